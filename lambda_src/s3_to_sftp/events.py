@@ -1,0 +1,133 @@
+"""S3 notifications, direct or inside an SQS message, become `ObjectRef`s.
+
+Field meanings: "Event message structure" in the S3 user guide. Keys of direct notifications are
+form-encoded (`red flower.jpg` arrives as `red+flower.jpg`); `versionId` is there only on versioned buckets.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote_plus
+
+from s3_to_sftp.errors import EventError
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectRef:
+    """One version of one object, as it was announced.
+
+    Attributes:
+        bucket: Bucket name.
+        key: Decoded key.
+        version_id: Set on versioned buckets.
+        etag: Without quotes; `-N` at its end for multipart uploads.
+        size: Bytes, where the event says so.
+        sequencer: Orders the events of one key: hexadecimal, right-pad with zeros, compare as text.
+    """
+
+    bucket: str
+    key: str
+    version_id: str | None = None
+    etag: str | None = None
+    size: int | None = None
+    sequencer: str | None = None
+
+    def __str__(self) -> str:
+        version = f" (version {self.version_id})" if self.version_id else ""
+        return f"s3://{self.bucket}/{self.key}{version}"
+
+
+def is_from_queue(event: Mapping[str, Any]) -> bool:
+    """Say whether the Lambda event is a batch of SQS messages."""
+    records = event.get("Records")
+    return bool(
+        isinstance(records, list)
+        and records
+        and isinstance(records[0], dict)
+        and records[0].get("eventSource") == "aws:sqs"
+    )
+
+
+def objects_in_message(body: str) -> list[ObjectRef]:
+    """Return the created objects that an SQS message body announces, in order.
+
+    Raises:
+        EventError: The body is not an S3 notification.
+    """
+    try:
+        notification = json.loads(body)
+    except ValueError as error:
+        raise _malformed(f"its body is not JSON ({error})") from None
+    return objects_in_notification(notification)
+
+
+def objects_in_notification(notification: object) -> list[ObjectRef]:
+    """Return the created objects that an S3 notification announces, in order.
+
+    Empty for `s3:TestEvent`, for folder markers and for events other than ObjectCreated.
+
+    Raises:
+        EventError: This is not an S3 notification.
+    """
+    if not isinstance(notification, dict):
+        raise _malformed(f"it is {type(notification).__name__}, not an object")
+    if notification.get("Event") == "s3:TestEvent":
+        _log.info("test event of bucket %s acknowledged", notification.get("Bucket"))
+        return []
+    records = notification.get("Records")
+    if not isinstance(records, list):
+        raise _malformed("it has no list 'Records'")
+    return [ref for record in records if (ref := _object_in_record(record)) is not None]
+
+
+def _object_in_record(record: object) -> ObjectRef | None:
+    if not isinstance(record, dict):
+        raise _malformed("a record is not an object")
+    name = record.get("eventName")
+    version = str(record.get("eventVersion", ""))
+    if not isinstance(name, str):
+        raise _malformed("a record has no 'eventName'")
+    if not name.removeprefix("s3:").startswith("ObjectCreated:"):
+        _log.warning("event %s ignored: only ObjectCreated is delivered", name)
+        return None
+    if not version.startswith("2."):
+        raise _malformed(f"its eventVersion is {version!r}, known is 2.x")
+    ref = _object_ref(record)
+    if ref.key.endswith("/") and not ref.size:
+        _log.info("folder marker %s skipped", ref)
+        return None
+    return ref
+
+
+def _object_ref(record: Mapping[str, Any]) -> ObjectRef:
+    try:
+        entry = record["s3"]["object"]
+        size = entry.get("size")
+        return ObjectRef(
+            bucket=_text(record["s3"]["bucket"]["name"]),
+            # Strict: a key that is not UTF-8 must not be delivered under a made-up name.
+            key=unquote_plus(_text(entry["key"]), errors="strict"),
+            version_id=entry.get("versionId"),
+            etag=entry.get("eTag"),
+            size=int(size) if size is not None else None,
+            sequencer=entry.get("sequencer"),
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise _malformed(f"a record does not name bucket and key as S3 does ({error!r})") from None
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"expected text, got {value!r}")
+    return value
+
+
+def _malformed(why: str) -> EventError:
+    return EventError(
+        f"The message is not an S3 notification: {why}.",
+        hint="Only S3 should send to this queue; look at the message in the dead-letter queue.",
+    )

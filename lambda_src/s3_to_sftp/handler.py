@@ -1,0 +1,148 @@
+"""The Lambda entry point: the only module that knows Lambda's events, context and batch response."""
+
+import functools
+import os
+from typing import Any
+
+import boto3
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.config import Config
+
+from s3_to_sftp.credentials import Credentials, CredentialSource, FixedCredentials, SecretCredentials
+from s3_to_sftp.delivery import Delivery, Receipt
+from s3_to_sftp.errors import DeadlineTooClose, DeliveryError, Disposition
+from s3_to_sftp.events import ObjectRef, is_from_queue, objects_in_message, objects_in_notification
+from s3_to_sftp.settings import Settings
+from s3_to_sftp.sftp.connection import Timeouts
+from s3_to_sftp.sftp.warm import WarmConnection
+
+logger = Logger(service="s3-to-sftp")
+metrics = Metrics(namespace="S3ToSftp", service="s3-to-sftp")
+
+START_RESERVE_MILLISECONDS = 20_000
+"""A delivery that has less time than this left is not started: it could not even clean up."""
+
+
+@metrics.log_metrics(raise_on_empty_metrics=False)
+@logger.inject_lambda_context(clear_state=True)
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse | None:
+    """Deliver what the event announces.
+
+    Args:
+        event: A batch of SQS messages that hold S3 notifications, or an S3 notification itself.
+        context: Lambda's context.
+
+    Returns:
+        For SQS the partial batch response: the messages to put back. For S3 nothing.
+
+    Raises:
+        DeliveryError: S3 event: an object was not delivered; Lambda's own retry brings the event again.
+    """
+    if is_from_queue(event):
+        return _deliver_messages(event, context)
+    _deliver_all(objects_in_notification(event), context)
+    return None
+
+
+def _deliver_messages(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+    def deliver_message(record: SQSRecord) -> None:
+        try:
+            refs = objects_in_message(record.body)
+        except DeliveryError as error:
+            _report_failure(error, message_id=record.message_id)
+            raise
+        _deliver_all(refs, context)
+
+    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+    return process_partial_response(
+        event=event, record_handler=deliver_message, processor=processor, context=context
+    )
+
+
+def _deliver_all(refs: list[ObjectRef], context: LambdaContext) -> None:
+    """Try every object, then raise the first failure: one bad object never costs the others."""
+    failures = []
+    for ref in refs:
+        try:
+            _deliver(ref, context)
+        except Exception as error:  # noqa: BLE001 - raised below, after the others had their turn
+            failures.append(error)
+    if failures:
+        raise failures[0]
+
+
+def _deliver(ref: ObjectRef, context: LambdaContext) -> None:
+    try:
+        _insist_on_time(ref, context)
+        receipt = _delivery().deliver(ref)
+    except DeliveryError as error:
+        _report_failure(error, object=str(ref))
+        raise
+    except Exception:
+        metrics.add_metric("Failed", MetricUnit.Count, 1)
+        logger.exception("not delivered: unexpected error", extra={"object": str(ref)})
+        raise
+    _report_delivered(receipt)
+
+
+def _insist_on_time(ref: ObjectRef, context: LambdaContext) -> None:
+    if context.get_remaining_time_in_millis() < START_RESERVE_MILLISECONDS:
+        raise DeadlineTooClose(
+            f"{ref} was not started: the invocation is about to end.", hint="It is tried again."
+        )
+
+
+def _report_delivered(receipt: Receipt) -> None:
+    metrics.add_metric("Delivered", MetricUnit.Count, 1)
+    metrics.add_metric("DeliveredBytes", MetricUnit.Bytes, receipt.size)
+    metrics.add_metric("DeliverySeconds", MetricUnit.Seconds, receipt.seconds)
+    logger.info(
+        "delivered",
+        extra={
+            "object": str(receipt.ref),
+            "remote_path": receipt.remote_path,
+            "bytes": receipt.size,
+            "seconds": round(receipt.seconds, 3),
+            "host_key": receipt.host_key_fingerprint,
+        },
+    )
+
+
+def _report_failure(error: DeliveryError, **about: str) -> None:
+    metrics.add_metric("Failed", MetricUnit.Count, 1)
+    severity = logger.warning if error.disposition is Disposition.RETRY else logger.error
+    severity(
+        f"not delivered: {error}",
+        extra={
+            "error": type(error).__name__,
+            "reason": error.reason,
+            "hint": error.hint,
+            "disposition": error.disposition.value,
+            **about,
+        },
+    )
+
+
+@functools.cache
+def _delivery() -> Delivery:
+    """Build what outlives an invocation: clients and the warm connection. Built once per environment."""
+    settings = Settings.from_environment(os.environ)
+    return Delivery(
+        s3=boto3.client("s3", config=Config(connect_timeout=10, read_timeout=30)),
+        connection=WarmConnection(settings.server, _credentials(settings), timeouts=Timeouts()),
+        directory=settings.directory,
+    )
+
+
+def _credentials(settings: Settings) -> CredentialSource:
+    if settings.secret_arn is None:
+        return FixedCredentials(Credentials(username=settings.username, password=settings.password))
+    return SecretCredentials(
+        secret_arn=settings.secret_arn,
+        client=boto3.client("secretsmanager", config=Config(connect_timeout=5, read_timeout=10)),
+    )

@@ -1,0 +1,63 @@
+"""From object key to remote path: one key, one path, never outside the configured directory."""
+
+import hashlib
+import posixpath
+
+from s3_to_sftp.errors import RemotePathRefused
+
+_MAX_NAME_BYTES = 255  # NAME_MAX of every common file system
+
+
+def remote_path(*, directory: str, key: str) -> str:
+    """Return where the object belongs: the directory, then the key with its own directories.
+
+    Two different keys never map to one path: what cannot be mapped is refused, not rewritten.
+
+    Args:
+        directory: Remote directory, absolute or relative to the login's; empty for the login's own.
+        key: The decoded object key.
+
+    Raises:
+        RemotePathRefused: The key would leave the directory, or is no file name there.
+    """
+    for name in key.split("/"):
+        _check_name(name, key)
+    if not directory:
+        return key
+    return posixpath.join(directory.rstrip("/") or "/", key)
+
+
+def _check_name(name: str, key: str) -> None:
+    if name in {".", ".."}:
+        raise _refused(key, f"{name!r} as a directory would leave the remote directory")
+    if not name:
+        raise _refused(
+            key, "'/' at an end or '//' makes an empty name, which would fall together with another key"
+        )
+    if any(ord(character) < 32 or ord(character) == 127 for character in name):
+        raise _refused(key, "it holds a control character")
+    if len(name.encode(errors="surrogatepass")) > _MAX_NAME_BYTES:
+        raise _refused(key, f"a name in it is longer than {_MAX_NAME_BYTES} bytes")
+
+
+def _refused(key: str, why: str) -> RemotePathRefused:
+    return RemotePathRefused(
+        f"The key {key!r} cannot become a remote path: {why}.",
+        hint="Put the object again under another key.",
+    )
+
+
+def temporary_path(path: str, *, token: str) -> str:
+    """Return the name under which the bytes arrive before they are renamed to `path`.
+
+    It stands in the same directory (a rename across file systems would copy), is hidden from most
+    listings, and has a bounded length however long the final name is.
+
+    Args:
+        path: The final path.
+        token: Makes the name unique among attempts: two attempts at one object must never share a
+            file, or one could rename what the other has just truncated.
+    """
+    directory, name = posixpath.split(path)
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return posixpath.join(directory, f".{digest}-{token}.part")

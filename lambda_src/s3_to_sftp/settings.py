@@ -1,0 +1,102 @@
+"""The environment variables of the function, parsed once into a frozen value."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from s3_to_sftp.errors import ConfigurationError
+
+# The one contract with the construct: it sets exactly these, but for those of a plain Lambda.
+VARIABLES = frozenset(
+    {"SSH_HOST", "SSH_PORT", "SSH_DIR", "SSH_HOST_KEY", "SSH_SECRET_ARN", "SSH_USERNAME", "SSH_PASSWORD"}
+)
+PLAIN_LAMBDA_ONLY = frozenset({"SSH_USERNAME", "SSH_PASSWORD"})
+"""Stand in for SSH_SECRET_ARN where somebody uploads the zip by hand."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """Where to deliver, and how to recognise the server.
+
+    Attributes:
+        host: Name or address.
+        port: TCP port, 1 to 65535.
+        host_keys: Pinned public keys, each `type base64`. Empty: every connection is refused.
+    """
+
+    host: str
+    port: int
+    host_keys: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the function was configured with.
+
+    Attributes:
+        server: The partner's server.
+        directory: Remote directory; empty means the directory that the login starts in.
+        secret_arn: Secrets Manager secret with the login, or None: then username and password hold it.
+        username: Login name, when there is no secret.
+        password: Password, when there is no secret.
+    """
+
+    server: Server
+    directory: str = ""
+    secret_arn: str | None = None
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+        """Read the settings.
+
+        Raises:
+            ConfigurationError: A required variable is missing, or one has a value that cannot be right.
+        """
+        secret_arn = environment.get("SSH_SECRET_ARN", "").strip() or None
+        login_source = "" if secret_arn else "no secret is configured (SSH_SECRET_ARN)"
+        return cls(
+            server=Server(
+                host=_required(environment, "SSH_HOST", "the name of the partner's SFTP server"),
+                port=_port(_required(environment, "SSH_PORT", "its TCP port, usually 22")),
+                host_keys=_host_keys(environment.get("SSH_HOST_KEY", "")),
+            ),
+            directory=environment.get("SSH_DIR", "").strip(),
+            secret_arn=secret_arn,
+            username=_required(environment, "SSH_USERNAME", login_source) if not secret_arn else "",
+            password=_required(environment, "SSH_PASSWORD", login_source) if not secret_arn else "",
+        )
+
+
+def _required(environment: Mapping[str, str], name: str, meaning: str) -> str:
+    value = environment.get(name, "")
+    if not value.strip():
+        raise ConfigurationError(
+            f"The environment variable {name} is not set: {meaning}.",
+            hint="Set it in the function's configuration.",
+        )
+    # A password may begin or end with a blank; everything else is cleaner without.
+    return value if name == "SSH_PASSWORD" else value.strip()
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
+        raise ConfigurationError(
+            f"SSH_PORT must be a number from 1 to 65535, got {text!r}.",
+            hint="Set it in the function's configuration.",
+        )
+    return int(text)
+
+
+def _host_keys(text: str) -> tuple[str, ...]:
+    keys = tuple(line.strip() for line in text.replace(",", "\n").splitlines() if line.strip())
+    for key in keys:
+        if len(key.split()) < 2:
+            raise ConfigurationError(
+                f"SSH_HOST_KEY must hold public keys of the form 'ssh-ed25519 AAAA...', got {key!r}.",
+                hint="Print the server's keys with 'ssh-keyscan -p PORT HOST' and paste type and key.",
+            )
+    return keys

@@ -1,0 +1,176 @@
+"""A connection to the partner: TCP, SSH handshake, host key check, login, SFTP session."""
+
+import logging
+import socket
+from dataclasses import dataclass
+
+import paramiko
+
+from s3_to_sftp.credentials import Credentials
+from s3_to_sftp.errors import ConnectionLost, PartnerUnreachable
+from s3_to_sftp.settings import Server
+from s3_to_sftp.sftp import host_keys
+from s3_to_sftp.sftp.login import log_in
+from s3_to_sftp.sftp.session import SftpSession
+
+# AES-GCM costs a third of the CPU of paramiko's first choice, CTR with HMAC (docs/decisions/0005).
+_CIPHERS_FIRST = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
+
+# paramiko logs every failure with a traceback of its own thread; ours say it once, in a sentence.
+logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeouts:
+    """How long to wait for the partner, in seconds.
+
+    Attributes:
+        connect: For the TCP connection.
+        handshake: For the SSH banner and the key exchange.
+        login: For the answer to each authentication request.
+        reply: For one SFTP reply, or for the peer to take more data. Servers with an object store
+            behind them can need a minute to answer CLOSE.
+        keepalive: Idle time after which a keepalive is sent; firewalls drop idle connections.
+    """
+
+    connect: float = 15
+    handshake: float = 30
+    login: float = 30
+    reply: float = 120
+    keepalive: int = 30
+
+
+@dataclass(frozen=True)
+class Connection:
+    """An authenticated connection with an SFTP session on it."""
+
+    transport: paramiko.Transport
+    session: SftpSession
+    host_key_fingerprint: str
+
+    def is_open(self) -> bool:
+        """Say whether nobody has closed it yet. A connection that was cut silently still looks open."""
+        return self.transport.is_active() and not self.session.is_over
+
+    def close(self) -> None:
+        """Close it. Never raises: what is already broken needs no closing."""
+        self.transport.close()
+
+
+def connect(server: Server, credentials: Credentials, timeouts: Timeouts) -> Connection:
+    """Connect, check the host key, log in and start SFTP. Leaves nothing open when it fails.
+
+    The login is sent only after the host key was found to be a pinned one.
+
+    Raises:
+        PartnerUnreachable: No name, no route, no answer, or no SSH server there.
+        HostKeyRefused: The host key is not pinned.
+        LoginRefused: The server does not accept the login.
+        CredentialsError: The private key of the credentials cannot be used.
+        TransferError: SFTP itself could not be started.
+    """
+    transport = _start_transport(server, timeouts, pinned_types_only=bool(server.host_keys))
+    try:
+        host_key = transport.get_remote_server_key()
+        host_keys.check(host_key, server)
+        transport.auth_timeout = timeouts.login
+        _guarded_login(transport, credentials, server)
+        transport.set_keepalive(timeouts.keepalive)
+        session = _open_session(transport, server, timeouts)
+    except BaseException:
+        transport.close()
+        raise
+    return Connection(transport, session, host_keys.fingerprint(host_key))
+
+
+def _start_transport(server: Server, timeouts: Timeouts, *, pinned_types_only: bool) -> paramiko.Transport:
+    transport = paramiko.Transport(_open_socket(server, timeouts))
+    transport.banner_timeout = timeouts.handshake
+    transport.handshake_timeout = timeouts.handshake
+    options = transport.get_security_options()
+    options.ciphers = _CIPHERS_FIRST + tuple(c for c in options.ciphers if c not in _CIPHERS_FIRST)
+    if pinned_types_only:
+        algorithms = host_keys.algorithms_for(server.host_keys, offered=tuple(options.key_types))
+        options.key_types = algorithms or options.key_types
+    try:
+        transport.start_client(timeout=timeouts.handshake)
+    except paramiko.ssh_exception.IncompatiblePeer as error:
+        transport.close()
+        if pinned_types_only:
+            _refuse_other_type(server, timeouts)
+        raise _no_common_algorithm(server, error) from None
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        transport.close()
+        raise _handshake_failed(server, error) from None
+    return transport
+
+
+def _open_socket(server: Server, timeouts: Timeouts) -> socket.socket:
+    try:
+        sock = socket.create_connection((server.host, server.port), timeout=timeouts.connect)
+    except socket.gaierror as error:
+        raise PartnerUnreachable(
+            f"The name {server.host!r} cannot be resolved ({error.strerror}).",
+            hint="Check SSH_HOST; in a VPC check its DNS and its way to the internet.",
+        ) from None
+    except TimeoutError:
+        raise PartnerUnreachable(
+            f"{server} did not answer within {timeouts.connect:g} s.",
+            hint="Check SSH_HOST and SSH_PORT, and whether the partner allows this function's address.",
+        ) from None
+    except OSError as error:
+        raise PartnerUnreachable(
+            f"{server} cannot be reached ({error.strerror or error}).",
+            hint="Check SSH_HOST and SSH_PORT; ask the partner whether the server is up.",
+        ) from None
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def _refuse_other_type(server: Server, timeouts: Timeouts) -> None:
+    """Raise the host key error for a server that has no key of any pinned type, showing what it has."""
+    transport = _start_transport(server, timeouts, pinned_types_only=False)
+    try:
+        host_keys.check(transport.get_remote_server_key(), server)
+    finally:
+        transport.close()
+
+
+def _guarded_login(transport: paramiko.Transport, credentials: Credentials, server: Server) -> None:
+    try:
+        log_in(transport, credentials, server)
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        raise ConnectionLost(
+            f"{server} was lost during the login ({_words(error)}).", hint="It is tried again."
+        ) from None
+
+
+def _open_session(transport: paramiko.Transport, server: Server, timeouts: Timeouts) -> SftpSession:
+    try:
+        channel = transport.open_session(timeout=timeouts.reply)
+        channel.settimeout(timeouts.reply)
+        channel.invoke_subsystem("sftp")
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        raise ConnectionLost(
+            f"{server} accepted the login but does not start SFTP ({_words(error)}).",
+            hint="Ask the partner whether SFTP is enabled for this user, and how many sessions it may have.",
+        ) from None
+    return SftpSession(channel, server=str(server))
+
+
+def _no_common_algorithm(server: Server, error: Exception) -> PartnerUnreachable:
+    return PartnerUnreachable(
+        f"{server} and this function know no common algorithm ({error}).",
+        hint="Very old servers offer only algorithms that are no longer safe; ask the partner to update.",
+    )
+
+
+def _handshake_failed(server: Server, error: BaseException) -> PartnerUnreachable:
+    return PartnerUnreachable(
+        f"{server} took the connection but did not complete the SSH handshake ({_words(error)}).",
+        hint="Check SSH_PORT; a busy server or a firewall answers like this, too. It is tried again.",
+    )
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or type(error).__name__

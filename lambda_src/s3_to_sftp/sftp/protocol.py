@@ -1,0 +1,130 @@
+"""SFTP version 3 on the wire.
+
+Numbers and layouts: draft-ietf-secsh-filexfer-02 (the version that every server speaks) and, for the
+extensions whose names end in @openssh.com, the file PROTOCOL of the OpenSSH sources.
+"""
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+VERSION = 3
+
+POSIX_RENAME = "posix-rename@openssh.com"
+LIMITS = "limits@openssh.com"
+
+OPEN_WRITE = 0x02
+OPEN_CREATE = 0x08
+OPEN_TRUNCATE = 0x10
+
+MAX_REPLY_BYTES = 256 * 1024
+"""OpenSSH's own bound of one message. None of the replies that we ask for comes near it."""
+
+
+class Request(IntEnum):
+    """SSH_FXP_* numbers of what a client sends."""
+
+    INIT = 1
+    OPEN = 3
+    CLOSE = 4
+    WRITE = 6
+    REMOVE = 13
+    MKDIR = 14
+    REALPATH = 16
+    STAT = 17
+    RENAME = 18
+    EXTENDED = 200
+
+
+class Answer(IntEnum):
+    """SSH_FXP_* numbers of what a server sends."""
+
+    VERSION = 2
+    STATUS = 101
+    HANDLE = 102
+    NAME = 104
+    ATTRS = 105
+    EXTENDED_REPLY = 201
+
+
+class Status(IntEnum):
+    """SSH_FX_* codes of a STATUS answer. Servers of later drafts send higher ones, too."""
+
+    OK = 0
+    EOF = 1
+    NO_SUCH_FILE = 2
+    PERMISSION_DENIED = 3
+    FAILURE = 4
+    BAD_MESSAGE = 5
+    NO_CONNECTION = 6
+    CONNECTION_LOST = 7
+    OP_UNSUPPORTED = 8
+    # Draft 04 and later; some servers send them in version 3 as well.
+    NO_SPACE_ON_FILESYSTEM = 14
+    QUOTA_EXCEEDED = 15
+
+
+class MalformedReplyError(Exception):
+    """A reply is shorter than its own lengths say, or of a layout that version 3 does not have."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer of the server: its type and what follows the request id."""
+
+    kind: int
+    payload: bytes
+
+
+def text(value: str | bytes) -> bytes:
+    """Encode an SSH string: length, then bytes (paths as UTF-8)."""
+    raw = value.encode("utf-8") if isinstance(value, str) else value
+    return struct.pack(">I", len(raw)) + raw
+
+
+def read_text(payload: bytes, offset: int = 0) -> tuple[bytes, int]:
+    """Decode the SSH string at `offset`; return it and the offset behind it.
+
+    Raises:
+        MalformedReplyError: The payload ends before the string does.
+    """
+    (length,) = unpack(">I", payload, offset)
+    end = offset + 4 + length
+    if end > len(payload):
+        raise MalformedReplyError(f"a string of {length} bytes in {len(payload) - offset - 4}")
+    return payload[offset + 4 : end], end
+
+
+def unpack(layout: str, payload: bytes, offset: int = 0) -> tuple[int, ...]:
+    """Decode integers at `offset`.
+
+    Raises:
+        MalformedReplyError: The payload is too short.
+    """
+    try:
+        return struct.unpack_from(layout, payload, offset)
+    except struct.error as error:
+        raise MalformedReplyError(str(error)) from None
+
+
+def read_extensions(payload: bytes) -> dict[str, bytes]:
+    """Decode the name/data pairs behind the version number of a VERSION answer."""
+    extensions = {}
+    offset = 0
+    while offset < len(payload):
+        name, offset = read_text(payload, offset)
+        data, offset = read_text(payload, offset)
+        extensions[name.decode("utf-8", "replace")] = data
+    return extensions
+
+
+def read_status(payload: bytes) -> tuple[int, str]:
+    """Decode a STATUS answer to its code and the server's own words.
+
+    Servers older than version 3 leave the words out; then they are empty.
+    """
+    (code,) = unpack(">I", payload)
+    if len(payload) <= 4:
+        return code, ""
+    words, _ = read_text(payload, 4)
+    return code, words.decode("utf-8", "replace").strip()
