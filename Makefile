@@ -1,0 +1,77 @@
+# Everything a developer, a user or CI calls. `make help` lists it.
+
+PYTHON ?= python3
+BIN := .venv/bin
+# The pinned CDK CLI, and Node from the environment before the machine's own.
+export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
+export CDK_DISABLE_CLI_TELEMETRY := true
+
+BUNDLING ?= auto
+ARCHITECTURE ?= x86_64
+PYTEST ?= pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo local test unit check lint format synth package lock clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.ready node_modules/.ready  ## make the environments (all other targets do it by themselves)
+
+# uv where it can reach a package index by itself, else pip with the machine's own settings.
+.venv/.ready: requirements.txt requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.13 ..."; exit 1; }
+	@echo "making .venv (once) ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -q --disable-pip-version-check "$$(grep '^uv==' requirements-dev.txt)"
+	@$(BIN)/uv pip install -q -p $(BIN)/python -r requirements-dev.txt \
+	  || $(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+node_modules/.ready: package.json package-lock.json .venv/.ready
+	@echo "installing the CDK CLI (once) ..."
+	@npm ci --no-fund --no-audit --loglevel=error
+	@touch $@
+
+demo: setup  ## deploy into a local AWS, put files, watch them arrive; exit 0 if every byte is right
+	@$(BIN)/python -m local demo
+
+local: setup  ## the same, left running until Ctrl-C
+	@$(BIN)/python -m local run
+
+test: setup  ## all tests: unit, infra, integration, e2e
+	@$(PYTEST)
+
+unit: setup  ## the fast tests only
+	@$(PYTEST) tests/unit
+
+check: lint test  ## what CI runs
+
+lint: setup  ## ruff, ruff format, mypy --strict
+	@ruff check .
+	@ruff format --check .
+	@mypy
+	@mypy local app.py examples
+
+format: setup  ## let ruff rewrite the code
+	@ruff check --fix .
+	@ruff format .
+
+synth: setup  ## the CloudFormation template with a sample partner, into cdk.out
+	@cdk synth --quiet -c ssh_host=sftp.partner.example \
+	  -c ssh_host_key="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ2wK8v1rO5yJ2cVZ0e2qkK0c2m8Yw0m9m7b3yqk1XbR"
+	@echo "cdk.out/S3ToSftp.template.json"
+
+package: setup  ## package.zip for uploading by hand (BUNDLING=auto|local|docker ARCHITECTURE=x86_64|arm64)
+	@$(BIN)/python -m cdk_s3_to_sftp.package --output package.zip \
+	  --bundling $(BUNDLING) --architecture $(ARCHITECTURE)
+
+lock: setup  ## renew the function's hash lock from requirements.in
+	@uv pip compile -q --upgrade --generate-hashes --python-version 3.13 \
+	  --python-platform x86_64-manylinux_2_28 --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command "make lock" \
+	  lambda_src/s3_to_sftp/requirements.in -o lambda_src/s3_to_sftp/requirements.txt
+
+clean:  ## remove what the tools wrote
+	@rm -rf .venv node_modules .local build dist cdk.out package.zip .pytest_cache .mypy_cache .ruff_cache .hypothesis
