@@ -93,6 +93,10 @@ class ObjectChanged(SourceError):
     disposition = Disposition.PERMANENT
 
 
+class ObjectCorrupt(SourceError):
+    """The bytes that came are not those that S3 has a checksum of."""
+
+
 class SourceDenied(SourceError):
     """The function's role may not read the object."""
 

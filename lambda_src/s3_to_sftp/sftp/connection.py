@@ -10,6 +10,7 @@ from s3_to_sftp.credentials import Credentials
 from s3_to_sftp.errors import ConnectionLost, PartnerUnreachable
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp import host_keys
+from s3_to_sftp.sftp.fast_send import Transport, request_subsystem, stream_for
 from s3_to_sftp.sftp.login import log_in
 from s3_to_sftp.sftp.session import SftpSession
 
@@ -84,7 +85,7 @@ def connect(server: Server, credentials: Credentials, timeouts: Timeouts) -> Con
 
 
 def _start_transport(server: Server, timeouts: Timeouts, *, pinned_types_only: bool) -> paramiko.Transport:
-    transport = paramiko.Transport(_open_socket(server, timeouts))
+    transport = Transport(_open_socket(server, timeouts))
     transport.banner_timeout = timeouts.handshake
     transport.handshake_timeout = timeouts.handshake
     options = transport.get_security_options()
@@ -149,13 +150,13 @@ def _open_session(transport: paramiko.Transport, server: Server, timeouts: Timeo
     try:
         channel = transport.open_session(timeout=timeouts.reply)
         channel.settimeout(timeouts.reply)
-        channel.invoke_subsystem("sftp")
+        request_subsystem(channel, "sftp")
     except (paramiko.SSHException, OSError, EOFError) as error:
         raise ConnectionLost(
             f"{server} accepted the login but does not start SFTP ({_words(error)}).",
             hint="Ask the partner whether SFTP is enabled for this user, and how many sessions it may have.",
         ) from None
-    return SftpSession(channel, server=str(server))
+    return SftpSession(stream_for(channel), server=str(server))
 
 
 def _no_common_algorithm(server: Server, error: Exception) -> PartnerUnreachable:

@@ -2,74 +2,109 @@
 
 paramiko's own `SFTPClient` is not used: in pipelined mode it never looks at the statuses of the last
 writes and swallows errors of CLOSE (docs/decisions/0005-own-sftp-writer.md).
+
+Every request returns at once with a `Pending`; its reply is awaited. A conversation is a coroutine, and
+`SftpSession.run` drives many of them at a time over the one channel in the calling thread. There is no
+event loop besides: while a conversation waits for the server, the others go on, and what they all send
+meanwhile travels together.
 """
 
 import struct
-from typing import Protocol
+import time
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from s3_to_sftp.errors import ConnectionLost, Disposition, ProtocolViolation, RequestRefused
+from s3_to_sftp.errors import ConnectionLost, Disposition, ProtocolViolation, RequestRefused, TransferError
 from s3_to_sftp.sftp import protocol
 from s3_to_sftp.sftp.protocol import Answer, MalformedReplyError, Reply, Request, Status
+from s3_to_sftp.sftp.stream import Piece, Stream
 
-_SAFE_WRITE_BYTES = 32 * 1024  # what every server must take: draft-ietf-secsh-filexfer-02, section 3
-_MAX_WRITE_BYTES = 255 * 1024  # OpenSSH's limit less the header; larger brings nothing
+T = TypeVar("T")
+Conversation = Coroutine["Pending[Any]", None, T]
+
+_SAFE_WRITE_BYTES = 32 * 1024 - 64
+"""For servers that state no limit: one WRITE with its header fits the 32 KiB that all must take."""
+
+_MAX_WRITE_BYTES = 255 * 1024
+"""OpenSSH's limit; larger brings nothing."""
+
+_SEND_AT_BYTES = 128 * 1024
+"""Requests are collected to this size, or until all conversations wait."""
 
 
-class Channel(Protocol):
-    """What a session needs of an SSH channel (paramiko's has it)."""
+class Pending(Generic[T]):
+    """A request under way. Await it for its result; it raises when the server refused it."""
 
-    def sendall(self, data: bytes) -> None:
-        """Send all bytes, waiting for the peer's window."""
+    __slots__ = ("_decode", "_session", "doing", "id")
 
-    def recv(self, nbytes: int) -> bytes:
-        """Return what is there, at least a byte; empty when the peer has closed."""
+    def __init__(
+        self, session: "SftpSession", request_id: int, doing: str, decode: Callable[[Reply, str], T]
+    ) -> None:
+        self.id = request_id
+        self.doing = doing
+        self._session = session
+        self._decode = decode
 
-    def close(self) -> None:
-        """Close the channel."""
+    def __await__(self) -> Generator["Pending[Any]", None, T]:
+        """Wait for the reply.
+
+        Raises:
+            RequestRefused: The server answered with an error status.
+            ProtocolViolation: The server's answer makes no sense.
+        """
+        reply = self._session.take_reply(self.id)
+        while reply is None:
+            yield self
+            reply = self._session.take_reply(self.id)
+        return self._decode(reply, self.doing)
 
 
 class SftpSession:
-    """Speaks SFTP version 3. Not thread-safe: one delivery at a time.
+    """Speaks SFTP version 3. Belongs to one thread.
 
-    Every failed request raises; a request whose reply was not waited for is not done.
-
-    Raises (any method):
-        RequestRefused: The server answered with an error status.
+    Raises (any method that waits):
         ConnectionLost: The channel ended, or was silent longer than its timeout.
         ProtocolViolation: The server's answer makes no sense.
     """
 
-    def __init__(self, channel: Channel, *, server: str) -> None:
-        self._channel = channel
+    def __init__(self, stream: Stream, *, server: str) -> None:
+        self._stream = stream
         self._server = server
         self._next_id = 0
-        self._received = bytearray()
+        self._outgoing: list[Piece] = []
+        self._outgoing_bytes = 0
+        self._incoming = bytearray()
         self._waiting: set[int] = set()
         self._abandoned: set[int] = set()
         self._arrived: dict[int, Reply] = {}
         self._over = False
-        self._extensions = self._start()
-        self.max_write_bytes = self._negotiate_write_bytes()
+        self._extensions: dict[str, bytes] = {}
+        self.max_write_bytes = _SAFE_WRITE_BYTES
+        self.round_trip = 0.0
+        """Seconds to the server and back, as the start of the session measured it."""
+        self._start()
 
-    def _start(self) -> dict[str, bytes]:
-        self._send(struct.pack(">BI", Request.INIT, protocol.VERSION), doing="INIT")
-        kind, payload = self._receive(doing="INIT")
+    def _start(self) -> None:
+        # INIT and the question for limits go out together: who does not know the extension answers with
+        # an error status, and a round trip is saved.
+        self._collect(struct.pack(">BI", Request.INIT, protocol.VERSION))
+        limits = self._request(
+            Request.EXTENDED,
+            protocol.text(protocol.LIMITS),
+            doing="state its limits",
+            decode=self._write_limit,
+        )
+        self._flush("start SFTP")
+        sent_at = time.monotonic()
+        kind, payload = self._receive_message("start SFTP")
+        self.round_trip = time.monotonic() - sent_at
         if kind != Answer.VERSION:
             raise self._violation(f"answered INIT with message type {kind}")
         try:
-            return protocol.read_extensions(payload[4:])
+            self._extensions = protocol.read_extensions(payload[4:])
         except MalformedReplyError as error:
             raise self._violation(f"sent an unreadable VERSION ({error})") from None
-
-    def _negotiate_write_bytes(self) -> int:
-        if protocol.LIMITS not in self._extensions:
-            return _SAFE_WRITE_BYTES
-        reply = self._ask(Request.EXTENDED, protocol.text(protocol.LIMITS), doing="ask for its limits")
-        if reply.kind != Answer.EXTENDED_REPLY:
-            return _SAFE_WRITE_BYTES
-        _, _, max_write, _ = self._decode(">QQQQ", reply)
-        # 0 means "no limit stated".
-        return min(max_write, _MAX_WRITE_BYTES) if max_write else _SAFE_WRITE_BYTES
+        self.max_write_bytes = self.run_one(_result_of(limits))
 
     @property
     def is_over(self) -> bool:
@@ -81,113 +116,169 @@ class SftpSession:
         """Whether `rename` replaces an existing target atomically."""
         return protocol.POSIX_RENAME in self._extensions
 
-    def create(self, path: str) -> bytes:
-        """Open a new or emptied file for writing and return its handle.
+    # Requests. Each goes out with the next flush and returns what to await.
+
+    def create(self, path: str) -> Pending[bytes]:
+        """Open a new or emptied file for writing; the result is its handle.
 
         WRITE|CREAT|TRUNC and nothing more: object-store-backed servers refuse APPEND and READ.
         """
         flags = protocol.OPEN_WRITE | protocol.OPEN_CREATE | protocol.OPEN_TRUNCATE
-        doing = f"create {path!r}"
-        reply = self._ask(Request.OPEN, protocol.text(path), struct.pack(">II", flags, 0), doing=doing)
-        if reply.kind == Answer.HANDLE:
-            try:
-                handle, _ = protocol.read_text(reply.payload)
-            except MalformedReplyError as error:
-                raise self._violation(f"sent an unreadable handle ({error})") from None
-            return handle
-        self._expect_ok(reply, doing=doing)
-        raise self._violation(f"said OK to {doing} but gave no handle")
+        return self._open(path, flags, doing=f"create {path!r}")
 
-    def send_write(self, handle: bytes, offset: int, data: bytes | memoryview) -> int:
-        """Send a WRITE without waiting; return the request id for `finish_write`."""
+    def open_existing(self, path: str) -> Pending[bytes]:
+        """Open a file that is there for writing at any offset; the result is its handle."""
+        return self._open(path, protocol.OPEN_WRITE, doing=f"open {path!r} a second time")
+
+    def write(self, handle: bytes, offset: int, data: Piece, *, path: str) -> Pending[None]:
+        """Write at an offset. When it returns, the data was sent or copied: its memory may be used again."""
         header = protocol.text(handle) + struct.pack(">QI", offset, len(data))
-        return self._request(Request.WRITE, header, data, doing=f"write at offset {offset}")
+        if len(data) < _SEND_AT_BYTES:
+            data = bytes(data)
+        return self._request(
+            Request.WRITE, header, data, doing=f"write {path!r} at offset {offset}", decode=self._ok
+        )
 
-    def finish_write(self, request_id: int, *, path: str, offset: int) -> None:
-        """Wait for the status of a WRITE and insist that it is OK."""
-        doing = f"write {path!r} at offset {offset}"
-        self._expect_ok(self._wait(request_id, doing=doing), doing=doing)
-
-    def abandon(self, request_id: int) -> None:
-        """Forget a request whose answer no longer matters; it is thrown away when it comes."""
-        if self._arrived.pop(request_id, None) is None:
-            self._abandoned.add(request_id)
-
-    def close_file(self, handle: bytes, *, path: str) -> None:
+    def close_file(self, handle: bytes, *, path: str) -> Pending[None]:
         """Close the file; servers with an object store behind them commit it only now."""
-        doing = f"close {path!r}"
-        self._expect_ok(self._ask(Request.CLOSE, protocol.text(handle), doing=doing), doing=doing)
+        return self._request(Request.CLOSE, protocol.text(handle), doing=f"close {path!r}", decode=self._ok)
 
-    def rename(self, old: str, new: str) -> None:
+    def rename(self, old: str, new: str) -> Pending[None]:
         """Rename, replacing the target where the server can do that in one step."""
         paths = protocol.text(old) + protocol.text(new)
         doing = f"rename {old!r} to {new!r}"
         if self.renames_over_existing:
-            reply = self._ask(Request.EXTENDED, protocol.text(protocol.POSIX_RENAME), paths, doing=doing)
-        else:
-            reply = self._ask(Request.RENAME, paths, doing=doing)
-        self._expect_ok(reply, doing=doing)
+            name = protocol.text(protocol.POSIX_RENAME)
+            return self._request(Request.EXTENDED, name + paths, doing=doing, decode=self._ok)
+        return self._request(Request.RENAME, paths, doing=doing, decode=self._ok)
 
-    def remove(self, path: str) -> None:
+    def remove(self, path: str) -> Pending[None]:
         """Remove a file."""
-        doing = f"remove {path!r}"
-        self._expect_ok(self._ask(Request.REMOVE, protocol.text(path), doing=doing), doing=doing)
+        return self._request(Request.REMOVE, protocol.text(path), doing=f"remove {path!r}", decode=self._ok)
 
-    def make_directory(self, path: str) -> None:
+    def make_directory(self, path: str) -> Pending[None]:
         """Make one directory; its parent must exist."""
-        doing = f"make the directory {path!r}"
-        reply = self._ask(Request.MKDIR, protocol.text(path), struct.pack(">I", 0), doing=doing)
-        self._expect_ok(reply, doing=doing)
+        attributes = struct.pack(">I", 0)
+        return self._request(
+            Request.MKDIR,
+            protocol.text(path) + attributes,
+            doing=f"make the directory {path!r}",
+            decode=self._ok,
+        )
 
-    def exists(self, path: str) -> bool:
-        """Say whether the server shows something under this name."""
-        doing = f"look at {path!r}"
-        reply = self._ask(Request.STAT, protocol.text(path), doing=doing)
-        if reply.kind == Answer.ATTRS:
-            return True
-        if self._status(reply, doing=doing)[0] == Status.NO_SUCH_FILE:
-            return False
-        self._expect_ok(reply, doing=doing)
-        raise self._violation(f"said OK to {doing} but gave no attributes")
+    def exists(self, path: str) -> Pending[bool]:
+        """Ask whether the server shows something under this name."""
+        return self._request(
+            Request.STAT, protocol.text(path), doing=f"look at {path!r}", decode=self._is_there
+        )
 
     def ping(self) -> None:
-        """Make one round trip that needs no permission: the canonical name of the start directory."""
-        self._ask(Request.REALPATH, protocol.text("."), doing="answer a ping")
+        """Make one round trip that needs no permission; whatever the answer is, the server is there."""
+        asked_at = time.monotonic()
+        self.run_one(_result_of(self._realpath(".")))
+        self.round_trip = min(self.round_trip, time.monotonic() - asked_at)
+
+    def _realpath(self, path: str) -> Pending[None]:
+        return self._request(
+            Request.REALPATH, protocol.text(path), doing="answer a ping", decode=lambda _reply, _doing: None
+        )
+
+    def abandon(self, pending: Pending[Any]) -> None:
+        """Forget a request whose answer no longer matters; it is thrown away when it comes."""
+        if self._arrived.pop(pending.id, None) is None:
+            self._abandoned.add(pending.id)
+
+    # Driving conversations.
+
+    def run_one(self, conversation: Conversation[T]) -> T:
+        """Drive one conversation to its end and return its result, or raise what it raises."""
+        for _, outcome in self.run([conversation]):
+            if isinstance(outcome, BaseException):
+                raise outcome
+            return outcome
+        raise AssertionError("a conversation has exactly one outcome")
+
+    def run(
+        self, conversations: Iterable[Conversation[T]], *, at_a_time: int = 1
+    ) -> Iterator[tuple[int, T | Exception]]:
+        """Drive conversations, some at a time, and yield their outcomes as they end.
+
+        Args:
+            conversations: Started in this order, each as soon as a place is free.
+            at_a_time: How many may be under way.
+
+        Yields:
+            The conversation's place in the order, and its result or the exception that it raised.
+        """
+        upcoming = enumerate(conversations)
+        under_way: dict[int, _Talk[T]] = {}
+        ended: list[tuple[int, T | Exception]] = []
+        exhausted = False
+        while not exhausted or under_way:
+            while not exhausted and len(under_way) < at_a_time:
+                following = next(upcoming, None)
+                exhausted = following is None
+                if following is not None:
+                    _advance(*following, under_way, ended)
+            if under_way and not ended:
+                self._receive_for(under_way, ended)
+            yield from ended
+            ended.clear()
+
+    def _receive_for(self, under_way: dict[int, "_Talk[T]"], ended: list[tuple[int, T | Exception]]) -> None:
+        try:
+            arrived = self._receive(next(iter(under_way.values())).waits_for.doing)
+        except TransferError as error:
+            for talk in list(under_way.values()):
+                _advance(talk.place, talk.conversation, under_way, ended, error)
+                del under_way[talk.waits_for.id]
+            return
+        for request_id in arrived:
+            if request_id in under_way:
+                talk = under_way.pop(request_id)
+                _advance(talk.place, talk.conversation, under_way, ended)
+
+    def take_reply(self, request_id: int) -> Reply | None:
+        """Return the reply to a request, once, or None while it has not come."""
+        return self._arrived.pop(request_id, None)
 
     def close(self) -> None:
         """End the session."""
-        self._end()
+        # Nothing more is sent after the first doubt: a clean-up must not wait for a silent server.
+        self._over = True
+        self._stream.close()
 
-    def _ask(self, kind: Request, *parts: bytes, doing: str) -> Reply:
-        return self._wait(self._request(kind, *parts, doing=doing), doing=doing)
+    # The wire.
 
-    def _request(self, kind: Request, *parts: bytes | memoryview, doing: str) -> int:
+    def _open(self, path: str, flags: int, *, doing: str) -> Pending[bytes]:
+        body = protocol.text(path) + struct.pack(">II", flags, 0)
+        return self._request(Request.OPEN, body, doing=doing, decode=self._handle)
+
+    def _request(
+        self, kind: Request, *parts: Piece, doing: str, decode: Callable[[Reply, str], T]
+    ) -> Pending[T]:
         request_id = self._next_id
         self._next_id = (request_id + 1) & 0xFFFFFFFF
-        self._send(b"".join((struct.pack(">BI", kind, request_id), *parts)), doing=doing)
+        self._collect(struct.pack(">BI", kind, request_id), *parts)
         self._waiting.add(request_id)
-        return request_id
+        if self._outgoing_bytes >= _SEND_AT_BYTES:
+            self._flush(doing)
+        return Pending(self, request_id, doing, decode)
 
-    def _wait(self, request_id: int, *, doing: str) -> Reply:
-        while request_id not in self._arrived:
-            kind, body = self._receive(doing=doing)
-            (answered,) = self._decode(">I", Reply(kind, body))
-            if answered not in self._waiting:
-                raise self._violation(
-                    f"answered request {answered}, which was never sent or already answered"
-                )
-            self._waiting.discard(answered)
-            if answered in self._abandoned:
-                self._abandoned.discard(answered)
-            else:
-                self._arrived[answered] = Reply(kind, body[4:])
-        return self._arrived.pop(request_id)
+    def _collect(self, *parts: Piece) -> None:
+        length = sum(map(len, parts))
+        self._outgoing.append(struct.pack(">I", length))
+        self._outgoing.extend(parts)
+        self._outgoing_bytes += 4 + length
 
-    def _send(self, message: bytes, *, doing: str) -> None:
+    def _flush(self, doing: str) -> None:
         if self._over:
             raise self._lost(f"has no session any more to {doing} in")
+        if not self._outgoing:
+            return
+        pieces, self._outgoing, self._outgoing_bytes = self._outgoing, [], 0
         try:
-            self._channel.sendall(struct.pack(">I", len(message)) + message)
+            self._stream.send(pieces)
         except TimeoutError:
             raise self._lost(f"took no more data for too long while we asked it to {doing}") from None
         except (OSError, EOFError) as error:
@@ -195,34 +286,93 @@ class SftpSession:
                 f"closed the connection while we asked it to {doing} ({_words(error)})"
             ) from None
 
-    def _receive(self, *, doing: str) -> tuple[int, bytes]:
-        length = int.from_bytes(self._read(4, doing=doing), "big")
+    def _receive(self, doing: str) -> list[int]:
+        """Wait for at least one reply; store all that are there and return their request ids."""
+        arrived: list[int] = []
+        while not arrived:
+            for kind, body in (self._receive_message(doing), *self._messages_at_hand(doing)):
+                request_id = self._store(kind, body)
+                if request_id is not None:
+                    arrived.append(request_id)
+        return arrived
+
+    def _store(self, kind: int, body: bytes) -> int | None:
+        (answered,) = self._decode(">I", Reply(kind, body))
+        if answered not in self._waiting:
+            raise self._violation(f"answered request {answered}, which was never sent or already answered")
+        self._waiting.discard(answered)
+        if answered in self._abandoned:
+            self._abandoned.discard(answered)
+            return None
+        self._arrived[answered] = Reply(kind, body[4:])
+        return answered
+
+    def _receive_message(self, doing: str) -> tuple[int, bytes]:
+        self._flush(doing)
+        while (message := self._message_at_hand(doing)) is None:
+            self._incoming += self._recv(doing)
+        return message
+
+    def _messages_at_hand(self, doing: str) -> Iterator[tuple[int, bytes]]:
+        while (message := self._message_at_hand(doing)) is not None:
+            yield message
+
+    def _message_at_hand(self, doing: str) -> tuple[int, bytes] | None:
+        if len(self._incoming) < 4:
+            return None
+        length = int.from_bytes(self._incoming[:4], "big")
         if not 1 <= length <= protocol.MAX_REPLY_BYTES:
             raise self._violation(f"announced a message of {length} bytes when asked to {doing}")
-        message = self._read(length, doing=doing)
-        return message[0], message[1:]
+        if len(self._incoming) < 4 + length:
+            return None
+        kind, body = self._incoming[4], bytes(self._incoming[5 : 4 + length])
+        del self._incoming[: 4 + length]
+        return kind, body
 
-    def _read(self, count: int, *, doing: str) -> bytes:
-        while len(self._received) < count:
-            try:
-                data = self._channel.recv(64 * 1024)
-            except TimeoutError:
-                raise self._lost(f"did not answer in time when asked to {doing}") from None
-            except (OSError, EOFError) as error:
-                raise self._lost(f"was lost when asked to {doing} ({_words(error)})") from None
-            if not data:
-                raise self._lost(f"closed the connection when asked to {doing}")
-            self._received += data
-        taken = bytes(self._received[:count])
-        del self._received[:count]
-        return taken
+    def _recv(self, doing: str) -> bytes:
+        try:
+            data = self._stream.recv()
+        except TimeoutError:
+            raise self._lost(f"did not answer in time when asked to {doing}") from None
+        except (OSError, EOFError) as error:
+            raise self._lost(f"was lost when asked to {doing} ({_words(error)})") from None
+        if not data:
+            raise self._lost(f"closed the connection when asked to {doing}")
+        return data
 
-    def _expect_ok(self, reply: Reply, *, doing: str) -> None:
-        code, words = self._status(reply, doing=doing)
+    # Replies.
+
+    def _ok(self, reply: Reply, doing: str) -> None:
+        code, words = self._status(reply, doing)
         if code != Status.OK:
-            raise self._refused(code, words, doing=doing)
+            raise self._refused(code, words, doing)
 
-    def _status(self, reply: Reply, *, doing: str) -> tuple[int, str]:
+    def _handle(self, reply: Reply, doing: str) -> bytes:
+        if reply.kind != Answer.HANDLE:
+            self._ok(reply, doing)
+            raise self._violation(f"said OK to {doing} but gave no handle")
+        try:
+            handle, _ = protocol.read_text(reply.payload)
+        except MalformedReplyError as error:
+            raise self._violation(f"sent an unreadable handle ({error})") from None
+        return handle
+
+    def _is_there(self, reply: Reply, doing: str) -> bool:
+        if reply.kind == Answer.ATTRS:
+            return True
+        if self._status(reply, doing)[0] == Status.NO_SUCH_FILE:
+            return False
+        self._ok(reply, doing)
+        raise self._violation(f"said OK to {doing} but gave no attributes")
+
+    def _write_limit(self, reply: Reply, _doing: str) -> int:
+        if reply.kind != Answer.EXTENDED_REPLY:
+            return _SAFE_WRITE_BYTES
+        _, _, max_write, _ = self._decode(">QQQQ", reply)
+        # 0 means "no limit stated".
+        return min(max_write, _MAX_WRITE_BYTES) if max_write else _SAFE_WRITE_BYTES
+
+    def _status(self, reply: Reply, doing: str) -> tuple[int, str]:
         if reply.kind != Answer.STATUS:
             raise self._violation(f"answered with message type {reply.kind} when asked to {doing}")
         try:
@@ -236,7 +386,7 @@ class SftpSession:
         except MalformedReplyError as error:
             raise self._violation(f"sent an unreadable message of type {reply.kind} ({error})") from None
 
-    def _refused(self, code: int, words: str, *, doing: str) -> RequestRefused:
+    def _refused(self, code: int, words: str, doing: str) -> RequestRefused:
         name = Status(code).name if code in set(Status) else "unknown"
         hint, disposition = _ADVICE.get(code, _ADVICE[Status.FAILURE])
         said = f", it says {words!r}" if words else ""
@@ -248,22 +398,46 @@ class SftpSession:
         )
 
     def _lost(self, what: str) -> ConnectionLost:
-        self._end()
+        self.close()
         return ConnectionLost(
             f"{self._server} {what}.", hint="It is tried again; ask the partner if it goes on."
         )
 
     def _violation(self, what: str) -> ProtocolViolation:
-        self._end()
+        self.close()
         return ProtocolViolation(
             f"{self._server} {what}, which SFTP version 3 does not allow.",
             hint="It is tried again on a new connection; tell the partner if it goes on.",
         )
 
-    def _end(self) -> None:
-        # Nothing more is sent after the first doubt: a clean-up must not wait for a silent server.
-        self._over = True
-        self._channel.close()
+
+class _Talk(NamedTuple, Generic[T]):
+    """A conversation and the request that it waits for."""
+
+    place: int
+    conversation: Conversation[T]
+    waits_for: Pending[Any]
+
+
+def _advance(
+    place: int,
+    conversation: Conversation[T],
+    under_way: dict[int, _Talk[T]],
+    ended: list[tuple[int, T | Exception]],
+    error: Exception | None = None,
+) -> None:
+    """Let a conversation go on to its next wait, or to its end."""
+    try:
+        pending = conversation.throw(error) if error else conversation.send(None)
+        under_way[pending.id] = _Talk(place, conversation, pending)
+    except StopIteration as end:
+        ended.append((place, end.value))
+    except Exception as failure:  # noqa: BLE001 - it is the conversation's outcome
+        ended.append((place, failure))
+
+
+async def _result_of(pending: Pending[T]) -> T:
+    return await pending
 
 
 _ADVICE: dict[int, tuple[str, Disposition]] = {

@@ -1,99 +1,92 @@
-"""Puts one file on the server: temporary name, every byte acknowledged, CLOSE, then the final name."""
+"""The steps of putting a file on the server: temporary name, bytes, CLOSE, then the final name."""
 
 import contextlib
 import posixpath
-from collections.abc import Callable, Iterable
 
 from s3_to_sftp.errors import RequestRefused, TransferError
 from s3_to_sftp.sftp.protocol import Status
 from s3_to_sftp.sftp.session import SftpSession
-from s3_to_sftp.sftp.writer import write_blocks
+from s3_to_sftp.sftp.stream import Piece
+from s3_to_sftp.sftp.writer import write_and_close
 
 
-def upload(
-    session: SftpSession,
-    blocks: Iterable[bytes],
-    *,
-    path: str,
-    temporary: str,
-    complete: Callable[[int], None],
-) -> int:
-    """Write the blocks and give them their final name; return the number of bytes.
+async def upload_small(session: SftpSession, data: Piece, *, path: str, temporary: str) -> int:
+    """Put bytes that are at hand on the server and return their number.
 
-    The final name appears only after every WRITE and CLOSE were answered with OK and `complete` was
-    content. A file that is already there is replaced.
+    Three round trips: OPEN; WRITE and CLOSE together; RENAME. The final name appears only after WRITE and
+    CLOSE were answered with OK. A file that is already there is replaced.
 
     Args:
         session: The SFTP session.
-        blocks: The bytes; may raise.
+        data: The bytes.
         path: The final name.
         temporary: The name until then, in the same directory. Missing directories are made.
-        complete: Called with the number of bytes written; raises when they are not the whole object.
 
     Raises:
         TransferError: The server refused or was lost. Nothing stands under the final name that was
             not there before, and the temporary file is removed if the server still answers.
-        Exception: Whatever `blocks` or `complete` raised, with the same clean-up.
     """
-    handle = _create(session, temporary)
+    handle = await create(session, temporary)
     try:
-        size = write_blocks(session, handle, blocks, path=temporary)
-        session.close_file(handle, path=temporary)
-        complete(size)
-        _publish(session, temporary, path)
+        await write_and_close(session, handle, [(0, data)], path=temporary)
+        await publish(session, temporary, path)
     except BaseException:
-        _discard(session, handle, temporary)
+        await discard(session, handle, temporary)
         raise
-    return size
+    return len(data)
 
 
-def _create(session: SftpSession, path: str) -> bytes:
+async def create(session: SftpSession, path: str) -> bytes:
+    """Open the new file, making its directory if that is missing; return the handle."""
+    directory = posixpath.dirname(path)
     try:
-        return session.create(path)
+        return await session.create(path)
     except RequestRefused as refused:
         # Servers say FAILURE or NO_SUCH_FILE when the directory is missing.
-        if refused.code not in {Status.NO_SUCH_FILE, Status.FAILURE} or not posixpath.dirname(path):
+        if refused.code not in {Status.NO_SUCH_FILE, Status.FAILURE} or not directory:
             raise
-    make_directories(session, posixpath.dirname(path))
-    return session.create(path)
+    await make_directories(session, directory)
+    return await session.create(path)
 
 
-def make_directories(session: SftpSession, path: str) -> None:
+async def make_directories(session: SftpSession, path: str) -> None:
     """Make the directory and whatever is missing above it.
 
     Version 3 has no status for "exists already" (servers say FAILURE), so refusals are not errors
     here: the open that follows shows whether the directory is there.
     """
-    if _try_to_make(session, path) == Status.NO_SUCH_FILE:
+    if await _try_to_make(session, path) == Status.NO_SUCH_FILE:
         parent = posixpath.dirname(path)
         if parent not in {"", path}:
-            make_directories(session, parent)
-            _try_to_make(session, path)
+            await make_directories(session, parent)
+            await _try_to_make(session, path)
 
 
-def _try_to_make(session: SftpSession, path: str) -> int:
+async def _try_to_make(session: SftpSession, path: str) -> int:
     try:
-        session.make_directory(path)
+        await session.make_directory(path)
     except RequestRefused as refused:
         return refused.code
     return Status.OK
 
 
-def _publish(session: SftpSession, temporary: str, path: str) -> None:
+async def publish(session: SftpSession, temporary: str, path: str) -> None:
+    """Give the complete file its final name, replacing what is there."""
     try:
-        session.rename(temporary, path)
+        await session.rename(temporary, path)
     except RequestRefused:
         # The RENAME of version 3 must not replace a target, and says just FAILURE
         # (draft-ietf-secsh-filexfer-02, section 6.5).
-        if session.renames_over_existing or not session.exists(path):
+        if session.renames_over_existing or not await session.exists(path):
             raise
-        session.remove(path)
-        session.rename(temporary, path)
+        await session.remove(path)
+        await session.rename(temporary, path)
 
 
-def _discard(session: SftpSession, handle: bytes, temporary: str) -> None:
+async def discard(session: SftpSession, handle: bytes, temporary: str) -> None:
+    """Close and remove the temporary file as far as the server still answers."""
     # Best effort: a lost connection takes the clean-up with it, and the first error is the one to tell.
     with contextlib.suppress(TransferError):
-        session.close_file(handle, path=temporary)
+        await session.close_file(handle, path=temporary)
     with contextlib.suppress(TransferError):
-        session.remove(temporary)
+        await session.remove(temporary)

@@ -1,47 +1,44 @@
-"""Writes a file through a sliding window of WRITE requests, and believes only statuses."""
+"""Writes through a sliding window of WRITE requests, and believes only statuses."""
 
 from collections import deque
 from collections.abc import Iterable
+from typing import Any
 
-from s3_to_sftp.sftp.session import SftpSession
+from s3_to_sftp.sftp.session import Pending, SftpSession
+from s3_to_sftp.sftp.stream import Piece
 
 WINDOW_BYTES = 4 * 1024 * 1024
 """Bytes sent but not yet acknowledged: twice OpenSSH's 2 MiB channel window, so never the limit."""
 
 
-def write_blocks(session: SftpSession, handle: bytes, blocks: Iterable[bytes], *, path: str) -> int:
-    """Write the blocks from offset 0 on and return how many bytes the server has acknowledged.
+async def write_and_close(
+    session: SftpSession, handle: bytes, blocks: Iterable[tuple[int, Piece]], *, path: str
+) -> None:
+    """Write the blocks at their offsets and close the file.
 
-    When it returns, every byte was acknowledged with status OK. Blocks are cut to what one WRITE may
-    hold, never joined. The window holds no data, only offsets: memory is that of one block.
+    When it returns, every byte and the CLOSE were answered with status OK. Blocks are cut to what one
+    WRITE may hold, never joined. The CLOSE is sent behind the last WRITE without waiting for it: the server
+    works through them in order, and a round trip is saved.
 
     Raises:
-        TransferError: The first failure; writes still under way are abandoned with the file.
+        TransferError: The first failure; requests still under way are abandoned with the file.
     """
-    under_way: deque[tuple[int, int, int]] = deque()
+    under_way: deque[tuple[Pending[Any], int]] = deque()
     unacknowledged = 0
-    offset = 0
-
-    def finish_oldest() -> int:
-        request_id, at, length = under_way[0]
-        session.finish_write(request_id, path=path, offset=at)
-        under_way.popleft()
-        return length
-
     try:
-        for block in blocks:
+        for offset, block in blocks:
             view = memoryview(block)
-            for start in range(0, len(view), session.max_write_bytes):
-                piece = view[start : start + session.max_write_bytes]
-                under_way.append((session.send_write(handle, offset, piece), offset, len(piece)))
-                offset += len(piece)
+            for cut in range(0, len(view), session.max_write_bytes):
+                piece = view[cut : cut + session.max_write_bytes]
+                under_way.append((session.write(handle, offset + cut, piece, path=path), len(piece)))
                 unacknowledged += len(piece)
                 while unacknowledged > WINDOW_BYTES:
-                    unacknowledged -= finish_oldest()
+                    await under_way[0][0]
+                    unacknowledged -= under_way.popleft()[1]
+        under_way.append((session.close_file(handle, path=path), 0))
         while under_way:
-            finish_oldest()
-    except BaseException:
-        for request_id, _, _ in under_way:
-            session.abandon(request_id)
-        raise
-    return offset
+            await under_way[0][0]
+            under_way.popleft()
+    finally:
+        for pending, _ in under_way:
+            session.abandon(pending)

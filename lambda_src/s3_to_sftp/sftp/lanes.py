@@ -1,0 +1,245 @@
+"""One large file over several connections at once, each a lane that writes its own byte ranges.
+
+At a distance one connection is held back by the server's SSH window (2 MiB per round trip with OpenSSH)
+and by TCP, however deep the queue; every further connection brings its own. At no distance a further
+connection only costs (docs/decisions/0009-lanes.md has the measurements).
+"""
+
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
+
+from s3_to_sftp.errors import PartnerError, TransferError
+from s3_to_sftp.sftp.pool import ConnectionPool
+from s3_to_sftp.sftp.session import SftpSession
+from s3_to_sftp.sftp.stream import Piece
+from s3_to_sftp.sftp.upload import create, discard, publish
+from s3_to_sftp.sftp.writer import write_and_close
+
+_WINDOW_BYTES = 2 * 1024 * 1024
+"""OpenSSH's channel window: what one connection carries per round trip."""
+
+_AIM_BYTES_PER_SECOND = 800e6
+"""More than any function's network: lanes are added until the window is not what limits."""
+
+_MIN_BYTES_PER_LANE = 16 * 1024 * 1024
+"""What one lane could send while another is being set up: 8 round trips, one window each."""
+
+_SEGMENT_WRITES = 16
+"""WRITEs per range that a lane takes: with OpenSSH's limit 4 MB."""
+
+_SEGMENT_WRITES_OF_MANY = 8
+"""The same from four lanes on, so that what they read ahead stays small."""
+
+
+class RangeSource(Protocol):
+    """Bytes that can be read from any offset, by several threads at a time.
+
+    Attributes:
+        size: Bytes of the whole.
+    """
+
+    size: int
+
+    def blocks(self, ranges: Iterable[tuple[int, int]], block_bytes: int) -> Iterator[tuple[int, Piece]]:
+        """Yield offset and bytes of each block of the ranges (offset, length), in order.
+
+        A block need not stay valid when the next one is asked for. Ranges may be taken ahead of time.
+        """
+
+
+def lanes_for(*, size: int, round_trip: float, limit: int) -> int:
+    """Return how many lanes pay for an object.
+
+    Args:
+        size: Bytes.
+        round_trip: Seconds to the server and back.
+        limit: Lanes that the partner allows.
+    """
+    until_window_is_no_limit = math.ceil(_AIM_BYTES_PER_SECOND * round_trip / _WINDOW_BYTES)
+    return max(1, min(limit, until_window_is_no_limit, size // _MIN_BYTES_PER_LANE))
+
+
+class _Segments:
+    """The byte ranges that are still to be written. Shared by the lanes."""
+
+    def __init__(self, size: int, segment: int) -> None:
+        self._size = size
+        self._segment = segment
+        self._next = 0
+        self._returned: deque[tuple[int, int]] = deque()
+        self._lock = threading.Lock()
+        self._closed = False
+        self.stopped = False
+        """Set when the delivery has failed: lanes end at the next block."""
+
+    def enter(self) -> bool:
+        """Join the work; False when it is done already."""
+        with self._lock:
+            return not self._closed
+
+    def close(self) -> None:
+        """Let no further lane join."""
+        with self._lock:
+            self._closed = True
+
+    def take(self) -> tuple[int, int] | None:
+        """Return the next range as offset and length, or None when all are taken."""
+        with self._lock:
+            if self.stopped:
+                return None
+            if self._returned:
+                return self._returned.popleft()
+            if self._next >= self._size:
+                return None
+            offset = self._next
+            length = min(self._segment, self._size - offset)
+            self._next += length
+            return offset, length
+
+    def give_back(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Put back ranges that were not written to their end. Writing them again writes the same bytes."""
+        with self._lock:
+            self._returned.extend(ranges)
+
+    def left(self) -> bool:
+        """Say whether there are ranges to take."""
+        with self._lock:
+            return bool(self._returned) or self._next < self._size
+
+
+class _Lane(threading.Thread):
+    """A further connection that writes segments until there are none, or until it fails."""
+
+    def __init__(
+        self, number: int, pool: ConnectionPool, source: RangeSource, segments: _Segments, path: str
+    ) -> None:
+        super().__init__(name=f"lane-{number}", daemon=True)
+        self._number = number
+        self._pool = pool
+        self._source = source
+        self._segments = segments
+        self._path = path
+        self.at_work = threading.Event()
+        """Set from joining the work on: only such lanes are waited for."""
+        self.failure: BaseException | None = None
+        """What ended the delivery. Errors of the lane itself only end the lane."""
+
+    def run(self) -> None:
+        """Write segments. A lane that the partner refuses retires quietly: the others do its work."""
+        try:
+            session = self._pool.extra(self._number).session
+            # Marked first, checked then: who closes the work either sees the mark, or is seen.
+            self.at_work.set()
+            if self._segments.enter():
+                session.run_one(self._write(session))
+                self._pool.touch(self._number)
+        except (TransferError, PartnerError) as error:
+            self._pool.drop(self._number)
+            if not self._segments.stopped:
+                self._pool.lower_limit(self._number, error)
+        except BaseException as error:  # noqa: BLE001 - raised by the thread that waits for the lanes
+            self._pool.drop(self._number)
+            self.failure = error
+            self._segments.stopped = True
+
+    async def _write(self, session: SftpSession) -> None:
+        handle = await session.open_existing(self._path)
+        await _write_segments(session, handle, self._source, self._segments, self._path)
+
+
+def send_in_lanes(
+    pool: ConnectionPool, source: RangeSource, *, path: str, temporary: str, complete: Callable[[], object]
+) -> int:
+    """Put a file of any size on the server and return the number of lanes that it was given.
+
+    The first lane starts at once, the others join as their connections come up. The final name appears only
+    after every WRITE and every CLOSE of every lane were answered with OK and `complete` was content.
+    Memory: per lane one block of the source, and what the source reads ahead.
+
+    Args:
+        pool: The partner's connections.
+        source: The bytes.
+        path: The final name; a file that is already there is replaced.
+        temporary: The name until then, in the same directory. Missing directories are made.
+        complete: Called when all bytes are acknowledged; raises when they are not the whole object.
+
+    Raises:
+        TransferError: The server refused or was lost. Nothing stands under the final name that was
+            not there before, and the temporary file is removed if the server still answers.
+        Exception: Whatever `source` or `complete` raised, with the same clean-up.
+    """
+    session = pool.first().session
+    count = lanes_for(size=source.size, round_trip=session.round_trip, limit=pool.limit)
+    writes = _SEGMENT_WRITES if count < 4 else _SEGMENT_WRITES_OF_MANY
+    segments = _Segments(source.size, writes * session.max_write_bytes)
+    handle = session.run_one(create(session, temporary))
+    lanes = [_Lane(number, pool, source, segments, temporary) for number in range(1, count)]
+    try:
+        for lane in lanes:
+            lane.start()
+        session.run_one(_write_segments(session, handle, source, segments, temporary))
+        _finish(session, source, segments, lanes, temporary)
+        complete()
+        session.run_one(publish(session, temporary, path))
+    except BaseException:
+        segments.stopped = True
+        for number in range(1, count):
+            pool.drop(number)
+        session.run_one(discard(session, handle, temporary))
+        raise
+    pool.touch(0)
+    return count
+
+
+def _finish(
+    session: SftpSession, source: RangeSource, segments: _Segments, lanes: list[_Lane], path: str
+) -> None:
+    """Wait for the lanes that joined, and write what failed ones have left."""
+    segments.close()
+    for lane in lanes:
+        if lane.at_work.is_set():
+            lane.join()
+        if lane.failure is not None:
+            raise lane.failure
+    if segments.left():
+        session.run_one(_write_rest(session, source, segments, path))
+
+
+async def _write_rest(session: SftpSession, source: RangeSource, segments: _Segments, path: str) -> None:
+    handle = await session.open_existing(path)
+    await _write_segments(session, handle, source, segments, path)
+
+
+async def _write_segments(
+    session: SftpSession, handle: bytes, source: RangeSource, segments: _Segments, path: str
+) -> None:
+    """Write segments until there are none, and close the handle.
+
+    On failure all ranges that this call has taken are given back: an acknowledged write is only as good
+    as the CLOSE behind it.
+    """
+    taken: list[tuple[int, int]] = []
+
+    def ranges() -> Iterator[tuple[int, int]]:
+        while (segment := segments.take()) is not None:
+            taken.append(segment)
+            yield segment
+
+    def blocks() -> Iterator[tuple[int, Piece]]:
+        given = 0
+        for offset, block in source.blocks(ranges(), session.max_write_bytes):
+            if segments.stopped:
+                return
+            yield offset, block
+            given += len(block)
+        if given != sum(length for _, length in taken):
+            raise RuntimeError(f"the source gave {given} bytes for {taken}")
+
+    try:
+        await write_and_close(session, handle, blocks(), path=path)
+    except BaseException:
+        segments.give_back(taken)
+        raise

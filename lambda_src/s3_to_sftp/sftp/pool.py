@@ -1,0 +1,142 @@
+"""The partner's warm connections: reused while they are the right ones and still answer."""
+
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+
+from s3_to_sftp.credentials import Credentials, CredentialSource
+from s3_to_sftp.errors import LoginRefused, TransferError
+from s3_to_sftp.settings import Server
+from s3_to_sftp.sftp.connection import Connection, Timeouts, connect
+
+Connect = Callable[[Server, Credentials, Timeouts], Connection]
+
+_log = logging.getLogger(__name__)
+
+_TRUSTED_FOR_SECONDS = 2.0
+"""After this much idleness a connection must answer a ping before it is used. A frozen function cannot
+notice that the partner or a NAT gateway has dropped it."""
+
+
+class ConnectionPool:
+    """Keeps up to `limit` connections to one server with one login.
+
+    The key of a connection is everything that identifies it: server, pinned host keys and login.
+    When the secret was changed, the old connections are not used any more.
+
+    Each connection has a number. Number 0 is the one that every delivery uses; the others are lanes of
+    large objects, and a lane's thread is the only one that uses its connection.
+
+    Attributes:
+        limit: How many connections the partner allows; lowered when it refuses one.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        credentials: CredentialSource,
+        *,
+        timeouts: Timeouts,
+        limit: int = 1,
+        connect: Connect = connect,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.limit = limit
+        self._server = server
+        self._credentials = credentials
+        self._timeouts = timeouts
+        self._connect = connect
+        self._clock = clock
+        self._lock = threading.Lock()
+        # A lane that comes too late for one object leaves its connection to the next.
+        self._locks: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
+        self._open: dict[int, Connection] = {}
+        self._used_at: dict[int, float] = {}
+        self._login: Credentials | None = None
+        self.reused = False
+        """Whether `first` last returned a connection that had been used before."""
+        self.host_key_fingerprint = ""
+        """Of the server behind the connection that `first` last returned."""
+
+    def first(self) -> Connection:
+        """Return connection 0: the warm one if it answers, else a new one.
+
+        Raises:
+            PartnerError, CredentialsError, TransferError: See `connect`.
+        """
+        login = self._credentials.current()
+        if login != self._login:
+            self.close()
+        connection = self._open.get(0)
+        self.reused = connection is not None and self._answers(0, connection)
+        if connection is None or not self.reused:
+            self.drop(0)
+            connection, self._login = self._connect_with(login)
+            self._keep(0, connection)
+        self.touch(0)
+        self.host_key_fingerprint = connection.host_key_fingerprint
+        return connection
+
+    def extra(self, number: int) -> Connection:
+        """Return another connection for a lane. Called from the lane's thread, after `first`.
+
+        Raises:
+            PartnerError, CredentialsError, TransferError: See `connect`.
+        """
+        with self._locks[number]:
+            connection = self._open.get(number)
+            if connection is None or not self._answers(number, connection):
+                self.drop(number)
+                connection = self._connect(self._server, self._credentials.current(), self._timeouts)
+                self._keep(number, connection)
+            self.touch(number)
+            return connection
+
+    def lower_limit(self, limit: int, reason: Exception) -> None:
+        """Remember that the partner does not take more; said once, since the limit only falls."""
+        with self._lock:
+            if limit < self.limit:
+                self.limit = limit
+                _log.warning("%s: from now on at most %d lanes (%s)", self._server, limit, reason)
+
+    def touch(self, number: int) -> None:
+        """Remember that the connection has just answered."""
+        self._used_at[number] = self._clock()
+
+    def close(self) -> None:
+        """Close all connections."""
+        for number in list(self._open):
+            self.drop(number)
+
+    def _keep(self, number: int, connection: Connection) -> None:
+        self._open[number] = connection
+
+    def drop(self, number: int) -> None:
+        """Close a connection."""
+        connection = self._open.pop(number, None)
+        if connection is not None:
+            connection.close()
+
+    def _answers(self, number: int, connection: Connection) -> bool:
+        if not connection.is_open():
+            return False
+        if self._clock() - self._used_at[number] < _TRUSTED_FOR_SECONDS:
+            return True
+        try:
+            connection.session.ping()
+        except TransferError:
+            return False
+        return True
+
+    def _connect_with(self, login: Credentials) -> tuple[Connection, Credentials]:
+        try:
+            return self._connect(self._server, login, self._timeouts), login
+        except LoginRefused:
+            # The secret may have been rotated since it was cached. An unchanged one is not tried
+            # twice: partners lock accounts.
+            fresh = self._credentials.refreshed()
+            if fresh == login:
+                raise
+            return self._connect(self._server, fresh, self._timeouts), fresh
