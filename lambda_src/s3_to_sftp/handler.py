@@ -2,6 +2,7 @@
 
 import functools
 import os
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -45,23 +46,27 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItem
     """
     if is_from_queue(event):
         return _deliver_messages(event, context)
-    _deliver_all(objects_in_notification(event), context)
+    _deliver_all(_announced(objects_in_notification, event), context)
     return None
 
 
 def _deliver_messages(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     def deliver_message(record: SQSRecord) -> None:
-        try:
-            refs = objects_in_message(record.body)
-        except DeliveryError as error:
-            _report_failure(error, message_id=record.message_id)
-            raise
+        refs = _announced(objects_in_message, record.body, message_id=record.message_id)
         _deliver_all(refs, context)
 
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
     return process_partial_response(
         event=event, record_handler=deliver_message, processor=processor, context=context
     )
+
+
+def _announced(parse: Callable[[Any], list[ObjectRef]], message: object, **about: str) -> list[ObjectRef]:
+    try:
+        return parse(message)
+    except DeliveryError as error:
+        _report_failure(error, **about)
+        raise
 
 
 def _deliver_all(refs: list[ObjectRef], context: LambdaContext) -> None:

@@ -4,8 +4,11 @@ paramiko's own `SFTPClient` is not used: in pipelined mode it never looks at the
 writes and swallows errors of CLOSE (docs/decisions/0005-own-sftp-writer.md).
 """
 
+import contextlib
 import struct
 from typing import Protocol
+
+import paramiko
 
 from s3_to_sftp.errors import ConnectionLost, Disposition, ProtocolViolation, RequestRefused
 from s3_to_sftp.sftp import protocol
@@ -110,7 +113,8 @@ class SftpSession:
 
     def abandon(self, request_id: int) -> None:
         """Forget a request whose answer no longer matters; it is thrown away when it comes."""
-        if self._arrived.pop(request_id, None) is None:
+        self._arrived.pop(request_id, None)
+        if request_id in self._waiting:
             self._abandoned.add(request_id)
 
     def close_file(self, handle: bytes, *, path: str) -> None:
@@ -190,7 +194,7 @@ class SftpSession:
             self._channel.sendall(struct.pack(">I", len(message)) + message)
         except TimeoutError:
             raise self._lost(f"took no more data for too long while we asked it to {doing}") from None
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, paramiko.SSHException) as error:
             raise self._lost(
                 f"closed the connection while we asked it to {doing} ({_words(error)})"
             ) from None
@@ -263,7 +267,8 @@ class SftpSession:
     def _end(self) -> None:
         # Nothing more is sent after the first doubt: a clean-up must not wait for a silent server.
         self._over = True
-        self._channel.close()
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+            self._channel.close()  # sends a farewell, which fails where the connection is lost
 
 
 _ADVICE: dict[int, tuple[str, Disposition]] = {

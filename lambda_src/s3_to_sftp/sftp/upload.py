@@ -9,6 +9,8 @@ from s3_to_sftp.sftp.protocol import Status
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.writer import write_blocks
 
+_TARGET_EXISTS = {Status.FAILURE, Status.FILE_ALREADY_EXISTS}
+
 
 def upload(
     session: SftpSession,
@@ -61,10 +63,11 @@ def _create(session: SftpSession, path: str) -> bytes:
 def make_directories(session: SftpSession, path: str) -> None:
     """Make the directory and whatever is missing above it.
 
-    Version 3 has no status for "exists already" (servers say FAILURE), so refusals are not errors
-    here: the open that follows shows whether the directory is there.
+    Version 3 has no status for "exists already" (servers say FAILURE, some of them for a missing
+    parent, too), so refusals are not errors here: the open that follows shows whether the directory
+    is there.
     """
-    if _try_to_make(session, path) == Status.NO_SUCH_FILE:
+    if _try_to_make(session, path) in {Status.NO_SUCH_FILE, Status.FAILURE}:
         parent = posixpath.dirname(path)
         if parent not in {"", path}:
             make_directories(session, parent)
@@ -82,13 +85,21 @@ def _try_to_make(session: SftpSession, path: str) -> int:
 def _publish(session: SftpSession, temporary: str, path: str) -> None:
     try:
         session.rename(temporary, path)
-    except RequestRefused:
+    except RequestRefused as refused:
         # The RENAME of version 3 must not replace a target, and says just FAILURE
-        # (draft-ietf-secsh-filexfer-02, section 6.5).
-        if session.renames_over_existing or not session.exists(path):
+        # (draft-ietf-secsh-filexfer-02, section 6.5). Any other status has another cause: then the
+        # old file must not be removed.
+        if session.renames_over_existing or refused.code not in _TARGET_EXISTS or not _seen(session, path):
             raise
         session.remove(path)
         session.rename(temporary, path)
+
+
+def _seen(session: SftpSession, path: str) -> bool:
+    try:
+        return session.exists(path)
+    except RequestRefused:  # a drop box shows nothing; the refused rename is the error to tell
+        return False
 
 
 def _discard(session: SftpSession, handle: bytes, temporary: str) -> None:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from s3_to_sftp.credentials import Credentials, CredentialSource
-from s3_to_sftp.errors import LoginRefused, TransferError
+from s3_to_sftp.errors import CredentialsError, LoginRefused, TransferError
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.connection import Connection, Timeouts, connect
 
@@ -80,9 +80,9 @@ class WarmConnection:
     def _connect_with(self, login: Credentials) -> tuple[Connection, Credentials]:
         try:
             return self._connect(self._server, login, self._timeouts), login
-        except LoginRefused:
-            # The secret may have been rotated since it was cached. An unchanged one is not tried
-            # twice: partners lock accounts.
+        except (LoginRefused, CredentialsError):
+            # The secret may have been rotated, or its private key mended, since it was cached. An
+            # unchanged one is not tried twice: partners lock accounts.
             fresh = self._credentials.refreshed()
             if fresh == login:
                 raise
