@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-import anycrc
+import anycrc  # type: ignore[import-untyped]  # ships no stubs
 
 DEFAULT_ALGORITHM = "CRC64NVME"
 """What S3 computes by itself."""

@@ -21,7 +21,7 @@ SMALL_BYTES = 1024 * 1024
 
 _READERS = 8
 """Small objects being read from S3 at a time. Memory of a batch of small objects: all of them are in memory
-between their GET and their WRITE, at most (_READERS + 32) × SMALL_BYTES."""
+between their GET and their WRITE, at most (_READERS + 32) x SMALL_BYTES."""
 
 
 @dataclass(frozen=True, kw_only=True)

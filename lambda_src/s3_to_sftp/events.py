@@ -41,9 +41,9 @@ class ObjectRef:
         return f"s3://{self.bucket}/{self.key}{version}"
 
 
-def is_from_queue(event: Mapping[str, Any]) -> bool:
+def is_from_queue(event: object) -> bool:
     """Say whether the Lambda event is a batch of SQS messages."""
-    records = event.get("Records")
+    records = event.get("Records") if isinstance(event, dict) else None
     return bool(
         isinstance(records, list)
         and records
@@ -97,7 +97,7 @@ def _object_in_record(record: object) -> ObjectRef | None:
     if not version.startswith("2."):
         raise _malformed(f"its eventVersion is {version!r}, known is 2.x")
     ref = _object_ref(record)
-    if ref.key.endswith("/") and not ref.size:
+    if ref.key.endswith("/") and ref.size == 0:
         _log.info("folder marker %s skipped", ref)
         return None
     return ref
@@ -111,12 +111,12 @@ def _object_ref(record: Mapping[str, Any]) -> ObjectRef:
             bucket=_text(record["s3"]["bucket"]["name"]),
             # Strict: a key that is not UTF-8 must not be delivered under a made-up name.
             key=unquote_plus(_text(entry["key"]), errors="strict"),
-            version_id=entry.get("versionId"),
-            etag=entry.get("eTag"),
+            version_id=_optional_text(entry.get("versionId")),
+            etag=_optional_text(entry.get("eTag")),
             size=int(size) if size is not None else None,
-            sequencer=entry.get("sequencer"),
+            sequencer=_optional_text(entry.get("sequencer")),
         )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise _malformed(f"a record does not name bucket and key as S3 does ({error!r})") from None
 
 
@@ -124,6 +124,10 @@ def _text(value: object) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError(f"expected text, got {value!r}")
     return value
+
+
+def _optional_text(value: object) -> str | None:
+    return None if value is None else _text(value)
 
 
 def _malformed(why: str) -> EventError:

@@ -2,6 +2,7 @@
 
 import functools
 import os
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -19,10 +20,17 @@ from s3_to_sftp.errors import DeadlineTooClose, DeliveryError, Disposition
 from s3_to_sftp.events import ObjectRef, is_from_queue, objects_in_message, objects_in_notification
 from s3_to_sftp.settings import Settings
 from s3_to_sftp.sftp.connection import Timeouts
-from s3_to_sftp.sftp.warm import WarmConnection
+from s3_to_sftp.sftp.partner import Partner
 
 logger = Logger(service="s3-to-sftp")
 metrics = Metrics(namespace="S3ToSftp", service="s3-to-sftp")
+
+_S3_CONFIG = Config(
+    connect_timeout=10,
+    read_timeout=30,
+    max_pool_connections=64,  # every lane reads ahead
+    response_checksum_validation="when_required",  # we compute the CRC ourselves, of all ranges together
+)
 
 START_RESERVE_MILLISECONDS = 20_000
 """A delivery that has less time than this left is not started: it could not even clean up."""
@@ -45,49 +53,65 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItem
     """
     if is_from_queue(event):
         return _deliver_messages(event, context)
-    _deliver_all(objects_in_notification(event), context)
+    for error in _deliver_all(_announced(objects_in_notification, event), context).values():
+        raise error
     return None
 
 
 def _deliver_messages(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    def deliver_message(record: SQSRecord) -> None:
-        try:
-            refs = objects_in_message(record.body)
-        except DeliveryError as error:
-            _report_failure(error, message_id=record.message_id)
-            raise
-        _deliver_all(refs, context)
+    refs_of = {record["messageId"]: _refs_or_error(record) for record in event["Records"]}
+    announced = [ref for refs in refs_of.values() if isinstance(refs, list) for ref in refs]
+    errors = _deliver_all(announced, context)
+
+    def settle(record: SQSRecord) -> None:
+        refs = refs_of[record.message_id]
+        if isinstance(refs, DeliveryError):
+            raise refs
+        for ref in refs:
+            if ref in errors:
+                raise errors[ref]
 
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-    return process_partial_response(
-        event=event, record_handler=deliver_message, processor=processor, context=context
-    )
+    return process_partial_response(event=event, record_handler=settle, processor=processor, context=context)
 
 
-def _deliver_all(refs: list[ObjectRef], context: LambdaContext) -> None:
-    """Try every object, then raise the first failure: one bad object never costs the others."""
-    failures = []
-    for ref in refs:
-        try:
-            _deliver(ref, context)
-        except Exception as error:  # noqa: BLE001 - raised below, after the others had their turn
-            failures.append(error)
-    if failures:
-        raise failures[0]
-
-
-def _deliver(ref: ObjectRef, context: LambdaContext) -> None:
+def _refs_or_error(record: dict[str, Any]) -> list[ObjectRef] | DeliveryError:
     try:
-        _insist_on_time(ref, context)
-        receipt = _delivery().deliver(ref)
+        return _announced(objects_in_message, record.get("body"), message_id=record["messageId"])
     except DeliveryError as error:
+        return error
+
+
+def _announced(parse: Callable[[Any], list[ObjectRef]], message: object, **about: str) -> list[ObjectRef]:
+    try:
+        return parse(message)
+    except DeliveryError as error:
+        _report_failure(error, **about)
+        raise
+
+
+def _deliver_all(refs: list[ObjectRef], context: LambdaContext) -> dict[ObjectRef, Exception]:
+    """Try every object and return the errors: one bad object never costs the others."""
+    errors: dict[ObjectRef, Exception] = {}
+    try:
+        outcomes = _delivery().deliver_all(refs, before_each=lambda ref: _insist_on_time(ref, context))
+    except DeliveryError as error:  # the configuration: no object can be delivered
+        outcomes = ((ref, error) for ref in refs)
+    for ref, outcome in outcomes:
+        if isinstance(outcome, Exception):
+            errors[ref] = outcome
+            _report_error(outcome, ref)
+        else:
+            _report_delivered(outcome)
+    return errors
+
+
+def _report_error(error: Exception, ref: ObjectRef) -> None:
+    if isinstance(error, DeliveryError):
         _report_failure(error, object=str(ref))
-        raise
-    except Exception:
+    else:
         metrics.add_metric("Failed", MetricUnit.Count, 1)
-        logger.exception("not delivered: unexpected error", extra={"object": str(ref)})
-        raise
-    _report_delivered(receipt)
+        logger.error("not delivered: unexpected error", exc_info=error, extra={"object": str(ref)})
 
 
 def _insist_on_time(ref: ObjectRef, context: LambdaContext) -> None:
@@ -107,6 +131,8 @@ def _report_delivered(receipt: Receipt) -> None:
             "object": str(receipt.ref),
             "remote_path": receipt.remote_path,
             "bytes": receipt.size,
+            "checksum": f"{receipt.checksum_algorithm}:{receipt.checksum}",
+            "lanes": receipt.lanes,
             "seconds": round(receipt.seconds, 3),
             "host_key": receipt.host_key_fingerprint,
         },
@@ -133,8 +159,13 @@ def _delivery() -> Delivery:
     """Build what outlives an invocation: clients and the warm connection. Built once per environment."""
     settings = Settings.from_environment(os.environ)
     return Delivery(
-        s3=boto3.client("s3", config=Config(connect_timeout=10, read_timeout=30)),
-        connection=WarmConnection(settings.server, _credentials(settings), timeouts=Timeouts()),
+        s3=boto3.client("s3", config=_S3_CONFIG),
+        partner=Partner(
+            settings.server,
+            _credentials(settings),
+            timeouts=Timeouts(),
+            max_connections=settings.max_connections,
+        ),
         directory=settings.directory,
     )
 

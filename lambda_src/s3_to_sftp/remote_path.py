@@ -36,7 +36,11 @@ def _check_name(name: str, key: str) -> None:
         )
     if any(ord(character) < 32 or ord(character) == 127 for character in name):
         raise _refused(key, "it holds a control character")
-    if len(name.encode(errors="surrogatepass")) > _MAX_NAME_BYTES:
+    try:
+        encoded = name.encode()
+    except UnicodeEncodeError:
+        raise _refused(key, "it is not valid Unicode") from None
+    if len(encoded) > _MAX_NAME_BYTES:
         raise _refused(key, f"a name in it is longer than {_MAX_NAME_BYTES} bytes")
 
 

@@ -7,7 +7,16 @@ from s3_to_sftp.errors import ConfigurationError
 
 # The one contract with the construct: it sets exactly these, but for those of a plain Lambda.
 VARIABLES = frozenset(
-    {"SSH_HOST", "SSH_PORT", "SSH_DIR", "SSH_HOST_KEY", "SSH_SECRET_ARN", "SSH_USERNAME", "SSH_PASSWORD"}
+    {
+        "SSH_HOST",
+        "SSH_PORT",
+        "SSH_DIR",
+        "SSH_HOST_KEY",
+        "SSH_SECRET_ARN",
+        "SSH_MAX_CONNECTIONS",
+        "SSH_USERNAME",
+        "SSH_PASSWORD",
+    }
 )
 PLAIN_LAMBDA_ONLY = frozenset({"SSH_USERNAME", "SSH_PASSWORD"})
 """Stand in for SSH_SECRET_ARN where somebody uploads the zip by hand."""
@@ -38,6 +47,7 @@ class Settings:
     Attributes:
         server: The partner's server.
         directory: Remote directory; empty means the directory that the login starts in.
+        max_connections: How many connections one function may have open at a time.
         secret_arn: Secrets Manager secret with the login, or None: then username and password hold it.
         username: Login name, when there is no secret.
         password: Password, when there is no secret.
@@ -45,6 +55,7 @@ class Settings:
 
     server: Server
     directory: str = ""
+    max_connections: int = 1
     secret_arn: str | None = None
     username: str = ""
     password: str = field(default="", repr=False)
@@ -61,10 +72,15 @@ class Settings:
         return cls(
             server=Server(
                 host=_required(environment, "SSH_HOST", "the name of the partner's SFTP server"),
-                port=_port(_required(environment, "SSH_PORT", "its TCP port, usually 22")),
+                port=_number(
+                    "SSH_PORT", _required(environment, "SSH_PORT", "its TCP port, usually 22"), 1, 65535
+                ),
                 host_keys=_host_keys(environment.get("SSH_HOST_KEY", "")),
             ),
             directory=environment.get("SSH_DIR", "").strip(),
+            max_connections=_number(
+                "SSH_MAX_CONNECTIONS", environment.get("SSH_MAX_CONNECTIONS", "1"), 1, 64
+            ),
             secret_arn=secret_arn,
             username=_required(environment, "SSH_USERNAME", login_source) if not secret_arn else "",
             password=_required(environment, "SSH_PASSWORD", login_source) if not secret_arn else "",
@@ -82,10 +98,10 @@ def _required(environment: Mapping[str, str], name: str, meaning: str) -> str:
     return value if name == "SSH_PASSWORD" else value.strip()
 
 
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
+def _number(name: str, text: str, lowest: int, highest: int) -> int:
+    if not (text.isascii() and text.isdigit() and lowest <= int(text) <= highest):
         raise ConfigurationError(
-            f"SSH_PORT must be a number from 1 to 65535, got {text!r}.",
+            f"{name} must be a number from {lowest} to {highest}, got {text!r}.",
             hint="Set it in the function's configuration.",
         )
     return int(text)

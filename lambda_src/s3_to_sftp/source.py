@@ -26,7 +26,7 @@ _FRUITLESS_READS = 4
 
 _AHEAD = 1
 """Ranges that are being read while the lane sends one. Memory of a large object, in all lanes together:
-lanes × (1 + _AHEAD) × bytes per range (see `lanes.py`)."""
+lanes x (1 + _AHEAD) x bytes per range (see `lanes.py`)."""
 
 _CHUNK_BYTES = 256 * 1024
 """Bytes per read of a body."""

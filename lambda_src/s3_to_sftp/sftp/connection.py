@@ -10,9 +10,10 @@ from s3_to_sftp.credentials import Credentials
 from s3_to_sftp.errors import ConnectionLost, PartnerUnreachable
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp import host_keys
-from s3_to_sftp.sftp.fast_send import Transport, request_subsystem, stream_for
+from s3_to_sftp.sftp.fast_send import stream_for
 from s3_to_sftp.sftp.login import log_in
 from s3_to_sftp.sftp.session import SftpSession
+from s3_to_sftp.sftp.transport import Transport, request_subsystem
 
 # AES-GCM costs a third of the CPU of paramiko's first choice, CTR with HMAC (docs/decisions/0005).
 _CIPHERS_FIRST = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
@@ -94,7 +95,7 @@ def _start_transport(server: Server, timeouts: Timeouts, *, pinned_types_only: b
         algorithms = host_keys.algorithms_for(server.host_keys, offered=tuple(options.key_types))
         options.key_types = algorithms or options.key_types
     try:
-        transport.start_client(timeout=timeouts.handshake)
+        _shake_hands(transport, timeouts)
     except paramiko.ssh_exception.IncompatiblePeer as error:
         transport.close()
         if pinned_types_only:
@@ -106,12 +107,19 @@ def _start_transport(server: Server, timeouts: Timeouts, *, pinned_types_only: b
     return transport
 
 
+def _shake_hands(transport: paramiko.Transport, timeouts: Timeouts) -> None:
+    transport.start_client(timeout=timeouts.handshake)
+    # When its time is over, start_client returns as if all were well.
+    if not transport.initial_kex_done:
+        raise TimeoutError(f"no answer within {timeouts.handshake:g} s")
+
+
 def _open_socket(server: Server, timeouts: Timeouts) -> socket.socket:
     try:
         sock = socket.create_connection((server.host, server.port), timeout=timeouts.connect)
-    except socket.gaierror as error:
+    except (socket.gaierror, UnicodeError) as error:  # UnicodeError: an empty or too long label
         raise PartnerUnreachable(
-            f"The name {server.host!r} cannot be resolved ({error.strerror}).",
+            f"The name {server.host!r} cannot be resolved ({getattr(error, 'strerror', error)}).",
             hint="Check SSH_HOST; in a VPC check its DNS and its way to the internet.",
         ) from None
     except TimeoutError:
@@ -125,6 +133,9 @@ def _open_socket(server: Server, timeouts: Timeouts) -> socket.socket:
             hint="Check SSH_HOST and SSH_PORT; ask the partner whether the server is up.",
         ) from None
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        # paramiko tries for ever to write to a peer that has stopped reading; the kernel gives up.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(timeouts.reply * 1000))
     return sock
 
 

@@ -101,7 +101,7 @@ class Packetizer(paramiko.packet.Packetizer):
             ) and not self.__need_rekey:
                 self.__received_bytes_overflow = 0
                 self.__received_packets_overflow = 0
-                self._trigger_rekey()
+                self._trigger_rekey()  # type: ignore[attr-defined]  # the stubs leave it out
 
     def __reserve(self, sealed: int, plain: int) -> memoryview:
         if len(vars(self).get("_Packetizer__sealed", b"")) < sealed:
@@ -172,7 +172,10 @@ class PlainStream(_ChannelStream):
 
     def send(self, pieces: Sequence[Piece]) -> None:
         """Send all pieces in order."""
-        self._channel.sendall(b"".join(pieces))
+        try:
+            self._channel.sendall(b"".join(pieces))
+        except paramiko.SSHException as error:  # a key exchange that did not end
+            raise OSError(str(error)) from None
 
 
 class BulkStream(_ChannelStream):

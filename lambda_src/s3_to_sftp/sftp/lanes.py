@@ -130,7 +130,7 @@ class _Lane(threading.Thread):
     def run(self) -> None:
         """Write segments. A lane that the partner refuses retires quietly: the others do its work."""
         try:
-            session = self._pool.extra(self._number).session
+            session = self._pool.lane(self._number).session
             # Marked first, checked then: who closes the work either sees the mark, or is seen.
             self.at_work.set()
             if self._segments.enter():

@@ -1,13 +1,17 @@
 """Authentication: public key, password, keyboard-interactive, and servers that want two of them."""
 
+import functools
+from collections.abc import Callable
+
 import paramiko
 
 from s3_to_sftp.credentials import Credentials
-from s3_to_sftp.errors import LoginRefused
+from s3_to_sftp.errors import ConnectionLost, LoginRefused
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.private_key import load_private_key
 
 _INTERACTIVE = "keyboard-interactive"
+_TIMED_OUT = "Authentication timeout."  # its text is all that paramiko gives to tell it from a refusal
 
 
 def log_in(transport: paramiko.Transport, credentials: Credentials, server: Server) -> None:
@@ -19,26 +23,35 @@ def log_in(transport: paramiko.Transport, credentials: Credentials, server: Serv
     Raises:
         CredentialsError: The private key cannot be used.
         LoginRefused: The server does not accept the login.
+        ConnectionLost: It does not answer.
     """
-    refused: list[str] = []
+    key = None
     wanted: list[str] | None = None
+    refused: list[str] = []
+
+    def attempt(what: str, send: Callable[[], list[str]]) -> list[str] | None:
+        """Return what the server wants besides: nothing when we are in, None when it said no."""
+        try:
+            return send()
+        except paramiko.AuthenticationException as error:
+            _insist_on_answer(transport, error, server)
+            refused.append(what)
+            return None
+
     if credentials.private_key:
         key = load_private_key(credentials.private_key, passphrase=credentials.passphrase)
-        try:
-            wanted = transport.auth_publickey(credentials.username, key)
-        except paramiko.AuthenticationException as error:
-            _insist_on_connection(transport, error, server)
-            refused.append(f"the {key.get_name()} key {key.fingerprint}")
+        the_key = f"the {key.get_name()} key {key.fingerprint}"
+        send_key = functools.partial(transport.auth_publickey, credentials.username, key)
+        wanted = attempt(the_key, send_key)
         if wanted == []:
             return
     if credentials.password:
-        try:
-            wanted = _send_password(transport, credentials, wanted)
-        except paramiko.AuthenticationException as error:
-            _insist_on_connection(transport, error, server)
-            refused.append("the password")
-        else:
-            if not wanted:
+        wanted = attempt("the password", lambda: _send_password(transport, credentials, wanted))
+        if wanted == []:
+            return
+        if wanted and key and "publickey" in wanted:  # the server wants the password first
+            refused.clear()
+            if attempt(the_key, send_key) == []:
                 return
     if wanted and not refused:
         refused.append(f"this alone: it also wants {' or '.join(wanted)}")
@@ -70,9 +83,13 @@ def _answer_prompts(transport: paramiko.Transport, credentials: Credentials) -> 
     return transport.auth_interactive(credentials.username, answer)
 
 
-def _insist_on_connection(
+def _insist_on_answer(
     transport: paramiko.Transport, error: paramiko.AuthenticationException, server: Server
 ) -> None:
+    if str(error) == _TIMED_OUT:
+        raise ConnectionLost(
+            f"{server} did not answer the login in time.", hint="It is tried again."
+        ) from None
     if not transport.is_active():
         raise LoginRefused(
             f"{server} closed the connection during the login ({error}).",

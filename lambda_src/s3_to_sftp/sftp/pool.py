@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from s3_to_sftp.credentials import Credentials, CredentialSource
-from s3_to_sftp.errors import LoginRefused, TransferError
+from s3_to_sftp.errors import CredentialsError, LoginRefused, TransferError
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.connection import Connection, Timeouts, connect
 
@@ -79,8 +79,8 @@ class ConnectionPool:
         self.host_key_fingerprint = connection.host_key_fingerprint
         return connection
 
-    def extra(self, number: int) -> Connection:
-        """Return another connection for a lane. Called from the lane's thread, after `first`.
+    def lane(self, number: int) -> Connection:
+        """Return the connection of a further lane. Called from the lane's thread, after `first`.
 
         Raises:
             PartnerError, CredentialsError, TransferError: See `connect`.
@@ -133,9 +133,9 @@ class ConnectionPool:
     def _connect_with(self, login: Credentials) -> tuple[Connection, Credentials]:
         try:
             return self._connect(self._server, login, self._timeouts), login
-        except LoginRefused:
-            # The secret may have been rotated since it was cached. An unchanged one is not tried
-            # twice: partners lock accounts.
+        except (LoginRefused, CredentialsError):
+            # The secret may have been rotated, or its private key mended, since it was cached. An
+            # unchanged one is not tried twice: partners lock accounts.
             fresh = self._credentials.refreshed()
             if fresh == login:
                 raise

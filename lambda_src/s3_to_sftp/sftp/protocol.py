@@ -60,6 +60,7 @@ class Status(IntEnum):
     CONNECTION_LOST = 7
     OP_UNSUPPORTED = 8
     # Draft 04 and later; some servers send them in version 3 as well.
+    FILE_ALREADY_EXISTS = 11
     NO_SPACE_ON_FILESYSTEM = 14
     QUOTA_EXCEEDED = 15
 

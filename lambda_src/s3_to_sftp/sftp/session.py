@@ -185,7 +185,8 @@ class SftpSession:
 
     def abandon(self, pending: Pending[Any]) -> None:
         """Forget a request whose answer no longer matters; it is thrown away when it comes."""
-        if self._arrived.pop(pending.id, None) is None:
+        self._arrived.pop(pending.id, None)
+        if pending.id in self._waiting:
             self._abandoned.add(pending.id)
 
     # Driving conversations.

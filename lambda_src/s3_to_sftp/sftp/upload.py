@@ -9,6 +9,8 @@ from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.stream import Piece
 from s3_to_sftp.sftp.writer import write_and_close
 
+_TARGET_EXISTS = {Status.FAILURE, Status.FILE_ALREADY_EXISTS}
+
 
 async def upload_small(session: SftpSession, data: Piece, *, path: str, temporary: str) -> int:
     """Put bytes that are at hand on the server and return their number.
@@ -52,10 +54,11 @@ async def create(session: SftpSession, path: str) -> bytes:
 async def make_directories(session: SftpSession, path: str) -> None:
     """Make the directory and whatever is missing above it.
 
-    Version 3 has no status for "exists already" (servers say FAILURE), so refusals are not errors
-    here: the open that follows shows whether the directory is there.
+    Version 3 has no status for "exists already" (servers say FAILURE, some of them for a missing
+    parent, too), so refusals are not errors here: the open that follows shows whether the directory
+    is there.
     """
-    if await _try_to_make(session, path) == Status.NO_SUCH_FILE:
+    if await _try_to_make(session, path) in {Status.NO_SUCH_FILE, Status.FAILURE}:
         parent = posixpath.dirname(path)
         if parent not in {"", path}:
             await make_directories(session, parent)
@@ -74,13 +77,23 @@ async def publish(session: SftpSession, temporary: str, path: str) -> None:
     """Give the complete file its final name, replacing what is there."""
     try:
         await session.rename(temporary, path)
-    except RequestRefused:
+    except RequestRefused as refused:
         # The RENAME of version 3 must not replace a target, and says just FAILURE
-        # (draft-ietf-secsh-filexfer-02, section 6.5).
-        if session.renames_over_existing or not await session.exists(path):
+        # (draft-ietf-secsh-filexfer-02, section 6.5). Any other status has another cause: then the
+        # old file must not be removed.
+        if session.renames_over_existing or refused.code not in _TARGET_EXISTS:
+            raise
+        if not await _is_seen(session, path):
             raise
         await session.remove(path)
         await session.rename(temporary, path)
+
+
+async def _is_seen(session: SftpSession, path: str) -> bool:
+    try:
+        return await session.exists(path)
+    except RequestRefused:  # a drop box shows nothing; the refused rename is the error to tell
+        return False
 
 
 async def discard(session: SftpSession, handle: bytes, temporary: str) -> None:
