@@ -2,6 +2,8 @@
 
 import logging
 import socket
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import paramiko
@@ -59,10 +61,22 @@ class Connection:
         self.transport.close()
 
 
-def connect(server: Server, credentials: Credentials, timeouts: Timeouts) -> Connection:
+def connect(
+    server: Server,
+    credentials: Credentials,
+    timeouts: Timeouts,
+    logged_in: Callable[[float], None] = lambda _round_trip: None,
+) -> Connection:
     """Connect, check the host key, log in and start SFTP. Leaves nothing open when it fails.
 
     The login is sent only after the host key was found to be a pinned one.
+
+    Args:
+        server: Where to, and how to recognise it.
+        credentials: The login.
+        timeouts: How long to wait for what.
+        logged_in: Called with the round trip in seconds (as the login took it, so rather too long) as soon
+            as the login was accepted: further connections may be started from then on.
 
     Raises:
         PartnerUnreachable: No name, no route, no answer, or no SSH server there.
@@ -76,7 +90,9 @@ def connect(server: Server, credentials: Credentials, timeouts: Timeouts) -> Con
         host_key = transport.get_remote_server_key()
         host_keys.check(host_key, server)
         transport.auth_timeout = timeouts.login
+        asked_at = time.monotonic()
         _guarded_login(transport, credentials, server)
+        logged_in(time.monotonic() - asked_at)
         transport.set_keepalive(timeouts.keepalive)
         session = _open_session(transport, server, timeouts)
     except BaseException:

@@ -216,11 +216,14 @@ class BulkStream(_ChannelStream):
 
     def _send(self, pieces: Sequence[Piece]) -> None:
         transport = self._transport
+        deadline = time.monotonic() + (self._channel.timeout or _NO_TIMEOUT)
         while True:
             # Cleared while keys are exchanged: nothing but the key exchange may be sent then.
             transport.clear_to_send.wait(1)
             if not transport.active:
                 raise EOFError("the connection is closed")
+            if time.monotonic() > deadline:
+                raise TimeoutError
             with transport.clear_to_send_lock:
                 if transport.clear_to_send.is_set():
                     self._packetizer.send_channel_data(

@@ -30,8 +30,9 @@ _MIN_BYTES_PER_LANE = 16 * 1024 * 1024
 _SEGMENT_WRITES = 16
 """WRITEs per range that a lane takes: with OpenSSH's limit 4 MB."""
 
+_MANY_LANES = 4
 _SEGMENT_WRITES_OF_MANY = 8
-"""The same from four lanes on, so that what they read ahead stays small."""
+"""The same when there are many lanes, so that what they read ahead stays small."""
 
 
 class RangeSource(Protocol):
@@ -65,19 +66,27 @@ def lanes_for(*, size: int, round_trip: float, limit: int) -> int:
 class _Segments:
     """The byte ranges that are still to be written. Shared by the lanes."""
 
-    def __init__(self, size: int, segment: int) -> None:
+    def __init__(self, size: int) -> None:
         self._size = size
-        self._segment = segment
+        self._segment = 0
         self._next = 0
         self._returned: deque[tuple[int, int]] = deque()
         self._lock = threading.Lock()
+        self._opened = threading.Event()
         self._closed = False
-        self.stopped = False
-        """Set when the delivery has failed: lanes end at the next block."""
+        self._stopped = False
 
-    def enter(self) -> bool:
-        """Join the work; False when it is done already."""
+    def open(self, segment: int) -> None:
+        """Let the lanes begin: the file is there. Ranges are of this many bytes."""
+        self._segment = segment
+        self._opened.set()
+
+    def enter(self, at_work: threading.Event) -> bool:
+        """Join the work as soon as it is opened, and say so; False when it is over already."""
+        self._opened.wait()
         with self._lock:
+            if not self._closed:
+                at_work.set()
             return not self._closed
 
     def close(self) -> None:
@@ -85,10 +94,21 @@ class _Segments:
         with self._lock:
             self._closed = True
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the delivery has failed: lanes end at the next block."""
+        return self._stopped
+
+    def stop(self) -> None:
+        """Let all lanes end."""
+        self._stopped = True
+        self.close()
+        self._opened.set()
+
     def take(self) -> tuple[int, int] | None:
         """Return the next range as offset and length, or None when all are taken."""
         with self._lock:
-            if self.stopped:
+            if self._stopped:
                 return None
             if self._returned:
                 return self._returned.popleft()
@@ -117,7 +137,7 @@ class _Lane(threading.Thread):
         self, number: int, pool: ConnectionPool, source: RangeSource, segments: _Segments, path: str
     ) -> None:
         super().__init__(name=f"lane-{number}", daemon=True)
-        self._number = number
+        self.number = number
         self._pool = pool
         self._source = source
         self._segments = segments
@@ -130,20 +150,18 @@ class _Lane(threading.Thread):
     def run(self) -> None:
         """Write segments. A lane that the partner refuses retires quietly: the others do its work."""
         try:
-            session = self._pool.lane(self._number).session
-            # Marked first, checked then: who closes the work either sees the mark, or is seen.
-            self.at_work.set()
-            if self._segments.enter():
+            session = self._pool.lane(self.number).session
+            if self._segments.enter(self.at_work):
                 session.run_one(self._write(session))
-                self._pool.touch(self._number)
+                self._pool.touch(self.number)
         except (TransferError, PartnerError) as error:
-            self._pool.drop(self._number)
+            self._pool.drop(self.number)
             if not self._segments.stopped:
-                self._pool.lower_limit(self._number, error)
+                self._pool.lower_limit(self.number, error)
         except BaseException as error:  # noqa: BLE001 - raised by the thread that waits for the lanes
-            self._pool.drop(self._number)
+            self._pool.drop(self.number)
             self.failure = error
-            self._segments.stopped = True
+            self._segments.stop()
 
     async def _write(self, session: SftpSession) -> None:
         handle = await session.open_existing(self._path)
@@ -171,27 +189,36 @@ def send_in_lanes(
             not there before, and the temporary file is removed if the server still answers.
         Exception: Whatever `source` or `complete` raised, with the same clean-up.
     """
-    session = pool.first().session
-    count = lanes_for(size=source.size, round_trip=session.round_trip, limit=pool.limit)
-    writes = _SEGMENT_WRITES if count < 4 else _SEGMENT_WRITES_OF_MANY
-    segments = _Segments(source.size, writes * session.max_write_bytes)
-    handle = session.run_one(create(session, temporary))
-    lanes = [_Lane(number, pool, source, segments, temporary) for number in range(1, count)]
-    try:
+    segments = _Segments(source.size)
+    lanes: list[_Lane] = []
+
+    def start_lanes(round_trip: float) -> None:
+        count = lanes_for(size=source.size, round_trip=round_trip, limit=pool.limit)
+        lanes.extend(_Lane(number, pool, source, segments, temporary) for number in range(1, count))
         for lane in lanes:
             lane.start()
+
+    try:
+        session = pool.first(start_lanes).session
+        handle = session.run_one(create(session, temporary))
+    except BaseException:
+        segments.stop()
+        raise
+    writes = _SEGMENT_WRITES if len(lanes) < _MANY_LANES else _SEGMENT_WRITES_OF_MANY
+    try:
+        segments.open(writes * session.max_write_bytes)
         session.run_one(_write_segments(session, handle, source, segments, temporary))
         _finish(session, source, segments, lanes, temporary)
         complete()
         session.run_one(publish(session, temporary, path))
     except BaseException:
-        segments.stopped = True
-        for number in range(1, count):
-            pool.drop(number)
+        segments.stop()
+        for lane in lanes:
+            pool.drop(lane.number)
         session.run_one(discard(session, handle, temporary))
         raise
     pool.touch(0)
-    return count
+    return 1 + sum(lane.at_work.is_set() for lane in lanes)
 
 
 def _finish(

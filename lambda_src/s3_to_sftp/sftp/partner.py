@@ -16,7 +16,7 @@ from s3_to_sftp.sftp.upload import upload_small
 
 T = TypeVar("T")
 
-_FILES_AT_A_TIME = 32
+_FILES_AT_A_TIME = 64
 """Files under way on one connection; more bring nothing at any distance measured (bench: `small`)."""
 
 

@@ -5,15 +5,31 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from typing import Protocol
 
 from s3_to_sftp.credentials import Credentials, CredentialSource
 from s3_to_sftp.errors import CredentialsError, LoginRefused, TransferError
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.connection import Connection, Timeouts, connect
 
-Connect = Callable[[Server, Credentials, Timeouts], Connection]
+
+class Connect(Protocol):
+    """Opens a connection (see `connection.connect`)."""
+
+    def __call__(
+        self,
+        server: Server,
+        credentials: Credentials,
+        timeouts: Timeouts,
+        logged_in: Callable[[float], None] = ...,
+    ) -> Connection:
+        """Open it."""
+
 
 _log = logging.getLogger(__name__)
+
+_HANDSHAKES_AT_A_TIME = 8
+"""OpenSSH drops connections by chance when more than 10 are not logged in yet (MaxStartups)."""
 
 _TRUSTED_FOR_SECONDS = 2.0
 """After this much idleness a connection must answer a ping before it is used. A frozen function cannot
@@ -52,6 +68,7 @@ class ConnectionPool:
         self._lock = threading.Lock()
         # A lane that comes too late for one object leaves its connection to the next.
         self._locks: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
+        self._handshakes = threading.Semaphore(_HANDSHAKES_AT_A_TIME)
         self._open: dict[int, Connection] = {}
         self._used_at: dict[int, float] = {}
         self._login: Credentials | None = None
@@ -60,8 +77,12 @@ class ConnectionPool:
         self.host_key_fingerprint = ""
         """Of the server behind the connection that `first` last returned."""
 
-    def first(self) -> Connection:
+    def first(self, logged_in: Callable[[float], None] = lambda _round_trip: None) -> Connection:
         """Return connection 0: the warm one if it answers, else a new one.
+
+        Args:
+            logged_in: Called with the round trip in seconds once it is sure that the partner takes the
+                login, which is earlier than this returns: further lanes may be connected from then on.
 
         Raises:
             PartnerError, CredentialsError, TransferError: See `connect`.
@@ -73,8 +94,10 @@ class ConnectionPool:
         self.reused = connection is not None and self._answers(0, connection)
         if connection is None or not self.reused:
             self.drop(0)
-            connection, self._login = self._connect_with(login)
+            connection = self._connect_with(login, logged_in)
             self._keep(0, connection)
+        else:
+            logged_in(connection.session.round_trip)
         self.touch(0)
         self.host_key_fingerprint = connection.host_key_fingerprint
         return connection
@@ -89,7 +112,8 @@ class ConnectionPool:
             connection = self._open.get(number)
             if connection is None or not self._answers(number, connection):
                 self.drop(number)
-                connection = self._connect(self._server, self._credentials.current(), self._timeouts)
+                with self._handshakes:
+                    connection = self._connect(self._server, self._credentials.current(), self._timeouts)
                 self._keep(number, connection)
             self.touch(number)
             return connection
@@ -130,13 +154,17 @@ class ConnectionPool:
             return False
         return True
 
-    def _connect_with(self, login: Credentials) -> tuple[Connection, Credentials]:
+    def _connect_with(self, login: Credentials, logged_in: Callable[[float], None]) -> Connection:
+        def connect_as(credentials: Credentials) -> Connection:
+            self._login = credentials
+            return self._connect(self._server, credentials, self._timeouts, logged_in)
+
         try:
-            return self._connect(self._server, login, self._timeouts), login
+            return connect_as(login)
         except (LoginRefused, CredentialsError):
             # The secret may have been rotated, or its private key mended, since it was cached. An
             # unchanged one is not tried twice: partners lock accounts.
             fresh = self._credentials.refreshed()
             if fresh == login:
                 raise
-            return self._connect(self._server, fresh, self._timeouts), fresh
+            return connect_as(fresh)
