@@ -127,7 +127,7 @@ def _fields_of(text: str | None, name: str) -> dict[str, str]:
         raise _unusable(name, "is binary, not text")
     try:
         fields = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         # The parser's message is left out: it can quote the secret.
         raise _unusable(name, "is not JSON") from None
     if not isinstance(fields, dict):

@@ -60,7 +60,7 @@ def objects_in_message(body: str) -> list[ObjectRef]:
     """
     try:
         notification = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _malformed(f"its body is not JSON ({error})") from None
     return objects_in_notification(notification)
 

@@ -34,7 +34,7 @@ def load_private_key(text: str, *, passphrase: str) -> paramiko.PKey:
     for kind, paramiko_type in _PARAMIKO_TYPES.items():
         if isinstance(key, kind):
             return paramiko_type.from_private_key(io.StringIO(_as_openssh(key)))
-    raise _unusable("is of a type that is not supported", "Use an Ed25519, ECDSA or RSA key.")
+    raise _unsupported()
 
 
 def _mended(text: str) -> str:
@@ -46,7 +46,7 @@ def _refuse_other_formats(pem: str) -> None:
     first = pem.split("\n", 1)[0]
     if first.startswith("PuTTY-User-Key-File"):
         raise _unusable("is in PuTTY's own format", "Convert it: puttygen key.ppk -O private-openssh -o key.")
-    if first.startswith(("ssh-", "ecdsa-")):
+    if first.startswith(("ssh-", "ecdsa-")) or "PUBLIC KEY" in first:
         raise _unusable("is a public key", "Put the private half there; the partner gets the public one.")
     if not first.startswith("-----BEGIN "):
         raise _unusable(
@@ -82,16 +82,23 @@ def _parse(pem: bytes, password: bytes | None) -> _Key:
     load = serialization.load_ssh_private_key if openssh else serialization.load_pem_private_key
     key = load(pem, password)
     if not isinstance(key, _Key):
-        raise _unusable("is of a type that is not supported", "Use an Ed25519, ECDSA or RSA key.")
+        raise _unsupported()
     return key
 
 
 def _as_openssh(key: _Key) -> str:
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.OpenSSH,
-        serialization.NoEncryption(),
-    ).decode()
+    try:
+        return key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.OpenSSH,
+            serialization.NoEncryption(),
+        ).decode()
+    except ValueError:  # an elliptic curve that SSH does not have
+        raise _unsupported() from None
+
+
+def _unsupported() -> CredentialsError:
+    return _unusable("is of a type that is not supported", "Use an Ed25519, ECDSA or RSA key.")
 
 
 def _unusable(what: str, hint: str) -> CredentialsError:

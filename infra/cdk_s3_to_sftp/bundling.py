@@ -1,0 +1,138 @@
+"""From the function's source to a Lambda asset: built on this machine, or in Docker."""
+
+import importlib.util
+import os
+import shutil
+import sys
+from enum import StrEnum
+from pathlib import Path
+
+import aws_cdk as cdk
+import jsii
+from aws_cdk import aws_lambda as lambda_
+
+from cdk_s3_to_sftp import recipe
+from cdk_s3_to_sftp.recipe import CannotBuild, Target
+
+RUNTIME = lambda_.Runtime.PYTHON_3_13
+"""What the function runs on, and what its dependencies are installed for."""
+
+
+class Bundling(StrEnum):
+    """Where the function's code and its dependencies are put together. The result is the same."""
+
+    AUTO = "auto"
+    """On this machine; in Docker when this machine cannot, with the reason on standard error."""
+    LOCAL = "local"
+    """On this machine, with uv or pip, or not at all."""
+    DOCKER = "docker"
+    """In the Lambda build image, with Docker or with the command in the variable CDK_DOCKER."""
+
+
+def function_code(*, architecture: lambda_.Architecture, bundling: Bundling) -> lambda_.AssetCode:
+    """The function's code as an asset. It is built unless a bundle of the same hash is there already.
+
+    The hash comes from what decides the content, not from where it is built: a machine with Docker, one
+    without, and a synth that skips bundling (context `aws:cdk:bundling-stacks`) give the same template.
+    """
+    source = find_source()
+    return lambda_.Code.from_asset(
+        str(source),
+        asset_hash=recipe.fingerprint(source, target_of(architecture)),
+        # CDK hashes these options, too. So they hold no path, and are the same for all kinds of bundling:
+        # Docker is run by the bundler, which CDK calls local.
+        bundling=cdk.BundlingOptions(
+            image=RUNTIME.bundling_image,
+            local=_Bundler(architecture, bundling),  # type: ignore[arg-type]  # jsii's stub of try_bundle is wrong
+        ),
+    )
+
+
+def bundle(output: Path, *, architecture: lambda_.Architecture, bundling: Bundling) -> None:
+    """Put the function and its dependencies into the empty directory `output`.
+
+    Raises:
+        CannotBuild: It cannot be done in the way that was asked for. `output` may hold an unfinished bundle.
+    """
+    source = find_source()
+    target = target_of(architecture)
+    if bundling is Bundling.DOCKER:
+        return _build_in_docker(source, output, target)
+    try:
+        return recipe.build(source, output, target)
+    except CannotBuild as reason:
+        if bundling is Bundling.LOCAL:
+            raise
+        recipe.say(f"Cannot bundle the function on this machine: {reason}\nTrying Docker.")
+    _empty(output)
+    return _build_in_docker(source, output, target)
+
+
+def find_source() -> Path:
+    """The directory of the installed runtime package, in a checkout and in a wheel alike. Imports nothing.
+
+    Raises:
+        CannotBuild: The package is not installed beside this one.
+    """
+    spec = importlib.util.find_spec(recipe.PACKAGE)
+    if spec is None or spec.origin is None:
+        raise CannotBuild(
+            f"the package {recipe.PACKAGE} (the function's source) is not installed for {sys.executable}: "
+            "install the distribution cdk-s3-to-sftp, which holds it."
+        )
+    return Path(spec.origin).parent
+
+
+def target_of(architecture: lambda_.Architecture) -> Target:
+    """What the recipe must build for a function of this architecture."""
+    return Target(architecture=architecture.name, python=RUNTIME.name.removeprefix("python"))
+
+
+def _build_in_docker(source: Path, output: Path, target: Target) -> None:
+    """Run the recipe in the Lambda build image, whose interpreter is named like the runtime.
+
+    The image may be of either CPU architecture: wheels are chosen by tag, and compiled modules are portable.
+    """
+    mounts = {source: "/source", output: "/output", Path(recipe.__file__): "/recipe.py"}
+    try:
+        RUNTIME.bundling_image.run(
+            command=[
+                RUNTIME.name,
+                "/recipe.py",
+                "--source=/source",
+                "--output=/output",
+                f"--architecture={target.architecture}",
+                f"--python={target.python}",
+            ],
+            volumes=[cdk.DockerVolume(host_path=str(p), container_path=there) for p, there in mounts.items()],
+            user=f"{os.getuid()}:{os.getgid()}",
+            # That user has no home in the image; installers want one.
+            environment={"HOME": "/tmp"},  # noqa: S108 -- the container's own, gone with it
+        )
+    except RuntimeError as error:  # what jsii makes of every error of CDK
+        raise CannotBuild(
+            f"{error}\n"
+            "Is Docker running? CDK_DOCKER can name another command. To do without: 'pip install uv', "
+            "and let it reach the package index."
+        ) from error
+
+
+def _empty(directory: Path) -> None:
+    for path in directory.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+@jsii.implements(cdk.ILocalBundling)
+class _Bundler:
+    """What CDK calls when there is no bundle of this hash yet."""
+
+    def __init__(self, architecture: lambda_.Architecture, bundling: Bundling) -> None:
+        self._architecture = architecture
+        self._bundling = bundling
+
+    def try_bundle(self, output_dir: str, options: object) -> bool:  # noqa: ARG002 -- CDK passes them
+        bundle(Path(output_dir), architecture=self._architecture, bundling=self._bundling)
+        return True

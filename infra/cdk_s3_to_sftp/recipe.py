@@ -1,0 +1,250 @@
+"""The recipe of the bundle: what turns the function's source into the directory that Lambda runs.
+
+There are two ways to cook it and one recipe. The local bundler calls `build` in this process; the Docker
+bundler runs this very file inside the Lambda build image. Hence the rules of this module: standard library
+only, no import from this package, and nothing that differs between two machines may reach the output.
+"""
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGE = "s3_to_sftp"
+"""The function's package: at the root of the bundle, next to what it imports."""
+
+LOCK = "requirements.txt"
+"""Beside the source: every dependency, pinned, with the hashes of its wheels for both architectures."""
+
+_MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
+"""Lambda's name of an architecture -> the one that wheels are tagged with."""
+
+_GLIBC = range(28, 16, -1)
+"""Wheels built for glibc 2.28 down to 2.17 run on Lambda's Amazon Linux 2023 (glibc 2.34)."""
+
+_TASK_ROOT = "/var/task"
+"""Where Lambda unpacks the bundle: tracebacks show this path, not that of the machine that built it."""
+
+# Written by the installer about itself, different for pip and uv, and never read at run time.
+_INSTALLER_TRACES = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
+
+# Zip cannot store an earlier date, and CDK dates the files of every asset so.
+_EPOCH = 315532800  # 1980-01-01T00:00:00Z
+
+
+class CannotBuild(Exception):
+    """The bundle was not made. The message is a sentence that says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What the bundle will run on.
+
+    Attributes:
+        architecture: As Lambda calls it: `x86_64` or `arm64`.
+        python: Minor version of the Lambda runtime, such as `3.13`.
+    """
+
+    architecture: str
+    python: str
+
+    def __str__(self) -> str:
+        return f"Python {self.python} on {self.architecture}"
+
+    @property
+    def machine(self) -> str:
+        """The architecture as wheels spell it."""
+        return _MACHINES[self.architecture]
+
+
+def source_files(source: Path) -> list[Path]:
+    """The files of the function, sorted: modules only.
+
+    Caches, lock files and what an editor leaves behind would make the bundle differ from machine to machine.
+    """
+    return sorted(path for path in source.rglob("*.py") if "__pycache__" not in path.parts)
+
+
+def fingerprint(source: Path, target: Target) -> str:
+    """A hash over everything that decides the bundle: recipe, lock, source, architecture, Python version.
+
+    CDK's own asset hash sees neither the architecture nor the version: it would reuse a stale bundle.
+    """
+    digest = hashlib.sha256(str(target).encode())
+    for path in (Path(__file__), source / LOCK, *source_files(source)):
+        name = path.relative_to(source).as_posix() if path.is_relative_to(source) else path.name
+        digest.update(f"\n{name} {hashlib.sha256(path.read_bytes()).hexdigest()}".encode())
+    return digest.hexdigest()
+
+
+def build(source: Path, output: Path, target: Target) -> None:
+    """Fill the empty directory `output` with the bundle of the package `source`.
+
+    Two runs give the same bytes, names, modes and times, be it with uv or with pip. A machine decides one
+    thing, the compiled modules: an interpreter of the target's version must be there to ship them, and their
+    bytes follow its patch release (the compiler of 3.13.5 is not that of 3.13.0). They run the same.
+
+    Raises:
+        CannotBuild: No installer here, or it failed. `output` then holds an unfinished bundle.
+    """
+    _install(source / LOCK, output, target)
+    _remove_traces(output)
+    for path in source_files(source):
+        copy = output / PACKAGE / path.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    _compile(output, target)
+    _normalise(output)
+
+
+def _install(lock: Path, output: Path, target: Target) -> None:
+    """Install with the first installer that can: uv is faster, but does not read pip's settings.
+
+    Where these name the only package index that a company lets through, pip gets what uv cannot.
+    """
+    complaints = []
+    for installer in _installers(target):
+        done = _run([*installer, *install_arguments(lock, output, target)])
+        if done.returncode == 0:
+            return
+        complaints += [" ".join(installer[:3]), *done.stderr.strip().splitlines()[-8:]]
+    if not complaints:
+        raise CannotBuild(f"there is no uv on the PATH, and {sys.executable} has neither uv nor pip.")
+    raise CannotBuild("\n  ".join([f"the dependencies for {target} cannot be installed.", *complaints]))
+
+
+def install_arguments(lock: Path, output: Path, target: Target) -> list[str]:
+    """What pip and uv are both told: exactly the locked wheels, nothing built here, nothing resolved."""
+    return [
+        f"--requirement={lock}",
+        f"--target={output}",
+        f"--python-version={target.python}",
+        "--require-hashes",
+        "--only-binary=:all:",
+        "--no-deps",
+        "--no-compile",
+    ]
+
+
+def pip_platform(target: Target) -> list[str]:
+    """The platform in pip's words: every acceptable tag, best first, because pip does not derive them."""
+    tags = [f"manylinux_2_{minor}_{target.machine}" for minor in _GLIBC] + [f"manylinux2014_{target.machine}"]
+    return ["--implementation=cp", *(f"--platform={tag}" for tag in tags)]
+
+
+def uv_platform(target: Target) -> list[str]:
+    """The platform in uv's words.
+
+    uv wants an interpreter to run with, and would download one. Its files are copied, not linked:
+    `_normalise` would change those in its cache.
+    """
+    return [
+        f"--python-platform={target.machine}-manylinux_2_{_GLIBC[0]}",
+        f"--python={sys.executable}",
+        "--link-mode=copy",
+    ]
+
+
+def _installers(target: Target) -> Iterator[list[str]]:
+    """The installers that run when they are tried, told the platform in their own words."""
+    for uv in (["uv"], [sys.executable, "-m", "uv"]):
+        if _answers([*uv, "--version"]):
+            yield [*uv, "pip", "install", *uv_platform(target)]
+            break
+    pip = [sys.executable, "-m", "pip"]
+    if _answers([*pip, "--version"]):
+        yield [*pip, "install", *pip_platform(target)]
+
+
+def _remove_traces(output: Path) -> None:
+    """Delete what tells the installer from another, and the commands of the dependencies."""
+    shutil.rmtree(output / "bin", ignore_errors=True)
+    (output / ".lock").unlink(missing_ok=True)
+    for metadata in output.glob("*.dist-info"):
+        for name in _INSTALLER_TRACES:
+            (metadata / name).unlink(missing_ok=True)
+
+
+def _compile(output: Path, target: Target) -> None:
+    """Ship compiled modules: Lambda's file system is read-only, so every cold start would compile again.
+
+    `unchecked-hash`: valid whatever date the file gets when Lambda unpacks it.
+    """
+    interpreter = _interpreter(target)
+    if interpreter is None:
+        say(f"No Python {target.python} here: the bundle goes without compiled modules (slower cold start).")
+        return
+    options = ["-q", "-f", "--invalidation-mode=unchecked-hash", "-s", str(output), "-p", _TASK_ROOT]
+    done = _run([interpreter, "-S", "-m", "compileall", *options, str(output)], **_for_compiling(target))
+    if done.returncode != 0:
+        raise CannotBuild(f"{interpreter} cannot compile the bundle:\n{done.stdout}{done.stderr}")
+
+
+def _interpreter(target: Target) -> str | None:
+    """An interpreter of the target's minor version that runs when tried: a shim may be found but refuse."""
+    ask = ["-c", f"import sys; sys.exit('%d.%d' % sys.version_info[:2] != '{target.python}')"]
+    for candidate in (sys.executable, f"python{target.python}"):
+        if _answers([candidate, *ask], **_for_compiling(target)):
+            return candidate
+    return None
+
+
+def _for_compiling(target: Target) -> dict[str, str]:
+    """Environment: no PYTHON* switch reaches the output. pyenv's shims ask for the version by variable."""
+    return {"PYTHONHASHSEED": "0", "PYENV_VERSION": target.python}
+
+
+def _normalise(output: Path) -> None:
+    """Same modes and times everywhere; Lambda's user must be able to read everything."""
+    for path in _bottom_up(output):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+        os.utime(path, (_EPOCH, _EPOCH))
+
+
+def _bottom_up(directory: Path) -> Iterator[Path]:
+    for parent, _, files in os.walk(directory, topdown=False):
+        yield from (Path(parent, name) for name in files)
+        yield Path(parent)
+
+
+def _answers(command: Sequence[str], **variables: str) -> bool:
+    try:
+        return _run(command, **variables).returncode == 0
+    except OSError:
+        return False
+
+
+def _run(command: Sequence[str], **variables: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return subprocess.run(  # noqa: S603 -- installers and interpreters, by our own argument lists
+        command, env=kept | variables, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+
+
+def say(sentence: str) -> None:
+    """Tell the person at the terminal; standard output belongs to the template."""
+    print(sentence, file=sys.stderr)  # noqa: T201 -- there is no logger at synth
+
+
+def main() -> None:
+    """Build from the command line: how the Docker bundler gets at the recipe, inside the image."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    for option in ("--source", "--output"):
+        parser.add_argument(option, type=Path, required=True)
+    parser.add_argument("--architecture", choices=_MACHINES, required=True)
+    parser.add_argument("--python", required=True)
+    options = parser.parse_args()
+    target = Target(architecture=options.architecture, python=options.python)
+    try:
+        build(options.source, options.output, target)
+    except CannotBuild as reason:
+        sys.exit(f"Cannot build the bundle: {reason}")
+
+
+if __name__ == "__main__":
+    main()

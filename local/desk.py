@@ -1,0 +1,65 @@
+"""The whole way of a file on one desk: local AWS, SFTP server and the stock stack between them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.cloud import LocalCloud, prepare_emulator, start_cloud
+from local.deployment import Deployment, bootstrap, cloud_assembly, deploy, fill_secret, server_context
+from local.progress import Progress
+from local.sftp_server import RunningServer, start_server
+
+_INBOX = "inbox"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """Everything up and wired: what is put into the bucket arrives in the inbox.
+
+    Attributes:
+        cloud: The local AWS.
+        server: The SFTP server.
+        deployment: The stack in between.
+        scratch: A folder for files of this run; gone after it.
+    """
+
+    cloud: LocalCloud
+    server: RunningServer
+    deployment: Deployment
+    scratch: Path
+
+    def landing_place(self, key: str) -> Path:
+        """The local file that an object with this key becomes."""
+        return self.server.root / _INBOX / key
+
+    def remote_path(self, key: str) -> str:
+        """The same as the SFTP server names it."""
+        return f"{self.server.directory.rstrip('/')}/{_INBOX}/{key}"
+
+
+@contextmanager
+def set_up(progress: Progress) -> Iterator[Desk]:
+    """Brings everything up, and everything down when the block ends; nothing is shared with another copy."""
+    with tempfile.TemporaryDirectory(prefix="s3-to-sftp-") as folder:
+        scratch = Path(folder)
+        inbox = scratch / "sftp"
+        inbox.mkdir()
+        with progress.step("preparing the local AWS (downloads MiniStack the first time)"):
+            prepare_emulator()
+        with start_server(inbox) as server:
+            progress.say(f"{server.kind} listens on {server.host}:{server.port}")
+            with start_cloud(scratch / "cloud") as cloud:
+                progress.say(f"MiniStack listens on {cloud.endpoint}")
+                with progress.step("cdk bootstrap"):
+                    bootstrap(cloud, scratch=scratch / "cdk")
+                with progress.step("cdk deploy"), cloud_assembly(scratch / "cdk") as assembly:
+                    deployment = deploy(
+                        cloud, server_context(server, _INBOX), assembly=assembly, scratch=scratch / "cdk"
+                    )
+                fill_secret(cloud, deployment, server)
+                progress.say("the secret holds the login of the SFTP server")
+                yield Desk(cloud=cloud, server=server, deployment=deployment, scratch=scratch)

@@ -1,0 +1,54 @@
+"""One real deployment for all tests of this layer."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.cloud import start_cloud
+from local.deployment import bootstrap, deploy, fill_secret, missing_tool, server_context
+from tests.e2e.site import INBOX, Partner, Site
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture(scope="session")
+def _tools() -> None:
+    if platform.system() != "Linux":
+        pytest.skip(f"the local AWS runs Linux wheels, this is {platform.system()}")
+    if lacking := missing_tool():
+        pytest.skip(lacking)
+
+
+@pytest.fixture(scope="session")
+def _deployed(_tools: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("e2e")
+    root = folder / "partner"
+    root.mkdir()
+    partner = Partner(root)
+    server = partner.start()
+    with start_cloud(folder / "cloud") as cloud:
+        bootstrap(cloud, scratch=folder / "cdk")
+        assembly = folder / "cdk" / "cdk.out"  # a fresh one: the bundle is built anew
+        deployment = deploy(cloud, server_context(server, INBOX), assembly=assembly, scratch=folder / "cdk")
+        fill_secret(cloud, deployment, server)
+        (asset,) = (path for path in assembly.glob("asset.*") if path.is_dir())
+        yield Site(cloud=cloud, partner=partner, server=server, deployment=deployment, asset=asset)
+    partner.stop()
+
+
+@pytest.fixture
+def site(_deployed: Site) -> Iterator[Site]:
+    """The deployed stack; whatever a test changes about it is put right afterwards."""
+    yield _deployed
+    _deployed.partner.start()
+    _deployed.fill_secret(_deployed.partner.password)
+    _deployed.retry_after(960)

@@ -1,0 +1,163 @@
+"""The deployed stack and the partner that it delivers to, in words that a test can use."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+
+from local.cloud import REGION, LocalCloud
+from local.deployment import Deployment, function_log, put_secret
+from local.sftp_server import RunningServer, start_asyncssh_server
+
+PATIENCE_SECONDS = 30.0
+INBOX = "inbox"
+_LAST_LINES = 20
+
+
+class Partner:
+    """A partner at one address, whose server a test may stop, or replace by another."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.password = "correct horse battery staple"
+        self._identity = asyncssh.generate_private_key("ssh-ed25519")
+        self._up = ExitStack()
+        self._port: int | None = None
+
+    def start(self, *, password: str | None = None, identity: asyncssh.SSHKey | None = None) -> RunningServer:
+        """Starts the server anew at the same address; by default as the stack knows it."""
+        self.stop()
+        server = self._up.enter_context(
+            start_asyncssh_server(
+                self.root,
+                port=self._port,
+                password=password or self.password,
+                host_keys=[identity or self._identity],
+            )
+        )
+        self._port = server.port
+        return server
+
+    def stop(self) -> None:
+        """Cuts every connection and refuses new ones."""
+        self._up.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    cloud: LocalCloud
+    partner: Partner
+    server: RunningServer
+    deployment: Deployment
+    asset: Path
+
+    def put(self, key: str, body: bytes, *, bucket: str | None = None) -> None:
+        self.cloud.client("s3").put_object(Bucket=bucket or self.deployment.bucket, Key=key, Body=body)
+
+    def landing_place(self, key: str) -> Path:
+        return self.partner.root / INBOX / key
+
+    def wait_for_file(self, key: str) -> bytes:
+        place = self.landing_place(key)
+        wait_until(place.exists, f"{key} at the partner", self.explain)
+        return place.read_bytes()
+
+    def wait_for_failure(self, key: str) -> dict[str, Any]:
+        """The first log entry that says why this object was not delivered."""
+        entries: list[dict[str, Any]] = []
+
+        def failed() -> bool:
+            entries[:] = [
+                entry
+                for entry in self.entries()
+                if "error" in entry and f"/{key}" in str(entry.get("object"))
+            ]
+            return bool(entries)
+
+        wait_until(failed, f"a log entry about {key}", self.explain)
+        return entries[0]
+
+    def entries(self) -> list[dict[str, Any]]:
+        """The function's own log entries."""
+        return [json.loads(line) for line in self._lines() if line.startswith('{"level"')]
+
+    def log(self) -> str:
+        return "\n".join(self._lines())
+
+    def explain(self) -> str:
+        """The end of what the function and the emulator logged."""
+        return f"{_end(self.log())}\n--- the emulator ---\n{_end(self.cloud.read_log())}"
+
+    def fill_secret(self, password: str) -> None:
+        login = {"username": self.server.username, "password": password, "private_key": "", "passphrase": ""}
+        put_secret(self.cloud, self.deployment, login)
+
+    def retry_after(self, seconds: int) -> None:
+        """Makes the queue hand a failed message out again this soon."""
+        self.cloud.client("sqs").set_queue_attributes(
+            QueueUrl=self.deployment.queue_url, Attributes={"VisibilityTimeout": str(seconds)}
+        )
+
+    def messages(self, queue_url: str) -> int:
+        """How many messages a queue holds, handed out or not."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        answer = self.cloud.client("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)
+        return sum(int(answer["Attributes"][name]) for name in names)
+
+    def bucket_of_its_own(self, name: str) -> str:
+        """A bucket that nothing watches yet."""
+        location = {"LocationConstraint": REGION}
+        self.cloud.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration=location)
+        return name
+
+    def _lines(self) -> list[str]:
+        return function_log(self.cloud, self.deployment.function)
+
+
+def notification(bucket: str, key: str) -> dict[str, Any]:
+    """What S3 says when an object was put; `key` as it is, so without anything to encode."""
+    return {
+        "Records": [
+            {
+                "eventVersion": "2.1",
+                "eventSource": "aws:s3",
+                "eventName": "ObjectCreated:Put",
+                "s3": {"bucket": {"name": bucket}, "object": {"key": key}},
+            }
+        ]
+    }
+
+
+def sqs_event(**bodies: str) -> dict[str, Any]:
+    """The event that Lambda makes of SQS messages: message id -> body."""
+    return {
+        "Records": [
+            {"messageId": identifier, "body": body, "eventSource": "aws:sqs", "attributes": {}}
+            for identifier, body in bodies.items()
+        ]
+    }
+
+
+def wait_until(
+    condition: Callable[[], bool],
+    what: str,
+    explain: Callable[[], str],
+    *,
+    seconds: float = PATIENCE_SECONDS,
+) -> None:
+    """Returns as soon as the condition holds; otherwise fails and shows the explanation."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"no {what} within {seconds:g} s\n{explain()}"
+        time.sleep(0.05)
+
+
+def _end(text: str) -> str:
+    return "\n".join(text.splitlines()[-_LAST_LINES:])

@@ -1,0 +1,114 @@
+"""The stock stack as `cdk deploy` makes it: real bundle, real events, real SFTP."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import asyncssh
+import pytest
+
+from local.arrivals import files_below
+from local.samples import MIB, Sample
+from tests.e2e.site import Site, notification, sqs_event, wait_until
+
+
+@pytest.mark.parametrize(
+    ("key", "body"),
+    [
+        ("orders.csv", b"id,amount\n1,2\n"),
+        ("2026/11/orders/4711.csv", b"id,amount\n1,2\n"),
+        ("a b+\u00fc(1)&%41.csv", b"odd"),
+        ("empty.txt", b""),
+        ("one-byte.bin", b"x"),
+    ],
+)
+def test_an_object_arrives_under_its_key_byte_for_byte(site: Site, key: str, body: bytes) -> None:
+    site.put(key, body)
+    assert site.wait_for_file(key) == body
+
+
+def test_a_multipart_upload_arrives_byte_for_byte(site: Site, tmp_path: Path) -> None:
+    body = bytes(range(256)) * (11 * MIB // 256)
+    path = tmp_path / "multipart"
+    path.write_bytes(body)
+    sample = Sample(key="multipart.bin", path=path, size=len(body), sha256="", in_parts=True)
+    sample.put(site.cloud.client("s3"), site.deployment.bucket)
+    assert site.wait_for_file("multipart.bin") == body
+
+
+def test_an_object_put_twice_leaves_the_newer_bytes_and_no_temporary_name(site: Site) -> None:
+    site.put("twice.txt", b"old")
+    assert site.wait_for_file("twice.txt") == b"old"
+    site.put("twice.txt", b"newer")
+    place = site.landing_place("twice.txt")
+    wait_until(lambda: place.read_bytes() == b"newer", "newer bytes", site.explain)
+    assert {path for path in files_below(site.partner.root) if "twice" in path.name} == {place}
+
+
+def test_an_object_refused_for_its_login_arrives_once_the_secret_is_right(site: Site) -> None:
+    site.retry_after(2)
+    site.partner.start(password="changed by the partner")
+    site.put("login.txt", b"patient")
+    assert site.wait_for_failure("login.txt")["error"] == "LoginRefused"
+    assert not site.landing_place("login.txt").exists()
+    site.fill_secret("changed by the partner")
+    assert site.wait_for_file("login.txt") == b"patient"
+
+
+def test_a_refused_login_leaves_no_password_in_the_log(site: Site) -> None:
+    site.partner.start(password="changed once more")
+    site.put("log.txt", b"x")
+    assert "'partner'" in site.wait_for_failure("log.txt")["message"]
+    assert site.partner.password not in site.log()
+
+
+def test_a_changed_host_key_is_refused_and_logged_ready_to_paste(site: Site) -> None:
+    stranger = asyncssh.generate_private_key("ssh-ed25519")
+    offered = " ".join(stranger.export_public_key().decode().split()[:2])
+    site.partner.start(identity=stranger)
+    site.put("stranger.txt", b"not for you")
+    entry = site.wait_for_failure("stranger.txt")
+    assert entry["error"] == "HostKeyRefused"
+    assert offered in entry["message"]
+    assert not site.landing_place("stranger.txt").exists()
+
+
+def test_an_object_refused_for_the_host_key_arrives_when_the_partner_is_back(site: Site) -> None:
+    site.retry_after(2)
+    site.partner.start(identity=asyncssh.generate_private_key("ssh-ed25519"))
+    site.put("back.txt", b"patient")
+    site.wait_for_failure("back.txt")
+    site.partner.start()
+    assert site.wait_for_file("back.txt") == b"patient"
+
+
+def test_an_object_put_while_the_partner_is_down_arrives_when_it_is_up(site: Site) -> None:
+    site.retry_after(2)
+    site.partner.stop()
+    site.put("down.txt", b"patient")
+    assert site.wait_for_failure("down.txt")["error"] == "PartnerUnreachable"
+    site.partner.start()
+    assert site.wait_for_file("down.txt") == b"patient"
+
+
+def test_a_bad_message_in_a_batch_does_not_cost_the_others(site: Site) -> None:
+    bucket = site.bucket_of_its_own("batch")
+    site.put("good.txt", b"good", bucket=bucket)
+    good = json.dumps(notification(bucket, "good.txt"))
+    answer = site.cloud.client("lambda").invoke(
+        FunctionName=site.deployment.function,
+        Payload=json.dumps(sqs_event(bad="not an S3 notification", good=good)),
+    )
+    assert json.load(answer["Payload"]) == {"batchItemFailures": [{"itemIdentifier": "bad"}]}
+    assert site.wait_for_file("good.txt") == b"good"
+
+
+def test_the_test_event_of_s3_is_taken_from_the_queue(site: Site) -> None:
+    queue = site.deployment.queue_url
+    body = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": site.deployment.bucket}
+    before = site.messages(queue)
+    site.cloud.client("sqs").send_message(QueueUrl=queue, MessageBody=json.dumps(body))
+    # A message that was not acknowledged would still be counted, as one that is handed out.
+    wait_until(lambda: site.messages(queue) == before, "message less in the queue", site.explain)
+    assert site.messages(site.deployment.dead_letter_queue_url) == 0

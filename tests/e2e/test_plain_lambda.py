@@ -1,0 +1,58 @@
+"""package.zip uploaded by hand: a plain Lambda, five variables, triggered by S3 itself."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from local.deployment import function_log
+from local.processes import run
+from tests.e2e.site import INBOX, Site, wait_until
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    output = tmp_path / "package.zip"
+    run(
+        [sys.executable, "-m", "cdk_s3_to_sftp.package", "--output", output],
+        log=tmp_path / "package.log",
+        seconds=120,
+    )
+    return output
+
+
+def test_a_zip_uploaded_by_hand_delivers_what_s3_announces_directly(site: Site, package: Path) -> None:
+    functions = site.cloud.client("lambda")
+    function = functions.create_function(
+        FunctionName="by-hand",
+        Runtime="python3.13",
+        Handler="s3_to_sftp.handler.lambda_handler",
+        Role="arn:aws:iam::123456789012:role/by-hand",
+        Timeout=60,
+        Code={"ZipFile": package.read_bytes()},
+        Environment={
+            "Variables": {
+                "SSH_HOST": site.server.host,
+                "SSH_PORT": str(site.server.port),
+                "SSH_USERNAME": site.server.username,
+                "SSH_PASSWORD": site.partner.password,
+                "SSH_DIR": f"/{INBOX}/by-hand",
+                "SSH_HOST_KEY": site.server.host_key,
+            }
+        },
+    )
+    bucket = site.bucket_of_its_own("by-hand")
+    site.cloud.client("s3").put_bucket_notification_configuration(
+        Bucket=bucket,
+        NotificationConfiguration={
+            "LambdaFunctionConfigurations": [
+                {"LambdaFunctionArn": function["FunctionArn"], "Events": ["s3:ObjectCreated:*"]}
+            ]
+        },
+    )
+    site.put("a b.csv", b"direct", bucket=bucket)
+    place = site.landing_place("by-hand/a b.csv")
+    wait_until(place.exists, "file", lambda: "\n".join(function_log(site.cloud, "by-hand")))
+    assert place.read_bytes() == b"direct"

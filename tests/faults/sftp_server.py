@@ -1,0 +1,285 @@
+"""SFTP servers that misbehave, one small class per fault, for `start_asyncssh_server(sftp_factory=...)`.
+
+fault = Fault()
+with start_asyncssh_server(root, sftp_factory=faulty(RefusesRequest, fault, "write", nth=3)) as server:
+    ...                # the third WRITE is answered with FAILURE
+    fault.mend()       # from here on the same server works
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import asyncssh
+from asyncssh import SFTPError
+from asyncssh.sftp import SFTPServerHandler
+
+from local.sftp_server import SftpFactory
+
+Operation = Literal["open", "write", "close", "stat", "rename", "posix_rename", "remove", "mkdir", "realpath"]
+
+FAILURE = asyncssh.sftp.FX_FAILURE
+PERMISSION_DENIED = asyncssh.sftp.FX_PERMISSION_DENIED
+NO_SPACE_ON_FILESYSTEM = asyncssh.sftp.FX_NO_SPACE_ON_FILESYSTEM
+QUOTA_EXCEEDED = asyncssh.sftp.FX_QUOTA_EXCEEDED
+
+
+@dataclass
+class Fault:
+    """One fault, shared by all sessions of a server, so that a test can see it happen and mend it.
+
+    Attributes:
+        broken: Whether it still happens.
+        caused: How often it happened.
+        requests: How many requests of each kind the server got.
+    """
+
+    broken: bool = True
+    caused: int = 0
+    requests: Counter[str] = field(default_factory=Counter)
+
+    def mend(self) -> None:
+        self.broken = False
+
+    def strike(self) -> bool:
+        """Say whether it happens now, and count it."""
+        self.caused += self.broken
+        return self.broken
+
+
+class Refusal(SFTPError):
+    """A status with exactly this code. asyncssh turns codes of later drafts into FAILURE; servers do not."""
+
+    def __init__(self, code: int, reason: str = "said the partner") -> None:
+        super().__init__(code, reason)
+
+    def encode(self, version: int) -> bytes:
+        return super().encode(6)
+
+
+class WatchedServer(asyncssh.SFTPServer):
+    """Works; counts requests, and lets a subclass step in before and after each."""
+
+    def __init__(self, chan: Any, chroot: bytes, *, fault: Fault) -> None:
+        super().__init__(chan, chroot=chroot)
+        self.fault = fault
+
+    async def before(self, operation: Operation) -> None:
+        """Called with the request not yet done; may raise or never return."""
+
+    async def after(self, operation: Operation) -> None:
+        """Called with the request done; may raise."""
+
+    async def _do(self, operation: Operation, work: Callable[[], Any]) -> Any:
+        self.fault.requests[operation] += 1
+        await self.before(operation)
+        result = work()
+        await self.after(operation)
+        return result
+
+    async def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> Any:
+        return await self._do("open", lambda: super(WatchedServer, self).open(path, pflags, attrs))
+
+    async def write(self, file_obj: object, offset: int, data: bytes) -> Any:
+        return await self._do("write", lambda: super(WatchedServer, self).write(file_obj, offset, data))
+
+    async def close(self, file_obj: object) -> Any:
+        return await self._do("close", lambda: super(WatchedServer, self).close(file_obj))
+
+    async def stat(self, path: bytes) -> Any:
+        return await self._do("stat", lambda: super(WatchedServer, self).stat(path))
+
+    async def rename(self, oldpath: bytes, newpath: bytes) -> Any:
+        return await self._do("rename", lambda: super(WatchedServer, self).rename(oldpath, newpath))
+
+    async def posix_rename(self, oldpath: bytes, newpath: bytes) -> Any:
+        work = functools.partial(super().posix_rename, oldpath, newpath)
+        return await self._do("posix_rename", work)
+
+    async def remove(self, path: bytes) -> Any:
+        return await self._do("remove", lambda: super(WatchedServer, self).remove(path))
+
+    async def mkdir(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> Any:
+        return await self._do("mkdir", lambda: super(WatchedServer, self).mkdir(path, attrs))
+
+    async def realpath(self, path: bytes) -> Any:
+        return await self._do("realpath", lambda: super(WatchedServer, self).realpath(path))
+
+
+class RefusesRequest(WatchedServer):
+    """Answers request `operation` number `nth` (None: each one) with an error and does not do it."""
+
+    def __init__(
+        self,
+        chan: Any,
+        chroot: bytes,
+        operation: Operation,
+        *,
+        fault: Fault,
+        nth: int | None = None,
+        code: int = FAILURE,
+    ) -> None:
+        super().__init__(chan, chroot, fault=fault)
+        self._operation = operation
+        self._nth = nth
+        self._code = code
+
+    async def before(self, operation: Operation) -> None:
+        if operation != self._operation or self._nth not in {None, self.fault.requests[operation]}:
+            return
+        if self.fault.strike():
+            raise Refusal(self._code)
+
+
+class FailsOnClose(WatchedServer):
+    """Closes the file and says FAILURE, as a server does that commits to an object store at CLOSE."""
+
+    async def after(self, operation: Operation) -> None:
+        if operation == "close" and self.fault.strike():
+            raise Refusal(FAILURE)
+
+
+class DiskFull(WatchedServer):
+    """Has room for `capacity` bytes in a session; what comes later is refused with `code`."""
+
+    def __init__(
+        self, chan: Any, chroot: bytes, *, fault: Fault, capacity: int, code: int = NO_SPACE_ON_FILESYSTEM
+    ) -> None:
+        super().__init__(chan, chroot, fault=fault)
+        self._room = capacity
+        self._code = code
+
+    async def write(self, file_obj: object, offset: int, data: bytes) -> Any:
+        self._room -= len(data)
+        if self._room < 0 and self.fault.strike():
+            raise Refusal(self._code, "No space left on device")
+        return await super().write(file_obj, offset, data)
+
+
+class DeniesLooking(WatchedServer):
+    """A drop box: files may be put there, but neither looked at nor listed."""
+
+    async def stat(self, path: bytes) -> Any:
+        raise self._denied()
+
+    def lstat(self, path: bytes) -> Any:
+        raise self._denied()
+
+    def fstat(self, file_obj: object) -> Any:
+        raise self._denied()
+
+    def scandir(self, path: bytes) -> Any:
+        raise self._denied()
+
+    def _denied(self) -> Refusal:
+        self.fault.strike()
+        return Refusal(PERMISSION_DENIED)
+
+
+class SweepsAway(WatchedServer):
+    """Takes a file away in the moment in which it got its final name, into the folder `swept`."""
+
+    def __init__(self, chan: Any, chroot: bytes, *, fault: Fault, swept: Path) -> None:
+        super().__init__(chan, chroot, fault=fault)
+        self._swept = swept
+
+    async def posix_rename(self, oldpath: bytes, newpath: bytes) -> Any:
+        await super().posix_rename(oldpath, newpath)
+        if self.fault.strike():
+            arrived = Path(self.map_path(newpath).decode())
+            arrived.rename(self._swept / arrived.name)
+
+
+class RefusesAttributes(WatchedServer):
+    """Refuses SETSTAT and FSETSTAT, as AWS Transfer Family and Azure do."""
+
+    def setstat(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> Any:
+        self.fault.strike()
+        raise Refusal(PERMISSION_DENIED)
+
+    def fsetstat(self, file_obj: object, attrs: asyncssh.SFTPAttrs) -> Any:
+        self.fault.strike()
+        raise Refusal(PERMISSION_DENIED)
+
+
+class OneOpenFile(WatchedServer):
+    """Refuses to open a second file while one is open, and any way of opening but WRITE|CREAT|TRUNC."""
+
+    _PLAIN = asyncssh.FXF_WRITE | asyncssh.FXF_CREAT | asyncssh.FXF_TRUNC
+
+    def __init__(self, chan: Any, chroot: bytes, *, fault: Fault) -> None:
+        super().__init__(chan, chroot, fault=fault)
+        self._open = 0
+
+    async def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> Any:
+        if (self._open or pflags != self._PLAIN) and self.fault.strike():
+            raise Refusal(FAILURE)
+        self._open += 1
+        return await super().open(path, pflags, attrs)
+
+    async def close(self, file_obj: object) -> Any:
+        self._open -= 1
+        return await super().close(file_obj)
+
+
+class Stalls(WatchedServer):
+    """Takes request `operation` number `nth` and never answers it nor any that follow in the session."""
+
+    def __init__(self, chan: Any, chroot: bytes, operation: Operation, *, fault: Fault, nth: int = 1) -> None:
+        super().__init__(chan, chroot, fault=fault)
+        self._operation = operation
+        self._nth = nth
+
+    async def before(self, operation: Operation) -> None:
+        due = operation == self._operation and self.fault.requests[operation] == self._nth
+        if due and self.fault.strike():
+            await asyncio.Event().wait()  # ends when the connection does
+
+
+class FailsOnMissingParent(WatchedServer):
+    """Says FAILURE, not NO_SUCH_FILE, where the directory of a new file or directory is missing."""
+
+    async def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> Any:
+        return await self._vaguely(super().open(path, pflags, attrs))
+
+    async def mkdir(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> Any:
+        return await self._vaguely(super().mkdir(path, attrs))
+
+    async def _vaguely(self, work: Any) -> Any:
+        try:
+            return await work
+        except OSError:
+            self.fault.strike()
+            raise Refusal(FAILURE) from None
+
+
+def faulty(kind: Callable[..., asyncssh.SFTPServer], fault: Fault, *args: Any, **kwargs: Any) -> SftpFactory:
+    """Return what `start_asyncssh_server` calls for each session, with the fault shared by all."""
+
+    def factory(chan: Any, chroot: bytes) -> asyncssh.SFTPServer:
+        return kind(chan, chroot, *args, fault=fault, **kwargs)
+
+    return factory
+
+
+@contextmanager
+def without_extensions(*names: str) -> Iterator[None]:
+    """Makes the asyncssh servers of this process hide protocol extensions until the block ends.
+
+    Without `posix-rename@openssh.com` only the RENAME of version 3 is left, which refuses a target that
+    exists already. asyncssh has no switch for this: its handler's own list is shortened.
+    """
+    hidden = {name.encode() for name in names}
+    offered = SFTPServerHandler._extensions
+    SFTPServerHandler._extensions = [pair for pair in offered if pair[0] not in hidden]
+    try:
+        yield
+    finally:
+        SFTPServerHandler._extensions = offered

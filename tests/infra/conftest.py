@@ -1,0 +1,65 @@
+"""What the infra tests share: one Node process, one bundle, synths without bundling."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk.assertions import Template
+
+from cdk_s3_to_sftp import S3ToSftp, SftpServer, recipe
+from cdk_s3_to_sftp.bundling import find_source
+from cdk_s3_to_sftp.recipe import Target
+from tests.infra.keys import ED25519
+
+REPOSITORY = Path(__file__).parents[2]
+X86_64 = Target(architecture="x86_64", python="3.13")
+ARM64 = Target(architecture="arm64", python="3.13")
+
+Synthesise = Callable[..., Template]
+
+
+def new_app(**context: Any) -> cdk.App:
+    """An app with the flags of the stock app that does not bundle."""
+    defaults = json.loads((REPOSITORY / "cdk.json").read_text())["context"]
+    context = {**defaults, "aws:cdk:bundling-stacks": [], **context}
+    return cdk.App(context=context, analytics_reporting=False)
+
+
+@pytest.fixture
+def stack() -> cdk.Stack:
+    return cdk.Stack(new_app(), "Test")
+
+
+@pytest.fixture
+def server() -> SftpServer:
+    return SftpServer("sftp.partner.example", host_keys=[ED25519])
+
+
+@pytest.fixture
+def synthesise(stack: cdk.Stack, server: SftpServer) -> Synthesise:
+    """The template of a stack that holds the construct with these arguments alone."""
+
+    def template(**arguments: Any) -> Template:
+        S3ToSftp(stack, "Delivery", **{"server": server, **arguments})
+        return Template.from_stack(stack)
+
+    return template
+
+
+@pytest.fixture(scope="session")
+def default_template() -> Template:
+    """The construct with nothing but a server."""
+    stack = cdk.Stack(new_app(), "Test")
+    S3ToSftp(stack, "Delivery", server=SftpServer("sftp.partner.example", host_keys=[ED25519]))
+    return Template.from_stack(stack)
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the function of the stock app runs, built here."""
+    output = tmp_path_factory.mktemp("bundle")
+    recipe.build(find_source(), output, X86_64)
+    return output

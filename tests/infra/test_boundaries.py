@@ -1,0 +1,56 @@
+"""The construct and the function meet in the environment variables, and nowhere else."""
+
+import ast
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.infra.conftest import REPOSITORY
+
+CONSTRUCT = REPOSITORY / "infra" / "cdk_s3_to_sftp"
+FUNCTION = REPOSITORY / "lambda_src" / "s3_to_sftp"
+
+
+def imported_by(package: Path) -> set[str]:
+    """The top-level packages that are imported anywhere in `package`."""
+    names: set[str] = set()
+    for module in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(module.read_text())):
+            match node:
+                case ast.Import(names=aliases):
+                    names |= {alias.name for alias in aliases}
+                case ast.ImportFrom(module=str(name), level=0):
+                    names.add(name)
+    return {name.partition(".")[0] for name in names}
+
+
+def test_the_construct_never_imports_the_function() -> None:
+    assert "s3_to_sftp" not in imported_by(CONSTRUCT)
+
+
+def test_the_function_never_imports_the_construct_or_the_cdk() -> None:
+    assert not imported_by(FUNCTION) & {"aws_cdk", "constructs", "jsii", "cdk_s3_to_sftp"}
+
+
+def pins(path: Path) -> dict[str, str]:
+    lines = [line.split() for line in path.read_text().splitlines() if "==" in line and line[0].isalnum()]
+    return dict(first.split("==") for first, *_ in lines)
+
+
+@pytest.mark.parametrize("name", ["aws-lambda-powertools", "boto3", "paramiko"])
+def test_the_tests_run_with_what_is_shipped(name: str) -> None:
+    assert pins(REPOSITORY / "requirements-dev.txt")[name] == pins(FUNCTION / "requirements.txt")[name]
+
+
+def test_everything_shipped_is_pinned_by_hash() -> None:
+    lock = (FUNCTION / "requirements.txt").read_text()
+    for requirement in lock.replace("\\\n", " ").splitlines():
+        if requirement and requirement[0].isalnum():
+            assert "--hash=sha256:" in requirement
+
+
+def test_the_wheel_holds_both_packages_and_none_called_infra() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert packages == ["infra/cdk_s3_to_sftp", "lambda_src/s3_to_sftp"]

@@ -1,0 +1,358 @@
+import hashlib
+import importlib
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sqs as sqs
+from aws_cdk.assertions import Template
+
+from cdk_s3_to_sftp import Bundling, S3ToSftp, SftpServer, bundling, package, recipe
+from cdk_s3_to_sftp.bundling import find_source
+from cdk_s3_to_sftp.recipe import CannotBuild
+from tests.infra.conftest import ARM64, X86_64, new_app
+
+DELIVERS = {"Properties": {"Handler": "s3_to_sftp.handler.lambda_handler"}}
+AARCH64_ELF = 183
+X86_64_ELF = 62
+
+
+def content(directory: Path) -> dict[str, tuple[str, int, float]]:
+    """Path -> hash, mode and time: everything about a file that a zip can hold."""
+    status = {str(path.relative_to(directory)): path.stat() for path in directory.rglob("*")}
+    digests = hashes(directory)
+    return {
+        name: (digests.get(name, "directory"), stat.S_IMODE(each.st_mode), each.st_mtime)
+        for name, each in status.items()
+    }
+
+
+def hashes(directory: Path, *, compiled: bool = True) -> dict[str, str]:
+    return {
+        str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in directory.rglob("*")
+        if path.is_file() and (compiled or path.suffix != ".pyc")
+    }
+
+
+def elf_machines(directory: Path) -> set[int]:
+    return {int.from_bytes(path.read_bytes()[18:20], "little") for path in directory.rglob("*.so")}
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A copy of the function's source that a test may change."""
+    return Path(shutil.copytree(find_source(), tmp_path / "source"))
+
+
+@pytest.fixture
+def no_uv(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = recipe._answers
+    monkeypatch.setattr(
+        recipe, "_answers", lambda command, **env: "uv" not in command and answers(command, **env)
+    )
+
+
+@pytest.fixture
+def docker(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The directories that Docker was asked to fill, without doing it."""
+    asked: list[Path] = []
+    monkeypatch.setattr(bundling, "_build_in_docker", lambda source, output, target: asked.append(output))
+    return asked
+
+
+@pytest.fixture
+def no_installer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipe, "_answers", lambda command, **env: False)
+
+
+class TestBundle:
+    def test_is_the_same_when_built_again(self, bundle: Path, tmp_path: Path) -> None:
+        recipe.build(find_source(), tmp_path, X86_64)
+        assert content(tmp_path) == content(bundle)
+
+    def test_is_the_same_with_pip_as_with_uv(self, bundle: Path, tmp_path: Path, no_uv: None) -> None:
+        recipe.build(find_source(), tmp_path, X86_64)
+        assert content(tmp_path) == content(bundle)
+
+    def test_does_not_depend_on_the_builders_permissions(self, bundle: Path) -> None:
+        modes = {(path.is_dir(), stat.S_IMODE(path.stat().st_mode)) for path in bundle.rglob("*")}
+        assert modes == {(True, 0o755), (False, 0o644)}
+
+    def test_has_the_package_next_to_what_it_imports(self, bundle: Path) -> None:
+        assert (bundle / "s3_to_sftp" / "handler.py").is_file()
+        for dependency in ("boto3", "paramiko", "aws_lambda_powertools"):
+            assert (bundle / dependency / "__init__.py").is_file()
+
+    def test_leaves_behind_what_only_the_build_needs(self, bundle: Path) -> None:
+        unwanted = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", ".lock", "bin", "py.typed"}
+        function = {path.name for path in (bundle / "s3_to_sftp").iterdir()}
+        everywhere = {path.name for path in [*bundle.iterdir(), *bundle.glob("*.dist-info/*")]}
+        assert not unwanted & (function | everywhere)
+        assert not [name for name in function if name.startswith("requirements")]
+
+    def test_takes_no_litter_from_the_source(self, source: Path) -> None:
+        (source / "secrets.env").touch()
+        (source / ".handler.py.swp").touch()
+        (source / "__pycache__").mkdir(exist_ok=True)
+        (source / "__pycache__" / "stale.py").touch()
+        assert {path.suffix for path in recipe.source_files(source)} == {".py"}
+        assert len(recipe.source_files(source)) == len(recipe.source_files(find_source()))
+
+    def test_holds_nothing_of_the_machine_that_built_it(
+        self, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        traces = [str(bundle).encode(), str(find_source().parent).encode(), str(Path.home()).encode() + b"/"]
+        for path in bundle.rglob("*"):
+            if path.suffix in {".py", ".pyc"} or path.name in {"METADATA", "WHEEL"}:
+                assert not [each for each in traces if each in path.read_bytes()], path
+
+    def test_is_made_for_x86_64(self, bundle: Path) -> None:
+        assert elf_machines(bundle) == {X86_64_ELF}
+
+    def test_for_arm64_holds_arm64_code(self, tmp_path: Path) -> None:
+        recipe.build(find_source(), tmp_path, ARM64)
+        assert elf_machines(tmp_path) == {AARCH64_ELF}
+
+    def test_is_compiled_where_the_interpreter_is_at_hand(self, bundle: Path) -> None:
+        if recipe._interpreter(X86_64) is None:
+            pytest.skip("no Python 3.13 on this machine")
+        compiled = bundle / "s3_to_sftp" / "__pycache__" / "handler.cpython-313.pyc"
+        unchecked_hash = 0b01  # PEP 552: hash-based, and not compared with the source
+        assert compiled.read_bytes()[4] == unchecked_hash
+        assert b"/var/task/s3_to_sftp/handler.py" in compiled.read_bytes()
+
+    def test_goes_uncompiled_where_it_is_not(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setattr(recipe, "_interpreter", lambda target: None)
+        recipe._compile(tmp_path, X86_64)
+        assert capsys.readouterr().err == (
+            "No Python 3.13 here: the bundle goes without compiled modules (slower cold start).\n"
+        )
+
+    def test_runs_on_the_interpreter_it_was_made_for(self, bundle: Path) -> None:
+        interpreter = recipe._interpreter(X86_64)
+        if interpreter is None or os.uname().machine != "x86_64":
+            pytest.skip("no Python 3.13 for x86_64 on this machine")
+        imports = "import s3_to_sftp, paramiko, boto3; print(paramiko.__file__)"
+        done = subprocess.run(
+            [interpreter, "-I", "-c", f"import sys; sys.path.insert(0, {str(bundle)!r}); {imports}"],
+            env={**os.environ, "PYENV_VERSION": "3.13"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.startswith(str(bundle))
+
+
+class TestFingerprint:
+    @pytest.mark.parametrize("name", ["handler.py", "requirements.txt", "sftp/writer.py"])
+    def test_changes_with_every_file_that_matters(self, source: Path, name: str) -> None:
+        before = recipe.fingerprint(source, X86_64)
+        with (source / name).open("a") as file:
+            file.write("\n")
+        assert recipe.fingerprint(source, X86_64) != before
+
+    def test_changes_with_the_name_of_a_file(self, source: Path) -> None:
+        before = recipe.fingerprint(source, X86_64)
+        (source / "handler.py").rename(source / "handlers.py")
+        assert recipe.fingerprint(source, X86_64) != before
+
+    def test_changes_with_cpu_and_python_version(self) -> None:
+        later = recipe.Target(architecture="x86_64", python="3.14")
+        assert len({recipe.fingerprint(find_source(), each) for each in (X86_64, ARM64, later)}) == 3
+
+    def test_does_not_depend_on_where_the_source_is(self, source: Path) -> None:
+        (source / "notes.txt").touch()
+        assert recipe.fingerprint(source, X86_64) == recipe.fingerprint(find_source(), X86_64)
+
+    def test_alone_names_the_asset(self, server: SftpServer) -> None:
+        keys = set()
+        for way in Bundling:
+            stack = cdk.Stack(new_app(), "Test")
+            sqs.Queue(stack, f"Other{way}")
+            S3ToSftp(stack, "Delivery", server=server, bundling=way)
+            (function,) = (
+                Template.from_stack(stack).find_resources("AWS::Lambda::Function", DELIVERS).values()
+            )
+            keys.add(function["Properties"]["Code"]["S3Key"])
+        assert len(keys) == 1
+
+
+class TestBundling:
+    def test_leaves_to_docker_what_this_machine_cannot_do_and_says_why(
+        self, tmp_path: Path, no_installer: None, docker: list[Path], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        bundling.bundle(tmp_path, architecture=lambda_.Architecture.X86_64, bundling=Bundling.AUTO)
+        assert docker == [tmp_path]
+        assert capsys.readouterr().err == (
+            "Cannot bundle the function on this machine: "
+            f"there is no uv on the PATH, and {sys.executable} has neither uv nor pip.\nTrying Docker.\n"
+        )
+
+    def test_hands_docker_an_empty_directory(
+        self, tmp_path: Path, docker: list[Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail_halfway(source: Path, output: Path, target: recipe.Target) -> None:
+            (output / "boto3").mkdir()
+            (output / "boto3" / "half.py").touch()
+            (output / ".lock").touch()
+            raise CannotBuild("the network went away.")
+
+        monkeypatch.setattr(recipe, "build", fail_halfway)
+        bundling.bundle(tmp_path, architecture=lambda_.Architecture.X86_64, bundling=Bundling.AUTO)
+        assert docker == [tmp_path]
+        assert list(tmp_path.iterdir()) == []
+
+    def test_fails_with_the_reason_where_docker_is_not_wanted(
+        self, tmp_path: Path, no_installer: None, docker: list[Path]
+    ) -> None:
+        with pytest.raises(CannotBuild, match="there is no uv on the PATH"):
+            bundling.bundle(tmp_path, architecture=lambda_.Architecture.X86_64, bundling=Bundling.LOCAL)
+        assert docker == []
+
+    def test_asks_docker_alone_where_that_is_wanted(
+        self, tmp_path: Path, docker: list[Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(recipe, "build", None)
+        bundling.bundle(tmp_path, architecture=lambda_.Architecture.X86_64, bundling=Bundling.DOCKER)
+        assert docker == [tmp_path]
+
+    def test_tries_pip_where_uv_fails(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        tried: list[str] = []
+
+        def run(command: list[str], **variables: str) -> subprocess.CompletedProcess[str]:
+            fails = "install" in command and "uv" in command
+            tried.extend(["uv" if "uv" in command else "pip"] if "install" in command else [])
+            return subprocess.CompletedProcess(command, returncode=int(fails), stdout="", stderr="no index")
+
+        monkeypatch.setattr(recipe, "_run", run)
+        recipe._install(tmp_path / "requirements.txt", tmp_path, X86_64)
+        assert tried == ["uv", "pip"]
+
+    def test_reports_what_the_installers_say(self, source: Path, tmp_path: Path) -> None:
+        (source / "requirements.txt").write_text("paramiko==5.1.0 --hash=sha256:" + "0" * 64)
+        with pytest.raises(CannotBuild, match=r"(?s)Python 3.13 on x86_64 cannot be installed\..*[Hh]ash"):
+            recipe.build(source, tmp_path / "output", X86_64)
+
+    def test_refuses_source_that_does_not_compile(self, source: Path, tmp_path: Path) -> None:
+        if recipe._interpreter(X86_64) is None:
+            pytest.skip("no Python 3.13 on this machine")
+        (source / "requirements.txt").write_text("")
+        (source / "broken.py").write_text("def (")
+        with pytest.raises(CannotBuild, match=r"(?s)cannot compile the bundle.*SyntaxError"):
+            recipe.build(source, tmp_path / "output", X86_64)
+
+
+class TestDocker:
+    def test_runs_the_same_recipe_and_gives_the_same_zip(self, source: Path, tmp_path: Path) -> None:
+        (source / "requirements.txt").write_text("")
+        in_docker = run_package(tmp_path / "docker.zip", CDK_DOCKER=str(stand_in(tmp_path, source)))
+        assert in_docker.returncode == 0, in_docker.stderr
+        (tmp_path / "local").mkdir()
+        recipe.build(source, tmp_path / "local", X86_64)
+        package.write_zip(tmp_path / "local", tmp_path / "local.zip")
+        assert (tmp_path / "docker.zip").read_bytes() == (tmp_path / "local.zip").read_bytes()
+
+    def test_that_is_not_there_is_named_together_with_a_way_out(self, tmp_path: Path) -> None:
+        done = run_package(tmp_path / "package.zip", CDK_DOCKER="no-such-command")
+        assert done.returncode == 1
+        assert done.stderr.startswith("Cannot bundle the function: ")
+        assert "no-such-command" in done.stderr
+        assert done.stderr.endswith("'pip install uv', and let it reach the package index.\n")
+        assert "Traceback" not in done.stderr
+
+    def test_for_real_gives_what_the_local_build_gives(self, bundle: Path, tmp_path: Path) -> None:
+        image = "public.ecr.aws/sam/build-python3.13"
+        engine = shutil.which(os.environ.get("CDK_DOCKER", "docker"))
+        if (
+            engine is None
+            or subprocess.run([engine, "image", "inspect", image], capture_output=True).returncode
+        ):
+            pytest.skip(f"no container engine that has {image} (set CDK_DOCKER for another than docker)")
+        done = run_package(tmp_path / "docker.zip", CDK_DOCKER=engine)
+        assert done.returncode == 0, done.stderr
+        with zipfile.ZipFile(tmp_path / "docker.zip") as archive:
+            archive.extractall(tmp_path / "docker")
+        # Compiled modules follow the patch release of the interpreter, which the image decides.
+        assert hashes(tmp_path / "docker", compiled=False) == hashes(bundle, compiled=False)
+
+
+def run_package(output: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "cdk_s3_to_sftp.package", "--bundling=docker", f"--output={output}"],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def stand_in(directory: Path, source: Path) -> Path:
+    """A docker command that runs on this machine, on a source without dependencies, what the image would."""
+    script = directory / "docker"
+    script.write_text(f"""#!{sys.executable}
+import subprocess, sys
+image = sys.argv.index("public.ecr.aws/sam/build-python3.13")
+volumes = [word.split(":") for word in sys.argv[1:image] if ":/" in word]
+mounts = {{there: here for here, there, *_ in volumes}}
+assert mounts["/source"] == {str(find_source())!r}
+mounts["/source"] = {str(source)!r}
+interpreter, recipe, *options = sys.argv[image + 1 :]
+options = [option if there not in mounts else name + "=" + mounts[there]
+           for option in options for name, _, there in [option.partition("=")]]
+assert interpreter == "python3.13"
+sys.exit(subprocess.run([sys.executable, mounts[recipe], *options]).returncode)
+""")
+    script.chmod(0o755)
+    return script
+
+
+class TestSource:
+    def test_is_found_without_being_imported(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delitem(sys.modules, "s3_to_sftp", raising=False)
+        assert find_source().name == "s3_to_sftp"
+        assert "s3_to_sftp" not in sys.modules
+
+    def test_that_is_missing_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+        with pytest.raises(CannotBuild, match="install the distribution cdk-s3-to-sftp, which holds it"):
+            find_source()
+
+
+class TestPackage:
+    def test_holds_what_the_asset_holds(self, bundle: Path, tmp_path: Path) -> None:
+        package.write_zip(bundle, tmp_path / "package.zip")
+        with zipfile.ZipFile(tmp_path / "package.zip") as archive:
+            packed = {name: hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist()}
+        assert packed == hashes(bundle)
+
+    def test_is_the_same_whenever_and_from_wherever_it_is_written(self, tmp_path: Path) -> None:
+        for place, names in (("one", "ab"), ("two", "ba")):
+            (tmp_path / place).mkdir()
+            for name in names:
+                (tmp_path / place / name).write_text(name)
+        os.utime(tmp_path / "two" / "a", (0, 0))
+        (tmp_path / "two" / "a").chmod(0o600)
+        for place in ("one", "two"):
+            package.write_zip(tmp_path / place, tmp_path / f"{place}.zip")
+        assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
+
+    def test_can_be_read_by_lambda(self, tmp_path: Path) -> None:
+        (tmp_path / "bundle").mkdir()
+        (tmp_path / "bundle" / "handler.py").touch(mode=0o600)
+        package.write_zip(tmp_path / "bundle", tmp_path / "package.zip")
+        with zipfile.ZipFile(tmp_path / "package.zip") as archive:
+            (entry,) = archive.infolist()
+        assert stat.filemode(entry.external_attr >> 16) == "-rw-r--r--"

@@ -1,0 +1,360 @@
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk.assertions import Match, Template
+
+from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer
+from s3_to_sftp import settings
+from tests.infra.conftest import Synthesise, new_app
+from tests.infra.keys import ECDSA, ED25519
+
+
+def resources(template: Template, kind: str) -> list[dict[str, Any]]:
+    """The resources of this type that belong to the construct."""
+    found = template.find_resources(kind)
+    return [dict(each) for name, each in sorted(found.items()) if name.startswith("Delivery")]
+
+
+def only(template: Template, kind: str) -> dict[str, Any]:
+    (resource,) = resources(template, kind)
+    properties: dict[str, Any] = resource["Properties"]
+    return properties
+
+
+def work_queue(template: Template) -> dict[str, Any]:
+    (queue,) = [
+        each for each in resources(template, "AWS::SQS::Queue") if "RedrivePolicy" in each["Properties"]
+    ]
+    properties: dict[str, Any] = queue["Properties"]
+    return properties
+
+
+def permissions(template: Template) -> dict[str, list[str]]:
+    """Resource -> actions of the function's role, the resource in a readable form."""
+    (policy,) = [
+        each["Properties"]
+        for each in resources(template, "AWS::IAM::Policy")
+        if "DeliveryRole" in str(each["Properties"]["Roles"])
+    ]
+    allowed: dict[str, list[str]] = {}
+    for statement in policy["PolicyDocument"]["Statement"]:
+        actions = statement["Action"]
+        allowed[readable(statement["Resource"])] = [actions] if isinstance(actions, str) else actions
+    return allowed
+
+
+def readable(value: Any) -> str:
+    match value:
+        case {"Fn::GetAtt": [name, "Arn"]} | {"Ref": name}:
+            return str(name)[:-8]  # without the hash
+        case {"Fn::Join": [_, parts]}:
+            return "".join(readable(part) if isinstance(part, dict) else part for part in parts)
+    return str(value)
+
+
+class TestBucket:
+    def test_is_private_encrypted_and_versioned(self, default_template: Template) -> None:
+        assert only(default_template, "AWS::S3::Bucket") == {
+            "BucketEncryption": {
+                "ServerSideEncryptionConfiguration": [
+                    {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+                ]
+            },
+            "PublicAccessBlockConfiguration": {
+                "BlockPublicAcls": True,
+                "BlockPublicPolicy": True,
+                "IgnorePublicAcls": True,
+                "RestrictPublicBuckets": True,
+            },
+            "VersioningConfiguration": {"Status": "Enabled"},
+        }
+
+    def test_stays_when_the_stack_goes(self, default_template: Template) -> None:
+        kept = {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
+        default_template.has_resource("AWS::S3::Bucket", kept)
+
+    def test_announces_every_object_to_the_queue(self, default_template: Template) -> None:
+        (rule,) = only(default_template, "Custom::S3BucketNotifications")["NotificationConfiguration"][
+            "QueueConfigurations"
+        ]
+        assert readable(rule["QueueArn"]) == "DeliveryQueue"
+        assert rule["Events"] == ["s3:ObjectCreated:*"]
+        assert "Filter" not in rule
+
+    def test_announces_only_what_matches_prefix_and_suffix(self, synthesise: Synthesise) -> None:
+        template = synthesise(prefix="outgoing/", suffix=".csv")
+        (rule,) = only(template, "Custom::S3BucketNotifications")["NotificationConfiguration"][
+            "QueueConfigurations"
+        ]
+        assert rule["Filter"]["Key"]["FilterRules"] == [
+            {"Name": "suffix", "Value": ".csv"},
+            {"Name": "prefix", "Value": "outgoing/"},
+        ]
+
+    def test_that_is_passed_in_is_used(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+        template = synthesise(bucket=s3.Bucket.from_bucket_name(stack, "Theirs", "their-bucket"))
+        template.resource_count_is("AWS::S3::Bucket", 0)
+        template.has_resource_properties("Custom::S3BucketNotifications", {"BucketName": "their-bucket"})
+
+    def test_of_another_stack_makes_no_cycle(self, server: SftpServer) -> None:
+        app = new_app()
+        theirs = s3.Bucket(cdk.Stack(app, "Theirs"), "Bucket")
+        ours = cdk.Stack(app, "Ours")
+        S3ToSftp(ours, "Delivery", server=server, bucket=theirs)
+        app.synth()
+        assert only(Template.from_stack(ours), "Custom::S3BucketNotifications")["Managed"] is False
+
+    def test_with_a_key_of_its_own_can_be_read(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+        template = synthesise(
+            bucket=s3.Bucket(stack, "Theirs", encryption_key=kms.Key(stack, "DeliveryKey")),
+        )
+        assert permissions(template)["DeliveryKey"] == ["kms:Decrypt"]
+
+
+class TestCredentials:
+    def test_are_a_placeholder_that_never_changes(self, default_template: Template) -> None:
+        # Other text would overwrite the login of every stack that is updated.
+        assert only(default_template, "AWS::SecretsManager::Secret")["SecretString"] == (
+            '{"username":"REPLACE-ME","password":"","private_key":"","passphrase":""}'
+        )
+
+    def test_that_are_passed_in_are_used(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+        arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:bank-AbCdEf"
+        template = synthesise(
+            credentials=secretsmanager.Secret.from_secret_complete_arn(stack, "Theirs", arn),
+        )
+        template.resource_count_is("AWS::SecretsManager::Secret", 0)
+        assert permissions(template)[arn] == ["secretsmanager:GetSecretValue"]
+        assert only(template, "AWS::Lambda::Function")["Environment"]["Variables"]["SSH_SECRET_ARN"] == arn
+
+    def test_known_by_name_can_be_read_whatever_suffix_the_arn_has(
+        self, stack: cdk.Stack, synthesise: Synthesise
+    ) -> None:
+        template = synthesise(credentials=secretsmanager.Secret.from_secret_name_v2(stack, "Theirs", "bank"))
+        (resource,) = [each for each in permissions(template) if "secret:" in each]
+        assert resource.endswith(":secret:bank-??????")
+
+    def test_with_a_key_of_their_own_can_be_read(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+        template = synthesise(
+            credentials=secretsmanager.Secret(stack, "Theirs", encryption_key=kms.Key(stack, "DeliveryKey")),
+        )
+        assert permissions(template)["DeliveryKey"] == ["kms:Decrypt"]
+
+
+class TestQueues:
+    def test_are_encrypted_and_take_the_largest_notification(self, default_template: Template) -> None:
+        queues = resources(default_template, "AWS::SQS::Queue")
+        assert len(queues) == 2
+        for queue in queues:
+            assert queue["Properties"]["SqsManagedSseEnabled"] is True
+            assert queue["Properties"]["MaximumMessageSize"] >= 64 * 1024
+
+    def test_keep_messages_as_long_as_sqs_can(self, default_template: Template) -> None:
+        for queue in resources(default_template, "AWS::SQS::Queue"):
+            assert queue["Properties"]["MessageRetentionPeriod"] == 14 * 24 * 3600
+
+    @pytest.mark.parametrize("kind", ["AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy"])
+    def test_and_bucket_refuse_plain_http(self, default_template: Template, kind: str) -> None:
+        policies = resources(default_template, kind)
+        assert policies
+        for policy in policies:
+            first = policy["Properties"]["PolicyDocument"]["Statement"][0]
+            assert (first["Effect"], first["Condition"]) == (
+                "Deny",
+                {"Bool": {"aws:SecureTransport": "false"}},
+            )
+
+    def test_only_the_bucket_may_send(self, default_template: Template) -> None:
+        senders = [
+            statement["Condition"]
+            for policy in resources(default_template, "AWS::SQS::QueuePolicy")
+            for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+            if "sqs:SendMessage" in statement["Action"]
+        ]
+        (condition,) = senders
+        assert readable(condition["ArnLike"]["aws:SourceArn"]) == "DeliveryBucket"
+
+    def test_hide_a_message_for_longer_than_an_invocation_lasts(self, default_template: Template) -> None:
+        timeout = only(default_template, "AWS::Lambda::Function")["Timeout"]
+        assert work_queue(default_template)["VisibilityTimeout"] == timeout + 60
+
+    @pytest.mark.parametrize("max_connections", [1, 2])
+    def test_give_up_after_a_day(self, synthesise: Synthesise, max_connections: int) -> None:
+        queue = work_queue(synthesise(max_connections=max_connections))
+        assert queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"] == 24 * 3600
+
+    def test_give_up_after_as_many_tries_as_sqs_allows(self, synthesise: Synthesise) -> None:
+        queue = work_queue(synthesise(timeout=cdk.Duration.seconds(10)))
+        assert queue["RedrivePolicy"]["maxReceiveCount"] == 1000
+
+
+class TestFunction:
+    def test_is_what_the_documentation_says(self, default_template: Template) -> None:
+        function = only(default_template, "AWS::Lambda::Function")
+        expected = {
+            "Runtime": "python3.13",
+            "Architectures": ["x86_64"],
+            "Handler": "s3_to_sftp.handler.lambda_handler",
+            "Timeout": 900,
+            "MemorySize": 512,
+        }
+        assert {name: function.get(name) for name in expected} == expected
+
+    def test_is_not_traced_by_default(self, default_template: Template) -> None:
+        assert "TracingConfig" not in only(default_template, "AWS::Lambda::Function")
+
+    def test_logs_json_into_a_group_of_its_own(self, default_template: Template) -> None:
+        logging = only(default_template, "AWS::Lambda::Function")["LoggingConfig"]
+        assert logging["LogFormat"] == "JSON"
+        assert readable(logging["LogGroup"]) == "DeliveryLog"
+        assert only(default_template, "AWS::Logs::LogGroup") == {"RetentionInDays": 90}
+
+    def test_takes_size_cpu_and_log_retention_from_the_caller(self, synthesise: Synthesise) -> None:
+        template = synthesise(
+            memory_size=1769,
+            timeout=cdk.Duration.minutes(5),
+            architecture=lambda_.Architecture.ARM_64,
+            log_retention=logs.RetentionDays.ONE_YEAR,
+        )
+        function = only(template, "AWS::Lambda::Function")
+        assert (function["MemorySize"], function["Timeout"]) == (1769, 300)
+        assert function["Architectures"] == ["arm64"]
+        assert only(template, "AWS::Logs::LogGroup") == {"RetentionInDays": 365}
+
+    def test_of_the_other_cpu_gets_other_code(
+        self, default_template: Template, synthesise: Synthesise
+    ) -> None:
+        arm = synthesise(architecture=lambda_.Architecture.ARM_64)
+        codes = [only(each, "AWS::Lambda::Function")["Code"] for each in (arm, default_template)]
+        assert codes[0] != codes[1]
+
+    def test_gets_one_object_at_a_time_and_reports_failures(self, default_template: Template) -> None:
+        mapping = only(default_template, "AWS::Lambda::EventSourceMapping")
+        assert mapping["BatchSize"] == 1
+        assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+        assert readable(mapping["EventSourceArn"]) == "DeliveryQueue"
+
+    def test_opens_as_many_connections_as_stated(self, synthesise: Synthesise) -> None:
+        template = synthesise(max_connections=7)
+        mapping = only(template, "AWS::Lambda::EventSourceMapping")
+        assert mapping["ScalingConfig"] == {"MaximumConcurrency": 7}
+        assert "ReservedConcurrentExecutions" not in only(template, "AWS::Lambda::Function")
+
+    def test_opens_one_connection_where_the_partner_allows_one(self, synthesise: Synthesise) -> None:
+        template = synthesise(max_connections=1)
+        assert only(template, "AWS::Lambda::Function")["ReservedConcurrentExecutions"] == 1
+        assert "ScalingConfig" not in only(template, "AWS::Lambda::EventSourceMapping")
+
+    def test_with_one_connection_has_time_to_be_throttled(self, synthesise: Synthesise) -> None:
+        assert work_queue(synthesise(max_connections=1))["VisibilityTimeout"] == 6 * 900
+
+
+class TestRole:
+    def test_may_do_exactly_this(self, default_template: Template) -> None:
+        assert permissions(default_template) == {
+            "DeliveryLog": ["logs:CreateLogStream", "logs:PutLogEvents"],
+            "DeliveryQueue": [
+                "sqs:ChangeMessageVisibility",
+                "sqs:DeleteMessage",
+                "sqs:GetQueueAttributes",
+                "sqs:ReceiveMessage",
+            ],
+            "DeliveryBucket/*": ["s3:GetObject", "s3:GetObjectVersion"],
+            "DeliveryBucket": ["s3:ListBucket"],
+            "DeliveryCredentials": ["secretsmanager:GetSecretValue"],
+        }
+
+    def test_reads_only_below_the_prefix(self, synthesise: Synthesise) -> None:
+        assert "DeliveryBucket/outgoing/*" in permissions(synthesise(prefix="outgoing/"))
+
+    def test_has_no_managed_policy(self, default_template: Template) -> None:
+        default_template.has_resource_properties(
+            "AWS::IAM::Role",
+            {
+                "AssumeRolePolicyDocument": Match.any_value(),
+                "ManagedPolicyArns": Match.absent(),
+            },
+        )
+        assert "ManagedPolicyArns" not in only(default_template, "AWS::IAM::Role")
+
+
+class TestEnvironment:
+    def test_names_are_exactly_those_that_the_settings_read(self, synthesise: Synthesise) -> None:
+        everything = SftpServer("sftp.partner.example", port=2222, directory="/inbox", host_keys=[ED25519])
+        written = only(synthesise(server=everything), "AWS::Lambda::Function")["Environment"]["Variables"]
+        assert set(written) == settings.VARIABLES - settings.PLAIN_LAMBDA_ONLY
+
+    def test_is_understood_by_the_settings(self, synthesise: Synthesise) -> None:
+        partner = SftpServer(
+            "sftp.partner.example", port=2222, directory="/inbox", host_keys=[ED25519, ECDSA]
+        )
+        written = only(synthesise(server=partner), "AWS::Lambda::Function")["Environment"]["Variables"]
+        read = settings.Settings.from_environment({**written, "SSH_SECRET_ARN": "arn"})
+        assert (read.server.host, read.server.port) == ("sftp.partner.example", 2222)
+        assert read.server.host_keys == (ED25519, ECDSA)
+        assert read.directory == "/inbox"
+
+    def test_has_no_directory_where_none_is_given(self, default_template: Template) -> None:
+        written = only(default_template, "AWS::Lambda::Function")["Environment"]["Variables"]
+        assert "SSH_DIR" not in written
+
+    def test_can_hold_what_a_deployment_decides(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+        host = cdk.CfnParameter(stack, "Host").value_as_string
+        port: Any = cdk.CfnParameter(stack, "Port", type="Number").value_as_number
+        template = synthesise(server=SftpServer(host, port=port, host_keys=[ED25519]))
+        written = only(template, "AWS::Lambda::Function")["Environment"]["Variables"]
+        assert written["SSH_HOST"] == {"Ref": "Host"}
+        assert written["SSH_PORT"] == {"Ref": "Port"}
+
+
+def test_nothing_has_a_physical_name(default_template: Template) -> None:
+    names = {"BucketName", "QueueName", "FunctionName", "RoleName", "LogGroupName", "Name"}
+    for name, resource in default_template.to_json()["Resources"].items():
+        if resource["Type"] in {"Custom::S3BucketNotifications", "AWS::Lambda::EventSourceMapping"}:
+            continue  # they refer to others by these names
+        assert not names & set(resource.get("Properties", {})), name
+
+
+def test_one_stack_can_hold_several(stack: cdk.Stack, server: SftpServer) -> None:
+    S3ToSftp(stack, "ToBank", server=server)
+    S3ToSftp(stack, "ToInsurer", server=server)
+    Template.from_stack(stack).resource_count_is("AWS::S3::Bucket", 2)
+
+
+def test_its_parts_are_attributes(stack: cdk.Stack, server: SftpServer) -> None:
+    delivery = S3ToSftp(stack, "Delivery", server=server)
+    parts = ("bucket", "credentials", "queue", "dead_letter_queue", "function", "log_group")
+    assert {stack.of(getattr(delivery, part)).stack_name for part in parts} == {"Test"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"max_connections": 0}, "max_connections must be 1-1000, got 0"),
+        ({"max_connections": 1001}, "max_connections must be 1-1000, got 1001"),
+        ({"memory_size": 127}, "memory_size must be 128-10240 MB, got 127"),
+        ({"memory_size": 10241}, "memory_size must be 128-10240 MB, got 10241"),
+        ({"timeout": cdk.Duration.minutes(16)}, "timeout must be 1-900 seconds, got 960"),
+        (
+            {"suffix": "*.csv"},
+            "suffix must not hold '*': S3 compares it letter by letter, got '*.csv'; write it without",
+        ),
+        (
+            {"prefix": "out/*"},
+            "prefix must not hold '*': S3 compares it letter by letter, got 'out/*'; write it without",
+        ),
+    ],
+    ids=lambda value: None if isinstance(value, str) else str(value)[:30],
+)
+def test_a_value_that_cannot_be_right_is_refused(
+    synthesise: Synthesise, arguments: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        synthesise(**arguments)
+    assert str(caught.value) == sentence

@@ -1,0 +1,64 @@
+"""What other people get: the example of the README, and the wheel in an environment of their own."""
+
+import json
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+
+from tests.infra.conftest import REPOSITORY
+
+EXAMPLE = REPOSITORY / "examples" / "minimal" / "app.py"
+
+
+def test_the_example_is_a_complete_app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    real = cdk.App
+    context: dict[str, Any] = {"aws:cdk:bundling-stacks": []}
+    monkeypatch.setattr(cdk, "App", lambda: real(context=context, outdir=str(tmp_path)))
+    runpy.run_path(str(EXAMPLE), run_name="__main__")
+    template = json.loads((tmp_path / "Invoices.template.json").read_text())
+    kinds = {resource["Type"] for resource in template["Resources"].values()}
+    assert {"AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::Lambda::Function"} <= kinds
+
+
+def test_the_wheel_is_enough_to_synthesise_an_app_elsewhere(tmp_path: Path) -> None:
+    python = fresh_environment(tmp_path / "environment", build_wheel(tmp_path / "dist"))
+    app = Path(shutil.copy(EXAMPLE, tmp_path / "app.py"))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    done = subprocess.run(
+        [python, app], cwd=tmp_path, env={**environment, "CDK_OUTDIR": str(tmp_path / "out")}, check=False
+    )
+    assert done.returncode == 0
+    (asset,) = (path for path in (tmp_path / "out").glob("asset.*") if path.is_dir())
+    shipped = {path.relative_to(asset) for path in (asset / "s3_to_sftp").rglob("*.py")}
+    source = REPOSITORY / "lambda_src"
+    assert shipped == {path.relative_to(source) for path in (source / "s3_to_sftp").rglob("*.py")}
+    assert (asset / "paramiko" / "__init__.py").is_file()
+
+
+def build_wheel(directory: Path) -> Path:
+    uv("build", "--wheel", f"--out-dir={directory}", str(REPOSITORY))
+    (wheel,) = directory.glob("*.whl")
+    return wheel
+
+
+def fresh_environment(directory: Path, wheel: Path) -> Path:
+    """An environment with the wheel and what it depends on, and a Node that jsii finds."""
+    python = directory / "bin" / "python"
+    pins = [line for line in (REPOSITORY / "requirements.txt").read_text().splitlines() if "==" in line]
+    uv("venv", f"--python={sys.executable}", str(directory))
+    uv("pip", "install", f"--python={python}", str(wheel), *pins)
+    return python
+
+
+def uv(*arguments: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "uv", "--quiet", *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

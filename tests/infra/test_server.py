@@ -1,0 +1,141 @@
+import aws_cdk as cdk
+import pytest
+
+from cdk_s3_to_sftp import InvalidArgument, SftpServer
+from tests.infra.keys import ECDSA, ED25519, RSA
+
+
+def complaint_about(host: str = "sftp.partner.example", **arguments: object) -> str:
+    with pytest.raises(InvalidArgument) as caught:
+        SftpServer(host, **{"host_keys": [ED25519], **arguments})  # type: ignore[arg-type]  # wrong on purpose
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("key", [ED25519, ECDSA, RSA], ids=["ed25519", "ecdsa", "rsa"])
+def test_every_common_kind_of_host_key_is_taken(key: str) -> None:
+    assert SftpServer("sftp.partner.example", host_keys=[key]).host_keys == (key,)
+
+
+def test_blanks_around_a_key_do_not_matter() -> None:
+    pasted = f"  {ED25519.replace(' ', '   ')}\n"
+    assert SftpServer("sftp.partner.example", host_keys=[pasted]).host_keys == (ED25519,)
+
+
+@pytest.mark.parametrize("host", ["localhost", "sftp-1.partner.example", "partner.", "10.1.2.3", "::1"])
+def test_names_and_addresses_are_hosts(host: str) -> None:
+    assert SftpServer(host, host_keys=[ED25519]).host == host
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["", "sftp://partner.example", "me@partner.example", "partner.example:22", "a/b", "a b", "-oProxy=x"],
+)
+def test_what_is_not_a_bare_host_is_refused(host: str) -> None:
+    assert complaint_about(host) == (
+        "host must be a bare name or address such as sftp.partner.example "
+        f"(no sftp://, no user@, no :port, no path), got {host!r}"
+    )
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536])
+def test_a_port_outside_the_range_is_refused(port: int) -> None:
+    assert complaint_about(port=port) == f"port must be 1-65535, got {port}"
+
+
+@pytest.mark.parametrize("directory", ["", "  ", "/in\nbox", "/in\0box"])
+def test_a_directory_that_cannot_exist_is_refused(directory: str) -> None:
+    assert complaint_about(directory=directory) == (
+        "directory must be a remote path such as /inbox "
+        f"(leave it out for the directory that the login starts in), got {directory!r}"
+    )
+
+
+def test_without_host_keys_the_message_says_how_to_get_them() -> None:
+    message = complaint_about(port=2222, host_keys=[])
+    assert "'ssh-keyscan -p 2222 sftp.partner.example'" in message
+    assert "compare the fingerprint ('ssh-keygen -lf FILE') with the partner" in message
+
+
+def test_one_string_instead_of_a_list_is_refused() -> None:
+    assert complaint_about(host_keys=ED25519) == (
+        "host_keys must be a list of keys, got one string: put it in [brackets]"
+    )
+
+
+@pytest.mark.parametrize(
+    ("pasted", "complaint"),
+    [
+        (
+            f"bank.example {ED25519}",
+            "must hold type and key alone: cut the host name 'bank.example' in front of '",
+        ),
+        (
+            f"{ED25519} root@bank old",
+            "must hold type and key alone: cut the comment 'root@bank old' behind of '",
+        ),
+        (
+            f"@revoked [bank]:2222 {ED25519} root@bank",
+            "must hold type and key alone: "
+            "cut the host name '@revoked [bank]:2222' in front and the comment 'root@bank' behind of '",
+        ),
+        ("ssh-ed25519", "must be of the form 'type base64', got only the type 'ssh-ed25519'"),
+        (
+            "# bank SSH-2.0-x",
+            "must be public keys, got a comment line of ssh-keyscan: cut '# bank SSH-2.0-x'",
+        ),
+        (
+            "SHA256:pQ+9",
+            "must be whole public keys, got the fingerprint 'SHA256:pQ+9': print the keys with 'ssh-keyscan'",
+        ),
+        (ED25519.split()[1], "must begin with the type of the key, such as ssh-ed25519, got 'AAAAC3Nz"),
+        ("hunter2", "must be public keys of the form 'ssh-ed25519 AAAA...' (types: ssh-ed25519, ssh-rsa, "),
+        (ED25519.replace("ssh-ed25519", "ssh-rsa"), "must be unaltered: 'ssh-rsa AAAAC3Nz"),
+        (
+            "ssh-ed25519 AAAA....",
+            "must be complete keys: the base64 of 'ssh-ed25519 AAAA....' cannot be decoded "
+            "(Only base64 data is allowed)",
+        ),
+    ],
+    ids=[
+        "host in front",
+        "comment behind",
+        "both",
+        "type alone",
+        "comment line",
+        "fingerprint",
+        "no type",
+        "no key",
+        "another type",
+        "no base64",
+    ],
+)
+def test_what_was_pasted_wrongly_is_named(pasted: str, complaint: str) -> None:
+    assert complaint_about(host_keys=[ED25519, pasted]).startswith(f"host_keys {complaint}")
+
+
+def test_a_key_of_another_type_than_it_says_is_named() -> None:
+    message = complaint_about(host_keys=[ED25519.replace("ssh-ed25519", "ssh-rsa")])
+    assert message.endswith(" says ssh-rsa in front, but holds ssh-ed25519")
+
+
+@pytest.mark.parametrize("key", [ED25519, ECDSA, RSA], ids=["ed25519", "ecdsa", "rsa"])
+def test_a_key_that_lost_its_end_is_refused(key: str) -> None:
+    whole_base64_groups = key[: -len(key.split()[1]) + 40]
+    assert "the end of" in complaint_about(host_keys=[whole_base64_groups])
+
+
+def test_a_private_key_is_refused_and_never_shown() -> None:
+    message = complaint_about(host_keys=["-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEA"])
+    assert (
+        message
+        == "host_keys must be public keys, got a private key: paste the public one, 'ssh-ed25519 AAAA...'"
+    )
+
+
+def test_values_that_are_known_only_at_deployment_pass() -> None:
+    app = cdk.App()
+    stack = cdk.Stack(app, "Test")
+    text = cdk.CfnParameter(stack, "Text").value_as_string
+    port = cdk.CfnParameter(stack, "Port", type="Number").value_as_number
+    server = SftpServer(text, port=port, directory=text, host_keys=[text])  # type: ignore[arg-type]  # jsii says float
+    assert server.host == text

@@ -1,0 +1,224 @@
+"""`app.py`: from context to a template, from any directory; and what it says when a value is wrong."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+
+from cdk_s3_to_sftp import recipe
+from tests.infra.conftest import REPOSITORY
+from tests.infra.keys import ECDSA, ED25519
+
+GIVEN = {"ssh_host": "sftp.partner.example", "ssh_host_key": ED25519}
+
+Main = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def stock_app() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("stock_app", REPOSITORY / "app.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def main(stock_app: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Main:
+    """Runs the app with this context in place of the CLI's; returns the template of the only stack."""
+
+    def run(**context: Any) -> dict[str, Any]:
+        # The CLI's context reaches an app through the environment, which Node has read long ago.
+        real = cdk.App
+
+        def app(*, context: dict[str, Any], **arguments: Any) -> cdk.App:
+            return real(context={**context, **given}, outdir=str(tmp_path), **arguments)
+
+        given = {"aws:cdk:bundling-stacks": [], **context}
+        monkeypatch.setattr(stock_app.cdk, "App", app)
+        stock_app.main()
+        (template,) = tmp_path.glob("*.template.json")
+        return {"name": template.name.partition(".")[0], **json.loads(template.read_text())}
+
+    return run
+
+
+def function_in(template: dict[str, Any]) -> dict[str, Any]:
+    handlers = [
+        each["Properties"] for each in template["Resources"].values() if "Handler" in each["Properties"]
+    ]
+    function: dict[str, Any]
+    (function,) = [each for each in handlers if each["Handler"].startswith("s3_to_sftp.")]
+    return function
+
+
+def test_two_values_are_enough(main: Main) -> None:
+    template = main(**GIVEN)
+    assert template["name"] == "S3ToSftp"
+    assert function_in(template)["Environment"]["Variables"] | {"SSH_SECRET_ARN": "..."} == {
+        "SSH_HOST": "sftp.partner.example",
+        "SSH_PORT": "22",
+        "SSH_HOST_KEY": ED25519,
+        "SSH_SECRET_ARN": "...",
+    }
+
+
+def test_every_value_has_its_effect(main: Main) -> None:
+    template = main(
+        **GIVEN,
+        ssh_port="2222",
+        ssh_dir="/inbox",
+        prefix="outgoing/",
+        suffix=".csv",
+        memory_size="1024",
+        max_connections="5",
+        architecture="arm64",
+        bundling="docker",
+        stack_name="Bank",
+    )
+    function = function_in(template)
+    assert template["name"] == "Bank"
+    assert function["Environment"]["Variables"]["SSH_PORT"] == "2222"
+    assert function["Environment"]["Variables"]["SSH_DIR"] == "/inbox"
+    assert (function["MemorySize"], function["Architectures"]) == (1024, ["arm64"])
+    text = json.dumps(template["Resources"])
+    assert '"MaximumConcurrency": 5' in text
+    assert '{"Name": "suffix", "Value": ".csv"}, {"Name": "prefix", "Value": "outgoing/"}' in text
+
+
+@pytest.mark.parametrize("separator", ["\n", ",", ", ", "\n\n"])
+def test_several_host_keys_can_be_given_in_one_value(main: Main, separator: str) -> None:
+    template = main(ssh_host="sftp.partner.example", ssh_host_key=f"{ED25519}{separator}{ECDSA}")
+    assert function_in(template)["Environment"]["Variables"]["SSH_HOST_KEY"] == f"{ED25519}\n{ECDSA}"
+
+
+@pytest.mark.parametrize(
+    ("context", "sentence"),
+    [
+        ({"ssh_host": ""}, "ssh_host is not set. Set it with -c ssh_host=sftp.partner.example"),
+        (
+            {"ssh_host": "sftp://partner"},
+            "ssh_host must be a bare name or address such as sftp.partner.example (no sftp://, no user@, "
+            "no :port, no path), got 'sftp://partner'. Set it with -c ssh_host=sftp.partner.example",
+        ),
+        ({"ssh_port": "0"}, "ssh_port must be 1-65535, got 0. Set it with -c ssh_port=22"),
+        ({"ssh_port": "ssh"}, "ssh_port must be a whole number, got 'ssh'. Set it with -c ssh_port=22"),
+        ({"ssh_port": ""}, "ssh_port is not set. Set it with -c ssh_port=22"),
+        (
+            {"ssh_dir": "in\nbox"},
+            "ssh_dir must be a remote path such as /inbox (leave it out for the directory that the login "
+            "starts in), got 'in\\nbox'. Set it with -c ssh_dir=/inbox",
+        ),
+        (
+            {"ssh_host_key": ""},
+            "ssh_host_key must hold at least one public key of the server, got none: without it nobody can "
+            "tell the partner from an impostor. Print the keys with "
+            "'ssh-keyscan -p 22 sftp.partner.example', take type and key (the second and third word of a "
+            "line), and compare the fingerprint ('ssh-keygen -lf FILE') with the partner. "
+            'Set it with -c ssh_host_key="ssh-ed25519 AAAA..."',
+        ),
+        (
+            {"ssh_host_key": "ssh-rsa"},
+            "ssh_host_key must be of the form 'type base64', got only the type 'ssh-rsa'. "
+            'Set it with -c ssh_host_key="ssh-ed25519 AAAA..."',
+        ),
+        (
+            {"prefix": "out/*"},
+            "prefix must not hold '*': S3 compares it letter by letter, got 'out/*'; write it without. "
+            "Set it with -c prefix=outgoing/",
+        ),
+        (
+            {"suffix": "*.csv"},
+            "suffix must not hold '*': S3 compares it letter by letter, got '*.csv'; write it without. "
+            "Set it with -c suffix=.csv",
+        ),
+        ({"memory_size": "64"}, "memory_size must be 128-10240 MB, got 64. Set it with -c memory_size=512"),
+        ({"max_connections": "0"}, "max_connections must be 1-1000, got 0. Set it with -c max_connections=2"),
+        (
+            {"architecture": "aarch64"},
+            "architecture must be one of x86_64, arm64, got 'aarch64'. Set it with -c architecture=x86_64",
+        ),
+        (
+            {"bundling": "podman"},
+            "bundling must be one of auto, local, docker, got 'podman'. Set it with -c bundling=auto",
+        ),
+        ({"stack_name": ""}, "stack_name is not set. Set it with -c stack_name=S3ToSftp"),
+    ],
+    ids=lambda value: (
+        " ".join(f"{key}={given}" for key, given in value.items()) if isinstance(value, dict) else None
+    ),
+)
+def test_a_wrong_value_ends_in_one_sentence_that_names_its_key(
+    main: Main, context: dict[str, str], sentence: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(**{**GIVEN, **context})
+    assert caught.value.code == sentence
+
+
+def test_a_bundle_that_cannot_be_built_ends_in_the_reason(
+    main: Main, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot(*arguments: object) -> None:
+        raise recipe.CannotBuild("there is no network.")
+
+    monkeypatch.setattr(recipe, "build", cannot)
+    with pytest.raises(SystemExit, match=r"(?s)^Failed to bundle asset S3ToSftp/.*there is no network\.$"):
+        main(**GIVEN, bundling="local", **{"aws:cdk:bundling-stacks": ["**"]})
+
+
+def test_a_missing_value_ends_the_process_without_a_traceback(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(REPOSITORY / "app.py")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "ssh_host is not set. Set it with -c ssh_host=sftp.partner.example\n",
+    )
+
+
+def test_every_context_key_has_a_default_and_an_example(stock_app: ModuleType) -> None:
+    context = json.loads((REPOSITORY / "cdk.json").read_text())["context"]
+    assert {key for key in context if not key.startswith("@aws-cdk")} == set(stock_app.EXAMPLES)
+
+
+def test_cdk_synth_gives_the_same_template_from_every_directory(tmp_path: Path) -> None:
+    cli = REPOSITORY / "node_modules" / ".bin" / "cdk"
+    if not cli.exists():
+        pytest.skip("the CDK CLI is not installed (make setup)")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    here = synth(cli, tmp_path / "one.out", cwd=REPOSITORY)
+    there = synth(cli, tmp_path / "two.out", f"--app={sys.executable} {REPOSITORY / 'app.py'}", cwd=elsewhere)
+    assert here == there
+    assert list(elsewhere.iterdir()) == []
+
+
+def synth(cli: Path, output: Path, *options: str, cwd: Path) -> str:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    given = [f"--context={key}={value}" for key, value in GIVEN.items()]
+    done = subprocess.run(
+        [str(cli), "synth", "--quiet", "--no-notices", f"--output={output}", *options, *given],
+        cwd=cwd,
+        env={**os.environ, "PATH": path, "CDK_DISABLE_CLI_TELEMETRY": "true"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (asset,) = (each for each in output.glob("asset.*") if each.is_dir())
+    assert (asset / "s3_to_sftp" / "handler.py").is_file()
+    return (output / "S3ToSftp.template.json").read_text()

@@ -1,0 +1,45 @@
+"""Fixtures of the integration layer: real servers with a folder of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from local.sftp_server import RunningServer, sshd_path, start_asyncssh_server, start_sshd
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The folder in which the partner's files land."""
+    folder = tmp_path / "partner"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture(params=["sshd", "asyncssh"])
+def server(request: pytest.FixtureRequest, root: Path) -> Iterator[RunningServer]:
+    """A healthy server of each kind."""
+    with start(request.param, root) as running:
+        yield running
+
+
+@pytest.fixture
+def sshd_or_skip() -> None:
+    """Skips where OpenSSH's server is not installed."""
+    skip_without_sshd()
+
+
+def start(kind: str, root: Path) -> AbstractContextManager[RunningServer]:
+    """Start a server of this kind, or skip with the reason."""
+    if kind == "sshd":
+        skip_without_sshd()
+        return start_sshd(root)
+    return start_asyncssh_server(root)
+
+
+def skip_without_sshd() -> None:
+    if sshd_path() is None:
+        pytest.skip("OpenSSH's sshd is not installed (apt-get install openssh-server)")

@@ -1,0 +1,62 @@
+"""The partner's side of an integration test: a real server, and a delivery that is aimed at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from local.sftp_server import RunningServer
+from s3_to_sftp.credentials import Credentials, CredentialSource, FixedCredentials
+from s3_to_sftp.delivery import Delivery
+from s3_to_sftp.settings import Server
+from s3_to_sftp.sftp.connection import Timeouts
+from s3_to_sftp.sftp.warm import WarmConnection
+
+IMPATIENT = Timeouts(connect=3, handshake=1.5, login=1.5, reply=1.5)
+"""Servers on loopback answer at once or never."""
+
+
+def address_of(server: RunningServer, *, port: int | None = None, host_keys: tuple[str, ...] = ()) -> Server:
+    """Describe the server as settings do; by default with the key that it has."""
+    return Server(host=server.host, port=port or server.port, host_keys=host_keys or server.host_keys)
+
+
+def login_of(server: RunningServer) -> Credentials:
+    """The login that the server accepts."""
+    return Credentials(username=server.username, private_key=server.private_key)
+
+
+def warm_connection(
+    server: RunningServer,
+    *,
+    port: int | None = None,
+    credentials: CredentialSource | None = None,
+    clock: Callable[[], float] | None = None,
+) -> WarmConnection:
+    """Make a connection that knows the server and its login, and does not wait long."""
+    more: dict[str, Any] = {"clock": clock} if clock else {}
+    return WarmConnection(
+        address_of(server, port=port),
+        credentials or FixedCredentials(login_of(server)),
+        timeouts=IMPATIENT,
+        **more,
+    )
+
+
+def delivery_to(server: RunningServer, s3: Any, *, port: int | None = None, directory: str = "") -> Delivery:
+    """Make a delivery over a connection of its own."""
+    return Delivery(s3=s3, connection=warm_connection(server, port=port), directory=directory)
+
+
+def files_below(root: Path) -> dict[str, bytes]:
+    """Return every file on the partner's disk, temporary ones included."""
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()
+    }
+
+
+def connections(server: RunningServer) -> int:
+    """Count the connections that the server has seen."""
+    said = {"sshd": "Connection from ", "asyncssh": " connected"}[server.kind]
+    return server.read_log().count(said)

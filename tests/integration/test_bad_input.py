@@ -1,0 +1,301 @@
+"""What can be wrong outside the program: one clear error, no secret, no half file, and the message goes back.
+
+Through `lambda_handler`, with an SQS event, against real servers.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+import boto3
+import pytest
+from moto import mock_aws
+
+from local.sftp_server import RunningServer, start_asyncssh_server
+from s3_to_sftp import handler
+from tests.faults.sftp_server import (
+    NO_SPACE_ON_FILESYSTEM,
+    PERMISSION_DENIED,
+    DiskFull,
+    Fault,
+    RefusesRequest,
+    faulty,
+)
+from tests.integration.partner import files_below
+from tests.lambda_events import lambda_context, s3_notification, s3_record, sqs_event
+
+BUCKET = "bucket"
+KEY = "report.csv"
+DATA = bytes(range(256)) * 1024
+OLD = b"the old file, complete"
+PASSWORD = "tr0ub4dor-and-3"
+PASSPHRASE = "correct-horse-battery"
+
+
+@dataclass
+class Desk:
+    """A function that is set up and works, until a test spoils something.
+
+    Attributes:
+        environment: Sets environment variables of the function.
+        fill_secret: Puts a text into the secret.
+        read_output: Everything that was printed or logged so far.
+    """
+
+    server: RunningServer
+    environment: Callable[..., None]
+    fill_secret: Callable[[str], None]
+    read_output: Callable[[], str]
+    s3: Any
+
+    def put_back(self, body: str | None = None) -> list[str]:
+        """Run the function on one message; return the ids of the messages that it puts back."""
+        body = json.dumps(s3_notification(s3_record(BUCKET, KEY))) if body is None else body
+        answer = handler.lambda_handler(sqs_event(m1=body), lambda_context())
+        assert answer is not None
+        return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+
+@pytest.fixture
+def fault() -> Fault:
+    return Fault(broken=False)
+
+
+@pytest.fixture
+def secrets() -> list[str]:
+    """Texts that must never be seen in any output; tests add theirs."""
+    return [PASSWORD, PASSPHRASE]
+
+
+@pytest.fixture
+def desk(
+    root: Path,
+    fault: Fault,
+    secrets: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    request: pytest.FixtureRequest,
+) -> Iterator[Desk]:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    log = io.StringIO()
+    for logging_handler in logging.getLogger("s3-to-sftp").handlers:
+        monkeypatch.setattr(logging_handler, "stream", log)
+    caplog.set_level(logging.DEBUG)
+    handler._delivery.cache_clear()
+    factory = getattr(request, "param", None) or faulty(RefusesRequest, fault, "open")
+    (root / KEY).write_bytes(OLD)
+    seen: list[str] = []
+
+    def read_output() -> str:
+        seen.extend(capsys.readouterr())
+        return "\n".join([*seen, log.getvalue(), caplog.text])
+
+    with mock_aws(), start_asyncssh_server(root, password=PASSWORD, sftp_factory=factory) as server:
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        s3.put_object(Bucket=BUCKET, Key=KEY, Body=DATA)
+        secretsmanager = boto3.client("secretsmanager")
+        arn = secretsmanager.create_secret(Name="login")["ARN"]
+        secrets.append(server.private_key.splitlines()[1])
+
+        def environment(**variables: str | None) -> None:
+            for name, value in variables.items():
+                if value is None:
+                    monkeypatch.delenv(name, raising=False)
+                else:
+                    monkeypatch.setenv(name, value)
+
+        def fill_secret(text: str) -> None:
+            secretsmanager.put_secret_value(SecretId=arn, SecretString=text)
+
+        environment(
+            SSH_HOST=server.host,
+            SSH_PORT=str(server.port),
+            SSH_HOST_KEY=server.host_key,
+            SSH_SECRET_ARN=arn,
+            SSH_DIR=None,
+            SSH_USERNAME=None,
+            SSH_PASSWORD=None,
+        )
+        fill_secret(json.dumps({"username": server.username, "password": PASSWORD}))
+        yield Desk(server, environment, fill_secret, read_output, s3)
+        output = read_output()
+        assert [secret for secret in secrets if secret in output] == []
+    handler._delivery.cache_clear()
+
+
+def errors_in(output: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in output.splitlines() if line.startswith('{"level"')]
+    return [line for line in lines if line["message"].startswith("not delivered")]
+
+
+def insist_on_clear_failure(desk: Desk, *words: str, body: str | None = None) -> dict[str, Any]:
+    """Run once: message put back, one error that names cause and next step, the old file untouched."""
+    assert desk.put_back(body) == ["m1"]
+    (error,) = errors_in(desk.read_output())
+    assert error["reason"]
+    assert error["hint"]
+    for word in words:
+        assert word in error["message"]
+    assert files_below(desk.server.root) == {KEY: OLD}
+    return error
+
+
+def test_nothing_wrong_delivers(desk: Desk) -> None:
+    assert desk.put_back() == []
+    assert files_below(desk.server.root) == {KEY: DATA}
+
+
+def test_wrong_password(desk: Desk, secrets: list[str]) -> None:
+    secrets.append("not-the-one")
+    desk.fill_secret(json.dumps({"username": "partner", "password": "not-the-one"}))
+    insist_on_clear_failure(desk, "does not accept the password", "'partner'", "Check the secret")
+    assert desk.server.read_log().count("refused") == 1, "an unchanged password is not tried twice"
+
+
+def test_closed_port(desk: Desk) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    desk.environment(SSH_PORT=str(port))
+    insist_on_clear_failure(
+        desk, f"127.0.0.1:{port} cannot be reached", "refused", "Check SSH_HOST and SSH_PORT"
+    )
+
+
+@pytest.mark.parametrize("name", ["sftp.partner.invalid", "sftp..partner.example", "x" * 64 + ".example"])
+def test_name_that_cannot_be_resolved(name: str, desk: Desk) -> None:
+    desk.environment(SSH_HOST=name)
+    insist_on_clear_failure(desk, name, "cannot be resolved", "Check SSH_HOST")
+
+
+def test_changed_host_key(desk: Desk) -> None:
+    other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
+    desk.environment(SSH_HOST_KEY=other)
+    insist_on_clear_failure(desk, "not pinned", desk.server.host_key, "SSH_HOST_KEY")
+
+
+def test_no_host_key(desk: Desk) -> None:
+    desk.environment(SSH_HOST_KEY=None)
+    insist_on_clear_failure(desk, "No host key is pinned", desk.server.host_key, "SSH_HOST_KEY")
+
+
+@pytest.mark.parametrize("name", ["SSH_HOST", "SSH_PORT"])
+def test_missing_variable(name: str, desk: Desk) -> None:
+    desk.environment(**{name: None})
+    insist_on_clear_failure(desk, f"{name} is not set", "function's configuration")
+
+
+def test_no_login_at_all(desk: Desk) -> None:
+    desk.environment(SSH_SECRET_ARN=None)
+    insist_on_clear_failure(desk, "SSH_USERNAME is not set", "SSH_SECRET_ARN")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"username: partner, password: {PASSWORD}", "is not JSON"),
+        (json.dumps({"password": PASSWORD}), "has no 'username'"),
+        (json.dumps({"username": "partner", "passwort": PASSWORD}), "neither 'password' nor 'private_key'"),
+        (json.dumps({"username": "REPLACE-ME", "password": ""}), "placeholder"),
+    ],
+    ids=["not JSON", "no username", "no password", "placeholder"],
+)
+def test_malformed_secret(text: str, words: str, desk: Desk) -> None:
+    desk.fill_secret(text)
+    insist_on_clear_failure(desk, words, "aws secretsmanager put-secret-value")
+
+
+def test_secret_that_does_not_exist(desk: Desk) -> None:
+    desk.environment(SSH_SECRET_ARN="arn:aws:secretsmanager:eu-west-1:123456789012:secret:gone-AbCdEf")
+    insist_on_clear_failure(desk, "gone-AbCdEf cannot be read", "Check that it exists")
+
+
+def test_garbage_key(desk: Desk, secrets: list[str]) -> None:
+    secrets.append("Z2FyYmFnZQ")
+    garbage = "-----BEGIN OPENSSH PRIVATE KEY-----\nZ2FyYmFnZQ==\n-----END OPENSSH PRIVATE KEY-----\n"
+    desk.fill_secret(json.dumps({"username": "partner", "private_key": garbage}))
+    insist_on_clear_failure(desk, "'private_key' of the secret is damaged", "Paste the whole file")
+
+
+@pytest.mark.parametrize("passphrase", ["not-this-one", ""])
+def test_wrong_or_missing_passphrase(passphrase: str, desk: Desk, secrets: list[str]) -> None:
+    key = asyncssh.generate_private_key("ssh-ed25519").export_private_key(passphrase=PASSPHRASE).decode()
+    secrets.extend(["not-this-one", *key.splitlines()[1:-1]])
+    desk.fill_secret(json.dumps({"username": "partner", "private_key": key, "passphrase": passphrase}))
+    insist_on_clear_failure(desk, "'private_key' of the secret", "passphrase")
+
+
+def test_no_such_object(desk: Desk) -> None:
+    desk.s3.delete_object(Bucket=BUCKET, Key=KEY)
+    insist_on_clear_failure(desk, f"s3://{BUCKET}/{KEY} is not in S3 any more", "put it again")
+    assert "connected" not in desk.server.read_log()
+
+
+def test_no_such_bucket(desk: Desk) -> None:
+    body = json.dumps(s3_notification(s3_record("elsewhere", KEY)))
+    insist_on_clear_failure(desk, "s3://elsewhere/report.csv is not in S3 any more", body=body)
+
+
+def test_object_that_was_overwritten(desk: Desk) -> None:
+    body = json.dumps(s3_notification(s3_record(BUCKET, KEY, etag="0" * 32)))
+    insist_on_clear_failure(desk, "holds other bytes than were announced", body=body)
+
+
+def refusing(fault: Fault) -> Any:
+    return faulty(RefusesRequest, fault, "open", code=PERMISSION_DENIED)
+
+
+FORBIDS = Fault()
+FULL = Fault()
+
+
+@pytest.mark.parametrize("desk", [refusing(FORBIDS)], indirect=True, ids=[""])
+def test_no_permission_to_write(desk: Desk) -> None:
+    insist_on_clear_failure(desk, "PERMISSION_DENIED", "Ask the partner for permission to write")
+    assert FORBIDS.caused
+
+
+@pytest.mark.parametrize(
+    "desk", [faulty(DiskFull, FULL, capacity=100_000, code=NO_SPACE_ON_FILESYSTEM)], indirect=True, ids=[""]
+)
+def test_disk_full_at_the_partner(desk: Desk) -> None:
+    insist_on_clear_failure(desk, "NO_SPACE_ON_FILESYSTEM", "Ask the partner to free disk space")
+    assert FULL.caused
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["not json", "[]", "{}", '{"Records": [{}]}', '{"Records": [{"eventName": "ObjectCreated:Put"}]}', ""],
+)
+def test_malformed_event(body: str, desk: Desk) -> None:
+    insist_on_clear_failure(desk, "not an S3 notification", "dead-letter queue", body=body)
+
+
+# --- and the way back: what a person mends works at once, in the same warm function ---
+
+
+def test_mended_secret_is_read_again_by_the_warm_function(desk: Desk, secrets: list[str]) -> None:
+    secrets.append("not-the-one")
+    desk.fill_secret(json.dumps({"username": "partner", "password": "not-the-one"}))
+    assert desk.put_back() == ["m1"]
+    desk.fill_secret(json.dumps({"username": "partner", "password": PASSWORD}))
+    assert desk.put_back() == []
+
+
+def test_mended_passphrase_is_read_again_by_the_warm_function(desk: Desk) -> None:
+    secret = {"username": "partner", "private_key": desk.server.private_key}
+    desk.fill_secret(json.dumps({**secret, "private_key": "garbage"}))
+    assert desk.put_back() == ["m1"]
+    desk.fill_secret(json.dumps(secret))
+    assert desk.put_back() == []

@@ -1,0 +1,140 @@
+"""A network that breaks: one clear error in bounded time, never a success, and the next try works."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.sftp_server import RunningServer, start_asyncssh_server
+from s3_to_sftp.errors import ConnectionLost, DeliveryError, LoginRefused, PartnerUnreachable
+from tests.faults.tcp_proxy import HEALTHY, Plan, TcpProxy, tcp_proxy
+from tests.integration.partner import IMPATIENT, delivery_to, files_below
+from tests.memory_s3 import MemoryS3
+
+KEY = "report.csv"
+OLD = b"the old file, complete"
+NEW = bytes(range(256)) * 32768  # 8 MiB: more than every buffer on the way
+
+
+@pytest.fixture
+def s3() -> MemoryS3:
+    return MemoryS3({KEY: NEW})
+
+
+@pytest.fixture
+def server(root: Path) -> Iterator[RunningServer]:
+    with start_asyncssh_server(root) as running:
+        yield running
+
+
+@pytest.fixture
+def proxy(server: RunningServer) -> Iterator[TcpProxy]:
+    with tcp_proxy(server.port) as running:
+        yield running
+
+
+def fails_then_works(server: RunningServer, proxy: TcpProxy, s3: MemoryS3, plan: Plan) -> DeliveryError:
+    (server.root / KEY).write_bytes(OLD)
+    proxy.plan = plan
+    delivery = delivery_to(server, s3, port=proxy.port)
+    started = time.monotonic()
+    with pytest.raises(DeliveryError) as raised:
+        delivery.deliver(s3.ref(KEY))
+    assert time.monotonic() - started < 4 * IMPATIENT.reply + 4
+    assert files_below(server.root)[KEY] == OLD
+    proxy.plan = HEALTHY
+    delivery.deliver(s3.ref(KEY))
+    assert files_below(server.root)[KEY] == NEW
+    return raised.value
+
+
+@pytest.mark.parametrize("action", ["cut", "reset", "stall"])
+@pytest.mark.parametrize(
+    ("to_server", "expected"),
+    [
+        (500, PartnerUnreachable),  # within the key exchange
+        (1_000_000, ConnectionLost),
+        (len(NEW), ConnectionLost),
+    ],
+)
+def test_break_towards_the_server(
+    action: str,
+    to_server: int,
+    expected: type[DeliveryError],
+    server: RunningServer,
+    proxy: TcpProxy,
+    s3: MemoryS3,
+) -> None:
+    plan = Plan(action=action, to_server=to_server)  # type: ignore[arg-type] # one of the three
+    assert type(fails_then_works(server, proxy, s3, plan)) is expected
+
+
+# So many bytes come from the server before: its banner, the end of the key exchange, the login, the start
+# of SFTP, the first statuses. What exactly is cut differs between versions; no place may break the promise.
+PLACES = [0, 400, 2500, 3200, 3400, 3600, 3800, 4200, 4400, 5000]
+
+
+@pytest.mark.parametrize("action", ["cut", "reset"])
+@pytest.mark.parametrize("to_client", PLACES)
+def test_break_towards_the_client_wherever_it_comes(
+    action: str, to_client: int, server: RunningServer, proxy: TcpProxy, s3: MemoryS3
+) -> None:
+    plan = Plan(action=action, to_client=to_client)  # type: ignore[arg-type] # one of the two
+    error = fails_then_works(server, proxy, s3, plan)
+    assert isinstance(error, PartnerUnreachable | ConnectionLost | LoginRefused)
+
+
+@pytest.mark.parametrize("to_client", [2500, 3400, 3800, 4400])
+def test_silence_is_given_up_wherever_it_comes_and_is_no_refusal(
+    to_client: int, server: RunningServer, proxy: TcpProxy, s3: MemoryS3
+) -> None:
+    error = fails_then_works(server, proxy, s3, Plan(action="stall", to_client=to_client))
+    assert isinstance(error, PartnerUnreachable | ConnectionLost)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the kernel has no TCP_USER_TIMEOUT")
+def test_peer_that_stops_reading_is_given_up_also_when_the_send_buffer_is_small(
+    server: RunningServer, proxy: TcpProxy, s3: MemoryS3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The buffer fills before the window of the SSH channel does: then the write to the socket itself waits.
+    connect = socket.create_connection
+
+    def connect_with_small_buffer(*args: Any, **kwargs: Any) -> socket.socket:
+        sock = connect(*args, **kwargs)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
+        return sock
+
+    monkeypatch.setattr("s3_to_sftp.sftp.connection.socket.create_connection", connect_with_small_buffer)
+    error = fails_then_works(server, proxy, s3, Plan(action="stall", to_server=1_000_000))
+    assert isinstance(error, ConnectionLost)
+
+
+def test_server_that_greets_with_garbage_is_named_as_no_ssh_server(
+    server: RunningServer, proxy: TcpProxy, s3: MemoryS3
+) -> None:
+    plan = Plan(banner=b"220 ftp.partner.example FTP server ready\r\n" * 200)
+    error = fails_then_works(server, proxy, s3, plan)
+    assert isinstance(error, PartnerUnreachable)
+    assert "SSH_PORT" in error.hint
+
+
+def test_slow_accept_is_waited_for(server: RunningServer, proxy: TcpProxy, s3: MemoryS3) -> None:
+    proxy.plan = Plan(accept_delay=0.3)
+    delivery_to(server, s3, port=proxy.port).deliver(s3.ref(KEY))
+    assert files_below(server.root) == {KEY: NEW}
+
+
+@pytest.mark.parametrize("how", ["cut", "stall"])
+def test_connection_that_died_between_deliveries_is_replaced_within_the_same_delivery(
+    how: str, server: RunningServer, proxy: TcpProxy, s3: MemoryS3
+) -> None:
+    delivery = delivery_to(server, s3, port=proxy.port)
+    delivery.deliver(s3.ref(KEY))
+    getattr(proxy, how)()
+    delivery.deliver(s3.ref(KEY))
+    assert proxy.connections == 2

@@ -1,0 +1,258 @@
+"""A server that misbehaves: no success on hearsay, no half file, nothing left, the next try works."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.sftp_server import RunningServer, start_asyncssh_server
+from s3_to_sftp.delivery import Delivery
+from s3_to_sftp.errors import ConnectionLost, Disposition, RequestRefused
+from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME
+from tests.faults.sftp_server import (
+    FAILURE,
+    NO_SPACE_ON_FILESYSTEM,
+    PERMISSION_DENIED,
+    QUOTA_EXCEEDED,
+    DeniesLooking,
+    DiskFull,
+    FailsOnClose,
+    FailsOnMissingParent,
+    Fault,
+    OneOpenFile,
+    Operation,
+    RefusesAttributes,
+    RefusesRequest,
+    Stalls,
+    SweepsAway,
+    faulty,
+    without_extensions,
+)
+from tests.integration.partner import delivery_to, files_below
+from tests.memory_s3 import MemoryS3
+
+KEY = "report.csv"
+OLD = b"the old file, complete"
+NEW = bytes(range(256)) * 8192  # 2 MiB: a number of writes, all of them within one window
+
+Start = Callable[..., RunningServer]
+
+
+@pytest.fixture
+def fault() -> Fault:
+    return Fault()
+
+
+@pytest.fixture
+def s3() -> MemoryS3:
+    return MemoryS3({KEY: NEW})
+
+
+@pytest.fixture
+def start_faulty(root: Path, fault: Fault) -> Iterator[Start]:
+    """Starts the server with a fault; it ends with the test."""
+    with ExitStack() as stack:
+
+        def start(kind: Callable[..., Any], *args: Any, hide: tuple[str, ...] = (), **kwargs: Any) -> Any:
+            stack.enter_context(without_extensions(*hide))
+            factory = faulty(kind, fault, *args, **kwargs)
+            return stack.enter_context(start_asyncssh_server(root, sftp_factory=factory))
+
+        yield start
+
+
+def fails_then_works(
+    server: RunningServer,
+    s3: MemoryS3,
+    fault: Fault,
+    *,
+    before: dict[str, bytes],
+    error: type[Exception],
+    left_behind: int = 0,
+) -> Any:
+    """Deliver twice: the first time the fault strikes, the second time it is mended. Return the error."""
+    delivery = delivery_to(server, s3)
+    for name, data in before.items():
+        (server.root / name).write_bytes(data)
+    with pytest.raises(error) as raised:
+        delivery.deliver(s3.ref(KEY))
+    assert fault.caused, "the fault did not happen: the test proves nothing"
+    after = files_below(server.root)
+    temporary = [name for name in after if name.endswith(".part")]
+    assert len(temporary) == left_behind
+    assert {name: data for name, data in after.items() if name not in temporary} == before
+    fault.mend()
+    delivery.deliver(s3.ref(KEY))
+    assert files_below(server.root)[KEY] == NEW
+    return raised.value
+
+
+@pytest.fixture(params=[{}, {KEY: OLD}], ids=["new file", "over an old file"])
+def before(request: pytest.FixtureRequest) -> dict[str, bytes]:
+    """What stands on the server before."""
+    files: dict[str, bytes] = request.param
+    return files
+
+
+@pytest.mark.parametrize("nth", [1, 2, 8, 9])
+def test_failure_of_any_write_fails_the_delivery(
+    nth: int, before: dict[str, bytes], start_faulty: Start, s3: MemoryS3, fault: Fault
+) -> None:
+    server = start_faulty(RefusesRequest, "write", nth=nth, code=FAILURE)
+    error = fails_then_works(server, s3, fault, before=before, error=RequestRefused)
+    assert error.code == FAILURE
+
+
+def test_failure_of_the_very_last_write_fails_the_delivery(
+    start_faulty: Start, s3: MemoryS3, fault: Fault
+) -> None:
+    server = start_faulty(RefusesRequest, "write", nth=len(NEW) // 32768, hide=(LIMITS,))
+    fails_then_works(server, s3, fault, before={}, error=RequestRefused)
+
+
+def test_failure_of_close_fails_the_delivery(
+    before: dict[str, bytes], start_faulty: Start, s3: MemoryS3, fault: Fault
+) -> None:
+    error = fails_then_works(start_faulty(FailsOnClose), s3, fault, before=before, error=RequestRefused)
+    assert "close" in str(error)
+
+
+def test_failure_of_rename_fails_the_delivery(
+    before: dict[str, bytes], start_faulty: Start, s3: MemoryS3, fault: Fault
+) -> None:
+    server = start_faulty(RefusesRequest, "posix_rename")
+    error = fails_then_works(server, s3, fault, before=before, error=RequestRefused)
+    assert "rename" in str(error)
+
+
+def test_refused_rename_of_version_3_fails_the_delivery(
+    start_faulty: Start, s3: MemoryS3, fault: Fault
+) -> None:
+    server = start_faulty(RefusesRequest, "rename", hide=(POSIX_RENAME,))
+    fails_then_works(server, s3, fault, before={}, error=RequestRefused)
+
+
+def test_forbidden_rename_of_version_3_keeps_the_old_file(
+    start_faulty: Start, s3: MemoryS3, fault: Fault
+) -> None:
+    server = start_faulty(RefusesRequest, "rename", code=PERMISSION_DENIED, hide=(POSIX_RENAME,))
+    error = fails_then_works(server, s3, fault, before={KEY: OLD}, error=RequestRefused)
+    assert "rename" in str(error)
+
+
+def test_old_file_that_may_not_be_removed_stays(start_faulty: Start, s3: MemoryS3, fault: Fault) -> None:
+    server = start_faulty(RefusesRequest, "remove", nth=1, code=PERMISSION_DENIED, hide=(POSIX_RENAME,))
+    fails_then_works(server, s3, fault, before={KEY: OLD}, error=RequestRefused)
+
+
+def test_permission_denied_is_permanent_and_says_whom_to_ask(
+    before: dict[str, bytes], start_faulty: Start, s3: MemoryS3, fault: Fault
+) -> None:
+    server = start_faulty(RefusesRequest, "open", code=PERMISSION_DENIED)
+    error = fails_then_works(server, s3, fault, before=before, error=RequestRefused)
+    assert error.disposition is Disposition.PERMANENT
+    assert "permission to write" in error.hint
+
+
+@pytest.mark.parametrize("code", [FAILURE, NO_SPACE_ON_FILESYSTEM, QUOTA_EXCEEDED])
+@pytest.mark.parametrize("capacity", [0, 1_000_000, len(NEW) - 1])
+def test_full_disk_fails_the_delivery_and_is_tried_again(
+    code: int, capacity: int, start_faulty: Start, s3: MemoryS3, fault: Fault
+) -> None:
+    server = start_faulty(DiskFull, capacity=capacity, code=code)
+    error = fails_then_works(server, s3, fault, before={KEY: OLD}, error=RequestRefused)
+    assert error.code == code
+    assert error.disposition is Disposition.RETRY
+    assert "disk" in error.hint or "quota" in error.hint
+
+
+@pytest.mark.parametrize("operation", ["open", "write", "close", "posix_rename"])
+def test_server_that_never_answers_is_given_up(
+    operation: str, start_faulty: Start, s3: MemoryS3, fault: Fault
+) -> None:
+    server = start_faulty(Stalls, operation)
+    # Nobody can clean up at a server that does not answer.
+    left_behind = 0 if operation == "open" else 1
+    fails_then_works(server, s3, fault, before={KEY: OLD}, error=ConnectionLost, left_behind=left_behind)
+
+
+def test_server_that_never_answers_a_clean_up_does_not_hide_the_first_error(
+    root: Path, s3: MemoryS3, fault: Fault
+) -> None:
+    class FailsThenStalls(RefusesRequest):
+        async def before(self, operation: Operation) -> None:
+            if operation == "remove":
+                await asyncio.Event().wait()
+            await super().before(operation)
+
+    factory = faulty(FailsThenStalls, fault, "write", nth=2)
+    with start_asyncssh_server(root, sftp_factory=factory) as server, pytest.raises(RequestRefused):
+        delivery_to(server, s3).deliver(s3.ref(KEY))
+
+
+# --- quirks that must not be errors ---
+
+
+def delivers(server: RunningServer, s3: MemoryS3) -> None:
+    delivery: Delivery = delivery_to(server, s3)
+    delivery.deliver(s3.ref(KEY))
+    delivery.deliver(s3.ref(KEY))  # again, over the file of the first time
+    assert files_below(server.root) == {KEY: NEW}
+
+
+def test_delivers_where_nothing_may_be_looked_at(start_faulty: Start, s3: MemoryS3, fault: Fault) -> None:
+    delivers(start_faulty(DeniesLooking), s3)
+    assert not fault.caused, "a drop box must not even be asked"
+
+
+def test_drop_box_that_cannot_replace_names_the_rename_as_the_cause(
+    start_faulty: Start, s3: MemoryS3, fault: Fault
+) -> None:
+    server = start_faulty(DeniesLooking, hide=(POSIX_RENAME,))
+    (server.root / KEY).write_bytes(OLD)
+    with pytest.raises(RequestRefused, match="refused to rename"):
+        delivery_to(server, s3).deliver(s3.ref(KEY))
+    assert files_below(server.root) == {KEY: OLD}
+
+
+def test_delivers_where_the_file_is_swept_away_at_once(
+    tmp_path: Path, start_faulty: Start, s3: MemoryS3, fault: Fault
+) -> None:
+    swept = tmp_path / "swept"
+    swept.mkdir()
+    server = start_faulty(SweepsAway, swept=swept)
+    delivery_to(server, s3).deliver(s3.ref(KEY))
+    assert files_below(server.root) == {}
+    assert files_below(swept) == {KEY: NEW}
+
+
+def test_delivers_where_attributes_may_not_be_set(start_faulty: Start, s3: MemoryS3, fault: Fault) -> None:
+    delivers(start_faulty(RefusesAttributes), s3)
+    assert not fault.caused
+
+
+def test_delivers_where_only_one_file_may_be_open(start_faulty: Start, s3: MemoryS3, fault: Fault) -> None:
+    delivers(start_faulty(OneOpenFile), s3)
+    assert not fault.caused
+
+
+@pytest.mark.parametrize("hide", [(POSIX_RENAME,), (LIMITS,), (POSIX_RENAME, LIMITS)])
+def test_delivers_without_the_extensions_of_openssh(
+    hide: tuple[str, ...], start_faulty: Start, s3: MemoryS3
+) -> None:
+    delivers(start_faulty(OneOpenFile, hide=hide), s3)
+
+
+def test_makes_directories_where_a_missing_parent_is_just_a_failure(
+    start_faulty: Start, fault: Fault
+) -> None:
+    server = start_faulty(FailsOnMissingParent)
+    s3 = MemoryS3({"a/b/c/report.csv": NEW})
+    delivery_to(server, s3).deliver(s3.ref("a/b/c/report.csv"))
+    assert fault.caused
+    assert files_below(server.root) == {"a/b/c/report.csv": NEW}

@@ -1,0 +1,180 @@
+"""Every shape that S3 sends becomes ObjectRefs; everything else is refused or ignored aloud."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+from urllib.parse import quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from s3_to_sftp.errors import EventError
+from s3_to_sftp.events import ObjectRef, is_from_queue, objects_in_message, objects_in_notification
+from tests.lambda_events import s3_notification, s3_record, sqs_event
+
+
+def only_object(record: Any) -> ObjectRef:
+    (ref,) = objects_in_notification(s3_notification(record))
+    return ref
+
+
+def with_object(**fields: Any) -> Any:
+    """A record whose `object` has these fields; None leaves one out."""
+    record = s3_record("bucket", "a.csv", etag="abc")
+    record["s3"]["object"].update(fields)
+    return record
+
+
+def test_every_field_is_taken_over() -> None:
+    record = with_object(versionId="v1", size=42, eTag="abc-3", sequencer="00F")
+    assert only_object(record) == ObjectRef(
+        bucket="bucket", key="a.csv", version_id="v1", etag="abc-3", size=42, sequencer="00F"
+    )
+
+
+def test_unversioned_bucket_has_no_version() -> None:
+    assert only_object(with_object()).version_id is None
+
+
+def test_message_of_a_queue_is_the_same_notification_as_text() -> None:
+    notification = s3_notification(s3_record("bucket", "a b.csv"))
+    assert objects_in_message(json.dumps(notification)) == objects_in_notification(notification)
+
+
+def test_every_record_is_taken_in_order() -> None:
+    records = [s3_record("bucket", key) for key in ("c", "a", "b")]
+    assert [ref.key for ref in objects_in_notification(s3_notification(*records))] == ["c", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("encoded", "key"),
+    [
+        ("a+b%2Bc", "a b+c"),
+        ("red+flower.jpg", "red flower.jpg"),
+        ("a+b%2B%C3%BC%281%29%26%2541.csv", "a b+ü(1)&%41.csv"),
+        ("%F0%9F%9A%80.csv", "🚀.csv"),
+        ("ü.csv", "ü.csv"),
+        ("in/box/%2e%2e/a", "in/box/../a"),
+        ("100%", "100%"),
+    ],
+)
+def test_key_is_decoded_once(encoded: str, key: str) -> None:
+    assert only_object(with_object(key=encoded)).key == key
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
+def test_every_key_survives_the_encoding_of_s3(key: str) -> None:
+    assert only_object(with_object(key=quote_plus(key, safe="/"))).key == key
+
+
+def test_key_that_is_not_utf_8_is_refused_and_not_guessed() -> None:
+    with pytest.raises(EventError):
+        only_object(with_object(key="%FF.csv"))
+
+
+@pytest.mark.parametrize("name", ["Put", "Post", "Copy", "CompleteMultipartUpload"])
+@pytest.mark.parametrize("prefix", ["", "s3:"])
+def test_every_way_to_create_an_object_is_taken(name: str, prefix: str) -> None:
+    assert only_object({**with_object(), "eventName": f"{prefix}ObjectCreated:{name}"}).key == "a.csv"
+
+
+@pytest.mark.parametrize(
+    "name", ["ObjectRemoved:Delete", "ObjectTagging:Put", "s3:ObjectRestore:Completed", "ObjectCreatedX", ""]
+)
+def test_other_events_are_ignored_with_a_log_line(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    record = {**with_object(), "eventName": name}
+    assert objects_in_notification(s3_notification(record)) == []
+    assert f"event {name} ignored" in caplog.text
+
+
+@pytest.mark.parametrize("version", ["2.0", "2.1", "2.6", "2.99"])
+def test_minor_versions_are_all_accepted(version: str) -> None:
+    assert only_object({**with_object(), "eventVersion": version, "newField": {"any": "thing"}})
+
+
+@pytest.mark.parametrize("version", ["3.0", "1.0", "20.0", "", 2])
+def test_other_major_versions_are_refused_and_named(version: object) -> None:
+    with pytest.raises(EventError, match=f"{str(version)!r}, known is 2.x"):
+        only_object({**with_object(), "eventVersion": version})
+
+
+def test_test_event_announces_nothing() -> None:
+    event = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "bucket"}
+    assert objects_in_message(json.dumps(event)) == []
+
+
+def test_folder_marker_is_skipped_with_a_log_line(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    assert objects_in_notification(s3_notification(with_object(key="folder/", size=0))) == []
+    assert "folder marker s3://bucket/folder/ skipped" in caplog.text
+
+
+def test_empty_file_is_no_folder_marker() -> None:
+    assert only_object(with_object(size=0)).size == 0
+
+
+@pytest.mark.parametrize("size", [1, None])
+def test_key_that_ends_in_a_slash_is_only_skipped_when_it_is_surely_empty(size: int | None) -> None:
+    assert only_object(with_object(key="folder/", size=size)).key == "folder/"
+
+
+def test_bad_record_is_not_hidden_by_good_ones() -> None:
+    with pytest.raises(EventError):
+        objects_in_notification(s3_notification(with_object(), {}))
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["", "not json", '"text"', "null", "1", "[]", "{}", '{"Records": null}', '{"Records": {}}', "\ufeff{}"],
+)
+def test_message_that_is_no_notification_is_refused(body: str) -> None:
+    with pytest.raises(EventError, match="not an S3 notification"):
+        objects_in_message(body)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {},
+        "text",
+        None,
+        [],
+        {**with_object(), "eventName": 1},
+        {**with_object(), "s3": None},
+        {**with_object(), "s3": {}},
+        {**with_object(), "s3": {"bucket": {"name": "b"}}},
+        {**with_object(), "s3": {"bucket": "b", "object": {"key": "k"}}},
+        {**with_object(), "s3": {"bucket": {"name": "b"}, "object": "k"}},
+        {**with_object(), "s3": {"bucket": {"name": 1}, "object": {"key": "k"}}},
+        with_object(key=None),
+        with_object(key=""),
+        with_object(key=["k"]),
+        with_object(size="many"),
+        with_object(size=[]),
+        with_object(size=float("inf")),
+        with_object(versionId=1),
+        with_object(eTag={}),
+        with_object(sequencer=7),
+    ],
+)
+def test_record_that_is_malformed_is_refused(record: Any) -> None:
+    with pytest.raises(EventError, match="not an S3 notification"):
+        objects_in_notification(s3_notification(record))
+
+
+def test_ref_reads_as_people_write_it() -> None:
+    assert str(ObjectRef(bucket="b", key="k")) == "s3://b/k"
+    assert str(ObjectRef(bucket="b", key="k", version_id="v")) == "s3://b/k (version v)"
+
+
+def test_queue_and_direct_notification_are_told_apart() -> None:
+    assert is_from_queue(sqs_event(m1="{}"))
+    assert not is_from_queue(s3_notification(with_object()))
+
+
+@pytest.mark.parametrize("event", [{}, {"Records": []}, {"Records": None}, {"Records": [1]}, [], None, "x"])
+def test_anything_else_does_not_come_from_a_queue(event: object) -> None:
+    assert not is_from_queue(event)

@@ -1,0 +1,62 @@
+"""Host keys: which algorithms are asked for, and what is shown of keys."""
+
+from __future__ import annotations
+
+import asyncssh
+import paramiko
+import pytest
+
+from s3_to_sftp.errors import HostKeyRefused
+from s3_to_sftp.settings import Server
+from s3_to_sftp.sftp.host_keys import algorithms_for, check, fingerprint, pasteable
+
+OFFERED = (
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+)
+KEY = asyncssh.generate_private_key("ssh-ed25519")
+LINE = " ".join(KEY.export_public_key().decode().split()[:2])
+PKEY = paramiko.PKey.from_type_string("ssh-ed25519", KEY.public_data)
+
+
+@pytest.mark.parametrize(
+    ("pinned", "algorithms"),
+    [
+        (("ssh-ed25519 A",), ("ssh-ed25519",)),
+        (("ssh-rsa A",), ("rsa-sha2-512", "rsa-sha2-256")),
+        (("ecdsa-sha2-nistp384 A",), ("ecdsa-sha2-nistp384",)),
+        (("ssh-rsa A", "ssh-ed25519 B"), ("ssh-ed25519", "rsa-sha2-512", "rsa-sha2-256")),
+        (("ssh-dss A",), ()),
+        ((), ()),
+    ],
+)
+def test_only_algorithms_of_pinned_types_are_asked_for_in_the_librarys_order(
+    pinned: tuple[str, ...], algorithms: tuple[str, ...]
+) -> None:
+    assert algorithms_for(pinned, offered=OFFERED) == algorithms
+
+
+def test_fingerprint_is_the_one_that_ssh_keygen_prints() -> None:
+    assert fingerprint(PKEY) == KEY.get_fingerprint()
+
+
+def test_pasteable_form_is_type_and_base64() -> None:
+    assert pasteable(PKEY) == LINE
+
+
+@pytest.mark.parametrize("line", [LINE, LINE + " comment with words", "  " + LINE.replace(" ", "   ")])
+def test_pinned_key_is_recognised_however_it_is_spaced(line: str) -> None:
+    check(PKEY, Server(host="h", port=22, host_keys=("ssh-rsa AAAA", line)))
+
+
+@pytest.mark.parametrize(
+    "pinned", [(), ("ssh-ed25519 AAAA",), ("ssh-ed25519 nonsense!", "x y"), (LINE[:-4],)]
+)
+def test_other_key_is_refused_and_shown(pinned: tuple[str, ...]) -> None:
+    with pytest.raises(HostKeyRefused) as raised:
+        check(PKEY, Server(host="h", port=22, host_keys=pinned))
+    assert f"'{LINE}'" in str(raised.value)
+    assert fingerprint(PKEY) in str(raised.value)

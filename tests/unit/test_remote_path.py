@@ -1,0 +1,124 @@
+"""One key, one path, never outside the directory."""
+
+from __future__ import annotations
+
+import posixpath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from s3_to_sftp.errors import RemotePathRefused
+from s3_to_sftp.remote_path import remote_path, temporary_path
+
+# Keys as somebody hostile would make them: the dangerous pieces more often than chance would.
+KEYS = st.lists(
+    st.one_of(st.sampled_from(["..", ".", "", "/", "a", "\\", "\n", "\0", "ü", " ", "\ud800"]), st.text()),
+    min_size=1,
+    max_size=6,
+).map("/".join)
+DIRECTORIES = st.sampled_from(["", "/", "inbox", "/inbox", "/inbox/", "in/box", "/in/box//"])
+
+
+def path_or_none(directory: str, key: str) -> str | None:
+    try:
+        return remote_path(directory=directory, key=key)
+    except RemotePathRefused:
+        return None
+
+
+@given(DIRECTORIES, KEYS, KEYS)
+def test_two_keys_never_share_a_path(directory: str, one: str, other: str) -> None:
+    path = path_or_none(directory, one)
+    if path is not None and one != other:
+        assert posixpath.normpath(path) != posixpath.normpath(path_or_none(directory, other) or "")
+
+
+@given(DIRECTORIES, KEYS)
+def test_no_key_leaves_the_directory(directory: str, key: str) -> None:
+    path = path_or_none(directory, key)
+    if path is not None:
+        base = posixpath.normpath("/login/" + directory if not directory.startswith("/") else directory)
+        there = posixpath.normpath(posixpath.join("/login", path))
+        assert posixpath.commonpath([base, there]) == base != there
+
+
+@given(DIRECTORIES, KEYS)
+def test_every_accepted_path_can_be_sent(directory: str, key: str) -> None:
+    path = path_or_none(directory, key)
+    if path is not None:
+        path.encode()
+        temporary_path(path, token="t").encode()
+        assert path.isprintable() or not any(ord(character) < 32 for character in path)
+
+
+@pytest.mark.parametrize(
+    ("directory", "path"),
+    [
+        ("", "a/b.csv"),
+        ("inbox", "inbox/a/b.csv"),
+        ("inbox/", "inbox/a/b.csv"),
+        ("/inbox", "/inbox/a/b.csv"),
+        ("/", "/a/b.csv"),
+        ("//", "/a/b.csv"),
+    ],
+)
+def test_directories_of_the_key_are_kept_below_the_directory(directory: str, path: str) -> None:
+    assert remote_path(directory=directory, key="a/b.csv") == path
+
+
+@pytest.mark.parametrize(
+    "key", ["a b+ü(1)&%41.csv", "🚀", " ", "...", "..a", "a..", "-rf", "x" * 255, "ü" * 127]
+)
+def test_odd_but_harmless_key_is_kept_as_it_is(key: str) -> None:
+    assert remote_path(directory="inbox", key=key) == f"inbox/{key}"
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        ("..", "leave the remote directory"),
+        ("../a", "leave the remote directory"),
+        ("a/../../b", "leave the remote directory"),
+        ("a/..", "leave the remote directory"),
+        ("./a", "leave the remote directory"),
+        ("/a", "empty name"),
+        ("a//b", "empty name"),
+        ("a/", "empty name"),
+        ("/", "empty name"),
+        ("a\nb", "control character"),
+        ("a\0b", "control character"),
+        ("a\x7fb", "control character"),
+        ("a\tb/c", "control character"),
+        ("x" * 256, "longer than 255 bytes"),
+        ("ü" * 128, "longer than 255 bytes"),
+        ("a/" + "🚀" * 64 + "/b", "longer than 255 bytes"),
+        ("\ud800", "not valid Unicode"),
+    ],
+)
+def test_dangerous_key_is_refused_with_the_reason(key: str, why: str) -> None:
+    with pytest.raises(RemotePathRefused, match=why) as raised:
+        remote_path(directory="inbox", key=key)
+    assert repr(key) in str(raised.value)
+
+
+def test_temporary_name_stands_in_the_same_directory_and_is_hidden() -> None:
+    path = temporary_path("in/box/report.csv", token="0123")
+    assert posixpath.dirname(path) == "in/box"
+    assert posixpath.basename(path).startswith(".")
+
+
+@pytest.mark.parametrize("path", ["a", "/a", "d/a"])
+def test_temporary_name_differs_between_attempts(path: str) -> None:
+    assert temporary_path(path, token="1") != temporary_path(path, token="2")
+
+
+def test_temporary_name_differs_between_files() -> None:
+    assert temporary_path("d/a", token="1") != temporary_path("d/b", token="1")
+
+
+@given(st.text(min_size=1, max_size=255))
+def test_temporary_name_is_short_however_long_the_final_one_is(name: str) -> None:
+    path = path_or_none("", name)
+    if path is not None:
+        assert len(posixpath.basename(temporary_path(path, token="0" * 16)).encode()) < 64

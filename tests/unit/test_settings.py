@@ -1,0 +1,96 @@
+"""The environment is read once; what is missing or wrong is named."""
+
+from __future__ import annotations
+
+import pytest
+
+from s3_to_sftp.errors import ConfigurationError
+from s3_to_sftp.settings import PLAIN_LAMBDA_ONLY, VARIABLES, Server, Settings
+
+PLAIN = {"SSH_HOST": "sftp.partner.example", "SSH_PORT": "22", "SSH_USERNAME": "u", "SSH_PASSWORD": "p"}
+WITH_SECRET = {"SSH_HOST": "sftp.partner.example", "SSH_PORT": "22", "SSH_SECRET_ARN": "arn:secret"}
+
+
+def test_plain_lambda_needs_four_variables() -> None:
+    settings = Settings.from_environment(PLAIN)
+    assert settings == Settings(
+        server=Server(host="sftp.partner.example", port=22), username="u", password="p"
+    )
+
+
+def test_secret_stands_in_for_user_and_password() -> None:
+    settings = Settings.from_environment(WITH_SECRET)
+    assert (settings.secret_arn, settings.username, settings.password) == ("arn:secret", "", "")
+
+
+@pytest.mark.parametrize("value", [None, "", "   "])
+@pytest.mark.parametrize("name", sorted(PLAIN))
+def test_missing_variable_is_named(name: str, value: str | None) -> None:
+    environment = {**PLAIN, name: value} if value is not None else {**PLAIN}
+    if value is None:
+        del environment[name]
+    with pytest.raises(ConfigurationError, match=f"{name} is not set"):
+        Settings.from_environment(environment)  # type: ignore[arg-type] # None only where it is deleted
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "22.0", "ssh", "2 2", "٢٢", "0x16", "+22"])
+def test_bad_port_is_named_and_shown(port: str) -> None:
+    with pytest.raises(ConfigurationError, match="SSH_PORT must be a number from 1 to 65535") as raised:
+        Settings.from_environment({**PLAIN, "SSH_PORT": port})
+    assert repr(port) in str(raised.value)
+
+
+@pytest.mark.parametrize(("text", "port"), [("1", 1), ("65535", 65535), (" 2222 ", 2222)])
+def test_port_from_1_to_65535_is_taken(text: str, port: int) -> None:
+    assert Settings.from_environment({**PLAIN, "SSH_PORT": text}).server.port == port
+
+
+def test_blanks_around_values_are_ignored() -> None:
+    environment = {**PLAIN, "SSH_HOST": " h ", "SSH_DIR": " /inbox ", "SSH_USERNAME": " u "}
+    settings = Settings.from_environment(environment)
+    assert (settings.server.host, settings.directory, settings.username) == ("h", "/inbox", "u")
+
+
+def test_blanks_around_a_password_belong_to_it() -> None:
+    assert Settings.from_environment({**PLAIN, "SSH_PASSWORD": " a b "}).password == " a b "
+
+
+@pytest.mark.parametrize("separator", ["\n", ",", ",\n", "\r\n", "\n\n"])
+def test_several_host_keys_are_separated_by_lines_or_commas(separator: str) -> None:
+    text = separator.join(["ssh-ed25519 AAAA", "ssh-rsa BBBB"])
+    settings = Settings.from_environment({**PLAIN, "SSH_HOST_KEY": text})
+    assert settings.server.host_keys == ("ssh-ed25519 AAAA", "ssh-rsa BBBB")
+
+
+@pytest.mark.parametrize("text", ["", "  ", "\n", ","])
+def test_no_host_key_is_an_empty_tuple(text: str) -> None:
+    assert Settings.from_environment({**PLAIN, "SSH_HOST_KEY": text}).server.host_keys == ()
+
+
+def test_host_key_without_its_type_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="SSH_HOST_KEY") as raised:
+        Settings.from_environment({**PLAIN, "SSH_HOST_KEY": "AAAAC3Nz"})
+    assert "ssh-keyscan" in raised.value.hint
+
+
+def test_password_is_not_in_the_repr() -> None:
+    settings = Settings.from_environment({**PLAIN, "SSH_PASSWORD": "s3cret-word"})
+    assert "s3cret-word" not in repr(settings)
+
+
+def test_only_the_announced_variables_are_read() -> None:
+    read: set[str] = set()
+
+    class Watched(dict[str, str]):
+        def get(self, name: str, default: str = "") -> str:  # type: ignore[override] # a narrower key
+            read.add(name)
+            return super().get(name, default)
+
+    Settings.from_environment(Watched(PLAIN))
+    Settings.from_environment(Watched(WITH_SECRET))
+    assert read == VARIABLES
+    assert PLAIN_LAMBDA_ONLY < VARIABLES
+
+
+def test_server_reads_as_host_and_port() -> None:
+    assert str(Server(host="h", port=22)) == "h:22"
