@@ -40,6 +40,16 @@ _MAX_MESSAGE_BYTES = 256 * 1024
 """A notification of S3 may reach 64 KB."""
 
 
+_FUNCTIONS = 2
+"""Functions at a time: the fewest that a mapping can be held to. Connections are what is scarce, not functions."""
+
+_MOST_LANES = 64
+"""What the function takes as its share of the connections."""
+
+_BATCH_SIZE = 10
+"""The most that SQS hands over without waiting for more."""
+
+
 class S3ToSftp(Construct):
     """Delivers every object that lands in a bucket to an SFTP server.
 
@@ -64,8 +74,9 @@ class S3ToSftp(Construct):
         credentials: The secret with the login. By default one is made with a placeholder to be filled once.
         prefix: Deliver only objects whose key begins so. By default all.
         suffix: Deliver only objects whose key ends so. By default all.
-        max_connections: How many objects are delivered at the same time, each over a connection of its own.
-            By default 2. 1 reserves a concurrency of 1, which counts against the account's limit.
+        max_connections: How many connections the partner allows at a time, over all functions. By default 4.
+            Two functions share them; what each has is used side by side for large objects, which pays when
+            the partner is far away. 1 reserves a concurrency of 1, which counts against the account's limit.
         memory_size: Memory of the function in MB; CPU and network speed grow with it. By default 512.
         timeout: How long one delivery may take. By default the 15 minutes that Lambda allows at most.
         architecture: CPU of the function. By default x86_64.
@@ -86,7 +97,7 @@ class S3ToSftp(Construct):
         credentials: secretsmanager.ISecret | None = None,
         prefix: str | None = None,
         suffix: str | None = None,
-        max_connections: int = 2,
+        max_connections: int = 4,
         memory_size: int = 512,
         timeout: cdk.Duration = _LONGEST_INVOCATION,
         architecture: lambda_.Architecture = lambda_.Architecture.X86_64,
@@ -110,7 +121,7 @@ class S3ToSftp(Construct):
             code=function_code(architecture=architecture, bundling=bundling),
             handler="s3_to_sftp.handler.lambda_handler",
             role=self._make_role(prefix or ""),
-            environment=self._environment(server),
+            environment=self._environment(server, max_connections),
             memory_size=memory_size,
             timeout=timeout,
             log_group=self.log_group,
@@ -222,13 +233,14 @@ class S3ToSftp(Construct):
                 key.grant_decrypt(role)
         return role
 
-    def _environment(self, server: SftpServer) -> dict[str, str]:
+    def _environment(self, server: SftpServer, max_connections: int) -> dict[str, str]:
         """The contract with the function: exactly the names that its settings read, and never a secret."""
         variables = {
             "SSH_HOST": server.host,
             "SSH_PORT": cdk.Tokenization.stringify_number(server.port),
             "SSH_HOST_KEY": "\n".join(server.host_keys),
             "SSH_SECRET_ARN": self.credentials.secret_arn,
+            "SSH_MAX_CONNECTIONS": str(max(1, max_connections // _FUNCTIONS)),
         }
         return variables if server.directory is None else {**variables, "SSH_DIR": server.directory}
 
@@ -236,11 +248,11 @@ class S3ToSftp(Construct):
         self.function.add_event_source_mapping(
             "Deliveries",
             event_source_arn=self.queue.queue_arn,
-            # One message, one invocation: each object has the whole timeout, and one that crashes the
-            # function costs no other. The connection outlives the invocation, so this is cheap.
-            batch_size=1,
+            # The small objects of a batch share the round trips of one connection. The function starts
+            # none that it could not finish in its time, and answers for each message by itself.
+            batch_size=_BATCH_SIZE,
             report_batch_item_failures=True,
-            max_concurrency=max_connections if max_connections > 1 else None,
+            max_concurrency=_FUNCTIONS if max_connections > 1 else None,
         )
 
     def _announce_objects(self, prefix: str | None, suffix: str | None) -> None:
@@ -266,7 +278,7 @@ def _visibility_timeout(timeout: cdk.Duration, max_connections: int) -> cdk.Dura
 
 def _check_limits(*, max_connections: int, memory_size: int, timeout: cdk.Duration) -> None:
     for name, value, unit, low, high in (
-        ("max_connections", max_connections, "", 1, 1000),
+        ("max_connections", max_connections, "", 1, _FUNCTIONS * _MOST_LANES),
         ("memory_size", memory_size, " MB", 128, 10240),
         ("timeout", timeout.to_seconds(), " seconds", 1, 900),
     ):

@@ -32,8 +32,11 @@ _S3_CONFIG = Config(
     response_checksum_validation="when_required",  # we compute the CRC ourselves, of all ranges together
 )
 
-START_RESERVE_MILLISECONDS = 20_000
+_START_RESERVE_SECONDS = 20
 """A delivery that has less time than this left is not started: it could not even clean up."""
+
+_EXPECTED_BYTES_PER_SECOND = 5e6
+"""On the slow side of what partners take: an object that is put off needlessly loses less than a batch."""
 
 
 @metrics.log_metrics(raise_on_empty_metrics=False)
@@ -94,7 +97,7 @@ def _deliver_all(refs: list[ObjectRef], context: LambdaContext) -> dict[ObjectRe
     """Try every object and return the errors: one bad object never costs the others."""
     errors: dict[ObjectRef, Exception] = {}
     try:
-        outcomes = _delivery().deliver_all(refs, before_each=lambda ref: _insist_on_time(ref, context))
+        outcomes = _delivery().deliver_all(refs, before_each=_TimeLeft(context).insist)
     except DeliveryError as error:  # the configuration: no object can be delivered
         outcomes = ((ref, error) for ref in refs)
     for ref, outcome in outcomes:
@@ -114,11 +117,26 @@ def _report_error(error: Exception, ref: ObjectRef) -> None:
         logger.error("not delivered: unexpected error", exc_info=error, extra={"object": str(ref)})
 
 
-def _insist_on_time(ref: ObjectRef, context: LambdaContext) -> None:
-    if context.get_remaining_time_in_millis() < START_RESERVE_MILLISECONDS:
-        raise DeadlineTooClose(
-            f"{ref} was not started: the invocation is about to end.", hint="It is tried again."
-        )
+class _TimeLeft:
+    """Starts no delivery that would take the rest of its batch with it when the invocation ends."""
+
+    def __init__(self, context: LambdaContext) -> None:
+        self._context = context
+        self._first = True
+
+    def insist(self, ref: ObjectRef) -> None:
+        """Insist that the object can be delivered in the time that is left.
+
+        Raises:
+            DeadlineTooClose: It cannot. The first object of an invocation has all the time that there
+                is, and is only refused when that is nothing.
+        """
+        transfer = 0 if self._first else (ref.size or 0) / _EXPECTED_BYTES_PER_SECOND
+        if self._context.get_remaining_time_in_millis() / 1000 < _START_RESERVE_SECONDS + transfer:
+            raise DeadlineTooClose(
+                f"{ref} was not started: the invocation would end first.", hint="It is tried again."
+            )
+        self._first = False
 
 
 def _report_delivered(receipt: Receipt) -> None:

@@ -234,16 +234,21 @@ class TestFunction:
         codes = [only(each, "AWS::Lambda::Function")["Code"] for each in (arm, default_template)]
         assert codes[0] != codes[1]
 
-    def test_gets_one_object_at_a_time_and_reports_failures(self, default_template: Template) -> None:
+    def test_gets_objects_in_batches_and_reports_failures(self, default_template: Template) -> None:
         mapping = only(default_template, "AWS::Lambda::EventSourceMapping")
-        assert mapping["BatchSize"] == 1
+        assert mapping["BatchSize"] == 10
         assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
         assert readable(mapping["EventSourceArn"]) == "DeliveryQueue"
 
-    def test_opens_as_many_connections_as_stated(self, synthesise: Synthesise) -> None:
-        template = synthesise(max_connections=7)
+    @pytest.mark.parametrize(("allowed", "of_each"), [(2, "1"), (3, "1"), (4, "2"), (17, "8"), (128, "64")])
+    def test_opens_no_more_connections_than_stated(
+        self, allowed: int, of_each: str, synthesise: Synthesise
+    ) -> None:
+        template = synthesise(max_connections=allowed)
         mapping = only(template, "AWS::Lambda::EventSourceMapping")
-        assert mapping["ScalingConfig"] == {"MaximumConcurrency": 7}
+        assert mapping["ScalingConfig"] == {"MaximumConcurrency": 2}
+        variables = only(template, "AWS::Lambda::Function")["Environment"]["Variables"]
+        assert variables["SSH_MAX_CONNECTIONS"] == of_each
         assert "ReservedConcurrentExecutions" not in only(template, "AWS::Lambda::Function")
 
     def test_opens_one_connection_where_the_partner_allows_one(self, synthesise: Synthesise) -> None:
@@ -336,8 +341,8 @@ def test_its_parts_are_attributes(stack: cdk.Stack, server: SftpServer) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"max_connections": 0}, "max_connections must be 1-1000, got 0"),
-        ({"max_connections": 1001}, "max_connections must be 1-1000, got 1001"),
+        ({"max_connections": 0}, "max_connections must be 1-128, got 0"),
+        ({"max_connections": 129}, "max_connections must be 1-128, got 129"),
         ({"memory_size": 127}, "memory_size must be 128-10240 MB, got 127"),
         ({"memory_size": 10241}, "memory_size must be 128-10240 MB, got 10241"),
         ({"timeout": cdk.Duration.minutes(16)}, "timeout must be 1-900 seconds, got 960"),

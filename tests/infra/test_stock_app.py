@@ -91,7 +91,7 @@ def test_every_value_has_its_effect(main: Main) -> None:
     assert function["Environment"]["Variables"]["SSH_DIR"] == "/inbox"
     assert (function["MemorySize"], function["Architectures"]) == (1024, ["arm64"])
     text = json.dumps(template["Resources"])
-    assert '"MaximumConcurrency": 5' in text
+    assert '"SSH_MAX_CONNECTIONS": "2"' in text
     assert '{"Name": "suffix", "Value": ".csv"}, {"Name": "prefix", "Value": "outgoing/"}' in text
 
 
@@ -142,7 +142,7 @@ def test_several_host_keys_can_be_given_in_one_value(main: Main, separator: str)
             "Set it with -c suffix=.csv",
         ),
         ({"memory_size": "64"}, "memory_size must be 128-10240 MB, got 64. Set it with -c memory_size=512"),
-        ({"max_connections": "0"}, "max_connections must be 1-1000, got 0. Set it with -c max_connections=2"),
+        ({"max_connections": "0"}, "max_connections must be 1-128, got 0. Set it with -c max_connections=4"),
         (
             {"architecture": "aarch64"},
             "architecture must be one of x86_64, arm64, got 'aarch64'. Set it with -c architecture=x86_64",

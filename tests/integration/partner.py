@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from s3_to_sftp.credentials import Credentials, CredentialSource, FixedCredentia
 from s3_to_sftp.delivery import Delivery
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.connection import Timeouts
-from s3_to_sftp.sftp.warm import WarmConnection
+from s3_to_sftp.sftp.partner import Partner
 
 IMPATIENT = Timeouts(connect=3, handshake=1.5, login=1.5, reply=1.5)
 """Servers on loopback answer at once or never."""
@@ -27,26 +28,27 @@ def login_of(server: RunningServer) -> Credentials:
     return Credentials(username=server.username, private_key=server.private_key)
 
 
-def warm_connection(
+def partner_at(
     server: RunningServer,
     *,
     port: int | None = None,
     credentials: CredentialSource | None = None,
-    clock: Callable[[], float] | None = None,
-) -> WarmConnection:
-    """Make a connection that knows the server and its login, and does not wait long."""
-    more: dict[str, Any] = {"clock": clock} if clock else {}
-    return WarmConnection(
+    clock: Callable[[], float] = time.monotonic,
+    max_connections: int = 1,
+) -> Partner:
+    """Make a partner that knows the server and its login, and does not wait long."""
+    return Partner(
         address_of(server, port=port),
         credentials or FixedCredentials(login_of(server)),
         timeouts=IMPATIENT,
-        **more,
+        max_connections=max_connections,
+        clock=clock,
     )
 
 
 def delivery_to(server: RunningServer, s3: Any, *, port: int | None = None, directory: str = "") -> Delivery:
     """Make a delivery over a connection of its own."""
-    return Delivery(s3=s3, connection=warm_connection(server, port=port), directory=directory)
+    return Delivery(s3=s3, partner=partner_at(server, port=port), directory=directory)
 
 
 def files_below(root: Path) -> dict[str, bytes]:

@@ -1,5 +1,6 @@
 """The partner's server as deliveries see it: small files many at a time, large ones in lanes."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -48,9 +49,10 @@ class Partner:
         timeouts: Timeouts,
         max_connections: int = 1,
         connect: Connect = connect,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = ConnectionPool(
-            server, credentials, timeouts=timeouts, limit=max_connections, connect=connect
+            server, credentials, timeouts=timeouts, limit=max_connections, connect=connect, clock=clock
         )
 
     @property
