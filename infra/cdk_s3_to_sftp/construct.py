@@ -41,7 +41,7 @@ _MAX_MESSAGE_BYTES = 256 * 1024
 
 
 _FUNCTIONS = 2
-"""Functions at a time: the fewest that a mapping can be held to. Connections are what is scarce, not functions."""
+"""Functions at a time: the fewest that a mapping can be held to. What is scarce are connections."""
 
 _MOST_LANES = 64
 """What the function takes as its share of the connections."""
