@@ -69,6 +69,7 @@ def test_two_values_are_enough(main: Main) -> None:
         "SSH_PORT": "22",
         "SSH_HOST_KEY": ED25519,
         "SSH_SECRET_ARN": "...",
+        "SSH_MAX_CONNECTIONS": "2",
     }
 
 
