@@ -42,11 +42,24 @@ class RangeChecksum:
         self._ranges: dict[int, tuple[int, int]] = {}
         self._lock = threading.Lock()
 
-    def add(self, offset: int, data: bytes | memoryview) -> None:
-        """Take in a range. The same range may come again: then the last one counts."""
-        crc = self._crc.calc(data)
+    def of(self, data: bytes | memoryview) -> int:
+        """Return the CRC of a range."""
+        crc: int = self._crc.calc(data)
+        return crc
+
+    @property
+    def start(self) -> int:
+        """The CRC of no bytes."""
+        return int(self._crc.calc(b""))
+
+    def update(self, crc: int, data: bytes | memoryview) -> int:
+        """Return the CRC of what `crc` is of, followed by the data."""
+        return int(self._crc.calc(data, crc))
+
+    def add(self, offset: int, length: int, crc: int) -> None:
+        """Count a range. One that comes again, because it is written again, counts as it came last."""
         with self._lock:
-            self._ranges[offset] = (len(data), crc)
+            self._ranges[offset] = (length, crc)
 
     def value(self, size: int) -> str:
         """Return the CRC of the whole, in base64 as S3 writes it.
@@ -54,7 +67,7 @@ class RangeChecksum:
         Raises:
             ValueError: The ranges do not cover exactly `size` bytes.
         """
-        position, crc = 0, self._crc.calc(b"")
+        position, crc = 0, self.start
         for offset, (length, of_range) in sorted(self._ranges.items()):
             if offset != position:
                 raise ValueError(f"bytes {position} to {offset} are missing")

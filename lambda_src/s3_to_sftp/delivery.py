@@ -4,7 +4,7 @@ import secrets
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -20,8 +20,9 @@ SMALL_BYTES = 1024 * 1024
 """Objects up to this size are read whole, many at a time, and share the round trips of one connection."""
 
 _READERS = 8
-"""Small objects being read from S3 at a time. Memory of a batch of small objects: all of them are in memory
-between their GET and their WRITE, at most (_READERS + 32) x SMALL_BYTES."""
+"""Small objects being read from S3 at a time. Memory of a batch of small objects: each is in memory from its
+GET to its RENAME, at most (_READERS + the files at a time of `partner.py`) x SMALL_BYTES. When an old
+connection is found dead, those that it had been given are kept for the second attempt."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,9 +197,18 @@ def _read_ahead(
         yield refs[0], _outcome_of(read, refs[0])
         return
     with ThreadPoolExecutor(_READERS, "s3-reader") as readers:
-        under_way = {readers.submit(_outcome_of, read, ref): ref for ref in refs}
-        for future in as_completed(under_way):
-            yield under_way[future], future.result()
+        under_way: dict[Future[SmallFile[ObjectRef] | Exception], ObjectRef] = {}
+        for ref in refs:
+            under_way[readers.submit(_outcome_of, read, ref)] = ref
+            while len(under_way) == _READERS:
+                yield from _done(under_way)
+        while under_way:
+            yield from _done(under_way)
+
+
+def _done(under_way: dict[Future[T], ObjectRef]) -> Iterator[tuple[ObjectRef, T]]:
+    for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+        yield under_way.pop(future), future.result()
 
 
 def _outcome_of(step: Callable[..., T], *arguments: Any) -> T | Exception:

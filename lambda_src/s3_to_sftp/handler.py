@@ -1,7 +1,9 @@
 """The Lambda entry point: the only module that knows Lambda's events, context and batch response."""
 
 import functools
+import logging
 import os
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +26,10 @@ from s3_to_sftp.sftp.partner import Partner
 
 logger = Logger(service="s3-to-sftp")
 metrics = Metrics(namespace="S3ToSftp", service="s3-to-sftp")
+# The other modules log with the standard library. Lambda's text format would hide what is below WARNING.
+logging.getLogger("s3_to_sftp").setLevel(logging.INFO)
+# An invocation that has only test events or folder markers to acknowledge counts nothing.
+warnings.filterwarnings("ignore", "No application metrics to publish")
 
 _S3_CONFIG = Config(
     connect_timeout=10,

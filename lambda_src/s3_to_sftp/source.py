@@ -1,9 +1,9 @@
 """Reads one announced version of an object: ranges ahead of the writer, in bounded memory."""
 
 import logging
-from collections import deque
+import queue
+import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -24,9 +24,12 @@ _log = logging.getLogger(__name__)
 _FRUITLESS_READS = 4
 """So many times in a row may S3 break off without a single new byte."""
 
-_AHEAD = 1
-"""Ranges that are being read while the lane sends one. Memory of a large object, in all lanes together:
-lanes x (1 + _AHEAD) x bytes per range (see `lanes.py`)."""
+_BLOCKS_PER_BUFFER = 4
+"""Blocks that are read in one go: with OpenSSH's limit about 1 MB."""
+
+_BUFFERS = 3
+"""Per lane: one being sent, one ready, one being filled. Memory of a large object, in all lanes together:
+lanes x _BUFFERS x _BLOCKS_PER_BUFFER x bytes per block."""
 
 _CHUNK_BYTES = 256 * 1024
 """Bytes per read of a body."""
@@ -60,7 +63,7 @@ class S3Object:
         self._checksum = RangeChecksum(self._stored[0] if self._stored else DEFAULT_ALGORITHM)
 
     def blocks(self, ranges: Iterable[Range], block_bytes: int) -> Iterator[tuple[int, memoryview]]:
-        """Yield offset and bytes of each block of the ranges, reading the next range meanwhile.
+        """Yield offset and bytes of each block of the ranges, in order, while the next ones are being read.
 
         A block is valid until the next one is asked for: its memory is used again.
 
@@ -71,26 +74,13 @@ class S3Object:
         Raises:
             SourceError: Gone, changed, forbidden, or S3 keeps breaking off.
         """
-        spare: deque[bytearray] = deque()
-        under_way: deque[Future[tuple[int, bytearray, int]]] = deque()
-
-        def drained(keep: int) -> Iterator[tuple[int, memoryview]]:
-            while len(under_way) > keep:
-                offset, buffer, length = under_way.popleft().result()
-                view = memoryview(buffer)[:length]
-                for start in range(0, length, block_bytes):
-                    yield offset + start, view[start : start + block_bytes]
-                spare.append(buffer)
-
-        readers = ThreadPoolExecutor(_AHEAD + 1, "s3-reader")
+        reader = _ReadAhead(self._fill, ranges, block_bytes * _BLOCKS_PER_BUFFER)
         try:
-            for offset, length in ranges:
-                buffer = spare.popleft() if spare else bytearray(length)
-                under_way.append(readers.submit(self._read_range, offset, length, buffer))
-                yield from drained(keep=_AHEAD)
-            yield from drained(keep=0)
+            for offset, view in reader.filled():
+                for start in range(0, len(view), block_bytes):
+                    yield offset + start, view[start : start + block_bytes]
         finally:
-            readers.shutdown(wait=False, cancel_futures=True)
+            reader.stop()
 
     def checksum(self) -> tuple[str, str]:
         """Return algorithm and base64 value of the CRC of all that was read.
@@ -102,31 +92,29 @@ class S3Object:
         _compare(self.ref, self._stored, self._checksum.algorithm, value)
         return self._checksum.algorithm, value
 
-    def _read_range(self, offset: int, length: int, buffer: bytearray) -> tuple[int, bytearray, int]:
-        if len(buffer) < length:
-            buffer = bytearray(length)
-        view = memoryview(buffer)[:length]
-        filled = fruitless = 0
-        while filled < length:
-            before = filled
-            body = self._open(offset + filled, offset + length)
-            try:
-                while filled < length and (chunk := body.read(min(_CHUNK_BYTES, length - filled))):
-                    view[filled : filled + len(chunk)] = chunk
-                    filled += len(chunk)
-                reason = "the body ended early"
-            except (BotoCoreError, OSError) as error:
-                reason = str(error)
-            finally:
-                body.close()
-            fruitless = 0 if filled > before else fruitless + 1
-            if filled < length:
-                _tell_or_give_up(self.ref, offset + filled, fruitless, reason)
-        self._checksum.add(offset, view)
-        return offset, buffer, length
+    def _fill(self, range_: Range, free: Callable[[], bytearray]) -> Iterator[tuple[int, memoryview]]:
+        """Read one range into free buffers and yield each with its offset when it is full."""
+        offset, length = range_
+        end = offset + length
+        reader = _PersistentBody(self, offset, end)
+        crc = self._checksum.start
+        while offset < end:
+            view = memoryview(free())[: end - offset]
+            reader.read_into(view)
+            crc = self._checksum.update(crc, view)
+            yield offset, view
+            offset += len(view)
+        self._checksum.add(range_[0], length, crc)
 
-    def _open(self, start: int, end: int) -> Any:
+    def open(self, start: int, end: int) -> Any:
+        """Return the body of the bytes from `start` up to `end`.
+
+        Raises:
+            SourceError: Gone, changed, forbidden, or S3 answers with other bytes.
+        """
         pin = _pin(self.ref) if self.ref.version_id else {"IfMatch": self._etag}
+        if (start, end) == (0, self.size):
+            return _ask(self._client.get_object, self.ref, **pin)["Body"]
         answer = _ask(self._client.get_object, self.ref, Range=f"bytes={start}-{end - 1}", **pin)
         expected = f"bytes {start}-{end - 1}/{self.size}"
         if answer.get("ContentRange") != expected:
@@ -136,6 +124,118 @@ class S3Object:
                 hint="It is tried again.",
             )
         return answer["Body"]
+
+
+class _PersistentBody:
+    """The bytes of a range in order, asked for again from the first missing one when a body breaks off."""
+
+    def __init__(self, source: S3Object, position: int, end: int) -> None:
+        self._source = source
+        self._position = position
+        self._end = end
+        self._body: Any = None
+        self._fruitless = 0
+
+    def read_into(self, view: memoryview) -> None:
+        """Fill the view.
+
+        Raises:
+            SourceError: S3 has broken off too often without a new byte, or refuses to go on.
+        """
+        filled = 0
+        while filled < len(view):
+            if self._body is None:
+                self._body = self._source.open(self._position, self._end)
+            try:
+                chunk = self._body.read(min(_CHUNK_BYTES, len(view) - filled))
+            except (BotoCoreError, OSError) as error:
+                self._broke_off(str(error))
+                continue
+            if not chunk:
+                self._broke_off("the body ended early")
+                continue
+            view[filled : filled + len(chunk)] = chunk
+            filled += len(chunk)
+            self._position += len(chunk)
+            self._fruitless = 0
+        if self._position == self._end:
+            self._body.close()
+
+    def _broke_off(self, reason: str) -> None:
+        self._body.close()
+        self._body = None
+        self._fruitless += 1
+        if self._fruitless == _FRUITLESS_READS:
+            raise _interrupted(self._source.ref, f"at byte {self._position}: {reason}")
+        _log.warning("reading %s again from byte %d (%s)", self._source.ref, self._position, reason)
+
+
+class _ReadAhead(threading.Thread):
+    """Fills buffers in a thread of its own, and takes them back when they have been sent."""
+
+    def __init__(
+        self,
+        fill: Callable[[Range, Callable[[], bytearray]], Iterator[tuple[int, memoryview]]],
+        ranges: Iterable[Range],
+        buffer_bytes: int,
+    ) -> None:
+        super().__init__(name="s3-reader", daemon=True)
+        self._fill = fill
+        self._ranges = iter(ranges)
+        self._buffer_bytes = buffer_bytes
+        self._free: queue.SimpleQueue[bytearray | None] = queue.SimpleQueue()
+        self._full: queue.SimpleQueue[tuple[int, memoryview] | BaseException | None] = queue.SimpleQueue()
+        self._made = 0
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def filled(self) -> Iterator[tuple[int, memoryview]]:
+        """Yield offset and bytes of each full buffer; it is used again when the next one is asked for.
+
+        Raises:
+            BaseException: What the reading raised.
+        """
+        self.start()
+        while (item := self._full.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+            self._free.put(item[1].obj)  # type: ignore[arg-type]  # the bytearray under the view
+
+    def stop(self) -> None:
+        """Take no further range, whatever is being read."""
+        with self._lock:
+            self._stopped = True
+        self._free.put(None)
+
+    def run(self) -> None:
+        """Read range after range."""
+        try:
+            while (range_ := self._next_range()) is not None:
+                for item in self._fill(range_, self._buffer):
+                    self._full.put(item)
+            self._full.put(None)
+        except _StoppedError:
+            pass
+        except BaseException as error:  # noqa: BLE001 - raised where the bytes are waited for
+            self._full.put(error)
+
+    def _next_range(self) -> Range | None:
+        with self._lock:
+            return None if self._stopped else next(self._ranges, None)
+
+    def _buffer(self) -> bytearray:
+        if self._made < _BUFFERS and self._free.empty():
+            self._made += 1
+            return bytearray(self._buffer_bytes)
+        buffer = self._free.get()
+        if buffer is None:
+            raise _StoppedError
+        return buffer
+
+
+class _StoppedError(Exception):
+    """Nobody wants the bytes any more."""
 
 
 def read_whole(client: Any, ref: ObjectRef) -> tuple[bytes, tuple[str, str]]:
@@ -156,7 +256,7 @@ def read_whole(client: Any, ref: ObjectRef) -> tuple[bytes, tuple[str, str]]:
         raise _interrupted(ref, f"{len(data)} bytes came, {answer['ContentLength']} were announced")
     stored = stored_checksum(answer)
     checksum = RangeChecksum(stored[0] if stored else DEFAULT_ALGORITHM)
-    checksum.add(0, data)
+    checksum.add(0, len(data), checksum.of(data))
     value = checksum.value(len(data))
     _compare(ref, stored, checksum.algorithm, value)
     return data, (checksum.algorithm, value)
@@ -178,12 +278,6 @@ def _ask(call: Callable[..., dict[str, Any]], ref: ObjectRef, **arguments: str) 
             f"{ref} cannot be read from S3 ({error}).",
             hint="It is tried again; in a VPC check the route or endpoint to S3.",
         ) from None
-
-
-def _tell_or_give_up(ref: ObjectRef, position: int, fruitless: int, reason: str) -> None:
-    if fruitless == _FRUITLESS_READS:
-        raise _interrupted(ref, f"at byte {position}: {reason}")
-    _log.warning("reading %s again from byte %d (%s)", ref, position, reason)
 
 
 def _interrupted(ref: ObjectRef, reason: str) -> SourceInterrupted:

@@ -77,6 +77,7 @@ class Packetizer(paramiko.packet.Packetizer):
             all("_Packetizer__" + name in state for name in _STATE)
             and self.__aead_out
             and isinstance(self.__block_engine_out, AESGCM)
+            and hasattr(AESGCM, "encrypt_into")
             and len(self.__iv_out) == _IV_BYTES
             and self.__compress_engine_out is None
             and not self.__dump_packets
@@ -159,7 +160,10 @@ class _ChannelStream:
 
     def recv(self) -> bytes:
         """Return what is there, at least a byte; empty when the peer has closed."""
-        return self._channel.recv(_RECEIVE_BYTES)
+        try:
+            return self._channel.recv(_RECEIVE_BYTES)
+        except paramiko.SSHException as error:  # it opens the window again, amid a key exchange that hangs
+            raise OSError(str(error)) from None
 
     def close(self) -> None:
         """Close the channel, as far as the connection still allows to say so."""

@@ -5,13 +5,15 @@ and by TCP, however deep the queue; every further connection brings its own. At 
 connection only costs (docs/decisions/0009-lanes.md has the measurements).
 """
 
+import contextlib
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Protocol
 
 from s3_to_sftp.errors import PartnerError, TransferError
+from s3_to_sftp.sftp.connection import Connection
 from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.stream import Piece
@@ -28,11 +30,7 @@ _MIN_BYTES_PER_LANE = 16 * 1024 * 1024
 """What one lane could send while another is being set up: 8 round trips, one window each."""
 
 _SEGMENT_WRITES = 16
-"""WRITEs per range that a lane takes: with OpenSSH's limit 4 MB."""
-
-_MANY_LANES = 4
-_SEGMENT_WRITES_OF_MANY = 8
-"""The same when there are many lanes, so that what they read ahead stays small."""
+"""WRITEs per range that a lane takes: with OpenSSH's limit 4 MB. A lane that is alone takes all at once."""
 
 
 class RangeSource(Protocol):
@@ -47,7 +45,8 @@ class RangeSource(Protocol):
     def blocks(self, ranges: Iterable[tuple[int, int]], block_bytes: int) -> Iterator[tuple[int, Piece]]:
         """Yield offset and bytes of each block of the ranges (offset, length), in order.
 
-        A block need not stay valid when the next one is asked for. Ranges may be taken ahead of time.
+        A block need not stay valid when the next one is asked for. Ranges may be taken ahead of time, but
+        not after the iterator was closed.
         """
 
 
@@ -149,19 +148,26 @@ class _Lane(threading.Thread):
 
     def run(self) -> None:
         """Write segments. A lane that the partner refuses retires quietly: the others do its work."""
+        connection: Connection | None = None
         try:
-            session = self._pool.lane(self.number).session
+            connection = self._pool.lane(self.number)
             if self._segments.enter(self.at_work):
-                session.run_one(self._write(session))
+                connection.session.run_one(self._write(connection.session))
                 self._pool.touch(self.number)
         except (TransferError, PartnerError) as error:
-            self._pool.drop(self.number)
+            self._drop(connection)
             if not self._segments.stopped:
                 self._pool.lower_limit(self.number, error)
         except BaseException as error:  # noqa: BLE001 - raised by the thread that waits for the lanes
-            self._pool.drop(self.number)
+            self._drop(connection)
             self.failure = error
             self._segments.stop()
+
+    def _drop(self, connection: Connection | None) -> None:
+        # Only its own: when this lane notices late that its delivery has failed, the next object may have
+        # put another connection in the place.
+        if connection is not None:
+            self._pool.drop(self.number, only=connection)
 
     async def _write(self, session: SftpSession) -> None:
         handle = await session.open_existing(self._path)
@@ -204,9 +210,8 @@ def send_in_lanes(
     except BaseException:
         segments.stop()
         raise
-    writes = _SEGMENT_WRITES if len(lanes) < _MANY_LANES else _SEGMENT_WRITES_OF_MANY
     try:
-        segments.open(writes * session.max_write_bytes)
+        segments.open(_SEGMENT_WRITES * session.max_write_bytes if lanes else max(1, source.size))
         session.run_one(_write_segments(session, handle, source, segments, temporary))
         _finish(session, source, segments, lanes, temporary)
         complete()
@@ -215,7 +220,7 @@ def send_in_lanes(
         segments.stop()
         for lane in lanes:
             pool.drop(lane.number)
-        session.run_one(discard(session, handle, temporary))
+        session.run_one(discard(session, temporary))
         raise
     pool.touch(0)
     return 1 + sum(lane.at_work.is_set() for lane in lanes)
@@ -255,7 +260,7 @@ async def _write_segments(
             taken.append(segment)
             yield segment
 
-    def blocks() -> Iterator[tuple[int, Piece]]:
+    def blocks() -> Generator[tuple[int, Piece], None, None]:
         given = 0
         for offset, block in source.blocks(ranges(), session.max_write_bytes):
             if segments.stopped:
@@ -266,7 +271,9 @@ async def _write_segments(
             raise RuntimeError(f"the source gave {given} bytes for {taken}")
 
     try:
-        await write_and_close(session, handle, blocks(), path=path)
+        # Closed at once on failure: the error's traceback would keep the source reading.
+        with contextlib.closing(blocks()) as pieces:
+            await write_and_close(session, handle, pieces, path=path)
     except BaseException:
         segments.give_back(taken)
         raise

@@ -1,12 +1,13 @@
 """The partner's server as deliveries see it: small files many at a time, large ones in lanes."""
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from s3_to_sftp.credentials import CredentialSource
-from s3_to_sftp.errors import ConnectionLost, DeliveryError
+from s3_to_sftp.errors import ConnectionLost
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.connection import Timeouts, connect
 from s3_to_sftp.sftp.lanes import RangeSource, send_in_lanes
@@ -103,21 +104,21 @@ class Partner:
         first = next(waiting, None)
         if first is None:
             return
-        started = [first]
+        # Only those under way: their bytes are in memory as long as they are here.
+        started: dict[int, SmallFile[T]] = {}
         try:
             session = self._pool.first().session
-        except DeliveryError as error:
+        except Exception as error:  # noqa: BLE001 - it is the outcome of each file
             yield first, error
             for file in waiting:
                 yield file, error
             return
 
         def uploads() -> Iterator[Conversation[int]]:
-            yield upload_small(session, first.data, path=first.path, temporary=first.temporary)
-            for file in waiting:
-                started.append(file)
+            for place, file in enumerate(itertools.chain([first], waiting)):
+                started[place] = file
                 yield upload_small(session, file.data, path=file.path, temporary=file.temporary)
 
         for place, outcome in session.run(uploads(), at_a_time=_FILES_AT_A_TIME):
-            yield started[place], outcome if isinstance(outcome, Exception) else None
+            yield started.pop(place), outcome if isinstance(outcome, Exception) else None
         self._pool.touch(0)

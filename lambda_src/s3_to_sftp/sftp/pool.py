@@ -70,6 +70,7 @@ class ConnectionPool:
         self._locks: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
         self._handshakes = threading.Semaphore(_HANDSHAKES_AT_A_TIME)
         self._open: dict[int, Connection] = {}
+        self._logins: dict[int, Credentials] = {}
         self._used_at: dict[int, float] = {}
         self._login: Credentials | None = None
         self.reused = False
@@ -95,7 +96,7 @@ class ConnectionPool:
         if connection is None or not self.reused:
             self.drop(0)
             connection = self._connect_with(login, logged_in)
-            self._keep(0, connection)
+            self._keep(0, connection, self._login or login)
         else:
             logged_in(connection.session.round_trip)
         self.touch(0)
@@ -110,11 +111,14 @@ class ConnectionPool:
         """
         with self._locks[number]:
             connection = self._open.get(number)
-            if connection is None or not self._answers(number, connection):
+            login = self._login or self._credentials.current()
+            # One that was still connecting when the login changed came too late to be closed with the others.
+            outdated = self._logins.get(number) != login
+            if connection is None or outdated or not self._answers(number, connection):
                 self.drop(number)
                 with self._handshakes:
-                    connection = self._connect(self._server, self._credentials.current(), self._timeouts)
-                self._keep(number, connection)
+                    connection = self._connect(self._server, login, self._timeouts)
+                self._keep(number, connection, login)
             self.touch(number)
             return connection
 
@@ -134,14 +138,18 @@ class ConnectionPool:
         for number in list(self._open):
             self.drop(number)
 
-    def _keep(self, number: int, connection: Connection) -> None:
-        self._open[number] = connection
+    def drop(self, number: int, *, only: Connection | None = None) -> None:
+        """Close a connection; with `only`, that one and none that has taken its place."""
+        with self._lock:
+            connection = self._open.get(number)
+            if connection is None or (only is not None and connection is not only):
+                return
+            del self._open[number]
+        connection.close()
 
-    def drop(self, number: int) -> None:
-        """Close a connection."""
-        connection = self._open.pop(number, None)
-        if connection is not None:
-            connection.close()
+    def _keep(self, number: int, connection: Connection, login: Credentials) -> None:
+        self._logins[number] = login
+        self._open[number] = connection
 
     def _answers(self, number: int, connection: Connection) -> bool:
         if not connection.is_open():

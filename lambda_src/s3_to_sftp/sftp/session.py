@@ -215,16 +215,21 @@ class SftpSession:
         under_way: dict[int, _Talk[T]] = {}
         ended: list[tuple[int, T | Exception]] = []
         exhausted = False
-        while not exhausted or under_way:
-            while not exhausted and len(under_way) < at_a_time:
-                following = next(upcoming, None)
-                exhausted = following is None
-                if following is not None:
-                    _advance(*following, under_way, ended)
-            if under_way and not ended:
-                self._receive_for(under_way, ended)
-            yield from ended
-            ended.clear()
+        try:
+            while not exhausted or under_way:
+                while not exhausted and len(under_way) < at_a_time:
+                    following = next(upcoming, None)
+                    exhausted = following is None
+                    if following is not None:
+                        _advance(*following, under_way, ended)
+                if under_way and not ended:
+                    self._receive_for(under_way, ended)
+                yield from ended
+                ended.clear()
+        finally:  # the caller wants no more outcomes
+            for talk in under_way.values():
+                self.abandon(talk.waits_for)
+                talk.conversation.close()
 
     def _receive_for(self, under_way: dict[int, "_Talk[T]"], ended: list[tuple[int, T | Exception]]) -> None:
         try:

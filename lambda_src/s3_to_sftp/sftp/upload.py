@@ -32,8 +32,8 @@ async def upload_small(session: SftpSession, data: Piece, *, path: str, temporar
     try:
         await write_and_close(session, handle, [(0, data)], path=temporary)
         await publish(session, temporary, path)
-    except BaseException:
-        await discard(session, handle, temporary)
+    except Exception:
+        await discard(session, temporary)
         raise
     return len(data)
 
@@ -96,10 +96,8 @@ async def _is_seen(session: SftpSession, path: str) -> bool:
         return False
 
 
-async def discard(session: SftpSession, handle: bytes, temporary: str) -> None:
-    """Close and remove the temporary file as far as the server still answers."""
+async def discard(session: SftpSession, temporary: str) -> None:
+    """Remove the temporary file as far as the server still answers."""
     # Best effort: a lost connection takes the clean-up with it, and the first error is the one to tell.
-    with contextlib.suppress(TransferError):
-        await session.close_file(handle, path=temporary)
     with contextlib.suppress(TransferError):
         await session.remove(temporary)
