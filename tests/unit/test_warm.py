@@ -50,7 +50,7 @@ class Partner:
 
     refuses: dict[str, Exception] = field(default_factory=dict)
     tried: list[Credentials] = field(default_factory=list)
-    made: list[FakeConnection] = field(default_factory=list)
+    made: list[Any] = field(default_factory=list)
 
     def connect(self, server: Server, login: Credentials, timeouts: Timeouts) -> Any:
         assert server == SERVER
