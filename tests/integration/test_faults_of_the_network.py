@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import asyncssh
 import pytest
 
 from local.sftp_server import RunningServer, start_asyncssh_server
@@ -125,21 +123,6 @@ def test_server_that_greets_with_garbage_is_named_as_no_ssh_server(
     error = fails_then_works(server, proxy, s3, plan)
     assert isinstance(error, PartnerUnreachable)
     assert "SSH_PORT" in error.hint
-
-
-def test_server_that_never_starts_sftp_is_given_up(root: Path, s3: MemoryS3) -> None:
-    given_up = threading.Event()
-
-    def never_in_time(chan: Any, chroot: bytes) -> asyncssh.SFTPServer:
-        given_up.wait(10 * IMPATIENT.reply)
-        return asyncssh.SFTPServer(chan, chroot)
-
-    with start_asyncssh_server(root, sftp_factory=never_in_time) as server:
-        try:
-            with pytest.raises(ConnectionLost, match="does not start SFTP"):
-                delivery_to(server, s3).deliver(s3.ref(KEY))
-        finally:
-            given_up.set()
 
 
 def test_slow_accept_is_waited_for(server: RunningServer, proxy: TcpProxy, s3: MemoryS3) -> None:
