@@ -29,20 +29,24 @@ def _tools() -> None:
 
 
 @pytest.fixture(scope="session")
-def _deployed(_tools: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def _partner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Partner]:
+    partner = Partner(tmp_path_factory.mktemp("partner"))
+    yield partner
+    partner.stop()
+
+
+@pytest.fixture(scope="session")
+def _deployed(_tools: None, _partner: Partner, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("e2e")
-    root = folder / "partner"
-    root.mkdir()
-    partner = Partner(root)
-    server = partner.start()
+    scratch = folder / "cdk"
+    assembly = scratch / "cdk.out"  # a fresh one: the bundle is built anew
+    server = _partner.start()
     with start_cloud(folder / "cloud") as cloud:
-        bootstrap(cloud, scratch=folder / "cdk")
-        assembly = folder / "cdk" / "cdk.out"  # a fresh one: the bundle is built anew
-        deployment = deploy(cloud, server_context(server, INBOX), assembly=assembly, scratch=folder / "cdk")
+        bootstrap(cloud, scratch=scratch)
+        deployment = deploy(cloud, server_context(server, INBOX), assembly=assembly, scratch=scratch)
         fill_secret(cloud, deployment, server)
         (asset,) = (path for path in assembly.glob("asset.*") if path.is_dir())
-        yield Site(cloud=cloud, partner=partner, server=server, deployment=deployment, asset=asset)
-    partner.stop()
+        yield Site(cloud=cloud, partner=_partner, server=server, deployment=deployment, asset=asset)
 
 
 @pytest.fixture

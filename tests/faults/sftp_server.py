@@ -8,7 +8,6 @@ with start_asyncssh_server(root, sftp_factory=faulty(RefusesRequest, fault, "wri
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,16 +18,22 @@ from typing import Any, Literal
 
 import asyncssh
 from asyncssh import SFTPError
+from asyncssh.constants import (
+    FX_FAILURE,
+    FX_NO_SPACE_ON_FILESYSTEM,
+    FX_PERMISSION_DENIED,
+    FX_QUOTA_EXCEEDED,
+)
 from asyncssh.sftp import SFTPServerHandler
 
 from local.sftp_server import SftpFactory
 
 Operation = Literal["open", "write", "close", "stat", "rename", "posix_rename", "remove", "mkdir", "realpath"]
 
-FAILURE = asyncssh.sftp.FX_FAILURE
-PERMISSION_DENIED = asyncssh.sftp.FX_PERMISSION_DENIED
-NO_SPACE_ON_FILESYSTEM = asyncssh.sftp.FX_NO_SPACE_ON_FILESYSTEM
-QUOTA_EXCEEDED = asyncssh.sftp.FX_QUOTA_EXCEEDED
+FAILURE = FX_FAILURE
+PERMISSION_DENIED = FX_PERMISSION_DENIED
+NO_SPACE_ON_FILESYSTEM = FX_NO_SPACE_ON_FILESYSTEM
+QUOTA_EXCEEDED = FX_QUOTA_EXCEEDED
 
 
 @dataclass
@@ -76,6 +81,11 @@ class WatchedServer(asyncssh.SFTPServer):
 
     async def after(self, operation: Operation) -> None:
         """Called with the request done; may raise."""
+
+    async def silence(self) -> None:
+        """Do nothing until the client has gone."""
+        await self.channel.wait_closed()
+        raise asyncssh.SFTPConnectionLost("the client has gone")
 
     async def _do(self, operation: Operation, work: Callable[[], Any]) -> Any:
         self.fault.requests[operation] += 1
@@ -240,7 +250,7 @@ class Stalls(WatchedServer):
     async def before(self, operation: Operation) -> None:
         due = operation == self._operation and self.fault.requests[operation] == self._nth
         if due and self.fault.strike():
-            await asyncio.Event().wait()  # ends when the connection does
+            await self.silence()
 
 
 class FailsOnMissingParent(WatchedServer):

@@ -19,6 +19,7 @@ from tests.memory_s3 import MemoryS3
 KEY = "report.csv"
 OLD = b"the old file, complete"
 NEW = bytes(range(256)) * 32768  # 8 MiB: more than every buffer on the way
+NEWER = b"small, so that it costs no time"
 
 
 @pytest.fixture
@@ -48,8 +49,9 @@ def fails_then_works(server: RunningServer, proxy: TcpProxy, s3: MemoryS3, plan:
     assert time.monotonic() - started < 4 * IMPATIENT.reply + 4
     assert files_below(server.root)[KEY] == OLD
     proxy.plan = HEALTHY
+    s3.objects[KEY] = NEWER
     delivery.deliver(s3.ref(KEY))
-    assert files_below(server.root)[KEY] == NEW
+    assert files_below(server.root)[KEY] == NEWER
     return raised.value
 
 
@@ -76,7 +78,7 @@ def test_break_towards_the_server(
 
 # So many bytes come from the server before: its banner, the end of the key exchange, the login, the start
 # of SFTP, the first statuses. What exactly is cut differs between versions; no place may break the promise.
-PLACES = [0, 400, 2500, 3200, 3400, 3600, 3800, 4200, 4400, 5000]
+PLACES = [0, 400, 2500, 3300, 3700, 4200, 5000]
 
 
 @pytest.mark.parametrize("action", ["cut", "reset"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -187,7 +186,7 @@ def test_server_that_never_answers_a_clean_up_does_not_hide_the_first_error(
     class FailsThenStalls(RefusesRequest):
         async def before(self, operation: Operation) -> None:
             if operation == "remove":
-                await asyncio.Event().wait()
+                await self.silence()
             await super().before(operation)
 
     factory = faulty(FailsThenStalls, fault, "write", nth=2)

@@ -9,7 +9,7 @@ import pytest
 
 from local.sftp_server import AuthMethod, start_asyncssh_server, start_sshd
 from s3_to_sftp.credentials import Credentials
-from s3_to_sftp.errors import CredentialsError, LoginRefused
+from s3_to_sftp.errors import ConnectionLost, CredentialsError, LoginRefused
 from s3_to_sftp.sftp.connection import connect
 from tests.integration.partner import IMPATIENT, address_of, login_of
 from tests.integration.two_step_server import Step, two_step_server
@@ -42,7 +42,9 @@ def test_private_key_of_every_kind_logs_in_at_openssh(
     key = asyncssh.generate_private_key(kind)
     authorized = tmp_path / "authorized"
     authorized.write_bytes(key.export_public_key())
-    private_key = key.export_private_key(file_format, passphrase=passphrase or None).decode()
+    private_key = key.export_private_key(
+        file_format, passphrase=passphrase or None, rounds=16, ignore_few_rounds=True
+    ).decode()
     with start_sshd(root, extra_config=[f"AuthorizedKeysFile {authorized}"]) as server:
         credentials = Credentials(username=server.username, private_key=private_key, passphrase=passphrase)
         connect(address_of(server), credentials, IMPATIENT).close()
@@ -64,6 +66,15 @@ def test_server_that_wants_key_and_password_gets_both_in_its_order(steps: tuple[
         )
         connect(server.address, credentials, IMPATIENT).close()
         assert server.given == list(steps)
+
+
+def test_password_is_not_sent_by_a_method_that_the_server_does_not_offer() -> None:
+    with two_step_server("publickey", "keyboard-interactive") as server:
+        credentials = Credentials(
+            username=server.username, password=server.password, private_key=server.private_key
+        )
+        connect(server.address, credentials, IMPATIENT).close()
+        assert server.refused == []
 
 
 def test_key_alone_where_more_is_wanted_says_what_else_is_wanted() -> None:
@@ -110,6 +121,13 @@ def test_key_is_followed_by_the_password_where_either_is_enough(root: Path) -> N
             private_key=stranger.export_private_key().decode(),
         )
         connect(address_of(server), credentials, IMPATIENT).close()
+
+
+def test_server_that_never_starts_sftp_is_given_up() -> None:
+    with two_step_server("password", starts_sftp=False) as server:
+        credentials = Credentials(username=server.username, password=server.password)
+        with pytest.raises(ConnectionLost, match="accepted the login but does not start SFTP"):
+            connect(server.address, credentials, IMPATIENT)
 
 
 def test_unusable_key_is_not_a_refused_login(root: Path) -> None:

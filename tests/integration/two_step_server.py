@@ -16,6 +16,7 @@ from typing import Literal
 import asyncssh
 import paramiko
 from paramiko.common import AUTH_FAILED, AUTH_PARTIALLY_SUCCESSFUL, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
+from paramiko.server import InteractiveQuery
 
 from s3_to_sftp.settings import Server
 
@@ -24,18 +25,25 @@ Step = Literal["publickey", "password", "keyboard-interactive"]
 
 @dataclass(frozen=True)
 class TwoStepServer:
-    """A running server: where it is, its login, and the proofs that it was given, in order."""
+    """A running server: where it is, its login, and the proofs that it took and refused, in order."""
 
     address: Server
     username: str
     password: str
     private_key: str
     given: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
 
 
 @contextmanager
-def two_step_server(*steps: Step) -> Iterator[TwoStepServer]:
-    """Runs a server that wants these proofs in this order, for one connection."""
+def two_step_server(*steps: Step, starts_sftp: bool = True) -> Iterator[TwoStepServer]:
+    """Runs a server that wants these proofs in this order, for one connection.
+
+    Args:
+        steps: The proofs.
+        starts_sftp: False: the request for SFTP is never answered.
+    """
+    end = threading.Event()
     host_key = paramiko.Ed25519Key.from_private_key(io.StringIO(_new_key()))
     client_key = _new_key()
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -57,13 +65,15 @@ def two_step_server(*steps: Step) -> Iterator[TwoStepServer]:
             transports.append(transport)
             transport.add_server_key(host_key)
             transport.set_subsystem_handler("sftp", paramiko.SFTPServer)
-            transport.start_server(event=threading.Event(), server=_Door(server, steps))
+            door = _Door(server, steps, sftp_after=None if starts_sftp else end)
+            transport.start_server(event=threading.Event(), server=door)
 
         thread = threading.Thread(target=accept, daemon=True)
         thread.start()
         try:
             yield server
         finally:
+            end.set()
             thread.join()
             for transport in transports:
                 transport.close()
@@ -74,7 +84,10 @@ def _new_key() -> str:
 
 
 class _Door(paramiko.ServerInterface):
-    def __init__(self, server: TwoStepServer, steps: Sequence[Step]) -> None:
+    def __init__(
+        self, server: TwoStepServer, steps: Sequence[Step], *, sftp_after: threading.Event | None
+    ) -> None:
+        self._sftp_after = sftp_after
         self._server = server
         self._left = list(steps)
 
@@ -88,8 +101,8 @@ class _Door(paramiko.ServerInterface):
     def check_auth_password(self, username: str, password: str) -> int:
         return self._take("password", good=password == self._server.password)
 
-    def check_auth_interactive(self, username: str, submethods: str) -> paramiko.InteractiveQuery:
-        return paramiko.InteractiveQuery("", "", ("Password: ", False))
+    def check_auth_interactive(self, username: str, submethods: str) -> InteractiveQuery:
+        return InteractiveQuery("", "", ("Password: ", False))
 
     def check_auth_interactive_response(self, responses: list[str]) -> int:
         return self._take("keyboard-interactive", good=responses == [self._server.password])
@@ -97,8 +110,14 @@ class _Door(paramiko.ServerInterface):
     def check_channel_request(self, kind: str, chanid: int) -> int:
         return OPEN_SUCCEEDED
 
+    def check_channel_subsystem_request(self, channel: paramiko.Channel, name: str) -> bool:
+        if self._sftp_after:
+            self._sftp_after.wait()
+        return super().check_channel_subsystem_request(channel, name)
+
     def _take(self, step: str, *, good: bool) -> int:
         if not (self._left and step == self._left[0] and good):
+            self._server.refused.append(step)
             return AUTH_FAILED
         self._server.given.append(self._left.pop(0))
         return AUTH_PARTIALLY_SUCCESSFUL if self._left else AUTH_SUCCESSFUL

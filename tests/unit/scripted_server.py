@@ -26,7 +26,8 @@ class Asked:
     def texts(self) -> list[str]:
         """The strings that the request begins with: paths, or the name of the extension and paths."""
         count = {Request.RENAME: 2, Request.EXTENDED: 3}.get(self.kind, 1)
-        texts, offset = [], 0
+        texts: list[str] = []
+        offset = 0
         while offset < len(self.payload) and len(texts) < count:
             raw, offset = read_text(self.payload, offset)
             texts.append(raw.decode())

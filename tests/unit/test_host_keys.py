@@ -47,13 +47,19 @@ def test_pasteable_form_is_type_and_base64() -> None:
     assert pasteable(PKEY) == LINE
 
 
-@pytest.mark.parametrize("line", [LINE, LINE + " comment with words", "  " + LINE.replace(" ", "   ")])
+@pytest.mark.parametrize(
+    "line",
+    [LINE, LINE + " comment with words", "  " + LINE.replace(" ", "   ")],
+    ids=["as it is", "with a comment", "with more blanks"],
+)
 def test_pinned_key_is_recognised_however_it_is_spaced(line: str) -> None:
     check(PKEY, Server(host="h", port=22, host_keys=("ssh-rsa AAAA", line)))
 
 
 @pytest.mark.parametrize(
-    "pinned", [(), ("ssh-ed25519 AAAA",), ("ssh-ed25519 nonsense!", "x y"), (LINE[:-4],)]
+    "pinned",
+    [(), ("ssh-ed25519 AAAA",), ("ssh-ed25519 nonsense!", "x y"), (LINE[:-4],)],
+    ids=["none", "another", "garbage", "a cut one"],
 )
 def test_other_key_is_refused_and_shown(pinned: tuple[str, ...]) -> None:
     with pytest.raises(HostKeyRefused) as raised:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import traceback
+from collections.abc import Callable
+from typing import Any
 
 import asyncssh
 import pytest
@@ -22,8 +24,8 @@ FORMATS = {
 
 
 @functools.cache
-def key_of(kind: str):  # type: ignore[no-untyped-def] # one of many classes without a common name
-    return {
+def key_of(kind: str) -> Any:
+    makers: dict[str, Callable[[], Any]] = {
         "ed25519": ed25519.Ed25519PrivateKey.generate,
         "ecdsa256": functools.partial(ec.generate_private_key, ec.SECP256R1()),
         "ecdsa384": functools.partial(ec.generate_private_key, ec.SECP384R1()),
@@ -33,7 +35,8 @@ def key_of(kind: str):  # type: ignore[no-untyped-def] # one of many classes wit
         "ed448": ed448.Ed448PrivateKey.generate,
         "x25519": x25519.X25519PrivateKey.generate,
         "dsa": functools.partial(dsa.generate_private_key, 2048),
-    }[kind]()
+    }
+    return makers[kind]()
 
 
 @functools.cache

@@ -77,6 +77,7 @@ def test_session_can_be_used_after_a_failure() -> None:
         write_blocks(session, session.create("a"), [DATA], path="a")
     assert write_blocks(session, session.create("b"), [DATA], path="b") == len(DATA)
     assert server.files["b"] == DATA
+    assert session._arrived == {}, "answers to writes that nobody waits for pile up"
 
 
 def test_blocks_that_raise_leave_the_session_usable() -> None:
