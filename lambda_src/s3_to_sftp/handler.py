@@ -4,7 +4,7 @@ import functools
 import logging
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import boto3
@@ -17,8 +17,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
 from s3_to_sftp.credentials import Credentials, CredentialSource, FixedCredentials, SecretCredentials
-from s3_to_sftp.delivery import Delivery, Receipt
-from s3_to_sftp.errors import DeadlineTooClose, DeliveryError, Disposition
+from s3_to_sftp.delivery import Delivery, Outcome, Receipt
+from s3_to_sftp.errors import ConfigurationError, DeadlineTooClose, DeliveryError, Disposition
 from s3_to_sftp.events import ObjectRef, is_from_queue, objects_in_message, objects_in_notification
 from s3_to_sftp.settings import Settings
 from s3_to_sftp.sftp.connection import Timeouts
@@ -102,17 +102,22 @@ def _announced(parse: Callable[[Any], list[ObjectRef]], message: object, **about
 def _deliver_all(refs: list[ObjectRef], context: LambdaContext) -> dict[ObjectRef, Exception]:
     """Try every object and return the errors: one bad object never costs the others."""
     errors: dict[ObjectRef, Exception] = {}
-    try:
-        outcomes = _delivery().deliver_all(refs, before_each=_TimeLeft(context).insist)
-    except DeliveryError as error:  # the configuration: no object can be delivered
-        outcomes = ((ref, error) for ref in refs)
-    for ref, outcome in outcomes:
+    for ref, outcome in _outcomes(refs, context):
         if isinstance(outcome, Exception):
             errors[ref] = outcome
             _report_error(outcome, ref)
         else:
             _report_delivered(outcome)
     return errors
+
+
+def _outcomes(refs: list[ObjectRef], context: LambdaContext) -> Iterator[Outcome]:
+    try:
+        delivery = _delivery()
+    except ConfigurationError as error:  # no object can be delivered
+        yield from ((ref, error) for ref in refs)
+    else:
+        yield from delivery.deliver_all(refs, before_each=_TimeLeft(context).insist)
 
 
 def _report_error(error: Exception, ref: ObjectRef) -> None:

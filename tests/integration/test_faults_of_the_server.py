@@ -37,6 +37,7 @@ from tests.memory_s3 import MemoryS3
 
 KEY = "report.csv"
 OLD = b"the old file, complete"
+SAFE_WRITE = 32 * 1024 - 64
 NEW = bytes(range(256)) * 8192  # 2 MiB: a number of writes, all of them within one window
 
 Start = Callable[..., RunningServer]
@@ -110,7 +111,7 @@ def test_failure_of_any_write_fails_the_delivery(
 def test_failure_of_the_very_last_write_fails_the_delivery(
     start_faulty: Start, s3: MemoryS3, fault: Fault
 ) -> None:
-    server = start_faulty(RefusesRequest, "write", nth=len(NEW) // 32768, hide=(LIMITS,))
+    server = start_faulty(RefusesRequest, "write", nth=-(-len(NEW) // SAFE_WRITE), hide=(LIMITS,))
     fails_then_works(server, s3, fault, before={}, error=RequestRefused)
 
 

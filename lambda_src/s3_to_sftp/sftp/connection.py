@@ -179,11 +179,18 @@ def _open_session(transport: paramiko.Transport, server: Server, timeouts: Timeo
         channel.settimeout(timeouts.reply)
         request_subsystem(channel, "sftp")
     except (paramiko.SSHException, OSError, EOFError) as error:
-        raise ConnectionLost(
-            f"{server} accepted the login but does not start SFTP ({_words(error)}).",
-            hint="Ask the partner whether SFTP is enabled for this user, and how many sessions it may have.",
-        ) from None
-    return SftpSession(stream_for(channel), server=str(server))
+        raise _no_sftp(server, _words(error)) from None
+    try:
+        return SftpSession(stream_for(channel), server=str(server))
+    except ConnectionLost as error:
+        raise _no_sftp(server, error.reason) from None
+
+
+def _no_sftp(server: Server, why: str) -> ConnectionLost:
+    return ConnectionLost(
+        f"{server} accepted the login but does not start SFTP ({why}).",
+        hint="Ask the partner whether SFTP is enabled for this user, and how many sessions it may have.",
+    )
 
 
 def _no_common_algorithm(server: Server, error: Exception) -> PartnerUnreachable:

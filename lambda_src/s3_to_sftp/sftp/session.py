@@ -85,15 +85,7 @@ class SftpSession:
         self._start()
 
     def _start(self) -> None:
-        # INIT and the question for limits go out together: who does not know the extension answers with
-        # an error status, and a round trip is saved.
         self._collect(struct.pack(">BI", Request.INIT, protocol.VERSION))
-        limits = self._request(
-            Request.EXTENDED,
-            protocol.text(protocol.LIMITS),
-            doing="state its limits",
-            decode=self._write_limit,
-        )
         self._flush("start SFTP")
         sent_at = time.monotonic()
         kind, payload = self._receive_message("start SFTP")
@@ -104,7 +96,17 @@ class SftpSession:
             self._extensions = protocol.read_extensions(payload[4:])
         except MalformedReplyError as error:
             raise self._violation(f"sent an unreadable VERSION ({error})") from None
-        self.max_write_bytes = self.run_one(_result_of(limits))
+        # Asked only where it is offered: who knows what a strange server does with a request it never heard of.
+        if protocol.LIMITS in self._extensions:
+            self.max_write_bytes = self.run_one(_result_of(self._limits()))
+
+    def _limits(self) -> Pending[int]:
+        return self._request(
+            Request.EXTENDED,
+            protocol.text(protocol.LIMITS),
+            doing="state its limits",
+            decode=self._write_limit,
+        )
 
     @property
     def is_over(self) -> bool:
