@@ -1,5 +1,6 @@
 """Announced objects, from S3 to their final names at the partner: the story of the program."""
 
+import itertools
 import secrets
 import time
 from collections import defaultdict
@@ -8,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from s3_to_sftp.errors import ConnectionLost
+from s3_to_sftp.errors import ConnectionLost, CredentialsError, PartnerError
 from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.remote_path import remote_path, temporary_path
 from s3_to_sftp.sftp.partner import Partner, SmallFile
@@ -95,12 +96,27 @@ class Delivery:
             refs: What was announced.
             before_each: Called before an object is read; what it raises is the object's outcome.
         """
+        partner_error: Exception | None = None
+
+        def deliver_large(ref: ObjectRef) -> Receipt:
+            if partner_error is not None:
+                raise partner_error
+            return self._deliver_large(ref, before_each)
+
         for group in _in_order_per_key(refs):
             small = [ref for ref in group if ref.size is not None and ref.size <= SMALL_BYTES]
-            yield from self._deliver_small(small, before_each)
-            for ref in group:
-                if ref not in small:
-                    yield ref, _outcome_of(self._deliver_large, ref, before_each)
+            large = [ref for ref in group if ref not in small]
+            outcomes = itertools.chain(
+                self._deliver_small(small, before_each),
+                ((ref, _outcome_of(deliver_large, ref)) for ref in large),
+            )
+            for ref, outcome in outcomes:
+                if isinstance(outcome, PartnerError | CredentialsError):
+                    # The others would meet the same: a wrong password is not tried once per object.
+                    partner_error = outcome
+                yield ref, outcome
+            if partner_error is not None:
+                before_each = _raising(partner_error)
 
     def _deliver_small(
         self, refs: Sequence[ObjectRef], before_each: Callable[[ObjectRef], None]
@@ -209,6 +225,13 @@ def _read_ahead(
 def _done(under_way: dict[Future[T], ObjectRef]) -> Iterator[tuple[ObjectRef, T]]:
     for future in wait(under_way, return_when=FIRST_COMPLETED).done:
         yield under_way.pop(future), future.result()
+
+
+def _raising(error: Exception) -> Callable[[ObjectRef], None]:
+    def refuse(_ref: ObjectRef) -> None:
+        raise error
+
+    return refuse
 
 
 def _outcome_of(step: Callable[..., T], *arguments: Any) -> T | Exception:

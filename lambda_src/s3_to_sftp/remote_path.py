@@ -22,6 +22,10 @@ def remote_path(*, directory: str, key: str) -> str:
     """
     for name in key.split("/"):
         _check_name(name, key)
+    if ".." in key.replace("\\", "/").split("/"):
+        raise _refused(
+            key, "on a Windows server, where '\\' separates names, it would leave the remote directory"
+        )
     if not directory:
         return key
     return posixpath.join(directory.rstrip("/") or "/", key)

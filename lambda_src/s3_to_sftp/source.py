@@ -263,9 +263,9 @@ def read_whole(client: Any, ref: ObjectRef) -> tuple[bytes, tuple[str, str]]:
 
 
 def _pin(ref: ObjectRef) -> dict[str, str]:
-    if ref.version_id:
-        return {"VersionId": ref.version_id}
-    return {"IfMatch": f'"{ref.etag.strip(chr(34))}"'} if ref.etag else {}
+    pin = {"VersionId": ref.version_id} if ref.version_id else {}
+    # The ETag as well: the version "null" of a bucket with suspended versioning can be overwritten.
+    return {**pin, "IfMatch": f'"{ref.etag.strip(chr(34))}"'} if ref.etag else pin
 
 
 def _ask(call: Callable[..., dict[str, Any]], ref: ObjectRef, **arguments: str) -> dict[str, Any]:
@@ -314,7 +314,8 @@ _CHANGED: _Kind = (
 _DENIED: _Kind = (
     SourceDenied,
     "may not be read by the function",
-    "Check the role's s3:GetObject and s3:GetObjectVersion, the bucket policy, and kms:Decrypt of its key.",
+    "Check the role's s3:GetObject and s3:GetObjectVersion, the bucket policy, and kms:Decrypt of its key. "
+    "Without s3:ListBucket S3 answers like this for an object that is gone, too.",
 )
 _OTHER: _Kind = (SourceInterrupted, "cannot be read from S3 now", "It is tried again.")
 

@@ -145,9 +145,24 @@ def test_forbidden_rename_of_version_3_keeps_the_old_file(
     assert "rename" in str(error)
 
 
-def test_old_file_that_may_not_be_removed_stays(start_faulty: Start, s3: MemoryS3, fault: Fault) -> None:
-    server = start_faulty(RefusesRequest, "remove", nth=1, code=PERMISSION_DENIED, hide=(POSIX_RENAME,))
+def test_new_file_that_cannot_take_its_name_leaves_the_old_one_there(
+    start_faulty: Start, s3: MemoryS3, fault: Fault
+) -> None:
+    # Renames without OpenSSH's extension: onto the old file, the old one aside, the new one to its name.
+    server = start_faulty(RefusesRequest, "rename", nth=3, code=PERMISSION_DENIED, hide=(POSIX_RENAME,))
     fails_then_works(server, s3, fault, before={KEY: OLD}, error=RequestRefused)
+
+
+def test_old_file_that_may_not_be_removed_does_not_keep_the_new_one_from_its_name(
+    start_faulty: Start, s3: MemoryS3, fault: Fault
+) -> None:
+    server = start_faulty(RefusesRequest, "remove", nth=1, code=PERMISSION_DENIED, hide=(POSIX_RENAME,))
+    (server.root / KEY).write_bytes(OLD)
+    delivery_to(server, s3).deliver(s3.ref(KEY))
+    assert fault.caused
+    files = files_below(server.root)
+    assert files.pop(KEY) == NEW
+    assert list(files.values()) == [OLD]
 
 
 def test_permission_denied_is_permanent_and_says_whom_to_ask(

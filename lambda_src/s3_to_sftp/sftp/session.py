@@ -96,7 +96,7 @@ class SftpSession:
             self._extensions = protocol.read_extensions(payload[4:])
         except MalformedReplyError as error:
             raise self._violation(f"sent an unreadable VERSION ({error})") from None
-        # Asked only where it is offered: who knows what a strange server does with a request it never heard of.
+        # Only where it is offered: a strange server may hang up on a request that it has never heard of.
         if protocol.LIMITS in self._extensions:
             self.max_write_bytes = self.run_one(_result_of(self._limits()))
 

@@ -85,8 +85,24 @@ async def publish(session: SftpSession, temporary: str, path: str) -> None:
             raise
         if not await _is_seen(session, path):
             raise
-        await session.remove(path)
+        await _replace(session, temporary, path)
+
+
+async def _replace(session: SftpSession, temporary: str, path: str) -> None:
+    """Put the old file aside, give the new one its name, then remove the old one.
+
+    There is a moment without a file of this name, but none in which only the new one's bytes are at risk.
+    """
+    aside = f"{temporary}.old"
+    await session.rename(path, aside)
+    try:
         await session.rename(temporary, path)
+    except RequestRefused:
+        with contextlib.suppress(TransferError):
+            await session.rename(aside, path)
+        raise
+    with contextlib.suppress(RequestRefused):  # the new file is in its place: that is what counts
+        await session.remove(aside)
 
 
 async def _is_seen(session: SftpSession, path: str) -> bool:
