@@ -105,7 +105,7 @@ def _deliver_all(refs: list[ObjectRef], context: LambdaContext) -> dict[ObjectRe
     try:
         outcomes = _delivery().deliver_all(refs, before_each=_TimeLeft(context).insist)
     except DeliveryError as error:  # the configuration: no object can be delivered
-        outcomes = ((ref, error) for ref in refs)
+        outcomes = iter([(ref, error) for ref in refs])
     for ref, outcome in outcomes:
         if isinstance(outcome, Exception):
             errors[ref] = outcome
