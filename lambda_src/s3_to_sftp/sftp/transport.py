@@ -26,21 +26,27 @@ class Transport(paramiko.Transport):
         super().__init__(sock, packetizer_class=Packetizer)
 
     def _send_message(self, data: Any) -> None:
-        asks = not self.is_authenticated() and data.asbytes().startswith(cMSG_SERVICE_REQUEST)
-        if not (asks and self._service_asked_for):
-            super()._send_message(data)  # type: ignore[misc] # the stubs leave private methods out
-        if asks:
-            self._service_asked_for = True
-            self._take_as_accepted()
-
-    def _take_as_accepted(self) -> None:
-        # What the server will answer, or has answered before: it makes the handler send its attempt.
-        answer = paramiko.Message()
-        answer.add_string("ssh-userauth")
-        answer.rewind()
+        send: Any = super()._send_message  # type: ignore[misc] # the stubs leave private methods out
+        if self.is_authenticated() or not data.asbytes().startswith(cMSG_SERVICE_REQUEST):
+            send(data)
+            return
         handler: Any = self.auth_handler
-        handler._parse_service_accept(answer)
-        handler._parse_service_accept = lambda _answer: None  # the real one comes too late to matter
+        send_attempt = handler._parse_service_accept
+        # Before the request goes out: the real answer may come at once, and would send the attempt a second
+        # time. Go's servers hang up then.
+        handler._parse_service_accept = lambda _answer: None
+        if not self._service_asked_for:
+            self._service_asked_for = True
+            send(data)
+        send_attempt(_service_accepted())
+
+
+def _service_accepted() -> paramiko.Message:
+    """What the server will answer, or has answered before: it makes the handler send its attempt."""
+    answer = paramiko.Message()
+    answer.add_string("ssh-userauth")
+    answer.rewind()
+    return answer
 
 
 def request_subsystem(channel: paramiko.Channel, name: str) -> None:
