@@ -1,5 +1,6 @@
 """Reads one announced version of an object: ranges ahead of the writer, in bounded memory."""
 
+import contextlib
 import logging
 import queue
 import threading
@@ -96,14 +97,14 @@ class S3Object:
         """Read one range into free buffers and yield each with its offset when it is full."""
         offset, length = range_
         end = offset + length
-        reader = _PersistentBody(self, offset, end)
         crc = self._checksum.start
-        while offset < end:
-            view = memoryview(free())[: end - offset]
-            reader.read_into(view)
-            crc = self._checksum.update(crc, view)
-            yield offset, view
-            offset += len(view)
+        with contextlib.closing(_PersistentBody(self, offset, end)) as body:
+            while offset < end:
+                view = memoryview(free())[: end - offset]
+                body.read_into(view)
+                crc = self._checksum.update(crc, view)
+                yield offset, view
+                offset += len(view)
         self._checksum.add(range_[0], length, crc)
 
     def open(self, start: int, end: int) -> Any:
@@ -134,6 +135,7 @@ class _PersistentBody:
         self._position = position
         self._end = end
         self._body: Any = None
+        self._opened_at = position
         self._fruitless = 0
 
     def read_into(self, view: memoryview) -> None:
@@ -146,6 +148,7 @@ class _PersistentBody:
         while filled < len(view):
             if self._body is None:
                 self._body = self._source.open(self._position, self._end)
+                self._opened_at = self._position
             try:
                 chunk = self._body.read(min(_CHUNK_BYTES, len(view) - filled))
             except (BotoCoreError, OSError) as error:
@@ -157,14 +160,16 @@ class _PersistentBody:
             view[filled : filled + len(chunk)] = chunk
             filled += len(chunk)
             self._position += len(chunk)
-            self._fruitless = 0
-        if self._position == self._end:
+
+    def close(self) -> None:
+        """Give the connection back, or close it when there is more to come on it."""
+        if self._body is not None:
             self._body.close()
+            self._body = None
 
     def _broke_off(self, reason: str) -> None:
-        self._body.close()
-        self._body = None
-        self._fruitless += 1
+        self.close()
+        self._fruitless = 0 if self._position > self._opened_at else self._fruitless + 1
         if self._fruitless == _FRUITLESS_READS:
             raise _interrupted(self._source.ref, f"at byte {self._position}: {reason}")
         _log.warning("reading %s again from byte %d (%s)", self._source.ref, self._position, reason)

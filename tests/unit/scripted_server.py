@@ -1,13 +1,17 @@
-"""An SFTP server in memory that answers as a test tells it to, on the other end of a session's channel."""
+"""An SFTP server in memory that answers as a test tells it to, on the other end of a session's stream."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TypeVar
 
 from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME, Answer, Request, Status, read_text, text
-from s3_to_sftp.sftp.session import SftpSession
+from s3_to_sftp.sftp.session import Pending, SftpSession
+from s3_to_sftp.sftp.stream import Piece
 
 NOTHING = b""
 """For a script: the request is never answered."""
@@ -38,15 +42,33 @@ Script = Callable[[Asked], bytes | None]
 """Returns the bytes to send, or None for what a healthy server would send."""
 
 
-class ScriptedServer:
-    """A healthy server with files in memory, as far as the script does not say otherwise.
+@dataclass
+class Disk:
+    """Files that several connections see. Writing them is one step, as on a real disk.
 
     Attributes:
         files: What stands where.
         directories: Those that exist besides the start directory.
+    """
+
+    files: dict[str, bytearray] = field(default_factory=dict)
+    directories: set[str] = field(default_factory=lambda: {"", "/"})
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+
+class ScriptedServer:
+    """A healthy server with files in memory, as far as the script does not say otherwise.
+
+    Handles are numbered as OpenSSH's: a closed one is given to the next file that is opened.
+
+    Attributes:
+        disk: What stands where.
         asked: Every request after INIT.
         sizes: Bytes of data of each WRITE.
-        closed: Whether the client has closed the channel.
+        turns: For each time that the client waited after it had sent something: the kinds of what it sent.
+        sends: For each time that the client sent something: the kinds of the messages.
+        closed: Whether the client has closed the stream.
+        broken: Raised by the stream from now on.
     """
 
     def __init__(
@@ -56,76 +78,118 @@ class ScriptedServer:
         extensions: Mapping[str, bytes] | None = None,
         max_write: int = 261_120,
         version: bytes | None = None,
+        disk: Disk | None = None,
     ) -> None:
-        self.files: dict[str, bytes] = {}
-        self.directories: set[str] = {"", "/"}
+        self.disk = disk or Disk()
         self.asked: list[Asked] = []
         self.sizes: list[int] = []
+        self.sends: list[list[Request]] = []
+        self.turns: list[list[Request]] = []
         self.closed = False
         self.broken: Exception | None = None
-        self._script = script
+        self.script = script
         self._max_write = max_write
         offered = {POSIX_RENAME: b"1", LIMITS: b"1"} if extensions is None else extensions
+        self._has_limits = LIMITS in offered
         pairs = b"".join(text(name) + text(data) for name, data in offered.items())
         self._version = version or framed(Answer.VERSION, struct.pack(">I", 3) + pairs)
         self._out = bytearray()
-        self._handles: dict[str, str] = {}
+        self._sent_since_the_last_wait = False
+        self._handles: dict[str, bytearray] = {}
 
     def session(self) -> SftpSession:
         """Start a session with it."""
         return SftpSession(self, server="sftp.partner.example:22")
 
+    @property
+    def files(self) -> dict[str, bytearray]:
+        """What stands where."""
+        return self.disk.files
+
+    @property
+    def directories(self) -> set[str]:
+        """Those that exist besides the start directory."""
+        return self.disk.directories
+
     def paths(self, kind: Request) -> list[list[str]]:
         """The strings of every request of this kind."""
         return [asked.texts for asked in self.asked if asked.kind == kind]
+
+    def file_of(self, handle: bytes) -> bytearray:
+        """The file that is open under this handle."""
+        return self._handles[handle.decode()]
+
+    def forget(self) -> None:
+        """Begin the records anew."""
+        self.asked, self.sizes, self.sends, self.turns = [], [], [], []
+        self._sent_since_the_last_wait = False
 
     def say(self, data: bytes) -> None:
         """Send bytes that nobody asked for."""
         self._out += data
 
-    # --- the channel, as the session sees it ---
+    # --- the stream, as the session sees it ---
 
-    def sendall(self, data: bytes) -> None:
+    def send(self, pieces: Sequence[Piece]) -> None:
         if self.broken:
             raise self.broken
-        assert int.from_bytes(data[:4], "big") == len(data) - 4, "one whole message in one piece"
-        kind = Request(data[4])
-        if kind == Request.INIT:
-            self._out += self._version
-            return
-        (request_id,) = struct.unpack(">I", data[5:9])
-        number = 1 + sum(asked.kind == kind for asked in self.asked)
-        asked = Asked(kind, request_id, data[9:], number)
-        self.asked.append(asked)
-        answer = self._script(asked)
-        self._out += self.healthy(asked) if answer is None else answer
+        data = b"".join(pieces)
+        kinds = []
+        while data:
+            length = int.from_bytes(data[:4], "big")
+            assert len(data) >= 4 + length, "whole messages only"
+            kinds.append(self._take(data[4 : 4 + length]))
+            data = data[4 + length :]
+        self.sends.append(kinds)
+        if not self._sent_since_the_last_wait:
+            self.turns.append([])
+        self.turns[-1] += kinds
+        self._sent_since_the_last_wait = True
 
-    def recv(self, nbytes: int) -> bytes:
+    def recv(self) -> bytes:
         if self.broken:
             raise self.broken
+        self._sent_since_the_last_wait = False
         if not self._out:
             raise TimeoutError
-        data = bytes(self._out[:nbytes])
-        del self._out[:nbytes]
+        data = bytes(self._out)
+        self._out.clear()
         return data
 
     def close(self) -> None:
         self.closed = True
 
+    def _take(self, message: bytes) -> Request:
+        kind = Request(message[0])
+        if kind == Request.INIT:
+            self._out += self._version
+            return kind
+        (request_id,) = struct.unpack(">I", message[1:5])
+        number = 1 + sum(asked.kind == kind for asked in self.asked)
+        asked = Asked(kind, request_id, message[5:], number)
+        self.asked.append(asked)
+        answer = self.script(asked)
+        self._out += self.healthy(asked) if answer is None else answer
+        return kind
+
     # --- what a healthy server does ---
 
     def healthy(self, asked: Asked) -> bytes:
         work = getattr(self, f"_{asked.kind.name.lower()}")
-        answer: bytes = work(asked)
+        with self.disk.lock:
+            answer: bytes = work(asked)
         return answer
 
     def _open(self, asked: Asked) -> bytes:
         (path,) = asked.texts
-        if path.rpartition("/")[0] not in self.directories:
+        (flags,) = struct.unpack_from(">I", asked.payload, 4 + len(path.encode()))
+        creates = bool(flags & 0x08)
+        if path.rpartition("/")[0] not in self.directories or not (creates or path in self.files):
             return status(asked, Status.NO_SUCH_FILE)
-        handle = f"handle {len(self._handles)}"
-        self._handles[handle] = path
-        self.files[path] = b""
+        handle = next(name for name in map(str, count()) if name not in self._handles)
+        self._handles[handle] = self.files.setdefault(path, bytearray())
+        if flags & 0x10:
+            self.files[path].clear()
         return framed(Answer.HANDLE, struct.pack(">I", asked.request_id) + text(handle))
 
     def _write(self, asked: Asked) -> bytes:
@@ -134,9 +198,11 @@ class ScriptedServer:
         data = asked.payload[offset + 12 :]
         assert len(data) == length
         self.sizes.append(length)
-        path = self._handles[raw.decode()]
-        old = self.files[path].ljust(at, b"\0")
-        self.files[path] = old[:at] + data + old[at + length :]
+        file = self._handles.get(raw.decode())
+        if file is None:
+            return status(asked, Status.FAILURE)
+        file.extend(bytes(max(0, at - len(file))))
+        file[at : at + length] = data
         return status(asked, Status.OK)
 
     def _close(self, asked: Asked) -> bytes:
@@ -172,13 +238,31 @@ class ScriptedServer:
         return framed(Answer.NAME, struct.pack(">II", asked.request_id, 1) + text("/") * 2 + bytes(4))
 
     def _extended(self, asked: Asked) -> bytes:
-        name, *paths = asked.texts if POSIX_RENAME.encode() in asked.payload else [LIMITS]
+        name, *paths = asked.texts
         if name == LIMITS:
             limits = struct.pack(">IQQQQ", asked.request_id, 262_144, 261_120, self._max_write, 0)
-            return framed(Answer.EXTENDED_REPLY, limits)
+            return (
+                framed(Answer.EXTENDED_REPLY, limits)
+                if self._has_limits
+                else status(asked, Status.OP_UNSUPPORTED)
+            )
         old, new = paths
+        if old not in self.files:
+            return status(asked, Status.NO_SUCH_FILE)
         self.files[new] = self.files.pop(old)
         return status(asked, Status.OK)
+
+
+T = TypeVar("T")
+
+
+def result_of(session: SftpSession, pending: Pending[T]) -> T:
+    """Wait for the answer to one request, alone."""
+
+    async def conversation() -> T:
+        return await pending
+
+    return session.run_one(conversation())
 
 
 def framed(kind: int, body: bytes) -> bytes:
@@ -206,3 +290,8 @@ def refusing(kind: Request, code: int = Status.FAILURE, *, number: int | None = 
 def silent_at(kind: Request, *, number: int = 1) -> Script:
     """Script: request `number` of this kind is never answered."""
     return lambda asked: NOTHING if (asked.kind, asked.number) == (kind, number) else None
+
+
+def after_start(script: Script) -> Script:
+    """Script: as `script` says, but the question for limits at the start is answered in health."""
+    return lambda asked: None if asked.kind == Request.EXTENDED and asked.number == 1 else script(asked)

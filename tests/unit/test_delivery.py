@@ -1,174 +1,416 @@
-"""One object from S3 to its final name: the order of things, and which failures are tried again at once."""
+"""Objects from S3 to their final names: the order of things, and which failures are tried again at once."""
 
 from __future__ import annotations
 
+import dataclasses
 import posixpath
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
 import pytest
 
-from s3_to_sftp.delivery import Delivery
+from s3_to_sftp import delivery as delivery_module
+from s3_to_sftp.delivery import SMALL_BYTES, Delivery, Receipt
 from s3_to_sftp.errors import (
     ConnectionLost,
+    DeadlineTooClose,
+    ObjectCorrupt,
     ObjectGone,
     PartnerUnreachable,
     RemotePathRefused,
     RequestRefused,
+    SourceInterrupted,
 )
 from s3_to_sftp.events import ObjectRef
+from s3_to_sftp.sftp import lanes
 from s3_to_sftp.sftp.protocol import Request
 from tests.memory_s3 import BUCKET, MemoryS3
-from tests.unit.scripted_server import ScriptedServer, refusing, silent_at
+from tests.unit.scripted_server import Asked, refusing, silent_at, status
+from tests.unit.site import Site, wait_for_lanes
 
-DATA = bytes(range(256)) * 1024
-
-
-@dataclass
-class FakeWarmConnection:
-    """Hands out sessions with the servers in turn."""
-
-    servers: list[ScriptedServer]
-    reused: bool = False
-    given: int = 0
-    uses: int = 0
-    host_key_fingerprint: str = "SHA256:abc"
-    sessions: list[Any] = field(default_factory=list)
-
-    def get(self) -> Any:
-        if self.given:
-            self.reused = False
-        server = self.servers[self.given]
-        self.given += 1
-        self.session = server.session()
-        return self
-
-    def used(self) -> None:
-        self.uses += 1
+SMALL = bytes(range(256)) * 100
+LARGE = bytes(range(256)) * (SMALL_BYTES // 256 + 1)
+SIZES = {"small": SMALL, "large": LARGE}
+both_sizes = pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
 
 
-def delivery(s3: Any, connection: FakeWarmConnection, *, directory: str = "inbox") -> Delivery:
+def delivery(s3: Any, site: Site, *, directory: str = "inbox", **more: Any) -> Delivery:
     tokens = (f"token{number}" for number in count(1))
-    return Delivery(
-        s3=s3,
-        connection=connection,  # type: ignore[arg-type] # has what is used of it
-        directory=directory,
-        new_token=lambda: next(tokens),
-        clock=iter([100.0, 107.5]).__next__,
-    )
+    return Delivery(s3=s3, partner=site.partner(**more), directory=directory, new_token=lambda: next(tokens))
 
 
-@pytest.fixture
-def s3() -> MemoryS3:
-    return MemoryS3({"a.csv": DATA})
+def outcomes(
+    deliveries: Delivery, *refs: ObjectRef, before_each: Callable[[ObjectRef], None] = lambda _ref: None
+) -> dict[str, Receipt | Exception]:
+    return {ref.key: outcome for ref, outcome in deliveries.deliver_all(refs, before_each=before_each)}
 
 
-def test_receipt_says_what_was_delivered(s3: MemoryS3) -> None:
-    server = ScriptedServer()
-    receipt = delivery(s3, FakeWarmConnection([server])).deliver(s3.ref("a.csv"))
-    assert server.files == {"inbox/a.csv": DATA}
+def whole(site: Site) -> dict[str, bytes]:
+    """What stands under final names."""
+    return {path: bytes(data) for path, data in site.files.items() if not path.endswith(".part")}
+
+
+# --- one object ---
+
+
+@both_sizes
+def test_receipt_says_what_was_delivered(data: bytes) -> None:
+    s3, site = MemoryS3({"a.csv": data}), Site()
+    deliveries = delivery(s3, site)
+    deliveries._clock = iter([100.0, 107.5]).__next__
+    receipt = deliveries.deliver(s3.ref("a.csv"))
+    assert site.files == {"inbox/a.csv": data}
     assert receipt.ref == s3.ref("a.csv")
-    assert (receipt.remote_path, receipt.size) == ("inbox/a.csv", len(DATA))
+    assert (receipt.remote_path, receipt.size) == ("inbox/a.csv", len(data))
     assert receipt.seconds == 7.5
     assert receipt.host_key_fingerprint == "SHA256:abc"
+    assert receipt.checksum_algorithm == "CRC64NVME"
+    assert receipt.lanes == 1
 
 
-def test_use_is_told_to_the_warm_connection_after_success_only(s3: MemoryS3) -> None:
-    good = FakeWarmConnection([ScriptedServer()])
-    delivery(s3, good).deliver(s3.ref("a.csv"))
-    bad = FakeWarmConnection([ScriptedServer(refusing(Request.WRITE))])
-    with pytest.raises(RequestRefused):
-        delivery(s3, bad).deliver(s3.ref("a.csv"))
-    assert (good.uses, bad.uses) == (1, 0)
+@pytest.mark.parametrize("data", [b"123456789", b"123456789" + LARGE])
+def test_receipt_has_the_checksum_of_the_bytes(data: bytes) -> None:
+    s3 = MemoryS3({"a": data})
+    receipt = delivery(s3, Site()).deliver(s3.ref("a"))
+    from s3_to_sftp.source import read_whole
+
+    assert (receipt.checksum_algorithm, receipt.checksum) == read_whole(s3, s3.ref("a"))[1]
+    if len(data) == 9:
+        assert receipt.checksum == "rosUhgp5mIg="
 
 
-def test_nobody_connects_for_an_object_that_is_gone(s3: MemoryS3) -> None:
-    connection = FakeWarmConnection([ScriptedServer()])
+def test_small_object_is_read_whole_and_a_large_one_in_ranges() -> None:
+    s3 = MemoryS3({"limit": bytes(SMALL_BYTES), "above": bytes(SMALL_BYTES + 1)})
+    deliveries = delivery(s3, Site())
+    deliveries.deliver(s3.ref("limit"))
+    assert s3.heads == []
+    deliveries.deliver(s3.ref("above"))
+    assert [request["Key"] for request in s3.heads] == ["above"]
+
+
+def test_object_of_unknown_size_is_not_read_whole() -> None:
+    s3, site = MemoryS3({"a": SMALL, "empty": b""}), Site()
+    for key in s3.objects:
+        delivery(s3, site).deliver(dataclasses.replace(s3.ref(key), size=None))
+    assert len(s3.heads) == 2
+    assert whole(site) == {"inbox/a": SMALL, "inbox/empty": b""}
+
+
+@pytest.mark.parametrize("size", [None, 10, SMALL_BYTES + 1])
+def test_nobody_connects_for_an_object_that_is_gone(size: int | None) -> None:
+    site = Site()
     with pytest.raises(ObjectGone):
-        delivery(s3, connection).deliver(ObjectRef(bucket=BUCKET, key="gone"))
-    assert connection.given == 0
+        delivery(MemoryS3(), site).deliver(ObjectRef(bucket=BUCKET, key="gone", size=size))
+    assert site.made == []
 
 
-def test_nobody_reads_an_object_that_has_no_remote_path(s3: MemoryS3) -> None:
+@pytest.mark.parametrize("size", [None, 10, SMALL_BYTES + 1])
+def test_nobody_reads_an_object_that_has_no_remote_path(size: int | None) -> None:
+    s3 = MemoryS3()
     with pytest.raises(RemotePathRefused):
-        delivery(s3, FakeWarmConnection([])).deliver(ObjectRef(bucket=BUCKET, key="../a"))
-    assert s3.requests == []
+        delivery(s3, Site()).deliver(ObjectRef(bucket=BUCKET, key="../a", size=size))
+    assert s3.requests == s3.heads == []
 
 
-def test_reused_connection_that_is_lost_is_tried_once_more_on_a_new_one(s3: MemoryS3) -> None:
-    old, new = ScriptedServer(silent_at(Request.WRITE)), ScriptedServer()
-    connection = FakeWarmConnection([old, new], reused=True)
-    delivery(s3, connection).deliver(s3.ref("a.csv"))
-    assert new.files == {"inbox/a.csv": DATA}
-    assert "inbox/a.csv" not in old.files
+@both_sizes
+def test_body_is_closed_in_any_case(data: bytes) -> None:
+    def down() -> None:
+        raise PartnerUnreachable("down.", hint="")
+
+    for site in (
+        Site(),
+        Site(scripts={0: refusing(Request.OPEN)}),
+        Site(scripts={0: refusing(Request.WRITE)}),
+        Site(before_connect={0: down}),
+    ):
+        s3 = MemoryS3({"a": data})
+        outcomes(delivery(s3, site), s3.ref("a"))
+        assert all(body.closed for body in s3.bodies)
 
 
-def test_second_loss_is_the_end(s3: MemoryS3) -> None:
-    servers = [ScriptedServer(silent_at(Request.WRITE)) for _ in range(3)]
-    connection = FakeWarmConnection(servers, reused=True)
-    with pytest.raises(ConnectionLost):
-        delivery(s3, connection).deliver(s3.ref("a.csv"))
-    assert connection.given == 2
+def test_large_object_that_comes_damaged_gets_no_final_name() -> None:
+    fields = {"ChecksumType": "FULL_OBJECT", "ChecksumCRC32": "AAAAAA=="}
+    s3, site = MemoryS3({"a": LARGE}, checksums={"a": fields}), Site()
+    with pytest.raises(ObjectCorrupt):
+        delivery(s3, site).deliver(s3.ref("a"))
+    assert site.files == {}
 
 
-def test_new_connection_that_is_lost_is_not_tried_again_at_once(s3: MemoryS3) -> None:
-    connection = FakeWarmConnection([ScriptedServer(silent_at(Request.WRITE)), ScriptedServer()])
-    with pytest.raises(ConnectionLost):
-        delivery(s3, connection).deliver(s3.ref("a.csv"))
-    assert connection.given == 1
+def test_small_object_that_comes_damaged_is_not_even_sent() -> None:
+    fields = {"ChecksumType": "FULL_OBJECT", "ChecksumCRC32": "AAAAAA=="}
+    s3, site = MemoryS3({"a": SMALL}, checksums={"a": fields}), Site()
+    with pytest.raises(ObjectCorrupt):
+        delivery(s3, site).deliver(s3.ref("a"))
+    assert site.made == []
 
 
-def test_refusal_on_a_reused_connection_is_not_tried_again_at_once(s3: MemoryS3) -> None:
-    connection = FakeWarmConnection([ScriptedServer(refusing(Request.WRITE)), ScriptedServer()], reused=True)
-    with pytest.raises(RequestRefused):
-        delivery(s3, connection).deliver(s3.ref("a.csv"))
-    assert connection.given == 1
-
-
-def test_attempts_never_share_a_temporary_file(s3: MemoryS3) -> None:
-    old, new = ScriptedServer(silent_at(Request.WRITE)), ScriptedServer()
-    for server in (old, new):
-        server.directories.add("inbox")
-    delivery(s3, FakeWarmConnection([old, new], reused=True)).deliver(s3.ref("a.csv"))
-    ((one,), (two,)) = (*old.paths(Request.OPEN), *new.paths(Request.OPEN))
-    assert one != two
-    assert posixpath.dirname(one) == posixpath.dirname(two) == "inbox"
-
-
-@pytest.mark.parametrize(
-    ("servers", "error"),
-    [([ScriptedServer()], None), ([ScriptedServer(refusing(Request.OPEN))], RequestRefused)],
-)
-def test_body_is_closed_in_any_case(
-    servers: list[ScriptedServer], error: type[Exception] | None, s3: MemoryS3
-) -> None:
-    if error:
-        with pytest.raises(error):
-            delivery(s3, FakeWarmConnection(servers)).deliver(s3.ref("a.csv"))
-    else:
-        delivery(s3, FakeWarmConnection(servers)).deliver(s3.ref("a.csv"))
-    assert all(body.closed for body in s3.bodies)
-
-
-def test_body_is_closed_when_the_partner_is_down(s3: MemoryS3) -> None:
-    class Down(FakeWarmConnection):
-        def get(self) -> Any:
-            raise PartnerUnreachable("down.", hint="")
-
-    with pytest.raises(PartnerUnreachable):
-        delivery(s3, Down([])).deliver(s3.ref("a.csv"))
-    assert all(body.closed for body in s3.bodies)
-
-
-def test_object_that_ends_too_early_gets_no_final_name(s3: MemoryS3) -> None:
-    server = ScriptedServer()
-
+@both_sizes
+def test_object_that_ends_too_early_gets_no_final_name(data: bytes) -> None:
     class Longer(MemoryS3):
         def get_object(self, **request: Any) -> dict[str, Any]:
             answer = super().get_object(**request)
             return {**answer, "ContentLength": answer["ContentLength"] + 1}
 
-    with pytest.raises(Exception, match=r"s3://bucket/a\.csv"):
-        delivery(Longer(s3.objects), FakeWarmConnection([server])).deliver(s3.ref("a.csv"))
-    assert server.files == {}
+        def head_object(self, **request: Any) -> dict[str, Any]:
+            answer = super().head_object(**request)
+            return {**answer, "ContentLength": answer["ContentLength"] + 1}
+
+    s3, site = Longer({"a": data}), Site()
+    with pytest.raises(SourceInterrupted, match="s3://bucket/a"):
+        delivery(s3, site).deliver(s3.ref("a"))
+    assert site.files == {}
+
+
+# --- a connection that dies ---
+
+
+def warmed_up(data: bytes) -> tuple[MemoryS3, Site, Delivery]:
+    """A delivery whose connection has been used before."""
+    s3, site = MemoryS3({"a": data, "before": b"x"}), Site()
+    deliveries = delivery(s3, site)
+    deliveries.deliver(s3.ref("before"))
+    return s3, site, deliveries
+
+
+@both_sizes
+@pytest.mark.parametrize("step", [Request.OPEN, Request.WRITE, Request.CLOSE])
+def test_reused_connection_that_is_lost_is_tried_once_more_on_a_new_one(data: bytes, step: Request) -> None:
+    s3, site, deliveries = warmed_up(data)
+    site.connection(0).server.forget()
+    site.connection(0).server.script = silent_at(step)
+    receipt = deliveries.deliver(s3.ref("a"))
+    assert whole(site) == {"inbox/a": data, "inbox/before": b"x"}
+    assert site.tried[0] == 2
+    assert receipt.size == len(data)
+
+
+@both_sizes
+def test_second_loss_is_the_end(data: bytes) -> None:
+    s3, site, deliveries = warmed_up(data)
+    site.scripts[0] = silent_at(Request.WRITE)
+    site.connection(0).server.forget()
+    site.connection(0).server.script = silent_at(Request.WRITE)
+    with pytest.raises(ConnectionLost):
+        deliveries.deliver(s3.ref("a"))
+    assert site.tried[0] == 2
+
+
+@both_sizes
+def test_new_connection_that_is_lost_is_not_tried_again_at_once(data: bytes) -> None:
+    s3, site = MemoryS3({"a": data}), Site(scripts={0: silent_at(Request.WRITE)})
+    with pytest.raises(ConnectionLost):
+        delivery(s3, site).deliver(s3.ref("a"))
+    assert site.tried[0] == 1
+
+
+@both_sizes
+def test_refusal_on_a_reused_connection_is_not_tried_again_at_once(data: bytes) -> None:
+    s3, site, deliveries = warmed_up(data)
+    site.connection(0).server.script = refusing(Request.WRITE)
+    with pytest.raises(RequestRefused):
+        deliveries.deliver(s3.ref("a"))
+    assert site.tried[0] == 1
+
+
+def test_attempts_never_share_a_temporary_file() -> None:
+    s3, site, deliveries = warmed_up(LARGE)
+    site.connection(0).server.forget()
+    site.connection(0).server.script = silent_at(Request.WRITE)
+    deliveries.deliver(s3.ref("a"))
+    old, new = (connection.server.paths(Request.OPEN)[-1][0] for connection in site.made)
+    assert old != new
+    assert posixpath.dirname(old) == posixpath.dirname(new) == "inbox"
+
+
+# --- a batch ---
+
+
+def batch(*keys: str, **objects: bytes) -> tuple[MemoryS3, list[ObjectRef]]:
+    s3 = MemoryS3({**{key: key.encode() for key in keys}, **objects})
+    return s3, [s3.ref(key) for key in s3.objects]
+
+
+def test_small_objects_share_their_round_trips() -> None:
+    s3, refs = batch(*"abcdef")
+    site = Site()
+    deliveries = delivery(s3, site)
+    outcomes(deliveries, *refs)
+    site.connection(0).server.forget()
+    assert all(isinstance(outcome, Receipt) for outcome in outcomes(deliveries, *refs).values())
+    assert len(site.connection(0).server.turns) == 3
+    assert whole(site) == {f"inbox/{key}": key.encode() for key in "abcdef"}
+
+
+def test_large_object_travels_in_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "_MIN_BYTES_PER_LANE", len(LARGE) // 2)
+    s3, site = MemoryS3({"a": LARGE}), Site()
+    joined: list[int] = []
+    site.scripts[1] = lambda asked: joined.append(1) if asked.kind == Request.OPEN else None
+    receipt = delivery(s3, site, max_connections=2).deliver(s3.ref("a"))
+    wait_for_lanes()
+    assert site.files == {"inbox/a": LARGE}
+    assert site.tried[1] == 1
+    assert receipt.lanes == 1 + len(joined)
+
+
+def test_small_and_large_objects_of_a_batch_are_all_delivered() -> None:
+    s3, refs = batch("a", "b", big=LARGE, bigger=LARGE + b"x")
+    site = Site()
+    found = outcomes(delivery(s3, site), *refs)
+    assert {key: type(outcome) for key, outcome in found.items()} == dict.fromkeys(s3.objects, Receipt)
+    assert whole(site) == {f"inbox/{key}": data for key, data in s3.objects.items()}
+    assert site.tried[0] == 1
+
+
+def test_every_object_has_one_outcome() -> None:
+    s3, refs = batch("a", "b", "c", big=LARGE)
+    del s3.objects["b"]
+    wrong = ObjectRef(bucket=BUCKET, key="../x", size=1)
+    site = Site(scripts={0: refusing(Request.OPEN, number=2)})
+    found = list(delivery(s3, site, directory="").deliver_all([*refs, wrong]))
+    assert sorted(ref.key for ref, _ in found) == ["../x", "a", "b", "big", "c"]
+    kinds = {ref.key: type(outcome) for ref, outcome in found}
+    assert kinds["b"] is ObjectGone
+    assert kinds["../x"] is RemotePathRefused
+    assert kinds["big"] is Receipt
+    assert sorted((kinds["a"].__name__, kinds["c"].__name__)) == ["Receipt", "RequestRefused"]
+
+
+@pytest.mark.parametrize("sizes", ["small", "large", "mixed"])
+@pytest.mark.parametrize("arrival", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_versions_of_one_key_are_delivered_in_the_order_of_their_events(
+    arrival: tuple[int, ...], sizes: str
+) -> None:
+    data = {"small": SMALL, "large": LARGE}.get(sizes)
+    versions = [b"%d" % number + (data or (SMALL, LARGE)[number % 2]) for number in range(3)]
+
+    class Versioned(MemoryS3):
+        def _object(self, request: dict[str, Any]) -> bytes:
+            return versions[int(request["VersionId"])]
+
+    # The shorter one is padded with zeros on the right, and compared as text.
+    sequencers = ["0055AED6DCD90281E4FF", "0055AED6DCD90281E5", "0055AED6DCD90281E501"]
+    refs = [
+        ObjectRef(
+            bucket=BUCKET,
+            key="a",
+            version_id=str(number),
+            sequencer=sequencers[number],
+            size=len(versions[number]),
+        )
+        for number in range(3)
+    ]
+    site = Site()
+    deliveries = delivery(Versioned(), site)
+    found = list(deliveries.deliver_all([refs[number] for number in arrival]))
+    assert [ref.version_id for ref, _ in found] == ["0", "1", "2"]
+    assert whole(site) == {"inbox/a": versions[2]}
+
+
+def test_event_that_comes_twice_is_delivered_twice_and_never_at_a_time() -> None:
+    s3, (ref,) = batch("a")
+    site = Site()
+    found = list(delivery(s3, site).deliver_all([ref, ref]))
+    assert [type(outcome) for _, outcome in found] == [Receipt, Receipt]
+    assert whole(site) == {"inbox/a": b"a"}
+
+
+def test_object_that_cannot_be_read_does_not_cost_the_others() -> None:
+    s3, refs = batch(*"abcdef")
+    for key in "ace":
+        del s3.objects[key]
+    site = Site()
+    found = outcomes(delivery(s3, site), *refs)
+    assert {key for key, outcome in found.items() if isinstance(outcome, ObjectGone)} == set("ace")
+    assert whole(site) == {f"inbox/{key}": key.encode() for key in "bdf"}
+
+
+def test_unexpected_error_is_an_outcome() -> None:
+    class Surprising(MemoryS3):
+        def get_object(self, **request: Any) -> dict[str, Any]:
+            if request["Key"] == "b":
+                raise ZeroDivisionError
+            return super().get_object(**request)
+
+        head_object = get_object
+
+    s3 = Surprising({"a": SMALL, "b": SMALL, "c": LARGE})
+    s3.head_object = MemoryS3.head_object.__get__(s3)  # type: ignore[method-assign] # healthy
+    found = outcomes(delivery(s3, Site()), *(s3.ref(key) for key in "abc"))
+    assert isinstance(found["b"], ZeroDivisionError)
+    assert isinstance(found["a"], Receipt)
+    assert isinstance(found["c"], Receipt)
+
+
+def test_partner_that_is_down_is_asked_once_for_all_small_objects() -> None:
+    def down() -> None:
+        raise PartnerUnreachable("down.", hint="")
+
+    s3, refs = batch(*"abc")
+    site = Site(before_connect={0: down})
+    found = outcomes(delivery(s3, site), *refs)
+    assert {type(outcome) for outcome in found.values()} == {PartnerUnreachable}
+    assert site.tried[0] == 1
+
+
+def test_connection_that_is_lost_in_the_middle_is_told_for_each_object() -> None:
+    def dies(asked: Asked) -> bytes | None:
+        return b"" if asked.kind == Request.EXTENDED and asked.number > 3 else None
+
+    s3, refs = batch(*"abcd")
+    site = Site(scripts={0: dies})
+    found = outcomes(delivery(s3, site), *refs)
+    assert sorted(type(outcome).__name__ for outcome in found.values()) == [
+        "ConnectionLost",
+        "ConnectionLost",
+        "Receipt",
+        "Receipt",
+    ]
+    for key, outcome in found.items():
+        if isinstance(outcome, Receipt):
+            assert whole(site)[f"inbox/{key}"] == key.encode()
+
+
+def test_each_object_is_asked_about_before_it_is_read() -> None:
+    s3, refs = batch("a", "b", big=LARGE, bigger=LARGE)
+    asked: list[str] = []
+
+    def refuse_some(ref: ObjectRef) -> None:
+        asked.append(ref.key)
+        if ref.key in {"b", "bigger"}:
+            raise DeadlineTooClose("too late.", hint="")
+
+    site = Site()
+    found = outcomes(delivery(s3, site), *refs, before_each=refuse_some)
+    assert sorted(asked) == ["a", "b", "big", "bigger"]
+    assert {key for key, outcome in found.items() if isinstance(outcome, DeadlineTooClose)} == {"b", "bigger"}
+    assert {request["Key"] for request in (*s3.requests, *s3.heads)} == {"a", "big"}
+    assert whole(site) == {"inbox/a": b"a", "inbox/big": LARGE}
+
+
+def test_no_more_objects_are_read_ahead_than_the_partner_takes() -> None:
+    s3, refs = batch(*(f"{number:03}" for number in range(200)))
+    read_before_the_first_answer: list[int] = []
+
+    def note(asked: Asked) -> bytes | None:
+        if asked.kind == Request.OPEN and not read_before_the_first_answer:
+            read_before_the_first_answer.append(len(s3.requests))
+        return None
+
+    site = Site(scripts={0: note})
+    found = outcomes(delivery(s3, site), *refs)
+    assert {type(outcome) for outcome in found.values()} == {Receipt}
+    assert read_before_the_first_answer[0] <= 64 + 2 * delivery_module._READERS
+
+
+def test_directory_that_refuses_everything_costs_no_more_than_its_objects() -> None:
+    def read_only(asked: Asked) -> bytes | None:
+        refused = asked.kind == Request.OPEN and asked.texts[0].startswith("inbox/closed/")
+        return status(asked, 3) if refused else None
+
+    s3, refs = batch("closed/a", "open/b")
+    site = Site(scripts={0: read_only})
+    found = outcomes(delivery(s3, site), *refs)
+    assert isinstance(found["closed/a"], RequestRefused)
+    assert isinstance(found["open/b"], Receipt)

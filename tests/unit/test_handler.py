@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 
 from s3_to_sftp import handler
-from s3_to_sftp.delivery import Receipt
+from s3_to_sftp.delivery import Outcome, Receipt
 from s3_to_sftp.errors import (
     ConfigurationError,
     ConnectionLost,
@@ -24,7 +24,11 @@ from s3_to_sftp.errors import (
 from s3_to_sftp.events import ObjectRef
 from tests.lambda_events import lambda_context, s3_notification, s3_record, sqs_event
 
-PATIENT = handler.START_RESERVE_MILLISECONDS
+# As handler.py itself does; pytest has filters of its own.
+pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
+
+RESERVE = handler._START_RESERVE_SECONDS * 1000
+"""Milliseconds that an object must find left."""
 
 
 class FakeDelivery:
@@ -34,17 +38,30 @@ class FakeDelivery:
         self.failures: dict[str, Exception] = {}
         self.tried: list[str] = []
 
-    def deliver(self, ref: ObjectRef) -> Receipt:
-        self.tried.append(ref.key)
-        if ref.key in self.failures:
-            raise self.failures[ref.key]
-        return Receipt(
-            ref=ref,
-            remote_path=f"inbox/{ref.key}",
-            size=42,
-            seconds=1.25,
-            host_key_fingerprint="SHA256:abc",
-        )
+    def deliver_all(
+        self, refs: Sequence[ObjectRef], *, before_each: Callable[[ObjectRef], None]
+    ) -> Iterator[Outcome]:
+        for ref in refs:
+            try:
+                before_each(ref)
+            except DeliveryError as error:
+                yield ref, error
+                continue
+            self.tried.append(ref.key)
+            yield ref, self.failures.get(ref.key) or receipt(ref)
+
+
+def receipt(ref: ObjectRef) -> Receipt:
+    return Receipt(
+        ref=ref,
+        remote_path=f"inbox/{ref.key}",
+        size=42,
+        seconds=1.25,
+        checksum_algorithm="CRC32",
+        checksum="y/Q5Jg==",
+        lanes=2,
+        host_key_fingerprint="SHA256:abc",
+    )
 
 
 @pytest.fixture
@@ -140,7 +157,35 @@ def test_missing_configuration_puts_everything_back(monkeypatch: pytest.MonkeyPa
         monkeypatch.delenv(name, raising=False)
     handler._delivery.cache_clear()
     assert put_back(queued(m1=["a"], m2=["b"])) == ["m1", "m2"]
-    assert all("SSH_HOST is not set" in line["message"] for line in log() if line["level"] == "ERROR")
+    assert [line["error"] for line in log()] == ["ConfigurationError"] * 2
+    assert all("SSH_HOST is not set" in line["message"] for line in log())
+
+
+def test_objects_of_all_messages_are_delivered_together(
+    delivery: FakeDelivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[list[str]] = []
+    deliver_all = delivery.deliver_all
+
+    def noting(refs: Sequence[ObjectRef], **more: Any) -> Iterator[Outcome]:
+        batches.append([ref.key for ref in refs])
+        return deliver_all(refs, **more)
+
+    monkeypatch.setattr(delivery, "deliver_all", noting)
+    put_back(queued(m1=["a", "b"], m2="malformed", m3=["c"]))
+    assert batches == [["a", "b", "c"]]
+
+
+def test_message_that_comes_twice_is_answered_twice(delivery: FakeDelivery) -> None:
+    delivery.failures["a"] = ConnectionLost("cut.", hint="")
+    assert put_back(queued(m1=["a"], m2=["a"], m3=["b"])) == ["m1", "m2"]
+
+
+def test_outcomes_may_come_in_any_order(delivery: FakeDelivery, monkeypatch: pytest.MonkeyPatch) -> None:
+    delivery.failures["b"] = ConnectionLost("cut.", hint="")
+    deliver_all = delivery.deliver_all
+    monkeypatch.setattr(delivery, "deliver_all", lambda refs, **more: deliver_all(refs[::-1], **more))
+    assert put_back(queued(m1=["a"], m2=["b"], m3=["c"])) == ["m2"]
 
 
 # --- from S3 itself ---
@@ -174,14 +219,37 @@ def test_direct_test_event_is_acknowledged(delivery: FakeDelivery) -> None:
 # --- the deadline ---
 
 
-def test_nothing_is_started_when_the_invocation_is_about_to_end(delivery: FakeDelivery) -> None:
-    assert put_back(queued(m1=["a"], m2=["b"]), PATIENT, PATIENT - 1) == ["m2"]
+def sized(key: str, size: int | None) -> str:
+    return json.dumps(s3_notification(s3_record("bucket", key, size=size)))
+
+
+def test_nothing_is_started_when_the_invocation_is_about_to_end(delivery: FakeDelivery, log: Log) -> None:
+    assert put_back(queued(m1=["a"], m2=["b"]), RESERVE + 1000, RESERVE - 1) == ["m2"]
     assert delivery.tried == ["a"]
+    assert [line["error"] for line in log() if line["level"] == "WARNING"] == ["DeadlineTooClose"]
+
+
+def test_object_that_would_not_be_ready_in_time_is_put_back(delivery: FakeDelivery) -> None:
+    event = queued(m1=["a"], m2=sized("huge", 10**9), m3=sized("unknown", None))
+    assert put_back(event, RESERVE + 60_000) == ["m2"]
+    assert delivery.tried == ["a", "unknown"]
+
+
+def test_first_object_has_all_the_time_that_there_is(delivery: FakeDelivery) -> None:
+    event = queued(m1=sized("huge", 10**12), m2=sized("as huge", 10**12))
+    assert put_back(event, RESERVE) == ["m2"]
+    assert delivery.tried == ["huge"]
+
+
+def test_object_that_was_put_off_is_not_counted_as_the_first(delivery: FakeDelivery) -> None:
+    event = queued(m1=["a"], m2=sized("huge", 10**12))
+    assert put_back(event, RESERVE - 1, RESERVE) == ["m1"]
+    assert delivery.tried == ["huge"]
 
 
 def test_direct_notification_near_the_deadline_raises(delivery: FakeDelivery) -> None:
     with pytest.raises(DeadlineTooClose):
-        handler.lambda_handler(direct("a"), lambda_context(PATIENT - 1))
+        handler.lambda_handler(direct("a"), lambda_context(RESERVE - 1))
 
 
 # --- logs and metrics ---
@@ -220,14 +288,19 @@ def test_failures_are_counted_also_when_the_invocation_raises(
     assert metrics_in(capsys.readouterr().out) == {"Failed": [1]}
 
 
+PROOF = ("object", "remote_path", "bytes", "checksum", "lanes", "seconds", "host_key")
+
+
 def test_delivery_is_logged_with_all_that_proves_it(delivery: FakeDelivery, log: Log) -> None:
     put_back(queued(m1=["a"]))
     (line,) = log()
-    proof = {name: line[name] for name in ("object", "remote_path", "bytes", "seconds", "host_key")}
+    proof = {name: line[name] for name in PROOF}
     assert proof == {
         "object": "s3://bucket/a",
         "remote_path": "inbox/a",
         "bytes": 42,
+        "checksum": "CRC32:y/Q5Jg==",
+        "lanes": 2,
         "seconds": 1.25,
         "host_key": "SHA256:abc",
     }

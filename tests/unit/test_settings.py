@@ -45,6 +45,22 @@ def test_port_from_1_to_65535_is_taken(text: str, port: int) -> None:
     assert Settings.from_environment({**PLAIN, "SSH_PORT": text}).server.port == port
 
 
+def test_one_connection_at_a_time_where_nothing_else_is_said() -> None:
+    assert Settings.from_environment(PLAIN).max_connections == 1
+
+
+@pytest.mark.parametrize(("text", "number"), [("1", 1), ("8", 8), ("64", 64)])
+def test_connections_from_1_to_64_are_taken(text: str, number: int) -> None:
+    assert Settings.from_environment({**PLAIN, "SSH_MAX_CONNECTIONS": text}).max_connections == number
+
+
+@pytest.mark.parametrize("text", ["", "0", "65", "-1", "many", "2.5"])
+def test_bad_number_of_connections_is_named_and_shown(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="SSH_MAX_CONNECTIONS must be a number") as raised:
+        Settings.from_environment({**PLAIN, "SSH_MAX_CONNECTIONS": text})
+    assert repr(text) in str(raised.value)
+
+
 def test_blanks_around_values_are_ignored() -> None:
     environment = {**PLAIN, "SSH_HOST": " h ", "SSH_DIR": " /inbox ", "SSH_USERNAME": " u "}
     settings = Settings.from_environment(environment)

@@ -2,48 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import pytest
 
 from s3_to_sftp.errors import ConnectionLost, ProtocolViolation, RequestRefused
 from s3_to_sftp.sftp.protocol import LIMITS, Request, Status
-from s3_to_sftp.sftp.upload import make_directories, upload
-from tests.unit.scripted_server import Asked, ScriptedServer, framed, refusing, silent_at, status
+from s3_to_sftp.sftp.session import Conversation, SftpSession
+from s3_to_sftp.sftp.upload import make_directories, upload_small
+from tests.unit.scripted_server import Asked, ScriptedServer, after_start, framed, refusing, silent_at, status
 
 DATA = b"x" * 100_000
 OLD = b"old"
 NO_POSIX_RENAME = {LIMITS: b"1"}
 
 
-def put(
-    server: ScriptedServer,
-    *,
-    path: str = "a.csv",
-    complete: Callable[[int], None] = lambda size: None,
-    blocks: Iterator[bytes] | None = None,
-) -> int:
+def uploading(session: SftpSession, path: str, data: bytes = DATA) -> Conversation[int]:
     directory = path.rpartition("/")[0]
-    temporary = f"{directory}/.tmp.part" if directory else ".tmp.part"
-    return upload(server.session(), blocks or iter([DATA]), path=path, temporary=temporary, complete=complete)
+    name = path.rpartition("/")[2]
+    temporary = f"{directory}/.{name}.part" if directory else f".{name}.part"
+    return upload_small(session, data, path=path, temporary=temporary)
 
 
+def put(server: ScriptedServer, *, path: str = "a.csv", data: bytes = DATA) -> int:
+    session = server.session()
+    server.forget()
+    return session.run_one(uploading(session, path, data))
+
+
+@pytest.mark.parametrize("data", [b"", b"x", DATA, bytes(1024 * 1024)])
 @pytest.mark.parametrize("extensions", [None, {}])
-def test_file_arrives_and_its_size_is_returned(extensions: dict[str, bytes] | None) -> None:
+def test_file_arrives_and_its_size_is_returned(extensions: dict[str, bytes] | None, data: bytes) -> None:
     server = ScriptedServer(extensions=extensions)
-    assert put(server) == len(DATA)
-    assert server.files == {"a.csv": DATA}
+    assert put(server, data=data) == len(data)
+    assert server.files == {"a.csv": data}
 
 
-def test_final_name_is_given_last() -> None:
+def test_file_takes_three_round_trips() -> None:
     server = ScriptedServer()
     put(server)
-    assert [asked.kind for asked in server.asked][-2:] == [Request.CLOSE, Request.EXTENDED]
+    assert server.turns == [[Request.OPEN], [Request.WRITE, Request.CLOSE], [Request.EXTENDED]]
+
+
+def test_many_files_share_three_round_trips() -> None:
+    server = ScriptedServer()
+    session = server.session()
+    server.forget()
+    outcomes = session.run((uploading(session, str(number), b"x") for number in range(64)), at_a_time=64)
+    assert sorted(outcomes) == [(number, 1) for number in range(64)]
+    assert [set(turn) for turn in server.turns] == [
+        {Request.OPEN},
+        {Request.WRITE, Request.CLOSE},
+        {Request.EXTENDED},
+    ]
+    assert server.files == {str(number): b"x" for number in range(64)}
 
 
 def test_old_file_is_replaced_in_one_step_where_the_server_can() -> None:
     server = ScriptedServer()
-    server.files["a.csv"] = OLD
+    server.files["a.csv"] = bytearray(OLD)
     put(server)
     assert server.files == {"a.csv": DATA}
     assert server.paths(Request.REMOVE) == []
@@ -52,7 +67,7 @@ def test_old_file_is_replaced_in_one_step_where_the_server_can() -> None:
 @pytest.mark.parametrize("code", [Status.FAILURE, Status.FILE_ALREADY_EXISTS])
 def test_old_file_is_removed_first_where_the_server_cannot_replace(code: int) -> None:
     server = ScriptedServer(refusing(Request.RENAME, code, number=1), extensions=NO_POSIX_RENAME)
-    server.files["a.csv"] = OLD
+    server.files["a.csv"] = bytearray(OLD)
     put(server)
     assert server.files == {"a.csv": DATA}
     assert server.paths(Request.REMOVE) == [["a.csv"]]
@@ -61,19 +76,20 @@ def test_old_file_is_removed_first_where_the_server_cannot_replace(code: int) ->
 @pytest.mark.parametrize("code", [Status.PERMISSION_DENIED, Status.OP_UNSUPPORTED, Status.NO_SUCH_FILE])
 def test_old_file_is_not_removed_when_the_rename_is_refused_for_another_reason(code: int) -> None:
     server = ScriptedServer(refusing(Request.RENAME, code), extensions=NO_POSIX_RENAME)
-    server.files["a.csv"] = OLD
+    server.files["a.csv"] = bytearray(OLD)
     with pytest.raises(RequestRefused, match="rename"):
         put(server)
     assert server.files == {"a.csv": OLD}
 
 
-def test_posix_rename_that_fails_never_removes_the_old_file() -> None:
-    def refuse_rename(asked: Asked) -> bytes | None:
-        renames = asked.kind == Request.EXTENDED and b"posix-rename" in asked.payload
-        return status(asked, Status.FAILURE) if renames else None
+def refuse_posix_rename(asked: Asked) -> bytes | None:
+    renames = asked.kind == Request.EXTENDED and b"posix-rename" in asked.payload
+    return status(asked, Status.FAILURE) if renames else None
 
-    server = ScriptedServer(refuse_rename)
-    server.files["a.csv"] = OLD
+
+def test_posix_rename_that_fails_never_removes_the_old_file() -> None:
+    server = ScriptedServer(refuse_posix_rename)
+    server.files["a.csv"] = bytearray(OLD)
     with pytest.raises(RequestRefused, match="rename"):
         put(server)
     assert server.files == {"a.csv": OLD}
@@ -84,7 +100,7 @@ def test_refused_look_does_not_hide_the_refused_rename() -> None:
         return status(asked, Status.PERMISSION_DENIED) if asked.kind == Request.STAT else None
 
     server = ScriptedServer(script, extensions=NO_POSIX_RENAME)
-    server.files["a.csv"] = OLD
+    server.files["a.csv"] = bytearray(OLD)
     with pytest.raises(RequestRefused, match="refused to rename"):
         put(server)
     assert server.files == {"a.csv": OLD}
@@ -93,6 +109,7 @@ def test_refused_look_does_not_hide_the_refused_rename() -> None:
 # --- every step can fail ---
 
 STEPS = [Request.OPEN, Request.WRITE, Request.CLOSE, Request.RENAME]
+SENT_LAST = {Request.WRITE: Request.CLOSE}  # CLOSE is sent behind WRITE without waiting
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -106,11 +123,12 @@ def test_refused_step_leaves_nothing(step: Request) -> None:
 @pytest.mark.parametrize("step", STEPS)
 def test_silence_at_any_step_leaves_the_old_file_and_ends_the_conversation(step: Request) -> None:
     server = ScriptedServer(silent_at(step), extensions=NO_POSIX_RENAME)
-    server.files["a.csv"] = OLD
+    server.files["a.csv"] = bytearray(OLD)
     with pytest.raises(ConnectionLost):
         put(server)
     assert server.files["a.csv"] == OLD
-    assert server.asked[-1].kind == step, "a clean-up must not wait for a silent server"
+    last = server.asked[-1].kind
+    assert last == SENT_LAST.get(step, step), "a clean-up must not wait for a silent server"
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -118,38 +136,26 @@ def test_nonsense_at_any_step_is_no_success(step: Request) -> None:
     def script(asked: Asked) -> bytes | None:
         return framed(250, asked.request_id.to_bytes(4, "big")) if asked.kind == step else None
 
-    server = ScriptedServer(script, extensions=NO_POSIX_RENAME)
+    server = ScriptedServer(after_start(script), extensions=NO_POSIX_RENAME)
     with pytest.raises(ProtocolViolation):
         put(server)
     assert "a.csv" not in server.files
+
+
+@pytest.mark.parametrize("number", [1, 2, 5])
+def test_file_is_not_renamed_unless_every_write_was_fine(number: int) -> None:
+    server = ScriptedServer(refusing(Request.WRITE, number=number), max_write=len(DATA) // 5)
+    with pytest.raises(RequestRefused, match="write"):
+        put(server)
+    assert Request.EXTENDED not in {asked.kind for asked in server.asked}
+    assert server.files == {}
 
 
 def test_close_that_fails_is_no_success_even_when_every_write_was_fine() -> None:
     server = ScriptedServer(refusing(Request.CLOSE, number=1))
     with pytest.raises(RequestRefused, match="close"):
         put(server)
-    assert server.paths(Request.REMOVE) == [[".tmp.part"]]
-    assert server.files == {}
-
-
-def test_incomplete_object_gets_no_final_name() -> None:
-    def insist(size: int) -> None:
-        raise ValueError(f"only {size}")
-
-    server = ScriptedServer()
-    with pytest.raises(ValueError, match=f"only {len(DATA)}"):
-        put(server, complete=insist)
-    assert server.files == {}
-
-
-def test_source_that_breaks_gets_no_final_name() -> None:
-    def broken() -> Iterator[bytes]:
-        yield DATA
-        raise ValueError("the source broke")
-
-    server = ScriptedServer()
-    with pytest.raises(ValueError, match="the source broke"):
-        put(server, blocks=broken())
+    assert server.paths(Request.REMOVE) == [[".a.csv.part"]]
     assert server.files == {}
 
 
@@ -162,6 +168,32 @@ def test_refused_clean_up_does_not_hide_the_first_error(clean_up: Request) -> No
 
     with pytest.raises(RequestRefused, match="QUOTA_EXCEEDED"):
         put(ScriptedServer(script))
+
+
+@pytest.mark.parametrize("step", ["write", "rename"])
+def test_failed_file_never_closes_the_handle_of_another(step: str) -> None:
+    """Servers give a closed handle's number to the next file: a second CLOSE would hit that one."""
+
+    def script(asked: Asked) -> bytes | None:
+        if asked.kind == Request.WRITE and step == "write" and asked.payload.endswith(b"bad"):
+            return status(asked, Status.FAILURE)
+        return refuse_posix_rename(asked) if step == "rename" and b"bad" in asked.payload else None
+
+    server = ScriptedServer(script)
+    session = server.session()
+    names = [f"bad{number}" if number % 3 == 0 else f"good{number}" for number in range(40)]
+    outcomes = dict(
+        session.run((uploading(session, name, f"{name}: bad".encode()) for name in names), at_a_time=4)
+        if step == "rename"
+        else session.run(
+            (uploading(session, name, b"bad" if name.startswith("bad") else name.encode()) for name in names),
+            at_a_time=4,
+        )
+    )
+    for place, name in enumerate(names):
+        assert isinstance(outcomes[place], RequestRefused) == name.startswith("bad"), outcomes[place]
+    expected = {name: (f"{name}: bad" if step == "rename" else name).encode() for name in names}
+    assert server.files == {name: data for name, data in expected.items() if name.startswith("good")}
 
 
 # --- directories ---
@@ -181,6 +213,15 @@ def test_directories_are_only_made_when_the_open_has_failed() -> None:
     assert server.paths(Request.MKDIR) == []
 
 
+def test_many_files_make_their_common_directories_at_a_time() -> None:
+    server = ScriptedServer()
+    session = server.session()
+    paths = [f"a/{number % 3}/{number}.csv" for number in range(20)]
+    outcomes = dict(session.run((uploading(session, path) for path in paths), at_a_time=20))
+    assert set(outcomes.values()) == {len(DATA)}
+    assert server.files == dict.fromkeys(paths, DATA)
+
+
 def test_directories_are_made_where_a_missing_parent_is_just_a_failure() -> None:
     def vague(asked: Asked) -> bytes | None:
         answer = server.healthy(asked)
@@ -194,7 +235,7 @@ def test_directories_are_made_where_a_missing_parent_is_just_a_failure() -> None
 
 def test_directories_that_cannot_be_made_fail_with_the_refused_open() -> None:
     server = ScriptedServer(refusing(Request.MKDIR, Status.PERMISSION_DENIED))
-    with pytest.raises(RequestRefused, match=r"refused to create 'a/b/\.tmp\.part'"):
+    with pytest.raises(RequestRefused, match=r"refused to create 'a/b/\.d\.csv\.part'"):
         put(server, path="a/b/d.csv")
 
 
@@ -207,5 +248,5 @@ def test_open_without_permission_makes_no_directories() -> None:
 
 @pytest.mark.parametrize("path", ["/", "a", "/a", "a/b"])
 def test_making_directories_ends_where_nothing_can_be_made(path: str) -> None:
-    server = ScriptedServer(refusing(Request.MKDIR, Status.NO_SUCH_FILE))
-    make_directories(server.session(), path)
+    session = ScriptedServer(refusing(Request.MKDIR, Status.NO_SUCH_FILE)).session()
+    session.run_one(make_directories(session, path))

@@ -1,25 +1,39 @@
-"""The writer returns only when every WRITE was answered with OK."""
+"""The writer returns only when every WRITE and the CLOSE were answered with OK."""
 
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 
 from s3_to_sftp.errors import ConnectionLost, RequestRefused
-from s3_to_sftp.sftp.protocol import Request, Status
-from s3_to_sftp.sftp.writer import WINDOW_BYTES, write_blocks
-from tests.unit.scripted_server import NOTHING, Asked, ScriptedServer, refusing, silent_at, status
+from s3_to_sftp.sftp.protocol import LIMITS, Request, Status
+from s3_to_sftp.sftp.session import SftpSession
+from s3_to_sftp.sftp.stream import Piece
+from s3_to_sftp.sftp.writer import WINDOW_BYTES, write_and_close
+from tests.unit.scripted_server import NOTHING, Asked, ScriptedServer, refusing, result_of, silent_at, status
 
 WRITES = 12
-PIECE = 32 * 1024
-DATA = bytes(range(256)) * (WRITES * PIECE // 256)
+PIECE = 32 * 1024 - 64
+DATA = (bytes(range(256)) * (WRITES * 128))[: WRITES * PIECE]
+NO_LIMITS: dict[str, bytes] = {}
 
 
-def write(server: ScriptedServer, blocks: Iterator[bytes] | list[bytes]) -> int:
-    session = server.session()
-    return write_blocks(session, session.create("a"), blocks, path="a")
+def in_order(blocks: Iterable[Piece]) -> Iterator[tuple[int, Piece]]:
+    offset = 0
+    for block in blocks:
+        yield offset, block
+        offset += len(block)
+
+
+def write(session: SftpSession, blocks: Iterable[Piece], path: str = "a") -> None:
+    write_at(session, in_order(blocks), path)
+
+
+def write_at(session: SftpSession, blocks: Iterable[tuple[int, Piece]], path: str = "a") -> None:
+    handle = result_of(session, session.create(path))
+    session.run_one(write_and_close(session, handle, blocks, path=path))
 
 
 @pytest.mark.parametrize(
@@ -35,61 +49,124 @@ def write(server: ScriptedServer, blocks: Iterator[bytes] | list[bytes]) -> int:
     ],
 )
 def test_bytes_arrive_as_they_are(blocks: list[bytes]) -> None:
-    server = ScriptedServer(extensions={})
-    assert write(server, blocks) == len(b"".join(blocks))
+    server = ScriptedServer(extensions=NO_LIMITS)
+    write(server.session(), blocks)
     assert server.files == {"a": b"".join(blocks)}
+
+
+def test_blocks_stand_at_their_offsets() -> None:
+    server = ScriptedServer()
+    write_at(server.session(), [(7, b"third"), (0, b"one"), (3, b"more")])
+    assert server.files == {"a": b"onemorethird"}
+
+
+def test_block_may_be_overwritten_when_the_next_one_is_asked_for() -> None:
+    server = ScriptedServer()
+    buffer = bytearray(600_000)
+
+    def blocks() -> Iterator[tuple[int, Piece]]:
+        for number in range(8):
+            buffer[:] = bytes([number]) * len(buffer)
+            yield number * len(buffer), memoryview(buffer)
+        buffer[:] = b"\xff" * len(buffer)
+
+    write_at(server.session(), blocks())
+    assert server.files["a"] == b"".join(bytes([number]) * len(buffer) for number in range(8))
 
 
 @pytest.mark.parametrize("limit", [1000, 32 * 1024, 261_120])
 def test_no_write_is_longer_than_the_server_takes(limit: int) -> None:
     server = ScriptedServer(max_write=limit)
-    write(server, [DATA])
+    write(server.session(), [DATA])
     assert max(server.sizes) == min(limit, len(DATA))
+
+
+def test_close_goes_out_behind_the_last_write_without_waiting() -> None:
+    server = ScriptedServer(extensions=NO_LIMITS)
+    session = server.session()
+    handle = result_of(session, session.create("a"))
+    server.forget()
+    session.run_one(write_and_close(session, handle, [(0, DATA)], path="a"))
+    assert server.turns == [[*[Request.WRITE] * WRITES, Request.CLOSE]]
 
 
 @pytest.mark.parametrize("number", range(1, WRITES + 1))
 def test_failure_of_any_write_is_raised(number: int) -> None:
-    server = ScriptedServer(refusing(Request.WRITE, number=number), extensions={})
+    server = ScriptedServer(refusing(Request.WRITE, number=number), extensions=NO_LIMITS)
     with pytest.raises(RequestRefused, match=f"at offset {(number - 1) * PIECE}:"):
-        write(server, [DATA])
+        write(server.session(), [DATA])
 
 
 @pytest.mark.parametrize("number", range(1, WRITES + 1))
 def test_missing_answer_to_any_write_is_raised(number: int) -> None:
-    server = ScriptedServer(silent_at(Request.WRITE, number=number), extensions={})
+    server = ScriptedServer(silent_at(Request.WRITE, number=number), extensions=NO_LIMITS)
     with pytest.raises(ConnectionLost):
-        write(server, [DATA])
+        write(server.session(), [DATA])
+
+
+def test_failure_of_the_close_is_raised() -> None:
+    with pytest.raises(RequestRefused, match="close 'a'"):
+        write(ScriptedServer(refusing(Request.CLOSE)).session(), [DATA])
+
+
+def test_missing_answer_to_the_close_is_raised() -> None:
+    with pytest.raises(ConnectionLost, match="close 'a'"):
+        write(ScriptedServer(silent_at(Request.CLOSE)).session(), [DATA])
 
 
 def test_first_failure_in_the_file_is_the_one_that_is_raised() -> None:
     def script(asked: Asked) -> bytes | None:
         failing = asked.kind == Request.WRITE and asked.number in {3, 5}
-        return status(asked, Status.FAILURE) if failing else None
+        return status(asked, Status.FAILURE) if failing or asked.kind == Request.CLOSE else None
 
     with pytest.raises(RequestRefused, match=f"at offset {2 * PIECE}:"):
-        write(ScriptedServer(script, extensions={}), [DATA])
+        write(ScriptedServer(script, extensions=NO_LIMITS).session(), [DATA])
+
+
+@pytest.mark.parametrize("number", [1, WRITES // 2, WRITES])
+def test_handle_is_closed_once_whichever_write_fails(number: int) -> None:
+    server = ScriptedServer(refusing(Request.WRITE, number=number), extensions=NO_LIMITS)
+    session = server.session()
+    with pytest.raises(RequestRefused):
+        write(session, [DATA])
+    session.ping()
+    assert len(server.paths(Request.CLOSE)) == 1
+
+
+def test_handle_is_closed_once_when_a_write_fails_in_the_middle_of_the_blocks() -> None:
+    blocks = [bytes(1024 * 1024)] * 12  # more than the window: the first answers are read before the end
+    server = ScriptedServer(refusing(Request.WRITE, number=1))
+    session = server.session()
+    with pytest.raises(RequestRefused):
+        write(session, blocks)
+    session.ping()
+    assert len(server.sizes) < 40, "not all blocks were asked for"
+    assert len(server.paths(Request.CLOSE)) == 1
 
 
 def test_session_can_be_used_after_a_failure() -> None:
-    server = ScriptedServer(refusing(Request.WRITE, number=1), extensions={})
+    server = ScriptedServer(refusing(Request.WRITE, number=1), extensions=NO_LIMITS)
     session = server.session()
     with pytest.raises(RequestRefused):
-        write_blocks(session, session.create("a"), [DATA], path="a")
-    assert write_blocks(session, session.create("b"), [DATA], path="b") == len(DATA)
+        write(session, [DATA])
+    write(session, [DATA], path="b")
     assert server.files["b"] == DATA
-    assert session._arrived == {}, "answers to writes that nobody waits for pile up"
+    session.ping()
+    assert (session._waiting, session._arrived, session._abandoned) == (set(), {}, set())
 
 
-def test_blocks_that_raise_leave_the_session_usable() -> None:
+def test_blocks_that_raise_leave_the_session_usable_and_no_handle_open() -> None:
     def broken() -> Iterator[bytes]:
         yield DATA
         raise ValueError("the source broke")
 
-    server = ScriptedServer(extensions={})
+    server = ScriptedServer(extensions=NO_LIMITS)
     session = server.session()
     with pytest.raises(ValueError, match="the source broke"):
-        write_blocks(session, session.create("a"), broken(), path="a")
-    assert write_blocks(session, session.create("b"), [DATA], path="b") == len(DATA)
+        write(session, broken())
+    write(session, [DATA], path="b")
+    assert server.files["b"] == DATA
+    assert server.paths(Request.CLOSE) == [["0"], ["0"]], "the second file had the number of the first"
 
 
 def test_window_bounds_what_is_not_yet_acknowledged() -> None:
@@ -104,17 +181,17 @@ def test_window_bounds_what_is_not_yet_acknowledged() -> None:
         most = max(most, len(held) * PIECE)
         return NOTHING
 
-    server = ScriptedServer(answer_late, extensions={})
+    server = ScriptedServer(answer_late, extensions={LIMITS: b"1"}, max_write=PIECE)
     receive = server.recv
 
-    def recv(nbytes: int) -> bytes:
+    def recv() -> bytes:
         # A server that answers only when the client waits: nothing is acknowledged before.
         if held:
             server.say(status(held.pop(0), Status.OK))
-        return receive(nbytes)
+        return receive()
 
     server.recv = recv  # type: ignore[method-assign] # a slower server
-    write(server, [bytes(1024 * 1024)] * 20)
+    write(server.session(), [bytes(32 * PIECE)] * 20)
     assert WINDOW_BYTES <= most <= WINDOW_BYTES + PIECE
 
 
@@ -128,10 +205,12 @@ def test_memory_is_that_of_one_block() -> None:
 
     server = Discards()
     session = server.session()
-    handle = session.create("a")
+    handle = result_of(session, session.create("a"))
+    server.sizes, server.turns, server.sends = [], [], []
     tracemalloc.start()
     try:
-        write_blocks(session, handle, (block for _ in range(64)), path="a")
+        blocks = ((number * len(block), block) for number in range(64))
+        session.run_one(write_and_close(session, handle, blocks, path="a"))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -12,9 +12,10 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Protocol
 
-from s3_to_sftp.errors import PartnerError, TransferError
+from s3_to_sftp.errors import PartnerError, RequestRefused, TransferError
 from s3_to_sftp.sftp.connection import Connection
 from s3_to_sftp.sftp.pool import ConnectionPool
+from s3_to_sftp.sftp.protocol import Status
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.stream import Piece
 from s3_to_sftp.sftp.upload import create, discard, publish
@@ -31,6 +32,10 @@ _MIN_BYTES_PER_LANE = 16 * 1024 * 1024
 
 _SEGMENT_WRITES = 16
 """WRITEs per range that a lane takes: with OpenSSH's limit 4 MB. A lane that is alone takes all at once."""
+
+
+_FULL = {Status.NO_SPACE_ON_FILESYSTEM, Status.QUOTA_EXCEEDED}
+"""Refusals that fewer lanes do not help against."""
 
 
 class RangeSource(Protocol):
@@ -157,7 +162,7 @@ class _Lane(threading.Thread):
         except (TransferError, PartnerError) as error:
             self._drop(connection)
             if not self._segments.stopped:
-                self._pool.lower_limit(self.number, error)
+                self._pool.give_up_lane(self.number, error)
         except BaseException as error:  # noqa: BLE001 - raised by the thread that waits for the lanes
             self._drop(connection)
             self.failure = error
@@ -181,6 +186,8 @@ def send_in_lanes(
 
     The first lane starts at once, the others join as their connections come up. The final name appears only
     after every WRITE and every CLOSE of every lane were answered with OK and `complete` was content.
+    When the server refuses the first lane something while others are at work, the first one writes it all
+    anew: there are servers that take no second writer, or bytes only in order.
     Memory: per lane one block of the source, and what the source reads ahead.
 
     Args:
@@ -200,7 +207,7 @@ def send_in_lanes(
 
     def start_lanes(round_trip: float) -> None:
         count = lanes_for(size=source.size, round_trip=round_trip, limit=pool.limit)
-        lanes.extend(_Lane(number, pool, source, segments, temporary) for number in range(1, count))
+        lanes.extend(_Lane(number, pool, source, segments, temporary) for number in pool.lanes(count - 1))
         for lane in lanes:
             lane.start()
 
@@ -211,9 +218,20 @@ def send_in_lanes(
         segments.stop()
         raise
     try:
-        segments.open(_SEGMENT_WRITES * session.max_write_bytes if lanes else max(1, source.size))
-        session.run_one(_write_segments(session, handle, source, segments, temporary))
-        _finish(session, source, segments, lanes, temporary)
+        segment = _SEGMENT_WRITES * session.max_write_bytes if lanes else max(1, source.size)
+        segments.open(segment)
+        try:
+            session.run_one(_write_segments(session, handle, source, segments, temporary))
+            _finish(session, source, segments, lanes, temporary)
+        except RequestRefused as refused:
+            if refused.code in _FULL or not any(lane.at_work.is_set() for lane in lanes):
+                raise
+            segments.stop()
+            for lane in lanes:
+                pool.drop(lane.number)
+            session.run_one(_write_in_order(session, source, segment, temporary))
+            for lane in lanes:  # now it is clear that they were the cause
+                pool.give_up_lane(lane.number, refused)
         complete()
         session.run_one(publish(session, temporary, path))
     except BaseException:
@@ -238,6 +256,16 @@ def _finish(
             raise lane.failure
     if segments.left():
         session.run_one(_write_rest(session, source, segments, path))
+
+
+async def _write_in_order(session: SftpSession, source: RangeSource, segment: int, path: str) -> None:
+    """Write everything anew, in order: what servers want that have an object store behind them.
+
+    The ranges are those of the lanes, so that the source can tell that it gives the same ones again.
+    """
+    segments = _Segments(source.size)
+    segments.open(segment)
+    await _write_segments(session, await create(session, path), source, segments, path)
 
 
 async def _write_rest(session: SftpSession, source: RangeSource, segments: _Segments, path: str) -> None:

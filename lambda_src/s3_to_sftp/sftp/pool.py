@@ -44,9 +44,6 @@ class ConnectionPool:
 
     Each connection has a number. Number 0 is the one that every delivery uses; the others are lanes of
     large objects, and a lane's thread is the only one that uses its connection.
-
-    Attributes:
-        limit: How many connections the partner allows; lowered when it refuses one.
     """
 
     def __init__(
@@ -59,7 +56,8 @@ class ConnectionPool:
         connect: Connect = connect,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.limit = limit
+        self._lanes = list(range(1, limit))
+        self._refusal_told = False
         self._server = server
         self._credentials = credentials
         self._timeouts = timeouts
@@ -122,12 +120,33 @@ class ConnectionPool:
             self.touch(number)
             return connection
 
-    def lower_limit(self, limit: int, reason: Exception) -> None:
-        """Remember that the partner does not take more; said once, since the limit only falls."""
+    @property
+    def limit(self) -> int:
+        """How many connections the partner allows; lowered when it refuses one."""
+        return 1 + len(self._lanes)
+
+    def lanes(self, count: int) -> list[int]:
+        """Return the numbers of up to `count` further lanes that the partner has not refused."""
+        return self._lanes[:count]
+
+    def give_up_lane(self, number: int, reason: Exception) -> None:
+        """Remember that the partner does not take this lane beside the others; the first time is a warning.
+
+        This number is struck out, not the highest one: the others may have warm connections.
+        """
         with self._lock:
-            if limit < self.limit:
-                self.limit = limit
-                _log.warning("%s: from now on at most %d lanes (%s)", self._server, limit, reason)
+            if number not in self._lanes:
+                return
+            self._lanes = [lane for lane in self._lanes if lane != number]
+            level = logging.INFO if self._refusal_told else logging.WARNING
+            _log.log(
+                level,
+                "%s does not take all lanes: from now on %d at most (%s)",
+                self._server,
+                self.limit,
+                reason,
+            )
+            self._refusal_told = True
 
     def touch(self, number: int) -> None:
         """Remember that the connection has just answered."""

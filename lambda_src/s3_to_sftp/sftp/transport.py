@@ -26,17 +26,18 @@ class Transport(paramiko.Transport):
         super().__init__(sock, packetizer_class=Packetizer)
 
     def _send_message(self, data: Any) -> None:
-        asks = not self.is_authenticated() and data.asbytes().startswith(cMSG_SERVICE_REQUEST)
-        if not asks:
-            super()._send_message(data)  # type: ignore[misc] # the stubs leave private methods out
+        send: Any = super()._send_message  # type: ignore[misc] # the stubs leave private methods out
+        if self.is_authenticated() or not data.asbytes().startswith(cMSG_SERVICE_REQUEST):
+            send(data)
             return
         handler: Any = self.auth_handler
         send_attempt = handler._parse_service_accept
-        # Before anything is sent: the real answer can be there at once, and must not send it a second time.
+        # Before the request goes out: the real answer may come at once, and would send the attempt a second
+        # time. Go's servers hang up then.
         handler._parse_service_accept = lambda _answer: None
         if not self._service_asked_for:
             self._service_asked_for = True
-            super()._send_message(data)  # type: ignore[misc] # as above
+            send(data)
         send_attempt(_service_accepted())
 
 

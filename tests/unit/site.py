@@ -1,0 +1,128 @@
+"""A partner in memory that takes several connections, each to a scripted server over one disk."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from s3_to_sftp.credentials import Credentials, FixedCredentials
+from s3_to_sftp.settings import Server
+from s3_to_sftp.sftp.connection import Timeouts
+from s3_to_sftp.sftp.partner import Partner
+from s3_to_sftp.sftp.pool import ConnectionPool
+from s3_to_sftp.sftp.session import SftpSession
+from tests.unit.scripted_server import Disk, Script, ScriptedServer
+
+SERVER = Server(host="sftp.partner.example", port=22)
+LOGIN = Credentials(username="u", password="p")
+SOON = 10
+"""Seconds that a test waits for what must happen; it never takes them when all is well."""
+
+
+@dataclass
+class MemoryConnection:
+    """A connection to a scripted server."""
+
+    number: int
+    server: ScriptedServer
+    session: SftpSession
+    closed: bool = False
+    host_key_fingerprint: str = "SHA256:abc"
+
+    def is_open(self) -> bool:
+        return not (self.closed or self.session.is_over)
+
+    def close(self) -> None:
+        self.closed = True
+        self.server.broken = EOFError("closed by ourselves")
+
+
+def _healthy(_asked: object) -> None:
+    return None
+
+
+@dataclass
+class Site:
+    """Connects, and counts.
+
+    Attributes:
+        scripts: Number of a connection -> what its server does. Read at each connect.
+        before_connect: Number of a connection -> called before it is made; may raise or wait.
+        made: Every connection so far.
+        tried: How often each connection was asked for.
+        round_trip: Seconds, as the login shows it.
+    """
+
+    scripts: dict[int, Script] = field(default_factory=dict)
+    before_connect: dict[int, Callable[[], object]] = field(default_factory=dict)
+    max_write: int = 128 * 1024
+    """WRITEs of this length are sent each by itself."""
+    round_trip: float = 0.1
+    disk: Disk = field(default_factory=Disk)
+    made: list[MemoryConnection] = field(default_factory=list)
+    tried: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
+    logins: list[Credentials] = field(default_factory=list)
+
+    def connect(
+        self,
+        server: Server,
+        credentials: Credentials,
+        timeouts: Timeouts,
+        logged_in: Callable[[float], None] = lambda _round_trip: None,
+    ) -> Any:
+        assert server == SERVER
+        number = lane_number()
+        self.tried[number] += 1
+        self.logins.append(credentials)
+        self.before_connect.get(number, lambda: None)()
+        logged_in(self.round_trip)
+        script = self.scripts.get(number, _healthy)
+        scripted = ScriptedServer(script, max_write=self.max_write, disk=self.disk)
+        connection = MemoryConnection(number, scripted, scripted.session())
+        connection.session.round_trip = self.round_trip
+        self.made.append(connection)
+        return connection
+
+    def pool(self, limit: int = 1) -> ConnectionPool:
+        return ConnectionPool(
+            SERVER, FixedCredentials(LOGIN), timeouts=Timeouts(), limit=limit, connect=self.connect
+        )
+
+    def partner(self, max_connections: int = 1, **more: Any) -> Partner:
+        return Partner(
+            SERVER,
+            FixedCredentials(LOGIN),
+            timeouts=Timeouts(),
+            max_connections=max_connections,
+            connect=self.connect,
+            **more,
+        )
+
+    def connection(self, number: int) -> MemoryConnection:
+        """The newest connection of this number."""
+        return [connection for connection in self.made if connection.number == number][-1]
+
+    @property
+    def files(self) -> dict[str, bytearray]:
+        return self.disk.files
+
+
+def lane_number() -> int:
+    """Number of the lane whose thread this is; 0 for the one that delivers."""
+    name = threading.current_thread().name
+    return int(name.removeprefix("lane-")) if name.startswith("lane-") else 0
+
+
+def lane_threads() -> list[threading.Thread]:
+    """The lanes that are still there."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("lane-")]
+
+
+def wait_for_lanes(threads: Iterable[threading.Thread] | None = None) -> None:
+    """Wait until the lanes have ended."""
+    for thread in lane_threads() if threads is None else threads:
+        thread.join(SOON)
+        assert not thread.is_alive()

@@ -1,0 +1,136 @@
+"""The CRC of the whole comes out of those of its ranges, and is the one that S3 means."""
+
+from __future__ import annotations
+
+import base64
+import threading
+import zlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from s3_to_sftp.checksum import RangeChecksum, stored_checksum
+
+ALGORITHMS = ["CRC64NVME", "CRC32C", "CRC32"]
+
+# The check value of each CRC, of the bytes 123456789: https://reveng.sourceforge.io/crc-catalogue/
+CHECKS = {"CRC64NVME": "AE8B14860A799888", "CRC32C": "E3069283", "CRC32": "CBF43926"}
+OF_NOTHING = {"CRC64NVME": "0" * 16, "CRC32C": "0" * 8, "CRC32": "0" * 8}
+
+
+def base64_of(hexadecimal: str) -> str:
+    return base64.b64encode(bytes.fromhex(hexadecimal)).decode()
+
+
+def whole(algorithm: str, data: bytes) -> str:
+    checksum = RangeChecksum(algorithm)
+    checksum.add(0, len(data), checksum.of(data))
+    return checksum.value(len(data))
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_value_is_the_known_one_in_base64(algorithm: str) -> None:
+    assert whole(algorithm, b"123456789") == base64_of(CHECKS[algorithm])
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_empty_object_has_the_value_of_no_bytes(algorithm: str) -> None:
+    assert RangeChecksum(algorithm).value(0) == base64_of(OF_NOTHING[algorithm])
+    assert whole(algorithm, b"") == base64_of(OF_NOTHING[algorithm])
+
+
+@given(data=st.binary(max_size=2000))
+def test_crc32_is_that_of_zlib(data: bytes) -> None:
+    assert whole("CRC32", data) == base64_of(f"{zlib.crc32(data):08x}")
+
+
+@settings(deadline=None)
+@given(
+    algorithm=st.sampled_from(ALGORITHMS),
+    pieces=st.lists(st.binary(min_size=1, max_size=300), max_size=12),
+    order=st.randoms(use_true_random=False),
+    steps=st.integers(1, 50),
+)
+def test_ranges_in_any_order_give_the_value_of_the_whole(
+    algorithm: str, pieces: list[bytes], order: object, steps: int
+) -> None:
+    checksum = RangeChecksum(algorithm)
+    ranges = []
+    offset = 0
+    for piece in pieces:
+        crc = checksum.start
+        for start in range(0, len(piece), steps):
+            crc = checksum.update(crc, memoryview(piece)[start : start + steps])
+        assert crc == checksum.of(piece)
+        ranges.append((offset, len(piece), crc))
+        offset += len(piece)
+    order.shuffle(ranges)  # type: ignore[attr-defined] # a Random
+    for each in ranges:
+        checksum.add(*each)
+    assert checksum.value(offset) == whole(algorithm, b"".join(pieces))
+
+
+def test_range_that_is_written_again_counts_as_it_came_last() -> None:
+    checksum = RangeChecksum("CRC32")
+    for data in (b"wrong", b"right"):
+        checksum.add(0, 5, checksum.of(data))
+    assert checksum.value(5) == whole("CRC32", b"right")
+
+
+@pytest.mark.parametrize(
+    ("ranges", "size"),
+    [
+        ([], 1),
+        ([(0, b"abc")], 4),
+        ([(0, b"abc")], 2),
+        ([(1, b"bc")], 3),
+        ([(0, b"a"), (2, b"c")], 3),
+        ([(0, b"ab"), (1, b"bc")], 3),
+    ],
+    ids=["nothing", "too short", "too long", "no start", "a hole", "an overlap"],
+)
+def test_ranges_that_are_not_exactly_the_whole_have_no_value(
+    ranges: list[tuple[int, bytes]], size: int
+) -> None:
+    checksum = RangeChecksum("CRC64NVME")
+    for offset, data in ranges:
+        checksum.add(offset, len(data), checksum.of(data))
+    with pytest.raises(ValueError, match="bytes"):
+        checksum.value(size)
+
+
+def test_several_threads_may_add_ranges() -> None:
+    data = bytes(range(256)) * 64
+    checksum = RangeChecksum("CRC64NVME")
+
+    def add(lane: int) -> None:
+        for start in range(lane * 16, len(data), 8 * 16):
+            checksum.add(start, 16, checksum.of(data[start : start + 16]))
+
+    threads = [threading.Thread(target=add, args=(lane,)) for lane in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert checksum.value(len(data)) == whole("CRC64NVME", data)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_full_object_checksum_is_found(algorithm: str) -> None:
+    answer = {"ChecksumType": "FULL_OBJECT", f"Checksum{algorithm}": "AAAA"}
+    assert stored_checksum(answer) == (algorithm, "AAAA")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"ChecksumType": "COMPOSITE", "ChecksumCRC32": "AAAA-2"},
+        {"ChecksumType": "FULL_OBJECT", "ChecksumSHA256": "AAAA"},
+        {"ChecksumCRC32": "AAAA"},
+    ],
+    ids=["none", "of the parts' checksums", "another algorithm", "of unknown type"],
+)
+def test_checksum_that_says_nothing_about_the_bytes_in_a_row_is_not_used(answer: dict[str, str]) -> None:
+    assert stored_checksum(answer) is None

@@ -1,0 +1,748 @@
+"""Whatever a lane does, the file is whole under its final name, or it is not there."""
+
+from __future__ import annotations
+
+import random
+import struct
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from s3_to_sftp.errors import (
+    ConnectionLost,
+    LoginRefused,
+    PartnerUnreachable,
+    ProtocolViolation,
+    RequestRefused,
+    SourceInterrupted,
+)
+from s3_to_sftp.sftp import lanes
+from s3_to_sftp.sftp.lanes import _Segments, lanes_for, send_in_lanes
+from s3_to_sftp.sftp.pool import ConnectionPool
+from s3_to_sftp.sftp.protocol import Request, Status, read_text
+from tests.unit.scripted_server import NOTHING, Asked, Script, framed, refusing, silent_at, status
+from tests.unit.site import SOON, Site, lane_number, lane_threads, wait_for_lanes
+
+MIB = 1024 * 1024
+WRITE = 128 * 1024  # so long that the session sends each by itself
+SEGMENT = 2 * WRITE
+DATA = random.Random(1).randbytes(20 * SEGMENT + 12_345)
+PATH, TEMPORARY = "inbox/a.bin", "inbox/.a.part"
+
+
+# --- how many ---
+
+
+@pytest.mark.parametrize(
+    ("size", "round_trip", "limit", "expected"),
+    [
+        (0, 0.1, 8, 1),
+        (1024 * MIB, 0.0, 8, 1),
+        (1024 * MIB, 0.001, 8, 1),
+        (1024 * MIB, 0.02, 64, 8),
+        (1024 * MIB, 0.1, 64, 39),
+        (1024 * MIB, 0.1, 8, 8),
+        (1024 * MIB, 0.1, 1, 1),
+        (16 * MIB, 0.1, 8, 1),
+        (32 * MIB, 0.1, 8, 2),
+        (32 * MIB - 1, 0.1, 8, 1),
+        (256 * MIB, 0.1, 64, 16),
+    ],
+)
+def test_lanes_are_as_many_as_pay(size: int, round_trip: float, limit: int, expected: int) -> None:
+    assert lanes_for(size=size, round_trip=round_trip, limit=limit) == expected
+
+
+# --- who writes what ---
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    size=st.integers(0, 10_000),
+    segment=st.integers(1, 999),
+    choices=st.lists(st.booleans(), max_size=300),
+)
+def test_every_byte_is_given_once_and_given_back_ones_again(
+    size: int, segment: int, choices: list[bool]
+) -> None:
+    segments = _Segments(size)
+    segments.open(segment)
+    kept: list[tuple[int, int]] = []
+    failing: list[tuple[int, int]] = []
+    for keeps in choices:
+        taken = segments.take()
+        if taken is None:
+            break
+        (kept if keeps else failing).append(taken)
+        if len(failing) == 3:
+            segments.give_back(failing)
+            failing = []
+    segments.give_back(failing)
+    while (taken := segments.take()) is not None:
+        kept.append(taken)
+    position = 0
+    for offset, length in sorted(kept):
+        assert offset == position
+        assert 1 <= length <= segment
+        position += length
+    assert position == size
+    assert not segments.left()
+
+
+def test_lanes_that_take_at_a_time_never_take_the_same() -> None:
+    segments = _Segments(50_000)
+    segments.open(7)
+    taken: list[list[tuple[int, int]]] = [[] for _ in range(8)]
+    start = threading.Barrier(8)
+
+    def take(mine: list[tuple[int, int]]) -> None:
+        start.wait(SOON)
+        while (segment := segments.take()) is not None:
+            mine.append(segment)
+
+    threads = [threading.Thread(target=take, args=(mine,)) for mine in taken]
+    for thread in threads:
+        thread.start()
+    wait_for_lanes(threads)
+    everything = sorted(segment for mine in taken for segment in mine)
+    assert [offset for offset, _ in everything] == list(range(0, 50_000, 7))
+    assert sum(length for _, length in everything) == 50_000
+
+
+def test_nothing_is_given_after_a_stop() -> None:
+    segments = _Segments(100)
+    segments.open(10)
+    segments.take()
+    segments.stop()
+    segments.give_back([(0, 10)])
+    assert segments.take() is None
+    assert segments.stopped
+
+
+@pytest.mark.parametrize("end", [_Segments.close, _Segments.stop])
+def test_lane_that_joins_is_seen_by_who_ends_the_work(end: Callable[[_Segments], None]) -> None:
+    for _ in range(100):
+        segments = _Segments(100)
+        at_work = [threading.Event() for _ in range(4)]
+        joined: list[bool] = [False] * 4
+        start = threading.Barrier(5)
+
+        def enter(place: int) -> None:
+            start.wait(SOON)  # noqa: B023 - the threads end within the round
+            joined[place] = segments.enter(at_work[place])  # noqa: B023
+
+        threads = [threading.Thread(target=enter, args=(place,)) for place in range(4)]
+        for thread in threads:
+            thread.start()
+        start.wait(SOON)
+        segments.open(10)
+        end(segments)
+        seen = [event.is_set() for event in at_work]
+        wait_for_lanes(threads)
+        assert joined == seen, "a lane that is not seen here would write unwatched"
+
+
+@pytest.mark.parametrize("end", [_Segments.close, _Segments.stop])
+def test_lane_that_comes_after_the_end_does_not_join(end: Callable[[_Segments], None]) -> None:
+    segments = _Segments(100)
+    segments.open(10)
+    end(segments)
+    at_work = threading.Event()
+    assert not segments.enter(at_work)
+    assert not at_work.is_set()
+
+
+def test_stop_wakes_lanes_that_wait_for_the_file() -> None:
+    segments = _Segments(100)
+    at_work = threading.Event()
+    thread = threading.Thread(target=lambda: segments.enter(at_work))
+    thread.start()
+    segments.stop()
+    wait_for_lanes([thread])
+    assert not at_work.is_set()
+
+
+# --- one file ---
+
+
+@dataclass
+class Bytes:
+    """A source in memory, as unhelpful as the protocol allows: each block is overwritten by the next.
+
+    Attributes:
+        on_range: Called with the offset of each range before it is read; may raise or wait.
+        read: Number of the lane -> offsets of the ranges that it read.
+        closed: How many readings have ended.
+    """
+
+    data: bytes = DATA
+    on_range: Callable[[int], object] = lambda _offset: None
+    extra: int = 0
+    read: dict[int, list[int]] = field(default_factory=dict)
+    closed: int = 0
+
+    def __post_init__(self) -> None:
+        self.size = len(self.data)
+
+    def blocks(self, ranges: Iterable[tuple[int, int]], block_bytes: int) -> Iterator[tuple[int, memoryview]]:
+        buffer = bytearray(block_bytes)
+        try:
+            for offset, length in ranges:
+                self.read.setdefault(lane_number(), []).append(offset)
+                self.on_range(offset)
+                for start in range(offset, offset + length + self.extra, block_bytes):
+                    end = min(start + block_bytes, offset + length + self.extra)
+                    block = memoryview(buffer)[: end - start]
+                    block[:] = (self.data + b"!")[start:end].ljust(end - start, b"?")
+                    yield start, block
+                    block[:] = b"\0" * len(block)
+        finally:
+            self.closed += 1
+
+
+@pytest.fixture(autouse=True)
+def no_lane_is_left() -> Iterator[None]:
+    yield
+    wait_for_lanes()
+
+
+def send(
+    pool: ConnectionPool, source: Bytes | None = None, complete: Callable[[], object] = lambda: None
+) -> int:
+    """Send in segments so small that a test's file has many."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(lanes, "_MIN_BYTES_PER_LANE", SEGMENT)
+        patched.setattr(lanes, "_SEGMENT_WRITES", 2)
+        source = source or Bytes()
+        return send_in_lanes(pool, source, path=PATH, temporary=TEMPORARY, complete=complete)
+
+
+def at(kind: Request, number: int, then: Callable[[], object], otherwise: Script | None = None) -> Script:
+    """Script: before the request is answered in health (or by another script), something happens."""
+
+    def script(asked: Asked) -> bytes | None:
+        if (asked.kind, asked.number) == (kind, number):
+            then()
+        return otherwise(asked) if otherwise else None
+
+    return script
+
+
+def waiting_for(*events: threading.Event) -> Callable[[], None]:
+    def wait() -> None:
+        for event in events:
+            assert event.wait(SOON)
+
+    return wait
+
+
+@pytest.mark.parametrize("size", [0, 1, WRITE, SEGMENT, SEGMENT + 1, len(DATA)])
+def test_file_of_any_size_arrives_over_one_connection(size: int) -> None:
+    site = Site()
+    assert send(site.pool(), Bytes(DATA[:size])) == 1
+    assert site.files == {PATH: DATA[:size]}
+    assert lane_threads() == []
+
+
+@pytest.mark.parametrize("limit", [2, 3, 8])
+def test_file_arrives_over_several_connections(limit: int) -> None:
+    all_write = threading.Barrier(limit)
+    site = Site(
+        scripts={number: at(Request.WRITE, 1, lambda: all_write.wait(SOON)) for number in range(limit)}
+    )
+    source = Bytes()
+    assert send(site.pool(limit), source) == limit
+    assert site.files == {PATH: DATA}
+    assert sorted(source.read) == list(range(limit))
+    assert source.closed == limit
+
+
+def test_lanes_open_the_file_without_emptying_it_and_only_the_first_renames() -> None:
+    joined = threading.Event()
+    site = Site(scripts={0: at(Request.WRITE, 1, waiting_for(joined)), 1: at(Request.WRITE, 1, joined.set)})
+    send(site.pool(2))
+    kinds = [asked.kind for asked in site.connection(1).server.asked]
+    assert kinds[1] == Request.OPEN
+    assert kinds[-1] == Request.CLOSE
+    assert set(kinds[2:-1]) == {Request.WRITE}
+    assert site.connection(0).server.asked[-1].kind == Request.EXTENDED
+
+
+def test_final_name_is_given_after_all_lanes_have_closed_and_the_source_is_content() -> None:
+    order: list[str] = []
+    joined = threading.Event()
+
+    def note(asked: Asked) -> bytes | None:
+        if asked.kind == Request.CLOSE or (asked.kind == Request.EXTENDED and b"posix" in asked.payload):
+            order.append(asked.kind.name)
+        return None
+
+    site = Site(
+        scripts={
+            0: at(Request.WRITE, 1, waiting_for(joined), note),
+            1: at(Request.WRITE, 1, joined.set, note),
+        }
+    )
+    send(site.pool(2), complete=lambda: order.append("complete"))
+    assert order == ["CLOSE", "CLOSE", "complete", "EXTENDED"]
+
+
+def test_connections_stay_for_the_next_file() -> None:
+    joined = threading.Event()
+    site = Site(scripts={0: at(Request.WRITE, 1, waiting_for(joined)), 1: at(Request.WRITE, 1, joined.set)})
+    pool = site.pool(2)
+    send(pool)
+    send(pool, Bytes(DATA[::-1]))
+    wait_for_lanes()
+    assert site.files == {PATH: DATA[::-1]}
+    assert dict(site.tried) == {0: 1, 1: 1}
+
+
+# --- lanes that fail ---
+
+
+def nonsense(asked: Asked) -> bytes | None:
+    return framed(250, asked.request_id.to_bytes(4, "big")) if asked.kind == Request.WRITE else None
+
+
+FAILING_LANES: dict[str, Script] = {
+    "open is refused": refusing(Request.OPEN, Status.FAILURE),
+    "open is not allowed": refusing(Request.OPEN, Status.PERMISSION_DENIED),
+    "open is not answered": silent_at(Request.OPEN),
+    "first write is refused": refusing(Request.WRITE, number=1),
+    "second write is refused": refusing(Request.WRITE, Status.OP_UNSUPPORTED, number=2),
+    "second write is not answered": silent_at(Request.WRITE, number=2),
+    "a write is answered with nonsense": nonsense,
+    "close is refused": refusing(Request.CLOSE),
+    "close is not answered": silent_at(Request.CLOSE),
+}
+
+
+def lost_writes(script: Script) -> Script:
+    """A lane whose writes are all said to be fine and never done: only writing them again helps."""
+
+    def lossy(asked: Asked) -> bytes | None:
+        answer = script(asked)
+        return status(asked, Status.OK) if answer is None and asked.kind == Request.WRITE else answer
+
+    return lossy
+
+
+@pytest.mark.parametrize("fault", FAILING_LANES)
+def test_what_a_failing_lane_has_taken_is_written_again_by_the_others(
+    fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun = threading.Event()
+    first_step = Request.OPEN if "open" in fault else Request.WRITE
+    site = Site(
+        scripts={
+            0: at(Request.WRITE, 1, waiting_for(begun)),
+            1: at(first_step, 1, begun.set, lost_writes(FAILING_LANES[fault])),
+        }
+    )
+    pool = site.pool(2)
+    source = Bytes()
+    send(pool, source)
+    assert site.files == {PATH: DATA}
+    assert pool.limit == 1
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "does not take all lanes" in caplog.text
+    assert site.connection(1).closed
+    assert not site.connection(0).closed
+    assert set(source.read.get(1, [])) <= set(source.read[0]), "the first lane wrote all of them again"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PartnerUnreachable("full.", hint=""),
+        LoginRefused("too many.", hint=""),
+        ConnectionLost("cut.", hint=""),
+        ProtocolViolation("odd.", hint=""),
+    ],
+)
+def test_lane_that_cannot_connect_retires_quietly(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    asked_for = threading.Event()
+
+    def refuse() -> None:
+        asked_for.set()
+        raise error
+
+    site = Site(before_connect={1: refuse}, scripts={0: at(Request.WRITE, 1, waiting_for(asked_for))})
+    pool = site.pool(2)
+    assert send(pool) == 1
+    wait_for_lanes()
+    assert site.files == {PATH: DATA}
+    assert pool.limit == 1
+    assert len(caplog.records) == 1
+
+
+def test_limit_that_was_learned_holds_for_the_next_file(caplog: pytest.LogCaptureFixture) -> None:
+    asked_for = threading.Event()
+    third = threading.Event()
+
+    def refuse() -> None:
+        third.set()
+        raise PartnerUnreachable("two are enough.", hint="")
+
+    site = Site(
+        before_connect={2: refuse},
+        scripts={
+            0: at(Request.WRITE, 1, waiting_for(asked_for, third)),
+            1: at(Request.WRITE, 1, asked_for.set),
+        },
+    )
+    pool = site.pool(3)
+    send(pool)
+    wait_for_lanes()
+    assert pool.limit == 2
+    send(pool)
+    wait_for_lanes()
+    assert dict(site.tried) == {0: 1, 1: 1, 2: 1}
+    assert len(caplog.records) == 1
+
+
+def test_all_lanes_but_one_may_fail() -> None:
+    all_write = threading.Barrier(6)  # then each has a segment of two WRITEs
+    faults = [lambda asked: None, *map(lost_writes, list(FAILING_LANES.values())[-5:])]
+    site = Site(
+        scripts={
+            number: at(Request.WRITE, 1, lambda: all_write.wait(SOON), fault)
+            for number, fault in enumerate(faults)
+        }
+    )
+    pool = site.pool(6)
+    send(pool)
+    assert site.files == {PATH: DATA}
+    assert pool.limit == 1
+
+
+def test_lane_that_fails_after_the_first_has_nothing_left_to_write_is_made_good() -> None:
+    """The first lane has written its share and closed; the other's share comes back only then."""
+    begun, first_is_done = threading.Event(), threading.Event()
+
+    def begin() -> None:
+        begun.set()
+        waiting_for(first_is_done)()
+
+    site = Site(
+        scripts={
+            0: at(Request.CLOSE, 1, first_is_done.set, at(Request.WRITE, 1, waiting_for(begun))),
+            1: at(
+                Request.WRITE,
+                1,
+                begin,
+                lost_writes(refusing(Request.WRITE, number=1)),
+            ),
+        }
+    )
+    send(site.pool(2))
+    assert site.files == {PATH: DATA}
+    assert len(site.connection(0).server.paths(Request.OPEN)) >= 2
+
+
+# --- deliveries that fail ---
+
+
+def left_behind(site: Site) -> list[str]:
+    return sorted(site.files)
+
+
+@pytest.mark.parametrize("where", [0, 1])
+@pytest.mark.parametrize("error", [SourceInterrupted("S3.", hint=""), ValueError("surprise")])
+def test_error_of_the_source_ends_all_lanes_and_leaves_nothing(
+    where: int, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    both_read = {0: threading.Event(), 1: threading.Event()}
+
+    def fail(offset: int) -> None:
+        number = lane_number()
+        both_read[number].set()
+        waiting_for(*both_read.values())()
+        if number == where:
+            raise error
+
+    site = Site()
+    pool = site.pool(2)
+    with pytest.raises(type(error)) as raised:
+        send(pool, Bytes(on_range=fail))
+    wait_for_lanes()
+    assert raised.value is error
+    assert left_behind(site) == []
+    assert pool.limit == 2, "the partner has done nothing wrong"
+    assert caplog.records == []
+    assert not site.connection(0).closed
+    assert send(pool, Bytes(DATA[:SEGMENT])) == 1
+
+
+def test_unexpected_error_while_a_lane_connects_ends_the_delivery() -> None:
+    asked_for = threading.Event()
+
+    def surprise() -> None:
+        asked_for.set()
+        raise ZeroDivisionError
+
+    site = Site(before_connect={1: surprise})
+    stopped = threading.Event()
+    stop = _Segments.stop
+
+    def stop_and_tell(segments: _Segments) -> None:
+        stop(segments)
+        stopped.set()
+
+    site.scripts[0] = at(Request.WRITE, 1, waiting_for(asked_for, stopped))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(_Segments, "stop", stop_and_tell)
+        with pytest.raises(ZeroDivisionError):
+            send(site.pool(2))
+    assert left_behind(site) == []
+
+
+@pytest.mark.parametrize("extra", [-1, 1, WRITE])
+def test_source_that_gives_another_number_of_bytes_is_an_error(extra: int) -> None:
+    site = Site()
+    with pytest.raises(RuntimeError, match="the source gave"):
+        send(site.pool(), Bytes(extra=extra))
+    assert left_behind(site) == []
+
+
+def test_incomplete_file_gets_no_final_name() -> None:
+    def insist() -> None:
+        raise ValueError("not the whole object")
+
+    site = Site()
+    with pytest.raises(ValueError, match="not the whole object"):
+        send(site.pool(2), complete=insist)
+    assert left_behind(site) == []
+
+
+@pytest.mark.parametrize("step", [Request.OPEN, Request.WRITE, Request.CLOSE])
+@pytest.mark.parametrize("limit", [1, 2])
+def test_refusal_on_the_first_lane_leaves_nothing(step: Request, limit: int) -> None:
+    site = Site(scripts={0: refusing(step)})
+    with pytest.raises(RequestRefused):
+        send(site.pool(limit))
+    wait_for_lanes()
+    assert left_behind(site) == []
+
+
+def test_refused_rename_leaves_nothing_but_the_old_file() -> None:
+    def script(asked: Asked) -> bytes | None:
+        renames = asked.kind == Request.EXTENDED and b"posix" in asked.payload
+        return status(asked, Status.PERMISSION_DENIED) if renames else None
+
+    site = Site(scripts={0: script})
+    site.disk.directories.add("inbox")
+    site.files[PATH] = bytearray(b"old")
+    with pytest.raises(RequestRefused, match="rename"):
+        send(site.pool())
+    assert site.files == {PATH: b"old"}
+
+
+def test_no_handle_is_closed_twice() -> None:
+    site = Site(scripts={0: refusing(Request.WRITE, number=5)})
+    with pytest.raises(RequestRefused):
+        send(site.pool())
+    assert len(site.connection(0).server.paths(Request.CLOSE)) == 1
+
+
+def test_source_stops_reading_when_a_write_fails() -> None:
+    site = Site(scripts={0: refusing(Request.WRITE, number=1)})
+    source = Bytes(DATA * 2)  # more than the window: the refusal is read before the end
+    with pytest.raises(RequestRefused) as raised:
+        send(site.pool(), source)
+    assert raised.value.__traceback__ is not None  # which holds the frames of the failed delivery
+    assert source.closed == 1
+    assert len(source.read[0]) < 30
+
+
+@pytest.mark.parametrize("step", ["first", "create"])
+def test_lanes_end_when_the_file_cannot_even_be_made(step: str) -> None:
+    site = Site(scripts={0: refusing(Request.OPEN, Status.PERMISSION_DENIED)})
+    if step == "first":
+        site.scripts[0] = lambda asked: NOTHING  # logged in, but SFTP does not start
+    with pytest.raises((ConnectionLost, RequestRefused)):
+        send(site.pool(3))
+    wait_for_lanes()
+
+
+# --- lanes that come late ---
+
+
+def test_lane_that_still_connects_when_the_work_is_over_is_not_waited_for() -> None:
+    let_in = threading.Event()
+    site = Site(before_connect={1: waiting_for(let_in)})
+    pool = site.pool(2)
+    assert send(pool) == 1
+    assert site.files == {PATH: DATA}
+    let_in.set()
+    wait_for_lanes()
+    assert pool.lane(1) is site.connection(1)  # type: ignore[comparison-overlap] # it is a fake
+    assert not site.connection(1).closed
+    assert pool.limit == 2
+
+
+def test_late_connection_is_used_by_the_next_object_that_waits_for_it() -> None:
+    let_in, joined = threading.Event(), threading.Event()
+    site = Site(before_connect={1: waiting_for(let_in)}, scripts={1: at(Request.WRITE, 1, joined.set)})
+    pool = site.pool(2)
+    send(pool)
+
+    def wait_for_the_lane() -> None:
+        let_in.set()
+        waiting_for(joined)()
+
+    site.connection(0).server.forget()
+    site.connection(0).server.script = at(Request.WRITE, 1, wait_for_the_lane)
+    assert send(pool, Bytes(DATA[::-1])) == 2
+    assert site.files == {PATH: DATA[::-1]}
+    assert site.tried[1] == 1
+
+
+def test_lane_that_is_refused_when_the_work_is_over_lowers_the_limit_all_the_same() -> None:
+    let_in = threading.Event()
+
+    def refuse() -> None:
+        waiting_for(let_in)()
+        raise PartnerUnreachable("full.", hint="")
+
+    pool = Site(before_connect={1: refuse}).pool(2)
+    send(pool)
+    let_in.set()
+    wait_for_lanes()
+    assert pool.limit == 1
+
+
+def test_lane_that_hangs_does_not_hold_up_the_failure_of_the_delivery(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    hangs, let_go = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        hangs.set()
+        waiting_for(let_go)()
+
+    site = Site(
+        scripts={
+            0: at(Request.WRITE, 1, waiting_for(hangs), silent_at(Request.WRITE)),
+            1: at(Request.WRITE, 1, hang),
+        }
+    )
+    pool = site.pool(2)
+    with pytest.raises(ConnectionLost):
+        send(pool)
+    assert PATH not in site.files
+    assert site.connection(1).closed
+    old = lane_threads()
+    assert old
+    # The next object has its own connection, which the old lane must leave alone.
+    site.scripts.clear()
+    pool.first()
+    new = pool.lane(1)
+    let_go.set()
+    wait_for_lanes(old)
+    assert pool.lane(1) is new
+    assert not site.made[-1].closed
+    assert pool.limit == 2
+    assert caplog.records == []
+
+
+# --- servers that take one writer, or bytes only in order ---
+
+
+def only_in_order(site: Site, number: int, refused: threading.Event) -> Script:
+    """As in front of an object store: a WRITE must begin where the file ends."""
+
+    def script(asked: Asked) -> bytes | None:
+        if asked.kind != Request.WRITE:
+            return None
+        handle, behind = read_text(asked.payload)
+        (offset,) = struct.unpack_from(">Q", asked.payload, behind)
+        if offset == len(site.connection(number).server.file_of(handle)):
+            return None
+        refused.set()
+        return status(asked, Status.OP_UNSUPPORTED)
+
+    return script
+
+
+def in_order_site() -> Site:
+    """The first lane is refused a write while the other is at work."""
+    site = Site()
+    begun, refused = threading.Event(), threading.Event()
+
+    def begin() -> None:
+        begun.set()
+        waiting_for(refused)()
+
+    site.scripts = {
+        0: at(Request.WRITE, 1, waiting_for(begun), only_in_order(site, 0, refused)),
+        1: at(Request.WRITE, 1, begin, only_in_order(site, 1, threading.Event())),
+    }
+    return site
+
+
+def test_server_that_takes_bytes_only_in_order_is_given_them_so(caplog: pytest.LogCaptureFixture) -> None:
+    site = in_order_site()
+    pool = site.pool(2)
+    send(pool)
+    assert site.files == {PATH: DATA}
+    assert pool.limit == 1
+    assert len(caplog.records) == 1
+    assert send(pool, Bytes(DATA[::-1])) == 1
+    assert site.files == {PATH: DATA[::-1]}
+    assert site.tried[1] == 1
+
+
+def test_second_attempt_that_fails_leaves_nothing() -> None:
+    site = in_order_site()
+    script = site.scripts[0]
+    site.scripts[0] = lambda asked: (
+        refused
+        if (refused := refusing(Request.OPEN, Status.PERMISSION_DENIED, number=3)(asked))
+        else script(asked)
+    )
+    # The directory is made after the first OPEN; the third is that of the second attempt.
+    with pytest.raises(RequestRefused):
+        send(site.pool(2))
+    assert PATH not in site.files
+
+
+def test_source_is_asked_for_the_same_ranges_by_the_second_attempt() -> None:
+    source = Bytes()
+    send(in_order_site().pool(2), source)
+    assert source.read[0][-len(DATA) // SEGMENT :] == list(range(0, len(DATA), SEGMENT))
+
+
+@pytest.mark.parametrize("code", [Status.NO_SPACE_ON_FILESYSTEM, Status.QUOTA_EXCEEDED])
+def test_full_disk_is_not_tried_again_and_costs_no_lane(code: int) -> None:
+    joined = threading.Event()
+    site = Site(
+        scripts={
+            0: at(Request.WRITE, 1, waiting_for(joined), refusing(Request.WRITE, code)),
+            1: at(Request.WRITE, 1, joined.set),
+        }
+    )
+    pool = site.pool(2)
+    with pytest.raises(RequestRefused):
+        send(pool)
+    wait_for_lanes()
+    assert left_behind(site) == []
+    assert pool.limit == 2
+
+
+def test_refusal_while_no_other_lane_is_at_work_is_not_tried_again() -> None:
+    let_in = threading.Event()
+    site = Site(before_connect={1: waiting_for(let_in)}, scripts={0: refusing(Request.WRITE)})
+    site.disk.directories.add("inbox")
+    pool = site.pool(2)
+    with pytest.raises(RequestRefused):
+        send(pool)
+    assert len(site.connection(0).server.paths(Request.OPEN)) == 1
+    let_in.set()
+    wait_for_lanes()
+    assert pool.limit == 2

@@ -1,0 +1,208 @@
+"""Small files travel together, and each has its own outcome."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from s3_to_sftp.errors import ConnectionLost, PartnerUnreachable, ProtocolViolation, RequestRefused
+from s3_to_sftp.sftp.partner import SmallFile
+from s3_to_sftp.sftp.protocol import Request
+from tests.unit.scripted_server import NOTHING, Asked, Script, after_start, framed, refusing, silent_at
+from tests.unit.site import Site
+
+Outcomes = dict[str, Exception | None]
+
+
+def small(*names: str) -> Iterator[SmallFile[str]]:
+    for name in names:
+        yield SmallFile(name, name, f".{name}.part", name.encode())
+
+
+def outcomes(partner: Any, *names: str) -> Outcomes:
+    return {file.ticket: error for file, error in partner.send_small(small(*names))}
+
+
+def content(*names: str) -> dict[str, bytes]:
+    return {name: name.encode() for name in names}
+
+
+def test_files_share_three_round_trips() -> None:
+    site = Site()
+    partner = site.partner()
+    outcomes(partner, "warms up")
+    site.connection(0).server.forget()
+    assert outcomes(partner, *"abcdef") == dict.fromkeys("abcdef")
+    assert len(site.connection(0).server.turns) == 3
+    assert site.files == content("warms up", *"abcdef")
+    assert site.tried[0] == 1
+
+
+def test_many_files_are_under_way_but_not_all() -> None:
+    site = Site()
+    names = [f"{number:03}" for number in range(200)]
+    assert outcomes(site.partner(), *names) == dict.fromkeys(names)
+    assert site.files == content(*names)
+    assert max(len(turn) for turn in site.connection(0).server.turns) <= 2 * 64
+
+
+def test_nobody_connects_for_no_files() -> None:
+    site = Site()
+    assert outcomes(site.partner()) == {}
+    assert site.made == []
+
+
+def test_file_that_is_refused_does_not_cost_the_others() -> None:
+    site = Site(scripts={0: refusing(Request.OPEN, number=2)})
+    errors = outcomes(site.partner(), *"abc")
+    assert (errors["a"], errors["c"]) == (None, None)
+    assert isinstance(errors["b"], RequestRefused)
+    assert site.files == content("a", "c")
+
+
+@pytest.mark.parametrize("error", [PartnerUnreachable("down.", hint=""), ZeroDivisionError("surprise")])
+def test_partner_that_cannot_be_reached_is_the_outcome_of_every_file(error: Exception) -> None:
+    def down() -> None:
+        raise error
+
+    site = Site(before_connect={0: down})
+    assert outcomes(site.partner(), *"abc") == dict.fromkeys("abc", error)
+    assert site.tried[0] == 1, "one refused login is enough"
+
+
+# --- a connection that dies ---
+
+
+def dies_after(files: int) -> Script:
+    """The first files are renamed, then there is silence."""
+
+    def script(asked: Asked) -> bytes | None:
+        renamed = asked.kind == Request.EXTENDED and asked.number > 1
+        return NOTHING if renamed and asked.number > 1 + files else None
+
+    return script
+
+
+def dead_from_now_on(asked: Asked) -> bytes:
+    return NOTHING
+
+
+def test_old_connection_that_died_is_replaced_and_all_files_arrive() -> None:
+    site = Site()
+    partner = site.partner()
+    outcomes(partner, "warms up")
+    site.connection(0).server.script = dead_from_now_on
+    assert outcomes(partner, *"abc") == dict.fromkeys("abc")
+    assert site.tried[0] == 2
+    assert {name: bytes(data) for name, data in site.files.items() if not name.startswith(".")} == content(
+        "warms up", *"abc"
+    )
+
+
+def test_only_files_that_the_old_connection_took_with_it_are_sent_again() -> None:
+    site = Site()
+    partner = site.partner()
+    outcomes(partner, "warms up")
+    old = site.connection(0).server
+    old.forget()
+    old.script = lambda asked: NOTHING if asked.kind == Request.EXTENDED and asked.number > 2 else None
+    assert outcomes(partner, *"abcd") == dict.fromkeys("abcd")
+    sent_again = site.connection(0).server.paths(Request.OPEN)
+    assert [path for (path,) in sent_again] == [".c.part", ".d.part"]
+    assert site.files == content("warms up", *"abcd")
+
+
+def test_second_loss_is_the_outcome() -> None:
+    site = Site()
+    partner = site.partner()
+    outcomes(partner, "warms up")
+    site.connection(0).server.script = dead_from_now_on
+    site.scripts[0] = after_start(dead_from_now_on)
+    errors = outcomes(partner, *"ab")
+    assert {type(error) for error in errors.values()} == {ConnectionLost}
+    assert site.tried[0] == 2
+
+
+def test_new_connection_that_dies_is_not_replaced_at_once() -> None:
+    site = Site(scripts={0: dies_after(2)})
+    errors = outcomes(site.partner(), *"abcd")
+    assert (errors["a"], errors["b"]) == (None, None)
+    assert isinstance(errors["c"], ConnectionLost)
+    assert isinstance(errors["d"], ConnectionLost)
+    assert site.tried[0] == 1
+
+
+def test_files_that_were_not_begun_when_a_new_connection_died_are_lost_too() -> None:
+    names = [f"{number:03}" for number in range(100)]
+    site = Site(scripts={0: dies_after(0)})
+    errors = outcomes(site.partner(), *names)
+    assert {type(error) for error in errors.values()} == {ConnectionLost}
+    assert len(errors) == 100
+
+
+@pytest.mark.parametrize("kind", [RequestRefused, ProtocolViolation])
+def test_only_a_loss_is_tried_again_at_once(kind: type[Exception]) -> None:
+    site = Site()
+    partner = site.partner()
+    outcomes(partner, "warms up")
+
+    def nonsense(asked: Asked) -> bytes | None:
+        return framed(250, asked.request_id.to_bytes(4, "big")) if asked.kind == Request.WRITE else None
+
+    site.connection(0).server.script = refusing(Request.WRITE) if kind is RequestRefused else nonsense
+    errors = outcomes(partner, "a")
+    assert isinstance(errors["a"], kind)
+    assert site.tried[0] == 1
+
+
+def test_connection_that_was_lost_is_replaced_for_the_next_files() -> None:
+    site = Site(scripts={0: silent_at(Request.WRITE)})
+    partner = site.partner()
+    assert isinstance(outcomes(partner, "a")["a"], ConnectionLost)
+    site.scripts.clear()
+    assert outcomes(partner, "b") == {"b": None}
+
+
+def test_bytes_of_a_file_are_let_go_when_it_is_done() -> None:
+    class Bytes(bytearray):
+        pass
+
+    alive: list[weakref.ref[Bytes]] = []
+    most = 0
+
+    def files() -> Iterator[SmallFile[int]]:
+        nonlocal most
+        for number in range(300):
+            data = Bytes(b"x" * 100)
+            alive.append(weakref.ref(data))
+            most = max(most, sum(each() is not None for each in alive))
+            yield SmallFile(number, str(number), f".{number}.part", memoryview(data))
+
+    gc.disable()  # what is let go only by the collector is not let go in time
+    try:
+        assert all(error is None for _, error in Site().partner().send_small(files()))
+    finally:
+        gc.enable()
+    assert most <= 64 + 2
+
+
+def test_caller_that_stops_early_leaves_a_partner_that_can_be_used() -> None:
+    site = Site()
+    partner = site.partner()
+    sending: Any = partner.send_small(small(*"abcd"))
+    next(sending)
+    sending.close()
+    gc.collect()
+    assert outcomes(partner, "e") == {"e": None}
+
+
+def test_close_closes_the_connection() -> None:
+    site = Site()
+    partner = site.partner()
+    outcomes(partner, "a")
+    partner.close()
+    assert site.connection(0).closed

@@ -1,0 +1,475 @@
+"""A warm connection is reused while it is the right one and answers, and replaced in every other case."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from s3_to_sftp.credentials import Credentials
+from s3_to_sftp.errors import ConnectionLost, CredentialsError, LoginRefused, PartnerUnreachable
+from s3_to_sftp.settings import Server
+from s3_to_sftp.sftp import pool as pool_module
+from s3_to_sftp.sftp.connection import Timeouts
+from s3_to_sftp.sftp.pool import Connect, ConnectionPool
+from tests.unit.site import SERVER, SOON, lane_number, wait_for_lanes
+
+OLD = Credentials(username="u", password="old")
+NEW = Credentials(username="u", password="new")
+
+
+@dataclass
+class FakeConnection:
+    """A connection whose health a test decides."""
+
+    login: Credentials
+    number: int
+    looks_open: bool = True
+    answers: bool = True
+    pings: int = 0
+    closed: bool = False
+    host_key_fingerprint: str = "SHA256:abc"
+    round_trip: float = 0.02
+
+    @property
+    def session(self) -> FakeConnection:
+        return self
+
+    def is_open(self) -> bool:
+        return self.looks_open and not self.closed
+
+    def ping(self) -> None:
+        self.pings += 1
+        if not self.answers:
+            raise ConnectionLost("silent.", hint="")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class Partner:
+    """Connects, and refuses the logins it is told to refuse."""
+
+    refuses: dict[str, Exception] = field(default_factory=dict)
+    tried: list[Credentials] = field(default_factory=list)
+    made: list[FakeConnection] = field(default_factory=list)
+    on_connect: Callable[[], object] = lambda: None
+
+    def connect(
+        self,
+        server: Server,
+        login: Credentials,
+        timeouts: Timeouts,
+        logged_in: Callable[[float], None] = lambda _round_trip: None,
+    ) -> Any:
+        assert server == SERVER
+        self.tried.append(login)
+        self.on_connect()
+        if login.password in self.refuses:
+            raise self.refuses[login.password]
+        logged_in(0.3)
+        self.made.append(FakeConnection(login, lane_number()))
+        return self.made[-1]
+
+
+@dataclass
+class Secret:
+    """What is cached, and what is really in the secret."""
+
+    cached: Credentials = OLD
+    real: Credentials = OLD
+    reads: int = 0
+
+    def current(self) -> Credentials:
+        return self.cached
+
+    def refreshed(self) -> Credentials:
+        self.reads += 1
+        self.cached = self.real
+        return self.real
+
+
+@dataclass
+class Clock:
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def partner() -> Partner:
+    return Partner()
+
+
+@pytest.fixture
+def secret() -> Secret:
+    return Secret()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def pool(partner: Partner, secret: Secret, clock: Clock) -> Iterator[ConnectionPool]:
+    connect: Connect = partner.connect  # type: ignore[assignment] # its connections are fakes
+    yield ConnectionPool(SERVER, secret, timeouts=Timeouts(), limit=8, connect=connect, clock=clock)
+    wait_for_lanes()
+
+
+def refused() -> LoginRefused:
+    return LoginRefused("no.", hint="")
+
+
+# --- connection 0 ---
+
+
+def test_first_connection_is_new(pool: ConnectionPool, partner: Partner) -> None:
+    assert pool.first() is partner.made[0]  # type: ignore[comparison-overlap] # it is a fake
+    assert not pool.reused
+    assert pool.host_key_fingerprint == "SHA256:abc"
+
+
+def test_connection_that_was_just_used_is_reused_without_a_ping(
+    pool: ConnectionPool, partner: Partner
+) -> None:
+    assert pool.first() is pool.first()
+    assert pool.reused
+    assert partner.made[0].pings == 0
+
+
+def test_connection_that_was_idle_must_answer_a_ping(
+    pool: ConnectionPool, partner: Partner, clock: Clock
+) -> None:
+    first = pool.first()
+    clock.now += 60
+    assert pool.first() is first
+    assert partner.made[0].pings == 1
+
+
+def test_use_counts_from_its_end(pool: ConnectionPool, partner: Partner, clock: Clock) -> None:
+    pool.first()
+    clock.now += 600
+    pool.touch(0)
+    clock.now += 1
+    pool.first()
+    assert partner.made[0].pings == 0
+
+
+def test_connection_that_does_not_answer_is_closed_and_replaced(
+    pool: ConnectionPool, partner: Partner, clock: Clock
+) -> None:
+    old = pool.first()
+    partner.made[0].answers = False
+    clock.now += 60
+    assert pool.first() is not old
+    assert partner.made[0].closed
+    assert not pool.reused
+
+
+def test_connection_that_is_known_to_be_dead_is_replaced_without_a_ping(
+    pool: ConnectionPool, partner: Partner
+) -> None:
+    pool.first()
+    partner.made[0].looks_open = False
+    pool.first()
+    assert len(partner.made) == 2
+    assert partner.made[0].closed
+    assert partner.made[0].pings == 0
+
+
+def test_connections_of_another_login_are_closed(
+    pool: ConnectionPool, partner: Partner, secret: Secret
+) -> None:
+    pool.first()
+    pool.lane(1)
+    secret.cached = NEW
+    pool.first()
+    pool.lane(1)
+    assert [connection.closed for connection in partner.made] == [True, True, False, False]
+    assert [connection.login for connection in partner.made] == [OLD, OLD, NEW, NEW]
+
+
+def test_dropped_connection_is_closed_and_not_reused(pool: ConnectionPool, partner: Partner) -> None:
+    old = pool.first()
+    pool.drop(0)
+    pool.drop(0)
+    assert partner.made[0].closed
+    assert pool.first() is not old
+
+
+def test_close_closes_all(pool: ConnectionPool, partner: Partner) -> None:
+    pool.first()
+    pool.lane(1)
+    pool.lane(5)
+    pool.close()
+    assert all(connection.closed for connection in partner.made)
+    pool.first()
+    assert len(partner.made) == 4
+
+
+@pytest.mark.parametrize("error", [refused(), CredentialsError("wrong passphrase.", hint="")])
+def test_login_that_does_not_work_is_read_again_once(
+    error: Exception, pool: ConnectionPool, partner: Partner, secret: Secret
+) -> None:
+    partner.refuses = {"old": error}
+    secret.real = NEW
+    pool.first()
+    assert partner.tried == [OLD, NEW]
+    assert secret.reads == 1
+
+
+def test_rotated_login_stays_warm(pool: ConnectionPool, partner: Partner, secret: Secret) -> None:
+    partner.refuses = {"old": refused()}
+    secret.real = NEW
+    assert pool.first() is pool.first()
+    assert secret.reads == 1
+
+
+def test_unchanged_login_is_not_tried_twice(pool: ConnectionPool, partner: Partner) -> None:
+    partner.refuses = {"old": refused()}
+    with pytest.raises(LoginRefused):
+        pool.first()
+    assert partner.tried == [OLD]
+
+
+def test_new_login_that_is_refused_as_well_is_the_end(
+    pool: ConnectionPool, partner: Partner, secret: Secret
+) -> None:
+    partner.refuses = {"old": refused(), "new": refused()}
+    secret.real = NEW
+    with pytest.raises(LoginRefused):
+        pool.first()
+    assert partner.tried == [OLD, NEW]
+
+
+def test_partner_that_is_down_does_not_cause_a_read_of_the_secret(
+    pool: ConnectionPool, partner: Partner, secret: Secret
+) -> None:
+    partner.refuses = {"old": PartnerUnreachable("down.", hint="")}
+    with pytest.raises(PartnerUnreachable):
+        pool.first()
+    assert secret.reads == 0
+
+
+def test_failed_connection_leaves_a_state_from_which_the_next_one_works(
+    pool: ConnectionPool, partner: Partner
+) -> None:
+    partner.refuses = {"old": PartnerUnreachable("down.", hint="")}
+    with pytest.raises(PartnerUnreachable):
+        pool.first()
+    partner.refuses = {}
+    pool.first()
+    assert not pool.reused
+
+
+def test_lanes_may_begin_when_the_login_is_accepted(pool: ConnectionPool, partner: Partner) -> None:
+    seen: list[tuple[float, int]] = []
+    pool.first(lambda round_trip: seen.append((round_trip, len(partner.made))))
+    assert seen == [(0.3, 0)], "before the connection is ready"
+    pool.first(lambda round_trip: seen.append((round_trip, len(partner.made))))
+    assert seen[1:] == [(0.02, 1)], "at once, with what the session has measured"
+
+
+# --- lanes ---
+
+
+def test_each_lane_has_a_connection_of_its_own_that_stays_warm(
+    pool: ConnectionPool, partner: Partner
+) -> None:
+    connections: list[object] = [pool.first(), pool.lane(1), pool.lane(2)]
+    assert len(set(map(id, connections))) == 3
+    assert [pool.first(), pool.lane(1), pool.lane(2)] == connections
+    assert len(partner.made) == 3
+
+
+def test_lane_that_was_idle_must_answer_a_ping(pool: ConnectionPool, partner: Partner, clock: Clock) -> None:
+    pool.first()
+    pool.lane(1)
+    clock.now += 60
+    partner.made[1].answers = False
+    pool.lane(1)
+    assert [connection.pings for connection in partner.made] == [0, 1, 0]
+    assert partner.made[1].closed
+
+
+def test_lane_uses_the_login_that_worked_for_the_first(
+    pool: ConnectionPool, partner: Partner, secret: Secret
+) -> None:
+    pool.first()
+    secret.cached = NEW  # read anew by somebody, and not yet tried
+    pool.lane(1)
+    assert partner.tried == [OLD, OLD]
+
+
+def test_lane_of_a_login_that_was_replaced_is_not_used(
+    pool: ConnectionPool, partner: Partner, secret: Secret
+) -> None:
+    """A refused login is replaced within `first`; connections that were made with it are still open."""
+    pool.first()
+    pool.lane(1)
+    pool.drop(0)
+    partner.refuses = {"old": refused()}
+    secret.real = NEW
+    pool.first()
+    pool.lane(1)
+    assert [connection.login for connection in partner.made] == [OLD, OLD, NEW, NEW]
+    assert partner.made[1].closed
+
+
+def in_lane(number: int, work: Callable[[], object]) -> threading.Thread:
+    thread = threading.Thread(name=f"lane-{number}", target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_lane_that_was_connecting_when_the_login_changed_is_not_used(
+    pool: ConnectionPool, partner: Partner, secret: Secret
+) -> None:
+    pool.first()
+    connecting, let_in = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        if lane_number() == 1:
+            connecting.set()
+            assert let_in.wait(SOON)
+
+    partner.on_connect = wait
+    late = in_lane(1, lambda: pool.lane(1))
+    assert connecting.wait(SOON)
+    secret.cached = NEW
+    pool.first()
+    let_in.set()
+    wait_for_lanes([late])
+    assert partner.made[-1].login == OLD
+    assert pool.lane(1) is partner.made[-1]  # type: ignore[comparison-overlap] # it is a fake
+    assert partner.made[-1].login == NEW
+
+
+def test_lane_waits_for_an_earlier_one_of_its_number_and_takes_its_connection(
+    pool: ConnectionPool, partner: Partner
+) -> None:
+    pool.first()
+    connecting, let_in = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        connecting.set()
+        assert let_in.wait(SOON)
+
+    partner.on_connect = wait
+    got: list[object] = []
+    threads = [in_lane(1, lambda: got.append(pool.lane(1)))]
+    assert connecting.wait(SOON)
+    threads.append(in_lane(1, lambda: got.append(pool.lane(1))))
+    let_in.set()
+    wait_for_lanes(threads)
+    assert got == [partner.made[1]] * 2
+    assert len(partner.made) == 2
+
+
+def test_lane_does_not_wait_for_one_of_another_number(pool: ConnectionPool, partner: Partner) -> None:
+    pool.first()
+    let_in = threading.Event()
+    partner.on_connect = lambda: lane_number() == 1 and let_in.wait(SOON)
+    slow = in_lane(1, lambda: pool.lane(1))
+    fast = in_lane(2, lambda: pool.lane(2))
+    wait_for_lanes([fast])
+    let_in.set()
+    wait_for_lanes([slow])
+
+
+def test_no_more_handshakes_are_under_way_than_servers_take(pool: ConnectionPool, partner: Partner) -> None:
+    """OpenSSH drops connections by chance when more than 10 are not logged in yet."""
+    pool.first()
+    most = pool_module._HANDSHAKES_AT_A_TIME
+    under_way: list[int] = []
+    now = threading.Semaphore(0)
+    let_in = threading.Semaphore(0)
+
+    def wait() -> None:
+        under_way.append(1)
+        now.release()
+        assert let_in.acquire(timeout=SOON)
+        under_way.pop()
+
+    partner.on_connect = wait
+    threads = [in_lane(number, lambda number=number: pool.lane(number)) for number in range(1, 2 * most)]  # type: ignore[misc] # mypy cannot infer it
+    for _ in range(most):
+        assert now.acquire(timeout=SOON)
+    assert not now.acquire(timeout=0.05), "one more would have come by now"
+    assert len(under_way) == most
+    for _ in threads:
+        let_in.release()
+    wait_for_lanes(threads)
+    assert len(partner.made) == 2 * most
+
+
+def test_refused_lane_gives_its_place_to_the_next_handshake(pool: ConnectionPool, partner: Partner) -> None:
+    pool.first()
+    partner.refuses = {"old": PartnerUnreachable("full.", hint="")}
+    for _ in range(2 * pool_module._HANDSHAKES_AT_A_TIME):
+        with pytest.raises(PartnerUnreachable):
+            pool.lane(1)
+    partner.refuses = {}
+    pool.lane(1)
+
+
+def test_lane_can_be_had_again_after_it_was_dropped(pool: ConnectionPool, partner: Partner) -> None:
+    pool.first()
+    old = pool.lane(1)
+    pool.drop(1)
+    assert pool.lane(1) is not old
+    assert partner.made[1].closed
+
+
+def test_drop_of_a_connection_that_was_replaced_leaves_the_new_one(
+    pool: ConnectionPool, partner: Partner
+) -> None:
+    pool.first()
+    old = pool.lane(1)
+    pool.drop(1)
+    new = pool.lane(1)
+    pool.drop(1, only=old)
+    assert pool.lane(1) is new
+    pool.drop(1, only=new)
+    assert partner.made[-1].closed
+
+
+# --- lanes that are refused ---
+
+
+def test_lanes_are_numbered_from_one(pool: ConnectionPool) -> None:
+    assert pool.limit == 8
+    assert pool.lanes(3) == [1, 2, 3]
+    assert pool.lanes(99) == [1, 2, 3, 4, 5, 6, 7]
+    assert pool.lanes(0) == []
+
+
+def test_refused_lane_is_struck_out_and_the_others_keep_their_connections(pool: ConnectionPool) -> None:
+    pool.give_up_lane(2, PartnerUnreachable("full.", hint=""))
+    assert pool.limit == 7
+    assert pool.lanes(3) == [1, 3, 4]
+
+
+def test_refusals_warn_once(pool: ConnectionPool, caplog: pytest.LogCaptureFixture) -> None:
+    for number in (5, 5, 2, 99):
+        pool.give_up_lane(number, PartnerUnreachable("full.", hint=""))
+    assert pool.limit == 6
+    assert [record.levelname for record in caplog.records if record.levelno > logging.INFO] == ["WARNING"]
+    assert "full." in caplog.text
+    assert str(SERVER) in caplog.text
+
+
+def test_one_connection_is_always_left(pool: ConnectionPool) -> None:
+    for number in range(8):
+        pool.give_up_lane(number, PartnerUnreachable("full.", hint=""))
+    assert pool.limit == 1
+    assert pool.lanes(7) == []
+    pool.first()
