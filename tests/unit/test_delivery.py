@@ -343,14 +343,13 @@ def test_unexpected_error_is_an_outcome() -> None:
     assert isinstance(found["c"], Receipt)
 
 
-def test_partner_that_is_down_is_asked_once_for_all_small_objects() -> None:
+def test_partner_that_is_down_is_asked_once_for_all_objects_of_a_batch() -> None:
     def down() -> None:
         raise PartnerUnreachable("down.", hint="")
 
-    s3, refs = batch(*"abc")
-    site = Site(before_connect={0: down})
-    found = outcomes(delivery(s3, site), *refs)
-    assert {type(outcome) for outcome in found.values()} == {PartnerUnreachable}
+    s3, site = MemoryS3({"a": LARGE, "b": SMALL, "c": LARGE, "d": SMALL}), Site(before_connect={0: down})
+    found = outcomes(delivery(s3, site), *(s3.ref(key) for key in "abcd"))
+    assert [type(found[key]) for key in "abcd"] == [PartnerUnreachable] * 4
     assert site.tried[0] == 1
 
 

@@ -122,3 +122,9 @@ def test_temporary_name_is_short_however_long_the_final_one_is(name: str) -> Non
     path = path_or_none("", name)
     if path is not None:
         assert len(posixpath.basename(temporary_path(path, token="0" * 16)).encode()) < 64
+
+
+@pytest.mark.parametrize("key", ["..\\b", "a\\..\\..\\b", "a/b\\..\\..", "a\\../b"])
+def test_key_that_would_leave_the_directory_on_windows_is_refused(key: str) -> None:
+    with pytest.raises(RemotePathRefused, match="Windows"):
+        remote_path(directory="/inbox", key=key)

@@ -61,30 +61,16 @@ def test_writes_fit_32_kib_where_no_limit_is_known(server: ScriptedServer) -> No
     assert server.session().max_write_bytes == SAFE_WRITE
 
 
-def test_start_takes_one_round_trip() -> None:
+def test_limits_are_asked_for_when_the_server_has_offered_to_tell_them() -> None:
     server = ScriptedServer()
     server.session()
-    assert server.turns == [[Request.INIT, Request.EXTENDED]]
+    assert server.turns == [[Request.INIT], [Request.EXTENDED]]
 
 
-def test_answer_to_the_question_for_limits_may_come_by_itself() -> None:
-    asked: list[Asked] = []
-
-    def hold(question: Asked) -> bytes:
-        asked.append(question)
-        return NOTHING
-
-    server = ScriptedServer(hold)
-    receive = server.recv
-
-    def recv() -> bytes:
-        data = receive()
-        if asked:
-            server.say(server.healthy(asked.pop()))
-        return data
-
-    server.recv = recv  # type: ignore[method-assign] # a slower server
-    assert server.session().max_write_bytes == 255 * 1024
+def test_limits_are_not_asked_of_a_server_that_does_not_offer_to_tell_them() -> None:
+    server = ScriptedServer(extensions={})
+    server.session()
+    assert server.turns == [[Request.INIT]]
 
 
 def test_cut_limits_are_a_violation() -> None:

@@ -65,12 +65,13 @@ def test_old_file_is_replaced_in_one_step_where_the_server_can() -> None:
 
 
 @pytest.mark.parametrize("code", [Status.FAILURE, Status.FILE_ALREADY_EXISTS])
-def test_old_file_is_removed_first_where_the_server_cannot_replace(code: int) -> None:
+def test_old_file_is_put_aside_where_the_server_cannot_replace(code: int) -> None:
     server = ScriptedServer(refusing(Request.RENAME, code, number=1), extensions=NO_POSIX_RENAME)
     server.files["a.csv"] = bytearray(OLD)
     put(server)
     assert server.files == {"a.csv": DATA}
-    assert server.paths(Request.REMOVE) == [["a.csv"]]
+    assert server.paths(Request.RENAME)[1:] == [["a.csv", ".a.csv.part.old"], [".a.csv.part", "a.csv"]]
+    assert server.paths(Request.REMOVE) == [[".a.csv.part.old"]]
 
 
 @pytest.mark.parametrize("code", [Status.PERMISSION_DENIED, Status.OP_UNSUPPORTED, Status.NO_SUCH_FILE])
