@@ -11,10 +11,10 @@ ARCHITECTURE ?= x86_64
 PYTEST ?= pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo local test unit check lint format synth package lock clean
+.PHONY: help setup demo local test unit check lint format synth package bench bench-quick lock clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.ready node_modules/.ready  ## make the environments (all other targets do it by themselves)
 
@@ -52,7 +52,8 @@ lint: setup  ## ruff, ruff format, mypy --strict
 	@ruff check .
 	@ruff format --check .
 	@mypy
-	@mypy local app.py examples
+	@mypy local bench app.py
+	@mypy examples/minimal/app.py
 
 format: setup  ## let ruff rewrite the code
 	@ruff check --fix .
@@ -67,11 +68,25 @@ package: setup  ## package.zip for uploading by hand (BUNDLING=auto|local|docker
 	@$(BIN)/python -m cdk_s3_to_sftp.package --output package.zip \
 	  --bundling $(BUNDLING) --architecture $(ARCHITECTURE)
 
-lock: setup  ## renew the function's hash lock from requirements.in
+.venv/.bench-ready: .venv/.ready bench/requirements.txt
+	@$(BIN)/uv pip install -q -p $(BIN)/python -r bench/requirements.txt \
+	  || $(BIN)/python -m pip install -q --disable-pip-version-check -r bench/requirements.txt
+	@touch $@
+
+bench: setup .venv/.bench-ready  ## measure beside sftp, rclone, lftp, asyncssh, paramiko and the naive Lambda (an hour)
+	@$(BIN)/python -m bench
+
+bench-quick: setup .venv/.bench-ready  ## the same with smaller works, about ten minutes
+	@$(BIN)/python -m bench --quick
+
+lock: setup  ## renew the hash locks of the function and of the local AWS
 	@uv pip compile -q --upgrade --generate-hashes --python-version 3.13 \
 	  --python-platform x86_64-manylinux_2_28 --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" \
 	  lambda_src/s3_to_sftp/requirements.in -o lambda_src/s3_to_sftp/requirements.txt
+	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	  local/requirements.in -o local/requirements.txt
 
 clean:  ## remove what the tools wrote
 	@rm -rf .venv node_modules .local build dist cdk.out package.zip .pytest_cache .mypy_cache .ruff_cache .hypothesis

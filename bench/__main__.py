@@ -1,0 +1,144 @@
+"""`python -m bench` measures everything, `python -m bench --quick` the same works smaller in ten minutes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.about import about
+from bench.cold_start import NotMeasurable, measure_cold_starts
+from bench.network import Link
+from bench.network_check import check_link
+from bench.programs import REPOSITORY
+from bench.report import table, target_table, write_results
+from bench.run import Results, do_work
+from bench.server import start_sink
+from bench.targets import verdicts
+from bench.works import CAPPED, FAR, NEAR, VERY_FAR, Work, full_works, quick_works
+from local.processes import end_on_signals
+from local.progress import Progress
+
+_COLD_STARTS = 11
+GROUPS = ("network", "large", "capped", "small", "end-to-end", "cpu", "curves", "cold-start")
+_BUSY = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The command line."""
+
+    quick: bool
+    only: tuple[str, ...]
+    output: Path
+    plots: Path | None
+    draw: Path | None
+
+
+def main() -> int:
+    """Returns the exit status. A missed target is a result, not an error."""
+    options = _parse()
+    if options.draw:
+        return _draw(options.draw, options.plots or options.draw.parent)
+    end_on_signals()
+    progress = Progress()
+    facts = about()
+    if facts["load_before"] > _BUSY:
+        progress.say(f"this machine is busy (load {facts['load_before']}): expect noise")
+    results = Results()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, start_sink() as sink:
+        scratch = Path(folder)
+        if "network" in options.only:
+            facts["links"] = _check_links(scratch, progress)
+        for work in _works(options):
+            rows = do_work(work, sink, results, scratch=scratch, progress=progress)
+            print(table(rows) if rows else "  (nothing measured)", flush=True)
+        if "cold-start" in options.only:
+            _cold_start(results, scratch, progress)
+    _finish(options, facts, results, progress)
+    return 0
+
+
+def _parse() -> Options:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="smaller works, less than ten minutes")
+    parser.add_argument("--only", nargs="+", choices=GROUPS, default=GROUPS, help="only these groups")
+    parser.add_argument("--output", type=Path, help="the JSON file; by default bench/results/<date>.json")
+    parser.add_argument(
+        "--plots", type=Path, help="folder for plots; by default docs/bench, with --quick none"
+    )
+    parser.add_argument("--draw", type=Path, help="measure nothing, draw the plots of this JSON file")
+    given = parser.parse_args()
+    name = f"{datetime.now(UTC):%Y-%m-%d}{'-quick' if given.quick else ''}.json"
+    return Options(
+        quick=given.quick,
+        only=tuple(given.only),
+        output=given.output or REPOSITORY / "bench" / "results" / name,
+        plots=given.plots or (None if given.quick else REPOSITORY / "docs" / "bench"),
+        draw=given.draw,
+    )
+
+
+def _works(options: Options) -> Sequence[Work]:
+    works = quick_works() if options.quick else full_works()
+    return [work for work in works if work.group in options.only]
+
+
+def _check_links(scratch: Path, progress: Progress) -> list[dict[str, Any]]:
+    checked = []
+    for link in (NEAR, Link(mbit=600), FAR, VERY_FAR, CAPPED):
+        check = check_link(link, log=scratch / "link.log")
+        progress.say(str(check))
+        checked.append(
+            {
+                "rtt_ms": link.rtt_ms,
+                "mbit": link.mbit,
+                "measured_rtt_ms": round(check.rtt_ms, 3),
+                "measured_mb_per_s": round(check.mb_per_s, 1),
+            }
+        )
+    return checked
+
+
+def _cold_start(results: Results, scratch: Path, progress: Progress) -> None:
+    with progress.step("cold start"):
+        try:
+            rows = measure_cold_starts(scratch, runs=_COLD_STARTS)
+        except NotMeasurable as reason:
+            results.skipped["cold start"] = str(reason)
+            return
+    results.rows += rows
+    print(table(rows), flush=True)
+
+
+def _finish(options: Options, facts: dict[str, Any], results: Results, progress: Progress) -> None:
+    found = verdicts(results.rows)
+    facts |= {"skipped": results.skipped, "cpu_limit": results.cpu_limit, "quick": options.quick}
+    write_results(options.output, about=facts, rows=results.rows, verdicts=found)
+    print(f"\n{target_table(found)}\n")
+    for what, reason in results.skipped.items():
+        print(f"  skipped: {what}: {reason}")
+    if options.plots:
+        _draw(options.output, options.plots)
+    progress.say(f"results are in {options.output}")
+
+
+def _draw(results: Path, folder: Path) -> int:
+    try:
+        from bench.plots import draw
+    except ImportError as error:
+        print(f"no plots: {error.name} is not installed (pip install -r bench/requirements.txt)")
+        return 1
+    for path in draw(json.loads(results.read_text())["rows"], folder):
+        print(f"  drawn: {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

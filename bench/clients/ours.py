@@ -1,0 +1,103 @@
+"""Our transfer engine, fed from memory or from S3. No other module here knows its interface."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from bench.clients.job import Job, Phases
+from bench.payload import Payload, small_file, small_name
+from s3_to_sftp.credentials import Credentials, FixedCredentials
+from s3_to_sftp.settings import Server
+from s3_to_sftp.sftp.connection import Timeouts
+from s3_to_sftp.sftp.partner import Partner, SmallFile
+
+WARM_UP = "warm-up"
+
+
+class MemorySource:
+    """The payload, as the engine reads an object."""
+
+    def __init__(self, payload: Payload) -> None:
+        self._payload = payload
+        self.size = payload.size
+
+    def blocks(self, ranges: Iterable[tuple[int, int]], block_bytes: int) -> Iterator[tuple[int, memoryview]]:
+        """Yields offset and bytes of each block."""
+        for offset, length in ranges:
+            position = offset
+            for block in self._payload.blocks(offset, length, block_bytes):
+                yield position, block
+                position += len(block)
+
+
+def main() -> None:
+    """Does the job of the command line."""
+    job = Job.from_command_line()
+    s3 = _s3(job) if job.endpoint or job.boto3 else None
+    phases = Phases()
+    partner = Partner(
+        Server(host=job.host, port=job.port, host_keys=(job.host_key,)),
+        FixedCredentials(Credentials(username=job.username, private_key=job.private_key)),
+        timeouts=Timeouts(),
+        max_connections=job.connections,
+    )
+    if job.warm:
+        _warm_up(partner, job)
+        phases.ready()
+    lanes = _send(partner, job, s3)
+    phases.print_done(lanes=lanes)
+    partner.close()
+
+
+def _s3(job: Job) -> Any:
+    # As the function configures it.
+    return job.s3(max_pool_connections=64, response_checksum_validation="when_required")
+
+
+def _send(partner: Partner, job: Job, s3: Any) -> int:
+    if job.endpoint:
+        return _deliver(partner, job, s3)
+    if job.files == 1:
+        return _send_large(partner, job, "large")
+    numbers = range(job.files)
+    _send_small(partner, (_small(job, small_name(n), small_file(n, job.size)) for n in numbers))
+    return 1
+
+
+def _warm_up(partner: Partner, job: Job) -> None:
+    if job.warm == "tiny":
+        _send_small(partner, [_small(job, WARM_UP, b"x")])
+    else:
+        _send_large(partner, job, WARM_UP)
+
+
+def _send_large(partner: Partner, job: Job, name: str) -> int:
+    return partner.send_large(
+        MemorySource(job.payload),
+        path=f"{job.directory}/{name}",
+        temporary=f"{job.directory}/.{name}.part",
+        complete=lambda: None,
+    )
+
+
+def _deliver(partner: Partner, job: Job, s3: Any) -> int:
+    from s3_to_sftp.delivery import Delivery
+    from s3_to_sftp.events import ObjectRef
+
+    delivery = Delivery(s3=s3, partner=partner, directory=job.directory)
+    return delivery.deliver(ObjectRef(bucket=job.bucket, key=job.key, size=job.size)).lanes
+
+
+def _small(job: Job, name: str, data: bytes) -> SmallFile[str]:
+    return SmallFile(name, f"{job.directory}/{name}", f"{job.directory}/.{name}.part", data)
+
+
+def _send_small(partner: Partner, files: Iterable[SmallFile[str]]) -> None:
+    for _, error in partner.send_small(files):
+        if error is not None:
+            raise error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""From the start of the process to ready for an event: our bundle beside a naive function."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import shutil
+import statistics
+import subprocess
+import time
+from pathlib import Path
+
+from bench.ours import NAME
+from bench.rows import Row
+from cdk_s3_to_sftp.recipe import CannotBuild, Target, build
+from local.interpreter import LAMBDA_PYTHON, NOT_FOUND, lambda_interpreter
+
+_NAIVE = Path(__file__).with_name("naive_function.py")
+_READY = b"ready"
+
+# Both import what they need and make their clients: what is left to do is the event's own work.
+_PROGRAMS = {
+    NAME: "import s3_to_sftp.handler as handler; handler._delivery()",
+    "naive": "import naive_function",
+}
+
+
+class NotMeasurable(RuntimeError):
+    """This machine cannot run the bundle; the text says why."""
+
+
+def measure_cold_starts(folder: Path, *, runs: int) -> list[Row]:
+    """Builds the bundle in `folder` and starts both functions in turn.
+
+    Raises:
+        NotMeasurable: No Python of Lambda's version, or no bundle.
+    """
+    interpreter = lambda_interpreter()
+    if interpreter is None:
+        raise NotMeasurable(NOT_FOUND)
+    bundle = _bundle(folder, interpreter)
+    took: dict[str, list[float]] = {name: [] for name in _PROGRAMS}
+    for _ in range(runs + 1):
+        for name, program in _PROGRAMS.items():
+            took[name].append(_start(interpreter, bundle, program))
+    # The first of each filled the machine's file cache.
+    return [_row(name, seconds[1:]) for name, seconds in took.items()]
+
+
+def _row(name: str, seconds: list[float]) -> Row:
+    return {
+        "tool": name,
+        "work": "cold-start",
+        "cold_start_ms": round(statistics.median(seconds) * 1000, 1),
+        "runs": len(seconds),
+        "each_s": [round(second, 4) for second in seconds],
+    }
+
+
+def _bundle(folder: Path, interpreter: Path) -> Path:
+    architecture = "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64"
+    package = importlib.util.find_spec("s3_to_sftp")
+    if package is None or package.origin is None:
+        raise NotMeasurable("the function's source is not installed")
+    bundle = folder / "bundle"
+    bundle.mkdir()
+    try:
+        build(Path(package.origin).parent, bundle, Target(architecture=architecture, python=LAMBDA_PYTHON))
+    except CannotBuild as error:
+        raise NotMeasurable(f"the bundle cannot be built: {error}") from None
+    shutil.copy(_NAIVE, bundle)
+    # Compiled like the rest of the bundle, which holds what the naive function imports, compiled as well.
+    subprocess.run([interpreter, "-m", "compileall", "-q", bundle / _NAIVE.name], check=True)
+    return bundle
+
+
+def _start(interpreter: Path, bundle: Path, program: str) -> float:
+    code = f"import sys; sys.path.insert(0, {str(bundle)!r}); {program}; print('ready', flush=True)"
+    begun = time.perf_counter()
+    with subprocess.Popen(
+        [interpreter, "-I", "-B", "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=_ENVIRONMENT,
+    ) as process:
+        assert process.stdout is not None  # noqa: S101 - asked for above
+        said = process.stdout.readline()
+        seconds = time.perf_counter() - begun
+        _, complaint = process.communicate()
+    if not said.startswith(_READY):
+        raise NotMeasurable(f"a function did not come up: {complaint.decode(errors='replace')[-500:]}")
+    return seconds
+
+
+_ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "LANG": "C.UTF-8",
+    "AWS_REGION": "eu-west-1",
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "SSH_HOST": "127.0.0.1",
+    "SSH_PORT": "22",
+    "SSH_HOST_KEY": "ssh-ed25519 AAAA",
+    "SSH_USERNAME": "partner",
+    "SSH_PASSWORD": "test",
+}

@@ -1,0 +1,191 @@
+"""What is measured: every work with its link and its tools."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from bench import peers
+from bench.network import Link
+from bench.ours import ours
+from bench.payload import MIB
+from bench.tools import Tool
+
+GIB = 1024 * MIB
+SMALL_BYTES = 4096
+
+NEAR = Link()
+FAR = Link(rtt_ms=20)
+VERY_FAR = Link(rtt_ms=100)
+CAPPED = Link(rtt_ms=100, mbit=600)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """One upload that several tools do in turn.
+
+    Attributes:
+        name: `large`, `small` or `end-to-end`.
+        group: What `--only` selects it by.
+        link: The way to the server.
+        size: Bytes of each file.
+        files: How many.
+        tools: Who does it.
+        runs: How often each.
+        memory_mb: Do it with the CPU of a Lambda function of this size; None: with all there is.
+        curve: The scaling curve that it is a point of; empty: of none.
+        less: Sends only so many bytes, for a tool that is too slow for the whole; by tool name.
+        fewer: The same for the number of files.
+    """
+
+    name: str
+    group: str
+    link: Link
+    size: int
+    files: int = 1
+    tools: list[Tool]
+    runs: int = 3
+    memory_mb: int | None = None
+    curve: str = ""
+    less: dict[str, int] = field(default_factory=dict)
+    fewer: dict[str, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        what = size_text(self.size) if self.files == 1 else f"{self.files:,} x {size_text(self.size)}"
+        limit = f", CPU of a {self.memory_mb} MB Lambda" if self.memory_mb else ""
+        return f"{self.name}: {what}, {self.link}{limit}"
+
+
+def size_text(size: int) -> str:
+    """A number of bytes for people."""
+    for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (1024, "KiB")):
+        if size >= unit:
+            return f"{size / unit:g} {name}"
+    return f"{size} B"
+
+
+def quick_works() -> Iterator[Work]:
+    """Smaller works under the same names: all in less than ten minutes."""
+    size = 256 * MIB
+    far_peers = [tool for tool in peers.for_large() if not tool.variant and tool.name not in _NEAR_ONLY]
+    yield Work(name="large", group="large", link=NEAR, size=size, tools=[ours(), *peers.for_large()], runs=3)
+    yield Work(
+        name="large",
+        group="large",
+        link=FAR,
+        size=size,
+        tools=[*_cold_and_warm(), *far_peers],
+        less={"naive": 4 * MIB},
+    )
+    yield Work(
+        name="large",
+        group="large",
+        link=VERY_FAR,
+        size=size,
+        tools=[
+            *_cold_and_warm(),
+            ours("second file", warm="same"),
+            *(tool for tool in far_peers if tool.name in _NAMED_BY_TARGETS),
+        ],
+        less={"naive": MIB},
+    )
+    yield Work(name="large", group="capped", link=CAPPED, size=512 * MIB, tools=[*_cold_and_warm()])
+    yield _small(NEAR, files=1000, transfers=peers.TRANSFERS)
+    yield _small(FAR, files=100, transfers=(4, 16))
+    yield _end_to_end(size)
+    yield from (_limited(memory, size=128 * MIB, peers=[]) for memory in (256, 512, 1024, 1769))
+
+
+def full_works() -> Iterator[Work]:
+    """Everything, in the sizes that the targets speak of."""
+    yield Work(name="large", group="large", link=NEAR, size=GIB, tools=[ours(), *peers.for_large()], runs=5)
+    for link, naive_size in ((FAR, 16 * MIB), (VERY_FAR, 4 * MIB)):
+        yield Work(
+            name="large",
+            group="large",
+            link=link,
+            size=256 * MIB,
+            tools=[*_cold_and_warm(), ours("second file", warm="same"), *peers.for_large()],
+            less={"naive": naive_size},
+        )
+    yield Work(
+        name="large",
+        group="capped",
+        link=CAPPED,
+        size=GIB,
+        tools=[*_cold_and_warm(), *(tool for tool in peers.for_large() if str(tool) in ("sftp", "rclone"))],
+        # They are held back by the SSH window, whatever the size: a quarter shows their rate.
+        less={"sftp": 256 * MIB, "rclone": 256 * MIB},
+    )
+    yield _small(NEAR, files=1000, transfers=peers.TRANSFERS)
+    yield _small(FAR, files=200, transfers=peers.TRANSFERS)
+    yield _end_to_end(GIB)
+    for memory in (128, 256, 384, 512, 1024, 1769):
+        yield _limited(memory, size=512 * MIB, peers=[*peers.for_large()[:4], peers.naive()])
+    yield from _curves()
+
+
+_NEAR_ONLY = ("lftp", "paramiko-putfo")
+_NAMED_BY_TARGETS = ("sftp", "rclone", "naive")
+
+
+def _cold_and_warm() -> list[Tool]:
+    return [ours(), ours("warm", warm="tiny")]
+
+
+def _small(link: Link, *, files: int, transfers: Sequence[int]) -> Work:
+    slow = {"naive": files // 5, "paramiko-putfo": files // 5} if link.rtt_ms else {}
+    return Work(
+        name="small",
+        group="small",
+        link=link,
+        size=SMALL_BYTES,
+        files=files,
+        tools=[ours(), *peers.for_small(transfers)],
+        fewer=slow,
+    )
+
+
+def _end_to_end(size: int) -> Work:
+    sftp_alone = ours("SFTP alone", boto3=True)
+    return Work(
+        name="end-to-end",
+        group="end-to-end",
+        link=NEAR,
+        size=size,
+        tools=[ours(reads_object=True), peers.s3_get(), sftp_alone, peers.naive()],
+    )
+
+
+def _limited(memory_mb: int, *, size: int, peers: list[Tool]) -> Work:
+    return Work(
+        name="large",
+        group="cpu",
+        link=NEAR,
+        size=size,
+        tools=[ours("one lane, warm", connections=1, warm="tiny", boto3=True), *peers],
+        memory_mb=memory_mb,
+        less={"naive": size // 4},
+    )
+
+
+def _curves() -> Iterator[Work]:
+    for link in (NEAR, FAR):
+        for size in (MIB, 16 * MIB, 256 * MIB, GIB, 4 * GIB, 16 * GIB):
+            yield Work(
+                name="large", group="curves", curve="size", link=link, size=size, tools=[ours(boto3=True)]
+            )
+    for link in (FAR, VERY_FAR):
+        several = [ours(f"{count} lanes", connections=count) for count in (1, 2, 4, 8, 16)]
+        yield Work(name="large", group="curves", curve="lanes", link=link, size=256 * MIB, tools=several)
+    best = [tool for tool in peers.for_small((16,)) if tool.name in ("sftp", "rclone")]
+    for files in (10, 100, 1000, 10_000):
+        yield Work(
+            name="small",
+            group="curves",
+            curve="files",
+            link=NEAR,
+            size=SMALL_BYTES,
+            files=files,
+            tools=[ours(), *best],
+        )
