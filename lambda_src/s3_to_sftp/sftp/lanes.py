@@ -229,9 +229,11 @@ def send_in_lanes(
             segments.stop()
             for lane in lanes:
                 pool.drop(lane.number)
+            session.run_one(discard(session, temporary))
+            temporary = _another_name(temporary)
             session.run_one(_write_in_order(session, source, segment, temporary))
-            for lane in lanes:  # now it is clear that they were the cause
-                pool.give_up_lane(lane.number, refused)
+            while lanes:  # now it is clear that they were the cause
+                pool.give_up_lane(lanes.pop().number, refused)
         complete()
         session.run_one(publish(session, temporary, path))
     except BaseException:
@@ -258,8 +260,14 @@ def _finish(
         session.run_one(_write_rest(session, source, segments, path))
 
 
+def _another_name(temporary: str) -> str:
+    # Handles of the lanes may still be open at the server, and an object store puts what they wrote under
+    # the old name when they end: no place for the file that is about to get its final name.
+    return temporary.removesuffix(".part") + "-2.part"
+
+
 async def _write_in_order(session: SftpSession, source: RangeSource, segment: int, path: str) -> None:
-    """Write everything anew, in order: what servers want that have an object store behind them.
+    """Write everything to a new file, in order: what servers want that have an object store behind them.
 
     The ranges are those of the lanes, so that the source can tell that it gives the same ones again.
     """
