@@ -6,12 +6,12 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from bench.peers import rclone_program
+from bench.programs import REPOSITORY
 from local.sftp_server import sshd_path
 
 _LIBRARIES = ("paramiko", "asyncssh", "cryptography", "boto3", "botocore")
@@ -25,6 +25,7 @@ def about() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "kernel": platform.release(),
+        "revision": _first_line(["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty"]),
         "load_before": round(os.getloadavg()[0], 2),
         "versions": {
             "python": platform.python_version(),
@@ -51,8 +52,5 @@ def _first_line(command: list[str]) -> str:
         return "not installed"
     lines = (done.stdout + done.stderr).strip().splitlines()
     # An sshd before 9.6 answers with its usage, whose second line is the version.
-    return next((line for line in lines if "OpenSSH_" in line), lines[0] if lines else "unknown")
-
-
-if __name__ == "__main__":
-    print(about(), file=sys.stderr)
+    line = next((line for line in lines if "OpenSSH_" in line), lines[0] if lines else "unknown")
+    return line.partition(" | Copyright")[0]

@@ -139,7 +139,7 @@ def _small(rows: Sequence[Row]) -> Iterator[Verdict]:
 
 def _memory(rows: Sequence[Row]) -> Iterator[Verdict]:
     curve = list(_with(rows, tool=NAME, curve="size"))
-    with_boto3 = curve or list(_with(rows, tool=NAME, work="end-to-end"))
+    with_boto3 = [*curve, *_with(rows, tool=NAME, work="end-to-end")]
     yield Verdict(
         what="any size: peak RSS in MB with boto3 loaded",
         wanted=128,

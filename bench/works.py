@@ -113,7 +113,11 @@ def full_works() -> Iterator[Work]:
         group="capped",
         link=CAPPED,
         size=GIB,
-        tools=[*_cold_and_warm(), *(tool for tool in peers.for_large() if str(tool) in ("sftp", "rclone"))],
+        tools=[
+            *_cold_and_warm(),
+            ours("second file", warm="same"),
+            *(tool for tool in peers.for_large() if str(tool) in ("sftp", "rclone")),
+        ],
         # They are held back by the SSH window, whatever the size: a quarter shows their rate.
         less={"sftp": 256 * MIB, "rclone": 256 * MIB},
     )
@@ -176,7 +180,7 @@ def _curves() -> Iterator[Work]:
                 name="large", group="curves", curve="size", link=link, size=size, tools=[ours(boto3=True)]
             )
     for link in (FAR, VERY_FAR):
-        several = [ours(f"{count} lanes", connections=count) for count in (1, 2, 4, 8, 16)]
+        several = [ours(f"at most {count}", connections=count) for count in (1, 2, 4, 8, 16)]
         yield Work(name="large", group="curves", curve="lanes", link=link, size=256 * MIB, tools=several)
     best = [tool for tool in peers.for_small((16,)) if tool.name in ("sftp", "rclone")]
     for files in (10, 100, 1000, 10_000):
