@@ -86,14 +86,13 @@ def _limited(rows: Sequence[Row]) -> Figure:
     figure, axis = plt.subplots(figsize=(6, 4))
     for label in sorted({_label(row) for row in rows}):
         points = sorted((row["memory_mb"], row["mb_per_s"]) for row in rows if _label(row) == label)
-        ours = label.startswith(NAME)
-        axis.plot(*zip(*points, strict=True), marker="o", label=label, linewidth=2.5 if ours else 1)
+        _line(axis, points, label)
     axis.axhline(LINK_MB_PER_S, color="black", linewidth=0.8, linestyle=":")
     axis.text(axis.get_xlim()[0], LINK_MB_PER_S, " network of a Lambda function", va="bottom")
     axis.set_title("one large file, 0 ms, with the CPU of a Lambda function")
     axis.set_xlabel("memory size of the function, MB")
     axis.set_ylabel("MB/s")
-    axis.set_ylim(bottom=0)
+    _from_zero(axis)
     axis.legend()
     return figure
 
@@ -107,7 +106,7 @@ def _scaling(rows: Sequence[Row]) -> Figure:
     _curve(by_files, rows, curve="files", along="files", figure="files_per_s")
     by_files.set(title="files of 4 KiB, 0 ms", xlabel="files", ylabel="files per second", xscale="log")
     for axis in (by_size, by_lanes, by_files):
-        axis.set_ylim(bottom=0)
+        _from_zero(axis)
         if axis.lines:
             axis.legend()
     return figure
@@ -121,7 +120,17 @@ def _curve(axis: Axes, rows: Sequence[Row], *, curve: str, along: str, figure: s
         points = sorted(
             (row[along], row[figure]) for row in of_curve if label == f"{row['tool']}, {row['rtt_ms']:g} ms"
         )
-        axis.plot(*zip(*points, strict=True), marker="o", label=label)
+        _line(axis, points, label)
+
+
+def _line(axis: Axes, points: Sequence[tuple[float, float]], label: str) -> None:
+    xs, ys = zip(*points, strict=True)
+    axis.plot(xs, ys, marker="o", label=label, linewidth=2.5 if label.startswith(NAME) else 1)
+
+
+def _from_zero(axis: Axes) -> None:
+    axis.autoscale_view()
+    axis.set_ylim(0, axis.get_ylim()[1] * 1.1)
 
 
 def _bars(axis: Axes, rows: Sequence[Row], key: str, *, least_first: bool = False) -> None:
@@ -130,8 +139,12 @@ def _bars(axis: Axes, rows: Sequence[Row], key: str, *, least_first: bool = Fals
     labels = [_label(row) for row in ordered]
     colours = [_OURS if row["tool"] == NAME else _PEER for row in ordered]
     bars = axis.barh(labels, [row[key] for row in ordered], color=colours)
-    axis.bar_label(bars, fmt="%.3g", padding=3)
+    axis.bar_label(bars, fmt=_shown, padding=3)
     axis.margins(x=0.15)
+
+
+def _shown(figure: float) -> str:
+    return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
 
 
 def _is_special(row: Row) -> bool:

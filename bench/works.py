@@ -167,7 +167,7 @@ def _limited(memory_mb: int, *, size: int, peers: list[Tool]) -> Work:
         group="cpu",
         link=NEAR,
         size=size,
-        tools=[ours("one lane, warm", connections=1, warm="tiny", boto3=True), *peers],
+        tools=[ours("one lane, warm", connections=1, warm="tiny"), *peers],
         memory_mb=memory_mb,
         less={"naive": size // 4},
     )

@@ -17,7 +17,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
 from s3_to_sftp.credentials import Credentials, CredentialSource, FixedCredentials, SecretCredentials
-from s3_to_sftp.delivery import Delivery, Outcome, Receipt
+from s3_to_sftp.delivery import SMALL_BYTES, Delivery, Outcome, Receipt
 from s3_to_sftp.errors import ConfigurationError, DeadlineTooClose, DeliveryError, Disposition
 from s3_to_sftp.events import ObjectRef, is_from_queue, objects_in_message, objects_in_notification
 from s3_to_sftp.settings import Settings
@@ -139,15 +139,16 @@ class _TimeLeft:
         """Insist that the object can be delivered in the time that is left.
 
         Raises:
-            DeadlineTooClose: It cannot. The first object of an invocation has all the time that there
-                is, and is only refused when that is nothing.
+            DeadlineTooClose: It cannot. The first large object of an invocation has all the time that there
+                is, and is only refused when that is nothing: however large, it must have its turn some time.
         """
-        transfer = 0 if self._first else (ref.size or 0) / _EXPECTED_BYTES_PER_SECOND
+        is_large = ref.size is None or ref.size > SMALL_BYTES
+        transfer = (ref.size or 0) / _EXPECTED_BYTES_PER_SECOND if is_large and not self._first else 0
         if self._context.get_remaining_time_in_millis() / 1000 < _START_RESERVE_SECONDS + transfer:
             raise DeadlineTooClose(
                 f"{ref} was not started: the invocation would end first.", hint="It is tried again."
             )
-        self._first = False
+        self._first = self._first and not is_large
 
 
 def _report_delivered(receipt: Receipt) -> None:
