@@ -239,6 +239,34 @@ class OneOpenFile(WatchedServer):
         return await super().close(file_obj)
 
 
+class RefusesSecondOpen(WatchedServer):
+    """Lets nobody open for writing what is there already, unless it is emptied by that."""
+
+    async def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> Any:
+        if not pflags & asyncssh.FXF_TRUNC and self.fault.strike():
+            raise Refusal(PERMISSION_DENIED)
+        return await super().open(path, pflags, attrs)
+
+
+class WritesInOrderOnly(WatchedServer):
+    """Takes a WRITE only where the last one of the same handle has ended, as object stores do."""
+
+    def __init__(self, chan: Any, chroot: bytes, *, fault: Fault) -> None:
+        super().__init__(chan, chroot, fault=fault)
+        self._ends: dict[int, int] = {}
+
+    async def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> Any:
+        file_obj = await super().open(path, pflags, attrs)
+        self._ends[id(file_obj)] = 0
+        return file_obj
+
+    async def write(self, file_obj: object, offset: int, data: bytes) -> Any:
+        if offset != self._ends[id(file_obj)] and self.fault.strike():
+            raise Refusal(FAILURE, "Seek is not supported")
+        self._ends[id(file_obj)] = offset + len(data)
+        return await super().write(file_obj, offset, data)
+
+
 class Stalls(WatchedServer):
     """Takes request `operation` number `nth` and never answers it nor any that follow in the session."""
 

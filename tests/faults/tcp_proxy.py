@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that breaks connections on demand.
+"""A TCP proxy on loopback that breaks connections on demand, or puts them at a distance.
 
 with tcp_proxy(server.port) as proxy:
     proxy.plan = Plan(action="reset", to_server=100_000)   # for connections from now on
@@ -8,10 +8,12 @@ with tcp_proxy(server.port) as proxy:
 
 from __future__ import annotations
 
+import queue
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -31,6 +33,8 @@ class Plan:
         to_server: After so many bytes towards the server; None: never.
         to_client: After so many bytes towards the client; None: never.
         accept_delay: Seconds between a connection and the first byte that is passed on.
+        delay: Seconds that every byte is on the way, in each direction. Any number of bytes travel at a
+            time: this is distance, not a slow line.
         banner: Said to the client in place of anything that the server says.
     """
 
@@ -38,6 +42,7 @@ class Plan:
     to_server: int | None = None
     to_client: int | None = None
     accept_delay: float = 0.0
+    delay: float = 0.0
     banner: bytes | None = None
 
 
@@ -51,6 +56,8 @@ class TcpProxy:
         host: Address to connect to.
         port: Port to connect to.
         plan: For the connections that come from now on.
+        plans: For single ones of them, by their number from 0 on.
+        at_most: So many may be open at a time, further ones are closed at once; None: any number.
         connections: How many came so far.
     """
 
@@ -64,6 +71,8 @@ class TcpProxy:
         self.host = _LOOPBACK
         self.port: int = self._listener.getsockname()[1]
         self.plan = HEALTHY
+        self.plans: dict[int, Plan] = {}
+        self.at_most: int | None = None
         self.connections = 0
         self._thread = threading.Thread(target=self._accept, name="tcp proxy", daemon=True)
         self._thread.start()
@@ -95,8 +104,12 @@ class TcpProxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            plan = self.plans.get(self.connections, self.plan)
             self.connections += 1
-            self._pairs.append(_Pair(client, self._target_port, self.plan, self._closing))
+            if self.at_most is not None and sum(pair.is_open() for pair in self._pairs) >= self.at_most:
+                client.close()
+                continue
+            self._pairs.append(_Pair(client, self._target_port, plan, self._closing))
 
 
 class _Pair:
@@ -122,6 +135,9 @@ class _Pair:
             with suppress(OSError):
                 end.close()
 
+    def is_open(self) -> bool:
+        return any(thread.is_alive() for thread in self._threads)
+
     def join(self) -> None:
         for thread in self._threads:
             thread.join()
@@ -138,6 +154,8 @@ class _Pair:
         except OSError:
             self.end()
             return
+        for end in (self._client, server):
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a delay is ours alone
         back = threading.Thread(
             target=self._pump, args=(server, self._client, self._plan.to_client), daemon=True
         )
@@ -147,7 +165,7 @@ class _Pair:
 
     def _pump(self, source: socket.socket, target: socket.socket, limit: int | None) -> None:
         passed = 0
-        with suppress(OSError):
+        with suppress(OSError), self._line_to(target) as send:
             while not self.stalled.is_set():
                 if limit is not None and passed >= limit:
                     self._act()
@@ -155,10 +173,32 @@ class _Pair:
                 data = source.recv(_CHUNK if limit is None else min(_CHUNK, limit - passed))
                 if not data or self.stalled.is_set():
                     break
-                target.sendall(data)
+                send(data)
                 passed += len(data)
         if not self.stalled.is_set():
             self.end()
+
+    @contextmanager
+    def _line_to(self, target: socket.socket) -> Iterator[Callable[[bytes], None]]:
+        """A way to send, on which the bytes take their time; at the end it is empty."""
+        if not self._plan.delay:
+            yield target.sendall
+            return
+        on_the_way: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
+
+        def deliver() -> None:
+            with suppress(OSError):
+                while (arrival := on_the_way.get())[1]:
+                    self._closing.wait(max(0.0, arrival[0] - time.monotonic()))
+                    target.sendall(arrival[1])
+
+        line = threading.Thread(target=deliver, daemon=True)
+        line.start()
+        try:
+            yield lambda data: on_the_way.put((time.monotonic() + self._plan.delay, data))
+        finally:
+            on_the_way.put((0.0, b""))
+            line.join()
 
     def _act(self) -> None:
         if self._plan.action == "stall":

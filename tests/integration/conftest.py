@@ -43,3 +43,13 @@ def start(kind: str, root: Path) -> AbstractContextManager[RunningServer]:
 def skip_without_sshd() -> None:
     if sshd_path() is None:
         pytest.skip("OpenSSH's sshd is not installed (apt-get install openssh-server)")
+
+
+@pytest.fixture
+def lanes_at_any_distance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gives any object as many lanes as the partner allows, and small ranges to take.
+
+    How many lanes pay is decided in `lanes_for` (see test_lanes.py); here they are wanted for their faults.
+    """
+    monkeypatch.setattr("s3_to_sftp.sftp.lanes.lanes_for", lambda *, size, round_trip, limit: limit)
+    monkeypatch.setattr("s3_to_sftp.sftp.lanes._SEGMENT_WRITES", 1)

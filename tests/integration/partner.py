@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 from local.sftp_server import RunningServer
 from s3_to_sftp.credentials import Credentials, CredentialSource, FixedCredentials
 from s3_to_sftp.delivery import Delivery
+from s3_to_sftp.remote_path import temporary_path
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.connection import Timeouts
+from s3_to_sftp.sftp.lanes import RangeSource
 from s3_to_sftp.sftp.partner import Partner
 
 IMPATIENT = Timeouts(connect=3, handshake=1.5, login=1.5, reply=1.5)
@@ -35,12 +38,13 @@ def partner_at(
     credentials: CredentialSource | None = None,
     clock: Callable[[], float] = time.monotonic,
     max_connections: int = 1,
+    timeouts: Timeouts = IMPATIENT,
 ) -> Partner:
     """Make a partner that knows the server and its login, and does not wait long."""
     return Partner(
         address_of(server, port=port),
         credentials or FixedCredentials(login_of(server)),
-        timeouts=IMPATIENT,
+        timeouts=timeouts,
         max_connections=max_connections,
         clock=clock,
     )
@@ -49,6 +53,12 @@ def partner_at(
 def delivery_to(server: RunningServer, s3: Any, *, port: int | None = None, directory: str = "") -> Delivery:
     """Make a delivery over a connection of its own."""
     return Delivery(s3=s3, partner=partner_at(server, port=port), directory=directory)
+
+
+def send(partner: Partner, source: RangeSource, path: str) -> int:
+    """Send a file as the delivery of a large object does; return the number of its lanes."""
+    temporary = temporary_path(path, token=secrets.token_hex(8))
+    return partner.send_large(source, path=path, temporary=temporary, complete=lambda: None)
 
 
 def files_below(root: Path) -> dict[str, bytes]:

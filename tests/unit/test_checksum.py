@@ -87,8 +87,9 @@ def test_range_that_is_written_again_counts_as_it_came_last() -> None:
         ([(1, b"bc")], 3),
         ([(0, b"a"), (2, b"c")], 3),
         ([(0, b"ab"), (1, b"bc")], 3),
+        ([(0, b"ab"), (1, b"b")], 3),
     ],
-    ids=["nothing", "too short", "too long", "no start", "a hole", "an overlap"],
+    ids=["nothing", "too short", "too long", "no start", "a hole", "an overlap", "an overlap and a hole"],
 )
 def test_ranges_that_are_not_exactly_the_whole_have_no_value(
     ranges: list[tuple[int, bytes]], size: int

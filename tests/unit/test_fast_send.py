@@ -175,6 +175,25 @@ def test_new_keys_are_asked_for_at_the_limit(limit: str, value: int, monkeypatch
     assert packetizer.need_rekey()
 
 
+def test_cipher_that_was_changed_with_the_keys_is_left_to_paramiko() -> None:
+    wire = Wire()
+    packetizer = packetizer_on(wire)
+    packetizer.send_channel_data(CHANNEL, [b"x" * 250], packet_bytes=100)
+    sent = len(wire.sent)
+    cast("Any", packetizer).set_outbound_cipher(
+        None, 8, None, 0, b""
+    )  # not encrypted, so that it can be read
+    packetizer.send_channel_data(CHANNEL, [b"a" * 150, memoryview(b"b" * 100)], packet_bytes=100)
+    plain = bytes(wire.sent[sent:])
+    found = []
+    while plain:
+        length, padding, number, channel, size = struct.unpack_from(">IBBII", plain)
+        assert (number, channel, length) == (94, CHANNEL, 1 + 9 + size + padding)
+        found.append(plain[14 : 14 + size])
+        plain = plain[4 + length :]
+    assert found == [b"a" * 100, b"a" * 50 + b"b" * 50, b"b" * 50]
+
+
 def test_connection_that_is_gone_ends_the_send() -> None:
     class Gone(Wire):
         def send(self, data: bytes | memoryview) -> int:

@@ -479,27 +479,30 @@ def test_error_of_the_source_ends_all_lanes_and_leaves_nothing(
     assert send(pool, Bytes(DATA[:SEGMENT])) == 1
 
 
-def test_unexpected_error_while_a_lane_connects_ends_the_delivery() -> None:
-    asked_for = threading.Event()
+def test_unexpected_error_while_a_lane_connects_ends_the_delivery_at_the_next_block() -> None:
+    begun, stopped = threading.Event(), threading.Event()
 
     def surprise() -> None:
-        asked_for.set()
+        waiting_for(begun)()
         raise ZeroDivisionError
 
-    site = Site(before_connect={1: surprise})
-    stopped = threading.Event()
+    def begin() -> None:
+        begun.set()
+        waiting_for(stopped)()
+
+    site = Site(before_connect={1: surprise}, scripts={0: at(Request.WRITE, 1, begin)})
     stop = _Segments.stop
 
     def stop_and_tell(segments: _Segments) -> None:
         stop(segments)
         stopped.set()
 
-    site.scripts[0] = at(Request.WRITE, 1, waiting_for(asked_for, stopped))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(_Segments, "stop", stop_and_tell)
         with pytest.raises(ZeroDivisionError):
             send(site.pool(2))
     assert left_behind(site) == []
+    assert site.connection(0).server.sizes == [WRITE]
 
 
 @pytest.mark.parametrize("extra", [-1, 1, WRITE])
@@ -727,10 +730,12 @@ def test_full_disk_is_not_tried_again_and_costs_no_lane(code: int) -> None:
             1: at(Request.WRITE, 1, joined.set),
         }
     )
+    site.disk.directories.add("inbox")
     pool = site.pool(2)
     with pytest.raises(RequestRefused):
         send(pool)
     wait_for_lanes()
+    assert len(site.connection(0).server.paths(Request.OPEN)) == 1
     assert left_behind(site) == []
     assert pool.limit == 2
 

@@ -191,13 +191,17 @@ def test_bytes_of_a_file_are_let_go_when_it_is_done() -> None:
 
 
 def test_caller_that_stops_early_leaves_a_partner_that_can_be_used() -> None:
-    site = Site()
+    def slow_with_b(asked: Asked) -> bytes | None:
+        return NOTHING if asked.kind == Request.EXTENDED and b"b.part" in asked.payload else None
+
+    site = Site(scripts={0: slow_with_b})
     partner = site.partner()
     sending: Any = partner.send_small(small(*"abcd"))
     next(sending)
-    sending.close()
+    sending.close()  # raises if a file's clean-up waited for the server
     gc.collect()
     assert outcomes(partner, "e") == {"e": None}
+    assert site.tried[0] == 1
 
 
 def test_close_closes_the_connection() -> None:

@@ -211,8 +211,23 @@ def test_close_closes_all(pool: ConnectionPool, partner: Partner) -> None:
     pool.lane(5)
     pool.close()
     assert all(connection.closed for connection in partner.made)
+
+
+def test_lane_that_comes_up_after_the_close_is_closed(pool: ConnectionPool, partner: Partner) -> None:
     pool.first()
-    assert len(partner.made) == 4
+    connecting, let_in = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        connecting.set()
+        assert let_in.wait(SOON)
+
+    partner.on_connect = wait
+    late = in_lane(1, lambda: pool.lane(1))
+    assert connecting.wait(SOON)
+    pool.close()
+    let_in.set()
+    wait_for_lanes([late])
+    assert [connection.closed for connection in partner.made] == [True, True]
 
 
 @pytest.mark.parametrize("error", [refused(), CredentialsError("wrong passphrase.", hint="")])

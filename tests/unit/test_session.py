@@ -52,10 +52,20 @@ def test_writes_are_never_longer_than_openssh_takes() -> None:
         ScriptedServer(extensions={}),
         ScriptedServer(extensions={POSIX_RENAME: b"1"}),
         ScriptedServer(max_write=0),
+        ScriptedServer(max_write=1),
+        ScriptedServer(max_write=511),
         ScriptedServer(refusing(Request.EXTENDED)),
         ScriptedServer(refusing(Request.EXTENDED, Status.BAD_MESSAGE)),
     ],
-    ids=["no extensions", "no limits", "no limit stated", "limits refused", "limits not understood"],
+    ids=[
+        "no extensions",
+        "no limits",
+        "no limit stated",
+        "a byte",
+        "not believable",
+        "limits refused",
+        "limits not understood",
+    ],
 )
 def test_writes_fit_32_kib_where_no_limit_is_known(server: ScriptedServer) -> None:
     assert server.session().max_write_bytes == SAFE_WRITE

@@ -36,7 +36,7 @@ from s3_to_sftp.source import S3Object, read_whole
 from tests.memory_s3 import BUCKET, MemoryS3, client_error
 from tests.unit.scripted_server import ScriptedServer, result_of
 
-DATA = bytes(range(256)) * 1024
+DATA = b"".join(number.to_bytes(4, "big") for number in range(65_536))
 REF = ObjectRef(bucket=BUCKET, key="a")
 BLOCK = 10_000
 SOON = 10
@@ -557,6 +557,19 @@ def test_no_more_is_read_ahead_than_the_buffers_hold() -> None:
     blocks.close()  # type: ignore[attr-defined] # it is a generator
     wait_until(lambda: not readers())
     assert len(s3.requests) <= ahead + 2
+
+
+def test_block_stays_as_it_is_until_the_next_one_is_asked_for() -> None:
+    s3 = MemoryS3({"a": DATA})
+    blocks = S3Object(s3, s3.ref("a")).blocks(ranges_of(len(DATA), 256), 256)
+    buffers = source_module._BUFFERS  # each holds bytes of one range
+    for number in range(buffers):
+        _, block = next(blocks)
+        wait_until(lambda ahead=number + buffers: len(s3.requests) >= ahead)  # type: ignore[misc] # its default
+        time.sleep(0.02)  # a reader that took a buffer too early would have filled it by now
+        assert block == DATA[256 * number :][:256]
+        assert len(s3.requests) <= number + buffers + 1
+    blocks.close()  # type: ignore[attr-defined] # it is a generator
 
 
 def test_memory_does_not_grow_with_the_object() -> None:

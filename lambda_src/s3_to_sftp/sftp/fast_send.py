@@ -101,6 +101,9 @@ class Packetizer(paramiko.packet.Packetizer):
 
         The caller has taken the bytes from the channel's window and holds the transport's permission to send.
         """
+        if not self.can_send_in_bulk():  # a server may choose another cipher when keys are renewed
+            self.__send_one_by_one(channel, b"".join(pieces), packet_bytes)
+            return
         total = sum(map(len, pieces))
         packets = -(-total // packet_bytes)
         with self.__write_lock:
@@ -116,6 +119,14 @@ class Packetizer(paramiko.packet.Packetizer):
                 self.__received_bytes_overflow = 0
                 self.__received_packets_overflow = 0
                 self._trigger_rekey()  # type: ignore[attr-defined]  # the stubs leave it out
+
+    def __send_one_by_one(self, channel: int, data: bytes, packet_bytes: int) -> None:
+        for start in range(0, len(data), packet_bytes):
+            message = paramiko.Message()
+            message.add_byte(bytes([_CHANNEL_DATA]))
+            message.add_int(channel)
+            message.add_string(data[start : start + packet_bytes])
+            self.send_message(message)
 
     def __reserve(self, sealed: int, plain: int) -> memoryview:
         if len(vars(self).get("_Packetizer__sealed", b"")) < sealed:

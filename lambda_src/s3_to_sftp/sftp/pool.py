@@ -64,6 +64,7 @@ class ConnectionPool:
         self._connect = connect
         self._clock = clock
         self._lock = threading.Lock()
+        self._closed = False
         # A lane that comes too late for one object leaves its connection to the next.
         self._locks: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
         self._handshakes = threading.Semaphore(_HANDSHAKES_AT_A_TIME)
@@ -88,7 +89,7 @@ class ConnectionPool:
         """
         login = self._credentials.current()
         if login != self._login:
-            self.close()
+            self._drop_all()
         connection = self._open.get(0)
         self.reused = connection is not None and self._answers(0, connection)
         if connection is None or not self.reused:
@@ -153,9 +154,10 @@ class ConnectionPool:
         self._used_at[number] = self._clock()
 
     def close(self) -> None:
-        """Close all connections."""
-        for number in list(self._open):
-            self.drop(number)
+        """Close all connections, and those that lanes are still opening as soon as they come up."""
+        with self._lock:
+            self._closed = True
+        self._drop_all()
 
     def drop(self, number: int, *, only: Connection | None = None) -> None:
         """Close a connection; with `only`, that one and none that has taken its place."""
@@ -167,8 +169,16 @@ class ConnectionPool:
         connection.close()
 
     def _keep(self, number: int, connection: Connection, login: Credentials) -> None:
-        self._logins[number] = login
-        self._open[number] = connection
+        with self._lock:
+            if not self._closed:
+                self._logins[number] = login
+                self._open[number] = connection
+                return
+        connection.close()
+
+    def _drop_all(self) -> None:
+        for number in list(self._open):
+            self.drop(number)
 
     def _answers(self, number: int, connection: Connection) -> bool:
         if not connection.is_open():

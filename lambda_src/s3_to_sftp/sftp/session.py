@@ -25,6 +25,9 @@ Conversation = Coroutine["Pending[Any]", None, T]
 _SAFE_WRITE_BYTES = 32 * 1024 - 64
 """For servers that state no limit: one WRITE with its header fits the 32 KiB that all must take."""
 
+_SMALLEST_LIMIT = 512
+"""Limits below are not believed: the protocol wants 32 KiB, and a few bytes at a time would take for ever."""
+
 _MAX_WRITE_BYTES = 255 * 1024
 """OpenSSH's limit; larger brings nothing."""
 
@@ -378,7 +381,7 @@ class SftpSession:
             return _SAFE_WRITE_BYTES
         _, _, max_write, _ = self._decode(">QQQQ", reply)
         # 0 means "no limit stated".
-        return min(max_write, _MAX_WRITE_BYTES) if max_write else _SAFE_WRITE_BYTES
+        return min(max_write, _MAX_WRITE_BYTES) if max_write >= _SMALLEST_LIMIT else _SAFE_WRITE_BYTES
 
     def _status(self, reply: Reply, doing: str) -> tuple[int, str]:
         if reply.kind != Answer.STATUS:

@@ -1,0 +1,301 @@
+"""Every fault, on one lane and on three: the delivery fails clearly, or the file is identical. Never a hole.
+
+The unlucky lane may be the first, whose failure fails the delivery, or a further one, whose work the others
+do. Which one it is, is up to the threads; the promise is the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.sftp_server import RunningServer, start_asyncssh_server
+from s3_to_sftp.errors import ConnectionLost, DeliveryError, RequestRefused
+from s3_to_sftp.sftp.connection import Timeouts
+from s3_to_sftp.sftp.partner import Partner
+from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME
+from tests.faults.sftp_server import (
+    FAILURE,
+    NO_SPACE_ON_FILESYSTEM,
+    DiskFull,
+    FailsOnClose,
+    Fault,
+    OneOpenFile,
+    RefusesRequest,
+    RefusesSecondOpen,
+    Stalls,
+    WatchedServer,
+    WritesInOrderOnly,
+    faulty,
+    without_extensions,
+)
+from tests.faults.tcp_proxy import Plan, TcpProxy, tcp_proxy
+from tests.integration.partner import files_below, partner_at, send
+from tests.integration.sources import GatheringSource
+from tests.integration.watch import never_half
+
+pytestmark = pytest.mark.usefixtures("lanes_at_any_distance")
+
+KEY = "report.csv"
+OLD = b"the old file, complete"
+NEW = os.urandom(6 * 1024 * 1024 + 12345)  # 25 ranges: more than the lanes can have under way at first
+SHORT = Timeouts(connect=3, handshake=1.5, login=1.5, reply=0.8)
+
+lanes = pytest.mark.parametrize("lanes", [1, 3], ids=["one lane", "three lanes"])
+
+
+@dataclass
+class Site:
+    """A server that may misbehave, a proxy that may break, and who delivers through both."""
+
+    server: RunningServer
+    proxy: TcpProxy
+    partner: Partner
+
+    def deliver(self) -> int:
+        """Deliver NEW over OLD; nothing else is ever seen there."""
+        target = self.server.root / KEY
+        with never_half(target, OLD, NEW):
+            used = send(self.partner, GatheringSource(NEW), KEY)
+            assert target.read_bytes() == NEW
+        return used
+
+    def raises_or_delivers(self) -> DeliveryError | None:
+        """Deliver while the fault strikes. A raised error leaves the old file, success the new one."""
+        started = time.monotonic()
+        error = None
+        try:
+            self.deliver()
+        except DeliveryError as raised:
+            error = raised
+        assert time.monotonic() - started < 6 * SHORT.reply + 2
+        if error is not None:
+            assert (self.server.root / KEY).read_bytes() == OLD
+            assert f"{self.server.host}:{self.proxy.port}" in error.reason
+        return error
+
+    def left_behind(self) -> list[str]:
+        """Names of files that are neither the old nor the new one."""
+        return sorted(set(files_below(self.server.root)) - {KEY})
+
+
+Start = Callable[..., Site]
+
+
+@pytest.fixture
+def fault() -> Fault:
+    return Fault()
+
+
+@pytest.fixture
+def start(root: Path, fault: Fault, lanes: int) -> Iterator[Start]:
+    """Starts a server with a fault; it ends with the test."""
+    with ExitStack() as stack:
+
+        def start(
+            kind: Callable[..., Any] = WatchedServer,
+            *args: Any,
+            hide: tuple[str, ...] = (),
+            options: dict[str, Any] | None = None,
+            **kwargs: Any,
+        ) -> Site:
+            (root / KEY).write_bytes(OLD)
+            stack.enter_context(without_extensions(*hide))
+            factory = faulty(kind, fault, *args, **kwargs)
+            server = stack.enter_context(start_asyncssh_server(root, sftp_factory=factory, options=options))
+            proxy = stack.enter_context(tcp_proxy(server.port))
+            partner = partner_at(server, port=proxy.port, max_connections=lanes, timeouts=SHORT)
+            stack.callback(partner.close)
+            return Site(server, proxy, partner)
+
+        yield start
+
+
+def fails_clearly_or_delivers(site: Site, fault: Fault) -> DeliveryError | None:
+    error = site.raises_or_delivers()
+    assert fault.caused, "the fault did not happen: the test proves nothing"
+    fault.mend()
+    site.deliver()
+    return error
+
+
+@lanes
+@pytest.mark.parametrize("nth", [1, 2, 3, 4, 10, 25])
+def test_failing_write(nth: int, lanes: int, start: Start, fault: Fault) -> None:
+    site = start(RefusesRequest, "write", nth=nth, code=FAILURE)
+    error = fails_clearly_or_delivers(site, fault)
+    assert lanes > 1 or isinstance(error, RequestRefused)
+    assert error is None or "offset" in error.reason
+    assert site.left_behind() == []
+
+
+@lanes
+def test_all_writes_failing(lanes: int, start: Start, fault: Fault) -> None:
+    site = start(RefusesRequest, "write")
+    assert isinstance(fails_clearly_or_delivers(site, fault), RequestRefused)
+    assert site.left_behind() == []
+
+
+@lanes
+def test_all_closes_failing(lanes: int, start: Start, fault: Fault) -> None:
+    site = start(FailsOnClose)
+    error = fails_clearly_or_delivers(site, fault)
+    assert isinstance(error, RequestRefused)
+    assert "close" in error.reason
+    assert site.left_behind() == []
+
+
+@pytest.mark.parametrize(("lanes", "nth"), [(1, 1), (3, 1), (3, 2), (3, 3)])
+def test_one_close_failing(nth: int, lanes: int, start: Start, fault: Fault) -> None:
+    site = start(RefusesRequest, "close", nth=nth)
+    error = fails_clearly_or_delivers(site, fault)
+    assert lanes > 1 or isinstance(error, RequestRefused)
+    assert site.left_behind() == []
+
+
+@lanes
+@pytest.mark.parametrize("hide", [(), (POSIX_RENAME,)], ids=["posix-rename", "rename"])
+def test_failing_rename(hide: tuple[str, ...], lanes: int, start: Start, fault: Fault) -> None:
+    if hide:
+        # Version 3 has to remove the old file first: refuse that.
+        site = start(RefusesRequest, "remove", nth=1, hide=hide)
+    else:
+        site = start(RefusesRequest, "posix_rename")
+    assert isinstance(site.raises_or_delivers(), RequestRefused)
+    assert fault.caused
+    assert site.left_behind() == []
+    fault.mend()
+    send(site.partner, GatheringSource(NEW), KEY)
+    assert files_below(site.server.root) == {KEY: NEW}
+
+
+@lanes
+@pytest.mark.parametrize("capacity", [0, 1_000_000, 1_500_000])
+def test_full_disk(capacity: int, lanes: int, start: Start, fault: Fault) -> None:
+    site = start(DiskFull, capacity=capacity, code=NO_SPACE_ON_FILESYSTEM)
+    error = fails_clearly_or_delivers(site, fault)
+    assert isinstance(error, RequestRefused)
+    assert error.code == NO_SPACE_ON_FILESYSTEM
+    assert site.left_behind() == []
+
+
+@pytest.mark.parametrize(
+    ("lanes", "operation", "nth"),
+    [
+        *(
+            (lanes, operation, 1)
+            for lanes in (1, 3)
+            for operation in ("open", "write", "close", "posix_rename")
+        ),
+        *((3, operation, 2) for operation in ("open", "write", "close")),
+        (1, "write", 10),
+    ],
+)
+def test_stalled_request(operation: str, nth: int, lanes: int, start: Start, fault: Fault) -> None:
+    site = start(Stalls, operation, nth=nth)
+    error = fails_clearly_or_delivers(site, fault)
+    assert lanes > 1 or isinstance(error, ConnectionLost)
+    assert error is None or re.search("did not answer in time|took no more data for too long", error.reason)
+
+
+# Bytes towards the server: within the login, and within the data.
+CUTS = [3_000, 500_000, 1_500_000]
+
+
+@pytest.mark.parametrize(("lanes", "number"), [(1, 0), (3, 0), (3, 1)])
+@pytest.mark.parametrize("action", ["cut", "reset", "stall"])
+@pytest.mark.parametrize("at", CUTS)
+def test_broken_connection(action: str, at: int, number: int, lanes: int, start: Start, fault: Fault) -> None:
+    site = start()
+    site.proxy.plans = {number: Plan(action=action, to_server=at)}  # type: ignore[arg-type] # one of the three
+    error = site.raises_or_delivers()
+    assert lanes > 1 or error is not None
+    site.deliver()
+
+
+@lanes
+@pytest.mark.parametrize("action", ["cut", "stall"])
+@pytest.mark.parametrize("at", [2_500, 3_400, 4_500])
+def test_broken_way_back(action: str, at: int, lanes: int, start: Start) -> None:
+    site = start()
+    site.proxy.plan = Plan(action=action, to_client=at)  # type: ignore[arg-type] # one of the two
+    assert site.raises_or_delivers() is not None
+    site.proxy.plan = Plan()
+    site.deliver()
+
+
+# --- servers with less: the delivery works on what is left ---
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """What the program has logged, warnings and worse."""
+    caplog.set_level(logging.WARNING, "s3_to_sftp")
+    return lambda: [r.getMessage() for r in caplog.records if r.name.startswith("s3_to_sftp")]
+
+
+@lanes
+@pytest.mark.parametrize(
+    "kind", [OneOpenFile, RefusesSecondOpen, WritesInOrderOnly], ids=lambda kind: str(kind.__name__)
+)
+def test_server_that_allows_one_writer_gets_one_and_that_is_said_once(
+    kind: type[WatchedServer], lanes: int, start: Start, said: Callable[[], list[str]]
+) -> None:
+    site = start(kind)
+    for _ in range(3):
+        site.deliver()
+    assert site.deliver() == 1
+    assert site.left_behind() == []
+    assert len(said()) == (lanes > 1), said()
+
+
+@lanes
+def test_login_limit_leaves_the_first_lane_and_is_said_once(
+    lanes: int, start: Start, said: Callable[[], list[str]]
+) -> None:
+    site = start()
+    site.proxy.at_most = 1
+    assert [site.deliver(), site.deliver()] == [1, 1]
+    assert site.proxy.connections == lanes, "asked again for what was refused"
+    assert len(said()) == (lanes > 1), said()
+
+
+@lanes
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"window": 32 * 1024},
+        {"max_pktsize": 4096},
+        {"max_pktsize": 4096, "window": 4096},
+        {"encryption_algs": ["aes256-ctr"]},
+        {"encryption_algs": ["aes256-gcm@openssh.com"]},
+        {"encryption_algs": ["chacha20-poly1305@openssh.com", "aes128-ctr"], "mac_algs": ["hmac-sha2-256"]},
+        {"compression_algs": ["zlib@openssh.com", "none"]},
+    ],
+    ids=str,
+)
+def test_narrow_server_gets_the_same_bytes(options: dict[str, Any], lanes: int, start: Start) -> None:
+    site = start(hide=(LIMITS,), options=options)
+    assert site.deliver() == lanes
+    assert site.left_behind() == []
+
+
+@lanes
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the kernel has no TCP_USER_TIMEOUT")
+def test_server_that_stops_reading_on_all_lanes(lanes: int, start: Start) -> None:
+    site = start()
+    site.proxy.plan = Plan(action="stall", to_server=700_000)
+    assert isinstance(site.raises_or_delivers(), ConnectionLost)
+    site.proxy.plan = Plan()
+    site.deliver()

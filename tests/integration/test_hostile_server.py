@@ -1,0 +1,360 @@
+"""A server that lies, babbles or falls silent at any step: a clear error in time, nothing left over."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import paramiko
+import pytest
+
+from s3_to_sftp.credentials import FixedCredentials
+from s3_to_sftp.errors import (
+    ConnectionLost,
+    DeliveryError,
+    PartnerUnreachable,
+    ProtocolViolation,
+    RequestRefused,
+    TransferError,
+)
+from s3_to_sftp.sftp.connection import Timeouts
+from s3_to_sftp.sftp.partner import Partner
+from s3_to_sftp.sftp.protocol import LIMITS, Answer, Request, Status
+from tests.faults.hostile_server import (
+    NOTHING,
+    Asked,
+    HostileServer,
+    Manners,
+    Script,
+    framed,
+    hostile_server,
+    status,
+)
+from tests.integration.partner import send
+from tests.integration.sources import BytesSource, GatheringSource
+
+DATA = os.urandom(3 * 1024 * 1024 + 5)
+NAME = "report.csv"
+SHORT = Timeouts(connect=2, handshake=0.6, login=0.6, reply=0.6)
+
+lanes = pytest.mark.parametrize("lanes", [1, 3], ids=["one lane", "three lanes"])
+
+
+@contextmanager
+def partner_of(server: HostileServer, lanes: int = 1) -> Iterator[Partner]:
+    partner = Partner(server.address, FixedCredentials(server.login), timeouts=SHORT, max_connections=lanes)
+    yield partner
+    partner.close()
+    leaves_nothing_behind(server)
+
+
+def leaves_nothing_behind(server: HostileServer) -> None:
+    """Insist that soon no thread of ours is left, and no connection: the server reads the end of each."""
+    deadline = time.monotonic() + 5
+    while (threads := threads_of_ours(server)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threads == []
+    for connection in server.sockets:
+        if connection.fileno() >= 0:
+            reads_the_end(connection, deadline)
+
+
+def threads_of_ours(server: HostileServer) -> list[str]:
+    servers = {id(transport) for transport in server.transports}
+    return [
+        thread.name
+        for thread in threading.enumerate()
+        if thread.name.startswith(("lane-", "s3-reader"))
+        or (isinstance(thread, paramiko.Transport) and id(thread) not in servers)
+    ]
+
+
+def reads_the_end(connection: socket.socket, deadline: float) -> None:
+    try:
+        connection.settimeout(max(0.1, deadline - time.monotonic()))
+        while connection.recv(65536):
+            pass
+    except TimeoutError:
+        pytest.fail("a connection was left open")
+    except OSError:
+        return  # reset, or closed by the server's own thread: over, too
+
+
+def fails(manners: Manners, lanes: int = 1, *, seconds: float = 2 * SHORT.reply + 1) -> DeliveryError:
+    """Deliver once, which must fail within the timeouts; return the error."""
+    with hostile_server(manners) as server, partner_of(server, lanes) as partner:
+        server.files[NAME] = bytearray(b"old")
+        started = time.monotonic()
+        with pytest.raises(DeliveryError) as raised:
+            send(partner, BytesSource(DATA), NAME)
+        assert time.monotonic() - started < seconds
+        assert server.files[NAME] == b"old"
+        assert str(server.address) in raised.value.reason
+        return raised.value
+
+
+def delivers(manners: Manners, lanes: int = 1) -> None:
+    with hostile_server(manners) as server, partner_of(server, lanes) as partner:
+        send(partner, GatheringSource(DATA), NAME)
+        assert server.files == {NAME: DATA}
+
+
+def at(kind: Request, answer: Callable[[Asked], bytes], *, nth: int = 1) -> Script:
+    """Answer from request number `nth` of a kind on as told, everything else rightly."""
+    count = 0
+
+    def script(asked: Asked) -> bytes | None:
+        nonlocal count
+        if asked.kind != kind or (kind == Request.EXTENDED and asked.first_text == LIMITS):
+            return None
+        count += 1
+        return answer(asked) if count >= nth else None
+
+    return script
+
+
+def silence(_asked: Asked) -> bytes:
+    return NOTHING
+
+
+# --- silence ---
+
+
+@pytest.mark.parametrize(
+    ("step", "expected", "words"),
+    [
+        ("connect", PartnerUnreachable, "did not complete the SSH handshake"),
+        ("banner", PartnerUnreachable, "did not complete the SSH handshake"),
+        ("auth", ConnectionLost, "did not answer the login in time"),
+        ("channel", ConnectionLost, "does not start SFTP"),
+        ("subsystem", ConnectionLost, "asked to start SFTP"),
+    ],
+)
+def test_silence_before_the_first_request_is_given_up(
+    step: str, expected: type[DeliveryError], words: str
+) -> None:
+    error = fails(Manners(silent_at=step))  # type: ignore[arg-type] # one of the steps
+    assert type(error) is expected
+    assert words in error.reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (Request.OPEN, "asked to create '"),
+        (Request.WRITE, "at offset "),
+        (Request.CLOSE, "asked to close '"),
+        (Request.EXTENDED, "asked to rename '"),
+    ],
+    ids=["OPEN", "WRITE", "CLOSE", "RENAME"],
+)
+def test_request_that_is_never_answered_is_named(kind: Request, words: str) -> None:
+    error = fails(Manners(script=at(kind, silence)))
+    assert type(error) is ConnectionLost
+    assert "did not answer in time" in error.reason
+    assert words in error.reason
+
+
+def test_limits_that_are_never_stated_are_given_up() -> None:
+    script: Script = lambda asked: NOTHING if asked.kind == Request.EXTENDED else None  # noqa: E731 - a value
+    assert "state its limits" in fails(Manners(script=script)).reason
+
+
+def test_offset_of_the_write_that_is_never_answered_is_named() -> None:
+    error = fails(Manners(script=at(Request.WRITE, silence, nth=4)))
+    assert f"at offset {3 * 261_120}" in error.reason
+
+
+@pytest.mark.usefixtures("lanes_at_any_distance")
+@pytest.mark.parametrize("kind", [Request.OPEN, Request.WRITE, Request.CLOSE], ids=["OPEN", "WRITE", "CLOSE"])
+def test_silence_on_all_lanes_is_given_up_and_leaves_no_thread(kind: Request) -> None:
+    error = fails(Manners(script=at(kind, silence)), lanes=3, seconds=4 * SHORT.reply + 2)
+    assert isinstance(error, ConnectionLost)
+
+
+# --- nonsense ---
+
+
+@pytest.mark.parametrize(
+    "greets",
+    [
+        b"",
+        b"\x00" * 100_000,
+        b"SSH-1.5-old\r\n",
+        b"hello\r\n" * 100_000,
+        b"SSH-2.0-x\r\n" + b"\xff" * 100_000,
+    ],
+    ids=["nothing", "zeros", "version 1", "endless lines", "no key exchange"],
+)
+def test_greeting_of_anything_else_is_given_up(greets: bytes) -> None:
+    assert isinstance(fails(Manners(greets=greets)), PartnerUnreachable)
+
+
+def unknown_id(asked: Asked) -> bytes:
+    return status(asked.id + 1_000_000)
+
+
+def twice(asked: Asked) -> bytes:
+    return status(asked.id) * 2
+
+
+def in_advance(asked: Asked) -> bytes:
+    return b"".join(status(asked.id + number) for number in range(100))
+
+
+NONSENSE: dict[str, Callable[[Asked], bytes]] = {
+    "unknown id": unknown_id,
+    "twice": twice,
+    "in advance": in_advance,
+    "attributes": lambda asked: framed(Answer.ATTRS, struct.pack(">II", asked.id, 0)),
+    "handle": lambda asked: framed(Answer.HANDLE, struct.pack(">II", asked.id, 1) + b"h"),
+    "unknown type": lambda asked: framed(77, struct.pack(">I", asked.id)),
+    "no id": lambda asked: framed(Answer.STATUS, b""),
+    "half an id": lambda asked: framed(Answer.STATUS, b"\0\0"),
+    "no code": lambda asked: framed(Answer.STATUS, struct.pack(">I", asked.id)),
+    "text beyond the end": lambda asked: framed(
+        Answer.STATUS, struct.pack(">III", asked.id, Status.FAILURE, 4_000_000_000)
+    ),
+    "length 0": lambda asked: bytes(4),
+    "length of 4 GiB": lambda asked: b"\xff" * 4,
+    "length beyond all limits": lambda asked: struct.pack(">I", 300_000) + bytes(300_000),
+    "garbage": lambda asked: random.Random(1).randbytes(1000),
+}
+
+
+@pytest.mark.usefixtures("lanes_at_any_distance")
+@pytest.mark.parametrize("kind", [Request.WRITE, Request.CLOSE], ids=["WRITE", "CLOSE"])
+@pytest.mark.parametrize("nonsense", NONSENSE)
+def test_nonsense_is_a_violation_and_no_success(nonsense: str, kind: Request) -> None:
+    error = fails(Manners(script=at(kind, NONSENSE[nonsense])))
+    assert isinstance(error, ProtocolViolation), error
+
+
+@pytest.mark.usefixtures("lanes_at_any_distance")
+@pytest.mark.parametrize("nonsense", NONSENSE)
+def test_nonsense_on_all_lanes_fails_the_delivery(nonsense: str) -> None:
+    error = fails(Manners(script=at(Request.WRITE, NONSENSE[nonsense])), lanes=3)
+    assert isinstance(error, TransferError)
+
+
+def test_open_that_is_answered_with_ok_alone_is_a_violation() -> None:
+    error = fails(Manners(script=at(Request.OPEN, lambda asked: status(asked.id))))
+    assert isinstance(error, ProtocolViolation)
+    assert "gave no handle" in error.reason
+
+
+def test_status_of_a_later_draft_is_told_as_it_is() -> None:
+    error = fails(Manners(script=at(Request.WRITE, lambda asked: status(asked.id, 4711))))
+    assert isinstance(error, RequestRefused)
+    assert "4711" in error.reason
+    assert "at offset 0" in error.reason
+
+
+def test_answers_in_any_order_are_no_nonsense() -> None:
+    """A server may answer late and in another order, as long as it answers each request."""
+    held: list[bytes] = []
+
+    def late(asked: Asked) -> bytes | None:
+        if asked.kind not in {Request.WRITE, Request.CLOSE}:
+            return None
+        held.append(status(asked.id))
+        return NOTHING if asked.kind == Request.WRITE else b"".join(reversed(held))
+
+    # The server's own memory is not written by this script: what counts is that it is believed.
+    with hostile_server(Manners(script=late)) as server, partner_of(server) as partner:
+        send(partner, BytesSource(DATA), NAME)
+        assert list(server.files) == [NAME]
+
+
+# --- a channel that ends ---
+
+
+@lanes
+@pytest.mark.usefixtures("lanes_at_any_distance")
+@pytest.mark.parametrize("seed", range(6))
+def test_channels_that_are_closed_at_random_never_leave_half_a_file(seed: int, lanes: int) -> None:
+    chance = random.Random(seed)
+
+    def script(asked: Asked) -> bytes | None:
+        if asked.kind != 1 and chance.random() < 0.12:
+            raise EOFError
+        return None
+
+    with hostile_server(Manners(script=script)) as server, partner_of(server, lanes) as partner:
+        for _ in range(4):
+            server.files[NAME] = bytearray(b"old")
+            started = time.monotonic()
+            try:
+                send(partner, BytesSource(DATA), NAME)
+            except TransferError:
+                assert server.files[NAME] == b"old"
+            else:
+                assert server.files[NAME] == DATA
+            assert time.monotonic() - started < 4 * SHORT.reply + 2
+
+
+# --- lies about limits ---
+
+
+@pytest.mark.parametrize("stated", [0, 1, 100, 4096, 32_768, 2**31, 2**32, 2**63, 2**64 - 1])
+def test_stated_limit_is_not_believed_beyond_reason(stated: int) -> None:
+    sizes: list[int] = []
+
+    def script(asked: Asked) -> bytes | None:
+        if asked.kind == Request.WRITE:
+            sizes.append(len(asked.payload))
+        return None
+
+    delivers(Manners(max_write=stated, script=script))
+    assert max(sizes) < 262_144
+    assert len(sizes) < 1000, "a few bytes per request would take for ever"
+
+
+def test_server_that_takes_less_than_it_states_is_told_by_its_refusal() -> None:
+    def script(asked: Asked) -> bytes | None:
+        too_much = asked.kind == Request.WRITE and len(asked.payload) > 40_000
+        return status(asked.id, Status.BAD_MESSAGE) if too_much else None
+
+    error = fails(Manners(max_write=2**63, script=script))
+    assert isinstance(error, RequestRefused)
+    assert "BAD_MESSAGE" in error.reason
+    assert "at offset 0" in error.reason
+
+
+def test_limits_that_cannot_be_read_are_a_violation() -> None:
+    def script(asked: Asked) -> bytes | None:
+        if asked.kind == Request.EXTENDED:
+            return framed(Answer.EXTENDED_REPLY, struct.pack(">IQ", asked.id, 1))
+        return None
+
+    assert isinstance(fails(Manners(script=script)), ProtocolViolation)
+
+
+# --- keys ---
+
+
+@lanes
+@pytest.mark.usefixtures("lanes_at_any_distance")
+def test_server_that_changes_the_cipher_in_the_middle_gets_the_same_bytes(lanes: int) -> None:
+    first_write = threading.Lock()
+    renewed = threading.Event()
+    server: HostileServer
+
+    def script(asked: Asked) -> bytes | None:
+        if asked.kind == Request.WRITE and first_write.acquire(blocking=False):
+            server.renew_keys()
+            renewed.set()
+        return None
+
+    manners = Manners(script=script, ciphers=("aes256-ctr",))
+    with hostile_server(manners) as server, partner_of(server, lanes) as partner:
+        for _ in range(2):
+            send(partner, GatheringSource(DATA), NAME)
+            assert server.files == {NAME: DATA}
+    assert renewed.is_set()

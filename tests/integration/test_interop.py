@@ -1,0 +1,140 @@
+"""The same promises at every server that can be had here: OpenSSH, asyncssh, ProFTPD, dropbear, rclone."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from local.sftp_server import RunningServer, start_asyncssh_server, start_sshd
+from s3_to_sftp.sftp.connection import Timeouts
+from s3_to_sftp.sftp.partner import Partner, SmallFile
+from tests.faults.tcp_proxy import Plan, tcp_proxy
+from tests.integration.conftest import skip_without_sshd
+from tests.integration.other_servers import start_dropbear, start_proftpd, start_rclone
+from tests.integration.partner import files_below, partner_at, send
+from tests.integration.sources import GatheringSource
+
+MIB = 1024 * 1024
+FAR = Plan(delay=0.005)
+LARGE = os.urandom(3 * 16 * MIB + 1)
+PATIENT = Timeouts(connect=5, handshake=10, login=10, reply=20)
+
+
+def start_openssh(root: Path) -> AbstractContextManager[RunningServer]:
+    skip_without_sshd()
+    return start_sshd(root)
+
+
+def start_rclone_without_cache(root: Path) -> AbstractContextManager[RunningServer]:
+    return start_rclone(root, cache="off")
+
+
+SERVERS: dict[str, Callable[[Path], AbstractContextManager[RunningServer]]] = {
+    "openssh": start_openssh,
+    "asyncssh": start_asyncssh_server,
+    "proftpd": start_proftpd,
+    "dropbear": start_dropbear,
+    "rclone": start_rclone,
+    "rclone without cache": start_rclone_without_cache,
+}
+
+
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest, root: Path) -> Iterator[RunningServer]:
+    with SERVERS[request.param](root) as running:
+        yield running
+
+
+@pytest.fixture
+def partner(server: RunningServer) -> Iterator[Partner]:
+    partner = partner_at(server, timeouts=PATIENT)
+    yield partner
+    partner.close()
+
+
+def remote(server: RunningServer, name: str) -> str:
+    return f"{server.directory.rstrip('/')}/{name}".lstrip("/" if not server.directory else "")
+
+
+def send_small(partner: Partner, server: RunningServer, files: dict[str, bytes]) -> None:
+    """Send all at a time, and insist that each has arrived."""
+    outcomes = partner.send_small(
+        SmallFile(name, remote(server, name), remote(server, f"{name}.part"), data)
+        for name, data in files.items()
+    )
+    assert {file.ticket: error for file, error in outcomes} == dict.fromkeys(files)
+
+
+def test_empty_and_small_files_of_all_boundaries(partner: Partner, server: RunningServer) -> None:
+    sizes = [0, 1, 32_703, 32_704, 32_705, 32_768, 261_119, 261_120, 261_121, MIB]
+    files = {f"{size}.bin": os.urandom(size) for size in sizes}
+    send_small(partner, server, files)
+    assert files_below(server.root) == files
+
+
+def test_many_small_files_at_a_time(partner: Partner, server: RunningServer) -> None:
+    files = {f"{number}.csv": os.urandom(number * 37) for number in range(200)}
+    send_small(partner, server, files)
+    assert files_below(server.root) == files
+
+
+def test_odd_names_in_directories_that_are_missing(partner: Partner, server: RunningServer) -> None:
+    names = [
+        "a b+ü(1)&%41.csv",
+        "🚀 emoji.csv",
+        "quotes ' and \" and `.csv",
+        "$(touch x);|&<>*?[].csv",
+        "-rf",
+        "ends with a blank ",
+        "deep/er/and deeper/ü.csv",
+        "deep/er/and deeper/too.csv",
+    ]
+    files = {name: name.encode() for name in names}
+    send_small(partner, server, files)
+    assert files_below(server.root) == files
+
+
+@pytest.mark.parametrize("size", [3, 3 * MIB], ids=["small", "large"])
+def test_file_that_is_there_is_replaced(size: int, partner: Partner, server: RunningServer) -> None:
+    for version in (os.urandom(2 * size), os.urandom(size)):
+        if size < MIB:
+            send_small(partner, server, {"report.csv": version})
+        else:
+            send(partner, GatheringSource(version), remote(server, "report.csv"))
+        assert files_below(server.root) == {"report.csv": version}
+
+
+def test_large_file_over_three_lanes(server: RunningServer, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "s3_to_sftp")
+    with tcp_proxy(server.port, FAR) as proxy:
+        partner = partner_at(server, port=proxy.port, max_connections=3, timeouts=PATIENT)
+        for name in ("a.bin", "deep/b.bin"):
+            lanes = send(partner, GatheringSource(LARGE), remote(server, name))
+            assert (server.root / name).read_bytes() == LARGE
+        partner.close()
+        assert set(files_below(server.root)) == {"a.bin", "deep/b.bin"}
+        assert proxy.connections == 3
+    assert lanes == 3 or "does not take all lanes" in caplog.text
+
+
+def test_proftpd_that_limits_logins_gets_as_many_lanes_as_it_allows(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "s3_to_sftp")
+    with (
+        start_proftpd(root, extra_config=["MaxClients 2"]) as server,
+        tcp_proxy(server.port, FAR) as proxy,
+    ):
+        partner = partner_at(server, port=proxy.port, max_connections=3, timeouts=PATIENT)
+        for name in ("a.bin", "b.bin"):
+            # Lanes that come at the same time may count against each other: both may be refused.
+            assert send(partner, GatheringSource(LARGE), remote(server, name)) <= 2
+            assert (root / name).read_bytes() == LARGE
+        partner.close()
+        assert proxy.connections == 3, "asked again for what was refused"
+    assert caplog.text.count("does not take all lanes") == 1

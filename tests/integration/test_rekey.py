@@ -1,0 +1,114 @@
+"""New keys in the middle of a transfer, asked for by us and by the server, many times over."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import paramiko
+import pytest
+
+from local.sftp_server import RunningServer, start_asyncssh_server, start_sshd
+from s3_to_sftp.sftp.fast_send import Packetizer
+from tests.integration.conftest import skip_without_sshd
+from tests.integration.partner import partner_at, send
+from tests.integration.sources import GatheringSource
+
+pytestmark = pytest.mark.usefixtures("lanes_at_any_distance")
+
+MIB = 1024 * 1024
+DATA = os.urandom(24 * MIB + 7)
+
+lanes = pytest.mark.parametrize("lanes", [1, 3], ids=["one lane", "three lanes"])
+ciphers = pytest.mark.parametrize(
+    ("lanes", "cipher"), [(1, "aes128-gcm@openssh.com"), (3, "aes128-gcm@openssh.com"), (3, "aes256-ctr")]
+)
+
+
+@pytest.fixture
+def exchanges(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """Counts the key exchanges of all connections."""
+    count = 0
+    activate = paramiko.Transport._activate_inbound  # type: ignore[attr-defined] # private to the stubs
+
+    def counting(transport: paramiko.Transport) -> None:
+        nonlocal count
+        count += 1
+        activate(transport)
+
+    monkeypatch.setattr(paramiko.Transport, "_activate_inbound", counting)
+    return lambda: count
+
+
+@contextmanager
+def openssh(root: Path, *, rekey_bytes: int | None, cipher: str) -> Iterator[RunningServer]:
+    skip_without_sshd()
+    config = [f"Ciphers {cipher}"] + ([f"RekeyLimit {rekey_bytes}"] if rekey_bytes else [])
+    with start_sshd(root, extra_config=config) as server:
+        yield server
+
+
+@contextmanager
+def asyncssh(root: Path, *, rekey_bytes: int | None, cipher: str) -> Iterator[RunningServer]:
+    options = {"encryption_algs": [cipher], **({"rekey_bytes": rekey_bytes} if rekey_bytes else {})}
+    with start_asyncssh_server(root, options=options) as server:
+        yield server
+
+
+SERVERS = pytest.mark.parametrize("start", [openssh, asyncssh], ids=["sshd", "asyncssh"])
+
+
+def arrives(server: RunningServer, lanes: int) -> None:
+    partner = partner_at(server, max_connections=lanes)
+    for name in ("a.bin", "b.bin"):
+        assert send(partner, GatheringSource(DATA), name) == lanes
+        assert (server.root / name).read_bytes() == DATA
+    partner.close()
+
+
+@ciphers
+@SERVERS
+def test_keys_are_renewed_when_we_have_sent_enough(
+    start: Callable[..., Iterator[RunningServer]],
+    cipher: str,
+    lanes: int,
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    exchanges: Callable[[], int],
+) -> None:
+    monkeypatch.setattr(Packetizer, "REKEY_BYTES", MIB)
+    with start(root, rekey_bytes=None, cipher=cipher) as server:  # type: ignore[attr-defined] # a context
+        arrives(server, lanes)
+    # A limit is looked at when a batch has gone out, and what is on the way comes on top.
+    assert exchanges() > lanes + 8
+
+
+@ciphers
+@pytest.mark.parametrize(
+    ("start", "limit"),
+    [(openssh, MIB), (asyncssh, 3000)],  # asyncssh counts only what it sends: statuses
+    ids=["sshd", "asyncssh"],
+)
+def test_keys_are_renewed_when_the_server_wants_it(
+    start: Callable[..., Iterator[RunningServer]],
+    limit: int,
+    cipher: str,
+    lanes: int,
+    root: Path,
+    exchanges: Callable[[], int],
+) -> None:
+    with start(root, rekey_bytes=limit, cipher=cipher) as server:  # type: ignore[attr-defined] # a context
+        arrives(server, lanes)
+    assert exchanges() >= 2 * lanes
+
+
+@lanes
+def test_keys_are_renewed_when_both_want_it_at_once(
+    lanes: int, root: Path, monkeypatch: pytest.MonkeyPatch, exchanges: Callable[[], int]
+) -> None:
+    monkeypatch.setattr(Packetizer, "REKEY_BYTES", 700_000)
+    with openssh(root, rekey_bytes=700_000, cipher="aes128-gcm@openssh.com") as server:
+        arrives(server, lanes)
+    assert exchanges() > lanes + 8

@@ -1,0 +1,164 @@
+"""Every size around every boundary, on one to four lanes: what arrived has the checksum of what was sent."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from local.sftp_server import RunningServer, sshd_path, start_asyncssh_server, start_sshd
+from s3_to_sftp.sftp.connection import Timeouts
+from s3_to_sftp.sftp.partner import Partner
+from s3_to_sftp.sftp.writer import WINDOW_BYTES
+from tests.faults.sftp_server import without_extensions
+from tests.integration.partner import partner_at, send
+from tests.integration.sources import BytesSource, GatheringSource, StampedSource
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+WRITE = 255 * KIB
+"""One WRITE at OpenSSH."""
+
+SAFE_WRITE = 32 * KIB - 64
+"""One WRITE where no limit is stated."""
+
+PACKET = 32 * KIB
+"""One SSH packet: how much of it is data depends on the headers, all of which are shorter than 64 bytes."""
+
+BOUNDARIES = [
+    0,
+    *(PACKET - header for header in range(0, 64, 3)),
+    SAFE_WRITE,
+    WRITE,
+    16 * WRITE,  # a range of a lane
+    128 * KIB,  # what is collected before it is sent
+    2 * MIB,  # the window of OpenSSH
+    WINDOW_BYTES,
+    16 * SAFE_WRITE,
+]
+
+SIZES = st.builds(
+    lambda boundary, times, by: max(0, boundary * times + by),
+    st.sampled_from(BOUNDARIES),
+    st.integers(1, 3),
+    st.integers(-1, 1),
+)
+
+DATA = os.urandom(3 * max(BOUNDARIES) + 1)
+
+
+@pytest.fixture(scope="module", params=["sshd", "asyncssh without limits"])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningServer]:
+    root = tmp_path_factory.mktemp("partner")
+    if request.param == "sshd":
+        if sshd_path() is None:
+            pytest.skip("OpenSSH's sshd is not installed (apt-get install openssh-server)")
+        with start_sshd(root) as running:
+            yield running
+    else:
+        with without_extensions("limits@openssh.com"), start_asyncssh_server(root) as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def partners(server: RunningServer) -> Iterator[dict[int, Partner]]:
+    """One partner for each number of lanes, with connections that stay warm from size to size."""
+    partners = {
+        lanes: partner_at(server, max_connections=lanes, timeouts=Timeouts()) for lanes in range(1, 5)
+    }
+    yield partners
+    for partner in partners.values():
+        partner.close()
+
+
+@pytest.fixture(scope="module", params=[1, 16], ids=["ranges of a write", "ranges of 16 writes"])
+def lanes_of_any_size(request: pytest.FixtureRequest) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("s3_to_sftp.sftp.lanes.lanes_for", lambda *, size, round_trip, limit: limit)
+        patch.setattr("s3_to_sftp.sftp.lanes._SEGMENT_WRITES", request.param)
+        yield
+
+
+@pytest.mark.usefixtures("lanes_of_any_size")
+@settings(
+    max_examples=100,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(size=SIZES, lanes=st.integers(1, 4))
+def test_any_size_arrives_on_any_number_of_lanes(
+    size: int, lanes: int, server: RunningServer, partners: dict[int, Partner]
+) -> None:
+    data = DATA[:size]
+    send(partners[lanes], GatheringSource(data), "report.bin")
+    assert sha256_of(server.root / "report.bin") == hashlib.sha256(data).digest()
+    assert [path.name for path in server.root.iterdir()] == ["report.bin"]
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+@pytest.mark.parametrize("server", ["sshd"], indirect=True)
+@pytest.mark.usefixtures("lanes_at_any_distance")
+def test_each_boundary_arrives_once_without_a_hole(
+    lanes: int, server: RunningServer, partners: dict[int, Partner]
+) -> None:
+    for boundary in BOUNDARIES:
+        for size in range(max(0, boundary - 1), boundary + 2):
+            send(partners[lanes], BytesSource(DATA[:size]), "report.bin")
+            assert sha256_of(server.root / "report.bin") == hashlib.sha256(DATA[:size]).digest()
+
+
+@pytest.fixture
+def in_memory() -> Iterator[Path]:
+    """A folder in memory, for what would wear out a disk."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
+        yield Path(folder)
+
+
+def insist_on_room(folder: Path, size: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < 2 * size:
+        pytest.skip(f"{folder} has {free / GIB:.1f} GiB free, {2 * size / GIB:.1f} are wanted")
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        pytest.param(2 * GIB + 1, id="2 GiB + 1"),
+        pytest.param(
+            4 * GIB + 12345,
+            id="over 4 GiB",
+            marks=pytest.mark.skipif(not os.environ.get("BIG"), reason="takes half a minute: set BIG=1"),
+        ),
+    ],
+)
+def test_offsets_beyond_32_bits_arrive_where_they_belong(
+    size: int, in_memory: Path, lanes_at_any_distance: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if sshd_path() is None:
+        pytest.skip("OpenSSH's sshd is not installed (apt-get install openssh-server)")
+    insist_on_room(in_memory, size)
+    monkeypatch.setattr("s3_to_sftp.sftp.lanes._SEGMENT_WRITES", 16)
+    source = StampedSource(size)
+    with start_sshd(in_memory) as server:
+        partner = partner_at(server, max_connections=2, timeouts=Timeouts())
+        send(partner, source, "big.bin")
+        partner.close()
+    assert (in_memory / "big.bin").stat().st_size == size
+    assert sha256_of(in_memory / "big.bin") == source.sha256()
+
+
+def sha256_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
