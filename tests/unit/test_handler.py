@@ -230,9 +230,15 @@ def test_nothing_is_started_when_the_invocation_is_about_to_end(delivery: FakeDe
 
 
 def test_object_that_would_not_be_ready_in_time_is_put_back(delivery: FakeDelivery) -> None:
-    event = queued(m1=["a"], m2=sized("huge", 10**9), m3=sized("unknown", None))
+    event = queued(m1=sized("big", 10**8), m2=sized("huge", 10**9), m3=sized("unknown", None))
     assert put_back(event, RESERVE + 60_000) == ["m2"]
-    assert delivery.tried == ["a", "unknown"]
+    assert delivery.tried == ["big", "unknown"]
+
+
+def test_small_objects_do_not_take_the_turn_of_a_huge_one(delivery: FakeDelivery) -> None:
+    event = queued(m1=["a"], m2=["b"], m3=sized("huge", 10**12))
+    assert put_back(event, RESERVE) == []
+    assert delivery.tried == ["a", "b", "huge"]
 
 
 def test_first_object_has_all_the_time_that_there_is(delivery: FakeDelivery) -> None:
