@@ -267,6 +267,34 @@ class WritesInOrderOnly(WatchedServer):
         return await super().write(file_obj, offset, data)
 
 
+class SpoolsPerHandle(WatchedServer):
+    """Collects what a handle writes apart from the file, and puts it in the place of the file at CLOSE.
+
+    Gateways to object stores may do so: several writers of one file then undo each other's work, and all
+    their requests are answered with OK.
+    """
+
+    def __init__(self, chan: Any, chroot: bytes, *, fault: Fault) -> None:
+        super().__init__(chan, chroot, fault=fault)
+        self._spools: dict[int, tuple[Path, bytearray]] = {}
+
+    async def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> Any:
+        file_obj = await super().open(path, pflags, attrs)
+        self._spools[id(file_obj)] = (Path(self.map_path(path).decode()), bytearray())
+        return file_obj
+
+    async def write(self, file_obj: object, offset: int, data: bytes) -> Any:
+        spool = self._spools[id(file_obj)][1]
+        spool.extend(bytes(max(0, offset + len(data) - len(spool))))
+        spool[offset : offset + len(data)] = data
+        return len(data)
+
+    async def close(self, file_obj: object) -> Any:
+        path, spool = self._spools.pop(id(file_obj))
+        await super().close(file_obj)
+        path.write_bytes(spool)
+
+
 class Stalls(WatchedServer):
     """Takes request `operation` number `nth` and never answers it nor any that follow in the session."""
 
@@ -309,15 +337,18 @@ def faulty(kind: Callable[..., asyncssh.SFTPServer], fault: Fault, *args: Any, *
 
 @contextmanager
 def without_extensions(*names: str) -> Iterator[None]:
-    """Makes the asyncssh servers of this process hide protocol extensions until the block ends.
+    """Makes the asyncssh servers of this process have no such protocol extensions until the block ends.
 
     Without `posix-rename@openssh.com` only the RENAME of version 3 is left, which refuses a target that
-    exists already. asyncssh has no switch for this: its handler's own list is shortened.
+    exists already. asyncssh has no switch for this: its handler's own lists are shortened, of what it
+    offers and of what it answers to those who ask without having been offered it.
     """
     hidden = {name.encode() for name in names}
-    offered = SFTPServerHandler._extensions
+    offered, answered = SFTPServerHandler._extensions, SFTPServerHandler._packet_handlers
     SFTPServerHandler._extensions = [pair for pair in offered if pair[0] not in hidden]
+    SFTPServerHandler._packet_handlers = {kind: how for kind, how in answered.items() if kind not in hidden}
     try:
         yield
     finally:
         SFTPServerHandler._extensions = offered
+        SFTPServerHandler._packet_handlers = answered

@@ -33,6 +33,7 @@ from tests.faults.sftp_server import (
     OneOpenFile,
     RefusesRequest,
     RefusesSecondOpen,
+    SpoolsPerHandle,
     Stalls,
     WatchedServer,
     WritesInOrderOnly,
@@ -257,6 +258,23 @@ def test_server_that_allows_one_writer_gets_one_and_that_is_said_once(
     assert site.deliver() == 1
     assert site.left_behind() == []
     assert len(said()) == (lanes > 1), said()
+
+
+@pytest.mark.parametrize(
+    "lanes",
+    [
+        1,
+        pytest.param(
+            3,
+            marks=pytest.mark.xfail(
+                strict=True, reason="such a server says OK to everything: only one connection is safe"
+            ),
+        ),
+    ],
+)
+def test_server_that_keeps_the_bytes_of_each_handle_apart(lanes: int, start: Start) -> None:
+    site = start(SpoolsPerHandle)
+    site.raises_or_delivers()
 
 
 @lanes
