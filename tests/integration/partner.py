@@ -17,7 +17,7 @@ from s3_to_sftp.sftp.connection import Timeouts
 from s3_to_sftp.sftp.lanes import RangeSource
 from s3_to_sftp.sftp.partner import Partner
 
-IMPATIENT = Timeouts(connect=3, handshake=1.5, login=1.5, reply=1.5)
+IMPATIENT = Timeouts(connect=5, handshake=2.5, login=2.5, reply=2.5)
 """Servers on loopback answer at once or never."""
 
 

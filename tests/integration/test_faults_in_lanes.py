@@ -168,8 +168,8 @@ def test_one_close_failing(nth: int, lanes: int, start: Start, fault: Fault) -> 
 @pytest.mark.parametrize("hide", [(), (POSIX_RENAME,)], ids=["posix-rename", "rename"])
 def test_failing_rename(hide: tuple[str, ...], lanes: int, start: Start, fault: Fault) -> None:
     if hide:
-        # Version 3 has to remove the old file first: refuse that.
-        site = start(RefusesRequest, "remove", nth=1, hide=hide)
+        # Version 3 puts the old file aside between two attempts: refuse the last.
+        site = start(RefusesRequest, "rename", nth=3, hide=hide)
     else:
         site = start(RefusesRequest, "posix_rename")
     assert isinstance(site.raises_or_delivers(), RequestRefused)
