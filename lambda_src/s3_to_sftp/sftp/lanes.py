@@ -229,9 +229,11 @@ def send_in_lanes(
             segments.stop()
             for lane in lanes:
                 pool.drop(lane.number)
-            session.run_one(discard(session, temporary))
-            temporary = _another_name(temporary)
+            abandoned, temporary = temporary, _another_name(temporary)
+            session.run_one(discard(session, abandoned))
             session.run_one(_write_in_order(session, source, segment, temporary))
+            # Once more: meanwhile the handles of the lanes have ended, which may have brought it back.
+            session.run_one(discard(session, abandoned))
             while lanes:  # now it is clear that they were the cause
                 pool.give_up_lane(lanes.pop().number, refused)
         complete()
