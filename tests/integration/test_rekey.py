@@ -19,7 +19,7 @@ from tests.integration.sources import GatheringSource
 pytestmark = pytest.mark.usefixtures("lanes_at_any_distance")
 
 MIB = 1024 * 1024
-DATA = os.urandom(24 * MIB + 7)
+DATA = os.urandom(16 * MIB + 7)
 
 lanes = pytest.mark.parametrize("lanes", [1, 3], ids=["one lane", "three lanes"])
 ciphers = pytest.mark.parametrize(

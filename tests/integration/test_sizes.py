@@ -92,7 +92,7 @@ def lanes_of_any_size(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.mark.usefixtures("lanes_of_any_size")
 @settings(
-    max_examples=100,
+    max_examples=60,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
