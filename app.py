@@ -20,7 +20,7 @@ EXAMPLES = {
     "prefix": "outgoing/",
     "suffix": ".csv",
     "memory_size": "512",
-    "max_connections": "4",
+    "max_connections": "2",
     "architecture": "x86_64",
     "bundling": "auto",
     "stack_name": "S3ToSftp",

@@ -74,9 +74,11 @@ class S3ToSftp(Construct):
         credentials: The secret with the login. By default one is made with a placeholder to be filled once.
         prefix: Deliver only objects whose key begins so. By default all.
         suffix: Deliver only objects whose key ends so. By default all.
-        max_connections: How many connections the partner allows at a time, over all functions. By default 4.
-            Two functions share them; what each has is used side by side for large objects, which pays when
-            the partner is far away. 1 reserves a concurrency of 1, which counts against the account's limit.
+        max_connections: How many connections the partner allows at a time, over all functions. By default 2,
+            one for each of two functions. From 4 on large objects travel over several connections, which
+            pays when the partner is far away. Only for servers that keep one file written by several
+            connections together, as OpenSSH does; a gateway to an object store may say OK and not do it.
+            1 reserves a concurrency of 1, which counts against the account's limit.
         memory_size: Memory of the function in MB; CPU and network speed grow with it. By default 512.
         timeout: How long one delivery may take. By default the 15 minutes that Lambda allows at most.
         architecture: CPU of the function. By default x86_64.
@@ -97,7 +99,7 @@ class S3ToSftp(Construct):
         credentials: secretsmanager.ISecret | None = None,
         prefix: str | None = None,
         suffix: str | None = None,
-        max_connections: int = 4,
+        max_connections: int = 2,
         memory_size: int = 512,
         timeout: cdk.Duration = _LONGEST_INVOCATION,
         architecture: lambda_.Architecture = lambda_.Architecture.X86_64,

@@ -24,7 +24,8 @@ class S3ToSftpStack(cdk.Stack):
         server: The partner's server.
         prefix: Deliver only objects whose key begins so. By default all.
         suffix: Deliver only objects whose key ends so. By default all.
-        max_connections: How many connections the partner allows at a time. By default 4.
+        max_connections: How many connections the partner allows at a time. By default 2; see `S3ToSftp`
+            before you allow more than 3.
         memory_size: Memory of the function in MB. By default 512.
         architecture: CPU of the function. By default x86_64.
         bundling: Where the function's code is put together. By default on this machine, else in Docker.
@@ -39,7 +40,7 @@ class S3ToSftpStack(cdk.Stack):
         server: SftpServer,
         prefix: str | None = None,
         suffix: str | None = None,
-        max_connections: int = 4,
+        max_connections: int = 2,
         memory_size: int = 512,
         architecture: lambda_.Architecture = lambda_.Architecture.X86_64,
         bundling: Bundling = Bundling.AUTO,

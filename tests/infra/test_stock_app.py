@@ -69,7 +69,7 @@ def test_two_values_are_enough(main: Main) -> None:
         "SSH_PORT": "22",
         "SSH_HOST_KEY": ED25519,
         "SSH_SECRET_ARN": "...",
-        "SSH_MAX_CONNECTIONS": "2",
+        "SSH_MAX_CONNECTIONS": "1",
     }
 
 
@@ -143,7 +143,7 @@ def test_several_host_keys_can_be_given_in_one_value(main: Main, separator: str)
             "Set it with -c suffix=.csv",
         ),
         ({"memory_size": "64"}, "memory_size must be 128-10240 MB, got 64. Set it with -c memory_size=512"),
-        ({"max_connections": "0"}, "max_connections must be 1-128, got 0. Set it with -c max_connections=4"),
+        ({"max_connections": "0"}, "max_connections must be 1-128, got 0. Set it with -c max_connections=2"),
         (
             {"architecture": "aarch64"},
             "architecture must be one of x86_64, arm64, got 'aarch64'. Set it with -c architecture=x86_64",
