@@ -290,7 +290,7 @@ class _Proxy:
         self._ends: dict[int, tuple[_Flow, _Flow]] = {}
         self._interest: dict[int, int] = {}
         self._no_delay = not link.rtt_ms
-        self._grain = min(max(link.rtt_ms / 1e5, _GRAINS[0]), _GRAINS[1])
+        self._grain = min(max(link.rtt_ms / 4e4, _GRAINS[0]), _GRAINS[1])
 
     def run(self) -> NoReturn:
         """Serves until the process ends."""

@@ -10,7 +10,7 @@ from bench.clients.job import Job
 from bench.tools import Tool
 
 NAME = "s3-to-sftp"
-CONNECTIONS = 8
+CONNECTIONS = 10
 """What the function may open at most, unless a measurement says otherwise."""
 
 
@@ -19,13 +19,15 @@ def ours(
     *,
     connections: int = CONNECTIONS,
     warm: Literal["", "tiny", "same"] = "",
+    checksum: Literal["", "crc", "crc and sha256"] = "",
     boto3: bool = False,
     reads_object: bool = False,
 ) -> Tool:
     """The transfer engine on bytes in memory, or on an object in S3."""
 
     def command(job: Job) -> list[str]:
-        return dataclasses.replace(job, connections=connections, warm=warm, boto3=boto3).command("ours")
+        ours = dataclasses.replace(job, connections=connections, warm=warm, checksum=checksum, boto3=boto3)
+        return ours.command("ours")
 
     return Tool(
         name=NAME,

@@ -67,45 +67,33 @@ def size_text(size: int) -> str:
 def quick_works() -> Iterator[Work]:
     """Smaller works under the same names: all in less than ten minutes."""
     size = 256 * MIB
-    far_peers = [tool for tool in peers.for_large() if not tool.variant and tool.name not in _NEAR_ONLY]
-    yield Work(name="large", group="large", link=NEAR, size=size, tools=[ours(), *peers.for_large()], runs=3)
-    yield Work(
-        name="large",
-        group="large",
-        link=FAR,
-        size=size,
-        tools=[*_cold_and_warm(), *far_peers],
-        less={"naive": 4 * MIB},
-    )
-    yield Work(
-        name="large",
-        group="large",
-        link=VERY_FAR,
-        size=size,
-        tools=[
-            *_cold_and_warm(),
-            ours("second file", warm="same"),
-            *(tool for tool in far_peers if tool.name in _NAMED_BY_TARGETS),
-        ],
-        less={"naive": MIB},
-    )
-    yield Work(name="large", group="capped", link=CAPPED, size=512 * MIB, tools=[*_cold_and_warm()])
+    yield Work(name="large", group="large", link=NEAR, size=size, tools=[*_ours_near(), *peers.for_large()])
+    for link, named, naive_size in ((FAR, ("sftp", "rclone", "naive"), 4), (VERY_FAR, ("sftp", "naive"), 1)):
+        yield Work(
+            name="large",
+            group="large",
+            link=link,
+            size=size,
+            tools=[*_ours_far(), *(tool for tool in peers.for_large() if str(tool) in named)],
+            less={"naive": naive_size * MIB},
+        )
+    yield Work(name="large", group="capped", link=CAPPED, size=size, tools=_ours_far())
     yield _small(NEAR, files=1000, transfers=peers.TRANSFERS)
-    yield _small(FAR, files=100, transfers=(4, 16))
+    yield _small(FAR, files=100, transfers=(4,))
     yield _end_to_end(size)
     yield from (_limited(memory, size=128 * MIB, peers=[]) for memory in (256, 512, 1024, 1769))
 
 
 def full_works() -> Iterator[Work]:
     """Everything, in the sizes that the targets speak of."""
-    yield Work(name="large", group="large", link=NEAR, size=GIB, tools=[ours(), *peers.for_large()], runs=5)
+    yield Work(name="large", group="large", link=NEAR, size=GIB, tools=[*_ours_near(), *peers.for_large()])
     for link, naive_size in ((FAR, 16 * MIB), (VERY_FAR, 4 * MIB)):
         yield Work(
             name="large",
             group="large",
             link=link,
             size=256 * MIB,
-            tools=[*_cold_and_warm(), ours("second file", warm="same"), *peers.for_large()],
+            tools=[*_ours_far(), *peers.for_large()],
             less={"naive": naive_size},
         )
     yield Work(
@@ -113,28 +101,29 @@ def full_works() -> Iterator[Work]:
         group="capped",
         link=CAPPED,
         size=GIB,
-        tools=[
-            *_cold_and_warm(),
-            ours("second file", warm="same"),
-            *(tool for tool in peers.for_large() if str(tool) in ("sftp", "rclone")),
-        ],
+        tools=[*_ours_far(), *(tool for tool in peers.for_large() if str(tool) in ("sftp", "rclone"))],
         # They are held back by the SSH window, whatever the size: a quarter shows their rate.
         less={"sftp": 256 * MIB, "rclone": 256 * MIB},
     )
     yield _small(NEAR, files=1000, transfers=peers.TRANSFERS)
     yield _small(FAR, files=200, transfers=peers.TRANSFERS)
     yield _end_to_end(GIB)
-    for memory in (128, 256, 384, 512, 1024, 1769):
-        yield _limited(memory, size=512 * MIB, peers=[*peers.for_large()[:4], peers.naive()])
+    yield from (_limited(memory, size=128 * MIB, peers=[]) for memory in (128, 256, 384))
+    for memory in (512, 1024, 1769):
+        yield _limited(memory, size=256 * MIB, peers=[*peers.for_large()[:4], peers.naive()])
     yield from _curves()
 
 
-_NEAR_ONLY = ("lftp", "paramiko-putfo")
-_NAMED_BY_TARGETS = ("sftp", "rclone", "naive")
+def _ours_near() -> list[Tool]:
+    return [
+        ours(),
+        ours("CRC", checksum="crc"),
+        ours("CRC and SHA-256", checksum="crc and sha256", connections=1),
+    ]
 
 
-def _cold_and_warm() -> list[Tool]:
-    return [ours(), ours("warm", warm="tiny")]
+def _ours_far() -> list[Tool]:
+    return [ours(), ours("one warm", warm="tiny"), ours("warm", warm="same")]
 
 
 def _small(link: Link, *, files: int, transfers: Sequence[int]) -> Work:
@@ -177,7 +166,13 @@ def _curves() -> Iterator[Work]:
     for link in (NEAR, FAR):
         for size in (MIB, 16 * MIB, 256 * MIB, GIB, 4 * GIB, 16 * GIB):
             yield Work(
-                name="large", group="curves", curve="size", link=link, size=size, tools=[ours(boto3=True)]
+                name="large",
+                group="curves",
+                curve="size",
+                link=link,
+                size=size,
+                tools=[ours(boto3=True)],
+                runs=1 if size > GIB else 3,
             )
     for link in (FAR, VERY_FAR):
         several = [ours(f"at most {count}", connections=count) for count in (1, 2, 4, 8, 16)]

@@ -33,6 +33,7 @@ class Job:
         connections: How many connections the client may open.
         warm: Send this first, and measure from there: a `tiny` file, or the `same` file under another name.
         boto3: Load boto3 and make an S3 client, as the function does, so that it counts in the memory.
+        checksum: Compute this of what is sent, as the function does of an object: `crc`, or both.
         cipher: Ask for this cipher before all others; empty: what the client likes best.
         endpoint: Read from this S3 instead of from memory.
         bucket: Where the object is.
@@ -51,6 +52,7 @@ class Job:
     connections: int = 1
     warm: Literal["", "tiny", "same"] = ""
     boto3: bool = False
+    checksum: Literal["", "crc", "crc and sha256"] = ""
     cipher: str = ""
     endpoint: str = ""
     bucket: str = ""

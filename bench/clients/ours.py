@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bench.clients.job import Job, Phases
 from bench.payload import Payload, small_file, small_name
+from s3_to_sftp.checksum import DEFAULT_ALGORITHM, RangeChecksum
 from s3_to_sftp.credentials import Credentials, FixedCredentials
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.connection import Timeouts
@@ -16,17 +18,24 @@ WARM_UP = "warm-up"
 
 
 class MemorySource:
-    """The payload, as the engine reads an object."""
+    """The payload, as the engine reads an object, with the checksums that the function computes."""
 
-    def __init__(self, payload: Payload) -> None:
+    def __init__(self, payload: Payload, checksum: str = "") -> None:
         self._payload = payload
         self.size = payload.size
+        self._crc = RangeChecksum(DEFAULT_ALGORITHM) if checksum else None
+        self._sha256 = hashlib.sha256() if "sha256" in checksum else None
 
     def blocks(self, ranges: Iterable[tuple[int, int]], block_bytes: int) -> Iterator[tuple[int, memoryview]]:
         """Yields offset and bytes of each block."""
         for offset, length in ranges:
             position = offset
+            crc = 0
             for block in self._payload.blocks(offset, length, block_bytes):
+                if self._crc:
+                    crc = self._crc.update(crc, block)
+                if self._sha256:
+                    self._sha256.update(block)
                 yield position, block
                 position += len(block)
 
@@ -73,12 +82,12 @@ def _warm_up(partner: Partner, job: Job) -> None:
 
 
 def _send_large(partner: Partner, job: Job, name: str) -> int:
-    return partner.send_large(
-        MemorySource(job.payload),
+    sent = partner.send_large(
+        MemorySource(job.payload, job.checksum),
         path=f"{job.directory}/{name}",
         temporary=f"{job.directory}/.{name}.part",
-        complete=lambda: None,
     )
+    return sent.lanes
 
 
 def _deliver(partner: Partner, job: Job, s3: Any) -> int:

@@ -34,12 +34,22 @@ def stored_checksum(answer: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 class RangeChecksum:
-    """Collects the CRCs of ranges and joins them. Used by several threads."""
+    """Collects the CRCs of ranges and joins them. Used by several threads.
 
-    def __init__(self, algorithm: str) -> None:
+    Attributes:
+        algorithm: Its name, as S3 has it.
+    """
+
+    def __init__(self, algorithm: str, *, before: tuple[int, int] = (0, 0)) -> None:
+        """Begin behind bytes that were counted another time.
+
+        Args:
+            algorithm: CRC64NVME, CRC32C or CRC32.
+            before: Their number and CRC, as `up_to` has told them.
+        """
         self.algorithm = algorithm
         self._crc = anycrc.Model(_MODELS[algorithm])
-        self._ranges: dict[int, tuple[int, int]] = {}
+        self._ranges: dict[int, tuple[int, int]] = {0: before} if before[0] else {}
         self._lock = threading.Lock()
 
     def of(self, data: bytes | memoryview) -> int:
@@ -57,9 +67,25 @@ class RangeChecksum:
         return int(self._crc.calc(data, crc))
 
     def add(self, offset: int, length: int, crc: int) -> None:
-        """Count a range. One that comes again, because it is written again, counts as it came last."""
+        """Count a range. One that comes again, longer or written anew, counts as it came last."""
         with self._lock:
             self._ranges[offset] = (length, crc)
+
+    def up_to(self, limit: int) -> tuple[int, int]:
+        """Return how many bytes from the first on are counted without a gap, and their CRC.
+
+        Args:
+            limit: Ranges that reach beyond are left out.
+        """
+        position, crc = 0, self.start
+        with self._lock:
+            ranges = sorted(self._ranges.items())
+        for offset, (length, of_range) in ranges:
+            if offset != position or position + length > limit:
+                break
+            crc = self._crc.combine(crc, of_range, length)
+            position += length
+        return position, crc
 
     def value(self, size: int) -> str:
         """Return the CRC of the whole, in base64 as S3 writes it.
@@ -67,12 +93,9 @@ class RangeChecksum:
         Raises:
             ValueError: The ranges do not cover exactly `size` bytes.
         """
-        position, crc = 0, self.start
-        for offset, (length, of_range) in sorted(self._ranges.items()):
-            if offset != position:
-                raise ValueError(f"bytes {position} to {offset} are missing")
-            crc = self._crc.combine(crc, of_range, length)
-            position += length
-        if position != size:
-            raise ValueError(f"{position} bytes of {size}")
+        counted, crc = self.up_to(size)
+        with self._lock:
+            in_all = sum(length for length, _ in self._ranges.values())
+        if not counted == in_all == size:
+            raise ValueError(f"{counted} bytes of {size} in a row, {in_all} in all")
         return base64.b64encode(crc.to_bytes(_DIGEST_BYTES[self.algorithm], "big")).decode()

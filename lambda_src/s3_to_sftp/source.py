@@ -1,10 +1,12 @@
 """Reads one announced version of an object: ranges ahead of the writer, in bounded memory."""
 
 import contextlib
+import hashlib
 import logging
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -36,6 +38,23 @@ _CHUNK_BYTES = 256 * 1024
 """Bytes per read of a body."""
 
 Range = tuple[int, int]
+_Filled = tuple[tuple[int, int], int, memoryview]
+"""A full buffer: where its range starts and the CRC from there to its end; its offset; its bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChecksumSoFar:
+    """The CRC of the first bytes of an object.
+
+    Attributes:
+        size: How many.
+        algorithm: CRC64NVME, CRC32C or CRC32.
+        crc: The value.
+    """
+
+    size: int
+    algorithm: str
+    crc: int
 
 
 class S3Object:
@@ -47,10 +66,20 @@ class S3Object:
     Attributes:
         ref: What was announced.
         size: Bytes.
+        stored: Algorithm and value of the full-object CRC that S3 has, if it has one.
+        start: Offset of the first byte that has not been counted before.
     """
 
-    def __init__(self, client: Any, ref: ObjectRef) -> None:
+    def __init__(
+        self, client: Any, ref: ObjectRef, *, before: ChecksumSoFar | None = None, sha256: bool = False
+    ) -> None:
         """Ask S3 for the object.
+
+        Args:
+            client: boto3's S3 client.
+            ref: What was announced.
+            before: The checksum of its first bytes, if they were read another time and are not read again.
+            sha256: Compute the SHA-256, too, which takes all bytes in order.
 
         Raises:
             SourceError: Gone, changed or forbidden.
@@ -60,8 +89,15 @@ class S3Object:
         answer = _ask(client.head_object, ref, ChecksumMode="ENABLED", **_pin(ref))
         self.size: int = answer["ContentLength"]
         self._etag: str = answer["ETag"]
-        self._stored = stored_checksum(answer)
-        self._checksum = RangeChecksum(self._stored[0] if self._stored else DEFAULT_ALGORITHM)
+        self.stored = stored_checksum(answer)
+        algorithm = self.stored[0] if self.stored else DEFAULT_ALGORITHM
+        if before and before.algorithm == algorithm:
+            self._checksum = RangeChecksum(algorithm, before=(before.size, before.crc))
+            self.start = before.size
+        else:
+            self._checksum = RangeChecksum(algorithm)
+            self.start = 0
+        self._sha256 = _Sha256() if sha256 and not self.start else None
 
     def blocks(self, ranges: Iterable[Range], block_bytes: int) -> Iterator[tuple[int, memoryview]]:
         """Yield offset and bytes of each block of the ranges, in order, while the next ones are being read.
@@ -77,9 +113,11 @@ class S3Object:
         """
         reader = _ReadAhead(self._fill, ranges, block_bytes * _BLOCKS_PER_BUFFER)
         try:
-            for offset, view in reader.filled():
-                for start in range(0, len(view), block_bytes):
-                    yield offset + start, view[start : start + block_bytes]
+            for (start, crc), offset, view in reader.filled():
+                for at in range(0, len(view), block_bytes):
+                    yield offset + at, view[at : at + block_bytes]
+                # Only now: what was read ahead and never taken is not counted.
+                self._checksum.add(start, offset + len(view) - start, crc)
         finally:
             reader.stop()
 
@@ -90,11 +128,20 @@ class S3Object:
             ObjectCorrupt: S3 has stored another one.
         """
         value = self._checksum.value(self.size)
-        _compare(self.ref, self._stored, self._checksum.algorithm, value)
+        _compare(self.ref, self.stored, self._checksum.algorithm, value)
         return self._checksum.algorithm, value
 
-    def _fill(self, range_: Range, free: Callable[[], bytearray]) -> Iterator[tuple[int, memoryview]]:
-        """Read one range into free buffers and yield each with its offset when it is full."""
+    def checksum_up_to(self, limit: int) -> ChecksumSoFar:
+        """Return the checksum of the first bytes, as many as were taken without a gap, at most `limit`."""
+        size, crc = self._checksum.up_to(limit)
+        return ChecksumSoFar(size=size, algorithm=self._checksum.algorithm, crc=crc)
+
+    def sha256(self) -> str | None:
+        """Return the SHA-256 in hexadecimal; None when not asked for, or when bytes came out of order."""
+        return self._sha256.of_all(self.size) if self._sha256 else None
+
+    def _fill(self, range_: Range, free: Callable[[], bytearray]) -> Iterator[_Filled]:
+        """Read one range into free buffers; yield each when it is full, with the CRC of all up to its end."""
         offset, length = range_
         end = offset + length
         crc = self._checksum.start
@@ -103,9 +150,10 @@ class S3Object:
                 view = memoryview(free())[: end - offset]
                 body.read_into(view)
                 crc = self._checksum.update(crc, view)
-                yield offset, view
+                if self._sha256:
+                    self._sha256.update(offset, view)
+                yield (range_[0], crc), offset, view
                 offset += len(view)
-        self._checksum.add(range_[0], length, crc)
 
     def open(self, start: int, end: int) -> Any:
         """Return the body of the bytes from `start` up to `end`.
@@ -180,7 +228,7 @@ class _ReadAhead(threading.Thread):
 
     def __init__(
         self,
-        fill: Callable[[Range, Callable[[], bytearray]], Iterator[tuple[int, memoryview]]],
+        fill: Callable[[Range, Callable[[], bytearray]], Iterator[_Filled]],
         ranges: Iterable[Range],
         buffer_bytes: int,
     ) -> None:
@@ -189,13 +237,13 @@ class _ReadAhead(threading.Thread):
         self._ranges = iter(ranges)
         self._buffer_bytes = buffer_bytes
         self._free: queue.SimpleQueue[bytearray | None] = queue.SimpleQueue()
-        self._full: queue.SimpleQueue[tuple[int, memoryview] | BaseException | None] = queue.SimpleQueue()
+        self._full: queue.SimpleQueue[_Filled | BaseException | None] = queue.SimpleQueue()
         self._made = 0
         self._lock = threading.Lock()
         self._stopped = False
 
-    def filled(self) -> Iterator[tuple[int, memoryview]]:
-        """Yield offset and bytes of each full buffer; it is used again when the next one is asked for.
+    def filled(self) -> Iterator[_Filled]:
+        """Yield each full buffer; it is used again when the next one is asked for.
 
         Raises:
             BaseException: What the reading raised.
@@ -205,7 +253,7 @@ class _ReadAhead(threading.Thread):
             if isinstance(item, BaseException):
                 raise item
             yield item
-            self._free.put(item[1].obj)  # type: ignore[arg-type]  # the bytearray under the view
+            self._free.put(item[2].obj)  # type: ignore[arg-type]  # the bytearray under the view
 
     def stop(self) -> None:
         """Take no further range, whatever is being read."""
@@ -241,6 +289,26 @@ class _ReadAhead(threading.Thread):
 
 class _StoppedError(Exception):
     """Nobody wants the bytes any more."""
+
+
+class _Sha256:
+    """A SHA-256 of bytes that are expected in order; those that come otherwise end it."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self._next = 0
+
+    def update(self, offset: int, data: bytes | memoryview) -> None:
+        """Count the bytes if they are the next ones."""
+        if offset == self._next:
+            self._hash.update(data)
+            self._next += len(data)
+        else:
+            self._next = -1
+
+    def of_all(self, size: int) -> str | None:
+        """Return it in hexadecimal if exactly so many bytes were counted."""
+        return self._hash.hexdigest() if self._next == size else None
 
 
 def read_whole(client: Any, ref: ObjectRef) -> tuple[bytes, tuple[str, str]]:

@@ -51,6 +51,17 @@ class Connection:
     transport: paramiko.Transport
     session: SftpSession
     host_key_fingerprint: str
+    server: Server
+    timeouts: Timeouts
+
+    def another_channel(self) -> "Connection":
+        """Open a second SFTP session over the same connection. To be called from another thread.
+
+        Raises:
+            TransferError: The server allows no more, or SFTP could not be started.
+        """
+        session = _open_session(self.transport, self.server, self.timeouts, lambda _round_trip: None)
+        return _FurtherChannel(self.transport, session, self.host_key_fingerprint, self.server, self.timeouts)
 
     def is_open(self) -> bool:
         """Say whether nobody has closed it yet. A connection that was cut silently still looks open."""
@@ -59,6 +70,14 @@ class Connection:
     def close(self) -> None:
         """Close it. Never raises: what is already broken needs no closing."""
         self.transport.close()
+
+
+class _FurtherChannel(Connection):
+    """Shares the connection of another one, which stays."""
+
+    def close(self) -> None:
+        """Close the channel only."""
+        self.session.close()
 
 
 def connect(
@@ -96,7 +115,7 @@ def connect(
     except BaseException:
         transport.close()
         raise
-    return Connection(transport, session, host_keys.fingerprint(host_key))
+    return Connection(transport, session, host_keys.fingerprint(host_key), server, timeouts)
 
 
 def _start_transport(server: Server, timeouts: Timeouts, *, pinned_types_only: bool) -> paramiko.Transport:
@@ -104,7 +123,10 @@ def _start_transport(server: Server, timeouts: Timeouts, *, pinned_types_only: b
     transport.banner_timeout = timeouts.handshake
     transport.handshake_timeout = timeouts.handshake
     options = transport.get_security_options()
-    options.ciphers = _CIPHERS_FIRST + tuple(c for c in options.ciphers if c not in _CIPHERS_FIRST)
+    options.ciphers = server.ciphers or (
+        *_CIPHERS_FIRST,
+        *(cipher for cipher in options.ciphers if cipher not in _CIPHERS_FIRST),
+    )
     if pinned_types_only:
         algorithms = host_keys.algorithms_for(server.host_keys, offered=tuple(options.key_types))
         options.key_types = algorithms or options.key_types
@@ -186,7 +208,7 @@ def _open_session(
         raise _no_sftp(server, _words(error)) from None
     logged_in(round_trip)
     try:
-        session = SftpSession(stream_for(channel), server=str(server))
+        session = SftpSession(stream_for(channel), server=str(server), reply_timeout=timeouts.reply)
     except ConnectionLost as error:
         raise _no_sftp(server, error.reason) from None
     session.round_trip = min(session.round_trip, round_trip)

@@ -10,29 +10,37 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
-from s3_to_sftp.errors import PartnerError, RequestRefused, TransferError
+from s3_to_sftp.errors import CannotContinue, CheckpointLost, PartnerError, RequestRefused, TransferError
+from s3_to_sftp.sftp import probe
 from s3_to_sftp.sftp.connection import Connection
 from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.sftp.protocol import Status
-from s3_to_sftp.sftp.session import SftpSession
+from s3_to_sftp.sftp.session import Conversation, Pending, SftpSession
 from s3_to_sftp.sftp.stream import Piece
 from s3_to_sftp.sftp.upload import create, discard, publish
 from s3_to_sftp.sftp.writer import write_and_close
 
+T = TypeVar("T")
+U = TypeVar("U")
+
 _WINDOW_BYTES = 2 * 1024 * 1024
 """OpenSSH's channel window: what one connection carries per round trip."""
 
-_AIM_BYTES_PER_SECOND = 800e6
-"""More than any function's network: lanes are added until the window is not what limits."""
+_AIM_BYTES_PER_SECOND = 400e6
+"""Five times a function's network, since a lane starts slowly: lanes are added until the window is not what
+limits. More than that only cost CPU."""
 
 _MIN_BYTES_PER_LANE = 16 * 1024 * 1024
 """What one lane could send while another is being set up: 8 round trips, one window each."""
 
-_SEGMENT_WRITES = 16
-"""WRITEs per range that a lane takes: with OpenSSH's limit 4 MB. A lane that is alone takes all at once."""
+_SEGMENT_BYTES = 4 * 1024 * 1024
+"""The range that a lane takes at a time. A lane that is alone takes all at once."""
 
+_LAST_SEGMENT_BYTES = 1024 * 1024
+"""The smallest one: towards the end ranges shrink, so that all lanes end together."""
 
 _FULL = {Status.NO_SPACE_ON_FILESYSTEM, Status.QUOTA_EXCEEDED}
 """Refusals that fewer lanes do not help against."""
@@ -67,27 +75,57 @@ def lanes_for(*, size: int, round_trip: float, limit: int) -> int:
     return max(1, min(limit, until_window_is_no_limit, size // _MIN_BYTES_PER_LANE))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """What became of a file.
+
+    Attributes:
+        lanes: How many wrote it.
+        acknowledged: Bytes from its beginning that are at the server, each WRITE and CLOSE answered with OK.
+        complete: Whether these are all, under the final name. False: it was paused, under its temporary one.
+        temporary: The temporary name in use at the end.
+    """
+
+    lanes: int
+    acknowledged: int
+    complete: bool
+    temporary: str
+
+
 class _Segments:
     """The byte ranges that are still to be written. Shared by the lanes."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, start: int = 0, pause: Callable[[], bool] = lambda: False) -> None:
         self._size = size
-        self._segment = 0
-        self._next = 0
+        self._start = start
+        self._pause = pause
+        self._longest = max(1, size)
+        self._lanes = 1
+        self._next = start
+        self._given: list[tuple[int, int]] = []
         self._returned: deque[tuple[int, int]] = deque()
         self._lock = threading.Lock()
         self._opened = threading.Event()
         self._closed = False
         self._stopped = False
+        self._paused = False
 
-    def open(self, segment: int) -> None:
-        """Let the lanes begin: the file is there. Ranges are of this many bytes."""
-        self._segment = segment
+    def share(self, lanes: int) -> None:
+        """Give out ranges that so many lanes can work at."""
+        self._lanes = lanes
+        self._longest = _SEGMENT_BYTES
+
+    def open(self) -> None:
+        """Let the lanes begin: the file is there."""
         self._opened.set()
+
+    def wait_until_opened(self) -> None:
+        """Wait until the lanes may begin, or until it is clear that they never may."""
+        self._opened.wait()
 
     def enter(self, at_work: threading.Event) -> bool:
         """Join the work as soon as it is opened, and say so; False when it is over already."""
-        self._opened.wait()
+        self.wait_until_opened()
         with self._lock:
             if not self._closed:
                 at_work.set()
@@ -97,31 +135,40 @@ class _Segments:
         """Let no further lane join."""
         with self._lock:
             self._closed = True
+        self._opened.set()
 
     @property
     def stopped(self) -> bool:
         """Whether the delivery has failed: lanes end at the next block."""
         return self._stopped
 
+    @property
+    def paused(self) -> bool:
+        """Whether the delivery is to go on another time: lanes end at the next block, and close in order."""
+        # For good: what is left is counted from where each lane has ended.
+        self._paused = self._paused or self._pause()
+        return self._paused
+
     def stop(self) -> None:
         """Let all lanes end."""
         self._stopped = True
         self.close()
-        self._opened.set()
 
     def take(self) -> tuple[int, int] | None:
         """Return the next range as offset and length, or None when all are taken."""
         with self._lock:
-            if self._stopped:
+            if self._stopped or self.paused:
                 return None
             if self._returned:
                 return self._returned.popleft()
-            if self._next >= self._size:
+            left = self._size - self._next
+            if left <= 0:
                 return None
-            offset = self._next
-            length = min(self._segment, self._size - offset)
-            self._next += length
-            return offset, length
+            shared = max(_LAST_SEGMENT_BYTES, left // (2 * self._lanes)) if self._lanes > 1 else left
+            taken = self._next, min(self._longest, shared, left)
+            self._given.append(taken)
+            self._next += taken[1]
+            return taken
 
     def give_back(self, ranges: Iterable[tuple[int, int]]) -> None:
         """Put back ranges that were not written to their end. Writing them again writes the same bytes."""
@@ -133,9 +180,25 @@ class _Segments:
         with self._lock:
             return bool(self._returned) or self._next < self._size
 
+    def acknowledged(self) -> int:
+        """Return up to where all bytes are written, once every lane has ended."""
+        with self._lock:
+            return min([self._next, *(offset for offset, _ in self._returned)])
+
+    def again(self) -> "_Segments":
+        """Return the same ranges for one lane, in order.
+
+        Exactly the same, so that the source can tell that it gives bytes a second time.
+        """
+        anew = _Segments(self._size, start=self._start, pause=self._pause)
+        anew._given = list(self._given)
+        anew._returned.extend(self._given)
+        anew._next, anew._longest = self._next, self._longest
+        return anew
+
 
 class _Lane(threading.Thread):
-    """A further connection that writes segments until there are none, or until it fails."""
+    """A further writer of the file, until there are no ranges left or until it fails."""
 
     def __init__(
         self, number: int, pool: ConnectionPool, source: RangeSource, segments: _Segments, path: str
@@ -161,6 +224,8 @@ class _Lane(threading.Thread):
                 self._pool.touch(self.number)
         except (TransferError, PartnerError) as error:
             self._drop(connection)
+            # When not even the first lane comes up, that is not because of the others.
+            self._segments.wait_until_opened()
             if not self._segments.stopped:
                 self._pool.give_up_lane(self.number, error)
         except BaseException as error:  # noqa: BLE001 - raised by the thread that waits for the lanes
@@ -180,12 +245,22 @@ class _Lane(threading.Thread):
 
 
 def send_in_lanes(
-    pool: ConnectionPool, source: RangeSource, *, path: str, temporary: str, complete: Callable[[], object]
-) -> int:
-    """Put a file of any size on the server and return the number of lanes that it was given.
+    pool: ConnectionPool,
+    source: RangeSource,
+    *,
+    path: str,
+    temporary: str,
+    check: Callable[[], object] = lambda: None,
+    permit: Callable[[str], object] | None = None,
+    start: int = 0,
+    pause: Callable[[], bool] = lambda: False,
+    lanes: int | None = None,
+) -> Sent:
+    """Put a file of any size on the server.
 
-    The first lane starts at once, the others join as their connections come up. The final name appears only
-    after every WRITE and every CLOSE of every lane were answered with OK and `complete` was content.
+    The first lane starts at once, the others join as their connections come up, where the server has shown
+    that it keeps together what several writers write (`probe`). The final name appears only after every WRITE
+    and every CLOSE of every lane were answered with OK, `check` was content, and `permit` has returned.
     When the server refuses the first lane something while others are at work, the first one writes it all
     anew: there are servers that take no second writer, or bytes only in order.
     Memory: per lane one block of the source, and what the source reads ahead.
@@ -195,92 +270,224 @@ def send_in_lanes(
         source: The bytes.
         path: The final name; a file that is already there is replaced.
         temporary: The name until then, in the same directory. Missing directories are made.
-        complete: Called when all bytes are acknowledged; raises when they are not the whole object.
+        check: Called when all bytes are acknowledged; raises when they are not the whole object.
+        permit: Called then with the temporary name in use; may refuse the final name by raising. From this
+            call on the temporary file is left to the caller, whatever happens.
+        start: Bytes that are under the temporary name already; the others are written behind them. The server
+            has shown that it goes on with files (`probe`).
+        pause: Asked before each block. From the first True on nothing more is sent, and the file stays under
+            its temporary name to be gone on with another time.
+        lanes: How many at most; by default as many as pay.
 
     Raises:
+        CheckpointLost: There are not as many bytes under the temporary name as `start` says.
+        CannotContinue: The server does not let a file be gone on with.
         TransferError: The server refused or was lost. Nothing stands under the final name that was
-            not there before, and the temporary file is removed if the server still answers.
-        Exception: Whatever `source` or `complete` raised, with the same clean-up.
+            not there before, and a temporary file that this call has begun is removed if the server answers.
+        Exception: Whatever `source`, `check` or `permit` raised.
     """
-    segments = _Segments(source.size)
-    lanes: list[_Lane] = []
+    transfer = _Transfer(pool, source, temporary=temporary, start=start, pause=pause, most_lanes=lanes)
+    return transfer.run(path, check, permit)
 
-    def start_lanes(round_trip: float) -> None:
-        count = lanes_for(size=source.size, round_trip=round_trip, limit=pool.limit)
-        lanes.extend(_Lane(number, pool, source, segments, temporary) for number in pool.lanes(count - 1))
-        for lane in lanes:
+
+class _Transfer:
+    """One file on its way."""
+
+    def __init__(
+        self,
+        pool: ConnectionPool,
+        source: RangeSource,
+        *,
+        temporary: str,
+        start: int,
+        pause: Callable[[], bool],
+        most_lanes: int | None,
+    ) -> None:
+        self._pool = pool
+        self._source = source
+        self._temporary = temporary
+        self._start = start
+        self._is_ours = not start  # to be removed when this goes wrong
+        self._most_lanes = most_lanes
+        self._segments = _Segments(source.size, start=start, pause=pause)
+        self._lanes: list[_Lane] = []
+        self._is_open = False
+
+    def run(self, path: str, check: Callable[[], object], permit: Callable[[str], object] | None) -> Sent:
+        """Write it and give it its final name."""
+        try:
+            session = self._pool.first(self._start_lanes).session
+            # Before the first byte: while that waits for the server's window, nobody looks at replies.
+            handle, admitted = _run_together(session, self._open(session), self._lanes_may_join(session))
+            self._segments.open() if admitted else self._segments.close()
+        except BaseException:
+            self._segments.stop()
+            raise
+        try:
+            self._write(session, handle)
+            acknowledged = self._segments.acknowledged()
+            if acknowledged == self._source.size:
+                check()
+                if permit:
+                    self._is_ours = False
+                    permit(self._temporary)
+                session.run_one(publish(session, self._temporary, path))
+        except BaseException:
+            self._segments.stop()
+            for lane in self._lanes:
+                self._pool.drop(lane.number)
+            if self._is_ours:
+                session.run_one(discard(session, self._temporary))
+            raise
+        self._pool.touch(0)
+        lanes = 1 + sum(lane.at_work.is_set() for lane in self._lanes)
+        return Sent(
+            lanes=lanes,
+            acknowledged=acknowledged,
+            complete=acknowledged == self._source.size,
+            temporary=self._temporary,
+        )
+
+    def _start_lanes(self, round_trip: float) -> None:
+        limit = min(self._pool.limit, self._most_lanes or self._pool.limit)
+        count = lanes_for(size=self._source.size - self._start, round_trip=round_trip, limit=limit)
+        numbers = self._pool.lanes(count - 1)
+        self._lanes += [
+            _Lane(number, self._pool, self._source, self._segments, self._temporary) for number in numbers
+        ]
+        if self._lanes:
+            self._segments.share(1 + len(self._lanes))
+        for lane in self._lanes:
             lane.start()
 
-    try:
-        session = pool.first(start_lanes).session
-        handle = session.run_one(create(session, temporary))
-    except BaseException:
-        segments.stop()
-        raise
-    try:
-        segment = _SEGMENT_WRITES * session.max_write_bytes if lanes else max(1, source.size)
-        segments.open(segment)
+    async def _open(self, session: SftpSession) -> bytes:
+        handle = await (self._open_again(session) if self._start else create(session, self._temporary))
+        self._is_open = True
+        return handle
+
+    async def _open_again(self, session: SftpSession) -> bytes:
+        opened, size = session.open_existing(self._temporary), session.size_of(self._temporary)
         try:
-            session.run_one(_write_segments(session, handle, source, segments, temporary))
-            _finish(session, source, segments, lanes, temporary)
+            handle = await opened
         except RequestRefused as refused:
-            if refused.code in _FULL or not any(lane.at_work.is_set() for lane in lanes):
+            gone = refused.code == Status.NO_SUCH_FILE or await _is_gone(size)
+            raise _not_continued(refused, self._temporary, self._start, gone=gone) from None
+        # A drop box does not tell; then the statuses of the former writes are what is known.
+        with contextlib.suppress(RequestRefused):
+            found = await size
+            if found is not None and found < self._start:
+                session.abandon(session.close_file(handle, path=self._temporary))
+                raise CheckpointLost(
+                    f"{self._temporary!r} has {found} bytes at the partner, {self._start} were acknowledged.",
+                    hint="The object is sent from its beginning.",
+                )
+        return handle
+
+    def _write(self, session: SftpSession, handle: bytes) -> None:
+        try:
+            session.run_one(_write_segments(session, handle, self._source, self._segments, self._temporary))
+            self._finish(session)
+        except RequestRefused as refused:
+            if refused.code in _FULL or not any(lane.at_work.is_set() for lane in self._lanes):
                 raise
-            segments.stop()
-            for lane in lanes:
-                pool.drop(lane.number)
-            abandoned, temporary = temporary, _another_name(temporary)
+            self._write_in_order(session, refused)
+
+    async def _lanes_may_join(self, session: SftpSession) -> bool:
+        """Say whether the server is known to keep writers together, or shows it now."""
+        if self._pool.keeps_writers_together or not self._lanes:
+            return bool(self._lanes)
+        path = self._temporary.removesuffix(".part") + "-probe.part"
+        try:
+            self._pool.keeps_writers_together = await probe.keeps_writers_together(session, path)
+        except RequestRefused as refused:
+            if self._is_open:  # else the directory is just being made, or nobody may write there
+                self._pool.give_up_all_lanes(refused.reason)
+            return False
+        except TransferError as error:
+            self._pool.give_up_all_lanes(error.reason)
+            raise
+        if not self._pool.keeps_writers_together:
+            self._pool.give_up_all_lanes("it keeps apart what two writers write")
+        return self._pool.keeps_writers_together
+
+    def _finish(self, session: SftpSession) -> None:
+        """Wait for the lanes that joined, and write what failed ones have left."""
+        self._segments.close()
+        for lane in self._lanes:
+            if lane.at_work.is_set():
+                lane.join()
+            if lane.failure is not None:
+                raise lane.failure
+        if self._segments.left() and not self._segments.paused:
+            session.run_one(self._write_rest(session))
+
+    async def _write_rest(self, session: SftpSession) -> None:
+        handle = await session.open_existing(self._temporary)
+        await _write_segments(session, handle, self._source, self._segments, self._temporary)
+
+    def _write_in_order(self, session: SftpSession, refused: RequestRefused) -> None:
+        """Write it all in order: what servers want that have an object store behind them.
+
+        To a new file, unless the old one holds bytes that are not sent again.
+        """
+        self._segments.stop()
+        for lane in self._lanes:
+            self._pool.drop(lane.number)
+        self._segments = self._segments.again()
+        if self._start:
+            session.run_one(self._write_rest(session))
+        else:
+            abandoned, self._temporary = self._temporary, another_name(self._temporary)
             session.run_one(discard(session, abandoned))
-            session.run_one(_write_in_order(session, source, segment, temporary))
+            session.run_one(self._write_anew(session))
             # Once more: meanwhile the handles of the lanes have ended, which may have brought it back.
             session.run_one(discard(session, abandoned))
-            while lanes:  # now it is clear that they were the cause
-                pool.give_up_lane(lanes.pop().number, refused)
-        complete()
-        session.run_one(publish(session, temporary, path))
-    except BaseException:
-        segments.stop()
-        for lane in lanes:
-            pool.drop(lane.number)
-        session.run_one(discard(session, temporary))
-        raise
-    pool.touch(0)
-    return 1 + sum(lane.at_work.is_set() for lane in lanes)
+        while self._lanes:  # now it is clear that they were the cause
+            self._pool.give_up_lane(self._lanes.pop().number, refused)
+
+    async def _write_anew(self, session: SftpSession) -> None:
+        handle = await create(session, self._temporary)
+        await _write_segments(session, handle, self._source, self._segments, self._temporary)
 
 
-def _finish(
-    session: SftpSession, source: RangeSource, segments: _Segments, lanes: list[_Lane], path: str
-) -> None:
-    """Wait for the lanes that joined, and write what failed ones have left."""
-    segments.close()
-    for lane in lanes:
-        if lane.at_work.is_set():
-            lane.join()
-        if lane.failure is not None:
-            raise lane.failure
-    if segments.left():
-        session.run_one(_write_rest(session, source, segments, path))
+def another_name(temporary: str) -> str:
+    """Return the temporary name of a second attempt.
 
-
-def _another_name(temporary: str) -> str:
-    # Handles of the lanes may still be open at the server, and an object store puts what they wrote under
-    # the old name when they end: no place for the file that is about to get its final name.
+    Handles of the lanes may still be open at the server, and an object store puts what they wrote under
+    the old name when they end: no place for the file that is about to get its final name.
+    """
     return temporary.removesuffix(".part") + "-2.part"
 
 
-async def _write_in_order(session: SftpSession, source: RangeSource, segment: int, path: str) -> None:
-    """Write everything to a new file, in order: what servers want that have an object store behind them.
+async def _is_gone(size: Pending[int | None]) -> bool:
+    """Say whether the server says so: some give no reason when they do not open a file that is missing."""
+    try:
+        await size
+    except RequestRefused as refused:
+        return refused.code == Status.NO_SUCH_FILE
+    return False
 
-    The ranges are those of the lanes, so that the source can tell that it gives the same ones again.
-    """
-    segments = _Segments(source.size)
-    segments.open(segment)
-    await _write_segments(session, await create(session, path), source, segments, path)
+
+def _not_continued(refused: RequestRefused, path: str, start: int, *, gone: bool) -> Exception:
+    if gone:
+        return CheckpointLost(
+            f"{path!r}, {start} bytes of an object, is no longer at the partner.",
+            hint="The object is sent from its beginning.",
+        )
+    return CannotContinue(
+        f"The object is larger than one invocation can send, and {refused.reason}",
+        hint="The partner's server must allow writing into a file that exists. Ask the partner, or send the "
+        "object in smaller pieces; more memory gives the function more speed.",
+    )
 
 
-async def _write_rest(session: SftpSession, source: RangeSource, segments: _Segments, path: str) -> None:
-    handle = await session.open_existing(path)
-    await _write_segments(session, handle, source, segments, path)
+def _run_together(session: SftpSession, one: Conversation[T], other: Conversation[U]) -> tuple[T, U]:
+    """Drive two conversations at the same time to their ends; raises what `one` raises, else the other."""
+    results: dict[int, Any] = dict(session.run([one, other], at_a_time=2))
+    for place in (0, 1):
+        if isinstance(results[place], Exception):
+            raise results[place]
+    return results[0], results[1]
 
 
 async def _write_segments(
@@ -289,9 +496,10 @@ async def _write_segments(
     """Write segments until there are none, and close the handle.
 
     On failure all ranges that this call has taken are given back: an acknowledged write is only as good
-    as the CLOSE behind it.
+    as the CLOSE behind it. After a pause, what is left of them.
     """
     taken: list[tuple[int, int]] = []
+    given = 0
 
     def ranges() -> Iterator[tuple[int, int]]:
         while (segment := segments.take()) is not None:
@@ -299,13 +507,13 @@ async def _write_segments(
             yield segment
 
     def blocks() -> Generator[tuple[int, Piece], None, None]:
-        given = 0
+        nonlocal given
         for offset, block in source.blocks(ranges(), session.max_write_bytes):
-            if segments.stopped:
+            if segments.stopped or segments.paused:
                 return
             yield offset, block
             given += len(block)
-        if given != sum(length for _, length in taken):
+        if given != sum(length for _, length in taken) and not segments.paused:
             raise RuntimeError(f"the source gave {given} bytes for {taken}")
 
     try:
@@ -315,3 +523,13 @@ async def _write_segments(
     except BaseException:
         segments.give_back(taken)
         raise
+    segments.give_back(_behind(taken, given))
+
+
+def _behind(ranges: Iterable[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
+    """What is left of the ranges when so many bytes of them are done."""
+    for offset, length in ranges:
+        done = min(size, length)
+        size -= done
+        if done < length:
+            yield offset + done, length - done

@@ -1,22 +1,29 @@
 """The partner's server as deliveries see it: small files many at a time, large ones in lanes."""
 
+import contextlib
+import functools
 import itertools
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from s3_to_sftp.credentials import CredentialSource
-from s3_to_sftp.errors import ConnectionLost
+from s3_to_sftp.errors import ConnectionLost, RequestRefused
 from s3_to_sftp.settings import Server
+from s3_to_sftp.sftp import probe
 from s3_to_sftp.sftp.connection import Timeouts, connect
-from s3_to_sftp.sftp.lanes import RangeSource, send_in_lanes
+from s3_to_sftp.sftp.lanes import RangeSource, Sent, another_name, send_in_lanes
 from s3_to_sftp.sftp.pool import Connect, ConnectionPool
-from s3_to_sftp.sftp.session import Conversation
+from s3_to_sftp.sftp.protocol import Status
+from s3_to_sftp.sftp.session import Conversation, SftpSession
 from s3_to_sftp.sftp.stream import Piece
-from s3_to_sftp.sftp.upload import upload_small
+from s3_to_sftp.sftp.upload import publish, remove, upload_small
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 _FILES_AT_A_TIME = 64
 """Files under way on one connection; more bring nothing at any distance measured (bench: `small`)."""
@@ -31,12 +38,14 @@ class SmallFile(Generic[T]):
         path: The final name.
         temporary: The name until then, in the same directory.
         data: The bytes.
+        permit: See `upload_small`. None: nobody is asked.
     """
 
     ticket: T
     path: str
     temporary: str
     data: Piece
+    permit: Callable[[str], Future[None]] | None = None
 
 
 class Partner:
@@ -55,6 +64,7 @@ class Partner:
         self._pool = ConnectionPool(
             server, credentials, timeouts=timeouts, limit=max_connections, connect=connect, clock=clock
         )
+        self._continues_files: bool | None = None
 
     @property
     def host_key_fingerprint(self) -> str:
@@ -74,9 +84,12 @@ class Partner:
             Nothing half-written stands there. The connection is made when the first file is there.
         """
         lost: list[SmallFile[T]] = []
-        for file, error in self._send_over_one_connection(files):
-            if isinstance(error, ConnectionLost) and self._pool.reused:
-                lost.append(file)
+        permitted: set[str] = set()
+        for file, error in self._send_over_one_connection(_noting(files, permitted)):
+            # What was permitted to have its final name may have it: that is for the caller to find out.
+            if isinstance(error, ConnectionLost) and self._pool.reused and file.temporary not in permitted:
+                # Another name: what the old connection has sent may still be written.
+                lost.append(replace(file, temporary=another_name(file.temporary)))
             else:
                 yield file, error
         if lost:
@@ -84,14 +97,82 @@ class Partner:
             yield from self._send_over_one_connection(lost)
 
     def send_large(
-        self, source: RangeSource, *, path: str, temporary: str, complete: Callable[[], object]
-    ) -> int:
-        """Send a file of any size over as many connections as pay; return how many lanes it was given.
+        self,
+        source: RangeSource,
+        *,
+        path: str,
+        temporary: str,
+        check: Callable[[], object] = lambda: None,
+        permit: Callable[[str], object] | None = None,
+        start: int = 0,
+        pause: Callable[[], bool] = lambda: False,
+        lanes: int | None = None,
+    ) -> Sent:
+        """Send a file of any size over as many connections as pay.
+
+        For arguments and errors see `send_in_lanes`.
+        """
+        return send_in_lanes(
+            self._pool,
+            source,
+            path=path,
+            temporary=temporary,
+            check=check,
+            permit=permit,
+            start=start,
+            pause=pause,
+            lanes=lanes,
+        )
+
+    def continues_files(self, temporary: str) -> bool:
+        """Say whether the server lets a file be gone on with that was closed; asked once per server.
+
+        Args:
+            temporary: A name that nobody uses, in the directory in question.
 
         Raises:
-            DeliveryError: See `send_in_lanes`.
+            DeliveryError: The server is lost.
         """
-        return send_in_lanes(self._pool, source, path=path, temporary=temporary, complete=complete)
+        if self._continues_files is None:
+            session = self._pool.first().session
+            try:
+                self._continues_files = session.run_one(probe.goes_on_with_files(session, temporary))
+            except RequestRefused as refused:  # not remembered: it may be the directory
+                _log.warning("no file can be gone on with: %s", refused.reason)
+                return False
+        return self._continues_files
+
+    def publish(self, temporary: str, path: str) -> bool:
+        """Give a file its final name; False when there is surely none under the temporary name.
+
+        Raises:
+            DeliveryError: The server refused, or is lost.
+        """
+        session = self._pool.first().session
+        # Where a target must be put aside, that is not done for nothing.
+        if not session.renames_over_existing and session.run_one(_is_gone(session, temporary)):
+            return False
+        try:
+            session.run_one(publish(session, temporary, path))
+        except RequestRefused as refused:
+            if refused.code == Status.NO_SUCH_FILE or session.run_one(_is_gone(session, temporary)):
+                return False
+            raise
+        return True
+
+    def discard(self, *temporaries: str) -> None:
+        """Remove files that an earlier attempt has left, and what a second try of it has.
+
+        That the server has no such file, or does not let it be removed, is no error.
+
+        Raises:
+            DeliveryError: The server is lost.
+        """
+        session = self._pool.first().session
+        for name in temporaries:
+            for left in (name, another_name(name)):
+                with contextlib.suppress(RequestRefused):
+                    session.run_one(remove(session, left))
 
     def close(self) -> None:
         """Close all connections."""
@@ -117,8 +198,28 @@ class Partner:
         def uploads() -> Iterator[Conversation[int]]:
             for place, file in enumerate(itertools.chain([first], waiting)):
                 started[place] = file
-                yield upload_small(session, file.data, path=file.path, temporary=file.temporary)
+                yield upload_small(
+                    session, file.data, path=file.path, temporary=file.temporary, permit=file.permit
+                )
 
         for place, outcome in session.run(uploads(), at_a_time=_FILES_AT_A_TIME):
             yield started.pop(place), outcome if isinstance(outcome, Exception) else None
         self._pool.touch(0)
+
+
+async def _is_gone(session: SftpSession, path: str) -> bool:
+    try:
+        return not await session.exists(path)
+    except RequestRefused:  # a drop box does not tell
+        return False
+
+
+def _noting(files: Iterable[SmallFile[T]], permitted: set[str]) -> Iterator[SmallFile[T]]:
+    """Note the temporary names whose permit is asked for."""
+    for file in files:
+        yield replace(file, permit=functools.partial(_note, permitted, file.permit)) if file.permit else file
+
+
+def _note(permitted: set[str], permit: Callable[[str], Future[None]], temporary: str) -> Future[None]:
+    permitted.add(temporary)
+    return permit(temporary)

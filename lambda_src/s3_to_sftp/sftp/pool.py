@@ -1,6 +1,7 @@
 """The partner's warm connections: reused while they are the right ones and still answer."""
 
 import logging
+import math
 import threading
 import time
 from collections import defaultdict
@@ -8,7 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from s3_to_sftp.credentials import Credentials, CredentialSource
-from s3_to_sftp.errors import CredentialsError, LoginRefused, TransferError
+from s3_to_sftp.errors import ConnectionLost, CredentialsError, LoginRefused, TransferError
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.connection import Connection, Timeouts, connect
 
@@ -28,8 +29,14 @@ class Connect(Protocol):
 
 _log = logging.getLogger(__name__)
 
+_CHANNEL = -1
+"""The lane that is a second channel of connection 0. A third brings nothing."""
+
 _HANDSHAKES_AT_A_TIME = 8
 """OpenSSH drops connections by chance when more than 10 are not logged in yet (MaxStartups)."""
+
+_GIVEN_UP_FOR_SECONDS = 600.0
+"""So long is a lane not tried that failed: a partner may allow more later, and one cut cable says little."""
 
 _TRUSTED_FOR_SECONDS = 2.0
 """After this much idleness a connection must answer a ping before it is used. A frozen function cannot
@@ -43,7 +50,9 @@ class ConnectionPool:
     When the secret was changed, the old connections are not used any more.
 
     Each connection has a number. Number 0 is the one that every delivery uses; the others are lanes of
-    large objects, and a lane's thread is the only one that uses its connection.
+    large objects, and a lane's thread is the only one that uses its connection. Where only one connection
+    is allowed, or left, there is one further lane, a second channel of it: that gains less, but costs the
+    partner no login.
     """
 
     def __init__(
@@ -56,8 +65,11 @@ class ConnectionPool:
         connect: Connect = connect,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._lanes = list(range(1, limit))
+        self._numbers = range(1, limit)
+        self._given_up: dict[int, float] = {}
         self._refusal_told = False
+        self.keeps_writers_together = False
+        """Whether the server has shown that several writers may write one file. Learned by `lanes`."""
         self._server = server
         self._credentials = credentials
         self._timeouts = timeouts
@@ -65,6 +77,7 @@ class ConnectionPool:
         self._clock = clock
         self._lock = threading.Lock()
         self._closed = False
+        self._first_is_up = threading.Event()
         # A lane that comes too late for one object leaves its connection to the next.
         self._locks: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
         self._handshakes = threading.Semaphore(_HANDSHAKES_AT_A_TIME)
@@ -94,8 +107,12 @@ class ConnectionPool:
         self.reused = connection is not None and self._answers(0, connection)
         if connection is None or not self.reused:
             self.drop(0)
-            connection = self._connect_with(login, logged_in)
-            self._keep(0, connection, self._login or login)
+            self._first_is_up.clear()
+            try:
+                connection = self._connect_with(login, logged_in)
+                self._keep(0, connection, self._login or login)
+            finally:
+                self._first_is_up.set()
         else:
             logged_in(connection.session.round_trip)
         self.touch(0)
@@ -103,7 +120,7 @@ class ConnectionPool:
         return connection
 
     def lane(self, number: int) -> Connection:
-        """Return the connection of a further lane. Called from the lane's thread, after `first`.
+        """Return the connection of a further lane. Called from the lane's thread, once `first` is logged in.
 
         Raises:
             PartnerError, CredentialsError, TransferError: See `connect`.
@@ -115,20 +132,36 @@ class ConnectionPool:
             outdated = self._logins.get(number) != login
             if connection is None or outdated or not self._answers(number, connection):
                 self.drop(number)
-                with self._handshakes:
-                    connection = self._connect(self._server, login, self._timeouts)
+                connection = self._new_lane(number, login)
                 self._keep(number, connection, login)
             self.touch(number)
             return connection
 
+    def _new_lane(self, number: int, login: Credentials) -> Connection:
+        if number != _CHANNEL:
+            with self._handshakes:
+                return self._connect(self._server, login, self._timeouts)
+        self._first_is_up.wait()
+        first = self._open.get(0)
+        if first is None:
+            raise ConnectionLost(f"{self._server} was lost.", hint="It is tried again.")
+        return first.another_channel()
+
     @property
     def limit(self) -> int:
-        """How many connections the partner allows; lowered when it refuses one."""
-        return 1 + len(self._lanes)
+        """How many lanes the partner allows, the first one with them."""
+        return 1 + len(self._lanes())
 
     def lanes(self, count: int) -> list[int]:
-        """Return the numbers of up to `count` further lanes that the partner has not refused."""
-        return self._lanes[:count]
+        """Return the numbers of up to `count` further lanes that the partner has not refused of late."""
+        return self._lanes()[:count]
+
+    def _lanes(self) -> list[int]:
+        with self._lock:
+            now = self._clock()
+            self._given_up = {number: until for number, until in self._given_up.items() if until > now}
+            numbers = [number for number in self._numbers if number not in self._given_up]
+            return numbers or [number for number in (_CHANNEL,) if number not in self._given_up]
 
     def give_up_lane(self, number: int, reason: Exception) -> None:
         """Remember that the partner does not take this lane beside the others; the first time is a warning.
@@ -136,18 +169,21 @@ class ConnectionPool:
         This number is struck out, not the highest one: the others may have warm connections.
         """
         with self._lock:
-            if number not in self._lanes:
+            if number in self._given_up:
                 return
-            self._lanes = [lane for lane in self._lanes if lane != number]
-            level = logging.INFO if self._refusal_told else logging.WARNING
-            _log.log(
-                level,
-                "%s does not take all lanes: from now on %d at most (%s)",
-                self._server,
-                self.limit,
-                reason,
-            )
-            self._refusal_told = True
+            self._given_up[number] = self._clock() + _GIVEN_UP_FOR_SECONDS
+        self._tell(f"does not take all lanes: for now {self.limit} at most", reason)
+
+    def give_up_all_lanes(self, reason: str) -> None:
+        """Remember for good that the server is no place for lanes."""
+        with self._lock:
+            self._given_up = dict.fromkeys((*self._numbers, _CHANNEL), math.inf)
+        self._tell("gets every file over one connection", reason)
+
+    def _tell(self, what: str, reason: object) -> None:
+        level = logging.INFO if self._refusal_told else logging.WARNING
+        self._refusal_told = True
+        _log.log(level, "%s %s (%s)", self._server, what, reason)
 
     def touch(self, number: int) -> None:
         """Remember that the connection has just answered."""

@@ -13,9 +13,13 @@ VERSION = 3
 POSIX_RENAME = "posix-rename@openssh.com"
 LIMITS = "limits@openssh.com"
 
+OPEN_READ = 0x01
 OPEN_WRITE = 0x02
 OPEN_CREATE = 0x08
 OPEN_TRUNCATE = 0x10
+
+ATTR_SIZE = 0x01
+"""The flag of SSH_FILEXFER_ATTR_SIZE: the attributes begin with the size."""
 
 MAX_REPLY_BYTES = 256 * 1024
 """OpenSSH's own bound of one message. None of the replies that we ask for comes near it."""
@@ -27,6 +31,7 @@ class Request(IntEnum):
     INIT = 1
     OPEN = 3
     CLOSE = 4
+    READ = 5
     WRITE = 6
     REMOVE = 13
     MKDIR = 14
@@ -42,6 +47,7 @@ class Answer(IntEnum):
     VERSION = 2
     STATUS = 101
     HANDLE = 102
+    DATA = 103
     NAME = 104
     ATTRS = 105
     EXTENDED_REPLY = 201

@@ -9,9 +9,11 @@ event loop besides: while a conversation waits for the server, the others go on,
 meanwhile travels together.
 """
 
+import contextlib
 import struct
 import time
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from s3_to_sftp.errors import ConnectionLost, Disposition, ProtocolViolation, RequestRefused, TransferError
@@ -20,7 +22,7 @@ from s3_to_sftp.sftp.protocol import Answer, MalformedReplyError, Reply, Request
 from s3_to_sftp.sftp.stream import Piece, Stream
 
 T = TypeVar("T")
-Conversation = Coroutine["Pending[Any]", None, T]
+Conversation = Coroutine["Pending[Any] | Elsewhere[Any]", None, T]
 
 _SAFE_WRITE_BYTES = 32 * 1024 - 64
 """For servers that state no limit: one WRITE with its header fits the 32 KiB that all must take."""
@@ -59,7 +61,29 @@ class Pending(Generic[T]):
         while reply is None:
             yield self
             reply = self._session.take_reply(self.id)
+        return self.decode(reply)
+
+    def decode(self, reply: Reply) -> T:
+        """Return the result that the reply says, or raise what it says."""
         return self._decode(reply, self.doing)
+
+
+class Elsewhere(Generic[T]):
+    """Something that another thread works on. Await it in a conversation for its result.
+
+    It is looked for when a reply has come, or when no conversation waits for one.
+    """
+
+    __slots__ = ("future",)
+
+    def __init__(self, future: "Future[T]") -> None:
+        self.future = future
+
+    def __await__(self) -> Generator["Elsewhere[T]", None, T]:
+        """Wait; raises what the work raised."""
+        while not self.future.done():
+            yield self
+        return self.future.result()
 
 
 class SftpSession:
@@ -70,9 +94,18 @@ class SftpSession:
         ProtocolViolation: The server's answer makes no sense.
     """
 
-    def __init__(self, stream: Stream, *, server: str) -> None:
+    def __init__(self, stream: Stream, *, server: str, reply_timeout: float = 120) -> None:
+        """Start SFTP.
+
+        Args:
+            stream: To the server's SFTP subsystem; has a timeout of its own for each read and write.
+            server: Its name in errors.
+            reply_timeout: Seconds for the whole of one reply, so that a server that sends it byte by byte
+                holds nobody up. Checked when bytes come: with the stream's timeout, twice as long at most.
+        """
         self._stream = stream
         self._server = server
+        self._reply_timeout = reply_timeout
         self._next_id = 0
         self._outgoing: list[Piece] = []
         self._outgoing_bytes = 0
@@ -82,7 +115,8 @@ class SftpSession:
         self._arrived: dict[int, Reply] = {}
         self._over = False
         self._extensions: dict[str, bytes] = {}
-        self.max_write_bytes = _SAFE_WRITE_BYTES
+        self._limits: Pending[int] | None = None
+        self._max_write_bytes = _SAFE_WRITE_BYTES
         self.round_trip = 0.0
         """Seconds to the server and back, as the start of the session measured it."""
         self._start()
@@ -101,15 +135,21 @@ class SftpSession:
             raise self._violation(f"sent an unreadable VERSION ({error})") from None
         # Only where it is offered: a strange server may hang up on a request that it has never heard of.
         if protocol.LIMITS in self._extensions:
-            self.max_write_bytes = self.run_one(_result_of(self._limits()))
+            # Not waited for: it travels with the first OPEN.
+            self._limits = self._request(
+                Request.EXTENDED,
+                protocol.text(protocol.LIMITS),
+                doing="state its limits",
+                decode=self._write_limit,
+            )
 
-    def _limits(self) -> Pending[int]:
-        return self._request(
-            Request.EXTENDED,
-            protocol.text(protocol.LIMITS),
-            doing="state its limits",
-            decode=self._write_limit,
-        )
+    @property
+    def max_write_bytes(self) -> int:
+        """Bytes of data that one WRITE may hold. Right from the first reply to an OPEN on."""
+        if self._limits is not None and (reply := self.take_reply(self._limits.id)) is not None:
+            limits, self._limits = self._limits, None
+            self._max_write_bytes = limits.decode(reply)
+        return self._max_write_bytes
 
     @property
     def is_over(self) -> bool:
@@ -177,6 +217,21 @@ class SftpSession:
             Request.STAT, protocol.text(path), doing=f"look at {path!r}", decode=self._is_there
         )
 
+    def size_of(self, path: str) -> Pending[int | None]:
+        """Ask for the size of a file in bytes; None when the server does not say."""
+        return self._request(
+            Request.STAT, protocol.text(path), doing=f"tell the size of {path!r}", decode=self._size
+        )
+
+    def open_reading(self, path: str) -> Pending[bytes]:
+        """Open a file for reading; the result is its handle."""
+        return self._open(path, protocol.OPEN_READ, doing=f"open {path!r} for reading")
+
+    def read(self, handle: bytes, offset: int, length: int, *, path: str) -> Pending[bytes]:
+        """Read up to so many bytes; empty at the end of the file."""
+        body = protocol.text(handle) + struct.pack(">QI", offset, length)
+        return self._request(Request.READ, body, doing=f"read {path!r}", decode=self._data)
+
     def ping(self) -> None:
         """Make one round trip that needs no permission; whatever the answer is, the server is there."""
         asked_at = time.monotonic()
@@ -217,37 +272,43 @@ class SftpSession:
             The conversation's place in the order, and its result or the exception that it raised.
         """
         upcoming = enumerate(conversations)
-        under_way: dict[int, _Talk[T]] = {}
-        ended: list[tuple[int, T | Exception]] = []
+        talks: _Talks[T] = _Talks()
         exhausted = False
         try:
-            while not exhausted or under_way:
-                while not exhausted and len(under_way) < at_a_time:
+            while not exhausted or talks.under_way():
+                while not exhausted and talks.under_way() < at_a_time:
                     following = next(upcoming, None)
                     exhausted = following is None
                     if following is not None:
-                        _advance(*following, under_way, ended)
-                if under_way and not ended:
-                    self._receive_for(under_way, ended)
+                        talks.advance(*following)
+                if not talks.ended:
+                    self._let_on(talks)
+                ended, talks.ended = talks.ended, []
                 yield from ended
-                ended.clear()
         finally:  # the caller wants no more outcomes
-            for talk in under_way.values():
+            for talk in talks.on_replies.values():
                 self.abandon(talk.waits_for)
-                talk.conversation.close()
+            talks.close()
 
-    def _receive_for(self, under_way: dict[int, "_Talk[T]"], ended: list[tuple[int, T | Exception]]) -> None:
+    def _let_on(self, talks: "_Talks[T]") -> None:
+        """Wait until a conversation can go on, and let it."""
+        if talks.go_on_elsewhere():
+            return
+        if talks.on_replies:
+            self._receive_for(talks)
+        elif talks.elsewhere:
+            with contextlib.suppress(TransferError):  # told to whom asks for the next thing
+                self._flush("go on")
+            wait([talk.waits_for.future for talk in talks.elsewhere], return_when=FIRST_COMPLETED)
+
+    def _receive_for(self, talks: "_Talks[T]") -> None:
         try:
-            arrived = self._receive(next(iter(under_way.values())).waits_for.doing)
+            arrived = self._receive(next(iter(talks.on_replies.values())).waits_for.doing)
         except TransferError as error:
-            for talk in list(under_way.values()):
-                _advance(talk.place, talk.conversation, under_way, ended, error)
-                del under_way[talk.waits_for.id]
+            talks.throw(error)
             return
         for request_id in arrived:
-            if request_id in under_way:
-                talk = under_way.pop(request_id)
-                _advance(talk.place, talk.conversation, under_way, ended)
+            talks.reply_came(request_id)
 
     def take_reply(self, request_id: int) -> Reply | None:
         """Return the reply to a request, once, or None while it has not come."""
@@ -320,7 +381,10 @@ class SftpSession:
 
     def _receive_message(self, doing: str) -> tuple[int, bytes]:
         self._flush(doing)
+        deadline = time.monotonic() + self._reply_timeout
         while (message := self._message_at_hand(doing)) is None:
+            if time.monotonic() > deadline:
+                raise self._lost(f"did not finish its answer in time when asked to {doing}")
             self._incoming += self._recv(doing)
         return message
 
@@ -367,6 +431,24 @@ class SftpSession:
         except MalformedReplyError as error:
             raise self._violation(f"sent an unreadable handle ({error})") from None
         return handle
+
+    def _size(self, reply: Reply, doing: str) -> int | None:
+        if reply.kind != Answer.ATTRS:
+            self._ok(reply, doing)
+            raise self._violation(f"said OK to {doing} but gave no attributes")
+        (flags,) = self._decode(">I", reply)
+        return self._decode(">IQ", reply)[1] if flags & protocol.ATTR_SIZE else None
+
+    def _data(self, reply: Reply, doing: str) -> bytes:
+        if reply.kind == Answer.DATA:
+            try:
+                return protocol.read_text(reply.payload)[0]
+            except MalformedReplyError as error:
+                raise self._violation(f"sent unreadable data ({error})") from None
+        if self._status(reply, doing)[0] == Status.EOF:
+            return b""
+        self._ok(reply, doing)
+        raise self._violation(f"said OK to {doing} but gave no data")
 
     def _is_there(self, reply: Reply, doing: str) -> bool:
         if reply.kind == Answer.ATTRS:
@@ -423,28 +505,70 @@ class SftpSession:
 
 
 class _Talk(NamedTuple, Generic[T]):
-    """A conversation and the request that it waits for."""
+    """A conversation and what it waits for."""
 
     place: int
     conversation: Conversation[T]
-    waits_for: Pending[Any]
+    waits_for: Any
 
 
-def _advance(
-    place: int,
-    conversation: Conversation[T],
-    under_way: dict[int, _Talk[T]],
-    ended: list[tuple[int, T | Exception]],
-    error: Exception | None = None,
-) -> None:
-    """Let a conversation go on to its next wait, or to its end."""
-    try:
-        pending = conversation.throw(error) if error else conversation.send(None)
-        under_way[pending.id] = _Talk(place, conversation, pending)
-    except StopIteration as end:
-        ended.append((place, end.value))
-    except Exception as failure:  # noqa: BLE001 - it is the conversation's outcome
-        ended.append((place, failure))
+class _Talks(Generic[T]):
+    """The conversations that are under way, by what they wait for.
+
+    Attributes:
+        on_replies: Those that wait for a reply, by request id.
+        elsewhere: Those that wait for another thread.
+        ended: The outcomes that nobody has taken yet.
+    """
+
+    def __init__(self) -> None:
+        self.on_replies: dict[int, _Talk[T]] = {}
+        self.elsewhere: list[_Talk[T]] = []
+        self.ended: list[tuple[int, T | Exception]] = []
+
+    def under_way(self) -> int:
+        """Return how many have not ended."""
+        return len(self.on_replies) + len(self.elsewhere)
+
+    def advance(self, place: int, conversation: Conversation[T], error: Exception | None = None) -> None:
+        """Let a conversation go on to its next wait, or to its end."""
+        try:
+            waits_for = conversation.throw(error) if error else conversation.send(None)
+        except StopIteration as end:
+            self.ended.append((place, end.value))
+        except Exception as failure:  # noqa: BLE001 - it is the conversation's outcome
+            self.ended.append((place, failure))
+        else:
+            talk = _Talk(place, conversation, waits_for)
+            if isinstance(waits_for, Elsewhere):
+                self.elsewhere.append(talk)
+            else:
+                self.on_replies[waits_for.id] = talk
+
+    def reply_came(self, request_id: int) -> None:
+        """Let the conversation go on that waits for this reply, if there is one."""
+        if request_id in self.on_replies:
+            talk = self.on_replies.pop(request_id)
+            self.advance(talk.place, talk.conversation)
+
+    def go_on_elsewhere(self) -> bool:
+        """Let those go on for which another thread is done; say whether there were any."""
+        done = [talk for talk in self.elsewhere if talk.waits_for.future.done()]
+        for talk in done:
+            self.elsewhere.remove(talk)
+            self.advance(talk.place, talk.conversation)
+        return bool(done)
+
+    def throw(self, error: Exception) -> None:
+        """Tell those that wait for a reply that none will come. What another thread does is not touched."""
+        talks, self.on_replies = list(self.on_replies.values()), {}
+        for talk in talks:
+            self.advance(talk.place, talk.conversation, error)
+
+    def close(self) -> None:
+        """End them all where they are."""
+        for talk in (*self.on_replies.values(), *self.elsewhere):
+            talk.conversation.close()
 
 
 async def _result_of(pending: Pending[T]) -> T:

@@ -2,17 +2,26 @@
 
 import contextlib
 import posixpath
+from collections.abc import Callable
+from concurrent.futures import Future
 
 from s3_to_sftp.errors import RequestRefused, TransferError
 from s3_to_sftp.sftp.protocol import Status
-from s3_to_sftp.sftp.session import SftpSession
+from s3_to_sftp.sftp.session import Elsewhere, SftpSession
 from s3_to_sftp.sftp.stream import Piece
 from s3_to_sftp.sftp.writer import write_and_close
 
 _TARGET_EXISTS = {Status.FAILURE, Status.FILE_ALREADY_EXISTS}
 
 
-async def upload_small(session: SftpSession, data: Piece, *, path: str, temporary: str) -> int:
+async def upload_small(
+    session: SftpSession,
+    data: Piece,
+    *,
+    path: str,
+    temporary: str,
+    permit: Callable[[str], Future[None]] | None = None,
+) -> int:
     """Put bytes that are at hand on the server and return their number.
 
     Three round trips: OPEN; WRITE and CLOSE together; RENAME. The final name appears only after WRITE and
@@ -23,17 +32,25 @@ async def upload_small(session: SftpSession, data: Piece, *, path: str, temporar
         data: The bytes.
         path: The final name.
         temporary: The name until then, in the same directory. Missing directories are made.
+        permit: Called with the temporary name when the bytes are acknowledged; what comes of it is waited for
+            before the RENAME. From then on the temporary file is left to the caller, whatever happens.
 
     Raises:
         TransferError: The server refused or was lost. Nothing stands under the final name that was
             not there before, and the temporary file is removed if the server still answers.
+        Exception: The permit was refused.
     """
     handle = await create(session, temporary)
+    permitted = False
     try:
         await write_and_close(session, handle, [(0, data)], path=temporary)
+        if permit:
+            permitted = True
+            await Elsewhere(permit(temporary))
         await publish(session, temporary, path)
     except Exception:
-        await discard(session, temporary)
+        if not permitted:
+            await discard(session, temporary)
         raise
     return len(data)
 
@@ -116,4 +133,9 @@ async def discard(session: SftpSession, temporary: str) -> None:
     """Remove the temporary file as far as the server still answers."""
     # Best effort: a lost connection takes the clean-up with it, and the first error is the one to tell.
     with contextlib.suppress(TransferError):
-        await session.remove(temporary)
+        await remove(session, temporary)
+
+
+async def remove(session: SftpSession, path: str) -> None:
+    """Remove a file."""
+    await session.remove(path)
