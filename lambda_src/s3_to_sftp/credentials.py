@@ -31,7 +31,13 @@ class Credentials:
 
 
 class CredentialSource(Protocol):
-    """Where the login comes from."""
+    """Where the login comes from.
+
+    Attributes:
+        version: Names what `current` returned last and shows nothing of it; empty where nothing was read.
+    """
+
+    version: str
 
     def current(self) -> Credentials:
         """Return the login, cached across warm invocations."""
@@ -42,6 +48,8 @@ class CredentialSource(Protocol):
 
 class FixedCredentials:
     """The login of a plain Lambda, from its environment."""
+
+    version = ""
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
@@ -62,6 +70,7 @@ class SecretCredentials:
         self._secret_arn = secret_arn
         self._client = client
         self._cached: Credentials | None = None
+        self.version = ""
         self._lock = threading.Lock()
 
     def current(self) -> Credentials:
@@ -97,6 +106,7 @@ class SecretCredentials:
                 f"The secret {self._secret_arn} cannot be read: {error}.",
                 hint="Check that it exists and that the function's role may read it (and use its KMS key).",
             ) from None
+        self.version = answer.get("VersionId", "")
         return parse_secret(answer.get("SecretString"), name=self._secret_arn)
 
 

@@ -1,61 +1,68 @@
-"""Announced objects, from S3 to their final names at the partner: the story of the program."""
+"""One object, from the lease to the receipt: the story of the program."""
 
-import itertools
+import contextlib
+import hashlib
+import logging
 import secrets
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
-from s3_to_sftp.errors import ConnectionLost, CredentialsError, PartnerError
+from s3_to_sftp.deadline import Deadline
+from s3_to_sftp.errors import (
+    AlreadyGone,
+    CannotContinue,
+    CheckpointLost,
+    ConnectionLost,
+    DeliveryError,
+    LedgerError,
+    NoProgress,
+    NothingToSend,
+    ObjectChanged,
+    ObjectCorrupt,
+    ObjectGone,
+    SourceError,
+    Superseded,
+    ToBeContinued,
+)
 from s3_to_sftp.events import ObjectRef
+from s3_to_sftp.ledger import Checkpoint, Lease, Ledger, NoLedger
+from s3_to_sftp.receipt import Receipt
 from s3_to_sftp.remote_path import remote_path, temporary_path
-from s3_to_sftp.sftp.partner import Partner, SmallFile
-from s3_to_sftp.source import S3Object, read_whole
+from s3_to_sftp.sftp.lanes import Sent
+from s3_to_sftp.sftp.partner import Partner
+from s3_to_sftp.source import ChecksumSoFar, S3Object
 
-T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
-SMALL_BYTES = 1024 * 1024
-"""Objects up to this size are read whole, many at a time, and share the round trips of one connection."""
+_LONGEST_INVOCATION_SECONDS = 900.0
 
-_READERS = 8
-"""Small objects being read from S3 at a time. Memory of a batch of small objects: each is in memory from its
-GET to its RENAME, at most (_READERS + the files at a time of `partner.py`) x SMALL_BYTES. When an old
-connection is found dead, those that it had been given are kept for the second attempt."""
+_FRUITLESS_ROUNDS = 2
+"""So many invocations in a row may end where they began."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Receipt:
-    """What was delivered.
+@dataclass
+class _Shipment:
+    """An object under way.
 
     Attributes:
-        ref: The object version.
-        remote_path: Its final name at the partner.
-        size: Bytes.
-        seconds: From its turn to the rename.
-        checksum_algorithm: CRC64NVME, CRC32C or CRC32.
-        checksum: Of all bytes that were sent, in base64 as S3 writes it.
-        lanes: Connections that carried it.
-        host_key_fingerprint: Of the server that took it, `SHA256:...`.
+        lease: Changes when it is begun anew.
+        committed: Whether it may have got its final name.
+        started: By the clock of the delivery.
     """
 
-    ref: ObjectRef
-    remote_path: str
-    size: int
-    seconds: float
-    checksum_algorithm: str
-    checksum: str
-    lanes: int
-    host_key_fingerprint: str
-
-
-Outcome = tuple[ObjectRef, Receipt | Exception]
+    lease: Lease
+    started: float
+    committed: bool = False
 
 
 class Delivery:
-    """Delivers objects to one partner."""
+    """Delivers objects to one partner.
+
+    With a ledger an object is sent once, whatever happens to the function, and may be larger than one
+    invocation can send. Without one it is sent again for every event.
+    """
 
     def __init__(
         self,
@@ -63,179 +70,299 @@ class Delivery:
         s3: Any,
         partner: Partner,
         directory: str,
+        ledger: Ledger | None = None,
+        sha256: bool = False,
+        request_id: Callable[[], str] = lambda: "",
         new_token: Callable[[], str] = lambda: secrets.token_hex(8),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._s3 = s3
-        self._partner = partner
+        self.s3 = s3
+        self.partner = partner
         self._directory = directory
+        self._ledger = ledger or NoLedger()
+        self._sha256 = sha256
+        self._request_id = request_id
         self._new_token = new_token
         self._clock = clock
 
-    def deliver(self, ref: ObjectRef) -> Receipt:
+    @property
+    def has_ledger(self) -> bool:
+        """Whether anything is remembered."""
+        return not isinstance(self._ledger, NoLedger)
+
+    def deliver(self, ref: ObjectRef, deadline: Deadline | None = None) -> Receipt:
         """Deliver the announced bytes: when it returns, they stand under their final name.
 
-        Raises:
-            DeliveryError: They do not, and nothing half-written stands there either.
-        """
-        for _, outcome in self.deliver_all([ref]):
-            if isinstance(outcome, Exception):
-                raise outcome
-            return outcome
-        raise AssertionError("every object has an outcome")
-
-    def deliver_all(
-        self, refs: Sequence[ObjectRef], *, before_each: Callable[[ObjectRef], None] = lambda _ref: None
-    ) -> Iterator[Outcome]:
-        """Deliver objects and yield the outcome of each as it is known.
-
-        Small objects travel many at a time, large ones one after the other, each over as many connections
-        as pay. Versions of one key keep the order of their events.
-
         Args:
-            refs: What was announced.
-            before_each: Called before an object is read; what it raises is the object's outcome.
+            ref: What was announced.
+            deadline: Of the invocation; by default that of the longest one that there is.
+
+        Raises:
+            NothingToSend: They need not be delivered, now or later.
+            ToBeContinued: A part of them is at the partner, and recorded.
+            DeliveryError: They are not delivered, and nothing half-written stands under the final name.
         """
-        partner_error: Exception | None = None
+        deadline = deadline or Deadline(_longest_invocation())
+        return self.fulfil(self.lease(ref, deadline), deadline)
 
-        def deliver_large(ref: ObjectRef) -> Receipt:
-            if partner_error is not None:
-                raise partner_error
-            return self._deliver_large(ref, before_each)
+    def lease(self, ref: ObjectRef, deadline: Deadline) -> Lease:
+        """Take the object until the end of the invocation.
 
-        for group in _in_order_per_key(refs):
-            small = [ref for ref in group if ref.size is not None and ref.size <= SMALL_BYTES]
-            large = [ref for ref in group if ref not in small]
-            outcomes = itertools.chain(
-                self._deliver_small(small, before_each),
-                ((ref, _outcome_of(deliver_large, ref)) for ref in large),
-            )
-            for ref, outcome in outcomes:
-                if isinstance(outcome, PartnerError | CredentialsError):
-                    # The others would meet the same: a wrong password is not tried once per object.
-                    partner_error = outcome
-                yield ref, outcome
-            if partner_error is not None:
-                before_each = _raising(partner_error)
-
-    def _deliver_small(
-        self, refs: Sequence[ObjectRef], before_each: Callable[[ObjectRef], None]
-    ) -> Iterator[Outcome]:
-        started = {ref: self._clock() for ref in refs}
-        checksums: dict[ObjectRef, tuple[str, str]] = {}
-        unread: list[Outcome] = []
-
-        def read(ref: ObjectRef) -> SmallFile[ObjectRef]:
-            before_each(ref)
-            path = remote_path(directory=self._directory, key=ref.key)
-            data, checksums[ref] = read_whole(self._s3, ref)
-            return SmallFile(ref, path, temporary_path(path, token=self._new_token()), data)
-
-        def files() -> Iterator[SmallFile[ObjectRef]]:
-            for ref, file in _read_ahead(read, refs):
-                if isinstance(file, Exception):
-                    unread.append((ref, file))
-                else:
-                    yield file
-
-        for file, error in self._partner.send_small(files()):
-            if error is not None:
-                yield file.ticket, error
-                continue
-            algorithm, checksum = checksums[file.ticket]
-            yield (
-                file.ticket,
-                Receipt(
-                    ref=file.ticket,
-                    remote_path=file.path,
-                    size=len(file.data),
-                    seconds=self._clock() - started[file.ticket],
-                    checksum_algorithm=algorithm,
-                    checksum=checksum,
-                    lanes=1,
-                    host_key_fingerprint=self._partner.host_key_fingerprint,
-                ),
-            )
-        yield from unread
-
-    def _deliver_large(self, ref: ObjectRef, before_each: Callable[[ObjectRef], None]) -> Receipt:
-        before_each(ref)
-        started = self._clock()
+        Raises:
+            NothingToSend, BeingSent, DeadlineTooClose, RemotePathRefused, LedgerError: It is not ours.
+        """
+        deadline.insist(ref, can_be_continued=self.has_ledger)
         path = remote_path(directory=self._directory, key=ref.key)
+        return self._ledger.acquire(
+            ref, remote_path=path, temporary=self._temporary(path), until=deadline.ends_at
+        )
+
+    def fulfil(self, lease: Lease, deadline: Deadline) -> Receipt:
+        """Deliver what the lease is for, going on where earlier attempts have left off.
+
+        Raises:
+            See `deliver`.
+        """
+        shipment = _Shipment(lease, self._clock())
+        with self.giving_back(lease):
+            if lease.committing:
+                receipt = self._recover(shipment, lease.committing)
+            else:
+                if lease.abandoned:
+                    self.partner.discard(*lease.abandoned)
+                receipt = self._send(shipment, deadline)
+            self.record(shipment.lease, receipt)
+        return receipt
+
+    @contextlib.contextmanager
+    def giving_back(self, lease: Lease) -> Iterator[None]:
+        """Give the lease back when the block raises, and record an end that is none of ours."""
         try:
-            source, lanes = self._send_large(ref, path)
-        except ConnectionLost:
-            if not self._partner.was_reused:
+            yield
+        except (NothingToSend, ToBeContinued):  # the ledger knows
+            raise
+        except ObjectGone as gone:
+            if not self.has_ledger:
                 raise
-            # An old connection may have died of its age; that says nothing about the partner.
-            source, lanes = self._send_large(ref, path)
-        algorithm, checksum = source.checksum()
+            self._ledger.settle(lease.ref, state="GONE", reason=gone.reason, hint=gone.hint, lease=lease)
+            raise AlreadyGone(gone.reason, hint=gone.hint) from None
+        except ObjectChanged as changed:
+            if not self.has_ledger:
+                raise
+            self._ledger.settle(
+                lease.ref, state="SUPERSEDED", reason=changed.reason, hint=changed.hint, lease=lease
+            )
+            raise Superseded(changed.reason, hint=changed.hint) from None
+        except Exception as error:
+            self._release(lease, error)
+            raise
+
+    def commit(self, lease: Lease, temporary: str) -> None:
+        """Record that the file is about to get its final name.
+
+        Raises:
+            Superseded, LedgerError: It must not.
+        """
+        self._ledger.commit(replace(lease, temporary=temporary))
+
+    def record(self, lease: Lease, receipt: Receipt) -> None:
+        """Write the receipt down, and remove what is left of older versions.
+
+        Raises:
+            LedgerError: It could not be written. The next attempt finds out that the object is delivered.
+        """
+        if lease.outdated:
+            with contextlib.suppress(DeliveryError):  # the object is delivered: that is what counts
+                self.partner.discard(*lease.outdated)
+        self._ledger.delivered(lease, receipt.as_item(request_id=self._request_id()))
+
+    def receipt(
+        self, lease: Lease, *, size: int, started: float, checksum: tuple[str, str], **more: Any
+    ) -> Receipt:
+        """Make the receipt of what has just been delivered."""
         return Receipt(
-            ref=ref,
-            remote_path=path,
-            size=source.size,
+            ref=lease.ref,
+            remote_path=lease.remote_path,
+            size=size,
             seconds=self._clock() - started,
-            checksum_algorithm=algorithm,
-            checksum=checksum,
-            lanes=lanes,
-            host_key_fingerprint=self._partner.host_key_fingerprint,
+            checksum_algorithm=checksum[0],
+            checksum=checksum[1],
+            host_key_fingerprint=self.partner.host_key_fingerprint,
+            attempt=lease.attempt,
+            **more,
         )
 
-    def _send_large(self, ref: ObjectRef, path: str) -> tuple[S3Object, int]:
+    def sha256_of(self, data: bytes) -> str | None:
+        """Return it in hexadecimal where receipts are to have it."""
+        return hashlib.sha256(data).hexdigest() if self._sha256 else None
+
+    def now(self) -> float:
+        """Return the time by the clock that measures deliveries, in seconds."""
+        return self._clock()
+
+    def give_up(self, ref: ObjectRef, error: DeliveryError) -> None:
+        """Record that the object is not tried any more until a person sends its message again.
+
+        Raises:
+            DeliveryError: It could not be recorded, or has ended otherwise meanwhile.
+        """
+        self._ledger.settle(ref, state="FAILED", reason=error.reason, hint=error.hint)
+
+    def _release(self, lease: Lease, error: Exception) -> None:
+        reason = error.reason if isinstance(error, DeliveryError) else f"{type(error).__name__}: {error}"
+        try:
+            self._ledger.release(lease, reason=reason, temporary_is_gone=False)
+        except LedgerError as trouble:  # the error to tell is the first one; the lease ends by itself
+            _log.warning("the lease of %s was not given back: %s", lease.ref, trouble)
+
+    def _recover(self, shipment: _Shipment, committing: str) -> Receipt:
+        """Complete what an invocation began that died: it had sent everything, and may have renamed it."""
+        lease = shipment.lease
+        renamed_now = self.partner.publish(committing, lease.remote_path)
+        _log.warning(
+            "%s was sent by an invocation that ended before its time; its final name was given %s",
+            lease.ref,
+            "now" if renamed_now else "before",
+        )
+        size, checksum = self._known_of(lease.ref)
+        return self.receipt(
+            lease, size=size, started=shipment.started, checksum=checksum, lanes=1, recovered=True
+        )
+
+    def _known_of(self, ref: ObjectRef) -> tuple[int, tuple[str, str]]:
+        try:
+            source = S3Object(self.s3, ref)
+        except SourceError:  # it is delivered, wherever it is now
+            return ref.size or 0, ("", "")
+        return source.size, source.stored or ("", "")
+
+    def _send(self, shipment: _Shipment, deadline: Deadline) -> Receipt:
+        try:
+            return self._send_once(shipment, deadline)
+        except CheckpointLost as lost:
+            _log.warning("%s is sent from its beginning: %s", shipment.lease.ref, lost.reason)
+        except ConnectionLost:
+            # An old connection may have died of its age; that says nothing about the partner.
+            if shipment.committed or not self.partner.was_reused:
+                raise
+            if shipment.lease.checkpoint:
+                return self._send_once(shipment, deadline)
+        deadline.insist(shipment.lease.ref, can_be_continued=self.has_ledger)
+        self._start_over(shipment)
+        return self._send_once(shipment, deadline)
+
+    def _send_once(self, shipment: _Shipment, deadline: Deadline) -> Receipt:
+        lease = shipment.lease
         # The object first: nobody logs in at the partner for one that is gone.
-        source = S3Object(self._s3, ref)
-        lanes = self._partner.send_large(
+        source = S3Object(self.s3, lease.ref, before=_checksum_of(lease.checkpoint), sha256=self._sha256)
+        if lease.checkpoint and not source.start:
+            raise CheckpointLost("Its checksum so far is of another kind.", hint="It is sent anew.")
+        continues = self._can_continue(source, deadline)
+        sent = self.partner.send_large(
             source,
-            path=path,
-            temporary=temporary_path(path, token=self._new_token()),
-            complete=source.checksum,
+            path=lease.remote_path,
+            temporary=lease.temporary,
+            check=lambda: self._check(shipment, source),
+            permit=(lambda temporary: self._commit(shipment, temporary)) if self.has_ledger else None,
+            start=source.start,
+            pause=deadline.is_near if self.has_ledger else lambda: False,
+            lanes=self._lanes(lease),
         )
-        return source, lanes
+        if not sent.complete:
+            self._pause(shipment, source, sent, continues=continues)
+        return self.receipt(
+            shipment.lease,
+            size=source.size,
+            started=shipment.started,
+            checksum=source.checksum(),
+            sha256=source.sha256(),
+            lanes=sent.lanes,
+        )
+
+    def _lanes(self, lease: Lease) -> int | None:
+        """How many at most: one where bytes must come in order, or where several got nowhere."""
+        is_stuck = lease.checkpoint is not None and lease.checkpoint.rounds_without_progress > 0
+        return 1 if self._sha256 or is_stuck else None
+
+    def _can_continue(self, source: S3Object, deadline: Deadline) -> bool:
+        """Find out, before an object is sent that may take several invocations, whether it can."""
+        left = source.size - source.start
+        if not self.has_ledger or source.start or deadline.suffices_for(left):
+            return True
+        path = remote_path(directory=self._directory, key=source.ref.key)
+        continues = self.partner.continues_files(self._temporary(path))
+        if not continues and not deadline.suffices_for(left, at_best=True):
+            raise _cannot_continue(source)
+        return continues
+
+    def _check(self, shipment: _Shipment, source: S3Object) -> None:
+        try:
+            source.checksum()
+        except ObjectCorrupt:
+            if source.start:  # what is wrong may have been sent by an earlier invocation
+                self._start_over(shipment)
+            raise
+
+    def _commit(self, shipment: _Shipment, temporary: str) -> None:
+        shipment.committed = True
+        shipment.lease = replace(shipment.lease, temporary=temporary)
+        self._ledger.commit(shipment.lease)
+
+    def _start_over(self, shipment: _Shipment) -> None:
+        anew = self._temporary(shipment.lease.remote_path)
+        shipment.lease = self._ledger.start_over(shipment.lease, temporary=anew)
+
+    def _pause(self, shipment: _Shipment, source: S3Object, sent: Sent, *, continues: bool) -> None:
+        """Write down how far it is.
+
+        Raises:
+            ToBeContinued: Always, when all is well.
+            NoProgress, CannotContinue, LedgerError: When not.
+        """
+        if not continues:
+            raise _cannot_continue(source)
+        lease = shipment.lease
+        so_far = source.checksum_up_to(sent.acknowledged)
+        rounds = 0
+        if so_far.size == source.start:
+            rounds = 1 + (lease.checkpoint.rounds_without_progress if lease.checkpoint else 0)
+        if rounds >= _FRUITLESS_ROUNDS:
+            raise NoProgress(
+                f"{rounds} invocations in a row have sent nothing of {lease.ref} beyond byte {so_far.size}.",
+                hint="Ask the partner whether the server hangs; give the function more time (timeout).",
+            )
+        checkpoint = Checkpoint(
+            temporary=sent.temporary,
+            offset=so_far.size,
+            algorithm=so_far.algorithm,
+            crc=so_far.crc,
+            rounds_without_progress=rounds,
+        )
+        self._ledger.checkpoint(lease, checkpoint)
+        raise ToBeContinued(
+            f"{so_far.size} of {source.size} bytes of {lease.ref} are at the partner.",
+            hint="The next invocation goes on.",
+        )
+
+    def _temporary(self, path: str) -> str:
+        return temporary_path(path, token=self._new_token())
 
 
-def _in_order_per_key(refs: Sequence[ObjectRef]) -> Iterator[list[ObjectRef]]:
-    """Split the objects so that no group holds two versions of one key, older ones in earlier groups."""
-    of_key: defaultdict[tuple[str, str], list[ObjectRef]] = defaultdict(list)
-    for ref in refs:
-        of_key[ref.bucket, ref.key].append(ref)
-    longest = max((len(ref.sequencer or "") for ref in refs), default=0)
-    for versions in of_key.values():
-        # Sequencers are compared as text, the shorter one padded on the right (S3 user guide).
-        versions.sort(key=lambda ref: (ref.sequencer or "").ljust(longest, "0"))
-    while group := [versions.pop(0) for versions in of_key.values() if versions]:
-        yield group
+def _longest_invocation() -> Callable[[], float]:
+    begun = time.monotonic()
+    return lambda: begun + _LONGEST_INVOCATION_SECONDS - time.monotonic()
 
 
-def _read_ahead(
-    read: Callable[[ObjectRef], SmallFile[ObjectRef]], refs: Sequence[ObjectRef]
-) -> Iterator[tuple[ObjectRef, SmallFile[ObjectRef] | Exception]]:
-    if len(refs) == 1:  # a thread would cost more than it saves
-        yield refs[0], _outcome_of(read, refs[0])
-        return
-    with ThreadPoolExecutor(_READERS, "s3-reader") as readers:
-        under_way: dict[Future[SmallFile[ObjectRef] | Exception], ObjectRef] = {}
-        for ref in refs:
-            under_way[readers.submit(_outcome_of, read, ref)] = ref
-            while len(under_way) == _READERS:
-                yield from _done(under_way)
-        while under_way:
-            yield from _done(under_way)
+def _checksum_of(checkpoint: Checkpoint | None) -> ChecksumSoFar | None:
+    if checkpoint is None:
+        return None
+    return ChecksumSoFar(size=checkpoint.offset, algorithm=checkpoint.algorithm, crc=checkpoint.crc)
 
 
-def _done(under_way: dict[Future[T], ObjectRef]) -> Iterator[tuple[ObjectRef, T]]:
-    for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-        yield under_way.pop(future), future.result()
-
-
-def _raising(error: Exception) -> Callable[[ObjectRef], None]:
-    def refuse(_ref: ObjectRef) -> None:
-        raise error
-
-    return refuse
-
-
-def _outcome_of(step: Callable[..., T], *arguments: Any) -> T | Exception:
-    try:
-        return step(*arguments)
-    except Exception as error:  # noqa: BLE001 - it is the object's outcome, and told as such
-        return error
+def _cannot_continue(source: S3Object) -> CannotContinue:
+    return CannotContinue(
+        f"{source.ref} ({source.size} bytes) takes longer than one invocation, and the partner's server does "
+        "not let a file be gone on with.",
+        hint="The server must allow writing into a file that exists: ask the partner. More memory gives the "
+        "function more speed; otherwise send the object in smaller pieces.",
+    )

@@ -17,8 +17,20 @@ DeliveryError
 ├── TransferError
 │   ├── ConnectionLost        cut, or silent for too long
 │   ├── ProtocolViolation     an answer that no SFTP server may give
+│   ├── CheckpointLost        a file that was begun has fewer bytes than were acknowledged
+│   ├── CannotContinue        the server does not let a file be gone on with
 │   └── RequestRefused        the server answered a request with an error status
-└── DeadlineTooClose          not started: the invocation would end first
+├── LedgerError               the ledger cannot be read or written, or holds what nobody wrote
+├── QueueError                a message cannot be postponed, parked or continued: it stays in the queue
+├── BeingSent                 another function is sending this key now
+├── PartnerLeftInPeace        the circuit breaker is open: nobody connects for a while
+├── DeadlineTooClose          not started: the invocation would end first
+├── ToBeContinued             begun: the next invocation goes on
+├── NoProgress                several invocations in a row have sent nothing of it
+└── NothingToSend             the object has been settled before, or by this very finding
+    ├── AlreadyDelivered      this version is at the partner
+    ├── AlreadyGone           this version was found missing from S3 before
+    └── Superseded            a newer version of the key is at the partner, or on its way
 """
 
 from enum import Enum
@@ -33,6 +45,12 @@ class Disposition(Enum):
     """Will fail again until a person changes something about this object or the configuration."""
     PARTNER = "partner"
     """Every other object would fail, too: the partner is down or has changed."""
+    WAIT = "wait"
+    """Nothing is wrong: its turn comes later, at a time that the error knows."""
+    CONTINUE = "continue"
+    """A part of it is at the partner; the next invocation goes on there."""
+    SETTLED = "settled"
+    """There is nothing left to do, now or later: the message has served its purpose."""
 
 
 class DeliveryError(Exception):
@@ -137,6 +155,16 @@ class ProtocolViolation(TransferError):
     """The server gave an answer that the protocol does not allow."""
 
 
+class CheckpointLost(TransferError):
+    """A file that was begun is gone, or has fewer bytes than were acknowledged."""
+
+
+class CannotContinue(TransferError):
+    """The server does not let a file be gone on with, and one invocation cannot send it all."""
+
+    disposition = Disposition.PERMANENT
+
+
 class RequestRefused(TransferError):
     """The server answered a request with an error status.
 
@@ -150,5 +178,69 @@ class RequestRefused(TransferError):
         self.disposition = disposition
 
 
-class DeadlineTooClose(DeliveryError):
+class LedgerError(DeliveryError):
+    """The ledger cannot be read or written, or holds what nobody wrote."""
+
+    def __init__(self, reason: str, *, hint: str, disposition: Disposition = Disposition.RETRY) -> None:
+        super().__init__(reason, hint=hint)
+        self.disposition = disposition
+
+
+class QueueError(DeliveryError):
+    """A message cannot be postponed, parked or continued: it stays in the queue as it is."""
+
+
+class _ItsTurnComesLater(DeliveryError):
+    """Nothing is wrong.
+
+    Attributes:
+        retry_after: Seconds.
+    """
+
+    disposition = Disposition.WAIT
+
+    def __init__(self, reason: str, *, hint: str, retry_after: float) -> None:
+        super().__init__(reason, hint=hint)
+        self.retry_after = retry_after
+
+
+class BeingSent(_ItsTurnComesLater):
+    """Another function is sending this object, or another version of its key."""
+
+
+class PartnerLeftInPeace(_ItsTurnComesLater):
+    """The circuit breaker is open: nobody connects to the partner for a while."""
+
+
+class DeadlineTooClose(_ItsTurnComesLater):
     """The delivery was not started, because the invocation would end first."""
+
+
+class ToBeContinued(DeliveryError):
+    """A part of the object is at the partner, and the ledger knows how much."""
+
+    disposition = Disposition.CONTINUE
+
+
+class NoProgress(DeliveryError):
+    """Several invocations in a row have sent nothing of the object."""
+
+    disposition = Disposition.PERMANENT
+
+
+class NothingToSend(DeliveryError):
+    """The object needs no delivery, now or later."""
+
+    disposition = Disposition.SETTLED
+
+
+class AlreadyDelivered(NothingToSend):
+    """This version stands at the partner, or stood there until they took it."""
+
+
+class AlreadyGone(NothingToSend):
+    """This version was found missing from S3 before, and is recorded as gone."""
+
+
+class Superseded(NothingToSend):
+    """A newer version of the key was sent, or is in the bucket and has its own event."""

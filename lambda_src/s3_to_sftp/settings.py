@@ -14,12 +14,27 @@ VARIABLES = frozenset(
         "SSH_HOST_KEY",
         "SSH_SECRET_ARN",
         "SSH_MAX_CONNECTIONS",
+        "SSH_CIPHERS",
+        "SSH_CONNECT_TIMEOUT",
+        "SSH_REPLY_TIMEOUT",
+        "SSH_SHA256",
+        "LEDGER_TABLE",
+        "RECEIPTS_FOR_SECONDS",
+        "QUEUE_URL",
+        "DEAD_LETTER_QUEUE_URL",
+        "RETRY_FOR_SECONDS",
+        "EVENT_BUS",
         "SSH_USERNAME",
         "SSH_PASSWORD",
     }
 )
 PLAIN_LAMBDA_ONLY = frozenset({"SSH_USERNAME", "SSH_PASSWORD"})
 """Stand in for SSH_SECRET_ARN where somebody uploads the zip by hand."""
+
+
+_RETRY_FOR_SECONDS = 24 * 60 * 60
+_RECEIPTS_FOR_SECONDS = 400 * 24 * 60 * 60
+_LONGEST_SECONDS = 10**9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,11 +45,14 @@ class Server:
         host: Name or address.
         port: TCP port, 1 to 65535.
         host_keys: Pinned public keys, each `type base64`. Empty: every connection is refused.
+        ciphers: The only ones to offer, best first, by their SSH names. Empty: what paramiko knows, AES-GCM
+            first.
     """
 
     host: str
     port: int
     host_keys: tuple[str, ...] = ()
+    ciphers: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -48,6 +66,15 @@ class Settings:
         server: The partner's server.
         directory: Remote directory; empty means the directory that the login starts in.
         max_connections: How many connections one function may have open at a time.
+        connect_timeout: Seconds for the TCP connection; None: the default.
+        reply_timeout: Seconds for one SFTP reply; None: the default.
+        sha256: Whether receipts have the SHA-256.
+        ledger_table: DynamoDB table; None: nothing is remembered.
+        receipts_for: Seconds that the ledger keeps what is done with.
+        queue_url: The queue that the function reads; None: messages are left to SQS.
+        dead_letter_queue_url: Where messages go that nobody can deliver.
+        retry_for: Seconds that a message is tried for.
+        event_bus: Name or ARN of the EventBridge bus; None: nothing is announced.
         secret_arn: Secrets Manager secret with the login, or None: then username and password hold it.
         username: Login name, when there is no secret.
         password: Password, when there is no secret.
@@ -56,6 +83,15 @@ class Settings:
     server: Server
     directory: str = ""
     max_connections: int = 1
+    connect_timeout: int | None = None
+    reply_timeout: int | None = None
+    sha256: bool = False
+    ledger_table: str | None = None
+    receipts_for: int = _RECEIPTS_FOR_SECONDS
+    queue_url: str | None = None
+    dead_letter_queue_url: str | None = None
+    retry_for: int = _RETRY_FOR_SECONDS
+    event_bus: str | None = None
     secret_arn: str | None = None
     username: str = ""
     password: str = field(default="", repr=False)
@@ -76,11 +112,21 @@ class Settings:
                     "SSH_PORT", _required(environment, "SSH_PORT", "its TCP port, usually 22"), 1, 65535
                 ),
                 host_keys=_host_keys(environment.get("SSH_HOST_KEY", "")),
+                ciphers=_words(environment.get("SSH_CIPHERS", "")),
             ),
             directory=environment.get("SSH_DIR", "").strip(),
-            max_connections=_number(
-                "SSH_MAX_CONNECTIONS", environment.get("SSH_MAX_CONNECTIONS", "1"), 1, 64
-            ),
+            max_connections=_optional_number(environment, "SSH_MAX_CONNECTIONS", 1, 64) or 1,
+            connect_timeout=_optional_number(environment, "SSH_CONNECT_TIMEOUT", 1, 300),
+            reply_timeout=_optional_number(environment, "SSH_REPLY_TIMEOUT", 10, 600),
+            sha256=_flag(environment, "SSH_SHA256"),
+            ledger_table=_optional(environment, "LEDGER_TABLE"),
+            receipts_for=_optional_number(environment, "RECEIPTS_FOR_SECONDS", 1, _LONGEST_SECONDS)
+            or _RECEIPTS_FOR_SECONDS,
+            queue_url=_optional(environment, "QUEUE_URL"),
+            dead_letter_queue_url=_optional(environment, "DEAD_LETTER_QUEUE_URL"),
+            retry_for=_optional_number(environment, "RETRY_FOR_SECONDS", 1, _LONGEST_SECONDS)
+            or _RETRY_FOR_SECONDS,
+            event_bus=_optional(environment, "EVENT_BUS"),
             secret_arn=secret_arn,
             username=_required(environment, "SSH_USERNAME", login_source) if not secret_arn else "",
             password=_required(environment, "SSH_PASSWORD", login_source) if not secret_arn else "",
@@ -96,6 +142,28 @@ def _required(environment: Mapping[str, str], name: str, meaning: str) -> str:
         )
     # A password may begin or end with a blank; everything else is cleaner without.
     return value if name == "SSH_PASSWORD" else value.strip()
+
+
+def _optional(environment: Mapping[str, str], name: str) -> str | None:
+    return environment.get(name, "").strip() or None
+
+
+def _optional_number(environment: Mapping[str, str], name: str, lowest: int, highest: int) -> int | None:
+    text = _optional(environment, name)
+    return None if text is None else _number(name, text, lowest, highest)
+
+
+def _flag(environment: Mapping[str, str], name: str) -> bool:
+    text = _optional(environment, name)
+    if text not in {None, "true", "false"}:
+        raise ConfigurationError(
+            f"{name} must be true or false, got {text!r}.", hint="Set it in the function's configuration."
+        )
+    return text == "true"
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def _number(name: str, text: str, lowest: int, highest: int) -> int:

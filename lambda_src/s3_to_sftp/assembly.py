@@ -1,0 +1,143 @@
+"""Puts the function together from its settings: what is not configured is left out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.config import Config
+
+from s3_to_sftp.announcements import Announcements, Announcer, Silent
+from s3_to_sftp.breaker import Breaker, DynamoBreaker, NoBreaker
+from s3_to_sftp.credentials import Credentials, CredentialSource, FixedCredentials, SecretCredentials
+from s3_to_sftp.delivery import Delivery
+from s3_to_sftp.invocation import Deliveries, Reporter
+from s3_to_sftp.ledger import DynamoLedger, Ledger, NoLedger
+from s3_to_sftp.message_queue import MessageQueue
+from s3_to_sftp.retry import RetryPolicy
+from s3_to_sftp.settings import Settings
+from s3_to_sftp.settlement import Settlement
+from s3_to_sftp.sftp.connection import Timeouts
+from s3_to_sftp.sftp.partner import Partner
+
+_S3_CONFIG = Config(
+    connect_timeout=10,
+    read_timeout=30,
+    max_pool_connections=64,  # every lane reads ahead
+    response_checksum_validation="when_required",  # we compute the CRC ourselves, of all ranges together
+)
+_SMALL_ANSWERS = Config(connect_timeout=5, read_timeout=10)
+
+NewClient = Callable[..., Any]
+"""boto3.client"""
+
+
+@dataclass(kw_only=True)
+class Function:
+    """What outlives an invocation.
+
+    Attributes:
+        deliveries: Delivers what an invocation announces.
+        settlement: Settles messages; None where they are left to SQS.
+        announcements: To be flushed when all is settled.
+        request_id: Of the current invocation.
+    """
+
+    deliveries: Deliveries
+    settlement: Settlement | None
+    announcements: Announcements
+    request_id: str = ""
+
+
+def assemble(settings: Settings, *, reporter: Reporter, new_client: NewClient) -> Function:
+    """Build the function.
+
+    Args:
+        settings: From the environment.
+        reporter: Logs and counts.
+        new_client: `boto3.client`.
+    """
+    function: Function
+
+    def request_id() -> str:
+        return function.request_id
+
+    credentials = _credentials(settings, new_client)
+    announcements = _announcements(settings, new_client)
+    ledger, breaker = _ledger_and_breaker(settings, new_client, request_id)
+    delivery = Delivery(
+        s3=new_client("s3", config=_S3_CONFIG),
+        partner=Partner(
+            settings.server,
+            credentials,
+            timeouts=_timeouts(settings),
+            max_connections=settings.max_connections,
+        ),
+        directory=settings.directory,
+        ledger=ledger,
+        sha256=settings.sha256,
+        request_id=request_id,
+    )
+    function = Function(
+        deliveries=Deliveries(
+            server=settings.server,
+            credentials=credentials,
+            delivery=delivery,
+            breaker=breaker,
+            announcements=announcements,
+            reporter=reporter,
+        ),
+        settlement=_settlement(settings, new_client, announcements, delivery),
+        announcements=announcements,
+    )
+    return function
+
+
+def _timeouts(settings: Settings) -> Timeouts:
+    default = Timeouts()
+    return Timeouts(
+        connect=settings.connect_timeout or default.connect, reply=settings.reply_timeout or default.reply
+    )
+
+
+def _credentials(settings: Settings, new_client: NewClient) -> CredentialSource:
+    if settings.secret_arn is None:
+        return FixedCredentials(Credentials(username=settings.username, password=settings.password))
+    client = new_client("secretsmanager", config=_SMALL_ANSWERS)
+    return SecretCredentials(secret_arn=settings.secret_arn, client=client)
+
+
+def _announcements(settings: Settings, new_client: NewClient) -> Announcements:
+    if settings.event_bus is None:
+        return Silent()
+    client = new_client("events", config=_SMALL_ANSWERS)
+    return Announcer(client, bus=settings.event_bus, server=str(settings.server))
+
+
+def _ledger_and_breaker(
+    settings: Settings, new_client: NewClient, request_id: Callable[[], str]
+) -> tuple[Ledger, Breaker]:
+    if settings.ledger_table is None:
+        return NoLedger(), NoBreaker()
+    client = new_client("dynamodb", config=_SMALL_ANSWERS)
+    ledger = DynamoLedger(
+        client, settings.ledger_table, receipts_for_seconds=settings.receipts_for, owner=request_id
+    )
+    return ledger, DynamoBreaker(client, settings.ledger_table, str(settings.server))
+
+
+def _settlement(
+    settings: Settings, new_client: NewClient, announcements: Announcements, delivery: Delivery
+) -> Settlement | None:
+    if settings.queue_url is None or settings.dead_letter_queue_url is None:
+        return None
+    queue = MessageQueue(
+        new_client("sqs", config=_SMALL_ANSWERS),
+        queue_url=settings.queue_url,
+        dead_letter_queue_url=settings.dead_letter_queue_url,
+    )
+    return Settlement(
+        queue,
+        policy=RetryPolicy(retry_for=settings.retry_for),
+        announcements=announcements,
+        give_up=delivery.give_up,
+    )

@@ -1,0 +1,223 @@
+"""Many objects: small ones many at a time, large ones one after the other, versions of a key in order."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from s3_to_sftp.deadline import SMALL_BYTES, Deadline
+from s3_to_sftp.delivery import Delivery
+from s3_to_sftp.errors import CredentialsError, PartnerError
+from s3_to_sftp.events import ObjectRef
+from s3_to_sftp.ledger import Lease
+from s3_to_sftp.receipt import Receipt
+from s3_to_sftp.sftp.partner import SmallFile
+from s3_to_sftp.source import read_whole
+
+T = TypeVar("T")
+
+_THREADS = 8
+"""Small objects that are read, or written down, at a time. Memory of a batch of small objects: each is in
+memory from its GET to its RENAME, at most (_THREADS + the files at a time of `partner.py`) x SMALL_BYTES.
+When an old connection is found dead, those that it had been given are kept for the second attempt."""
+
+Outcome = tuple[ObjectRef, Receipt | Exception]
+
+
+def deliver_all(delivery: Delivery, refs: Sequence[ObjectRef], deadline: Deadline) -> Iterator[Outcome]:
+    """Deliver objects and yield the outcome of each as it is known.
+
+    Small objects travel many at a time, large ones one after the other, each over as many connections
+    as pay. Versions of one key keep the order of their events. What hinders every delivery (the partner is
+    down, the login is wrong) is met once: the objects behind it get the same error without a try.
+
+    Args:
+        delivery: Delivers one.
+        refs: What was announced.
+        deadline: Of the invocation.
+    """
+    hindrance: Exception | None = None
+    for group in _in_order_per_key(refs):
+        if hindrance is not None:
+            yield from ((ref, hindrance) for ref in group)
+            continue
+        small = [ref for ref in group if ref.size is not None and ref.size <= SMALL_BYTES]
+        large = [ref for ref in group if ref not in small]
+        for ref, outcome in _SmallObjects(delivery, deadline).deliver(small):
+            hindrance = _hindrance(outcome) or hindrance
+            yield ref, outcome
+        for ref in large:
+            if hindrance is not None:
+                yield ref, hindrance
+                continue
+            tried = _outcome_of(delivery.deliver, ref, deadline)
+            hindrance = _hindrance(tried)
+            yield ref, tried
+
+
+def _hindrance(outcome: Receipt | Exception | None) -> Exception | None:
+    return outcome if isinstance(outcome, PartnerError | CredentialsError) else None
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A small object in memory.
+
+    Attributes:
+        lease: The right to send it.
+        data: Its bytes.
+        checksum: Algorithm and value of its CRC.
+        started: By the clock of the delivery.
+    """
+
+    lease: Lease
+    data: bytes
+    checksum: tuple[str, str]
+    started: float
+
+
+class _SmallObjects:
+    """The small objects of a batch, over one connection: while some are read, others are sent."""
+
+    def __init__(self, delivery: Delivery, deadline: Deadline) -> None:
+        self._delivery = delivery
+        self._deadline = deadline
+
+    def deliver(self, refs: Sequence[ObjectRef]) -> Iterator[Outcome]:
+        """Deliver them and yield their outcomes."""
+        if not refs:
+            return
+        # For one object a thread would cost more than it saves.
+        with _Here() if len(refs) == 1 else ThreadPoolExecutor(_THREADS, "small") as threads:
+            unread: list[Outcome] = []
+            with_history: list[Lease] = []
+
+            def files() -> Iterator[SmallFile[_Read]]:
+                for ref, read in _read_ahead(self._read, refs, threads):
+                    if isinstance(read, _Read):
+                        yield self._file(read, threads)
+                    elif isinstance(read, Lease):
+                        with_history.append(read)
+                    else:
+                        unread.append((ref, read))
+
+            recorded: list[tuple[ObjectRef, Future[Receipt | Exception]]] = []
+            hindrance: Exception | None = None
+            for file, error in self._delivery.partner.send_small(files()):
+                hindrance = _hindrance(error) or hindrance
+                end = threads.submit(_outcome_of, self._end, file.ticket, error)
+                recorded.append((file.ticket.lease.ref, end))
+                yield from _taken_if(recorded, lambda end: end.done())
+            yield from unread
+            yield from _taken_if(recorded, lambda _end: True)
+        for lease in with_history:
+            outcome = _outcome_of(self._fulfil, lease, hindrance)
+            hindrance = _hindrance(outcome) or hindrance
+            yield lease.ref, outcome
+
+    def _read(self, ref: ObjectRef) -> _Read | Lease:
+        """Take a lease and read the object; just the lease where an earlier attempt has left something."""
+        started = self._delivery.now()
+        lease = self._delivery.lease(ref, self._deadline)
+        if lease.committing or lease.checkpoint or lease.abandoned or lease.outdated:
+            return lease
+        with self._delivery.giving_back(lease):
+            data, checksum = read_whole(self._delivery.s3, ref)
+        return _Read(lease, data, checksum, started)
+
+    def _fulfil(self, lease: Lease, hindrance: Exception | None) -> Receipt:
+        if hindrance is None:
+            return self._delivery.fulfil(lease, self._deadline)
+        with self._delivery.giving_back(lease):
+            raise hindrance
+
+    def _file(self, read: _Read, threads: Executor) -> SmallFile[_Read]:
+        lease = read.lease
+
+        def permit(temporary: str) -> Future[None]:
+            return threads.submit(self._delivery.commit, lease, temporary)
+
+        return SmallFile(
+            read,
+            lease.remote_path,
+            lease.temporary,
+            read.data,
+            permit if self._delivery.has_ledger else None,
+        )
+
+    def _end(self, read: _Read, error: Exception | None) -> Receipt:
+        with self._delivery.giving_back(read.lease):
+            if error is not None:
+                raise error
+            receipt = self._delivery.receipt(
+                read.lease,
+                size=len(read.data),
+                started=read.started,
+                checksum=read.checksum,
+                sha256=self._delivery.sha256_of(read.data),
+                lanes=1,
+            )
+            self._delivery.record(read.lease, receipt)
+        return receipt
+
+
+class _Here(Executor):
+    """Does at once, in the calling thread, what it is asked to do."""
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Do it."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 - raised where the result is asked for
+            future.set_exception(error)
+        return future
+
+
+def _taken_if(
+    recorded: list[tuple[ObjectRef, Future[Receipt | Exception]]],
+    is_due: Callable[[Future[Receipt | Exception]], bool],
+) -> Iterator[Outcome]:
+    """Take out, and yield, those that are due, waiting for them where they are not done."""
+    due = [entry for entry in recorded if is_due(entry[1])]
+    for entry in due:
+        recorded.remove(entry)
+        yield entry[0], entry[1].result()
+
+
+def _in_order_per_key(refs: Sequence[ObjectRef]) -> Iterator[list[ObjectRef]]:
+    """Split the objects so that no group holds two versions of one key, older ones in earlier groups."""
+    of_key: defaultdict[tuple[str, str], list[ObjectRef]] = defaultdict(list)
+    for ref in refs:
+        of_key[ref.bucket, ref.key].append(ref)
+    longest = max((len(ref.sequencer or "") for ref in refs), default=0)
+    for versions in of_key.values():
+        # Sequencers are compared as text, the shorter one padded on the right (S3 user guide).
+        versions.sort(key=lambda ref: (ref.sequencer or "").ljust(longest, "0"))
+    while group := [versions.pop(0) for versions in of_key.values() if versions]:
+        yield group
+
+
+def _read_ahead(
+    read: Callable[[ObjectRef], T], refs: Sequence[ObjectRef], threads: Executor
+) -> Iterator[tuple[ObjectRef, T | Exception]]:
+    under_way: dict[Future[T | Exception], ObjectRef] = {}
+    for ref in refs:
+        under_way[threads.submit(_outcome_of, read, ref)] = ref
+        while len(under_way) == _THREADS:
+            yield from _done(under_way)
+    while under_way:
+        yield from _done(under_way)
+
+
+def _done(under_way: dict[Future[T], ObjectRef]) -> Iterator[tuple[ObjectRef, T]]:
+    for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+        yield under_way.pop(future), future.result()
+
+
+def _outcome_of(step: Callable[..., T], *arguments: Any) -> T | Exception:
+    try:
+        return step(*arguments)
+    except Exception as error:  # noqa: BLE001 - it is the object's outcome, and told as such
+        return error

@@ -1,0 +1,141 @@
+"""One invocation: what was announced is delivered, and what came of it is told to everybody concerned."""
+
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from s3_to_sftp.announcements import Announcements
+from s3_to_sftp.batch import Outcome, deliver_all
+from s3_to_sftp.breaker import Breaker
+from s3_to_sftp.credentials import CredentialSource
+from s3_to_sftp.deadline import Deadline
+from s3_to_sftp.delivery import Delivery
+from s3_to_sftp.errors import (
+    CredentialsError,
+    DeliveryError,
+    Disposition,
+    PartnerLeftInPeace,
+    RequestRefused,
+    Superseded,
+    ToBeContinued,
+)
+from s3_to_sftp.events import ObjectRef
+from s3_to_sftp.receipt import Receipt
+from s3_to_sftp.settings import Server
+
+_log = logging.getLogger(__name__)
+
+
+class Reporter(Protocol):
+    """Logs and counts."""
+
+    def delivered(self, receipt: Receipt) -> None:
+        """The object stands under its final name."""
+
+    def not_delivered(self, error: Exception, ref: ObjectRef) -> None:
+        """It does not."""
+
+
+class Deliveries:
+    """Delivers the objects of an invocation, unless the partner is to be left in peace."""
+
+    def __init__(
+        self,
+        *,
+        server: Server,
+        credentials: CredentialSource,
+        delivery: Delivery,
+        breaker: Breaker,
+        announcements: Announcements,
+        reporter: Reporter,
+    ) -> None:
+        self._server = server
+        self._credentials = credentials
+        self._delivery = delivery
+        self._breaker = breaker
+        self._announcements = announcements
+        self._reporter = reporter
+
+    def deliver(self, refs: Sequence[ObjectRef], deadline: Deadline) -> dict[ObjectRef, Exception]:
+        """Try every object and return the errors: one bad object never costs the others."""
+        errors: dict[ObjectRef, Exception] = {}
+        for ref, outcome in self._outcomes(refs, deadline):
+            if isinstance(outcome, Exception):
+                errors[ref] = outcome
+                self._reporter.not_delivered(outcome, ref)
+                if isinstance(outcome, Superseded):
+                    self._announcements.superseded(ref, outcome)
+            else:
+                self._reporter.delivered(outcome)
+                self._announce(outcome)
+        return errors
+
+    def _outcomes(self, refs: Sequence[ObjectRef], deadline: Deadline) -> Iterator[Outcome]:
+        if not refs:
+            return
+        try:
+            self._admit(deadline)
+        except PartnerLeftInPeace as error:
+            yield from ((ref, error) for ref in refs)
+            return
+        met: list[Receipt | Exception] = []
+        for ref, outcome in deliver_all(self._delivery, refs, deadline):
+            met.append(outcome)
+            yield ref, outcome
+        self._learn(met)
+
+    def _admit(self, deadline: Deadline) -> None:
+        """Ask the breaker, and once more when the secret has been changed since it was cached.
+
+        Raises:
+            PartnerLeftInPeace: Not now.
+        """
+        configuration = self._configuration()
+        try:
+            self._breaker.admit(configuration=configuration, until=deadline.ends_at)
+        except PartnerLeftInPeace:
+            if self._configuration(anew=True) == configuration:
+                raise
+            self._breaker.admit(configuration=self._configuration(), until=deadline.ends_at)
+
+    def _learn(self, met: Sequence[Receipt | Exception]) -> None:
+        """Tell the breaker what the outcomes say about the partner."""
+        hindrance = next(
+            (one for one in met if isinstance(one, DeliveryError) and one.disposition is Disposition.PARTNER),
+            None,
+        )
+        if hindrance is not None:
+            opened = self._breaker.failed(hindrance, configuration=self._configuration())
+            if opened:
+                self._announcements.unavailable(opened)
+        elif any(isinstance(one, Receipt | RequestRefused | ToBeContinued) for one in met):
+            recovered = self._breaker.succeeded()
+            if recovered:
+                self._announcements.recovered(recovered)
+        else:
+            self._breaker.give_back()
+
+    def _configuration(self, *, anew: bool = False) -> str:
+        """Name what a person can mend when the partner does not let us in; shows nothing of the login."""
+        try:
+            _ = self._credentials.refreshed() if anew else self._credentials.current()
+            version = self._credentials.version
+        except CredentialsError as error:
+            version = error.reason
+        named = repr((self._server, version))
+        return hashlib.sha256(named.encode()).hexdigest()[:16]
+
+    def _announce(self, receipt: Receipt) -> None:
+        self._announcements.completed(
+            receipt.ref,
+            remote_path=receipt.remote_path,
+            size=receipt.size,
+            checksum_algorithm=receipt.checksum_algorithm,
+            checksum=receipt.checksum,
+            sha256=receipt.sha256,
+            seconds=receipt.seconds,
+            attempt=receipt.attempt,
+            lanes=receipt.lanes,
+            host_key_fingerprint=receipt.host_key_fingerprint,
+        )

@@ -1,0 +1,189 @@
+"""The ledger in a DynamoDB table.
+
+A transition writes the version's item and the key's in one transaction: whoever looks sees both or none.
+Nothing is ever read: a write that expects other items than there are comes back with them, and what to do is
+decided anew.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from s3_to_sftp.events import ObjectRef
+from s3_to_sftp.ledger.items import State, padded_sequencer
+from s3_to_sftp.ledger.lease import Checkpoint, Lease, Settlement
+from s3_to_sftp.ledger.rules import (
+    AT_THE_PARTNER,
+    KEY_LEASE,
+    LEASE,
+    NEWER,
+    UNDER_WAY,
+    Seen,
+    in_state,
+    key_change,
+    lost,
+    settled,
+    superseded,
+    taken,
+    temporary_of,
+    too_many,
+    version_change,
+)
+from s3_to_sftp.ledger.table import LedgerTable, Put
+
+_LOOKS = 8
+"""A look more for every write of others in between. More than three takes a crowd."""
+
+
+class DynamoLedger:
+    """A DynamoDB table with the keys `pk` and `sk`, TTL on `expires`, and the index `by-status`.
+
+    Takes several threads.
+
+    Args:
+        client: A low-level DynamoDB client.
+        table: Its name.
+        receipts_for_seconds: Items untouched for so long are deleted; longer than any message may live.
+        owner: Says who asks; for people, and unique per invocation.
+        clock: Seconds since 1970.
+        sleep: Waits between tries when others write to the same items.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        table: str,
+        *,
+        receipts_for_seconds: float,
+        owner: Callable[[], str],
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._table = LedgerTable(
+            client, table, kept_for_seconds=receipts_for_seconds, clock=clock, sleep=sleep
+        )
+        self._owner = owner
+        self._clock = clock
+
+    def acquire(self, ref: ObjectRef, *, remote_path: str, temporary: str, until: float) -> Lease:
+        """See `Ledger`. One write for a key's first version, up to three for others."""
+        seen = Seen()
+        for _ in range(_LOOKS):
+            now = self._clock()
+            seen.refuse_settled(ref)
+            seen.refuse_leased_version(ref, now)
+            if seen.is_superseded(ref):
+                refused = self._table.write(settled(ref, seen.version, State.SUPERSEDED, now, NEWER, ""))
+                if not refused:
+                    raise superseded(ref)
+            else:
+                seen.refuse_leased_key(ref, now)
+                lease = seen.lease(
+                    ref, owner=self._owner(), remote_path=remote_path, temporary=temporary, until=until
+                )
+                refused = self._table.write(*taken(lease, seen, now))
+                if not refused:
+                    return lease
+            seen = seen.corrected(refused)
+        raise too_many(ref)
+
+    def start_over(self, lease: Lease, *, temporary: str) -> Lease:
+        """See `Ledger`."""
+        refused = self._table.write(
+            version_change(
+                lease, {"state": State.SENDING, "temporary": temporary}, removed=("checkpoint", "committing")
+            ),
+            key_change(lease, {("temporaries", temporary): vars(temporary_of(lease.ref))}),
+        )
+        if refused:
+            raise lost(lease)
+        return lease.started_over(temporary)
+
+    def commit(self, lease: Lease) -> None:
+        """See `Ledger`."""
+        if self._clock() >= lease.until:
+            raise lost(lease)
+        sequencer = padded_sequencer(lease.ref)
+        refused = self._table.write(
+            version_change(lease, {"state": State.COMMITTING, "committing": lease.temporary}),
+            # Since we got the lease nobody can have committed a newer one: it is ours alone.
+            key_change(lease, {"committed": sequencer} if sequencer else {}),
+        )
+        if not refused:
+            return
+        if Seen().corrected(refused).is_superseded(lease.ref):
+            ended = {"reason": NEWER, **in_state(State.SUPERSEDED, self._clock())}
+            self._table.write(version_change(lease, ended, removed=(*LEASE, *AT_THE_PARTNER)))
+            raise superseded(lease.ref)
+        raise lost(lease)
+
+    def delivered(self, lease: Lease, receipt: Mapping[str, Any]) -> None:
+        """See `Ledger`."""
+        names = (lease.temporary, *lease.abandoned, *lease.outdated)
+        refused = self._table.write(
+            version_change(
+                lease,
+                {"receipt": receipt, **in_state(State.DELIVERED, self._clock())},
+                removed=(*LEASE, *AT_THE_PARTNER, "reason", "hint"),
+                states=(State.COMMITTING,),
+            ),
+            key_change(lease, removed=(*KEY_LEASE, *(("temporaries", name) for name in names))),
+        )
+        if not refused:
+            return
+        version = Seen().corrected(refused).version
+        # We had renamed, the lease ran out, and another has found and recorded it: so it is.
+        if version is None or version.state is not State.DELIVERED:
+            raise lost(lease)
+
+    def checkpoint(self, lease: Lease, checkpoint: Checkpoint) -> None:
+        """See `Ledger`."""
+        self._give_back(lease, {"checkpoint": vars(checkpoint)}, states=(State.SENDING,))
+
+    def release(self, lease: Lease, *, reason: str, temporary_is_gone: bool) -> None:
+        """See `Ledger`."""
+        if temporary_is_gone:
+            version = version_change(
+                lease, {"reason": reason, "state": State.SENDING}, removed=(*LEASE, *AT_THE_PARTNER)
+            )
+            key = key_change(lease, removed=(*KEY_LEASE, ("temporaries", lease.temporary)))
+        else:
+            version = version_change(lease, {"reason": reason}, removed=LEASE)
+            key = key_change(lease, removed=KEY_LEASE)
+        self._table.write(version, key)  # a lease that is lost cannot be given back, and need not be
+
+    def settle(
+        self, ref: ObjectRef, *, state: Settlement, reason: str, hint: str, lease: Lease | None = None
+    ) -> None:
+        """See `Ledger`."""
+        end = State(state)
+        if lease is not None:
+            ended = {"reason": reason, "hint": hint, **in_state(end, self._clock())}
+            self._give_back(lease, ended, removed=AT_THE_PARTNER)
+            return
+        seen = Seen()
+        for _ in range(_LOOKS):
+            now = self._clock()
+            if seen.version is None or seen.version.state is not end:
+                seen.refuse_settled(ref)
+            seen.refuse_leased_version(ref, now)
+            refused = self._table.write(settled(ref, seen.version, end, now, reason, hint))
+            if not refused:
+                return
+            seen = seen.corrected(refused)
+        raise too_many(ref)
+
+    def _give_back(
+        self,
+        lease: Lease,
+        put: Put,
+        *,
+        removed: tuple[str, ...] = (),
+        states: tuple[State, ...] = UNDER_WAY,
+    ) -> None:
+        refused = self._table.write(
+            version_change(lease, put, removed=(*LEASE, *removed), states=states),
+            key_change(lease, removed=KEY_LEASE),
+        )
+        if refused:
+            raise lost(lease)

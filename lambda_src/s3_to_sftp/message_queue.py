@@ -1,0 +1,212 @@
+"""What can be done with an SQS message besides acknowledging it: postpone it, park it, continue it.
+
+Sending parked messages back. `StartMessageMoveTask` without a destination returns only those messages that
+SQS itself moved to the dead-letter queue. For one that was *sent* there, as `park` does, SQS knows no source
+queue and the task fails with `CouldNotDetermineMessageSource` ("Troubleshoot Amazon SQS dead-letter queue and
+DLQ redrive issues", SQS developer guide). So the operator names the queue; that works for both kinds:
+
+    aws sqs start-message-move-task --source-arn DEAD_LETTER_QUEUE_ARN --destination-arn QUEUE_ARN
+
+A message that was moved back is new to SQS: its id, the time of its sending and its count of receipts start
+again, and so does the time that it is retried for. Its attributes stay.
+"""
+
+import base64
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from s3_to_sftp.errors import QueueError
+
+_LONGEST_WAIT = 43_200 - 900
+"""Seconds. Visibility ends 12 hours after the receipt at the latest; an invocation lasts 15 minutes."""
+
+_MOST_BYTES = 256 * 1024
+"""Body and attributes together: what the construct's queues take, and what SQS has always taken."""
+
+_MOST_ATTRIBUTES = 10
+_MOST_TEXT_BYTES = 4096
+"""Of one explanation. An error may quote what the partner said, and nobody bounds that."""
+
+# SQS takes the characters of XML 1.0; others are InvalidMessageContents (SendMessage). Compiled when it is
+# needed: that takes 1 ms, and 9 ms for the set of those that it takes.
+_NOT_ALLOWED = "[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]"
+
+_CONTINUED = "continued"
+_EXPLANATIONS = ("error", "reason", "hint")
+"""In the order in which they get what room there is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """One SQS message, as Lambda hands it over.
+
+    Attributes:
+        id: Message id.
+        body: As it was sent.
+        receipt_handle: Names this receipt of the message.
+        receive_count: Receipts so far, this one included.
+        sent_at: When it was sent, in seconds since the epoch. A redrive or a continuation sends it anew.
+        attributes: Message attributes as they came: `stringValue` or `binaryValue` (base64), `dataType`.
+    """
+
+    id: str
+    body: str
+    receipt_handle: str
+    receive_count: int
+    sent_at: float
+    attributes: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Message":
+        """Read a record of the Lambda event. SQS writes it, so that nothing in it is doubted."""
+        return cls(
+            id=record["messageId"],
+            body=record["body"],
+            receipt_handle=record["receiptHandle"],
+            receive_count=int(record["attributes"]["ApproximateReceiveCount"]),
+            sent_at=int(record["attributes"]["SentTimestamp"]) / 1000,
+            attributes=record.get("messageAttributes") or {},
+        )
+
+    @property
+    def continued(self) -> int:
+        """How many continuations led to this message."""
+        text = str(self.attributes.get(_CONTINUED, {}).get("stringValue", "0"))
+        # Anybody who may send to the queue may write anything into an attribute.
+        return int(text) if re.fullmatch("[0-9]{1,9}", text) else 0
+
+
+class MessageQueue:
+    """The queue that the function reads, and its dead-letter queue."""
+
+    def __init__(self, client: Any, *, queue_url: str, dead_letter_queue_url: str) -> None:
+        self._client = client
+        self._queue_url = queue_url
+        self._dead_letter_queue_url = dead_letter_queue_url
+
+    def postpone(self, message: Message, seconds: float) -> None:
+        """Hide the message for so long, from now on. The batch response must still report it as failed.
+
+        Args:
+            message: As it was received.
+            seconds: Rounded up; cut where SQS ends the visibility of a message.
+
+        Raises:
+            QueueError: Could not; the message comes back when the visibility of its receipt is over.
+        """
+        _ask(
+            self._client.change_message_visibility,
+            f"The message {message.id} cannot be postponed",
+            "It comes back when the queue's visibility timeout is over. The function's role needs "
+            f"sqs:ChangeMessageVisibility on {self._queue_url}.",
+            QueueUrl=self._queue_url,
+            ReceiptHandle=message.receipt_handle,
+            VisibilityTimeout=min(max(math.ceil(seconds), 0), _LONGEST_WAIT),
+        )
+
+    def park(self, message: Message, *, reason: str, hint: str, error: str) -> None:
+        """Send the message to the dead-letter queue: the same body and attributes, and what was wrong.
+
+        Args:
+            message: As it was received.
+            reason: What is wrong.
+            hint: What a person can do.
+            error: Name of the error's class.
+
+        Raises:
+            QueueError: Could not; the message must stay in the queue.
+        """
+        explanations = {"error": error, "reason": reason, "hint": hint}
+        self._send(
+            message,
+            self._dead_letter_queue_url,
+            _with_explanations(_kept_attributes(message), explanations, body=message.body),
+            f"The message {message.id} cannot be sent to the dead-letter queue",
+        )
+
+    def continue_(self, message: Message) -> None:
+        """Send the same body to the queue itself, for the next invocation to go on with.
+
+        The time that it is retried for starts again: there was progress, and 5 TB take longer than a day.
+
+        Raises:
+            QueueError: Could not; the message must stay in the queue.
+        """
+        attributes = _kept_attributes(message)
+        attributes[_CONTINUED] = {"DataType": "Number", "StringValue": str(message.continued + 1)}
+        self._send(message, self._queue_url, attributes, f"The message {message.id} cannot be continued")
+
+    def _send(
+        self, message: Message, queue_url: str, attributes: Mapping[str, Mapping[str, Any]], failed: str
+    ) -> None:
+        _ask(
+            self._client.send_message,
+            failed,
+            "It stays in its queue and is tried again. The function's role needs sqs:SendMessage "
+            f"on {queue_url}.",
+            QueueUrl=queue_url,
+            MessageBody=message.body,
+            MessageAttributes=attributes,
+        )
+
+
+def _ask(operation: Callable[..., Any], failed: str, hint: str, **request: Any) -> None:
+    try:
+        operation(**request)
+    except (ClientError, BotoCoreError) as error:
+        raise QueueError(f"{failed}: {error}.", hint=hint) from None
+
+
+def _kept_attributes(message: Message) -> dict[str, dict[str, Any]]:
+    """Return the attributes in the form in which they are sent, without what an earlier parking wrote.
+
+    S3's messages have none. Of a stranger's ten, the last ones make room for what is said here.
+    """
+    strangers = (name for name in message.attributes if name not in (_CONTINUED, *_EXPLANATIONS))
+    kept = [name for name in message.attributes if name == _CONTINUED]
+    kept += list(strangers)[: _MOST_ATTRIBUTES - len(_EXPLANATIONS) - 1]
+    return {name: _as_sent(message.attributes[name]) for name in kept}
+
+
+def _as_sent(attribute: Mapping[str, Any]) -> dict[str, Any]:
+    sent = {"DataType": attribute["dataType"]}
+    if attribute.get("binaryValue") is not None:
+        return {**sent, "BinaryValue": base64.b64decode(attribute["binaryValue"])}
+    return {**sent, "StringValue": attribute["stringValue"]}
+
+
+def _with_explanations(
+    attributes: Mapping[str, Mapping[str, Any]], explanations: Mapping[str, str], *, body: str
+) -> dict[str, Mapping[str, Any]]:
+    """Add the explanations, cut so that the message is not too large. The body always goes first."""
+    explained = dict(attributes)
+    for name in _EXPLANATIONS:
+        around = len(name) + len("String")
+        room = _MOST_BYTES - _size(body, explained) - around
+        # SQS refuses an empty value: what has no text, or no room, is left out.
+        if text := cut(explanations[name], min(room, _MOST_TEXT_BYTES)):
+            explained[name] = {"DataType": "String", "StringValue": text}
+    return explained
+
+
+def _size(body: str, attributes: Mapping[str, Mapping[str, Any]]) -> int:
+    """Count as SQS does: the body, and name, type and value of every attribute."""
+    return len(body.encode()) + sum(
+        len(name.encode())
+        + len(attribute["DataType"].encode())
+        + len(attribute.get("BinaryValue") or attribute["StringValue"].encode())
+        for name, attribute in attributes.items()
+    )
+
+
+def cut(text: str, most_bytes: int) -> str:
+    """Return the text in characters that SQS takes, its UTF-8 form no longer than that, "..." where cut."""
+    clean = re.sub(_NOT_ALLOWED, "\ufffd", text).encode()
+    if len(clean) <= most_bytes:
+        return clean.decode()
+    return clean[: max(most_bytes - 3, 0)].decode(errors="ignore") + "..."[: max(most_bytes, 0)]

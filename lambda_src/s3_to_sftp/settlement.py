@@ -1,0 +1,115 @@
+"""What becomes of the messages of a batch: each error has been classified, here it has its consequence."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from s3_to_sftp.announcements import Announcements
+from s3_to_sftp.errors import DeliveryError, Disposition, PartnerLeftInPeace, QueueError
+from s3_to_sftp.events import ObjectRef
+from s3_to_sftp.message_queue import Message, MessageQueue
+from s3_to_sftp.retry import RetryPolicy
+
+_log = logging.getLogger(__name__)
+
+_KEEP = (Disposition.RETRY, Disposition.PARTNER, Disposition.WAIT)
+
+Failure = tuple[ObjectRef | None, Exception]
+
+
+class Settlement:
+    """Acknowledges, postpones, continues or parks a message, so that none is lost and none turns for ever."""
+
+    def __init__(
+        self,
+        queue: MessageQueue,
+        *,
+        policy: RetryPolicy,
+        announcements: Announcements,
+        give_up: Callable[[ObjectRef, DeliveryError], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Settle messages of a queue.
+
+        Args:
+            queue: The queue and its dead-letter queue.
+            policy: How long messages are tried for.
+            announcements: Told of what is parked.
+            give_up: Records that an object is not tried any more.
+            clock: Seconds since the epoch.
+        """
+        self._queue = queue
+        self._policy = policy
+        self._announcements = announcements
+        self._give_up = give_up
+        self._clock = clock
+
+    def settle(self, message: Message, failures: Sequence[Failure]) -> bool:
+        """Bring about what the outcomes ask for; say whether the message may leave the queue.
+
+        Args:
+            message: As it was received.
+            failures: Of its objects, those that are not delivered; None for one that names none.
+        """
+        try:
+            return self._settle(message, failures)
+        except QueueError as error:  # the message stays where it is, and comes back
+            _log.warning("%s", error)
+            return False
+
+    def _settle(self, message: Message, failures: Sequence[Failure]) -> bool:
+        if keep := _with(failures, *_KEEP):
+            if not self._is_over(message, keep):
+                self._queue.postpone(message, min(self._wait(message, error) for _, error in keep))
+                return False
+            self._park(message, keep)
+        elif _with(failures, Disposition.CONTINUE):
+            self._queue.continue_(message)
+        elif permanent := _with(failures, Disposition.PERMANENT):
+            self._park(message, permanent)
+        return True
+
+    def _is_over(self, message: Message, failures: Sequence[Failure]) -> bool:
+        """Say whether it was tried long enough. What only waits for its turn is not at fault."""
+        at_fault = any(
+            _disposition(error) is not Disposition.WAIT or isinstance(error, PartnerLeftInPeace)
+            for _, error in failures
+        )
+        return at_fault and self._policy.is_over(first_sent=message.sent_at, now=self._clock())
+
+    def _wait(self, message: Message, error: Exception) -> float:
+        retry_after = getattr(error, "retry_after", None)
+        return self._policy.wait(message.receive_count) if retry_after is None else float(retry_after)
+
+    def _park(self, message: Message, failures: Sequence[Failure]) -> None:
+        """Send it to the dead-letter queue, with why. The ledger first: a crash between leaves both."""
+        for ref, error in failures:
+            self._record(ref, error, message)
+        _, error = failures[0]
+        reason, hint = _explained(error)
+        self._queue.park(message, reason=reason, hint=hint, error=type(error).__name__)
+        _log.error("parked in the dead-letter queue: %s", reason, extra={"message": message.id, "hint": hint})
+
+    def _record(self, ref: ObjectRef | None, error: Exception, message: Message) -> None:
+        reason, hint = _explained(error)
+        told = error if isinstance(error, DeliveryError) else DeliveryError(reason, hint=hint)
+        if ref is not None:
+            try:
+                self._give_up(ref, told)
+            except DeliveryError as trouble:  # the message tells it all the same
+                _log.warning("not recorded as failed: %s: %s", ref, trouble)
+        self._announcements.failed(ref, told, attempt=message.receive_count)
+
+
+def _with(failures: Sequence[Failure], *dispositions: Disposition) -> list[Failure]:
+    return [failure for failure in failures if _disposition(failure[1]) in dispositions]
+
+
+def _disposition(error: Exception) -> Disposition:
+    return error.disposition if isinstance(error, DeliveryError) else Disposition.RETRY
+
+
+def _explained(error: Exception) -> tuple[str, str]:
+    if isinstance(error, DeliveryError):
+        return error.reason, error.hint
+    return f"{type(error).__name__}: {error}", "This is a defect of the function; its log has the traceback."
