@@ -21,11 +21,18 @@ EXAMPLES = {
     "suffix": ".csv",
     "memory_size": "512",
     "max_connections": "2",
+    "retry_for_hours": "24",
     "architecture": "x86_64",
     "bundling": "auto",
     "stack_name": "S3ToSftp",
 }
-KEYS_OF_SERVER = {"host": "ssh_host", "port": "ssh_port", "directory": "ssh_dir", "host_keys": "ssh_host_key"}
+KEYS_OF_ARGUMENTS = {
+    "host": "ssh_host",
+    "port": "ssh_port",
+    "directory": "ssh_dir",
+    "host_keys": "ssh_host_key",
+    "retry_for": "retry_for_hours",
+}
 ARCHITECTURES = {each.name: each for each in (lambda_.Architecture.X86_64, lambda_.Architecture.ARM_64)}
 
 
@@ -37,7 +44,7 @@ def main() -> None:
     try:
         add_stack(app)
     except InvalidArgument as error:
-        key = KEYS_OF_SERVER.get(error.argument, error.argument)
+        key = KEYS_OF_ARGUMENTS.get(error.argument, error.argument)
         sys.exit(f"{key} {error.complaint}. Set it with -c {key}={EXAMPLES[key]}")
     except RuntimeError as error:  # what jsii makes of an error in CDK, and of one in our bundler
         if "Failed to bundle" not in str(error):
@@ -67,6 +74,7 @@ def add_stack(app: cdk.App) -> None:
         suffix=text(context, "suffix") or None,
         memory_size=number(context, "memory_size"),
         max_connections=number(context, "max_connections"),
+        retry_for=cdk.Duration.hours(number(context, "retry_for_hours")),
         architecture=ARCHITECTURES[choice(context, "architecture", ARCHITECTURES)],
         bundling=Bundling(choice(context, "bundling", list(Bundling))),
     )

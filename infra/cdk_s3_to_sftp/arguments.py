@@ -1,5 +1,11 @@
 """What a wrong argument says."""
 
+from typing import Literal
+
+import aws_cdk as cdk
+
+_SECONDS_IN_A = {"seconds": 1, "hours": 3600, "days": 86_400}
+
 
 class InvalidArgument(ValueError):
     """An argument cannot be right. The message is a sentence that begins with its name.
@@ -13,3 +19,49 @@ class InvalidArgument(ValueError):
         super().__init__(f"{argument} {complaint}")
         self.argument = argument
         self.complaint = complaint
+
+
+def is_token(value: object) -> bool:
+    """Whether the value is known only at deployment: then nobody can check it now."""
+    return bool(cdk.Token.is_unresolved(value))
+
+
+def whole_seconds(value: cdk.Duration) -> str:
+    """The duration as the environment of a function can hold it, whether it is known now or at deployment."""
+    return cdk.Tokenization.stringify_number(value.to_seconds())
+
+
+def check_range(name: str, value: float, low: int, high: int, unit: str = "") -> None:
+    """Refuse a number outside of the range, which includes both ends.
+
+    Raises:
+        InvalidArgument: It is.
+    """
+    if not is_token(value) and not low <= value <= high:
+        raise InvalidArgument(name, f"must be {low}-{high}{unit and f' {unit}'}, got {value:g}")
+
+
+def check_duration(
+    name: str, value: cdk.Duration, low: int, high: int, unit: Literal["seconds", "hours", "days"]
+) -> None:
+    """Refuse a duration outside of the range, or with a fraction of a second, which nobody means.
+
+    Raises:
+        InvalidArgument: It is, or has.
+    """
+    if value.is_unresolved():
+        return
+    seconds = value.to_seconds(integral=False)
+    check_range(name, seconds / _SECONDS_IN_A[unit], low, high, unit)
+    if seconds % 1:
+        raise InvalidArgument(name, f"must be whole seconds, got {seconds:g}")
+
+
+def check_list(name: str, value: object, of_what: str) -> None:
+    """Refuse one string where a list of strings is meant: it would count as a list of its letters.
+
+    Raises:
+        InvalidArgument: It is one.
+    """
+    if isinstance(value, str):
+        raise InvalidArgument(name, f"must be a list of {of_what}, got one string: put it in [brackets]")

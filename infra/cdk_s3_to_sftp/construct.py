@@ -1,21 +1,21 @@
 """The construct: from a bucket to a partner's SFTP server."""
 
-import math
-from typing import Any
-
 import aws_cdk as cdk
-from aws_cdk import aws_iam as iam
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_events as events
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_s3_notifications as s3n
 from aws_cdk import aws_secretsmanager as secretsmanager
-from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from cdk_s3_to_sftp.arguments import InvalidArgument
+from cdk_s3_to_sftp.arguments import InvalidArgument, check_duration, check_range, whole_seconds
 from cdk_s3_to_sftp.bundling import RUNTIME, Bundling, function_code
-from cdk_s3_to_sftp.findings import acknowledge, acknowledge_wildcard
+from cdk_s3_to_sftp.findings import acknowledge
+from cdk_s3_to_sftp.ledger import make_ledger
+from cdk_s3_to_sftp.queues import make_dead_letter_queue, make_queue
+from cdk_s3_to_sftp.role import make_role
 from cdk_s3_to_sftp.server import SftpServer
 
 LOGIN_PLACEHOLDER = {"username": "REPLACE-ME", "password": "", "private_key": "", "passphrase": ""}
@@ -26,19 +26,14 @@ would wipe out the login in every stack that is updated.
 """
 
 _LONGEST_INVOCATION = cdk.Duration.minutes(15)
+_ONE_DAY = cdk.Duration.hours(24)
+_RECEIPTS_FOR = cdk.Duration.days(400)
 
-_RETRY_FOR = cdk.Duration.hours(24)
-"""How long a delivery is tried before its message goes to the dead-letter queue."""
+_LONGEST_RETRIES_HOURS = 72
+"""A weekend and a bit: as long as the 1000 times last that SQS hands out a message at most."""
 
-_MOST_RECEIVES = 1000
-"""The most that SQS allows before a message must go to the dead-letter queue."""
-
-_KEEP_MESSAGES_FOR = cdk.Duration.days(14)
-"""The most that SQS allows. In the dead-letter queue it counts from the put of the object."""
-
-_MAX_MESSAGE_BYTES = 256 * 1024
-"""A notification of S3 may reach 64 KB."""
-
+_LEDGER_OF = "s3-to-sftp:ledger-of"
+"""Type of the metadata by which a table tells which construct uses it."""
 
 _FUNCTIONS = 2
 """Functions at a time: the fewest that a mapping can be held to. What is scarce are connections."""
@@ -53,13 +48,16 @@ _BATCH_SIZE = 10
 class S3ToSftp(Construct):
     """Delivers every object that lands in a bucket to an SFTP server.
 
-    An object's notification waits in a queue until the function has delivered the object. What cannot be
-    delivered within a day ends in the dead-letter queue.
+    An object's notification waits in a queue until the function has delivered the object. The ledger
+    remembers what was delivered: an object that is announced twice is sent once. What cannot be delivered in
+    the time that it is tried for ends in the dead-letter queue, and its message says why.
 
     Attributes:
         bucket: The bucket that is watched.
         credentials: The secret with the login, a JSON object: `username`, `password`, `private_key` and
             `passphrase`; an empty string stands for what is not used.
+        ledger: The table with one item for each version of an object: where it stands, and its receipt.
+        event_bus: Where deliveries, failures and an unavailable partner are announced; source `s3-to-sftp`.
         queue: Notifications of objects that are not delivered yet.
         dead_letter_queue: Notifications of objects that could not be delivered.
         function: The function that delivers.
@@ -72,6 +70,12 @@ class S3ToSftp(Construct):
         bucket: The bucket to watch. By default one is made: encrypted, versioned, private, TLS only, and
             kept when the stack is deleted. Versioning makes sure that the announced bytes are the ones sent.
         credentials: The secret with the login. By default one is made with a placeholder to be filled once.
+        ledger: The table to remember deliveries in: keys `pk` and `sk`, both strings, `expires` as its time
+            to live, and the index `by-status` (keys `status` and `status_at`, both strings). No two
+            constructs may share one: what one has delivered would count as delivered by the other. By default
+            one is made: paid per request, with point-in-time recovery, and kept when the stack is deleted.
+        event_bus: Where to announce what was delivered and what was not. By default the account's default
+            bus.
         prefix: Deliver only objects whose key begins so. By default all.
         suffix: Deliver only objects whose key ends so. By default all.
         max_connections: How many connections the partner allows at a time, over all functions. By default 2,
@@ -79,8 +83,16 @@ class S3ToSftp(Construct):
             pays when the partner is far away. Only for servers that keep one file written by several
             connections together, as OpenSSH does; a gateway to an object store may say OK and not do it.
             1 reserves a concurrency of 1, which counts against the account's limit.
+        retry_for: How long an object is tried before its message goes to the dead-letter queue: 1 hour to 3
+            days, counted from its event, and anew when a large object got further or somebody sends the
+            message back. What cannot succeed goes there at once. By default 24 hours.
+        receipts_for: How long the ledger keeps what it knows about an object that is done with: 30 days to 10
+            years. By default 400 days.
+        sha256: Whether receipts hold the SHA-256 of what was sent; it costs the function CPU. By default the
+            checksum that S3 has is compared and kept, nothing else.
         memory_size: Memory of the function in MB; CPU and network speed grow with it. By default 512.
-        timeout: How long one delivery may take. By default the 15 minutes that Lambda allows at most.
+        timeout: How long one invocation may take; a large object takes several. By default the 15 minutes
+            that Lambda allows at most.
         architecture: CPU of the function. By default x86_64.
         log_retention: How long the log is kept. By default three months.
         bundling: Where the function's code is put together. By default on this machine, else in Docker.
@@ -97,9 +109,14 @@ class S3ToSftp(Construct):
         server: SftpServer,
         bucket: s3.IBucket | None = None,
         credentials: secretsmanager.ISecret | None = None,
+        ledger: dynamodb.ITable | None = None,
+        event_bus: events.IEventBus | None = None,
         prefix: str | None = None,
         suffix: str | None = None,
         max_connections: int = 2,
+        retry_for: cdk.Duration = _ONE_DAY,
+        receipts_for: cdk.Duration = _RECEIPTS_FOR,
+        sha256: bool = False,
         memory_size: int = 512,
         timeout: cdk.Duration = _LONGEST_INVOCATION,
         architecture: lambda_.Architecture = lambda_.Architecture.X86_64,
@@ -107,12 +124,21 @@ class S3ToSftp(Construct):
         bundling: Bundling = Bundling.AUTO,
     ) -> None:
         super().__init__(scope, id)
-        _check_limits(max_connections=max_connections, memory_size=memory_size, timeout=timeout)
+        check_range("max_connections", max_connections, 1, _FUNCTIONS * _MOST_LANES)
+        check_range("memory_size", memory_size, 128, 10240, "MB")
+        check_duration("timeout", timeout, 1, 900, "seconds")
+        check_duration("retry_for", retry_for, 1, _LONGEST_RETRIES_HOURS, "hours")
+        # Longer than a message can wait in both queues: one that is sent again by hand finds its receipt.
+        check_duration("receipts_for", receipts_for, 30, 3650, "days")
 
         self.bucket = self._own_view_of(bucket) if bucket else self._make_bucket()
         self.credentials = credentials or self._make_secret()
-        self.dead_letter_queue = self._make_queue("DeadLetterQueue")
-        self.queue = self._make_queue("Queue", **self._retries(timeout, max_connections))
+        self.ledger = self._the_only_user_of(ledger or make_ledger(self))
+        self.event_bus = event_bus or events.EventBus.from_event_bus_name(self, "EventBus", "default")
+        self.dead_letter_queue = make_dead_letter_queue(self)
+        self.queue = make_queue(
+            self, dead_letter_queue=self.dead_letter_queue, timeout=timeout, retry_for=retry_for
+        )
         self.log_group = logs.LogGroup(self, "Log", retention=log_retention)
         self.function = lambda_.Function(
             self,
@@ -122,14 +148,31 @@ class S3ToSftp(Construct):
             architecture=architecture,
             code=function_code(architecture=architecture, bundling=bundling),
             handler="s3_to_sftp.handler.lambda_handler",
-            role=self._make_role(prefix or ""),
-            environment=self._environment(server, max_connections),
+            role=make_role(
+                self,
+                bucket=self.bucket,
+                prefix=prefix,
+                credentials=self.credentials,
+                ledger=self.ledger,
+                queue=self.queue,
+                dead_letter_queue=self.dead_letter_queue,
+                event_bus=self.event_bus,
+                log_group=self.log_group,
+            ),
+            environment={
+                **server.variables(),
+                **self._variables(),
+                **_options(retry_for, receipts_for, max_connections, sha256=sha256),
+            },
             memory_size=memory_size,
             timeout=timeout,
             log_group=self.log_group,
             logging_format=lambda_.LoggingFormat.JSON,
             # The concurrency of a mapping starts at 2: only the function itself can be held to one.
             reserved_concurrent_executions=1 if max_connections == 1 else None,
+            # A large object is continued through the queue. Lambda would take that for a runaway loop, and
+            # drop the message at about the 16th round. The ledger sees to it that every round gets further.
+            recursive_loop=lambda_.RecursiveLoop.ALLOW,
         )
         acknowledge(
             self.function,
@@ -149,6 +192,18 @@ class S3ToSftp(Construct):
         return s3.Bucket.from_bucket_attributes(
             self, "Bucket", bucket_arn=bucket.bucket_arn, encryption_key=bucket.encryption_key
         )
+
+    def _the_only_user_of(self, ledger: dynamodb.ITable) -> dynamodb.ITable:
+        """The ledger, unless another construct of the app has it: one of two partners would get nothing."""
+        other = next((each.data for each in ledger.node.metadata if each.type == _LEDGER_OF), None)
+        if other:
+            raise InvalidArgument(
+                "ledger",
+                f"must be a table of its own, got the one of {other}: what that has delivered would count as "
+                "delivered here, too",
+            )
+        ledger.node.add_metadata(_LEDGER_OF, self.node.path)
+        return ledger
 
     def _make_bucket(self) -> s3.Bucket:
         bucket = s3.Bucket(
@@ -184,67 +239,16 @@ class S3ToSftp(Construct):
         )
         return secret
 
-    def _make_queue(self, id: str, **settings: Any) -> sqs.Queue:  # noqa: A002 -- as in every construct
-        return sqs.Queue(
-            self,
-            id,
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
-            enforce_ssl=True,
-            max_message_size_bytes=_MAX_MESSAGE_BYTES,
-            retention_period=_KEEP_MESSAGES_FOR,
-            **settings,
-        )
-
-    def _retries(self, timeout: cdk.Duration, max_connections: int) -> dict[str, Any]:
-        """How often a message is handed out, and how soon again: for `_RETRY_FOR` in all."""
-        hidden_for = _visibility_timeout(timeout, max_connections)
-        receives = math.ceil(_RETRY_FOR.to_seconds() / hidden_for.to_seconds())
+    def _variables(self) -> dict[str, str]:
+        """Names what the function works with. Of the login only where it is kept."""
         return {
-            "visibility_timeout": hidden_for,
-            "dead_letter_queue": sqs.DeadLetterQueue(
-                queue=self.dead_letter_queue, max_receive_count=min(receives, _MOST_RECEIVES)
-            ),
-        }
-
-    def _make_role(self, prefix: str) -> iam.Role:
-        """What the function may do, action by action.
-
-        Not the L2 grants: they name groups of actions (`s3:GetObject*`, `s3:List*`) where few are needed.
-        """
-        objects = self.bucket.arn_for_objects(f"{prefix}*")
-        secret_arn = self.credentials.secret_full_arn or f"{self.credentials.secret_arn}-??????"
-        allowed = {
-            self.log_group.log_group_arn: ["logs:CreateLogStream", "logs:PutLogEvents"],
-            self.queue.queue_arn: [
-                "sqs:ReceiveMessage",
-                "sqs:DeleteMessage",
-                "sqs:ChangeMessageVisibility",
-                "sqs:GetQueueAttributes",
-            ],
-            objects: ["s3:GetObject", "s3:GetObjectVersion"],
-            # Without it S3 answers 403 for an object that is gone, as if reading were not allowed.
-            self.bucket.bucket_arn: ["s3:ListBucket"],
-            secret_arn: ["secretsmanager:GetSecretValue"],
-        }
-        role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-        for resource, actions in allowed.items():
-            role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
-        acknowledge_wildcard(role, objects, "The function must read every object that is announced to it.")
-        for key in (self.bucket.encryption_key, self.credentials.encryption_key):
-            if key:
-                key.grant_decrypt(role)
-        return role
-
-    def _environment(self, server: SftpServer, max_connections: int) -> dict[str, str]:
-        """The contract with the function: exactly the names that its settings read, and never a secret."""
-        variables = {
-            "SSH_HOST": server.host,
-            "SSH_PORT": cdk.Tokenization.stringify_number(server.port),
-            "SSH_HOST_KEY": "\n".join(server.host_keys),
             "SSH_SECRET_ARN": self.credentials.secret_arn,
-            "SSH_MAX_CONNECTIONS": str(max(1, max_connections // _FUNCTIONS)),
+            "LEDGER_TABLE": self.ledger.table_name,
+            "QUEUE_URL": self.queue.queue_url,
+            "DEAD_LETTER_QUEUE_URL": self.dead_letter_queue.queue_url,
+            # PutEvents takes a name or an ARN; only the ARN finds the bus of another account.
+            "EVENT_BUS": self.event_bus.event_bus_arn,
         }
-        return variables if server.directory is None else {**variables, "SSH_DIR": server.directory}
 
     def _deliver_from_queue(self, max_connections: int) -> None:
         self.function.add_event_source_mapping(
@@ -265,27 +269,15 @@ class S3ToSftp(Construct):
         )
 
 
-def _visibility_timeout(timeout: cdk.Duration, max_connections: int) -> cdk.Duration:
-    """How long a message stays hidden once it was handed out: the wait of a failed delivery for its next try.
-
-    It must outlast the invocation, by a margin for the way from the queue into the function; any more only
-    delays the next try. AWS advises six times the timeout for functions that are throttled: that happens
-    only where the function's own concurrency is reserved. A mapping with a maximum concurrency takes no
-    message out of the queue that it cannot hand on.
-    """
-    if max_connections == 1:
-        return cdk.Duration.seconds(timeout.to_seconds() * 6)
-    return timeout.plus(cdk.Duration.minutes(1))
-
-
-def _check_limits(*, max_connections: int, memory_size: int, timeout: cdk.Duration) -> None:
-    for name, value, unit, low, high in (
-        ("max_connections", max_connections, "", 1, _FUNCTIONS * _MOST_LANES),
-        ("memory_size", memory_size, " MB", 128, 10240),
-        ("timeout", timeout.to_seconds(), " seconds", 1, 900),
-    ):
-        if not cdk.Token.is_unresolved(value) and not low <= value <= high:
-            raise InvalidArgument(name, f"must be {low}-{high}{unit}, got {value:g}")
+def _options(
+    retry_for: cdk.Duration, receipts_for: cdk.Duration, max_connections: int, *, sha256: bool
+) -> dict[str, str]:
+    options = {
+        "RETRY_FOR_SECONDS": whole_seconds(retry_for),
+        "RECEIPTS_FOR_SECONDS": whole_seconds(receipts_for),
+        "SSH_MAX_CONNECTIONS": str(max(1, max_connections // _FUNCTIONS)),
+    }
+    return {**options, "SSH_SHA256": "true"} if sha256 else options
 
 
 def _key_filter(prefix: str | None, suffix: str | None) -> list[s3.NotificationKeyFilter]:

@@ -11,6 +11,8 @@ from cdk_s3_to_sftp.construct import S3ToSftp
 from cdk_s3_to_sftp.findings import acknowledge
 from cdk_s3_to_sftp.server import SftpServer
 
+_ONE_DAY = cdk.Duration.hours(24)
+
 
 class S3ToSftpStack(cdk.Stack):
     """One bucket, one partner, and outputs that say how to use them.
@@ -26,6 +28,8 @@ class S3ToSftpStack(cdk.Stack):
         suffix: Deliver only objects whose key ends so. By default all.
         max_connections: How many connections the partner allows at a time. By default 2; see `S3ToSftp`
             before you allow more than 3.
+        retry_for: How long an object is tried before its message goes to the dead-letter queue. By default 24
+            hours.
         memory_size: Memory of the function in MB. By default 512.
         architecture: CPU of the function. By default x86_64.
         bundling: Where the function's code is put together. By default on this machine, else in Docker.
@@ -41,6 +45,7 @@ class S3ToSftpStack(cdk.Stack):
         prefix: str | None = None,
         suffix: str | None = None,
         max_connections: int = 2,
+        retry_for: cdk.Duration = _ONE_DAY,
         memory_size: int = 512,
         architecture: lambda_.Architecture = lambda_.Architecture.X86_64,
         bundling: Bundling = Bundling.AUTO,
@@ -54,6 +59,7 @@ class S3ToSftpStack(cdk.Stack):
             prefix=prefix,
             suffix=suffix,
             max_connections=max_connections,
+            retry_for=retry_for,
             memory_size=memory_size,
             architecture=architecture,
             bundling=bundling,
@@ -81,6 +87,13 @@ class S3ToSftpStack(cdk.Stack):
             ),
             "QueueUrl": self.delivery.queue.queue_url,
             "DeadLetterQueueUrl": self.delivery.dead_letter_queue.queue_url,
+            "RedriveCommand": (
+                # SQS knows where to send back what it moved itself, but not what the function has parked.
+                f"aws sqs start-message-move-task --region {self.region} "
+                f"--source-arn {self.delivery.dead_letter_queue.queue_arn} "
+                f"--destination-arn {self.delivery.queue.queue_arn}"
+            ),
+            "LedgerTableName": self.delivery.ledger.table_name,
             "FunctionName": self.delivery.function.function_name,
         }.items():
             cdk.CfnOutput(self, name, value=value)

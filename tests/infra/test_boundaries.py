@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cdk_s3_to_sftp import ledger
 from tests.infra.conftest import REPOSITORY
 
 CONSTRUCT = REPOSITORY / "infra" / "cdk_s3_to_sftp"
@@ -31,6 +32,34 @@ def test_the_construct_never_imports_the_function() -> None:
 
 def test_the_function_never_imports_the_construct_or_the_cdk() -> None:
     assert not imported_by(FUNCTION) & {"aws_cdk", "constructs", "jsii", "cdk_s3_to_sftp"}
+
+
+OPERATIONS = {
+    "get_item": "GetItem",
+    "put_item": "PutItem",
+    "update_item": "UpdateItem",
+    "delete_item": "DeleteItem",
+    "query": "Query",
+    "scan": "Scan",
+    # Within a transaction, which is authorised by what it is made of.
+    "Put": "PutItem",
+    "Update": "UpdateItem",
+    "Delete": "DeleteItem",
+    "ConditionCheck": "ConditionCheckItem",
+}
+
+
+def test_the_role_may_do_with_the_ledger_what_the_function_does() -> None:
+    trees = [ast.parse(module.read_text()) for module in FUNCTION.rglob("*.py")]
+    used: set[str] = set()
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        match node:
+            case ast.Attribute(attr=name):
+                used.add(name)
+            case ast.Dict(keys=keys):
+                used |= {str(key.value) for key in keys if isinstance(key, ast.Constant)}
+    needed = {f"dynamodb:{action}" for name, action in OPERATIONS.items() if name in used}
+    assert needed == set(ledger.ACTIONS)
 
 
 def pins(path: Path) -> dict[str, str]:

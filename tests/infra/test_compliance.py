@@ -9,6 +9,8 @@ from typing import Any
 import aws_cdk as cdk
 import cdk_nag
 import pytest
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from cfnlint import api as cfnlint  # type: ignore[import-untyped]  # it ships no types
 
@@ -64,7 +66,9 @@ def template(stock_stack: S3ToSftpStack) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [{}, {"prefix": "outgoing/", "max_connections": 1}], ids=["default", "other"]
+    "arguments",
+    [{}, {"prefix": "outgoing/", "max_connections": 1, "retry_for": cdk.Duration.hours(1)}],
+    ids=["default", "other"],
 )
 def test_cdk_nag_finds_nothing_unexplained(arguments: dict[str, Any]) -> None:
     app = new_app()
@@ -81,6 +85,18 @@ def test_cdk_nag_finds_nothing_unexplained_about_a_bucket_that_is_passed_in() ->
     )
     about_cdks_own_function = ("AwsSolutions-IAM4", "AwsSolutions-IAM5[Resource::*]")
     assert [each for each in findings(app) if not each.startswith(about_cdks_own_function)] == []
+
+
+def test_cdk_nag_finds_nothing_unexplained_about_a_ledger_with_a_key_of_its_own() -> None:
+    app = new_app()
+    stack = cdk.Stack(app, "Test")
+    arn = "arn:aws:kms:eu-west-1:123456789012:key/0"
+    ledger = dynamodb.Table.from_table_attributes(
+        stack, "Theirs", table_name="theirs", encryption_key=kms.Key.from_key_arn(stack, "Key", arn)
+    )
+    server = SftpServer("sftp.partner.example", host_keys=[ED25519])
+    S3ToSftp(stack, "Delivery", server=server, ledger=ledger)
+    assert [each for each in findings(app) if "kms" in each or "dynamodb" in each] == []
 
 
 def test_cdk_nag_is_awake() -> None:
@@ -123,6 +139,8 @@ def test_outputs_say_what_a_person_needs_next(template: dict[str, Any]) -> None:
         "FillSecretCommand",
         "QueueUrl",
         "DeadLetterQueueUrl",
+        "RedriveCommand",
+        "LedgerTableName",
         "FunctionName",
     }
     secret = {"Ref": "DeliveryCredentials9BE288DA"}
@@ -135,6 +153,18 @@ def test_outputs_say_what_a_person_needs_next(template: dict[str, Any]) -> None:
         secret,
         " --secret-string "
         """'{"username": "NAME", "password": "PASSWORD", "private_key": "", "passphrase": ""}'""",
+    ]
+
+
+def test_parked_messages_are_sent_back_by_one_command(template: dict[str, Any]) -> None:
+    (_, words) = template["Outputs"]["RedriveCommand"]["Value"]["Fn::Join"]
+    assert words == [
+        "aws sqs start-message-move-task --region ",
+        {"Ref": "AWS::Region"},
+        " --source-arn ",
+        {"Fn::GetAtt": ["DeliveryDeadLetterQueue7D230F16", "Arn"]},
+        " --destination-arn ",
+        {"Fn::GetAtt": ["DeliveryQueue6A0D8ED9", "Arn"]},
     ]
 
 

@@ -1,7 +1,11 @@
+import random
+from collections.abc import Callable
 from typing import Any
 
 import aws_cdk as cdk
 import pytest
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_events as events
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -10,7 +14,8 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk.assertions import Match, Template
 
 from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer
-from s3_to_sftp import settings
+from s3_to_sftp import breaker, settings
+from s3_to_sftp.retry import RetryPolicy
 from tests.infra.conftest import Synthesise, new_app
 from tests.infra.keys import ECDSA, ED25519
 
@@ -25,6 +30,11 @@ def only(template: Template, kind: str) -> dict[str, Any]:
     (resource,) = resources(template, kind)
     properties: dict[str, Any] = resource["Properties"]
     return properties
+
+
+def variables(template: Template) -> dict[str, Any]:
+    written: dict[str, Any] = only(template, "AWS::Lambda::Function")["Environment"]["Variables"]
+    return written
 
 
 def work_queue(template: Template) -> dict[str, Any]:
@@ -51,6 +61,8 @@ def permissions(template: Template) -> dict[str, list[str]]:
 
 def readable(value: Any) -> str:
     match value:
+        case {"Ref": str(pseudo)} if pseudo.startswith("AWS::"):
+            return pseudo
         case {"Fn::GetAtt": [name, "Arn"]} | {"Ref": name}:
             return str(name)[:-8]  # without the hash
         case {"Fn::Join": [_, parts]}:
@@ -180,18 +192,152 @@ class TestQueues:
         (condition,) = senders
         assert readable(condition["ArnLike"]["aws:SourceArn"]) == "DeliveryBucket"
 
-    def test_hide_a_message_for_longer_than_an_invocation_lasts(self, default_template: Template) -> None:
-        timeout = only(default_template, "AWS::Lambda::Function")["Timeout"]
-        assert work_queue(default_template)["VisibilityTimeout"] == timeout + 60
-
     @pytest.mark.parametrize("max_connections", [1, 2])
-    def test_give_up_after_a_day(self, synthesise: Synthesise, max_connections: int) -> None:
-        queue = work_queue(synthesise(max_connections=max_connections))
-        assert queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"] == 24 * 3600
+    def test_hide_a_message_for_longer_than_an_invocation_lasts(
+        self, synthesise: Synthesise, max_connections: int
+    ) -> None:
+        template = synthesise(max_connections=max_connections)
+        timeout = only(template, "AWS::Lambda::Function")["Timeout"]
+        assert work_queue(template)["VisibilityTimeout"] == timeout + 60
 
-    def test_give_up_after_as_many_tries_as_sqs_allows(self, synthesise: Synthesise) -> None:
+
+FORGOTTEN_AFTER = 14 * 86_400
+
+
+class TestMostReceives:
+    @pytest.mark.parametrize("hours", [1, 24, 72])
+    def test_are_more_than_the_retries_of_the_function(self, synthesise: Synthesise, hours: int) -> None:
+        queue = work_queue(synthesise(retry_for=cdk.Duration.hours(hours)))
+        chance = random.Random(4)
+        used = max(receives(RetryPolicy(retry_for=hours * 3600), chance.random) for _ in range(300))
+        assert used < queue["RedrivePolicy"]["maxReceiveCount"]
+
+    @pytest.mark.parametrize("hours", [1, 24, 72])
+    def test_are_more_than_the_waits_for_an_absent_partner(self, synthesise: Synthesise, hours: int) -> None:
+        queue = work_queue(synthesise(retry_for=cdk.Duration.hours(hours)))
+        assert hours * 3600 / breaker._LONGEST_WAIT < 0.9 * queue["RedrivePolicy"]["maxReceiveCount"]
+
+    @pytest.mark.parametrize("seconds", [1, 60, 900])
+    @pytest.mark.parametrize("hours", [1, 24, 72])
+    def test_of_a_message_that_kills_the_function_are_over_before_it_is_forgotten(
+        self, synthesise: Synthesise, hours: int, seconds: int
+    ) -> None:
+        queue = work_queue(
+            synthesise(retry_for=cdk.Duration.hours(hours), timeout=cdk.Duration.seconds(seconds))
+        )
+        lasts = queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"]
+        assert lasts < 0.8 * FORGOTTEN_AFTER
+
+    def test_of_a_message_that_kills_a_short_function_last_as_long_as_retries(
+        self, synthesise: Synthesise
+    ) -> None:
+        queue = work_queue(synthesise(retry_for=cdk.Duration.hours(2), timeout=cdk.Duration.seconds(10)))
+        assert queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"] >= 2 * 3600
+
+    def test_are_no_more_than_sqs_allows(self, synthesise: Synthesise) -> None:
         queue = work_queue(synthesise(timeout=cdk.Duration.seconds(10)))
         assert queue["RedrivePolicy"]["maxReceiveCount"] == 1000
+
+    def test_are_the_most_where_only_a_deployment_knows_the_times(
+        self, stack: cdk.Stack, synthesise: Synthesise
+    ) -> None:
+        seconds = cdk.CfnParameter(stack, "RetryFor", type="Number").value_as_number
+        template = synthesise(retry_for=cdk.Duration.seconds(seconds))
+        assert work_queue(template)["RedrivePolicy"]["maxReceiveCount"] == 1000
+        assert variables(template)["RETRY_FOR_SECONDS"] == {"Ref": "RetryFor"}
+
+
+def receives(policy: RetryPolicy, chance: Callable[[], float]) -> int:
+    """How often a message is handed out that fails each time, until the function gives it up."""
+    now, count = 0.0, 1
+    while not policy.is_over(first_sent=0, now=now):
+        now += policy.wait(count, random=chance)
+        count += 1
+    return count
+
+
+class TestLedger:
+    def test_has_the_keys_and_the_index_that_the_function_writes(self, default_template: Template) -> None:
+        table = only(default_template, "AWS::DynamoDB::Table")
+        assert table["KeySchema"] == keys("pk", "sk")
+        (index,) = table["GlobalSecondaryIndexes"]
+        assert index["IndexName"] == "by-status"
+        assert index["KeySchema"] == keys("status", "status_at")
+        assert index["Projection"] == {"ProjectionType": "ALL"}
+        assert {each["AttributeType"] for each in table["AttributeDefinitions"]} == {"S"}
+
+    def test_forgets_receipts_when_their_time_is_over(self, default_template: Template) -> None:
+        forgets = {"AttributeName": "expires", "Enabled": True}
+        assert only(default_template, "AWS::DynamoDB::Table")["TimeToLiveSpecification"] == forgets
+        assert variables(default_template)["RECEIPTS_FOR_SECONDS"] == str(400 * 86_400)
+
+    def test_is_paid_per_request(self, default_template: Template) -> None:
+        assert only(default_template, "AWS::DynamoDB::Table")["BillingMode"] == "PAY_PER_REQUEST"
+
+    def test_survives_mistakes(self, default_template: Template) -> None:
+        kept = {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
+        default_template.has_resource("AWS::DynamoDB::Table", kept)
+        table = only(default_template, "AWS::DynamoDB::Table")
+        assert table["DeletionProtectionEnabled"] is True
+        assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+    def test_that_is_passed_in_is_used(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+        arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/theirs"
+        template = synthesise(ledger=dynamodb.Table.from_table_arn(stack, "Theirs", arn))
+        template.resource_count_is("AWS::DynamoDB::Table", 0)
+        assert variables(template)["LEDGER_TABLE"] == "theirs"
+        assert permissions(template)[arn] == ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"]
+
+    def test_of_another_stack_makes_no_cycle(self, server: SftpServer) -> None:
+        app = new_app()
+        text = dynamodb.Attribute(name="pk", type=dynamodb.AttributeType.STRING)
+        theirs = dynamodb.Table(cdk.Stack(app, "Theirs"), "Table", partition_key=text)
+        S3ToSftp(cdk.Stack(app, "Ours"), "Delivery", server=server, ledger=theirs)
+        app.synth()
+
+    def test_with_a_key_of_its_own_can_be_used(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+        key = kms.Key(stack, "DeliveryKey")
+        text = dynamodb.Attribute(name="pk", type=dynamodb.AttributeType.STRING)
+        theirs = dynamodb.Table(stack, "Theirs", partition_key=text, encryption_key=key)
+        assert "kms:Decrypt" in permissions(synthesise(ledger=theirs))["DeliveryKey"]
+
+    def test_is_not_shared(self, stack: cdk.Stack, server: SftpServer, synthesise: Synthesise) -> None:
+        insurer = S3ToSftp(stack, "ToInsurer", server=server)
+        with pytest.raises(InvalidArgument) as caught:
+            synthesise(ledger=insurer.ledger)
+        assert str(caught.value) == (
+            "ledger must be a table of its own, got the one of Test/ToInsurer: what that has delivered would "
+            "count as delivered here, too"
+        )
+
+    def test_that_is_passed_in_is_not_shared_either(
+        self, stack: cdk.Stack, server: SftpServer, synthesise: Synthesise
+    ) -> None:
+        theirs = dynamodb.Table.from_table_name(stack, "Theirs", "theirs")
+        S3ToSftp(stack, "ToInsurer", server=server, ledger=theirs)
+        with pytest.raises(InvalidArgument, match="got the one of Test/ToInsurer"):
+            synthesise(ledger=theirs)
+
+
+def keys(partition: str, sort: str) -> list[dict[str, str]]:
+    return [
+        {"AttributeName": partition, "KeyType": "HASH"},
+        {"AttributeName": sort, "KeyType": "RANGE"},
+    ]
+
+
+class TestEventBus:
+    def test_is_the_accounts_own_by_default(self, default_template: Template) -> None:
+        default_template.resource_count_is("AWS::Events::EventBus", 0)
+        assert readable(variables(default_template)["EVENT_BUS"]).endswith(":event-bus/default")
+
+    def test_that_is_passed_in_is_used_even_in_another_account(
+        self, stack: cdk.Stack, synthesise: Synthesise
+    ) -> None:
+        arn = "arn:aws:events:eu-west-1:210987654321:event-bus/central"
+        template = synthesise(event_bus=events.EventBus.from_event_bus_arn(stack, "Theirs", arn))
+        assert variables(template)["EVENT_BUS"] == arn
+        assert permissions(template)[arn] == ["events:PutEvents"]
 
 
 class TestFunction:
@@ -256,8 +402,10 @@ class TestFunction:
         assert only(template, "AWS::Lambda::Function")["ReservedConcurrentExecutions"] == 1
         assert "ScalingConfig" not in only(template, "AWS::Lambda::EventSourceMapping")
 
-    def test_with_one_connection_has_time_to_be_throttled(self, synthesise: Synthesise) -> None:
-        assert work_queue(synthesise(max_connections=1))["VisibilityTimeout"] == 6 * 900
+    def test_may_continue_through_its_own_queue_as_often_as_it_takes(
+        self, default_template: Template
+    ) -> None:
+        assert only(default_template, "AWS::Lambda::Function")["RecursiveLoop"] == "Allow"
 
 
 class TestRole:
@@ -269,7 +417,11 @@ class TestRole:
                 "sqs:DeleteMessage",
                 "sqs:GetQueueAttributes",
                 "sqs:ReceiveMessage",
+                "sqs:SendMessage",
             ],
+            "DeliveryDeadLetterQueue": ["sqs:SendMessage"],
+            "DeliveryLedger": ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
+            "arn:AWS::Partition:events:AWS::Region:AWS::AccountId:event-bus/default": ["events:PutEvents"],
             "DeliveryBucket/*": ["s3:GetObject", "s3:GetObjectVersion"],
             "DeliveryBucket": ["s3:ListBucket"],
             "DeliveryCredentials": ["secretsmanager:GetSecretValue"],
@@ -291,8 +443,16 @@ class TestRole:
 
 class TestEnvironment:
     def test_names_are_exactly_those_that_the_settings_read(self, synthesise: Synthesise) -> None:
-        everything = SftpServer("sftp.partner.example", port=2222, directory="/inbox", host_keys=[ED25519])
-        written = only(synthesise(server=everything), "AWS::Lambda::Function")["Environment"]["Variables"]
+        everything = SftpServer(
+            "sftp.partner.example",
+            port=2222,
+            directory="/inbox",
+            host_keys=[ED25519],
+            ciphers=["aes256-ctr"],
+            connect_timeout=cdk.Duration.seconds(5),
+            reply_timeout=cdk.Duration.minutes(5),
+        )
+        written = variables(synthesise(server=everything, sha256=True))
         assert set(written) == settings.VARIABLES - settings.PLAIN_LAMBDA_ONLY
 
     def test_is_understood_by_the_settings(self, synthesise: Synthesise) -> None:
@@ -305,9 +465,35 @@ class TestEnvironment:
         assert read.server.host_keys == (ED25519, ECDSA)
         assert read.directory == "/inbox"
 
-    def test_has_no_directory_where_none_is_given(self, default_template: Template) -> None:
-        written = only(default_template, "AWS::Lambda::Function")["Environment"]["Variables"]
-        assert "SSH_DIR" not in written
+    def test_leaves_to_the_function_what_is_not_given(self, default_template: Template) -> None:
+        assert set(variables(default_template)) == {
+            "SSH_HOST",
+            "SSH_PORT",
+            "SSH_HOST_KEY",
+            "SSH_SECRET_ARN",
+            "SSH_MAX_CONNECTIONS",
+            "LEDGER_TABLE",
+            "QUEUE_URL",
+            "DEAD_LETTER_QUEUE_URL",
+            "EVENT_BUS",
+            "RETRY_FOR_SECONDS",
+            "RECEIPTS_FOR_SECONDS",
+        }
+
+    def test_names_the_parts_of_this_construct(self, default_template: Template) -> None:
+        written = variables(default_template)
+        assert readable(written["LEDGER_TABLE"]) == "DeliveryLedger"
+        assert readable(written["QUEUE_URL"]) == "DeliveryQueue"
+        assert readable(written["DEAD_LETTER_QUEUE_URL"]) == "DeliveryDeadLetterQueue"
+
+    def test_tells_times_in_seconds(self, synthesise: Synthesise) -> None:
+        written = variables(
+            synthesise(retry_for=cdk.Duration.minutes(90), receipts_for=cdk.Duration.days(30))
+        )
+        assert (written["RETRY_FOR_SECONDS"], written["RECEIPTS_FOR_SECONDS"]) == ("5400", "2592000")
+
+    def test_asks_for_sha256_where_it_is_wanted(self, synthesise: Synthesise) -> None:
+        assert variables(synthesise(sha256=True))["SSH_SHA256"] == "true"
 
     def test_can_hold_what_a_deployment_decides(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
         host = cdk.CfnParameter(stack, "Host").value_as_string
@@ -319,7 +505,7 @@ class TestEnvironment:
 
 
 def test_nothing_has_a_physical_name(default_template: Template) -> None:
-    names = {"BucketName", "QueueName", "FunctionName", "RoleName", "LogGroupName", "Name"}
+    names = {"BucketName", "QueueName", "TableName", "FunctionName", "RoleName", "LogGroupName", "Name"}
     for name, resource in default_template.to_json()["Resources"].items():
         if resource["Type"] in {"Custom::S3BucketNotifications", "AWS::Lambda::EventSourceMapping"}:
             continue  # they refer to others by these names
@@ -334,7 +520,16 @@ def test_one_stack_can_hold_several(stack: cdk.Stack, server: SftpServer) -> Non
 
 def test_its_parts_are_attributes(stack: cdk.Stack, server: SftpServer) -> None:
     delivery = S3ToSftp(stack, "Delivery", server=server)
-    parts = ("bucket", "credentials", "queue", "dead_letter_queue", "function", "log_group")
+    parts = (
+        "bucket",
+        "credentials",
+        "ledger",
+        "event_bus",
+        "queue",
+        "dead_letter_queue",
+        "function",
+        "log_group",
+    )
     assert {stack.of(getattr(delivery, part)).stack_name for part in parts} == {"Test"}
 
 
@@ -346,6 +541,10 @@ def test_its_parts_are_attributes(stack: cdk.Stack, server: SftpServer) -> None:
         ({"memory_size": 127}, "memory_size must be 128-10240 MB, got 127"),
         ({"memory_size": 10241}, "memory_size must be 128-10240 MB, got 10241"),
         ({"timeout": cdk.Duration.minutes(16)}, "timeout must be 1-900 seconds, got 960"),
+        ({"retry_for": cdk.Duration.minutes(30)}, "retry_for must be 1-72 hours, got 0.5"),
+        ({"retry_for": cdk.Duration.days(4)}, "retry_for must be 1-72 hours, got 96"),
+        ({"receipts_for": cdk.Duration.days(29)}, "receipts_for must be 30-3650 days, got 29"),
+        ({"receipts_for": cdk.Duration.days(3651)}, "receipts_for must be 30-3650 days, got 3651"),
         (
             {"suffix": "*.csv"},
             "suffix must not hold '*': S3 compares it letter by letter, got '*.csv'; write it without",

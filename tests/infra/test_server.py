@@ -1,7 +1,10 @@
 import aws_cdk as cdk
+import paramiko
 import pytest
 
 from cdk_s3_to_sftp import InvalidArgument, SftpServer
+from cdk_s3_to_sftp.server import CIPHERS
+from s3_to_sftp.sftp.connection import Timeouts
 from tests.infra.keys import ECDSA, ED25519, RSA
 
 
@@ -137,5 +140,87 @@ def test_values_that_are_known_only_at_deployment_pass() -> None:
     stack = cdk.Stack(app, "Test")
     text = cdk.CfnParameter(stack, "Text").value_as_string
     port = cdk.CfnParameter(stack, "Port", type="Number").value_as_number
-    server = SftpServer(text, port=port, directory=text, host_keys=[text])  # type: ignore[arg-type]  # jsii says float
-    assert server.host == text
+    server = SftpServer(
+        text,
+        port=port,  # type: ignore[arg-type]  # jsii says float
+        directory=text,
+        host_keys=[text],
+        ciphers=[text],
+        connect_timeout=cdk.Duration.seconds(port),
+        reply_timeout=cdk.Duration.seconds(port),
+    )
+    assert stack.resolve(server.variables()) == {
+        "SSH_HOST": {"Ref": "Text"},
+        "SSH_PORT": {"Ref": "Port"},
+        "SSH_DIR": {"Ref": "Text"},
+        "SSH_HOST_KEY": {"Ref": "Text"},
+        "SSH_CIPHERS": {"Ref": "Text"},
+        "SSH_CONNECT_TIMEOUT": {"Ref": "Port"},
+        "SSH_REPLY_TIMEOUT": {"Ref": "Port"},
+    }
+
+
+def test_ciphers_keep_the_order_of_preference() -> None:
+    server = SftpServer("sftp.partner.example", host_keys=[ED25519], ciphers=["aes256-ctr", "aes128-ctr"])
+    assert server.variables()["SSH_CIPHERS"] == "aes256-ctr,aes128-ctr"
+
+
+@pytest.mark.parametrize("cipher", ["aes256-gcm", "", "aes256-ctr,aes128-ctr", "none"])
+def test_a_cipher_that_the_function_does_not_have_is_refused(cipher: str) -> None:
+    assert complaint_about(ciphers=["aes256-ctr", cipher]) == (
+        "ciphers must be some of aes128-gcm@openssh.com, aes256-gcm@openssh.com, aes128-ctr, aes192-ctr, "
+        f"aes256-ctr, aes128-cbc, aes192-cbc, aes256-cbc, 3des-cbc, got {cipher!r}"
+    )
+
+
+def test_one_string_instead_of_a_list_of_ciphers_is_refused() -> None:
+    assert complaint_about(ciphers="aes256-ctr") == (
+        "ciphers must be a list of names, got one string: put it in [brackets]"
+    )
+
+
+def test_the_ciphers_are_those_of_the_function() -> None:
+    assert set(CIPHERS) == set(vars(paramiko.Transport)["_preferred_ciphers"])
+
+
+@pytest.mark.parametrize(
+    ("timeout", "seconds", "sentence"),
+    [
+        ("connect_timeout", 0, "connect_timeout must be 1-300 seconds, got 0"),
+        ("connect_timeout", 301, "connect_timeout must be 1-300 seconds, got 301"),
+        ("reply_timeout", 9, "reply_timeout must be 10-600 seconds, got 9"),
+        ("reply_timeout", 601, "reply_timeout must be 10-600 seconds, got 601"),
+    ],
+)
+def test_a_timeout_outside_the_range_is_refused(timeout: str, seconds: int, sentence: str) -> None:
+    arguments: dict[str, object] = {timeout: cdk.Duration.seconds(seconds)}
+    assert complaint_about("sftp.partner.example", **arguments) == sentence
+
+
+def test_a_fraction_of_a_second_is_refused() -> None:
+    assert complaint_about(connect_timeout=cdk.Duration.millis(1500)) == (
+        "connect_timeout must be whole seconds, got 1.5"
+    )
+
+
+@pytest.mark.parametrize(("connect", "reply"), [(1, 10), (300, 600)])
+def test_timeouts_reach_the_function_in_seconds(connect: int, reply: int) -> None:
+    server = SftpServer(
+        "sftp.partner.example",
+        host_keys=[ED25519],
+        connect_timeout=cdk.Duration.seconds(connect),
+        reply_timeout=cdk.Duration.seconds(reply),
+    )
+    assert server.variables()["SSH_CONNECT_TIMEOUT"] == str(connect)
+    assert server.variables()["SSH_REPLY_TIMEOUT"] == str(reply)
+
+
+def test_the_timeouts_that_are_documented_are_those_of_the_function() -> None:
+    text = " ".join(str(SftpServer.__doc__).split())
+    assert f"1 to 300 seconds. By default {Timeouts().connect:g} seconds." in text
+    assert f"end of a large file. By default {Timeouts().reply:g} seconds." in text
+
+
+def test_what_is_not_given_is_left_to_the_function() -> None:
+    server = SftpServer("sftp.partner.example", host_keys=[ED25519])
+    assert set(server.variables()) == {"SSH_HOST", "SSH_PORT", "SSH_HOST_KEY"}

@@ -64,12 +64,14 @@ def function_in(template: dict[str, Any]) -> dict[str, Any]:
 def test_two_values_are_enough(main: Main) -> None:
     template = main(**GIVEN)
     assert template["name"] == "S3ToSftp"
-    assert function_in(template)["Environment"]["Variables"] | {"SSH_SECRET_ARN": "..."} == {
+    variables = function_in(template)["Environment"]["Variables"]
+    assert {name: value for name, value in variables.items() if isinstance(value, str)} == {
         "SSH_HOST": "sftp.partner.example",
         "SSH_PORT": "22",
         "SSH_HOST_KEY": ED25519,
-        "SSH_SECRET_ARN": "...",
         "SSH_MAX_CONNECTIONS": "1",
+        "RETRY_FOR_SECONDS": "86400",
+        "RECEIPTS_FOR_SECONDS": "34560000",
     }
 
 
@@ -82,6 +84,7 @@ def test_every_value_has_its_effect(main: Main) -> None:
         suffix=".csv",
         memory_size="1024",
         max_connections="5",
+        retry_for_hours="72",
         architecture="arm64",
         bundling="docker",
         stack_name="Bank",
@@ -90,6 +93,7 @@ def test_every_value_has_its_effect(main: Main) -> None:
     assert template["name"] == "Bank"
     assert function["Environment"]["Variables"]["SSH_PORT"] == "2222"
     assert function["Environment"]["Variables"]["SSH_DIR"] == "/inbox"
+    assert function["Environment"]["Variables"]["RETRY_FOR_SECONDS"] == "259200"
     assert (function["MemorySize"], function["Architectures"]) == (1024, ["arm64"])
     text = json.dumps(template["Resources"])
     assert '"SSH_MAX_CONNECTIONS": "2"' in text
@@ -144,6 +148,10 @@ def test_several_host_keys_can_be_given_in_one_value(main: Main, separator: str)
         ),
         ({"memory_size": "64"}, "memory_size must be 128-10240 MB, got 64. Set it with -c memory_size=512"),
         ({"max_connections": "0"}, "max_connections must be 1-128, got 0. Set it with -c max_connections=2"),
+        (
+            {"retry_for_hours": "73"},
+            "retry_for_hours must be 1-72 hours, got 73. Set it with -c retry_for_hours=24",
+        ),
         (
             {"architecture": "aarch64"},
             "architecture must be one of x86_64, arm64, got 'aarch64'. Set it with -c architecture=x86_64",

@@ -1,0 +1,52 @@
+"""The ledger: a table that remembers what was delivered, and what is under way."""
+
+import aws_cdk as cdk
+from aws_cdk import aws_dynamodb as dynamodb
+from constructs import Construct
+
+ACTIONS = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
+"""What the function does with it. A transaction is authorised by the actions that it is made of."""
+
+KEY_ACTIONS = (
+    "kms:Decrypt",
+    "kms:DescribeKey",
+    "kms:Encrypt",
+    "kms:GenerateDataKey",
+    "kms:GenerateDataKeyWithoutPlaintext",
+    "kms:ReEncryptFrom",
+    "kms:ReEncryptTo",
+)
+"""What DynamoDB asks of those who use a table with a key of its own, without the wildcards of its manual."""
+
+_TEXT = dynamodb.AttributeType.STRING
+
+
+def make_ledger(scope: Construct) -> dynamodb.Table:
+    """Make the table. It is kept when the stack is deleted, and refuses to be deleted by hand.
+
+    Without it, the next message of every object would deliver the object again.
+
+    Not a global table: conditional writes decide who sends an object, and they decide in one region alone.
+    """
+    table = dynamodb.Table(
+        scope,
+        "Ledger",
+        partition_key=dynamodb.Attribute(name="pk", type=_TEXT),
+        sort_key=dynamodb.Attribute(name="sk", type=_TEXT),
+        billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+        time_to_live_attribute="expires",
+        point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+            point_in_time_recovery_enabled=True
+        ),
+        deletion_protection=True,
+        removal_policy=cdk.RemovalPolicy.RETAIN,
+    )
+    # "What failed?", "what is in flight?", "what was delivered that day?": a person's questions, who then
+    # wants to see everything. The function never asks them.
+    table.add_global_secondary_index(
+        index_name="by-status",
+        partition_key=dynamodb.Attribute(name="status", type=_TEXT),
+        sort_key=dynamodb.Attribute(name="status_at", type=_TEXT),
+        projection_type=dynamodb.ProjectionType.ALL,
+    )
+    return table

@@ -1,0 +1,81 @@
+"""What a deployed stack goes through when its configuration changes."""
+
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk.assertions import Template
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]  # it ships no types
+
+from cdk_s3_to_sftp import S3ToSftp, SftpServer
+from tests.infra.conftest import new_app
+from tests.infra.keys import ECDSA, ED25519
+
+HOLDS_DATA = {
+    "AWS::DynamoDB::Table": 1,
+    "AWS::S3::Bucket": 1,
+    "AWS::SQS::Queue": 2,
+    "AWS::SecretsManager::Secret": 1,
+    "AWS::Logs::LogGroup": 1,
+}
+
+Resources = dict[str, dict[str, Any]]
+
+
+def what_holds_data(
+    *, host: str = "sftp.partner.example", directory: str | None = None, key: str = ED25519, **arguments: Any
+) -> Resources:
+    """Logical id -> resource, as far as it holds what a deployment must not take away."""
+    stack = cdk.Stack(new_app(), "Test")
+    S3ToSftp(stack, "Delivery", server=SftpServer(host, directory=directory, host_keys=[key]), **arguments)
+    resources: Resources = Template.from_stack(stack).to_json()["Resources"]
+    return {name: each for name, each in resources.items() if each["Type"] in HOLDS_DATA}
+
+
+def replacing_properties(kind: str) -> set[str]:
+    """The properties that CloudFormation cannot change without making the resource anew."""
+    schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("eu-west-1", kind).schema
+    paths = [
+        *schema.get("createOnlyProperties", []),
+        *schema.get("conditionalCreateOnlyProperties", []),
+    ]
+    return {path.split("/")[2] for path in paths}
+
+
+@pytest.fixture(scope="module")
+def before() -> Resources:
+    return what_holds_data()
+
+
+def test_everything_that_holds_data_is_looked_at(before: Resources) -> None:
+    kinds = [each["Type"] for each in before.values()]
+    assert {kind: kinds.count(kind) for kind in HOLDS_DATA} == HOLDS_DATA
+    assert replacing_properties("AWS::DynamoDB::Table") >= {"TableName", "KeySchema"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"host": "sftp.new-partner.example"},
+        {"directory": "/other"},
+        {"key": ECDSA},
+        {"retry_for": cdk.Duration.hours(1)},
+        {"receipts_for": cdk.Duration.days(30)},
+        {"timeout": cdk.Duration.minutes(1)},
+        {"max_connections": 1},
+        {"prefix": "outgoing/"},
+        {"sha256": True},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_change_of_the_configuration_replaces_nothing_that_holds_data(
+    before: Resources, change: dict[str, Any]
+) -> None:
+    after = what_holds_data(**change)
+    assert after.keys() == before.keys()
+    for name, resource in after.items():
+        old, new = before[name].get("Properties", {}), resource.get("Properties", {})
+        changed = {each for each in old.keys() | new.keys() if old.get(each) != new.get(each)}
+        assert not changed & replacing_properties(resource["Type"]), name
+        # Written again whenever its text changes: that would wipe out the login.
+        assert "SecretString" not in changed
