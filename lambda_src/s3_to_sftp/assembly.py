@@ -1,5 +1,6 @@
 """Puts the function together from its settings: what is not configured is left out."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -131,7 +132,7 @@ def _settlement(
     if settings.queue_url is None or settings.dead_letter_queue_url is None:
         return None
     queue = MessageQueue(
-        new_client("sqs", config=_SMALL_ANSWERS),
+        _WhenNeeded(lambda: new_client("sqs", config=_SMALL_ANSWERS)),
         queue_url=settings.queue_url,
         dead_letter_queue_url=settings.dead_letter_queue_url,
     )
@@ -141,3 +142,13 @@ def _settlement(
         announcements=announcements,
         give_up=delivery.give_up,
     )
+
+
+class _WhenNeeded:
+    """A client that is made when it is first used. Making one takes a fresh function a tenth of a second."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = functools.cache(make)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._make(), name)

@@ -52,7 +52,7 @@ class _Schedule:
     longest: float
 
     def open_for(self, openings: int) -> float:
-        return min(self.first * 2 ** min(openings - 1, 32), self.longest)
+        return min(self.first * 2.0 ** min(openings - 1, 32), self.longest)
 
 
 _UNREACHABLE = _Schedule(failures=3, first=60, longest=900)

@@ -144,11 +144,13 @@ class Delivery:
         except ObjectGone as gone:
             if not self.has_ledger:
                 raise
+            self._discard_remains(lease)
             self._ledger.settle(lease.ref, state="GONE", reason=gone.reason, hint=gone.hint, lease=lease)
             raise AlreadyGone(gone.reason, hint=gone.hint) from None
         except ObjectChanged as changed:
             if not self.has_ledger:
                 raise
+            self._discard_remains(lease)
             self._ledger.settle(
                 lease.ref, state="SUPERSEDED", reason=changed.reason, hint=changed.hint, lease=lease
             )
@@ -207,6 +209,13 @@ class Delivery:
             DeliveryError: It could not be recorded, or has ended otherwise meanwhile.
         """
         self._ledger.settle(ref, state="FAILED", reason=error.reason, hint=error.hint)
+
+    def _discard_remains(self, lease: Lease) -> None:
+        """Remove what earlier invocations have sent of an object that is not delivered any more."""
+        begun = (lease.checkpoint.temporary,) if lease.checkpoint else ()
+        if names := (*begun, *lease.abandoned):
+            with contextlib.suppress(DeliveryError):  # the partner may be away; that changes nothing
+                self.partner.discard(*names)
 
     def _release(self, lease: Lease, error: Exception) -> None:
         reason = error.reason if isinstance(error, DeliveryError) else f"{type(error).__name__}: {error}"

@@ -54,12 +54,15 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItem
     Raises:
         DeliveryError: S3 event: an object was not delivered; Lambda's own retry brings the event again.
     """
-    if is_from_queue(event):
-        return _deliver_messages(event, context)
-    for error in _deliver(_announced(objects_in_notification, event), context).values():
-        if not (isinstance(error, DeliveryError) and error.disposition is Disposition.SETTLED):
-            raise error
-    return None
+    try:
+        if is_from_queue(event):
+            return _deliver_messages(event, context)
+        for error in _deliver(_announced(objects_in_notification, event), context).values():
+            if not _is_settled(error):
+                raise error
+        return None
+    finally:
+        _flush()
 
 
 def _deliver_messages(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
@@ -78,11 +81,7 @@ def _deliver_messages(event: dict[str, Any], context: LambdaContext) -> PartialI
             raise _PutBackError
 
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-    response = process_partial_response(
-        event=event, record_handler=settle, processor=processor, context=context
-    )
-    _flush()
-    return response
+    return process_partial_response(event=event, record_handler=settle, processor=processor, context=context)
 
 
 class _PutBackError(Exception):
@@ -95,9 +94,11 @@ def _settle(record: dict[str, Any], failures: Sequence[Failure]) -> bool:
     if isinstance(function, Function) and function.settlement is not None:
         return function.settlement.settle(Message.from_record(record), failures)
     # No queue is configured to act on: SQS' own visibility and redrive policy do what they can.
-    return all(
-        isinstance(error, DeliveryError) and error.disposition is Disposition.SETTLED for _, error in failures
-    )
+    return all(_is_settled(error) for _, error in failures)
+
+
+def _is_settled(error: Exception) -> bool:
+    return isinstance(error, DeliveryError) and error.disposition is Disposition.SETTLED
 
 
 def _refs_or_error(record: dict[str, Any]) -> list[ObjectRef] | DeliveryError:

@@ -56,6 +56,7 @@ class Deliveries:
         self._breaker = breaker
         self._announcements = announcements
         self._reporter = reporter
+        self._hindrance: DeliveryError | None = None
 
     def deliver(self, refs: Sequence[ObjectRef], deadline: Deadline) -> dict[ObjectRef, Exception]:
         """Try every object and return the errors: one bad object never costs the others."""
@@ -79,11 +80,13 @@ class Deliveries:
         except PartnerLeftInPeace as error:
             yield from ((ref, error) for ref in refs)
             return
-        met: list[Receipt | Exception] = []
-        for ref, outcome in deliver_all(self._delivery, refs, deadline):
-            met.append(outcome)
-            yield ref, outcome
-        self._learn(met)
+        try:
+            for ref, outcome in deliver_all(self._delivery, refs, deadline):
+                # As soon as it is known: other functions wait for what the first one learns.
+                self._learn(outcome)
+                yield ref, outcome
+        finally:
+            self._breaker.give_back()
 
     def _admit(self, deadline: Deadline) -> None:
         """Ask the breaker, and once more when the secret has been changed since it was cached.
@@ -99,22 +102,17 @@ class Deliveries:
                 raise
             self._breaker.admit(configuration=self._configuration(), until=deadline.ends_at)
 
-    def _learn(self, met: Sequence[Receipt | Exception]) -> None:
-        """Tell the breaker what the outcomes say about the partner."""
-        hindrance = next(
-            (one for one in met if isinstance(one, DeliveryError) and one.disposition is Disposition.PARTNER),
-            None,
-        )
-        if hindrance is not None:
-            opened = self._breaker.failed(hindrance, configuration=self._configuration())
-            if opened:
-                self._announcements.unavailable(opened)
-        elif any(isinstance(one, Receipt | RequestRefused | ToBeContinued) for one in met):
-            recovered = self._breaker.succeeded()
-            if recovered:
+    def _learn(self, outcome: Receipt | Exception) -> None:
+        """Tell the breaker what an outcome says about the partner; most say nothing new, and cost nothing."""
+        if isinstance(outcome, Receipt | RequestRefused | ToBeContinued):
+            if recovered := self._breaker.succeeded():
                 self._announcements.recovered(recovered)
-        else:
-            self._breaker.give_back()
+        elif isinstance(outcome, DeliveryError) and outcome.disposition is Disposition.PARTNER:
+            # What hinders every delivery is the outcome of each object, and counts once.
+            if outcome is not self._hindrance:
+                self._hindrance = outcome
+                if opened := self._breaker.failed(outcome, configuration=self._configuration()):
+                    self._announcements.unavailable(opened)
 
     def _configuration(self, *, anew: bool = False) -> str:
         """Name what a person can mend when the partner does not let us in; shows nothing of the login."""

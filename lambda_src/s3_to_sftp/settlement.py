@@ -82,23 +82,26 @@ class Settlement:
         return self._policy.wait(message.receive_count) if retry_after is None else float(retry_after)
 
     def _park(self, message: Message, failures: Sequence[Failure]) -> None:
-        """Send it to the dead-letter queue, with why. The ledger first: a crash between leaves both."""
-        for ref, error in failures:
-            self._record(ref, error, message)
-        _, error = failures[0]
-        reason, hint = _explained(error)
-        self._queue.park(message, reason=reason, hint=hint, error=type(error).__name__)
-        _log.error("parked in the dead-letter queue: %s", reason, extra={"message": message.id, "hint": hint})
+        """Send it to the dead-letter queue, with why, and tell of it when it is there.
 
-    def _record(self, ref: ObjectRef | None, error: Exception, message: Message) -> None:
-        reason, hint = _explained(error)
-        told = error if isinstance(error, DeliveryError) else DeliveryError(reason, hint=hint)
-        if ref is not None:
-            try:
-                self._give_up(ref, told)
-            except DeliveryError as trouble:  # the message tells it all the same
-                _log.warning("not recorded as failed: %s: %s", ref, trouble)
-        self._announcements.failed(ref, told, attempt=message.receive_count)
+        The ledger first: after a crash in between the message is still in its queue, and is tried again.
+        """
+        told = [(ref, _told(error)) for ref, error in failures]
+        for ref, error in told:
+            self._record(ref, error)
+        reason, hint = told[0][1].reason, told[0][1].hint
+        self._queue.park(message, reason=reason, hint=hint, error=type(failures[0][1]).__name__)
+        _log.error("parked in the dead-letter queue: %s", reason, extra={"message": message.id, "hint": hint})
+        for ref, error in told:
+            self._announcements.failed(ref, error, attempt=message.receive_count)
+
+    def _record(self, ref: ObjectRef | None, error: DeliveryError) -> None:
+        if ref is None:
+            return
+        try:
+            self._give_up(ref, error)
+        except DeliveryError as trouble:  # the message tells it all the same
+            _log.warning("not recorded as failed: %s: %s", ref, trouble)
 
 
 def _with(failures: Sequence[Failure], *dispositions: Disposition) -> list[Failure]:
@@ -109,7 +112,11 @@ def _disposition(error: Exception) -> Disposition:
     return error.disposition if isinstance(error, DeliveryError) else Disposition.RETRY
 
 
-def _explained(error: Exception) -> tuple[str, str]:
+def _told(error: Exception) -> DeliveryError:
+    """Return the error as people are told it."""
     if isinstance(error, DeliveryError):
-        return error.reason, error.hint
-    return f"{type(error).__name__}: {error}", "This is a defect of the function; its log has the traceback."
+        return error
+    return DeliveryError(
+        f"{type(error).__name__}: {error}",
+        hint="This is a defect of the function; its log has the traceback.",
+    )

@@ -1,0 +1,591 @@
+"""A partner who is away or has refused the login is left in peace, and tried again by one at a time."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+from moto import mock_aws
+
+from s3_to_sftp.breaker import Breaker, DynamoBreaker, NoBreaker, Opened, Recovered
+from s3_to_sftp.errors import (
+    ConnectionLost,
+    CredentialsError,
+    DeliveryError,
+    HostKeyRefused,
+    LoginRefused,
+    ObjectGone,
+    PartnerLeftInPeace,
+    PartnerUnreachable,
+)
+
+TABLE = "ledger"
+SERVER = "sftp.partner.example:22"
+KEY = {"pk": {"S": f"partner#{SERVER}"}, "sk": {"S": "breaker"}}
+START = 1_795_392_000.0
+HOUR = 3600
+
+UNREACHABLE = PartnerUnreachable("No answer.", hint="Ask.")
+REFUSED = LoginRefused("Permission denied.", hint="Mend the secret.")
+NEW_KEY = HostKeyRefused("Another host key.", hint="Compare.")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class OneAtATime:
+    """A client whose operations are atomic, as DynamoDB's are and moto's are not."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._lock = threading.Lock()
+        self.requests: list[str] = []
+
+    def get_item(self, **request: Any) -> Any:
+        return self._ask("get_item", request)
+
+    def put_item(self, **request: Any) -> Any:
+        return self._ask("put_item", request)
+
+    def _ask(self, operation: str, request: dict[str, Any]) -> Any:
+        with self._lock:
+            self.requests.append(operation)
+            return getattr(self._client, operation)(**request)
+
+
+class Site:
+    """The table, the time, and as many functions as a test wants."""
+
+    def __init__(self, client: Any) -> None:
+        self.dynamodb = client
+        self.client = OneAtATime(client)
+        self.clock = Clock()
+        self.chance = 0.0
+
+    def function(self, client: Any = None) -> DynamoBreaker:
+        return DynamoBreaker(
+            client or self.client, TABLE, SERVER, clock=self.clock, random=lambda: self.chance
+        )
+
+    def let_through(self, function: Breaker, configuration: str = "a") -> bool:
+        try:
+            function.admit(configuration=configuration, until=self.clock.now + 900)
+        except PartnerLeftInPeace:
+            return False
+        return True
+
+    def tries_and_fails(self, error: DeliveryError = REFUSED, configuration: str = "a") -> Opened | None:
+        function = self.function()
+        assert self.let_through(function, configuration)
+        return function.failed(error, configuration=configuration)
+
+    def tries_and_succeeds(self, configuration: str = "a") -> Recovered | None:
+        function = self.function()
+        assert self.let_through(function, configuration)
+        return function.succeeded()
+
+    def is_open(self) -> bool:
+        return not self.let_through(self.function())
+
+    def wait_of_the_next(self, configuration: str = "a") -> float:
+        with pytest.raises(PartnerLeftInPeace) as raised:
+            self.function().admit(configuration=configuration, until=self.clock.now + 900)
+        return raised.value.retry_after
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    with mock_aws():
+        client = boto3.client("dynamodb", region_name="eu-west-1")
+        client.create_table(
+            TableName=TABLE,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[
+                {"AttributeName": "pk", "AttributeType": "S"},
+                {"AttributeName": "sk", "AttributeType": "S"},
+            ],
+            KeySchema=[
+                {"AttributeName": "pk", "KeyType": "HASH"},
+                {"AttributeName": "sk", "KeyType": "RANGE"},
+            ],
+        )
+        yield Site(client)
+
+
+# Opening
+
+
+@pytest.mark.parametrize("error", [REFUSED, NEW_KEY])
+def test_refused_login_and_host_key_open_it_at_once(site: Site, error: DeliveryError) -> None:
+    opened = site.tries_and_fails(error)
+    assert opened == Opened(
+        server=SERVER,
+        reason=error.reason,
+        error=type(error).__name__,
+        since=START,
+        failures=1,
+        retry_at=START + 300,
+    )
+    assert site.is_open()
+
+
+@pytest.mark.parametrize("error", [UNREACHABLE, CredentialsError("No username.", hint="Fill it.")])
+def test_other_failures_open_it_when_they_are_three_in_a_row(site: Site, error: DeliveryError) -> None:
+    assert site.tries_and_fails(error) is None
+    site.clock.now += 10
+    assert site.tries_and_fails(error) is None
+    site.clock.now += 10
+    opened = site.tries_and_fails(error)
+    assert opened is not None
+    assert (opened.failures, opened.since, opened.retry_at) == (3, START, START + 20 + 60)
+    assert site.is_open()
+
+
+def test_success_ends_the_row(site: Site) -> None:
+    for _ in range(4):
+        site.tries_and_fails(UNREACHABLE)
+        site.tries_and_fails(UNREACHABLE)
+        assert site.tries_and_succeeds() is None
+    assert not site.is_open()
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionLost("Cut.", hint="Wait."), ObjectGone("Not there.", hint="Look.")]
+)
+def test_what_concerns_one_object_does_not_count(site: Site, error: DeliveryError) -> None:
+    for _ in range(5):
+        assert site.tries_and_fails(error) is None
+    assert site.client.requests.count("put_item") == 0
+
+
+def test_one_table_keeps_partners_apart(site: Site) -> None:
+    site.tries_and_fails(REFUSED)
+    other = DynamoBreaker(site.client, TABLE, "other.example:22", clock=site.clock)
+    assert site.let_through(other)
+
+
+# Open
+
+
+def test_open_breaker_says_when_to_come_back_and_why(site: Site) -> None:
+    site.tries_and_fails(REFUSED)
+    site.clock.now += 100
+    with pytest.raises(PartnerLeftInPeace, match="left in peace: Permission denied") as raised:
+        site.function().admit(configuration="a", until=0)
+    assert raised.value.retry_after == 200
+
+
+def test_nobody_is_sent_away_for_more_than_five_minutes_and_a_bit(site: Site) -> None:
+    for _ in range(4):
+        site.tries_and_fails(REFUSED)
+        site.clock.now += HOUR
+    site.tries_and_fails(REFUSED)  # open for more than an hour now
+    assert site.wait_of_the_next() == 300
+    site.chance = 0.999
+    assert 359 < site.wait_of_the_next() < 360
+
+
+def test_asking_an_open_breaker_writes_nothing(site: Site) -> None:
+    site.tries_and_fails(REFUSED)
+    site.client.requests.clear()
+    assert all(site.is_open() for _ in range(20))
+    assert set(site.client.requests) == {"get_item"}
+
+
+def test_failure_of_one_who_was_let_through_before_changes_nothing(site: Site) -> None:
+    late = site.function()
+    assert site.let_through(late)
+    site.tries_and_fails(REFUSED)
+    assert late.failed(REFUSED, configuration="a") is None
+    site.clock.now += 300  # and not 600
+    assert not site.is_open()
+
+
+def test_success_of_one_who_was_let_through_before_changes_nothing(site: Site) -> None:
+    site.tries_and_fails(UNREACHABLE)
+    late = site.function()
+    assert site.let_through(late)
+    site.tries_and_fails(REFUSED)
+    assert late.succeeded() is None
+    assert site.is_open()
+
+
+def test_success_before_a_failure_of_the_same_invocation_does_not_close_it(site: Site) -> None:
+    site.tries_and_fails(UNREACHABLE)
+    function = site.function()
+    assert site.let_through(function)
+    function.failed(REFUSED, configuration="a")
+    assert function.succeeded() is None
+    assert site.is_open()
+
+
+@pytest.mark.parametrize(
+    ("error", "minutes"),
+    [
+        (UNREACHABLE, [1, 2, 4, 8, 15, 15]),
+        (NEW_KEY, [5, 10, 20, 40, 60, 60]),
+        (REFUSED, [5, 10, 20, 40, 80, 160, 320, 480, 480]),
+    ],
+)
+def test_time_doubles_up_to_a_bound(site: Site, error: DeliveryError, minutes: list[int]) -> None:
+    if error is UNREACHABLE:
+        site.tries_and_fails(error)
+        site.tries_and_fails(error)
+    for wait in minutes:
+        site.tries_and_fails(error)
+        site.clock.now += wait * 60 - 1
+        assert site.is_open()
+        site.clock.now += 1
+
+
+def test_time_has_some_jitter(site: Site) -> None:
+    site.chance = 0.5
+    opened = site.tries_and_fails(REFUSED)
+    assert opened is not None
+    assert opened.retry_at == START + 315
+
+
+def test_server_that_is_away_every_other_time_is_not_asked_for_the_login_more_often(site: Site) -> None:
+    site.tries_and_fails(REFUSED)
+    site.clock.now += 300
+    site.tries_and_fails(UNREACHABLE)
+    site.clock.now += 60
+    site.tries_and_fails(REFUSED)
+    site.clock.now += 599
+    assert site.is_open()
+
+
+# Half-open
+
+
+def test_after_its_time_one_is_let_through(site: Site) -> None:
+    site.tries_and_fails(REFUSED)
+    site.clock.now += 300
+    assert [site.let_through(site.function()) for _ in range(5)] == [True, False, False, False, False]
+
+
+def test_others_are_sent_away_until_the_one_must_have_ended(site: Site) -> None:
+    site.tries_and_fails(REFUSED)
+    site.clock.now += 300
+    site.function().admit(configuration="a", until=site.clock.now + 100)
+    assert site.wait_of_the_next() == 100
+    site.clock.now += 100  # it died
+    assert site.let_through(site.function())
+
+
+def test_success_of_the_one_closes_it(site: Site) -> None:
+    site.tries_and_fails(REFUSED)
+    site.clock.now += 300
+    assert site.tries_and_succeeds() == Recovered(
+        server=SERVER, reason=REFUSED.reason, error="LoginRefused", since=START, failures=1
+    )
+    assert all(site.let_through(site.function()) for _ in range(5))
+
+
+def test_recovery_forgets_how_often_it_was_open(site: Site) -> None:
+    for _ in range(3):
+        site.tries_and_fails(REFUSED)
+        site.clock.now += HOUR
+    site.tries_and_succeeds()
+    opened = site.tries_and_fails(REFUSED)
+    assert opened is not None
+    assert (opened.failures, opened.since, opened.retry_at - opened.since) == (1, site.clock.now, 300)
+
+
+def test_one_who_learned_nothing_lets_another_try(site: Site) -> None:
+    site.tries_and_fails(REFUSED)
+    site.clock.now += 300
+    function = site.function()
+    assert site.let_through(function)
+    function.give_back()
+    assert site.let_through(site.function())
+
+
+def test_giving_back_after_success_failure_or_nothing_writes_nothing(site: Site) -> None:
+    def gives_back(function: Breaker) -> None:
+        writes = site.client.requests.count("put_item")
+        function.give_back()
+        assert site.client.requests.count("put_item") == writes
+
+    gives_back(site.function())
+    failed = site.function()
+    assert site.let_through(failed)
+    failed.failed(REFUSED, configuration="a")
+    gives_back(failed)
+    site.clock.now += 300
+    succeeded = site.function()
+    assert site.let_through(succeeded)
+    succeeded.succeeded()
+    gives_back(succeeded)
+    assert not site.is_open()
+
+
+def test_claim_that_has_passed_to_another_is_not_given_back(site: Site) -> None:
+    site.tries_and_fails(REFUSED)
+    site.clock.now += 300
+    slow = site.function()
+    assert site.let_through(slow)
+    site.clock.now += 901
+    assert site.let_through(site.function())
+    slow.give_back()
+    assert site.is_open()
+
+
+def test_success_of_one_whose_claim_has_passed_to_another_is_not_told(site: Site) -> None:
+    site.tries_and_fails(REFUSED)
+    site.clock.now += 300
+    slow = site.function()
+    assert site.let_through(slow)
+    site.clock.now += 901
+    other = site.function()
+    assert site.let_through(other)
+    assert slow.succeeded() is None
+    assert other.succeeded() is not None
+
+
+# Many at once
+
+
+def race(site: Site, starters: int, step: Callable[[Breaker], Any]) -> list[Any]:
+    """Let so many functions take the step at once: nobody writes before all have read."""
+    all_have_read = threading.Barrier(starters)
+
+    class ReadsWithTheOthers:
+        def __init__(self) -> None:
+            self._has_waited = False
+
+        def get_item(self, **request: Any) -> Any:
+            answer = site.client.get_item(**request)
+            if not self._has_waited:
+                self._has_waited = True
+                all_have_read.wait(timeout=30)
+            return answer
+
+        def put_item(self, **request: Any) -> Any:
+            return site.client.put_item(**request)
+
+    functions = [site.function(ReadsWithTheOthers()) for _ in range(starters)]
+    with ThreadPoolExecutor(starters) as pool:
+        return list(pool.map(step, functions))
+
+
+def test_of_many_at_once_exactly_one_is_let_through(site: Site) -> None:
+    site.tries_and_fails(REFUSED)
+    site.clock.now += 300
+    assert sum(race(site, 32, site.let_through)) == 1
+
+
+def test_of_many_with_a_mended_configuration_exactly_one_is_let_through(site: Site) -> None:
+    site.tries_and_fails(REFUSED)
+    assert sum(race(site, 32, lambda function: site.let_through(function, "mended"))) == 1
+
+
+def test_no_failure_of_many_at_once_is_lost(site: Site) -> None:
+    told = race(site, 32, lambda function: function.failed(UNREACHABLE, configuration="a"))
+    (opened,) = [event for event in told if event is not None]
+    assert opened.failures == 3
+
+
+# A mended configuration
+
+
+def test_mended_configuration_is_tried_at_once(site: Site) -> None:
+    site.tries_and_fails(REFUSED)
+    assert site.let_through(site.function(), "mended")
+    assert site.is_open()  # for everybody else
+
+
+def test_mended_configuration_that_is_wrong_is_told_and_waits_from_the_beginning(site: Site) -> None:
+    for _ in range(3):
+        site.tries_and_fails(REFUSED)
+        site.clock.now += HOUR
+    site.tries_and_fails(REFUSED)
+    opened = site.tries_and_fails(REFUSED, "mended wrongly")
+    assert opened is not None
+    assert (opened.failures, opened.since, opened.retry_at) == (5, START, site.clock.now + 300)
+    assert site.is_open()
+    assert not site.let_through(site.function(), "mended wrongly")
+
+
+def test_functions_with_the_old_and_the_new_secret_do_not_take_turns_for_ever(site: Site) -> None:
+    tries = 0
+    for attempt in range(100):
+        configuration = "old" if attempt % 2 else "new"
+        function = site.function()
+        if site.let_through(function, configuration):
+            tries += 1
+            function.failed(REFUSED, configuration=configuration)
+    assert tries == 2
+
+
+# What people are told
+
+
+def test_one_outage_is_told_once(site: Site) -> None:
+    told = []
+    for _ in range(6):
+        told.append(site.tries_and_fails(REFUSED))
+        site.clock.now += 8 * HOUR
+    assert [event is not None for event in told] == [True] + 5 * [False]
+
+
+def test_another_reason_during_an_outage_is_told(site: Site) -> None:
+    site.tries_and_fails(REFUSED)
+    site.clock.now += 300
+    opened = site.tries_and_fails(NEW_KEY)
+    assert opened is not None
+    assert (opened.error, opened.since, opened.failures) == ("HostKeyRefused", START, 2)
+
+
+def test_very_long_reason_is_cut_in_the_item(site: Site) -> None:
+    opened = site.tries_and_fails(LoginRefused("x" * 1_000_000, hint="Mend the secret."))
+    assert opened is not None
+    assert len(opened.reason) == 1000
+    assert site.is_open()
+
+
+# What it costs
+
+
+def test_success_while_closed_costs_one_read_and_no_write(site: Site) -> None:
+    function = site.function()
+    for _ in range(3):
+        assert site.let_through(function)
+        assert function.succeeded() is None
+    assert site.client.requests == ["get_item"] * 3
+
+
+def test_success_that_ends_a_row_is_written_once(site: Site) -> None:
+    site.tries_and_fails(UNREACHABLE)
+    site.client.requests.clear()
+    function = site.function()
+    assert site.let_through(function)
+    function.succeeded()
+    function.succeeded()
+    assert site.client.requests == ["get_item", "put_item"]
+
+
+def test_thousand_invocations_with_a_refused_login_are_nine_attempts_in_a_day(site: Site) -> None:
+    """Half of them at once, as a thousand queued files start, the others over 24 hours."""
+    functions = [site.function(), site.function()]
+    starts = [n * 0.01 for n in range(500)] + [n * 24 * HOUR / 500 for n in range(1, 501)]
+    attempts = 0
+    for n, start in enumerate(starts):
+        site.clock.now = START + start
+        function = functions[n % 2]
+        if site.let_through(function, "wrong"):
+            attempts += 1
+            function.failed(REFUSED, configuration="wrong")
+    assert attempts == 9
+    assert site.tries_and_succeeds("mended") is not None
+    assert all(site.let_through(function, "mended") for function in functions)
+
+
+# Without a ledger that works
+
+
+def dynamodb_error(code: str, operation: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "no"}}, operation)
+
+
+class Broken:
+    """Fails every request of a kind."""
+
+    def __init__(self, client: Any, *, operation: str, error: Exception) -> None:
+        self._client = client
+        self._operation = operation
+        self._error = error
+
+    def get_item(self, **request: Any) -> Any:
+        return self._ask("get_item", request)
+
+    def put_item(self, **request: Any) -> Any:
+        return self._ask("put_item", request)
+
+    def _ask(self, operation: str, request: dict[str, Any]) -> Any:
+        if operation == self._operation:
+            raise self._error
+        return getattr(self._client, operation)(**request)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        dynamodb_error("ResourceNotFoundException", "GetItem"),
+        dynamodb_error("AccessDeniedException", "GetItem"),
+        dynamodb_error("ProvisionedThroughputExceededException", "GetItem"),
+        EndpointConnectionError(endpoint_url="https://dynamodb"),
+    ],
+)
+def test_breaker_that_cannot_be_read_lets_everybody_through_and_says_so_once(
+    site: Site, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    function = site.function(Broken(site.client, operation="get_item", error=error))
+    for _ in range(3):
+        assert site.let_through(function)
+        assert function.failed(REFUSED, configuration="a") is None
+        assert function.succeeded() is None
+        function.give_back()
+    (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert "deliveries go on without the circuit breaker" in record.message
+    assert "dynamodb:GetItem" in record.message
+
+
+def test_breaker_that_cannot_be_written_lets_through_whoever_has_his_turn(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.tries_and_fails(REFUSED)
+    denied = dynamodb_error("AccessDeniedException", "PutItem")
+    function = site.function(Broken(site.client, operation="put_item", error=denied))
+    assert not site.let_through(function)
+    site.clock.now += 300
+    assert site.let_through(function)
+    assert function.succeeded() is None
+    assert function.failed(REFUSED, configuration="a") is None
+    assert "cannot be written" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {},
+        {"revision": {"S": "one"}},
+        {"failures": {"N": "1.5"}},
+        {"openings": {"L": []}},
+        {"refused": {"L": [{"N": "1"}]}},
+        {"reason": {"NULL": True}},
+    ],
+)
+def test_item_that_nobody_wrote_stops_no_delivery_and_is_named(
+    site: Site, damage: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    site.tries_and_fails(REFUSED)
+    good = site.dynamodb.get_item(TableName=TABLE, Key=KEY)["Item"]
+    site.dynamodb.put_item(TableName=TABLE, Item={**good, **damage} if damage else KEY)
+    function = site.function()
+    assert site.let_through(function)
+    assert function.failed(REFUSED, configuration="a") is None
+    assert f"partner#{SERVER}" in caplog.text
+    assert "Delete the item" in caplog.text
+
+
+def test_without_a_table_everybody_is_let_through() -> None:
+    breaker: Breaker = NoBreaker()
+    breaker.admit(configuration="a", until=0)
+    assert breaker.failed(REFUSED, configuration="a") is None
+    assert breaker.succeeded() is None
+    breaker.give_back()
+    breaker.admit(configuration="a", until=0)

@@ -1,0 +1,294 @@
+"""A message is postponed, parked with an explanation or continued, and never lost."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import EndpointConnectionError
+from botocore.stub import Stubber
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from moto import mock_aws
+
+from s3_to_sftp.errors import Disposition, QueueError
+from s3_to_sftp.message_queue import Message, MessageQueue, cut
+
+BODY = '{"Records": [{"eventName": "ObjectCreated:Put", "s3": {"object": {"key": "a+b"}}}]}'
+EXPLANATION = {"reason": "The path is not safe.", "hint": "Rename it.", "error": "RemotePathRefused"}
+ALLOWED = re.compile("[\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
+
+MOST_BYTES = 256 * 1024
+
+
+class Site:
+    """Both queues, and what Lambda would hand over of them."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.url, self.dead = (client.create_queue(QueueName=name)["QueueUrl"] for name in ("main", "dead"))
+        self.queue = MessageQueue(client, queue_url=self.url, dead_letter_queue_url=self.dead)
+
+    def put(self, body: str = BODY, attributes: dict[str, Any] | None = None) -> None:
+        self.client.send_message(QueueUrl=self.url, MessageBody=body, MessageAttributes=attributes or {})
+
+    def received(self, url: str) -> list[Message]:
+        answer = self.client.receive_message(
+            QueueUrl=url,
+            MaxNumberOfMessages=10,
+            AttributeNames=["All"],
+            MessageAttributeNames=["All"],
+            WaitTimeSeconds=0,
+        )
+        return [Message.from_record(as_record(message)) for message in answer.get("Messages", [])]
+
+    def one(self, url: str) -> Message:
+        (message,) = self.received(url)
+        return message
+
+
+def as_record(message: dict[str, Any]) -> dict[str, Any]:
+    """What Lambda makes of a received message: other names, binary values in base64."""
+    return {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message["Attributes"],
+        "messageAttributes": {
+            name: {
+                "stringValue": value.get("StringValue"),
+                "binaryValue": base64.b64encode(value["BinaryValue"]).decode()
+                if "BinaryValue" in value
+                else None,
+                "stringListValues": [],
+                "binaryListValues": [],
+                "dataType": value["DataType"],
+            }
+            for name, value in message.get("MessageAttributes", {}).items()
+        },
+        "eventSource": "aws:sqs",
+        "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:main",
+    }
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    with mock_aws():
+        yield Site(boto3.client("sqs", region_name="eu-west-1"))
+
+
+def text(value: str) -> dict[str, Any]:
+    return {"DataType": "String", "StringValue": value}
+
+
+def values(message: Message) -> dict[str, str]:
+    return {name: attribute["stringValue"] for name, attribute in message.attributes.items()}
+
+
+def test_record_of_the_lambda_event_is_read() -> None:
+    message = Message.from_record(
+        {
+            "messageId": "id-1",
+            "receiptHandle": "handle",
+            "body": BODY,
+            "attributes": {"ApproximateReceiveCount": "3", "SentTimestamp": "1795392000123"},
+            "messageAttributes": {"continued": {"stringValue": "7", "dataType": "Number"}},
+        }
+    )
+    assert message == Message(
+        id="id-1",
+        body=BODY,
+        receipt_handle="handle",
+        receive_count=3,
+        sent_at=1795392000.123,
+        attributes={"continued": {"stringValue": "7", "dataType": "Number"}},
+    )
+    assert message.continued == 7
+
+
+@pytest.mark.parametrize("nonsense", ["", "-1", "1.5", "abc", "²", "9" * 5000])
+def test_nonsense_in_the_count_of_continuations_counts_as_none(nonsense: str) -> None:
+    attributes = {"continued": {"stringValue": nonsense, "dataType": "String"}}
+    assert a_message(attributes=attributes).continued == 0
+
+
+def a_message(body: str = BODY, attributes: dict[str, Any] | None = None) -> Message:
+    return Message(
+        id="id-1",
+        body=body,
+        receipt_handle="handle",
+        receive_count=1,
+        sent_at=0,
+        attributes=attributes or {},
+    )
+
+
+def test_message_postponed_by_nothing_is_there_at_once(site: Site) -> None:
+    site.put()
+    message = site.one(site.url)
+    assert site.received(site.url) == []
+    site.queue.postpone(message, 0)
+    assert site.one(site.url).receive_count == 2
+
+
+@pytest.mark.parametrize(("asked", "sent"), [(0.2, 1), (7, 7), (-3, 0), (1e9, 42_300)])
+def test_wait_is_rounded_up_and_kept_within_what_sqs_takes(asked: float, sent: int) -> None:
+    client = offline("sqs")
+    with Stubber(client) as stub:
+        stub.add_response(
+            "change_message_visibility",
+            {},
+            {"QueueUrl": "url", "ReceiptHandle": "handle", "VisibilityTimeout": sent},
+        )
+        MessageQueue(client, queue_url="url", dead_letter_queue_url="d").postpone(a_message(), asked)
+        stub.assert_no_pending_responses()
+
+
+def test_parked_message_has_its_body_and_the_explanation(site: Site) -> None:
+    site.put()
+    site.queue.park(site.one(site.url), **EXPLANATION)
+    parked = site.one(site.dead)
+    assert parked.body == BODY
+    assert values(parked) == EXPLANATION
+
+
+def test_parked_message_keeps_its_own_attributes(site: Site) -> None:
+    own = {
+        "who": text("a person"),
+        "count": {"DataType": "Number", "StringValue": "12"},
+        "blob": {"DataType": "Binary.png", "BinaryValue": b"\x00\xff"},
+    }
+    site.put(attributes=own)
+    site.queue.park(site.one(site.url), **EXPLANATION)
+    answer = site.client.receive_message(QueueUrl=site.dead, MessageAttributeNames=["All"])
+    kept = answer["Messages"][0]["MessageAttributes"]
+    assert {name: kept[name] for name in own} == own
+
+
+def test_explanation_of_an_earlier_parking_is_replaced(site: Site) -> None:
+    site.put()
+    site.queue.park(site.one(site.url), reason="old", hint="old", error="Old")
+    site.queue.park(site.one(site.dead), reason="new", hint="", error="New")
+    assert values(site.one(site.dead)) == {"reason": "new", "error": "New"}
+
+
+def test_ten_attributes_of_a_stranger_make_room_for_the_explanation(site: Site) -> None:
+    site.put(attributes={f"n{n}": text("x") for n in range(9)} | {"continued": text("4")})
+    site.queue.park(site.one(site.url), **EXPLANATION)
+    parked = site.one(site.dead)
+    assert len(parked.attributes) == 10
+    assert values(parked).items() >= {**EXPLANATION, "continued": "4"}.items()
+
+
+def test_characters_that_sqs_refuses_are_replaced(site: Site) -> None:
+    site.put()
+    reason = "bell \x07, half a pair \ud800, not a character \uffff, fine: ü\t😀"
+    site.queue.park(site.one(site.url), reason=reason, hint="h", error="E")
+    expected = "bell \ufffd, half a pair \ufffd, not a character \ufffd, fine: ü\t😀"
+    assert values(site.one(site.dead))["reason"] == expected
+
+
+def test_exactly_the_characters_that_sqs_takes_are_kept() -> None:
+    taken = {*range(0x20, 0xD800), *range(0xE000, 0xFFFE), *range(0x10000, 0x10100), 0x9, 0xA, 0xD}
+    assert {code for code in range(0x10100) if cut(chr(code), 4) == chr(code)} == taken
+
+
+@given(whole=st.text(st.characters(exclude_categories=[]), max_size=200), most=st.integers(-5, 300))
+def test_cut_text_fits_and_begins_like_the_whole(whole: str, most: int) -> None:
+    short = cut(whole, most)
+    assert len(short.encode()) <= max(most, 0)
+    assert ALLOWED.fullmatch(short)
+    clean = cut(whole, 10_000)
+    assert short == clean or (short.endswith("."[:most]) and clean.startswith(short.rstrip(".")))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
+@given(
+    room=st.integers(0, 20_000),
+    reason=st.text(st.characters(exclude_categories=[]), max_size=50).map(lambda text: text * 200),
+    hint=st.sampled_from(["", "short", "ü" * 9000]),
+)
+def test_parked_message_is_never_too_large(room: int, reason: str, hint: str) -> None:
+    body = "x" * (MOST_BYTES - room)
+    sent = what_is_sent(lambda queue: queue.park(a_message(body), reason=reason, hint=hint, error="E"))
+    attributes = sent["MessageAttributes"]
+    size = len(sent["MessageBody"]) + sum(
+        len(name) + len("String") + len(attribute["StringValue"].encode())
+        for name, attribute in attributes.items()
+    )
+    assert size <= MOST_BYTES
+    assert sent["MessageBody"] == body
+    assert all(attribute["StringValue"] for attribute in attributes.values())
+    if room > 10_000 and reason:
+        assert {"reason", "error"} <= attributes.keys()
+
+
+def test_message_without_any_room_is_parked_without_explanation() -> None:
+    sent = what_is_sent(lambda queue: queue.park(a_message("x" * MOST_BYTES), **EXPLANATION))
+    assert sent["MessageAttributes"] == {}
+
+
+def test_continuation_is_the_same_body_in_the_same_queue(site: Site) -> None:
+    site.put(attributes={"who": text("a person"), "reason": text("of an earlier parking")})
+    site.queue.continue_(site.one(site.url))
+    first = site.one(site.url)
+    assert (first.body, values(first)) == (BODY, {"who": "a person", "continued": "1"})
+    site.queue.continue_(first)
+    assert site.one(site.url).continued == 2
+    assert site.received(site.dead) == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "call", "words"),
+    [
+        ("change_message_visibility", lambda q: q.postpone(a_message(), 1), "cannot be postponed"),
+        ("send_message", lambda q: q.park(a_message(), **EXPLANATION), "cannot be sent to the dead-letter"),
+        ("send_message", lambda q: q.continue_(a_message()), "cannot be continued"),
+    ],
+)
+def test_refusal_by_sqs_is_an_error_that_keeps_the_message(operation: str, call: Any, words: str) -> None:
+    client = offline("sqs")
+    with Stubber(client) as stub:
+        stub.add_client_error(operation, "AccessDenied", "not authorized")
+        with pytest.raises(QueueError, match=words) as raised:
+            call(MessageQueue(client, queue_url="url", dead_letter_queue_url="dead"))
+    assert raised.value.disposition is Disposition.RETRY
+    assert "not authorized" in raised.value.reason
+    assert "sqs:" in raised.value.hint
+
+
+def test_silence_of_sqs_is_an_error_that_keeps_the_message() -> None:
+    class Unreachable:
+        def send_message(self, **request: Any) -> None:
+            raise EndpointConnectionError(endpoint_url="https://sqs")
+
+    with pytest.raises(QueueError, match="Could not connect"):
+        MessageQueue(Unreachable(), queue_url="url", dead_letter_queue_url="dead").continue_(a_message())
+
+
+def offline(service: str) -> Any:
+    return boto3.client(
+        service,  # type: ignore[call-overload]  # the stubs know literal names only
+        region_name="eu-west-1",
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
+    )
+
+
+def what_is_sent(call: Any) -> dict[str, Any]:
+    """Return the request that SQS would get."""
+    requests: list[dict[str, Any]] = []
+
+    class Recorder:
+        def send_message(self, **request: Any) -> None:
+            requests.append(request)
+
+    call(MessageQueue(Recorder(), queue_url="url", dead_letter_queue_url="dead"))
+    (request,) = requests
+    return request
