@@ -30,7 +30,7 @@ from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.ledger import Checkpoint, Lease, Ledger, NoLedger
 from s3_to_sftp.receipt import Receipt
 from s3_to_sftp.remote_path import remote_path, temporary_path
-from s3_to_sftp.sftp.lanes import Sent
+from s3_to_sftp.sftp.lanes import Sent, another_name
 from s3_to_sftp.sftp.partner import Partner
 from s3_to_sftp.source import ChecksumSoFar, S3Object
 
@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 _LONGEST_INVOCATION_SECONDS = 900.0
 
 _FRUITLESS_ROUNDS = 2
-"""So many invocations in a row may end where they began."""
+"""So many invocations in a row that bring an object no further are the end."""
 
 
 @dataclass
@@ -50,10 +50,14 @@ class _Shipment:
         lease: Changes when it is begun anew.
         committed: Whether it may have got its final name.
         started: By the clock of the delivery.
+        fruitless: Invocations in a row, before this one, that have brought it no further.
+        fell_back: Whether what they had sent is lost.
     """
 
     lease: Lease
     started: float
+    fruitless: int = 0
+    fell_back: bool = False
     committed: bool = False
 
 
@@ -123,13 +127,14 @@ class Delivery:
         Raises:
             See `deliver`.
         """
-        shipment = _Shipment(lease, self._clock())
+        fruitless = lease.checkpoint.rounds_without_progress if lease.checkpoint else 0
+        shipment = _Shipment(lease, self._clock(), fruitless)
         with self.giving_back(lease):
             if lease.committing:
                 receipt = self._recover(shipment, lease.committing)
             else:
-                if lease.abandoned:
-                    self.partner.discard(*lease.abandoned)
+                if leftovers := _leftovers(lease):
+                    self.partner.discard(*leftovers)
                 receipt = self._send(shipment, deadline)
             self.record(shipment.lease, receipt)
         return receipt
@@ -168,14 +173,12 @@ class Delivery:
         self._ledger.commit(replace(lease, temporary=temporary))
 
     def record(self, lease: Lease, receipt: Receipt) -> None:
-        """Write the receipt down, and remove what is left of older versions.
+        """Write the receipt down, and remove what is left of earlier attempts and of older versions.
 
         Raises:
             LedgerError: It could not be written. The next attempt finds out that the object is delivered.
         """
-        if lease.outdated:
-            with contextlib.suppress(DeliveryError):  # the object is delivered: that is what counts
-                self.partner.discard(*lease.outdated)
+        self._clear(*lease.abandoned, *lease.outdated)
         self._ledger.delivered(lease, receipt.as_item(request_id=self._request_id()))
 
     def receipt(
@@ -224,6 +227,12 @@ class Delivery:
         except LedgerError as trouble:  # the error to tell is the first one; the lease ends by itself
             _log.warning("the lease of %s was not given back: %s", lease.ref, trouble)
 
+    def _clear(self, *temporaries: str) -> None:
+        """Remove what nobody needs at the partner, as far as that works: it is never what counts."""
+        if temporaries:
+            with contextlib.suppress(DeliveryError):
+                self.partner.discard(*temporaries)
+
     def _recover(self, shipment: _Shipment, committing: str) -> Receipt:
         """Complete what an invocation began that died: it had sent everything, and may have renamed it."""
         lease = shipment.lease
@@ -248,7 +257,12 @@ class Delivery:
     def _send(self, shipment: _Shipment, deadline: Deadline) -> Receipt:
         try:
             return self._send_once(shipment, deadline)
+        except (ObjectGone, ObjectChanged):
+            if shipment.lease.checkpoint:  # nobody will go on with it
+                self._clear(shipment.lease.temporary)
+            raise
         except CheckpointLost as lost:
+            shipment.fell_back = True
             _log.warning("%s is sent from its beginning: %s", shipment.lease.ref, lost.reason)
         except ConnectionLost:
             # An old connection may have died of its age; that says nothing about the partner.
@@ -264,7 +278,7 @@ class Delivery:
         lease = shipment.lease
         # The object first: nobody logs in at the partner for one that is gone.
         source = S3Object(self.s3, lease.ref, before=_checksum_of(lease.checkpoint), sha256=self._sha256)
-        if lease.checkpoint and not source.start:
+        if lease.checkpoint and source.start != lease.checkpoint.offset:
             raise CheckpointLost("Its checksum so far is of another kind.", hint="It is sent anew.")
         continues = self._can_continue(source, deadline)
         sent = self.partner.send_large(
@@ -275,7 +289,8 @@ class Delivery:
             permit=(lambda temporary: self._commit(shipment, temporary)) if self.has_ledger else None,
             start=source.start,
             pause=deadline.is_near if self.has_ledger else lambda: False,
-            lanes=self._lanes(lease),
+            # In order where the SHA-256 needs it; where several lanes got nowhere, one may.
+            lanes=1 if self._sha256 or shipment.fruitless else None,
         )
         if not sent.complete:
             self._pause(shipment, source, sent, continues=continues)
@@ -287,11 +302,6 @@ class Delivery:
             sha256=source.sha256(),
             lanes=sent.lanes,
         )
-
-    def _lanes(self, lease: Lease) -> int | None:
-        """How many at most: one where bytes must come in order, or where several got nowhere."""
-        is_stuck = lease.checkpoint is not None and lease.checkpoint.rounds_without_progress > 0
-        return 1 if self._sha256 or is_stuck else None
 
     def _can_continue(self, source: S3Object, deadline: Deadline) -> bool:
         """Find out, before an object is sent that may take several invocations, whether it can."""
@@ -314,8 +324,7 @@ class Delivery:
 
     def _commit(self, shipment: _Shipment, temporary: str) -> None:
         shipment.committed = True
-        shipment.lease = replace(shipment.lease, temporary=temporary)
-        self._ledger.commit(shipment.lease)
+        self.commit(shipment.lease, temporary)
 
     def _start_over(self, shipment: _Shipment) -> None:
         anew = self._temporary(shipment.lease.remote_path)
@@ -332,13 +341,14 @@ class Delivery:
             raise _cannot_continue(source)
         lease = shipment.lease
         so_far = source.checksum_up_to(sent.acknowledged)
-        rounds = 0
-        if so_far.size == source.start:
-            rounds = 1 + (lease.checkpoint.rounds_without_progress if lease.checkpoint else 0)
+        is_further = so_far.size > source.start and not shipment.fell_back
+        rounds = 0 if is_further else shipment.fruitless + 1
         if rounds >= _FRUITLESS_ROUNDS:
             raise NoProgress(
-                f"{rounds} invocations in a row have sent nothing of {lease.ref} beyond byte {so_far.size}.",
-                hint="Ask the partner whether the server hangs; give the function more time (timeout).",
+                f"{rounds} invocations in a row have brought {lease.ref} no further: {so_far.size} of "
+                f"{source.size} bytes are at the partner.",
+                hint="Ask the partner whether the server hangs, or removes files before they are complete; "
+                "give the function more time (timeout).",
             )
         checkpoint = Checkpoint(
             temporary=sent.temporary,
@@ -355,6 +365,11 @@ class Delivery:
 
     def _temporary(self, path: str) -> str:
         return temporary_path(path, token=self._new_token())
+
+
+def _leftovers(lease: Lease) -> list[str]:
+    """Return what dead attempts have left, but for what may lead to the file that is gone on with."""
+    return [name for name in lease.abandoned if another_name(name) != lease.temporary]
 
 
 def _longest_invocation() -> Callable[[], float]:

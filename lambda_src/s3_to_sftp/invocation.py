@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from s3_to_sftp.announcements import Announcements
 from s3_to_sftp.batch import Outcome, deliver_all
@@ -107,12 +107,21 @@ class Deliveries:
         if isinstance(outcome, Receipt | RequestRefused | ToBeContinued):
             if recovered := self._breaker.succeeded():
                 self._announcements.recovered(recovered)
-        elif isinstance(outcome, DeliveryError) and outcome.disposition is Disposition.PARTNER:
-            # What hinders every delivery is the outcome of each object, and counts once.
-            if outcome is not self._hindrance:
-                self._hindrance = outcome
-                if opened := self._breaker.failed(outcome, configuration=self._configuration()):
-                    self._announcements.unavailable(opened)
+        elif self._is_new_hindrance(outcome) and (
+            opened := self._breaker.failed(outcome, configuration=self._configuration())
+        ):
+            self._announcements.unavailable(opened)
+
+    def _is_new_hindrance(self, outcome: Exception) -> TypeGuard[DeliveryError]:
+        """Say whether it concerns the partner, and is not the one that this invocation has met before.
+
+        What hinders every delivery is the outcome of each object, and counts once.
+        """
+        if not (isinstance(outcome, DeliveryError) and outcome.disposition is Disposition.PARTNER):
+            return False
+        is_new = outcome is not self._hindrance
+        self._hindrance = outcome
+        return is_new
 
     def _configuration(self, *, anew: bool = False) -> str:
         """Name what a person can mend when the partner does not let us in; shows nothing of the login."""

@@ -58,15 +58,14 @@ class Settlement:
             return False
 
     def _settle(self, message: Message, failures: Sequence[Failure]) -> bool:
-        if keep := _with(failures, *_KEEP):
-            if not self._is_over(message, keep):
-                self._queue.postpone(message, min(self._wait(message, error) for _, error in keep))
-                return False
-            self._park(message, keep)
-        elif _with(failures, Disposition.CONTINUE):
+        keep, permanent = _with(failures, *_KEEP), _with(failures, Disposition.PERMANENT)
+        if keep and not self._is_over(message, keep):
+            self._queue.postpone(message, min(self._wait(message, error) for _, error in keep))
+            return False
+        if not keep and _with(failures, Disposition.CONTINUE):
             self._queue.continue_(message)
-        elif permanent := _with(failures, Disposition.PERMANENT):
-            self._park(message, permanent)
+        elif keep or permanent:
+            self._park(message, [*keep, *permanent])
         return True
 
     def _is_over(self, message: Message, failures: Sequence[Failure]) -> bool:

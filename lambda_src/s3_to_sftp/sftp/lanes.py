@@ -146,7 +146,8 @@ class _Segments:
     def paused(self) -> bool:
         """Whether the delivery is to go on another time: lanes end at the next block, and close in order."""
         # For good: what is left is counted from where each lane has ended.
-        self._paused = self._paused or self._pause()
+        if not self._paused and self._pause():
+            self._paused = True
         return self._paused
 
     def stop(self) -> None:
