@@ -1,0 +1,88 @@
+"""The ledger's writes mean the same to another DynamoDB than the one of the unit tests."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from local.cloud import start_cloud
+from local.processes import CannotRun
+from s3_to_sftp.errors import AlreadyDelivered, BeingSent, LedgerError, Superseded
+from s3_to_sftp.ledger import Checkpoint, DynamoLedger
+from tests.ledger_site import DAY, TABLE, LedgerSite, create_table, ref
+
+OLD, NEW = ref("0A"), ref("0B")
+
+
+@pytest.fixture(scope="module")
+def dynamodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    if platform.system() != "Linux":
+        pytest.skip(f"the local AWS runs Linux wheels, this is {platform.system()}")
+    try:
+        with start_cloud(tmp_path_factory.mktemp("cloud")) as cloud:
+            yield cloud.client("dynamodb")
+    except CannotRun as error:
+        pytest.skip(f"the local AWS cannot be started: {error}")
+
+
+@pytest.fixture
+def site(dynamodb: Any) -> Iterator[LedgerSite]:
+    create_table(dynamodb)
+    yield LedgerSite(dynamodb)
+    dynamodb.delete_table(TableName=TABLE)
+
+
+def test_a_version_goes_from_lease_to_receipt(site: LedgerSite) -> None:
+    ledger = site.function()
+    lease = site.lease(NEW, ledger)
+    ledger.commit(lease)
+    ledger.delivered(lease, {"bytes": 1, "seconds": 0.5})
+    with pytest.raises(AlreadyDelivered):
+        site.lease(NEW)
+    (item,) = site.with_status(f"DELIVERED#{DAY}")
+    assert item["receipt"] == {"M": {"bytes": {"N": "1"}, "seconds": {"N": "0.5"}}}
+    assert site.key_item(NEW)["temporaries"] == {"M": {}}
+
+
+def test_a_refused_write_comes_back_with_the_items_that_are_there(site: LedgerSite) -> None:
+    site.lease(OLD)
+    with pytest.raises(BeingSent):
+        site.lease(NEW)
+    site.all_leases_expire()
+    site.deliver(NEW)
+    with pytest.raises(Superseded):
+        site.lease(OLD)
+    assert [item["sk"]["S"] for item in site.with_status("SUPERSEDED")] == ["version#v0A"]
+
+
+def test_an_interrupted_commit_and_a_checkpoint_are_found_again(site: LedgerSite) -> None:
+    ledger = site.function()
+    lease = site.lease(OLD, ledger)
+    checkpoint = Checkpoint(
+        temporary=lease.temporary, offset=5, algorithm="CRC32", crc=2**64 - 1, rounds_without_progress=0
+    )
+    ledger.checkpoint(lease, checkpoint)
+    resumed = site.lease(OLD, ledger)
+    assert resumed.checkpoint == checkpoint
+    ledger.commit(ledger.start_over(resumed, temporary="out/.fresh"))
+    site.all_leases_expire()
+    again = site.lease(OLD, ledger)
+    assert (again.committing, again.abandoned) == ("out/.fresh", (lease.temporary,))
+    ledger.release(again, reason="r", temporary_is_gone=False)
+    assert site.lease(OLD).committing == "out/.fresh"
+
+
+def test_a_lost_lease_and_a_missing_table_are_told_apart(site: LedgerSite, dynamodb: Any) -> None:
+    ledger = site.function()
+    lease = site.lease(NEW, ledger)
+    site.all_leases_expire()
+    site.lease(NEW)
+    with pytest.raises(LedgerError, match="is lost"):
+        ledger.commit(dataclasses.replace(lease, until=lease.until + 9999))
+    elsewhere = DynamoLedger(dynamodb, "other", receipts_for_seconds=1, owner=lambda: "f")
+    with pytest.raises(LedgerError, match="'other' does not exist"):
+        site.lease(NEW, elsewhere)

@@ -1,0 +1,177 @@
+"""A ledger's table as the construct makes it, functions that use it, and a clock that tests turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from s3_to_sftp.events import ObjectRef
+from s3_to_sftp.ledger import DynamoLedger, Lease, Ledger
+from s3_to_sftp.ledger.items import KEY, Item, partition_key, version_key
+
+TABLE = "ledger"
+START = 1_795_392_000.0  # 2026-11-23
+DAY = "2026-11-23"
+LEASE_SECONDS = 900.0
+RECEIPTS_FOR = 400 * 86_400
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def create_table(client: Any, name: str = TABLE) -> None:
+    attributes = ("pk", "sk", "status", "status_at")
+    client.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": each, "AttributeType": "S"} for each in attributes],
+        KeySchema=_keys("pk", "sk"),
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "by-status",
+                "KeySchema": _keys("status", "status_at"),
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+    )
+
+
+def _keys(partition: str, sort: str) -> list[dict[str, str]]:
+    return [
+        {"AttributeName": partition, "KeyType": "HASH"},
+        {"AttributeName": sort, "KeyType": "RANGE"},
+    ]
+
+
+def ref(sequencer: str | None = "0A", *, key: str = "in/a.csv", **about: Any) -> ObjectRef:
+    """One version of an object; its version id follows from the sequencer."""
+    return ObjectRef(
+        bucket=about.pop("bucket", "bucket"),
+        key=key,
+        version_id=about.pop("version_id", f"v{sequencer}"),
+        etag=about.pop("etag", "e"),
+        sequencer=sequencer,
+        **about,
+    )
+
+
+class LedgerSite:
+    """The table, the time, and as many functions as a test wants."""
+
+    def __init__(self, client: Any, table: str = TABLE) -> None:
+        self.dynamodb = client
+        self.table = table
+        self.clock = Clock()
+        self.pauses: list[float] = []
+        self._temporaries = 0
+
+    def function(self, name: str = "f", client: Any = None) -> DynamoLedger:
+        """The ledger as one function sees it."""
+        return DynamoLedger(
+            client or self.dynamodb,
+            self.table,
+            receipts_for_seconds=RECEIPTS_FOR,
+            owner=lambda: name,
+            clock=self.clock,
+            sleep=self.pauses.append,
+        )
+
+    def lease(self, version: ObjectRef, ledger: Ledger | None = None, **about: Any) -> Lease:
+        """A lease under a temporary name of its own."""
+        self._temporaries += 1
+        arguments = {
+            "remote_path": f"out/{version.key}",
+            "temporary": f"out/.{self._temporaries}.part",
+            "until": self.clock.now + LEASE_SECONDS,
+            **about,
+        }
+        return (ledger or self.function()).acquire(version, **arguments)
+
+    def deliver(self, version: ObjectRef) -> Lease:
+        ledger = self.function()
+        lease = self.lease(version, ledger)
+        ledger.commit(lease)
+        ledger.delivered(lease, {"bytes": 1})
+        return lease
+
+    def all_leases_expire(self) -> None:
+        self.clock.now += LEASE_SECONDS
+
+    def item(self, version: ObjectRef) -> Item:
+        return self._item(version, version_key(version))
+
+    def key_item(self, version: ObjectRef) -> Item:
+        return self._item(version, KEY)
+
+    def delete(self, version: ObjectRef, sk: str) -> None:
+        key = {"pk": {"S": partition_key(version)}, "sk": {"S": sk}}
+        self.dynamodb.delete_item(TableName=self.table, Key=key)
+
+    def state(self, version: ObjectRef) -> str:
+        return str(self.item(version)["state"]["S"])
+
+    def write(self, version: ObjectRef, name: str, value: dict[str, Any] | None, *, sk: str = "") -> None:
+        """What a person can do to an item: set one attribute, or remove it."""
+        item = dict(self._item(version, sk or version_key(version)))
+        item.pop(name, None)
+        self.dynamodb.put_item(TableName=self.table, Item={**item, **({name: value} if value else {})})
+
+    def with_status(self, status: str) -> list[Item]:
+        """What the index answers, oldest first."""
+        answer = self.dynamodb.query(
+            TableName=self.table,
+            IndexName="by-status",
+            KeyConditionExpression="#status = :status",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues={":status": {"S": status}},
+        )
+        return list(answer["Items"])
+
+    def _item(self, version: ObjectRef, sk: str) -> Item:
+        key = {"pk": {"S": partition_key(version)}, "sk": {"S": sk}}
+        answer = self.dynamodb.get_item(TableName=self.table, Key=key, ConsistentRead=True)
+        return dict(answer.get("Item", {}))
+
+
+class FaultyClient:
+    """A DynamoDB client that meets faults, one per transaction, in this order; None is none.
+
+    A fault is called before the transaction, and may raise. A lost answer follows one that was made.
+    """
+
+    def __init__(self, client: Any, faults: list[Callable[[], None] | None] | None = None) -> None:
+        self._client = client
+        self.faults = faults or []
+        self.lost_answers: list[Exception] = []
+        self.transactions = 0
+
+    def transact_write_items(self, **request: Any) -> Any:
+        self.transactions += 1
+        if self.faults and (fault := self.faults.pop(0)) is not None:
+            fault()
+        answer = self._client.transact_write_items(**request)
+        if self.lost_answers:
+            raise self.lost_answers.pop(0)
+        return answer
+
+
+def raising(error: Exception) -> Callable[[], None]:
+    def fault() -> None:
+        raise error
+
+    return fault
+
+
+def refused(code: str, *reasons: str) -> ClientError:
+    """What botocore raises for an error answer of DynamoDB."""
+    answer: dict[str, Any] = {"Error": {"Code": code, "Message": f"AWS says {code}"}}
+    if reasons:
+        answer["CancellationReasons"] = [{"Code": reason} for reason in reasons]
+    return ClientError(answer, "TransactWriteItems")  # type: ignore[arg-type] # the stubs want every field

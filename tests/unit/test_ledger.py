@@ -1,0 +1,827 @@
+"""One sender at a time, nothing sent twice, nothing old over something new, nothing forgotten."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import EndpointConnectionError
+from moto import mock_aws
+
+from s3_to_sftp.errors import (
+    AlreadyDelivered,
+    AlreadyGone,
+    BeingSent,
+    Disposition,
+    LedgerError,
+    NothingToSend,
+    Superseded,
+)
+from s3_to_sftp.events import ObjectRef
+from s3_to_sftp.ledger import Checkpoint, DynamoLedger, Lease, Ledger, NoLedger, Settlement
+from s3_to_sftp.ledger.items import KEY
+from tests.ledger_site import (
+    DAY,
+    LEASE_SECONDS,
+    RECEIPTS_FOR,
+    START,
+    TABLE,
+    FaultyClient,
+    LedgerSite,
+    create_table,
+    raising,
+    ref,
+    refused,
+)
+
+OLD, NEW = ref("0A"), ref("0B")
+
+
+def checkpoint_of(lease: Lease, offset: int = 5) -> Checkpoint:
+    return Checkpoint(
+        temporary=lease.temporary,
+        offset=offset,
+        algorithm="CRC64NVME",
+        crc=2**64 - 1,
+        rounds_without_progress=1,
+    )
+
+
+@pytest.fixture(scope="module")
+def dynamodb() -> Iterator[Any]:
+    with mock_aws():
+        yield boto3.client("dynamodb", "eu-west-1")  # loading its model takes longer than any test
+
+
+@pytest.fixture
+def site(dynamodb: Any) -> Iterator[LedgerSite]:
+    create_table(dynamodb)
+    yield LedgerSite(dynamodb)
+    dynamodb.delete_table(TableName=TABLE)
+
+
+# Leases
+
+
+def test_a_new_version_is_leased_with_nothing_left_behind(site: LedgerSite) -> None:
+    lease = site.function("me").acquire(NEW, remote_path="out/a", temporary="out/.t", until=START + 9)
+    assert lease == Lease(
+        ref=NEW, owner="me", remote_path="out/a", temporary="out/.t", attempt=1, until=START + 9
+    )
+
+
+def test_a_new_version_of_a_new_key_costs_one_write_and_no_read(site: LedgerSite) -> None:
+    client = FaultyClient(site.dynamodb)  # it cannot read
+    site.lease(NEW, site.function(client=client))
+    assert client.transactions == 1
+
+
+def test_a_version_that_is_being_sent_has_to_wait_for_the_rest_of_its_lease(site: LedgerSite) -> None:
+    site.lease(NEW, site.function("the other"))
+    site.clock.now += 100
+    with pytest.raises(BeingSent, match="is being sent by the other") as raised:
+        site.lease(NEW)
+    assert raised.value.retry_after == LEASE_SECONDS - 100
+
+
+@pytest.mark.parametrize(("first", "second"), [(OLD, NEW), (NEW, OLD)])
+def test_only_one_version_of_a_key_is_sent_at_a_time(
+    site: LedgerSite, first: ObjectRef, second: ObjectRef
+) -> None:
+    site.lease(first)
+    with pytest.raises(BeingSent) as raised:
+        site.lease(second)
+    assert raised.value.retry_after == LEASE_SECONDS
+
+
+def test_versions_of_other_keys_and_buckets_are_sent_meanwhile(site: LedgerSite) -> None:
+    site.lease(NEW)
+    site.lease(ref(key="in/b.csv"))
+    site.lease(ref(bucket="other"))
+
+
+def test_a_lease_is_free_at_the_moment_it_ends(site: LedgerSite) -> None:
+    site.lease(NEW)
+    site.all_leases_expire()
+    assert site.lease(NEW).attempt == 2
+
+
+@pytest.mark.parametrize("committed", [False, True], ids=["sending", "committing"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda ledger, lease: ledger.commit(dataclasses.replace(lease, until=lease.until + 9999)),
+        lambda ledger, lease: ledger.delivered(lease, {}),
+        lambda ledger, lease: ledger.checkpoint(lease, checkpoint_of(lease)),
+        lambda ledger, lease: ledger.start_over(lease, temporary="x"),
+        lambda ledger, lease: ledger.settle(lease.ref, state="FAILED", reason="r", hint="h", lease=lease),
+    ],
+    ids=["commit", "delivered", "checkpoint", "start_over", "settle"],
+)
+def test_who_has_lost_the_lease_changes_nothing(
+    site: LedgerSite,
+    step: Callable[[Ledger, Lease], None],
+    committed: bool,  # noqa: FBT001 - pytest names the argument
+) -> None:
+    ledger = site.function()
+    mine = site.lease(NEW, ledger)
+    if committed:
+        ledger.commit(mine)
+    site.all_leases_expire()
+    site.lease(NEW, ledger)  # by the same name: the attempt tells them apart
+    before = site.item(NEW), site.key_item(NEW)
+    with pytest.raises(LedgerError, match=r"attempt 1 of f\) is lost") as raised:
+        step(ledger, mine)
+    assert raised.value.disposition is Disposition.RETRY
+    assert (site.item(NEW), site.key_item(NEW)) == before
+
+
+def test_giving_back_a_lost_lease_is_quiet_and_changes_nothing(site: LedgerSite) -> None:
+    ledger = site.function()
+    mine = site.lease(NEW, ledger)
+    site.all_leases_expire()
+    site.lease(NEW, ledger)
+    before = site.item(NEW), site.key_item(NEW)
+    ledger.release(mine, reason="late", temporary_is_gone=True)
+    assert (site.item(NEW), site.key_item(NEW)) == before
+
+
+def test_nobody_commits_after_the_end_of_his_lease(site: LedgerSite) -> None:
+    ledger = site.function()
+    lease = site.lease(NEW, ledger)
+    site.all_leases_expire()
+    with pytest.raises(LedgerError, match="lost or over"):
+        ledger.commit(lease)
+    assert site.state(NEW) == "SENDING"
+
+
+def test_nothing_is_delivered_that_was_not_committed(site: LedgerSite) -> None:
+    ledger = site.function()
+    lease = site.lease(NEW, ledger)
+    with pytest.raises(LedgerError):
+        ledger.delivered(lease, {})
+
+
+def test_who_loses_the_race_between_two_looks_waits(site: LedgerSite) -> None:
+    site.deliver(OLD)  # so that the first look is not enough
+    client = FaultyClient(site.dynamodb, [None, lambda: void(site.lease(NEW, site.function("faster")))])
+    with pytest.raises(BeingSent, match="by faster"):
+        site.lease(NEW, site.function("slower", client))
+
+
+def void(_: object) -> None:
+    """A callback may return nothing."""
+
+
+def test_a_crowd_at_one_item_is_an_error_and_not_an_endless_loop(site: LedgerSite) -> None:
+    site.deliver(OLD)
+    revisions = itertools.count(99)
+    client = FaultyClient(
+        site.dynamodb, [lambda: site.write(OLD, "revision", {"N": str(next(revisions))}, sk=KEY)] * 50
+    )
+    with pytest.raises(LedgerError, match="Too many functions") as raised:
+        site.lease(NEW, site.function(client=client))
+    assert raised.value.disposition is Disposition.RETRY
+
+
+# Delivered, and in which order
+
+
+def test_a_delivered_version_is_never_leased_again(site: LedgerSite) -> None:
+    site.deliver(NEW)
+    site.all_leases_expire()
+    with pytest.raises(AlreadyDelivered, match="has been delivered before") as raised:
+        site.lease(NEW)
+    assert raised.value.disposition is Disposition.SETTLED
+
+
+def test_a_delivered_version_gives_its_lease_back(site: LedgerSite) -> None:
+    site.deliver(OLD)
+    assert site.lease(NEW).attempt == 1
+
+
+def test_the_receipt_is_stored_as_it_was_given(site: LedgerSite) -> None:
+    ledger = site.function()
+    lease = site.lease(NEW, ledger)
+    ledger.commit(lease)
+    ledger.delivered(
+        lease, {"bytes": 2**63, "seconds": 0.25, "crc": "AAA=", "lanes": [1, 2], "ok": True, "sha256": None}
+    )
+    assert site.item(NEW)["receipt"] == {
+        "M": {
+            "bytes": {"N": "9223372036854775808"},
+            "seconds": {"N": "0.25"},
+            "crc": {"S": "AAA="},
+            "lanes": {"L": [{"N": "1"}, {"N": "2"}]},
+            "ok": {"BOOL": True},
+            "sha256": {"NULL": True},
+        }
+    }
+
+
+def test_a_receipt_of_what_dynamodb_does_not_know_is_refused(site: LedgerSite) -> None:
+    ledger = site.function()
+    lease = site.lease(NEW, ledger)
+    ledger.commit(lease)
+    with pytest.raises(TypeError, match="got ObjectRef"):
+        ledger.delivered(lease, {"ref": NEW})
+
+
+def test_recording_a_delivery_twice_is_quiet(site: LedgerSite) -> None:
+    ledger = site.function()
+    lease = site.deliver(NEW)
+    ledger.delivered(lease, {"bytes": 2})
+    assert site.item(NEW)["receipt"]["M"]["bytes"] == {"N": "1"}
+
+
+def test_an_old_event_after_a_newer_version_is_superseded_and_recorded(site: LedgerSite) -> None:
+    site.deliver(NEW)
+    with pytest.raises(Superseded):
+        site.lease(OLD)
+    assert site.state(OLD) == "SUPERSEDED"
+    assert [item["sk"]["S"] for item in site.with_status("SUPERSEDED")] == ["version#v0A"]
+    with pytest.raises(Superseded):  # and again, from the record
+        site.lease(OLD)
+
+
+def test_a_newer_version_that_is_only_committing_supersedes_too(site: LedgerSite) -> None:
+    ledger = site.function()
+    ledger.commit(site.lease(NEW, ledger))
+    with pytest.raises(Superseded):
+        site.lease(OLD)
+
+
+def test_a_newer_version_that_only_sends_does_not(site: LedgerSite) -> None:
+    site.lease(NEW)
+    site.all_leases_expire()
+    assert site.lease(OLD).ref == OLD
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [("0A", "0A1"), ("0A1", "0B"), ("0055AED6DCD90281E5", "0055AED6DCD90281E6"), ("0a", "0B")],
+)
+def test_sequencers_are_compared_as_if_padded_on_the_right(site: LedgerSite, older: str, newer: str) -> None:
+    site.deliver(ref(newer))
+    with pytest.raises(Superseded):
+        site.lease(ref(older))
+
+
+def test_a_padded_sequencer_is_the_same_one(site: LedgerSite) -> None:
+    site.deliver(ref("0A0"))
+    assert site.lease(ref("0A")).attempt == 1
+
+
+@pytest.mark.parametrize(("first", "second"), [("0B", None), (None, "0A")])
+def test_without_both_sequencers_there_is_no_order(
+    site: LedgerSite, first: str | None, second: str | None
+) -> None:
+    site.deliver(ref(first))
+    site.deliver(ref(second))
+
+
+def test_a_version_without_a_sequencer_does_not_undo_the_order_of_the_others(site: LedgerSite) -> None:
+    site.deliver(NEW)
+    site.deliver(ref(None))
+    with pytest.raises(Superseded):
+        site.lease(OLD)
+
+
+def test_who_was_overtaken_after_his_lease_does_not_commit_and_is_recorded(site: LedgerSite) -> None:
+    ledger = site.function()
+    late = site.lease(OLD, ledger)
+    site.all_leases_expire()
+    site.deliver(NEW)
+    with pytest.raises(Superseded):  # a clock that is behind does not help him
+        ledger.commit(dataclasses.replace(late, until=late.until + 9999))
+    assert site.state(OLD) == "SUPERSEDED"
+
+
+# Which version it is
+
+
+@pytest.mark.parametrize("version_id", [None, "null"], ids=["unversioned", "suspended"])
+def test_where_puts_share_a_version_id_the_sequencer_tells_them_apart(
+    site: LedgerSite, version_id: str | None
+) -> None:
+    site.deliver(ref("0A", version_id=version_id))
+    site.deliver(ref("0B", version_id=version_id))  # the same content, put again
+    with pytest.raises(AlreadyDelivered):
+        site.lease(ref("0B", version_id=version_id))
+
+
+def test_an_event_by_way_of_eventbridge_is_the_same_version(site: LedgerSite) -> None:
+    site.deliver(ref("0ABC", version_id=None))
+    with pytest.raises(AlreadyDelivered):
+        site.lease(ref("0abc", version_id=None))
+
+
+def test_content_that_was_put_back_is_sent_when_nothing_tells_the_puts_apart(site: LedgerSite) -> None:
+    site.deliver(ref(None, version_id=None, etag="1"))
+    site.deliver(ref(None, version_id=None, etag="2"))
+    site.deliver(ref(None, version_id=None, etag="1"))
+
+
+# Recovery
+
+
+def test_a_dead_attempt_leaves_its_name_to_the_next(site: LedgerSite) -> None:
+    dead = site.lease(NEW)
+    site.all_leases_expire()
+    lease = site.lease(NEW)
+    assert lease.abandoned == (dead.temporary,)
+    assert (lease.checkpoint, lease.committing, lease.outdated) == (None, None, ())
+
+
+def test_an_interrupted_commit_is_recovered_as_one_each_time(site: LedgerSite) -> None:
+    ledger = site.function()
+    first = site.lease(NEW, ledger)
+    ledger.commit(first)
+    for attempt in (2, 3):
+        site.all_leases_expire()
+        lease = site.lease(NEW)
+        assert (lease.committing, lease.temporary, lease.attempt) == (
+            first.temporary,
+            first.temporary,
+            attempt,
+        )
+        assert lease.abandoned == ()
+
+
+def test_a_recovered_commit_ends_as_delivered(site: LedgerSite) -> None:
+    ledger = site.function()
+    ledger.commit(site.lease(NEW, ledger))
+    site.all_leases_expire()
+    lease = site.lease(NEW, ledger)
+    ledger.commit(lease)  # it may, it need not
+    ledger.delivered(lease, {})
+    assert site.state(NEW) == "DELIVERED"
+    assert "committing" not in site.item(NEW)
+
+
+def test_a_recovered_commit_keeps_the_final_name_of_its_time(site: LedgerSite) -> None:
+    ledger = site.function()
+    ledger.commit(site.lease(NEW, ledger, remote_path="then/a"))
+    site.all_leases_expire()
+    assert site.lease(NEW, remote_path="now/a").remote_path == "then/a"
+
+
+def test_a_commit_of_unknown_outcome_is_tried_again_after_it_was_given_back(site: LedgerSite) -> None:
+    ledger = site.function()
+    lease = site.lease(NEW, ledger)
+    ledger.commit(lease)
+    ledger.release(lease, reason="cut at the rename", temporary_is_gone=False)
+    again = site.lease(NEW)
+    assert again.committing == lease.temporary
+    assert site.state(NEW) == "COMMITTING"
+
+
+def test_a_late_receipt_after_another_has_recorded_one_is_quiet(site: LedgerSite) -> None:
+    ledger = site.function()
+    slow = site.lease(NEW, ledger)
+    ledger.commit(slow)
+    site.all_leases_expire()
+    ledger.delivered(site.lease(NEW, ledger), {"by": "the second"})
+    ledger.delivered(slow, {"by": "the first"})
+    assert site.item(NEW)["receipt"]["M"]["by"] == {"S": "the second"}
+
+
+def test_the_next_invocation_resumes_at_the_checkpoint(site: LedgerSite) -> None:
+    ledger = site.function()
+    lease = site.lease(NEW, ledger)
+    ledger.checkpoint(lease, checkpoint_of(lease))
+    again = site.lease(NEW)
+    assert again.checkpoint == checkpoint_of(lease)
+    assert (again.temporary, again.abandoned, again.attempt) == (lease.temporary, (), 2)
+
+
+@pytest.mark.parametrize("end", ["crash", "release"])
+def test_a_checkpoint_outlives_an_attempt_that_resumed_there(site: LedgerSite, end: str) -> None:
+    ledger = site.function()
+    lease = site.lease(NEW, ledger)
+    ledger.checkpoint(lease, checkpoint_of(lease))
+    resumed = site.lease(NEW, ledger)
+    if end == "release":
+        ledger.release(resumed, reason="cut", temporary_is_gone=False)
+    site.all_leases_expire()
+    again = site.lease(NEW)
+    assert (again.checkpoint, again.abandoned) == (checkpoint_of(lease), ())
+
+
+def test_a_checkpoint_towards_another_final_name_is_not_resumed(site: LedgerSite) -> None:
+    ledger = site.function()
+    lease = site.lease(NEW, ledger, remote_path="then/a", temporary="then/.t")
+    ledger.checkpoint(lease, checkpoint_of(lease))
+    again = site.lease(NEW, remote_path="now/a", temporary="now/.t")
+    assert (again.checkpoint, again.temporary, again.abandoned) == (None, "now/.t", ("then/.t",))
+    site.all_leases_expire()
+    assert site.lease(NEW, remote_path="now/a").checkpoint is None
+
+
+def test_a_temporary_that_was_removed_is_forgotten_with_its_checkpoint(site: LedgerSite) -> None:
+    ledger = site.function()
+    lease = site.lease(NEW, ledger)
+    ledger.checkpoint(lease, checkpoint_of(lease))
+    ledger.release(site.lease(NEW, ledger), reason="refused", temporary_is_gone=True)
+    again = site.lease(NEW)
+    assert (again.checkpoint, again.abandoned) == (None, ())
+    assert again.temporary != lease.temporary
+
+
+def test_a_released_version_can_be_leased_at_once_and_says_why_it_failed(site: LedgerSite) -> None:
+    ledger = site.function()
+    lease = site.lease(NEW, ledger)
+    ledger.release(lease, reason="The connection was cut.", temporary_is_gone=False)
+    assert site.item(NEW)["reason"] == {"S": "The connection was cut."}
+    assert site.lease(NEW).abandoned == (lease.temporary,)
+
+
+@pytest.mark.parametrize("before", ["checkpoint", "commit"])
+def test_starting_over_is_known_before_the_first_byte(site: LedgerSite, before: str) -> None:
+    ledger = site.function()
+    lease = site.lease(NEW, ledger)
+    if before == "commit":
+        ledger.commit(lease)
+    else:
+        ledger.checkpoint(lease, checkpoint_of(lease))
+        lease = site.lease(NEW, ledger)
+    fresh = ledger.start_over(lease, temporary="out/.fresh")
+    assert (fresh.temporary, fresh.checkpoint, fresh.committing) == ("out/.fresh", None, None)
+    assert fresh.abandoned == (lease.temporary,)
+    site.all_leases_expire()  # and the one who did so dies
+    again = site.lease(NEW)
+    assert (again.checkpoint, again.committing) == (None, None)
+    assert set(again.abandoned) == {lease.temporary, "out/.fresh"}
+
+
+def test_a_version_that_started_over_is_delivered_and_leaves_no_name(site: LedgerSite) -> None:
+    ledger = site.function()
+    lease = ledger.start_over(site.lease(NEW, ledger), temporary="out/.fresh")
+    ledger.commit(lease)
+    ledger.delivered(lease, {})
+    assert site.key_item(NEW)["temporaries"] == {"M": {}}
+
+
+def test_names_of_older_versions_are_given_to_the_newer_one_for_after_its_rename(site: LedgerSite) -> None:
+    dead = site.lease(OLD)
+    site.all_leases_expire()
+    lease = site.lease(NEW)
+    assert (lease.outdated, lease.abandoned) == ((dead.temporary,), ())
+
+
+def test_names_of_newer_and_unordered_versions_are_left_to_them(site: LedgerSite) -> None:
+    site.lease(ref("0C"))
+    site.all_leases_expire()
+    site.lease(ref(None))
+    site.all_leases_expire()
+    lease = site.lease(ref("0B"))
+    assert lease.outdated == ()
+
+
+def test_a_delivery_forgets_the_names_that_its_lease_named(site: LedgerSite) -> None:
+    site.lease(OLD)
+    site.all_leases_expire()
+    site.lease(NEW)
+    site.all_leases_expire()
+    site.deliver(NEW)
+    assert site.key_item(NEW)["temporaries"] == {"M": {}}
+
+
+def test_the_names_left_behind_stay_few_however_often_attempts_die(site: LedgerSite) -> None:
+    for _ in range(60):
+        site.lease(NEW)
+        site.all_leases_expire()
+    assert len(site.key_item(NEW)["temporaries"]["M"]) == 50
+
+
+# Ends without a delivery
+
+
+def test_a_failure_is_recorded_and_can_be_redriven(site: LedgerSite) -> None:
+    ledger = site.function()
+    lease = site.lease(NEW, ledger)
+    ledger.settle(NEW, state="FAILED", reason="No permission.", hint="Ask.", lease=lease)
+    (item,) = site.with_status("FAILED")
+    assert (item["reason"], item["hint"]) == ({"S": "No permission."}, {"S": "Ask."})
+    again = site.lease(NEW)
+    assert (again.attempt, again.abandoned) == (2, (lease.temporary,))
+    assert site.with_status("FAILED") == []
+
+
+def test_a_failure_with_a_lease_forgets_what_is_at_the_partner(site: LedgerSite) -> None:
+    ledger = site.function()
+    lease = site.lease(NEW, ledger)
+    ledger.commit(lease)
+    ledger.settle(NEW, state="FAILED", reason="r", hint="h", lease=lease)
+    again = site.lease(NEW)
+    assert (again.committing, again.abandoned) == (None, (lease.temporary,))
+
+
+def test_a_failure_without_a_lease_keeps_a_commit_of_unknown_outcome(site: LedgerSite) -> None:
+    ledger = site.function()
+    lease = site.lease(NEW, ledger)
+    ledger.commit(lease)
+    site.all_leases_expire()
+    ledger.settle(NEW, state="FAILED", reason="r", hint="h")
+    assert site.lease(NEW).committing == lease.temporary
+    assert site.state(NEW) == "COMMITTING"
+
+
+def test_a_version_nobody_ever_leased_can_fail(site: LedgerSite) -> None:
+    site.function().settle(NEW, state="FAILED", reason="first", hint="h")
+    site.function().settle(NEW, state="FAILED", reason="second", hint="h")
+    assert site.item(NEW)["reason"] == {"S": "second"}
+    assert site.lease(NEW).attempt == 1
+
+
+@pytest.mark.parametrize(("state", "error"), [("GONE", AlreadyGone), ("SUPERSEDED", Superseded)])
+@pytest.mark.parametrize("leased", [True, False])
+def test_a_version_that_ended_for_good_is_not_leased_again(
+    site: LedgerSite,
+    state: Settlement,
+    error: type[NothingToSend],
+    leased: bool,  # noqa: FBT001 - pytest names the argument
+) -> None:
+    ledger = site.function()
+    lease = site.lease(NEW, ledger) if leased else None
+    ledger.settle(NEW, state=state, reason="r", hint="h", lease=lease)
+    with pytest.raises(error):
+        site.lease(NEW)
+    assert len(site.with_status(state)) == 1
+    site.lease(ref("0C"))  # and the key is free
+
+
+def test_a_delivery_is_not_overwritten_by_a_failure(site: LedgerSite) -> None:
+    site.deliver(NEW)
+    with pytest.raises(AlreadyDelivered):
+        site.function().settle(NEW, state="FAILED", reason="r", hint="h")
+    assert site.state(NEW) == "DELIVERED"
+
+
+def test_a_version_under_way_is_not_settled_by_others(site: LedgerSite) -> None:
+    site.lease(NEW)
+    with pytest.raises(BeingSent):
+        site.function().settle(NEW, state="FAILED", reason="r", hint="h")
+    assert site.state(NEW) == "SENDING"
+
+
+# What people find
+
+
+def test_the_index_knows_what_is_in_flight_since_when_and_what_was_delivered_on_which_day(
+    site: LedgerSite,
+) -> None:
+    ledger = site.function()
+    lease = site.lease(NEW, ledger)
+    site.clock.now += 1
+    ledger.commit(lease)
+    (item,) = site.with_status("IN_FLIGHT")
+    assert item["status_at"] == {"S": f"{DAY}T00:00:00.000000Z"}
+    ledger.delivered(lease, {})
+    assert site.with_status("IN_FLIGHT") == []
+    (item,) = site.with_status(f"DELIVERED#{DAY}")
+    assert item["status_at"] == {"S": f"{DAY}T00:00:01.000000Z"}
+    assert item["first_seen"] == {"S": f"{DAY}T00:00:00.000000Z"}
+
+
+def test_a_version_is_in_flight_since_its_first_attempt(site: LedgerSite) -> None:
+    site.lease(NEW)
+    site.all_leases_expire()
+    site.lease(NEW)
+    (item,) = site.with_status("IN_FLIGHT")
+    assert item["status_at"] == {"S": f"{DAY}T00:00:00.000000Z"}
+
+
+def test_every_item_expires_some_time_after_it_was_last_touched(site: LedgerSite) -> None:
+    site.clock.now += 10
+    site.deliver(NEW)
+    expected = {"N": str(int(START) + 10 + RECEIPTS_FOR)}
+    assert (site.item(NEW)["expires"], site.key_item(NEW)["expires"]) == (expected, expected)
+
+
+def test_a_delivered_item_holds_no_lease(site: LedgerSite) -> None:
+    site.deliver(NEW)
+    assert set(site.item(NEW)) == {
+        "pk", "sk", "state", "attempts", "remote_path", "receipt", "first_seen", "status", "status_at",
+        "expires", "revision",
+    }  # fmt: skip
+    assert set(site.key_item(NEW)) == {"pk", "sk", "committed", "temporaries", "expires", "revision"}
+
+
+# When the table fails
+
+
+class Step:
+    """The steps of a delivery, each with the ledger behind a faulty client."""
+
+    def __init__(self, site: LedgerSite, name: str) -> None:
+        self.client = FaultyClient(site.dynamodb)
+        ledger = site.function(client=self.client)
+        if name == "acquire":
+            self.run: Callable[[], object] = lambda: site.lease(NEW, ledger)
+            return
+        lease = site.lease(NEW)
+        if name == "delivered":
+            ledger.commit(lease)
+        self.run = {
+            "commit": lambda: ledger.commit(lease),
+            "delivered": lambda: ledger.delivered(lease, {}),
+            "release": lambda: ledger.release(lease, reason="r", temporary_is_gone=False),
+            "settle": lambda: ledger.settle(OLD, state="FAILED", reason="r", hint="h"),
+        }[name]
+
+
+STEPS = ["acquire", "commit", "delivered", "release", "settle"]
+
+
+@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize(
+    ("error", "reason", "hint"),
+    [
+        (
+            refused("ResourceNotFoundException"),
+            "'ledger' does not exist in this account",
+            "correct LEDGER_TABLE",
+        ),
+        (refused("AccessDeniedException"), "may not write to the ledger's table", "dynamodb:UpdateItem"),
+        (refused("ThrottlingException"), "could not be written: .*ThrottlingException", "tried again"),
+        (
+            refused("TransactionCanceledException", "None", "ValidationError"),
+            "could not be written",
+            "look at",
+        ),
+        (EndpointConnectionError(endpoint_url="https://x"), "could not be written", "tried again"),
+    ],
+    ids=["no table", "denied", "throttled", "invalid", "no network"],
+)
+def test_a_table_that_cannot_be_used_is_explained_and_the_message_kept(
+    site: LedgerSite, name: str, error: Exception, reason: str, hint: str
+) -> None:
+    step = Step(site, name)
+    step.client.faults = [raising(error)]
+    with pytest.raises(LedgerError, match=reason) as raised:
+        step.run()
+    assert hint in raised.value.hint
+    assert raised.value.disposition is Disposition.RETRY
+
+
+def test_a_table_that_is_not_there_is_recognised_for_real(site: LedgerSite) -> None:
+    ledger = DynamoLedger(site.dynamodb, "other", receipts_for_seconds=1, owner=lambda: "f")
+    with pytest.raises(LedgerError, match="'other' does not exist"):
+        site.lease(NEW, ledger)
+
+
+BUSY = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"]
+
+
+@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("reason", BUSY)
+def test_a_write_that_met_others_is_repeated(site: LedgerSite, name: str, reason: str) -> None:
+    step = Step(site, name)
+    step.client.faults = [raising(refused("TransactionCanceledException", "None", reason))] * 4
+    step.run()
+    assert len(site.pauses) == 4
+    assert all(0 <= pause <= 0.4 for pause in site.pauses)
+
+
+def test_a_condition_that_failed_is_decided_at_once_whatever_else_was_met(site: LedgerSite) -> None:
+    met = refused("TransactionCanceledException", "ConditionalCheckFailed", "TransactionConflict")
+    client = FaultyClient(site.dynamodb, [raising(met)])
+    assert site.lease(NEW, site.function(client=client)).attempt == 1
+    assert site.pauses == []
+
+
+def test_a_write_that_meets_others_for_ever_is_given_up_with_the_message_kept(site: LedgerSite) -> None:
+    busy = raising(refused("TransactionCanceledException", "None", "TransactionConflict"))
+    client = FaultyClient(site.dynamodb, [busy] * 99)
+    with pytest.raises(LedgerError, match=r"too busy \(TransactionConflict\)") as raised:
+        site.lease(NEW, site.function(client=client))
+    assert raised.value.disposition is Disposition.RETRY
+    assert client.transactions == 5
+
+
+def test_a_commit_whose_answer_was_lost_is_recovered_as_one(site: LedgerSite) -> None:
+    client = FaultyClient(site.dynamodb)
+    ledger = site.function(client=client)
+    lease = site.lease(NEW, ledger)
+    client.lost_answers = [EndpointConnectionError(endpoint_url="https://x")]
+    with pytest.raises(LedgerError):
+        ledger.commit(lease)
+    ledger.release(lease, reason="r", temporary_is_gone=False)
+    assert site.lease(NEW).committing == lease.temporary
+
+
+# Items that nobody wrote
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("state", None),
+        ("state", {"S": "SENT"}),
+        ("state", {"N": "1"}),
+        ("revision", None),
+        ("revision", {"S": "1"}),
+        ("revision", {"N": "-1"}),
+        ("revision", {"N": "1.5"}),
+        ("attempts", {"S": "many"}),
+        ("owner", {"N": "7"}),
+        ("lease_until", None),
+        ("lease_until", {"S": "soon"}),
+        ("remote_path", {"L": []}),
+        ("reason", {"N": "1"}),
+        ("committing", {"BOOL": True}),
+        ("checkpoint", {"S": "here"}),
+        ("checkpoint", {"M": {}}),
+        ("checkpoint", {"M": {"temporary": {"S": "t"}, "offset": {"S": "5"}}}),
+    ],
+)
+def test_a_corrupt_version_is_parked_with_its_name_and_left_alone(
+    site: LedgerSite, name: str, value: dict[str, Any] | None
+) -> None:
+    site.lease(NEW)
+    site.write(NEW, name, value)
+    before = site.item(NEW)
+    with pytest.raises(LedgerError, match=r"object#bucket/in/a.csv / version#v0B") as raised:
+        site.lease(NEW)
+    assert name in raised.value.reason
+    assert raised.value.disposition is Disposition.PERMANENT
+    assert site.item(NEW) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("revision", None),
+        ("lease_until", None),
+        ("in_flight", None),
+        ("in_flight", {"N": "1"}),
+        ("committed", {"N": "1"}),
+        ("temporaries", None),
+        ("temporaries", {"S": "t"}),
+        ("temporaries", {"M": {"t": {"S": "whose"}}}),
+        ("temporaries", {"M": {"t": {"M": {"version": {"S": "v"}}}}}),
+    ],
+)
+def test_a_corrupt_key_is_parked_with_its_name_and_left_alone(
+    site: LedgerSite, name: str, value: dict[str, Any] | None
+) -> None:
+    site.lease(NEW)
+    site.write(NEW, name, value, sk=KEY)
+    before = site.key_item(NEW)
+    with pytest.raises(LedgerError, match=r"object#bucket/in/a.csv / key") as raised:
+        site.lease(OLD)
+    assert name in raised.value.reason
+    assert raised.value.disposition is Disposition.PERMANENT
+    assert site.key_item(NEW) == before
+
+
+def test_a_commit_without_a_name_is_corrupt(site: LedgerSite) -> None:
+    ledger = site.function()
+    ledger.commit(site.lease(NEW, ledger))
+    site.write(NEW, "committing", None)
+    with pytest.raises(LedgerError, match="'committing' should be text, is None"):
+        site.lease(NEW)
+
+
+def test_an_item_deleted_by_a_person_starts_the_version_anew(site: LedgerSite) -> None:
+    lease = site.lease(NEW)
+    for sk in ("version#v0B", KEY):
+        site.delete(NEW, sk)
+    with pytest.raises(LedgerError, match="lost"):
+        site.function().commit(lease)
+    assert site.lease(NEW).attempt == 1
+
+
+# Without a ledger
+
+
+def test_the_plain_sender_always_leases_and_remembers_nothing() -> None:
+    ledger: Ledger = NoLedger()
+    for _ in range(2):
+        lease = ledger.acquire(NEW, remote_path="p", temporary="t", until=1.0)
+        assert (lease.temporary, lease.attempt, lease.abandoned) == ("t", 1, ())
+        ledger.commit(lease)
+        ledger.delivered(lease, {})
+        ledger.release(lease, reason="r", temporary_is_gone=True)
+        ledger.settle(NEW, state="FAILED", reason="r", hint="h", lease=lease)
+    assert ledger.start_over(lease, temporary="u").abandoned == ("t",)
+
+
+def test_the_plain_sender_refuses_what_takes_longer_than_an_invocation() -> None:
+    ledger = NoLedger()
+    lease = ledger.acquire(NEW, remote_path="p", temporary="t", until=1.0)
+    with pytest.raises(LedgerError, match="takes longer than one invocation") as raised:
+        ledger.checkpoint(lease, checkpoint_of(lease))
+    assert raised.value.disposition is Disposition.PERMANENT
+
+
+def test_the_ledger_costs_no_import_of_boto3() -> None:
+    code = "import sys, s3_to_sftp.ledger; sys.exit('boto3' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
