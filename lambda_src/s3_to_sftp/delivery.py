@@ -30,7 +30,7 @@ from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.ledger import Checkpoint, Lease, Ledger, NoLedger
 from s3_to_sftp.receipt import Receipt
 from s3_to_sftp.remote_path import remote_path, temporary_path
-from s3_to_sftp.sftp.lanes import Sent, another_name
+from s3_to_sftp.sftp.lanes import Sent, another_name, probe_name
 from s3_to_sftp.sftp.partner import Partner
 from s3_to_sftp.source import ChecksumSoFar, S3Object
 
@@ -48,6 +48,7 @@ class _Shipment:
 
     Attributes:
         lease: Changes when it is begun anew.
+        has_answered: Whether the partner has answered since its turn came: the connection is not too old.
         committed: Whether it may have got its final name.
         started: By the clock of the delivery.
         fruitless: Invocations in a row, before this one, that have brought it no further.
@@ -58,6 +59,7 @@ class _Shipment:
     started: float
     fruitless: int = 0
     fell_back: bool = False
+    has_answered: bool = False
     committed: bool = False
 
 
@@ -135,6 +137,7 @@ class Delivery:
             else:
                 if leftovers := _leftovers(lease):
                     self.partner.discard(*leftovers)
+                    shipment.has_answered = True
                 receipt = self._send(shipment, deadline)
             self.record(shipment.lease, receipt)
         return receipt
@@ -266,7 +269,7 @@ class Delivery:
             _log.warning("%s is sent from its beginning: %s", shipment.lease.ref, lost.reason)
         except ConnectionLost:
             # An old connection may have died of its age; that says nothing about the partner.
-            if shipment.committed or not self.partner.was_reused:
+            if shipment.committed or shipment.has_answered or not self.partner.was_reused:
                 raise
             if shipment.lease.checkpoint:
                 return self._send_once(shipment, deadline)
@@ -280,7 +283,7 @@ class Delivery:
         source = S3Object(self.s3, lease.ref, before=_checksum_of(lease.checkpoint), sha256=self._sha256)
         if lease.checkpoint and source.start != lease.checkpoint.offset:
             raise CheckpointLost("Its checksum so far is of another kind.", hint="It is sent anew.")
-        continues = self._can_continue(source, deadline)
+        continues = self._can_continue(lease, source, deadline)
         sent = self.partner.send_large(
             source,
             path=lease.remote_path,
@@ -303,13 +306,12 @@ class Delivery:
             lanes=sent.lanes,
         )
 
-    def _can_continue(self, source: S3Object, deadline: Deadline) -> bool:
+    def _can_continue(self, lease: Lease, source: S3Object, deadline: Deadline) -> bool:
         """Find out, before an object is sent that may take several invocations, whether it can."""
         left = source.size - source.start
         if not self.has_ledger or source.start or deadline.suffices_for(left):
             return True
-        path = remote_path(directory=self._directory, key=source.ref.key)
-        continues = self.partner.continues_files(self._temporary(path))
+        continues = self.partner.continues_files(probe_name(lease.temporary))
         if not continues and not deadline.suffices_for(left, at_best=True):
             raise _cannot_continue(source)
         return continues

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from s3_to_sftp.announcements import Announcements
-from s3_to_sftp.errors import DeliveryError, Disposition, PartnerLeftInPeace, QueueError
+from s3_to_sftp.errors import BeingSent, DeliveryError, Disposition, PartnerLeftInPeace, QueueError
 from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.message_queue import Message, MessageQueue
 from s3_to_sftp.retry import RetryPolicy
@@ -77,8 +77,12 @@ class Settlement:
         return at_fault and self._policy.is_over(first_sent=message.sent_at, now=self._clock())
 
     def _wait(self, message: Message, error: Exception) -> float:
+        backoff = self._policy.wait(message.receive_count)
+        if isinstance(error, BeingSent):
+            # Its lease may be given back long before it ends: looked at soon, then less and less often.
+            return min(error.retry_after, backoff)
         retry_after = getattr(error, "retry_after", None)
-        return self._policy.wait(message.receive_count) if retry_after is None else float(retry_after)
+        return backoff if retry_after is None else float(retry_after)
 
     def _park(self, message: Message, failures: Sequence[Failure]) -> None:
         """Send it to the dead-letter queue, with why, and tell of it when it is there.
@@ -90,7 +94,9 @@ class Settlement:
             self._record(ref, error)
         reason, hint = told[0][1].reason, told[0][1].hint
         self._queue.park(message, reason=reason, hint=hint, error=type(failures[0][1]).__name__)
-        _log.error("parked in the dead-letter queue: %s", reason, extra={"message": message.id, "hint": hint})
+        # Not "message": logging refuses an extra field of a name that a record has, with a KeyError.
+        about = {"message_id": message.id, "hint": hint}
+        _log.error("parked in the dead-letter queue: %s", reason, extra=about)
         for ref, error in told:
             self._announcements.failed(ref, error, attempt=message.receive_count)
 

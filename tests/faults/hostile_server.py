@@ -58,6 +58,8 @@ class Manners:
         script: Answers to SFTP requests; one is shared by all sessions.
         max_write: The limit of a WRITE that it states.
         ciphers: What it offers when keys are renewed.
+        drips_at: Answers to requests of this kind come byte by byte.
+        drip_seconds: The time between two of these bytes.
     """
 
     silent_at: Step | None = None
@@ -65,6 +67,8 @@ class Manners:
     script: Script = field(default=lambda asked: None)
     max_write: int = 261_120
     ciphers: tuple[str, ...] = ()
+    drips_at: int | None = None
+    drip_seconds: float = 0.1
 
 
 @dataclass
@@ -181,8 +185,15 @@ class _Sftp(paramiko.SubsystemHandler):
                 asked = _asked(body, next(places))
                 answer = self._hostile.manners.script(asked)
                 answer = self._right_answer(asked) if answer is None else answer
-                if answer:
-                    channel.sendall(answer)
+                self._say(channel, answer, drips=asked.kind == self._hostile.manners.drips_at)
+
+    def _say(self, channel: paramiko.Channel, answer: bytes, *, drips: bool) -> None:
+        if answer and not drips:
+            channel.sendall(answer)
+        elif answer:
+            for byte in answer:
+                channel.sendall(bytes([byte]))
+                self._hostile.goodbye.wait(self._hostile.manners.drip_seconds)
 
     def _right_answer(self, asked: Asked) -> bytes:
         files, payload = self._hostile.files, asked.payload

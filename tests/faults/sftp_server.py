@@ -9,6 +9,7 @@ with start_asyncssh_server(root, sftp_factory=faulty(RefusesRequest, fault, "wri
 from __future__ import annotations
 
 import functools
+import io
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -295,6 +296,35 @@ class SpoolsPerHandle(WatchedServer):
         path.write_bytes(spool)
 
 
+class IgnoresOffsets(WatchedServer):
+    """Writes everything behind what is there, whatever the offset says."""
+
+    async def write(self, file_obj: object, offset: int, data: bytes) -> Any:
+        file: Any = file_obj
+        return await super().write(file_obj, file.seek(0, io.SEEK_END), data)
+
+
+class RefusesReading(WatchedServer):
+    """Lets nobody read what is there."""
+
+    async def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> Any:
+        if pflags & asyncssh.FXF_READ and self.fault.strike():
+            raise Refusal(PERMISSION_DENIED)
+        return await super().open(path, pflags, attrs)
+
+
+class SweepsAtClose(WatchedServer):
+    """Takes a file away in the moment in which it is closed, unless it is a large one."""
+
+    async def close(self, file_obj: object) -> Any:
+        file: Any = file_obj
+        small = file.seek(0, io.SEEK_END) < 1000
+        result = await super().close(file_obj)
+        if small and self.fault.strike():
+            Path(file.name.decode()).unlink(missing_ok=True)
+        return result
+
+
 class Stalls(WatchedServer):
     """Takes request `operation` number `nth` and never answers it nor any that follow in the session."""
 
@@ -307,6 +337,62 @@ class Stalls(WatchedServer):
         due = operation == self._operation and self.fault.requests[operation] == self._nth
         if due and self.fault.strike():
             await self.silence()
+
+
+class HangsUp(WatchedServer):
+    """Ends the connection at request `operation` number `nth`: not done yet, or done and not answered."""
+
+    def __init__(
+        self,
+        chan: Any,
+        chroot: bytes,
+        operation: Operation,
+        *,
+        fault: Fault,
+        nth: int = 1,
+        done: bool = False,
+    ) -> None:
+        super().__init__(chan, chroot, fault=fault)
+        self._operation = operation
+        self._nth = nth
+        self._done = done
+
+    async def before(self, operation: Operation) -> None:
+        if not self._done:
+            await self._hang_up(operation)
+
+    async def after(self, operation: Operation) -> None:
+        if self._done:
+            await self._hang_up(operation)
+
+    async def _hang_up(self, operation: Operation) -> None:
+        due = operation == self._operation and self.fault.requests[operation] == self._nth
+        if due and self.fault.strike():
+            self.channel.get_connection().abort()
+            await self.silence()
+
+
+class SweepsAwayAndHangsUp(SweepsAway):
+    """Takes the file away when it got its final name, and the connection with it: nobody hears of either."""
+
+    async def posix_rename(self, oldpath: bytes, newpath: bytes) -> Any:
+        await super().posix_rename(oldpath, newpath)
+        if self.fault.broken:
+            self.channel.get_connection().abort()
+            await self.silence()
+
+
+class TakesShortWritesOnly(WatchedServer):
+    """Refuses a WRITE of more than `most` bytes. What it states as its limit is another matter."""
+
+    def __init__(self, chan: Any, chroot: bytes, *, fault: Fault, most: int) -> None:
+        super().__init__(chan, chroot, fault=fault)
+        self._most = most
+
+    async def write(self, file_obj: object, offset: int, data: bytes) -> Any:
+        if len(data) > self._most and self.fault.strike():
+            raise Refusal(FAILURE, "Message too long")
+        return await super().write(file_obj, offset, data)
 
 
 class FailsOnMissingParent(WatchedServer):
@@ -352,3 +438,14 @@ def without_extensions(*names: str) -> Iterator[None]:
     finally:
         SFTPServerHandler._extensions = offered
         SFTPServerHandler._packet_handlers = answered
+
+
+@contextmanager
+def stating_write_limit(most: int) -> Iterator[None]:
+    """Makes the asyncssh servers of this process state so many bytes as the most that a WRITE may hold."""
+    stated = asyncssh.sftp.MAX_SFTP_WRITE_LEN
+    asyncssh.sftp.MAX_SFTP_WRITE_LEN = most
+    try:
+        yield
+    finally:
+        asyncssh.sftp.MAX_SFTP_WRITE_LEN = stated

@@ -109,9 +109,13 @@ def connect(
         host_key = transport.get_remote_server_key()
         host_keys.check(host_key, server)
         transport.auth_timeout = timeouts.login
+        asked_at = time.monotonic()
         _guarded_login(transport, credentials, server)
+        login_seconds = time.monotonic() - asked_at
         transport.set_keepalive(timeouts.keepalive)
-        session = _open_session(transport, server, timeouts, logged_in)
+        session = _open_session(
+            transport, server, timeouts, lambda round_trip: logged_in(min(round_trip, login_seconds))
+        )
     except BaseException:
         transport.close()
         raise
@@ -199,8 +203,8 @@ def _open_session(
     try:
         asked_at = time.monotonic()
         channel = transport.open_session(timeout=timeouts.reply)
-        # Opening a channel costs the server next to nothing, so this is the network's share. A login also
-        # waits for signatures and passwords to be checked, the start of SFTP for a process to be started.
+        # Opening a channel costs the server next to nothing, so this is mostly the network's share. The start
+        # of SFTP also waits for a process to be started.
         round_trip = time.monotonic() - asked_at
         channel.settimeout(timeouts.reply)
         request_subsystem(channel, "sftp")

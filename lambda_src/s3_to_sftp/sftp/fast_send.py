@@ -253,6 +253,10 @@ class BulkStream(_ChannelStream):
             if time.monotonic() > deadline:
                 raise TimeoutError
             with transport.clear_to_send_lock:
+                # Another thread may have closed it since the window was taken. Servers end the connection and
+                # all its channels when data follows the CLOSE, which is sent under this lock, too.
+                if self._channel.closed or self._channel.eof_sent:
+                    raise EOFError("the channel is closed")
                 if transport.clear_to_send.is_set():
                     self._packetizer.send_channel_data(
                         self._channel.remote_chanid, pieces, packet_bytes=self._packet_bytes

@@ -397,7 +397,7 @@ class _Transfer:
         """Say whether the server is known to keep writers together, or shows it now."""
         if self._pool.keeps_writers_together or not self._lanes:
             return bool(self._lanes)
-        path = self._temporary.removesuffix(".part") + "-probe.part"
+        path = probe_name(self._temporary)
         try:
             self._pool.keeps_writers_together = await probe.keeps_writers_together(session, path)
         except RequestRefused as refused:
@@ -458,6 +458,11 @@ def another_name(temporary: str) -> str:
     the old name when they end: no place for the file that is about to get its final name.
     """
     return temporary.removesuffix(".part") + "-2.part"
+
+
+def probe_name(temporary: str) -> str:
+    """Return the name of what a probe of this attempt writes: whoever removes one knows the other."""
+    return temporary.removesuffix(".part") + "-probe.part"
 
 
 async def _is_gone(size: Pending[int | None]) -> bool:

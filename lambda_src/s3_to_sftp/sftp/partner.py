@@ -15,12 +15,12 @@ from s3_to_sftp.errors import ConnectionLost, RequestRefused
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp import probe
 from s3_to_sftp.sftp.connection import Timeouts, connect
-from s3_to_sftp.sftp.lanes import RangeSource, Sent, another_name, send_in_lanes
+from s3_to_sftp.sftp.lanes import RangeSource, Sent, another_name, probe_name, send_in_lanes
 from s3_to_sftp.sftp.pool import Connect, ConnectionPool
 from s3_to_sftp.sftp.protocol import Status
 from s3_to_sftp.sftp.session import Conversation, SftpSession
 from s3_to_sftp.sftp.stream import Piece
-from s3_to_sftp.sftp.upload import publish, remove, upload_small
+from s3_to_sftp.sftp.upload import discard, name_aside, publish, remove, upload_small
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -88,13 +88,12 @@ class Partner:
         for file, error in self._send_over_one_connection(_noting(files, permitted)):
             # What was permitted to have its final name may have it: that is for the caller to find out.
             if isinstance(error, ConnectionLost) and self._pool.reused and file.temporary not in permitted:
-                # Another name: what the old connection has sent may still be written.
-                lost.append(replace(file, temporary=another_name(file.temporary)))
+                lost.append(file)
             else:
                 yield file, error
         if lost:
             # An old connection may have died of its age; that says nothing about the partner.
-            yield from self._send_over_one_connection(lost)
+            yield from self._send_over_one_connection(lost, _send_again)
 
     def send_large(
         self,
@@ -149,6 +148,13 @@ class Partner:
             DeliveryError: The server refused, or is lost.
         """
         session = self._pool.first().session
+        published = self._publish(session, temporary, path)
+        for left in _aside(session, temporary):
+            with contextlib.suppress(RequestRefused):
+                session.run_one(remove(session, left))
+        return published
+
+    def _publish(self, session: SftpSession, temporary: str, path: str) -> bool:
         # Where a target must be put aside, that is not done for nothing.
         if not session.renames_over_existing and session.run_one(_is_gone(session, temporary)):
             return False
@@ -170,7 +176,7 @@ class Partner:
         """
         session = self._pool.first().session
         for name in temporaries:
-            for left in (name, another_name(name)):
+            for left in (name, another_name(name), probe_name(name), *_aside(session, name)):
                 with contextlib.suppress(RequestRefused):
                     session.run_one(remove(session, left))
 
@@ -179,7 +185,9 @@ class Partner:
         self._pool.close()
 
     def _send_over_one_connection(
-        self, files: Iterable[SmallFile[T]]
+        self,
+        files: Iterable[SmallFile[T]],
+        send: Callable[[SftpSession, SmallFile[T]], Conversation[int]] | None = None,
     ) -> Iterator[tuple[SmallFile[T], Exception | None]]:
         waiting = iter(files)
         first = next(waiting, None)
@@ -198,13 +206,18 @@ class Partner:
         def uploads() -> Iterator[Conversation[int]]:
             for place, file in enumerate(itertools.chain([first], waiting)):
                 started[place] = file
-                yield upload_small(
-                    session, file.data, path=file.path, temporary=file.temporary, permit=file.permit
-                )
+                yield (send or _send)(session, file)
 
         for place, outcome in session.run(uploads(), at_a_time=_FILES_AT_A_TIME):
             yield started.pop(place), outcome if isinstance(outcome, Exception) else None
         self._pool.touch(0)
+
+
+def _aside(session: SftpSession, temporary: str) -> tuple[str, ...]:
+    """Where an old file may have been left that this one has replaced, or was about to."""
+    if session.renames_over_existing:
+        return ()
+    return name_aside(temporary), name_aside(another_name(temporary))
 
 
 async def _is_gone(session: SftpSession, path: str) -> bool:
@@ -212,6 +225,23 @@ async def _is_gone(session: SftpSession, path: str) -> bool:
         return not await session.exists(path)
     except RequestRefused:  # a drop box does not tell
         return False
+
+
+async def _send(session: SftpSession, file: SmallFile[T]) -> int:
+    return await upload_small(
+        session, file.data, path=file.path, temporary=file.temporary, permit=file.permit
+    )
+
+
+async def _send_again(session: SftpSession, file: SmallFile[T]) -> int:
+    """Send a file that was lost with another connection: what that has sent may still be written."""
+    try:
+        size = await _send(session, replace(file, temporary=another_name(file.temporary)))
+    except Exception:
+        await discard(session, file.temporary)
+        raise
+    await discard(session, file.temporary)
+    return size
 
 
 def _noting(files: Iterable[SmallFile[T]], permitted: set[str]) -> Iterator[SmallFile[T]]:

@@ -110,7 +110,7 @@ async def _replace(session: SftpSession, temporary: str, path: str) -> None:
 
     There is a moment without a file of this name, but none in which only the new one's bytes are at risk.
     """
-    aside = f"{temporary}.old"
+    aside = name_aside(temporary)
     await session.rename(path, aside)
     try:
         await session.rename(temporary, path)
@@ -120,6 +120,11 @@ async def _replace(session: SftpSession, temporary: str, path: str) -> None:
         raise
     with contextlib.suppress(RequestRefused):  # the new file is in its place: that is what counts
         await session.remove(aside)
+
+
+def name_aside(temporary: str) -> str:
+    """Return where the old file is while it is being replaced by this temporary one."""
+    return f"{temporary}.old"
 
 
 async def _is_seen(session: SftpSession, path: str) -> bool:

@@ -1,0 +1,357 @@
+"""S3 that is busy, breaks off or changes its mind: what was announced is delivered whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from local.sftp_server import RunningServer, start_asyncssh_server
+from s3_to_sftp.checksum import RangeChecksum
+from s3_to_sftp.deadline import SMALL_BYTES
+from s3_to_sftp.errors import (
+    AlreadyDelivered,
+    AlreadyGone,
+    DeliveryError,
+    Disposition,
+    ObjectCorrupt,
+    SourceDenied,
+    SourceInterrupted,
+    Superseded,
+    ToBeContinued,
+)
+from s3_to_sftp.receipt import Receipt
+from tests.faults.sftp_server import Fault, HangsUp, WatchedServer, faulty, stating_write_limit
+from tests.integration.ledger_desk import KEY, LedgerDesk, are_files
+from tests.integration.partner import connections
+from tests.integration.watch import never_half
+from tests.memory_s3 import MemoryS3, client_error
+
+OLD = b"the old file, complete"
+LARGE = os.urandom(SMALL_BYTES + 300_000)
+NEWER = os.urandom(SMALL_BYTES + 1)
+SIZES = {"small": LARGE[:SMALL_BYTES], "large": LARGE}
+
+Hook = Callable[[int], None]
+"""Called with the number of the request, before it is answered; may raise."""
+
+
+class MovingS3(MemoryS3):
+    """Lets a test step in before each request.
+
+    Attributes:
+        before_get: Called before each GetObject.
+        before_head: Called before each HeadObject.
+    """
+
+    before_get: Hook = staticmethod(lambda _number: None)
+    before_head: Hook = staticmethod(lambda _number: None)
+
+    def get_object(self, **request: Any) -> dict[str, Any]:
+        self.before_get(len(self.requests) + 1)
+        return super().get_object(**request)
+
+    def head_object(self, **request: Any) -> dict[str, Any]:
+        self.before_head(len(self.heads) + 1)
+        return super().head_object(**request)
+
+
+def refusing(code: str, status: int) -> Hook:
+    def refuse(_number: int) -> None:
+        raise client_error(code, status)
+
+    return refuse
+
+
+def healthy(_number: int) -> None:
+    return None
+
+
+@pytest.fixture(scope="module")
+def dynamodb() -> Iterator[Any]:
+    with mock_aws():
+        yield boto3.client("dynamodb", "eu-west-1")  # loading its model takes longer than any test
+
+
+@pytest.fixture(params=SIZES)
+def data(request: pytest.FixtureRequest) -> bytes:
+    return SIZES[request.param]
+
+
+@pytest.fixture
+def s3(data: bytes) -> MovingS3:
+    return MovingS3({KEY: data})
+
+
+@pytest.fixture
+def desk(dynamodb: Any, s3: MovingS3) -> Iterator[LedgerDesk]:
+    desk = LedgerDesk(dynamodb, s3)
+    yield desk
+    desk.close()
+
+
+@pytest.fixture
+def server(root: Path, data: bytes) -> Iterator[RunningServer]:
+    """A healthy server; what stands under the final name is never half."""
+    (root / KEY).write_bytes(OLD)
+    factory = faulty(WatchedServer, Fault(broken=False))
+    with (
+        stating_write_limit(5000),
+        start_asyncssh_server(root, sftp_factory=factory) as running,
+        never_half(root / KEY, OLD, data, NEWER),
+    ):
+        yield running
+
+
+only_large = pytest.mark.parametrize("data", [LARGE], ids=["large"])
+
+
+def fails(
+    desk: LedgerDesk, server: RunningServer, error: type[DeliveryError], disposition: Disposition
+) -> DeliveryError:
+    """Insist on that error, and that nobody sees anything of the attempt."""
+    outcome = desk.attempt(server)
+    assert type(outcome) is error
+    assert isinstance(outcome, DeliveryError)
+    assert outcome.disposition is disposition
+    assert are_files(server, report=OLD)
+    assert not desk.is_leased()
+    return outcome
+
+
+def delivers(desk: LedgerDesk, server: RunningServer, data: bytes) -> None:
+    """Insist that it is delivered now, and not a second time."""
+    assert isinstance(desk.attempt(server), Receipt)
+    assert are_files(server, report=data)
+    assert desk.state() == "DELIVERED"
+    assert not desk.is_leased()
+    assert isinstance(desk.attempt(server), AlreadyDelivered)
+
+
+def supersedes(desk: LedgerDesk, server: RunningServer) -> None:
+    """Insist that the version is recorded as superseded, and that the newer one is delivered by its event."""
+    assert are_files(server, report=OLD)
+    assert desk.state() == "SUPERSEDED"
+    assert not desk.is_leased()
+    newer = desk.announced("0B")
+    assert isinstance(desk.attempt(server, ref=newer), Receipt)
+    assert are_files(server, report=NEWER)
+    assert desk.state(newer) == "DELIVERED"
+    assert isinstance(desk.attempt(server), Superseded)
+    assert are_files(server, report=NEWER)
+
+
+def is_gone(desk: LedgerDesk, server: RunningServer) -> None:
+    """Insist that it is recorded as gone, and that its event is settled from now on."""
+    assert are_files(server, report=OLD)
+    assert desk.state() == "GONE"
+    assert not desk.is_leased()
+    before = connections(server)
+    assert isinstance(desk.attempt(server), AlreadyGone)
+    assert connections(server) == before
+
+
+# --- S3 is busy, or breaks off ---
+
+
+@pytest.mark.parametrize(("code", "status"), [("SlowDown", 503), ("InternalError", 500)])
+def test_busy_s3_is_asked_again_another_time(
+    code: str, status: int, data: bytes, s3: MovingS3, desk: LedgerDesk, server: RunningServer
+) -> None:
+    s3.before_get = refusing(code, status)
+    fails(desk, server, SourceInterrupted, Disposition.RETRY)
+    assert desk.state() == "SENDING"
+    s3.before_get = healthy
+    delivers(desk, server, data)
+
+
+@only_large
+def test_s3_that_becomes_busy_after_a_reset_is_asked_again_another_time(
+    data: bytes, s3: MovingS3, desk: LedgerDesk, server: RunningServer
+) -> None:
+    def busy_from_the_second_on(number: int) -> None:
+        if number > 1:
+            raise client_error("SlowDown", 503)
+
+    s3.breaks = [500_000]
+    s3.before_get = busy_from_the_second_on
+    fails(desk, server, SourceInterrupted, Disposition.RETRY)
+    s3.before_get = healthy
+    delivers(desk, server, data)
+
+
+@only_large
+def test_resets_of_a_body_are_survived(
+    data: bytes, s3: MovingS3, desk: LedgerDesk, server: RunningServer
+) -> None:
+    s3.breaks = [1, 0, 500_000, 300_000, 0, 0]
+    delivers(desk, server, data)
+    assert len(s3.requests) == 7
+
+
+@pytest.mark.parametrize("data", [SIZES["small"]], ids=["small"])
+def test_reset_of_a_small_body_is_tried_again_another_time(
+    data: bytes, s3: MovingS3, desk: LedgerDesk, server: RunningServer
+) -> None:
+    s3.breaks = [len(data) // 2]
+    fails(desk, server, SourceInterrupted, Disposition.RETRY)
+    delivers(desk, server, data)
+
+
+@pytest.mark.parametrize("length", [0, 1000, -1])
+def test_body_that_always_ends_early_is_no_object(
+    length: int, data: bytes, s3: MovingS3, desk: LedgerDesk, server: RunningServer
+) -> None:
+    s3.wire[KEY] = data[:length]
+    fails(desk, server, SourceInterrupted, Disposition.RETRY)
+    assert desk.state() == "SENDING"
+    del s3.wire[KEY]
+    delivers(desk, server, data)
+
+
+def test_damaged_body_gets_no_final_name(
+    data: bytes, s3: MovingS3, desk: LedgerDesk, server: RunningServer
+) -> None:
+    checksum = RangeChecksum("CRC32")
+    checksum.add(0, len(data), checksum.of(data))
+    s3.checksums[KEY] = {"ChecksumType": "FULL_OBJECT", "ChecksumCRC32": checksum.value(len(data))}
+    s3.wire[KEY] = data[:-1] + bytes([data[-1] ^ 1])
+    fails(desk, server, ObjectCorrupt, Disposition.RETRY)
+    del s3.wire[KEY]
+    delivers(desk, server, data)
+
+
+def test_denied_object_is_delivered_when_it_may_be_read(
+    data: bytes, s3: MovingS3, desk: LedgerDesk, server: RunningServer
+) -> None:
+    s3.before_get = s3.before_head = refusing("AccessDenied", 403)
+    error = fails(desk, server, SourceDenied, Disposition.PERMANENT)
+    assert "s3:GetObject" in error.hint
+    s3.before_get = s3.before_head = healthy
+    delivers(desk, server, data)
+
+
+# --- the object changes ---
+
+
+def test_object_that_was_overwritten_before_is_left_to_its_own_event(
+    s3: MovingS3, desk: LedgerDesk, server: RunningServer
+) -> None:
+    s3.objects[KEY] = NEWER
+    assert isinstance(desk.attempt(server), Superseded)
+    supersedes(desk, server)
+
+
+def test_object_that_was_deleted_before_is_recorded_as_gone_and_nobody_connects(
+    s3: MovingS3, desk: LedgerDesk, server: RunningServer
+) -> None:
+    del s3.objects[KEY]
+    assert isinstance(desk.attempt(server), AlreadyGone)
+    is_gone(desk, server)
+    assert connections(server) == 0
+
+
+@only_large
+def test_object_that_is_overwritten_while_it_is_read_leaves_nothing_behind(
+    s3: MovingS3, desk: LedgerDesk, server: RunningServer
+) -> None:
+    def overwrite(number: int) -> None:
+        if number == 2:
+            s3.objects[KEY] = NEWER
+
+    s3.breaks = [500_000]
+    s3.before_get = overwrite
+    assert isinstance(desk.attempt(server), Superseded)
+    supersedes(desk, server)
+
+
+@only_large
+def test_object_that_is_deleted_while_it_is_read_leaves_nothing_behind(
+    s3: MovingS3, desk: LedgerDesk, server: RunningServer
+) -> None:
+    def delete(number: int) -> None:
+        if number == 2:
+            del s3.objects[KEY]
+
+    s3.breaks = [500_000]
+    s3.before_get = delete
+    assert isinstance(desk.attempt(server), AlreadyGone)
+    is_gone(desk, server)
+
+
+@only_large
+def test_object_that_is_overwritten_between_question_and_answer_is_not_mixed(
+    s3: MovingS3, desk: LedgerDesk, server: RunningServer
+) -> None:
+    def overwrite(_number: int) -> None:
+        s3.objects[KEY] = NEWER
+
+    s3.before_get = overwrite
+    assert isinstance(desk.attempt(server), Superseded)
+    supersedes(desk, server)
+
+
+# --- between two invocations ---
+
+
+def pause(desk: LedgerDesk, server: RunningServer) -> None:
+    asked = iter([900.0] * 100)
+    outcome = desk.attempt(server, remaining=lambda: next(asked, 0.0))
+    assert isinstance(outcome, ToBeContinued)
+    assert not are_files(server, report=OLD), "nothing was begun"
+
+
+@only_large
+def test_object_that_is_overwritten_between_invocations_is_given_up_and_cleared_away(
+    s3: MovingS3, desk: LedgerDesk, server: RunningServer
+) -> None:
+    pause(desk, server)
+    s3.objects[KEY] = NEWER
+    assert isinstance(desk.attempt(server), Superseded)
+    supersedes(desk, server)
+
+
+@only_large
+def test_object_that_is_deleted_between_invocations_is_given_up_and_cleared_away(
+    s3: MovingS3, desk: LedgerDesk, server: RunningServer
+) -> None:
+    pause(desk, server)
+    del s3.objects[KEY]
+    assert isinstance(desk.attempt(server), AlreadyGone)
+    is_gone(desk, server)
+
+
+@only_large
+def test_s3_that_is_busy_in_the_next_invocation_costs_nothing_of_what_was_sent(
+    data: bytes, s3: MovingS3, desk: LedgerDesk, server: RunningServer
+) -> None:
+    pause(desk, server)
+    s3.before_head = refusing("SlowDown", 503)
+    assert isinstance(desk.attempt(server), SourceInterrupted)
+    s3.before_head = healthy
+    s3.requests.clear()
+    delivers(desk, server, data)
+    assert not s3.requests[0]["Range"].startswith("bytes=0-")
+
+
+@only_large
+def test_object_that_is_deleted_once_it_was_sent_is_recorded_as_delivered(
+    data: bytes, s3: MovingS3, desk: LedgerDesk, root: Path
+) -> None:
+    fault = Fault()
+    factory = faulty(HangsUp, fault, "posix_rename", done=True)
+    with start_asyncssh_server(root, sftp_factory=factory) as server:
+        desk.attempt(server)
+        fault.mend()
+        del s3.objects[KEY]
+        recovered = desk.attempt(server)
+        assert isinstance(recovered, Receipt)
+        assert recovered.recovered
+        assert recovered.size == len(data)
+        assert desk.state() == "DELIVERED"
+        assert are_files(server, report=data)

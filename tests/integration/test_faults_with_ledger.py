@@ -1,0 +1,393 @@
+"""Every fault of server and network, through a ledger: delivered, or a clear error and the next try delivers.
+
+What stands under the final name is the old file or the new one, whole, at every moment. Once it is delivered
+nothing else of ours is left at the partner, and the same event does not touch the partner again.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from local.sftp_server import RunningServer, start_asyncssh_server
+from s3_to_sftp.deadline import SMALL_BYTES
+from s3_to_sftp.errors import (
+    AlreadyDelivered,
+    CannotContinue,
+    ConnectionLost,
+    DeliveryError,
+    Disposition,
+    PartnerUnreachable,
+    RequestRefused,
+    ToBeContinued,
+)
+from s3_to_sftp.receipt import Receipt
+from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME
+from tests.faults.sftp_server import (
+    NO_SPACE_ON_FILESYSTEM,
+    PERMISSION_DENIED,
+    QUOTA_EXCEEDED,
+    DeniesLooking,
+    DiskFull,
+    FailsOnClose,
+    Fault,
+    HangsUp,
+    OneOpenFile,
+    RefusesAttributes,
+    RefusesRequest,
+    RefusesSecondOpen,
+    SpoolsPerHandle,
+    Stalls,
+    SweepsAway,
+    SweepsAwayAndHangsUp,
+    TakesShortWritesOnly,
+    WatchedServer,
+    WritesInOrderOnly,
+    faulty,
+    stating_write_limit,
+    without_extensions,
+)
+from tests.faults.tcp_proxy import HEALTHY, Plan, tcp_proxy
+from tests.integration.ledger_desk import KEY, LedgerDesk, are_files
+from tests.integration.partner import connections, files_below
+from tests.integration.watch import never_half
+from tests.memory_s3 import MemoryS3
+
+OLD = b"the old file, complete"
+DATA = os.urandom(SMALL_BYTES + 300_000)  # a number of writes
+SIZES = {"small": DATA[:SMALL_BYTES], "large": DATA}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A server's fault.
+
+    Attributes:
+        kind: Makes the server.
+        raises: What the first attempt meets; None: it delivers.
+        disposition: Of that error.
+        around: Entered before the server starts.
+    """
+
+    kind: Callable[..., Any]
+    raises: type[DeliveryError] | None = None
+    disposition: Disposition = Disposition.RETRY
+    around: Callable[[], AbstractContextManager[None]] = field(default=without_extensions)
+
+
+def refuses(operation: str, **about: Any) -> Callable[..., Any]:
+    return functools.partial(_in_order(RefusesRequest, operation), **about)
+
+
+def hangs_up(operation: str, **about: Any) -> Callable[..., Any]:
+    return functools.partial(_in_order(HangsUp, operation), **about)
+
+
+def stalls(operation: str) -> Callable[..., Any]:
+    return _in_order(Stalls, operation)
+
+
+def _in_order(kind: Callable[..., Any], operation: str) -> Callable[..., Any]:
+    return lambda chan, chroot, **more: kind(chan, chroot, operation, **more)
+
+
+def full(code: int) -> Callable[..., Any]:
+    return functools.partial(DiskFull, capacity=600_000, code=code)
+
+
+no_posix_rename = functools.partial(without_extensions, POSIX_RENAME)
+no_limits = functools.partial(without_extensions, LIMITS)
+drop_box = functools.partial(without_extensions, POSIX_RENAME, LIMITS)
+PERMANENT = Disposition.PERMANENT
+
+FAULTS = {
+    "OPEN fails": Case(refuses("open"), RequestRefused),
+    "OPEN is denied": Case(refuses("open", code=PERMISSION_DENIED), RequestRefused, PERMANENT),
+    "the first WRITE fails": Case(refuses("write", nth=1), RequestRefused),
+    "another WRITE fails": Case(refuses("write", nth=3), RequestRefused),
+    "CLOSE fails": Case(FailsOnClose, RequestRefused),
+    "RENAME fails": Case(refuses("posix_rename"), RequestRefused),
+    "RENAME of version 3 fails": Case(refuses("rename", nth=1), None, around=no_posix_rename),
+    "RENAME of version 3 always fails": Case(refuses("rename"), RequestRefused, around=no_posix_rename),
+    "STAT fails": Case(refuses("stat"), None),
+    "the disk is full": Case(full(NO_SPACE_ON_FILESYSTEM), RequestRefused),
+    "the quota is used up": Case(full(QUOTA_EXCEEDED), RequestRefused),
+    "no extension of OpenSSH's": Case(WatchedServer, None, around=drop_box),
+    "nothing may be looked at": Case(DeniesLooking, None),
+    "attributes may not be set": Case(RefusesAttributes, None),
+    "one file may be open": Case(OneOpenFile, None),
+    "nothing may be opened a second time": Case(RefusesSecondOpen, None),
+    "bytes must come in order": Case(WritesInOrderOnly, None),
+    "short WRITEs, and it says so": Case(
+        functools.partial(TakesShortWritesOnly, most=5000), None, around=lambda: stating_write_limit(5000)
+    ),
+    "short WRITEs, and it says nothing": Case(
+        functools.partial(TakesShortWritesOnly, most=32 * 1024), None, around=no_limits
+    ),
+    "shorter WRITEs than it says": Case(functools.partial(TakesShortWritesOnly, most=5000), RequestRefused),
+    "it hangs up at OPEN": Case(hangs_up("open"), ConnectionLost),
+    "it hangs up after OPEN": Case(hangs_up("open", done=True), ConnectionLost),
+    "it hangs up at a WRITE": Case(hangs_up("write", nth=3), ConnectionLost),
+    "it hangs up at CLOSE": Case(hangs_up("close"), ConnectionLost),
+    "it hangs up after CLOSE": Case(hangs_up("close", done=True), ConnectionLost),
+    "it hangs up at RENAME": Case(hangs_up("posix_rename"), ConnectionLost),
+    "it hangs up after RENAME": Case(hangs_up("posix_rename", done=True), ConnectionLost),
+    "it is silent from a WRITE on": Case(stalls("write"), ConnectionLost),
+    "it is silent from RENAME on": Case(stalls("posix_rename"), ConnectionLost),
+}
+
+
+@pytest.fixture(scope="module")
+def dynamodb() -> Iterator[Any]:
+    with mock_aws():
+        yield boto3.client("dynamodb", "eu-west-1")  # loading its model takes longer than any test
+
+
+@pytest.fixture(params=SIZES)
+def data(request: pytest.FixtureRequest) -> bytes:
+    return SIZES[request.param]
+
+
+@pytest.fixture
+def desk(dynamodb: Any, data: bytes) -> Iterator[LedgerDesk]:
+    desk = LedgerDesk(dynamodb, MemoryS3({KEY: data}))
+    yield desk
+    desk.close()
+
+
+@pytest.fixture
+def fault() -> Fault:
+    return Fault()
+
+
+Start = Callable[[Case], RunningServer]
+
+
+@pytest.fixture
+def start(root: Path, fault: Fault) -> Iterator[Start]:
+    """Starts a server with a fault, an old file in it; it ends with the test."""
+    (root / KEY).write_bytes(OLD)
+    with ExitStack() as stack:
+
+        def start(case: Case) -> RunningServer:
+            stack.enter_context(case.around())
+            factory = faulty(case.kind, fault)
+            return stack.enter_context(start_asyncssh_server(root, sftp_factory=factory))
+
+        yield start
+
+
+def insist_on_end(desk: LedgerDesk, server: RunningServer, data: bytes, *, port: int | None = None) -> None:
+    """Insist that it is delivered, recorded, and not sent again."""
+    assert are_files(server, report=data)
+    assert desk.state() == "DELIVERED"
+    assert not desk.is_leased()
+    before = connections(server)
+    assert isinstance(desk.attempt(server, port=port), AlreadyDelivered)
+    assert connections(server) == before
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault_of_the_server(name: str, data: bytes, desk: LedgerDesk, start: Start, fault: Fault) -> None:
+    case = FAULTS[name]
+    server = start(case)
+    # Without OpenSSH's extension there is a moment without a file, but never one with a half file.
+    with never_half(server.root / KEY, OLD, data):
+        outcome = desk.attempt(server)
+        if case.raises is None:
+            assert isinstance(outcome, Receipt), outcome
+        else:
+            assert fault.caused, "the fault did not happen: the test proves nothing"
+            assert type(outcome) is case.raises
+            assert isinstance(outcome, case.raises)
+            assert outcome.disposition is case.disposition
+            assert desk.state() in {"SENDING", "COMMITTING"}
+            assert not desk.is_leased()
+            fault.mend()
+            assert isinstance(desk.attempt(server), Receipt)
+    insist_on_end(desk, server, data)
+
+
+def test_file_that_is_swept_away_at_once_is_delivered(
+    tmp_path: Path, data: bytes, desk: LedgerDesk, start: Start
+) -> None:
+    swept = tmp_path / "swept"
+    swept.mkdir()
+    server = start(Case(functools.partial(SweepsAway, swept=swept)))
+    assert isinstance(desk.attempt(server), Receipt)
+    assert files_below(server.root) == {}
+    assert isinstance(desk.attempt(server), AlreadyDelivered)
+    assert list(files_below(swept)) == [KEY]
+
+
+def test_file_that_is_swept_away_before_the_answer_comes_is_not_sent_again(
+    tmp_path: Path, data: bytes, desk: LedgerDesk, start: Start, fault: Fault
+) -> None:
+    swept = tmp_path / "swept"
+    swept.mkdir()
+    server = start(Case(functools.partial(SweepsAwayAndHangsUp, swept=swept)))
+    assert isinstance(desk.attempt(server), ConnectionLost)
+    fault.mend()
+    writes = fault.requests["write"]
+    recovered = desk.attempt(server)
+    assert isinstance(recovered, Receipt)
+    assert recovered.recovered
+    assert fault.requests["write"] == writes
+    assert files_below(server.root) == {}
+    assert (swept / KEY).read_bytes() == data
+    assert desk.state() == "DELIVERED"
+
+
+# --- the network ---
+
+BANNER = b"Exceeded MaxStartups\r\n"
+BREAKS = {
+    "a banner that is an error": (Plan(banner=BANNER), PartnerUnreachable, Disposition.PARTNER),
+    "a slow accept": (Plan(accept_delay=0.3), None, None),
+    "a cut in the handshake": (Plan(to_server=500), PartnerUnreachable, Disposition.PARTNER),
+    "a cut in the bytes": (Plan(to_server=500_000), ConnectionLost, Disposition.RETRY),
+    "a reset in the bytes": (Plan(to_server=500_000, action="reset"), ConnectionLost, Disposition.RETRY),
+    "silence in the bytes": (Plan(to_server=500_000, action="stall"), ConnectionLost, Disposition.RETRY),
+}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_fault_of_the_network(name: str, data: bytes, desk: LedgerDesk, start: Start) -> None:
+    plan, error, disposition = BREAKS[name]
+    server = start(Case(WatchedServer))
+    with tcp_proxy(server.port, plan) as proxy, never_half(server.root / KEY, OLD, data):
+        outcome = desk.attempt(server, port=proxy.port)
+        if error is None:
+            assert isinstance(outcome, Receipt)
+        else:
+            assert isinstance(outcome, error)
+            assert outcome.disposition is disposition
+            assert not desk.is_leased()
+            proxy.plan = HEALTHY
+            assert isinstance(desk.attempt(server, port=proxy.port), Receipt)
+        insist_on_end(desk, server, data, port=proxy.port)
+
+
+def test_connection_that_was_closed_for_being_idle_is_replaced_within_the_same_delivery(
+    data: bytes, desk: LedgerDesk, start: Start
+) -> None:
+    server = start(Case(WatchedServer))
+    desk.s3.objects["other.csv"] = b"the next one"
+    with (
+        tcp_proxy(server.port, Plan(idle_close=0.3)) as proxy,
+        desk.function(server, port=proxy.port) as function,
+    ):
+        assert isinstance(desk.invoke(function), Receipt)
+        wait_until(lambda: "connection ended" in server.read_log())
+        other = desk.invoke(function, ref=desk.announced("0A", key="other.csv"))
+        assert isinstance(other, Receipt)
+        assert other.attempt == 1
+    assert are_files(server, report=data, other=b"the next one")
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+# --- more than one invocation ---
+
+only_large = pytest.mark.parametrize("data", [DATA], ids=["large"])
+IN_PIECES = Case(WatchedServer, around=lambda: stating_write_limit(5000))
+
+
+def soon_over() -> Callable[[], float]:
+    """An invocation that is over after a part of the large object, asked for at each of its WRITEs."""
+    times = itertools.count()
+    return lambda: 900.0 if next(times) < 100 else 0.0
+
+
+def pause(desk: LedgerDesk, server: RunningServer) -> Path:
+    """Deliver a part; return the file that holds it."""
+    assert isinstance(desk.attempt(server, remaining=soon_over()), ToBeContinued)
+    assert (server.root / KEY).read_bytes() == OLD
+    (part,) = (path for path in server.root.iterdir() if path.name != KEY)
+    assert 0 < part.stat().st_size < len(DATA)
+    return part
+
+
+@only_large
+def test_next_invocation_goes_on(data: bytes, desk: LedgerDesk, start: Start, fault: Fault) -> None:
+    server = start(IN_PIECES)
+    pause(desk, server)
+    sent = fault.requests["write"]
+    assert isinstance(desk.attempt(server), Receipt)
+    assert fault.requests["write"] == -(-len(data) // 5000)
+    assert 0 < sent < fault.requests["write"]
+    insist_on_end(desk, server, data)
+
+
+@only_large
+@pytest.mark.parametrize("what", ["is swept away", "is cut short", "is emptied"])
+def test_begun_file_that_does_not_fit_the_checkpoint_is_sent_anew(
+    what: str, data: bytes, desk: LedgerDesk, start: Start
+) -> None:
+    server = start(IN_PIECES)
+    part = pause(desk, server)
+    if what == "is swept away":
+        part.unlink()
+    else:
+        os.truncate(part, part.stat().st_size - 1 if what == "is cut short" else 0)
+    assert isinstance(desk.attempt(server), Receipt)
+    insist_on_end(desk, server, data)
+
+
+@only_large
+def test_server_that_lets_nobody_go_on_is_told_and_gone_on_with_when_it_does(
+    data: bytes, desk: LedgerDesk, start: Start, fault: Fault
+) -> None:
+    fault.mend()
+    server = start(Case(RefusesSecondOpen, around=lambda: stating_write_limit(5000)))
+    pause(desk, server)
+    fault.broken = True
+    refused = desk.attempt(server)
+    assert isinstance(refused, CannotContinue)
+    assert refused.disposition is PERMANENT
+    assert (server.root / KEY).read_bytes() == OLD
+    fault.mend()
+    assert isinstance(desk.attempt(server), Receipt)
+    insist_on_end(desk, server, data)
+
+
+@only_large
+@pytest.mark.parametrize("kind", [SpoolsPerHandle, RefusesSecondOpen, WritesInOrderOnly])
+def test_server_that_lets_nobody_go_on_is_found_out_before_bytes_are_wasted(
+    kind: Callable[..., Any], data: bytes, desk: LedgerDesk, start: Start, fault: Fault
+) -> None:
+    server = start(Case(kind))
+    refused = desk.attempt(server, remaining=lambda: 0.02)
+    assert isinstance(refused, CannotContinue)
+    assert are_files(server, report=OLD)
+    assert fault.requests["write"] <= 2
+    # In one invocation it can be delivered.
+    assert isinstance(desk.attempt(server), Receipt)
+    insist_on_end(desk, server, data)
+
+
+@only_large
+def test_begun_file_survives_a_cut(data: bytes, desk: LedgerDesk, start: Start) -> None:
+    server = start(IN_PIECES)
+    pause(desk, server)
+    with tcp_proxy(server.port, Plan(to_server=300_000)) as proxy:
+        assert isinstance(desk.attempt(server, port=proxy.port), ConnectionLost)
+    assert (server.root / KEY).read_bytes() == OLD
+    assert isinstance(desk.attempt(server), Receipt)
+    insist_on_end(desk, server, data)
