@@ -52,4 +52,5 @@ def lanes_at_any_distance(monkeypatch: pytest.MonkeyPatch) -> None:
     How many lanes pay is decided in `lanes_for` (see test_lanes.py); here they are wanted for their faults.
     """
     monkeypatch.setattr("s3_to_sftp.sftp.lanes.lanes_for", lambda *, size, round_trip, limit: limit)
-    monkeypatch.setattr("s3_to_sftp.sftp.lanes._SEGMENT_WRITES", 1)
+    for bound in ("_SEGMENT_BYTES", "_LAST_SEGMENT_BYTES"):
+        monkeypatch.setattr(f"s3_to_sftp.sftp.lanes.{bound}", 255 * 1024)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,11 @@ def partner_at(
     clock: Callable[[], float] = time.monotonic,
     max_connections: int = 1,
     timeouts: Timeouts = IMPATIENT,
+    ciphers: tuple[str, ...] = (),
 ) -> Partner:
     """Make a partner that knows the server and its login, and does not wait long."""
     return Partner(
-        address_of(server, port=port),
+        replace(address_of(server, port=port), ciphers=ciphers),
         credentials or FixedCredentials(login_of(server)),
         timeouts=timeouts,
         max_connections=max_connections,
@@ -55,10 +57,13 @@ def delivery_to(server: RunningServer, s3: Any, *, port: int | None = None, dire
     return Delivery(s3=s3, partner=partner_at(server, port=port), directory=directory)
 
 
-def send(partner: Partner, source: RangeSource, path: str) -> int:
+def send(partner: Partner, source: RangeSource, path: str, *, lanes: int | None = None) -> int:
     """Send a file as the delivery of a large object does; return the number of its lanes."""
     temporary = temporary_path(path, token=secrets.token_hex(8))
-    return partner.send_large(source, path=path, temporary=temporary, complete=lambda: None)
+    sent = partner.send_large(source, path=path, temporary=temporary, lanes=lanes)
+    assert sent.complete
+    assert sent.acknowledged == source.size
+    return sent.lanes
 
 
 def files_below(root: Path) -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""Every fault, on one lane and on three: the delivery fails clearly, or the file is identical. Never a hole.
+"""Every fault, on one lane, two channels, three connections: a clear failure or the same bytes, never a hole.
 
 The unlucky lane may be the first, whose failure fails the delivery, or a further one, whose work the others
 do. Which one it is, is up to the threads; the promise is the same.
@@ -30,11 +30,15 @@ from tests.faults.sftp_server import (
     DiskFull,
     FailsOnClose,
     Fault,
+    HangsUp,
+    IgnoresOffsets,
     OneOpenFile,
+    RefusesReading,
     RefusesRequest,
     RefusesSecondOpen,
     SpoolsPerHandle,
     Stalls,
+    SweepsAtClose,
     WatchedServer,
     WritesInOrderOnly,
     faulty,
@@ -52,7 +56,7 @@ OLD = b"the old file, complete"
 NEW = os.urandom(6 * 1024 * 1024 + 12345)  # 25 ranges: more than the lanes can have under way at first
 SHORT = Timeouts(connect=3, handshake=1.5, login=1.5, reply=0.8)
 
-lanes = pytest.mark.parametrize("lanes", [1, 3], ids=["one lane", "three lanes"])
+lanes = pytest.mark.parametrize("lanes", [1, 2, 3], ids=["one lane", "two channels", "three lanes"])
 
 
 @dataclass
@@ -62,12 +66,13 @@ class Site:
     server: RunningServer
     proxy: TcpProxy
     partner: Partner
+    lanes: int
 
     def deliver(self) -> int:
         """Deliver NEW over OLD; nothing else is ever seen there."""
         target = self.server.root / KEY
         with never_half(target, OLD, NEW):
-            used = send(self.partner, GatheringSource(NEW), KEY)
+            used = send(self.partner, GatheringSource(NEW), KEY, lanes=self.lanes)
             # Not `assert a == b`: in CI pytest explains the difference of megabytes for minutes.
             arrived_whole = target.read_bytes() == NEW
             assert arrived_whole
@@ -117,9 +122,12 @@ def start(root: Path, fault: Fault, lanes: int) -> Iterator[Start]:
             factory = faulty(kind, fault, *args, **kwargs)
             server = stack.enter_context(start_asyncssh_server(root, sftp_factory=factory, options=options))
             proxy = stack.enter_context(tcp_proxy(server.port))
-            partner = partner_at(server, port=proxy.port, max_connections=lanes, timeouts=SHORT)
+            # Where one connection is allowed, the second lane is a channel.
+            partner = partner_at(
+                server, port=proxy.port, max_connections=1 if lanes == 2 else lanes, timeouts=SHORT
+            )
             stack.callback(partner.close)
-            return Site(server, proxy, partner)
+            return Site(server, proxy, partner, lanes)
 
         yield start
 
@@ -178,7 +186,7 @@ def test_failing_rename(hide: tuple[str, ...], lanes: int, start: Start, fault: 
     assert fault.caused
     assert site.left_behind() == []
     fault.mend()
-    send(site.partner, GatheringSource(NEW), KEY)
+    send(site.partner, GatheringSource(NEW), KEY, lanes=lanes)
     assert files_below(site.server.root) == {KEY: NEW}
 
 
@@ -249,7 +257,9 @@ def said(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
 
 @lanes
 @pytest.mark.parametrize(
-    "kind", [OneOpenFile, RefusesSecondOpen, WritesInOrderOnly], ids=lambda kind: str(kind.__name__)
+    "kind",
+    [OneOpenFile, RefusesSecondOpen, WritesInOrderOnly, RefusesReading, SweepsAtClose],
+    ids=lambda kind: str(kind.__name__),
 )
 def test_server_that_allows_one_writer_gets_one_and_that_is_said_once(
     kind: type[WatchedServer], lanes: int, start: Start, said: Callable[[], list[str]]
@@ -262,32 +272,40 @@ def test_server_that_allows_one_writer_gets_one_and_that_is_said_once(
     assert len(said()) == (lanes > 1), said()
 
 
-@pytest.mark.parametrize(
-    "lanes",
-    [
-        1,
-        pytest.param(
-            3,
-            marks=pytest.mark.xfail(
-                strict=True, reason="such a server says OK to everything: only one connection is safe"
-            ),
-        ),
-    ],
-)
-def test_server_that_keeps_the_bytes_of_each_handle_apart(lanes: int, start: Start) -> None:
-    site = start(SpoolsPerHandle)
-    site.raises_or_delivers()
+@lanes
+@pytest.mark.parametrize("kind", [SpoolsPerHandle, IgnoresOffsets], ids=lambda kind: str(kind.__name__))
+def test_server_that_undoes_what_lanes_write_gets_one_and_that_is_said_once(
+    kind: type[WatchedServer], lanes: int, start: Start, said: Callable[[], list[str]]
+) -> None:
+    site = start(kind)
+    assert [site.deliver(), site.deliver()] == [1, 1]
+    assert site.left_behind() == []
+    assert len(said()) == (lanes > 1), said()
+
+
+@pytest.mark.parametrize("lanes", [2, 3], ids=["two channels", "three lanes"])
+@pytest.mark.parametrize("nth", [2, 3, 4], ids=["create", "open", "open for reading"])
+def test_server_that_hangs_up_during_the_probe_is_not_probed_again(
+    nth: int, lanes: int, start: Start, fault: Fault, said: Callable[[], list[str]]
+) -> None:
+    site = start(HangsUp, "open", nth=nth)
+    assert isinstance(fails_clearly_or_delivers(site, fault), ConnectionLost)
+    assert site.deliver() == 1
+    assert len(said()) == 1, said()
 
 
 @lanes
-def test_login_limit_leaves_the_first_lane_and_is_said_once(
+def test_login_limit_leaves_two_channels_and_is_said_once(
     lanes: int, start: Start, said: Callable[[], list[str]]
 ) -> None:
     site = start()
     site.proxy.at_most = 1
-    assert [site.deliver(), site.deliver()] == [1, 1]
-    assert site.proxy.connections == lanes, "asked again for what was refused"
-    assert len(said()) == (lanes > 1), said()
+    assert [site.deliver(), site.deliver(), site.deliver()] == [
+        1 if lanes == 3 else lanes,
+        *[min(2, lanes)] * 2,
+    ]
+    assert site.proxy.connections == (3 if lanes == 3 else 1), "asked again for what was refused"
+    assert len(said()) == (lanes == 3), said()
 
 
 @lanes

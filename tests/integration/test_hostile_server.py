@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import socket
 import struct
 import threading
@@ -161,9 +162,31 @@ def test_request_that_is_never_answered_is_named(kind: Request, words: str) -> N
     assert words in error.reason
 
 
-def test_limits_that_are_never_stated_are_given_up() -> None:
-    script: Script = lambda asked: NOTHING if asked.kind == Request.EXTENDED else None  # noqa: E731 - a value
-    assert "state its limits" in fails(Manners(script=script)).reason
+def test_limits_that_are_never_stated_hold_nothing_up() -> None:
+    sizes: list[int] = []
+
+    def script(asked: Asked) -> bytes | None:
+        if asked.kind == Request.WRITE:
+            sizes.append(len(asked.payload))
+        limits = asked.kind == Request.EXTENDED and asked.first_text == LIMITS
+        return NOTHING if limits else None
+
+    delivers(Manners(script=script))
+    assert max(sizes) < 32 * 1024
+
+
+@pytest.mark.parametrize("kind", [1, Request.OPEN, Request.WRITE, Request.CLOSE, Request.EXTENDED])
+def test_answer_that_drips_is_given_up(kind: int) -> None:
+    """Every byte is in time, the answer never is: a server must not hold a function up with that."""
+    manners = Manners(drips_at=kind, drip_seconds=SHORT.reply / 4)
+    error = fails(manners, seconds=3 * SHORT.reply + 1)
+    assert type(error) is ConnectionLost
+    # While it drips it reads nothing: that may be what is noticed first.
+    assert re.search("did not finish its answer in time|took no more data for too long", error.reason)
+
+
+def test_answer_that_drips_in_time_is_understood() -> None:
+    delivers(Manners(drips_at=Request.OPEN, drip_seconds=0.005))
 
 
 def test_offset_of_the_write_that_is_never_answered_is_named() -> None:

@@ -16,8 +16,8 @@ from tests.integration.partner import connections, partner_at, send
 from tests.integration.sources import BytesSource, GatheringSource
 
 MIB = 1024 * 1024
-FAR = Plan(delay=0.005)
-"""10 ms there and back: enough for a handful of lanes, little enough for a test."""
+FAR = Plan(delay=0.015)
+"""30 ms there and back: enough for a handful of lanes, little enough for a test."""
 
 LARGE = os.urandom(5 * 16 * MIB + 1)
 """Enough for five lanes."""
@@ -35,8 +35,10 @@ def test_distant_partner_gets_as_many_lanes_as_it_allows_and_the_same_bytes(
 ) -> None:
     partner = partner_at(server, port=proxy.port, max_connections=limit)
     source = GatheringSource(LARGE)
-    assert send(partner, source, "report.csv") == limit
-    assert len(source.readers) == limit
+    lanes = max(2, limit)  # where one connection is allowed, a second channel of it
+    assert send(partner, source, "report.csv") == lanes
+    assert len(source.readers) == lanes
+    assert connections(server) == limit
     assert (server.root / "report.csv").read_bytes() == LARGE
     partner.close()
 
@@ -48,7 +50,7 @@ def test_connections_stay_warm_for_the_next_objects(
     partner = partner_at(server, port=proxy.port, max_connections=limit)
     names = ("a.bin", "deep/b.bin")
     for name in names:
-        assert send(partner, GatheringSource(LARGE[: 48 * MIB]), name) == limit
+        assert send(partner, GatheringSource(LARGE[: 48 * MIB]), name) == max(2, limit)
     for name in names:
         assert (server.root / name).read_bytes() == LARGE[: 48 * MIB]
     assert connections(server) == limit
@@ -109,7 +111,8 @@ def test_partner_that_takes_two_connections_gets_two_and_is_not_asked_again(
     for name in ("a.bin", "b.bin"):
         assert send(partner, GatheringSource(LARGE), name) == 2
         assert (server.root / name).read_bytes() == LARGE
-    assert proxy.connections == 5, "asked again for what was refused"
+    # Lanes that are not needed any more do not come, so it may be one less.
+    assert proxy.connections <= 5, "asked again for what was refused"
     said = [record.getMessage() for record in caplog.records if record.name.startswith("s3_to_sftp")]
     assert len(said) == 1, said
     assert "does not take all lanes" in said[0]

@@ -21,9 +21,10 @@ pytestmark = pytest.mark.usefixtures("lanes_at_any_distance")
 MIB = 1024 * 1024
 DATA = os.urandom(16 * MIB + 7)
 
-lanes = pytest.mark.parametrize("lanes", [1, 3], ids=["one lane", "three lanes"])
+lanes = pytest.mark.parametrize("lanes", [1, 2, 3], ids=["one lane", "two channels", "three lanes"])
 ciphers = pytest.mark.parametrize(
-    ("lanes", "cipher"), [(1, "aes128-gcm@openssh.com"), (3, "aes128-gcm@openssh.com"), (3, "aes256-ctr")]
+    ("lanes", "cipher"),
+    [*((lanes, "aes128-gcm@openssh.com") for lanes in (1, 2, 3)), (2, "aes256-ctr"), (3, "aes256-ctr")],
 )
 
 
@@ -61,10 +62,12 @@ SERVERS = pytest.mark.parametrize("start", [openssh, asyncssh], ids=["sshd", "as
 
 
 def arrives(server: RunningServer, lanes: int) -> None:
-    partner = partner_at(server, max_connections=lanes)
+    # Where one connection is allowed, the second lane is a channel.
+    partner = partner_at(server, max_connections=1 if lanes == 2 else lanes)
     for name in ("a.bin", "b.bin"):
-        assert send(partner, GatheringSource(DATA), name) == lanes
-        assert (server.root / name).read_bytes() == DATA
+        assert send(partner, GatheringSource(DATA), name, lanes=lanes) == lanes
+        arrived_whole = (server.root / name).read_bytes() == DATA
+        assert arrived_whole
     partner.close()
 
 

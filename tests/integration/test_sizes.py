@@ -39,7 +39,8 @@ BOUNDARIES = [
     *(PACKET - header for header in range(0, 64, 3)),
     SAFE_WRITE,
     WRITE,
-    16 * WRITE,  # a range of a lane
+    4 * MIB,  # a range of a lane
+    MIB,  # its last ones
     128 * KIB,  # what is collected before it is sent
     2 * MIB,  # the window of OpenSSH
     WINDOW_BYTES,
@@ -82,11 +83,12 @@ def partners(server: RunningServer) -> Iterator[dict[int, Partner]]:
         partner.close()
 
 
-@pytest.fixture(scope="module", params=[1, 16], ids=["ranges of a write", "ranges of 16 writes"])
+@pytest.fixture(scope="module", params=[255 * KIB, 4 * MIB], ids=["ranges of a write", "ranges of 4 MiB"])
 def lanes_of_any_size(request: pytest.FixtureRequest) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("s3_to_sftp.sftp.lanes.lanes_for", lambda *, size, round_trip, limit: limit)
-        patch.setattr("s3_to_sftp.sftp.lanes._SEGMENT_WRITES", request.param)
+        patch.setattr("s3_to_sftp.sftp.lanes._SEGMENT_BYTES", request.param)
+        patch.setattr("s3_to_sftp.sftp.lanes._LAST_SEGMENT_BYTES", min(request.param, MIB))
         yield
 
 
@@ -144,12 +146,12 @@ def insist_on_room(folder: Path, size: int) -> None:
     ],
 )
 def test_offsets_beyond_32_bits_arrive_where_they_belong(
-    size: int, in_memory: Path, lanes_at_any_distance: None, monkeypatch: pytest.MonkeyPatch
+    size: int, in_memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if sshd_path() is None:
         pytest.skip("OpenSSH's sshd is not installed (apt-get install openssh-server)")
     insist_on_room(in_memory, size)
-    monkeypatch.setattr("s3_to_sftp.sftp.lanes._SEGMENT_WRITES", 16)
+    monkeypatch.setattr("s3_to_sftp.sftp.lanes.lanes_for", lambda *, size, round_trip, limit: limit)
     source = StampedSource(size)
     with start_sshd(in_memory) as server:
         partner = partner_at(server, max_connections=2, timeouts=Timeouts())

@@ -9,7 +9,16 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TypeVar
 
-from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME, Answer, Request, Status, read_text, text
+from s3_to_sftp.sftp.protocol import (
+    ATTR_SIZE,
+    LIMITS,
+    POSIX_RENAME,
+    Answer,
+    Request,
+    Status,
+    read_text,
+    text,
+)
 from s3_to_sftp.sftp.session import Pending, SftpSession
 from s3_to_sftp.sftp.stream import Piece
 
@@ -98,8 +107,12 @@ class ScriptedServer:
         self._handles: dict[str, bytearray] = {}
 
     def session(self) -> SftpSession:
-        """Start a session with it."""
-        return SftpSession(self, server="sftp.partner.example:22")
+        """Start a session with it, and let it learn the limits, as the first OPEN would."""
+        session = SftpSession(self, server="sftp.partner.example:22")
+        if self._has_limits:
+            session._receive("state its limits")
+            assert session.max_write_bytes
+        return session
 
     @property
     def files(self) -> dict[str, bytearray]:
@@ -205,6 +218,17 @@ class ScriptedServer:
         file[at : at + length] = data
         return status(asked, Status.OK)
 
+    def _read(self, asked: Asked) -> bytes:
+        raw, offset = read_text(asked.payload)
+        at, length = struct.unpack_from(">QI", asked.payload, offset)
+        file = self._handles.get(raw.decode())
+        if file is None:
+            return status(asked, Status.FAILURE)
+        data = bytes(file[at : at + length])
+        if not data:
+            return status(asked, Status.EOF)
+        return framed(Answer.DATA, struct.pack(">I", asked.request_id) + text(data))
+
     def _close(self, asked: Asked) -> bytes:
         known = self._handles.pop(asked.texts[0], None)
         return status(asked, Status.FAILURE if known is None else Status.OK)
@@ -226,13 +250,16 @@ class ScriptedServer:
         old, new = asked.texts
         if new in self.files:
             return status(asked, Status.FAILURE)
+        if old not in self.files:
+            return status(asked, Status.NO_SUCH_FILE)
         self.files[new] = self.files.pop(old)
         return status(asked, Status.OK)
 
     def _stat(self, asked: Asked) -> bytes:
         if asked.texts[0] not in self.files:
             return status(asked, Status.NO_SUCH_FILE)
-        return framed(Answer.ATTRS, struct.pack(">II", asked.request_id, 0))
+        size = len(self.files[asked.texts[0]])
+        return framed(Answer.ATTRS, struct.pack(">IIQ", asked.request_id, ATTR_SIZE, size))
 
     def _realpath(self, asked: Asked) -> bytes:
         return framed(Answer.NAME, struct.pack(">II", asked.request_id, 1) + text("/") * 2 + bytes(4))

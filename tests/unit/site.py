@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -22,15 +23,25 @@ SOON = 10
 """Seconds that a test waits for what must happen; it never takes them when all is well."""
 
 
+CHANNEL = -1
+"""The number of a second channel."""
+
+
 @dataclass
 class MemoryConnection:
     """A connection to a scripted server."""
 
+    site: Site
     number: int
     server: ScriptedServer
     session: SftpSession
     closed: bool = False
     host_key_fingerprint: str = "SHA256:abc"
+
+    def another_channel(self) -> MemoryConnection:
+        self.site.tried[CHANNEL] += 1
+        self.site.before_connect.get(CHANNEL, lambda: None)()
+        return self.site.serve(CHANNEL)
 
     def is_open(self) -> bool:
         return not (self.closed or self.session.is_over)
@@ -61,6 +72,12 @@ class Site:
     max_write: int = 128 * 1024
     """WRITEs of this length are sent each by itself."""
     round_trip: float = 0.1
+    kind: type[ScriptedServer] = ScriptedServer
+    extensions: dict[str, bytes] | None = None
+    proven: bool = True
+    """Whether it is known already that several may write one file."""
+    channels: bool = False
+    """Whether a second channel may be asked for."""
     disk: Disk = field(default_factory=Disk)
     made: list[MemoryConnection] = field(default_factory=list)
     tried: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
@@ -79,17 +96,24 @@ class Site:
         self.logins.append(credentials)
         self.before_connect.get(number, lambda: None)()
         logged_in(self.round_trip)
+        return self.serve(number)
+
+    def serve(self, number: int) -> MemoryConnection:
         script = self.scripts.get(number, _healthy)
-        scripted = ScriptedServer(script, max_write=self.max_write, disk=self.disk)
-        connection = MemoryConnection(number, scripted, scripted.session())
+        scripted = self.kind(script, max_write=self.max_write, disk=self.disk, extensions=self.extensions)
+        connection = MemoryConnection(self, number, scripted, scripted.session())
         connection.session.round_trip = self.round_trip
         self.made.append(connection)
         return connection
 
-    def pool(self, limit: int = 1) -> ConnectionPool:
-        return ConnectionPool(
-            SERVER, FixedCredentials(LOGIN), timeouts=Timeouts(), limit=limit, connect=self.connect
+    def pool(self, limit: int = 1, **more: Any) -> ConnectionPool:
+        pool = ConnectionPool(
+            SERVER, FixedCredentials(LOGIN), timeouts=Timeouts(), limit=limit, connect=self.connect, **more
         )
+        pool.keeps_writers_together = self.proven
+        if not self.channels:
+            pool._given_up[CHANNEL] = math.inf
+        return pool
 
     def partner(self, max_connections: int = 1, **more: Any) -> Partner:
         return Partner(

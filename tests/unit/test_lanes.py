@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import random
 import struct
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -20,18 +19,13 @@ from s3_to_sftp.errors import (
     RequestRefused,
     SourceInterrupted,
 )
-from s3_to_sftp.sftp import lanes
-from s3_to_sftp.sftp.lanes import _Segments, lanes_for, send_in_lanes
-from s3_to_sftp.sftp.pool import ConnectionPool
+from s3_to_sftp.sftp.lanes import _Segments, lanes_for
 from s3_to_sftp.sftp.protocol import Request, Status, read_text
 from tests.unit.scripted_server import NOTHING, Asked, Script, framed, refusing, silent_at, status
-from tests.unit.site import SOON, Site, lane_number, lane_threads, wait_for_lanes
+from tests.unit.sending import DATA, PATH, SEGMENT, TEMPORARY, WRITE, Bytes, at, send, waiting_for
+from tests.unit.site import CHANNEL, SOON, Site, lane_number, lane_threads, wait_for_lanes
 
 MIB = 1024 * 1024
-WRITE = 128 * 1024  # so long that the session sends each by itself
-SEGMENT = 2 * WRITE
-DATA = random.Random(1).randbytes(20 * SEGMENT + 12_345)
-PATH, TEMPORARY = "inbox/a.bin", "inbox/.a.part"
 
 
 # --- how many ---
@@ -43,8 +37,8 @@ PATH, TEMPORARY = "inbox/a.bin", "inbox/.a.part"
         (0, 0.1, 8, 1),
         (1024 * MIB, 0.0, 8, 1),
         (1024 * MIB, 0.001, 8, 1),
-        (1024 * MIB, 0.02, 64, 8),
-        (1024 * MIB, 0.1, 64, 39),
+        (1024 * MIB, 0.02, 64, 4),
+        (1024 * MIB, 0.1, 64, 20),
         (1024 * MIB, 0.1, 8, 8),
         (1024 * MIB, 0.1, 1, 1),
         (16 * MIB, 0.1, 8, 1),
@@ -63,14 +57,16 @@ def test_lanes_are_as_many_as_pay(size: int, round_trip: float, limit: int, expe
 @settings(max_examples=200, deadline=None)
 @given(
     size=st.integers(0, 10_000),
+    start=st.integers(0, 10_000),
     segment=st.integers(1, 999),
+    sharing=st.integers(1, 8),
     choices=st.lists(st.booleans(), max_size=300),
 )
 def test_every_byte_is_given_once_and_given_back_ones_again(
-    size: int, segment: int, choices: list[bool]
+    size: int, start: int, segment: int, sharing: int, choices: list[bool]
 ) -> None:
-    segments = _Segments(size)
-    segments.open(segment)
+    start = min(start, size)
+    segments = shared(size, segment, sharing, start=start)
     kept: list[tuple[int, int]] = []
     failing: list[tuple[int, int]] = []
     for keeps in choices:
@@ -84,18 +80,83 @@ def test_every_byte_is_given_once_and_given_back_ones_again(
     segments.give_back(failing)
     while (taken := segments.take()) is not None:
         kept.append(taken)
-    position = 0
+    position = start
     for offset, length in sorted(kept):
         assert offset == position
         assert 1 <= length <= segment
         position += length
     assert position == size
     assert not segments.left()
+    assert segments.acknowledged() == size
+
+
+def shared(size: int, segment: int, lanes: int = 2, **more: Any) -> _Segments:
+    """Segments of at most this size for so many lanes, which may begin."""
+    segments = _Segments(size, **more)
+    segments.share(lanes)
+    segments._longest = segment
+    segments.open()
+    return segments
+
+
+def test_lane_that_is_alone_takes_all_at_once() -> None:
+    segments = _Segments(1024 * MIB, start=5)
+    assert segments.take() == (5, 1024 * MIB - 5)
+    assert segments.take() is None
+
+
+def test_ranges_shrink_towards_the_end_and_never_grow() -> None:
+    segments = _Segments(100 * MIB)
+    segments.share(4)
+    lengths = [length for _, length in iter(segments.take, None)]
+    assert lengths == sorted(lengths, reverse=True)
+    assert lengths[0] == 4 * MIB
+    assert lengths[-2] == MIB
+    assert sum(lengths) == 100 * MIB
+
+
+def test_no_range_is_shorter_than_a_mebibyte_but_the_last() -> None:
+    segments = _Segments(10 * MIB + 1)
+    segments.share(8)
+    assert [length for _, length in iter(segments.take, None)] == [MIB] * 10 + [1]
+
+
+def test_pause_is_for_good() -> None:
+    answers = iter([False, True, False, False])
+    segments = _Segments(100, pause=lambda: next(answers))
+    assert segments.take() == (0, 100)
+    segments.give_back([(30, 70)])
+    assert segments.take() is None
+    assert segments.take() is None
+    assert segments.paused
+    assert segments.acknowledged() == 30
+
+
+@given(
+    size=st.integers(1, 5_000),
+    start=st.integers(0, 5_000),
+    segment=st.integers(1, 700),
+    ends=st.lists(st.integers(0, 700), max_size=8),
+)
+def test_acknowledged_is_where_the_first_missing_byte_is(
+    size: int, start: int, segment: int, ends: list[int]
+) -> None:
+    """Some ranges are written up to a point, as after a pause; all the others to their end."""
+    start = min(start, size)
+    segments = shared(size, segment, start=start)
+    there = [True] * start + [False] * (size - start)
+    back = []
+    for place, (offset, length) in enumerate(iter(segments.take, None)):
+        done = min(length, ends[place]) if place < len(ends) else length
+        there[offset : offset + done] = [True] * done
+        if done < length:
+            back.append((offset + done, length - done))
+    segments.give_back(back)
+    assert segments.acknowledged() == (there.index(False) if False in there else size)
 
 
 def test_lanes_that_take_at_a_time_never_take_the_same() -> None:
-    segments = _Segments(50_000)
-    segments.open(7)
+    segments = shared(50_000, 7)
     taken: list[list[tuple[int, int]]] = [[] for _ in range(8)]
     start = threading.Barrier(8)
 
@@ -111,11 +172,11 @@ def test_lanes_that_take_at_a_time_never_take_the_same() -> None:
     everything = sorted(segment for mine in taken for segment in mine)
     assert [offset for offset, _ in everything] == list(range(0, 50_000, 7))
     assert sum(length for _, length in everything) == 50_000
+    assert segments._given == everything
 
 
 def test_nothing_is_given_after_a_stop() -> None:
-    segments = _Segments(100)
-    segments.open(10)
+    segments = shared(100, 10)
     segments.take()
     segments.stop()
     segments.give_back([(0, 10)])
@@ -139,7 +200,7 @@ def test_lane_that_joins_is_seen_by_who_ends_the_work(end: Callable[[_Segments],
         for thread in threads:
             thread.start()
         start.wait(SOON)
-        segments.open(10)
+        segments.open()
         end(segments)
         seen = [event.is_set() for event in at_work]
         wait_for_lanes(threads)
@@ -149,7 +210,7 @@ def test_lane_that_joins_is_seen_by_who_ends_the_work(end: Callable[[_Segments],
 @pytest.mark.parametrize("end", [_Segments.close, _Segments.stop])
 def test_lane_that_comes_after_the_end_does_not_join(end: Callable[[_Segments], None]) -> None:
     segments = _Segments(100)
-    segments.open(10)
+    segments.open()
     end(segments)
     at_work = threading.Event()
     assert not segments.enter(at_work)
@@ -169,75 +230,10 @@ def test_stop_wakes_lanes_that_wait_for_the_file() -> None:
 # --- one file ---
 
 
-@dataclass
-class Bytes:
-    """A source in memory, as unhelpful as the protocol allows: each block is overwritten by the next.
-
-    Attributes:
-        on_range: Called with the offset of each range before it is read; may raise or wait.
-        read: Number of the lane -> offsets of the ranges that it read.
-        closed: How many readings have ended.
-    """
-
-    data: bytes = DATA
-    on_range: Callable[[int], object] = lambda _offset: None
-    extra: int = 0
-    read: dict[int, list[int]] = field(default_factory=dict)
-    closed: int = 0
-
-    def __post_init__(self) -> None:
-        self.size = len(self.data)
-
-    def blocks(self, ranges: Iterable[tuple[int, int]], block_bytes: int) -> Iterator[tuple[int, memoryview]]:
-        buffer = bytearray(block_bytes)
-        try:
-            for offset, length in ranges:
-                self.read.setdefault(lane_number(), []).append(offset)
-                self.on_range(offset)
-                for start in range(offset, offset + length + self.extra, block_bytes):
-                    end = min(start + block_bytes, offset + length + self.extra)
-                    block = memoryview(buffer)[: end - start]
-                    block[:] = (self.data + b"!")[start:end].ljust(end - start, b"?")
-                    yield start, block
-                    block[:] = b"\0" * len(block)
-        finally:
-            self.closed += 1
-
-
 @pytest.fixture(autouse=True)
 def no_lane_is_left() -> Iterator[None]:
     yield
     wait_for_lanes()
-
-
-def send(
-    pool: ConnectionPool, source: Bytes | None = None, complete: Callable[[], object] = lambda: None
-) -> int:
-    """Send in segments so small that a test's file has many."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(lanes, "_MIN_BYTES_PER_LANE", SEGMENT)
-        patched.setattr(lanes, "_SEGMENT_WRITES", 2)
-        source = source or Bytes()
-        return send_in_lanes(pool, source, path=PATH, temporary=TEMPORARY, complete=complete)
-
-
-def at(kind: Request, number: int, then: Callable[[], object], otherwise: Script | None = None) -> Script:
-    """Script: before the request is answered in health (or by another script), something happens."""
-
-    def script(asked: Asked) -> bytes | None:
-        if (asked.kind, asked.number) == (kind, number):
-            then()
-        return otherwise(asked) if otherwise else None
-
-    return script
-
-
-def waiting_for(*events: threading.Event) -> Callable[[], None]:
-    def wait() -> None:
-        for event in events:
-            assert event.wait(SOON)
-
-    return wait
 
 
 @pytest.mark.parametrize("size", [0, 1, WRITE, SEGMENT, SEGMENT + 1, len(DATA)])
@@ -287,8 +283,12 @@ def test_final_name_is_given_after_all_lanes_have_closed_and_the_source_is_conte
             1: at(Request.WRITE, 1, joined.set, note),
         }
     )
-    send(site.pool(2), complete=lambda: order.append("complete"))
-    assert order == ["CLOSE", "CLOSE", "complete", "EXTENDED"]
+    send(
+        site.pool(2),
+        check=lambda: order.append("check"),
+        permit=lambda temporary: order.append(temporary),
+    )
+    assert order == ["CLOSE", "CLOSE", "check", TEMPORARY, "EXTENDED"]
 
 
 def test_connections_stay_for_the_next_file() -> None:
@@ -519,7 +519,7 @@ def test_incomplete_file_gets_no_final_name() -> None:
 
     site = Site()
     with pytest.raises(ValueError, match="not the whole object"):
-        send(site.pool(2), complete=insist)
+        send(site.pool(2), check=insist)
     assert left_behind(site) == []
 
 
@@ -751,3 +751,72 @@ def test_refusal_while_no_other_lane_is_at_work_is_not_tried_again() -> None:
     let_in.set()
     wait_for_lanes()
     assert pool.limit == 2
+
+
+# --- a second channel where one connection is allowed ---
+
+
+def test_file_arrives_over_two_channels_of_one_connection() -> None:
+    joined = threading.Event()
+    site = Site(
+        channels=True,
+        scripts={0: at(Request.WRITE, 1, waiting_for(joined)), CHANNEL: at(Request.WRITE, 1, joined.set)},
+    )
+    pool = site.pool()
+    assert send(pool) == 2
+    send(pool, Bytes(DATA[::-1]))
+    wait_for_lanes()
+    assert site.files == {PATH: DATA[::-1]}
+    assert dict(site.tried) == {0: 1, CHANNEL: 1}
+    assert site.connection(CHANNEL).server.sizes
+
+
+@pytest.mark.parametrize("fault", FAILING_LANES)
+def test_channel_that_fails_leaves_the_connection_and_its_work_to_it(
+    fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun = threading.Event()
+    first_step = Request.OPEN if "open" in fault else Request.WRITE
+    site = Site(
+        channels=True,
+        scripts={
+            0: at(Request.WRITE, 1, waiting_for(begun)),
+            CHANNEL: at(first_step, 1, begun.set, lost_writes(FAILING_LANES[fault])),
+        },
+    )
+    pool = site.pool()
+    send(pool)
+    assert site.files == {PATH: DATA}
+    assert pool.limit == 1
+    assert len(caplog.records) == 1
+    assert site.connection(CHANNEL).closed
+    assert not site.connection(0).closed
+
+
+def test_one_lane_is_enough_when_that_is_asked_for() -> None:
+    site = Site(channels=True)
+    assert send(site.pool(8), lanes=1) == 1
+    assert dict(site.tried) == {0: 1}
+
+
+def test_lanes_that_fail_with_the_first_are_not_held_against_the_partner(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The partner goes down: that says nothing about how many connections it takes."""
+    refused = threading.Event()
+
+    def down() -> None:
+        refused.set()
+        raise PartnerUnreachable("down.", hint="")
+
+    def last(asked: Asked) -> bytes:
+        waiting_for(refused)()
+        return NOTHING
+
+    site = Site(before_connect={1: down, 2: down}, scripts={0: last})
+    pool = site.pool(3)
+    with pytest.raises(ConnectionLost):
+        send(pool)
+    wait_for_lanes()
+    assert pool.limit == 3
+    assert caplog.records == []

@@ -16,7 +16,7 @@ from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp import pool as pool_module
 from s3_to_sftp.sftp.connection import Timeouts
 from s3_to_sftp.sftp.pool import Connect, ConnectionPool
-from tests.unit.site import SERVER, SOON, lane_number, wait_for_lanes
+from tests.unit.site import CHANNEL, SERVER, SOON, lane_number, wait_for_lanes
 
 OLD = Credentials(username="u", password="old")
 NEW = Credentials(username="u", password="new")
@@ -32,6 +32,7 @@ class FakeConnection:
     answers: bool = True
     pings: int = 0
     closed: bool = False
+    channels: list[FakeConnection] = field(default_factory=list)
     host_key_fingerprint: str = "SHA256:abc"
     round_trip: float = 0.02
 
@@ -49,6 +50,10 @@ class FakeConnection:
 
     def close(self) -> None:
         self.closed = True
+
+    def another_channel(self) -> FakeConnection:
+        self.channels.append(FakeConnection(self.login, lane_number()))
+        return self.channels[-1]
 
 
 @dataclass
@@ -483,8 +488,149 @@ def test_refusals_warn_once(pool: ConnectionPool, caplog: pytest.LogCaptureFixtu
 
 
 def test_one_connection_is_always_left(pool: ConnectionPool) -> None:
-    for number in range(8):
+    for number in (CHANNEL, *range(8)):
         pool.give_up_lane(number, PartnerUnreachable("full.", hint=""))
     assert pool.limit == 1
     assert pool.lanes(7) == []
     pool.first()
+
+
+def test_lane_is_tried_again_when_time_has_passed(pool: ConnectionPool, clock: Clock) -> None:
+    pool.give_up_lane(2, PartnerUnreachable("full.", hint=""))
+    clock.now += 300
+    pool.give_up_lane(5, PartnerUnreachable("full.", hint=""))
+    assert pool.lanes(9) == [1, 3, 4, 6, 7]
+    clock.now += 299
+    assert 2 not in pool.lanes(9)
+    clock.now += 1
+    assert pool.lanes(9) == [1, 2, 3, 4, 6, 7]
+    clock.now += 300
+    assert pool.lanes(9) == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_lane_that_fails_again_is_given_up_again_and_that_is_no_second_warning(
+    pool: ConnectionPool, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        pool.give_up_lane(2, PartnerUnreachable("full.", hint=""))
+        assert 2 not in pool.lanes(9)
+        clock.now += 600
+        assert 2 in pool.lanes(9)
+    assert [record.levelname for record in caplog.records if record.levelno > logging.INFO] == ["WARNING"]
+
+
+def test_lanes_that_are_all_given_up_stay_so(
+    pool: ConnectionPool, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool.give_up_lane(2, PartnerUnreachable("full.", hint=""))
+    pool.give_up_all_lanes("it keeps apart what two writers write")
+    clock.now += 1_000_000
+    assert pool.limit == 1
+    assert pool.lanes(9) == []
+    pool.give_up_lane(2, PartnerUnreachable("full.", hint=""))
+    clock.now += 1_000_000
+    assert pool.lanes(9) == []
+    assert len([record for record in caplog.records if record.levelno > logging.INFO]) == 1
+
+
+# --- a second channel ---
+
+
+@pytest.fixture
+def single(partner: Partner, secret: Secret, clock: Clock) -> Iterator[ConnectionPool]:
+    connect: Connect = partner.connect  # type: ignore[assignment] # its connections are fakes
+    yield ConnectionPool(SERVER, secret, timeouts=Timeouts(), limit=1, connect=connect, clock=clock)
+    wait_for_lanes()
+
+
+def test_where_one_connection_is_allowed_one_further_lane_is_a_channel(
+    single: ConnectionPool, partner: Partner
+) -> None:
+    assert single.limit == 2
+    assert single.lanes(9) == [CHANNEL]
+    first = single.first()
+    channel: Any = single.lane(CHANNEL)
+    assert channel in partner.made[0].channels
+    assert channel is not first
+    assert len(partner.made) == 1
+
+
+def test_channel_stays_open_for_the_next_file(single: ConnectionPool, partner: Partner, clock: Clock) -> None:
+    single.first()
+    channel = single.lane(CHANNEL)
+    clock.now += 60
+    single.first()
+    assert single.lane(CHANNEL) is channel
+    assert partner.made[0].channels[0].pings == 1
+
+
+def test_channel_is_used_where_no_further_connection_is_left(pool: ConnectionPool) -> None:
+    for number in range(1, 7):
+        pool.give_up_lane(number, PartnerUnreachable("full.", hint=""))
+    assert pool.lanes(9) == [7]
+    pool.give_up_lane(7, PartnerUnreachable("full.", hint=""))
+    assert pool.lanes(9) == [CHANNEL]
+
+
+def test_channel_that_was_refused_is_tried_again_later(single: ConnectionPool, clock: Clock) -> None:
+    single.give_up_lane(CHANNEL, ConnectionLost("one is enough.", hint=""))
+    assert (single.limit, single.lanes(9)) == (1, [])
+    clock.now += 600
+    assert (single.limit, single.lanes(9)) == (2, [CHANNEL])
+
+
+def test_dropped_channel_leaves_the_connection(single: ConnectionPool, partner: Partner) -> None:
+    first = single.first()
+    single.lane(CHANNEL)
+    single.drop(CHANNEL)
+    assert partner.made[0].channels[0].closed
+    assert single.first() is first
+
+
+def test_channel_waits_until_the_connection_is_up(single: ConnectionPool, partner: Partner) -> None:
+    connecting, let_in = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        connecting.set()
+        assert let_in.wait(SOON)
+
+    partner.on_connect = wait
+    first = threading.Thread(target=single.first, daemon=True)
+    first.start()
+    assert connecting.wait(SOON)
+    got: list[Any] = []
+    late = in_lane(CHANNEL, lambda: got.append(single.lane(CHANNEL)))
+    late.join(0.05)
+    assert got == []
+    let_in.set()
+    wait_for_lanes([first, late])
+    assert got == partner.made[0].channels
+
+
+def test_channel_of_a_connection_that_did_not_come_up_is_lost(
+    single: ConnectionPool, partner: Partner
+) -> None:
+    partner.refuses = {"old": PartnerUnreachable("down.", hint="")}
+    with pytest.raises(PartnerUnreachable):
+        single.first()
+    with pytest.raises(ConnectionLost, match="was lost"):
+        single.lane(CHANNEL)
+
+
+def test_channel_of_a_connection_that_was_replaced_is_not_used(
+    single: ConnectionPool, partner: Partner, clock: Clock
+) -> None:
+    single.first()
+    single.lane(CHANNEL)
+    partner.made[0].answers = False
+    partner.made[0].channels[0].looks_open = False
+    clock.now += 60
+    single.first()
+    assert single.lane(CHANNEL) is partner.made[1].channels[0]  # type: ignore[comparison-overlap] # it is a fake
+
+
+def test_close_closes_the_channel(single: ConnectionPool, partner: Partner) -> None:
+    single.first()
+    single.lane(CHANNEL)
+    single.close()
+    assert partner.made[0].channels[0].closed

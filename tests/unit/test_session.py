@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import gc
 import struct
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
 from s3_to_sftp.errors import ConnectionLost, Disposition, ProtocolViolation, RequestRefused, TransferError
 from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME, Answer, Request, Status
-from s3_to_sftp.sftp.session import SftpSession
+from s3_to_sftp.sftp.session import Elsewhere, SftpSession
 from s3_to_sftp.sftp.stream import Piece
+from s3_to_sftp.sftp.writer import write_and_close
 from tests.unit.scripted_server import (
     NOTHING,
     Asked,
@@ -24,6 +27,9 @@ from tests.unit.scripted_server import (
     silent_at,
     status,
 )
+
+SOON = 10
+"""Seconds that a test waits for what must happen; it never takes them when all is well."""
 
 SAFE_WRITE = 32 * 1024 - 64
 """With its header it fits the 32 KiB that every server takes."""
@@ -71,24 +77,64 @@ def test_writes_fit_32_kib_where_no_limit_is_known(server: ScriptedServer) -> No
     assert server.session().max_write_bytes == SAFE_WRITE
 
 
-def test_limits_are_asked_for_when_the_server_has_offered_to_tell_them() -> None:
+def start(server: ScriptedServer) -> SftpSession:
+    """A session as it is before the first request."""
+    return SftpSession(server, server="sftp.partner.example:22")
+
+
+def test_limits_are_asked_for_together_with_the_first_open() -> None:
     server = ScriptedServer()
-    server.session()
-    assert server.turns == [[Request.INIT], [Request.EXTENDED]]
+    session = start(server)
+    assert server.turns == [[Request.INIT]]
+    result_of(session, session.create("a"))
+    assert server.turns == [[Request.INIT], [Request.EXTENDED, Request.OPEN]]
+    assert session.max_write_bytes == 255 * 1024
 
 
 def test_limits_are_not_asked_of_a_server_that_does_not_offer_to_tell_them() -> None:
     server = ScriptedServer(extensions={})
-    server.session()
-    assert server.turns == [[Request.INIT]]
+    session = start(server)
+    result_of(session, session.create("a"))
+    assert server.turns == [[Request.INIT], [Request.OPEN]]
+
+
+def test_limits_that_are_never_stated_leave_those_that_all_servers_take() -> None:
+    server = ScriptedServer(silent_at(Request.EXTENDED))
+    session = start(server)
+    result_of(session, session.create("a"))
+    assert session.max_write_bytes == SAFE_WRITE
+    remove(session)
+
+
+def test_limits_that_come_late_hold_from_then_on() -> None:
+    late: list[Asked] = []
+
+    def script(asked: Asked) -> bytes | None:
+        if asked.kind != Request.EXTENDED:
+            return None
+        late.append(asked)
+        return NOTHING
+
+    server = ScriptedServer(script)
+    session = start(server)
+    result_of(session, session.create("a"))
+    assert session.max_write_bytes == SAFE_WRITE
+    server.say(server.healthy(late[0]))
+    session.ping()
+    assert session.max_write_bytes == 255 * 1024
+    assert (session._waiting, session._arrived, session._abandoned) == (set(), {}, set())
 
 
 def test_cut_limits_are_a_violation() -> None:
-    def script(asked: Asked) -> bytes:
-        return framed(Answer.EXTENDED_REPLY, struct.pack(">IQ", asked.request_id, 1))
+    def script(asked: Asked) -> bytes | None:
+        cut = framed(Answer.EXTENDED_REPLY, struct.pack(">IQ", asked.request_id, 1))
+        return cut if asked.kind == Request.EXTENDED else None
 
+    session = start(ScriptedServer(script))
+    handle = result_of(session, session.create("a"))
     with pytest.raises(ProtocolViolation, match="unreadable"):
-        ScriptedServer(script).session()
+        session.run_one(write_and_close(session, handle, [(0, b"x")], path="a"))
+    assert session.is_over
 
 
 def flags_of(server: ScriptedServer) -> tuple[int, int]:
@@ -169,11 +215,68 @@ def test_reply_may_come_byte_by_byte() -> None:
     pieces: list[int] = []
 
     def recv() -> bytes:
-        pieces.extend(pieces or receive())
+        if not pieces:
+            pieces.extend(receive())
         return bytes([pieces.pop(0)])
 
     server.recv = recv  # type: ignore[method-assign] # a slow line
     assert result_of(session, session.create("a")) == b"0"
+
+
+class Clock:
+    """Time that passes only when a server lets it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(("pause", "in_time"), [(5.0, True), (10.0, False)])
+def test_reply_that_drips_must_be_complete_in_time(
+    pause: float, in_time: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each byte is in time by itself; the answer to REMOVE has 41."""
+    server = ScriptedServer()
+    session = SftpSession(server, server="sftp.partner.example:22", reply_timeout=300)
+    result_of(session, session.create("a"))
+    clock = Clock()
+    monkeypatch.setattr("s3_to_sftp.sftp.session.time", clock)
+    receive = server.recv
+    pieces: list[int] = []
+
+    def drip() -> bytes:
+        if not pieces:
+            pieces.extend(receive())
+        clock.now += pause
+        return bytes([pieces.pop(0)])
+
+    server.recv = drip  # type: ignore[method-assign] # a byte at a time
+    if in_time:
+        remove(session)
+        return
+    with pytest.raises(ConnectionLost, match="did not finish its answer in time when asked to remove 'a'"):
+        remove(session)
+    assert clock.now - 1000 <= 300 + 2 * pause
+    assert session.is_over
+
+
+def test_time_for_a_reply_begins_anew_with_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ScriptedServer()
+    session = SftpSession(server, server="sftp.partner.example:22", reply_timeout=60)
+    result_of(session, session.create("a"))
+    clock = Clock()
+    monkeypatch.setattr("s3_to_sftp.sftp.session.time", clock)
+    receive = server.recv
+
+    def slow() -> bytes:
+        clock.now += 50
+        return receive()
+
+    server.recv = slow  # type: ignore[method-assign] # takes its time
+    for _ in range(5):
+        session.ping()
 
 
 def test_status_without_words_is_understood() -> None:
@@ -637,3 +740,169 @@ def test_conversations_that_cannot_be_made_end_those_under_way() -> None:
     with pytest.raises(ValueError, match="no more"):
         list(session.run(conversations(), at_a_time=2))  # type: ignore[arg-type] # one is enough here
     assert ended == ["a"]
+
+
+# --- what another thread works on ---
+
+
+def test_conversation_gets_the_result_of_another_thread() -> None:
+    session = ScriptedServer().session()
+
+    async def ask(future: Future[int]) -> int:
+        return await Elsewhere(future)
+
+    with ThreadPoolExecutor(1) as pool:
+        assert session.run_one(ask(pool.submit(lambda: 7))) == 7
+
+
+def test_conversation_gets_the_error_of_another_thread() -> None:
+    session = ScriptedServer().session()
+    failed: Future[int] = Future()
+    failed.set_exception(ValueError("of its own"))
+
+    async def ask() -> int:
+        return await Elsewhere(failed)
+
+    with pytest.raises(ValueError, match="of its own"):
+        session.run_one(ask())
+    assert not session.is_over
+
+
+def test_conversations_go_on_while_one_waits_for_another_thread() -> None:
+    session = ScriptedServer().session()
+    slow: Future[str] = Future()
+    done: list[str] = []
+
+    async def create(path: str) -> None:
+        await session.create(path)
+        done.append(path)
+        if path == "c":
+            slow.set_result("late")
+
+    async def ask() -> None:
+        done.append(await Elsewhere(slow))
+
+    list(session.run([ask(), *(create(path) for path in "abc")], at_a_time=2))
+    assert done == ["a", "b", "c", "late"]
+
+
+def test_what_was_asked_behind_a_wait_is_not_held_up_by_another_wait() -> None:
+    """The first is told its result and asks the server; its answer must not wait for the second's thread."""
+    server = ScriptedServer()
+    session = server.session()
+    ready: Future[None] = Future()
+    late: Future[None] = Future()
+
+    async def first() -> None:
+        await Elsewhere(ready)
+        await session.create("a")
+        late.set_result(None)
+
+    async def second() -> None:
+        await Elsewhere(late)
+
+    async def begins() -> None:
+        await session.create("b")
+        ready.set_result(None)
+
+    patience = threading.Timer(SOON, lambda: late.done() or late.set_exception(TimeoutError()))
+    patience.start()
+    outcomes = dict(session.run([first(), second(), begins()], at_a_time=3))
+    patience.cancel()
+    assert outcomes == {0: None, 1: None, 2: None}
+
+
+def test_wait_for_another_thread_counts_among_those_under_way() -> None:
+    session = ScriptedServer().session()
+    started: list[int] = []
+    futures: list[Future[None]] = [Future() for _ in range(6)]
+
+    async def ask(number: int) -> None:
+        started.append(number)
+        if number == 2:
+            pool.submit(futures[1].set_result, None)
+        await Elsewhere(futures[number])
+
+    outcomes = session.run((ask(number) for number in range(6)), at_a_time=3)
+    with ThreadPoolExecutor(1) as pool:
+        assert next(outcomes) == (1, None)
+        assert started == [0, 1, 2]
+        for number in (0, 2, 3, 4, 5):
+            pool.submit(futures[number].set_result, None)
+        assert sorted(place for place, _ in outcomes) == [0, 2, 3, 4, 5]
+
+
+def test_loss_of_the_connection_leaves_the_work_of_another_thread_alone() -> None:
+    session = ScriptedServer(silent_at(Request.OPEN)).session()
+    slow: Future[str] = Future()
+
+    async def create() -> None:
+        try:
+            await session.create("a")
+        finally:
+            slow.set_result("done all the same")
+
+    async def ask() -> str:
+        result = await Elsewhere(slow)
+        with pytest.raises(ConnectionLost, match="no session any more"):
+            await session.remove("b")
+        return result
+
+    outcomes = dict(session.run([ask(), create()], at_a_time=2))
+    assert outcomes[0] == "done all the same"
+    assert isinstance(outcomes[1], ConnectionLost)
+
+
+def test_request_that_nobody_waits_for_leaves_before_all_wait_for_other_threads() -> None:
+    server = ScriptedServer()
+    session = server.session()
+    seen: Future[None] = Future()
+
+    def script(asked: Asked) -> bytes | None:
+        if asked.kind == Request.REMOVE:
+            seen.set_result(None)
+        return None
+
+    server.script = script
+
+    async def ask() -> None:
+        session.abandon(session.remove("a"))
+        await Elsewhere(seen)
+
+    session.run_one(ask())
+
+
+def test_request_that_nobody_waits_for_does_not_end_the_others_when_the_session_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session = ScriptedServer().session()
+    session.close()
+    done: Future[str] = Future()
+    # Done no earlier than somebody waits for it.
+    monkeypatch.setattr("s3_to_sftp.sftp.session.wait", lambda *_, **__: done.set_result("fine"))
+
+    async def ask() -> str:
+        session.abandon(session.remove("a"))
+        return await Elsewhere(done)
+
+    assert session.run_one(ask()) == "fine"
+
+
+def test_caller_that_stops_early_ends_those_that_wait_for_another_thread() -> None:
+    session = ScriptedServer().session()
+    never: Future[None] = Future()
+    ended: list[str] = []
+
+    async def ask() -> None:
+        try:
+            await Elsewhere(never)
+        finally:
+            ended.append("ask")
+
+    async def create() -> None:
+        await session.create("a")
+
+    outcomes = session.run([ask(), create()], at_a_time=2)
+    assert next(outcomes) == (1, None)
+    outcomes.close()  # type: ignore[attr-defined] # it is a generator
+    assert ended == ["ask"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import hashlib
 import io
+import itertools
 import threading
 import time
 import tracemalloc
@@ -20,6 +22,7 @@ from moto import mock_aws
 from moto.backends import get_backend
 
 from s3_to_sftp import source as source_module
+from s3_to_sftp.checksum import RangeChecksum
 from s3_to_sftp.errors import (
     Disposition,
     ObjectChanged,
@@ -32,7 +35,7 @@ from s3_to_sftp.errors import (
 from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.sftp.protocol import Request
 from s3_to_sftp.sftp.writer import write_and_close
-from s3_to_sftp.source import S3Object, read_whole
+from s3_to_sftp.source import ChecksumSoFar, S3Object, read_whole
 from tests.memory_s3 import BUCKET, MemoryS3, client_error
 from tests.unit.scripted_server import ScriptedServer, result_of
 
@@ -688,3 +691,117 @@ def test_several_threads_may_read_one_object() -> None:
         thread.join(SOON)
     assert data == DATA
     source.checksum()
+
+
+# --- a part of it ---
+
+
+def taken(source: S3Object, ranges: list[tuple[int, int]], blocks: int) -> int:
+    """Take so many blocks, then stop; return their bytes."""
+    reading = source.blocks(ranges, BLOCK)
+    count = sum(len(block) for _, block in itertools.islice(reading, blocks))
+    reading.close()  # type: ignore[attr-defined] # it is a generator
+    wait_until(lambda: not readers())
+    return count
+
+
+@pytest.mark.parametrize("blocks", range(10))
+def test_checksum_counts_nothing_that_was_only_read_ahead(blocks: int) -> None:
+    s3 = MemoryS3({"a": DATA})
+    source = S3Object(s3, s3.ref("a"))
+    given = taken(source, [(0, len(DATA))], blocks)
+    so_far = source.checksum_up_to(len(DATA))
+    assert so_far.size <= given
+    assert given - so_far.size <= BLOCK * source_module._BLOCKS_PER_BUFFER
+    assert so_far.crc == RangeChecksum("CRC64NVME").of(DATA[: so_far.size])
+
+
+def test_checksum_of_the_first_bytes_ends_at_the_limit() -> None:
+    s3 = MemoryS3({"a": DATA})
+    source = S3Object(s3, s3.ref("a"))
+    joined(source, ranges_of(len(DATA), 50_000))
+    assert [source.checksum_up_to(limit).size for limit in (0, 49_999, 50_000, 99_999, len(DATA))] == [
+        0,
+        0,
+        50_000,
+        50_000,
+        len(DATA),
+    ]
+
+
+@pytest.mark.parametrize("at", [50_000, 200_000, len(DATA)])
+def test_object_is_gone_on_with_by_another_reader(at: int) -> None:
+    s3 = MemoryS3({"a": DATA}, checksums={"a": full_crc32(DATA)})
+    first = S3Object(s3, s3.ref("a"))
+    joined(first, ranges_of(at, 50_000))
+    so_far = first.checksum_up_to(at)
+    assert so_far == ChecksumSoFar(size=at, algorithm="CRC32", crc=zlib.crc32(DATA[:at]))
+    second = S3Object(s3, s3.ref("a"), before=so_far)
+    assert second.start == at
+    s3.requests.clear()
+    joined(second, [(at, len(DATA) - at)] if at < len(DATA) else [])
+    assert all(request["Range"].startswith(f"bytes={at}-") for request in s3.requests)
+    assert second.checksum()[0] == "CRC32"
+
+
+def test_wrong_bytes_of_another_time_are_noticed() -> None:
+    s3 = MemoryS3({"a": DATA}, checksums={"a": full_crc32(DATA)})
+    before = ChecksumSoFar(size=1000, algorithm="CRC32", crc=zlib.crc32(b"?" * 1000))
+    source = S3Object(s3, s3.ref("a"), before=before)
+    joined(source, [(1000, len(DATA) - 1000)])
+    with pytest.raises(ObjectCorrupt):
+        source.checksum()
+
+
+def test_checksum_of_another_kind_is_of_no_use() -> None:
+    s3 = MemoryS3({"a": DATA}, checksums={"a": full_crc32(DATA)})
+    before = ChecksumSoFar(size=1000, algorithm="CRC64NVME", crc=5)
+    source = S3Object(s3, s3.ref("a"), before=before)
+    assert source.start == 0
+    joined(source, [(0, len(DATA))])
+    source.checksum()
+
+
+# --- SHA-256 ---
+
+
+@pytest.mark.parametrize("size", [0, 1, BLOCK, len(DATA)])
+@pytest.mark.parametrize("breaks", [[], [5, 0, 1000]])
+def test_sha256_is_that_of_the_bytes(size: int, breaks: list[int]) -> None:
+    s3 = MemoryS3({"a": DATA[:size]}, breaks=list(breaks))
+    source = S3Object(s3, s3.ref("a"), sha256=True)
+    joined(source, ranges_of(size, 70_000))
+    assert source.sha256() == hashlib.sha256(DATA[:size]).hexdigest()
+
+
+def test_sha256_is_not_told_when_it_was_not_asked_for() -> None:
+    s3 = MemoryS3({"a": DATA})
+    source = S3Object(s3, s3.ref("a"))
+    joined(source, [(0, len(DATA))])
+    assert source.sha256() is None
+
+
+@pytest.mark.parametrize(
+    "ranges",
+    [
+        [(100, len(DATA) - 100), (0, 100)],
+        [(0, 100)],
+        [(0, 100), (0, 100), (100, len(DATA) - 100)],
+        [(0, 100), (200, len(DATA) - 200)],
+    ],
+    ids=["another order", "not all", "some twice", "a hole"],
+)
+def test_sha256_is_not_told_of_other_bytes_than_all_in_order(ranges: list[tuple[int, int]]) -> None:
+    s3 = MemoryS3({"a": DATA})
+    source = S3Object(s3, s3.ref("a"), sha256=True)
+    joined(source, ranges)
+    assert source.sha256() is None
+
+
+def test_sha256_is_not_told_of_an_object_that_was_gone_on_with() -> None:
+    s3 = MemoryS3({"a": DATA})
+    before = ChecksumSoFar(size=1000, algorithm="CRC64NVME", crc=RangeChecksum("CRC64NVME").of(DATA[:1000]))
+    source = S3Object(s3, s3.ref("a"), before=before, sha256=True)
+    joined(source, [(1000, len(DATA) - 1000)])
+    source.checksum()
+    assert source.sha256() is None

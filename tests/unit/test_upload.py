@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
 import pytest
 
 from s3_to_sftp.errors import ConnectionLost, ProtocolViolation, RequestRefused
@@ -251,3 +254,54 @@ def test_open_without_permission_makes_no_directories() -> None:
 def test_making_directories_ends_where_nothing_can_be_made(path: str) -> None:
     session = ScriptedServer(refusing(Request.MKDIR, Status.NO_SUCH_FILE)).session()
     session.run_one(make_directories(session, path))
+
+
+# --- the permit ---
+
+
+def put_with(server: ScriptedServer, permit: Callable[[str], Future[None]]) -> int:
+    session = server.session()
+    server.forget()
+    return session.run_one(upload_small(session, DATA, path="a.csv", temporary=".a.part", permit=permit))
+
+
+def test_final_name_waits_for_the_permit() -> None:
+    server = ScriptedServer()
+    granted: Future[None] = Future()
+    asked: list[str] = []
+
+    def permit(temporary: str) -> Future[None]:
+        asked.append(temporary)
+        assert server.files == {".a.part": DATA}
+        threads.submit(granted.set_result, None)
+        return granted
+
+    with ThreadPoolExecutor(1) as threads:
+        assert put_with(server, permit) == len(DATA)
+    assert asked == [".a.part"]
+    assert server.files == {"a.csv": DATA}
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_refused_permit_gives_no_name_and_leaves_the_file_to_the_caller(at_once: object) -> None:
+    def permit(_temporary: str) -> Future[None]:
+        if at_once:
+            raise ValueError("no")
+        refused: Future[None] = Future()
+        refused.set_exception(ValueError("no"))
+        return refused
+
+    server = ScriptedServer()
+    with pytest.raises(ValueError, match="no"):
+        put_with(server, permit)
+    assert server.files == {".a.part": DATA}
+
+
+@pytest.mark.parametrize("kind", [Request.OPEN, Request.WRITE, Request.CLOSE])
+def test_permit_is_not_asked_for_a_file_that_is_not_there(kind: Request) -> None:
+    def permit(_temporary: str) -> Future[None]:
+        raise AssertionError("asked")
+
+    server = ScriptedServer(refusing(kind))
+    with pytest.raises(RequestRefused):
+        put_with(server, permit)

@@ -1,0 +1,92 @@
+"""One announced object, a ledger, and functions that try to deliver it, each with connections of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from local.sftp_server import RunningServer
+from s3_to_sftp.batch import deliver_all
+from s3_to_sftp.deadline import Deadline
+from s3_to_sftp.delivery import Delivery
+from s3_to_sftp.events import ObjectRef
+from s3_to_sftp.receipt import Receipt
+from s3_to_sftp.sftp.connection import Timeouts
+from tests.integration.partner import files_below, partner_at
+from tests.ledger_site import TABLE, LedgerSite, create_table
+from tests.memory_s3 import MemoryS3
+
+KEY = "report.csv"
+SHORT = Timeouts(connect=3, handshake=2, login=2, reply=1)
+"""Servers on loopback answer at once or never."""
+
+
+class LedgerDesk:
+    """Delivers `KEY` to a server."""
+
+    def __init__(self, dynamodb: Any, s3: MemoryS3) -> None:
+        create_table(dynamodb)
+        self._dynamodb = dynamodb
+        self._ledger = LedgerSite(dynamodb)
+        self._names = (f"function {number}" for number in itertools.count(1))
+        self.s3 = s3
+        self.ref = self.announced("0A")
+
+    def close(self) -> None:
+        """Delete the table."""
+        self._dynamodb.delete_table(TableName=TABLE)
+
+    def announced(self, sequencer: str, *, key: str = KEY) -> ObjectRef:
+        """An object as it is now, and its place in the order of events."""
+        return dataclasses.replace(self.s3.ref(key), sequencer=sequencer)
+
+    @contextmanager
+    def function(self, server: RunningServer, *, port: int | None = None) -> Iterator[Delivery]:
+        """A new function; it has connected to nobody yet."""
+        partner = partner_at(server, port=port, timeouts=SHORT)
+        ledger = self._ledger.function(next(self._names))
+        try:
+            yield Delivery(s3=self.s3, partner=partner, directory="", ledger=ledger)
+        finally:
+            partner.close()
+
+    def attempt(
+        self,
+        server: RunningServer,
+        *,
+        port: int | None = None,
+        ref: ObjectRef | None = None,
+        remaining: Callable[[], float] = lambda: 900.0,
+    ) -> Receipt | Exception:
+        """What comes of one invocation of a new function."""
+        with self.function(server, port=port) as function:
+            return self.invoke(function, ref=ref, remaining=remaining)
+
+    def invoke(
+        self,
+        function: Delivery,
+        *,
+        ref: ObjectRef | None = None,
+        remaining: Callable[[], float] = lambda: 900.0,
+    ) -> Receipt | Exception:
+        """What comes of one invocation."""
+        deadline = Deadline(remaining, clock=self._ledger.clock)
+        ((_, outcome),) = deliver_all(function, [ref or self.ref], deadline)
+        return outcome
+
+    def state(self, ref: ObjectRef | None = None) -> str:
+        """How far the ledger says it is."""
+        return self._ledger.state(ref or self.ref)
+
+    def is_leased(self) -> bool:
+        """Whether the ledger says that somebody has it."""
+        return "owner" in self._ledger.key_item(self.ref) or "owner" in self._ledger.item(self.ref)
+
+
+def are_files(server: RunningServer, **expected: bytes) -> bool:
+    """Say whether these and no others are at the partner; names without their `.csv`."""
+    # Not left to `assert a == b`: pytest would explain the difference of megabytes.
+    return files_below(server.root) == {f"{name}.csv": data for name, data in expected.items()}

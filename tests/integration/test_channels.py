@@ -1,0 +1,107 @@
+"""Where one connection is allowed, the second lane of a large file is a second channel of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.sftp_server import RunningServer, start_asyncssh_server, start_sshd
+from s3_to_sftp.errors import ConnectionLost
+from s3_to_sftp.sftp.partner import Partner
+from tests.faults.sftp_server import Fault, Stalls, faulty
+from tests.integration.conftest import skip_without_sshd
+from tests.integration.partner import connections, files_below, partner_at, send
+from tests.integration.sources import GatheringSource
+
+MIB = 1024 * 1024
+DATA = os.urandom(40 * MIB + 4321)
+
+pytestmark = pytest.mark.usefixtures("lanes_at_any_distance")
+
+
+@pytest.fixture
+def lanes_at_any_distance(lanes_at_any_distance: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ranges as in production: each longer than what the server's window takes."""
+    monkeypatch.setattr("s3_to_sftp.sftp.lanes._SEGMENT_BYTES", 4 * MIB)
+
+
+def sessions(server: RunningServer) -> int:
+    """SFTP sessions that sshd has started."""
+    return server.read_log().count("subsystem request for sftp") or server.read_log().count(
+        "Starting session: subsystem 'sftp'"
+    )
+
+
+def logins(server: RunningServer) -> int:
+    return server.read_log().count("Accepted publickey")
+
+
+@pytest.fixture
+def sshd(request: pytest.FixtureRequest, root: Path) -> Iterator[RunningServer]:
+    skip_without_sshd()
+    with start_sshd(root, extra_config=[f"MaxSessions {request.param}", "LogLevel VERBOSE"]) as server:
+        yield server
+
+
+@pytest.mark.parametrize("sshd", [10], indirect=True)
+@pytest.mark.parametrize("ciphers", [(), ("aes256-ctr",)], ids=["in bulk", "by paramiko"])
+def test_two_sessions_over_one_login_write_one_file(ciphers: tuple[str, ...], sshd: RunningServer) -> None:
+    partner = partner_at(sshd, ciphers=ciphers)
+    for name in ("a.bin", "b.bin"):
+        source = GatheringSource(DATA)
+        assert send(partner, source, name) == 2
+        assert len(source.readers) == 2
+        arrived_whole = (sshd.root / name).read_bytes() == DATA
+        assert arrived_whole
+    partner.close()
+    assert (logins(sshd), connections(sshd), sessions(sshd)) == (1, 1, 2)
+    assert sorted(path.name for path in sshd.root.iterdir()) == ["a.bin", "b.bin"]
+
+
+@pytest.mark.parametrize("sshd", [1], indirect=True)
+def test_server_that_allows_one_session_gets_one_and_that_is_said_once(
+    sshd: RunningServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "s3_to_sftp")
+    now = 0.0
+    partner = partner_at(sshd, clock=lambda: now)
+    for name in ("a.bin", "b.bin"):
+        assert send(partner, GatheringSource(DATA), name) == 1
+        arrived_whole = (sshd.root / name).read_bytes() == DATA
+        assert arrived_whole
+    refused = sshd.read_log().count("no more sessions")
+    assert (logins(sshd), connections(sshd), refused) == (1, 1, 1)
+    assert caplog.text.count("does not take all lanes") == 1
+    now = 600.0
+    assert send(partner, GatheringSource(DATA), "c.bin") == 1
+    assert sshd.read_log().count("no more sessions") == 2, "asked again when some time has passed"
+    assert caplog.text.count("does not take all lanes") == 1
+    partner.close()
+
+
+def test_channel_that_hangs_leaves_its_work_to_the_other(root: Path, fault: Fault) -> None:
+    factory = faulty(Stalls, fault, "write", nth=6)
+    with start_asyncssh_server(root, sftp_factory=factory) as server:
+        partner = partner_at(server)
+        send_until_done(partner)
+        assert fault.caused
+        arrived_whole = files_below(root) == {"a.bin": DATA}
+        assert arrived_whole
+        partner.close()
+
+
+@pytest.fixture
+def fault() -> Fault:
+    return Fault()
+
+
+def send_until_done(partner: Partner) -> None:
+    """The hanging channel may be the first one, whose failure fails the delivery."""
+    try:
+        send(partner, GatheringSource(DATA), "a.bin")
+    except ConnectionLost:
+        send(partner, GatheringSource(DATA), "a.bin")

@@ -1,0 +1,95 @@
+"""Sends one file in lanes whose ranges are so small that a test's file has many."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from s3_to_sftp.sftp import lanes
+from s3_to_sftp.sftp.lanes import RangeSource, Sent, send_in_lanes
+from s3_to_sftp.sftp.pool import ConnectionPool
+from s3_to_sftp.sftp.protocol import Request
+from tests.unit.scripted_server import Asked, Script
+from tests.unit.site import SOON, lane_number
+
+WRITE = 128 * 1024  # so long that the session sends each by itself
+SEGMENT = 2 * WRITE
+DATA = random.Random(1).randbytes(20 * SEGMENT + 12_345)
+PATH, TEMPORARY = "inbox/a.bin", "inbox/.a.part"
+
+
+@dataclass
+class Bytes:
+    """A source in memory, as unhelpful as the protocol allows: each block is overwritten by the next.
+
+    Attributes:
+        on_range: Called with the offset of each range before it is read; may raise or wait.
+        read: Number of the lane -> offsets of the ranges that it read.
+        closed: How many readings have ended.
+    """
+
+    data: bytes = DATA
+    on_range: Callable[[int], object] = lambda _offset: None
+    extra: int = 0
+    read: dict[int, list[int]] = field(default_factory=dict)
+    closed: int = 0
+
+    def __post_init__(self) -> None:
+        self.size = len(self.data)
+
+    def blocks(self, ranges: Iterable[tuple[int, int]], block_bytes: int) -> Iterator[tuple[int, memoryview]]:
+        buffer = bytearray(block_bytes)
+        try:
+            for offset, length in ranges:
+                self.read.setdefault(lane_number(), []).append(offset)
+                self.on_range(offset)
+                for start in range(offset, offset + length + self.extra, block_bytes):
+                    end = min(start + block_bytes, offset + length + self.extra)
+                    block = memoryview(buffer)[: end - start]
+                    block[:] = (self.data + b"!")[start:end].ljust(end - start, b"?")
+                    yield start, block
+                    block[:] = b"\0" * len(block)
+        finally:
+            self.closed += 1
+
+
+def send_part(pool: ConnectionPool, source: RangeSource | None = None, **more: Any) -> Sent:
+    """Send in segments so small that a test's file has many."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(lanes, "_MIN_BYTES_PER_LANE", SEGMENT)
+        patched.setattr(lanes, "_SEGMENT_BYTES", SEGMENT)
+        patched.setattr(lanes, "_LAST_SEGMENT_BYTES", SEGMENT)
+        return send_in_lanes(pool, source or Bytes(), path=PATH, **{"temporary": TEMPORARY, **more})
+
+
+def send(pool: ConnectionPool, source: Bytes | None = None, **more: Any) -> int:
+    """Send all in small segments; return the number of lanes."""
+    source = source or Bytes()
+    sent = send_part(pool, source, **more)
+    assert sent.complete
+    assert sent.acknowledged == source.size
+    return sent.lanes
+
+
+def at(kind: Request, number: int, then: Callable[[], object], otherwise: Script | None = None) -> Script:
+    """Script: before the request is answered in health (or by another script), something happens."""
+
+    def script(asked: Asked) -> bytes | None:
+        if (asked.kind, asked.number) == (kind, number):
+            then()
+        return otherwise(asked) if otherwise else None
+
+    return script
+
+
+def waiting_for(*events: threading.Event) -> Callable[[], None]:
+    def wait() -> None:
+        for event in events:
+            assert event.wait(SOON)
+
+    return wait
