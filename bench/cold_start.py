@@ -20,7 +20,7 @@ _READY = b"ready"
 
 # Both import what they need and make their clients: what is left to do is the event's own work.
 _PROGRAMS = {
-    NAME: "import s3_to_sftp.handler as handler; handler._delivery()",
+    NAME: "import s3_to_sftp.handler as handler; handler._function()",
     "naive": "import naive_function",
 }
 
