@@ -42,7 +42,7 @@ def sqs_event(**bodies: str) -> dict[str, Any]:
                 "messageId": message_id,
                 "receiptHandle": "handle",
                 "body": body,
-                "attributes": {"ApproximateReceiveCount": "1"},
+                "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "1767225600000"},
                 "messageAttributes": {},
                 "md5OfBody": "",
                 "eventSource": "aws:sqs",

@@ -219,9 +219,7 @@ class Delivery:
     def _discard_remains(self, lease: Lease) -> None:
         """Remove what earlier invocations have sent of an object that is not delivered any more."""
         begun = (lease.checkpoint.temporary,) if lease.checkpoint else ()
-        if names := (*begun, *lease.abandoned):
-            with contextlib.suppress(DeliveryError):  # the partner may be away; that changes nothing
-                self.partner.discard(*names)
+        self._clear(*begun, *lease.abandoned)
 
     def _release(self, lease: Lease, error: Exception) -> None:
         reason = error.reason if isinstance(error, DeliveryError) else f"{type(error).__name__}: {error}"
@@ -260,10 +258,6 @@ class Delivery:
     def _send(self, shipment: _Shipment, deadline: Deadline) -> Receipt:
         try:
             return self._send_once(shipment, deadline)
-        except (ObjectGone, ObjectChanged):
-            if shipment.lease.checkpoint:  # nobody will go on with it
-                self._clear(shipment.lease.temporary)
-            raise
         except CheckpointLost as lost:
             shipment.fell_back = True
             _log.warning("%s is sent from its beginning: %s", shipment.lease.ref, lost.reason)

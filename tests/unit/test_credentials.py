@@ -126,6 +126,20 @@ def test_refreshed_secret_is_read_anew_and_kept(client: Any) -> None:
     assert source.current().password == "new"
 
 
+def test_version_names_what_was_read_last_and_shows_nothing_of_it(client: Any) -> None:
+    arn = create(client, SecretString=json.dumps(GOOD))
+    source = SecretCredentials(secret_arn=arn, client=client)
+    assert source.version == ""
+    source.current()
+    first = source.version
+    new = client.put_secret_value(SecretId=arn, SecretString=json.dumps({**GOOD, "password": "new"}))
+    source.current()
+    assert source.version == first != new["VersionId"]
+    source.refreshed()
+    assert source.version == new["VersionId"]
+    assert CANARY not in first
+
+
 def test_unreadable_secret_does_not_live_on_in_the_cache(client: Any) -> None:
     arn = create(client, SecretString=json.dumps(GOOD))
     source = SecretCredentials(secret_arn=arn, client=client)
@@ -179,3 +193,4 @@ def test_environment_does_not_change_under_a_running_function() -> None:
     login = Credentials(username="u", password="p")
     source = FixedCredentials(login)
     assert source.current() is source.refreshed() is login
+    assert source.version == ""

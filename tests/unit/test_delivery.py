@@ -1,415 +1,910 @@
-"""Objects from S3 to their final names: the order of things, and which failures are tried again at once."""
+"""One object, from the lease to the receipt: sent once whatever happens, and in pieces where it must be."""
 
 from __future__ import annotations
 
 import dataclasses
-import posixpath
-from collections.abc import Callable
-from itertools import count
+import hashlib
+import random
+from collections.abc import Iterator
 from typing import Any
 
+import boto3
 import pytest
+from moto import mock_aws
 
-from s3_to_sftp import delivery as delivery_module
-from s3_to_sftp.delivery import SMALL_BYTES, Delivery, Receipt
+from s3_to_sftp.delivery import Delivery
 from s3_to_sftp.errors import (
+    AlreadyDelivered,
+    AlreadyGone,
+    BeingSent,
+    CannotContinue,
     ConnectionLost,
     DeadlineTooClose,
+    LedgerError,
+    NoProgress,
+    ObjectChanged,
     ObjectCorrupt,
     ObjectGone,
-    PartnerUnreachable,
-    RemotePathRefused,
     RequestRefused,
     SourceInterrupted,
+    Superseded,
+    ToBeContinued,
 )
 from s3_to_sftp.events import ObjectRef
+from s3_to_sftp.ledger.items import KEY
+from s3_to_sftp.receipt import Receipt
 from s3_to_sftp.sftp import lanes
-from s3_to_sftp.sftp.protocol import Request
-from tests.memory_s3 import BUCKET, MemoryS3
+from s3_to_sftp.sftp.protocol import Request, Status
+from tests.ledger_site import TABLE, create_table
+from tests.unit.delivery_site import PLENTY, DeliverySite, crc_of, is_rename, vague
 from tests.unit.scripted_server import Asked, refusing, silent_at, status
-from tests.unit.site import Site, wait_for_lanes
+from tests.unit.site import wait_for_lanes
 
-SMALL = bytes(range(256)) * 100
-LARGE = bytes(range(256)) * (SMALL_BYTES // 256 + 1)
-SIZES = {"small": SMALL, "large": LARGE}
-both_sizes = pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
-
-
-def delivery(s3: Any, site: Site, *, directory: str = "inbox", **more: Any) -> Delivery:
-    tokens = (f"token{number}" for number in count(1))
-    return Delivery(s3=s3, partner=site.partner(**more), directory=directory, new_token=lambda: next(tokens))
+BLOCK = 16 * 1024
+DATA = random.Random(1).randbytes(30 * 8 * BLOCK + 777)
+"""What a session sends in thirty goes, and a bit."""
 
 
-def outcomes(
-    deliveries: Delivery, *refs: ObjectRef, before_each: Callable[[ObjectRef], None] = lambda _ref: None
-) -> dict[str, Receipt | Exception]:
-    return {ref.key: outcome for ref, outcome in deliveries.deliver_all(refs, before_each=before_each)}
+@pytest.fixture(scope="module")
+def dynamodb() -> Iterator[Any]:
+    with mock_aws():
+        yield boto3.client("dynamodb", "eu-west-1")  # loading its model takes longer than any test
 
 
-def whole(site: Site) -> dict[str, bytes]:
-    """What stands under final names."""
-    return {path: bytes(data) for path, data in site.files.items() if not path.endswith(".part")}
+@pytest.fixture
+def desk(dynamodb: Any) -> Iterator[DeliverySite]:
+    create_table(dynamodb)
+    yield DeliverySite(dynamodb, {"a": b"news"})
+    dynamodb.delete_table(TableName=TABLE)
 
 
-# --- one object ---
+def deliver_in_rounds(
+    desk: DeliverySite, ref: ObjectRef, *, budget: int, most: int = 100, **about: Any
+) -> tuple[Receipt, int]:
+    """Deliver with a new function for each round that takes so many bytes; return the number of rounds."""
+    for round_ in range(1, most + 1):
+        function = desk.function(f"f{round_}", **about)
+        try:
+            receipt = function.deliver(ref, desk.deadline(budget=budget))
+        except ToBeContinued:
+            wait_for_lanes()
+            function.partner.close()
+        else:
+            wait_for_lanes()
+            return receipt, round_
+    raise AssertionError("never done")
 
 
-@both_sizes
-def test_receipt_says_what_was_delivered(data: bytes) -> None:
-    s3, site = MemoryS3({"a.csv": data}), Site()
-    deliveries = delivery(s3, site)
-    deliveries._clock = iter([100.0, 107.5]).__next__
-    receipt = deliveries.deliver(s3.ref("a.csv"))
-    assert site.files == {"inbox/a.csv": data}
-    assert receipt.ref == s3.ref("a.csv")
-    assert (receipt.remote_path, receipt.size) == ("inbox/a.csv", len(data))
-    assert receipt.seconds == 7.5
-    assert receipt.host_key_fingerprint == "SHA256:abc"
-    assert receipt.checksum_algorithm == "CRC64NVME"
-    assert receipt.lanes == 1
+# --- in one go ---
 
 
-@pytest.mark.parametrize("data", [b"123456789", b"123456789" + LARGE])
-def test_receipt_has_the_checksum_of_the_bytes(data: bytes) -> None:
-    s3 = MemoryS3({"a": data})
-    receipt = delivery(s3, Site()).deliver(s3.ref("a"))
-    from s3_to_sftp.source import read_whole
-
-    assert (receipt.checksum_algorithm, receipt.checksum) == read_whole(s3, s3.ref("a"))[1]
-    if len(data) == 9:
-        assert receipt.checksum == "rosUhgp5mIg="
-
-
-def test_small_object_is_read_whole_and_a_large_one_in_ranges() -> None:
-    s3 = MemoryS3({"limit": bytes(SMALL_BYTES), "above": bytes(SMALL_BYTES + 1)})
-    deliveries = delivery(s3, Site())
-    deliveries.deliver(s3.ref("limit"))
-    assert s3.heads == []
-    deliveries.deliver(s3.ref("above"))
-    assert [request["Key"] for request in s3.heads] == ["above"]
-
-
-def test_object_of_unknown_size_is_not_read_whole() -> None:
-    s3, site = MemoryS3({"a": SMALL, "empty": b""}), Site()
-    for key in s3.objects:
-        delivery(s3, site).deliver(dataclasses.replace(s3.ref(key), size=None))
-    assert len(s3.heads) == 2
-    assert whole(site) == {"inbox/a": SMALL, "inbox/empty": b""}
-
-
-@pytest.mark.parametrize("size", [None, 10, SMALL_BYTES + 1])
-def test_nobody_connects_for_an_object_that_is_gone(size: int | None) -> None:
-    site = Site()
-    with pytest.raises(ObjectGone):
-        delivery(MemoryS3(), site).deliver(ObjectRef(bucket=BUCKET, key="gone", size=size))
-    assert site.made == []
+def test_ledger_has_the_receipt_of_what_was_delivered(desk: DeliverySite) -> None:
+    ref = desk.ref()
+    clock = iter([100.0, 107.5]).__next__
+    receipt = desk.deliver(ref, name="request-7", clock=clock)
+    assert desk.whole == {"inbox/a": b"news"}
+    assert receipt == Receipt(
+        ref=ref,
+        remote_path="inbox/a",
+        size=4,
+        seconds=7.5,
+        checksum_algorithm="CRC64NVME",
+        checksum=crc_of(b"news"),
+        lanes=1,
+        host_key_fingerprint="SHA256:abc",
+    )
+    assert desk.state(ref) == "DELIVERED"
+    assert desk.item(ref)["receipt"]["M"] == {
+        "remote_path": {"S": "inbox/a"},
+        "bytes": {"N": "4"},
+        "seconds": {"N": "7.5"},
+        "checksum_algorithm": {"S": "CRC64NVME"},
+        "checksum": {"S": crc_of(b"news")},
+        "lanes": {"N": "1"},
+        "host_key": {"S": "SHA256:abc"},
+        "attempt": {"N": "1"},
+        "recovered": {"BOOL": False},
+        "request_id": {"S": "request-7"},
+    }
+    assert not desk.has_lease(ref)
+    assert desk.temporaries(ref) == set()
 
 
-@pytest.mark.parametrize("size", [None, 10, SMALL_BYTES + 1])
-def test_nobody_reads_an_object_that_has_no_remote_path(size: int | None) -> None:
-    s3 = MemoryS3()
-    with pytest.raises(RemotePathRefused):
-        delivery(s3, Site()).deliver(ObjectRef(bucket=BUCKET, key="../a", size=size))
-    assert s3.requests == s3.heads == []
+def test_lease_names_the_invocation_and_lasts_until_it_has_ended(desk: DeliverySite) -> None:
+    ref = desk.ref()
+    deadline = desk.deadline()
+    lease = desk.function("request-7").lease(ref, deadline)
+    assert (lease.owner, lease.until) == ("request-7", deadline.ends_at)
+    assert desk.item(ref)["owner"] == {"S": "request-7"}
 
 
-@both_sizes
-def test_body_is_closed_in_any_case(data: bytes) -> None:
-    def down() -> None:
-        raise PartnerUnreachable("down.", hint="")
-
-    for site in (
-        Site(),
-        Site(scripts={0: refusing(Request.OPEN)}),
-        Site(scripts={0: refusing(Request.WRITE)}),
-        Site(before_connect={0: down}),
-    ):
-        s3 = MemoryS3({"a": data})
-        outcomes(delivery(s3, site), s3.ref("a"))
-        assert all(body.closed for body in s3.bodies)
+def test_duplicate_does_not_touch_the_partner(desk: DeliverySite) -> None:
+    ref = desk.ref()
+    desk.deliver(ref)
+    requests = len(desk.s3.requests) + len(desk.s3.heads)
+    with pytest.raises(AlreadyDelivered):
+        desk.deliver(ref)
+    assert desk.site.tried[0] == 1
+    assert len(desk.s3.requests) + len(desk.s3.heads) == requests
 
 
-def test_large_object_that_comes_damaged_gets_no_final_name() -> None:
-    fields = {"ChecksumType": "FULL_OBJECT", "ChecksumCRC32": "AAAAAA=="}
-    s3, site = MemoryS3({"a": LARGE}, checksums={"a": fields}), Site()
-    with pytest.raises(ObjectCorrupt):
-        delivery(s3, site).deliver(s3.ref("a"))
-    assert site.files == {}
+def test_older_version_is_not_put_over_a_newer_one(desk: DeliverySite) -> None:
+    old, new = desk.ref(sequencer="0A"), desk.ref(sequencer="0B")
+    desk.deliver(new)
+    with pytest.raises(Superseded):
+        desk.deliver(old)
+    assert desk.state(old) == "SUPERSEDED"
+    assert desk.site.tried[0] == len(desk.s3.heads) == 1
 
 
-def test_small_object_that_comes_damaged_is_not_even_sent() -> None:
-    fields = {"ChecksumType": "FULL_OBJECT", "ChecksumCRC32": "AAAAAA=="}
-    s3, site = MemoryS3({"a": SMALL}, checksums={"a": fields}), Site()
-    with pytest.raises(ObjectCorrupt):
-        delivery(s3, site).deliver(s3.ref("a"))
-    assert site.made == []
+def test_key_that_another_function_is_sending_waits_for_its_turn(desk: DeliverySite) -> None:
+    ref = desk.ref()
+    desk.function("other").lease(ref, desk.deadline())
+    with pytest.raises(BeingSent) as raised:
+        desk.deliver(ref)
+    assert 0 < raised.value.retry_after <= PLENTY + 10
+    assert desk.site.made == []
 
 
-@both_sizes
-def test_object_that_ends_too_early_gets_no_final_name(data: bytes) -> None:
-    class Longer(MemoryS3):
-        def get_object(self, **request: Any) -> dict[str, Any]:
-            answer = super().get_object(**request)
-            return {**answer, "ContentLength": answer["ContentLength"] + 1}
-
-        def head_object(self, **request: Any) -> dict[str, Any]:
-            answer = super().head_object(**request)
-            return {**answer, "ContentLength": answer["ContentLength"] + 1}
-
-    s3, site = Longer({"a": data}), Site()
-    with pytest.raises(SourceInterrupted, match="s3://bucket/a"):
-        delivery(s3, site).deliver(s3.ref("a"))
-    assert site.files == {}
+def test_without_a_ledger_the_same_event_is_delivered_again(desk: DeliverySite) -> None:
+    function = desk.function(has_ledger=False)
+    for _ in range(2):
+        function.deliver(desk.ref(), desk.deadline())
+    assert len(desk.paths(Request.OPEN)) == 2
 
 
-# --- a connection that dies ---
+# --- objects that are not there any more ---
 
 
-def warmed_up(data: bytes) -> tuple[MemoryS3, Site, Delivery]:
-    """A delivery whose connection has been used before."""
-    s3, site = MemoryS3({"a": data, "before": b"x"}), Site()
-    deliveries = delivery(s3, site)
-    deliveries.deliver(s3.ref("before"))
-    return s3, site, deliveries
+def test_object_that_is_gone_is_recorded_and_done_with(desk: DeliverySite) -> None:
+    ref = desk.ref()
+    desk.s3.objects.clear()
+    for _ in range(2):
+        with pytest.raises(AlreadyGone):
+            desk.deliver(ref)
+    assert desk.state(ref) == "GONE"
+    assert not desk.has_lease(ref)
+    assert desk.site.made == []
+    assert len(desk.s3.heads) == 1
 
 
-@both_sizes
-@pytest.mark.parametrize("step", [Request.OPEN, Request.WRITE, Request.CLOSE])
-def test_reused_connection_that_is_lost_is_tried_once_more_on_a_new_one(data: bytes, step: Request) -> None:
-    s3, site, deliveries = warmed_up(data)
-    site.connection(0).server.forget()
-    site.connection(0).server.script = silent_at(step)
-    receipt = deliveries.deliver(s3.ref("a"))
-    assert whole(site) == {"inbox/a": data, "inbox/before": b"x"}
-    assert site.tried[0] == 2
-    assert receipt.size == len(data)
+def test_object_that_was_overwritten_is_recorded_as_superseded(desk: DeliverySite) -> None:
+    ref = desk.ref()
+    desk.s3.objects["a"] = b"newer"
+    with pytest.raises(Superseded):
+        desk.deliver(ref)
+    assert desk.state(ref) == "SUPERSEDED"
+    assert not desk.has_lease(ref)
+    assert desk.site.made == []
 
 
-@both_sizes
-def test_second_loss_is_the_end(data: bytes) -> None:
-    s3, site, deliveries = warmed_up(data)
-    site.scripts[0] = silent_at(Request.WRITE)
-    site.connection(0).server.forget()
-    site.connection(0).server.script = silent_at(Request.WRITE)
-    with pytest.raises(ConnectionLost):
-        deliveries.deliver(s3.ref("a"))
-    assert site.tried[0] == 2
-
-
-@both_sizes
-def test_new_connection_that_is_lost_is_not_tried_again_at_once(data: bytes) -> None:
-    s3, site = MemoryS3({"a": data}), Site(scripts={0: silent_at(Request.WRITE)})
-    with pytest.raises(ConnectionLost):
-        delivery(s3, site).deliver(s3.ref("a"))
-    assert site.tried[0] == 1
-
-
-@both_sizes
-def test_refusal_on_a_reused_connection_is_not_tried_again_at_once(data: bytes) -> None:
-    s3, site, deliveries = warmed_up(data)
-    site.connection(0).server.script = refusing(Request.WRITE)
-    with pytest.raises(RequestRefused):
-        deliveries.deliver(s3.ref("a"))
-    assert site.tried[0] == 1
-
-
-def test_attempts_never_share_a_temporary_file() -> None:
-    s3, site, deliveries = warmed_up(LARGE)
-    site.connection(0).server.forget()
-    site.connection(0).server.script = silent_at(Request.WRITE)
-    deliveries.deliver(s3.ref("a"))
-    old, new = (connection.server.paths(Request.OPEN)[-1][0] for connection in site.made)
-    assert old != new
-    assert posixpath.dirname(old) == posixpath.dirname(new) == "inbox"
-
-
-# --- a batch ---
-
-
-def batch(*keys: str, **objects: bytes) -> tuple[MemoryS3, list[ObjectRef]]:
-    s3 = MemoryS3({**{key: key.encode() for key in keys}, **objects})
-    return s3, [s3.ref(key) for key in s3.objects]
-
-
-def test_small_objects_share_their_round_trips() -> None:
-    s3, refs = batch(*"abcdef")
-    site = Site()
-    deliveries = delivery(s3, site)
-    outcomes(deliveries, *refs)
-    site.connection(0).server.forget()
-    assert all(isinstance(outcome, Receipt) for outcome in outcomes(deliveries, *refs).values())
-    assert len(site.connection(0).server.turns) == 3
-    assert whole(site) == {f"inbox/{key}": key.encode() for key in "abcdef"}
-
-
-def test_large_object_travels_in_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lanes, "_MIN_BYTES_PER_LANE", len(LARGE) // 2)
-    s3, site = MemoryS3({"a": LARGE}), Site()
-    joined: list[int] = []
-    site.scripts[1] = lambda asked: joined.append(1) if asked.kind == Request.OPEN else None
-    receipt = delivery(s3, site, max_connections=2).deliver(s3.ref("a"))
-    wait_for_lanes()
-    assert site.files == {"inbox/a": LARGE}
-    assert site.tried[1] == 1
-    assert receipt.lanes == 1 + len(joined)
-
-
-def test_small_and_large_objects_of_a_batch_are_all_delivered() -> None:
-    s3, refs = batch("a", "b", big=LARGE, bigger=LARGE + b"x")
-    site = Site()
-    found = outcomes(delivery(s3, site), *refs)
-    assert {key: type(outcome) for key, outcome in found.items()} == dict.fromkeys(s3.objects, Receipt)
-    assert whole(site) == {f"inbox/{key}": data for key, data in s3.objects.items()}
-    assert site.tried[0] == 1
-
-
-def test_every_object_has_one_outcome() -> None:
-    s3, refs = batch("a", "b", "c", big=LARGE)
-    del s3.objects["b"]
-    wrong = ObjectRef(bucket=BUCKET, key="../x", size=1)
-    site = Site(scripts={0: refusing(Request.OPEN, number=2)})
-    found = list(delivery(s3, site, directory="").deliver_all([*refs, wrong]))
-    assert sorted(ref.key for ref, _ in found) == ["../x", "a", "b", "big", "c"]
-    kinds = {ref.key: type(outcome) for ref, outcome in found}
-    assert kinds["b"] is ObjectGone
-    assert kinds["../x"] is RemotePathRefused
-    assert kinds["big"] is Receipt
-    assert sorted((kinds["a"].__name__, kinds["c"].__name__)) == ["Receipt", "RequestRefused"]
-
-
-@pytest.mark.parametrize("sizes", ["small", "large", "mixed"])
-@pytest.mark.parametrize("arrival", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
-def test_versions_of_one_key_are_delivered_in_the_order_of_their_events(
-    arrival: tuple[int, ...], sizes: str
+@pytest.mark.parametrize(("objects", "error"), [({}, ObjectGone), ({"a": b"newer"}, ObjectChanged)])
+def test_without_a_ledger_a_missing_object_is_an_error(
+    objects: dict[str, bytes], error: type[Exception], desk: DeliverySite
 ) -> None:
-    data = {"small": SMALL, "large": LARGE}.get(sizes)
-    versions = [b"%d" % number + (data or (SMALL, LARGE)[number % 2]) for number in range(3)]
+    ref = desk.ref()
+    desk.s3.objects = objects
+    with pytest.raises(error):
+        desk.deliver(ref, has_ledger=False)
 
-    class Versioned(MemoryS3):
-        def _object(self, request: dict[str, Any]) -> bytes:
-            return versions[int(request["VersionId"])]
 
-    # The shorter one is padded with zeros on the right, and compared as text.
-    sequencers = ["0055AED6DCD90281E4FF", "0055AED6DCD90281E5", "0055AED6DCD90281E501"]
-    refs = [
-        ObjectRef(
-            bucket=BUCKET,
-            key="a",
-            version_id=str(number),
-            sequencer=sequencers[number],
-            size=len(versions[number]),
+@pytest.mark.parametrize("overwritten", [True, False])
+def test_object_that_disappears_between_two_rounds_leaves_nothing_at_the_partner(
+    overwritten: bool,  # noqa: FBT001 - a parameter
+    desk: DeliverySite,
+) -> None:
+    desk.site.max_write = BLOCK
+    desk.s3.objects["a"] = DATA
+    ref = desk.ref()
+    with pytest.raises(ToBeContinued):
+        desk.deliver(ref, deadline=desk.deadline(budget=len(DATA) // 2))
+    assert len(desk.partial) == 1
+    if overwritten:
+        desk.s3.objects["a"] = b"newer"
+    else:
+        desk.s3.objects.clear()
+    with pytest.raises(Superseded if overwritten else AlreadyGone):
+        desk.deliver(ref)
+    assert desk.site.files == {}
+
+
+def test_object_overwritten_between_two_rounds_is_followed_by_its_newer_version(desk: DeliverySite) -> None:
+    desk.site.max_write = BLOCK
+    desk.s3.objects["a"] = DATA
+    old = desk.ref(sequencer="0A")
+    with pytest.raises(ToBeContinued):
+        desk.deliver(old, deadline=desk.deadline(budget=len(DATA) // 2))
+    desk.s3.objects["a"] = DATA[::-1]
+    with pytest.raises(Superseded):
+        desk.deliver(old)
+    desk.deliver(desk.ref(sequencer="0B"))
+    assert desk.site.files == {"inbox/a": DATA[::-1]}
+
+
+# --- failures ---
+
+
+@pytest.mark.parametrize(
+    ("script", "error"),
+    [(silent_at(Request.WRITE), ConnectionLost), (refusing(Request.OPEN), RequestRefused)],
+)
+def test_failed_delivery_gives_its_lease_back_and_says_why(
+    script: Any, error: type[Exception], desk: DeliverySite
+) -> None:
+    ref = desk.ref()
+    desk.site.scripts[0] = script
+    with pytest.raises(error) as raised:
+        desk.deliver(ref)
+    assert desk.state(ref) == "SENDING"
+    assert not desk.has_lease(ref)
+    assert desk.item(ref)["reason"]["S"] in str(raised.value)
+    del desk.site.scripts[0]
+    assert desk.deliver(ref).attempt == 2
+
+
+def test_unexpected_error_gives_the_lease_back(desk: DeliverySite, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(**_: Any) -> None:
+        raise ZeroDivisionError("surprise")
+
+    ref = desk.ref()
+    monkeypatch.setattr(desk.s3, "head_object", broken)
+    with pytest.raises(ZeroDivisionError):
+        desk.deliver(ref)
+    assert not desk.has_lease(ref)
+    assert desk.item(ref)["reason"] == {"S": "ZeroDivisionError: surprise"}
+
+
+def test_lease_that_cannot_be_given_back_does_not_hide_the_error(
+    desk: DeliverySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: Any, **__: Any) -> None:
+        raise LedgerError("busy.", hint="")
+
+    function = desk.function()
+    monkeypatch.setattr(function._ledger, "release", busy)
+    desk.site.scripts[0] = refusing(Request.WRITE)
+    with pytest.raises(RequestRefused):
+        function.deliver(desk.ref(), desk.deadline())
+
+
+def test_nothing_is_renamed_when_the_commit_is_refused(
+    desk: DeliverySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: Any) -> None:
+        raise LedgerError("busy.", hint="")
+
+    function, ref = desk.function(), desk.ref()
+    monkeypatch.setattr(function._ledger, "commit", busy)
+    with pytest.raises(LedgerError):
+        function.deliver(ref, desk.deadline())
+    assert desk.whole == {}
+    assert not any(is_rename(asked) for made in desk.site.made for asked in made.server.asked)
+    desk.deliver(ref)
+    assert desk.site.files == {"inbox/a": b"news"}
+
+
+def test_what_a_dead_attempt_has_left_is_removed_before_the_next_one_sends(desk: DeliverySite) -> None:
+    ref = desk.ref()
+    left = desk.dies_after(ref)
+    there_at_open: list[bool] = []
+
+    def watch(asked: Asked) -> None:
+        if asked.kind == Request.OPEN:
+            there_at_open.append(left in desk.site.files)
+
+    desk.site.scripts[0] = watch
+    receipt = desk.deliver(ref)
+    assert there_at_open == [False]
+    assert desk.site.files == {"inbox/a": b"news"}
+    assert receipt.attempt == 2
+    assert desk.temporaries(ref) == set()
+
+
+def test_what_is_left_of_an_older_version_is_removed_after_the_rename(desk: DeliverySite) -> None:
+    old = desk.ref(sequencer="0A")
+    left = desk.dies_after(old)
+    there_at_rename: list[bool] = []
+
+    def watch(asked: Asked) -> None:
+        if is_rename(asked):
+            there_at_rename.append(left in desk.site.files)
+
+    desk.site.scripts[0] = watch
+    desk.deliver(desk.ref(sequencer="0B"))
+    assert there_at_rename == [True]
+    assert desk.site.files == {"inbox/a": b"news"}
+    assert desk.temporaries(old) == set()
+
+
+def test_delivery_counts_although_leftovers_cannot_be_removed(desk: DeliverySite) -> None:
+    desk.dies_after(desk.ref(sequencer="0A"))
+    ref = desk.ref(sequencer="0B")
+    desk.site.scripts[0] = silent_at(Request.REMOVE)
+    desk.deliver(ref)
+    assert desk.state(ref) == "DELIVERED"
+
+
+@pytest.mark.parametrize("has_ledger", [True, False])
+def test_file_begun_over_a_connection_that_died_is_removed_over_the_next_one(
+    has_ledger: bool,  # noqa: FBT001 - a parameter
+    desk: DeliverySite,
+) -> None:
+    desk.s3.objects["before"] = b"x"
+    function = desk.function(has_ledger=has_ledger)
+    function.deliver(desk.ref("before"), desk.deadline())
+    desk.site.connection(0).server.forget()
+    desk.site.connection(0).server.script = silent_at(Request.WRITE)
+    function.deliver(desk.ref(), desk.deadline())
+    assert desk.site.files == {"inbox/before": b"x", "inbox/a": b"news"}
+    assert desk.site.tried[0] == 2
+
+
+def test_connection_that_has_just_answered_and_is_lost_is_not_tried_again_at_once(
+    desk: DeliverySite,
+) -> None:
+    ref = desk.ref()
+    desk.dies_after(ref)
+    desk.site.scripts[0] = silent_at(Request.WRITE)
+    with pytest.raises(ConnectionLost):
+        desk.deliver(ref)
+    assert desk.site.tried[0] == 1
+
+
+def test_corrupt_object_gets_no_final_name_and_is_read_again_next_time(desk: DeliverySite) -> None:
+    ref = desk.ref()
+    fields = {"ChecksumType": "FULL_OBJECT", "ChecksumCRC64NVME": crc_of(b"news")}
+    desk.s3.checksums["a"] = fields
+    desk.s3.wire["a"] = b"news"[::-1]
+    with pytest.raises(ObjectCorrupt):
+        desk.deliver(ref)
+    assert desk.site.files == {}
+    del desk.s3.wire["a"]
+    desk.deliver(ref)
+    assert desk.site.files == {"inbox/a": b"news"}
+
+
+# --- lost at the rename ---
+
+
+def lose_at_rename(desk: DeliverySite, ref: ObjectRef, *, done: bool) -> None:
+    """Lose the connection when the final name is asked for, over a connection that had been used before."""
+    desk.s3.objects["before"] = b"x"
+    function = desk.function()
+    function.deliver(desk.ref("before"), desk.deadline())
+    desk.site.connection(0).server.script = desk.cut_at_rename(done=done)
+    with pytest.raises(ConnectionLost):
+        function.deliver(ref, desk.deadline())
+    assert desk.state(ref) == "COMMITTING"
+    assert not desk.has_lease(ref)
+    assert ("inbox/a" in desk.whole) is done
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_nothing_is_sent_again_at_once_when_the_connection_is_lost_at_the_rename(
+    done: bool,  # noqa: FBT001 - a parameter
+    desk: DeliverySite,
+) -> None:
+    lose_at_rename(desk, desk.ref(), done=done)
+    assert desk.site.tried[0] == 1
+    assert len(desk.paths(Request.OPEN)) == 2
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_next_attempt_completes_a_rename_that_may_have_happened_and_sends_nothing(
+    done: bool,  # noqa: FBT001 - a parameter
+    desk: DeliverySite,
+) -> None:
+    ref = desk.ref()
+    lose_at_rename(desk, ref, done=done)
+    sent = desk.written
+    receipt = desk.deliver(ref, name="second")
+    assert desk.written == sent
+    assert desk.whole["inbox/a"] == b"news"
+    assert desk.partial == []
+    assert desk.state(ref) == "DELIVERED"
+    assert (receipt.recovered, receipt.attempt, receipt.size) == (True, 2, 4)
+    assert desk.item(ref)["receipt"]["M"]["recovered"] == {"BOOL": True}
+
+
+def test_file_that_the_partner_has_taken_after_the_rename_is_not_sent_again(desk: DeliverySite) -> None:
+    ref = desk.ref()
+    lose_at_rename(desk, ref, done=True)
+    del desk.site.files["inbox/a"]
+    sent = desk.written
+    desk.deliver(ref)
+    assert (desk.written, "inbox/a" in desk.site.files) == (sent, False)
+    assert desk.state(ref) == "DELIVERED"
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_rename_is_recovered_at_a_server_that_gives_no_reason_for_a_missing_file(
+    done: bool,  # noqa: FBT001 - a parameter
+    desk: DeliverySite,
+) -> None:
+    ref = desk.ref()
+    lose_at_rename(desk, ref, done=done)
+    desk.site.scripts[0] = lambda asked: vague(asked, desk.site)
+    desk.deliver(ref)
+    assert desk.whole["inbox/a"] == b"news"
+    assert desk.state(ref) == "DELIVERED"
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_rename_is_recovered_at_a_drop_box(
+    done: bool,  # noqa: FBT001 - a parameter
+    desk: DeliverySite,
+) -> None:
+    ref = desk.ref()
+    lose_at_rename(desk, ref, done=done)
+    desk.site.scripts[0] = refusing(Request.STAT, Status.PERMISSION_DENIED)
+    desk.deliver(ref)
+    assert desk.whole["inbox/a"] == b"news"
+    assert desk.state(ref) == "DELIVERED"
+
+
+def test_drop_box_that_gives_no_reason_is_asked_again_later_and_gets_nothing_twice(
+    desk: DeliverySite,
+) -> None:
+    def secretive(asked: Asked) -> bytes | None:
+        if asked.kind == Request.STAT:
+            return status(asked, Status.PERMISSION_DENIED)
+        return vague(asked, desk.site)
+
+    ref = desk.ref()
+    lose_at_rename(desk, ref, done=True)
+    sent = desk.written
+    desk.site.scripts[0] = secretive
+    with pytest.raises(RequestRefused):
+        desk.deliver(ref)
+    assert (desk.written, desk.state(ref)) == (sent, "COMMITTING")
+    assert not desk.has_lease(ref)
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_rename_is_recovered_where_a_rename_may_not_replace(
+    done: bool,  # noqa: FBT001 - a parameter
+    desk: DeliverySite,
+) -> None:
+    ref = desk.ref()
+    lose_at_rename(desk, ref, done=done)
+    desk.site.extensions = {}
+    if not done:
+        desk.site.files["inbox/a"] = bytearray(b"an older version")
+    desk.deliver(ref)
+    assert desk.whole["inbox/a"] == b"news"
+    assert desk.state(ref) == "DELIVERED"
+    assert desk.paths(Request.RENAME) == [] or not done
+
+
+def test_recovered_delivery_of_an_object_that_is_gone_meanwhile_counts(desk: DeliverySite) -> None:
+    ref = desk.ref()
+    lose_at_rename(desk, ref, done=False)
+    desk.s3.objects.clear()
+    receipt = desk.deliver(ref)
+    assert desk.whole["inbox/a"] == b"news"
+    assert (receipt.size, receipt.checksum) == (4, "")
+
+
+def test_receipt_that_could_not_be_written_is_written_by_the_next_attempt(
+    desk: DeliverySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: Any) -> None:
+        raise LedgerError("busy.", hint="")
+
+    function, ref = desk.function(), desk.ref()
+    monkeypatch.setattr(function._ledger, "delivered", busy)
+    with pytest.raises(LedgerError):
+        function.deliver(ref, desk.deadline())
+    sent = desk.written
+    assert desk.deliver(ref).recovered
+    assert (desk.written, desk.state(ref)) == (sent, "DELIVERED")
+
+
+def test_recovery_removes_what_attempts_before_the_commit_have_left(desk: DeliverySite) -> None:
+    ref = desk.ref()
+    left = desk.dies_after(ref)
+    desk.site.scripts[0] = lambda asked: (
+        status(asked, Status.PERMISSION_DENIED)
+        if asked.kind == Request.REMOVE
+        else desk.cut_at_rename(done=False)(asked)
+    )
+    with pytest.raises(ConnectionLost):
+        desk.deliver(ref)
+    assert left in desk.site.files
+    del desk.site.scripts[0]
+    desk.deliver(ref)
+    assert desk.site.files == {"inbox/a": b"news"}
+    assert desk.temporaries(ref) == set()
+
+
+# --- in pieces ---
+
+
+@pytest.fixture
+def long_desk(desk: DeliverySite) -> DeliverySite:
+    """An object that takes many rounds of a few blocks each."""
+    desk.site.max_write = BLOCK
+    desk.s3.objects["a"] = DATA
+    return desk
+
+
+def test_object_that_takes_25_invocations_arrives_identical(long_desk: DeliverySite) -> None:
+    ref = long_desk.ref()
+    receipt, rounds = deliver_in_rounds(long_desk, ref, budget=1)
+    assert rounds >= 25
+    assert long_desk.site.files == {"inbox/a": DATA}
+    assert (receipt.checksum, receipt.size, receipt.attempt) == (crc_of(DATA), len(DATA), rounds)
+    assert long_desk.state(ref) == "DELIVERED"
+    assert long_desk.temporaries(ref) == set()
+
+
+def test_object_that_takes_25_invocations_in_lanes_arrives_identical(
+    long_desk: DeliverySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "_MIN_BYTES_PER_LANE", 1)
+    monkeypatch.setattr(lanes, "_SEGMENT_BYTES", 8 * BLOCK)
+    monkeypatch.setattr(lanes, "_LAST_SEGMENT_BYTES", 4 * BLOCK)
+    monkeypatch.setattr(lanes, "_AIM_BYTES_PER_SECOND", 4 * lanes._WINDOW_BYTES / 0.1)
+    ref = long_desk.ref()
+    checksums = {"ChecksumType": "FULL_OBJECT", "ChecksumCRC64NVME": crc_of(DATA)}
+    long_desk.s3.checksums["a"] = checksums
+    receipt, rounds = deliver_in_rounds(long_desk, ref, budget=6 * BLOCK, max_connections=4)
+    assert rounds > 5
+    assert long_desk.site.tried[1]
+    assert long_desk.whole == {"inbox/a": DATA}
+    assert receipt.checksum == crc_of(DATA)
+    assert long_desk.partial == []
+
+
+def test_checkpoint_says_where_to_go_on(long_desk: DeliverySite) -> None:
+    ref = long_desk.ref()
+    with pytest.raises(ToBeContinued):
+        long_desk.deliver(ref, deadline=long_desk.deadline(budget=8 * BLOCK))
+    checkpoint = long_desk.item(ref)["checkpoint"]["M"]
+    offset = int(checkpoint["offset"]["N"])
+    assert 0 < offset <= 8 * BLOCK
+    (name,) = long_desk.partial
+    assert checkpoint["temporary"] == {"S": name}
+    assert bytes(long_desk.site.files[name][:offset]) == DATA[:offset]
+    assert not long_desk.has_lease(ref)
+    assert long_desk.state(ref) == "SENDING"
+
+
+def test_only_what_is_missing_is_sent_by_the_next_invocation(long_desk: DeliverySite) -> None:
+    ref = long_desk.ref()
+    with pytest.raises(ToBeContinued):
+        long_desk.deliver(ref, deadline=long_desk.deadline(budget=len(DATA) // 2))
+    offset = int(long_desk.item(ref)["checkpoint"]["M"]["offset"]["N"])
+    before = long_desk.written
+    long_desk.deliver(ref)
+    assert long_desk.written - before == len(DATA) - offset
+    assert long_desk.whole == {"inbox/a": DATA}
+
+
+def test_without_a_ledger_nothing_is_paused(long_desk: DeliverySite) -> None:
+    deadline = long_desk.deadline(budget=8 * BLOCK)
+    long_desk.deliver(long_desk.ref(), deadline=deadline, has_ledger=False)
+    assert long_desk.whole == {"inbox/a": DATA}
+
+
+@pytest.mark.parametrize("shorter", [True, False])
+def test_lost_checkpoint_makes_the_object_be_sent_anew_under_another_name(
+    shorter: bool,  # noqa: FBT001 - a parameter
+    long_desk: DeliverySite,
+) -> None:
+    ref = long_desk.ref()
+    with pytest.raises(ToBeContinued):
+        long_desk.deliver(ref, deadline=long_desk.deadline(budget=len(DATA) // 2))
+    (old,) = long_desk.partial
+    if shorter:
+        del long_desk.site.files[old][-1 - len(DATA) // 4 :]
+    else:
+        del long_desk.site.files[old]
+    long_desk.deliver(ref)
+    new = [path for (path,) in long_desk.paths(Request.OPEN)][-1]
+    assert new != old
+    assert long_desk.site.files == {"inbox/a": DATA}
+    assert long_desk.temporaries(ref) == set()
+
+
+def test_checksum_of_another_kind_makes_the_object_be_sent_anew(long_desk: DeliverySite) -> None:
+    ref = long_desk.ref()
+    with pytest.raises(ToBeContinued):
+        long_desk.deliver(ref, deadline=long_desk.deadline(budget=len(DATA) // 2))
+    long_desk.ledger.write(
+        ref,
+        "checkpoint",
+        {"M": {**long_desk.item(ref)["checkpoint"]["M"], "algorithm": {"S": "CRC32C"}}},
+    )
+    (old,) = long_desk.partial
+    receipt = long_desk.deliver(ref)
+    assert [path for (path,) in long_desk.paths(Request.OPEN)][-1] != old
+    assert long_desk.site.files == {"inbox/a": DATA}
+    assert receipt.checksum == crc_of(DATA)
+
+
+def test_bytes_damaged_in_an_earlier_round_are_found_at_the_end_and_everything_is_sent_anew(
+    long_desk: DeliverySite,
+) -> None:
+    ref = long_desk.ref()
+    fields = {"ChecksumType": "FULL_OBJECT", "ChecksumCRC64NVME": crc_of(DATA)}
+    long_desk.s3.checksums["a"] = fields
+    long_desk.s3.wire["a"] = bytes(len(DATA))
+    with pytest.raises(ToBeContinued):
+        long_desk.deliver(ref, deadline=long_desk.deadline(budget=len(DATA) // 2))
+    (old,) = long_desk.partial
+    del long_desk.s3.wire["a"]
+    with pytest.raises(ObjectCorrupt):
+        long_desk.deliver(ref)
+    assert long_desk.whole == {}
+    assert "checkpoint" not in long_desk.item(ref)
+    long_desk.deliver(ref)
+    assert long_desk.site.files == {"inbox/a": DATA}
+    assert old not in long_desk.site.files
+
+
+def test_second_name_of_a_file_is_gone_on_with(long_desk: DeliverySite) -> None:
+    """Where lanes were refused, the checkpoint stands under the second name of an attempt."""
+    ref = long_desk.ref()
+    with pytest.raises(ToBeContinued):
+        long_desk.deliver(ref, deadline=long_desk.deadline(budget=len(DATA) // 2))
+    (first,) = long_desk.partial
+    second = lanes.another_name(first)
+    long_desk.site.files[second] = long_desk.site.files.pop(first)
+    checkpoint = {**long_desk.item(ref)["checkpoint"]["M"], "temporary": {"S": second}}
+    long_desk.ledger.write(ref, "checkpoint", {"M": checkpoint})
+    before = long_desk.written
+    long_desk.deliver(ref)
+    assert long_desk.written - before < 0.6 * len(DATA)
+    assert long_desk.site.files == {"inbox/a": DATA}
+    assert long_desk.temporaries(ref) == set()
+
+
+def test_reused_connection_that_dies_in_a_later_round_is_replaced_and_the_checkpoint_kept(
+    long_desk: DeliverySite,
+) -> None:
+    ref = long_desk.ref()
+    function = long_desk.function()
+    with pytest.raises(ToBeContinued):
+        function.deliver(ref, long_desk.deadline(budget=len(DATA) // 2))
+    offset = int(long_desk.item(ref)["checkpoint"]["M"]["offset"]["N"])
+    long_desk.site.connection(0).server.forget()
+    long_desk.site.connection(0).server.script = silent_at(Request.WRITE, number=3)
+    function.deliver(ref, long_desk.deadline())
+    assert long_desk.site.tried[0] == 2
+    assert sum(long_desk.site.connection(0).server.sizes) == len(DATA) - offset
+    assert long_desk.whole == {"inbox/a": DATA}
+
+
+# --- no further ---
+
+
+def fruitless(desk: DeliverySite) -> Any:
+    """An invocation that has its time taken away as soon as the file is open."""
+
+    def remaining() -> float:
+        opened = desk.site.made and any(
+            asked.kind == Request.OPEN for asked in desk.site.connection(0).server.asked
         )
-        for number in range(3)
-    ]
-    site = Site()
-    deliveries = delivery(Versioned(), site)
-    found = list(deliveries.deliver_all([refs[number] for number in arrival]))
-    assert [ref.version_id for ref, _ in found] == ["0", "1", "2"]
-    assert whole(site) == {"inbox/a": versions[2]}
+        return 0 if opened else PLENTY
+
+    desk.site.made.clear()
+    deadline = desk.deadline()
+    deadline._remaining = remaining
+    return deadline
 
 
-def test_event_that_comes_twice_is_delivered_twice_and_never_at_a_time() -> None:
-    s3, (ref,) = batch("a")
-    site = Site()
-    found = list(delivery(s3, site).deliver_all([ref, ref]))
-    assert [type(outcome) for _, outcome in found] == [Receipt, Receipt]
-    assert whole(site) == {"inbox/a": b"a"}
+def test_two_rounds_in_a_row_without_a_byte_are_the_end(long_desk: DeliverySite) -> None:
+    ref = long_desk.ref()
+    with pytest.raises(ToBeContinued):
+        long_desk.deliver(ref, deadline=fruitless(long_desk))
+    with pytest.raises(NoProgress, match="no further: 0 of"):
+        long_desk.deliver(ref, deadline=fruitless(long_desk))
+    assert not long_desk.has_lease(ref)
 
 
-def test_object_that_cannot_be_read_does_not_cost_the_others() -> None:
-    s3, refs = batch(*"abcdef")
-    for key in "ace":
-        del s3.objects[key]
-    site = Site()
-    found = outcomes(delivery(s3, site), *refs)
-    assert {key for key, outcome in found.items() if isinstance(outcome, ObjectGone)} == set("ace")
-    assert whole(site) == {f"inbox/{key}": key.encode() for key in "bdf"}
+def test_two_rounds_in_a_row_that_end_at_the_checkpoint_are_the_end(long_desk: DeliverySite) -> None:
+    ref = long_desk.ref()
+    with pytest.raises(ToBeContinued):
+        long_desk.deliver(ref, deadline=long_desk.deadline(budget=len(DATA) // 2))
+    with pytest.raises(ToBeContinued):
+        long_desk.deliver(ref, deadline=fruitless(long_desk))
+    with pytest.raises(NoProgress):
+        long_desk.deliver(ref, deadline=fruitless(long_desk))
 
 
-def test_unexpected_error_is_an_outcome() -> None:
-    class Surprising(MemoryS3):
-        def get_object(self, **request: Any) -> dict[str, Any]:
-            if request["Key"] == "b":
-                raise ZeroDivisionError
-            return super().get_object(**request)
-
-        head_object = get_object
-
-    s3 = Surprising({"a": SMALL, "b": SMALL, "c": LARGE})
-    s3.head_object = MemoryS3.head_object.__get__(s3)  # type: ignore[method-assign] # healthy
-    found = outcomes(delivery(s3, Site()), *(s3.ref(key) for key in "abc"))
-    assert isinstance(found["b"], ZeroDivisionError)
-    assert isinstance(found["a"], Receipt)
-    assert isinstance(found["c"], Receipt)
+def test_round_with_a_byte_of_progress_begins_the_count_anew(long_desk: DeliverySite) -> None:
+    ref = long_desk.ref()
+    for _ in range(3):
+        with pytest.raises(ToBeContinued):
+            long_desk.deliver(ref, deadline=fruitless(long_desk))
+        with pytest.raises(ToBeContinued):
+            long_desk.deliver(ref, deadline=long_desk.deadline(budget=8 * BLOCK))
+    long_desk.deliver(ref)
+    assert long_desk.whole == {"inbox/a": DATA}
 
 
-def test_partner_that_is_down_is_asked_once_for_all_objects_of_a_batch() -> None:
-    def down() -> None:
-        raise PartnerUnreachable("down.", hint="")
-
-    s3, site = MemoryS3({"a": LARGE, "b": SMALL, "c": LARGE, "d": SMALL}), Site(before_connect={0: down})
-    found = outcomes(delivery(s3, site), *(s3.ref(key) for key in "abcd"))
-    assert [type(found[key]) for key in "abcd"] == [PartnerUnreachable] * 4
-    assert site.tried[0] == 1
-
-
-def test_connection_that_is_lost_in_the_middle_is_told_for_each_object() -> None:
-    def dies(asked: Asked) -> bytes | None:
-        return b"" if asked.kind == Request.EXTENDED and asked.number > 3 else None
-
-    s3, refs = batch(*"abcd")
-    site = Site(scripts={0: dies})
-    found = outcomes(delivery(s3, site), *refs)
-    assert sorted(type(outcome).__name__ for outcome in found.values()) == [
-        "ConnectionLost",
-        "ConnectionLost",
-        "Receipt",
-        "Receipt",
-    ]
-    for key, outcome in found.items():
-        if isinstance(outcome, Receipt):
-            assert whole(site)[f"inbox/{key}"] == key.encode()
+def test_files_that_the_partner_removes_between_the_rounds_are_no_endless_loop(
+    long_desk: DeliverySite,
+) -> None:
+    ref = long_desk.ref()
+    for _ in range(2):
+        with pytest.raises(ToBeContinued):
+            long_desk.deliver(ref, deadline=long_desk.deadline(budget=len(DATA) // 2))
+        long_desk.site.files.clear()
+    with pytest.raises(NoProgress, match="removes files before they are complete"):
+        long_desk.deliver(ref, deadline=long_desk.deadline(budget=len(DATA) // 2))
 
 
-def test_each_object_is_asked_about_before_it_is_read() -> None:
-    s3, refs = batch("a", "b", big=LARGE, bigger=LARGE)
-    asked: list[str] = []
-
-    def refuse_some(ref: ObjectRef) -> None:
-        asked.append(ref.key)
-        if ref.key in {"b", "bigger"}:
-            raise DeadlineTooClose("too late.", hint="")
-
-    site = Site()
-    found = outcomes(delivery(s3, site), *refs, before_each=refuse_some)
-    assert sorted(asked) == ["a", "b", "big", "bigger"]
-    assert {key for key, outcome in found.items() if isinstance(outcome, DeadlineTooClose)} == {"b", "bigger"}
-    assert {request["Key"] for request in (*s3.requests, *s3.heads)} == {"a", "big"}
-    assert whole(site) == {"inbox/a": b"a", "inbox/big": LARGE}
+def test_one_lane_is_tried_where_several_got_nowhere(
+    long_desk: DeliverySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "_MIN_BYTES_PER_LANE", 1)
+    ref = long_desk.ref()
+    with pytest.raises(ToBeContinued):
+        long_desk.deliver(ref, deadline=fruitless(long_desk), max_connections=4)
+    wait_for_lanes()
+    assert long_desk.site.tried[1]
+    long_desk.site.tried.clear()
+    long_desk.deliver(ref, max_connections=4)
+    assert long_desk.site.tried == {0: 1}
+    assert long_desk.whole == {"inbox/a": DATA}
 
 
-def test_no_more_objects_are_read_ahead_than_the_partner_takes() -> None:
-    s3, refs = batch(*(f"{number:03}" for number in range(200)))
-    read_before_the_first_answer: list[int] = []
-
-    def note(asked: Asked) -> bytes | None:
-        if asked.kind == Request.OPEN and not read_before_the_first_answer:
-            read_before_the_first_answer.append(len(s3.requests))
-        return None
-
-    site = Site(scripts={0: note})
-    found = outcomes(delivery(s3, site), *refs)
-    assert {type(outcome) for outcome in found.values()} == {Receipt}
-    assert read_before_the_first_answer[0] <= 64 + 2 * delivery_module._READERS
+# --- servers that do not let a file be gone on with ---
 
 
-def test_directory_that_refuses_everything_costs_no_more_than_its_objects() -> None:
-    def read_only(asked: Asked) -> bytes | None:
-        refused = asked.kind == Request.OPEN and asked.texts[0].startswith("inbox/closed/")
-        return status(asked, 3) if refused else None
+def short_of_time(desk: DeliverySite, seconds: float) -> Any:
+    """An invocation that has so much time for sending."""
+    return desk.deadline(left=seconds / 0.75)
 
-    s3, refs = batch("closed/a", "open/b")
-    site = Site(scripts={0: read_only})
-    found = outcomes(delivery(s3, site), *refs)
-    assert isinstance(found["closed/a"], RequestRefused)
-    assert isinstance(found["open/b"], Receipt)
+
+def refusing_second_open(asked: Asked) -> bytes | None:
+    is_existing = asked.kind == Request.OPEN and not asked.payload[-5] & 0x08
+    return status(asked, Status.PERMISSION_DENIED) if is_existing else None
+
+
+def test_object_that_cannot_be_continued_is_refused_before_its_first_byte(long_desk: DeliverySite) -> None:
+    long_desk.site.scripts[0] = refusing_second_open
+    ref = long_desk.ref()
+    with pytest.raises(CannotContinue, match="longer than one invocation") as raised:
+        long_desk.deliver(ref, deadline=short_of_time(long_desk, 0.02))
+    assert "ask the partner" in raised.value.hint
+    assert long_desk.written <= 2
+    assert long_desk.site.files == {}
+    assert not long_desk.has_lease(ref)
+
+
+def test_object_that_may_be_in_time_is_sent_to_a_server_that_cannot_continue(long_desk: DeliverySite) -> None:
+    long_desk.site.scripts[0] = refusing_second_open
+    long_desk.deliver(long_desk.ref(), deadline=short_of_time(long_desk, 0.1))
+    assert long_desk.site.files == {"inbox/a": DATA}
+
+
+def test_object_that_was_not_in_time_says_that_it_cannot_be_continued(long_desk: DeliverySite) -> None:
+    long_desk.site.scripts[0] = refusing_second_open
+    ref = long_desk.ref()
+    deadline = short_of_time(long_desk, 0.1)
+    left = deadline._remaining
+    deadline._remaining = lambda: 0 if long_desk.written > 8 * BLOCK else left()
+    with pytest.raises(CannotContinue):
+        long_desk.deliver(ref, deadline=deadline)
+    assert "checkpoint" not in long_desk.item(ref)
+
+
+def test_object_in_a_directory_that_is_yet_to_be_made_can_be_continued(long_desk: DeliverySite) -> None:
+    long_desk.site.disk.directories.discard("inbox")
+    ref = long_desk.ref()
+    deadline = short_of_time(long_desk, 0.02)
+    left = deadline._remaining
+    deadline._remaining = lambda: 0 if long_desk.written > 8 * BLOCK else left()
+    with pytest.raises(ToBeContinued):
+        long_desk.deliver(ref, deadline=deadline)
+
+
+def test_nobody_is_asked_about_continuing_what_is_surely_in_time(long_desk: DeliverySite) -> None:
+    long_desk.deliver(long_desk.ref())
+    assert len(long_desk.paths(Request.OPEN)) == 1
+
+
+# --- the deadline ---
+
+
+def test_nothing_is_started_when_the_invocation_is_about_to_end(desk: DeliverySite) -> None:
+    ref = desk.ref()
+    with pytest.raises(DeadlineTooClose):
+        desk.deliver(ref, deadline=desk.deadline(budget=0))
+    assert desk.item(ref) == {}
+    assert desk.s3.heads == []
+    assert desk.site.made == []
+
+
+def test_object_is_not_begun_anew_when_there_is_no_time_left_for_it(long_desk: DeliverySite) -> None:
+    ref = long_desk.ref()
+    with pytest.raises(ToBeContinued):
+        long_desk.deliver(ref, deadline=long_desk.deadline(budget=len(DATA) // 2))
+    long_desk.site.files.clear()
+    with pytest.raises(DeadlineTooClose):
+        long_desk.deliver(ref, deadline=fruitless(long_desk))
+    assert not long_desk.has_lease(ref)
+    long_desk.deliver(ref)
+    assert long_desk.site.files == {"inbox/a": DATA}
+
+
+# --- SHA-256 ---
+
+
+def test_sha256_is_in_the_receipt_and_forces_one_lane(
+    long_desk: DeliverySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "_MIN_BYTES_PER_LANE", 1)
+    ref = long_desk.ref()
+    receipt = long_desk.deliver(ref, max_connections=4, sha256=True)
+    expected = hashlib.sha256(DATA).hexdigest()
+    assert receipt.sha256 == expected
+    assert long_desk.item(ref)["receipt"]["M"]["sha256"] == {"S": expected}
+    assert long_desk.site.tried == {0: 1}
+
+
+def test_sha256_is_left_out_of_what_took_several_rounds(long_desk: DeliverySite) -> None:
+    ref = long_desk.ref()
+    receipt, _ = deliver_in_rounds(long_desk, ref, budget=len(DATA) // 2, sha256=True)
+    assert receipt.sha256 is None
+    assert "sha256" not in long_desk.item(ref)["receipt"]["M"]
+    assert receipt.checksum == crc_of(DATA)
+
+
+def test_sha256_is_not_computed_where_nobody_asks(desk: DeliverySite) -> None:
+    assert desk.deliver(desk.ref()).sha256 is None
+
+
+# --- giving up ---
+
+
+def test_object_that_is_given_up_is_recorded_and_can_be_redriven(desk: DeliverySite) -> None:
+    ref = desk.ref()
+    desk.site.scripts[0] = refusing(Request.OPEN)
+    with pytest.raises(RequestRefused) as raised:
+        desk.deliver(ref)
+    desk.function().give_up(ref, raised.value)
+    item = desk.item(ref)
+    assert (item["state"]["S"], item["reason"]["S"], item["hint"]["S"]) == (
+        "FAILED",
+        raised.value.reason,
+        raised.value.hint,
+    )
+    del desk.site.scripts[0]
+    desk.deliver(ref)
+    assert desk.state(ref) == "DELIVERED"
+
+
+def test_object_that_is_given_up_in_the_middle_is_gone_on_with_after_a_redrive(
+    long_desk: DeliverySite,
+) -> None:
+    ref = long_desk.ref()
+    with pytest.raises(ToBeContinued):
+        long_desk.deliver(ref, deadline=long_desk.deadline(budget=len(DATA) // 2))
+    long_desk.function().give_up(ref, SourceInterrupted("S3 is away.", hint="wait."))
+    before = long_desk.written
+    long_desk.deliver(ref)
+    assert long_desk.written - before < 0.6 * len(DATA)
+    assert long_desk.whole == {"inbox/a": DATA}
+
+
+def test_corrupt_item_of_the_ledger_is_an_error_that_names_it(desk: DeliverySite) -> None:
+    ref = desk.ref()
+    desk.dies_after(ref)
+    desk.ledger.write(ref, "revision", {"S": "many"}, sk=KEY)
+    with pytest.raises(LedgerError, match="object#bucket/a"):
+        desk.deliver(ref)
+    assert desk.site.made == []
+
+
+def test_small_object_without_a_size_is_delivered(desk: DeliverySite) -> None:
+    ref = dataclasses.replace(desk.ref(), size=None)
+    assert desk.deliver(ref).size == 4
+
+
+def test_delivery_knows_whether_anything_is_remembered(desk: DeliverySite) -> None:
+    with_ledger: Delivery = desk.function()
+    assert (with_ledger.has_ledger, desk.function(has_ledger=False).has_ledger) == (True, False)

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 from s3_to_sftp import handler
-from s3_to_sftp.delivery import Outcome, Receipt
+from s3_to_sftp.announcements import Silent
+from s3_to_sftp.assembly import Function
+from s3_to_sftp.deadline import Deadline
 from s3_to_sftp.errors import (
+    AlreadyDelivered,
     ConfigurationError,
     ConnectionLost,
     DeadlineTooClose,
@@ -20,35 +23,60 @@ from s3_to_sftp.errors import (
     EventError,
     LoginRefused,
     ObjectGone,
+    PartnerLeftInPeace,
+    ToBeContinued,
 )
 from s3_to_sftp.events import ObjectRef
+from s3_to_sftp.message_queue import Message
+from s3_to_sftp.receipt import Receipt
+from s3_to_sftp.settlement import Failure
 from tests.lambda_events import lambda_context, s3_notification, s3_record, sqs_event
 
 # As handler.py itself does; pytest has filters of its own.
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
 
-RESERVE = handler._START_RESERVE_SECONDS * 1000
-"""Milliseconds that an object must find left."""
 
-
-class FakeDelivery:
+class FakeDeliveries:
     """Delivers, but for the keys that it was told to fail on."""
 
     def __init__(self) -> None:
         self.failures: dict[str, Exception] = {}
-        self.tried: list[str] = []
+        self.batches: list[list[str]] = []
+        self.deadlines: list[Deadline] = []
 
-    def deliver_all(
-        self, refs: Sequence[ObjectRef], *, before_each: Callable[[ObjectRef], None]
-    ) -> Iterator[Outcome]:
+    @property
+    def tried(self) -> list[str]:
+        return [key for batch in self.batches for key in batch]
+
+    def deliver(self, refs: Sequence[ObjectRef], deadline: Deadline) -> dict[ObjectRef, Exception]:
+        self.batches.append([ref.key for ref in refs])
+        self.deadlines.append(deadline)
+        report = handler._Report()
         for ref in refs:
-            try:
-                before_each(ref)
-            except DeliveryError as error:
-                yield ref, error
-                continue
-            self.tried.append(ref.key)
-            yield ref, self.failures.get(ref.key) or receipt(ref)
+            if ref.key in self.failures:
+                report.not_delivered(self.failures[ref.key], ref)
+            else:
+                report.delivered(receipt(ref))
+        return {ref: self.failures[ref.key] for ref in refs if ref.key in self.failures}
+
+
+class FakeSettlement:
+    """Notes what it is to settle; keeps the messages that it was told to keep."""
+
+    def __init__(self) -> None:
+        self.kept: set[str] = set()
+        self.settled: dict[str, list[Failure]] = {}
+
+    def settle(self, message: Message, failures: Sequence[Failure]) -> bool:
+        self.settled[message.id] = list(failures)
+        return message.id not in self.kept
+
+
+class FlushCounter(Silent):
+    flushes = 0
+
+    def flush(self) -> None:
+        self.flushes += 1
 
 
 def receipt(ref: ObjectRef) -> Receipt:
@@ -65,9 +93,23 @@ def receipt(ref: ObjectRef) -> Receipt:
 
 
 @pytest.fixture
-def delivery(monkeypatch: pytest.MonkeyPatch) -> FakeDelivery:
-    fake = FakeDelivery()
-    monkeypatch.setattr(handler, "_delivery", lambda: fake)
+def function(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A function without a queue to act on."""
+    fake = Function(deliveries=FakeDeliveries(), settlement=None, announcements=FlushCounter())  # type: ignore[arg-type] # a stand-in
+    monkeypatch.setattr(handler, "_function", lambda: fake)
+    return fake
+
+
+@pytest.fixture
+def delivery(function: Any) -> FakeDeliveries:
+    deliveries: FakeDeliveries = function.deliveries
+    return deliveries
+
+
+@pytest.fixture
+def settlement(function: Any) -> FakeSettlement:
+    function.settlement = FakeSettlement()
+    fake: FakeSettlement = function.settlement
     return fake
 
 
@@ -105,32 +147,32 @@ def put_back(event: dict[str, Any], *remaining: int) -> list[str]:
 # --- from a queue ---
 
 
-def test_delivered_messages_leave_the_queue(delivery: FakeDelivery) -> None:
+def test_delivered_messages_leave_the_queue(delivery: FakeDeliveries) -> None:
     assert put_back(queued(m1=["a"], m2=["b"])) == []
     assert delivery.tried == ["a", "b"]
 
 
 @pytest.mark.parametrize("bad", ["a", "b", "c"])
-def test_one_bad_message_never_costs_the_others(bad: str, delivery: FakeDelivery) -> None:
+def test_one_bad_message_never_costs_the_others(bad: str, delivery: FakeDeliveries) -> None:
     delivery.failures[bad] = ConnectionLost("cut.", hint="")
     assert put_back(queued(m_a=["a"], m_b=["b"], m_c=["c"])) == [f"m_{bad}"]
     assert delivery.tried == ["a", "b", "c"]
 
 
-def test_all_messages_can_go_back_without_an_exception(delivery: FakeDelivery) -> None:
+def test_all_messages_can_go_back_without_an_exception(delivery: FakeDeliveries) -> None:
     delivery.failures = {key: ConnectionLost("cut.", hint="") for key in "ab"}
     assert put_back(queued(m1=["a"], m2=["b"])) == ["m1", "m2"]
 
 
 @pytest.mark.parametrize("bad", ["a", "b", "c"])
-def test_one_bad_object_of_a_message_never_costs_the_others(bad: str, delivery: FakeDelivery) -> None:
+def test_one_bad_object_of_a_message_never_costs_the_others(bad: str, delivery: FakeDeliveries) -> None:
     delivery.failures[bad] = ConnectionLost("cut.", hint="")
     assert put_back(queued(m1=["a", "b", "c"])) == ["m1"]
     assert delivery.tried == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("body", ["", "not json", "[]", "{}", "null", '{"Records": [{}]}', "[" * 100_000])
-def test_malformed_message_goes_back_alone(body: str, delivery: FakeDelivery, log: Log) -> None:
+def test_malformed_message_goes_back_alone(body: str, delivery: FakeDeliveries, log: Log) -> None:
     assert put_back(queued(m1=["a"], m2=body, m3=["c"])) == ["m2"]
     assert delivery.tried == ["a", "c"]
     (line,) = [line for line in log() if "not delivered" in line["message"]]
@@ -138,7 +180,7 @@ def test_malformed_message_goes_back_alone(body: str, delivery: FakeDelivery, lo
 
 
 def test_unexpected_exception_goes_back_alone_with_its_traceback_in_the_log(
-    delivery: FakeDelivery, log: Log
+    delivery: FakeDeliveries, log: Log
 ) -> None:
     delivery.failures["b"] = ZeroDivisionError("surprise")
     assert put_back(queued(m1=["a"], m2=["b"], m3=["c"])) == ["m2"]
@@ -147,7 +189,7 @@ def test_unexpected_exception_goes_back_alone_with_its_traceback_in_the_log(
     assert "ZeroDivisionError: surprise" in line["exception"]
 
 
-def test_test_event_leaves_the_queue(delivery: FakeDelivery) -> None:
+def test_test_event_leaves_the_queue(delivery: FakeDeliveries) -> None:
     assert put_back(queued(m1='{"Event": "s3:TestEvent", "Bucket": "bucket"}')) == []
     assert delivery.tried == []
 
@@ -155,49 +197,118 @@ def test_test_event_leaves_the_queue(delivery: FakeDelivery) -> None:
 def test_missing_configuration_puts_everything_back(monkeypatch: pytest.MonkeyPatch, log: Log) -> None:
     for name in ("SSH_HOST", "SSH_PORT"):
         monkeypatch.delenv(name, raising=False)
-    handler._delivery.cache_clear()
+    handler._function.cache_clear()
     assert put_back(queued(m1=["a"], m2=["b"])) == ["m1", "m2"]
     assert [line["error"] for line in log()] == ["ConfigurationError"] * 2
     assert all("SSH_HOST is not set" in line["message"] for line in log())
 
 
-def test_objects_of_all_messages_are_delivered_together(
-    delivery: FakeDelivery, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    batches: list[list[str]] = []
-    deliver_all = delivery.deliver_all
-
-    def noting(refs: Sequence[ObjectRef], **more: Any) -> Iterator[Outcome]:
-        batches.append([ref.key for ref in refs])
-        return deliver_all(refs, **more)
-
-    monkeypatch.setattr(delivery, "deliver_all", noting)
+def test_objects_of_all_messages_are_delivered_together(delivery: FakeDeliveries) -> None:
     put_back(queued(m1=["a", "b"], m2="malformed", m3=["c"]))
-    assert batches == [["a", "b", "c"]]
+    assert delivery.batches == [["a", "b", "c"]]
 
 
-def test_message_that_comes_twice_is_answered_twice(delivery: FakeDelivery) -> None:
+def test_message_that_comes_twice_is_answered_twice(delivery: FakeDeliveries) -> None:
     delivery.failures["a"] = ConnectionLost("cut.", hint="")
     assert put_back(queued(m1=["a"], m2=["a"], m3=["b"])) == ["m1", "m2"]
 
 
-def test_outcomes_may_come_in_any_order(delivery: FakeDelivery, monkeypatch: pytest.MonkeyPatch) -> None:
-    delivery.failures["b"] = ConnectionLost("cut.", hint="")
-    deliver_all = delivery.deliver_all
-    monkeypatch.setattr(delivery, "deliver_all", lambda refs, **more: deliver_all(refs[::-1], **more))
+def test_message_whose_object_needs_no_delivery_leaves_the_queue(delivery: FakeDeliveries) -> None:
+    delivery.failures["a"] = AlreadyDelivered("before.", hint="")
+    assert put_back(queued(m1=["a"])) == []
+
+
+def test_message_of_which_one_object_needs_no_delivery_goes_back_for_the_other(
+    delivery: FakeDeliveries,
+) -> None:
+    delivery.failures = {"a": AlreadyDelivered("before.", hint=""), "b": ConnectionLost("cut.", hint="")}
+    assert put_back(queued(m1=["a", "b"])) == ["m1"]
+
+
+# --- from a queue that the function may act on ---
+
+
+def test_settlement_is_told_what_became_of_each_message(
+    delivery: FakeDeliveries, settlement: FakeSettlement
+) -> None:
+    delivery.failures = {"b": ConnectionLost("cut.", hint=""), "d": ToBeContinued("half.", hint="")}
+    put_back(queued(m1=["a"], m2=["b", "c", "d"]))
+    assert settlement.settled["m1"] == []
+    assert [(ref.key, error) for ref, error in settlement.settled["m2"] if ref] == [
+        ("b", delivery.failures["b"]),
+        ("d", delivery.failures["d"]),
+    ]
+
+
+def test_malformed_message_is_settled_as_one_that_names_no_object(
+    delivery: FakeDeliveries, settlement: FakeSettlement
+) -> None:
+    put_back(queued(m1="malformed"))
+    ((ref, error),) = settlement.settled["m1"]
+    assert ref is None
+    assert isinstance(error, EventError)
+
+
+def test_settlement_decides_what_stays_in_the_queue(
+    delivery: FakeDeliveries, settlement: FakeSettlement
+) -> None:
+    settlement.kept = {"m2"}
     assert put_back(queued(m1=["a"], m2=["b"], m3=["c"])) == ["m2"]
+
+
+def test_message_that_cannot_be_settled_stays_and_costs_no_other(
+    delivery: FakeDeliveries, settlement: FakeSettlement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def settle(message: Message, failures: Sequence[Failure]) -> bool:
+        if message.id == "m2":
+            raise ZeroDivisionError
+        return True
+
+    monkeypatch.setattr(settlement, "settle", settle)
+    assert put_back(queued(m1=["a"], m2=["b"], m3=["c"])) == ["m2"]
+
+
+def test_request_id_of_the_invocation_is_known_to_the_function(
+    function: Any, delivery: FakeDeliveries
+) -> None:
+    context = lambda_context()
+    context.aws_request_id = "request-7"
+    handler.lambda_handler(queued(m1=["a"]), context)
+    assert function.request_id == "request-7"
+
+
+def test_deadline_is_that_of_the_invocation(delivery: FakeDeliveries) -> None:
+    put_back(queued(m1=["a"]), 100_000, 26_000, 24_000)
+    (deadline,) = delivery.deadlines
+    assert deadline.reserve == 25
+    assert [deadline.is_near(), deadline.is_near()] == [False, True]
+
+
+@pytest.mark.parametrize("event", [queued(m1=["a"], m2=["b"]), direct("a", "b")], ids=["queue", "direct"])
+def test_announcements_are_sent_once_per_invocation(
+    event: dict[str, Any], function: Any, delivery: FakeDeliveries
+) -> None:
+    handler.lambda_handler(event, lambda_context())
+    assert function.announcements.flushes == 1
+
+
+def test_announcements_are_sent_when_the_invocation_raises(function: Any, delivery: FakeDeliveries) -> None:
+    delivery.failures["a"] = ConnectionLost("cut.", hint="")
+    with pytest.raises(ConnectionLost):
+        handler.lambda_handler(direct("a"), lambda_context())
+    assert function.announcements.flushes == 1
 
 
 # --- from S3 itself ---
 
 
-def test_direct_notification_is_delivered(delivery: FakeDelivery) -> None:
+def test_direct_notification_is_delivered(delivery: FakeDeliveries) -> None:
     assert handler.lambda_handler(direct("a", "b"), lambda_context()) is None
     assert delivery.tried == ["a", "b"]
 
 
 def test_direct_notification_raises_the_first_failure_after_the_others_had_their_turn(
-    delivery: FakeDelivery,
+    delivery: FakeDeliveries,
 ) -> None:
     delivery.failures = {"a": ObjectGone("gone.", hint=""), "b": ConnectionLost("cut.", hint="")}
     with pytest.raises(ObjectGone):
@@ -206,56 +317,25 @@ def test_direct_notification_raises_the_first_failure_after_the_others_had_their
 
 
 @pytest.mark.parametrize("event", [{}, [], None, {"Records": None}, {"Records": [{}]}, {"detail": {}}])
-def test_malformed_direct_event_raises_and_is_logged(event: Any, delivery: FakeDelivery, log: Log) -> None:
+def test_malformed_direct_event_raises_and_is_logged(event: Any, delivery: FakeDeliveries, log: Log) -> None:
     with pytest.raises(EventError):
         handler.lambda_handler(event, lambda_context())
     assert [line["error"] for line in log()] == ["EventError"]
 
 
-def test_direct_test_event_is_acknowledged(delivery: FakeDelivery) -> None:
+def test_direct_test_event_is_acknowledged(delivery: FakeDeliveries) -> None:
     assert handler.lambda_handler({"Event": "s3:TestEvent"}, lambda_context()) is None
 
 
-# --- the deadline ---
+def test_direct_notification_of_what_needs_no_delivery_does_not_raise(delivery: FakeDeliveries) -> None:
+    delivery.failures["a"] = AlreadyDelivered("before.", hint="")
+    assert handler.lambda_handler(direct("a"), lambda_context()) is None
 
 
-def sized(key: str, size: int | None) -> str:
-    return json.dumps(s3_notification(s3_record("bucket", key, size=size)))
-
-
-def test_nothing_is_started_when_the_invocation_is_about_to_end(delivery: FakeDelivery, log: Log) -> None:
-    assert put_back(queued(m1=["a"], m2=["b"]), RESERVE + 1000, RESERVE - 1) == ["m2"]
-    assert delivery.tried == ["a"]
-    assert [line["error"] for line in log() if line["level"] == "WARNING"] == ["DeadlineTooClose"]
-
-
-def test_object_that_would_not_be_ready_in_time_is_put_back(delivery: FakeDelivery) -> None:
-    event = queued(m1=sized("big", 10**8), m2=sized("huge", 10**9), m3=sized("unknown", None))
-    assert put_back(event, RESERVE + 60_000) == ["m2"]
-    assert delivery.tried == ["big", "unknown"]
-
-
-def test_small_objects_do_not_take_the_turn_of_a_huge_one(delivery: FakeDelivery) -> None:
-    event = queued(m1=["a"], m2=["b"], m3=sized("huge", 10**12))
-    assert put_back(event, RESERVE) == []
-    assert delivery.tried == ["a", "b", "huge"]
-
-
-def test_first_object_has_all_the_time_that_there_is(delivery: FakeDelivery) -> None:
-    event = queued(m1=sized("huge", 10**12), m2=sized("as huge", 10**12))
-    assert put_back(event, RESERVE) == ["m2"]
-    assert delivery.tried == ["huge"]
-
-
-def test_object_that_was_put_off_is_not_counted_as_the_first(delivery: FakeDelivery) -> None:
-    event = queued(m1=["a"], m2=sized("huge", 10**12))
-    assert put_back(event, RESERVE - 1, RESERVE) == ["m1"]
-    assert delivery.tried == ["huge"]
-
-
-def test_direct_notification_near_the_deadline_raises(delivery: FakeDelivery) -> None:
-    with pytest.raises(DeadlineTooClose):
-        handler.lambda_handler(direct("a"), lambda_context(RESERVE - 1))
+def test_direct_notification_that_is_to_be_continued_raises(delivery: FakeDeliveries) -> None:
+    delivery.failures["a"] = ToBeContinued("half.", hint="")
+    with pytest.raises(ToBeContinued):
+        handler.lambda_handler(direct("a"), lambda_context())
 
 
 # --- logs and metrics ---
@@ -273,7 +353,7 @@ def metrics_in(output: str) -> dict[str, list[float]]:
 
 
 def test_deliveries_and_failures_are_counted(
-    delivery: FakeDelivery, capsys: pytest.CaptureFixture[str]
+    delivery: FakeDeliveries, capsys: pytest.CaptureFixture[str]
 ) -> None:
     delivery.failures["b"] = ConnectionLost("cut.", hint="")
     put_back(queued(m1=["a"], m2=["b"], m3=["c"], m4="malformed"))
@@ -286,7 +366,7 @@ def test_deliveries_and_failures_are_counted(
 
 
 def test_failures_are_counted_also_when_the_invocation_raises(
-    delivery: FakeDelivery, capsys: pytest.CaptureFixture[str]
+    delivery: FakeDeliveries, capsys: pytest.CaptureFixture[str]
 ) -> None:
     delivery.failures["a"] = ConnectionLost("cut.", hint="")
     with pytest.raises(ConnectionLost):
@@ -294,10 +374,10 @@ def test_failures_are_counted_also_when_the_invocation_raises(
     assert metrics_in(capsys.readouterr().out) == {"Failed": [1]}
 
 
-PROOF = ("object", "remote_path", "bytes", "checksum", "lanes", "seconds", "host_key")
+PROOF = ("object", "remote_path", "bytes", "checksum", "lanes", "seconds", "attempt", "host_key")
 
 
-def test_delivery_is_logged_with_all_that_proves_it(delivery: FakeDelivery, log: Log) -> None:
+def test_delivery_is_logged_with_all_that_proves_it(delivery: FakeDeliveries, log: Log) -> None:
     put_back(queued(m1=["a"]))
     (line,) = log()
     proof = {name: line[name] for name in PROOF}
@@ -308,6 +388,7 @@ def test_delivery_is_logged_with_all_that_proves_it(delivery: FakeDelivery, log:
         "checksum": "CRC32:y/Q5Jg==",
         "lanes": 2,
         "seconds": 1.25,
+        "attempt": 1,
         "host_key": "SHA256:abc",
     }
     assert line["function_request_id"]
@@ -323,7 +404,7 @@ def test_delivery_is_logged_with_all_that_proves_it(delivery: FakeDelivery, log:
     ],
 )
 def test_failure_is_logged_once_with_cause_next_step_and_kind(
-    error: DeliveryError, level: str, delivery: FakeDelivery, log: Log
+    error: DeliveryError, level: str, delivery: FakeDeliveries, log: Log
 ) -> None:
     delivery.failures["a"] = error
     put_back(queued(m1=["a"]))
@@ -336,12 +417,32 @@ def test_failure_is_logged_once_with_cause_next_step_and_kind(
     assert line["object"] == "s3://bucket/a"
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        AlreadyDelivered("before.", hint="nothing."),
+        ToBeContinued("half.", hint="goes on."),
+        PartnerLeftInPeace("open.", hint="later.", retry_after=60),
+        DeadlineTooClose("late.", hint="later.", retry_after=0),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_ordinary_course_of_things_is_logged_as_information_and_counted_as_no_failure(
+    error: DeliveryError, delivery: FakeDeliveries, log: Log, capsys: pytest.CaptureFixture[str]
+) -> None:
+    delivery.failures["a"] = error
+    put_back(queued(m1=["a"]))
+    (line,) = log()
+    assert (line["level"], line["message"]) == ("INFO", f"{error.reason} {error.hint}")
+    assert metrics_in(capsys.readouterr().out) == {}
+
+
 def test_clients_and_connection_are_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     for name, value in {"HOST": "h", "PORT": "22", "USERNAME": "u", "PASSWORD": "p"}.items():
         monkeypatch.setenv(f"SSH_{name}", value)
-    handler._delivery.cache_clear()
+    handler._function.cache_clear()
     try:
-        assert handler._delivery() is handler._delivery()
+        assert handler._function() is handler._function()
     finally:
-        handler._delivery.cache_clear()
+        handler._function.cache_clear()

@@ -54,11 +54,84 @@ def test_connections_from_1_to_64_are_taken(text: str, number: int) -> None:
     assert Settings.from_environment({**PLAIN, "SSH_MAX_CONNECTIONS": text}).max_connections == number
 
 
-@pytest.mark.parametrize("text", ["", "0", "65", "-1", "many", "2.5"])
-def test_bad_number_of_connections_is_named_and_shown(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="SSH_MAX_CONNECTIONS must be a number") as raised:
-        Settings.from_environment({**PLAIN, "SSH_MAX_CONNECTIONS": text})
+@pytest.mark.parametrize(
+    ("name", "lowest", "highest"),
+    [
+        ("SSH_MAX_CONNECTIONS", 1, 64),
+        ("SSH_CONNECT_TIMEOUT", 1, 300),
+        ("SSH_REPLY_TIMEOUT", 10, 600),
+        ("RECEIPTS_FOR_SECONDS", 1, 10**9),
+        ("RETRY_FOR_SECONDS", 1, 10**9),
+    ],
+)
+def test_number_out_of_its_limits_is_named_and_shown(name: str, lowest: int, highest: int) -> None:
+    for text in (str(lowest), str(highest)):
+        Settings.from_environment({**PLAIN, name: text})
+    for text in (str(lowest - 1), str(highest + 1), "-1", "many", "2.5"):
+        with pytest.raises(
+            ConfigurationError, match=f"{name} must be a number from {lowest} to {highest}"
+        ) as raised:
+            Settings.from_environment({**PLAIN, name: text})
+        assert repr(text) in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["yes", "1", "True", "on"])
+def test_switch_that_is_neither_true_nor_false_is_named_and_shown(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="SSH_SHA256 must be true or false") as raised:
+        Settings.from_environment({**PLAIN, "SSH_SHA256": text})
     assert repr(text) in str(raised.value)
+
+
+@pytest.mark.parametrize(("text", "asked_for"), [("true", True), ("false", False), ("", False)])
+def test_sha256_is_computed_when_asked_for(text: str, asked_for: bool) -> None:  # noqa: FBT001 - a parameter
+    assert Settings.from_environment({**PLAIN, "SSH_SHA256": text}).sha256 is asked_for
+
+
+def test_everything_that_the_construct_sets_is_read() -> None:
+    settings = Settings.from_environment(
+        {
+            **WITH_SECRET,
+            "SSH_DIR": "inbox",
+            "SSH_HOST_KEY": "ssh-ed25519 AAAA",
+            "SSH_MAX_CONNECTIONS": "4",
+            "SSH_CIPHERS": "aes256-ctr, aes128-ctr,",
+            "SSH_CONNECT_TIMEOUT": "7",
+            "SSH_REPLY_TIMEOUT": "70",
+            "SSH_SHA256": "true",
+            "LEDGER_TABLE": "ledger",
+            "RECEIPTS_FOR_SECONDS": "500",
+            "QUEUE_URL": "https://queue",
+            "DEAD_LETTER_QUEUE_URL": "https://dlq",
+            "RETRY_FOR_SECONDS": "3600",
+            "EVENT_BUS": "default",
+        }
+    )
+    assert settings == Settings(
+        server=Server(
+            host="sftp.partner.example",
+            port=22,
+            host_keys=("ssh-ed25519 AAAA",),
+            ciphers=("aes256-ctr", "aes128-ctr"),
+        ),
+        directory="inbox",
+        max_connections=4,
+        connect_timeout=7,
+        reply_timeout=70,
+        sha256=True,
+        ledger_table="ledger",
+        receipts_for=500,
+        queue_url="https://queue",
+        dead_letter_queue_url="https://dlq",
+        retry_for=3600,
+        event_bus="default",
+        secret_arn="arn:secret",
+    )
+
+
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_blank_value_of_what_may_be_missing_is_as_good_as_none(blank: str) -> None:
+    blanks = dict.fromkeys(VARIABLES - PLAIN.keys(), blank)
+    assert Settings.from_environment({**PLAIN, **blanks}) == Settings.from_environment(PLAIN)
 
 
 def test_blanks_around_values_are_ignored() -> None:

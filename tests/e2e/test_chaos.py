@@ -1,0 +1,36 @@
+"""A short storm with a seed of its own. `make chaos` raises a long one."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from local.cloud import REPOSITORY
+from local.processes import CannotRun, read, run
+
+_SEED = 11
+_NONE_OF = ("lost", "partial files ever visible", "older over newer", "messages not settled")
+
+
+@pytest.mark.timeout(420)
+@pytest.mark.usefixtures("_tools")
+def test_nothing_is_lost_and_nothing_half_seen_while_everything_goes_wrong(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    options = ["--seed", str(_SEED), "--objects", "60", "--seconds", "25", "--settle", "180"]
+    try:
+        run(
+            [sys.executable, "-m", "chaos", *options],
+            log=log,
+            seconds=400,
+            env={**os.environ, "TMPDIR": str(tmp_path)},
+            cwd=REPOSITORY,
+        )
+    except CannotRun:
+        pytest.fail(read(log))
+    figures = dict(re.findall(r"^(\S.*?) +(\d+)$", read(log), re.MULTILINE))
+    assert {name: figures[name] for name in _NONE_OF} == dict.fromkeys(_NONE_OF, "0"), read(log)
+    assert int(figures["versions put"]) == 60

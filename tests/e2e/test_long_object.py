@@ -1,0 +1,124 @@
+"""An object that takes many invocations: the function's time is cut to seconds, and the link is slow."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.network import Link, start_link
+from chaos.aws_line import aws_line
+from local.deployment import configure_function, hide_messages_for
+from local.sftp_server import RunningServer, start_asyncssh_server
+from tests.e2e.site import Site, wait_until
+
+CONTINUATIONS = 25
+_HIDDEN_SECONDS = 15
+_WINDOW = 128 * 1024
+"""Of the server's SSH channels. What is on its way when time is up must arrive in what is left of it, so a
+window of the usual 2 MiB would need an invocation that is ten times as long, and a test that is."""
+
+_PATIENCE_SECONDS = 200.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Long:
+    """An object, and the link that makes it long.
+
+    Attributes:
+        size: Bytes. What is written down are whole buffers of 1,044,480 bytes without a gap before them: an
+            invocation gets one of them done alone, and two while another lane fills what comes behind.
+        link: To the partner. Only at a distance does more than one connection pay, and only while there are
+            32 MiB left to send.
+        connections: That the partner allows.
+        timeout: Seconds of an invocation. A second login takes some of it.
+    """
+
+    size: int
+    link: Link
+    connections: int
+    timeout: int
+
+
+@pytest.mark.timeout(500)
+@pytest.mark.parametrize(
+    "long",
+    [
+        pytest.param(Long(size=28_000_000, link=Link(mbit=6), connections=1, timeout=3), id="one lane"),
+        pytest.param(
+            Long(size=76_000_000, link=Link(mbit=16, rtt_ms=40), connections=2, timeout=4), id="two lanes"
+        ),
+    ],
+)
+def test_an_object_that_takes_25_continuations_arrives_byte_for_byte(
+    site: Site, tmp_path: Path, long: Long
+) -> None:
+    key = f"long-{long.connections}.bin"
+    body = random.Random(long.size).randbytes(long.size)
+    place = site.landing_place(key)
+    with _short_of_time(site, long, log=tmp_path / "link") as server:
+        _warm_up(site, key)
+        site.put(key, body)
+        wait_until(place.exists, f"{key} at the partner", site.explain, seconds=_PATIENCE_SECONDS)
+        wait_until(lambda: bool(_entries(site, key, "delivered")), "receipt", site.explain)
+        assert server.read_log().count("logged in") >= long.connections
+    assert hashlib.sha256(place.read_bytes()).digest() == hashlib.sha256(body).digest()
+    assert len(_continuations(site, key)) >= CONTINUATIONS
+    assert not [path for path in place.parent.iterdir() if path.name.endswith(".part")]
+
+
+@contextmanager
+def _short_of_time(site: Site, long: Long, *, log: Path) -> Iterator[RunningServer]:
+    """Gives the function seconds, and a link on which these suffice for a small part of the object."""
+    queue = site.deployment.queue_url
+    wait_until(lambda: not site.messages(queue), "empty queue", site.explain, seconds=60)
+    before = site.cloud.client("lambda").get_function_configuration(FunctionName=site.deployment.function)
+    server = start_asyncssh_server(
+        site.partner.root, password=site.partner.password, options={"window": _WINDOW}
+    )
+    # The line mends what the emulator lacks: a version read from an offset.
+    line = aws_line(site.cloud.endpoint, random.Random())
+    with server as slow, start_link(long.link, to_port=slow.port, log=log) as port, line as (aws, _):
+        variables = {
+            "AWS_ENDPOINT_URL": aws,
+            "SSH_PORT": str(port),
+            "SSH_HOST_KEY": slow.host_key,
+            "SSH_MAX_CONNECTIONS": str(long.connections),
+        }
+        configure_function(site.cloud, site.deployment, timeout=long.timeout, variables=variables)
+        hide_messages_for(site.cloud, site.deployment, seconds=_HIDDEN_SECONDS)
+        try:
+            yield slow
+        finally:
+            configure_function(
+                site.cloud,
+                site.deployment,
+                timeout=before["Timeout"],
+                variables={"AWS_ENDPOINT_URL": site.cloud.endpoint, **before["Environment"]["Variables"]},
+            )
+
+
+def _warm_up(site: Site, key: str) -> None:
+    """Lets the function start and log in: two cold starts that got nowhere would count as no progress."""
+    small = f"before-{key}"
+    site.put(small, b"small")
+    wait_until(site.landing_place(small).exists, f"{small} at the partner", site.explain, seconds=60)
+
+
+def _continuations(site: Site, key: str) -> list[dict[str, Any]]:
+    return _entries(site, key, "ToBeContinued", field="error")
+
+
+def _entries(site: Site, key: str, value: str, *, field: str = "message") -> list[dict[str, Any]]:
+    """What the function's log says of the object, as far as this field has this value."""
+    return [
+        entry
+        for entry in site.entries()
+        if f"/{key} " in f"{entry.get('object')} " and entry.get(field) == value
+    ]

@@ -1,0 +1,170 @@
+"""S3, a partner and a ledger, and one function after the other that delivers from here to there."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import math
+import threading
+from itertools import count
+from typing import Any
+
+from s3_to_sftp.checksum import RangeChecksum
+from s3_to_sftp.deadline import Deadline
+from s3_to_sftp.delivery import Delivery
+from s3_to_sftp.events import ObjectRef
+from s3_to_sftp.receipt import Receipt
+from s3_to_sftp.sftp.partner import Partner
+from s3_to_sftp.sftp.protocol import Request, Status
+from tests.ledger_site import LEASE_SECONDS, LedgerSite
+from tests.memory_s3 import MemoryS3
+from tests.unit.scripted_server import NOTHING, Asked, Script, status
+from tests.unit.site import Site
+
+PLENTY = 900.0
+
+
+class OneAtATime:
+    """A client whose requests are atomic, as DynamoDB's are and moto's are not."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        operation = getattr(self._client, name)
+
+        def alone(**request: Any) -> Any:
+            with self._lock:
+                return operation(**request)
+
+        return alone
+
+
+class DeliverySite:
+    """Everything that outlives a function.
+
+    Attributes:
+        s3: Where objects come from.
+        site: The partner; connections are slow enough for a budget of a few blocks.
+        ledger: The table and its clock, which is that of all functions.
+    """
+
+    def __init__(self, dynamodb: Any, objects: dict[str, bytes] | None = None) -> None:
+        self.s3 = MemoryS3(objects)
+        self.site = Site()
+        self.site.disk.directories.add("inbox")
+        self.ledger = LedgerSite(OneAtATime(dynamodb))
+        self._tokens = (f"token{number}" for number in count(1))
+
+    def ref(self, key: str = "a", sequencer: str | None = "0A") -> ObjectRef:
+        """Announce the object as it is now."""
+        return dataclasses.replace(self.s3.ref(key), sequencer=sequencer)
+
+    def function(
+        self,
+        name: str = "f",
+        *,
+        partner: Partner | None = None,
+        max_connections: int = 1,
+        has_ledger: bool = True,
+        **more: Any,
+    ) -> Delivery:
+        """A function that has just been started."""
+        return Delivery(
+            s3=self.s3,
+            partner=partner or self.site.partner(max_connections),
+            directory="inbox",
+            ledger=self.ledger.function(name) if has_ledger else None,
+            request_id=lambda: name,
+            new_token=lambda: next(self._tokens),
+            **more,
+        )
+
+    def deliver(
+        self, ref: ObjectRef, *, name: str = "f", deadline: Deadline | None = None, **more: Any
+    ) -> Receipt:
+        """Deliver one object with a function that has just been started."""
+        return self.function(name, **more).deliver(ref, deadline or self.deadline())
+
+    def deadline(self, *, budget: int | None = None, left: float = PLENTY) -> Deadline:
+        """The end of an invocation: after that many bytes at the partner, if a budget is given."""
+        end = math.inf if budget is None else self.written + budget
+        begun = False
+
+        def remaining() -> float:
+            return 0 if begun and self.written >= end else left
+
+        deadline = Deadline(remaining, clock=self.ledger.clock)
+        begun = True
+        return deadline
+
+    @property
+    def written(self) -> int:
+        """Bytes that the partner has taken so far, over all connections."""
+        return sum(sum(connection.server.sizes) for connection in list(self.site.made))
+
+    @property
+    def whole(self) -> dict[str, bytes]:
+        """What stands under final names."""
+        return {path: bytes(data) for path, data in self.site.files.items() if not path.endswith(".part")}
+
+    @property
+    def partial(self) -> list[str]:
+        """The names of what does not."""
+        return [path for path in self.site.files if path.endswith(".part")]
+
+    def paths(self, kind: Request) -> list[list[str]]:
+        """The strings of every request of this kind, over all connections."""
+        return [texts for connection in self.site.made for texts in connection.server.paths(kind)]
+
+    def item(self, ref: ObjectRef) -> Any:
+        """What the ledger has of the version."""
+        return self.ledger.item(ref)
+
+    def state(self, ref: ObjectRef) -> str:
+        return self.ledger.state(ref)
+
+    def has_lease(self, ref: ObjectRef) -> bool:
+        return "owner" in self.ledger.item(ref) or "owner" in self.ledger.key_item(ref)
+
+    def temporaries(self, ref: ObjectRef) -> set[str]:
+        """The names that the ledger remembers of the key."""
+        return set(self.ledger.key_item(ref)["temporaries"]["M"])
+
+    def dies_after(self, ref: ObjectRef, data: bytes = b"part", **about: Any) -> str:
+        """What a function leaves that is killed while it writes; return the temporary name."""
+        name = f"inbox/.dead-{next(self._tokens)}.part"
+        about = {"remote_path": f"inbox/{ref.key}", "temporary": name, **about}
+        self.ledger.lease(ref, self.ledger.function("dead"), **about)
+        self.site.files[name] = bytearray(data)
+        self.ledger.clock.now += LEASE_SECONDS
+        return name
+
+    def cut_at_rename(self, *, done: bool) -> Script:
+        """A partner that is lost when it is asked for the final name, having given it or not."""
+
+        def script(asked: Asked) -> bytes | None:
+            if not is_rename(asked):
+                return None
+            if done:
+                self.site.connection(0).server.healthy(asked)
+            return NOTHING
+
+        return script
+
+
+def is_rename(asked: Asked) -> bool:
+    return asked.kind == Request.EXTENDED and asked.texts[0].startswith("posix-rename")
+
+
+def vague(asked: Asked, site: Site) -> bytes | None:
+    """For a script: FAILURE, not NO_SUCH_FILE, where a file to be renamed is missing."""
+    is_missing = is_rename(asked) and asked.texts[1] not in site.files
+    return status(asked, Status.FAILURE) if is_missing else None
+
+
+def crc_of(data: bytes) -> str:
+    """The CRC64NVME of all bytes, as S3 writes it."""
+    crc = RangeChecksum("CRC64NVME").of(data)
+    return base64.b64encode(crc.to_bytes(8, "big")).decode()

@@ -1,0 +1,639 @@
+"""Many objects: each has its outcome, none costs the others, and what hinders all is met once."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import posixpath
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from s3_to_sftp import batch
+from s3_to_sftp.batch import deliver_all
+from s3_to_sftp.deadline import SMALL_BYTES, Deadline
+from s3_to_sftp.delivery import Delivery
+from s3_to_sftp.errors import (
+    AlreadyDelivered,
+    AlreadyGone,
+    ConnectionLost,
+    DeadlineTooClose,
+    HostKeyRefused,
+    LedgerError,
+    LoginRefused,
+    ObjectCorrupt,
+    ObjectGone,
+    PartnerUnreachable,
+    RemotePathRefused,
+    RequestRefused,
+    SourceInterrupted,
+    Superseded,
+    ToBeContinued,
+)
+from s3_to_sftp.events import ObjectRef
+from s3_to_sftp.ledger import Lease
+from s3_to_sftp.receipt import Receipt
+from s3_to_sftp.sftp import lanes
+from s3_to_sftp.sftp.protocol import Request
+from tests.ledger_site import TABLE, create_table, raising
+from tests.memory_s3 import BUCKET, MemoryS3
+from tests.unit.delivery_site import DeliverySite, crc_of
+from tests.unit.scripted_server import Asked, refusing, silent_at, status
+from tests.unit.site import Site, wait_for_lanes
+
+SMALL = bytes(range(256)) * 100
+LARGE = bytes(range(256)) * (SMALL_BYTES // 256 + 1)
+SIZES = {"small": SMALL, "large": LARGE}
+Outcomes = dict[str, Receipt | Exception]
+both_sizes = pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
+
+
+def delivery(s3: Any, site: Site, *, directory: str = "inbox", **more: Any) -> Delivery:
+    tokens = (f"token{number}" for number in count(1))
+    return Delivery(s3=s3, partner=site.partner(**more), directory=directory, new_token=lambda: next(tokens))
+
+
+def plenty() -> Deadline:
+    return Deadline(lambda: 900.0)
+
+
+def outcomes(deliveries: Delivery, *refs: ObjectRef, deadline: Deadline | None = None) -> Outcomes:
+    return {ref.key: outcome for ref, outcome in deliver_all(deliveries, refs, deadline or plenty())}
+
+
+def deliver(deliveries: Delivery, ref: ObjectRef) -> Receipt:
+    """Deliver one object of a batch of one."""
+    ((_, outcome),) = deliver_all(deliveries, [ref], plenty())
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def whole(site: Site) -> dict[str, bytes]:
+    """What stands under final names."""
+    return {path: bytes(data) for path, data in site.files.items() if not path.endswith(".part")}
+
+
+# --- one object ---
+
+
+@both_sizes
+def test_receipt_says_what_was_delivered(data: bytes) -> None:
+    s3, site = MemoryS3({"a.csv": data}), Site()
+    deliveries = delivery(s3, site)
+    deliveries._clock = iter([100.0, 107.5]).__next__
+    receipt = deliver(deliveries, s3.ref("a.csv"))
+    assert site.files == {"inbox/a.csv": data}
+    assert receipt.ref == s3.ref("a.csv")
+    assert (receipt.remote_path, receipt.size) == ("inbox/a.csv", len(data))
+    assert receipt.seconds == 7.5
+    assert receipt.host_key_fingerprint == "SHA256:abc"
+    assert receipt.checksum_algorithm == "CRC64NVME"
+    assert receipt.lanes == 1
+
+
+@pytest.mark.parametrize("data", [b"123456789", b"123456789" + LARGE])
+def test_receipt_has_the_checksum_of_the_bytes(data: bytes) -> None:
+    s3 = MemoryS3({"a": data})
+    receipt = deliver(delivery(s3, Site()), s3.ref("a"))
+    from s3_to_sftp.source import read_whole
+
+    assert (receipt.checksum_algorithm, receipt.checksum) == read_whole(s3, s3.ref("a"))[1]
+    if len(data) == 9:
+        assert receipt.checksum == "rosUhgp5mIg="
+
+
+def test_small_object_is_read_whole_and_a_large_one_in_ranges() -> None:
+    s3 = MemoryS3({"limit": bytes(SMALL_BYTES), "above": bytes(SMALL_BYTES + 1)})
+    deliveries = delivery(s3, Site())
+    deliver(deliveries, s3.ref("limit"))
+    assert s3.heads == []
+    deliver(deliveries, s3.ref("above"))
+    assert [request["Key"] for request in s3.heads] == ["above"]
+
+
+def test_object_of_unknown_size_is_not_read_whole() -> None:
+    s3, site = MemoryS3({"a": SMALL, "empty": b""}), Site()
+    for key in s3.objects:
+        deliver(delivery(s3, site), dataclasses.replace(s3.ref(key), size=None))
+    assert len(s3.heads) == 2
+    assert whole(site) == {"inbox/a": SMALL, "inbox/empty": b""}
+
+
+@pytest.mark.parametrize("size", [None, 10, SMALL_BYTES + 1])
+def test_nobody_connects_for_an_object_that_is_gone(size: int | None) -> None:
+    site = Site()
+    with pytest.raises(ObjectGone):
+        deliver(delivery(MemoryS3(), site), ObjectRef(bucket=BUCKET, key="gone", size=size))
+    assert site.made == []
+
+
+@pytest.mark.parametrize("size", [None, 10, SMALL_BYTES + 1])
+def test_nobody_reads_an_object_that_has_no_remote_path(size: int | None) -> None:
+    s3 = MemoryS3()
+    with pytest.raises(RemotePathRefused):
+        deliver(delivery(s3, Site()), ObjectRef(bucket=BUCKET, key="../a", size=size))
+    assert s3.requests == s3.heads == []
+
+
+@both_sizes
+def test_body_is_closed_in_any_case(data: bytes) -> None:
+    def down() -> None:
+        raise PartnerUnreachable("down.", hint="")
+
+    for site in (
+        Site(),
+        Site(scripts={0: refusing(Request.OPEN)}),
+        Site(scripts={0: refusing(Request.WRITE)}),
+        Site(before_connect={0: down}),
+    ):
+        s3 = MemoryS3({"a": data})
+        outcomes(delivery(s3, site), s3.ref("a"))
+        assert all(body.closed for body in s3.bodies)
+
+
+def test_large_object_that_comes_damaged_gets_no_final_name() -> None:
+    fields = {"ChecksumType": "FULL_OBJECT", "ChecksumCRC32": "AAAAAA=="}
+    s3, site = MemoryS3({"a": LARGE}, checksums={"a": fields}), Site()
+    with pytest.raises(ObjectCorrupt):
+        deliver(delivery(s3, site), s3.ref("a"))
+    assert site.files == {}
+
+
+def test_small_object_that_comes_damaged_is_not_even_sent() -> None:
+    fields = {"ChecksumType": "FULL_OBJECT", "ChecksumCRC32": "AAAAAA=="}
+    s3, site = MemoryS3({"a": SMALL}, checksums={"a": fields}), Site()
+    with pytest.raises(ObjectCorrupt):
+        deliver(delivery(s3, site), s3.ref("a"))
+    assert site.made == []
+
+
+@both_sizes
+def test_object_that_ends_too_early_gets_no_final_name(data: bytes) -> None:
+    class Longer(MemoryS3):
+        def get_object(self, **request: Any) -> dict[str, Any]:
+            answer = super().get_object(**request)
+            return {**answer, "ContentLength": answer["ContentLength"] + 1}
+
+        def head_object(self, **request: Any) -> dict[str, Any]:
+            answer = super().head_object(**request)
+            return {**answer, "ContentLength": answer["ContentLength"] + 1}
+
+    s3, site = Longer({"a": data}), Site()
+    with pytest.raises(SourceInterrupted, match="s3://bucket/a"):
+        deliver(delivery(s3, site), s3.ref("a"))
+    assert site.files == {}
+
+
+# --- a connection that dies ---
+
+
+def warmed_up(data: bytes) -> tuple[MemoryS3, Site, Delivery]:
+    """A delivery whose connection has been used before."""
+    s3, site = MemoryS3({"a": data, "before": b"x"}), Site()
+    deliveries = delivery(s3, site)
+    deliver(deliveries, s3.ref("before"))
+    return s3, site, deliveries
+
+
+@both_sizes
+@pytest.mark.parametrize("step", [Request.OPEN, Request.WRITE, Request.CLOSE])
+def test_reused_connection_that_is_lost_is_tried_once_more_on_a_new_one(data: bytes, step: Request) -> None:
+    s3, site, deliveries = warmed_up(data)
+    site.connection(0).server.forget()
+    site.connection(0).server.script = silent_at(step)
+    receipt = deliver(deliveries, s3.ref("a"))
+    assert whole(site) == {"inbox/a": data, "inbox/before": b"x"}
+    assert site.tried[0] == 2
+    assert receipt.size == len(data)
+
+
+@both_sizes
+def test_second_loss_is_the_end(data: bytes) -> None:
+    s3, site, deliveries = warmed_up(data)
+    site.scripts[0] = silent_at(Request.WRITE)
+    site.connection(0).server.forget()
+    site.connection(0).server.script = silent_at(Request.WRITE)
+    with pytest.raises(ConnectionLost):
+        deliver(deliveries, s3.ref("a"))
+    assert site.tried[0] == 2
+
+
+@both_sizes
+def test_new_connection_that_is_lost_is_not_tried_again_at_once(data: bytes) -> None:
+    s3, site = MemoryS3({"a": data}), Site(scripts={0: silent_at(Request.WRITE)})
+    with pytest.raises(ConnectionLost):
+        deliver(delivery(s3, site), s3.ref("a"))
+    assert site.tried[0] == 1
+
+
+@both_sizes
+def test_refusal_on_a_reused_connection_is_not_tried_again_at_once(data: bytes) -> None:
+    s3, site, deliveries = warmed_up(data)
+    site.connection(0).server.script = refusing(Request.WRITE)
+    with pytest.raises(RequestRefused):
+        deliver(deliveries, s3.ref("a"))
+    assert site.tried[0] == 1
+
+
+def test_attempts_never_share_a_temporary_file() -> None:
+    s3, site, deliveries = warmed_up(LARGE)
+    site.connection(0).server.forget()
+    site.connection(0).server.script = silent_at(Request.WRITE)
+    deliver(deliveries, s3.ref("a"))
+    old, new = (connection.server.paths(Request.OPEN)[-1][0] for connection in site.made)
+    assert old != new
+    assert posixpath.dirname(old) == posixpath.dirname(new) == "inbox"
+
+
+# --- a batch ---
+
+
+def in_s3(*keys: str, **objects: bytes) -> tuple[MemoryS3, list[ObjectRef]]:
+    s3 = MemoryS3({**{key: key.encode() for key in keys}, **objects})
+    return s3, [s3.ref(key) for key in s3.objects]
+
+
+def test_small_objects_share_their_round_trips() -> None:
+    s3, refs = in_s3(*"abcdef")
+    site = Site()
+    deliveries = delivery(s3, site)
+    outcomes(deliveries, *refs)
+    site.connection(0).server.forget()
+    assert all(isinstance(outcome, Receipt) for outcome in outcomes(deliveries, *refs).values())
+    assert len(site.connection(0).server.turns) == 3
+    assert whole(site) == {f"inbox/{key}": key.encode() for key in "abcdef"}
+
+
+def test_large_object_travels_in_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "_MIN_BYTES_PER_LANE", len(LARGE) // 2)
+    s3, site = MemoryS3({"a": LARGE}), Site()
+    joined: list[int] = []
+    site.scripts[1] = lambda asked: joined.append(1) if asked.kind == Request.OPEN else None
+    receipt = deliver(delivery(s3, site, max_connections=2), s3.ref("a"))
+    wait_for_lanes()
+    assert site.files == {"inbox/a": LARGE}
+    assert site.tried[1] == 1
+    assert receipt.lanes == 1 + len(joined)
+
+
+def test_small_and_large_objects_of_a_batch_are_all_delivered() -> None:
+    s3, refs = in_s3("a", "b", big=LARGE, bigger=LARGE + b"x")
+    site = Site()
+    found = outcomes(delivery(s3, site), *refs)
+    assert {key: type(outcome) for key, outcome in found.items()} == dict.fromkeys(s3.objects, Receipt)
+    assert whole(site) == {f"inbox/{key}": data for key, data in s3.objects.items()}
+    assert site.tried[0] == 1
+
+
+def test_every_object_has_one_outcome() -> None:
+    s3, refs = in_s3("a", "b", "c", big=LARGE)
+    del s3.objects["b"]
+    wrong = ObjectRef(bucket=BUCKET, key="../x", size=1)
+    site = Site(scripts={0: refusing(Request.OPEN, number=2)})
+    found = list(deliver_all(delivery(s3, site, directory=""), [*refs, wrong], plenty()))
+    assert sorted(ref.key for ref, _ in found) == ["../x", "a", "b", "big", "c"]
+    kinds = {ref.key: type(outcome) for ref, outcome in found}
+    assert kinds["b"] is ObjectGone
+    assert kinds["../x"] is RemotePathRefused
+    assert kinds["big"] is Receipt
+    assert sorted((kinds["a"].__name__, kinds["c"].__name__)) == ["Receipt", "RequestRefused"]
+
+
+@pytest.mark.parametrize("sizes", ["small", "large", "mixed"])
+@pytest.mark.parametrize("arrival", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_versions_of_one_key_are_delivered_in_the_order_of_their_events(
+    arrival: tuple[int, ...], sizes: str
+) -> None:
+    data = {"small": SMALL, "large": LARGE}.get(sizes)
+    versions = [b"%d" % number + (data or (SMALL, LARGE)[number % 2]) for number in range(3)]
+
+    class Versioned(MemoryS3):
+        def _object(self, request: dict[str, Any]) -> bytes:
+            return versions[int(request["VersionId"])]
+
+    # The shorter one is padded with zeros on the right, and compared as text.
+    sequencers = ["0055AED6DCD90281E4FF", "0055AED6DCD90281E5", "0055AED6DCD90281E501"]
+    refs = [
+        ObjectRef(
+            bucket=BUCKET,
+            key="a",
+            version_id=str(number),
+            sequencer=sequencers[number],
+            size=len(versions[number]),
+        )
+        for number in range(3)
+    ]
+    site = Site()
+    deliveries = delivery(Versioned(), site)
+    found = list(deliver_all(deliveries, [refs[number] for number in arrival], plenty()))
+    assert [ref.version_id for ref, _ in found] == ["0", "1", "2"]
+    assert whole(site) == {"inbox/a": versions[2]}
+
+
+def test_event_that_comes_twice_is_delivered_twice_and_never_at_a_time() -> None:
+    s3, (ref,) = in_s3("a")
+    site = Site()
+    found = list(deliver_all(delivery(s3, site), [ref, ref], plenty()))
+    assert [type(outcome) for _, outcome in found] == [Receipt, Receipt]
+    assert whole(site) == {"inbox/a": b"a"}
+
+
+def test_object_that_cannot_be_read_does_not_cost_the_others() -> None:
+    s3, refs = in_s3(*"abcdef")
+    for key in "ace":
+        del s3.objects[key]
+    site = Site()
+    found = outcomes(delivery(s3, site), *refs)
+    assert {key for key, outcome in found.items() if isinstance(outcome, ObjectGone)} == set("ace")
+    assert whole(site) == {f"inbox/{key}": key.encode() for key in "bdf"}
+
+
+def test_unexpected_error_is_an_outcome() -> None:
+    class Surprising(MemoryS3):
+        def get_object(self, **request: Any) -> dict[str, Any]:
+            if request["Key"] == "b":
+                raise ZeroDivisionError
+            return super().get_object(**request)
+
+        head_object = get_object
+
+    s3 = Surprising({"a": SMALL, "b": SMALL, "c": LARGE})
+    s3.head_object = MemoryS3.head_object.__get__(s3)  # type: ignore[method-assign] # healthy
+    found = outcomes(delivery(s3, Site()), *(s3.ref(key) for key in "abc"))
+    assert isinstance(found["b"], ZeroDivisionError)
+    assert isinstance(found["a"], Receipt)
+    assert isinstance(found["c"], Receipt)
+
+
+def test_partner_that_is_down_is_asked_once_for_all_objects_of_a_batch() -> None:
+    def down() -> None:
+        raise PartnerUnreachable("down.", hint="")
+
+    s3, site = MemoryS3({"a": LARGE, "b": SMALL, "c": LARGE, "d": SMALL}), Site(before_connect={0: down})
+    found = outcomes(delivery(s3, site), *(s3.ref(key) for key in "abcd"))
+    assert [type(found[key]) for key in "abcd"] == [PartnerUnreachable] * 4
+    assert site.tried[0] == 1
+
+
+def test_connection_that_is_lost_in_the_middle_is_told_for_each_object() -> None:
+    def dies(asked: Asked) -> bytes | None:
+        return b"" if asked.kind == Request.EXTENDED and asked.number > 3 else None
+
+    s3, refs = in_s3(*"abcd")
+    site = Site(scripts={0: dies})
+    found = outcomes(delivery(s3, site), *refs)
+    assert sorted(type(outcome).__name__ for outcome in found.values()) == [
+        "ConnectionLost",
+        "ConnectionLost",
+        "Receipt",
+        "Receipt",
+    ]
+    for key, outcome in found.items():
+        if isinstance(outcome, Receipt):
+            assert whole(site)[f"inbox/{key}"] == key.encode()
+
+
+def test_no_more_objects_are_read_ahead_than_the_partner_takes() -> None:
+    s3, refs = in_s3(*(f"{number:03}" for number in range(200)))
+    read_before_the_first_answer: list[int] = []
+
+    def note(asked: Asked) -> bytes | None:
+        if asked.kind == Request.OPEN and not read_before_the_first_answer:
+            read_before_the_first_answer.append(len(s3.requests))
+        return None
+
+    site = Site(scripts={0: note})
+    found = outcomes(delivery(s3, site), *refs)
+    assert {type(outcome) for outcome in found.values()} == {Receipt}
+    assert read_before_the_first_answer[0] <= 64 + 2 * batch._THREADS
+
+
+def test_directory_that_refuses_everything_costs_no_more_than_its_objects() -> None:
+    def read_only(asked: Asked) -> bytes | None:
+        refused = asked.kind == Request.OPEN and asked.texts[0].startswith("inbox/closed/")
+        return status(asked, 3) if refused else None
+
+    s3, refs = in_s3("closed/a", "open/b")
+    site = Site(scripts={0: read_only})
+    found = outcomes(delivery(s3, site), *refs)
+    assert isinstance(found["closed/a"], RequestRefused)
+    assert isinstance(found["open/b"], Receipt)
+
+
+# --- with a ledger ---
+
+
+@pytest.fixture(scope="module")
+def dynamodb() -> Iterator[Any]:
+    with mock_aws():
+        yield boto3.client("dynamodb", "eu-west-1")  # loading its model takes longer than any test
+
+
+@pytest.fixture
+def desk(dynamodb: Any) -> Iterator[DeliverySite]:
+    create_table(dynamodb)
+    yield DeliverySite(dynamodb, {"a": b"A", "b": b"B", "big": LARGE})
+    dynamodb.delete_table(TableName=TABLE)
+
+
+def refs_of(desk: DeliverySite) -> list[ObjectRef]:
+    return [desk.ref(key) for key in desk.s3.objects]
+
+
+def kinds(found: Outcomes) -> dict[str, type]:
+    return {key: type(outcome) for key, outcome in found.items()}
+
+
+def in_batch(desk: DeliverySite, *refs: ObjectRef, name: str = "f", **more: Any) -> Outcomes:
+    return outcomes(desk.function(name, **more), *refs, deadline=desk.deadline())
+
+
+def test_ledger_has_the_receipt_of_every_object_of_a_batch(desk: DeliverySite) -> None:
+    refs = refs_of(desk)
+    found = in_batch(desk, *refs, name="request-7")
+    assert set(kinds(found).values()) == {Receipt}
+    for ref in refs:
+        assert desk.state(ref) == "DELIVERED"
+        assert not desk.has_lease(ref)
+        item = desk.item(ref)["receipt"]["M"]
+        assert item["checksum"] == {"S": crc_of(desk.s3.objects[ref.key])}
+        assert item["request_id"] == {"S": "request-7"}
+
+
+def test_batch_of_duplicates_does_not_touch_the_partner(desk: DeliverySite) -> None:
+    in_batch(desk, *refs_of(desk))
+    tried = dict(desk.site.tried)
+    found = in_batch(desk, *refs_of(desk))
+    assert set(kinds(found).values()) == {AlreadyDelivered}
+    assert desk.site.tried == tried
+
+
+def test_event_that_comes_twice_in_a_batch_is_delivered_once(desk: DeliverySite) -> None:
+    ref = desk.ref()
+    found = list(deliver_all(desk.function(), [ref, ref], desk.deadline()))
+    assert [type(outcome) for _, outcome in found] == [Receipt, AlreadyDelivered]
+
+
+def test_objects_that_are_gone_or_changed_are_recorded(desk: DeliverySite) -> None:
+    refs = refs_of(desk)
+    desk.s3.objects["a"] = b"newer"
+    del desk.s3.objects["b"], desk.s3.objects["big"]
+    assert kinds(in_batch(desk, *refs)) == {"a": Superseded, "b": AlreadyGone, "big": AlreadyGone}
+    assert [desk.state(ref) for ref in refs] == ["SUPERSEDED", "GONE", "GONE"]
+    assert not any(desk.has_lease(ref) for ref in refs)
+    assert desk.site.made == []
+
+
+@pytest.mark.parametrize("hindrance", [LoginRefused, HostKeyRefused, PartnerUnreachable])
+def test_what_hinders_every_delivery_is_met_once_and_all_leases_are_given_back(
+    hindrance: Callable[..., Exception], desk: DeliverySite
+) -> None:
+    desk.s3.objects.update(old=b"O", bigger=LARGE + b"x")
+    refs = refs_of(desk)
+    desk.dies_after(desk.ref("old"))
+    desk.site.before_connect[0] = raising(hindrance("no.", hint=""))
+    found = in_batch(desk, *refs)
+    assert set(kinds(found).values()) == {hindrance}
+    assert len(found) == 5
+    assert desk.site.tried == {0: 1}
+    assert not any(desk.has_lease(ref) for ref in refs if desk.item(ref))
+    del desk.site.before_connect[0]
+    assert set(kinds(in_batch(desk, *refs)).values()) == {Receipt}
+
+
+def test_what_hinders_every_delivery_is_not_met_again_for_a_later_version(desk: DeliverySite) -> None:
+    desk.site.before_connect[0] = raising(LoginRefused("no.", hint=""))
+    refs = [desk.ref("a", "0A"), desk.ref("a", "0B")]
+    found = list(deliver_all(desk.function(), refs, desk.deadline()))
+    assert [type(outcome) for _, outcome in found] == [LoginRefused, LoginRefused]
+    assert desk.site.tried == {0: 1}
+
+
+def test_small_object_with_a_history_is_sent_after_what_is_left_was_removed(desk: DeliverySite) -> None:
+    left = desk.dies_after(desk.ref("a"))
+    found = in_batch(desk, desk.ref("a"), desk.ref("b"))
+    assert kinds(found) == {"a": Receipt, "b": Receipt}
+    assert left not in desk.site.files
+    assert desk.whole == {"inbox/a": b"A", "inbox/b": b"B"}
+
+
+def test_nothing_is_renamed_when_the_commit_is_refused(
+    desk: DeliverySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function = desk.function()
+    commit = function._ledger.commit
+
+    def busy_for_a(lease: Lease) -> None:
+        if lease.ref.key == "a":
+            raise LedgerError("busy.", hint="")
+        commit(lease)
+
+    monkeypatch.setattr(function._ledger, "commit", busy_for_a)
+    found = outcomes(function, *refs_of(desk), deadline=desk.deadline())
+    assert kinds(found) == {"a": LedgerError, "b": Receipt, "big": Receipt}
+    assert set(desk.whole) == {"inbox/b", "inbox/big"}
+    assert not desk.has_lease(desk.ref("a"))
+    assert kinds(in_batch(desk, desk.ref("a"))) == {"a": Receipt}
+    assert desk.partial == []
+
+
+def test_final_names_are_given_only_after_the_commit(
+    desk: DeliverySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function = desk.function()
+    commit = function._ledger.commit
+    there_at_commit: dict[str, bool] = {}
+
+    def noting(lease: Lease) -> None:
+        there_at_commit[lease.ref.key] = lease.remote_path in desk.site.files
+        commit(lease)
+
+    monkeypatch.setattr(function._ledger, "commit", noting)
+    outcomes(function, *refs_of(desk), deadline=desk.deadline())
+    assert there_at_commit == {"a": False, "b": False, "big": False}
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_connection_lost_at_the_renames_has_nothing_sent_twice(
+    done: bool,  # noqa: FBT001 - a parameter
+    desk: DeliverySite,
+) -> None:
+    desk.s3.objects["before"] = b"x"
+    function = desk.function()
+    outcomes(function, desk.ref("before"), deadline=desk.deadline())
+    desk.site.connection(0).server.script = desk.cut_at_rename(done=done)
+    small = [desk.ref("a"), desk.ref("b")]
+    found = outcomes(function, *small, deadline=desk.deadline())
+    assert set(kinds(found).values()) == {ConnectionLost}
+    assert desk.site.tried[0] == 1
+    assert not any(desk.has_lease(ref) for ref in small)
+    sent = desk.written
+    found = in_batch(desk, *small)
+    assert [outcome.recovered for outcome in found.values() if isinstance(outcome, Receipt)] == [True, True]
+    assert desk.written == sent
+    assert desk.whole == {"inbox/before": b"x", "inbox/a": b"A", "inbox/b": b"B"}
+    assert desk.partial == []
+
+
+def test_second_name_of_a_small_file_is_the_one_that_the_next_attempt_completes(desk: DeliverySite) -> None:
+    """A reused connection dies in the middle of a file, and the one after it at the rename."""
+    desk.s3.objects["before"] = b"x"
+    function, ref = desk.function(), desk.ref("a")
+    outcomes(function, desk.ref("before"), deadline=desk.deadline())
+    desk.site.connection(0).server.forget()
+    desk.site.connection(0).server.script = silent_at(Request.WRITE)
+    desk.site.scripts[0] = desk.cut_at_rename(done=False)
+    assert kinds(outcomes(function, ref, deadline=desk.deadline())) == {"a": ConnectionLost}
+    del desk.site.scripts[0]
+    sent = desk.written
+    assert kinds(in_batch(desk, ref)) == {"a": Receipt}
+    assert desk.written == sent
+    assert desk.site.files == {"inbox/before": b"x", "inbox/a": b"A"}
+
+
+@pytest.mark.parametrize("asked_for", [True, False])
+def test_sha256_of_small_objects_is_in_their_receipts_when_asked_for(
+    asked_for: bool,  # noqa: FBT001 - a parameter
+    desk: DeliverySite,
+) -> None:
+    (receipt,) = in_batch(desk, desk.ref("a"), sha256=asked_for).values()
+    assert isinstance(receipt, Receipt)
+    assert receipt.sha256 == (hashlib.sha256(b"A").hexdigest() if asked_for else None)
+    assert ("sha256" in desk.item(desk.ref("a"))["receipt"]["M"]) is asked_for
+
+
+def test_what_cannot_start_before_the_deadline_goes_back_at_once(desk: DeliverySite) -> None:
+    desk.s3.objects["bigger"] = LARGE + b"x"
+    desk.site.max_write = 16 * 1024
+    refs = [desk.ref("big"), desk.ref("bigger")]
+    found = outcomes(desk.function(), *refs, deadline=desk.deadline(budget=1))
+    assert kinds(found) == {"big": ToBeContinued, "bigger": DeadlineTooClose}
+    assert desk.item(refs[1]) == {}
+
+
+def test_small_objects_that_come_too_late_go_back_at_once(desk: DeliverySite) -> None:
+    deadline = desk.deadline()
+    deadline._remaining = lambda: 0
+    found = outcomes(desk.function(), desk.ref("a"), desk.ref("b"), deadline=deadline)
+    assert kinds(found) == {"a": DeadlineTooClose, "b": DeadlineTooClose}
+    assert desk.s3.requests == []
+    assert desk.item(desk.ref("a")) == {}
+
+
+def test_unreadable_ledger_is_the_outcome_of_each_object_and_nobody_connects(
+    desk: DeliverySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function = desk.function()
+
+    def busy(*_: Any, **__: Any) -> None:
+        raise LedgerError("busy.", hint="")
+
+    monkeypatch.setattr(function._ledger, "acquire", busy)
+    found = outcomes(function, *refs_of(desk), deadline=desk.deadline())
+    assert set(kinds(found).values()) == {LedgerError}
+    assert desk.site.made == []

@@ -1,0 +1,403 @@
+"""One invocation: the partner is left in peace where he must be, and everybody concerned is told once."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from s3_to_sftp.announcements import Silent
+from s3_to_sftp.breaker import DynamoBreaker, Opened, Recovered
+from s3_to_sftp.credentials import SecretCredentials
+from s3_to_sftp.errors import (
+    AlreadyDelivered,
+    AlreadyGone,
+    ConnectionLost,
+    CredentialsError,
+    DeliveryError,
+    LoginRefused,
+    PartnerLeftInPeace,
+    PartnerUnreachable,
+    RequestRefused,
+    Superseded,
+    ToBeContinued,
+)
+from s3_to_sftp.events import ObjectRef
+from s3_to_sftp.invocation import Deliveries
+from s3_to_sftp.receipt import Receipt
+from s3_to_sftp.sftp.connection import Timeouts
+from s3_to_sftp.sftp.partner import Partner
+from s3_to_sftp.sftp.protocol import Request
+from tests.ledger_site import TABLE, create_table, raising
+from tests.unit.delivery_site import DeliverySite, crc_of
+from tests.unit.scripted_server import refusing, silent_at
+from tests.unit.site import SERVER
+
+DOWN = PartnerUnreachable("down.", hint="wait.")
+NO_LOGIN = LoginRefused("no.", hint="mend.")
+CANARY = "s3cret-canary"
+
+
+class Secret:
+    """A secret that a person can change.
+
+    Attributes:
+        reads: How often it was read.
+    """
+
+    def __init__(self) -> None:
+        self.reads = 0
+        self.version = 1
+        self.text = json.dumps({"username": "u", "password": CANARY})
+
+    def change(self, text: str | None = None) -> None:
+        self.version += 1
+        self.text = text or json.dumps({"username": "u", "password": f"{CANARY}-{self.version}"})
+
+    def get_secret_value(self, **_: Any) -> dict[str, str]:
+        self.reads += 1
+        return {"SecretString": self.text, "VersionId": f"version-{self.version}"}
+
+
+class Listener(Silent):
+    """Hears what is reported and announced."""
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+
+    def of(self, kind: type) -> list[Any]:
+        return [one for one in self.heard if isinstance(one, kind)]
+
+    def completed(self, ref: ObjectRef, **receipt: Any) -> None:
+        self.heard.append({"ref": ref, **receipt})
+
+    def superseded(self, ref: ObjectRef, error: DeliveryError) -> None:
+        self.heard.append((ref, error))
+
+    def unavailable(self, opened: Opened) -> None:
+        self.heard.append(opened)
+
+    def recovered(self, recovered: Recovered) -> None:
+        self.heard.append(recovered)
+
+
+class Reports:
+    """What was reported of each object."""
+
+    def __init__(self) -> None:
+        self.of: list[tuple[str, Receipt | Exception]] = []
+
+    def delivered(self, receipt: Receipt) -> None:
+        self.of.append((receipt.ref.key, receipt))
+
+    def not_delivered(self, error: Exception, ref: ObjectRef) -> None:
+        self.of.append((ref.key, error))
+
+
+class InvocationSite:
+    """A partner, a secret and a breaker that many functions share."""
+
+    def __init__(self, dynamodb: Any) -> None:
+        self.dynamodb = dynamodb
+        self.desk = DeliverySite(dynamodb, {"a": b"A", "b": b"B"})
+        self.clock = self.desk.ledger.clock
+        self.secret = Secret()
+        self.listener = Listener()
+        self.reports = Reports()
+
+    def function(self) -> Deliveries:
+        credentials = SecretCredentials(secret_arn="arn", client=self.secret)
+        partner = Partner(SERVER, credentials, timeouts=Timeouts(), connect=self.desk.site.connect)
+        return Deliveries(
+            server=SERVER,
+            credentials=credentials,
+            delivery=self.desk.function(partner=partner),
+            breaker=DynamoBreaker(
+                self.desk.ledger.dynamodb, TABLE, str(SERVER), clock=self.clock, random=lambda: 0
+            ),
+            announcements=self.listener,
+            reporter=self.reports,
+        )
+
+    def invoke(
+        self, *keys: str, function: Deliveries | None = None, budget: int | None = None
+    ) -> dict[str, Exception]:
+        refs = [self.desk.ref(key) for key in keys or self.desk.s3.objects]
+        errors = (function or self.function()).deliver(refs, self.desk.deadline(budget=budget))
+        return {ref.key: error for ref, error in errors.items()}
+
+    @property
+    def tried(self) -> int:
+        """Connections that were asked for."""
+        return self.desk.site.tried[0]
+
+    def breaks(self, error: Exception) -> None:
+        self.desk.site.before_connect[0] = raising(error)
+
+    def is_mended(self) -> None:
+        self.desk.site.before_connect.clear()
+
+
+@pytest.fixture(scope="module")
+def dynamodb() -> Iterator[Any]:
+    with mock_aws():
+        yield boto3.client("dynamodb", "eu-west-1")  # loading its model takes longer than any test
+
+
+@pytest.fixture
+def site(dynamodb: Any) -> Iterator[InvocationSite]:
+    create_table(dynamodb)
+    yield InvocationSite(dynamodb)
+    dynamodb.delete_table(TableName=TABLE)
+
+
+def kinds(errors: dict[str, Exception]) -> dict[str, type]:
+    return {key: type(error) for key, error in errors.items()}
+
+
+# --- what is told ---
+
+
+def test_delivered_objects_are_no_errors_and_are_reported(site: InvocationSite) -> None:
+    assert site.invoke() == {}
+    assert sorted(key for key, _ in site.reports.of) == ["a", "b"]
+    assert {type(outcome) for _, outcome in site.reports.of} == {Receipt}
+
+
+def test_one_bad_object_never_costs_the_others(site: InvocationSite) -> None:
+    site.desk.site.scripts[0] = refusing(Request.WRITE, number=1)
+    errors = site.invoke()
+    assert len(errors) == 1
+    assert sorted(type(outcome).__name__ for _, outcome in site.reports.of) == ["Receipt", "RequestRefused"]
+
+
+def test_delivery_is_announced_with_all_that_proves_it(site: InvocationSite) -> None:
+    site.invoke("a")
+    (told,) = site.listener.heard
+    assert told.pop("seconds") >= 0
+    assert told == {
+        "ref": site.desk.ref("a"),
+        "remote_path": "inbox/a",
+        "size": 1,
+        "checksum_algorithm": "CRC64NVME",
+        "checksum": crc_of(b"A"),
+        "sha256": None,
+        "attempt": 1,
+        "lanes": 1,
+        "host_key_fingerprint": "SHA256:abc",
+    }
+
+
+def test_duplicates_and_objects_that_are_gone_are_not_announced(site: InvocationSite) -> None:
+    site.invoke("a")
+    site.listener.heard.clear()
+    gone = site.desk.ref("b")
+    del site.desk.s3.objects["b"]
+    errors = site.function().deliver([site.desk.ref("a"), gone], site.desk.deadline())
+    assert sorted(type(error).__name__ for error in errors.values()) == ["AlreadyDelivered", "AlreadyGone"]
+    assert site.listener.heard == []
+
+
+def test_superseded_object_is_announced(site: InvocationSite) -> None:
+    newer = dataclasses.replace(site.desk.ref("a"), sequencer="0B")
+    site.function().deliver([newer], site.desk.deadline())
+    site.listener.heard.clear()
+    errors = site.invoke("a")
+    assert kinds(errors) == {"a": Superseded}
+    assert site.listener.heard == [(site.desk.ref("a"), errors["a"])]
+
+
+def test_invocation_without_objects_asks_nobody_anything(site: InvocationSite) -> None:
+    assert site.function().deliver([], site.desk.deadline()) == {}
+    assert site.secret.reads == 0
+
+
+# --- the breaker opens ---
+
+
+def test_refused_login_leaves_the_partner_in_peace_at_once(site: InvocationSite) -> None:
+    site.breaks(NO_LOGIN)
+    assert kinds(site.invoke()) == {"a": LoginRefused, "b": LoginRefused}
+    assert kinds(site.invoke()) == {"a": PartnerLeftInPeace, "b": PartnerLeftInPeace}
+    assert site.tried == 1
+
+
+def test_unreachable_partner_is_left_in_peace_after_three_invocations(site: InvocationSite) -> None:
+    site.breaks(DOWN)
+    found = [set(kinds(site.invoke()).values()) for _ in range(5)]
+    assert found == [{PartnerUnreachable}] * 3 + [{PartnerLeftInPeace}] * 2
+    assert site.tried == 3
+
+
+def test_warm_function_counts_every_invocation_that_fails(site: InvocationSite) -> None:
+    site.desk.site.before_connect[0] = lambda: raising(PartnerUnreachable("down.", hint="wait."))()
+    function = site.function()
+    found = [set(kinds(site.invoke(function=function)).values()) for _ in range(4)]
+    assert found == [{PartnerUnreachable}] * 3 + [{PartnerLeftInPeace}]
+
+
+def test_partner_that_is_left_in_peace_costs_neither_a_read_nor_a_lease(site: InvocationSite) -> None:
+    site.breaks(NO_LOGIN)
+    site.invoke("a")
+    requests = len(site.desk.s3.heads) + len(site.desk.s3.requests)
+    errors = site.invoke("b")
+    assert len(site.desk.s3.heads) + len(site.desk.s3.requests) == requests
+    assert site.desk.item(site.desk.ref("b")) == {}
+    assert 0 < getattr(errors["b"], "retry_after", 0) <= 360
+
+
+def test_partner_that_is_left_in_peace_is_announced_once(site: InvocationSite) -> None:
+    site.breaks(NO_LOGIN)
+    for _ in range(3):
+        site.invoke()
+    (opened,) = site.listener.heard
+    assert isinstance(opened, Opened)
+    assert (opened.server, opened.reason, opened.error, opened.failures) == (
+        str(SERVER),
+        "no.",
+        "LoginRefused",
+        1,
+    )
+
+
+def test_secret_that_cannot_be_used_counts_against_the_partner(site: InvocationSite) -> None:
+    site.secret.text = "broken"
+    found = [set(kinds(site.invoke()).values()) for _ in range(4)]
+    assert found == [{CredentialsError}] * 3 + [{PartnerLeftInPeace}]
+    assert site.tried == 0
+
+
+@pytest.mark.parametrize(
+    "script", [silent_at(Request.WRITE), refusing(Request.WRITE)], ids=["lost", "refused"]
+)
+def test_failure_of_a_file_says_nothing_about_the_partner(script: Any, site: InvocationSite) -> None:
+    site.desk.site.scripts[0] = script
+    for _ in range(5):
+        assert set(kinds(site.invoke("a")).values()) <= {ConnectionLost, RequestRefused}
+    assert site.tried == 5
+    assert site.listener.heard == []
+
+
+# --- and closes ---
+
+
+def opened(site: InvocationSite) -> InvocationSite:
+    """The partner is left in peace, but his time is over."""
+    site.breaks(NO_LOGIN)
+    site.invoke()
+    site.listener.heard.clear()
+    site.desk.site.tried.clear()
+    site.clock.now += 3600
+    return site
+
+
+def test_first_delivery_after_its_time_lets_everybody_in_again(site: InvocationSite) -> None:
+    opened(site).is_mended()
+    assert site.invoke() == {}
+    site.invoke()
+    assert site.tried == 1
+    (recovered,) = site.listener.of(Recovered)
+    assert (recovered.server, recovered.error, recovered.failures) == (str(SERVER), "LoginRefused", 1)
+
+
+def test_failure_after_its_time_is_one_try_and_no_news(site: InvocationSite) -> None:
+    opened(site)
+    assert kinds(site.invoke()) == {"a": LoginRefused, "b": LoginRefused}
+    assert set(kinds(site.invoke()).values()) == {PartnerLeftInPeace}
+    assert site.tried == 1
+    assert site.listener.heard == []
+
+
+@pytest.mark.parametrize("kind", ["refused", "part"])
+def test_server_that_answers_is_no_longer_left_in_peace(kind: str, site: InvocationSite) -> None:
+    opened(site).is_mended()
+    if kind == "refused":
+        site.desk.site.scripts[0] = refusing(Request.OPEN)
+        assert set(kinds(site.invoke()).values()) == {RequestRefused}
+    else:
+        site.desk.site.max_write = 16 * 1024
+        site.desk.s3.objects["big"] = bytes(2 * 1024 * 1024)
+        assert kinds(site.invoke("big", budget=1)) == {"big": ToBeContinued}
+    assert len(site.listener.of(Recovered)) == 1
+
+
+def test_function_that_learned_nothing_lets_another_one_try(site: InvocationSite) -> None:
+    opened(site).is_mended()
+    gone = dataclasses.replace(site.desk.ref("a"), key="gone")
+    (error,) = site.function().deliver([gone], site.desk.deadline()).values()
+    assert isinstance(error, AlreadyGone)
+    assert site.invoke() == {}
+
+
+def test_only_one_function_tries_at_a_time(site: InvocationSite) -> None:
+    opened(site)
+    others: list[dict[str, Exception]] = []
+
+    def another_comes() -> None:
+        site.is_mended()
+        others.append(site.invoke())
+
+    site.desk.site.before_connect[0] = another_comes
+    assert site.invoke() == {}
+    assert set(kinds(others[0]).values()) == {PartnerLeftInPeace}
+    assert site.tried == 1
+
+
+# --- a person mends the secret ---
+
+
+def test_changed_secret_is_tried_at_once(site: InvocationSite) -> None:
+    site.breaks(NO_LOGIN)
+    function = site.function()
+    site.invoke(function=function)
+    site.is_mended()
+    site.secret.change()
+    assert site.invoke(function=function) == {}
+    assert site.desk.site.logins[-1].password == f"{CANARY}-2"
+    assert len(site.listener.of(Recovered)) == 1
+
+
+def test_unchanged_secret_is_looked_at_and_nobody_connects(site: InvocationSite) -> None:
+    site.breaks(NO_LOGIN)
+    function = site.function()
+    site.invoke(function=function)
+    reads = site.secret.reads
+    site.invoke(function=function)
+    assert (site.secret.reads, site.tried) == (reads + 1, 1)
+
+
+def test_secret_that_is_changed_to_another_wrong_one_is_tried_once(site: InvocationSite) -> None:
+    site.breaks(NO_LOGIN)
+    site.invoke()
+    site.secret.change()
+    for _ in range(3):
+        site.invoke()
+    assert site.tried == 2
+
+
+def test_mended_secret_is_noticed_after_an_unusable_one(site: InvocationSite) -> None:
+    site.secret.text = "broken"
+    function = site.function()
+    for _ in range(4):
+        site.invoke(function=function)
+    site.secret.change()
+    assert site.invoke(function=function) == {}
+
+
+def test_breaker_knows_nothing_of_the_login(site: InvocationSite) -> None:
+    site.breaks(NO_LOGIN)
+    site.invoke()
+    items = site.dynamodb.scan(TableName=TABLE)["Items"]
+    assert any(item["sk"]["S"] == "breaker" for item in items)
+    assert CANARY not in repr(items)
+
+
+def test_duplicates_are_settled_while_nothing_is_known_against_the_partner(site: InvocationSite) -> None:
+    site.invoke()
+    assert set(kinds(site.invoke()).values()) == {AlreadyDelivered}
+    assert site.tried == 1
