@@ -11,7 +11,7 @@ ARCHITECTURE ?= x86_64
 PYTEST ?= pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo local test unit check lint format synth package bench bench-quick lock clean
+.PHONY: help setup demo local test chaos unit check lint format synth package bench bench-quick lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ local: setup  ## the same, left running until Ctrl-C
 test: setup  ## all tests: unit, infra, integration, e2e
 	@$(PYTEST)
 
+chaos: setup  ## cut, kill, throttle and reorder for minutes, then count what became of every object (CHAOS="--seed 7")
+	@$(BIN)/python -m chaos $(CHAOS)
+
 unit: setup  ## the fast tests only
 	@$(PYTEST) tests/unit
 
@@ -52,7 +55,7 @@ lint: setup  ## ruff, ruff format, mypy --strict
 	@ruff check .
 	@ruff format --check .
 	@mypy
-	@mypy local bench app.py
+	@mypy local bench chaos app.py
 	@mypy examples/minimal/app.py
 
 format: setup  ## let ruff rewrite the code

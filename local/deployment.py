@@ -34,6 +34,7 @@ class Deployment:
     queue_url: str
     dead_letter_queue_url: str
     function: str
+    ledger_table: str
 
 
 def missing_tool() -> str | None:
@@ -98,6 +99,7 @@ def deploy(cloud: LocalCloud, context: Mapping[str, str], *, assembly: Path, scr
         queue_url=said["QueueUrl"],
         dead_letter_queue_url=said["DeadLetterQueueUrl"],
         function=said["FunctionName"],
+        ledger_table=said["LedgerTableName"],
     )
 
 
@@ -127,6 +129,46 @@ def put_secret(cloud: LocalCloud, deployment: Deployment, login: Mapping[str, st
     cloud.client("secretsmanager").put_secret_value(
         SecretId=deployment.secret_arn, SecretString=json.dumps(dict(login))
     )
+
+
+def configure_function(
+    cloud: LocalCloud, deployment: Deployment, *, timeout: int, variables: Mapping[str, str]
+) -> None:
+    """Changes what a deployed function was given, in a second instead of in a deployment.
+
+    The emulator ends invocations that are under way, and their messages stay hidden for as long as the queue
+    hid them when they were taken: wait until the queue is empty.
+
+    Args:
+        cloud: Where it runs.
+        deployment: It belongs to.
+        timeout: Seconds that one invocation may take from now on.
+        variables: Environment variables to set; the others stay as they are.
+    """
+    client = cloud.client("lambda")
+    now = client.get_function_configuration(FunctionName=deployment.function)
+    client.update_function_configuration(
+        FunctionName=deployment.function,
+        Timeout=timeout,
+        Environment={"Variables": {**now["Environment"]["Variables"], **variables}},
+    )
+    client.get_waiter("function_updated_v2").wait(
+        FunctionName=deployment.function, WaiterConfig={"Delay": 1, "MaxAttempts": 20}
+    )
+
+
+def hide_messages_for(cloud: LocalCloud, deployment: Deployment, *, seconds: int) -> None:
+    """Makes the queue hand a message out again this long after a function took it and died."""
+    cloud.client("sqs").set_queue_attributes(
+        QueueUrl=deployment.queue_url, Attributes={"VisibilityTimeout": str(seconds)}
+    )
+
+
+def messages_in(cloud: LocalCloud, queue_url: str) -> int:
+    """How many messages a queue holds, handed out or not."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    answer = cloud.client("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)
+    return sum(int(answer["Attributes"][name]) for name in names)
 
 
 def function_log(cloud: LocalCloud, function: str) -> list[str]:

@@ -1,0 +1,201 @@
+"""The line from the function to AWS: an HTTP proxy that throttles, swallows answers and cuts bodies."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import random
+import re
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from local.processes import LOOPBACK
+
+_PIECE = 64 * 1024
+_PATIENCE_SECONDS = 30.0
+
+
+@dataclass
+class Weather:
+    """What happens to a request, as shares of all requests.
+
+    Attributes:
+        throttled: Refused with the service's own "slow down".
+        unanswered: Done, but the answer never comes: the caller cannot know that it was done.
+        cut: The body of the answer ends in the middle.
+        longest_wait: Seconds to which the function's waits between two tries are cut, so that hours of
+            patience pass in minutes. No guarantee depends on how long a message is hidden.
+        requests: How many came.
+        struck: How often each of them happened.
+        continuations: Messages by which the function goes on with a large object.
+    """
+
+    throttled: float = 0.0
+    unanswered: float = 0.0
+    cut: float = 0.0
+    longest_wait: int = 3
+    requests: int = 0
+    struck: Counter[str] = field(default_factory=Counter)
+    continuations: int = 0
+
+    def clear(self) -> None:
+        """Lets every request through."""
+        self.throttled = self.unanswered = self.cut = 0.0
+
+
+@contextmanager
+def aws_line(endpoint: str, rng: random.Random) -> Iterator[tuple[str, Weather]]:
+    """Runs the proxy until the block ends; yields its own endpoint, and what to change its weather with."""
+    weather = Weather()
+    server = _Server((LOOPBACK, 0), endpoint=endpoint, weather=weather, rng=rng)
+    thread = threading.Thread(target=server.serve_forever, name="line to AWS", daemon=True)
+    thread.start()
+    try:
+        yield f"http://{LOOPBACK}:{server.server_address[1]}", weather
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class Readable(Protocol):
+    """The body of an answer."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, at most so many."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 64
+
+    def __init__(
+        self, address: tuple[str, int], *, endpoint: str, weather: Weather, rng: random.Random
+    ) -> None:
+        super().__init__(address, _Handler)
+        self.target = urlsplit(endpoint).netloc
+        self.weather = weather
+        self._rng = rng
+
+    def strikes(self, what: str, share: float) -> bool:
+        """Says whether it happens to this request, and counts it."""
+        struck = self._rng.random() < share
+        self.weather.struck[what] += struck
+        return struck
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Says nothing: that functions are killed in the middle of a request is why we are here."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Passes one connection's requests on."""
+
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def handle_one_request(self) -> None:
+        """Reads one request, and does with it what the weather says."""
+        self.raw_requestline = self.rfile.readline(_PIECE)
+        if not self.raw_requestline or not self.parse_request():
+            self.close_connection = True
+            return
+        body = self._with_shorter_waits(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+        weather = self.server.weather
+        weather.requests += 1
+        if self.server.strikes("throttled", weather.throttled):
+            self._slow_down()
+            return
+        line = http.client.HTTPConnection(self.server.target, timeout=_PATIENCE_SECONDS)
+        try:
+            answer = self._ask(line, body)
+            if self.server.strikes("unanswered", weather.unanswered):
+                self.close_connection = True
+                return
+            self._pass_back(answer)
+        finally:
+            line.close()
+
+    def _ask(self, line: http.client.HTTPConnection, body: bytes) -> http.client.HTTPResponse:
+        line.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in self.headers.items():
+            if name.lower() not in {"content-length", "connection", "expect"}:
+                line.putheader(name, value)
+        line.putheader("Content-Length", str(len(body)))
+        line.endheaders(body)
+        return line.getresponse()
+
+    def _pass_back(self, answer: http.client.HTTPResponse) -> None:
+        size = answer.getheader("Content-Length")
+        whole = io.BytesIO(answer.read()) if size is None else answer
+        length = whole.getbuffer().nbytes if isinstance(whole, io.BytesIO) else int(size or 0)
+        status, part, about_part = self._part(answer.status, length)
+        self.send_response_only(status)
+        for name, value in answer.getheaders():
+            if name.lower() not in {"content-length", "connection", "transfer-encoding"}:
+                self.send_header(name, value)
+        if about_part:
+            self.send_header("Content-Range", about_part)
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self._stream(whole, part)
+
+    def _part(self, status: int, length: int) -> tuple[int, range, str]:
+        """What to pass on. MiniStack 1.5.33 forgets the range when it is asked for a version of an object."""
+        asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        if not (asked and self.command == "GET" and status == HTTPStatus.OK):
+            return status, range(length), ""
+        first, last = int(asked[1]), min(int(asked[2]), length - 1)
+        return HTTPStatus.PARTIAL_CONTENT, range(first, last + 1), f"bytes {first}-{last}/{length}"
+
+    def _stream(self, body: Readable, part: range) -> None:
+        left = len(part)
+        if left > _PIECE and self.server.strikes("cut", self.server.weather.cut):
+            left //= 2
+            self.close_connection = True
+        skip = part.start
+        while skip:
+            skip -= len(body.read(min(_PIECE, skip)))
+        while left and (piece := body.read(min(_PIECE, left))):
+            self.wfile.write(piece)
+            left -= len(piece)
+
+    def _slow_down(self) -> None:
+        operation = self.headers.get("X-Amz-Target", "")
+        if operation.startswith("DynamoDB"):
+            code = "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException"
+        elif operation.startswith("AmazonSQS"):
+            code = "com.amazonaws.sqs#RequestThrottled"
+        else:
+            code = "ThrottlingException"
+        if operation:
+            status, body = 400, json.dumps({"__type": code, "message": "Slow down"}).encode()
+        else:  # S3 speaks XML
+            status, body = 503, b"<Error><Code>SlowDown</Code><Message>Slow down</Message></Error>"
+        self.send_response_only(status)
+        self.send_header("Content-Type", "application/x-amz-json-1.0" if operation else "application/xml")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _with_shorter_waits(self, body: bytes) -> bytes:
+        operation = self.headers.get("X-Amz-Target", "")
+        if operation == "AmazonSQS.SendMessage":
+            self.server.weather.continuations += b'"continued"' in body and b'"reason"' not in body
+        if operation != "AmazonSQS.ChangeMessageVisibility":
+            return body
+        with suppress(ValueError, KeyError):
+            request = json.loads(body)
+            request["VisibilityTimeout"] = min(request["VisibilityTimeout"], self.server.weather.longest_wait)
+            return json.dumps(request).encode()
+        return body

@@ -1,0 +1,239 @@
+"""The stock stack in a local AWS, with everything in between that can be broken."""
+
+from __future__ import annotations
+
+import json
+import random
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_plus
+
+from chaos.aws_line import Weather, aws_line
+from chaos.objects import Version
+from chaos.partner import INBOX, Partner
+from local.cloud import ACCOUNT, REGION, LocalCloud, prepare_emulator, start_cloud
+from local.deployment import (
+    Deployment,
+    bootstrap,
+    cloud_assembly,
+    configure_function,
+    deploy,
+    fill_secret,
+    hide_messages_for,
+    messages_in,
+    server_context,
+)
+from local.processes import CannotRun
+from local.progress import Progress
+
+TIMEOUT_SECONDS = 12
+_HIDDEN_SECONDS = TIMEOUT_SECONDS + 6
+"""How long the messages of a dead function are hidden. Its leases last until 2 s after its timeout."""
+
+_TEST_EVENT_SECONDS = 120.0
+_WITNESS = "witness"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """A notification of S3, as it was sent.
+
+    Attributes:
+        key: Of its object.
+        version_id: Of its object.
+        body: The message.
+    """
+
+    key: str
+    version_id: str
+    body: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parked:
+    """A message in the dead-letter queue.
+
+    Attributes:
+        event: What it announces.
+        reason: Why it is there; empty when nobody said.
+    """
+
+    event: Event
+    reason: str
+
+
+@dataclass(kw_only=True)
+class Site:
+    """Everything that a storm can strike, and the counting afterwards needs.
+
+    Attributes:
+        cloud: The local AWS.
+        deployment: The stack in it.
+        partner: The partner.
+        weather: Of the function's line to AWS.
+        puts: What was put: id of the version in S3 -> version.
+    """
+
+    cloud: LocalCloud
+    deployment: Deployment
+    partner: Partner
+    weather: Weather
+    folder: Path
+    witness_url: str
+    puts: dict[str, Version] = field(default_factory=dict)
+    _seen: list[Event] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def put(self, version: Version) -> None:
+        """Puts one version into the bucket."""
+        answer = self.cloud.client("s3").put_object(
+            Bucket=self.deployment.bucket, Key=version.key, Body=version.body()
+        )
+        self.puts[answer["VersionId"]] = version
+
+    def events(self) -> list[Event]:
+        """Every notification that S3 has sent so far."""
+        client = self.cloud.client("sqs")
+        with self._lock:
+            self._seen += [_event(message["Body"]) for message in _drain(client, self.witness_url)]
+            return list(self._seen)
+
+    def send(self, events: Sequence[Event]) -> None:
+        """Sends notifications once more."""
+        client = self.cloud.client("sqs")
+        for event in events:
+            client.send_message(QueueUrl=self.deployment.queue_url, MessageBody=event.body)
+
+    def parked(self) -> list[Parked]:
+        """What the dead-letter queue holds. It is empty afterwards."""
+        return [
+            Parked(event=_event(message["Body"]), reason=_reason(message))
+            for message in _drain(self.cloud.client("sqs"), self.deployment.dead_letter_queue_url)
+        ]
+
+    def waiting(self) -> int:
+        """How many messages are not settled, handed out or not."""
+        return messages_in(self.cloud, self.deployment.queue_url)
+
+    def is_settled(self) -> bool:
+        """Whether every put was announced, and no message waits any more."""
+        # In this order: the witness hears of an object after the queue.
+        announced = {event.version_id for event in self.events()}
+        return announced >= self.puts.keys() and not self.waiting()
+
+    def ledger(self) -> dict[tuple[str, str], str]:
+        """What the ledger says: key and id of a version -> state."""
+        pages = self.cloud.client("dynamodb").get_paginator("scan")
+        states = {}
+        for page in pages.paginate(TableName=self.deployment.ledger_table):
+            for item in page["Items"]:
+                kind, _, version_id = item["sk"]["S"].partition("#")
+                if kind == "version":
+                    key = item["pk"]["S"].removeprefix(f"object#{self.deployment.bucket}/")
+                    states[key, version_id] = item["state"]["S"]
+        return states
+
+    def mend_login(self) -> None:
+        """Stores the login anew: a circuit breaker that is open lets somebody try at once."""
+        fill_secret(self.cloud, self.deployment, self.partner.server)
+
+    def function_processes(self) -> list[int]:
+        """The functions that run; all of them are below our own folder, and so nobody else's."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                words = entry.read_bytes().decode(errors="replace").split("\0")
+                if any(word.startswith(f"{self.folder}/") and word.endswith("_worker.py") for word in words):
+                    found.append(int(entry.parent.name))
+        return found
+
+
+@contextmanager
+def set_up(progress: Progress, rng: random.Random) -> Iterator[Site]:
+    """Brings everything up, in working order, and everything down when the block ends."""
+    with tempfile.TemporaryDirectory(prefix="chaos-") as name:
+        folder = Path(name)
+        with progress.step("preparing the local AWS (downloads MiniStack the first time)"):
+            prepare_emulator()
+        partner = Partner(folder / "partner")
+        try:
+            with start_cloud(folder / "cloud") as cloud, aws_line(cloud.endpoint, rng) as (endpoint, weather):
+                with progress.step("cdk bootstrap and cdk deploy"):
+                    deployment = _deploy(cloud, partner, folder / "cdk")
+                _tune(cloud, deployment, endpoint)
+                yield Site(
+                    cloud=cloud,
+                    deployment=deployment,
+                    partner=partner,
+                    weather=weather,
+                    folder=folder / "cloud",
+                    witness_url=_add_witness(cloud, deployment),
+                )
+        finally:
+            partner.stop()
+
+
+def _deploy(cloud: LocalCloud, partner: Partner, scratch: Path) -> Deployment:
+    bootstrap(cloud, scratch=scratch)
+    at_the_line = replace(partner.server, port=partner.port)
+    # Three lanes for each of two functions.
+    context = {**server_context(at_the_line, INBOX), "max_connections": "6"}
+    with cloud_assembly(scratch) as assembly:
+        deployment = deploy(cloud, context, assembly=assembly, scratch=scratch)
+    fill_secret(cloud, deployment, partner.server)
+    return deployment
+
+
+def _tune(cloud: LocalCloud, deployment: Deployment, endpoint: str) -> None:
+    """Makes an invocation short, and sends the function to AWS through the line that can be broken."""
+    deadline = time.monotonic() + _TEST_EVENT_SECONDS
+    while messages_in(cloud, deployment.queue_url):  # the test event that S3 sends to a new queue
+        if time.monotonic() > deadline:
+            raise CannotRun(f"the function has not taken S3's test event within {_TEST_EVENT_SECONDS:.0f} s")
+        time.sleep(0.1)
+    variables = {"AWS_ENDPOINT_URL": endpoint, "SSH_REPLY_TIMEOUT": "10", "SSH_CONNECT_TIMEOUT": "5"}
+    configure_function(cloud, deployment, timeout=TIMEOUT_SECONDS, variables=variables)
+    hide_messages_for(cloud, deployment, seconds=_HIDDEN_SECONDS)
+
+
+def _add_witness(cloud: LocalCloud, deployment: Deployment) -> str:
+    """Makes a queue that gets a copy of every notification, to send some of them again.
+
+    AWS would refuse a second destination for the same objects; the emulator does not.
+    """
+    url: str = cloud.client("sqs").create_queue(QueueName=_WITNESS)["QueueUrl"]
+    s3 = cloud.client("s3")
+    present = s3.get_bucket_notification_configuration(Bucket=deployment.bucket)
+    queues = present["QueueConfigurations"]
+    copy = {"QueueArn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{_WITNESS}", "Events": ["s3:ObjectCreated:*"]}
+    s3.put_bucket_notification_configuration(
+        Bucket=deployment.bucket, NotificationConfiguration={"QueueConfigurations": [*queues, copy]}
+    )
+    return url
+
+
+def _drain(client: Any, url: str) -> Iterator[dict[str, Any]]:
+    while messages := client.receive_message(
+        QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+    ).get("Messages", []):
+        for message in messages:
+            client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            if "Records" in json.loads(message["Body"]):  # not the test event of S3
+                yield message
+
+
+def _event(body: str) -> Event:
+    described = json.loads(body)["Records"][0]["s3"]["object"]
+    return Event(key=unquote_plus(described["key"]), version_id=described["versionId"], body=body)
+
+
+def _reason(message: dict[str, Any]) -> str:
+    attributes = message.get("MessageAttributes", {})
+    told = [attributes.get(name, {}).get("StringValue", "") for name in ("error", "reason", "hint")]
+    return " ".join(told) if all(told) else ""

@@ -1,0 +1,197 @@
+"""What goes wrong, and when. The seed gives the faults and their order; the machine, what they meet."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from chaos.site import Site
+from tests.faults.tcp_proxy import HEALTHY, Plan
+
+_NATURAL_RECOVERY_SECONDS = 100.0
+"""What an open breaker may take to let somebody try again by itself."""
+
+Fault = Callable[[], None]
+
+
+class Storm:
+    """Two hands at a time: one breaks the partner and the way to it, the other the function and its AWS."""
+
+    def __init__(self, site: Site, *, seed: int, seconds: float) -> None:
+        """Prepares a storm.
+
+        Args:
+            site: What it strikes.
+            seed: Gives faults, pauses and durations.
+            seconds: How long it lasts.
+        """
+        self._site = site
+        self._ends_at = time.monotonic() + seconds
+        self._calm = threading.Event()
+        self._troubles: list[BaseException] = []
+        self.struck: Counter[str] = Counter()
+        self._threads = [
+            threading.Thread(target=self._rage, args=(random.Random(f"{seed}/{name}"), faults), daemon=True)  # noqa: S311
+            for name, faults in (("partner", self._partner_faults), ("function", self._function_faults))
+        ]
+
+    def begin(self) -> None:
+        """Returns at once."""
+        for thread in self._threads:
+            thread.start()
+
+    def end(self) -> None:
+        """Waits until it is over, and leaves everything mended.
+
+        Raises:
+            Exception: What went wrong with the storm itself.
+        """
+        self._calm.set()
+        for thread in self._threads:
+            thread.join()
+        self._site.mend_login()
+        if self._troubles:
+            raise self._troubles[0]
+
+    def _rage(
+        self, rng: random.Random, faults_of: Callable[[random.Random], Sequence[tuple[int, Fault]]]
+    ) -> None:
+        faults = faults_of(rng)
+        weights = [weight for weight, _ in faults]
+        try:
+            while not self._over() and not self._calm.wait(rng.uniform(0.2, 1.5)):
+                (_, fault) = rng.choices(faults, weights)[0]
+                self.struck[fault.__name__.strip("_").replace("_", " ")] += 1
+                fault()
+        except Exception as trouble:  # noqa: BLE001 - told by `end`
+            self._troubles.append(trouble)
+
+    def _over(self) -> bool:
+        return time.monotonic() >= self._ends_at
+
+    def _partner_faults(self, rng: random.Random) -> Sequence[tuple[int, Fault]]:
+        partner = self._site.partner
+
+        def connections_cut() -> None:
+            partner.line.cut()
+
+        def connections_stalled() -> None:
+            partner.line.stall()
+
+        def connections_reset_after_some_bytes() -> None:
+            self._plan(rng, Plan(action="reset", to_server=rng.choice([1_000, 5_000, 100_000, 2_000_000])))
+
+        def answers_cut_after_some_bytes() -> None:
+            self._plan(rng, Plan(action="cut", to_client=rng.choice([10, 1_500, 3_000, 10_000])))
+
+        def slow_to_accept() -> None:
+            self._plan(rng, Plan(accept_delay=rng.uniform(0.5, 2)))
+
+        def port_closed() -> None:
+            partner.close_port()
+            self._last(rng, 1, 5)
+            partner.open_port()
+            self._perhaps_mend_login()
+
+        def server_stopped() -> None:
+            partner.stop_server()
+            self._last(rng, 1, 5)
+            partner.start_server()
+            self._perhaps_mend_login()
+
+        def disk_full() -> None:
+            partner.disk.is_full = True
+            self._last(rng, 1, 4)
+            partner.disk.is_full = False
+
+        def disk_slow() -> None:
+            partner.disk.bytes_per_second = rng.choice([0.3e6, 1e6])
+            self._last(rng, 4, 12)
+            partner.disk.bytes_per_second = None
+
+        return [
+            (4, connections_cut),
+            (1, connections_stalled),
+            (2, connections_reset_after_some_bytes),
+            (2, answers_cut_after_some_bytes),
+            (1, slow_to_accept),
+            (1, port_closed),
+            (1, server_stopped),
+            (1, disk_full),
+            (2, disk_slow),
+        ]
+
+    def _function_faults(self, rng: random.Random) -> Sequence[tuple[int, Fault]]:
+        site, weather = self._site, self._site.weather
+
+        def one_function_killed() -> None:
+            if workers := site.function_processes():
+                _kill(rng.choice(workers))
+
+        def all_functions_killed() -> None:
+            for worker in site.function_processes():
+                _kill(worker)
+
+        def events_doubled() -> None:
+            events = site.events()
+            site.send(rng.sample(events, min(len(events), 5)))
+
+        def old_events_replayed_backwards() -> None:
+            events = site.events()
+            if events:
+                key = rng.choice(events).key
+                site.send(list(reversed([event for event in events if event.key == key])))
+
+        def throttled() -> None:
+            weather.throttled = rng.choice([0.3, 0.9, 1.0])
+            self._last(rng, 1, 4)
+            weather.clear()
+
+        def answers_lost() -> None:
+            weather.unanswered = rng.choice([0.1, 0.5])
+            self._last(rng, 1, 4)
+            weather.clear()
+
+        def bodies_cut() -> None:
+            weather.cut = 0.5
+            self._last(rng, 1, 3)
+            weather.clear()
+
+        return [
+            (3, one_function_killed),
+            (1, all_functions_killed),
+            (3, events_doubled),
+            (3, old_events_replayed_backwards),
+            (3, throttled),
+            (3, answers_lost),
+            (1, bodies_cut),
+        ]
+
+    def _plan(self, rng: random.Random, plan: Plan) -> None:
+        line = self._site.partner.line
+        line.plan = plan
+        self._last(rng, 0.5, 3)
+        line.plan = HEALTHY
+        self._perhaps_mend_login()
+
+    def _last(self, rng: random.Random, shortest: float, longest: float) -> None:
+        self._calm.wait(rng.uniform(shortest, longest))
+
+    def _perhaps_mend_login(self) -> None:
+        """What an operator does who is told that the partner was unavailable.
+
+        Left out where there is time for the breaker to recover by itself.
+        """
+        if self._ends_at - time.monotonic() < _NATURAL_RECOVERY_SECONDS:
+            self._site.mend_login()
+
+
+def _kill(process: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)

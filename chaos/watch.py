@@ -1,0 +1,75 @@
+"""Reads the partner's folder all the time, as a program of the partner's would that waits for files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from chaos.partner import Appearance
+
+_GLANCE_SECONDS = 0.02
+
+
+@contextmanager
+def watched(inbox: Path) -> Iterator[set[Appearance]]:
+    """Collects everything that stands under a final name at any look, until the block ends."""
+    seen: set[Appearance] = set()
+    ended = threading.Event()
+
+    def look() -> None:
+        known: dict[str, tuple[int, int, int]] = {}
+        while not ended.wait(_GLANCE_SECONDS):
+            for path in final_names(inbox):
+                _look_at(path, inbox, known, seen)
+
+    thread = threading.Thread(target=look, name="watch", daemon=True)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        thread.join()
+
+
+def final_names(inbox: Path) -> Iterator[Path]:
+    """Every file that does not have a temporary name."""
+    return (path for path in _files(inbox) if not _is_temporary(path))
+
+
+def temporary_names(inbox: Path) -> Iterator[Path]:
+    """Every file that has one."""
+    return (path for path in _files(inbox) if _is_temporary(path))
+
+
+def appearance(path: Path, inbox: Path) -> Appearance:
+    """What stands there now."""
+    content = path.read_bytes()
+    return Appearance(
+        key=str(path.relative_to(inbox)), size=len(content), sha256=hashlib.sha256(content).hexdigest()
+    )
+
+
+def _look_at(path: Path, inbox: Path, known: dict[str, tuple[int, int, int]], seen: set[Appearance]) -> None:
+    try:
+        status = path.stat()
+        now = (status.st_ino, status.st_size, status.st_mtime_ns)
+        if known.get(str(path)) == now:
+            return
+        seen.add(appearance(path, inbox))
+    except FileNotFoundError:  # where a target is put aside before a rename
+        return
+    known[str(path)] = now
+
+
+def _files(inbox: Path) -> Iterator[Path]:
+    for folder, _, names in os.walk(inbox):
+        for name in names:
+            yield Path(folder, name)
+
+
+def _is_temporary(path: Path) -> bool:
+    return path.name.startswith(".") and path.name.endswith(".part")
