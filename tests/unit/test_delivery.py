@@ -538,7 +538,7 @@ def test_object_that_takes_25_invocations_arrives_identical(long_desk: DeliveryS
     assert long_desk.temporaries(ref) == set()
 
 
-def test_object_that_takes_25_invocations_in_lanes_arrives_identical(
+def test_object_that_takes_many_invocations_in_lanes_arrives_identical(
     long_desk: DeliverySite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lanes, "_MIN_BYTES_PER_LANE", 1)

@@ -167,7 +167,7 @@ class Partner:
         return True
 
     def discard(self, *temporaries: str) -> None:
-        """Remove files that an earlier attempt has left, and what a second try of it has.
+        """Remove files that an earlier attempt has left, and what a second try of it has, all at a time.
 
         That the server has no such file, or does not let it be removed, is no error.
 
@@ -175,10 +175,14 @@ class Partner:
             DeliveryError: The server is lost.
         """
         session = self._pool.first().session
-        for name in temporaries:
-            for left in (name, another_name(name), probe_name(name), *_aside(session, name)):
-                with contextlib.suppress(RequestRefused):
-                    session.run_one(remove(session, left))
+        removals = (
+            remove(session, left)
+            for name in temporaries
+            for left in (name, another_name(name), probe_name(name), *_aside(session, name))
+        )
+        for _, outcome in session.run(removals, at_a_time=_FILES_AT_A_TIME):
+            if isinstance(outcome, Exception) and not isinstance(outcome, RequestRefused):
+                raise outcome
 
     def close(self) -> None:
         """Close all connections."""
