@@ -13,7 +13,7 @@ from local.samples import MIB
 _SIZES = (64, 200, 4_000, 32_768, 100_000, 700_000, MIB, MIB + 1, 3 * MIB)
 """None between 1 and 63: the bytes begin with the version's name, which makes each unlike every other."""
 
-LARGE = 24 * MIB
+LARGE = 56 * MIB
 """Takes more than one invocation at the partner's disk."""
 
 

@@ -32,7 +32,7 @@ from local.deployment import (
 from local.processes import CannotRun
 from local.progress import Progress
 
-TIMEOUT_SECONDS = 12
+TIMEOUT_SECONDS = 20
 _HIDDEN_SECONDS = TIMEOUT_SECONDS + 6
 """How long the messages of a dead function are hidden. Its leases last until 2 s after its timeout."""
 
