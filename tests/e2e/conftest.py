@@ -55,4 +55,4 @@ def site(_deployed: Site) -> Iterator[Site]:
     yield _deployed
     _deployed.partner.start()
     _deployed.fill_secret(_deployed.partner.password)
-    _deployed.retry_after(960)
+    _deployed.close_breaker()

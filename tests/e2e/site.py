@@ -99,11 +99,17 @@ class Site:
         login = {"username": self.server.username, "password": password, "private_key": "", "passphrase": ""}
         put_secret(self.cloud, self.deployment, login)
 
-    def retry_after(self, seconds: int) -> None:
-        """Makes the queue hand a failed message out again this soon."""
-        self.cloud.client("sqs").set_queue_attributes(
-            QueueUrl=self.deployment.queue_url, Attributes={"VisibilityTimeout": str(seconds)}
+    def close_breaker(self) -> None:
+        """Lets the function try the partner at once, as an operator can."""
+        self.cloud.client("dynamodb").delete_item(
+            TableName=self.deployment.ledger_table,
+            Key={"pk": {"S": f"partner#{self.server.host}:{self.server.port}"}, "sk": {"S": "breaker"}},
         )
+
+    def announce_again(self, key: str) -> None:
+        """Sends a second event of an object, as S3 may do at any time."""
+        body = json.dumps(notification(self.deployment.bucket, key))
+        self.cloud.client("sqs").send_message(QueueUrl=self.deployment.queue_url, MessageBody=body)
 
     def messages(self, queue_url: str) -> int:
         """How many messages a queue holds, handed out or not."""
@@ -137,9 +143,16 @@ def notification(bucket: str, key: str) -> dict[str, Any]:
 
 def sqs_event(**bodies: str) -> dict[str, Any]:
     """The event that Lambda makes of SQS messages: message id -> body."""
+    attributes = {"ApproximateReceiveCount": "1", "SentTimestamp": str(int(time.time() * 1000))}
     return {
         "Records": [
-            {"messageId": identifier, "body": body, "eventSource": "aws:sqs", "attributes": {}}
+            {
+                "messageId": identifier,
+                "receiptHandle": f"receipt of {identifier}",
+                "body": body,
+                "eventSource": "aws:sqs",
+                "attributes": attributes,
+            }
             for identifier, body in bodies.items()
         ]
     }
