@@ -74,10 +74,10 @@ def quick_works() -> Iterator[Work]:
             group="large",
             link=link,
             size=size,
-            tools=[*_ours_far(), *(tool for tool in peers.for_large() if str(tool) in named)],
+            tools=[*_cold_and_warm(), *(tool for tool in peers.for_large() if str(tool) in named)],
             less={"naive": naive_size * MIB},
         )
-    yield Work(name="large", group="capped", link=CAPPED, size=size, tools=_ours_far())
+    yield Work(name="large", group="capped", link=CAPPED, size=size, tools=_cold_and_warm())
     yield _small(NEAR, files=1000, transfers=peers.TRANSFERS)
     yield _small(FAR, files=100, transfers=(4,))
     yield _end_to_end(size)
@@ -122,8 +122,12 @@ def _ours_near() -> list[Tool]:
     ]
 
 
+def _cold_and_warm() -> list[Tool]:
+    return [ours(), ours("warm", warm="same")]
+
+
 def _ours_far() -> list[Tool]:
-    return [ours(), ours("one warm", warm="tiny"), ours("warm", warm="same")]
+    return [*_cold_and_warm(), ours("one warm", warm="tiny")]
 
 
 def _small(link: Link, *, files: int, transfers: Sequence[int]) -> Work:
