@@ -17,6 +17,7 @@ from s3_to_sftp.breaker import Opened, Recovered
 from s3_to_sftp.errors import DeliveryError
 from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.message_queue import cut
+from s3_to_sftp.receipt import Receipt
 
 _log = logging.getLogger(__name__)
 
@@ -43,20 +44,7 @@ _MOST_TEXT_BYTES = 4096
 class Announcements(Protocol):
     """What can be announced. Nothing here raises because of the bus."""
 
-    def completed(
-        self,
-        ref: ObjectRef,
-        *,
-        remote_path: str,
-        size: int,
-        checksum_algorithm: str,
-        checksum: str,
-        seconds: float,
-        attempt: int,
-        lanes: int,
-        host_key_fingerprint: str,
-        sha256: str | None = None,
-    ) -> None:
+    def completed(self, receipt: Receipt) -> None:
         """Announce that the object stands under its final name."""
 
     def failed(
@@ -106,45 +94,20 @@ class Announcer:
         self._clock = clock
         self._entries: list[dict[str, Any]] = []
 
-    def completed(
-        self,
-        ref: ObjectRef,
-        *,
-        remote_path: str,
-        size: int,
-        checksum_algorithm: str,
-        checksum: str,
-        seconds: float,
-        attempt: int,
-        lanes: int,
-        host_key_fingerprint: str,
-        sha256: str | None = None,
-    ) -> None:
-        """Announce that the object stands under its final name.
-
-        Args:
-            ref: The object version.
-            remote_path: Its final name.
-            size: Bytes.
-            checksum_algorithm: CRC64NVME, CRC32C or CRC32.
-            checksum: Of all bytes, in base64 as S3 writes it.
-            seconds: From its turn to the rename.
-            attempt: The one that succeeded, from 1 on.
-            lanes: Connections that carried it.
-            host_key_fingerprint: Of the server that took it, `SHA256:...`.
-            sha256: Of all bytes, in hexadecimal, where it was computed.
-        """
+    def completed(self, receipt: Receipt) -> None:
+        """Announce that the object stands under its final name."""
+        checksum = {"algorithm": receipt.checksum_algorithm, "value": receipt.checksum}
         self._announce(
             COMPLETED,
-            **_about(ref),
-            remotePath=remote_path,
-            bytes=size,
-            checksum={"algorithm": checksum_algorithm, "value": checksum} if checksum else None,
-            sha256=sha256,
-            duration=round(seconds, 3),
-            attempt=attempt,
-            lanes=lanes,
-            hostKey=host_key_fingerprint,
+            **_about(receipt.ref),
+            remotePath=receipt.remote_path,
+            bytes=receipt.size,
+            checksum=checksum if receipt.checksum else None,
+            sha256=receipt.sha256,
+            duration=round(receipt.seconds, 3),
+            attempt=receipt.attempt,
+            lanes=receipt.lanes,
+            hostKey=receipt.host_key_fingerprint,
         )
 
     def failed(
@@ -155,14 +118,7 @@ class Announcer:
         attempt: int,
         remote_path: str | None = None,
     ) -> None:
-        """Announce that a message was parked: nothing happens until a person acts.
-
-        Args:
-            ref: The object; None for a message that names none.
-            error: Why.
-            attempt: The last one.
-            remote_path: Where the object was to be delivered, if that is known.
-        """
+        """See `Announcements`."""
         self._announce(
             FAILED,
             **(_about(ref) if ref else {}),
@@ -229,7 +185,7 @@ class Announcer:
 class Silent:
     """Announces nothing: there is no bus."""
 
-    def completed(self, ref: ObjectRef, **receipt: Any) -> None:
+    def completed(self, receipt: Receipt) -> None:
         """Say nothing."""
 
     def failed(

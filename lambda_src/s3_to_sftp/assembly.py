@@ -141,6 +141,7 @@ def _settlement(
         policy=RetryPolicy(retry_for=settings.retry_for),
         announcements=announcements,
         give_up=delivery.give_up,
+        path_of=delivery.path_of,
     )
 
 

@@ -191,10 +191,8 @@ def _in_order_per_key(refs: Sequence[ObjectRef]) -> Iterator[list[ObjectRef]]:
     of_key: defaultdict[tuple[str, str], list[ObjectRef]] = defaultdict(list)
     for ref in refs:
         of_key[ref.bucket, ref.key].append(ref)
-    longest = max((len(ref.sequencer or "") for ref in refs), default=0)
     for versions in of_key.values():
-        # Sequencers are compared as text, the shorter one padded on the right (S3 user guide).
-        versions.sort(key=lambda ref: (ref.sequencer or "").ljust(longest, "0"))
+        versions.sort(key=lambda ref: ref.padded_sequencer)
     while group := [versions.pop(0) for versions in of_key.values() if versions]:
         yield group
 

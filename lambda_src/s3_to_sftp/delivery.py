@@ -16,12 +16,14 @@ from s3_to_sftp.errors import (
     CheckpointLost,
     ConnectionLost,
     DeliveryError,
+    Disposition,
     LedgerError,
     NoProgress,
     NothingToSend,
     ObjectChanged,
     ObjectCorrupt,
     ObjectGone,
+    RemotePathRefused,
     SourceError,
     Superseded,
     ToBeContinued,
@@ -208,6 +210,13 @@ class Delivery:
         """Return the time by the clock that measures deliveries, in seconds."""
         return self._clock()
 
+    def path_of(self, ref: ObjectRef) -> str | None:
+        """Return the final name; None where the key cannot have one."""
+        try:
+            return remote_path(directory=self._directory, key=ref.key)
+        except RemotePathRefused:
+            return None
+
     def give_up(self, ref: ObjectRef, error: DeliveryError) -> None:
         """Record that the object is not tried any more until a person sends its message again.
 
@@ -277,7 +286,7 @@ class Delivery:
         source = S3Object(self.s3, lease.ref, before=_checksum_of(lease.checkpoint), sha256=self._sha256)
         if lease.checkpoint and source.start != lease.checkpoint.offset:
             raise CheckpointLost("Its checksum so far is of another kind.", hint="It is sent anew.")
-        continues = self._can_continue(lease, source, deadline)
+        self._insist_on_an_end(lease, source, deadline)
         sent = self.partner.send_large(
             source,
             path=lease.remote_path,
@@ -290,7 +299,7 @@ class Delivery:
             lanes=1 if self._sha256 or shipment.fruitless else None,
         )
         if not sent.complete:
-            self._pause(shipment, source, sent, continues=continues)
+            self._pause(shipment, source, sent)
         return self.receipt(
             shipment.lease,
             size=source.size,
@@ -300,22 +309,28 @@ class Delivery:
             lanes=sent.lanes,
         )
 
-    def _can_continue(self, lease: Lease, source: S3Object, deadline: Deadline) -> bool:
-        """Find out, before an object is sent that may take several invocations, whether it can."""
-        left = source.size - source.start
-        if not self.has_ledger or source.start or deadline.suffices_for(left):
-            return True
-        continues = self.partner.continues_files(probe_name(lease.temporary))
-        if not continues and not deadline.suffices_for(left, at_best=True):
-            raise _cannot_continue(source)
-        return continues
+    def _insist_on_an_end(self, lease: Lease, source: S3Object, deadline: Deadline) -> None:
+        """Refuse, before a byte is wasted, what no invocation could finish and no other could go on with."""
+        if self.has_ledger and not source.start and not deadline.suffices_for(source.size, at_best=True):
+            self._insist_on_continuing(lease, source)
+
+    def _insist_on_continuing(self, lease: Lease, source: S3Object) -> None:
+        if not self.partner.continues_files(probe_name(lease.temporary)):
+            raise CannotContinue(
+                f"{source.ref} ({source.size} bytes) takes longer than one invocation, and the partner's "
+                "server does not let a file be gone on with.",
+                hint="The server must allow writing into a file that exists: ask the partner. More memory "
+                "gives the function more speed; otherwise send the object in smaller pieces.",
+            )
 
     def _check(self, shipment: _Shipment, source: S3Object) -> None:
         try:
             source.checksum()
-        except ObjectCorrupt:
+        except ObjectCorrupt as corrupt:
             if source.start:  # what is wrong may have been sent by an earlier invocation
                 self._start_over(shipment)
+                # A message that is continued is tried for anew each time: this would never end.
+                corrupt.disposition = Disposition.PERMANENT
             raise
 
     def _commit(self, shipment: _Shipment, temporary: str) -> None:
@@ -326,16 +341,16 @@ class Delivery:
         anew = self._temporary(shipment.lease.remote_path)
         shipment.lease = self._ledger.start_over(shipment.lease, temporary=anew)
 
-    def _pause(self, shipment: _Shipment, source: S3Object, sent: Sent, *, continues: bool) -> None:
+    def _pause(self, shipment: _Shipment, source: S3Object, sent: Sent) -> None:
         """Write down how far it is.
 
         Raises:
             ToBeContinued: Always, when all is well.
             NoProgress, CannotContinue, LedgerError: When not.
         """
-        if not continues:
-            raise _cannot_continue(source)
         lease = shipment.lease
+        # A server that is not asked may say OK to all that the next invocation writes, and keep only that.
+        self._insist_on_continuing(lease, source)
         so_far = source.checksum_up_to(sent.acknowledged)
         is_further = so_far.size > source.start and not shipment.fell_back
         rounds = 0 if is_further else shipment.fruitless + 1
@@ -377,12 +392,3 @@ def _checksum_of(checkpoint: Checkpoint | None) -> ChecksumSoFar | None:
     if checkpoint is None:
         return None
     return ChecksumSoFar(size=checkpoint.offset, algorithm=checkpoint.algorithm, crc=checkpoint.crc)
-
-
-def _cannot_continue(source: S3Object) -> CannotContinue:
-    return CannotContinue(
-        f"{source.ref} ({source.size} bytes) takes longer than one invocation, and the partner's server does "
-        "not let a file be gone on with.",
-        hint="The server must allow writing into a file that exists: ask the partner. More memory gives the "
-        "function more speed; otherwise send the object in smaller pieces.",
-    )

@@ -15,6 +15,8 @@ from s3_to_sftp.errors import EventError
 
 _log = logging.getLogger(__name__)
 
+_SEQUENCER_WIDTH = 64  # S3's have 16 to 18 digits today
+
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectRef:
@@ -35,6 +37,12 @@ class ObjectRef:
     etag: str | None = None
     size: int | None = None
     sequencer: str | None = None
+
+    @property
+    def padded_sequencer(self) -> str:
+        """The sequencer so that text compares as S3 orders the events of a key; empty where there is none."""
+        # Direct notifications write capitals, the examples of EventBridge small letters.
+        return (self.sequencer or "").upper().ljust(_SEQUENCER_WIDTH if self.sequencer else 0, "0")
 
     def __str__(self) -> str:
         version = f" (version {self.version_id})" if self.version_id else ""

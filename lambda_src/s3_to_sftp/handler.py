@@ -164,6 +164,10 @@ class _Report:
             metrics.add_metric("Failed", MetricUnit.Count, 1)
             logger.error("not delivered: unexpected error", exc_info=error, extra={"object": str(ref)})
 
+    def breaker(self, *, is_open: bool) -> None:
+        """Count 1 when the partner is left in peace, 0 when they take files again."""
+        metrics.add_metric("BreakerOpen", MetricUnit.Count, int(is_open))
+
 
 def _report_failure(error: DeliveryError, **about: str) -> None:
     is_failure = error.disposition in _LEVELS

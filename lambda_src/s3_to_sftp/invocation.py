@@ -1,7 +1,6 @@
 """One invocation: what was announced is delivered, and what came of it is told to everybody concerned."""
 
 import hashlib
-import logging
 from collections.abc import Iterator, Sequence
 from typing import Protocol, TypeGuard
 
@@ -24,8 +23,6 @@ from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.receipt import Receipt
 from s3_to_sftp.settings import Server
 
-_log = logging.getLogger(__name__)
-
 
 class Reporter(Protocol):
     """Logs and counts."""
@@ -35,6 +32,9 @@ class Reporter(Protocol):
 
     def not_delivered(self, error: Exception, ref: ObjectRef) -> None:
         """It does not."""
+
+    def breaker(self, *, is_open: bool) -> None:
+        """The partner is left in peace, or has let us in again."""
 
 
 class Deliveries:
@@ -69,7 +69,7 @@ class Deliveries:
                     self._announcements.superseded(ref, outcome)
             else:
                 self._reporter.delivered(outcome)
-                self._announce(outcome)
+                self._announcements.completed(outcome)
         return errors
 
     def _outcomes(self, refs: Sequence[ObjectRef], deadline: Deadline) -> Iterator[Outcome]:
@@ -78,6 +78,7 @@ class Deliveries:
         try:
             self._admit(deadline)
         except PartnerLeftInPeace as error:
+            self._reporter.breaker(is_open=True)
             yield from ((ref, error) for ref in refs)
             return
         try:
@@ -106,10 +107,12 @@ class Deliveries:
         """Tell the breaker what an outcome says about the partner; most say nothing new, and cost nothing."""
         if isinstance(outcome, Receipt | RequestRefused | ToBeContinued):
             if recovered := self._breaker.succeeded():
+                self._reporter.breaker(is_open=False)
                 self._announcements.recovered(recovered)
         elif self._is_new_hindrance(outcome) and (
             opened := self._breaker.failed(outcome, configuration=self._configuration())
         ):
+            self._reporter.breaker(is_open=True)
             self._announcements.unavailable(opened)
 
     def _is_new_hindrance(self, outcome: Exception) -> TypeGuard[DeliveryError]:
@@ -132,17 +135,3 @@ class Deliveries:
             version = error.reason
         named = repr((self._server, version))
         return hashlib.sha256(named.encode()).hexdigest()[:16]
-
-    def _announce(self, receipt: Receipt) -> None:
-        self._announcements.completed(
-            receipt.ref,
-            remote_path=receipt.remote_path,
-            size=receipt.size,
-            checksum_algorithm=receipt.checksum_algorithm,
-            checksum=receipt.checksum,
-            sha256=receipt.sha256,
-            seconds=receipt.seconds,
-            attempt=receipt.attempt,
-            lanes=receipt.lanes,
-            host_key_fingerprint=receipt.host_key_fingerprint,
-        )

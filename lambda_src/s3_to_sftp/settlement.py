@@ -5,7 +5,14 @@ import time
 from collections.abc import Callable, Sequence
 
 from s3_to_sftp.announcements import Announcements
-from s3_to_sftp.errors import BeingSent, DeliveryError, Disposition, PartnerLeftInPeace, QueueError
+from s3_to_sftp.errors import (
+    BeingSent,
+    DeliveryError,
+    Disposition,
+    NothingToSend,
+    PartnerLeftInPeace,
+    QueueError,
+)
 from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.message_queue import Message, MessageQueue
 from s3_to_sftp.retry import RetryPolicy
@@ -27,6 +34,7 @@ class Settlement:
         policy: RetryPolicy,
         announcements: Announcements,
         give_up: Callable[[ObjectRef, DeliveryError], None],
+        path_of: Callable[[ObjectRef], str | None] = lambda _ref: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Settle messages of a queue.
@@ -36,12 +44,14 @@ class Settlement:
             policy: How long messages are tried for.
             announcements: Told of what is parked.
             give_up: Records that an object is not tried any more.
+            path_of: Names where an object was to be delivered, if that is known.
             clock: Seconds since the epoch.
         """
         self._queue = queue
         self._policy = policy
         self._announcements = announcements
         self._give_up = give_up
+        self._path_of = path_of
         self._clock = clock
 
     def settle(self, message: Message, failures: Sequence[Failure]) -> bool:
@@ -89,24 +99,30 @@ class Settlement:
 
         The ledger first: after a crash in between the message is still in its queue, and is tried again.
         """
-        told = [(ref, _told(error)) for ref, error in failures]
-        for ref, error in told:
-            self._record(ref, error)
-        reason, hint = told[0][1].reason, told[0][1].hint
-        self._queue.park(message, reason=reason, hint=hint, error=type(failures[0][1]).__name__)
-        # Not "message": logging refuses an extra field of a name that a record has, with a KeyError.
-        about = {"message_id": message.id, "hint": hint}
-        _log.error("parked in the dead-letter queue: %s", reason, extra=about)
-        for ref, error in told:
-            self._announcements.failed(ref, error, attempt=message.receive_count)
-
-    def _record(self, ref: ObjectRef | None, error: DeliveryError) -> None:
-        if ref is None:
+        told = [failure for failure in failures if self._record(failure[0], _told(failure[1]))]
+        if not told:
             return
+        first = _told(told[0][1])
+        self._queue.park(message, reason=first.reason, hint=first.hint, error=type(told[0][1]).__name__)
+        # Not "message": logging refuses an extra field of a name that a record has, with a KeyError.
+        about = {"message_id": message.id, "hint": first.hint}
+        _log.error("parked in the dead-letter queue: %s", first.reason, extra=about)
+        for ref, error in told:
+            path = self._path_of(ref) if ref else None
+            self._announcements.failed(ref, _told(error), attempt=message.receive_count, remote_path=path)
+
+    def _record(self, ref: ObjectRef | None, error: DeliveryError) -> bool:
+        """Write down that it failed; say whether that is so: it may have ended otherwise meanwhile."""
+        if ref is None:
+            return True
         try:
             self._give_up(ref, error)
+        except NothingToSend as ended:
+            _log.info("%s", ended)
+            return False
         except DeliveryError as trouble:  # the message tells it all the same
             _log.warning("not recorded as failed: %s: %s", ref, trouble)
+        return True
 
 
 def _with(failures: Sequence[Failure], *dispositions: Disposition) -> list[Failure]:

@@ -141,23 +141,6 @@ def notification(bucket: str, key: str) -> dict[str, Any]:
     }
 
 
-def sqs_event(**bodies: str) -> dict[str, Any]:
-    """The event that Lambda makes of SQS messages: message id -> body."""
-    attributes = {"ApproximateReceiveCount": "1", "SentTimestamp": str(int(time.time() * 1000))}
-    return {
-        "Records": [
-            {
-                "messageId": identifier,
-                "receiptHandle": f"receipt of {identifier}",
-                "body": body,
-                "eventSource": "aws:sqs",
-                "attributes": attributes,
-            }
-            for identifier, body in bodies.items()
-        ]
-    }
-
-
 def wait_until(
     condition: Callable[[], bool],
     what: str,

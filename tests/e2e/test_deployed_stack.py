@@ -10,7 +10,8 @@ import pytest
 
 from local.arrivals import files_below
 from local.samples import MIB, Sample
-from tests.e2e.site import Site, notification, sqs_event, wait_until
+from tests.e2e.site import Site, notification, wait_until
+from tests.lambda_events import sqs_event
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ import pytest
 from local.interpreter import LAMBDA_PYTHON, NOT_FOUND, lambda_interpreter
 from local.processes import read, run, running
 from tests.e2e.runtime_api import start_runtime_api
-from tests.e2e.site import Site, notification, sqs_event
+from tests.e2e.site import Site, notification
+from tests.lambda_events import sqs_event
 
 
 @pytest.fixture

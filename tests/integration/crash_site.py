@@ -24,7 +24,7 @@ from tests.faults.sftp_server import Fault, WatchedServer, faulty
 from tests.integration.crash_driver import Invocation
 from tests.integration.partner import files_below
 from tests.integration.watch import never_half
-from tests.lambda_events import s3_notification, s3_record
+from tests.lambda_events import s3_notification, s3_record, sqs_record
 from tests.ledger_site import LedgerSite, create_table
 
 INBOX = "inbox"
@@ -170,7 +170,7 @@ class CrashSite:
         self._invocations += 1
         invocation = Invocation(
             environment=self._environment(),
-            event={"Records": [self._record(message) for message in messages]},
+            event={"Records": [sqs_record(message) for message in messages]},
             request_id=f"invocation {self._invocations}",
             dies=dies,
             clock_ahead=self._invocations * LONGER_THAN_A_LEASE,
@@ -249,21 +249,6 @@ class CrashSite:
         ).get("Messages"):
             received += found
         return received
-
-    def _record(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            "messageId": message["MessageId"],
-            "receiptHandle": message["ReceiptHandle"],
-            "body": message["Body"],
-            "attributes": message["Attributes"],
-            "messageAttributes": {
-                name: {"stringValue": value["StringValue"], "dataType": value["DataType"]}
-                for name, value in message.get("MessageAttributes", {}).items()
-            },
-            "eventSource": "aws:sqs",
-            "eventSourceARN": f"arn:aws:sqs:{REGION}:123456789012:{self._bucket}",
-            "awsRegion": REGION,
-        }
 
     def _end(self, message: Mapping[str, Any], *, put_back: bool) -> None:
         named = {"QueueUrl": self._queue, "ReceiptHandle": message["ReceiptHandle"]}

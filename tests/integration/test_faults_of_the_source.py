@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from local.sftp_server import RunningServer, start_asyncssh_server
 from s3_to_sftp.checksum import RangeChecksum
@@ -70,12 +68,6 @@ def refusing(code: str, status: int) -> Hook:
 
 def healthy(_number: int) -> None:
     return None
-
-
-@pytest.fixture(scope="module")
-def dynamodb() -> Iterator[Any]:
-    with mock_aws():
-        yield boto3.client("dynamodb", "eu-west-1")  # loading its model takes longer than any test
 
 
 @pytest.fixture(params=SIZES)

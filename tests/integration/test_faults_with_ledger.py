@@ -16,9 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from local.sftp_server import RunningServer, start_asyncssh_server
 from s3_to_sftp.deadline import SMALL_BYTES
@@ -146,12 +144,6 @@ FAULTS = {
     "it is silent from a WRITE on": Case(stalls("write"), ConnectionLost),
     "it is silent from RENAME on": Case(stalls("posix_rename"), ConnectionLost),
 }
-
-
-@pytest.fixture(scope="module")
-def dynamodb() -> Iterator[Any]:
-    with mock_aws():
-        yield boto3.client("dynamodb", "eu-west-1")  # loading its model takes longer than any test
 
 
 @pytest.fixture(params=SIZES)

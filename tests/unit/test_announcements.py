@@ -21,6 +21,7 @@ from s3_to_sftp.announcements import Announcements, Announcer, Silent
 from s3_to_sftp.breaker import Opened, Recovered
 from s3_to_sftp.errors import EventError, RemotePathRefused, Superseded
 from s3_to_sftp.events import ObjectRef
+from s3_to_sftp.receipt import Receipt
 
 DOCS = Path(__file__).parents[2] / "docs" / "events"
 SCHEMAS = {
@@ -78,24 +79,29 @@ def announcer(bus: Any) -> Announcer:
     return Announcer(bus, bus="default", server=SERVER, clock=lambda: NOW)
 
 
-def completed(to: Announcements, ref: ObjectRef = REF, **more: Any) -> None:
+def completed(
+    to: Announcements, ref: ObjectRef = REF, *, checksum: str = "rosUhgp5mIg=", **more: Any
+) -> None:
     to.completed(
-        ref,
-        remote_path="/inbox/a b/ü.csv",
-        size=5,
-        checksum_algorithm="CRC64NVME",
-        checksum="rosUhgp5mIg=",
-        seconds=0.4123456,
-        attempt=2,
-        lanes=4,
-        host_key_fingerprint="SHA256:abc",
-        **more,
+        Receipt(
+            ref=ref,
+            remote_path="/inbox/a b/ü.csv",
+            size=5,
+            checksum_algorithm="CRC64NVME" if checksum else "",
+            checksum=checksum,
+            seconds=0.4123456,
+            attempt=2,
+            lanes=4,
+            host_key_fingerprint="SHA256:abc",
+            **more,
+        )
     )
 
 
 EVERYTHING: dict[str, Callable[[Announcements], None]] = {
     "completed": lambda to: completed(to, sha256="ab" * 32),
     "completed, unversioned": lambda to: completed(to, UNVERSIONED),
+    "completed, recovered after the object had gone": lambda to: completed(to, checksum="", recovered=True),
     "failed": lambda to: to.failed(REF, REFUSED, attempt=3, remote_path="/inbox/a"),
     "failed, no path": lambda to: to.failed(UNVERSIONED, REFUSED, attempt=1),
     "failed, no object": lambda to: to.failed(None, EventError("No JSON.", hint="Look."), attempt=1),

@@ -8,9 +8,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from s3_to_sftp.delivery import Delivery
 from s3_to_sftp.errors import (
@@ -20,6 +18,7 @@ from s3_to_sftp.errors import (
     CannotContinue,
     ConnectionLost,
     DeadlineTooClose,
+    Disposition,
     LedgerError,
     NoProgress,
     ObjectChanged,
@@ -43,12 +42,6 @@ from tests.unit.site import wait_for_lanes
 BLOCK = 16 * 1024
 DATA = random.Random(1).randbytes(30 * 8 * BLOCK + 777)
 """What a session sends in thirty goes, and a bit."""
-
-
-@pytest.fixture(scope="module")
-def dynamodb() -> Iterator[Any]:
-    with mock_aws():
-        yield boto3.client("dynamodb", "eu-west-1")  # loading its model takes longer than any test
 
 
 @pytest.fixture
@@ -634,8 +627,9 @@ def test_bytes_damaged_in_an_earlier_round_are_found_at_the_end_and_everything_i
         long_desk.deliver(ref, deadline=long_desk.deadline(budget=len(DATA) // 2))
     (old,) = long_desk.partial
     del long_desk.s3.wire["a"]
-    with pytest.raises(ObjectCorrupt):
+    with pytest.raises(ObjectCorrupt) as raised:
         long_desk.deliver(ref)
+    assert raised.value.disposition is Disposition.PERMANENT, "or it would go round for ever"
     assert long_desk.whole == {}
     assert "checkpoint" not in long_desk.item(ref)
     long_desk.deliver(ref)
@@ -790,6 +784,18 @@ def test_object_that_was_not_in_time_says_that_it_cannot_be_continued(long_desk:
     with pytest.raises(CannotContinue):
         long_desk.deliver(ref, deadline=deadline)
     assert "checkpoint" not in long_desk.item(ref)
+
+
+def test_checkpoint_is_only_written_where_the_server_has_shown_that_it_goes_on_with_files(
+    long_desk: DeliverySite,
+) -> None:
+    """There seemed to be time enough, so nobody has asked before the first byte."""
+    long_desk.site.scripts[0] = refusing_second_open
+    ref = long_desk.ref()
+    with pytest.raises(CannotContinue):
+        long_desk.deliver(ref, deadline=long_desk.deadline(budget=len(DATA) // 2))
+    assert "checkpoint" not in long_desk.item(ref)
+    assert long_desk.whole == {}
 
 
 def test_object_in_a_directory_that_is_yet_to_be_made_can_be_continued(long_desk: DeliverySite) -> None:

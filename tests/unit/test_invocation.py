@@ -7,9 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from s3_to_sftp.announcements import Silent
 from s3_to_sftp.breaker import DynamoBreaker, Opened, Recovered
@@ -73,8 +71,8 @@ class Listener(Silent):
     def of(self, kind: type) -> list[Any]:
         return [one for one in self.heard if isinstance(one, kind)]
 
-    def completed(self, ref: ObjectRef, **receipt: Any) -> None:
-        self.heard.append({"ref": ref, **receipt})
+    def completed(self, receipt: Receipt) -> None:
+        self.heard.append(receipt)
 
     def superseded(self, ref: ObjectRef, error: DeliveryError) -> None:
         self.heard.append((ref, error))
@@ -91,12 +89,16 @@ class Reports:
 
     def __init__(self) -> None:
         self.of: list[tuple[str, Receipt | Exception]] = []
+        self.breaker_open: list[bool] = []
 
     def delivered(self, receipt: Receipt) -> None:
         self.of.append((receipt.ref.key, receipt))
 
     def not_delivered(self, error: Exception, ref: ObjectRef) -> None:
         self.of.append((ref.key, error))
+
+    def breaker(self, *, is_open: bool) -> None:
+        self.breaker_open.append(is_open)
 
 
 class InvocationSite:
@@ -143,12 +145,6 @@ class InvocationSite:
         self.desk.site.before_connect.clear()
 
 
-@pytest.fixture(scope="module")
-def dynamodb() -> Iterator[Any]:
-    with mock_aws():
-        yield boto3.client("dynamodb", "eu-west-1")  # loading its model takes longer than any test
-
-
 @pytest.fixture
 def site(dynamodb: Any) -> Iterator[InvocationSite]:
     create_table(dynamodb)
@@ -179,18 +175,10 @@ def test_one_bad_object_never_costs_the_others(site: InvocationSite) -> None:
 def test_delivery_is_announced_with_all_that_proves_it(site: InvocationSite) -> None:
     site.invoke("a")
     (told,) = site.listener.heard
-    assert told.pop("seconds") >= 0
-    assert told == {
-        "ref": site.desk.ref("a"),
-        "remote_path": "inbox/a",
-        "size": 1,
-        "checksum_algorithm": "CRC64NVME",
-        "checksum": crc_of(b"A"),
-        "sha256": None,
-        "attempt": 1,
-        "lanes": 1,
-        "host_key_fingerprint": "SHA256:abc",
-    }
+    assert told == site.reports.of[-1][1], "what is announced is what was reported"
+    assert told.ref == site.desk.ref("a")
+    assert (told.remote_path, told.size, told.checksum) == ("inbox/a", 1, crc_of(b"A"))
+    assert (told.attempt, told.host_key_fingerprint) == (1, "SHA256:abc")
 
 
 def test_duplicates_and_objects_that_are_gone_are_not_announced(site: InvocationSite) -> None:
@@ -263,6 +251,20 @@ def test_partner_that_is_left_in_peace_is_announced_once(site: InvocationSite) -
         "LoginRefused",
         1,
     )
+
+
+def test_opening_and_closing_are_counted(site: InvocationSite) -> None:
+    site.breaks(NO_LOGIN)
+    site.invoke()
+    assert site.reports.breaker_open == [True]
+    site.invoke()
+    assert site.reports.breaker_open == [True, True], "turned away"
+    site.clock.now += 3600
+    site.is_mended()
+    site.reports.breaker_open.clear()
+    site.invoke()
+    site.invoke()
+    assert site.reports.breaker_open == [False]
 
 
 def test_secret_that_cannot_be_used_counts_against_the_partner(site: InvocationSite) -> None:

@@ -9,10 +9,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
-from moto import mock_aws
 
 from s3_to_sftp.errors import (
     AlreadyDelivered,
@@ -51,12 +49,6 @@ def checkpoint_of(lease: Lease, offset: int = 5) -> Checkpoint:
         crc=2**64 - 1,
         rounds_without_progress=1,
     )
-
-
-@pytest.fixture(scope="module")
-def dynamodb() -> Iterator[Any]:
-    with mock_aws():
-        yield boto3.client("dynamodb", "eu-west-1")  # loading its model takes longer than any test
 
 
 @pytest.fixture
@@ -255,6 +247,19 @@ def test_a_newer_version_that_is_only_committing_supersedes_too(site: LedgerSite
     ledger.commit(site.lease(NEW, ledger))
     with pytest.raises(Superseded):
         site.lease(OLD)
+
+
+def test_a_version_that_was_overtaken_in_the_middle_of_its_rename_is_recorded_as_possibly_there(
+    site: LedgerSite,
+) -> None:
+    ledger = site.function()
+    ledger.commit(site.lease(OLD, ledger))
+    site.all_leases_expire()
+    site.deliver(NEW)
+    with pytest.raises(Superseded):
+        site.lease(OLD)
+    assert site.state(OLD) == "SUPERSEDED"
+    assert "may have had the final name before" in site.item(OLD)["reason"]["S"]
 
 
 def test_a_newer_version_that_only_sends_does_not(site: LedgerSite) -> None:

@@ -29,7 +29,7 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.ledger import Checkpoint, DynamoLedger, Lease
-from s3_to_sftp.ledger.items import Item, padded_sequencer, to_attribute
+from s3_to_sftp.ledger.items import Item, to_attribute
 from s3_to_sftp.ledger.table import Change, LedgerTable, Path
 from tests.ledger_site import LEASE_SECONDS, TABLE, Clock, create_table, ref
 
@@ -144,7 +144,7 @@ class Truth:
 
 
 def is_newer(one: ObjectRef, than: ObjectRef) -> bool:
-    return bool(one.sequencer and than.sequencer) and padded_sequencer(one) > padded_sequencer(than)
+    return bool(one.sequencer and than.sequencer) and one.padded_sequencer > than.padded_sequencer
 
 
 class Deliveries(RuleBasedStateMachine):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +16,7 @@ from moto import mock_aws
 
 from s3_to_sftp.errors import Disposition, QueueError
 from s3_to_sftp.message_queue import Message, MessageQueue, cut
+from tests.lambda_events import sqs_record
 
 BODY = '{"Records": [{"eventName": "ObjectCreated:Put", "s3": {"object": {"key": "a+b"}}}]}'
 EXPLANATION = {"reason": "The path is not safe.", "hint": "Rename it.", "error": "RemotePathRefused"}
@@ -44,35 +44,11 @@ class Site:
             MessageAttributeNames=["All"],
             WaitTimeSeconds=0,
         )
-        return [Message.from_record(as_record(message)) for message in answer.get("Messages", [])]
+        return [Message.from_record(sqs_record(message)) for message in answer.get("Messages", [])]
 
     def one(self, url: str) -> Message:
         (message,) = self.received(url)
         return message
-
-
-def as_record(message: dict[str, Any]) -> dict[str, Any]:
-    """What Lambda makes of a received message: other names, binary values in base64."""
-    return {
-        "messageId": message["MessageId"],
-        "receiptHandle": message["ReceiptHandle"],
-        "body": message["Body"],
-        "attributes": message["Attributes"],
-        "messageAttributes": {
-            name: {
-                "stringValue": value.get("StringValue"),
-                "binaryValue": base64.b64encode(value["BinaryValue"]).decode()
-                if "BinaryValue" in value
-                else None,
-                "stringListValues": [],
-                "binaryListValues": [],
-                "dataType": value["DataType"],
-            }
-            for name, value in message.get("MessageAttributes", {}).items()
-        },
-        "eventSource": "aws:sqs",
-        "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:main",
-    }
 
 
 @pytest.fixture

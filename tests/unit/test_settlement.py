@@ -91,12 +91,14 @@ class NotingAnnouncements(Silent):
     def __init__(self, events: list[str]) -> None:
         self.events = events
         self.failures: list[tuple[ObjectRef | None, DeliveryError, int]] = []
+        self.paths: list[str | None] = []
 
     def failed(
         self, ref: ObjectRef | None, error: DeliveryError, *, attempt: int, remote_path: str | None = None
     ) -> None:
         self.events.append("announce")
         self.failures.append((ref, error, attempt))
+        self.paths.append(remote_path)
 
 
 class SettlementSite:
@@ -122,6 +124,7 @@ class SettlementSite:
             policy=RetryPolicy(retry_for=RETRY_FOR, base=100, cap=100),
             announcements=self.announcements,
             give_up=self._give_up,
+            path_of=lambda ref: f"inbox/{ref.key}",
             clock=lambda: self.now,
         )
         return settlement.settle(message(receive_count=receive_count), failures)
@@ -349,6 +352,18 @@ def test_message_is_parked_although_the_ledger_cannot_be_told(site: SettlementSi
     site.before_giving_up = raising(LedgerError("busy.", hint=""))
     assert site.settle((A, PERMANENT[1]))
     assert len(site.queue.parked) == len(site.announcements.failures) == 1
+
+
+def test_object_that_has_ended_otherwise_meanwhile_is_not_parked(site: SettlementSite) -> None:
+    site.before_giving_up = raising(AlreadyDelivered("delivered before.", hint=""))
+    assert site.settle((A, PERMANENT[1]))
+    assert (site.queue.parked, site.announcements.failures) == ([], [])
+
+
+def test_announcement_of_a_failure_names_the_path_where_there_is_one(site: SettlementSite) -> None:
+    site.settle((A, PERMANENT[1]))
+    site.settle((None, EventError("no JSON.", hint="")))
+    assert site.announcements.paths == [f"inbox/{A.key}", None]
 
 
 # --- with real queues ---

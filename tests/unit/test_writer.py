@@ -86,8 +86,9 @@ def test_close_goes_out_behind_the_last_write_without_waiting() -> None:
     session = server.session()
     handle = result_of(session, session.create("a"))
     server.forget()
-    session.run_one(write_and_close(session, handle, [(0, DATA)], path="a"))
-    assert server.turns == [[*[Request.WRITE] * WRITES, Request.CLOSE]]
+    writes = 4  # as many as are sent at first without an answer
+    session.run_one(write_and_close(session, handle, [(0, DATA[: writes * PIECE])], path="a"))
+    assert server.turns == [[*[Request.WRITE] * writes, Request.CLOSE]]
 
 
 @pytest.mark.parametrize("number", range(1, WRITES + 1))
@@ -169,30 +170,63 @@ def test_blocks_that_raise_leave_the_session_usable_and_no_handle_open() -> None
     assert server.paths(Request.CLOSE) == [["0"], ["0"]], "the second file had the number of the first"
 
 
-def test_window_bounds_what_is_not_yet_acknowledged() -> None:
-    held: list[Asked] = []
-    most = 0
+class Slow:
+    """A server that answers one WRITE each time that the client waits, and takes its time for it.
 
-    def answer_late(asked: Asked) -> bytes | None:
-        nonlocal most
+    Attributes:
+        most: Bytes that were under way at a time, at the most.
+    """
+
+    def __init__(self, bytes_per_second: float) -> None:
+        self.most = 0
+        self.now = 0.0
+        self._held = 0
+        self._seconds = PIECE / bytes_per_second
+        self.server = ScriptedServer(self._hold, extensions={LIMITS: b"1"}, max_write=PIECE)
+        self._asked: list[Asked] = []
+        self._receive = self.server.recv
+        self.server.recv = self._recv  # type: ignore[method-assign] # a slower server
+
+    def _hold(self, asked: Asked) -> bytes | None:
         if asked.kind != Request.WRITE:
             return None
-        held.append(asked)
-        most = max(most, len(held) * PIECE)
+        self._asked.append(asked)
+        self.most = max(self.most, len(self._asked) * PIECE)
         return NOTHING
 
-    server = ScriptedServer(answer_late, extensions={LIMITS: b"1"}, max_write=PIECE)
-    receive = server.recv
+    def _recv(self) -> bytes:
+        if self._asked:
+            self.now += self._seconds
+            self.server.say(status(self._asked.pop(0), Status.OK))
+        return self._receive()
 
-    def recv() -> bytes:
-        # A server that answers only when the client waits: nothing is acknowledged before.
-        if held:
-            server.say(status(held.pop(0), Status.OK))
-        return receive()
+    def write(self, size: int) -> None:
+        """Have so many bytes written."""
+        session = self.server.session()
+        handle = result_of(session, session.create("a"))
+        blocks = ((offset, bytes(min(PIECE, size - offset))) for offset in range(0, size, PIECE))
+        session.run_one(write_and_close(session, handle, blocks, path="a", clock=lambda: self.now))
 
-    server.recv = recv  # type: ignore[method-assign] # a slower server
-    write(server.session(), [bytes(32 * PIECE)] * 20)
-    assert WINDOW_BYTES <= most <= WINDOW_BYTES + PIECE
+
+def test_fast_server_gets_the_whole_window_and_no_more() -> None:
+    fast = Slow(100e6)
+    fast.write(5 * WINDOW_BYTES)
+    assert WINDOW_BYTES <= fast.most <= WINDOW_BYTES + PIECE
+
+
+@pytest.mark.parametrize("bytes_per_second", [20e3, 200e3, 1e6])
+def test_slow_server_gets_no_more_than_it_acknowledges_in_some_seconds(bytes_per_second: float) -> None:
+    slow = Slow(bytes_per_second)
+    slow.write(2 * WINDOW_BYTES)
+    assert slow.most <= 256 * 1024 + 3 * bytes_per_second + 2 * PIECE
+
+
+def test_window_opens_again_for_a_server_that_was_slow_for_a_while() -> None:
+    slow = Slow(20e3)
+    slow.write(WINDOW_BYTES)
+    slow.most, slow._seconds = 0, PIECE / 100e6
+    slow.write(5 * WINDOW_BYTES)
+    assert slow.most >= WINDOW_BYTES
 
 
 def test_memory_is_that_of_one_block() -> None:

@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from s3_to_sftp.events import ObjectRef
-from s3_to_sftp.ledger.items import State, padded_sequencer
+from s3_to_sftp.ledger.items import State
 from s3_to_sftp.ledger.lease import Checkpoint, Lease, Settlement
 from s3_to_sftp.ledger.rules import (
     AT_THE_PARTNER,
     KEY_LEASE,
     LEASE,
     NEWER,
+    NEWER_AFTER_ALL,
     UNDER_WAY,
     Seen,
     in_state,
@@ -73,7 +74,8 @@ class DynamoLedger:
             seen.refuse_settled(ref)
             seen.refuse_leased_version(ref, now)
             if seen.is_superseded(ref):
-                refused = self._table.write(settled(ref, seen.version, State.SUPERSEDED, now, NEWER, ""))
+                reason = NEWER_AFTER_ALL if seen.may_be_renamed else NEWER
+                refused = self._table.write(settled(ref, seen.version, State.SUPERSEDED, now, reason, ""))
                 if not refused:
                     raise superseded(ref)
             else:
@@ -103,7 +105,7 @@ class DynamoLedger:
         """See `Ledger`."""
         if self._clock() >= lease.until:
             raise lost(lease)
-        sequencer = padded_sequencer(lease.ref)
+        sequencer = lease.ref.padded_sequencer
         refused = self._table.write(
             version_change(lease, {"state": State.COMMITTING, "committing": lease.temporary}),
             # Since we got the lease nobody can have committed a newer one: it is ours alone.

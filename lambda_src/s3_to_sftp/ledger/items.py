@@ -23,8 +23,6 @@ Item = Mapping[str, Mapping[str, Any]]
 KEY = "key"
 """Sort key of the key item."""
 
-_SEQUENCER_WIDTH = 64  # S3's have 16 to 18 digits today
-
 
 class State(StrEnum):
     """How far a version is."""
@@ -120,12 +118,6 @@ def is_unmistakable(ref: ObjectRef) -> bool:
 def _has_version_id(ref: ObjectRef) -> bool:
     # Where versioning is suspended every put makes the version "null" anew.
     return ref.version_id not in (None, "", "null")
-
-
-def padded_sequencer(ref: ObjectRef) -> str:
-    """Return the sequencer so that text compares as S3 orders; empty when the event had none."""
-    # Direct notifications write capitals, the examples of EventBridge small letters.
-    return ref.sequencer.upper().ljust(_SEQUENCER_WIDTH, "0") if ref.sequencer else ""
 
 
 def is_older(sequencer: str, than: str) -> bool:

@@ -15,7 +15,6 @@ from s3_to_sftp.ledger.items import (
     instant,
     is_older,
     is_unmistakable,
-    padded_sequencer,
     partition_key,
     read_key,
     read_version,
@@ -33,6 +32,7 @@ LEASE = ("owner", "lease_until")
 KEY_LEASE = (*LEASE, "in_flight")
 AT_THE_PARTNER = ("temporary", "checkpoint", "committing")
 NEWER = "A newer version of the key was sent, or is about to be."
+NEWER_AFTER_ALL = f"{NEWER} This one had been sent as a whole, and may have had the final name before."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,9 +96,14 @@ class Seen:
         if self.key is not None and self.key.owner is not None:
             _refuse_running(ref, self.key.owner, self.key.lease_until - now)
 
+    @property
+    def may_be_renamed(self) -> bool:
+        """Whether an attempt at the version was about to rename it, and nobody knows more."""
+        return self.version is not None and self.version.state is State.COMMITTING
+
     def is_superseded(self, ref: ObjectRef) -> bool:
         """Say whether a newer version has reached COMMITTING."""
-        return self.key is not None and is_older(padded_sequencer(ref), self.key.committed)
+        return self.key is not None and is_older(ref.padded_sequencer, self.key.committed)
 
     def lease(self, ref: ObjectRef, *, owner: str, remote_path: str, temporary: str, until: float) -> Lease:
         """Return the lease that these items allow, when nothing refuses it."""
@@ -216,7 +221,7 @@ def key_change(lease: Lease, put: Put | None = None, *, removed: tuple[Path, ...
 
 def temporary_of(ref: ObjectRef) -> Temporary:
     """Return whose a temporary name of this version is."""
-    return Temporary(version=version_key(ref), sequencer=padded_sequencer(ref))
+    return Temporary(version=version_key(ref), sequencer=ref.padded_sequencer)
 
 
 def in_state(state: State, now: float) -> Put:

@@ -1,8 +1,9 @@
 """Writes through a sliding window of WRITE requests, and believes only statuses."""
 
 import contextlib
+import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from s3_to_sftp.errors import TransferError
@@ -10,11 +11,23 @@ from s3_to_sftp.sftp.session import Pending, SftpSession
 from s3_to_sftp.sftp.stream import Piece
 
 WINDOW_BYTES = 4 * 1024 * 1024
-"""Bytes sent but not yet acknowledged: twice OpenSSH's 2 MiB channel window, so never the limit."""
+"""The most that is sent and not acknowledged: twice OpenSSH's 2 MiB channel window, so never the limit."""
+
+_FIRST_WINDOW_BYTES = 256 * 1024
+"""More than TCP sends at first. Both grow by what is acknowledged, so that this is never the limit either."""
+
+_RECENT_SECONDS = 1.0
+"""What was acknowledged in this one and the one before is what may be under way: a second or two of work. A
+partner who is slow must be able to acknowledge it all when an invocation comes to its end."""
 
 
 async def write_and_close(
-    session: SftpSession, handle: bytes, blocks: Iterable[tuple[int, Piece]], *, path: str
+    session: SftpSession,
+    handle: bytes,
+    blocks: Iterable[tuple[int, Piece]],
+    *,
+    path: str,
+    clock: Callable[[], float] = time.monotonic,
 ) -> None:
     """Write the blocks at their offsets and close the file.
 
@@ -29,7 +42,7 @@ async def write_and_close(
         TransferError: The first failure; requests still under way are abandoned with the file.
     """
     under_way: deque[tuple[Pending[Any], int]] = deque()
-    unacknowledged = 0
+    window = _Window(clock)
     closing = False
     try:
         for offset, block in blocks:
@@ -37,10 +50,10 @@ async def write_and_close(
             for cut in range(0, len(view), session.max_write_bytes):
                 piece = view[cut : cut + session.max_write_bytes]
                 under_way.append((session.write(handle, offset + cut, piece, path=path), len(piece)))
-                unacknowledged += len(piece)
-                while unacknowledged > WINDOW_BYTES:
+                window.sent(len(piece))
+                while window.is_full():
                     await under_way[0][0]
-                    unacknowledged -= under_way.popleft()[1]
+                    window.acknowledged(under_way.popleft()[1])
         closing = True
         under_way.append((session.close_file(handle, path=path), 0))
         while under_way:
@@ -52,3 +65,32 @@ async def write_and_close(
         if not closing:
             with contextlib.suppress(TransferError):
                 session.abandon(session.close_file(handle, path=path))
+
+
+class _Window:
+    """How many bytes may be under way: as many as were acknowledged of late, and some more."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._under_way = 0
+        self._since = clock()
+        self._recent = [0, 0]  # in the time before this one, and in this one
+        self._allowed = _FIRST_WINDOW_BYTES
+
+    def sent(self, size: int) -> None:
+        """Count bytes that are under way from now on."""
+        self._under_way += size
+
+    def acknowledged(self, size: int) -> None:
+        """Count bytes that have arrived."""
+        self._under_way -= size
+        now = self._clock()
+        if now - self._since >= _RECENT_SECONDS:
+            self._recent = [self._recent[1] if now - self._since < 2 * _RECENT_SECONDS else 0, 0]
+            self._since = now
+        self._recent[1] += size
+        self._allowed = min(WINDOW_BYTES, _FIRST_WINDOW_BYTES + sum(self._recent))
+
+    def is_full(self) -> bool:
+        """Say whether an acknowledgement must come before more is sent."""
+        return self._under_way > self._allowed
