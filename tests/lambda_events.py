@@ -36,6 +36,31 @@ def s3_notification(*records: Any) -> dict[str, Any]:
     return {"Records": list(records)}
 
 
+def eventbridge_event(bucket: str, key: str, *, detail: Any = None, **more: Any) -> dict[str, Any]:
+    """What EventBridge passes on of a new object; `detail` and `more` replace fields."""
+    return {
+        "version": "0",
+        "id": "17793124-05d4-b198-2fde-7ededc63b103",
+        "detail-type": "Object Created",
+        "source": "aws.s3",
+        "account": "123456789012",
+        "time": "2026-01-01T00:00:00Z",
+        "region": "eu-west-1",
+        "resources": [f"arn:aws:s3:::{bucket}"],
+        "detail": {
+            "version": "0",
+            "bucket": {"name": bucket},
+            "object": {"key": key, "size": 1, "etag": "abc", "sequencer": "0055AED6DCD90281E5"},
+            "request-id": "N4N7GDK58NMKJ12R",
+            "requester": "123456789012",
+            "source-ip-address": "192.0.2.1",
+            "reason": "PutObject",
+            **(detail or {}),
+        },
+        **more,
+    }
+
+
 def sqs_event(**bodies: str) -> dict[str, Any]:
     """A batch as the event source mapping delivers it: message id -> body."""
     return {

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from botocore.config import Config
 
@@ -16,7 +16,7 @@ from s3_to_sftp.ledger import DynamoLedger, Ledger, NoLedger
 from s3_to_sftp.message_queue import MessageQueue
 from s3_to_sftp.retry import RetryPolicy
 from s3_to_sftp.settings import Settings
-from s3_to_sftp.settlement import Settlement
+from s3_to_sftp.settlement import Settlement, Tally
 from s3_to_sftp.sftp.connection import Timeouts
 from s3_to_sftp.sftp.partner import Partner
 
@@ -30,6 +30,10 @@ _SMALL_ANSWERS = Config(connect_timeout=5, read_timeout=10)
 
 NewClient = Callable[..., Any]
 """boto3.client"""
+
+
+class Report(Reporter, Tally, Protocol):
+    """Logs and counts all that happens."""
 
 
 @dataclass(kw_only=True)
@@ -49,7 +53,7 @@ class Function:
     request_id: str = ""
 
 
-def assemble(settings: Settings, *, reporter: Reporter, new_client: NewClient) -> Function:
+def assemble(settings: Settings, *, reporter: Report, new_client: NewClient) -> Function:
     """Build the function.
 
     Args:
@@ -74,6 +78,7 @@ def assemble(settings: Settings, *, reporter: Reporter, new_client: NewClient) -
             max_connections=settings.max_connections,
         ),
         directory=settings.directory,
+        sources=settings.sources,
         ledger=ledger,
         sha256=settings.sha256,
         request_id=request_id,
@@ -87,7 +92,7 @@ def assemble(settings: Settings, *, reporter: Reporter, new_client: NewClient) -
             announcements=announcements,
             reporter=reporter,
         ),
-        settlement=_settlement(settings, new_client, announcements, delivery),
+        settlement=_settlement(settings, new_client, announcements, delivery, reporter),
         announcements=announcements,
     )
     return function
@@ -127,7 +132,7 @@ def _ledger_and_breaker(
 
 
 def _settlement(
-    settings: Settings, new_client: NewClient, announcements: Announcements, delivery: Delivery
+    settings: Settings, new_client: NewClient, announcements: Announcements, delivery: Delivery, tally: Tally
 ) -> Settlement | None:
     if settings.queue_url is None or settings.dead_letter_queue_url is None:
         return None
@@ -142,6 +147,7 @@ def _settlement(
         announcements=announcements,
         give_up=delivery.give_up,
         path_of=delivery.path_of,
+        tally=tally,
     )
 
 

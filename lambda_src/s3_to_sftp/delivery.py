@@ -5,7 +5,7 @@ import hashlib
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,7 +31,7 @@ from s3_to_sftp.errors import (
 from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.ledger import Checkpoint, Lease, Ledger, NoLedger
 from s3_to_sftp.receipt import Receipt
-from s3_to_sftp.remote_path import remote_path, temporary_path
+from s3_to_sftp.remote_path import SourceDirectory, directory_of, remote_path, temporary_path
 from s3_to_sftp.sftp.lanes import Sent, another_name, probe_name
 from s3_to_sftp.sftp.partner import Partner
 from s3_to_sftp.source import ChecksumSoFar, S3Object
@@ -78,6 +78,7 @@ class Delivery:
         s3: Any,
         partner: Partner,
         directory: str,
+        sources: Sequence[SourceDirectory] = (),
         ledger: Ledger | None = None,
         sha256: bool = False,
         request_id: Callable[[], str] = lambda: "",
@@ -87,6 +88,7 @@ class Delivery:
         self.s3 = s3
         self.partner = partner
         self._directory = directory
+        self._sources = sources
         self._ledger = ledger or NoLedger()
         self._sha256 = sha256
         self._request_id = request_id
@@ -120,7 +122,7 @@ class Delivery:
             NothingToSend, BeingSent, DeadlineTooClose, RemotePathRefused, LedgerError: It is not ours.
         """
         deadline.insist(ref, can_be_continued=self.has_ledger)
-        path = remote_path(directory=self._directory, key=ref.key)
+        path = self._path(ref)
         return self._ledger.acquire(
             ref, remote_path=path, temporary=self._temporary(path), until=deadline.ends_at
         )
@@ -213,7 +215,7 @@ class Delivery:
     def path_of(self, ref: ObjectRef) -> str | None:
         """Return the final name; None where the key cannot have one."""
         try:
-            return remote_path(directory=self._directory, key=ref.key)
+            return self._path(ref)
         except RemotePathRefused:
             return None
 
@@ -373,6 +375,10 @@ class Delivery:
             f"{so_far.size} of {source.size} bytes of {lease.ref} are at the partner.",
             hint="The next invocation goes on.",
         )
+
+    def _path(self, ref: ObjectRef) -> str:
+        directory = directory_of(ref.bucket, ref.key, self._sources, otherwise=self._directory)
+        return remote_path(directory=directory, key=ref.key)
 
     def _temporary(self, path: str) -> str:
         return temporary_path(path, token=self._new_token())

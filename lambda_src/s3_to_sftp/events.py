@@ -1,12 +1,17 @@
-"""S3 notifications, direct or inside an SQS message, become `ObjectRef`s.
+"""What S3 announces, by its own notification or through EventBridge, becomes `ObjectRef`s.
 
-Field meanings: "Event message structure" in the S3 user guide. Keys of direct notifications are
-form-encoded (`red flower.jpg` arrives as `red+flower.jpg`); `versionId` is there only on versioned buckets.
+Either arrives inside an SQS message, or is what the function is invoked with.
+
+Field meanings: "Event message structure" and "EventBridge event message structure" in the S3 user guide. The
+two write the same things differently. Keys of notifications are form-encoded (`red flower.jpg` arrives as
+`red+flower.jpg`), those of EventBridge are raw; `versionId` and `eTag` are `version-id` and `etag` there. A
+version is there only on versioned buckets.
 """
 
+import functools
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
@@ -74,15 +79,18 @@ def objects_in_message(body: str) -> list[ObjectRef]:
 
 
 def objects_in_notification(notification: object) -> list[ObjectRef]:
-    """Return the created objects that an S3 notification announces, in order.
+    """Return the created objects that S3 announces, itself or through EventBridge, in order.
 
-    Empty for `s3:TestEvent`, for folder markers and for events other than ObjectCreated.
+    Empty for `s3:TestEvent`, for folder markers and for events other than the creation of an object.
 
     Raises:
         EventError: This is not an S3 notification.
     """
     if not isinstance(notification, dict):
         raise _malformed(f"it is {type(notification).__name__}, not an object")
+    if "detail-type" in notification:
+        ref = _object_in_event(notification)
+        return [] if ref is None else [ref]
     if notification.get("Event") == "s3:TestEvent":
         _log.info("test event of bucket %s acknowledged", notification.get("Bucket"))
         return []
@@ -104,28 +112,51 @@ def _object_in_record(record: object) -> ObjectRef | None:
         return None
     if not version.startswith("2."):
         raise _malformed(f"its eventVersion is {version!r}, known is 2.x")
-    ref = _object_ref(record)
-    if ref.key.endswith("/") and ref.size == 0:
-        _log.info("folder marker %s skipped", ref)
+    # Strict: a key that is not UTF-8 must not be delivered under a made-up name.
+    decoded = functools.partial(unquote_plus, errors="strict")
+    return _object_ref(record.get("s3"), decoded, version_id="versionId", etag="eTag")
+
+
+def _object_in_event(event: Mapping[str, Any]) -> ObjectRef | None:
+    """Return the object of an event that EventBridge has passed on: one each, its key as it is."""
+    if event.get("source") != "aws.s3":
+        raise _malformed(f"EventBridge says that it comes from {event.get('source')!r}, not from aws.s3")
+    if event["detail-type"] != "Object Created":
+        _log.warning("event %s ignored: only Object Created is delivered", event["detail-type"])
         return None
-    return ref
+    detail = event.get("detail")
+    version = detail.get("version") if isinstance(detail, dict) else None
+    if version != "0":
+        raise _malformed(f"its detail has the version {version!r}, known is '0'")
+    return _object_ref(detail, str, version_id="version-id", etag="etag")
 
 
-def _object_ref(record: Mapping[str, Any]) -> ObjectRef:
+def _object_ref(named: Any, decoded: Callable[[str], str], *, version_id: str, etag: str) -> ObjectRef | None:
+    """Return what `bucket` and `object` name, None for the marker of a folder.
+
+    Args:
+        named: What holds the two.
+        decoded: From the key as it is written to the key as it is.
+        version_id: What the version is called here.
+        etag: What the ETag is called here.
+    """
     try:
-        entry = record["s3"]["object"]
+        entry = named["object"]
         size = entry.get("size")
-        return ObjectRef(
-            bucket=_text(record["s3"]["bucket"]["name"]),
-            # Strict: a key that is not UTF-8 must not be delivered under a made-up name.
-            key=unquote_plus(_text(entry["key"]), errors="strict"),
-            version_id=_optional_text(entry.get("versionId")),
-            etag=_optional_text(entry.get("eTag")),
+        ref = ObjectRef(
+            bucket=_text(named["bucket"]["name"]),
+            key=decoded(_text(entry["key"])),
+            version_id=_optional_text(entry.get(version_id)),
+            etag=_optional_text(entry.get(etag)),
             size=int(size) if size is not None else None,
             sequencer=_optional_text(entry.get("sequencer")),
         )
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
-        raise _malformed(f"a record does not name bucket and key as S3 does ({error!r})") from None
+        raise _malformed(f"it does not name bucket and key as S3 does ({error!r})") from None
+    if ref.key.endswith("/") and ref.size == 0:
+        _log.info("folder marker %s skipped", ref)
+        return None
+    return ref
 
 
 def _text(value: object) -> str:
@@ -141,5 +172,6 @@ def _optional_text(value: object) -> str | None:
 def _malformed(why: str) -> EventError:
     return EventError(
         f"The message is not an S3 notification: {why}.",
-        hint="Only S3 should send to this queue; look at the message in the dead-letter queue.",
+        hint="Only S3 should send to this queue, itself or through EventBridge; look at the message in the "
+        "dead-letter queue.",
     )

@@ -17,7 +17,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from s3_to_sftp.assembly import Function, assemble
 from s3_to_sftp.deadline import Deadline
-from s3_to_sftp.errors import ConfigurationError, DeliveryError, Disposition
+from s3_to_sftp.errors import ConfigurationError, DeliveryError, Disposition, Superseded
 from s3_to_sftp.events import ObjectRef, is_from_queue, objects_in_message, objects_in_notification
 from s3_to_sftp.message_queue import Message
 from s3_to_sftp.receipt import Receipt
@@ -45,15 +45,18 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItem
     """Deliver what the event announces.
 
     Args:
-        event: A batch of SQS messages that hold S3 notifications, or an S3 notification itself.
+        event: A batch of SQS messages that hold what S3 announces, or an announcement itself: an S3
+            notification, or an EventBridge event of S3.
         context: Lambda's context.
 
     Returns:
-        For SQS the partial batch response: the messages to put back. For S3 nothing.
+        For SQS the partial batch response: the messages to put back. Otherwise nothing.
 
     Raises:
-        DeliveryError: S3 event: an object was not delivered; Lambda's own retry brings the event again.
+        DeliveryError: No queue: an object was not delivered; Lambda's own retry brings the event again.
     """
+    # Several partners in one account: each has a function, and each function metrics of its own.
+    metrics.set_default_dimensions(function_name=context.function_name)
     try:
         if is_from_queue(event):
             return _deliver_messages(event, context)
@@ -158,6 +161,8 @@ class _Report:
 
     def not_delivered(self, error: Exception, ref: ObjectRef) -> None:
         """Say why an object does not."""
+        if isinstance(error, Superseded):
+            metrics.add_metric("Superseded", MetricUnit.Count, 1)
         if isinstance(error, DeliveryError):
             _report_failure(error, object=str(ref))
         else:
@@ -165,8 +170,18 @@ class _Report:
             logger.error("not delivered: unexpected error", exc_info=error, extra={"object": str(ref)})
 
     def breaker(self, *, is_open: bool) -> None:
-        """Count 1 when the partner is left in peace, 0 when they take files again."""
+        """Count 1 for a partner who is left in peace, 0 for one who takes files."""
         metrics.add_metric("BreakerOpen", MetricUnit.Count, int(is_open))
+
+    def postponed(self, *, age: float) -> None:
+        """Count a message that stays in the queue, and say how long it has been there."""
+        metrics.add_metric("Postponed", MetricUnit.Count, 1)
+        # SQS' own age of the oldest message leaves out what was received three times.
+        metrics.add_metric("WaitingSeconds", MetricUnit.Seconds, age)
+
+    def parked(self) -> None:
+        """Count a message that went to the dead-letter queue."""
+        metrics.add_metric("Parked", MetricUnit.Count, 1)
 
 
 def _report_failure(error: DeliveryError, **about: str) -> None:

@@ -34,7 +34,7 @@ class Reporter(Protocol):
         """It does not."""
 
     def breaker(self, *, is_open: bool) -> None:
-        """The partner is left in peace, or has let us in again."""
+        """The partner is left in peace, or has let us in: told when it is known, which may be twice."""
 
 
 class Deliveries:
@@ -61,7 +61,9 @@ class Deliveries:
     def deliver(self, refs: Sequence[ObjectRef], deadline: Deadline) -> dict[ObjectRef, Exception]:
         """Try every object and return the errors: one bad object never costs the others."""
         errors: dict[ObjectRef, Exception] = {}
+        has_let_us_in = False
         for ref, outcome in self._outcomes(refs, deadline):
+            has_let_us_in |= isinstance(outcome, Receipt | RequestRefused | ToBeContinued)
             if isinstance(outcome, Exception):
                 errors[ref] = outcome
                 self._reporter.not_delivered(outcome, ref)
@@ -70,6 +72,8 @@ class Deliveries:
             else:
                 self._reporter.delivered(outcome)
                 self._announcements.completed(outcome)
+        if has_let_us_in:
+            self._reporter.breaker(is_open=False)
         return errors
 
     def _outcomes(self, refs: Sequence[ObjectRef], deadline: Deadline) -> Iterator[Outcome]:
@@ -107,7 +111,6 @@ class Deliveries:
         """Tell the breaker what an outcome says about the partner; most say nothing new, and cost nothing."""
         if isinstance(outcome, Receipt | RequestRefused | ToBeContinued):
             if recovered := self._breaker.succeeded():
-                self._reporter.breaker(is_open=False)
                 self._announcements.recovered(recovered)
         elif self._is_new_hindrance(outcome) and (
             opened := self._breaker.failed(outcome, configuration=self._configuration())

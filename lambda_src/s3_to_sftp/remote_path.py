@@ -2,10 +2,48 @@
 
 import hashlib
 import posixpath
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from s3_to_sftp.errors import RemotePathRefused
 
 _MAX_NAME_BYTES = 255  # NAME_MAX of every common file system
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceDirectory:
+    """Where the objects of one source go, when they don't go where all others do.
+
+    Attributes:
+        bucket: The bucket's name.
+        prefix: How their keys begin.
+        suffix: How their keys end.
+        directory: Remote directory.
+    """
+
+    bucket: str
+    prefix: str = ""
+    suffix: str = ""
+    directory: str
+
+    def holds(self, bucket: str, key: str) -> bool:
+        """Say whether the object comes from there."""
+        return bucket == self.bucket and key.startswith(self.prefix) and key.endswith(self.suffix)
+
+
+def directory_of(bucket: str, key: str, sources: Sequence[SourceDirectory], *, otherwise: str) -> str:
+    """Return the directory of the source that names the object most closely: the longest prefix wins.
+
+    Args:
+        bucket: The object's bucket.
+        key: Its decoded key.
+        sources: Those with a directory of their own.
+        otherwise: The directory of all others.
+    """
+    holding = [source for source in sources if source.holds(bucket, key)]
+    if not holding:
+        return otherwise
+    return max(holding, key=lambda source: (len(source.prefix), len(source.suffix))).directory
 
 
 def remote_path(*, directory: str, key: str) -> str:

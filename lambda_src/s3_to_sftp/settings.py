@@ -1,9 +1,11 @@
 """The environment variables of the function, parsed once into a frozen value."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from s3_to_sftp.errors import ConfigurationError
+from s3_to_sftp.remote_path import SourceDirectory
 
 # The one contract with the construct: it sets exactly these, but for those of a plain Lambda.
 VARIABLES = frozenset(
@@ -11,6 +13,7 @@ VARIABLES = frozenset(
         "SSH_HOST",
         "SSH_PORT",
         "SSH_DIR",
+        "SSH_SOURCES",
         "SSH_HOST_KEY",
         "SSH_SECRET_ARN",
         "SSH_MAX_CONNECTIONS",
@@ -65,6 +68,7 @@ class Settings:
     Attributes:
         server: The partner's server.
         directory: Remote directory; empty means the directory that the login starts in.
+        sources: Those whose objects go to other directories.
         max_connections: How many connections one function may have open at a time.
         connect_timeout: Seconds for the TCP connection; None: the default.
         reply_timeout: Seconds for one SFTP reply; None: the default.
@@ -82,6 +86,7 @@ class Settings:
 
     server: Server
     directory: str = ""
+    sources: tuple[SourceDirectory, ...] = ()
     max_connections: int = 1
     connect_timeout: int | None = None
     reply_timeout: int | None = None
@@ -115,6 +120,7 @@ class Settings:
                 ciphers=_words(environment.get("SSH_CIPHERS", "")),
             ),
             directory=environment.get("SSH_DIR", "").strip(),
+            sources=_sources(environment.get("SSH_SOURCES", "")),
             max_connections=_optional_number(environment, "SSH_MAX_CONNECTIONS", 1, 64) or 1,
             connect_timeout=_optional_number(environment, "SSH_CONNECT_TIMEOUT", 1, 300),
             reply_timeout=_optional_number(environment, "SSH_REPLY_TIMEOUT", 10, 600),
@@ -164,6 +170,23 @@ def _flag(environment: Mapping[str, str], name: str) -> bool:
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _sources(text: str) -> tuple[SourceDirectory, ...]:
+    try:
+        return tuple(SourceDirectory(**_texts(source)) for source in json.loads(text.strip() or "[]"))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ConfigurationError(
+            'SSH_SOURCES must be a JSON list of {"bucket": ..., "prefix": ..., "suffix": ..., "directory": '
+            f"...}}, prefix and suffix where there are any, got {text!r} ({error}).",
+            hint="Set it in the function's configuration.",
+        ) from None
+
+
+def _texts(source: Mapping[str, object]) -> dict[str, str]:
+    if strangers := [value for value in source.values() if not isinstance(value, str)]:
+        raise TypeError(f"{strangers[0]!r} is not text")
+    return {name: str(value) for name, value in source.items()}
 
 
 def _number(name: str, text: str, lowest: int, highest: int) -> int:

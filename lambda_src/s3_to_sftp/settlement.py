@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from s3_to_sftp.announcements import Announcements
 from s3_to_sftp.errors import (
@@ -24,6 +25,26 @@ _KEEP = (Disposition.RETRY, Disposition.PARTNER, Disposition.WAIT)
 Failure = tuple[ObjectRef | None, Exception]
 
 
+class Tally(Protocol):
+    """Counts what becomes of messages."""
+
+    def postponed(self, *, age: float) -> None:
+        """A message stays in the queue, so many seconds after it was sent."""
+
+    def parked(self) -> None:
+        """A message went to the dead-letter queue."""
+
+
+class NoTally:
+    """Counts nothing."""
+
+    def postponed(self, *, age: float) -> None:
+        """Count nothing."""
+
+    def parked(self) -> None:
+        """Count nothing."""
+
+
 class Settlement:
     """Acknowledges, postpones, continues or parks a message, so that none is lost and none turns for ever."""
 
@@ -35,6 +56,7 @@ class Settlement:
         announcements: Announcements,
         give_up: Callable[[ObjectRef, DeliveryError], None],
         path_of: Callable[[ObjectRef], str | None] = lambda _ref: None,
+        tally: Tally | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Settle messages of a queue.
@@ -45,6 +67,7 @@ class Settlement:
             announcements: Told of what is parked.
             give_up: Records that an object is not tried any more.
             path_of: Names where an object was to be delivered, if that is known.
+            tally: Counts what becomes of messages. By default nobody does.
             clock: Seconds since the epoch.
         """
         self._queue = queue
@@ -52,6 +75,7 @@ class Settlement:
         self._announcements = announcements
         self._give_up = give_up
         self._path_of = path_of
+        self._tally = tally or NoTally()
         self._clock = clock
 
     def settle(self, message: Message, failures: Sequence[Failure]) -> bool:
@@ -62,10 +86,13 @@ class Settlement:
             failures: Of its objects, those that are not delivered; None for one that names none.
         """
         try:
-            return self._settle(message, failures)
+            may_leave = self._settle(message, failures)
         except QueueError as error:  # the message stays where it is, and comes back
             _log.warning("%s", error)
-            return False
+            may_leave = False
+        if not may_leave:
+            self._tally.postponed(age=max(0.0, self._clock() - message.sent_at))
+        return may_leave
 
     def _settle(self, message: Message, failures: Sequence[Failure]) -> bool:
         keep, permanent = _with(failures, *_KEEP), _with(failures, Disposition.PERMANENT)
@@ -104,6 +131,7 @@ class Settlement:
             return
         first = _told(told[0][1])
         self._queue.park(message, reason=first.reason, hint=first.hint, error=type(told[0][1]).__name__)
+        self._tally.parked()
         # Not "message": logging refuses an extra field of a name that a record has, with a KeyError.
         about = {"message_id": message.id, "hint": first.hint}
         _log.error("parked in the dead-letter queue: %s", first.reason, extra=about)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from s3_to_sftp.errors import EventError
 from s3_to_sftp.events import ObjectRef, is_from_queue, objects_in_message, objects_in_notification
-from tests.lambda_events import s3_notification, s3_record, sqs_event
+from tests.lambda_events import eventbridge_event, s3_notification, s3_record, sqs_event
 
 
 def only_object(record: Any) -> ObjectRef:
@@ -163,6 +163,84 @@ def test_message_that_is_no_notification_is_refused(body: str) -> None:
 def test_record_that_is_malformed_is_refused(record: Any) -> None:
     with pytest.raises(EventError, match="not an S3 notification"):
         objects_in_notification(s3_notification(record))
+
+
+def object_of(event: Any) -> ObjectRef:
+    (ref,) = objects_in_notification(event)
+    return ref
+
+
+class TestEventBridge:
+    def test_every_field_is_taken_over(self) -> None:
+        entry = {"key": "a.csv", "version-id": "v1", "size": 42, "etag": "abc-3", "sequencer": "00F"}
+        assert object_of(eventbridge_event("bucket", "", detail={"object": entry})) == ObjectRef(
+            bucket="bucket", key="a.csv", version_id="v1", etag="abc-3", size=42, sequencer="00F"
+        )
+
+    def test_unversioned_bucket_has_no_version(self) -> None:
+        assert object_of(eventbridge_event("bucket", "a.csv")).version_id is None
+
+    def test_message_of_a_queue_is_the_same_event_as_text(self) -> None:
+        event = eventbridge_event("bucket", "a b.csv")
+        assert objects_in_message(json.dumps(event)) == objects_in_notification(event)
+
+    @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
+    def test_key_is_taken_as_it_is(self, key: str) -> None:
+        assert object_of(eventbridge_event("bucket", key)).key == key
+
+    @pytest.mark.parametrize("key", ["a+b.csv", "100%25.csv", "red flower.jpg"])
+    def test_key_is_not_decoded(self, key: str) -> None:
+        assert object_of(eventbridge_event("bucket", key)).key == key
+
+    def test_folder_marker_is_skipped(self) -> None:
+        marker = {"object": {"key": "folder/", "size": 0}}
+        assert objects_in_notification(eventbridge_event("bucket", "", detail=marker)) == []
+
+    @pytest.mark.parametrize("name", ["Object Deleted", "Object Tags Added", "Object Restore Completed", ""])
+    def test_other_events_are_ignored_with_a_log_line(
+        self, name: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        event = eventbridge_event("bucket", "a.csv", **{"detail-type": name})
+        assert objects_in_notification(event) == []
+        assert f"event {name} ignored" in caplog.text
+
+    @pytest.mark.parametrize("source", ["aws.ec2", "s3-to-sftp", "", None])
+    def test_event_of_another_source_is_refused_and_named(self, source: object) -> None:
+        with pytest.raises(EventError, match=f"{source!r}, not from aws.s3"):
+            objects_in_notification(eventbridge_event("bucket", "a.csv", source=source))
+
+    @pytest.mark.parametrize("version", ["1", "", None, 0])
+    def test_other_versions_are_refused_and_named(self, version: object) -> None:
+        with pytest.raises(EventError, match=f"{version!r}, known is '0'"):
+            objects_in_notification(eventbridge_event("bucket", "a.csv", detail={"version": version}))
+
+    @pytest.mark.parametrize(
+        "detail",
+        [
+            {"bucket": None},
+            {"bucket": "bucket"},
+            {"bucket": {}},
+            {"object": None},
+            {"object": {}},
+            {"object": {"key": ""}},
+            {"object": {"key": 1}},
+            {"object": {"key": "k", "version-id": 1}},
+            {"object": {"key": "k", "etag": {}}},
+            {"object": {"key": "k", "size": "many"}},
+        ],
+    )
+    def test_event_that_is_malformed_is_refused(self, detail: Any) -> None:
+        with pytest.raises(EventError, match="not an S3 notification"):
+            objects_in_notification(eventbridge_event("bucket", "a.csv", detail=detail))
+
+    @pytest.mark.parametrize("detail", [None, "text", []])
+    def test_event_without_detail_is_refused(self, detail: object) -> None:
+        event = {**eventbridge_event("bucket", "a.csv"), "detail": detail}
+        with pytest.raises(EventError, match="not an S3 notification"):
+            objects_in_notification(event)
+
+    def test_is_told_apart_from_a_queue(self) -> None:
+        assert not is_from_queue(eventbridge_event("bucket", "a.csv"))
 
 
 def test_ref_reads_as_people_write_it() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3_to_sftp.errors import RemotePathRefused
-from s3_to_sftp.remote_path import remote_path, temporary_path
+from s3_to_sftp.remote_path import SourceDirectory, directory_of, remote_path, temporary_path
 
 # Keys as somebody hostile would make them: the dangerous pieces more often than chance would.
 KEYS = st.lists(
@@ -128,3 +128,31 @@ def test_temporary_name_is_short_however_long_the_final_one_is(name: str) -> Non
 def test_key_that_would_leave_the_directory_on_windows_is_refused(key: str) -> None:
     with pytest.raises(RemotePathRefused, match="Windows"):
         remote_path(directory="/inbox", key=key)
+
+
+SOURCES = [
+    SourceDirectory(bucket="b", prefix="in/", directory="/in"),
+    SourceDirectory(bucket="b", prefix="in/deep/", directory="/deep"),
+    SourceDirectory(bucket="b", prefix="data/", suffix=".csv", directory="/csv"),
+    SourceDirectory(bucket="b", prefix="data/", suffix=".xml", directory="/xml"),
+    SourceDirectory(bucket="c", directory="/all-of-c"),
+]
+
+
+@pytest.mark.parametrize(
+    ("bucket", "key", "directory"),
+    [
+        ("b", "in/a", "/in"),
+        ("b", "in/deep/a", "/deep"),  # the longest prefix wins
+        ("b", "data/a.csv", "/csv"),
+        ("b", "data/a.xml", "/xml"),
+        ("b", "data/a.txt", "/inbox"),
+        ("b", "out/a", "/inbox"),
+        ("b", "in", "/inbox"),
+        ("c", "in/a", "/all-of-c"),
+        ("d", "in/a", "/inbox"),
+    ],
+)
+def test_the_directory_is_that_of_the_source_or_of_all(bucket: str, key: str, directory: str) -> None:
+    for sources in (SOURCES, SOURCES[::-1]):
+        assert directory_of(bucket, key, sources, otherwise="/inbox") == directory

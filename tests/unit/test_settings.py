@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from s3_to_sftp.errors import ConfigurationError
+from s3_to_sftp.remote_path import SourceDirectory
 from s3_to_sftp.settings import PLAIN_LAMBDA_ONLY, VARIABLES, Server, Settings
 
 PLAIN = {"SSH_HOST": "sftp.partner.example", "SSH_PORT": "22", "SSH_USERNAME": "u", "SSH_PASSWORD": "p"}
@@ -160,6 +161,42 @@ def test_host_key_without_its_type_is_named() -> None:
     with pytest.raises(ConfigurationError, match="SSH_HOST_KEY") as raised:
         Settings.from_environment({**PLAIN, "SSH_HOST_KEY": "AAAAC3Nz"})
     assert "ssh-keyscan" in raised.value.hint
+
+
+def test_sources_may_have_directories_of_their_own() -> None:
+    text = (
+        '[{"bucket": "b", "prefix": "in/", "suffix": ".csv", "directory": "/csv"},'
+        ' {"bucket": "c", "directory": "/c"}]'
+    )
+    assert Settings.from_environment({**PLAIN, "SSH_SOURCES": text}).sources == (
+        SourceDirectory(bucket="b", prefix="in/", suffix=".csv", directory="/csv"),
+        SourceDirectory(bucket="c", directory="/c"),
+    )
+
+
+@pytest.mark.parametrize("text", ["", "[]"])
+def test_sources_may_all_go_to_the_one_directory(text: str) -> None:
+    assert Settings.from_environment({**PLAIN, "SSH_SOURCES": text}).sources == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "b/in",
+        '{"b": "/in"}',
+        '["b"]',
+        "7",
+        '[{"bucket": "b"}]',
+        '[{"directory": "/in"}]',
+        '[{"bucket": "b", "directory": 7}]',
+        '[{"bucket": "b", "directory": null}]',
+        '[{"bucket": "b", "directory": "/in", "key": "k"}]',
+    ],
+)
+def test_sources_that_cannot_be_read_are_named_and_shown(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="SSH_SOURCES must be a JSON list") as raised:
+        Settings.from_environment({**PLAIN, "SSH_SOURCES": text})
+    assert repr(text) in str(raised.value)
 
 
 def test_password_is_not_in_the_repr() -> None:

@@ -1,0 +1,138 @@
+"""The whole function but for S3, partner and queue: each key has its outcome, and what is printed is real."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from s3_to_sftp import handler, invocation
+from s3_to_sftp.announcements import Silent
+from s3_to_sftp.assembly import Function
+from s3_to_sftp.breaker import NoBreaker
+from s3_to_sftp.credentials import Credentials, FixedCredentials
+from s3_to_sftp.deadline import Deadline
+from s3_to_sftp.errors import PartnerLeftInPeace, QueueError
+from s3_to_sftp.events import ObjectRef
+from s3_to_sftp.invocation import Deliveries
+from s3_to_sftp.message_queue import Message
+from s3_to_sftp.receipt import Receipt
+from s3_to_sftp.retry import RetryPolicy
+from s3_to_sftp.settings import Server
+from s3_to_sftp.settlement import Settlement
+from tests.lambda_events import LambdaContext, s3_notification, s3_record, sqs_event
+
+NOW = 1_800_000_000.0
+HOUR = 3600
+
+
+@dataclass
+class Queue:
+    """Takes what the settlement asks of a queue; `broken` takes nothing."""
+
+    broken: bool = False
+    parked: list[str] = field(default_factory=list)
+
+    def postpone(self, message: Message, seconds: float) -> None:
+        if self.broken:
+            raise QueueError("no.", hint="")
+
+    def park(self, message: Message, **why: str) -> None:
+        self.parked.append(message.id)
+
+    def continue_(self, message: Message) -> None:
+        pass
+
+
+class Breaker(NoBreaker):
+    """Lets nobody through when it is open."""
+
+    is_open = False
+
+    def admit(self, *, configuration: str, until: float) -> None:
+        if self.is_open:
+            raise PartnerLeftInPeace("left in peace.", hint="", retry_after=60)
+
+
+@dataclass
+class Site:
+    """A function without S3 and partner: each key has its outcome, by default a delivery."""
+
+    outcomes: dict[str, Exception] = field(default_factory=dict)
+    queue: Queue = field(default_factory=Queue)
+    breaker: Breaker = field(default_factory=Breaker)
+
+    def deliver_all(
+        self, _delivery: Any, refs: Sequence[ObjectRef], _deadline: Deadline
+    ) -> Iterator[tuple[ObjectRef, Receipt | Exception]]:
+        for ref in refs:
+            yield ref, self.outcomes.get(ref.key) or receipt(ref)
+
+    def function(self) -> Function:
+        report: Any = handler._Report()
+        deliveries = Deliveries(
+            server=Server(host="sftp.partner.example", port=22),
+            credentials=FixedCredentials(Credentials(username="u", password="p")),
+            delivery=object(),  # type: ignore[arg-type]  # nobody asks it anything: `deliver_all` is ours
+            breaker=self.breaker,
+            announcements=Silent(),
+            reporter=report,
+        )
+        settlement = Settlement(
+            self.queue,  # type: ignore[arg-type]  # a stand-in for the queue
+            policy=RetryPolicy(retry_for=24 * HOUR),
+            announcements=Silent(),
+            give_up=lambda ref, error: None,
+            tally=report,
+            clock=lambda: NOW,
+        )
+        return Function(deliveries=deliveries, settlement=settlement, announcements=Silent())
+
+
+def receipt(ref: ObjectRef) -> Receipt:
+    return Receipt(
+        ref=ref,
+        remote_path=f"inbox/{ref.key}",
+        size=42,
+        seconds=1.25,
+        checksum_algorithm="CRC32",
+        checksum="y/Q5Jg==",
+        lanes=1,
+        host_key_fingerprint="SHA256:abc",
+    )
+
+
+def installed(monkeypatch: pytest.MonkeyPatch) -> Site:
+    """Let the handler run such a function, in an environment of its own."""
+    site = Site()
+    function = site.function()
+    monkeypatch.setattr(handler, "_function", lambda: function)
+    monkeypatch.setattr(invocation, "deliver_all", site.deliver_all)
+    forget_dimensions()
+    return site
+
+
+def forget_dimensions() -> None:
+    """As another function would begin: Powertools warns of a dimension that changes."""
+    handler.metrics.clear_default_dimensions()
+    handler.metrics.clear_metrics()
+
+
+def batch(*keys: str, age: float = 0) -> dict[str, Any]:
+    """One message for each key, sent so many seconds ago."""
+    event = sqs_event(**{f"m_{key}": json.dumps(s3_notification(s3_record("bucket", key))) for key in keys})
+    for record in event["Records"]:
+        record["attributes"]["SentTimestamp"] = str(int((NOW - age) * 1000))
+    return event
+
+
+def emitted(
+    capsys: pytest.CaptureFixture[str], event: dict[str, Any], *, function_name: str = "acme"
+) -> dict[str, Any]:
+    """Run the function and return the one line of metrics that it has printed; empty for none."""
+    handler.lambda_handler(event, LambdaContext(function_name=function_name))
+    lines: list[dict[str, Any]] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return lines[0] if lines else {}
