@@ -11,7 +11,7 @@ ARCHITECTURE ?= x86_64
 PYTEST ?= pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo local test chaos unit check lint format synth package bench bench-quick lock clean
+.PHONY: help setup demo local test chaos unit check lint format synth package docs bench bench-quick lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,7 +56,8 @@ lint: setup  ## ruff, ruff format, mypy --strict
 	@ruff format --check .
 	@mypy
 	@mypy local bench chaos app.py
-	@mypy examples/minimal/app.py
+	@mypy docs/draw_dashboard.py
+	@mypy examples
 
 format: setup  ## let ruff rewrite the code
 	@ruff check --fix .
@@ -70,6 +71,12 @@ synth: setup  ## the CloudFormation template with a sample partner, into cdk.out
 package: setup  ## package.zip for uploading by hand (BUNDLING=auto|local|docker ARCHITECTURE=x86_64|arm64)
 	@$(BIN)/python -m cdk_s3_to_sftp.package --output package.zip \
 	  --bundling $(BUNDLING) --architecture $(ARCHITECTURE)
+
+docs: setup  ## the API reference into docs/api, and the picture of the dashboard
+	@# pdoc forbids it to start programs, and CDK starts Node as soon as it is imported.
+	@PDOC_ALLOW_EXEC=1 pdoc --docformat google --no-show-source --output-directory docs/api cdk_s3_to_sftp
+	@$(BIN)/python docs/draw_dashboard.py
+	@echo "docs/api/index.html"
 
 .venv/.bench-ready: .venv/.ready bench/requirements.txt
 	@$(BIN)/uv pip install -q -p $(BIN)/python -r bench/requirements.txt \
@@ -92,4 +99,4 @@ lock: setup  ## renew the hash locks of the function and of the local AWS
 	  local/requirements.in -o local/requirements.txt
 
 clean:  ## remove what the tools wrote
-	@rm -rf .venv node_modules .local build dist cdk.out package.zip .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv node_modules .local build dist cdk.out docs/api package.zip .pytest_cache .mypy_cache .ruff_cache .hypothesis

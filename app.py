@@ -22,6 +22,7 @@ EXAMPLES = {
     "memory_size": "512",
     "max_connections": "2",
     "retry_for_hours": "24",
+    "alarm_topic": "arn:aws:sns:eu-west-1:123456789012:on-call",
     "architecture": "x86_64",
     "bundling": "auto",
     "stack_name": "S3ToSftp",
@@ -75,6 +76,7 @@ def add_stack(app: cdk.App) -> None:
         memory_size=number(context, "memory_size"),
         max_connections=number(context, "max_connections"),
         retry_for=cdk.Duration.hours(number(context, "retry_for_hours")),
+        alarm_topic=text(context, "alarm_topic") or None,
         architecture=ARCHITECTURES[choice(context, "architecture", ARCHITECTURES)],
         bundling=Bundling(choice(context, "bundling", list(Bundling))),
     )

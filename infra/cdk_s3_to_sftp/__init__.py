@@ -1,9 +1,26 @@
-"""Deliver every object of an S3 bucket to a partner's SFTP server."""
+"""Deliver every object of S3 buckets to a partner's SFTP server."""
 
 from cdk_s3_to_sftp.arguments import InvalidArgument
 from cdk_s3_to_sftp.bundling import Bundling
 from cdk_s3_to_sftp.construct import S3ToSftp
+from cdk_s3_to_sftp.metrics import DeliveryMetrics
+from cdk_s3_to_sftp.monitoring import Alarms, Monitoring
+from cdk_s3_to_sftp.network import DeliverySecurityGroup, StaticEgress
 from cdk_s3_to_sftp.server import SftpServer
+from cdk_s3_to_sftp.sources import Source, Trigger
 from cdk_s3_to_sftp.stack import S3ToSftpStack
 
-__all__ = ["Bundling", "InvalidArgument", "S3ToSftp", "S3ToSftpStack", "SftpServer"]
+__all__ = [
+    "Alarms",
+    "Bundling",
+    "DeliveryMetrics",
+    "DeliverySecurityGroup",
+    "InvalidArgument",
+    "Monitoring",
+    "S3ToSftp",
+    "S3ToSftpStack",
+    "SftpServer",
+    "Source",
+    "StaticEgress",
+    "Trigger",
+]

@@ -1,8 +1,10 @@
 """What a wrong argument says."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import aws_cdk as cdk
+from constructs import IConstruct
 
 _SECONDS_IN_A = {"seconds": 1, "hours": 3600, "days": 86_400}
 
@@ -24,6 +26,11 @@ class InvalidArgument(ValueError):
 def is_token(value: object) -> bool:
     """Whether the value is known only at deployment: then nobody can check it now."""
     return bool(cdk.Token.is_unresolved(value))
+
+
+def is_made_here(construct: IConstruct) -> bool:
+    """Whether the app makes the resource; otherwise it is imported, and nothing about it can be changed."""
+    return cdk.Resource.is_owned_resource(construct)
 
 
 def whole_seconds(value: cdk.Duration) -> str:
@@ -55,6 +62,35 @@ def check_duration(
     check_range(name, seconds / _SECONDS_IN_A[unit], low, high, unit)
     if seconds % 1:
         raise InvalidArgument(name, f"must be whole seconds, got {seconds:g}")
+
+
+def check_directory(directory: str | None, *, otherwise: str) -> None:
+    """Refuse what cannot be a remote directory.
+
+    Args:
+        directory: None where there is none.
+        otherwise: Where objects go then.
+
+    Raises:
+        InvalidArgument: It cannot be one.
+    """
+    if directory is None or is_token(directory):
+        return
+    if not directory.strip() or not directory.isprintable():
+        raise InvalidArgument(
+            "directory",
+            f"must be a remote path such as /inbox (leave it out for {otherwise}), got {directory!r}",
+        )
+
+
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Refuse what is none of the choices.
+
+    Raises:
+        InvalidArgument: It is none.
+    """
+    if value not in choices:
+        raise InvalidArgument(name, f"must be one of {', '.join(choices)}, got {value}")
 
 
 def check_list(name: str, value: object, of_what: str) -> None:

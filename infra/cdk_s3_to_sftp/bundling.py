@@ -15,7 +15,13 @@ from cdk_s3_to_sftp import recipe
 from cdk_s3_to_sftp.recipe import CannotBuild, Target
 
 RUNTIME = lambda_.Runtime.PYTHON_3_13
-"""What the function runs on, and what its dependencies are installed for."""
+"""What the function runs on by default, and what its dependencies are installed for."""
+
+RUNTIMES = (lambda_.Runtime.PYTHON_3_12, RUNTIME)
+"""What the tests bundle the function for, and import it on."""
+
+ARCHITECTURES = (lambda_.Architecture.X86_64, lambda_.Architecture.ARM_64)
+"""What the function can run on."""
 
 
 class Bundling(StrEnum):
@@ -29,7 +35,9 @@ class Bundling(StrEnum):
     """In the Lambda build image, with Docker or with the command in the variable CDK_DOCKER."""
 
 
-def function_code(*, architecture: lambda_.Architecture, bundling: Bundling) -> lambda_.AssetCode:
+def function_code(
+    *, architecture: lambda_.Architecture, runtime: lambda_.Runtime, bundling: Bundling
+) -> lambda_.AssetCode:
     """The function's code as an asset. It is built unless a bundle of the same hash is there already.
 
     The hash comes from what decides the content, not from where it is built: a machine with Docker, one
@@ -38,24 +46,30 @@ def function_code(*, architecture: lambda_.Architecture, bundling: Bundling) -> 
     source = find_source()
     return lambda_.Code.from_asset(
         str(source),
-        asset_hash=recipe.fingerprint(source, target_of(architecture)),
+        asset_hash=recipe.fingerprint(source, target_of(architecture, runtime)),
         # CDK hashes these options, too. So they hold no path, and are the same for all kinds of bundling:
         # Docker is run by the bundler, which CDK calls local.
         bundling=cdk.BundlingOptions(
-            image=RUNTIME.bundling_image,
-            local=_Bundler(architecture, bundling),  # type: ignore[arg-type]  # jsii's stub of try_bundle is wrong
+            image=runtime.bundling_image,
+            local=_Bundler(architecture, runtime, bundling),  # type: ignore[arg-type]  # jsii's stub of try_bundle is wrong
         ),
     )
 
 
-def bundle(output: Path, *, architecture: lambda_.Architecture, bundling: Bundling) -> None:
+def bundle(
+    output: Path,
+    *,
+    architecture: lambda_.Architecture,
+    runtime: lambda_.Runtime = RUNTIME,
+    bundling: Bundling,
+) -> None:
     """Put the function and its dependencies into the empty directory `output`.
 
     Raises:
         CannotBuild: It cannot be done in the way that was asked for. `output` may hold an unfinished bundle.
     """
     source = find_source()
-    target = target_of(architecture)
+    target = target_of(architecture, runtime)
     if bundling is Bundling.DOCKER:
         return _build_in_docker(source, output, target)
     try:
@@ -83,9 +97,9 @@ def find_source() -> Path:
     return Path(spec.origin).parent
 
 
-def target_of(architecture: lambda_.Architecture) -> Target:
-    """What the recipe must build for a function of this architecture."""
-    return Target(architecture=architecture.name, python=RUNTIME.name.removeprefix("python"))
+def target_of(architecture: lambda_.Architecture, runtime: lambda_.Runtime = RUNTIME) -> Target:
+    """What the recipe must build for a function of this architecture and runtime."""
+    return Target(architecture=architecture.name, python=runtime.name.removeprefix("python"))
 
 
 def _build_in_docker(source: Path, output: Path, target: Target) -> None:
@@ -93,11 +107,12 @@ def _build_in_docker(source: Path, output: Path, target: Target) -> None:
 
     The image may be of either CPU architecture: wheels are chosen by tag, and compiled modules are portable.
     """
+    runtime = lambda_.Runtime(f"python{target.python}", lambda_.RuntimeFamily.PYTHON)
     mounts = {source: "/source", output: "/output", Path(recipe.__file__): "/recipe.py"}
     try:
-        RUNTIME.bundling_image.run(
+        runtime.bundling_image.run(
             command=[
-                RUNTIME.name,
+                runtime.name,
                 "/recipe.py",
                 "--source=/source",
                 "--output=/output",
@@ -129,10 +144,18 @@ def _empty(directory: Path) -> None:
 class _Bundler:
     """What CDK calls when there is no bundle of this hash yet."""
 
-    def __init__(self, architecture: lambda_.Architecture, bundling: Bundling) -> None:
+    def __init__(
+        self, architecture: lambda_.Architecture, runtime: lambda_.Runtime, bundling: Bundling
+    ) -> None:
         self._architecture = architecture
+        self._runtime = runtime
         self._bundling = bundling
 
     def try_bundle(self, output_dir: str, options: object) -> bool:  # noqa: ARG002 -- CDK passes them
-        bundle(Path(output_dir), architecture=self._architecture, bundling=self._bundling)
+        bundle(
+            Path(output_dir),
+            architecture=self._architecture,
+            runtime=self._runtime,
+            bundling=self._bundling,
+        )
         return True

@@ -1,29 +1,40 @@
-"""The construct: from a bucket to a partner's SFTP server."""
+"""The construct: from buckets to a partner's SFTP server."""
+
+from collections.abc import Sequence
 
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_events as events
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
-from aws_cdk import aws_s3_notifications as s3n
 from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from cdk_s3_to_sftp.arguments import InvalidArgument, check_duration, check_range, whole_seconds
-from cdk_s3_to_sftp.bundling import RUNTIME, Bundling, function_code
+from cdk_s3_to_sftp.arguments import (
+    InvalidArgument,
+    check_choice,
+    check_duration,
+    check_range,
+    whole_seconds,
+)
+from cdk_s3_to_sftp.bundling import ARCHITECTURES, RUNTIME, RUNTIMES, Bundling, function_code
 from cdk_s3_to_sftp.findings import acknowledge
-from cdk_s3_to_sftp.ledger import make_ledger
-from cdk_s3_to_sftp.queues import make_dead_letter_queue, make_queue
-from cdk_s3_to_sftp.role import make_role
+from cdk_s3_to_sftp.known_sources import identity
+from cdk_s3_to_sftp.ledger import make_ledger, the_only_user_of
+from cdk_s3_to_sftp.metrics import DeliveryMetrics
+from cdk_s3_to_sftp.monitoring import Alarms, Monitoring
+from cdk_s3_to_sftp.parts import Custody, make_bucket, make_log, make_secret
+from cdk_s3_to_sftp.queues import check_dead_letter_queue, make_dead_letter_queue, make_queue
+from cdk_s3_to_sftp.role import Permissions
 from cdk_s3_to_sftp.server import SftpServer
-
-LOGIN_PLACEHOLDER = {"username": "REPLACE-ME", "password": "", "private_key": "", "passphrase": ""}
-"""What the secret holds until somebody fills it.
-
-Never change this: CloudFormation writes a secret's value again when its text in the template changes. That
-would wipe out the login in every stack that is updated.
-"""
+from cdk_s3_to_sftp.sources import Source, Trigger, directories, warn_of_shared_names
+from cdk_s3_to_sftp.triggers import validate_with, watch
 
 _LONGEST_INVOCATION = cdk.Duration.minutes(15)
 _ONE_DAY = cdk.Duration.hours(24)
@@ -32,8 +43,8 @@ _RECEIPTS_FOR = cdk.Duration.days(400)
 _LONGEST_RETRIES_HOURS = 72
 """A weekend and a bit: as long as the 1000 times last that SQS hands out a message at most."""
 
-_LEDGER_OF = "s3-to-sftp:ledger-of"
-"""Type of the metadata by which a table tells which construct uses it."""
+_REMOVAL_POLICIES = ("RETAIN", "RETAIN_ON_UPDATE_OR_DELETE", "DESTROY")
+"""Buckets, secrets and logs have no snapshots."""
 
 _FUNCTIONS = 2
 """Functions at a time: the fewest that a mapping can be held to. What is scarce are connections."""
@@ -45,23 +56,27 @@ _BATCH_SIZE = 10
 """The most that SQS hands over without waiting for more."""
 
 
-class S3ToSftp(Construct):
-    """Delivers every object that lands in a bucket to an SFTP server.
+class S3ToSftp(DeliveryMetrics, Construct):
+    """Delivers every object that lands in a bucket, or in several, to one partner's SFTP server.
 
     An object's notification waits in a queue until the function has delivered the object. The ledger
     remembers what was delivered: an object that is announced twice is sent once. What cannot be delivered in
     the time that it is tried for ends in the dead-letter queue, and its message says why.
 
     Attributes:
-        bucket: The bucket that is watched.
         credentials: The secret with the login, a JSON object: `username`, `password`, `private_key` and
             `passphrase`; an empty string stands for what is not used.
         ledger: The table with one item for each version of an object: where it stands, and its receipt.
         event_bus: Where deliveries, failures and an unavailable partner are announced; source `s3-to-sftp`.
         queue: Notifications of objects that are not delivered yet.
         dead_letter_queue: Notifications of objects that could not be delivered.
-        function: The function that delivers.
+        function: The function that delivers. In a VPC `function.connections` has its security groups.
+        role: What the function may do.
         log_group: Its log.
+        server: The partner's server.
+        vpc: The network that it runs in, if any.
+        encryption_key: The key of what was made, if any.
+        monitoring: The alarms and the dashboard.
 
     Args:
         scope: The construct that this one belongs to.
@@ -69,15 +84,30 @@ class S3ToSftp(Construct):
         server: The partner's server.
         bucket: The bucket to watch. By default one is made: encrypted, versioned, private, TLS only, and
             kept when the stack is deleted. Versioning makes sure that the announced bytes are the ones sent.
+        prefix: Deliver only objects whose key begins so. By default all.
+        suffix: Deliver only objects whose key ends so. By default all.
+        trigger: What announces a new object of the bucket. By default S3's own notification.
+        sources: What to deliver, in place of `bucket` and the three behind it; `[]` leaves all sources to
+            `add_source`. By default the one that these four describe.
         credentials: The secret with the login. By default one is made with a placeholder to be filled once.
         ledger: The table to remember deliveries in: keys `pk` and `sk`, both strings, `expires` as its time
             to live, and the index `by-status` (keys `status` and `status_at`, both strings). No two
             constructs may share one: what one has delivered would count as delivered by the other. By default
             one is made: paid per request, with point-in-time recovery, and kept when the stack is deleted.
+        dead_letter_queue: Where to put what could not be delivered: a standard queue. By default one is made
+            that keeps it for 14 days.
         event_bus: Where to announce what was delivered and what was not. By default the account's default
             bus.
-        prefix: Deliver only objects whose key begins so. By default all.
-        suffix: Deliver only objects whose key ends so. By default all.
+        encryption_key: Encrypts whatever is made here: bucket, secret, ledger, queues, log. By default keys
+            that AWS manages and that cost nothing.
+        role: The role of the function; Lambda must be allowed to assume it. It is given the permissions that
+            it needs. By default one is made.
+        vpc: Network to run the function in; from there it must reach the server, S3, SQS, DynamoDB, Secrets
+            Manager and EventBridge. By default none: the function reaches the internet, from addresses that
+            change.
+        vpc_subnets: Where in the VPC. By default its private subnets.
+        security_groups: What the function may reach from there. By default one is made that lets it reach
+            everything.
         max_connections: How many connections the partner allows at a time, over all functions. By default 2,
             one for each of two functions. From 4 on large objects travel over several connections, which
             pays when the partner is far away. Only for servers that keep one file written by several
@@ -90,11 +120,17 @@ class S3ToSftp(Construct):
             years. By default 400 days.
         sha256: Whether receipts hold the SHA-256 of what was sent; it costs the function CPU. By default the
             checksum that S3 has is compared and kept, nothing else.
+        alarm_topic: Who is told, when an alarm is raised and when it is over. By default nobody.
+        alarms: When to raise which. By default as `Alarms` says.
+        dashboard: Whether there is one. By default there is.
         memory_size: Memory of the function in MB; CPU and network speed grow with it. By default 512.
         timeout: How long one invocation may take; a large object takes several. By default the 15 minutes
             that Lambda allows at most.
         architecture: CPU of the function. By default x86_64.
+        runtime: Python of the function, 3.12 or 3.13. By default 3.13.
         log_retention: How long the log is kept. By default three months.
+        removal_policy: What becomes of bucket, secret, ledger and log, where they are made here, when the
+            stack is deleted. By default they are kept. `DESTROY` deletes a bucket only when it is empty.
         bundling: Where the function's code is put together. By default on this machine, else in Docker.
 
     Raises:
@@ -108,19 +144,32 @@ class S3ToSftp(Construct):
         *,
         server: SftpServer,
         bucket: s3.IBucket | None = None,
-        credentials: secretsmanager.ISecret | None = None,
-        ledger: dynamodb.ITable | None = None,
-        event_bus: events.IEventBus | None = None,
         prefix: str | None = None,
         suffix: str | None = None,
+        trigger: Trigger | None = None,
+        sources: Sequence[Source] | None = None,
+        credentials: secretsmanager.ISecret | None = None,
+        ledger: dynamodb.ITable | None = None,
+        dead_letter_queue: sqs.IQueue | None = None,
+        event_bus: events.IEventBus | None = None,
+        encryption_key: kms.IKey | None = None,
+        role: iam.IRole | None = None,
+        vpc: ec2.IVpc | None = None,
+        vpc_subnets: ec2.SubnetSelection | None = None,
+        security_groups: Sequence[ec2.ISecurityGroup] | None = None,
         max_connections: int = 2,
         retry_for: cdk.Duration = _ONE_DAY,
         receipts_for: cdk.Duration = _RECEIPTS_FOR,
         sha256: bool = False,
+        alarm_topic: sns.ITopic | None = None,
+        alarms: Alarms | None = None,
+        dashboard: bool = True,
         memory_size: int = 512,
         timeout: cdk.Duration = _LONGEST_INVOCATION,
         architecture: lambda_.Architecture = lambda_.Architecture.X86_64,
+        runtime: lambda_.Runtime = RUNTIME,
         log_retention: logs.RetentionDays = logs.RetentionDays.THREE_MONTHS,
+        removal_policy: cdk.RemovalPolicy = cdk.RemovalPolicy.RETAIN,
         bundling: Bundling = Bundling.AUTO,
     ) -> None:
         super().__init__(scope, id)
@@ -130,35 +179,53 @@ class S3ToSftp(Construct):
         check_duration("retry_for", retry_for, 1, _LONGEST_RETRIES_HOURS, "hours")
         # Longer than a message can wait in both queues: one that is sent again by hand finds its receipt.
         check_duration("receipts_for", receipts_for, 30, 3650, "days")
+        check_choice("architecture", architecture.name, [each.name for each in ARCHITECTURES])
+        check_choice("runtime", runtime.name, [each.name for each in RUNTIMES])
+        check_choice("removal_policy", removal_policy.name, _REMOVAL_POLICIES)
+        check_dead_letter_queue(dead_letter_queue)
+        _check_network(vpc, vpc_subnets, security_groups)
+        if sources is not None:
+            _check_alone(bucket=bucket, prefix=prefix, suffix=suffix, trigger=trigger)
 
-        self.bucket = self._own_view_of(bucket) if bucket else self._make_bucket()
-        self.credentials = credentials or self._make_secret()
-        self.ledger = self._the_only_user_of(ledger or make_ledger(self))
+        self.server = server
+        self.vpc = vpc
+        self.encryption_key = encryption_key
+        custody = Custody(encryption_key=encryption_key, removal_policy=removal_policy)
+        if sources is None:
+            watched = bucket or make_bucket(self, custody)
+            sources = [Source(watched, prefix=prefix, suffix=suffix, trigger=trigger or Trigger.NOTIFICATION)]
+        self.credentials = credentials or make_secret(self, custody)
+        self.ledger = the_only_user_of(self, ledger or make_ledger(self, custody))
         self.event_bus = event_bus or events.EventBus.from_event_bus_name(self, "EventBus", "default")
-        self.dead_letter_queue = make_dead_letter_queue(self)
+        self.dead_letter_queue = dead_letter_queue or make_dead_letter_queue(self, custody)
         self.queue = make_queue(
-            self, dead_letter_queue=self.dead_letter_queue, timeout=timeout, retry_for=retry_for
+            self, custody, dead_letter_queue=self.dead_letter_queue, timeout=timeout, retry_for=retry_for
         )
-        self.log_group = logs.LogGroup(self, "Log", retention=log_retention)
+        self.log_group = make_log(self, custody, retention=log_retention)
+        self._permissions = Permissions(self, role)
+        self._permissions.work_with(
+            credentials=self.credentials,
+            ledger=self.ledger,
+            queue=self.queue,
+            dead_letter_queue=self.dead_letter_queue,
+            event_bus=self.event_bus,
+            log_group=self.log_group,
+        )
+        self._permissions.share(encryption_key)
+        if dead_letter_queue:
+            self._permissions.send_to_encrypted_queue(dead_letter_queue.encryption_master_key)
+        if vpc:
+            self._permissions.be_in_network()
+        self.role = self._permissions.role
         self.function = lambda_.Function(
             self,
             "Function",
             description=f"Delivers objects from S3 to {server.host}",
-            runtime=RUNTIME,
+            runtime=runtime,
             architecture=architecture,
-            code=function_code(architecture=architecture, bundling=bundling),
+            code=function_code(architecture=architecture, runtime=runtime, bundling=bundling),
             handler="s3_to_sftp.handler.lambda_handler",
-            role=make_role(
-                self,
-                bucket=self.bucket,
-                prefix=prefix,
-                credentials=self.credentials,
-                ledger=self.ledger,
-                queue=self.queue,
-                dead_letter_queue=self.dead_letter_queue,
-                event_bus=self.event_bus,
-                log_group=self.log_group,
-            ),
+            role=self.role,
             environment={
                 **server.variables(),
                 **self._variables(),
@@ -166,6 +233,9 @@ class S3ToSftp(Construct):
             },
             memory_size=memory_size,
             timeout=timeout,
+            vpc=vpc,
+            vpc_subnets=vpc_subnets,
+            security_groups=list(security_groups) if security_groups else None,
             log_group=self.log_group,
             logging_format=lambda_.LoggingFormat.JSON,
             # The concurrency of a mapping starts at 2: only the function itself can be held to one.
@@ -177,67 +247,103 @@ class S3ToSftp(Construct):
         acknowledge(
             self.function,
             "AwsSolutions-L1",
-            "Lambda supports Python 3.13 until 2029; the bundle is locked, compiled and tested for it.",
+            f"The bundle is locked, compiled and tested for {runtime.name}, which Lambda supports for years.",
         )
+        if vpc:
+            self._permissions.keep_network_from(self.function)
         self._deliver_from_queue(max_connections)
-        self._announce_objects(prefix, suffix)
+        self.monitoring = Monitoring(
+            self,
+            "Monitoring",
+            delivery=self,
+            partner=server.host,
+            alarms=alarms,
+            alarm_topic=alarm_topic,
+            dashboard=dashboard,
+        )
+        self._sources: list[Source] = []
+        for source in sources:
+            self._add(source)
+        validate_with(self, self._complaints)
 
-    def _own_view_of(self, bucket: s3.IBucket) -> s3.IBucket:
-        """The bucket, imported where another stack owns it.
+    @property
+    def bucket(self) -> s3.IBucket:
+        """The bucket of the first source: the one that was made, where none was given.
 
-        Otherwise that stack's notification needs this one's queue, whose policy needs the bucket: a cycle.
+        Raises:
+            LookupError: There is no source yet.
         """
-        if cdk.Stack.of(bucket).node.addr == cdk.Stack.of(self).node.addr:
-            return bucket
-        return s3.Bucket.from_bucket_attributes(
-            self, "Bucket", bucket_arn=bucket.bucket_arn, encryption_key=bucket.encryption_key
-        )
-
-    def _the_only_user_of(self, ledger: dynamodb.ITable) -> dynamodb.ITable:
-        """The ledger, unless another construct of the app has it: one of two partners would get nothing."""
-        other = next((each.data for each in ledger.node.metadata if each.type == _LEDGER_OF), None)
-        if other:
-            raise InvalidArgument(
-                "ledger",
-                f"must be a table of its own, got the one of {other}: what that has delivered would count as "
-                "delivered here, too",
+        if not self._sources:
+            raise LookupError(
+                f"{self.node.path} has no source yet, and so no bucket: call add_source() first"
             )
-        ledger.node.add_metadata(_LEDGER_OF, self.node.path)
-        return ledger
+        return self._sources[0].bucket
 
-    def _make_bucket(self) -> s3.Bucket:
-        bucket = s3.Bucket(
-            self,
-            "Bucket",
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            versioned=True,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            enforce_ssl=True,
-            removal_policy=cdk.RemovalPolicy.RETAIN,
-        )
-        acknowledge(
-            bucket,
-            "AwsSolutions-S1",
-            "Every delivery is in the function's log. Who put an object is a question for CloudTrail data "
-            "events, or for a bucket with access logs that is passed in.",
-        )
-        return bucket
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """What is delivered, in the order in which it was added."""
+        return tuple(self._sources)
 
-    def _make_secret(self) -> secretsmanager.Secret:
-        plain = cdk.SecretValue.unsafe_plain_text  # nothing of the placeholder is secret
-        secret = secretsmanager.Secret(
-            self,
-            "Credentials",
-            description="SFTP login: username, password, private_key, passphrase (empty: not used)",
-            secret_object_value={name: plain(value) for name, value in LOGIN_PLACEHOLDER.items()},
-        )
-        acknowledge(
-            secret,
-            "AwsSolutions-SMG4",
-            "The login belongs to the partner and changes only together with them. The function picks up "
-            "a changed secret without being deployed again.",
-        )
-        return secret
+    @property
+    def role_policy_statements(self) -> list[iam.PolicyStatement]:
+        """What the function's role may do: for a role that CDK cannot change."""
+        return list(self._permissions.statements)
+
+    def add_source(
+        self,
+        bucket: s3.IBucket,
+        *,
+        prefix: str | None = None,
+        suffix: str | None = None,
+        directory: str | None = None,
+        trigger: Trigger = Trigger.NOTIFICATION,
+    ) -> Source:
+        """Deliver the objects of another bucket, or of another part of one, to the same partner.
+
+        Args:
+            bucket: Any: made in this stack or another, or imported by its name or ARN.
+            prefix: Deliver only objects whose key begins so. By default all.
+            suffix: Deliver only objects whose key ends so. By default all.
+            directory: Remote directory for them. By default that of the server.
+            trigger: What announces a new object. By default S3's own notification.
+
+        Raises:
+            InvalidArgument: A value cannot be right, or some objects would be announced twice.
+        """
+        source = Source(bucket, prefix=prefix, suffix=suffix, directory=directory, trigger=trigger)
+        self._add(source)
+        return source
+
+    def bucket_policy_statements(self, bucket: s3.IBucket) -> list[iam.PolicyStatement]:
+        """What the policy of a bucket in another account must say, so that its objects can be read.
+
+        Raises:
+            InvalidArgument: It is no source.
+        """
+        sources = [source for source in self._sources if identity(source.bucket) == identity(bucket)]
+        if not sources:
+            raise InvalidArgument("bucket", f"must be a source of {self.node.path}, got {bucket.node.path}")
+        return self._permissions.for_bucket(sources)
+
+    def key_policy_statements(self, key: kms.IKey) -> list[iam.PolicyStatement]:
+        """What the policy of an imported key must say, so that what it encrypts can be used.
+
+        Empty for a key that is not used, and for one of the app, whose policy says it already.
+        """
+        return self._permissions.for_key(key)
+
+    def _add(self, source: Source) -> None:
+        watch(self, source, queue=self.queue, dead_letter_queue=self.dead_letter_queue)
+        self._permissions.read(source)
+        warn_of_shared_names(self, source, self._sources, otherwise=self.server.directory)
+        self._sources.append(source)
+        if told := directories(cdk.Stack.of(self), self._sources):
+            self.function.add_environment("SSH_SOURCES", told)
+
+    def _complaints(self) -> list[str]:
+        if self._sources:
+            return []
+        return ["there is nothing to deliver: leave out `sources`, or call add_source()"]
 
     def _variables(self) -> dict[str, str]:
         """Names what the function works with. Of the login only where it is kept."""
@@ -261,13 +367,6 @@ class S3ToSftp(Construct):
             max_concurrency=_FUNCTIONS if max_connections > 1 else None,
         )
 
-    def _announce_objects(self, prefix: str | None, suffix: str | None) -> None:
-        self.bucket.add_event_notification(
-            s3.EventType.OBJECT_CREATED,
-            s3n.SqsDestination(self.queue),
-            *_key_filter(prefix, suffix),
-        )
-
 
 def _options(
     retry_for: cdk.Duration, receipts_for: cdk.Duration, max_connections: int, *, sha256: bool
@@ -280,13 +379,18 @@ def _options(
     return {**options, "SSH_SHA256": "true"} if sha256 else options
 
 
-def _key_filter(prefix: str | None, suffix: str | None) -> list[s3.NotificationKeyFilter]:
-    """The filter of the notification; none for all objects."""
-    for name, value in (("prefix", prefix), ("suffix", suffix)):
-        if value and "*" in value:
-            raise InvalidArgument(
-                name, f"must not hold '*': S3 compares it letter by letter, got {value!r}; write it without"
-            )
-    if not (prefix or suffix):
-        return []
-    return [s3.NotificationKeyFilter(prefix=prefix or None, suffix=suffix or None)]
+def _check_network(
+    vpc: ec2.IVpc | None,
+    vpc_subnets: ec2.SubnetSelection | None,
+    security_groups: Sequence[ec2.ISecurityGroup] | None,
+) -> None:
+    for name, value in (("vpc_subnets", vpc_subnets), ("security_groups", security_groups)):
+        if value and not vpc:
+            raise InvalidArgument(name, "must not be given without vpc, the network that they are in")
+
+
+def _check_alone(**others: object) -> None:
+    if given := [name for name, value in others.items() if value is not None]:
+        raise InvalidArgument(
+            "sources", f"must not be given together with {', '.join(given)}: put them into a Source"
+        )

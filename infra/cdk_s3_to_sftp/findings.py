@@ -1,9 +1,14 @@
-"""Answers to findings of cdk-nag, given where they arise: no report shows one unexplained."""
+"""What people should know at synth: warnings, and answers to findings of cdk-nag."""
 
 from typing import Any
 
 import aws_cdk as cdk
 from constructs import IConstruct
+
+
+def warn(scope: IConstruct, id: str, sentence: str) -> None:  # noqa: A002 -- as CDK calls it
+    """Say something at synth that a person must see to, who can then acknowledge it by its id."""
+    cdk.Annotations.of(scope).add_warning_v2(f"cdk-s3-to-sftp:{id}", sentence)
 
 
 def acknowledge(scope: IConstruct, rule: str, reason: str) -> None:

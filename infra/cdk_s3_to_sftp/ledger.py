@@ -4,6 +4,9 @@ import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
 
+from cdk_s3_to_sftp.arguments import InvalidArgument
+from cdk_s3_to_sftp.parts import Custody
+
 ACTIONS = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
 """What the function does with it. A transaction is authorised by the actions that it is made of."""
 
@@ -18,11 +21,14 @@ KEY_ACTIONS = (
 )
 """What DynamoDB asks of those who use a table with a key of its own, without the wildcards of its manual."""
 
+_LEDGER_OF = "s3-to-sftp:ledger-of"
+"""Type of the metadata by which a table tells which construct uses it."""
+
 _TEXT = dynamodb.AttributeType.STRING
 
 
-def make_ledger(scope: Construct) -> dynamodb.Table:
-    """Make the table. It is kept when the stack is deleted, and refuses to be deleted by hand.
+def make_ledger(scope: Construct, custody: Custody) -> dynamodb.Table:
+    """Make the table. One that is to be kept refuses to be deleted by hand, too.
 
     Without it, the next message of every object would deliver the object again.
 
@@ -38,8 +44,9 @@ def make_ledger(scope: Construct) -> dynamodb.Table:
         point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
             point_in_time_recovery_enabled=True
         ),
-        deletion_protection=True,
-        removal_policy=cdk.RemovalPolicy.RETAIN,
+        encryption_key=custody.encryption_key,
+        deletion_protection=custody.removal_policy is not cdk.RemovalPolicy.DESTROY,
+        removal_policy=custody.removal_policy,
     )
     # "What failed?", "what is in flight?", "what was delivered that day?": a person's questions, who then
     # wants to see everything. The function never asks them.
@@ -50,3 +57,20 @@ def make_ledger(scope: Construct) -> dynamodb.Table:
         projection_type=dynamodb.ProjectionType.ALL,
     )
     return table
+
+
+def the_only_user_of(scope: Construct, ledger: dynamodb.ITable) -> dynamodb.ITable:
+    """Return the ledger, unless another construct of the app has it: one of two partners would get nothing.
+
+    Raises:
+        InvalidArgument: Another one has it.
+    """
+    other = next((each.data for each in ledger.node.metadata if each.type == _LEDGER_OF), None)
+    if other:
+        raise InvalidArgument(
+            "ledger",
+            f"must be a table of its own, got the one of {other}: what that has delivered would count as "
+            "delivered here, too",
+        )
+    ledger.node.add_metadata(_LEDGER_OF, scope.node.path)
+    return ledger

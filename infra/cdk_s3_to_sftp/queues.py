@@ -4,10 +4,12 @@ import math
 from typing import Any
 
 import aws_cdk as cdk
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from cdk_s3_to_sftp.arguments import is_token
+from cdk_s3_to_sftp.arguments import InvalidArgument, is_token
+from cdk_s3_to_sftp.parts import Custody
 
 _KEEP_MESSAGES_FOR = cdk.Duration.days(14)
 """The most that SQS allows.
@@ -35,13 +37,30 @@ _MOST_RECEIVES = 1000
 """The most that SQS allows."""
 
 
-def make_dead_letter_queue(scope: Construct) -> sqs.Queue:
+def make_dead_letter_queue(scope: Construct, custody: Custody) -> sqs.Queue:
     """Make the queue of what could not be delivered."""
-    return _make_queue(scope, "DeadLetterQueue")
+    return _make_queue(scope, "DeadLetterQueue", custody)
+
+
+def check_dead_letter_queue(queue: sqs.IQueue | None) -> None:
+    """Refuse a queue that cannot take what could not be delivered.
+
+    Raises:
+        InvalidArgument: It cannot.
+    """
+    if queue is not None and queue.fifo:
+        raise InvalidArgument(
+            "dead_letter_queue", f"must be a standard queue, got the FIFO queue {queue.node.path}"
+        )
 
 
 def make_queue(
-    scope: Construct, *, dead_letter_queue: sqs.Queue, timeout: cdk.Duration, retry_for: cdk.Duration
+    scope: Construct,
+    custody: Custody,
+    *,
+    dead_letter_queue: sqs.IQueue,
+    timeout: cdk.Duration,
+    retry_for: cdk.Duration,
 ) -> sqs.Queue:
     """Make the queue of what is not delivered yet.
 
@@ -51,6 +70,7 @@ def make_queue(
 
     Args:
         scope: The construct that it belongs to.
+        custody: Has the key that encrypts what is in it.
         dead_letter_queue: Takes what killed the function too often.
         timeout: How long one invocation may take.
         retry_for: How long the function tries.
@@ -59,6 +79,7 @@ def make_queue(
     return _make_queue(
         scope,
         "Queue",
+        custody,
         visibility_timeout=hidden_for,
         dead_letter_queue=sqs.DeadLetterQueue(
             queue=dead_letter_queue, max_receive_count=most_receives(hidden_for, retry_for)
@@ -84,13 +105,32 @@ def most_receives(hidden_for: cdk.Duration, retry_for: cdk.Duration) -> int:
     return min(math.ceil(retry_for.to_seconds() / apart) + _QUICK_RECEIVES, _MOST_RECEIVES)
 
 
-def _make_queue(scope: Construct, id: str, **settings: Any) -> sqs.Queue:  # noqa: A002 -- as in every construct
+def _make_queue(
+    scope: Construct,
+    id: str,  # noqa: A002 -- as in every construct
+    custody: Custody,
+    **settings: Any,
+) -> sqs.Queue:
+    key = custody.encryption_key
     return sqs.Queue(
         scope,
         id,
-        encryption=sqs.QueueEncryption.SQS_MANAGED,
+        encryption=sqs.QueueEncryption.KMS if key else sqs.QueueEncryption.SQS_MANAGED,
+        encryption_master_key=_out_of_reach(scope, id, key) if key else None,
         enforce_ssl=True,
         max_message_size_bytes=_MAX_MESSAGE_BYTES,
         retention_period=_KEEP_MESSAGES_FOR,
         **settings,
     )
+
+
+def _out_of_reach(scope: Construct, queue: str, key: kms.IKey) -> kms.IKey:
+    """The key, imported: CDK would name the bucket in its policy, which needs the key for itself (a cycle).
+
+    `Permissions.share` says what is needed, without names.
+    """
+    imported = kms.Key.from_key_arn(scope, f"KeyOf{queue}", key.key_arn)
+    cdk.Annotations.of(imported).acknowledge_warning(
+        "@aws-cdk/aws-s3-notifications:sqsKMSPermissionsNotAdded", "The construct sees to it."
+    )
+    return imported

@@ -1,61 +1,224 @@
-"""What the function may do, action by action."""
+"""What the function may do, action by action, and what must be said elsewhere so that it really may."""
 
 from collections.abc import Sequence
 
+import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
-from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_s3_to_sftp import ledger as ledgers
-from cdk_s3_to_sftp.findings import acknowledge_wildcard
+from cdk_s3_to_sftp.arguments import is_made_here, is_token
+from cdk_s3_to_sftp.findings import acknowledge, acknowledge_wildcard, warn
+from cdk_s3_to_sftp.sources import Source
+
+READ_OBJECTS = ("s3:GetObject", "s3:GetObjectVersion")
+
+# Without it S3 answers 403 for an object that is gone, as if reading were not allowed.
+LIST_BUCKET = ("s3:ListBucket",)
+
+_SEND_TO_ENCRYPTED_QUEUE = ("kms:Decrypt", "kms:GenerateDataKey")
+
+_USE_OF_NETWORK = (
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+)
+"""What Lambda does with the role of a function in a VPC."""
 
 
-def make_role(
-    scope: Construct,
-    *,
-    bucket: s3.IBucket,
-    prefix: str | None,
-    credentials: secretsmanager.ISecret,
-    ledger: dynamodb.ITable,
-    queue: sqs.IQueue,
-    dead_letter_queue: sqs.IQueue,
-    event_bus: events.IEventBus,
-    log_group: logs.ILogGroup,
-) -> iam.Role:
-    """Make a role that lets the function do what it does with each of these, and nothing else.
+class Permissions:
+    """Lets the function's role do what the function does, and nothing else.
 
-    Not the L2 grants: they name groups of actions (`s3:GetObject*`, `s3:List*`) where few are needed.
+    Not by the L2 grants: they name groups of actions (`s3:GetObject*`, `s3:List*`) where few are needed.
+
+    Attributes:
+        role: The role. By default one that only Lambda can assume.
+        statements: What it may do.
     """
-    objects = bucket.arn_for_objects(f"{prefix or ''}*")
-    allowed: dict[str, Sequence[str]] = {
-        log_group.log_group_arn: ["logs:CreateLogStream", "logs:PutLogEvents"],
-        queue.queue_arn: [
+
+    def __init__(self, scope: Construct, role: iam.IRole | None) -> None:
+        self._scope = scope
+        self._for_keys: dict[str, list[iam.PolicyStatement]] = {}
+        self.statements: list[iam.PolicyStatement] = []
+        self.role: iam.IRole = role or iam.Role(
+            scope, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com")
+        )
+
+    def work_with(
+        self,
+        *,
+        credentials: secretsmanager.ISecret,
+        ledger: dynamodb.ITable,
+        queue: sqs.IQueue,
+        dead_letter_queue: sqs.IQueue,
+        event_bus: events.IEventBus,
+        log_group: logs.ILogGroup,
+    ) -> None:
+        """Let it use what the construct consists of."""
+        secret = credentials.secret_full_arn or f"{credentials.secret_arn}-??????"
+        self._allow(log_group.log_group_arn, "logs:CreateLogStream", "logs:PutLogEvents")
+        self._allow(
+            queue.queue_arn,
             "sqs:ReceiveMessage",
             "sqs:DeleteMessage",
             "sqs:ChangeMessageVisibility",
             "sqs:GetQueueAttributes",
             "sqs:SendMessage",  # the continuation of an object that takes longer than one invocation
-        ],
-        dead_letter_queue.queue_arn: ["sqs:SendMessage"],
-        objects: ["s3:GetObject", "s3:GetObjectVersion"],
-        # Without it S3 answers 403 for an object that is gone, as if reading were not allowed.
-        bucket.bucket_arn: ["s3:ListBucket"],
-        credentials.secret_full_arn or f"{credentials.secret_arn}-??????": ["secretsmanager:GetSecretValue"],
-        ledger.table_arn: ledgers.ACTIONS,
-        event_bus.event_bus_arn: ["events:PutEvents"],
-    }
-    role = iam.Role(scope, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-    for resource, actions in allowed.items():
-        role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=[resource]))
-    acknowledge_wildcard(role, objects, "The function must read every object that is announced to it.")
-    for key in (bucket.encryption_key, credentials.encryption_key):
-        if key:
-            key.grant_decrypt(role)
-    if ledger.encryption_key:
-        ledger.encryption_key.grant(role, *ledgers.KEY_ACTIONS)
-    return role
+        )
+        self._allow(dead_letter_queue.queue_arn, "sqs:SendMessage")
+        self._allow(secret, "secretsmanager:GetSecretValue")
+        self._allow(ledger.table_arn, *ledgers.ACTIONS)
+        self._allow(event_bus.event_bus_arn, "events:PutEvents")
+        self._use_key(credentials.encryption_key, "kms:Decrypt")
+        self._use_key(ledger.encryption_key, *ledgers.KEY_ACTIONS)
+        self._warn_of_fixed_role()
+
+    def send_to_encrypted_queue(self, key: kms.IKey | None) -> None:
+        """Let it use the key of a queue, if any."""
+        self._use_key(key, *_SEND_TO_ENCRYPTED_QUEUE)
+
+    def read(self, source: Source) -> None:
+        """Let it read the objects of a source."""
+        self._allow(source.objects, *READ_OBJECTS)
+        self._allow(source.bucket.bucket_arn, *LIST_BUCKET)
+        acknowledge_wildcard(
+            self.role, source.objects, "The function must read every object that is announced to it."
+        )
+        self._use_key(source.bucket.encryption_key, "kms:Decrypt")
+        self._warn_of_foreign_bucket(source)
+
+    def be_in_network(self) -> None:
+        """Let Lambda connect the function to a VPC in its name."""
+        self._allow("*", *_USE_OF_NETWORK)
+        acknowledge(
+            self.role,
+            "AwsSolutions-IAM5[Resource::*]",
+            "Network interfaces that Lambda makes are not known before; the function's own code is denied "
+            "the use of these permissions.",
+        )
+
+    def keep_network_from(self, function: lambda_.IFunction) -> None:
+        """Deny to the code of the function what Lambda needs for the network (Lambda developer guide)."""
+        iam.Policy(
+            self._scope,
+            "NotForItsCode",
+            roles=[self.role],
+            statements=[
+                iam.PolicyStatement(
+                    effect=iam.Effect.DENY,
+                    actions=list(_USE_OF_NETWORK),
+                    resources=["*"],
+                    conditions={"ArnEquals": {"lambda:SourceFunctionArn": function.function_arn}},
+                )
+            ],
+        )
+
+    def share(self, key: kms.IKey | None) -> None:
+        """Let function and AWS use the key of log and queues: to write, to put in what S3 announces."""
+        if key is None:
+            return
+        self.send_to_encrypted_queue(key)
+        stack = cdk.Stack.of(self._scope)
+        # Not the log's own ARN: the log needs the key, whose policy would need the log.
+        logs_here = stack.format_arn(service="logs", resource="*", arn_format=cdk.ArnFormat.NO_RESOURCE_NAME)
+        self._say_in_policy_of(
+            key,
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal(f"logs.{stack.region}.amazonaws.com")],
+                actions=[
+                    "kms:Decrypt",
+                    "kms:DescribeKey",
+                    "kms:Encrypt",
+                    "kms:GenerateDataKey*",
+                    "kms:ReEncrypt*",
+                ],
+                resources=["*"],
+                conditions={"ArnLike": {"kms:EncryptionContext:aws:logs:arn": logs_here}},
+            ),
+        )
+        # Not only for the buckets that are watched: one of them may need the same key, another cycle. The
+        # policy of the queue says whose messages it takes.
+        self._say_in_policy_of(
+            key,
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal(f"{name}.amazonaws.com") for name in ("s3", "events")],
+                actions=["kms:Decrypt", "kms:GenerateDataKey"],
+                resources=["*"],
+            ),
+        )
+
+    def for_key(self, key: kms.IKey) -> list[iam.PolicyStatement]:
+        """What the policy of a key must say that the app cannot change."""
+        return list(self._for_keys.get(key.key_arn, []))
+
+    def for_bucket(self, sources: Sequence[Source]) -> list[iam.PolicyStatement]:
+        """What the policy of the sources' bucket must say where it belongs to another account."""
+        objects = [source.objects for source in sources]
+        return [
+            self._for_the_role(READ_OBJECTS, objects),
+            self._for_the_role(LIST_BUCKET, [sources[0].bucket.bucket_arn]),
+        ]
+
+    def _allow(self, resource: str, *actions: str) -> None:
+        statement = iam.PolicyStatement(actions=list(actions), resources=[resource])
+        self.role.add_to_principal_policy(statement)
+        self.statements.append(statement)
+
+    def _warn_of_fixed_role(self) -> None:
+        # CDK says that a statement was added also to a role that cannot be changed.
+        if not any(isinstance(child, iam.Policy) for child in self.role.node.children):
+            warn(
+                self._scope,
+                "policyOfFixedRole",
+                f"The role {self.role.node.path} cannot be changed here. Its policy must hold the statements "
+                "of `role_policy_statements`.",
+            )
+
+    def _use_key(self, key: kms.IKey | None, *actions: str) -> None:
+        if key is None:
+            return
+        self._allow(key.key_arn, *actions)
+        if not is_made_here(key):
+            self._say_in_policy_of(key, self._for_the_role(actions, ["*"]))
+
+    def _say_in_policy_of(self, key: kms.IKey, statement: iam.PolicyStatement) -> None:
+        if is_made_here(key):
+            key.add_to_resource_policy(statement)
+            return
+        if key.key_arn not in self._for_keys:
+            warn(
+                self._scope,
+                "policyOfImportedKey",
+                f"The policy of key {key.node.path} cannot be changed here. It must hold the statements of "
+                "`key_policy_statements(key)`; those for the role can be left out where it lets the account "
+                "decide by IAM policies, as key policies do by default.",
+            )
+        self._for_keys.setdefault(key.key_arn, []).append(statement)
+
+    def _for_the_role(self, actions: Sequence[str], resources: Sequence[str]) -> iam.PolicyStatement:
+        return iam.PolicyStatement(
+            principals=[iam.ArnPrincipal(self.role.role_arn)],
+            actions=list(actions),
+            resources=list(resources),
+        )
+
+    def _warn_of_foreign_bucket(self, source: Source) -> None:
+        theirs, ours = source.bucket.env.account, cdk.Stack.of(self._scope).account
+        if theirs == ours or is_token(theirs) or is_token(ours):
+            return
+        warn(
+            self._scope,
+            "policyOfForeignBucket",
+            f"Bucket {source.bucket.node.path} belongs to account {theirs}: its policy must hold the "
+            "statements of `bucket_policy_statements(bucket)`.",
+        )

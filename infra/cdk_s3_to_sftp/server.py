@@ -11,6 +11,7 @@ import aws_cdk as cdk
 
 from cdk_s3_to_sftp.arguments import (
     InvalidArgument,
+    check_directory,
     check_duration,
     check_list,
     check_range,
@@ -78,7 +79,7 @@ class SftpServer:
     def __post_init__(self) -> None:
         _check_host(self.host)
         check_range("port", self.port, 1, 65535)
-        _check_directory(self.directory)
+        check_directory(self.directory, otherwise="the directory that the login starts in")
         _check_ciphers(self.ciphers)
         if self.connect_timeout:
             check_duration("connect_timeout", self.connect_timeout, 1, 300, "seconds")
@@ -139,17 +140,6 @@ def _check_ciphers(ciphers: Sequence[str]) -> None:
     for cipher in ciphers:
         if not is_token(cipher) and cipher not in CIPHERS:
             raise InvalidArgument("ciphers", f"must be some of {', '.join(CIPHERS)}, got {cipher!r}")
-
-
-def _check_directory(directory: str | None) -> None:
-    if directory is None or is_token(directory):
-        return
-    if not directory.strip() or not directory.isprintable():
-        raise InvalidArgument(
-            "directory",
-            "must be a remote path such as /inbox (leave it out for the directory that the login starts in), "
-            f"got {directory!r}",
-        )
 
 
 def _checked_key(text: str) -> str:

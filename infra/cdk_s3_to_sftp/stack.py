@@ -1,17 +1,21 @@
 """The stack of the stock app, and an example of how to use the construct."""
 
+import re
 from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from cdk_s3_to_sftp.arguments import InvalidArgument, is_token
 from cdk_s3_to_sftp.bundling import Bundling
 from cdk_s3_to_sftp.construct import S3ToSftp
 from cdk_s3_to_sftp.findings import acknowledge
 from cdk_s3_to_sftp.server import SftpServer
 
 _ONE_DAY = cdk.Duration.hours(24)
+_TOPIC = re.compile(r"arn:[^:]+:sns:[^:]+:\d{12}:[^:]+")
 
 
 class S3ToSftpStack(cdk.Stack):
@@ -30,10 +34,15 @@ class S3ToSftpStack(cdk.Stack):
             before you allow more than 3.
         retry_for: How long an object is tried before its message goes to the dead-letter queue. By default 24
             hours.
+        alarm_topic: ARN of the SNS topic that is told of alarms. By default nobody is: they are seen on the
+            dashboard only.
         memory_size: Memory of the function in MB. By default 512.
         architecture: CPU of the function. By default x86_64.
         bundling: Where the function's code is put together. By default on this machine, else in Docker.
         **stack: What every `aws_cdk.Stack` takes: `env`, `tags`, `termination_protection` and so on.
+
+    Raises:
+        InvalidArgument: A value cannot be right; the message says what to write instead.
     """
 
     def __init__(
@@ -46,12 +55,15 @@ class S3ToSftpStack(cdk.Stack):
         suffix: str | None = None,
         max_connections: int = 2,
         retry_for: cdk.Duration = _ONE_DAY,
+        alarm_topic: str | None = None,
         memory_size: int = 512,
         architecture: lambda_.Architecture = lambda_.Architecture.X86_64,
         bundling: Bundling = Bundling.AUTO,
         **stack: Any,
     ) -> None:
         super().__init__(scope, id, **stack)
+        if alarm_topic:
+            _check_topic(alarm_topic)
         self.delivery = S3ToSftp(
             self,
             "Delivery",
@@ -60,6 +72,7 @@ class S3ToSftpStack(cdk.Stack):
             suffix=suffix,
             max_connections=max_connections,
             retry_for=retry_for,
+            alarm_topic=sns.Topic.from_topic_arn(self, "AlarmTopic", alarm_topic) if alarm_topic else None,
             memory_size=memory_size,
             architecture=architecture,
             bundling=bundling,
@@ -97,3 +110,13 @@ class S3ToSftpStack(cdk.Stack):
             "FunctionName": self.delivery.function.function_name,
         }.items():
             cdk.CfnOutput(self, name, value=value)
+        if dashboard := self.delivery.monitoring.dashboard:
+            cdk.CfnOutput(self, "DashboardName", value=dashboard.dashboard_name)
+
+
+def _check_topic(arn: str) -> None:
+    if not is_token(arn) and not _TOPIC.fullmatch(arn):
+        raise InvalidArgument(
+            "alarm_topic",
+            f"must be the ARN of an SNS topic, as 'aws sns list-topics' prints it, got {arn!r}",
+        )

@@ -10,11 +10,13 @@ import aws_cdk as cdk
 import cdk_nag
 import pytest
 from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from cfnlint import api as cfnlint  # type: ignore[import-untyped]  # it ships no types
 
-from cdk_s3_to_sftp import S3ToSftp, S3ToSftpStack, SftpServer
+from cdk_s3_to_sftp import S3ToSftp, S3ToSftpStack, SftpServer, Trigger
 from tests.infra.conftest import new_app
 from tests.infra.keys import ED25519
 
@@ -99,6 +101,27 @@ def test_cdk_nag_finds_nothing_unexplained_about_a_ledger_with_a_key_of_its_own(
     assert [each for each in findings(app) if "kms" in each or "dynamodb" in each] == []
 
 
+def test_cdk_nag_finds_nothing_unexplained_about_what_is_brought_along() -> None:
+    app = new_app()
+    env = cdk.Environment(account="123456789012", region="eu-west-1")
+    platform, stack = cdk.Stack(app, "Platform", env=env), cdk.Stack(app, "Test", env=env)
+    delivery = S3ToSftp(
+        stack,
+        "Delivery",
+        server=SftpServer("sftp.partner.example", host_keys=[ED25519]),
+        encryption_key=kms.Key(stack, "Key", enable_key_rotation=True),
+        vpc=ec2.Vpc(platform, "Vpc"),
+        role=iam.Role(stack, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com")),
+    )
+    theirs = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
+    delivery.add_source(theirs, suffix=".csv", directory="/theirs", trigger=Trigger.EVENTBRIDGE)
+    report = findings(app)
+    # About the network, and about CDK's own functions; what is not of AwsSolutions are warnings of ours.
+    not_ours = ("AwsSolutions-VPC7", "AwsSolutions-IAM4")
+    rules = [each for each in report if each.startswith("AwsSolutions")]
+    assert [each for each in rules if not each.startswith(not_ours)] == []
+
+
 def test_cdk_nag_is_awake() -> None:
     app = new_app()
     s3.Bucket(stack_in(app), "Careless")
@@ -142,6 +165,7 @@ def test_outputs_say_what_a_person_needs_next(template: dict[str, Any]) -> None:
         "RedriveCommand",
         "LedgerTableName",
         "FunctionName",
+        "DashboardName",
     }
     secret = {"Ref": "DeliveryCredentials9BE288DA"}
     assert template["Outputs"]["SecretArn"]["Value"] == secret

@@ -85,6 +85,7 @@ def test_every_value_has_its_effect(main: Main) -> None:
         memory_size="1024",
         max_connections="5",
         retry_for_hours="72",
+        alarm_topic="arn:aws:sns:eu-west-1:123456789012:on-call",
         architecture="arm64",
         bundling="docker",
         stack_name="Bank",
@@ -97,6 +98,7 @@ def test_every_value_has_its_effect(main: Main) -> None:
     assert (function["MemorySize"], function["Architectures"]) == (1024, ["arm64"])
     text = json.dumps(template["Resources"])
     assert '"SSH_MAX_CONNECTIONS": "2"' in text
+    assert '"AlarmActions": ["arn:aws:sns:eu-west-1:123456789012:on-call"]' in text
     assert '{"Name": "suffix", "Value": ".csv"}, {"Name": "prefix", "Value": "outgoing/"}' in text
 
 
@@ -151,6 +153,11 @@ def test_several_host_keys_can_be_given_in_one_value(main: Main, separator: str)
         (
             {"retry_for_hours": "73"},
             "retry_for_hours must be 1-72 hours, got 73. Set it with -c retry_for_hours=24",
+        ),
+        (
+            {"alarm_topic": "on-call"},
+            "alarm_topic must be the ARN of an SNS topic, as 'aws sns list-topics' prints it, got 'on-call'. "
+            "Set it with -c alarm_topic=arn:aws:sns:eu-west-1:123456789012:on-call",
         ),
         (
             {"architecture": "aarch64"},

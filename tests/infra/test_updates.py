@@ -4,10 +4,14 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3 as s3
 from aws_cdk.assertions import Template
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]  # it ships no types
 
-from cdk_s3_to_sftp import S3ToSftp, SftpServer
+from cdk_s3_to_sftp import S3ToSftp, SftpServer, Trigger
 from tests.infra.conftest import new_app
 from tests.infra.keys import ECDSA, ED25519
 
@@ -28,6 +32,10 @@ def what_holds_data(
     """Logical id -> resource, as far as it holds what a deployment must not take away."""
     stack = cdk.Stack(new_app(), "Test")
     S3ToSftp(stack, "Delivery", server=SftpServer(host, directory=directory, host_keys=[key]), **arguments)
+    return holding_data(stack)
+
+
+def holding_data(stack: cdk.Stack) -> Resources:
     resources: Resources = Template.from_stack(stack).to_json()["Resources"]
     return {name: each for name, each in resources.items() if each["Type"] in HOLDS_DATA}
 
@@ -65,13 +73,38 @@ def test_everything_that_holds_data_is_looked_at(before: Resources) -> None:
         {"max_connections": 1},
         {"prefix": "outgoing/"},
         {"sha256": True},
+        {"memory_size": 1769},
+        {"log_retention": logs.RetentionDays.ONE_YEAR},
+        {"architecture": lambda_.Architecture.ARM_64},
+        {"runtime": lambda_.Runtime.PYTHON_3_12},
+        {"trigger": Trigger.EVENTBRIDGE},
+        {"removal_policy": cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE},
     ],
     ids=lambda change: next(iter(change)),
 )
 def test_a_change_of_the_configuration_replaces_nothing_that_holds_data(
     before: Resources, change: dict[str, Any]
 ) -> None:
-    after = what_holds_data(**change)
+    assert_nothing_is_replaced(before, what_holds_data(**change))
+
+
+def test_another_source_replaces_nothing_that_holds_data(before: Resources) -> None:
+    stack = cdk.Stack(new_app(), "Test")
+    server = SftpServer("sftp.partner.example", host_keys=[ED25519])
+    delivery = S3ToSftp(stack, "Delivery", server=server)
+    theirs = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
+    delivery.add_source(theirs, prefix="in/", directory="/theirs")
+    assert_nothing_is_replaced(before, holding_data(stack))
+
+
+def test_a_key_added_later_replaces_nothing_that_holds_data(before: Resources) -> None:
+    stack = cdk.Stack(new_app(), "Test")
+    server = SftpServer("sftp.partner.example", host_keys=[ED25519])
+    S3ToSftp(stack, "Delivery", server=server, encryption_key=kms.Key(stack, "Key"))
+    assert_nothing_is_replaced(before, holding_data(stack))
+
+
+def assert_nothing_is_replaced(before: Resources, after: Resources) -> None:
     assert after.keys() == before.keys()
     for name, resource in after.items():
         old, new = before[name].get("Properties", {}), resource.get("Properties", {})

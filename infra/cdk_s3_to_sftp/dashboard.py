@@ -1,0 +1,196 @@
+"""The dashboard: the questions that people have about a partner, from left to right and top to bottom."""
+
+from collections.abc import Sequence
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from constructs import Construct
+
+from cdk_s3_to_sftp.metrics import DeliveryMetrics
+
+_WIDTH = 24
+"""Of every dashboard."""
+
+_RED, _ORANGE, _GREEN, _BLUE, _GREY = "#d62728", "#ff7f0e", "#2ca02c", "#1f77b4", "#7f7f7f"
+
+_WHAT_FAILED = (
+    "filter ispresent(error) and level in ['ERROR', 'WARNING']",
+    "stats count(*) as times, max(@timestamp) as last_seen, latest(reason) as what_is_wrong, "
+    "latest(hint) as what_to_do, latest(object) as example by error",
+    "sort last_seen desc",
+    "limit 20",
+)
+"""CloudWatch Logs Insights, over the function's log: one line for each kind of error."""
+
+_WHAT_WAS_DELIVERED = (
+    "filter message = 'delivered'",
+    "fields @timestamp, object, remote_path, bytes, seconds, checksum",
+    "sort @timestamp desc",
+    "limit 50",
+)
+
+
+def make_dashboard(
+    scope: Construct, *, delivery: DeliveryMetrics, partner: str, alarms: Sequence[cloudwatch.IAlarm]
+) -> cloudwatch.Dashboard:
+    """Make the dashboard.
+
+    Args:
+        scope: The construct that it belongs to.
+        delivery: What it shows.
+        partner: Its name.
+        alarms: To be shown with their state; may be empty.
+    """
+    return cloudwatch.Dashboard(
+        scope,
+        "Dashboard",
+        default_interval=cdk.Duration.days(1),
+        widgets=[
+            [_heading(partner)],
+            [_is_anything_wrong(alarms), _is_the_partner_up(delivery), _what_waits(delivery)],
+            [_how_much(delivery)],
+            [_what_was_delivered(delivery), _how_fast(delivery), _what_failed(delivery)],
+            [_why(delivery)],
+            [_the_last_ones(delivery)],
+        ],
+    )
+
+
+def _heading(partner: str) -> cloudwatch.IWidget:
+    return cloudwatch.TextWidget(
+        markdown=f"# Deliveries to {partner}\n\nNumbers are of the time shown, a day by default.",
+        width=_WIDTH,
+        height=2,
+    )
+
+
+def _is_anything_wrong(alarms: Sequence[cloudwatch.IAlarm]) -> cloudwatch.IWidget:
+    if not alarms:
+        return cloudwatch.TextWidget(markdown="No alarms are set.", width=_WIDTH // 3, height=6)
+    return cloudwatch.AlarmStatusWidget(
+        title="Does anything need a person?", alarms=list(alarms), width=_WIDTH // 3, height=6
+    )
+
+
+def _is_the_partner_up(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
+    return cloudwatch.GraphWidget(
+        title="Is the partner up?",
+        left=[
+            delivery.metric_breaker_open(
+                period=cdk.Duration.minutes(1), label="0 takes files, 1 is left in peace", color=_RED
+            )
+        ],
+        left_y_axis=cloudwatch.YAxisProps(min=0, max=1, show_units=False),
+        width=_WIDTH // 3,
+        height=6,
+    )
+
+
+def _what_waits(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
+    queue, dead_letters = delivery.queue, delivery.dead_letter_queue
+    return cloudwatch.GraphWidget(
+        title="What is waiting?",
+        left=[
+            queue.metric_approximate_number_of_messages_visible(label="not begun", color=_BLUE),
+            queue.metric_approximate_number_of_messages_not_visible(
+                label="being sent, or waiting for the next try", color=_ORANGE
+            ),
+            dead_letters.metric_approximate_number_of_messages_visible(label="given up", color=_RED),
+        ],
+        right=[delivery.metric_oldest_waiting(color=_GREY)],
+        left_y_axis=cloudwatch.YAxisProps(min=0, label="messages", show_units=False),
+        right_y_axis=cloudwatch.YAxisProps(min=0, label="seconds", show_units=False),
+        width=_WIDTH // 3,
+        height=6,
+    )
+
+
+def _how_much(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
+    return cloudwatch.SingleValueWidget(
+        title="What was delivered?",
+        metrics=[
+            delivery.metric_delivered(color=_GREEN),
+            delivery.metric_bytes(color=_GREEN),
+            delivery.metric_superseded(color=_GREY),
+            delivery.metric_failed(color=_ORANGE),
+            delivery.metric_postponed(color=_ORANGE),
+            delivery.metric_parked(color=_RED),
+        ],
+        set_period_to_time_range=True,
+        width=_WIDTH,
+        height=3,
+    )
+
+
+def _what_was_delivered(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
+    return cloudwatch.GraphWidget(
+        title="When was it delivered?",
+        left=[delivery.metric_delivered(color=_GREEN)],
+        right=[delivery.metric_bytes(color=_BLUE)],
+        left_y_axis=cloudwatch.YAxisProps(min=0, label="objects", show_units=False),
+        right_y_axis=cloudwatch.YAxisProps(min=0, label="bytes", show_units=False),
+        width=_WIDTH // 3,
+        height=6,
+    )
+
+
+def _how_fast(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
+    speed = cloudwatch.MathExpression(
+        expression="bytes / seconds / 1000000",
+        using_metrics={
+            "bytes": delivery.metric_bytes(),
+            "seconds": delivery.metric_duration(statistic="Sum"),
+        },
+        label="MB/s while sending",
+        color=_BLUE,
+    )
+    return cloudwatch.GraphWidget(
+        title="How fast?",
+        left=[
+            delivery.metric_duration(statistic="p50", label="seconds, half are faster", color=_GREEN),
+            delivery.metric_duration(statistic="p95", label="seconds, 95 % are faster", color=_ORANGE),
+            delivery.metric_duration(statistic="Maximum", label="seconds, slowest", color=_RED),
+        ],
+        right=[speed],
+        left_y_axis=cloudwatch.YAxisProps(min=0, label="seconds per object", show_units=False),
+        right_y_axis=cloudwatch.YAxisProps(min=0, label="MB/s", show_units=False),
+        width=_WIDTH // 3,
+        height=6,
+    )
+
+
+def _what_failed(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
+    return cloudwatch.GraphWidget(
+        title="What failed?",
+        left=[
+            delivery.metric_failed(color=_ORANGE),
+            delivery.metric_parked(color=_RED),
+            delivery.function.metric_errors(label="errors of the function", color=_GREY),
+            delivery.function.metric_throttles(label="function not started", color=_BLUE),
+        ],
+        left_y_axis=cloudwatch.YAxisProps(min=0, show_units=False),
+        width=_WIDTH // 3,
+        height=6,
+    )
+
+
+def _why(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
+    return cloudwatch.LogQueryWidget(
+        title="Why did it fail, and what helps?",
+        log_group_names=[delivery.log_group.log_group_name],
+        query_lines=list(_WHAT_FAILED),
+        view=cloudwatch.LogQueryVisualizationType.TABLE,
+        width=_WIDTH,
+        height=6,
+    )
+
+
+def _the_last_ones(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
+    return cloudwatch.LogQueryWidget(
+        title="What was delivered last?",
+        log_group_names=[delivery.log_group.log_group_name],
+        query_lines=list(_WHAT_WAS_DELIVERED),
+        view=cloudwatch.LogQueryVisualizationType.TABLE,
+        width=_WIDTH,
+        height=6,
+    )

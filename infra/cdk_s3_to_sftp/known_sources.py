@@ -1,0 +1,97 @@
+"""What the constructs of an app know about each other's sources: no object may be announced twice."""
+
+import json
+from dataclasses import asdict, dataclass
+
+import aws_cdk as cdk
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from cdk_s3_to_sftp.arguments import InvalidArgument, is_made_here, is_token
+from cdk_s3_to_sftp.sources import Source, Trigger
+
+_KNOWN_SOURCE = "s3-to-sftp:source"
+"""Type of the metadata of the app that holds them."""
+
+
+def make_known(scope: Construct, source: Source) -> None:
+    """Compare the source with all that the app has so far, then add it to them.
+
+    Raises:
+        InvalidArgument: It does not go together with one of them.
+    """
+    root = scope.node.root
+    new = _Known(
+        owner=scope.node.path,
+        stack=cdk.Stack.of(scope).node.path,
+        bucket=identity(source.bucket),
+        imported_as="" if is_made_here(source.bucket) else source.bucket.node.path,
+        prefix=source.prefix or "",
+        suffix=source.suffix or "",
+        trigger=source.trigger,
+    )
+    for entry in root.node.metadata:
+        if entry.type == _KNOWN_SOURCE:
+            _check_goes_together(new, _Known(**json.loads(str(entry.data))))
+    root.node.add_metadata(_KNOWN_SOURCE, json.dumps(asdict(new)))
+
+
+def identity(bucket: s3.IBucket) -> str:
+    """What two imports of one bucket have in common: its name, or where the app gets its name from."""
+    if is_made_here(bucket):
+        return str(bucket.node.path)
+    name = bucket.bucket_name
+    stack = cdk.Stack.of(bucket)
+    return f"{stack.node.path}: {stack.resolve(name)}" if is_token(name) else name
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """What the other constructs of the app know about a source."""
+
+    owner: str
+    stack: str
+    bucket: str
+    imported_as: str
+    prefix: str
+    suffix: str
+    trigger: str
+
+    def __str__(self) -> str:
+        return f"'{self.prefix}*{self.suffix}' of {self.owner}"
+
+
+def _check_goes_together(new: _Known, known: _Known) -> None:
+    if new.bucket != known.bucket:
+        return
+    both_notify = new.trigger == known.trigger == Trigger.NOTIFICATION
+    if _overlap(new, known):
+        if new.owner == known.owner:
+            raise InvalidArgument(
+                "prefix",
+                f"and suffix must not overlap those of another source of the bucket, got {new} beside "
+                f"{known}: objects of both would be announced twice",
+            )
+        if both_notify:
+            raise InvalidArgument(
+                "prefix",
+                f"and suffix must not overlap those of another notification of the bucket, got {new} beside "
+                f"{known}: S3 takes only one. With trigger=Trigger.EVENTBRIDGE both get the objects",
+            )
+    if both_notify and new.stack == known.stack and new.imported_as != known.imported_as:
+        # Each import has a custom resource of its own, which reads the notifications, adds its own and
+        # writes them back: two at a time lose those of one, and removing one removes those of all.
+        raise InvalidArgument(
+            "bucket",
+            f"must be imported once in a stack, got {new.imported_as} beside {known.imported_as}: CDK would "
+            "write its notifications from both at the same time, and one would be lost. Pass the same import",
+        )
+
+
+def _overlap(one: _Known, other: _Known) -> bool:
+    """S3's own rule: prefixes do where one begins with the other, suffixes where one ends with the other."""
+    if any(is_token(text) for text in (one.prefix, one.suffix, other.prefix, other.suffix)):
+        return False
+    prefixes = one.prefix.startswith(other.prefix) or other.prefix.startswith(one.prefix)
+    suffixes = one.suffix.endswith(other.suffix) or other.suffix.endswith(one.suffix)
+    return prefixes and suffixes

@@ -1,0 +1,228 @@
+"""Who is told when something needs a person, and where to look."""
+
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sns as sns
+from constructs import Construct
+
+from cdk_s3_to_sftp.arguments import InvalidArgument, check_duration, is_token
+from cdk_s3_to_sftp.dashboard import make_dashboard
+from cdk_s3_to_sftp.metrics import DeliveryMetrics
+
+_FIVE_MINUTES = cdk.Duration.minutes(5)
+_ONE_HOUR = cdk.Duration.hours(1)
+_DAY_IN_SECONDS = 86_400
+
+_COMES_BACK_WITHIN = 4
+"""Periods of five minutes in which a message that waits is seen once at least: it comes back after 15."""
+
+_STILL_THROTTLED_AFTER = 3
+"""Periods of five minutes. A burst is throttled for a while, and nothing is wrong."""
+
+_ABOVE = cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alarms:
+    """When to raise which alarm; None for never.
+
+    Attributes:
+        parked: So many messages are in the dead-letter queue. By default 1.
+        oldest_waiting: A message waits for so long, 5 minutes to 14 days. By default 1 hour.
+        breaker_open_for: The partner was left in peace at every look in so long, whole minutes up to a day.
+            By default 5 minutes. More for a partner with an outage every night.
+        errors: So many invocations in 5 minutes ended in an error: out of time or memory, or a defect. What
+            goes wrong with a delivery is none. By default 1.
+        throttles: So many invocations in each of three times 5 minutes were refused, because the account's
+            concurrency is used up. By default 10. A function that is held to one at a time is refused
+            whenever two messages wait: for it, there is no such alarm.
+
+    Raises:
+        InvalidArgument: A value cannot be right; the message says why.
+    """
+
+    parked: int | None = 1
+    oldest_waiting: cdk.Duration | None = _ONE_HOUR
+    breaker_open_for: cdk.Duration | None = _FIVE_MINUTES
+    errors: int | None = 1
+    throttles: int | None = 10
+
+    def __post_init__(self) -> None:
+        for name in ("parked", "errors", "throttles"):
+            value = getattr(self, name)
+            if value is not None and not is_token(value) and value < 1:
+                raise InvalidArgument(name, f"must be at least 1, or None for no such alarm, got {value}")
+        if self.oldest_waiting:
+            check_duration("oldest_waiting", self.oldest_waiting, 300, 14 * _DAY_IN_SECONDS, "seconds")
+        if self.breaker_open_for:
+            check_duration("breaker_open_for", self.breaker_open_for, 60, _DAY_IN_SECONDS, "seconds")
+            _check_whole_minutes(self.breaker_open_for)
+
+
+class Monitoring(Construct):
+    """Alarms and a dashboard for the deliveries to one partner.
+
+    Attributes:
+        alarms: Every alarm that there is.
+        parked_alarm: Something is in the dead-letter queue.
+        waiting_alarm: A message waits for too long.
+        breaker_alarm: The partner is left in peace.
+        errors_alarm: The function fails.
+        throttles_alarm: The function is not started. None for one that is held to one at a time.
+        dashboard: Whether the partner is up, what waits, what was delivered, how fast, what failed and why.
+            None where none was wanted.
+
+    Args:
+        scope: The construct that this one belongs to.
+        id: Its name in that scope.
+        delivery: What is watched.
+        partner: Its name, for people who read an alarm at night.
+        alarms: When to raise which. By default as `Alarms` says.
+        alarm_topic: Who is told, when an alarm is raised and when it is over. By default nobody: alarms are
+            seen on the dashboard only.
+        dashboard: Whether there is one. By default there is.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,  # noqa: A002 -- what every construct calls it
+        *,
+        delivery: DeliveryMetrics,
+        partner: str,
+        alarms: Alarms | None = None,
+        alarm_topic: sns.ITopic | None = None,
+        dashboard: bool = True,
+    ) -> None:
+        super().__init__(scope, id)
+        self._delivery = delivery
+        self._partner = partner
+        self._topic = alarm_topic
+        self.alarms: list[cloudwatch.Alarm] = []
+        when = alarms or Alarms()
+        self.parked_alarm = self._parked_alarm(when.parked)
+        self.waiting_alarm = self._waiting_alarm(when.oldest_waiting)
+        self.breaker_alarm = self._breaker_alarm(when.breaker_open_for)
+        self.errors_alarm = self._errors_alarm(when.errors)
+        self.throttles_alarm = self._throttles_alarm(when.throttles)
+        self.dashboard = (
+            make_dashboard(self, delivery=delivery, partner=partner, alarms=self.alarms)
+            if dashboard
+            else None
+        )
+
+    def _parked_alarm(self, threshold: int | None) -> cloudwatch.Alarm | None:
+        if threshold is None:
+            return None
+        queue, dead_letters = self._delivery.queue, self._delivery.dead_letter_queue
+        return self._alarm(
+            "Parked",
+            # The highest of five minutes: a message that somebody looks at is out of sight for a while.
+            dead_letters.metric_approximate_number_of_messages_visible(
+                period=_FIVE_MINUTES, statistic="Maximum"
+            ),
+            f"Deliveries to {{partner}} were given up. The messages in {dead_letters.queue_name} say why: "
+            "see their attributes `reason` and `hint`. Mend the cause, then send them back: "
+            f"aws sqs start-message-move-task --source-arn {dead_letters.queue_arn} "
+            f"--destination-arn {queue.queue_arn}",
+            threshold=threshold,
+        )
+
+    def _waiting_alarm(self, longest: cdk.Duration | None) -> cloudwatch.Alarm | None:
+        if longest is None:
+            return None
+        return self._alarm(
+            "Waiting",
+            self._delivery.metric_oldest_waiting(period=_FIVE_MINUTES),
+            f"An object for {{partner}} has been waiting for {_in_words(longest)}. Either the partner does "
+            "not take it (the function's log says why), or more arrives than is sent (more connections help, "
+            "or more memory).",
+            threshold=longest.to_seconds(),
+            periods=_COMES_BACK_WITHIN,
+            breaching=1,
+        )
+
+    def _breaker_alarm(self, lasting: cdk.Duration | None) -> cloudwatch.Alarm | None:
+        if lasting is None:
+            return None
+        return self._alarm(
+            "BreakerOpen",
+            self._delivery.metric_breaker_open(period=lasting),
+            "{partner} is left in peace: the server cannot be reached, shows another host key, or refuses "
+            "the login. The function's log says which, and what to do. It is tried again by itself, and at "
+            "once when secret or host keys have been changed.",
+            threshold=1,
+            # While nobody asks, it is as it was.
+            missing=cloudwatch.TreatMissingData.IGNORE,
+        )
+
+    def _errors_alarm(self, threshold: int | None) -> cloudwatch.Alarm | None:
+        if threshold is None:
+            return None
+        return self._alarm(
+            "Errors",
+            self._delivery.function.metric_errors(period=_FIVE_MINUTES),
+            "The function that delivers to {partner} fails: it runs out of time or memory, or has a defect. "
+            f"Its log is {self._delivery.log_group.log_group_name}. Nothing is lost: messages come back.",
+            threshold=threshold,
+        )
+
+    def _throttles_alarm(self, threshold: int | None) -> cloudwatch.Alarm | None:
+        if threshold is None or _is_held_to_one(self._delivery.function):
+            return None
+        return self._alarm(
+            "Throttles",
+            self._delivery.function.metric_throttles(period=_FIVE_MINUTES),
+            "The function that delivers to {partner} is not started: all of the account's concurrency is in "
+            "use. Ask AWS for more, or reserve some for this function. Nothing is lost: messages wait.",
+            threshold=threshold,
+            periods=_STILL_THROTTLED_AFTER,
+        )
+
+    def _alarm(
+        self,
+        id: str,  # noqa: A002 -- what every construct calls it
+        metric: cloudwatch.IMetric,
+        description: str,
+        *,
+        threshold: float,
+        periods: int = 1,
+        breaching: int | None = None,
+        missing: cloudwatch.TreatMissingData = cloudwatch.TreatMissingData.NOT_BREACHING,
+    ) -> cloudwatch.Alarm:
+        alarm = cloudwatch.Alarm(
+            self,
+            id,
+            metric=metric,
+            alarm_description=description.replace("{partner}", self._partner),
+            threshold=threshold,
+            comparison_operator=_ABOVE,
+            evaluation_periods=periods,
+            datapoints_to_alarm=breaching or periods,
+            treat_missing_data=missing,
+        )
+        if self._topic:
+            alarm.add_alarm_action(actions.SnsAction(self._topic))
+            alarm.add_ok_action(actions.SnsAction(self._topic))
+        self.alarms.append(alarm)
+        return alarm
+
+
+def _check_whole_minutes(value: cdk.Duration) -> None:
+    if not value.is_unresolved() and value.to_seconds() % 60:
+        raise InvalidArgument(
+            "breaker_open_for", f"must be whole minutes, got {value.to_seconds():g} seconds"
+        )
+
+
+def _in_words(value: cdk.Duration) -> str:
+    return "too long" if value.is_unresolved() else value.to_human_string()
+
+
+def _is_held_to_one(function: lambda_.Function) -> bool:
+    resource = function.node.default_child
+    return isinstance(resource, lambda_.CfnFunction) and resource.reserved_concurrent_executions == 1

@@ -1,0 +1,86 @@
+"""The bucket, the secret and the log that the construct makes where it is given none."""
+
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
+
+from cdk_s3_to_sftp.findings import acknowledge
+
+LOGIN_PLACEHOLDER = {"username": "REPLACE-ME", "password": "", "private_key": "", "passphrase": ""}
+"""What the secret holds until somebody fills it.
+
+Never change this: CloudFormation writes a secret's value again when its text in the template changes. That
+would wipe out the login in every stack that is updated.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Custody:
+    """How what is made here is kept.
+
+    Attributes:
+        encryption_key: Encrypts it; None: a key that AWS manages.
+        removal_policy: What becomes of what holds data when the stack is deleted.
+    """
+
+    encryption_key: kms.IKey | None
+    removal_policy: cdk.RemovalPolicy
+
+
+def make_bucket(scope: Construct, custody: Custody) -> s3.Bucket:
+    """Make a bucket: encrypted, versioned, private, TLS only."""
+    bucket = s3.Bucket(
+        scope,
+        "Bucket",
+        encryption=s3.BucketEncryption.KMS if custody.encryption_key else s3.BucketEncryption.S3_MANAGED,
+        encryption_key=custody.encryption_key,
+        # Else every object costs a request to the key, when it is put and when it is read.
+        bucket_key_enabled=True if custody.encryption_key else None,
+        versioned=True,
+        block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+        enforce_ssl=True,
+        removal_policy=custody.removal_policy,
+    )
+    acknowledge(
+        bucket,
+        "AwsSolutions-S1",
+        "Every delivery is in the function's log. Who put an object is a question for CloudTrail data "
+        "events, or for a bucket with access logs that is passed in.",
+    )
+    return bucket
+
+
+def make_secret(scope: Construct, custody: Custody) -> secretsmanager.Secret:
+    """Make a secret to be filled once."""
+    plain = cdk.SecretValue.unsafe_plain_text  # nothing of the placeholder is secret
+    secret = secretsmanager.Secret(
+        scope,
+        "Credentials",
+        description="SFTP login: username, password, private_key, passphrase (empty: not used)",
+        secret_object_value={name: plain(value) for name, value in LOGIN_PLACEHOLDER.items()},
+        encryption_key=custody.encryption_key,
+        removal_policy=custody.removal_policy,
+    )
+    acknowledge(
+        secret,
+        "AwsSolutions-SMG4",
+        "The login belongs to the partner and changes only together with them. The function picks up "
+        "a changed secret without being deployed again.",
+    )
+    return secret
+
+
+def make_log(scope: Construct, custody: Custody, *, retention: logs.RetentionDays) -> logs.LogGroup:
+    """Make the log."""
+    return logs.LogGroup(
+        scope,
+        "Log",
+        retention=retention,
+        encryption_key=custody.encryption_key,
+        removal_policy=custody.removal_policy,
+    )

@@ -1,0 +1,113 @@
+"""Where objects come from, as users of the construct describe it."""
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from enum import StrEnum
+
+import aws_cdk as cdk
+from aws_cdk import aws_s3 as s3
+from constructs import IConstruct
+
+from cdk_s3_to_sftp.arguments import InvalidArgument, check_directory, is_token
+from cdk_s3_to_sftp.findings import warn
+
+
+class Trigger(StrEnum):
+    """What says that a bucket holds a new object."""
+
+    NOTIFICATION = "notification"
+    """S3's own notification: the soonest, and free. Of those that match one object S3 takes only one."""
+    EVENTBRIDGE = "eventbridge"
+    """A rule of EventBridge: for a bucket whose notifications belong to somebody else, and for objects that
+    several partners get."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Objects to deliver: those of a bucket, or some of them. Checked when it is made; Tokens pass.
+
+    Attributes:
+        bucket: Holds them. Any: made in this stack or another, or imported by its name or ARN. One with a key
+            of its own must know it (`from_bucket_attributes(encryption_key=...)`).
+        prefix: Deliver only objects whose key begins so. By default all.
+        suffix: Deliver only objects whose key ends so. By default all.
+        directory: Remote directory for them; an object's key is its path below. By default that of the
+            server.
+        trigger: What announces a new object. By default S3's own notification.
+    """
+
+    bucket: s3.IBucket
+    _: KW_ONLY
+    prefix: str | None = None
+    suffix: str | None = None
+    directory: str | None = None
+    trigger: Trigger = Trigger.NOTIFICATION
+
+    def __post_init__(self) -> None:
+        for name, value in (("prefix", self.prefix), ("suffix", self.suffix)):
+            if value and not is_token(value) and "*" in value:
+                raise InvalidArgument(
+                    name,
+                    f"must not hold '*': S3 compares it letter by letter, got {value!r}; write it without",
+                )
+        check_directory(self.directory, otherwise="the directory of the server")
+
+    def __str__(self) -> str:
+        return f"{self.bucket.node.path} ('{self.prefix or ''}*{self.suffix or ''}')"
+
+    @property
+    def objects(self) -> str:
+        """The ARN of all that may have to be read, with a wildcard at its end."""
+        return self.bucket.arn_for_objects(f"{self.prefix or ''}*")
+
+
+def directories(stack: cdk.Stack, sources: Sequence[Source]) -> str | None:
+    """What the function is told about the sources: JSON, where some have a directory of their own."""
+    told = [
+        {
+            "bucket": source.bucket.bucket_name,
+            **({"prefix": source.prefix} if source.prefix else {}),
+            **({"suffix": source.suffix} if source.suffix else {}),
+            "directory": source.directory,
+        }
+        for source in sources
+        if source.directory
+    ]
+    return stack.to_json_string(told) if told else None
+
+
+def warn_of_shared_names(
+    scope: IConstruct, source: Source, others: Sequence[Source], *, otherwise: str | None
+) -> None:
+    """Say so when objects of two buckets may get the same remote path: one would replace the other.
+
+    Args:
+        scope: The construct that they belong to.
+        source: A new one.
+        others: Those that are there.
+        otherwise: The directory of those without one of their own.
+    """
+    for other in others:
+        if source.bucket.node.addr != other.bucket.node.addr and _may_meet(source, other, otherwise or ""):
+            warn(
+                scope,
+                "sharedRemotePaths",
+                f"An object of {source} and one of {other} may get the same remote path: then the one that "
+                "comes later replaces the other. Give one of the sources a directory.",
+            )
+
+
+def _may_meet(one: Source, other: Source, otherwise: str) -> bool:
+    """Whether the paths of both may begin and end alike, and from the same directory."""
+    begins = [_beginning(source.directory or otherwise, source.prefix or "") for source in (one, other)]
+    ends = [source.suffix or "" for source in (one, other)]
+    if any(is_token(text) for text in (*begins, *ends)):
+        return False
+    if begins[0].startswith("/") != begins[1].startswith("/"):
+        return False
+    alike = begins[0].startswith(begins[1]) or begins[1].startswith(begins[0])
+    return alike and (ends[0].endswith(ends[1]) or ends[1].endswith(ends[0]))
+
+
+def _beginning(directory: str, prefix: str) -> str:
+    return f"{directory.rstrip('/')}/{prefix}" if directory else prefix

@@ -1,0 +1,28 @@
+"""`make docs` makes a page on which everything that the package promises is explained."""
+
+import html
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cdk_s3_to_sftp
+
+
+def test_reference_explains_every_public_name(tmp_path: Path) -> None:
+    pytest.importorskip("pdoc", reason="the generator is not installed: pip install -r requirements-dev.txt")
+    subprocess.run(
+        [sys.executable, "-m", "pdoc", "--docformat", "google", "-o", str(tmp_path), "cdk_s3_to_sftp"],
+        env={**os.environ, "PDOC_ALLOW_EXEC": "1"},
+        check=True,
+        capture_output=True,
+    )
+    page = (tmp_path / "cdk_s3_to_sftp.html").read_text()
+    text = re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", "", page)))
+    for name in cdk_s3_to_sftp.__all__:
+        assert f'id="{name}"' in page
+        promise = str(getattr(cdk_s3_to_sftp, name).__doc__).split("\n")[0]
+        assert re.sub(r"[`\s]+", " ", promise).strip()[:40] in re.sub(r"[`\s]+", " ", text), name

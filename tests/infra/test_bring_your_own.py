@@ -1,0 +1,337 @@
+"""What a platform team passes in is used as it is; what it leaves out is made."""
+
+import json
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk import aws_sqs as sqs
+from aws_cdk.assertions import Annotations, Match, Template
+
+from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer, Trigger, recipe
+from cdk_s3_to_sftp.bundling import RUNTIMES, find_source, target_of
+from tests.infra.conftest import Synthesise, new_app
+from tests.infra.keys import ED25519
+from tests.infra.test_construct import only, permissions, readable, resources, work_queue
+
+KEY_ARN = "arn:aws:kms:eu-west-1:123456789012:key/0f0f0f0f-0000-4000-8000-0123456789ab"
+
+
+def warned(stack: cdk.Stack, warning: str) -> list[str]:
+    found = Annotations.from_stack(stack).find_warning(
+        "*", Match.string_like_regexp(f"cdk-s3-to-sftp:{warning}")
+    )
+    return [str(each.entry.data) for each in found]
+
+
+class TestNetwork:
+    def test_is_none_by_default(self, default_template: Template) -> None:
+        assert "VpcConfig" not in only(default_template, "AWS::Lambda::Function")
+        assert "ec2:" not in json.dumps(default_template.to_json())
+
+    def test_is_the_vpc_that_is_passed_in(self, stack: cdk.Stack, server: SftpServer) -> None:
+        vpc = ec2.Vpc(stack, "Vpc")
+        delivery = S3ToSftp(stack, "Delivery", server=server, vpc=vpc)
+        function = only(Template.from_stack(stack), "AWS::Lambda::Function")
+        assert [readable(each)[:10] for each in function["VpcConfig"]["SubnetIds"]] == ["VpcPrivate"] * 2
+        assert len(delivery.function.connections.security_groups) == 1
+        assert delivery.vpc is vpc
+
+    def test_is_entered_through_the_subnets_and_groups_that_are_passed_in(
+        self, stack: cdk.Stack, synthesise: Synthesise
+    ) -> None:
+        vpc = ec2.Vpc(stack, "Vpc")
+        group = ec2.SecurityGroup(stack, "Theirs", vpc=vpc)
+        template = synthesise(
+            vpc=vpc,
+            vpc_subnets=ec2.SubnetSelection(subnets=[vpc.private_subnets[1]]),
+            security_groups=[group],
+        )
+        (subnet,) = only(template, "AWS::Lambda::Function")["VpcConfig"]["SubnetIds"]
+        (used,) = only(template, "AWS::Lambda::Function")["VpcConfig"]["SecurityGroupIds"]
+        assert "Subnet2" in str(subnet)
+        assert "Theirs" in str(used)
+
+    def test_can_be_joined_by_lambda_but_not_by_the_code(
+        self, stack: cdk.Stack, synthesise: Synthesise
+    ) -> None:
+        template = synthesise(vpc=ec2.Vpc(stack, "Vpc"))
+        allowed = permissions(template)["*"]
+        (denied,) = [
+            statement
+            for each in resources(template, "AWS::IAM::Policy")
+            for statement in each["Properties"]["PolicyDocument"]["Statement"]
+            if statement["Effect"] == "Deny"
+        ]
+        assert "ec2:CreateNetworkInterface" in allowed
+        assert denied["Action"] == allowed
+        source = denied["Condition"]["ArnEquals"]["lambda:SourceFunctionArn"]
+        assert readable(source) == "DeliveryFunction"
+
+    @pytest.mark.parametrize("name", ["vpc_subnets", "security_groups"])
+    def test_must_be_there_for_what_is_in_it(
+        self, stack: cdk.Stack, synthesise: Synthesise, name: str
+    ) -> None:
+        values = {"vpc_subnets": ec2.SubnetSelection(one_per_az=True), "security_groups": [object()]}
+        with pytest.raises(InvalidArgument) as caught:
+            synthesise(**{name: values[name]})
+        assert str(caught.value) == f"{name} must not be given without vpc, the network that they are in"
+
+
+class TestEncryptionKey:
+    def test_is_aws_own_by_default(self, default_template: Template) -> None:
+        assert "kms" not in json.dumps(resources(default_template, "AWS::IAM::Policy"))
+        default_template.resource_count_is("AWS::KMS::Key", 0)
+
+    @pytest.mark.parametrize("trigger", Trigger)
+    def test_encrypts_whatever_is_made(
+        self, stack: cdk.Stack, synthesise: Synthesise, trigger: Trigger
+    ) -> None:
+        template = synthesise(encryption_key=kms.Key(stack, "Theirs"), trigger=trigger)
+        named = {
+            "AWS::S3::Bucket": "BucketEncryption",
+            "AWS::SecretsManager::Secret": "KmsKeyId",
+            "AWS::DynamoDB::Table": "SSESpecification",
+            "AWS::Logs::LogGroup": "KmsKeyId",
+            "AWS::SQS::Queue": "KmsMasterKeyId",
+        }
+        for kind, name in named.items():
+            for resource in resources(template, kind):
+                assert "Theirs" in str(resource["Properties"][name]), kind
+
+    def test_is_not_asked_for_every_single_object(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+        template = synthesise(encryption_key=kms.Key(stack, "Theirs"))
+        (rule,) = only(template, "AWS::S3::Bucket")["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        assert rule["BucketKeyEnabled"] is True
+
+    def test_may_be_used_by_the_function(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+        allowed = permissions(synthesise(encryption_key=kms.Key(stack, "Theirs")))["Theirs"]
+        assert {"kms:Decrypt", "kms:GenerateDataKey"} <= set(allowed)
+
+    def test_may_be_used_by_the_log_by_s3_and_by_eventbridge(
+        self, stack: cdk.Stack, synthesise: Synthesise
+    ) -> None:
+        template = synthesise(encryption_key=kms.Key(stack, "Theirs"))
+        (key,) = template.find_resources("AWS::KMS::Key").values()
+        services: list[str] = []
+        for statement in key["Properties"]["KeyPolicy"]["Statement"]:
+            service = statement["Principal"].get("Service", [])
+            services += [readable(each) for each in (service if isinstance(service, list) else [service])]
+        assert services == [
+            "logs.AWS::Region.amazonaws.com",
+            "events.amazonaws.com",
+            "s3.amazonaws.com",
+        ]
+
+    def test_of_another_stack_makes_no_cycle(self, server: SftpServer) -> None:
+        app = new_app()
+        key = kms.Key(cdk.Stack(app, "Theirs"), "Key")
+        stack = cdk.Stack(app, "Ours")
+        delivery = S3ToSftp(stack, "Delivery", server=server, encryption_key=key)
+        delivery.add_source(s3.Bucket(stack, "More"), directory="/more", trigger=Trigger.EVENTBRIDGE)
+        app.synth()
+
+    def test_that_is_imported_comes_with_the_statements_for_its_policy(
+        self, stack: cdk.Stack, server: SftpServer
+    ) -> None:
+        key = kms.Key.from_key_arn(stack, "Theirs", KEY_ARN)
+        delivery = S3ToSftp(stack, "Delivery", server=server, encryption_key=key)
+        assert len(warned(stack, "policyOfImportedKey")) == 1
+        said = json.dumps(
+            [stack.resolve(each.to_statement_json()) for each in delivery.key_policy_statements(key)]
+        )
+        for principal in ("DeliveryRole", "logs.", "s3.amazonaws.com", "events.amazonaws.com"):
+            assert principal in said
+        other = Annotations.from_stack(stack).find_warning("*", Match.string_like_regexp("aws-s3-notif"))
+        assert other == []
+
+    def test_is_an_attribute(self, stack: cdk.Stack, server: SftpServer) -> None:
+        key = kms.Key(stack, "Theirs")
+        assert S3ToSftp(stack, "Delivery", server=server, encryption_key=key).encryption_key is key
+
+
+class TestDeadLetterQueue:
+    def test_that_is_passed_in_is_used(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+        theirs = sqs.Queue.from_queue_arn(stack, "Theirs", "arn:aws:sqs:eu-west-1:123456789012:theirs")
+        template = synthesise(dead_letter_queue=theirs)
+        assert len(resources(template, "AWS::SQS::Queue")) == 1
+        assert work_queue(template)["RedrivePolicy"]["deadLetterTargetArn"] == theirs.queue_arn
+        assert permissions(template)[theirs.queue_arn] == ["sqs:SendMessage"]
+
+    def test_with_a_key_of_its_own_can_be_used(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+        theirs = sqs.Queue(stack, "Theirs", encryption_master_key=kms.Key(stack, "TheirKey"))
+        assert permissions(synthesise(dead_letter_queue=theirs))["TheirKey"] == [
+            "kms:Decrypt",
+            "kms:GenerateDataKey",
+        ]
+
+    def test_must_not_be_fifo(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+        with pytest.raises(InvalidArgument) as caught:
+            synthesise(dead_letter_queue=sqs.Queue(stack, "Theirs", fifo=True))
+        assert (
+            str(caught.value) == "dead_letter_queue must be a standard queue, got the FIFO queue Test/Theirs"
+        )
+
+
+class TestRole:
+    def test_that_is_passed_in_gets_the_permissions(
+        self, stack: cdk.Stack, server: SftpServer, default_template: Template
+    ) -> None:
+        theirs = iam.Role(stack, "DeliveryRole", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        delivery = S3ToSftp(stack, "Delivery", server=server, role=theirs)
+        assert delivery.role is theirs
+        template = Template.from_stack(stack)
+        assert permissions(template) == permissions(default_template)
+        function = only(template, "AWS::Lambda::Function")
+        assert readable(function["Role"]) == "DeliveryRole"
+
+    def test_that_is_imported_gets_a_policy(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+        theirs = iam.Role.from_role_arn(stack, "Theirs", "arn:aws:iam::123456789012:role/theirs")
+        template = synthesise(role=theirs)
+        (policy,) = [
+            each["Properties"]
+            for each in template.find_resources("AWS::IAM::Policy").values()
+            if each["Properties"].get("Roles") == ["theirs"]
+        ]
+        assert "secretsmanager:GetSecretValue" in json.dumps(policy)
+        assert only(template, "AWS::Lambda::Function")["Role"] == theirs.role_arn
+
+    @pytest.mark.parametrize("account", ["111111111111", "222222222222"])
+    def test_that_cannot_be_changed_comes_with_the_statements_for_its_policy(
+        self, server: SftpServer, account: str
+    ) -> None:
+        stack = cdk.Stack(new_app(), "Test", env=cdk.Environment(account="111111111111", region="eu-west-1"))
+        arn = f"arn:aws:iam::{account}:role/theirs"
+        theirs = iam.Role.from_role_arn(stack, "Theirs", arn, mutable=account != "111111111111")
+        delivery = S3ToSftp(stack, "Delivery", server=server, role=theirs)
+        (said,) = warned(stack, "policyOfFixedRole")
+        assert "`role_policy_statements`" in said
+        actions = [
+            action
+            for each in delivery.role_policy_statements
+            for action in each.to_statement_json()["Action"]
+        ]
+        assert {"s3:GetObject", "sqs:ReceiveMessage"} <= set(actions)
+
+
+class TestRuntime:
+    @pytest.mark.parametrize("runtime", RUNTIMES, ids=lambda each: each.name)
+    def test_may_be_any_that_is_tested(self, synthesise: Synthesise, runtime: lambda_.Runtime) -> None:
+        assert only(synthesise(runtime=runtime), "AWS::Lambda::Function")["Runtime"] == runtime.name
+
+    def test_of_another_version_gets_other_code(
+        self, default_template: Template, synthesise: Synthesise
+    ) -> None:
+        other = synthesise(runtime=lambda_.Runtime.PYTHON_3_12)
+        codes = [only(each, "AWS::Lambda::Function")["Code"] for each in (other, default_template)]
+        assert codes[0] != codes[1]
+
+    def test_must_be_one_that_is_tested(self, synthesise: Synthesise) -> None:
+        with pytest.raises(InvalidArgument) as caught:
+            synthesise(runtime=lambda_.Runtime.PYTHON_3_9)
+        assert str(caught.value) == "runtime must be one of python3.12, python3.13, got python3.9"
+
+    def test_must_not_be_of_another_cpu(self, synthesise: Synthesise) -> None:
+        with pytest.raises(InvalidArgument) as caught:
+            synthesise(architecture=lambda_.Architecture.custom("riscv64"))
+        assert str(caught.value) == "architecture must be one of x86_64, arm64, got riscv64"
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES, ids=lambda each: each.name)
+def test_the_bundle_of_every_runtime_holds_all_that_it_imports(
+    runtime: lambda_.Runtime, tmp_path: Any
+) -> None:
+    target = target_of(lambda_.Architecture.X86_64, runtime)
+    interpreter = recipe._interpreter(target)
+    if interpreter is None:
+        pytest.skip(f"no Python {target.python} here")
+    recipe.build(find_source(), tmp_path, target)
+    done = recipe._run(
+        [
+            interpreter,
+            "-I",
+            "-c",
+            f"import sys; sys.path[:0] = [{str(tmp_path)!r}]; import s3_to_sftp.handler",
+        ],
+        **recipe._for_compiling(target),
+        AWS_DEFAULT_REGION="eu-west-1",
+    )
+    assert done.returncode == 0, done.stderr
+
+
+class TestRemovalPolicy:
+    KEPT = ("AWS::S3::Bucket", "AWS::SecretsManager::Secret", "AWS::DynamoDB::Table", "AWS::Logs::LogGroup")
+
+    @pytest.mark.parametrize("kind", KEPT)
+    def test_keeps_what_holds_data_by_default(self, default_template: Template, kind: str) -> None:
+        (resource,) = resources(default_template, kind)
+        assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
+
+    def test_deletes_all_of_it_when_asked(self, synthesise: Synthesise) -> None:
+        template = synthesise(removal_policy=cdk.RemovalPolicy.DESTROY)
+        for kind in self.KEPT:
+            (resource,) = resources(template, kind)
+            assert resource["DeletionPolicy"] == "Delete", kind
+        assert only(template, "AWS::DynamoDB::Table")["DeletionProtectionEnabled"] is False
+
+    def test_leaves_alone_what_is_passed_in(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+        bucket = s3.Bucket(stack, "DeliveryTheirs")
+        template = synthesise(bucket=bucket, removal_policy=cdk.RemovalPolicy.DESTROY)
+        (resource,) = resources(template, "AWS::S3::Bucket")
+        assert resource["DeletionPolicy"] == "Retain"
+
+    def test_cannot_be_a_snapshot(self, synthesise: Synthesise) -> None:
+        with pytest.raises(InvalidArgument) as caught:
+            synthesise(removal_policy=cdk.RemovalPolicy.SNAPSHOT)
+        assert str(caught.value) == (
+            "removal_policy must be one of RETAIN, RETAIN_ON_UPDATE_OR_DELETE, DESTROY, got SNAPSHOT"
+        )
+
+
+def test_everything_can_be_brought_from_another_stack(server: SftpServer) -> None:
+    app = new_app()
+    platform, ours = cdk.Stack(app, "Platform"), cdk.Stack(app, "Ours")
+    key, vpc = kms.Key(platform, "Key"), ec2.Vpc(platform, "Vpc")
+    text = dynamodb.AttributeType.STRING
+    ledger = dynamodb.Table(
+        platform,
+        "Ledger",
+        partition_key=dynamodb.Attribute(name="pk", type=text),
+        sort_key=dynamodb.Attribute(name="sk", type=text),
+        encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED,
+        encryption_key=key,
+    )
+    delivery = S3ToSftp(
+        ours,
+        "Delivery",
+        server=server,
+        bucket=s3.Bucket(platform, "Bucket", encryption_key=key),
+        credentials=secretsmanager.Secret(platform, "Login", encryption_key=key),
+        ledger=ledger,
+        dead_letter_queue=sqs.Queue(platform, "Parked", encryption_master_key=key),
+        encryption_key=key,
+        vpc=vpc,
+        security_groups=[ec2.SecurityGroup(platform, "Group", vpc=vpc)],
+        log_retention=logs.RetentionDays.ONE_WEEK,
+    )
+    app.synth()
+    assert delivery.ledger is ledger
+    kinds = {each["Type"] for each in Template.from_stack(ours).to_json()["Resources"].values()}
+    assert not kinds & {"AWS::S3::Bucket", "AWS::SecretsManager::Secret", "AWS::DynamoDB::Table"}
+
+
+def test_a_stack_made_for_one_region_and_account_is_the_same(server: SftpServer) -> None:
+    app = new_app()
+    env = cdk.Environment(account="111111111111", region="eu-west-1")
+    stack = cdk.Stack(app, "Test", env=env)
+    partner = SftpServer("sftp.partner.example", host_keys=[ED25519])
+    S3ToSftp(stack, "Delivery", server=partner, encryption_key=kms.Key(stack, "Key"))
+    app.synth()
