@@ -103,6 +103,26 @@ def deploy(cloud: LocalCloud, context: Mapping[str, str], *, assembly: Path, scr
     )
 
 
+def deploy_app(
+    cloud: LocalCloud, app: str, *, assembly: Path, scratch: Path, variables: Mapping[str, str]
+) -> None:
+    """Deploys all stacks of another app.
+
+    Args:
+        cloud: Bootstrapped.
+        app: The command that synthesises it.
+        assembly: Takes what the app synthesises.
+        scratch: Takes the logs of this run.
+        variables: What the app shall find in its environment besides.
+
+    Raises:
+        CannotRun: With the end of what the CDK printed.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    arguments = ["deploy", "--all", "--require-approval", "never", "--app", app, "--output", str(assembly)]
+    _cdk(cloud, arguments, cwd=scratch, scratch=scratch, variables=variables)
+
+
 def server_context(server: RunningServer, directory: str = "inbox") -> dict[str, str]:
     """The context that points the stock app at a folder of `server`."""
     return {
@@ -183,7 +203,14 @@ def function_log(cloud: LocalCloud, function: str) -> list[str]:
     return [event["message"].rstrip("\n") for page in pages for event in page["events"]]
 
 
-def _cdk(cloud: LocalCloud, arguments: list[str], *, cwd: Path, scratch: Path) -> None:
+def _cdk(
+    cloud: LocalCloud,
+    arguments: list[str],
+    *,
+    cwd: Path,
+    scratch: Path,
+    variables: Mapping[str, str] | None = None,
+) -> None:
     quiet = ["--no-notices", "--no-version-reporting", "--ci"]
     environment = {
         **cloud.environment(),
@@ -191,6 +218,7 @@ def _cdk(cloud: LocalCloud, arguments: list[str], *, cwd: Path, scratch: Path) -
         "CDK_HOME": str(scratch / "cdk-home"),  # what it remembers between runs stays in this run
         "CDK_DISABLE_CLI_TELEMETRY": "true",
         "TMPDIR": str(scratch),
+        **(variables or {}),
     }
     try:
         run(

@@ -1,0 +1,19 @@
+"""Orders for the carrier: a bucket that another stack of the app owns is delivered from here on."""
+
+import aws_cdk as cdk
+from aws_cdk import aws_s3 as s3
+
+from cdk_s3_to_sftp import S3ToSftp, SftpServer
+
+CARRIERS_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFdnpEeLt+t8md7NlFZQdO/806XsPCdzCEXznZRG36hV"
+
+app = cdk.App()
+
+# What is there already. Versioned: the bytes that were announced are sent, whatever is put meanwhile.
+shop = cdk.Stack(app, "Shop")
+orders = s3.Bucket(shop, "Orders", versioned=True)
+
+delivery = cdk.Stack(app, "Delivery")
+carrier = SftpServer("sftp.carrier.example", directory="/orders", host_keys=[CARRIERS_KEY])
+S3ToSftp(delivery, "ToCarrier", server=carrier, bucket=orders, prefix="ready/")
+app.synth()

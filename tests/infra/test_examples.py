@@ -1,0 +1,113 @@
+"""Every example is a complete app that says what its first line promises, and nothing that should worry."""
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+
+from tests.infra.conftest import REPOSITORY
+
+EXAMPLES = REPOSITORY / "examples"
+
+Templates = dict[str, dict[str, Any]]
+
+
+def synthesised(example: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Templates:
+    """Name of each stack -> its template, as the example's own folder gives it, but without bundling."""
+    real = cdk.App
+    settings = json.loads((EXAMPLES / example / "cdk.json").read_text())
+    assert settings["app"] == "python3 app.py"
+    context = {"aws:cdk:bundling-stacks": [], **settings.get("context", {})}
+    monkeypatch.setattr(cdk, "App", lambda: real(context=context, outdir=str(folder)))
+    runpy.run_path(str(EXAMPLES / example / "app.py"), run_name="__main__")
+    return {
+        path.name.partition(".")[0]: json.loads(path.read_text()) for path in folder.glob("*.template.json")
+    }
+
+
+def resources(template: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    return [each for each in template["Resources"].values() if each["Type"] == kind]
+
+
+def warnings(folder: Path) -> list[str]:
+    """What CDK says about the stacks at synth."""
+    return [
+        entry["data"]
+        for path in folder.glob("*.metadata.json")
+        for entries in json.loads(path.read_text()).values()
+        for entry in entries
+        if entry["type"] in {"aws:cdk:warning", "aws:cdk:error"}
+    ]
+
+
+@pytest.mark.parametrize("example", sorted(path.parent.name for path in EXAMPLES.glob("*/app.py")))
+def test_every_example_is_an_app_that_delivers(
+    example: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    templates = synthesised(example, monkeypatch, tmp_path)
+    functions = [
+        each["Properties"]
+        for template in templates.values()
+        for each in resources(template, "AWS::Lambda::Function")
+    ]
+    assert "s3_to_sftp.handler.lambda_handler" in {each.get("Handler") for each in functions}
+    assert warnings(tmp_path) == []
+
+
+def test_existing_bucket_is_watched_by_the_stack_that_delivers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    templates = synthesised("existing_bucket_in_another_stack", monkeypatch, tmp_path)
+    assert set(templates) == {"Shop", "Delivery"}
+    assert (
+        set(templates["Shop"]["Resources"]) == {"Orders13D53FD5"} or len(templates["Shop"]["Resources"]) < 3
+    )
+    (notifications,) = resources(templates["Delivery"], "Custom::S3BucketNotifications")
+    assert notifications["Properties"]["Managed"] is False
+
+
+def test_many_sources_share_one_function_and_one_login(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    template = synthesised("many_sources_one_partner", monkeypatch, tmp_path)["Audit"]
+    assert len(resources(template, "AWS::S3::Bucket")) == 2
+    assert len(resources(template, "AWS::SecretsManager::Secret")) == 1
+    assert len(resources(template, "AWS::Lambda::EventSourceMapping")) == 1
+    assert (
+        sum(
+            len(each["Properties"]["NotificationConfiguration"]["QueueConfigurations"])
+            for each in resources(template, "Custom::S3BucketNotifications")
+        )
+        == 3
+    )
+
+
+def test_many_partners_get_their_own_copy_of_every_event(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    templates = synthesised("many_partners_one_bucket", monkeypatch, tmp_path)
+    assert set(templates) == {"Lake", "ToBank", "ToInsurer"}
+    for name in ("ToBank", "ToInsurer"):
+        (rule,) = resources(templates[name], "AWS::Events::Rule")
+        assert rule["Properties"]["EventPattern"]["detail"]["object"] == {"key": [{"prefix": "reports/"}]}
+    (enabled,) = resources(templates["Lake"], "Custom::S3BucketNotifications")
+    assert enabled["Properties"]["NotificationConfiguration"] == {"EventBridgeConfiguration": {}}
+
+
+def test_customer_managed_keys_encrypt_whatever_holds_data(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    template = synthesised("customer_managed_keys", monkeypatch, tmp_path)["Statements"]
+    assert len(resources(template, "AWS::KMS::Key")) == 2
+    for kind, named in {
+        "AWS::SecretsManager::Secret": "KmsKeyId",
+        "AWS::Logs::LogGroup": "KmsKeyId",
+        "AWS::SQS::Queue": "KmsMasterKeyId",
+        "AWS::DynamoDB::Table": "SSESpecification",
+    }.items():
+        found = resources(template, kind)
+        assert found
+        assert all("DeliveryKey" in str(each["Properties"][named]) for each in found), kind
