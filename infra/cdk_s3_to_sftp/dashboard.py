@@ -109,12 +109,12 @@ def _how_much(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
     return cloudwatch.SingleValueWidget(
         title="What was delivered?",
         metrics=[
-            delivery.metric_delivered(color=_GREEN),
-            delivery.metric_bytes(color=_GREEN),
-            delivery.metric_superseded(color=_GREY),
-            delivery.metric_failed(color=_ORANGE),
-            delivery.metric_postponed(color=_ORANGE),
-            delivery.metric_parked(color=_RED),
+            delivery.metric_delivered(label="delivered", color=_GREEN),
+            delivery.metric_bytes(label="bytes delivered", color=_GREEN),
+            delivery.metric_superseded(label="superseded", color=_GREY),
+            delivery.metric_failed(label="failed attempts", color=_ORANGE),
+            delivery.metric_postponed(label="postponed", color=_ORANGE),
+            delivery.metric_parked(label="given up", color=_RED),
         ],
         set_period_to_time_range=True,
         width=_WIDTH,
@@ -125,8 +125,8 @@ def _how_much(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
 def _what_was_delivered(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
     return cloudwatch.GraphWidget(
         title="When was it delivered?",
-        left=[delivery.metric_delivered(color=_GREEN)],
-        right=[delivery.metric_bytes(color=_BLUE)],
+        left=[delivery.metric_delivered(label="delivered", color=_GREEN)],
+        right=[delivery.metric_bytes(label="bytes delivered", color=_BLUE)],
         left_y_axis=cloudwatch.YAxisProps(min=0, label="objects", show_units=False),
         right_y_axis=cloudwatch.YAxisProps(min=0, label="bytes", show_units=False),
         width=_WIDTH // 3,
@@ -163,8 +163,8 @@ def _what_failed(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
     return cloudwatch.GraphWidget(
         title="What failed?",
         left=[
-            delivery.metric_failed(color=_ORANGE),
-            delivery.metric_parked(color=_RED),
+            delivery.metric_failed(label="failed attempts", color=_ORANGE),
+            delivery.metric_parked(label="given up", color=_RED),
             delivery.function.metric_errors(label="errors of the function", color=_GREY),
             delivery.function.metric_throttles(label="function not started", color=_BLUE),
         ],

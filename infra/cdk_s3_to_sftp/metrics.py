@@ -19,7 +19,7 @@ class MetricOptions(TypedDict, total=False):
     Attributes:
         period: Over which values are put together. By default 5 minutes.
         statistic: How: `Sum`, `Maximum`, `p95` and so on. By default what suits the metric.
-        label: Its name in a graph.
+        label: Its name in a graph. By default the name of the metric.
         color: Its colour in a graph, such as `#2ca02c`.
     """
 
@@ -57,44 +57,51 @@ class DeliveryMetrics:
 
     def metric_delivered(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
         """Objects that were delivered. By default their sum."""
-        return self._metric("Delivered", "Sum", "delivered", options)
+        return self._metric("Delivered", "Sum", options)
 
     def metric_bytes(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
         """Bytes of the objects that were delivered. By default their sum."""
-        return self._metric("DeliveredBytes", "Sum", "bytes delivered", options)
+        return self._metric("DeliveredBytes", "Sum", options)
 
     def metric_duration(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
         """Seconds that deliveries took, each from its turn to the rename. By default their average."""
-        return self._metric("DeliverySeconds", "Average", "seconds per object", options)
+        return self._metric("DeliverySeconds", "Average", options)
 
     def metric_failed(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
         """Attempts that failed, whether or not a later one succeeds. By default their sum."""
-        return self._metric("Failed", "Sum", "failed attempts", options)
+        return self._metric("Failed", "Sum", options)
 
     def metric_postponed(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
         """Times that a message went back to wait for its next try. By default their sum."""
-        return self._metric("Postponed", "Sum", "postponed", options)
+        return self._metric("Postponed", "Sum", options)
 
     def metric_parked(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
         """Messages that the function gave up, and sent to the dead-letter queue. By default their sum."""
-        return self._metric("Parked", "Sum", "given up", options)
+        return self._metric("Parked", "Sum", options)
 
     def metric_superseded(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
         """Object versions that were not sent, because of a newer one. By default their sum."""
-        return self._metric("Superseded", "Sum", "superseded", options)
+        return self._metric("Superseded", "Sum", options)
 
     def metric_breaker_open(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
         """1 where the partner was left in peace, 0 where he took files; nothing where nobody asked.
 
         By default the minimum: who takes one file in a period is up.
         """
-        return self._metric("BreakerOpen", "Minimum", "left in peace", options)
+        return self._metric("BreakerOpen", "Minimum", options)
+
+    def metric_retrying(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """Seconds since the messages that go back for another try were sent. By default the oldest one's.
+
+        Nothing while none goes back; one that waits does so every 15 minutes at least.
+        """
+        return self._metric("WaitingSeconds", "Maximum", options)
 
     def metric_oldest_waiting(self, **options: Unpack[WaitingOptions]) -> cloudwatch.MathExpression:
         """Seconds that the oldest message has been waiting, the higher of what SQS and the function say.
 
         SQS leaves out what was received three times and not deleted, and so just those that wait for a
-        partner who is away. The function counts them whenever it sends them back, every 15 minutes at least.
+        partner who is away. `metric_retrying` has them.
         """
         label = options.get("label", "oldest waiting, seconds")
         more: dict[str, Any] = {name: value for name, value in options.items() if name == "color"}
@@ -104,15 +111,16 @@ class DeliveryMetrics:
             expression=f"MAX([FILL(new_{of_ours}, 0), FILL(tried_{of_ours}, 0)])",
             using_metrics={
                 f"new_{of_ours}": self.queue.metric_approximate_age_of_oldest_message(),
-                f"tried_{of_ours}": self._metric("WaitingSeconds", "Maximum", "waiting, tried before", {}),
+                f"tried_{of_ours}": self.metric_retrying(),
             },
             label=label,
             period=period,
             **more,
         )
 
-    def _metric(self, name: str, statistic: str, label: str, options: MetricOptions) -> cloudwatch.Metric:
-        chosen: dict[str, Any] = {"statistic": statistic, "label": label, **options}
+    def _metric(self, name: str, statistic: str, options: MetricOptions) -> cloudwatch.Metric:
+        # No label of ours: an alarm on a metric with a label is one on an expression to CloudFormation.
+        chosen: dict[str, Any] = {"statistic": statistic, **options}
         return cloudwatch.Metric(
             namespace=NAMESPACE,
             metric_name=name,

@@ -32,7 +32,8 @@ class Alarms:
 
     Attributes:
         parked: So many messages are in the dead-letter queue. By default 1.
-        oldest_waiting: A message waits for so long, 5 minutes to 14 days. By default 1 hour.
+        oldest_waiting: An object waits for so long, 5 minutes to 14 days. By default 1 hour. Two alarms: one
+            for what was not tried yet (more arrives than is sent), one for what was tried in vain.
         breaker_open_for: The partner was left in peace at every look in so long, whole minutes up to a day.
             By default 5 minutes. More for a partner with an outage every night.
         errors: So many invocations in 5 minutes ended in an error: out of time or memory, or a defect. What
@@ -69,7 +70,8 @@ class Monitoring(Construct):
     Attributes:
         alarms: Every alarm that there is.
         parked_alarm: Something is in the dead-letter queue.
-        waiting_alarm: A message waits for too long.
+        backlog_alarm: An object waits too long for its first try.
+        retrying_alarm: An object has been tried in vain for too long.
         breaker_alarm: The partner is left in peace.
         errors_alarm: The function fails.
         throttles_alarm: The function is not started. None for one that is held to one at a time.
@@ -105,7 +107,8 @@ class Monitoring(Construct):
         self.alarms: list[cloudwatch.Alarm] = []
         when = alarms or Alarms()
         self.parked_alarm = self._parked_alarm(when.parked)
-        self.waiting_alarm = self._waiting_alarm(when.oldest_waiting)
+        self.backlog_alarm = self._backlog_alarm(when.oldest_waiting)
+        self.retrying_alarm = self._retrying_alarm(when.oldest_waiting)
         self.breaker_alarm = self._breaker_alarm(when.breaker_open_for)
         self.errors_alarm = self._errors_alarm(when.errors)
         self.throttles_alarm = self._throttles_alarm(when.throttles)
@@ -132,15 +135,25 @@ class Monitoring(Construct):
             threshold=threshold,
         )
 
-    def _waiting_alarm(self, longest: cdk.Duration | None) -> cloudwatch.Alarm | None:
+    def _backlog_alarm(self, longest: cdk.Duration | None) -> cloudwatch.Alarm | None:
         if longest is None:
             return None
         return self._alarm(
-            "Waiting",
-            self._delivery.metric_oldest_waiting(period=_FIVE_MINUTES),
-            f"An object for {{partner}} has been waiting for {_in_words(longest)}. Either the partner does "
-            "not take it (the function's log says why), or more arrives than is sent (more connections help, "
-            "or more memory).",
+            "Backlog",
+            self._delivery.queue.metric_approximate_age_of_oldest_message(period=_FIVE_MINUTES),
+            f"An object for {{partner}} has been waiting for {_in_words(longest)}, and others are sent: more "
+            "arrives than leaves. More connections help (max_connections), or more memory.",
+            threshold=longest.to_seconds(),
+        )
+
+    def _retrying_alarm(self, longest: cdk.Duration | None) -> cloudwatch.Alarm | None:
+        if longest is None:
+            return None
+        return self._alarm(
+            "Retrying",
+            self._delivery.metric_retrying(period=_FIVE_MINUTES),
+            f"An object for {{partner}} has been tried for {_in_words(longest)} in vain. The function's log "
+            f"{self._delivery.log_group.log_group_name} says why. It is tried again by itself.",
             threshold=longest.to_seconds(),
             periods=_COMES_BACK_WITHIN,
             breaching=1,
@@ -186,7 +199,7 @@ class Monitoring(Construct):
     def _alarm(
         self,
         id: str,  # noqa: A002 -- what every construct calls it
-        metric: cloudwatch.IMetric,
+        metric: cloudwatch.Metric,
         description: str,
         *,
         threshold: float,
