@@ -9,7 +9,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -103,24 +103,42 @@ def deploy(cloud: LocalCloud, context: Mapping[str, str], *, assembly: Path, scr
     )
 
 
-def deploy_app(
-    cloud: LocalCloud, app: str, *, assembly: Path, scratch: Path, variables: Mapping[str, str]
-) -> None:
-    """Deploys all stacks of another app.
+@dataclass(frozen=True, kw_only=True)
+class App:
+    """Another app, to be deployed as its author would.
 
-    Args:
-        cloud: Bootstrapped.
-        app: The command that synthesises it.
-        assembly: Takes what the app synthesises.
-        scratch: Takes the logs of this run.
-        variables: What the app shall find in its environment besides.
-
-    Raises:
-        CannotRun: With the end of what the CDK printed.
+    Attributes:
+        command: Synthesises it.
+        assembly: Takes what it synthesises.
+        scratch: Takes the logs; the CDK is started here.
+        variables: What the app finds in its environment besides.
     """
-    scratch.mkdir(parents=True, exist_ok=True)
-    arguments = ["deploy", "--all", "--require-approval", "never", "--app", app, "--output", str(assembly)]
-    _cdk(cloud, arguments, cwd=scratch, scratch=scratch, variables=variables)
+
+    command: str
+    assembly: Path
+    scratch: Path
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def deploy(self, cloud: LocalCloud) -> None:
+        """Deploys all its stacks.
+
+        Raises:
+            CannotRun: With the end of what the CDK printed.
+        """
+        self._cdk(cloud, "deploy", "--require-approval", "never")
+
+    def destroy(self, cloud: LocalCloud) -> None:
+        """Deletes all its stacks.
+
+        Raises:
+            CannotRun: With the end of what the CDK printed.
+        """
+        self._cdk(cloud, "destroy", "--force")
+
+    def _cdk(self, cloud: LocalCloud, verb: str, *options: str) -> None:
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        arguments = [verb, "--all", *options, "--app", self.command, "--output", str(self.assembly)]
+        _cdk(cloud, arguments, cwd=self.scratch, scratch=self.scratch, variables=self.variables)
 
 
 def server_context(server: RunningServer, directory: str = "inbox") -> dict[str, str]:

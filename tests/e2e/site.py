@@ -13,7 +13,7 @@ from typing import Any
 import asyncssh
 
 from local.cloud import REGION, LocalCloud
-from local.deployment import Deployment, function_log, put_secret
+from local.deployment import Deployment, function_log, messages_in, put_secret
 from local.sftp_server import RunningServer, start_asyncssh_server
 
 PATIENCE_SECONDS = 30.0
@@ -113,9 +113,7 @@ class Site:
 
     def messages(self, queue_url: str) -> int:
         """How many messages a queue holds, handed out or not."""
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        answer = self.cloud.client("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)
-        return sum(int(answer["Attributes"][name]) for name in names)
+        return messages_in(self.cloud, queue_url)
 
     def bucket_of_its_own(self, name: str) -> str:
         """A bucket that nothing watches yet."""
@@ -125,6 +123,48 @@ class Site:
 
     def _lines(self) -> list[str]:
         return function_log(self.cloud, self.deployment.function)
+
+
+class Stacks:
+    """Deployed stacks of an app that is not the stock one."""
+
+    def __init__(self, site: Site, *stacks: str) -> None:
+        self._site = site
+        self._client = site.cloud.client("cloudformation")
+        self._resources: list[dict[str, Any]] = []
+        for stack in stacks:
+            answer = self._client.describe_stack_resources(StackName=stack)
+            self._resources += answer["StackResources"]
+
+    def names(self, kind: str, like: str = "") -> list[str]:
+        """Physical ids of the resources of this type whose logical id holds this."""
+        return [
+            each["PhysicalResourceId"]
+            for each in self._resources
+            if each["ResourceType"] == kind and like in each["LogicalResourceId"]
+        ]
+
+    def fill_secrets(self) -> None:
+        login = {"username": self._site.server.username, "password": self._site.partner.password}
+        client = self._site.cloud.client("secretsmanager")
+        for name in self.names("AWS::SecretsManager::Secret"):
+            client.put_secret_value(SecretId=name, SecretString=json.dumps(login))
+
+    def put(self, bucket: str, key: str, body: bytes) -> None:
+        (name,) = self.names("AWS::S3::Bucket", bucket)
+        self._site.put(key, body, bucket=name)
+
+    def arrived(self, path: str) -> bytes:
+        place = self._site.partner.root / path
+        wait_until(place.exists, f"{path} at the partner", self.explain)
+        return place.read_bytes()
+
+    def explain(self) -> str:
+        logs = [
+            _end("\n".join(function_log(self._site.cloud, name)))
+            for name in self.names("AWS::Lambda::Function", "Function")
+        ]
+        return "\n".join([*logs, self._site.explain()])
 
 
 def notification(bucket: str, key: str) -> dict[str, Any]:

@@ -5,7 +5,6 @@ import os
 import runpy
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import aws_cdk as cdk
 import pytest
 
 from tests.infra.conftest import REPOSITORY
+from tests.wheel import build_wheel, fresh_environment
 
 EXAMPLE = REPOSITORY / "examples" / "minimal" / "app.py"
 
@@ -44,25 +44,3 @@ def test_the_wheel_is_enough_to_synthesise_an_app_elsewhere(tmp_path: Path) -> N
     source = REPOSITORY / "lambda_src"
     assert shipped == {path.relative_to(source) for path in (source / "s3_to_sftp").rglob("*.py")}
     assert (asset / "paramiko" / "__init__.py").is_file()
-
-
-def build_wheel(directory: Path) -> Path:
-    uv("build", "--wheel", f"--out-dir={directory}", str(REPOSITORY))
-    (wheel,) = directory.glob("*.whl")
-    return wheel
-
-
-def fresh_environment(directory: Path, wheel: Path) -> Path:
-    """An environment with the wheel and what it depends on, and a Node that jsii finds."""
-    python = directory / "bin" / "python"
-    pins = [line for line in (REPOSITORY / "requirements.txt").read_text().splitlines() if "==" in line]
-    uv("venv", f"--python={sys.executable}", str(directory))
-    uv("pip", "install", f"--python={python}", str(wheel), *pins)
-    return python
-
-
-def uv(*arguments: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "uv", "--quiet", *arguments], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr

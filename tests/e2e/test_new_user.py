@@ -1,0 +1,96 @@
+"""Somebody else's project: the wheel, an app of six lines, a partner; and what is left when it is deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.deployment import App
+from tests.e2e.site import INBOX, Site, Stacks
+from tests.wheel import build_wheel, fresh_environment
+
+SIX_LINES = """\
+import aws_cdk as cdk
+from cdk_s3_to_sftp import S3ToSftp, SftpServer
+app = cdk.App()
+partner = SftpServer({host!r}, port={port}, directory={directory!r}, host_keys={host_keys!r})
+S3ToSftp(cdk.Stack(app, {stack!r}), "ToPartner", server=partner{more})
+app.synth()
+"""
+
+KEPT = {
+    "AWS::S3::Bucket": ("s3", "head_bucket", "Bucket"),
+    "AWS::DynamoDB::Table": ("dynamodb", "describe_table", "TableName"),
+    "AWS::SecretsManager::Secret": ("secretsmanager", "describe_secret", "SecretId"),
+}
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of an environment with nothing but the wheel and what it depends on."""
+    folder = tmp_path_factory.mktemp("new-user")
+    return fresh_environment(folder / "environment", build_wheel(folder / "dist"))
+
+
+def app_of_six_lines(site: Site, python: Path, folder: Path, stack: str, *, more: str = "") -> App:
+    """In an empty folder; the bundle is built anew there."""
+    folder.mkdir(parents=True)
+    text = SIX_LINES.format(
+        host=site.server.host,
+        port=site.server.port,
+        directory=f"/{INBOX}",
+        host_keys=list(site.server.host_keys),
+        stack=stack,
+        more=more,
+    )
+    (folder / "app.py").write_text(text)
+    command = f"{python} {folder / 'app.py'}"
+    return App(command=command, assembly=folder / "cdk.out", scratch=folder)
+
+
+def test_the_wheel_and_six_lines_deliver_a_file(site: Site, python: Path, tmp_path: Path) -> None:
+    app_of_six_lines(site, python, tmp_path / "project", "Orders").deploy(site.cloud)
+    stacks = Stacks(site, "Orders")
+    stacks.fill_secrets()
+    stacks.put("ToPartner", "orders/first.csv", b"id,amount\n1,2\n")
+    assert stacks.arrived(f"{INBOX}/orders/first.csv") == b"id,amount\n1,2\n"
+
+
+def test_what_holds_data_outlives_the_stack(site: Site, python: Path, tmp_path: Path) -> None:
+    app = app_of_six_lines(site, python, tmp_path / "project", "Kept")
+    app.deploy(site.cloud)
+    stacks = Stacks(site, "Kept")
+    queues = stacks.names("AWS::SQS::Queue")
+    app.destroy(site.cloud)
+    assert len(queues) == 2
+    assert not any(exists(site, "sqs", "get_queue_attributes", QueueUrl=queue) for queue in queues)
+    for kind, (service, call, argument) in KEPT.items():
+        (name,) = stacks.names(kind)
+        assert exists(site, service, call, **{argument: name}), kind
+    stacks.put("ToPartner", "after.txt", b"the bucket still takes files")
+
+
+def test_what_holds_data_goes_with_the_stack_where_that_is_asked_for(
+    site: Site, python: Path, tmp_path: Path
+) -> None:
+    more = ", removal_policy=cdk.RemovalPolicy.DESTROY"
+    app = app_of_six_lines(site, python, tmp_path / "project", "Gone", more=more)
+    app.deploy(site.cloud)
+    stacks = Stacks(site, "Gone")
+    app.destroy(site.cloud)
+    for kind, (service, call, argument) in KEPT.items():
+        (name,) = stacks.names(kind)
+        assert not exists(site, service, call, **{argument: name}), kind
+
+
+def exists(site: Site, service: str, call: str, **arguments: Any) -> bool:
+    client = site.cloud.client(service)
+    ask: Callable[..., Any] = getattr(client, call)
+    try:
+        answer = ask(**arguments)
+    except client.exceptions.ClientError:
+        return False
+    return "DeletedDate" not in answer
