@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import asyncssh
 
-from local.cloud import REGION, LocalCloud
-from local.deployment import Deployment, function_log, put_secret
+from local.cloud import REGION, LocalCloud, start_cloud
+from local.deployment import (
+    Deployment,
+    bootstrap,
+    deploy,
+    fill_secret,
+    function_log,
+    put_secret,
+    server_context,
+)
 from local.sftp_server import RunningServer, start_asyncssh_server
 
 PATIENCE_SECONDS = 30.0
@@ -125,6 +133,23 @@ class Site:
 
     def _lines(self) -> list[str]:
         return function_log(self.cloud, self.deployment.function)
+
+
+@contextmanager
+def deployed_site(
+    folder: Path, partner: Partner, *, prefix: str = "", enforce_iam: bool = False
+) -> Iterator[Site]:
+    """The stock stack in a cloud of its own, which ends with the block."""
+    scratch = folder / "cdk"
+    assembly = scratch / "cdk.out"  # a fresh one: the bundle is built anew
+    server = partner.start()
+    with start_cloud(folder / "cloud", enforce_iam=enforce_iam) as cloud:
+        bootstrap(cloud, scratch=scratch)
+        context = {**server_context(server, INBOX), "prefix": prefix}
+        deployment = deploy(cloud, context, assembly=assembly, scratch=scratch)
+        fill_secret(cloud, deployment, server)
+        (asset,) = (path for path in assembly.glob("asset.*") if path.is_dir())
+        yield Site(cloud=cloud, partner=partner, server=server, deployment=deployment, asset=asset)
 
 
 def notification(bucket: str, key: str) -> dict[str, Any]:
