@@ -31,6 +31,9 @@ CACHE = REPOSITORY / ".local"
 _REQUIREMENTS = REPOSITORY / "local" / "requirements.txt"
 _FUNCTION_LOCK = REPOSITORY / "lambda_src" / "s3_to_sftp" / "requirements.txt"
 _BUILD_SECONDS = 300.0
+_ENFORCING = {"AUTH": "true", "USE_SSL": "1"}
+_CERTIFICATE = Path("ministack-tls") / "server.crt"
+"""Where MiniStack puts it below its TMPDIR; the functions that it runs trust it without being told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,17 +43,26 @@ class LocalCloud:
     Attributes:
         endpoint: Answers for every service.
         read_log: Text of what the emulator logged so far.
+        certificate: What a client must trust; None where the endpoint speaks plain HTTP.
     """
 
     endpoint: str
     read_log: Callable[[], str] = field(repr=False)
+    certificate: Path | None = None
 
-    def client(self, service: str) -> Any:
-        """A boto3 client of one service, deaf to the profile, the proxies and the files of the user."""
+    def client(self, service: str, **credentials: str) -> Any:
+        """A boto3 client of one service, deaf to the profile, the proxies and the files of the user.
+
+        Args:
+            service: As boto3 calls it.
+            **credentials: `aws_access_key_id` and so on. By default those of the root of the account.
+        """
         return _session().client(
             service,
             endpoint_url=self.endpoint,
+            verify=str(self.certificate) if self.certificate else None,
             config=Config(proxies={}, s3={"addressing_style": "path"}, retries={"total_max_attempts": 2}),
+            **credentials,
         )
 
     def environment(self) -> dict[str, str]:
@@ -59,14 +71,22 @@ class LocalCloud:
         return {
             **kept,
             **_ADDRESSES,
+            **self._trust(),
             "AWS_ENDPOINT_URL": self.endpoint,
             # Downloads may need the user's proxy, the emulator never does.
             "NO_PROXY": f"{LOOPBACK},localhost",
             "no_proxy": f"{LOOPBACK},localhost",
         }
 
+    def _trust(self) -> dict[str, str]:
+        if self.certificate is None:
+            return {}
+        # Node alone is told beside the AWS tools: what else a deployment downloads comes from elsewhere.
+        return {"AWS_CA_BUNDLE": str(self.certificate), "NODE_EXTRA_CA_CERTS": str(self.certificate)}
 
-# The emulator takes any key; the files of the user are neither needed nor read.
+
+# The emulator takes these for the root of the account, and any other key, too, unless it enforces IAM. The
+# files of the user are neither needed nor read.
 _ADDRESSES = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
@@ -79,20 +99,32 @@ _ADDRESSES = {
 
 
 @contextmanager
-def start_cloud(folder: Path) -> Iterator[LocalCloud]:
+def start_cloud(folder: Path, *, enforce_iam: bool = False) -> Iterator[LocalCloud]:
     """Runs MiniStack on loopback until the block ends; everything it writes stays in `folder`.
 
     The first call on a machine builds its virtual environment, which takes a download.
 
+    Args:
+        folder: Its own.
+        enforce_iam: Let it check signatures and policies, and give functions the credentials of their roles.
+            It then speaks TLS only: what the stack makes is denied to those who come without.
+
     Raises:
         CannotRun: The environment could not be built, or the emulator did not start.
     """
+    if enforce_iam and shutil.which("openssl") is None:
+        raise CannotRun("openssl is missing: MiniStack makes its certificate with it")
     interpreter = prepare_emulator()
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "ministack.log"
-    launch = functools.partial(_ministack, interpreter, folder)
+    scheme = "https" if enforce_iam else "http"
+    launch = functools.partial(_ministack, interpreter, folder, scheme)
     with server_on_a_free_port("MiniStack", launch, log=log) as port:
-        yield LocalCloud(endpoint=f"http://{LOOPBACK}:{port}", read_log=functools.partial(read, log))
+        yield LocalCloud(
+            endpoint=f"{scheme}://{LOOPBACK}:{port}",
+            read_log=functools.partial(read, log),
+            certificate=folder / _CERTIFICATE if enforce_iam else None,
+        )
 
 
 def prepare_emulator() -> Path:
@@ -144,7 +176,7 @@ def _locked_cffi() -> str:
     return next(line.rstrip(" \\") for line in lines if line.startswith("cffi=="))
 
 
-def _ministack(interpreter: Path, folder: Path, port: int) -> Launch:
+def _ministack(interpreter: Path, folder: Path, scheme: str, port: int) -> Launch:
     return Launch(
         command=[interpreter, "-m", "ministack"],
         # Spelled out, because functions inherit it: in Lambda they see no proxy, no PYTHONPATH of ours.
@@ -162,8 +194,9 @@ def _ministack(interpreter: Path, folder: Path, port: int) -> Launch:
             "MINISTACK_REGION": REGION,
             "SFTP_ENABLED": "0",  # its own SFTP server would want a fixed port
             "AWS_EC2_METADATA_DISABLED": "true",
+            **(_ENFORCING if scheme == "https" else {}),
         },
-        ready=f"Running on http://{LOOPBACK}:{port} ",
+        ready=f"Running on {scheme}://{LOOPBACK}:{port} ",
     )
 
 
@@ -177,7 +210,7 @@ def _session() -> Any:  # boto3's stubs know no service by a name that is a vari
     }
     return boto3.Session(
         aws_access_key_id="test",
-        aws_secret_access_key="test",  # noqa: S106 - the emulator takes any
+        aws_secret_access_key="test",  # noqa: S106 - see _ADDRESSES
         region_name=REGION,
         botocore_session=botocore.session.Session(session_vars=nowhere),
     )

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from local.cloud import start_cloud
-from local.deployment import bootstrap, deploy, fill_secret, missing_tool, server_context
-from tests.e2e.site import INBOX, Partner, Site
+from local.deployment import missing_tool
+from tests.e2e.site import Partner, Site, deployed_site
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -37,16 +36,8 @@ def _partner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Partner]:
 
 @pytest.fixture(scope="session")
 def _deployed(_tools: None, _partner: Partner, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("e2e")
-    scratch = folder / "cdk"
-    assembly = scratch / "cdk.out"  # a fresh one: the bundle is built anew
-    server = _partner.start()
-    with start_cloud(folder / "cloud") as cloud:
-        bootstrap(cloud, scratch=scratch)
-        deployment = deploy(cloud, server_context(server, INBOX), assembly=assembly, scratch=scratch)
-        fill_secret(cloud, deployment, server)
-        (asset,) = (path for path in assembly.glob("asset.*") if path.is_dir())
-        yield Site(cloud=cloud, partner=_partner, server=server, deployment=deployment, asset=asset)
+    with deployed_site(tmp_path_factory.mktemp("e2e"), _partner) as deployed:
+        yield deployed
 
 
 @pytest.fixture

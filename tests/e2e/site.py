@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import asyncssh
 
-from local.cloud import REGION, LocalCloud
-from local.deployment import Deployment, function_log, messages_in, put_secret
+from local.cloud import REGION, LocalCloud, start_cloud
+from local.deployment import (
+    Deployment,
+    bootstrap,
+    deploy,
+    fill_secret,
+    function_log,
+    messages_in,
+    put_secret,
+    server_context,
+)
 from local.sftp_server import RunningServer, start_asyncssh_server
 
 PATIENCE_SECONDS = 30.0
@@ -93,7 +102,7 @@ class Site:
 
     def explain(self) -> str:
         """The end of what the function and the emulator logged."""
-        return f"{_end(self.log())}\n--- the emulator ---\n{_end(self.cloud.read_log())}"
+        return f"{last_lines(self.log())}\n--- the emulator ---\n{last_lines(self.cloud.read_log())}"
 
     def fill_secret(self, password: str) -> None:
         login = {"username": self.server.username, "password": password, "private_key": "", "passphrase": ""}
@@ -125,46 +134,21 @@ class Site:
         return function_log(self.cloud, self.deployment.function)
 
 
-class Stacks:
-    """Deployed stacks of an app that is not the stock one."""
-
-    def __init__(self, site: Site, *stacks: str) -> None:
-        self._site = site
-        self._client = site.cloud.client("cloudformation")
-        self._resources: list[dict[str, Any]] = []
-        for stack in stacks:
-            answer = self._client.describe_stack_resources(StackName=stack)
-            self._resources += answer["StackResources"]
-
-    def names(self, kind: str, like: str = "") -> list[str]:
-        """Physical ids of the resources of this type whose logical id holds this."""
-        return [
-            each["PhysicalResourceId"]
-            for each in self._resources
-            if each["ResourceType"] == kind and like in each["LogicalResourceId"]
-        ]
-
-    def fill_secrets(self) -> None:
-        login = {"username": self._site.server.username, "password": self._site.partner.password}
-        client = self._site.cloud.client("secretsmanager")
-        for name in self.names("AWS::SecretsManager::Secret"):
-            client.put_secret_value(SecretId=name, SecretString=json.dumps(login))
-
-    def put(self, bucket: str, key: str, body: bytes) -> None:
-        (name,) = self.names("AWS::S3::Bucket", bucket)
-        self._site.put(key, body, bucket=name)
-
-    def arrived(self, path: str) -> bytes:
-        place = self._site.partner.root / path
-        wait_until(place.exists, f"{path} at the partner", self.explain)
-        return place.read_bytes()
-
-    def explain(self) -> str:
-        logs = [
-            _end("\n".join(function_log(self._site.cloud, name)))
-            for name in self.names("AWS::Lambda::Function", "Function")
-        ]
-        return "\n".join([*logs, self._site.explain()])
+@contextmanager
+def deployed_site(
+    folder: Path, partner: Partner, *, prefix: str = "", enforce_iam: bool = False
+) -> Iterator[Site]:
+    """The stock stack in a cloud of its own, which ends with the block."""
+    scratch = folder / "cdk"
+    assembly = scratch / "cdk.out"  # a fresh one: the bundle is built anew
+    server = partner.start()
+    with start_cloud(folder / "cloud", enforce_iam=enforce_iam) as cloud:
+        bootstrap(cloud, scratch=scratch)
+        context = {**server_context(server, INBOX), "prefix": prefix}
+        deployment = deploy(cloud, context, assembly=assembly, scratch=scratch)
+        fill_secret(cloud, deployment, server)
+        (asset,) = (path for path in assembly.glob("asset.*") if path.is_dir())
+        yield Site(cloud=cloud, partner=partner, server=server, deployment=deployment, asset=asset)
 
 
 def notification(bucket: str, key: str) -> dict[str, Any]:
@@ -195,5 +179,5 @@ def wait_until(
         time.sleep(0.05)
 
 
-def _end(text: str) -> str:
+def last_lines(text: str) -> str:
     return "\n".join(text.splitlines()[-_LAST_LINES:])

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from local.deployment import App
-from tests.e2e.site import Site, Stacks
+from tests.e2e.site import Site
+from tests.e2e.stacks import Stacks
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 APP = Path(__file__).with_name("example_app.py")

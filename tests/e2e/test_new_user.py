@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from local.deployment import App
-from tests.e2e.site import INBOX, Site, Stacks
+from tests.e2e.site import INBOX, Site
+from tests.e2e.stacks import Stacks
 from tests.wheel import build_wheel, fresh_environment
 
 SIX_LINES = """\
