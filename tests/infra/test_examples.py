@@ -1,6 +1,7 @@
 """Every example is a complete app that says what its first line promises, and nothing that should worry."""
 
 import json
+import re
 import runpy
 from pathlib import Path
 from typing import Any
@@ -111,3 +112,26 @@ def test_customer_managed_keys_encrypt_whatever_holds_data(
         found = resources(template, kind)
         assert found
         assert all("DeliveryKey" in str(each["Properties"][named]) for each in found), kind
+
+
+@pytest.mark.parametrize("example", sorted(path.parent.name for path in EXAMPLES.glob("*/app.py")))
+def test_every_example_has_a_page_that_the_index_names(example: str) -> None:
+    page = (EXAMPLES / example / "README.md").read_text()
+    for heading in ("What it makes.", "What you change.", "Good to know"):
+        assert f"**{heading}" in page
+    assert f"[{example}]({example}/README.md)" in (EXAMPLES / "README.md").read_text()
+
+
+def links_in(page: Path) -> list[str]:
+    return [link.partition("#")[0] for link in re.findall(r"\]\(([^)]+)\)", page.read_text())]
+
+
+PAGES = [REPOSITORY / "README.md", *EXAMPLES.rglob("*.md"), *(REPOSITORY / "docs").rglob("*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    broken = [
+        link for link in links_in(page) if link and "://" not in link and not (page.parent / link).exists()
+    ]
+    assert broken == []
