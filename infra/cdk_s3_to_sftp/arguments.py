@@ -38,6 +38,19 @@ def whole_seconds(value: cdk.Duration) -> str:
     return cdk.Tokenization.stringify_number(value.to_seconds())
 
 
+def check_known(name: str, value: object, what_it_decides: str) -> None:
+    """Refuse a Token where the shape of the template depends on the value.
+
+    Raises:
+        InvalidArgument: It is one.
+    """
+    if is_token(value):
+        raise InvalidArgument(
+            name,
+            f"must be known when the app is synthesised, since it decides {what_it_decides}: got a Token",
+        )
+
+
 def check_range(name: str, value: float, low: int, high: int, unit: str = "") -> None:
     """Refuse a number outside of the range, which includes both ends.
 

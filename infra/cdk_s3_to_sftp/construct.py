@@ -20,6 +20,7 @@ from cdk_s3_to_sftp.arguments import (
     InvalidArgument,
     check_choice,
     check_duration,
+    check_known,
     check_range,
     whole_seconds,
 )
@@ -30,13 +31,17 @@ from cdk_s3_to_sftp.ledger import make_ledger, the_only_user_of
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
 from cdk_s3_to_sftp.monitoring import Alarms, Monitoring
 from cdk_s3_to_sftp.parts import Custody, make_bucket, make_log, make_secret
-from cdk_s3_to_sftp.queues import check_dead_letter_queue, make_dead_letter_queue, make_queue
+from cdk_s3_to_sftp.queues import (
+    LONGEST_INVOCATION,
+    check_dead_letter_queue,
+    make_dead_letter_queue,
+    make_queue,
+)
 from cdk_s3_to_sftp.role import Permissions
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.sources import Source, Trigger, directories, warn_of_shared_names
 from cdk_s3_to_sftp.triggers import validate_with, watch
 
-_LONGEST_INVOCATION = cdk.Duration.minutes(15)
 _ONE_DAY = cdk.Duration.hours(24)
 _RECEIPTS_FOR = cdk.Duration.days(400)
 
@@ -165,7 +170,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         alarms: Alarms | None = None,
         dashboard: bool = True,
         memory_size: int = 512,
-        timeout: cdk.Duration = _LONGEST_INVOCATION,
+        timeout: cdk.Duration = LONGEST_INVOCATION,
         architecture: lambda_.Architecture = lambda_.Architecture.X86_64,
         runtime: lambda_.Runtime = RUNTIME,
         log_retention: logs.RetentionDays = logs.RetentionDays.THREE_MONTHS,
@@ -173,6 +178,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         bundling: Bundling = Bundling.AUTO,
     ) -> None:
         super().__init__(scope, id)
+        check_known("max_connections", max_connections, "how many functions there are at a time")
         check_range("max_connections", max_connections, 1, _FUNCTIONS * _MOST_LANES)
         check_range("memory_size", memory_size, 128, 10240, "MB")
         check_duration("timeout", timeout, 1, 900, "seconds")

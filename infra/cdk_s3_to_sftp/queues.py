@@ -8,7 +8,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from cdk_s3_to_sftp.arguments import InvalidArgument, is_token
+from cdk_s3_to_sftp.arguments import InvalidArgument
 from cdk_s3_to_sftp.parts import Custody
 
 _KEEP_MESSAGES_FOR = cdk.Duration.days(14)
@@ -19,6 +19,9 @@ What the function parks has all of it to be looked at. What SQS moves after a cr
 
 _MAX_MESSAGE_BYTES = 256 * 1024
 """A notification of S3 may reach 64 KB."""
+
+LONGEST_INVOCATION = cdk.Duration.minutes(15)
+"""The most that Lambda allows."""
 
 _MARGIN = cdk.Duration.minutes(1)
 """For the way from the queue into the function."""
@@ -75,7 +78,8 @@ def make_queue(
         timeout: How long one invocation may take.
         retry_for: How long the function tries.
     """
-    hidden_for = timeout.plus(_MARGIN)
+    # Nothing can be added to what only the deployment knows, but it cannot be longer than this.
+    hidden_for = (LONGEST_INVOCATION if timeout.is_unresolved() else timeout).plus(_MARGIN)
     return _make_queue(
         scope,
         "Queue",
@@ -99,7 +103,7 @@ def most_receives(hidden_for: cdk.Duration, retry_for: cdk.Duration) -> int:
         hidden_for: The visibility timeout.
         retry_for: How long the function tries; at most three days, which is 1000 receives, 259 seconds apart.
     """
-    if is_token(hidden_for.to_seconds()) or is_token(retry_for.to_seconds()):
+    if retry_for.is_unresolved():
         return _MOST_RECEIVES
     apart = min(hidden_for.to_seconds(), _SECONDS_BETWEEN_RECEIVES)
     return min(math.ceil(retry_for.to_seconds() / apart) + _QUICK_RECEIVES, _MOST_RECEIVES)

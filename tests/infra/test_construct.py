@@ -550,6 +550,8 @@ def test_its_parts_are_attributes(stack: cdk.Stack, server: SftpServer) -> None:
         ({"memory_size": 127}, "memory_size must be 128-10240 MB, got 127"),
         ({"memory_size": 10241}, "memory_size must be 128-10240 MB, got 10241"),
         ({"timeout": cdk.Duration.minutes(16)}, "timeout must be 1-900 seconds, got 960"),
+        ({"timeout": cdk.Duration.seconds(0)}, "timeout must be 1-900 seconds, got 0"),
+        ({"timeout": cdk.Duration.millis(1500)}, "timeout must be whole seconds, got 1.5"),
         ({"retry_for": cdk.Duration.minutes(30)}, "retry_for must be 1-72 hours, got 0.5"),
         ({"retry_for": cdk.Duration.days(4)}, "retry_for must be 1-72 hours, got 96"),
         ({"receipts_for": cdk.Duration.days(29)}, "receipts_for must be 30-3650 days, got 29"),
@@ -571,3 +573,26 @@ def test_a_value_that_cannot_be_right_is_refused(
     with pytest.raises(InvalidArgument) as caught:
         synthesise(**arguments)
     assert str(caught.value) == sentence
+
+
+def test_a_value_that_only_a_deployment_knows_passes_unchecked(
+    stack: cdk.Stack, synthesise: Synthesise
+) -> None:
+    number: Any = cdk.CfnParameter(stack, "Number", type="Number").value_as_number
+    seconds = cdk.Duration.seconds(number)
+    template = synthesise(memory_size=number, timeout=seconds, retry_for=seconds, receipts_for=seconds)
+    function = only(template, "AWS::Lambda::Function")
+    assert (function["MemorySize"], function["Timeout"]) == ({"Ref": "Number"}, {"Ref": "Number"})
+    # Whatever the timeout will be, a message stays hidden for longer.
+    assert work_queue(template)["VisibilityTimeout"] == 960
+    assert variables(template)["RECEIPTS_FOR_SECONDS"] == {"Ref": "Number"}
+
+
+def test_the_number_of_connections_must_be_known_at_synth(stack: cdk.Stack, synthesise: Synthesise) -> None:
+    number: Any = cdk.CfnParameter(stack, "Number", type="Number").value_as_number
+    with pytest.raises(InvalidArgument) as caught:
+        synthesise(max_connections=number)
+    assert str(caught.value) == (
+        "max_connections must be known when the app is synthesised, since it decides how many functions "
+        "there are at a time: got a Token"
+    )
