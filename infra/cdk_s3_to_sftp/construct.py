@@ -98,8 +98,8 @@ class S3ToSftp(DeliveryMetrics, Construct):
             that keeps it for 14 days.
         event_bus: Where to announce what was delivered and what was not. By default the account's default
             bus.
-        encryption_key: Encrypts whatever is made here: bucket, secret, ledger, queues, log. By default keys
-            that AWS manages and that cost nothing.
+        encryption_key: Encrypts whatever is made here: bucket, secret, ledger, queues, log, and the function's
+            environment. By default keys that AWS manages and that cost nothing.
         role: The role of the function; Lambda must be allowed to assume it. It is given the permissions that
             it needs. By default one is made.
         vpc: Network to run the function in; from there it must reach the server, S3, SQS, DynamoDB, Secrets
@@ -231,6 +231,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
                 **self._variables(),
                 **_options(retry_for, receipts_for, max_connections, sha256=sha256),
             },
+            environment_encryption=encryption_key,
             memory_size=memory_size,
             timeout=timeout,
             vpc=vpc,

@@ -102,6 +102,7 @@ class TestEncryptionKey:
             "AWS::DynamoDB::Table": "SSESpecification",
             "AWS::Logs::LogGroup": "KmsKeyId",
             "AWS::SQS::Queue": "KmsMasterKeyId",
+            "AWS::Lambda::Function": "KmsKeyArn",
         }
         for kind, name in named.items():
             for resource in resources(template, kind):
