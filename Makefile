@@ -89,7 +89,7 @@ bench: setup .venv/.bench-ready  ## measure beside sftp, rclone, lftp, asyncssh,
 bench-quick: setup .venv/.bench-ready  ## the same with smaller works, about ten minutes
 	@$(BIN)/python -m bench --quick
 
-lock: setup  ## renew the hash locks of the function and of the local AWS
+lock: setup  ## renew the hash locks of the function, of the local AWS and of the scanner of templates
 	@uv pip compile -q --upgrade --generate-hashes --python-version 3.13 \
 	  --python-platform x86_64-manylinux_2_28 --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" \
@@ -97,6 +97,9 @@ lock: setup  ## renew the hash locks of the function and of the local AWS
 	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	  local/requirements.in -o local/requirements.txt
+	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	  tests/infra/checkov/requirements.in -o tests/infra/checkov/requirements.txt
 
 clean:  ## remove what the tools wrote
 	@rm -rf .venv node_modules .local build dist cdk.out docs/api package.zip .pytest_cache .mypy_cache .ruff_cache .hypothesis

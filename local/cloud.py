@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import functools
-import hashlib
 import os
 import platform
-import shutil
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,18 +15,15 @@ import boto3
 import botocore.session
 from botocore.config import Config
 
+from local.environments import REPOSITORY, prepare
 from local.interpreter import lambda_interpreter
-from local.processes import LOOPBACK, CannotRun, Launch, read, run, server_on_a_free_port
+from local.processes import LOOPBACK, CannotRun, Launch, read, server_on_a_free_port
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
-CACHE = REPOSITORY / ".local"
-"""What the next run can use again; safe to delete while none runs."""
 
 _REQUIREMENTS = REPOSITORY / "local" / "requirements.txt"
 _FUNCTION_LOCK = REPOSITORY / "lambda_src" / "s3_to_sftp" / "requirements.txt"
-_BUILD_SECONDS = 300.0
 _ENFORCING = {"AUTH": "true", "USE_SSL": "1"}
 _CERTIFICATE = Path("ministack-tls") / "server.crt"
 """Where MiniStack puts it below its TMPDIR; the functions that it runs trust it without being told."""
@@ -130,9 +123,6 @@ def start_cloud(folder: Path, *, enforce_iam: bool = False) -> Iterator[LocalClo
 def prepare_emulator() -> Path:
     """MiniStack's interpreter; builds its environment if this machine has none for the present pins.
 
-    The name of the environment holds a hash of all that went into it: a new pin makes a new one, and never
-    takes one away from a copy that is running.
-
     Raises:
         CannotRun: An install failed, or this machine cannot run the function's Linux wheels.
     """
@@ -142,33 +132,9 @@ def prepare_emulator() -> Path:
             "run this in a Linux container or virtual machine"
         )
     base = lambda_interpreter()
-    home = CACHE / f"ministack-{_fingerprint(base)}"
-    finished = home / "finished"
-    home.parent.mkdir(exist_ok=True)
-    with home.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two copies that start together build it once
-        if not finished.exists():
-            _build(home, base)
-            finished.touch()
-    return home / "bin" / "python"
-
-
-def _build(home: Path, base: Path | None) -> None:
-    shutil.rmtree(home, ignore_errors=True)
-    log = home.with_suffix(".log")
-    run([base or sys.executable, "-m", "venv", "--without-pip", home], log=log, seconds=_BUILD_SECONDS)
-    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", home / "bin" / "python")
-    run([*pip, "install", "--require-hashes", "-r", _REQUIREMENTS], log=log, seconds=_BUILD_SECONDS)
-    if base is None:
-        # Functions run on MiniStack's interpreter; cffi is the only compiled part of theirs without abi3.
-        run([*pip, "install", "--no-deps", _locked_cffi()], log=log, seconds=_BUILD_SECONDS)
-
-
-def _fingerprint(base: Path | None) -> str:
-    ingredients = [_REQUIREMENTS.read_text(), str(base or sys.executable)]
-    if base is None:
-        ingredients += [sys.version, _locked_cffi()]
-    return hashlib.sha256("\n".join(ingredients).encode()).hexdigest()[:12]
+    # Functions run on MiniStack's interpreter; cffi is the only compiled part of theirs without abi3.
+    more = [] if base else [_locked_cffi()]
+    return prepare("ministack", requirements=_REQUIREMENTS, base=base, more=more)
 
 
 def _locked_cffi() -> str:

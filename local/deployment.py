@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from local.cloud import ACCOUNT, CACHE, REGION, REPOSITORY, LocalCloud
+from local.cloud import ACCOUNT, REGION, LocalCloud
+from local.environments import CACHE, REPOSITORY
 from local.processes import CannotRun, run
 from local.sftp_server import RunningServer
 

@@ -16,6 +16,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from cdk_s3_to_sftp import trades
 from cdk_s3_to_sftp.arguments import (
     InvalidArgument,
     check_choice,
@@ -25,7 +26,7 @@ from cdk_s3_to_sftp.arguments import (
     whole_seconds,
 )
 from cdk_s3_to_sftp.bundling import ARCHITECTURES, RUNTIME, RUNTIMES, Bundling, function_code
-from cdk_s3_to_sftp.findings import acknowledge
+from cdk_s3_to_sftp.findings import accept
 from cdk_s3_to_sftp.known_sources import identity
 from cdk_s3_to_sftp.ledger import make_ledger, the_only_user_of
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
@@ -103,8 +104,8 @@ class S3ToSftp(DeliveryMetrics, Construct):
             that keeps it for 14 days.
         event_bus: Where to announce what was delivered and what was not. By default the account's default
             bus.
-        encryption_key: Encrypts whatever is made here: bucket, secret, ledger, queues, log. By default keys
-            that AWS manages and that cost nothing.
+        encryption_key: Encrypts whatever is made here: bucket, secret, ledger, queues, log, and the
+            environment of the function. By default keys that AWS manages and that cost nothing.
         role: The role of the function; Lambda must be allowed to assume it. It is given the permissions that
             it needs. By default one is made.
         vpc: Network to run the function in; from there it must reach the server, S3, SQS, DynamoDB, Secrets
@@ -220,8 +221,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         self._permissions.share(encryption_key)
         if dead_letter_queue:
             self._permissions.send_to_encrypted_queue(dead_letter_queue.encryption_master_key)
-        if vpc:
-            self._permissions.be_in_network()
+        network = self._permissions.be_in_network() if vpc else None
         self.role = self._permissions.role
         self.function = lambda_.Function(
             self,
@@ -237,6 +237,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
                 **self._variables(),
                 **_options(retry_for, receipts_for, max_connections, sha256=sha256),
             },
+            environment_encryption=encryption_key,
             memory_size=memory_size,
             timeout=timeout,
             vpc=vpc,
@@ -250,11 +251,9 @@ class S3ToSftp(DeliveryMetrics, Construct):
             # drop the message at about the 16th round. The ledger sees to it that every round gets further.
             recursive_loop=lambda_.RecursiveLoop.ALLOW,
         )
-        acknowledge(
-            self.function,
-            "AwsSolutions-L1",
-            f"The bundle is locked, compiled and tested for {runtime.name}, which Lambda supports for years.",
-        )
+        self._accept_findings(max_connections)
+        if network:
+            self.function.node.add_dependency(network)
         if vpc:
             self._permissions.keep_network_from(self.function)
         self._deliver_from_queue(max_connections)
@@ -292,7 +291,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
 
     @property
     def role_policy_statements(self) -> list[iam.PolicyStatement]:
-        """What the function's role may do: for a role that CDK cannot change."""
+        """What the function's role may do, and what its code is denied: for a role that CDK cannot change."""
         return list(self._permissions.statements)
 
     def add_source(
@@ -361,6 +360,16 @@ class S3ToSftp(DeliveryMetrics, Construct):
             # PutEvents takes a name or an ARN; only the ARN finds the bus of another account.
             "EVENT_BUS": self.event_bus.event_bus_arn,
         }
+
+    def _accept_findings(self, max_connections: int) -> None:
+        """Accept about the function what the arguments do not take away."""
+        accept(self.function, trades.FUNCTION_RUNTIME, trades.FUNCTION_DEAD_LETTERS)
+        if self.encryption_key is None:
+            accept(self.function, trades.ENVIRONMENT_KEY)
+        if self.vpc is None:
+            accept(self.function, trades.FUNCTION_VPC)
+        if max_connections > 1:
+            accept(self.function, trades.FUNCTION_CONCURRENCY)
 
     def _deliver_from_queue(self, max_connections: int) -> None:
         self.function.add_event_source_mapping(

@@ -1,9 +1,14 @@
-"""What people should know at synth: warnings, and answers to findings of cdk-nag."""
+"""What people should know at synth: warnings, and answers to what rule packs find."""
 
 from typing import Any
 
 import aws_cdk as cdk
 from constructs import IConstruct
+
+from cdk_s3_to_sftp.trades import OBJECTS, Trade
+
+_CHECKOV = "checkov"
+"""Key of a resource's metadata in the template, where checkov looks for what it should skip."""
 
 
 def warn(scope: IConstruct, id: str, sentence: str) -> None:  # noqa: A002 -- as CDK calls it
@@ -11,15 +16,37 @@ def warn(scope: IConstruct, id: str, sentence: str) -> None:  # noqa: A002 -- as
     cdk.Annotations.of(scope).add_warning_v2(f"cdk-s3-to-sftp:{id}", sentence)
 
 
-def acknowledge(scope: IConstruct, rule: str, reason: str) -> None:
-    """Accept one finding of the AwsSolutions rules about `scope` and what is below it, with the reason."""
-    cdk.Validations.of(scope).acknowledge(cdk.Acknowledgment(id=f"AwsSolutions::{rule}", reason=reason))
+def accept(scope: IConstruct, *trades: Trade) -> None:
+    """Accept what these trades are about for `scope` and what is below it: apps that run the packs are clean.
+
+    What checkov finds is accepted for the resource of `scope` alone.
+    """
+    for trade in trades:
+        for rule in trade.rules:
+            _acknowledge(scope, rule, trade.reason)
 
 
-def acknowledge_wildcard(scope: IConstruct, resource: str, reason: str) -> None:
+def accept_wildcard(scope: IConstruct, resource: str, trade: Trade) -> None:
     """Accept that a policy in `scope` names `resource`, an ARN with a wildcard, and no other."""
     printed = _as_printed(cdk.Stack.of(scope).resolve(resource))
-    acknowledge(scope, f"AwsSolutions-IAM5[Resource::{printed}]", reason)
+    for rule in trade.rules:
+        _acknowledge(scope, rule.replace(OBJECTS, printed), trade.reason)
+
+
+def _acknowledge(scope: IConstruct, rule: str, reason: str) -> None:
+    pack, dash, _ = rule.partition("-")
+    if dash:
+        cdk.Validations.of(scope).acknowledge(cdk.Acknowledgment(id=f"{pack}::{rule}", reason=reason))
+    else:
+        _skip_in_checkov(scope, rule, reason)
+
+
+def _skip_in_checkov(scope: IConstruct, rule: str, reason: str) -> None:
+    """Say so in the template: checkov sees nothing else."""
+    resource = scope.node.default_child
+    if isinstance(resource, cdk.CfnResource):
+        so_far = (resource.get_metadata(_CHECKOV) or {"skip": []})["skip"]
+        resource.add_metadata(_CHECKOV, {"skip": [*so_far, {"id": rule, "comment": reason}]})
 
 
 def _as_printed(value: Any) -> str:

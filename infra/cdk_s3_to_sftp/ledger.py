@@ -4,7 +4,9 @@ import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
 
+from cdk_s3_to_sftp import trades
 from cdk_s3_to_sftp.arguments import InvalidArgument
+from cdk_s3_to_sftp.findings import accept
 from cdk_s3_to_sftp.parts import Custody
 
 ACTIONS = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
@@ -56,6 +58,8 @@ def make_ledger(scope: Construct, custody: Custody) -> dynamodb.Table:
         sort_key=dynamodb.Attribute(name="status_at", type=_TEXT),
         projection_type=dynamodb.ProjectionType.ALL,
     )
+    accept(table, trades.LEDGER_BACKUP_PLAN)
+    custody.accept_key_of_aws(table, trades.LEDGER_KEY)
     return table
 
 

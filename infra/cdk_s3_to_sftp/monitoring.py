@@ -9,8 +9,10 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from cdk_s3_to_sftp import trades
 from cdk_s3_to_sftp.arguments import InvalidArgument, check_duration, is_token
 from cdk_s3_to_sftp.dashboard import make_dashboard
+from cdk_s3_to_sftp.findings import accept
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
 
 _FIVE_MINUTES = cdk.Duration.minutes(5)
@@ -221,6 +223,8 @@ class Monitoring(Construct):
         if self._topic:
             alarm.add_alarm_action(actions.SnsAction(self._topic))
             alarm.add_ok_action(actions.SnsAction(self._topic))
+        else:
+            accept(alarm, trades.ALARM_ACTION)
         self.alarms.append(alarm)
         return alarm
 

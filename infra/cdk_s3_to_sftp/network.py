@@ -7,7 +7,9 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from cdk_s3_to_sftp import trades
 from cdk_s3_to_sftp.arguments import InvalidArgument, check_list, check_range, is_token
+from cdk_s3_to_sftp.findings import accept
 
 _MOST_ADDRESSES = 3
 """One per availability zone, and every region has three that can be used."""
@@ -153,7 +155,14 @@ class StaticEgress(Construct):
         self.vpc_subnets = ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS)
         self.security_group = DeliverySecurityGroup(self, "SecurityGroup", vpc=self.vpc, ports=ports)
         self.security_groups: list[ec2.ISecurityGroup] = [self.security_group]
+        self._accept_findings()
         self._tell()
+
+    def _accept_findings(self) -> None:
+        accept(self.flow_log_group, trades.FLOW_LOG_KEY)
+        accept(self.vpc.node.find_child("Connections"), trades.FLOW_LOG_POLICY)
+        for subnet in self.vpc.public_subnets:
+            accept(subnet, trades.NAT_ROUTE)
 
     def _check_zones(self, addresses: int) -> None:
         stack = cdk.Stack.of(self)

@@ -9,7 +9,9 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from cdk_s3_to_sftp.findings import acknowledge
+from cdk_s3_to_sftp import trades
+from cdk_s3_to_sftp.findings import accept
+from cdk_s3_to_sftp.trades import Trade
 
 LOGIN_PLACEHOLDER = {"username": "REPLACE-ME", "password": "", "private_key": "", "passphrase": ""}
 """What the secret holds until somebody fills it.
@@ -31,6 +33,11 @@ class Custody:
     encryption_key: kms.IKey | None
     removal_policy: cdk.RemovalPolicy
 
+    def accept_key_of_aws(self, scope: Construct, trade: Trade) -> None:
+        """Accept it for `scope` where there is no other key: with one, there is nothing to find."""
+        if self.encryption_key is None:
+            accept(scope, trade)
+
 
 def make_bucket(scope: Construct, custody: Custody) -> s3.Bucket:
     """Make a bucket: encrypted, versioned, private, TLS only."""
@@ -46,12 +53,8 @@ def make_bucket(scope: Construct, custody: Custody) -> s3.Bucket:
         enforce_ssl=True,
         removal_policy=custody.removal_policy,
     )
-    acknowledge(
-        bucket,
-        "AwsSolutions-S1",
-        "Every delivery is in the function's log. Who put an object is a question for CloudTrail data "
-        "events, or for a bucket with access logs that is passed in.",
-    )
+    accept(bucket, trades.BUCKET_ACCESS_LOG, trades.BUCKET_REPLICA, trades.NOTIFICATIONS_POLICY)
+    custody.accept_key_of_aws(bucket, trades.BUCKET_KEY)
     return bucket
 
 
@@ -66,21 +69,19 @@ def make_secret(scope: Construct, custody: Custody) -> secretsmanager.Secret:
         encryption_key=custody.encryption_key,
         removal_policy=custody.removal_policy,
     )
-    acknowledge(
-        secret,
-        "AwsSolutions-SMG4",
-        "The login belongs to the partner and changes only together with them. The function picks up "
-        "a changed secret without being deployed again.",
-    )
+    accept(secret, trades.SECRET_ROTATION)
+    custody.accept_key_of_aws(secret, trades.SECRET_KEY)
     return secret
 
 
 def make_log(scope: Construct, custody: Custody, *, retention: logs.RetentionDays) -> logs.LogGroup:
     """Make the log."""
-    return logs.LogGroup(
+    log = logs.LogGroup(
         scope,
         "Log",
         retention=retention,
         encryption_key=custody.encryption_key,
         removal_policy=custody.removal_policy,
     )
+    custody.accept_key_of_aws(log, trades.LOG_KEY)
+    return log

@@ -8,6 +8,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from cdk_s3_to_sftp import trades
 from cdk_s3_to_sftp.arguments import InvalidArgument
 from cdk_s3_to_sftp.parts import Custody
 
@@ -116,7 +117,7 @@ def _make_queue(
     **settings: Any,
 ) -> sqs.Queue:
     key = custody.encryption_key
-    return sqs.Queue(
+    queue = sqs.Queue(
         scope,
         id,
         encryption=sqs.QueueEncryption.KMS if key else sqs.QueueEncryption.SQS_MANAGED,
@@ -126,6 +127,8 @@ def _make_queue(
         retention_period=_KEEP_MESSAGES_FOR,
         **settings,
     )
+    custody.accept_key_of_aws(queue, trades.QUEUE_KEY)
+    return queue
 
 
 def _out_of_reach(scope: Construct, queue: str, key: kms.IKey) -> kms.IKey:

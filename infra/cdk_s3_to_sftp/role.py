@@ -14,9 +14,11 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_s3_to_sftp import ledger as ledgers
+from cdk_s3_to_sftp import trades
 from cdk_s3_to_sftp.arguments import is_made_here, is_token
-from cdk_s3_to_sftp.findings import acknowledge, acknowledge_wildcard, warn
+from cdk_s3_to_sftp.findings import accept, accept_wildcard, warn
 from cdk_s3_to_sftp.sources import Source
+from cdk_s3_to_sftp.trades import Trade
 
 READ_OBJECTS = ("s3:GetObject", "s3:GetObjectVersion")
 
@@ -50,9 +52,7 @@ class Permissions:
         self._scope = scope
         self._for_keys: dict[str, list[iam.PolicyStatement]] = {}
         self.statements: list[iam.PolicyStatement] = []
-        self.role: iam.IRole = role or iam.Role(
-            scope, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com")
-        )
+        self.role: iam.IRole = role or _make_role(scope)
 
     def work_with(
         self,
@@ -91,37 +91,28 @@ class Permissions:
         """Let it read the objects of a source."""
         self._allow(source.objects, *READ_OBJECTS)
         self._allow(source.bucket.bucket_arn, *LIST_BUCKET)
-        acknowledge_wildcard(
-            self.role, source.objects, "The function must read every object that is announced to it."
-        )
+        accept_wildcard(self.role, source.objects, trades.ROLE_OBJECTS)
         self._use_key(source.bucket.encryption_key, "kms:Decrypt")
         self._warn_of_foreign_bucket(source)
 
-    def be_in_network(self) -> None:
-        """Let Lambda connect the function to a VPC in its name."""
-        self._allow("*", *_USE_OF_NETWORK)
-        acknowledge(
-            self.role,
-            "AwsSolutions-IAM5[Resource::*]",
-            "Network interfaces that Lambda makes are not known before; the function's own code is denied "
-            "the use of these permissions.",
-        )
+    def be_in_network(self) -> iam.Policy | None:
+        """Let Lambda connect a function to a VPC in its name.
+
+        Returns:
+            The policy without which the function cannot be made, if there is one.
+        """
+        statement = iam.PolicyStatement(actions=list(_USE_OF_NETWORK), resources=["*"])
+        return self._add_policy("Network", statement, trades.ROLE_NETWORK)
 
     def keep_network_from(self, function: lambda_.IFunction) -> None:
         """Deny to the code of the function what Lambda needs for the network (Lambda developer guide)."""
-        iam.Policy(
-            self._scope,
-            "NotForItsCode",
-            roles=[self.role],
-            statements=[
-                iam.PolicyStatement(
-                    effect=iam.Effect.DENY,
-                    actions=list(_USE_OF_NETWORK),
-                    resources=["*"],
-                    conditions={"ArnEquals": {"lambda:SourceFunctionArn": function.function_arn}},
-                )
-            ],
+        statement = iam.PolicyStatement(
+            effect=iam.Effect.DENY,
+            actions=list(_USE_OF_NETWORK),
+            resources=["*"],
+            conditions={"ArnEquals": {"lambda:SourceFunctionArn": function.function_arn}},
         )
+        self._add_policy("NotForItsCode", statement)
 
     def share(self, key: kms.IKey | None) -> None:
         """Let function and AWS use the key of log and queues: to write, to put in what S3 announces."""
@@ -174,9 +165,27 @@ class Permissions:
         self.role.add_to_principal_policy(statement)
         self.statements.append(statement)
 
+    def _add_policy(
+        self,
+        id: str,  # noqa: A002 -- as in every construct
+        statement: iam.PolicyStatement,
+        *accepted: Trade,
+    ) -> iam.Policy | None:
+        """Add one statement in a policy of its own: what is accepted about it is accepted about no other."""
+        self.statements.append(statement)
+        if self._role_is_fixed:
+            return None
+        policy = iam.Policy(self._scope, id, roles=[self.role], statements=[statement])
+        accept(policy, trades.ROLE_POLICY, *accepted)
+        return policy
+
+    @property
+    def _role_is_fixed(self) -> bool:
+        """Whether the first statement went nowhere: CDK does not say so."""
+        return not any(isinstance(child, iam.Policy) for child in self.role.node.children)
+
     def _warn_of_fixed_role(self) -> None:
-        # CDK says that a statement was added also to a role that cannot be changed.
-        if not any(isinstance(child, iam.Policy) for child in self.role.node.children):
+        if self._role_is_fixed:
             warn(
                 self._scope,
                 "policyOfFixedRole",
@@ -222,3 +231,10 @@ class Permissions:
             f"Bucket {source.bucket.node.path} belongs to account {theirs}: its policy must hold the "
             "statements of `bucket_policy_statements(bucket)`.",
         )
+
+
+def _make_role(scope: Construct) -> iam.Role:
+    role = iam.Role(scope, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+    # Of a role that is passed in, others may have made the policy: there it is not ours to accept.
+    accept(role, trades.ROLE_POLICY)
+    return role

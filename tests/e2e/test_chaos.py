@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local.cloud import REPOSITORY
+from local.environments import REPOSITORY
 from local.processes import CannotRun, read, run
 
 _SEED = 11

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from local.cloud import REPOSITORY
+from local.environments import REPOSITORY
 from local.processes import LOOPBACK, read, run, running
 from tests.e2e.site import Site, wait_until
 

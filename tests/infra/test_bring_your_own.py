@@ -71,6 +71,8 @@ class TestNetwork:
             for statement in each["Properties"]["PolicyDocument"]["Statement"]
             if statement["Effect"] == "Deny"
         ]
+        (function,) = resources(template, "AWS::Lambda::Function")
+        assert [each for each in function["DependsOn"] if each.startswith("DeliveryNetwork")]
         assert "ec2:CreateNetworkInterface" in allowed
         assert denied["Action"] == allowed
         source = denied["Condition"]["ArnEquals"]["lambda:SourceFunctionArn"]
@@ -102,6 +104,7 @@ class TestEncryptionKey:
             "AWS::DynamoDB::Table": "SSESpecification",
             "AWS::Logs::LogGroup": "KmsKeyId",
             "AWS::SQS::Queue": "KmsMasterKeyId",
+            "AWS::Lambda::Function": "KmsKeyArn",
         }
         for kind, name in named.items():
             for resource in resources(template, kind):
@@ -220,6 +223,21 @@ class TestRole:
             for action in each.to_statement_json()["Action"]
         ]
         assert {"s3:GetObject", "sqs:ReceiveMessage"} <= set(actions)
+
+    def test_that_cannot_be_changed_is_not_changed_for_the_network_either(
+        self, stack: cdk.Stack, server: SftpServer
+    ) -> None:
+        arn = "arn:aws:iam::111111111111:role/theirs"
+        theirs = iam.Role.from_role_arn(stack, "Theirs", arn, mutable=False)
+        delivery = S3ToSftp(stack, "Delivery", server=server, role=theirs, vpc=ec2.Vpc(stack, "Vpc"))
+        policies = resources(Template.from_stack(stack), "AWS::IAM::Policy")
+        assert [each for each in policies if "theirs" in each["Properties"]["Roles"]] == []
+        effects = [
+            str(said["Effect"])
+            for said in (each.to_statement_json() for each in delivery.role_policy_statements)
+            if "ec2:CreateNetworkInterface" in said["Action"]
+        ]
+        assert effects == ["Allow", "Deny"]
 
 
 class TestRuntime:

@@ -3,60 +3,48 @@
 import json
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
-import cdk_nag
 import pytest
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_ec2 as ec2
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
 from cfnlint import api as cfnlint  # type: ignore[import-untyped]  # it ships no types
 
-from cdk_s3_to_sftp import S3ToSftp, S3ToSftpStack, SftpServer, Trigger
+from cdk_s3_to_sftp import S3ToSftp, S3ToSftpStack
 from tests.infra.conftest import new_app
-from tests.infra.keys import ED25519
+from tests.infra.rule_packs import (
+    AWS_SOLUTIONS,
+    NIST,
+    SERVER,
+    acknowledged,
+    all_brought_along,
+    careless,
+    findings,
+    stock,
+    through_static_egress,
+)
 
 SNAPSHOT = Path(__file__).with_name("snapshot.json")
 
+HANDLER = "BucketNotificationsHandler050a0587b7544547bf325f094a3db834"
+"""CDK's own function, one for a whole stack: what there is to say about it is for the stack to say."""
 
-def findings(app: cdk.App) -> list[str]:
-    """What AwsSolutions has to say about the app."""
-    cdk.Validations.of(app).add_plugins(cdk_nag.AwsSolutionsChecks(app))
-    try:
-        app.synth()
-    except RuntimeError:  # a finding ends the synth; the report says which
-        report = json.loads((Path(app.outdir) / "validation-report.json").read_text())
-        return [
-            violation["ruleName"] for plugin in report["pluginReports"] for violation in plugin["violations"]
-        ]
-    return []
+MANAGED_POLICY = (
+    "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole]"
+)
 
-
-def acknowledged(stack: cdk.Stack) -> list[tuple[str, str, str]]:
-    """Construct path, rule and reason of everything that is acknowledged in the stack."""
-    key = cdk.Validations.ACKNOWLEDGED_RULES_METADATA_KEY
-    return [
-        (construct.node.path, rule.removeprefix("AwsSolutions::"), reason)
-        for construct in stack.node.find_all()
-        for entry in construct.node.metadata
-        if entry.type == key
-        for rule, reason in entry.data.items()
-    ]
+ALARMS = ("Parked", "Backlog", "Retrying", "BreakerOpen", "Errors", "Throttles")
 
 
 @pytest.fixture(scope="module")
 def stock_stack() -> S3ToSftpStack:
-    return stack_in(new_app())
-
-
-def stack_in(app: cdk.App, **arguments: Any) -> S3ToSftpStack:
-    return S3ToSftpStack(
-        app, "S3ToSftp", server=SftpServer("sftp.partner.example", host_keys=[ED25519]), **arguments
-    )
+    return stock(new_app())
 
 
 @pytest.fixture(scope="module")
@@ -74,19 +62,19 @@ def template(stock_stack: S3ToSftpStack) -> dict[str, Any]:
 )
 def test_cdk_nag_finds_nothing_unexplained(arguments: dict[str, Any]) -> None:
     app = new_app()
-    stack_in(app, **arguments)
-    assert findings(app) == []
+    stock(app, **arguments)
+    assert findings(app) == set()
 
 
 def test_cdk_nag_finds_nothing_unexplained_about_a_bucket_that_is_passed_in() -> None:
     app = new_app()
     stack = cdk.Stack(app, "Test")
-    server = SftpServer("sftp.partner.example", host_keys=[ED25519])
-    S3ToSftp(
-        stack, "Delivery", server=server, bucket=s3.Bucket.from_bucket_name(stack, "Theirs", "their-bucket")
-    )
-    about_cdks_own_function = ("AwsSolutions-IAM4", "AwsSolutions-IAM5[Resource::*]")
-    assert [each for each in findings(app) if not each.startswith(about_cdks_own_function)] == []
+    theirs = s3.Bucket.from_bucket_name(stack, "Theirs", "their-bucket")
+    S3ToSftp(stack, "Delivery", server=SERVER, bucket=theirs)
+    assert findings(app) == {
+        (f"Test/{HANDLER}/Role/Resource", MANAGED_POLICY),
+        ("Test/Theirs/Notifications/HandlerPolicy/Resource", "NIST.800.53.R5-IAMNoInlinePolicy"),
+    }
 
 
 def test_cdk_nag_finds_nothing_unexplained_about_a_ledger_with_a_key_of_its_own() -> None:
@@ -96,49 +84,113 @@ def test_cdk_nag_finds_nothing_unexplained_about_a_ledger_with_a_key_of_its_own(
     ledger = dynamodb.Table.from_table_attributes(
         stack, "Theirs", table_name="theirs", encryption_key=kms.Key.from_key_arn(stack, "Key", arn)
     )
-    server = SftpServer("sftp.partner.example", host_keys=[ED25519])
-    S3ToSftp(stack, "Delivery", server=server, ledger=ledger)
-    assert [each for each in findings(app) if "kms" in each or "dynamodb" in each] == []
+    S3ToSftp(stack, "Delivery", server=SERVER, ledger=ledger)
+    assert findings(app) == {(f"Test/{HANDLER}/Role/Resource", MANAGED_POLICY)}
 
 
-def test_cdk_nag_finds_nothing_unexplained_about_what_is_brought_along() -> None:
+def test_cdk_nag_finds_nothing_unexplained_but_about_what_is_brought_along() -> None:
     app = new_app()
-    env = cdk.Environment(account="123456789012", region="eu-west-1")
-    platform, stack = cdk.Stack(app, "Platform", env=env), cdk.Stack(app, "Test", env=env)
-    delivery = S3ToSftp(
-        stack,
-        "Delivery",
-        server=SftpServer("sftp.partner.example", host_keys=[ED25519]),
-        encryption_key=kms.Key(stack, "Key", enable_key_rotation=True),
-        vpc=ec2.Vpc(platform, "Vpc"),
-        role=iam.Role(stack, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com")),
-    )
-    theirs = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
-    delivery.add_source(theirs, suffix=".csv", directory="/theirs", trigger=Trigger.EVENTBRIDGE)
-    report = findings(app)
-    # About the network, and about CDK's own functions; what is not of AwsSolutions are warnings of ours.
-    not_ours = ("AwsSolutions-VPC7", "AwsSolutions-IAM4")
-    rules = [each for each in report if each.startswith("AwsSolutions")]
-    assert [each for each in rules if not each.startswith(not_ours)] == []
+    all_brought_along(app)
+    assert {each for each in findings(app) if not each[0].startswith("Platform/")} == {
+        (f"Test/{HANDLER}/Role/Resource", MANAGED_POLICY),
+        ("Test/Role/DefaultPolicy/Resource", "NIST.800.53.R5-IAMNoInlinePolicy"),
+    }
 
 
-def test_cdk_nag_is_awake() -> None:
+def test_cdk_nag_finds_nothing_unexplained_about_static_egress() -> None:
     app = new_app()
-    s3.Bucket(stack_in(app), "Careless")
-    assert "AwsSolutions-S10" in findings(app)
+    through_static_egress(app, addresses=2)
+    assert findings(app) == {(f"Fixed/{HANDLER}/Role/Resource", MANAGED_POLICY)}
+
+
+@pytest.mark.parametrize("pack", [AWS_SOLUTIONS, NIST])
+def test_cdk_nag_is_awake(pack: str) -> None:
+    app = new_app()
+    careless(app)
+    told = {AWS_SOLUTIONS: "S10", NIST: "S3BucketSSLRequestsOnly"}
+    assert ("Careless/Bucket/Resource", f"{pack}-{told[pack]}") in findings(app)
 
 
 def test_acknowledgements_are_few_and_each_for_one_resource(stock_stack: S3ToSftpStack) -> None:
-    assert {(path, rule) for path, rule, _ in acknowledged(stock_stack)} == {
-        ("S3ToSftp/Delivery/Bucket", "AwsSolutions-S1"),
-        ("S3ToSftp/Delivery/Credentials", "AwsSolutions-SMG4"),
-        ("S3ToSftp/Delivery/Role", "AwsSolutions-IAM5[Resource::<DeliveryBucket818C8F75.Arn>/*]"),
-        ("S3ToSftp/Delivery/Function", "AwsSolutions-L1"),
-        (
-            "S3ToSftp/BucketNotificationsHandler050a0587b7544547bf325f094a3db834",
-            "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole]",
-        ),
+    by_path: dict[str, set[str]] = {}
+    for path, rule in acknowledged(stock_stack):
+        by_path.setdefault(path.removeprefix("S3ToSftp/"), set()).add(rule)
+    inline_policy = "NIST.800.53.R5-IAMNoInlinePolicy"
+    assert by_path == {
+        "Delivery/Bucket": {
+            "AwsSolutions-S1",
+            "NIST.800.53.R5-S3BucketLoggingEnabled",
+            "NIST.800.53.R5-S3BucketReplicationEnabled",
+            "NIST.800.53.R5-S3DefaultEncryptionKMS",
+            inline_policy,
+        },
+        "Delivery/Credentials": {
+            "AwsSolutions-SMG4",
+            "NIST.800.53.R5-SecretsManagerRotationEnabled",
+            "NIST.800.53.R5-SecretsManagerUsingKMSKey",
+        },
+        "Delivery/Ledger": {"NIST.800.53.R5-DynamoDBInBackupPlan"},
+        "Delivery/Log": {"NIST.800.53.R5-CloudWatchLogGroupEncrypted"},
+        "Delivery/Role": {
+            "AwsSolutions-IAM5[Resource::<DeliveryBucket818C8F75.Arn>/*]",
+            inline_policy,
+        },
+        "Delivery/Function": {
+            "AwsSolutions-L1",
+            "NIST.800.53.R5-LambdaConcurrency",
+            "NIST.800.53.R5-LambdaDLQ",
+            "NIST.800.53.R5-LambdaInsideVPC",
+        },
+        **{f"Delivery/Monitoring/{name}": {"NIST.800.53.R5-CloudWatchAlarmAction"} for name in ALARMS},
+        HANDLER: {MANAGED_POLICY},
     }
+
+
+@pytest.mark.parametrize("build", [stock, all_brought_along, through_static_egress])
+def test_every_acknowledgement_answers_one_finding(
+    build: Callable[[cdk.App], cdk.Stack], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = acknowledged(build(new_app()))
+    monkeypatch.setattr(cdk.Validations, "acknowledge", lambda *_: None)
+    app = new_app()
+    build(app)
+    found = findings(app)
+    answered = {
+        answer: [each for each, rule in found if rule == answer[1] and each.startswith(f"{answer[0]}/")]
+        for answer in answers
+    }
+    assert {answer: each for answer, each in answered.items() if len(each) != 1} == {}
+
+
+@pytest.mark.parametrize(
+    ("bring", "rules"),
+    [
+        (
+            lambda stack: {"encryption_key": kms.Key(stack, "Key", enable_key_rotation=True)},
+            {"S3DefaultEncryptionKMS", "SecretsManagerUsingKMSKey", "CloudWatchLogGroupEncrypted"},
+        ),
+        (lambda stack: {"vpc": ec2.Vpc(stack, "Vpc")}, {"LambdaInsideVPC"}),
+        (lambda stack: {"alarm_topic": sns.Topic(stack, "Topic")}, {"CloudWatchAlarmAction"}),
+        (lambda _: {"max_connections": 1}, {"LambdaConcurrency"}),
+    ],
+    ids=["encryption_key", "vpc", "alarm_topic", "max_connections"],
+)
+def test_argument_takes_a_finding_away_and_its_acknowledgement_with_it(
+    bring: Callable[[cdk.Stack], dict[str, Any]], rules: set[str]
+) -> None:
+    gone = {f"{NIST}-{rule}" for rule in rules}
+    app = new_app()
+    plain, brought = cdk.Stack(new_app(), "Plain"), cdk.Stack(app, "Brought")
+    S3ToSftp(plain, "Delivery", server=SERVER)
+    S3ToSftp(brought, "Delivery", server=SERVER, **bring(brought))
+    assert gone <= {rule for _, rule in acknowledged(plain)}
+    assert not gone & {rule for _, rule in acknowledged(brought)}
+    assert not gone & {rule for path, rule in findings(app) if path.startswith("Brought/Delivery/")}
+
+
+def test_acknowledgements_of_cdk_nag_are_not_in_the_template(template: dict[str, Any]) -> None:
+    text = json.dumps(template)
+    assert [pack for pack in (AWS_SOLUTIONS, NIST) if pack in text] == []
 
 
 def test_cfn_lint_has_nothing_to_say(template: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from cfnlint import api as cfnlint  # type: ignore[import-untyped]  # it ships n
 from cdk_s3_to_sftp.arguments import InvalidArgument
 from cdk_s3_to_sftp.network import DeliverySecurityGroup, StaticEgress
 from tests.infra.conftest import new_app
-from tests.infra.test_compliance import findings
+from tests.infra.rule_packs import findings
 
 Resources = dict[str, dict[str, Any]]
 
@@ -289,7 +289,7 @@ def test_tokens_pass_unchecked(stack: cdk.Stack) -> None:
 def test_cdk_nag_finds_nothing_to_explain(count: int) -> None:
     app = new_app()
     StaticEgress(cdk.Stack(app, "Test"), "Egress", addresses=count)
-    assert findings(app) == []
+    assert findings(app) == set()
 
 
 def test_cfn_lint_has_nothing_to_say(two: Template) -> None:

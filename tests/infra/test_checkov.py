@@ -1,0 +1,123 @@
+"""What checkov says about the templates: nothing that was not answered, and no answer without a question."""
+
+import json
+from typing import Any
+
+import pytest
+
+from local.processes import CannotRun
+from tests.infra.checkov import Report, prepare_checkov, scan
+from tests.infra.conftest import new_app
+from tests.infra.rule_packs import all_brought_along, careless, stock, through_static_egress
+
+NOTIFICATIONS_FUNCTION = "BucketNotificationsHandler050a0587b7544547bf325f094a3db834"
+DEFAULT_GROUP_FUNCTION = "CustomVpcRestrictDefaultSGCustomResourceProviderHandler"
+
+NOT_OURS = {
+    NOTIFICATIONS_FUNCTION: "CDK's own, one for a whole stack: what there is to say is for the stack to say.",
+    DEFAULT_GROUP_FUNCTION: "CDK's own, and runs only where a VPC is made: it empties the default group.",
+}
+RULES_FOR_FUNCTIONS = {"CKV_AWS_115", "CKV_AWS_116", "CKV_AWS_117"}
+
+BARE = "-bare"
+"""At the end of the name of a template from which everything that is accepted was taken out."""
+
+ABOUT_KEYS = {"CKV_AWS_27", "CKV_AWS_119", "CKV_AWS_149", "CKV_AWS_158", "CKV_AWS_173"}
+
+
+def not_ours(*functions: str) -> set[tuple[str, str]]:
+    assert set(functions) <= set(NOT_OURS)
+    return {(function, rule) for function in functions for rule in RULES_FOR_FUNCTIONS}
+
+
+@pytest.fixture(scope="module")
+def templates() -> dict[str, dict[str, Any]]:
+    """Name of each stack -> its template."""
+    found: dict[str, dict[str, Any]] = {}
+    for build in (stock, all_brought_along, through_static_egress, careless):
+        app = new_app()
+        build(app)
+        found |= {each.stack_name: each.template for each in app.synth().stacks}
+    return found
+
+
+def bare(template: dict[str, Any]) -> dict[str, Any]:
+    """The template without anything that is accepted: checkov does not look at what it is told to skip."""
+    resources = template["Resources"].items()
+    return {
+        **template,
+        "Resources": {
+            name: {key: value for key, value in resource.items() if key != "Metadata"}
+            for name, resource in resources
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def report(templates: dict[str, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Report:
+    folder = tmp_path_factory.mktemp("templates")
+    for name, template in templates.items():
+        (folder / f"{name}.template.json").write_text(json.dumps(template, indent=1))
+        (folder / f"{name}{BARE}.template.json").write_text(json.dumps(bare(template), indent=1))
+    try:
+        interpreter = prepare_checkov()
+    except CannotRun as error:
+        pytest.skip(f"checkov cannot be installed here: {error}")
+    return scan(interpreter, folder)
+
+
+def test_nothing_is_left_to_explain_about_the_stock_stack(report: Report) -> None:
+    assert report.failed_in("S3ToSftp") == set()
+
+
+def test_nothing_is_left_to_explain_but_about_what_is_brought_along(report: Report) -> None:
+    assert report.failed_in("Test") == not_ours(NOTIFICATIONS_FUNCTION)
+
+
+def test_nothing_is_left_to_explain_about_static_egress(report: Report) -> None:
+    assert report.failed_in("Fixed") == not_ours(NOTIFICATIONS_FUNCTION, DEFAULT_GROUP_FUNCTION)
+
+
+def test_what_is_accepted_in_the_stock_stack_is_this(report: Report) -> None:
+    assert report.skipped_in("S3ToSftp") == {
+        ("DeliveryBucket", "CKV_AWS_18"),
+        ("DeliveryCredentials", "CKV_AWS_149"),
+        ("DeliveryLedger", "CKV_AWS_119"),
+        ("DeliveryQueue", "CKV_AWS_27"),
+        ("DeliveryDeadLetterQueue", "CKV_AWS_27"),
+        ("DeliveryLog", "CKV_AWS_158"),
+        ("DeliveryFunction", "CKV_AWS_115"),
+        ("DeliveryFunction", "CKV_AWS_116"),
+        ("DeliveryFunction", "CKV_AWS_117"),
+        ("DeliveryFunction", "CKV_AWS_173"),
+        *not_ours(NOTIFICATIONS_FUNCTION),
+    }
+
+
+def test_keys_and_network_that_are_brought_along_leave_nothing_to_accept_about_them(report: Report) -> None:
+    assert report.skipped_in("Test") == {
+        ("DeliveryBucket", "CKV_AWS_18"),
+        ("DeliveryFunction", "CKV_AWS_115"),
+        ("DeliveryFunction", "CKV_AWS_116"),
+        ("DeliveryNetwork", "CKV_AWS_111"),
+    }
+    assert not ABOUT_KEYS & {rule for _, rule in report.failed_in("Test")}
+
+
+def test_what_is_accepted_in_static_egress_is_its_log(report: Report) -> None:
+    accepted = report.skipped_in("Fixed")
+    assert {each for each in accepted if not each[0].startswith("Delivery")} == {
+        ("EgressFlowLog", "CKV_AWS_158")
+    }
+
+
+@pytest.mark.parametrize("stack", ["S3ToSftp", "Test", "Fixed"])
+def test_what_is_accepted_is_what_would_be_found_otherwise(report: Report, stack: str) -> None:
+    otherwise = report.failed_in(f"{stack}{BARE}")
+    assert report.skipped_in(stack) == otherwise - report.failed_in(stack)
+
+
+def test_a_careless_bucket_is_found(report: Report) -> None:
+    assert {("Bucket", "CKV_AWS_18"), ("Bucket", "CKV_AWS_21"), ("Bucket", "CKV_AWS_56")} <= (
+        report.failed_in("Careless")
+    )

@@ -1,0 +1,75 @@
+"""docs/security.md lists what is accepted, and what the function may do: all of it, and nothing else."""
+
+import re
+from collections.abc import Callable
+
+import aws_cdk as cdk
+from aws_cdk import aws_s3 as s3
+
+from cdk_s3_to_sftp import S3ToSftp, trades
+from cdk_s3_to_sftp.trades import Trade
+from tests.infra.conftest import REPOSITORY, new_app
+from tests.infra.rule_packs import SERVER, all_brought_along
+
+PAGE = (REPOSITORY / "docs" / "security.md").read_text()
+TRADES = [each for each in vars(trades).values() if isinstance(each, Trade)]
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The rows of the table below the heading."""
+    (section,) = [each for each in PAGE.split("\n## ") if each.startswith(heading)]
+    lines = [line for line in section.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[1:]]
+
+
+def quoted(text: str) -> list[str]:
+    return re.findall("`([^`]+)`", text)
+
+
+def test_what_is_accepted_is_listed_with_its_reason() -> None:
+    accepted: dict[str, list[str]] = {}
+    for trade in TRADES:
+        accepted.setdefault(trade.reason, []).extend(trade.rules)
+    assert {reason: sorted(quoted(rules)) for _, rules, reason in rows("What is accepted")} == {
+        reason: sorted(rules) for reason, rules in accepted.items()
+    }
+
+
+def without_a_key(app: cdk.App) -> cdk.Stack:
+    stack = cdk.Stack(app, "Test")
+    S3ToSftp(stack, "Delivery", server=SERVER, bucket=s3.Bucket(stack, "Theirs"))
+    return stack
+
+
+def permitted(build: Callable[[cdk.App], cdk.Stack]) -> set[str]:
+    """What the role may do; one action for each name, whatever it may be done with."""
+    delivery = build(new_app()).node.find_child("Delivery")
+    assert isinstance(delivery, S3ToSftp)
+    return {
+        action
+        for statement in delivery.role_policy_statements
+        for said in [statement.to_statement_json()["Action"]]
+        for action in ([said] if isinstance(said, str) else said)
+    }
+
+
+def test_what_the_function_may_do_is_listed_action_by_action() -> None:
+    listed = [action for may, *_ in rows("What the function may do") for action in quoted(may)]
+    assert sorted(listed) == sorted(permitted(all_brought_along))
+
+
+def test_what_it_may_do_only_with_keys_or_in_a_network_is_said_to_be_so() -> None:
+    always = [
+        action
+        for may, *_ in rows("What the function may do")
+        if may.startswith("`")
+        for action in quoted(may)
+    ]
+    assert sorted(always) == sorted(permitted(without_a_key))
+
+
+def test_price_of_a_network_is_the_one_of_its_own_page() -> None:
+    page = (REPOSITORY / "docs" / "what-it-costs.md").read_text()
+    prices = re.findall(r"\$[\d.]+\d", trades.FUNCTION_VPC.reason)
+    assert prices == ["$36.50", "$45"]
+    assert [price for price in prices if price not in page] == []
