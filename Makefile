@@ -11,7 +11,7 @@ ARCHITECTURE ?= x86_64
 PYTEST ?= pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo local test chaos unit check lint format synth package docs bench bench-quick lock clean
+.PHONY: help setup demo local test compat chaos unit check lint format synth package docs bench bench-quick lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ local: setup  ## the same, left running until Ctrl-C
 
 test: setup  ## all tests: unit, infra, integration, e2e
 	@$(PYTEST)
+
+compat: setup  ## the oldest and the newest CDK, Python 3.11 to 3.13 (those that this machine has)
+	@.ci/compat
 
 chaos: setup  ## cut, kill, throttle and reorder for minutes, then count what became of every object (CHAOS="--seed 7")
 	@$(BIN)/python -m chaos $(CHAOS)

@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from aws_cdk import aws_sns as sns
 from cfnlint import api as cfnlint  # type: ignore[import-untyped]  # it ships no types
 
 from cdk_s3_to_sftp import S3ToSftp, S3ToSftpStack
-from tests.infra.conftest import new_app
+from tests.infra.conftest import REPOSITORY, new_app
 from tests.infra.rule_packs import (
     AWS_SOLUTIONS,
     NIST,
@@ -201,6 +202,8 @@ def test_cfn_lint_has_nothing_to_say(template: dict[str, Any]) -> None:
 
 def test_template_is_the_one_that_was_reviewed(template: dict[str, Any]) -> None:
     """After a change that is meant: `UPDATE_SNAPSHOTS=1 pytest tests/infra -k reviewed`; look at the diff."""
+    if f"aws-cdk-lib=={version('aws-cdk-lib')}\n" not in (REPOSITORY / "requirements.txt").read_text():
+        pytest.skip(f"it was reviewed as another CDK than {version('aws-cdk-lib')} makes it")
     text = re.sub(r"[0-9a-f]{64}", "<hash>", json.dumps(template, indent=1, sort_keys=True)) + "\n"
     if os.environ.get("UPDATE_SNAPSHOTS"):
         SNAPSHOT.write_text(text)

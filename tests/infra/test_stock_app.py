@@ -223,13 +223,13 @@ def test_cdk_synth_gives_the_same_template_from_every_directory(tmp_path: Path) 
     assert list(elsewhere.iterdir()) == []
 
 
-def synth(cli: Path, output: Path, *options: str, cwd: Path) -> str:
+def synth(cli: Path, output: Path, *options: str, cwd: Path, **variables: str) -> str:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     given = [f"--context={key}={value}" for key, value in GIVEN.items()]
     done = subprocess.run(
         [str(cli), "synth", "--quiet", "--no-notices", f"--output={output}", *options, *given],
         cwd=cwd,
-        env={**os.environ, "PATH": path, "CDK_DISABLE_CLI_TELEMETRY": "true"},
+        env={**os.environ, "PATH": path, "CDK_DISABLE_CLI_TELEMETRY": "true", **variables},
         capture_output=True,
         text=True,
         check=False,

@@ -1,0 +1,35 @@
+"""What tests ask of a bundle, wherever it was built."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from cdk_s3_to_sftp.recipe import Target
+
+_ELF_MACHINES = {"x86_64": 62, "arm64": 183}
+
+
+def hashes(directory: Path, *, compiled: bool = True) -> dict[str, str]:
+    return {
+        str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in directory.rglob("*")
+        if path.is_file() and (compiled or path.suffix != ".pyc")
+    }
+
+
+def made_for_other_machines(directory: Path, target: Target) -> list[Path]:
+    """The shared libraries that the target cannot load. There must be some that are looked at."""
+    libraries = [path for path in directory.rglob("*.so*") if path.is_file()]
+    assert libraries
+    wanted = _ELF_MACHINES[target.architecture]
+    return [path for path in libraries if int.from_bytes(path.read_bytes()[18:20], "little") != wanted]
+
+
+def run_package(output: Path, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m cdk_s3_to_sftp.package` in Docker, or in what CDK_DOCKER names."""
+    command = [sys.executable, "-m", "cdk_s3_to_sftp.package", "--bundling=docker", f"--output={output}"]
+    return subprocess.run(
+        [*command, *options], env={**os.environ, **variables}, capture_output=True, text=True, check=False
+    )
