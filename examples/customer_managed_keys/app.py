@@ -18,6 +18,7 @@ statements = s3.Bucket(
     encryption_key=kms.Key(stack, "StatementsKey", enable_key_rotation=True),
     bucket_key_enabled=True,
     versioned=True,
+    enforce_ssl=True,
 )
 bank = SftpServer("sftp.bank.example", directory="/inbox", host_keys=[BANKS_KEY])
 S3ToSftp(

@@ -11,7 +11,7 @@ app = cdk.App()
 
 # What is there already. Versioned: the bytes that were announced are sent, whatever is put meanwhile.
 shop = cdk.Stack(app, "Shop")
-orders = s3.Bucket(shop, "Orders", versioned=True)
+orders = s3.Bucket(shop, "Orders", versioned=True, enforce_ssl=True)
 
 delivery = cdk.Stack(app, "Delivery")
 carrier = SftpServer("sftp.carrier.example", directory="/orders", host_keys=[CARRIERS_KEY])

@@ -13,7 +13,7 @@ PARTNERS = {
 }
 
 app = cdk.App()
-lake = s3.Bucket(cdk.Stack(app, "Lake"), "Bucket", versioned=True)
+lake = s3.Bucket(cdk.Stack(app, "Lake"), "Bucket", versioned=True, enforce_ssl=True)
 
 # Each partner has a stack, a login, a queue and a ledger: what is wrong with one does not concern the other.
 for name, server in PARTNERS.items():

@@ -9,8 +9,8 @@ AUDITORS_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFdnpEeLt+t8md7NlFZQdO/806Xs
 
 app = cdk.App()
 stack = cdk.Stack(app, "Audit")
-sales = s3.Bucket(stack, "Sales", versioned=True)
-payroll = s3.Bucket(stack, "Payroll", versioned=True)
+sales = s3.Bucket(stack, "Sales", versioned=True, enforce_ssl=True)
+payroll = s3.Bucket(stack, "Payroll", versioned=True, enforce_ssl=True)
 
 auditor = SftpServer("sftp.auditor.example", host_keys=[AUDITORS_KEY])
 to_auditor = S3ToSftp(stack, "ToAuditor", server=auditor, sources=[])

@@ -15,7 +15,7 @@ stack = cdk.Stack(app, "Payments")
 # paid for once, however many partners use it.
 egress = StaticEgress(stack, "Egress", ports=[22, 2222])
 
-bucket = s3.Bucket(stack, "Bucket", versioned=True)
+bucket = s3.Bucket(stack, "Bucket", versioned=True, enforce_ssl=True)
 PARTNERS = {
     "payments/": SftpServer("sftp.bank.example", directory="/inbox", host_keys=[BANKS_KEY]),
     "statements/": SftpServer("sftp.auditor.example", port=2222, host_keys=[AUDITORS_KEY]),
