@@ -23,6 +23,12 @@ RUNTIMES = (lambda_.Runtime.PYTHON_3_12, RUNTIME)
 ARCHITECTURES = (lambda_.Architecture.X86_64, lambda_.Architecture.ARM_64)
 """What the function can run on."""
 
+MEGABYTE = 1024 * 1024
+"""As Lambda's quotas count."""
+
+LARGEST_BUNDLE = 250
+"""Megabytes that Lambda takes at the most, unzipped."""
+
 
 class Bundling(StrEnum):
     """Where the function's code and its dependencies are put together. The result is the same."""
@@ -80,6 +86,11 @@ def bundle(
         recipe.say(f"Cannot bundle the function on this machine: {reason}\nTrying Docker.")
     _empty(output)
     return _build_in_docker(source, output, target)
+
+
+def unzipped_size(directory: Path) -> float:
+    """Megabytes of all files below it, which is what Lambda limits."""
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file()) / MEGABYTE
 
 
 def find_source() -> Path:
@@ -152,10 +163,10 @@ class _Bundler:
         self._bundling = bundling
 
     def try_bundle(self, output_dir: str, options: object) -> bool:  # noqa: ARG002 -- CDK passes them
-        bundle(
-            Path(output_dir),
-            architecture=self._architecture,
-            runtime=self._runtime,
-            bundling=self._bundling,
+        output = Path(output_dir)
+        bundle(output, architecture=self._architecture, runtime=self._runtime, bundling=self._bundling)
+        recipe.say(
+            f"Bundled the function for {target_of(self._architecture, self._runtime)}: "
+            f"{unzipped_size(output):.0f} MB unzipped, Lambda takes {LARGEST_BUNDLE}."
         )
         return True

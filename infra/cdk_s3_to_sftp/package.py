@@ -8,13 +8,10 @@ from pathlib import Path
 
 from aws_cdk import aws_lambda as lambda_
 
-from cdk_s3_to_sftp.bundling import RUNTIME, Bundling, bundle
+from cdk_s3_to_sftp.bundling import LARGEST_BUNDLE, MEGABYTE, RUNTIME, Bundling, bundle, unzipped_size
 from cdk_s3_to_sftp.recipe import CannotBuild
 
 _ARCHITECTURES = {each.name: each for each in (lambda_.Architecture.X86_64, lambda_.Architecture.ARM_64)}
-LARGEST_UNZIPPED = 250 * 1024 * 1024
-"""Bytes of a bundle, unzipped, that Lambda takes at the most."""
-
 _OLDEST_DATE = (1980, 1, 1, 0, 0, 0)
 _REGULAR_FILE_READABLE_BY_ALL = 0o100644 << 16
 
@@ -29,11 +26,6 @@ def write_zip(directory: Path, output: Path) -> None:
                 entry.external_attr = _REGULAR_FILE_READABLE_BY_ALL
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 archive.writestr(entry, path.read_bytes())
-
-
-def unzipped_size(directory: Path) -> int:
-    """Bytes of all files below it."""
-    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
 
 
 def main() -> None:
@@ -53,10 +45,10 @@ def main() -> None:
             sys.exit(f"Cannot bundle the function: {reason}")
         write_zip(directory, options.output)
         unzipped = unzipped_size(directory)
-    megabytes = options.output.stat().st_size / 1e6
+    zipped = options.output.stat().st_size / MEGABYTE
     print(  # noqa: T201 -- a command for people
-        f"{options.output}: {megabytes:.1f} MB, {unzipped / 1e6:.0f} MB unzipped (Lambda takes "
-        f"{LARGEST_UNZIPPED / 1e6:.0f}), for {RUNTIME.name} on {options.architecture}, "
+        f"{options.output}: {zipped:.1f} MB, {unzipped:.0f} MB unzipped (Lambda takes "
+        f"{LARGEST_BUNDLE}), for {RUNTIME.name} on {options.architecture}, "
         "handler s3_to_sftp.handler.lambda_handler"
     )
 

@@ -112,7 +112,7 @@ class TestBundle:
         assert "_cffi_backend" in str(made_for_other_machines(bundle, ARM64))
 
     def test_is_far_below_what_lambda_takes(self, bundle: Path) -> None:
-        assert package.unzipped_size(bundle) < 0.5 * package.LARGEST_UNZIPPED
+        assert bundling.unzipped_size(bundle) < 0.5 * bundling.LARGEST_BUNDLE
 
     def test_is_compiled_where_the_interpreter_is_at_hand(self, bundle: Path) -> None:
         if recipe._interpreter(X86_64) is None:
