@@ -82,6 +82,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         server: The partner's server.
         vpc: The network that it runs in, if any.
         encryption_key: The key of what was made, if any.
+        alarm_topic: Who is told of alarms, if anybody.
         monitoring: The alarms and the dashboard.
 
     Args:
@@ -197,6 +198,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         self.server = server
         self.vpc = vpc
         self.encryption_key = encryption_key
+        self.alarm_topic = alarm_topic
         custody = Custody(encryption_key=encryption_key, removal_policy=removal_policy)
         if sources is None:
             watched = bucket or make_bucket(self, custody)

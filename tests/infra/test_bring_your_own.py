@@ -13,6 +13,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from aws_cdk.assertions import Annotations, Match, Template
 
@@ -182,6 +183,15 @@ class TestDeadLetterQueue:
         assert (
             str(caught.value) == "dead_letter_queue must be a standard queue, got the FIFO queue Test/Theirs"
         )
+
+
+def test_topic_that_is_passed_in_is_told_of_every_alarm(stack: cdk.Stack, server: SftpServer) -> None:
+    topic = sns.Topic(stack, "OnCall")
+    delivery = S3ToSftp(stack, "Delivery", server=server, alarm_topic=topic)
+    assert delivery.alarm_topic is topic
+    alarms = Template.from_stack(stack).find_resources("AWS::CloudWatch::Alarm").values()
+    assert len(alarms) == len(delivery.monitoring.alarms) == 6
+    assert all("OnCall" in str(alarm["Properties"]["AlarmActions"]) for alarm in alarms)
 
 
 class TestRole:
