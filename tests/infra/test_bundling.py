@@ -60,6 +60,17 @@ def no_installer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipe, "_answers", lambda command, **env: False)
 
 
+@pytest.fixture
+def three_megabytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bundle of one file, which does not compress."""
+
+    def bundle(output: Path, **_: object) -> None:
+        (output / "noise").write_bytes(os.urandom(3 * 1024 * 1024))
+
+    monkeypatch.setattr(bundling, "bundle", bundle)
+    monkeypatch.setattr(package, "bundle", bundle)
+
+
 class TestBundle:
     def test_is_the_same_when_built_again(self, bundle: Path, tmp_path: Path) -> None:
         recipe.build(find_source(), tmp_path, X86_64)
@@ -222,6 +233,15 @@ class TestBundling:
         bundling.bundle(tmp_path, architecture=lambda_.Architecture.X86_64, bundling=Bundling.DOCKER)
         assert docker == [tmp_path]
 
+    def test_says_how_large_it_is_beside_what_lambda_takes(
+        self, tmp_path: Path, three_megabytes: None, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        bundler = bundling._Bundler(lambda_.Architecture.ARM_64, bundling.RUNTIME, Bundling.AUTO)
+        bundler.try_bundle(str(tmp_path), None)
+        assert capsys.readouterr().err == (
+            "Bundled the function for Python 3.13 on arm64: 3 MB unzipped, Lambda takes 250.\n"
+        )
+
     def test_tries_pip_where_uv_fails(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         tried: list[str] = []
 
@@ -300,6 +320,20 @@ class TestSource:
 
 
 class TestPackage:
+    def test_says_how_large_it_is_beside_what_lambda_takes(
+        self,
+        tmp_path: Path,
+        three_megabytes: None,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setattr(sys, "argv", ["package", f"--output={tmp_path}/p.zip", "--architecture=arm64"])
+        package.main()
+        assert capsys.readouterr().out == (
+            f"{tmp_path}/p.zip: 3.0 MB, 3 MB unzipped (Lambda takes 250), for python3.13 on arm64, "
+            "handler s3_to_sftp.handler.lambda_handler\n"
+        )
+
     def test_holds_what_the_asset_holds(self, bundle: Path, tmp_path: Path) -> None:
         package.write_zip(bundle, tmp_path / "package.zip")
         with zipfile.ZipFile(tmp_path / "package.zip") as archive:
