@@ -5,6 +5,8 @@ BIN := .venv/bin
 # The pinned CDK CLI, and Node from the environment before the machine's own.
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 export CDK_DISABLE_CLI_TELEMETRY := true
+# The tests start many processes; each would compile CDK and boto3 anew, in five seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 BUNDLING ?= auto
 ARCHITECTURE ?= x86_64
@@ -97,6 +99,9 @@ lock: setup  ## renew the hash locks of the function, of the local AWS and of th
 	  --python-platform x86_64-manylinux_2_28 --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" \
 	  lambda_src/s3_to_sftp/requirements.in -o lambda_src/s3_to_sftp/requirements.txt
+	@# The tests run the function on the versions that it ships.
+	@for pin in $$(grep -oE '^[a-z0-9-]+==[0-9.]+' lambda_src/s3_to_sftp/requirements.txt); do \
+	  sed -i.old "s/^$${pin%%=*}==.*/$$pin/" requirements-dev.txt; done; rm requirements-dev.txt.old
 	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	  local/requirements.in -o local/requirements.txt
