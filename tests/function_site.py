@@ -100,7 +100,7 @@ def receipt(ref: ObjectRef) -> Receipt:
         seconds=1.25,
         checksum_algorithm="CRC32",
         checksum="y/Q5Jg==",
-        lanes=1,
+        lanes=2,
         host_key_fingerprint="SHA256:abc",
     )
 

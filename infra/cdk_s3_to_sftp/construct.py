@@ -40,7 +40,7 @@ from cdk_s3_to_sftp.queues import (
 )
 from cdk_s3_to_sftp.role import Permissions
 from cdk_s3_to_sftp.server import SftpServer
-from cdk_s3_to_sftp.sources import Source, Trigger, directories, warn_of_shared_names
+from cdk_s3_to_sftp.sources import Source, Trigger, directories, known_length, warn_of_shared_names
 from cdk_s3_to_sftp.triggers import validate_with, watch
 
 _ONE_DAY = cdk.Duration.hours(24)
@@ -57,6 +57,9 @@ _FUNCTIONS = 2
 
 _MOST_LANES = 64
 """What the function takes as its share of the connections."""
+
+_LARGEST_ENVIRONMENT = 4096
+"""Bytes of all variables of a function together."""
 
 _BATCH_SIZE = 10
 """The most that SQS hands over without waiting for more."""
@@ -76,11 +79,19 @@ class S3ToSftp(DeliveryMetrics, Construct):
         event_bus: Where deliveries, failures and an unavailable partner are announced; source `s3-to-sftp`.
         queue: Notifications of objects that are not delivered yet.
         dead_letter_queue: Notifications of objects that could not be delivered.
-        function: The function that delivers. In a VPC `function.connections` has its security groups.
+        function: The function that delivers.
         role: What the function may do.
         log_group: Its log.
         server: The partner's server.
         vpc: The network that it runs in, if any.
+        vpc_subnets: Where in it, if that was said.
+        security_groups: What it may reach from there; none without a VPC.
+        architecture: CPU of the function.
+        runtime: Python of the function.
+        memory_size: Its memory in MB.
+        timeout: How long one invocation may take.
+        log_retention: How long the log is kept.
+        removal_policy: What becomes of what was made when the stack is deleted.
         encryption_key: The key of what was made, if any.
         alarm_topic: Who is told of alarms, if anybody.
         monitoring: The alarms and the dashboard.
@@ -197,6 +208,13 @@ class S3ToSftp(DeliveryMetrics, Construct):
 
         self.server = server
         self.vpc = vpc
+        self.vpc_subnets = vpc_subnets
+        self.architecture = architecture
+        self.runtime = runtime
+        self.memory_size = memory_size
+        self.timeout = timeout
+        self.log_retention = log_retention
+        self.removal_policy = removal_policy
         self.encryption_key = encryption_key
         self.alarm_topic = alarm_topic
         custody = Custody(encryption_key=encryption_key, removal_policy=removal_policy)
@@ -253,6 +271,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
             # drop the message at about the 16th round. The ledger sees to it that every round gets further.
             recursive_loop=lambda_.RecursiveLoop.ALLOW,
         )
+        self.security_groups = tuple(self.function.connections.security_groups) if vpc else ()
         self._accept_findings(max_connections)
         if network:
             self.function.node.add_dependency(network)
@@ -348,9 +367,17 @@ class S3ToSftp(DeliveryMetrics, Construct):
             self.function.add_environment("SSH_SOURCES", told)
 
     def _complaints(self) -> list[str]:
-        if self._sources:
+        if not self._sources:
+            return ["there is nothing to deliver: leave out `sources`, or call add_source()"]
+        told = directories(cdk.Stack.of(self), self._sources) or ""
+        known = known_length(cdk.Stack.of(self), told, *self.server.variables().values())
+        if known <= _LARGEST_ENVIRONMENT:
             return []
-        return ["there is nothing to deliver: leave out `sources`, or call add_source()"]
+        return [
+            f"the directories of its sources and the host keys take {known} bytes of the function's "
+            f"environment, for which Lambda has {_LARGEST_ENVIRONMENT}: give the same directory to more of "
+            "the sources (their keys are paths below it), or make a second construct"
+        ]
 
     def _variables(self) -> dict[str, str]:
         """Names what the function works with. Of the login only where it is kept."""

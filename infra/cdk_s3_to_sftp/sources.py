@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
+from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_s3 as s3
@@ -74,6 +75,20 @@ def directories(stack: cdk.Stack, sources: Sequence[Source]) -> str | None:
         if source.directory
     ]
     return stack.to_json_string(told) if told else None
+
+
+def known_length(stack: cdk.Stack, *texts: str) -> int:
+    """How many bytes the texts have, without what only the deployment knows."""
+    return sum(_bytes_in(stack.resolve(text)) for text in texts)
+
+
+def _bytes_in(resolved: Any) -> int:
+    match resolved:
+        case str(text):
+            return len(text.encode())
+        case {"Fn::Join": [str(separator), list(parts)]}:
+            return len(separator.encode()) * (len(parts) - 1) + sum(_bytes_in(part) for part in parts)
+    return 0
 
 
 def warn_of_shared_names(

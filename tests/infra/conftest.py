@@ -1,13 +1,15 @@
 """What the infra tests share: one Node process, one bundle, synths without bundling."""
 
+import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import aws_cdk as cdk
 import pytest
-from aws_cdk.assertions import Template
+from aws_cdk.assertions import Annotations, Match, Template
 
 from cdk_s3_to_sftp import S3ToSftp, SftpServer, recipe
 from cdk_s3_to_sftp.bundling import find_source
@@ -26,6 +28,24 @@ def new_app(**context: Any) -> cdk.App:
     defaults = json.loads((REPOSITORY / "cdk.json").read_text())["context"]
     context = {**defaults, "aws:cdk:bundling-stacks": [], **context}
     return cdk.App(context=context, analytics_reporting=False)
+
+
+def load_script(path: Path) -> ModuleType:
+    """Import a file that is no module of a package, each time anew."""
+    spec = importlib.util.spec_from_file_location(f"script_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def warned(stack: cdk.Stack, warning: str) -> list[str]:
+    """What our warnings with this id say at synth."""
+    found = Annotations.from_stack(stack).find_warning(
+        "*", Match.string_like_regexp(f"cdk-s3-to-sftp:{warning}")
+    )
+    return [str(each.entry.data) for each in found]
 
 
 @pytest.fixture

@@ -19,18 +19,11 @@ from aws_cdk.assertions import Annotations, Match, Template
 
 from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer, Trigger, recipe
 from cdk_s3_to_sftp.bundling import RUNTIMES, find_source, target_of
-from tests.infra.conftest import Synthesise, new_app
+from tests.infra.conftest import Synthesise, new_app, warned
 from tests.infra.keys import ED25519
 from tests.infra.test_construct import only, permissions, readable, resources, work_queue
 
 KEY_ARN = "arn:aws:kms:eu-west-1:123456789012:key/0f0f0f0f-0000-4000-8000-0123456789ab"
-
-
-def warned(stack: cdk.Stack, warning: str) -> list[str]:
-    found = Annotations.from_stack(stack).find_warning(
-        "*", Match.string_like_regexp(f"cdk-s3-to-sftp:{warning}")
-    )
-    return [str(each.entry.data) for each in found]
 
 
 class TestNetwork:
@@ -192,6 +185,24 @@ def test_topic_that_is_passed_in_is_told_of_every_alarm(stack: cdk.Stack, server
     alarms = Template.from_stack(stack).find_resources("AWS::CloudWatch::Alarm").values()
     assert len(alarms) == len(delivery.monitoring.alarms) == 6
     assert all("OnCall" in str(alarm["Properties"]["AlarmActions"]) for alarm in alarms)
+
+
+def test_all_that_was_decided_is_an_attribute(stack: cdk.Stack, server: SftpServer) -> None:
+    vpc = ec2.Vpc(stack, "Vpc")
+    decided: dict[str, Any] = {
+        "vpc": vpc,
+        "vpc_subnets": ec2.SubnetSelection(subnets=[vpc.private_subnets[0]]),
+        "architecture": lambda_.Architecture.ARM_64,
+        "runtime": lambda_.Runtime.PYTHON_3_12,
+        "memory_size": 1024,
+        "timeout": cdk.Duration.minutes(5),
+        "log_retention": logs.RetentionDays.ONE_WEEK,
+        "removal_policy": cdk.RemovalPolicy.DESTROY,
+    }
+    group = ec2.SecurityGroup(stack, "Group", vpc=vpc)
+    delivery = S3ToSftp(stack, "Delivery", server=server, security_groups=[group], **decided)
+    assert {name: getattr(delivery, name) for name in decided} == decided
+    assert [each.node.path for each in delivery.security_groups] == [group.node.path]
 
 
 class TestRole:

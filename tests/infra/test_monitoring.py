@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import logging
@@ -28,7 +27,7 @@ from cdk_s3_to_sftp.metrics import DeliveryMetrics
 from cdk_s3_to_sftp.monitoring import Alarms, Monitoring
 from s3_to_sftp.errors import ConnectionLost, ObjectGone, Superseded
 from tests.function_site import HOUR, batch, emitted, installed
-from tests.infra.conftest import new_app
+from tests.infra.conftest import load_script, new_app
 from tests.infra.test_compliance import findings
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -77,12 +76,7 @@ def alarms_in(template: Template) -> dict[str, dict[str, Any]]:
 
 
 def drawing() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("draw_dashboard", DOCS / "draw_dashboard.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(DOCS / "draw_dashboard.py")
 
 
 def dashboard_in(template: Template) -> list[dict[str, Any]]:

@@ -8,15 +8,13 @@ import pytest
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
-from aws_cdk.assertions import Annotations, Match, Template
+from aws_cdk.assertions import Template
 
 from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer, Source, Trigger
 from s3_to_sftp.remote_path import SourceDirectory
 from s3_to_sftp.settings import Settings
-from tests.infra.conftest import new_app
+from tests.infra.conftest import new_app, warned
 from tests.infra.keys import ED25519
-
-ID = "cdk-s3-to-sftp"
 
 
 @pytest.fixture
@@ -51,11 +49,6 @@ def notifications(stack: cdk.Stack) -> list[dict[str, Any]]:
 
 def filters(rule: dict[str, Any]) -> dict[str, str]:
     return {each["Name"]: each["Value"] for each in rule["Filter"]["Key"]["FilterRules"]}
-
-
-def warned(stack: cdk.Stack, warning: str) -> list[str]:
-    found = Annotations.from_stack(stack).find_warning("*", Match.string_like_regexp(f"{ID}:{warning}"))
-    return [str(each.entry.data) for each in found]
 
 
 def the_function(stack: cdk.Stack) -> dict[str, Any]:
@@ -162,6 +155,19 @@ class TestDirectory:
         (_, (before, reference, after)) = told["Fn::Join"]
         assert reference["Ref"].startswith("One")
         assert json.loads(f"{before}one{after}") == [{"bucket": "one", "directory": "/one"}]
+
+    @pytest.mark.parametrize(("count", "fits"), [(20, True), (60, False)])
+    def test_of_more_sources_than_lambda_has_room_for_fails_at_synth(
+        self, app: cdk.App, stack: cdk.Stack, count: int, *, fits: bool
+    ) -> None:
+        delivery, bucket = partner(stack), s3.Bucket(stack, "Theirs")
+        for number in range(count):
+            delivery.add_source(bucket, prefix=f"department-{number}/", directory=f"/departments/{number}")
+        if fits:
+            app.synth()
+            return
+        with pytest.raises(RuntimeError, match=r"take \d{4} bytes of the function's environment, for which "):
+            app.synth()
 
     def test_may_be_known_at_deployment_only(self, stack: cdk.Stack) -> None:
         directory = cdk.CfnParameter(stack, "Directory").value_as_string

@@ -1,6 +1,5 @@
 """`app.py`: from context to a template, from any directory; and what it says when a value is wrong."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -14,7 +13,7 @@ import aws_cdk as cdk
 import pytest
 
 from cdk_s3_to_sftp import recipe
-from tests.infra.conftest import REPOSITORY
+from tests.infra.conftest import REPOSITORY, load_script
 from tests.infra.keys import ECDSA, ED25519
 
 GIVEN = {"ssh_host": "sftp.partner.example", "ssh_host_key": ED25519}
@@ -24,12 +23,7 @@ Main = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def stock_app() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("stock_app", REPOSITORY / "app.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(REPOSITORY / "app.py")
 
 
 @pytest.fixture

@@ -28,8 +28,8 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.message_queue import Message
-from s3_to_sftp.receipt import Receipt
 from s3_to_sftp.settlement import Failure
+from tests.function_site import receipt
 from tests.lambda_events import lambda_context, s3_notification, s3_record, sqs_event
 
 # As handler.py itself does; pytest has filters of its own.
@@ -77,19 +77,6 @@ class FlushCounter(Silent):
 
     def flush(self) -> None:
         self.flushes += 1
-
-
-def receipt(ref: ObjectRef) -> Receipt:
-    return Receipt(
-        ref=ref,
-        remote_path=f"inbox/{ref.key}",
-        size=42,
-        seconds=1.25,
-        checksum_algorithm="CRC32",
-        checksum="y/Q5Jg==",
-        lanes=2,
-        host_key_fingerprint="SHA256:abc",
-    )
 
 
 @pytest.fixture
