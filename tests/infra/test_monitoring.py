@@ -28,7 +28,7 @@ from cdk_s3_to_sftp.monitoring import Alarms, Monitoring
 from s3_to_sftp.errors import ConnectionLost, ObjectGone, Superseded
 from tests.function_site import HOUR, batch, emitted, installed
 from tests.infra.conftest import load_script, new_app
-from tests.infra.test_compliance import findings
+from tests.infra.rule_packs import findings
 
 DOCS = Path(__file__).parents[2] / "docs"
 
