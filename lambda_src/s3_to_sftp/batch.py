@@ -10,9 +10,13 @@ from s3_to_sftp.deadline import SMALL_BYTES, Deadline
 from s3_to_sftp.delivery import Delivery
 from s3_to_sftp.errors import CredentialsError, PartnerError
 from s3_to_sftp.events import ObjectRef
+from s3_to_sftp.inline_executor import InlineExecutor
 from s3_to_sftp.ledger import Lease
+from s3_to_sftp.leftovers import aside_name
 from s3_to_sftp.receipt import Receipt
 from s3_to_sftp.sftp.partner import SmallFile
+from s3_to_sftp.sftp.protocol import FileAttributes
+from s3_to_sftp.shipment import Shipment
 from s3_to_sftp.source import read_whole
 
 T = TypeVar("T")
@@ -65,16 +69,14 @@ class _Read:
     """A small object in memory.
 
     Attributes:
-        lease: The right to send it.
+        shipment: The right to send it, and how far it is.
         data: Its bytes.
         checksum: Algorithm and value of its CRC.
-        started: By the clock of the delivery.
     """
 
-    lease: Lease
+    shipment: Shipment
     data: bytes
     checksum: tuple[str, str]
-    started: float
 
 
 class _SmallObjects:
@@ -89,7 +91,7 @@ class _SmallObjects:
         if not refs:
             return
         # For one object a thread would cost more than it saves.
-        with _Here() if len(refs) == 1 else ThreadPoolExecutor(_THREADS, "small") as threads:
+        with InlineExecutor() if len(refs) == 1 else ThreadPoolExecutor(_THREADS, "small") as threads:
             unread: list[Outcome] = []
             with_history: list[Lease] = []
 
@@ -107,7 +109,7 @@ class _SmallObjects:
             for file, error in self._delivery.partner.send_small(files()):
                 hindrance = _hindrance(error) or hindrance
                 end = threads.submit(_outcome_of, self._end, file.ticket, error)
-                recorded.append((file.ticket.lease.ref, end))
+                recorded.append((file.ticket.shipment.lease.ref, end))
                 yield from _taken_if(recorded, lambda end: end.done())
             yield from unread
             yield from _taken_if(recorded, lambda _end: True)
@@ -118,61 +120,55 @@ class _SmallObjects:
 
     def _read(self, ref: ObjectRef) -> _Read | Lease:
         """Take a lease and read the object; just the lease where an earlier attempt has left something."""
-        started = self._delivery.now()
         lease = self._delivery.lease(ref, self._deadline)
-        if lease.committing or lease.checkpoint or lease.abandoned or lease.outdated:
+        if lease.has_history:
             return lease
-        with self._delivery.giving_back(lease):
+        shipment = self._delivery.shipment(lease)
+        shipment.may_ask = False  # the connection belongs to the thread that sends
+        with self._delivery.giving_back(shipment):
             data, checksum = read_whole(self._delivery.s3, ref)
-        return _Read(lease, data, checksum, started)
+        shipment.has_written = True
+        return _Read(shipment, data, checksum)
 
     def _fulfil(self, lease: Lease, hindrance: Exception | None) -> Receipt:
         if hindrance is None:
             return self._delivery.fulfil(lease, self._deadline)
-        with self._delivery.giving_back(lease):
+        with self._delivery.giving_back(self._delivery.shipment(lease)):
             raise hindrance
 
     def _file(self, read: _Read, threads: Executor) -> SmallFile[_Read]:
-        lease = read.lease
+        delivery, shipment = self._delivery, read.shipment
+        lease = shipment.lease
 
-        def permit(temporary: str) -> Future[None]:
-            return threads.submit(self._delivery.commit, lease, temporary)
+        def permit(temporary: str, seen: FileAttributes | None) -> Future[None]:
+            commit = delivery.commit_of(shipment, temporary, len(read.data), seen)
+            return threads.submit(delivery.commit, shipment, commit)
 
         return SmallFile(
             read,
             lease.remote_path,
             lease.temporary,
             read.data,
-            permit if self._delivery.has_ledger else None,
+            aside=aside_name(lease.temporary, lease.attempt),
+            journal=delivery.journal(shipment, threads),
+            permit=permit if delivery.has_ledger else None,
         )
 
     def _end(self, read: _Read, error: Exception | None) -> Receipt:
-        with self._delivery.giving_back(read.lease):
+        delivery, shipment = self._delivery, read.shipment
+        with delivery.giving_back(shipment):
             if error is not None:
                 raise error
-            receipt = self._delivery.receipt(
-                read.lease,
+            delivery.published(shipment)
+            receipt = delivery.receipt(
+                shipment,
                 size=len(read.data),
-                started=read.started,
                 checksum=read.checksum,
-                sha256=self._delivery.sha256_of(read.data),
+                sha256=delivery.sha256_of(read.data),
                 lanes=1,
             )
-            self._delivery.record(read.lease, receipt)
+            delivery.record(shipment, receipt)
         return receipt
-
-
-class _Here(Executor):
-    """Does at once, in the calling thread, what it is asked to do."""
-
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        """Do it."""
-        future: Future[T] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001 - raised where the result is asked for
-            future.set_exception(error)
-        return future
 
 
 def _taken_if(

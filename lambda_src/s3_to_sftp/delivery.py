@@ -6,7 +6,8 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import Executor
+from dataclasses import replace
 from typing import Any
 
 from s3_to_sftp.deadline import Deadline
@@ -15,6 +16,7 @@ from s3_to_sftp.errors import (
     CannotContinue,
     CheckpointLost,
     ConnectionLost,
+    CredentialsError,
     DeliveryError,
     Disposition,
     LedgerError,
@@ -23,46 +25,39 @@ from s3_to_sftp.errors import (
     ObjectChanged,
     ObjectCorrupt,
     ObjectGone,
+    OutcomeUnknown,
+    PartnerError,
+    ProtocolViolation,
     RemotePathRefused,
+    RequestRefused,
     SourceError,
     Superseded,
     ToBeContinued,
 )
 from s3_to_sftp.events import ObjectRef
-from s3_to_sftp.ledger import Checkpoint, Lease, Ledger, NoLedger
-from s3_to_sftp.receipt import Receipt
+from s3_to_sftp.inline_executor import InlineExecutor
+from s3_to_sftp.ledger import Checkpoint, Commit, Lease, Ledger, NameKind, NoLedger, Settlement
+from s3_to_sftp.leftovers import Leftovers, NameJournal, aside_name, own_names
+from s3_to_sftp.receipt import Evidence, Receipt
+from s3_to_sftp.recovery import UnknownOutcome, Verdict, judge, outcome_unknown
 from s3_to_sftp.remote_path import SourceDirectory, directory_of, remote_path, temporary_path
-from s3_to_sftp.sftp.lanes import Sent, another_name, probe_name
+from s3_to_sftp.sftp.lanes import Sent, probe_name
 from s3_to_sftp.sftp.partner import Partner
+from s3_to_sftp.sftp.protocol import FileAttributes
+from s3_to_sftp.sftp.publish import Look
+from s3_to_sftp.shipment import Shipment
 from s3_to_sftp.source import ChecksumSoFar, S3Object
 
 _log = logging.getLogger(__name__)
 
 _LONGEST_INVOCATION_SECONDS = 900.0
 
-_FRUITLESS_ROUNDS = 2
+_STALLED_ROUNDS = 2
 """So many invocations in a row that bring an object no further are the end."""
 
 
-@dataclass
-class _Shipment:
-    """An object under way.
-
-    Attributes:
-        lease: Changes when it is begun anew.
-        has_answered: Whether the partner has answered since its turn came: the connection is not too old.
-        committed: Whether it may have got its final name.
-        started: By the clock of the delivery.
-        fruitless: Invocations in a row, before this one, that have brought it no further.
-        fell_back: Whether what they had sent is lost.
-    """
-
-    lease: Lease
-    started: float
-    fruitless: int = 0
-    fell_back: bool = False
-    has_answered: bool = False
-    committed: bool = False
+_RECONNECTS = 20
+"""So often in one invocation is an object resumed over a new connection. Each has brought it further."""
 
 
 class Delivery:
@@ -81,9 +76,11 @@ class Delivery:
         sources: Sequence[SourceDirectory] = (),
         ledger: Ledger | None = None,
         sha256: bool = False,
+        unknown_outcome: UnknownOutcome = UnknownOutcome.HOLD,
         request_id: Callable[[], str] = lambda: "",
         new_token: Callable[[], str] = lambda: secrets.token_hex(8),
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self.s3 = s3
         self.partner = partner
@@ -91,9 +88,12 @@ class Delivery:
         self._sources = sources
         self._ledger = ledger or NoLedger()
         self._sha256 = sha256
+        self._unknown_outcome = unknown_outcome
         self._request_id = request_id
         self._new_token = new_token
         self._clock = clock
+        self._now = now
+        self._leftovers = Leftovers(partner, now=now)
 
     @property
     def has_ledger(self) -> bool:
@@ -128,26 +128,28 @@ class Delivery:
         )
 
     def fulfil(self, lease: Lease, deadline: Deadline) -> Receipt:
-        """Deliver what the lease is for, going on where earlier attempts have left off.
+        """Deliver what the lease is for, starting from what earlier attempts have left.
 
         Raises:
             See `deliver`.
         """
-        fruitless = lease.checkpoint.rounds_without_progress if lease.checkpoint else 0
-        shipment = _Shipment(lease, self._clock(), fruitless)
-        with self.giving_back(lease):
-            if lease.committing:
-                receipt = self._recover(shipment, lease.committing)
+        shipment = self.shipment(lease)
+        with self.giving_back(shipment):
+            if lease.commit:
+                receipt = self._finish(shipment, lease.commit, deadline)
             else:
-                if leftovers := _leftovers(lease):
-                    self.partner.discard(*leftovers)
-                    shipment.has_answered = True
                 receipt = self._send(shipment, deadline)
-            self.record(shipment.lease, receipt)
+            self._leftovers.sweep(lease, receipt.remote_path, self.journal(shipment, InlineExecutor()))
+            self.record(shipment, receipt)
         return receipt
 
+    def shipment(self, lease: Lease) -> Shipment:
+        """Return what is known of an object at the start of an attempt."""
+        stalled = lease.checkpoint.rounds_without_progress if lease.checkpoint else 0
+        return Shipment(lease, self._clock(), resume=lease.checkpoint, stalled=stalled)
+
     @contextlib.contextmanager
-    def giving_back(self, lease: Lease) -> Iterator[None]:
+    def giving_back(self, shipment: Shipment) -> Iterator[None]:
         """Give the lease back when the block raises, and record an end that is none of ours."""
         try:
             yield
@@ -156,47 +158,72 @@ class Delivery:
         except ObjectGone as gone:
             if not self.has_ledger:
                 raise
-            self._discard_remains(lease)
-            self._ledger.settle(lease.ref, state="GONE", reason=gone.reason, hint=gone.hint, lease=lease)
+            self._end(shipment, "GONE", gone)
             raise AlreadyGone(gone.reason, hint=gone.hint) from None
         except ObjectChanged as changed:
             if not self.has_ledger:
                 raise
-            self._discard_remains(lease)
-            self._ledger.settle(
-                lease.ref, state="SUPERSEDED", reason=changed.reason, hint=changed.hint, lease=lease
-            )
+            self._end(shipment, "SUPERSEDED", changed)
             raise Superseded(changed.reason, hint=changed.hint) from None
         except Exception as error:
-            self._release(lease, error)
+            self._release(shipment, error)
             raise
 
-    def commit(self, lease: Lease, temporary: str) -> None:
-        """Record that the file is about to get its final name.
+    def commit_of(self, shipment: Shipment, temporary: str, size: int, seen: FileAttributes | None) -> Commit:
+        """Return what is true of a file that is complete under its temporary name."""
+        return Commit(
+            temporary=temporary,
+            remote_path=shipment.lease.remote_path,
+            size=size,
+            modified=seen.mtime if seen else None,
+            server=self.partner.identity,
+        )
+
+    def commit(self, shipment: Shipment, commit: Commit) -> None:
+        """Record that a complete file is about to get its final name.
 
         Raises:
             Superseded, LedgerError: It must not.
         """
-        self._ledger.commit(replace(lease, temporary=temporary))
+        earlier = shipment.lease.names.get(commit.temporary)
+        shipment.earlier_rename = earlier is not None and earlier.rename_pending
+        shipment.commit = commit
+        self._ledger.commit(shipment.lease, commit)
 
-    def record(self, lease: Lease, receipt: Receipt) -> None:
-        """Write the receipt down, and remove what is left of earlier attempts and of older versions.
+    def published(self, shipment: Shipment) -> None:
+        """Note that the file has its final name."""
+        shipment.is_published = True
+        if shipment.commit:
+            shipment.lease.names.remove(shipment.commit.temporary)
+
+    def journal(self, shipment: Shipment, executor: Executor) -> NameJournal:
+        """Return the journal of the names that the object uses; the executor writes it down."""
+        return NameJournal(
+            shipment.lease,
+            self._ledger,
+            executor,
+            account=lambda: self.partner.identity.account,
+            now=self._now,
+        )
+
+    def record(self, shipment: Shipment, receipt: Receipt) -> None:
+        """Write the receipt down.
 
         Raises:
             LedgerError: It could not be written. The next attempt finds out that the object is delivered.
         """
-        self._clear(*lease.abandoned, *lease.outdated)
-        self._ledger.delivered(lease, receipt.as_item(request_id=self._request_id()))
+        self._ledger.delivered(shipment.lease, receipt.as_item(request_id=self._request_id()))
 
     def receipt(
-        self, lease: Lease, *, size: int, started: float, checksum: tuple[str, str], **more: Any
+        self, shipment: Shipment, *, size: int, checksum: tuple[str, str], remote_path: str = "", **more: Any
     ) -> Receipt:
         """Make the receipt of what has just been delivered."""
+        lease = shipment.lease
         return Receipt(
             ref=lease.ref,
-            remote_path=lease.remote_path,
+            remote_path=remote_path or lease.remote_path,
             size=size,
-            seconds=self._clock() - started,
+            seconds=self._clock() - shipment.started,
             checksum_algorithm=checksum[0],
             checksum=checksum[1],
             host_key_fingerprint=self.partner.host_key_fingerprint,
@@ -225,94 +252,154 @@ class Delivery:
         Raises:
             DeliveryError: It could not be recorded, or has ended otherwise meanwhile.
         """
-        self._ledger.settle(ref, state="FAILED", reason=error.reason, hint=error.hint)
+        state: Settlement = "UNKNOWN" if isinstance(error, OutcomeUnknown) else "FAILED"
+        self._ledger.settle(ref, state=state, reason=error.reason, hint=error.hint)
 
-    def _discard_remains(self, lease: Lease) -> None:
-        """Remove what earlier invocations have sent of an object that is not delivered any more."""
-        begun = (lease.checkpoint.temporary,) if lease.checkpoint else ()
-        self._clear(*begun, *lease.abandoned)
+    # A file that was complete before this attempt.
 
-    def _release(self, lease: Lease, error: Exception) -> None:
-        reason = error.reason if isinstance(error, DeliveryError) else f"{type(error).__name__}: {error}"
-        try:
-            self._ledger.release(lease, reason=reason, temporary_is_gone=False)
-        except LedgerError as trouble:  # the error to tell is the first one; the lease ends by itself
-            _log.warning("the lease of %s was not given back: %s", lease.ref, trouble)
-
-    def _clear(self, *temporaries: str) -> None:
-        """Remove what nobody needs at the partner, as far as that works: it is never what counts."""
-        if temporaries:
-            with contextlib.suppress(DeliveryError):
-                self.partner.discard(*temporaries)
-
-    def _recover(self, shipment: _Shipment, committing: str) -> Receipt:
-        """Complete what an invocation began that died: it had sent everything, and may have renamed it."""
-        lease = shipment.lease
-        renamed_now = self.partner.publish(committing, lease.remote_path)
-        _log.warning(
-            "%s was sent by an invocation that ended before its time; its final name was given %s",
-            lease.ref,
-            "now" if renamed_now else "before",
+    def _finish(self, shipment: Shipment, commit: Commit, deadline: Deadline) -> Receipt:
+        """Find out what became of a file that an earlier attempt has completed, and do what is left to do."""
+        server = self.partner.connect()
+        shipment.has_answered = True
+        temporary, final = self.partner.look_at(commit.temporary, commit.remote_path)
+        verdict = judge(
+            commit, server=server, remote_path=shipment.lease.remote_path, temporary=temporary, final=final
         )
-        size, checksum = self._known_of(lease.ref)
-        return self.receipt(
-            lease, size=size, started=shipment.started, checksum=checksum, lanes=1, recovered=True
-        )
+        _log.warning("%s was complete before this attempt: %s", shipment.lease.ref, verdict.value)
+        match verdict:
+            case Verdict.PUBLISH | Verdict.PUBLISH_UNSEEN:
+                try:
+                    self._publish(shipment, replace(commit, server=server))
+                except RequestRefused:
+                    if not (commit.rename_unanswered and verdict is Verdict.PUBLISH_UNSEEN):
+                        raise
+                    return self._settle_unknown(shipment, commit, final, deadline)
+                return self._receipt_of_earlier(shipment, commit, Evidence.RENAME_OK)
+            case Verdict.DELIVERED:
+                self._found_published(shipment, commit)
+                return self._receipt_of_earlier(shipment, commit, Evidence.SEEN_AFTER_RENAME)
+            case Verdict.START_OVER:
+                return self._send_anew(shipment, deadline)
+            case Verdict.UNKNOWN:
+                return self._settle_unknown(shipment, commit, final, deadline)
 
-    def _known_of(self, ref: ObjectRef) -> tuple[int, tuple[str, str]]:
+    def _settle_unknown(self, shipment: Shipment, commit: Commit, final: Look, deadline: Deadline) -> Receipt:
+        """Do what was configured for a file of which nobody knows whether it was delivered.
+
+        Raises:
+            OutcomeUnknown: A person has to ask the partner.
+        """
+        match self._unknown_outcome:
+            case UnknownOutcome.RESEND:
+                return self._send_anew(shipment, deadline)
+            case UnknownOutcome.ASSUME_DELIVERED:
+                self._found_published(shipment, commit)
+                return self._receipt_of_earlier(shipment, commit, Evidence.ASSUMED)
+            case UnknownOutcome.HOLD:
+                shipment.commit, shipment.earlier_rename = commit, True
+                raise outcome_unknown(commit, final=final, asides=own_names(shipment.lease, NameKind.ASIDE))
+
+    def _found_published(self, shipment: Shipment, commit: Commit) -> None:
+        shipment.commit = commit
+        self.published(shipment)
+
+    def _receipt_of_earlier(self, shipment: Shipment, commit: Commit, evidence: Evidence) -> Receipt:
         try:
-            source = S3Object(self.s3, ref)
+            stored = S3Object(self.s3, shipment.lease.ref).stored or ("", "")
         except SourceError:  # it is delivered, wherever it is now
-            return ref.size or 0, ("", "")
-        return source.size, source.stored or ("", "")
+            stored = ("", "")
+        return self.receipt(
+            shipment,
+            size=commit.size,
+            checksum=stored,
+            remote_path=commit.remote_path,
+            lanes=1,
+            recovered=True,
+            evidence=evidence,
+        )
 
-    def _send(self, shipment: _Shipment, deadline: Deadline) -> Receipt:
-        try:
-            return self._send_once(shipment, deadline)
-        except CheckpointLost as lost:
-            shipment.fell_back = True
-            _log.warning("%s is sent from its beginning: %s", shipment.lease.ref, lost.reason)
-        except ConnectionLost:
-            # An old connection may have died of its age; that says nothing about the partner.
-            if shipment.committed or shipment.has_answered or not self.partner.was_reused:
-                raise
-            if shipment.lease.checkpoint:
-                return self._send_once(shipment, deadline)
+    # A file that is to be sent, or sent on.
+
+    def _send_anew(self, shipment: Shipment, deadline: Deadline) -> Receipt:
         deadline.insist(shipment.lease.ref, can_be_continued=self.has_ledger)
         self._start_over(shipment)
-        return self._send_once(shipment, deadline)
+        return self._send(shipment, deadline)
 
-    def _send_once(self, shipment: _Shipment, deadline: Deadline) -> Receipt:
-        lease = shipment.lease
-        # The object first: nobody logs in at the partner for one that is gone.
-        source = S3Object(self.s3, lease.ref, before=_checksum_of(lease.checkpoint), sha256=self._sha256)
-        if lease.checkpoint and source.start != lease.checkpoint.offset:
-            raise CheckpointLost("Its checksum so far is of another kind.", hint="It is sent anew.")
-        self._insist_on_an_end(lease, source, deadline)
-        sent = self.partner.send_large(
-            source,
-            path=lease.remote_path,
-            temporary=lease.temporary,
-            check=lambda: self._check(shipment, source),
-            permit=(lambda temporary: self._commit(shipment, temporary)) if self.has_ledger else None,
-            start=source.start,
-            pause=deadline.is_near if self.has_ledger else lambda: False,
-            # In order where the SHA-256 needs it; where several lanes got nowhere, one may.
-            lanes=1 if self._sha256 or shipment.fruitless else None,
-        )
-        if not sent.complete:
-            self._pause(shipment, source, sent)
+    def _send(self, shipment: Shipment, deadline: Deadline) -> Receipt:
+        if self._leftovers.remove_dead(shipment.lease, shipment.resume):
+            shipment.has_answered = True
+        source, sent = self._upload(shipment, deadline)
+        self._check(shipment, source)
+        self._publish(shipment, self.commit_of(shipment, sent.temporary, source.size, sent.seen))
         return self.receipt(
-            shipment.lease,
+            shipment,
             size=source.size,
-            started=shipment.started,
             checksum=source.checksum(),
             sha256=source.sha256(),
             lanes=sent.lanes,
         )
 
+    def _upload(self, shipment: Shipment, deadline: Deadline) -> tuple[S3Object, Sent]:
+        """Put every byte under the temporary name, however many connections that takes."""
+        reconnects = 0
+        while True:
+            try:
+                source, sent = self._upload_over_one_connection(shipment, deadline)
+            except (CheckpointLost, CannotContinue, ConnectionLost) as error:
+                self._insist_on_another_try(shipment, error, deadline)
+                continue
+            if sent.complete:
+                return source, sent
+            if sent.lost is None or reconnects == _RECONNECTS:
+                self._pause(shipment, source, sent)
+            reconnects += 1
+            self._keep_progress(shipment, source, sent)
+            _log.warning("%s is resumed at byte %d: %s", shipment.lease.ref, sent.acknowledged, sent.lost)
+
+    def _upload_over_one_connection(self, shipment: Shipment, deadline: Deadline) -> tuple[S3Object, Sent]:
+        lease, resume = shipment.lease, shipment.resume
+        # The object first: nobody logs in at the partner for one that is gone.
+        source = S3Object(
+            self.s3,
+            lease.ref,
+            pinned_etag=resume.etag if resume else None,
+            before=_checksum_of(resume),
+            sha256=self._sha256,
+        )
+        if resume and source.start != resume.offset:
+            raise CheckpointLost("Its checksum so far is of another kind.", hint="It is sent anew.")
+        self._insist_on_an_end(lease, source, deadline)
+        shipment.has_written = True
+        sent = self.partner.send_large(
+            source,
+            temporary=resume.temporary if resume else lease.temporary,
+            start=source.start,
+            pause=deadline.is_near if self.has_ledger else lambda: False,
+            # In order where the SHA-256 needs it; where several streams got nowhere, one may.
+            lanes=1 if self._sha256 or shipment.stalled else None,
+        )
+        return source, sent
+
+    def _insist_on_another_try(self, shipment: Shipment, error: DeliveryError, deadline: Deadline) -> None:
+        """Get ready for another try within the invocation, or raise the error."""
+        resumes = shipment.resume is not None
+        if isinstance(error, ConnectionLost):
+            # An old connection may have died of its age; that says nothing about the partner.
+            if shipment.has_answered or not self.partner.was_reused:
+                raise error
+            shipment.has_answered = True
+            if resumes:
+                return
+        elif not resumes or shipment.fell_back:
+            raise error
+        else:
+            shipment.fell_back = True
+            _log.warning("%s is sent from its beginning: %s", shipment.lease.ref, error.reason)
+        deadline.insist(shipment.lease.ref, can_be_continued=self.has_ledger)
+        self._start_over(shipment)
+
     def _insist_on_an_end(self, lease: Lease, source: S3Object, deadline: Deadline) -> None:
-        """Refuse, before a byte is wasted, what no invocation could finish and no other could go on with."""
+        """Refuse, before a byte is wasted, what no invocation could finish and no other could resume."""
         if self.has_ledger and not source.start and not deadline.suffices_for(source.size, at_best=True):
             self._insist_on_continuing(lease, source)
 
@@ -320,30 +407,29 @@ class Delivery:
         if not self.partner.continues_files(probe_name(lease.temporary)):
             raise CannotContinue(
                 f"{source.ref} ({source.size} bytes) takes longer than one invocation, and the partner's "
-                "server does not let a file be gone on with.",
+                "server does not let a file be resumed.",
                 hint="The server must allow writing into a file that exists: ask the partner. More memory "
                 "gives the function more speed; otherwise send the object in smaller pieces.",
             )
 
-    def _check(self, shipment: _Shipment, source: S3Object) -> None:
+    def _check(self, shipment: Shipment, source: S3Object) -> None:
         try:
             source.checksum()
         except ObjectCorrupt as corrupt:
             if source.start:  # what is wrong may have been sent by an earlier invocation
                 self._start_over(shipment)
-                # A message that is continued is tried for anew each time: this would never end.
+                # A message that is continued is tried anew each time: this would never end.
                 corrupt.disposition = Disposition.PERMANENT
             raise
 
-    def _commit(self, shipment: _Shipment, temporary: str) -> None:
-        shipment.committed = True
-        self.commit(shipment.lease, temporary)
-
-    def _start_over(self, shipment: _Shipment) -> None:
+    def _start_over(self, shipment: Shipment) -> None:
         anew = self._temporary(shipment.lease.remote_path)
         shipment.lease = self._ledger.start_over(shipment.lease, temporary=anew)
+        shipment.resume, shipment.commit, shipment.has_progress = None, None, False
 
-    def _pause(self, shipment: _Shipment, source: S3Object, sent: Sent) -> None:
+    # A part of it is at the partner.
+
+    def _pause(self, shipment: Shipment, source: S3Object, sent: Sent) -> None:
         """Write down how far it is.
 
         Raises:
@@ -351,30 +437,106 @@ class Delivery:
             NoProgress, CannotContinue, LedgerError: When not.
         """
         lease = shipment.lease
+        if sent.lost is not None and not self.has_ledger:
+            raise sent.lost
         # A server that is not asked may say OK to all that the next invocation writes, and keep only that.
-        self._insist_on_continuing(lease, source)
-        so_far = source.checksum_up_to(sent.acknowledged)
-        is_further = so_far.size > source.start and not shipment.fell_back
-        rounds = 0 if is_further else shipment.fruitless + 1
-        if rounds >= _FRUITLESS_ROUNDS:
+        if sent.lost is None:
+            self._insist_on_continuing(lease, source)
+        checkpoint = self._checkpoint_of(shipment, source, sent)
+        if checkpoint.rounds_without_progress >= _STALLED_ROUNDS:
             raise NoProgress(
-                f"{rounds} invocations in a row have brought {lease.ref} no further: {so_far.size} of "
-                f"{source.size} bytes are at the partner.",
+                f"{checkpoint.rounds_without_progress} invocations in a row have brought {lease.ref} no "
+                f"further: {checkpoint.offset} of {source.size} bytes are at the partner.",
                 hint="Ask the partner whether the server hangs, or removes files before they are complete; "
                 "give the function more time (timeout).",
             )
-        checkpoint = Checkpoint(
+        self._ledger.checkpoint(lease, checkpoint)
+        raise ToBeContinued(
+            f"{checkpoint.offset} of {source.size} bytes of {lease.ref} are at the partner.",
+            hint="The next invocation resumes there.",
+        )
+
+    def _keep_progress(self, shipment: Shipment, source: S3Object, sent: Sent) -> None:
+        """Resume there, in this invocation or in the next."""
+        shipment.resume = self._checkpoint_of(shipment, source, sent)
+        shipment.has_progress = self.has_ledger
+        shipment.has_answered = True
+
+    def _checkpoint_of(self, shipment: Shipment, source: S3Object, sent: Sent) -> Checkpoint:
+        so_far = source.checksum_up_to(sent.acknowledged)
+        is_further = shipment.has_progress or (so_far.size > source.start and not shipment.fell_back)
+        return Checkpoint(
             temporary=sent.temporary,
             offset=so_far.size,
             algorithm=so_far.algorithm,
             crc=so_far.crc,
-            rounds_without_progress=rounds,
+            rounds_without_progress=0 if is_further else shipment.stalled + 1,
+            etag=source.etag,
         )
-        self._ledger.checkpoint(lease, checkpoint)
-        raise ToBeContinued(
-            f"{so_far.size} of {source.size} bytes of {lease.ref} are at the partner.",
-            hint="The next invocation goes on.",
-        )
+
+    # Every byte is at the partner.
+
+    def _publish(self, shipment: Shipment, commit: Commit) -> None:
+        """Give the file its final name, once nothing that is older can take it."""
+        lease = shipment.lease
+        self.commit(shipment, commit)
+        journal = self.journal(shipment, InlineExecutor())
+        self._leftovers.prevent_renames(lease, commit, journal)
+        aside = aside_name(commit.temporary, lease.attempt)
+        try:
+            self.partner.publish(commit.temporary, commit.remote_path, aside=aside, journal=journal)
+        except RequestRefused:
+            self._leftovers.restore(lease, commit.remote_path, journal)
+            raise
+        self.published(shipment)
+
+    # How an attempt ends that does not deliver.
+
+    def _end(self, shipment: Shipment, state: Settlement, error: DeliveryError) -> None:
+        """Record the end of an object that is not delivered any more, and remove what was sent of it."""
+        lease = shipment.lease
+        self._forget_temporary(shipment, error)
+        if shipment.may_ask:
+            with contextlib.suppress(DeliveryError):
+                self._leftovers.remove_all(lease)
+        self._ledger.settle(lease.ref, state=state, reason=error.reason, hint=error.hint, lease=lease)
+
+    def _release(self, shipment: Shipment, error: Exception) -> None:
+        reason = error.reason if isinstance(error, DeliveryError) else f"{type(error).__name__}: {error}"
+        try:
+            self._give_back(shipment, error, reason)
+        except LedgerError as trouble:  # the error to tell is the first one; the lease ends by itself
+            _log.warning("the lease of %s was not given back: %s", shipment.lease.ref, trouble)
+
+    def _give_back(self, shipment: Shipment, error: Exception, reason: str) -> None:
+        lease, commit = shipment.lease, shipment.commit
+        if shipment.has_written:
+            self._leftovers.note_server(lease)
+        if commit and not shipment.is_published:
+            unanswered = shipment.earlier_rename or not _is_answer(error)
+            if not unanswered:
+                lease.names.settle(commit.temporary)
+            self._ledger.stage(lease, replace(commit, rename_unanswered=unanswered), reason=reason)
+            if not self.has_ledger and not unanswered and shipment.may_ask:
+                self.partner.remove(commit.temporary)
+            return
+        if not commit and not lease.commit:
+            self._forget_temporary(shipment, error)
+        if shipment.has_progress and shipment.resume:
+            self._ledger.checkpoint(lease, shipment.resume)
+        else:
+            self._ledger.release(lease, reason=reason)
+
+    def _forget_temporary(self, shipment: Shipment, error: Exception) -> None:
+        """Remove what was written in vain, where the partner still answers."""
+        lease = shipment.lease
+        if shipment.resume or lease.checkpoint:
+            return
+        if not shipment.has_written or isinstance(error, PartnerError | CredentialsError):
+            lease.names.remove(lease.temporary)
+        elif shipment.may_ask and not isinstance(error, ConnectionLost | ProtocolViolation):
+            with contextlib.suppress(DeliveryError):
+                self._leftovers.remove(lease, [lease.temporary])
 
     def _path(self, ref: ObjectRef) -> str:
         directory = directory_of(ref.bucket, ref.key, self._sources, otherwise=self._directory)
@@ -384,9 +546,9 @@ class Delivery:
         return temporary_path(path, token=self._new_token())
 
 
-def _leftovers(lease: Lease) -> list[str]:
-    """Return what dead attempts have left, but for what may lead to the file that is gone on with."""
-    return [name for name in lease.abandoned if another_name(name) != lease.temporary]
+def _is_answer(error: Exception) -> bool:
+    """Return whether the error shows that no RENAME is under way: only silence leaves that open."""
+    return isinstance(error, DeliveryError) and not isinstance(error, ConnectionLost | ProtocolViolation)
 
 
 def _longest_invocation() -> Callable[[], float]:

@@ -19,9 +19,13 @@ DeliveryError
 │   ├── ProtocolViolation     an answer that no SFTP server may give
 │   ├── CheckpointLost        a file that was begun has fewer bytes than were acknowledged
 │   ├── CannotContinue        the server does not let a file be gone on with
+│   ├── SizeMismatch          the server shows another size than it has acknowledged
 │   └── RequestRefused        the server answered a request with an error status
+│       └── TargetNotAFile    the final name belongs to a directory, or to something else that is no file
 ├── LedgerError               the ledger cannot be read or written, or holds what nobody wrote
 ├── QueueError                a message cannot be postponed, parked or continued: it stays in the queue
+├── OutcomeUnknown            a RENAME was not answered, and nothing at the partner tells what became of it
+├── EarlierRenamePending      a RENAME of an earlier attempt may still happen, and cannot be prevented
 ├── BeingSent                 another function is sending this key now
 ├── PartnerLeftInPeace        the circuit breaker is open: nobody connects for a while
 ├── DeadlineTooClose          not started: the invocation would end first
@@ -159,6 +163,10 @@ class CheckpointLost(TransferError):
     """A file that was begun is gone, or has fewer bytes than were acknowledged."""
 
 
+class SizeMismatch(TransferError):
+    """The server shows another size than it has acknowledged."""
+
+
 class CannotContinue(TransferError):
     """The server does not let a file be gone on with, and one invocation cannot send it all."""
 
@@ -180,6 +188,20 @@ class RequestRefused(TransferError):
         self.code = code
         self.request = request
         self.disposition = disposition
+
+
+class TargetNotAFile(RequestRefused):
+    """The final name belongs to a directory, or to something else of the partner's that must not be moved."""
+
+
+class OutcomeUnknown(DeliveryError):
+    """A RENAME was not answered, and nothing that can be seen at the partner tells what became of it."""
+
+    disposition = Disposition.PERMANENT
+
+
+class EarlierRenamePending(DeliveryError):
+    """A RENAME of an earlier attempt may still happen, and the server does not let it be prevented."""
 
 
 class LedgerError(DeliveryError):

@@ -1,9 +1,21 @@
 """What was delivered, and how."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from s3_to_sftp.events import ObjectRef
+
+
+class Evidence(StrEnum):
+    """What shows that a file has its final name."""
+
+    RENAME_OK = "rename_ok"
+    """The server said OK to the RENAME."""
+    SEEN_AFTER_RENAME = "seen_after_rename"
+    """No answer came; later the final name had the size and modification time of the temporary file."""
+    ASSUMED = "assumed"
+    """No answer came, nothing can be seen, and the configuration says that this counts as delivered."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +32,7 @@ class Receipt:
             after a crash for an object that is no longer in S3.
         verified_by: Which checksum of S3's was compared with the bytes, e.g. `full_object:CRC64NVME` or
             `composite:CRC32C/12`; `none` where none was. All values: docs/ledger.md.
-        evidence: What shows that the file has its final name: `rename_ok` (the server said OK to the rename),
-            `seen_after_rename` (seen under that name later) or `assumed`.
+        evidence: What shows that the file has its final name.
         sha256: Of all bytes in hexadecimal, where it was asked for and the object was sent in one go.
         lanes: Connections, or channels of one, that carried it.
         host_key_fingerprint: Of the server that took it, `SHA256:...`.
@@ -36,7 +47,7 @@ class Receipt:
     checksum_algorithm: str
     checksum: str
     verified_by: str = "none"
-    evidence: str = "rename_ok"
+    evidence: Evidence = Evidence.RENAME_OK
     sha256: str | None = None
     lanes: int
     host_key_fingerprint: str

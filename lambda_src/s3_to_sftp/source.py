@@ -71,13 +71,20 @@ class S3Object:
     """
 
     def __init__(
-        self, client: Any, ref: ObjectRef, *, before: ChecksumSoFar | None = None, sha256: bool = False
+        self,
+        client: Any,
+        ref: ObjectRef,
+        *,
+        pinned_etag: str | None = None,  # noqa: ARG002 - read by the next change
+        before: ChecksumSoFar | None = None,
+        sha256: bool = False,
     ) -> None:
         """Ask S3 for the object.
 
         Args:
             client: boto3's S3 client.
             ref: What was announced.
+            pinned_etag: The ETag that an earlier invocation has seen.
             before: The checksum of its first bytes, if they were read another time and are not read again.
             sha256: Compute the SHA-256, too, which takes all bytes in order.
 
@@ -89,6 +96,7 @@ class S3Object:
         answer = _ask(client.head_object, ref, ChecksumMode="ENABLED", **_pin(ref))
         self.size: int = answer["ContentLength"]
         self._etag: str = answer["ETag"]
+        self.etag = self._etag
         self.stored = stored_checksum(answer)
         algorithm = self.stored[0] if self.stored else DEFAULT_ALGORITHM
         if before and before.algorithm == algorithm:

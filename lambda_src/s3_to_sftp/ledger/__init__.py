@@ -1,6 +1,25 @@
 """The ledger: who sends which version, how far it is, and what became of it."""
 
 from s3_to_sftp.ledger.dynamo import DynamoLedger
-from s3_to_sftp.ledger.lease import Checkpoint, Lease, Ledger, NoLedger, Settlement
+from s3_to_sftp.ledger.lease import (
+    Checkpoint,
+    Commit,
+    Lease,
+    Ledger,
+    NoLedger,
+    Settlement,
+)
+from s3_to_sftp.ledger.names import NameKind, RemoteName, RemoteNames
 
-__all__ = ["Checkpoint", "DynamoLedger", "Lease", "Ledger", "NoLedger", "Settlement"]
+__all__ = [
+    "Checkpoint",
+    "Commit",
+    "DynamoLedger",
+    "Lease",
+    "Ledger",
+    "NameKind",
+    "NoLedger",
+    "RemoteName",
+    "RemoteNames",
+    "Settlement",
+]

@@ -10,27 +10,29 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from s3_to_sftp.events import ObjectRef
-from s3_to_sftp.ledger.items import State
-from s3_to_sftp.ledger.lease import Checkpoint, Lease, Settlement
+from s3_to_sftp.ledger.items import Item, State, commit_fields
+from s3_to_sftp.ledger.lease import Checkpoint, Commit, Lease, Settlement
 from s3_to_sftp.ledger.rules import (
     AT_THE_PARTNER,
-    KEY_LEASE,
     LEASE,
     NEWER,
     NEWER_AFTER_ALL,
     UNDER_WAY,
     Seen,
+    committed,
     in_state,
     key_change,
+    key_given_back,
     lost,
+    name_of,
     settled,
+    state_of,
     superseded,
     taken,
-    temporary_of,
     too_many,
     version_change,
 )
-from s3_to_sftp.ledger.table import LedgerTable, Put
+from s3_to_sftp.ledger.table import Change, LedgerTable, Put
 
 _LOOKS = 8
 """A look more for every write of others in between. More than three takes a crowd."""
@@ -81,7 +83,12 @@ class DynamoLedger:
             else:
                 seen.refuse_leased_key(ref, now)
                 lease = seen.lease(
-                    ref, owner=self._owner(), remote_path=remote_path, temporary=temporary, until=until
+                    ref,
+                    owner=self._owner(),
+                    remote_path=remote_path,
+                    temporary=temporary,
+                    until=until,
+                    now=now,
                 )
                 refused = self._table.write(*taken(lease, seen, now))
                 if not refused:
@@ -91,27 +98,36 @@ class DynamoLedger:
 
     def start_over(self, lease: Lease, *, temporary: str) -> Lease:
         """See `Ledger`."""
-        refused = self._table.write(
+        lease.names.put(temporary, name_of(lease.ref, since=self._clock()))
+        self._write(
+            lease,
             version_change(
-                lease, {"state": State.SENDING, "temporary": temporary}, removed=("checkpoint", "committing")
+                lease, {"state": State.SENDING, "temporary": temporary}, removed=("checkpoint", "commit")
             ),
-            key_change(lease, {("temporaries", temporary): vars(temporary_of(lease.ref))}),
+            key_change(lease),
         )
-        if refused:
-            raise lost(lease)
         return lease.started_over(temporary)
 
-    def commit(self, lease: Lease) -> None:
+    def commit(self, lease: Lease, commit: Commit) -> None:
         """See `Ledger`."""
         if self._clock() >= lease.until:
             raise lost(lease)
+        lease.names.put(commit.temporary, committed(lease, commit, self._clock()))
         sequencer = lease.ref.padded_sequencer
         refused = self._table.write(
-            version_change(lease, {"state": State.COMMITTING, "committing": lease.temporary}),
+            version_change(
+                lease,
+                {
+                    "state": State.COMMITTING,
+                    "temporary": commit.temporary,
+                    "commit": {**commit_fields(commit), "rename_unanswered": True},
+                },
+            ),
             # Since we got the lease nobody can have committed a newer one: it is ours alone.
             key_change(lease, {"committed": sequencer} if sequencer else {}),
         )
         if not refused:
+            lease.names.written()
             return
         if Seen().corrected(refused).is_superseded(lease.ref):
             ended = {"reason": NEWER, **in_state(State.SUPERSEDED, self._clock())}
@@ -119,17 +135,26 @@ class DynamoLedger:
             raise superseded(lease.ref)
         raise lost(lease)
 
+    def note_names(self, lease: Lease) -> None:
+        """See `Ledger`."""
+        self._write(lease, version_change(lease, {}), key_change(lease))
+
+    def stage(self, lease: Lease, commit: Commit, *, reason: str) -> None:
+        """See `Ledger`."""
+        put: Put = {"state": state_of(commit), "commit": commit_fields(commit), "reason": reason}
+        self._give_back(lease, put)
+
     def delivered(self, lease: Lease, receipt: Mapping[str, Any]) -> None:
         """See `Ledger`."""
-        names = (lease.temporary, *lease.abandoned, *lease.outdated)
+        now = self._clock()
         refused = self._table.write(
             version_change(
                 lease,
-                {"receipt": receipt, **in_state(State.DELIVERED, self._clock())},
+                {"receipt": receipt, **in_state(State.DELIVERED, now)},
                 removed=(*LEASE, *AT_THE_PARTNER, "reason", "hint"),
                 states=(State.COMMITTING,),
             ),
-            key_change(lease, removed=(*KEY_LEASE, *(("temporaries", name) for name in names))),
+            key_given_back(lease, now),
         )
         if not refused:
             return
@@ -140,19 +165,13 @@ class DynamoLedger:
 
     def checkpoint(self, lease: Lease, checkpoint: Checkpoint) -> None:
         """See `Ledger`."""
-        self._give_back(lease, {"checkpoint": vars(checkpoint)}, states=(State.SENDING,))
+        put: Put = {"checkpoint": vars(checkpoint), "temporary": checkpoint.temporary}
+        if self._give_back(lease, put, states=(State.SENDING,)):
+            raise lost(lease)
 
-    def release(self, lease: Lease, *, reason: str, temporary_is_gone: bool) -> None:
+    def release(self, lease: Lease, *, reason: str) -> None:
         """See `Ledger`."""
-        if temporary_is_gone:
-            version = version_change(
-                lease, {"reason": reason, "state": State.SENDING}, removed=(*LEASE, *AT_THE_PARTNER)
-            )
-            key = key_change(lease, removed=(*KEY_LEASE, ("temporaries", lease.temporary)))
-        else:
-            version = version_change(lease, {"reason": reason}, removed=LEASE)
-            key = key_change(lease, removed=KEY_LEASE)
-        self._table.write(version, key)  # a lease that is lost cannot be given back, and need not be
+        self._give_back(lease, {"reason": reason})  # a lease that is lost cannot be given back
 
     def settle(
         self, ref: ObjectRef, *, state: Settlement, reason: str, hint: str, lease: Lease | None = None
@@ -161,7 +180,8 @@ class DynamoLedger:
         end = State(state)
         if lease is not None:
             ended = {"reason": reason, "hint": hint, **in_state(end, self._clock())}
-            self._give_back(lease, ended, removed=AT_THE_PARTNER)
+            if self._give_back(lease, ended, removed=AT_THE_PARTNER):
+                raise lost(lease)
             return
         seen = Seen()
         for _ in range(_LOOKS):
@@ -175,6 +195,11 @@ class DynamoLedger:
             seen = seen.corrected(refused)
         raise too_many(ref)
 
+    def _write(self, lease: Lease, *changes: Change) -> None:
+        if self._table.write(*changes):
+            raise lost(lease)
+        lease.names.written()
+
     def _give_back(
         self,
         lease: Lease,
@@ -182,10 +207,9 @@ class DynamoLedger:
         *,
         removed: tuple[str, ...] = (),
         states: tuple[State, ...] = UNDER_WAY,
-    ) -> None:
-        refused = self._table.write(
+    ) -> Mapping[int, Item | None]:
+        """End the lease; return the items that show that it is lost."""
+        return self._table.write(
             version_change(lease, put, removed=(*LEASE, *removed), states=states),
-            key_change(lease, removed=KEY_LEASE),
+            key_given_back(lease, self._clock()),
         )
-        if refused:
-            raise lost(lease)

@@ -11,11 +11,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from s3_to_sftp.errors import Disposition, LedgerError
 from s3_to_sftp.events import ObjectRef
-from s3_to_sftp.ledger.lease import Checkpoint
+from s3_to_sftp.identity import ServerIdentity
+from s3_to_sftp.ledger.lease import Checkpoint, Commit
+from s3_to_sftp.ledger.names import NameKind, RemoteName
+
+_E = TypeVar("_E", bound=StrEnum)
 
 Item = Mapping[str, Mapping[str, Any]]
 """An item as the low-level client gives it: `{"state": {"S": "SENDING"}}`."""
@@ -29,17 +33,21 @@ class State(StrEnum):
 
     SENDING = "SENDING"
     """Bytes are under way, or wait for their next turn. Nothing stands under the final name."""
+    STAGED = "STAGED"
+    """All bytes are there; a RENAME was refused, or not sent yet. Nothing stands under the final name."""
     COMMITTING = "COMMITTING"
-    """All bytes are there; the rename is about to happen, or has happened."""
+    """All bytes are there; a RENAME may be on the wire, or may have happened."""
     DELIVERED = "DELIVERED"
     FAILED = "FAILED"
     SUPERSEDED = "SUPERSEDED"
     GONE = "GONE"
+    UNKNOWN = "UNKNOWN"
+    """A RENAME was not answered, and nothing that can be seen at the partner tells what became of it."""
 
     @property
     def is_in_flight(self) -> bool:
         """Not ended, in whatever way."""
-        return self in (State.SENDING, State.COMMITTING)
+        return self in (State.SENDING, State.STAGED, State.COMMITTING)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +60,7 @@ class VersionItem:
         owner: Who has the lease; None when it was given back.
         remote_path: The final name of the last attempt.
         checkpoint: None when the last attempt left none.
-        committing: The temporary name that may have been renamed.
+        commit: The complete file that may have been renamed.
         reason: Why it is where it is.
     """
 
@@ -63,16 +71,8 @@ class VersionItem:
     lease_until: float
     remote_path: str | None
     checkpoint: Checkpoint | None
-    committing: str | None
+    commit: Commit | None
     reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Temporary:
-    """Whose a temporary name is: the version's sort key and its padded sequencer (empty: none)."""
-
-    version: str
-    sequencer: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ class KeyItem:
         owner: Who has the lease; None when it was given back.
         in_flight: Sort key of the version that has the lease.
         committed: Padded sequencer of the newest version that reached COMMITTING (empty: none).
-        temporaries: Names that may stand at the partner.
+        names: What may stand at the partner.
     """
 
     revision: int
@@ -92,7 +92,7 @@ class KeyItem:
     lease_until: float
     in_flight: str | None
     committed: str
-    temporaries: Mapping[str, Temporary]
+    names: Mapping[str, RemoteName]
 
 
 def partition_key(ref: ObjectRef) -> str:
@@ -170,9 +170,8 @@ def read_version(item: Item) -> VersionItem:
     fields = _Fields(item)
     state = fields.one_of("state", State)
     owner = fields.optional_text("owner")
-    committing = (
-        fields.text("committing") if state is State.COMMITTING else fields.optional_text("committing")
-    )
+    committed = state in (State.STAGED, State.COMMITTING)
+    commit = fields.map("commit") if committed else fields.optional_map("commit")
     checkpoint = fields.optional_map("checkpoint")
     return VersionItem(
         state=state,
@@ -182,7 +181,7 @@ def read_version(item: Item) -> VersionItem:
         lease_until=fields.number("lease_until") if owner is not None else 0,
         remote_path=fields.optional_text("remote_path"),
         checkpoint=_read_checkpoint(checkpoint) if checkpoint is not None else None,
-        committing=committing,
+        commit=_read_commit(commit) if commit is not None else None,
         reason=fields.optional_text("reason") or "",
     )
 
@@ -194,7 +193,36 @@ def _read_checkpoint(fields: "_Fields") -> Checkpoint:
         algorithm=fields.text("algorithm"),
         crc=fields.integer("crc"),
         rounds_without_progress=fields.integer("rounds_without_progress"),
+        etag=fields.text("etag"),
     )
+
+
+def _read_commit(fields: "_Fields") -> Commit:
+    return Commit(
+        temporary=fields.text("temporary"),
+        remote_path=fields.text("remote_path"),
+        size=fields.integer("size"),
+        modified=fields.optional_integer("modified"),
+        server=ServerIdentity(
+            host=fields.text("host"),
+            port=fields.integer("port"),
+            user=fields.text("user"),
+            host_key=fields.text("host_key"),
+        ),
+        rename_unanswered=fields.flag("rename_unanswered"),
+    )
+
+
+def commit_fields(commit: Commit) -> dict[str, object]:
+    """Return what the version's item keeps of a commit."""
+    return {
+        "temporary": commit.temporary,
+        "remote_path": commit.remote_path,
+        "size": commit.size,
+        "modified": commit.modified,
+        **vars(commit.server),
+        "rename_unanswered": commit.rename_unanswered,
+    }
 
 
 def read_key(item: Item) -> KeyItem:
@@ -211,10 +239,18 @@ def read_key(item: Item) -> KeyItem:
         lease_until=fields.number("lease_until") if owner is not None else 0,
         in_flight=fields.text("in_flight") if owner is not None else None,
         committed=fields.optional_text("committed") or "",
-        temporaries={
-            name: Temporary(version=entry.text("version"), sequencer=entry.text("sequencer"))
-            for name, entry in fields.map("temporaries").maps()
-        },
+        names={name: _read_name(entry) for name, entry in fields.map("temporaries").maps()},
+    )
+
+
+def _read_name(fields: "_Fields") -> RemoteName:
+    return RemoteName(
+        version=fields.text("version"),
+        sequencer=fields.text("sequencer"),
+        server=fields.text("server"),
+        kind=fields.one_of("kind", NameKind),
+        rename_pending=fields.flag("rename_pending"),
+        since=fields.integer("since"),
     )
 
 
@@ -251,7 +287,16 @@ class _Fields:
             raise self._corrupt(name, "a whole number from 0 on")
         return value
 
-    def one_of(self, name: str, known: type[State]) -> State:
+    def optional_integer(self, name: str) -> int | None:
+        return None if self._value(name, "NULL") else self.integer(name)
+
+    def flag(self, name: str) -> bool:
+        value = self._value(name, "BOOL")
+        if not isinstance(value, bool):
+            raise self._corrupt(name, "true or false")
+        return value
+
+    def one_of(self, name: str, known: type[_E]) -> _E:
         try:
             return known(self.text(name))
         except ValueError:
@@ -274,8 +319,8 @@ class _Fields:
 
     def _corrupt(self, name: str, wanted: str) -> LedgerError:
         return LedgerError(
-            f"The ledger's item {self._name} holds what nobody wrote: "
+            f"The ledger's item {self._name} is corrupt: "
             f"{name!r} should be {wanted}, is {self._item.get(name)!r}.",
-            hint="Look at the item; mend or delete it, then redrive the message.",
+            hint="Look at the item; fix or delete it, then redrive the message.",
             disposition=Disposition.PERMANENT,
         )

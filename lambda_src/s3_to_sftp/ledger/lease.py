@@ -3,24 +3,29 @@
 A lease covers a version and its key, so that only one version of a key is under way at a time. It lasts until
 its owner's invocation must have ended: the owner of an expired lease is dead, not slow.
 
-    SENDING ──commit──► COMMITTING ──delivered──► DELIVERED        settle: FAILED, SUPERSEDED, GONE
+    SENDING ──commit──► COMMITTING ──delivered──► DELIVERED        settle: FAILED, SUPERSEDED, GONE, UNKNOWN
+                          │     ▲
+                  refused ▼     │ commit
+                          STAGED
 
 `DynamoLedger` keeps it, `NoLedger` stands in for it where there is none.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from s3_to_sftp.errors import Disposition, LedgerError
 from s3_to_sftp.events import ObjectRef
+from s3_to_sftp.identity import ServerIdentity
+from s3_to_sftp.ledger.names import RemoteNames
 
-Settlement = Literal["FAILED", "SUPERSEDED", "GONE"]
+Settlement = Literal["FAILED", "SUPERSEDED", "GONE", "UNKNOWN"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """Where the next invocation goes on.
+    """Where the next invocation resumes.
 
     Attributes:
         temporary: Remote name that holds the bytes.
@@ -28,6 +33,7 @@ class Checkpoint:
         algorithm: Of the running checksum.
         crc: The running checksum of the bytes before the offset.
         rounds_without_progress: Invocations in a row that ended at this very offset.
+        etag: Of the object that the bytes are of, as S3 writes it (empty: not known).
     """
 
     temporary: str
@@ -35,6 +41,29 @@ class Checkpoint:
     algorithm: str
     crc: int
     rounds_without_progress: int
+    etag: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Commit:
+    """A file that is complete under its temporary name, and what is needed to judge later what became of it.
+
+    Attributes:
+        temporary: The name that holds every byte.
+        remote_path: The final name.
+        size: Bytes.
+        modified: Modification time of the temporary file by the server's clock, in seconds since 1970; None
+            where the server does not tell.
+        server: Where it is.
+        rename_unanswered: Whether a RENAME may have been sent whose answer never came.
+    """
+
+    temporary: str
+    remote_path: str
+    size: int
+    modified: int | None
+    server: ServerIdentity
+    rename_unanswered: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,16 +73,13 @@ class Lease:
     Attributes:
         ref: The version.
         owner: Whose it is.
-        remote_path: The final name. Where `committing` is set, the one that the earlier attempt chose.
-        temporary: The name to write to. Where there is a checkpoint, that of the earlier attempt.
+        remote_path: The final name.
+        temporary: The name to write to. That of the earlier attempt where there is a checkpoint or a commit.
         attempt: 1 for the first lease of this version.
         until: Ends by itself at this moment, in seconds since 1970.
         checkpoint: Resume there.
-        committing: The temporary name of an attempt that may or may not have been renamed. Rename it again:
-            OK and "no such file" both mean that the version is delivered.
-        abandoned: Temporary names of dead attempts at this version; remove them at any time.
-        outdated: Temporary names of older versions; remove them after this version's rename, not before.
-            Until then an older one may still have to be delivered.
+        commit: An earlier attempt has sent every byte, and may have renamed the file.
+        names: Everything that may stand at the partner for the key, `temporary` included.
     """
 
     ref: ObjectRef
@@ -63,18 +89,25 @@ class Lease:
     attempt: int
     until: float
     checkpoint: Checkpoint | None = None
-    committing: str | None = None
-    abandoned: tuple[str, ...] = ()
-    outdated: tuple[str, ...] = ()
+    commit: Commit | None = None
+    names: RemoteNames = field(default_factory=RemoteNames, compare=False)
+
+    @property
+    def has_history(self) -> bool:
+        """Whether anything is left of earlier attempts or of other versions."""
+        others = len(self.names) - (self.temporary in self.names)
+        return self.checkpoint is not None or self.commit is not None or others > 0
 
     def started_over(self, temporary: str) -> "Lease":
         """Return the lease as it is when everything is written again, to this name."""
-        abandoned = (*self.abandoned, self.temporary)
-        return replace(self, temporary=temporary, checkpoint=None, committing=None, abandoned=abandoned)
+        return replace(self, temporary=temporary, checkpoint=None, commit=None)
 
 
 class Ledger(Protocol):
-    """Where deliveries are written down."""
+    """Where deliveries are written down.
+
+    Every write also notes what has changed in the lease's `names`.
+    """
 
     def acquire(self, ref: ObjectRef, *, remote_path: str, temporary: str, until: float) -> Lease:
         """Take the version and its key, until that moment.
@@ -84,34 +117,53 @@ class Ledger(Protocol):
             AlreadyGone: It was recorded as gone from S3.
             Superseded: A newer version was renamed, or is about to be. This one is recorded as superseded.
             BeingSent: Another lease on the key is running.
-            LedgerError: The ledger cannot be used, or an item in it is corrupt.
+            LedgerError: The ledger cannot be used, an item in it is corrupt, or too many names are left.
         """
 
     def start_over(self, lease: Lease, *, temporary: str) -> Lease:
         """Forget the checkpoint, and the commit if there was one: the version is written anew, to this name.
 
         To be called before the first byte is written from the start again. A file that holds less than the
-        checkpoint says and is written on in lanes could reach the recorded length with holes in it.
+        checkpoint says and is written by several streams could reach the recorded length with holes in it.
 
         Raises:
             LedgerError: The lease is lost, or the ledger cannot be used.
         """
 
-    def commit(self, lease: Lease) -> None:
-        """Record that the rename is about to happen; without it nobody may rename. Can be repeated.
+    def commit(self, lease: Lease, commit: Commit) -> None:
+        """Record that the RENAME is about to be sent; without it nobody may rename. Can be repeated.
 
-        From this call on, even when it raises, the temporary must not be removed before `start_over` or
-        `settle` with the lease has returned: the next attempt takes its absence for a rename.
+        From this call on, even when it raises, the temporary file must not be removed before `start_over` or
+        `settle` with the lease has returned: the next attempt starts from it.
 
         Raises:
             Superseded: The lease ran out and a newer version has committed. This one is recorded so.
             LedgerError: The lease is lost or over, or the ledger cannot be used.
         """
 
+    def note_names(self, lease: Lease) -> None:
+        """Write down the names before something is put under them.
+
+        Raises:
+            LedgerError: The lease is lost or over, or the ledger cannot be used.
+        """
+
+    def stage(self, lease: Lease, commit: Commit, *, reason: str) -> None:
+        """Record that the file is complete and has no final name, and give the lease back.
+
+        Quiet when the lease is lost.
+
+        Args:
+            lease: After `commit`.
+            commit: With `rename_unanswered` where an earlier RENAME may still be carried out.
+            reason: Why it has no final name.
+
+        Raises:
+            LedgerError: The ledger cannot be used.
+        """
+
     def delivered(self, lease: Lease, receipt: Mapping[str, Any]) -> None:
         """Record the receipt and give the lease back. Quiet when somebody has recorded one before.
-
-        The names in `abandoned` and `outdated` are forgotten: remove them first.
 
         Args:
             lease: After `commit`.
@@ -122,21 +174,16 @@ class Ledger(Protocol):
         """
 
     def checkpoint(self, lease: Lease, checkpoint: Checkpoint) -> None:
-        """Record where to go on and give the lease back.
+        """Record where to resume and give the lease back.
 
         Raises:
             LedgerError: The lease is lost, or the ledger cannot be used.
         """
 
-    def release(self, lease: Lease, *, reason: str, temporary_is_gone: bool) -> None:
+    def release(self, lease: Lease, *, reason: str) -> None:
         """Give the lease back; the version is to be tried later. Quiet when the lease is lost.
 
-        Args:
-            lease: After `acquire` or `commit`.
-            reason: Why it was not delivered.
-            temporary_is_gone: We have removed it, and know that it was not renamed: the next attempt starts
-                anew. Otherwise that attempt resumes at the checkpoint, tries the rename once more, or is told
-                to remove the file. Always false after `commit`.
+        The next attempt resumes at the checkpoint, judges the commit, or starts anew.
 
         Raises:
             LedgerError: The ledger cannot be used.
@@ -145,10 +192,11 @@ class Ledger(Protocol):
     def settle(
         self, ref: ObjectRef, *, state: Settlement, reason: str, hint: str, lease: Lease | None = None
     ) -> None:
-        """Record an end without a delivery. FAILED may be acquired again, after a redrive by a person.
+        """Record an end without a delivery. FAILED and UNKNOWN may be acquired again, after a redrive.
 
         With a lease what is at the partner is forgotten: a redrive starts anew. Without one it is kept: a
-        redrive resumes, or completes the commit. So when a rename may have happened, `release` first.
+        redrive resumes, or judges the commit. After UNKNOWN a redrive starts anew in any case: a person has
+        found out that the file is not there. So when a rename may have happened, `release` first.
 
         Raises:
             NothingToSend: Without a lease: it has ended already, in another way (AlreadyDelivered, ...).
@@ -168,14 +216,20 @@ class NoLedger:
         """Give the lease another name."""
         return lease.started_over(temporary)
 
-    def commit(self, lease: Lease) -> None:
+    def commit(self, lease: Lease, commit: Commit) -> None:
+        """Do nothing."""
+
+    def note_names(self, lease: Lease) -> None:
+        """Do nothing."""
+
+    def stage(self, lease: Lease, commit: Commit, *, reason: str) -> None:
         """Do nothing."""
 
     def delivered(self, lease: Lease, receipt: Mapping[str, Any]) -> None:
         """Do nothing."""
 
     def checkpoint(self, lease: Lease, checkpoint: Checkpoint) -> None:  # noqa: ARG002 - the protocol's
-        """Refuse: the next invocation would start anew, and so for ever.
+        """Refuse: the next invocation would start anew, and so indefinitely.
 
         Raises:
             LedgerError: Always.
@@ -186,7 +240,7 @@ class NoLedger:
             disposition=Disposition.PERMANENT,
         )
 
-    def release(self, lease: Lease, *, reason: str, temporary_is_gone: bool) -> None:
+    def release(self, lease: Lease, *, reason: str) -> None:
         """Do nothing."""
 
     def settle(

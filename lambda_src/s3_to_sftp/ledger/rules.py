@@ -1,16 +1,15 @@
 """What the ledger's items allow, and what they become: decisions only, nothing here talks to DynamoDB."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from s3_to_sftp.errors import AlreadyDelivered, AlreadyGone, BeingSent, LedgerError, Superseded
+from s3_to_sftp.errors import AlreadyDelivered, AlreadyGone, BeingSent, Disposition, LedgerError, Superseded
 from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.ledger.items import (
     KEY,
     Item,
     KeyItem,
     State,
-    Temporary,
     VersionItem,
     instant,
     is_older,
@@ -21,16 +20,20 @@ from s3_to_sftp.ledger.items import (
     status_of,
     version_key,
 )
-from s3_to_sftp.ledger.lease import Lease
+from s3_to_sftp.ledger.lease import Commit, Lease
+from s3_to_sftp.ledger.names import RemoteName, RemoteNames
 from s3_to_sftp.ledger.table import Change, Path, Put
 
-_MOST_TEMPORARIES = 50
-"""Each attempt that dies leaves a name behind. More are not remembered: an item has at most 400 KB."""
+_MOST_NAMES = 500
+"""Each attempt that dies leaves a name behind, and a partner who refuses REMOVE keeps them all. None is ever
+forgotten, and an item has at most 400 KB: about 1,500 names."""
 
-UNDER_WAY = (State.SENDING, State.COMMITTING)
+UNDER_WAY = (State.SENDING, State.STAGED, State.COMMITTING)
 LEASE = ("owner", "lease_until")
 KEY_LEASE = (*LEASE, "in_flight")
-AT_THE_PARTNER = ("temporary", "checkpoint", "committing")
+LEFTOVERS = "LEFTOVERS"
+"""Partition of the index in which people look for keys with names that may still stand at the partner."""
+AT_THE_PARTNER = ("temporary", "checkpoint", "commit")
 NEWER = "A newer version of the key was sent, or is about to be."
 NEWER_AFTER_ALL = f"{NEWER} This one had been sent as a whole, and may have had the final name before."
 
@@ -98,26 +101,38 @@ class Seen:
 
     @property
     def may_be_renamed(self) -> bool:
-        """Whether an attempt at the version was about to rename it, and nobody knows more."""
-        return self.version is not None and self.version.state is State.COMMITTING
+        """Whether a RENAME of the version may have been sent, and nobody knows more."""
+        commit = self.version.commit if self.version is not None else None
+        return commit is not None and commit.rename_unanswered
 
     def is_superseded(self, ref: ObjectRef) -> bool:
         """Say whether a newer version has reached COMMITTING."""
         return self.key is not None and is_older(ref.padded_sequencer, self.key.committed)
 
-    def lease(self, ref: ObjectRef, *, owner: str, remote_path: str, temporary: str, until: float) -> Lease:
-        """Return the lease that these items allow, when nothing refuses it."""
+    def lease(
+        self, ref: ObjectRef, *, owner: str, remote_path: str, temporary: str, until: float, now: float
+    ) -> Lease:
+        """Return the lease that these items allow, when nothing refuses it.
+
+        Raises:
+            LedgerError: Too many names of ours may stand at the partner.
+        """
         version = self.version
-        committing = version.committing if version is not None else None
+        # After UNKNOWN a person has found out that the file is not there: it is sent anew.
+        resumes = version is not None and version.state is not State.UNKNOWN
+        commit = version.commit if version is not None and resumes else None
         checkpoint = None
-        if version is not None and committing is not None:
-            # The final name was chosen then; SSH_DIR may have changed since.
-            temporary, remote_path = committing, version.remote_path or remote_path
-        elif version is not None and version.checkpoint is not None and version.remote_path == remote_path:
+        if commit is not None:
+            temporary = commit.temporary
+        elif version is not None and resumes and version.remote_path == remote_path:
             checkpoint = version.checkpoint
-            temporary = checkpoint.temporary
-        names = self.key.temporaries if self.key is not None else {}
-        mine = temporary_of(ref)
+            temporary = checkpoint.temporary if checkpoint is not None else temporary
+        names = RemoteNames(self.key.names if self.key is not None else None)
+        if len(names) >= _MOST_NAMES:
+            raise _too_many_names(ref, len(names))
+        if temporary not in names:
+            names.put(temporary, name_of(ref, since=now))
+            names.written()
         return Lease(
             ref=ref,
             owner=owner,
@@ -126,13 +141,8 @@ class Seen:
             attempt=version.attempts + 1 if version is not None else 1,
             until=until,
             checkpoint=checkpoint,
-            committing=committing,
-            abandoned=tuple(
-                name for name, whose in names.items() if whose.version == mine.version and name != temporary
-            ),
-            outdated=tuple(
-                name for name, whose in names.items() if is_older(whose.sequencer, mine.sequencer)
-            ),
+            commit=commit,
+            names=names,
         )
 
 
@@ -140,7 +150,7 @@ def taken(lease: Lease, seen: Seen, now: float) -> tuple[Change, Change]:
     """Return what makes the lease, provided that the items are still as seen."""
     version, key = seen.version, seen.key
     put: Put = {
-        "state": State.COMMITTING if lease.committing else State.SENDING,
+        "state": state_of(lease.commit),
         "owner": lease.owner,
         "lease_until": lease.until,
         "attempts": lease.attempt,
@@ -152,16 +162,14 @@ def taken(lease: Lease, seen: Seen, now: float) -> tuple[Change, Change]:
     if version is None or not version.state.is_in_flight:
         # Not written anew otherwise: every write to it is one to a single partition of the index.
         put |= _status(State.SENDING, now)
-    others = dict(key.temporaries) if key is not None else {}
-    others.pop(lease.temporary, None)
-    names = {**dict(list(others.items())[1 - _MOST_TEMPORARIES :]), lease.temporary: temporary_of(lease.ref)}
+    forgotten = [name for name in ("checkpoint", "commit") if getattr(lease, name) is None]
     return (
         Change(
             pk=partition_key(lease.ref),
             sk=version_key(lease.ref),
             expected=_unchanged(version),
             put=put,
-            remove=("hint",) if lease.checkpoint else ("hint", "checkpoint"),
+            remove=("hint", *forgotten),
         ),
         Change(
             pk=partition_key(lease.ref),
@@ -171,10 +179,17 @@ def taken(lease: Lease, seen: Seen, now: float) -> tuple[Change, Change]:
                 "owner": lease.owner,
                 "lease_until": lease.until,
                 "in_flight": version_key(lease.ref),
-                "temporaries": {name: vars(whose) for name, whose in names.items()},
+                "temporaries": {name: vars(entry) for name, entry in lease.names.items()},
             },
         ),
     )
+
+
+def state_of(commit: Commit | None) -> State:
+    """Return the state of a version that is under way and has, or has no, complete file at the partner."""
+    if commit is None:
+        return State.SENDING
+    return State.COMMITTING if commit.rename_unanswered else State.STAGED
 
 
 def settled(
@@ -209,19 +224,34 @@ def version_change(
 
 
 def key_change(lease: Lease, put: Put | None = None, *, removed: tuple[Path, ...] = ()) -> Change:
-    """Return a change of the key's item by the holder of the lease."""
+    """Return a change of the key's item by the holder of the lease, with all that it has learned of names."""
+    changed, gone = lease.names.changes()
     return Change(
         pk=partition_key(lease.ref),
         sk=KEY,
         expected={"owner": lease.owner, "in_flight": version_key(lease.ref)},
-        put=put or {},
-        remove=removed,
+        put={**(put or {}), **{("temporaries", name): vars(entry) for name, entry in changed.items()}},
+        remove=(*removed, *(("temporaries", name) for name in gone)),
     )
 
 
-def temporary_of(ref: ObjectRef) -> Temporary:
-    """Return whose a temporary name of this version is."""
-    return Temporary(version=version_key(ref), sequencer=ref.padded_sequencer)
+def key_given_back(lease: Lease, now: float) -> Change:
+    """Return the change of the key's item that ends the lease, and shows people what is left."""
+    if len(lease.names):
+        shown: Put = {"status": LEFTOVERS, "status_at": instant(now)}
+        return key_change(lease, shown, removed=KEY_LEASE)
+    return key_change(lease, removed=(*KEY_LEASE, "status", "status_at"))
+
+
+def name_of(ref: ObjectRef, *, since: float) -> RemoteName:
+    """Return the entry of a temporary name of this version."""
+    return RemoteName(version=version_key(ref), sequencer=ref.padded_sequencer, since=int(since))
+
+
+def committed(lease: Lease, commit: Commit, now: float) -> RemoteName:
+    """Return the entry of a temporary name of which a RENAME is about to be sent."""
+    entry = lease.names.get(commit.temporary) or name_of(lease.ref, since=now)
+    return replace(entry, server=commit.server.account, rename_pending=True)
 
 
 def in_state(state: State, now: float) -> Put:
@@ -241,7 +271,7 @@ def lost(lease: Lease) -> LedgerError:
     """Return the error of one who writes without a lease."""
     return LedgerError(
         f"The lease on {lease.ref} (attempt {lease.attempt} of {lease.owner}) is lost or over.",
-        hint="It is tried again. If this happens often, invocations live longer than their leases.",
+        hint="It will be retried. If this happens often, invocations live longer than their leases.",
     )
 
 
@@ -249,7 +279,17 @@ def too_many(ref: ObjectRef) -> LedgerError:
     """Return the error of one who looked in vain."""
     return LedgerError(
         f"Too many functions write to the ledger's items of {ref} at the same time.",
-        hint="It is tried again.",
+        hint="It will be retried.",
+    )
+
+
+def _too_many_names(ref: ObjectRef, count: int) -> LedgerError:
+    return LedgerError(
+        f"{count} files of earlier deliveries of {ref} may still stand at the partner, whose server does not "
+        "let them be removed.",
+        hint="Ask the partner to remove them and to allow REMOVE; the key's item in the ledger lists them "
+        "under 'temporaries'. Then empty that map and redrive the message.",
+        disposition=Disposition.PERMANENT,
     )
 
 

@@ -17,10 +17,11 @@ from s3_to_sftp.errors import CannotContinue, CheckpointLost, PartnerError, Requ
 from s3_to_sftp.sftp import probe
 from s3_to_sftp.sftp.connection import Connection
 from s3_to_sftp.sftp.pool import ConnectionPool
-from s3_to_sftp.sftp.protocol import Status
+from s3_to_sftp.sftp.protocol import FileAttributes, Status
+from s3_to_sftp.sftp.publish import look
 from s3_to_sftp.sftp.session import Conversation, Pending, SftpSession
 from s3_to_sftp.sftp.stream import Piece
-from s3_to_sftp.sftp.upload import create, discard, publish
+from s3_to_sftp.sftp.upload import create, discard
 from s3_to_sftp.sftp.writer import write_and_close
 
 T = TypeVar("T")
@@ -90,6 +91,8 @@ class Sent:
     acknowledged: int
     complete: bool
     temporary: str
+    seen: FileAttributes | None = None
+    lost: TransferError | None = None
 
 
 class _Segments:
@@ -249,10 +252,7 @@ def send_in_lanes(
     pool: ConnectionPool,
     source: RangeSource,
     *,
-    path: str,
     temporary: str,
-    check: Callable[[], object] = lambda: None,
-    permit: Callable[[str], object] | None = None,
     start: int = 0,
     pause: Callable[[], bool] = lambda: False,
     lanes: int | None = None,
@@ -269,11 +269,7 @@ def send_in_lanes(
     Args:
         pool: The partner's connections.
         source: The bytes.
-        path: The final name; a file that is already there is replaced.
-        temporary: The name until then, in the same directory. Missing directories are made.
-        check: Called when all bytes are acknowledged; raises when they are not the whole object.
-        permit: Called then with the temporary name in use; may refuse the final name by raising. From this
-            call on the temporary file is left to the caller, whatever happens.
+        temporary: The name to write to. Missing directories are made.
         start: Bytes that are under the temporary name already; the others are written behind them. The server
             has shown that it goes on with files (`probe`).
         pause: Asked before each block. From the first True on nothing more is sent, and the file stays under
@@ -288,7 +284,7 @@ def send_in_lanes(
         Exception: Whatever `source`, `check` or `permit` raised.
     """
     transfer = _Transfer(pool, source, temporary=temporary, start=start, pause=pause, most_lanes=lanes)
-    return transfer.run(path, check, permit)
+    return transfer.run()
 
 
 class _Transfer:
@@ -314,8 +310,8 @@ class _Transfer:
         self._lanes: list[_Lane] = []
         self._is_open = False
 
-    def run(self, path: str, check: Callable[[], object], permit: Callable[[str], object] | None) -> Sent:
-        """Write it and give it its final name."""
+    def run(self) -> Sent:
+        """Write it."""
         try:
             session = self._pool.first(self._start_lanes).session
             # Before the first byte: while that waits for the server's window, nobody looks at replies.
@@ -327,12 +323,6 @@ class _Transfer:
         try:
             self._write(session, handle)
             acknowledged = self._segments.acknowledged()
-            if acknowledged == self._source.size:
-                check()
-                if permit:
-                    self._is_ours = False
-                    permit(self._temporary)
-                session.run_one(publish(session, self._temporary, path))
         except BaseException:
             self._segments.stop()
             for lane in self._lanes:
@@ -347,6 +337,7 @@ class _Transfer:
             acknowledged=acknowledged,
             complete=acknowledged == self._source.size,
             temporary=self._temporary,
+            seen=session.run_one(look(session, self._temporary)).attributes,
         )
 
     def _start_lanes(self, round_trip: float) -> None:

@@ -1,6 +1,5 @@
 """The partner's server as deliveries see it: small files many at a time, large ones in lanes."""
 
-import contextlib
 import functools
 import itertools
 import logging
@@ -12,15 +11,28 @@ from typing import Generic, TypeVar
 
 from s3_to_sftp.credentials import CredentialSource
 from s3_to_sftp.errors import ConnectionLost, RequestRefused
+from s3_to_sftp.identity import ServerIdentity
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp import probe
 from s3_to_sftp.sftp.connection import Timeouts, connect
 from s3_to_sftp.sftp.lanes import RangeSource, Sent, another_name, probe_name, send_in_lanes
 from s3_to_sftp.sftp.pool import Connect, ConnectionPool
-from s3_to_sftp.sftp.protocol import Status
+from s3_to_sftp.sftp.protocol import FileAttributes
+from s3_to_sftp.sftp.publish import (
+    Journal,
+    Look,
+    block_aside,
+    is_removed,
+    look,
+    name_of_void,
+    publish,
+    remove_aside,
+    restore,
+    void_temporary,
+)
 from s3_to_sftp.sftp.session import Conversation, SftpSession
 from s3_to_sftp.sftp.stream import Piece
-from s3_to_sftp.sftp.upload import discard, name_aside, publish, remove, upload_small
+from s3_to_sftp.sftp.upload import Permit, discard, upload_small
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -38,6 +50,8 @@ class SmallFile(Generic[T]):
         path: The final name.
         temporary: The name until then, in the same directory.
         data: The bytes.
+        aside: Where a file of the partner's may be moved that has the final name.
+        journal: Told of names that may stand at the partner.
         permit: See `upload_small`. None: nobody is asked.
     """
 
@@ -45,7 +59,9 @@ class SmallFile(Generic[T]):
     path: str
     temporary: str
     data: Piece
-    permit: Callable[[str], Future[None]] | None = None
+    aside: str
+    journal: Journal
+    permit: Permit | None = None
 
 
 class Partner:
@@ -99,29 +115,16 @@ class Partner:
         self,
         source: RangeSource,
         *,
-        path: str,
         temporary: str,
-        check: Callable[[], object] = lambda: None,
-        permit: Callable[[str], object] | None = None,
         start: int = 0,
         pause: Callable[[], bool] = lambda: False,
         lanes: int | None = None,
     ) -> Sent:
-        """Send a file of any size over as many connections as pay.
+        """Put a file of any size under its temporary name, over as many connections as pay.
 
         For arguments and errors see `send_in_lanes`.
         """
-        return send_in_lanes(
-            self._pool,
-            source,
-            path=path,
-            temporary=temporary,
-            check=check,
-            permit=permit,
-            start=start,
-            pause=pause,
-            lanes=lanes,
-        )
+        return send_in_lanes(self._pool, source, temporary=temporary, start=start, pause=pause, lanes=lanes)
 
     def continues_files(self, temporary: str) -> bool:
         """Say whether the server lets a file be gone on with that was closed; asked once per server.
@@ -141,48 +144,96 @@ class Partner:
                 return False
         return self._continues_files
 
-    def publish(self, temporary: str, path: str) -> bool:
-        """Give a file its final name; False when there is surely none under the temporary name.
+    def connect(self) -> ServerIdentity:
+        """Log in, unless a connection is open, and return which server that is.
 
         Raises:
-            DeliveryError: The server refused, or is lost.
+            PartnerError, CredentialsError, TransferError: See `connection.connect`.
         """
-        session = self._pool.first().session
-        published = self._publish(session, temporary, path)
-        for left in _aside(session, temporary):
-            with contextlib.suppress(RequestRefused):
-                session.run_one(remove(session, left))
-        return published
+        self._pool.first()
+        return self.identity
 
-    def _publish(self, session: SftpSession, temporary: str, path: str) -> bool:
-        # Where a target must be put aside, that is not done for nothing.
-        if not session.renames_over_existing and session.run_one(_is_gone(session, temporary)):
-            return False
-        try:
-            session.run_one(publish(session, temporary, path))
-        except RequestRefused as refused:
-            if refused.code == Status.NO_SUCH_FILE or session.run_one(_is_gone(session, temporary)):
-                return False
-            raise
-        return True
+    @property
+    def identity(self) -> ServerIdentity:
+        """The server and the account of the last connection."""
+        return self._pool.identity
 
-    def discard(self, *temporaries: str) -> None:
-        """Remove files that an earlier attempt has left, and what a second try of it has, all at a time.
-
-        That the server has no such file, or does not let it be removed, is no error.
+    def look_at(self, *paths: str) -> list[Look]:
+        """Return what the server shows under these names.
 
         Raises:
             DeliveryError: The server is lost.
         """
+        return self._run(look(self._session, path) for path in paths)
+
+    def publish(self, temporary: str, path: str, *, aside: str, journal: Journal) -> None:
+        """Give a complete file its final name; arguments and errors as in `publish.publish`."""
         session = self._pool.first().session
-        removals = (
-            remove(session, left)
-            for name in temporaries
-            for left in (name, another_name(name), probe_name(name), *_aside(session, name))
-        )
-        for _, outcome in session.run(removals, at_a_time=_FILES_AT_A_TIME):
-            if isinstance(outcome, Exception) and not isinstance(outcome, RequestRefused):
+        session.run_one(publish(session, temporary, path, aside=aside, journal=journal))
+
+    def prevent_renames(self, *, temporaries: Iterable[str], asides: Iterable[str], journal: Journal) -> None:
+        """Make sure that RENAMEs that earlier attempts have sent do no harm, should they still happen.
+
+        Args:
+            temporaries: Names that may still be renamed to a final name.
+            asides: Names to which the file under the final name may still be moved.
+            journal: Told what has become of each.
+
+        Raises:
+            EarlierRenamePending: The server does not let one be prevented.
+            DeliveryError: The server is lost.
+        """
+        session = self._session
+        self._run(void_temporary(session, name, journal) for name in temporaries)
+        self._run(block_aside(session, name, journal) for name in asides)
+
+    def restore(self, asides: Iterable[str], path: str, journal: Journal) -> None:
+        """Give a file of the partner's that was moved aside its name back, if nothing has the name.
+
+        Raises:
+            DeliveryError: The server is lost.
+        """
+        session = self._session
+        for aside in asides:
+            if session.run_one(look(session, path)).absent:
+                session.run_one(restore(session, aside, path, journal))
+
+    def remove_asides(self, asides: Iterable[str], path: str, journal: Journal) -> None:
+        """Remove old files of the partner's, if the new one is seen in its place.
+
+        Raises:
+            DeliveryError: The server is lost.
+        """
+        session = self._session
+        self._run(remove_aside(session, aside, path, journal) for aside in asides)
+
+    def remove(self, *names: str) -> set[str]:
+        """Remove files that an earlier attempt has left, and what a second try of it has, all at a time.
+
+        Returns:
+            The names of which nothing is left. That the server does not let one be removed is no error.
+
+        Raises:
+            DeliveryError: The server is lost.
+        """
+        session = self._session
+        relatives = [(name, each) for name in names for each in _family(name)]
+        removed = self._run(is_removed(session, each) for _, each in relatives)
+        standing = {name for (name, _), gone in zip(relatives, removed, strict=True) if not gone}
+        return set(names) - standing
+
+    @property
+    def _session(self) -> SftpSession:
+        return self._pool.first().session
+
+    def _run(self, conversations: Iterable[Conversation[T]]) -> list[T]:
+        """Drive conversations, many at a time; return their results in order, or raise the first error."""
+        results: dict[int, T] = {}
+        for place, outcome in self._session.run(conversations, at_a_time=_FILES_AT_A_TIME):
+            if isinstance(outcome, Exception):
                 raise outcome
+            results[place] = outcome
+        return [results[place] for place in sorted(results)]
 
     def close(self) -> None:
         """Close all connections."""
@@ -217,35 +268,30 @@ class Partner:
         self._pool.touch(0)
 
 
-def _aside(session: SftpSession, temporary: str) -> tuple[str, ...]:
-    """Where an old file may have been left that this one has replaced, or was about to."""
-    if session.renames_over_existing:
-        return ()
-    return name_aside(temporary), name_aside(another_name(temporary))
-
-
-async def _is_gone(session: SftpSession, path: str) -> bool:
-    try:
-        return not await session.exists(path)
-    except RequestRefused:  # a drop box does not tell
-        return False
+def _family(temporary: str) -> tuple[str, ...]:
+    """Return the names that an attempt may have used, given the one that the ledger has."""
+    return temporary, another_name(temporary), probe_name(temporary), name_of_void(temporary)
 
 
 async def _send(session: SftpSession, file: SmallFile[T]) -> int:
     return await upload_small(
-        session, file.data, path=file.path, temporary=file.temporary, permit=file.permit
+        session,
+        file.data,
+        path=file.path,
+        temporary=file.temporary,
+        aside=file.aside,
+        journal=file.journal,
+        permit=file.permit,
     )
 
 
 async def _send_again(session: SftpSession, file: SmallFile[T]) -> int:
     """Send a file that was lost with another connection: what that has sent may still be written."""
     try:
-        size = await _send(session, replace(file, temporary=another_name(file.temporary)))
-    except Exception:
+        return await _send(session, replace(file, temporary=another_name(file.temporary)))
+    finally:
+        # The name stays in the ledger: what was sent over the lost connection may arrive later.
         await discard(session, file.temporary)
-        raise
-    await discard(session, file.temporary)
-    return size
 
 
 def _noting(files: Iterable[SmallFile[T]], permitted: set[str]) -> Iterator[SmallFile[T]]:
@@ -254,6 +300,6 @@ def _noting(files: Iterable[SmallFile[T]], permitted: set[str]) -> Iterator[Smal
         yield replace(file, permit=functools.partial(_note, permitted, file.permit)) if file.permit else file
 
 
-def _note(permitted: set[str], permit: Callable[[str], Future[None]], temporary: str) -> Future[None]:
+def _note(permitted: set[str], permit: Permit, temporary: str, seen: FileAttributes | None) -> "Future[None]":
     permitted.add(temporary)
-    return permit(temporary)
+    return permit(temporary, seen)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from s3_to_sftp.credentials import Credentials, CredentialSource
 from s3_to_sftp.errors import ConnectionLost, CredentialsError, LoginRefused, TransferError
+from s3_to_sftp.identity import ServerIdentity
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.connection import Connection, Timeouts, connect
 
@@ -89,6 +90,16 @@ class ConnectionPool:
         """Whether `first` last returned a connection that had been used before."""
         self.host_key_fingerprint = ""
         """Of the server behind the connection that `first` last returned."""
+
+    @property
+    def identity(self) -> ServerIdentity:
+        """The server and the account behind the connection that `first` last returned."""
+        return ServerIdentity(
+            host=self._server.host,
+            port=self._server.port,
+            user=self._login.username if self._login else "",
+            host_key=self.host_key_fingerprint,
+        )
 
     def first(self, logged_in: Callable[[float], None] = lambda _round_trip: None) -> Connection:
         """Return connection 0: the warm one if it answers, else a new one.

@@ -18,6 +18,7 @@ OPEN_READ = 0x01
 OPEN_WRITE = 0x02
 OPEN_CREATE = 0x08
 OPEN_TRUNCATE = 0x10
+OPEN_EXCLUSIVE = 0x20
 
 # SSH_FILEXFER_ATTR_*: which attributes follow the flags, in this order.
 ATTR_SIZE = 0x01
@@ -39,6 +40,7 @@ class Request(IntEnum):
     WRITE = 6
     LSTAT = 7
     FSTAT = 8
+    OPENDIR = 11
     REMOVE = 13
     MKDIR = 14
     REALPATH = 16
@@ -72,6 +74,7 @@ class Status(IntEnum):
     CONNECTION_LOST = 7
     OP_UNSUPPORTED = 8
     # Draft 04 and later; some servers send them in version 3 as well.
+    NO_SUCH_PATH = 10
     FILE_ALREADY_EXISTS = 11
     NO_SPACE_ON_FILESYSTEM = 14
     QUOTA_EXCEEDED = 15

@@ -181,6 +181,11 @@ class SftpSession:
         flags = protocol.OPEN_WRITE | protocol.OPEN_CREATE | protocol.OPEN_TRUNCATE
         return self._open(path, flags, doing=f"create {path!r}", request="create")
 
+    def create_exclusively(self, path: str) -> Pending[bytes]:
+        """Open a new file for writing; refused where the name is taken. The result is its handle."""
+        flags = protocol.OPEN_WRITE | protocol.OPEN_CREATE | protocol.OPEN_EXCLUSIVE
+        return self._open(path, flags, doing=f"create {path!r} where nothing is", request="create")
+
     def open_existing(self, path: str) -> Pending[bytes]:
         """Open a file that is there for writing at any offset; the result is its handle."""
         return self._open(path, protocol.OPEN_WRITE, doing=f"open {path!r} a second time")
@@ -208,6 +213,12 @@ class SftpSession:
                 Request.EXTENDED, name + paths, doing=doing, decode=self._ok, request="rename"
             )
         return self._request(Request.RENAME, paths, doing=doing, decode=self._ok)
+
+    def rename_without_replacing(self, old: str, new: str) -> Pending[None]:
+        """Rename as version 3 does it: refused where the target exists."""
+        paths = protocol.text(old) + protocol.text(new)
+        doing = f"rename {old!r} to {new!r}"
+        return self._request(Request.RENAME, paths, doing=doing, decode=self._ok, request="rename")
 
     def remove(self, path: str) -> Pending[None]:
         """Remove a file."""
@@ -263,6 +274,12 @@ class SftpSession:
             protocol.text(handle),
             doing=f"show the attributes of {path!r}",
             decode=_attributes_if_told,
+        )
+
+    def open_directory(self, path: str) -> Pending[bytes]:
+        """Open a directory for listing; the result is its handle."""
+        return self._request(
+            Request.OPENDIR, protocol.text(path), doing=f"open the directory {path!r}", decode=self._handle
         )
 
     def open_reading(self, path: str) -> Pending[bytes]:

@@ -1,17 +1,19 @@
 """The steps of putting a file on the server: temporary name, bytes, CLOSE, then the final name."""
 
-import contextlib
 import posixpath
 from collections.abc import Callable
 from concurrent.futures import Future
 
 from s3_to_sftp.errors import RequestRefused, TransferError
-from s3_to_sftp.sftp.protocol import Status
+from s3_to_sftp.sftp.protocol import FileAttributes, Status
+from s3_to_sftp.sftp.publish import Journal, is_removed, publish
 from s3_to_sftp.sftp.session import Elsewhere, SftpSession
 from s3_to_sftp.sftp.stream import Piece
+from s3_to_sftp.sftp.verify import verify_size
 from s3_to_sftp.sftp.writer import write_and_close
 
-_TARGET_EXISTS = {Status.FAILURE, Status.FILE_ALREADY_EXISTS}
+Permit = Callable[[str, FileAttributes | None], "Future[None]"]
+"""Asks for leave to give a file its final name: temporary name, and what the server shows of it."""
 
 
 async def upload_small(
@@ -20,37 +22,43 @@ async def upload_small(
     *,
     path: str,
     temporary: str,
-    permit: Callable[[str], Future[None]] | None = None,
+    aside: str,
+    journal: Journal,
+    permit: Permit | None = None,
 ) -> int:
     """Put bytes that are at hand on the server and return their number.
 
-    Three round trips: OPEN; WRITE and CLOSE together; RENAME. The final name appears only after WRITE and
-    CLOSE were answered with OK. A file that is already there is replaced.
+    Three round trips: OPEN; WRITE, FSTAT and CLOSE together; RENAME. The final name appears only after WRITE
+    and CLOSE were answered with OK, and the server shows the size that was sent, if it shows one.
 
     Args:
         session: The SFTP session.
         data: The bytes.
-        path: The final name.
+        path: The final name. A regular file that is already there is replaced.
         temporary: The name until then, in the same directory. Missing directories are made.
-        permit: Called with the temporary name when the bytes are acknowledged; what comes of it is waited for
-            before the RENAME. From then on the temporary file is left to the caller, whatever happens.
+        aside: See `publish`.
+        journal: Told which names are in use, and that the temporary file is gone.
+        permit: Called with the temporary name, and what the server shows of it, when the bytes are
+            acknowledged; what comes of it is waited for before the RENAME. From then on the temporary file is
+            left to the caller, whatever happens.
 
     Raises:
         TransferError: The server refused or was lost. Nothing stands under the final name that was
-            not there before, and the temporary file is removed if the server still answers.
+            not there before (but see `publish`), and the temporary file is removed if the server answers.
         Exception: The permit was refused.
     """
     handle = await create(session, temporary)
     permitted = False
     try:
-        await write_and_close(session, handle, [(0, data)], path=temporary)
+        seen = await write_and_close(session, handle, [(0, data)], path=temporary)
+        seen = await verify_size(session, temporary, len(data), seen)
         if permit:
             permitted = True
-            await Elsewhere(permit(temporary))
-        await publish(session, temporary, path)
+            await Elsewhere(permit(temporary, seen))
+        await publish(session, temporary, path, aside=aside, journal=journal)
     except Exception:
-        if not permitted:
-            await discard(session, temporary)
+        if not permitted and await discard(session, temporary):
+            journal.gone(temporary)
         raise
     return len(data)
 
@@ -90,57 +98,11 @@ async def _try_to_make(session: SftpSession, path: str) -> int:
     return Status.OK
 
 
-async def publish(session: SftpSession, temporary: str, path: str) -> None:
-    """Give the complete file its final name, replacing what is there."""
+async def discard(session: SftpSession, temporary: str) -> bool:
+    """Remove the temporary file as far as the server still answers; return whether it is gone for sure."""
     try:
-        await session.rename(temporary, path)
-    except RequestRefused as refused:
-        # The RENAME of version 3 must not replace a target, and says just FAILURE
-        # (draft-ietf-secsh-filexfer-02, section 6.5). Any other status has another cause: then the
-        # old file must not be removed.
-        if session.renames_over_existing or refused.code not in _TARGET_EXISTS:
-            raise
-        if not await _is_seen(session, path):
-            raise
-        await _replace(session, temporary, path)
-
-
-async def _replace(session: SftpSession, temporary: str, path: str) -> None:
-    """Put the old file aside, give the new one its name, then remove the old one.
-
-    There is a moment without a file of this name, but none in which only the new one's bytes are at risk.
-    """
-    aside = name_aside(temporary)
-    await session.rename(path, aside)
-    try:
-        await session.rename(temporary, path)
-    except RequestRefused:
-        with contextlib.suppress(TransferError):
-            await session.rename(aside, path)
-        raise
-    with contextlib.suppress(RequestRefused):  # the new file is in its place: that is what counts
-        await session.remove(aside)
-
-
-def name_aside(temporary: str) -> str:
-    """Return where the old file is while it is being replaced by this temporary one."""
-    return f"{temporary}.old"
-
-
-async def _is_seen(session: SftpSession, path: str) -> bool:
-    try:
-        return await session.exists(path)
-    except RequestRefused:  # a drop box shows nothing; the refused rename is the error to tell
+        return await is_removed(session, temporary)
+    except (
+        TransferError
+    ):  # a lost connection takes the clean-up with it, and the first error is the one to tell
         return False
-
-
-async def discard(session: SftpSession, temporary: str) -> None:
-    """Remove the temporary file as far as the server still answers."""
-    # Best effort: a lost connection takes the clean-up with it, and the first error is the one to tell.
-    with contextlib.suppress(TransferError):
-        await remove(session, temporary)
-
-
-async def remove(session: SftpSession, path: str) -> None:
-    """Remove a file."""
-    await session.remove(path)

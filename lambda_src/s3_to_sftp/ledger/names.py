@@ -1,0 +1,91 @@
+"""Names that may still stand at the partner: every one is in the ledger until it is known to be gone."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+
+class NameKind(StrEnum):
+    """What stands under a name of ours, if anything does."""
+
+    TEMPORARY = "temporary"
+    """Bytes of an object, whole or not."""
+    ASIDE = "aside"
+    """The partner's old file, moved out of the way where a RENAME does not replace it."""
+    BLOCKER = "blocker"
+    """An empty file that keeps a delayed RENAME from moving the delivered file aside."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteName:
+    """What the ledger keeps of one name.
+
+    Attributes:
+        version: Sort key of the version whose delivery made it.
+        sequencer: Padded sequencer of that version (empty: none).
+        server: Where it stands, `user@host:port` (empty: not known).
+        kind: What stands there.
+        rename_pending: Whether a RENAME of it, or onto it, was sent and not answered: a process that hangs at
+            the partner may still carry it out.
+        since: When it was written down, in seconds since 1970.
+    """
+
+    version: str
+    sequencer: str
+    server: str = ""
+    kind: NameKind = NameKind.TEMPORARY
+    rename_pending: bool = False
+    since: int = 0
+
+
+class RemoteNames:
+    """The names of one key, as far as the holder of its lease knows. Changes wait for the next ledger write.
+
+    Not thread-safe: it belongs to the holder of the lease.
+    """
+
+    def __init__(self, entries: Mapping[str, RemoteName] | None = None) -> None:
+        self._entries = dict(entries or {})
+        self._changed: dict[str, None] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(tuple(self._entries))
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._entries
+
+    def get(self, name: str) -> RemoteName | None:
+        """Return what is known of the name."""
+        return self._entries.get(name)
+
+    def items(self) -> Iterable[tuple[str, RemoteName]]:
+        """Return names and entries, as they are now."""
+        return tuple(self._entries.items())
+
+    def put(self, name: str, entry: RemoteName) -> None:
+        """Note a name, or what is now known of it."""
+        if self._entries.get(name) != entry:
+            self._entries[name] = entry
+            self._changed[name] = None
+
+    def settle(self, name: str, *, kind: NameKind | None = None) -> None:
+        """Note that no RENAME that uses the name can happen any more."""
+        if entry := self._entries.get(name):
+            self.put(name, replace(entry, rename_pending=False, kind=kind or entry.kind))
+
+    def remove(self, name: str) -> None:
+        """Note that nothing stands under the name."""
+        if self._entries.pop(name, None) is not None:
+            self._changed[name] = None
+
+    def changes(self) -> tuple[dict[str, RemoteName], list[str]]:
+        """Return the entries to write and the names to delete since the last `written`."""
+        written = {name: self._entries[name] for name in self._changed if name in self._entries}
+        return written, [name for name in self._changed if name not in self._entries]
+
+    def written(self) -> None:
+        """Note that the ledger has all that is known."""
+        self._changed.clear()

@@ -1,0 +1,233 @@
+"""Give a complete file its final name, and keep earlier attempts from doing so later.
+
+An answered refusal is a fact: the file has no final name. Only a RENAME without an answer leaves that open,
+and a process that hangs at the partner may still carry it out, at any time.
+"""
+
+import contextlib
+import logging
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+
+from s3_to_sftp.errors import Disposition, EarlierRenamePending, RequestRefused, TargetNotAFile
+from s3_to_sftp.sftp.protocol import FileAttributes, Status
+from s3_to_sftp.sftp.session import Elsewhere, SftpSession
+
+_log = logging.getLogger(__name__)
+
+_TARGET_EXISTS = {Status.FAILURE, Status.FILE_ALREADY_EXISTS}
+"""The RENAME of version 3 must not replace a target, and says just FAILURE (draft-ietf-secsh-filexfer-02,
+section 6.5). Some servers on Windows announce posix-rename and do not replace either."""
+
+ABSENT = {Status.NO_SUCH_FILE, Status.NO_SUCH_PATH}
+
+
+class Journal(Protocol):
+    """Remembers what may stand at the partner, or may still happen there."""
+
+    def will_move_aside(self, name: str) -> "Future[None]":
+        """Write down the name before the partner's file gets it."""
+
+    def settled(self, name: str) -> None:
+        """No RENAME that uses the name can happen any more."""
+
+    def blocked(self, name: str) -> None:
+        """The same, because an empty file of ours has the name."""
+
+    def gone(self, name: str) -> None:
+        """Nothing stands under the name."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the server shows under a name.
+
+    Attributes:
+        attributes: Of what is there; None when nothing is there, or when the server does not tell.
+        absent: Whether the server says that nothing is there.
+    """
+
+    attributes: FileAttributes | None = None
+    absent: bool = False
+
+    @property
+    def present(self) -> bool:
+        """Whether something is there for sure."""
+        return self.attributes is not None
+
+
+async def look(session: SftpSession, path: str) -> Look:
+    """Ask for what stands under the name itself; a link is not followed."""
+    try:
+        return Look(await session.lstat(path))
+    except RequestRefused as refused:  # a drop box does not tell
+        return Look(absent=refused.code in ABSENT)
+
+
+async def publish(session: SftpSession, temporary: str, path: str, *, aside: str, journal: Journal) -> None:
+    """Give the complete file its final name, replacing a regular file that has it.
+
+    Where a RENAME does not replace, the old file is moved aside, and removed when the new one is seen in its
+    place. There is a moment without a file of this name.
+
+    Args:
+        session: The SFTP session.
+        temporary: The name that holds every byte.
+        path: The final name.
+        aside: Where the old file may be moved; nobody else ever uses this name.
+        journal: Told of names before they are used.
+
+    Raises:
+        RequestRefused: The file has no final name, and no RENAME to it is under way.
+        ConnectionLost, ProtocolViolation: It may have its final name, now or later.
+        LedgerError: The journal could not be written; the file has no final name.
+    """
+    try:
+        await session.rename(temporary, path)
+    except RequestRefused as refused:
+        # Any other status has another cause: then the old file must not be touched.
+        if refused.code not in _TARGET_EXISTS:
+            raise
+        await _insist_on_a_regular_file(session, path, refused)
+        await _replace(session, temporary, path, refused, aside=aside, journal=journal)
+
+
+async def _insist_on_a_regular_file(session: SftpSession, path: str, refused: RequestRefused) -> None:
+    there = (await look(session, path)).attributes
+    if there is None:
+        raise refused
+    is_regular = there.is_regular
+    if is_regular is None:
+        is_regular = await _is_no_directory(session, path)
+    if not is_regular:
+        raise TargetNotAFile(
+            f"{path!r} is not a regular file at the partner, but a directory or the like, and is left alone. "
+            f"{refused.reason}",
+            hint="Ask the partner to move it out of the way, or put the object under another key.",
+            code=refused.code,
+            disposition=Disposition.PERMANENT,
+            request="rename",
+        )
+
+
+async def _is_no_directory(session: SftpSession, path: str) -> bool:
+    """Ask a server that leaves the type out of the attributes."""
+    try:
+        handle = await session.open_directory(path)
+    except RequestRefused as refused:
+        return refused.code != Status.PERMISSION_DENIED  # that may be one that we may not list
+    with contextlib.suppress(RequestRefused):
+        await session.close_file(handle, path=path)
+    return False
+
+
+async def _replace(
+    session: SftpSession, temporary: str, path: str, refused: RequestRefused, *, aside: str, journal: Journal
+) -> None:
+    await Elsewhere(journal.will_move_aside(aside))
+    try:
+        await session.rename_without_replacing(path, aside)
+    except RequestRefused:  # the first refusal says more
+        journal.gone(aside)
+        raise refused from None
+    journal.settled(aside)
+    try:
+        await session.rename_without_replacing(temporary, path)
+    except RequestRefused:
+        await restore(session, aside, path, journal)
+        raise
+    if (await look(session, path)).present:
+        await _remove(session, aside, journal)
+
+
+async def restore(session: SftpSession, aside: str, path: str, journal: Journal) -> None:
+    """Give the partner's old file its name again."""
+    try:
+        await session.rename_without_replacing(aside, path)
+    except RequestRefused as refused:
+        if refused.code in ABSENT:
+            journal.gone(aside)
+        else:
+            _log.error("the file that was %r is %r and cannot be moved back: %s", path, aside, refused.reason)
+    else:
+        journal.gone(aside)
+
+
+async def remove_aside(session: SftpSession, aside: str, path: str, journal: Journal) -> None:
+    """Remove the partner's old file if the new one is seen in its place."""
+    if (await look(session, path)).present:
+        await _remove(session, aside, journal)
+
+
+async def _remove(session: SftpSession, name: str, journal: Journal) -> None:
+    if await is_removed(session, name):
+        journal.gone(name)
+
+
+async def is_removed(session: SftpSession, name: str) -> bool:
+    """Remove a file and return whether nothing stands under the name."""
+    try:
+        await session.remove(name)
+    except RequestRefused as refused:
+        return refused.code in ABSENT
+    return True
+
+
+def name_of_void(temporary: str) -> str:
+    """Return the name under which a file is that may be neither published nor removed."""
+    return f"{temporary}.void"
+
+
+async def void_temporary(session: SftpSession, temporary: str, journal: Journal) -> None:
+    """Make sure that a delayed RENAME of this file finds nothing to rename.
+
+    Raises:
+        EarlierRenamePending: The server allows neither to remove nor to rename it.
+    """
+    try:
+        await session.remove(temporary)
+    except RequestRefused as refused:
+        if refused.code not in ABSENT:
+            await _rename_to_void(session, temporary, journal, refused)
+            return
+    journal.gone(temporary)
+
+
+async def _rename_to_void(
+    session: SftpSession, temporary: str, journal: Journal, refused: RequestRefused
+) -> None:
+    try:
+        await session.rename_without_replacing(temporary, name_of_void(temporary))
+    except RequestRefused as again:
+        if again.code not in ABSENT:
+            raise _pending(temporary, refused) from None
+        journal.gone(temporary)
+    else:
+        journal.settled(temporary)
+
+
+async def block_aside(session: SftpSession, aside: str, journal: Journal) -> None:
+    """Make sure that a delayed RENAME of the partner's file to this name fails: a RENAME replaces nothing.
+
+    Raises:
+        EarlierRenamePending: The server does not let the name be occupied.
+    """
+    try:
+        handle = await session.create_exclusively(aside)
+    except RequestRefused as refused:
+        if not (await look(session, aside)).present:
+            raise _pending(aside, refused) from None
+        journal.settled(aside)  # it was carried out: the old file has the name
+    else:
+        with contextlib.suppress(RequestRefused):  # it is there all the same
+            await session.close_file(handle, path=aside)
+        journal.blocked(aside)
+
+
+def _pending(name: str, refused: RequestRefused) -> EarlierRenamePending:
+    return EarlierRenamePending(
+        f"A RENAME that an earlier attempt sent was never answered, and may still be carried out: {name!r} "
+        f"cannot be taken out of its way. {refused.reason}",
+        hint="It will be retried. Ask the partner whether a process hangs, and to allow REMOVE.",
+    )
