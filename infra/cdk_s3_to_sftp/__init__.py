@@ -6,7 +6,7 @@ from cdk_s3_to_sftp.construct import S3ToSftp
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
 from cdk_s3_to_sftp.monitoring import Alarms, Monitoring
 from cdk_s3_to_sftp.network import DeliverySecurityGroup, StaticEgress
-from cdk_s3_to_sftp.server import SftpServer
+from cdk_s3_to_sftp.server import SftpServer, UnknownOutcome
 from cdk_s3_to_sftp.sources import Source, Trigger
 from cdk_s3_to_sftp.stack import S3ToSftpStack
 
@@ -23,4 +23,5 @@ __all__ = [
     "Source",
     "StaticEgress",
     "Trigger",
+    "UnknownOutcome",
 ]

@@ -6,11 +6,13 @@ import ipaddress
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
+from enum import StrEnum
 
 import aws_cdk as cdk
 
 from cdk_s3_to_sftp.arguments import (
     InvalidArgument,
+    check_choice,
     check_directory,
     check_duration,
     check_list,
@@ -41,6 +43,18 @@ CIPHERS = (
 )
 """What the function can encrypt a connection with, in the order in which it offers them."""
 
+
+class UnknownOutcome(StrEnum):
+    """What to do with a file whose RENAME was not answered, where nothing at the partner tells more."""
+
+    HOLD = "hold"
+    """Its message goes to the dead-letter queue as `OutcomeUnknown`, with what to ask the partner."""
+    RESEND = "resend"
+    """It is sent again: the partner may get it twice."""
+    ASSUME_DELIVERED = "assume_delivered"
+    """It counts as delivered: for partners who collect files at once."""
+
+
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 
 
@@ -62,6 +76,8 @@ class SftpServer:
         reply_timeout: How long the server may be silent while it owes an answer, 10 to 600 seconds. Servers
             with an object store behind them take their time at the end of a large file. By default 120
             seconds.
+        unknown_outcome: What to do with a file of which nobody can tell whether it got its final name: the
+            connection was lost, and the server shows neither name. By default a person is asked (HOLD).
 
     Raises:
         InvalidArgument: A value cannot be right; the message says why and what to write instead.
@@ -75,6 +91,7 @@ class SftpServer:
     ciphers: Sequence[str] = ()
     connect_timeout: cdk.Duration | None = None
     reply_timeout: cdk.Duration | None = None
+    unknown_outcome: UnknownOutcome = UnknownOutcome.HOLD
 
     def __post_init__(self) -> None:
         _check_host(self.host)
@@ -85,17 +102,20 @@ class SftpServer:
             check_duration("connect_timeout", self.connect_timeout, 1, 300, "seconds")
         if self.reply_timeout:
             check_duration("reply_timeout", self.reply_timeout, 10, 600, "seconds")
+        check_choice("unknown_outcome", self.unknown_outcome, tuple(UnknownOutcome))
         self._check_keys_given()
         object.__setattr__(self, "ciphers", tuple(self.ciphers))
         object.__setattr__(self, "host_keys", tuple(_checked_key(key) for key in self.host_keys))
 
     def variables(self) -> dict[str, str]:
         """What the function is told about the server. What was not given it decides by itself."""
+        outcome = self.unknown_outcome
         given = {
             "SSH_DIR": self.directory,
             "SSH_CIPHERS": ",".join(self.ciphers),
             "SSH_CONNECT_TIMEOUT": whole_seconds(self.connect_timeout) if self.connect_timeout else None,
             "SSH_REPLY_TIMEOUT": whole_seconds(self.reply_timeout) if self.reply_timeout else None,
+            "UNKNOWN_OUTCOME": str(outcome) if outcome != UnknownOutcome.HOLD else None,
         }
         return {
             "SSH_HOST": self.host,

@@ -81,6 +81,7 @@ def assemble(settings: Settings, *, reporter: Report, new_client: NewClient) -> 
         sources=settings.sources,
         ledger=ledger,
         sha256=settings.sha256,
+        unknown_outcome=settings.unknown_outcome,
         request_id=request_id,
     )
     function = Function(

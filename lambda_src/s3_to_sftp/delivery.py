@@ -39,7 +39,7 @@ from s3_to_sftp.inline_executor import InlineExecutor
 from s3_to_sftp.ledger import Checkpoint, Commit, Lease, Ledger, NameKind, NoLedger, Settlement
 from s3_to_sftp.leftovers import Leftovers, NameJournal, aside_name, own_names
 from s3_to_sftp.receipt import Evidence, Receipt
-from s3_to_sftp.recovery import UnknownOutcome, Verdict, judge, outcome_unknown
+from s3_to_sftp.recovery import Verdict, judge, outcome_unknown
 from s3_to_sftp.remote_path import SourceDirectory, directory_of, remote_path, temporary_path
 from s3_to_sftp.sftp.lanes import Sent, probe_name
 from s3_to_sftp.sftp.partner import Partner
@@ -47,6 +47,7 @@ from s3_to_sftp.sftp.protocol import FileAttributes
 from s3_to_sftp.sftp.publish import Look
 from s3_to_sftp.shipment import Shipment
 from s3_to_sftp.source import ChecksumSoFar, S3Object
+from s3_to_sftp.unknown_outcome import UnknownOutcome
 
 _log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@
 disks lose power. Neither is a file of the right size: yesterday's may be as long.
 """
 
-from enum import Enum, StrEnum
+from enum import Enum
 
 from s3_to_sftp.errors import OutcomeUnknown
 from s3_to_sftp.identity import ServerIdentity
@@ -25,17 +25,6 @@ class Verdict(Enum):
     """It has no final name, and is not complete any more, or belongs elsewhere."""
     UNKNOWN = "unknown"
     """Nothing that can be seen tells."""
-
-
-class UnknownOutcome(StrEnum):
-    """What to do when nothing tells whether a file was delivered."""
-
-    HOLD = "hold"
-    """Send the message to the dead-letter queue, with what to ask the partner."""
-    RESEND = "resend"
-    """Send the object again: the partner may get it twice."""
-    ASSUME_DELIVERED = "assume_delivered"
-    """Count it as delivered: for partners who collect files at once."""
 
 
 def judge(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from s3_to_sftp.errors import ConfigurationError
 from s3_to_sftp.remote_path import SourceDirectory
+from s3_to_sftp.unknown_outcome import UnknownOutcome
 
 # The one contract with the construct: it sets exactly these, but for those of a plain Lambda.
 VARIABLES = frozenset(
@@ -21,6 +22,7 @@ VARIABLES = frozenset(
         "SSH_CONNECT_TIMEOUT",
         "SSH_REPLY_TIMEOUT",
         "SSH_SHA256",
+        "UNKNOWN_OUTCOME",
         "LEDGER_TABLE",
         "RECEIPTS_FOR_SECONDS",
         "QUEUE_URL",
@@ -73,6 +75,7 @@ class Settings:
         connect_timeout: Seconds for the TCP connection; None: the default.
         reply_timeout: Seconds for one SFTP reply; None: the default.
         sha256: Whether receipts have the SHA-256.
+        unknown_outcome: What to do when nothing tells whether a file was delivered.
         ledger_table: DynamoDB table; None: nothing is remembered.
         receipts_for: Seconds that the ledger keeps what is done with.
         queue_url: The queue that the function reads; None: messages are left to SQS.
@@ -91,6 +94,7 @@ class Settings:
     connect_timeout: int | None = None
     reply_timeout: int | None = None
     sha256: bool = False
+    unknown_outcome: UnknownOutcome = UnknownOutcome.HOLD
     ledger_table: str | None = None
     receipts_for: int = _RECEIPTS_FOR_SECONDS
     queue_url: str | None = None
@@ -125,6 +129,7 @@ class Settings:
             connect_timeout=_optional_number(environment, "SSH_CONNECT_TIMEOUT", 1, 300),
             reply_timeout=_optional_number(environment, "SSH_REPLY_TIMEOUT", 10, 600),
             sha256=_flag(environment, "SSH_SHA256"),
+            unknown_outcome=_unknown_outcome(environment),
             ledger_table=_optional(environment, "LEDGER_TABLE"),
             receipts_for=_optional_number(environment, "RECEIPTS_FOR_SECONDS", 1, _LONGEST_SECONDS)
             or _RECEIPTS_FOR_SECONDS,
@@ -166,6 +171,17 @@ def _flag(environment: Mapping[str, str], name: str) -> bool:
             f"{name} must be true or false, got {text!r}.", hint="Set it in the function's configuration."
         )
     return text == "true"
+
+
+def _unknown_outcome(environment: Mapping[str, str]) -> UnknownOutcome:
+    text = _optional(environment, "UNKNOWN_OUTCOME") or UnknownOutcome.HOLD
+    try:
+        return UnknownOutcome(text)
+    except ValueError:
+        raise ConfigurationError(
+            f"UNKNOWN_OUTCOME must be one of {', '.join(UnknownOutcome)}, got {text!r}.",
+            hint="Set it in the function's configuration.",
+        ) from None
 
 
 def _words(text: str) -> tuple[str, ...]:

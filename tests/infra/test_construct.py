@@ -13,8 +13,8 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk.assertions import Match, Template
 
-from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer, Source
-from s3_to_sftp import breaker, settings
+from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer, Source, UnknownOutcome
+from s3_to_sftp import breaker, settings, unknown_outcome
 from s3_to_sftp.retry import RetryPolicy
 from tests.infra.conftest import Synthesise, new_app
 from tests.infra.keys import ECDSA, ED25519
@@ -455,6 +455,7 @@ class TestEnvironment:
             ciphers=["aes256-ctr"],
             connect_timeout=cdk.Duration.seconds(5),
             reply_timeout=cdk.Duration.minutes(5),
+            unknown_outcome=UnknownOutcome.RESEND,
         )
         source = Source(s3.Bucket(stack, "Theirs"), directory="/theirs")
         written = variables(synthesise(server=everything, sha256=True, sources=[source]))
@@ -500,6 +501,14 @@ class TestEnvironment:
             synthesise(retry_for=cdk.Duration.minutes(90), receipts_for=cdk.Duration.days(30))
         )
         assert (written["RETRY_FOR_SECONDS"], written["RECEIPTS_FOR_SECONDS"]) == ("5400", "2592000")
+
+    @pytest.mark.parametrize("outcome", list(UnknownOutcome))
+    def test_names_the_policy_for_unknown_outcomes_as_the_settings_do(
+        self, synthesise: Synthesise, outcome: UnknownOutcome
+    ) -> None:
+        partner = SftpServer("sftp.partner.example", host_keys=[ED25519], unknown_outcome=outcome)
+        written = variables(synthesise(server=partner)).get("UNKNOWN_OUTCOME", "hold")
+        assert written == unknown_outcome.UnknownOutcome(outcome.value)
 
     def test_asks_for_sha256_where_it_is_wanted(self, synthesise: Synthesise) -> None:
         assert variables(synthesise(sha256=True))["SSH_SHA256"] == "true"

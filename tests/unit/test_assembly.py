@@ -14,6 +14,7 @@ from s3_to_sftp.credentials import Credentials, FixedCredentials, SecretCredenti
 from s3_to_sftp.errors import LedgerError
 from s3_to_sftp.ledger import DynamoLedger, NoLedger
 from s3_to_sftp.settings import Settings
+from s3_to_sftp.unknown_outcome import UnknownOutcome
 from tests.ledger_site import ref
 
 PLAIN = {"SSH_HOST": "sftp.partner.example", "SSH_PORT": "22", "SSH_USERNAME": "u", "SSH_PASSWORD": "p"}
@@ -134,6 +135,11 @@ def test_partner_gets_no_more_connections_than_configured() -> None:
 def test_sha256_and_directory_reach_the_delivery() -> None:
     delivery = assembled(PLAIN, SSH_SHA256="true", SSH_DIR="inbox")[0].deliveries._delivery
     assert (delivery._sha256, delivery._directory) == (True, "inbox")
+
+
+def test_policy_for_unknown_outcomes_reaches_the_delivery() -> None:
+    delivery = assembled(PLAIN, UNKNOWN_OUTCOME="resend")[0].deliveries._delivery
+    assert delivery._unknown_outcome is UnknownOutcome.RESEND
 
 
 def test_small_answers_are_not_waited_for_as_long_as_objects() -> None:

@@ -7,6 +7,7 @@ import pytest
 from s3_to_sftp.errors import ConfigurationError
 from s3_to_sftp.remote_path import SourceDirectory
 from s3_to_sftp.settings import PLAIN_LAMBDA_ONLY, VARIABLES, Server, Settings
+from s3_to_sftp.unknown_outcome import UnknownOutcome
 
 PLAIN = {"SSH_HOST": "sftp.partner.example", "SSH_PORT": "22", "SSH_USERNAME": "u", "SSH_PASSWORD": "p"}
 WITH_SECRET = {"SSH_HOST": "sftp.partner.example", "SSH_PORT": "22", "SSH_SECRET_ARN": "arn:secret"}
@@ -22,6 +23,16 @@ def test_plain_lambda_needs_four_variables() -> None:
 def test_secret_stands_in_for_user_and_password() -> None:
     settings = Settings.from_environment(WITH_SECRET)
     assert (settings.secret_arn, settings.username, settings.password) == ("arn:secret", "", "")
+
+
+def test_policy_for_unknown_outcomes_is_one_of_three() -> None:
+    with pytest.raises(ConfigurationError, match="UNKNOWN_OUTCOME must be one of hold, resend") as raised:
+        Settings.from_environment({**PLAIN, "UNKNOWN_OUTCOME": "retry"})
+    assert "'retry'" in raised.value.reason
+
+
+def test_person_is_asked_about_unknown_outcomes_by_default() -> None:
+    assert Settings.from_environment(PLAIN).unknown_outcome is UnknownOutcome.HOLD
 
 
 @pytest.mark.parametrize("value", [None, "", "   "])

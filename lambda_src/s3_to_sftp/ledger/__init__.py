@@ -6,10 +6,10 @@ from s3_to_sftp.ledger.lease import (
     Commit,
     Lease,
     Ledger,
-    NoLedger,
     Settlement,
 )
 from s3_to_sftp.ledger.names import NameKind, RemoteName, RemoteNames
+from s3_to_sftp.ledger.no_ledger import NoLedger
 
 __all__ = [
     "Checkpoint",
