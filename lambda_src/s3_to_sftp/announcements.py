@@ -103,6 +103,8 @@ class Announcer:
             remotePath=receipt.remote_path,
             bytes=receipt.size,
             checksum=checksum if receipt.checksum else None,
+            verifiedBy=receipt.verified_by,
+            evidence=receipt.evidence,
             sha256=receipt.sha256,
             duration=round(receipt.seconds, 3),
             attempt=receipt.attempt,

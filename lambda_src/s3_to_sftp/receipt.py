@@ -18,6 +18,10 @@ class Receipt:
         checksum_algorithm: CRC64NVME, CRC32C or CRC32.
         checksum: Of all bytes that were sent, in base64 as S3 writes it. Empty in a receipt that was written
             after a crash for an object that is no longer in S3.
+        verified_by: Which checksum of S3's was compared with the bytes, e.g. `full_object:CRC64NVME` or
+            `composite:CRC32C/12`; `none` where none was. All values: docs/ledger.md.
+        evidence: What shows that the file has its final name: `rename_ok` (the server said OK to the rename),
+            `seen_after_rename` (seen under that name later) or `assumed`.
         sha256: Of all bytes in hexadecimal, where it was asked for and the object was sent in one go.
         lanes: Connections, or channels of one, that carried it.
         host_key_fingerprint: Of the server that took it, `SHA256:...`.
@@ -31,6 +35,8 @@ class Receipt:
     seconds: float
     checksum_algorithm: str
     checksum: str
+    verified_by: str = "none"
+    evidence: str = "rename_ok"
     sha256: str | None = None
     lanes: int
     host_key_fingerprint: str
@@ -49,6 +55,8 @@ class Receipt:
             "seconds": round(self.seconds, 3),
             "checksum_algorithm": self.checksum_algorithm,
             "checksum": self.checksum,
+            "verified_by": self.verified_by,
+            "evidence": self.evidence,
             "lanes": self.lanes,
             "host_key": self.host_key_fingerprint,
             "attempt": self.attempt,

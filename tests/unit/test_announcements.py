@@ -100,6 +100,9 @@ def completed(
 
 EVERYTHING: dict[str, Callable[[Announcements], None]] = {
     "completed": lambda to: completed(to, sha256="ab" * 32),
+    "completed, compared with a composite checksum": lambda to: completed(
+        to, verified_by="composite:CRC32C/12", evidence="seen_after_rename"
+    ),
     "completed, unversioned": lambda to: completed(to, UNVERSIONED),
     "completed, recovered after the object had gone": lambda to: completed(to, checksum="", recovered=True),
     "failed": lambda to: to.failed(REF, REFUSED, attempt=3, remote_path="/inbox/a"),
@@ -195,6 +198,8 @@ def test_delivered_object_is_told_with_all_its_evidence() -> None:
         "remotePath": "/inbox/a b/ü.csv",
         "bytes": 5,
         "checksum": {"algorithm": "CRC64NVME", "value": "rosUhgp5mIg="},
+        "verifiedBy": "none",
+        "evidence": "rename_ok",
         "sha256": "ab" * 32,
         "duration": 0.412,
         "attempt": 2,

@@ -93,6 +93,8 @@ def test_ledger_has_the_receipt_of_what_was_delivered(desk: DeliverySite) -> Non
         "seconds": {"N": "7.5"},
         "checksum_algorithm": {"S": "CRC64NVME"},
         "checksum": {"S": crc_of(b"news")},
+        "verified_by": {"S": "none"},
+        "evidence": {"S": "rename_ok"},
         "lanes": {"N": "1"},
         "host_key": {"S": "SHA256:abc"},
         "attempt": {"N": "1"},
