@@ -13,7 +13,7 @@ from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.ledger import Lease
 from s3_to_sftp.receipt import Receipt
 from s3_to_sftp.sftp.partner import SmallFile
-from s3_to_sftp.source import read_whole
+from s3_to_sftp.source import WholeObject, read_whole
 
 T = TypeVar("T")
 
@@ -66,14 +66,12 @@ class _Read:
 
     Attributes:
         lease: The right to send it.
-        data: Its bytes.
-        checksum: Algorithm and value of its CRC.
+        whole: Its bytes, their checksum, and what that was compared with.
         started: By the clock of the delivery.
     """
 
     lease: Lease
-    data: bytes
-    checksum: tuple[str, str]
+    whole: WholeObject
     started: float
 
 
@@ -123,8 +121,8 @@ class _SmallObjects:
         if lease.committing or lease.checkpoint or lease.abandoned or lease.outdated:
             return lease
         with self._delivery.giving_back(lease):
-            data, checksum = read_whole(self._delivery.s3, ref)
-        return _Read(lease, data, checksum, started)
+            whole = read_whole(self._delivery.s3, ref)
+        return _Read(lease, whole, started)
 
     def _fulfil(self, lease: Lease, hindrance: Exception | None) -> Receipt:
         if hindrance is None:
@@ -142,7 +140,7 @@ class _SmallObjects:
             read,
             lease.remote_path,
             lease.temporary,
-            read.data,
+            read.whole.data,
             permit if self._delivery.has_ledger else None,
         )
 
@@ -152,10 +150,11 @@ class _SmallObjects:
                 raise error
             receipt = self._delivery.receipt(
                 read.lease,
-                size=len(read.data),
+                size=len(read.whole.data),
                 started=read.started,
-                checksum=read.checksum,
-                sha256=self._delivery.sha256_of(read.data),
+                checksum=read.whole.checksum,
+                verified_by=read.whole.verified_by,
+                sha256=self._delivery.sha256_of(read.whole.data),
                 lanes=1,
             )
             self._delivery.record(read.lease, receipt)

@@ -307,6 +307,7 @@ class Delivery:
             size=source.size,
             started=shipment.started,
             checksum=source.checksum(),
+            verified_by=source.verified_by(),
             sha256=source.sha256(),
             lanes=sent.lanes,
         )
