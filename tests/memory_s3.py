@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
+import zlib
 from typing import Any
 
+import anycrc  # type: ignore[import-untyped] # ships no stubs
 from botocore.exceptions import ClientError, ResponseStreamingError
 
 from s3_to_sftp.events import ObjectRef
 
 BUCKET = "bucket"
+
+_MOST_PARTS = 1000
+"""On a page of GetObjectAttributes."""
+
+_OTHER_CRCS = {"CRC64NVME": ("CRC64-NVME", 8), "CRC32C": ("CRC32-ISCSI", 4)}
 
 
 class MemoryS3:
@@ -18,10 +26,12 @@ class MemoryS3:
 
     Attributes:
         heads: The arguments of every HeadObject so far.
+        attributes: The arguments of every GetObjectAttributes so far.
         requests: The arguments of every GetObject so far.
         bodies: The body of every GetObject so far.
         breaks: Number of bytes after which a body breaks off; one entry is used up per GetObject.
         checksums: Key -> the checksum fields that S3 answers with when it is asked for them.
+        parts: Key -> the parts that S3 lists of it.
         wire: Key -> the bytes that come, where they are damaged on the way.
     """
 
@@ -34,10 +44,12 @@ class MemoryS3:
     ) -> None:
         self.objects = dict(objects or {})
         self.heads: list[dict[str, Any]] = []
+        self.attributes: list[dict[str, Any]] = []
         self.requests: list[dict[str, Any]] = []
         self.bodies: list[_Body] = []
         self.breaks = list(breaks or [])
         self.checksums = dict(checksums or {})
+        self.parts: dict[str, list[dict[str, Any]]] = {}
         self.wire: dict[str, bytes] = {}
 
     def ref(self, key: str) -> ObjectRef:
@@ -49,6 +61,33 @@ class MemoryS3:
         self.heads.append(request)
         data = self._object(request)
         return {"ContentLength": len(data), **self._about(request, data)}
+
+    def get_object_attributes(self, **request: Any) -> dict[str, Any]:
+        self.attributes.append(request)
+        data = self._object(request)
+        after = request.get("PartNumberMarker", 0)
+        listed = [part for part in self.parts.get(request["Key"], []) if part["PartNumber"] > after]
+        page = listed[:_MOST_PARTS]
+        about = {"IsTruncated": len(page) < len(listed), **({"Parts": page} if page else {})}
+        # Without the quotes of the header, as S3 does.
+        return {"ETag": etag(data), **({"ObjectParts": about} if self.parts.get(request["Key"]) else {})}
+
+    def put_in_parts(
+        self, key: str, parts: list[bytes], algorithm: str, *, announced: str = "COMPOSITE"
+    ) -> None:
+        """Hold an object as it is after an upload in parts, with a checksum of its parts' checksums."""
+        self.objects[key] = b"".join(parts)
+        digests = [digest_of(algorithm, part) for part in parts]
+        value = base64.b64encode(digest_of(algorithm, b"".join(digests))).decode()
+        self.checksums[key] = {"ChecksumType": announced, f"Checksum{algorithm}": f"{value}-{len(parts)}"}
+        self.parts[key] = [
+            {
+                "PartNumber": number,
+                "Size": len(part),
+                f"Checksum{algorithm}": base64.b64encode(digest).decode(),
+            }
+            for number, (part, digest) in enumerate(zip(parts, digests, strict=True), 1)
+        ]
 
     def get_object(self, **request: Any) -> dict[str, Any]:
         self.requests.append(request)
@@ -73,6 +112,17 @@ class MemoryS3:
     def _about(self, request: dict[str, Any], data: bytes) -> dict[str, Any]:
         asked_for = request.get("ChecksumMode") == "ENABLED"
         return {"ETag": f'"{etag(data)}"', **(self.checksums.get(request["Key"], {}) if asked_for else {})}
+
+
+def digest_of(algorithm: str, data: bytes) -> bytes:
+    """A checksum as S3 computes it, in binary."""
+    if algorithm == "CRC32":
+        return zlib.crc32(data).to_bytes(4, "big")
+    if algorithm in _OTHER_CRCS:
+        model, length = _OTHER_CRCS[algorithm]
+        crc: int = anycrc.Model(model).calc(data)
+        return crc.to_bytes(length, "big")
+    return hashlib.new(algorithm.lower(), data).digest()
 
 
 def etag(data: bytes) -> str:

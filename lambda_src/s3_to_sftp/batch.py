@@ -11,13 +11,13 @@ from s3_to_sftp.delivery import Delivery
 from s3_to_sftp.errors import CredentialsError, PartnerError
 from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.inline_executor import InlineExecutor
-from s3_to_sftp.ledger import Lease
+from s3_to_sftp.ledger import Commit, Lease
 from s3_to_sftp.leftovers import aside_name
 from s3_to_sftp.receipt import Receipt
 from s3_to_sftp.sftp.partner import SmallFile
 from s3_to_sftp.sftp.protocol import FileAttributes
 from s3_to_sftp.shipment import Shipment
-from s3_to_sftp.source import read_whole
+from s3_to_sftp.source import WholeObject, read_whole
 
 T = TypeVar("T")
 
@@ -70,13 +70,11 @@ class _Read:
 
     Attributes:
         shipment: The right to send it, and how far it is.
-        data: Its bytes.
-        checksum: Algorithm and value of its CRC.
+        whole: Its bytes, their checksum, and what that was compared with.
     """
 
     shipment: Shipment
-    data: bytes
-    checksum: tuple[str, str]
+    whole: WholeObject
 
 
 class _SmallObjects:
@@ -126,9 +124,9 @@ class _SmallObjects:
         shipment = self._delivery.shipment(lease)
         shipment.may_ask = False  # the connection belongs to the thread that sends
         with self._delivery.giving_back(shipment):
-            data, checksum = read_whole(self._delivery.s3, ref)
+            whole = read_whole(self._delivery.s3, ref)
         shipment.has_written = True
-        return _Read(shipment, data, checksum)
+        return _Read(shipment, whole)
 
     def _fulfil(self, lease: Lease, hindrance: Exception | None) -> Receipt:
         if hindrance is None:
@@ -141,14 +139,14 @@ class _SmallObjects:
         lease = shipment.lease
 
         def permit(temporary: str, seen: FileAttributes | None) -> Future[None]:
-            commit = delivery.commit_of(shipment, temporary, len(read.data), seen)
+            commit = self._commit_of(read, temporary, seen)
             return threads.submit(delivery.commit, shipment, commit)
 
         return SmallFile(
             read,
             lease.remote_path,
             lease.temporary,
-            read.data,
+            read.whole.data,
             aside=aside_name(lease.temporary, lease.attempt),
             journal=delivery.journal(shipment, threads),
             permit=permit if delivery.has_ledger else None,
@@ -160,15 +158,21 @@ class _SmallObjects:
             if error is not None:
                 raise error
             delivery.published(shipment)
-            receipt = delivery.receipt(
-                shipment,
-                size=len(read.data),
-                checksum=read.checksum,
-                sha256=delivery.sha256_of(read.data),
-                lanes=1,
-            )
+            commit = shipment.commit or self._commit_of(read, shipment.lease.temporary, None)
+            receipt = delivery.receipt(shipment, commit)
             delivery.record(shipment, receipt)
         return receipt
+
+    def _commit_of(self, read: _Read, temporary: str, seen: FileAttributes | None) -> Commit:
+        return self._delivery.commit_of(
+            read.shipment,
+            temporary,
+            seen,
+            size=len(read.whole.data),
+            checksum=read.whole.checksum,
+            verified_by=read.whole.verified_by,
+            sha256=self._delivery.sha256_of(read.whole.data),
+        )
 
 
 def _taken_if(

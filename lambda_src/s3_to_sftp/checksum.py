@@ -1,13 +1,15 @@
-"""A CRC over bytes that are read in ranges, in any order, to compare with the one that S3 has stored.
+"""A CRC over bytes that are read in ranges, in any order: of the whole object, and of its parts.
 
 S3 keeps a checksum of the whole object for most uploads (`ChecksumType` FULL_OBJECT): CRC64NVME where the
-uploader gave none, else the uploader's choice. A COMPOSITE one (a checksum of the parts' checksums) says
-nothing about the bytes in a row.
+uploader gave none, else the uploader's choice. Of an upload in parts it may keep a COMPOSITE one: the
+checksum of the parts' checksums, one behind the other in binary.
 """
 
 import base64
 import threading
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import anycrc  # type: ignore[import-untyped]  # ships no stubs
@@ -16,21 +18,44 @@ DEFAULT_ALGORITHM = "CRC64NVME"
 """What S3 computes by itself."""
 
 _MODELS = {"CRC64NVME": "CRC64-NVME", "CRC32C": "CRC32-ISCSI", "CRC32": "CRC32-ISO-HDLC"}
-_DIGEST_BYTES = {"CRC64NVME": 8, "CRC32C": 4, "CRC32": 4}
+_CRC_BYTES = {"CRC64NVME": 8, "CRC32C": 4, "CRC32": 4}
+
+CRCS = tuple(_MODELS)
 
 
-def stored_checksum(answer: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return algorithm and base64 value of the full-object CRC in an answer of S3, if there is one.
+@dataclass(frozen=True, kw_only=True)
+class ChecksumSoFar:
+    """The CRC of the first bytes of an object.
 
-    Args:
-        answer: Of HeadObject or GetObject, asked with ChecksumMode ENABLED.
+    Attributes:
+        size: How many.
+        algorithm: CRC64NVME, CRC32C or CRC32.
+        crc: The value.
+        parts_crc: The CRC of the CRCs of the parts that end within these bytes. None where the parts are
+            unknown, or not needed.
+        part_crc: The CRC of the bytes behind the last of these parts; None like the other.
     """
-    if answer.get("ChecksumType") != "FULL_OBJECT":
-        return None
-    for algorithm in _MODELS:
-        if value := answer.get(f"Checksum{algorithm}"):
-            return algorithm, value
-    return None
+
+    size: int
+    algorithm: str
+    crc: int
+    parts_crc: int | None = None
+    part_crc: int | None = None
+
+
+@dataclass(frozen=True)
+class CountedRange:
+    """The CRC of some bytes of one part.
+
+    Attributes:
+        offset: Where they start.
+        length: How many.
+        crc: Of them.
+    """
+
+    offset: int
+    length: int
+    crc: int
 
 
 class RangeChecksum:
@@ -38,18 +63,25 @@ class RangeChecksum:
 
     Attributes:
         algorithm: Its name, as S3 has it.
+        part_ends: The offset behind each part; empty where the parts are unknown, or were unknown to those
+            who counted the first bytes.
     """
 
-    def __init__(self, algorithm: str, *, before: tuple[int, int] = (0, 0)) -> None:
+    def __init__(
+        self, algorithm: str, *, before: ChecksumSoFar | None = None, part_ends: Sequence[int] = ()
+    ) -> None:
         """Begin behind bytes that were counted another time.
 
         Args:
             algorithm: CRC64NVME, CRC32C or CRC32.
-            before: Their number and CRC, as `up_to` has told them.
+            before: Of these bytes, as `up_to` has told it.
+            part_ends: The offset behind each part. No range that is added may reach across one.
         """
         self.algorithm = algorithm
         self._crc = anycrc.Model(_MODELS[algorithm])
-        self._ranges: dict[int, tuple[int, int]] = {0: before} if before[0] else {}
+        self._before = before if before and before.size else self._none()
+        self.part_ends = part_ends if self._before.parts_crc is not None else ()
+        self._ranges: dict[int, tuple[int, int]] = {}
         self._lock = threading.Lock()
 
     def of(self, data: bytes | memoryview) -> int:
@@ -71,21 +103,27 @@ class RangeChecksum:
         with self._lock:
             self._ranges[offset] = (length, crc)
 
-    def up_to(self, limit: int) -> tuple[int, int]:
-        """Return how many bytes from the first on are counted without a gap, and their CRC.
+    def up_to(self, limit: int) -> ChecksumSoFar:
+        """Return the checksum of the bytes from the first on that are counted without a gap.
 
         Args:
             limit: Ranges that reach beyond are left out.
         """
-        position, crc = 0, self.start
+        begin = self._before if self._before.size <= limit else self._none()
+        walk = _Walk(self._crc, _CRC_BYTES[self.algorithm], self.part_ends, begin)
         with self._lock:
             ranges = sorted(self._ranges.items())
         for offset, (length, of_range) in ranges:
-            if offset != position or position + length > limit:
+            if offset != walk.position or offset + length > limit:
                 break
-            crc = self._crc.combine(crc, of_range, length)
-            position += length
-        return position, crc
+            walk.go_on(length, of_range)
+        return ChecksumSoFar(
+            size=walk.position,
+            algorithm=self.algorithm,
+            crc=walk.crc,
+            parts_crc=walk.parts_crc if self.part_ends else None,
+            part_crc=walk.part_crc if self.part_ends else None,
+        )
 
     def value(self, size: int) -> str:
         """Return the CRC of the whole, in base64 as S3 writes it.
@@ -93,9 +131,93 @@ class RangeChecksum:
         Raises:
             ValueError: The ranges do not cover exactly `size` bytes.
         """
-        counted, crc = self.up_to(size)
+        return self._as_text(self._whole(size).crc)
+
+    def composite_value(self, size: int) -> str | None:
+        """Return the CRC of the parts' CRCs, in base64; None where the parts are unknown.
+
+        Raises:
+            ValueError: The ranges do not cover exactly `size` bytes.
+        """
+        crc = self._whole(size).parts_crc
+        return None if crc is None else self._as_text(crc)
+
+    def _whole(self, size: int) -> ChecksumSoFar:
+        counted = self.up_to(size)
         with self._lock:
-            in_all = sum(length for length, _ in self._ranges.values())
-        if not counted == in_all == size:
-            raise ValueError(f"{counted} bytes of {size} in a row, {in_all} in all")
-        return base64.b64encode(crc.to_bytes(_DIGEST_BYTES[self.algorithm], "big")).decode()
+            in_all = self._before.size + sum(length for length, _ in self._ranges.values())
+        if not counted.size == in_all == size:
+            raise ValueError(f"{counted.size} bytes of {size} in a row, {in_all} in all")
+        return counted
+
+    def _none(self) -> ChecksumSoFar:
+        start = self.start
+        return ChecksumSoFar(size=0, algorithm=self.algorithm, crc=start, parts_crc=start, part_crc=start)
+
+    def _as_text(self, crc: int) -> str:
+        return base64.b64encode(crc.to_bytes(_CRC_BYTES[self.algorithm], "big")).decode()
+
+
+class _Walk:
+    """Joins range after range, and closes each part at its end."""
+
+    def __init__(self, crc: Any, digest_bytes: int, part_ends: Sequence[int], begin: ChecksumSoFar) -> None:
+        self._crc = crc
+        self._part_ends = part_ends
+        self._start = int(crc.calc(b""))
+        self._digest_bytes = digest_bytes
+        self.position = begin.size
+        self.crc = begin.crc
+        self.parts_crc = begin.parts_crc or 0
+        self.part_crc = begin.part_crc or 0
+        # Parts that end where these bytes end are closed already; an empty part at the very start is not.
+        self._part = bisect_right(part_ends, begin.size) if begin.size else 0
+        self._close_parts()
+
+    def go_on(self, length: int, of_range: int) -> None:
+        self.crc = self._crc.combine(self.crc, of_range, length)
+        self.position += length
+        if self._part_ends:
+            self.part_crc = self._crc.combine(self.part_crc, of_range, length)
+            self._close_parts()
+
+    def _close_parts(self) -> None:
+        while self._part < len(self._part_ends) and self._part_ends[self._part] == self.position:
+            digest = self.part_crc.to_bytes(self._digest_bytes, "big")
+            self.parts_crc = self._crc.calc(digest, self.parts_crc)
+            self.part_crc = self._start
+            self._part += 1
+
+
+class RangeReader:
+    """The CRCs of bytes that are read in a row: a new one begins with each part."""
+
+    def __init__(self, checksum: RangeChecksum, offset: int) -> None:
+        self._checksum = checksum
+        self._begun = self._position = offset
+        self._part = -1
+        self._crc = checksum.start
+
+    def update(self, data: bytes | memoryview) -> list[CountedRange]:
+        """Return what has to be added to the checksum when the data, and all before it, counts."""
+        counted = []
+        for part, offset, piece in cut_at_parts(self._position, data, self._checksum.part_ends):
+            if part != self._part:
+                self._part, self._begun, self._crc = part, offset, self._checksum.start
+            self._crc = self._checksum.update(self._crc, piece)
+            self._position = offset + len(piece)
+            counted.append(CountedRange(self._begun, self._position - self._begun, self._crc))
+        return counted
+
+
+def cut_at_parts(
+    offset: int, data: bytes | memoryview, part_ends: Sequence[int]
+) -> Iterator[tuple[int, int, memoryview]]:
+    """Yield index of the part, offset and bytes of each piece of the data that lies in one part."""
+    view = memoryview(data)
+    while view:
+        part = bisect_right(part_ends, offset)
+        length = part_ends[part] - offset if part < len(part_ends) else len(view)
+        yield part, offset, view[:length]
+        offset += length
+        view = view[length:]

@@ -30,7 +30,6 @@ from s3_to_sftp.errors import (
     ProtocolViolation,
     RemotePathRefused,
     RequestRefused,
-    SourceError,
     Superseded,
     ToBeContinued,
 )
@@ -170,14 +169,38 @@ class Delivery:
             self._release(shipment, error)
             raise
 
-    def commit_of(self, shipment: Shipment, temporary: str, size: int, seen: FileAttributes | None) -> Commit:
-        """Return what is true of a file that is complete under its temporary name."""
+    def commit_of(
+        self,
+        shipment: Shipment,
+        temporary: str,
+        seen: FileAttributes | None,
+        *,
+        size: int,
+        checksum: tuple[str, str],
+        verified_by: str,
+        sha256: str | None,
+    ) -> Commit:
+        """Return what is true of a file that is complete under its temporary name.
+
+        Args:
+            shipment: The object.
+            temporary: The name.
+            seen: What the server shows of the file.
+            size: Bytes.
+            checksum: Algorithm and value.
+            verified_by: See `Receipt`.
+            sha256: In hexadecimal, where it was asked for.
+        """
         return Commit(
             temporary=temporary,
             remote_path=shipment.lease.remote_path,
             size=size,
             modified=seen.mtime if seen else None,
             server=self.partner.identity,
+            checksum_algorithm=checksum[0],
+            checksum=checksum[1],
+            verified_by=verified_by,
+            sha256=sha256 or "",
         )
 
     def commit(self, shipment: Shipment, commit: Commit) -> None:
@@ -216,20 +239,29 @@ class Delivery:
         self._ledger.delivered(shipment.lease, receipt.as_item(request_id=self._request_id()))
 
     def receipt(
-        self, shipment: Shipment, *, size: int, checksum: tuple[str, str], remote_path: str = "", **more: Any
+        self,
+        shipment: Shipment,
+        commit: Commit,
+        *,
+        lanes: int = 1,
+        recovered: bool = False,
+        evidence: Evidence = Evidence.RENAME_OK,
     ) -> Receipt:
-        """Make the receipt of what has just been delivered."""
-        lease = shipment.lease
+        """Make the receipt of what has just been delivered, or was found to be."""
         return Receipt(
-            ref=lease.ref,
-            remote_path=remote_path or lease.remote_path,
-            size=size,
+            ref=shipment.lease.ref,
+            remote_path=commit.remote_path,
+            size=commit.size,
             seconds=self._clock() - shipment.started,
-            checksum_algorithm=checksum[0],
-            checksum=checksum[1],
+            checksum_algorithm=commit.checksum_algorithm,
+            checksum=commit.checksum,
+            verified_by=commit.verified_by,
+            evidence=evidence,
+            sha256=commit.sha256 or None,
+            lanes=lanes,
             host_key_fingerprint=self.partner.host_key_fingerprint,
-            attempt=lease.attempt,
-            **more,
+            attempt=shipment.lease.attempt,
+            recovered=recovered,
         )
 
     def sha256_of(self, data: bytes) -> str | None:
@@ -275,10 +307,10 @@ class Delivery:
                     if not (commit.rename_unanswered and verdict is Verdict.PUBLISH_UNSEEN):
                         raise
                     return self._settle_unknown(shipment, commit, final, deadline)
-                return self._receipt_of_earlier(shipment, commit, Evidence.RENAME_OK)
+                return self.receipt(shipment, commit, recovered=True)
             case Verdict.DELIVERED:
                 self._found_published(shipment, commit)
-                return self._receipt_of_earlier(shipment, commit, Evidence.SEEN_AFTER_RENAME)
+                return self.receipt(shipment, commit, recovered=True, evidence=Evidence.SEEN_AFTER_RENAME)
             case Verdict.START_OVER:
                 return self._send_anew(shipment, deadline)
             case Verdict.UNKNOWN:
@@ -295,7 +327,7 @@ class Delivery:
                 return self._send_anew(shipment, deadline)
             case UnknownOutcome.ASSUME_DELIVERED:
                 self._found_published(shipment, commit)
-                return self._receipt_of_earlier(shipment, commit, Evidence.ASSUMED)
+                return self.receipt(shipment, commit, recovered=True, evidence=Evidence.ASSUMED)
             case UnknownOutcome.HOLD:
                 shipment.commit, shipment.earlier_rename = commit, True
                 raise outcome_unknown(commit, final=final, asides=own_names(shipment.lease, NameKind.ASIDE))
@@ -303,21 +335,6 @@ class Delivery:
     def _found_published(self, shipment: Shipment, commit: Commit) -> None:
         shipment.commit = commit
         self.published(shipment)
-
-    def _receipt_of_earlier(self, shipment: Shipment, commit: Commit, evidence: Evidence) -> Receipt:
-        try:
-            stored = S3Object(self.s3, shipment.lease.ref).stored or ("", "")
-        except SourceError:  # it is delivered, wherever it is now
-            stored = ("", "")
-        return self.receipt(
-            shipment,
-            size=commit.size,
-            checksum=stored,
-            remote_path=commit.remote_path,
-            lanes=1,
-            recovered=True,
-            evidence=evidence,
-        )
 
     # A file that is to be sent, or sent on.
 
@@ -331,14 +348,17 @@ class Delivery:
             shipment.has_answered = True
         source, sent = self._upload(shipment, deadline)
         self._check(shipment, source)
-        self._publish(shipment, self.commit_of(shipment, sent.temporary, source.size, sent.seen))
-        return self.receipt(
+        commit = self.commit_of(
             shipment,
+            sent.temporary,
+            sent.seen,
             size=source.size,
             checksum=source.checksum(),
+            verified_by=source.verified_by(),
             sha256=source.sha256(),
-            lanes=sent.lanes,
         )
+        self._publish(shipment, commit)
+        return self.receipt(shipment, commit, lanes=sent.lanes)
 
     def _upload(self, shipment: Shipment, deadline: Deadline) -> tuple[S3Object, Sent]:
         """Put every byte under the temporary name, however many connections that takes."""
@@ -360,13 +380,7 @@ class Delivery:
     def _upload_over_one_connection(self, shipment: Shipment, deadline: Deadline) -> tuple[S3Object, Sent]:
         lease, resume = shipment.lease, shipment.resume
         # The object first: nobody logs in at the partner for one that is gone.
-        source = S3Object(
-            self.s3,
-            lease.ref,
-            pinned_etag=resume.etag if resume else None,
-            before=_checksum_of(resume),
-            sha256=self._sha256,
-        )
+        source = self._source(lease.ref, resume)
         if resume and source.start != resume.offset:
             raise CheckpointLost("Its checksum so far is of another kind.", hint="It is sent anew.")
         self._insist_on_an_end(lease, source, deadline)
@@ -380,6 +394,21 @@ class Delivery:
             lanes=1 if self._sha256 or shipment.stalled else None,
         )
         return source, sent
+
+    def _source(self, ref: ObjectRef, resume: Checkpoint | None) -> S3Object:
+        try:
+            return S3Object(
+                self.s3,
+                ref,
+                pinned_etag=resume.etag if resume else None,
+                before=_checksum_of(resume),
+                sha256=self._sha256,
+            )
+        except ObjectChanged as changed:
+            # Where the event names no version, the one that is there now is as good.
+            if resume is None or ref.etag or ref.version_id:
+                raise
+            raise CheckpointLost(changed.reason, hint="It is sent anew.") from None
 
     def _insist_on_another_try(self, shipment: Shipment, error: DeliveryError, deadline: Deadline) -> None:
         """Get ready for another try within the invocation, or raise the error."""

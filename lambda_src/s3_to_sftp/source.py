@@ -1,26 +1,27 @@
 """Reads one announced version of an object: ranges ahead of the writer, in bounded memory."""
 
 import contextlib
-import hashlib
 import logging
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from s3_to_sftp.checksum import DEFAULT_ALGORITHM, RangeChecksum, stored_checksum
+from s3_to_sftp.checksum import CRCS, ChecksumSoFar, CountedRange
 from s3_to_sftp.errors import (
     ObjectChanged,
-    ObjectCorrupt,
     ObjectGone,
     SourceDenied,
     SourceError,
     SourceInterrupted,
 )
 from s3_to_sftp.events import ObjectRef
+from s3_to_sftp.stored_checksum import part_ends_of, stored_checksum
+from s3_to_sftp.verification import Verification
+
+__all__ = ["ChecksumSoFar", "S3Object", "WholeObject", "read_whole"]
 
 _log = logging.getLogger(__name__)
 
@@ -38,33 +39,33 @@ _CHUNK_BYTES = 256 * 1024
 """Bytes per read of a body."""
 
 Range = tuple[int, int]
-_Filled = tuple[tuple[int, int], int, memoryview]
-"""A full buffer: where its range starts and the CRC from there to its end; its offset; its bytes."""
+_Filled = tuple[list[CountedRange], int, memoryview]
+"""A full buffer: what is to be counted when it was sent; its offset; its bytes."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ChecksumSoFar:
-    """The CRC of the first bytes of an object.
+class WholeObject(NamedTuple):
+    """A small object in memory.
 
     Attributes:
-        size: How many.
-        algorithm: CRC64NVME, CRC32C or CRC32.
-        crc: The value.
+        data: Its bytes.
+        checksum: Algorithm and base64 value of their CRC.
+        verified_by: The stored checksum that they agree with; `none` where none was compared.
     """
 
-    size: int
-    algorithm: str
-    crc: int
+    data: bytes
+    checksum: tuple[str, str]
+    verified_by: str
 
 
 class S3Object:
     """The announced bytes, readable from any offset by several threads at a time.
 
-    Every read is pinned to the announced VersionId, or else to the ETag, so that the bytes are always
-    those of one version.
+    Every read is pinned to the announced VersionId and to the ETag that was seen first, so that the bytes are
+    always those of one version.
 
     Attributes:
         ref: What was announced.
+        etag: Of the bytes, without quotes.
         size: Bytes.
         stored: Algorithm and value of the full-object CRC that S3 has, if it has one.
         start: Offset of the first byte that has not been counted before.
@@ -75,7 +76,7 @@ class S3Object:
         client: Any,
         ref: ObjectRef,
         *,
-        pinned_etag: str | None = None,  # noqa: ARG002 - read by the next change
+        pinned_etag: str | None = None,
         before: ChecksumSoFar | None = None,
         sha256: bool = False,
     ) -> None:
@@ -84,7 +85,8 @@ class S3Object:
         Args:
             client: boto3's S3 client.
             ref: What was announced.
-            pinned_etag: The ETag that an earlier invocation has seen.
+            pinned_etag: The `etag` of an earlier invocation whose bytes are continued. Needed where neither
+                VersionId nor ETag was announced.
             before: The checksum of its first bytes, if they were read another time and are not read again.
             sha256: Compute the SHA-256, too, which takes all bytes in order.
 
@@ -93,19 +95,19 @@ class S3Object:
         """
         self.ref = ref
         self._client = client
-        answer = _ask(client.head_object, ref, ChecksumMode="ENABLED", **_pin(ref))
+        answer = _ask(client.head_object, ref, ChecksumMode="ENABLED", **_pin(ref, pinned_etag))
+        self.etag: str = _unquoted(answer["ETag"])
+        if any(etag and _unquoted(etag) != self.etag for etag in (pinned_etag, ref.etag)):
+            raise _told(_CHANGED, ref, f"its ETag is {self.etag}")
         self.size: int = answer["ContentLength"]
-        self._etag: str = answer["ETag"]
-        self.etag = self._etag
-        self.stored = stored_checksum(answer)
-        algorithm = self.stored[0] if self.stored else DEFAULT_ALGORITHM
-        if before and before.algorithm == algorithm:
-            self._checksum = RangeChecksum(algorithm, before=(before.size, before.crc))
-            self.start = before.size
-        else:
-            self._checksum = RangeChecksum(algorithm)
-            self.start = 0
-        self._sha256 = _Sha256() if sha256 and not self.start else None
+        stored = stored_checksum(answer)
+        is_crc = stored is not None and not stored.parts and stored.algorithm in CRCS
+        self.stored = (stored.algorithm, stored.value) if stored and is_crc else None
+        ends = part_ends_of(client, ref, stored, etag=self.etag, size=self.size) if stored else ()
+        self._verification = Verification(
+            ref, size=self.size, stored=stored, part_ends=ends, before=before, sha256=sha256
+        )
+        self.start = self._verification.start
 
     def blocks(self, ranges: Iterable[Range], block_bytes: int) -> Iterator[tuple[int, memoryview]]:
         """Yield offset and bytes of each block of the ranges, in order, while the next ones are being read.
@@ -121,11 +123,11 @@ class S3Object:
         """
         reader = _ReadAhead(self._fill, ranges, block_bytes * _BLOCKS_PER_BUFFER)
         try:
-            for (start, crc), offset, view in reader.filled():
+            for counted, offset, view in reader.filled():
                 for at in range(0, len(view), block_bytes):
                     yield offset + at, view[at : at + block_bytes]
                 # Only now: what was read ahead and never taken is not counted.
-                self._checksum.add(start, offset + len(view) - start, crc)
+                self._verification.add(counted)
         finally:
             reader.stop()
 
@@ -133,34 +135,38 @@ class S3Object:
         """Return algorithm and base64 value of the CRC of all that was read.
 
         Raises:
-            ObjectCorrupt: S3 has stored another one.
+            ObjectCorrupt: S3 has stored another checksum.
+            ValueError: Not all was read.
         """
-        value = self._checksum.value(self.size)
-        _compare(self.ref, self.stored, self._checksum.algorithm, value)
-        return self._checksum.algorithm, value
+        return self._verification.checksum()
+
+    def verified_by(self) -> str:
+        """Return which stored checksum the bytes that were read agree with, in the words of a receipt.
+
+        Raises:
+            ObjectCorrupt: They do not agree.
+            ValueError: Not all was read.
+        """
+        return self._verification.verified_by()
 
     def checksum_up_to(self, limit: int) -> ChecksumSoFar:
         """Return the checksum of the first bytes, as many as were taken without a gap, at most `limit`."""
-        size, crc = self._checksum.up_to(limit)
-        return ChecksumSoFar(size=size, algorithm=self._checksum.algorithm, crc=crc)
+        return self._verification.up_to(limit)
 
     def sha256(self) -> str | None:
         """Return the SHA-256 in hexadecimal; None when not asked for, or when bytes came out of order."""
-        return self._sha256.of_all(self.size) if self._sha256 else None
+        return self._verification.sha256()
 
     def _fill(self, range_: Range, free: Callable[[], bytearray]) -> Iterator[_Filled]:
-        """Read one range into free buffers; yield each when it is full, with the CRC of all up to its end."""
+        """Read one range into free buffers; yield each when it is full, with what is to be counted."""
         offset, length = range_
         end = offset + length
-        crc = self._checksum.start
+        reader = self._verification.reader(offset)
         with contextlib.closing(_PersistentBody(self, offset, end)) as body:
             while offset < end:
                 view = memoryview(free())[: end - offset]
                 body.read_into(view)
-                crc = self._checksum.update(crc, view)
-                if self._sha256:
-                    self._sha256.update(offset, view)
-                yield (range_[0], crc), offset, view
+                yield reader.update(view), offset, view
                 offset += len(view)
 
     def open(self, start: int, end: int) -> Any:
@@ -169,7 +175,7 @@ class S3Object:
         Raises:
             SourceError: Gone, changed, forbidden, or S3 answers with other bytes.
         """
-        pin = _pin(self.ref) if self.ref.version_id else {"IfMatch": self._etag}
+        pin = _pin(self.ref, self.etag)
         if (start, end) == (0, self.size):
             return _ask(self._client.get_object, self.ref, **pin)["Body"]
         answer = _ask(self._client.get_object, self.ref, Range=f"bytes={start}-{end - 1}", **pin)
@@ -299,28 +305,8 @@ class _StoppedError(Exception):
     """Nobody wants the bytes any more."""
 
 
-class _Sha256:
-    """A SHA-256 of bytes that are expected in order; those that come otherwise end it."""
-
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
-        self._next = 0
-
-    def update(self, offset: int, data: bytes | memoryview) -> None:
-        """Count the bytes if they are the next ones."""
-        if offset == self._next:
-            self._hash.update(data)
-            self._next += len(data)
-        else:
-            self._next = -1
-
-    def of_all(self, size: int) -> str | None:
-        """Return it in hexadecimal if exactly so many bytes were counted."""
-        return self._hash.hexdigest() if self._next == size else None
-
-
-def read_whole(client: Any, ref: ObjectRef) -> tuple[bytes, tuple[str, str]]:
-    """Read a small object with one request; return its bytes, and algorithm and value of its CRC.
+def read_whole(client: Any, ref: ObjectRef) -> WholeObject:
+    """Read a small object with one request; with another one for its parts where its checksum is of several.
 
     Raises:
         SourceError: Gone, changed, forbidden, not the bytes that S3 has a checksum of, or S3 breaks off.
@@ -336,17 +322,22 @@ def read_whole(client: Any, ref: ObjectRef) -> tuple[bytes, tuple[str, str]]:
     if len(data) != answer["ContentLength"]:
         raise _interrupted(ref, f"{len(data)} bytes came, {answer['ContentLength']} were announced")
     stored = stored_checksum(answer)
-    checksum = RangeChecksum(stored[0] if stored else DEFAULT_ALGORITHM)
-    checksum.add(0, len(data), checksum.of(data))
-    value = checksum.value(len(data))
-    _compare(ref, stored, checksum.algorithm, value)
-    return data, (checksum.algorithm, value)
+    etag = _unquoted(answer["ETag"])
+    ends = part_ends_of(client, ref, stored, etag=etag, size=len(data)) if stored else ()
+    verification = Verification(ref, size=len(data), stored=stored, part_ends=ends)
+    verification.add(verification.reader(0).update(data))
+    return WholeObject(data, verification.checksum(), verification.verified_by())
 
 
-def _pin(ref: ObjectRef) -> dict[str, str]:
+def _pin(ref: ObjectRef, etag: str | None = None) -> dict[str, str]:
     pin = {"VersionId": ref.version_id} if ref.version_id else {}
     # The ETag as well: the version "null" of a bucket with suspended versioning can be overwritten.
-    return {**pin, "IfMatch": f'"{ref.etag.strip(chr(34))}"'} if ref.etag else pin
+    expected = ref.etag or etag
+    return {**pin, "IfMatch": f'"{_unquoted(expected)}"'} if expected else pin
+
+
+def _unquoted(etag: str) -> str:
+    return etag.strip('"')
 
 
 def _ask(call: Callable[..., dict[str, Any]], ref: ObjectRef, **arguments: str) -> dict[str, Any]:
@@ -365,19 +356,15 @@ def _interrupted(ref: ObjectRef, reason: str) -> SourceInterrupted:
     return SourceInterrupted(f"S3 breaks off reading {ref} ({reason}).", hint="It is tried again.")
 
 
-def _compare(ref: ObjectRef, stored: tuple[str, str] | None, algorithm: str, value: str) -> None:
-    if stored is not None and stored[1] != value:
-        raise ObjectCorrupt(
-            f"The bytes of {ref} have the {algorithm} {value}, S3 has stored {stored[1]}.",
-            hint="They were damaged on the way from S3. It is tried again.",
-        )
-
-
 def _classified(error: ClientError, ref: ObjectRef) -> SourceError:
     code = error.response.get("Error", {}).get("Code", "")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    kind, reason, hint = _KINDS.get(code) or _KINDS.get(str(status)) or _OTHER
-    return kind(f"{ref} {reason} ({code or status}).", hint=hint)
+    return _told(_KINDS.get(code) or _KINDS.get(str(status)) or _OTHER, ref, code or str(status))
+
+
+def _told(kind: "_Kind", ref: ObjectRef, why: str) -> SourceError:
+    error, reason, hint = kind
+    return error(f"{ref} {reason} ({why}).", hint=hint)
 
 
 _Kind = tuple[Callable[..., SourceError], str, str]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import threading
 import zlib
 
@@ -10,9 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s3_to_sftp.checksum import RangeChecksum, stored_checksum
+from s3_to_sftp.checksum import ChecksumSoFar, RangeChecksum, RangeReader
+from s3_to_sftp.part_hashes import PartHashes
+from s3_to_sftp.stored_checksum import StoredChecksum, stored_checksum
+from tests.memory_s3 import digest_of
 
 ALGORITHMS = ["CRC64NVME", "CRC32C", "CRC32"]
+HASHES = ["SHA512", "SHA256", "SHA1", "MD5"]
+STORED = [*ALGORITHMS, *HASHES]
 
 # The check value of each CRC, of the bytes 123456789: https://reveng.sourceforge.io/crc-catalogue/
 CHECKS = {"CRC64NVME": "AE8B14860A799888", "CRC32C": "E3069283", "CRC32": "CBF43926"}
@@ -117,23 +123,34 @@ def test_several_threads_may_add_ranges() -> None:
     assert checksum.value(len(data)) == whole("CRC64NVME", data)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", STORED)
 def test_full_object_checksum_is_found(algorithm: str) -> None:
     answer = {"ChecksumType": "FULL_OBJECT", f"Checksum{algorithm}": "AAAA"}
-    assert stored_checksum(answer) == (algorithm, "AAAA")
+    assert stored_checksum(answer) == StoredChecksum(algorithm=algorithm, value="AAAA")
+
+
+@pytest.mark.parametrize("algorithm", STORED)
+@pytest.mark.parametrize("announced", ["COMPOSITE", "FULL_OBJECT", None])
+def test_value_that_ends_in_a_number_of_parts_is_composite_whatever_is_announced(
+    announced: str | None, algorithm: str
+) -> None:
+    answer = {f"Checksum{algorithm}": "AAAA-12", **({"ChecksumType": announced} if announced else {})}
+    stored = stored_checksum(answer)
+    assert stored == StoredChecksum(algorithm=algorithm, value="AAAA", parts=12)
+    assert str(stored) == f"composite:{algorithm}/12"
 
 
 @pytest.mark.parametrize(
     "answer",
     [
         {},
-        {"ChecksumType": "COMPOSITE", "ChecksumCRC32": "AAAA-2"},
-        {"ChecksumType": "FULL_OBJECT", "ChecksumSHA256": "AAAA"},
+        {"ChecksumType": "COMPOSITE", "ChecksumCRC32": "AAAA"},
+        {"ChecksumType": "FULL_OBJECT", "ChecksumXXHASH64": "AAAA"},
         {"ChecksumCRC32": "AAAA"},
     ],
-    ids=["none", "of the parts' checksums", "another algorithm", "of unknown type"],
+    ids=["none", "of an unknown number of parts", "an algorithm that we lack", "of unknown type"],
 )
-def test_checksum_that_says_nothing_about_the_bytes_in_a_row_is_not_used(answer: dict[str, str]) -> None:
+def test_checksum_that_cannot_be_compared_is_not_used(answer: dict[str, str]) -> None:
     assert stored_checksum(answer) is None
 
 
@@ -158,7 +175,8 @@ def test_first_bytes_are_counted_up_to_the_first_gap_or_the_limit(
         offset += len(piece)
         in_a_row = in_a_row and place != missing and offset <= limit
         expected += piece if in_a_row else b""
-    assert checksum.up_to(limit) == (len(expected), checksum.of(expected))
+    so_far = checksum.up_to(limit)
+    assert (so_far.size, so_far.crc) == (len(expected), checksum.of(expected))
 
 
 @settings(deadline=None)
@@ -176,7 +194,9 @@ def test_range_that_grows_counts_as_it_is() -> None:
     checksum = RangeChecksum("CRC32")
     for end in (2, 5, 9):
         checksum.add(0, end, checksum.of(b"123456789"[:end]))
-        assert checksum.up_to(100) == (end, zlib.crc32(b"123456789"[:end]))
+        assert checksum.up_to(100) == ChecksumSoFar(
+            size=end, algorithm="CRC32", crc=zlib.crc32(b"123456789"[:end])
+        )
     assert checksum.value(9) == base64_of(CHECKS["CRC32"])
 
 
@@ -186,3 +206,113 @@ def test_range_behind_the_end_is_none_of_the_whole() -> None:
     checksum.add(2, 1, checksum.of(b"c"))
     with pytest.raises(ValueError, match="3 in all"):
         checksum.value(2)
+
+
+# --- the parts ---
+
+
+def ends_of(parts: list[bytes]) -> tuple[int, ...]:
+    return tuple(itertools.accumulate(len(part) for part in parts))
+
+
+def composite(algorithm: str, parts: list[bytes]) -> bytes:
+    return digest_of(algorithm, b"".join(digest_of(algorithm, part) for part in parts))
+
+
+def read(checksum: RangeChecksum, data: bytes, offset: int, length: int, step: int) -> None:
+    """Count a range as it is read: in steps, of which each says what counts from then on."""
+    reader = RangeReader(checksum, offset)
+    for start in range(offset, offset + length, step):
+        for each in reader.update(memoryview(data)[start : min(start + step, offset + length)]):
+            checksum.add(each.offset, each.length, each.crc)
+
+
+PARTS = st.lists(st.binary(max_size=60), min_size=1, max_size=8)
+
+
+@settings(deadline=None)
+@given(
+    algorithm=st.sampled_from(ALGORITHMS),
+    parts=PARTS,
+    length=st.integers(1, 100),
+    step=st.integers(1, 100),
+    order=st.randoms(use_true_random=False),
+)
+def test_ranges_in_any_order_give_the_checksum_of_the_parts_as_well(
+    algorithm: str, parts: list[bytes], length: int, step: int, order: object
+) -> None:
+    data = b"".join(parts)
+    checksum = RangeChecksum(algorithm, part_ends=ends_of(parts))
+    starts = list(range(0, len(data), length))
+    order.shuffle(starts)  # type: ignore[attr-defined] # a Random
+    for start in starts:
+        read(checksum, data, start, min(length, len(data) - start), step)
+    assert checksum.value(len(data)) == whole(algorithm, data)
+    assert checksum.composite_value(len(data)) == base64.b64encode(composite(algorithm, parts)).decode()
+
+
+@settings(deadline=None)
+@given(algorithm=st.sampled_from(ALGORITHMS), parts=PARTS, at=st.integers(0, 500))
+def test_checksum_of_the_parts_can_be_continued_by_another(
+    algorithm: str, parts: list[bytes], at: int
+) -> None:
+    data, ends = b"".join(parts), ends_of(parts)
+    at = min(at, len(data))
+    one = RangeChecksum(algorithm, part_ends=ends)
+    read(one, data, 0, at, 7)
+    another = RangeChecksum(algorithm, before=one.up_to(at), part_ends=ends)
+    read(another, data, at, len(data) - at, 11)
+    assert another.value(len(data)) == whole(algorithm, data)
+    assert another.composite_value(len(data)) == base64.b64encode(composite(algorithm, parts)).decode()
+
+
+def test_checksum_of_the_parts_is_not_told_where_the_first_bytes_were_counted_without_parts() -> None:
+    one = RangeChecksum("CRC32")
+    read(one, b"abcdef", 0, 4, 4)
+    another = RangeChecksum("CRC32", before=one.up_to(4), part_ends=(3, 6))
+    read(another, b"abcdef", 4, 2, 2)
+    assert another.composite_value(6) is None
+    assert another.value(6) == whole("CRC32", b"abcdef")
+
+
+def test_checksum_of_the_parts_is_not_told_where_they_are_unknown() -> None:
+    checksum = RangeChecksum("CRC32")
+    checksum.add(0, 3, checksum.of(b"abc"))
+    assert checksum.composite_value(3) is None
+
+
+@settings(deadline=None)
+@given(algorithm=st.sampled_from(HASHES), parts=PARTS, step=st.integers(1, 100))
+def test_bytes_in_order_give_the_hash_of_each_part(algorithm: str, parts: list[bytes], step: int) -> None:
+    data = b"".join(parts)
+    hashes = PartHashes(algorithm, ends_of(parts))
+    for start in range(0, len(data), step):
+        hashes.update(start, data[start : start + step])
+    assert hashes.digests() == [digest_of(algorithm, part) for part in parts]
+    assert hashes.composite() == composite(algorithm, parts)
+
+
+def test_parts_may_come_in_any_order_and_again() -> None:
+    hashes = PartHashes("SHA256", (3, 6))
+    for offset, data in [(3, b"d"), (4, b"wrong"[:1]), (0, b"abc"), (3, b"de"), (5, b"f")]:
+        hashes.update(offset, data)
+    assert hashes.digests() == [digest_of("SHA256", b"abc"), digest_of("SHA256", b"def")]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [(0, b"ab"), (3, b"def")],
+        [(0, b"ac"), (1, b"bc"), (3, b"def")],
+        [(1, b"bc"), (0, b"abc"), (3, b"def")],
+        [(0, b"abc"), (3, b"def"), (4, b"x")],
+        [],
+    ],
+    ids=["a hole", "an overlap", "another order", "changed afterwards", "nothing"],
+)
+def test_hash_is_not_told_of_bytes_that_came_out_of_order(pieces: list[tuple[int, bytes]]) -> None:
+    hashes = PartHashes("SHA256", (3, 6))
+    for offset, data in pieces:
+        hashes.update(offset, data)
+    assert hashes.digests() is None
+    assert hashes.composite() is None

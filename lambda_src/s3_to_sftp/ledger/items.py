@@ -209,6 +209,10 @@ def _read_commit(fields: "_Fields") -> Commit:
             user=fields.text("user"),
             host_key=fields.text("host_key"),
         ),
+        checksum_algorithm=fields.text("checksum_algorithm"),
+        checksum=fields.text("checksum"),
+        verified_by=fields.text("verified_by"),
+        sha256=fields.text("sha256"),
         rename_unanswered=fields.flag("rename_unanswered"),
     )
 
@@ -221,6 +225,10 @@ def commit_fields(commit: Commit) -> dict[str, object]:
         "size": commit.size,
         "modified": commit.modified,
         **vars(commit.server),
+        "checksum_algorithm": commit.checksum_algorithm,
+        "checksum": commit.checksum,
+        "verified_by": commit.verified_by,
+        "sha256": commit.sha256,
         "rename_unanswered": commit.rename_unanswered,
     }
 

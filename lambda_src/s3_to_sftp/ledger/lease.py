@@ -54,6 +54,10 @@ class Commit:
         modified: Modification time of the temporary file by the server's clock, in seconds since 1970; None
             where the server does not tell.
         server: Where it is.
+        checksum_algorithm: Of `checksum`.
+        checksum: Of the bytes, in base64 as S3 writes it.
+        verified_by: Which checksum of S3's it agrees with, as in a receipt.
+        sha256: Of the bytes in hexadecimal, where it was asked for (empty: not).
         rename_unanswered: Whether a RENAME may have been sent whose answer never came.
     """
 
@@ -62,6 +66,10 @@ class Commit:
     size: int
     modified: int | None
     server: ServerIdentity
+    checksum_algorithm: str = ""
+    checksum: str = ""
+    verified_by: str = "none"
+    sha256: str = ""
     rename_unanswered: bool = True
 
 
