@@ -170,11 +170,15 @@ class RequestRefused(TransferError):
 
     Attributes:
         code: The SSH_FX_* status code.
+        request: Which request: `create`, `open`, `write`, `close`, `rename`, `remove`, `mkdir`, `stat`, ...
     """
 
-    def __init__(self, reason: str, *, hint: str, code: int, disposition: Disposition) -> None:
+    def __init__(
+        self, reason: str, *, hint: str, code: int, disposition: Disposition, request: str = ""
+    ) -> None:
         super().__init__(reason, hint=hint)
         self.code = code
+        self.request = request
         self.disposition = disposition
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import gc
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 from s3_to_sftp.errors import ConnectionLost, Disposition, ProtocolViolation, RequestRefused, TransferError
 from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME, Answer, Request, Status
-from s3_to_sftp.sftp.session import Elsewhere, SftpSession
+from s3_to_sftp.sftp.session import Elsewhere, Pending, SftpSession
 from s3_to_sftp.sftp.stream import Piece
 from s3_to_sftp.sftp.writer import write_and_close
 from tests.unit.scripted_server import (
@@ -474,6 +475,29 @@ def test_every_status_but_ok_is_a_refusal_with_advice(code: int) -> None:
     assert raised.value.code == code
     assert raised.value.hint
     assert isinstance(raised.value, TransferError)
+
+
+REFUSABLE: dict[str, Callable[[SftpSession], Pending[Any]]] = {
+    "create": lambda session: session.create("a"),
+    "open": lambda session: session.open_existing("a"),
+    "read": lambda session: session.read(b"h", 0, 1, path="a"),
+    "write": lambda session: session.write(b"h", 0, b"x", path="a"),
+    "close": lambda session: session.close_file(b"h", path="a"),
+    "rename": lambda session: session.rename("a", "b"),
+    "remove": lambda session: session.remove("a"),
+    "mkdir": lambda session: session.make_directory("a"),
+    "stat": lambda session: session.size_of("a"),
+}
+
+
+@pytest.mark.parametrize("extensions", [{}, {POSIX_RENAME: b"1"}], ids=["rename", "posix-rename"])
+@pytest.mark.parametrize("request_name", REFUSABLE)
+def test_refusal_names_the_request_that_was_refused(request_name: str, extensions: dict[str, bytes]) -> None:
+    server = ScriptedServer(lambda asked: status(asked, Status.FAILURE), extensions=extensions)
+    session = server.session()
+    with pytest.raises(RequestRefused) as raised:
+        result_of(session, REFUSABLE[request_name](session))
+    assert raised.value.request == request_name
 
 
 @pytest.mark.parametrize(

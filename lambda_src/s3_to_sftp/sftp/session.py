@@ -40,13 +40,19 @@ _SEND_AT_BYTES = 128 * 1024
 class Pending(Generic[T]):
     """A request under way. Await it for its result; it raises when the server refused it."""
 
-    __slots__ = ("_decode", "_session", "doing", "id")
+    __slots__ = ("_decode", "_session", "doing", "id", "request")
 
     def __init__(
-        self, session: "SftpSession", request_id: int, doing: str, decode: Callable[[Reply, str], T]
+        self,
+        session: "SftpSession",
+        request_id: int,
+        doing: str,
+        decode: Callable[[Reply, str], T],
+        request: str,
     ) -> None:
         self.id = request_id
         self.doing = doing
+        self.request = request
         self._session = session
         self._decode = decode
 
@@ -65,7 +71,11 @@ class Pending(Generic[T]):
 
     def decode(self, reply: Reply) -> T:
         """Return the result that the reply says, or raise what it says."""
-        return self._decode(reply, self.doing)
+        try:
+            return self._decode(reply, self.doing)
+        except RequestRefused as refused:
+            refused.request = self.request
+            raise
 
 
 class Elsewhere(Generic[T]):
@@ -169,7 +179,7 @@ class SftpSession:
         WRITE|CREAT|TRUNC and nothing more: object-store-backed servers refuse APPEND and READ.
         """
         flags = protocol.OPEN_WRITE | protocol.OPEN_CREATE | protocol.OPEN_TRUNCATE
-        return self._open(path, flags, doing=f"create {path!r}")
+        return self._open(path, flags, doing=f"create {path!r}", request="create")
 
     def open_existing(self, path: str) -> Pending[bytes]:
         """Open a file that is there for writing at any offset; the result is its handle."""
@@ -194,7 +204,9 @@ class SftpSession:
         doing = f"rename {old!r} to {new!r}"
         if self.renames_over_existing:
             name = protocol.text(protocol.POSIX_RENAME)
-            return self._request(Request.EXTENDED, name + paths, doing=doing, decode=self._ok)
+            return self._request(
+                Request.EXTENDED, name + paths, doing=doing, decode=self._ok, request="rename"
+            )
         return self._request(Request.RENAME, paths, doing=doing, decode=self._ok)
 
     def remove(self, path: str) -> Pending[None]:
@@ -322,12 +334,17 @@ class SftpSession:
 
     # The wire.
 
-    def _open(self, path: str, flags: int, *, doing: str) -> Pending[bytes]:
+    def _open(self, path: str, flags: int, *, doing: str, request: str = "open") -> Pending[bytes]:
         body = protocol.text(path) + struct.pack(">II", flags, 0)
-        return self._request(Request.OPEN, body, doing=doing, decode=self._handle)
+        return self._request(Request.OPEN, body, doing=doing, decode=self._handle, request=request)
 
     def _request(
-        self, kind: Request, *parts: Piece, doing: str, decode: Callable[[Reply, str], T]
+        self,
+        kind: Request,
+        *parts: Piece,
+        doing: str,
+        decode: Callable[[Reply, str], T],
+        request: str | None = None,
     ) -> Pending[T]:
         request_id = self._next_id
         self._next_id = (request_id + 1) & 0xFFFFFFFF
@@ -335,7 +352,7 @@ class SftpSession:
         self._waiting.add(request_id)
         if self._outgoing_bytes >= _SEND_AT_BYTES:
             self._flush(doing)
-        return Pending(self, request_id, doing, decode)
+        return Pending(self, request_id, doing, decode, request or kind.name.lower())
 
     def _collect(self, *parts: Piece) -> None:
         length = sum(map(len, parts))
