@@ -22,6 +22,7 @@ from asyncssh import SFTPError
 from asyncssh.constants import (
     FX_FAILURE,
     FX_NO_SPACE_ON_FILESYSTEM,
+    FX_NO_SUCH_PATH,
     FX_PERMISSION_DENIED,
     FX_QUOTA_EXCEEDED,
 )
@@ -398,6 +399,8 @@ class TakesShortWritesOnly(WatchedServer):
 class FailsOnMissingParent(WatchedServer):
     """Says FAILURE, not NO_SUCH_FILE, where the directory of a new file or directory is missing."""
 
+    code = FAILURE
+
     async def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> Any:
         return await self._vaguely(super().open(path, pflags, attrs))
 
@@ -409,7 +412,21 @@ class FailsOnMissingParent(WatchedServer):
             return await work
         except OSError:
             self.fault.strike()
-            raise Refusal(FAILURE) from None
+            raise Refusal(self.code) from None
+
+
+class NoSuchPath(FailsOnMissingParent):
+    """Says NO_SUCH_PATH there, as later drafts do."""
+
+    code = FX_NO_SUCH_PATH
+
+
+class ScannerLock(WatchedServer):
+    """Lets nobody rename a new file: a virus scanner holds it for a moment."""
+
+    async def before(self, operation: Operation) -> None:
+        if operation in {"rename", "posix_rename"} and self.fault.strike():
+            raise Refusal(PERMISSION_DENIED, "The process cannot access the file")
 
 
 def faulty(kind: Callable[..., asyncssh.SFTPServer], fault: Fault, *args: Any, **kwargs: Any) -> SftpFactory:

@@ -23,10 +23,12 @@ from tests.faults.sftp_server import (
     FailsOnClose,
     FailsOnMissingParent,
     Fault,
+    NoSuchPath,
     OneOpenFile,
     Operation,
     RefusesAttributes,
     RefusesRequest,
+    ScannerLock,
     Stalls,
     SweepsAway,
     faulty,
@@ -165,13 +167,22 @@ def test_old_file_that_may_not_be_removed_does_not_keep_the_new_one_from_its_nam
     assert list(files.values()) == [OLD]
 
 
-def test_permission_denied_is_permanent_and_says_whom_to_ask(
+def test_permission_denied_is_retried_and_says_whom_to_ask(
     before: dict[str, bytes], start_faulty: Start, s3: MemoryS3, fault: Fault
 ) -> None:
     server = start_faulty(RefusesRequest, "open", code=PERMISSION_DENIED)
     error = fails_then_works(server, s3, fault, before=before, error=RequestRefused)
-    assert error.disposition is Disposition.PERMANENT
+    assert error.disposition is Disposition.RETRY
     assert "permission to write" in error.hint
+
+
+@pytest.mark.parametrize("hide", [(), (POSIX_RENAME,)], ids=["posix-rename", "rename"])
+def test_file_that_a_scanner_holds_for_a_moment_is_retried(
+    hide: tuple[str, ...], start_faulty: Start, s3: MemoryS3, fault: Fault
+) -> None:
+    error = fails_then_works(start_faulty(ScannerLock, hide=hide), s3, fault, before={}, error=RequestRefused)
+    assert (error.request, error.code) == ("rename", PERMISSION_DENIED)
+    assert error.disposition is Disposition.RETRY
 
 
 @pytest.mark.parametrize("code", [FAILURE, NO_SPACE_ON_FILESYSTEM, QUOTA_EXCEEDED])
@@ -263,11 +274,20 @@ def test_delivers_without_the_extensions_of_openssh(
     delivers(start_faulty(OneOpenFile, hide=hide), s3)
 
 
-def test_makes_directories_where_a_missing_parent_is_just_a_failure(
-    start_faulty: Start, fault: Fault
+@pytest.mark.parametrize("kind", [FailsOnMissingParent, NoSuchPath])
+def test_makes_directories_whatever_a_missing_parent_is_called(
+    kind: Callable[..., Any], start_faulty: Start, fault: Fault
 ) -> None:
-    server = start_faulty(FailsOnMissingParent)
+    server = start_faulty(kind)
     s3 = MemoryS3({"a/b/c/report.csv": NEW})
     delivery_to(server, s3).deliver(s3.ref("a/b/c/report.csv"))
     assert fault.caused
     assert files_below(server.root) == {"a/b/c/report.csv": NEW}
+
+
+def test_directory_that_may_not_be_made_is_the_error_to_tell(start_faulty: Start, fault: Fault) -> None:
+    server = start_faulty(RefusesRequest, "mkdir", code=PERMISSION_DENIED)
+    s3 = MemoryS3({"a/b/report.csv": NEW})
+    with pytest.raises(RequestRefused, match="refused to make the directory 'a/b': status 3") as raised:
+        delivery_to(server, s3).deliver(s3.ref("a/b/report.csv"))
+    assert (raised.value.request, raised.value.code) == ("mkdir", PERMISSION_DENIED)
