@@ -241,6 +241,28 @@ class OneOpenFile(WatchedServer):
         return await super().close(file_obj)
 
 
+class HandleCap(WatchedServer):
+    """Lets a session have `most` files open at a time; more are refused with `code`."""
+
+    def __init__(
+        self, chan: Any, chroot: bytes, *, fault: Fault, most: int, code: int = PERMISSION_DENIED
+    ) -> None:
+        super().__init__(chan, chroot, fault=fault)
+        self._most = most
+        self._code = code
+        self._open = 0
+
+    async def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> Any:
+        if self._open >= self._most and self.fault.strike():
+            raise Refusal(self._code, "too many open files")
+        self._open += 1
+        return await super().open(path, pflags, attrs)
+
+    async def close(self, file_obj: object) -> Any:
+        self._open -= 1
+        return await super().close(file_obj)
+
+
 class RefusesSecondOpen(WatchedServer):
     """Lets nobody open for writing what is there already, unless it is emptied by that."""
 

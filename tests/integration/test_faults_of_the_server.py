@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from local.sftp_server import RunningServer, start_asyncssh_server
+from s3_to_sftp.batch import deliver_all
+from s3_to_sftp.deadline import Deadline
 from s3_to_sftp.delivery import Delivery
 from s3_to_sftp.errors import ConnectionLost, Disposition, RequestRefused
+from s3_to_sftp.receipt import Receipt
 from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME
 from tests.faults.sftp_server import (
     FAILURE,
@@ -23,6 +26,7 @@ from tests.faults.sftp_server import (
     FailsOnClose,
     FailsOnMissingParent,
     Fault,
+    HandleCap,
     NoSuchPath,
     OneOpenFile,
     Operation,
@@ -265,6 +269,24 @@ def test_delivers_where_attributes_may_not_be_set(start_faulty: Start, s3: Memor
 def test_delivers_where_only_one_file_may_be_open(start_faulty: Start, s3: MemoryS3, fault: Fault) -> None:
     delivers(start_faulty(OneOpenFile), s3)
     assert not fault.caused
+
+
+@pytest.mark.parametrize("code", [PERMISSION_DENIED, FAILURE])
+@pytest.mark.parametrize("most", [1, 2, 8])
+def test_delivers_a_batch_where_few_files_may_be_open(
+    most: int, code: int, start_faulty: Start, fault: Fault
+) -> None:
+    server = start_faulty(HandleCap, most=most, code=code)
+    s3 = MemoryS3({f"{number}.csv": str(number).encode() for number in range(30)})
+    delivery = delivery_to(server, s3)
+    refs = [s3.ref(key) for key in s3.objects]
+    for _ in range(2):
+        assert {type(outcome) for _, outcome in deliver_all(delivery, refs, Deadline(lambda: 900))} == {
+            Receipt
+        }
+        assert files_below(server.root) == s3.objects
+        refused, fault.caused = fault.caused, 0
+    assert not refused, "what the server bears is remembered"
 
 
 @pytest.mark.parametrize("hide", [(POSIX_RENAME,), (LIMITS,), (POSIX_RENAME, LIMITS)])

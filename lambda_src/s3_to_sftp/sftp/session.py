@@ -273,13 +273,13 @@ class SftpSession:
         raise AssertionError("a conversation has exactly one outcome")
 
     def run(
-        self, conversations: Iterable[Conversation[T]], *, at_a_time: int = 1
+        self, conversations: Iterable[Conversation[T]], *, at_a_time: int | Callable[[], int] = 1
     ) -> Iterator[tuple[int, T | Exception]]:
         """Drive conversations, some at a time, and yield their outcomes as they end.
 
         Args:
             conversations: Started in this order, each as soon as a place is free.
-            at_a_time: How many may be under way.
+            at_a_time: How many may be under way; a function is asked before each is started.
 
         Yields:
             The conversation's place in the order, and its result or the exception that it raised.
@@ -287,9 +287,10 @@ class SftpSession:
         upcoming = enumerate(conversations)
         talks: _Talks[T] = _Talks()
         exhausted = False
+        limit = at_a_time if callable(at_a_time) else lambda: at_a_time
         try:
             while not exhausted or talks.under_way():
-                while not exhausted and talks.under_way() < at_a_time:
+                while not exhausted and talks.under_way() < limit():
                     following = next(upcoming, None)
                     exhausted = following is None
                     if following is not None:
