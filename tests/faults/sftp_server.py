@@ -22,6 +22,7 @@ from asyncssh import SFTPError
 from asyncssh.constants import (
     FX_FAILURE,
     FX_NO_SPACE_ON_FILESYSTEM,
+    FX_NO_SUCH_PATH,
     FX_PERMISSION_DENIED,
     FX_QUOTA_EXCEEDED,
 )
@@ -240,6 +241,28 @@ class OneOpenFile(WatchedServer):
         return await super().close(file_obj)
 
 
+class HandleCap(WatchedServer):
+    """Lets a session have `most` files open at a time; more are refused with `code`."""
+
+    def __init__(
+        self, chan: Any, chroot: bytes, *, fault: Fault, most: int, code: int = PERMISSION_DENIED
+    ) -> None:
+        super().__init__(chan, chroot, fault=fault)
+        self._most = most
+        self._code = code
+        self._open = 0
+
+    async def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> Any:
+        if self._open >= self._most and self.fault.strike():
+            raise Refusal(self._code, "too many open files")
+        self._open += 1
+        return await super().open(path, pflags, attrs)
+
+    async def close(self, file_obj: object) -> Any:
+        self._open -= 1
+        return await super().close(file_obj)
+
+
 class RefusesSecondOpen(WatchedServer):
     """Lets nobody open for writing what is there already, unless it is emptied by that."""
 
@@ -398,6 +421,8 @@ class TakesShortWritesOnly(WatchedServer):
 class FailsOnMissingParent(WatchedServer):
     """Says FAILURE, not NO_SUCH_FILE, where the directory of a new file or directory is missing."""
 
+    code = FAILURE
+
     async def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> Any:
         return await self._vaguely(super().open(path, pflags, attrs))
 
@@ -409,7 +434,21 @@ class FailsOnMissingParent(WatchedServer):
             return await work
         except OSError:
             self.fault.strike()
-            raise Refusal(FAILURE) from None
+            raise Refusal(self.code) from None
+
+
+class NoSuchPath(FailsOnMissingParent):
+    """Says NO_SUCH_PATH there, as later drafts do."""
+
+    code = FX_NO_SUCH_PATH
+
+
+class ScannerLock(WatchedServer):
+    """Lets nobody rename a new file: a virus scanner holds it for a moment."""
+
+    async def before(self, operation: Operation) -> None:
+        if operation in {"rename", "posix_rename"} and self.fault.strike():
+            raise Refusal(PERMISSION_DENIED, "The process cannot access the file")
 
 
 def faulty(kind: Callable[..., asyncssh.SFTPServer], fault: Fault, *args: Any, **kwargs: Any) -> SftpFactory:

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from local.sftp_server import RunningServer, start_asyncssh_server
+from s3_to_sftp.batch import deliver_all
+from s3_to_sftp.deadline import Deadline
 from s3_to_sftp.delivery import Delivery
 from s3_to_sftp.errors import ConnectionLost, Disposition, RequestRefused
+from s3_to_sftp.receipt import Receipt
 from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME
 from tests.faults.sftp_server import (
     FAILURE,
@@ -23,10 +26,13 @@ from tests.faults.sftp_server import (
     FailsOnClose,
     FailsOnMissingParent,
     Fault,
+    HandleCap,
+    NoSuchPath,
     OneOpenFile,
     Operation,
     RefusesAttributes,
     RefusesRequest,
+    ScannerLock,
     Stalls,
     SweepsAway,
     faulty,
@@ -165,13 +171,22 @@ def test_old_file_that_may_not_be_removed_does_not_keep_the_new_one_from_its_nam
     assert list(files.values()) == [OLD]
 
 
-def test_permission_denied_is_permanent_and_says_whom_to_ask(
+def test_permission_denied_is_retried_and_says_whom_to_ask(
     before: dict[str, bytes], start_faulty: Start, s3: MemoryS3, fault: Fault
 ) -> None:
     server = start_faulty(RefusesRequest, "open", code=PERMISSION_DENIED)
     error = fails_then_works(server, s3, fault, before=before, error=RequestRefused)
-    assert error.disposition is Disposition.PERMANENT
+    assert error.disposition is Disposition.RETRY
     assert "permission to write" in error.hint
+
+
+@pytest.mark.parametrize("hide", [(), (POSIX_RENAME,)], ids=["posix-rename", "rename"])
+def test_file_that_a_scanner_holds_for_a_moment_is_retried(
+    hide: tuple[str, ...], start_faulty: Start, s3: MemoryS3, fault: Fault
+) -> None:
+    error = fails_then_works(start_faulty(ScannerLock, hide=hide), s3, fault, before={}, error=RequestRefused)
+    assert (error.request, error.code) == ("rename", PERMISSION_DENIED)
+    assert error.disposition is Disposition.RETRY
 
 
 @pytest.mark.parametrize("code", [FAILURE, NO_SPACE_ON_FILESYSTEM, QUOTA_EXCEEDED])
@@ -256,6 +271,24 @@ def test_delivers_where_only_one_file_may_be_open(start_faulty: Start, s3: Memor
     assert not fault.caused
 
 
+@pytest.mark.parametrize("code", [PERMISSION_DENIED, FAILURE])
+@pytest.mark.parametrize("most", [1, 2, 8])
+def test_delivers_a_batch_where_few_files_may_be_open(
+    most: int, code: int, start_faulty: Start, fault: Fault
+) -> None:
+    server = start_faulty(HandleCap, most=most, code=code)
+    s3 = MemoryS3({f"{number}.csv": str(number).encode() for number in range(30)})
+    delivery = delivery_to(server, s3)
+    refs = [s3.ref(key) for key in s3.objects]
+    for _ in range(2):
+        assert {type(outcome) for _, outcome in deliver_all(delivery, refs, Deadline(lambda: 900))} == {
+            Receipt
+        }
+        assert files_below(server.root) == s3.objects
+        refused, fault.caused = fault.caused, 0
+    assert not refused, "what the server bears is remembered"
+
+
 @pytest.mark.parametrize("hide", [(POSIX_RENAME,), (LIMITS,), (POSIX_RENAME, LIMITS)])
 def test_delivers_without_the_extensions_of_openssh(
     hide: tuple[str, ...], start_faulty: Start, s3: MemoryS3
@@ -263,11 +296,20 @@ def test_delivers_without_the_extensions_of_openssh(
     delivers(start_faulty(OneOpenFile, hide=hide), s3)
 
 
-def test_makes_directories_where_a_missing_parent_is_just_a_failure(
-    start_faulty: Start, fault: Fault
+@pytest.mark.parametrize("kind", [FailsOnMissingParent, NoSuchPath])
+def test_makes_directories_whatever_a_missing_parent_is_called(
+    kind: Callable[..., Any], start_faulty: Start, fault: Fault
 ) -> None:
-    server = start_faulty(FailsOnMissingParent)
+    server = start_faulty(kind)
     s3 = MemoryS3({"a/b/c/report.csv": NEW})
     delivery_to(server, s3).deliver(s3.ref("a/b/c/report.csv"))
     assert fault.caused
     assert files_below(server.root) == {"a/b/c/report.csv": NEW}
+
+
+def test_directory_that_may_not_be_made_is_the_error_to_tell(start_faulty: Start, fault: Fault) -> None:
+    server = start_faulty(RefusesRequest, "mkdir", code=PERMISSION_DENIED)
+    s3 = MemoryS3({"a/b/report.csv": NEW})
+    with pytest.raises(RequestRefused, match="refused to make the directory 'a/b': status 3") as raised:
+        delivery_to(server, s3).deliver(s3.ref("a/b/report.csv"))
+    assert (raised.value.request, raised.value.code) == ("mkdir", PERMISSION_DENIED)

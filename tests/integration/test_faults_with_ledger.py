@@ -111,7 +111,7 @@ PERMANENT = Disposition.PERMANENT
 
 FAULTS = {
     "OPEN fails": Case(refuses("open"), RequestRefused),
-    "OPEN is denied": Case(refuses("open", code=PERMISSION_DENIED), RequestRefused, PERMANENT),
+    "OPEN is denied": Case(refuses("open", code=PERMISSION_DENIED), RequestRefused),
     "the first WRITE fails": Case(refuses("write", nth=1), RequestRefused),
     "another WRITE fails": Case(refuses("write", nth=3), RequestRefused),
     "CLOSE fails": Case(FailsOnClose, RequestRefused),

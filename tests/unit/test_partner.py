@@ -69,7 +69,7 @@ def test_nobody_connects_for_no_files() -> None:
 
 
 def test_file_that_is_refused_does_not_cost_the_others() -> None:
-    site = Site(scripts={0: refusing(Request.OPEN, number=2)})
+    site = Site(scripts={0: refusing(Request.WRITE, number=2)})
     errors = outcomes(site.partner(), *"abc")
     assert (errors["a"], errors["c"]) == (None, None)
     assert isinstance(errors["b"], RequestRefused)

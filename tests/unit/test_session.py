@@ -468,7 +468,7 @@ def test_plain_rename_is_used_where_posix_rename_is_not_offered() -> None:
     assert not session.renames_over_existing
 
 
-@pytest.mark.parametrize("code", [*(code for code in Status if code != Status.OK), 31, 0xFFFFFFFF])
+@pytest.mark.parametrize("code", [*(code for code in Status if code != Status.OK), 32, 0xFFFFFFFF])
 def test_every_status_but_ok_is_a_refusal_with_advice(code: int) -> None:
     with pytest.raises(RequestRefused, match="refused to remove 'a'") as raised:
         remove(ScriptedServer(refusing(Request.REMOVE, code)).session())
@@ -500,19 +500,55 @@ def test_refusal_names_the_request_that_was_refused(request_name: str, extension
     assert raised.value.request == request_name
 
 
-@pytest.mark.parametrize(
-    ("code", "disposition"),
-    [
-        (Status.FAILURE, Disposition.RETRY),
-        (Status.NO_SPACE_ON_FILESYSTEM, Disposition.RETRY),
-        (Status.PERMISSION_DENIED, Disposition.PERMANENT),
-        (Status.OP_UNSUPPORTED, Disposition.PERMANENT),
-    ],
-)
-def test_status_decides_whether_it_is_tried_again(code: int, disposition: Disposition) -> None:
+LATER_CODES = {
+    9: "INVALID_HANDLE",
+    10: "NO_SUCH_PATH",
+    11: "FILE_ALREADY_EXISTS",
+    12: "WRITE_PROTECT",
+    13: "NO_MEDIA",
+    14: "NO_SPACE_ON_FILESYSTEM",
+    15: "QUOTA_EXCEEDED",
+    16: "UNKNOWN_PRINCIPAL",
+    17: "LOCK_CONFLICT",
+    18: "DIR_NOT_EMPTY",
+    19: "NOT_A_DIRECTORY",
+    20: "INVALID_FILENAME",
+    21: "LINK_LOOP",
+    22: "CANNOT_DELETE",
+    23: "INVALID_PARAMETER",
+    24: "FILE_IS_A_DIRECTORY",
+    25: "BYTE_RANGE_LOCK_CONFLICT",
+    26: "BYTE_RANGE_LOCK_REFUSED",
+    27: "DELETE_PENDING",
+    28: "FILE_CORRUPT",
+    29: "OWNER_INVALID",
+    30: "GROUP_INVALID",
+    31: "NO_MATCHING_BYTE_RANGE_LOCK",
+}
+"""draft-ietf-secsh-filexfer-13, section 9.1."""
+
+
+@pytest.mark.parametrize(("code", "name"), LATER_CODES.items())
+def test_codes_of_later_drafts_are_named(code: int, name: str) -> None:
+    with pytest.raises(RequestRefused, match=f"status {code} {name}"):
+        remove(ScriptedServer(refusing(Request.REMOVE, code)).session())
+
+
+PERMANENT = {Status.INVALID_FILENAME, Status.FILE_IS_A_DIRECTORY}
+
+
+@pytest.mark.parametrize("code", [*(code for code in Status if code != Status.OK), 32])
+def test_refusal_is_permanent_only_when_it_is_about_the_name(code: int) -> None:
     with pytest.raises(RequestRefused) as raised:
         remove(ScriptedServer(refusing(Request.REMOVE, code)).session())
-    assert raised.value.disposition is disposition
+    expected = Disposition.PERMANENT if code in PERMANENT else Disposition.RETRY
+    assert raised.value.disposition is expected
+
+
+@pytest.mark.parametrize("code", [Status.NO_SUCH_FILE, Status.NO_SUCH_PATH])
+def test_missing_file_is_not_there_in_the_words_of_any_draft(code: int) -> None:
+    session = ScriptedServer(refusing(Request.STAT, code)).session()
+    assert result_of(session, session.exists("a/b")) is False
 
 
 def test_ping_is_content_with_any_answer() -> None:

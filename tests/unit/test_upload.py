@@ -10,7 +10,7 @@ import pytest
 from s3_to_sftp.errors import ConnectionLost, ProtocolViolation, RequestRefused
 from s3_to_sftp.sftp.protocol import LIMITS, Request, Status
 from s3_to_sftp.sftp.session import Conversation, SftpSession
-from s3_to_sftp.sftp.upload import make_directories, upload_small
+from s3_to_sftp.sftp.upload import create, upload_small
 from tests.unit.scripted_server import Asked, ScriptedServer, after_start, framed, refusing, silent_at, status
 
 DATA = b"x" * 100_000
@@ -226,21 +226,56 @@ def test_many_files_make_their_common_directories_at_a_time() -> None:
     assert server.files == dict.fromkeys(paths, DATA)
 
 
-def test_directories_are_made_where_a_missing_parent_is_just_a_failure() -> None:
+@pytest.mark.parametrize("code", [Status.FAILURE, Status.NO_SUCH_PATH])
+def test_directories_are_made_whatever_a_missing_parent_is_called(code: int) -> None:
     def vague(asked: Asked) -> bytes | None:
         answer = server.healthy(asked)
         missing = answer == status(asked, Status.NO_SUCH_FILE)
-        return status(asked, Status.FAILURE) if missing else answer
+        return status(asked, code) if missing else answer
 
     server = ScriptedServer(vague)
     put(server, path="a/b/c/d.csv")
     assert server.files == {"a/b/c/d.csv": DATA}
 
 
-def test_directories_that_cannot_be_made_fail_with_the_refused_open() -> None:
-    server = ScriptedServer(refusing(Request.MKDIR, Status.PERMISSION_DENIED))
-    with pytest.raises(RequestRefused, match=r"refused to create 'a/b/\.d\.csv\.part'"):
+@pytest.mark.parametrize("code", [Status.PERMISSION_DENIED, Status.QUOTA_EXCEEDED, Status.FAILURE])
+def test_directory_that_is_refused_is_the_error_to_tell(code: int) -> None:
+    server = ScriptedServer(refusing(Request.MKDIR, code))
+    with pytest.raises(
+        RequestRefused, match=r"refused to make the directory 'a(/b)?'.*said the partner"
+    ) as raised:
         put(server, path="a/b/d.csv")
+    assert (raised.value.request, raised.value.code) == ("mkdir", code)
+    assert "refused to create 'a/b/.d.csv.part'" in raised.value.reason
+
+
+def test_topmost_directory_that_is_refused_is_the_error_to_tell() -> None:
+    def script(asked: Asked) -> bytes | None:
+        return status(asked, 3) if asked.kind == Request.MKDIR and asked.texts == ["a/b"] else None
+
+    with pytest.raises(
+        RequestRefused, match="make the directory 'a/b': status 3 PERMISSION_DENIED"
+    ) as raised:
+        put(ScriptedServer(script), path="a/b/c/d/e.csv")
+    assert raised.value.code == Status.PERMISSION_DENIED
+
+
+def test_directory_that_is_there_is_not_to_blame_for_a_refused_file() -> None:
+    server = ScriptedServer(refusing(Request.OPEN, Status.FAILURE))
+    server.directories.add("a")
+    with pytest.raises(RequestRefused, match=r"refused to create 'a/\.d\.csv\.part'") as raised:
+        put(server, path="a/d.csv")
+    assert (raised.value.request, raised.value.code) == ("create", Status.FAILURE)
+
+
+def test_file_that_is_refused_in_its_new_directory_is_the_error_to_tell() -> None:
+    def script(asked: Asked) -> bytes | None:
+        again = asked.kind == Request.OPEN and asked.number == 2
+        return status(asked, Status.QUOTA_EXCEEDED) if again else None
+
+    with pytest.raises(RequestRefused, match="refused to create") as raised:
+        put(ScriptedServer(script), path="a/d.csv")
+    assert raised.value.code == Status.QUOTA_EXCEEDED
 
 
 def test_open_without_permission_makes_no_directories() -> None:
@@ -250,10 +285,14 @@ def test_open_without_permission_makes_no_directories() -> None:
     assert server.paths(Request.MKDIR) == []
 
 
-@pytest.mark.parametrize("path", ["/", "a", "/a", "a/b"])
+@pytest.mark.parametrize("path", ["/x", "a/x", "/a/x", "a/b/x"])
 def test_making_directories_ends_where_nothing_can_be_made(path: str) -> None:
-    session = ScriptedServer(refusing(Request.MKDIR, Status.NO_SUCH_FILE)).session()
-    session.run_one(make_directories(session, path))
+    def nothing_there(asked: Asked) -> bytes | None:
+        return status(asked, Status.NO_SUCH_FILE) if asked.kind in {Request.MKDIR, Request.OPEN} else None
+
+    session = ScriptedServer(nothing_there).session()
+    with pytest.raises(RequestRefused, match="make the directory"):
+        session.run_one(create(session, path))
 
 
 # --- the permit ---

@@ -14,6 +14,7 @@ from s3_to_sftp.errors import ConnectionLost, RequestRefused
 from s3_to_sftp.identity import ServerIdentity
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp import probe
+from s3_to_sftp.sftp.concurrency import FILES_AT_A_TIME, Limit, send_all
 from s3_to_sftp.sftp.connection import Timeouts, connect
 from s3_to_sftp.sftp.lanes import RangeSource, Sent, another_name, probe_name, send_in_lanes
 from s3_to_sftp.sftp.pool import Connect, ConnectionPool
@@ -36,9 +37,6 @@ from s3_to_sftp.sftp.upload import Permit, discard, upload_small
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
-
-_FILES_AT_A_TIME = 64
-"""Files under way on one connection; more bring nothing at any distance measured (bench: `small`)."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +79,8 @@ class Partner:
             server, credentials, timeouts=timeouts, limit=max_connections, connect=connect, clock=clock
         )
         self._continues_files: bool | None = None
+        self._clock = clock
+        self._limits: dict[str, Limit] = {}
 
     @property
     def host_key_fingerprint(self) -> str:
@@ -229,7 +229,7 @@ class Partner:
     def _run(self, conversations: Iterable[Conversation[T]]) -> list[T]:
         """Drive conversations, many at a time; return their results in order, or raise the first error."""
         results: dict[int, T] = {}
-        for place, outcome in self._session.run(conversations, at_a_time=_FILES_AT_A_TIME):
+        for place, outcome in self._session.run(conversations, at_a_time=FILES_AT_A_TIME):
             if isinstance(outcome, Exception):
                 raise outcome
             results[place] = outcome
@@ -248,8 +248,6 @@ class Partner:
         first = next(waiting, None)
         if first is None:
             return
-        # Only those under way: their bytes are in memory as long as they are here.
-        started: dict[int, SmallFile[T]] = {}
         try:
             session = self._pool.first().session
         except Exception as error:  # noqa: BLE001 - it is the outcome of each file
@@ -258,14 +256,20 @@ class Partner:
                 yield file, error
             return
 
-        def uploads() -> Iterator[Conversation[int]]:
-            for place, file in enumerate(itertools.chain([first], waiting)):
-                started[place] = file
-                yield (send or _send)(session, file)
-
-        for place, outcome in session.run(uploads(), at_a_time=_FILES_AT_A_TIME):
-            yield started.pop(place), outcome if isinstance(outcome, Exception) else None
+        yield from send_all(
+            session,
+            itertools.chain([first], waiting),
+            functools.partial(send or _send, session),
+            self._limit(),
+        )
         self._pool.touch(0)
+
+    def _limit(self) -> Limit:
+        """Return what the server behind the connection has shown to bear."""
+        server = self._pool.host_key_fingerprint
+        if server not in self._limits:
+            self._limits[server] = Limit(server, clock=self._clock)
+        return self._limits[server]
 
 
 def _family(temporary: str) -> tuple[str, ...]:

@@ -62,7 +62,11 @@ class Answer(IntEnum):
 
 
 class Status(IntEnum):
-    """SSH_FX_* codes of a STATUS answer. Servers of later drafts send higher ones, too."""
+    """SSH_FX_* codes of a STATUS answer.
+
+    Version 3 knows those up to 8. Some servers send the ones of later drafts in version 3 as well: names and
+    numbers of draft-ietf-secsh-filexfer-13, section 9.1.
+    """
 
     OK = 0
     EOF = 1
@@ -73,11 +77,33 @@ class Status(IntEnum):
     NO_CONNECTION = 6
     CONNECTION_LOST = 7
     OP_UNSUPPORTED = 8
-    # Draft 04 and later; some servers send them in version 3 as well.
+    INVALID_HANDLE = 9
     NO_SUCH_PATH = 10
     FILE_ALREADY_EXISTS = 11
+    WRITE_PROTECT = 12
+    NO_MEDIA = 13
     NO_SPACE_ON_FILESYSTEM = 14
     QUOTA_EXCEEDED = 15
+    UNKNOWN_PRINCIPAL = 16
+    LOCK_CONFLICT = 17
+    DIR_NOT_EMPTY = 18
+    NOT_A_DIRECTORY = 19
+    INVALID_FILENAME = 20
+    LINK_LOOP = 21
+    CANNOT_DELETE = 22
+    INVALID_PARAMETER = 23
+    FILE_IS_A_DIRECTORY = 24
+    BYTE_RANGE_LOCK_CONFLICT = 25
+    BYTE_RANGE_LOCK_REFUSED = 26
+    DELETE_PENDING = 27
+    FILE_CORRUPT = 28
+    OWNER_INVALID = 29
+    GROUP_INVALID = 30
+    NO_MATCHING_BYTE_RANGE_LOCK = 31
+
+
+NOTHING_THERE = frozenset({Status.NO_SUCH_FILE, Status.NO_SUCH_PATH})
+"""How servers say that a file, or a directory on the way to it, does not exist."""
 
 
 class MalformedReplyError(Exception):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from s3_to_sftp.errors import Disposition, EarlierRenamePending, RequestRefused, TargetNotAFile
-from s3_to_sftp.sftp.protocol import FileAttributes, Status
+from s3_to_sftp.sftp.protocol import NOTHING_THERE, FileAttributes, Status
 from s3_to_sftp.sftp.session import Elsewhere, SftpSession
 
 _log = logging.getLogger(__name__)
@@ -19,8 +19,6 @@ _log = logging.getLogger(__name__)
 _TARGET_EXISTS = {Status.FAILURE, Status.FILE_ALREADY_EXISTS}
 """The RENAME of version 3 must not replace a target, and says just FAILURE (draft-ietf-secsh-filexfer-02,
 section 6.5). Some servers on Windows announce posix-rename and do not replace either."""
-
-ABSENT = {Status.NO_SUCH_FILE, Status.NO_SUCH_PATH}
 
 
 class Journal(Protocol):
@@ -62,7 +60,7 @@ async def look(session: SftpSession, path: str) -> Look:
     try:
         return Look(await session.lstat(path))
     except RequestRefused as refused:  # a drop box does not tell
-        return Look(absent=refused.code in ABSENT)
+        return Look(absent=refused.code in NOTHING_THERE)
 
 
 async def publish(session: SftpSession, temporary: str, path: str, *, aside: str, journal: Journal) -> None:
@@ -146,7 +144,7 @@ async def restore(session: SftpSession, aside: str, path: str, journal: Journal)
     try:
         await session.rename_without_replacing(aside, path)
     except RequestRefused as refused:
-        if refused.code in ABSENT:
+        if refused.code in NOTHING_THERE:
             journal.gone(aside)
         else:
             _log.error("the file that was %r is %r and cannot be moved back: %s", path, aside, refused.reason)
@@ -170,7 +168,7 @@ async def is_removed(session: SftpSession, name: str) -> bool:
     try:
         await session.remove(name)
     except RequestRefused as refused:
-        return refused.code in ABSENT
+        return refused.code in NOTHING_THERE
     return True
 
 
@@ -188,7 +186,7 @@ async def void_temporary(session: SftpSession, temporary: str, journal: Journal)
     try:
         await session.remove(temporary)
     except RequestRefused as refused:
-        if refused.code not in ABSENT:
+        if refused.code not in NOTHING_THERE:
             await _rename_to_void(session, temporary, journal, refused)
             return
     journal.gone(temporary)
@@ -200,7 +198,7 @@ async def _rename_to_void(
     try:
         await session.rename_without_replacing(temporary, name_of_void(temporary))
     except RequestRefused as again:
-        if again.code not in ABSENT:
+        if again.code not in NOTHING_THERE:
             raise _pending(temporary, refused) from None
         journal.gone(temporary)
     else:

@@ -16,8 +16,9 @@ from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from s3_to_sftp.errors import ConnectionLost, Disposition, ProtocolViolation, RequestRefused, TransferError
+from s3_to_sftp.errors import ConnectionLost, ProtocolViolation, RequestRefused, TransferError
 from s3_to_sftp.sftp import protocol
+from s3_to_sftp.sftp.advice import advice_for
 from s3_to_sftp.sftp.protocol import Answer, FileAttributes, MalformedReplyError, Reply, Request, Status
 from s3_to_sftp.sftp.stream import Piece, Stream
 
@@ -319,13 +320,13 @@ class SftpSession:
         raise AssertionError("a conversation has exactly one outcome")
 
     def run(
-        self, conversations: Iterable[Conversation[T]], *, at_a_time: int = 1
+        self, conversations: Iterable[Conversation[T]], *, at_a_time: int | Callable[[], int] = 1
     ) -> Iterator[tuple[int, T | Exception]]:
         """Drive conversations, some at a time, and yield their outcomes as they end.
 
         Args:
             conversations: Started in this order, each as soon as a place is free.
-            at_a_time: How many may be under way.
+            at_a_time: How many may be under way; a function is asked before each is started.
 
         Yields:
             The conversation's place in the order, and its result or the exception that it raised.
@@ -333,9 +334,10 @@ class SftpSession:
         upcoming = enumerate(conversations)
         talks: _Talks[T] = _Talks()
         exhausted = False
+        limit = at_a_time if callable(at_a_time) else lambda: at_a_time
         try:
             while not exhausted or talks.under_way():
-                while not exhausted and talks.under_way() < at_a_time:
+                while not exhausted and talks.under_way() < limit():
                     following = next(upcoming, None)
                     exhausted = following is None
                     if following is not None:
@@ -522,7 +524,7 @@ class SftpSession:
     def _is_there(self, reply: Reply, doing: str) -> bool:
         if reply.kind == Answer.ATTRS:
             return True
-        if self._status(reply, doing)[0] == Status.NO_SUCH_FILE:
+        if self._status(reply, doing)[0] in protocol.NOTHING_THERE:
             return False
         self._ok(reply, doing)
         raise self._violation(f"said OK to {doing} but gave no attributes")
@@ -550,7 +552,7 @@ class SftpSession:
 
     def _refused(self, code: int, words: str, doing: str) -> RequestRefused:
         name = Status(code).name if code in set(Status) else "unknown"
-        hint, disposition = _ADVICE.get(code, _ADVICE[Status.FAILURE])
+        hint, disposition = advice_for(code)
         said = f", it says {words!r}" if words else ""
         return RequestRefused(
             f"{self._server} refused to {doing}: status {code} {name}{said}.",
@@ -651,32 +653,6 @@ def _attributes_if_told(reply: Reply, _doing: str) -> FileAttributes | None:
         return protocol.read_attributes(reply.payload)
     except MalformedReplyError:
         return None
-
-
-_ADVICE: dict[int, tuple[str, Disposition]] = {
-    Status.PERMISSION_DENIED: (
-        "Ask the partner for permission to write there, or set another SSH_DIR.",
-        Disposition.PERMANENT,
-    ),
-    Status.NO_SUCH_FILE: (
-        "Check SSH_DIR; ask the partner whether the directory was removed.",
-        Disposition.RETRY,
-    ),
-    Status.OP_UNSUPPORTED: (
-        "The partner's server cannot do this; ask the partner what it supports.",
-        Disposition.PERMANENT,
-    ),
-    Status.NO_SPACE_ON_FILESYSTEM: (
-        "Ask the partner to free disk space; it is tried again.",
-        Disposition.RETRY,
-    ),
-    Status.QUOTA_EXCEEDED: ("Ask the partner to raise the quota; it is tried again.", Disposition.RETRY),
-    Status.FAILURE: (
-        "Servers answer so when the disk or quota is full or a rule of theirs forbids it; it is tried again. "
-        "Ask the partner if it goes on.",
-        Disposition.RETRY,
-    ),
-}
 
 
 def _words(error: BaseException) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from s3_to_sftp.errors import RequestRefused, TransferError
-from s3_to_sftp.sftp.protocol import FileAttributes, Status
+from s3_to_sftp.sftp.protocol import NOTHING_THERE, FileAttributes, Status
 from s3_to_sftp.sftp.publish import Journal, is_removed, publish
 from s3_to_sftp.sftp.session import Elsewhere, SftpSession
 from s3_to_sftp.sftp.stream import Piece
@@ -14,6 +14,11 @@ from s3_to_sftp.sftp.writer import write_and_close
 
 Permit = Callable[[str, FileAttributes | None], "Future[None]"]
 """Asks for leave to give a file its final name: temporary name, and what the server shows of it."""
+_PERHAPS_NO_DIRECTORY = {*NOTHING_THERE, Status.FAILURE}
+"""What servers say when the directory of a new file or directory is missing."""
+
+_PERHAPS_EXISTS = {Status.FAILURE, Status.FILE_ALREADY_EXISTS}
+"""What servers say to MKDIR when the directory is there already."""
 
 
 async def upload_small(
@@ -64,45 +69,71 @@ async def upload_small(
 
 
 async def create(session: SftpSession, path: str) -> bytes:
-    """Open the new file, making its directory if that is missing; return the handle."""
+    """Open the new file, making its directory if that is missing; return the handle.
+
+    Raises:
+        RequestRefused: Of the file; or of its directory, where that is why the file cannot be created.
+    """
     directory = posixpath.dirname(path)
     try:
         return await session.create(path)
     except RequestRefused as refused:
-        # Servers say FAILURE or NO_SUCH_FILE when the directory is missing.
-        if refused.code not in {Status.NO_SUCH_FILE, Status.FAILURE} or not directory:
+        if refused.code not in _PERHAPS_NO_DIRECTORY or not directory:
             raise
-    await make_directories(session, directory)
-    return await session.create(path)
+    no_directory = await make_directories(session, directory)
+    try:
+        return await session.create(path)
+    except RequestRefused as refused:
+        raise _cause_of(refused, no_directory) from None
 
 
-async def make_directories(session: SftpSession, path: str) -> None:
+async def make_directories(session: SftpSession, path: str) -> RequestRefused | None:
     """Make the directory and whatever is missing above it.
 
     Version 3 has no status for "exists already" (servers say FAILURE, some of them for a missing
     parent, too), so refusals are not errors here: the open that follows shows whether the directory
     is there.
+
+    Returns:
+        The refusal that is to blame if the directory turns out to be missing.
     """
-    if await _try_to_make(session, path) in {Status.NO_SUCH_FILE, Status.FAILURE}:
-        parent = posixpath.dirname(path)
-        if parent not in {"", path}:
-            await make_directories(session, parent)
-            await _try_to_make(session, path)
+    refused = await _try_to_make(session, path)
+    parent = posixpath.dirname(path)
+    if refused is None or refused.code not in _PERHAPS_NO_DIRECTORY or parent in {"", path}:
+        return refused
+    above = await make_directories(session, parent)
+    refused = await _try_to_make(session, path)
+    if refused is None or above is None or above.code in _PERHAPS_EXISTS:
+        return refused
+    return above
 
 
-async def _try_to_make(session: SftpSession, path: str) -> int:
+async def _try_to_make(session: SftpSession, path: str) -> RequestRefused | None:
     try:
         await session.make_directory(path)
     except RequestRefused as refused:
-        return refused.code
-    return Status.OK
+        return refused
+    return None
+
+
+def _cause_of(refused: RequestRefused, no_directory: RequestRefused | None) -> RequestRefused:
+    """Return the error to tell of a file that was refused after its directory was."""
+    if no_directory is None or refused.code not in _PERHAPS_NO_DIRECTORY:
+        return refused
+    is_cause = refused.code in NOTHING_THERE or no_directory.code not in _PERHAPS_EXISTS
+    first, second = (no_directory, refused) if is_cause else (refused, no_directory)
+    return RequestRefused(
+        f"{first.reason} {second.reason}",
+        hint=first.hint,
+        code=first.code,
+        disposition=first.disposition,
+        request=first.request,
+    )
 
 
 async def discard(session: SftpSession, temporary: str) -> bool:
     """Remove the temporary file as far as the server still answers; return whether it is gone for sure."""
     try:
         return await is_removed(session, temporary)
-    except (
-        TransferError
-    ):  # a lost connection takes the clean-up with it, and the first error is the one to tell
+    except TransferError:  # the first error is the one to tell
         return False
