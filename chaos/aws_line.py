@@ -190,12 +190,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _with_shorter_waits(self, body: bytes) -> bytes:
         operation = self.headers.get("X-Amz-Target", "")
-        if operation == "AmazonSQS.SendMessage":
-            self.server.weather.continuations += b'"continued"' in body and b'"reason"' not in body
-        if operation != "AmazonSQS.ChangeMessageVisibility":
+        if operation != "AmazonSQS.SendMessage":
             return body
         with suppress(ValueError, KeyError):
             request = json.loads(body)
-            request["VisibilityTimeout"] = min(request["VisibilityTimeout"], self.server.weather.longest_wait)
+            attributes = request.get("MessageAttributes", {})
+            # What waits keeps the count of its continuations, and has a delay.
+            self.server.weather.continuations += (
+                "continued" in attributes and "reason" not in attributes and "DelaySeconds" not in request
+            )
+            request["DelaySeconds"] = min(request["DelaySeconds"], self.server.weather.longest_wait)
             return json.dumps(request).encode()
         return body

@@ -204,8 +204,12 @@ def hide_messages_for(cloud: LocalCloud, deployment: Deployment, *, seconds: int
 
 
 def messages_in(cloud: LocalCloud, queue_url: str) -> int:
-    """How many messages a queue holds, handed out or not."""
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    """How many messages a queue holds, handed out, delayed or neither."""
+    names = [
+        "ApproximateNumberOfMessages",
+        "ApproximateNumberOfMessagesNotVisible",
+        "ApproximateNumberOfMessagesDelayed",
+    ]
     answer = cloud.client("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)
     return sum(int(answer["Attributes"][name]) for name in names)
 

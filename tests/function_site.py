@@ -20,7 +20,7 @@ from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.invocation import Deliveries
 from s3_to_sftp.message_queue import Message
 from s3_to_sftp.receipt import Receipt
-from s3_to_sftp.retry import RetryPolicy
+from s3_to_sftp.retry import RetryPolicy, Tries
 from s3_to_sftp.settings import Server
 from s3_to_sftp.settlement import Settlement
 from tests.lambda_events import LambdaContext, s3_notification, s3_record, sqs_event
@@ -36,14 +36,17 @@ class Queue:
     broken: bool = False
     parked: list[str] = field(default_factory=list)
 
-    def postpone(self, message: Message, seconds: float) -> None:
+    def send_anew(self, message: Message, **_how: Any) -> None:
         if self.broken:
             raise QueueError("no.", hint="")
+
+    def acknowledge(self, message: Message) -> None:
+        pass
 
     def park(self, message: Message, **why: str) -> None:
         self.parked.append(message.id)
 
-    def continue_(self, message: Message) -> None:
+    def continue_(self, message: Message, **_how: Any) -> None:
         pass
 
 
@@ -121,11 +124,23 @@ def forget_dimensions() -> None:
     handler.metrics.clear_metrics()
 
 
-def batch(*keys: str, age: float = 0) -> dict[str, Any]:
-    """One message for each key, sent so many seconds ago."""
+def batch(*keys: str, age: float = 0, tried_for: float | None = None) -> dict[str, Any]:
+    """One message for each key, its event sent so many seconds ago.
+
+    Args:
+        keys: Of the objects.
+        age: Seconds since the event was sent.
+        tried_for: Seconds since its first try; None: there was none.
+    """
     event = sqs_event(**{f"m_{key}": json.dumps(s3_notification(s3_record("bucket", key))) for key in keys})
     for record in event["Records"]:
         record["attributes"]["SentTimestamp"] = str(int((NOW - age) * 1000))
+        if tried_for is not None:  # it was sent anew just now
+            tries = Tries(first_sent=NOW - age, count=1, since=NOW - tried_for)
+            record["attributes"]["SentTimestamp"] = str(int(NOW * 1000))
+            record["messageAttributes"] = {
+                "retries": {"stringValue": tries.as_text(sent=NOW), "dataType": "String"}
+            }
     return event
 
 

@@ -44,12 +44,14 @@ class Function:
         deliveries: Delivers what an invocation announces.
         settlement: Settles messages; None where they are left to SQS.
         announcements: To be flushed when all is settled.
+        longest_reply: Seconds that the partner may take for one reply.
         request_id: Of the current invocation.
     """
 
     deliveries: Deliveries
     settlement: Settlement | None
     announcements: Announcements
+    longest_reply: float = 0
     request_id: str = ""
 
 
@@ -69,14 +71,13 @@ def assemble(settings: Settings, *, reporter: Report, new_client: NewClient) -> 
     credentials = _credentials(settings, new_client)
     announcements = _announcements(settings, new_client)
     ledger, breaker = _ledger_and_breaker(settings, new_client, request_id)
+    timeouts = _timeouts(settings)
+    partner = Partner(
+        settings.server, credentials, timeouts=timeouts, max_connections=settings.max_connections
+    )
     delivery = Delivery(
         s3=new_client("s3", config=_S3_CONFIG),
-        partner=Partner(
-            settings.server,
-            credentials,
-            timeouts=_timeouts(settings),
-            max_connections=settings.max_connections,
-        ),
+        partner=partner,
         directory=settings.directory,
         sources=settings.sources,
         ledger=ledger,
@@ -92,9 +93,13 @@ def assemble(settings: Settings, *, reporter: Report, new_client: NewClient) -> 
             breaker=breaker,
             announcements=announcements,
             reporter=reporter,
+            end_of_invocation=functools.partial(
+                partner.end_of_invocation, keep_first=settings.keep_connection
+            ),
         ),
         settlement=_settlement(settings, new_client, announcements, delivery, reporter),
         announcements=announcements,
+        longest_reply=timeouts.reply,
     )
     return function
 

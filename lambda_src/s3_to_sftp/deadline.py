@@ -30,7 +30,8 @@ class Deadline:
 
     Attributes:
         ends_at: When it is over for sure, in seconds since the epoch.
-        reserve: Seconds before that from which on nothing new is sent.
+        seconds: What there was at its begin.
+        reserve: Seconds before its end from which on nothing new is sent.
     """
 
     def __init__(self, remaining: Callable[[], float], *, clock: Callable[[], float] = time.time) -> None:
@@ -42,9 +43,9 @@ class Deadline:
         """
         self._remaining = remaining
         self._first = True
-        left = remaining()
-        self.ends_at = clock() + left + _MARGIN_SECONDS
-        self.reserve = min(_MOST_RESERVE_SECONDS, left * _RESERVE_SHARE)
+        self.seconds = remaining()
+        self.ends_at = clock() + self.seconds + _MARGIN_SECONDS
+        self.reserve = min(_MOST_RESERVE_SECONDS, self.seconds * _RESERVE_SHARE)
 
     def is_near(self) -> bool:
         """Say whether it is time to come to an end."""

@@ -128,7 +128,23 @@ def _deliver(refs: list[ObjectRef], context: LambdaContext) -> dict[ObjectRef, E
         return dict.fromkeys(refs, function)
     function.request_id = context.aws_request_id
     deadline = Deadline(lambda: context.get_remaining_time_in_millis() / 1000)
+    if deadline.seconds < function.longest_reply:
+        _warn_of_short_timeout(function)
     return function.deliveries.deliver(refs, deadline)
+
+
+def _warn_of_short_timeout(function: Function) -> None:
+    """Say beforehand what nobody could say afterwards. Once per environment: Lambda makes a new one then.
+
+    No reason to refuse: most partners answer at once.
+    """
+    logger.warning(
+        "the function's timeout is shorter than the %s s that the partner may take for one reply "
+        "(SSH_REPLY_TIMEOUT): where he is silent, Lambda ends the function before it can say so",
+        f"{function.longest_reply:g}",
+        extra={"hint": "Raise the timeout of the function, or lower SSH_REPLY_TIMEOUT."},
+    )
+    function.longest_reply = 0
 
 
 def _flush() -> None:

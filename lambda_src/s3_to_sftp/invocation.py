@@ -1,7 +1,7 @@
 """One invocation: what was announced is delivered, and what came of it is told to everybody concerned."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeGuard
 
 from s3_to_sftp.announcements import Announcements
@@ -49,13 +49,26 @@ class Deliveries:
         breaker: Breaker,
         announcements: Announcements,
         reporter: Reporter,
+        end_of_invocation: Callable[[], None] = lambda: None,
     ) -> None:
+        """Deliver to one server.
+
+        Args:
+            server: The partner's server.
+            credentials: The login.
+            delivery: Delivers one object.
+            breaker: Decides who may connect.
+            announcements: Told of what people want to know.
+            reporter: Logs and counts.
+            end_of_invocation: Called when nothing more is sent in this invocation; never raises.
+        """
         self._server = server
         self._credentials = credentials
         self._delivery = delivery
         self._breaker = breaker
         self._announcements = announcements
         self._reporter = reporter
+        self._end_of_invocation = end_of_invocation
         self._hindrance: DeliveryError | None = None
 
     def deliver(self, refs: Sequence[ObjectRef], deadline: Deadline) -> dict[ObjectRef, Exception]:
@@ -92,6 +105,7 @@ class Deliveries:
                 yield ref, outcome
         finally:
             self._breaker.give_back()
+            self._end_of_invocation()
 
     def _admit(self, deadline: Deadline) -> None:
         """Ask the breaker, and once more when the secret has been changed since it was cached.

@@ -1,4 +1,9 @@
-"""What can be done with an SQS message besides acknowledging it: postpone it, park it, continue it.
+"""What can be done with an SQS message: send it anew, acknowledge it, dead-letter it.
+
+A message that has to wait is sent anew, with a delay, and the old one is acknowledged. SQS counts the
+receives of a message and moves it to the dead-letter queue at a limit, without a reason; one that was sent
+anew begins at none. What it has been through travels in its attributes, which cannot be changed otherwise.
+Send first, then acknowledge: a function that dies in between leaves two messages, which the ledger tolerates.
 
 Sending parked messages back. `StartMessageMoveTask` without a destination returns only those messages that
 SQS itself moved to the dead-letter queue. For one that was *sent* there, as `park` does, SQS knows no source
@@ -8,12 +13,14 @@ DLQ redrive issues", SQS developer guide). So the operator names the queue; that
     aws sqs start-message-move-task --source-arn DEAD_LETTER_QUEUE_ARN --destination-arn QUEUE_ARN
 
 A message that was moved back is new to SQS: its id, the time of its sending and its count of receipts start
-again, and so does the time that it is retried for. Its attributes stay.
+again, and so do its tries and the time that it is retried for. Its other attributes stay.
 """
 
 import base64
+import logging
 import math
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,9 +28,12 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3_to_sftp.errors import QueueError
+from s3_to_sftp.retry import Tries
 
-_LONGEST_WAIT = 43_200 - 900
-"""Seconds. Visibility ends 12 hours after the receipt at the latest; an invocation lasts 15 minutes."""
+_log = logging.getLogger(__name__)
+
+_LONGEST_DELAY = 900
+"""Seconds: the most that SQS takes (SendMessage, DelaySeconds)."""
 
 _MOST_BYTES = 256 * 1024
 """Body and attributes together: what the construct's queues take, and what SQS has always taken."""
@@ -37,6 +47,8 @@ _MOST_TEXT_BYTES = 4096
 _NOT_ALLOWED = "[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]"
 
 _CONTINUED = "continued"
+_RETRIES = "retries"
+_OURS = (_CONTINUED, _RETRIES)
 _EXPLANATIONS = ("error", "reason", "hint")
 """In the order in which they get what room there is."""
 
@@ -50,7 +62,7 @@ class Message:
         body: As it was sent.
         receipt_handle: Names this receipt of the message.
         receive_count: Receipts so far, this one included.
-        sent_at: When it was sent, in seconds since the epoch. A redrive or a continuation sends it anew.
+        sent_at: When it was sent, in seconds since the epoch. Whoever sends it anew starts this again.
         attributes: Message attributes as they came: `stringValue` or `binaryValue` (base64), `dataType`.
     """
 
@@ -80,37 +92,83 @@ class Message:
         # Anybody who may send to the queue may write anything into an attribute.
         return int(text) if re.fullmatch("[0-9]{1,9}", text) else 0
 
+    @property
+    def tries(self) -> Tries:
+        """What it has been through since its event was sent."""
+        text = str(self.attributes.get(_RETRIES, {}).get("stringValue", ""))
+        return Tries.from_text(text, sent=self.sent_at)
+
 
 class MessageQueue:
     """The queue that the function reads, and its dead-letter queue."""
 
-    def __init__(self, client: Any, *, queue_url: str, dead_letter_queue_url: str) -> None:
+    def __init__(
+        self,
+        client: Any,
+        *,
+        queue_url: str,
+        dead_letter_queue_url: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._client = client
         self._queue_url = queue_url
         self._dead_letter_queue_url = dead_letter_queue_url
+        self._clock = clock
 
-    def postpone(self, message: Message, seconds: float) -> None:
-        """Hide the message for so long, from now on. The batch response must still report it as failed.
+    def send_anew(self, message: Message, *, body: str, tries: Tries, delay: float) -> None:
+        """Send a message to the queue again, to be received after a delay. The old one is still there.
 
         Args:
             message: As it was received.
-            seconds: Rounded up; cut where SQS ends the visibility of a message.
+            body: Its body, or a part of it.
+            tries: What it has been through.
+            delay: Seconds, rounded up; cut to the 15 minutes that SQS takes.
 
         Raises:
-            QueueError: Could not; the message comes back when the visibility of its receipt is over.
+            QueueError: Could not; the message must stay in the queue.
         """
-        _ask(
-            self._client.change_message_visibility,
-            f"The message {message.id} cannot be postponed",
-            "It comes back when the queue's visibility timeout is over. The function's role needs "
-            f"sqs:ChangeMessageVisibility on {self._queue_url}.",
-            QueueUrl=self._queue_url,
-            ReceiptHandle=message.receipt_handle,
-            VisibilityTimeout=min(max(math.ceil(seconds), 0), _LONGEST_WAIT),
+        attributes = _kept_attributes(message)
+        text = tries.as_text(sent=self._clock())
+        attributes[_RETRIES] = {"DataType": "String", "StringValue": text}
+        self._send(
+            body,
+            self._queue_url,
+            attributes,
+            f"The message {message.id} cannot be sent anew",
+            DelaySeconds=min(max(math.ceil(delay), 0), _LONGEST_DELAY),
         )
+
+    def continue_(self, message: Message, *, body: str) -> None:
+        """Send a message to the queue again, for the next invocation to resume its object.
+
+        The time that it is retried for starts again: there was progress, and 5 TB take longer than a day.
+
+        Args:
+            message: As it was received.
+            body: Its body, or a part of it.
+
+        Raises:
+            QueueError: Could not; the message must stay in the queue.
+        """
+        attributes = _kept_attributes(message)
+        attributes[_CONTINUED] = {"DataType": "Number", "StringValue": str(message.continued + 1)}
+        self._send(body, self._queue_url, attributes, f"The message {message.id} cannot be continued")
+
+    def acknowledge(self, message: Message) -> None:
+        """Delete a message whose content was sent elsewhere.
+
+        Lambda deletes it, too, when the invocation ends. A function that dies before that would leave the old
+        message beside the new one, and each of the two could be doubled again.
+        """
+        try:
+            self._client.delete_message(QueueUrl=self._queue_url, ReceiptHandle=message.receipt_handle)
+        except (ClientError, BotoCoreError) as error:
+            _log.warning("the message %s is left to Lambda to delete: %s", message.id, error)
 
     def park(self, message: Message, *, reason: str, hint: str, error: str) -> None:
         """Send the message to the dead-letter queue: the same body and attributes, and what was wrong.
+
+        What it has been through is left out: whoever sends it back wants it to be tried anew.
 
         Args:
             message: As it was received.
@@ -123,35 +181,29 @@ class MessageQueue:
         """
         explanations = {"error": error, "reason": reason, "hint": hint}
         self._send(
-            message,
+            message.body,
             self._dead_letter_queue_url,
             _with_explanations(_kept_attributes(message), explanations, body=message.body),
             f"The message {message.id} cannot be sent to the dead-letter queue",
         )
 
-    def continue_(self, message: Message) -> None:
-        """Send the same body to the queue itself, for the next invocation to go on with.
-
-        The time that it is retried for starts again: there was progress, and 5 TB take longer than a day.
-
-        Raises:
-            QueueError: Could not; the message must stay in the queue.
-        """
-        attributes = _kept_attributes(message)
-        attributes[_CONTINUED] = {"DataType": "Number", "StringValue": str(message.continued + 1)}
-        self._send(message, self._queue_url, attributes, f"The message {message.id} cannot be continued")
-
     def _send(
-        self, message: Message, queue_url: str, attributes: Mapping[str, Mapping[str, Any]], failed: str
+        self,
+        body: str,
+        queue_url: str,
+        attributes: Mapping[str, Mapping[str, Any]],
+        failed: str,
+        **options: Any,
     ) -> None:
         _ask(
             self._client.send_message,
             failed,
-            "It stays in its queue and is tried again. The function's role needs sqs:SendMessage "
-            f"on {queue_url}.",
+            "It stays in the queue and comes back when its visibility timeout is over. The function's role "
+            f"needs sqs:SendMessage on {queue_url}.",
             QueueUrl=queue_url,
-            MessageBody=message.body,
+            MessageBody=body,
             MessageAttributes=attributes,
+            **options,
         )
 
 
@@ -163,11 +215,11 @@ def _ask(operation: Callable[..., Any], failed: str, hint: str, **request: Any) 
 
 
 def _kept_attributes(message: Message) -> dict[str, dict[str, Any]]:
-    """Return the attributes in the form in which they are sent, without what an earlier parking wrote.
+    """Return the attributes in the form in which they are sent, without what is written anew each time.
 
     S3's messages have none. Of a stranger's ten, the last ones make room for what is said here.
     """
-    strangers = (name for name in message.attributes if name not in (_CONTINUED, *_EXPLANATIONS))
+    strangers = (name for name in message.attributes if name not in (*_OURS, *_EXPLANATIONS))
     kept = [name for name in message.attributes if name == _CONTINUED]
     kept += list(strangers)[: _MOST_ATTRIBUTES - len(_EXPLANATIONS) - 1]
     return {name: _as_sent(message.attributes[name]) for name in kept}

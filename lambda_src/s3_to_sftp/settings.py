@@ -18,6 +18,7 @@ VARIABLES = frozenset(
         "SSH_HOST_KEY",
         "SSH_SECRET_ARN",
         "SSH_MAX_CONNECTIONS",
+        "SSH_KEEP_CONNECTION",
         "SSH_CIPHERS",
         "SSH_CONNECT_TIMEOUT",
         "SSH_REPLY_TIMEOUT",
@@ -40,6 +41,13 @@ PLAIN_LAMBDA_ONLY = frozenset({"SSH_USERNAME", "SSH_PASSWORD"})
 _RETRY_FOR_SECONDS = 24 * 60 * 60
 _RECEIPTS_FOR_SECONDS = 400 * 24 * 60 * 60
 _LONGEST_SECONDS = 10**9
+_LONGEST_RETRIES_SECONDS = 10**8
+
+_DAYS_IN_BOTH_QUEUES = 28
+"""14 in the dead-letter queue, the most that SQS allows, and 14 in the queue that it is sent back to."""
+
+_LONGEST_LEASE_SECONDS = 3600
+"""A lease ends with its invocation, which Lambda ends after half an hour at the latest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +80,7 @@ class Settings:
         directory: Remote directory; empty means the directory that the login starts in.
         sources: Those whose objects go to other directories.
         max_connections: How many connections one function may have open at a time.
+        keep_connection: Whether one of them stays open between invocations.
         connect_timeout: Seconds for the TCP connection; None: the default.
         reply_timeout: Seconds for one SFTP reply; None: the default.
         sha256: Whether receipts have the SHA-256.
@@ -80,7 +89,7 @@ class Settings:
         receipts_for: Seconds that the ledger keeps what is done with.
         queue_url: The queue that the function reads; None: messages are left to SQS.
         dead_letter_queue_url: Where messages go that nobody can deliver.
-        retry_for: Seconds that a message is tried for.
+        retry_for: Seconds that an object is retried for, from its first try.
         event_bus: Name or ARN of the EventBridge bus; None: nothing is announced.
         secret_arn: Secrets Manager secret with the login, or None: then username and password hold it.
         username: Login name, when there is no secret.
@@ -91,6 +100,7 @@ class Settings:
     directory: str = ""
     sources: tuple[SourceDirectory, ...] = ()
     max_connections: int = 1
+    keep_connection: bool = True
     connect_timeout: int | None = None
     reply_timeout: int | None = None
     sha256: bool = False
@@ -113,6 +123,10 @@ class Settings:
             ConfigurationError: A required variable is missing, or one has a value that cannot be right.
         """
         secret_arn = environment.get("SSH_SECRET_ARN", "").strip() or None
+        retry_for = (
+            _optional_number(environment, "RETRY_FOR_SECONDS", 1, _LONGEST_RETRIES_SECONDS)
+            or _RETRY_FOR_SECONDS
+        )
         login_source = "" if secret_arn else "no secret is configured (SSH_SECRET_ARN)"
         return cls(
             server=Server(
@@ -128,15 +142,14 @@ class Settings:
             max_connections=_optional_number(environment, "SSH_MAX_CONNECTIONS", 1, 64) or 1,
             connect_timeout=_optional_number(environment, "SSH_CONNECT_TIMEOUT", 1, 300),
             reply_timeout=_optional_number(environment, "SSH_REPLY_TIMEOUT", 10, 600),
+            keep_connection=_flag(environment, "SSH_KEEP_CONNECTION", otherwise=True),
             sha256=_flag(environment, "SSH_SHA256"),
             unknown_outcome=_unknown_outcome(environment),
             ledger_table=_optional(environment, "LEDGER_TABLE"),
-            receipts_for=_optional_number(environment, "RECEIPTS_FOR_SECONDS", 1, _LONGEST_SECONDS)
-            or _RECEIPTS_FOR_SECONDS,
+            receipts_for=_receipts_for(environment, retry_for),
             queue_url=_optional(environment, "QUEUE_URL"),
             dead_letter_queue_url=_optional(environment, "DEAD_LETTER_QUEUE_URL"),
-            retry_for=_optional_number(environment, "RETRY_FOR_SECONDS", 1, _LONGEST_SECONDS)
-            or _RETRY_FOR_SECONDS,
+            retry_for=retry_for,
             event_bus=_optional(environment, "EVENT_BUS"),
             secret_arn=secret_arn,
             username=_required(environment, "SSH_USERNAME", login_source) if not secret_arn else "",
@@ -164,9 +177,31 @@ def _optional_number(environment: Mapping[str, str], name: str, lowest: int, hig
     return None if text is None else _number(name, text, lowest, highest)
 
 
-def _flag(environment: Mapping[str, str], name: str) -> bool:
+def _receipts_for(environment: Mapping[str, str], retry_for: int) -> int:
+    """Read how long the ledger keeps its items, from their last change on.
+
+    DynamoDB deletes what is older. An item must outlive whatever may still ask for it: a message that lies in
+    the dead-letter queue and is sent back, one that is retried, and a lease. Else an object is sent twice.
+    """
+    seconds = _optional_number(environment, "RECEIPTS_FOR_SECONDS", 1, _LONGEST_SECONDS)
+    if seconds is None:
+        seconds = _RECEIPTS_FOR_SECONDS
+    least = _DAYS_IN_BOTH_QUEUES * 86_400 + retry_for + _LONGEST_LEASE_SECONDS
+    if seconds < least:
+        raise ConfigurationError(
+            f"RECEIPTS_FOR_SECONDS must be at least {least}, got {seconds}: the ledger must not forget an "
+            f"object while a message may still bring it again, after {_DAYS_IN_BOTH_QUEUES} days in both "
+            f"queues and {retry_for} s of retries (RETRY_FOR_SECONDS), or while it is being sent (an hour).",
+            hint="Set it in the function's configuration, or leave it out for 400 days.",
+        )
+    return seconds
+
+
+def _flag(environment: Mapping[str, str], name: str, *, otherwise: bool = False) -> bool:
     text = _optional(environment, name)
-    if text not in {None, "true", "false"}:
+    if text is None:
+        return otherwise
+    if text not in {"true", "false"}:
         raise ConfigurationError(
             f"{name} must be true or false, got {text!r}.", hint="Set it in the function's configuration."
         )

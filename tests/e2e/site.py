@@ -121,7 +121,7 @@ class Site:
         self.cloud.client("sqs").send_message(QueueUrl=self.deployment.queue_url, MessageBody=body)
 
     def messages(self, queue_url: str) -> int:
-        """How many messages a queue holds, handed out or not."""
+        """How many messages a queue holds, handed out, delayed or neither."""
         return messages_in(self.cloud, queue_url)
 
     def bucket_of_its_own(self, name: str) -> str:

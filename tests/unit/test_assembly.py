@@ -14,6 +14,7 @@ from s3_to_sftp.credentials import Credentials, FixedCredentials, SecretCredenti
 from s3_to_sftp.errors import LedgerError
 from s3_to_sftp.ledger import DynamoLedger, NoLedger
 from s3_to_sftp.settings import Settings
+from s3_to_sftp.sftp.partner import Partner
 from s3_to_sftp.unknown_outcome import UnknownOutcome
 from tests.ledger_site import ref
 
@@ -130,6 +131,23 @@ def test_partner_is_given_the_time_that_is_configured() -> None:
 def test_partner_gets_no_more_connections_than_configured() -> None:
     function, _ = assembled(PLAIN, SSH_MAX_CONNECTIONS="4")
     assert function.deliveries._delivery.partner._pool.limit == 4
+
+
+@pytest.mark.parametrize(("told", "keeps"), [({}, True), ({"SSH_KEEP_CONNECTION": "false"}, False)])
+def test_connection_is_kept_between_invocations_where_that_is_configured(
+    told: dict[str, str],
+    keeps: bool,  # noqa: FBT001 - a parameter
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(Partner, "end_of_invocation", lambda _self, *, keep_first: asked.append(keep_first))
+    assembled(PLAIN, **told)[0].deliveries._end_of_invocation()
+    assert asked == [keeps]
+
+
+def test_function_knows_how_long_a_reply_may_take() -> None:
+    assert assembled(PLAIN)[0].longest_reply == 120
+    assert assembled(PLAIN, SSH_REPLY_TIMEOUT="70")[0].longest_reply == 70
 
 
 def test_sha256_and_directory_reach_the_delivery() -> None:

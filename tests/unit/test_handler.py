@@ -271,6 +271,26 @@ def test_deadline_is_that_of_the_invocation(delivery: FakeDeliveries) -> None:
     assert [deadline.is_near(), deadline.is_near()] == [False, True]
 
 
+def test_timeout_that_is_shorter_than_a_reply_may_take_is_told_once(
+    function: Any, delivery: FakeDeliveries, log: Log
+) -> None:
+    function.longest_reply = 120
+    for _ in range(2):
+        assert put_back(queued(m1=["a"]), 119_000) == []
+    assert delivery.tried == ["a", "a"]
+    (line,) = [line for line in log() if line["level"] == "WARNING"]
+    assert "shorter than the 120 s" in line["message"]
+    assert "SSH_REPLY_TIMEOUT" in line["hint"]
+
+
+def test_timeout_that_is_as_long_as_a_reply_may_take_is_nothing_to_talk_about(
+    function: Any, delivery: FakeDeliveries, log: Log
+) -> None:
+    function.longest_reply = 120
+    put_back(queued(m1=["a"]), 120_000)
+    assert [line["level"] for line in log()] == ["INFO"]
+
+
 @pytest.mark.parametrize("event", [queued(m1=["a"], m2=["b"]), direct("a", "b")], ids=["queue", "direct"])
 def test_announcements_are_sent_once_per_invocation(
     event: dict[str, Any], function: Any, delivery: FakeDeliveries

@@ -111,6 +111,7 @@ class InvocationSite:
         self.secret = Secret()
         self.listener = Listener()
         self.reports = Reports()
+        self.ended = 0
 
     def function(self) -> Deliveries:
         credentials = SecretCredentials(secret_arn="arn", client=self.secret)
@@ -124,7 +125,11 @@ class InvocationSite:
             ),
             announcements=self.listener,
             reporter=self.reports,
+            end_of_invocation=self._end,
         )
+
+    def _end(self) -> None:
+        self.ended += 1
 
     def invoke(
         self, *keys: str, function: Deliveries | None = None, budget: int | None = None
@@ -198,6 +203,16 @@ def test_superseded_object_is_announced(site: InvocationSite) -> None:
     errors = site.invoke("a")
     assert kinds(errors) == {"a": Superseded}
     assert site.listener.heard == [(site.desk.ref("a"), errors["a"])]
+
+
+@pytest.mark.parametrize("error", [None, ConnectionLost("cut.", hint=""), NO_LOGIN, DOWN])
+def test_connections_are_seen_to_when_nothing_more_is_sent(
+    error: Exception | None, site: InvocationSite
+) -> None:
+    if error is not None:
+        site.breaks(error)
+    site.invoke("a", "b")
+    assert site.ended == 1
 
 
 def test_invocation_without_objects_asks_nobody_anything(site: InvocationSite) -> None:

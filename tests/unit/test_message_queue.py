@@ -1,7 +1,8 @@
-"""A message is postponed, parked with an explanation or continued, and never lost."""
+"""A message is sent anew, dead-lettered with an explanation or continued, and never lost."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +17,7 @@ from moto import mock_aws
 
 from s3_to_sftp.errors import Disposition, QueueError
 from s3_to_sftp.message_queue import Message, MessageQueue, cut
+from s3_to_sftp.retry import Tries
 from tests.lambda_events import sqs_record
 
 BODY = '{"Records": [{"eventName": "ObjectCreated:Put", "s3": {"object": {"key": "a+b"}}}]}'
@@ -105,25 +107,75 @@ def a_message(body: str = BODY, attributes: dict[str, Any] | None = None) -> Mes
     )
 
 
-def test_message_postponed_by_nothing_is_there_at_once(site: Site) -> None:
+TRIES = Tries(first_sent=1_795_392_000.0, count=3, since=1_795_392_600.5, waits=2)
+
+
+def test_message_that_is_sent_anew_carries_what_it_has_been_through_and_begins_its_receives_anew(
+    site: Site,
+) -> None:
+    site.put(attributes={"who": text("a person"), "reason": text("of an earlier parking")})
+    first = site.one(site.url)
+    site.queue.send_anew(first, body="a part of it", tries=TRIES, delay=0)
+    site.queue.acknowledge(first)
+    again = site.one(site.url)
+    assert (again.body, again.receive_count, again.tries) == ("a part of it", 1, TRIES)
+    assert again.attributes.keys() == {"who", "retries"}
+
+
+def test_message_that_is_sent_anew_comes_when_its_delay_is_over(site: Site) -> None:
+    site.queue.send_anew(a_message(), body=BODY, tries=TRIES, delay=600)
+    assert site.received(site.url) == []
+    names = ["ApproximateNumberOfMessagesDelayed"]
+    answer = site.client.get_queue_attributes(QueueUrl=site.url, AttributeNames=names)
+    assert answer["Attributes"] == {names[0]: "1"}
+
+
+@pytest.mark.parametrize(("asked", "sent"), [(0.2, 1), (7, 7), (-3, 0), (1e9, 900)])
+def test_delay_is_rounded_up_and_kept_within_what_sqs_takes(asked: float, sent: int) -> None:
+    request = what_is_sent(lambda q: q.send_anew(a_message(), body=BODY, tries=TRIES, delay=asked))
+    assert (request["QueueUrl"], request["DelaySeconds"]) == ("url", sent)
+
+
+def test_message_that_was_never_sent_anew_has_not_been_tried() -> None:
+    message = dataclasses.replace(a_message(), sent_at=1000)
+    assert message.tries == Tries(first_sent=1000)
+
+
+def test_message_that_is_parked_forgets_its_tries(site: Site) -> None:
+    site.queue.send_anew(a_message(), body=BODY, tries=TRIES, delay=0)
+    site.queue.park(site.one(site.url), **EXPLANATION)
+    assert "retries" not in site.one(site.dead).attributes
+
+
+def test_message_that_is_continued_forgets_its_tries(site: Site) -> None:
+    site.queue.send_anew(a_message(), body=BODY, tries=TRIES, delay=0)
+    site.queue.continue_(site.one(site.url), body=BODY)
+    (continued,) = site.received(site.url)
+    assert (continued.tries.count, continued.tries.since, continued.continued) == (0, None, 1)
+
+
+def test_message_that_sqs_itself_has_moved_and_a_person_sent_back_is_tried_anew(site: Site) -> None:
+    old = TRIES.as_text(sent=TRIES.first_sent)
+    site.put(attributes={"retries": text(old)})
+    (back,) = site.received(site.url)
+    assert back.tries == Tries(first_sent=back.sent_at)
+
+
+def test_message_is_acknowledged_once_and_again(site: Site) -> None:
     site.put()
     message = site.one(site.url)
+    for _ in range(2):
+        site.queue.acknowledge(message)
     assert site.received(site.url) == []
-    site.queue.postpone(message, 0)
-    assert site.one(site.url).receive_count == 2
 
 
-@pytest.mark.parametrize(("asked", "sent"), [(0.2, 1), (7, 7), (-3, 0), (1e9, 42_300)])
-def test_wait_is_rounded_up_and_kept_within_what_sqs_takes(asked: float, sent: int) -> None:
+def test_message_that_cannot_be_acknowledged_is_left_to_lambda(caplog: pytest.LogCaptureFixture) -> None:
     client = offline("sqs")
     with Stubber(client) as stub:
-        stub.add_response(
-            "change_message_visibility",
-            {},
-            {"QueueUrl": "url", "ReceiptHandle": "handle", "VisibilityTimeout": sent},
-        )
-        MessageQueue(client, queue_url="url", dead_letter_queue_url="d").postpone(a_message(), asked)
-        stub.assert_no_pending_responses()
+        stub.add_client_error("delete_message", "AccessDenied", "not authorized")
+        MessageQueue(client, queue_url="url", dead_letter_queue_url="dead").acknowledge(a_message())
+    assert "id-1" in caplog.text
+    assert "not authorized" in caplog.text
 
 
 def test_parked_message_has_its_body_and_the_explanation(site: Site) -> None:
@@ -212,10 +264,10 @@ def test_message_without_any_room_is_parked_without_explanation() -> None:
 
 def test_continuation_is_the_same_body_in_the_same_queue(site: Site) -> None:
     site.put(attributes={"who": text("a person"), "reason": text("of an earlier parking")})
-    site.queue.continue_(site.one(site.url))
+    site.queue.continue_(site.one(site.url), body=BODY)
     first = site.one(site.url)
     assert (first.body, values(first)) == (BODY, {"who": "a person", "continued": "1"})
-    site.queue.continue_(first)
+    site.queue.continue_(first, body=BODY)
     assert site.one(site.url).continued == 2
     assert site.received(site.dead) == []
 
@@ -223,9 +275,13 @@ def test_continuation_is_the_same_body_in_the_same_queue(site: Site) -> None:
 @pytest.mark.parametrize(
     ("operation", "call", "words"),
     [
-        ("change_message_visibility", lambda q: q.postpone(a_message(), 1), "cannot be postponed"),
+        (
+            "send_message",
+            lambda q: q.send_anew(a_message(), body=BODY, tries=TRIES, delay=1),
+            "cannot be sent anew",
+        ),
         ("send_message", lambda q: q.park(a_message(), **EXPLANATION), "cannot be sent to the dead-letter"),
-        ("send_message", lambda q: q.continue_(a_message()), "cannot be continued"),
+        ("send_message", lambda q: q.continue_(a_message(), body=BODY), "cannot be continued"),
     ],
 )
 def test_refusal_by_sqs_is_an_error_that_keeps_the_message(operation: str, call: Any, words: str) -> None:
@@ -245,7 +301,9 @@ def test_silence_of_sqs_is_an_error_that_keeps_the_message() -> None:
             raise EndpointConnectionError(endpoint_url="https://sqs")
 
     with pytest.raises(QueueError, match="Could not connect"):
-        MessageQueue(Unreachable(), queue_url="url", dead_letter_queue_url="dead").continue_(a_message())
+        MessageQueue(Unreachable(), queue_url="url", dead_letter_queue_url="dead").continue_(
+            a_message(), body=BODY
+        )
 
 
 def offline(service: str) -> Any:

@@ -89,7 +89,14 @@ def test_message_that_waits_for_an_open_breaker_is_postponed_too(
     assert emitted(capsys, batch("a", age=HOUR))["WaitingSeconds"] == [HOUR]
 
 
-def test_message_that_the_queue_will_not_hide_stays_and_is_counted(
+def test_age_is_counted_from_the_event_however_often_the_message_was_sent_anew(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.outcomes["a"] = ConnectionLost("cut.", hint="")
+    assert emitted(capsys, batch("a", age=5 * HOUR, tried_for=HOUR))["WaitingSeconds"] == [5 * HOUR]
+
+
+def test_message_that_the_queue_will_not_take_stays_and_is_counted(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site.outcomes["a"], site.queue.broken = ConnectionLost("cut.", hint=""), True
@@ -106,7 +113,7 @@ def test_parked_message_is_counted_and_waits_no_more(site: Site, capsys: pytest.
 
 def test_message_that_is_given_up_is_parked(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     site.outcomes["a"] = ConnectionLost("cut.", hint="")
-    assert emitted(capsys, batch("a", age=25 * HOUR))["Parked"] == [1]
+    assert emitted(capsys, batch("a", age=30 * HOUR, tried_for=25 * HOUR))["Parked"] == [1]
 
 
 def test_superseded_version_is_counted_and_is_no_failure(

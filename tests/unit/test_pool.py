@@ -14,7 +14,7 @@ from s3_to_sftp.credentials import Credentials
 from s3_to_sftp.errors import ConnectionLost, CredentialsError, LoginRefused, PartnerUnreachable
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp import pool as pool_module
-from s3_to_sftp.sftp.connection import Timeouts
+from s3_to_sftp.sftp.connection import Connection, Timeouts
 from s3_to_sftp.sftp.pool import Connect, ConnectionPool
 from tests.unit.site import CHANNEL, SERVER, SOON, lane_number, wait_for_lanes
 
@@ -634,3 +634,59 @@ def test_close_closes_the_channel(single: ConnectionPool, partner: Partner) -> N
     single.lane(CHANNEL)
     single.close()
     assert partner.made[0].channels[0].closed
+
+
+# --- at the end of an invocation ---
+
+
+def as_fake(connection: Connection) -> FakeConnection:
+    assert isinstance(connection, FakeConnection)
+    return connection
+
+
+def test_a_channel_is_no_connection_and_stays(single: ConnectionPool) -> None:
+    single.first()
+    channel = single.lane(CHANNEL)
+    single.end_of_invocation(keep_first=True)
+    assert not as_fake(channel).closed
+    single.end_of_invocation(keep_first=False)
+    assert as_fake(channel).closed
+
+
+def test_a_frozen_function_keeps_one_connection_at_most(pool: ConnectionPool) -> None:
+    first = pool.first()
+    opened = [as_fake(connection) for connection in (first, pool.lane(1), pool.lane(2))]
+    pool.end_of_invocation(keep_first=True)
+    assert [connection.closed for connection in opened] == [False, True, True]
+    assert pool.first() is first
+
+
+def test_a_frozen_function_keeps_no_connection_where_it_must_not(pool: ConnectionPool) -> None:
+    before = [pool.first(), pool.lane(1)]
+    pool.end_of_invocation(keep_first=False)
+    assert all(as_fake(connection).closed for connection in before)
+    assert pool.first() is not before[0]
+    assert not pool.reused
+
+
+def test_connection_that_a_stream_opens_too_late_is_closed_at_the_end_of_the_invocation(
+    pool: ConnectionPool, partner: Partner
+) -> None:
+    pool.first()
+    partner.on_connect = lambda: pool.end_of_invocation(keep_first=True)
+    assert as_fake(pool.lane(1)).closed
+    partner.on_connect = lambda: None
+    pool.first()
+    assert not as_fake(pool.lane(1)).closed
+
+
+def test_connection_that_does_not_close_costs_nothing(
+    pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_connection: FakeConnection) -> None:
+        raise OSError("gone already")
+
+    pool.first()
+    monkeypatch.setattr(FakeConnection, "close", fail)
+    pool.end_of_invocation(keep_first=False)
+    assert "gone already" in caplog.text

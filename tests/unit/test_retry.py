@@ -1,12 +1,14 @@
-"""A message waits longer after every failure, by chance, and not for ever."""
+"""A message waits longer after every failure, by chance, and not endlessly; what it went through stays."""
 
 from __future__ import annotations
+
+import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3_to_sftp.retry import RetryPolicy
+from s3_to_sftp.retry import RetryPolicy, Tries
 
 below_one = st.floats(min_value=0, max_value=1, exclude_max=True)
 
@@ -42,5 +44,59 @@ def test_bound_below_a_second_is_a_second() -> None:
 
 
 @pytest.mark.parametrize(("age", "over"), [(0, False), (86_399.9, False), (86_400, True), (1e9, True)])
-def test_is_over_when_the_message_is_as_old_as_the_policy_allows(age: float, over: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    assert RetryPolicy().is_over(first_sent=1000, now=1000 + age) is over
+def test_is_over_when_the_first_try_is_as_long_ago_as_the_policy_allows(age: float, over: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    assert RetryPolicy().is_over(first_try=1000, now=1000 + age) is over
+
+
+def test_what_was_never_tried_is_never_over() -> None:
+    assert not RetryPolicy().is_over(first_try=None, now=1e12)
+
+
+moments = st.floats(min_value=0, max_value=1e10).map(lambda moment: round(moment, 3))
+
+
+@given(
+    tries=st.builds(
+        Tries,
+        first_sent=moments,
+        count=st.integers(0, 10**6),
+        since=st.none() | moments,
+        waits=st.integers(0, 10**6),
+    ),
+    sent=moments,
+    late=st.floats(-299, 299),
+)
+def test_what_is_carried_along_is_read_as_it_was_written(tries: Tries, sent: float, late: float) -> None:
+    assert Tries.from_text(tries.as_text(sent=sent), sent=sent + late) == tries
+
+
+@given(tries=st.builds(Tries, first_sent=moments, count=st.integers(1, 9)), sent=moments)
+def test_what_was_carried_by_another_message_does_not_count(tries: Tries, sent: float) -> None:
+    assert Tries.from_text(tries.as_text(sent=sent), sent=sent + 301) == Tries(first_sent=sent + 301)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "null",
+        "[]",
+        "not json",
+        "[" * 100_000,
+        "{}",
+        *(
+            json.dumps({"sent": 1000, "first_sent": 1000, "tries": 1, "first_try": 1000, "waits": 1, **wrong})
+            for wrong in (
+                {"sent": None},
+                {"tries": "3"},
+                {"tries": -1},
+                {"waits": True},
+                {"first_try": float("nan")},
+                {"first_try": float("inf")},
+                {"first_sent": 10**400},
+            )
+        ),
+    ],
+)
+def test_what_we_have_not_written_does_not_count(text: str) -> None:
+    assert Tries.from_text(text, sent=1000) == Tries(first_sent=1000)

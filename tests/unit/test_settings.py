@@ -72,19 +72,49 @@ def test_connections_from_1_to_64_are_taken(text: str, number: int) -> None:
         ("SSH_MAX_CONNECTIONS", 1, 64),
         ("SSH_CONNECT_TIMEOUT", 1, 300),
         ("SSH_REPLY_TIMEOUT", 10, 600),
-        ("RECEIPTS_FOR_SECONDS", 1, 10**9),
-        ("RETRY_FOR_SECONDS", 1, 10**9),
+        ("RETRY_FOR_SECONDS", 1, 10**8),
     ],
 )
 def test_number_out_of_its_limits_is_named_and_shown(name: str, lowest: int, highest: int) -> None:
     for text in (str(lowest), str(highest)):
-        Settings.from_environment({**PLAIN, name: text})
+        Settings.from_environment({**PLAIN, "RECEIPTS_FOR_SECONDS": "1000000000", name: text})
     for text in (str(lowest - 1), str(highest + 1), "-1", "many", "2.5"):
         with pytest.raises(
             ConfigurationError, match=f"{name} must be a number from {lowest} to {highest}"
         ) as raised:
             Settings.from_environment({**PLAIN, name: text})
         assert repr(text) in str(raised.value)
+
+
+LEAST = 28 * 86_400 + 24 * 3600 + 3600
+
+
+@pytest.mark.parametrize("seconds", [1, 500, LEAST - 1])
+def test_ledger_that_would_forget_what_may_still_be_asked_for_is_refused(seconds: int) -> None:
+    with pytest.raises(ConfigurationError, match=f"RECEIPTS_FOR_SECONDS must be at least {LEAST}"):
+        Settings.from_environment({**PLAIN, "RECEIPTS_FOR_SECONDS": str(seconds)})
+
+
+def test_ledger_must_remember_for_longer_where_objects_are_retried_for_longer() -> None:
+    for retry_for in (3600, 72 * 3600, 10**8):
+        least = 28 * 86_400 + retry_for + 3600
+        given = {**PLAIN, "RETRY_FOR_SECONDS": str(retry_for)}
+        assert Settings.from_environment({**given, "RECEIPTS_FOR_SECONDS": str(least)}).receipts_for == least
+        with pytest.raises(ConfigurationError, match=f"at least {least}"):
+            Settings.from_environment({**given, "RECEIPTS_FOR_SECONDS": str(least - 1)})
+    with pytest.raises(ConfigurationError, match="at least"):
+        Settings.from_environment({**PLAIN, "RETRY_FOR_SECONDS": str(10**8)})
+
+
+@pytest.mark.parametrize("text", ["0", "1000000001", "-1", "many", "2.5"])
+def test_time_that_the_ledger_remembers_is_a_number(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="RECEIPTS_FOR_SECONDS must be"):
+        Settings.from_environment({**PLAIN, "RECEIPTS_FOR_SECONDS": text})
+
+
+@pytest.mark.parametrize(("text", "keeps"), [("true", True), ("false", False), ("", True)])
+def test_a_connection_is_kept_unless_told_otherwise(text: str, keeps: bool) -> None:  # noqa: FBT001 - a parameter
+    assert Settings.from_environment({**PLAIN, "SSH_KEEP_CONNECTION": text}).keep_connection is keeps
 
 
 @pytest.mark.parametrize("text", ["yes", "1", "True", "on"])
@@ -111,7 +141,8 @@ def test_everything_that_the_construct_sets_is_read() -> None:
             "SSH_REPLY_TIMEOUT": "70",
             "SSH_SHA256": "true",
             "LEDGER_TABLE": "ledger",
-            "RECEIPTS_FOR_SECONDS": "500",
+            "SSH_KEEP_CONNECTION": "false",
+            "RECEIPTS_FOR_SECONDS": "2600000",
             "QUEUE_URL": "https://queue",
             "DEAD_LETTER_QUEUE_URL": "https://dlq",
             "RETRY_FOR_SECONDS": "3600",
@@ -131,7 +162,8 @@ def test_everything_that_the_construct_sets_is_read() -> None:
         reply_timeout=70,
         sha256=True,
         ledger_table="ledger",
-        receipts_for=500,
+        keep_connection=False,
+        receipts_for=2_600_000,
         queue_url="https://queue",
         dead_letter_queue_url="https://dlq",
         retry_for=3600,

@@ -235,6 +235,16 @@ class Partner:
             results[place] = outcome
         return [results[place] for place in sorted(results)]
 
+    def end_of_invocation(self, *, keep_first: bool) -> None:
+        """Close the connections that must not stay open while nobody uses them. Never raises.
+
+        A function that Lambda has frozen keeps its connections, and they count at the partner.
+
+        Args:
+            keep_first: Whether connection 0 stays open for the next invocation.
+        """
+        self._pool.end_of_invocation(keep_first=keep_first)
+
     def close(self) -> None:
         """Close all connections."""
         self._pool.close()

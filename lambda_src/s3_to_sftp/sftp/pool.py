@@ -78,6 +78,7 @@ class ConnectionPool:
         self._clock = clock
         self._lock = threading.Lock()
         self._closed = False
+        self._is_resting = False
         self._first_is_up = threading.Event()
         # A lane that comes too late for one object leaves its connection to the next.
         self._locks: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
@@ -111,6 +112,8 @@ class ConnectionPool:
         Raises:
             PartnerError, CredentialsError, TransferError: See `connect`.
         """
+        with self._lock:
+            self._is_resting = False
         login = self._credentials.current()
         if login != self._login:
             self._drop_all()
@@ -200,6 +203,20 @@ class ConnectionPool:
         """Remember that the connection has just answered."""
         self._used_at[number] = self._clock()
 
+    def end_of_invocation(self, *, keep_first: bool) -> None:
+        """Close all connections but, on demand, number 0 with its channels. Never raises.
+
+        Lanes that are still opening one lose it as soon as it comes up, until `first` is asked again.
+        """
+        with self._lock:
+            self._is_resting = True
+            numbers = [number for number in self._open if number > 0 or not keep_first]
+        for number in numbers:
+            try:
+                self.drop(number)
+            except Exception as error:  # noqa: BLE001 - the invocation has done its work
+                _log.warning("a connection to %s was not closed in order: %s", self._server, error)
+
     def close(self) -> None:
         """Close all connections, and those that lanes are still opening as soon as they come up."""
         with self._lock:
@@ -217,7 +234,7 @@ class ConnectionPool:
 
     def _keep(self, number: int, connection: Connection, login: Credentials) -> None:
         with self._lock:
-            if not self._closed:
+            if not self._closed and not self._is_resting:
                 self._logins[number] = login
                 self._open[number] = connection
                 return
