@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import io
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -46,11 +47,18 @@ class Fault:
         broken: Whether it still happens.
         caused: How often it happened.
         requests: How many requests of each kind the server got.
+        delayed: What hanging processes still have to do.
     """
 
     broken: bool = True
     caused: int = 0
     requests: Counter[str] = field(default_factory=Counter)
+    delayed: list[Callable[[], None]] = field(default_factory=list)
+
+    def wake(self) -> None:
+        """Let the processes that hang do what they were asked for."""
+        while self.delayed:
+            self.delayed.pop(0)()
 
     def mend(self) -> None:
         self.broken = False
@@ -488,3 +496,67 @@ def stating_write_limit(most: int) -> Iterator[None]:
         yield
     finally:
         asyncssh.sftp.MAX_SFTP_WRITE_LEN = stated
+
+
+class HangsInRename(WatchedServer):
+    """Takes the nth request for a new name and never answers: its process may do it at any time later.
+
+    `fault.wake` lets it. Then a RENAME of version 3 does nothing if the target is taken; posix-rename replaces.
+    """
+
+    def __init__(self, chan: Any, chroot: bytes, *, fault: Fault, nth: int = 1) -> None:
+        super().__init__(chan, chroot, fault=fault)
+        self._nth = nth
+
+    async def rename(self, oldpath: bytes, newpath: bytes) -> Any:
+        await self._hang("rename", oldpath, newpath, replace=False)
+        return await super().rename(oldpath, newpath)
+
+    async def posix_rename(self, oldpath: bytes, newpath: bytes) -> Any:
+        await self._hang("posix_rename", oldpath, newpath, replace=True)
+        return await super().posix_rename(oldpath, newpath)
+
+    async def _hang(self, operation: Operation, oldpath: bytes, newpath: bytes, *, replace: bool) -> None:
+        before = self.fault.requests["rename"] + self.fault.requests["posix_rename"]
+        if before + 1 != self._nth or not self.fault.strike():
+            return
+        self.fault.requests[operation] += 1
+        old, new = (Path(self.map_path(path).decode()) for path in (oldpath, newpath))
+        self.fault.delayed.append(functools.partial(_rename_late, old, new, replace=replace))
+        await self.silence()
+
+
+def _rename_late(old: Path, new: Path, *, replace: bool) -> None:
+    if old.exists() and (replace or not new.exists()):
+        old.rename(new)
+
+
+class AnnouncesReplacing(WatchedServer):
+    """Announces posix-rename, and does not replace what is there: some servers on Windows."""
+
+    async def posix_rename(self, oldpath: bytes, newpath: bytes) -> Any:
+        if Path(self.map_path(newpath).decode()).exists() and self.fault.strike():
+            raise Refusal(FAILURE)
+        return await super().posix_rename(oldpath, newpath)
+
+
+class LosesTheTail(WatchedServer):
+    """Says OK to everything, and keeps all but the last byte of a file when it is closed."""
+
+    async def close(self, file_obj: object) -> Any:
+        file: Any = file_obj
+        size = file.seek(0, io.SEEK_END)
+        result = await super().close(file_obj)
+        if size and self.fault.strike():
+            os.truncate(file.name.decode(), size - 1)
+        return result
+
+
+class KeepsFiles(WatchedServer):
+    """Lets nobody remove a file."""
+
+    async def remove(self, path: bytes) -> Any:
+        self.fault.requests["remove"] += 1
+        if self.fault.strike():
+            raise Refusal(PERMISSION_DENIED)
+        return await super().remove(path)

@@ -12,6 +12,7 @@ from local.sftp_server import RunningServer
 from s3_to_sftp.batch import deliver_all
 from s3_to_sftp.deadline import Deadline
 from s3_to_sftp.delivery import Delivery
+from s3_to_sftp.errors import DeliveryError
 from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.receipt import Receipt
 from s3_to_sftp.sftp.connection import Timeouts
@@ -43,13 +44,19 @@ class LedgerDesk:
         """An object as it is now, and its place in the order of events."""
         return dataclasses.replace(self.s3.ref(key), sequencer=sequencer)
 
+    def redriven(self) -> ObjectRef:
+        """The object as it is announced by a message that a person has sent again."""
+        return dataclasses.replace(self.ref, resend=True)
+
     @contextmanager
-    def function(self, server: RunningServer, *, port: int | None = None) -> Iterator[Delivery]:
+    def function(
+        self, server: RunningServer, *, port: int | None = None, directory: str = "", **more: Any
+    ) -> Iterator[Delivery]:
         """A new function; it has connected to nobody yet."""
         partner = partner_at(server, port=port, timeouts=SHORT)
         ledger = self._ledger.function(next(self._names))
         try:
-            yield Delivery(s3=self.s3, partner=partner, directory="", ledger=ledger)
+            yield Delivery(s3=self.s3, partner=partner, directory=directory, ledger=ledger, **more)
         finally:
             partner.close()
 
@@ -60,9 +67,10 @@ class LedgerDesk:
         port: int | None = None,
         ref: ObjectRef | None = None,
         remaining: Callable[[], float] = lambda: 900.0,
+        **more: Any,
     ) -> Receipt | Exception:
         """What comes of one invocation of a new function."""
-        with self.function(server, port=port) as function:
+        with self.function(server, port=port, **more) as function:
             return self.invoke(function, ref=ref, remaining=remaining)
 
     def invoke(
@@ -80,6 +88,27 @@ class LedgerDesk:
     def state(self, ref: ObjectRef | None = None) -> str:
         """How far the ledger says it is."""
         return self._ledger.state(ref or self.ref)
+
+    def names(self) -> dict[str, str]:
+        """The names that the ledger says may stand at the partner, and of what kind each is."""
+        entries = self._ledger.key_item(self.ref).get("temporaries", {"M": {}})["M"]
+        return {name: entry["M"]["kind"]["S"] for name, entry in entries.items()}
+
+    def keys_with_leftovers(self) -> int:
+        """How many keys people see who ask the ledger for leftovers."""
+        return len(self._ledger.with_status("LEFTOVERS"))
+
+    def give_up(self, error: DeliveryError) -> None:
+        """Record what dead-lettering records."""
+        self._without_partner().give_up(self.ref, error)
+
+    def leases_expire(self) -> None:
+        """Let the time of every invocation so far be over."""
+        self._ledger.all_leases_expire()
+
+    def _without_partner(self) -> Delivery:
+        ledger = self._ledger.function(next(self._names))
+        return Delivery(s3=self.s3, partner=None, directory="", ledger=ledger)  # type: ignore[arg-type] # not asked
 
     def is_leased(self) -> bool:
         """Whether the ledger says that somebody has it."""
