@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import struct
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -10,8 +11,13 @@ from itertools import count
 from typing import TypeVar
 
 from s3_to_sftp.sftp.protocol import (
+    ATTR_ACMODTIME,
+    ATTR_PERMISSIONS,
     ATTR_SIZE,
     LIMITS,
+    OPEN_CREATE,
+    OPEN_EXCLUSIVE,
+    OPEN_TRUNCATE,
     POSIX_RENAME,
     Answer,
     Request,
@@ -51,18 +57,59 @@ Script = Callable[[Asked], bytes | None]
 """Returns the bytes to send, or None for what a healthy server would send."""
 
 
+START = 1_795_392_000
+"""When the first byte is written, in seconds since 1970."""
+
+
+class File(bytearray):
+    """What has a name and is no directory: its bytes, and what LSTAT shows of it besides.
+
+    Attributes:
+        mode: As POSIX has it, with the type.
+        modified: In seconds since 1970.
+    """
+
+    def __init__(self, data: bytes = b"", *, mode: int = stat.S_IFREG | 0o644, modified: int = 0) -> None:
+        super().__init__(data)
+        self.mode = mode
+        self.modified = modified
+
+
 @dataclass
 class Disk:
     """Files that several connections see. Writing them is one step, as on a real disk.
 
     Attributes:
-        files: What stands where.
+        files: What stands where. One that is no `File` is an ordinary file of long ago.
         directories: Those that exist besides the start directory.
+        now: Seconds since 1970. Every WRITE takes one.
+        shows_types: Whether the permissions that are shown have type bits: version 3 does not ask for them.
     """
 
     files: dict[str, bytearray] = field(default_factory=dict)
     directories: set[str] = field(default_factory=lambda: {"", "/"})
+    now: int = START
+    shows_types: bool = True
     lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def has(self, path: str) -> bool:
+        """Whether anything stands there."""
+        return path in self.files or path in self.directories
+
+    def move(self, old: str, new: str) -> None:
+        """Rename a file, or a directory with all that is in it."""
+        if old in self.files:
+            self.files[new] = self.files.pop(old)
+            return
+        for path in [path for path in self.files if path.startswith(f"{old}/")]:
+            self.files[new + path.removeprefix(old)] = self.files.pop(path)
+        moved = {path for path in self.directories if path == old or path.startswith(f"{old}/")}
+        self.directories = self.directories - moved | {new + path.removeprefix(old) for path in moved}
+
+    def tick(self) -> int:
+        """A second later."""
+        self.now += 1
+        return self.now
 
 
 class ScriptedServer:
@@ -196,13 +243,24 @@ class ScriptedServer:
     def _open(self, asked: Asked) -> bytes:
         (path,) = asked.texts
         (flags,) = struct.unpack_from(">I", asked.payload, 4 + len(path.encode()))
-        creates = bool(flags & 0x08)
+        creates = bool(flags & OPEN_CREATE)
         if path.rpartition("/")[0] not in self.directories or not (creates or path in self.files):
             return status(asked, Status.NO_SUCH_FILE)
+        if path in self.directories or (flags & OPEN_EXCLUSIVE and path in self.files):
+            return status(asked, Status.FAILURE)
+        file = self.files.setdefault(path, File(modified=self.disk.now))
+        if flags & OPEN_TRUNCATE:
+            file.clear()
+        return self._handle_of(asked, file)
+
+    def _opendir(self, asked: Asked) -> bytes:
+        if asked.texts[0] not in self.directories:
+            return status(asked, Status.NO_SUCH_FILE)  # as OpenSSH says it of a file, too
+        return self._handle_of(asked, bytearray())
+
+    def _handle_of(self, asked: Asked, file: bytearray) -> bytes:
         handle = next(name for name in map(str, count()) if name not in self._handles)
-        self._handles[handle] = self.files.setdefault(path, bytearray())
-        if flags & 0x10:
-            self.files[path].clear()
+        self._handles[handle] = file
         return framed(Answer.HANDLE, struct.pack(">I", asked.request_id) + text(handle))
 
     def _write(self, asked: Asked) -> bytes:
@@ -216,6 +274,8 @@ class ScriptedServer:
             return status(asked, Status.FAILURE)
         file.extend(bytes(max(0, at - len(file))))
         file[at : at + length] = data
+        if isinstance(file, File):
+            file.modified = self.disk.tick()
         return status(asked, Status.OK)
 
     def _read(self, asked: Asked) -> bytes:
@@ -234,6 +294,8 @@ class ScriptedServer:
         return status(asked, Status.FAILURE if known is None else Status.OK)
 
     def _remove(self, asked: Asked) -> bytes:
+        if asked.texts[0] in self.directories:
+            return status(asked, Status.FAILURE)
         gone = self.files.pop(asked.texts[0], None)
         return status(asked, Status.NO_SUCH_FILE if gone is None else Status.OK)
 
@@ -248,17 +310,23 @@ class ScriptedServer:
 
     def _rename(self, asked: Asked) -> bytes:
         old, new = asked.texts
-        if new in self.files:
+        if self.disk.has(new):
             return status(asked, Status.FAILURE)
-        if old not in self.files:
+        return self._moved(asked, old, new)
+
+    def _moved(self, asked: Asked, old: str, new: str) -> bytes:
+        if not self.disk.has(old) or new.rpartition("/")[0] not in self.directories:
             return status(asked, Status.NO_SUCH_FILE)
-        self.files[new] = self.files.pop(old)
+        self.disk.move(old, new)
         return status(asked, Status.OK)
 
     def _stat(self, asked: Asked) -> bytes:
-        if asked.texts[0] not in self.files:
+        (path,) = asked.texts
+        if path in self.directories:
+            return self._attributes(asked, File(mode=stat.S_IFDIR | 0o755))
+        if path not in self.files:
             return status(asked, Status.NO_SUCH_FILE)
-        return self._attributes(asked, self.files[asked.texts[0]])
+        return self._attributes(asked, self.files[path])
 
     _lstat = _stat
 
@@ -267,7 +335,9 @@ class ScriptedServer:
         return status(asked, Status.FAILURE) if file is None else self._attributes(asked, file)
 
     def _attributes(self, asked: Asked, file: bytearray) -> bytes:
-        return framed(Answer.ATTRS, struct.pack(">IIQ", asked.request_id, ATTR_SIZE, len(file)))
+        shown = file if isinstance(file, File) else File(file)
+        mode = shown.mode if self.disk.shows_types else stat.S_IMODE(shown.mode)
+        return attributes(asked, size=len(shown), mode=mode, modified=shown.modified)
 
     def _realpath(self, asked: Asked) -> bytes:
         return framed(Answer.NAME, struct.pack(">II", asked.request_id, 1) + text("/") * 2 + bytes(4))
@@ -282,10 +352,9 @@ class ScriptedServer:
                 else status(asked, Status.OP_UNSUPPORTED)
             )
         old, new = paths
-        if old not in self.files:
-            return status(asked, Status.NO_SUCH_FILE)
-        self.files[new] = self.files.pop(old)
-        return status(asked, Status.OK)
+        if new in self.directories:
+            return status(asked, Status.FAILURE)
+        return self._moved(asked, old, new)
 
 
 T = TypeVar("T")
@@ -310,6 +379,68 @@ def status(asked: Asked | int, code: int, words: str | None = "said the partner"
     request_id = asked if isinstance(asked, int) else asked.request_id
     said = b"" if words is None else text(words) + text("en")
     return framed(Answer.STATUS, struct.pack(">II", request_id, code) + said)
+
+
+def attributes(
+    asked: Asked, *, size: int | None = None, mode: int | None = None, modified: int | None = None
+) -> bytes:
+    """An ATTRS answer with what is given."""
+    flags, shown = 0, b""
+    if size is not None:
+        flags, shown = flags | ATTR_SIZE, shown + struct.pack(">Q", size)
+    if mode is not None:
+        flags, shown = flags | ATTR_PERMISSIONS, shown + struct.pack(">I", mode)
+    if modified is not None:
+        flags, shown = flags | ATTR_ACMODTIME, shown + struct.pack(">II", modified, modified)
+    return framed(Answer.ATTRS, struct.pack(">II", asked.request_id, flags) + shown)
+
+
+def is_rename(asked: Asked) -> bool:
+    """Whether it is a RENAME, of whatever kind."""
+    return asked.kind == Request.RENAME or (
+        asked.kind == Request.EXTENDED and asked.texts[0] == POSIX_RENAME
+    )
+
+
+def renamed(asked: Asked) -> tuple[str, str]:
+    """The old and the new name of a RENAME of whatever kind."""
+    old, new = asked.texts[-2:]
+    return old, new
+
+
+def one_of(*scripts: Script) -> Script:
+    """Script: what the first of them says that says anything."""
+
+    def script(asked: Asked) -> bytes | None:
+        return next((answer for each in scripts if (answer := each(asked)) is not None), None)
+
+    return script
+
+
+@dataclass
+class Hanging:
+    """Script: a process at the partner hangs in a request, and the client never hears of it again.
+
+    Attributes:
+        is_due: Which requests hang.
+        disk: Where they are carried out in the end.
+    """
+
+    is_due: Callable[[Asked], bool]
+    disk: Disk
+    hung: list[Asked] = field(default_factory=list)
+
+    def __call__(self, asked: Asked) -> bytes | None:
+        if not self.is_due(asked):
+            return None
+        self.hung.append(asked)
+        return NOTHING
+
+    def wakes_up(self) -> None:
+        """What hung is carried out, as far as it still can be."""
+        assert self.hung, "nothing hung"
+        for asked in self.hung:
+            ScriptedServer(disk=self.disk).healthy(asked)
 
 
 def refusing(kind: Request, code: int = Status.FAILURE, *, number: int | None = None) -> Script:
