@@ -501,7 +501,7 @@ def stating_write_limit(most: int) -> Iterator[None]:
 class HangsInRename(WatchedServer):
     """Takes the nth request for a new name and never answers: its process may do it at any time later.
 
-    `fault.wake` lets it. Then a RENAME of version 3 does nothing if the target is taken; posix-rename replaces.
+    `fault.wake` lets it. A RENAME of version 3 then does nothing if the target is taken.
     """
 
     def __init__(self, chan: Any, chroot: bytes, *, fault: Fault, nth: int = 1) -> None:

@@ -397,9 +397,7 @@ def attributes(
 
 def is_rename(asked: Asked) -> bool:
     """Whether it is a RENAME, of whatever kind."""
-    return asked.kind == Request.RENAME or (
-        asked.kind == Request.EXTENDED and asked.texts[0] == POSIX_RENAME
-    )
+    return asked.kind == Request.RENAME or (asked.kind == Request.EXTENDED and asked.texts[0] == POSIX_RENAME)
 
 
 def renamed(asked: Asked) -> tuple[str, str]:

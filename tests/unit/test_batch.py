@@ -33,7 +33,7 @@ from s3_to_sftp.errors import (
     ToBeContinued,
 )
 from s3_to_sftp.events import ObjectRef
-from s3_to_sftp.ledger import Lease
+from s3_to_sftp.ledger import Commit, Lease
 from s3_to_sftp.receipt import Receipt
 from s3_to_sftp.sftp import lanes
 from s3_to_sftp.sftp.protocol import Request
@@ -520,10 +520,10 @@ def test_nothing_is_renamed_when_the_commit_is_refused(
     function = desk.function()
     commit = function._ledger.commit
 
-    def busy_for_a(lease: Lease) -> None:
+    def busy_for_a(lease: Lease, file: Commit) -> None:
         if lease.ref.key == "a":
             raise LedgerError("busy.", hint="")
-        commit(lease)
+        commit(lease, file)
 
     monkeypatch.setattr(function._ledger, "commit", busy_for_a)
     found = outcomes(function, *refs_of(desk), deadline=desk.deadline())
@@ -541,9 +541,9 @@ def test_final_names_are_given_only_after_the_commit(
     commit = function._ledger.commit
     there_at_commit: dict[str, bool] = {}
 
-    def noting(lease: Lease) -> None:
+    def noting(lease: Lease, file: Commit) -> None:
         there_at_commit[lease.ref.key] = lease.remote_path in desk.site.files
-        commit(lease)
+        commit(lease, file)
 
     monkeypatch.setattr(function._ledger, "commit", noting)
     outcomes(function, *refs_of(desk), deadline=desk.deadline())

@@ -24,6 +24,7 @@ from s3_to_sftp.errors import (
     ObjectChanged,
     ObjectCorrupt,
     ObjectGone,
+    OutcomeUnknown,
     RequestRefused,
     SourceInterrupted,
     Superseded,
@@ -31,9 +32,10 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.ledger.items import KEY
-from s3_to_sftp.receipt import Receipt
+from s3_to_sftp.receipt import Evidence, Receipt
 from s3_to_sftp.sftp import lanes
 from s3_to_sftp.sftp.protocol import Request, Status
+from s3_to_sftp.unknown_outcome import UnknownOutcome
 from tests.ledger_site import TABLE, create_table
 from tests.unit.delivery_site import PLENTY, DeliverySite, crc_of, is_rename, vague
 from tests.unit.scripted_server import Asked, refusing, silent_at, status
@@ -401,14 +403,42 @@ def test_next_attempt_completes_a_rename_that_may_have_happened_and_sends_nothin
     assert desk.item(ref)["receipt"]["M"]["recovered"] == {"BOOL": True}
 
 
-def test_file_that_the_partner_has_taken_after_the_rename_is_not_sent_again(desk: DeliverySite) -> None:
+def test_file_that_is_nowhere_after_a_lost_rename_is_neither_sent_again_nor_delivered(
+    desk: DeliverySite,
+) -> None:
     ref = desk.ref()
     lose_at_rename(desk, ref, done=True)
     del desk.site.files["inbox/a"]
     sent = desk.written
-    desk.deliver(ref)
+    with pytest.raises(OutcomeUnknown) as raised:
+        desk.deliver(ref)
     assert (desk.written, "inbox/a" in desk.site.files) == (sent, False)
+    assert desk.state(ref) == "COMMITTING"
+    assert not desk.has_lease(ref)
+    assert "'inbox/a' with 4 bytes" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("policy", "sends", "evidence"),
+    [
+        (UnknownOutcome.RESEND, True, Evidence.RENAME_OK),
+        (UnknownOutcome.ASSUME_DELIVERED, False, Evidence.ASSUMED),
+    ],
+)
+def test_policy_decides_about_a_file_that_is_nowhere_after_a_lost_rename(
+    policy: UnknownOutcome,
+    sends: bool,  # noqa: FBT001 - a parameter
+    evidence: Evidence,
+    desk: DeliverySite,
+) -> None:
+    ref = desk.ref()
+    lose_at_rename(desk, ref, done=True)
+    del desk.site.files["inbox/a"]
+    receipt = desk.deliver(ref, unknown_outcome=policy)
+    assert (receipt.evidence, "inbox/a" in desk.site.files) == (evidence, sends)
     assert desk.state(ref) == "DELIVERED"
+    assert desk.item(ref)["receipt"]["M"]["evidence"] == {"S": evidence.value}
+    assert desk.temporaries(ref) == set()
 
 
 @pytest.mark.parametrize("done", [True, False])
@@ -424,24 +454,28 @@ def test_rename_is_recovered_at_a_server_that_gives_no_reason_for_a_missing_file
     assert desk.state(ref) == "DELIVERED"
 
 
-@pytest.mark.parametrize("done", [True, False])
-def test_rename_is_recovered_at_a_drop_box(
-    done: bool,  # noqa: FBT001 - a parameter
-    desk: DeliverySite,
-) -> None:
+def test_rename_is_recovered_at_a_drop_box_by_another_one(desk: DeliverySite) -> None:
     ref = desk.ref()
-    lose_at_rename(desk, ref, done=done)
-    desk.site.scripts[0] = refusing(Request.STAT, Status.PERMISSION_DENIED)
-    desk.deliver(ref)
+    lose_at_rename(desk, ref, done=False)
+    desk.site.scripts[0] = refusing(Request.LSTAT, Status.PERMISSION_DENIED)
+    assert desk.deliver(ref).evidence is Evidence.RENAME_OK
     assert desk.whole["inbox/a"] == b"news"
-    assert desk.state(ref) == "DELIVERED"
 
 
-def test_drop_box_that_gives_no_reason_is_asked_again_later_and_gets_nothing_twice(
+def test_refused_rename_at_a_drop_box_is_no_evidence_of_an_earlier_one(desk: DeliverySite) -> None:
+    ref = desk.ref()
+    lose_at_rename(desk, ref, done=True)
+    desk.site.scripts[0] = refusing(Request.LSTAT, Status.PERMISSION_DENIED)
+    with pytest.raises(OutcomeUnknown):
+        desk.deliver(ref)
+    assert desk.state(ref) == "COMMITTING"
+
+
+def test_drop_box_that_gives_no_reason_gets_nothing_twice(
     desk: DeliverySite,
 ) -> None:
     def secretive(asked: Asked) -> bytes | None:
-        if asked.kind == Request.STAT:
+        if asked.kind in {Request.STAT, Request.LSTAT}:
             return status(asked, Status.PERMISSION_DENIED)
         return vague(asked, desk.site)
 
@@ -449,7 +483,7 @@ def test_drop_box_that_gives_no_reason_is_asked_again_later_and_gets_nothing_twi
     lose_at_rename(desk, ref, done=True)
     sent = desk.written
     desk.site.scripts[0] = secretive
-    with pytest.raises(RequestRefused):
+    with pytest.raises(OutcomeUnknown):
         desk.deliver(ref)
     assert (desk.written, desk.state(ref)) == (sent, "COMMITTING")
     assert not desk.has_lease(ref)
@@ -477,7 +511,7 @@ def test_recovered_delivery_of_an_object_that_is_gone_meanwhile_counts(desk: Del
     desk.s3.objects.clear()
     receipt = desk.deliver(ref)
     assert desk.whole["inbox/a"] == b"news"
-    assert (receipt.size, receipt.checksum) == (4, "")
+    assert (receipt.size, receipt.checksum) == (4, crc_of(b"news"))
 
 
 def test_receipt_that_could_not_be_written_is_written_by_the_next_attempt(
