@@ -73,7 +73,11 @@ def assemble(settings: Settings, *, reporter: Report, new_client: NewClient) -> 
     ledger, breaker = _ledger_and_breaker(settings, new_client, request_id)
     timeouts = _timeouts(settings)
     partner = Partner(
-        settings.server, credentials, timeouts=timeouts, max_connections=settings.max_connections
+        settings.server,
+        credentials,
+        timeouts=timeouts,
+        max_connections=settings.max_connections,
+        directories=[settings.directory, *(source.directory for source in settings.sources)],
     )
     delivery = Delivery(
         s3=new_client("s3", config=_S3_CONFIG),

@@ -13,6 +13,7 @@ DeliveryError
 ├── PartnerError              concerns the partner as a whole, not this object
 │   ├── PartnerUnreachable    no name, no route, no answer, or no SSH behind the port
 │   ├── HostKeyRefused        the server's key is not the pinned one
+│   ├── DirectoryAmbiguous    a relative SSH_DIR has the name of the directory that the login starts in
 │   └── LoginRefused          the server does not accept the credentials
 ├── TransferError
 │   ├── ConnectionLost        cut, or silent for too long
@@ -141,6 +142,10 @@ class PartnerUnreachable(PartnerError):
 
 class HostKeyRefused(PartnerError):
     """The server's key is not a pinned one, or none is pinned."""
+
+
+class DirectoryAmbiguous(PartnerError):
+    """A relative SSH_DIR is missing, and has the name of the directory that the login starts in."""
 
 
 class LoginRefused(PartnerError):

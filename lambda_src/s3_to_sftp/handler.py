@@ -1,5 +1,6 @@
 """The Lambda entry point: the only module that knows Lambda's events, context and batch response."""
 
+import dataclasses
 import functools
 import logging
 import os
@@ -106,9 +107,11 @@ def _is_settled(error: Exception) -> bool:
 
 def _refs_or_error(record: dict[str, Any]) -> list[ObjectRef] | DeliveryError:
     try:
-        return _announced(objects_in_message, record.get("body"), message_id=record["messageId"])
+        refs = _announced(objects_in_message, record.get("body"), message_id=record["messageId"])
     except DeliveryError as error:
         return error
+    resends = Message.from_record(record).resends
+    return [dataclasses.replace(ref, resend=True) for ref in refs] if resends else refs
 
 
 def _announced(parse: Callable[[Any], list[ObjectRef]], message: object, **about: str) -> list[ObjectRef]:

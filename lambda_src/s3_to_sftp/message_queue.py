@@ -27,7 +27,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from s3_to_sftp.errors import QueueError
+from s3_to_sftp.errors import OutcomeUnknown, QueueError
 from s3_to_sftp.retry import Tries
 
 _log = logging.getLogger(__name__)
@@ -88,15 +88,19 @@ class Message:
     @property
     def continued(self) -> int:
         """How many continuations led to this message."""
-        text = str(self.attributes.get(_CONTINUED, {}).get("stringValue", "0"))
+        text = _text(self.attributes, _CONTINUED)
         # Anybody who may send to the queue may write anything into an attribute.
         return int(text) if re.fullmatch("[0-9]{1,9}", text) else 0
 
     @property
+    def resends(self) -> bool:
+        """Whether it comes from the dead-letter queue, where it said that nobody knows what was delivered."""
+        return _text(self.attributes, "error") == OutcomeUnknown.__name__
+
+    @property
     def tries(self) -> Tries:
         """What it has been through since its event was sent."""
-        text = str(self.attributes.get(_RETRIES, {}).get("stringValue", ""))
-        return Tries.from_text(text, sent=self.sent_at)
+        return Tries.from_text(_text(self.attributes, _RETRIES), sent=self.sent_at)
 
 
 class MessageQueue:
@@ -130,6 +134,8 @@ class MessageQueue:
         attributes = _kept_attributes(message)
         text = tries.as_text(sent=self._clock())
         attributes[_RETRIES] = {"DataType": "String", "StringValue": text}
+        if message.resends:  # until it has been tried
+            attributes["error"] = _as_sent(message.attributes["error"])
         self._send(
             body,
             self._queue_url,
@@ -212,6 +218,10 @@ def _ask(operation: Callable[..., Any], failed: str, hint: str, **request: Any) 
         operation(**request)
     except (ClientError, BotoCoreError) as error:
         raise QueueError(f"{failed}: {error}.", hint=hint) from None
+
+
+def _text(attributes: Mapping[str, Mapping[str, Any]], name: str) -> str:
+    return str(attributes.get(name, {}).get("stringValue", ""))
 
 
 def _kept_attributes(message: Message) -> dict[str, dict[str, Any]]:

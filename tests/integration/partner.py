@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ def partner_at(
     max_connections: int = 1,
     timeouts: Timeouts = IMPATIENT,
     ciphers: tuple[str, ...] = (),
+    directories: Sequence[str] = (),
 ) -> Partner:
     """Make a partner that knows the server and its login, and does not wait long."""
     return Partner(
@@ -48,6 +49,7 @@ def partner_at(
         credentials or FixedCredentials(login_of(server)),
         timeouts=timeouts,
         max_connections=max_connections,
+        directories=directories,
         clock=clock,
     )
 

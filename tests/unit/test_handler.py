@@ -43,6 +43,7 @@ class FakeDeliveries:
         self.failures: dict[str, Exception] = {}
         self.batches: list[list[str]] = []
         self.deadlines: list[Deadline] = []
+        self.seen: list[ObjectRef] = []
 
     @property
     def tried(self) -> list[str]:
@@ -50,6 +51,7 @@ class FakeDeliveries:
 
     def deliver(self, refs: Sequence[ObjectRef], deadline: Deadline) -> dict[ObjectRef, Exception]:
         self.batches.append([ref.key for ref in refs])
+        self.seen.extend(refs)
         self.deadlines.append(deadline)
         report = handler._Report()
         for ref in refs:
@@ -337,6 +339,16 @@ def test_direct_test_event_is_acknowledged(delivery: FakeDeliveries) -> None:
 def test_direct_notification_of_what_needs_no_delivery_does_not_raise(delivery: FakeDeliveries) -> None:
     delivery.failures["a"] = AlreadyDelivered("before.", hint="")
     assert handler.lambda_handler(direct("a"), lambda_context()) is None
+
+
+@pytest.mark.parametrize("error", ["OutcomeUnknown", "RequestRefused"])
+def test_object_of_which_a_person_has_asked_the_partner_is_sent_again(
+    error: str, delivery: FakeDeliveries
+) -> None:
+    event = sqs_event(one=json.dumps(s3_notification(s3_record("a"))))
+    event["Records"][0]["messageAttributes"] = {"error": {"stringValue": error, "dataType": "String"}}
+    handler.lambda_handler(event, lambda_context())
+    assert [ref.resend for ref in delivery.seen] == [error == "OutcomeUnknown"]
 
 
 def test_direct_notification_that_is_to_be_continued_raises(delivery: FakeDeliveries) -> None:

@@ -90,6 +90,20 @@ def test_record_of_the_lambda_event_is_read() -> None:
     assert message.continued == 7
 
 
+@pytest.mark.parametrize(("error", "resends"), [("OutcomeUnknown", True), ("RequestRefused", False)])
+def test_message_that_a_person_has_sent_back_is_known_until_it_has_been_tried(
+    error: str,
+    resends: bool,  # noqa: FBT001 - a parameter
+    site: Site,
+) -> None:
+    site.put()
+    site.queue.park(site.one(site.url), reason="r", hint="h", error=error)
+    parked = site.one(site.dead)
+    assert parked.resends is resends
+    site.queue.send_anew(parked, body=parked.body, tries=TRIES, delay=0)
+    assert site.one(site.url).resends is resends
+
+
 @pytest.mark.parametrize("nonsense", ["", "-1", "1.5", "abc", "²", "9" * 5000])
 def test_nonsense_in_the_count_of_continuations_counts_as_none(nonsense: str) -> None:
     attributes = {"continued": {"stringValue": nonsense, "dataType": "String"}}

@@ -4,7 +4,7 @@ import functools
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
@@ -72,11 +72,18 @@ class Partner:
         *,
         timeouts: Timeouts,
         max_connections: int = 1,
+        directories: Sequence[str] = (),
         connect: Connect = connect,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = ConnectionPool(
-            server, credentials, timeouts=timeouts, limit=max_connections, connect=connect, clock=clock
+            server,
+            credentials,
+            timeouts=timeouts,
+            limit=max_connections,
+            directories=directories,
+            connect=connect,
+            clock=clock,
         )
         self._continues_files: bool | None = None
         self._clock = clock

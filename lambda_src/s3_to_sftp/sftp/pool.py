@@ -5,7 +5,7 @@ import math
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from s3_to_sftp.credentials import Credentials, CredentialSource
@@ -63,6 +63,7 @@ class ConnectionPool:
         *,
         timeouts: Timeouts,
         limit: int = 1,
+        directories: Sequence[str] = (),
         connect: Connect = connect,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -74,6 +75,7 @@ class ConnectionPool:
         self._server = server
         self._credentials = credentials
         self._timeouts = timeouts
+        self._directories = tuple(directories)
         self._connect = connect
         self._clock = clock
         self._lock = threading.Lock()
@@ -233,6 +235,7 @@ class ConnectionPool:
         connection.close()
 
     def _keep(self, number: int, connection: Connection, login: Credentials) -> None:
+        connection.session.directories = self._directories
         with self._lock:
             if not self._closed and not self._is_resting:
                 self._logins[number] = login

@@ -128,6 +128,8 @@ class SftpSession:
         self._extensions: dict[str, bytes] = {}
         self._limits: Pending[int] | None = None
         self._max_write_bytes = _SAFE_WRITE_BYTES
+        self.directories: tuple[str, ...] = ()
+        """The directories that the function is configured to deliver to."""
         self.round_trip = 0.0
         """Seconds to the server and back, as the start of the session measured it."""
         self._start()
@@ -301,6 +303,12 @@ class SftpSession:
     def _realpath(self, path: str) -> Pending[None]:
         return self._request(
             Request.REALPATH, protocol.text(path), doing="answer a ping", decode=lambda _reply, _doing: None
+        )
+
+    def home(self) -> Pending[str]:
+        """Ask where the login starts; empty where the server does not tell."""
+        return self._request(
+            Request.REALPATH, protocol.text("."), doing="tell where the login starts", decode=_name_if_told
         )
 
     def abandon(self, pending: Pending[Any]) -> None:
@@ -640,6 +648,16 @@ class _Talks(Generic[T]):
         """End them all where they are."""
         for talk in (*self.on_replies.values(), *self.elsewhere):
             talk.conversation.close()
+
+
+def _name_if_told(reply: Reply, _doing: str) -> str:
+    """Return the first name of a NAME answer (draft-ietf-secsh-filexfer-02, section 7: count, names)."""
+    if reply.kind != Answer.NAME:
+        return ""
+    try:
+        return protocol.read_text(reply.payload, 4)[0].decode("utf-8", "replace")
+    except MalformedReplyError:
+        return ""
 
 
 async def _result_of(pending: Pending[T]) -> T:

@@ -4,9 +4,9 @@ import posixpath
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from s3_to_sftp.errors import RequestRefused, TransferError
+from s3_to_sftp.errors import DirectoryAmbiguous, RequestRefused, TransferError
 from s3_to_sftp.sftp.protocol import NOTHING_THERE, FileAttributes, Status
-from s3_to_sftp.sftp.publish import Journal, is_removed, publish
+from s3_to_sftp.sftp.publish import Journal, is_removed, look, publish
 from s3_to_sftp.sftp.session import Elsewhere, SftpSession
 from s3_to_sftp.sftp.stream import Piece
 from s3_to_sftp.sftp.verify import verify_size
@@ -73,6 +73,7 @@ async def create(session: SftpSession, path: str) -> bytes:
 
     Raises:
         RequestRefused: Of the file; or of its directory, where that is why the file cannot be created.
+        DirectoryAmbiguous: See `insist_on_a_clear_directory`.
     """
     directory = posixpath.dirname(path)
     try:
@@ -80,11 +81,34 @@ async def create(session: SftpSession, path: str) -> bytes:
     except RequestRefused as refused:
         if refused.code not in _PERHAPS_NO_DIRECTORY or not directory:
             raise
+    await insist_on_a_clear_directory(session, directory)
     no_directory = await make_directories(session, directory)
     try:
         return await session.create(path)
     except RequestRefused as refused:
         raise _cause_of(refused, no_directory) from None
+
+
+async def insist_on_a_clear_directory(session: SftpSession, path: str) -> None:
+    """Refuse to make `inbox` where the login starts in a directory `inbox`: nobody would look there.
+
+    Raises:
+        DirectoryAmbiguous: A configured directory, relative to where the login starts, is that very place.
+    """
+    configured = [each.strip("/") for each in session.directories if each and not each.startswith("/")]
+    meant = [each for each in configured if f"{path}/".startswith(f"{each}/")]
+    if not meant:
+        return
+    home = await session.home()
+    for directory in meant:
+        is_home = home.rstrip("/").endswith(f"/{directory}")
+        if is_home and (await look(session, directory)).absent:
+            raise DirectoryAmbiguous(
+                f"The remote directory {directory!r} is missing, and the login starts in {home!r}: it would "
+                f"be made as {posixpath.join(home, directory)!r}.",
+                hint=f"Leave SSH_DIR empty, or write the whole path: {home!r}, or "
+                f"{posixpath.join(home, directory)!r} if that is really meant.",
+            )
 
 
 async def make_directories(session: SftpSession, path: str) -> RequestRefused | None:
