@@ -81,6 +81,11 @@ class LedgerDesk:
         """How far the ledger says it is."""
         return self._ledger.state(ref or self.ref)
 
+    def receipt(self) -> dict[str, Any]:
+        """What the ledger keeps of the delivery, as DynamoDB writes it."""
+        receipt: dict[str, Any] = self._ledger.item(self.ref)["receipt"]["M"]
+        return receipt
+
     def is_leased(self) -> bool:
         """Whether the ledger says that somebody has it."""
         return "owner" in self._ledger.key_item(self.ref) or "owner" in self._ledger.item(self.ref)
