@@ -137,7 +137,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         receipts_for: How long the ledger keeps what it knows about an object that is done with: 30 days to 10
             years. By default 400 days.
         sha256: Whether receipts hold the SHA-256 of what was sent; it costs the function CPU. By default the
-            checksum that S3 has is compared and kept, nothing else.
+            checksum that S3 has stored is compared, and a CRC of the bytes is kept.
         alarm_topic: Who is told, when an alarm is raised and when it is over. By default nobody.
         alarms: When to raise which. By default as `Alarms` says.
         dashboard: Whether there is one. By default there is.

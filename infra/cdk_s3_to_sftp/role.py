@@ -20,7 +20,13 @@ from cdk_s3_to_sftp.findings import accept, accept_wildcard, warn
 from cdk_s3_to_sftp.sources import Source
 from cdk_s3_to_sftp.trades import Trade
 
-READ_OBJECTS = ("s3:GetObject", "s3:GetObjectVersion")
+# The attributes tell the sizes of the parts, where S3 keeps a checksum of the parts' checksums.
+READ_OBJECTS = (
+    "s3:GetObject",
+    "s3:GetObjectAttributes",
+    "s3:GetObjectVersion",
+    "s3:GetObjectVersionAttributes",
+)
 
 # Without it S3 answers 403 for an object that is gone, as if reading were not allowed.
 LIST_BUCKET = ("s3:ListBucket",)

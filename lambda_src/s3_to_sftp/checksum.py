@@ -116,7 +116,7 @@ class RangeChecksum:
         for offset, (length, of_range) in ranges:
             if offset != walk.position or offset + length > limit:
                 break
-            walk.go_on(length, of_range)
+            walk.join(length, of_range)
         return ChecksumSoFar(
             size=walk.position,
             algorithm=self.algorithm,
@@ -174,7 +174,7 @@ class _Walk:
         self._part = bisect_right(part_ends, begin.size) if begin.size else 0
         self._close_parts()
 
-    def go_on(self, length: int, of_range: int) -> None:
+    def join(self, length: int, of_range: int) -> None:
         self.crc = self._crc.combine(self.crc, of_range, length)
         self.position += length
         if self._part_ends:

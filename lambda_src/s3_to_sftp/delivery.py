@@ -500,6 +500,8 @@ class Delivery:
             offset=so_far.size,
             algorithm=so_far.algorithm,
             crc=so_far.crc,
+            parts_crc=so_far.parts_crc,
+            part_crc=so_far.part_crc,
             rounds_without_progress=0 if is_further else shipment.stalled + 1,
             etag=source.etag,
         )
@@ -589,4 +591,10 @@ def _longest_invocation() -> Callable[[], float]:
 def _checksum_of(checkpoint: Checkpoint | None) -> ChecksumSoFar | None:
     if checkpoint is None:
         return None
-    return ChecksumSoFar(size=checkpoint.offset, algorithm=checkpoint.algorithm, crc=checkpoint.crc)
+    return ChecksumSoFar(
+        size=checkpoint.offset,
+        algorithm=checkpoint.algorithm,
+        crc=checkpoint.crc,
+        parts_crc=checkpoint.parts_crc,
+        part_crc=checkpoint.part_crc,
+    )

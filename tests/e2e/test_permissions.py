@@ -112,6 +112,21 @@ MAY: dict[str, tuple[str, Call]] = {
             VersionId=it.root("s3").head_object(Bucket=it.own.bucket, Key=OURS)["VersionId"],
         ),
     ),
+    "ask for the parts of an object below the prefix": (
+        "s3:GetObjectAttributes",
+        lambda it: it.client("s3").get_object_attributes(
+            Bucket=it.own.bucket, Key=OURS, ObjectAttributes=["ObjectParts"]
+        ),
+    ),
+    "ask for the parts of a version below the prefix": (
+        "s3:GetObjectVersionAttributes",
+        lambda it: it.client("s3").get_object_attributes(
+            Bucket=it.own.bucket,
+            Key=OURS,
+            VersionId=it.root("s3").head_object(Bucket=it.own.bucket, Key=OURS)["VersionId"],
+            ObjectAttributes=["ObjectParts"],
+        ),
+    ),
     # On the whole bucket, and the keys are all it learns. S3 tells only those who may list that an object is
     # gone; to others it says 403, as if reading it were not allowed.
     "list the keys of the watched bucket": (
@@ -207,6 +222,21 @@ MAY_NOT: dict[str, tuple[str, Call]] = {
             Bucket=it.own.bucket,
             Key=PRIVATE,
             VersionId=it.root("s3").head_object(Bucket=it.own.bucket, Key=PRIVATE)["VersionId"],
+        ),
+    ),
+    "ask for the parts of an object outside of the prefix": (
+        "s3:GetObjectAttributes",
+        lambda it: it.client("s3").get_object_attributes(
+            Bucket=it.own.bucket, Key=PRIVATE, ObjectAttributes=["ObjectParts"]
+        ),
+    ),
+    "ask for the parts of a version outside of the prefix": (
+        "s3:GetObjectVersionAttributes",
+        lambda it: it.client("s3").get_object_attributes(
+            Bucket=it.own.bucket,
+            Key=PRIVATE,
+            VersionId=it.root("s3").head_object(Bucket=it.own.bucket, Key=PRIVATE)["VersionId"],
+            ObjectAttributes=["ObjectParts"],
         ),
     ),
     "read an object of another bucket": (

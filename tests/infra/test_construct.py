@@ -424,7 +424,12 @@ class TestRole:
             "DeliveryDeadLetterQueue": ["sqs:SendMessage"],
             "DeliveryLedger": ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
             "arn:AWS::Partition:events:AWS::Region:AWS::AccountId:event-bus/default": ["events:PutEvents"],
-            "DeliveryBucket/*": ["s3:GetObject", "s3:GetObjectVersion"],
+            "DeliveryBucket/*": [
+                "s3:GetObject",
+                "s3:GetObjectAttributes",
+                "s3:GetObjectVersion",
+                "s3:GetObjectVersionAttributes",
+            ],
             "DeliveryBucket": ["s3:ListBucket"],
             "DeliveryCredentials": ["secretsmanager:GetSecretValue"],
         }

@@ -16,6 +16,13 @@ from s3_to_sftp.settings import Settings
 from tests.infra.conftest import new_app, warned
 from tests.infra.keys import ED25519
 
+READ_OBJECTS = [
+    "s3:GetObject",
+    "s3:GetObjectAttributes",
+    "s3:GetObjectVersion",
+    "s3:GetObjectVersionAttributes",
+]
+
 
 @pytest.fixture
 def app() -> cdk.App:
@@ -102,7 +109,7 @@ class TestSeveral:
                     each["Fn::Join"][1][-1] for each in statement["Resource"]
                 ]
         assert allowed == {
-            "['s3:GetObject', 's3:GetObjectVersion']": [":s3:::one/a/*", ":s3:::other/*"],
+            str(READ_OBJECTS): [":s3:::one/a/*", ":s3:::other/*"],
             "s3:ListBucket": [":s3:::one", ":s3:::other"],
         }
 
@@ -361,7 +368,7 @@ class TestImportedBucket:
         read, look = (
             stack.resolve(each.to_statement_json()) for each in delivery.bucket_policy_statements(theirs)
         )
-        assert read["Action"] == ["s3:GetObject", "s3:GetObjectVersion"]
+        assert read["Action"] == READ_OBJECTS
         assert look["Action"] == "s3:ListBucket"
         assert (read["Resource"], look["Resource"]) == ("arn:aws:s3:::theirs/in/*", "arn:aws:s3:::theirs")
         for statement in (read, look):

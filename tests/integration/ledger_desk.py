@@ -110,6 +110,11 @@ class LedgerDesk:
         ledger = self._ledger.function(next(self._names))
         return Delivery(s3=self.s3, partner=None, directory="", ledger=ledger)  # type: ignore[arg-type] # not asked
 
+    def receipt(self) -> dict[str, Any]:
+        """What the ledger keeps of the delivery, as DynamoDB writes it."""
+        receipt: dict[str, Any] = self._ledger.item(self.ref)["receipt"]["M"]
+        return receipt
+
     def is_leased(self) -> bool:
         """Whether the ledger says that somebody has it."""
         return "owner" in self._ledger.key_item(self.ref) or "owner" in self._ledger.item(self.ref)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,7 +29,7 @@ from tests.faults.sftp_server import Fault, HangsUp, WatchedServer, faulty, stat
 from tests.integration.ledger_desk import KEY, LedgerDesk, are_files
 from tests.integration.partner import connections
 from tests.integration.watch import never_half
-from tests.memory_s3 import MemoryS3, client_error
+from tests.memory_s3 import MemoryS3, client_error, digest_of
 
 OLD = b"the old file, complete"
 LARGE = os.urandom(SMALL_BYTES + 300_000)
@@ -216,6 +217,39 @@ def test_damaged_body_gets_no_final_name(
     fails(desk, server, ObjectCorrupt, Disposition.RETRY)
     del s3.wire[KEY]
     delivers(desk, server, data)
+
+
+@pytest.mark.parametrize("algorithm", ["SHA256", "SHA1"])
+def test_body_with_another_hash_than_the_stored_one_gets_no_final_name(
+    algorithm: str, data: bytes, s3: MovingS3, desk: LedgerDesk, server: RunningServer
+) -> None:
+    stored = base64.b64encode(digest_of(algorithm, data)).decode()
+    s3.checksums[KEY] = {"ChecksumType": "FULL_OBJECT", f"Checksum{algorithm}": stored}
+    s3.wire[KEY] = data[:-1] + bytes([data[-1] ^ 1])
+    fails(desk, server, ObjectCorrupt, Disposition.RETRY)
+    del s3.wire[KEY]
+    delivers(desk, server, data)
+    assert desk.receipt()["verified_by"] == {"S": f"full_object:{algorithm}"}
+
+
+def test_checksum_of_the_parts_is_not_mistaken_for_one_of_the_whole(
+    data: bytes, s3: MovingS3, desk: LedgerDesk, server: RunningServer
+) -> None:
+    s3.put_in_parts(KEY, [data[:70_000], data[70_000:]], "CRC32", announced="FULL_OBJECT")
+    delivers(desk, server, data)
+    assert desk.receipt()["verified_by"] == {"S": "composite:CRC32/2"}
+
+
+def test_object_whose_parts_may_not_be_listed_is_delivered_and_said_to_be_uncompared(
+    data: bytes, s3: MovingS3, desk: LedgerDesk, server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deny(**_request: Any) -> Any:
+        raise client_error("AccessDenied", 403)
+
+    s3.put_in_parts(KEY, [data[:70_000], data[70_000:]], "CRC32")
+    monkeypatch.setattr(s3, "get_object_attributes", deny)
+    delivers(desk, server, data)
+    assert desk.receipt()["verified_by"] == {"S": "none"}
 
 
 def test_denied_object_is_delivered_when_it_may_be_read(

@@ -345,7 +345,7 @@ def test_direct_notification_of_what_needs_no_delivery_does_not_raise(delivery: 
 def test_object_of_which_a_person_has_asked_the_partner_is_sent_again(
     error: str, delivery: FakeDeliveries
 ) -> None:
-    event = sqs_event(one=json.dumps(s3_notification(s3_record("a"))))
+    event = sqs_event(one=json.dumps(direct("a")))
     event["Records"][0]["messageAttributes"] = {"error": {"stringValue": error, "dataType": "String"}}
     handler.lambda_handler(event, lambda_context())
     assert [ref.resend for ref in delivery.seen] == [error == "OutcomeUnknown"]

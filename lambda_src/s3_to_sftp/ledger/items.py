@@ -194,6 +194,8 @@ def _read_checkpoint(fields: "_Fields") -> Checkpoint:
         crc=fields.integer("crc"),
         rounds_without_progress=fields.integer("rounds_without_progress"),
         etag=fields.text("etag"),
+        parts_crc=fields.optional_integer("parts_crc"),
+        part_crc=fields.optional_integer("part_crc"),
     )
 
 

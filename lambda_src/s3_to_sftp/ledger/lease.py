@@ -32,7 +32,9 @@ class Checkpoint:
         algorithm: Of the running checksum.
         crc: The running checksum of the bytes before the offset.
         rounds_without_progress: Invocations in a row that ended at this very offset.
-        etag: Of the object that the bytes are of, as S3 writes it (empty: not known).
+        etag: Of the object that the bytes are of, without quotes (empty: not known).
+        parts_crc: The running checksum of the checksums of the object's parts; see `ChecksumSoFar`.
+        part_crc: The running checksum of the part that is under way.
     """
 
     temporary: str
@@ -41,6 +43,8 @@ class Checkpoint:
     crc: int
     rounds_without_progress: int
     etag: str = ""
+    parts_crc: int | None = None
+    part_crc: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
