@@ -26,14 +26,13 @@ from cdk_s3_to_sftp.arguments import (
     whole_seconds,
 )
 from cdk_s3_to_sftp.bundling import ARCHITECTURES, RUNTIME, RUNTIMES, Bundling, function_code
-from cdk_s3_to_sftp.findings import accept
+from cdk_s3_to_sftp.findings import accept, accept_long_timeout
 from cdk_s3_to_sftp.known_sources import identity
 from cdk_s3_to_sftp.ledger import make_ledger, the_only_user_of
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
 from cdk_s3_to_sftp.monitoring import Alarms, Monitoring
 from cdk_s3_to_sftp.parts import Custody, make_bucket, make_log, make_secret
 from cdk_s3_to_sftp.queues import (
-    LONGEST_INVOCATION,
     check_dead_letter_queue,
     make_dead_letter_queue,
     make_queue,
@@ -44,10 +43,16 @@ from cdk_s3_to_sftp.sources import Source, Trigger, directories, known_length, w
 from cdk_s3_to_sftp.triggers import validate_with, watch
 
 _ONE_DAY = cdk.Duration.hours(24)
+_FIFTEEN_MINUTES = cdk.Duration.minutes(15)
 _RECEIPTS_FOR = cdk.Duration.days(400)
 
 _LONGEST_RETRIES_HOURS = 72
-"""A weekend and a bit: as long as the 1000 times last that SQS hands out a message at most."""
+"""A weekend and a bit: what does not work for longer should be seen by a person."""
+
+_SHORTEST_RECEIPTS_DAYS = 32
+"""Longer than anything can ask for an object again: 14 days in the dead-letter queue, 14 in the queue that it
+is sent back to, three of retries, and a lease. What DynamoDB has deleted by then would be delivered again.
+"""
 
 _REMOVAL_POLICIES = ("RETAIN", "RETAIN_ON_UPDATE_OR_DELETE", "DESTROY")
 """Buckets, secrets and logs have no snapshots."""
@@ -131,10 +136,16 @@ class S3ToSftp(DeliveryMetrics, Construct):
             pays when the partner is far away. Only for servers that keep one file written by several
             connections together, as OpenSSH does; a gateway to an object store may say OK and not do it.
             1 reserves a concurrency of 1, which counts against the account's limit.
+        keep_connection: Whether a function keeps a connection while it has nothing to do, which saves the
+            next delivery a login. Lambda keeps functions that it has replaced (after a deployment, or by
+            itself) frozen for a while, and the partner counts the connection of each. False closes it
+            whenever an invocation ends, so that `max_connections` holds then, too. By default True, unless
+            `max_connections` is 1, where a forgotten connection would lock out its successor.
         retry_for: How long an object is tried before its message goes to the dead-letter queue: 1 hour to 3
-            days, counted from its event, and anew when a large object got further or somebody sends the
-            message back. What cannot succeed goes there at once. By default 24 hours.
-        receipts_for: How long the ledger keeps what it knows about an object that is done with: 30 days to 10
+            days, counted from its first try, and anew when a large object got further or somebody sends the
+            message back. Waiting for its turn is no try. What cannot succeed goes there at once. By default
+            24 hours.
+        receipts_for: How long the ledger keeps what it knows about an object that is done with: 32 days to 10
             years. By default 400 days.
         sha256: Whether receipts hold the SHA-256 of what was sent; it costs the function CPU. By default the
             checksum that S3 has stored is compared, and a CRC of the bytes is kept.
@@ -142,8 +153,8 @@ class S3ToSftp(DeliveryMetrics, Construct):
         alarms: When to raise which. By default as `Alarms` says.
         dashboard: Whether there is one. By default there is.
         memory_size: Memory of the function in MB; CPU and network speed grow with it. By default 512.
-        timeout: How long one invocation may take; a large object takes several. By default the 15 minutes
-            that Lambda allows at most.
+        timeout: How long one invocation may take, at most 30 minutes; a large object takes several. Longer
+            than the server's `reply_timeout`. By default 15 minutes.
         architecture: CPU of the function. By default x86_64.
         runtime: Python of the function, 3.12 or 3.13. By default 3.13.
         log_retention: How long the log is kept. By default three months.
@@ -176,6 +187,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         vpc_subnets: ec2.SubnetSelection | None = None,
         security_groups: Sequence[ec2.ISecurityGroup] | None = None,
         max_connections: int = 2,
+        keep_connection: bool | None = None,
         retry_for: cdk.Duration = _ONE_DAY,
         receipts_for: cdk.Duration = _RECEIPTS_FOR,
         sha256: bool = False,
@@ -183,7 +195,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         alarms: Alarms | None = None,
         dashboard: bool = True,
         memory_size: int = 512,
-        timeout: cdk.Duration = LONGEST_INVOCATION,
+        timeout: cdk.Duration = _FIFTEEN_MINUTES,
         architecture: lambda_.Architecture = lambda_.Architecture.X86_64,
         runtime: lambda_.Runtime = RUNTIME,
         log_retention: logs.RetentionDays = logs.RetentionDays.THREE_MONTHS,
@@ -194,10 +206,10 @@ class S3ToSftp(DeliveryMetrics, Construct):
         check_known("max_connections", max_connections, "how many functions there are at a time")
         check_range("max_connections", max_connections, 1, _FUNCTIONS * _MOST_LANES)
         check_range("memory_size", memory_size, 128, 10240, "MB")
-        check_duration("timeout", timeout, 1, 900, "seconds")
+        check_duration("timeout", timeout, 1, 1800, "seconds")
+        server.check_replies_within(timeout)
         check_duration("retry_for", retry_for, 1, _LONGEST_RETRIES_HOURS, "hours")
-        # Longer than a message can wait in both queues: one that is sent again by hand finds its receipt.
-        check_duration("receipts_for", receipts_for, 30, 3650, "days")
+        check_duration("receipts_for", receipts_for, _SHORTEST_RECEIPTS_DAYS, 3650, "days")
         check_choice("architecture", architecture.name, [each.name for each in ARCHITECTURES])
         check_choice("runtime", runtime.name, [each.name for each in RUNTIMES])
         check_choice("removal_policy", removal_policy.name, _REMOVAL_POLICIES)
@@ -226,7 +238,11 @@ class S3ToSftp(DeliveryMetrics, Construct):
         self.event_bus = event_bus or events.EventBus.from_event_bus_name(self, "EventBus", "default")
         self.dead_letter_queue = dead_letter_queue or make_dead_letter_queue(self, custody)
         self.queue = make_queue(
-            self, custody, dead_letter_queue=self.dead_letter_queue, timeout=timeout, retry_for=retry_for
+            self,
+            custody,
+            dead_letter_queue=self.dead_letter_queue,
+            timeout=timeout,
+            may_be_throttled=max_connections == 1,
         )
         self.log_group = make_log(self, custody, retention=log_retention)
         self._permissions = Permissions(self, role)
@@ -256,6 +272,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
                 **server.variables(),
                 **self._variables(),
                 **_options(retry_for, receipts_for, max_connections, sha256=sha256),
+                **_kept_connections(max_connections, keep=keep_connection),
             },
             environment_encryption=encryption_key,
             memory_size=memory_size,
@@ -267,8 +284,8 @@ class S3ToSftp(DeliveryMetrics, Construct):
             logging_format=lambda_.LoggingFormat.JSON,
             # The concurrency of a mapping starts at 2: only the function itself can be held to one.
             reserved_concurrent_executions=1 if max_connections == 1 else None,
-            # A large object is continued through the queue. Lambda would take that for a runaway loop, and
-            # drop the message at about the 16th round. The ledger sees to it that every round gets further.
+            # What has to wait or is continued goes through the queue again. Lambda would take that for a
+            # runaway loop, and drop the message at about the 16th round.
             recursive_loop=lambda_.RecursiveLoop.ALLOW,
         )
         self.security_groups = tuple(self.function.connections.security_groups) if vpc else ()
@@ -399,6 +416,8 @@ class S3ToSftp(DeliveryMetrics, Construct):
             accept(self.function, trades.FUNCTION_VPC)
         if max_connections > 1:
             accept(self.function, trades.FUNCTION_CONCURRENCY)
+        if not self.timeout.is_unresolved() and self.timeout.to_seconds() > _FIFTEEN_MINUTES.to_seconds():
+            accept_long_timeout(self.function)
 
     def _deliver_from_queue(self, max_connections: int) -> None:
         self.function.add_event_source_mapping(
@@ -421,6 +440,11 @@ def _options(
         "SSH_MAX_CONNECTIONS": str(max(1, max_connections // _FUNCTIONS)),
     }
     return {**options, "SSH_SHA256": "true"} if sha256 else options
+
+
+def _kept_connections(max_connections: int, *, keep: bool | None) -> dict[str, str]:
+    keeps = max_connections > 1 if keep is None else keep
+    return {} if keeps else {"SSH_KEEP_CONNECTION": "false"}
 
 
 def _check_network(

@@ -92,8 +92,9 @@ def _what_waits(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
         title="What is waiting?",
         left=[
             queue.metric_approximate_number_of_messages_visible(label="not begun", color=_BLUE),
-            queue.metric_approximate_number_of_messages_not_visible(
-                label="being sent, or waiting for the next try", color=_ORANGE
+            queue.metric_approximate_number_of_messages_not_visible(label="being sent", color=_GREEN),
+            queue.metric_approximate_number_of_messages_delayed(
+                label="waiting for the next try", color=_ORANGE
             ),
             dead_letters.metric_approximate_number_of_messages_visible(label="given up", color=_RED),
         ],

@@ -33,6 +33,13 @@ def accept_wildcard(scope: IConstruct, resource: str, trade: Trade) -> None:
         _acknowledge(scope, rule.replace(OBJECTS, printed), trade.reason)
 
 
+def accept_long_timeout(function: IConstruct) -> None:
+    """Accept a timeout that Lambda takes and that CDK's own rules do not know yet."""
+    rule = "CloudFormation-Validate::E3717"
+    reason = "Lambda's API takes up to 1,800 seconds (CreateFunction, Timeout)."
+    cdk.Validations.of(function).acknowledge(cdk.Acknowledgment(id=rule, reason=reason))
+
+
 def _acknowledge(scope: IConstruct, rule: str, reason: str) -> None:
     pack, dash, _ = rule.partition("-")
     if dash:

@@ -91,7 +91,7 @@ class DeliveryMetrics:
         return self._metric("BreakerOpen", "Minimum", options)
 
     def metric_retrying(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """Seconds since the messages that go back for another try were sent. By default the oldest one's.
+        """Seconds since the events of messages that go back for another try. By default the oldest one's.
 
         Nothing while none goes back; one that waits does so every 15 minutes at least.
         """
@@ -100,8 +100,8 @@ class DeliveryMetrics:
     def metric_oldest_waiting(self, **options: Unpack[WaitingOptions]) -> cloudwatch.MathExpression:
         """Seconds that the oldest message has been waiting, the higher of what SQS and the function say.
 
-        SQS leaves out what was received three times and not deleted, and so just those that wait for a
-        partner who is away. `metric_retrying` has them.
+        SQS knows the age of what was not received yet. What goes back for another try is a new message to
+        it; `metric_retrying` has the age of those.
         """
         label = options.get("label", "oldest waiting, seconds")
         more: dict[str, Any] = {name: value for name, value in options.items() if name == "color"}

@@ -21,21 +21,17 @@ What the function parks has all of it to be looked at. What SQS moves after a cr
 _MAX_MESSAGE_BYTES = 256 * 1024
 """A notification of S3 may reach 64 KB."""
 
-LONGEST_INVOCATION = cdk.Duration.minutes(15)
+LONGEST_INVOCATION = cdk.Duration.minutes(30)
 """The most that Lambda allows."""
 
 _MARGIN = cdk.Duration.minutes(1)
 """For the way from the queue into the function."""
 
-_SECONDS_BETWEEN_RECEIVES = 240
-"""Fewer than the function ever leaves between two receives of one message, on the average of hours.
+_DEAD_FUNCTION_FOR = cdk.Duration.days(4)
+"""So long may no invocation come to an end, as after a deployment that went wrong before a long weekend."""
 
-It waits up to 15 minutes by full jitter, seven and a half on average, and five where it leaves a partner in
-peace.
-"""
-
-_QUICK_RECEIVES = 50
-"""On top: the short waits of the first tries, and turns handed back at once as the invocation would end."""
+_THROTTLED_FOR = cdk.Duration.days(11)
+"""So long may a message find the one function busy; the queue forgets it after 14 days."""
 
 _MOST_RECEIVES = 1000
 """The most that SQS allows."""
@@ -64,50 +60,46 @@ def make_queue(
     *,
     dead_letter_queue: sqs.IQueue,
     timeout: cdk.Duration,
-    retry_for: cdk.Duration,
+    may_be_throttled: bool,
 ) -> sqs.Queue:
     """Make the queue of what is not delivered yet.
 
-    How long a message waits for its next try is the function's business, and so is when it has waited long
-    enough: `retry_for` after it was sent. What is set here takes over only when the function dies before it
-    can say anything.
+    The function sends anew what has to wait or is retried, and decides when it was tried long enough. What is
+    set here takes over only when an invocation ends before it can say anything.
 
     Args:
         scope: The construct that it belongs to.
         custody: Has the key that encrypts what is in it.
         dead_letter_queue: Takes what killed the function too often.
         timeout: How long one invocation may take.
-        retry_for: How long the function tries.
+        may_be_throttled: Whether messages are taken out that the function has no room for.
     """
     # Nothing can be added to what only the deployment knows, but it cannot be longer than this.
     hidden_for = (LONGEST_INVOCATION if timeout.is_unresolved() else timeout).plus(_MARGIN)
+    receives = most_receives(hidden_for, may_be_throttled=may_be_throttled)
     return _make_queue(
         scope,
         "Queue",
         custody,
         visibility_timeout=hidden_for,
-        dead_letter_queue=sqs.DeadLetterQueue(
-            queue=dead_letter_queue, max_receive_count=most_receives(hidden_for, retry_for)
-        ),
+        dead_letter_queue=sqs.DeadLetterQueue(queue=dead_letter_queue, max_receive_count=receives),
     )
 
 
-def most_receives(hidden_for: cdk.Duration, retry_for: cdk.Duration) -> int:
+def most_receives(hidden_for: cdk.Duration, *, may_be_throttled: bool) -> int:
     """How often SQS hands out a message before it moves it to the dead-letter queue by itself.
 
-    Two things must hold. The function gives up first, as it can say why: hence a receive for every 4 minutes
-    of `retry_for`, and some. And a message that kills the function at every receive, and so comes back each
-    time its visibility ends, must be moved before the queue forgets it: 1000 receives, the most, at 16
-    minutes each are 11 of its 14 days.
+    Every message that an invocation has answered for is gone or was sent anew, so this counts the
+    invocations that died, and the receives that Lambda could not hand on. Each lasts until the visibility
+    ends. There must be enough for a function that is out of order for days, and they must be over before the
+    queue forgets the message.
 
     Args:
         hidden_for: The visibility timeout.
-        retry_for: How long the function tries; at most three days, which is 1000 receives, 259 seconds apart.
+        may_be_throttled: Whether messages are taken out that the function has no room for.
     """
-    if retry_for.is_unresolved():
-        return _MOST_RECEIVES
-    apart = min(hidden_for.to_seconds(), _SECONDS_BETWEEN_RECEIVES)
-    return min(math.ceil(retry_for.to_seconds() / apart) + _QUICK_RECEIVES, _MOST_RECEIVES)
+    lasts = _THROTTLED_FOR if may_be_throttled else _DEAD_FUNCTION_FOR
+    return min(math.ceil(lasts.to_seconds() / hidden_for.to_seconds()), _MOST_RECEIVES)
 
 
 def _make_queue(

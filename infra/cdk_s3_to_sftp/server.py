@@ -43,6 +43,9 @@ CIPHERS = (
 )
 """What the function can encrypt a connection with, in the order in which it offers them."""
 
+REPLY_TIMEOUT = cdk.Duration.seconds(120)
+"""What the function takes where it is told nothing else."""
+
 
 class UnknownOutcome(StrEnum):
     """What to do with a file whose RENAME was not answered, where nothing at the partner tells more."""
@@ -106,6 +109,24 @@ class SftpServer:
         self._check_keys_given()
         object.__setattr__(self, "ciphers", tuple(self.ciphers))
         object.__setattr__(self, "host_keys", tuple(_checked_key(key) for key in self.host_keys))
+
+    def check_replies_within(self, timeout: cdk.Duration) -> None:
+        """Refuse a timeout of the function in which it could not wait for one reply of the server.
+
+        Lambda would end the function before it could say that the server is silent.
+
+        Raises:
+            InvalidArgument: It is not longer than `reply_timeout`.
+        """
+        reply = self.reply_timeout or REPLY_TIMEOUT
+        if timeout.is_unresolved() or reply.is_unresolved():
+            return
+        if timeout.to_seconds() <= reply.to_seconds():
+            raise InvalidArgument(
+                "timeout",
+                f"must be longer than the {reply.to_seconds():g} seconds that the server may take for one "
+                f"reply, got {timeout.to_seconds():g}; SftpServer(reply_timeout=...) makes those fewer",
+            )
 
     def variables(self) -> dict[str, str]:
         """What the function is told about the server. What was not given it decides by itself."""

@@ -50,7 +50,7 @@ from s3_to_sftp.unknown_outcome import UnknownOutcome
 
 _log = logging.getLogger(__name__)
 
-_LONGEST_INVOCATION_SECONDS = 900.0
+_LONGEST_INVOCATION_SECONDS = 1800.0
 
 _STALLED_ROUNDS = 2
 """So many invocations in a row that bring an object no further are the end."""

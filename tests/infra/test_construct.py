@@ -1,5 +1,3 @@
-import random
-from collections.abc import Callable
 from typing import Any
 
 import aws_cdk as cdk
@@ -14,8 +12,8 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk.assertions import Match, Template
 
 from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer, Source, UnknownOutcome
-from s3_to_sftp import breaker, settings, unknown_outcome
-from s3_to_sftp.retry import RetryPolicy
+from cdk_s3_to_sftp.queues import most_receives
+from s3_to_sftp import settings, unknown_outcome
 from tests.infra.conftest import Synthesise, new_app
 from tests.infra.keys import ECDSA, ED25519
 
@@ -207,55 +205,48 @@ FORGOTTEN_AFTER = 14 * 86_400
 
 
 class TestMostReceives:
-    @pytest.mark.parametrize("hours", [1, 24, 72])
-    def test_are_more_than_the_retries_of_the_function(self, synthesise: Synthesise, hours: int) -> None:
-        queue = work_queue(synthesise(retry_for=cdk.Duration.hours(hours)))
-        chance = random.Random(4)
-        used = max(receives(RetryPolicy(retry_for=hours * 3600), chance.random) for _ in range(300))
-        assert used < queue["RedrivePolicy"]["maxReceiveCount"]
+    """What SQS counts: invocations that died, and receives that found the one function busy."""
 
-    @pytest.mark.parametrize("hours", [1, 24, 72])
-    def test_are_more_than_the_waits_for_an_absent_partner(self, synthesise: Synthesise, hours: int) -> None:
-        queue = work_queue(synthesise(retry_for=cdk.Duration.hours(hours)))
-        assert hours * 3600 / breaker._LONGEST_WAIT < 0.9 * queue["RedrivePolicy"]["maxReceiveCount"]
+    def test_leave_a_function_that_is_out_of_order_a_long_weekend(self, default_template: Template) -> None:
+        queue = work_queue(default_template)
+        assert queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"] >= 4 * 86_400
 
-    @pytest.mark.parametrize("seconds", [1, 60, 900])
-    @pytest.mark.parametrize("hours", [1, 24, 72])
-    def test_of_a_message_that_kills_the_function_are_over_before_it_is_forgotten(
-        self, synthesise: Synthesise, hours: int, seconds: int
+    @pytest.mark.parametrize("max_connections", [1, 2])
+    @pytest.mark.parametrize("seconds", [11, 60, 900, 1800])
+    def test_are_over_before_the_message_is_forgotten(
+        self, synthesise: Synthesise, seconds: int, max_connections: int
     ) -> None:
         queue = work_queue(
-            synthesise(retry_for=cdk.Duration.hours(hours), timeout=cdk.Duration.seconds(seconds))
+            synthesise(
+                server=SftpServer(
+                    "sftp.partner.example", host_keys=[ED25519], reply_timeout=cdk.Duration.seconds(10)
+                ),
+                timeout=cdk.Duration.seconds(seconds),
+                max_connections=max_connections,
+            )
         )
         lasts = queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"]
         assert lasts < 0.8 * FORGOTTEN_AFTER
 
-    def test_of_a_message_that_kills_a_short_function_last_as_long_as_retries(
+    def test_leave_what_waits_behind_the_only_connection_as_long_as_possible(
         self, synthesise: Synthesise
     ) -> None:
-        queue = work_queue(synthesise(retry_for=cdk.Duration.hours(2), timeout=cdk.Duration.seconds(10)))
-        assert queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"] >= 2 * 3600
+        queue = work_queue(synthesise(max_connections=1))
+        lasts = queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"]
+        assert lasts >= 11 * 86_400
 
-    def test_are_no_more_than_sqs_allows(self, synthesise: Synthesise) -> None:
-        queue = work_queue(synthesise(timeout=cdk.Duration.seconds(10)))
-        assert queue["RedrivePolicy"]["maxReceiveCount"] == 1000
+    @pytest.mark.parametrize("may_be_throttled", [True, False])
+    def test_are_no_more_than_sqs_allows(self, may_be_throttled: bool) -> None:  # noqa: FBT001 - a parameter
+        for seconds in (61, 90, 960, 1860):
+            count = most_receives(cdk.Duration.seconds(seconds), may_be_throttled=may_be_throttled)
+            assert 100 < count <= 1000
 
-    def test_are_the_most_where_only_a_deployment_knows_the_times(
-        self, stack: cdk.Stack, synthesise: Synthesise
+    @pytest.mark.parametrize("hours", [1, 24, 72])
+    def test_have_nothing_to_do_with_how_long_objects_are_retried(
+        self, synthesise: Synthesise, default_template: Template, hours: int
     ) -> None:
-        seconds = cdk.CfnParameter(stack, "RetryFor", type="Number").value_as_number
-        template = synthesise(retry_for=cdk.Duration.seconds(seconds))
-        assert work_queue(template)["RedrivePolicy"]["maxReceiveCount"] == 1000
-        assert variables(template)["RETRY_FOR_SECONDS"] == {"Ref": "RetryFor"}
-
-
-def receives(policy: RetryPolicy, chance: Callable[[], float]) -> int:
-    """How often a message is handed out that fails each time, until the function gives it up."""
-    now, count = 0.0, 1
-    while not policy.is_over(first_sent=0, now=now):
-        now += policy.wait(count, random=chance)
-        count += 1
-    return count
+        queue = work_queue(synthesise(retry_for=cdk.Duration.hours(hours)))
+        assert queue["RedrivePolicy"] == work_queue(default_template)["RedrivePolicy"]
 
 
 class TestLedger:
@@ -366,12 +357,12 @@ class TestFunction:
     def test_takes_size_cpu_and_log_retention_from_the_caller(self, synthesise: Synthesise) -> None:
         template = synthesise(
             memory_size=1769,
-            timeout=cdk.Duration.minutes(5),
+            timeout=cdk.Duration.minutes(30),
             architecture=lambda_.Architecture.ARM_64,
             log_retention=logs.RetentionDays.ONE_YEAR,
         )
         function = only(template, "AWS::Lambda::Function")
-        assert (function["MemorySize"], function["Timeout"]) == (1769, 300)
+        assert (function["MemorySize"], function["Timeout"]) == (1769, 1800)
         assert function["Architectures"] == ["arm64"]
         assert only(template, "AWS::Logs::LogGroup") == {"RetentionInDays": 365}
 
@@ -463,7 +454,9 @@ class TestEnvironment:
             unknown_outcome=UnknownOutcome.RESEND,
         )
         source = Source(s3.Bucket(stack, "Theirs"), directory="/theirs")
-        written = variables(synthesise(server=everything, sha256=True, sources=[source]))
+        written = variables(
+            synthesise(server=everything, sha256=True, sources=[source], keep_connection=False)
+        )
         assert set(written) == settings.VARIABLES - settings.PLAIN_LAMBDA_ONLY
 
     def test_is_understood_by_the_settings(self, synthesise: Synthesise) -> None:
@@ -503,9 +496,30 @@ class TestEnvironment:
 
     def test_tells_times_in_seconds(self, synthesise: Synthesise) -> None:
         written = variables(
-            synthesise(retry_for=cdk.Duration.minutes(90), receipts_for=cdk.Duration.days(30))
+            synthesise(retry_for=cdk.Duration.minutes(90), receipts_for=cdk.Duration.days(32))
         )
-        assert (written["RETRY_FOR_SECONDS"], written["RECEIPTS_FOR_SECONDS"]) == ("5400", "2592000")
+        assert (written["RETRY_FOR_SECONDS"], written["RECEIPTS_FOR_SECONDS"]) == ("5400", "2764800")
+
+    def test_lets_the_ledger_remember_long_enough_whatever_else_is_asked_for(
+        self, synthesise: Synthesise
+    ) -> None:
+        written = variables(synthesise(retry_for=cdk.Duration.hours(72), receipts_for=cdk.Duration.days(32)))
+        deployed = {name: value if isinstance(value, str) else name for name, value in written.items()}
+        assert settings.Settings.from_environment(deployed).receipts_for == 32 * 86_400
+
+    @pytest.mark.parametrize(
+        ("arguments", "told"),
+        [
+            ({}, None),
+            ({"max_connections": 1}, "false"),
+            ({"max_connections": 1, "keep_connection": True}, None),
+            ({"keep_connection": False}, "false"),
+        ],
+    )
+    def test_keeps_a_connection_unless_it_would_lock_out_its_successor(
+        self, synthesise: Synthesise, arguments: dict[str, Any], told: str | None
+    ) -> None:
+        assert variables(synthesise(**arguments)).get("SSH_KEEP_CONNECTION") == told
 
     @pytest.mark.parametrize("outcome", list(UnknownOutcome))
     def test_names_the_policy_for_unknown_outcomes_as_the_settings_do(
@@ -563,13 +577,18 @@ def test_its_parts_are_attributes(stack: cdk.Stack, server: SftpServer) -> None:
         ({"max_connections": 129}, "max_connections must be 1-128, got 129"),
         ({"memory_size": 127}, "memory_size must be 128-10240 MB, got 127"),
         ({"memory_size": 10241}, "memory_size must be 128-10240 MB, got 10241"),
-        ({"timeout": cdk.Duration.minutes(16)}, "timeout must be 1-900 seconds, got 960"),
-        ({"timeout": cdk.Duration.seconds(0)}, "timeout must be 1-900 seconds, got 0"),
+        ({"timeout": cdk.Duration.minutes(31)}, "timeout must be 1-1800 seconds, got 1860"),
+        ({"timeout": cdk.Duration.seconds(0)}, "timeout must be 1-1800 seconds, got 0"),
+        (
+            {"timeout": cdk.Duration.seconds(120)},
+            "timeout must be longer than the 120 seconds that the server may take for one reply, got 120; "
+            "SftpServer(reply_timeout=...) makes those fewer",
+        ),
         ({"timeout": cdk.Duration.millis(1500)}, "timeout must be whole seconds, got 1.5"),
         ({"retry_for": cdk.Duration.minutes(30)}, "retry_for must be 1-72 hours, got 0.5"),
         ({"retry_for": cdk.Duration.days(4)}, "retry_for must be 1-72 hours, got 96"),
-        ({"receipts_for": cdk.Duration.days(29)}, "receipts_for must be 30-3650 days, got 29"),
-        ({"receipts_for": cdk.Duration.days(3651)}, "receipts_for must be 30-3650 days, got 3651"),
+        ({"receipts_for": cdk.Duration.days(31)}, "receipts_for must be 32-3650 days, got 31"),
+        ({"receipts_for": cdk.Duration.days(3651)}, "receipts_for must be 32-3650 days, got 3651"),
         (
             {"suffix": "*.csv"},
             "suffix must not hold '*': S3 compares it letter by letter, got '*.csv'; write it without",
@@ -598,7 +617,7 @@ def test_a_value_that_only_a_deployment_knows_passes_unchecked(
     function = only(template, "AWS::Lambda::Function")
     assert (function["MemorySize"], function["Timeout"]) == ({"Ref": "Number"}, {"Ref": "Number"})
     # Whatever the timeout will be, a message stays hidden for longer.
-    assert work_queue(template)["VisibilityTimeout"] == 960
+    assert work_queue(template)["VisibilityTimeout"] == 1860
     assert variables(template)["RECEIPTS_FOR_SECONDS"] == {"Ref": "Number"}
 
 

@@ -1,9 +1,11 @@
+from contextlib import nullcontext
+
 import aws_cdk as cdk
 import paramiko
 import pytest
 
 from cdk_s3_to_sftp import InvalidArgument, SftpServer
-from cdk_s3_to_sftp.server import CIPHERS
+from cdk_s3_to_sftp.server import CIPHERS, REPLY_TIMEOUT
 from s3_to_sftp.sftp.connection import Timeouts
 from tests.infra.keys import ECDSA, ED25519, RSA
 
@@ -219,6 +221,24 @@ def test_the_timeouts_that_are_documented_are_those_of_the_function() -> None:
     text = " ".join(str(SftpServer.__doc__).split())
     assert f"1 to 300 seconds. By default {Timeouts().connect:g} seconds." in text
     assert f"end of a large file. By default {Timeouts().reply:g} seconds." in text
+    assert REPLY_TIMEOUT.to_seconds() == Timeouts().reply
+
+
+@pytest.mark.parametrize(
+    ("reply", "timeout", "passes"), [(60, 60, False), (60, 61, True), (None, 120, False)]
+)
+def test_function_must_be_able_to_wait_for_a_reply(
+    reply: int | None,
+    timeout: int,
+    passes: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    server = SftpServer(
+        "sftp.partner.example",
+        host_keys=[ED25519],
+        reply_timeout=cdk.Duration.seconds(reply) if reply else None,
+    )
+    with nullcontext() if passes else pytest.raises(InvalidArgument, match=f"{reply or 120} seconds"):
+        server.check_replies_within(cdk.Duration.seconds(timeout))
 
 
 def test_what_is_not_given_is_left_to_the_function() -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -252,10 +252,12 @@ class CrashSite:
 
     def _end(self, message: Mapping[str, Any], *, put_back: bool) -> None:
         named = {"QueueUrl": self._queue, "ReceiptHandle": message["ReceiptHandle"]}
-        if put_back:
-            self._sqs.change_message_visibility(**named, VisibilityTimeout=0)
-        else:
-            self._sqs.delete_message(**named)
+        # The function deletes what it has sent anew; unlike AWS, the emulator refuses to delete that again.
+        with suppress(self._sqs.exceptions.ReceiptHandleIsInvalid):
+            if put_back:
+                self._sqs.change_message_visibility(**named, VisibilityTimeout=0)
+            else:
+                self._sqs.delete_message(**named)
 
 
 @contextmanager

@@ -208,7 +208,7 @@ class ConnectionPool:
     def end_of_invocation(self, *, keep_first: bool) -> None:
         """Close all connections but, on demand, number 0 with its channels. Never raises.
 
-        Lanes that are still opening one lose it as soon as it comes up, until `first` is asked again.
+        Streams that are still opening one lose it as soon as it comes up, until `first` is asked again.
         """
         with self._lock:
             self._is_resting = True
