@@ -101,10 +101,15 @@ class Leftovers:
         """
         pending = [
             (name, entry)
-            for name, entry in self._here(lease)
+            for name, entry in lease.names.items()
             if entry.rename_pending and name != commit.temporary and _is_earlier(lease, entry)
         ]
-        if pending:
+        here = dict(self._here(lease))
+        # Another host or login may lead to the same server: a name that is there is ours, since it is random.
+        elsewhere = [name for name, entry in pending if name not in here and entry.kind is NameKind.TEMPORARY]
+        if elsewhere:
+            self._partner.remove(*elsewhere)
+        if pending := [(name, entry) for name, entry in pending if name in here]:
             self._partner.prevent_renames(
                 temporaries=[name for name, entry in pending if entry.kind is NameKind.TEMPORARY],
                 asides=[name for name, entry in pending if entry.kind is NameKind.ASIDE],
@@ -187,7 +192,8 @@ class Leftovers:
         """Note where the names are that were written down before anybody had logged in."""
         account = self._partner.identity.account
         for name, entry in lease.names.items():
-            if not entry.server and entry.version == version_key(lease.ref):
+            is_known = entry.server not in {"", self._partner.address}
+            if not is_known and entry.version == version_key(lease.ref):
                 lease.names.put(name, replace(entry, server=account))
 
     def _is_unneeded(self, lease: Lease, entry: RemoteName) -> bool:
@@ -197,7 +203,8 @@ class Leftovers:
 
     def _here(self, lease: Lease) -> list[tuple[str, RemoteName]]:
         account = self._partner.identity.account
-        return [(name, entry) for name, entry in lease.names.items() if entry.server in {"", account}]
+        here = {"", account, self._partner.address}
+        return [(name, entry) for name, entry in lease.names.items() if entry.server in here]
 
 
 def _is_earlier(lease: Lease, entry: RemoteName) -> bool:

@@ -68,7 +68,9 @@ class DynamoLedger:
         self._owner = owner
         self._clock = clock
 
-    def acquire(self, ref: ObjectRef, *, remote_path: str, temporary: str, until: float) -> Lease:
+    def acquire(
+        self, ref: ObjectRef, *, remote_path: str, temporary: str, until: float, server: str = ""
+    ) -> Lease:
         """See `Ledger`. One write for a key's first version, up to three for others."""
         seen = Seen()
         for _ in range(_LOOKS):
@@ -88,6 +90,7 @@ class DynamoLedger:
                     remote_path=remote_path,
                     temporary=temporary,
                     until=until,
+                    server=server,
                     now=now,
                 )
                 refused = self._table.write(*taken(lease, seen, now))
@@ -98,7 +101,8 @@ class DynamoLedger:
 
     def start_over(self, lease: Lease, *, temporary: str) -> Lease:
         """See `Ledger`."""
-        lease.names.put(temporary, name_of(lease.ref, since=self._clock()))
+        server = _server_of(lease)
+        lease.names.put(temporary, name_of(lease.ref, server=server, since=self._clock()))
         self._write(
             lease,
             version_change(
@@ -213,3 +217,9 @@ class DynamoLedger:
             version_change(lease, put, removed=(*LEASE, *removed), states=states),
             key_given_back(lease, self._clock()),
         )
+
+
+def _server_of(lease: Lease) -> str:
+    """Return where the name is that the lease was given for: the next one will be there, too."""
+    entry = lease.names.get(lease.temporary)
+    return entry.server if entry else ""

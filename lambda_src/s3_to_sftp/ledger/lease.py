@@ -120,8 +120,17 @@ class Ledger(Protocol):
     Every write also notes what has changed in the lease's `names`.
     """
 
-    def acquire(self, ref: ObjectRef, *, remote_path: str, temporary: str, until: float) -> Lease:
+    def acquire(
+        self, ref: ObjectRef, *, remote_path: str, temporary: str, until: float, server: str = ""
+    ) -> Lease:
         """Take the version and its key, until that moment.
+
+        Args:
+            ref: The version.
+            remote_path: The final name.
+            temporary: The name to write to.
+            until: Seconds since 1970.
+            server: Where the names are, `host:port`.
 
         Raises:
             AlreadyDelivered: It is at the partner.

@@ -13,10 +13,12 @@ from s3_to_sftp.ledger.rules import name_of
 class NoLedger:
     """The plain sender's: always leases, remembers nothing."""
 
-    def acquire(self, ref: ObjectRef, *, remote_path: str, temporary: str, until: float) -> Lease:
+    def acquire(
+        self, ref: ObjectRef, *, remote_path: str, temporary: str, until: float, server: str = ""
+    ) -> Lease:
         """Give a lease on anything."""
         names = RemoteNames()
-        names.put(temporary, name_of(ref, since=0))
+        names.put(temporary, name_of(ref, server=server, since=0))
         return Lease(
             ref=ref,
             owner="",

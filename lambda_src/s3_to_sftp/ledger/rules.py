@@ -110,7 +110,15 @@ class Seen:
         return self.key is not None and is_older(ref.padded_sequencer, self.key.committed)
 
     def lease(
-        self, ref: ObjectRef, *, owner: str, remote_path: str, temporary: str, until: float, now: float
+        self,
+        ref: ObjectRef,
+        *,
+        owner: str,
+        remote_path: str,
+        temporary: str,
+        until: float,
+        server: str,
+        now: float,
     ) -> Lease:
         """Return the lease that these items allow, when nothing refuses it.
 
@@ -131,7 +139,7 @@ class Seen:
         if len(names) >= _MOST_NAMES:
             raise _too_many_names(ref, len(names))
         if temporary not in names:
-            names.put(temporary, name_of(ref, since=now))
+            names.put(temporary, name_of(ref, server=server, since=now))
             names.written()
         return Lease(
             ref=ref,
@@ -243,9 +251,11 @@ def key_given_back(lease: Lease, now: float) -> Change:
     return key_change(lease, removed=(*KEY_LEASE, "status", "status_at"))
 
 
-def name_of(ref: ObjectRef, *, since: float) -> RemoteName:
+def name_of(ref: ObjectRef, *, since: float, server: str = "") -> RemoteName:
     """Return the entry of a temporary name of this version."""
-    return RemoteName(version=version_key(ref), sequencer=ref.padded_sequencer, since=int(since))
+    return RemoteName(
+        version=version_key(ref), sequencer=ref.padded_sequencer, server=server, since=int(since)
+    )
 
 
 def committed(lease: Lease, commit: Commit, now: float) -> RemoteName:

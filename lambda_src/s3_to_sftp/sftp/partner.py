@@ -76,6 +76,7 @@ class Partner:
         connect: Connect = connect,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._address = str(server)
         self._pool = ConnectionPool(
             server,
             credentials,
@@ -88,6 +89,11 @@ class Partner:
         self._continues_files: bool | None = None
         self._clock = clock
         self._limits: dict[str, Limit] = {}
+
+    @property
+    def address(self) -> str:
+        """Where the server is configured to be, `host:port`."""
+        return self._address
 
     @property
     def host_key_fingerprint(self) -> str:
