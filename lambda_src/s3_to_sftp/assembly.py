@@ -91,6 +91,7 @@ def assemble(settings: Settings, *, reporter: Report, new_client: NewClient) -> 
             breaker=breaker,
             announcements=announcements,
             reporter=reporter,
+            directory=settings.directory,
         ),
         settlement=_settlement(settings, new_client, announcements, delivery, reporter),
         announcements=announcements,

@@ -13,7 +13,8 @@ DeliveryError
 ├── PartnerError              concerns the partner as a whole, not this object
 │   ├── PartnerUnreachable    no name, no route, no answer, or no SSH behind the port
 │   ├── HostKeyRefused        the server's key is not the pinned one
-│   └── LoginRefused          the server does not accept the credentials
+│   ├── LoginRefused          the server does not accept the credentials
+│   └── PartnerRefusesWrites  the server refuses different objects alike
 ├── TransferError
 │   ├── ConnectionLost        cut, or silent for too long
 │   ├── ProtocolViolation     an answer that no SFTP server may give
@@ -141,6 +142,20 @@ class HostKeyRefused(PartnerError):
 
 class LoginRefused(PartnerError):
     """The server does not accept the credentials."""
+
+
+class PartnerRefusesWrites(PartnerError):
+    """The server lets us in and refuses different objects alike.
+
+    Attributes:
+        alike: What the refusals have in common: the request and the status code.
+        objects: Short names of the objects that were refused.
+    """
+
+    def __init__(self, reason: str, *, hint: str, alike: str, objects: tuple[str, ...]) -> None:
+        super().__init__(reason, hint=hint)
+        self.alike = alike
+        self.objects = objects
 
 
 class TransferError(DeliveryError):
