@@ -3,7 +3,7 @@
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from s3_to_sftp.deadline import SMALL_BYTES, Deadline
@@ -20,7 +20,8 @@ T = TypeVar("T")
 
 _THREADS = 8
 """Small objects that are read, or written down, at a time. Memory of a batch of small objects: each is in
-memory from its GET to its RENAME, at most (_THREADS + the files at a time of `partner.py`) x SMALL_BYTES.
+memory from its GET to its RENAME, at most (_THREADS + the files at a time of `concurrency.py`) x SMALL_BYTES;
+those that are sent again, because the server bears fewer, are among the files at a time.
 When an old connection is found dead, those that it had been given are kept for the second attempt."""
 
 Outcome = tuple[ObjectRef, Receipt | Exception]
@@ -65,11 +66,16 @@ class _Blocking:
         self.error: Exception | None = None
         self._refusals = RefusalsInARow()
 
-    def heard(self, ref: ObjectRef, outcome: object) -> None:
-        """Learn from what came of an object at the partner."""
+    def heard(self, ref: ObjectRef, outcome: object, *, accepted_before: int | None = None) -> None:
+        """Learn from what came of an object at the partner; see `RefusalsInARow.heard`."""
         if isinstance(outcome, PartnerError | CredentialsError):
             self.error = self.error or outcome
-        self._refusals.heard(ref, outcome)
+        self._refusals.heard(ref, outcome, accepted_before=accepted_before)
+
+    @property
+    def accepted(self) -> int:
+        """Objects that the partner has accepted."""
+        return self._refusals.accepted
 
     @property
     def is_likely(self) -> bool:
@@ -91,12 +97,14 @@ class _Read:
         data: Its bytes.
         checksum: Algorithm and value of its CRC.
         started: By the clock of the delivery.
+        accepted_before: Objects of the batch that the partner had accepted when it was sent.
     """
 
     lease: Lease
     data: bytes
     checksum: tuple[str, str]
     started: float
+    accepted_before: int = 0
 
 
 class _SmallObjects:
@@ -143,13 +151,14 @@ class _SmallObjects:
                     exhausted = True
                     return
                 if read := to_send(*found):
-                    yield self._file(read, threads)
+                    yield self._file(replace(read, accepted_before=self._blocking.accepted), threads)
 
         while not exhausted and self._blocking.error is None:
             for file, error in self._delivery.partner.send_small(files()):
-                self._blocking.heard(file.ticket.lease.ref, error)
+                ref = file.ticket.lease.ref
+                self._blocking.heard(ref, error, accepted_before=file.ticket.accepted_before)
                 end = threads.submit(_outcome_of, self._end, file.ticket, error)
-                recorded.append((file.ticket.lease.ref, end))
+                recorded.append((ref, end))
                 yield from _taken_if(recorded, lambda end: end.done())
             self._blocking.decide()
         for found in reads:  # being read when something blocked all

@@ -6,7 +6,7 @@ from typing import Protocol, TypeGuard
 
 from s3_to_sftp.announcements import Announcements
 from s3_to_sftp.batch import Outcome, deliver_all
-from s3_to_sftp.breaker import Breaker, Opened, Recovered
+from s3_to_sftp.breaker import Breaker, Recovered
 from s3_to_sftp.credentials import CredentialSource
 from s3_to_sftp.deadline import Deadline
 from s3_to_sftp.delivery import Delivery
@@ -15,7 +15,6 @@ from s3_to_sftp.errors import (
     DeliveryError,
     Disposition,
     PartnerLeftInPeace,
-    PartnerRefusesWrites,
     RequestRefused,
     Superseded,
     ToBeContinued,
@@ -106,8 +105,10 @@ class Deliveries:
                 # As soon as it is known: other functions wait for what the first one learns.
                 self._learn(ref, outcome, refusals)
                 yield ref, outcome
-            # Only now, since any object that is accepted shows that the others were refused for themselves.
-            self._learn_from(refusals)
+            # Only now: any object that is accepted shows that the others were refused for themselves.
+            refused = None if refusals.accepted else refusals.error()
+            if refused is not None:
+                self._learn_failure(refused)
         finally:
             self._breaker.give_back()
 
@@ -132,20 +133,11 @@ class Deliveries:
             self._tell_recovered(self._breaker.succeeded())
         elif isinstance(outcome, RequestRefused):
             self._tell_recovered(self._breaker.let_in())
-        elif isinstance(outcome, PartnerRefusesWrites):
-            self._learn_from(refusals)
         elif self._is_new_hindrance(outcome):
-            self._tell_opened(self._breaker.failed(outcome, configuration=self._configuration()))
+            self._learn_failure(outcome)
 
-    def _learn_from(self, refusals: RefusalsInARow) -> None:
-        """Tell the breaker what the partner has refused, and accepted nothing since."""
-        error = refusals.error()
-        refusals.forget()
-        if error is not None:
-            self._tell_opened(self._breaker.failed(error, configuration=self._configuration()))
-
-    def _tell_opened(self, opened: Opened | None) -> None:
-        if opened:
+    def _learn_failure(self, error: DeliveryError) -> None:
+        if opened := self._breaker.failed(error, configuration=self._configuration()):
             self._reporter.breaker(is_open=True)
             self._announcements.unavailable(opened)
 

@@ -18,16 +18,31 @@ _TOLD_OBJECTS = 2 * ALIKE
 
 
 class RefusalsInARow:
-    """Refusals that are alike, since an object was accepted last."""
+    """Refusals that are alike, since an object was accepted last.
+
+    Attributes:
+        accepted: Objects that the partner has accepted.
+    """
 
     def __init__(self) -> None:
+        self.accepted = 0
         self._refused: RequestRefused | None = None
         self._objects: dict[str, None] = {}
 
-    def heard(self, ref: ObjectRef, outcome: object) -> None:
-        """Count what came of an object. What says nothing about the partner changes nothing."""
+    def heard(self, ref: ObjectRef, outcome: object, *, accepted_before: int | None = None) -> None:
+        """Count what came of an object. What says nothing about the partner changes nothing.
+
+        Args:
+            ref: The object.
+            outcome: What came of it; an exception, or it was accepted.
+            accepted_before: `accepted` when it was begun. Where another one was accepted since then, a
+                refusal says nothing about the partner.
+        """
         if not isinstance(outcome, Exception) or isinstance(outcome, ToBeContinued):
+            self.accepted += 1
             self.forget()
+        elif accepted_before not in {None, self.accepted}:
+            return
         elif isinstance(outcome, RequestRefused) and outcome.disposition is not Disposition.PERMANENT:
             if _alike(self._refused) != _alike(outcome):
                 self.forget()
