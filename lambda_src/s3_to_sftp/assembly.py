@@ -97,6 +97,7 @@ def assemble(settings: Settings, *, reporter: Report, new_client: NewClient) -> 
             breaker=breaker,
             announcements=announcements,
             reporter=reporter,
+            directory=settings.directory,
             end_of_invocation=functools.partial(
                 partner.end_of_invocation, keep_first=settings.keep_connection
             ),

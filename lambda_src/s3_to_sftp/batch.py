@@ -1,9 +1,9 @@
 """Many objects: small ones many at a time, large ones one after the other, versions of a key in order."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from s3_to_sftp.deadline import SMALL_BYTES, Deadline
@@ -14,6 +14,7 @@ from s3_to_sftp.inline_executor import InlineExecutor
 from s3_to_sftp.ledger import Commit, Lease
 from s3_to_sftp.leftovers import aside_name
 from s3_to_sftp.receipt import Receipt
+from s3_to_sftp.refusals import RefusalsInARow
 from s3_to_sftp.sftp.partner import SmallFile
 from s3_to_sftp.sftp.protocol import FileAttributes
 from s3_to_sftp.shipment import Shipment
@@ -23,7 +24,8 @@ T = TypeVar("T")
 
 _THREADS = 8
 """Small objects that are read, or written down, at a time. Memory of a batch of small objects: each is in
-memory from its GET to its RENAME, at most (_THREADS + the files at a time of `partner.py`) x SMALL_BYTES.
+memory from its GET to its RENAME, at most (_THREADS + the files at a time of `concurrency.py`) x SMALL_BYTES;
+those that are sent again, because the server bears fewer, are among the files at a time.
 When an old connection is found dead, those that it had been given are kept for the second attempt."""
 
 Outcome = tuple[ObjectRef, Receipt | Exception]
@@ -34,34 +36,60 @@ def deliver_all(delivery: Delivery, refs: Sequence[ObjectRef], deadline: Deadlin
 
     Small objects travel many at a time, large ones one after the other, each over as many connections
     as pay. Versions of one key keep the order of their events. What hinders every delivery (the partner is
-    down, the login is wrong) is met once: the objects behind it get the same error without a try.
+    down, the login is wrong) is met once: the objects behind it get the same error without a try. So it is
+    when different objects are refused alike, and none is accepted.
 
     Args:
         delivery: Delivers one.
         refs: What was announced.
         deadline: Of the invocation.
     """
-    hindrance: Exception | None = None
+    blocking = _Blocking()
     for group in _in_order_per_key(refs):
-        if hindrance is not None:
-            yield from ((ref, hindrance) for ref in group)
-            continue
         small = [ref for ref in group if ref.size is not None and ref.size <= SMALL_BYTES]
         large = [ref for ref in group if ref not in small]
-        for ref, outcome in _SmallObjects(delivery, deadline).deliver(small):
-            hindrance = _hindrance(outcome) or hindrance
-            yield ref, outcome
+        yield from _SmallObjects(delivery, deadline, blocking).deliver(small)
         for ref in large:
-            if hindrance is not None:
-                yield ref, hindrance
+            if blocking.error is not None:
+                yield ref, blocking.error
                 continue
-            tried = _outcome_of(delivery.deliver, ref, deadline)
-            hindrance = _hindrance(tried)
-            yield ref, tried
+            outcome = _outcome_of(delivery.deliver, ref, deadline)
+            blocking.heard(ref, outcome)
+            blocking.decide()
+            yield ref, outcome
 
 
-def _hindrance(outcome: Receipt | Exception | None) -> Exception | None:
-    return outcome if isinstance(outcome, PartnerError | CredentialsError) else None
+class _Blocking:
+    """Knows what blocks every delivery of the batch, once it is met.
+
+    Attributes:
+        error: The outcome of all that were not tried; None: they are to be tried.
+    """
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self._refusals = RefusalsInARow()
+
+    def heard(self, ref: ObjectRef, outcome: object, *, accepted_before: int | None = None) -> None:
+        """Learn from what came of an object at the partner; see `RefusalsInARow.heard`."""
+        if isinstance(outcome, PartnerError | CredentialsError):
+            self.error = self.error or outcome
+        self._refusals.heard(ref, outcome, accepted_before=accepted_before)
+
+    @property
+    def accepted(self) -> int:
+        """Objects that the partner has accepted."""
+        return self._refusals.accepted
+
+    @property
+    def is_likely(self) -> bool:
+        """Whether no further object should be begun before the outcomes of the others are known."""
+        return self.error is not None or self._refusals.are_the_partners
+
+    def decide(self) -> None:
+        """Make up its mind, now that no object is under way."""
+        if self.error is None and self._refusals.are_the_partners:
+            self.error = self._refusals.error()
 
 
 @dataclass(frozen=True)
@@ -71,50 +99,84 @@ class _Read:
     Attributes:
         shipment: The right to send it, and how far it is.
         whole: Its bytes, their checksum, and what that was compared with.
+        accepted_before: Objects of the batch that the partner had accepted when it was sent.
     """
 
     shipment: Shipment
     whole: WholeObject
+    accepted_before: int = 0
 
 
 class _SmallObjects:
     """The small objects of a batch, over one connection: while some are read, others are sent."""
 
-    def __init__(self, delivery: Delivery, deadline: Deadline) -> None:
+    def __init__(self, delivery: Delivery, deadline: Deadline, blocking: _Blocking) -> None:
         self._delivery = delivery
         self._deadline = deadline
+        self._blocking = blocking
 
     def deliver(self, refs: Sequence[ObjectRef]) -> Iterator[Outcome]:
         """Deliver them and yield their outcomes."""
-        if not refs:
-            return
-        # For one object a thread would cost more than it saves.
-        with InlineExecutor() if len(refs) == 1 else ThreadPoolExecutor(_THREADS, "small") as threads:
-            unread: list[Outcome] = []
-            with_history: list[Lease] = []
+        waiting = deque(refs)
+        if waiting and self._blocking.error is None:
+            # For one object a thread would cost more than it saves.
+            with InlineExecutor() if len(refs) == 1 else ThreadPoolExecutor(_THREADS, "small") as threads:
+                yield from self._deliver(waiting, threads)
+        if self._blocking.error is not None:
+            yield from ((ref, self._blocking.error) for ref in waiting)
 
-            def files() -> Iterator[SmallFile[_Read]]:
-                for ref, read in _read_ahead(self._read, refs, threads):
-                    if isinstance(read, _Read):
-                        yield self._file(read, threads)
-                    elif isinstance(read, Lease):
-                        with_history.append(read)
-                    else:
-                        unread.append((ref, read))
+    def _deliver(self, waiting: deque[ObjectRef], threads: Executor) -> Iterator[Outcome]:
+        """Deliver those that wait, until all are taken or something blocks every delivery."""
+        unread: list[Outcome] = []
+        with_history: list[Lease] = []
+        recorded: list[tuple[ObjectRef, Future[Receipt | Exception]]] = []
+        reads = _read_ahead(self._read, self._taken(waiting), threads)
+        exhausted = False
 
-            recorded: list[tuple[ObjectRef, Future[Receipt | Exception]]] = []
-            hindrance: Exception | None = None
+        def to_send(ref: ObjectRef, read: _Read | Lease | Exception) -> _Read | None:
+            if isinstance(read, _Read):
+                return read
+            if isinstance(read, Lease):
+                with_history.append(read)
+            else:
+                unread.append((ref, read))
+            return None
+
+        def files() -> Iterator[SmallFile[_Read]]:
+            nonlocal exhausted
+            # What may block all is waited for: it does not when one of those under way is accepted.
+            while not self._blocking.is_likely:
+                found = next(reads, None)
+                if found is None:
+                    exhausted = True
+                    return
+                if read := to_send(*found):
+                    yield self._file(replace(read, accepted_before=self._blocking.accepted), threads)
+
+        while not exhausted and self._blocking.error is None:
             for file, error in self._delivery.partner.send_small(files()):
-                hindrance = _hindrance(error) or hindrance
+                ref = file.ticket.shipment.lease.ref
+                self._blocking.heard(ref, error, accepted_before=file.ticket.accepted_before)
                 end = threads.submit(_outcome_of, self._end, file.ticket, error)
-                recorded.append((file.ticket.shipment.lease.ref, end))
+                recorded.append((ref, end))
                 yield from _taken_if(recorded, lambda end: end.done())
-            yield from unread
-            yield from _taken_if(recorded, lambda _end: True)
+            self._blocking.decide()
+        for found in reads:  # being read when something blocked all
+            if read := to_send(*found):
+                end = threads.submit(_outcome_of, self._end, read, self._blocking.error)
+                recorded.append((read.shipment.lease.ref, end))
+        yield from unread
+        yield from _taken_if(recorded, lambda _end: True)
         for lease in with_history:
-            outcome = _outcome_of(self._fulfil, lease, hindrance)
-            hindrance = _hindrance(outcome) or hindrance
+            outcome = _outcome_of(self._fulfil, lease)
+            self._blocking.heard(lease.ref, outcome)
+            self._blocking.decide()
             yield lease.ref, outcome
+
+    def _taken(self, waiting: deque[ObjectRef]) -> Iterator[ObjectRef]:
+        """Take out those that wait, as long as nothing blocks them."""
+        while waiting and self._blocking.error is None:
+            yield waiting.popleft()
 
     def _read(self, ref: ObjectRef) -> _Read | Lease:
         """Take a lease and read the object; just the lease where an earlier attempt has left something."""
@@ -128,11 +190,12 @@ class _SmallObjects:
         shipment.has_written = True
         return _Read(shipment, whole)
 
-    def _fulfil(self, lease: Lease, hindrance: Exception | None) -> Receipt:
-        if hindrance is None:
+    def _fulfil(self, lease: Lease) -> Receipt:
+        blocking = self._blocking.error
+        if blocking is None:
             return self._delivery.fulfil(lease, self._deadline)
         with self._delivery.giving_back(self._delivery.shipment(lease)):
-            raise hindrance
+            raise blocking
 
     def _file(self, read: _Read, threads: Executor) -> SmallFile[_Read]:
         delivery, shipment = self._delivery, read.shipment
@@ -198,7 +261,7 @@ def _in_order_per_key(refs: Sequence[ObjectRef]) -> Iterator[list[ObjectRef]]:
 
 
 def _read_ahead(
-    read: Callable[[ObjectRef], T], refs: Sequence[ObjectRef], threads: Executor
+    read: Callable[[ObjectRef], T], refs: Iterable[ObjectRef], threads: Executor
 ) -> Iterator[tuple[ObjectRef, T | Exception]]:
     under_way: dict[Future[T | Exception], ObjectRef] = {}
     for ref in refs:

@@ -1,4 +1,4 @@
-"""The circuit breaker: nobody knocks at the door of a partner who is away or has refused the login.
+"""The circuit breaker: nobody asks a partner who is away, has refused the login, or refuses every file.
 
 One item in the ledger's table per server, shared by all functions that deliver to it.
 
@@ -9,6 +9,10 @@ One item in the ledger's table per server, shared by all functions that deliver 
 Half-open is no state of its own: it is an open breaker with a claim, and whoever has the claim tries.
 Every write is a whole item on the condition that its revision is the one that was read. So two functions
 never both get the claim, no count is lost, and what was learned before the breaker opened cannot close it.
+
+A server that lets us in and refuses a file is neither away nor is the login wrong: that ends a row of such
+failures, and closes a breaker that they have opened. Whether it takes files is another row: so many different
+objects, refused alike, open the breaker, too, and only an object that is accepted closes it.
 
 A breaker that cannot be read or written never stops a delivery.
 """
@@ -29,8 +33,10 @@ from s3_to_sftp.errors import (
     LedgerError,
     LoginRefused,
     PartnerLeftInPeace,
+    PartnerRefusesWrites,
 )
 from s3_to_sftp.message_queue import cut
+from s3_to_sftp.refusals import ALIKE
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +45,7 @@ _LONGEST_WAIT = 300
 
 _MOST_REASON_BYTES = 1000
 _REMEMBERED_CONFIGURATIONS = 8
+_REMEMBERED_OBJECTS = 8
 _TRIES = 10
 """Of a write that loses against others. Three of them open the breaker, and then nobody writes any more."""
 
@@ -56,6 +63,7 @@ class _Schedule:
 
 
 _UNREACHABLE = _Schedule(failures=3, first=60, longest=900)
+_REFUSES_WRITES = _Schedule(failures=ALIKE, first=60, longest=900)
 _HOST_KEY = _Schedule(failures=1, first=300, longest=3600)
 # Accounts get locked, where PCI DSS holds after ten attempts at the latest (8.3.4): doubled up to eight
 # hours, a day has nine. A partner who mends his side is noticed after at most as long again as he took.
@@ -105,6 +113,10 @@ class Recovered:
 class Breaker(Protocol):
     """Decides who may connect to the partner. None of its methods fails a delivery but `admit`."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it was open when it was last read or written."""
+
     def admit(self, *, configuration: str, until: float) -> None:
         """Let the caller connect, or say when to come back.
 
@@ -123,8 +135,15 @@ class Breaker(Protocol):
             What to tell people: the breaker has opened, or stays open for a reason that is new. Else None.
         """
 
+    def let_in(self) -> Recovered | None:
+        """Learn that the server has let us in, and refused a file: all that is known so far.
+
+        Returns:
+            What to tell people, when the breaker was open for another reason than refused files.
+        """
+
     def succeeded(self) -> Recovered | None:
-        """Close the breaker: the server has let us in. Told once per invocation.
+        """Close the breaker: the server has accepted a file. Told once per invocation.
 
         Returns:
             What to tell people, when the breaker was open.
@@ -137,11 +156,16 @@ class Breaker(Protocol):
 class NoBreaker:
     """Lets everybody through: there is no table to remember in."""
 
+    is_open = False
+
     def admit(self, *, configuration: str, until: float) -> None:
         """Let everybody through."""
 
     def failed(self, error: DeliveryError, *, configuration: str) -> None:
         """Count nothing."""
+
+    def let_in(self) -> None:
+        """Close nothing."""
 
     def succeeded(self) -> None:
         """Close nothing."""
@@ -166,6 +190,8 @@ class _State:
         claimed_until: One function is trying; it has ended by then.
         refused: Configurations that failed in this row. More than one, because functions that still have
             an old secret may alternate with others, and neither is news to the partner.
+        alike: What the refusals of this row have in common. Empty: it is another kind of failure.
+        objects: Those that were refused, as many as are needed to tell the next one from them.
     """
 
     revision: int = 0
@@ -177,10 +203,19 @@ class _State:
     retry_at: float = 0
     claimed_until: float = 0
     refused: tuple[str, ...] = ()
+    alike: str = ""
+    objects: tuple[str, ...] = ()
 
     @property
     def is_open(self) -> bool:
         return bool(self.openings)
+
+    def row_for(self, error: DeliveryError) -> "_State":
+        """Return the state with the row that this failure continues: that of its kind, or what is open."""
+        alike = error.alike if isinstance(error, PartnerRefusesWrites) else ""
+        if self.is_open or alike == self.alike:
+            return replace(self, alike=alike)
+        return replace(self, failures=0, since=0, alike=alike, objects=())
 
 
 class DynamoBreaker:
@@ -203,7 +238,13 @@ class DynamoBreaker:
         self._key = {"pk": {"S": f"partner#{server}"}, "sk": {"S": "breaker"}}
         self._seen: _State | None = None  # as it was when we were let through
         self._has_claim = False
+        self._is_open = False
         self._complaints: set[str] = set()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was open when it was last read or written."""
+        return self._is_open
 
     def admit(self, *, configuration: str, until: float) -> None:
         """Let the caller connect, or say when to come back.
@@ -267,16 +308,22 @@ class DynamoBreaker:
             before = self._read()
             if before.is_open and before.revision != claim:
                 return None  # it has opened meanwhile; whoever has the claim will say how it is now
-            if after := self._write(self._after_failure(before, error, configuration)):
-                return self._opened(before, after, configuration)
+            after = self._after_failure(before, error, configuration)
+            if not after.is_open and after.objects and after.objects == before.objects:
+                return None  # refused before
+            if written := self._write(after):
+                return self._opened(before, written, configuration)
         return None
 
     def _after_failure(self, state: _State, error: DeliveryError, configuration: str) -> _State:
         now, schedule, name = self._clock(), _schedule(error), type(error).__name__
+        row = state.row_for(error)
+        failures, objects = _counted(row, error)
         failed = replace(
-            state,
-            failures=state.failures + 1,
-            since=state.since or now,
+            row,
+            failures=failures,
+            objects=objects,
+            since=row.since or now,
             error=name,
             reason=cut(error.reason, _MOST_REASON_BYTES),
             claimed_until=0,
@@ -306,6 +353,14 @@ class DynamoBreaker:
             failures=after.failures,
             retry_at=after.retry_at,
         )
+
+    def let_in(self) -> Recovered | None:
+        """Close the breaker, unless it was open for refused files; the like for failures counted so far.
+
+        Returns:
+            What to tell people, when the breaker was open and it was this function that tried.
+        """
+        return None if self._seen is None or self._seen.alike else self.succeeded()
 
     def succeeded(self) -> Recovered | None:
         """Close the breaker, when it was open or had counted failures: else this costs nothing.
@@ -350,12 +405,14 @@ class DynamoBreaker:
         except (ClientError, BotoCoreError) as error:
             raise self._out_of_reach("read", error) from None
         try:
-            return _parsed(answer["Item"]) if "Item" in answer else _State()
+            state = _parsed(answer["Item"]) if "Item" in answer else _State()
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise LedgerError(
                 f"The circuit breaker's item in {self._table} holds what nobody wrote ({error!r}).",
                 hint=f"Delete the item with pk '{self._key['pk']['S']}' and sk 'breaker'; it is made anew.",
             ) from None
+        self._is_open = state.is_open
+        return state
 
     def _write(self, state: _State) -> _State | None:
         """Write the state as the successor of the revision it has, and return it. None: others were first."""
@@ -372,6 +429,7 @@ class DynamoBreaker:
             raise self._out_of_reach("written", error) from None
         except BotoCoreError as error:
             raise self._out_of_reach("written", error) from None
+        self._is_open = written.is_open
         return written
 
     def _out_of_reach(self, verb: str, error: Exception) -> LedgerError:
@@ -390,7 +448,19 @@ class DynamoBreaker:
 def _schedule(error: DeliveryError) -> _Schedule:
     if isinstance(error, LoginRefused):
         return _LOGIN
+    if isinstance(error, PartnerRefusesWrites):
+        return _REFUSES_WRITES
     return _HOST_KEY if isinstance(error, HostKeyRefused) else _UNREACHABLE
+
+
+def _counted(row: _State, error: DeliveryError) -> tuple[int, tuple[str, ...]]:
+    """Return the failures of the row with this one, and the objects to remember."""
+    if not isinstance(error, PartnerRefusesWrites):
+        return row.failures + 1, ()
+    new = tuple(each for each in error.objects if each not in row.objects)
+    # Whoever tries for an open breaker has failed, whichever object it was.
+    failed = len(new) or int(row.is_open)
+    return row.failures + failed, (*row.objects, *new)[:_REMEMBERED_OBJECTS]
 
 
 def _with(refused: tuple[str, ...], configuration: str) -> tuple[str, ...]:
@@ -418,6 +488,8 @@ def _item(state: _State) -> dict[str, Any]:
         "retry_at": {"N": _number(state.retry_at)},
         "claimed_until": {"N": _number(state.claimed_until)},
         "refused": {"L": [{"S": configuration} for configuration in state.refused]},
+        "alike": {"S": state.alike},
+        "objects": {"L": [{"S": each} for each in state.objects]},
     }
 
 
@@ -436,4 +508,6 @@ def _parsed(item: Mapping[str, Any]) -> _State:
         retry_at=float(item["retry_at"]["N"]),
         claimed_until=float(item["claimed_until"]["N"]),
         refused=tuple(configuration["S"] for configuration in item["refused"]["L"]),
+        alike=item["alike"]["S"],
+        objects=tuple(each["S"] for each in item["objects"]["L"]),
     )

@@ -14,7 +14,8 @@ DeliveryError
 │   ├── PartnerUnreachable    no name, no route, no answer, or no SSH behind the port
 │   ├── HostKeyRefused        the server's key is not the pinned one
 │   ├── DirectoryAmbiguous    a relative SSH_DIR has the name of the directory that the login starts in
-│   └── LoginRefused          the server does not accept the credentials
+│   ├── LoginRefused          the server does not accept the credentials
+│   └── PartnerRefusesWrites  the server refuses different objects alike
 ├── TransferError
 │   ├── ConnectionLost        cut, or silent for too long
 │   ├── ProtocolViolation     an answer that no SFTP server may give
@@ -150,6 +151,20 @@ class DirectoryAmbiguous(PartnerError):
 
 class LoginRefused(PartnerError):
     """The server does not accept the credentials."""
+
+
+class PartnerRefusesWrites(PartnerError):
+    """The server lets us in and refuses different objects alike.
+
+    Attributes:
+        alike: What the refusals have in common: the request and the status code.
+        objects: Short names of the objects that were refused.
+    """
+
+    def __init__(self, reason: str, *, hint: str, alike: str, objects: tuple[str, ...]) -> None:
+        super().__init__(reason, hint=hint)
+        self.alike = alike
+        self.objects = objects
 
 
 class TransferError(DeliveryError):

@@ -6,7 +6,7 @@ from typing import Protocol, TypeGuard
 
 from s3_to_sftp.announcements import Announcements
 from s3_to_sftp.batch import Outcome, deliver_all
-from s3_to_sftp.breaker import Breaker
+from s3_to_sftp.breaker import Breaker, Recovered
 from s3_to_sftp.credentials import CredentialSource
 from s3_to_sftp.deadline import Deadline
 from s3_to_sftp.delivery import Delivery
@@ -21,6 +21,7 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.receipt import Receipt
+from s3_to_sftp.refusals import RefusalsInARow
 from s3_to_sftp.settings import Server
 
 
@@ -50,6 +51,7 @@ class Deliveries:
         announcements: Announcements,
         reporter: Reporter,
         end_of_invocation: Callable[[], None] = lambda: None,
+        directory: str = "",
     ) -> None:
         """Deliver to one server.
 
@@ -61,8 +63,10 @@ class Deliveries:
             announcements: Told of what people want to know.
             reporter: Logs and counts.
             end_of_invocation: Called when nothing more is sent in this invocation; never raises.
+            directory: Where to; when it is changed, the partner is asked at once.
         """
         self._server = server
+        self._directory = directory
         self._credentials = credentials
         self._delivery = delivery
         self._breaker = breaker
@@ -85,7 +89,7 @@ class Deliveries:
             else:
                 self._reporter.delivered(outcome)
                 self._announcements.completed(outcome)
-        if has_let_us_in:
+        if has_let_us_in and not self._breaker.is_open:
             self._reporter.breaker(is_open=False)
         return errors
 
@@ -98,11 +102,16 @@ class Deliveries:
             self._reporter.breaker(is_open=True)
             yield from ((ref, error) for ref in refs)
             return
+        refusals = RefusalsInARow()
         try:
             for ref, outcome in deliver_all(self._delivery, refs, deadline):
                 # As soon as it is known: other functions wait for what the first one learns.
-                self._learn(outcome)
+                self._learn(ref, outcome, refusals)
                 yield ref, outcome
+            # Only now: any object that is accepted shows that the others were refused for themselves.
+            refused = None if refusals.accepted else refusals.error()
+            if refused is not None:
+                self._learn_failure(refused)
         finally:
             self._breaker.give_back()
             self._end_of_invocation()
@@ -121,16 +130,24 @@ class Deliveries:
                 raise
             self._breaker.admit(configuration=self._configuration(), until=deadline.ends_at)
 
-    def _learn(self, outcome: Receipt | Exception) -> None:
+    def _learn(self, ref: ObjectRef, outcome: Receipt | Exception, refusals: RefusalsInARow) -> None:
         """Tell the breaker what an outcome says about the partner; most say nothing new, and cost nothing."""
-        if isinstance(outcome, Receipt | RequestRefused | ToBeContinued):
-            if recovered := self._breaker.succeeded():
-                self._announcements.recovered(recovered)
-        elif self._is_new_hindrance(outcome) and (
-            opened := self._breaker.failed(outcome, configuration=self._configuration())
-        ):
+        refusals.heard(ref, outcome)
+        if isinstance(outcome, Receipt | ToBeContinued):
+            self._tell_recovered(self._breaker.succeeded())
+        elif isinstance(outcome, RequestRefused):
+            self._tell_recovered(self._breaker.let_in())
+        elif self._is_new_hindrance(outcome):
+            self._learn_failure(outcome)
+
+    def _learn_failure(self, error: DeliveryError) -> None:
+        if opened := self._breaker.failed(error, configuration=self._configuration()):
             self._reporter.breaker(is_open=True)
             self._announcements.unavailable(opened)
+
+    def _tell_recovered(self, recovered: Recovered | None) -> None:
+        if recovered:
+            self._announcements.recovered(recovered)
 
     def _is_new_hindrance(self, outcome: Exception) -> TypeGuard[DeliveryError]:
         """Say whether it concerns the partner, and is not the one that this invocation has met before.
@@ -150,5 +167,5 @@ class Deliveries:
             version = self._credentials.version
         except CredentialsError as error:
             version = error.reason
-        named = repr((self._server, version))
+        named = repr((self._server, self._directory, version))
         return hashlib.sha256(named.encode()).hexdigest()[:16]

@@ -451,6 +451,15 @@ class NoSuchPath(FailsOnMissingParent):
     code = FX_NO_SUCH_PATH
 
 
+class RefuseAllCreates(WatchedServer):
+    """Lets nobody create a file anywhere: somebody has changed the permissions of the whole tree."""
+
+    async def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> Any:
+        if pflags & asyncssh.FXF_CREAT and self.fault.strike():
+            raise Refusal(PERMISSION_DENIED, "Permission denied")
+        return await super().open(path, pflags, attrs)
+
+
 class ScannerLock(WatchedServer):
     """Lets nobody rename a new file: a virus scanner holds it for a moment."""
 

@@ -13,7 +13,7 @@ from local.sftp_server import RunningServer, start_asyncssh_server
 from s3_to_sftp.batch import deliver_all
 from s3_to_sftp.deadline import Deadline
 from s3_to_sftp.delivery import Delivery
-from s3_to_sftp.errors import ConnectionLost, Disposition, RequestRefused
+from s3_to_sftp.errors import ConnectionLost, Disposition, PartnerRefusesWrites, RequestRefused
 from s3_to_sftp.receipt import Receipt
 from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME
 from tests.faults.sftp_server import (
@@ -30,6 +30,7 @@ from tests.faults.sftp_server import (
     NoSuchPath,
     OneOpenFile,
     Operation,
+    RefuseAllCreates,
     RefusesAttributes,
     RefusesRequest,
     ScannerLock,
@@ -287,6 +288,22 @@ def test_delivers_a_batch_where_few_files_may_be_open(
         assert files_below(server.root) == s3.objects
         refused, fault.caused = fault.caused, 0
     assert not refused, "what the server bears is remembered"
+
+
+def test_server_that_lets_nobody_create_files_is_not_asked_for_every_object(
+    start_faulty: Start, fault: Fault
+) -> None:
+    server = start_faulty(RefuseAllCreates)
+    s3 = MemoryS3({f"{number}.csv": str(number).encode() for number in range(200)})
+    delivery = delivery_to(server, s3)
+    refs = [s3.ref(key) for key in s3.objects]
+    outcomes = [outcome for _, outcome in deliver_all(delivery, refs, Deadline(lambda: 900))]
+    assert {type(outcome) for outcome in outcomes} == {RequestRefused, PartnerRefusesWrites}
+    assert fault.caused <= 64
+    assert not any(getattr(outcome, "disposition", None) is Disposition.PERMANENT for outcome in outcomes)
+    fault.mend()
+    assert {type(outcome) for _, outcome in deliver_all(delivery, refs, Deadline(lambda: 900))} == {Receipt}
+    assert files_below(server.root) == s3.objects
 
 
 @pytest.mark.parametrize("hide", [(POSIX_RENAME,), (LIMITS,), (POSIX_RENAME, LIMITS)])

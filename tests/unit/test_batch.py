@@ -25,6 +25,7 @@ from s3_to_sftp.errors import (
     LoginRefused,
     ObjectCorrupt,
     ObjectGone,
+    PartnerRefusesWrites,
     PartnerUnreachable,
     RemotePathRefused,
     RequestRefused,
@@ -36,7 +37,7 @@ from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.ledger import Commit, Lease
 from s3_to_sftp.receipt import Receipt
 from s3_to_sftp.sftp import lanes
-from s3_to_sftp.sftp.protocol import Request
+from s3_to_sftp.sftp.protocol import Request, Status
 from tests.ledger_site import TABLE, create_table, raising
 from tests.memory_s3 import BUCKET, MemoryS3
 from tests.unit.delivery_site import DeliverySite, crc_of
@@ -376,6 +377,84 @@ def test_partner_that_is_down_is_asked_once_for_all_objects_of_a_batch() -> None
     found = outcomes(delivery(s3, site), *(s3.ref(key) for key in "abcd"))
     assert [type(found[key]) for key in "abcd"] == [PartnerUnreachable] * 4
     assert site.tried[0] == 1
+
+
+def test_objects_behind_a_partner_that_is_down_are_not_read() -> None:
+    def down() -> None:
+        raise PartnerUnreachable("down.", hint="")
+
+    s3, refs = in_s3(*(f"{number:03}" for number in range(200)))
+    found = outcomes(delivery(s3, Site(before_connect={0: down})), *refs)
+    assert {type(outcome) for outcome in found.values()} == {PartnerUnreachable}
+    assert len(s3.requests) <= 2 * batch._THREADS
+
+
+def is_rename(asked: Asked) -> bool:
+    return asked.kind == Request.EXTENDED and asked.texts[0].startswith("posix-rename")
+
+
+@pytest.mark.parametrize("request_name", ["create", "rename"])
+def test_partner_that_refuses_everything_alike_is_not_asked_for_all(request_name: str) -> None:
+    def read_only(asked: Asked) -> bytes | None:
+        refused = is_rename(asked) if request_name == "rename" else asked.kind == Request.OPEN
+        return status(asked, 3) if refused else None
+
+    s3, refs = in_s3(*(f"{number:03}" for number in range(300)))
+    site = Site(scripts={0: read_only})
+    site.disk.directories.add("inbox")
+    found = outcomes(delivery(s3, site), *refs)
+    assert len(found) == 300
+    kinds = {
+        kind: [each for each in found.values() if type(each) is kind]
+        for kind in set(map(type, found.values()))
+    }
+    assert set(kinds) == {RequestRefused, PartnerRefusesWrites}
+    assert 3 <= len(kinds[RequestRefused]) <= 64
+    assert len(set(map(id, kinds[PartnerRefusesWrites]))) == 1, "one error, met once"
+    assert len(site.connection(0).server.paths(Request.OPEN)) <= 64
+    assert len(s3.requests) <= 64 + 2 * batch._THREADS
+
+
+@pytest.mark.parametrize("request_name", ["create", "rename"])
+@pytest.mark.parametrize("bad", [range(3), range(10), range(60, 70), range(197, 200), range(0, 200, 7)])
+def test_objects_that_are_refused_beside_others_that_are_not_block_nothing(
+    bad: range, request_name: str
+) -> None:
+    def locked(asked: Asked) -> bytes | None:
+        if request_name == "rename":
+            refused = is_rename(asked) and "/locked/" in asked.texts[2]
+        else:
+            refused = asked.kind == Request.OPEN and asked.texts[0].startswith("inbox/locked/")
+        return status(asked, 3) if refused else None
+
+    keys = [f"locked/{number}" if number in bad else f"open/{number}" for number in range(200)]
+    s3, refs = in_s3(*keys)
+    site = Site(scripts={0: locked})
+    site.disk.directories |= {"inbox", "inbox/locked", "inbox/open"}
+    found = outcomes(delivery(s3, site), *refs)
+    assert {key: type(found[key]) for key in keys} == {
+        key: RequestRefused if key.startswith("locked/") else Receipt for key in keys
+    }
+
+
+def test_large_objects_that_are_refused_alike_are_not_all_tried() -> None:
+    s3 = MemoryS3(dict.fromkeys("abcdef", LARGE))
+    site = Site(scripts={0: refusing(Request.OPEN, Status.PERMISSION_DENIED)})
+    found = outcomes(delivery(s3, site), *(s3.ref(key) for key in "abcdef"))
+    assert [type(found[key]) for key in "abcdef"] == [RequestRefused] * 3 + [PartnerRefusesWrites] * 3
+
+
+def test_leases_of_objects_that_are_not_tried_are_released(desk: DeliverySite) -> None:
+    keys = [f"{number:03}" for number in range(120)]
+    desk.s3.objects.update({key: key.encode() for key in keys})
+    desk.site.scripts[0] = refusing(Request.OPEN, Status.PERMISSION_DENIED)
+    refs = [desk.ref(key) for key in keys]
+    found = outcomes(desk.function(), *refs, deadline=desk.deadline())
+    assert set(kinds(found).values()) == {RequestRefused, PartnerRefusesWrites}
+    assert not any(desk.has_lease(ref) for ref in refs)
+    desk.site.scripts.clear()
+    desk.site.connection(0).server.script = lambda _asked: None
+    assert set(kinds(outcomes(desk.function(), *refs, deadline=desk.deadline())).values()) == {Receipt}
 
 
 def test_connection_that_is_lost_in_the_middle_is_told_for_each_object() -> None:

@@ -22,6 +22,7 @@ from s3_to_sftp.errors import (
     LoginRefused,
     ObjectGone,
     PartnerLeftInPeace,
+    PartnerRefusesWrites,
     PartnerUnreachable,
 )
 
@@ -397,6 +398,143 @@ def test_no_failure_of_many_at_once_is_lost(site: Site) -> None:
     told = race(site, 32, lambda function: function.failed(UNREACHABLE, configuration="a"))
     (opened,) = [event for event in told if event is not None]
     assert opened.failures == 3
+
+
+# Refused files
+
+
+def refuses(*objects: str, alike: str = "create 3") -> PartnerRefusesWrites:
+    return PartnerRefusesWrites("Refused.", hint="Ask.", alike=alike, objects=objects)
+
+
+def test_three_objects_refused_alike_open_it_whoever_has_met_them(site: Site) -> None:
+    assert site.tries_and_fails(refuses("1")) is None
+    assert site.tries_and_fails(refuses("2")) is None
+    opened = site.tries_and_fails(refuses("3"))
+    assert opened == Opened(
+        server=SERVER,
+        reason="Refused.",
+        error="PartnerRefusesWrites",
+        since=START,
+        failures=3,
+        retry_at=START + 60,
+    )
+    assert site.is_open()
+
+
+def test_three_objects_of_one_invocation_open_it_at_once(site: Site) -> None:
+    assert site.tries_and_fails(refuses("1", "2", "3")) is not None
+
+
+def test_object_that_is_refused_again_and_again_neither_opens_it_nor_costs_a_write(site: Site) -> None:
+    site.tries_and_fails(refuses("1"))
+    writes = site.client.requests.count("put_item")
+    for _ in range(5):
+        assert site.tries_and_fails(refuses("1")) is None
+    assert site.client.requests.count("put_item") == writes
+    assert not site.is_open()
+
+
+@pytest.mark.parametrize("other", [refuses("2", "3", alike="rename 3"), UNREACHABLE])
+def test_another_failure_begins_a_row_of_its_own(site: Site, other: DeliveryError) -> None:
+    site.tries_and_fails(refuses("1", "2"))
+    assert site.tries_and_fails(other) is None
+    assert not site.is_open()
+    assert site.tries_and_fails(refuses("3")) is None
+    assert not site.is_open()
+
+
+def test_accepted_object_ends_the_row_of_refusals(site: Site) -> None:
+    site.tries_and_fails(refuses("1", "2"))
+    site.tries_and_succeeds()
+    assert site.tries_and_fails(refuses("3")) is None
+    assert not site.is_open()
+
+
+def test_refused_files_double_the_time_up_to_a_quarter_of_an_hour(site: Site) -> None:
+    site.tries_and_fails(refuses("1", "2", "3"))
+    waits = []
+    for _ in range(6):
+        state = site.dynamodb.get_item(TableName=TABLE, Key=KEY)["Item"]
+        waits.append(round(float(state["retry_at"]["N"]) - site.clock.now))
+        site.clock.now += waits[-1]
+        assert site.tries_and_fails(refuses("1")) is None, "no news"
+    assert waits == [60, 120, 240, 480, 900, 900]
+
+
+def let_in(site: Site) -> Recovered | None:
+    function = site.function()
+    assert site.let_through(function)
+    return function.let_in()
+
+
+def test_server_that_lets_us_in_closes_what_failed_logins_have_opened(site: Site) -> None:
+    site.tries_and_fails(REFUSED)
+    site.clock.now += 300
+    recovered = let_in(site)
+    assert recovered is not None
+    assert recovered.error == "LoginRefused"
+    assert not site.is_open()
+
+
+def test_server_that_lets_us_in_ends_a_row_of_failures_to_reach_it(site: Site) -> None:
+    site.tries_and_fails(UNREACHABLE)
+    site.tries_and_fails(UNREACHABLE)
+    assert let_in(site) is None
+    assert site.tries_and_fails(UNREACHABLE) is None
+
+
+def test_server_that_lets_us_in_does_not_close_what_refused_files_have_opened(site: Site) -> None:
+    site.tries_and_fails(refuses("1", "2", "3"))
+    site.clock.now += 60
+    assert let_in(site) is None
+    assert site.is_open()
+
+
+def test_accepted_file_closes_what_refused_files_have_opened(site: Site) -> None:
+    site.tries_and_fails(refuses("1", "2", "3"))
+    site.clock.now += 60
+    assert site.tries_and_succeeds() == Recovered(
+        server=SERVER, reason="Refused.", error="PartnerRefusesWrites", since=START, failures=3
+    )
+    assert not site.is_open()
+
+
+def test_whether_it_is_open_is_known_without_asking_again(site: Site) -> None:
+    function = site.function()
+    assert not function.is_open
+    assert site.let_through(function)
+    function.failed(refuses("1", "2", "3"), configuration="a")
+    assert function.is_open
+    reads = len(site.client.requests)
+    other = site.function()
+    assert not site.let_through(other)
+    assert other.is_open
+    assert len(site.client.requests) == reads + 1
+
+
+# What is read is what was written last
+
+
+class StaleUnlessAsked(OneAtATime):
+    """A table as DynamoDB's is: a read that does not ask for more may miss the last write."""
+
+    def __init__(self, client: Any) -> None:
+        super().__init__(client)
+        self._before: dict[str, Any] = {}
+
+    def get_item(self, **request: Any) -> Any:
+        return super().get_item(**request) if request.get("ConsistentRead") else self._before
+
+    def put_item(self, **request: Any) -> Any:
+        self._before = super().get_item(TableName=TABLE, Key=KEY, ConsistentRead=True)
+        return super().put_item(**request)
+
+
+def test_breaker_that_has_just_opened_is_seen_by_the_next_one(site: Site) -> None:
+    site.client = StaleUnlessAsked(site.dynamodb)
+    site.tries_and_fails(REFUSED)
+    assert site.is_open()
 
 
 # A mended configuration

@@ -20,6 +20,7 @@ from s3_to_sftp.errors import (
     DeliveryError,
     LoginRefused,
     PartnerLeftInPeace,
+    PartnerRefusesWrites,
     PartnerUnreachable,
     RequestRefused,
     Superseded,
@@ -30,10 +31,10 @@ from s3_to_sftp.invocation import Deliveries
 from s3_to_sftp.receipt import Receipt
 from s3_to_sftp.sftp.connection import Timeouts
 from s3_to_sftp.sftp.partner import Partner
-from s3_to_sftp.sftp.protocol import Request
+from s3_to_sftp.sftp.protocol import Request, Status
 from tests.ledger_site import TABLE, create_table, raising
 from tests.unit.delivery_site import DeliverySite, crc_of
-from tests.unit.scripted_server import refusing, silent_at
+from tests.unit.scripted_server import Asked, refusing, silent_at, status
 from tests.unit.site import SERVER
 
 DOWN = PartnerUnreachable("down.", hint="wait.")
@@ -363,6 +364,132 @@ def test_only_one_function_tries_at_a_time(site: InvocationSite) -> None:
     assert site.invoke() == {}
     assert set(kinds(others[0]).values()) == {PartnerLeftInPeace}
     assert site.tried == 1
+
+
+def test_function_that_was_killed_lets_another_one_try_when_its_time_is_over(site: InvocationSite) -> None:
+    opened(site)
+    ends_at = site.desk.deadline().ends_at
+    found: list[dict[str, type]] = []
+
+    def hangs() -> None:
+        site.is_mended()
+        site.clock.now = ends_at - 1
+        found.append(kinds(site.invoke()))
+        site.clock.now = ends_at
+        found.append(kinds(site.invoke()))
+
+    site.desk.site.before_connect[0] = hangs
+    site.invoke()
+    assert found == [{"a": PartnerLeftInPeace, "b": PartnerLeftInPeace}, {}]
+
+
+# --- files that are refused alike ---
+
+DENIED = refusing(Request.OPEN, Status.PERMISSION_DENIED)
+
+
+def with_objects(site: InvocationSite, *keys: str) -> InvocationSite:
+    site.desk.s3.objects.update({key: key.encode() for key in keys})
+    return site
+
+
+def refuses_all(site: InvocationSite) -> InvocationSite:
+    site.desk.site.scripts[0] = DENIED
+    return site
+
+
+def accepts_all(site: InvocationSite) -> None:
+    site.desk.site.scripts.clear()
+
+
+def test_partner_who_refuses_every_file_alike_is_asked_no_more_for_a_minute(site: InvocationSite) -> None:
+    refuses_all(with_objects(site, "c"))
+    assert set(kinds(site.invoke()).values()) == {RequestRefused}
+    assert set(kinds(site.invoke()).values()) == {PartnerLeftInPeace}
+    (opened,) = site.listener.heard
+    assert (opened.error, opened.failures, opened.retry_at) == (
+        "PartnerRefusesWrites",
+        3,
+        site.clock.now + 60,
+    )
+    assert site.reports.breaker_open == [True, True]
+    assert site.tried == 1
+
+
+def test_refusals_of_different_objects_are_counted_over_invocations(site: InvocationSite) -> None:
+    refuses_all(with_objects(site, "c"))
+    for key in ("a", "a", "b", "b", "a"):
+        assert kinds(site.invoke(key)) == {key: RequestRefused}
+    assert site.listener.heard == []
+    assert kinds(site.invoke("c")) == {"c": RequestRefused}
+    assert kinds(site.invoke("a")) == {"a": PartnerLeftInPeace}
+
+
+def test_file_that_is_accepted_in_between_ends_the_row(site: InvocationSite) -> None:
+    refuses_all(with_objects(site, "c", "good"))
+    site.invoke("a", "b")
+    accepts_all(site)
+    assert site.invoke("good") == {}
+    refuses_all(site)
+    assert kinds(site.invoke("c")) == {"c": RequestRefused}
+    assert len(site.listener.of(Opened)) == 0
+
+
+def test_files_that_are_refused_beside_others_do_not_open_it(site: InvocationSite) -> None:
+    def locked(asked: Asked) -> bytes | None:
+        denied = asked.kind == Request.OPEN and "/locked/" in asked.texts[0]
+        return status(asked, Status.PERMISSION_DENIED) if denied else None
+
+    with_objects(site, *(f"locked/{number}" for number in range(8)))
+    site.desk.site.scripts[0] = locked
+    found = site.invoke()
+    assert kinds(found) == {f"locked/{number}": RequestRefused for number in range(8)}
+    assert site.listener.of(Opened) == []
+    assert site.reports.breaker_open == [False]
+
+
+def opened_by_refusals(site: InvocationSite) -> InvocationSite:
+    """The partner has refused everything, but his time is over."""
+    refuses_all(with_objects(site, "c")).invoke()
+    site.listener.heard.clear()
+    site.reports.breaker_open.clear()
+    site.desk.site.tried.clear()
+    site.clock.now += 60
+    return site
+
+
+def test_one_function_tries_whether_files_are_accepted_again(site: InvocationSite) -> None:
+    opened_by_refusals(site)
+    assert kinds(site.invoke("a")) == {"a": RequestRefused}
+    assert kinds(site.invoke("b")) == {"b": PartnerLeftInPeace}
+    assert (site.tried, site.listener.heard) == (1, [])
+    assert False not in site.reports.breaker_open, "it is still open"
+    site.clock.now += 119
+    assert kinds(site.invoke("b")) == {"b": PartnerLeftInPeace}
+    site.clock.now += 1
+    accepts_all(site)
+    assert site.invoke() == {}
+    (recovered,) = site.listener.of(Recovered)
+    assert recovered.error == "PartnerRefusesWrites"
+
+
+def test_another_directory_is_tried_at_once(site: InvocationSite) -> None:
+    opened_by_refusals(site)
+    site.clock.now -= 60
+    accepts_all(site)
+    assert set(kinds(site.invoke()).values()) == {PartnerLeftInPeace}
+    changed = site.function()
+    changed._directory = "elsewhere"
+    assert site.invoke(function=changed) == {}
+
+
+def test_rest_of_a_large_batch_waits_and_opens_it_once(site: InvocationSite) -> None:
+    refuses_all(with_objects(site, *(f"{number:03}" for number in range(150))))
+    found = kinds(site.invoke())
+    assert set(found.values()) == {RequestRefused, PartnerRefusesWrites}
+    assert list(found.values()).count(RequestRefused) <= 64
+    assert len(site.listener.of(Opened)) == 1
+    assert site.reports.breaker_open == [True]
 
 
 # --- a person mends the secret ---

@@ -157,7 +157,7 @@ class _Run(Generic[F]):
             yield _watched(self._send(following.file), functools.partial(self._waits, following))
 
     def _next(self) -> _Try[F] | None:
-        if self._under_way and (self._alone or self._undecided):
+        if self._undecided or (self._alone and self._under_way):
             return None
         if self._alone:
             self._is_alone = True
