@@ -258,8 +258,16 @@ class ScriptedServer:
     def _stat(self, asked: Asked) -> bytes:
         if asked.texts[0] not in self.files:
             return status(asked, Status.NO_SUCH_FILE)
-        size = len(self.files[asked.texts[0]])
-        return framed(Answer.ATTRS, struct.pack(">IIQ", asked.request_id, ATTR_SIZE, size))
+        return self._attributes(asked, self.files[asked.texts[0]])
+
+    _lstat = _stat
+
+    def _fstat(self, asked: Asked) -> bytes:
+        file = self._handles.get(asked.texts[0])
+        return status(asked, Status.FAILURE) if file is None else self._attributes(asked, file)
+
+    def _attributes(self, asked: Asked, file: bytearray) -> bytes:
+        return framed(Answer.ATTRS, struct.pack(">IIQ", asked.request_id, ATTR_SIZE, len(file)))
 
     def _realpath(self, asked: Asked) -> bytes:
         return framed(Answer.NAME, struct.pack(">II", asked.request_id, 1) + text("/") * 2 + bytes(4))

@@ -42,7 +42,7 @@ def test_file_arrives_and_its_size_is_returned(extensions: dict[str, bytes] | No
 def test_file_takes_three_round_trips() -> None:
     server = ScriptedServer()
     put(server)
-    assert server.turns == [[Request.OPEN], [Request.WRITE, Request.CLOSE], [Request.EXTENDED]]
+    assert server.turns == [[Request.OPEN], [Request.WRITE, Request.FSTAT, Request.CLOSE], [Request.EXTENDED]]
 
 
 def test_many_files_share_three_round_trips() -> None:
@@ -53,7 +53,7 @@ def test_many_files_share_three_round_trips() -> None:
     assert sorted(outcomes) == [(number, 1) for number in range(64)]
     assert [set(turn) for turn in server.turns] == [
         {Request.OPEN},
-        {Request.WRITE, Request.CLOSE},
+        {Request.WRITE, Request.FSTAT, Request.CLOSE},
         {Request.EXTENDED},
     ]
     assert server.files == {str(number): b"x" for number in range(64)}

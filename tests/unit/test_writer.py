@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import struct
 import tracemalloc
 from collections.abc import Iterable, Iterator
 
 import pytest
 
 from s3_to_sftp.errors import ConnectionLost, RequestRefused
-from s3_to_sftp.sftp.protocol import LIMITS, Request, Status
+from s3_to_sftp.sftp.protocol import ATTR_SIZE, LIMITS, Answer, FileAttributes, Request, Status
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.stream import Piece
 from s3_to_sftp.sftp.writer import WINDOW_BYTES, write_and_close
-from tests.unit.scripted_server import NOTHING, Asked, ScriptedServer, refusing, result_of, silent_at, status
+from tests.unit.scripted_server import (
+    NOTHING,
+    Asked,
+    Script,
+    ScriptedServer,
+    framed,
+    refusing,
+    result_of,
+    silent_at,
+    status,
+)
 
 WRITES = 12
 PIECE = 32 * 1024 - 64
@@ -81,14 +92,14 @@ def test_no_write_is_longer_than_the_server_takes(limit: int) -> None:
     assert max(server.sizes) == min(limit, len(DATA))
 
 
-def test_close_goes_out_behind_the_last_write_without_waiting() -> None:
+def test_fstat_and_close_go_out_behind_the_last_write_without_waiting() -> None:
     server = ScriptedServer(extensions=NO_LIMITS)
     session = server.session()
     handle = result_of(session, session.create("a"))
     server.forget()
     writes = 4  # as many as are sent at first without an answer
     session.run_one(write_and_close(session, handle, [(0, DATA[: writes * PIECE])], path="a"))
-    assert server.turns == [[*[Request.WRITE] * writes, Request.CLOSE]]
+    assert server.turns == [[*[Request.WRITE] * writes, Request.FSTAT, Request.CLOSE]]
 
 
 @pytest.mark.parametrize("number", range(1, WRITES + 1))
@@ -168,6 +179,53 @@ def test_blocks_that_raise_leave_the_session_usable_and_no_handle_open() -> None
     write(session, [DATA], path="b")
     assert server.files["b"] == DATA
     assert server.paths(Request.CLOSE) == [["0"], ["0"]], "the second file had the number of the first"
+
+
+# --- what the server shows ---
+
+
+def seen_by(script: Script) -> FileAttributes | None:
+    server = ScriptedServer(script, extensions=NO_LIMITS)
+    session = server.session()
+    handle = result_of(session, session.create("a"))
+    seen = session.run_one(write_and_close(session, handle, [(0, DATA[:1000])], path="a"))
+    session.ping()
+    assert server.files == {"a": DATA[:1000]}
+    assert server._handles == {}
+    assert (session._waiting, session._arrived, session._abandoned) == (set(), {}, set())
+    return seen
+
+
+def test_size_before_the_close_is_returned() -> None:
+    assert seen_by(lambda _asked: None) == FileAttributes(size=1000)
+
+
+@pytest.mark.parametrize("kind", [Answer.ATTRS, Answer.HANDLE, 250])
+def test_unreadable_attributes_are_none_and_no_error(kind: int) -> None:
+    def unreadable(asked: Asked) -> bytes | None:
+        body = struct.pack(">IIB", asked.request_id, ATTR_SIZE, 1)
+        return framed(kind, body) if asked.kind == Request.FSTAT else None
+
+    assert seen_by(unreadable) is None
+
+
+@pytest.mark.parametrize("code", [Status.OK, Status.PERMISSION_DENIED, Status.OP_UNSUPPORTED])
+def test_refused_attributes_are_none_and_no_error(code: int) -> None:
+    assert seen_by(refusing(Request.FSTAT, code)) is None
+
+
+def test_refused_fstat_hides_no_refusal_of_the_close() -> None:
+    def script(asked: Asked) -> bytes | None:
+        return status(asked, Status.FAILURE) if asked.kind in {Request.FSTAT, Request.CLOSE} else None
+
+    with pytest.raises(RequestRefused, match="close 'a'"):
+        seen_by(script)
+
+
+def test_missing_answer_to_the_fstat_is_raised() -> None:
+    """The session is of no use then: no answer comes behind it."""
+    with pytest.raises(ConnectionLost, match="attributes of 'a'"):
+        seen_by(lambda asked: NOTHING if asked.kind in {Request.FSTAT, Request.CLOSE} else None)
 
 
 class Slow:

@@ -4,6 +4,7 @@ Numbers and layouts: draft-ietf-secsh-filexfer-02 (the version that every server
 extensions whose names end in @openssh.com, the file PROTOCOL of the OpenSSH sources.
 """
 
+import stat
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
@@ -18,8 +19,11 @@ OPEN_WRITE = 0x02
 OPEN_CREATE = 0x08
 OPEN_TRUNCATE = 0x10
 
+# SSH_FILEXFER_ATTR_*: which attributes follow the flags, in this order.
 ATTR_SIZE = 0x01
-"""The flag of SSH_FILEXFER_ATTR_SIZE: the attributes begin with the size."""
+ATTR_UIDGID = 0x02
+ATTR_PERMISSIONS = 0x04
+ATTR_ACMODTIME = 0x08
 
 MAX_REPLY_BYTES = 256 * 1024
 """OpenSSH's own bound of one message. None of the replies that we ask for comes near it."""
@@ -33,6 +37,8 @@ class Request(IntEnum):
     CLOSE = 4
     READ = 5
     WRITE = 6
+    LSTAT = 7
+    FSTAT = 8
     REMOVE = 13
     MKDIR = 14
     REALPATH = 16
@@ -81,6 +87,29 @@ class Reply:
 
     kind: int
     payload: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileAttributes:
+    """What a server tells about a file. None: it does not tell.
+
+    Attributes:
+        size: Bytes.
+        mtime: When it was last modified, in seconds since 1970.
+        permissions: The mode of POSIX: permission bits, and in most servers' answers the type of the file.
+    """
+
+    size: int | None = None
+    mtime: int | None = None
+    permissions: int | None = None
+
+    @property
+    def is_regular(self) -> bool | None:
+        """Whether it is a regular file, neither a directory nor a link nor a device."""
+        # Version 3 does not ask for the type bits, and there are servers that leave them out.
+        if self.permissions is None or not (kind := stat.S_IFMT(self.permissions)):
+            return None
+        return kind == stat.S_IFREG
 
 
 def text(value: str | bytes) -> bytes:
@@ -135,3 +164,25 @@ def read_status(payload: bytes) -> tuple[int, str]:
         return code, ""
     words, _ = read_text(payload, 4)
     return code, words.decode("utf-8", "replace").strip()
+
+
+def read_attributes(payload: bytes) -> FileAttributes:
+    """Decode an ATTRS answer (draft-ietf-secsh-filexfer-02, section 5).
+
+    Raises:
+        MalformedReplyError: It is shorter than its flags say.
+    """
+    (flags,) = unpack(">I", payload)
+    offset = 4
+    size = permissions = mtime = None
+    if flags & ATTR_SIZE:
+        (size,) = unpack(">Q", payload, offset)
+        offset += 8
+    if flags & ATTR_UIDGID:
+        offset += 8
+    if flags & ATTR_PERMISSIONS:
+        (permissions,) = unpack(">I", payload, offset)
+        offset += 4
+    if flags & ATTR_ACMODTIME:
+        _, mtime = unpack(">II", payload, offset)
+    return FileAttributes(size=size, mtime=mtime, permissions=permissions)

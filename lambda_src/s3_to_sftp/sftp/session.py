@@ -18,7 +18,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from s3_to_sftp.errors import ConnectionLost, Disposition, ProtocolViolation, RequestRefused, TransferError
 from s3_to_sftp.sftp import protocol
-from s3_to_sftp.sftp.protocol import Answer, MalformedReplyError, Reply, Request, Status
+from s3_to_sftp.sftp.protocol import Answer, FileAttributes, MalformedReplyError, Reply, Request, Status
 from s3_to_sftp.sftp.stream import Piece, Stream
 
 T = TypeVar("T")
@@ -221,6 +221,36 @@ class SftpSession:
         """Ask for the size of a file in bytes; None when the server does not say."""
         return self._request(
             Request.STAT, protocol.text(path), doing=f"tell the size of {path!r}", decode=self._size
+        )
+
+    def stat(self, path: str) -> Pending[FileAttributes]:
+        """Ask for the attributes of a file; of a link: of what it points to."""
+        return self._request(
+            Request.STAT,
+            protocol.text(path),
+            doing=f"show the attributes of {path!r}",
+            decode=self._attributes,
+        )
+
+    def lstat(self, path: str) -> Pending[FileAttributes]:
+        """Ask for the attributes of a file; of a link: of the link itself."""
+        return self._request(
+            Request.LSTAT,
+            protocol.text(path),
+            doing=f"show the attributes of {path!r}",
+            decode=self._attributes,
+        )
+
+    def fstat(self, handle: bytes, *, path: str) -> Pending[FileAttributes | None]:
+        """Ask for the attributes of an open file; None when the server refuses, or answers unreadably.
+
+        It travels with other requests for what it may tell, so that no answer to it is an error.
+        """
+        return self._request(
+            Request.FSTAT,
+            protocol.text(handle),
+            doing=f"show the attributes of {path!r}",
+            decode=_attributes_if_told,
         )
 
     def open_reading(self, path: str) -> Pending[bytes]:
@@ -432,12 +462,17 @@ class SftpSession:
             raise self._violation(f"sent an unreadable handle ({error})") from None
         return handle
 
-    def _size(self, reply: Reply, doing: str) -> int | None:
+    def _attributes(self, reply: Reply, doing: str) -> FileAttributes:
         if reply.kind != Answer.ATTRS:
             self._ok(reply, doing)
             raise self._violation(f"said OK to {doing} but gave no attributes")
-        (flags,) = self._decode(">I", reply)
-        return self._decode(">IQ", reply)[1] if flags & protocol.ATTR_SIZE else None
+        try:
+            return protocol.read_attributes(reply.payload)
+        except MalformedReplyError as error:
+            raise self._violation(f"sent an unreadable message of type {reply.kind} ({error})") from None
+
+    def _size(self, reply: Reply, doing: str) -> int | None:
+        return self._attributes(reply, doing).size
 
     def _data(self, reply: Reply, doing: str) -> bytes:
         if reply.kind == Answer.DATA:
@@ -573,6 +608,15 @@ class _Talks(Generic[T]):
 
 async def _result_of(pending: Pending[T]) -> T:
     return await pending
+
+
+def _attributes_if_told(reply: Reply, _doing: str) -> FileAttributes | None:
+    if reply.kind != Answer.ATTRS:
+        return None
+    try:
+        return protocol.read_attributes(reply.payload)
+    except MalformedReplyError:
+        return None
 
 
 _ADVICE: dict[int, tuple[str, Disposition]] = {

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from s3_to_sftp.errors import TransferError
+from s3_to_sftp.sftp.protocol import FileAttributes
 from s3_to_sftp.sftp.session import Pending, SftpSession
 from s3_to_sftp.sftp.stream import Piece
 
@@ -28,15 +29,19 @@ async def write_and_close(
     *,
     path: str,
     clock: Callable[[], float] = time.monotonic,
-) -> None:
-    """Write the blocks at their offsets and close the file.
+) -> FileAttributes | None:
+    """Write the blocks at their offsets, close the file, and return what the server has shown of it.
 
     When it returns, every byte and the CLOSE were answered with status OK. Blocks are cut to what one
-    WRITE may hold, never joined. The CLOSE is sent behind the last WRITE without waiting for it: the server
-    works through them in order, and a round trip is saved.
+    WRITE may hold, never joined. FSTAT and CLOSE are sent behind the last WRITE without waiting for it: the
+    server works through them in order, so they cost no round trip.
 
     The handle is used up in any case. It must not be closed again: servers give the number of a closed
     handle to the next file that is opened.
+
+    Returns:
+        The attributes between the last WRITE and the CLOSE. None where the server does not tell. What it
+        tells may be out of date where the file is put together at the CLOSE.
 
     Raises:
         TransferError: The first failure; requests still under way are abandoned with the file.
@@ -54,17 +59,24 @@ async def write_and_close(
                 while window.is_full():
                     await under_way[0][0]
                     window.acknowledged(under_way.popleft()[1])
+        looking = session.fstat(handle, path=path)
+        under_way.append((looking, 0))
         closing = True
         under_way.append((session.close_file(handle, path=path), 0))
-        while under_way:
+        while under_way[0][0] is not looking:
             await under_way[0][0]
             under_way.popleft()
+        seen = await looking
+        under_way.popleft()
+        await under_way[0][0]
+        under_way.popleft()
     finally:
         for pending, _ in under_way:
             session.abandon(pending)
         if not closing:
             with contextlib.suppress(TransferError):
                 session.abandon(session.close_file(handle, path=path))
+    return seen
 
 
 class _Window:
