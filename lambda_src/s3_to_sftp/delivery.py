@@ -294,12 +294,14 @@ class Delivery:
             path=lease.remote_path,
             temporary=lease.temporary,
             check=lambda: self._check(shipment, source),
-            permit=(lambda temporary: self._commit(shipment, temporary)) if self.has_ledger else None,
+            permit=(lambda temporary, _seen: self._commit(shipment, temporary)) if self.has_ledger else None,
             start=source.start,
             pause=deadline.is_near if self.has_ledger else lambda: False,
             # In order where the SHA-256 needs it; where several lanes got nowhere, one may.
             lanes=1 if self._sha256 or shipment.fruitless else None,
         )
+        if sent.lost is not None:
+            raise sent.lost
         if not sent.complete:
             self._pause(shipment, source, sent)
         return self.receipt(

@@ -18,6 +18,7 @@ DeliveryError
 │   ├── ConnectionLost        cut, or silent for too long
 │   ├── ProtocolViolation     an answer that no SFTP server may give
 │   ├── CheckpointLost        a file that was begun has fewer bytes than were acknowledged
+│   ├── SizeMismatch          the server shows another size than was acknowledged
 │   ├── CannotContinue        the server does not let a file be gone on with
 │   └── RequestRefused        the server answered a request with an error status
 ├── LedgerError               the ledger cannot be read or written, or holds what nobody wrote
@@ -157,6 +158,10 @@ class ProtocolViolation(TransferError):
 
 class CheckpointLost(TransferError):
     """A file that was begun is gone, or has fewer bytes than were acknowledged."""
+
+
+class SizeMismatch(TransferError):
+    """Every write was acknowledged, and the server shows a file of another size."""
 
 
 class CannotContinue(TransferError):

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import itertools
-import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
@@ -13,17 +12,16 @@ from typing import Generic, TypeVar
 from s3_to_sftp.credentials import CredentialSource
 from s3_to_sftp.errors import ConnectionLost, RequestRefused
 from s3_to_sftp.settings import Server
-from s3_to_sftp.sftp import probe
 from s3_to_sftp.sftp.connection import Timeouts, connect
-from s3_to_sftp.sftp.lanes import RangeSource, Sent, another_name, probe_name, send_in_lanes
+from s3_to_sftp.sftp.lanes import Permit, RangeSource, Sent, another_name, probe_name, send_in_lanes
 from s3_to_sftp.sftp.pool import Connect, ConnectionPool
 from s3_to_sftp.sftp.protocol import Status
+from s3_to_sftp.sftp.resume import supports_resume
 from s3_to_sftp.sftp.session import Conversation, SftpSession
 from s3_to_sftp.sftp.stream import Piece
 from s3_to_sftp.sftp.upload import discard, name_aside, publish, remove, upload_small
 
 T = TypeVar("T")
-_log = logging.getLogger(__name__)
 
 _FILES_AT_A_TIME = 64
 """Files under way on one connection; more bring nothing at any distance measured (bench: `small`)."""
@@ -64,7 +62,6 @@ class Partner:
         self._pool = ConnectionPool(
             server, credentials, timeouts=timeouts, limit=max_connections, connect=connect, clock=clock
         )
-        self._continues_files: bool | None = None
 
     @property
     def host_key_fingerprint(self) -> str:
@@ -102,7 +99,7 @@ class Partner:
         path: str,
         temporary: str,
         check: Callable[[], object] = lambda: None,
-        permit: Callable[[str], object] | None = None,
+        permit: Permit | None = None,
         start: int = 0,
         pause: Callable[[], bool] = lambda: False,
         lanes: int | None = None,
@@ -124,7 +121,7 @@ class Partner:
         )
 
     def continues_files(self, temporary: str) -> bool:
-        """Say whether the server lets a file be gone on with that was closed; asked once per server.
+        """Return whether the server resumes files; asked once for each connection. See `supports_resume`.
 
         Args:
             temporary: A name that nobody uses, in the directory in question.
@@ -132,14 +129,7 @@ class Partner:
         Raises:
             DeliveryError: The server is lost.
         """
-        if self._continues_files is None:
-            session = self._pool.first().session
-            try:
-                self._continues_files = session.run_one(probe.goes_on_with_files(session, temporary))
-            except RequestRefused as refused:  # not remembered: it may be the directory
-                _log.warning("no file can be gone on with: %s", refused.reason)
-                return False
-        return self._continues_files
+        return supports_resume(self._pool, temporary)
 
     def publish(self, temporary: str, path: str) -> bool:
         """Give a file its final name; False when there is surely none under the temporary name.
