@@ -20,8 +20,8 @@ DeliveryError
 │   ├── ConnectionLost        cut, or silent for too long
 │   ├── ProtocolViolation     an answer that no SFTP server may give
 │   ├── CheckpointLost        a file that was begun has fewer bytes than were acknowledged
+│   ├── SizeMismatch          the server shows another size than was acknowledged
 │   ├── CannotContinue        the server does not let a file be gone on with
-│   ├── SizeMismatch          the server shows another size than it has acknowledged
 │   └── RequestRefused        the server answered a request with an error status
 │       └── TargetNotAFile    the final name belongs to a directory, or to something else that is no file
 ├── LedgerError               the ledger cannot be read or written, or holds what nobody wrote
@@ -184,7 +184,7 @@ class CheckpointLost(TransferError):
 
 
 class SizeMismatch(TransferError):
-    """The server shows another size than it has acknowledged."""
+    """Every write was acknowledged, and the server shows a file of another size."""
 
 
 class CannotContinue(TransferError):

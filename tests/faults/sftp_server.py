@@ -356,6 +356,76 @@ class SweepsAtClose(WatchedServer):
         return result
 
 
+class OneHandle(WatchedServer):
+    """Lets each connection have one handle open, and any number of connections."""
+
+    def __init__(self, chan: Any, chroot: bytes, *, fault: Fault) -> None:
+        super().__init__(chan, chroot, fault=fault)
+        self._open = 0
+
+    async def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> Any:
+        if self._open and self.fault.strike():
+            raise Refusal(PERMISSION_DENIED)
+        file_obj = await super().open(path, pflags, attrs)
+        self._open += 1
+        return file_obj
+
+    async def close(self, file_obj: object) -> Any:
+        self._open -= 1
+        return await super().close(file_obj)
+
+
+class ClosesAfterRequests(WatchedServer):
+    """Ends the connection when the session has had so many WRITEs."""
+
+    def __init__(self, chan: Any, chroot: bytes, *, fault: Fault, most: int) -> None:
+        super().__init__(chan, chroot, fault=fault)
+        self._left = most
+
+    async def before(self, operation: Operation) -> None:
+        if operation != "write":
+            return
+        self._left -= 1
+        if self._left < 0 and self.fault.strike():
+            self.channel.get_connection().close()
+            await self.silence()
+
+
+class LosesTheTail(ClosesAfterRequests):
+    """Ends the connection, and half of what the file had by then is gone."""
+
+    async def write(self, file_obj: object, offset: int, data: bytes) -> Any:
+        if self._left <= 0:
+            file: Any = file_obj
+            file.truncate(file.seek(0, io.SEEK_END) // 2)
+        return await super().write(file_obj, offset, data)
+
+
+class ShortensAtClose(WatchedServer):
+    """Loses a byte of a large file when it is closed."""
+
+    async def close(self, file_obj: object) -> Any:
+        file: Any = file_obj
+        size = file.seek(0, io.SEEK_END)
+        result = await super().close(file_obj)
+        if size > 1000 and self.fault.strike():
+            path = Path(file.name.decode())
+            with path.open("r+b") as again:
+                again.truncate(path.stat().st_size - 1)
+        return result
+
+
+class TellsSizeLate(WatchedServer):
+    """Shows a file as empty as long as it is open."""
+
+    def fstat(self, file_obj: object) -> Any:
+        found: Any = super().fstat(file_obj)
+        self.fault.strike()
+        attributes = asyncssh.SFTPAttrs.from_local(found)
+        attributes.size = 0
+        return attributes
+
+
 class Stalls(WatchedServer):
     """Takes request `operation` number `nth` and never answers it nor any that follow in the session."""
 
@@ -549,7 +619,7 @@ class AnnouncesReplacing(WatchedServer):
         return await super().posix_rename(oldpath, newpath)
 
 
-class LosesTheTail(WatchedServer):
+class LosesTheLastByte(WatchedServer):
     """Says OK to everything, and keeps all but the last byte of a file when it is closed."""
 
     async def close(self, file_obj: object) -> Any:

@@ -63,6 +63,8 @@ def send(partner: Partner, source: RangeSource, path: str, *, lanes: int | None 
     """Send a file as the delivery of a large object does; return the number of its lanes."""
     temporary = temporary_path(path, token=secrets.token_hex(8))
     sent = partner.send_large(source, path=path, temporary=temporary, lanes=lanes)
+    if sent.lost is not None:
+        raise sent.lost
     assert sent.complete
     assert sent.acknowledged == source.size
     return sent.lanes

@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 
+from s3_to_sftp.sftp.stream import NOT_READY, Piece
+
 _STAMP = struct.Struct(">Q")
 _STAMP_EVERY = 32 * 1024
 _GATHER_SECONDS = 10.0
@@ -20,7 +22,7 @@ class BytesSource:
         self.size = len(data)
         self._data = data
 
-    def blocks(self, ranges: Iterable[tuple[int, int]], block_bytes: int) -> Iterator[tuple[int, memoryview]]:
+    def blocks(self, ranges: Iterable[tuple[int, int]], block_bytes: int) -> Iterator[tuple[int, Piece]]:
         view = memoryview(self._data)
         for start, length in ranges:
             for offset in range(start, start + length, block_bytes):
@@ -42,17 +44,20 @@ class GatheringSource(BytesSource):
         self.readers: set[str] = set()
         self._until = until
 
-    def blocks(self, ranges: Iterable[tuple[int, int]], block_bytes: int) -> Iterator[tuple[int, memoryview]]:
+    def blocks(self, ranges: Iterable[tuple[int, int]], block_bytes: int) -> Iterator[tuple[int, Piece]]:
         for number, block in enumerate(super().blocks(ranges, block_bytes)):
             self.readers.add(threading.current_thread().name)
             if number == 1:
-                self._wait_for_the_others()
+                # The first stream has its part in the proof that lets the others join.
+                for _ in self._until_the_others_are_there():
+                    yield block[0], NOT_READY
             yield block
 
-    def _wait_for_the_others(self) -> None:
+    def _until_the_others_are_there(self) -> Iterator[None]:
         deadline = time.monotonic() + _GATHER_SECONDS
         while not (self._lanes() <= self.readers and self._until()) and time.monotonic() < deadline:
             time.sleep(0.001)
+            yield
 
     def _lanes(self) -> set[str]:
         return {thread.name for thread in threading.enumerate() if thread.name.startswith("lane-")}

@@ -38,7 +38,7 @@ from tests.faults.sftp_server import (
     HangsInRename,
     HangsUp,
     KeepsFiles,
-    LosesTheTail,
+    LosesTheLastByte,
     Refusal,
     RefusesRequest,
     SweepsAwayAndHangsUp,
@@ -352,7 +352,7 @@ def test_file_swept_at_once_with_the_answer_is_held_by_default_and_assumed_where
 def test_size_is_compared_before_every_rename(
     data: bytes, desk: LedgerDesk, start: Start, fault: Fault
 ) -> None:
-    class LosesTheTailEarly(LosesTheTail):
+    class LosesTheTailEarly(LosesTheLastByte):
         """Shows before the CLOSE already that the last byte is missing."""
 
         async def write(self, file_obj: object, offset: int, data: bytes) -> Any:

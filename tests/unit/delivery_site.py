@@ -101,8 +101,10 @@ class DeliverySite:
 
     @property
     def written(self) -> int:
-        """Bytes that the partner has taken so far, over all connections."""
-        return sum(sum(connection.server.sizes) for connection in list(self.site.made))
+        """Bytes that the partner has taken so far, over all connections; those of a proof are not counted."""
+        return sum(
+            size for connection in list(self.site.made) for size in connection.server.sizes if size > 2
+        )
 
     @property
     def whole(self) -> dict[str, bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,8 +15,9 @@ from s3_to_sftp.sftp import lanes
 from s3_to_sftp.sftp.lanes import RangeSource, Sent, send_in_lanes
 from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.sftp.protocol import Request
+from s3_to_sftp.sftp.stream import NOT_READY, Piece
 from tests.unit.scripted_server import Asked, Script
-from tests.unit.site import SOON, lane_number
+from tests.unit.site import SOON, lane_number, lane_threads
 
 WRITE = 128 * 1024  # so long that the session sends each by itself
 SEGMENT = 2 * WRITE
@@ -29,6 +31,7 @@ class Bytes:
 
     Attributes:
         on_range: Called with the offset of each range before it is read; may raise or wait.
+        until: The first stream gets no second block of a reading before this is so.
         read: Number of the lane -> offsets of the ranges that it read.
         closed: How many readings have ended.
     """
@@ -36,19 +39,22 @@ class Bytes:
     data: bytes = DATA
     on_range: Callable[[int], object] = lambda _offset: None
     extra: int = 0
+    until: Callable[[], bool] = lambda: True
     read: dict[int, list[int]] = field(default_factory=dict)
     closed: int = 0
 
     def __post_init__(self) -> None:
         self.size = len(self.data)
 
-    def blocks(self, ranges: Iterable[tuple[int, int]], block_bytes: int) -> Iterator[tuple[int, memoryview]]:
+    def blocks(self, ranges: Iterable[tuple[int, int]], block_bytes: int) -> Iterator[tuple[int, Piece]]:
         buffer = bytearray(block_bytes)
         try:
             for offset, length in ranges:
                 self.read.setdefault(lane_number(), []).append(offset)
                 self.on_range(offset)
                 for start in range(offset, offset + length + self.extra, block_bytes):
+                    if start and not lane_number():
+                        yield from self._waiting(start)
                     end = min(start + block_bytes, offset + length + self.extra)
                     block = memoryview(buffer)[: end - start]
                     block[:] = (self.data + b"!")[start:end].ljust(end - start, b"?")
@@ -56,6 +62,24 @@ class Bytes:
                     block[:] = b"\0" * len(block)
         finally:
             self.closed += 1
+
+    def _waiting(self, offset: int) -> Iterator[tuple[int, Piece]]:
+        end = time.monotonic() + SOON
+        while not self.until():
+            assert time.monotonic() < end
+            time.sleep(0.001)  # for the other threads, as long as the condition does not hold
+            yield offset, NOT_READY
+
+    def is_gathered(self) -> bool:
+        """Whether each further stream that is still there has its first block."""
+        return {int(thread.name[5:]) for thread in lane_threads()} <= set(self.read)
+
+
+def gathering(data: bytes = DATA) -> Bytes:
+    """A source that makes the first stream wait until the others have joined, or ended."""
+    source = Bytes(data)
+    source.until = source.is_gathered
+    return source
 
 
 def send_part(pool: ConnectionPool, source: RangeSource | None = None, **more: Any) -> Sent:

@@ -51,6 +51,15 @@ class MemoryConnection:
         self.server.broken = EOFError("closed by ourselves")
 
 
+class _ProvenPool(ConnectionPool):
+    """Of a server that has shown everything."""
+
+    resumes = True
+
+    def has_proof(self, number: int) -> bool:
+        return True
+
+
 def _healthy(_asked: object) -> None:
     return None
 
@@ -72,10 +81,11 @@ class Site:
     max_write: int = 128 * 1024
     """WRITEs of this length are sent each by itself."""
     round_trip: float = 0.1
+    fingerprint: str = "SHA256:abc"
     kind: type[ScriptedServer] = ScriptedServer
     extensions: dict[str, bytes] | None = None
     proven: bool = True
-    """Whether it is known already that several may write one file."""
+    """Whether it is known already that several may write one file, and that files are resumed."""
     channels: bool = False
     """Whether a second channel may be asked for."""
     disk: Disk = field(default_factory=Disk)
@@ -101,16 +111,18 @@ class Site:
     def serve(self, number: int) -> MemoryConnection:
         script = self.scripts.get(number, _healthy)
         scripted = self.kind(script, max_write=self.max_write, disk=self.disk, extensions=self.extensions)
-        connection = MemoryConnection(self, number, scripted, scripted.session())
+        connection = MemoryConnection(
+            self, number, scripted, scripted.session(), host_key_fingerprint=self.fingerprint
+        )
         connection.session.round_trip = self.round_trip
         self.made.append(connection)
         return connection
 
     def pool(self, limit: int = 1, **more: Any) -> ConnectionPool:
-        pool = ConnectionPool(
+        kind = _ProvenPool if self.proven else ConnectionPool
+        pool = kind(
             SERVER, FixedCredentials(LOGIN), timeouts=Timeouts(), limit=limit, connect=self.connect, **more
         )
-        pool.keeps_writers_together = self.proven
         if not self.channels:
             pool._given_up[CHANNEL] = math.inf
         return pool

@@ -39,7 +39,7 @@ from s3_to_sftp.unknown_outcome import UnknownOutcome
 from tests.ledger_site import TABLE, create_table
 from tests.unit.delivery_site import PLENTY, DeliverySite, crc_of, is_rename, vague
 from tests.unit.scripted_server import Asked, refusing, silent_at, status
-from tests.unit.site import wait_for_lanes
+from tests.unit.site import CHANNEL, wait_for_lanes
 
 BLOCK = 16 * 1024
 DATA = random.Random(1).randbytes(30 * 8 * BLOCK + 777)
@@ -702,7 +702,8 @@ def test_reused_connection_that_dies_in_a_later_round_is_replaced_and_the_checkp
     long_desk.site.connection(0).server.script = silent_at(Request.WRITE, number=3)
     function.deliver(ref, long_desk.deadline())
     assert long_desk.site.tried[0] == 2
-    assert sum(long_desk.site.connection(0).server.sizes) == len(DATA) - offset
+    of_object = [size for size in long_desk.site.connection(0).server.sizes if size > 2]
+    assert sum(of_object) == len(DATA) - offset
     assert long_desk.whole == {"inbox/a": DATA}
 
 
@@ -795,7 +796,7 @@ def refusing_second_open(asked: Asked) -> bytes | None:
 
 
 def test_object_that_cannot_be_continued_is_refused_before_its_first_byte(long_desk: DeliverySite) -> None:
-    long_desk.site.scripts[0] = refusing_second_open
+    long_desk.site.scripts = dict.fromkeys((0, CHANNEL), refusing_second_open)
     ref = long_desk.ref()
     with pytest.raises(CannotContinue, match="longer than one invocation") as raised:
         long_desk.deliver(ref, deadline=short_of_time(long_desk, 0.02))
@@ -806,13 +807,13 @@ def test_object_that_cannot_be_continued_is_refused_before_its_first_byte(long_d
 
 
 def test_object_that_may_be_in_time_is_sent_to_a_server_that_cannot_continue(long_desk: DeliverySite) -> None:
-    long_desk.site.scripts[0] = refusing_second_open
+    long_desk.site.scripts = dict.fromkeys((0, CHANNEL), refusing_second_open)
     long_desk.deliver(long_desk.ref(), deadline=short_of_time(long_desk, 0.1))
     assert long_desk.site.files == {"inbox/a": DATA}
 
 
 def test_object_that_was_not_in_time_says_that_it_cannot_be_continued(long_desk: DeliverySite) -> None:
-    long_desk.site.scripts[0] = refusing_second_open
+    long_desk.site.scripts = dict.fromkeys((0, CHANNEL), refusing_second_open)
     ref = long_desk.ref()
     deadline = short_of_time(long_desk, 0.1)
     left = deadline._remaining
@@ -826,7 +827,7 @@ def test_checkpoint_is_only_written_where_the_server_has_shown_that_it_goes_on_w
     long_desk: DeliverySite,
 ) -> None:
     """There seemed to be time enough, so nobody has asked before the first byte."""
-    long_desk.site.scripts[0] = refusing_second_open
+    long_desk.site.scripts = dict.fromkeys((0, CHANNEL), refusing_second_open)
     ref = long_desk.ref()
     with pytest.raises(CannotContinue):
         long_desk.deliver(ref, deadline=long_desk.deadline(budget=len(DATA) // 2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from s3_to_sftp.errors import (
     RequestRefused,
     SourceInterrupted,
 )
-from s3_to_sftp.sftp.lanes import _Segments, lanes_for
+from s3_to_sftp.sftp.lanes import _first_of, _Segments, lanes_for
 from s3_to_sftp.sftp.protocol import Request, Status, read_text
 from tests.unit.scripted_server import NOTHING, Asked, Script, framed, refusing, silent_at, status
 from tests.unit.sending import DATA, PATH, SEGMENT, TEMPORARY, WRITE, Bytes, at, send, waiting_for
@@ -155,6 +156,41 @@ def test_acknowledged_is_where_the_first_missing_byte_is(
     assert segments.acknowledged() == (there.index(False) if False in there else size)
 
 
+@given(
+    size=st.integers(1, 5_000),
+    start=st.integers(0, 5_000),
+    segment=st.integers(1, 700),
+    streams=st.lists(
+        st.tuples(st.sampled_from(["lost", "at work", "closed"]), st.integers(0, 3_000)), max_size=6
+    ),
+)
+def test_what_was_acknowledged_before_a_loss_reaches_to_the_first_missing_byte(
+    size: int, start: int, segment: int, streams: list[tuple[str, int]]
+) -> None:
+    """The streams take ranges by turns; of a lost one the first bytes of its own were acknowledged."""
+    start = min(start, size)
+    segments = shared(size, segment, start=start)
+    there = [True] * start + [False] * (size - start)
+    taken: list[list[tuple[int, int]]] = [[] for _ in streams]
+    for place, range_ in enumerate(iter(segments.take, None)):
+        if not streams:
+            segments.give_back([range_])
+            break
+        taken[place % len(streams)].append(range_)
+    with contextlib.ExitStack() as at_work:
+        for (end, acknowledged), ranges in zip(streams, taken, strict=True):
+            if end == "at work":
+                at_work.enter_context(segments.in_hand(ranges))
+            elif end == "lost":
+                segments.give_back(ranges)
+                segments.note_not_closed(_first_of(ranges, acknowledged))
+            for offset, length in ranges if end != "at work" else []:
+                done = length if end == "closed" else min(acknowledged, length)
+                acknowledged -= done
+                there[offset : offset + done] = [True] * done
+        assert segments.acknowledged_after_loss() == (there.index(False) if False in there else size)
+
+
 def test_lanes_that_take_at_a_time_never_take_the_same() -> None:
     segments = shared(50_000, 7)
     taken: list[list[tuple[int, int]]] = [[] for _ in range(8)]
@@ -286,7 +322,7 @@ def test_final_name_is_given_after_all_lanes_have_closed_and_the_source_is_conte
     send(
         site.pool(2),
         check=lambda: order.append("check"),
-        permit=lambda temporary: order.append(temporary),
+        permit=lambda temporary, _seen: order.append(temporary),
     )
     assert order == ["CLOSE", "CLOSE", "check", TEMPORARY, "EXTENDED"]
 

@@ -25,7 +25,7 @@ from tests.unit.scripted_server import (
     status,
 )
 from tests.unit.sending import DATA, PATH, TEMPORARY, Bytes
-from tests.unit.site import Site
+from tests.unit.site import CHANNEL, Site
 
 Outcomes = dict[str, Exception | None]
 
@@ -382,17 +382,19 @@ def test_server_is_asked_once_whether_files_can_be_gone_on_with() -> None:
     partner = site.partner()
     assert partner.continues_files("new/.a.part")
     assert partner.continues_files("new/.b.part")
-    assert site.connection(0).server.paths(Request.READ) == [["0"]]
+    reads = [each.number for each in site.made for _ in each.server.paths(Request.READ)]
+    assert reads == [CHANNEL]
     assert site.files == {}
 
 
 def test_refusal_to_go_on_with_files_is_asked_for_again_elsewhere(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    site = Site(scripts={0: refusing(Request.READ, Status.PERMISSION_DENIED, number=1)})
+    site = Site(scripts={CHANNEL: refusing(Request.READ, Status.PERMISSION_DENIED)})
     partner = site.partner()
     assert not partner.continues_files("locked/.a.part")
-    assert "no file can be gone on with" in caplog.text
+    assert "files cannot be resumed" in caplog.text
+    site.scripts.clear()
     assert partner.continues_files("open/.a.part")
     assert site.files == {}
 

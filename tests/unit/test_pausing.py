@@ -21,7 +21,7 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.sftp import lanes
 from s3_to_sftp.sftp.lanes import send_in_lanes
-from s3_to_sftp.sftp.protocol import Answer, Request, Status, read_text
+from s3_to_sftp.sftp.protocol import Answer, FileAttributes, Request, Status, read_text
 from s3_to_sftp.source import ChecksumSoFar, S3Object
 from tests.memory_s3 import MemoryS3
 from tests.unit.scripted_server import Asked, Script, framed, refusing, silent_at, status
@@ -153,7 +153,10 @@ def test_pause_closes_the_file_and_gives_it_no_other_name() -> None:
     checked: list[str] = []
     pool = site.pool()
     sent = send_part(
-        pool, pause=after(5), check=lambda: checked.append("check"), permit=lambda name: checked.append(name)
+        pool,
+        pause=after(5),
+        check=lambda: checked.append("check"),
+        permit=lambda name, _seen: checked.append(name),
     )
     assert not sent.complete
     assert checked == []
@@ -228,8 +231,17 @@ def test_bytes_of_a_lane_that_has_failed_before_the_pause_are_not_acknowledged()
 @pytest.mark.parametrize("script", [refusing, silent_at])
 def test_refusal_behind_the_pause_is_raised(kind: Request, script: Callable[..., Script]) -> None:
     site = Site(scripts={0: script(kind)})
-    with pytest.raises((RequestRefused, ConnectionLost)):
-        send_part(site.pool(), pause=after(3))
+    error: Exception | None = None
+    try:
+        sent = send_part(site.pool(), pause=after(3))
+        error = sent.lost
+        assert (kind, sent.acknowledged) == (Request.CLOSE, 2 * WRITE)
+    except RequestRefused as refused:
+        error = refused
+    except ConnectionLost as lost:
+        assert kind == Request.WRITE
+        error = lost
+    assert isinstance(error, ConnectionLost if script is silent_at else RequestRefused)
 
 
 def test_pause_that_comes_too_late_is_none() -> None:
@@ -267,7 +279,12 @@ def test_file_is_gone_on_with_in_lanes() -> None:
 def test_file_that_is_all_there_just_gets_its_name() -> None:
     site = begun(Site(), len(DATA))
     checked: list[str] = []
-    send(site.pool(), start=len(DATA), check=lambda: checked.append("check"), permit=checked.append)
+    send(
+        site.pool(),
+        start=len(DATA),
+        check=lambda: checked.append("check"),
+        permit=lambda name, _seen: checked.append(name),
+    )
     assert site.files == {PATH: DATA}
     assert checked == ["check", TEMPORARY]
 
@@ -407,7 +424,7 @@ def test_pause_in_a_second_attempt_tells_where_it_is() -> None:
 
 @pytest.mark.parametrize("error", [ValueError("not yours"), ConnectionLost("ledger.", hint="")])
 def test_file_is_left_to_the_caller_from_the_permit_on(error: Exception) -> None:
-    def refuse(_temporary: str) -> None:
+    def refuse(_temporary: str, _seen: FileAttributes | None) -> None:
         raise error
 
     site = Site()
@@ -423,5 +440,5 @@ def test_refused_rename_leaves_a_permitted_file_to_the_caller() -> None:
 
     site = Site(scripts={0: script})
     with pytest.raises(RequestRefused, match="rename"):
-        send_part(site.pool(), permit=lambda _temporary: None)
+        send_part(site.pool(), permit=lambda _temporary, _seen: None)
     assert site.files == {TEMPORARY: DATA}

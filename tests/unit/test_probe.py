@@ -1,218 +1,248 @@
-"""Two handles and two bytes show what a server makes of files that are not written in one go."""
+"""Two bytes show what a server makes of files that are not written by one handle in one go."""
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from s3_to_sftp.errors import ConnectionLost, ProtocolViolation, RequestRefused
+from s3_to_sftp.errors import CheckpointLost, ConnectionLost, ProtocolViolation, RequestRefused
 from s3_to_sftp.sftp import probe
-from s3_to_sftp.sftp.protocol import OPEN_WRITE, Answer, Request, Status
-from s3_to_sftp.sftp.session import Conversation, SftpSession
+from s3_to_sftp.sftp.admission import Admission
+from s3_to_sftp.sftp.protocol import Answer, Request, Status
+from tests.unit.odd_servers import (
+    IgnoresOffsets,
+    KeepsApart,
+    KeepsConnectionsApart,
+    OneHandle,
+    OneHandleAnsweredInAnyOrder,
+    WipesAtOpen,
+)
 from tests.unit.scripted_server import (
     NOTHING,
     Asked,
+    Disk,
+    Script,
     ScriptedServer,
     after_start,
     framed,
     refusing,
     status,
 )
-from tests.unit.sending import DATA, PATH, TEMPORARY, send
-from tests.unit.site import Site, wait_for_lanes
+from tests.unit.sending import DATA, PATH, TEMPORARY, Bytes, gathering, send, send_part
+from tests.unit.site import CHANNEL, Site, wait_for_lanes
 
 NAME = "inbox/.a-probe.part"
 
-Probe = Callable[[SftpSession, str], Conversation[bool]]
-both_probes = pytest.mark.parametrize("ask", [probe.keeps_writers_together, probe.goes_on_with_files])
+
+class Pair:
+    """Two connections to one server."""
+
+    def __init__(
+        self,
+        kind: type[ScriptedServer] = ScriptedServer,
+        first: Script | None = None,
+        second: Script | None = None,
+    ) -> None:
+        disk = Disk()
+        disk.directories.add("inbox")
+        self.servers = [kind(script or (lambda _asked: None), disk=disk) for script in (first, second)]
+        self.sessions = [server.session() for server in self.servers]
+        for server in self.servers:
+            server.forget()
+        self.files = disk.files
+
+    def parallel(self) -> bool:
+        """Ask whether two connections may write one file."""
+        writers = probe.TwoWriters(NAME)
+
+        def write_first() -> None:
+            try:
+                self.sessions[0].run_one(writers.first(self.sessions[0]))
+            except Exception as error:  # noqa: BLE001 - told to the second
+                self.trouble = error
+
+        thread = threading.Thread(target=write_first)
+        thread.start()
+        try:
+            return self.sessions[1].run_one(writers.second(self.sessions[1]))
+        finally:
+            thread.join()
+
+    def resume(self) -> bool:
+        """Ask whether a file is resumed by a later connection."""
+        self.sessions[0].run_one(probe.begin_file(self.sessions[0], NAME))
+        return self.sessions[1].run_one(probe.resumes_file(self.sessions[1], NAME))
+
+    def left_nothing(self) -> bool:
+        for session, server in zip(self.sessions, self.servers, strict=True):
+            assert server._handles == {}
+            assert (session._waiting, session._arrived, session._abandoned) == (set(), {}, set())
+        return self.files == {}
 
 
-class Spool(bytearray):
-    """What one handle has written."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__()
-        self.path = path
+Ask = Callable[[Pair], bool]
+both = pytest.mark.parametrize("ask", [Pair.parallel, Pair.resume])
 
 
-class KeepsApart(ScriptedServer):
-    """What a handle has written takes the place of the file at its CLOSE."""
-
-    def _open(self, asked: Asked) -> bytes:
-        answer = super()._open(asked)
-        (flags,) = struct.unpack_from(">I", asked.payload, len(asked.payload) - 8)
-        if answer[4] == Answer.HANDLE and flags & OPEN_WRITE:
-            handle = answer[13:].decode()
-            self._handles[handle] = Spool(asked.texts[0])
-        return answer
-
-    def _close(self, asked: Asked) -> bytes:
-        spool = self._handles[asked.texts[0]]
-        if isinstance(spool, Spool):
-            self.files[spool.path] = bytearray(spool)
-        return super()._close(asked)
+@both
+def test_healthy_server_says_yes(ask: Ask) -> None:
+    pair = Pair()
+    assert ask(pair)
+    assert pair.left_nothing()
 
 
-class IgnoresOffsets(ScriptedServer):
-    """Writes everything behind what is there, as a file opened for appending."""
-
-    def _write(self, asked: Asked) -> bytes:
-        handle_end = 4 + int.from_bytes(asked.payload[:4], "big")
-        end = len(self.file_of(asked.payload[4:handle_end]))
-        payload = asked.payload[:handle_end] + end.to_bytes(8, "big") + asked.payload[handle_end + 8 :]
-        return super()._write(Asked(asked.kind, asked.request_id, payload, asked.number))
+@pytest.mark.parametrize("kind", [KeepsApart, KeepsConnectionsApart, WipesAtOpen, IgnoresOffsets])
+def test_server_that_undoes_what_another_connection_writes_says_no(kind: type[ScriptedServer]) -> None:
+    pair = Pair(kind)
+    assert not pair.parallel()
+    assert pair.left_nothing()
 
 
-def asking(server: ScriptedServer, ask: Probe) -> bool:
-    server.directories.add("inbox")
-    session = server.session()
-    server.forget()
-    answer = session.run_one(ask(session, NAME))
-    assert server.files == {}
-    assert server._handles == {}
-    assert (session._waiting, session._arrived, session._abandoned) == (set(), {}, set())
-    return answer
+@pytest.mark.parametrize("kind", [KeepsApart, KeepsConnectionsApart, WipesAtOpen, IgnoresOffsets])
+def test_server_that_does_not_resume_says_no(kind: type[ScriptedServer]) -> None:
+    pair = Pair(kind)
+    assert not pair.resume()
+    assert pair.left_nothing()
 
 
-@both_probes
-def test_healthy_server_says_yes(ask: Probe) -> None:
-    assert asking(ScriptedServer(), ask)
-
-
-@both_probes
-def test_server_that_keeps_handles_apart_says_no(ask: Probe) -> None:
-    assert not asking(KeepsApart(), ask)
-
-
-@both_probes
-def test_server_that_ignores_offsets_says_no(ask: Probe) -> None:
-    assert not asking(IgnoresOffsets(), ask)
-
-
-def test_two_writers_take_three_round_trips() -> None:
-    server = ScriptedServer()
-    asking(server, probe.keeps_writers_together)
-    assert server.turns == [
-        [Request.OPEN] * 2,
-        [Request.WRITE] * 2 + [Request.CLOSE] * 2 + [Request.OPEN],
-        [Request.READ, Request.CLOSE, Request.REMOVE],
-    ]
-
-
-def test_going_on_takes_four_round_trips() -> None:
-    server = ScriptedServer()
-    asking(server, probe.goes_on_with_files)
-    assert server.turns == [
+def test_second_handle_is_opened_when_the_first_byte_is_acknowledged() -> None:
+    pair = Pair()
+    pair.parallel()
+    first, second = pair.servers
+    assert first.turns == [[Request.OPEN], [Request.WRITE], [Request.CLOSE]]
+    assert second.turns == [
         [Request.OPEN],
-        [Request.WRITE, Request.CLOSE, Request.OPEN],
-        [Request.WRITE, Request.CLOSE, Request.OPEN],
+        [Request.WRITE, Request.CLOSE],
+        [Request.OPEN],
         [Request.READ, Request.CLOSE, Request.REMOVE],
     ]
 
 
-def test_going_on_makes_the_directory_of_the_first_file() -> None:
-    session = ScriptedServer().session()
-    assert session.run_one(probe.goes_on_with_files(session, "deep/er/.a.part"))
+def test_resuming_is_asked_over_two_connections() -> None:
+    pair = Pair()
+    pair.resume()
+    assert pair.servers[0].turns == [[Request.OPEN], [Request.WRITE, Request.CLOSE]]
+    assert pair.servers[1].turns == [
+        [Request.OPEN],
+        [Request.WRITE, Request.CLOSE],
+        [Request.OPEN],
+        [Request.READ, Request.CLOSE, Request.REMOVE],
+    ]
 
 
-REQUESTS = [
-    *((Request.OPEN, number) for number in (1, 2, 3)),
-    *((Request.WRITE, number) for number in (1, 2)),
-    *((Request.CLOSE, number) for number in (1, 2)),
-    (Request.READ, 1),
-]
-each_request = pytest.mark.parametrize(("kind", "number"), REQUESTS, ids=str)
+REQUESTS = {
+    Pair.parallel: [
+        *((0, kind, 1) for kind in (Request.OPEN, Request.WRITE, Request.CLOSE)),
+        *((1, kind, 1) for kind in (Request.OPEN, Request.WRITE, Request.CLOSE, Request.READ)),
+        (1, Request.OPEN, 2),
+    ],
+    Pair.resume: [
+        *((0, kind, 1) for kind in (Request.WRITE, Request.CLOSE)),
+        *((1, kind, 1) for kind in (Request.OPEN, Request.WRITE, Request.CLOSE, Request.READ)),
+        (1, Request.OPEN, 2),
+    ],
+}
+each_request = pytest.mark.parametrize(
+    ("ask", "where", "kind", "number"), [(ask, *request) for ask in REQUESTS for request in REQUESTS[ask]]
+)
 
 
-@both_probes
+def pair_with(script: Script, where: int) -> Pair:
+    return Pair(**{("first", "second")[where]: script})
+
+
 @each_request
 @pytest.mark.parametrize("code", [Status.FAILURE, Status.PERMISSION_DENIED, Status.OP_UNSUPPORTED])
-def test_refusal_is_raised_and_leaves_nothing(code: int, kind: Request, number: int, ask: Probe) -> None:
+def test_refusal_is_raised_and_leaves_nothing(
+    code: int, kind: Request, number: int, where: int, ask: Ask
+) -> None:
     def refused_after_it_was_done(asked: Asked) -> bytes | None:
-        # The first OPEN is tried again when the directory has been made.
-        due = asked.number >= number if kind == Request.OPEN else asked.number == number
-        if asked.kind != kind or not due:
+        if (asked.kind, asked.number) != (kind, number):
             return None
         if kind == Request.CLOSE:
-            server.healthy(asked)
+            pair.servers[where].healthy(asked)
         return status(asked, code)
 
-    server = ScriptedServer(refused_after_it_was_done)
-    server.directories.add("inbox")
-    session = server.session()
-    server.forget()
+    pair = pair_with(refused_after_it_was_done, where)
     with pytest.raises(RequestRefused):
-        session.run_one(ask(session, NAME))
-    assert server.files == {}
-    assert server._handles == {}
-    assert not session.is_over
+        ask(pair)
+    assert pair.left_nothing()
+    assert not any(session.is_over for session in pair.sessions)
 
 
-@both_probes
-@pytest.mark.parametrize("clean_up", [Request.CLOSE, Request.REMOVE])
-def test_refused_clean_up_does_not_hide_the_first_refusal(clean_up: Request, ask: Probe) -> None:
-    def script(asked: Asked) -> bytes | None:
-        if asked.kind == Request.READ:
-            return status(asked, Status.OP_UNSUPPORTED)
-        late = clean_up == Request.REMOVE or asked.number == 3
-        return status(asked, Status.FAILURE) if asked.kind == clean_up and late else None
-
-    server = ScriptedServer(script)
-    server.directories.add("inbox")
-    session = server.session()
-    with pytest.raises(RequestRefused, match="OP_UNSUPPORTED"):
-        session.run_one(ask(session, NAME))
-
-
-def test_file_that_may_not_be_removed_does_not_change_the_answer() -> None:
-    server = ScriptedServer(refusing(Request.REMOVE))
-    session = server.session()
-    assert session.run_one(probe.keeps_writers_together(session, ".a-probe.part"))
-
-
-@both_probes
 @each_request
-def test_silence_ends_the_probe(kind: Request, number: int, ask: Probe) -> None:
+def test_silence_ends_it(kind: Request, number: int, where: int, ask: Ask) -> None:
     def script(asked: Asked) -> bytes | None:
         return NOTHING if (asked.kind, asked.number) == (kind, number) else None
 
-    server = ScriptedServer(script)
-    server.directories.add("inbox")
-    session = server.session()
-    server.forget()
     with pytest.raises(ConnectionLost, match="did not answer in time"):
-        session.run_one(ask(session, NAME))
+        ask(pair_with(script, where))
 
 
-@both_probes
-def test_nonsense_ends_the_probe(ask: Probe) -> None:
+@both
+def test_nonsense_ends_it(ask: Ask) -> None:
     def script(asked: Asked) -> bytes:
         return framed(250, asked.request_id.to_bytes(4, "big"))
 
-    session = ScriptedServer(after_start(script)).session()
     with pytest.raises(ProtocolViolation):
-        session.run_one(ask(session, NAME))
+        ask(Pair(second=after_start(script)))
 
 
-@both_probes
-def test_bytes_of_somebody_else_are_a_no(ask: Probe) -> None:
+@both
+def test_bytes_of_somebody_else_are_a_no(ask: Ask) -> None:
     def script(asked: Asked) -> bytes | None:
-        if asked.kind != Request.READ:
-            return None
         body = asked.request_id.to_bytes(4, "big") + b"\0\0\0\x03abc"
-        return framed(Answer.DATA, body)
+        return framed(Answer.DATA, body) if asked.kind == Request.READ else None
 
-    assert not asking(ScriptedServer(script), ask)
+    assert not ask(Pair(second=script))
+
+
+@both
+def test_file_that_may_not_be_removed_does_not_change_the_answer(ask: Ask) -> None:
+    assert ask(Pair(second=refusing(Request.REMOVE)))
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_first_writer_that_is_called_off_leaves_nothing_and_lets_nobody_wait(*, begun: bool) -> None:
+    pair = Pair()
+    writers = probe.TwoWriters(NAME)
+    if not begun:
+        writers.call_off()
+    thread = threading.Thread(target=lambda: pair.sessions[0].run_one(writers.first(pair.sessions[0])))
+    thread.start()
+    if begun:
+        writers.wait_for_first()
+        writers.call_off()
+    thread.join()
+    with pytest.raises(probe.CalledOff):
+        pair.sessions[1].run_one(writers.second(pair.sessions[1]))
+    assert pair.left_nothing()
+
+
+def test_nobody_waits_for_a_first_writer_that_is_not_driven_any_more() -> None:
+    pair = Pair()
+    writers = probe.TwoWriters(NAME)
+    conversation = writers.first(pair.sessions[0])
+    conversation.send(None)
+    conversation.close()
+    with pytest.raises(probe.CalledOff):
+        pair.sessions[1].run_one(writers.second(pair.sessions[1]))
 
 
 # --- what follows from it for a file ---
 
 
-def probed(site: Site) -> bool:
-    return any("-probe" in path for (path,) in site.connection(0).server.paths(Request.OPEN))
+@pytest.fixture(autouse=True)
+def no_stream_is_left() -> Iterator[None]:
+    yield
+    wait_for_lanes()
+
+
+def opens_of_probe(site: Site, number: int = 0) -> int:
+    return sum("-probe" in path for (path,) in site.connection(number).server.paths(Request.OPEN))
 
 
 def of_probe(asked: Asked) -> bool:
@@ -225,41 +255,58 @@ def made_inbox(**more: Any) -> Site:
     return site
 
 
-def test_lanes_join_where_the_probe_says_yes(caplog: pytest.LogCaptureFixture) -> None:
+def test_streams_join_where_the_server_bears_them(caplog: pytest.LogCaptureFixture) -> None:
     site = made_inbox()
-    pool = site.pool(2)
-    send(pool)
+    pool = site.pool(3)
+    assert send(pool, gathering()) == 3
     wait_for_lanes()
-    assert probed(site)
-    assert pool.keeps_writers_together
+    assert opens_of_probe(site) == 1
+    assert opens_of_probe(site, 1) + opens_of_probe(site, 2) == 2
     assert site.files == {PATH: DATA}
     assert caplog.records == []
     site.connection(0).server.forget()
-    send(pool)
-    wait_for_lanes()
-    assert not probed(site), "once is enough"
+    assert send(pool, gathering()) == 3
+    assert not opens_of_probe(site), "once is enough"
 
 
-def test_nobody_probes_for_a_file_of_one_lane() -> None:
+def test_nobody_is_asked_for_a_file_of_one_stream() -> None:
     site = made_inbox()
     send(site.pool())
-    assert not probed(site)
+    assert not opens_of_probe(site)
 
 
-def test_probe_travels_with_the_open_of_the_file() -> None:
+def test_first_stream_writes_as_soon_as_its_file_is_open() -> None:
     site = made_inbox()
     send(site.pool(2))
-    wait_for_lanes()
-    opens = [turn for turn in site.connection(0).server.turns if Request.OPEN in turn]
-    assert opens[0] == [Request.OPEN] * 3
+    turns = site.connection(0).server.turns
+    opening = next(place for place, turn in enumerate(turns) if Request.OPEN in turn)
+    assert turns[opening] == [Request.OPEN] * 2
+    assert set(turns[opening + 1]) == {Request.WRITE}
+    assert site.connection(0).server.sizes[0] == 1, "the byte of the proof goes ahead of what fills the line"
+    assert len(turns[opening + 1]) > 2
 
 
-def test_server_that_says_no_gets_one_lane_for_good(caplog: pytest.LogCaptureFixture) -> None:
-    site = made_inbox(kind=KeepsApart)
+@pytest.mark.parametrize("code", [Status.NO_SUCH_FILE, Status.FAILURE])
+def test_file_in_a_new_directory_gets_streams(code: int, caplog: pytest.LogCaptureFixture) -> None:
+    def vague(asked: Asked) -> bytes | None:
+        missing = asked.kind == Request.OPEN and "inbox" not in site.disk.directories
+        return status(asked, code) if missing else None
+
+    site = Site(proven=False, scripts={0: vague})
+    assert send(site.pool(2), gathering()) == 2
+    assert site.files == {PATH: DATA}
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("kind", [KeepsApart, KeepsConnectionsApart, WipesAtOpen, IgnoresOffsets])
+def test_server_that_does_not_bear_streams_gets_one_for_good(
+    kind: type[ScriptedServer], caplog: pytest.LogCaptureFixture
+) -> None:
+    site = made_inbox(kind=kind)
     now = 0.0
     pool = site.pool(3, clock=lambda: now)
     for now in (0.0, 10_000.0):  # noqa: B007 - the clock above reads it
-        assert send(pool) == 1
+        assert send(pool, gathering()) == 1
         wait_for_lanes()
         assert site.files == {PATH: DATA}
     assert pool.limit == 1
@@ -267,38 +314,123 @@ def test_server_that_says_no_gets_one_lane_for_good(caplog: pytest.LogCaptureFix
     assert "gets every file over one connection" in caplog.text
 
 
-@pytest.mark.parametrize("kind", [Request.OPEN, Request.READ])
-def test_server_that_refuses_the_probe_gets_one_lane(kind: Request, caplog: pytest.LogCaptureFixture) -> None:
+def test_proof_is_forgotten_with_the_connection_it_was_made_on() -> None:
+    """The server behind the address was exchanged for one that keeps apart what two connections write."""
+    site = made_inbox()
+    pool = site.pool(2)
+    assert send(pool, gathering()) == 2
+    wait_for_lanes()
+    site.kind = KeepsConnectionsApart
+    for number in (0, 1):
+        pool.drop(number)
+    source = gathering(DATA[::-1])
+    assert send(pool, source) == 1
+    assert site.files == {PATH: DATA[::-1]}
+
+
+def test_streams_of_one_file_go_to_one_server(caplog: pytest.LogCaptureFixture) -> None:
+    """Several servers may share an address: another host key is another server."""
+    site = made_inbox()
+    connect = site.connect
+
+    def balanced(*args: Any, **more: Any) -> Any:
+        connection = connect(*args, **more)
+        connection.host_key_fingerprint = f"SHA256:{connection.number}"
+        return connection
+
+    site.connect = balanced  # type: ignore[method-assign] # two servers
+    assert send(site.pool(2), gathering()) == 1
+    wait_for_lanes()
+    assert site.files == {PATH: DATA}
+    assert "another host key" in caplog.text
+
+
+def test_another_server_is_asked_again_whatever_the_former_one_has_shown() -> None:
+    site = made_inbox(kind=KeepsApart)
+    pool = site.pool(2)
+    assert send(pool, gathering()) == 1
+    wait_for_lanes()
+    pool.drop(0)
+    pool.drop(1)
+    site.kind = ScriptedServer
+    site.fingerprint = "SHA256:new"
+    send(pool)
+    wait_for_lanes()
+    assert send(pool, gathering()) == 2
+
+
+def test_proof_over_connections_says_nothing_about_channels() -> None:
+    site = made_inbox(channels=True)
+    pool = site.pool(2)
+    assert send(pool, gathering()) == 2
+    wait_for_lanes()
+    assert pool.has_proof(1)
+    assert not pool.has_proof(CHANNEL)
+
+
+def test_channels_are_proven_over_channels() -> None:
+    site = made_inbox(channels=True)
+    pool = site.pool()
+    assert send(pool, gathering()) == 2
+    wait_for_lanes()
+    assert pool.has_proof(CHANNEL)
+    assert not pool.has_proof(1)
+    assert opens_of_probe(site, CHANNEL) == 2
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(1, Request.OPEN), (1, Request.READ), (1, Request.WRITE), (0, Request.OPEN)]
+)
+def test_server_that_refuses_the_proof_gets_one_stream(
+    number: int, kind: Request, caplog: pytest.LogCaptureFixture
+) -> None:
     def script(asked: Asked) -> bytes | None:
         refused = of_probe(asked) if kind == Request.OPEN else asked.kind == kind
         return status(asked, Status.FAILURE) if refused else None
 
-    site = made_inbox(scripts={0: script})
-    pool = site.pool(3)
-    assert send(pool) == 1
+    site = made_inbox(scripts={0: script, 1: script} if number == 0 else {number: script})
+    pool = site.pool(2)
+    assert send(pool, gathering()) == 1
     wait_for_lanes()
     assert site.files == {PATH: DATA}
     assert pool.limit == 1
     assert len(caplog.records) == 1
 
 
-@pytest.mark.parametrize("code", [Status.NO_SUCH_FILE, Status.FAILURE])
-def test_probe_that_came_before_the_directory_says_nothing(
-    code: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    def vague(asked: Asked) -> bytes | None:
-        missing = asked.kind == Request.OPEN and "inbox" not in site.disk.directories
-        return status(asked, code) if missing else None
+def of_one_handle(monkeypatch: pytest.MonkeyPatch) -> Bytes:
+    """A source that makes the first stream wait until it is to close its file, and then for the others."""
+    asked = threading.Event()
+    ask = Admission._ask_for_free_handle
 
-    site = Site(proven=False, scripts={0: vague})
-    pool = site.pool(2)
-    assert send(pool) == 1
+    def ask_and_tell(admission: Admission) -> None:
+        ask(admission)
+        asked.set()
+
+    monkeypatch.setattr(Admission, "_ask_for_free_handle", ask_and_tell)
+    source = Bytes()
+    source.until = lambda: source.is_gathered() if source.closed else asked.is_set()
+    return source
+
+
+@pytest.mark.parametrize("limit", [2, 3])
+@pytest.mark.parametrize("code", [Status.FAILURE, Status.PERMISSION_DENIED])
+def test_server_with_one_handle_for_each_connection_gets_streams(
+    code: int, limit: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(OneHandle, "code", code)
+    site = made_inbox(kind=OneHandle)
+    pool = site.pool(limit)
+    assert send(pool, of_one_handle(monkeypatch)) == limit
     wait_for_lanes()
-    assert pool.limit == 2
+    assert site.files == {PATH: DATA}
     assert caplog.records == []
-    send(pool)
-    wait_for_lanes()
-    assert pool.keeps_writers_together
+    assert send(pool, gathering()) == limit, "and is not asked again"
+
+
+def test_file_is_opened_although_the_file_of_the_proof_was_opened_before_it() -> None:
+    site = made_inbox(kind=OneHandleAnsweredInAnyOrder)
+    assert send(site.pool(2), lanes=2) == 1
+    assert site.files == {PATH: DATA}
 
 
 def test_directory_that_nobody_may_write_to_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
@@ -314,7 +446,7 @@ def test_directory_that_nobody_may_write_to_says_nothing(caplog: pytest.LogCaptu
     assert caplog.records == []
 
 
-def test_probe_leaves_nothing_when_the_file_cannot_be_opened() -> None:
+def test_proof_leaves_nothing_when_the_file_cannot_be_opened() -> None:
     def script(asked: Asked) -> bytes | None:
         refused = asked.kind == Request.OPEN and not of_probe(asked)
         return status(asked, Status.PERMISSION_DENIED) if refused else None
@@ -327,19 +459,74 @@ def test_probe_leaves_nothing_when_the_file_cannot_be_opened() -> None:
     assert site.connection(0).server._handles == {}
 
 
-def test_server_that_is_lost_during_the_probe_is_not_probed_again(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_proof_leaves_nothing_when_no_stream_comes_in_time() -> None:
+    let_in = threading.Event()
+    site = made_inbox(before_connect={1: let_in.wait})
+    pool = site.pool(2)
+    assert send(pool) == 1
+    assert site.files == {PATH: DATA}
+    assert site.connection(0).server._handles == {}
+    let_in.set()
+    wait_for_lanes()
+    assert site.files == {PATH: DATA}
+    assert pool.limit == 2
+
+
+def test_server_that_is_lost_during_the_proof_is_not_asked_again(caplog: pytest.LogCaptureFixture) -> None:
     def script(asked: Asked) -> bytes | None:
-        return NOTHING if asked.kind == Request.READ else None
+        return NOTHING if asked.kind == Request.WRITE and len(asked.payload) < 50 else None
 
     site = made_inbox(scripts={0: script})
     pool = site.pool(2)
-    with pytest.raises(ConnectionLost):
-        send(pool)
+    lost = send_part(pool).lost
+    assert isinstance(lost, ConnectionLost)
     wait_for_lanes()
-    assert PATH not in site.files
-    assert send(pool) == 1
-    assert not probed(site)
+    assert send(pool, temporary="inbox/.b.part") == 1
+    assert not opens_of_probe(site)
     assert site.files[PATH] == DATA
     assert len(caplog.records) == 1
+
+
+def test_stream_that_is_lost_during_the_proof_leaves_the_first_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    site = made_inbox(scripts={1: lambda asked: NOTHING if asked.kind == Request.READ else None})
+    now = 0.0
+    pool = site.pool(2, clock=lambda: now)
+    assert send(pool, gathering()) == 1
+    wait_for_lanes()
+    assert bytes(site.files[PATH]) == DATA
+    assert pool.limit == 1
+    assert len(caplog.records) == 1
+    now = 600.0
+    assert pool.limit == 2, "one cut cable says little"
+
+
+# --- what follows from it for resuming ---
+
+
+@pytest.mark.parametrize("channels", [True, False])
+def test_file_is_resumed_where_the_server_shows_that_it_does(*, channels: bool) -> None:
+    site = made_inbox(channels=channels)
+    site.files[TEMPORARY] = bytearray(DATA[:5])
+    pool = site.pool()
+    assert pool.resumes is None
+    send(pool, start=5, lanes=1)
+    assert site.files == {PATH: DATA}
+    assert pool.resumes
+    assert site.tried == ({0: 1, CHANNEL: 1} if channels else {0: 2})
+    site.files[TEMPORARY] = bytearray(DATA[:5])
+    send(pool, start=5, lanes=1)
+    assert sum(of_probe(asked) for each in site.made for asked in each.server.asked) == 3, "asked once"
+    pool.drop(0)
+    assert pool.resumes is None, "forgotten with the connection"
+
+
+@pytest.mark.parametrize("kind", [KeepsApart, KeepsConnectionsApart, WipesAtOpen, IgnoresOffsets])
+def test_file_is_not_resumed_at_a_server_that_undoes_it(kind: type[ScriptedServer]) -> None:
+    """The checkpoint was written at another server, or before this one was changed."""
+    site = made_inbox(kind=kind)
+    site.files[TEMPORARY] = bytearray(DATA[:5])
+    with pytest.raises(CheckpointLost, match="has not shown that it resumes files"):
+        send_part(site.pool(), start=5)
+    assert site.files == {TEMPORARY: DATA[:5]}

@@ -8,24 +8,31 @@ connection only costs (docs/decisions/0009-lanes.md has the measurements).
 import contextlib
 import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-from s3_to_sftp.errors import CannotContinue, CheckpointLost, PartnerError, RequestRefused, TransferError
-from s3_to_sftp.sftp import probe
+from s3_to_sftp.errors import (
+    CannotContinue,
+    CheckpointLost,
+    ConnectionLost,
+    PartnerError,
+    RequestRefused,
+    SizeMismatch,
+    TransferError,
+)
+from s3_to_sftp.sftp.admission import Admission
 from s3_to_sftp.sftp.connection import Connection
 from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.sftp.protocol import FileAttributes, Status
-from s3_to_sftp.sftp.publish import look
+from s3_to_sftp.sftp.resume import supports_resume
 from s3_to_sftp.sftp.session import Conversation, Pending, SftpSession
+from s3_to_sftp.sftp.size_check import confirm_size
 from s3_to_sftp.sftp.stream import Piece
 from s3_to_sftp.sftp.upload import create, discard
 from s3_to_sftp.sftp.writer import write_and_close
-
-T = TypeVar("T")
-U = TypeVar("U")
 
 _WINDOW_BYTES = 2 * 1024 * 1024
 """OpenSSH's channel window: what one connection carries per round trip."""
@@ -42,6 +49,9 @@ _SEGMENT_BYTES = 4 * 1024 * 1024
 
 _LAST_SEGMENT_BYTES = 1024 * 1024
 """The smallest one: towards the end ranges shrink, so that all lanes end together."""
+
+_CLOSING_SECONDS = 10.0
+"""So long may further streams take to close their handles when the first one's connection is lost."""
 
 _FULL = {Status.NO_SPACE_ON_FILESYSTEM, Status.QUOTA_EXCEEDED}
 """Refusals that fewer lanes do not help against."""
@@ -60,7 +70,7 @@ class RangeSource(Protocol):
         """Yield offset and bytes of each block of the ranges (offset, length), in order.
 
         A block need not stay valid when the next one is asked for. Ranges may be taken ahead of time, but
-        not after the iterator was closed.
+        not after the iterator was closed. `NOT_READY` may stand in place of a block that is not there yet.
         """
 
 
@@ -82,9 +92,12 @@ class Sent:
 
     Attributes:
         lanes: How many wrote it.
-        acknowledged: Bytes from its beginning that are at the server, each WRITE and CLOSE answered with OK.
-        complete: Whether these are all, under the final name. False: it was paused, under its temporary one.
+        acknowledged: Bytes from its beginning that are at the server, each WRITE and CLOSE answered with OK;
+            after a lost connection each WRITE, but not the CLOSE.
+        complete: Whether these are all, and the size that the server shows is right. False: it was paused.
         temporary: The temporary name in use at the end.
+        seen: What the server shows of the complete file; None where it does not tell.
+        lost: How the connection of the first stream was lost, where that ended it.
     """
 
     lanes: int
@@ -107,6 +120,8 @@ class _Segments:
         self._next = start
         self._given: list[tuple[int, int]] = []
         self._returned: deque[tuple[int, int]] = deque()
+        self._not_closed: list[tuple[int, int]] = []
+        self._in_hand: list[list[tuple[int, int]]] = []
         self._lock = threading.Lock()
         self._opened = threading.Event()
         self._closed = False
@@ -179,15 +194,47 @@ class _Segments:
         with self._lock:
             self._returned.extend(ranges)
 
+    def note_not_closed(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Remember ranges that were given back although each WRITE was answered: the CLOSE was not."""
+        with self._lock:
+            self._not_closed.extend(ranges)
+
     def left(self) -> bool:
-        """Say whether there are ranges to take."""
+        """Return whether there are ranges to take."""
         with self._lock:
             return bool(self._returned) or self._next < self._size
 
+    @contextlib.contextmanager
+    def in_hand(self, taken: list[tuple[int, int]]) -> Iterator[None]:
+        """Know of the ranges that a stream works at until the end of the block."""
+        with self._lock:
+            self._in_hand.append(taken)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._in_hand = [other for other in self._in_hand if other is not taken]
+
     def acknowledged(self) -> int:
-        """Return up to where all bytes are written, once every lane has ended."""
+        """Return up to where all bytes are written, once every stream has ended."""
         with self._lock:
             return min([self._next, *(offset for offset, _ in self._returned)])
+
+    def acknowledged_after_loss(self, *, at_best: bool = False) -> int:
+        """Return up to where all bytes are written, also where the CLOSE was not answered.
+
+        Args:
+            at_best: What may come of it if streams that are at work still end well.
+        """
+        with self._lock:
+            missing = [*self._returned, (self._next, self._size - self._next)]
+            if not at_best:
+                missing += [range_ for taken in self._in_hand for range_ in taken]
+            for offset, length in sorted(missing):
+                reached = _end_of(self._not_closed, offset)
+                if reached < offset + length:
+                    return reached
+            return self._size
 
     def again(self) -> "_Segments":
         """Return the same ranges for one lane, in order.
@@ -205,11 +252,18 @@ class _Lane(threading.Thread):
     """A further writer of the file, until there are no ranges left or until it fails."""
 
     def __init__(
-        self, number: int, pool: ConnectionPool, source: RangeSource, segments: _Segments, path: str
+        self,
+        number: int,
+        pool: ConnectionPool,
+        source: RangeSource,
+        segments: _Segments,
+        path: str,
+        admits: Callable[[int, Connection], bool],
     ) -> None:
         super().__init__(name=f"lane-{number}", daemon=True)
         self.number = number
         self._pool = pool
+        self._admits = admits
         self._source = source
         self._segments = segments
         self._path = path
@@ -223,7 +277,8 @@ class _Lane(threading.Thread):
         connection: Connection | None = None
         try:
             connection = self._pool.lane(self.number)
-            if self._segments.enter(self.at_work):
+            self._segments.wait_until_opened()
+            if self._admits(self.number, connection) and self._segments.enter(self.at_work):
                 connection.session.run_one(self._write(connection.session))
                 self._pool.touch(self.number)
         except (TransferError, PartnerError) as error:
@@ -245,7 +300,7 @@ class _Lane(threading.Thread):
 
     async def _write(self, session: SftpSession) -> None:
         handle = await session.open_existing(self._path)
-        await _write_segments(session, handle, self._source, self._segments, self._path)
+        await _write_segments(session, handle, self._source, self._segments, self._segments.take, self._path)
 
 
 def send_in_lanes(
@@ -257,11 +312,11 @@ def send_in_lanes(
     pause: Callable[[], bool] = lambda: False,
     lanes: int | None = None,
 ) -> Sent:
-    """Put a file of any size on the server.
+    """Put a file of any size under its temporary name.
 
-    The first lane starts at once, the others join as their connections come up, where the server has shown
-    that it keeps together what several writers write (`probe`). The final name appears only after every WRITE
-    and every CLOSE of every lane were answered with OK, `check` was content, and `permit` has returned.
+    The first stream starts at once, the others join as their connections come up and the server has shown
+    that it keeps together what several connections write (`Admission`). It is complete when every WRITE and
+    every CLOSE of every stream were answered with OK and the size that the server shows is the right one.
     When the server refuses the first lane something while others are at work, the first one writes it all
     anew: there are servers that take no second writer, or bytes only in order.
     Memory: per lane one block of the source, and what the source reads ahead.
@@ -269,19 +324,25 @@ def send_in_lanes(
     Args:
         pool: The partner's connections.
         source: The bytes.
-        temporary: The name to write to. Missing directories are made.
-        start: Bytes that are under the temporary name already; the others are written behind them. The server
-            has shown that it goes on with files (`probe`).
+        temporary: The name. Missing directories are made.
+        start: Bytes that are under the temporary name already; the others are written behind them, once this
+            server has shown that it resumes files (`supports_resume`).
         pause: Asked before each block. From the first True on nothing more is sent, and the file stays under
             its temporary name to be gone on with another time.
         lanes: How many at most; by default as many as pay.
 
+    Returns:
+        What became of it. Also when the connection of the first stream was lost behind `start`: what was
+        acknowledged until then is under the temporary name.
+
     Raises:
-        CheckpointLost: There are not as many bytes under the temporary name as `start` says.
-        CannotContinue: The server does not let a file be gone on with.
-        TransferError: The server refused or was lost. Nothing stands under the final name that was
-            not there before, and a temporary file that this call has begun is removed if the server answers.
-        Exception: Whatever `source`, `check` or `permit` raised.
+        CheckpointLost: There are not as many bytes under the temporary name as `start` says, or this server
+            has not shown that it resumes files.
+        CannotContinue: The server does not let this file be resumed.
+        SizeMismatch: The server shows another size than was acknowledged. The temporary file is removed.
+        TransferError: The server refused or was lost. A temporary file that this call has begun is removed
+            if the server answers.
+        Exception: Whatever `source` raised.
     """
     transfer = _Transfer(pool, source, temporary=temporary, start=start, pause=pause, most_lanes=lanes)
     return transfer.run()
@@ -308,54 +369,77 @@ class _Transfer:
         self._most_lanes = most_lanes
         self._segments = _Segments(source.size, start=start, pause=pause)
         self._lanes: list[_Lane] = []
-        self._is_open = False
+        self._admission = Admission(pool, probe_name(temporary))
+        self._first: Connection | None = None
+        self._handles = 0  # of the first stream, one after the other
+        self._at_close: FileAttributes | None = None
 
     def run(self) -> Sent:
         """Write it."""
         try:
-            session = self._pool.first(self._start_lanes).session
-            # Before the first byte: while that waits for the server's window, nobody looks at replies.
-            handle, admitted = _run_together(session, self._open(session), self._lanes_may_join(session))
-            self._segments.open() if admitted else self._segments.close()
+            session = self._connect()
+            handle = self._open(session)
+            self._segments.open()
         except BaseException:
             self._segments.stop()
+            self._admission.end()
             raise
         try:
-            self._write(session, handle)
-            acknowledged = self._segments.acknowledged()
-        except BaseException:
+            return self._send(session, handle)
+        except BaseException as error:
             self._segments.stop()
-            for lane in self._lanes:
-                self._pool.drop(lane.number)
-            if self._is_ours:
+            self._drop_lanes()
+            if self._is_ours or isinstance(error, SizeMismatch):
                 session.run_one(discard(session, self._temporary))
             raise
-        self._pool.touch(0)
-        lanes = 1 + sum(lane.at_work.is_set() for lane in self._lanes)
-        return Sent(
-            lanes=lanes,
-            acknowledged=acknowledged,
-            complete=acknowledged == self._source.size,
-            temporary=self._temporary,
-            seen=session.run_one(look(session, self._temporary)).attributes,
-        )
+        finally:
+            self._admission.end()
+
+    def _connect(self) -> SftpSession:
+        self._first = self._pool.first(self._start_lanes)
+        if self._start:
+            if not supports_resume(self._pool, probe_name(self._temporary)):
+                raise CheckpointLost(
+                    f"{self._first.server} has not shown that it resumes files.",
+                    hint="The object is sent from its beginning.",
+                )
+            self._first = self._pool.first()  # it may be another one now
+        return self._first.session
 
     def _start_lanes(self, round_trip: float) -> None:
         limit = min(self._pool.limit, self._most_lanes or self._pool.limit)
         count = lanes_for(size=self._source.size - self._start, round_trip=round_trip, limit=limit)
         numbers = self._pool.lanes(count - 1)
+        self._admission.numbers = numbers
         self._lanes += [
-            _Lane(number, self._pool, self._source, self._segments, self._temporary) for number in numbers
+            _Lane(number, self._pool, self._source, self._segments, self._temporary, self._admits)
+            for number in numbers
         ]
         if self._lanes:
             self._segments.share(1 + len(self._lanes))
         for lane in self._lanes:
             lane.start()
 
-    async def _open(self, session: SftpSession) -> bytes:
-        handle = await (self._open_again(session) if self._start else create(session, self._temporary))
-        self._is_open = True
-        return handle
+    def _admits(self, number: int, connection: Connection) -> bool:
+        return self._first is not None and self._admission.admits(number, connection, self._first)
+
+    def _open(self, session: SftpSession) -> bytes:
+        """Open the file. What the proof needs travels with it, and delays nothing."""
+        handle, trouble = _run_together(session, self._open_file(session), self._admission.open(session))
+        if trouble is not None:
+            raise trouble
+        if isinstance(handle, bytes):
+            return handle
+        if self._admission.has_file:
+            with contextlib.suppress(TransferError):
+                session.run_one(self._admission.discard(session))
+            # There are servers that let one handle be open, and answer in any order.
+            if isinstance(handle, RequestRefused):
+                return session.run_one(self._open_file(session))
+        raise handle
+
+    async def _open_file(self, session: SftpSession) -> bytes:
+        return await (self._open_again(session) if self._start else create(session, self._temporary))
 
     async def _open_again(self, session: SftpSession) -> bytes:
         opened, size = session.open_existing(self._temporary), session.size_of(self._temporary)
@@ -375,35 +459,100 @@ class _Transfer:
                 )
         return handle
 
+    def _send(self, session: SftpSession, handle: bytes) -> Sent:
+        try:
+            self._write(session, handle)
+            acknowledged = self._segments.acknowledged()
+            is_complete = acknowledged == self._source.size
+            seen = self._look(session) if is_complete else None
+        except ConnectionLost as lost:
+            self._admission.note_loss(lost)
+            if session.is_over and (sent := self._keep(lost)):
+                return sent
+            raise
+        self._pool.touch(0)
+        return self._sent(acknowledged, complete=is_complete, seen=seen)
+
+    def _sent(
+        self,
+        acknowledged: int,
+        *,
+        complete: bool,
+        seen: FileAttributes | None = None,
+        lost: TransferError | None = None,
+    ) -> Sent:
+        return Sent(
+            lanes=1 + sum(lane.at_work.is_set() for lane in self._lanes),
+            acknowledged=acknowledged,
+            complete=complete,
+            temporary=self._temporary,
+            seen=seen,
+            lost=lost,
+        )
+
+    def _look(self, session: SftpSession) -> FileAttributes | None:
+        is_all = self._handles == 1 and not any(lane.at_work.is_set() for lane in self._lanes)
+        looking = confirm_size(
+            session, self._temporary, size=self._source.size, at_close=self._at_close, is_all=is_all
+        )
+        return session.run_one(looking)
+
+    def _keep(self, lost: ConnectionLost) -> Sent | None:
+        """Return how far it is without the first stream's connection; None when nothing was gained."""
+        self._segments.stop()
+        self._admission.end()
+        if self._segments.acknowledged_after_loss(at_best=True) <= self._start:
+            return None
+        until = time.monotonic() + _CLOSING_SECONDS
+        for lane in self._lanes:
+            if lane.at_work.is_set():
+                lane.join(max(0.0, until - time.monotonic()))
+        self._drop_lanes()
+        acknowledged = self._segments.acknowledged_after_loss()
+        return self._sent(acknowledged, complete=False, lost=lost) if acknowledged > self._start else None
+
+    def _drop_lanes(self) -> None:
+        for lane in self._lanes:
+            self._pool.drop(lane.number)
+
     def _write(self, session: SftpSession, handle: bytes) -> None:
         try:
-            session.run_one(_write_segments(session, handle, self._source, self._segments, self._temporary))
+            self._write_beside_the_proof(session, handle)
+            while self._admission.needs_free_handle and self._segments.left() and not self._segments.paused:
+                session.run_one(self._admission.take_part(session))
+                session.run_one(self._write_rest(session, self._take))
+            self._admission.call_off()
             self._finish(session)
         except RequestRefused as refused:
             if refused.code in _FULL or not any(lane.at_work.is_set() for lane in self._lanes):
                 raise
             self._write_in_order(session, refused)
 
-    async def _lanes_may_join(self, session: SftpSession) -> bool:
-        """Say whether the server is known to keep writers together, or shows it now."""
-        if self._pool.keeps_writers_together or not self._lanes:
-            return bool(self._lanes)
-        path = probe_name(self._temporary)
-        try:
-            self._pool.keeps_writers_together = await probe.keeps_writers_together(session, path)
-        except RequestRefused as refused:
-            if self._is_open:  # else the directory is just being made, or nobody may write there
-                self._pool.give_up_all_lanes(refused.reason)
-            return False
-        except TransferError as error:
-            self._pool.give_up_all_lanes(error.reason)
-            raise
-        if not self._pool.keeps_writers_together:
-            self._pool.give_up_all_lanes("it keeps apart what two writers write")
-        return self._pool.keeps_writers_together
+    def _write_beside_the_proof(self, session: SftpSession, handle: bytes) -> None:
+        proving, writing = self._admission.take_part(session), self._write_own(session, handle, self._take)
+        troubles: dict[int, Exception] = {}
+        # The proof first: its few bytes go out before what fills the line.
+        for place, outcome in session.run([proving, writing], at_a_time=2):
+            if isinstance(outcome, Exception):
+                troubles[place] = outcome
+            if place == 1 and (place in troubles or not self._admission.needs_free_handle):
+                self._admission.call_off()
+        for place in sorted(troubles, reverse=True):
+            raise troubles[place]
+
+    def _take(self) -> tuple[int, int] | None:
+        return None if self._admission.needs_free_handle else self._segments.take()
+
+    async def _write_own(
+        self, session: SftpSession, handle: bytes, take: Callable[[], tuple[int, int] | None]
+    ) -> None:
+        self._handles += 1
+        self._at_close = await _write_segments(
+            session, handle, self._source, self._segments, take, self._temporary
+        )
 
     def _finish(self, session: SftpSession) -> None:
-        """Wait for the lanes that joined, and write what failed ones have left."""
+        """Wait for the streams that joined, and write what failed ones have left."""
         self._segments.close()
         for lane in self._lanes:
             if lane.at_work.is_set():
@@ -411,11 +560,10 @@ class _Transfer:
             if lane.failure is not None:
                 raise lane.failure
         if self._segments.left() and not self._segments.paused:
-            session.run_one(self._write_rest(session))
+            session.run_one(self._write_rest(session, self._segments.take))
 
-    async def _write_rest(self, session: SftpSession) -> None:
-        handle = await session.open_existing(self._temporary)
-        await _write_segments(session, handle, self._source, self._segments, self._temporary)
+    async def _write_rest(self, session: SftpSession, take: Callable[[], tuple[int, int] | None]) -> None:
+        await self._write_own(session, await session.open_existing(self._temporary), take)
 
     def _write_in_order(self, session: SftpSession, refused: RequestRefused) -> None:
         """Write it all in order: what servers want that have an object store behind them.
@@ -423,13 +571,14 @@ class _Transfer:
         To a new file, unless the old one holds bytes that are not sent again.
         """
         self._segments.stop()
-        for lane in self._lanes:
-            self._pool.drop(lane.number)
+        self._admission.call_off()
+        self._drop_lanes()
         self._segments = self._segments.again()
         if self._start:
-            session.run_one(self._write_rest(session))
+            session.run_one(self._write_rest(session, self._segments.take))
         else:
             abandoned, self._temporary = self._temporary, another_name(self._temporary)
+            self._handles = 0
             session.run_one(discard(session, abandoned))
             session.run_one(self._write_anew(session))
             # Once more: meanwhile the handles of the lanes have ended, which may have brought it back.
@@ -438,8 +587,7 @@ class _Transfer:
             self._pool.give_up_lane(self._lanes.pop().number, refused)
 
     async def _write_anew(self, session: SftpSession) -> None:
-        handle = await create(session, self._temporary)
-        await _write_segments(session, handle, self._source, self._segments, self._temporary)
+        await self._write_own(session, await create(session, self._temporary), self._segments.take)
 
 
 def another_name(temporary: str) -> str:
@@ -478,28 +626,36 @@ def _not_continued(refused: RequestRefused, path: str, start: int, *, gone: bool
     )
 
 
-def _run_together(session: SftpSession, one: Conversation[T], other: Conversation[U]) -> tuple[T, U]:
-    """Drive two conversations at the same time to their ends; raises what `one` raises, else the other."""
-    results: dict[int, Any] = dict(session.run([one, other], at_a_time=2))
-    for place in (0, 1):
-        if isinstance(results[place], Exception):
-            raise results[place]
-    return results[0], results[1]
+def _run_together(
+    session: SftpSession, one: Conversation[bytes], other: Conversation[None]
+) -> tuple[bytes | Exception, Exception | None]:
+    """Drive two conversations at the same time to their ends; return the outcomes."""
+    outcomes: dict[int, Any] = dict(session.run([one, other], at_a_time=2))
+    return outcomes[0], outcomes[1]
 
 
 async def _write_segments(
-    session: SftpSession, handle: bytes, source: RangeSource, segments: _Segments, path: str
-) -> None:
-    """Write segments until there are none, and close the handle.
+    session: SftpSession,
+    handle: bytes,
+    source: RangeSource,
+    segments: _Segments,
+    take: Callable[[], tuple[int, int] | None],
+    path: str,
+) -> FileAttributes | None:
+    """Write segments until there are none to take, close the handle, and return what FSTAT has shown.
 
     On failure all ranges that this call has taken are given back: an acknowledged write is only as good
     as the CLOSE behind it. After a pause, what is left of them.
     """
     taken: list[tuple[int, int]] = []
-    given = 0
+    given = written = 0
+
+    def count(size: int) -> None:
+        nonlocal written
+        written += size
 
     def ranges() -> Iterator[tuple[int, int]]:
-        while (segment := segments.take()) is not None:
+        while (segment := take()) is not None:
             taken.append(segment)
             yield segment
 
@@ -513,14 +669,35 @@ async def _write_segments(
         if given != sum(length for _, length in taken) and not segments.paused:
             raise RuntimeError(f"the source gave {given} bytes for {taken}")
 
-    try:
-        # Closed at once on failure: the error's traceback would keep the source reading.
-        with contextlib.closing(blocks()) as pieces:
-            await write_and_close(session, handle, pieces, path=path)
-    except BaseException:
-        segments.give_back(taken)
-        raise
-    segments.give_back(_behind(taken, given))
+    with segments.in_hand(taken):
+        try:
+            # Closed at once on failure: the error's traceback would keep the source reading.
+            with contextlib.closing(blocks()) as pieces:
+                seen = await write_and_close(session, handle, pieces, path=path, acknowledged=count)
+        except BaseException as error:
+            segments.give_back(taken)
+            if isinstance(error, ConnectionLost):
+                segments.note_not_closed(_first_of(taken, written))
+            raise
+        segments.give_back(_behind(taken, given))
+    return seen
+
+
+def _end_of(ranges: Iterable[tuple[int, int]], offset: int) -> int:
+    """Return up to where the ranges cover what begins at the offset."""
+    for start, length in sorted(ranges):
+        if start <= offset < start + length:
+            offset = start + length
+    return offset
+
+
+def _first_of(ranges: Iterable[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
+    """The first bytes of the ranges, so many of them."""
+    for offset, length in ranges:
+        done = min(size, length)
+        size -= done
+        if done:
+            yield offset, done
 
 
 def _behind(ranges: Iterable[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:

@@ -2,7 +2,6 @@
 
 import functools
 import itertools
-import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -10,10 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from s3_to_sftp.credentials import CredentialSource
-from s3_to_sftp.errors import ConnectionLost, RequestRefused
+from s3_to_sftp.errors import ConnectionLost
 from s3_to_sftp.identity import ServerIdentity
 from s3_to_sftp.settings import Server
-from s3_to_sftp.sftp import probe
 from s3_to_sftp.sftp.concurrency import FILES_AT_A_TIME, Limit, send_all
 from s3_to_sftp.sftp.connection import Timeouts, connect
 from s3_to_sftp.sftp.lanes import RangeSource, Sent, another_name, probe_name, send_in_lanes
@@ -31,12 +29,12 @@ from s3_to_sftp.sftp.publish import (
     restore,
     void_temporary,
 )
+from s3_to_sftp.sftp.resume import supports_resume
 from s3_to_sftp.sftp.session import Conversation, SftpSession
 from s3_to_sftp.sftp.stream import Piece
 from s3_to_sftp.sftp.upload import Permit, discard, upload_small
 
 T = TypeVar("T")
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,6 @@ class Partner:
             connect=connect,
             clock=clock,
         )
-        self._continues_files: bool | None = None
         self._clock = clock
         self._limits: dict[str, Limit] = {}
 
@@ -140,7 +137,7 @@ class Partner:
         return send_in_lanes(self._pool, source, temporary=temporary, start=start, pause=pause, lanes=lanes)
 
     def continues_files(self, temporary: str) -> bool:
-        """Say whether the server lets a file be gone on with that was closed; asked once per server.
+        """Return whether the server resumes files; asked once for each connection. See `supports_resume`.
 
         Args:
             temporary: A name that nobody uses, in the directory in question.
@@ -148,14 +145,7 @@ class Partner:
         Raises:
             DeliveryError: The server is lost.
         """
-        if self._continues_files is None:
-            session = self._pool.first().session
-            try:
-                self._continues_files = session.run_one(probe.goes_on_with_files(session, temporary))
-            except RequestRefused as refused:  # not remembered: it may be the directory
-                _log.warning("no file can be gone on with: %s", refused.reason)
-                return False
-        return self._continues_files
+        return supports_resume(self._pool, temporary)
 
     def connect(self) -> ServerIdentity:
         """Log in, unless a connection is open, and return which server that is.

@@ -44,6 +44,11 @@ _TRUSTED_FOR_SECONDS = 2.0
 notice that the partner or a NAT gateway has dropped it."""
 
 
+def channels_only(numbers: list[int]) -> bool:
+    """Return whether these further streams share the connection of the first one."""
+    return numbers == [_CHANNEL]
+
+
 class ConnectionPool:
     """Keeps up to `limit` connections to one server with one login.
 
@@ -70,8 +75,10 @@ class ConnectionPool:
         self._numbers = range(1, limit)
         self._given_up: dict[int, float] = {}
         self._refusal_told = False
-        self.keeps_writers_together = False
-        """Whether the server has shown that several writers may write one file. Learned by `lanes`."""
+        # Each belongs to the connection 0 on which it was shown: the server behind the address may be another
+        # one when that is replaced.
+        self._proven: dict[bool, Connection] = {}  # by whether the further streams are channels
+        self._resumes: tuple[Connection, bool] | None = None
         self._server = server
         self._credentials = credentials
         self._timeouts = timeouts
@@ -132,8 +139,57 @@ class ConnectionPool:
         else:
             logged_in(connection.session.round_trip)
         self.touch(0)
+        if self.host_key_fingerprint not in {"", connection.host_key_fingerprint}:
+            self._forget_refusals()
         self.host_key_fingerprint = connection.host_key_fingerprint
         return connection
+
+    def has_proof(self, number: int) -> bool:
+        """Return whether this server has shown that such further streams and the first may write one file."""
+        proven_on = self._proven.get(number == _CHANNEL)
+        return proven_on is not None and proven_on is self._open.get(0)
+
+    def remember_proof(self, number: int, first: Connection) -> None:
+        """Remember it as long as the first stream's connection is that one."""
+        self._proven[number == _CHANNEL] = first
+
+    @property
+    def resumes(self) -> bool | None:
+        """Whether this server has shown that it resumes files; None when it was not asked."""
+        if self._resumes is None or self._resumes[0] is not self._open.get(0):
+            return None
+        return self._resumes[1]
+
+    @resumes.setter
+    def resumes(self, answer: bool) -> None:
+        if (first := self._open.get(0)) is not None:
+            self._resumes = first, answer
+
+    def another(self) -> tuple[Connection, Callable[[], None]]:
+        """Return a connection that is opened now, and what to call when it is not needed any more.
+
+        A further channel where the server allows it, else connection 0, made anew.
+
+        Raises:
+            PartnerError, CredentialsError, TransferError: See `connect`.
+        """
+        if _CHANNEL not in self._given_up:
+            try:
+                channel = self.first().another_channel()
+            except TransferError as error:
+                if self._numbers:  # no further stream would be a channel: nothing to tell
+                    self._given_up[_CHANNEL] = self._clock() + _GIVEN_UP_FOR_SECONDS
+                else:
+                    self.give_up_lane(_CHANNEL, error)
+            else:
+                return channel, channel.close
+        self.drop(0)
+        return self.first(), lambda: None
+
+    def _forget_refusals(self) -> None:
+        """Another server answers: what the former one has shown about streams says nothing about it."""
+        with self._lock:
+            self._given_up = {}
 
     def lane(self, number: int) -> Connection:
         """Return the connection of a further lane. Called from the lane's thread, once `first` is logged in.
@@ -190,10 +246,11 @@ class ConnectionPool:
             self._given_up[number] = self._clock() + _GIVEN_UP_FOR_SECONDS
         self._tell(f"does not take all lanes: for now {self.limit} at most", reason)
 
-    def give_up_all_lanes(self, reason: str) -> None:
-        """Remember for good that the server is no place for lanes."""
+    def give_up_all_lanes(self, reason: str, *, for_good: bool = True) -> None:
+        """Remember that the server is no place for several streams: for a while, or until another answers."""
+        until = math.inf if for_good else self._clock() + _GIVEN_UP_FOR_SECONDS
         with self._lock:
-            self._given_up = dict.fromkeys((*self._numbers, _CHANNEL), math.inf)
+            self._given_up = dict.fromkeys((*self._numbers, _CHANNEL), until)
         self._tell("gets every file over one connection", reason)
 
     def _tell(self, what: str, reason: object) -> None:

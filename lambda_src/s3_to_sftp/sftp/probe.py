@@ -1,16 +1,18 @@
 """Finds out what a server makes of a file that is not written by one handle from its first byte to its last.
 
 There are servers that keep what each handle writes apart and let the last CLOSE win: gateways to object
-stores, and some that encrypt. They say OK to everything, and a file that was written in lanes, or gone on
-with another time, would have holes. Two handles and two bytes show it, before any byte of an object is at
-stake.
+stores, and some that encrypt. Others wipe what was written when a second handle is opened. They say OK to
+everything, and a file that was written in streams, or resumed another time, would have holes. Two handles and
+two bytes show it, before any byte of an object is at stake: in the order and over the connections in which
+the real file will be written.
 """
 
-from collections.abc import Iterable
+import contextlib
+from concurrent.futures import Future, InvalidStateError
 from typing import TypeVar
 
-from s3_to_sftp.errors import RequestRefused
-from s3_to_sftp.sftp.session import Pending, SftpSession
+from s3_to_sftp.errors import RequestRefused, TransferError
+from s3_to_sftp.sftp.session import Elsewhere, Pending, SftpSession
 from s3_to_sftp.sftp.upload import create
 
 T = TypeVar("T")
@@ -18,111 +20,211 @@ T = TypeVar("T")
 _EXPECTED = b"ab"
 
 
-async def keeps_writers_together(session: SftpSession, path: str) -> bool:
-    """Let two writers write a byte each into a new file, and say whether both are in it. Removes the file.
+class CalledOff(Exception):
+    """Nobody needs the answer any more."""
 
-    Three round trips: both open, both write and close, one reads. The handle that has written the later byte
-    is closed first, so that a server which keeps the two apart ends with one byte.
+
+class TwoWriters:
+    """A new file that two sessions write a byte each into. Each session is driven by a thread of its own.
+
+    The first writer creates it and writes; when that is acknowledged, the second opens it, writes and closes;
+    then the first closes, and the second reads it and removes it. The later byte is written first, so that a
+    server which puts everything behind what is there ends with the two in the wrong order.
+
+    Attributes:
+        is_created: Whether the first writer had the file open.
+        is_asking: Whether the server owes the first writer an answer: it may be lost for what it was asked.
+        is_second_asking: Whether it owes the second writer one.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.is_created = False
+        self.is_asking = False
+        self.is_second_asking = False
+        self._path = path
+        self._begun: Future[None] = Future()
+        self._joined: Future[bool] = Future()  # whether the second one removes the file
+        self._closed: Future[None] = Future()
+
+    async def first(self, session: SftpSession, handle: bytes | None = None) -> None:
+        """Do the first writer's part, which ends when the second has done its own, or when it is called off.
+
+        Args:
+            session: Of the first stream.
+            handle: Of the new file, where it is open already.
+
+        Raises:
+            TransferError: The server refused something, or is lost. The second writer is told the same.
+        """
+        self.is_asking = True
+        try:
+            if handle is None:
+                handle = await session.create(self._path)
+            self.is_created = True
+            await self._write_first(session, handle)
+        except BaseException as error:  # GeneratorExit: the session is not driven any more
+            _tell(self._begun, error)
+            _tell(self._closed, error)
+            raise
+
+    async def _write_first(self, session: SftpSession, handle: bytes) -> None:
+        async with _CleanUp(session, self._path, handle) as clean_up:
+            await session.write(handle, 1, _EXPECTED[1:], path=self._path)
+            _resolve(self._begun, result=None)
+            self.is_asking = False
+            if await Elsewhere(self._joined):
+                self.is_asking = True
+                clean_up.is_needed = False
+                await session.close_file(handle, path=self._path)
+                self.is_asking = False
+        _resolve(self._closed, result=None)
+
+    def wait_for_first(self) -> None:
+        """Wait until the first byte is acknowledged.
+
+        Raises:
+            CalledOff: It will not be.
+            TransferError: It was refused, or the first writer's connection is lost.
+        """
+        self._begun.result()
+
+    async def second(self, session: SftpSession) -> bool:
+        """Do the second writer's part, and return whether the file holds both bytes.
+
+        Raises:
+            CalledOff: The first writer has ended.
+            RequestRefused: The server does not allow it, or not that it is read.
+            TransferError: The server is lost.
+        """
+        if self._joined.done():
+            raise CalledOff
+        await Elsewhere(self._begun)
+        self.is_second_asking = True
+        try:
+            await self._write_second(session)
+        except BaseException:
+            _resolve(self._joined, result=False)
+            raise
+        if not _resolve(self._joined, result=True) and not self._joined.result():
+            await _answers(session.remove(self._path))
+            raise CalledOff
+        async with _CleanUp(session, self._path) as clean_up:
+            await Elsewhere(self._closed)
+            kept = await _read(session, self._path, clean_up)
+        self.is_second_asking = False
+        return kept
+
+    async def _write_second(self, session: SftpSession) -> None:
+        handle = await session.open_existing(self._path)
+        writing = session.write(handle, 0, _EXPECTED[:1], path=self._path)
+        await _all_of(writing, session.close_file(handle, path=self._path))
+
+    def call_off(self) -> None:
+        """Let both writers end as soon as they can."""
+        _tell(self._begun, CalledOff())
+        _resolve(self._joined, result=False)
+
+    def end(self) -> None:
+        """Let nobody wait any more: the first writer is not driven any more."""
+        self.call_off()
+        _tell(self._closed, CalledOff())
+
+
+async def begin_file(session: SftpSession, path: str) -> None:
+    """Write two bytes into a new file and close it: the part of the earlier connection.
+
+    Raises:
+        RequestRefused: The server does not allow it. Nothing is left behind.
+    """
+    handle = await create(session, path)
+    async with _CleanUp(session, path) as clean_up:
+        writing = session.write(handle, 0, _EXPECTED[:1] + b"?", path=path)
+        await _all_of(writing, session.close_file(handle, path=path))
+        clean_up.is_needed = False
+
+
+async def resumes_file(session: SftpSession, path: str) -> bool:
+    """Write over the second byte of a file that was begun, and return whether that counts. Removes the file.
+
+    More than was acknowledged may be in a file that is resumed: that must be written over.
 
     Raises:
         RequestRefused: The server does not allow it, or not that it is read. Nothing is left behind.
     """
-    async with _Probe(session, path) as probe:
-        first, second = await probe.opened(session.create(path), session.open_existing(path))
-        return await probe.read(
-            probe.write(first, 1, b"b"),
-            probe.write(second, 0, b"a"),
-            probe.close(first),
-            probe.close(second),
-        )
+    async with _CleanUp(session, path) as clean_up:
+        handle = await session.open_existing(path)
+        writing = session.write(handle, 1, _EXPECTED[1:], path=path)
+        await _all_of(writing, session.close_file(handle, path=path))
+        return await _read(session, path, clean_up)
 
 
-async def goes_on_with_files(session: SftpSession, path: str) -> bool:
-    """Write two bytes into a new file, write over the second when it is closed, and say whether that counts.
+async def _read(session: SftpSession, path: str, clean_up: "_CleanUp") -> bool:
+    """Return whether the file is as it should be."""
+    clean_up.handle = handle = await session.open_reading(path)
+    reading = session.read(handle, 0, len(_EXPECTED) + 1, path=path)
+    clean_up.begin()  # travels with it
+    return await reading == _EXPECTED
 
-    Four round trips. Removes the file. More than was acknowledged may be in a file that is gone on with: that
-    must be written over.
 
-    Raises:
-        RequestRefused: The server does not allow it, or not that it is read. Nothing is left behind.
+class _CleanUp:
+    """Closes and removes a file at the end of the block, as far as the server lets it.
+
+    Attributes:
+        handle: To be closed.
+        is_needed: Whether there is anything to do.
     """
-    async with _Probe(session, path) as probe:
-        first = await probe.created()
-        written = [probe.write(first, 0, b"a?"), probe.close(first)]
-        (second,) = await probe.opened(session.open_existing(path))
-        return await probe.read(*written, probe.write(second, 1, b"b"), probe.close(second))
 
-
-class _Probe:
-    """A file of two bytes that is removed at the end, as far as the server lets it."""
-
-    def __init__(self, session: SftpSession, path: str) -> None:
+    def __init__(self, session: SftpSession, path: str, handle: bytes | None = None) -> None:
+        self.handle = handle
+        self.is_needed = True
         self._session = session
         self._path = path
-        self._open: list[bytes] = []
-        self._cleaning_up: list[Pending[None]] = []
+        self._under_way: list[Pending[None]] = []
 
-    async def __aenter__(self) -> "_Probe":
+    async def __aenter__(self) -> "_CleanUp":
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # Nothing can be waited for in a conversation that is not driven any more.
         if kind is not GeneratorExit and not self._session.is_over:
-            self._clean_up()
-            await _answers(*self._cleaning_up)
+            self.begin()
+            await _answers(*self._under_way)
 
-    def _clean_up(self) -> None:
-        if not self._cleaning_up:
-            self._cleaning_up = [self.close(handle) for handle in tuple(self._open)]
-            self._cleaning_up.append(self._session.remove(self._path))
-
-    async def created(self) -> bytes:
-        """Return the handle; makes the directory if that is missing."""
-        handle = await create(self._session, self._path)
-        self._open.append(handle)
-        return handle
-
-    async def opened(self, *opening: Pending[bytes]) -> list[bytes]:
-        """Return the handles."""
-        answers = await _answers(*opening)
-        self._open += [answer for answer in answers if isinstance(answer, bytes)]
-        return _all_of(answers)
-
-    def write(self, handle: bytes, offset: int, data: bytes) -> Pending[None]:
-        """Write there."""
-        return self._session.write(handle, offset, data, path=self._path)
-
-    def close(self, handle: bytes) -> Pending[None]:
-        """Close one of the handles."""
-        self._open.remove(handle)
-        return self._session.close_file(handle, path=self._path)
-
-    async def read(self, *written: Pending[None]) -> bool:
-        """Say whether the file is as it should be, all these requests having been answered with OK."""
-        opening = self._session.open_reading(self._path)
-        answers = await _answers(*written)
-        (handle,) = await self.opened(opening)
-        _all_of(answers)
-        reading = self._session.read(handle, 0, len(_EXPECTED) + 1, path=self._path)
-        self._clean_up()  # travels with it
-        return await reading == _EXPECTED
+    def begin(self) -> None:
+        """Ask for it, and wait for the answers at the end of the block."""
+        if self.is_needed and not self._under_way:
+            if self.handle is not None:
+                self._under_way.append(self._session.close_file(self.handle, path=self._path))
+            self._under_way.append(self._session.remove(self._path))
 
 
-async def _answers(*requests: Pending[T]) -> list[T | RequestRefused]:
-    """Wait for all of them: what is refused is not raised, since each answer counts for the clean-up."""
-    answers: list[T | RequestRefused] = []
+def _resolve(future: "Future[T]", *, result: T) -> bool:
+    """Give the result; return whether there was none yet."""
+    try:
+        future.set_result(result)
+    except InvalidStateError:
+        return False
+    return True
+
+
+def _tell(future: "Future[T]", error: BaseException) -> None:
+    """Give the error, unless there is a result. What is not the server's says only that it is over."""
+    with contextlib.suppress(InvalidStateError):
+        future.set_exception(error if isinstance(error, TransferError | CalledOff) else CalledOff())
+
+
+async def _answers(*requests: Pending[None]) -> list[RequestRefused]:
+    """Wait for all of them and return the refusals: each answer counts for the clean-up."""
+    refusals = []
     for request in requests:
         try:
-            answers.append(await request)
+            await request
         except RequestRefused as refused:
-            answers.append(refused)
-    return answers
+            refusals.append(refused)
+    return refusals
 
 
-def _all_of(answers: Iterable[T | RequestRefused]) -> list[T]:
-    """Return the answers, or raise the first that is a refusal."""
-    results = []
-    for answer in answers:
-        if isinstance(answer, RequestRefused):
-            raise answer
-        results.append(answer)
-    return results
+async def _all_of(*requests: Pending[None]) -> None:
+    """Wait for all of them, then raise the first refusal."""
+    for refused in await _answers(*requests):
+        raise refused

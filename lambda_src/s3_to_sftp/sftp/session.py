@@ -70,6 +70,17 @@ class Pending(Generic[T]):
             reply = self._session.take_reply(self.id)
         return self.decode(reply)
 
+    def take(self) -> bool:
+        """Return whether the reply has arrived, without waiting for it, also when the session is over.
+
+        Raises:
+            RequestRefused, ProtocolViolation: What it says.
+        """
+        reply = self._session.take_reply(self.id)
+        if reply is not None:
+            self.decode(reply)
+        return reply is not None
+
     def decode(self, reply: Reply) -> T:
         """Return the result that the reply says, or raise what it says."""
         try:
@@ -297,12 +308,13 @@ class SftpSession:
     def ping(self) -> None:
         """Make one round trip that needs no permission; whatever the answer is, the server is there."""
         asked_at = time.monotonic()
-        self.run_one(_result_of(self._realpath(".")))
+        self.run_one(_result_of(self.turn()))
         self.round_trip = min(self.round_trip, time.monotonic() - asked_at)
 
-    def _realpath(self, path: str) -> Pending[None]:
+    def turn(self) -> Pending[None]:
+        """Ask for an answer, whatever it is: while a conversation waits for it, others have their turn."""
         return self._request(
-            Request.REALPATH, protocol.text(path), doing="answer a ping", decode=lambda _reply, _doing: None
+            Request.REALPATH, protocol.text("."), doing="answer a ping", decode=lambda _reply, _doing: None
         )
 
     def home(self) -> Pending[str]:
@@ -428,9 +440,18 @@ class SftpSession:
         except TimeoutError:
             raise self._lost(f"took no more data for too long while we asked it to {doing}") from None
         except (OSError, EOFError) as error:
+            self._take_last_replies(doing)
             raise self._lost(
                 f"closed the connection while we asked it to {doing} ({_words(error)})"
             ) from None
+
+    def _take_last_replies(self, doing: str) -> None:
+        """Store what the server said before it closed: what it has acknowledged need not be sent again."""
+        with contextlib.suppress(TransferError, OSError, EOFError):
+            while data := self._stream.recv():  # what is closed does not keep anybody waiting
+                self._incoming += data
+                for kind, body in self._messages_at_hand(doing):
+                    self._store(kind, body)
 
     def _receive(self, doing: str) -> list[int]:
         """Wait for at least one reply; store all that are there and return their request ids."""

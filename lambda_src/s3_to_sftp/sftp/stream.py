@@ -5,6 +5,9 @@ from typing import Protocol
 
 Piece = bytes | memoryview
 
+NOT_READY: Piece = memoryview(b"")
+"""In place of a block: none is ready yet. Meanwhile replies are read, and others use the connection."""
+
 
 class Stream(Protocol):
     """Ordered bytes to and from the server."""

@@ -8,8 +8,8 @@ from s3_to_sftp.errors import DirectoryAmbiguous, RequestRefused, TransferError
 from s3_to_sftp.sftp.protocol import NOTHING_THERE, FileAttributes, Status
 from s3_to_sftp.sftp.publish import Journal, is_removed, look, publish
 from s3_to_sftp.sftp.session import Elsewhere, SftpSession
+from s3_to_sftp.sftp.size_check import confirm_size
 from s3_to_sftp.sftp.stream import Piece
-from s3_to_sftp.sftp.verify import verify_size
 from s3_to_sftp.sftp.writer import write_and_close
 
 Permit = Callable[[str, FileAttributes | None], "Future[None]"]
@@ -55,8 +55,8 @@ async def upload_small(
     handle = await create(session, temporary)
     permitted = False
     try:
-        seen = await write_and_close(session, handle, [(0, data)], path=temporary)
-        seen = await verify_size(session, temporary, len(data), seen)
+        at_close = await write_and_close(session, handle, [(0, data)], path=temporary)
+        seen = await confirm_size(session, temporary, size=len(data), at_close=at_close, is_all=True)
         if permit:
             permitted = True
             await Elsewhere(permit(temporary, seen))

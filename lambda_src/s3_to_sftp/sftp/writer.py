@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from s3_to_sftp.errors import TransferError
+from s3_to_sftp.errors import ConnectionLost, TransferError
 from s3_to_sftp.sftp.protocol import FileAttributes
 from s3_to_sftp.sftp.session import Pending, SftpSession
-from s3_to_sftp.sftp.stream import Piece
+from s3_to_sftp.sftp.stream import NOT_READY, Piece
 
 WINDOW_BYTES = 4 * 1024 * 1024
 """The most that is sent and not acknowledged: twice OpenSSH's 2 MiB channel window, so never the limit."""
@@ -29,6 +29,7 @@ async def write_and_close(
     *,
     path: str,
     clock: Callable[[], float] = time.monotonic,
+    acknowledged: Callable[[int], object] = lambda _size: None,
 ) -> FileAttributes | None:
     """Write the blocks at their offsets, close the file, and return what the server has shown of it.
 
@@ -38,6 +39,15 @@ async def write_and_close(
 
     The handle is used up in any case. It must not be closed again: servers give the number of a closed
     handle to the next file that is opened.
+
+    Args:
+        session: The SFTP session.
+        handle: Of the open file.
+        blocks: Offset and bytes of each; `NOT_READY` in place of bytes where none are there yet.
+        path: Its name in errors.
+        clock: In seconds; measures what is acknowledged in which time.
+        acknowledged: Called with the number of further bytes, in the order of the blocks, whose WRITE was
+            answered with OK. When the connection is lost, all such answers that have arrived are counted.
 
     Returns:
         The attributes between the last WRITE and the CLOSE. None where the server does not tell. What it
@@ -49,8 +59,17 @@ async def write_and_close(
     under_way: deque[tuple[Pending[Any], int]] = deque()
     window = _Window(clock)
     closing = False
+
+    def done() -> None:
+        size = under_way.popleft()[1]
+        window.acknowledged(size)
+        acknowledged(size)
+
     try:
         for offset, block in blocks:
+            if block is NOT_READY:
+                await session.turn()
+                continue
             view = memoryview(block)
             for cut in range(0, len(view), session.max_write_bytes):
                 piece = view[cut : cut + session.max_write_bytes]
@@ -58,18 +77,23 @@ async def write_and_close(
                 window.sent(len(piece))
                 while window.is_full():
                     await under_way[0][0]
-                    window.acknowledged(under_way.popleft()[1])
+                    done()
         looking = session.fstat(handle, path=path)
         under_way.append((looking, 0))
         closing = True
         under_way.append((session.close_file(handle, path=path), 0))
         while under_way[0][0] is not looking:
             await under_way[0][0]
-            under_way.popleft()
+            done()
         seen = await looking
         under_way.popleft()
         await under_way[0][0]
         under_way.popleft()
+    except ConnectionLost:
+        with contextlib.suppress(TransferError):
+            while under_way and under_way[0][0].take():
+                done()
+        raise
     finally:
         for pending, _ in under_way:
             session.abandon(pending)

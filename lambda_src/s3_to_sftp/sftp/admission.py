@@ -1,0 +1,174 @@
+"""Lets further streams of a file join the first one, once the server has shown that they may.
+
+The first stream writes meanwhile: its thread does its half of the proof beside the writing. The further
+stream that is connected first does the other half: what is shown holds for the connections that will be used.
+"""
+
+import threading
+
+from s3_to_sftp.errors import ConnectionLost, PartnerUnreachable, RequestRefused, TransferError
+from s3_to_sftp.sftp import probe
+from s3_to_sftp.sftp.connection import Connection
+from s3_to_sftp.sftp.pool import ConnectionPool, channels_only
+from s3_to_sftp.sftp.session import SftpSession
+
+
+class Admission:
+    """Of the further streams of one file.
+
+    Attributes:
+        numbers: Of these streams.
+    """
+
+    def __init__(self, pool: ConnectionPool, path: str) -> None:
+        """Begin.
+
+        Args:
+            pool: Remembers what the server shows.
+            path: Of the file to prove it with.
+        """
+        self.numbers: list[int] = []
+        self._pool = pool
+        self._path = path
+        self._handle: bytes | None = None
+        self._one_at_a_time = threading.Lock()
+        self._state = threading.Lock()
+        self._writers = probe.TwoWriters(path)
+        self._is_over = False
+        self._needs_free_handle = False
+
+    # The first stream's thread.
+
+    async def open(self, session: SftpSession) -> None:
+        """Open the file of the proof where one is needed; travels with the open of the real file."""
+        if not self._is_needed:
+            return
+        try:
+            self._handle = await session.create(self._path)
+        except RequestRefused:
+            return  # it may be the directory, which is just being made
+        except ConnectionLost as lost:
+            self._pool.give_up_all_lanes(lost.reason, for_good=False)
+            raise
+
+    @property
+    def has_file(self) -> bool:
+        """Whether the file of the proof is open."""
+        return self._handle is not None
+
+    async def discard(self, session: SftpSession) -> None:
+        """Close and remove the file of the proof."""
+        self.call_off()
+        await self.take_part(session)
+
+    async def take_part(self, session: SftpSession) -> None:
+        """Do the first stream's half, where a proof is needed. Ends when it is called off at the latest."""
+        if not self._is_needed:
+            return
+        self._needs_free_handle = False
+        handle, self._handle = self._handle, None
+        try:
+            await self._writers.first(session, handle)
+        except RequestRefused:
+            return  # the further stream is told, and sees what follows
+        except ConnectionLost as lost:
+            # There are servers that hang up on what they do not know: that is not asked again and again.
+            if self._writers.is_asking:
+                self._pool.give_up_all_lanes(lost.reason, for_good=False)
+            raise
+
+    @property
+    def needs_free_handle(self) -> bool:
+        """Whether the proof waits for the first stream to close its file: one handle per connection."""
+        return self._needs_free_handle
+
+    def call_off(self) -> None:
+        """Let no further stream join that has not been admitted."""
+        with self._state:
+            self._is_over = True
+            self._needs_free_handle = False
+        self._writers.call_off()
+
+    def end(self) -> None:
+        """Let nobody wait any more."""
+        self.call_off()
+        self._writers.end()
+
+    def note_loss(self, lost: ConnectionLost) -> None:
+        """Do not ask again soon where the proof may be what the first stream's connection was lost for."""
+        if channels_only(self.numbers) and self._writers.is_second_asking:
+            self._pool.give_up_all_lanes(lost.reason, for_good=False)
+
+    @property
+    def _is_needed(self) -> bool:
+        return not all(self._pool.has_proof(number) for number in self.numbers)
+
+    # The further streams' threads.
+
+    def admits(self, number: int, connection: Connection, first: Connection) -> bool:
+        """Return whether this stream may join; waits for the proof.
+
+        Raises:
+            PartnerUnreachable: Another server has answered.
+            TransferError: The stream's connection is lost.
+        """
+        if connection.host_key_fingerprint != first.host_key_fingerprint:
+            raise PartnerUnreachable(
+                f"{connection.server} answers with another host key than before.",
+                hint="Several servers share the address; a file is written over connections to one of them.",
+            )
+        with self._one_at_a_time:
+            if not self._pool.has_proof(number) and not self._is_over:
+                try:
+                    self._ask(number, connection, first)
+                except probe.CalledOff:
+                    return False
+            return self._pool.has_proof(number)
+
+    def _ask(self, number: int, connection: Connection, first: Connection) -> None:
+        session = connection.session
+        try:
+            if self._first_has_begun(session):
+                kept = session.run_one(self._writers.second(session))
+                reason = "" if kept else "it does not keep together what two connections write"
+            else:
+                reason = "a file that exists cannot be written to"
+        except RequestRefused as refused:
+            reason = refused.reason
+        except TransferError as error:
+            if session.is_over:  # its own connection, not the first one's
+                self._give_up(error.reason, for_good=False)
+                raise
+            raise probe.CalledOff from None
+        if reason:
+            self._give_up(reason)
+        else:
+            self._pool.remember_proof(number, first)
+
+    def _first_has_begun(self, session: SftpSession) -> bool:
+        try:
+            self._writers.wait_for_first()
+        except RequestRefused:
+            if self._writers.is_created:
+                raise
+            # It may be that a connection has one handle only. Before the first stream is asked to close its
+            # own, which costs it some round trips, this connection shows whether that is worth it.
+            session.run_one(probe.begin_file(session, self._path))
+            if not session.run_one(probe.resumes_file(session, self._path)):
+                return False
+            self._ask_for_free_handle()
+            self._writers.wait_for_first()
+        return True
+
+    def _ask_for_free_handle(self) -> None:
+        with self._state:
+            if self._is_over:
+                raise probe.CalledOff
+            self._writers = probe.TwoWriters(self._path)
+            self._needs_free_handle = True
+
+    def _give_up(self, reason: str, *, for_good: bool = True) -> None:
+        with self._state:
+            was_over, self._is_over = self._is_over, True
+        if not was_over:
+            self._pool.give_up_all_lanes(reason, for_good=for_good)

@@ -1,0 +1,275 @@
+"""Several streams, resuming, lost connections at real servers: what arrives is right, or is not there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from local.sftp_server import RunningServer, start_asyncssh_server, start_sshd
+from s3_to_sftp.errors import CheckpointLost, ConnectionLost, SizeMismatch, TransferError
+from s3_to_sftp.sftp.lanes import Sent
+from s3_to_sftp.sftp.partner import Partner
+from s3_to_sftp.sftp.protocol import LIMITS, FileAttributes
+from tests.faults.sftp_server import (
+    ClosesAfterRequests,
+    Fault,
+    LosesTheTail,
+    OneHandle,
+    ShortensAtClose,
+    SpoolsPerHandle,
+    TellsSizeLate,
+    WatchedServer,
+    faulty,
+    without_extensions,
+)
+from tests.faults.tcp_proxy import Plan, tcp_proxy
+from tests.integration.conftest import skip_without_sshd
+from tests.integration.other_servers import start_rclone
+from tests.integration.partner import files_below, partner_at, send
+from tests.integration.sources import BytesSource, GatheringSource
+
+MIB = 1024 * 1024
+DATA = os.urandom(8 * MIB + 4321)
+LARGE = os.urandom(60 * MIB)
+TEMPORARY = ".a.part"
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def same(found: bytes, expected: bytes) -> bool:
+    """Compare without the explanation that pytest would give for minutes."""
+    return found == expected
+
+
+# --- the proof ---
+
+
+@pytest.mark.usefixtures("lanes_at_any_distance")
+@pytest.mark.parametrize("cache", ["writes", "full"])
+@pytest.mark.parametrize("max_connections", [1, 3], ids=["channels", "connections"])
+def test_rclone_that_wipes_what_was_written_gets_one_stream(
+    cache: str, max_connections: int, root: Path, stack: ExitStack
+) -> None:
+    server = stack.enter_context(start_rclone(root, cache=cache))
+    partner = partner_at(server, max_connections=max_connections)
+    stack.callback(partner.close)
+    for name in ("a.bin", "b.bin"):
+        assert send(partner, GatheringSource(DATA), name) == 1
+        assert same((root / name).read_bytes(), DATA)
+    assert set(files_below(root)) == {"a.bin", "b.bin"}
+
+
+@pytest.mark.usefixtures("lanes_at_any_distance")
+def test_large_object_in_a_new_directory_gets_streams(server: RunningServer, stack: ExitStack) -> None:
+    partner = partner_at(server, max_connections=3)
+    stack.callback(partner.close)
+    assert send(partner, GatheringSource(DATA), "2026/11/28/a.bin") == 3
+    assert same((server.root / "2026/11/28/a.bin").read_bytes(), DATA)
+
+
+@pytest.mark.usefixtures("lanes_at_any_distance")
+def test_server_with_one_handle_for_each_connection_gets_streams(root: Path, stack: ExitStack) -> None:
+    server = stack.enter_context(start_asyncssh_server(root, sftp_factory=faulty(OneHandle, Fault())))
+    partner = partner_at(server, max_connections=3)
+    stack.callback(partner.close)
+    send(partner, BytesSource(LARGE), "a.bin")
+    assert same((root / "a.bin").read_bytes(), LARGE)
+    assert send(partner, GatheringSource(DATA), "b.bin") == 3
+    assert same((root / "b.bin").read_bytes(), DATA)
+    assert set(files_below(root)) == {"a.bin", "b.bin"}
+
+
+@pytest.mark.usefixtures("lanes_at_any_distance")
+def test_server_that_was_exchanged_must_show_it_anew(root: Path, stack: ExitStack) -> None:
+    """The address and the host key are those of the first one; it keeps apart what two handles write."""
+    kinds: list[type[WatchedServer]] = [WatchedServer]
+    fault = Fault()
+    server = stack.enter_context(
+        start_asyncssh_server(root, sftp_factory=lambda chan, chroot: kinds[-1](chan, chroot, fault=fault))
+    )
+    proxy = stack.enter_context(tcp_proxy(server.port))
+    now = 0.0
+    partner = partner_at(server, port=proxy.port, max_connections=3, clock=lambda: now)
+    stack.callback(partner.close)
+    assert send(partner, GatheringSource(DATA), "a.bin") == 3
+    kinds.append(SpoolsPerHandle)
+    proxy.cut()
+    now = 3600.0
+    assert send(partner, GatheringSource(DATA[::-1]), "a.bin") == 1
+    assert same((root / "a.bin").read_bytes(), DATA[::-1])
+
+
+# --- a lost connection ---
+
+
+def until_complete(attempt: Callable[[int, str], Sent], *, at_most: int = 30) -> tuple[Sent, int]:
+    """Send as a delivery does: on a new connection from where the last one was lost."""
+    start, temporary = 0, TEMPORARY
+    for number in range(1, 1 + at_most):
+        sent = attempt(start, temporary)
+        if sent.complete:
+            return sent, number
+        assert isinstance(sent.lost, ConnectionLost)
+        assert sent.acknowledged > start
+        start, temporary = sent.acknowledged, sent.temporary
+    raise AssertionError("no end")
+
+
+@pytest.mark.parametrize("max_connections", [1, 3])
+@pytest.mark.parametrize("most", [1_000, 40])
+def test_server_that_closes_after_some_requests_gets_everything(
+    most: int, max_connections: int, root: Path, stack: ExitStack, request: pytest.FixtureRequest
+) -> None:
+    if max_connections > 1:
+        request.getfixturevalue("lanes_at_any_distance")
+    fault = Fault()
+    factory = faulty(ClosesAfterRequests, fault, most=most)
+    stack.enter_context(without_extensions(LIMITS))  # then a WRITE holds 32 KiB
+    server = stack.enter_context(start_asyncssh_server(root, sftp_factory=factory))
+    partner = partner_at(server, max_connections=max_connections)
+    stack.callback(partner.close)
+    data = LARGE if most == 1_000 else DATA
+
+    def attempt(start: int, temporary: str) -> Sent:
+        return partner.send_large(BytesSource(data), path="a.bin", temporary=temporary, start=start)
+
+    until_complete(attempt)
+    assert same((root / "a.bin").read_bytes(), data)
+    assert fault.requests["write"] * 32 * 1024 < 3 * len(data), "not sent again and again"
+
+
+@pytest.mark.parametrize("action", ["cut", "reset"])
+@pytest.mark.parametrize("max_connections", [1, 3])
+@pytest.mark.usefixtures("lanes_at_any_distance")
+def test_what_was_acknowledged_before_a_loss_is_kept(
+    max_connections: int, action: str, server: RunningServer, stack: ExitStack
+) -> None:
+    proxy = stack.enter_context(tcp_proxy(server.port))
+    proxy.plan = Plan(action=action, to_server=3 * MIB)  # type: ignore[arg-type] # one of the two
+    partner = partner_at(server, port=proxy.port, max_connections=max_connections)
+    stack.callback(partner.close)
+    starts: list[int] = []
+
+    def attempt(start: int, temporary: str) -> Sent:
+        starts.append(start)
+        return partner.send_large(BytesSource(DATA), path="a.bin", temporary=temporary, start=start)
+
+    until_complete(attempt)
+    assert same((server.root / "a.bin").read_bytes(), DATA)
+    assert starts == sorted(set(starts))
+    assert files_below(server.root).keys() == {"a.bin"}
+
+
+def test_loss_before_the_first_acknowledgement_is_raised(root: Path, stack: ExitStack) -> None:
+    server = stack.enter_context(
+        start_asyncssh_server(root, sftp_factory=faulty(ClosesAfterRequests, Fault(), most=0))
+    )
+    partner = partner_at(server)
+    stack.callback(partner.close)
+    with pytest.raises(ConnectionLost):
+        partner.send_large(BytesSource(DATA), path="a.bin", temporary=TEMPORARY)
+
+
+def test_file_whose_tail_was_lost_with_the_connection_is_not_resumed(root: Path, stack: ExitStack) -> None:
+    server = stack.enter_context(
+        start_asyncssh_server(root, sftp_factory=faulty(LosesTheTail, Fault(), most=20))
+    )
+    partner = partner_at(server)
+    stack.callback(partner.close)
+    sent = partner.send_large(BytesSource(DATA), path="a.bin", temporary=TEMPORARY)
+    assert sent.lost
+    with pytest.raises(CheckpointLost, match="were acknowledged"):
+        partner.send_large(BytesSource(DATA), path="a.bin", temporary=TEMPORARY, start=sent.acknowledged)
+
+
+# --- the size ---
+
+
+@pytest.mark.usefixtures("lanes_at_any_distance")
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_file_of_another_size_gets_no_final_name(lanes: int, root: Path, stack: ExitStack) -> None:
+    fault = Fault()
+    server = stack.enter_context(start_asyncssh_server(root, sftp_factory=faulty(ShortensAtClose, fault)))
+    partner = partner_at(server, max_connections=lanes)
+    stack.callback(partner.close)
+    checked: list[str] = []
+
+    def attempt() -> TransferError | None:
+        try:
+            partner.send_large(
+                GatheringSource(DATA),
+                path="a.bin",
+                temporary=TEMPORARY,
+                lanes=lanes,
+                check=lambda: checked.append("check"),
+            )
+        except SizeMismatch as mismatch:
+            return mismatch
+        return None
+
+    error = attempt()
+    if lanes > 1:  # for one stream FSTAT travels with the data, and was right then
+        assert error is not None
+        assert f"{len(DATA)} were acknowledged" in error.reason
+        assert checked == []
+        assert files_below(root) == {}
+    fault.mend()
+    assert attempt() is None
+    assert same((root / "a.bin").read_bytes(), DATA)
+
+
+def test_server_that_tells_the_size_only_after_the_close_is_asked_then(root: Path, stack: ExitStack) -> None:
+    fault = Fault()
+    server = stack.enter_context(start_asyncssh_server(root, sftp_factory=faulty(TellsSizeLate, fault)))
+    partner = partner_at(server)
+    stack.callback(partner.close)
+    seen: list[FileAttributes | None] = []
+    partner.send_large(
+        BytesSource(DATA), path="a.bin", temporary=TEMPORARY, permit=lambda _name, what: seen.append(what)
+    )
+    assert fault.caused
+    assert [what.size for what in seen if what] == [len(DATA)]
+    assert same((root / "a.bin").read_bytes(), DATA)
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+@pytest.mark.usefixtures("lanes_at_any_distance")
+def test_size_and_time_are_shown_before_the_final_name_is_given(
+    lanes: int, server: RunningServer, stack: ExitStack
+) -> None:
+    partner = partner_at(server, max_connections=lanes)
+    stack.callback(partner.close)
+    seen: list[FileAttributes | None] = []
+    partner.send_large(
+        GatheringSource(DATA),
+        path="a.bin",
+        temporary=TEMPORARY,
+        lanes=lanes,
+        permit=lambda _name, what: seen.append(what),
+    )
+    (what,) = seen
+    assert what is not None
+    assert what.is_regular
+    found = (server.root / "a.bin").stat()
+    assert (what.size, what.mtime) == (len(DATA), int(found.st_mtime))
+
+
+# --- resuming ---
+
+
+def test_file_is_resumed_at_a_server_with_one_session_for_each_login(root: Path, stack: ExitStack) -> None:
+    skip_without_sshd()
+    server = stack.enter_context(start_sshd(root, extra_config=["MaxSessions 1"]))
+    (root / TEMPORARY).write_bytes(DATA[:MIB])
+    partner: Partner = partner_at(server)
+    stack.callback(partner.close)
+    assert partner.send_large(BytesSource(DATA), path="a.bin", temporary=TEMPORARY, start=MIB).complete
+    assert same((root / "a.bin").read_bytes(), DATA)
