@@ -59,6 +59,25 @@ def main() -> None:
     partner.close()
 
 
+class _NoJournal:
+    """Forgets every name."""
+
+    def will_move_aside(self, name: str) -> Future[None]:  # noqa: ARG002 - the protocol's
+        """Let it be moved."""
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
+
+    def settled(self, name: str) -> None:
+        """Forget it."""
+
+    def blocked(self, name: str) -> None:
+        """Forget it."""
+
+    def gone(self, name: str) -> None:
+        """Forget it."""
+
+
 def _s3(job: Job) -> Any:
     # As the function configures it.
     return job.s3(max_pool_connections=64, response_checksum_validation="when_required")
@@ -82,11 +101,11 @@ def _warm_up(partner: Partner, job: Job) -> None:
 
 
 def _send_large(partner: Partner, job: Job, name: str) -> int:
-    sent = partner.send_large(
-        MemorySource(job.payload, job.checksum),
-        path=f"{job.directory}/{name}",
-        temporary=f"{job.directory}/.{name}.part",
-    )
+    path, temporary = f"{job.directory}/{name}", f"{job.directory}/.{name}.part"
+    sent = partner.send_large(MemorySource(job.payload, job.checksum), temporary=temporary)
+    if not sent.complete:
+        raise sent.lost or RuntimeError("not all was sent")
+    partner.publish(sent.temporary, path, aside=f"{temporary}.old", journal=_NoJournal())
     return sent.lanes
 
 
@@ -99,7 +118,9 @@ def _deliver(partner: Partner, job: Job, s3: Any) -> int:
 
 
 def _small(job: Job, name: str, data: bytes) -> SmallFile[str]:
-    return SmallFile(name, f"{job.directory}/{name}", f"{job.directory}/.{name}.part", data)
+    temporary = f"{job.directory}/.{name}.part"
+    path = f"{job.directory}/{name}"
+    return SmallFile(name, path, temporary, data, aside=f"{temporary}.old", journal=_NoJournal())
 
 
 def _send_small(partner: Partner, files: Iterable[SmallFile[str]]) -> None:

@@ -15,8 +15,9 @@ from s3_to_sftp.delivery import Delivery
 from s3_to_sftp.remote_path import temporary_path
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.connection import Timeouts
-from s3_to_sftp.sftp.lanes import RangeSource
+from s3_to_sftp.sftp.lanes import RangeSource, Sent
 from s3_to_sftp.sftp.partner import Partner
+from tests.unit.sending import NoJournal
 
 IMPATIENT = Timeouts(connect=5, handshake=2.5, login=2.5, reply=2.5)
 """Servers on loopback answer at once or never."""
@@ -62,12 +63,20 @@ def delivery_to(server: RunningServer, s3: Any, *, port: int | None = None, dire
 def send(partner: Partner, source: RangeSource, path: str, *, lanes: int | None = None) -> int:
     """Send a file as the delivery of a large object does; return the number of its lanes."""
     temporary = temporary_path(path, token=secrets.token_hex(8))
-    sent = partner.send_large(source, path=path, temporary=temporary, lanes=lanes)
+    sent = upload(partner, source, path, temporary=temporary, lanes=lanes)
     if sent.lost is not None:
         raise sent.lost
     assert sent.complete
     assert sent.acknowledged == source.size
     return sent.lanes
+
+
+def upload(partner: Partner, source: RangeSource, path: str, *, temporary: str, **more: Any) -> Sent:
+    """Send a file as far as that works; what is complete gets its final name."""
+    sent = partner.send_large(source, temporary=temporary, **more)
+    if sent.complete:
+        partner.publish(sent.temporary, path, aside=f"{path}.old", journal=NoJournal())
+    return sent
 
 
 def files_below(root: Path) -> dict[str, bytes]:

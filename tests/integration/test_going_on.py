@@ -24,7 +24,7 @@ from tests.faults.sftp_server import (
     WritesInOrderOnly,
     faulty,
 )
-from tests.integration.partner import files_below, partner_at
+from tests.integration.partner import files_below, partner_at, upload
 from tests.integration.sources import BytesSource
 
 MIB = 1024 * 1024
@@ -39,9 +39,10 @@ def go_on(request: pytest.FixtureRequest) -> Callable[..., Sent]:
     def go_on(server: RunningServer, *, start: int = 0, pause: int = 10**9) -> Sent:
         partner = partner_at(server, max_connections=1 if request.param == 2 else request.param)
         questions = iter(range(10**9))
-        sent = partner.send_large(
+        sent = upload(
+            partner,
             BytesSource(DATA),
-            path="deep/a.bin",
+            "deep/a.bin",
             temporary=TEMPORARY,
             start=start,
             pause=lambda: next(questions) >= pause,

@@ -13,7 +13,7 @@ from local.sftp_server import RunningServer, start_asyncssh_server, start_sshd
 from s3_to_sftp.errors import CheckpointLost, ConnectionLost, SizeMismatch, TransferError
 from s3_to_sftp.sftp.lanes import Sent
 from s3_to_sftp.sftp.partner import Partner
-from s3_to_sftp.sftp.protocol import LIMITS, FileAttributes
+from s3_to_sftp.sftp.protocol import LIMITS
 from tests.faults.sftp_server import (
     ClosesAfterRequests,
     Fault,
@@ -29,7 +29,7 @@ from tests.faults.sftp_server import (
 from tests.faults.tcp_proxy import Plan, tcp_proxy
 from tests.integration.conftest import skip_without_sshd
 from tests.integration.other_servers import start_rclone
-from tests.integration.partner import files_below, partner_at, send
+from tests.integration.partner import files_below, partner_at, send, upload
 from tests.integration.sources import BytesSource, GatheringSource
 
 MIB = 1024 * 1024
@@ -139,7 +139,7 @@ def test_server_that_closes_after_some_requests_gets_everything(
     data = LARGE if most == 1_000 else DATA
 
     def attempt(start: int, temporary: str) -> Sent:
-        return partner.send_large(BytesSource(data), path="a.bin", temporary=temporary, start=start)
+        return upload(partner, BytesSource(data), "a.bin", temporary=temporary, start=start)
 
     until_complete(attempt)
     assert same((root / "a.bin").read_bytes(), data)
@@ -160,7 +160,7 @@ def test_what_was_acknowledged_before_a_loss_is_kept(
 
     def attempt(start: int, temporary: str) -> Sent:
         starts.append(start)
-        return partner.send_large(BytesSource(DATA), path="a.bin", temporary=temporary, start=start)
+        return upload(partner, BytesSource(DATA), "a.bin", temporary=temporary, start=start)
 
     until_complete(attempt)
     assert same((server.root / "a.bin").read_bytes(), DATA)
@@ -175,7 +175,7 @@ def test_loss_before_the_first_acknowledgement_is_raised(root: Path, stack: Exit
     partner = partner_at(server)
     stack.callback(partner.close)
     with pytest.raises(ConnectionLost):
-        partner.send_large(BytesSource(DATA), path="a.bin", temporary=TEMPORARY)
+        upload(partner, BytesSource(DATA), "a.bin", temporary=TEMPORARY)
 
 
 def test_file_whose_tail_was_lost_with_the_connection_is_not_resumed(root: Path, stack: ExitStack) -> None:
@@ -184,10 +184,10 @@ def test_file_whose_tail_was_lost_with_the_connection_is_not_resumed(root: Path,
     )
     partner = partner_at(server)
     stack.callback(partner.close)
-    sent = partner.send_large(BytesSource(DATA), path="a.bin", temporary=TEMPORARY)
+    sent = upload(partner, BytesSource(DATA), "a.bin", temporary=TEMPORARY)
     assert sent.lost
     with pytest.raises(CheckpointLost, match="were acknowledged"):
-        partner.send_large(BytesSource(DATA), path="a.bin", temporary=TEMPORARY, start=sent.acknowledged)
+        upload(partner, BytesSource(DATA), "a.bin", temporary=TEMPORARY, start=sent.acknowledged)
 
 
 # --- the size ---
@@ -200,17 +200,10 @@ def test_file_of_another_size_gets_no_final_name(lanes: int, root: Path, stack: 
     server = stack.enter_context(start_asyncssh_server(root, sftp_factory=faulty(ShortensAtClose, fault)))
     partner = partner_at(server, max_connections=lanes)
     stack.callback(partner.close)
-    checked: list[str] = []
 
     def attempt() -> TransferError | None:
         try:
-            partner.send_large(
-                GatheringSource(DATA),
-                path="a.bin",
-                temporary=TEMPORARY,
-                lanes=lanes,
-                check=lambda: checked.append("check"),
-            )
+            upload(partner, GatheringSource(DATA), "a.bin", temporary=TEMPORARY, lanes=lanes)
         except SizeMismatch as mismatch:
             return mismatch
         return None
@@ -219,7 +212,6 @@ def test_file_of_another_size_gets_no_final_name(lanes: int, root: Path, stack: 
     if lanes > 1:  # for one stream FSTAT travels with the data, and was right then
         assert error is not None
         assert f"{len(DATA)} were acknowledged" in error.reason
-        assert checked == []
         assert files_below(root) == {}
     fault.mend()
     assert attempt() is None
@@ -231,12 +223,10 @@ def test_server_that_tells_the_size_only_after_the_close_is_asked_then(root: Pat
     server = stack.enter_context(start_asyncssh_server(root, sftp_factory=faulty(TellsSizeLate, fault)))
     partner = partner_at(server)
     stack.callback(partner.close)
-    seen: list[FileAttributes | None] = []
-    partner.send_large(
-        BytesSource(DATA), path="a.bin", temporary=TEMPORARY, permit=lambda _name, what: seen.append(what)
-    )
+    sent = upload(partner, BytesSource(DATA), "a.bin", temporary=TEMPORARY)
     assert fault.caused
-    assert [what.size for what in seen if what] == [len(DATA)]
+    assert sent.seen is not None
+    assert sent.seen.size == len(DATA)
     assert same((root / "a.bin").read_bytes(), DATA)
 
 
@@ -247,15 +237,7 @@ def test_size_and_time_are_shown_before_the_final_name_is_given(
 ) -> None:
     partner = partner_at(server, max_connections=lanes)
     stack.callback(partner.close)
-    seen: list[FileAttributes | None] = []
-    partner.send_large(
-        GatheringSource(DATA),
-        path="a.bin",
-        temporary=TEMPORARY,
-        lanes=lanes,
-        permit=lambda _name, what: seen.append(what),
-    )
-    (what,) = seen
+    what = upload(partner, GatheringSource(DATA), "a.bin", temporary=TEMPORARY, lanes=lanes).seen
     assert what is not None
     assert what.is_regular
     found = (server.root / "a.bin").stat()
@@ -271,5 +253,5 @@ def test_file_is_resumed_at_a_server_with_one_session_for_each_login(root: Path,
     (root / TEMPORARY).write_bytes(DATA[:MIB])
     partner: Partner = partner_at(server)
     stack.callback(partner.close)
-    assert partner.send_large(BytesSource(DATA), path="a.bin", temporary=TEMPORARY, start=MIB).complete
+    assert upload(partner, BytesSource(DATA), "a.bin", temporary=TEMPORARY, start=MIB).complete
     assert same((root / "a.bin").read_bytes(), DATA)

@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from s3_to_sftp.sftp import lanes
 from s3_to_sftp.sftp.lanes import RangeSource, Sent, send_in_lanes
 from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.sftp.protocol import Request
+from s3_to_sftp.sftp.publish import publish
 from s3_to_sftp.sftp.stream import NOT_READY, Piece
 from tests.unit.scripted_server import Asked, Script
 from tests.unit.site import SOON, lane_number, lane_threads
@@ -82,13 +84,40 @@ def gathering(data: bytes = DATA) -> Bytes:
     return source
 
 
+class NoJournal:
+    """Forgets every name."""
+
+    def will_move_aside(self, name: str) -> Future[None]:
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
+
+    def settled(self, name: str) -> None:
+        pass
+
+    def blocked(self, name: str) -> None:
+        pass
+
+    def gone(self, name: str) -> None:
+        pass
+
+
 def send_part(pool: ConnectionPool, source: RangeSource | None = None, **more: Any) -> Sent:
+    """Send in segments so small that a test's file has many; what is complete gets its final name."""
+    sent = upload_part(pool, source, **more)
+    if sent.complete:
+        session = pool.first().session
+        session.run_one(publish(session, sent.temporary, PATH, aside=f"{PATH}.old", journal=NoJournal()))
+    return sent
+
+
+def upload_part(pool: ConnectionPool, source: RangeSource | None = None, **more: Any) -> Sent:
     """Send in segments so small that a test's file has many."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(lanes, "_MIN_BYTES_PER_LANE", SEGMENT)
         patched.setattr(lanes, "_SEGMENT_BYTES", SEGMENT)
         patched.setattr(lanes, "_LAST_SEGMENT_BYTES", SEGMENT)
-        return send_in_lanes(pool, source or Bytes(), path=PATH, **{"temporary": TEMPORARY, **more})
+        return send_in_lanes(pool, source or Bytes(), **{"temporary": TEMPORARY, **more})
 
 
 def send(pool: ConnectionPool, source: Bytes | None = None, **more: Any) -> int:

@@ -304,7 +304,7 @@ def test_lanes_open_the_file_without_emptying_it_and_only_the_first_renames() ->
     assert site.connection(0).server.asked[-1].kind == Request.EXTENDED
 
 
-def test_final_name_is_given_after_all_lanes_have_closed_and_the_source_is_content() -> None:
+def test_file_is_complete_after_all_streams_have_closed() -> None:
     order: list[str] = []
     joined = threading.Event()
 
@@ -319,12 +319,11 @@ def test_final_name_is_given_after_all_lanes_have_closed_and_the_source_is_conte
             1: at(Request.WRITE, 1, joined.set, note),
         }
     )
-    send(
-        site.pool(2),
-        check=lambda: order.append("check"),
-        permit=lambda temporary, _seen: order.append(temporary),
-    )
-    assert order == ["CLOSE", "CLOSE", "check", TEMPORARY, "EXTENDED"]
+    sent = upload_part(site.pool(2))
+    order.append("complete")
+    assert sent.complete
+    assert order == ["CLOSE", "CLOSE", "complete"]
+    assert set(site.files) == {TEMPORARY}
 
 
 def test_connections_stay_for_the_next_file() -> None:
@@ -546,16 +545,6 @@ def test_source_that_gives_another_number_of_bytes_is_an_error(extra: int) -> No
     site = Site()
     with pytest.raises(RuntimeError, match="the source gave"):
         send(site.pool(), Bytes(extra=extra))
-    assert left_behind(site) == []
-
-
-def test_incomplete_file_gets_no_final_name() -> None:
-    def insist() -> None:
-        raise ValueError("not the whole object")
-
-    site = Site()
-    with pytest.raises(ValueError, match="not the whole object"):
-        send(site.pool(2), check=insist)
     assert left_behind(site) == []
 
 

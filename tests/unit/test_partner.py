@@ -24,7 +24,7 @@ from tests.unit.scripted_server import (
     silent_at,
     status,
 )
-from tests.unit.sending import DATA, PATH, TEMPORARY, Bytes
+from tests.unit.sending import DATA, TEMPORARY, Bytes
 from tests.unit.site import CHANNEL, Site
 
 Outcomes = dict[str, Exception | None]
@@ -404,6 +404,8 @@ def test_refusal_to_go_on_with_files_is_asked_for_again_elsewhere(
 
 def test_large_file_is_sent_and_its_fate_told() -> None:
     site = Site(channels=True)
-    sent = site.partner().send_large(Bytes(), path=PATH, temporary=TEMPORARY)
-    assert sent == Sent(lanes=1, acknowledged=len(DATA), complete=True, temporary=TEMPORARY)
-    assert site.files == {PATH: DATA}
+    sent = site.partner().send_large(Bytes(), temporary=TEMPORARY)
+    assert sent.seen is not None
+    assert sent.seen.size == len(DATA)
+    assert sent == Sent(lanes=1, acknowledged=len(DATA), complete=True, temporary=TEMPORARY, seen=sent.seen)
+    assert site.files == {TEMPORARY: DATA}

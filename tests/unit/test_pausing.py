@@ -21,7 +21,7 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.sftp import lanes
 from s3_to_sftp.sftp.lanes import send_in_lanes
-from s3_to_sftp.sftp.protocol import Answer, FileAttributes, Request, Status, read_text
+from s3_to_sftp.sftp.protocol import Answer, Request, Status, read_text
 from s3_to_sftp.source import ChecksumSoFar, S3Object
 from tests.memory_s3 import MemoryS3
 from tests.unit.scripted_server import Asked, Script, framed, refusing, silent_at, status
@@ -101,9 +101,7 @@ def test_file_is_whole_after_any_number_of_pauses(
             sent = send_in_lanes(
                 site.pool(limit),
                 source,
-                path=PATH,
                 temporary=temporary,
-                check=source.checksum,
                 start=source.start,
                 pause=yielding(after(questions)),
             )
@@ -120,7 +118,7 @@ def test_file_is_whole_after_any_number_of_pauses(
         file[so_far.size :] = tail * (len(file) - so_far.size)
     assert sent.complete
     assert sent.acknowledged == size
-    assert site.files == {PATH: data}
+    assert site.files == {sent.temporary: data}
     assert source.checksum() == ("CRC64NVME", whole_of(data))
 
 
@@ -150,16 +148,9 @@ def test_everything_before_the_pause_is_acknowledged(blocks: int) -> None:
 
 def test_pause_closes_the_file_and_gives_it_no_other_name() -> None:
     site = Site()
-    checked: list[str] = []
     pool = site.pool()
-    sent = send_part(
-        pool,
-        pause=after(5),
-        check=lambda: checked.append("check"),
-        permit=lambda name, _seen: checked.append(name),
-    )
+    sent = send_part(pool, pause=after(5))
     assert not sent.complete
-    assert checked == []
     server = site.connection(0).server
     assert server._handles == {}
     assert server.asked[-1].kind == Request.CLOSE
@@ -278,15 +269,8 @@ def test_file_is_gone_on_with_in_lanes() -> None:
 
 def test_file_that_is_all_there_just_gets_its_name() -> None:
     site = begun(Site(), len(DATA))
-    checked: list[str] = []
-    send(
-        site.pool(),
-        start=len(DATA),
-        check=lambda: checked.append("check"),
-        permit=lambda name, _seen: checked.append(name),
-    )
+    send(site.pool(), start=len(DATA))
     assert site.files == {PATH: DATA}
-    assert checked == ["check", TEMPORARY]
 
 
 def test_bytes_that_were_never_acknowledged_are_written_over() -> None:
@@ -417,28 +401,3 @@ def test_pause_in_a_second_attempt_tells_where_it_is() -> None:
     assert site.files == {sent.temporary: DATA[: sent.acknowledged]}
     send(pool, start=sent.acknowledged, temporary=sent.temporary)
     assert site.files == {PATH: DATA}
-
-
-# --- what was permitted ---
-
-
-@pytest.mark.parametrize("error", [ValueError("not yours"), ConnectionLost("ledger.", hint="")])
-def test_file_is_left_to_the_caller_from_the_permit_on(error: Exception) -> None:
-    def refuse(_temporary: str, _seen: FileAttributes | None) -> None:
-        raise error
-
-    site = Site()
-    with pytest.raises(type(error)):
-        send_part(site.pool(), permit=refuse)
-    assert site.files == {TEMPORARY: DATA}
-
-
-def test_refused_rename_leaves_a_permitted_file_to_the_caller() -> None:
-    def script(asked: Asked) -> bytes | None:
-        renames = asked.kind == Request.EXTENDED and b"posix" in asked.payload
-        return status(asked, Status.PERMISSION_DENIED) if renames else None
-
-    site = Site(scripts={0: script})
-    with pytest.raises(RequestRefused, match="rename"):
-        send_part(site.pool(), permit=lambda _temporary, _seen: None)
-    assert site.files == {TEMPORARY: DATA}
