@@ -226,7 +226,7 @@ def test_regular_file_is_replaced_by_moving_it_aside(code: int, extensions: dict
 @each_rename
 @each_taken
 @pytest.mark.parametrize("shows_types", [True, False], ids=["types", "no types"])
-def test_directory_is_never_moved_aside(shows_types: bool, code: int, extensions: dict[str, bytes]) -> None:
+def test_directory_is_never_moved_aside(shows_types: object, code: int, extensions: dict[str, bytes]) -> None:
     scene = Scene(extensions=extensions, code=code, old=None, shows_types=shows_types)
     scene.disk.directories.add(PATH)
     scene.files[f"{PATH}/theirs"] = File(OLD)
