@@ -123,7 +123,10 @@ class Leftovers:
         """
         here = dict(self._here(lease))
         asides = [
-            name for name in own_names(lease, NameKind.ASIDE) if name in here and _is_beside(name, path)
+            name
+            for name in own_names(lease, NameKind.ASIDE)
+            # One that may still be moved has its name, or will be looked for by the next attempt.
+            if name in here and not here[name].rename_pending and _is_beside(name, path)
         ]
         if asides:
             with contextlib.suppress(DeliveryError):  # why the file has no final name is what counts

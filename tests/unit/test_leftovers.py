@@ -332,6 +332,14 @@ def test_only_what_this_version_has_moved_gets_its_name_back(names: dict[str, Re
     assert desk.changed == set()
 
 
+def test_old_file_that_may_still_be_moved_is_not_forgotten_when_nothing_has_its_name() -> None:
+    names = {"inbox/.o": pending(MINE, NameKind.ASIDE)}
+    desk = Desk(names, final=False)
+    del desk.site.files["inbox/.o"]  # nor is it aside yet: the partner has taken it
+    desk.restore()
+    assert desk.names == names
+
+
 def test_file_that_has_the_name_is_not_replaced_by_an_old_one() -> None:
     names = {"inbox/.o": aside()}
     desk = Desk(names)
