@@ -456,8 +456,9 @@ def test_refused_rename_stays_a_fact_when_the_connection_is_lost_behind_it(
     position: int, answer: bytes | None, extensions: dict[str, bytes]
 ) -> None:
     scene = Scene(nth(position, answer), extensions=extensions)
-    with pytest.raises(RequestRefused, match=r"rename '\.a\.part' to 'a'"):
+    with pytest.raises(RequestRefused, match=r"rename '\.a\.part' to 'a'.*when asked to") as raised:
         scene.publish()
+    assert (raised.value.code, raised.value.request) == (Status.FAILURE, "rename")
     assert len(scene.server.asked) == position
     assert scene.files == {PATH: OLD, TEMPORARY: NEW}
     assert scene.journal.names == ({ASIDE: "moving"} if position == 4 else {})

@@ -102,7 +102,7 @@ async def publish(session: SftpSession, temporary: str, path: str, *, aside: str
         except RequestRefused:
             raise
         except TransferError as lost:  # the file has no final name: its RENAME was answered
-            raise refused from lost
+            raise _refused_and_lost(refused, lost) from lost
     else:
         return
     try:
@@ -113,6 +113,16 @@ async def publish(session: SftpSession, temporary: str, path: str, *, aside: str
         raise
     with contextlib.suppress(TransferError):  # the file has its name: that is what counts
         await remove_aside(session, aside, path, journal)
+
+
+def _refused_and_lost(refused: RequestRefused, lost: TransferError) -> RequestRefused:
+    return RequestRefused(
+        f"{refused.reason} {lost.reason}",
+        hint=lost.hint,
+        code=refused.code,
+        disposition=refused.disposition,
+        request=refused.request,
+    )
 
 
 async def _make_room(
