@@ -425,6 +425,19 @@ def test_file_that_was_moved_aside_gets_its_name_back_only_where_nothing_has_it(
     assert journal.names == {".2.old": "settled"}
 
 
+def test_old_file_does_not_replace_a_new_one_where_every_rename_replaces() -> None:
+    def replaces(asked: Asked) -> bytes | None:
+        if asked.kind != Request.RENAME:
+            return None
+        site.disk.move(*renamed(asked))
+        return status(asked, Status.OK)
+
+    site = Site(scripts={0: replaces})
+    site.disk.files |= {".1.old": bytearray(b"old"), "a": bytearray(b"new")}
+    site.partner().restore([".1.old"], "a", MemoryJournal())
+    assert site.files == {".1.old": b"old", "a": b"new"}
+
+
 @pytest.mark.parametrize("stands", [True, False])
 def test_files_that_were_moved_aside_are_removed_only_when_the_final_name_is_seen(stands: object) -> None:
     site = Site()
