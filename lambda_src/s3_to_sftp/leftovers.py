@@ -72,8 +72,10 @@ class NameJournal:
         self._lease.names.settle(name)
 
     def blocked(self, name: str) -> None:
-        """The same, because an empty file of ours has the name."""
-        self._lease.names.settle(name, kind=NameKind.BLOCKER)
+        """The same, because an empty file of ours has the name, from now on."""
+        if entry := self._lease.names.get(name):
+            blocker = replace(entry, rename_pending=False, kind=NameKind.BLOCKER, since=int(self._now()))
+            self._lease.names.put(name, blocker)
 
     def gone(self, name: str) -> None:
         """Nothing stands under the name."""
@@ -117,13 +119,23 @@ class Leftovers:
             )
 
     def restore(self, lease: Lease, path: str, journal: NameJournal) -> None:
-        """Give a file of the partner's that was moved aside its name back, if nothing has the name.
+        """Give a file of the partner's that was moved aside its name back, as far as that works.
 
-        Raises:
-            DeliveryError: The server is lost.
+        Args:
+            lease: Of the version whose earlier attempts have moved it.
+            path: The final name. Where something has it, nothing is moved.
+            journal: Told what has become of each name.
         """
-        if asides := own_names(lease, NameKind.ASIDE):
-            self._partner.restore(asides, path, journal)
+        here = dict(self._here(lease))
+        asides = [
+            name
+            for name in own_names(lease, NameKind.ASIDE)
+            # One that may still be moved has its name, or will be looked for by the next attempt.
+            if name in here and not here[name].rename_pending and _is_beside(name, path)
+        ]
+        if asides:
+            with contextlib.suppress(DeliveryError):  # why the file has no final name is what counts
+                self._partner.restore(asides, path, journal)
 
     def remove_dead(self, lease: Lease, resume: Checkpoint | None) -> bool:
         """Remove what dead attempts at the version have left, but for what leads to the file to resume.
@@ -179,8 +191,7 @@ class Leftovers:
             if entry.kind is NameKind.ASIDE
             and not entry.rename_pending
             and _is_earlier(lease, entry)
-            # The final name that it had is in the same directory.
-            and posixpath.dirname(name) == posixpath.dirname(path)
+            and _is_beside(name, path)
         ]
         with contextlib.suppress(DeliveryError):  # it is never what counts
             if unneeded:
@@ -211,3 +222,8 @@ def _is_earlier(lease: Lease, entry: RemoteName) -> bool:
     """Return whether it belongs to this version, or to one that is surely older."""
     is_mine = entry.version == version_key(lease.ref)
     return is_mine or is_older(entry.sequencer, lease.ref.padded_sequencer)
+
+
+def _is_beside(aside: str, path: str) -> bool:
+    """Return whether the file that was moved aside had this final name: it stays in its directory."""
+    return posixpath.dirname(aside) == posixpath.dirname(path)

@@ -17,7 +17,7 @@ from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.connection import Timeouts
 from s3_to_sftp.sftp.lanes import RangeSource, Sent
 from s3_to_sftp.sftp.partner import Partner
-from tests.unit.sending import NoJournal
+from tests.unit.site import MemoryJournal
 
 IMPATIENT = Timeouts(connect=5, handshake=2.5, login=2.5, reply=2.5)
 """Servers on loopback answer at once or never."""
@@ -75,7 +75,7 @@ def upload(partner: Partner, source: RangeSource, path: str, *, temporary: str, 
     """Send a file as far as that works; what is complete gets its final name."""
     sent = partner.send_large(source, temporary=temporary, **more)
     if sent.complete:
-        partner.publish(sent.temporary, path, aside=f"{path}.old", journal=NoJournal())
+        partner.publish(sent.temporary, path, aside=f"{path}.old", journal=MemoryJournal())
     return sent
 
 

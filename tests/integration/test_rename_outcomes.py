@@ -423,7 +423,7 @@ def test_delayed_move_aside_does_not_take_the_delivered_file_away(
     with without_extensions(POSIX_RENAME):
         server = start(HangsInRename, nth=2)  # the first one is refused: there is an old file
         (server.root / KEY).write_bytes(old)
-        assert isinstance(desk.attempt(server), ConnectionLost)
+        assert isinstance(desk.attempt(server), RequestRefused)
         assert isinstance(desk.attempt(server), Receipt)
         fault.wake()
         assert (server.root / KEY).read_bytes() == data

@@ -69,7 +69,9 @@ class File(bytearray):
         modified: In seconds since 1970.
     """
 
-    def __init__(self, data: bytes = b"", *, mode: int = stat.S_IFREG | 0o644, modified: int = 0) -> None:
+    def __init__(
+        self, data: bytes | bytearray = b"", *, mode: int = stat.S_IFREG | 0o644, modified: int = 0
+    ) -> None:
         super().__init__(data)
         self.mode = mode
         self.modified = modified

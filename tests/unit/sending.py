@@ -6,7 +6,6 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +18,7 @@ from s3_to_sftp.sftp.protocol import Request
 from s3_to_sftp.sftp.publish import publish
 from s3_to_sftp.sftp.stream import NOT_READY, Piece
 from tests.unit.scripted_server import Asked, Script
-from tests.unit.site import SOON, lane_number, lane_threads
+from tests.unit.site import SOON, MemoryJournal, lane_number, lane_threads
 
 WRITE = 128 * 1024  # so long that the session sends each by itself
 SEGMENT = 2 * WRITE
@@ -84,30 +83,12 @@ def gathering(data: bytes = DATA) -> Bytes:
     return source
 
 
-class NoJournal:
-    """Forgets every name."""
-
-    def will_move_aside(self, name: str) -> Future[None]:
-        done: Future[None] = Future()
-        done.set_result(None)
-        return done
-
-    def settled(self, name: str) -> None:
-        pass
-
-    def blocked(self, name: str) -> None:
-        pass
-
-    def gone(self, name: str) -> None:
-        pass
-
-
 def send_part(pool: ConnectionPool, source: RangeSource | None = None, **more: Any) -> Sent:
     """Send in segments so small that a test's file has many; what is complete gets its final name."""
     sent = upload_part(pool, source, **more)
     if sent.complete:
         session = pool.first().session
-        session.run_one(publish(session, sent.temporary, PATH, aside=f"{PATH}.old", journal=NoJournal()))
+        session.run_one(publish(session, sent.temporary, PATH, aside=f"{PATH}.old", journal=MemoryJournal()))
     return sent
 
 

@@ -6,6 +6,7 @@ import math
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,39 @@ SOON = 10
 
 CHANNEL = -1
 """The number of a second channel."""
+
+
+def done() -> Future[None]:
+    """What is waited for and has happened."""
+    future: Future[None] = Future()
+    future.set_result(None)
+    return future
+
+
+@dataclass
+class MemoryJournal:
+    """What a publisher has told of names.
+
+    Attributes:
+        names: Those that may stand at the partner, and what is known of each.
+        moves: Returns what a move of the partner's file waits for.
+    """
+
+    names: dict[str, str] = field(default_factory=dict)
+    moves: Callable[[], Future[None]] = done
+
+    def will_move_aside(self, name: str) -> Future[None]:
+        self.names[name] = "moving"
+        return self.moves()
+
+    def settled(self, name: str) -> None:
+        self.names[name] = "settled"
+
+    def blocked(self, name: str) -> None:
+        self.names[name] = "blocked"
+
+    def gone(self, name: str) -> None:
+        self.names.pop(name, None)
 
 
 @dataclass

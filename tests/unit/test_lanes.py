@@ -23,7 +23,18 @@ from s3_to_sftp.errors import (
 from s3_to_sftp.sftp.lanes import _first_of, _Segments, lanes_for
 from s3_to_sftp.sftp.protocol import Request, Status, read_text
 from tests.unit.scripted_server import NOTHING, Asked, Script, framed, refusing, silent_at, status
-from tests.unit.sending import DATA, PATH, SEGMENT, TEMPORARY, WRITE, Bytes, at, send, waiting_for
+from tests.unit.sending import (
+    DATA,
+    PATH,
+    SEGMENT,
+    TEMPORARY,
+    WRITE,
+    Bytes,
+    at,
+    send,
+    upload_part,
+    waiting_for,
+)
 from tests.unit.site import CHANNEL, SOON, Site, lane_number, lane_threads, wait_for_lanes
 
 MIB = 1024 * 1024

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import weakref
 from collections.abc import Callable, Iterator
@@ -11,28 +12,38 @@ from typing import Any
 import pytest
 
 from s3_to_sftp.errors import ConnectionLost, PartnerUnreachable, ProtocolViolation, RequestRefused
-from s3_to_sftp.sftp.lanes import Sent
 from s3_to_sftp.sftp.partner import SmallFile
-from s3_to_sftp.sftp.protocol import LIMITS, Request, Status
+from s3_to_sftp.sftp.protocol import LIMITS, FileAttributes, Request, Status
+from s3_to_sftp.sftp.publish import Look
+from s3_to_sftp.sftp.upload import Permit
 from tests.unit.scripted_server import (
     NOTHING,
     Asked,
+    File,
     Script,
     after_start,
     framed,
+    is_rename,
     refusing,
+    renamed,
     silent_at,
     status,
 )
 from tests.unit.sending import DATA, TEMPORARY, Bytes
-from tests.unit.site import CHANNEL, Site
+from tests.unit.site import CHANNEL, MemoryJournal, Site, done
 
 Outcomes = dict[str, Exception | None]
 
 
 def small(*names: str) -> Iterator[SmallFile[str]]:
     for name in names:
-        yield SmallFile(name, name, f".{name}.part", name.encode())
+        yield small_file(name)
+
+
+def small_file(name: str, permit: Permit | None = None) -> SmallFile[str]:
+    temporary = f".{name}.part"
+    aside = f"{temporary}.old"
+    return SmallFile(name, name, temporary, name.encode(), aside, MemoryJournal(), permit)
 
 
 def outcomes(partner: Any, *names: str) -> Outcomes:
@@ -192,7 +203,8 @@ def test_bytes_of_a_file_are_let_go_when_it_is_done() -> None:
             data = Bytes(b"x" * 100)
             alive.append(weakref.ref(data))
             most = max(most, sum(each() is not None for each in alive))
-            yield SmallFile(number, str(number), f".{number}.part", memoryview(data))
+            name = f".{number}.part"
+            yield SmallFile(number, str(number), name, memoryview(data), f"{name}.old", MemoryJournal())
 
     gc.disable()  # what is let go only by the collector is not let go in time
     try:
@@ -227,25 +239,19 @@ def test_close_closes_the_connection() -> None:
 # --- the permit ---
 
 
-def permitted(name: str, permit: Callable[[str], Future[None]]) -> SmallFile[str]:
-    return SmallFile(name, name, f".{name}.part", name.encode(), permit)
-
-
-def granted(_temporary: str) -> Future[None]:
-    future: Future[None] = Future()
-    future.set_result(None)
-    return future
+def granted(_temporary: str, _seen: object) -> Future[None]:
+    return done()
 
 
 def test_permit_is_asked_when_the_bytes_are_there_and_before_the_name_is_given() -> None:
     site = Site()
     seen: list[dict[str, bytearray]] = []
 
-    def permit(temporary: str) -> Future[None]:
+    def permit(temporary: str, shown: FileAttributes | None) -> Future[None]:
         seen.append(dict(site.files))
-        return granted(temporary)
+        return granted(temporary, shown)
 
-    assert [error for _, error in site.partner().send_small([permitted("a", permit)])] == [None]
+    assert [error for _, error in site.partner().send_small([small_file("a", permit)])] == [None]
     assert seen == [{".a.part": b"a"}]
     assert site.files == content("a")
 
@@ -254,26 +260,26 @@ def test_files_share_their_round_trips_while_others_wait_for_their_permits() -> 
     site = Site()
     last: list[Future[None]] = []
 
-    def late(_temporary: str) -> Future[None]:
+    def late(_temporary: str, _seen: object) -> Future[None]:
         last.append(Future())
         if len(last) == 3:
             for future in last:
                 future.set_result(None)
         return last[-1]
 
-    files = [permitted(name, late) for name in "abc"]
+    files = [small_file(name, late) for name in "abc"]
     assert [error for _, error in site.partner().send_small(files)] == [None] * 3
     assert site.files == content(*"abc")
 
 
 def test_refused_permit_is_the_outcome_and_leaves_the_file_to_the_caller() -> None:
-    def refuse(_temporary: str) -> Future[None]:
+    def refuse(_temporary: str, _seen: object) -> Future[None]:
         future: Future[None] = Future()
         future.set_exception(ValueError("superseded"))
         return future
 
     site = Site()
-    files = [permitted("a", refuse), permitted("b", granted)]
+    files = [small_file("a", refuse), small_file("b", granted)]
     errors = {file.ticket: error for file, error in site.partner().send_small(files)}
     assert errors["b"] is None
     assert str(errors["a"]) == "superseded"
@@ -288,7 +294,7 @@ def test_file_that_was_lost_behind_its_permit_is_not_sent_again_at_once() -> Non
     old = site.connection(0).server
     old.forget()
     old.script = lambda asked: NOTHING if asked.kind == Request.EXTENDED else None
-    files = [permitted("a", granted), next(small("b"))]
+    files = [small_file("a", granted), next(small("b"))]
     errors = {file.ticket: error for file, error in partner.send_small(files)}
     assert isinstance(errors["a"], ConnectionLost)
     assert errors["b"] is None
@@ -298,6 +304,13 @@ def test_file_that_was_lost_behind_its_permit_is_not_sent_again_at_once() -> Non
 # --- what an earlier attempt has left ---
 
 NO_POSIX_RENAME = {LIMITS: b"1"}
+ASIDE = ".a.part.1.old"
+
+
+def publish(site: Site) -> None:
+    site.partner().publish(".a.part", "a", aside=ASIDE, journal=MemoryJournal())
+
+
 each_rename = pytest.mark.parametrize("extensions", [None, NO_POSIX_RENAME], ids=["posix-rename", "rename"])
 
 
@@ -310,7 +323,7 @@ def test_file_that_is_there_gets_its_final_name(
     site.files[".a.part"] = bytearray(b"new")
     if old:
         site.files["a"] = bytearray(old)
-    assert site.partner().publish(".a.part", "a")
+    publish(site)
     assert site.files == {"a": b"new"}
 
 
@@ -321,57 +334,120 @@ def test_file_that_is_not_there_gets_no_name_and_nothing_is_touched(
     code: int, delivered: object, extensions: dict[str, bytes] | None
 ) -> None:
     def script(asked: Asked) -> bytes | None:
-        return status(asked, code) if names_changed(asked) and b".part" in asked.payload else None
+        return status(asked, code) if is_rename(asked) and renamed(asked) == (".a.part", "a") else None
 
     site = Site(extensions=extensions, scripts={0: script})
     if delivered:
         site.files["a"] = bytearray(b"delivered")
-    assert not site.partner().publish(".a.part", "a")
+    with pytest.raises(RequestRefused, match="rename"):
+        publish(site)
     assert site.files == ({"a": b"delivered"} if delivered else {})
     asked = site.connection(0).server.asked
-    moved = [each for each in asked if names_changed(each) and b".old" in each.payload]
-    assert moved == [], "the delivered file must not be put aside for one that is not there"
-
-
-def names_changed(asked: Asked) -> bool:
-    return asked.kind == Request.RENAME or (asked.kind == Request.EXTENDED and b"posix" in asked.payload)
+    assert [renamed(each) for each in asked if is_rename(each)] == [(".a.part", "a")], (
+        "the delivered file must not be put aside for one that is not there"
+    )
 
 
 @each_rename
-@pytest.mark.parametrize("look", [Status.OK, Status.PERMISSION_DENIED], ids=["shows it", "drop box"])
+@pytest.mark.parametrize("look", [None, Status.PERMISSION_DENIED], ids=["shows it", "drop box"])
 def test_refused_name_of_a_file_that_may_be_there_is_an_error(
-    look: int, extensions: dict[str, bytes] | None
+    look: int | None, extensions: dict[str, bytes] | None
 ) -> None:
     def script(asked: Asked) -> bytes | None:
-        if asked.kind == Request.STAT and look:
+        if asked.kind == Request.LSTAT and look:
             return status(asked, look)
-        return status(asked, Status.PERMISSION_DENIED) if names_changed(asked) else None
+        return status(asked, Status.PERMISSION_DENIED) if is_rename(asked) else None
 
     site = Site(extensions=extensions, scripts={0: script})
     site.files[".a.part"] = bytearray(b"new")
     with pytest.raises(RequestRefused, match="rename"):
-        site.partner().publish(".a.part", "a")
+        publish(site)
     assert site.files == {".a.part": b"new"}
 
 
 def test_lost_connection_is_no_answer_about_the_file() -> None:
-    site = Site(scripts={0: lambda asked: NOTHING if names_changed(asked) else None})
+    site = Site(scripts={0: lambda asked: NOTHING if is_rename(asked) else None})
     with pytest.raises(ConnectionLost):
-        site.partner().publish(".a.part", "a")
+        publish(site)
 
 
-def test_what_is_left_is_discarded_with_what_a_second_attempt_left() -> None:
+def test_what_is_left_is_removed_with_what_a_second_attempt_left() -> None:
     site = Site()
-    for name in (".a.part", ".a-2.part", ".b.part", "kept"):
+    for name in (".a.part", ".a-2.part", ".a-probe.part", ".a.part.void", ".b.part", "kept"):
         site.files[name] = bytearray(b"x")
-    site.partner().discard(".a.part", ".b.part", ".gone.part")
+    gone = site.partner().remove(".a.part", ".b.part", ".gone.part")
+    assert gone == {".a.part", ".b.part", ".gone.part"}
     assert set(site.files) == {"kept"}
 
 
-def test_discarding_what_may_not_be_removed_is_no_error() -> None:
-    site = Site(scripts={0: refusing(Request.REMOVE, Status.PERMISSION_DENIED)})
-    site.partner().discard(".a.part")
+@pytest.mark.parametrize("left", [".a.part", ".a-2.part", ".a.part.void"])
+def test_name_of_which_something_may_not_be_removed_is_not_gone(left: str) -> None:
+    def script(asked: Asked) -> bytes | None:
+        refused = asked.kind == Request.REMOVE and asked.texts == [left]
+        return status(asked, Status.PERMISSION_DENIED) if refused else None
+
+    site = Site(scripts={0: script})
+    for name in (".a.part", ".a-2.part", ".a.part.void", ".b.part"):
+        site.files[name] = bytearray(b"x")
+    assert site.partner().remove(".a.part", ".b.part") == {".b.part"}
     assert site.connection(0).is_open()
+    assert set(site.files) == {left}
+
+
+@pytest.mark.parametrize("kind", [Request.LSTAT, Request.RENAME])
+def test_lost_connection_is_told_by_all_that_ask_the_partner(kind: Request) -> None:
+    partner = Site(scripts={0: silent_at(kind)}).partner()
+    ask: Callable[[], object] = functools.partial(partner.look_at, "a", "b")
+    if kind is Request.RENAME:
+        ask = functools.partial(partner.restore, [ASIDE], "a", MemoryJournal())
+    with pytest.raises(ConnectionLost):
+        ask()
+
+
+def test_looks_are_answered_in_the_order_of_the_questions_and_share_a_round_trip() -> None:
+    site = Site()
+    site.files["a"] = File(b"news", modified=7)
+    partner = site.partner()
+    partner.connect()
+    site.connection(0).server.forget()
+    absent, seen = partner.look_at(".a.part", "a")
+    assert (absent, absent.present) == (Look(absent=True), False)
+    assert seen == Look(FileAttributes(size=4, mtime=7, permissions=0o100644))
+    assert len(site.connection(0).server.turns) == 1
+
+
+def test_file_that_was_moved_aside_gets_its_name_back_only_where_nothing_has_it() -> None:
+    site = Site()
+    site.disk.files |= {".1.old": bytearray(b"1"), ".2.old": bytearray(b"2")}
+    journal = MemoryJournal({".1.old": "settled", ".2.old": "settled"})
+    site.partner().restore([".1.old", ".2.old"], "a", journal)
+    assert site.files == {"a": b"1", ".2.old": b"2"}
+    assert journal.names == {".2.old": "settled"}
+
+
+def test_old_file_does_not_replace_a_new_one_where_every_rename_replaces() -> None:
+    def replaces(asked: Asked) -> bytes | None:
+        if asked.kind != Request.RENAME:
+            return None
+        site.disk.move(*renamed(asked))
+        return status(asked, Status.OK)
+
+    site = Site(scripts={0: replaces})
+    site.disk.files |= {".1.old": bytearray(b"old"), "a": bytearray(b"new")}
+    site.partner().restore([".1.old"], "a", MemoryJournal())
+    assert site.files == {".1.old": b"old", "a": b"new"}
+
+
+@pytest.mark.parametrize("stands", [True, False])
+def test_files_that_were_moved_aside_are_removed_only_when_the_final_name_is_seen(stands: object) -> None:
+    site = Site()
+    site.disk.files |= {".1.old": bytearray(b"1"), ".2.old": bytearray(b"2")}
+    if stands:
+        site.files["a"] = bytearray(b"new")
+    journal = MemoryJournal({".1.old": "settled", ".2.old": "settled"})
+    site.partner().remove_asides([".1.old", ".2.old"], "a", journal)
+    assert set(site.files) == ({"a"} if stands else {".1.old", ".2.old"})
+    assert set(journal.names) == (set() if stands else {".1.old", ".2.old"})
 
 
 # --- whether files can be gone on with ---

@@ -39,17 +39,14 @@ def stats(site: Site) -> int:
 @pytest.mark.parametrize("fstat", [SIZE, None, UNTOLD])
 def test_one_stream_is_asked_for_nothing_more_where_fstat_does_not_contradict(fstat: int | None) -> None:
     site = Site(scripts={0: showing(fstat=fstat)})
-    seen: list[FileAttributes | None] = []
-    send(site.pool(), permit=lambda _temporary, what: seen.append(what))
+    seen = send_part(site.pool()).seen
     assert stats(site) == 0
-    assert seen == [None if fstat is None else FileAttributes(size=None if fstat == UNTOLD else fstat)]
+    assert seen == (None if fstat is None else FileAttributes(size=None if fstat == UNTOLD else fstat))
 
 
 def test_size_that_is_right_after_the_close_counts() -> None:
     site = Site(scripts={0: showing(fstat=0, stat=SIZE)})
-    seen: list[FileAttributes | None] = []
-    send(site.pool(), permit=lambda _temporary, what: seen.append(what))
-    assert seen == [FileAttributes(size=SIZE)]
+    assert send_part(site.pool()).seen == FileAttributes(size=SIZE)
 
 
 @pytest.mark.parametrize(
@@ -57,12 +54,10 @@ def test_size_that_is_right_after_the_close_counts() -> None:
 )
 def test_size_that_is_wrong_is_an_error_that_may_pass(stat: int | None, shown: int) -> None:
     site = Site(scripts={0: showing(fstat=5, stat=stat)})
-    asked: list[str] = []
     with pytest.raises(SizeMismatch, match=f"has {shown} bytes at the partner, {SIZE} were") as raised:
-        send(site.pool(), check=lambda: asked.append("check"), permit=lambda *_: asked.append("permit"))
+        send(site.pool())
     assert raised.value.disposition is Disposition.RETRY
     assert site.files == {}
-    assert asked == []
 
 
 def test_size_of_a_resumed_file_that_is_wrong_discards_it() -> None:
@@ -79,13 +74,14 @@ def test_size_of_a_resumed_file_that_is_wrong_discards_it() -> None:
 @pytest.mark.parametrize("stat", [SIZE, None, UNTOLD])
 def test_several_streams_are_compared_when_all_have_closed(stat: int | None) -> None:
     site = Site(scripts={0: showing(fstat=5, stat=stat)})
-    seen: list[FileAttributes | None] = []
-    assert send(site.pool(2), gathering(), permit=lambda _temporary, what: seen.append(what)) == 2
+    sent = send_part(site.pool(2), gathering())
+    assert sent.lanes == 2
     wait_for_lanes()
     kinds = [asked.kind for asked in site.connection(0).server.asked]
     assert kinds[-3:] == [Request.CLOSE, Request.STAT, Request.EXTENDED]
     assert stats(site) == 1
-    assert seen == [None if stat is None else FileAttributes(size=None if stat == UNTOLD else stat)]
+    told = None if stat is None else FileAttributes(size=None if stat == UNTOLD else stat)
+    assert sent.seen == told
 
 
 def test_file_of_several_streams_that_is_too_short_gets_no_final_name() -> None:

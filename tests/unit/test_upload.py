@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
 from s3_to_sftp.errors import ConnectionLost, ProtocolViolation, RequestRefused
-from s3_to_sftp.sftp.protocol import LIMITS, Request, Status
+from s3_to_sftp.sftp.protocol import LIMITS, FileAttributes, Request, Status
 from s3_to_sftp.sftp.session import Conversation, SftpSession
-from s3_to_sftp.sftp.upload import create, upload_small
-from tests.unit.scripted_server import Asked, ScriptedServer, after_start, framed, refusing, silent_at, status
+from s3_to_sftp.sftp.upload import Permit, create, upload_small
+from tests.unit.scripted_server import (
+    Asked,
+    ScriptedServer,
+    after_start,
+    framed,
+    is_rename,
+    refusing,
+    renamed,
+    silent_at,
+    status,
+)
+from tests.unit.site import MemoryJournal, done
 
 DATA = b"x" * 100_000
 OLD = b"old"
@@ -22,7 +32,9 @@ def uploading(session: SftpSession, path: str, data: bytes = DATA) -> Conversati
     directory = path.rpartition("/")[0]
     name = path.rpartition("/")[2]
     temporary = f"{directory}/.{name}.part" if directory else f".{name}.part"
-    return upload_small(session, data, path=path, temporary=temporary)
+    return upload_small(
+        session, data, path=path, temporary=temporary, aside=f"{temporary}.old", journal=MemoryJournal()
+    )
 
 
 def put(server: ScriptedServer, *, path: str = "a.csv", data: bytes = DATA) -> int:
@@ -91,8 +103,12 @@ def refuse_posix_rename(asked: Asked) -> bytes | None:
     return status(asked, Status.FAILURE) if renames else None
 
 
-def test_posix_rename_that_fails_never_removes_the_old_file() -> None:
-    server = ScriptedServer(refuse_posix_rename)
+def test_rename_that_is_refused_twice_leaves_the_old_file() -> None:
+    def script(asked: Asked) -> bytes | None:
+        refused = is_rename(asked) and renamed(asked) == (".a.csv.part", "a.csv")
+        return status(asked, Status.FAILURE) if refused else None
+
+    server = ScriptedServer(script)
     server.files["a.csv"] = bytearray(OLD)
     with pytest.raises(RequestRefused, match="rename"):
         put(server)
@@ -101,7 +117,7 @@ def test_posix_rename_that_fails_never_removes_the_old_file() -> None:
 
 def test_refused_look_does_not_hide_the_refused_rename() -> None:
     def script(asked: Asked) -> bytes | None:
-        return status(asked, Status.PERMISSION_DENIED) if asked.kind == Request.STAT else None
+        return status(asked, Status.PERMISSION_DENIED) if asked.kind == Request.LSTAT else None
 
     server = ScriptedServer(script, extensions=NO_POSIX_RENAME)
     server.files["a.csv"] = bytearray(OLD)
@@ -298,32 +314,42 @@ def test_making_directories_ends_where_nothing_can_be_made(path: str) -> None:
 # --- the permit ---
 
 
-def put_with(server: ScriptedServer, permit: Callable[[str], Future[None]]) -> int:
+def put_with(server: ScriptedServer, permit: Permit | None, *, journal: MemoryJournal | None = None) -> int:
     session = server.session()
     server.forget()
-    return session.run_one(upload_small(session, DATA, path="a.csv", temporary=".a.part", permit=permit))
+    return session.run_one(
+        upload_small(
+            session,
+            DATA,
+            path="a.csv",
+            temporary=".a.part",
+            aside=".a.part.old",
+            journal=journal or MemoryJournal(),
+            permit=permit,
+        )
+    )
 
 
 def test_final_name_waits_for_the_permit() -> None:
     server = ScriptedServer()
     granted: Future[None] = Future()
-    asked: list[str] = []
+    asked: list[object] = []
 
-    def permit(temporary: str) -> Future[None]:
-        asked.append(temporary)
+    def permit(temporary: str, seen: FileAttributes | None) -> Future[None]:
+        asked.append((temporary, seen))
         assert server.files == {".a.part": DATA}
         threads.submit(granted.set_result, None)
         return granted
 
     with ThreadPoolExecutor(1) as threads:
         assert put_with(server, permit) == len(DATA)
-    assert asked == [".a.part"]
+    assert asked == [(".a.part", FileAttributes(size=len(DATA), mtime=server.disk.now, permissions=0o100644))]
     assert server.files == {"a.csv": DATA}
 
 
 @pytest.mark.parametrize("at_once", [True, False])
 def test_refused_permit_gives_no_name_and_leaves_the_file_to_the_caller(at_once: object) -> None:
-    def permit(_temporary: str) -> Future[None]:
+    def permit(_temporary: str, _seen: object) -> Future[None]:
         if at_once:
             raise ValueError("no")
         refused: Future[None] = Future()
@@ -338,9 +364,30 @@ def test_refused_permit_gives_no_name_and_leaves_the_file_to_the_caller(at_once:
 
 @pytest.mark.parametrize("kind", [Request.OPEN, Request.WRITE, Request.CLOSE])
 def test_permit_is_not_asked_for_a_file_that_is_not_there(kind: Request) -> None:
-    def permit(_temporary: str) -> Future[None]:
+    def permit(_temporary: str, _seen: object) -> Future[None]:
         raise AssertionError("asked")
 
     server = ScriptedServer(refusing(kind))
     with pytest.raises(RequestRefused):
         put_with(server, permit)
+
+
+@pytest.mark.parametrize("code", [Status.PERMISSION_DENIED, Status.FAILURE, Status.NO_SUCH_FILE])
+def test_refused_rename_leaves_a_permitted_file_to_the_caller(code: int) -> None:
+    server = ScriptedServer(lambda asked: status(asked, code) if is_rename(asked) else None)
+    with pytest.raises(RequestRefused, match="rename"):
+        put_with(server, lambda _temporary, _seen: done())
+    assert server.files == {".a.part": DATA}
+
+
+@pytest.mark.parametrize("answer", [Status.OK, Status.NO_SUCH_FILE, Status.NO_SUCH_PATH, Status.FAILURE])
+def test_name_of_a_removed_file_is_forgotten_when_it_is_gone_for_sure(answer: int) -> None:
+    def script(asked: Asked) -> bytes | None:
+        if asked.kind == Request.REMOVE and answer:
+            return status(asked, answer)
+        return status(asked, Status.PERMISSION_DENIED) if is_rename(asked) else None
+
+    journal = MemoryJournal({".a.part": "written"})
+    with pytest.raises(RequestRefused, match="rename"):
+        put_with(ScriptedServer(script), None, journal=journal)
+    assert journal.names == ({".a.part": "written"} if answer == Status.FAILURE else {})

@@ -15,6 +15,7 @@ from s3_to_sftp.sftp.stream import Piece
 from s3_to_sftp.sftp.writer import WINDOW_BYTES, write_and_close
 from tests.unit.scripted_server import (
     NOTHING,
+    START,
     Asked,
     Script,
     ScriptedServer,
@@ -197,7 +198,8 @@ def seen_by(script: Script) -> FileAttributes | None:
 
 
 def test_size_before_the_close_is_returned() -> None:
-    assert seen_by(lambda _asked: None) == FileAttributes(size=1000)
+    seen = seen_by(lambda _asked: None)
+    assert seen == FileAttributes(size=1000, mtime=START + 1, permissions=0o100644)
 
 
 @pytest.mark.parametrize("kind", [Answer.ATTRS, Answer.HANDLE, 250])

@@ -10,7 +10,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
-from s3_to_sftp.errors import Disposition, EarlierRenamePending, RequestRefused, TargetNotAFile
+from s3_to_sftp.errors import (
+    Disposition,
+    EarlierRenamePending,
+    RequestRefused,
+    TargetNotAFile,
+    TransferError,
+)
 from s3_to_sftp.sftp.protocol import NOTHING_THERE, FileAttributes, Status
 from s3_to_sftp.sftp.session import Elsewhere, SftpSession
 
@@ -19,6 +25,10 @@ _log = logging.getLogger(__name__)
 _TARGET_EXISTS = {Status.FAILURE, Status.FILE_ALREADY_EXISTS}
 """The RENAME of version 3 must not replace a target, and says just FAILURE (draft-ietf-secsh-filexfer-02,
 section 6.5). Some servers on Windows announce posix-rename and do not replace either."""
+
+
+_MAY_BE_A_DIRECTORY = {Status.PERMISSION_DENIED, Status.OP_UNSUPPORTED}
+"""What a server may say to an OPENDIR of a directory."""
 
 
 class Journal(Protocol):
@@ -87,14 +97,59 @@ async def publish(session: SftpSession, temporary: str, path: str, *, aside: str
         # Any other status has another cause: then the old file must not be touched.
         if refused.code not in _TARGET_EXISTS:
             raise
-        await _insist_on_a_regular_file(session, path, refused)
-        await _replace(session, temporary, path, refused, aside=aside, journal=journal)
+        try:
+            await _make_room(session, temporary, path, refused, aside=aside, journal=journal)
+        except RequestRefused:
+            raise
+        except TransferError as lost:  # the file has no final name: its RENAME was answered
+            raise _refused_and_lost(refused, lost) from lost
+    else:
+        return
+    try:
+        await session.rename_without_replacing(temporary, path)
+    except RequestRefused:
+        with contextlib.suppress(TransferError):  # the journal keeps the name
+            await restore(session, aside, path, journal)
+        raise
+    with contextlib.suppress(TransferError):  # the file has its name: that is what counts
+        await remove_aside(session, aside, path, journal)
 
 
-async def _insist_on_a_regular_file(session: SftpSession, path: str, refused: RequestRefused) -> None:
+def _refused_and_lost(refused: RequestRefused, lost: TransferError) -> RequestRefused:
+    return RequestRefused(
+        f"{refused.reason} {lost.reason}",
+        hint=lost.hint,
+        code=refused.code,
+        disposition=refused.disposition,
+        request=refused.request,
+    )
+
+
+async def _make_room(
+    session: SftpSession, temporary: str, path: str, refused: RequestRefused, *, aside: str, journal: Journal
+) -> None:
+    """Move the old file aside; raise the refusal where that would not help."""
     there = (await look(session, path)).attributes
-    if there is None:
+    # FAILURE is also what some servers say of a file that is missing.
+    if there is None or (await look(session, temporary)).absent:
         raise refused
+    await _insist_on_a_regular_file(session, path, there, refused)
+    try:
+        await Elsewhere(journal.will_move_aside(aside))
+    except Exception:
+        journal.gone(aside)
+        raise
+    try:
+        await session.rename_without_replacing(path, aside)
+    except RequestRefused:  # the first refusal says more
+        journal.gone(aside)
+        raise refused from None
+    journal.settled(aside)
+
+
+async def _insist_on_a_regular_file(
+    session: SftpSession, path: str, there: FileAttributes, refused: RequestRefused
+) -> None:
     is_regular = there.is_regular
     if is_regular is None:
         is_regular = await _is_no_directory(session, path)
@@ -114,29 +169,10 @@ async def _is_no_directory(session: SftpSession, path: str) -> bool:
     try:
         handle = await session.open_directory(path)
     except RequestRefused as refused:
-        return refused.code != Status.PERMISSION_DENIED  # that may be one that we may not list
+        return refused.code not in _MAY_BE_A_DIRECTORY
     with contextlib.suppress(RequestRefused):
         await session.close_file(handle, path=path)
     return False
-
-
-async def _replace(
-    session: SftpSession, temporary: str, path: str, refused: RequestRefused, *, aside: str, journal: Journal
-) -> None:
-    await Elsewhere(journal.will_move_aside(aside))
-    try:
-        await session.rename_without_replacing(path, aside)
-    except RequestRefused:  # the first refusal says more
-        journal.gone(aside)
-        raise refused from None
-    journal.settled(aside)
-    try:
-        await session.rename_without_replacing(temporary, path)
-    except RequestRefused:
-        await restore(session, aside, path, journal)
-        raise
-    if (await look(session, path)).present:
-        await _remove(session, aside, journal)
 
 
 async def restore(session: SftpSession, aside: str, path: str, journal: Journal) -> None:
@@ -144,12 +180,11 @@ async def restore(session: SftpSession, aside: str, path: str, journal: Journal)
     try:
         await session.rename_without_replacing(aside, path)
     except RequestRefused as refused:
-        if refused.code in NOTHING_THERE:
-            journal.gone(aside)
-        else:
+        # NO_SUCH_FILE may also be said of the new name.
+        if not (await look(session, aside)).absent:
             _log.error("the file that was %r is %r and cannot be moved back: %s", path, aside, refused.reason)
-    else:
-        journal.gone(aside)
+            return
+    journal.gone(aside)
 
 
 async def remove_aside(session: SftpSession, aside: str, path: str, journal: Journal) -> None:
@@ -197,8 +232,9 @@ async def _rename_to_void(
 ) -> None:
     try:
         await session.rename_without_replacing(temporary, name_of_void(temporary))
-    except RequestRefused as again:
-        if again.code not in NOTHING_THERE:
+    except RequestRefused:
+        # NO_SUCH_FILE may also be said of the new name.
+        if not (await look(session, temporary)).absent:
             raise _pending(temporary, refused) from None
         journal.gone(temporary)
     else:
