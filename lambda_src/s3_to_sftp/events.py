@@ -12,7 +12,7 @@ import functools
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -34,6 +34,7 @@ class ObjectRef:
         etag: Without quotes; `-N` at its end for multipart uploads.
         size: Bytes, where the event says so.
         sequencer: Orders the events of one key: hexadecimal, right-pad with zeros, compare as text.
+        resend: A person has sent the message again after the outcome was unknown: the partner has no file.
     """
 
     bucket: str
@@ -42,6 +43,7 @@ class ObjectRef:
     etag: str | None = None
     size: int | None = None
     sequencer: str | None = None
+    resend: bool = field(default=False, compare=False)
 
     @property
     def padded_sequencer(self) -> str:

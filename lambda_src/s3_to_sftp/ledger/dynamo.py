@@ -81,6 +81,7 @@ class DynamoLedger:
                 if not refused:
                     raise superseded(ref)
             else:
+                seen.refuse_unknown(ref)
                 seen.refuse_leased_key(ref, now)
                 lease = seen.lease(
                     ref,

@@ -123,6 +123,7 @@ class Ledger(Protocol):
             AlreadyDelivered: It is at the partner.
             AlreadyGone: It was recorded as gone from S3.
             Superseded: A newer version was renamed, or is about to be. This one is recorded as superseded.
+            OutcomeUnknown: It was recorded as such, and no person has sent the message again.
             BeingSent: Another lease on the key is running.
             LedgerError: The ledger cannot be used, an item in it is corrupt, or too many names are left.
         """
@@ -202,8 +203,9 @@ class Ledger(Protocol):
         """Record an end without a delivery. FAILED and UNKNOWN may be acquired again, after a redrive.
 
         With a lease what is at the partner is forgotten: a redrive starts anew. Without one it is kept: a
-        redrive resumes, or judges the commit. After UNKNOWN a redrive starts anew in any case: a person has
-        found out that the file is not there. So when a rename may have happened, `release` first.
+        redrive resumes, or judges the commit. UNKNOWN is acquired with `resend` alone, and starts anew in any
+        case: a person has found out that the file is not there. So when a rename may have happened, `stage`
+        first.
 
         Raises:
             NothingToSend: Without a lease: it has ended already, in another way (AlreadyDelivered, ...).

@@ -3,7 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from s3_to_sftp.errors import AlreadyDelivered, AlreadyGone, BeingSent, Disposition, LedgerError, Superseded
+from s3_to_sftp.errors import (
+    AlreadyDelivered,
+    AlreadyGone,
+    BeingSent,
+    Disposition,
+    LedgerError,
+    OutcomeUnknown,
+    Superseded,
+)
 from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.ledger.items import (
     KEY,
@@ -27,6 +35,9 @@ from s3_to_sftp.ledger.table import Change, Path, Put
 _MOST_NAMES = 500
 """Each attempt that dies leaves a name behind, and a partner who refuses REMOVE keeps them all. None is ever
 forgotten, and an item has at most 400 KB: about 1,500 names."""
+
+_MOST_ENTRIES = 50
+"""Changed names beyond that are written as one map: an update expression has at most 4 KB."""
 
 UNDER_WAY = (State.SENDING, State.STAGED, State.COMMITTING)
 LEASE = ("owner", "lease_until")
@@ -80,6 +91,15 @@ class Seen:
                 )
             case State.SUPERSEDED:
                 raise superseded(ref)
+
+    def refuse_unknown(self, ref: ObjectRef) -> None:
+        """Refuse to send what may be at the partner, until a person has asked: a duplicate event did not.
+
+        Raises:
+            OutcomeUnknown: As it was recorded.
+        """
+        if self.version is not None and self.version.state is State.UNKNOWN and not ref.resend:
+            raise OutcomeUnknown(self.version.reason, hint=self.version.hint)
 
     def refuse_leased_version(self, ref: ObjectRef, now: float) -> None:
         """Refuse a version that somebody is sending.
@@ -179,7 +199,7 @@ def taken(lease: Lease, seen: Seen, now: float) -> tuple[Change, Change]:
                 "owner": lease.owner,
                 "lease_until": lease.until,
                 "in_flight": version_key(lease.ref),
-                "temporaries": {name: vars(entry) for name, entry in lease.names.items()},
+                "temporaries": _entries(lease),
             },
         ),
     )
@@ -226,13 +246,22 @@ def version_change(
 def key_change(lease: Lease, put: Put | None = None, *, removed: tuple[Path, ...] = ()) -> Change:
     """Return a change of the key's item by the holder of the lease, with all that it has learned of names."""
     changed, gone = lease.names.changes()
+    if len(changed) + len(gone) > _MOST_ENTRIES:
+        names: Put = {"temporaries": _entries(lease)}
+        gone = []
+    else:
+        names = {("temporaries", name): vars(entry) for name, entry in changed.items()}
     return Change(
         pk=partition_key(lease.ref),
         sk=KEY,
         expected={"owner": lease.owner, "in_flight": version_key(lease.ref)},
-        put={**(put or {}), **{("temporaries", name): vars(entry) for name, entry in changed.items()}},
+        put={**(put or {}), **names},
         remove=(*removed, *(("temporaries", name) for name in gone)),
     )
+
+
+def _entries(lease: Lease) -> dict[str, Mapping[str, object]]:
+    return {name: vars(entry) for name, entry in lease.names.items()}
 
 
 def key_given_back(lease: Lease, now: float) -> Change:
