@@ -124,7 +124,11 @@ class Delivery:
         deadline.insist(ref, can_be_continued=self.has_ledger)
         path = self._path(ref)
         return self._ledger.acquire(
-            ref, remote_path=path, temporary=self._temporary(path), until=deadline.ends_at
+            ref,
+            remote_path=path,
+            temporary=self._temporary(path),
+            until=deadline.ends_at,
+            account=self.partner.account,
         )
 
     def fulfil(self, lease: Lease, deadline: Deadline) -> Receipt:

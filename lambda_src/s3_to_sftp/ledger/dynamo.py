@@ -68,7 +68,9 @@ class DynamoLedger:
         self._owner = owner
         self._clock = clock
 
-    def acquire(self, ref: ObjectRef, *, remote_path: str, temporary: str, until: float) -> Lease:
+    def acquire(
+        self, ref: ObjectRef, *, remote_path: str, temporary: str, until: float, account: str = ""
+    ) -> Lease:
         """See `Ledger`. One write for a key's first version, up to three for others."""
         seen = Seen()
         for _ in range(_LOOKS):
@@ -89,6 +91,7 @@ class DynamoLedger:
                     remote_path=remote_path,
                     temporary=temporary,
                     until=until,
+                    account=account,
                     now=now,
                 )
                 refused = self._table.write(*taken(lease, seen, now))
@@ -99,7 +102,7 @@ class DynamoLedger:
 
     def start_over(self, lease: Lease, *, temporary: str) -> Lease:
         """See `Ledger`."""
-        lease.names.put(temporary, name_of(lease.ref, since=self._clock()))
+        lease.names.put(temporary, name_of(lease.ref, account=lease.account, since=self._clock()))
         self._write(
             lease,
             version_change(

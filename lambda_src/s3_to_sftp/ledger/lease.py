@@ -87,6 +87,7 @@ class Lease:
         checkpoint: Resume there.
         commit: An earlier attempt has sent every byte, and may have renamed the file.
         names: Everything that may stand at the partner for the key, `temporary` included.
+        account: Where `temporary` is, `user@host:port` (empty: not known yet).
     """
 
     ref: ObjectRef
@@ -98,6 +99,7 @@ class Lease:
     checkpoint: Checkpoint | None = None
     commit: Commit | None = None
     names: RemoteNames = field(default_factory=RemoteNames, compare=False)
+    account: str = ""
 
     @property
     def has_history(self) -> bool:
@@ -116,8 +118,17 @@ class Ledger(Protocol):
     Every write also notes what has changed in the lease's `names`.
     """
 
-    def acquire(self, ref: ObjectRef, *, remote_path: str, temporary: str, until: float) -> Lease:
+    def acquire(
+        self, ref: ObjectRef, *, remote_path: str, temporary: str, until: float, account: str = ""
+    ) -> Lease:
         """Take the version and its key, until that moment.
+
+        Args:
+            ref: The version.
+            remote_path: Its final name.
+            temporary: The name to write to when nothing is left to resume or to judge.
+            until: In seconds since 1970.
+            account: Where these names are, `user@host:port` (empty: not known yet).
 
         Raises:
             AlreadyDelivered: It is at the partner.

@@ -130,7 +130,15 @@ class Seen:
         return self.key is not None and is_older(ref.padded_sequencer, self.key.committed)
 
     def lease(
-        self, ref: ObjectRef, *, owner: str, remote_path: str, temporary: str, until: float, now: float
+        self,
+        ref: ObjectRef,
+        *,
+        owner: str,
+        remote_path: str,
+        temporary: str,
+        until: float,
+        account: str,
+        now: float,
     ) -> Lease:
         """Return the lease that these items allow, when nothing refuses it.
 
@@ -151,7 +159,7 @@ class Seen:
         if len(names) >= _MOST_NAMES:
             raise _too_many_names(ref, len(names))
         if temporary not in names:
-            names.put(temporary, name_of(ref, since=now))
+            names.put(temporary, name_of(ref, account=account, since=now))
             names.written()
         return Lease(
             ref=ref,
@@ -163,6 +171,7 @@ class Seen:
             checkpoint=checkpoint,
             commit=commit,
             names=names,
+            account=account,
         )
 
 
@@ -272,14 +281,16 @@ def key_given_back(lease: Lease, now: float) -> Change:
     return key_change(lease, removed=(*KEY_LEASE, "status", "status_at"))
 
 
-def name_of(ref: ObjectRef, *, since: float) -> RemoteName:
+def name_of(ref: ObjectRef, *, account: str, since: float) -> RemoteName:
     """Return the entry of a temporary name of this version."""
-    return RemoteName(version=version_key(ref), sequencer=ref.padded_sequencer, since=int(since))
+    return RemoteName(
+        version=version_key(ref), sequencer=ref.padded_sequencer, server=account, since=int(since)
+    )
 
 
 def committed(lease: Lease, commit: Commit, now: float) -> RemoteName:
     """Return the entry of a temporary name of which a RENAME is about to be sent."""
-    entry = lease.names.get(commit.temporary) or name_of(lease.ref, since=now)
+    entry = lease.names.get(commit.temporary) or name_of(lease.ref, account=lease.account, since=now)
     return replace(entry, server=commit.server.account, rename_pending=True)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from s3_to_sftp.credentials import CredentialSource
-from s3_to_sftp.errors import ConnectionLost, RequestRefused
+from s3_to_sftp.errors import ConnectionLost, CredentialsError, RequestRefused
 from s3_to_sftp.identity import ServerIdentity
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp import probe
@@ -157,6 +157,14 @@ class Partner:
     def identity(self) -> ServerIdentity:
         """The server and the account of the last connection."""
         return self._pool.identity
+
+    @property
+    def account(self) -> str:
+        """The account of the next connection, `user@host:port`; empty where the login is not known."""
+        try:
+            return self._pool.account
+        except CredentialsError:  # told when a connection is needed
+            return ""
 
     def look_at(self, *paths: str) -> list[Look]:
         """Return what the server shows under these names.
