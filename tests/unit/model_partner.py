@@ -111,9 +111,13 @@ class Server:
         self.fingerprints.append(key)
 
     def loses_power(self) -> None:
-        """The newest file loses its tail; whatever hung is dead."""
+        """The newest file loses its tail; whatever hung is dead.
+
+        Not where nothing is shown: nobody could tell that file from a whole one.
+        """
         self.pending = []
-        if files := [file for file in self.files.values() if file.version is not None]:
+        files = [file for file in self.files.values() if file.version is not None]
+        if files and self.shows:
             newest = max(files, key=lambda file: file.modified)
             newest.data = newest.data[:BLOCK_BYTES]
 
@@ -142,6 +146,14 @@ class Server:
             landed = Landed(file.version, new)
             self.landed.append(landed)
             self.on_landing(self, landed)
+
+    def shows_nothing(self) -> None:
+        self.shows = False
+        self.files = {
+            name: file
+            for name, file in self.files.items()
+            if file.version is None or file.data == self.contents[file.version]
+        }
 
     # Requests
 

@@ -372,7 +372,9 @@ class Deliveries(RuleBasedStateMachine):
 
     @rule(replaces=st.booleans(), shows=st.booleans())
     def the_partner_is_of_another_kind(self, replaces: bool, shows: bool) -> None:  # noqa: FBT001 - drawn
-        self.server.replaces, self.server.shows = replaces, shows
+        self.server.replaces, self.server.shows = replaces, True
+        if not shows:
+            self.server.shows_nothing()
 
     @rule(rename=st.booleans(), remove=st.booleans())
     def the_partner_refuses(self, rename: bool, remove: bool) -> None:  # noqa: FBT001 - drawn
