@@ -207,6 +207,43 @@ def test_a_failed_write_is_made_up_for_by_the_next_one(site: LedgerSite) -> None
     assert site.names(NEW) == {lease.temporary, "new"}
 
 
+# Where they are
+
+
+def test_a_name_has_its_account_before_anybody_has_logged_in(site: LedgerSite) -> None:
+    ledger = site.function()
+    lease = site.lease(NEW, ledger, account="us@one:22")
+    ledger.start_over(lease, temporary="out/.fresh")
+    assert {entry.server for _, entry in lease.names.items()} == {"us@one:22"}
+    site.all_leases_expire()
+    again = site.lease(NEW, account="us@two:22")
+    accounts = {name: entry.server for name, entry in again.names.items()}
+    assert accounts == {
+        lease.temporary: "us@one:22",
+        "out/.fresh": "us@one:22",
+        again.temporary: "us@two:22",
+    }
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "resumes"),
+    [("a@b:1", "a@b:1", True), ("a@b:1", "a@c:1", False), ("", "a@b:1", True), ("a@b:1", "", True)],
+)
+def test_a_checkpoint_is_resumed_where_its_bytes_are(
+    site: LedgerSite,
+    then: str,
+    now: str,
+    resumes: bool,  # noqa: FBT001 - pytest names the argument
+) -> None:
+    ledger = site.function()
+    lease = site.lease(NEW, ledger, account=then)
+    ledger.checkpoint(lease, checkpoint_of(lease))
+    again = site.lease(NEW, account=now)
+    assert again.checkpoint == (checkpoint_of(lease) if resumes else None)
+    assert (again.temporary == lease.temporary) == resumes
+    assert lease.temporary in again.names
+
+
 # History
 
 

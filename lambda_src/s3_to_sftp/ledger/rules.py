@@ -28,7 +28,7 @@ from s3_to_sftp.ledger.items import (
     status_of,
     version_key,
 )
-from s3_to_sftp.ledger.lease import Commit, Lease
+from s3_to_sftp.ledger.lease import Checkpoint, Commit, Lease
 from s3_to_sftp.ledger.names import RemoteName, RemoteNames
 from s3_to_sftp.ledger.table import Change, Path, Put
 
@@ -150,12 +150,12 @@ class Seen:
         resumes = version is not None and version.state is not State.UNKNOWN
         commit = version.commit if version is not None and resumes else None
         checkpoint = None
+        names = RemoteNames(self.key.names if self.key is not None else None)
         if commit is not None:
             temporary = commit.temporary
         elif version is not None and resumes and version.remote_path == remote_path:
-            checkpoint = version.checkpoint
+            checkpoint = version.checkpoint if _is_here(version.checkpoint, names, account) else None
             temporary = checkpoint.temporary if checkpoint is not None else temporary
-        names = RemoteNames(self.key.names if self.key is not None else None)
         if len(names) >= _MOST_NAMES:
             raise _too_many_names(ref, len(names))
         if temporary not in names:
@@ -173,6 +173,12 @@ class Seen:
             names=names,
             account=account,
         )
+
+
+def _is_here(checkpoint: Checkpoint | None, names: RemoteNames, account: str) -> bool:
+    """Return whether the bytes may be where the function sends to now."""
+    entry = names.get(checkpoint.temporary) if checkpoint is not None else None
+    return entry is None or not entry.server or not account or entry.server == account
 
 
 def taken(lease: Lease, seen: Seen, now: float) -> tuple[Change, Change]:
