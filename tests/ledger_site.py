@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from s3_to_sftp.events import ObjectRef
-from s3_to_sftp.ledger import DynamoLedger, Lease, Ledger
+from s3_to_sftp.identity import ServerIdentity
+from s3_to_sftp.ledger import Commit, DynamoLedger, Lease, Ledger
 from s3_to_sftp.ledger.items import KEY, Item, partition_key, version_key
 
 TABLE = "ledger"
@@ -16,6 +17,7 @@ START = 1_795_392_000.0  # 2026-11-23
 DAY = "2026-11-23"
 LEASE_SECONDS = 900.0
 RECEIPTS_FOR = 400 * 86_400
+SERVER = ServerIdentity(host="sftp.example", port=22, user="us", host_key="SHA256:one")
 
 
 class Clock:
@@ -62,6 +64,18 @@ def ref(sequencer: str | None = "0A", *, key: str = "in/a.csv", **about: Any) ->
     )
 
 
+def commit_of(lease: Lease, **about: Any) -> Commit:
+    """A complete file under the name of the lease."""
+    return Commit(
+        temporary=about.pop("temporary", lease.temporary),
+        remote_path=about.pop("remote_path", lease.remote_path),
+        size=about.pop("size", 7),
+        modified=about.pop("modified", 1_000),
+        server=about.pop("server", SERVER),
+        **about,
+    )
+
+
 class LedgerSite:
     """The table, the time, and as many functions as a test wants."""
 
@@ -97,7 +111,8 @@ class LedgerSite:
     def deliver(self, version: ObjectRef) -> Lease:
         ledger = self.function()
         lease = self.lease(version, ledger)
-        ledger.commit(lease)
+        ledger.commit(lease, commit_of(lease))
+        lease.names.remove(lease.temporary)  # it has its final name
         ledger.delivered(lease, {"bytes": 1})
         return lease
 
@@ -114,10 +129,14 @@ class LedgerSite:
         key = {"pk": {"S": partition_key(version)}, "sk": {"S": sk}}
         self.dynamodb.delete_item(TableName=self.table, Key=key)
 
+    def names(self, version: ObjectRef) -> set[str]:
+        """What the ledger takes to stand at the partner."""
+        return set(self.key_item(version)["temporaries"]["M"])
+
     def state(self, version: ObjectRef) -> str:
         return str(self.item(version)["state"]["S"])
 
-    def write(self, version: ObjectRef, name: str, value: dict[str, Any] | None, *, sk: str = "") -> None:
+    def write(self, version: ObjectRef, name: str, value: Mapping[str, Any] | None, *, sk: str = "") -> None:
         """What a person can do to an item: set one attribute, or remove it."""
         item = dict(self._item(version, sk or version_key(version)))
         item.pop(name, None)

@@ -128,7 +128,7 @@ class Delivery:
             remote_path=path,
             temporary=self._temporary(path),
             until=deadline.ends_at,
-            server=self.partner.address,
+            account=self.partner.account,
         )
 
     def fulfil(self, lease: Lease, deadline: Deadline) -> Receipt:

@@ -34,7 +34,7 @@ class ObjectRef:
         etag: Without quotes; `-N` at its end for multipart uploads.
         size: Bytes, where the event says so.
         sequencer: Orders the events of one key: hexadecimal, right-pad with zeros, compare as text.
-        resend: A person has sent the message again after `OutcomeUnknown`: the partner has no such file.
+        resend: A person has sent the message again after the outcome was unknown: the partner has no file.
     """
 
     bucket: str

@@ -203,8 +203,7 @@ class Leftovers:
         """Note where the names are that were written down before anybody had logged in."""
         account = self._partner.identity.account
         for name, entry in lease.names.items():
-            is_known = entry.server not in {"", self._partner.address}
-            if not is_known and entry.version == version_key(lease.ref):
+            if not entry.server and entry.version == version_key(lease.ref):
                 lease.names.put(name, replace(entry, server=account))
 
     def _is_unneeded(self, lease: Lease, entry: RemoteName) -> bool:
@@ -214,8 +213,7 @@ class Leftovers:
 
     def _here(self, lease: Lease) -> list[tuple[str, RemoteName]]:
         account = self._partner.identity.account
-        here = {"", account, self._partner.address}
-        return [(name, entry) for name, entry in lease.names.items() if entry.server in here]
+        return [(name, entry) for name, entry in lease.names.items() if entry.server in {"", account}]
 
 
 def _is_earlier(lease: Lease, entry: RemoteName) -> bool:

@@ -12,8 +12,8 @@ import pytest
 from local.cloud import start_cloud
 from local.processes import CannotRun
 from s3_to_sftp.errors import AlreadyDelivered, BeingSent, LedgerError, Superseded
-from s3_to_sftp.ledger import Checkpoint, DynamoLedger
-from tests.ledger_site import DAY, TABLE, LedgerSite, create_table, ref
+from s3_to_sftp.ledger import Checkpoint, DynamoLedger, NameKind, RemoteName
+from tests.ledger_site import DAY, TABLE, LedgerSite, commit_of, create_table, ref
 
 OLD, NEW = ref("0A"), ref("0B")
 
@@ -39,13 +39,14 @@ def site(dynamodb: Any) -> Iterator[LedgerSite]:
 def test_a_version_goes_from_lease_to_receipt(site: LedgerSite) -> None:
     ledger = site.function()
     lease = site.lease(NEW, ledger)
-    ledger.commit(lease)
+    ledger.commit(lease, commit_of(lease))
+    lease.names.remove(lease.temporary)
     ledger.delivered(lease, {"bytes": 1, "seconds": 0.5})
     with pytest.raises(AlreadyDelivered):
         site.lease(NEW)
     (item,) = site.with_status(f"DELIVERED#{DAY}")
     assert item["receipt"] == {"M": {"bytes": {"N": "1"}, "seconds": {"N": "0.5"}}}
-    assert site.key_item(NEW)["temporaries"] == {"M": {}}
+    assert site.names(NEW) == set()
 
 
 def test_a_refused_write_comes_back_with_the_items_that_are_there(site: LedgerSite) -> None:
@@ -68,12 +69,30 @@ def test_an_interrupted_commit_and_a_checkpoint_are_found_again(site: LedgerSite
     ledger.checkpoint(lease, checkpoint)
     resumed = site.lease(OLD, ledger)
     assert resumed.checkpoint == checkpoint
-    ledger.commit(ledger.start_over(resumed, temporary="out/.fresh"))
+    fresh = ledger.start_over(resumed, temporary="out/.fresh")
+    ledger.commit(fresh, commit_of(fresh))
     site.all_leases_expire()
     again = site.lease(OLD, ledger)
-    assert (again.committing, again.abandoned) == ("out/.fresh", (lease.temporary,))
-    ledger.release(again, reason="r", temporary_is_gone=False)
-    assert site.lease(OLD).committing == "out/.fresh"
+    assert (again.commit, set(again.names)) == (commit_of(fresh), {lease.temporary, "out/.fresh"})
+    ledger.stage(again, commit_of(fresh, rename_unanswered=False), reason="refused")
+    assert site.lease(OLD).commit == commit_of(fresh, rename_unanswered=False)
+
+
+def test_a_name_that_stays_is_listed_until_it_is_gone(site: LedgerSite) -> None:
+    ledger = site.function()
+    lease = site.lease(NEW, ledger)
+    aside = "out/.a'{}.[0] \u00fc.old"  # names of files are no names of attributes
+    lease.names.put(aside, RemoteName(version="version#v0B", sequencer="", kind=NameKind.ASIDE))
+    ledger.note_names(lease)
+    lease.names.remove(lease.temporary)
+    ledger.release(lease, reason="r")
+    (item,) = site.with_status("LEFTOVERS")
+    assert set(item["temporaries"]["M"]) == site.names(NEW) == {aside}
+    again = site.lease(NEW, ledger)
+    again.names.remove(aside)
+    again.names.remove(again.temporary)
+    ledger.release(again, reason="r")
+    assert site.with_status("LEFTOVERS") == []
 
 
 def test_a_lost_lease_and_a_missing_table_are_told_apart(site: LedgerSite, dynamodb: Any) -> None:
@@ -82,7 +101,7 @@ def test_a_lost_lease_and_a_missing_table_are_told_apart(site: LedgerSite, dynam
     site.all_leases_expire()
     site.lease(NEW)
     with pytest.raises(LedgerError, match="is lost"):
-        ledger.commit(dataclasses.replace(lease, until=lease.until + 9999))
+        ledger.commit(dataclasses.replace(lease, until=lease.until + 9999), commit_of(lease))
     elsewhere = DynamoLedger(dynamodb, "other", receipts_for_seconds=1, owner=lambda: "f")
     with pytest.raises(LedgerError, match="'other' does not exist"):
         site.lease(NEW, elsewhere)

@@ -19,10 +19,12 @@ from s3_to_sftp.errors import (
     Disposition,
     LedgerError,
     NothingToSend,
+    OutcomeUnknown,
     Superseded,
 )
 from s3_to_sftp.events import ObjectRef
-from s3_to_sftp.ledger import Checkpoint, DynamoLedger, Lease, Ledger, NoLedger, Settlement
+from s3_to_sftp.identity import ServerIdentity
+from s3_to_sftp.ledger import Checkpoint, Commit, DynamoLedger, Lease, Ledger, NoLedger, Settlement
 from s3_to_sftp.ledger.items import KEY
 from tests.ledger_site import (
     DAY,
@@ -32,6 +34,7 @@ from tests.ledger_site import (
     TABLE,
     FaultyClient,
     LedgerSite,
+    commit_of,
     create_table,
     raising,
     ref,
@@ -48,6 +51,7 @@ def checkpoint_of(lease: Lease, offset: int = 5) -> Checkpoint:
         algorithm="CRC64NVME",
         crc=2**64 - 1,
         rounds_without_progress=1,
+        etag='"e"',
     )
 
 
@@ -104,18 +108,32 @@ def test_a_lease_is_free_at_the_moment_it_ends(site: LedgerSite) -> None:
     assert site.lease(NEW).attempt == 2
 
 
-@pytest.mark.parametrize("committed", [False, True], ids=["sending", "committing"])
-@pytest.mark.parametrize(
+STEPS_WITH_A_LEASE = pytest.mark.parametrize(
     "step",
     [
-        lambda ledger, lease: ledger.commit(dataclasses.replace(lease, until=lease.until + 9999)),
+        lambda ledger, lease: ledger.commit(
+            dataclasses.replace(lease, until=lease.until + 9999), commit_of(lease)
+        ),
+        lambda ledger, lease: ledger.note_names(lease),
         lambda ledger, lease: ledger.delivered(lease, {}),
         lambda ledger, lease: ledger.checkpoint(lease, checkpoint_of(lease)),
         lambda ledger, lease: ledger.start_over(lease, temporary="x"),
         lambda ledger, lease: ledger.settle(lease.ref, state="FAILED", reason="r", hint="h", lease=lease),
     ],
-    ids=["commit", "delivered", "checkpoint", "start_over", "settle"],
+    ids=["commit", "note_names", "delivered", "checkpoint", "start_over", "settle"],
 )
+QUIET_STEPS = pytest.mark.parametrize(
+    "step",
+    [
+        lambda ledger, lease: ledger.release(lease, reason="late"),
+        lambda ledger, lease: ledger.stage(lease, commit_of(lease), reason="late"),
+    ],
+    ids=["release", "stage"],
+)
+
+
+@pytest.mark.parametrize("committed", [False, True], ids=["sending", "committing"])
+@STEPS_WITH_A_LEASE
 def test_who_has_lost_the_lease_changes_nothing(
     site: LedgerSite,
     step: Callable[[Ledger, Lease], None],
@@ -124,7 +142,7 @@ def test_who_has_lost_the_lease_changes_nothing(
     ledger = site.function()
     mine = site.lease(NEW, ledger)
     if committed:
-        ledger.commit(mine)
+        ledger.commit(mine, commit_of(mine))
     site.all_leases_expire()
     site.lease(NEW, ledger)  # by the same name: the attempt tells them apart
     before = site.item(NEW), site.key_item(NEW)
@@ -134,14 +152,37 @@ def test_who_has_lost_the_lease_changes_nothing(
     assert (site.item(NEW), site.key_item(NEW)) == before
 
 
-def test_giving_back_a_lost_lease_is_quiet_and_changes_nothing(site: LedgerSite) -> None:
+@pytest.mark.parametrize("committed", [False, True], ids=["sending", "committing"])
+@STEPS_WITH_A_LEASE
+def test_who_has_lost_the_key_to_another_version_of_the_same_owner_changes_nothing(
+    site: LedgerSite,
+    step: Callable[[Ledger, Lease], None],
+    committed: bool,  # noqa: FBT001 - pytest names the argument
+) -> None:
     ledger = site.function()
-    mine = site.lease(NEW, ledger)
+    mine = site.lease(OLD, ledger)
+    if committed:
+        ledger.commit(mine, commit_of(mine))
     site.all_leases_expire()
-    site.lease(NEW, ledger)
-    before = site.item(NEW), site.key_item(NEW)
-    ledger.release(mine, reason="late", temporary_is_gone=True)
-    assert (site.item(NEW), site.key_item(NEW)) == before
+    site.lease(NEW, ledger)  # nothing in the old version's item has changed: only the key's tells
+    before = site.item(OLD), site.item(NEW), site.key_item(NEW)
+    with pytest.raises(LedgerError, match="is lost"):
+        step(ledger, mine)
+    assert (site.item(OLD), site.item(NEW), site.key_item(NEW)) == before
+
+
+@pytest.mark.parametrize("then", [OLD, NEW], ids=["same version", "newer version"])
+@QUIET_STEPS
+def test_giving_back_a_lost_lease_is_quiet_and_changes_nothing(
+    site: LedgerSite, step: Callable[[Ledger, Lease], None], then: ObjectRef
+) -> None:
+    ledger = site.function()
+    mine = site.lease(OLD, ledger)
+    site.all_leases_expire()
+    site.lease(then, ledger)
+    before = site.item(OLD), site.item(then), site.key_item(then)
+    step(ledger, mine)
+    assert (site.item(OLD), site.item(then), site.key_item(then)) == before
 
 
 def test_nobody_commits_after_the_end_of_his_lease(site: LedgerSite) -> None:
@@ -149,7 +190,7 @@ def test_nobody_commits_after_the_end_of_his_lease(site: LedgerSite) -> None:
     lease = site.lease(NEW, ledger)
     site.all_leases_expire()
     with pytest.raises(LedgerError, match="lost or over"):
-        ledger.commit(lease)
+        ledger.commit(lease, commit_of(lease))
     assert site.state(NEW) == "SENDING"
 
 
@@ -201,7 +242,7 @@ def test_a_delivered_version_gives_its_lease_back(site: LedgerSite) -> None:
 def test_the_receipt_is_stored_as_it_was_given(site: LedgerSite) -> None:
     ledger = site.function()
     lease = site.lease(NEW, ledger)
-    ledger.commit(lease)
+    ledger.commit(lease, commit_of(lease))
     ledger.delivered(
         lease, {"bytes": 2**63, "seconds": 0.25, "crc": "AAA=", "lanes": [1, 2], "ok": True, "sha256": None}
     )
@@ -220,7 +261,7 @@ def test_the_receipt_is_stored_as_it_was_given(site: LedgerSite) -> None:
 def test_a_receipt_of_what_dynamodb_does_not_know_is_refused(site: LedgerSite) -> None:
     ledger = site.function()
     lease = site.lease(NEW, ledger)
-    ledger.commit(lease)
+    ledger.commit(lease, commit_of(lease))
     with pytest.raises(TypeError, match="got ObjectRef"):
         ledger.delivered(lease, {"ref": NEW})
 
@@ -244,7 +285,8 @@ def test_an_old_event_after_a_newer_version_is_superseded_and_recorded(site: Led
 
 def test_a_newer_version_that_is_only_committing_supersedes_too(site: LedgerSite) -> None:
     ledger = site.function()
-    ledger.commit(site.lease(NEW, ledger))
+    lease = site.lease(NEW, ledger)
+    ledger.commit(lease, commit_of(lease))
     with pytest.raises(Superseded):
         site.lease(OLD)
 
@@ -253,7 +295,8 @@ def test_a_version_that_was_overtaken_in_the_middle_of_its_rename_is_recorded_as
     site: LedgerSite,
 ) -> None:
     ledger = site.function()
-    ledger.commit(site.lease(OLD, ledger))
+    lease = site.lease(OLD, ledger)
+    ledger.commit(lease, commit_of(lease))
     site.all_leases_expire()
     site.deliver(NEW)
     with pytest.raises(Superseded):
@@ -304,7 +347,7 @@ def test_who_was_overtaken_after_his_lease_does_not_commit_and_is_recorded(site:
     site.all_leases_expire()
     site.deliver(NEW)
     with pytest.raises(Superseded):  # a clock that is behind does not help him
-        ledger.commit(dataclasses.replace(late, until=late.until + 9999))
+        ledger.commit(dataclasses.replace(late, until=late.until + 9999), commit_of(late))
     assert site.state(OLD) == "SUPERSEDED"
 
 
@@ -340,57 +383,103 @@ def test_a_dead_attempt_leaves_its_name_to_the_next(site: LedgerSite) -> None:
     dead = site.lease(NEW)
     site.all_leases_expire()
     lease = site.lease(NEW)
-    assert lease.abandoned == (dead.temporary,)
-    assert (lease.checkpoint, lease.committing, lease.outdated) == (None, None, ())
+    assert set(lease.names) == {dead.temporary, lease.temporary}
+    assert lease.has_history
+    assert (lease.checkpoint, lease.commit) == (None, None)
 
 
 def test_an_interrupted_commit_is_recovered_as_one_each_time(site: LedgerSite) -> None:
     ledger = site.function()
     first = site.lease(NEW, ledger)
-    ledger.commit(first)
+    ledger.commit(first, commit_of(first))
     for attempt in (2, 3):
         site.all_leases_expire()
         lease = site.lease(NEW)
-        assert (lease.committing, lease.temporary, lease.attempt) == (
-            first.temporary,
+        assert (lease.commit, lease.temporary, lease.attempt) == (
+            commit_of(first, rename_unanswered=True),
             first.temporary,
             attempt,
         )
-        assert lease.abandoned == ()
+        assert set(lease.names) == {first.temporary}
 
 
 def test_a_recovered_commit_ends_as_delivered(site: LedgerSite) -> None:
     ledger = site.function()
-    ledger.commit(site.lease(NEW, ledger))
+    lease = site.lease(NEW, ledger)
+    ledger.commit(lease, commit_of(lease))
     site.all_leases_expire()
     lease = site.lease(NEW, ledger)
-    ledger.commit(lease)  # it may, it need not
+    ledger.commit(lease, commit_of(lease))  # it may, it need not
     ledger.delivered(lease, {})
     assert site.state(NEW) == "DELIVERED"
-    assert "committing" not in site.item(NEW)
+    assert "commit" not in site.item(NEW)
 
 
-def test_a_recovered_commit_keeps_the_final_name_of_its_time(site: LedgerSite) -> None:
-    ledger = site.function()
-    ledger.commit(site.lease(NEW, ledger, remote_path="then/a"))
-    site.all_leases_expire()
-    assert site.lease(NEW, remote_path="now/a").remote_path == "then/a"
-
-
-def test_a_commit_of_unknown_outcome_is_tried_again_after_it_was_given_back(site: LedgerSite) -> None:
+def test_a_commit_survives_the_ledger_with_all_that_is_needed_to_judge_it(site: LedgerSite) -> None:
     ledger = site.function()
     lease = site.lease(NEW, ledger)
-    ledger.commit(lease)
-    ledger.release(lease, reason="cut at the rename", temporary_is_gone=False)
+    server = ServerIdentity(host="other.example", port=2222, user="them", host_key="SHA256:two")
+    commit = commit_of(lease, temporary="out/.other.part", size=2**40, modified=None, server=server)
+    ledger.commit(lease, commit)
+    site.all_leases_expire()
     again = site.lease(NEW)
-    assert again.committing == lease.temporary
+    assert (again.commit, again.temporary) == (commit, "out/.other.part")
+
+
+@pytest.mark.parametrize("unanswered", [False, True], ids=["refused", "not answered"])
+def test_a_file_without_its_final_name_is_staged_with_what_is_known_of_the_rename(
+    site: LedgerSite,
+    unanswered: bool,  # noqa: FBT001 - pytest names the argument
+) -> None:
+    ledger = site.function()
+    lease = site.lease(NEW, ledger)
+    ledger.commit(lease, commit_of(lease))
+    staged = commit_of(lease, rename_unanswered=unanswered)
+    ledger.stage(lease, staged, reason="RENAME: permission denied.")
+    state = "COMMITTING" if unanswered else "STAGED"
+    assert (site.state(NEW), site.item(NEW)["reason"]) == (state, {"S": "RENAME: permission denied."})
+    again = site.lease(NEW)  # at once
+    assert (again.commit, again.temporary, site.state(NEW)) == (staged, lease.temporary, state)
+    assert len(site.with_status("IN_FLIGHT")) == 1
+
+
+def test_the_next_rename_of_a_staged_file_is_unanswered_until_it_is_answered(site: LedgerSite) -> None:
+    ledger = site.function()
+    lease = site.lease(NEW, ledger)
+    ledger.commit(lease, commit_of(lease))
+    ledger.stage(lease, commit_of(lease, rename_unanswered=False), reason="refused")
+    again = site.lease(NEW, ledger)
+    assert again.commit is not None
+    ledger.commit(again, again.commit)
+    assert site.state(NEW) == "COMMITTING"
+    site.all_leases_expire()
+    assert site.lease(NEW).commit == commit_of(lease, rename_unanswered=True)
+
+
+def test_a_changed_directory_takes_effect_after_a_commit_that_was_dead_lettered(site: LedgerSite) -> None:
+    ledger = site.function()
+    lease = site.lease(NEW, ledger, remote_path="then/a")
+    ledger.commit(lease, commit_of(lease))
+    ledger.stage(lease, commit_of(lease, rename_unanswered=False), reason="refused")
+    ledger.settle(NEW, state="FAILED", reason="refused", hint="Correct SSH_DIR.")
+    again = site.lease(NEW, remote_path="now/a")
+    assert again.commit is not None
+    assert (again.remote_path, again.commit.remote_path) == ("now/a", "then/a")
+
+
+def test_a_release_keeps_a_commit_as_unanswered_as_it_is(site: LedgerSite) -> None:
+    ledger = site.function()
+    lease = site.lease(NEW, ledger)
+    ledger.commit(lease, commit_of(lease))
+    ledger.release(lease, reason="cut at the rename")
+    assert site.lease(NEW).commit == commit_of(lease, rename_unanswered=True)
     assert site.state(NEW) == "COMMITTING"
 
 
 def test_a_late_receipt_after_another_has_recorded_one_is_quiet(site: LedgerSite) -> None:
     ledger = site.function()
     slow = site.lease(NEW, ledger)
-    ledger.commit(slow)
+    ledger.commit(slow, commit_of(slow))
     site.all_leases_expire()
     ledger.delivered(site.lease(NEW, ledger), {"by": "the second"})
     ledger.delivered(slow, {"by": "the first"})
@@ -403,7 +492,7 @@ def test_the_next_invocation_resumes_at_the_checkpoint(site: LedgerSite) -> None
     ledger.checkpoint(lease, checkpoint_of(lease))
     again = site.lease(NEW)
     assert again.checkpoint == checkpoint_of(lease)
-    assert (again.temporary, again.abandoned, again.attempt) == (lease.temporary, (), 2)
+    assert (again.temporary, set(again.names), again.attempt) == (lease.temporary, {lease.temporary}, 2)
 
 
 @pytest.mark.parametrize("end", ["crash", "release"])
@@ -413,10 +502,10 @@ def test_a_checkpoint_outlives_an_attempt_that_resumed_there(site: LedgerSite, e
     ledger.checkpoint(lease, checkpoint_of(lease))
     resumed = site.lease(NEW, ledger)
     if end == "release":
-        ledger.release(resumed, reason="cut", temporary_is_gone=False)
+        ledger.release(resumed, reason="cut")
     site.all_leases_expire()
     again = site.lease(NEW)
-    assert (again.checkpoint, again.abandoned) == (checkpoint_of(lease), ())
+    assert (again.checkpoint, set(again.names)) == (checkpoint_of(lease), {lease.temporary})
 
 
 def test_a_checkpoint_towards_another_final_name_is_not_resumed(site: LedgerSite) -> None:
@@ -424,27 +513,19 @@ def test_a_checkpoint_towards_another_final_name_is_not_resumed(site: LedgerSite
     lease = site.lease(NEW, ledger, remote_path="then/a", temporary="then/.t")
     ledger.checkpoint(lease, checkpoint_of(lease))
     again = site.lease(NEW, remote_path="now/a", temporary="now/.t")
-    assert (again.checkpoint, again.temporary, again.abandoned) == (None, "now/.t", ("then/.t",))
+    assert (again.checkpoint, again.temporary) == (None, "now/.t")
+    assert set(again.names) == {"then/.t", "now/.t"}
     site.all_leases_expire()
     assert site.lease(NEW, remote_path="now/a").checkpoint is None
-
-
-def test_a_temporary_that_was_removed_is_forgotten_with_its_checkpoint(site: LedgerSite) -> None:
-    ledger = site.function()
-    lease = site.lease(NEW, ledger)
-    ledger.checkpoint(lease, checkpoint_of(lease))
-    ledger.release(site.lease(NEW, ledger), reason="refused", temporary_is_gone=True)
-    again = site.lease(NEW)
-    assert (again.checkpoint, again.abandoned) == (None, ())
-    assert again.temporary != lease.temporary
 
 
 def test_a_released_version_can_be_leased_at_once_and_says_why_it_failed(site: LedgerSite) -> None:
     ledger = site.function()
     lease = site.lease(NEW, ledger)
-    ledger.release(lease, reason="The connection was cut.", temporary_is_gone=False)
+    ledger.release(lease, reason="The connection was cut.")
     assert site.item(NEW)["reason"] == {"S": "The connection was cut."}
-    assert site.lease(NEW).abandoned == (lease.temporary,)
+    again = site.lease(NEW)
+    assert set(again.names) == {lease.temporary, again.temporary}
 
 
 @pytest.mark.parametrize("before", ["checkpoint", "commit"])
@@ -452,57 +533,17 @@ def test_starting_over_is_known_before_the_first_byte(site: LedgerSite, before: 
     ledger = site.function()
     lease = site.lease(NEW, ledger)
     if before == "commit":
-        ledger.commit(lease)
+        ledger.commit(lease, commit_of(lease))
     else:
         ledger.checkpoint(lease, checkpoint_of(lease))
         lease = site.lease(NEW, ledger)
     fresh = ledger.start_over(lease, temporary="out/.fresh")
-    assert (fresh.temporary, fresh.checkpoint, fresh.committing) == ("out/.fresh", None, None)
-    assert fresh.abandoned == (lease.temporary,)
+    assert (fresh.temporary, fresh.checkpoint, fresh.commit) == ("out/.fresh", None, None)
+    assert site.names(NEW) == {lease.temporary, "out/.fresh"}
     site.all_leases_expire()  # and the one who did so dies
     again = site.lease(NEW)
-    assert (again.checkpoint, again.committing) == (None, None)
-    assert set(again.abandoned) == {lease.temporary, "out/.fresh"}
-
-
-def test_a_version_that_started_over_is_delivered_and_leaves_no_name(site: LedgerSite) -> None:
-    ledger = site.function()
-    lease = ledger.start_over(site.lease(NEW, ledger), temporary="out/.fresh")
-    ledger.commit(lease)
-    ledger.delivered(lease, {})
-    assert site.key_item(NEW)["temporaries"] == {"M": {}}
-
-
-def test_names_of_older_versions_are_given_to_the_newer_one_for_after_its_rename(site: LedgerSite) -> None:
-    dead = site.lease(OLD)
-    site.all_leases_expire()
-    lease = site.lease(NEW)
-    assert (lease.outdated, lease.abandoned) == ((dead.temporary,), ())
-
-
-def test_names_of_newer_and_unordered_versions_are_left_to_them(site: LedgerSite) -> None:
-    site.lease(ref("0C"))
-    site.all_leases_expire()
-    site.lease(ref(None))
-    site.all_leases_expire()
-    lease = site.lease(ref("0B"))
-    assert lease.outdated == ()
-
-
-def test_a_delivery_forgets_the_names_that_its_lease_named(site: LedgerSite) -> None:
-    site.lease(OLD)
-    site.all_leases_expire()
-    site.lease(NEW)
-    site.all_leases_expire()
-    site.deliver(NEW)
-    assert site.key_item(NEW)["temporaries"] == {"M": {}}
-
-
-def test_the_names_left_behind_stay_few_however_often_attempts_die(site: LedgerSite) -> None:
-    for _ in range(60):
-        site.lease(NEW)
-        site.all_leases_expire()
-    assert len(site.key_item(NEW)["temporaries"]["M"]) == 50
+    assert (again.checkpoint, again.commit) == (None, None)
+    assert set(again.names) == {lease.temporary, "out/.fresh", again.temporary}
 
 
 # Ends without a delivery
@@ -515,27 +556,98 @@ def test_a_failure_is_recorded_and_can_be_redriven(site: LedgerSite) -> None:
     (item,) = site.with_status("FAILED")
     assert (item["reason"], item["hint"]) == ({"S": "No permission."}, {"S": "Ask."})
     again = site.lease(NEW)
-    assert (again.attempt, again.abandoned) == (2, (lease.temporary,))
+    assert (again.attempt, again.checkpoint, again.commit) == (2, None, None)
+    assert set(again.names) == {lease.temporary, again.temporary}
     assert site.with_status("FAILED") == []
 
 
 def test_a_failure_with_a_lease_forgets_what_is_at_the_partner(site: LedgerSite) -> None:
     ledger = site.function()
     lease = site.lease(NEW, ledger)
-    ledger.commit(lease)
+    ledger.commit(lease, commit_of(lease))
     ledger.settle(NEW, state="FAILED", reason="r", hint="h", lease=lease)
     again = site.lease(NEW)
-    assert (again.committing, again.abandoned) == (None, (lease.temporary,))
+    assert (again.commit, again.temporary != lease.temporary) == (None, True)
 
 
-def test_a_failure_without_a_lease_keeps_a_commit_of_unknown_outcome(site: LedgerSite) -> None:
+@pytest.mark.parametrize("unanswered", [False, True], ids=["refused", "not answered"])
+def test_a_failure_without_a_lease_keeps_the_commit(
+    site: LedgerSite,
+    unanswered: bool,  # noqa: FBT001 - pytest names the argument
+) -> None:
     ledger = site.function()
     lease = site.lease(NEW, ledger)
-    ledger.commit(lease)
-    site.all_leases_expire()
+    ledger.commit(lease, commit_of(lease))
+    commit = commit_of(lease, rename_unanswered=unanswered)
+    ledger.stage(lease, commit, reason="r")
     ledger.settle(NEW, state="FAILED", reason="r", hint="h")
-    assert site.lease(NEW).committing == lease.temporary
-    assert site.state(NEW) == "COMMITTING"
+    assert site.lease(NEW).commit == commit
+    assert site.state(NEW) == ("COMMITTING" if unanswered else "STAGED")
+    assert len(site.with_status("IN_FLIGHT")) == 1
+
+
+def unknown(site: LedgerSite) -> Commit:
+    """A version of which nobody knows whether it was delivered."""
+    ledger = site.function()
+    lease = site.lease(NEW, ledger)
+    commit = commit_of(lease)
+    ledger.commit(lease, commit)
+    ledger.stage(lease, commit, reason="not answered")
+    ledger.settle(NEW, state="UNKNOWN", reason="Nobody knows.", hint="Ask the partner.")
+    return commit
+
+
+def test_a_version_of_unknown_outcome_is_not_sent_again_for_a_duplicate_event(site: LedgerSite) -> None:
+    unknown(site)
+    before = site.item(NEW), site.key_item(NEW)
+    with pytest.raises(OutcomeUnknown, match="Nobody knows") as raised:
+        site.lease(NEW)
+    assert (raised.value.reason, raised.value.hint) == ("Nobody knows.", "Ask the partner.")
+    assert (site.item(NEW), site.key_item(NEW)) == before
+    assert [item["sk"]["S"] for item in site.with_status("UNKNOWN")] == ["version#v0B"]
+
+
+def test_a_version_of_unknown_outcome_is_sent_anew_when_a_person_sends_its_message_again(
+    site: LedgerSite,
+) -> None:
+    commit = unknown(site)
+    again = site.lease(dataclasses.replace(NEW, resend=True))
+    assert (again.commit, again.checkpoint, site.state(NEW)) == (None, None, "SENDING")
+    assert again.temporary != commit.temporary
+    entry = again.names.get(commit.temporary)
+    assert entry is not None
+    assert entry.rename_pending, "a process that hangs may still rename it"
+    site.all_leases_expire()
+    assert site.lease(NEW).commit is None, "it is forgotten, not only passed over"
+
+
+def test_a_version_of_unknown_outcome_does_not_keep_a_newer_one_from_being_sent(site: LedgerSite) -> None:
+    unknown(site)
+    newer = site.lease(ref("0C"))
+    assert newer.has_history
+
+
+def test_a_version_of_unknown_outcome_that_was_overtaken_is_not_sent_on_any_request(site: LedgerSite) -> None:
+    unknown(site)
+    site.deliver(ref("0C"))
+    with pytest.raises(Superseded):
+        site.lease(dataclasses.replace(NEW, resend=True))
+    assert "may have had the final name before" in site.item(NEW)["reason"]["S"]
+
+
+@pytest.mark.parametrize("end", ["DELIVERED", "GONE"])
+def test_a_request_to_send_again_does_not_undo_another_end(site: LedgerSite, end: str) -> None:
+    if end == "DELIVERED":
+        site.deliver(NEW)
+    else:
+        site.function().settle(NEW, state="GONE", reason="r", hint="h")
+    with pytest.raises(NothingToSend):
+        site.lease(dataclasses.replace(NEW, resend=True))
+
+
+def test_who_sends_a_message_again_sends_the_same_version() -> None:
+    again = dataclasses.replace(NEW, resend=True)
+    assert (again, hash(again)) == (NEW, hash(NEW))
 
 
 def test_a_version_nobody_ever_leased_can_fail(site: LedgerSite) -> None:
@@ -585,7 +697,7 @@ def test_the_index_knows_what_is_in_flight_since_when_and_what_was_delivered_on_
     ledger = site.function()
     lease = site.lease(NEW, ledger)
     site.clock.now += 1
-    ledger.commit(lease)
+    ledger.commit(lease, commit_of(lease))
     (item,) = site.with_status("IN_FLIGHT")
     assert item["status_at"] == {"S": f"{DAY}T00:00:00.000000Z"}
     ledger.delivered(lease, {})
@@ -633,11 +745,11 @@ class Step:
             return
         lease = site.lease(NEW)
         if name == "delivered":
-            ledger.commit(lease)
+            ledger.commit(lease, commit_of(lease))
         self.run = {
-            "commit": lambda: ledger.commit(lease),
+            "commit": lambda: ledger.commit(lease, commit_of(lease)),
             "delivered": lambda: ledger.delivered(lease, {}),
-            "release": lambda: ledger.release(lease, reason="r", temporary_is_gone=False),
+            "release": lambda: ledger.release(lease, reason="r"),
             "settle": lambda: ledger.settle(OLD, state="FAILED", reason="r", hint="h"),
         }[name]
 
@@ -717,9 +829,9 @@ def test_a_commit_whose_answer_was_lost_is_recovered_as_one(site: LedgerSite) ->
     lease = site.lease(NEW, ledger)
     client.lost_answers = [EndpointConnectionError(endpoint_url="https://x")]
     with pytest.raises(LedgerError):
-        ledger.commit(lease)
-    ledger.release(lease, reason="r", temporary_is_gone=False)
-    assert site.lease(NEW).committing == lease.temporary
+        ledger.commit(lease, commit_of(lease))
+    ledger.release(lease, reason="r")
+    assert site.lease(NEW).commit == commit_of(lease)
 
 
 # Items that nobody wrote
@@ -741,7 +853,9 @@ def test_a_commit_whose_answer_was_lost_is_recovered_as_one(site: LedgerSite) ->
         ("lease_until", {"S": "soon"}),
         ("remote_path", {"L": []}),
         ("reason", {"N": "1"}),
-        ("committing", {"BOOL": True}),
+        ("hint", {"N": "1"}),
+        ("commit", {"S": "sent"}),
+        ("commit", {"M": {"temporary": {"S": "t"}}}),
         ("checkpoint", {"S": "here"}),
         ("checkpoint", {"M": {}}),
         ("checkpoint", {"M": {"temporary": {"S": "t"}, "offset": {"S": "5"}}}),
@@ -760,6 +874,12 @@ def test_a_corrupt_version_is_parked_with_its_name_and_left_alone(
     assert site.item(NEW) == before
 
 
+NAME: dict[str, Any] = {
+    "version": {"S": "v"}, "sequencer": {"S": ""}, "server": {"S": ""}, "kind": {"S": "temporary"},
+    "rename_pending": {"BOOL": False}, "since": {"N": "1"},
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -772,6 +892,8 @@ def test_a_corrupt_version_is_parked_with_its_name_and_left_alone(
         ("temporaries", {"S": "t"}),
         ("temporaries", {"M": {"t": {"S": "whose"}}}),
         ("temporaries", {"M": {"t": {"M": {"version": {"S": "v"}}}}}),
+        ("temporaries", {"M": {"t": {"M": {**NAME, "kind": {"S": "directory"}}}}}),
+        ("temporaries", {"M": {"t": {"M": {**NAME, "rename_pending": {"S": "no"}}}}}),
     ],
 )
 def test_a_corrupt_key_is_parked_with_its_name_and_left_alone(
@@ -787,11 +909,27 @@ def test_a_corrupt_key_is_parked_with_its_name_and_left_alone(
     assert site.key_item(NEW) == before
 
 
-def test_a_commit_without_a_name_is_corrupt(site: LedgerSite) -> None:
+@pytest.mark.parametrize("state", ["STAGED", "COMMITTING"])
+def test_a_complete_file_that_nothing_is_known_of_is_corrupt(site: LedgerSite, state: str) -> None:
     ledger = site.function()
-    ledger.commit(site.lease(NEW, ledger))
-    site.write(NEW, "committing", None)
-    with pytest.raises(LedgerError, match="'committing' should be text, is None"):
+    lease = site.lease(NEW, ledger)
+    ledger.commit(lease, commit_of(lease))
+    ledger.stage(lease, commit_of(lease, rename_unanswered=state == "COMMITTING"), reason="r")
+    assert site.state(NEW) == state
+    site.write(NEW, "commit", None)
+    with pytest.raises(LedgerError, match="'commit' should be a map, is None"):
+        site.lease(NEW)
+
+
+@pytest.mark.parametrize("field", ["temporary", "remote_path", "size", "host", "port", "user", "host_key"])
+def test_a_commit_that_lacks_a_field_is_corrupt(site: LedgerSite, field: str) -> None:
+    ledger = site.function()
+    lease = site.lease(NEW, ledger)
+    ledger.commit(lease, commit_of(lease))
+    commit = dict(site.item(NEW)["commit"]["M"])
+    del commit[field]
+    site.write(NEW, "commit", {"M": commit})
+    with pytest.raises(LedgerError, match=f"commit is corrupt: '{field}'"):
         site.lease(NEW)
 
 
@@ -800,7 +938,7 @@ def test_an_item_deleted_by_a_person_starts_the_version_anew(site: LedgerSite) -
     for sk in ("version#v0B", KEY):
         site.delete(NEW, sk)
     with pytest.raises(LedgerError, match="lost"):
-        site.function().commit(lease)
+        site.function().commit(lease, commit_of(lease))
     assert site.lease(NEW).attempt == 1
 
 
@@ -811,12 +949,14 @@ def test_the_plain_sender_always_leases_and_remembers_nothing() -> None:
     ledger: Ledger = NoLedger()
     for _ in range(2):
         lease = ledger.acquire(NEW, remote_path="p", temporary="t", until=1.0)
-        assert (lease.temporary, lease.attempt, lease.abandoned) == ("t", 1, ())
-        ledger.commit(lease)
+        assert (lease.temporary, lease.attempt, lease.has_history) == ("t", 1, False)
+        ledger.commit(lease, commit_of(lease))
+        ledger.note_names(lease)
+        ledger.stage(lease, commit_of(lease), reason="r")
         ledger.delivered(lease, {})
-        ledger.release(lease, reason="r", temporary_is_gone=True)
+        ledger.release(lease, reason="r")
         ledger.settle(NEW, state="FAILED", reason="r", hint="h", lease=lease)
-    assert ledger.start_over(lease, temporary="u").abandoned == ("t",)
+    assert ledger.start_over(lease, temporary="u").temporary == "u"
 
 
 def test_the_plain_sender_refuses_what_takes_longer_than_an_invocation() -> None:

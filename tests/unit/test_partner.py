@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from s3_to_sftp.errors import ConnectionLost, PartnerUnreachable, ProtocolViolation, RequestRefused
+from s3_to_sftp.sftp.lanes import Sent
 from s3_to_sftp.sftp.partner import SmallFile
 from s3_to_sftp.sftp.protocol import LIMITS, FileAttributes, Request, Status
 from s3_to_sftp.sftp.publish import Look

@@ -69,7 +69,7 @@ class DynamoLedger:
         self._clock = clock
 
     def acquire(
-        self, ref: ObjectRef, *, remote_path: str, temporary: str, until: float, server: str = ""
+        self, ref: ObjectRef, *, remote_path: str, temporary: str, until: float, account: str = ""
     ) -> Lease:
         """See `Ledger`. One write for a key's first version, up to three for others."""
         seen = Seen()
@@ -83,6 +83,7 @@ class DynamoLedger:
                 if not refused:
                     raise superseded(ref)
             else:
+                seen.refuse_unknown(ref)
                 seen.refuse_leased_key(ref, now)
                 lease = seen.lease(
                     ref,
@@ -90,7 +91,7 @@ class DynamoLedger:
                     remote_path=remote_path,
                     temporary=temporary,
                     until=until,
-                    server=server,
+                    account=account,
                     now=now,
                 )
                 refused = self._table.write(*taken(lease, seen, now))
@@ -101,8 +102,7 @@ class DynamoLedger:
 
     def start_over(self, lease: Lease, *, temporary: str) -> Lease:
         """See `Ledger`."""
-        server = _server_of(lease)
-        lease.names.put(temporary, name_of(lease.ref, server=server, since=self._clock()))
+        lease.names.put(temporary, name_of(lease.ref, account=lease.account, since=self._clock()))
         self._write(
             lease,
             version_change(
@@ -217,9 +217,3 @@ class DynamoLedger:
             version_change(lease, put, removed=(*LEASE, *removed), states=states),
             key_given_back(lease, self._clock()),
         )
-
-
-def _server_of(lease: Lease) -> str:
-    """Return where the name is that the lease was given for: the next one will be there, too."""
-    entry = lease.names.get(lease.temporary)
-    return entry.server if entry else ""

@@ -62,6 +62,7 @@ class VersionItem:
         checkpoint: None when the last attempt left none.
         commit: The complete file that may have been renamed.
         reason: Why it is where it is.
+        hint: What a person can do about it.
     """
 
     state: State
@@ -73,6 +74,7 @@ class VersionItem:
     checkpoint: Checkpoint | None
     commit: Commit | None
     reason: str
+    hint: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +185,7 @@ def read_version(item: Item) -> VersionItem:
         checkpoint=_read_checkpoint(checkpoint) if checkpoint is not None else None,
         commit=_read_commit(commit) if commit is not None else None,
         reason=fields.optional_text("reason") or "",
+        hint=fields.optional_text("hint") or "",
     )
 
 

@@ -91,6 +91,7 @@ class Lease:
         checkpoint: Resume there.
         commit: An earlier attempt has sent every byte, and may have renamed the file.
         names: Everything that may stand at the partner for the key, `temporary` included.
+        account: Where `temporary` is, `user@host:port` (empty: not known yet).
     """
 
     ref: ObjectRef
@@ -102,6 +103,7 @@ class Lease:
     checkpoint: Checkpoint | None = None
     commit: Commit | None = None
     names: RemoteNames = field(default_factory=RemoteNames, compare=False)
+    account: str = ""
 
     @property
     def has_history(self) -> bool:
@@ -121,21 +123,22 @@ class Ledger(Protocol):
     """
 
     def acquire(
-        self, ref: ObjectRef, *, remote_path: str, temporary: str, until: float, server: str = ""
+        self, ref: ObjectRef, *, remote_path: str, temporary: str, until: float, account: str = ""
     ) -> Lease:
         """Take the version and its key, until that moment.
 
         Args:
             ref: The version.
-            remote_path: The final name.
-            temporary: The name to write to.
-            until: Seconds since 1970.
-            server: Where the names are, `host:port`.
+            remote_path: Its final name.
+            temporary: The name to write to when nothing is left to resume or to judge.
+            until: In seconds since 1970.
+            account: Where these names are, `user@host:port` (empty: not known yet).
 
         Raises:
             AlreadyDelivered: It is at the partner.
             AlreadyGone: It was recorded as gone from S3.
             Superseded: A newer version was renamed, or is about to be. This one is recorded as superseded.
+            OutcomeUnknown: It was recorded as such, and no person has sent the message again.
             BeingSent: Another lease on the key is running.
             LedgerError: The ledger cannot be used, an item in it is corrupt, or too many names are left.
         """
@@ -215,8 +218,9 @@ class Ledger(Protocol):
         """Record an end without a delivery. FAILED and UNKNOWN may be acquired again, after a redrive.
 
         With a lease what is at the partner is forgotten: a redrive starts anew. Without one it is kept: a
-        redrive resumes, or judges the commit. After UNKNOWN a redrive starts anew in any case: a person has
-        found out that the file is not there. So when a rename may have happened, `release` first.
+        redrive resumes, or judges the commit. UNKNOWN is acquired with `resend` alone, and starts anew in any
+        case: a person has found out that the file is not there. So when a rename may have happened, `stage`
+        first.
 
         Raises:
             NothingToSend: Without a lease: it has ended already, in another way (AlreadyDelivered, ...).

@@ -23,7 +23,7 @@ class RemoteName:
     Attributes:
         version: Sort key of the version whose delivery made it.
         sequencer: Padded sequencer of that version (empty: none).
-        server: Where it stands: `user@host:port`; `host:port` until somebody has logged in; empty: not known.
+        server: Where it stands, `user@host:port` (empty: not known).
         kind: What stands there.
         rename_pending: Whether a RENAME of it, or onto it, was sent and not answered: a process that hangs at
             the partner may still carry it out.

@@ -14,11 +14,11 @@ class NoLedger:
     """The plain sender's: always leases, remembers nothing."""
 
     def acquire(
-        self, ref: ObjectRef, *, remote_path: str, temporary: str, until: float, server: str = ""
+        self, ref: ObjectRef, *, remote_path: str, temporary: str, until: float, account: str = ""
     ) -> Lease:
         """Give a lease on anything."""
         names = RemoteNames()
-        names.put(temporary, name_of(ref, server=server, since=0))
+        names.put(temporary, name_of(ref, account=account, since=0))
         return Lease(
             ref=ref,
             owner="",
@@ -27,11 +27,12 @@ class NoLedger:
             attempt=1,
             until=until,
             names=names,
+            account=account,
         )
 
     def start_over(self, lease: Lease, *, temporary: str) -> Lease:
         """Give the lease another name."""
-        lease.names.put(temporary, name_of(lease.ref, since=0))
+        lease.names.put(temporary, name_of(lease.ref, account=lease.account, since=0))
         return lease.started_over(temporary)
 
     def commit(self, lease: Lease, commit: Commit) -> None:

@@ -3,7 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from s3_to_sftp.errors import AlreadyDelivered, AlreadyGone, BeingSent, Disposition, LedgerError, Superseded
+from s3_to_sftp.errors import (
+    AlreadyDelivered,
+    AlreadyGone,
+    BeingSent,
+    Disposition,
+    LedgerError,
+    OutcomeUnknown,
+    Superseded,
+)
 from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.ledger.items import (
     KEY,
@@ -20,13 +28,16 @@ from s3_to_sftp.ledger.items import (
     status_of,
     version_key,
 )
-from s3_to_sftp.ledger.lease import Commit, Lease
+from s3_to_sftp.ledger.lease import Checkpoint, Commit, Lease
 from s3_to_sftp.ledger.names import RemoteName, RemoteNames
 from s3_to_sftp.ledger.table import Change, Path, Put
 
 _MOST_NAMES = 500
 """Each attempt that dies leaves a name behind, and a partner who refuses REMOVE keeps them all. None is ever
 forgotten, and an item has at most 400 KB: about 1,500 names."""
+
+_MOST_ENTRIES = 50
+"""Changed names beyond that are written as one map: an update expression has at most 4 KB."""
 
 UNDER_WAY = (State.SENDING, State.STAGED, State.COMMITTING)
 LEASE = ("owner", "lease_until")
@@ -81,6 +92,15 @@ class Seen:
             case State.SUPERSEDED:
                 raise superseded(ref)
 
+    def refuse_unknown(self, ref: ObjectRef) -> None:
+        """Refuse to send what may be at the partner, until a person has asked: a duplicate event did not.
+
+        Raises:
+            OutcomeUnknown: As it was recorded.
+        """
+        if self.version is not None and self.version.state is State.UNKNOWN and not ref.resend:
+            raise OutcomeUnknown(self.version.reason, hint=self.version.hint)
+
     def refuse_leased_version(self, ref: ObjectRef, now: float) -> None:
         """Refuse a version that somebody is sending.
 
@@ -117,7 +137,7 @@ class Seen:
         remote_path: str,
         temporary: str,
         until: float,
-        server: str,
+        account: str,
         now: float,
     ) -> Lease:
         """Return the lease that these items allow, when nothing refuses it.
@@ -130,16 +150,16 @@ class Seen:
         resumes = version is not None and version.state is not State.UNKNOWN
         commit = version.commit if version is not None and resumes else None
         checkpoint = None
+        names = RemoteNames(self.key.names if self.key is not None else None)
         if commit is not None:
             temporary = commit.temporary
         elif version is not None and resumes and version.remote_path == remote_path:
-            checkpoint = version.checkpoint
+            checkpoint = version.checkpoint if _is_here(version.checkpoint, names, account) else None
             temporary = checkpoint.temporary if checkpoint is not None else temporary
-        names = RemoteNames(self.key.names if self.key is not None else None)
         if len(names) >= _MOST_NAMES:
             raise _too_many_names(ref, len(names))
         if temporary not in names:
-            names.put(temporary, name_of(ref, server=server, since=now))
+            names.put(temporary, name_of(ref, account=account, since=now))
             names.written()
         return Lease(
             ref=ref,
@@ -151,7 +171,14 @@ class Seen:
             checkpoint=checkpoint,
             commit=commit,
             names=names,
+            account=account,
         )
+
+
+def _is_here(checkpoint: Checkpoint | None, names: RemoteNames, account: str) -> bool:
+    """Return whether the bytes may be where the function sends to now."""
+    entry = names.get(checkpoint.temporary) if checkpoint is not None else None
+    return entry is None or not entry.server or not account or entry.server == account
 
 
 def taken(lease: Lease, seen: Seen, now: float) -> tuple[Change, Change]:
@@ -187,7 +214,7 @@ def taken(lease: Lease, seen: Seen, now: float) -> tuple[Change, Change]:
                 "owner": lease.owner,
                 "lease_until": lease.until,
                 "in_flight": version_key(lease.ref),
-                "temporaries": {name: vars(entry) for name, entry in lease.names.items()},
+                "temporaries": _entries(lease),
             },
         ),
     )
@@ -234,13 +261,22 @@ def version_change(
 def key_change(lease: Lease, put: Put | None = None, *, removed: tuple[Path, ...] = ()) -> Change:
     """Return a change of the key's item by the holder of the lease, with all that it has learned of names."""
     changed, gone = lease.names.changes()
+    if len(changed) + len(gone) > _MOST_ENTRIES:
+        names: Put = {"temporaries": _entries(lease)}
+        gone = []
+    else:
+        names = {("temporaries", name): vars(entry) for name, entry in changed.items()}
     return Change(
         pk=partition_key(lease.ref),
         sk=KEY,
         expected={"owner": lease.owner, "in_flight": version_key(lease.ref)},
-        put={**(put or {}), **{("temporaries", name): vars(entry) for name, entry in changed.items()}},
+        put={**(put or {}), **names},
         remove=(*removed, *(("temporaries", name) for name in gone)),
     )
+
+
+def _entries(lease: Lease) -> dict[str, Mapping[str, object]]:
+    return {name: vars(entry) for name, entry in lease.names.items()}
 
 
 def key_given_back(lease: Lease, now: float) -> Change:
@@ -251,16 +287,16 @@ def key_given_back(lease: Lease, now: float) -> Change:
     return key_change(lease, removed=(*KEY_LEASE, "status", "status_at"))
 
 
-def name_of(ref: ObjectRef, *, since: float, server: str = "") -> RemoteName:
+def name_of(ref: ObjectRef, *, account: str, since: float) -> RemoteName:
     """Return the entry of a temporary name of this version."""
     return RemoteName(
-        version=version_key(ref), sequencer=ref.padded_sequencer, server=server, since=int(since)
+        version=version_key(ref), sequencer=ref.padded_sequencer, server=account, since=int(since)
     )
 
 
 def committed(lease: Lease, commit: Commit, now: float) -> RemoteName:
     """Return the entry of a temporary name of which a RENAME is about to be sent."""
-    entry = lease.names.get(commit.temporary) or name_of(lease.ref, since=now)
+    entry = lease.names.get(commit.temporary) or name_of(lease.ref, account=lease.account, since=now)
     return replace(entry, server=commit.server.account, rename_pending=True)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from s3_to_sftp.credentials import CredentialSource
-from s3_to_sftp.errors import ConnectionLost
+from s3_to_sftp.errors import ConnectionLost, CredentialsError
 from s3_to_sftp.identity import ServerIdentity
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.concurrency import FILES_AT_A_TIME, Limit, send_all
@@ -74,7 +74,6 @@ class Partner:
         connect: Connect = connect,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._address = str(server)
         self._pool = ConnectionPool(
             server,
             credentials,
@@ -86,11 +85,6 @@ class Partner:
         )
         self._clock = clock
         self._limits: dict[str, Limit] = {}
-
-    @property
-    def address(self) -> str:
-        """Where the server is configured to be, `host:port`."""
-        return self._address
 
     @property
     def host_key_fingerprint(self) -> str:
@@ -160,6 +154,14 @@ class Partner:
     def identity(self) -> ServerIdentity:
         """The server and the account of the last connection."""
         return self._pool.identity
+
+    @property
+    def account(self) -> str:
+        """The account of the next connection, `user@host:port`; empty where the login is not known."""
+        try:
+            return self._pool.account
+        except CredentialsError:  # told when a connection is needed
+            return ""
 
     def look_at(self, *paths: str) -> list[Look]:
         """Return what the server shows under these names.

@@ -111,6 +111,16 @@ class ConnectionPool:
             host_key=self.host_key_fingerprint,
         )
 
+    @property
+    def account(self) -> str:
+        """The login, and where it leads, of the next connection: `user@host:port`.
+
+        Raises:
+            CredentialsError: It cannot be read.
+        """
+        user = self._credentials.current().username
+        return ServerIdentity(host=self._server.host, port=self._server.port, user=user, host_key="").account
+
     def first(self, logged_in: Callable[[float], None] = lambda _round_trip: None) -> Connection:
         """Return connection 0: the warm one if it answers, else a new one.
 

@@ -222,23 +222,18 @@ async def void_temporary(session: SftpSession, temporary: str, journal: Journal)
         await session.remove(temporary)
     except RequestRefused as refused:
         if refused.code not in NOTHING_THERE:
-            await _rename_to_void(session, temporary, journal, refused)
-            return
-    journal.gone(temporary)
+            await _rename_to_void(session, temporary, refused)
+    # Not "gone": what an earlier attempt has made of it may stand under another name.
+    journal.settled(temporary)
 
 
-async def _rename_to_void(
-    session: SftpSession, temporary: str, journal: Journal, refused: RequestRefused
-) -> None:
+async def _rename_to_void(session: SftpSession, temporary: str, refused: RequestRefused) -> None:
     try:
         await session.rename_without_replacing(temporary, name_of_void(temporary))
     except RequestRefused:
         # NO_SUCH_FILE may also be said of the new name.
         if not (await look(session, temporary)).absent:
             raise _pending(temporary, refused) from None
-        journal.gone(temporary)
-    else:
-        journal.settled(temporary)
 
 
 async def block_aside(session: SftpSession, aside: str, journal: Journal) -> None:
