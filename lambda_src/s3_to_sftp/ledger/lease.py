@@ -91,6 +91,7 @@ class Lease:
         checkpoint: Resume there.
         commit: An earlier attempt has sent every byte, and may have renamed the file.
         names: Everything that may stand at the partner for the key, `temporary` included.
+        last_modified: Modification time of the file that was about to get the final name last.
     """
 
     ref: ObjectRef
@@ -102,6 +103,7 @@ class Lease:
     checkpoint: Checkpoint | None = None
     commit: Commit | None = None
     names: RemoteNames = field(default_factory=RemoteNames, compare=False)
+    last_modified: int | None = None
 
     @property
     def has_history(self) -> bool:

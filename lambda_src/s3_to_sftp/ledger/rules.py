@@ -151,6 +151,7 @@ class Seen:
             checkpoint=checkpoint,
             commit=commit,
             names=names,
+            last_modified=self.key.modified if self.key is not None else None,
         )
 
 
