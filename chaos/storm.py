@@ -34,7 +34,7 @@ class Storm:
         Args:
             site: What it strikes.
             seed: Gives faults, pauses and durations.
-            seconds: How long it lasts.
+            seconds: How long it is to last. It ends with `end`: a slow machine takes longer to put all.
         """
         self._site = site
         self._ends_at = time.monotonic() + seconds
@@ -73,7 +73,7 @@ class Storm:
         faults = faults_of(rng)
         weights = [weight for weight, _ in faults]
         try:
-            while not self._over() and not self._calm.wait(rng.uniform(0.2, 1.5)):
+            while not self._calm.wait(rng.uniform(0.2, 1.5)):
                 (_, fault) = rng.choices(faults, weights)[0]
                 self.struck[fault.__name__.strip("_").replace("_", " ")] += 1
                 fault()
@@ -91,9 +91,6 @@ class Storm:
             self._site.partner.show_posix_rename()
         except Exception as trouble:  # noqa: BLE001 - told by `end`
             self._troubles.append(trouble)
-
-    def _over(self) -> bool:
-        return time.monotonic() >= self._ends_at
 
     def _partner_faults(self, rng: random.Random) -> Sequence[tuple[int, Fault]]:
         partner = self._site.partner
