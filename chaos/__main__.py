@@ -2,11 +2,16 @@
 
 Connections are cut, stalled and reset; functions are killed; notifications come twice, late and in the wrong
 order; keys are overwritten while their old version is on its way; AWS throttles and swallows answers; the
-partner goes away and comes back, with a full disk or a slow one. Then everything is mended, what is waiting
-is waited for, and the partner's folder is compared with what was put.
+partner goes away and comes back, with a full disk or a slow one, with another disk or after a loss of power.
+It removes temporary files, hangs in a RENAME and carries it out when nobody waits any more, refuses requests
+for a while, limits open files, and has no posix-rename for a part of the time. Then everything is mended,
+what is waiting is waited for, and the partner's folder is compared with what was put.
 
-The exit status is 0 if nothing was lost, no partial file was ever visible under a final name, everything in
-the dead-letter queue says why, and the newest version of every key stands at the partner.
+The exit status is 0 if nothing was lost, no partial file was ever visible under a final name, no older
+version replaced a newer one, no receipt is false, everything in the dead-letter queue says why, what is held
+for a person cannot be found out without one, the ledger knows every temporary file that is left, and the
+newest version of every key was delivered last. What the partner itself has lost after the file had its final
+name is not counted.
 """
 
 from __future__ import annotations
@@ -17,12 +22,14 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from chaos.objects import FIRST, Version, make_versions
 from chaos.reconciliation import Observations, Reconciliation, reconcile
+from chaos.records import appearance, final_names, temporary_names
 from chaos.site import Site, set_up
 from chaos.storm import Storm
-from chaos.watch import appearance, final_names, temporary_names, watched
+from chaos.watch import watched
 from local.deployment import function_log, missing_tool
 from local.processes import CannotRun, end_on_signals
 from local.progress import Progress
@@ -45,6 +52,8 @@ def main() -> int:
             print(f"\nseed {options.seed}\n{result.table()}\n", flush=True)
             if not result.is_good:
                 _explain(site, result)
+            if options.log:
+                _write_log(site, options.log)
     except KeyboardInterrupt:
         print("\nstopped, everything is cleaned up")
         return 130
@@ -64,6 +73,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--settle", type=float, default=300, help="how long to wait afterwards at most (default: 300)"
     )
+    parser.add_argument("--log", type=Path, help="write to this file what function and partner saw")
     options = parser.parse_args()
     if options.objects < 1:
         parser.error(f"--objects must be at least 1, got {options.objects}")
@@ -87,18 +97,22 @@ def _run(site: Site, progress: Progress, options: argparse.Namespace) -> Reconci
         progress.say("struck: " + ", ".join(f"{what} {number}" for what, number in sorted(strikes.items())))
         progress.say(f"{site.weather.requests} requests of the function to AWS")
         _settle(site, progress, seconds=options.settle)
+        site.partner.wake()  # what still hangs at the partner is carried out now, after everything else
     progress.say(f"{site.weather.continuations} continuations")
     inbox = site.partner.inbox
     return reconcile(
         Observations(
             puts=site.puts,
-            renames=site.partner.records.renames,
+            events=site.partner.records.events,
             seen=seen,
             direct_writes=site.partner.records.direct_writes,
+            removed=site.partner.records.removed,
+            brought_back=site.partner.records.brought_back,
             standing=[appearance(path, inbox) for path in final_names(inbox)],
             temporaries=[str(path.relative_to(inbox)) for path in temporary_names(inbox)],
             parked=site.parked(),
             ledger=site.ledger(),
+            names=site.names_in_ledger(),
             waiting=site.waiting(),
         )
     )
@@ -133,18 +147,26 @@ def _wait_until_settled(site: Site, *, seconds: float, tell: Callable[[], None] 
 
 
 def _tell(site: Site, progress: Progress) -> None:
-    renames = len(site.partner.records.renames)
+    renames = site.partner.records.renames
     progress.say(f"  {len(site.puts)} put, {renames} renamed at the partner, {site.waiting()} waiting")
 
 
 def _explain(site: Site, result: Reconciliation) -> None:
     """Prints what the function said about what went wrong."""
-    wrong = [*result.lost, *result.duplicates]
-    keys = {version.key for version in wrong} | {name.split("#")[0].split(":")[0] for name in result.outdated}
+    violations = result.violations()
+    keys = {version.key for version in result.put if any(version.key in name for name in violations)}
     lines = function_log(site.cloud, site.deployment.function)
     about = [line for line in lines if any(f"/{key}" in line for key in keys)]
     print("The function's log about these objects, or its end:")
     print("\n".join((about or lines)[-_LOG_LINES:]), flush=True)
+
+
+def _write_log(site: Site, path: Path) -> None:
+    events = "\n".join(map(repr, site.partner.records.events))
+    removed = "\n".join(sorted(site.partner.records.removed))
+    ledger = "\n".join(f"{key} {recorded}" for key, recorded in sorted(site.ledger().items()))
+    said = "\n".join(function_log(site.cloud, site.deployment.function))
+    path.write_text(f"EVENTS\n{events}\nREMOVED\n{removed}\nLEDGER\n{ledger}\nFUNCTION\n{said}\n")
 
 
 def _give_up(reason: str) -> int:

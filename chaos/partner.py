@@ -1,89 +1,32 @@
-"""The partner: an SFTP server whose every rename is recorded, behind a line that can be cut."""
+"""The partner: an SFTP server whose every rename is recorded, behind a line that can be cut.
+
+What it can do to files of ours it does here: tidy up, lose its disk or get an older one back, lose the end of
+a file with its power, and carry out a RENAME when nobody waits for it any more.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import functools
-import hashlib
+import math
 import os
+import random
+import shutil
 import threading
 import time
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
 
 import asyncssh
-from asyncssh.constants import FX_NO_SPACE_ON_FILESYSTEM
 
-from local.samples import MIB
+from chaos.records import Records, Taken, appearance, final_names, temporary_names
+from chaos.server import Disk, Late, RecordingServer, Temper, recorded_rename
 from local.sftp_server import RunningServer, start_asyncssh_server
-from tests.faults.sftp_server import Refusal
+from s3_to_sftp.sftp.protocol import POSIX_RENAME
+from tests.faults.sftp_server import without_extensions
 from tests.faults.tcp_proxy import TcpProxy
 
 INBOX = "inbox"
-_TEMPORARY = ".part"
-
-_FAR = 4 * MIB
-_FAR_BYTES_PER_SECOND = 3e6
-"""So that the large object does not fit into the 15 s that an invocation sends, but what is under way then
-(4 MiB for each lane) fits into the 5 s that are left."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Appearance:
-    """Something that stood under a final name.
-
-    Attributes:
-        key: The object's key that this name belongs to.
-        size: Bytes.
-        sha256: Of the bytes.
-    """
-
-    key: str
-    size: int
-    sha256: str
-
-
-@dataclass
-class Disk:
-    """The partner's.
-
-    Attributes:
-        is_full: Every write fails.
-        bytes_per_second: Of all writes together; None: as fast as it can.
-    """
-
-    is_full: bool = False
-    bytes_per_second: float | None = None
-    _free_at: float = 0.0
-
-    async def take(self, size: int, *, offset: int) -> None:
-        """Lets so many bytes be written there. The far end of a large file is always slow.
-
-        Raises:
-            Refusal: There is no room.
-        """
-        if self.is_full:
-            raise Refusal(FX_NO_SPACE_ON_FILESYSTEM, "No space left on device")
-        speed = self.bytes_per_second or (_FAR_BYTES_PER_SECOND if offset > _FAR else None)
-        if speed:
-            self._free_at = max(self._free_at, time.monotonic()) + size / speed
-            await asyncio.sleep(self._free_at - time.monotonic())
-
-
-@dataclass
-class Records:
-    """What the server saw happen to final names.
-
-    Attributes:
-        renames: Every file that got its final name, in order.
-        direct_writes: Final names that somebody opened for writing.
-    """
-
-    renames: list[Appearance] = field(default_factory=list)
-    direct_writes: list[str] = field(default_factory=list)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+_GLANCE_SECONDS = 0.05
 
 
 class Partner:
@@ -95,17 +38,26 @@ class Partner:
         Args:
             root: The folder that a login sees as `/`.
         """
-        self.root = root
-        self.inbox = root / INBOX
-        self.inbox.mkdir(parents=True, exist_ok=True)
+        root.mkdir(parents=True, exist_ok=True)
+        self.root = root.resolve()
+        self.inbox = self.root / INBOX
+        self.inbox.mkdir()
+        self._attic = self.root.with_name(f"{self.root.name}-disks")
+        self._attic.mkdir()
         self.records = Records()
         self.disk = Disk()
+        self.temper = Temper()
+        self._exchanges = 0
         self._identity = asyncssh.generate_private_key("ssh-ed25519")
         self._up = ExitStack()
+        self._hidden = ExitStack()
         self._server_port: int | None = None
         self.server = self.start_server()
         self.line = TcpProxy(self.server.port)
         self.port = self.line.port
+        self._ended = threading.Event()
+        self._late = threading.Thread(target=self._wake_in_time, name="hanging processes", daemon=True)
+        self._late.start()
 
     def start_server(self) -> RunningServer:
         """Starts it, as the one that it was."""
@@ -115,7 +67,13 @@ class Partner:
                 port=self._server_port,
                 password="correct horse battery staple",  # noqa: S106 - of a server on loopback
                 host_keys=[self._identity],
-                sftp_factory=functools.partial(_RecordingServer, records=self.records, disk=self.disk),
+                sftp_factory=functools.partial(
+                    RecordingServer,
+                    inbox=self.inbox,
+                    records=self.records,
+                    disk=self.disk,
+                    temper=self.temper,
+                ),
             )
         )
         self._server_port = self.server.port
@@ -124,6 +82,8 @@ class Partner:
     def stop_server(self) -> None:
         """Whoever connects to the port is disconnected at once."""
         self._up.close()
+        with self.records.lock:
+            self.records.open.clear()
 
     def close_port(self) -> None:
         """Whoever connects is refused."""
@@ -135,60 +95,108 @@ class Partner:
 
     def stop(self) -> None:
         """Ends everything."""
+        self._ended.set()
+        self._late.join()
         self.line.close()
         self._up.close()
+        self._hidden.close()
+
+    def hide_posix_rename(self) -> None:
+        """Is another software from now on, whose RENAME replaces nothing."""
+        self._hidden.enter_context(without_extensions(POSIX_RENAME))
+        self.line.cut()
+
+    def show_posix_rename(self) -> None:
+        """Is what it was before."""
+        self._hidden.close()
+        self.line.cut()
+
+    def tidy_up(self, rng: random.Random) -> None:
+        """Removes what looks unfinished, all or some of it, as a job would that knows nothing of us."""
+        share = rng.choice([0.5, 1.0])
+        with self.records.lock:
+            for path in temporary_names(self.inbox):
+                if rng.random() < share:
+                    path.unlink()
+                    self.records.removed.add(str(path.relative_to(self.inbox)))
+
+    def lose_power(self, rng: random.Random) -> None:
+        """Goes away at once; what was written last to unfinished files is gone when it comes back."""
+        self.stop_server()
+        with self.records.lock:
+            self.temper.late.clear()
+            for path in temporary_names(self.inbox):
+                if path.stat().st_size and rng.random() < 0.7:
+                    _cut_short(path, rng)
+        self.start_server()
+
+    def back_up(self) -> None:
+        """Keeps a copy of the disk, but of files that are being written: no copy shows any state of those."""
+        with self.records.lock:
+            shutil.rmtree(self._attic / "backup", ignore_errors=True)
+            writing = set(self.records.open)
+            shutil.copytree(
+                self.inbox,
+                self._attic / "backup",
+                ignore=lambda folder, names: {name for name in names if Path(folder, name) in writing},
+            )
+
+    def exchange_disk(self, *, empty: bool) -> None:
+        """Comes back behind the same address and host key, with an empty disk or with what was backed up."""
+        self.stop_server()
+        with self.records.lock:
+            self.temper.late.clear()
+            self._exchanges += 1
+            self.records.events += [
+                Taken(file=appearance(path, self.inbox)) for path in final_names(self.inbox)
+            ]
+            self.records.removed |= self._temporaries()
+            new = self._attic / f"new-{self._exchanges}"
+            backup = self._attic / "backup"
+            if backup.exists() and not empty:
+                shutil.copytree(backup, new)
+            else:
+                new.mkdir()
+            self.inbox.rename(self._attic / f"old-{self._exchanges}")
+            new.rename(self.inbox)
+            self.records.brought_back |= self._temporaries()
+        self.start_server()
+
+    def wake(self) -> None:
+        """Lets all processes that hang do what they were asked for."""
+        self._wake(until=math.inf)
+
+    def _temporaries(self) -> set[str]:
+        return {str(path.relative_to(self.inbox)) for path in temporary_names(self.inbox)}
+
+    def _wake_in_time(self) -> None:
+        while not self._ended.wait(_GLANCE_SECONDS):
+            self._wake(until=time.monotonic())
+
+    def _wake(self, *, until: float) -> None:
+        with self.records.lock:
+            due = [late for late in self.temper.late if late.due <= until]
+            for late in due:
+                self.temper.late.remove(late)
+                with suppress(OSError):  # there is nothing to rename any more: so it should be
+                    recorded_rename(
+                        self.records,
+                        self.inbox,
+                        late.old,
+                        late.new,
+                        functools.partial(_rename, late),
+                        late=True,
+                    )
 
 
-class _RecordingServer(asyncssh.SFTPServer):
-    """Writes down what gets a final name, with the bytes that it has at that moment."""
-
-    def __init__(self, chan: Any, chroot: bytes, *, records: Records, disk: Disk) -> None:
-        super().__init__(chan, chroot=chroot)
-        self._records = records
-        self._disk = disk
-
-    def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> Any:
-        """Opens it; a final name must not be opened for writing."""
-        if pflags & asyncssh.FXF_WRITE and not path.endswith(_TEMPORARY.encode()):
-            with self._records.lock:
-                self._records.direct_writes.append(self._key(path))
-        return super().open(path, pflags, attrs)
-
-    async def write(self, file_obj: object, offset: int, data: bytes) -> int:
-        """Writes as fast as the disk is."""
-        await self._disk.take(len(data), offset=offset)
-        written: int = await _awaited(super().write(file_obj, offset, data))
-        return written
-
-    async def rename(self, oldpath: bytes, newpath: bytes) -> None:
-        """Renames as version 3 does."""
-        seen = self._look(oldpath, newpath)
-        await _awaited(super().rename(oldpath, newpath))
-        self._record(seen)
-
-    async def posix_rename(self, oldpath: bytes, newpath: bytes) -> None:
-        """Renames over whatever is there."""
-        seen = self._look(oldpath, newpath)
-        await _awaited(super().posix_rename(oldpath, newpath))
-        self._record(seen)
-
-    def _look(self, oldpath: bytes, newpath: bytes) -> Appearance | None:
-        source = Path(os.fsdecode(self.map_path(oldpath)))
-        if newpath.endswith(_TEMPORARY.encode()) or not source.is_file():
-            return None
-        content = source.read_bytes()
-        return Appearance(
-            key=self._key(newpath), size=len(content), sha256=hashlib.sha256(content).hexdigest()
-        )
-
-    def _record(self, seen: Appearance | None) -> None:
-        if seen:
-            with self._records.lock:
-                self._records.renames.append(seen)
-
-    def _key(self, path: bytes) -> str:
-        return os.fsdecode(path).removeprefix(f"/{INBOX}/")
+def _rename(late: Late) -> None:
+    if not late.replace and late.new.exists():
+        raise FileExistsError(late.new)
+    late.old.rename(late.new)
 
 
-async def _awaited(result: Any) -> Any:
-    return await result if asyncio.iscoroutine(result) else result
+def _cut_short(path: Path, rng: random.Random) -> None:
+    status = path.stat()
+    os.truncate(path, rng.randrange(status.st_size))
+    # The time was on the disk before the bytes were.
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from chaos.objects import Version
-from chaos.partner import Appearance
-from chaos.site import Parked
+from chaos.records import Appearance, Renamed, Taken
+from chaos.site import Parked, Recorded
+
+_EVIDENCE = {"rename_ok", "seen_after_rename"}
+"""What a receipt may rest on where nothing is assumed."""
+
+_NOTHING = Recorded(state="nothing")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,71 +22,98 @@ class Observations:
 
     Attributes:
         puts: Id of the version in S3 -> version, in the order of putting.
-        renames: What got a final name, in order, as the server recorded it.
+        events: What got a final name, and what the partner itself lost of it, in order, as its server saw it.
         seen: What stood under a final name at any look into the folder.
         direct_writes: Final names that were opened for writing.
         standing: What stands there in the end.
         temporaries: Temporary names that stand there in the end.
+        removed: Temporary names that the partner itself removed, or lost with its disk.
+        brought_back: Temporary names that came back with an older state of its disk.
         parked: What the dead-letter queue holds.
-        ledger: Key and id of a version -> state.
+        ledger: Key and id of a version -> what is recorded.
+        names: What may stand at the partner by the ledger.
         waiting: Messages that are still in the queue.
     """
 
     puts: Mapping[str, Version]
-    renames: Sequence[Appearance]
+    events: Sequence[Renamed | Taken]
     seen: Iterable[Appearance]
     direct_writes: Sequence[str]
     standing: Iterable[Appearance]
     temporaries: Sequence[str]
+    removed: Collection[str] = ()
+    brought_back: Collection[str] = ()
     parked: Sequence[Parked]
-    ledger: Mapping[tuple[str, str], str]
+    ledger: Mapping[tuple[str, str], Recorded]
+    names: Collection[str] = ()
     waiting: int
+
+    def recorded(self) -> dict[Version, Recorded]:
+        """What the ledger has of each version."""
+        return {
+            version: self.ledger.get((version.key, version_id), _NOTHING)
+            for version_id, version in self.puts.items()
+        }
 
 
 @dataclass(kw_only=True)
 class Reconciliation:
     """What became of everything that was put.
 
-    When all is well every list is empty, but for the first four and the overtaken.
+    When all is well every list is empty, but for the first five, the overtaken, and what the partner leaves
+    standing.
 
     Attributes:
         put: All versions.
         delivered: Stood under their final name, whole.
-        superseded: Did not, because a newer version of their key did.
+        superseded: Did not, because a newer version of their key did, or is held for a person.
+        held: Only the partner can tell whether they arrived, and the ledger says so.
         parked: Are in the dead-letter queue, with why.
         duplicates: Got their final name more than once.
         partial: Stood under a final name without being a version of that key, or were written there.
         backwards: Got their final name when a newer version had it.
-        unexplained: Are in the dead-letter queue, and nobody said why.
-        outdated: Keys whose newest version does not stand at the partner, and is not parked with a reason.
+        false_receipts: The ledger says delivered, and the server never saw them get their final name whole,
+            or the receipt does not say what shows it.
+        decidable: Are held for a person although the partner has lost nothing of them.
+        unexplained: Are in the dead-letter queue, or held, and nobody said why.
+        outdated: Keys whose newest version was not delivered last, and is not parked or held with a reason.
+            What the partner lost afterwards does not count.
         lost: Are nowhere.
         overtaken: Got their final name, but the function ended before it could write that down, and a newer
             version was faster than the next try: the ledger says superseded.
-        misrecorded: The ledger says something else than the server saw.
+        misrecorded: The server saw them get their final name, and the ledger says something else.
         temporaries: Are left at the partner.
+        untracked: Those of them that the ledger does not know, unless they came back with an older disk.
         waiting: Messages that are not settled.
     """
 
     put: list[Version] = field(default_factory=list)
     delivered: list[Version] = field(default_factory=list)
     superseded: list[Version] = field(default_factory=list)
+    held: list[Version] = field(default_factory=list)
     parked: dict[Version, str] = field(default_factory=dict)
     duplicates: list[Version] = field(default_factory=list)
     partial: list[str] = field(default_factory=list)
     backwards: list[str] = field(default_factory=list)
+    false_receipts: list[str] = field(default_factory=list)
+    decidable: list[str] = field(default_factory=list)
     unexplained: list[str] = field(default_factory=list)
     outdated: list[str] = field(default_factory=list)
     lost: list[Version] = field(default_factory=list)
     overtaken: list[Version] = field(default_factory=list)
     misrecorded: list[str] = field(default_factory=list)
     temporaries: list[str] = field(default_factory=list)
+    untracked: list[str] = field(default_factory=list)
     waiting: int = 0
 
     @property
     def is_good(self) -> bool:
         """Whether every guarantee held."""
-        broken = (self.lost, self.partial, self.backwards, self.unexplained, self.outdated, self.misrecorded)
-        return not any(broken) and not self.waiting
+        return not any(self._broken().values()) and not self.waiting
+
+    def violations(self) -> list[str]:
+        """What shows that a guarantee did not hold."""
+        return [str(one) for these in self._broken().values() for one in these]
 
     def table(self) -> str:
         """The figures, and below them everything that has a name and should not be there."""
@@ -92,29 +124,42 @@ class Reconciliation:
             ("  byte-identical", len(self.delivered)),
             ("superseded by a newer version", len(self.superseded)),
             ("delivered, but recorded superseded", len(self.overtaken)),
+            ("held for a person", len(self.held)),
+            ("held, though it could be known", len(self.decidable)),
             ("parked, with a reason", len(self.parked)),
             ("parked, without one", len(self.unexplained)),
             ("duplicates at the partner", len(self.duplicates)),
             ("partial files ever visible", len(self.partial)),
             ("older over newer", len(self.backwards)),
+            ("false receipts", len(self.false_receipts)),
             ("keys without their newest version", len(self.outdated)),
             ("ledger against server", len(self.misrecorded)),
             ("temporary files left behind", len(self.temporaries)),
+            ("names not in the ledger", len(self.untracked)),
             ("messages not settled", self.waiting),
             ("lost", len(self.lost)),
         ]
         return "\n".join(f"{name:<36}{number:>6}" for name, number in rows) + self._names()
 
-    def _names(self) -> str:
-        named: dict[str, Iterable[object]] = {
-            "duplicate": self.duplicates,
+    def _broken(self) -> dict[str, Sequence[object]]:
+        return {
             "partial": self.partial,
             "older over newer": self.backwards,
+            "false receipt": self.false_receipts,
+            "held, though it could be known": self.decidable,
             "parked without a reason": self.unexplained,
             "newest version missing": self.outdated,
             "ledger against server": self.misrecorded,
-            "left behind": self.temporaries,
+            "name not in the ledger": self.untracked,
             "lost": self.lost,
+        }
+
+    def _names(self) -> str:
+        named: dict[str, Sequence[object]] = {
+            "duplicate": self.duplicates,
+            "held for a person": self.held,
+            "left behind": self.temporaries,
+            **self._broken(),
         }
         lines = [f"{what}: {one}" for what, these in named.items() for one in these]
         lines += [f"parked: {reason} ({number} of them)" for reason, number in self._reasons().items()]
@@ -132,20 +177,24 @@ def reconcile(known: Observations) -> Reconciliation:
     )
     versions = {(version.key, version.sha256): version for version in result.put}
     appeared = _appearances(known, versions, result)
-    newest_seen: defaultdict[str, int] = defaultdict(int)
-    for version in appeared:
-        newest_seen[version.key] = max(newest_seen[version.key], version.number)
     _read_parked(known, result)
+    _check_held(known, result)
+    newest_done: defaultdict[str, int] = defaultdict(int)
+    for version in (*appeared, *result.held):
+        newest_done[version.key] = max(newest_done[version.key], version.number)
     for version in result.put:
         if version in appeared:
             result.delivered.append(version)
-        elif newest_seen[version.key] > version.number:
+        elif version in result.held:
+            continue
+        elif newest_done[version.key] > version.number:
             result.superseded.append(version)
         elif version not in result.parked:
             result.lost.append(version)
     result.duplicates = [version for version, times in appeared.items() if times > 1]
     _check_newest(known, versions, result)
     _check_ledger(known, appeared, result)
+    result.untracked = [name for name in known.temporaries if not _is_known(name, known)]
     return result
 
 
@@ -153,23 +202,24 @@ def _appearances(
     known: Observations, versions: Mapping[tuple[str, str], Version], result: Reconciliation
 ) -> Counter[Version]:
     """How often each version got its final name. What did and is no version, is partial."""
+    renames = [event for event in known.events if isinstance(event, Renamed)]
     result.partial += [f"{key}: opened for writing" for key in known.direct_writes]
-    for one in (*known.renames, *known.seen):
+    for one in (*(event.file for event in renames), *known.seen):
         if (one.key, one.sha256) not in versions:
             result.partial.append(f"{one.key}: {one.size} bytes")
     times: Counter[Version] = Counter()
     newest: dict[str, Version] = {}
-    for one in known.renames:
-        version = versions.get((one.key, one.sha256))
+    for event in renames:
+        version = versions.get((event.file.key, event.file.sha256))
         if version is None:
             continue
-        times[version] += 1
+        times[version] += not event.puts_back
         before = newest.setdefault(version.key, version)
         if before.number > version.number:
-            result.backwards.append(f"{version} over {before}")
+            result.backwards.append(f"{version} over {before}" + ", long after its request" * event.late)
         else:
             newest[version.key] = version
-    return times
+    return +times
 
 
 def _read_parked(known: Observations, result: Reconciliation) -> None:
@@ -181,29 +231,77 @@ def _read_parked(known: Observations, result: Reconciliation) -> None:
             result.unexplained.append(str(version))
 
 
+def _check_held(known: Observations, result: Reconciliation) -> None:
+    """What is held must have been dead-lettered, and the partner itself must have lost what would tell."""
+    vanished = _vanished(known.events)
+    for version, recorded in known.recorded().items():
+        if recorded.state != "UNKNOWN":
+            continue
+        result.held.append(version)
+        if version not in result.parked:
+            result.unexplained.append(f"{version}: held, and no message says so")
+        if recorded.temporary not in known.removed and recorded.temporary not in vanished:
+            result.decidable.append(f"{version}: of {recorded.temporary!r} nothing was lost at the partner")
+
+
+def _vanished(events: Sequence[Renamed | Taken]) -> set[str]:
+    """Temporary names of files that got their final name, and were lost by the partner afterwards."""
+    vanished = set()
+    names: dict[Appearance, str] = {}
+    for event in events:
+        if isinstance(event, Renamed):
+            names[event.file] = event.temporary
+        elif event.file in names:
+            vanished.add(names[event.file])
+    return vanished
+
+
 def _check_newest(
     known: Observations, versions: Mapping[tuple[str, str], Version], result: Reconciliation
 ) -> None:
     newest = {version.key: version for version in result.put}
     standing = {one.key: versions.get((one.key, one.sha256)) for one in known.standing}
-    result.outdated = [
-        str(version)
-        for key, version in newest.items()
+    last: dict[str, Renamed | Taken] = {event.file.key: event for event in known.events}
+    for key, version in newest.items():
+        event = last.get(key)
+        taken_by_partner = isinstance(event, Taken) and event.file.sha256 == version.sha256
         # That a good key is parked has a reason, but a partner that came back is none.
-        if standing.get(key) != version and (version.deliverable or version not in result.parked)
-    ]
+        excused = version in result.held or (version in result.parked and not version.deliverable)
+        if standing.get(key) != version and not taken_by_partner and not excused:
+            result.outdated.append(str(version))
 
 
 def _check_ledger(known: Observations, appeared: Mapping[Version, int], result: Reconciliation) -> None:
-    for version_id, version in known.puts.items():
-        state = known.ledger.get((version.key, version_id), "nothing")
-        if version in appeared and state == "SUPERSEDED" and version not in _last_of_their_keys(appeared):
+    last = _last_of_their_keys(appeared)
+    for version, recorded in known.recorded().items():
+        if recorded.state == "DELIVERED":
+            if fault := _fault_of_receipt(version, recorded, appeared):
+                result.false_receipts.append(f"{version}: {fault}")
+        elif version not in appeared or version in result.held:
+            continue
+        elif recorded.state == "SUPERSEDED" and version not in last:
             result.overtaken.append(version)
-        elif (state == "DELIVERED") != (version in appeared):
-            saw = "saw it" if version in appeared else "did not see it"
-            result.misrecorded.append(f"{version}: the ledger says {state}, the server {saw}")
+        else:
+            result.misrecorded.append(f"{version}: the ledger says {recorded.state}, the server saw it")
+
+
+def _fault_of_receipt(version: Version, recorded: Recorded, appeared: Mapping[Version, int]) -> str:
+    if version not in appeared:
+        return f"{recorded.evidence or 'no evidence'}, and the server did not see it"
+    if recorded.evidence not in _EVIDENCE:
+        return f"its evidence is {recorded.evidence!r}"
+    if recorded.size != version.size:
+        return f"its receipt says {recorded.size} bytes of {version.size}"
+    return ""
 
 
 def _last_of_their_keys(appeared: Iterable[Version]) -> set[Version]:
     newest = {version.key: version for version in sorted(appeared, key=lambda version: version.number)}
     return set(newest.values())
+
+
+def _is_known(name: str, known: Observations) -> bool:
+    """Whether the ledger has it: what an attempt makes besides has its temporary file's name in its own."""
+    own = name.removesuffix(".void")
+    stem = own.removesuffix(".part").removesuffix("-2").removesuffix("-probe")
+    return name in known.brought_back or not {name, own, f"{stem}.part"}.isdisjoint(known.names)

@@ -68,6 +68,23 @@ class Parked:
     reason: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """What the ledger has of a version.
+
+    Attributes:
+        state: How far it is.
+        evidence: What its receipt rests on; empty where there is none.
+        size: Bytes by its receipt; None where there is none.
+        temporary: Name, below the folder, of the complete file that may have been renamed; empty: none.
+    """
+
+    state: str
+    evidence: str = ""
+    size: int | None = None
+    temporary: str = ""
+
+
 @dataclass(kw_only=True)
 class Site:
     """Everything that a storm can strike, and the counting afterwards needs.
@@ -127,17 +144,30 @@ class Site:
         announced = {event.version_id for event in self.events()}
         return announced >= self.puts.keys() and not self.waiting()
 
-    def ledger(self) -> dict[tuple[str, str], str]:
-        """What the ledger says: key and id of a version -> state."""
+    def ledger(self) -> dict[tuple[str, str], Recorded]:
+        """What the ledger says: key and id of a version -> what is recorded."""
+        return {
+            (key, sort_key.removeprefix("version#")): _recorded(item)
+            for key, sort_key, item in self._items()
+            if sort_key.startswith("version#")
+        }
+
+    def names_in_ledger(self) -> set[str]:
+        """What may stand at the partner by the ledger, below the folder."""
+        return {
+            name.removeprefix(f"{INBOX}/")
+            for _, sort_key, item in self._items()
+            if sort_key == "key"
+            for name in item["temporaries"]["M"]
+        }
+
+    def _items(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        prefix = f"object#{self.deployment.bucket}/"
         pages = self.cloud.client("dynamodb").get_paginator("scan")
-        states = {}
         for page in pages.paginate(TableName=self.deployment.ledger_table):
             for item in page["Items"]:
-                kind, _, version_id = item["sk"]["S"].partition("#")
-                if kind == "version":
-                    key = item["pk"]["S"].removeprefix(f"object#{self.deployment.bucket}/")
-                    states[key, version_id] = item["state"]["S"]
-        return states
+                if item["pk"]["S"].startswith(prefix):
+                    yield item["pk"]["S"].removeprefix(prefix), item["sk"]["S"], item
 
     def mend_login(self) -> None:
         """Stores the login anew: a circuit breaker that is open lets somebody try at once."""
@@ -216,6 +246,17 @@ def _add_witness(cloud: LocalCloud, deployment: Deployment) -> str:
         Bucket=deployment.bucket, NotificationConfiguration={"QueueConfigurations": [*queues, copy]}
     )
     return url
+
+
+def _recorded(item: dict[str, Any]) -> Recorded:
+    receipt = item.get("receipt", {}).get("M", {})
+    commit = item.get("commit", {}).get("M", {})
+    return Recorded(
+        state=item["state"]["S"],
+        evidence=receipt.get("evidence", {}).get("S", ""),
+        size=int(receipt["bytes"]["N"]) if receipt else None,
+        temporary=commit.get("temporary", {}).get("S", "").removeprefix(f"{INBOX}/"),
+    )
 
 
 def _drain(client: Any, url: str) -> Iterator[dict[str, Any]]:

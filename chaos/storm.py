@@ -11,7 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from chaos.server import Refusable
 from chaos.site import Site
+from tests.faults.sftp_server import FAILURE, PERMISSION_DENIED
 from tests.faults.tcp_proxy import HEALTHY, Plan
 
 _NATURAL_RECOVERY_SECONDS = 100.0
@@ -21,7 +23,10 @@ Fault = Callable[[], None]
 
 
 class Storm:
-    """Two hands at a time: one breaks the partner and the way to it, the other the function and its AWS."""
+    """Two hands at a time: one breaks the partner and the way to it, the other the function and its AWS.
+
+    For a part of the time, given by the seed, the partner has no posix-rename besides.
+    """
 
     def __init__(self, site: Site, *, seed: int, seconds: float) -> None:
         """Prepares a storm.
@@ -29,7 +34,7 @@ class Storm:
         Args:
             site: What it strikes.
             seed: Gives faults, pauses and durations.
-            seconds: How long it lasts.
+            seconds: How long it is to last. It ends with `end`: a slow machine takes longer to put all.
         """
         self._site = site
         self._ends_at = time.monotonic() + seconds
@@ -40,6 +45,9 @@ class Storm:
             threading.Thread(target=self._rage, args=(random.Random(f"{seed}/{name}"), faults), daemon=True)  # noqa: S311
             for name, faults in (("partner", self._partner_faults), ("function", self._function_faults))
         ]
+        rng = random.Random(f"{seed}/software")  # noqa: S311 - not for secrets
+        first, last = sorted(rng.uniform(0, seconds) for _ in range(2))
+        self._threads.append(threading.Thread(target=self._other_software, args=(first, last), daemon=True))
 
     def begin(self) -> None:
         """Returns at once."""
@@ -65,15 +73,24 @@ class Storm:
         faults = faults_of(rng)
         weights = [weight for weight, _ in faults]
         try:
-            while not self._over() and not self._calm.wait(rng.uniform(0.2, 1.5)):
+            while not self._calm.wait(rng.uniform(0.2, 1.5)):
                 (_, fault) = rng.choices(faults, weights)[0]
                 self.struck[fault.__name__.strip("_").replace("_", " ")] += 1
                 fault()
         except Exception as trouble:  # noqa: BLE001 - told by `end`
             self._troubles.append(trouble)
 
-    def _over(self) -> bool:
-        return time.monotonic() >= self._ends_at
+    def _other_software(self, first: float, last: float) -> None:
+        """For one period the partner is a software without posix-rename."""
+        try:
+            if self._calm.wait(first):
+                return
+            self.struck["period without posix-rename"] += 1
+            self._site.partner.hide_posix_rename()
+            self._calm.wait(last - first)
+            self._site.partner.show_posix_rename()
+        except Exception as trouble:  # noqa: BLE001 - told by `end`
+            self._troubles.append(trouble)
 
     def _partner_faults(self, rng: random.Random) -> Sequence[tuple[int, Fault]]:
         partner = self._site.partner
@@ -110,6 +127,41 @@ class Storm:
             self._last(rng, 1, 4)
             partner.disk.is_full = False
 
+        def temporary_files_removed() -> None:
+            partner.tidy_up(rng)
+
+        def disk_backed_up() -> None:
+            partner.back_up()
+
+        def disk_exchanged() -> None:
+            partner.exchange_disk(empty=rng.random() < 0.5)
+            self._perhaps_mend_login()
+
+        def power_lost() -> None:
+            partner.lose_power(rng)
+            self._perhaps_mend_login()
+
+        def renames_hanging() -> None:
+            partner.temper.hanging = rng.randint(1, 4)
+            self._last(rng, 1, 4)
+            partner.temper.hanging = 0
+            self._perhaps_mend_login()
+
+        def requests_refused() -> None:
+            code = rng.choice([PERMISSION_DENIED, FAILURE])
+            which: list[Refusable] = rng.choice([["open"], ["rename"], ["open", "rename"]])
+            partner.temper.refusing = dict.fromkeys(which, code)
+            self._last(rng, 1, 6)
+            partner.temper.refusing = {}
+            self._perhaps_mend_login()
+
+        def handles_limited() -> None:
+            partner.temper.too_many = rng.choice([PERMISSION_DENIED, FAILURE])
+            partner.temper.most_handles = rng.choice([1, 2, 4])
+            self._last(rng, 2, 8)
+            partner.temper.most_handles = None
+            self._perhaps_mend_login()
+
         def disk_slow() -> None:
             partner.disk.bytes_per_second = rng.choice([0.3e6, 1e6])
             self._last(rng, 4, 12)
@@ -125,6 +177,13 @@ class Storm:
             (1, server_stopped),
             (1, disk_full),
             (2, disk_slow),
+            (3, temporary_files_removed),
+            (1, disk_backed_up),
+            (1, disk_exchanged),
+            (2, power_lost),
+            (4, renames_hanging),
+            (2, requests_refused),
+            (2, handles_limited),
         ]
 
     def _function_faults(self, rng: random.Random) -> Sequence[tuple[int, Fault]]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from chaos.partner import Appearance
+from chaos.records import Appearance, appearance, final_names
 
 _GLANCE_SECONDS = 0.02
 
@@ -35,24 +33,6 @@ def watched(inbox: Path) -> Iterator[set[Appearance]]:
         thread.join()
 
 
-def final_names(inbox: Path) -> Iterator[Path]:
-    """Every file that does not have a temporary name."""
-    return (path for path in _files(inbox) if not _is_temporary(path))
-
-
-def temporary_names(inbox: Path) -> Iterator[Path]:
-    """Every file that has one."""
-    return (path for path in _files(inbox) if _is_temporary(path))
-
-
-def appearance(path: Path, inbox: Path) -> Appearance:
-    """What stands there now."""
-    content = path.read_bytes()
-    return Appearance(
-        key=str(path.relative_to(inbox)), size=len(content), sha256=hashlib.sha256(content).hexdigest()
-    )
-
-
 def _look_at(path: Path, inbox: Path, known: dict[str, tuple[int, int, int]], seen: set[Appearance]) -> None:
     try:
         status = path.stat()
@@ -63,13 +43,3 @@ def _look_at(path: Path, inbox: Path, known: dict[str, tuple[int, int, int]], se
     except FileNotFoundError:  # where a target is put aside before a rename
         return
     known[str(path)] = now
-
-
-def _files(inbox: Path) -> Iterator[Path]:
-    for folder, _, names in os.walk(inbox):
-        for name in names:
-            yield Path(folder, name)
-
-
-def _is_temporary(path: Path) -> bool:
-    return path.name.startswith(".") and path.name.endswith(".part")

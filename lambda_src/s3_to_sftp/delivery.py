@@ -195,11 +195,14 @@ class Delivery:
             verified_by: See `Receipt`.
             sha256: In hexadecimal, where it was asked for.
         """
+        modified = seen.mtime if seen else None
+        if modified == shipment.lease.last_modified:
+            modified = None  # no evidence: another file that may have the final name is of the same second
         return Commit(
             temporary=temporary,
             remote_path=shipment.lease.remote_path,
             size=size,
-            modified=seen.mtime if seen else None,
+            modified=modified,
             server=self.partner.identity,
             checksum_algorithm=checksum[0],
             checksum=checksum[1],

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import asyncssh
 import pytest
 
 from local.sftp_server import RunningServer, start_asyncssh_server
@@ -246,6 +247,34 @@ def test_yesterdays_file_of_the_same_length_is_no_evidence(
         resent = policy is UnknownOutcome.RESEND
         assert outcome.evidence == (Evidence.RENAME_OK if resent else Evidence.ASSUMED)
         assert are_files(server, report=data if resent else old)
+
+
+class CoarseClock(HangsUp):
+    """Shows the same modification time for every file: versions may follow within a second."""
+
+    def lstat(self, path: bytes) -> Any:
+        return self._of_one_second(super().lstat(path))
+
+    def fstat(self, file_obj: object) -> Any:
+        return self._of_one_second(super().fstat(file_obj))
+
+    def _of_one_second(self, status: Any) -> asyncssh.SFTPAttrs:
+        attributes = asyncssh.SFTPAttrs.from_local(status)
+        attributes.mtime = 1_700_000_000
+        return attributes
+
+
+def test_older_version_of_the_same_length_and_second_is_no_evidence(
+    data: bytes, old: bytes, desk: LedgerDesk, start: Start, fault: Fault
+) -> None:
+    server = start(CoarseClock, "posix_rename", nth=2)
+    desk.s3.objects[KEY] = old
+    assert isinstance(desk.attempt(server, ref=desk.announced("09")), Receipt)
+    desk.s3.objects[KEY] = data
+    lose_at_rename(desk, server, fault)
+    sweep(server)
+    assert isinstance(desk.attempt(server), OutcomeUnknown)
+    assert are_files(server, report=old)
 
 
 def test_held_object_is_sent_again_only_when_a_person_asks_for_it(

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from chaos.objects import Version
-from chaos.partner import Appearance
 from chaos.reconciliation import Observations, reconcile
-from chaos.site import Event, Parked
+from chaos.records import Appearance, Renamed, Taken
+from chaos.site import Event, Parked, Recorded
 
 OLD = Version(key="a", number=1, size=100)
 NEW = Version(key="a", number=2, size=100)
@@ -17,20 +17,51 @@ def seen(version: Version) -> Appearance:
     return Appearance(key=version.key, size=version.size, sha256=version.sha256)
 
 
+def renamed(version: Version, *, temporary: str | None = None, late: bool = False) -> Renamed:
+    return Renamed(file=seen(version), temporary=temporary or f".{version.number}.part", late=late)
+
+
+def put_back(version: Version) -> Renamed:
+    return renamed(version, temporary=f".{version.number}.part.1.old")
+
+
+def taken(version: Version) -> Taken:
+    return Taken(file=seen(version))
+
+
 def parked(version: Version, reason: str) -> Parked:
     return Parked(event=Event(key=version.key, version_id=f"v{version.number}", body=""), reason=reason)
 
 
+def receipt(evidence: str = "rename_ok", *, size: int = 100) -> Recorded:
+    return Recorded(state="DELIVERED", evidence=evidence, size=size)
+
+
+def held(version: Version) -> Recorded:
+    return Recorded(state="UNKNOWN", temporary=f".{version.number}.part")
+
+
+SUPERSEDED = Recorded(state="SUPERSEDED")
+
 GOOD = Observations(
     puts={"v1": OLD, "v2": NEW},
-    renames=[seen(OLD), seen(NEW)],
+    events=[renamed(OLD), renamed(NEW)],
     seen=[seen(OLD), seen(NEW)],
     direct_writes=[],
     standing=[seen(NEW)],
     temporaries=[],
     parked=[],
-    ledger={("a", "v1"): "DELIVERED", ("a", "v2"): "DELIVERED"},
+    ledger={("a", "v1"): receipt(), ("a", "v2"): receipt("seen_after_rename")},
     waiting=0,
+)
+SWEPT_WITHOUT_AN_ANSWER = replace(
+    GOOD,
+    events=[renamed(OLD)],
+    seen=[seen(OLD)],
+    standing=[seen(OLD)],
+    removed={".2.part"},
+    parked=[parked(NEW, "OutcomeUnknown ask the partner")],
+    ledger={("a", "v1"): receipt(), ("a", "v2"): held(NEW)},
 )
 
 
@@ -41,27 +72,79 @@ def test_both_versions_delivered_in_order_is_good() -> None:
 
 
 def test_a_version_that_a_newer_one_came_before_is_superseded() -> None:
-    skipped = {("a", "v1"): "SUPERSEDED", ("a", "v2"): "DELIVERED"}
-    result = reconcile(replace(GOOD, renames=[seen(NEW)], seen=[], ledger=skipped))
+    skipped = {("a", "v1"): SUPERSEDED, ("a", "v2"): receipt()}
+    result = reconcile(replace(GOOD, events=[renamed(NEW)], seen=[], ledger=skipped))
     assert result.is_good
     assert result.superseded == [OLD]
 
 
 def test_a_version_renamed_twice_is_a_duplicate() -> None:
-    assert reconcile(replace(GOOD, renames=[seen(OLD), seen(OLD), seen(NEW)])).duplicates == [OLD]
+    assert reconcile(replace(GOOD, events=[renamed(OLD), renamed(OLD), renamed(NEW)])).duplicates == [OLD]
+
+
+def test_old_file_that_was_put_back_is_no_duplicate() -> None:
+    assert not reconcile(replace(GOOD, events=[renamed(OLD), put_back(OLD), renamed(NEW)])).duplicates
+
+
+def test_what_the_partner_loses_after_the_rename_is_not_counted() -> None:
+    result = reconcile(replace(GOOD, events=[renamed(OLD), renamed(NEW), taken(NEW)], standing=[]))
+    assert result.is_good
+    assert result.delivered == [OLD, NEW]
+
+
+def test_what_the_partner_swept_without_an_answer_is_held_not_lost() -> None:
+    result = reconcile(SWEPT_WITHOUT_AN_ANSWER)
+    assert result.is_good
+    assert (result.held, result.delivered, result.lost) == ([NEW], [OLD], [])
+
+
+def test_what_the_partner_lost_after_an_unanswered_rename_is_held() -> None:
+    events = [renamed(OLD), renamed(NEW), taken(NEW)]
+    result = reconcile(replace(SWEPT_WITHOUT_AN_ANSWER, events=events, removed=(), standing=[]))
+    assert result.is_good
+    assert result.held == [NEW]
+
+
+def test_a_version_older_than_one_that_is_held_is_superseded() -> None:
+    ledger = {("a", "v1"): SUPERSEDED, ("a", "v2"): held(NEW)}
+    result = reconcile(replace(SWEPT_WITHOUT_AN_ANSWER, events=[], seen=[], standing=[], ledger=ledger))
+    assert result.is_good
+    assert result.superseded == [OLD]
+
+
+@pytest.mark.parametrize("name", [".9.part", ".9-2.part", ".9-probe.part", ".9.part.void", ".9.part.1.old"])
+def test_temporary_file_that_the_ledger_knows_may_stand(name: str) -> None:
+    known = {".9.part.1.old" if name.endswith(".old") else ".9.part"}
+    result = reconcile(replace(GOOD, temporaries=[name], names=known))
+    assert result.is_good
+    assert result.temporaries == [name]
+
+
+def test_temporary_file_that_came_back_with_an_older_disk_may_stand() -> None:
+    assert reconcile(replace(GOOD, temporaries=[".9.part"], brought_back={".9.part"})).is_good
 
 
 @pytest.mark.parametrize(
     ("broken", "where"),
     [
-        (replace(GOOD, renames=[seen(OLD)], standing=[seen(OLD)]), "lost"),
+        (replace(GOOD, events=[renamed(OLD)], standing=[seen(OLD)]), "lost"),
+        (replace(GOOD, events=[renamed(OLD), taken(OLD)], standing=[]), "lost"),
+        (replace(GOOD, events=[renamed(OLD), renamed(NEW), taken(OLD)], standing=[]), "outdated"),
         (replace(GOOD, seen=[replace(seen(NEW), size=50, sha256="half")]), "partial"),
         (replace(GOOD, direct_writes=["a"]), "partial"),
-        (replace(GOOD, renames=[seen(NEW), seen(OLD)]), "backwards"),
+        (replace(GOOD, events=[renamed(NEW), renamed(OLD)]), "backwards"),
+        (replace(GOOD, events=[renamed(NEW), renamed(OLD, late=True)]), "backwards"),
+        (replace(GOOD, events=[renamed(OLD), renamed(NEW), put_back(OLD)]), "backwards"),
         (replace(GOOD, standing=[seen(OLD)]), "outdated"),
         (replace(GOOD, parked=[parked(NEW, "")]), "unexplained"),
-        (replace(GOOD, ledger={("a", "v2"): "DELIVERED"}), "misrecorded"),
-        (replace(GOOD, renames=[seen(NEW)]), "misrecorded"),
+        (replace(GOOD, ledger={("a", "v2"): receipt()}), "misrecorded"),
+        (replace(GOOD, events=[renamed(NEW)]), "false_receipts"),
+        (replace(GOOD, ledger={**GOOD.ledger, ("a", "v2"): receipt("assumed")}), "false_receipts"),
+        (replace(GOOD, ledger={**GOOD.ledger, ("a", "v2"): receipt(size=50)}), "false_receipts"),
+        (replace(SWEPT_WITHOUT_AN_ANSWER, removed=()), "decidable"),
+        (replace(SWEPT_WITHOUT_AN_ANSWER, parked=[]), "unexplained"),
+        (replace(GOOD, temporaries=[".9.part"], names={".8.part"}), "untracked"),
+        (replace(GOOD, temporaries=[".9.part.1.old"], names={".9.part"}), "untracked"),
         (replace(GOOD, waiting=1), "waiting"),
     ],
 )

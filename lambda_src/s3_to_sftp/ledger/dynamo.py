@@ -117,7 +117,11 @@ class DynamoLedger:
         if self._clock() >= lease.until:
             raise lost(lease)
         lease.names.put(commit.temporary, committed(lease, commit, self._clock()))
-        sequencer = lease.ref.padded_sequencer
+        about_key: Put = {}
+        if sequencer := lease.ref.padded_sequencer:
+            about_key["committed"] = sequencer
+        if commit.modified is not None:
+            about_key["modified"] = commit.modified
         refused = self._table.write(
             version_change(
                 lease,
@@ -128,7 +132,7 @@ class DynamoLedger:
                 },
             ),
             # Since we got the lease nobody can have committed a newer one: it is ours alone.
-            key_change(lease, {"committed": sequencer} if sequencer else {}),
+            key_change(lease, about_key),
         )
         if not refused:
             lease.names.written()

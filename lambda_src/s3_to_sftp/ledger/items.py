@@ -86,6 +86,7 @@ class KeyItem:
         owner: Who has the lease; None when it was given back.
         in_flight: Sort key of the version that has the lease.
         committed: Padded sequencer of the newest version that reached COMMITTING (empty: none).
+        modified: Modification time of the file that reached it last, in seconds since 1970; None: not known.
         names: What may stand at the partner.
     """
 
@@ -94,6 +95,7 @@ class KeyItem:
     lease_until: float
     in_flight: str | None
     committed: str
+    modified: int | None
     names: Mapping[str, RemoteName]
 
 
@@ -252,6 +254,7 @@ def read_key(item: Item) -> KeyItem:
         lease_until=fields.number("lease_until") if owner is not None else 0,
         in_flight=fields.text("in_flight") if owner is not None else None,
         committed=fields.optional_text("committed") or "",
+        modified=fields.integer("modified") if "modified" in item else None,
         names={name: _read_name(entry) for name, entry in fields.map("temporaries").maps()},
     )
 

@@ -92,6 +92,7 @@ class Lease:
         commit: An earlier attempt has sent every byte, and may have renamed the file.
         names: Everything that may stand at the partner for the key, `temporary` included.
         account: Where `temporary` is, `user@host:port` (empty: not known yet).
+        last_modified: Modification time of the file that was about to get the final name last.
     """
 
     ref: ObjectRef
@@ -104,6 +105,7 @@ class Lease:
     commit: Commit | None = None
     names: RemoteNames = field(default_factory=RemoteNames, compare=False)
     account: str = ""
+    last_modified: int | None = None
 
     @property
     def has_history(self) -> bool:

@@ -172,6 +172,7 @@ class Seen:
             commit=commit,
             names=names,
             account=account,
+            last_modified=self.key.modified if self.key is not None else None,
         )
 
 

@@ -1,0 +1,108 @@
+"""What happened to names at the partner, as its server saw it: everything is counted against that."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_TEMPORARY = ".part"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Appearance:
+    """Something that stood under a final name.
+
+    Attributes:
+        key: The object's key that this name belongs to.
+        size: Bytes.
+        sha256: Of the bytes.
+    """
+
+    key: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renamed:
+    """A file got its final name.
+
+    Attributes:
+        file: What it held at that moment.
+        temporary: The name before, below the folder.
+        late: Whether a process did it that had hung, when its connection was long gone.
+    """
+
+    file: Appearance
+    temporary: str
+    late: bool = False
+
+    @property
+    def puts_back(self) -> bool:
+        """Whether it is the partner's old file, back from where it had been moved aside."""
+        return self.temporary.endswith(".old")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """The partner itself lost a file that had its final name."""
+
+    file: Appearance
+
+
+@dataclass
+class Records:
+    """Shared by the server's sessions and by the faults. The lock makes a look and what follows one step.
+
+    Attributes:
+        events: In the order in which they happened.
+        direct_writes: Final names that somebody opened for writing.
+        removed: Temporary names that the partner itself removed, or lost with its disk.
+        brought_back: Temporary names that came back with an older state of the disk.
+        open: Temporary files that are open for writing.
+    """
+
+    events: list[Renamed | Taken] = field(default_factory=list)
+    direct_writes: list[str] = field(default_factory=list)
+    removed: set[str] = field(default_factory=set)
+    brought_back: set[str] = field(default_factory=set)
+    open: list[Path] = field(default_factory=list)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    @property
+    def renames(self) -> int:
+        """How many files got their final name."""
+        return sum(isinstance(event, Renamed) for event in tuple(self.events))
+
+
+def final_names(inbox: Path) -> Iterator[Path]:
+    """Every file that does not have a temporary name."""
+    return (path for path in _files(inbox) if not is_temporary(path.name))
+
+
+def temporary_names(inbox: Path) -> Iterator[Path]:
+    """Every file that has one."""
+    return (path for path in _files(inbox) if is_temporary(path.name))
+
+
+def is_temporary(name: str) -> bool:
+    """Return whether it is the name of a file on its way, or of one that was moved aside."""
+    return name.startswith(".") and _TEMPORARY in name
+
+
+def appearance(path: Path, inbox: Path) -> Appearance:
+    """What stands there now."""
+    content = path.read_bytes()
+    return Appearance(
+        key=str(path.relative_to(inbox)), size=len(content), sha256=hashlib.sha256(content).hexdigest()
+    )
+
+
+def _files(inbox: Path) -> Iterator[Path]:
+    for folder, _, names in os.walk(inbox):
+        for name in names:
+            yield Path(folder, name)
