@@ -11,6 +11,8 @@ from local.deployment import function_log
 from local.processes import run
 from tests.e2e.site import INBOX, Site, wait_until
 
+pytestmark = pytest.mark.xdist_group("stock-stack")
+
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
