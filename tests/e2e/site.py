@@ -30,6 +30,7 @@ from tests.e2e.bundles import Bundles
 PATIENCE_SECONDS = 600.0
 """A limit for what never comes: on a busy machine everything takes many times as long."""
 
+_GLANCE_SECONDS = 0.1  # reading a log or a queue takes the emulator some milliseconds
 INBOX = "inbox"
 _LAST_LINES = 20
 
@@ -179,7 +180,7 @@ def wait_until(
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"no {what} within {seconds:g} s\n{explain()}"
-        time.sleep(0.05)
+        time.sleep(_GLANCE_SECONDS)
 
 
 def last_lines(text: str) -> str:
