@@ -45,7 +45,7 @@ local: setup  ## the same, left running until Ctrl-C
 	@$(BIN)/python -m local run
 
 test: setup  ## all tests: unit, infra, integration, e2e (WORKERS=4)
-	@$(PYTEST) --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder
+	@$(PYTEST) --numprocesses=$(WORKERS)
 
 compat: setup  ## the oldest and the newest CDK, Python 3.11 to 3.13 (those that this machine has)
 	@.ci/compat
@@ -54,7 +54,7 @@ chaos: setup  ## cut, kill, throttle and reorder for minutes, then count what be
 	@$(BIN)/python -m chaos $(CHAOS)
 
 unit: setup  ## the fast tests only
-	@$(PYTEST) tests/unit --numprocesses=2 --dist=loadgroup
+	@$(PYTEST) tests/unit --numprocesses=2
 
 check: lint test  ## what CI runs
 

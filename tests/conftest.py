@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-LONGEST = ("long-object", "chaos", "stock-stack", "other-apps", "permissions")
-"""Groups of the end-to-end tests, as they are begun: what waits longest comes first, beside all the rest."""
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Shares the tests out as sharing.py says."""
+    from tests.sharing import Groups
+
+    config.option.loadscopereorder = False  # they are in order
+    return Groups(config, log)
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups next
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keeps the tests of a module on one worker, for its fixtures, where they say nothing else."""
-    if not hasattr(config, "workerinput"):
-        return
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(_module(item)))
-    items.sort(key=_turn)
+    """Has each of several workers begin with what takes longest."""
+    if hasattr(config, "workerinput"):
+        from tests.sharing import turn_of
 
-
-def _module(item: pytest.Item) -> str:
-    return "-".join(item.path.relative_to(Path(__file__).parent).with_suffix("").parts)
-
-
-def _turn(item: pytest.Item) -> int:
-    group = item.get_closest_marker("xdist_group")
-    return LONGEST.index(group.args[0]) if group and group.args[0] in LONGEST else len(LONGEST)
+        items.sort(key=lambda item: turn_of(item.nodeid))
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,6 @@ _SEED = 11
 _NONE_OF = ("lost", "partial files ever visible", "older over newer", "messages not settled")
 
 
-@pytest.mark.xdist_group("chaos")
 @pytest.mark.usefixtures("_tools")
 def test_nothing_is_lost_and_nothing_half_seen_while_everything_goes_wrong(tmp_path: Path) -> None:
     log = tmp_path / "log"

@@ -13,8 +13,6 @@ from local.samples import MIB, Sample
 from tests.e2e.site import Site, notification, wait_until
 from tests.lambda_events import sqs_event
 
-pytestmark = pytest.mark.xdist_group("stock-stack")
-
 
 @pytest.mark.parametrize(
     ("key", "body"),

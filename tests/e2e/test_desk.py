@@ -16,7 +16,6 @@ from local.processes import LOOPBACK, read, run, running
 from tests.e2e.site import PATIENCE_SECONDS, Site, wait_until
 
 
-@pytest.mark.xdist_group("stock-stack")
 def test_the_demo_succeeds_while_another_copy_runs(site: Site, tmp_path: Path) -> None:
     log = tmp_path / "log"
     run(

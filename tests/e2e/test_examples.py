@@ -13,8 +13,6 @@ from local.deployment import App
 from tests.e2e.site import Site
 from tests.e2e.stacks import Stacks
 
-pytestmark = pytest.mark.xdist_group("other-apps")
-
 EXAMPLES = Path(__file__).parents[2] / "examples"
 APP = Path(__file__).with_name("example_app.py")
 

@@ -24,8 +24,6 @@ from local.sftp_server import RunningServer, start_asyncssh_server
 from tests.e2e.bundles import Bundles
 from tests.e2e.site import Partner, Site, deployed_site, wait_until
 
-pytestmark = pytest.mark.xdist_group("long-object")
-
 CONTINUATIONS = 25
 _WINDOW = 128 * 1024
 """Of the server's SSH channels. What is on its way when time is up must arrive in what is left of it, so a

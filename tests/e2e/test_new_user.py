@@ -13,8 +13,6 @@ from tests.e2e.site import INBOX, Site
 from tests.e2e.stacks import Stacks
 from tests.wheel import build_wheel, fresh_environment
 
-pytestmark = pytest.mark.xdist_group("other-apps")
-
 SIX_LINES = """\
 import aws_cdk as cdk
 from cdk_s3_to_sftp import S3ToSftp, SftpServer

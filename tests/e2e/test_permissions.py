@@ -19,8 +19,6 @@ from tests.e2e.bundles import Bundles
 from tests.e2e.role_site import OTHER, OURS, PREFIX, PRIVATE, Function, deployed_function
 from tests.e2e.site import Partner, Site, wait_until
 
-pytestmark = pytest.mark.xdist_group("permissions")
-
 ITEM = {"pk": {"S": "somebody's"}, "sk": {"S": "item"}}
 CDK_ROLE = f"arn:aws:iam::{ACCOUNT}:role/cdk-hnb659fds-deploy-role-{ACCOUNT}-{REGION}"
 ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"

@@ -11,8 +11,6 @@ from local.deployment import function_log
 from local.processes import run
 from tests.e2e.site import INBOX, PATIENCE_SECONDS, Site, wait_until
 
-pytestmark = pytest.mark.xdist_group("stock-stack")
-
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:

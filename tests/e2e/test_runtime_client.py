@@ -16,8 +16,6 @@ from tests.e2e.runtime_api import start_runtime_api
 from tests.e2e.site import PATIENCE_SECONDS, Site, notification
 from tests.lambda_events import sqs_event
 
-pytestmark = pytest.mark.xdist_group("stock-stack")
-
 
 @pytest.fixture
 def interpreter() -> Path:
