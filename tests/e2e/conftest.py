@@ -13,7 +13,7 @@ from local.deployment import missing_tool
 from tests.e2e.bundles import Bundles
 from tests.e2e.site import Partner, Site, deployed_site
 
-_LIMIT_SECONDS = 1800
+_LIMIT_SECONDS = 3600
 """The first test of a stack waits for its deployment, too."""
 
 
