@@ -157,7 +157,7 @@ def free_port() -> int:
         CannotRun: None was found.
     """
     # Not the shared generator: hypothesis seeds it alike in all processes.
-    for port in random.SystemRandom().sample(_PORTS, k=100):
+    for port in random.SystemRandom().sample(_PORTS, k=len(_PORTS)):
         with socket.socket() as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what is over does not keep it
             probe.bind((LOOPBACK, port))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xdist.scheduler import LoadScopeScheduling
 
-_TOGETHER = {
+TOGETHER = {
     "tests/e2e/test_long_object.py": "long object",
     "tests/e2e/test_chaos.py": "chaos",
     "tests/e2e/test_deployed_stack.py": "stock stack",
@@ -17,13 +17,13 @@ _TOGETHER = {
 }
 """Modules that use one deployed stack. What waits longest comes first, beside all the rest."""
 
-_ORDER = list(dict.fromkeys(_TOGETHER.values()))
+_ORDER = list(dict.fromkeys(TOGETHER.values()))
 
 
 def group_of(nodeid: str) -> str:
     """What one worker does as a whole: a module, for its fixtures, or several of them."""
     module = nodeid.partition("::")[0]
-    return _TOGETHER.get(module, module)
+    return TOGETHER.get(module, module)
 
 
 def turn_of(nodeid: str) -> int:
