@@ -11,6 +11,8 @@ unexport PYTHONDONTWRITEBYTECODE
 BUNDLING ?= auto
 ARCHITECTURE ?= x86_64
 PYTEST ?= pytest
+# More than two processors bear, since many tests wait: for servers, queues, timeouts.
+WORKERS ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo local test compat chaos unit check lint format synth package docs bench bench-quick lock clean
@@ -42,8 +44,8 @@ demo: setup  ## deploy into a local AWS, put files, watch them arrive; exit 0 if
 local: setup  ## the same, left running until Ctrl-C
 	@$(BIN)/python -m local run
 
-test: setup  ## all tests: unit, infra, integration, e2e
-	@$(PYTEST)
+test: setup  ## all tests: unit, infra, integration, e2e (WORKERS=4)
+	@$(PYTEST) --numprocesses=$(WORKERS)
 
 compat: setup  ## the oldest and the newest CDK, Python 3.11 to 3.13 (those that this machine has)
 	@.ci/compat
@@ -52,7 +54,7 @@ chaos: setup  ## cut, kill, throttle and reorder for minutes, then count what be
 	@$(BIN)/python -m chaos $(CHAOS)
 
 unit: setup  ## the fast tests only
-	@$(PYTEST) tests/unit
+	@$(PYTEST) tests/unit --numprocesses=2
 
 check: lint test  ## what CI runs
 

@@ -14,7 +14,7 @@ from local.desk import Desk
 from local.progress import Progress
 from local.samples import MIB, Sample, make_samples
 
-_PATIENCE_SECONDS = 120.0
+_PATIENCE_SECONDS = 600.0
 _LOG_LINES = 20
 _LARGE = 64 * MIB
 

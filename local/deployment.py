@@ -21,7 +21,7 @@ from local.sftp_server import RunningServer
 STACK = "S3ToSftp"
 
 # A custom resource that fails without an answer would keep the deployment waiting for an hour.
-_CDK_SECONDS = 300.0
+_CDK_SECONDS = 900.0
 _LOG_LINES = 15
 _CLI = REPOSITORY / "node_modules" / "aws-cdk" / "bin" / "cdk"
 

@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 CACHE = REPOSITORY / ".local"
 """What the next run can use again; safe to delete while none runs."""
 
-_BUILD_SECONDS = 300.0
+_BUILD_SECONDS = 900.0
 
 
 def prepare(name: str, *, requirements: Path, base: Path | None = None, more: Sequence[str] = ()) -> Path:

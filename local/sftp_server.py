@@ -24,12 +24,12 @@ from typing import Any, Literal, Protocol
 
 import asyncssh
 
-from local.processes import LOOPBACK, CannotRun, Launch, read, server_on_a_free_port
+from local.processes import LOOPBACK, CannotRun, Launch, free_port, read, server_on_a_free_port
 
 AuthMethod = Literal["publickey", "password", "keyboard-interactive"]
 ALL_METHODS: tuple[AuthMethod, ...] = ("publickey", "password", "keyboard-interactive")
 
-_ANSWER_SECONDS = 10.0
+_ANSWER_SECONDS = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +174,7 @@ def start_asyncssh_server(
     async def listen() -> asyncssh.SSHAcceptor:
         return await asyncssh.listen(
             host=LOOPBACK,
-            port=port or 0,
+            port=port or free_port(),
             server_factory=functools.partial(_Reception, door),
             server_host_keys=host_keys,
             sftp_factory=lambda chan: sftp_factory(chan, chroot=os.fsencode(root.resolve())),

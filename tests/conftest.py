@@ -1,4 +1,4 @@
-"""Fixtures of all layers."""
+"""Fixtures of all layers, and how `make test` shares the tests out among its workers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,23 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Shares the tests out as sharing.py says."""
+    from tests.sharing import Groups
+
+    config.option.loadscopereorder = False  # they are in order
+    return Groups(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Has each of several workers begin with what takes longest."""
+    if hasattr(config, "workerinput"):
+        from tests.sharing import turn_of
+
+        items.sort(key=lambda item: turn_of(item.nodeid))
 
 
 @pytest.fixture(scope="module")

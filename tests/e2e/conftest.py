@@ -1,7 +1,8 @@
-"""One real deployment for all tests of this layer."""
+"""One real deployment for all tests of a worker."""
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,11 @@ from pathlib import Path
 import pytest
 
 from local.deployment import missing_tool
+from tests.e2e.bundles import Bundles
 from tests.e2e.site import Partner, Site, deployed_site
+
+_LIMIT_SECONDS = 3600
+"""The first test of a stack waits for its deployment, too."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -17,6 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(here):
             item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.timeout(_LIMIT_SECONDS))
 
 
 @pytest.fixture(scope="session")
@@ -35,8 +41,19 @@ def _partner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Partner]:
 
 
 @pytest.fixture(scope="session")
-def _deployed(_tools: None, _partner: Partner, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with deployed_site(tmp_path_factory.mktemp("e2e"), _partner) as deployed:
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
+    """What this run of all workers has built of the function."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    return Bundles(folder / "bundles")
+
+
+@pytest.fixture(scope="session")
+def _deployed(
+    _tools: None, _partner: Partner, bundles: Bundles, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    with deployed_site(tmp_path_factory.mktemp("e2e"), _partner, bundles) as deployed:
         yield deployed
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from local.deployment import Deployment
+from tests.e2e.bundles import Bundles
 from tests.e2e.site import Partner, Site, deployed_site
 
 PREFIX = "outgoing/"
@@ -67,9 +68,9 @@ class Function:
 
 
 @contextmanager
-def deployed_function(folder: Path, partner: Partner) -> Iterator[Function]:
+def deployed_function(folder: Path, partner: Partner, bundles: Bundles) -> Iterator[Function]:
     """The stock stack for a prefix, in an account where there is more than that."""
-    with deployed_site(folder, partner, prefix=PREFIX, enforce_iam=True) as site:
+    with deployed_site(folder, partner, bundles, prefix=PREFIX, enforce_iam=True) as site:
         own, functions = site.deployment, site.cloud.client("lambda")
         role: str = functions.get_function_configuration(FunctionName=own.function)["Role"]
         key = _fill_account(site)

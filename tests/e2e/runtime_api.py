@@ -18,6 +18,7 @@ from typing import Any
 from local.processes import LOOPBACK
 
 _REQUEST_ID = "00000000-0000-4000-8000-000000000001"
+_INVOCATION_SECONDS = 900
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def start_runtime_api(event: dict[str, Any], *, function_arn: str) -> Iterator[R
                 return
             headers = {
                 "Lambda-Runtime-Aws-Request-Id": _REQUEST_ID,
-                "Lambda-Runtime-Deadline-Ms": str(int((time.time() + 60) * 1000)),
+                "Lambda-Runtime-Deadline-Ms": str(int((time.time() + _INVOCATION_SECONDS) * 1000)),
                 "Lambda-Runtime-Invoked-Function-Arn": function_arn,
                 "Content-Type": "application/json",
             }

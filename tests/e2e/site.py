@@ -23,9 +23,14 @@ from local.deployment import (
     put_secret,
     server_context,
 )
+from local.processes import free_port
 from local.sftp_server import RunningServer, start_asyncssh_server
+from tests.e2e.bundles import Bundles
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 600.0
+"""A limit for what never comes: on a busy machine everything takes many times as long."""
+
+_GLANCE_SECONDS = 0.1  # reading a log or a queue takes the emulator some milliseconds
 INBOX = "inbox"
 _LAST_LINES = 20
 
@@ -38,12 +43,12 @@ class Partner:
         self.password = "correct horse battery staple"
         self._identity = asyncssh.generate_private_key("ssh-ed25519")
         self._up = ExitStack()
-        self._port: int | None = None
+        self._port = free_port()
 
     def start(self, *, password: str | None = None, identity: asyncssh.SSHKey | None = None) -> RunningServer:
         """Starts the server anew at the same address; by default as the stack knows it."""
         self.stop()
-        server = self._up.enter_context(
+        return self._up.enter_context(
             start_asyncssh_server(
                 self.root,
                 port=self._port,
@@ -51,8 +56,6 @@ class Partner:
                 host_keys=[identity or self._identity],
             )
         )
-        self._port = server.port
-        return server
 
     def stop(self) -> None:
         """Cuts every connection and refuses new ones."""
@@ -136,16 +139,17 @@ class Site:
 
 @contextmanager
 def deployed_site(
-    folder: Path, partner: Partner, *, prefix: str = "", enforce_iam: bool = False
+    folder: Path, partner: Partner, bundles: Bundles, *, prefix: str = "", enforce_iam: bool = False
 ) -> Iterator[Site]:
     """The stock stack in a cloud of its own, which ends with the block."""
     scratch = folder / "cdk"
-    assembly = scratch / "cdk.out"  # a fresh one: the bundle is built anew
+    assembly = scratch / "cdk.out"  # a fresh one: each run builds the bundle anew
     server = partner.start()
     with start_cloud(folder / "cloud", enforce_iam=enforce_iam) as cloud:
         bootstrap(cloud, scratch=scratch)
         context = {**server_context(server, INBOX), "prefix": prefix}
-        deployment = deploy(cloud, context, assembly=assembly, scratch=scratch)
+        with bundles.shared_with(assembly):
+            deployment = deploy(cloud, context, assembly=assembly, scratch=scratch)
         fill_secret(cloud, deployment, server)
         (asset,) = (path for path in assembly.glob("asset.*") if path.is_dir())
         yield Site(cloud=cloud, partner=partner, server=server, deployment=deployment, asset=asset)
@@ -176,7 +180,7 @@ def wait_until(
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"no {what} within {seconds:g} s\n{explain()}"
-        time.sleep(0.05)
+        time.sleep(_GLANCE_SECONDS)
 
 
 def last_lines(text: str) -> str:

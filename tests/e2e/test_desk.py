@@ -13,7 +13,7 @@ import pytest
 
 from local.environments import REPOSITORY
 from local.processes import LOOPBACK, read, run, running
-from tests.e2e.site import Site, wait_until
+from tests.e2e.site import PATIENCE_SECONDS, Site, wait_until
 
 
 def test_the_demo_succeeds_while_another_copy_runs(site: Site, tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ def test_the_demo_succeeds_while_another_copy_runs(site: Site, tmp_path: Path) -
     run(
         [sys.executable, "-m", "local", "demo"],
         log=log,
-        seconds=240,
+        seconds=1500,
         env=_environment(tmp_path),
         cwd=REPOSITORY,
     )
@@ -36,10 +36,10 @@ def test_a_signal_ends_servers_and_folders(tmp_path: Path, number: signal.Signal
     scratch.mkdir()
     command = [sys.executable, "-m", "local", "run"]
     with running(command, log=log, env=_environment(scratch), cwd=REPOSITORY) as process:
-        wait_until(lambda: "cdk bootstrap" in read(log), "cloud", lambda: read(log), seconds=60)
+        wait_until(lambda: "cdk bootstrap" in read(log), "cloud", lambda: read(log))
         ports = [int(port) for port in re.findall(rf"listens on \S*{LOOPBACK}:(\d+)", read(log))]
         process.send_signal(number)
-        assert process.wait(timeout=30) == status, read(log)
+        assert process.wait(timeout=PATIENCE_SECONDS) == status, read(log)
     assert len(ports) == 2
     assert not any(_answers(port) for port in ports)
     assert list(scratch.iterdir()) == []

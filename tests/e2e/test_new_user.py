@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from local.deployment import App
+from tests.e2e.bundles import Bundles
 from tests.e2e.site import INBOX, Site
 from tests.e2e.stacks import Stacks
 from tests.wheel import build_wheel, fresh_environment
@@ -37,7 +38,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def app_of_six_lines(site: Site, python: Path, folder: Path, stack: str, *, more: str = "") -> App:
-    """In an empty folder; the bundle is built anew there."""
+    """In a folder with nothing else; the bundle is built anew there, unless there is one."""
     folder.mkdir(parents=True)
     text = SIX_LINES.format(
         host=site.server.host,
@@ -60,9 +61,12 @@ def test_the_wheel_and_six_lines_deliver_a_file(site: Site, python: Path, tmp_pa
     assert stacks.arrived(f"{INBOX}/orders/first.csv") == b"id,amount\n1,2\n"
 
 
-def test_what_holds_data_outlives_the_stack(site: Site, python: Path, tmp_path: Path) -> None:
+def test_what_holds_data_outlives_the_stack(
+    site: Site, python: Path, bundles: Bundles, tmp_path: Path
+) -> None:
     app = app_of_six_lines(site, python, tmp_path / "project", "Kept")
-    app.deploy(site.cloud)
+    with bundles.shared_with(app.assembly):
+        app.deploy(site.cloud)
     stacks = Stacks(site, "Kept")
     queues = stacks.names("AWS::SQS::Queue")
     app.destroy(site.cloud)
@@ -75,11 +79,12 @@ def test_what_holds_data_outlives_the_stack(site: Site, python: Path, tmp_path: 
 
 
 def test_what_holds_data_goes_with_the_stack_where_that_is_asked_for(
-    site: Site, python: Path, tmp_path: Path
+    site: Site, python: Path, bundles: Bundles, tmp_path: Path
 ) -> None:
     more = ", removal_policy=cdk.RemovalPolicy.DESTROY"
     app = app_of_six_lines(site, python, tmp_path / "project", "Gone", more=more)
-    app.deploy(site.cloud)
+    with bundles.shared_with(app.assembly):
+        app.deploy(site.cloud)
     stacks = Stacks(site, "Gone")
     app.destroy(site.cloud)
     for kind, (service, call, argument) in KEPT.items():

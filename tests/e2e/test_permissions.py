@@ -15,6 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.cloud import ACCOUNT, REGION
+from tests.e2e.bundles import Bundles
 from tests.e2e.role_site import OTHER, OURS, PREFIX, PRIVATE, Function, deployed_function
 from tests.e2e.site import Partner, Site, wait_until
 
@@ -32,11 +33,11 @@ Call = Callable[[Function], object]
 
 
 @pytest.fixture(scope="module")
-def function(_tools: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Function]:
+def function(_tools: None, bundles: Bundles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Function]:
     if shutil.which("openssl") is None:
         pytest.skip("openssl is missing: the local AWS makes its certificate with it")
     partner = Partner(tmp_path_factory.mktemp("partner"))
-    with deployed_function(tmp_path_factory.mktemp("role"), partner) as deployed:
+    with deployed_function(tmp_path_factory.mktemp("role"), partner, bundles) as deployed:
         yield deployed
     partner.stop()
 

@@ -9,7 +9,7 @@ import pytest
 
 from local.deployment import function_log
 from local.processes import run
-from tests.e2e.site import INBOX, Site, wait_until
+from tests.e2e.site import INBOX, PATIENCE_SECONDS, Site, wait_until
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def package(tmp_path: Path) -> Path:
     run(
         [sys.executable, "-m", "cdk_s3_to_sftp.package", "--output", output],
         log=tmp_path / "package.log",
-        seconds=120,
+        seconds=PATIENCE_SECONDS,
     )
     return output
 
@@ -30,7 +30,7 @@ def test_a_zip_uploaded_by_hand_delivers_what_s3_announces_directly(site: Site, 
         Runtime="python3.13",
         Handler="s3_to_sftp.handler.lambda_handler",
         Role="arn:aws:iam::123456789012:role/by-hand",
-        Timeout=60,
+        Timeout=900,
         Code={"ZipFile": package.read_bytes()},
         Environment={
             "Variables": {

@@ -13,7 +13,7 @@ import pytest
 from local.interpreter import LAMBDA_PYTHON, NOT_FOUND, lambda_interpreter
 from local.processes import read, run, running
 from tests.e2e.runtime_api import start_runtime_api
-from tests.e2e.site import Site, notification
+from tests.e2e.site import PATIENCE_SECONDS, Site, notification
 from tests.lambda_events import sqs_event
 
 
@@ -32,7 +32,7 @@ def runtime_client(tmp_path: Path) -> Path:
     version = importlib.metadata.version("awslambdaric")
     pip = (sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--target", folder)
     platform = ["--python-version", LAMBDA_PYTHON, "--only-binary=:all:"]
-    run([*pip, *platform, f"awslambdaric=={version}"], log=tmp_path / "pip.log", seconds=120)
+    run([*pip, *platform, f"awslambdaric=={version}"], log=tmp_path / "pip.log", seconds=PATIENCE_SECONDS)
     return folder
 
 
@@ -58,7 +58,7 @@ def test_the_shipped_asset_delivers_under_the_real_runtime_client(
         # -S: no site-packages, so that what the asset does not bring is missing. It runs in its folder.
         command = [interpreter, "-S", "-m", "awslambdaric", function["Handler"]]
         with running(command, log=log, env=environment, cwd=site.asset):
-            answer = api.answers.get(timeout=60)
+            answer = api.answers.get(timeout=PATIENCE_SECONDS)
     assert answer == ("response", {"batchItemFailures": []}), read(log)
     assert site.wait_for_file("ric.txt") == b"from the real runtime"
     delivered = [json.loads(line) for line in read(log).splitlines() if '"delivered"' in line]

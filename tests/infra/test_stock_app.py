@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -212,6 +213,9 @@ def test_cdk_synth_gives_the_same_template_from_every_directory(tmp_path: Path) 
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     here = synth(cli, tmp_path / "one.out", cwd=REPOSITORY)
+    # With the bundle of the first. If it were not the one that is wanted there would be two afterwards.
+    for asset in (tmp_path / "one.out").glob("asset.*/"):
+        shutil.copytree(asset, tmp_path / "two.out" / asset.name)
     there = synth(cli, tmp_path / "two.out", f"--app={sys.executable} {REPOSITORY / 'app.py'}", cwd=elsewhere)
     assert here == there
     assert list(elsewhere.iterdir()) == []

@@ -32,8 +32,8 @@ from s3_to_sftp.sftp.session import SftpSession
 WRITE_BYTES = 64 * 1024
 """What one WRITE holds here, and a range that a lane takes: many steps, few bytes."""
 
-_MOST_SECONDS = 60
-_LANES_SECONDS = 20.0
+_MOST_SECONDS = 600
+_LANES_SECONDS = 120.0
 
 Seam = Callable[[], None]
 """Wraps a step of the function."""

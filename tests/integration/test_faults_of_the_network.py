@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from local.sftp_server import RunningServer, start_asyncssh_server
 from s3_to_sftp.errors import ConnectionLost, DeliveryError, LoginRefused, PartnerUnreachable
 from tests.faults.tcp_proxy import HEALTHY, Plan, TcpProxy, tcp_proxy
-from tests.integration.partner import IMPATIENT, delivery_to, files_below
+from tests.integration.partner import delivery_to, files_below
 from tests.memory_s3 import MemoryS3
 
 KEY = "report.csv"
@@ -43,10 +42,8 @@ def fails_then_works(server: RunningServer, proxy: TcpProxy, s3: MemoryS3, plan:
     (server.root / KEY).write_bytes(OLD)
     proxy.plan = plan
     delivery = delivery_to(server, s3, port=proxy.port)
-    started = time.monotonic()
     with pytest.raises(DeliveryError) as raised:
         delivery.deliver(s3.ref(KEY))
-    assert time.monotonic() - started < 4 * IMPATIENT.reply + 4
     assert files_below(server.root)[KEY] == OLD
     proxy.plan = HEALTHY
     s3.objects[KEY] = NEWER

@@ -20,7 +20,7 @@ from tests.unit.scripted_server import Disk, Script, ScriptedServer
 
 SERVER = Server(host="sftp.partner.example", port=22)
 LOGIN = Credentials(username="u", password="p")
-SOON = 10
+SOON = 120
 """Seconds that a test waits for what must happen; it never takes them when all is well."""
 
 

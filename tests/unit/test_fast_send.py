@@ -27,7 +27,7 @@ KEY = bytes(range(16))
 FIXED = b"\xa1\xb2\xc3\xd4"
 CHANNEL = 0x01020304
 MASK = 0xFFFFFFFFFFFFFFFF
-SOON = 10
+SOON = 120
 """Seconds that a test waits for what must happen; it never takes them when all is well."""
 
 

@@ -29,7 +29,7 @@ from tests.unit.scripted_server import (
     status,
 )
 
-SOON = 10
+SOON = 120
 """Seconds that a test waits for what must happen; it never takes them when all is well."""
 
 SAFE_WRITE = 32 * 1024 - 64

@@ -42,7 +42,7 @@ from tests.unit.scripted_server import ScriptedServer, result_of
 DATA = b"".join(number.to_bytes(4, "big") for number in range(65_536))
 REF = ObjectRef(bucket=BUCKET, key="a")
 BLOCK = 10_000
-SOON = 10
+SOON = 120
 """Seconds that a test waits for what must happen; it never takes them when all is well."""
 
 

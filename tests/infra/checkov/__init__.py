@@ -10,7 +10,7 @@ from local.environments import prepare
 from local.processes import run
 
 _REQUIREMENTS = Path(__file__).with_name("requirements.txt")
-_SCAN_SECONDS = 120.0
+_SCAN_SECONDS = 900.0
 
 
 @dataclass(frozen=True, order=True)

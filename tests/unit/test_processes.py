@@ -1,0 +1,23 @@
+"""Ports for servers on loopback."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from local import processes
+from local.processes import LOOPBACK, CannotRun, free_port
+
+
+def test_port_that_is_free_can_be_listened_on() -> None:
+    with socket.create_server((LOOPBACK, free_port())) as server:
+        assert server.getsockname()[0] == LOOPBACK
+
+
+def test_port_that_somebody_listens_on_is_not_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server((LOOPBACK, free_port())) as server:
+        taken = server.getsockname()[1]
+        monkeypatch.setattr(processes, "_PORTS", range(taken, taken + 1))
+        with pytest.raises(CannotRun, match="no port is free"):
+            free_port()
