@@ -15,13 +15,13 @@ from s3_to_sftp.delivery import Delivery
 from s3_to_sftp.errors import DeliveryError
 from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.receipt import Receipt
-from s3_to_sftp.sftp.connection import Timeouts
 from tests.integration.partner import files_below, partner_at
 from tests.ledger_site import TABLE, LedgerSite, create_table
 from tests.memory_s3 import MemoryS3
+from tests.pace import short
 
 KEY = "report.csv"
-SHORT = Timeouts(connect=3, handshake=2, login=2, reply=1)
+SHORT = short(connect=3, handshake=2, login=2, reply=1)
 """Servers on loopback answer at once or never."""
 
 

@@ -17,9 +17,10 @@ from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.connection import Timeouts
 from s3_to_sftp.sftp.lanes import RangeSource, Sent
 from s3_to_sftp.sftp.partner import Partner
+from tests.pace import short
 from tests.unit.site import MemoryJournal
 
-IMPATIENT = Timeouts(connect=5, handshake=2.5, login=2.5, reply=2.5)
+IMPATIENT = short(connect=5, handshake=2.5, login=2.5, reply=2.5)
 """Servers on loopback answer at once or never."""
 
 

@@ -20,7 +20,6 @@ import pytest
 
 from local.sftp_server import RunningServer, start_asyncssh_server
 from s3_to_sftp.errors import ConnectionLost, DeliveryError, RequestRefused
-from s3_to_sftp.sftp.connection import Timeouts
 from s3_to_sftp.sftp.partner import Partner
 from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME
 from tests.faults.sftp_server import (
@@ -47,13 +46,14 @@ from tests.faults.tcp_proxy import Plan, TcpProxy, tcp_proxy
 from tests.integration.partner import files_below, partner_at, send
 from tests.integration.sources import GatheringSource
 from tests.integration.watch import never_half
+from tests.pace import short
 
 pytestmark = pytest.mark.usefixtures("lanes_at_any_distance")
 
 KEY = "report.csv"
 OLD = b"the old file, complete"
 NEW = os.urandom(6 * 1024 * 1024 + 12345)  # 25 ranges: more than the lanes can have under way at first
-SHORT = Timeouts(connect=3, handshake=1.5, login=1.5, reply=0.8)
+SHORT = short(connect=3, handshake=1.5, login=1.5, reply=0.8)
 
 lanes = pytest.mark.parametrize("lanes", [1, 2, 3], ids=["one lane", "two channels", "three lanes"])
 

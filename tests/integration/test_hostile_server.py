@@ -24,7 +24,6 @@ from s3_to_sftp.errors import (
     RequestRefused,
     TransferError,
 )
-from s3_to_sftp.sftp.connection import Timeouts
 from s3_to_sftp.sftp.partner import Partner
 from s3_to_sftp.sftp.protocol import LIMITS, Answer, Request, Status
 from tests.faults.hostile_server import (
@@ -39,10 +38,11 @@ from tests.faults.hostile_server import (
 )
 from tests.integration.partner import send
 from tests.integration.sources import BytesSource, GatheringSource
+from tests.pace import short
 
 DATA = os.urandom(3 * 1024 * 1024 + 5)
 NAME = "report.csv"
-SHORT = Timeouts(connect=2, handshake=0.6, login=0.6, reply=0.6)
+SHORT = short(connect=2, handshake=1, login=1, reply=1)
 
 lanes = pytest.mark.parametrize("lanes", [1, 3], ids=["one lane", "three lanes"])
 

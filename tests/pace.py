@@ -1,0 +1,31 @@
+"""How long the tests let something take that must come to an end, on this machine, now."""
+
+from __future__ import annotations
+
+import time
+
+from s3_to_sftp.sftp.connection import Timeouts
+
+_BURST_SECONDS = 0.05
+
+
+def _slowness() -> float:
+    """How many times longer work takes here than on a processor of its own."""
+    started, used = time.monotonic(), time.thread_time()
+    while time.thread_time() - used < _BURST_SECONDS:
+        pass
+    return max(1.0, (time.monotonic() - started) / _BURST_SECONDS)
+
+
+def short(*, connect: float, handshake: float, login: float, reply: float) -> Timeouts:
+    """Timeouts that a healthy server keeps, in seconds as an idle machine needs them.
+
+    A partner who is merely run on a busy machine must not be taken for one who hangs.
+    """
+    slowness = _slowness()
+    return Timeouts(
+        connect=connect * slowness,
+        handshake=handshake * slowness,
+        login=login * slowness,
+        reply=reply * slowness,
+    )
