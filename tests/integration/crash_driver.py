@@ -173,8 +173,8 @@ PROBING_STEPS: dict[str, Seam] = {
 REPLACING_STEPS: dict[str, Seam] = {
     "RENAME onto the old file is sent": _sftp("sent", "rename"),
     "RENAME onto the old file is refused": _sftp("answered", "rename"),
-    "the old file is put aside": _sftp("answered", "rename", nth=2),
-    "the new file has its name": _sftp("answered", "rename", nth=3),
+    "the old file is moved aside": _sftp("answered", "rename_without_replacing"),
+    "the new file has its name": _sftp("answered", "rename_without_replacing", nth=2),
     "the old file is about to be removed": _sftp("unsent", "remove"),
 }
 """Further ones where a rename does not replace a file."""
