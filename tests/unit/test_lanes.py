@@ -569,19 +569,6 @@ def test_refusal_on_the_first_lane_leaves_nothing(step: Request, limit: int) -> 
     assert left_behind(site) == []
 
 
-def test_refused_rename_leaves_nothing_but_the_old_file() -> None:
-    def script(asked: Asked) -> bytes | None:
-        renames = asked.kind == Request.EXTENDED and b"posix" in asked.payload
-        return status(asked, Status.PERMISSION_DENIED) if renames else None
-
-    site = Site(scripts={0: script})
-    site.disk.directories.add("inbox")
-    site.files[PATH] = bytearray(b"old")
-    with pytest.raises(RequestRefused, match="rename"):
-        send(site.pool())
-    assert site.files == {PATH: b"old"}
-
-
 def test_no_handle_is_closed_twice() -> None:
     site = Site(scripts={0: refusing(Request.WRITE, number=5)})
     with pytest.raises(RequestRefused):
