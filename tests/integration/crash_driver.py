@@ -13,11 +13,10 @@ import json
 import os
 import signal
 import sys
-import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, NoReturn
 
@@ -28,6 +27,8 @@ from s3_to_sftp.ledger import DynamoLedger
 from s3_to_sftp.message_queue import MessageQueue
 from s3_to_sftp.sftp import lanes, session
 from s3_to_sftp.sftp.session import SftpSession
+from s3_to_sftp.sftp.stream import NOT_READY, Piece
+from s3_to_sftp.source import S3Object
 
 WRITE_BYTES = 64 * 1024
 """What one WRITE holds here, and a range that a lane takes: many steps, few bytes."""
@@ -165,7 +166,7 @@ PAUSING_STEPS: dict[str, Seam] = {
 
 PROBING_STEPS: dict[str, Seam] = {
     "the probe's file is there": _sftp("answered", "create", probe=True),
-    "the probe is written": _sftp("sent", "write", nth=2, probe=True),
+    "the probe is written": _sftp("sent", "write", probe=True),
     "the probe is about to be removed": _sftp("unsent", "remove", probe=True),
 }
 """Further ones of the first delivery in lanes."""
@@ -227,18 +228,28 @@ def _set_clock_ahead(seconds: float) -> None:
 
 
 def _count(writes: _Writes, *, gather: int) -> None:
-    """Count WRITEs, and let nobody send a second one before each lane has sent its first."""
-    meeting = threading.Barrier(gather)
+    """Count WRITEs, and let nobody send a second one before each stream has sent its first."""
 
-    def wrapped(call: Callable[..., Any], sftp: SftpSession, *args: Any, **more: Any) -> Any:
+    def counted(call: Callable[..., Any], sftp: SftpSession, *args: Any, **more: Any) -> Any:
         if not _is_of_probe(*args, **more):
             writes.of_session[id(sftp)] += 1
-            if gather > 1 and writes.of_session[id(sftp)] == 2:
-                meeting.wait(_LANES_SECONDS)
             writes.count += 1
         return call(sftp, *args, **more)
 
-    _wrap(SftpSession, "write", wrapped)
+    def gathered(
+        call: Callable[..., Any], source: S3Object, *args: Any, **more: Any
+    ) -> Iterator[tuple[int, Piece]]:
+        until = time.monotonic() + _LANES_SECONDS
+        for number, block in enumerate(call(source, *args, **more)):
+            while number == 1 and len(writes.of_session) < gather:
+                assert time.monotonic() < until
+                time.sleep(0.001)
+                yield block[0], NOT_READY  # the first stream has its part in the proof for the others
+            yield block
+
+    _wrap(SftpSession, "write", counted)
+    if gather > 1:
+        _wrap(S3Object, "blocks", gathered)
 
 
 def _set(module: Any, **values: Any) -> None:
