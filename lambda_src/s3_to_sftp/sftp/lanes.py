@@ -269,6 +269,8 @@ class _Lane(threading.Thread):
         self._path = path
         self.at_work = threading.Event()
         """Set from joining the work on: only such lanes are waited for."""
+        self.closed_at = -math.inf
+        """When its CLOSE was answered, by the monotonic clock."""
         self.failure: BaseException | None = None
         """What ended the delivery. Errors of the lane itself only end the lane."""
 
@@ -280,6 +282,7 @@ class _Lane(threading.Thread):
             self._segments.wait_until_opened()
             if self._admits(self.number, connection) and self._segments.enter(self.at_work):
                 connection.session.run_one(self._write(connection.session))
+                self.closed_at = time.monotonic()
                 self._pool.touch(self.number)
         except (TransferError, PartnerError) as error:
             self._drop(connection)
@@ -503,11 +506,16 @@ class _Transfer:
         self._admission.end()
         if self._segments.acknowledged_after_loss(at_best=True) <= self._start:
             return None
-        until = time.monotonic() + _CLOSING_SECONDS
-        for lane in self._lanes:
-            if lane.at_work.is_set():
-                lane.join(max(0.0, until - time.monotonic()))
+        lost_at = time.monotonic()
+        at_work = [lane for lane in self._lanes if lane.at_work.is_set()]
+        for lane in at_work:
+            lane.join(max(0.0, lost_at + _CLOSING_SECONDS - time.monotonic()))
         self._drop_lanes()
+        # When all connections are lost the server may have lost power, and streams write out of order: a file
+        # as long as it should be may have holes. A CLOSE that was answered later shows that it is up.
+        is_all_closed = self._segments.acknowledged() == self._segments.acknowledged_after_loss()
+        if at_work and not is_all_closed and not any(lane.closed_at > lost_at for lane in at_work):
+            return None
         acknowledged = self._segments.acknowledged_after_loss()
         return self._sent(acknowledged, complete=False, lost=lost) if acknowledged > self._start else None
 
