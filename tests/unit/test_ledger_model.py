@@ -175,7 +175,8 @@ class Run:
         delivery = world.delivery(partner, self.ledger)
         ((_, outcome),) = deliver_all(delivery, [self._version], deadline)
         if isinstance(outcome, DeliveryError) and outcome.disposition is Disposition.PERMANENT:
-            outcome = _outcome_of(lambda: delivery.give_up(self._version, outcome)) or outcome
+            error = outcome
+            return _outcome_of(lambda: delivery.give_up(self._version, error)) or error
         return outcome
 
     def pass_(self, what: str, work: Callable[[], T], hang: Callable[[], None]) -> T:
