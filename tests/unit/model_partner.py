@@ -5,6 +5,7 @@ The conversations of the product run on it as they are: `ModelSession` stands in
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from s3_to_sftp.sftp.protocol import FileAttributes, Status
 T = TypeVar("T")
 THEIRS = b"theirs"
 BLOCK_BYTES = 2
+_SECONDS = itertools.count(1)
 
 
 class Violation(BaseException):
@@ -87,14 +89,12 @@ class Server:
     shows: bool = True
     refuses_rename: bool = False
     refuses_remove: bool = False
-    ticks: int = 0
 
     def __post_init__(self) -> None:
         self.disks = [(self.fingerprints, self.landed)]
 
     def now(self) -> int:
-        self.ticks += 1  # no two files are of the same second
-        return self.ticks
+        return next(_SECONDS)  # no two files are of the same second
 
     # What happens there without being asked for
 

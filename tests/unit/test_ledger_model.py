@@ -82,7 +82,7 @@ EXAMPLES = int(os.environ.get("LEDGER_MODEL_EXAMPLES", "400"))
 
 FAULTS = (
     "dies", "time is over", "time is short", "another function", "write is lost", "answer is lost",
-    "hangs", "is refused", "is denied", "power", "tidies up", "collects", "wakes up", "exchanged",
+    "hangs", "hangs", "is refused", "is denied", "power", "tidies up", "collects", "wakes up", "exchanged",
 )  # fmt: skip
 
 
@@ -175,12 +175,17 @@ class Run:
         delivery = world.delivery(partner, self.ledger)
         ((_, outcome),) = deliver_all(delivery, [self._version], deadline)
         if isinstance(outcome, DeliveryError) and outcome.disposition is Disposition.PERMANENT:
-            outcome = _outcome_of(lambda: delivery.give_up(self._version, outcome)) or outcome
+            error = outcome
+            return _outcome_of(lambda: delivery.give_up(self._version, error)) or error
         return outcome
 
     def pass_(self, what: str, work: Callable[[], T], hang: Callable[[], None]) -> T:
         """Carry out a request, or a write of the ledger, unless a fault strikes."""
-        fault = self._faults.pop(next(self._steps), "")
+        step = next(self._steps)
+        fault = self._faults.pop(step, "")
+        if fault == "hangs" and what != "rename":  # it is RENAMEs that hang, and come back
+            self._faults.setdefault(step + 1, fault)
+            fault = ""
         self._strike(fault)
         lost: Exception = ConnectionLost("Cut.", hint="")
         self._is_cut |= fault in ("power", "exchanged")
