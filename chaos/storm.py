@@ -9,7 +9,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 from chaos.server import Refusable
 from chaos.site import Site
@@ -19,7 +18,13 @@ from tests.faults.tcp_proxy import HEALTHY, Plan
 _NATURAL_RECOVERY_SECONDS = 100.0
 """What an open breaker may take to let somebody try again by itself."""
 
-Fault = Callable[[], None]
+_PATIENCE_SECONDS = 10.0
+_GLANCE_SECONDS = 0.05
+_FILES_BETWEEN_KILLS = 5
+"""A function that is killed before it has sent a file shows nothing, and its start is what takes longest."""
+
+Fault = Callable[[], bool | None]
+"""Returns False where it did nothing."""
 
 
 class Storm:
@@ -73,12 +78,23 @@ class Storm:
         faults = faults_of(rng)
         weights = [weight for weight, _ in faults]
         try:
-            while not self._calm.wait(rng.uniform(0.2, 1.5)):
+            while not self._calm.wait(rng.uniform(0.2, 1.5)) and self._has_progress():
                 (_, fault) = rng.choices(faults, weights)[0]
-                self.struck[fault.__name__.strip("_").replace("_", " ")] += 1
-                fault()
+                self.struck[fault.__name__.strip("_").replace("_", " ")] += fault() is not False
         except Exception as trouble:  # noqa: BLE001 - told by `end`
             self._troubles.append(trouble)
+
+    def _has_progress(self) -> bool:
+        """Waits until a file has arrived since the fault before, so that a slow machine is struck at work.
+
+        What was broken may keep files from arriving: then not for long. Returns False at the end.
+        """
+        before = self._site.partner.records.renames
+        patience = time.monotonic() + _PATIENCE_SECONDS
+        while self._site.partner.records.renames == before and time.monotonic() < patience:
+            if self._calm.wait(_GLANCE_SECONDS):
+                return False
+        return True
 
     def _other_software(self, first: float, last: float) -> None:
         """For one period the partner is a software without posix-rename."""
@@ -189,13 +205,23 @@ class Storm:
     def _function_faults(self, rng: random.Random) -> Sequence[tuple[int, Fault]]:
         site, weather = self._site, self._site.weather
 
-        def one_function_killed() -> None:
-            if workers := site.function_processes():
-                _kill(rng.choice(workers))
+        killed_at = -_FILES_BETWEEN_KILLS
 
-        def all_functions_killed() -> None:
-            for worker in site.function_processes():
-                _kill(worker)
+        def may_kill() -> bool:
+            nonlocal killed_at
+            renames = site.partner.records.renames
+            if renames < killed_at + _FILES_BETWEEN_KILLS:
+                return False
+            killed_at = renames
+            return True
+
+        def one_function_killed() -> bool:
+            workers = site.function_processes() if may_kill() else []
+            return bool(workers) and _kill(rng.choice(workers))
+
+        def all_functions_killed() -> bool:
+            workers = site.function_processes() if may_kill() else []
+            return sum(map(_kill, workers)) > 0
 
         def events_doubled() -> None:
             events = site.events()
@@ -251,6 +277,10 @@ class Storm:
             self._site.mend_login()
 
 
-def _kill(process: int) -> None:
-    with suppress(ProcessLookupError):
+def _kill(process: int) -> bool:
+    """Returns whether it was there."""
+    try:
         os.kill(process, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True

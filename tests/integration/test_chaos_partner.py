@@ -1,0 +1,134 @@
+"""What the partner of the chaos run does to files, and that its records tell it as it was."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+
+from chaos.partner import INBOX, Partner
+from chaos.records import Renamed, Taken, final_names, temporary_names
+from s3_to_sftp.errors import ConnectionLost, RequestRefused
+from s3_to_sftp.inline_executor import InlineExecutor
+from tests.faults.sftp_server import PERMISSION_DENIED
+from tests.integration.ledger_desk import KEY, SHORT
+from tests.integration.partner import partner_at
+
+DATA = b"some bytes"
+TEMPORARY = ".1.part"
+
+
+@pytest.fixture
+def partner(tmp_path: Path) -> Iterator[Partner]:
+    partner = Partner(tmp_path / "partner")
+    yield partner
+    partner.stop()
+
+
+def put(partner: Partner, name: str = TEMPORARY) -> Path:
+    path = partner.inbox / name
+    path.write_bytes(DATA)
+    return path
+
+
+class Journal:
+    """Remembers nothing."""
+
+    def will_move_aside(self, _name: str) -> Future[None]:
+        return InlineExecutor().submit(lambda: None)
+
+    def settled(self, _name: str) -> None:
+        pass
+
+    blocked = gone = settled
+
+
+def publish(partner: Partner) -> None:
+    client = partner_at(partner.server, port=partner.port, timeouts=SHORT)
+    try:
+        client.publish(
+            f"{INBOX}/{TEMPORARY}",
+            f"{INBOX}/{KEY}",
+            aside=f"{INBOX}/{TEMPORARY}.1.old",
+            journal=Journal(),
+        )
+    finally:
+        client.close()
+
+
+def what_happened(partner: Partner) -> list[tuple[type, str, bool]]:
+    return [
+        (type(event), event.file.key, isinstance(event, Renamed) and event.late)
+        for event in partner.records.events
+    ]
+
+
+def test_rename_that_hung_is_carried_out_later_and_recorded_as_late(partner: Partner) -> None:
+    put(partner)
+    partner.temper.hanging = 1
+    with pytest.raises(ConnectionLost):
+        publish(partner)
+    assert what_happened(partner) == []
+    partner.wake()
+    assert what_happened(partner) == [(Renamed, KEY, True)]
+    assert (partner.inbox / KEY).read_bytes() == DATA
+
+
+def test_rename_that_hung_does_nothing_when_its_file_is_gone(partner: Partner) -> None:
+    put(partner)
+    partner.temper.hanging = 1
+    with pytest.raises(ConnectionLost):
+        publish(partner)
+    partner.tidy_up(random.Random(0))
+    partner.wake()
+    assert what_happened(partner) == []
+    assert partner.records.removed == {TEMPORARY}
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_exchanged_disk_is_empty_or_older_and_what_is_gone_is_recorded(
+    partner: Partner,
+    empty: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    put(partner)
+    put(partner, "older")
+    partner.back_up()
+    publish(partner)
+    partner.exchange_disk(empty=empty)
+    assert {path.name for path in final_names(partner.inbox)} == (set() if empty else {"older"})
+    assert {path.name for path in temporary_names(partner.inbox)} == (set() if empty else {TEMPORARY})
+    assert partner.records.brought_back == (set() if empty else {TEMPORARY})
+    assert {key for kind, key, _ in what_happened(partner) if kind is Taken} == {KEY, "older"}
+    put(partner)
+    publish(partner)
+    assert (partner.inbox / KEY).read_bytes() == DATA
+
+
+def test_lost_power_cuts_only_unfinished_files_short_and_keeps_their_times(partner: Partner) -> None:
+    temporary, final = put(partner), put(partner, KEY)
+    before = temporary.stat().st_mtime_ns
+    partner.lose_power(random.Random(1))
+    assert temporary.stat().st_size < len(DATA)
+    assert temporary.stat().st_mtime_ns == before
+    assert final.read_bytes() == DATA
+
+
+def test_refused_rename_is_not_recorded(partner: Partner) -> None:
+    put(partner)
+    partner.temper.refusing = {"rename": PERMISSION_DENIED}
+    with pytest.raises(RequestRefused):
+        publish(partner)
+    assert what_happened(partner) == []
+
+
+def test_old_file_is_moved_aside_while_there_is_no_posix_rename(partner: Partner) -> None:
+    old, _ = put(partner, KEY), put(partner)
+    old.write_bytes(b"old")
+    partner.hide_posix_rename()
+    publish(partner)
+    partner.show_posix_rename()
+    assert what_happened(partner) == [(Renamed, KEY, False)]
+    assert [path.name for path in partner.inbox.iterdir()] == [KEY]
