@@ -15,7 +15,7 @@ PYTEST ?= pytest
 WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo local test compat chaos unit check lint format synth package docs bench bench-quick lock clean
+.PHONY: help setup demo local test compat chaos unit check lint format synth package docs mutants bench bench-quick lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ unit: setup  ## the fast tests only
 	@$(PYTEST) tests/unit --numprocesses=2
 
 check: lint test  ## what CI runs
+
+mutants: setup  ## make defects in what carries the guarantees, and print those that no test notices (MUTANTS="named --only breaker")
+	@$(BIN)/python -m tests.mutants $(MUTANTS)
 
 lint: setup  ## ruff, ruff format, mypy --strict
 	@ruff check .

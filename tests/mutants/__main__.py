@@ -1,0 +1,81 @@
+"""`make mutants`: run both sets, print what survives, exit 1 if anything does that is not explained."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from tests.mutants.chosen_mutants import ChosenRun, Survivor, selection
+from tests.mutants.copy_of_the_code import make_copy
+from tests.mutants.named_mutants import Fate, NamedMutant, NamedRun, named_mutants
+
+T = TypeVar("T")
+
+
+def main() -> int:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
+    parser.add_argument("set", nargs="?", choices=["named", "chosen"], help="one of the two; by default both")
+    parser.add_argument("--only", default="", help="mutants whose name (or function) or file has this text")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="mutants at a time")
+    asked = parser.parse_args()
+    begun = time.monotonic()
+    good = True
+    if asked.set != "chosen":
+        good &= _run_named(_matching(named_mutants(), asked.only), asked.workers)
+    if asked.set != "named":
+        good &= _run_chosen(asked.only, asked.workers)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"{time.monotonic() - begun:.0f} s, {used.ru_utime + used.ru_stime:.0f} s of CPU")
+    return 0 if good else 1
+
+
+def _matching(mutants: Sequence[NamedMutant], text: str) -> list[NamedMutant]:
+    return [one for one in mutants if text in one.name or text in one.file]
+
+
+def _run_named(mutants: Sequence[NamedMutant], workers: int) -> bool:
+    fates: Counter[Fate] = Counter()
+    if not mutants:
+        return True
+    for outcome in NamedRun(make_copy({}), workers=workers).outcomes(mutants):
+        fates[outcome.fate] += 1
+        print(
+            f"{outcome.fate.value}: {outcome.mutant.file}: {outcome.mutant.name} ({outcome.told})", flush=True
+        )
+    print(f"named mutants: {_counts(fates, lambda fate: fate.value)}", flush=True)
+    return not fates[Fate.SURVIVED] and not fates[Fate.BROKEN]
+
+
+def _run_chosen(only: str, workers: int) -> bool:
+    chosen = selection()
+    run = ChosenRun(make_copy(chosen.settings()), chosen, workers=workers)
+    fates, survivors = run.result(only)
+    for survivor in survivors:
+        print(_told(survivor))
+    unused = [] if only else [one for one in chosen.equivalent if one not in {each.why for each in survivors}]
+    for one in unused:
+        print(f"NOT NEEDED ANY MORE in chosen.toml: {one.function}: {one.before} -> {one.after}")
+    print(f"chosen mutants: {_counts(fates, str)}", flush=True)
+    return all(survivor.why for survivor in survivors) and not unused
+
+
+def _told(survivor: Survivor) -> str:
+    head = f"equivalent ({survivor.why.why})" if survivor.why else "SURVIVED"
+    return f"{head}: {survivor.name}\n  - {survivor.before}\n  + {survivor.after}"
+
+
+def _counts(counter: Counter[T], name: Callable[[T], str]) -> str:
+    return f"{sum(counter.values())}: " + ", ".join(
+        f"{count} {name(one)}" for one, count in counter.most_common()
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""Named mutants: each a defect that somebody could make, and the tests that must notice it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from xml.etree import ElementTree
+
+from tests.mutants.copy_of_the_code import SOURCE
+
+NAMED = Path(__file__).parent / "named"
+
+_PATIENCE = 10
+"""A mutant hangs when its tests take so many times as long as without it."""
+
+_TESTS_FAILED = 1
+"""The exit code of pytest; any higher one says that it could not even run them."""
+
+
+class Fate(Enum):
+    """What became of a mutant."""
+
+    KILLED = "killed"
+    HANGS = "killed (hangs)"
+    SURVIVED = "SURVIVED"
+    BROKEN = "BROKEN"
+    """It does not apply any more, or its tests could not be run: nothing was shown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedMutant:
+    """A defect.
+
+    Attributes:
+        name: What is wrong with it.
+        file: Of the function, relative to its package.
+        before: Text that stands in the file exactly once.
+        after: What stands there instead.
+        tests: Test files or node ids; each by itself must fail.
+    """
+
+    name: str
+    file: str
+    before: str
+    after: str
+    tests: tuple[str, ...]
+
+    def applied(self, package: Path = SOURCE) -> str:
+        """Return the text of the file with the defect.
+
+        Raises:
+            ValueError: The text before stands there not at all, or more than once; or nothing would change.
+        """
+        text = (package / self.file).read_text()
+        if (count := text.count(self.before)) != 1:
+            raise ValueError(f"{self.name!r}: its text before is {count} times in {self.file}")
+        if self.before == self.after:
+            raise ValueError(f"{self.name!r} changes nothing")
+        return text.replace(self.before, self.after)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a mutant, and why: the test that failed first, or what is wrong."""
+
+    mutant: NamedMutant
+    fate: Fate
+    told: str
+
+
+@dataclass(frozen=True)
+class _Clean:
+    """A test without any mutant: how long it takes, and what fails (None: nothing)."""
+
+    seconds: float
+    failure: str | None
+
+
+def named_mutants() -> list[NamedMutant]:
+    """Read all of them."""
+    tables = [tomllib.loads(path.read_text()) for path in sorted(NAMED.glob("*.toml"))]
+    return [
+        NamedMutant(**{**one, "tests": tuple(one["tests"])}) for table in tables for one in table["mutant"]
+    ]
+
+
+class NamedRun:
+    """Runs named mutants, each in a process of its own, in a copy of the code.
+
+    Args:
+        copy: See `make_copy`.
+        workers: Mutants at a time.
+    """
+
+    def __init__(self, copy: Path, *, workers: int) -> None:
+        self._copy = copy
+        self._workers = workers
+        self._clean: dict[str, _Clean] = {}
+
+    def outcomes(self, mutants: Sequence[NamedMutant]) -> Iterator[Outcome]:
+        """Yield the outcome of each, in their order."""
+        with ThreadPoolExecutor(self._workers) as threads:
+            tests = dict.fromkeys(test for mutant in mutants for test in mutant.tests)
+            self._clean = dict(zip(tests, threads.map(self._run_clean, tests), strict=True))
+            yield from threads.map(self._outcome, mutants, range(len(mutants)))
+
+    def _run_clean(self, test: str) -> _Clean:
+        begun = time.monotonic()
+        code, failed = self._run_test(self._copy / "src", test, timeout=None)
+        return _Clean(time.monotonic() - begun, failed if code else None)
+
+    def _outcome(self, mutant: NamedMutant, number: int) -> Outcome:
+        root = self._copy / "named" / str(number)
+        shutil.copytree(self._copy / "src" / "s3_to_sftp", root / "s3_to_sftp")
+        try:
+            (root / "s3_to_sftp" / mutant.file).write_text(mutant.applied())
+        except ValueError as error:
+            return Outcome(mutant, Fate.BROKEN, str(error))
+        told: list[str] = []
+        fate = Fate.KILLED
+        for test in mutant.tests:
+            clean = self._clean[test]
+            if clean.failure is not None:
+                return Outcome(mutant, Fate.BROKEN, f"{test} fails without a mutant: {clean.failure}")
+            code, failed = self._run_test(root, test, timeout=_PATIENCE * clean.seconds)
+            if code == 0:
+                return Outcome(mutant, Fate.SURVIVED, f"{test} does not notice")
+            if code is None:
+                fate = Fate.HANGS
+            elif code != _TESTS_FAILED:
+                return Outcome(mutant, Fate.BROKEN, f"pytest ended with {code}: {failed}")
+            told.append(failed)
+        return Outcome(mutant, fate, ", ".join(told))
+
+    def _run_test(self, source: Path, test: str, *, timeout: float | None) -> tuple[int | None, str]:
+        """Return pytest's exit code (None: it took too long), and what failed first."""
+        report = self._copy / "named" / f"{source.name}-{abs(hash(test))}.xml"
+        command = [sys.executable, "-B", "-m", "pytest", "-q", "-x", f"--junitxml={report}", test]
+        process = subprocess.Popen(
+            command,
+            cwd=self._copy,
+            env={**os.environ, "PYTHONPATH": str(source)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            output, _ = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            return None, test
+        return process.returncode, _first_failure(report) or output[-500:]
+
+
+def _first_failure(report: Path) -> str:
+    cases: Iterable[ElementTree.Element] = (
+        ElementTree.parse(report).iter("testcase") if report.exists() else ()
+    )
+    failed = (case for case in cases if case.find("failure") is not None or case.find("error") is not None)
+    return next((str(case.get("name")) for case in failed), "")

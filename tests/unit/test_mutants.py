@@ -1,0 +1,69 @@
+"""Mutants say something only as long as they can be made."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.mutants.chosen_mutants import function_of, module_of, pattern_for, selection
+from tests.mutants.copy_of_the_code import REPOSITORY, SOURCE
+from tests.mutants.named_mutants import NamedMutant, named_mutants
+
+NAMED = named_mutants()
+CHOSEN = selection()
+
+
+@pytest.mark.parametrize("mutant", NAMED, ids=lambda mutant: mutant.name)
+def test_named_mutant_can_be_made_and_is_still_a_program(mutant: NamedMutant) -> None:
+    ast.parse(mutant.applied())
+
+
+@pytest.mark.parametrize(
+    "test", sorted({test for mutant in NAMED for test in mutant.tests} | {*CHOSEN.tests})
+)
+def test_tests_that_must_notice_are_there(test: str) -> None:
+    path, _, name = test.partition("::")
+    text = (REPOSITORY / path).read_text()
+    assert f"def {name.partition('[')[0] or 'test_'}" in text
+
+
+def test_no_two_named_mutants_have_one_name() -> None:
+    assert Counter(mutant.name for mutant in NAMED).most_common(1)[0][1] == 1
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_text_that_is_not_there_exactly_once_is_no_mutant(count: int, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("call()\n" * count)
+    mutant = NamedMutant(name="m", file="a.py", before="call()", after="pass", tests=())
+    with pytest.raises(ValueError, match=f"{count} times"):
+        mutant.applied(tmp_path)
+
+
+def test_mutant_that_changes_nothing_is_none(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("call()\n")
+    mutant = NamedMutant(name="m", file="a.py", before="call()", after="call()", tests=())
+    with pytest.raises(ValueError, match="changes nothing"):
+        mutant.applied(tmp_path)
+
+
+def functions_in(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text())
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    methods = {
+        f"{node.name}.{method.name}"
+        for node in tree.body
+        if isinstance(node, ast.ClassDef)
+        for method in node.body
+        if isinstance(method, kinds)
+    }
+    return methods | {node.name for node in tree.body if isinstance(node, kinds)}
+
+
+@pytest.mark.parametrize("function", CHOSEN.functions)
+def test_chosen_function_is_there_and_is_found_again_in_what_mutmut_calls_it(function: str) -> None:
+    module = module_of(function)
+    assert function.removeprefix(f"{module}.") in functions_in(SOURCE / f"{module.replace('.', '/')}.py")
+    assert function_of(pattern_for(function)) == function
