@@ -71,7 +71,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--objects", type=int, default=300, help="how many puts (default: 300)")
     parser.add_argument("--seconds", type=float, default=120, help="how long the storm lasts (default: 120)")
     parser.add_argument(
-        "--settle", type=float, default=300, help="how long to wait afterwards at most (default: 300)"
+        "--settle",
+        type=float,
+        default=300,
+        help="how long to wait afterwards without progress (default: 300)",
     )
     parser.add_argument("--log", type=Path, help="write to this file what function and partner saw")
     options = parser.parse_args()
@@ -131,19 +134,27 @@ def _put_all(site: Site, versions: Sequence[Version], progress: Progress, *, sec
 
 
 def _settle(site: Site, progress: Progress, *, seconds: float) -> None:
-    """Waits until the queue is empty, at most so long."""
+    """Waits until the queue is empty."""
     progress.say("the storm is over, everything is mended; waiting until the queue is empty")
     _wait_until_settled(site, seconds=seconds, tell=lambda: _tell(site, progress))
 
 
 def _wait_until_settled(site: Site, *, seconds: float, tell: Callable[[], None] = lambda: None) -> None:
+    """Waits until the queue is empty, at most so long in which nothing comes of anything."""
     deadline = time.monotonic() + seconds
     told = time.monotonic()
+    best = _progress(site)
     while not site.is_settled() and time.monotonic() < deadline:
         time.sleep(0.2)
+        if (now := _progress(site)) > best:
+            best, deadline = now, time.monotonic() + seconds
         if time.monotonic() - told > _PROGRESS_SECONDS:
             told = time.monotonic()
             tell()
+
+
+def _progress(site: Site) -> tuple[int, int]:
+    return len(site.partner.records.events), -site.waiting()
 
 
 def _tell(site: Site, progress: Progress) -> None:
