@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from tests.mutants.chosen_mutants import ChosenRun, Survivor, selection
+from tests.mutants.chosen_mutants import GroupRun, Survivor, selection
 from tests.mutants.copy_of_the_code import make_copy
 from tests.mutants.named_mutants import Fate, NamedMutant, NamedRun, named_mutants
 
@@ -55,11 +55,19 @@ def _run_named(mutants: Sequence[NamedMutant], workers: int) -> bool:
 
 def _run_chosen(only: str, workers: int) -> bool:
     chosen = selection()
-    run = ChosenRun(make_copy(chosen.settings()), chosen, workers=workers)
-    fates, survivors = run.result(only)
-    for survivor in survivors:
-        print(_told(survivor))
-    unused = [] if only else [one for one in chosen.equivalent if one not in {each.why for each in survivors}]
+    fates: Counter[str] = Counter()
+    survivors: list[Survivor] = []
+    for group in (each.narrowed_to(only) for each in chosen.groups):
+        if group.functions:
+            run = GroupRun(make_copy(chosen.settings(group)), chosen, group, workers=workers)
+            counted, survived = run.result()
+            print(f"{group.name}: {_counts(counted, str)}", flush=True)
+            for survivor in survived:
+                print(_told(survivor), flush=True)
+            fates += counted
+            survivors += survived
+    used = {survivor.why for survivor in survivors}
+    unused = [] if only else [one for one in chosen.equivalent if one not in used]
     for one in unused:
         print(f"NOT NEEDED ANY MORE in chosen.toml: {one.function}: {one.before} -> {one.after}")
     print(f"chosen mutants: {_counts(fates, str)}", flush=True)

@@ -9,16 +9,16 @@ import sys
 import tomllib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 CHOSEN = Path(__file__).with_name("chosen.toml")
 
 _PATIENCE = 10
 """A mutant hangs when its tests take so many times as long as without it."""
 
-_STARTING_SECONDS = 2.0
+_STARTING_SECONDS = 1.0
 """Added to what the tests take; what they need besides is counted as many times."""
 
 _MUTMUT = [sys.executable, "-m", "mutmut"]
@@ -31,7 +31,7 @@ class Equivalent:
     """A mutant that behaves as the code does, or differs in what is no guarantee.
 
     Attributes:
-        function: As in `Selection.functions`.
+        function: As in `Group.functions`.
         before: The line that is changed, without its indentation.
         after: What it becomes.
         why: Why no test can, or should, notice.
@@ -61,33 +61,46 @@ class Survivor:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Group:
+    """Functions that the same tests are about.
+
+    Attributes:
+        name: What they do.
+        functions: `module.function` or `module.Class.method`, relative to the package.
+        tests: Each mutant is run against those of them that pass through its function.
+    """
+
+    name: str
+    functions: tuple[str, ...]
+    tests: tuple[str, ...]
+
+    def narrowed_to(self, text: str) -> Group:
+        """Return the group with those functions alone whose name has this text."""
+        return replace(self, functions=tuple(each for each in self.functions if text in each))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Selection:
     """What is mutated.
 
     Attributes:
-        functions: `module.function` or `module.Class.method`, relative to the package.
-        tests: Those that are run, as far as they pass through a function.
+        groups: Run one after the other.
         leave_alone: Lines that match one of these expressions: words for people.
         equivalent: Survivors that are right.
     """
 
-    functions: tuple[str, ...]
-    tests: tuple[str, ...]
+    groups: tuple[Group, ...]
     leave_alone: tuple[str, ...]
     equivalent: tuple[Equivalent, ...]
 
-    @cached_property
-    def _known(self) -> dict[tuple[str, str, str], Equivalent]:
-        return {(one.function, one.before, one.after): one for one in self.equivalent}
-
-    def settings(self) -> dict[str, object]:
+    def settings(self, group: Group) -> dict[str, object]:
         """Return mutmut's settings for a copy of the code."""
-        modules = dict.fromkeys(module_of(function) for function in self.functions)
+        modules = dict.fromkeys(module_of(function) for function in group.functions)
         return {
             "source_paths": ["src"],
             "only_mutate": [f"src/s3_to_sftp/{module.replace('.', '/')}.py" for module in modules],
             "do_not_mutate_patterns": list(self.leave_alone),
-            "pytest_add_cli_args_test_selection": list(self.tests),
+            "pytest_add_cli_args_test_selection": list(group.tests),
             # Hypothesis takes a test's second run in one process for a mistake, and threads outlive no fork.
             "process_isolation": "forkserver",
             "timeout_multiplier": float(_PATIENCE),
@@ -96,18 +109,24 @@ class Selection:
 
     def explained(self, function: str, before: str, after: str) -> Equivalent | None:
         """Return why the survivor is right, if that is known."""
-        return self._known.get((function, before, after))
+        about = (function, before, after)
+        return next((one for one in self.equivalent if (one.function, one.before, one.after) == about), None)
 
 
 def selection() -> Selection:
     """Read it."""
     table = tomllib.loads(CHOSEN.read_text())
     return Selection(
-        functions=tuple(f"{module}.{name}" for module, names in table["functions"].items() for name in names),
-        tests=tuple(table["tests"]),
+        groups=tuple(_group(one) for one in table["group"]),
         leave_alone=tuple(table["leave_alone"]),
         equivalent=tuple(Equivalent(**one) for one in table.get("equivalent", [])),
     )
+
+
+def _group(table: dict[str, Any]) -> Group:
+    modules: dict[str, list[str]] = table["functions"]
+    functions = (f"{module}.{name}" for module, names in modules.items() for name in names)
+    return Group(name=table["name"], functions=tuple(functions), tests=tuple(table["tests"]))
 
 
 def module_of(function: str) -> str:
@@ -132,30 +151,29 @@ def function_of(mutant: str) -> str:
     return f"{module}.{name.removeprefix('xǁ').replace('ǁ', '.') if 'ǁ' in name else name.removeprefix('x_')}"
 
 
-class ChosenRun:
+class GroupRun:
     """Runs mutmut in a copy of the code.
 
     Args:
         copy: See `make_copy`.
         chosen: What is mutated.
+        group: The part of it that the copy was made for.
         workers: Mutants at a time.
     """
 
-    def __init__(self, copy: Path, chosen: Selection, *, workers: int) -> None:
+    def __init__(self, copy: Path, chosen: Selection, group: Group, *, workers: int) -> None:
         self._copy = copy
         self._chosen = chosen
+        self._group = group
         self._workers = workers
 
-    def result(self, only: str = "") -> tuple[Counter[str], list[Survivor]]:
+    def result(self) -> tuple[Counter[str], list[Survivor]]:
         """Return how many mutants had which fate, and those that survived.
-
-        Args:
-            only: Functions whose name has this text.
 
         Raises:
             RuntimeError: A test fails without any mutant, or a chosen function has none.
         """
-        functions = [function for function in self._chosen.functions if only in function]
+        functions = self._group.functions
         self._mutmut("run", "--max-children", str(self._workers), *map(pattern_for, functions))
         fates = {
             match["name"]: match["fate"]

@@ -9,11 +9,12 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from uuid import uuid4
 from xml.etree import ElementTree
 
 from tests.mutants.copy_of_the_code import SOURCE
@@ -86,6 +87,31 @@ class _Clean:
     failure: str | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Case:
+    """A test as it was run."""
+
+    module: str
+    name: str
+    seconds: float
+    failed: bool
+
+    def is_of(self, test: str) -> bool:
+        """Return whether the file, or the node id without parameters, stands for it."""
+        path, _, name = test.partition("::")
+        is_same = name in {"", self.name, self.name.partition("[")[0]}
+        return is_same and self.module == path.removesuffix(".py").replace("/", ".")
+
+
+@dataclass(frozen=True)
+class _TestRun:
+    """What pytest has done: its exit code (None: it took too long), its last words, and the tests."""
+
+    code: int | None
+    output: str
+    cases: tuple[_Case, ...]
+
+
 def named_mutants() -> list[NamedMutant]:
     """Read all of them."""
     tables = [tomllib.loads(path.read_text()) for path in sorted(NAMED.glob("*.toml"))]
@@ -110,14 +136,17 @@ class NamedRun:
     def outcomes(self, mutants: Sequence[NamedMutant]) -> Iterator[Outcome]:
         """Yield the outcome of each, in their order."""
         with ThreadPoolExecutor(self._workers) as threads:
-            tests = dict.fromkeys(test for mutant in mutants for test in mutant.tests)
-            self._clean = dict(zip(tests, threads.map(self._run_clean, tests), strict=True))
+            tests = sorted({test for mutant in mutants for test in mutant.tests})
+            shares = [share for worker in range(self._workers) if (share := tests[worker :: self._workers])]
+            for clean in threads.map(self._run_clean, shares):
+                self._clean |= clean
             yield from threads.map(self._outcome, mutants, range(len(mutants)))
 
-    def _run_clean(self, test: str) -> _Clean:
+    def _run_clean(self, tests: Sequence[str]) -> dict[str, _Clean]:
         begun = time.monotonic()
-        code, failed = self._run_test(self._copy / "src", test, timeout=None)
-        return _Clean(time.monotonic() - begun, failed if code else None)
+        run = self._run_tests(self._copy / "src", tests, timeout=None)
+        starting = time.monotonic() - begun - sum(case.seconds for case in run.cases)
+        return {test: _clean(test, run, starting) for test in tests}
 
     def _outcome(self, mutant: NamedMutant, number: int) -> Outcome:
         root = self._copy / "named" / str(number)
@@ -132,22 +161,20 @@ class NamedRun:
             clean = self._clean[test]
             if clean.failure is not None:
                 return Outcome(mutant, Fate.BROKEN, f"{test} fails without a mutant: {clean.failure}")
-            code, failed = self._run_test(root, test, timeout=_PATIENCE * clean.seconds)
-            if code == 0:
+            run = self._run_tests(root, [test], timeout=_PATIENCE * clean.seconds)
+            if run.code == 0:
                 return Outcome(mutant, Fate.SURVIVED, f"{test} does not notice")
-            if code is None:
+            if run.code is None:
                 fate = Fate.HANGS
-            elif code != _TESTS_FAILED:
-                return Outcome(mutant, Fate.BROKEN, f"pytest ended with {code}: {failed}")
-            told.append(failed)
+            elif run.code != _TESTS_FAILED:
+                return Outcome(mutant, Fate.BROKEN, f"pytest ended with {run.code}: {run.output}")
+            told.append(next((case.name for case in run.cases if case.failed), test))
         return Outcome(mutant, fate, ", ".join(told))
 
-    def _run_test(self, source: Path, test: str, *, timeout: float | None) -> tuple[int | None, str]:
-        """Return pytest's exit code (None: it took too long), and what failed first."""
-        report = self._copy / "named" / f"{source.name}-{abs(hash(test))}.xml"
-        command = [sys.executable, "-B", "-m", "pytest", "-q", "-x", f"--junitxml={report}", test]
+    def _run_tests(self, source: Path, tests: Sequence[str], *, timeout: float | None) -> _TestRun:
+        report = self._copy / "named" / f"{uuid4()}.xml"
         process = subprocess.Popen(
-            command,
+            [sys.executable, "-B", "-m", "pytest", "-q", f"--junitxml={report}", *tests],
             cwd=self._copy,
             env={**os.environ, "PYTHONPATH": str(source)},
             stdout=subprocess.PIPE,
@@ -160,13 +187,26 @@ class NamedRun:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
-            return None, test
-        return process.returncode, _first_failure(report) or output[-500:]
+            return _TestRun(None, "", ())
+        return _TestRun(process.returncode, output[-500:], _cases(report))
 
 
-def _first_failure(report: Path) -> str:
-    cases: Iterable[ElementTree.Element] = (
-        ElementTree.parse(report).iter("testcase") if report.exists() else ()
+def _clean(test: str, run: _TestRun, starting: float) -> _Clean:
+    cases = [case for case in run.cases if case.is_of(test)]
+    failure = next((case.name for case in cases if case.failed), None)
+    if not cases:
+        failure = f"pytest ended with {run.code}: {run.output}"
+    return _Clean(starting + sum(case.seconds for case in cases), failure)
+
+
+def _cases(report: Path) -> tuple[_Case, ...]:
+    cases = ElementTree.parse(report).iter("testcase") if report.exists() else ()
+    return tuple(
+        _Case(
+            module=str(case.get("classname")),
+            name=str(case.get("name")),
+            seconds=float(case.get("time", 0)),
+            failed=case.find("failure") is not None or case.find("error") is not None,
+        )
+        for case in cases
     )
-    failed = (case for case in cases if case.find("failure") is not None or case.find("error") is not None)
-    return next((str(case.get("name")) for case in failed), "")

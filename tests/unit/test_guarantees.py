@@ -6,16 +6,19 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import paramiko
 import pytest
 
 from s3_to_sftp.credentials import Credentials
-from s3_to_sftp.errors import HostKeyRefused, LoginRefused
+from s3_to_sftp.errors import ConnectionLost, HostKeyRefused, LoginRefused, OutcomeUnknown
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp import connection
 from s3_to_sftp.sftp.connection import Timeouts, connect
 from s3_to_sftp.sftp.host_keys import pasteable
+from tests.ledger_site import TABLE, create_table
+from tests.unit.delivery_site import DeliverySite
 from tests.unit.site import SOON
 
 LOGIN = Credentials(username="u", password="p")
@@ -110,3 +113,30 @@ def test_login_is_sent_only_to_the_owner_of_a_pinned_host_key(is_pinned: object)
             connect(server, LOGIN, Timeouts())
         thread.join(SOON)
     assert bool(eavesdropper.logins) == bool(is_pinned)
+
+
+@pytest.fixture
+def desk(dynamodb: Any) -> Iterator[DeliverySite]:
+    create_table(dynamodb)
+    yield DeliverySite(dynamodb, {"a": b"old!"})
+    dynamodb.delete_table(TableName=TABLE)
+
+
+def test_file_of_the_same_length_and_second_is_no_evidence_of_a_delivery(
+    desk: DeliverySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk.site.disk, "tick", lambda: desk.site.disk.now)  # both are of one second
+    desk.deliver(desk.ref(sequencer="0A"))
+    desk.s3.objects["a"] = b"news"
+    newer = desk.ref(sequencer="0B")
+    function = desk.function()
+    function.partner.connect()
+    desk.site.connection(0).server.script = desk.cut_at_rename(done=False)
+    with pytest.raises(ConnectionLost):
+        function.deliver(newer, desk.deadline())
+    for name in desk.partial:  # the partner tidies up
+        del desk.site.files[name]
+    with pytest.raises(OutcomeUnknown):
+        desk.deliver(newer)
+    assert desk.whole == {"inbox/a": b"old!"}
+    assert desk.state(newer) == "COMMITTING"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.chosen_mutants import function_of, module_of, pattern_for, selection
+from tests.mutants.chosen_mutants import Equivalent, function_of, module_of, pattern_for, selection
 from tests.mutants.copy_of_the_code import REPOSITORY, SOURCE
 from tests.mutants.named_mutants import NamedMutant, named_mutants
 
@@ -22,7 +22,11 @@ def test_named_mutant_can_be_made_and_is_still_a_program(mutant: NamedMutant) ->
 
 
 @pytest.mark.parametrize(
-    "test", sorted({test for mutant in NAMED for test in mutant.tests} | {*CHOSEN.tests})
+    "test",
+    sorted(
+        {test for mutant in NAMED for test in mutant.tests}
+        | {test for group in CHOSEN.groups for test in group.tests}
+    ),
 )
 def test_tests_that_must_notice_are_there(test: str) -> None:
     path, _, name = test.partition("::")
@@ -62,8 +66,18 @@ def functions_in(path: Path) -> set[str]:
     return methods | {node.name for node in tree.body if isinstance(node, kinds)}
 
 
-@pytest.mark.parametrize("function", CHOSEN.functions)
+@pytest.mark.parametrize("function", [each for group in CHOSEN.groups for each in group.functions])
 def test_chosen_function_is_there_and_is_found_again_in_what_mutmut_calls_it(function: str) -> None:
     module = module_of(function)
     assert function.removeprefix(f"{module}.") in functions_in(SOURCE / f"{module.replace('.', '/')}.py")
     assert function_of(pattern_for(function)) == function
+
+
+def test_no_function_is_chosen_twice() -> None:
+    functions = Counter(each for group in CHOSEN.groups for each in group.functions)
+    assert functions.most_common(1)[0][1] == 1
+
+
+@pytest.mark.parametrize("known", CHOSEN.equivalent, ids=lambda known: known.before)
+def test_survivor_that_is_right_is_one_of_a_chosen_function(known: Equivalent) -> None:
+    assert any(known.function in group.functions for group in CHOSEN.groups)
