@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
 from typing import Any
 
 from bench.clients.job import Job, Phases
@@ -14,6 +13,7 @@ from s3_to_sftp.credentials import Credentials, FixedCredentials
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.connection import Timeouts
 from s3_to_sftp.sftp.partner import Partner, SmallFile
+from s3_to_sftp.sftp.publish import NoJournal
 
 WARM_UP = "warm-up"
 
@@ -60,25 +60,6 @@ def main() -> None:
     partner.close()
 
 
-class _NoJournal:
-    """Forgets every name."""
-
-    def will_move_aside(self, name: str) -> Future[None]:  # noqa: ARG002 - the protocol's
-        """Let it be moved."""
-        done: Future[None] = Future()
-        done.set_result(None)
-        return done
-
-    def settled(self, name: str) -> None:
-        """Forget it."""
-
-    def blocked(self, name: str) -> None:
-        """Forget it."""
-
-    def gone(self, name: str) -> None:
-        """Forget it."""
-
-
 def _s3(job: Job) -> Any:
     # As the function configures it.
     return job.s3(max_pool_connections=64, response_checksum_validation="when_required")
@@ -106,7 +87,7 @@ def _send_large(partner: Partner, job: Job, name: str) -> int:
     sent = partner.send_large(MemorySource(job.payload, job.checksum), temporary=temporary)
     if not sent.complete:
         raise sent.lost or RuntimeError("not all was sent")
-    partner.publish(sent.temporary, path, aside=f"{temporary}.old", journal=_NoJournal())
+    partner.publish(sent.temporary, path, aside=f"{temporary}.old", journal=NoJournal())
     return sent.lanes
 
 
@@ -121,7 +102,7 @@ def _deliver(partner: Partner, job: Job, s3: Any) -> int:
 def _small(job: Job, name: str, data: bytes) -> SmallFile[str]:
     temporary = f"{job.directory}/.{name}.part"
     path = f"{job.directory}/{name}"
-    return SmallFile(name, path, temporary, data, aside=f"{temporary}.old", journal=_NoJournal())
+    return SmallFile(name, path, temporary, data, aside=f"{temporary}.old")
 
 
 def _send_small(partner: Partner, files: Iterable[SmallFile[str]]) -> None:

@@ -40,7 +40,9 @@ partner = Partner(
     FixedCredentials(Credentials(username=username, password=password)),
     timeouts=Timeouts(),
 )
-file = SmallFile(ticket=None, path="arrived.txt", temporary=".arrived.part", data=b"from the bundle")
+file = SmallFile(
+    ticket=None, path="arrived.txt", temporary=".arrived.part", data=b"from the bundle", aside=".arrived.old"
+)
 ((_, error),) = partner.send_small([file])
 partner.close()
 assert error is None, error

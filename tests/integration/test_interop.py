@@ -64,7 +64,9 @@ def remote(server: RunningServer, name: str) -> str:
 def send_small(partner: Partner, server: RunningServer, files: dict[str, bytes]) -> None:
     """Send all at a time, and insist that each has arrived."""
     outcomes = partner.send_small(
-        SmallFile(name, remote(server, name), remote(server, f"{name}.part"), data)
+        SmallFile(
+            name, remote(server, name), remote(server, f"{name}.part"), data, remote(server, f"{name}.old")
+        )
         for name, data in files.items()
     )
     assert {file.ticket: error for file, error in outcomes} == dict.fromkeys(files)

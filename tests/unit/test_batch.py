@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import posixpath
+import threading
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
@@ -152,6 +153,9 @@ def test_body_is_closed_in_any_case(data: bytes) -> None:
     ):
         s3 = MemoryS3({"a": data})
         outcomes(delivery(s3, site), s3.ref("a"))
+        for reader in threading.enumerate():
+            if reader.name == "s3-reader":
+                reader.join()
         assert all(body.closed for body in s3.bodies)
 
 

@@ -13,7 +13,7 @@ from s3_to_sftp.errors import RequestRefused
 from s3_to_sftp.sftp.partner import Partner, SmallFile
 from s3_to_sftp.sftp.protocol import Request, Status
 from tests.unit.scripted_server import Asked, ScriptedServer, refusing, status
-from tests.unit.site import MemoryConnection, Site
+from tests.unit.site import MemoryConnection, MemoryJournal, Site
 
 MANY = [f"{number:03}" for number in range(100)]
 Outcomes = dict[str, Exception | None]
@@ -47,7 +47,8 @@ def cap(most: int, code: int = Status.PERMISSION_DENIED, kind: type[HandleCap] =
 def files(*names: str) -> Iterator[SmallFile[str]]:
     for name in names:
         directory = f"{name.rpartition('/')[0]}/" if "/" in name else ""
-        yield SmallFile(name, name, f"{directory}.{name.rpartition('/')[2]}.part", name.encode())
+        temporary = f"{directory}.{name.rpartition('/')[2]}.part"
+        yield SmallFile(name, name, temporary, name.encode(), f"{temporary}.old", MemoryJournal())
 
 
 def send(partner: Partner, *names: str) -> Outcomes:
@@ -235,7 +236,8 @@ def test_no_more_files_are_in_memory_while_some_are_sent_again() -> None:
             data = Bytes(b"x" * 100)
             alive.append(weakref.ref(data))
             most = max(most, sum(each() is not None for each in alive))
-            yield SmallFile(number, str(number), f".{number}.part", memoryview(data))
+            names = (str(number), f".{number}.part")
+            yield SmallFile(number, *names, memoryview(data), f".{number}.part.old", MemoryJournal())
 
     gc.disable()  # what is let go only by the collector is not let go in time
     try:

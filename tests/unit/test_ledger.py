@@ -728,7 +728,8 @@ def test_a_delivered_item_holds_no_lease(site: LedgerSite) -> None:
         "pk", "sk", "state", "attempts", "remote_path", "receipt", "first_seen", "status", "status_at",
         "expires", "revision",
     }  # fmt: skip
-    assert set(site.key_item(NEW)) == {"pk", "sk", "committed", "temporaries", "expires", "revision"}
+    kept = {"pk", "sk", "committed", "modified", "temporaries", "expires", "revision"}
+    assert set(site.key_item(NEW)) == kept
 
 
 # When the table fails

@@ -153,6 +153,24 @@ every_operation = pytest.mark.parametrize("operation", range(6))
 # --- whose names are touched ---
 
 
+def pending_elsewhere(version: ObjectRef, kind: NameKind, server: str) -> list[RemoteName]:
+    return [] if kind is NameKind.TEMPORARY else [pending(version, kind, server=server)]
+
+
+@pytest.mark.parametrize("server", ELSEWHERE)
+@pytest.mark.parametrize("stands", [True, False])
+def test_file_that_may_still_be_renamed_is_removed_where_another_name_leads_to_the_same_server(
+    server: str, *, stands: bool
+) -> None:
+    names = {"inbox/.t": pending(OLDER, server=server)}
+    desk = Desk(names)
+    if not stands:
+        del desk.site.files["inbox/.t"]
+    desk.prevent()
+    assert "inbox/.t" not in desk.site.files
+    assert desk.names == names, "it may stand at the other one"
+
+
 @every_operation
 @pytest.mark.parametrize("final", [True, False])
 @pytest.mark.parametrize("server", ELSEWHERE)
@@ -163,7 +181,7 @@ def test_names_at_other_accounts_are_never_touched(server: str, *, final: bool, 
             each
             for version in (MINE, OLDER)
             for kind in NameKind
-            for each in (entry(version, kind, server=server), pending(version, kind, server=server))
+            for each in (entry(version, kind, server=server), *pending_elsewhere(version, kind, server))
         )
     }
     desk = Desk(names, final=final)
@@ -228,6 +246,8 @@ def test_files_are_voided_before_names_are_occupied() -> None:
     assert kinds == [Request.REMOVE, Request.REMOVE, Request.OPEN]
     assert desk.names == {
         "inbox/.aside": entry(OLDER, NameKind.BLOCKER, since=int(START)),
+        "inbox/.t": entry(OLDER),
+        "inbox/.mine": entry(MINE),
     }
     assert desk.site.files["inbox/.aside"] == b""
 

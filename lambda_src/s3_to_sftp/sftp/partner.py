@@ -5,7 +5,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from s3_to_sftp.credentials import CredentialSource
@@ -20,6 +20,7 @@ from s3_to_sftp.sftp.protocol import FileAttributes
 from s3_to_sftp.sftp.publish import (
     Journal,
     Look,
+    NoJournal,
     block_aside,
     is_removed,
     look,
@@ -56,7 +57,7 @@ class SmallFile(Generic[T]):
     temporary: str
     data: Piece
     aside: str
-    journal: Journal
+    journal: Journal = field(default_factory=NoJournal)
     permit: Permit | None = None
 
 

@@ -47,6 +47,25 @@ class Journal(Protocol):
         """Nothing stands under the name."""
 
 
+class NoJournal:
+    """For those who keep no ledger: remembers nothing."""
+
+    def will_move_aside(self, name: str) -> "Future[None]":  # noqa: ARG002 - the protocol's
+        """Let the partner's file be moved."""
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
+
+    def settled(self, name: str) -> None:
+        """Do nothing."""
+
+    def blocked(self, name: str) -> None:
+        """Do nothing."""
+
+    def gone(self, name: str) -> None:
+        """Do nothing."""
+
+
 @dataclass(frozen=True)
 class Look:
     """What the server shows under a name.
