@@ -37,7 +37,7 @@ from s3_to_sftp.errors import (
 from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.ledger import Commit, Lease
 from s3_to_sftp.receipt import Receipt
-from s3_to_sftp.sftp import lanes
+from s3_to_sftp.sftp import concurrency, lanes
 from s3_to_sftp.sftp.protocol import Request, Status
 from tests.ledger_site import TABLE, create_table, raising
 from tests.memory_s3 import BUCKET, MemoryS3
@@ -448,8 +448,11 @@ def test_large_objects_that_are_refused_alike_are_not_all_tried() -> None:
     assert [type(found[key]) for key in "abcdef"] == [RequestRefused] * 3 + [PartnerRefusesWrites] * 3
 
 
-def test_leases_of_objects_that_are_not_tried_are_released(desk: DeliverySite) -> None:
-    keys = [f"{number:03}" for number in range(120)]
+def test_leases_of_objects_that_are_not_tried_are_released(
+    desk: DeliverySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(concurrency, "FILES_AT_A_TIME", 4)
+    keys = [f"{number:02}" for number in range(20)]
     desk.s3.objects.update({key: key.encode() for key in keys})
     desk.site.scripts[0] = refusing(Request.OPEN, Status.PERMISSION_DENIED)
     refs = [desk.ref(key) for key in keys]

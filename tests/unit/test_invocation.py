@@ -29,6 +29,7 @@ from s3_to_sftp.errors import (
 from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.invocation import Deliveries
 from s3_to_sftp.receipt import Receipt
+from s3_to_sftp.sftp import concurrency
 from s3_to_sftp.sftp.connection import Timeouts
 from s3_to_sftp.sftp.partner import Partner
 from s3_to_sftp.sftp.protocol import Request, Status
@@ -483,11 +484,14 @@ def test_another_directory_is_tried_at_once(site: InvocationSite) -> None:
     assert site.invoke(function=changed) == {}
 
 
-def test_rest_of_a_large_batch_waits_and_opens_it_once(site: InvocationSite) -> None:
-    refuses_all(with_objects(site, *(f"{number:03}" for number in range(150))))
+def test_rest_of_a_large_batch_waits_and_opens_it_once(
+    site: InvocationSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(concurrency, "FILES_AT_A_TIME", 4)
+    refuses_all(with_objects(site, *(f"{number:02}" for number in range(20))))
     found = kinds(site.invoke())
     assert set(found.values()) == {RequestRefused, PartnerRefusesWrites}
-    assert list(found.values()).count(RequestRefused) <= 64
+    assert list(found.values()).count(RequestRefused) <= 4
     assert len(site.listener.of(Opened)) == 1
     assert site.reports.breaker_open == [True]
 
