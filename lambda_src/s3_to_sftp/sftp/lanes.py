@@ -26,7 +26,7 @@ from s3_to_sftp.errors import (
 from s3_to_sftp.sftp.admission import Admission
 from s3_to_sftp.sftp.connection import Connection
 from s3_to_sftp.sftp.pool import ConnectionPool
-from s3_to_sftp.sftp.protocol import FileAttributes, Status
+from s3_to_sftp.sftp.protocol import NOTHING_THERE, FileAttributes, Status
 from s3_to_sftp.sftp.resume import supports_resume
 from s3_to_sftp.sftp.session import Conversation, Pending, SftpSession
 from s3_to_sftp.sftp.size_check import confirm_size
@@ -449,7 +449,7 @@ class _Transfer:
         try:
             handle = await opened
         except RequestRefused as refused:
-            gone = refused.code == Status.NO_SUCH_FILE or await _is_gone(size)
+            gone = refused.code in NOTHING_THERE or await _is_gone(size)
             raise _not_continued(refused, self._temporary, self._start, gone=gone) from None
         # A drop box does not tell; then the statuses of the former writes are what is known.
         with contextlib.suppress(RequestRefused):
@@ -617,7 +617,7 @@ async def _is_gone(size: Pending[int | None]) -> bool:
     try:
         await size
     except RequestRefused as refused:
-        return refused.code == Status.NO_SUCH_FILE
+        return refused.code in NOTHING_THERE
     return False
 
 
