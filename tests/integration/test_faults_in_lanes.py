@@ -25,6 +25,7 @@ from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME
 from tests.faults.sftp_server import (
     FAILURE,
     NO_SPACE_ON_FILESYSTEM,
+    PERMISSION_DENIED,
     DiskFull,
     FailsOnClose,
     Fault,
@@ -175,13 +176,15 @@ def test_one_close_failing(nth: int, lanes: int, start: Start, fault: Fault) -> 
 @pytest.mark.parametrize("hide", [(), (POSIX_RENAME,)], ids=["posix-rename", "rename"])
 def test_failing_rename(hide: tuple[str, ...], lanes: int, start: Start, fault: Fault) -> None:
     if hide:
-        # Version 3 puts the old file aside between two attempts: refuse the last.
+        # Version 3 moves the old file aside between two attempts: refuse the last.
         site = start(RefusesRequest, "rename", nth=3, hide=hide)
     else:
-        site = start(RefusesRequest, "posix_rename")
+        site = start(RefusesRequest, "posix_rename", code=PERMISSION_DENIED)
     assert isinstance(site.raises_or_delivers(), RequestRefused)
     assert fault.caused
-    assert site.left_behind() == []
+    (complete,) = site.left_behind()  # the next attempt of a delivery starts there
+    assert (site.server.root / complete).read_bytes() == NEW
+    (site.server.root / complete).unlink()
     fault.mend()
     send(site.partner, GatheringSource(NEW), KEY, lanes=lanes)
     assert files_below(site.server.root) == {KEY: NEW}

@@ -313,8 +313,8 @@ def test_next_invocation_goes_on(data: bytes, desk: LedgerDesk, start: Start, fa
     pause(desk, server)
     sent = fault.requests["write"]
     assert isinstance(desk.attempt(server), Receipt)
-    asking = 2  # whether the server goes on with a file at all
-    assert fault.requests["write"] == -(-len(data) // 5000) + asking
+    asking = 2 * 3  # whether the server resumes files, over either connection
+    assert 0 <= fault.requests["write"] - -(-len(data) // 5000) <= asking
     assert 0 < sent < fault.requests["write"]
     insist_on_end(desk, server, data)
 
@@ -335,19 +335,15 @@ def test_begun_file_that_does_not_fit_the_checkpoint_is_sent_anew(
 
 
 @only_large
-def test_server_that_lets_nobody_go_on_is_told_and_gone_on_with_when_it_does(
+def test_object_is_sent_anew_to_a_server_that_does_not_resume_files_any_more(
     data: bytes, desk: LedgerDesk, start: Start, fault: Fault
 ) -> None:
     fault.mend()
     server = start(Case(RefusesSecondOpen, around=lambda: stating_write_limit(5000)))
     pause(desk, server)
     fault.broken = True
-    refused = desk.attempt(server)
-    assert isinstance(refused, CannotContinue)
-    assert refused.disposition is PERMANENT
-    assert (server.root / KEY).read_bytes() == OLD
-    fault.mend()
     assert isinstance(desk.attempt(server), Receipt)
+    assert fault.caused
     insist_on_end(desk, server, data)
 
 
