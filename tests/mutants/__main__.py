@@ -44,7 +44,7 @@ def _run_named(mutants: Sequence[NamedMutant], workers: int) -> bool:
     fates: Counter[Fate] = Counter()
     if not mutants:
         return True
-    for outcome in NamedRun(make_copy({}), workers=workers).outcomes(mutants):
+    for outcome in NamedRun(make_copy("named", {}), workers=workers).outcomes(mutants):
         fates[outcome.fate] += 1
         print(
             f"{outcome.fate.value}: {outcome.mutant.file}: {outcome.mutant.name} ({outcome.told})", flush=True
@@ -59,7 +59,7 @@ def _run_chosen(only: str, workers: int) -> bool:
     survivors: list[Survivor] = []
     for group in (each.narrowed_to(only) for each in chosen.groups):
         if group.functions:
-            run = GroupRun(make_copy(chosen.settings(group)), chosen, group, workers=workers)
+            run = GroupRun(make_copy("chosen", chosen.settings(group)), chosen, group, workers=workers)
             counted, survived = run.result()
             print(f"{group.name}: {_counts(counted, str)}", flush=True)
             for survivor in survived:

@@ -9,21 +9,23 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
 SOURCE = REPOSITORY / "lambda_src" / "s3_to_sftp"
-COPY = REPOSITORY / ".local" / "mutants"
+COPIES = REPOSITORY / ".local" / "mutants"
 
 
-def make_copy(settings: dict[str, object]) -> Path:
-    """Make the copy anew, and return where it is.
+def make_copy(name: str, settings: dict[str, object]) -> Path:
+    """Make the copy of this name anew, and return where it is.
 
     The package stands under `src`: mutmut knows the source roots `.`, `src` and `source` alone.
 
     Args:
+        name: Copies of other names may be in use meanwhile.
         settings: Of mutmut.
     """
-    shutil.rmtree(COPY, ignore_errors=True)
+    copy = COPIES / name
+    shutil.rmtree(copy, ignore_errors=True)
     without_caches = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(SOURCE, COPY / "src" / "s3_to_sftp", ignore=without_caches)
-    shutil.copytree(REPOSITORY / "tests", COPY / "tests", ignore=without_caches)
+    shutil.copytree(SOURCE, copy / "src" / "s3_to_sftp", ignore=without_caches)
+    shutil.copytree(REPOSITORY / "tests", copy / "tests", ignore=without_caches)
     pytest_settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["pytest"][
         "ini_options"
     ]
@@ -34,10 +36,10 @@ def make_copy(settings: dict[str, object]) -> Path:
         "no:cacheprovider",
         "--hypothesis-seed=0",
     ]
-    (COPY / "pyproject.toml").write_text(
+    (copy / "pyproject.toml").write_text(
         f"[tool.pytest.ini_options]\n{_as_toml(pytest_settings)}\n[tool.mutmut]\n{_as_toml(settings)}"
     )
-    return COPY
+    return copy
 
 
 def _as_toml(table: dict[str, object]) -> str:

@@ -47,7 +47,7 @@ class NamedMutant:
         file: Of the function, relative to its package.
         before: Text that stands in the file exactly once.
         after: What stands there instead.
-        tests: Test files or node ids; each by itself must fail.
+        tests: Test files or node ids; in each by itself something must fail.
     """
 
     name: str
@@ -149,7 +149,7 @@ class NamedRun:
         return {test: _clean(test, run, starting) for test in tests}
 
     def _outcome(self, mutant: NamedMutant, number: int) -> Outcome:
-        root = self._copy / "named" / str(number)
+        root = self._copy / "mutants" / str(number)
         shutil.copytree(self._copy / "src" / "s3_to_sftp", root / "s3_to_sftp")
         try:
             (root / "s3_to_sftp" / mutant.file).write_text(mutant.applied())
@@ -161,7 +161,7 @@ class NamedRun:
             clean = self._clean[test]
             if clean.failure is not None:
                 return Outcome(mutant, Fate.BROKEN, f"{test} fails without a mutant: {clean.failure}")
-            run = self._run_tests(root, [test], timeout=_PATIENCE * clean.seconds)
+            run = self._run_tests(root, ["-x", test], timeout=_PATIENCE * clean.seconds)
             if run.code == 0:
                 return Outcome(mutant, Fate.SURVIVED, f"{test} does not notice")
             if run.code is None:
@@ -171,10 +171,10 @@ class NamedRun:
             told.append(next((case.name for case in run.cases if case.failed), test))
         return Outcome(mutant, fate, ", ".join(told))
 
-    def _run_tests(self, source: Path, tests: Sequence[str], *, timeout: float | None) -> _TestRun:
-        report = self._copy / "named" / f"{uuid4()}.xml"
+    def _run_tests(self, source: Path, arguments: Sequence[str], *, timeout: float | None) -> _TestRun:
+        report = self._copy / "reports" / f"{uuid4()}.xml"
         process = subprocess.Popen(
-            [sys.executable, "-B", "-m", "pytest", "-q", f"--junitxml={report}", *tests],
+            [sys.executable, "-B", "-m", "pytest", "-q", f"--junitxml={report}", *arguments],
             cwd=self._copy,
             env={**os.environ, "PYTHONPATH": str(source)},
             stdout=subprocess.PIPE,
