@@ -32,6 +32,7 @@ from s3_to_sftp.errors import (
     RequestRefused,
     Superseded,
     ToBeContinued,
+    TransferError,
 )
 from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.inline_executor import InlineExecutor
@@ -378,6 +379,9 @@ class Delivery:
                 continue
             if sent.complete:
                 return source, sent
+            if sent.lost is not None and sent.acknowledged <= source.start:
+                self._fall_back_to_one_stream(shipment, sent.lost, deadline)
+                continue
             if sent.lost is None or reconnects == _RECONNECTS:
                 self._pause(shipment, source, sent)
             reconnects += 1
@@ -398,9 +402,22 @@ class Delivery:
             start=source.start,
             pause=deadline.is_near if self.has_ledger else lambda: False,
             # In order where the SHA-256 needs it; where several streams got nowhere, one may.
-            lanes=1 if self._sha256 or shipment.stalled else None,
+            lanes=1 if self._sha256 or shipment.stalled or shipment.one_stream else None,
         )
         return source, sent
+
+    def _fall_back_to_one_stream(self, shipment: Shipment, lost: TransferError, deadline: Deadline) -> None:
+        """Get ready for another try over one connection, which keeps what it has sent when it is lost.
+
+        Raises:
+            TransferError: That is how it was lost.
+        """
+        if shipment.one_stream:
+            raise lost
+        shipment.one_stream = shipment.has_answered = True
+        if shipment.resume is None:
+            deadline.insist(shipment.lease.ref, can_be_continued=self.has_ledger)
+            self._start_over(shipment)
 
     def _source(self, ref: ObjectRef, resume: Checkpoint | None) -> S3Object:
         try:

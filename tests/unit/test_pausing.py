@@ -24,9 +24,21 @@ from s3_to_sftp.sftp.lanes import send_in_lanes
 from s3_to_sftp.sftp.protocol import Answer, Request, Status, read_text
 from s3_to_sftp.source import ChecksumSoFar, S3Object
 from tests.memory_s3 import MemoryS3
-from tests.unit.scripted_server import Asked, Script, framed, refusing, silent_at, status
-from tests.unit.sending import DATA, PATH, SEGMENT, TEMPORARY, WRITE, Bytes, at, send, send_part, waiting_for
-from tests.unit.site import Site, wait_for_lanes
+from tests.unit.scripted_server import NOTHING, Asked, Script, framed, refusing, silent_at, status
+from tests.unit.sending import (
+    DATA,
+    PATH,
+    SEGMENT,
+    TEMPORARY,
+    WRITE,
+    Bytes,
+    at,
+    gathering,
+    send,
+    send_part,
+    waiting_for,
+)
+from tests.unit.site import SOON, Site, wait_for_lanes
 
 START = 3 * WRITE + 77
 
@@ -233,6 +245,32 @@ def test_refusal_behind_the_pause_is_raised(kind: Request, script: Callable[...,
         assert kind == Request.WRITE
         error = lost
     assert isinstance(error, ConnectionLost if script is silent_at else RequestRefused)
+
+
+@pytest.mark.parametrize("is_up", [True, False])
+def test_progress_of_several_streams_counts_only_when_the_server_outlives_the_loss(*, is_up: bool) -> None:
+    # A server that loses power may keep the length of a file, and not all that was written out of order.
+    lost = threading.Event()
+
+    def cut(asked: Asked) -> bytes | None:
+        if (asked.kind, asked.number) != (Request.WRITE, 5):
+            return None
+        lost.set()
+        return NOTHING
+
+    def close(asked: Asked) -> bytes | None:
+        if asked.kind != Request.CLOSE:
+            return None
+        assert lost.wait(SOON)
+        return None if is_up else NOTHING
+
+    site = Site(scripts={0: cut, 1: close})
+    sent = send_part(site.pool(2), gathering())
+    wait_for_lanes()
+    assert isinstance(sent.lost, ConnectionLost)
+    assert sent.lanes == 2
+    assert (sent.acknowledged > 0) is is_up
+    assert site.files[TEMPORARY][: sent.acknowledged] == DATA[: sent.acknowledged]
 
 
 def test_pause_that_comes_too_late_is_none() -> None:

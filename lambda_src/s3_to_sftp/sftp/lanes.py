@@ -336,7 +336,8 @@ def send_in_lanes(
 
     Returns:
         What became of it. Also when the connection of the first stream was lost behind `start`: what was
-        acknowledged until then is under the temporary name.
+        acknowledged until then is under the temporary name. When several streams were at work and all were
+        lost, nothing behind `start` is relied on.
 
     Raises:
         CheckpointLost: There are not as many bytes under the temporary name as `start` says, or this server
@@ -515,7 +516,7 @@ class _Transfer:
         # as long as it should be may have holes. A CLOSE that was answered later shows that it is up.
         is_all_closed = self._segments.acknowledged() == self._segments.acknowledged_after_loss()
         if at_work and not is_all_closed and not any(lane.closed_at > lost_at for lane in at_work):
-            return None
+            return self._sent(self._start, complete=False, lost=lost)
         acknowledged = self._segments.acknowledged_after_loss()
         return self._sent(acknowledged, complete=False, lost=lost) if acknowledged > self._start else None
 
