@@ -8,6 +8,7 @@ checksum of the parts' checksums, one behind the other in binary.
 import base64
 import threading
 from bisect import bisect_right
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,6 +59,11 @@ class CountedRange:
     crc: int
 
 
+_KEPT_LENGTHS = 256
+"""Of one range, the newest: what was sent and not acknowledged is at most 4 MiB (`writer`), and the shortest
+that is counted at a time is four WRITEs."""
+
+
 class RangeChecksum:
     """Collects the CRCs of ranges and joins them. Used by several threads.
 
@@ -81,7 +87,9 @@ class RangeChecksum:
         self._crc = anycrc.Model(_MODELS[algorithm])
         self._before = before if before and before.size else self._none()
         self.part_ends = part_ends if self._before.parts_crc is not None else ()
-        self._ranges: dict[int, tuple[int, int]] = {}
+        self._ranges: defaultdict[int, deque[tuple[int, int]]] = defaultdict(
+            lambda: deque(maxlen=_KEPT_LENGTHS)
+        )
         self._lock = threading.Lock()
 
     def of(self, data: bytes | memoryview) -> int:
@@ -101,22 +109,28 @@ class RangeChecksum:
     def add(self, offset: int, length: int, crc: int) -> None:
         """Count a range. One that comes again, longer or written anew, counts as it came last."""
         with self._lock:
-            self._ranges[offset] = (length, crc)
+            counted = self._ranges[offset]
+            while counted and counted[-1][0] >= length:
+                counted.pop()
+            counted.append((length, crc))
 
     def up_to(self, limit: int) -> ChecksumSoFar:
         """Return the checksum of the bytes from the first on that are counted without a gap.
 
         Args:
-            limit: Ranges that reach beyond are left out.
+            limit: What reaches beyond is left out.
         """
         begin = self._before if self._before.size <= limit else self._none()
         walk = _Walk(self._crc, _CRC_BYTES[self.algorithm], self.part_ends, begin)
         with self._lock:
-            ranges = sorted(self._ranges.items())
-        for offset, (length, of_range) in ranges:
-            if offset != walk.position or offset + length > limit:
+            ranges = sorted((offset, tuple(counted)) for offset, counted in self._ranges.items())
+        for offset, counted in ranges:
+            within = [each for each in counted if offset + each[0] <= limit]
+            if offset != walk.position or not within:
                 break
-            walk.join(length, of_range)
+            walk.join(*within[-1])
+            if within[-1] != counted[-1]:
+                break
         return ChecksumSoFar(
             size=walk.position,
             algorithm=self.algorithm,
@@ -145,7 +159,7 @@ class RangeChecksum:
     def _whole(self, size: int) -> ChecksumSoFar:
         counted = self.up_to(size)
         with self._lock:
-            in_all = self._before.size + sum(length for length, _ in self._ranges.values())
+            in_all = self._before.size + sum(counted[-1][0] for counted in self._ranges.values())
         if not counted.size == in_all == size:
             raise ValueError(f"{counted.size} bytes of {size} in a row, {in_all} in all")
         return counted

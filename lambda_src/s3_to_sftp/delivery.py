@@ -225,8 +225,13 @@ class Delivery:
     def published(self, shipment: Shipment) -> None:
         """Note that the file has its final name."""
         shipment.is_published = True
-        if shipment.commit:
-            shipment.lease.names.remove(shipment.commit.temporary)
+        if shipment.commit is None:
+            return
+        names, temporary = shipment.lease.names, shipment.commit.temporary
+        if shipment.may_ask and (shipment.was_interrupted or shipment.lease.attempt > 1):
+            names.settle(temporary)  # what a probe has left has a name that follows from it: swept with it
+        else:
+            names.remove(temporary)
 
     def journal(self, shipment: Shipment, executor: Executor) -> NameJournal:
         """Return the journal of the names that the object uses; the executor writes it down."""
@@ -317,6 +322,9 @@ class Delivery:
                     return self._settle_unknown(shipment, commit, final, deadline)
                 return self.receipt(shipment, commit, recovered=True)
             case Verdict.DELIVERED:
+                # A delayed RENAME must not move the delivered file aside.
+                journal = self.journal(shipment, InlineExecutor())
+                self._leftovers.prevent_renames(shipment.lease, commit, journal)
                 self._found_published(shipment, commit)
                 return self.receipt(shipment, commit, recovered=True, evidence=Evidence.SEEN_AFTER_RENAME)
             case Verdict.START_OVER:
@@ -385,6 +393,7 @@ class Delivery:
             if sent.lost is None or reconnects == _RECONNECTS:
                 self._pause(shipment, source, sent)
             reconnects += 1
+            shipment.was_interrupted = True
             self._keep_progress(shipment, source, sent)
             _log.warning("%s is resumed at byte %d: %s", shipment.lease.ref, sent.acknowledged, sent.lost)
 
@@ -414,7 +423,7 @@ class Delivery:
         """
         if shipment.one_stream:
             raise lost
-        shipment.one_stream = shipment.has_answered = True
+        shipment.one_stream = shipment.has_answered = shipment.was_interrupted = True
         if shipment.resume is None:
             deadline.insist(shipment.lease.ref, can_be_continued=self.has_ledger)
             self._start_over(shipment)
@@ -441,7 +450,7 @@ class Delivery:
             # An old connection may have died of its age; that says nothing about the partner.
             if shipment.has_answered or not self.partner.was_reused:
                 raise error
-            shipment.has_answered = True
+            shipment.has_answered = shipment.was_interrupted = True
             if resumes:
                 return
         elif not resumes or shipment.fell_back:

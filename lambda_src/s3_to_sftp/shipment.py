@@ -17,6 +17,7 @@ class Shipment:
         fell_back: Whether what they had sent is lost.
         has_answered: Whether the partner has answered since its turn came: the connection is not too old.
         has_progress: Whether `resume` says more than the ledger does.
+        was_interrupted: Whether a connection was lost on the way, and perhaps a probe's file left behind.
         one_stream: Whether it travels over one connection, because several were lost at once.
         has_written: Whether something may have been written under the temporary name.
         may_ask: Whether its thread may talk to the partner: small objects share a connection of another one.
@@ -32,6 +33,7 @@ class Shipment:
     fell_back: bool = False
     has_answered: bool = False
     has_progress: bool = False
+    was_interrupted: bool = False
     one_stream: bool = False
     has_written: bool = False
     may_ask: bool = True
