@@ -34,6 +34,8 @@ _SMALLEST_LIMIT = 512
 _MAX_WRITE_BYTES = 255 * 1024
 """OpenSSH's limit; larger brings nothing."""
 
+_NEW_CONNECTION = "It will be retried on a new connection; tell the partner if it goes on."
+
 _SEND_AT_BYTES = 128 * 1024
 """Requests are collected to this size, or until all conversations wait."""
 
@@ -136,6 +138,7 @@ class SftpSession:
         self._abandoned: set[int] = set()
         self._arrived: dict[int, Reply] = {}
         self._over = False
+        self._broken_by = ""
         self._extensions: dict[str, bytes] = {}
         self._limits: Pending[int] | None = None
         self._max_write_bytes = _SAFE_WRITE_BYTES
@@ -431,7 +434,9 @@ class SftpSession:
 
     def _flush(self, doing: str) -> None:
         if self._over:
-            raise self._lost(f"has no session any more to {doing} in")
+            if self._broken_by:  # why it is closed says more than that it is
+                raise ProtocolViolation(self._broken_by, hint=_NEW_CONNECTION)
+            raise self._lost(f"has closed the session and cannot {doing}")
         if not self._outgoing:
             return
         pieces, self._outgoing, self._outgoing_bytes = self._outgoing, [], 0
@@ -598,10 +603,8 @@ class SftpSession:
 
     def _violation(self, what: str) -> ProtocolViolation:
         self.close()
-        return ProtocolViolation(
-            f"{self._server} {what}, which SFTP version 3 does not allow.",
-            hint="It is tried again on a new connection; tell the partner if it goes on.",
-        )
+        self._broken_by = f"{self._server} {what}, which SFTP version 3 does not allow."
+        return ProtocolViolation(self._broken_by, hint=_NEW_CONNECTION)
 
 
 class _Talk(NamedTuple, Generic[T]):
