@@ -155,7 +155,7 @@ class Site:
     def names_in_ledger(self) -> set[str]:
         """What may stand at the partner by the ledger, below the folder."""
         return {
-            name.removeprefix(f"{INBOX}/")
+            _below_inbox(name)
             for _, sort_key, item in self._items()
             if sort_key == "key"
             for name in item["temporaries"]["M"]
@@ -255,8 +255,12 @@ def _recorded(item: dict[str, Any]) -> Recorded:
         state=item["state"]["S"],
         evidence=receipt.get("evidence", {}).get("S", ""),
         size=int(receipt["bytes"]["N"]) if receipt else None,
-        temporary=commit.get("temporary", {}).get("S", "").removeprefix(f"{INBOX}/"),
+        temporary=_below_inbox(commit.get("temporary", {}).get("S", "")),
     )
+
+
+def _below_inbox(path: str) -> str:
+    return path.removeprefix("/").removeprefix(f"{INBOX}/")
 
 
 def _drain(client: Any, url: str) -> Iterator[dict[str, Any]]:
