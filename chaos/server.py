@@ -37,10 +37,12 @@ class Disk:
     Attributes:
         is_full: Every write fails.
         bytes_per_second: Of all writes together; None: as fast as it can.
+        far_bytes_per_second: The same for the far end of a large file, which is always slow.
     """
 
     is_full: bool = False
     bytes_per_second: float | None = None
+    far_bytes_per_second: float = _FAR_BYTES_PER_SECOND
     _free_at: float = 0.0
 
     async def take(self, size: int, *, offset: int) -> None:
@@ -51,7 +53,7 @@ class Disk:
         """
         if self.is_full:
             raise Refusal(FX_NO_SPACE_ON_FILESYSTEM, "No space left on device")
-        speed = self.bytes_per_second or (_FAR_BYTES_PER_SECOND if offset > _FAR else None)
+        speed = self.bytes_per_second or (self.far_bytes_per_second if offset > _FAR else None)
         if speed:
             self._free_at = max(self._free_at, time.monotonic()) + size / speed
             await asyncio.sleep(self._free_at - time.monotonic())

@@ -33,8 +33,13 @@ from local.processes import CannotRun
 from local.progress import Progress
 
 TIMEOUT_SECONDS = 20
-_HIDDEN_SECONDS = TIMEOUT_SECONDS + 6
-"""How long the messages of a dead function are hidden. Its leases last until 2 s after its timeout."""
+"""Of an invocation, on an idle machine."""
+_HIDDEN_SECONDS = 6
+"""So much longer than that are the messages of a dead function hidden. Its leases last 2 s longer."""
+
+_COLD_START_SECONDS = 4.0
+"""What an idle machine takes at most for a function that starts and has nothing to do."""
+_SLOWEST = 4.0
 
 _TEST_EVENT_SECONDS = 120.0
 _WITNESS = "witness"
@@ -155,7 +160,7 @@ class Site:
     def names_in_ledger(self) -> set[str]:
         """What may stand at the partner by the ledger, below the folder."""
         return {
-            name.removeprefix(f"{INBOX}/")
+            _below_inbox(name)
             for _, sort_key, item in self._items()
             if sort_key == "key"
             for name in item["temporaries"]["M"]
@@ -196,7 +201,9 @@ def set_up(progress: Progress, rng: random.Random) -> Iterator[Site]:
             with start_cloud(folder / "cloud") as cloud, aws_line(cloud.endpoint, rng) as (endpoint, weather):
                 with progress.step("cdk bootstrap and cdk deploy"):
                     deployment = _deploy(cloud, partner, folder / "cdk")
-                _tune(cloud, deployment, endpoint)
+                slowness = _tune(cloud, deployment, endpoint)
+                progress.say(f"the machine counts as {slowness:.1f} times slower than an idle one")
+                partner.disk.far_bytes_per_second /= slowness  # the large object takes two invocations still
                 yield Site(
                     cloud=cloud,
                     deployment=deployment,
@@ -220,8 +227,12 @@ def _deploy(cloud: LocalCloud, partner: Partner, scratch: Path) -> Deployment:
     return deployment
 
 
-def _tune(cloud: LocalCloud, deployment: Deployment, endpoint: str) -> None:
-    """Makes an invocation short, and sends the function to AWS through the line that can be broken."""
+def _tune(cloud: LocalCloud, deployment: Deployment, endpoint: str) -> float:
+    """Makes an invocation short, and sends the function to AWS through the line that can be broken.
+
+    Returns:
+        How slow the machine is, as a multiple of an idle one.
+    """
     deadline = time.monotonic() + _TEST_EVENT_SECONDS
     while messages_in(cloud, deployment.queue_url):  # the test event that S3 sends to a new queue
         if time.monotonic() > deadline:
@@ -229,7 +240,18 @@ def _tune(cloud: LocalCloud, deployment: Deployment, endpoint: str) -> None:
         time.sleep(0.1)
     variables = {"AWS_ENDPOINT_URL": endpoint, "SSH_REPLY_TIMEOUT": "10", "SSH_CONNECT_TIMEOUT": "5"}
     configure_function(cloud, deployment, timeout=TIMEOUT_SECONDS, variables=variables)
-    hide_messages_for(cloud, deployment, seconds=_HIDDEN_SECONDS)
+    slowness = _slowness(cloud, deployment)
+    seconds = round(TIMEOUT_SECONDS * slowness)
+    configure_function(cloud, deployment, timeout=seconds, variables=variables)
+    hide_messages_for(cloud, deployment, seconds=seconds + _HIDDEN_SECONDS)
+    return slowness
+
+
+def _slowness(cloud: LocalCloud, deployment: Deployment) -> float:
+    """How many times longer than on an idle machine an invocation may take, from 1 on."""
+    begun = time.monotonic()
+    cloud.client("lambda").invoke(FunctionName=deployment.function, Payload=b'{"Records": []}')
+    return min(max((time.monotonic() - begun) / _COLD_START_SECONDS, 1.0), _SLOWEST)
 
 
 def _add_witness(cloud: LocalCloud, deployment: Deployment) -> str:
@@ -255,8 +277,12 @@ def _recorded(item: dict[str, Any]) -> Recorded:
         state=item["state"]["S"],
         evidence=receipt.get("evidence", {}).get("S", ""),
         size=int(receipt["bytes"]["N"]) if receipt else None,
-        temporary=commit.get("temporary", {}).get("S", "").removeprefix(f"{INBOX}/"),
+        temporary=_below_inbox(commit.get("temporary", {}).get("S", "")),
     )
+
+
+def _below_inbox(path: str) -> str:
+    return path.removeprefix("/").removeprefix(f"{INBOX}/")
 
 
 def _drain(client: Any, url: str) -> Iterator[dict[str, Any]]:
