@@ -41,6 +41,8 @@ DeliveryError
 
 from enum import Enum
 
+from s3_to_sftp.foreign_text import MOST_REASON_BYTES, cut
+
 
 class Disposition(Enum):
     """What to do with the message of an object that was not delivered."""
@@ -63,7 +65,7 @@ class DeliveryError(Exception):
     """An object was not delivered.
 
     Attributes:
-        reason: What is wrong and what was got. Never holds a secret.
+        reason: What is wrong and what was got. Never holds a secret. 4,096 bytes at most, like the hint.
         hint: What a person can do next.
         disposition: What to do with the message.
     """
@@ -71,9 +73,10 @@ class DeliveryError(Exception):
     disposition: Disposition = Disposition.RETRY
 
     def __init__(self, reason: str, *, hint: str) -> None:
-        super().__init__(f"{reason} {hint}")
-        self.reason = reason
-        self.hint = hint
+        # What a server says is part of many reasons. Too long for the ledger's item, FAILED is never written.
+        self.reason = cut(reason, MOST_REASON_BYTES)
+        self.hint = cut(hint, MOST_REASON_BYTES)
+        super().__init__(f"{self.reason} {self.hint}")
 
 
 class ConfigurationError(DeliveryError):

@@ -17,6 +17,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from s3_to_sftp.errors import ConnectionLost, ProtocolViolation, RequestRefused, TransferError
+from s3_to_sftp.foreign_text import quoted
 from s3_to_sftp.sftp import protocol
 from s3_to_sftp.sftp.advice import advice_for
 from s3_to_sftp.sftp.protocol import Answer, FileAttributes, MalformedReplyError, Reply, Request, Status
@@ -442,7 +443,7 @@ class SftpSession:
         except (OSError, EOFError) as error:
             self._take_last_replies(doing)
             raise self._lost(
-                f"closed the connection while we asked it to {doing} ({_words(error)})"
+                f"closed the connection while we asked it to {doing} ({quoted(error)})"
             ) from None
 
     def _take_last_replies(self, doing: str) -> None:
@@ -505,7 +506,7 @@ class SftpSession:
         except TimeoutError:
             raise self._lost(f"did not answer in time when asked to {doing}") from None
         except (OSError, EOFError) as error:
-            raise self._lost(f"was lost when asked to {doing} ({_words(error)})") from None
+            raise self._lost(f"was lost when asked to {doing} ({quoted(error)})") from None
         if not data:
             raise self._lost(f"closed the connection when asked to {doing}")
         return data
@@ -582,7 +583,7 @@ class SftpSession:
     def _refused(self, code: int, words: str, doing: str) -> RequestRefused:
         name = Status(code).name if code in set(Status) else "unknown"
         hint, disposition = advice_for(code)
-        said = f", it says {words!r}" if words else ""
+        said = f", it says {quoted(words)!r}" if words else ""
         return RequestRefused(
             f"{self._server} refused to {doing}: status {code} {name}{said}.",
             hint=hint,
@@ -692,7 +693,3 @@ def _attributes_if_told(reply: Reply, _doing: str) -> FileAttributes | None:
         return protocol.read_attributes(reply.payload)
     except MalformedReplyError:
         return None
-
-
-def _words(error: BaseException) -> str:
-    return str(error) or type(error).__name__
