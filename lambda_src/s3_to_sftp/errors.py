@@ -9,6 +9,8 @@ DeliveryError
 │   ├── ObjectGone            the announced version is no longer in S3
 │   ├── ObjectChanged         the key holds other bytes than were announced
 │   ├── SourceDenied          the function's role may not read the object
+│   ├── ObjectNotReadable     S3 has the object, and does not hand it out as it is: archived, or SSE-C
+│   ├── KeyNotUsable          S3 has the object, and cannot use the KMS key that it is encrypted with
 │   └── SourceInterrupted     S3 stopped answering in the middle
 ├── PartnerError              concerns the partner as a whole, not this object
 │   ├── PartnerUnreachable    no name, no route, no answer, or no SSH behind the port
@@ -128,6 +130,16 @@ class SourceDenied(SourceError):
     """The function's role may not read the object."""
 
     disposition = Disposition.PERMANENT
+
+
+class ObjectNotReadable(SourceError):
+    """S3 has the object and does not hand it out as it is: archived, or encrypted with a customer's key."""
+
+    disposition = Disposition.PERMANENT
+
+
+class KeyNotUsable(SourceError):
+    """S3 has the object and cannot use its KMS key, which is disabled, or about to be deleted."""
 
 
 class SourceInterrupted(SourceError):
