@@ -20,6 +20,15 @@ _MOST_HELD_BACK = 1000
 _SSH_ERRORS = (paramiko.SSHException, OSError, EOFError)
 
 
+class _ChannelsSeen(dict[int, bool]):
+    """The numbers of all channels so far. paramiko hangs up over another one, and says nothing of it."""
+
+    def __contains__(self, number: object) -> bool:
+        if not super().__contains__(number):
+            raise paramiko.SSHException("The server named a channel that was never opened.")
+        return True
+
+
 class GuardedTransport(paramiko.Transport):
     """Takes what comes within the bounds of `receiving`, and shows each foreign exception as an SSHException.
 
@@ -42,6 +51,7 @@ class GuardedTransport(paramiko.Transport):
     def __init__(self, sock: Any, **more: Any) -> None:
         self._held_back: list[paramiko.Message] = []
         super().__init__(sock, default_window_size=receiving.WINDOW_BYTES, **more)
+        self.channels_seen = _ChannelsSeen()
         for number in range(256):
             if number not in MSG_NAMES:
                 self._handler_table[number] = self._unknown

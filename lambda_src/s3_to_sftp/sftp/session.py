@@ -137,6 +137,7 @@ class SftpSession:
         self._abandoned: set[int] = set()
         self._arrived: dict[int, Reply] = {}
         self._over = False
+        self._ended_by: ProtocolViolation | None = None
         self._extensions: dict[str, bytes] = {}
         self._limits: Pending[int] | None = None
         self._max_write_bytes = _SAFE_WRITE_BYTES
@@ -431,6 +432,8 @@ class SftpSession:
         self._outgoing_bytes += 4 + length
 
     def _flush(self, doing: str) -> None:
+        if self._ended_by is not None:  # whoever comes later learns the cause, too
+            raise ProtocolViolation(self._ended_by.reason, hint=self._ended_by.hint)
         if self._over:
             raise self._lost(f"has no session any more to {doing} in")
         if not self._outgoing:
@@ -599,10 +602,11 @@ class SftpSession:
 
     def _violation(self, what: str) -> ProtocolViolation:
         self.close()
-        return ProtocolViolation(
+        self._ended_by = ProtocolViolation(
             f"{self._server} {what}, which SFTP version 3 does not allow.",
             hint="It is tried again on a new connection; tell the partner if it goes on.",
         )
+        return self._ended_by
 
 
 class _Talk(NamedTuple, Generic[T]):
