@@ -15,7 +15,7 @@ PYTEST ?= pytest
 WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo local test compat chaos unit check lint format synth package docs mutants bench bench-quick lock clean
+.PHONY: help setup demo local test compat chaos fuzz unit check lint format synth package docs mutants bench bench-quick lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ compat: setup  ## the oldest and the newest CDK, Python 3.11 to 3.13 (those that
 chaos: setup  ## cut, kill, throttle and reorder for minutes, then count what became of every object (CHAOS="--seed 7")
 	@$(BIN)/python -m chaos $(CHAOS)
 
+fuzz: setup  ## nonsense as SFTP replies, in SSH handshakes, as events and keys, with three seeds (FUZZ="--seed 7")
+	@$(BIN)/python -m fuzz $(FUZZ)
+
 unit: setup  ## the fast tests only
 	@$(PYTEST) tests/unit --numprocesses=2
 
@@ -65,7 +68,7 @@ lint: setup  ## ruff, ruff format, mypy --strict
 	@ruff check .
 	@ruff format --check .
 	@mypy
-	@mypy local bench chaos app.py
+	@mypy local bench chaos fuzz app.py
 	@mypy docs/draw_dashboard.py
 	@mypy examples
 

@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from s3_to_sftp.breaker import Opened, Recovered
 from s3_to_sftp.errors import DeliveryError
 from s3_to_sftp.events import ObjectRef
-from s3_to_sftp.message_queue import cut
+from s3_to_sftp.foreign_text import cut
 from s3_to_sftp.receipt import Receipt
 
 _log = logging.getLogger(__name__)

@@ -35,7 +35,7 @@ from s3_to_sftp.errors import (
     PartnerLeftInPeace,
     PartnerRefusesWrites,
 )
-from s3_to_sftp.message_queue import cut
+from s3_to_sftp.foreign_text import cut
 from s3_to_sftp.refusals import ALIKE
 
 _log = logging.getLogger(__name__)

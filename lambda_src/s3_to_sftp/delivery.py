@@ -35,6 +35,7 @@ from s3_to_sftp.errors import (
     TransferError,
 )
 from s3_to_sftp.events import ObjectRef
+from s3_to_sftp.foreign_text import quoted
 from s3_to_sftp.inline_executor import InlineExecutor
 from s3_to_sftp.ledger import Checkpoint, Commit, Lease, Ledger, NameKind, NoLedger, Settlement
 from s3_to_sftp.leftovers import Leftovers, NameJournal, aside_name, own_names
@@ -567,7 +568,9 @@ class Delivery:
         self._ledger.settle(lease.ref, state=state, reason=error.reason, hint=error.hint, lease=lease)
 
     def _release(self, shipment: Shipment, error: Exception) -> None:
-        reason = error.reason if isinstance(error, DeliveryError) else f"{type(error).__name__}: {error}"
+        reason = (
+            error.reason if isinstance(error, DeliveryError) else f"{type(error).__name__}: {quoted(error)}"
+        )
         try:
             self._give_back(shipment, error, reason)
         except LedgerError as trouble:  # the error to tell is the first one; the lease ends by itself

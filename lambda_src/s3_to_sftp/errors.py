@@ -9,6 +9,8 @@ DeliveryError
 │   ├── ObjectGone            the announced version is no longer in S3
 │   ├── ObjectChanged         the key holds other bytes than were announced
 │   ├── SourceDenied          the function's role may not read the object
+│   ├── ObjectNotReadable     S3 has the object, and does not hand it out as it is: archived, or SSE-C
+│   ├── KeyNotUsable          S3 has the object, and cannot use the KMS key that it is encrypted with
 │   └── SourceInterrupted     S3 stopped answering in the middle
 ├── PartnerError              concerns the partner as a whole, not this object
 │   ├── PartnerUnreachable    no name, no route, no answer, or no SSH behind the port
@@ -41,6 +43,8 @@ DeliveryError
 
 from enum import Enum
 
+from s3_to_sftp.foreign_text import MOST_REASON_BYTES, cut
+
 
 class Disposition(Enum):
     """What to do with the message of an object that was not delivered."""
@@ -63,7 +67,7 @@ class DeliveryError(Exception):
     """An object was not delivered.
 
     Attributes:
-        reason: What is wrong and what was got. Never holds a secret.
+        reason: What is wrong and what was got. Never holds a secret. 4,096 bytes at most, like the hint.
         hint: What a person can do next.
         disposition: What to do with the message.
     """
@@ -71,9 +75,10 @@ class DeliveryError(Exception):
     disposition: Disposition = Disposition.RETRY
 
     def __init__(self, reason: str, *, hint: str) -> None:
-        super().__init__(f"{reason} {hint}")
-        self.reason = reason
-        self.hint = hint
+        # What a server says is part of many reasons. Too long for the ledger's item, FAILED is never written.
+        self.reason = cut(reason, MOST_REASON_BYTES)
+        self.hint = cut(hint, MOST_REASON_BYTES)
+        super().__init__(f"{self.reason} {self.hint}")
 
 
 class ConfigurationError(DeliveryError):
@@ -125,6 +130,16 @@ class SourceDenied(SourceError):
     """The function's role may not read the object."""
 
     disposition = Disposition.PERMANENT
+
+
+class ObjectNotReadable(SourceError):
+    """S3 has the object and does not hand it out as it is: archived, or encrypted with a customer's key."""
+
+    disposition = Disposition.PERMANENT
+
+
+class KeyNotUsable(SourceError):
+    """S3 has the object and cannot use its KMS key, which is disabled, or about to be deleted."""
 
 
 class SourceInterrupted(SourceError):

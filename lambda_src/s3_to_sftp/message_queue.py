@@ -28,6 +28,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3_to_sftp.errors import OutcomeUnknown, QueueError
+from s3_to_sftp.foreign_text import cut
 from s3_to_sftp.retry import Tries
 
 _log = logging.getLogger(__name__)
@@ -41,10 +42,6 @@ _MOST_BYTES = 256 * 1024
 _MOST_ATTRIBUTES = 10
 _MOST_TEXT_BYTES = 4096
 """Of one explanation. An error may quote what the partner said, and nobody bounds that."""
-
-# SQS takes the characters of XML 1.0; others are InvalidMessageContents (SendMessage). Compiled when it is
-# needed: that takes 1 ms, and 9 ms for the set of those that it takes.
-_NOT_ALLOWED = "[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]"
 
 _CONTINUED = "continued"
 _RETRIES = "retries"
@@ -264,11 +261,3 @@ def _size(body: str, attributes: Mapping[str, Mapping[str, Any]]) -> int:
         + len(attribute.get("BinaryValue") or attribute["StringValue"].encode())
         for name, attribute in attributes.items()
     )
-
-
-def cut(text: str, most_bytes: int) -> str:
-    """Return the text in characters that SQS takes, its UTF-8 form no longer than that, "..." where cut."""
-    clean = re.sub(_NOT_ALLOWED, "\ufffd", text).encode()
-    if len(clean) <= most_bytes:
-        return clean.decode()
-    return clean[: max(most_bytes - 3, 0)].decode(errors="ignore") + "..."[: max(most_bytes, 0)]

@@ -27,6 +27,7 @@ from s3_to_sftp.errors import (
     QueueError,
 )
 from s3_to_sftp.events import ObjectRef
+from s3_to_sftp.foreign_text import MOST_REASON_BYTES, cut, quoted
 from s3_to_sftp.message_part import part_of
 from s3_to_sftp.message_queue import Message, MessageQueue
 from s3_to_sftp.retry import RetryPolicy, Tries
@@ -218,6 +219,7 @@ class Settlement:
         if len(dead) > 1:
             reason = "\n".join(f"{each.ref}: {each.told.reason}" for each in dead)
             hint = "\n".join(dict.fromkeys(each.told.hint for each in dead))
+        reason, hint = cut(reason, MOST_REASON_BYTES), cut(hint, MOST_REASON_BYTES)
         self._queue.park(message, reason=reason, hint=hint, error=dead[0].error)
         self._tally.parked()
         # Not "message": logging refuses an extra field of a name that a record has, with a KeyError.
@@ -243,6 +245,6 @@ def _told(error: Exception) -> DeliveryError:
     if isinstance(error, DeliveryError):
         return error
     return DeliveryError(
-        f"{type(error).__name__}: {error}",
+        f"{type(error).__name__}: {quoted(error)}",
         hint="This is a defect of the function; its log has the traceback.",
     )

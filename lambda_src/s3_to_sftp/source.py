@@ -7,17 +7,20 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from s3_to_sftp.checksum import CRCS, ChecksumSoFar, CountedRange
 from s3_to_sftp.errors import (
+    KeyNotUsable,
     ObjectChanged,
     ObjectGone,
+    ObjectNotReadable,
     SourceDenied,
     SourceError,
     SourceInterrupted,
 )
 from s3_to_sftp.events import ObjectRef
+from s3_to_sftp.foreign_text import quoted
 from s3_to_sftp.stored_checksum import part_ends_of, stored_checksum
 from s3_to_sftp.verification import Verification
 
@@ -95,7 +98,7 @@ class S3Object:
         """
         self.ref = ref
         self._client = client
-        answer = _ask(client.head_object, ref, ChecksumMode="ENABLED", **_pin(ref, pinned_etag))
+        answer = _head(client, ref, _pin(ref, pinned_etag))
         self.etag: str = _unquoted(answer["ETag"])
         if any(etag and _unquoted(etag) != self.etag for etag in (pinned_etag, ref.etag)):
             raise _told(_CHANGED, ref, f"its ETag is {self.etag}")
@@ -213,8 +216,8 @@ class _PersistentBody:
                 self._opened_at = self._position
             try:
                 chunk = self._body.read(min(_CHUNK_BYTES, len(view) - filled))
-            except (BotoCoreError, OSError) as error:
-                self._broke_off(str(error))
+            except Exception as error:  # noqa: BLE001 - botocore, urllib3, http.client: each has its own
+                self._broke_off(quoted(error))
                 continue
             if not chunk:
                 self._broke_off("the body ended early")
@@ -315,8 +318,8 @@ def read_whole(client: Any, ref: ObjectRef) -> WholeObject:
     body = answer["Body"]
     try:
         data: bytes = body.read()
-    except (BotoCoreError, OSError) as error:
-        raise _interrupted(ref, str(error)) from None
+    except Exception as error:  # noqa: BLE001 - botocore, urllib3, http.client: each has its own
+        raise _interrupted(ref, quoted(error)) from None
     finally:
         body.close()
     if len(data) != answer["ContentLength"]:
@@ -340,15 +343,51 @@ def _unquoted(etag: str) -> str:
     return etag.strip('"')
 
 
+def _head(client: Any, ref: ObjectRef, pin: dict[str, str]) -> dict[str, Any]:
+    """Ask S3 for the object's properties; where it refuses, for its reason, too: HEAD has none.
+
+    Raises:
+        SourceError: Gone, changed, forbidden, not readable.
+    """
+    try:
+        return _answered(client.head_object, ref, ChecksumMode="ENABLED", **pin)
+    except ClientError as error:
+        raise _classified(_with_sentence(client, ref, pin, error), ref) from None
+
+
+def _with_sentence(client: Any, ref: ObjectRef, pin: dict[str, str], error: ClientError) -> ClientError:
+    """Return the refusal of a HEAD with S3's own words, where a GET gets them; else as it is."""
+    if _status_of(error) in _HEAD_SAYS_NO_MORE:
+        with contextlib.suppress(SourceInterrupted):
+            try:  # takes the same permission; a byte, should it work after all
+                _answered(client.get_object, ref, Range="bytes=0-0", **pin)["Body"].close()
+            except ClientError as told:
+                return told if _status_of(told) in _HEAD_SAYS_NO_MORE else error
+    return error
+
+
 def _ask(call: Callable[..., dict[str, Any]], ref: ObjectRef, **arguments: str) -> dict[str, Any]:
     try:
-        return call(Bucket=ref.bucket, Key=ref.key, **arguments)
+        return _answered(call, ref, **arguments)
     except ClientError as error:
         raise _classified(error, ref) from None
-    except (BotoCoreError, OSError) as error:
+
+
+def _answered(call: Callable[..., dict[str, Any]], ref: ObjectRef, **arguments: str) -> dict[str, Any]:
+    """Ask S3.
+
+    Raises:
+        ClientError: S3 refuses.
+        SourceInterrupted: There is no answer, or none that can be understood.
+    """
+    try:
+        return call(Bucket=ref.bucket, Key=ref.key, **arguments)
+    except ClientError:
+        raise
+    except Exception as error:  # noqa: BLE001 - botocore lets through what its parsers and urllib3 raise
         raise SourceInterrupted(
-            f"{ref} cannot be read from S3 ({error}).",
-            hint="It is tried again; in a VPC check the route or endpoint to S3.",
+            f"{ref} cannot be read from S3 ({type(error).__name__}: {quoted(error)}).",
+            hint="It will be retried; in a VPC check the route or endpoint to S3.",
         ) from None
 
 
@@ -356,10 +395,25 @@ def _interrupted(ref: ObjectRef, reason: str) -> SourceInterrupted:
     return SourceInterrupted(f"S3 breaks off reading {ref} ({reason}).", hint="It is tried again.")
 
 
+def _status_of(error: ClientError) -> str:
+    return str(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode"))
+
+
 def _classified(error: ClientError, ref: ObjectRef) -> SourceError:
-    code = error.response.get("Error", {}).get("Code", "")
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    return _told(_KINDS.get(code) or _KINDS.get(str(status)) or _OTHER, ref, code or str(status))
+    told = error.response.get("Error", {})
+    code, status = str(told.get("Code", "")), _status_of(error)
+    sentence = quoted(told.get("Message") or "")
+    kind = _KINDS.get(code) or _kind_of_sentence(code, sentence) or _KINDS.get(status) or _OTHER
+    # A HEAD is answered without a body: botocore makes words of the status then.
+    says_more = sentence and code != status
+    return _told(kind, ref, f"{code}: {sentence}" if says_more else code or status)
+
+
+def _kind_of_sentence(code: str, sentence: str) -> "_Kind | None":
+    """Return what only the words tell: there is one code for many things."""
+    if code == "InvalidRequest" and "Server Side Encryption" in sentence:
+        return _CUSTOMER_KEY
+    return _KEY if code.startswith("KMS.") else None
 
 
 def _told(kind: "_Kind", ref: ObjectRef, why: str) -> SourceError:
@@ -385,7 +439,30 @@ _DENIED: _Kind = (
     "Check the role's s3:GetObject and s3:GetObjectVersion, the bucket policy, and kms:Decrypt of its key. "
     "Without s3:ListBucket S3 answers like this for an object that is gone, too.",
 )
-_OTHER: _Kind = (SourceInterrupted, "cannot be read from S3 now", "It is tried again.")
+_ARCHIVED: _Kind = (
+    ObjectNotReadable,
+    "is archived",
+    "Restore it (aws s3api restore-object), then redrive the message; exclude archive storage classes from "
+    "what is put here.",
+)
+_CUSTOMER_KEY: _Kind = (
+    ObjectNotReadable,
+    "is encrypted with a key of the customer's (SSE-C), which S3 does not have",
+    "Put it again with SSE-S3 or SSE-KMS.",
+)
+_KEY: _Kind = (
+    KeyNotUsable,
+    "is encrypted with a KMS key that cannot be used",
+    "Enable the key, or cancel its deletion; it will be retried.",
+)
+_CLOCK: _Kind = (
+    SourceInterrupted,
+    "cannot be read from S3 now",
+    "The clock of this execution environment was wrong. It will be retried.",
+)
+_OTHER: _Kind = (SourceInterrupted, "cannot be read from S3 now", "It will be retried.")
+
+_HEAD_SAYS_NO_MORE = frozenset({"400", "403"})
 
 _KINDS: dict[str, _Kind] = {
     "NoSuchKey": _GONE,
@@ -395,6 +472,13 @@ _KINDS: dict[str, _Kind] = {
     "405": _GONE,  # a delete marker was named as the version
     "PreconditionFailed": _CHANGED,
     "412": _CHANGED,
+    "InvalidObjectState": _ARCHIVED,
+    "KMS.DisabledException": _KEY,
+    "KMS.KMSInvalidStateException": _KEY,
+    "RequestTimeTooSkewed": _CLOCK,
+    "RequestExpired": _CLOCK,
+    # Credentials of the role are renewed: the next invocation has others.
+    "ExpiredToken": _OTHER,
     "AccessDenied": _DENIED,
     "403": _DENIED,
 }

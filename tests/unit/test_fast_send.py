@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any, cast
 
 import paramiko
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s3_to_sftp.sftp import fast_send
+from s3_to_sftp.sftp import fast_send, receiving
 from s3_to_sftp.sftp.fast_send import BulkStream, Packetizer, PlainStream, stream_for
 from s3_to_sftp.sftp.stream import Piece
 from s3_to_sftp.sftp.transport import Transport
@@ -31,8 +32,15 @@ SOON = 120
 """Seconds that a test waits for what must happen; it never takes them when all is well."""
 
 
+def number_of(value: int) -> bytes:
+    return value.to_bytes(4, "big")
+
+
 class Wire:
     """A socket that keeps what is sent, `at_a_time` bytes per call."""
+
+    def setsockopt(self, *_option: int) -> None:
+        pass
 
     def __init__(self, at_a_time: int = 1 << 30) -> None:
         self.sent = bytearray()
@@ -332,6 +340,109 @@ def test_window_that_stays_shut_is_a_timeout() -> None:
         Bulk(window=0, timeout=0.01).stream.send([b"x"])
 
 
+class Ticking:
+    """A clock that a test moves on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        clock = SimpleNamespace(monotonic=lambda: self.now, time=lambda: self.now)
+        monkeypatch.setattr(fast_send, "time", clock)
+
+    def tick(self) -> None:
+        self.now += 0.2
+
+
+def test_window_of_a_byte_at_a_time_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte was in time. A file of 1 MB would have taken 2 days."""
+    clock = Ticking(monkeypatch)
+    bulk = Bulk(window=1, timeout=10)
+
+    def grant_one() -> None:
+        clock.tick()
+        bulk.grant(1)
+
+    bulk.recorder.then = grant_one
+    with pytest.raises(TimeoutError):
+        bulk.stream.send([bytes(100_000)])
+    assert len(bulk.recorder.sent()) in range(40, 60)
+
+
+def test_window_of_a_byte_at_a_time_is_a_timeout_for_other_ciphers_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Ticking(monkeypatch)
+    sent = []
+
+    class ByteByByte:
+        timeout = 10
+
+        def send(self, data: bytes) -> int:
+            clock.tick()
+            sent.append(data[0])
+            return 1
+
+    with pytest.raises(TimeoutError):
+        PlainStream(ByteByByte()).send([bytes(100_000)])  # type: ignore[arg-type] # a fake
+    assert len(sent) in range(40, 60)
+
+
+def test_peer_that_takes_a_byte_at_a_time_from_the_network_is_a_timeout(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Ticking(monkeypatch)
+
+    class ByteByByte(Wire):
+        closed = False
+
+        def send(self, data: bytes | memoryview) -> int:
+            clock.tick()
+            return super().send(data)
+
+        def close(self) -> None:
+            self.closed = True
+
+    wire = ByteByByte(at_a_time=1)
+    packetizer = packetizer_on(wire)
+    packetizer.write_seconds = 10
+    with pytest.raises(TimeoutError) as raised:
+        packetizer.send_channel_data(CHANNEL, [bytes(100_000)], packet_bytes=32 * 1024)
+    assert raised.value.args == (), "paramiko's thread dies of an OSError with one argument"
+    assert len(wire.sent) in range(40, 60)
+    assert wire.closed, "half a packet was sent: nothing may follow"
+
+
+@pytest.mark.parametrize("length", [2**31 + 4, 2**32 - 4, receiving.MAX_PACKET_BYTES + 12])
+def test_packet_is_not_read_that_is_longer_than_any_may_be(length: int) -> None:
+    class Says(Wire):
+        asked = 0
+
+        def recv(self, size: int) -> bytes:
+            self.asked += size
+            return (length.to_bytes(4, "big") + bytes(size))[:size]
+
+    wire = Says()
+    packetizer = packetizer_on(wire)
+    with pytest.raises(paramiko.SSHException, match="announced a packet"):
+        packetizer.read_message()
+    assert wire.asked < 64
+
+
+@pytest.mark.parametrize("noise", [bytes(64), bytes(range(64)), number_of(32) + bytes(60)])
+def test_packet_that_is_none_is_an_error_of_the_connection(noise: bytes) -> None:
+    class Says(Wire):
+        def recv(self, size: int) -> bytes:
+            nonlocal noise
+            taken, noise = noise[:size], noise[size:]
+            return taken
+
+    packetizer = packetizer_on(Says())
+    cast("Any", packetizer).set_inbound_cipher(
+        AESGCM(KEY), 16, None, 16, b"", aead=True, iv_in=FIXED + bytes(8)
+    )
+    with pytest.raises((paramiko.SSHException, EOFError)):
+        packetizer.read_message()
+
+
 def test_channel_that_is_closed_takes_nothing() -> None:
     bulk = Bulk(window=100)
     bulk.channel.close()
@@ -584,6 +695,7 @@ class BrokenChannel:
     """A channel on which everything raises."""
 
     out_max_packet_size = 32 * 1024
+    timeout = SOON
 
     def __init__(self, error: Exception) -> None:
         self._error = error
@@ -594,7 +706,7 @@ class BrokenChannel:
     def close(self) -> None:
         raise self._error
 
-    def sendall(self, data: bytes) -> None:
+    def send(self, data: bytes) -> int:
         raise self._error
 
 

@@ -25,9 +25,11 @@ from s3_to_sftp import source as source_module
 from s3_to_sftp.checksum import RangeChecksum
 from s3_to_sftp.errors import (
     Disposition,
+    KeyNotUsable,
     ObjectChanged,
     ObjectCorrupt,
     ObjectGone,
+    ObjectNotReadable,
     SourceDenied,
     SourceError,
     SourceInterrupted,
@@ -221,6 +223,102 @@ CLASSIFIED = [
     (ConnectTimeoutError(endpoint_url="https://s3"), SourceInterrupted, Disposition.RETRY),
     (ConnectionResetError("reset"), SourceInterrupted, Disposition.RETRY),
 ]
+
+
+SENTENCES = [
+    (
+        "InvalidObjectState",
+        403,
+        "The operation is not valid for the object's storage class",
+        ObjectNotReadable,
+        Disposition.PERMANENT,
+        "Restore it",
+    ),
+    (
+        "InvalidRequest",
+        400,
+        "The object was stored using a form of Server Side Encryption. The correct parameters must be "
+        "provided to retrieve the object.",
+        ObjectNotReadable,
+        Disposition.PERMANENT,
+        "SSE-KMS",
+    ),
+    ("KMS.DisabledException", 400, "arn:aws:kms:k is disabled.", KeyNotUsable, Disposition.RETRY, "Enable"),
+    (
+        "KMS.KMSInvalidStateException",
+        400,
+        "k is going away.",
+        KeyNotUsable,
+        Disposition.RETRY,
+        "cancel",
+    ),
+    (
+        "RequestTimeTooSkewed",
+        403,
+        "The difference between the request time and the current time is too large.",
+        SourceInterrupted,
+        Disposition.RETRY,
+        "clock",
+    ),
+    (
+        "AccessDenied",
+        403,
+        "User: r is not authorized to perform: kms:Decrypt on resource: k",
+        SourceDenied,
+        Disposition.PERMANENT,
+        "kms:Decrypt",
+    ),
+]
+
+
+@every_way
+@pytest.mark.parametrize(("code", "status", "sentence", "expected", "disposition", "hint"), SENTENCES)
+@pytest.mark.parametrize("head", ["says nothing", "says it", "is fine"])
+def test_sentence_of_s3_stands_in_the_reason(
+    code: str,
+    status: int,
+    sentence: str,
+    expected: type[SourceError],
+    disposition: Disposition,
+    hint: str,
+    head: str,
+    read: Read,
+) -> None:
+    error = client_error(code, status)
+    error.response["Error"]["Message"] = sentence
+    no_body = client_error(str(status), status)
+    no_body.response["Error"]["Message"] = "Forbidden"
+
+    class Refusing(MemoryS3):
+        def get_object(self, **request: Any) -> Any:
+            raise error
+
+        def head_object(self, **request: Any) -> Any:
+            if head == "is fine":
+                return super().head_object(**request)
+            raise no_body if head == "says nothing" else error
+
+    with pytest.raises(expected) as raised:
+        read(Refusing({"a": DATA}), REF)
+    assert type(raised.value) is expected
+    assert raised.value.disposition is disposition
+    assert f"({code}: {sentence})" in raised.value.reason
+    assert hint in raised.value.hint
+
+
+@every_way
+@pytest.mark.parametrize(
+    "error", [ValueError("x"), KeyError("x"), UnicodeDecodeError("utf-8", b"", 0, 1, "x")]
+)
+def test_exception_from_within_the_sdk_is_an_interruption(error: Exception, read: Read) -> None:
+    class Raising:
+        def get_object(self, **request: Any) -> Any:
+            raise error
+
+        head_object = get_object
+
+    with pytest.raises(SourceInterrupted, match=type(error).__name__):
+        read(Raising(), REF)
 
 
 @every_way

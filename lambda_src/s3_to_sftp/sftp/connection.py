@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import paramiko
 
 from s3_to_sftp.credentials import Credentials
-from s3_to_sftp.errors import ConnectionLost, PartnerUnreachable
+from s3_to_sftp.errors import ConnectionLost, DeliveryError, LoginRefused, PartnerUnreachable
+from s3_to_sftp.foreign_text import never_show, quoted
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp import host_keys
 from s3_to_sftp.sftp.fast_send import stream_for
@@ -104,6 +105,7 @@ def connect(
         CredentialsError: The private key of the credentials cannot be used.
         TransferError: SFTP itself could not be started.
     """
+    never_show(credentials.password, credentials.passphrase, credentials.private_key)
     transport = _start_transport(server, timeouts, pinned_types_only=bool(server.host_keys))
     try:
         host_key = transport.get_remote_server_key()
@@ -116,16 +118,20 @@ def connect(
         session = _open_session(
             transport, server, timeouts, lambda round_trip: logged_in(min(round_trip, login_seconds))
         )
-    except BaseException:
+    except BaseException as error:
         transport.close()
-        raise
+        if not isinstance(error, Exception) or isinstance(error, DeliveryError):
+            raise
+        # What paramiko and cryptography raise over a server's nonsense is the server's.
+        raise _lost_before_sftp(server, error) from None
     return Connection(transport, session, host_keys.fingerprint(host_key), server, timeouts)
 
 
-def _start_transport(server: Server, timeouts: Timeouts, *, pinned_types_only: bool) -> paramiko.Transport:
+def _start_transport(server: Server, timeouts: Timeouts, *, pinned_types_only: bool) -> Transport:
     transport = Transport(_open_socket(server, timeouts))
     transport.banner_timeout = timeouts.handshake
     transport.handshake_timeout = timeouts.handshake
+    transport.limit_writes(timeouts.reply)
     options = transport.get_security_options()
     options.ciphers = server.ciphers or (
         *_CIPHERS_FIRST,
@@ -141,7 +147,7 @@ def _start_transport(server: Server, timeouts: Timeouts, *, pinned_types_only: b
         if pinned_types_only:
             _refuse_other_type(server, timeouts)
         raise _no_common_algorithm(server, error) from None
-    except (paramiko.SSHException, OSError, EOFError) as error:
+    except Exception as error:  # noqa: BLE001 - also of cryptography: whatever it is, the server has caused it
         transport.close()
         raise _handshake_failed(server, error) from None
     return transport
@@ -188,13 +194,14 @@ def _refuse_other_type(server: Server, timeouts: Timeouts) -> None:
         transport.close()
 
 
-def _guarded_login(transport: paramiko.Transport, credentials: Credentials, server: Server) -> None:
+def _guarded_login(transport: Transport, credentials: Credentials, server: Server) -> None:
     try:
         log_in(transport, credentials, server)
-    except (paramiko.SSHException, OSError, EOFError) as error:
-        raise ConnectionLost(
-            f"{server} was lost during the login ({_words(error)}).", hint="It is tried again."
-        ) from None
+    except LoginRefused as refused:
+        if transport.is_active() or transport.took_login:
+            raise
+        # It has closed before it knew any login: that says nothing about the password.
+        raise PartnerUnreachable(refused.reason, hint="It will be retried.") from None
 
 
 def _open_session(
@@ -208,7 +215,7 @@ def _open_session(
         round_trip = time.monotonic() - asked_at
         channel.settimeout(timeouts.reply)
         request_subsystem(channel, "sftp")
-    except (paramiko.SSHException, OSError, EOFError) as error:
+    except Exception as error:  # noqa: BLE001 - also of cryptography: whatever it is, the server has caused it
         raise _no_sftp(server, _words(error)) from None
     logged_in(round_trip)
     try:
@@ -240,5 +247,12 @@ def _handshake_failed(server: Server, error: BaseException) -> PartnerUnreachabl
     )
 
 
+def _lost_before_sftp(server: Server, error: Exception) -> PartnerUnreachable:
+    return PartnerUnreachable(
+        f"{server} was lost during the login ({_words(error)}).",
+        hint="It will be retried; ask the partner if it persists.",
+    )
+
+
 def _words(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    return quoted(error)

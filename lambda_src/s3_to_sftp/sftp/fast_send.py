@@ -12,6 +12,7 @@ Packet layout: RFC 4253 section 6 (binary packet), RFC 4254 section 5.2 (CHANNEL
 import contextlib
 import socket
 import struct
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -21,6 +22,7 @@ import paramiko
 import paramiko.packet
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from s3_to_sftp.sftp import receiving
 from s3_to_sftp.sftp.stream import Piece, Stream
 
 _STATE = (
@@ -52,10 +54,19 @@ _PACKET_OVERHEAD = 4 + _HEADER.size + _MIN_PADDING + _BLOCK + _TAG
 
 # Called Packetizer like its base, so that Python's name mangling lets it see the base's private fields.
 class Packetizer(paramiko.packet.Packetizer):
-    """Adds a bulk send for AES-GCM to paramiko's packetizer."""
+    """Adds a bulk send for AES-GCM to paramiko's packetizer, and bounds to what it receives and waits for.
+
+    Attributes:
+        write_seconds: So long may one write take, however much of it the peer takes at a time.
+    """
+
+    write_seconds = _NO_TIMEOUT
 
     # The base's private state that the bulk send reads and advances, as `send_message` does.
     __aead_out: bool
+    __closed: bool
+    __keepalive_last: float
+    __timer: threading.Timer | None
     __block_engine_out: AESGCM
     __compress_engine_out: object
     __dump_packets: bool
@@ -81,7 +92,51 @@ class Packetizer(paramiko.packet.Packetizer):
         if hasattr(socket, "TCP_QUICKACK"):  # Linux
             with contextlib.suppress(OSError):  # closed meanwhile: reading will tell
                 self.__socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        return super().read_message()
+        try:
+            kind, message = super().read_message()
+        except (paramiko.SSHException, paramiko.packet.NeedRekeyException, OSError, EOFError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a packet that is no packet: InvalidTag, IndexError, ...
+            raise receiving.as_ssh_error(error) from None
+        return kind, receiving.Message.of(message)
+
+    def read_all(self, n: int, check_rekey: bool = False) -> bytes:  # noqa: FBT001, FBT002 - paramiko's
+        """Read so many bytes. paramiko asks for the whole rest of a packet as long as the peer says it is.
+
+        Raises:
+            SSHException: No packet is that long.
+        """
+        if n > receiving.MAX_PACKET_BYTES:
+            raise paramiko.SSHException(f"The server announced a packet of {n} bytes.")
+        return super().read_all(n, check_rekey)
+
+    def write_all(self, out: Any) -> None:
+        """Write all, within `write_seconds`: a peer that takes a byte now and then must hold nobody up.
+
+        Raises:
+            EOFError: The connection is gone.
+            TimeoutError: The peer is too slow. What was written of it is of no use: the connection is closed.
+        """
+        self.__keepalive_last = time.time()
+        deadline = time.monotonic() + self.write_seconds
+        left = memoryview(out)
+        while left:
+            try:
+                left = left[self.__socket.send(left) :]
+            except (TimeoutError, BlockingIOError):
+                if self.__closed:
+                    raise EOFError from None
+            except (OSError, ValueError):
+                raise EOFError from None
+            if left and time.monotonic() > deadline:
+                self.close()
+                raise TimeoutError  # without words: paramiko's thread takes the first for a number
+
+    def close(self) -> None:
+        """Close the socket, and end the thread that would measure the time of the handshake."""
+        super().close()
+        if self.__timer is not None:
+            self.__timer.cancel()
 
     def can_send_in_bulk(self) -> bool:
         """Say whether the negotiated cipher, and this version of paramiko, allow it."""
@@ -189,6 +244,10 @@ class _ChannelStream:
         except paramiko.SSHException as error:  # it opens the window again, amid a key exchange that hangs
             raise OSError(str(error)) from None
 
+    def _deadline(self) -> float:
+        """Return when all that is sent now must be gone: a window of a byte at a time holds nobody up."""
+        return time.monotonic() + (self._channel.timeout or _NO_TIMEOUT)
+
     def close(self) -> None:
         """Close the channel, as far as the connection still allows to say so."""
         with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
@@ -199,11 +258,19 @@ class PlainStream(_ChannelStream):
     """The stream of any paramiko channel."""
 
     def send(self, pieces: Sequence[Piece]) -> None:
-        """Send all pieces in order."""
-        try:
-            self._channel.sendall(b"".join(pieces))
-        except paramiko.SSHException as error:  # a key exchange that did not end
-            raise OSError(str(error)) from None
+        """Send all pieces in order, within the channel's timeout."""
+        deadline = self._deadline()
+        left = memoryview(b"".join(pieces))
+        while left:
+            try:
+                sent = self._channel.send(left[:_MAX_PACKET_BYTES].tobytes())
+            except paramiko.SSHException as error:  # a key exchange that did not end
+                raise OSError(str(error)) from None
+            if not sent:
+                raise EOFError("the channel is closed")
+            left = left[sent:]
+            if left and time.monotonic() > deadline:
+                raise TimeoutError
 
 
 class BulkStream(_ChannelStream):
@@ -217,17 +284,19 @@ class BulkStream(_ChannelStream):
 
     def send(self, pieces: Sequence[Piece]) -> None:
         """Send all pieces in order, as many at once as the peer's window takes."""
+        deadline = self._deadline()
         left = sum(map(len, pieces))
         rest = list(pieces)
         while left:
-            granted = self._take_window(left)
+            granted = self._take_window(left, deadline)
             batch, rest = _split(rest, granted)
-            self._send(batch)
+            self._send(batch, deadline)
             left -= granted
+            if left and time.monotonic() > deadline:
+                raise TimeoutError
 
-    def _take_window(self, wanted: int) -> int:
+    def _take_window(self, wanted: int, deadline: float) -> int:
         channel = self._channel
-        deadline = time.monotonic() + (channel.timeout or _NO_TIMEOUT)
         with channel.lock:
             while not channel.out_window_size:
                 if channel.closed or channel.eof_sent:
@@ -242,9 +311,8 @@ class BulkStream(_ChannelStream):
             channel.out_window_size -= granted
             return granted
 
-    def _send(self, pieces: Sequence[Piece]) -> None:
+    def _send(self, pieces: Sequence[Piece], deadline: float) -> None:
         transport = self._transport
-        deadline = time.monotonic() + (self._channel.timeout or _NO_TIMEOUT)
         while True:
             # Cleared while keys are exchanged: nothing but the key exchange may be sent then.
             transport.clear_to_send.wait(1)

@@ -3,7 +3,7 @@
 import io
 
 import paramiko
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
@@ -68,7 +68,11 @@ def _load(pem: bytes, passphrase: str) -> _Key:
         if password is not None:  # "password was given but private key is not encrypted"
             return _load(pem, "")
         raise _unusable("is encrypted, but 'passphrase' is empty", "Put its passphrase there.") from None
-    except (ValueError, UnsupportedAlgorithm):
+    except (
+        ValueError,
+        UnsupportedAlgorithm,
+        InvalidTag,
+    ):  # the last: AES-GCM, wrong passphrase
         # The library's message is left out: nobody has checked that it never quotes the key.
         if password is not None:
             raise _unusable(

@@ -9,6 +9,8 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
+from s3_to_sftp.foreign_text import decoded
+
 VERSION = 3
 
 POSIX_RENAME = "posix-rename@openssh.com"
@@ -192,7 +194,7 @@ def read_status(payload: bytes) -> tuple[int, str]:
     if len(payload) <= 4:
         return code, ""
     words, _ = read_text(payload, 4)
-    return code, words.decode("utf-8", "replace").strip()
+    return code, decoded(words).strip()
 
 
 def read_attributes(payload: bytes) -> FileAttributes:

@@ -17,6 +17,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from s3_to_sftp.errors import ConnectionLost, ProtocolViolation, RequestRefused, TransferError
+from s3_to_sftp.foreign_text import quoted
 from s3_to_sftp.sftp import protocol
 from s3_to_sftp.sftp.advice import advice_for
 from s3_to_sftp.sftp.protocol import Answer, FileAttributes, MalformedReplyError, Reply, Request, Status
@@ -138,7 +139,7 @@ class SftpSession:
         self._abandoned: set[int] = set()
         self._arrived: dict[int, Reply] = {}
         self._over = False
-        self._broken_by = ""
+        self._ended_by: ProtocolViolation | None = None
         self._extensions: dict[str, bytes] = {}
         self._limits: Pending[int] | None = None
         self._max_write_bytes = _SAFE_WRITE_BYTES
@@ -433,9 +434,9 @@ class SftpSession:
         self._outgoing_bytes += 4 + length
 
     def _flush(self, doing: str) -> None:
+        if self._ended_by is not None:  # whoever comes later learns the cause, too
+            raise ProtocolViolation(self._ended_by.reason, hint=self._ended_by.hint)
         if self._over:
-            if self._broken_by:  # why it is closed says more than that it is
-                raise ProtocolViolation(self._broken_by, hint=_NEW_CONNECTION)
             raise self._lost(f"has closed the session and cannot {doing}")
         if not self._outgoing:
             return
@@ -447,7 +448,7 @@ class SftpSession:
         except (OSError, EOFError) as error:
             self._take_last_replies(doing)
             raise self._lost(
-                f"closed the connection while we asked it to {doing} ({_words(error)})"
+                f"closed the connection while we asked it to {doing} ({quoted(error)})"
             ) from None
 
     def _take_last_replies(self, doing: str) -> None:
@@ -510,7 +511,7 @@ class SftpSession:
         except TimeoutError:
             raise self._lost(f"did not answer in time when asked to {doing}") from None
         except (OSError, EOFError) as error:
-            raise self._lost(f"was lost when asked to {doing} ({_words(error)})") from None
+            raise self._lost(f"was lost when asked to {doing} ({quoted(error)})") from None
         if not data:
             raise self._lost(f"closed the connection when asked to {doing}")
         return data
@@ -587,7 +588,7 @@ class SftpSession:
     def _refused(self, code: int, words: str, doing: str) -> RequestRefused:
         name = Status(code).name if code in set(Status) else "unknown"
         hint, disposition = advice_for(code)
-        said = f", it says {words!r}" if words else ""
+        said = f", it says {quoted(words)!r}" if words else ""
         return RequestRefused(
             f"{self._server} refused to {doing}: status {code} {name}{said}.",
             hint=hint,
@@ -603,8 +604,11 @@ class SftpSession:
 
     def _violation(self, what: str) -> ProtocolViolation:
         self.close()
-        self._broken_by = f"{self._server} {what}, which SFTP version 3 does not allow."
-        return ProtocolViolation(self._broken_by, hint=_NEW_CONNECTION)
+        self._ended_by = ProtocolViolation(
+            f"{self._server} {what}, which SFTP version 3 does not allow.",
+            hint=_NEW_CONNECTION,
+        )
+        return self._ended_by
 
 
 class _Talk(NamedTuple, Generic[T]):
@@ -695,7 +699,3 @@ def _attributes_if_told(reply: Reply, _doing: str) -> FileAttributes | None:
         return protocol.read_attributes(reply.payload)
     except MalformedReplyError:
         return None
-
-
-def _words(error: BaseException) -> str:
-    return str(error) or type(error).__name__

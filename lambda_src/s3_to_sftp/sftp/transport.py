@@ -7,9 +7,10 @@ import paramiko
 from paramiko.common import cMSG_CHANNEL_REQUEST, cMSG_SERVICE_REQUEST
 
 from s3_to_sftp.sftp.fast_send import Packetizer
+from s3_to_sftp.sftp.guarded import GuardedTransport
 
 
-class Transport(paramiko.Transport):
+class Transport(GuardedTransport):
     """Asks for the authentication service once, and does not wait for the answer.
 
     `paramiko.Transport` asks anew before each attempt. Strict servers hang up then: one that takes only
@@ -23,7 +24,18 @@ class Transport(paramiko.Transport):
 
     def __init__(self, sock: socket.socket) -> None:
         self._service_asked_for = False
+        self.took_login = False
+        """Whether the server has answered that it takes logins at all."""
         super().__init__(sock, packetizer_class=Packetizer)
+
+    def limit_writes(self, seconds: float) -> None:
+        """Let no write take longer."""
+        self._packets.write_seconds = seconds
+
+    @property
+    def _packets(self) -> Packetizer:
+        packetizer: Packetizer = vars(self)["packetizer"]  # the stubs leave it out
+        return packetizer
 
     def _send_message(self, data: Any) -> None:
         send: Any = super()._send_message  # type: ignore[misc] # the stubs leave private methods out
@@ -34,11 +46,14 @@ class Transport(paramiko.Transport):
         send_attempt = handler._parse_service_accept
         # Before the request goes out: the real answer may come at once, and would send the attempt a second
         # time. Go's servers hang up then.
-        handler._parse_service_accept = lambda _answer: None
+        handler._parse_service_accept = self._note_service
         if not self._service_asked_for:
             self._service_asked_for = True
             send(data)
         send_attempt(_service_accepted())
+
+    def _note_service(self, _answer: paramiko.Message) -> None:
+        self.took_login = True
 
 
 def _service_accepted() -> paramiko.Message:

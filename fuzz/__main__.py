@@ -1,0 +1,143 @@
+"""Fuzzes SFTP replies, SSH handshakes, events and keys: seeded, bounded in number and in time.
+
+The exit status is 0 if no exception escaped that callers do not expect, nothing hung, no secret stands in an
+error, threads and descriptors are as before, and the memory stayed under the bound.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import random
+import resource
+import sys
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from fuzz.targets import Target, targets
+from s3_to_sftp.sftp.receiving import MOST_RECEIVED_BYTES
+
+TRIES = {"conversations": 5000, "connects": 300, "greetings": 300, "events": 20_000, "keys": 2000}
+SECONDS = 60.0
+"""Of each target, at most."""
+
+HANGS_AFTER_SECONDS = 120.0
+"""All timeouts of one try together are a few seconds; a busy machine takes longer."""
+
+MOST_GROWTH_BYTES = 64 * 1024 * 1024
+"""Of the whole process: what one connection may receive, the servers in it, and the allocator's slack."""
+
+assert MOST_RECEIVED_BYTES < MOST_GROWTH_BYTES
+
+
+@dataclass
+class Report:
+    """What came of it.
+
+    Attributes:
+        tried: Inputs, by target.
+        foreign: Tracebacks of exceptions that nobody expects.
+        hangs: Tries that took too long.
+        secrets: Secrets in texts of errors.
+        threads: That are left.
+        descriptors: That are left open.
+        growth: Of the memory, in bytes.
+    """
+
+    tried: Counter[str] = field(default_factory=Counter)
+    foreign: list[str] = field(default_factory=list)
+    hangs: int = 0
+    secrets: int = 0
+    threads: int = 0
+    descriptors: int = 0
+    growth: int = 0
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether all is as it should be."""
+        left = self.hangs or self.secrets or self.threads > 0 or self.descriptors > 0
+        return not self.foreign and not left and self.growth < MOST_GROWTH_BYTES
+
+    def lines(self) -> list[str]:
+        """Return it for people."""
+        return [
+            ", ".join(f"{name} {count}" for name, count in self.tried.items()),
+            f"foreign exceptions {len(self.foreign)}, hangs {self.hangs}, secrets in texts {self.secrets}",
+            f"threads left {self.threads}, descriptors left {self.descriptors}, "
+            f"memory +{self.growth / 2**20:.1f} MiB of {MOST_GROWTH_BYTES / 2**20:.0f}",
+            *(f"\n{trace}" for trace in self.foreign[:5]),
+        ]
+
+
+def run(*, seed: int, share: float = 1.0, seconds: float = SECONDS) -> Report:
+    """Try inputs of all targets.
+
+    Args:
+        seed: The same one makes the same inputs.
+        share: Of the number of tries.
+        seconds: Of each target, at most.
+    """
+    report = Report()
+    logging.getLogger("s3_to_sftp").setLevel(logging.CRITICAL)
+    everything = targets()
+    for target in everything:  # what is loaded or made once does not count as growth
+        target.attempt(random.Random(0))
+    threads, descriptors, memory = threading.active_count(), _descriptors(), _peak_bytes()
+    for target in everything:
+        _try(target, report, seed, max(1, int(TRIES[target.name] * share)), seconds)
+    deadline = time.monotonic() + HANGS_AFTER_SECONDS
+    while (
+        threading.active_count() > threads or _descriptors() > descriptors
+    ) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    report.threads = threading.active_count() - threads
+    report.descriptors = _descriptors() - descriptors
+    report.growth = _peak_bytes() - memory
+    return report
+
+
+def _try(target: Target, report: Report, seed: int, count: int, seconds: float) -> None:
+    over = time.monotonic() + seconds
+    for number in range(count):
+        began = time.monotonic()
+        if began > over:
+            return
+        report.tried[target.name] += 1
+        try:
+            said = target.attempt(random.Random(f"{seed} {target.name} {number}"))
+        except Exception:  # noqa: BLE001 - that is what is looked for
+            report.foreign.append(f"{target.name} {number}, seed {seed}\n{traceback.format_exc()}")
+            continue
+        report.hangs += time.monotonic() - began > HANGS_AFTER_SECONDS
+        report.secrets += sum(secret in text for secret in target.secrets for text in said)
+
+
+def _descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - the listing itself is one of them, always
+
+
+def _peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run it and print the report."""
+    parser = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, action="append", help="may be repeated; by default 1, 2 and 3")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each target, at most")
+    options = parser.parse_args(arguments)
+    clean = True
+    for seed in options.seed or (1, 2, 3):
+        report = run(seed=seed, seconds=options.seconds)
+        print(f"seed {seed}: {'clean' if report.is_clean else 'NOT CLEAN'}", *report.lines(), sep="\n  ")
+        clean &= report.is_clean
+    return 0 if clean else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
