@@ -22,6 +22,7 @@ from s3_to_sftp.errors import (
     PartnerUnreachable,
     ProtocolViolation,
     RequestRefused,
+    SftpNotStarted,
     TransferError,
 )
 from s3_to_sftp.sftp.partner import Partner
@@ -131,8 +132,8 @@ def silence(_asked: Asked) -> bytes:
         ("connect", PartnerUnreachable, "did not complete the SSH handshake"),
         ("banner", PartnerUnreachable, "did not complete the SSH handshake"),
         ("auth", ConnectionLost, "did not answer the login in time"),
-        ("channel", ConnectionLost, "does not start SFTP"),
-        ("subsystem", ConnectionLost, "asked to start SFTP"),
+        ("channel", SftpNotStarted, "does not start SFTP"),
+        ("subsystem", SftpNotStarted, "asked to start SFTP"),
     ],
 )
 def test_silence_before_the_first_request_is_given_up(

@@ -7,9 +7,10 @@ import paramiko
 from paramiko.common import cMSG_CHANNEL_REQUEST, cMSG_SERVICE_REQUEST
 
 from s3_to_sftp.sftp.fast_send import Packetizer
+from s3_to_sftp.sftp.heard import ListeningTransport
 
 
-class Transport(paramiko.Transport):
+class Transport(ListeningTransport):
     """Asks for the authentication service once, and does not wait for the answer.
 
     `paramiko.Transport` asks anew before each attempt. Strict servers hang up then: one that takes only
