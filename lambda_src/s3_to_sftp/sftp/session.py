@@ -161,7 +161,8 @@ class SftpSession:
         try:
             kind, payload = self._receive_message("start SFTP")
         except TransferError as error:
-            if self._incoming:  # a login script, or a shell that says that there is no access
+            # A login script, or a shell that says that there is no access: no message of SFTP begins so.
+            if self._incoming and self._incoming[0]:
                 raise self._violation(f"said {quote(bytes(self._incoming))} in place of SFTP") from error
             raise
         self.round_trip = time.monotonic() - sent_at
