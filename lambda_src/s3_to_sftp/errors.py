@@ -17,6 +17,10 @@ DeliveryError
 │   ├── HostKeyRefused        the server's key is not the pinned one
 │   ├── DirectoryAmbiguous    a relative SSH_DIR has the name of the directory that the login starts in
 │   ├── LoginRefused          the server does not accept the credentials
+│   │   ├── PasswordExpired       it wants a new password
+│   │   └── SecondFactorRequired  it asks for a code
+│   ├── TooManyConnections    the server takes no more connections or sessions now
+│   ├── SftpNotStarted        the login is accepted, but SFTP does not start
 │   └── PartnerRefusesWrites  the server refuses different objects alike
 ├── TransferError
 │   ├── ConnectionLost        cut, or silent for too long
@@ -166,6 +170,22 @@ class DirectoryAmbiguous(PartnerError):
 
 class LoginRefused(PartnerError):
     """The server does not accept the credentials."""
+
+
+class PasswordExpired(LoginRefused):
+    """The server wants a new password before it lets anybody in."""
+
+
+class SecondFactorRequired(LoginRefused):
+    """The server asks for a code besides, which no function can know."""
+
+
+class TooManyConnections(PartnerError):
+    """The server takes no more connections, logins or sessions now, which passes."""
+
+
+class SftpNotStarted(PartnerError):
+    """The server accepts the login, but SFTP does not start."""
 
 
 class PartnerRefusesWrites(PartnerError):

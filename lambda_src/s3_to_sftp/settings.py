@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from s3_to_sftp.errors import ConfigurationError
 from s3_to_sftp.remote_path import SourceDirectory
+from s3_to_sftp.sftp.algorithms import KNOWN_CIPHERS
 from s3_to_sftp.unknown_outcome import UnknownOutcome
 
 # The one contract with the construct: it sets exactly these, but for those of a plain Lambda.
@@ -58,8 +59,7 @@ class Server:
         host: Name or address.
         port: TCP port, 1 to 65535.
         host_keys: Pinned public keys, each `type base64`. Empty: every connection is refused.
-        ciphers: The only ones to offer, best first, by their SSH names. Empty: what paramiko knows, AES-GCM
-            first.
+        ciphers: The only ones to offer, best first, by their SSH names. Empty: `algorithms.CIPHERS`.
     """
 
     host: str
@@ -135,7 +135,7 @@ class Settings:
                     "SSH_PORT", _required(environment, "SSH_PORT", "its TCP port, usually 22"), 1, 65535
                 ),
                 host_keys=_host_keys(environment.get("SSH_HOST_KEY", "")),
-                ciphers=_words(environment.get("SSH_CIPHERS", "")),
+                ciphers=_ciphers(environment.get("SSH_CIPHERS", "")),
             ),
             directory=environment.get("SSH_DIR", "").strip(),
             sources=_sources(environment.get("SSH_SOURCES", "")),
@@ -221,6 +221,17 @@ def _unknown_outcome(environment: Mapping[str, str]) -> UnknownOutcome:
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _ciphers(text: str) -> tuple[str, ...]:
+    names = _words(text)
+    for name in names:
+        if name not in KNOWN_CIPHERS:
+            raise ConfigurationError(
+                f"SSH_CIPHERS must be some of {', '.join(KNOWN_CIPHERS)}, got {name!r}.",
+                hint="Set it in the function's configuration, or leave it out for the modern ones.",
+            )
+    return names
 
 
 def _sources(text: str) -> tuple[SourceDirectory, ...]:

@@ -22,6 +22,7 @@ from s3_to_sftp.errors import (
     PartnerUnreachable,
     ProtocolViolation,
     RequestRefused,
+    SftpNotStarted,
     TransferError,
 )
 from s3_to_sftp.sftp.partner import Partner
@@ -131,8 +132,8 @@ def silence(_asked: Asked) -> bytes:
         ("connect", PartnerUnreachable, "did not complete the SSH handshake"),
         ("banner", PartnerUnreachable, "did not complete the SSH handshake"),
         ("auth", ConnectionLost, "did not answer the login in time"),
-        ("channel", ConnectionLost, "does not start SFTP"),
-        ("subsystem", ConnectionLost, "asked to start SFTP"),
+        ("channel", SftpNotStarted, "does not start SFTP"),
+        ("subsystem", SftpNotStarted, "asked to start SFTP"),
     ],
 )
 def test_silence_before_the_first_request_is_given_up(
@@ -178,7 +179,7 @@ def test_answer_that_drips_is_given_up(kind: int) -> None:
     """Every byte is in time, the answer never is: a server must not hold a function up with that."""
     manners = Manners(drips_at=kind, drip_seconds=SHORT.reply / 4)
     error = fails(manners)
-    assert type(error) is ConnectionLost
+    assert type(error) is (SftpNotStarted if kind == 1 else ConnectionLost)
     # While it drips it reads nothing: that may be what is noticed first.
     assert re.search("did not finish its answer in time|took no more data for too long", error.reason)
 

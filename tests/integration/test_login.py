@@ -9,7 +9,7 @@ import pytest
 
 from local.sftp_server import AuthMethod, start_asyncssh_server, start_sshd
 from s3_to_sftp.credentials import Credentials
-from s3_to_sftp.errors import ConnectionLost, CredentialsError, LoginRefused
+from s3_to_sftp.errors import CredentialsError, LoginRefused, SftpNotStarted
 from s3_to_sftp.sftp.connection import connect
 from tests.integration.partner import IMPATIENT, address_of, login_of
 from tests.integration.two_step_server import Step, two_step_server
@@ -126,7 +126,7 @@ def test_key_is_followed_by_the_password_where_either_is_enough(root: Path) -> N
 def test_server_that_never_starts_sftp_is_given_up() -> None:
     with two_step_server("password", starts_sftp=False) as server:
         credentials = Credentials(username=server.username, password=server.password)
-        with pytest.raises(ConnectionLost, match="accepted the login but does not start SFTP"):
+        with pytest.raises(SftpNotStarted, match="accepted the login but does not start SFTP"):
             connect(server.address, credentials, IMPATIENT)
 
 

@@ -24,6 +24,10 @@ from s3_to_sftp.errors import (
     PartnerLeftInPeace,
     PartnerRefusesWrites,
     PartnerUnreachable,
+    PasswordExpired,
+    SecondFactorRequired,
+    SftpNotStarted,
+    TooManyConnections,
 )
 
 TABLE = "ledger"
@@ -129,7 +133,10 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 # Opening
 
 
-@pytest.mark.parametrize("error", [REFUSED, NEW_KEY])
+@pytest.mark.parametrize(
+    "error",
+    [REFUSED, NEW_KEY, PasswordExpired("Change it.", hint="Do."), SecondFactorRequired("Code?", hint="Ask.")],
+)
 def test_refused_login_and_host_key_open_it_at_once(site: Site, error: DeliveryError) -> None:
     opened = site.tries_and_fails(error)
     assert opened == Opened(
@@ -143,7 +150,15 @@ def test_refused_login_and_host_key_open_it_at_once(site: Site, error: DeliveryE
     assert site.is_open()
 
 
-@pytest.mark.parametrize("error", [UNREACHABLE, CredentialsError("No username.", hint="Fill it.")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        UNREACHABLE,
+        CredentialsError("No username.", hint="Fill it."),
+        TooManyConnections("Full.", hint="Wait."),
+        SftpNotStarted("No subsystem.", hint="Ask."),
+    ],
+)
 def test_other_failures_open_it_when_they_are_three_in_a_row(site: Site, error: DeliveryError) -> None:
     assert site.tries_and_fails(error) is None
     site.clock.now += 10

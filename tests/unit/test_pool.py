@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 
 from s3_to_sftp.credentials import Credentials
-from s3_to_sftp.errors import ConnectionLost, CredentialsError, LoginRefused, PartnerUnreachable
+from s3_to_sftp.errors import (
+    ConnectionLost,
+    CredentialsError,
+    LoginRefused,
+    PartnerUnreachable,
+    PasswordExpired,
+    TooManyConnections,
+)
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp import pool as pool_module
 from s3_to_sftp.sftp.connection import Connection, Timeouts
@@ -131,6 +138,41 @@ def pool(partner: Partner, secret: Secret, clock: Clock) -> Iterator[ConnectionP
 
 def refused() -> LoginRefused:
     return LoginRefused("no.", hint="")
+
+
+# --- a limit that is answered like a wrong password ---
+
+
+def test_refusal_of_a_login_that_was_just_accepted_is_a_limit(
+    pool: ConnectionPool, partner: Partner, clock: Clock
+) -> None:
+    pool.first()
+    pool.drop(0)
+    partner.refuses["old"] = refused()
+    clock.now += 119
+    with pytest.raises(TooManyConnections, match="accepted 119 s before"):
+        pool.first()
+    clock.now += 1
+    with pytest.raises(LoginRefused):
+        pool.first()
+
+
+def test_refusal_of_a_login_that_was_never_accepted_is_one(
+    pool: ConnectionPool, partner: Partner, secret: Secret
+) -> None:
+    pool.first()
+    secret.cached = secret.real = NEW
+    partner.refuses["new"] = refused()
+    with pytest.raises(LoginRefused):
+        pool.first()
+
+
+def test_password_that_has_expired_meanwhile_is_no_limit(pool: ConnectionPool, partner: Partner) -> None:
+    pool.first()
+    pool.drop(0)
+    partner.refuses["old"] = PasswordExpired("change it.", hint="")
+    with pytest.raises(PasswordExpired):
+        pool.first()
 
 
 # --- connection 0 ---

@@ -9,17 +9,28 @@ from dataclasses import dataclass
 import paramiko
 
 from s3_to_sftp.credentials import Credentials
-from s3_to_sftp.errors import ConnectionLost, DeliveryError, LoginRefused, PartnerUnreachable
+from s3_to_sftp.errors import (
+    ConnectionLost,
+    DeliveryError,
+    LoginRefused,
+    PartnerError,
+    PartnerUnreachable,
+    PasswordExpired,
+    ProtocolViolation,
+    SftpNotStarted,
+    TooManyConnections,
+)
 from s3_to_sftp.foreign_text import never_show, quoted
 from s3_to_sftp.settings import Server
-from s3_to_sftp.sftp import host_keys
+from s3_to_sftp.sftp import algorithms, host_keys
 from s3_to_sftp.sftp.fast_send import stream_for
+from s3_to_sftp.sftp.heard import Heard, decoded, says_too_many
 from s3_to_sftp.sftp.login import log_in
+from s3_to_sftp.sftp.prompts import says_expired
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.transport import Transport, request_subsystem
 
-# AES-GCM costs a third of the CPU of paramiko's first choice, CTR with HMAC (docs/decisions/0005).
-_CIPHERS_FIRST = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
+_STDERR_BYTES = 4096
 
 # paramiko logs every failure with a traceback of its own thread; ours say it once, in a sentence.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
@@ -49,7 +60,7 @@ class Timeouts:
 class Connection:
     """An authenticated connection with an SFTP session on it."""
 
-    transport: paramiko.Transport
+    transport: Transport
     session: SftpSession
     host_key_fingerprint: str
     server: Server
@@ -61,7 +72,10 @@ class Connection:
         Raises:
             TransferError: The server allows no more, or SFTP could not be started.
         """
-        session = _open_session(self.transport, self.server, self.timeouts, lambda _round_trip: None)
+        try:
+            session = _open_session(self.transport, self.server, self.timeouts, lambda _round_trip: None)
+        except PartnerError as error:  # this connection works: that is no matter of the partner as a whole
+            raise ConnectionLost(error.reason, hint=error.hint) from None
         return _FurtherChannel(self.transport, session, self.host_key_fingerprint, self.server, self.timeouts)
 
     def is_open(self) -> bool:
@@ -101,9 +115,11 @@ def connect(
     Raises:
         PartnerUnreachable: No name, no route, no answer, or no SSH server there.
         HostKeyRefused: The host key is not pinned.
+        TooManyConnections: The server takes no more connections, logins or sessions now.
         LoginRefused: The server does not accept the login.
         CredentialsError: The private key of the credentials cannot be used.
-        TransferError: SFTP itself could not be started.
+        SftpNotStarted: The login is accepted, but SFTP does not start.
+        ConnectionLost: It was lost during the login.
     """
     never_show(credentials.password, credentials.passphrase, credentials.private_key)
     transport = _start_transport(server, timeouts, pinned_types_only=bool(server.host_keys))
@@ -131,29 +147,26 @@ def _start_transport(server: Server, timeouts: Timeouts, *, pinned_types_only: b
     transport = Transport(_open_socket(server, timeouts))
     transport.banner_timeout = timeouts.handshake
     transport.handshake_timeout = timeouts.handshake
+    algorithms.offer(transport, ciphers=server.ciphers)
     transport.limit_writes(timeouts.reply)
     options = transport.get_security_options()
-    options.ciphers = server.ciphers or (
-        *_CIPHERS_FIRST,
-        *(cipher for cipher in options.ciphers if cipher not in _CIPHERS_FIRST),
-    )
     if pinned_types_only:
-        algorithms = host_keys.algorithms_for(server.host_keys, offered=tuple(options.key_types))
-        options.key_types = algorithms or options.key_types
+        of_pinned_types = host_keys.algorithms_for(server.host_keys, offered=tuple(options.key_types))
+        options.key_types = of_pinned_types or options.key_types
     try:
         _shake_hands(transport, timeouts)
     except paramiko.ssh_exception.IncompatiblePeer as error:
         transport.close()
         if pinned_types_only:
             _refuse_other_type(server, timeouts)
-        raise _no_common_algorithm(server, error) from None
+        raise _no_common_algorithm(server, error, transport) from None
     except Exception as error:  # noqa: BLE001 - also of cryptography: whatever it is, the server has caused it
         transport.close()
-        raise _handshake_failed(server, error) from None
+        raise _handshake_failed(server, error, transport.heard) from None
     return transport
 
 
-def _shake_hands(transport: paramiko.Transport, timeouts: Timeouts) -> None:
+def _shake_hands(transport: Transport, timeouts: Timeouts) -> None:
     transport.start_client(timeout=timeouts.handshake)
     # When its time is over, start_client returns as if all were well.
     if not transport.initial_kex_done:
@@ -205,8 +218,10 @@ def _guarded_login(transport: Transport, credentials: Credentials, server: Serve
 
 
 def _open_session(
-    transport: paramiko.Transport, server: Server, timeouts: Timeouts, logged_in: Callable[[float], None]
+    transport: Transport, server: Server, timeouts: Timeouts, logged_in: Callable[[float], None]
 ) -> SftpSession:
+    heard = transport.heard
+    heard.refusal = None
     try:
         asked_at = time.monotonic()
         channel = transport.open_session(timeout=timeouts.reply)
@@ -216,34 +231,76 @@ def _open_session(
         channel.settimeout(timeouts.reply)
         request_subsystem(channel, "sftp")
     except Exception as error:  # noqa: BLE001 - also of cryptography: whatever it is, the server has caused it
-        raise _no_sftp(server, _words(error)) from None
+        raise _no_sftp(server, f" ({_words(error)}).{heard.last_words}", heard) from None
     logged_in(round_trip)
     try:
-        session = SftpSession(stream_for(channel), server=str(server), reply_timeout=timeouts.reply)
-    except ConnectionLost as error:
-        raise _no_sftp(server, error.reason) from None
+        session = SftpSession(
+            stream_for(channel), server=str(server), reply_timeout=timeouts.reply, quote=heard.quote
+        )
+    except (ConnectionLost, ProtocolViolation) as error:
+        said = _said_beside(channel)
+        why = error.reason.removeprefix(f"{server} ")
+        raise _no_sftp(server, f": it {why}{_ending(channel, said, heard)}", heard, said) from None
     session.round_trip = min(session.round_trip, round_trip)
     return session
 
 
-def _no_sftp(server: Server, why: str) -> ConnectionLost:
-    return ConnectionLost(
-        f"{server} accepted the login but does not start SFTP ({why}).",
-        hint="Ask the partner whether SFTP is enabled for this user, and how many sessions it may have.",
+def _said_beside(channel: paramiko.Channel) -> bytes:
+    """Return what the server wrote to stderr: what is there, without waiting."""
+    return channel.recv_stderr(_STDERR_BYTES) if channel.recv_stderr_ready() else b""
+
+
+def _ending(channel: paramiko.Channel, said: bytes, heard: Heard) -> str:
+    words = f" It said {heard.quote(said)}." if said.strip() else heard.last_words
+    if channel.exit_status_ready() and (status := channel.recv_exit_status()) >= 0:
+        return f" Its program ended with exit status {status}.{words}"
+    return words
+
+
+def _no_sftp(server: Server, why: str, heard: Heard, said: bytes = b"") -> PartnerError:
+    reason = f"{server} accepted the login but does not start SFTP{why}"
+    if says_expired(decoded(said)):
+        return PasswordExpired(reason, hint="Get a new password from the partner, and fill the secret.")
+    if heard.is_about_too_many or says_too_many(said):
+        return TooManyConnections(
+            reason, hint="Lower max_connections, or ask the partner to allow more. It will be retried."
+        )
+    return SftpNotStarted(
+        reason,
+        hint="Ask the partner whether SFTP is enabled for this user, whether its login script prints "
+        "something, and how many sessions it may have. It will be retried.",
     )
 
 
-def _no_common_algorithm(server: Server, error: Exception) -> PartnerUnreachable:
+def _no_common_algorithm(server: Server, error: Exception, transport: Transport) -> PartnerUnreachable:
+    options = transport.get_security_options()
+    ours = {
+        "key exchange": tuple(options.kex),
+        "host keys": tuple(options.key_types),
+        "ciphers": tuple(options.ciphers),
+        "MACs": tuple(options.digests),
+        "compression": tuple(options.compression),
+    }
+    why = transport.heard.compare(ours) or str(error)
     return PartnerUnreachable(
-        f"{server} and this function know no common algorithm ({error}).",
-        hint="Very old servers offer only algorithms that are no longer safe; ask the partner to update.",
+        f"{server} and this function have no common algorithm ({why}).",
+        hint="Ask the partner to enable one of these. SSH_CIPHERS can choose older ciphers (docs/ssh.md).",
     )
 
 
-def _handshake_failed(server: Server, error: BaseException) -> PartnerUnreachable:
+def _handshake_failed(server: Server, error: BaseException, heard: Heard) -> PartnerError:
+    why = (
+        f"{server} took the connection but did not complete the SSH handshake ({_words(error)})."
+        f"{heard.last_words}"
+    )
+    if heard.is_about_too_many:
+        return TooManyConnections(
+            why, hint="Lower max_connections, or ask the partner to allow more. It will be retried."
+        )
     return PartnerUnreachable(
-        f"{server} took the connection but did not complete the SSH handshake ({_words(error)}).",
-        hint="Check SSH_PORT; a busy server or a firewall answers like this, too. It is tried again.",
+        why,
+        hint="Check SSH_PORT; a busy server or a firewall answers like this, too, and so does one that has "
+        "banned this address for a while. It will be retried.",
     )
 
 

@@ -1,97 +1,213 @@
 """Authentication: public key, password, keyboard-interactive, and servers that want two of them."""
 
-import functools
-from collections.abc import Callable
+from typing import Any
 
 import paramiko
 
 from s3_to_sftp.credentials import Credentials
-from s3_to_sftp.errors import ConnectionLost, LoginRefused
+from s3_to_sftp.errors import (
+    ConnectionLost,
+    LoginRefused,
+    PartnerError,
+    PartnerUnreachable,
+    PasswordExpired,
+    SecondFactorRequired,
+    TooManyConnections,
+)
 from s3_to_sftp.settings import Server
+from s3_to_sftp.sftp.algorithms import signatures_of
+from s3_to_sftp.sftp.dialogue import INTERACTIVE, PASSWORD, PUBLICKEY, Exchange, Reply, Verdict
+from s3_to_sftp.sftp.heard import ListeningTransport, decoded
 from s3_to_sftp.sftp.private_key import load_private_key
+from s3_to_sftp.sftp.prompts import Asked, says_expired
 
-_INTERACTIVE = "keyboard-interactive"
-_TIMED_OUT = "Authentication timeout."  # its text is all that paramiko gives to tell it from a refusal
+_MOST_REQUESTS = 16
+"""Of one login: a server that always wants something else is given up."""
 
 
-def log_in(transport: paramiko.Transport, credentials: Credentials, server: Server) -> None:
+def log_in(transport: ListeningTransport, credentials: Credentials, server: Server) -> None:
     """Log in with what the credentials hold: the key first, then the password.
 
-    A server that accepts the key but wants more gets the password as well. A password goes out as
-    method `password`, or as the answer to the prompts where only keyboard-interactive is allowed.
+    The server is asked which methods it takes: nothing is offered by another one. A server that accepts the
+    key but wants more gets the password as well. A password goes out as method `password`, or as the answer
+    to a prompt for it where only keyboard-interactive is allowed.
 
     Raises:
         CredentialsError: The private key cannot be used.
         LoginRefused: The server does not accept the login.
+        TooManyConnections: It takes no more logins now.
+        PartnerUnreachable: It closes the connection before the login.
         ConnectionLost: It does not answer.
     """
-    key = None
-    wanted: list[str] | None = None
-    refused: list[str] = []
+    transport.heard.secrets = (credentials.password, credentials.passphrase)
+    _Login(transport, credentials, server).run()
 
-    def attempt(what: str, send: Callable[[], list[str]]) -> list[str] | None:
-        """Return what the server wants besides: nothing when we are in, None when it said no."""
-        try:
-            return send()
-        except paramiko.AuthenticationException as error:
-            _insist_on_answer(transport, error, server)
-            refused.append(what)
-            return None
 
-    if credentials.private_key:
-        key = load_private_key(credentials.private_key, passphrase=credentials.passphrase)
-        the_key = f"the {key.get_name()} key {key.fingerprint}"
-        send_key = functools.partial(transport.auth_publickey, credentials.username, key)
-        wanted = attempt(the_key, send_key)
-        if wanted == []:
-            return
-    if credentials.password:
-        wanted = attempt("the password", lambda: _send_password(transport, credentials, wanted))
-        if wanted == []:
-            return
-        if wanted and key and "publickey" in wanted:  # the server wants the password first
-            refused.clear()
-            if attempt(the_key, send_key) == []:
+class _Login:
+    def __init__(self, transport: ListeningTransport, credentials: Credentials, server: Server) -> None:
+        self._transport = transport
+        self._credentials = credentials
+        self._server = server
+        self._methods: tuple[str, ...] = ()
+        self._given: set[str] = set()
+        self._spent: set[str] = set()
+        self._refused: list[str] = []
+        self._key: paramiko.PKey | None = None
+        if credentials.private_key:
+            self._key = load_private_key(credentials.private_key, passphrase=credentials.passphrase)
+
+    def run(self) -> None:
+        reply = self._answer(self._exchange().none(self._credentials.username))
+        for _ in range(_MOST_REQUESTS):
+            if reply.verdict is Verdict.ACCEPTED:
                 return
-    if wanted and not refused:
-        refused.append(f"this alone: it also wants {' or '.join(wanted)}")
-    raise LoginRefused(
-        f"{server} does not accept {' nor '.join(refused)} for user {credentials.username!r}.",
-        hint="Check the secret against what the partner has on record.",
-    )
+            self._methods = reply.methods
+            method = self._next_method()
+            if method is None:
+                break
+            reply = self._send(method)
+        raise self._refusal()
 
+    def _next_method(self) -> str | None:
+        proofs = {
+            PUBLICKEY: self._key is not None,
+            PASSWORD: bool(self._credentials.password),
+            INTERACTIVE: bool(self._credentials.password),
+        }
+        usable = (
+            method
+            for method, is_there in proofs.items()
+            if is_there and method in self._methods and method not in self._spent
+        )
+        return next(usable, None)
 
-def _send_password(
-    transport: paramiko.Transport, credentials: Credentials, wanted: list[str] | None
-) -> list[str]:
-    """Send the password by the method that the server allows; return what it wants besides."""
-    if wanted and "password" not in wanted and _INTERACTIVE in wanted:
-        return _answer_prompts(transport, credentials)
-    try:
-        return transport.auth_password(credentials.username, credentials.password, fallback=False)
-    except paramiko.BadAuthenticationType as error:
-        if _INTERACTIVE not in error.allowed_types:
-            raise
-        return _answer_prompts(transport, credentials)
+    def _send(self, method: str) -> Reply:
+        reply = self._send_key() if method == PUBLICKEY else self._send_password(method)
+        if reply.verdict is Verdict.PARTIAL:
+            # What was refused may have come too early: some want the password before the key.
+            self._given.add(method)
+            self._spent, self._refused = set(self._given), []
+        else:
+            # The same password is not sent by another method: partners lock accounts.
+            self._spent |= {PUBLICKEY} if method == PUBLICKEY else {PASSWORD, INTERACTIVE}
+        return reply
 
+    def _send_key(self) -> Reply:
+        key = self._key
+        assert key is not None  # noqa: S101 - for the type checker: the method is chosen only with a key
+        certificate = getattr(key, "public_blob", None)  # not every kind of key has the field
+        name = certificate.key_type if certificate else key.get_name()
+        reply = Reply(Verdict.REFUSED, self._methods)
+        # Without server-sig-algs only a refusal tells that a server does not take SHA-512 (RFC 8332, 3.3).
+        for algorithm in signatures_of(name, accepted=self._accepted_signatures()):
+            reply = self._answer(self._exchange().key(self._credentials.username, key, algorithm))
+            if reply.verdict is not Verdict.REFUSED or PUBLICKEY not in reply.methods:
+                break
+        of_what = "the certificate of " if certificate else ""
+        self._note(reply, f"{of_what}the {key.get_name()} key {key.fingerprint}")
+        return reply
 
-def _answer_prompts(transport: paramiko.Transport, credentials: Credentials) -> list[str]:
-    def answer(_title: str, _instructions: str, prompts: list[tuple[str, bool]]) -> list[str]:
-        # Servers ask once for the password, and may add a round without prompts to say something.
-        return [credentials.password for _ in prompts]
+    def _send_password(self, method: str) -> Reply:
+        exchange, username = self._exchange(), self._credentials.username
+        send = exchange.password_of if method == PASSWORD else exchange.prompts
+        reply = self._answer(send(username))
+        self._note(reply, "the password")
+        return reply
 
-    return transport.auth_interactive(credentials.username, answer)
+    def _note(self, reply: Reply, what: str) -> None:
+        if reply.verdict is Verdict.REFUSED:
+            self._refused.append(what)
 
+    def _exchange(self) -> Exchange:
+        names = (self._credentials.username, self._server.host)
+        return Exchange(self._transport, password=self._credentials.password, names=names)
 
-def _insist_on_answer(
-    transport: paramiko.Transport, error: paramiko.AuthenticationException, server: Server
-) -> None:
-    if str(error) == _TIMED_OUT:
-        raise ConnectionLost(
-            f"{server} did not answer the login in time.", hint="It is tried again."
-        ) from None
-    if not transport.is_active():
-        raise LoginRefused(
-            f"{server} closed the connection during the login ({error}).",
+    def _accepted_signatures(self) -> tuple[str, ...]:
+        library: Any = self._transport  # the stubs leave the field out
+        stated: bytes = library.server_extensions.get("server-sig-algs", b"")
+        return tuple(filter(None, stated.decode("latin-1").split(",")))
+
+    def _answer(self, reply: Reply) -> Reply:
+        """Return the reply if it is an answer, or raise what it means that there is none."""
+        if reply.verdict is Verdict.ASKED_FOR_MORE:
+            raise self._unanswerable(reply)
+        if reply.verdict is Verdict.SILENCE:
+            raise ConnectionLost(
+                f"{self._server} did not answer the login in time.", hint="It will be retried."
+            )
+        if reply.verdict is Verdict.CLOSED:
+            raise self._closed()
+        return reply
+
+    def _unanswerable(self, reply: Reply) -> LoginRefused:
+        prompt = self._transport.heard.quote(reply.said)
+        asks = f"{self._server} asks user {self._credentials.username!r} {prompt}"
+        if reply.asked is Asked.NEW_PASSWORD:
+            return self._expired(f"{asks}: the password has expired.")
+        if reply.asked is Asked.CODE:
+            return SecondFactorRequired(
+                f"{asks}: a second factor, which was not answered.",
+                hint="Ask the partner for an account without a second factor, or to accept a key.",
+            )
+        return LoginRefused(
+            f"{asks}, which is not a question for the current password: it was not answered.",
+            hint="Ask the partner for an account that logs in with a key or a password alone.",
+        )
+
+    def _expired(self, reason: str) -> PasswordExpired:
+        return PasswordExpired(
+            reason,
+            hint="Get a new password from the partner, or set one with an SSH client; fill the secret.",
+        )
+
+    def _closed(self) -> Exception:
+        heard = self._transport.heard
+        error: Exception | None = self._transport.get_exception()
+        if heard.is_about_too_many:
+            return self._too_many()
+        if heard.goodbye is None and error is not None and not isinstance(error, EOFError):
+            return error  # no answer, but a broken connection
+        if not self._methods:  # nothing was sent that could be wrong
+            return PartnerUnreachable(
+                f"{self._server} closed the connection before the login.{heard.last_words}",
+                hint="Ask the partner whether it limits logins or allows only known addresses. It will be "
+                "retried.",
+            )
+        return LoginRefused(
+            f"{self._server} closed the connection during the login.{heard.last_words}",
             hint="Check the secret, and whether the partner limits logins or allows only known addresses.",
-        ) from None
+        )
+
+    def _too_many(self) -> TooManyConnections:
+        return TooManyConnections(
+            f"{self._server} takes no more logins now.{self._transport.heard.last_words}",
+            hint="Lower max_connections, or ask the partner to allow more. It will be retried.",
+        )
+
+    def _refusal(self) -> PartnerError:
+        heard, user = self._transport.heard, self._credentials.username
+        if heard.is_about_too_many:
+            return self._too_many()
+        offers = f" It offers {heard.quote(', '.join(self._methods).encode('latin-1'))}.{heard.last_words}"
+        if says_expired(decoded(heard.banner)) and "the password" in self._refused:
+            return self._expired(f"{self._server} refused the password of user {user!r}.{offers}")
+        if self._refused:
+            return LoginRefused(
+                f"{self._server} does not accept {' nor '.join(self._refused)} for user {user!r}.{offers}",
+                hint="Check the secret against what the partner has on record.",
+            )
+        if self._given:
+            return LoginRefused(
+                f"{self._server} does not let user {user!r} in by {' and '.join(sorted(self._given))} alone: "
+                f"it also wants {' or '.join(self._methods)}.{heard.last_words}",
+                hint="Put what it wants into the secret, or ask the partner for an account without that.",
+            )
+        return LoginRefused(
+            f"{self._server} takes no login by {self._held()} from user {user!r}: nothing was sent.{offers}",
+            hint="Put what it offers into the secret, or ask the partner to allow what the secret holds.",
+        )
+
+    def _held(self) -> str:
+        """What the secret holds."""
+        held = ["key"] if self._key else []
+        return " or ".join([*held, "password"] if self._credentials.password else held)

@@ -9,7 +9,14 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from s3_to_sftp.credentials import Credentials, CredentialSource
-from s3_to_sftp.errors import ConnectionLost, CredentialsError, LoginRefused, TransferError
+from s3_to_sftp.errors import (
+    ConnectionLost,
+    CredentialsError,
+    DeliveryError,
+    LoginRefused,
+    TooManyConnections,
+    TransferError,
+)
 from s3_to_sftp.identity import ServerIdentity
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.connection import Connection, Timeouts, connect
@@ -38,6 +45,9 @@ _HANDSHAKES_AT_A_TIME = 8
 
 _GIVEN_UP_FOR_SECONDS = 600.0
 """So long is a lane not tried that failed: a partner may allow more later, and one cut cable says little."""
+
+_LOGIN_HOLDS_SECONDS = 120.0
+"""A login that was accepted so lately is not wrong: a refusal is then taken for a limit of sessions."""
 
 _TRUSTED_FOR_SECONDS = 2.0
 """After this much idleness a connection must answer a ping before it is used. A frozen function cannot
@@ -96,6 +106,7 @@ class ConnectionPool:
         self._logins: dict[int, Credentials] = {}
         self._used_at: dict[int, float] = {}
         self._login: Credentials | None = None
+        self._accepted: tuple[Credentials | None, float] = None, 0.0
         self.reused = False
         """Whether `first` last returned a connection that had been used before."""
         self.host_key_fingerprint = ""
@@ -304,6 +315,7 @@ class ConnectionPool:
     def _keep(self, number: int, connection: Connection, login: Credentials) -> None:
         connection.session.directories = self._directories
         with self._lock:
+            self._accepted = login, self._clock()
             if not self._closed and not self._is_resting:
                 self._logins[number] = login
                 self._open[number] = connection
@@ -332,10 +344,20 @@ class ConnectionPool:
 
         try:
             return connect_as(login)
-        except (LoginRefused, CredentialsError):
+        except (LoginRefused, CredentialsError) as error:
             # The secret may have been rotated, or its private key mended, since it was cached. An
             # unchanged one is not tried twice: partners lock accounts.
             fresh = self._credentials.refreshed()
             if fresh == login:
+                self._raise_limit(error, login)
                 raise
             return connect_as(fresh)
+
+    def _raise_limit(self, error: DeliveryError, login: Credentials) -> None:
+        """Raise what the refusal of a login means that was just accepted: some answer a limit so."""
+        accepted, at = self._accepted
+        if type(error) is LoginRefused and login == accepted and self._clock() - at < _LOGIN_HOLDS_SECONDS:
+            raise TooManyConnections(
+                f"{error.reason} The same login was accepted {self._clock() - at:.0f} s before.",
+                hint="The partner may limit sessions: lower max_connections, or ask. It will be retried.",
+            ) from None

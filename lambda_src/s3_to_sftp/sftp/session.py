@@ -20,6 +20,7 @@ from s3_to_sftp.errors import ConnectionLost, ProtocolViolation, RequestRefused,
 from s3_to_sftp.foreign_text import quoted
 from s3_to_sftp.sftp import protocol
 from s3_to_sftp.sftp.advice import advice_for
+from s3_to_sftp.sftp.heard import quote
 from s3_to_sftp.sftp.protocol import Answer, FileAttributes, MalformedReplyError, Reply, Request, Status
 from s3_to_sftp.sftp.stream import Piece, Stream
 
@@ -119,7 +120,14 @@ class SftpSession:
         ProtocolViolation: The server's answer makes no sense.
     """
 
-    def __init__(self, stream: Stream, *, server: str, reply_timeout: float = 120) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        *,
+        server: str,
+        reply_timeout: float = 120,
+        quote: Callable[[bytes], str] = quote,
+    ) -> None:
         """Start SFTP.
 
         Args:
@@ -127,6 +135,7 @@ class SftpSession:
             server: Its name in errors.
             reply_timeout: Seconds for the whole of one reply, so that a server that sends it byte by byte
                 holds nobody up. Checked when bytes come: with the stream's timeout, twice as long at most.
+            quote: Makes a quotation of what the server says in place of SFTP.
         """
         self._stream = stream
         self._server = server
@@ -147,13 +156,19 @@ class SftpSession:
         """The directories that the function is configured to deliver to."""
         self.round_trip = 0.0
         """Seconds to the server and back, as the start of the session measured it."""
-        self._start()
+        self._start(quote)
 
-    def _start(self) -> None:
+    def _start(self, quote: Callable[[bytes], str]) -> None:
         self._collect(struct.pack(">BI", Request.INIT, protocol.VERSION))
         self._flush("start SFTP")
         sent_at = time.monotonic()
-        kind, payload = self._receive_message("start SFTP")
+        try:
+            kind, payload = self._receive_message("start SFTP")
+        except TransferError as error:
+            # A login script, or a shell that says that there is no access: no message of SFTP begins so.
+            if self._incoming and self._incoming[0]:
+                raise self._violation(f"said {quote(bytes(self._incoming))} in place of SFTP") from error
+            raise
         self.round_trip = time.monotonic() - sent_at
         if kind != Answer.VERSION:
             raise self._violation(f"answered INIT with message type {kind}")

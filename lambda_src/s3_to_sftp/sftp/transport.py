@@ -8,9 +8,10 @@ from paramiko.common import cMSG_CHANNEL_REQUEST, cMSG_SERVICE_REQUEST
 
 from s3_to_sftp.sftp.fast_send import Packetizer
 from s3_to_sftp.sftp.guarded import GuardedTransport
+from s3_to_sftp.sftp.heard import ListeningTransport
 
 
-class Transport(GuardedTransport):
+class Transport(ListeningTransport, GuardedTransport):
     """Asks for the authentication service once, and does not wait for the answer.
 
     `paramiko.Transport` asks anew before each attempt. Strict servers hang up then: one that takes only

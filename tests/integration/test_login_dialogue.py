@@ -1,0 +1,354 @@
+"""What a server may say during a login: each is understood, quoted and bounded; nothing is typed blindly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import asyncssh
+import paramiko
+import pytest
+
+from s3_to_sftp.errors import (
+    ConnectionLost,
+    Disposition,
+    LoginRefused,
+    PartnerError,
+    PartnerUnreachable,
+    PasswordExpired,
+    SecondFactorRequired,
+    SftpNotStarted,
+    TooManyConnections,
+)
+from s3_to_sftp.sftp.connection import connect
+from s3_to_sftp.sftp.heard import QUOTED_CHARACTERS
+from tests.faults.ssh_door import (
+    PASSWORD,
+    Asked,
+    Door,
+    Script,
+    banner,
+    disconnect,
+    failure,
+    prompts,
+    ssh_door,
+    success,
+    wants_new_password,
+)
+from tests.integration.partner import IMPATIENT
+
+KI = "keyboard-interactive"
+
+
+def fails(door: Door) -> PartnerError:
+    with pytest.raises(PartnerError) as raised:
+        connect(door.address, door.login, IMPATIENT)
+    assert PASSWORD not in str(raised.value)
+    return raised.value
+
+
+def takes(method: str, *answers: bytes, and_then: Sequence[bytes] = ()) -> Script:
+    """Script: lists one method, and answers it; `and_then` to what is typed into prompts."""
+
+    def script(asked: Asked) -> Sequence[bytes]:
+        if asked.method == "none":
+            return [failure(method)]
+        return and_then if asked.method == "answers" else answers
+
+    return script
+
+
+def takes_everything(_asked: Asked) -> Sequence[bytes]:
+    return [success()]
+
+
+# --- an expired password, a code, and other questions ---
+
+
+def test_request_for_a_new_password_is_an_expired_password() -> None:
+    with ssh_door(takes("password", wants_new_password("Password läuft ab: é".encode("latin-1")))) as door:
+        error = fails(door)
+    assert type(error) is PasswordExpired
+    assert "Password läuft ab: é" in error.reason
+    assert door.methods == ["none", "password"]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ["New password: "],
+        ["Old password: ", "New password: ", "Retype new password: "],
+        ["Retype new password:"],
+        ["Enter your new PASSWORD"],
+        ["Confirm password: "],
+    ],
+)
+def test_nothing_is_typed_into_a_prompt_for_a_new_password(asked: list[str]) -> None:
+    with ssh_door(takes(KI, prompts(*asked), and_then=[success()])) as door:
+        assert type(fails(door)) is PasswordExpired
+    assert door.methods == ["none", KI]
+
+
+def test_current_password_is_not_given_to_a_dialogue_that_would_change_it() -> None:
+    said = "You are required to change your password immediately (password expired)."
+    with ssh_door(takes(KI, prompts("Current password: ", said=said), and_then=[success()])) as door:
+        assert type(fails(door)) is PasswordExpired
+    assert door.methods == ["none", KI]
+
+
+def test_password_is_typed_once_and_not_into_the_change_that_follows() -> None:
+    with ssh_door(takes(KI, prompts("Password: "), and_then=[prompts("New password: ")])) as door:
+        assert type(fails(door)) is PasswordExpired
+    assert door.heard[-1].answers == (PASSWORD,)
+    assert door.methods == ["none", KI, "answers"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "kind"),
+    [
+        ("Verification code: ", SecondFactorRequired),
+        ("One-time password (OATH) for `partner': ", SecondFactorRequired),
+        ("Enter PASSCODE:", SecondFactorRequired),
+        ("Passcode or option (1-3): ", SecondFactorRequired),
+        ("Enter PIN", SecondFactorRequired),
+        ("User name: ", LoginRefused),
+        ("login: ", LoginRefused),
+        ("Press return", LoginRefused),
+        ("", LoginRefused),
+    ],
+)
+def test_password_is_not_typed_into_other_prompts(prompt: str, kind: type[LoginRefused]) -> None:
+    with ssh_door(takes(KI, prompts(prompt), and_then=[success()])) as door:
+        error = fails(door)
+    assert type(error) is kind
+    assert prompt.strip() in error.reason
+    assert door.methods == ["none", KI]
+
+
+def test_code_beside_the_password_is_a_second_factor() -> None:
+    with ssh_door(takes(KI, prompts("Password: ", "Token code: "), and_then=[success()])) as door:
+        assert type(fails(door)) is SecondFactorRequired
+    assert "answers" not in door.methods
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["Password: ", "password", "(tokenfeed@127.0.0.1) Password:", "tokenfeed's password: ", "Passwort: "],
+)
+def test_prompt_for_the_password_is_answered_whatever_the_user_is_called(prompt: str) -> None:
+    script = takes(
+        KI, prompts(prompt), and_then=[prompts(said="Your password will expire in 3 days"), success()]
+    )
+    with ssh_door(script) as door:
+        connect(door.address, replace(door.login, username="tokenfeed"), IMPATIENT).close()
+    assert next(asked.answers for asked in door.heard if asked.method == "answers") == (PASSWORD,)
+
+
+def test_password_is_not_typed_twice_into_one_dialogue() -> None:
+    with ssh_door(takes(KI, prompts("Password: "), and_then=[prompts("Password: ")])) as door:
+        assert type(fails(door)) is LoginRefused
+    assert door.methods.count("answers") == 1
+
+
+def test_server_that_asks_without_end_is_given_up() -> None:
+    with ssh_door(takes(KI, prompts(), and_then=[prompts()])) as door, pytest.raises(ConnectionLost):
+        connect(door.address, door.login, IMPATIENT)
+
+
+# --- which methods ---
+
+
+@pytest.mark.parametrize("method", ["publickey", "gssapi-with-mic", ""])
+def test_password_is_not_sent_where_it_is_not_listed(method: str) -> None:
+    with ssh_door(takes(method, success())) as door:
+        error = fails(door)
+    assert door.methods == ["none"]
+    assert f"It offers '{method}'" in error.reason
+    assert type(error) is LoginRefused
+
+
+def test_key_is_not_sent_where_it_is_not_listed() -> None:
+    with ssh_door(takes("password", success())) as door:
+        connect(door.address, replace(door.login, private_key=private_key("ssh-ed25519")), IMPATIENT).close()
+    assert door.methods == ["none", "password"]
+
+
+def test_server_that_lets_anybody_in_gets_no_proof() -> None:
+    with ssh_door(takes_everything) as door:
+        connect(door.address, door.login, IMPATIENT).close()
+    assert door.methods == ["none"]
+
+
+def private_key(kind: str) -> str:
+    return asyncssh.generate_private_key(kind).export_private_key().decode()
+
+
+@pytest.mark.parametrize("good", ["rsa-sha2-512", "rsa-sha2-256"])
+def test_other_hash_is_tried_where_the_server_does_not_say_which_it_takes(good: str) -> None:
+    def script(asked: Asked) -> Sequence[bytes]:
+        if asked.method == "none":
+            return [failure("publickey")]
+        return [success() if asked.algorithm == good else failure("publickey")]
+
+    with ssh_door(script, sig_algs=False) as door:
+        connect(door.address, replace(door.login, private_key=private_key("ssh-rsa")), IMPATIENT).close()
+    tried = [asked.algorithm for asked in door.heard if asked.method == "publickey"]
+    assert tried == ["rsa-sha2-512", "rsa-sha2-256"][: len(tried)]
+    assert tried[-1] == good
+
+
+def test_refused_key_is_not_offered_twice_where_the_server_says_which_hash_it_takes() -> None:
+    with ssh_door(takes("publickey", failure("publickey"))) as door:
+        login = replace(door.login, private_key=private_key("ssh-rsa"), password="")
+        with pytest.raises(LoginRefused, match="does not accept the ssh-rsa key SHA256:"):
+            connect(door.address, login, IMPATIENT)
+    assert [asked.algorithm for asked in door.heard[1:]] == ["rsa-sha2-512"]
+
+
+# --- limits ---
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        disconnect(12, b""),
+        disconnect(11, b"Too many connections from your address"),
+        disconnect(2, b"Maximum number of sessions reached"),
+    ],
+)
+@pytest.mark.parametrize("at", ["none", "password"])
+def test_limit_that_is_answered_by_a_disconnect_is_not_a_wrong_password(said: bytes, at: str) -> None:
+    def script(asked: Asked) -> Sequence[bytes]:
+        return [said] if asked.method == at else [failure("password")]
+
+    with ssh_door(script) as door:
+        assert type(fails(door)) is TooManyConnections
+
+
+def test_limit_before_the_version_line_is_not_a_server_without_ssh() -> None:
+    with ssh_door(takes_everything, greets=b"Exceeded MaxStartups\r\n", goes_on=False) as door:
+        error = fails(door)
+    assert type(error) is TooManyConnections
+    assert "It said 'Exceeded MaxStartups'" in error.reason
+
+
+@pytest.mark.parametrize(
+    "said", [disconnect(2, b"Too many authentication failures"), disconnect(14, b"Account disabled")]
+)
+def test_disconnect_after_the_password_quotes_the_server(said: bytes) -> None:
+    with ssh_door(takes("password", said)) as door:
+        error = fails(door)
+    assert type(error) is LoginRefused
+    assert said[9:].split(b"\0")[0].decode() in error.reason
+
+
+def test_goodbye_before_anything_was_sent_is_no_refused_login() -> None:
+    with ssh_door(lambda asked: [disconnect(11, b"Go away")]) as door:
+        error = fails(door)
+    assert type(error) is PartnerUnreachable
+    assert "'Go away'" in error.reason
+
+
+# --- what it says, in any bytes ---
+
+ODD = "Zugang für Ärzte gesperrt".encode("latin-1")
+LONG = b"x" * 30_000
+
+
+@pytest.mark.parametrize(
+    "said", [ODD, ODD + b"\x00\x1b[2J\x9b", b"\xff" * 2000, LONG, "Größe \u202e".encode()]
+)
+@pytest.mark.parametrize("answer", [banner, lambda said: disconnect(14, said)], ids=["banner", "disconnect"])
+def test_words_of_a_refusal_are_quoted_cleaned_and_bounded(
+    said: bytes, answer: Callable[[bytes], bytes]
+) -> None:
+    with ssh_door(takes("password", answer(said), failure("password"))) as door:
+        error = fails(door)
+    assert type(error) is LoginRefused
+    assert error.reason.isprintable()
+    assert len(error.reason) < QUOTED_CHARACTERS + 400
+    if said.startswith(ODD):
+        assert "Zugang für Ärzte gesperrt" in error.reason
+
+
+@pytest.mark.parametrize("said", [PASSWORD.encode(), f"bad password {PASSWORD}!".encode()])
+def test_password_that_the_server_echoes_is_not_in_the_error(said: bytes) -> None:
+    with ssh_door(takes("password", banner(said), failure("password"))) as door:
+        assert "(hidden)" in fails(door).reason
+
+
+def test_text_before_the_version_line_is_quoted() -> None:
+    with ssh_door(takes_everything, greets=b"220 ftp.partner.example F\xfcr Sie\r\n", goes_on=False) as door:
+        error = fails(door)
+    assert type(error) is PartnerUnreachable
+    assert "It said '220 ftp.partner.example Für Sie'" in error.reason
+
+
+def test_lines_before_the_version_line_are_no_obstacle() -> None:
+    with ssh_door(takes_everything, greets=b"Willkommen \xfc\r\nSecond line\n") as door:
+        connect(door.address, door.login, IMPATIENT).close()
+
+
+def test_version_line_without_an_end_is_given_up() -> None:
+    with ssh_door(takes_everything, greets=b"y" * 100_000, goes_on=False) as door:
+        error = fails(door)
+    assert type(error) is PartnerUnreachable
+    assert len(error.reason) < QUOTED_CHARACTERS + 200
+
+
+def test_server_without_a_common_algorithm_shows_what_it_offers() -> None:
+    with ssh_door(takes_everything, offers={"ciphers": ("aes256-cbc", "3des-cbc")}) as door:
+        error = fails(door)
+        assert type(error) is PartnerUnreachable
+        assert "ciphers: it offers 'aes256-cbc, 3des-cbc'" in error.reason
+        connect(replace(door.address, ciphers=("aes256-cbc",)), door.login, IMPATIENT).close()
+
+
+# --- a login that starts no SFTP ---
+
+
+def says(text: bytes, *, on_stderr: bytes = b"", status: int = 1) -> Callable[[paramiko.Channel], None]:
+    def session(channel: paramiko.Channel) -> None:
+        if on_stderr:
+            channel.sendall_stderr(on_stderr)
+        if text:
+            channel.sendall(text)
+        channel.send_exit_status(status)
+        channel.close()
+
+    return session
+
+
+def test_login_without_sftp_is_a_matter_of_the_partner() -> None:
+    with ssh_door(takes_everything, session=says(b"", status=127)) as door:
+        error = fails(door)
+    assert type(error) is SftpNotStarted
+    assert error.disposition is Disposition.PARTNER
+    assert "exit status 127" in error.reason
+
+
+@pytest.mark.parametrize(
+    "text", [b"This account is currently not available.\n", b"Welcome to b\xf6rse!\r\n", b"Hi\n"]
+)
+def test_shell_that_greets_is_quoted(text: bytes) -> None:
+    with ssh_door(takes_everything, session=says(text)) as door:
+        error = fails(door)
+    assert type(error) is SftpNotStarted
+    assert f"said '{text.decode('latin-1').strip()}'" in error.reason
+    assert "bytes" not in error.reason
+
+
+def test_expired_password_that_only_the_session_mentions_is_one() -> None:
+    stderr = b"WARNING: Your password has expired.\nPassword change required but no TTY available.\n"
+    with ssh_door(takes_everything, session=says(b"", on_stderr=stderr)) as door:
+        assert type(fails(door)) is PasswordExpired
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"), [(ODD, SftpNotStarted), (b"Too many open sessions", TooManyConnections)]
+)
+def test_refused_channel_quotes_the_server(words: bytes, kind: type[PartnerError]) -> None:
+    with ssh_door(takes_everything, refuses_channel=words) as door:
+        error = fails(door)
+    assert type(error) is kind
+    assert f"said '{words.decode('latin-1')}'" in error.reason
