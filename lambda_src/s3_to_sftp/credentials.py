@@ -2,10 +2,12 @@
 
 import json
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from s3_to_sftp.errors import CredentialsError
+from s3_to_sftp.pasted import holds_private_key_file, without_mark
 
 PLACEHOLDER = "REPLACE-ME"
 """The user name that a freshly deployed secret holds."""
@@ -107,45 +109,86 @@ class SecretCredentials:
                 hint="Check that it exists and that the function's role may read it (and use its KMS key).",
             ) from None
         self.version = answer.get("VersionId", "")
-        return parse_secret(answer.get("SecretString"), name=self._secret_arn)
+        value = answer.get("SecretString")
+        return parse_secret(answer.get("SecretBinary") if value is None else value, name=self._secret_arn)
 
 
-def parse_secret(text: str | None, *, name: str) -> Credentials:
-    """Turn the secret's text into a login.
+def parse_secret(value: str | bytes | None, *, name: str) -> Credentials:
+    """Turn the secret's value into a login.
 
     Args:
-        text: A JSON object with `username` and at least one of `password` and `private_key`;
-            `passphrase` where the key has one. None for a binary secret.
+        value: A JSON object with `username` and at least one of `password` and `private_key`;
+            `passphrase` where the key has one. Also with the names that connectors of AWS Transfer Family
+            use: `Username`, `Password`, `PrivateKey`. null means: not used. Bytes are of a binary secret.
         name: The secret's name or ARN, for the error.
 
     Raises:
         CredentialsError: Says what is wrong; never shows the secret's content.
     """
-    fields = _fields_of(text, name)
-    credentials = Credentials(**{key: fields.get(key, "") for key in _FIELDS})
+    fields = _fields_of(value, name)
+    credentials = Credentials(**{key: _field(fields, key, name) for key in _FIELDS})
     if credentials.username == PLACEHOLDER:
         raise _unusable(name, "still holds the placeholder that it was deployed with")
     if not credentials.username:
         raise _unusable(name, "has no 'username'")
     if not (credentials.password or credentials.private_key):
         raise _unusable(name, "has neither 'password' nor 'private_key'")
+    for key in ("username", "password"):  # both leave the function: for its log, or for the server
+        if holds_private_key_file(getattr(credentials, key)):
+            raise _unusable(name, f"has a private key in {key!r}: it belongs in 'private_key'")
     return credentials
 
 
-def _fields_of(text: str | None, name: str) -> dict[str, str]:
-    if text is None:
-        raise _unusable(name, "is binary, not text")
+def _fields_of(value: str | bytes | None, name: str) -> dict[str, Any]:
+    if value is None:
+        raise _unusable(name, "is empty")
+    kind = "is binary, and" if isinstance(value, bytes) else "is"
     try:
-        fields = json.loads(text)
+        # Bytes are decoded by the parser, which knows UTF-8, UTF-16 and UTF-32, with a mark or without.
+        fields = json.loads(without_mark(value) if isinstance(value, str) else value)
     except (ValueError, RecursionError):
         # The parser's message is left out: it can quote the secret.
-        raise _unusable(name, "is not JSON") from None
+        if isinstance(value, str) and holds_private_key_file(value):
+            raise _unusable(name, "is a private key, not JSON: put it into the field 'private_key'") from None
+        raise _unusable(name, f"{kind} not JSON") from None
     if not isinstance(fields, dict):
         raise _unusable(name, "is JSON, but not an object")
-    for key in _FIELDS:
-        if not isinstance(fields.get(key, ""), str):
-            raise _unusable(name, f"has a {key!r} that is not text")
     return fields
+
+
+def _field(fields: Mapping[str, Any], key: str, name: str) -> str:
+    """Return the text of a field, by whichever spelling of its name it is there; empty where it is not.
+
+    Raises:
+        CredentialsError: It is not text, or two spellings have different values.
+    """
+    given = {
+        spelt: value
+        for spelt, value in fields.items()
+        if _folded(spelt) == _folded(key) and value is not None
+    }
+    for spelt, value in given.items():
+        if not isinstance(value, str):
+            raise _unusable(name, f"has a {spelt!r} that is not text")
+        if not _is_unicode(value):
+            raise _unusable(name, f"has a {spelt!r} that is not valid Unicode")
+    values = {value for value in given.values() if value}
+    if len(values) > 1:
+        raise _unusable(name, f"has different values in {' and '.join(map(repr, sorted(given)))}")
+    found = str(values.pop()) if values else ""
+    return found.strip() if key == "username" else found
+
+
+def _folded(name: str) -> str:
+    return name.replace("_", "").replace("-", "").lower()
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _unusable(name: str, what: str) -> CredentialsError:

@@ -1,10 +1,12 @@
 """The environment variables of the function, parsed once into a frozen value."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from s3_to_sftp.errors import ConfigurationError
+from s3_to_sftp.pasted import holds_private_key_file, without_mark
 from s3_to_sftp.remote_path import SourceDirectory
 from s3_to_sftp.sftp.algorithms import KNOWN_CIPHERS
 from s3_to_sftp.unknown_outcome import UnknownOutcome
@@ -49,6 +51,10 @@ _DAYS_IN_BOTH_QUEUES = 28
 
 _LONGEST_LEASE_SECONDS = 3600
 """A lease ends with its invocation, which Lambda ends after half an hour at the latest."""
+
+
+_BLOB = re.compile("AAAA[A-Za-z0-9+/]*=*")
+_KEY_TYPE = re.compile("[a-z][a-z0-9@.-]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +128,7 @@ class Settings:
         Raises:
             ConfigurationError: A required variable is missing, or one has a value that cannot be right.
         """
+        _refuse_private_keys(environment)
         secret_arn = environment.get("SSH_SECRET_ARN", "").strip() or None
         retry_for = (
             _optional_number(environment, "RETRY_FOR_SECONDS", 1, _LONGEST_RETRIES_SECONDS)
@@ -260,12 +267,41 @@ def _number(name: str, text: str, lowest: int, highest: int) -> int:
     return int(text)
 
 
-def _host_keys(text: str) -> tuple[str, ...]:
-    keys = tuple(line.strip() for line in text.replace(",", "\n").splitlines() if line.strip())
-    for key in keys:
-        if len(key.split()) < 2:
+def _refuse_private_keys(environment: Mapping[str, str]) -> None:
+    """Refuse a private key in whatever variable: errors show most of their values.
+
+    Raises:
+        ConfigurationError: Shows nothing of it.
+    """
+    for name in sorted(VARIABLES):
+        if holds_private_key_file(environment.get(name, "")):
             raise ConfigurationError(
-                f"SSH_HOST_KEY must hold public keys of the form 'ssh-ed25519 AAAA...', got {key!r}.",
-                hint="Print the server's keys with 'ssh-keyscan -p PORT HOST' and paste type and key.",
+                f"{name} holds a private key, which is no longer secret: whoever may look at the function "
+                "can read it.",
+                hint="Replace the key, and put the new one into the secret as 'private_key'.",
             )
-    return keys
+
+
+def _host_keys(text: str) -> tuple[str, ...]:
+    """Return the pinned keys, without what ssh-keyscan and known_hosts write around them.
+
+    A line that begins with a marker, such as `@cert-authority`, is kept as it is.
+    """
+    lines = [line.strip() for line in without_mark(text).replace(",", "\n").splitlines()]
+    return tuple(
+        _host_key(line, number)
+        for number, line in enumerate(lines, start=1)
+        if line and not line.startswith("#")
+    )
+
+
+def _host_key(line: str, number: int) -> str:
+    words = line.split()
+    place = next((at for at, word in enumerate(words) if _BLOB.fullmatch(word)), 0)
+    if place == 0 or not _KEY_TYPE.fullmatch(words[place - 1]):
+        # Not shown: what is no public key may be a part of a private one.
+        raise ConfigurationError(
+            f"SSH_HOST_KEY must hold public keys of the form 'ssh-ed25519 AAAA...': line {number} is none.",
+            hint="Print the server's keys with 'ssh-keyscan -p PORT HOST' and paste type and key.",
+        )
+    return line if line.startswith("@") else " ".join(words[place - 1 : place + 1])

@@ -37,6 +37,34 @@ def test_all_four_fields_are_read() -> None:
     assert parse_secret(text, name="n") == expected
 
 
+EXPECTED = Credentials(username="u", password="p", private_key="k")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"Username": "u", "Password": "p", "PrivateKey": "k"},
+        {"username": "u", "password": "p", "privateKey": "k", "passphrase": None},
+        {"username": "u", "Username": "u", "password": "p", "Password": "", "private-key": "k"},
+        {"username": " u\n", "password": "p", "private_key": "k", "Passphrase": None},
+    ],
+    ids=["Transfer Family", "null", "both spellings", "blanks around the name"],
+)
+def test_other_spellings_are_read(fields: dict[str, str | None]) -> None:
+    assert parse_secret(json.dumps(fields), name="n") == EXPECTED
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_binary_secret_is_read_in_every_encoding_of_json(encoding: str) -> None:
+    text = json.dumps({"username": "u", "password": "p\u00fc"}, ensure_ascii=False)
+    assert parse_secret(text.encode(encoding), name="n").password == "p\u00fc"
+
+
+def test_byte_order_mark_does_not_matter() -> None:
+    text = "\ufeff" + json.dumps({"username": "u", "password": "p"})
+    assert parse_secret(text, name="n") == Credentials(username="u", password="p")
+
+
 @pytest.mark.parametrize("only", ["password", "private_key"])
 def test_fields_that_are_not_used_may_be_missing(only: str) -> None:
     assert parse_secret(json.dumps({"username": "u", only: "x"}), name="n").username == "u"
@@ -49,7 +77,22 @@ def test_unknown_fields_do_not_matter() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (None, "is binary, not text"),
+        (None, "is empty"),
+        (CANARY.encode(), "is binary, and not JSON"),
+        (b"\xff\xfe" + b"\xff" * 7, "is binary, and not JSON"),
+        (f"-----BEGIN OPENSSH PRIVATE KEY-----\n{CANARY}", "is a private key, not JSON"),
+        (
+            json.dumps({**GOOD, "password": f"-----BEGIN PRIVATE KEY-----{CANARY}"}),
+            "private key in 'password'",
+        ),
+        (
+            json.dumps({**GOOD, "username": f"-----BEGIN PRIVATE KEY-----{CANARY}"}),
+            "private key in 'username'",
+        ),
+        (json.dumps({**GOOD, "Password": "another"}), "different values in 'Password' and 'password'"),
+        (json.dumps({**GOOD, "password": CANARY + "\ud800"}), "has a 'password' that is not valid Unicode"),
+        (json.dumps({**GOOD, "password": None}), "has neither 'password' nor 'private_key'"),
+        (json.dumps({**GOOD, "username": None}), "has no 'username'"),
         ("", "is not JSON"),
         (CANARY, "is not JSON"),
         ('{"username": "' + CANARY, "is not JSON"),
@@ -59,16 +102,14 @@ def test_unknown_fields_do_not_matter() -> None:
         ("null", "JSON, but not an object"),
         (json.dumps({"password": CANARY}), "has no 'username'"),
         (json.dumps({**GOOD, "username": ""}), "has no 'username'"),
-        (json.dumps({"username": "u", "Password": CANARY}), "has neither 'password' nor 'private_key'"),
         (json.dumps({"username": "u", "passphrase": CANARY}), "has neither 'password' nor 'private_key'"),
         (json.dumps({**GOOD, "username": PLACEHOLDER}), "still holds the placeholder"),
         (json.dumps({**GOOD, "username": [CANARY]}), "has a 'username' that is not text"),
         (json.dumps({**GOOD, "password": {"a": CANARY}}), "has a 'password' that is not text"),
         (json.dumps({**GOOD, "private_key": 1}), "has a 'private_key' that is not text"),
-        (json.dumps({**GOOD, "passphrase": None}), "has a 'passphrase' that is not text"),
     ],
 )
-def test_unusable_secret_says_what_is_wrong_and_how_to_fill_it(text: str | None, words: str) -> None:
+def test_unusable_secret_says_what_is_wrong_and_how_to_fill_it(text: str | bytes | None, words: str) -> None:
     with pytest.raises(CredentialsError, match=words) as raised:
         parse_secret(text, name="arn:of:the:secret")
     assert "put-secret-value --secret-id arn:of:the:secret" in raised.value.hint
@@ -159,9 +200,15 @@ def test_unusable_secret_is_not_cached(client: Any) -> None:
     assert source.current().username == "partner"
 
 
-def test_binary_secret_is_refused(client: Any) -> None:
+def test_binary_secret_is_read(client: Any) -> None:
+    arn = create(client, SecretBinary=json.dumps(GOOD).encode())
+    source = SecretCredentials(secret_arn=arn, client=client)
+    assert source.current() == Credentials(username="partner", password=CANARY)
+
+
+def test_binary_secret_that_is_no_json_is_refused(client: Any) -> None:
     source = SecretCredentials(secret_arn=create(client, SecretBinary=CANARY.encode()), client=client)
-    with pytest.raises(CredentialsError, match="is binary") as raised:
+    with pytest.raises(CredentialsError, match="is binary, and not JSON") as raised:
         source.current()
     assert CANARY not in everything_shown(raised.value)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 import pytest
 
 from s3_to_sftp.errors import ConfigurationError
@@ -190,9 +192,9 @@ def test_blanks_around_a_password_belong_to_it() -> None:
 
 @pytest.mark.parametrize("separator", ["\n", ",", ",\n", "\r\n", "\n\n"])
 def test_several_host_keys_are_separated_by_lines_or_commas(separator: str) -> None:
-    text = separator.join(["ssh-ed25519 AAAA", "ssh-rsa BBBB"])
+    text = separator.join(["ssh-ed25519 AAAA", "ssh-rsa AAAABB"])
     settings = Settings.from_environment({**PLAIN, "SSH_HOST_KEY": text})
-    assert settings.server.host_keys == ("ssh-ed25519 AAAA", "ssh-rsa BBBB")
+    assert settings.server.host_keys == ("ssh-ed25519 AAAA", "ssh-rsa AAAABB")
 
 
 @pytest.mark.parametrize("text", ["", "  ", "\n", ","])
@@ -204,6 +206,59 @@ def test_host_key_without_its_type_is_named() -> None:
     with pytest.raises(ConfigurationError, match="SSH_HOST_KEY") as raised:
         Settings.from_environment({**PLAIN, "SSH_HOST_KEY": "AAAAC3Nz"})
     assert "ssh-keyscan" in raised.value.hint
+
+
+BODY = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW"
+TAIL = "QyNTUxOQAAACCS2rpRz"
+OPENSSH = f"-----BEGIN OPENSSH PRIVATE KEY-----\n{BODY}\n{TAIL}\n-----END OPENSSH PRIVATE KEY-----"
+PKCS8 = f"MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v\n{TAIL}"
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        OPENSSH,
+        OPENSSH.replace("\n", " "),
+        OPENSSH.replace("\n", "\\n"),
+        OPENSSH.replace("\n", "\r"),
+        f"{BODY}\n{TAIL}",
+        f"ssh-ed25519 {BODY}{TAIL}",
+        PKCS8,
+        f"ssh-ed25519 {PKCS8}",
+        f"ssh-ed25519 AAAA\n{TAIL}",
+        f"PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\nPrivate-Lines: 1\n{TAIL}",
+    ],
+)
+def test_private_key_in_place_of_the_host_key_is_refused_and_never_shown(pasted: str) -> None:
+    with pytest.raises(ConfigurationError, match="SSH_HOST_KEY") as raised:
+        Settings.from_environment({**PLAIN, "SSH_HOST_KEY": pasted})
+    shown = "".join(traceback.format_exception(raised.value)) + repr(vars(raised.value))
+    assert not any(part in shown for part in (BODY[:12], BODY[-12:], TAIL[:8], "MC4CAQ"))
+
+
+@pytest.mark.parametrize("name", sorted(VARIABLES))
+def test_private_key_in_any_variable_is_refused_and_never_shown(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} holds a private key") as raised:
+        Settings.from_environment({**PLAIN, name: OPENSSH})
+    shown = "".join(traceback.format_exception(raised.value)) + repr(vars(raised.value))
+    assert not any(part in shown for part in (BODY[:12], BODY[-12:], TAIL[:8]))
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ("ssh-ed25519 AAAA root@bank", "ssh-ed25519 AAAA"),
+        ("[bank.example]:2222 ssh-ed25519 AAAA root@bank", "ssh-ed25519 AAAA"),
+        ("\ufeffssh-ed25519 AAAA", "ssh-ed25519 AAAA"),
+        ("# bank.example:22 SSH-2.0-OpenSSH\nssh-ed25519 AAAA", "ssh-ed25519 AAAA"),
+        (
+            "@cert-authority *.bank.example ssh-ed25519 AAAA",
+            "@cert-authority *.bank.example ssh-ed25519 AAAA",
+        ),
+    ],
+)
+def test_lines_of_keyscan_and_known_hosts_are_read(line: str, kept: str) -> None:
+    assert Settings.from_environment({**PLAIN, "SSH_HOST_KEY": line}).server.host_keys == (kept,)
 
 
 def test_sources_may_have_directories_of_their_own() -> None:

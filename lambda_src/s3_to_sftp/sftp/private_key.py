@@ -1,4 +1,4 @@
-"""Private keys as people paste them into a secret: OpenSSH or PEM, Ed25519, ECDSA or RSA."""
+"""Private keys as people paste them into a secret: OpenSSH, PEM or PuTTY; Ed25519, ECDSA or RSA."""
 
 import io
 
@@ -8,6 +8,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from s3_to_sftp.errors import CredentialsError
+from s3_to_sftp.pasted import cleaned
+from s3_to_sftp.sftp import pem, putty_key
 
 _Key = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
@@ -17,77 +19,120 @@ _PARAMIKO_TYPES: dict[type, type[paramiko.PKey]] = {
     rsa.RSAPrivateKey: paramiko.RSAKey,
 }
 
+_MOST_BYTES = 65_536
+"""Of a secret, in Secrets Manager. The environment of a function holds less."""
+
+_MOST_ROUNDS = 2000
+"""Of OpenSSH's key derivation: ssh-keygen takes 16 or 24 by itself. 100 of them take about a second."""
+
+_WHOLE_FILE = "Paste the whole file, with its first and last line."
+
 
 def load_private_key(text: str, *, passphrase: str) -> paramiko.PKey:
     r"""Turn the text of a private key into one that paramiko can sign with.
 
     Args:
-        text: OpenSSH, PKCS#1/SEC1 or PKCS#8 PEM. Line breaks that were pasted as `\n` are mended.
+        text: OpenSSH, PKCS#1/SEC1 or PKCS#8 PEM, or a PuTTY file. Whatever pasting does to white space is
+            undone: line breaks that became `\n`, blanks or nothing, a byte order mark, other text around it.
         passphrase: Empty for a key without one; ignored when the key needs none.
 
     Raises:
         CredentialsError: Says what is wrong without showing any of the key.
     """
-    pem = _mended(text)
-    _refuse_other_formats(pem)
-    key = _load(pem.encode(), passphrase)
+    if len(text) > _MOST_BYTES:
+        raise _unusable(f"is longer than {_MOST_BYTES} characters: it is no key", _WHOLE_FILE)
+    try:
+        password = passphrase.encode()
+    except UnicodeEncodeError:
+        raise _unusable(
+            "cannot be opened: 'passphrase' is not valid Unicode", "Type 'passphrase' anew."
+        ) from None
+    key = _load(text, password)
     for kind, paramiko_type in _PARAMIKO_TYPES.items():
         if isinstance(key, kind):
             return paramiko_type.from_private_key(io.StringIO(_as_openssh(key)))
     raise _unsupported()
 
 
-def _mended(text: str) -> str:
-    lines = text.replace("\\n", "\n").replace("\r\n", "\n").strip()
-    return lines + "\n"
+def _load(text: str, password: bytes) -> _Key:
+    """Return the key.
 
-
-def _refuse_other_formats(pem: str) -> None:
-    first = pem.split("\n", 1)[0]
-    if first.startswith("PuTTY-User-Key-File"):
-        raise _unusable("is in PuTTY's own format", "Convert it: puttygen key.ppk -O private-openssh -o key.")
-    if first.startswith(("ssh-", "ecdsa-")) or "PUBLIC KEY" in first:
-        raise _unusable("is a public key", "Put the private half there; the partner gets the public one.")
-    if not first.startswith("-----BEGIN "):
-        raise _unusable(
-            "is not a private key: it does not begin with '-----BEGIN'",
-            "Paste the whole file, with its first and last line.",
-        )
-    if "\n" not in pem.strip():
-        raise _unusable(
-            "has lost its line breaks",
-            r"In JSON each line break is written as \n: jq -Rs . < key prints the file that way.",
-        )
-
-
-def _load(pem: bytes, passphrase: str) -> _Key:
-    password = passphrase.encode() or None
+    The messages of libraries are left out: nobody has checked that they never quote the key.
+    """
+    plain = cleaned(text)
     try:
-        return _parse(pem, password)
+        if putty_key.MARK in plain:
+            return _from_putty(_lines_kept(text, otherwise=plain), password)
+        return _from_pem(_pem_in(plain), password)
+    except CredentialsError:
+        raise
+    except UnsupportedAlgorithm:
+        raise _unsupported() from None
+    except Exception:  # noqa: BLE001 - parsers of other people, and what somebody pasted
+        raise _unusable("is damaged", _WHOLE_FILE) from None
+
+
+def _lines_kept(text: str, *, otherwise: str) -> str:
+    """Return a PuTTY file with its comment as it is: the file is signed with it."""
+    lines = "\n".join(text.splitlines())
+    return lines if putty_key.MARK in lines and "\n" in lines.strip() else otherwise
+
+
+def _from_putty(text: str, password: bytes) -> _Key:
+    try:
+        return putty_key.load(text, password)
+    except putty_key.PassphraseNeeded:
+        raise _no_passphrase() from None
+    except putty_key.NotOpened:
+        raise (_not_opened() if password else _unusable("is damaged", _WHOLE_FILE)) from None
+    except putty_key.PuttyKeyError as error:
+        raise _unusable(str(error), "Convert it: puttygen key.ppk -O private-openssh -o key.") from None
+
+
+def _pem_in(text: str) -> pem.Pem:
+    if found := pem.private_key_in(text):
+        return found
+    label = pem.label_of(text)
+    if "PUBLIC KEY" in label or text.startswith(("ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-")):
+        raise _unusable("is a public key", "Put the private half there; the partner gets the public one.")
+    if label.endswith("PRIVATE KEY"):
+        raise _unusable("is cut off: its last line '-----END ...' is missing or another one", _WHOLE_FILE)
+    if label:
+        raise _unusable(f"is not a private key, but holds a {label[:64]!r}", "Put the private key there.")
+    raise _unusable("is not a private key: it does not begin with '-----BEGIN'", _WHOLE_FILE)
+
+
+def _from_pem(key: pem.Pem, password: bytes) -> _Key:
+    if key.label.startswith("SSH2 "):
+        raise _unusable("is in the format of ssh.com", "Convert it: ssh-keygen -i -f key > key.openssh")
+    if cipher := key.unsupported_cipher:
+        raise _unusable(
+            f"is encrypted with a cipher that is not supported ({cipher})",
+            "Encrypt it anew: ssh-keygen -p -Z aes256-ctr -f key (asks for the passphrase).",
+        )
+    if key.rounds > _MOST_ROUNDS:
+        raise _unusable(
+            f"takes too long to open: its passphrase is hashed in {key.rounds} rounds",
+            "Encrypt it anew: ssh-keygen -p -a 24 -f key (asks for the passphrase).",
+        )
+    return _opened(key, password)
+
+
+def _opened(key: pem.Pem, password: bytes) -> _Key:
+    load = serialization.load_ssh_private_key if key.is_openssh else serialization.load_pem_private_key
+    try:
+        opened = load(key.text, password or None)
     except TypeError:
-        if password is not None:  # "password was given but private key is not encrypted"
-            return _load(pem, "")
-        raise _unusable("is encrypted, but 'passphrase' is empty", "Put its passphrase there.") from None
-    except (
-        ValueError,
-        UnsupportedAlgorithm,
-        InvalidTag,
-    ):  # the last: AES-GCM, wrong passphrase
-        # The library's message is left out: nobody has checked that it never quotes the key.
-        if password is not None:
-            raise _unusable(
-                "cannot be opened: the passphrase is wrong, or the key is damaged", "Check 'passphrase'."
-            ) from None
-        raise _unusable("is damaged", "Paste the whole file, with its first and last line.") from None
-
-
-def _parse(pem: bytes, password: bytes | None) -> _Key:
-    openssh = b"BEGIN OPENSSH PRIVATE KEY" in pem
-    load = serialization.load_ssh_private_key if openssh else serialization.load_pem_private_key
-    key = load(pem, password)
-    if not isinstance(key, _Key):
+        if password:  # "password was given but private key is not encrypted"
+            return _opened(key, b"")
+        raise _no_passphrase() from None
+    except (ValueError, InvalidTag):
+        if password:
+            raise _not_opened() from None
+        raise
+    if not isinstance(opened, _Key):
         raise _unsupported()
-    return key
+    return opened
 
 
 def _as_openssh(key: _Key) -> str:
@@ -99,6 +144,16 @@ def _as_openssh(key: _Key) -> str:
         ).decode()
     except ValueError:  # an elliptic curve that SSH does not have
         raise _unsupported() from None
+
+
+def _no_passphrase() -> CredentialsError:
+    return _unusable("is encrypted, but 'passphrase' is empty", "Put its passphrase there.")
+
+
+def _not_opened() -> CredentialsError:
+    return _unusable(
+        "cannot be opened: the passphrase is wrong, or the key is damaged", "Check 'passphrase'."
+    )
 
 
 def _unsupported() -> CredentialsError:
