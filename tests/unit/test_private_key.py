@@ -142,3 +142,11 @@ def test_public_key_in_pem_is_refused() -> None:
 def test_key_with_a_lost_line_is_damaged(kind: str, file_format: str) -> None:
     lines = text_of(kind, file_format).splitlines()
     insist_on_refusal("\n".join([lines[0], *lines[2:]]), words="damaged")
+
+
+def test_wrong_passphrase_of_a_key_that_is_encrypted_with_gcm_is_told() -> None:
+    key = asyncssh.generate_private_key("ssh-ed25519").export_private_key(
+        "openssh", passphrase="right", cipher_name="aes256-gcm@openssh.com", rounds=16, ignore_few_rounds=True
+    )
+    with pytest.raises(CredentialsError, match="passphrase is wrong"):
+        load_private_key(key.decode(), passphrase="wrong")
