@@ -10,7 +10,6 @@ import paramiko
 import pytest
 
 from s3_to_sftp.errors import (
-    ConnectionLost,
     Disposition,
     LoginRefused,
     PartnerError,
@@ -151,7 +150,7 @@ def test_password_is_not_typed_twice_into_one_dialogue() -> None:
 
 
 def test_server_that_asks_without_end_is_given_up() -> None:
-    with ssh_door(takes(KI, prompts(), and_then=[prompts()])) as door, pytest.raises(ConnectionLost):
+    with ssh_door(takes(KI, prompts(), and_then=[prompts()])) as door, pytest.raises(PartnerUnreachable):
         connect(door.address, door.login, IMPATIENT)
 
 

@@ -361,3 +361,11 @@ def test_nothing_that_is_pasted_raises_anything_else(text: str, passphrase: str)
 def test_no_text_raises_anything_else(text: str) -> None:
     with pytest.raises(CredentialsError):
         load_private_key(text, passphrase="p")
+
+
+def test_wrong_passphrase_of_a_key_that_is_encrypted_with_gcm_is_told() -> None:
+    key = asyncssh.generate_private_key("ssh-ed25519").export_private_key(
+        "openssh", passphrase="right", cipher_name="aes256-gcm@openssh.com", rounds=16, ignore_few_rounds=True
+    )
+    with pytest.raises(CredentialsError, match="passphrase is wrong"):
+        load_private_key(key.decode(), passphrase="wrong")

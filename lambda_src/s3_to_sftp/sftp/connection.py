@@ -113,13 +113,12 @@ def connect(
             channel: further connections may be started from then on.
 
     Raises:
-        PartnerUnreachable: No name, no route, no answer, or no SSH server there.
+        PartnerUnreachable: No name, no route, no answer, or no SSH server there; or it was lost at the login.
         HostKeyRefused: The host key is not pinned.
         TooManyConnections: The server takes no more connections, logins or sessions now.
         LoginRefused: The server does not accept the login.
         CredentialsError: The private key of the credentials cannot be used.
         SftpNotStarted: The login is accepted, but SFTP does not start.
-        ConnectionLost: It was lost during the login.
     """
     never_show(credentials.password, credentials.passphrase, credentials.private_key)
     transport = _start_transport(server, timeouts, pinned_types_only=bool(server.host_keys))
