@@ -77,13 +77,14 @@ VERSIONS = [
 CONTENTS = {version: bytes([number]) * 4 for number, version in enumerate(VERSIONS, 1)}
 DIRECTORIES = ("inbox", "outbox")
 
-EXAMPLES = int(os.environ.get("LEDGER_MODEL_EXAMPLES", "400"))
-"""A soak takes more."""
+EXAMPLES = int(os.environ.get("LEDGER_MODEL_EXAMPLES", "150"))
+"""A soak takes more, and others each time."""
 
 FAULTS = (
     "dies", "time is over", "time is short", "another function", "write is lost", "answer is lost",
     "hangs", "hangs", "is refused", "is denied", "power", "tidies up", "collects", "wakes up", "exchanged",
 )  # fmt: skip
+FAULTS_OF_A_RUN = st.dictionaries(st.integers(0, 16), st.sampled_from(FAULTS), max_size=3)
 
 
 class MemoryTable(LedgerTable):
@@ -257,7 +258,6 @@ class Deliveries(RuleBasedStateMachine):
         self.directory = DIRECTORIES[0]
         self.policy = UnknownOutcome.HOLD
         self.receipts_seen: set[ObjectRef] = set()
-        self.has_lease = False
 
     def make_server(self, host: str) -> Server:
         identity = ServerIdentity(host=host, port=22, user="us", host_key=f"{host}-0")
@@ -285,17 +285,12 @@ class Deliveries(RuleBasedStateMachine):
 
     # What functions and people do
 
-    @rule(
-        version=st.sampled_from(VERSIONS),
-        faults=st.dictionaries(st.integers(0, 24), st.sampled_from(FAULTS), max_size=3),
-    )
-    def a_function_hears_of(self, version: ObjectRef, faults: dict[int, str]) -> None:
-        self.run(version, faults)
+    @rule(events=st.lists(st.tuples(st.sampled_from(VERSIONS), FAULTS_OF_A_RUN), min_size=1, max_size=3))
+    def functions_hear_of(self, events: list[tuple[ObjectRef, dict[int, str]]]) -> None:
+        for version, faults in events:
+            self.run(version, faults)
 
-    @rule(
-        version=st.sampled_from(VERSIONS),
-        faults=st.dictionaries(st.integers(0, 24), st.sampled_from(FAULTS), max_size=3),
-    )
+    @rule(version=st.sampled_from(VERSIONS), faults=FAULTS_OF_A_RUN)
     def a_person_asks_the_partner(self, version: ObjectRef, faults: dict[int, str]) -> None:
         """The partner knows the file: the message is deleted. Otherwise it is sent again."""
         if self.state_of(version) is State.UNKNOWN and not self.has_landed(version):
@@ -342,17 +337,13 @@ class Deliveries(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.clock.now += seconds
 
-    @rule(number=st.integers(0, 1))
-    def is_aimed_at_a_server(self, number: int) -> None:
-        self.server = self.servers[number]
-
-    @rule(directory=st.sampled_from(DIRECTORIES))
-    def the_directory_is_changed(self, directory: str) -> None:
-        self.directory = directory
-
-    @rule(policy=st.sampled_from([UnknownOutcome.HOLD, UnknownOutcome.RESEND]))
-    def the_policy_is_changed(self, policy: UnknownOutcome) -> None:
-        self.policy = policy
+    @rule(
+        number=st.integers(0, 1),
+        directory=st.sampled_from(DIRECTORIES),
+        policy=st.sampled_from([UnknownOutcome.HOLD, UnknownOutcome.RESEND]),
+    )
+    def the_configuration_is_changed(self, number: int, directory: str, policy: UnknownOutcome) -> None:
+        self.server, self.directory, self.policy = self.servers[number], directory, policy
 
     # What happens at the partner
 
@@ -375,14 +366,22 @@ class Deliveries(RuleBasedStateMachine):
         except Violation as violation:
             raise AssertionError(str(violation)) from None
 
-    @rule(replaces=st.booleans(), shows=st.booleans())
-    def the_partner_is_of_another_kind(self, replaces: bool, shows: bool) -> None:  # noqa: FBT001 - drawn
+    @rule(
+        replaces=st.booleans(),
+        shows=st.booleans(),
+        rename=st.booleans(),
+        remove=st.booleans(),
+    )
+    def the_partner_is_of_another_kind(
+        self,
+        replaces: bool,  # noqa: FBT001 - drawn
+        shows: bool,  # noqa: FBT001 - drawn
+        rename: bool,  # noqa: FBT001 - drawn
+        remove: bool,  # noqa: FBT001 - drawn
+    ) -> None:
         self.server.replaces, self.server.shows = replaces, True
         if not shows:
             self.server.shows_nothing()
-
-    @rule(rename=st.booleans(), remove=st.booleans())
-    def the_partner_refuses(self, rename: bool, remove: bool) -> None:  # noqa: FBT001 - drawn
         self.server.refuses_rename, self.server.refuses_remove = rename, remove
 
     # The truth
@@ -467,7 +466,7 @@ def play(
             max_examples=examples,
             stateful_step_count=25,
             deadline=None,
-            derandomize=EXAMPLES == 400,
+            derandomize=EXAMPLES == 150,
             suppress_health_check=list(HealthCheck),
         ),
     )
