@@ -10,7 +10,7 @@ from s3_to_sftp.errors import CredentialsError
 PLACEHOLDER = "REPLACE-ME"
 """The user name that a freshly deployed secret holds."""
 
-_FIELDS = ("username", "password", "private_key", "passphrase")
+_FIELDS = ("username", "password", "private_key", "passphrase", "certificate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +22,14 @@ class Credentials:
         password: For password and keyboard-interactive authentication.
         private_key: Text of an OpenSSH or PEM private key.
         passphrase: Opens the private key.
+        certificate: Of the private key, as `ssh-keygen -s` writes it.
     """
 
     username: str
     password: str = field(default="", repr=False)
     private_key: str = field(default="", repr=False)
     passphrase: str = field(default="", repr=False)
+    certificate: str = field(default="", repr=False)
 
 
 class CredentialSource(Protocol):
@@ -115,7 +117,7 @@ def parse_secret(text: str | None, *, name: str) -> Credentials:
 
     Args:
         text: A JSON object with `username` and at least one of `password` and `private_key`;
-            `passphrase` where the key has one. None for a binary secret.
+            `passphrase` and `certificate` where the key has one. None for a binary secret.
         name: The secret's name or ARN, for the error.
 
     Raises:

@@ -1,6 +1,7 @@
 """The environment variables of the function, parsed once into a frozen value."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -47,6 +48,9 @@ _LONGEST_RETRIES_SECONDS = 10**8
 _DAYS_IN_BOTH_QUEUES = 28
 """14 in the dead-letter queue, the most that SQS allows, and 14 in the queue that it is sent back to."""
 
+# Keys are separated by commas or newlines; the list of host patterns of an authority has commas of its own.
+_HOST_KEY = re.compile(r"[ \t]*(?:@\S+[ \t]+\S+[ \t]+)?[^,\n]+")
+
 _LONGEST_LEASE_SECONDS = 3600
 """A lease ends with its invocation, which Lambda ends after half an hour at the latest."""
 
@@ -58,7 +62,8 @@ class Server:
     Attributes:
         host: Name or address.
         port: TCP port, 1 to 65535.
-        host_keys: Pinned public keys, each `type base64`. Empty: every connection is refused.
+        host_keys: Pinned public keys, each `type base64`, or of an authority that signs host keys:
+            `@cert-authority patterns type base64`. Empty: every connection is refused.
         ciphers: The only ones to offer, best first, by their SSH names. Empty: `algorithms.CIPHERS`.
     """
 
@@ -261,9 +266,10 @@ def _number(name: str, text: str, lowest: int, highest: int) -> int:
 
 
 def _host_keys(text: str) -> tuple[str, ...]:
-    keys = tuple(line.strip() for line in text.replace(",", "\n").splitlines() if line.strip())
+    lines = "\n".join(text.splitlines())
+    keys = tuple(line.strip() for line in _HOST_KEY.findall(lines) if line.strip())
     for key in keys:
-        if len(key.split()) < 2:
+        if len(key.split()) < (4 if key.startswith("@") else 2) or key.split()[0] in {"@", "@revoked"}:
             raise ConfigurationError(
                 f"SSH_HOST_KEY must hold public keys of the form 'ssh-ed25519 AAAA...', got {key!r}.",
                 hint="Print the server's keys with 'ssh-keyscan -p PORT HOST' and paste type and key.",
