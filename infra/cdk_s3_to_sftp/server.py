@@ -75,7 +75,8 @@ class SftpServer:
             directory that the login starts in.
         host_keys: Public host keys in the form that known_hosts has them (`ssh-ed25519 AAAA...`). The
             function talks only to a server that proves to own one of them. Several: for a server that changes
-            its key, or a farm behind one name.
+            its key, or a farm behind one name. `@cert-authority *.partner.example ssh-ed25519 AAAA...` trusts
+            the host certificates that this key has signed for such hosts.
         ciphers: Ciphers that may be used, the preferred one first, by their SSH names. By default those of
             `CIPHERS` with GCM, which is the fastest by far, and CTR. For partners who prescribe some, or have
             only CBC.
