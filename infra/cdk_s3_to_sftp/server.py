@@ -21,6 +21,9 @@ from cdk_s3_to_sftp.arguments import (
     whole_seconds,
 )
 
+AUTHORITY = "@cert-authority"
+"""In front of host patterns and the key of an authority that signs host keys, as in known_hosts."""
+
 _FIELDS_OF_KEY_TYPE = {
     "ssh-ed25519": 2,
     "ssh-rsa": 3,
@@ -72,7 +75,8 @@ class SftpServer:
             directory that the login starts in.
         host_keys: Public host keys in the form that known_hosts has them (`ssh-ed25519 AAAA...`). The
             function talks only to a server that proves to own one of them. Several: for a server that changes
-            its key, or a farm behind one name.
+            its key, or a farm behind one name. `@cert-authority *.partner.example ssh-ed25519 AAAA...` trusts
+            the host certificates that this key has signed for such hosts.
         ciphers: Ciphers that may be used, the preferred one first, by their SSH names. By default those of
             `CIPHERS` with GCM, which is the fastest by far, and CTR. For partners who prescribe some, or have
             only CBC.
@@ -193,6 +197,12 @@ def _checked_key(text: str) -> str:
     if is_token(text):
         return text
     words = text.split()
+    if words[:1] == [AUTHORITY]:
+        if len(words) < 4:
+            raise InvalidArgument(
+                "host_keys", f"must be '{AUTHORITY} patterns type base64', got {_short(text.strip())!r}"
+            )
+        return " ".join([*words[:2], _checked_key(" ".join(words[2:4]))])
     where = next((index for index, word in enumerate(words) if word in _FIELDS_OF_KEY_TYPE), None)
     if where is None:
         raise InvalidArgument("host_keys", _why_not_a_key(text.strip()))

@@ -12,7 +12,7 @@ from s3_to_sftp.pasted import holds_private_key_file, without_mark
 PLACEHOLDER = "REPLACE-ME"
 """The user name that a freshly deployed secret holds."""
 
-_FIELDS = ("username", "password", "private_key", "passphrase")
+_FIELDS = ("username", "password", "private_key", "passphrase", "certificate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +24,14 @@ class Credentials:
         password: For password and keyboard-interactive authentication.
         private_key: Text of an OpenSSH or PEM private key.
         passphrase: Opens the private key.
+        certificate: Of the private key, as `ssh-keygen -s` writes it.
     """
 
     username: str
     password: str = field(default="", repr=False)
     private_key: str = field(default="", repr=False)
     passphrase: str = field(default="", repr=False)
+    certificate: str = field(default="", repr=False)
 
 
 class CredentialSource(Protocol):
@@ -118,8 +120,9 @@ def parse_secret(value: str | bytes | None, *, name: str) -> Credentials:
 
     Args:
         value: A JSON object with `username` and at least one of `password` and `private_key`;
-            `passphrase` where the key has one. Also with the names that connectors of AWS Transfer Family
-            use: `Username`, `Password`, `PrivateKey`. null means: not used. Bytes are of a binary secret.
+            `passphrase` and `certificate` where the key has one. Also with the names that connectors of AWS
+            Transfer Family use: `Username`, `Password`, `PrivateKey`. null means: not used. Bytes are of a
+            binary secret.
         name: The secret's name or ARN, for the error.
 
     Raises:

@@ -49,6 +49,9 @@ _LONGEST_RETRIES_SECONDS = 10**8
 _DAYS_IN_BOTH_QUEUES = 28
 """14 in the dead-letter queue, the most that SQS allows, and 14 in the queue that it is sent back to."""
 
+# Keys are separated by commas or newlines; the list of host patterns of an authority has commas of its own.
+_HOST_KEY = re.compile(r"[ \t]*(?:@\S+[ \t]+\S+[ \t]+)?[^,\n]+")
+
 _LONGEST_LEASE_SECONDS = 3600
 """A lease ends with its invocation, which Lambda ends after half an hour at the latest."""
 
@@ -64,7 +67,8 @@ class Server:
     Attributes:
         host: Name or address.
         port: TCP port, 1 to 65535.
-        host_keys: Pinned public keys, each `type base64`. Empty: every connection is refused.
+        host_keys: Pinned public keys, each `type base64`, or of an authority that signs host keys:
+            `@cert-authority patterns type base64`. Empty: every connection is refused.
         ciphers: The only ones to offer, best first, by their SSH names. Empty: `algorithms.CIPHERS`.
     """
 
@@ -287,7 +291,7 @@ def _host_keys(text: str) -> tuple[str, ...]:
 
     A line that begins with a marker, such as `@cert-authority`, is kept as it is.
     """
-    lines = [line.strip() for line in without_mark(text).replace(",", "\n").splitlines()]
+    lines = [line.strip() for line in _HOST_KEY.findall("\n".join(without_mark(text).splitlines()))]
     return tuple(
         _host_key(line, number)
         for number, line in enumerate(lines, start=1)
@@ -297,6 +301,12 @@ def _host_keys(text: str) -> tuple[str, ...]:
 
 def _host_key(line: str, number: int) -> str:
     words = line.split()
+    if line.startswith("@") and (len(words) < 4 or words[0] in {"@", "@revoked"}):
+        raise ConfigurationError(
+            "SSH_HOST_KEY must hold lines of the form '@cert-authority HOSTS ssh-ed25519 AAAA...': line "
+            f"{number} is none.",
+            hint="Paste the whole line that the partner has given for known_hosts.",
+        )
     place = next((at for at, word in enumerate(words) if _BLOB.fullmatch(word)), 0)
     if place == 0 or not _KEY_TYPE.fullmatch(words[place - 1]):
         # Not shown: what is no public key may be a part of a private one.

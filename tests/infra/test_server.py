@@ -162,6 +162,18 @@ def test_values_that_are_known_only_at_deployment_pass() -> None:
     }
 
 
+def test_authority_that_signs_host_keys_is_taken_with_its_host_patterns() -> None:
+    line = f"@cert-authority *.partner.example,10.0.0.? {ED25519}"
+    server = SftpServer("sftp.partner.example", host_keys=[f"{line} comment", ED25519])
+    assert server.variables()["SSH_HOST_KEY"] == f"{line}\n{ED25519}"
+
+
+def test_authority_without_host_patterns_is_refused() -> None:
+    assert complaint_about(host_keys=[f"@cert-authority {ED25519}"]).startswith(
+        "host_keys must be '@cert-authority patterns type base64', got"
+    )
+
+
 def test_ciphers_keep_the_order_of_preference() -> None:
     server = SftpServer("sftp.partner.example", host_keys=[ED25519], ciphers=["aes256-ctr", "aes128-ctr"])
     assert server.variables()["SSH_CIPHERS"] == "aes256-ctr,aes128-ctr"

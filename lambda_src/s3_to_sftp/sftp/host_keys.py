@@ -7,6 +7,8 @@ import paramiko
 
 from s3_to_sftp.errors import HostKeyRefused
 from s3_to_sftp.settings import Server
+from s3_to_sftp.sftp.algorithms import CERTIFICATE_SUFFIX
+from s3_to_sftp.sftp.certificates import AUTHORITY, problem_with_host
 
 # An RSA key is one key with several signature algorithms (RFC 8332).
 _ALGORITHMS_OF_TYPE = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
@@ -18,12 +20,15 @@ def algorithms_for(host_keys: tuple[str, ...], *, offered: tuple[str, ...]) -> t
     A server with several keys would otherwise show its favourite, which need not be the pinned one.
 
     Args:
-        host_keys: The pinned keys, `type base64`.
+        host_keys: The pinned keys, `type base64`, or `@cert-authority patterns type base64`.
         offered: What the SSH library can do, best first.
     """
-    types = [key.split()[0] for key in host_keys]
+    keys, authorities = _sorted_out(host_keys)
+    types = [key.split()[0] for key in keys]
     wanted = {algorithm for kind in types for algorithm in _ALGORITHMS_OF_TYPE.get(kind, (kind,))}
-    return tuple(algorithm for algorithm in offered if algorithm in wanted)
+    # A certificate may be of a key of any type, whatever the type of the authority's own.
+    of_certificates = [f"{algorithm}{CERTIFICATE_SUFFIX}" for algorithm in offered if authorities]
+    return (*of_certificates, *(algorithm for algorithm in offered if algorithm in wanted))
 
 
 def check(key: paramiko.PKey, server: Server) -> None:
@@ -32,9 +37,19 @@ def check(key: paramiko.PKey, server: Server) -> None:
     Raises:
         HostKeyRefused: It is not, or none is pinned. Shows the offered key, ready to paste.
     """
-    pinned = {_normal(line) for line in server.host_keys}
+    keys, authorities = _sorted_out(server.host_keys)
+    pinned = {_normal(line) for line in keys}
     if pasteable(key) in pinned:
         return
+    certificate = getattr(key, "public_blob", None)
+    if certificate is not None:
+        problem = problem_with_host(certificate.key_blob, server.host, authorities)
+        if not problem:
+            return
+        raise HostKeyRefused(
+            f"{server} showed a host certificate that {problem}.",
+            hint=f"Ask the partner for a certificate of {server.host!r}, or pin the key. {_how_to_pin(key)}",
+        )
     if not server.host_keys:
         raise HostKeyRefused(
             f"No host key is pinned for {server}, so nobody can tell whether it is the partner.",
@@ -62,6 +77,12 @@ def _how_to_pin(key: paramiko.PKey) -> str:
         "another way than this connection; when it is right, add this key to SSH_HOST_KEY "
         "(cdk deploy -c ssh_host_key='...')."
     )
+
+
+def _sorted_out(host_keys: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the pinned keys of servers, and those of authorities."""
+    authorities = tuple(line for line in host_keys if line.split()[0] == AUTHORITY)
+    return tuple(line for line in host_keys if line not in authorities), authorities
 
 
 def _normal(line: str) -> str:

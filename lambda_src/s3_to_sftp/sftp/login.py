@@ -16,6 +16,7 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.algorithms import signatures_of
+from s3_to_sftp.sftp.certificates import add_certificate
 from s3_to_sftp.sftp.dialogue import INTERACTIVE, PASSWORD, PUBLICKEY, Exchange, Reply, Verdict
 from s3_to_sftp.sftp.heard import ListeningTransport, decoded
 from s3_to_sftp.sftp.private_key import load_private_key
@@ -43,6 +44,15 @@ def log_in(transport: ListeningTransport, credentials: Credentials, server: Serv
     _Login(transport, credentials, server).run()
 
 
+def _key_of(credentials: Credentials) -> paramiko.PKey | None:
+    if not credentials.private_key:
+        return None
+    key = load_private_key(credentials.private_key, passphrase=credentials.passphrase)
+    if credentials.certificate:
+        add_certificate(key, credentials.certificate)
+    return key
+
+
 class _Login:
     def __init__(self, transport: ListeningTransport, credentials: Credentials, server: Server) -> None:
         self._transport = transport
@@ -52,9 +62,7 @@ class _Login:
         self._given: set[str] = set()
         self._spent: set[str] = set()
         self._refused: list[str] = []
-        self._key: paramiko.PKey | None = None
-        if credentials.private_key:
-            self._key = load_private_key(credentials.private_key, passphrase=credentials.passphrase)
+        self._key = _key_of(credentials)
 
     def run(self) -> None:
         reply = self._answer(self._exchange().none(self._credentials.username))

@@ -160,9 +160,9 @@ class SftpSession:
 
     def _start(self, quote: Callable[[bytes], str]) -> None:
         self._collect(struct.pack(">BI", Request.INIT, protocol.VERSION))
-        self._flush("start SFTP")
-        sent_at = time.monotonic()
         try:
+            self._flush("start SFTP")
+            sent_at = time.monotonic()
             kind, payload = self._receive_message("start SFTP")
         except TransferError as error:
             # A login script, or a shell that says that there is no access: no message of SFTP begins so.
