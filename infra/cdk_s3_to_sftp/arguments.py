@@ -1,5 +1,6 @@
 """What a wrong argument says."""
 
+import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -114,3 +115,24 @@ def check_list(name: str, value: object, of_what: str) -> None:
     """
     if isinstance(value, str):
         raise InvalidArgument(name, f"must be a list of {of_what}, got one string: put it in [brackets]")
+
+
+# Of a private key: the lines around PEM, PuTTY's fields, and in base64 the beginning of OpenSSH's form.
+_PRIVATE_KEY = re.compile(
+    r"[-\u2010-\u2015]{1,5}\s*(?:BEGIN|END)\s[A-Z0-9\s]{0,40}PRIVATE\s*KEY|PuTTY-User-Key-File"
+    "|Private-(?:Lines|MAC):|b3BlbnNzaC1rZXk|LS0tLS1CRUdJTi"
+)
+
+
+def check_no_private_key(name: str, *values: object) -> None:
+    """Refuse a private key where it does not belong, before a message or a template shows it.
+
+    Raises:
+        InvalidArgument: One of the values holds one. Shows nothing of it.
+    """
+    if any(isinstance(value, str) and _PRIVATE_KEY.search(value) for value in values):
+        raise InvalidArgument(
+            name,
+            "must not hold a private key: it belongs in the secret, as 'private_key'. Replace this one if "
+            "the value was kept in a file or in version control",
+        )

@@ -16,6 +16,7 @@ from cdk_s3_to_sftp.arguments import (
     check_directory,
     check_duration,
     check_list,
+    check_no_private_key,
     check_range,
     is_token,
     whole_seconds,
@@ -61,6 +62,8 @@ class UnknownOutcome(StrEnum):
     """It counts as delivered: for partners who collect files at once."""
 
 
+_LONG_BASE64 = re.compile(r"(?:SHA256:)?[A-Za-z0-9+/]{40,}={0,2}")
+
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 
 
@@ -102,6 +105,7 @@ class SftpServer:
     unknown_outcome: UnknownOutcome = UnknownOutcome.HOLD
 
     def __post_init__(self) -> None:
+        self._check_no_private_key()
         _check_host(self.host)
         check_range("port", self.port, 1, 65535)
         check_directory(self.directory, otherwise="the directory that the login starts in")
@@ -149,6 +153,16 @@ class SftpServer:
             "SSH_HOST_KEY": "\n".join(self.host_keys),
             **{name: value for name, value in given.items() if value},
         }
+
+    def _check_no_private_key(self) -> None:
+        check_no_private_key("host", self.host)
+        check_no_private_key("directory", self.directory)
+        check_no_private_key("ciphers", *self.ciphers)
+        if any(isinstance(key, str) and _is_private(key) for key in self.host_keys):
+            raise InvalidArgument(
+                "host_keys",
+                "must be public keys, got a private key: paste the public one, 'ssh-ed25519 AAAA...'",
+            )
 
     def _check_keys_given(self) -> None:
         check_list("host_keys", self.host_keys, "keys")
@@ -217,8 +231,6 @@ def _checked_key(text: str) -> str:
 
 
 def _why_not_a_key(text: str) -> str:
-    if "PRIVATE KEY" in text:  # never echo it
-        return "must be public keys, got a private key: paste the public one, 'ssh-ed25519 AAAA...'"
     if text.startswith(("SHA256:", "MD5:")):
         return f"must be whole public keys, got the fingerprint {text!r}: print the keys with 'ssh-keyscan'"
     if text.startswith("#"):
@@ -227,6 +239,20 @@ def _why_not_a_key(text: str) -> str:
         return f"must begin with the type of the key, such as ssh-ed25519, got {_short(text)!r}"
     known = ", ".join(_FIELDS_OF_KEY_TYPE)
     return f"must be public keys of the form 'ssh-ed25519 AAAA...' (types: {known}), got {_short(text)!r}"
+
+
+def _is_private(text: str) -> bool:
+    """Whether it is a private key, or may be a line of one: then no message may show it.
+
+    Public keys begin with AAAA in base64, since their first field is short.
+    """
+    if is_token(text):
+        return False
+    try:
+        check_no_private_key("host_keys", text)
+    except InvalidArgument:
+        return True
+    return any(not word.startswith(("AAAA", "SHA256:")) for word in _LONG_BASE64.findall(text))
 
 
 def _what_to_cut(words: Sequence[str], where: int) -> str:

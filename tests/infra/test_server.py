@@ -137,6 +137,36 @@ def test_a_private_key_is_refused_and_never_shown() -> None:
     )
 
 
+BODY = "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3vQ8e0nQ7c2Yy1mFh4kqv0bQF7s9dX2aZ1cT3u"
+PRIVATE = f"-----BEGIN PRIVATE KEY-----\n{BODY}\n-----END PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        [PRIVATE],
+        PRIVATE.splitlines(),
+        [PRIVATE.replace("\n", " ")],
+        [PRIVATE.replace("-----", "\u2014\u2014-")],
+        [BODY],
+        [f"ssh-ed25519 {BODY}"],
+        ["ssh-ed25519 AAAA", BODY],
+        ["ssh-ed25519 b3BlbnNzaC1rZXktdjEAAAAABG5vbmU"],
+    ],
+)
+def test_no_part_of_a_private_key_is_shown(pasted: list[str]) -> None:
+    message = complaint_about(host_keys=pasted)
+    assert "got a private key" in message
+    assert not any(part in message for part in (BODY[:12], BODY[-12:], "b3BlbnNz"))
+
+
+@pytest.mark.parametrize("argument", ["host", "directory"])
+def test_private_key_in_another_argument_is_refused_and_never_shown(argument: str) -> None:
+    message = complaint_about(**{"host": "sftp.partner.example", argument: PRIVATE})
+    assert message.startswith(f"{argument} must not hold a private key")
+    assert BODY[:12] not in message
+
+
 def test_values_that_are_known_only_at_deployment_pass() -> None:
     app = cdk.App()
     stack = cdk.Stack(app, "Test")
