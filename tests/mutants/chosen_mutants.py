@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -12,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from tests.mutants.copy_of_the_code import ENVIRONMENT
 
 CHOSEN = Path(__file__).with_name("chosen.toml")
 
@@ -195,7 +196,7 @@ class GroupRun:
         run = subprocess.run(
             [*_MUTMUT, *arguments],
             cwd=self._copy,
-            env={**os.environ, "PYTHONPATH": ""},
+            env={**ENVIRONMENT, "PYTHONPATH": ""},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
