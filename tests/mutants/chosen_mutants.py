@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -13,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tests.mutants.copy_of_the_code import ENVIRONMENT
+
 CHOSEN = Path(__file__).with_name("chosen.toml")
 
 _PATIENCE = 10
@@ -21,7 +22,7 @@ _PATIENCE = 10
 _STARTING_SECONDS = 1.0
 """Added to what the tests take; what they need besides is counted as many times."""
 
-_MUTMUT = [sys.executable, "-m", "mutmut"]
+_MUTMUT = [str(Path(sys.executable).with_name("mutmut"))]  # as a module it would be imported twice
 _RESULT = re.compile(r"^\s+(?P<name>\S+): (?P<fate>.+)$", re.MULTILINE)
 _GOOD = {"killed", "timeout"}
 
@@ -195,7 +196,7 @@ class GroupRun:
         run = subprocess.run(
             [*_MUTMUT, *arguments],
             cwd=self._copy,
-            env={**os.environ, "PYTHONPATH": ""},
+            env={**ENVIRONMENT, "PYTHONPATH": ""},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tomllib
 from pathlib import Path
@@ -10,6 +11,9 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 SOURCE = REPOSITORY / "lambda_src" / "s3_to_sftp"
 COPIES = REPOSITORY / ".local" / "mutants"
+
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"""Of the tests: what is not mutated is compiled once."""
 
 
 def make_copy(name: str, settings: dict[str, object]) -> Path:

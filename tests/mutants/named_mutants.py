@@ -17,7 +17,7 @@ from pathlib import Path
 from uuid import uuid4
 from xml.etree import ElementTree
 
-from tests.mutants.copy_of_the_code import SOURCE
+from tests.mutants.copy_of_the_code import ENVIRONMENT, SOURCE
 
 NAMED = Path(__file__).parent / "named"
 
@@ -174,9 +174,9 @@ class NamedRun:
     def _run_tests(self, source: Path, arguments: Sequence[str], *, timeout: float | None) -> _TestRun:
         report = self._copy / "reports" / f"{uuid4()}.xml"
         process = subprocess.Popen(
-            [sys.executable, "-B", "-m", "pytest", "-q", f"--junitxml={report}", *arguments],
+            [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *arguments],
             cwd=self._copy,
-            env={**os.environ, "PYTHONPATH": str(source)},
+            env={**ENVIRONMENT, "PYTHONPATH": str(source)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

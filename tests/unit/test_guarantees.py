@@ -17,7 +17,7 @@ from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp import connection
 from s3_to_sftp.sftp.connection import Timeouts, connect
 from s3_to_sftp.sftp.host_keys import pasteable
-from tests.ledger_site import TABLE, create_table
+from tests.ledger_site import LEASE_SECONDS, TABLE, LedgerSite, create_table, ref
 from tests.unit.delivery_site import DeliverySite
 from tests.unit.site import SOON
 
@@ -140,3 +140,17 @@ def test_file_of_the_same_length_and_second_is_no_evidence_of_a_delivery(
         desk.deliver(newer)
     assert desk.whole == {"inbox/a": b"old!"}
     assert desk.state(newer) == "COMMITTING"
+
+
+# --- leases ---
+
+
+def test_lease_of_a_dead_function_is_free_however_long_ago_it_ended(dynamodb: Any) -> None:
+    create_table(dynamodb)
+    try:
+        site = LedgerSite(dynamodb)
+        site.lease(ref())
+        site.clock.now += LEASE_SECONDS + 3600
+        assert site.lease(ref()).attempt == 2
+    finally:
+        dynamodb.delete_table(TableName=TABLE)
