@@ -83,7 +83,6 @@ def run(*, seed: int, share: float = 1.0, seconds: float = SECONDS) -> Report:
         seconds: Of each target, at most.
     """
     report = Report()
-    logging.getLogger("s3_to_sftp").setLevel(logging.CRITICAL)
     everything = targets()
     for target in everything:  # what is loaded or made once does not count as growth
         target.attempt(random.Random(0))
@@ -131,6 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, action="append", help="may be repeated; by default 1, 2 and 3")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each target, at most")
     options = parser.parse_args(arguments)
+    logging.getLogger("s3_to_sftp").setLevel(logging.CRITICAL)
     clean = True
     for seed in options.seed or (1, 2, 3):
         report = run(seed=seed, seconds=options.seconds)

@@ -314,13 +314,8 @@ class Delivery:
         )
         _log.warning("%s was complete before this attempt: %s", shipment.lease.ref, verdict.value)
         match verdict:
-            case Verdict.PUBLISH | Verdict.PUBLISH_UNSEEN:
-                try:
-                    self._publish(shipment, replace(commit, server=server))
-                except RequestRefused:
-                    if not (commit.rename_unanswered and verdict is Verdict.PUBLISH_UNSEEN):
-                        raise
-                    return self._settle_unknown(shipment, commit, final, deadline)
+            case Verdict.PUBLISH:
+                self._publish(shipment, replace(commit, server=server))
                 return self.receipt(shipment, commit, recovered=True)
             case Verdict.DELIVERED:
                 # A delayed RENAME must not move the delivered file aside.
@@ -388,7 +383,8 @@ class Delivery:
                 continue
             if sent.complete:
                 return source, sent
-            if sent.lost is not None and sent.acknowledged <= source.start:
+            # Progress is what a checkpoint can name: where no connection gets that far, none ever will.
+            if sent.lost is not None and source.checksum_up_to(sent.acknowledged).size <= source.start:
                 self._fall_back_to_one_stream(shipment, sent.lost, deadline)
                 continue
             if sent.lost is None or reconnects == _RECONNECTS:

@@ -19,10 +19,8 @@ class Verdict(Enum):
     """It has its final name: seen with the size and modification time that the temporary file had."""
     PUBLISH = "publish"
     """It is complete under its temporary name."""
-    PUBLISH_UNSEEN = "publish unseen"
-    """The server shows nothing. Another RENAME shows whether the temporary file is there."""
     START_OVER = "start over"
-    """It has no final name, and is not complete any more, or belongs elsewhere."""
+    """It has no final name, and is not seen to be complete, or belongs elsewhere."""
     UNKNOWN = "unknown"
     """Nothing that can be seen tells."""
 
@@ -39,24 +37,20 @@ def judge(
         temporary: What that server shows under the temporary name.
         final: What it shows under the final name of the commit.
     """
+    is_other_account = server.account != commit.server.account
     if temporary.present:
         # A temporary name is random: where it stands, this is the server of the commit.
         is_wanted = _is_intact(commit, temporary) and remote_path == commit.remote_path
         return Verdict.PUBLISH if is_wanted else Verdict.START_OVER
-    is_other_account = server.account != commit.server.account
-    if not commit.rename_unanswered:
-        is_lost = temporary.absent or is_other_account or remote_path != commit.remote_path
-        return Verdict.START_OVER if is_lost else Verdict.PUBLISH
-    if _is_it(commit, final):
-        return Verdict.DELIVERED
-    if is_other_account:
+    # What cannot be seen may have lost its tail: it is not renamed.
+    if not commit.rename_unanswered or is_other_account:
         return Verdict.START_OVER
-    return Verdict.UNKNOWN if temporary.absent else Verdict.PUBLISH_UNSEEN
+    return Verdict.DELIVERED if _is_it(commit, final) else Verdict.UNKNOWN
 
 
 def _is_intact(commit: Commit, temporary: Look) -> bool:
     there = temporary.attributes
-    return there is not None and there.size in {None, commit.size}
+    return there is not None and there.size == commit.size
 
 
 def _is_it(commit: Commit, final: Look) -> bool:

@@ -155,7 +155,6 @@ def test_disconnect_right_behind_the_new_keys_is_no_refused_login() -> None:
 
 
 NONSENSE: dict[str, Callable[[RawTransport], None]] = {
-    "2 billion prompts": lambda server: server.say(60, text(b""), text(b""), text(b""), number(2**31)),
     "a packet of 2 GB": lambda server: server.say_raw(number(2**31) + bytes(64)),
     "a packet that is not authentic": lambda server: server.say_raw(number(32) + bytes(48)),
     "no type": lambda server: server.say_raw(bytes(40)),

@@ -39,6 +39,7 @@ from s3_to_sftp.ledger import Commit, Lease
 from s3_to_sftp.receipt import Receipt
 from s3_to_sftp.sftp import concurrency, lanes
 from s3_to_sftp.sftp.protocol import Request, Status
+from s3_to_sftp.source import WholeObject, read_whole
 from tests.ledger_site import TABLE, create_table, raising
 from tests.memory_s3 import BUCKET, MemoryS3
 from tests.unit.delivery_site import DeliverySite, crc_of
@@ -100,8 +101,6 @@ def test_receipt_says_what_was_delivered(data: bytes) -> None:
 def test_receipt_has_the_checksum_of_the_bytes(data: bytes) -> None:
     s3 = MemoryS3({"a": data})
     receipt = deliver(delivery(s3, Site()), s3.ref("a"))
-    from s3_to_sftp.source import read_whole
-
     assert (receipt.checksum_algorithm, receipt.checksum) == read_whole(s3, s3.ref("a"))[1]
     if len(data) == 9:
         assert receipt.checksum == "rosUhgp5mIg="
@@ -356,17 +355,14 @@ def test_object_that_cannot_be_read_does_not_cost_the_others() -> None:
     assert whole(site) == {f"inbox/{key}": key.encode() for key in "bdf"}
 
 
-def test_unexpected_error_is_an_outcome() -> None:
-    class Surprising(MemoryS3):
-        def get_object(self, **request: Any) -> dict[str, Any]:
-            if request["Key"] == "b":
-                raise ZeroDivisionError
-            return super().get_object(**request)
+def test_unexpected_error_is_an_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+    def surprising(s3: Any, ref: ObjectRef) -> WholeObject:
+        if ref.key == "b":
+            raise ZeroDivisionError
+        return read_whole(s3, ref)
 
-        head_object = get_object
-
-    s3 = Surprising({"a": SMALL, "b": SMALL, "c": LARGE})
-    s3.head_object = MemoryS3.head_object.__get__(s3)  # type: ignore[method-assign] # healthy
+    monkeypatch.setattr("s3_to_sftp.batch.read_whole", surprising)
+    s3 = MemoryS3({"a": SMALL, "b": SMALL, "c": LARGE})
     found = outcomes(delivery(s3, Site()), *(s3.ref(key) for key in "abc"))
     assert isinstance(found["b"], ZeroDivisionError)
     assert isinstance(found["a"], Receipt)

@@ -97,21 +97,19 @@ def expected(case: Case) -> Verdict:
     # A file under a name that nobody else can have made up was not renamed, whatever else is seen.
     if case.temporary.present:
         # It gets its final name when it is as it was, and wanted there; otherwise everything is sent anew.
-        is_whole = case.temporary != file(size=SIZE - 1)
+        is_whole = case.temporary == file()
         return Verdict.PUBLISH if is_whole and not case.has_other_path else Verdict.START_OVER
-    # An answered refusal is a fact: there is no final name. Without the file there is nothing to rename.
-    if not case.unanswered and (case.temporary == ABSENT or case.is_other_account or case.has_other_path):
-        return Verdict.START_OVER
+    # An answered refusal is a fact: there is no final name. A file that is not seen whole is not renamed.
     if not case.unanswered:
-        return Verdict.PUBLISH
-    # The evidence: the final name, seen with the size and modification time of the temporary file.
-    if case.final == file() and case.modified is not None:
-        return Verdict.DELIVERED
+        return Verdict.START_OVER
     # Another account is another story: what was sent elsewhere was not sent here.
     if case.is_other_account:
         return Verdict.START_OVER
+    # The evidence: the final name, seen with the size and modification time of the temporary file.
+    if case.final == file() and case.modified is not None:
+        return Verdict.DELIVERED
     # The temporary file is gone, and nobody sees where to; or nothing can be seen at all.
-    return Verdict.UNKNOWN if case.temporary == ABSENT else Verdict.PUBLISH_UNSEEN
+    return Verdict.UNKNOWN
 
 
 def test_every_combination_is_judged_by_the_rules() -> None:
@@ -124,13 +122,13 @@ def test_nothing_is_delivered_without_the_file_of_the_same_size_and_time_under_t
     delivered = [case for case in CASES if case.verdict() is Verdict.DELIVERED]
     assert delivered
     assert {(case.final, case.modified, case.unanswered) for case in delivered} == {(file(), MTIME, True)}
-    assert not any(case.temporary.present for case in delivered)
+    assert not any(case.temporary.present or case.is_other_account for case in delivered)
 
 
-def test_nothing_is_renamed_that_is_known_to_be_gone_or_short_or_not_wanted_there() -> None:
+def test_nothing_is_renamed_that_is_not_seen_whole() -> None:
     for case in CASES:
-        if case.verdict() in (Verdict.PUBLISH, Verdict.PUBLISH_UNSEEN):
-            assert case.temporary not in (ABSENT, file(size=SIZE - 1)), case
+        if case.verdict() is Verdict.PUBLISH:
+            assert case.temporary == file(), case
 
 
 def test_a_refusal_is_never_unknown_and_silence_is_sent_anew_only_where_that_cannot_double_it() -> None:
@@ -163,7 +161,7 @@ def test_a_rename_is_refused_with_no_such_file_while_the_file_stands(final: Look
 
 
 def test_a_rename_was_refused_and_the_file_cannot_be_seen() -> None:
-    assert refused(HIDDEN, HIDDEN).verdict() is Verdict.PUBLISH
+    assert refused(HIDDEN, HIDDEN).verdict() is Verdict.START_OVER
 
 
 @pytest.mark.parametrize("server", OTHER_ACCOUNTS, ids=["user", "host", "port"])
@@ -192,7 +190,7 @@ def test_the_partner_collects_files_at_once() -> None:
 
 
 def test_a_drop_box_shows_nothing() -> None:
-    assert silent(HIDDEN, HIDDEN).verdict() is Verdict.PUBLISH_UNSEEN
+    assert silent(HIDDEN, HIDDEN).verdict() is Verdict.UNKNOWN
 
 
 def test_the_answer_to_a_rename_that_happened_was_lost() -> None:
