@@ -261,14 +261,24 @@ def _check_newest(
 ) -> None:
     newest = {version.key: version for version in result.put}
     standing = {one.key: versions.get((one.key, one.sha256)) for one in known.standing}
-    last: dict[str, Renamed | Taken] = {event.file.key: event for event in known.events}
+    taken = _taken_since_last_rename(known.events)
     for key, version in newest.items():
-        event = last.get(key)
-        taken_by_partner = isinstance(event, Taken) and event.file.sha256 == version.sha256
+        taken_by_partner = version.sha256 in taken.get(key, ())
         # That a good key is parked has a reason, but a partner that came back is none.
         excused = version in result.held or (version in result.parked and not version.deliverable)
         if standing.get(key) != version and not taken_by_partner and not excused:
             result.outdated.append(str(version))
+
+
+def _taken_since_last_rename(events: Sequence[Renamed | Taken]) -> dict[str, set[str]]:
+    """SHA-256 of what the partner lost of each key: also of older files that an exchanged disk brought."""
+    taken: dict[str, set[str]] = {}
+    for event in events:
+        if isinstance(event, Renamed):
+            taken[event.file.key] = set()
+        else:
+            taken.setdefault(event.file.key, set()).add(event.file.sha256)
+    return taken
 
 
 def _check_ledger(known: Observations, appeared: Mapping[Version, int], result: Reconciliation) -> None:

@@ -92,6 +92,11 @@ def test_what_the_partner_loses_after_the_rename_is_not_counted() -> None:
     assert result.delivered == [OLD, NEW]
 
 
+def test_older_file_that_came_back_with_an_older_disk_and_was_lost_too_is_not_counted() -> None:
+    events = [renamed(OLD), renamed(NEW), taken(NEW), taken(OLD)]
+    assert reconcile(replace(GOOD, events=events, standing=[])).is_good
+
+
 def test_what_the_partner_swept_without_an_answer_is_held_not_lost() -> None:
     result = reconcile(SWEPT_WITHOUT_AN_ANSWER)
     assert result.is_good
