@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("any-machine", deadline=None)  # no test depends on the machine's speed
+hypothesis.settings.load_profile("any-machine")
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
