@@ -313,5 +313,5 @@ def _last_of_their_keys(appeared: Iterable[Version]) -> set[Version]:
 def _is_known(name: str, known: Observations) -> bool:
     """Whether the ledger has it: what an attempt makes besides has its temporary file's name in its own."""
     own = name.removesuffix(".void")
-    stem = own.removesuffix(".part").removesuffix("-2").removesuffix("-probe")
+    stem = own.removesuffix(".part").removesuffix("-2").removesuffix("-probe").removesuffix("-resume")
     return name in known.brought_back or not {name, own, f"{stem}.part"}.isdisjoint(known.names)

@@ -28,6 +28,8 @@ memory from its GET to its RENAME, at most (_THREADS + the files at a time of `c
 those that are sent again, because the server bears fewer, are among the files at a time.
 When an old connection is found dead, those that it had been given are kept for the second attempt."""
 
+_NOBODY_LET_IN = (PartnerError, CredentialsError)
+
 Outcome = tuple[ObjectRef, Receipt | Exception]
 
 
@@ -72,7 +74,7 @@ class _Blocking:
 
     def heard(self, ref: ObjectRef, outcome: object, *, accepted_before: int | None = None) -> None:
         """Learn from what came of an object at the partner; see `RefusalsInARow.heard`."""
-        if isinstance(outcome, PartnerError | CredentialsError):
+        if isinstance(outcome, _NOBODY_LET_IN):
             self.error = self.error or outcome
         self._refusals.heard(ref, outcome, accepted_before=accepted_before)
 
@@ -157,6 +159,7 @@ class _SmallObjects:
             for file, error in self._delivery.partner.send_small(files()):
                 ref = file.ticket.shipment.lease.ref
                 self._blocking.heard(ref, error, accepted_before=file.ticket.accepted_before)
+                file.ticket.shipment.has_written = file.was_sent or not isinstance(error, _NOBODY_LET_IN)
                 end = threads.submit(_outcome_of, self._end, file.ticket, error)
                 recorded.append((ref, end))
                 yield from _taken_if(recorded, lambda end: end.done())
@@ -187,7 +190,6 @@ class _SmallObjects:
         shipment.may_ask = False  # the connection belongs to the thread that sends
         with self._delivery.giving_back(shipment):
             whole = read_whole(self._delivery.s3, ref)
-        shipment.has_written = True
         return _Read(shipment, whole)
 
     def _fulfil(self, lease: Lease) -> Receipt:

@@ -42,7 +42,7 @@ from s3_to_sftp.leftovers import Leftovers, NameJournal, aside_name, own_names
 from s3_to_sftp.receipt import Evidence, Receipt
 from s3_to_sftp.recovery import Verdict, judge, outcome_unknown
 from s3_to_sftp.remote_path import SourceDirectory, directory_of, remote_path, temporary_path
-from s3_to_sftp.sftp.lanes import Sent, probe_name
+from s3_to_sftp.sftp.lanes import Sent
 from s3_to_sftp.sftp.partner import Partner
 from s3_to_sftp.sftp.protocol import FileAttributes
 from s3_to_sftp.sftp.publish import Look
@@ -400,17 +400,29 @@ class Delivery:
         source = self._source(lease.ref, resume)
         if resume and source.start != resume.offset:
             raise CheckpointLost("Its checksum so far is of another kind.", hint="It is sent anew.")
-        self._insist_on_an_end(lease, source, deadline)
-        shipment.has_written = True
-        sent = self.partner.send_large(
-            source,
-            temporary=resume.temporary if resume else lease.temporary,
-            start=source.start,
-            pause=deadline.is_near if self.has_ledger else lambda: False,
-            # In order where the SHA-256 needs it; where several streams got nowhere, one may.
-            lanes=1 if self._sha256 or shipment.stalled or shipment.one_stream else None,
-        )
+        self._insist_on_an_end(shipment, source, deadline)
+        with self._noting_what_is_written(shipment):
+            sent = self.partner.send_large(
+                source,
+                temporary=resume.temporary if resume else lease.temporary,
+                start=source.start,
+                pause=deadline.is_near if self.has_ledger else lambda: False,
+                # In order where the SHA-256 needs it; where several streams got nowhere, one may.
+                lanes=1 if self._sha256 or shipment.stalled or shipment.one_stream else None,
+            )
+        shipment.was_interrupted |= sent.probe_may_stand
         return source, sent
+
+    @contextlib.contextmanager
+    def _noting_what_is_written(self, shipment: Shipment) -> Iterator[None]:
+        """Note that the block may write files under the temporary name and beside it."""
+        had_written, shipment.has_written = shipment.has_written, True
+        try:
+            yield
+        except (PartnerError, CredentialsError):
+            # Nobody was let in. What was written before that, over another connection, is there all the same.
+            shipment.has_written = had_written
+            raise
 
     def _fall_back_to_one_stream(self, shipment: Shipment, lost: TransferError, deadline: Deadline) -> None:
         """Get ready for another try over one connection, which keeps what it has sent when it is lost.
@@ -458,19 +470,27 @@ class Delivery:
         deadline.insist(shipment.lease.ref, can_be_continued=self.has_ledger)
         self._start_over(shipment)
 
-    def _insist_on_an_end(self, lease: Lease, source: S3Object, deadline: Deadline) -> None:
+    def _insist_on_an_end(self, shipment: Shipment, source: S3Object, deadline: Deadline) -> None:
         """Refuse, before a byte is wasted, what no invocation could finish and no other could resume."""
         if self.has_ledger and not source.start and not deadline.suffices_for(source.size, at_best=True):
-            self._insist_on_continuing(lease, source)
+            self._insist_on_continuing(shipment, source)
 
-    def _insist_on_continuing(self, lease: Lease, source: S3Object) -> None:
-        if not self.partner.continues_files(probe_name(lease.temporary)):
-            raise CannotContinue(
-                f"{source.ref} ({source.size} bytes) takes longer than one invocation, and the partner's "
-                "server does not let a file be resumed.",
-                hint="The server must allow writing into a file that exists: ask the partner. More memory "
-                "gives the function more speed; otherwise send the object in smaller pieces.",
-            )
+    def _insist_on_continuing(self, shipment: Shipment, source: S3Object) -> None:
+        self.partner.connect()
+        shipment.has_written = True  # from now on what is tried may stay behind
+        trouble, disposition = "the partner's server does not keep what is resumed.", Disposition.PERMANENT
+        try:
+            if self.partner.continues_files(shipment.lease.temporary):
+                return
+        except RequestRefused as refused:  # may pass: servers refuse for full disks and busy scanners, too
+            trouble, disposition = refused.reason, refused.disposition
+        cannot = CannotContinue(
+            f"{source.ref} ({source.size} bytes) takes longer than one invocation, and {trouble}",
+            hint="The server must allow writing into a file that exists: ask the partner. More memory "
+            "gives the function more speed; otherwise send the object in smaller pieces.",
+        )
+        cannot.disposition = disposition
+        raise cannot
 
     def _check(self, shipment: Shipment, source: S3Object) -> None:
         try:
@@ -483,9 +503,12 @@ class Delivery:
             raise
 
     def _start_over(self, shipment: Shipment) -> None:
+        if shipment.has_written:
+            self._leftovers.note_server(shipment.lease)
         anew = self._temporary(shipment.lease.remote_path)
         shipment.lease = self._ledger.start_over(shipment.lease, temporary=anew)
-        shipment.resume, shipment.commit, shipment.has_progress = None, None, False
+        shipment.resume, shipment.commit = None, None
+        shipment.has_progress = shipment.has_written = False
 
     # A part of it is at the partner.
 
@@ -501,7 +524,7 @@ class Delivery:
             raise sent.lost
         # A server that is not asked may say OK to all that the next invocation writes, and keep only that.
         if sent.lost is None:
-            self._insist_on_continuing(lease, source)
+            self._insist_on_continuing(shipment, source)
         checkpoint = self._checkpoint_of(shipment, source, sent)
         if checkpoint.rounds_without_progress >= _STALLED_ROUNDS:
             raise NoProgress(
@@ -596,7 +619,7 @@ class Delivery:
         lease = shipment.lease
         if shipment.resume or lease.checkpoint:
             return
-        if not shipment.has_written or isinstance(error, PartnerError | CredentialsError):
+        if not shipment.has_written:
             lease.names.remove(lease.temporary)
         elif shipment.may_ask and not isinstance(error, ConnectionLost | ProtocolViolation):
             with contextlib.suppress(DeliveryError):

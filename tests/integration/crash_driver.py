@@ -135,7 +135,7 @@ def _wrap(owner: Any, name: str, wrapped: Callable[..., Any]) -> None:
 
 
 def _is_of_probe(*args: Any, **more: Any) -> bool:
-    return "-probe" in str(more.get("path", args[0]))
+    return any(mark in str(more.get("path", args[0])) for mark in ("-probe", "-resume"))
 
 
 STEPS: dict[str, Seam] = {

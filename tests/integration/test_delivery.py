@@ -247,9 +247,12 @@ from s3_to_sftp.credentials import Credentials, FixedCredentials
 from s3_to_sftp.delivery import Delivery
 from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.settings import Server
+from s3_to_sftp.sftp import lanes
 from s3_to_sftp.sftp.connection import Timeouts
 from s3_to_sftp.sftp.partner import Partner
 
+# Each stream has its own blocks, and a busy machine looks like a distance at which a second one pays.
+lanes.lanes_for = lambda **_: 1
 given = json.load(sys.stdin)
 
 PATTERN = bytes(range(256)) * 4096
@@ -301,8 +304,9 @@ def test_memory_does_not_grow_with_the_object(server: RunningServer) -> None:
         input=json.dumps(given),
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
+    assert done.returncode == 0, done.stderr
     peak_small, peak_big = done.stdout.split()
     arrived = server.root / str(256 * KIB * KIB)
     with arrived.open("rb") as file:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from local.sftp_server import RunningServer, start_asyncssh_server
-from s3_to_sftp.errors import CheckpointLost
+from s3_to_sftp.errors import CheckpointLost, RequestRefused
 from s3_to_sftp.sftp.lanes import Sent
 from s3_to_sftp.sftp.partner import Partner
 from tests.faults.sftp_server import (
@@ -99,11 +99,16 @@ def test_server_that_goes_on_with_files_is_known(asked: Partner, root: Path) -> 
     assert files_below(root) == {}
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [SpoolsPerHandle, IgnoresOffsets, OneOpenFile, RefusesSecondOpen, WritesInOrderOnly, RefusesReading],
-    indirect=True,
-)
+@pytest.mark.parametrize("asked", [SpoolsPerHandle, IgnoresOffsets], indirect=True)
 def test_server_that_does_not_go_on_with_files_is_known(asked: Partner, root: Path) -> None:
     assert not asked.continues_files("new/.a.part")
+    assert files_below(root) == {}
+
+
+@pytest.mark.parametrize(
+    "asked", [OneOpenFile, RefusesSecondOpen, WritesInOrderOnly, RefusesReading], indirect=True
+)
+def test_server_that_does_not_let_it_be_tried_is_quoted(asked: Partner, root: Path) -> None:
+    with pytest.raises(RequestRefused, match=r"-resume\.part"):
+        asked.continues_files("new/.a.part")
     assert files_below(root) == {}

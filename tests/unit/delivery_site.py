@@ -55,11 +55,14 @@ class DeliverySite:
         self.site = Site()
         self.site.disk.directories.add("inbox")
         self.ledger = LedgerSite(OneAtATime(dynamodb))
-        self._tokens = (f"token{number}" for number in count(1))
+        self._tokens = count(1)
 
     def ref(self, key: str = "a", sequencer: str | None = "0A") -> ObjectRef:
         """Announce the object as it is now."""
         return dataclasses.replace(self.s3.ref(key), sequencer=sequencer)
+
+    def _new_token(self) -> str:
+        return f"token{next(self._tokens)}"  # of a counter: several threads may ask at a time
 
     def function(
         self,
@@ -77,7 +80,7 @@ class DeliverySite:
             directory="inbox",
             ledger=self.ledger.function(name) if has_ledger else None,
             request_id=lambda: name,
-            new_token=lambda: next(self._tokens),
+            new_token=self._new_token,
             **more,
         )
 
@@ -136,7 +139,7 @@ class DeliverySite:
 
     def dies_after(self, ref: ObjectRef, data: bytes = b"part", **about: Any) -> str:
         """What a function leaves that is killed while it writes; return the temporary name."""
-        name = f"inbox/.dead-{next(self._tokens)}.part"
+        name = f"inbox/.dead-{self._new_token()}.part"
         about = {"remote_path": f"inbox/{ref.key}", "temporary": name, **about}
         self.ledger.lease(ref, self.ledger.function("dead"), **about)
         self.site.files[name] = bytearray(data)

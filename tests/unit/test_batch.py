@@ -54,8 +54,9 @@ both_sizes = pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "larg
 
 
 def delivery(s3: Any, site: Site, *, directory: str = "inbox", **more: Any) -> Delivery:
-    tokens = (f"token{number}" for number in count(1))
-    return Delivery(s3=s3, partner=site.partner(**more), directory=directory, new_token=lambda: next(tokens))
+    tokens = count(1)  # several threads may ask at a time, which a generator does not bear
+    partner = site.partner(**more)
+    return Delivery(s3=s3, partner=partner, directory=directory, new_token=lambda: f"token{next(tokens)}")
 
 
 def plenty() -> Deadline:
@@ -668,6 +669,32 @@ def test_second_name_of_a_small_file_is_the_one_that_the_next_attempt_completes(
     assert kinds(in_batch(desk, ref)) == {"a": Receipt}
     assert desk.written == sent
     assert desk.site.files == {"inbox/before": b"x", "inbox/a": b"A"}
+
+
+def refuse_everybody() -> None:
+    raise PartnerUnreachable("nobody is let in", hint="later")
+
+
+@pytest.mark.parametrize("is_reused", [True, False])
+def test_name_is_forgotten_only_where_nothing_was_written_before_nobody_was_let_in(
+    is_reused: bool,  # noqa: FBT001 - a parameter
+    desk: DeliverySite,
+) -> None:
+    desk.s3.objects["before"] = b"x"
+    function, ref = desk.function(), desk.ref("a")
+    if is_reused:
+        outcomes(function, desk.ref("before"), deadline=desk.deadline())
+        desk.site.connection(0).server.forget()
+        desk.site.connection(0).server.script = silent_at(Request.CLOSE)
+    desk.site.before_connect[0] = refuse_everybody
+    assert kinds(outcomes(function, ref, deadline=desk.deadline())) == {"a": PartnerUnreachable}
+    left = set(desk.partial)
+    assert bool(left) == is_reused
+    assert desk.temporaries(ref) == left
+    desk.site.before_connect.clear()
+    assert kinds(in_batch(desk, ref)) == {"a": Receipt}
+    assert desk.partial == []
+    assert desk.temporaries(ref) == set()
 
 
 @pytest.mark.parametrize("asked_for", [True, False])

@@ -25,6 +25,7 @@ from s3_to_sftp.errors import (
     ObjectCorrupt,
     ObjectGone,
     OutcomeUnknown,
+    PartnerUnreachable,
     RequestRefused,
     SourceInterrupted,
     Superseded,
@@ -34,10 +35,12 @@ from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.ledger.items import KEY
 from s3_to_sftp.receipt import Evidence, Receipt
 from s3_to_sftp.sftp import lanes
+from s3_to_sftp.sftp.lanes import Sent, probe_name
 from s3_to_sftp.sftp.protocol import Request, Status
 from s3_to_sftp.unknown_outcome import UnknownOutcome
 from tests.ledger_site import TABLE, create_table
 from tests.unit.delivery_site import PLENTY, DeliverySite, crc_of, is_rename, vague
+from tests.unit.odd_servers import IgnoresOffsets
 from tests.unit.scripted_server import Asked, refusing, silent_at, status
 from tests.unit.site import CHANNEL, wait_for_lanes
 
@@ -807,10 +810,77 @@ def test_object_that_cannot_be_continued_is_refused_before_its_first_byte(long_d
     ref = long_desk.ref()
     with pytest.raises(CannotContinue, match="longer than one invocation") as raised:
         long_desk.deliver(ref, deadline=short_of_time(long_desk, 0.02))
+    assert "refused to open" in raised.value.reason
+    assert "said the partner" in raised.value.reason, "the partner's own words"
     assert "ask the partner" in raised.value.hint
+    assert raised.value.disposition is Disposition.RETRY, "a refusal may pass"
     assert long_desk.written <= 2
     assert long_desk.site.files == {}
     assert not long_desk.has_lease(ref)
+
+
+def test_server_that_undoes_what_is_resumed_is_evidence_enough(long_desk: DeliverySite) -> None:
+    long_desk.site.kind = IgnoresOffsets
+    with pytest.raises(CannotContinue, match="does not keep what is resumed") as raised:
+        long_desk.deliver(long_desk.ref(), deadline=short_of_time(long_desk, 0.02))
+    assert raised.value.disposition is Disposition.PERMANENT
+    assert long_desk.site.files == {}
+
+
+def test_object_is_continued_at_a_server_whose_refusal_has_passed(long_desk: DeliverySite) -> None:
+    long_desk.site.scripts = dict.fromkeys((0, CHANNEL), refusing_second_open)
+    ref = long_desk.ref()
+    with pytest.raises(CannotContinue):
+        long_desk.deliver(ref, deadline=short_of_time(long_desk, 0.02))
+    long_desk.site.scripts = {}
+    receipt, rounds = deliver_in_rounds(long_desk, ref, budget=len(DATA) // 2)
+    assert rounds > 1
+    assert receipt.size == len(DATA)
+    assert long_desk.site.files == {"inbox/a": DATA}
+
+
+def test_file_that_showed_whether_files_are_resumed_is_known_until_it_is_gone(
+    long_desk: DeliverySite,
+) -> None:
+    """The partner let nobody in any more while it was asked."""
+
+    def refuse_the_second() -> None:
+        if long_desk.site.tried[0] > 1:
+            raise PartnerUnreachable("nobody is let in", hint="later")
+
+    long_desk.site.before_connect = {0: refuse_the_second, CHANNEL: refuse_everybody}
+    ref = long_desk.ref()
+    with pytest.raises(PartnerUnreachable):
+        long_desk.deliver(ref, deadline=short_of_time(long_desk, 0.02))
+    assert [name.endswith("-resume.part") for name in long_desk.partial] == [True]
+    assert len(long_desk.temporaries(ref)) == 1
+    long_desk.site.before_connect = {}
+    long_desk.deliver(ref)
+    assert long_desk.site.files == {"inbox/a": DATA}
+    assert long_desk.temporaries(ref) == set()
+
+
+def refuse_everybody() -> None:
+    raise ConnectionLost("no channel", hint="later")
+
+
+def test_file_of_a_proof_that_was_cut_short_is_removed_before_the_delivery_ends(
+    long_desk: DeliverySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A further stream was called off while it wrote: what it may have left is looked for by name."""
+    function = long_desk.function()
+    send = function.partner.send_large
+
+    def leaving_the_probe(*args: Any, **more: Any) -> Sent:
+        sent = send(*args, **more)
+        long_desk.site.files[probe_name(sent.temporary)] = bytearray(b"ab")
+        return dataclasses.replace(sent, probe_may_stand=True)
+
+    monkeypatch.setattr(function.partner, "send_large", leaving_the_probe)
+    ref = long_desk.ref()
+    function.deliver(ref, long_desk.deadline())
+    assert long_desk.site.files == {"inbox/a": DATA}
+    assert long_desk.temporaries(ref) == set()
 
 
 def test_object_that_may_be_in_time_is_sent_to_a_server_that_cannot_continue(long_desk: DeliverySite) -> None:

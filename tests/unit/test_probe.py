@@ -11,7 +11,9 @@ import pytest
 from s3_to_sftp.errors import CheckpointLost, ConnectionLost, ProtocolViolation, RequestRefused
 from s3_to_sftp.sftp import probe
 from s3_to_sftp.sftp.admission import Admission
+from s3_to_sftp.sftp.lanes import resume_probe_name
 from s3_to_sftp.sftp.protocol import Answer, Request, Status
+from s3_to_sftp.sftp.resume import supports_resume
 from tests.unit.odd_servers import (
     IgnoresOffsets,
     KeepsApart,
@@ -32,7 +34,7 @@ from tests.unit.scripted_server import (
     status,
 )
 from tests.unit.sending import DATA, PATH, TEMPORARY, Bytes, gathering, send, send_part
-from tests.unit.site import CHANNEL, Site, wait_for_lanes
+from tests.unit.site import CHANNEL, SOON, Site, wait_for_lanes
 
 NAME = "inbox/.a-probe.part"
 
@@ -502,7 +504,80 @@ def test_stream_that_is_lost_during_the_proof_leaves_the_first_alone(
     assert pool.limit == 2, "one cut cable says little"
 
 
+@pytest.mark.parametrize("kind", [Request.OPEN, Request.WRITE, Request.CLOSE, Request.READ, Request.REMOVE])
+def test_proof_that_is_cut_short_at_the_end_of_the_invocation_leaves_nothing(kind: Request) -> None:
+    """The object was sent while the further stream was still busy with its half of the proof."""
+    is_asked, is_sent = threading.Event(), threading.Event()
+
+    def held(asked: Asked) -> bytes | None:
+        if asked.kind == kind:
+            is_asked.set()
+            assert is_sent.wait(SOON)
+        return None
+
+    site = made_inbox(scripts={1: held})
+    pool = site.pool(2)
+    source = Bytes()
+    source.until = is_asked.is_set
+    sent = send_part(pool, source)
+    lost = site.connection(1).server
+    lost.script = lambda _asked: NOTHING
+    pool.end_of_invocation(keep_first=True)
+    is_sent.set()
+    wait_for_lanes()
+    assert site.files == {PATH: DATA}
+    assert sent.probe_may_stand, "what the further stream does now comes too late to be known of"
+
+
+def test_proof_that_is_complete_leaves_nothing_to_look_after() -> None:
+    site = made_inbox()
+    sent = send_part(site.pool(2), gathering())
+    assert sent.lanes == 2
+    assert not sent.probe_may_stand
+    assert not send_part(site.pool(), lanes=1).probe_may_stand
+
+
+def test_file_of_the_proof_that_may_not_be_removed_is_known_to_stand() -> None:
+    def script(asked: Asked) -> bytes | None:
+        refused = asked.kind == Request.REMOVE and "-probe" in asked.texts[0]
+        return status(asked, Status.PERMISSION_DENIED) if refused else None
+
+    site = made_inbox(scripts={0: script, 1: script})
+    sent = send_part(site.pool(2), gathering())
+    wait_for_lanes()
+    assert sent.lanes == 2
+    assert sent.probe_may_stand
+    assert set(site.files) == {PATH, "inbox/.a-probe.part"}
+
+
 # --- what follows from it for resuming ---
+
+
+def test_stream_that_was_called_off_does_not_disturb_the_question_whether_files_are_resumed() -> None:
+    """It removes the file of the proof late: the file of the question must be another one."""
+    is_asked, is_paused, is_begun = threading.Event(), threading.Event(), threading.Event()
+
+    def held(asked: Asked) -> bytes | None:
+        if asked.kind == Request.CLOSE:
+            is_asked.set()
+            assert is_begun.wait(SOON)
+        return None
+
+    def begun(asked: Asked) -> bytes | None:
+        if asked.kind == Request.OPEN and is_paused.is_set():
+            answer = site.connection(0).server.healthy(asked)
+            is_begun.set()
+            wait_for_lanes()
+            return answer
+        return None
+
+    site = made_inbox(scripts={0: begun, 1: held})
+    pool = site.pool(2)
+    paused = send_part(pool, pause=is_asked.is_set)
+    assert not paused.complete
+    is_paused.set()
+    assert supports_resume(pool, resume_probe_name(TEMPORARY))
+    assert set(site.files) == {TEMPORARY}
 
 
 @pytest.mark.parametrize("channels", [True, False])
@@ -517,7 +592,8 @@ def test_file_is_resumed_where_the_server_shows_that_it_does(*, channels: bool) 
     assert site.tried == ({0: 1, CHANNEL: 1} if channels else {0: 2})
     site.files[TEMPORARY] = bytearray(DATA[:5])
     send(pool, start=5, lanes=1)
-    assert sum(of_probe(asked) for each in site.made for asked in each.server.asked) == 3, "asked once"
+    opens = [path for each in site.made for (path,) in each.server.paths(Request.OPEN)]
+    assert sum(path.endswith("-resume.part") for path in opens) == 3, "asked once"
     pool.drop(0)
     assert pool.resumes is None, "forgotten with the connection"
 
@@ -527,6 +603,6 @@ def test_file_is_not_resumed_at_a_server_that_undoes_it(kind: type[ScriptedServe
     """The checkpoint was written at another server, or before this one was changed."""
     site = made_inbox(kind=kind)
     site.files[TEMPORARY] = bytearray(DATA[:5])
-    with pytest.raises(CheckpointLost, match="has not shown that it resumes files"):
+    with pytest.raises(CheckpointLost, match="does not keep what was written when a file is resumed"):
         send_part(site.pool(), start=5)
     assert site.files == {TEMPORARY: DATA[:5]}

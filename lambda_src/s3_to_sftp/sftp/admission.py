@@ -36,6 +36,12 @@ class Admission:
         self._writers = probe.TwoWriters(path)
         self._is_over = False
         self._needs_free_handle = False
+        self._is_tried_alone = False
+
+    @property
+    def file_may_stand(self) -> bool:
+        """Whether the file of the proof may be left, once the first stream has ended."""
+        return self._writers.may_stand or self._is_tried_alone
 
     # The first stream's thread.
 
@@ -153,8 +159,11 @@ class Admission:
                 raise
             # It may be that a connection has one handle only. Before the first stream is asked to close its
             # own, which costs it some round trips, this connection shows whether that is worth it.
+            self._is_tried_alone = True
             session.run_one(probe.begin_file(session, self._path))
-            if not session.run_one(probe.resumes_file(session, self._path)):
+            is_resumed = session.run_one(probe.resumes_file(session, self._path))
+            self._is_tried_alone = False
+            if not is_resumed:
                 return False
             self._ask_for_free_handle()
             self._writers.wait_for_first()

@@ -97,6 +97,7 @@ class Sent:
         complete: Whether these are all, and the size that the server shows is right. False: it was paused.
         temporary: The temporary name in use at the end.
         seen: What the server shows of the complete file; None where it does not tell.
+        probe_may_stand: Whether a file may be left that has shown whether several streams may write.
         lost: How the connection of the first stream was lost, where that ended it.
     """
 
@@ -105,6 +106,7 @@ class Sent:
     complete: bool
     temporary: str
     seen: FileAttributes | None = None
+    probe_may_stand: bool = False
     lost: TransferError | None = None
 
 
@@ -402,13 +404,20 @@ class _Transfer:
     def _connect(self) -> SftpSession:
         self._first = self._pool.first(self._start_lanes)
         if self._start:
-            if not supports_resume(self._pool, probe_name(self._temporary)):
-                raise CheckpointLost(
-                    f"{self._first.server} has not shown that it resumes files.",
-                    hint="The object is sent from its beginning.",
-                )
+            self._insist_on_resume(self._first)
             self._first = self._pool.first()  # it may be another one now
         return self._first.session
+
+    def _insist_on_resume(self, first: Connection) -> None:
+        try:
+            supports = supports_resume(self._pool, resume_probe_name(self._temporary))
+        except RequestRefused as refused:
+            raise CheckpointLost(refused.reason, hint="The object is sent from its beginning.") from None
+        if not supports:
+            raise CheckpointLost(
+                f"{first.server} does not keep what was written when a file is resumed.",
+                hint="The object is sent from its beginning.",
+            )
 
     def _start_lanes(self, round_trip: float) -> None:
         limit = min(self._pool.limit, self._most_lanes or self._pool.limit)
@@ -491,6 +500,7 @@ class _Transfer:
             complete=complete,
             temporary=self._temporary,
             seen=seen,
+            probe_may_stand=self._admission.file_may_stand,
             lost=lost,
         )
 
@@ -611,6 +621,14 @@ def another_name(temporary: str) -> str:
 def probe_name(temporary: str) -> str:
     """Return the name of what a probe of this attempt writes: whoever removes one knows the other."""
     return temporary.removesuffix(".part") + "-probe.part"
+
+
+def resume_probe_name(temporary: str) -> str:
+    """Return the name of what shows whether files are resumed.
+
+    Another one: a further stream that was called off may still be busy with the probe of several streams.
+    """
+    return temporary.removesuffix(".part") + "-resume.part"
 
 
 async def _is_gone(size: Pending[int | None]) -> bool:

@@ -14,7 +14,14 @@ from s3_to_sftp.identity import ServerIdentity
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.concurrency import FILES_AT_A_TIME, Limit, send_all
 from s3_to_sftp.sftp.connection import Timeouts, connect
-from s3_to_sftp.sftp.lanes import RangeSource, Sent, another_name, probe_name, send_in_lanes
+from s3_to_sftp.sftp.lanes import (
+    RangeSource,
+    Sent,
+    another_name,
+    probe_name,
+    resume_probe_name,
+    send_in_lanes,
+)
 from s3_to_sftp.sftp.pool import Connect, ConnectionPool
 from s3_to_sftp.sftp.protocol import FileAttributes
 from s3_to_sftp.sftp.publish import (
@@ -50,6 +57,7 @@ class SmallFile(Generic[T]):
         aside: Where a file of the partner's may be moved that has the final name.
         journal: Told of names that may stand at the partner.
         permit: See `upload_small`. None: nobody is asked.
+        was_sent: Whether some of it may have been written over a connection that was lost.
     """
 
     ticket: T
@@ -59,6 +67,7 @@ class SmallFile(Generic[T]):
     aside: str
     journal: Journal = field(default_factory=NoJournal)
     permit: Permit | None = None
+    was_sent: bool = False
 
 
 class Partner:
@@ -109,7 +118,7 @@ class Partner:
         for file, error in self._send_over_one_connection(_noting(files, permitted)):
             # What was permitted to have its final name may have it: that is for the caller to find out.
             if isinstance(error, ConnectionLost) and self._pool.reused and file.temporary not in permitted:
-                lost.append(file)
+                lost.append(replace(file, was_sent=True))
             else:
                 yield file, error
         if lost:
@@ -135,12 +144,13 @@ class Partner:
         """Return whether the server resumes files; asked once for each connection. See `supports_resume`.
 
         Args:
-            temporary: A name that nobody uses, in the directory in question.
+            temporary: Of the file that is to be resumed: what is tried is tried beside it.
 
         Raises:
+            RequestRefused: The server does not let it be tried.
             DeliveryError: The server is lost.
         """
-        return supports_resume(self._pool, temporary)
+        return supports_resume(self._pool, resume_probe_name(temporary))
 
     def connect(self) -> ServerIdentity:
         """Log in, unless a connection is open, and return which server that is.
@@ -290,7 +300,8 @@ class Partner:
 
 def _family(temporary: str) -> tuple[str, ...]:
     """Return the names that an attempt may have used, given the one that the ledger has."""
-    return temporary, another_name(temporary), probe_name(temporary), name_of_void(temporary)
+    others = (another_name, probe_name, resume_probe_name, name_of_void)
+    return temporary, *(other(temporary) for other in others)
 
 
 async def _send(session: SftpSession, file: SmallFile[T]) -> int:

@@ -7,11 +7,11 @@ two bytes show it, before any byte of an object is at stake: in the order and ov
 the real file will be written.
 """
 
-import contextlib
 from concurrent.futures import Future, InvalidStateError
 from typing import TypeVar
 
 from s3_to_sftp.errors import RequestRefused, TransferError
+from s3_to_sftp.sftp.protocol import NOTHING_THERE
 from s3_to_sftp.sftp.session import Elsewhere, Pending, SftpSession
 from s3_to_sftp.sftp.upload import create
 
@@ -28,8 +28,9 @@ class TwoWriters:
     """A new file that two sessions write a byte each into. Each session is driven by a thread of its own.
 
     The first writer creates it and writes; when that is acknowledged, the second opens it, writes and closes;
-    then the first closes, and the second reads it and removes it. The later byte is written first, so that a
-    server which puts everything behind what is there ends with the two in the wrong order.
+    then the first closes, and the second reads it and removes it. Where it does not, or not in time, the
+    first removes it: whoever waits for the first writer knows what is left. The later byte is written first,
+    so that a server which puts everything behind what is there ends with the two in the wrong order.
 
     Attributes:
         is_created: Whether the first writer had the file open.
@@ -43,8 +44,15 @@ class TwoWriters:
         self.is_second_asking = False
         self._path = path
         self._begun: Future[None] = Future()
-        self._joined: Future[bool] = Future()  # whether the second one removes the file
+        self._joined: Future[bool] = Future()  # whether the second one has written, and will read
         self._closed: Future[None] = Future()
+        self._read: Future[bool] = Future()  # whether the second one has removed it
+        self._is_removed = False
+
+    @property
+    def may_stand(self) -> bool:
+        """Whether the file may be there, once the first writer's part has ended."""
+        return self.is_created and not (self._is_removed and not self.is_second_asking)
 
     async def first(self, session: SftpSession, handle: bytes | None = None) -> None:
         """Do the first writer's part, which ends when the second has done its own, or when it is called off.
@@ -68,15 +76,21 @@ class TwoWriters:
             raise
 
     async def _write_first(self, session: SftpSession, handle: bytes) -> None:
-        async with _CleanUp(session, self._path, handle) as clean_up:
-            await session.write(handle, 1, _EXPECTED[1:], path=self._path)
-            _resolve(self._begun, result=None)
-            self.is_asking = False
-            if await Elsewhere(self._joined):
-                self.is_asking = True
-                clean_up.is_needed = False
-                await session.close_file(handle, path=self._path)
+        clean_up = _CleanUp(session, self._path, handle)
+        try:
+            async with clean_up:
+                await session.write(handle, 1, _EXPECTED[1:], path=self._path)
+                _resolve(self._begun, result=None)
                 self.is_asking = False
+                if await Elsewhere(self._joined):
+                    self.is_asking = True
+                    clean_up.handle = None
+                    await session.close_file(handle, path=self._path)
+                    self.is_asking = False
+                    _resolve(self._closed, result=None)
+                    clean_up.is_needed = not await _said(self._read)
+        finally:
+            self._is_removed = clean_up.is_removed
         _resolve(self._closed, result=None)
 
     def wait_for_first(self) -> None:
@@ -100,19 +114,37 @@ class TwoWriters:
             raise CalledOff
         await Elsewhere(self._begun)
         self.is_second_asking = True
+        clean_up = _CleanUp(session, self._path)
+        try:
+            kept = await self._second(session, clean_up)
+        except RequestRefused:
+            self.is_second_asking = False
+            raise
+        self.is_second_asking = False
+        _resolve(self._read, result=clean_up.is_removed)
+        return kept
+
+    async def _second(self, session: SftpSession, clean_up: "_CleanUp") -> bool:
         try:
             await self._write_second(session)
         except BaseException:
             _resolve(self._joined, result=False)
             raise
         if not _resolve(self._joined, result=True) and not self._joined.result():
+            # Once more: an object store puts a file back when its last handle is closed.
             await _answers(session.remove(self._path))
             raise CalledOff
-        async with _CleanUp(session, self._path) as clean_up:
-            await Elsewhere(self._closed)
-            kept = await _read(session, self._path, clean_up)
-        self.is_second_asking = False
-        return kept
+        try:
+            async with clean_up:
+                await Elsewhere(self._closed)
+                return await _read(session, self._path, clean_up)
+        except RequestRefused as refused:
+            if not _tell(self._read, refused):  # called off, and removed
+                raise CalledOff from None
+            raise
+        except BaseException as error:
+            _tell(self._read, error)
+            raise
 
     async def _write_second(self, session: SftpSession) -> None:
         handle = await session.open_existing(self._path)
@@ -123,6 +155,7 @@ class TwoWriters:
         """Let both writers end as soon as they can."""
         _tell(self._begun, CalledOff())
         _resolve(self._joined, result=False)
+        _resolve(self._read, result=False)
 
     def end(self) -> None:
         """Let nobody wait any more: the first writer is not driven any more."""
@@ -172,11 +205,13 @@ class _CleanUp:
     Attributes:
         handle: To be closed.
         is_needed: Whether there is anything to do.
+        is_removed: Whether the server has confirmed that the file is gone.
     """
 
     def __init__(self, session: SftpSession, path: str, handle: bytes | None = None) -> None:
         self.handle = handle
         self.is_needed = True
+        self.is_removed = False
         self._session = session
         self._path = path
         self._under_way: list[Pending[None]] = []
@@ -188,7 +223,10 @@ class _CleanUp:
         # Nothing can be waited for in a conversation that is not driven any more.
         if kind is not GeneratorExit and not self._session.is_over:
             self.begin()
-            await _answers(*self._under_way)
+            refusals = await _answers(*self._under_way)
+            self.is_removed = all(
+                refused.request == "remove" and refused.code in NOTHING_THERE for refused in refusals
+            )
 
     def begin(self) -> None:
         """Ask for it, and wait for the answers at the end of the block."""
@@ -196,6 +234,14 @@ class _CleanUp:
             if self.handle is not None:
                 self._under_way.append(self._session.close_file(self.handle, path=self._path))
             self._under_way.append(self._session.remove(self._path))
+
+
+async def _said(future: "Future[bool]") -> bool:
+    """Wait for the answer; one that never comes is a no."""
+    try:
+        return await Elsewhere(future)
+    except (TransferError, CalledOff):
+        return False
 
 
 def _resolve(future: "Future[T]", *, result: T) -> bool:
@@ -207,10 +253,17 @@ def _resolve(future: "Future[T]", *, result: T) -> bool:
     return True
 
 
-def _tell(future: "Future[T]", error: BaseException) -> None:
-    """Give the error, unless there is a result. What is not the server's says only that it is over."""
-    with contextlib.suppress(InvalidStateError):
+def _tell(future: "Future[T]", error: BaseException) -> bool:
+    """Give the error, unless there is a result. What is not the server's says only that it is over.
+
+    Returns:
+        Whether there was none.
+    """
+    try:
         future.set_exception(error if isinstance(error, TransferError | CalledOff) else CalledOff())
+    except InvalidStateError:
+        return False
+    return True
 
 
 async def _answers(*requests: Pending[None]) -> list[RequestRefused]:

@@ -1,12 +1,7 @@
 """Whether the partner's server resumes files: shown the way it is used, by a connection that comes later."""
 
-import logging
-
-from s3_to_sftp.errors import RequestRefused
 from s3_to_sftp.sftp import probe
 from s3_to_sftp.sftp.pool import ConnectionPool
-
-_log = logging.getLogger(__name__)
 
 
 def supports_resume(pool: ConnectionPool, path: str) -> bool:
@@ -20,19 +15,16 @@ def supports_resume(pool: ConnectionPool, path: str) -> bool:
         path: A name that nobody uses, in the directory in question.
 
     Raises:
+        RequestRefused: The server does not let it be tried. That is not remembered: it may be the directory,
+            or pass.
         DeliveryError: The server is lost.
     """
     session = pool.first().session
     if pool.resumes is None:
+        session.run_one(probe.begin_file(session, path))
+        later, close = pool.another()
         try:
-            session.run_one(probe.begin_file(session, path))
-            later, close = pool.another()
-            try:
-                answer = later.session.run_one(probe.resumes_file(later.session, path))
-            finally:
-                close()
-        except RequestRefused as refused:  # not remembered: it may be the directory
-            _log.warning("files cannot be resumed: %s", refused.reason)
-            return False
-        pool.resumes = answer
+            pool.resumes = later.session.run_one(probe.resumes_file(later.session, path))
+        finally:
+            close()
     return bool(pool.resumes)
