@@ -95,6 +95,32 @@ def check_directory(directory: str | None, *, otherwise: str) -> None:
             "directory",
             f"must be a remote path such as /inbox (leave it out for {otherwise}), got {directory!r}",
         )
+    if directory.startswith("~"):
+        raise InvalidArgument(
+            "directory",
+            f"must not begin with '~', which SFTP does not know: write the whole path, or one that begins "
+            f"where the login starts (leave it out for {otherwise}), got {directory!r}",
+        )
+
+
+def check_filter(prefix: str | None, suffix: str | None) -> None:
+    """Refuse a filter that no key has which can be delivered.
+
+    Raises:
+        InvalidArgument: It is one.
+    """
+    begun = (prefix or "").split("/") if not is_token(prefix) else [""]
+    ended = (suffix or "").split("/") if not is_token(suffix) else [""]
+    if begun[0] == "" and len(begun) > 1:
+        raise InvalidArgument("prefix", f"must not begin with '/': keys do not, got {prefix!r}")
+    if ended[-1] == "" and len(ended) > 1:
+        raise InvalidArgument("suffix", f"must not end with '/': such keys are directories, got {suffix!r}")
+    # The last name of a prefix, and the first of a suffix, are only parts of names.
+    for argument, names, value in (("prefix", begun[:-1], prefix), ("suffix", ended[1:], suffix)):
+        if not {"", ".", ".."}.isdisjoint(names):
+            raise InvalidArgument(
+                argument, f"must not hold '//', './' or '../': no such key can be delivered, got {value!r}"
+            )
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:

@@ -83,6 +83,10 @@ class DeliveryMetrics:
         """Object versions that were not sent, because of a newer one. By default their sum."""
         return self._metric("Superseded", "Sum", options)
 
+    def metric_gone(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """Object versions that were deleted from S3 before they could be sent. By default their sum."""
+        return self._metric("Gone", "Sum", options)
+
     def metric_breaker_open(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
         """1 where the partner was left in peace, 0 where he took files; nothing where nobody asked.
 

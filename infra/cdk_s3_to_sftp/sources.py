@@ -9,7 +9,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_s3 as s3
 from constructs import IConstruct
 
-from cdk_s3_to_sftp.arguments import InvalidArgument, check_directory, is_token
+from cdk_s3_to_sftp.arguments import InvalidArgument, check_directory, check_filter, is_token
 from cdk_s3_to_sftp.findings import warn
 
 
@@ -51,6 +51,7 @@ class Source:
                     name,
                     f"must not hold '*': S3 compares it letter by letter, got {value!r}; write it without",
                 )
+        check_filter(self.prefix, self.suffix)
         check_directory(self.directory, otherwise="the directory of the server")
 
     def __str__(self) -> str:

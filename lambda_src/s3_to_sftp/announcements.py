@@ -28,6 +28,7 @@ VERSION = "1"
 COMPLETED = "S3 to SFTP Delivery Completed"
 FAILED = "S3 to SFTP Delivery Failed"
 SUPERSEDED = "S3 to SFTP Delivery Superseded"
+GONE = "S3 to SFTP Object Gone"
 UNAVAILABLE = "S3 to SFTP Partner Unavailable"
 RECOVERED = "S3 to SFTP Partner Recovered"
 
@@ -66,6 +67,9 @@ class Announcements(Protocol):
 
     def superseded(self, ref: ObjectRef, error: DeliveryError) -> None:
         """Announce that this version is not delivered, because a newer one is or will be."""
+
+    def gone(self, ref: ObjectRef, error: DeliveryError) -> None:
+        """Announce that this version is not delivered, because it is no longer in S3."""
 
     def unavailable(self, opened: Opened) -> None:
         """Announce that the partner is left in peace."""
@@ -135,6 +139,10 @@ class Announcer:
         """Announce that this version is not delivered, because a newer one is or will be."""
         self._announce(SUPERSEDED, **_about(ref), reason=cut(error.reason, _MOST_TEXT_BYTES))
 
+    def gone(self, ref: ObjectRef, error: DeliveryError) -> None:
+        """Announce that this version is not delivered, because it is no longer in S3."""
+        self._announce(GONE, **_about(ref), reason=cut(error.reason, _MOST_TEXT_BYTES))
+
     def unavailable(self, opened: Opened) -> None:
         """Announce that the partner is left in peace."""
         self._announce(UNAVAILABLE, **_about_partner(opened), retryAt=_as_text(opened.retry_at))
@@ -196,6 +204,9 @@ class Silent:
         """Say nothing."""
 
     def superseded(self, ref: ObjectRef, error: DeliveryError) -> None:
+        """Say nothing."""
+
+    def gone(self, ref: ObjectRef, error: DeliveryError) -> None:
         """Say nothing."""
 
     def unavailable(self, opened: Opened) -> None:

@@ -5,7 +5,7 @@ import functools
 import logging
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import boto3
@@ -18,8 +18,16 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from s3_to_sftp.assembly import Function, assemble
 from s3_to_sftp.deadline import Deadline
-from s3_to_sftp.errors import ConfigurationError, DeliveryError, Disposition, Superseded
-from s3_to_sftp.events import ObjectRef, is_from_queue, objects_in_message, objects_in_notification
+from s3_to_sftp.errors import AlreadyGone, ConfigurationError, DeliveryError, Disposition, Superseded
+from s3_to_sftp.events import (
+    Announced,
+    BatchJob,
+    ObjectRef,
+    is_batch_job,
+    is_from_queue,
+    read_message,
+    read_notification,
+)
 from s3_to_sftp.message_queue import Message
 from s3_to_sftp.receipt import Receipt
 from s3_to_sftp.settings import Settings
@@ -42,16 +50,20 @@ _LEVELS = {
 
 @metrics.log_metrics(raise_on_empty_metrics=False)
 @logger.inject_lambda_context(clear_state=True)
-def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse | None:
+def lambda_handler(
+    event: dict[str, Any], context: LambdaContext
+) -> PartialItemFailureResponse | dict[str, Any] | None:
     """Deliver what the event announces.
 
     Args:
-        event: A batch of SQS messages that hold what S3 announces, or an announcement itself: an S3
-            notification, or an EventBridge event of S3.
+        event: A batch of SQS messages that hold what S3 announces, an announcement itself (an S3
+            notification, or an EventBridge event of S3, also inside a message of SNS), or a task of S3
+            Batch Operations.
         context: Lambda's context.
 
     Returns:
-        For SQS the partial batch response: the messages to put back. Otherwise nothing.
+        For SQS the partial batch response: the messages to put back. For S3 Batch Operations what came of
+        each task. Otherwise nothing.
 
     Raises:
         DeliveryError: No queue: an object was not delivered; Lambda's own retry brings the event again.
@@ -61,8 +73,11 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItem
     try:
         if is_from_queue(event):
             return _deliver_messages(event, context)
-        for error in _deliver(_announced(objects_in_notification, event), context).values():
-            if not _is_settled(error):
+        if is_batch_job(event):
+            return _deliver_tasks(event, context)
+        announced = _reported(read_notification(event))
+        for error in (*_deliver(list(announced.objects), context).values(), announced.error):
+            if error is not None and not _is_settled(error):
                 raise error
         return None
     finally:
@@ -70,17 +85,15 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItem
 
 
 def _deliver_messages(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    refs_of = {record["messageId"]: _refs_or_error(record) for record in event["Records"]}
-    announced = [ref for refs in refs_of.values() if isinstance(refs, list) for ref in refs]
-    errors = _deliver(announced, context)
+    said = {record["messageId"]: _announced_by(record) for record in event["Records"]}
+    errors = _deliver([ref for announced in said.values() for ref in announced.objects], context)
 
     def settle(record: SQSRecord) -> None:
-        refs = refs_of[record.message_id]
-        failures: list[Failure] = (
-            [(None, refs)]
-            if isinstance(refs, DeliveryError)
-            else [(ref, errors[ref]) for ref in refs if ref in errors]
-        )
+        announced = said[record.message_id]
+        failures: list[Failure] = [(ref, errors[ref]) for ref in announced.objects if ref in errors]
+        # Each object has been judged by itself; what names none is judged with the message.
+        if announced.error is not None:
+            failures.append((None, announced.error))
         if not _settle(record.raw_event, failures):
             raise _PutBackError
 
@@ -105,21 +118,41 @@ def _is_settled(error: Exception) -> bool:
     return isinstance(error, DeliveryError) and error.disposition is Disposition.SETTLED
 
 
-def _refs_or_error(record: dict[str, Any]) -> list[ObjectRef] | DeliveryError:
-    try:
-        refs = _announced(objects_in_message, record.get("body"), message_id=record["messageId"])
-    except DeliveryError as error:
-        return error
-    resends = Message.from_record(record).resends
-    return [dataclasses.replace(ref, resend=True) for ref in refs] if resends else refs
+def _announced_by(record: dict[str, Any]) -> Announced:
+    announced = _reported(read_message(record.get("body")), message_id=record["messageId"])
+    if not Message.from_record(record).resends:
+        return announced
+    objects = tuple(dataclasses.replace(ref, resend=True) for ref in announced.objects)
+    return dataclasses.replace(announced, objects=objects)
 
 
-def _announced(parse: Callable[[Any], list[ObjectRef]], message: object, **about: str) -> list[ObjectRef]:
+def _reported(announced: Announced, **about: str) -> Announced:
+    if announced.error is not None:
+        _report_failure(announced.error, **about)
+    return announced
+
+
+def _deliver_tasks(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Deliver the objects of S3 Batch Operations, and answer for each.
+
+    Raises:
+        EventError: Nobody could tell which answer belongs to what: the job counts it as failed.
+    """
     try:
-        return parse(message)
+        job = BatchJob.from_event(event)
     except DeliveryError as error:
-        _report_failure(error, **about)
+        _report_failure(error)
         raise
+    refs = [task.named for task in job.tasks if isinstance(task.named, ObjectRef)]
+    errors = _deliver(refs, context)
+    outcomes: dict[str, Exception | None] = {}
+    for task in job.tasks:
+        if isinstance(task.named, ObjectRef):
+            outcomes[task.id] = errors.get(task.named)
+        else:
+            _report_failure(task.named, task_id=task.id)
+            outcomes[task.id] = task.named
+    return job.answer(outcomes)
 
 
 def _deliver(refs: list[ObjectRef], context: LambdaContext) -> dict[ObjectRef, Exception]:
@@ -182,6 +215,8 @@ class _Report:
         """Say why an object does not."""
         if isinstance(error, Superseded):
             metrics.add_metric("Superseded", MetricUnit.Count, 1)
+        if isinstance(error, AlreadyGone):
+            metrics.add_metric("Gone", MetricUnit.Count, 1)
         if isinstance(error, DeliveryError):
             _report_failure(error, object=str(ref))
         else:

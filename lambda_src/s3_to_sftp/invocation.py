@@ -11,6 +11,7 @@ from s3_to_sftp.credentials import CredentialSource
 from s3_to_sftp.deadline import Deadline
 from s3_to_sftp.delivery import Delivery
 from s3_to_sftp.errors import (
+    AlreadyGone,
     CredentialsError,
     DeliveryError,
     Disposition,
@@ -86,6 +87,8 @@ class Deliveries:
                 self._reporter.not_delivered(outcome, ref)
                 if isinstance(outcome, Superseded):
                     self._announcements.superseded(ref, outcome)
+                if isinstance(outcome, AlreadyGone):
+                    self._announcements.gone(ref, outcome)
             else:
                 self._reporter.delivered(outcome)
                 self._announcements.completed(outcome)

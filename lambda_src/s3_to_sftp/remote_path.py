@@ -2,12 +2,19 @@
 
 import hashlib
 import posixpath
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from s3_to_sftp.errors import RemotePathRefused
 
 _MAX_NAME_BYTES = 255  # NAME_MAX of every common file system
+
+# C0, DEL and C1: terminals and logs act on them. U+2028 and U+2029 break lines in some of them.
+_CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]")
+# Embeddings, overrides and isolates: `gnp.exe` would be shown as `exe.png`. The marks that Arabic and Hebrew
+# names hold (U+061C, U+200E, U+200F) reorder nothing by themselves.
+_REORDERING = re.compile("[\\u202a-\\u202e\\u2066-\\u2069]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +72,11 @@ def remote_path(*, directory: str, key: str) -> str:
             key, "on a Windows server, where '\\' separates names, it would leave the remote directory"
         )
     if not directory:
+        first, slash, _ = key.partition("/")
+        if slash and first.startswith("~"):
+            raise _refused(
+                key, f"a server that expands {first!r} to a home would leave the directory of the login"
+            )
         return key
     return posixpath.join(directory.rstrip("/") or "/", key)
 
@@ -76,8 +88,10 @@ def _check_name(name: str, key: str) -> None:
         raise _refused(
             key, "'/' at an end or '//' makes an empty name, which would fall together with another key"
         )
-    if any(ord(character) < 32 or ord(character) == 127 for character in name):
+    if _CONTROL.search(name):
         raise _refused(key, "it holds a control character")
+    if _REORDERING.search(name):
+        raise _refused(key, "it holds a character that reorders text, and would be shown as another name")
     try:
         encoded = name.encode()
     except UnicodeEncodeError:
@@ -90,6 +104,37 @@ def _refused(key: str, why: str) -> RemotePathRefused:
     return RemotePathRefused(
         f"The key {key!r} cannot become a remote path: {why}.",
         hint="Put the object again under another key.",
+    )
+
+
+def never_delivered(*, prefix: str = "", suffix: str = "") -> str:
+    """Return why no key with this prefix and suffix can be delivered; empty: some can.
+
+    Args:
+        prefix: How the keys begin.
+        suffix: How they end.
+    """
+    begun, ended = prefix.split("/"), suffix.split("/")
+    if begun[0] == "" and len(begun) > 1:
+        return f"the prefix {prefix!r} begins with '/', which keys do not: leave it out"
+    if ended[-1] == "" and len(ended) > 1:
+        return f"keys with the suffix {suffix!r} are directories"
+    # The last name of a prefix, and the first of a suffix, are only parts of names.
+    for name in (*begun[:-1], *ended[1:]):
+        if name in {"", ".", ".."}:
+            return f"{prefix + '*' + suffix!r} has a name that no file or directory can have, {name!r}"
+    if _CONTROL.search(prefix + suffix) or _REORDERING.search(prefix + suffix):
+        return f"{prefix + '*' + suffix!r} holds a control character"
+    return ""
+
+
+def home_in(directory: str) -> str:
+    """Return why a directory with '~' leads elsewhere than it says; empty: it has none in front."""
+    if not directory.startswith("~"):
+        return ""
+    return (
+        f"SFTP does not know '~', and {directory!r} would be a directory of this name: write the whole path, "
+        "or one that begins where the login starts"
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from s3_to_sftp.errors import ConfigurationError
 from s3_to_sftp.pasted import holds_private_key_file, without_mark
-from s3_to_sftp.remote_path import SourceDirectory
+from s3_to_sftp.remote_path import SourceDirectory, home_in, never_delivered
 from s3_to_sftp.sftp.algorithms import KNOWN_CIPHERS
 from s3_to_sftp.unknown_outcome import UnknownOutcome
 
@@ -148,7 +148,7 @@ class Settings:
                 host_keys=_host_keys(environment.get("SSH_HOST_KEY", "")),
                 ciphers=_ciphers(environment.get("SSH_CIPHERS", "")),
             ),
-            directory=environment.get("SSH_DIR", "").strip(),
+            directory=_directory("SSH_DIR", environment.get("SSH_DIR", "").strip()),
             sources=_sources(environment.get("SSH_SOURCES", "")),
             max_connections=_optional_number(environment, "SSH_MAX_CONNECTIONS", 1, 64) or 1,
             connect_timeout=_optional_number(environment, "SSH_CONNECT_TIMEOUT", 1, 300),
@@ -247,13 +247,30 @@ def _ciphers(text: str) -> tuple[str, ...]:
 
 def _sources(text: str) -> tuple[SourceDirectory, ...]:
     try:
-        return tuple(SourceDirectory(**_texts(source)) for source in json.loads(text.strip() or "[]"))
+        return tuple(_source(_texts(source)) for source in json.loads(text.strip() or "[]"))
     except (ValueError, TypeError, AttributeError) as error:
         raise ConfigurationError(
             'SSH_SOURCES must be a JSON list of {"bucket": ..., "prefix": ..., "suffix": ..., "directory": '
             f"...}}, prefix and suffix where there are any, got {text!r} ({error}).",
             hint="Set it in the function's configuration.",
         ) from None
+
+
+def _source(fields: Mapping[str, str]) -> SourceDirectory:
+    source = SourceDirectory(**fields)
+    _directory("SSH_SOURCES", source.directory)
+    if why := never_delivered(prefix=source.prefix, suffix=source.suffix):
+        raise ConfigurationError(
+            f"SSH_SOURCES has a source of which no object can be delivered: {why}.",
+            hint="Set it in the function's configuration.",
+        )
+    return source
+
+
+def _directory(name: str, directory: str) -> str:
+    if why := home_in(directory):
+        raise ConfigurationError(f"{name}: {why}.", hint="Set it in the function's configuration.")
+    return directory
 
 
 def _texts(source: Mapping[str, object]) -> dict[str, str]:

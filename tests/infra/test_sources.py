@@ -459,6 +459,30 @@ class TestEventBridge:
         assert "DeadLetterConfig" not in rule["Targets"][0]
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("prefix", "/in/", "must not begin with '/'"),
+        ("prefix", "in//", "must not hold '//'"),
+        ("prefix", "in/../", "must not hold '//'"),
+        ("suffix", "/", "must not end with '/'"),
+        ("suffix", "//a", "must not hold '//'"),
+        ("directory", "~/inbox", "must not begin with '~'"),
+    ],
+)
+def test_what_no_object_can_be_delivered_by_is_refused(
+    stack: cdk.Stack, name: str, value: str, why: str
+) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        Source(s3.Bucket(stack, "Theirs"), **{name: value})  # type: ignore[arg-type]  # one of its texts
+    assert str(caught.value).startswith(f"{name} {why}")
+
+
+@pytest.mark.parametrize(("prefix", "suffix"), [("in", None), ("in/", ".csv"), ("in/..", "/a.csv"), ("", "")])
+def test_a_filter_of_deliverable_keys_is_taken(stack: cdk.Stack, prefix: str, suffix: str | None) -> None:
+    assert Source(s3.Bucket(stack, "Theirs"), prefix=prefix, suffix=suffix).prefix == prefix
+
+
 @pytest.mark.parametrize("name", ["prefix", "suffix"])
 def test_a_wildcard_is_refused(stack: cdk.Stack, name: str) -> None:
     filtered: dict[str, Any] = {name: "a*"}

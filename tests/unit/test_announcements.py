@@ -19,7 +19,7 @@ from moto import mock_aws
 from s3_to_sftp import announcements
 from s3_to_sftp.announcements import Announcements, Announcer, Silent
 from s3_to_sftp.breaker import Opened, Recovered
-from s3_to_sftp.errors import EventError, RemotePathRefused, Superseded
+from s3_to_sftp.errors import AlreadyGone, EventError, RemotePathRefused, Superseded
 from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.receipt import Receipt
 
@@ -34,6 +34,7 @@ REF = ObjectRef(bucket="outgoing", key="a b/ü.csv", version_id="3HL4kqtJ", etag
 UNVERSIONED = ObjectRef(bucket="outgoing", key="a")
 REFUSED = RemotePathRefused("The path holds '..'.", hint="Rename the object.")
 NEWER = Superseded("A newer version is there.", hint="Nothing.")
+GONE = AlreadyGone("It is not in S3.", hint="Nothing.")
 OPENED = Opened(
     server=SERVER, reason="No answer.", error="PartnerUnreachable", since=NOW, failures=3, retry_at=NOW + 60
 )
@@ -110,6 +111,8 @@ EVERYTHING: dict[str, Callable[[Announcements], None]] = {
     "failed, no object": lambda to: to.failed(None, EventError("No JSON.", hint="Look."), attempt=1),
     "superseded": lambda to: to.superseded(REF, NEWER),
     "superseded, unversioned": lambda to: to.superseded(UNVERSIONED, NEWER),
+    "gone": lambda to: to.gone(REF, GONE),
+    "gone, unversioned": lambda to: to.gone(UNVERSIONED, GONE),
     "unavailable": lambda to: to.unavailable(OPENED),
     "recovered": lambda to: to.recovered(RECOVERED),
 }

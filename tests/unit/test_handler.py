@@ -16,6 +16,7 @@ from s3_to_sftp.assembly import Function
 from s3_to_sftp.deadline import Deadline
 from s3_to_sftp.errors import (
     AlreadyDelivered,
+    AlreadyGone,
     ConfigurationError,
     ConnectionLost,
     DeadlineTooClose,
@@ -166,6 +167,31 @@ def test_malformed_message_goes_back_alone(body: str, delivery: FakeDeliveries, 
     assert delivery.tried == ["a", "c"]
     (line,) = [line for line in log() if "not delivered" in line["message"]]
     assert line["message_id"] == "m2"
+
+
+def test_bad_record_never_costs_its_neighbour(delivery: FakeDeliveries, settlement: FakeSettlement) -> None:
+    notification = s3_notification({}, s3_record("bucket", "a"))
+    put_back(sqs_event(m1=json.dumps(notification)))
+    assert delivery.tried == ["a"]
+    ((ref, error),) = settlement.settled["m1"]
+    assert (ref, type(error)) == (None, EventError)
+
+
+def test_bad_record_of_a_direct_notification_raises_when_its_neighbour_is_delivered(
+    delivery: FakeDeliveries,
+) -> None:
+    with pytest.raises(EventError):
+        handler.lambda_handler(s3_notification({}, s3_record("bucket", "a")), lambda_context())
+    assert delivery.tried == ["a"]
+
+
+@pytest.mark.parametrize("source", ["aws:kinesis", "aws:dynamodb"])
+def test_batch_of_a_stream_is_refused_aloud(source: str, delivery: FakeDeliveries, log: Log) -> None:
+    with pytest.raises(EventError, match=source):
+        handler.lambda_handler(
+            {"Records": [{"eventSource": source, "eventName": "INSERT"}]}, lambda_context()
+        )
+    assert [line["error"] for line in log()] == ["EventError"]
 
 
 def test_unexpected_exception_goes_back_alone_with_its_traceback_in_the_log(
@@ -355,6 +381,91 @@ def test_direct_notification_that_is_to_be_continued_raises(delivery: FakeDelive
     delivery.failures["a"] = ToBeContinued("half.", hint="")
     with pytest.raises(ToBeContinued):
         handler.lambda_handler(direct("a"), lambda_context())
+
+
+# --- S3 Batch Operations ---
+
+
+def batch_event(*keys: str, schema: str = "1.0") -> dict[str, Any]:
+    bucket = {"s3BucketArn": "arn:aws:s3:::bucket"} if schema == "1.0" else {"s3Bucket": "bucket"}
+    return {
+        "invocationSchemaVersion": schema,
+        "invocationId": "invocation",
+        "job": {"id": "job"},
+        "tasks": [{"taskId": f"task {key}", "s3Key": key, "s3VersionId": None, **bucket} for key in keys],
+    }
+
+
+def results(event: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    answer: Any = handler.lambda_handler(event, lambda_context())
+    assert answer["invocationSchemaVersion"] == event["invocationSchemaVersion"]
+    assert (answer["invocationId"], answer["treatMissingKeysAs"]) == ("invocation", "PermanentFailure")
+    return {result["taskId"]: (result["resultCode"], result["resultString"]) for result in answer["results"]}
+
+
+@pytest.mark.parametrize("schema", ["1.0", "2.0"])
+def test_object_of_a_batch_job_is_delivered_and_answered_for(schema: str, delivery: FakeDeliveries) -> None:
+    assert results(batch_event("a+b%2Bc", schema=schema)) == {"task a+b%2Bc": ("Succeeded", "delivered")}
+    assert delivery.seen == [ObjectRef(bucket="bucket", key="a b+c")]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (AlreadyDelivered("before.", hint=""), "Succeeded"),
+        (AlreadyGone("gone.", hint=""), "PermanentFailure"),
+        (ObjectGone("gone.", hint=""), "PermanentFailure"),
+        (ConnectionLost("cut.", hint=""), "TemporaryFailure"),
+        (LoginRefused("no.", hint=""), "TemporaryFailure"),
+        (ToBeContinued("half.", hint=""), "TemporaryFailure"),
+        (DeadlineTooClose("late.", hint="", retry_after=0), "TemporaryFailure"),
+        (ZeroDivisionError("secret"), "TemporaryFailure"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_batch_job_is_told_what_to_do_and_why(error: Exception, code: str, delivery: FakeDeliveries) -> None:
+    delivery.failures["a"] = error
+    told = results(batch_event("a", "b"))
+    assert told["task b"] == ("Succeeded", "delivered")
+    assert told["task a"][0] == code
+    assert told["task a"][1].startswith(type(error).__name__)
+    assert "secret" not in told["task a"][1]
+
+
+def test_what_a_batch_job_is_told_is_bounded(delivery: FakeDeliveries) -> None:
+    delivery.failures["a"] = ConnectionLost("\u00fc" * 9000, hint="")
+    assert len(results(batch_event("a"))["task a"][1].encode()) <= 1024
+
+
+@pytest.mark.parametrize(
+    "fields", [{"s3Key": None}, {"s3Key": "%FF"}, {"s3BucketArn": 7}, {"s3VersionId": 7}]
+)
+def test_malformed_task_fails_alone(fields: dict[str, Any], delivery: FakeDeliveries) -> None:
+    event = batch_event("a", "b")
+    event["tasks"][0].update(fields)
+    told = results(event)
+    assert told["task a"][0] == "PermanentFailure"
+    assert "S3 Batch Operations" in told["task a"][1]
+    assert delivery.tried == ["b"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"invocationSchemaVersion": "3.0"},
+        {"invocationId": None},
+        {"tasks": None},
+        {"tasks": "text"},
+        {"tasks": [None]},
+        {"tasks": [{"taskId": 1}]},
+    ],
+)
+def test_batch_job_that_nobody_can_answer_is_refused_aloud(
+    fields: dict[str, Any], delivery: FakeDeliveries, log: Log
+) -> None:
+    with pytest.raises(EventError, match="S3 Batch Operations"):
+        handler.lambda_handler({**batch_event("a"), **fields}, lambda_context())
+    assert [line["error"] for line in log()] == ["EventError"]
 
 
 # --- logs and metrics ---

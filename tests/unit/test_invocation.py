@@ -79,6 +79,9 @@ class Listener(Silent):
     def superseded(self, ref: ObjectRef, error: DeliveryError) -> None:
         self.heard.append((ref, error))
 
+    def gone(self, ref: ObjectRef, error: DeliveryError) -> None:
+        self.heard.append(("gone", ref, error))
+
     def unavailable(self, opened: Opened) -> None:
         self.heard.append(opened)
 
@@ -188,14 +191,14 @@ def test_delivery_is_announced_with_all_that_proves_it(site: InvocationSite) -> 
     assert (told.attempt, told.host_key_fingerprint) == (1, "SHA256:abc")
 
 
-def test_duplicates_and_objects_that_are_gone_are_not_announced(site: InvocationSite) -> None:
+def test_objects_that_are_gone_are_announced_and_duplicates_are_not(site: InvocationSite) -> None:
     site.invoke("a")
     site.listener.heard.clear()
     gone = site.desk.ref("b")
     del site.desk.s3.objects["b"]
     errors = site.function().deliver([site.desk.ref("a"), gone], site.desk.deadline())
     assert sorted(type(error).__name__ for error in errors.values()) == ["AlreadyDelivered", "AlreadyGone"]
-    assert site.listener.heard == []
+    assert site.listener.heard == [("gone", gone, errors[gone])]
 
 
 def test_superseded_object_is_announced(site: InvocationSite) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from s3_to_sftp.errors import (
+    AlreadyGone,
     ConnectionLost,
     DeliveryError,
     Disposition,
@@ -122,6 +123,15 @@ def test_superseded_version_is_counted_and_is_no_failure(
     site.outcomes["a"] = Superseded("newer.", hint="")
     line = emitted(capsys, batch("a"))
     assert line["Superseded"] == [1]
+    assert "Failed" not in line
+
+
+def test_object_that_is_gone_is_counted_and_is_no_failure(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.outcomes["a"] = AlreadyGone("gone.", hint="")
+    line = emitted(capsys, batch("a"))
+    assert line["Gone"] == [1]
     assert "Failed" not in line
 
 

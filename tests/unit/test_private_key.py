@@ -15,7 +15,7 @@ import asyncssh
 import pytest
 from cryptography.hazmat.primitives import serialization as ser
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x25519
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s3_to_sftp.errors import CredentialsError
@@ -342,6 +342,7 @@ def test_nothing_that_is_pasted_raises_anything_else(text: str, passphrase: str)
     insist_on_refusal(text, passphrase=passphrase, words="'private_key' of the secret")
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.sampled_from(

@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3_to_sftp.errors import RemotePathRefused
-from s3_to_sftp.remote_path import SourceDirectory, directory_of, remote_path, temporary_path
+from s3_to_sftp.remote_path import (
+    SourceDirectory,
+    directory_of,
+    never_delivered,
+    remote_path,
+    temporary_path,
+)
 
 # Keys as somebody hostile would make them: the dangerous pieces more often than chance would.
 KEYS = st.lists(
@@ -68,7 +74,22 @@ def test_directories_of_the_key_are_kept_below_the_directory(directory: str, pat
 
 
 @pytest.mark.parametrize(
-    "key", ["a b+ü(1)&%41.csv", "🚀", " ", "...", "..a", "a..", "-rf", "x" * 255, "ü" * 127]
+    "key",
+    [
+        "a b+ü(1)&%41.csv",
+        "🚀",
+        " ",
+        "...",
+        "..a",
+        "a..",
+        "-rf",
+        "~",
+        "~$a.docx",
+        "a/~/b",
+        "\u05d0\u200f.txt",
+        "x" * 255,
+        "ü" * 127,
+    ],
 )
 def test_odd_but_harmless_key_is_kept_as_it_is(key: str) -> None:
     assert remote_path(directory="inbox", key=key) == f"inbox/{key}"
@@ -90,6 +111,11 @@ def test_odd_but_harmless_key_is_kept_as_it_is(key: str) -> None:
         ("a\0b", "control character"),
         ("a\x7fb", "control character"),
         ("a\tb/c", "control character"),
+        ("a\x9bb", "control character"),
+        ("a\x85", "control character"),
+        ("a\u2028b", "control character"),
+        ("invoice\u202efdp.exe", "reorders text"),
+        ("a\u2066b/c", "reorders text"),
         ("x" * 256, "longer than 255 bytes"),
         ("ü" * 128, "longer than 255 bytes"),
         ("a/" + "🚀" * 64 + "/b", "longer than 255 bytes"),
@@ -100,6 +126,44 @@ def test_dangerous_key_is_refused_with_the_reason(key: str, why: str) -> None:
     with pytest.raises(RemotePathRefused, match=why) as raised:
         remote_path(directory="inbox", key=key)
     assert repr(key) in str(raised.value)
+
+
+@pytest.mark.parametrize("key", ["~/a", "~root/a", "~root/b/c"])
+def test_home_in_front_of_a_key_is_refused_where_a_server_might_expand_it(key: str) -> None:
+    with pytest.raises(RemotePathRefused, match="would leave the directory of the login"):
+        remote_path(directory="", key=key)
+    assert remote_path(directory="inbox", key=key) == f"inbox/{key}"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "suffix"),
+    [
+        ("/", ""),
+        ("/in/", ""),
+        ("in//", ""),
+        ("../", ""),
+        ("in/./", ""),
+        ("", "/"),
+        ("", "//a"),
+        ("", "/../a"),
+        ("a\n", ""),
+    ],
+)
+def test_filter_that_no_deliverable_key_has_is_found(prefix: str, suffix: str) -> None:
+    assert never_delivered(prefix=prefix, suffix=suffix)
+
+
+@given(KEYS, KEYS, KEYS)
+def test_filter_that_is_found_has_no_deliverable_key(prefix: str, middle: str, suffix: str) -> None:
+    if never_delivered(prefix=prefix, suffix=suffix):
+        assert path_or_none("inbox", prefix + middle + suffix) is None
+
+
+@pytest.mark.parametrize(
+    ("prefix", "suffix"), [("", ""), ("in", ""), ("in/", ".csv"), (".", "."), ("in/..", "a"), ("", "/a.csv")]
+)
+def test_filter_of_deliverable_keys_is_let_through(prefix: str, suffix: str) -> None:
+    assert never_delivered(prefix=prefix, suffix=suffix) == ""
 
 
 def test_temporary_name_stands_in_the_same_directory_and_is_hidden() -> None:

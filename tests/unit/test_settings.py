@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import traceback
 
 import pytest
@@ -259,6 +260,26 @@ def test_private_key_in_any_variable_is_refused_and_never_shown(name: str) -> No
 )
 def test_lines_of_keyscan_and_known_hosts_are_read(line: str, kept: str) -> None:
     assert Settings.from_environment({**PLAIN, "SSH_HOST_KEY": line}).server.host_keys == (kept,)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"SSH_DIR": "~/inbox"},
+        {"SSH_DIR": "~"},
+        {"SSH_SOURCES": '[{"bucket": "b", "directory": "~partner/in"}]'},
+    ],
+)
+def test_home_that_sftp_does_not_know_is_refused(variables: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match="SFTP does not know '~'"):
+        Settings.from_environment({**PLAIN, **variables})
+
+
+@pytest.mark.parametrize("source", [{"prefix": "/in/"}, {"prefix": "a//b"}, {"suffix": "/"}])
+def test_source_of_which_nothing_can_be_delivered_is_refused(source: dict[str, str]) -> None:
+    text = json.dumps([{"bucket": "b", "directory": "/d", **source}])
+    with pytest.raises(ConfigurationError, match="no object can be delivered"):
+        Settings.from_environment({**PLAIN, "SSH_SOURCES": text})
 
 
 def test_sources_may_have_directories_of_their_own() -> None:

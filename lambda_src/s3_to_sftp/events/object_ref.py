@@ -1,0 +1,38 @@
+"""One version of one object, as it was announced."""
+
+from dataclasses import dataclass, field
+
+_SEQUENCER_WIDTH = 64  # S3's have 16 to 18 digits today
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectRef:
+    """One version of one object, as it was announced.
+
+    Attributes:
+        bucket: Bucket name.
+        key: Decoded key.
+        version_id: Set on versioned buckets.
+        etag: Without quotes; `-N` at its end for multipart uploads.
+        size: Bytes, where the event says so.
+        sequencer: Orders the events of one key: hexadecimal, right-pad with zeros, compare as text.
+        resend: A person has sent the message again after the outcome was unknown: the partner has no file.
+    """
+
+    bucket: str
+    key: str
+    version_id: str | None = None
+    etag: str | None = None
+    size: int | None = None
+    sequencer: str | None = None
+    resend: bool = field(default=False, compare=False)
+
+    @property
+    def padded_sequencer(self) -> str:
+        """The sequencer so that text compares as S3 orders the events of a key; empty where there is none."""
+        # Direct notifications write capitals, the examples of EventBridge small letters.
+        return (self.sequencer or "").upper().ljust(_SEQUENCER_WIDTH if self.sequencer else 0, "0")
+
+    def __str__(self) -> str:
+        version = f" (version {self.version_id})" if self.version_id else ""
+        return f"s3://{self.bucket}/{self.key}{version}"
