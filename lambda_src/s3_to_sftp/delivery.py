@@ -216,8 +216,10 @@ class Delivery:
         """Record that a complete file is about to get its final name.
 
         Raises:
-            Superseded, LedgerError: It must not.
+            Superseded, RemotePathRefused, LedgerError: It must not.
         """
+        if (same_file := self.partner.same_file(commit.remote_path)) is not None:
+            self._ledger.claim_file(shipment.lease, same_file, account=commit.server.account)
         earlier = shipment.lease.names.get(commit.temporary)
         shipment.earlier_rename = earlier is not None and earlier.rename_pending
         shipment.commit = commit
@@ -405,6 +407,7 @@ class Delivery:
             sent = self.partner.send_large(
                 source,
                 temporary=resume.temporary if resume else lease.temporary,
+                path=lease.remote_path,
                 start=source.start,
                 pause=deadline.is_near if self.has_ledger else lambda: False,
                 # In order where the SHA-256 needs it; where several streams got nowhere, one may.

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from local.sftp_server import start_asyncssh_server
 from s3_to_sftp.delivery import Delivery
-from s3_to_sftp.errors import DirectoryAmbiguous, Disposition
+from s3_to_sftp.errors import DirectoryAmbiguous, Disposition, RemotePathRefused
 from tests.integration.conftest import start
 from tests.integration.partner import files_below, partner_at
 from tests.memory_s3 import MemoryS3
@@ -57,3 +58,19 @@ def test_key_may_begin_with_the_name_of_the_directory_in_which_the_login_starts(
         Delivery(s3=s3, partner=partner, directory="").deliver(s3.ref("inbox/a.csv"))
         partner.close()
     assert files_below(root) == {"inbox/a.csv": b"news"}
+
+
+@pytest.mark.parametrize("data", [b"small", bytes(3_000_000)], ids=["small", "large"])
+def test_names_that_windows_would_not_keep_are_refused_where_the_server_says_that_it_is_windows(
+    data: bytes, tmp_path: Path
+) -> None:
+    s3 = MemoryS3({"a.txt:stream": data, "a.txt": data})
+    says = {"server_version": "OpenSSH_for_Windows_9.5"}
+    with start_asyncssh_server(tmp_path, options=says) as server:
+        partner = partner_at(server, directories=["C:/inbox"])
+        delivery = Delivery(s3=s3, partner=partner, directory="C:/inbox")
+        with pytest.raises(RemotePathRefused, match="runs on Windows"):
+            delivery.deliver(s3.ref("a.txt:stream"))
+        delivery.deliver(s3.ref("a.txt"))
+        partner.close()
+    assert files_below(tmp_path).keys() == {"C:/inbox/a.txt"}

@@ -230,6 +230,9 @@ class ModelSession:
     max_write_bytes = BLOCK_BYTES
     directories: tuple[str, ...] = ()
 
+    def insist_on_name(self, path: str) -> None:
+        """Every name is a file of its own."""
+
     def __init__(self, server: Server, version: ObjectRef, gate: Gate[Any]) -> None:
         self._server = server
         self._version = version
@@ -317,6 +320,7 @@ class ModelPool:
     """One connection to one server."""
 
     reused = False
+    is_windows = False
 
     def __init__(self, server: Server, session: ModelSession) -> None:
         self._server = server
@@ -358,11 +362,12 @@ class ModelPartner(Partner):
         source: Any,
         *,
         temporary: str,
+        path: str = "",
         start: int = 0,
         pause: Callable[[], bool] = lambda: False,
         lanes: int | None = None,
     ) -> Sent:
-        del lanes
+        del lanes, path
         session: Any = self._pool.session
         sent: Sent = session.run_one(_send(session, source, temporary, start, pause))
         return sent

@@ -42,6 +42,7 @@ class FakeConnection:
     channels: list[FakeConnection] = field(default_factory=list)
     host_key_fingerprint: str = "SHA256:abc"
     round_trip: float = 0.02
+    is_windows: bool = False
 
     @property
     def session(self) -> FakeConnection:

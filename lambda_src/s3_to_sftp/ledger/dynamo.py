@@ -19,12 +19,14 @@ from s3_to_sftp.ledger.rules import (
     NEWER_AFTER_ALL,
     UNDER_WAY,
     Seen,
+    claimed,
     committed,
     in_state,
     key_change,
     key_given_back,
     lost,
     name_of,
+    refuse_claimed,
     settled,
     state_of,
     superseded,
@@ -142,6 +144,17 @@ class DynamoLedger:
             self._table.write(version_change(lease, ended, removed=(*LEASE, *AT_THE_PARTNER)))
             raise superseded(lease.ref)
         raise lost(lease)
+
+    def claim_file(self, lease: Lease, same_file: str, *, account: str) -> None:
+        """See `Ledger`. One write for a new file, two for others."""
+        item: Item | None = None
+        for _ in range(_LOOKS):
+            refuse_claimed(lease, item)
+            refused = self._table.write(claimed(lease, same_file, account, item))
+            if not refused:
+                return
+            item = refused[0]
+        raise too_many(lease.ref)
 
     def note_names(self, lease: Lease) -> None:
         """See `Ledger`."""

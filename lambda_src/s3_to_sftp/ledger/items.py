@@ -5,6 +5,8 @@ Two kinds of item stand under one partition key, `object#<bucket>/<key>`:
 - a version item for every announced version: its state, its lease, where to resume, the receipt
 - one key item (sort key `key`): who has the key now, the newest version that was about to get its final
   name, and the temporary names that may still stand at the partner
+
+A third kind (sort key `file`) says which key a file belongs to, where several names may be one file.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,6 +28,9 @@ Item = Mapping[str, Mapping[str, Any]]
 
 KEY = "key"
 """Sort key of the key item."""
+
+FILE = "file"
+"""Sort key of the item of a file."""
 
 
 class State(StrEnum):

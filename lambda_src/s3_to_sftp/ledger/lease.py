@@ -166,6 +166,19 @@ class Ledger(Protocol):
             LedgerError: The lease is lost or over, or the ledger cannot be used.
         """
 
+    def claim_file(self, lease: Lease, same_file: str, *, account: str) -> None:
+        """Record that the key's objects become this file, where several names may be one file.
+
+        Args:
+            lease: On a version of the key.
+            same_file: The same for all paths that are one file.
+            account: Where it is, `user@host:port`.
+
+        Raises:
+            RemotePathRefused: Another key's objects do.
+            LedgerError: The ledger cannot be used.
+        """
+
     def note_names(self, lease: Lease) -> None:
         """Write down the names before something is put under them.
 

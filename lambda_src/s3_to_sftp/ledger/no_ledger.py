@@ -38,6 +38,9 @@ class NoLedger:
     def commit(self, lease: Lease, commit: Commit) -> None:
         """Do nothing."""
 
+    def claim_file(self, lease: Lease, same_file: str, *, account: str) -> None:
+        """Do nothing."""
+
     def note_names(self, lease: Lease) -> None:
         """Do nothing."""
 

@@ -1,5 +1,6 @@
 """What the ledger's items allow, and what they become: decisions only, nothing here talks to DynamoDB."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -10,10 +11,12 @@ from s3_to_sftp.errors import (
     Disposition,
     LedgerError,
     OutcomeUnknown,
+    RemotePathRefused,
     Superseded,
 )
 from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.ledger.items import (
+    FILE,
     KEY,
     Item,
     KeyItem,
@@ -286,6 +289,39 @@ def key_given_back(lease: Lease, now: float) -> Change:
         shown: Put = {"status": LEFTOVERS, "status_at": instant(now)}
         return key_change(lease, shown, removed=KEY_LEASE)
     return key_change(lease, removed=(*KEY_LEASE, "status", "status_at"))
+
+
+def claimed(lease: Lease, same_file: str, account: str, seen: Item | None) -> Change:
+    """Return what makes a file the one of the lease's key, provided that its item is still as seen."""
+    digest = hashlib.sha256(f"{account}\n{same_file}".encode()).hexdigest()
+    return Change(
+        pk=f"file#{digest}",
+        sk=FILE,
+        expected={"pk": None} if seen is None else {"object": _claimant(lease)},
+        put={"object": _claimant(lease), "remote_path": lease.remote_path, "server": account},
+    )
+
+
+def refuse_claimed(lease: Lease, seen: Item | None) -> None:
+    """Refuse a file that is another key's.
+
+    Raises:
+        RemotePathRefused: It is; says whose.
+    """
+    other = (seen or {}).get("object", {}).get("S", "")
+    if seen is None or other == _claimant(lease):
+        return
+    known_as = seen.get("remote_path", {}).get("S", "")
+    raise RemotePathRefused(
+        f"{lease.remote_path!r} is the file of s3://{other} at the partner: the server says that it runs on "
+        "Windows, where upper and lower case are one, and it would replace that file.",
+        hint="Put the object again under another key. If the other key is not used any more, delete the item "
+        f"of the ledger whose 'remote_path' is {known_as!r} and whose sort key is {FILE!r}, and redrive.",
+    )
+
+
+def _claimant(lease: Lease) -> str:
+    return f"{lease.ref.bucket}/{lease.ref.key}"
 
 
 def name_of(ref: ObjectRef, *, account: str, since: float) -> RemoteName:

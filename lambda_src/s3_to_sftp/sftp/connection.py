@@ -29,6 +29,7 @@ from s3_to_sftp.sftp.login import log_in
 from s3_to_sftp.sftp.prompts import says_expired
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.transport import Transport, request_subsystem
+from s3_to_sftp.sftp.windows import is_windows
 
 _STDERR_BYTES = 4096
 
@@ -241,6 +242,7 @@ def _open_session(
         why = error.reason.removeprefix(f"{server} ")
         raise _no_sftp(server, f": it {why}{_ending(channel, said, heard)}", heard, said) from None
     session.round_trip = min(session.round_trip, round_trip)
+    session.is_windows = is_windows(transport.identification)
     return session
 
 

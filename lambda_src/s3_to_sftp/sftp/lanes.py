@@ -313,6 +313,7 @@ def send_in_lanes(
     source: RangeSource,
     *,
     temporary: str,
+    path: str = "",
     start: int = 0,
     pause: Callable[[], bool] = lambda: False,
     lanes: int | None = None,
@@ -330,6 +331,7 @@ def send_in_lanes(
         pool: The partner's connections.
         source: The bytes.
         temporary: The name. Missing directories are made.
+        path: The final name, where there is to be one: nothing is sent if the server could not keep it.
         start: Bytes that are under the temporary name already; the others are written behind them, once this
             server has shown that it resumes files (`supports_resume`).
         pause: Asked before each block. From the first True on nothing more is sent, and the file stays under
@@ -342,6 +344,7 @@ def send_in_lanes(
         lost, nothing behind `start` is relied on.
 
     Raises:
+        RemotePathRefused: See `windows.insist_on_name`.
         CheckpointLost: There are not as many bytes under the temporary name as `start` says, or this server
             has not shown that it resumes files.
         CannotContinue: The server does not let this file be resumed.
@@ -350,7 +353,9 @@ def send_in_lanes(
             if the server answers.
         Exception: Whatever `source` raised.
     """
-    transfer = _Transfer(pool, source, temporary=temporary, start=start, pause=pause, most_lanes=lanes)
+    transfer = _Transfer(
+        pool, source, temporary=temporary, path=path, start=start, pause=pause, most_lanes=lanes
+    )
     return transfer.run()
 
 
@@ -363,6 +368,7 @@ class _Transfer:
         source: RangeSource,
         *,
         temporary: str,
+        path: str,
         start: int,
         pause: Callable[[], bool],
         most_lanes: int | None,
@@ -370,6 +376,7 @@ class _Transfer:
         self._pool = pool
         self._source = source
         self._temporary = temporary
+        self._path = path
         self._start = start
         self._is_ours = not start  # to be removed when this goes wrong
         self._most_lanes = most_lanes
@@ -403,6 +410,7 @@ class _Transfer:
 
     def _connect(self) -> SftpSession:
         self._first = self._pool.first(self._start_lanes)
+        self._first.session.insist_on_name(self._path)
         if self._start:
             self._insist_on_resume(self._first)
             self._first = self._pool.first()  # it may be another one now

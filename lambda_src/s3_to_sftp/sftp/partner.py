@@ -41,6 +41,7 @@ from s3_to_sftp.sftp.resume import supports_resume
 from s3_to_sftp.sftp.session import Conversation, SftpSession
 from s3_to_sftp.sftp.stream import Piece
 from s3_to_sftp.sftp.upload import Permit, discard, upload_small
+from s3_to_sftp.sftp.windows import same_file
 
 T = TypeVar("T")
 
@@ -130,6 +131,7 @@ class Partner:
         source: RangeSource,
         *,
         temporary: str,
+        path: str = "",
         start: int = 0,
         pause: Callable[[], bool] = lambda: False,
         lanes: int | None = None,
@@ -138,7 +140,9 @@ class Partner:
 
         For arguments and errors see `send_in_lanes`.
         """
-        return send_in_lanes(self._pool, source, temporary=temporary, start=start, pause=pause, lanes=lanes)
+        return send_in_lanes(
+            self._pool, source, temporary=temporary, path=path, start=start, pause=pause, lanes=lanes
+        )
 
     def continues_files(self, temporary: str) -> bool:
         """Return whether the server resumes files; asked once for each connection. See `supports_resume`.
@@ -173,6 +177,10 @@ class Partner:
             return self._pool.account
         except CredentialsError:  # told when a connection is needed
             return ""
+
+    def same_file(self, path: str) -> str | None:
+        """Return what all paths have in common that are this file at the last server; None: no other is."""
+        return same_file(path) if self._pool.is_windows else None
 
     def look_at(self, *paths: str) -> list[Look]:
         """Return what the server shows under these names.

@@ -111,6 +111,8 @@ class ConnectionPool:
         """Whether `first` last returned a connection that had been used before."""
         self.host_key_fingerprint = ""
         """Of the server behind the connection that `first` last returned."""
+        self.is_windows = False
+        """Whether that one says that it runs on Windows."""
 
     @property
     def identity(self) -> ServerIdentity:
@@ -163,6 +165,7 @@ class ConnectionPool:
         if self.host_key_fingerprint not in {"", connection.host_key_fingerprint}:
             self._forget_refusals()
         self.host_key_fingerprint = connection.host_key_fingerprint
+        self.is_windows = connection.session.is_windows
         return connection
 
     def has_proof(self, number: int) -> bool:

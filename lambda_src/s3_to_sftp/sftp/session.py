@@ -18,7 +18,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from s3_to_sftp.errors import ConnectionLost, ProtocolViolation, RequestRefused, TransferError
 from s3_to_sftp.foreign_text import quoted
-from s3_to_sftp.sftp import protocol
+from s3_to_sftp.sftp import protocol, windows
 from s3_to_sftp.sftp.advice import advice_for
 from s3_to_sftp.sftp.heard import quote
 from s3_to_sftp.sftp.protocol import Answer, FileAttributes, MalformedReplyError, Reply, Request, Status
@@ -154,6 +154,8 @@ class SftpSession:
         self._max_write_bytes = _SAFE_WRITE_BYTES
         self.directories: tuple[str, ...] = ()
         """The directories that the function is configured to deliver to."""
+        self.is_windows = False
+        """Whether the server says that it runs on Windows."""
         self.round_trip = 0.0
         """Seconds to the server and back, as the start of the session measured it."""
         self._start(quote)
@@ -203,6 +205,15 @@ class SftpSession:
     def renames_over_existing(self) -> bool:
         """Whether `rename` replaces an existing target atomically."""
         return protocol.POSIX_RENAME in self._extensions
+
+    def insist_on_name(self, path: str) -> None:
+        """Refuse a final name that the server would not keep as it is.
+
+        Raises:
+            RemotePathRefused: With the reason.
+        """
+        if self.is_windows:
+            windows.insist_on_name(path, directories=self.directories)
 
     # Requests. Each goes out with the next flush and returns what to await.
 

@@ -6,6 +6,7 @@ from typing import Any
 import paramiko
 from paramiko.common import cMSG_CHANNEL_REQUEST, cMSG_SERVICE_REQUEST
 
+from s3_to_sftp.foreign_text import decoded
 from s3_to_sftp.sftp.fast_send import Packetizer
 from s3_to_sftp.sftp.guarded import GuardedTransport
 from s3_to_sftp.sftp.heard import ListeningTransport
@@ -28,6 +29,12 @@ class Transport(ListeningTransport, GuardedTransport):
         self.took_login = False
         """Whether the server has answered that it takes logins at all."""
         super().__init__(sock, packetizer_class=Packetizer)
+
+    @property
+    def identification(self) -> str:
+        """What the server is, in its own words (RFC 4253, section 4.2)."""
+        line: Any = self.remote_version  # bytes, whatever the stubs say
+        return decoded(line) if isinstance(line, bytes) else str(line)
 
     def limit_writes(self, seconds: float) -> None:
         """Let no write take longer."""

@@ -1,0 +1,189 @@
+"""Names that a server on Windows would not keep: refused before a byte is sent, for what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from s3_to_sftp.batch import deliver_all
+from s3_to_sftp.errors import Disposition, RemotePathRefused
+from s3_to_sftp.events import ObjectRef
+from s3_to_sftp.receipt import Receipt
+from s3_to_sftp.sftp.protocol import Request
+from s3_to_sftp.sftp.windows import insist_on_name, is_windows
+from tests.ledger_site import TABLE, create_table
+from tests.memory_s3 import MemoryS3
+from tests.unit.delivery_site import DeliverySite
+from tests.unit.site import MemoryConnection, Site
+from tests.unit.test_batch import SIZES, deliver, delivery
+
+WINDOWS = [
+    "SSH-2.0-OpenSSH_for_Windows_9.5",
+    "SSH-2.0-8.49 FlowSsh: Bitvise SSH Server (WinSSHD) 8.49",
+    "SSH-2.0-WS_FTP-SSH_8.7.0",
+    "SSH-2.0-MOVEit Transfer SFTP",
+    "SSH-2.0-1.82_sshlib GlobalSCAPE",
+    "SSH-2.0-CerberusFTPServer_13.2",
+    "SSH-2.0-CompleteFTP_22.1.2",
+]
+OTHERS = ["SSH-2.0-OpenSSH_9.6", "SSH-2.0-AWS_SFTP_1.1", "SSH-2.0-Go", "SSH-2.0-mod_sftp", "SSH-2.0-x", ""]
+
+HOSTILE = {
+    "C:/x": "':'",
+    "a.txt:stream": "':'",
+    "\\x": "'\\\\\\\\'",
+    "a\\b": "'\\\\\\\\'",
+    "what?.csv": "'\\?'",
+    "all*.csv": "'\\*'",
+    "a<b": "'<'",
+    "a>b": "'>'",
+    'a"b': "'\"'",
+    "a|b": "'\\|'",
+    "CON": "device",
+    "con.txt": "device",
+    "Aux.tar.gz": "device",
+    "out/NUL": "device",
+    "PRN/x": "device",
+    "COM1": "device",
+    "lpt9.csv": "device",
+    "COM\u00b9": "device",
+    "CONIN$": "device",
+    "CON .txt": "device",
+    "report.": "cuts the end",
+    "report.csv ": "cuts the end",
+    "dir./x": "cuts the end",
+    "...": "cuts the end",
+}
+HARMLESS = [
+    "report.csv",
+    "CONTRACT.csv",
+    "COM10.txt",
+    "com.txt",
+    ".hidden",
+    "a b",
+    "x.con",
+    "nul1",
+    "Öl.csv",
+    "COM",
+]
+
+
+@pytest.mark.parametrize("identification", WINDOWS)
+def test_server_that_says_that_it_runs_on_windows_is_known(identification: str) -> None:
+    assert is_windows(identification)
+
+
+@pytest.mark.parametrize("identification", OTHERS)
+def test_other_servers_keep_their_names(identification: str) -> None:
+    assert not is_windows(identification)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("directory", ["", "inbox", "/C:/inbox", "C:/inbox/"])
+def test_name_that_windows_would_not_keep_is_refused(name: str, directory: str) -> None:
+    path = f"{directory.rstrip('/')}/{name}" if directory else name
+    with pytest.raises(RemotePathRefused, match=HOSTILE[name]) as raised:
+        insist_on_name(path, directories=[directory] if directory else [])
+    assert repr(path) in raised.value.reason
+    assert raised.value.disposition is Disposition.PERMANENT
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+@pytest.mark.parametrize("directory", ["", "inbox", "/C:/inbox", "C:/inbox/"])
+def test_other_names_are_kept(name: str, directory: str) -> None:
+    path = f"{directory.rstrip('/')}/{name}" if directory else name
+    insist_on_name(path, directories=[directory] if directory else [])
+
+
+def windows_site() -> Site:
+    site = Site()
+    serve = site.serve
+
+    def on_windows(number: int) -> MemoryConnection:
+        connection = serve(number)
+        connection.session.is_windows = True
+        return connection
+
+    site.serve = on_windows  # type: ignore[method-assign] # another server
+    return site
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_nothing_is_sent_under_such_a_name(size: str) -> None:
+    s3, site = MemoryS3({"a.txt:stream": SIZES[size], "b": SIZES[size]}), windows_site()
+    site.disk.directories.add("inbox")
+    with pytest.raises(RemotePathRefused, match="runs on Windows"):
+        deliver(delivery(s3, site), s3.ref("a.txt:stream"))
+    assert not site.connection(0).server.paths(Request.OPEN)
+    deliver(delivery(s3, site), s3.ref("b"))
+    assert set(site.files) == {"inbox/b"}
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_such_a_name_is_any_other_on_other_servers(size: str) -> None:
+    s3, site = MemoryS3({"a.txt:stream": SIZES[size]}), Site()
+    site.disk.directories.add("inbox")
+    deliver(delivery(s3, site), s3.ref("a.txt:stream"))
+    assert set(site.files) == {"inbox/a.txt:stream"}
+
+
+# --- names that differ, and are one file ---
+
+
+@pytest.fixture
+def desk(dynamodb: Any) -> Iterator[DeliverySite]:
+    create_table(dynamodb)
+    desk = DeliverySite(dynamodb)
+    desk.site = windows_site()
+    desk.site.disk.directories.add("inbox")
+    yield desk
+    dynamodb.delete_table(TableName=TABLE)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_key_whose_file_is_another_keys_is_refused_and_leaves_nothing(desk: DeliverySite, size: str) -> None:
+    desk.s3.objects |= {"Öl/Report.csv": SIZES[size], "öl/REPORT.CSV": SIZES[size][::-1]}
+    first, second = desk.ref("Öl/Report.csv"), desk.ref("öl/REPORT.CSV")
+    assert isinstance(deliver_one(desk, first), Receipt)
+    refused = deliver_one(desk, second)
+    assert isinstance(refused, RemotePathRefused)
+    assert "s3://bucket/Öl/Report.csv" in refused.reason
+    assert desk.site.files == {"inbox/Öl/Report.csv": SIZES[size]}
+    assert desk.temporaries(second) == set()
+    desk.s3.objects["Öl/Report.csv"] = b"newer"
+    assert isinstance(deliver_one(desk, desk.ref("Öl/Report.csv", sequencer="0B")), Receipt), "its own file"
+
+
+def test_keys_that_are_two_files_are_both_delivered(desk: DeliverySite) -> None:
+    desk.s3.objects |= {"straße": b"1", "strasse": b"2"}
+    assert isinstance(deliver_one(desk, desk.ref("straße")), Receipt)
+    assert isinstance(deliver_one(desk, desk.ref("strasse")), Receipt)
+
+
+def test_upper_and_lower_case_are_two_files_on_other_servers(desk: DeliverySite) -> None:
+    desk.site = Site(disk=desk.site.disk)
+    desk.s3.objects |= {"A": b"1", "a": b"2"}
+    for key in ("A", "a"):
+        assert isinstance(deliver_one(desk, desk.ref(key)), Receipt)
+    assert desk.site.files == {"inbox/A": b"1", "inbox/a": b"2"}
+
+
+def test_file_belongs_to_the_server_and_login_where_it_is(desk: DeliverySite) -> None:
+    ledger = desk.ledger.function("f")
+    desk.s3.objects |= {"A": b"1", "a": b"2"}
+    upper, lower = (
+        ledger.acquire(desk.ref(key), remote_path=key, temporary=f".{key}", until=desk.ledger.clock() + 9)
+        for key in ("A", "a")
+    )
+    ledger.claim_file(upper, "A", account="u@here:22")
+    ledger.claim_file(upper, "A", account="u@here:22")
+    ledger.claim_file(lower, "A", account="u@there:22")
+    with pytest.raises(RemotePathRefused):
+        ledger.claim_file(lower, "A", account="u@here:22")
+
+
+def deliver_one(desk: DeliverySite, ref: ObjectRef) -> Receipt | Exception:
+    ((_, outcome),) = deliver_all(desk.function(), [ref], desk.deadline())
+    return outcome
