@@ -35,7 +35,7 @@ from s3_to_sftp.errors import (
     PartnerLeftInPeace,
     PartnerRefusesWrites,
 )
-from s3_to_sftp.foreign_text import cut
+from s3_to_sftp.foreign_text import cut, quoted
 from s3_to_sftp.refusals import ALIKE
 
 _log = logging.getLogger(__name__)
@@ -434,7 +434,7 @@ class DynamoBreaker:
 
     def _out_of_reach(self, verb: str, error: Exception) -> LedgerError:
         return LedgerError(
-            f"The circuit breaker in {self._table} cannot be {verb}: {error}.",
+            f"The circuit breaker in {self._table} cannot be {verb}: {quoted(error)}.",
             hint="Check that the table exists and that the function's role has dynamodb:GetItem and "
             "dynamodb:PutItem on it.",
         )

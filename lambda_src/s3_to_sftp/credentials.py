@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from s3_to_sftp.errors import CredentialsError
+from s3_to_sftp.foreign_text import quoted
 from s3_to_sftp.pasted import holds_private_key_file, without_mark
 
 PLACEHOLDER = "REPLACE-ME"
@@ -107,7 +108,7 @@ class SecretCredentials:
             answer = self._client.get_secret_value(SecretId=self._secret_arn)
         except (ClientError, BotoCoreError) as error:
             raise CredentialsError(
-                f"The secret {self._secret_arn} cannot be read: {error}.",
+                f"The secret {self._secret_arn} cannot be read: {quoted(error)}.",
                 hint="Check that it exists and that the function's role may read it (and use its KMS key).",
             ) from None
         self.version = answer.get("VersionId", "")
@@ -136,6 +137,8 @@ def parse_secret(value: str | bytes | None, *, name: str) -> Credentials:
         raise _unusable(name, "has no 'username'")
     if not (credentials.password or credentials.private_key):
         raise _unusable(name, "has neither 'password' nor 'private_key'")
+    if credentials.certificate and not credentials.private_key:
+        raise _unusable(name, "has a 'certificate', and not the 'private_key' that it belongs to")
     for key in ("username", "password"):  # both leave the function: for its log, or for the server
         if holds_private_key_file(getattr(credentials, key)):
             raise _unusable(name, f"has a private key in {key!r}: it belongs in 'private_key'")

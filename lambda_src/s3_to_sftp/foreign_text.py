@@ -21,9 +21,10 @@ _SHORTEST_ANYWHERE = 4
 
 # Compiled when they are needed: a cold start has no use for them.
 _PRIVATE_KEY = r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|$)"
-# C0 and C1 controls, line and paragraph separators, bidirectional controls, surrogates, non-characters.
+# C0 and C1 controls, separators of lines, bidirectional controls, what has no width, and no characters.
 _NOT_SHOWN = (
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffd\ufffe\uffff]+"
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff"
+    "\ud800-\udfff\ufffd\ufffe\uffff]+"
 )
 # SQS takes the characters of XML 1.0; others are InvalidMessageContents (SendMessage).
 _NOT_IN_XML = "[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]"

@@ -28,7 +28,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3_to_sftp.errors import OutcomeUnknown, QueueError
-from s3_to_sftp.foreign_text import cut
+from s3_to_sftp.foreign_text import cut, quoted
 from s3_to_sftp.retry import Tries
 
 _log = logging.getLogger(__name__)
@@ -214,7 +214,7 @@ def _ask(operation: Callable[..., Any], failed: str, hint: str, **request: Any) 
     try:
         operation(**request)
     except (ClientError, BotoCoreError) as error:
-        raise QueueError(f"{failed}: {error}.", hint=hint) from None
+        raise QueueError(f"{failed}: {quoted(error)}.", hint=hint) from None
 
 
 def _text(attributes: Mapping[str, Mapping[str, Any]], name: str) -> str:

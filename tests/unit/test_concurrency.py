@@ -77,6 +77,25 @@ def test_every_file_arrives_whatever_number_of_open_files_is_allowed(most: int, 
     assert (server_of(site).refused > 0) == (most < 64)
 
 
+class ShrinkingCap(HandleCap):
+    """Lets fewer and fewer files be open, down to one."""
+
+    most = 32
+
+    def _open(self, asked: Asked) -> bytes:
+        if self.refused and self.refused % 8 == 0:
+            self.most = max(1, self.most // 2)
+        return super()._open(asked)
+
+
+def test_every_file_arrives_at_a_server_that_bears_fewer_and_fewer() -> None:
+    """A file that is refused beside others a second time is sent alone before that counts."""
+    site = cap(32, kind=ShrinkingCap)
+    assert send(site.partner(), *MANY) == dict.fromkeys(MANY)
+    assert site.files == content(*MANY)
+    assert server_of(site).most == 1
+
+
 @pytest.mark.parametrize("most", [1, 2, 8])
 def test_what_a_server_bears_is_remembered(most: int) -> None:
     site = cap(most)

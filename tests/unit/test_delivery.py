@@ -419,6 +419,8 @@ def test_file_that_is_nowhere_after_a_lost_rename_is_neither_sent_again_nor_deli
     assert desk.state(ref) == "COMMITTING"
     assert not desk.has_lease(ref)
     assert "'inbox/a' with 4 bytes" in raised.value.hint
+    desk.function().give_up(ref, raised.value)
+    assert desk.state(ref) == "UNKNOWN"
 
 
 @pytest.mark.parametrize(
@@ -470,6 +472,15 @@ def test_file_that_cannot_be_seen_is_not_renamed_after_a_loss(
         desk.deliver(ref)
     assert desk.state(ref) == "COMMITTING"
     assert ("inbox/a" in desk.whole) is done
+
+
+def test_refused_rename_is_an_answer(desk: DeliverySite) -> None:
+    ref = desk.ref()
+    desk.site.scripts[0] = lambda asked: status(asked, Status.PERMISSION_DENIED) if is_rename(asked) else None
+    with pytest.raises(RequestRefused):
+        desk.deliver(ref)
+    assert desk.state(ref) == "STAGED"
+    assert desk.item(ref)["commit"]["M"]["rename_unanswered"] == {"BOOL": False}
 
 
 def test_refused_rename_does_not_answer_an_earlier_one(desk: DeliverySite) -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import struct
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from s3_to_sftp.errors import ConnectionLost, ProtocolViolation, RequestRefused
-from s3_to_sftp.sftp.protocol import LIMITS, FileAttributes, Request, Status
+from s3_to_sftp.errors import (
+    ConnectionLost,
+    DirectoryAmbiguous,
+    ProtocolViolation,
+    RemotePathRefused,
+    RequestRefused,
+)
+from s3_to_sftp.sftp import protocol
+from s3_to_sftp.sftp.protocol import LIMITS, Answer, FileAttributes, Request, Status
 from s3_to_sftp.sftp.session import Conversation, SftpSession
 from s3_to_sftp.sftp.upload import Permit, create, upload_small
 from tests.unit.scripted_server import (
@@ -226,6 +234,29 @@ def test_missing_directories_are_made(path: str) -> None:
     assert server.files == {path: DATA}
 
 
+@pytest.mark.parametrize("exists", [False, True])
+def test_directory_is_made_within_itself_only_where_it_is_there(*, exists: bool) -> None:
+    """The login starts in /home/inbox, and the directory is `inbox`."""
+
+    def at_home(asked: Asked) -> bytes | None:
+        if asked.kind != Request.REALPATH:
+            return None
+        name = struct.pack(">II", asked.request_id, 1) + protocol.text("/home/inbox") * 2 + bytes(4)
+        return framed(Answer.NAME, name)
+
+    server = ScriptedServer(at_home)
+    session = server.session()
+    session.directories = ("inbox",)
+    if exists:
+        server.directories.add("inbox")
+        session.run_one(uploading(session, "inbox/2026/a.csv"))
+        assert server.files == {"inbox/2026/a.csv": DATA}
+    else:
+        with pytest.raises(DirectoryAmbiguous, match="'/home/inbox/inbox'"):
+            session.run_one(uploading(session, "inbox/2026/a.csv"))
+        assert server.paths(Request.MKDIR) == []
+
+
 def test_directories_are_only_made_when_the_open_has_failed() -> None:
     server = ScriptedServer()
     server.directories.add("a")
@@ -360,6 +391,16 @@ def test_refused_permit_gives_no_name_and_leaves_the_file_to_the_caller(at_once:
     with pytest.raises(ValueError, match="no"):
         put_with(server, permit)
     assert server.files == {".a.part": DATA}
+
+
+def test_file_whose_final_name_is_refused_is_removed() -> None:
+    def permit(_temporary: str, _seen: object) -> Future[None]:
+        raise RemotePathRefused("it is another key's.", hint="")
+
+    server = ScriptedServer()
+    with pytest.raises(RemotePathRefused):
+        put_with(server, permit)
+    assert server.files == {}
 
 
 @pytest.mark.parametrize("kind", [Request.OPEN, Request.WRITE, Request.CLOSE])

@@ -9,6 +9,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3_to_sftp.errors import LedgerError
+from s3_to_sftp.foreign_text import quoted
 from s3_to_sftp.ledger.items import Item, to_attribute
 
 _TRIES = 5
@@ -122,7 +123,7 @@ class LedgerTable:
             )
         if code in _DENIED:
             return LedgerError(
-                f"The function's role may not write to the ledger's table {self._name!r}: {error}.",
+                f"The function's role may not write to the ledger's table {self._name!r}: {quoted(error)}.",
                 hint="Allow it dynamodb:UpdateItem on the table (and the use of the table's KMS key).",
             )
         if codes & _BUSY_REASONS:
@@ -131,7 +132,7 @@ class LedgerTable:
                 hint="It is tried again; if it lasts, raise the table's limits or send less at a time.",
             )
         return LedgerError(
-            f"The ledger's table {self._name!r} could not be written: {error}.",
+            f"The ledger's table {self._name!r} could not be written: {quoted(error)}.",
             hint="It is tried again; if it lasts, look at the table and the service's health.",
         )
 

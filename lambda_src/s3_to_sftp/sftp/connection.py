@@ -20,11 +20,11 @@ from s3_to_sftp.errors import (
     SftpNotStarted,
     TooManyConnections,
 )
-from s3_to_sftp.foreign_text import never_show, quoted
+from s3_to_sftp.foreign_text import decoded, never_show, quoted
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp import algorithms, host_keys
 from s3_to_sftp.sftp.fast_send import stream_for
-from s3_to_sftp.sftp.heard import Heard, decoded, says_too_many
+from s3_to_sftp.sftp.heard import Heard, quote, says_too_many
 from s3_to_sftp.sftp.login import log_in
 from s3_to_sftp.sftp.prompts import says_expired
 from s3_to_sftp.sftp.session import SftpSession
@@ -234,9 +234,7 @@ def _open_session(
         raise _no_sftp(server, f" ({_words(error)}).{heard.last_words}", heard) from None
     logged_in(round_trip)
     try:
-        session = SftpSession(
-            stream_for(channel), server=str(server), reply_timeout=timeouts.reply, quote=heard.quote
-        )
+        session = SftpSession(stream_for(channel), server=str(server), reply_timeout=timeouts.reply)
     except (ConnectionLost, ProtocolViolation) as error:
         said = _said_beside(channel)
         why = error.reason.removeprefix(f"{server} ")
@@ -252,7 +250,7 @@ def _said_beside(channel: paramiko.Channel) -> bytes:
 
 
 def _ending(channel: paramiko.Channel, said: bytes, heard: Heard) -> str:
-    words = f" It said {heard.quote(said)}." if said.strip() else heard.last_words
+    words = f" It said {quote(said)}." if said.strip() else heard.last_words
     if channel.exit_status_ready() and (status := channel.recv_exit_status()) >= 0:
         return f" Its program ended with exit status {status}.{words}"
     return words

@@ -14,7 +14,8 @@ import paramiko
 from paramiko.auth_handler import AuthHandler
 from paramiko.common import cMSG_USERAUTH_INFO_RESPONSE
 
-from s3_to_sftp.sftp.heard import ListeningTransport, decoded
+from s3_to_sftp.foreign_text import decoded
+from s3_to_sftp.sftp.heard import ListeningTransport
 from s3_to_sftp.sftp.prompts import Asked, asked_for
 
 _MOST_ROUNDS = 16

@@ -2,19 +2,19 @@
 
 paramiko drops most of it: text before the version line, the description of a DISCONNECT, the algorithms. And
 what is not UTF-8 ends its thread. A server may say anything, in any encoding, and may echo the password:
-`Heard.quote` is the one way from its bytes into an error.
+`quote` is the one way from its bytes into an error.
 """
 
-import contextlib
 import re
 import socket
 import time
-import unicodedata
 from dataclasses import dataclass, field
 from typing import Any
 
 import paramiko
 from paramiko.common import CONNECTION_FAILED_CODE
+
+from s3_to_sftp.foreign_text import decoded, quoted
 
 QUOTED_CHARACTERS = 300
 """The longest quotation in an error."""
@@ -65,7 +65,6 @@ class Heard:
         goodbye: Reason code and description of a DISCONNECT.
         refusal: Reason code and description of a refused channel.
         offered: What it offers -> names, best first.
-        secrets: What must not be quoted.
     """
 
     before_version: bytes = b""
@@ -74,11 +73,6 @@ class Heard:
     goodbye: tuple[int, bytes] | None = None
     refusal: tuple[int, bytes] | None = None
     offered: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    secrets: tuple[str, ...] = field(default=(), repr=False)
-
-    def quote(self, said: bytes) -> str:
-        """Return the text as a quotation of at most `QUOTED_CHARACTERS` characters, without secrets."""
-        return quote(said, secrets=self.secrets)
 
     @property
     def last_words(self) -> str:
@@ -92,10 +86,10 @@ class Heard:
             name = CONNECTION_FAILED_CODE.get(code, "unknown")
             return f" It refused the channel with reason {code} ({name}){self._saying(text)}."
         said = self.banner or self.before_version
-        return f" It said {self.quote(said)}." if said.strip() else ""
+        return f" It said {quote(said)}." if said.strip() else ""
 
     def _saying(self, text: bytes) -> str:
-        return f" and said {self.quote(text)}" if text.strip() else ""
+        return f" and said {quote(text)}" if text.strip() else ""
 
     @property
     def is_about_too_many(self) -> bool:
@@ -108,7 +102,7 @@ class Heard:
     def compare(self, ours: dict[str, tuple[str, ...]]) -> str:
         """Return in words where it offers nothing of what we offer; empty where that is not so."""
         missing = [
-            f"{kind}: it offers {self.quote(', '.join(self.offered[kind]).encode())}, "
+            f"{kind}: it offers {quote(', '.join(self.offered[kind]).encode())}, "
             f"this function {', '.join(names)}"
             for kind, names in ours.items()
             if kind in self.offered and not set(self.offered[kind]) & set(names)
@@ -121,30 +115,9 @@ def says_too_many(said: bytes) -> bool:
     return _TOO_MANY.search(decoded(said)) is not None
 
 
-def quote(said: bytes, *, secrets: tuple[str, ...] = ()) -> str:
-    """Return a server's text as a quotation: one line of at most `QUOTED_CHARACTERS`, nothing invisible.
-
-    Args:
-        said: In UTF-8 or, where it is not that, Latin-1.
-        secrets: What is replaced if the server echoes it.
-    """
-    for secret in filter(None, secrets):
-        said = said.replace(secret.encode(), b"(hidden)")
-        with contextlib.suppress(UnicodeEncodeError):
-            said = said.replace(secret.encode("latin-1"), b"(hidden)")
-    seen = "".join(" " if unicodedata.category(each)[0] in "CZ" else each for each in decoded(said))
-    text = " ".join(seen.split())
-    if len(text) > QUOTED_CHARACTERS:
-        text = text[: QUOTED_CHARACTERS - 3] + "..."
-    return f"'{text}'"
-
-
-def decoded(said: bytes) -> str:
-    """Return a text in UTF-8 or, where it is not that, Latin-1, which any bytes are."""
-    try:
-        return said.decode()
-    except UnicodeDecodeError:
-        return said.decode("latin-1")
+def quote(said: bytes) -> str:
+    """Return a server's text as a quotation: one line of at most `QUOTED_CHARACTERS`; see `quoted`."""
+    return f"'{quoted(said, most=QUOTED_CHARACTERS)}'"
 
 
 class ListeningTransport(paramiko.Transport):
@@ -177,7 +150,7 @@ class ListeningTransport(paramiko.Transport):
         library: Any = self  # the stubs leave the field out; it is part of what both sides sign
         library.remote_version = line
         if not line.startswith((b"SSH-2.0-", b"SSH-1.99-")):
-            raise paramiko.SSHException(f"its version is {self.heard.quote(line)}, not 2.0")
+            raise paramiko.SSHException(f"its version is {quote(line)}, not 2.0")
 
     def _read_line(self, deadline: float, patience: float) -> bytes:
         """Read a line without its end, which nothing is read behind."""

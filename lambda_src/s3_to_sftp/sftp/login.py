@@ -14,11 +14,12 @@ from s3_to_sftp.errors import (
     SecondFactorRequired,
     TooManyConnections,
 )
+from s3_to_sftp.foreign_text import decoded
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.algorithms import signatures_of
 from s3_to_sftp.sftp.certificates import add_certificate
 from s3_to_sftp.sftp.dialogue import INTERACTIVE, PASSWORD, PUBLICKEY, Exchange, Reply, Verdict
-from s3_to_sftp.sftp.heard import ListeningTransport, decoded
+from s3_to_sftp.sftp.heard import ListeningTransport, quote
 from s3_to_sftp.sftp.private_key import load_private_key
 from s3_to_sftp.sftp.prompts import Asked, says_expired
 
@@ -40,7 +41,6 @@ def log_in(transport: ListeningTransport, credentials: Credentials, server: Serv
         PartnerUnreachable: It closes the connection before the login.
         ConnectionLost: It does not answer.
     """
-    transport.heard.secrets = (credentials.password, credentials.passphrase)
     _Login(transport, credentials, server).run()
 
 
@@ -148,7 +148,7 @@ class _Login:
         return reply
 
     def _unanswerable(self, reply: Reply) -> LoginRefused:
-        prompt = self._transport.heard.quote(reply.said)
+        prompt = quote(reply.said)
         asks = f"{self._server} asks user {self._credentials.username!r} {prompt}"
         if reply.asked is Asked.NEW_PASSWORD:
             return self._expired(f"{asks}: the password has expired.")
@@ -196,7 +196,7 @@ class _Login:
         heard, user = self._transport.heard, self._credentials.username
         if heard.is_about_too_many:
             return self._too_many()
-        offers = f" It offers {heard.quote(', '.join(self._methods).encode('latin-1'))}.{heard.last_words}"
+        offers = f" It offers {quote(', '.join(self._methods).encode('latin-1'))}.{heard.last_words}"
         if says_expired(decoded(heard.banner)) and "the password" in self._refused:
             return self._expired(f"{self._server} refused the password of user {user!r}.{offers}")
         if self._refused:

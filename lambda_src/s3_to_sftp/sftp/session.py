@@ -126,7 +126,6 @@ class SftpSession:
         *,
         server: str,
         reply_timeout: float = 120,
-        quote: Callable[[bytes], str] = quote,
     ) -> None:
         """Start SFTP.
 
@@ -135,7 +134,6 @@ class SftpSession:
             server: Its name in errors.
             reply_timeout: Seconds for the whole of one reply, so that a server that sends it byte by byte
                 holds nobody up. Checked when bytes come: with the stream's timeout, twice as long at most.
-            quote: Makes a quotation of what the server says in place of SFTP.
         """
         self._stream = stream
         self._server = server
@@ -158,9 +156,9 @@ class SftpSession:
         """Whether the server says that it runs on Windows."""
         self.round_trip = 0.0
         """Seconds to the server and back, as the start of the session measured it."""
-        self._start(quote)
+        self._start()
 
-    def _start(self, quote: Callable[[bytes], str]) -> None:
+    def _start(self) -> None:
         self._collect(struct.pack(">BI", Request.INIT, protocol.VERSION))
         try:
             self._flush("start SFTP")
