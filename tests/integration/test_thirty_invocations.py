@@ -1,0 +1,117 @@
+"""A partner who does not take us is left in peace: thirty functions, each just started, make few logins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import paramiko
+import pytest
+
+from s3_to_sftp.breaker import DynamoBreaker
+from s3_to_sftp.credentials import FixedCredentials
+from s3_to_sftp.errors import (
+    LoginRefused,
+    PartnerLeftInPeace,
+    PasswordExpired,
+    SecondFactorRequired,
+    SftpNotStarted,
+    TooManyConnections,
+)
+from s3_to_sftp.invocation import Deliveries
+from s3_to_sftp.sftp.partner import Partner
+from tests.faults.ssh_door import (
+    Asked,
+    Door,
+    Script,
+    banner,
+    disconnect,
+    failure,
+    prompts,
+    ssh_door,
+    success,
+    wants_new_password,
+)
+from tests.integration.partner import IMPATIENT
+from tests.ledger_site import TABLE, create_table
+from tests.unit.test_invocation import InvocationSite
+
+INVOCATIONS = 30
+
+
+@pytest.fixture
+def site(dynamodb: Any) -> Iterator[InvocationSite]:
+    create_table(dynamodb)
+    yield InvocationSite(dynamodb)
+    dynamodb.delete_table(TableName=TABLE)
+
+
+def answers(method: str, *said: bytes) -> Script:
+    def script(asked: Asked) -> Sequence[bytes]:
+        return [failure(method)] if asked.method == "none" else said
+
+    return script
+
+
+def ends_at_once(channel: paramiko.Channel) -> None:
+    channel.send_exit_status(127)
+    channel.close()
+
+
+def greets(channel: paramiko.Channel) -> None:
+    channel.sendall(b"Bienvenue \xe0 la banque\r\n")
+
+
+REFUSALS: dict[str, tuple[type[Exception], dict[str, Any]]] = {
+    "wrong password": (LoginRefused, {"script": answers("password", failure("password"))}),
+    "wrong password, in Latin-1": (
+        LoginRefused,
+        {"script": answers("password", banner(b"Zugang verweigert f\xfcr Sie"), failure("password"))},
+    ),
+    "wrong password, and goodbye": (
+        LoginRefused,
+        {"script": answers("password", disconnect(2, b"Zu viele Fehlversuche f\xfcr heute"))},
+    ),
+    "expired password": (PasswordExpired, {"script": answers("password", wants_new_password(b"expired"))}),
+    "a code": (
+        SecondFactorRequired,
+        {"script": answers("keyboard-interactive", prompts(b"Verification code: "))},
+    ),
+    "a limit": (TooManyConnections, {"script": answers("password", disconnect(12, b"too many users"))}),
+    "no SFTP": (SftpNotStarted, {"script": lambda _asked: [success()], "session": ends_at_once}),
+    "a shell": (SftpNotStarted, {"script": lambda _asked: [success()], "session": greets}),
+    "no channel": (SftpNotStarted, {"script": lambda _asked: [success()], "refuses_channel": b"not you"}),
+}
+
+
+@pytest.mark.parametrize("how", REFUSALS)
+def test_thirty_functions_make_one_login_or_three_of_what_may_pass(how: str, site: InvocationSite) -> None:
+    error, server = REFUSALS[how]
+    logins = 1 if issubclass(error, LoginRefused) else 3
+    with ssh_door(**server) as door:
+        invoke = functions_at(door, site)
+        found = [{type(each) for each in invoke()} for _ in range(INVOCATIONS)]
+    assert found == [{error}] * logins + [{PartnerLeftInPeace}] * (INVOCATIONS - logins)
+    assert door.methods.count("none") == logins, door.methods
+
+
+def functions_at(door: Door, site: InvocationSite) -> Callable[[], list[Exception]]:
+    """Return what starts a new function, delivers two objects with it, and returns their errors."""
+
+    def invoke() -> list[Exception]:
+        credentials = FixedCredentials(door.login)
+        partner = Partner(door.address, credentials, timeouts=IMPATIENT)
+        function = Deliveries(
+            server=door.address,
+            credentials=credentials,
+            delivery=site.desk.function(partner=partner),
+            breaker=DynamoBreaker(
+                site.dynamodb, TABLE, str(door.address), clock=site.clock, random=lambda: 0
+            ),
+            announcements=site.listener,
+            reporter=site.reports,
+            end_of_invocation=partner.close,
+        )
+        return list(site.invoke("a", "b", function=function).values())
+
+    return invoke
