@@ -113,6 +113,7 @@ def _how_much(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
             delivery.metric_delivered(label="delivered", color=_GREEN),
             delivery.metric_bytes(label="bytes delivered", color=_GREEN),
             delivery.metric_superseded(label="superseded", color=_GREY),
+            delivery.metric_gone(label="gone from S3", color=_GREY),
             delivery.metric_failed(label="failed attempts", color=_ORANGE),
             delivery.metric_postponed(label="postponed", color=_ORANGE),
             delivery.metric_parked(label="given up", color=_RED),

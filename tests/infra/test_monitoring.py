@@ -25,7 +25,7 @@ from constructs import Construct
 from cdk_s3_to_sftp.arguments import InvalidArgument
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
 from cdk_s3_to_sftp.monitoring import Alarms, Monitoring
-from s3_to_sftp.errors import ConnectionLost, ObjectGone, Superseded
+from s3_to_sftp.errors import AlreadyGone, ConnectionLost, ObjectGone, Superseded
 from tests.function_site import HOUR, batch, emitted, installed
 from tests.infra.conftest import load_script, new_app
 from tests.infra.rule_packs import findings
@@ -95,8 +95,9 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         "b": ConnectionLost("cut.", hint="wait."),
         "c": Superseded("newer.", hint="nothing."),
         "d": ObjectGone("gone.", hint="put it again."),
+        "e": AlreadyGone("gone.", hint="put it again."),
     }
-    busy = emitted(capsys, batch("a", "b", "c", "d", age=HOUR))
+    busy = emitted(capsys, batch("a", "b", "c", "d", "e", age=HOUR))
     site.breaker.is_open = True
     return [busy, emitted(capsys, batch("a"))]
 

@@ -17,6 +17,9 @@ from cdk_s3_to_sftp import recipe
 from tests.infra.conftest import REPOSITORY, load_script
 from tests.infra.keys import ECDSA, ED25519
 
+PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+"""The environment's Node before the machine's own, as in the Makefile."""
+
 GIVEN = {"ssh_host": "sftp.partner.example", "ssh_host_key": ED25519}
 
 Main = Callable[..., dict[str, Any]]
@@ -191,6 +194,7 @@ def test_a_missing_value_ends_the_process_without_a_traceback(tmp_path: Path) ->
     done = subprocess.run(
         [sys.executable, str(REPOSITORY / "app.py")],
         cwd=tmp_path,
+        env={**os.environ, "PATH": PATH},
         capture_output=True,
         text=True,
         check=False,
@@ -222,12 +226,11 @@ def test_cdk_synth_gives_the_same_template_from_every_directory(tmp_path: Path) 
 
 
 def synth(cli: Path, output: Path, *options: str, cwd: Path, **variables: str) -> str:
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     given = [f"--context={key}={value}" for key, value in GIVEN.items()]
     done = subprocess.run(
         [str(cli), "synth", "--quiet", "--no-notices", f"--output={output}", *options, *given],
         cwd=cwd,
-        env={**os.environ, "PATH": path, "CDK_DISABLE_CLI_TELEMETRY": "true", **variables},
+        env={**os.environ, "PATH": PATH, "CDK_DISABLE_CLI_TELEMETRY": "true", **variables},
         capture_output=True,
         text=True,
         check=False,
