@@ -62,7 +62,7 @@ class UnknownOutcome(StrEnum):
     """It counts as delivered: for partners who collect files at once."""
 
 
-_LONG_BASE64 = re.compile(r"(?:SHA256:)?[A-Za-z0-9+/]{40,}={0,2}")
+_LONG_BASE64 = re.compile(r"(?:SHA256:)?[A-Za-z0-9+/]{24,}={0,2}")
 
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 
@@ -244,7 +244,7 @@ def _why_not_a_key(text: str) -> str:
 def _is_private(text: str) -> bool:
     """Whether it is a private key, or may be a line of one: then no message may show it.
 
-    Public keys begin with AAAA in base64, since their first field is short.
+    A public key begins with the name of its type. So do not private parts, which may begin with AAAA, too.
     """
     if is_token(text):
         return False
@@ -252,7 +252,17 @@ def _is_private(text: str) -> bool:
         check_no_private_key("host_keys", text)
     except InvalidArgument:
         return True
-    return any(not word.startswith(("AAAA", "SHA256:")) for word in _LONG_BASE64.findall(text))
+    return any(not _is_public(word) for word in _LONG_BASE64.findall(text))
+
+
+def _is_public(word: str) -> bool:
+    if word.startswith("SHA256:"):
+        return True
+    try:
+        begin = base64.b64decode(word[:24])
+    except binascii.Error:
+        return False
+    return begin[:3] == b"\0\0\0" and begin[4:].startswith((b"ssh-", b"ecdsa-", b"sk-"))
 
 
 def _what_to_cut(words: Sequence[str], where: int) -> str:

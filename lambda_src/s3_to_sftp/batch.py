@@ -8,7 +8,13 @@ from typing import Any, TypeVar
 
 from s3_to_sftp.deadline import SMALL_BYTES, Deadline
 from s3_to_sftp.delivery import Delivery
-from s3_to_sftp.errors import CredentialsError, PartnerError
+from s3_to_sftp.errors import (
+    CredentialsError,
+    DirectoryAmbiguous,
+    NameTaken,
+    PartnerError,
+    RemotePathRefused,
+)
 from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.inline_executor import InlineExecutor
 from s3_to_sftp.ledger import Commit, Lease
@@ -74,7 +80,8 @@ class _Blocking:
 
     def heard(self, ref: ObjectRef, outcome: object, *, accepted_before: int | None = None) -> None:
         """Learn from what came of an object at the partner; see `RefusalsInARow.heard`."""
-        if isinstance(outcome, _NOBODY_LET_IN):
+        # One directory of several says nothing about the others.
+        if isinstance(outcome, _NOBODY_LET_IN) and not isinstance(outcome, DirectoryAmbiguous):
             self.error = self.error or outcome
         self._refusals.heard(ref, outcome, accepted_before=accepted_before)
 
@@ -159,7 +166,7 @@ class _SmallObjects:
             for file, error in self._delivery.partner.send_small(files()):
                 ref = file.ticket.shipment.lease.ref
                 self._blocking.heard(ref, error, accepted_before=file.ticket.accepted_before)
-                file.ticket.shipment.has_written = file.was_sent or not isinstance(error, _NOBODY_LET_IN)
+                file.ticket.shipment.has_written = file.was_sent or not _is_before_writing(error)
                 end = threads.submit(_outcome_of, self._end, file.ticket, error)
                 recorded.append((ref, end))
                 yield from _taken_if(recorded, lambda end: end.done())
@@ -238,6 +245,12 @@ class _SmallObjects:
             verified_by=read.whole.verified_by,
             sha256=self._delivery.sha256_of(read.whole.data),
         )
+
+
+def _is_before_writing(error: Exception | None) -> bool:
+    """Return whether the file was not begun: nobody was let in, or the name was refused."""
+    is_name = isinstance(error, RemotePathRefused) and not isinstance(error, NameTaken)
+    return is_name or isinstance(error, _NOBODY_LET_IN)
 
 
 def _taken_if(

@@ -19,6 +19,7 @@ from s3_to_sftp.errors import (
     CredentialsError,
     DeliveryError,
     Disposition,
+    FolderMarker,
     LedgerError,
     NoProgress,
     NothingToSend,
@@ -30,6 +31,8 @@ from s3_to_sftp.errors import (
     ProtocolViolation,
     RemotePathRefused,
     RequestRefused,
+    ResumeRefused,
+    SourceError,
     Superseded,
     ToBeContinued,
     TransferError,
@@ -57,6 +60,9 @@ _LONGEST_INVOCATION_SECONDS = 1800.0
 _STALLED_ROUNDS = 2
 """So many invocations in a row that bring an object no further are the end."""
 
+
+_REFUSALS_TO_RESUME = 3
+"""So many invocations in a row may be refused to resume a file. Then it is sent anew."""
 
 _RECONNECTS = 20
 """So often in one invocation is an object resumed over a new connection. Each has brought it further."""
@@ -115,7 +121,16 @@ class Delivery:
             DeliveryError: They are not delivered, and nothing half-written stands under the final name.
         """
         deadline = deadline or Deadline(_longest_invocation())
+        self._insist_on_content(ref)
         return self.fulfil(self.lease(ref, deadline), deadline)
+
+    def _insist_on_content(self, ref: ObjectRef) -> None:
+        """Refuse the marker of a folder where the event did not say that the object is empty."""
+        if ref.size is not None or not ref.is_named_like_a_folder:
+            return
+        with contextlib.suppress(SourceError):  # told in its turn
+            if S3Object(self.s3, ref).size == 0:
+                raise FolderMarker(f"{ref} is the marker of a folder.", hint="Nothing: it has no content.")
 
     def lease(self, ref: ObjectRef, deadline: Deadline) -> Lease:
         """Take the object until the end of the invocation.
@@ -308,6 +323,9 @@ class Delivery:
 
     def _finish(self, shipment: Shipment, commit: Commit, deadline: Deadline) -> Receipt:
         """Find out what became of a file that an earlier attempt has completed, and do what is left to do."""
+        if commit.is_renamed:
+            self._found_published(shipment, commit)
+            return self.receipt(shipment, commit, recovered=True)
         server = self.partner.connect()
         shipment.has_answered = True
         temporary, final = self.partner.look_at(commit.temporary, commit.remote_path)
@@ -380,14 +398,14 @@ class Delivery:
         while True:
             try:
                 source, sent = self._upload_over_one_connection(shipment, deadline)
-            except (CheckpointLost, CannotContinue, ConnectionLost) as error:
+            except (CheckpointLost, ResumeRefused, ConnectionLost) as error:
                 self._insist_on_another_try(shipment, error, deadline)
                 continue
             if sent.complete:
                 return source, sent
             # Progress is what a checkpoint can name: where no connection gets that far, none ever will.
             if sent.lost is not None and source.checksum_up_to(sent.acknowledged).size <= source.start:
-                self._fall_back_to_one_stream(shipment, sent.lost, deadline)
+                self._fall_back_to_one_stream(shipment, sent, sent.lost, deadline)
                 continue
             if sent.lost is None or reconnects == _RECONNECTS:
                 self._pause(shipment, source, sent)
@@ -409,6 +427,7 @@ class Delivery:
                 temporary=resume.temporary if resume else lease.temporary,
                 path=lease.remote_path,
                 start=source.start,
+                is_spread=resume is not None and resume.is_spread,
                 pause=deadline.is_near if self.has_ledger else lambda: False,
                 # In order where the SHA-256 needs it; where several streams got nowhere, one may.
                 lanes=1 if self._sha256 or shipment.stalled or shipment.one_stream else None,
@@ -427,7 +446,9 @@ class Delivery:
             shipment.has_written = had_written
             raise
 
-    def _fall_back_to_one_stream(self, shipment: Shipment, lost: TransferError, deadline: Deadline) -> None:
+    def _fall_back_to_one_stream(
+        self, shipment: Shipment, sent: Sent, lost: TransferError, deadline: Deadline
+    ) -> None:
         """Get ready for another try over one connection, which keeps what it has sent when it is lost.
 
         Raises:
@@ -439,6 +460,8 @@ class Delivery:
         if shipment.resume is None:
             deadline.insist(shipment.lease.ref, can_be_continued=self.has_ledger)
             self._start_over(shipment)
+        else:
+            shipment.resume = replace(shipment.resume, is_spread=sent.is_spread)
 
     def _source(self, ref: ObjectRef, resume: Checkpoint | None) -> S3Object:
         try:
@@ -465,7 +488,11 @@ class Delivery:
             shipment.has_answered = shipment.was_interrupted = True
             if resumes:
                 return
-        elif not resumes or shipment.fell_back:
+        elif shipment.resume is None or shipment.fell_back:
+            raise error
+        elif isinstance(error, ResumeRefused) and shipment.resume.refusals < _REFUSALS_TO_RESUME:
+            shipment.resume = replace(shipment.resume, refusals=shipment.resume.refusals + 1)
+            shipment.has_progress = self.has_ledger
             raise error
         else:
             shipment.fell_back = True
@@ -527,7 +554,7 @@ class Delivery:
             raise sent.lost
         # A server that is not asked may say OK to all that the next invocation writes, and keep only that.
         if sent.lost is None:
-            self._insist_on_continuing(shipment, source)
+            self._refuse_to_continue_in_vain(shipment, source)
         checkpoint = self._checkpoint_of(shipment, source, sent)
         if checkpoint.rounds_without_progress >= _STALLED_ROUNDS:
             raise NoProgress(
@@ -542,6 +569,20 @@ class Delivery:
             hint="The next invocation resumes there.",
         )
 
+    def _refuse_to_continue_in_vain(self, shipment: Shipment, source: S3Object) -> None:
+        """Raise where the server has shown that it does not keep what is resumed.
+
+        Where it does not tell now, the next invocation asks before it resumes, and the bytes are there.
+        """
+        try:
+            self._insist_on_continuing(shipment, source)
+        except CannotContinue as cannot:
+            if cannot.disposition is Disposition.PERMANENT:
+                raise
+            _log.warning("%s", cannot.reason)
+        except (PartnerError, CredentialsError, TransferError) as error:
+            _log.warning("%s is paused, and whether it can be resumed is not known: %s", source.ref, error)
+
     def _keep_progress(self, shipment: Shipment, source: S3Object, sent: Sent) -> None:
         """Resume there, in this invocation or in the next."""
         shipment.resume = self._checkpoint_of(shipment, source, sent)
@@ -550,7 +591,8 @@ class Delivery:
 
     def _checkpoint_of(self, shipment: Shipment, source: S3Object, sent: Sent) -> Checkpoint:
         so_far = source.checksum_up_to(sent.acknowledged)
-        is_further = shipment.has_progress or (so_far.size > source.start and not shipment.fell_back)
+        known = shipment.lease.checkpoint
+        is_further = not shipment.fell_back and so_far.size > (known.offset if known else 0)
         return Checkpoint(
             temporary=sent.temporary,
             offset=so_far.size,
@@ -560,6 +602,7 @@ class Delivery:
             part_crc=so_far.part_crc,
             rounds_without_progress=0 if is_further else shipment.stalled + 1,
             etag=source.etag,
+            is_spread=sent.is_spread,
         )
 
     # Every byte is at the partner.
@@ -587,6 +630,8 @@ class Delivery:
         if shipment.may_ask:
             with contextlib.suppress(DeliveryError):
                 self._leftovers.remove_all(lease)
+                journal = self.journal(shipment, InlineExecutor())
+                self._leftovers.restore(lease, lease.remote_path, journal)
         self._ledger.settle(lease.ref, state=state, reason=error.reason, hint=error.hint, lease=lease)
 
     def _release(self, shipment: Shipment, error: Exception) -> None:
@@ -609,6 +654,9 @@ class Delivery:
             self._ledger.stage(lease, replace(commit, rename_unanswered=unanswered), reason=reason)
             if not self.has_ledger and not unanswered and shipment.may_ask:
                 self.partner.remove(commit.temporary)
+            return
+        if commit and self.has_ledger:  # only the receipt is missing
+            self._ledger.stage(lease, replace(commit, is_renamed=True), reason=reason)
             return
         if not commit and not lease.commit:
             self._forget_temporary(shipment, error)

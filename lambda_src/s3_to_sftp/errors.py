@@ -245,6 +245,14 @@ class RequestRefused(TransferError):
         self.disposition = disposition
 
 
+class ResumeRefused(RequestRefused):
+    """The server did not let a file be resumed: it may the next time."""
+
+
+class NameTaken(RemotePathRefused):
+    """The final name is one file with that of another key."""
+
+
 class TargetNotAFile(RequestRefused):
     """The final name belongs to a directory, or to something else of the partner's that must not be moved."""
 
@@ -317,6 +325,10 @@ class NothingToSend(DeliveryError):
 
 class AlreadyDelivered(NothingToSend):
     """This version stands at the partner, or stood there until they took it."""
+
+
+class FolderMarker(NothingToSend):
+    """An empty object that stands for a folder."""
 
 
 class AlreadyGone(NothingToSend):

@@ -5,8 +5,11 @@ size limit, and what is too large for one would not be recorded at all. So a rea
 moment it is made, and what a server says is cut before it becomes a part of a reason.
 """
 
+import base64
+import html
 import re
 from collections.abc import Callable, Iterator
+from urllib.parse import quote
 
 MOST_QUOTED_CHARACTERS = 400
 """Of what a server, a library or a service said, within a reason of ours."""
@@ -34,7 +37,8 @@ _secrets: dict[str, None] = {}
 
 def never_show(*secrets: str) -> None:
     """Take these out of all that is quoted from now on: a server may repeat the password that it was sent."""
-    for secret in filter(str.strip, secrets):
+    # What surrounds it is cut off by many who repeat it.
+    for secret in filter(str.strip, [*secrets, *map(str.strip, secrets)]):
         _secrets.pop(secret, None)
         _secrets[secret] = None
     while len(_secrets) > _MOST_SECRETS:
@@ -93,9 +97,12 @@ def _patterns() -> Iterator[Callable[[str], str]]:
     for secret in _longest_first():
         # Also as it looks in a `repr`, and where its UTF-8 was read as Latin-1.
         looks = {secret, repr(secret)[1:-1], secret.encode(errors="replace").decode("latin-1")}
+        looks |= {html.escape(secret), quote(secret, safe="", errors="replace")}
+        looks |= {base64.b64encode(secret.encode(errors="replace")).decode().rstrip("=")}
         for look in sorted(looks, key=len, reverse=True):
             if len(look) >= _SHORTEST_ANYWHERE:
-                yield lambda text, look=look: text.replace(look, _SECRET)  # type: ignore[misc] # bound now
+                anywhere = re.compile(re.escape(look), re.IGNORECASE)
+                yield lambda text, anywhere=anywhere: anywhere.sub(_SECRET, text)  # type: ignore[misc] # bound now
             else:
                 word = rf"(?<!\w){re.escape(look)}(?!\w)"
                 yield lambda text, word=word: re.sub(word, _SECRET, text)  # type: ignore[misc] # bound now

@@ -40,6 +40,18 @@ def _unwrapped(text: str) -> str:
     return cleaned(inside)
 
 
+def names_key_type(base64_text: str) -> bool:
+    """Return whether base64 begins as a public key does: with the length and the name of its type.
+
+    Private parts of a key begin with zeros in some forms, too, and must not be taken for one.
+    """
+    try:
+        blob = base64.b64decode(base64_text[:40] + "=" * (-len(base64_text[:40]) % 4))
+    except (binascii.Error, ValueError):
+        return False
+    return blob[:3] == b"\0\0\0" and blob[4:].startswith((b"ssh-", b"ecdsa-", b"sk-"))
+
+
 def without_mark(text: str) -> str:
     """Return the text without the byte order mark that Windows programs put in front."""
     return text.removeprefix(_BYTE_ORDER_MARK)

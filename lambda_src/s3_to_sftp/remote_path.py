@@ -121,11 +121,18 @@ def never_delivered(*, prefix: str = "", suffix: str = "") -> str:
         return f"keys with the suffix {suffix!r} are directories"
     # The last name of a prefix, and the first of a suffix, are only parts of names.
     for name in (*begun[:-1], *ended[1:]):
-        if name in {"", ".", ".."}:
-            return f"{prefix + '*' + suffix!r} has a name that no file or directory can have, {name!r}"
+        if name in {"", ".", ".."} or not _is_short(name):
+            return f"{prefix + '*' + suffix!r} has a name that no file or directory can have, {name[:40]!r}"
     if _CONTROL.search(prefix + suffix) or _REORDERING.search(prefix + suffix):
         return f"{prefix + '*' + suffix!r} holds a control character"
     return ""
+
+
+def _is_short(name: str) -> bool:
+    try:
+        return len(name.encode()) <= _MAX_NAME_BYTES
+    except UnicodeEncodeError:
+        return False
 
 
 def home_in(directory: str) -> str:

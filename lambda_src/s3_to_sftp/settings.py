@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from s3_to_sftp.errors import ConfigurationError
-from s3_to_sftp.pasted import holds_private_key_file, without_mark
+from s3_to_sftp.foreign_text import quoted
+from s3_to_sftp.pasted import holds_private_key_file, names_key_type, without_mark
 from s3_to_sftp.remote_path import SourceDirectory, home_in, never_delivered
 from s3_to_sftp.sftp.algorithms import KNOWN_CIPHERS
 from s3_to_sftp.unknown_outcome import UnknownOutcome
@@ -50,12 +51,17 @@ _DAYS_IN_BOTH_QUEUES = 28
 """14 in the dead-letter queue, the most that SQS allows, and 14 in the queue that it is sent back to."""
 
 # Keys are separated by commas or newlines; the list of host patterns of an authority has commas of its own.
+_HOSTS = re.compile(r"(?m)^[ \t]*[^\s,@]+(?:,[^\s,]+)+(?=[ \t]+[a-z][a-z0-9@.-]*[ \t]+AAAA)")
 _HOST_KEY = re.compile(r"[ \t]*(?:@\S+[ \t]+\S+[ \t]+)?[^,\n]+")
+
+_MOST_DIGITS = 18
 
 _LONGEST_LEASE_SECONDS = 3600
 """A lease ends with its invocation, which Lambda ends after half an hour at the latest."""
 
 
+_NOT_IN_HOST = re.compile(r"[\s/@\\]")
+_LOGIN_IN_URL = re.compile(r"[^/]*@")
 _BLOB = re.compile("AAAA[A-Za-z0-9+/]*=*")
 _KEY_TYPE = re.compile("[a-z][a-z0-9@.-]*")
 
@@ -141,7 +147,7 @@ class Settings:
         login_source = "" if secret_arn else "no secret is configured (SSH_SECRET_ARN)"
         return cls(
             server=Server(
-                host=_required(environment, "SSH_HOST", "the name of the partner's SFTP server"),
+                host=_host(_required(environment, "SSH_HOST", "the name of the partner's SFTP server")),
                 port=_number(
                     "SSH_PORT", _required(environment, "SSH_PORT", "its TCP port, usually 22"), 1, 65535
                 ),
@@ -230,6 +236,16 @@ def _unknown_outcome(environment: Mapping[str, str]) -> UnknownOutcome:
         ) from None
 
 
+def _host(text: str) -> str:
+    if _NOT_IN_HOST.search(text):
+        raise ConfigurationError(
+            "SSH_HOST must be a bare name or address such as sftp.partner.example: no sftp://, no user@, no "
+            f"path, got {quoted(_LOGIN_IN_URL.sub('...@', text))!r}.",
+            hint="Set it in the function's configuration. The login belongs in the secret.",
+        )
+    return text
+
+
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
@@ -248,10 +264,10 @@ def _ciphers(text: str) -> tuple[str, ...]:
 def _sources(text: str) -> tuple[SourceDirectory, ...]:
     try:
         return tuple(_source(_texts(source)) for source in json.loads(text.strip() or "[]"))
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigurationError(
             'SSH_SOURCES must be a JSON list of {"bucket": ..., "prefix": ..., "suffix": ..., "directory": '
-            f"...}}, prefix and suffix where there are any, got {text!r} ({error}).",
+            f"...}}, prefix and suffix where there are any, got {quoted(text)!r} ({quoted(error)}).",
             hint="Set it in the function's configuration.",
         ) from None
 
@@ -280,9 +296,10 @@ def _texts(source: Mapping[str, object]) -> dict[str, str]:
 
 
 def _number(name: str, text: str, lowest: int, highest: int) -> int:
-    if not (text.isascii() and text.isdigit() and lowest <= int(text) <= highest):
+    is_number = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    if not (is_number and lowest <= int(text) <= highest):
         raise ConfigurationError(
-            f"{name} must be a number from {lowest} to {highest}, got {text!r}.",
+            f"{name} must be a number from {lowest} to {highest}, got {quoted(text, most=40)!r}.",
             hint="Set it in the function's configuration.",
         )
     return int(text)
@@ -308,7 +325,10 @@ def _host_keys(text: str) -> tuple[str, ...]:
 
     A line that begins with a marker, such as `@cert-authority`, is kept as it is.
     """
-    lines = [line.strip() for line in _HOST_KEY.findall("\n".join(without_mark(text).splitlines()))]
+    pasted = without_mark(text).replace("\\n", "\n").replace('"', " ").replace("'", " ")
+    # Older ssh-keyscan writes `host,address type base64`.
+    pasted = _HOSTS.sub("", "\n".join(pasted.splitlines()))
+    lines = [line.strip() for line in _HOST_KEY.findall(pasted)]
     return tuple(
         _host_key(line, number)
         for number, line in enumerate(lines, start=1)
@@ -325,7 +345,8 @@ def _host_key(line: str, number: int) -> str:
             hint="Paste the whole line that the partner has given for known_hosts.",
         )
     place = next((at for at, word in enumerate(words) if _BLOB.fullmatch(word)), 0)
-    if place == 0 or not _KEY_TYPE.fullmatch(words[place - 1]):
+    is_key = place > 0 and _KEY_TYPE.fullmatch(words[place - 1]) and names_key_type(words[place])
+    if not is_key:
         # Not shown: what is no public key may be a part of a private one.
         raise ConfigurationError(
             f"SSH_HOST_KEY must hold public keys of the form 'ssh-ed25519 AAAA...': line {number} is none.",

@@ -127,6 +127,14 @@ class Site:
         """How many messages a queue holds, handed out, delayed or neither."""
         return messages_in(self.cloud, queue_url)
 
+    def redrive(self) -> None:
+        """Sends what is in the dead-letter queue back, as a person does."""
+        sqs = self.cloud.client("sqs")
+        source, target = self.deployment.dead_letter_queue_url, self.deployment.queue_url
+        for message in sqs.receive_message(QueueUrl=source, MaxNumberOfMessages=10).get("Messages", []):
+            sqs.send_message(QueueUrl=target, MessageBody=message["Body"])
+            sqs.delete_message(QueueUrl=source, ReceiptHandle=message["ReceiptHandle"])
+
     def bucket_of_its_own(self, name: str) -> str:
         """A bucket that nothing watches yet."""
         location = {"LocationConstraint": REGION}

@@ -224,6 +224,58 @@ def test_limit_that_is_answered_by_a_disconnect_is_not_a_wrong_password(said: by
         assert type(fails(door)) is TooManyConnections
 
 
+NOTICES = [
+    b"Violators are prosecuted to the maximum extent of the law. All users are monitored.",
+    b"Session limit: 15 minutes of inactivity.",
+    b"Maximum of 10 concurrent connections per user.",
+]
+LOCKED = [
+    b"Account locked after too many failed logins",
+    b"Too many invalid logins",
+    b"login limit exceeded: locked",
+]
+
+
+@pytest.mark.parametrize("notice", NOTICES)
+def test_notice_about_limits_is_no_limit_that_was_reached(notice: bytes) -> None:
+    with ssh_door(takes("password", banner(notice), failure("password"))) as door:
+        assert type(fails(door)) is LoginRefused
+    with ssh_door(takes("password", failure("password")), greets=notice + b"\r\n") as door:
+        assert type(fails(door)) is LoginRefused
+
+
+@pytest.mark.parametrize("said", LOCKED)
+def test_account_that_was_locked_is_no_limit_that_passes(said: bytes) -> None:
+    with ssh_door(takes("password", disconnect(2, said))) as door:
+        error = fails(door)
+    assert type(error) is LoginRefused
+    assert said.decode() in error.reason
+
+
+@pytest.mark.parametrize("at", ["none", "password"])
+def test_silence_is_a_matter_of_the_partner_and_quotes_what_was_said_before(at: str) -> None:
+    def script(asked: Asked) -> Sequence[bytes]:
+        return [banner(b"Account awaiting approval")] if asked.method == at else [failure("password")]
+
+    with ssh_door(script) as door:
+        error = fails(door)
+    assert type(error) is PartnerUnreachable
+    assert "did not answer the login in time. It said 'Account awaiting approval'" in error.reason
+
+
+def test_incomplete_request_for_a_new_password_is_none() -> None:
+    with ssh_door(takes("password", b"\x3c\0")) as door:
+        assert type(fails(door)) is PartnerUnreachable
+
+
+def test_password_with_a_line_break_is_hinted_at() -> None:
+    with ssh_door(takes("password", failure("password"))) as door:
+        login = replace(door.login, password=f"{PASSWORD}\n")
+        with pytest.raises(LoginRefused) as raised:
+            connect(door.address, login, IMPATIENT)
+    assert "begins or ends with a blank or a line break" in raised.value.hint
+
+
 def test_limit_before_the_version_line_is_not_a_server_without_ssh() -> None:
     with ssh_door(takes_everything, greets=b"Exceeded MaxStartups\r\n", goes_on=False) as door:
         error = fails(door)

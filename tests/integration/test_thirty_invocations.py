@@ -13,6 +13,7 @@ from s3_to_sftp.credentials import FixedCredentials
 from s3_to_sftp.errors import (
     LoginRefused,
     PartnerLeftInPeace,
+    PartnerUnreachable,
     PasswordExpired,
     SecondFactorRequired,
     SftpNotStarted,
@@ -78,6 +79,7 @@ REFUSALS: dict[str, tuple[type[Exception], dict[str, Any]]] = {
         {"script": answers("keyboard-interactive", prompts(b"Verification code: "))},
     ),
     "a limit": (TooManyConnections, {"script": answers("password", disconnect(12, b"too many users"))}),
+    "silence": (PartnerUnreachable, {"script": lambda _asked: []}),
     "no SFTP": (SftpNotStarted, {"script": lambda _asked: [success()], "session": ends_at_once}),
     "a shell": (SftpNotStarted, {"script": lambda _asked: [success()], "session": greets}),
     "no channel": (SftpNotStarted, {"script": lambda _asked: [success()], "refuses_channel": b"not you"}),

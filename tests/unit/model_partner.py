@@ -364,10 +364,11 @@ class ModelPartner(Partner):
         temporary: str,
         path: str = "",
         start: int = 0,
+        is_spread: bool = False,
         pause: Callable[[], bool] = lambda: False,
         lanes: int | None = None,
     ) -> Sent:
-        del lanes, path
+        del lanes, path, is_spread
         session: Any = self._pool.session
         sent: Sent = session.run_one(_send(session, source, temporary, start, pause))
         return sent

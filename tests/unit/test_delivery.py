@@ -19,6 +19,7 @@ from s3_to_sftp.errors import (
     ConnectionLost,
     DeadlineTooClose,
     Disposition,
+    FolderMarker,
     LedgerError,
     NoProgress,
     ObjectChanged,
@@ -26,6 +27,7 @@ from s3_to_sftp.errors import (
     ObjectGone,
     OutcomeUnknown,
     PartnerUnreachable,
+    RemotePathRefused,
     RequestRefused,
     SourceInterrupted,
     Superseded,
@@ -901,7 +903,7 @@ def test_object_that_may_be_in_time_is_sent_to_a_server_that_cannot_continue(lon
 
 
 def test_object_that_was_not_in_time_says_that_it_cannot_be_continued(long_desk: DeliverySite) -> None:
-    long_desk.site.scripts = dict.fromkeys((0, CHANNEL), refusing_second_open)
+    long_desk.site.kind = IgnoresOffsets
     ref = long_desk.ref()
     deadline = short_of_time(long_desk, 0.1)
     left = deadline._remaining
@@ -911,11 +913,11 @@ def test_object_that_was_not_in_time_says_that_it_cannot_be_continued(long_desk:
     assert "checkpoint" not in long_desk.item(ref)
 
 
-def test_checkpoint_is_only_written_where_the_server_has_shown_that_it_goes_on_with_files(
+def test_no_checkpoint_is_written_where_the_server_has_shown_that_it_does_not_resume_files(
     long_desk: DeliverySite,
 ) -> None:
     """There seemed to be time enough, so nobody has asked before the first byte."""
-    long_desk.site.scripts = dict.fromkeys((0, CHANNEL), refusing_second_open)
+    long_desk.site.kind = IgnoresOffsets
     ref = long_desk.ref()
     with pytest.raises(CannotContinue):
         long_desk.deliver(ref, deadline=long_desk.deadline(budget=len(DATA) // 2))
@@ -1039,3 +1041,22 @@ def test_small_object_without_a_size_is_delivered(desk: DeliverySite) -> None:
 def test_delivery_knows_whether_anything_is_remembered(desk: DeliverySite) -> None:
     with_ledger: Delivery = desk.function()
     assert (with_ledger.has_ledger, desk.function(has_ledger=False).has_ledger) == (True, False)
+
+
+@pytest.mark.parametrize("key", ["dir/", "dir_$folder$"])
+def test_marker_of_a_folder_is_known_where_the_event_does_not_say_that_it_is_empty(
+    key: str, desk: DeliverySite
+) -> None:
+    """S3 Batch Operations names an object without its size."""
+    desk.s3.objects[key] = b""
+    ref = dataclasses.replace(desk.ref(key), size=None)
+    with pytest.raises(FolderMarker):
+        desk.deliver(ref)
+    assert desk.site.made == []
+    desk.s3.objects[key] = b"content"
+    ref = dataclasses.replace(desk.ref(key), size=None)
+    if key.endswith("/"):
+        with pytest.raises(RemotePathRefused):
+            desk.deliver(ref)
+    else:
+        desk.deliver(ref)

@@ -105,7 +105,7 @@ def test_every_way_to_create_an_object_is_taken(name: str, prefix: str) -> None:
 def test_other_events_are_ignored_with_a_log_line(name: str, caplog: pytest.LogCaptureFixture) -> None:
     record = {**with_object(), "eventName": name}
     assert objects_in_notification(s3_notification(record)) == []
-    assert f"event {name!r} ignored" in caplog.text
+    assert f"event {name!r} of bucket 'bucket', key 'a.csv' ignored" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["ObjectCreatedX", "", "INSERT", "aws:kinesis:record", "x" * 9000])
@@ -421,7 +421,7 @@ class TestEventBridge:
     ) -> None:
         event = eventbridge_event("bucket", "a.csv", **{"detail-type": name})
         assert objects_in_notification(event) == []
-        assert f"event {name} ignored" in caplog.text
+        assert f"event {name} of bucket 'bucket', key 'a.csv' ignored" in caplog.text
 
     @pytest.mark.parametrize("name", ["", "Object created", "Object Annotated", None, ["Object Created"]])
     def test_unknown_events_are_refused_and_named(self, name: object) -> None:

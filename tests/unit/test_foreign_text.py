@@ -37,6 +37,16 @@ def test_password_is_not_quoted_from_text_that_others_have_decoded_or_escaped() 
         assert "42" not in quoted(f"no {text}!")
 
 
+@pytest.mark.parametrize(
+    "looks",
+    ["P&ss/wörd-7", "p&SS/wörd-7", "P&amp;ss/wörd-7", "P%26ss%2Fw%C3%B6rd-7", "UCZzcy93w7ZyZC03"],
+    ids=["trimmed", "other case", "HTML", "URL", "base64"],
+)
+def test_password_with_a_line_break_is_not_quoted_however_it_is_repeated(looks: str) -> None:
+    never_show("P&ss/wörd-7\n")
+    assert looks not in quoted(f"no login with {looks} here")
+
+
 def test_password_is_taken_out_before_the_text_is_cut() -> None:
     never_show(PASSWORD)
     for before in range(380, 401):

@@ -137,7 +137,7 @@ def test_everything_that_the_construct_sets_is_read() -> None:
         {
             **WITH_SECRET,
             "SSH_DIR": "inbox",
-            "SSH_HOST_KEY": "ssh-ed25519 AAAA",
+            "SSH_HOST_KEY": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5",
             "SSH_MAX_CONNECTIONS": "4",
             "SSH_CIPHERS": "aes256-ctr, aes128-ctr,",
             "SSH_CONNECT_TIMEOUT": "7",
@@ -156,7 +156,7 @@ def test_everything_that_the_construct_sets_is_read() -> None:
         server=Server(
             host="sftp.partner.example",
             port=22,
-            host_keys=("ssh-ed25519 AAAA",),
+            host_keys=("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5",),
             ciphers=("aes256-ctr", "aes128-ctr"),
         ),
         directory="inbox",
@@ -192,10 +192,53 @@ def test_blanks_around_a_password_belong_to_it() -> None:
 
 
 @pytest.mark.parametrize("separator", ["\n", ",", ",\n", "\r\n", "\n\n"])
+@pytest.mark.parametrize("port", ["1" * 5000, "²2"])
+def test_number_that_is_none_is_refused(port: str) -> None:
+    with pytest.raises(ConfigurationError, match="SSH_PORT must be a number"):
+        Settings.from_environment({**PLAIN, "SSH_PORT": port})
+
+
+def test_sources_that_are_nested_too_deep_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="SSH_SOURCES must be a JSON list"):
+        Settings.from_environment({**PLAIN, "SSH_SOURCES": "[" * 100_000})
+
+
+def test_login_in_the_place_of_the_host_is_not_shown() -> None:
+    with pytest.raises(ConfigurationError, match="SSH_HOST must be a bare name") as raised:
+        Settings.from_environment({**PLAIN, "SSH_HOST": "sftp://acme:hunter2@sftp.partner.example/in"})
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "AAAAIEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXWFlaW1xdXl9g",
+        "ssh-ed25519 AAAAIEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXWFlaW1xdXl9g",
+    ],
+)
+def test_private_part_of_a_putty_key_is_no_host_key_and_is_not_shown(line: str) -> None:
+    with pytest.raises(ConfigurationError, match="SSH_HOST_KEY must hold public keys") as raised:
+        Settings.from_environment({**PLAIN, "SSH_HOST_KEY": line})
+    assert "EFCQ0RF" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sftp.bank.example,192.0.2.7 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5",
+        '"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"',
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5\\n",
+    ],
+)
+def test_other_ways_to_paste_a_host_key_are_understood(text: str) -> None:
+    keys = Settings.from_environment({**PLAIN, "SSH_HOST_KEY": text}).server.host_keys
+    assert keys == ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5",)
+
+
 def test_several_host_keys_are_separated_by_lines_or_commas(separator: str) -> None:
-    text = separator.join(["ssh-ed25519 AAAA", "ssh-rsa AAAABB"])
+    text = separator.join(["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5", "ssh-rsa AAAAB3NzaC1yc2E="])
     settings = Settings.from_environment({**PLAIN, "SSH_HOST_KEY": text})
-    assert settings.server.host_keys == ("ssh-ed25519 AAAA", "ssh-rsa AAAABB")
+    assert settings.server.host_keys == ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5", "ssh-rsa AAAAB3NzaC1yc2E=")
 
 
 @pytest.mark.parametrize("text", ["", "  ", "\n", ","])
@@ -226,7 +269,7 @@ PKCS8 = f"MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v\n{TAIL}"
         f"ssh-ed25519 {BODY}{TAIL}",
         PKCS8,
         f"ssh-ed25519 {PKCS8}",
-        f"ssh-ed25519 AAAA\n{TAIL}",
+        f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5\n{TAIL}",
         f"PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\nPrivate-Lines: 1\n{TAIL}",
     ],
 )
@@ -248,13 +291,19 @@ def test_private_key_in_any_variable_is_refused_and_never_shown(name: str) -> No
 @pytest.mark.parametrize(
     ("line", "kept"),
     [
-        ("ssh-ed25519 AAAA root@bank", "ssh-ed25519 AAAA"),
-        ("[bank.example]:2222 ssh-ed25519 AAAA root@bank", "ssh-ed25519 AAAA"),
-        ("\ufeffssh-ed25519 AAAA", "ssh-ed25519 AAAA"),
-        ("# bank.example:22 SSH-2.0-OpenSSH\nssh-ed25519 AAAA", "ssh-ed25519 AAAA"),
+        ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 root@bank", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"),
         (
-            "@cert-authority *.bank.example ssh-ed25519 AAAA",
-            "@cert-authority *.bank.example ssh-ed25519 AAAA",
+            "[bank.example]:2222 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 root@bank",
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5",
+        ),
+        ("\ufeffssh-ed25519 AAAAC3NzaC1lZDI1NTE5", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"),
+        (
+            "# bank.example:22 SSH-2.0-OpenSSH\nssh-ed25519 AAAAC3NzaC1lZDI1NTE5",
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5",
+        ),
+        (
+            "@cert-authority *.bank.example ssh-ed25519 AAAAC3NzaC1lZDI1NTE5",
+            "@cert-authority *.bank.example ssh-ed25519 AAAAC3NzaC1lZDI1NTE5",
         ),
     ],
 )

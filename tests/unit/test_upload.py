@@ -10,8 +10,8 @@ import pytest
 from s3_to_sftp.errors import (
     ConnectionLost,
     DirectoryAmbiguous,
+    NameTaken,
     ProtocolViolation,
-    RemotePathRefused,
     RequestRefused,
 )
 from s3_to_sftp.sftp import protocol
@@ -395,10 +395,10 @@ def test_refused_permit_gives_no_name_and_leaves_the_file_to_the_caller(at_once:
 
 def test_file_whose_final_name_is_refused_is_removed() -> None:
     def permit(_temporary: str, _seen: object) -> Future[None]:
-        raise RemotePathRefused("it is another key's.", hint="")
+        raise NameTaken("it is another key's.", hint="")
 
     server = ScriptedServer()
-    with pytest.raises(RemotePathRefused):
+    with pytest.raises(NameTaken):
         put_with(server, permit)
     assert server.files == {}
 

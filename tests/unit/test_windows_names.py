@@ -162,6 +162,19 @@ def test_keys_that_are_two_files_are_both_delivered(desk: DeliverySite) -> None:
     assert isinstance(deliver_one(desk, desk.ref("strasse")), Receipt)
 
 
+def test_letters_without_a_capital_of_their_own_are_two_files(desk: DeliverySite) -> None:
+    desk.s3.objects |= {"\u0131": b"1", "i": b"2", "\u017f": b"3", "s": b"4"}
+    for key in ("\u0131", "i", "\u017f", "s"):
+        assert isinstance(deliver_one(desk, desk.ref(key)), Receipt)
+
+
+def test_nothing_is_left_of_a_name_that_is_refused(desk: DeliverySite) -> None:
+    desk.s3.objects |= {"CON.txt": b"x"}
+    ref = desk.ref("CON.txt")
+    assert isinstance(deliver_one(desk, ref), RemotePathRefused)
+    assert desk.temporaries(ref) == set()
+
+
 def test_upper_and_lower_case_are_two_files_on_other_servers(desk: DeliverySite) -> None:
     desk.site = Site(disk=desk.site.disk)
     desk.s3.objects |= {"A": b"1", "a": b"2"}

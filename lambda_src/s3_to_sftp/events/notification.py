@@ -23,9 +23,6 @@ _log = logging.getLogger(__name__)
 
 _LARGEST_BYTES = 2**63 - 1
 
-_HADOOP_MARKER = "_$folder$"
-"""Ends the keys that Hadoop and EMR write for directories."""
-
 _NOT_CREATED = (
     "ObjectRemoved:",
     "ObjectRestore:",
@@ -69,7 +66,9 @@ def object_in_record(record: Mapping[str, Any]) -> ObjectRef | None:
         raise malformed("a record has no 'eventName'")
     plain = name.removeprefix("s3:")
     if plain.startswith(_NOT_CREATED):
-        _log.warning("event %s ignored: only ObjectCreated is delivered", quoted(name))
+        _log.warning(
+            "event %s of %s ignored: only ObjectCreated is delivered", quoted(name), _named(record.get("s3"))
+        )
         return None
     if not plain.startswith("ObjectCreated:"):
         raise malformed(f"a record has the unknown eventName {quoted(name)}")
@@ -94,7 +93,7 @@ def object_in_event(event: Mapping[str, Any]) -> ObjectRef | None:
     if kind == "AWS API Call via CloudTrail":
         raise _reported_by_cloudtrail(detail)
     if isinstance(kind, str) and kind in _NOT_CREATED_ON_EVENTBRIDGE:
-        _log.warning("event %s ignored: only Object Created is delivered", kind)
+        _log.warning("event %s of %s ignored: only Object Created is delivered", kind, _named(detail))
         return None
     if kind != "Object Created":
         raise malformed(f"EventBridge's detail-type {quoted(kind)} is unknown")
@@ -108,10 +107,26 @@ def _reported_by_cloudtrail(detail: object) -> EventError:
     """Refuse it: it has neither sequencer nor ETag, so nobody could tell the newer of two objects."""
     called = detail.get("eventName") if isinstance(detail, dict) else None
     return malformed(
-        f"it is CloudTrail's report of the call {quoted(called)}, not S3's own event",
+        f"it is CloudTrail's report of the call {quoted(called)} for {_named_in_call(detail)}, not S3's own "
+        "event",
         hint="Switch on EventBridge for the bucket, and let the rule match the detail-type 'Object Created'. "
         "The object of this message is delivered when it is put again.",
     )
+
+
+def _named(about: object) -> str:
+    """Return bucket and key as an event writes them, as far as it does: a trace for people."""
+    entry = about if isinstance(about, dict) else {}
+    bucket, item = entry.get("bucket"), entry.get("object")
+    name = bucket.get("name") if isinstance(bucket, dict) else None
+    key = item.get("key") if isinstance(item, dict) else None
+    return f"bucket {quoted(name)}, key {quoted(key)}"
+
+
+def _named_in_call(detail: object) -> str:
+    asked = detail.get("requestParameters") if isinstance(detail, dict) else None
+    asked = asked if isinstance(asked, dict) else {}
+    return _named({"bucket": {"name": asked.get("bucketName")}, "object": {"key": asked.get("key")}})
 
 
 def _object_ref(named: Any, decoded: Callable[[str], str], *, version_id: str, etag: str) -> ObjectRef | None:
@@ -150,7 +165,7 @@ def _is_folder_marker(ref: ObjectRef) -> bool:
 
     One that holds bytes, or of unknown size, is no marker.
     """
-    return ref.size == 0 and ref.key.endswith(("/", _HADOOP_MARKER))
+    return ref.size == 0 and ref.is_named_like_a_folder
 
 
 def text_of(value: object) -> str:

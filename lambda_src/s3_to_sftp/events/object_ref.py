@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 
+_HADOOP_MARKER = "_$folder$"
+"""Ends the keys that Hadoop and EMR write for directories."""
+
 _SEQUENCER_WIDTH = 64  # S3's have 16 to 18 digits today
 
 
@@ -26,6 +29,11 @@ class ObjectRef:
     size: int | None = None
     sequencer: str | None = None
     resend: bool = field(default=False, compare=False)
+
+    @property
+    def is_named_like_a_folder(self) -> bool:
+        """Whether consoles and Hadoop call the markers of folders so: they are empty objects."""
+        return self.key.endswith(("/", _HADOOP_MARKER))
 
     @property
     def padded_sequencer(self) -> str:

@@ -206,6 +206,8 @@ def _read_checkpoint(fields: "_Fields") -> Checkpoint:
         etag=fields.text("etag"),
         parts_crc=fields.optional_integer("parts_crc"),
         part_crc=fields.optional_integer("part_crc"),
+        is_spread=fields.flag("is_spread"),
+        refusals=fields.integer("refusals"),
     )
 
 
@@ -226,6 +228,7 @@ def _read_commit(fields: "_Fields") -> Commit:
         verified_by=fields.text("verified_by"),
         sha256=fields.text("sha256"),
         rename_unanswered=fields.flag("rename_unanswered"),
+        is_renamed=fields.flag("is_renamed"),
     )
 
 
@@ -242,6 +245,7 @@ def commit_fields(commit: Commit) -> dict[str, object]:
         "verified_by": commit.verified_by,
         "sha256": commit.sha256,
         "rename_unanswered": commit.rename_unanswered,
+        "is_renamed": commit.is_renamed,
     }
 
 

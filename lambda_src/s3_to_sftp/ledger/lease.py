@@ -35,6 +35,8 @@ class Checkpoint:
         etag: Of the object that the bytes are of, without quotes (empty: not known).
         parts_crc: The running checksum of the checksums of the object's parts; see `ChecksumSoFar`.
         part_crc: The running checksum of the part that is under way.
+        is_spread: Whether several streams have written behind the offset, as far as they got.
+        refusals: Times in a row that the server did not let the file be resumed.
     """
 
     temporary: str
@@ -45,6 +47,8 @@ class Checkpoint:
     etag: str = ""
     parts_crc: int | None = None
     part_crc: int | None = None
+    is_spread: bool = False
+    refusals: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +67,7 @@ class Commit:
         verified_by: Which checksum of S3's it agrees with, as in a receipt.
         sha256: Of the bytes in hexadecimal, where it was asked for (empty: not).
         rename_unanswered: Whether a RENAME may have been sent whose answer never came.
+        is_renamed: Whether one was answered with OK; only the receipt is missing.
     """
 
     temporary: str
@@ -75,6 +80,7 @@ class Commit:
     verified_by: str = "none"
     sha256: str = ""
     rename_unanswered: bool = True
+    is_renamed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +181,7 @@ class Ledger(Protocol):
             account: Where it is, `user@host:port`.
 
         Raises:
-            RemotePathRefused: Another key's objects do.
+            NameTaken: Another key's objects do.
             LedgerError: The ledger cannot be used.
         """
 

@@ -10,8 +10,8 @@ from s3_to_sftp.errors import (
     BeingSent,
     Disposition,
     LedgerError,
+    NameTaken,
     OutcomeUnknown,
-    RemotePathRefused,
     Superseded,
 )
 from s3_to_sftp.events import ObjectRef
@@ -306,13 +306,13 @@ def refuse_claimed(lease: Lease, seen: Item | None) -> None:
     """Refuse a file that is another key's.
 
     Raises:
-        RemotePathRefused: It is; says whose.
+        NameTaken: It is; says whose.
     """
     other = (seen or {}).get("object", {}).get("S", "")
     if seen is None or other == _claimant(lease):
         return
     known_as = seen.get("remote_path", {}).get("S", "")
-    raise RemotePathRefused(
+    raise NameTaken(
         f"{lease.remote_path!r} is the file of s3://{other} at the partner: the server says that it runs on "
         "Windows, where upper and lower case are one, and it would replace that file.",
         hint="Put the object again under another key. If the other key is not used any more, delete the item "

@@ -9,6 +9,8 @@ from typing import Any
 import paramiko
 from paramiko.kex_curve25519 import KexCurve25519
 
+from s3_to_sftp.sftp.group_exchange import CheckedGroupExchange
+
 KEY_EXCHANGES = (
     "mlkem768x25519-sha256",
     "curve25519-sha256",
@@ -63,7 +65,11 @@ def offer(transport: paramiko.Transport, *, ciphers: tuple[str, ...] = ()) -> No
     """
     library: Any = transport  # the stubs leave out what begins with an underscore
     # RFC 8731 named what libssh had introduced; the library knows the older name alone.
-    library._kex_info = {**library._kex_info, "curve25519-sha256": KexCurve25519}
+    library._kex_info = {
+        **library._kex_info,
+        "curve25519-sha256": KexCurve25519,
+        CheckedGroupExchange.name: CheckedGroupExchange,
+    }
     options = transport.get_security_options()
     options.kex = tuple(name for name in KEY_EXCHANGES if name in library._kex_info)
     options.key_types = SIGNATURES

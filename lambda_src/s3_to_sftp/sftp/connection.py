@@ -139,7 +139,7 @@ def connect(
         if not isinstance(error, Exception) or isinstance(error, DeliveryError):
             raise
         # What paramiko and cryptography raise over a server's nonsense is the server's.
-        raise _lost_before_sftp(server, error) from None
+        raise _lost_before_sftp(server, error, transport.heard) from None
     return Connection(transport, session, host_keys.fingerprint(host_key), server, timeouts)
 
 
@@ -260,7 +260,7 @@ def _no_sftp(server: Server, why: str, heard: Heard, said: bytes = b"") -> Partn
     reason = f"{server} accepted the login but does not start SFTP{why}"
     if says_expired(decoded(said)):
         return PasswordExpired(reason, hint="Get a new password from the partner, and fill the secret.")
-    if heard.is_about_too_many or says_too_many(said):
+    if heard.is_about_too_many() or says_too_many(said):
         return TooManyConnections(
             reason, hint="Lower max_connections, or ask the partner to allow more. It will be retried."
         )
@@ -292,7 +292,7 @@ def _handshake_failed(server: Server, error: BaseException, heard: Heard) -> Par
         f"{server} took the connection but did not complete the SSH handshake ({_words(error)})."
         f"{heard.last_words}"
     )
-    if heard.is_about_too_many:
+    if heard.is_about_too_many():
         return TooManyConnections(
             why, hint="Lower max_connections, or ask the partner to allow more. It will be retried."
         )
@@ -303,9 +303,9 @@ def _handshake_failed(server: Server, error: BaseException, heard: Heard) -> Par
     )
 
 
-def _lost_before_sftp(server: Server, error: Exception) -> PartnerUnreachable:
+def _lost_before_sftp(server: Server, error: Exception, heard: Heard) -> PartnerUnreachable:
     return PartnerUnreachable(
-        f"{server} was lost during the login ({_words(error)}).",
+        f"{server} was lost during the login ({_words(error)}).{heard.last_words}",
         hint="It will be retried; ask the partner if it persists.",
     )
 

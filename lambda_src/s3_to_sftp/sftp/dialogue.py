@@ -21,6 +21,7 @@ from s3_to_sftp.sftp.prompts import Asked, asked_for
 _MOST_ROUNDS = 16
 _MOST_PROMPTS = 16
 _KEPT_BYTES = 4096
+_EMPTY_STRING_BYTES = 4
 
 PUBLICKEY = "publickey"
 PASSWORD = "password"  # noqa: S105 - the name of a method
@@ -131,6 +132,8 @@ class Exchange(AuthHandler):
     def _parse_userauth_info_request(self, message: paramiko.Message) -> None:
         # The number 60 means something else for each method.
         if self.auth_method == PASSWORD:
+            if len(message.get_remainder()) < _EMPTY_STRING_BYTES:
+                raise paramiko.SSHException("it answered the password with an incomplete message")
             prompt = message.get_string()[:_KEPT_BYTES]
             self._over(Reply(Verdict.ASKED_FOR_MORE, asked=Asked.NEW_PASSWORD, said=prompt))
         elif self.auth_method == INTERACTIVE:

@@ -29,13 +29,18 @@ _NEXT_LINE_SECONDS = 2.0
 TOO_MANY_CONNECTIONS = 12
 """SSH_DISCONNECT_TOO_MANY_CONNECTIONS (RFC 4253, section 11.1)."""
 
-_WHAT_IS_LIMITED = (
-    r"(?:connections?|sessions?|log[io]ns?|users|clients)\b(?! (?:attempts?|failures?|tries|failed))"
-)
+# What has happened, not what a notice says about limits in general: "maximum of 10 connections per user".
+_WHAT_IS_LIMITED = r"(?:connections?|sessions?|log[io]ns?|users|clients)\b"
 _TOO_MANY = re.compile(
     rf"max_?startups|max_?sessions|too many (?:\w+ ){{0,3}}{_WHAT_IS_LIMITED}"
-    rf"|(?:maximum|max\.?|limit)\b.{{0,40}}\b{_WHAT_IS_LIMITED}|(?:connection|session|login) limit",
+    rf"|(?:maximum|max\.?|limit)\b.{{0,40}}\b{_WHAT_IS_LIMITED}.{{0,40}}\b(?:reached|exceeded|in use)"
+    r"|(?:connection|session|login) limit.{0,20}\b(?:reached|exceeded)"
+    rf"|(?:reached|exceeded)\b.{{0,40}}\b(?:maximum|max\.?|limit)\b.{{0,40}}\b{_WHAT_IS_LIMITED}",
     re.IGNORECASE,
+)
+# Those are about a wrong password, whatever else they say.
+_WRONG_LOGINS = re.compile(
+    r"fail|incorrect|invalid|wrong|bad |unsuccessful|attempt|tries|locked|disabled|suspended", re.IGNORECASE
 )
 _DISCONNECT_NAMES = {
     1: "host not allowed to connect",
@@ -91,13 +96,18 @@ class Heard:
     def _saying(self, text: bytes) -> str:
         return f" and said {quote(text)}" if text.strip() else ""
 
-    @property
-    def is_about_too_many(self) -> bool:
-        """Whether it says that there are too many connections, logins or sessions."""
+    def is_about_too_many(self, *, banner: bool = True) -> bool:
+        """Return whether it says that there are too many connections, logins or sessions.
+
+        Args:
+            banner: Whether that of the login counts. It may be the same for everybody.
+        """
         code, text = self.goodbye or (0, b"")
-        return code == TOO_MANY_CONNECTIONS or says_too_many(
-            b"\n".join([self.before_version, self.banner, text, *([self.refusal[1]] if self.refusal else [])])
-        )
+        said = [text, self.refusal[1] if self.refusal else b""]
+        said += [self.banner] if banner else []
+        # What stands in front of a version line is a greeting.
+        said += [] if self.version else [self.before_version]
+        return code == TOO_MANY_CONNECTIONS or any(map(says_too_many, said))
 
     def compare(self, ours: dict[str, tuple[str, ...]]) -> str:
         """Return in words where it offers nothing of what we offer; empty where that is not so."""
@@ -112,7 +122,8 @@ class Heard:
 
 def says_too_many(said: bytes) -> bool:
     """Return whether a server's text is about too many connections, logins or sessions."""
-    return _TOO_MANY.search(decoded(said)) is not None
+    text = decoded(said)
+    return _TOO_MANY.search(text) is not None and _WRONG_LOGINS.search(text) is None
 
 
 def quote(said: bytes) -> str:

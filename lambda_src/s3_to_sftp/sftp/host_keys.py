@@ -92,8 +92,8 @@ def _normal(line: str) -> str:
 def _fingerprint_of_line(line: str) -> str:
     try:
         return _sha256(base64.b64decode(line.split()[1], validate=True))
-    except ValueError:
-        return f"not a key: {line!r}"
+    except ValueError:  # not shown: what is no public key may be a part of a private one
+        return "a line that is no key"
 
 
 def _sha256(blob: bytes) -> str:

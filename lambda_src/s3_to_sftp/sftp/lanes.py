@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from s3_to_sftp.errors import (
-    CannotContinue,
     CheckpointLost,
     ConnectionLost,
     PartnerError,
     RequestRefused,
+    ResumeRefused,
     SizeMismatch,
     TransferError,
 )
@@ -98,6 +98,7 @@ class Sent:
         temporary: The temporary name in use at the end.
         seen: What the server shows of the complete file; None where it does not tell.
         probe_may_stand: Whether a file may be left that has shown whether several streams may write.
+        is_spread: Whether several streams have written it: it may be longer than what is acknowledged.
         lost: How the connection of the first stream was lost, where that ended it.
     """
 
@@ -107,6 +108,7 @@ class Sent:
     temporary: str
     seen: FileAttributes | None = None
     probe_may_stand: bool = False
+    is_spread: bool = False
     lost: TransferError | None = None
 
 
@@ -315,6 +317,7 @@ def send_in_lanes(
     temporary: str,
     path: str = "",
     start: int = 0,
+    is_spread: bool = False,
     pause: Callable[[], bool] = lambda: False,
     lanes: int | None = None,
 ) -> Sent:
@@ -334,6 +337,7 @@ def send_in_lanes(
         path: The final name, where there is to be one: nothing is sent if the server could not keep it.
         start: Bytes that are under the temporary name already; the others are written behind them, once this
             server has shown that it resumes files (`supports_resume`).
+        is_spread: Whether several streams have written behind them before, as far as they got.
         pause: Asked before each block. From the first True on nothing more is sent, and the file stays under
             its temporary name to be gone on with another time.
         lanes: How many at most; by default as many as pay.
@@ -346,15 +350,22 @@ def send_in_lanes(
     Raises:
         RemotePathRefused: See `windows.insist_on_name`.
         CheckpointLost: There are not as many bytes under the temporary name as `start` says, or this server
-            has not shown that it resumes files.
-        CannotContinue: The server does not let this file be resumed.
+            has shown that it does not resume files.
+        ResumeRefused: The server does not let this file be resumed now, or not that it is tried.
         SizeMismatch: The server shows another size than was acknowledged. The temporary file is removed.
         TransferError: The server refused or was lost. A temporary file that this call has begun is removed
             if the server answers.
         Exception: Whatever `source` raised.
     """
     transfer = _Transfer(
-        pool, source, temporary=temporary, path=path, start=start, pause=pause, most_lanes=lanes
+        pool,
+        source,
+        temporary=temporary,
+        path=path,
+        start=start,
+        is_spread=is_spread,
+        pause=pause,
+        most_lanes=lanes,
     )
     return transfer.run()
 
@@ -370,6 +381,7 @@ class _Transfer:
         temporary: str,
         path: str,
         start: int,
+        is_spread: bool,
         pause: Callable[[], bool],
         most_lanes: int | None,
     ) -> None:
@@ -378,6 +390,7 @@ class _Transfer:
         self._temporary = temporary
         self._path = path
         self._start = start
+        self._is_spread = is_spread
         self._is_ours = not start  # to be removed when this goes wrong
         self._most_lanes = most_lanes
         self._segments = _Segments(source.size, start=start, pause=pause)
@@ -420,7 +433,7 @@ class _Transfer:
         try:
             supports = supports_resume(self._pool, resume_probe_name(self._temporary))
         except RequestRefused as refused:
-            raise CheckpointLost(refused.reason, hint="The object is sent from its beginning.") from None
+            raise _not_resumed(refused) from None
         if not supports:
             raise CheckpointLost(
                 f"{first.server} does not keep what was written when a file is resumed.",
@@ -467,8 +480,12 @@ class _Transfer:
         try:
             handle = await opened
         except RequestRefused as refused:
-            gone = refused.code in NOTHING_THERE or await _is_gone(size)
-            raise _not_continued(refused, self._temporary, self._start, gone=gone) from None
+            if refused.code in NOTHING_THERE or await _is_gone(size):
+                raise CheckpointLost(
+                    f"{self._temporary!r}, {self._start} bytes of an object, is no longer at the partner.",
+                    hint="The object is sent from its beginning.",
+                ) from None
+            raise _not_resumed(refused) from None
         # A drop box does not tell; then the statuses of the former writes are what is known.
         with contextlib.suppress(RequestRefused):
             found = await size
@@ -509,6 +526,7 @@ class _Transfer:
             temporary=self._temporary,
             seen=seen,
             probe_may_stand=self._admission.file_may_stand,
+            is_spread=self._is_spread or any(lane.at_work.is_set() for lane in self._lanes),
             lost=lost,
         )
 
@@ -530,11 +548,11 @@ class _Transfer:
         for lane in at_work:
             lane.join(max(0.0, lost_at + _CLOSING_SECONDS - time.monotonic()))
         self._drop_lanes()
-        # When all connections are lost the server may have lost power, and streams write out of order: a file
-        # as long as it should be may have holes. A CLOSE that was answered later shows that it is up.
-        is_all_closed = self._segments.acknowledged() == self._segments.acknowledged_after_loss()
-        if at_work and not is_all_closed and not any(lane.closed_at > lost_at for lane in at_work):
-            return self._sent(self._start, complete=False, lost=lost)
+        if at_work or self._is_spread:
+            # A server may keep what it has acknowledged in memory until CLOSE: a process that dies, or a
+            # machine of several, takes it along. Where others have written behind it, no size shows that.
+            acknowledged = max(self._start, self._segments.acknowledged())
+            return self._sent(acknowledged, complete=False, lost=lost)
         acknowledged = self._segments.acknowledged_after_loss()
         return self._sent(acknowledged, complete=False, lost=lost) if acknowledged > self._start else None
 
@@ -628,7 +646,7 @@ def another_name(temporary: str) -> str:
 
 def probe_name(temporary: str) -> str:
     """Return the name of what a probe of this attempt writes: whoever removes one knows the other."""
-    return temporary.removesuffix(".part") + "-probe.part"
+    return f"{_stem(temporary)}-probe.part"
 
 
 def resume_probe_name(temporary: str) -> str:
@@ -636,7 +654,12 @@ def resume_probe_name(temporary: str) -> str:
 
     Another one: a further stream that was called off may still be busy with the probe of several streams.
     """
-    return temporary.removesuffix(".part") + "-resume.part"
+    return f"{_stem(temporary)}-resume.part"
+
+
+def _stem(temporary: str) -> str:
+    """Return what the names of an attempt have in common."""
+    return temporary.removesuffix(".part").removesuffix("-2")
 
 
 async def _is_gone(size: Pending[int | None]) -> bool:
@@ -648,16 +671,14 @@ async def _is_gone(size: Pending[int | None]) -> bool:
     return False
 
 
-def _not_continued(refused: RequestRefused, path: str, start: int, *, gone: bool) -> Exception:
-    if gone:
-        return CheckpointLost(
-            f"{path!r}, {start} bytes of an object, is no longer at the partner.",
-            hint="The object is sent from its beginning.",
-        )
-    return CannotContinue(
-        f"The object is larger than one invocation can send, and {refused.reason}",
-        hint="The partner's server must allow writing into a file that exists. Ask the partner, or send the "
-        "object in smaller pieces; more memory gives the function more speed.",
+def _not_resumed(refused: RequestRefused) -> ResumeRefused:
+    return ResumeRefused(
+        refused.reason,
+        hint="The server must allow writing into a file that exists. It is tried again; ask the partner if "
+        "it goes on.",
+        code=refused.code,
+        disposition=refused.disposition,
+        request=refused.request,
     )
 
 

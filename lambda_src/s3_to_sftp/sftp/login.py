@@ -6,7 +6,6 @@ import paramiko
 
 from s3_to_sftp.credentials import Credentials
 from s3_to_sftp.errors import (
-    ConnectionLost,
     LoginRefused,
     PartnerError,
     PartnerUnreachable,
@@ -38,8 +37,7 @@ def log_in(transport: ListeningTransport, credentials: Credentials, server: Serv
         CredentialsError: The private key cannot be used.
         LoginRefused: The server does not accept the login.
         TooManyConnections: It takes no more logins now.
-        PartnerUnreachable: It closes the connection before the login.
-        ConnectionLost: It does not answer.
+        PartnerUnreachable: It closes the connection before the login, or does not answer.
     """
     _Login(transport, credentials, server).run()
 
@@ -106,13 +104,17 @@ class _Login:
         certificate = getattr(key, "public_blob", None)  # not every kind of key has the field
         name = certificate.key_type if certificate else key.get_name()
         reply = Reply(Verdict.REFUSED, self._methods)
+        accepted = self._accepted_signatures()
         # Without server-sig-algs only a refusal tells that a server does not take SHA-512 (RFC 8332, 3.3).
-        for algorithm in signatures_of(name, accepted=self._accepted_signatures()):
+        algorithms = signatures_of(name, accepted=accepted)
+        for algorithm in algorithms:
             reply = self._answer(self._exchange().key(self._credentials.username, key, algorithm))
             if reply.verdict is not Verdict.REFUSED or PUBLICKEY not in reply.methods:
                 break
         of_what = "the certificate of " if certificate else ""
-        self._note(reply, f"{of_what}the {key.get_name()} key {key.fingerprint}")
+        stated = quote(", ".join(accepted).encode("latin-1"))
+        why = "" if algorithms else f" (not sent: the server takes signatures by {stated} alone)"
+        self._note(reply, f"{of_what}the {key.get_name()} key {key.fingerprint}{why}")
         return reply
 
     def _send_password(self, method: str) -> Reply:
@@ -140,8 +142,9 @@ class _Login:
         if reply.verdict is Verdict.ASKED_FOR_MORE:
             raise self._unanswerable(reply)
         if reply.verdict is Verdict.SILENCE:
-            raise ConnectionLost(
-                f"{self._server} did not answer the login in time.", hint="It will be retried."
+            raise PartnerUnreachable(
+                f"{self._server} did not answer the login in time.{self._transport.heard.last_words}",
+                hint="It will be retried; ask the partner if it persists.",
             )
         if reply.verdict is Verdict.CLOSED:
             raise self._closed()
@@ -171,7 +174,7 @@ class _Login:
     def _closed(self) -> Exception:
         heard = self._transport.heard
         error: Exception | None = self._transport.get_exception()
-        if heard.is_about_too_many:
+        if heard.is_about_too_many():
             return self._too_many()
         if heard.goodbye is None and error is not None and not isinstance(error, EOFError):
             return error  # no answer, but a broken connection
@@ -194,7 +197,7 @@ class _Login:
 
     def _refusal(self) -> PartnerError:
         heard, user = self._transport.heard, self._credentials.username
-        if heard.is_about_too_many:
+        if heard.is_about_too_many(banner=False):
             return self._too_many()
         offers = f" It offers {quote(', '.join(self._methods).encode('latin-1'))}.{heard.last_words}"
         if says_expired(decoded(heard.banner)) and "the password" in self._refused:
@@ -202,7 +205,7 @@ class _Login:
         if self._refused:
             return LoginRefused(
                 f"{self._server} does not accept {' nor '.join(self._refused)} for user {user!r}.{offers}",
-                hint="Check the secret against what the partner has on record.",
+                hint=f"Check the secret against what the partner has on record.{self._blanks()}",
             )
         if self._given:
             return LoginRefused(
@@ -213,6 +216,15 @@ class _Login:
         return LoginRefused(
             f"{self._server} takes no login by {self._held()} from user {user!r}: nothing was sent.{offers}",
             hint="Put what it offers into the secret, or ask the partner to allow what the secret holds.",
+        )
+
+    def _blanks(self) -> str:
+        """A hint at what nobody sees in a secret."""
+        password = self._credentials.password
+        return (
+            " The password begins or ends with a blank or a line break."
+            if password != password.strip()
+            else ""
         )
 
     def _held(self) -> str:

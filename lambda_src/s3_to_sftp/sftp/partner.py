@@ -133,6 +133,7 @@ class Partner:
         temporary: str,
         path: str = "",
         start: int = 0,
+        is_spread: bool = False,
         pause: Callable[[], bool] = lambda: False,
         lanes: int | None = None,
     ) -> Sent:
@@ -141,7 +142,14 @@ class Partner:
         For arguments and errors see `send_in_lanes`.
         """
         return send_in_lanes(
-            self._pool, source, temporary=temporary, path=path, start=start, pause=pause, lanes=lanes
+            self._pool,
+            source,
+            temporary=temporary,
+            path=path,
+            start=start,
+            is_spread=is_spread,
+            pause=pause,
+            lanes=lanes,
         )
 
     def continues_files(self, temporary: str) -> bool:

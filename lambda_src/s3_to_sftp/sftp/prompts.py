@@ -13,14 +13,24 @@ _PASSWORD = re.compile(
     r"l[oö]senord|adgangskode|salasana|has[lł]o|heslo|jelsz[oó]|пароль|密码|密碼|パスワード|암호|비밀번호",
     re.IGNORECASE,
 )
+# In the languages of `_PASSWORD`. A word that is left out gets a password typed into the wrong question.
 _NEW = re.compile(
-    r"\b(?:new|retype|re-type|re-?enter|repeat|confirm|again|change|neues|wiederholen|nouveau|nueva)\b",
+    r"\b(?:new|next|retype|re-type|re-?enter|repeat|confirm\w*|again|change|choose|create|set|pick|"
+    r"neue?[rs]?|wiederhol\w*|bestätig\w*|nouve\w+|nueva|nuevo|nova senha|novo|nuova|nuovo|"
+    r"ripet\w+|repit\w+|repet\w+|nieuwe?|herhaal|bevestig\w*|nytt|nya|nyt|ny adgangskode|upprepa|"
+    r"gjenta|gentag|bekr\w+|uusi|toista|vahvista|now[ey]|powt[oó]rz|potwierd\w+|nov[éý]|znovu|"
+    r"zopakujte|potvr\w+|új|ismét|erősíts\w*)\b|нов(?:ый|ого)|повтор|подтверд|"  # noqa: RUF001
+    r"新|再|确认|確認|새\s|다시|확인",
     re.IGNORECASE,
 )
 _OLD = re.compile(r"\b(?:current|old|existing|previous|aktuelles|altes|actuel|actual)\b", re.IGNORECASE)
 _CODE = re.compile(
-    r"one[- ]?time|\botp\b|\bcode\b|passcode|token|verification|\bpin\b|\b[2m]fa\b|factor|authenticator|"
-    r"securid|\bsms\b|yubikey|\bduo\b|challenge|response|einmal",
+    r"one[- ]?time|otp\b|otp[- ]?pass|\bs/?key\b|c[oó]d(?:e|es|igo|ice)\b|\bk[oó]d\w?\b|\bkoodi|passcode|"
+    r"token|verification|\bpin\b|\btan\b|\b[2m]fa\b|factor|authenticator|securid|\brsa\b|\bfob\b|"
+    r"\bsms\b|yubikey|\bduo\b|challenge|response|dynamic|temporary|\bsecond\b|\benable\b|\bsudo\b|"
+    r"passphrase|displayed|sent to|google auth|einmal|usage unique|un solo uso|uso [úu]nico|monouso|"
+    r"eenmalig|eng[åa]ngs|kertak[äa]ytt|jednor[aá]z|egyszeri|одноразов|ワンタイム|一次性|动态|動態|"
+    r"일회용|验证|驗證|인증",
     re.IGNORECASE,
 )
 _EXPIRED = re.compile(
@@ -28,6 +38,7 @@ _EXPIRED = re.compile(
     r"|(?:must|required to|need to|have to) (?:be )?change|change (?:your|the) password|abgelaufen|expiré",
     re.IGNORECASE,
 )
+_WANTS_NEW = re.compile(r"(?:choose|enter|set|pick|create|type) (?:a |your )?new ", re.IGNORECASE)
 
 
 class Asked(Enum):
@@ -53,7 +64,7 @@ def asked_for(
     """
     if not prompts:
         return Asked.NOTHING
-    texts = [_without(names, prompt) for prompt in prompts]
+    texts, said = [_without(names, prompt) for prompt in prompts], _without(names, said)
     passwords = [text for text in texts if _PASSWORD.search(text)]
     if any(_NEW.search(text) for text in passwords):
         return Asked.NEW_PASSWORD
@@ -61,8 +72,10 @@ def asked_for(
         return Asked.CODE
     if len(passwords) < len(texts) or len(texts) > 1:
         return Asked.OTHER
-    if _OLD.search(texts[0]) and (answered or says_expired(said)):
+    if says_expired(said) or (_OLD.search(texts[0]) and answered) or _WANTS_NEW.search(said):
         return Asked.NEW_PASSWORD
+    if _CODE.search(said):
+        return Asked.CODE
     return Asked.OTHER if answered else Asked.PASSWORD
 
 
@@ -72,6 +85,7 @@ def says_expired(text: str) -> bool:
 
 
 def _without(names: Sequence[str], prompt: str) -> str:
+    prompt = re.sub(r"\S+@\S+", " ", prompt)
     for name in filter(None, names):
         prompt = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", " ", prompt, flags=re.IGNORECASE)
     return prompt

@@ -4,7 +4,7 @@ import posixpath
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from s3_to_sftp.errors import DirectoryAmbiguous, RemotePathRefused, RequestRefused, TransferError
+from s3_to_sftp.errors import DirectoryAmbiguous, NameTaken, RequestRefused, TransferError
 from s3_to_sftp.sftp.protocol import NOTHING_THERE, FileAttributes, Status
 from s3_to_sftp.sftp.publish import Journal, is_removed, look, publish
 from s3_to_sftp.sftp.session import Elsewhere, SftpSession
@@ -45,7 +45,7 @@ async def upload_small(
         journal: Told which names are in use, and that the temporary file is gone.
         permit: Called with the temporary name, and what the server shows of it, when the bytes are
             acknowledged; what comes of it is waited for before the RENAME. From then on the temporary file is
-            left to the caller, whatever happens, unless the final name is refused (RemotePathRefused).
+            left to the caller, whatever happens, unless the final name is refused (NameTaken).
 
     Raises:
         TransferError: The server refused or was lost. Nothing stands under the final name that was
@@ -64,7 +64,7 @@ async def upload_small(
             await Elsewhere(permit(temporary, seen))
         await publish(session, temporary, path, aside=aside, journal=journal)
     except Exception as error:
-        is_ours = not permitted or isinstance(error, RemotePathRefused)  # no permit for such a name
+        is_ours = not permitted or isinstance(error, NameTaken)  # no permit for such a name
         if is_ours and await discard(session, temporary):
             journal.gone(temporary)
         raise

@@ -52,8 +52,14 @@ def insist_on_name(path: str, *, directories: Sequence[str]) -> None:
 
 def same_file(path: str) -> str:
     """Return what all paths have in common that are one file: NTFS ignores the case of letters."""
-    # By its own table, letter by letter: where the capital is another number of letters, it stays.
-    return "".join(letter.upper() if len(letter.upper()) == 1 else letter for letter in path)
+    # By its own table, letter by letter: where the capital is another number of letters, or one of ASCII
+    # (of \u0131 and \u017f), the letter stays.
+    return "".join(map(_capital, path))
+
+
+def _capital(letter: str) -> str:
+    capital = letter.upper()
+    return letter if len(capital) > 1 or (capital.isascii() and not letter.isascii()) else capital
 
 
 def _trouble_with(name: str) -> str:
