@@ -69,6 +69,9 @@ _LARGEST_ENVIRONMENT = 4096
 _BATCH_SIZE = 10
 """The most that SQS hands over without waiting for more."""
 
+_SAME_ACCOUNT_ONLY = "@aws-cdk/aws-events:eventsTargetQueueSameAccount"
+"""Flag without which CDK lets the rules of every account send to a queue that has a key of its own."""
+
 
 class S3ToSftp(DeliveryMetrics, Construct):
     """Delivers every object that lands in a bucket, or in several, to one partner's SFTP server.
@@ -203,6 +206,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         bundling: Bundling = Bundling.AUTO,
     ) -> None:
         super().__init__(scope, id)
+        self.node.set_context(_SAME_ACCOUNT_ONLY, value=True)  # whatever the app says, or does not say
         check_known("max_connections", max_connections, "how many functions there are at a time")
         check_range("max_connections", max_connections, 1, _FUNCTIONS * _MOST_LANES)
         check_range("memory_size", memory_size, 128, 10240, "MB")

@@ -17,7 +17,7 @@ from cdk_s3_to_sftp import ledger as ledgers
 from cdk_s3_to_sftp import trades
 from cdk_s3_to_sftp.arguments import is_made_here, is_token
 from cdk_s3_to_sftp.findings import accept, accept_wildcard, warn
-from cdk_s3_to_sftp.sources import Source
+from cdk_s3_to_sftp.sources import Source, Trigger
 from cdk_s3_to_sftp.trades import Trade
 
 # The attributes tell the sizes of the parts, where S3 keeps a checksum of the parts' checksums.
@@ -57,6 +57,7 @@ class Permissions:
     def __init__(self, scope: Construct, role: iam.IRole | None) -> None:
         self._scope = scope
         self._for_keys: dict[str, list[iam.PolicyStatement]] = {}
+        self._shared_key: kms.IKey | None = None
         self.statements: list[iam.PolicyStatement] = []
         self.role: iam.IRole = role or _make_role(scope)
 
@@ -99,7 +100,7 @@ class Permissions:
         self._allow(source.bucket.bucket_arn, *LIST_BUCKET)
         accept_wildcard(self.role, source.objects, trades.ROLE_OBJECTS)
         self._use_key(source.bucket.encryption_key, "kms:Decrypt")
-        self._warn_of_foreign_bucket(source)
+        self._see_to_foreign_bucket(source)
 
     def be_in_network(self) -> iam.Policy | None:
         """Let Lambda connect a function to a VPC in its name.
@@ -143,16 +144,8 @@ class Permissions:
                 conditions={"ArnLike": {"kms:EncryptionContext:aws:logs:arn": logs_here}},
             ),
         )
-        # Not only for the buckets that are watched: one of them may need the same key, another cycle. The
-        # policy of the queue says whose messages it takes.
-        self._say_in_policy_of(
-            key,
-            iam.PolicyStatement(
-                principals=[iam.ServicePrincipal(f"{name}.amazonaws.com") for name in ("s3", "events")],
-                actions=["kms:Decrypt", "kms:GenerateDataKey"],
-                resources=["*"],
-            ),
-        )
+        self._say_in_policy_of(key, self._for_announcements(("s3", "events"), stack.account))
+        self._shared_key = key
 
     def for_key(self, key: kms.IKey) -> list[iam.PolicyStatement]:
         """What the policy of a key must say that the app cannot change."""
@@ -199,6 +192,19 @@ class Permissions:
                 "of `role_policy_statements`.",
             )
 
+    def _for_announcements(self, services: Sequence[str], account: str) -> iam.PolicyStatement:
+        """Let services put into an encrypted queue what they announce on behalf of an account.
+
+        Not only of the buckets that are watched: one of them may need the same key, another cycle. The policy
+        of the queue says whose messages it takes.
+        """
+        return iam.PolicyStatement(
+            principals=[iam.ServicePrincipal(f"{name}.amazonaws.com") for name in services],
+            actions=list(_SEND_TO_ENCRYPTED_QUEUE),
+            resources=["*"],
+            conditions={"StringEquals": {"aws:SourceAccount": account}},
+        )
+
     def _use_key(self, key: kms.IKey | None, *actions: str) -> None:
         if key is None:
             return
@@ -227,7 +233,7 @@ class Permissions:
             resources=list(resources),
         )
 
-    def _warn_of_foreign_bucket(self, source: Source) -> None:
+    def _see_to_foreign_bucket(self, source: Source) -> None:
         theirs, ours = source.bucket.env.account, cdk.Stack.of(self._scope).account
         if theirs == ours or is_token(theirs) or is_token(ours):
             return
@@ -237,6 +243,8 @@ class Permissions:
             f"Bucket {source.bucket.node.path} belongs to account {theirs}: its policy must hold the "
             "statements of `bucket_policy_statements(bucket)`.",
         )
+        if self._shared_key and source.trigger is Trigger.NOTIFICATION:
+            self._say_in_policy_of(self._shared_key, self._for_announcements(("s3",), theirs))
 
 
 def _make_role(scope: Construct) -> iam.Role:
