@@ -161,8 +161,11 @@ class S3ToSftp(DeliveryMetrics, Construct):
         architecture: CPU of the function. By default x86_64.
         runtime: Python of the function, 3.12 or 3.13. By default 3.13.
         log_retention: How long the log is kept. By default three months.
-        removal_policy: What becomes of bucket, secret, ledger and log, where they are made here, when the
-            stack is deleted. By default they are kept. `DESTROY` deletes a bucket only when it is empty.
+        removal_policy: What becomes of bucket, secret, ledger, queues and log, where they are made here, when
+            the stack is deleted, or this construct is removed from it or renamed. By default
+            (`RETAIN_ON_UPDATE_OR_DELETE`) they are kept, unless the deployment that made them fails. `RETAIN`
+            keeps them then, too, and lets nobody delete the ledger by hand. `DESTROY` deletes them; a bucket
+            only when it is empty. A queue that was kept has no reader: it forgets what waits after 14 days.
         bundling: Where the function's code is put together. By default on this machine, else in Docker.
 
     Raises:
@@ -202,7 +205,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         architecture: lambda_.Architecture = lambda_.Architecture.X86_64,
         runtime: lambda_.Runtime = RUNTIME,
         log_retention: logs.RetentionDays = logs.RetentionDays.THREE_MONTHS,
-        removal_policy: cdk.RemovalPolicy = cdk.RemovalPolicy.RETAIN,
+        removal_policy: cdk.RemovalPolicy = cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         bundling: Bundling = Bundling.AUTO,
     ) -> None:
         super().__init__(scope, id)

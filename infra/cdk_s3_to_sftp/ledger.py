@@ -30,9 +30,11 @@ _TEXT = dynamodb.AttributeType.STRING
 
 
 def make_ledger(scope: Construct, custody: Custody) -> dynamodb.Table:
-    """Make the table. One that is to be kept refuses to be deleted by hand, too.
+    """Make the table. One that is always to be kept refuses to be deleted by hand, too.
 
-    Without it, the next message of every object would deliver the object again.
+    Without it, the next message of every object would deliver the object again. The default does not refuse:
+    after a first deployment that failed, CloudFormation could not delete it either, and would be stuck. A
+    table that somebody deletes leaves a backup for 35 days, as point-in-time recovery makes one.
 
     Not a global table: conditional writes decide who sends an object, and they decide in one region alone.
     """
@@ -47,7 +49,7 @@ def make_ledger(scope: Construct, custody: Custody) -> dynamodb.Table:
             point_in_time_recovery_enabled=True
         ),
         encryption_key=custody.encryption_key,
-        deletion_protection=custody.removal_policy is not cdk.RemovalPolicy.DESTROY,
+        deletion_protection=custody.removal_policy is cdk.RemovalPolicy.RETAIN,
         removal_policy=custody.removal_policy,
     )
     # "What failed?", "what is in flight?", "what was delivered that day?": a person's questions, who then

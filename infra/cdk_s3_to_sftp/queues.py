@@ -117,6 +117,7 @@ def _make_queue(
         enforce_ssl=True,
         max_message_size_bytes=_MAX_MESSAGE_BYTES,
         retention_period=_KEEP_MESSAGES_FOR,
+        removal_policy=custody.removal_policy,
         **settings,
     )
     custody.accept_key_of_aws(queue, trades.QUEUE_KEY)

@@ -307,20 +307,6 @@ def test_the_bundle_of_every_runtime_holds_all_that_it_imports(
 
 
 class TestRemovalPolicy:
-    KEPT = ("AWS::S3::Bucket", "AWS::SecretsManager::Secret", "AWS::DynamoDB::Table", "AWS::Logs::LogGroup")
-
-    @pytest.mark.parametrize("kind", KEPT)
-    def test_keeps_what_holds_data_by_default(self, default_template: Template, kind: str) -> None:
-        (resource,) = resources(default_template, kind)
-        assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
-
-    def test_deletes_all_of_it_when_asked(self, synthesise: Synthesise) -> None:
-        template = synthesise(removal_policy=cdk.RemovalPolicy.DESTROY)
-        for kind in self.KEPT:
-            (resource,) = resources(template, kind)
-            assert resource["DeletionPolicy"] == "Delete", kind
-        assert only(template, "AWS::DynamoDB::Table")["DeletionProtectionEnabled"] is False
-
     def test_leaves_alone_what_is_passed_in(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
         bucket = s3.Bucket(stack, "DeliveryTheirs")
         template = synthesise(bucket=bucket, removal_policy=cdk.RemovalPolicy.DESTROY)

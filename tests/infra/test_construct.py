@@ -87,7 +87,7 @@ class TestBucket:
         }
 
     def test_stays_when_the_stack_goes(self, default_template: Template) -> None:
-        kept = {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
+        kept = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
         default_template.has_resource("AWS::S3::Bucket", kept)
 
     def test_announces_every_object_to_the_queue(self, default_template: Template) -> None:
@@ -268,10 +268,9 @@ class TestLedger:
         assert only(default_template, "AWS::DynamoDB::Table")["BillingMode"] == "PAY_PER_REQUEST"
 
     def test_survives_mistakes(self, default_template: Template) -> None:
-        kept = {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
+        kept = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
         default_template.has_resource("AWS::DynamoDB::Table", kept)
         table = only(default_template, "AWS::DynamoDB::Table")
-        assert table["DeletionProtectionEnabled"] is True
         assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
 
     def test_that_is_passed_in_is_used(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
