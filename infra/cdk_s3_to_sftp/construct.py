@@ -28,7 +28,7 @@ from cdk_s3_to_sftp.arguments import (
 from cdk_s3_to_sftp.bundling import ARCHITECTURES, RUNTIME, RUNTIMES, Bundling, function_code
 from cdk_s3_to_sftp.findings import accept, accept_long_timeout
 from cdk_s3_to_sftp.known_sources import identity
-from cdk_s3_to_sftp.ledger import make_ledger, the_only_user_of
+from cdk_s3_to_sftp.ledger import make_ledger
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
 from cdk_s3_to_sftp.monitoring import Alarms, Monitoring
 from cdk_s3_to_sftp.parts import Custody, make_bucket, make_log, make_secret
@@ -39,6 +39,7 @@ from cdk_s3_to_sftp.queues import (
 )
 from cdk_s3_to_sftp.role import Permissions
 from cdk_s3_to_sftp.server import SftpServer
+from cdk_s3_to_sftp.sharing import claim_ledger, claim_queue, claim_role
 from cdk_s3_to_sftp.sources import Source, Trigger, directories, known_length, warn_of_shared_names
 from cdk_s3_to_sftp.triggers import validate_with, watch
 
@@ -120,14 +121,14 @@ class S3ToSftp(DeliveryMetrics, Construct):
             to live, and the index `by-status` (keys `status` and `status_at`, both strings). No two
             constructs may share one: what one has delivered would count as delivered by the other. By default
             one is made: paid per request, with point-in-time recovery, and kept when the stack is deleted.
-        dead_letter_queue: Where to put what could not be delivered: a standard queue. By default one is made
-            that keeps it for 14 days.
+        dead_letter_queue: Where to put what could not be delivered: a standard queue that no other construct
+            uses. By default one is made that keeps it for 14 days.
         event_bus: Where to announce what was delivered and what was not. By default the account's default
             bus.
         encryption_key: Encrypts whatever is made here: bucket, secret, ledger, queues, log, and the
             environment of the function. By default keys that AWS manages and that cost nothing.
-        role: The role of the function; Lambda must be allowed to assume it. It is given the permissions that
-            it needs. By default one is made.
+        role: The role of the function, and of no other; Lambda must be allowed to assume it. It is given the
+            permissions that it needs. By default one is made.
         vpc: Network to run the function in; from there it must reach the server, S3, SQS, DynamoDB, Secrets
             Manager and EventBridge. By default none: the function reaches the internet, from addresses that
             change.
@@ -241,9 +242,10 @@ class S3ToSftp(DeliveryMetrics, Construct):
             watched = bucket or make_bucket(self, custody)
             sources = [Source(watched, prefix=prefix, suffix=suffix, trigger=trigger or Trigger.NOTIFICATION)]
         self.credentials = credentials or make_secret(self, custody)
-        self.ledger = the_only_user_of(self, ledger or make_ledger(self, custody))
+        self.ledger = claim_ledger(self, ledger or make_ledger(self, custody))
         self.event_bus = event_bus or events.EventBus.from_event_bus_name(self, "EventBus", "default")
-        self.dead_letter_queue = dead_letter_queue or make_dead_letter_queue(self, custody)
+        parked = dead_letter_queue or make_dead_letter_queue(self, custody)
+        self.dead_letter_queue = claim_queue(self, parked)
         self.queue = make_queue(
             self,
             custody,
@@ -251,8 +253,10 @@ class S3ToSftp(DeliveryMetrics, Construct):
             timeout=timeout,
             may_be_throttled=max_connections == 1,
         )
+        claim_queue(self, self.queue)
         self.log_group = make_log(self, custody, retention=log_retention)
         self._permissions = Permissions(self, role)
+        claim_role(self, self._permissions.role)
         self._permissions.work_with(
             credentials=self.credentials,
             ledger=self.ledger,

@@ -5,7 +5,6 @@ from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
 
 from cdk_s3_to_sftp import trades
-from cdk_s3_to_sftp.arguments import InvalidArgument
 from cdk_s3_to_sftp.findings import accept
 from cdk_s3_to_sftp.parts import Custody
 
@@ -22,9 +21,6 @@ KEY_ACTIONS = (
     "kms:ReEncryptTo",
 )
 """What DynamoDB asks of those who use a table with a key of its own, without the wildcards of its manual."""
-
-_LEDGER_OF = "s3-to-sftp:ledger-of"
-"""Type of the metadata by which a table tells which construct uses it."""
 
 _TEXT = dynamodb.AttributeType.STRING
 
@@ -63,20 +59,3 @@ def make_ledger(scope: Construct, custody: Custody) -> dynamodb.Table:
     accept(table, trades.LEDGER_BACKUP_PLAN)
     custody.accept_key_of_aws(table, trades.LEDGER_KEY)
     return table
-
-
-def the_only_user_of(scope: Construct, ledger: dynamodb.ITable) -> dynamodb.ITable:
-    """Return the ledger, unless another construct of the app has it: one of two partners would get nothing.
-
-    Raises:
-        InvalidArgument: Another one has it.
-    """
-    other = next((each.data for each in ledger.node.metadata if each.type == _LEDGER_OF), None)
-    if other:
-        raise InvalidArgument(
-            "ledger",
-            f"must be a table of its own, got the one of {other}: what that has delivered would count as "
-            "delivered here, too",
-        )
-    ledger.node.add_metadata(_LEDGER_OF, scope.node.path)
-    return ledger
