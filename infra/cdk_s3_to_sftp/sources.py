@@ -60,7 +60,11 @@ class Source:
     @property
     def objects(self) -> str:
         """The ARN of all that may have to be read, with a wildcard at its end."""
-        return self.bucket.arn_for_objects(f"{self.prefix or ''}*")
+        prefix = self.prefix or ""
+        # IAM would take `${` for the beginning of a policy variable, and `${$}` for a dollar.
+        return self.bucket.arn_for_objects(
+            f"{prefix if is_token(prefix) else prefix.replace('${', '${$}{')}*"
+        )
 
 
 def directories(stack: cdk.Stack, sources: Sequence[Source]) -> str | None:

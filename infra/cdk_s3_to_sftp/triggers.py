@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import urllib.parse
 from collections.abc import Callable
 
 import aws_cdk as cdk
@@ -14,10 +15,16 @@ from aws_cdk import aws_s3_notifications as s3n
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from cdk_s3_to_sftp.arguments import is_made_here
+from cdk_s3_to_sftp.arguments import InvalidArgument, is_made_here, is_token
 from cdk_s3_to_sftp.findings import warn
 from cdk_s3_to_sftp.known_sources import identity, make_known
 from cdk_s3_to_sftp.sources import Source, Trigger
+
+_LONGEST_FILTER = 1024
+"""Characters of a prefix or suffix of a notification, encoded (API reference of S3, FilterRule)."""
+
+_LONGEST_PATTERN = 2048
+"""Characters of an event pattern (quotas of EventBridge)."""
 
 
 def watch(scope: Construct, source: Source, *, queue: sqs.IQueue, dead_letter_queue: sqs.IQueue) -> None:
@@ -38,7 +45,7 @@ def watch(scope: Construct, source: Source, *, queue: sqs.IQueue, dead_letter_qu
         _add_rule(scope, source, queue, dead_letter_queue)
     else:
         _view_from(scope, source.bucket).add_event_notification(
-            s3.EventType.OBJECT_CREATED, s3n.SqsDestination(queue), *_key_filter(source)
+            s3.EventType.OBJECT_CREATED, s3n.SqsDestination(queue), *_key_filter(scope, source)
         )
 
 
@@ -71,11 +78,43 @@ def _what_its_own_stack_would_overwrite(scope: Construct, bucket: s3.IBucket) ->
     ]
 
 
-def _key_filter(source: Source) -> list[s3.NotificationKeyFilter]:
+def _key_filter(scope: Construct, source: Source) -> list[s3.NotificationKeyFilter]:
     """The filter of the notification; none for all objects."""
     if not (source.prefix or source.suffix):
         return []
-    return [s3.NotificationKeyFilter(prefix=source.prefix or None, suffix=source.suffix or None)]
+    return [
+        s3.NotificationKeyFilter(
+            prefix=_as_in_notification(scope, "prefix", source.prefix),
+            suffix=_as_in_notification(scope, "suffix", source.suffix),
+        )
+    ]
+
+
+def _as_in_notification(scope: Construct, name: str, text: str | None) -> str | None:
+    """The text as S3 compares it: a space as '+', what S3 does not call a safe character percent-encoded.
+
+    S3 takes it raw, too, and then it never matches. IAM and EventBridge compare it raw.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-filtering.html
+    """
+    if not text:
+        return None
+    if is_token(text):
+        warn(
+            scope,
+            "filterKnownAtDeployment",
+            f"The {name} of a source is known only at deployment and cannot be URL-encoded for S3's "
+            "notification. With anything in it but letters, digits and !-_.*'()/ nothing is delivered; "
+            "trigger=Trigger.EVENTBRIDGE takes all characters.",
+        )
+        return text
+    encoded = urllib.parse.quote_plus(text, safe="/!*'()").replace("~", "%7E")
+    if len(encoded) > _LONGEST_FILTER:
+        raise InvalidArgument(
+            name,
+            f"must be at most {_LONGEST_FILTER} characters long when it is URL-encoded for S3's "
+            f"notification, got {len(encoded)}: shorten it, or use trigger=Trigger.EVENTBRIDGE",
+        )
+    return encoded
 
 
 def _enable_eventbridge(scope: Construct, bucket: s3.IBucket) -> None:
@@ -110,22 +149,47 @@ def _add_rule(
             detail_type=["Object Created"],
             detail={
                 "bucket": {"name": [source.bucket.bucket_name]},
-                **({"object": {"key": [_key_pattern(source)]}} if source.prefix or source.suffix else {}),
+                **({"object": {"key": _key_patterns(source)}} if source.prefix or source.suffix else {}),
             },
         ),
         targets=[targets.SqsQueue(queue, dead_letter_queue=dead_letter_queue if is_here else None)],
     )
 
 
-def _key_pattern(source: Source) -> dict[str, str]:
-    """What the key must look like. Two conditions for one field would mean either: so both make one."""
+def _key_patterns(source: Source) -> list[str | dict[str, str]]:
+    """What the key must look like, one way or another.
+
+    Prefix and suffix make one condition: two for one field would mean either. A wildcard takes them one after
+    the other, but they may also share characters: `out/done.csv` begins with `out/` and ends with
+    `/done.csv`. Such keys are named whole.
+    """
     match source.prefix, source.suffix:
         case str(prefix), None | "":
-            return {"prefix": prefix}
+            return [{"prefix": prefix}]
         case None | "", str(suffix):
-            return {"suffix": suffix}
-    escaped = [part.replace("\\", "\\\\") for part in (source.prefix or "", source.suffix or "")]
-    return {"wildcard": "*".join(escaped)}
+            return [{"suffix": suffix}]
+    prefix, suffix = source.prefix or "", source.suffix or ""
+    # A backslash is the one other character that means something in a wildcard.
+    apart = "*".join(part.replace("\\", "\\\\") for part in (prefix, suffix))
+    patterns: list[str | dict[str, str]] = [{"wildcard": apart}, *_sharing_characters(prefix, suffix)]
+    if (length := len(json.dumps(patterns))) > _LONGEST_PATTERN:
+        raise InvalidArgument(
+            "prefix",
+            f"and suffix make an event pattern of {length} characters, and EventBridge takes "
+            f"{_LONGEST_PATTERN}: shorten them, or use trigger=Trigger.NOTIFICATION",
+        )
+    return patterns
+
+
+def _sharing_characters(prefix: str, suffix: str) -> list[str]:
+    """The keys that begin and end so, and are too short to hold both, the longest first."""
+    if is_token(prefix) or is_token(suffix):
+        return []
+    return [
+        prefix + suffix[shared:]
+        for shared in range(1, min(len(prefix), len(suffix)) + 1)
+        if prefix.endswith(suffix[:shared])
+    ]
 
 
 def validate_with(scope: Construct, check: Callable[[], list[str]]) -> None:
