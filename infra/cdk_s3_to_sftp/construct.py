@@ -38,6 +38,7 @@ from cdk_s3_to_sftp.queues import (
     make_queue,
 )
 from cdk_s3_to_sftp.role import Permissions
+from cdk_s3_to_sftp.senders import Senders
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.sources import Source, Trigger, directories, known_length, warn_of_shared_names
 from cdk_s3_to_sftp.triggers import validate_with, watch
@@ -244,6 +245,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
             timeout=timeout,
             may_be_throttled=max_connections == 1,
         )
+        self._senders = Senders(self, queue=self.queue, dead_letter_queue=self.dead_letter_queue)
         self.log_group = make_log(self, custody, retention=log_retention)
         self._permissions = Permissions(self, role)
         self._permissions.work_with(
@@ -308,6 +310,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         for source in sources:
             self._add(source)
         validate_with(self, self._complaints)
+        validate_with(self, self._senders.complaints)
 
     @property
     def bucket(self) -> s3.IBucket:
@@ -376,7 +379,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         return self._permissions.for_key(key)
 
     def _add(self, source: Source) -> None:
-        watch(self, source, queue=self.queue, dead_letter_queue=self.dead_letter_queue)
+        watch(self, source, self._senders)
         self._permissions.read(source)
         warn_of_shared_names(self, source, self._sources, otherwise=self.server.directory)
         self._sources.append(source)

@@ -9,15 +9,13 @@ import aws_cdk as cdk
 import constructs
 import jsii
 from aws_cdk import aws_events as events
-from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_s3 as s3
-from aws_cdk import aws_s3_notifications as s3n
-from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_s3_to_sftp.arguments import InvalidArgument, is_made_here, is_token
 from cdk_s3_to_sftp.findings import warn
 from cdk_s3_to_sftp.known_sources import identity, make_known
+from cdk_s3_to_sftp.senders import NotifiedQueue, Senders, TargetQueue
 from cdk_s3_to_sftp.sources import Source, Trigger
 
 _LONGEST_FILTER = 1024
@@ -27,25 +25,25 @@ _LONGEST_PATTERN = 2048
 """Characters of an event pattern (quotas of EventBridge)."""
 
 
-def watch(scope: Construct, source: Source, *, queue: sqs.IQueue, dead_letter_queue: sqs.IQueue) -> None:
+def watch(scope: Construct, source: Source, senders: Senders) -> None:
     """Have every new object of the source announced to the queue.
 
     Args:
         scope: The construct that the source belongs to.
         source: What to watch.
-        queue: Gets the announcements.
-        dead_letter_queue: Gets what EventBridge cannot put into the queue.
+        senders: Has the queue, and says who may send to it.
 
     Raises:
         InvalidArgument: Some objects would be announced twice, or S3 would not take the notification.
     """
     make_known(scope, source)
+    senders.allow(source.bucket)
     if source.trigger is Trigger.EVENTBRIDGE:
         _enable_eventbridge(scope, source.bucket)
-        _add_rule(scope, source, queue, dead_letter_queue)
+        _add_rule(scope, source, senders)
     else:
         _view_from(scope, source.bucket).add_event_notification(
-            s3.EventType.OBJECT_CREATED, s3n.SqsDestination(queue), *_key_filter(scope, source)
+            s3.EventType.OBJECT_CREATED, NotifiedQueue(senders.queue), *_key_filter(scope, source)
         )
 
 
@@ -130,17 +128,12 @@ def _enable_eventbridge(scope: Construct, bucket: s3.IBucket) -> None:
     )
 
 
-def _add_rule(
-    scope: Construct, source: Source, queue: sqs.IQueue, dead_letter_queue: sqs.IQueue
-) -> events.Rule:
+def _add_rule(scope: Construct, source: Source, senders: Senders) -> events.Rule:
     stack = cdk.Stack.of(scope)
     # The name says what it is for, not which one it is: when sources are added, removed or put in another
     # order, the rules of the others stay as they are, and no event falls between two versions of a rule.
     named = stack.resolve([identity(source.bucket), source.prefix, source.suffix])
-    # In another stack its policy would need the rule, and the rule it: a cycle. EventBridge then tries for
-    # 24 hours, and forgets.
-    is_here = is_made_here(dead_letter_queue) and cdk.Stack.of(dead_letter_queue).node.addr == stack.node.addr
-    return events.Rule(
+    rule = events.Rule(
         scope,
         f"Rule{hashlib.sha256(json.dumps(named).encode()).hexdigest()[:8]}",
         description=f"New objects to deliver by {scope.node.path}",
@@ -152,8 +145,10 @@ def _add_rule(
                 **({"object": {"key": _key_patterns(source)}} if source.prefix or source.suffix else {}),
             },
         ),
-        targets=[targets.SqsQueue(queue, dead_letter_queue=dead_letter_queue if is_here else None)],
+        targets=[TargetQueue(senders.queue, senders.dead_letters_of_rules())],
     )
+    rule.node.add_dependency(senders.queue)  # with its policy
+    return rule
 
 
 def _key_patterns(source: Source) -> list[str | dict[str, str]]:
