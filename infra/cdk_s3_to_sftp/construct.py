@@ -38,6 +38,7 @@ from cdk_s3_to_sftp.queues import (
     make_queue,
 )
 from cdk_s3_to_sftp.role import Permissions
+from cdk_s3_to_sftp.senders import Senders
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.sharing import claim_ledger, claim_queue, claim_role
 from cdk_s3_to_sftp.sources import Source, Trigger, directories, known_length, warn_of_shared_names
@@ -69,9 +70,6 @@ _LARGEST_ENVIRONMENT = 4096
 
 _BATCH_SIZE = 10
 """The most that SQS hands over without waiting for more."""
-
-_SAME_ACCOUNT_ONLY = "@aws-cdk/aws-events:eventsTargetQueueSameAccount"
-"""Flag without which CDK lets the rules of every account send to a queue that has a key of its own."""
 
 
 class S3ToSftp(DeliveryMetrics, Construct):
@@ -210,7 +208,6 @@ class S3ToSftp(DeliveryMetrics, Construct):
         bundling: Bundling = Bundling.AUTO,
     ) -> None:
         super().__init__(scope, id)
-        self.node.set_context(_SAME_ACCOUNT_ONLY, value=True)  # whatever the app says, or does not say
         check_known("max_connections", max_connections, "how many functions there are at a time")
         check_range("max_connections", max_connections, 1, _FUNCTIONS * _MOST_LANES)
         check_range("memory_size", memory_size, 128, 10240, "MB")
@@ -254,6 +251,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
             may_be_throttled=max_connections == 1,
         )
         claim_queue(self, self.queue)
+        self._senders = Senders(self, queue=self.queue, dead_letter_queue=self.dead_letter_queue)
         self.log_group = make_log(self, custody, retention=log_retention)
         self._permissions = Permissions(self, role)
         claim_role(self, self._permissions.role)
@@ -319,6 +317,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         for source in sources:
             self._add(source)
         validate_with(self, self._complaints)
+        validate_with(self, self._senders.complaints)
 
     @property
     def bucket(self) -> s3.IBucket:
@@ -387,7 +386,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         return self._permissions.for_key(key)
 
     def _add(self, source: Source) -> None:
-        watch(self, source, queue=self.queue, dead_letter_queue=self.dead_letter_queue)
+        watch(self, source, self._senders)
         self._permissions.read(source)
         warn_of_shared_names(self, source, self._sources, otherwise=self.server.directory)
         self._sources.append(source)

@@ -182,15 +182,17 @@ class TestQueues:
                 {"Bool": {"aws:SecureTransport": "false"}},
             )
 
-    def test_only_the_bucket_may_send(self, default_template: Template) -> None:
+    def test_only_the_bucket_and_rules_of_the_account_may_send(self, default_template: Template) -> None:
         senders = [
             statement["Condition"]
             for policy in resources(default_template, "AWS::SQS::QueuePolicy")
             for statement in policy["Properties"]["PolicyDocument"]["Statement"]
             if "sqs:SendMessage" in statement["Action"]
         ]
-        (condition,) = senders
-        assert readable(condition["ArnLike"]["aws:SourceArn"]) == "DeliveryBucket"
+        from_bucket, from_rules = senders
+        assert [readable(arn) for arn in from_bucket["ArnLike"]["aws:SourceArn"]] == ["DeliveryBucket"]
+        assert ":rule/*" in readable(from_rules["ArnLike"]["aws:SourceArn"])
+        assert {readable(each["StringEquals"]["aws:SourceAccount"]) for each in senders} == {"AWS::AccountId"}
 
     @pytest.mark.parametrize("max_connections", [1, 2])
     def test_hide_a_message_for_longer_than_an_invocation_lasts(

@@ -399,6 +399,7 @@ class TestEventBridge:
             ({"suffix": ".csv"}, {"suffix": ".csv"}),
             ({"prefix": "in/", "suffix": ".csv"}, {"wildcard": "in/*.csv"}),
             ({"prefix": "in\\", "suffix": ".csv"}, {"wildcard": "in\\\\*.csv"}),
+            ({"prefix": "a=1/B ü+/"}, {"prefix": "a=1/B ü+/"}),
         ],
     )
     def test_passes_on_what_matches(
