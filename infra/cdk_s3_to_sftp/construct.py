@@ -34,6 +34,7 @@ from cdk_s3_to_sftp.monitoring import Alarms, Monitoring
 from cdk_s3_to_sftp.parts import Custody, make_bucket, make_log, make_secret
 from cdk_s3_to_sftp.queues import (
     check_dead_letter_queue,
+    check_takes_events,
     make_dead_letter_queue,
     make_queue,
 )
@@ -218,7 +219,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         check_choice("architecture", architecture.name, [each.name for each in ARCHITECTURES])
         check_choice("runtime", runtime.name, [each.name for each in RUNTIMES])
         check_choice("removal_policy", removal_policy.name, _REMOVAL_POLICIES)
-        check_dead_letter_queue(dead_letter_queue)
+        check_dead_letter_queue(self, dead_letter_queue)
         _check_network(vpc, vpc_subnets, security_groups)
         if sources is not None:
             _check_alone(bucket=bucket, prefix=prefix, suffix=suffix, trigger=trigger)
@@ -342,6 +343,11 @@ class S3ToSftp(DeliveryMetrics, Construct):
         """What the function's role may do, and what its code is denied: for a role that CDK cannot change."""
         return list(self._permissions.statements)
 
+    @property
+    def dead_letter_queue_policy_statements(self) -> list[iam.PolicyStatement]:
+        """What the policy of an imported dead-letter queue must say, so that EventBridge can use it."""
+        return list(self._senders.for_dead_letter_queue)
+
     def add_source(
         self,
         bucket: s3.IBucket,
@@ -386,6 +392,9 @@ class S3ToSftp(DeliveryMetrics, Construct):
         return self._permissions.for_key(key)
 
     def _add(self, source: Source) -> None:
+        if source.trigger is Trigger.EVENTBRIDGE:
+            check_takes_events(self.dead_letter_queue)
+            self._permissions.let_rules_use(self.dead_letter_queue.encryption_master_key)
         watch(self, source, self._senders)
         self._permissions.read(source)
         warn_of_shared_names(self, source, self._sources, otherwise=self.server.directory)

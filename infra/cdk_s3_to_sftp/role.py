@@ -58,6 +58,7 @@ class Permissions:
         self._scope = scope
         self._for_keys: dict[str, list[iam.PolicyStatement]] = {}
         self._shared_key: kms.IKey | None = None
+        self._key_of_dead_letters: kms.IKey | None = None
         self.statements: list[iam.PolicyStatement] = []
         self.role: iam.IRole = role or _make_role(scope)
 
@@ -146,6 +147,14 @@ class Permissions:
         )
         self._say_in_policy_of(key, self._for_announcements(("s3", "events"), stack.account))
         self._shared_key = key
+
+    def let_rules_use(self, key: kms.IKey | None) -> None:
+        """Let EventBridge use the key of a dead-letter queue, if it is another one than the shared key."""
+        known = [each.key_arn for each in (self._shared_key, self._key_of_dead_letters) if each]
+        if key is None or key.key_arn in known:
+            return
+        self._key_of_dead_letters = key
+        self._say_in_policy_of(key, self._for_announcements(("events",), cdk.Stack.of(self._scope).account))
 
     def for_key(self, key: kms.IKey) -> list[iam.PolicyStatement]:
         """What the policy of a key must say that the app cannot change."""

@@ -18,6 +18,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_s3_to_sftp.arguments import is_made_here
+from cdk_s3_to_sftp.findings import warn
 
 MOST_BUCKETS = 80
 """As many ARNs have room in a policy of 8,192 bytes, when every name has 63 characters."""
@@ -28,20 +29,16 @@ class Senders:
 
     Attributes:
         queue: Gets the announcements.
+        for_dead_letter_queue: What the policy of the dead-letter queue must say that the app cannot change.
     """
 
     def __init__(self, scope: Construct, *, queue: sqs.IQueue, dead_letter_queue: sqs.IQueue) -> None:
         self._scope = scope
         self._buckets: list[str] = []
         self.queue = queue
-        # In another stack its policy would come first, and the rule with it: EventBridge then tries for 24
-        # hours, and forgets.
-        is_here = (
-            is_made_here(dead_letter_queue)
-            and cdk.Stack.of(dead_letter_queue).node.addr == cdk.Stack.of(scope).node.addr
-        )
-        self._dead_letter_queue = dead_letter_queue if is_here else None
+        self._dead_letter_queue = dead_letter_queue
         self._takes_dead_letters = False
+        self.for_dead_letter_queue: list[iam.PolicyStatement] = []
         queue.add_to_resource_policy(self._from_buckets())
         queue.add_to_resource_policy(self._from_rules(queue))
 
@@ -50,12 +47,27 @@ class Senders:
         if (arn := bucket.bucket_arn) not in self._buckets:
             self._buckets.append(arn)
 
-    def dead_letters_of_rules(self) -> sqs.IQueue | None:
-        """The queue for what a rule cannot put into the other one, which takes it from now on; or none."""
-        if self._dead_letter_queue and not self._takes_dead_letters:
-            self._dead_letter_queue.add_to_resource_policy(self._from_rules(self._dead_letter_queue))
+    def dead_letters_of_rules(self) -> sqs.IQueue:
+        """The queue for what a rule cannot put into the other one, which takes it from now on."""
+        if not self._takes_dead_letters:
             self._takes_dead_letters = True
+            self._let_rules_into_dead_letter_queue()
         return self._dead_letter_queue
+
+    def _let_rules_into_dead_letter_queue(self) -> None:
+        # Names no rule: in the stack of the queue that would need this one, which needs the queue.
+        statement = self._from_rules(self._dead_letter_queue)
+        if is_made_here(self._dead_letter_queue):
+            self._dead_letter_queue.add_to_resource_policy(statement)
+            return
+        self.for_dead_letter_queue.append(statement)
+        warn(
+            self._scope,
+            "policyOfImportedQueue",
+            f"The policy of queue {self._dead_letter_queue.node.path} cannot be changed here. It must hold "
+            "the statement of `dead_letter_queue_policy_statements`, or what EventBridge cannot deliver in 24 "
+            "hours is lost. Import one with a key of its own by `from_queue_attributes(key_arn=...)`.",
+        )
 
     def complaints(self) -> list[str]:
         """What is wrong at synth."""
@@ -125,7 +137,7 @@ class NotifiedQueue:
 class TargetQueue:
     """The queue as the target of a rule: CDK's own adds a statement for each rule, to both queues."""
 
-    def __init__(self, queue: sqs.IQueue, dead_letter_queue: sqs.IQueue | None) -> None:
+    def __init__(self, queue: sqs.IQueue, dead_letter_queue: sqs.IQueue) -> None:
         self._queue = queue
         self._dead_letter_queue = dead_letter_queue
 
@@ -135,11 +147,8 @@ class TargetQueue:
         id: str | None = None,  # noqa: A002, ARG002
     ) -> events.RuleTargetConfig:
         """Say where it is, and where to put what cannot be put there."""
-        dead_letters = self._dead_letter_queue
         return events.RuleTargetConfig(
             arn=self._queue.queue_arn,
-            dead_letter_config=(
-                events.CfnRule.DeadLetterConfigProperty(arn=dead_letters.queue_arn) if dead_letters else None
-            ),
+            dead_letter_config=events.CfnRule.DeadLetterConfigProperty(arn=self._dead_letter_queue.queue_arn),
             target_resource=self._queue,
         )

@@ -7,7 +7,6 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
-from aws_cdk import aws_sqs as sqs
 from aws_cdk.assertions import Template
 
 from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer, Source, Trigger
@@ -449,15 +448,6 @@ class TestEventBridge:
             rules.append(Template.from_stack(stack).find_resources("AWS::Events::Rule"))
         before, after = rules
         assert before.items() <= after.items()
-
-    def test_makes_no_cycle_with_a_dead_letter_queue_of_another_stack(self, app: cdk.App) -> None:
-        parked = sqs.Queue(cdk.Stack(app, "Theirs"), "Parked")
-        stack = cdk.Stack(app, "Test")
-        bucket = s3.Bucket(stack, "Bucket")
-        partner(stack, bucket=bucket, trigger=Trigger.EVENTBRIDGE, dead_letter_queue=parked)
-        app.synth()
-        (rule,) = properties(stack, "AWS::Events::Rule")
-        assert "DeadLetterConfig" not in rule["Targets"][0]
 
 
 @pytest.mark.parametrize(
