@@ -300,6 +300,8 @@ class S3ToSftp(DeliveryMetrics, Construct):
         )
         self.security_groups = tuple(self.function.connections.security_groups) if vpc else ()
         self._accept_findings(max_connections)
+        if self._permissions.granted is not self.role:
+            self.function.node.add_dependency(self._permissions.granted)
         if network:
             self.function.node.add_dependency(network)
         if vpc:

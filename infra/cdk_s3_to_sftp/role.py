@@ -51,6 +51,7 @@ class Permissions:
 
     Attributes:
         role: The role. By default one that only Lambda can assume.
+        granted: The same role as policies of this stack are attached to it. The function needs them.
         statements: What it may do.
     """
 
@@ -61,6 +62,7 @@ class Permissions:
         self._key_of_dead_letters: kms.IKey | None = None
         self.statements: list[iam.PolicyStatement] = []
         self.role: iam.IRole = role or _make_role(scope)
+        self.granted = _to_be_granted(scope, self.role)
 
     def work_with(
         self,
@@ -99,7 +101,7 @@ class Permissions:
         """Let it read the objects of a source."""
         self._allow(source.objects, *READ_OBJECTS)
         self._allow(source.bucket.bucket_arn, *LIST_BUCKET)
-        accept_wildcard(self.role, source.objects, trades.ROLE_OBJECTS)
+        accept_wildcard(self.granted, source.objects, trades.ROLE_OBJECTS)
         self._use_key(source.bucket.encryption_key, "kms:Decrypt")
         self._see_to_foreign_bucket(source)
 
@@ -170,7 +172,7 @@ class Permissions:
 
     def _allow(self, resource: str, *actions: str) -> None:
         statement = iam.PolicyStatement(actions=list(actions), resources=[resource])
-        self.role.add_to_principal_policy(statement)
+        self.granted.add_to_principal_policy(statement)
         self.statements.append(statement)
 
     def _add_policy(
@@ -183,14 +185,14 @@ class Permissions:
         self.statements.append(statement)
         if self._role_is_fixed:
             return None
-        policy = iam.Policy(self._scope, id, roles=[self.role], statements=[statement])
+        policy = iam.Policy(self._scope, id, roles=[self.granted], statements=[statement])
         accept(policy, trades.ROLE_POLICY, *accepted)
         return policy
 
     @property
     def _role_is_fixed(self) -> bool:
         """Whether the first statement went nowhere: CDK does not say so."""
-        return not any(isinstance(child, iam.Policy) for child in self.role.node.children)
+        return not any(isinstance(child, iam.Policy) for child in self.granted.node.children)
 
     def _warn_of_fixed_role(self) -> None:
         if self._role_is_fixed:
@@ -261,3 +263,16 @@ def _make_role(scope: Construct) -> iam.Role:
     # Of a role that is passed in, others may have made the policy: there it is not ours to accept.
     accept(role, trades.ROLE_POLICY)
     return role
+
+
+def _to_be_granted(scope: Construct, role: iam.IRole) -> iam.IRole:
+    """The role, imported where another stack makes it.
+
+    Otherwise its policy there would name what is made here, and the function here needs the role: a cycle.
+    Imported by its name: out of an ARN that only the deployment knows, CDK cannot read a name behind a path.
+    """
+    if not isinstance(role, iam.Role) or cdk.Stack.of(role).node.addr == cdk.Stack.of(scope).node.addr:
+        return role
+    imported = iam.Role.from_role_name(scope, "RoleOfAnotherStack", role.role_name)
+    accept(imported, trades.ROLE_POLICY)
+    return imported

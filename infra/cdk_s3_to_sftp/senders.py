@@ -65,8 +65,8 @@ class Senders:
             self._scope,
             "policyOfImportedQueue",
             f"The policy of queue {self._dead_letter_queue.node.path} cannot be changed here. It must hold "
-            "the statement of `dead_letter_queue_policy_statements`, or what EventBridge cannot deliver in 24 "
-            "hours is lost. Import one with a key of its own by `from_queue_attributes(key_arn=...)`.",
+            "the statement of `dead_letter_queue_policy_statements`, or what EventBridge cannot deliver in a "
+            "day is lost. Import one with a key of its own by `from_queue_attributes(key_arn=...)`.",
         )
 
     def complaints(self) -> list[str]:

@@ -63,7 +63,12 @@ def _view_from(scope: Construct, bucket: s3.IBucket) -> s3.IBucket:
     if existing := stack.node.try_find_child(name):
         return existing  # type: ignore[return-value]  # nobody else gives such a name
     return s3.Bucket.from_bucket_attributes(
-        stack, name, bucket_arn=bucket.bucket_arn, encryption_key=bucket.encryption_key
+        stack,
+        name,
+        bucket_arn=bucket.bucket_arn,
+        encryption_key=bucket.encryption_key,
+        # Protected in CDK's own language; it is what the owner's policies let write the notifications.
+        notifications_handler_role=getattr(bucket, "_notifications_handler_role", None),
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk.assertions import Template
@@ -331,6 +332,24 @@ class TestBucketOfAnotherStack:
 
 
 class TestImportedBucket:
+    @pytest.mark.parametrize("here", [True, False], ids=["here", "other-stack"])
+    def test_has_its_notifications_written_with_the_role_that_it_came_with(
+        self, app: cdk.App, stack: cdk.Stack, *, here: bool
+    ) -> None:
+        scope = stack if here else cdk.Stack(app, "Platform")
+        s3.Bucket(scope, "Own")
+        role = iam.Role.from_role_arn(scope, "Handler", "arn:aws:iam::123456789012:role/handler")
+        theirs = s3.Bucket.from_bucket_attributes(
+            scope, "Theirs", bucket_name="theirs", notifications_handler_role=role
+        )
+        partner(stack, bucket=theirs)
+        handlers = [
+            each
+            for each in properties(stack, "AWS::Lambda::Function")
+            if each["Handler"] != "s3_to_sftp.handler.lambda_handler"
+        ]
+        assert [each["Role"] for each in handlers] == [role.role_arn]
+
     def test_imported_twice_is_refused(self, stack: cdk.Stack) -> None:
         delivery = partner(stack)
         delivery.add_source(s3.Bucket.from_bucket_name(stack, "Once", "theirs"), prefix="a/")
