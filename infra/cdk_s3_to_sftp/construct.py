@@ -28,7 +28,7 @@ from cdk_s3_to_sftp.arguments import (
 from cdk_s3_to_sftp.bundling import ARCHITECTURES, RUNTIME, RUNTIMES, Bundling, function_code
 from cdk_s3_to_sftp.findings import accept, accept_long_timeout
 from cdk_s3_to_sftp.known_sources import identity
-from cdk_s3_to_sftp.ledger import make_ledger
+from cdk_s3_to_sftp.ledger import check_ledger, make_ledger
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
 from cdk_s3_to_sftp.monitoring import Alarms, Monitoring
 from cdk_s3_to_sftp.parts import Custody, make_bucket, make_log, make_secret
@@ -220,6 +220,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         check_choice("runtime", runtime.name, [each.name for each in RUNTIMES])
         check_choice("removal_policy", removal_policy.name, _REMOVAL_POLICIES)
         check_dead_letter_queue(self, dead_letter_queue)
+        check_ledger(self, ledger)
         _check_network(vpc, vpc_subnets, security_groups)
         if sources is not None:
             _check_alone(bucket=bucket, prefix=prefix, suffix=suffix, trigger=trigger)

@@ -5,7 +5,8 @@ from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
 
 from cdk_s3_to_sftp import trades
-from cdk_s3_to_sftp.findings import accept
+from cdk_s3_to_sftp.arguments import InvalidArgument, check_same_place, is_made_here
+from cdk_s3_to_sftp.findings import accept, warn
 from cdk_s3_to_sftp.parts import Custody
 
 ACTIONS = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
@@ -24,6 +25,9 @@ KEY_ACTIONS = (
 
 _TEXT = dynamodb.AttributeType.STRING
 
+_KEYS = [("pk", "S"), ("sk", "S")]
+_EXPIRES = "expires"
+
 
 def make_ledger(scope: Construct, custody: Custody) -> dynamodb.Table:
     """Make the table. One that is always to be kept refuses to be deleted by hand, too.
@@ -40,7 +44,7 @@ def make_ledger(scope: Construct, custody: Custody) -> dynamodb.Table:
         partition_key=dynamodb.Attribute(name="pk", type=_TEXT),
         sort_key=dynamodb.Attribute(name="sk", type=_TEXT),
         billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
-        time_to_live_attribute="expires",
+        time_to_live_attribute=_EXPIRES,
         point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
             point_in_time_recovery_enabled=True
         ),
@@ -59,3 +63,41 @@ def make_ledger(scope: Construct, custody: Custody) -> dynamodb.Table:
     accept(table, trades.LEDGER_BACKUP_PLAN)
     custody.accept_key_of_aws(table, trades.LEDGER_KEY)
     return table
+
+
+def check_ledger(scope: Construct, ledger: dynamodb.ITable | None) -> None:
+    """Refuse a table that cannot be the ledger, as far as the app knows it.
+
+    Raises:
+        InvalidArgument: It cannot.
+    """
+    if ledger is None:
+        return
+    check_same_place(
+        scope,
+        "ledger",
+        ledger,
+        ledger.table_arn,
+        beside="function",
+        otherwise="the function would not find it",
+    )
+    made = ledger.node.default_child
+    if not is_made_here(ledger) or not isinstance(made, dynamodb.CfnTable | dynamodb.CfnGlobalTable):
+        return
+    resolve = cdk.Stack.of(ledger).resolve
+    types = {each["attributeName"]: each["attributeType"] for each in resolve(made.attribute_definitions)}
+    keys = [(each["attributeName"], types[each["attributeName"]]) for each in resolve(made.key_schema)]
+    if keys != _KEYS:
+        got = ", ".join(f"{name} ({kind})" for name, kind in keys)
+        raise InvalidArgument(
+            "ledger",
+            "must have the partition key pk and the sort key sk, both strings, got "
+            f"{ledger.node.path} with {got}: leave it out, and a table is made",
+        )
+    if (resolve(made.time_to_live_specification) or {}).get("attributeName") != _EXPIRES:
+        warn(
+            scope,
+            "ledgerForgetsNothing",
+            f"The ledger {ledger.node.path} keeps everything, and grows: DynamoDB deletes what receipts_for "
+            f"says only with time_to_live_attribute='{_EXPIRES}'.",
+        )

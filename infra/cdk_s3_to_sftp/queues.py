@@ -9,7 +9,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_s3_to_sftp import trades
-from cdk_s3_to_sftp.arguments import InvalidArgument, is_token
+from cdk_s3_to_sftp.arguments import InvalidArgument, check_same_place
 from cdk_s3_to_sftp.parts import Custody
 
 _KEEP_MESSAGES_FOR = cdk.Duration.days(14)
@@ -54,17 +54,9 @@ def check_dead_letter_queue(scope: Construct, queue: sqs.IQueue | None) -> None:
         raise InvalidArgument(
             "dead_letter_queue", f"must be a standard queue, got the FIFO queue {queue.node.path}"
         )
-    stack = cdk.Stack.of(scope)
-    for what, theirs, ours in (
-        ("account", queue.env.account, stack.account),
-        ("Region", queue.env.region, stack.region),
-    ):
-        if theirs != ours and not is_token(theirs) and not is_token(ours):
-            raise InvalidArgument(
-                "dead_letter_queue",
-                f"must be in account {stack.account} and Region {stack.region}, as the queue is, got "
-                f"{queue.node.path} in {what} {theirs}: SQS would refuse it",
-            )
+    check_same_place(
+        scope, "dead_letter_queue", queue, queue.queue_arn, beside="queue", otherwise="SQS would refuse it"
+    )
 
 
 def check_takes_events(queue: sqs.IQueue) -> None:

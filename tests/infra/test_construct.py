@@ -17,6 +17,11 @@ from s3_to_sftp import settings, unknown_outcome
 from tests.infra.conftest import Synthesise, new_app
 from tests.infra.keys import ECDSA, ED25519
 
+LEDGER_KEYS: dict[str, Any] = {
+    "partition_key": dynamodb.Attribute(name="pk", type=dynamodb.AttributeType.STRING),
+    "sort_key": dynamodb.Attribute(name="sk", type=dynamodb.AttributeType.STRING),
+}
+
 
 def resources(template: Template, kind: str) -> list[dict[str, Any]]:
     """The resources of this type that belong to the construct."""
@@ -284,15 +289,13 @@ class TestLedger:
 
     def test_of_another_stack_makes_no_cycle(self, server: SftpServer) -> None:
         app = new_app()
-        text = dynamodb.Attribute(name="pk", type=dynamodb.AttributeType.STRING)
-        theirs = dynamodb.Table(cdk.Stack(app, "Theirs"), "Table", partition_key=text)
+        theirs = dynamodb.Table(cdk.Stack(app, "Theirs"), "Table", **LEDGER_KEYS)
         S3ToSftp(cdk.Stack(app, "Ours"), "Delivery", server=server, ledger=theirs)
         app.synth()
 
     def test_with_a_key_of_its_own_can_be_used(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
         key = kms.Key(stack, "DeliveryKey")
-        text = dynamodb.Attribute(name="pk", type=dynamodb.AttributeType.STRING)
-        theirs = dynamodb.Table(stack, "Theirs", partition_key=text, encryption_key=key)
+        theirs = dynamodb.Table(stack, "Theirs", encryption_key=key, **LEDGER_KEYS)
         assert "kms:Decrypt" in permissions(synthesise(ledger=theirs))["DeliveryKey"]
 
     def test_is_not_shared(self, stack: cdk.Stack, server: SftpServer, synthesise: Synthesise) -> None:
