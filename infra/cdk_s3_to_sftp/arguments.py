@@ -34,6 +34,33 @@ def is_made_here(construct: IConstruct) -> bool:
     return cdk.Resource.is_owned_resource(construct)
 
 
+def check_same_place(
+    scope: IConstruct, name: str, resource: cdk.IResource, arn: str, *, beside: str, otherwise: str
+) -> None:
+    """Refuse a resource of another account or Region, where both are known.
+
+    Args:
+        scope: Its stack says where it must be.
+        name: Of the argument.
+        resource: What was passed in.
+        arn: Its ARN, which says where it is: not every import of CDK knows.
+        beside: What is there already.
+        otherwise: What would happen.
+
+    Raises:
+        InvalidArgument: It is somewhere else.
+    """
+    stack = cdk.Stack.of(scope)
+    region, account = (resource.env.region, resource.env.account) if is_token(arn) else arn.split(":")[3:5]
+    for what, theirs, ours in (("account", account, stack.account), ("Region", region, stack.region)):
+        if theirs != ours and not is_token(theirs) and not is_token(ours):
+            raise InvalidArgument(
+                name,
+                f"must be in account {stack.account} and Region {stack.region}, as the {beside} is, got "
+                f"{resource.node.path} in {what} {theirs}: {otherwise}",
+            )
+
+
 def whole_seconds(value: cdk.Duration) -> str:
     """The duration as the environment of a function can hold it, whether it is known now or at deployment."""
     return cdk.Tokenization.stringify_number(value.to_seconds())

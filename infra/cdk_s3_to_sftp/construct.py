@@ -28,17 +28,20 @@ from cdk_s3_to_sftp.arguments import (
 from cdk_s3_to_sftp.bundling import ARCHITECTURES, RUNTIME, RUNTIMES, Bundling, function_code
 from cdk_s3_to_sftp.findings import accept, accept_long_timeout
 from cdk_s3_to_sftp.known_sources import identity
-from cdk_s3_to_sftp.ledger import make_ledger, the_only_user_of
+from cdk_s3_to_sftp.ledger import check_ledger, make_ledger
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
 from cdk_s3_to_sftp.monitoring import Alarms, Monitoring
 from cdk_s3_to_sftp.parts import Custody, make_bucket, make_log, make_secret
 from cdk_s3_to_sftp.queues import (
     check_dead_letter_queue,
+    check_takes_events,
     make_dead_letter_queue,
     make_queue,
 )
 from cdk_s3_to_sftp.role import Permissions
+from cdk_s3_to_sftp.senders import Senders
 from cdk_s3_to_sftp.server import SftpServer
+from cdk_s3_to_sftp.sharing import claim_ledger, claim_queue, claim_role
 from cdk_s3_to_sftp.sources import Source, Trigger, directories, known_length, warn_of_shared_names
 from cdk_s3_to_sftp.triggers import validate_with, watch
 
@@ -117,14 +120,14 @@ class S3ToSftp(DeliveryMetrics, Construct):
             to live, and the index `by-status` (keys `status` and `status_at`, both strings). No two
             constructs may share one: what one has delivered would count as delivered by the other. By default
             one is made: paid per request, with point-in-time recovery, and kept when the stack is deleted.
-        dead_letter_queue: Where to put what could not be delivered: a standard queue. By default one is made
-            that keeps it for 14 days.
+        dead_letter_queue: Where to put what could not be delivered: a standard queue that no other construct
+            uses. By default one is made that keeps it for 14 days.
         event_bus: Where to announce what was delivered and what was not. By default the account's default
             bus.
         encryption_key: Encrypts whatever is made here: bucket, secret, ledger, queues, log, and the
             environment of the function. By default keys that AWS manages and that cost nothing.
-        role: The role of the function; Lambda must be allowed to assume it. It is given the permissions that
-            it needs. By default one is made.
+        role: The role of the function, and of no other; Lambda must be allowed to assume it. It is given the
+            permissions that it needs. By default one is made.
         vpc: Network to run the function in; from there it must reach the server, S3, SQS, DynamoDB, Secrets
             Manager and EventBridge. By default none: the function reaches the internet, from addresses that
             change.
@@ -158,8 +161,11 @@ class S3ToSftp(DeliveryMetrics, Construct):
         architecture: CPU of the function. By default x86_64.
         runtime: Python of the function, 3.12 or 3.13. By default 3.13.
         log_retention: How long the log is kept. By default three months.
-        removal_policy: What becomes of bucket, secret, ledger and log, where they are made here, when the
-            stack is deleted. By default they are kept. `DESTROY` deletes a bucket only when it is empty.
+        removal_policy: What becomes of bucket, secret, ledger, queues and log, where they are made here, when
+            the stack is deleted, or this construct is removed from it or renamed. By default
+            (`RETAIN_ON_UPDATE_OR_DELETE`) they are kept, unless the deployment that made them fails. `RETAIN`
+            keeps them then, too, and lets nobody delete the ledger by hand. `DESTROY` deletes them; a bucket
+            only when it is empty. A queue that was kept has no reader: it forgets what waits after 14 days.
         bundling: Where the function's code is put together. By default on this machine, else in Docker.
 
     Raises:
@@ -199,7 +205,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         architecture: lambda_.Architecture = lambda_.Architecture.X86_64,
         runtime: lambda_.Runtime = RUNTIME,
         log_retention: logs.RetentionDays = logs.RetentionDays.THREE_MONTHS,
-        removal_policy: cdk.RemovalPolicy = cdk.RemovalPolicy.RETAIN,
+        removal_policy: cdk.RemovalPolicy = cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         bundling: Bundling = Bundling.AUTO,
     ) -> None:
         super().__init__(scope, id)
@@ -213,7 +219,8 @@ class S3ToSftp(DeliveryMetrics, Construct):
         check_choice("architecture", architecture.name, [each.name for each in ARCHITECTURES])
         check_choice("runtime", runtime.name, [each.name for each in RUNTIMES])
         check_choice("removal_policy", removal_policy.name, _REMOVAL_POLICIES)
-        check_dead_letter_queue(dead_letter_queue)
+        check_dead_letter_queue(self, dead_letter_queue)
+        check_ledger(self, ledger)
         _check_network(vpc, vpc_subnets, security_groups)
         if sources is not None:
             _check_alone(bucket=bucket, prefix=prefix, suffix=suffix, trigger=trigger)
@@ -234,9 +241,10 @@ class S3ToSftp(DeliveryMetrics, Construct):
             watched = bucket or make_bucket(self, custody)
             sources = [Source(watched, prefix=prefix, suffix=suffix, trigger=trigger or Trigger.NOTIFICATION)]
         self.credentials = credentials or make_secret(self, custody)
-        self.ledger = the_only_user_of(self, ledger or make_ledger(self, custody))
+        self.ledger = claim_ledger(self, ledger or make_ledger(self, custody))
         self.event_bus = event_bus or events.EventBus.from_event_bus_name(self, "EventBus", "default")
-        self.dead_letter_queue = dead_letter_queue or make_dead_letter_queue(self, custody)
+        parked = dead_letter_queue or make_dead_letter_queue(self, custody)
+        self.dead_letter_queue = claim_queue(self, parked)
         self.queue = make_queue(
             self,
             custody,
@@ -244,8 +252,11 @@ class S3ToSftp(DeliveryMetrics, Construct):
             timeout=timeout,
             may_be_throttled=max_connections == 1,
         )
+        claim_queue(self, self.queue)
+        self._senders = Senders(self, queue=self.queue, dead_letter_queue=self.dead_letter_queue)
         self.log_group = make_log(self, custody, retention=log_retention)
         self._permissions = Permissions(self, role)
+        claim_role(self, self._permissions.role)
         self._permissions.work_with(
             credentials=self.credentials,
             ledger=self.ledger,
@@ -290,6 +301,8 @@ class S3ToSftp(DeliveryMetrics, Construct):
         )
         self.security_groups = tuple(self.function.connections.security_groups) if vpc else ()
         self._accept_findings(max_connections)
+        if self._permissions.granted is not self.role:
+            self.function.node.add_dependency(self._permissions.granted)
         if network:
             self.function.node.add_dependency(network)
         if vpc:
@@ -308,6 +321,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         for source in sources:
             self._add(source)
         validate_with(self, self._complaints)
+        validate_with(self, self._senders.complaints)
 
     @property
     def bucket(self) -> s3.IBucket:
@@ -331,6 +345,11 @@ class S3ToSftp(DeliveryMetrics, Construct):
     def role_policy_statements(self) -> list[iam.PolicyStatement]:
         """What the function's role may do, and what its code is denied: for a role that CDK cannot change."""
         return list(self._permissions.statements)
+
+    @property
+    def dead_letter_queue_policy_statements(self) -> list[iam.PolicyStatement]:
+        """What the policy of an imported dead-letter queue must say, so that EventBridge can use it."""
+        return list(self._senders.for_dead_letter_queue)
 
     def add_source(
         self,
@@ -376,7 +395,10 @@ class S3ToSftp(DeliveryMetrics, Construct):
         return self._permissions.for_key(key)
 
     def _add(self, source: Source) -> None:
-        watch(self, source, queue=self.queue, dead_letter_queue=self.dead_letter_queue)
+        if source.trigger is Trigger.EVENTBRIDGE:
+            check_takes_events(self.dead_letter_queue)
+            self._permissions.let_rules_use(self.dead_letter_queue.encryption_master_key)
+        watch(self, source, self._senders)
         self._permissions.read(source)
         warn_of_shared_names(self, source, self._sources, otherwise=self.server.directory)
         self._sources.append(source)

@@ -1,17 +1,19 @@
 """What the constructs of an app know about each other's sources: no object may be announced twice."""
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import aws_cdk as cdk
 from aws_cdk import aws_s3 as s3
-from constructs import Construct
+from constructs import Construct, IConstruct
 
 from cdk_s3_to_sftp.arguments import InvalidArgument, is_made_here, is_token
 from cdk_s3_to_sftp.sources import Source, Trigger
 
-_KNOWN_SOURCE = "s3-to-sftp:source"
-"""Type of the metadata of the app that holds them."""
+_MOST_NOTIFICATIONS = 100
+"""Of a bucket (Amazon S3 User Guide, "Amazon S3 Event Notifications")."""
+
+_OF_APPS: dict[IConstruct, list["_Known"]] = {}
+"""What each app has so far. Not in the app's own metadata, which CDK hands over as a whole every time."""
 
 
 def make_known(scope: Construct, source: Source) -> None:
@@ -20,7 +22,7 @@ def make_known(scope: Construct, source: Source) -> None:
     Raises:
         InvalidArgument: It does not go together with one of them.
     """
-    root = scope.node.root
+    known = _OF_APPS.setdefault(scope.node.root, [])
     new = _Known(
         owner=scope.node.path,
         stack=cdk.Stack.of(scope).node.path,
@@ -28,12 +30,13 @@ def make_known(scope: Construct, source: Source) -> None:
         imported_as="" if is_made_here(source.bucket) else source.bucket.node.path,
         prefix=source.prefix or "",
         suffix=source.suffix or "",
+        is_clear=not (is_token(source.prefix) or is_token(source.suffix)),
         trigger=source.trigger,
     )
-    for entry in root.node.metadata:
-        if entry.type == _KNOWN_SOURCE:
-            _check_goes_together(new, _Known(**json.loads(str(entry.data))))
-    root.node.add_metadata(_KNOWN_SOURCE, json.dumps(asdict(new)))
+    for each in known:
+        _check_goes_together(new, each)
+    _check_number([*known, new])
+    known.append(new)
 
 
 def identity(bucket: s3.IBucket) -> str:
@@ -55,6 +58,8 @@ class _Known:
     imported_as: str
     prefix: str
     suffix: str
+    is_clear: bool
+    """Whether both are known now."""
     trigger: str
 
     def __str__(self) -> str:
@@ -88,9 +93,20 @@ def _check_goes_together(new: _Known, known: _Known) -> None:
         )
 
 
+def _check_number(known: list[_Known]) -> None:
+    new = known[-1]
+    number = sum(each.bucket == new.bucket and each.trigger == Trigger.NOTIFICATION for each in known)
+    if new.trigger == Trigger.NOTIFICATION and number > _MOST_NOTIFICATIONS:
+        raise InvalidArgument(
+            "bucket",
+            f"must not have more than {_MOST_NOTIFICATIONS} notifications, got another one with {new}: give "
+            "sources fewer prefixes and suffixes, or use trigger=Trigger.EVENTBRIDGE",
+        )
+
+
 def _overlap(one: _Known, other: _Known) -> bool:
     """S3's own rule: prefixes do where one begins with the other, suffixes where one ends with the other."""
-    if any(is_token(text) for text in (one.prefix, one.suffix, other.prefix, other.suffix)):
+    if not (one.is_clear and other.is_clear):
         return False
     prefixes = one.prefix.startswith(other.prefix) or other.prefix.startswith(one.prefix)
     suffixes = one.suffix.endswith(other.suffix) or other.suffix.endswith(one.suffix)

@@ -5,8 +5,8 @@ from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
 
 from cdk_s3_to_sftp import trades
-from cdk_s3_to_sftp.arguments import InvalidArgument
-from cdk_s3_to_sftp.findings import accept
+from cdk_s3_to_sftp.arguments import InvalidArgument, check_same_place, is_made_here
+from cdk_s3_to_sftp.findings import accept, warn
 from cdk_s3_to_sftp.parts import Custody
 
 ACTIONS = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
@@ -23,16 +23,18 @@ KEY_ACTIONS = (
 )
 """What DynamoDB asks of those who use a table with a key of its own, without the wildcards of its manual."""
 
-_LEDGER_OF = "s3-to-sftp:ledger-of"
-"""Type of the metadata by which a table tells which construct uses it."""
-
 _TEXT = dynamodb.AttributeType.STRING
+
+_KEYS = [("pk", "S"), ("sk", "S")]
+_EXPIRES = "expires"
 
 
 def make_ledger(scope: Construct, custody: Custody) -> dynamodb.Table:
-    """Make the table. One that is to be kept refuses to be deleted by hand, too.
+    """Make the table. One that is always to be kept refuses to be deleted by hand, too.
 
-    Without it, the next message of every object would deliver the object again.
+    Without it, the next message of every object would deliver the object again. The default does not refuse:
+    after a first deployment that failed, CloudFormation could not delete it either, and would be stuck. A
+    table that somebody deletes leaves a backup for 35 days, as point-in-time recovery makes one.
 
     Not a global table: conditional writes decide who sends an object, and they decide in one region alone.
     """
@@ -42,12 +44,12 @@ def make_ledger(scope: Construct, custody: Custody) -> dynamodb.Table:
         partition_key=dynamodb.Attribute(name="pk", type=_TEXT),
         sort_key=dynamodb.Attribute(name="sk", type=_TEXT),
         billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
-        time_to_live_attribute="expires",
+        time_to_live_attribute=_EXPIRES,
         point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
             point_in_time_recovery_enabled=True
         ),
         encryption_key=custody.encryption_key,
-        deletion_protection=custody.removal_policy is not cdk.RemovalPolicy.DESTROY,
+        deletion_protection=custody.removal_policy is cdk.RemovalPolicy.RETAIN,
         removal_policy=custody.removal_policy,
     )
     # "What failed?", "what is in flight?", "what was delivered that day?": a person's questions, who then
@@ -63,18 +65,39 @@ def make_ledger(scope: Construct, custody: Custody) -> dynamodb.Table:
     return table
 
 
-def the_only_user_of(scope: Construct, ledger: dynamodb.ITable) -> dynamodb.ITable:
-    """Return the ledger, unless another construct of the app has it: one of two partners would get nothing.
+def check_ledger(scope: Construct, ledger: dynamodb.ITable | None) -> None:
+    """Refuse a table that cannot be the ledger, as far as the app knows it.
 
     Raises:
-        InvalidArgument: Another one has it.
+        InvalidArgument: It cannot.
     """
-    other = next((each.data for each in ledger.node.metadata if each.type == _LEDGER_OF), None)
-    if other:
+    if ledger is None:
+        return
+    check_same_place(
+        scope,
+        "ledger",
+        ledger,
+        ledger.table_arn,
+        beside="function",
+        otherwise="the function would not find it",
+    )
+    made = ledger.node.default_child
+    if not is_made_here(ledger) or not isinstance(made, dynamodb.CfnTable | dynamodb.CfnGlobalTable):
+        return
+    resolve = cdk.Stack.of(ledger).resolve
+    types = {each["attributeName"]: each["attributeType"] for each in resolve(made.attribute_definitions)}
+    keys = [(each["attributeName"], types[each["attributeName"]]) for each in resolve(made.key_schema)]
+    if keys != _KEYS:
+        got = ", ".join(f"{name} ({kind})" for name, kind in keys)
         raise InvalidArgument(
             "ledger",
-            f"must be a table of its own, got the one of {other}: what that has delivered would count as "
-            "delivered here, too",
+            "must have the partition key pk and the sort key sk, both strings, got "
+            f"{ledger.node.path} with {got}: leave it out, and a table is made",
         )
-    ledger.node.add_metadata(_LEDGER_OF, scope.node.path)
-    return ledger
+    if (resolve(made.time_to_live_specification) or {}).get("attributeName") != _EXPIRES:
+        warn(
+            scope,
+            "ledgerForgetsNothing",
+            f"The ledger {ledger.node.path} keeps everything, and grows: DynamoDB deletes what receipts_for "
+            f"says only with time_to_live_attribute='{_EXPIRES}'.",
+        )

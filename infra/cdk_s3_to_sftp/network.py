@@ -21,6 +21,9 @@ _PUBLIC_MASK, _PRIVATE_MASK = 28, 27
 
 _HTTPS, _DNS, _SFTP = 443, 53, 22
 
+_OUTLIVES_THE_STACK = cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
+"""But not a deployment that fails before anybody has been told the addresses: they would only cost."""
+
 
 class DeliverySecurityGroup(ec2.SecurityGroup):
     """Lets nobody in, and out only to SFTP servers, to AWS by HTTPS, and to the name servers of the VPC.
@@ -119,7 +122,9 @@ class StaticEgress(Construct):
 
         self.addresses: list[str] = []
         self.elastic_ips = list(elastic_ips) if elastic_ips else self._make_elastic_ips(addresses)
-        self.flow_log_group = logs.LogGroup(self, "FlowLog", retention=flow_log_retention)
+        self.flow_log_group = logs.LogGroup(
+            self, "FlowLog", retention=flow_log_retention, removal_policy=_OUTLIVES_THE_STACK
+        )
         self.vpc = ec2.Vpc(
             self,
             "Vpc",
@@ -183,7 +188,7 @@ class StaticEgress(Construct):
 
     def _make_elastic_ip(self, number: int) -> str:
         address = ec2.CfnEIP(self, f"Address{number}", domain="vpc")
-        address.apply_removal_policy(cdk.RemovalPolicy.RETAIN)
+        address.apply_removal_policy(_OUTLIVES_THE_STACK)
         cdk.Tags.of(address).add("Name", f"{self.node.path}: partners have allowed this address")
         self.addresses.append(address.ref)
         return address.attr_allocation_id

@@ -9,7 +9,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_s3_to_sftp import trades
-from cdk_s3_to_sftp.arguments import InvalidArgument
+from cdk_s3_to_sftp.arguments import InvalidArgument, check_same_place
 from cdk_s3_to_sftp.parts import Custody
 
 _KEEP_MESSAGES_FOR = cdk.Duration.days(14)
@@ -42,15 +42,35 @@ def make_dead_letter_queue(scope: Construct, custody: Custody) -> sqs.Queue:
     return _make_queue(scope, "DeadLetterQueue", custody)
 
 
-def check_dead_letter_queue(queue: sqs.IQueue | None) -> None:
+def check_dead_letter_queue(scope: Construct, queue: sqs.IQueue | None) -> None:
     """Refuse a queue that cannot take what could not be delivered.
 
     Raises:
         InvalidArgument: It cannot.
     """
-    if queue is not None and queue.fifo:
+    if queue is None:
+        return
+    if queue.fifo:
         raise InvalidArgument(
             "dead_letter_queue", f"must be a standard queue, got the FIFO queue {queue.node.path}"
+        )
+    check_same_place(
+        scope, "dead_letter_queue", queue, queue.queue_arn, beside="queue", otherwise="SQS would refuse it"
+    )
+
+
+def check_takes_events(queue: sqs.IQueue) -> None:
+    """Refuse a dead-letter queue that EventBridge cannot put anything into.
+
+    Raises:
+        InvalidArgument: It cannot.
+    """
+    if queue.encryption_type is sqs.QueueEncryption.KMS_MANAGED:
+        raise InvalidArgument(
+            "dead_letter_queue",
+            "must not be encrypted with the key of SQS (KMS_MANAGED) where a source has "
+            f"trigger=Trigger.EVENTBRIDGE, got {queue.node.path}: EventBridge may not use that key. Encrypt "
+            "it with SQS_MANAGED, or with a key of yours",
         )
 
 
@@ -117,6 +137,7 @@ def _make_queue(
         enforce_ssl=True,
         max_message_size_bytes=_MAX_MESSAGE_BYTES,
         retention_period=_KEEP_MESSAGES_FOR,
+        removal_policy=custody.removal_policy,
         **settings,
     )
     custody.accept_key_of_aws(queue, trades.QUEUE_KEY)

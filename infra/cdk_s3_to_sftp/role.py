@@ -17,7 +17,7 @@ from cdk_s3_to_sftp import ledger as ledgers
 from cdk_s3_to_sftp import trades
 from cdk_s3_to_sftp.arguments import is_made_here, is_token
 from cdk_s3_to_sftp.findings import accept, accept_wildcard, warn
-from cdk_s3_to_sftp.sources import Source
+from cdk_s3_to_sftp.sources import Source, Trigger
 from cdk_s3_to_sftp.trades import Trade
 
 # The attributes tell the sizes of the parts, where S3 keeps a checksum of the parts' checksums.
@@ -51,14 +51,18 @@ class Permissions:
 
     Attributes:
         role: The role. By default one that only Lambda can assume.
+        granted: The same role as policies of this stack are attached to it. The function needs them.
         statements: What it may do.
     """
 
     def __init__(self, scope: Construct, role: iam.IRole | None) -> None:
         self._scope = scope
         self._for_keys: dict[str, list[iam.PolicyStatement]] = {}
+        self._shared_key: kms.IKey | None = None
+        self._key_of_dead_letters: kms.IKey | None = None
         self.statements: list[iam.PolicyStatement] = []
         self.role: iam.IRole = role or _make_role(scope)
+        self.granted = _to_be_granted(scope, self.role)
 
     def work_with(
         self,
@@ -97,9 +101,9 @@ class Permissions:
         """Let it read the objects of a source."""
         self._allow(source.objects, *READ_OBJECTS)
         self._allow(source.bucket.bucket_arn, *LIST_BUCKET)
-        accept_wildcard(self.role, source.objects, trades.ROLE_OBJECTS)
+        accept_wildcard(self.granted, source.objects, trades.ROLE_OBJECTS)
         self._use_key(source.bucket.encryption_key, "kms:Decrypt")
-        self._warn_of_foreign_bucket(source)
+        self._see_to_foreign_bucket(source)
 
     def be_in_network(self) -> iam.Policy | None:
         """Let Lambda connect a function to a VPC in its name.
@@ -143,16 +147,16 @@ class Permissions:
                 conditions={"ArnLike": {"kms:EncryptionContext:aws:logs:arn": logs_here}},
             ),
         )
-        # Not only for the buckets that are watched: one of them may need the same key, another cycle. The
-        # policy of the queue says whose messages it takes.
-        self._say_in_policy_of(
-            key,
-            iam.PolicyStatement(
-                principals=[iam.ServicePrincipal(f"{name}.amazonaws.com") for name in ("s3", "events")],
-                actions=["kms:Decrypt", "kms:GenerateDataKey"],
-                resources=["*"],
-            ),
-        )
+        self._say_in_policy_of(key, self._for_announcements(("s3", "events"), stack.account))
+        self._shared_key = key
+
+    def let_rules_use(self, key: kms.IKey | None) -> None:
+        """Let EventBridge use the key of a dead-letter queue, if it is another one than the shared key."""
+        known = [each.key_arn for each in (self._shared_key, self._key_of_dead_letters) if each]
+        if key is None or key.key_arn in known:
+            return
+        self._key_of_dead_letters = key
+        self._say_in_policy_of(key, self._for_announcements(("events",), cdk.Stack.of(self._scope).account))
 
     def for_key(self, key: kms.IKey) -> list[iam.PolicyStatement]:
         """What the policy of a key must say that the app cannot change."""
@@ -168,7 +172,7 @@ class Permissions:
 
     def _allow(self, resource: str, *actions: str) -> None:
         statement = iam.PolicyStatement(actions=list(actions), resources=[resource])
-        self.role.add_to_principal_policy(statement)
+        self.granted.add_to_principal_policy(statement)
         self.statements.append(statement)
 
     def _add_policy(
@@ -181,14 +185,14 @@ class Permissions:
         self.statements.append(statement)
         if self._role_is_fixed:
             return None
-        policy = iam.Policy(self._scope, id, roles=[self.role], statements=[statement])
+        policy = iam.Policy(self._scope, id, roles=[self.granted], statements=[statement])
         accept(policy, trades.ROLE_POLICY, *accepted)
         return policy
 
     @property
     def _role_is_fixed(self) -> bool:
         """Whether the first statement went nowhere: CDK does not say so."""
-        return not any(isinstance(child, iam.Policy) for child in self.role.node.children)
+        return not any(isinstance(child, iam.Policy) for child in self.granted.node.children)
 
     def _warn_of_fixed_role(self) -> None:
         if self._role_is_fixed:
@@ -198,6 +202,19 @@ class Permissions:
                 f"The role {self.role.node.path} cannot be changed here. Its policy must hold the statements "
                 "of `role_policy_statements`.",
             )
+
+    def _for_announcements(self, services: Sequence[str], account: str) -> iam.PolicyStatement:
+        """Let services put into an encrypted queue what they announce on behalf of an account.
+
+        Not only of the buckets that are watched: one of them may need the same key, another cycle. The policy
+        of the queue says whose messages it takes.
+        """
+        return iam.PolicyStatement(
+            principals=[iam.ServicePrincipal(f"{name}.amazonaws.com") for name in services],
+            actions=list(_SEND_TO_ENCRYPTED_QUEUE),
+            resources=["*"],
+            conditions={"StringEquals": {"aws:SourceAccount": account}},
+        )
 
     def _use_key(self, key: kms.IKey | None, *actions: str) -> None:
         if key is None:
@@ -227,7 +244,7 @@ class Permissions:
             resources=list(resources),
         )
 
-    def _warn_of_foreign_bucket(self, source: Source) -> None:
+    def _see_to_foreign_bucket(self, source: Source) -> None:
         theirs, ours = source.bucket.env.account, cdk.Stack.of(self._scope).account
         if theirs == ours or is_token(theirs) or is_token(ours):
             return
@@ -237,6 +254,8 @@ class Permissions:
             f"Bucket {source.bucket.node.path} belongs to account {theirs}: its policy must hold the "
             "statements of `bucket_policy_statements(bucket)`.",
         )
+        if self._shared_key and source.trigger is Trigger.NOTIFICATION:
+            self._say_in_policy_of(self._shared_key, self._for_announcements(("s3",), theirs))
 
 
 def _make_role(scope: Construct) -> iam.Role:
@@ -244,3 +263,16 @@ def _make_role(scope: Construct) -> iam.Role:
     # Of a role that is passed in, others may have made the policy: there it is not ours to accept.
     accept(role, trades.ROLE_POLICY)
     return role
+
+
+def _to_be_granted(scope: Construct, role: iam.IRole) -> iam.IRole:
+    """The role, imported where another stack makes it.
+
+    Otherwise its policy there would name what is made here, and the function here needs the role: a cycle.
+    Imported by its name: out of an ARN that only the deployment knows, CDK cannot read a name behind a path.
+    """
+    if not isinstance(role, iam.Role) or cdk.Stack.of(role).node.addr == cdk.Stack.of(scope).node.addr:
+        return role
+    imported = iam.Role.from_role_name(scope, "RoleOfAnotherStack", role.role_name)
+    accept(imported, trades.ROLE_POLICY)
+    return imported

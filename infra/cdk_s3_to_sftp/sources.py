@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 import aws_cdk as cdk
@@ -57,17 +58,37 @@ class Source:
     def __str__(self) -> str:
         return f"{self.bucket.node.path} ('{self.prefix or ''}*{self.suffix or ''}')"
 
+    # What is asked for each pair of sources, or whenever one is added: CDK answers in milliseconds.
+    @cached_property
+    def bucket_name(self) -> str:
+        """The name of the bucket."""
+        return self.bucket.bucket_name
+
+    @cached_property
+    def bucket_address(self) -> str:
+        """What tells the bucket from others of the app."""
+        return self.bucket.node.addr
+
+    @cached_property
+    def is_clear(self) -> bool:
+        """Whether prefix, suffix and directory are known now."""
+        return not any(is_token(text) for text in (self.prefix, self.suffix, self.directory))
+
     @property
     def objects(self) -> str:
         """The ARN of all that may have to be read, with a wildcard at its end."""
-        return self.bucket.arn_for_objects(f"{self.prefix or ''}*")
+        prefix = self.prefix or ""
+        # IAM would take `${` for the beginning of a policy variable, and `${$}` for a dollar.
+        return self.bucket.arn_for_objects(
+            f"{prefix if is_token(prefix) else prefix.replace('${', '${$}{')}*"
+        )
 
 
 def directories(stack: cdk.Stack, sources: Sequence[Source]) -> str | None:
     """What the function is told about the sources: JSON, where some have a directory of their own."""
     told = [
         {
-            "bucket": source.bucket.bucket_name,
+            "bucket": source.bucket_name,
             **({"prefix": source.prefix} if source.prefix else {}),
             **({"suffix": source.suffix} if source.suffix else {}),
             "directory": source.directory,
@@ -103,22 +124,25 @@ def warn_of_shared_names(
         others: Those that are there.
         otherwise: The directory of those without one of their own.
     """
+    if is_token(otherwise) and not source.directory:
+        return
     for other in others:
-        if source.bucket.node.addr != other.bucket.node.addr and _may_meet(source, other, otherwise or ""):
+        if source.bucket_address != other.bucket_address and _may_meet(source, other, otherwise or ""):
             warn(
                 scope,
                 "sharedRemotePaths",
                 f"An object of {source} and one of {other} may get the same remote path: then the one that "
                 "comes later replaces the other. Give one of the sources a directory.",
             )
+            return  # a person who sees to one comes to the next
 
 
 def _may_meet(one: Source, other: Source, otherwise: str) -> bool:
     """Whether the paths of both may begin and end alike, and from the same directory."""
+    if not (one.is_clear and other.is_clear):
+        return False
     begins = [_beginning(source.directory or otherwise, source.prefix or "") for source in (one, other)]
     ends = [source.suffix or "" for source in (one, other)]
-    if any(is_token(text) for text in (*begins, *ends)):
-        return False
     if begins[0].startswith("/") != begins[1].startswith("/"):
         return False
     alike = begins[0].startswith(begins[1]) or begins[1].startswith(begins[0])

@@ -2,43 +2,48 @@
 
 import hashlib
 import json
+import urllib.parse
 from collections.abc import Callable
 
 import aws_cdk as cdk
 import constructs
 import jsii
 from aws_cdk import aws_events as events
-from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_s3 as s3
-from aws_cdk import aws_s3_notifications as s3n
-from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from cdk_s3_to_sftp.arguments import is_made_here
+from cdk_s3_to_sftp.arguments import InvalidArgument, is_made_here, is_token
 from cdk_s3_to_sftp.findings import warn
 from cdk_s3_to_sftp.known_sources import identity, make_known
+from cdk_s3_to_sftp.senders import NotifiedQueue, Senders, TargetQueue
 from cdk_s3_to_sftp.sources import Source, Trigger
 
+_LONGEST_FILTER = 1024
+"""Characters of a prefix or suffix of a notification, encoded (API reference of S3, FilterRule)."""
 
-def watch(scope: Construct, source: Source, *, queue: sqs.IQueue, dead_letter_queue: sqs.IQueue) -> None:
+_LONGEST_PATTERN = 2048
+"""Characters of an event pattern (quotas of EventBridge)."""
+
+
+def watch(scope: Construct, source: Source, senders: Senders) -> None:
     """Have every new object of the source announced to the queue.
 
     Args:
         scope: The construct that the source belongs to.
         source: What to watch.
-        queue: Gets the announcements.
-        dead_letter_queue: Gets what EventBridge cannot put into the queue.
+        senders: Has the queue, and says who may send to it.
 
     Raises:
         InvalidArgument: Some objects would be announced twice, or S3 would not take the notification.
     """
     make_known(scope, source)
+    senders.allow(source.bucket)
     if source.trigger is Trigger.EVENTBRIDGE:
         _enable_eventbridge(scope, source.bucket)
-        _add_rule(scope, source, queue, dead_letter_queue)
+        _add_rule(scope, source, senders)
     else:
         _view_from(scope, source.bucket).add_event_notification(
-            s3.EventType.OBJECT_CREATED, s3n.SqsDestination(queue), *_key_filter(source)
+            s3.EventType.OBJECT_CREATED, NotifiedQueue(senders.queue), *_key_filter(scope, source)
         )
 
 
@@ -58,7 +63,12 @@ def _view_from(scope: Construct, bucket: s3.IBucket) -> s3.IBucket:
     if existing := stack.node.try_find_child(name):
         return existing  # type: ignore[return-value]  # nobody else gives such a name
     return s3.Bucket.from_bucket_attributes(
-        stack, name, bucket_arn=bucket.bucket_arn, encryption_key=bucket.encryption_key
+        stack,
+        name,
+        bucket_arn=bucket.bucket_arn,
+        encryption_key=bucket.encryption_key,
+        # Protected in CDK's own language; it is what the owner's policies let write the notifications.
+        notifications_handler_role=getattr(bucket, "_notifications_handler_role", None),
     )
 
 
@@ -71,11 +81,43 @@ def _what_its_own_stack_would_overwrite(scope: Construct, bucket: s3.IBucket) ->
     ]
 
 
-def _key_filter(source: Source) -> list[s3.NotificationKeyFilter]:
+def _key_filter(scope: Construct, source: Source) -> list[s3.NotificationKeyFilter]:
     """The filter of the notification; none for all objects."""
     if not (source.prefix or source.suffix):
         return []
-    return [s3.NotificationKeyFilter(prefix=source.prefix or None, suffix=source.suffix or None)]
+    return [
+        s3.NotificationKeyFilter(
+            prefix=_as_in_notification(scope, "prefix", source.prefix),
+            suffix=_as_in_notification(scope, "suffix", source.suffix),
+        )
+    ]
+
+
+def _as_in_notification(scope: Construct, name: str, text: str | None) -> str | None:
+    """The text as S3 compares it: a space as '+', what S3 does not call a safe character percent-encoded.
+
+    S3 takes it raw, too, and then it never matches. IAM and EventBridge compare it raw.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-filtering.html
+    """
+    if not text:
+        return None
+    if is_token(text):
+        warn(
+            scope,
+            "filterKnownAtDeployment",
+            f"The {name} of a source is known only at deployment and cannot be URL-encoded for S3's "
+            "notification. With anything in it but letters, digits and !-_.*'()/ nothing is delivered; "
+            "trigger=Trigger.EVENTBRIDGE takes all characters.",
+        )
+        return text
+    encoded = urllib.parse.quote_plus(text, safe="/!*'()").replace("~", "%7E")
+    if len(encoded) > _LONGEST_FILTER:
+        raise InvalidArgument(
+            name,
+            f"must be at most {_LONGEST_FILTER} characters long when it is URL-encoded for S3's "
+            f"notification, got {len(encoded)}: shorten it, or use trigger=Trigger.EVENTBRIDGE",
+        )
+    return encoded
 
 
 def _enable_eventbridge(scope: Construct, bucket: s3.IBucket) -> None:
@@ -91,17 +133,12 @@ def _enable_eventbridge(scope: Construct, bucket: s3.IBucket) -> None:
     )
 
 
-def _add_rule(
-    scope: Construct, source: Source, queue: sqs.IQueue, dead_letter_queue: sqs.IQueue
-) -> events.Rule:
+def _add_rule(scope: Construct, source: Source, senders: Senders) -> events.Rule:
     stack = cdk.Stack.of(scope)
     # The name says what it is for, not which one it is: when sources are added, removed or put in another
     # order, the rules of the others stay as they are, and no event falls between two versions of a rule.
     named = stack.resolve([identity(source.bucket), source.prefix, source.suffix])
-    # In another stack its policy would need the rule, and the rule it: a cycle. EventBridge then tries for
-    # 24 hours, and forgets.
-    is_here = is_made_here(dead_letter_queue) and cdk.Stack.of(dead_letter_queue).node.addr == stack.node.addr
-    return events.Rule(
+    rule = events.Rule(
         scope,
         f"Rule{hashlib.sha256(json.dumps(named).encode()).hexdigest()[:8]}",
         description=f"New objects to deliver by {scope.node.path}",
@@ -110,22 +147,49 @@ def _add_rule(
             detail_type=["Object Created"],
             detail={
                 "bucket": {"name": [source.bucket.bucket_name]},
-                **({"object": {"key": [_key_pattern(source)]}} if source.prefix or source.suffix else {}),
+                **({"object": {"key": _key_patterns(source)}} if source.prefix or source.suffix else {}),
             },
         ),
-        targets=[targets.SqsQueue(queue, dead_letter_queue=dead_letter_queue if is_here else None)],
+        targets=[TargetQueue(senders.queue, senders.dead_letters_of_rules())],
     )
+    rule.node.add_dependency(senders.queue)  # with its policy
+    return rule
 
 
-def _key_pattern(source: Source) -> dict[str, str]:
-    """What the key must look like. Two conditions for one field would mean either: so both make one."""
+def _key_patterns(source: Source) -> list[str | dict[str, str]]:
+    """What the key must look like, one way or another.
+
+    Prefix and suffix make one condition: two for one field would mean either. A wildcard takes them one after
+    the other, but they may also share characters: `out/done.csv` begins with `out/` and ends with
+    `/done.csv`. Such keys are named whole.
+    """
     match source.prefix, source.suffix:
         case str(prefix), None | "":
-            return {"prefix": prefix}
+            return [{"prefix": prefix}]
         case None | "", str(suffix):
-            return {"suffix": suffix}
-    escaped = [part.replace("\\", "\\\\") for part in (source.prefix or "", source.suffix or "")]
-    return {"wildcard": "*".join(escaped)}
+            return [{"suffix": suffix}]
+    prefix, suffix = source.prefix or "", source.suffix or ""
+    # A backslash is the one other character that means something in a wildcard.
+    apart = "*".join(part.replace("\\", "\\\\") for part in (prefix, suffix))
+    patterns: list[str | dict[str, str]] = [{"wildcard": apart}, *_sharing_characters(prefix, suffix)]
+    if (length := len(json.dumps(patterns))) > _LONGEST_PATTERN:
+        raise InvalidArgument(
+            "prefix",
+            f"and suffix make an event pattern of {length} characters, and EventBridge takes "
+            f"{_LONGEST_PATTERN}: shorten them, or use trigger=Trigger.NOTIFICATION",
+        )
+    return patterns
+
+
+def _sharing_characters(prefix: str, suffix: str) -> list[str]:
+    """The keys that begin and end so, and are too short to hold both, the longest first."""
+    if is_token(prefix) or is_token(suffix):
+        return []
+    return [
+        prefix + suffix[shared:]
+        for shared in range(1, min(len(prefix), len(suffix)) + 1)
+        if prefix.endswith(suffix[:shared])
+    ]
 
 
 def validate_with(scope: Construct, check: Callable[[], list[str]]) -> None:

@@ -7,6 +7,7 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
@@ -260,6 +261,37 @@ class TestRole:
         ]
         assert effects == ["Allow", "Deny"]
 
+    @pytest.mark.parametrize("path", [None, "/platform/"])
+    def test_of_another_stack_gets_a_policy_in_this_one(self, server: SftpServer, path: str | None) -> None:
+        app = new_app()
+        platform, ours = cdk.Stack(app, "Platform"), cdk.Stack(app, "Ours")
+        assumed_by = iam.ServicePrincipal("lambda.amazonaws.com")
+        theirs = iam.Role(platform, "DeliveryRole", assumed_by=assumed_by, path=path)
+        delivery = S3ToSftp(ours, "Delivery", server=server, role=theirs, vpc=ec2.Vpc(ours, "Vpc"))
+        app.synth()  # no cycle
+        assert delivery.role is theirs
+        assert "AWS::IAM::Policy" not in str(Template.from_stack(platform).to_json())
+        template = Template.from_stack(ours)
+        policies = template.find_resources("AWS::IAM::Policy")
+        named = {name: str(each["Properties"]["Roles"]) for name, each in policies.items()}
+        attached = {name for name, roles in named.items() if "Platform" in roles and "Arn" not in roles}
+        said = json.dumps([policies[name] for name in attached])
+        for action in ("sqs:ReceiveMessage", "s3:GetObject", "ec2:CreateNetworkInterface"):
+            assert action in said
+        (function,) = resources(template, "AWS::Lambda::Function")
+        assert "DeliveryRole" in str(function["Properties"]["Role"])
+        # Lambda asks whether the role may read the queue and use the network, when it is told to.
+        assert {each for each in attached if "NotForItsCode" not in each} <= set(function["DependsOn"])
+
+    def test_of_another_stack_that_cannot_be_changed_is_not_changed(self, server: SftpServer) -> None:
+        app = new_app()
+        platform, ours = cdk.Stack(app, "Platform"), cdk.Stack(app, "Ours")
+        assumed_by = iam.ServicePrincipal("lambda.amazonaws.com")
+        theirs = iam.Role(platform, "Role", assumed_by=assumed_by).without_policy_updates()
+        S3ToSftp(ours, "Delivery", server=server, role=theirs)
+        app.synth()
+        assert len(warned(ours, "policyOfFixedRole")) == 1
+
 
 class TestRuntime:
     @pytest.mark.parametrize("runtime", RUNTIMES, ids=lambda each: each.name)
@@ -307,20 +339,6 @@ def test_the_bundle_of_every_runtime_holds_all_that_it_imports(
 
 
 class TestRemovalPolicy:
-    KEPT = ("AWS::S3::Bucket", "AWS::SecretsManager::Secret", "AWS::DynamoDB::Table", "AWS::Logs::LogGroup")
-
-    @pytest.mark.parametrize("kind", KEPT)
-    def test_keeps_what_holds_data_by_default(self, default_template: Template, kind: str) -> None:
-        (resource,) = resources(default_template, kind)
-        assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
-
-    def test_deletes_all_of_it_when_asked(self, synthesise: Synthesise) -> None:
-        template = synthesise(removal_policy=cdk.RemovalPolicy.DESTROY)
-        for kind in self.KEPT:
-            (resource,) = resources(template, kind)
-            assert resource["DeletionPolicy"] == "Delete", kind
-        assert only(template, "AWS::DynamoDB::Table")["DeletionProtectionEnabled"] is False
-
     def test_leaves_alone_what_is_passed_in(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
         bucket = s3.Bucket(stack, "DeliveryTheirs")
         template = synthesise(bucket=bucket, removal_policy=cdk.RemovalPolicy.DESTROY)
@@ -359,8 +377,13 @@ def test_everything_can_be_brought_from_another_stack(server: SftpServer) -> Non
         encryption_key=key,
         vpc=vpc,
         security_groups=[ec2.SecurityGroup(platform, "Group", vpc=vpc)],
+        role=iam.Role(platform, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com")),
+        event_bus=events.EventBus(platform, "Bus"),
+        alarm_topic=sns.Topic(platform, "OnCall"),
         log_retention=logs.RetentionDays.ONE_WEEK,
     )
+    more = s3.Bucket(platform, "More", encryption_key=key)
+    delivery.add_source(more, directory="/more", trigger=Trigger.EVENTBRIDGE)
     app.synth()
     assert delivery.ledger is ledger
     kinds = {each["Type"] for each in Template.from_stack(ours).to_json()["Resources"].values()}

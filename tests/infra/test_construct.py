@@ -17,6 +17,11 @@ from s3_to_sftp import settings, unknown_outcome
 from tests.infra.conftest import Synthesise, new_app
 from tests.infra.keys import ECDSA, ED25519
 
+LEDGER_KEYS: dict[str, Any] = {
+    "partition_key": dynamodb.Attribute(name="pk", type=dynamodb.AttributeType.STRING),
+    "sort_key": dynamodb.Attribute(name="sk", type=dynamodb.AttributeType.STRING),
+}
+
 
 def resources(template: Template, kind: str) -> list[dict[str, Any]]:
     """The resources of this type that belong to the construct."""
@@ -87,7 +92,7 @@ class TestBucket:
         }
 
     def test_stays_when_the_stack_goes(self, default_template: Template) -> None:
-        kept = {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
+        kept = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
         default_template.has_resource("AWS::S3::Bucket", kept)
 
     def test_announces_every_object_to_the_queue(self, default_template: Template) -> None:
@@ -182,15 +187,17 @@ class TestQueues:
                 {"Bool": {"aws:SecureTransport": "false"}},
             )
 
-    def test_only_the_bucket_may_send(self, default_template: Template) -> None:
+    def test_only_the_bucket_and_rules_of_the_account_may_send(self, default_template: Template) -> None:
         senders = [
             statement["Condition"]
             for policy in resources(default_template, "AWS::SQS::QueuePolicy")
             for statement in policy["Properties"]["PolicyDocument"]["Statement"]
             if "sqs:SendMessage" in statement["Action"]
         ]
-        (condition,) = senders
-        assert readable(condition["ArnLike"]["aws:SourceArn"]) == "DeliveryBucket"
+        from_bucket, from_rules = senders
+        assert [readable(arn) for arn in from_bucket["ArnLike"]["aws:SourceArn"]] == ["DeliveryBucket"]
+        assert ":rule/*" in readable(from_rules["ArnLike"]["aws:SourceArn"])
+        assert {readable(each["StringEquals"]["aws:SourceAccount"]) for each in senders} == {"AWS::AccountId"}
 
     @pytest.mark.parametrize("max_connections", [1, 2])
     def test_hide_a_message_for_longer_than_an_invocation_lasts(
@@ -268,10 +275,9 @@ class TestLedger:
         assert only(default_template, "AWS::DynamoDB::Table")["BillingMode"] == "PAY_PER_REQUEST"
 
     def test_survives_mistakes(self, default_template: Template) -> None:
-        kept = {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
+        kept = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
         default_template.has_resource("AWS::DynamoDB::Table", kept)
         table = only(default_template, "AWS::DynamoDB::Table")
-        assert table["DeletionProtectionEnabled"] is True
         assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
 
     def test_that_is_passed_in_is_used(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
@@ -283,15 +289,13 @@ class TestLedger:
 
     def test_of_another_stack_makes_no_cycle(self, server: SftpServer) -> None:
         app = new_app()
-        text = dynamodb.Attribute(name="pk", type=dynamodb.AttributeType.STRING)
-        theirs = dynamodb.Table(cdk.Stack(app, "Theirs"), "Table", partition_key=text)
+        theirs = dynamodb.Table(cdk.Stack(app, "Theirs"), "Table", **LEDGER_KEYS)
         S3ToSftp(cdk.Stack(app, "Ours"), "Delivery", server=server, ledger=theirs)
         app.synth()
 
     def test_with_a_key_of_its_own_can_be_used(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
         key = kms.Key(stack, "DeliveryKey")
-        text = dynamodb.Attribute(name="pk", type=dynamodb.AttributeType.STRING)
-        theirs = dynamodb.Table(stack, "Theirs", partition_key=text, encryption_key=key)
+        theirs = dynamodb.Table(stack, "Theirs", encryption_key=key, **LEDGER_KEYS)
         assert "kms:Decrypt" in permissions(synthesise(ledger=theirs))["DeliveryKey"]
 
     def test_is_not_shared(self, stack: cdk.Stack, server: SftpServer, synthesise: Synthesise) -> None:

@@ -63,7 +63,7 @@ def test_by_default_there_is_one_address_and_everything_leaves_through_it(one: T
 def test_addresses_outlive_the_stack(count: int) -> None:
     addresses = resources(template_of(addresses=count), "EIP").values()
     assert [(one["DeletionPolicy"], one["UpdateReplacePolicy"]) for one in addresses] == [
-        ("Retain", "Retain")
+        ("RetainExceptOnCreate", "Retain")
     ] * count
 
 

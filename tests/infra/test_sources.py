@@ -5,9 +5,9 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
-from aws_cdk import aws_sqs as sqs
 from aws_cdk.assertions import Template
 
 from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer, Source, Trigger
@@ -332,6 +332,24 @@ class TestBucketOfAnotherStack:
 
 
 class TestImportedBucket:
+    @pytest.mark.parametrize("here", [True, False], ids=["here", "other-stack"])
+    def test_has_its_notifications_written_with_the_role_that_it_came_with(
+        self, app: cdk.App, stack: cdk.Stack, *, here: bool
+    ) -> None:
+        scope = stack if here else cdk.Stack(app, "Platform")
+        s3.Bucket(scope, "Own")
+        role = iam.Role.from_role_arn(scope, "Handler", "arn:aws:iam::123456789012:role/handler")
+        theirs = s3.Bucket.from_bucket_attributes(
+            scope, "Theirs", bucket_name="theirs", notifications_handler_role=role
+        )
+        partner(stack, bucket=theirs)
+        handlers = [
+            each
+            for each in properties(stack, "AWS::Lambda::Function")
+            if each["Handler"] != "s3_to_sftp.handler.lambda_handler"
+        ]
+        assert [each["Role"] for each in handlers] == [role.role_arn]
+
     def test_imported_twice_is_refused(self, stack: cdk.Stack) -> None:
         delivery = partner(stack)
         delivery.add_source(s3.Bucket.from_bucket_name(stack, "Once", "theirs"), prefix="a/")
@@ -399,6 +417,7 @@ class TestEventBridge:
             ({"suffix": ".csv"}, {"suffix": ".csv"}),
             ({"prefix": "in/", "suffix": ".csv"}, {"wildcard": "in/*.csv"}),
             ({"prefix": "in\\", "suffix": ".csv"}, {"wildcard": "in\\\\*.csv"}),
+            ({"prefix": "a=1/B ü+/"}, {"prefix": "a=1/B ü+/"}),
         ],
     )
     def test_passes_on_what_matches(
@@ -448,15 +467,6 @@ class TestEventBridge:
             rules.append(Template.from_stack(stack).find_resources("AWS::Events::Rule"))
         before, after = rules
         assert before.items() <= after.items()
-
-    def test_makes_no_cycle_with_a_dead_letter_queue_of_another_stack(self, app: cdk.App) -> None:
-        parked = sqs.Queue(cdk.Stack(app, "Theirs"), "Parked")
-        stack = cdk.Stack(app, "Test")
-        bucket = s3.Bucket(stack, "Bucket")
-        partner(stack, bucket=bucket, trigger=Trigger.EVENTBRIDGE, dead_letter_queue=parked)
-        app.synth()
-        (rule,) = properties(stack, "AWS::Events::Rule")
-        assert "DeadLetterConfig" not in rule["Targets"][0]
 
 
 @pytest.mark.parametrize(

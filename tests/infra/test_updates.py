@@ -1,4 +1,4 @@
-"""What a deployed stack goes through when its configuration changes."""
+"""What a deployed stack goes through when its configuration changes, and when it is deleted."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk.assertions import Template
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]  # it ships no types
 
-from cdk_s3_to_sftp import S3ToSftp, SftpServer, Trigger
+from cdk_s3_to_sftp import S3ToSftp, SftpServer, StaticEgress, Trigger
 from tests.infra.conftest import new_app
 from tests.infra.keys import ECDSA, ED25519
 
@@ -78,7 +78,7 @@ def test_everything_that_holds_data_is_looked_at(before: Resources) -> None:
         {"architecture": lambda_.Architecture.ARM_64},
         {"runtime": lambda_.Runtime.PYTHON_3_12},
         {"trigger": Trigger.EVENTBRIDGE},
-        {"removal_policy": cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE},
+        {"removal_policy": cdk.RemovalPolicy.RETAIN},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -102,6 +102,56 @@ def test_a_key_added_later_replaces_nothing_that_holds_data(before: Resources) -
     server = SftpServer("sftp.partner.example", host_keys=[ED25519])
     S3ToSftp(stack, "Delivery", server=server, encryption_key=kms.Key(stack, "Key"))
     assert_nothing_is_replaced(before, holding_data(stack))
+
+
+def policies(resources: Resources) -> set[tuple[str, str]]:
+    """What becomes of them when they leave the stack, and when they are replaced in it."""
+    return {(each["DeletionPolicy"], each["UpdateReplacePolicy"]) for each in resources.values()}
+
+
+class TestDeletion:
+    """https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-deletionpolicy.html.
+
+    `RetainExceptOnCreate` keeps a resource that leaves the stack, and one whose stack is deleted. It does not
+    keep what was made by a deployment that failed: nothing is in it yet, and it would be made again.
+    """
+
+    def test_keeps_all_that_holds_data_but_not_after_a_first_deployment_that_failed(
+        self, before: Resources
+    ) -> None:
+        assert policies(before) == {("RetainExceptOnCreate", "Retain")}
+
+    def test_of_what_a_failed_deployment_has_made_is_not_refused(self, before: Resources) -> None:
+        # Deletion protection would end the rollback in ROLLBACK_FAILED.
+        # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/WorkingWithTables.Basics.html
+        (table,) = [each for each in before.values() if each["Type"] == "AWS::DynamoDB::Table"]
+        assert table["Properties"]["DeletionProtectionEnabled"] is False
+
+    def test_keeps_all_of_it_always_where_that_is_asked_for(self) -> None:
+        kept = what_holds_data(removal_policy=cdk.RemovalPolicy.RETAIN)
+        assert policies(kept) == {("Retain", "Retain")}
+        (table,) = [each for each in kept.values() if each["Type"] == "AWS::DynamoDB::Table"]
+        assert table["Properties"]["DeletionProtectionEnabled"] is True
+
+    def test_takes_all_of_it_where_that_is_asked_for(self) -> None:
+        gone = what_holds_data(removal_policy=cdk.RemovalPolicy.DESTROY)
+        assert policies(gone) == {("Delete", "Delete")}
+
+    def test_of_a_construct_by_another_id_keeps_what_waits(self, before: Resources) -> None:
+        stack = cdk.Stack(new_app(), "Test")
+        S3ToSftp(stack, "Renamed", server=SftpServer("sftp.partner.example", host_keys=[ED25519]))
+        assert not before.keys() & holding_data(stack).keys()
+        removed = [each for each in before.values() if each["Type"] == "AWS::SQS::Queue"]
+        assert [each["DeletionPolicy"] for each in removed] == ["RetainExceptOnCreate"] * 2
+
+    def test_of_a_network_that_was_never_finished_keeps_no_address_that_costs(self) -> None:
+        stack = cdk.Stack(new_app(), "Test")
+        StaticEgress(stack, "Egress")
+        resources: Resources = Template.from_stack(stack).to_json()["Resources"]
+        lasting = {"AWS::EC2::EIP", "AWS::Logs::LogGroup"}
+        kept = {name: each for name, each in resources.items() if each["Type"] in lasting}
+        assert len(kept) == len(lasting)
+        assert policies(kept) == {("RetainExceptOnCreate", "Retain")}
 
 
 def assert_nothing_is_replaced(before: Resources, after: Resources) -> None:

@@ -1,0 +1,68 @@
+"""What no two partners of an app may share: one would get, or lose, what is the other's."""
+
+import json
+
+import aws_cdk as cdk
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct, IConstruct
+
+from cdk_s3_to_sftp.arguments import InvalidArgument, is_token
+
+_USED_BY = "s3-to-sftp:used-by"
+"""Type of the metadata by which a resource, and the app, tell which construct uses it."""
+
+
+def claim_ledger(scope: Construct, ledger: dynamodb.ITable) -> dynamodb.ITable:
+    """Return the ledger, unless another construct of the app has it: one of two partners would get nothing.
+
+    Raises:
+        InvalidArgument: Another one has it.
+    """
+    why = "what that has delivered would count as delivered here, too"
+    _claim(scope, "ledger", "table", ledger, ledger.table_arn, why)
+    return ledger
+
+
+def claim_queue(scope: Construct, queue: sqs.IQueue) -> sqs.IQueue:
+    """Return a queue for dead letters, unless another construct of the app uses it, for whatever.
+
+    Raises:
+        InvalidArgument: Another one does.
+    """
+    why = "messages are sent back by the queue, and one partner would get what is for the other"
+    _claim(scope, "dead_letter_queue", "queue", queue, queue.queue_arn, why)
+    return queue
+
+
+def claim_role(scope: Construct, role: iam.IRole) -> None:
+    """Refuse a role that another construct of the app has.
+
+    Raises:
+        InvalidArgument: Another one has it.
+    """
+    why = "each function could read the files and the login of the other's partner"
+    _claim(scope, "role", "role", role, role.role_arn, why)
+
+
+def _claim(scope: Construct, argument: str, kind: str, resource: IConstruct, arn: str, why: str) -> None:
+    named = _name_of(resource, arn)
+    if other := _user_of(resource, named) or _user_of(scope.node.root, named):
+        raise InvalidArgument(argument, f"must be a {kind} of its own, got the one of {other}: {why}")
+    entry = json.dumps({"resource": named, "by": scope.node.path})
+    resource.node.add_metadata(_USED_BY, entry)
+    if not resource.node.path.startswith(f"{scope.node.path}/"):
+        # It may be imported a second time; what was made here has one node only.
+        scope.node.root.node.add_metadata(_USED_BY, entry)
+
+
+def _name_of(resource: IConstruct, arn: str) -> str:
+    """What two imports of one resource have in common: its ARN, or where the app gets that from."""
+    stack = cdk.Stack.of(resource)
+    return f"{stack.node.path}: {json.dumps(stack.resolve(arn))}" if is_token(arn) else arn
+
+
+def _user_of(holder: IConstruct, named: str) -> str | None:
+    entries = (json.loads(str(each.data)) for each in holder.node.metadata if each.type == _USED_BY)
+    return next((str(each["by"]) for each in entries if each["resource"] == named), None)

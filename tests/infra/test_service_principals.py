@@ -1,0 +1,165 @@
+"""No AWS service is let in without saying on whose behalf: else any account's rule or bucket could use it.
+
+The confused deputy: https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html. CDK says it only
+with the feature flag `eventsTargetQueueSameAccount` (aws/aws-cdk#22740), which apps of others need not have.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
+
+from cdk_s3_to_sftp import S3ToSftp, SftpServer, Source, Trigger
+from tests.infra.conftest import new_app
+from tests.infra.keys import ED25519
+from tests.infra.rule_packs import SERVER, all_brought_along, stock, through_static_egress
+from tests.infra.test_examples import EXAMPLES, synthesised
+
+NAMES_THE_CALLER = {
+    "aws:SourceArn",
+    "aws:SourceAccount",
+    # What CloudWatch Logs offers instead: the ARN of the log group, with the account in it.
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html
+    "kms:EncryptionContext:aws:logs:arn",
+}
+
+KEY_ARN = "arn:aws:kms:eu-west-1:123456789012:key/0f0f0f0f-0000-4000-8000-0123456789ab"
+
+
+def services_let_in(template: Any) -> Iterator[dict[str, Any]]:
+    """Every statement of a resource's policy for a service. Trust policies of roles are no such policy."""
+    if isinstance(template, list):
+        for each in template:
+            yield from services_let_in(each)
+    elif isinstance(template, dict):
+        if template.get("Effect") == "Allow" and "Service" in (template.get("Principal") or ()):
+            yield template
+        for name, each in template.items():
+            if name != "AssumeRolePolicyDocument":
+                yield from services_let_in(each)
+
+
+def open_to_all_accounts(template: Any) -> list[dict[str, Any]]:
+    return [
+        each
+        for each in services_let_in(template)
+        if not NAMES_THE_CALLER & {key for keys in each.get("Condition", {}).values() for key in keys}
+    ]
+
+
+def flags(*, on: bool) -> cdk.App:
+    """An app with all the feature flags of the stock app, or with none."""
+    return new_app() if on else cdk.App(context={"aws:cdk:bundling-stacks": []}, analytics_reporting=False)
+
+
+def plain(app: cdk.App) -> None:
+    stock(app)
+
+
+def brought(app: cdk.App) -> None:
+    all_brought_along(app)
+
+
+def through_egress(app: cdk.App) -> None:
+    through_static_egress(app)
+
+
+def by_every_trigger(app: cdk.App, *, encrypted: bool) -> cdk.Stack:
+    platform, stack = cdk.Stack(app, "Platform"), cdk.Stack(app, "Test")
+    delivery = S3ToSftp(
+        stack,
+        "Delivery",
+        server=SERVER,
+        sources=[
+            Source(s3.Bucket(scope, f"{scope.node.id}{trigger}"), trigger=trigger)
+            for scope in (stack, platform)
+            for trigger in Trigger
+        ],
+        encryption_key=kms.Key(stack, "Key") if encrypted else None,
+        alarm_topic=sns.Topic(stack, "Topic"),
+    )
+    delivery.add_source(s3.Bucket.from_bucket_name(stack, "Theirs", "theirs"))
+    return stack
+
+
+def encrypted(app: cdk.App) -> None:
+    by_every_trigger(app, encrypted=True)
+
+
+def unencrypted(app: cdk.App) -> None:
+    by_every_trigger(app, encrypted=False)
+
+
+def with_a_dead_letter_queue_of_their_own(app: cdk.App) -> None:
+    stack = cdk.Stack(app, "Test")
+    S3ToSftp(
+        stack,
+        "Delivery",
+        server=SERVER,
+        trigger=Trigger.EVENTBRIDGE,
+        dead_letter_queue=sqs.Queue(stack, "Parked", encryption_master_key=kms.Key(stack, "Key")),
+    )
+
+
+@pytest.mark.parametrize("on", [True, False], ids=["flags", "no-flags"])
+@pytest.mark.parametrize(
+    "make",
+    [plain, brought, through_egress, encrypted, unencrypted, with_a_dead_letter_queue_of_their_own],
+    ids=lambda make: make.__name__,
+)
+def test_every_service_is_let_in_for_a_named_caller_only(
+    make: Callable[[cdk.App], None], *, on: bool
+) -> None:
+    app = flags(on=on)
+    make(app)
+    templates = [each.template for each in app.synth().stacks]
+    assert list(services_let_in(templates))
+    assert open_to_all_accounts(templates) == []
+
+
+@pytest.mark.parametrize("example", sorted(path.parent.name for path in EXAMPLES.glob("*/app.py")))
+def test_so_it_is_in_every_example(example: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    templates = synthesised(example, monkeypatch, tmp_path)
+    assert open_to_all_accounts(list(templates.values())) == []
+
+
+def test_so_it_is_in_the_statements_for_keys_of_others() -> None:
+    stack = cdk.Stack(flags(on=False), "Test")
+    key = kms.Key.from_key_arn(stack, "Theirs", KEY_ARN)
+    delivery = S3ToSftp(stack, "Delivery", server=SERVER, encryption_key=key, trigger=Trigger.EVENTBRIDGE)
+    said = [stack.resolve(each.to_statement_json()) for each in delivery.key_policy_statements(key)]
+    assert "events.amazonaws.com" in json.dumps(said)
+    assert open_to_all_accounts(said) == []
+
+
+def test_s3_and_eventbridge_use_the_key_for_this_account_only() -> None:
+    stack = cdk.Stack(new_app(), "Test", env=cdk.Environment(account="111111111111", region="eu-west-1"))
+    delivery = S3ToSftp(
+        stack,
+        "Delivery",
+        server=SftpServer("sftp.partner.example", host_keys=[ED25519]),
+        encryption_key=kms.Key(stack, "Key"),
+    )
+    assert accounts_of(stack, "s3.amazonaws.com") == ["111111111111"]
+    assert accounts_of(stack, "events.amazonaws.com") == ["111111111111"]
+    theirs = {"bucket_name": "theirs", "account": "222222222222"}
+    delivery.add_source(s3.Bucket.from_bucket_attributes(stack, "Theirs", **theirs))
+    assert accounts_of(stack, "s3.amazonaws.com") == ["111111111111", "222222222222"]
+    assert accounts_of(stack, "events.amazonaws.com") == ["111111111111"]
+
+
+def accounts_of(stack: cdk.Stack, service: str) -> list[str]:
+    """In whose name the service may use the key."""
+    (key,) = [each for each in stack.node.find_all() if isinstance(each, kms.CfnKey)]
+    return sorted(
+        each["Condition"]["StringEquals"]["aws:SourceAccount"]
+        for each in services_let_in(stack.resolve(key.key_policy))
+        if service in str(each["Principal"])
+    )

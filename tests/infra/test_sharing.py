@@ -1,0 +1,132 @@
+"""Two partners of an app share nothing that would give one of them what is the other's."""
+
+from collections.abc import Callable
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer
+from tests.infra.conftest import new_app
+
+ACCOUNT = "123456789012"
+
+Make = Callable[[Construct, str], Any]
+
+WHY = {
+    "dead_letter_queue": (
+        "messages are sent back by the queue, and one partner would get what is for the other"
+    ),
+    "role": "each function could read the files and the login of the other's partner",
+    "ledger": "what that has delivered would count as delivered here, too",
+}
+KINDS = {"dead_letter_queue": "queue", "role": "role", "ledger": "table"}
+
+
+def a_queue(scope: Construct, name: str) -> sqs.IQueue:
+    return sqs.Queue(scope, name)
+
+
+def a_queue_of_others(scope: Construct, name: str) -> sqs.IQueue:
+    return sqs.Queue.from_queue_arn(scope, name, f"arn:aws:sqs:eu-west-1:{ACCOUNT}:theirs")
+
+
+def a_queue_of_another_stack(scope: Construct, name: str) -> sqs.IQueue:
+    return sqs.Queue.from_queue_arn(scope, name, cdk.Fn.import_value("Parked"))
+
+
+def a_role(scope: Construct, name: str) -> iam.IRole:
+    return iam.Role(scope, name, assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+
+
+def a_role_of_others(scope: Construct, name: str) -> iam.IRole:
+    return iam.Role.from_role_arn(scope, name, f"arn:aws:iam::{ACCOUNT}:role/theirs")
+
+
+def a_fixed_role_of_others(scope: Construct, name: str) -> iam.IRole:
+    return iam.Role.from_role_arn(scope, name, f"arn:aws:iam::{ACCOUNT}:role/theirs", mutable=False)
+
+
+def a_table_of_others(scope: Construct, name: str) -> dynamodb.ITable:
+    return dynamodb.Table.from_table_arn(scope, name, f"arn:aws:dynamodb:eu-west-1:{ACCOUNT}:table/theirs")
+
+
+def refusal(argument: str) -> str:
+    return f"{argument} must be a {KINDS[argument]} of its own, got the one of Test/ToBank: {WHY[argument]}"
+
+
+@pytest.mark.parametrize(
+    ("argument", "make"),
+    [
+        ("dead_letter_queue", a_queue),
+        ("dead_letter_queue", a_queue_of_others),
+        ("role", a_role),
+        ("role", a_role_of_others),
+        ("role", a_fixed_role_of_others),
+        ("ledger", a_table_of_others),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_the_same_for_two_partners_is_refused(
+    stack: cdk.Stack, server: SftpServer, argument: str, make: Make
+) -> None:
+    shared = {argument: make(stack, "Theirs")}
+    S3ToSftp(stack, "ToBank", server=server, **shared)
+    with pytest.raises(InvalidArgument) as caught:
+        S3ToSftp(stack, "ToInsurer", server=server, **shared)
+    assert str(caught.value) == refusal(argument)
+
+
+@pytest.mark.parametrize(
+    ("argument", "make"),
+    [
+        ("dead_letter_queue", a_queue_of_others),
+        ("dead_letter_queue", a_queue_of_another_stack),
+        ("role", a_role_of_others),
+        ("ledger", a_table_of_others),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_the_same_imported_twice_is_refused(
+    stack: cdk.Stack, server: SftpServer, argument: str, make: Make
+) -> None:
+    S3ToSftp(stack, "ToBank", server=server, **{argument: make(stack, "Theirs")})
+    with pytest.raises(InvalidArgument) as caught:
+        S3ToSftp(stack, "ToInsurer", server=server, **{argument: make(stack, "TheirsAgain")})
+    assert str(caught.value) == refusal(argument)
+
+
+def test_the_same_imported_in_two_stacks_is_refused(server: SftpServer) -> None:
+    app = new_app()
+    ours, others = cdk.Stack(app, "Test"), cdk.Stack(app, "Others")
+    S3ToSftp(ours, "ToBank", server=server, role=a_role_of_others(ours, "Theirs"))
+    with pytest.raises(InvalidArgument, match="got the one of Test/ToBank"):
+        S3ToSftp(others, "ToInsurer", server=server, role=a_role_of_others(others, "Theirs"))
+
+
+@pytest.mark.parametrize(
+    ("argument", "attribute"),
+    [
+        ("dead_letter_queue", "dead_letter_queue"),
+        ("dead_letter_queue", "queue"),  # its dead letters would be delivered to the other partner
+        ("role", "role"),
+        ("ledger", "ledger"),
+    ],
+)
+def test_what_was_made_for_one_is_refused_for_another(
+    stack: cdk.Stack, server: SftpServer, argument: str, attribute: str
+) -> None:
+    bank = S3ToSftp(stack, "ToBank", server=server)
+    with pytest.raises(InvalidArgument) as caught:
+        S3ToSftp(stack, "ToInsurer", server=server, **{argument: getattr(bank, attribute)})
+    assert str(caught.value) == refusal(argument)
+
+
+def test_one_of_its_own_for_each_is_taken(stack: cdk.Stack, server: SftpServer) -> None:
+    for name in ("ToBank", "ToInsurer"):
+        queue, role = a_queue(stack, f"Parked{name}"), a_role(stack, f"Role{name}")
+        S3ToSftp(stack, name, server=server, dead_letter_queue=queue, role=role)
