@@ -1,9 +1,7 @@
 """From the function's source to a Lambda asset: built on this machine, or in Docker."""
 
-import importlib.util
 import os
 import shutil
-import sys
 from enum import StrEnum
 from pathlib import Path
 
@@ -94,18 +92,23 @@ def unzipped_size(directory: Path) -> float:
 
 
 def find_source() -> Path:
-    """The directory of the installed runtime package, in a checkout and in a wheel alike. Imports nothing.
+    """The directory of the runtime package that came with this one. Imports nothing.
+
+    `sys.path` is not asked: there a user's module of the same name, beside app.py, would come first.
 
     Raises:
-        CannotBuild: The package is not installed beside this one.
+        CannotBuild: The package is not where the distribution puts it.
     """
-    spec = importlib.util.find_spec(recipe.PACKAGE)
-    if spec is None or spec.origin is None:
-        raise CannotBuild(
-            f"the package {recipe.PACKAGE} (the function's source) is not installed for {sys.executable}: "
-            "install the distribution cdk-s3-to-sftp, which holds it."
-        )
-    return Path(spec.origin).parent
+    package = Path(__file__).parent
+    installed = package.with_name(recipe.PACKAGE)
+    checkout = package.parent.with_name("lambda_src") / recipe.PACKAGE
+    for source in (installed, checkout):
+        if (source / recipe.LOCK).is_file():
+            return source
+    raise CannotBuild(
+        f"the package {recipe.PACKAGE} (the function's source) is neither {installed} nor {checkout}: "
+        "install the distribution cdk-s3-to-sftp again, which holds it."
+    )
 
 
 def target_of(architecture: lambda_.Architecture, runtime: lambda_.Runtime = RUNTIME) -> Target:

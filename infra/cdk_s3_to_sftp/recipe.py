@@ -112,7 +112,7 @@ def _install(lock: Path, output: Path, target: Target) -> None:
         done = _run([*installer, *install_arguments(lock, output, target)])
         if done.returncode == 0:
             return
-        complaints += [" ".join(installer[:3]), *done.stderr.strip().splitlines()[-8:]]
+        complaints += [" ".join(installer[:4]), *done.stderr.strip().splitlines()[-8:]]
     if not complaints:
         raise CannotBuild(f"there is no uv on the PATH, and {sys.executable} has neither uv nor pip.")
     raise CannotBuild("\n  ".join([f"the dependencies for {target} cannot be installed.", *complaints]))
@@ -152,11 +152,11 @@ def uv_platform(target: Target) -> list[str]:
 
 def _installers(target: Target) -> Iterator[list[str]]:
     """The installers that run when they are tried, told the platform in their own words."""
-    for uv in (["uv"], [sys.executable, "-m", "uv"]):
+    for uv in (["uv"], [sys.executable, "-P", "-m", "uv"]):
         if _answers([*uv, "--version"]):
             yield [*uv, "pip", "install", *uv_platform(target)]
             break
-    pip = [sys.executable, "-m", "pip"]
+    pip = [sys.executable, "-P", "-m", "pip"]
     if _answers([*pip, "--version"]):
         yield [*pip, "install", *pip_platform(target)]
 
@@ -180,7 +180,7 @@ def _compile(output: Path, target: Target) -> None:
         say(f"No Python {target.python} here: the bundle goes without compiled modules (slower cold start).")
         return
     options = ["-q", "-f", "--invalidation-mode=unchecked-hash", "-s", str(output), "-p", _TASK_ROOT]
-    done = _run([interpreter, "-S", "-m", "compileall", *options, str(output)], **_for_compiling(target))
+    done = _run([interpreter, "-P", "-S", "-m", "compileall", *options, str(output)], **_for_compiling(target))
     if done.returncode != 0:
         raise CannotBuild(f"{interpreter} cannot compile the bundle:\n{done.stdout}{done.stderr}")
 
