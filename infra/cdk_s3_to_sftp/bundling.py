@@ -45,12 +45,13 @@ def function_code(
     """The function's code as an asset. It is built unless a bundle of the same hash is there already.
 
     The hash comes from what decides the content, not from where it is built: a machine with Docker, one
-    without, and a synth that skips bundling (context `aws:cdk:bundling-stacks`) give the same template.
+    without, and a synth that skips bundling (context `aws:cdk:bundling-stacks`) give the same template. Only
+    a machine that cannot compile the modules has another hash, because it ships something else.
     """
     source = find_source()
     return lambda_.Code.from_asset(
         str(source),
-        asset_hash=recipe.fingerprint(source, target_of(architecture, runtime)),
+        asset_hash=recipe.fingerprint(source, target_of(architecture, runtime, bundling)),
         # CDK hashes these options, too. So they hold no path, and are the same for all kinds of bundling:
         # Docker is run by the bundler, which CDK calls local.
         bundling=cdk.BundlingOptions(
@@ -73,7 +74,11 @@ def bundle(
         CannotBuild: It cannot be done in the way that was asked for. `output` may hold an unfinished bundle.
     """
     source = find_source()
-    target = target_of(architecture, runtime)
+    target = target_of(architecture, runtime, bundling)
+    if not target.compiled:
+        recipe.say(
+            f"No Python {target.python} here: the bundle goes without compiled modules (slower cold start)."
+        )
     if bundling is Bundling.DOCKER:
         return _build_in_docker(source, output, target)
     try:
@@ -81,9 +86,13 @@ def bundle(
     except CannotBuild as reason:
         if bundling is Bundling.LOCAL:
             raise
-        recipe.say(f"Cannot bundle the function on this machine: {reason}\nTrying Docker.")
+        local_reason = str(reason)
+    recipe.say(f"Cannot bundle the function on this machine: {local_reason}\nTrying Docker.")
     _empty(output)
-    return _build_in_docker(source, output, target)
+    try:
+        return _build_in_docker(source, output, target)
+    except CannotBuild as reason:
+        raise CannotBuild(f"{reason}\nWithout Docker it failed, too: {local_reason}") from reason
 
 
 def unzipped_size(directory: Path) -> float:
@@ -111,9 +120,16 @@ def find_source() -> Path:
     )
 
 
-def target_of(architecture: lambda_.Architecture, runtime: lambda_.Runtime = RUNTIME) -> Target:
+def target_of(
+    architecture: lambda_.Architecture,
+    runtime: lambda_.Runtime = RUNTIME,
+    bundling: Bundling = Bundling.AUTO,
+) -> Target:
     """What the recipe must build for a function of this architecture and runtime."""
-    return Target(architecture=architecture.name, python=runtime.name.removeprefix("python"))
+    python = runtime.name.removeprefix("python")
+    # The image has its interpreter. Where Docker only helps out, this machine has promised what is shipped.
+    compiled = bundling is Bundling.DOCKER or recipe.can_compile(python)
+    return Target(architecture=architecture.name, python=python, compiled=compiled)
 
 
 def _build_in_docker(source: Path, output: Path, target: Target) -> None:
@@ -132,9 +148,10 @@ def _build_in_docker(source: Path, output: Path, target: Target) -> None:
                 "--output=/output",
                 f"--architecture={target.architecture}",
                 f"--python={target.python}",
+                "--compiled" if target.compiled else "--no-compiled",
             ],
             volumes=[cdk.DockerVolume(host_path=str(p), container_path=there) for p, there in mounts.items()],
-            user=f"{os.getuid()}:{os.getgid()}",
+            user=_user(),
             # That user has no home in the image; installers want one.
             environment={"HOME": "/tmp"},  # noqa: S108 -- the container's own, gone with it
         )
@@ -144,6 +161,11 @@ def _build_in_docker(source: Path, output: Path, target: Target) -> None:
             "Is Docker running? CDK_DOCKER can name another command. To do without: 'pip install uv', "
             "and let it reach the package index."
         ) from error
+
+
+def _user() -> str:
+    """Who owns what the container writes: whoever runs this. Windows has no such number; CDK says 1000."""
+    return f"{os.getuid()}:{os.getgid()}" if hasattr(os, "getuid") else "1000:1000"
 
 
 def _empty(directory: Path) -> None:
