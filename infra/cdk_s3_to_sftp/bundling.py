@@ -1,7 +1,8 @@
 """From the function's source to a Lambda asset: built on this machine, or in Docker."""
 
+import json
 import os
-import shutil
+import zipfile
 from enum import StrEnum
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import aws_cdk as cdk
 import jsii
 from aws_cdk import aws_lambda as lambda_
 
-from cdk_s3_to_sftp import recipe
+from cdk_s3_to_sftp import bundle_cache, recipe
+from cdk_s3_to_sftp.arguments import InvalidArgument
 from cdk_s3_to_sftp.recipe import CannotBuild, Target
 
 RUNTIME = lambda_.Runtime.PYTHON_3_13
@@ -26,6 +28,14 @@ MEGABYTE = 1024 * 1024
 
 LARGEST_BUNDLE = 250
 """Megabytes that Lambda takes at the most, unzipped."""
+
+
+_PACKAGE = "`python -m cdk_s3_to_sftp.package`"
+
+_WITHOUT_BUNDLING = (
+    'Unit tests need no bundle: cdk.App(context={"aws:cdk:bundling-stacks": []}). One that was built '
+    "elsewhere (python -m cdk_s3_to_sftp.package) can be given as code=. See docs/testing-and-ci.md."
+)
 
 
 class Bundling(StrEnum):
@@ -61,6 +71,51 @@ def function_code(
     )
 
 
+def check_prebuilt(
+    code: lambda_.Code, *, architecture: lambda_.Architecture, runtime: lambda_.Runtime
+) -> None:
+    """Check a bundle that was built elsewhere, as far as it can be looked at: not in a bucket.
+
+    Raises:
+        InvalidArgument: It is no bundle, or one that would fail, or behave otherwise, in this function.
+    """
+    if isinstance(code, lambda_.InlineCode):
+        raise InvalidArgument("code", f"must be a bundle as {_PACKAGE} writes it, got inline code")
+    if not isinstance(code, lambda_.AssetCode):
+        return
+    manifest = _manifest(Path(code.path))
+    python = runtime.name.removeprefix("python")
+    if (manifest.get("python"), manifest.get("architecture")) != (python, architecture.name):
+        raise InvalidArgument(
+            "code",
+            f"must be for Python {python} on {architecture.name}, as `runtime` and `architecture` say, "
+            f"got one for Python {manifest.get('python')} on {manifest.get('architecture')}: build it with "
+            f"`python -m cdk_s3_to_sftp.package --python {python} --architecture {architecture.name}`",
+        )
+    target = Target(architecture=architecture.name, python=python, compiled=bool(manifest.get("compiled")))
+    if manifest.get("fingerprint") != recipe.fingerprint(find_source(), target):
+        raise InvalidArgument(
+            "code",
+            f"must be of the same version as the construct, got another in {code.path}: build it again with "
+            f"{_PACKAGE}, of the cdk-s3-to-sftp that this app has",
+        )
+
+
+def _manifest(bundle: Path) -> dict[str, object]:
+    try:
+        if bundle.is_dir():
+            text = (bundle / recipe.MANIFEST).read_bytes()
+        else:
+            with zipfile.ZipFile(bundle) as archive:
+                text = archive.read(recipe.MANIFEST)
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise InvalidArgument(
+            "code", f"must be a bundle as {_PACKAGE} writes it, got {bundle}, without {recipe.MANIFEST}"
+        ) from error
+    manifest: dict[str, object] = json.loads(text)
+    return manifest
+
+
 def bundle(
     output: Path,
     *,
@@ -88,7 +143,7 @@ def bundle(
             raise
         local_reason = str(reason)
     recipe.say(f"Cannot bundle the function on this machine: {local_reason}\nTrying Docker.")
-    _empty(output)
+    recipe.empty(output)
     try:
         return _build_in_docker(source, output, target)
     except CannotBuild as reason:
@@ -168,14 +223,6 @@ def _user() -> str:
     return f"{os.getuid()}:{os.getgid()}" if hasattr(os, "getuid") else "1000:1000"
 
 
-def _empty(directory: Path) -> None:
-    for path in directory.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-
-
 @jsii.implements(cdk.ILocalBundling)
 class _Bundler:
     """What CDK calls when there is no bundle of this hash yet."""
@@ -189,9 +236,18 @@ class _Bundler:
 
     def try_bundle(self, output_dir: str, options: object) -> bool:  # noqa: ARG002 -- CDK passes them
         output = Path(output_dir)
-        bundle(output, architecture=self._architecture, runtime=self._runtime, bundling=self._bundling)
+        target = target_of(self._architecture, self._runtime, self._bundling)
+        fingerprint = recipe.fingerprint(find_source(), target)
+        if kept := bundle_cache.take(fingerprint, output):
+            recipe.say(f"Took the bundle of the function for {target} from {kept}.")
+            return True
+        try:
+            bundle(output, architecture=self._architecture, runtime=self._runtime, bundling=self._bundling)
+        except CannotBuild as reason:
+            raise CannotBuild(f"{reason}\n{_WITHOUT_BUNDLING}") from reason
+        bundle_cache.keep(fingerprint, output)
         recipe.say(
-            f"Bundled the function for {target_of(self._architecture, self._runtime)}: "
+            f"Bundled the function for {target}: "
             f"{unzipped_size(output):.0f} MB unzipped, Lambda takes {LARGEST_BUNDLE}."
         )
         return True

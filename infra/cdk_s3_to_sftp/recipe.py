@@ -303,6 +303,15 @@ def normalise(output: Path) -> None:
         os.utime(path, (_EPOCH, _EPOCH))
 
 
+def empty(directory: Path) -> None:
+    """Remove everything in it."""
+    for path in directory.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
 def _bottom_up(directory: Path) -> Iterator[Path]:
     for parent, _, files in os.walk(directory, topdown=False):
         yield from (Path(parent, name) for name in files)

@@ -12,7 +12,7 @@ import pytest
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk.assertions import Annotations, Match, Template
 
-from cdk_s3_to_sftp import S3ToSftp, SftpServer, recipe
+from cdk_s3_to_sftp import S3ToSftp, SftpServer, bundle_cache, recipe
 from cdk_s3_to_sftp.bundling import find_source, target_of
 from tests.infra.keys import ED25519
 
@@ -46,6 +46,12 @@ def warned(stack: cdk.Stack, warning: str) -> list[str]:
         "*", Match.string_like_regexp(f"cdk-s3-to-sftp:{warning}")
     )
     return [str(each.entry.data) for each in found]
+
+
+@pytest.fixture(autouse=True)
+def no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an earlier test, or the person at this machine, has built decides nothing."""
+    monkeypatch.setenv(bundle_cache.VARIABLE, "")
 
 
 @pytest.fixture

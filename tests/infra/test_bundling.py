@@ -14,6 +14,7 @@ from aws_cdk import aws_sqs as sqs
 from aws_cdk.assertions import Template
 
 from cdk_s3_to_sftp import Bundling, S3ToSftp, SftpServer, bundling, package, recipe
+from cdk_s3_to_sftp.archive import write_zip
 from cdk_s3_to_sftp.bundling import find_source, target_of
 from cdk_s3_to_sftp.recipe import CannotBuild
 from tests.infra.bundles import hashes, made_for_other_machines, run_package
@@ -337,7 +338,7 @@ class TestDocker:
         assert in_docker.returncode == 0, in_docker.stderr
         (tmp_path / "local").mkdir()
         recipe.build(source, tmp_path / "local", X86_64)
-        package.write_zip(tmp_path / "local", tmp_path / "local.zip")
+        write_zip(tmp_path / "local", tmp_path / "local.zip")
         assert (tmp_path / "docker.zip").read_bytes() == (tmp_path / "local.zip").read_bytes()
 
     def test_writes_as_the_user_and_on_windows_as_cdk_does(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -425,7 +426,7 @@ class TestPackage:
         )
 
     def test_holds_what_the_asset_holds(self, bundle: Path, tmp_path: Path) -> None:
-        package.write_zip(bundle, tmp_path / "package.zip")
+        write_zip(bundle, tmp_path / "package.zip")
         with zipfile.ZipFile(tmp_path / "package.zip") as archive:
             packed = {name: hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist()}
         assert packed == hashes(bundle)
@@ -438,13 +439,13 @@ class TestPackage:
         os.utime(tmp_path / "two" / "a", (0, 0))
         (tmp_path / "two" / "a").chmod(0o600)
         for place in ("one", "two"):
-            package.write_zip(tmp_path / place, tmp_path / f"{place}.zip")
+            write_zip(tmp_path / place, tmp_path / f"{place}.zip")
         assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
 
     def test_can_be_read_by_lambda(self, tmp_path: Path) -> None:
         (tmp_path / "bundle").mkdir()
         (tmp_path / "bundle" / "handler.py").touch(mode=0o600)
-        package.write_zip(tmp_path / "bundle", tmp_path / "package.zip")
+        write_zip(tmp_path / "bundle", tmp_path / "package.zip")
         with zipfile.ZipFile(tmp_path / "package.zip") as archive:
             (entry,) = archive.infolist()
         assert stat.filemode(entry.external_attr >> 16) == "-rw-r--r--"
