@@ -1,9 +1,8 @@
 """From the function's source to a Lambda asset: built on this machine, or in Docker."""
 
-import importlib.util
+import json
 import os
-import shutil
-import sys
+import zipfile
 from enum import StrEnum
 from pathlib import Path
 
@@ -11,7 +10,8 @@ import aws_cdk as cdk
 import jsii
 from aws_cdk import aws_lambda as lambda_
 
-from cdk_s3_to_sftp import recipe
+from cdk_s3_to_sftp import bundle_cache, recipe
+from cdk_s3_to_sftp.arguments import InvalidArgument
 from cdk_s3_to_sftp.recipe import CannotBuild, Target
 
 RUNTIME = lambda_.Runtime.PYTHON_3_13
@@ -28,6 +28,14 @@ MEGABYTE = 1024 * 1024
 
 LARGEST_BUNDLE = 250
 """Megabytes that Lambda takes at the most, unzipped."""
+
+
+_PACKAGE = "`python -m cdk_s3_to_sftp.package`"
+
+_WITHOUT_BUNDLING = (
+    'Unit tests need no bundle: cdk.App(context={"aws:cdk:bundling-stacks": []}). One that was built '
+    "elsewhere (python -m cdk_s3_to_sftp.package) can be given as code=. See docs/testing-and-ci.md."
+)
 
 
 class Bundling(StrEnum):
@@ -47,12 +55,13 @@ def function_code(
     """The function's code as an asset. It is built unless a bundle of the same hash is there already.
 
     The hash comes from what decides the content, not from where it is built: a machine with Docker, one
-    without, and a synth that skips bundling (context `aws:cdk:bundling-stacks`) give the same template.
+    without, and a synth that skips bundling (context `aws:cdk:bundling-stacks`) give the same template. Only
+    a machine that cannot compile the modules has another hash, because it ships something else.
     """
     source = find_source()
     return lambda_.Code.from_asset(
         str(source),
-        asset_hash=recipe.fingerprint(source, target_of(architecture, runtime)),
+        asset_hash=recipe.fingerprint(source, target_of(architecture, runtime, bundling)),
         # CDK hashes these options, too. So they hold no path, and are the same for all kinds of bundling:
         # Docker is run by the bundler, which CDK calls local.
         bundling=cdk.BundlingOptions(
@@ -60,6 +69,51 @@ def function_code(
             local=_Bundler(architecture, runtime, bundling),  # type: ignore[arg-type]  # jsii's stub of try_bundle is wrong
         ),
     )
+
+
+def check_prebuilt(
+    code: lambda_.Code, *, architecture: lambda_.Architecture, runtime: lambda_.Runtime
+) -> None:
+    """Check a bundle that was built elsewhere, as far as it can be looked at: not in a bucket.
+
+    Raises:
+        InvalidArgument: It is no bundle, or one that would fail, or behave otherwise, in this function.
+    """
+    if isinstance(code, lambda_.InlineCode):
+        raise InvalidArgument("code", f"must be a bundle as {_PACKAGE} writes it, got inline code")
+    if not isinstance(code, lambda_.AssetCode):
+        return
+    manifest = _manifest(Path(code.path))
+    python = runtime.name.removeprefix("python")
+    if (manifest.get("python"), manifest.get("architecture")) != (python, architecture.name):
+        raise InvalidArgument(
+            "code",
+            f"must be for Python {python} on {architecture.name}, as `runtime` and `architecture` say, "
+            f"got one for Python {manifest.get('python')} on {manifest.get('architecture')}: build it with "
+            f"`python -m cdk_s3_to_sftp.package --python {python} --architecture {architecture.name}`",
+        )
+    target = Target(architecture=architecture.name, python=python, compiled=bool(manifest.get("compiled")))
+    if manifest.get("fingerprint") != recipe.fingerprint(find_source(), target):
+        raise InvalidArgument(
+            "code",
+            f"must be of the same version as the construct, got another in {code.path}: build it again with "
+            f"{_PACKAGE}, of the cdk-s3-to-sftp that this app has",
+        )
+
+
+def _manifest(bundle: Path) -> dict[str, object]:
+    try:
+        if bundle.is_dir():
+            text = (bundle / recipe.MANIFEST).read_bytes()
+        else:
+            with zipfile.ZipFile(bundle) as archive:
+                text = archive.read(recipe.MANIFEST)
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise InvalidArgument(
+            "code", f"must be a bundle as {_PACKAGE} writes it, got {bundle}, without {recipe.MANIFEST}"
+        ) from error
+    manifest: dict[str, object] = json.loads(text)
+    return manifest
 
 
 def bundle(
@@ -75,7 +129,11 @@ def bundle(
         CannotBuild: It cannot be done in the way that was asked for. `output` may hold an unfinished bundle.
     """
     source = find_source()
-    target = target_of(architecture, runtime)
+    target = target_of(architecture, runtime, bundling)
+    if not target.compiled:
+        recipe.say(
+            f"No Python {target.python} here: the bundle goes without compiled modules (slower cold start)."
+        )
     if bundling is Bundling.DOCKER:
         return _build_in_docker(source, output, target)
     try:
@@ -83,9 +141,13 @@ def bundle(
     except CannotBuild as reason:
         if bundling is Bundling.LOCAL:
             raise
-        recipe.say(f"Cannot bundle the function on this machine: {reason}\nTrying Docker.")
-    _empty(output)
-    return _build_in_docker(source, output, target)
+        local_reason = str(reason)
+    recipe.say(f"Cannot bundle the function on this machine: {local_reason}\nTrying Docker.")
+    recipe.empty(output)
+    try:
+        return _build_in_docker(source, output, target)
+    except CannotBuild as reason:
+        raise CannotBuild(f"{reason}\nWithout Docker it failed, too: {local_reason}") from reason
 
 
 def unzipped_size(directory: Path) -> float:
@@ -94,23 +156,35 @@ def unzipped_size(directory: Path) -> float:
 
 
 def find_source() -> Path:
-    """The directory of the installed runtime package, in a checkout and in a wheel alike. Imports nothing.
+    """The directory of the runtime package that came with this one. Imports nothing.
+
+    `sys.path` is not asked: there a user's module of the same name, beside app.py, would come first.
 
     Raises:
-        CannotBuild: The package is not installed beside this one.
+        CannotBuild: The package is not where the distribution puts it.
     """
-    spec = importlib.util.find_spec(recipe.PACKAGE)
-    if spec is None or spec.origin is None:
-        raise CannotBuild(
-            f"the package {recipe.PACKAGE} (the function's source) is not installed for {sys.executable}: "
-            "install the distribution cdk-s3-to-sftp, which holds it."
-        )
-    return Path(spec.origin).parent
+    package = Path(__file__).parent
+    installed = package.with_name(recipe.PACKAGE)
+    checkout = package.parent.with_name("lambda_src") / recipe.PACKAGE
+    for source in (installed, checkout):
+        if (source / recipe.LOCK).is_file():
+            return source
+    raise CannotBuild(
+        f"the package {recipe.PACKAGE} (the function's source) is neither {installed} nor {checkout}: "
+        "install the distribution cdk-s3-to-sftp again, which holds it."
+    )
 
 
-def target_of(architecture: lambda_.Architecture, runtime: lambda_.Runtime = RUNTIME) -> Target:
+def target_of(
+    architecture: lambda_.Architecture,
+    runtime: lambda_.Runtime = RUNTIME,
+    bundling: Bundling = Bundling.AUTO,
+) -> Target:
     """What the recipe must build for a function of this architecture and runtime."""
-    return Target(architecture=architecture.name, python=runtime.name.removeprefix("python"))
+    python = runtime.name.removeprefix("python")
+    # The image has its interpreter. Where Docker only helps out, this machine has promised what is shipped.
+    compiled = bundling is Bundling.DOCKER or recipe.can_compile(python)
+    return Target(architecture=architecture.name, python=python, compiled=compiled)
 
 
 def _build_in_docker(source: Path, output: Path, target: Target) -> None:
@@ -129,9 +203,10 @@ def _build_in_docker(source: Path, output: Path, target: Target) -> None:
                 "--output=/output",
                 f"--architecture={target.architecture}",
                 f"--python={target.python}",
+                "--compiled" if target.compiled else "--no-compiled",
             ],
             volumes=[cdk.DockerVolume(host_path=str(p), container_path=there) for p, there in mounts.items()],
-            user=f"{os.getuid()}:{os.getgid()}",
+            user=_user(),
             # That user has no home in the image; installers want one.
             environment={"HOME": "/tmp"},  # noqa: S108 -- the container's own, gone with it
         )
@@ -143,12 +218,9 @@ def _build_in_docker(source: Path, output: Path, target: Target) -> None:
         ) from error
 
 
-def _empty(directory: Path) -> None:
-    for path in directory.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+def _user() -> str:
+    """Who owns what the container writes: whoever runs this. Windows has no such number; CDK says 1000."""
+    return f"{os.getuid()}:{os.getgid()}" if hasattr(os, "getuid") else "1000:1000"
 
 
 @jsii.implements(cdk.ILocalBundling)
@@ -164,9 +236,18 @@ class _Bundler:
 
     def try_bundle(self, output_dir: str, options: object) -> bool:  # noqa: ARG002 -- CDK passes them
         output = Path(output_dir)
-        bundle(output, architecture=self._architecture, runtime=self._runtime, bundling=self._bundling)
+        target = target_of(self._architecture, self._runtime, self._bundling)
+        fingerprint = recipe.fingerprint(find_source(), target)
+        if kept := bundle_cache.take(fingerprint, output):
+            recipe.say(f"Took the bundle of the function for {target} from {kept}.")
+            return True
+        try:
+            bundle(output, architecture=self._architecture, runtime=self._runtime, bundling=self._bundling)
+        except CannotBuild as reason:
+            raise CannotBuild(f"{reason}\n{_WITHOUT_BUNDLING}") from reason
+        bundle_cache.keep(fingerprint, output)
         recipe.say(
-            f"Bundled the function for {target_of(self._architecture, self._runtime)}: "
+            f"Bundled the function for {target}: "
             f"{unzipped_size(output):.0f} MB unzipped, Lambda takes {LARGEST_BUNDLE}."
         )
         return True

@@ -25,7 +25,7 @@ from cdk_s3_to_sftp.arguments import (
     check_range,
     whole_seconds,
 )
-from cdk_s3_to_sftp.bundling import ARCHITECTURES, RUNTIME, RUNTIMES, Bundling, function_code
+from cdk_s3_to_sftp.bundling import ARCHITECTURES, RUNTIME, RUNTIMES, Bundling, check_prebuilt, function_code
 from cdk_s3_to_sftp.findings import accept, accept_long_timeout
 from cdk_s3_to_sftp.known_sources import identity
 from cdk_s3_to_sftp.ledger import check_ledger, make_ledger
@@ -167,6 +167,8 @@ class S3ToSftp(DeliveryMetrics, Construct):
             keeps them then, too, and lets nobody delete the ledger by hand. `DESTROY` deletes them; a bucket
             only when it is empty. A queue that was kept has no reader: it forgets what waits after 14 days.
         bundling: Where the function's code is put together. By default on this machine, else in Docker.
+        code: The function's code, put together elsewhere by `python -m cdk_s3_to_sftp.package`, such as
+            `lambda_.Code.from_asset("package.zip")`. By default it is put together at synth.
 
     Raises:
         InvalidArgument: A value cannot be right; the message says what to write instead.
@@ -207,6 +209,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         log_retention: logs.RetentionDays = logs.RetentionDays.THREE_MONTHS,
         removal_policy: cdk.RemovalPolicy = cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         bundling: Bundling = Bundling.AUTO,
+        code: lambda_.Code | None = None,
     ) -> None:
         super().__init__(scope, id)
         check_known("max_connections", max_connections, "how many functions there are at a time")
@@ -218,6 +221,8 @@ class S3ToSftp(DeliveryMetrics, Construct):
         check_duration("receipts_for", receipts_for, _SHORTEST_RECEIPTS_DAYS, 3650, "days")
         check_choice("architecture", architecture.name, [each.name for each in ARCHITECTURES])
         check_choice("runtime", runtime.name, [each.name for each in RUNTIMES])
+        if code is not None:
+            check_prebuilt(code, architecture=architecture, runtime=runtime)
         check_choice("removal_policy", removal_policy.name, _REMOVAL_POLICIES)
         check_dead_letter_queue(self, dead_letter_queue)
         check_ledger(self, ledger)
@@ -276,7 +281,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
             description=f"Delivers objects from S3 to {server.host}",
             runtime=runtime,
             architecture=architecture,
-            code=function_code(architecture=architecture, runtime=runtime, bundling=bundling),
+            code=code or function_code(architecture=architecture, runtime=runtime, bundling=bundling),
             handler="s3_to_sftp.handler.lambda_handler",
             role=self.role,
             environment={

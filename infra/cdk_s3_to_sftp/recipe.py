@@ -6,13 +6,16 @@ only, no import from this package, and nothing that differs between two machines
 """
 
 import argparse
+import ast
+import functools
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 PACKAGE = "s3_to_sftp"
@@ -20,6 +23,9 @@ PACKAGE = "s3_to_sftp"
 
 LOCK = "requirements.txt"
 """Beside the source: every dependency, pinned, with the hashes of its wheels for both architectures."""
+
+MANIFEST = f"{PACKAGE}/bundle.json"
+"""In the bundle: what it was made from and for, so that one built elsewhere can be judged."""
 
 _MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
 """Lambda's name of an architecture -> the one that wheels are tagged with."""
@@ -32,6 +38,47 @@ _TASK_ROOT = "/var/task"
 
 # Written by the installer about itself, different for pip and uv, and never read at run time.
 _INSTALLER_TRACES = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
+
+# What a user's settings may decide: where packages come from. How and where they are installed is fixed here:
+# `user`, `prefix` or `require-virtualenv` would make pip refuse, `constraint` or `dry-run` change the result.
+_PIP_SOURCES = (
+    "index-url",
+    "extra-index-url",
+    "find-links",
+    "no-index",
+    "trusted-host",
+    "cert",
+    "client-cert",
+    "proxy",
+    "timeout",
+    "default-timeout",
+    "retries",
+    "resume-retries",
+    "keyring-provider",
+    "cache-dir",
+    "no-cache-dir",
+    "use-feature",
+    "use-deprecated",
+)
+_UV_SOURCES = (
+    "UV_INDEX",
+    "UV_DEFAULT_INDEX",
+    "UV_EXTRA_INDEX",
+    "UV_FIND_LINKS",
+    "UV_NO_INDEX",
+    "UV_INSECURE_HOST",
+    "UV_NATIVE_TLS",
+    "UV_SYSTEM_CERTS",
+    "UV_KEYRING_PROVIDER",
+    "UV_CREDENTIALS_DIR",
+    "UV_HTTP",
+    "UV_REQUEST_TIMEOUT",
+    "UV_CACHE_DIR",
+    "UV_NO_CACHE",
+    "UV_OFFLINE",
+    "UV_CONFIG_FILE",
+    "UV_NO_CONFIG",
+)
 
 # Zip cannot store an earlier date, and CDK dates the files of every asset so.
 _EPOCH = 315532800  # 1980-01-01T00:00:00Z
@@ -48,10 +95,12 @@ class Target:
     Attributes:
         architecture: As Lambda calls it: `x86_64` or `arm64`.
         python: Minor version of the Lambda runtime, such as `3.13`.
+        compiled: Whether compiled modules are shipped, which takes an interpreter of that version.
     """
 
     architecture: str
     python: str
+    compiled: bool = True
 
     def __str__(self) -> str:
         return f"Python {self.python} on {self.architecture}"
@@ -71,11 +120,11 @@ def source_files(source: Path) -> list[Path]:
 
 
 def fingerprint(source: Path, target: Target) -> str:
-    """A hash over everything that decides the bundle: recipe, lock, source, architecture, Python version.
+    """A hash over everything that decides the bundle: recipe, lock, source and all of the target.
 
-    CDK's own asset hash sees neither the architecture nor the version: it would reuse a stale bundle.
+    CDK's own asset hash sees nothing of the target: it would reuse a stale bundle.
     """
-    digest = hashlib.sha256(str(target).encode())
+    digest = hashlib.sha256(repr(target).encode())
     for path in (Path(__file__), source / LOCK, *source_files(source)):
         name = path.relative_to(source).as_posix() if path.is_relative_to(source) else path.name
         digest.update(f"\n{name} {hashlib.sha256(path.read_bytes()).hexdigest()}".encode())
@@ -86,11 +135,11 @@ def build(source: Path, output: Path, target: Target) -> None:
     """Fill the empty directory `output` with the bundle of the package `source`.
 
     Two runs give the same bytes, names, modes and times, be it with uv or with pip. A machine decides one
-    thing, the compiled modules: an interpreter of the target's version must be there to ship them, and their
-    bytes follow its patch release (the compiler of 3.13.5 is not that of 3.13.0). They run the same.
+    thing: the bytes of compiled modules follow the patch release of its interpreter (the compiler of 3.13.5
+    is not that of 3.13.0). They run the same.
 
     Raises:
-        CannotBuild: No installer here, or it failed. `output` then holds an unfinished bundle.
+        CannotBuild: What it takes is not here, or failed. `output` then holds an unfinished bundle.
     """
     _install(source / LOCK, output, target)
     _remove_traces(output)
@@ -98,8 +147,18 @@ def build(source: Path, output: Path, target: Target) -> None:
         copy = output / PACKAGE / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(path.read_bytes())
-    _compile(output, target)
-    _normalise(output)
+    manifest = {**asdict(target), "fingerprint": fingerprint(source, target)}
+    (output / MANIFEST).write_text(json.dumps(manifest, sort_keys=True))
+    if target.compiled:
+        _compile(output, target)
+    normalise(output)
+
+
+@dataclass(frozen=True)
+class _Installer:
+    command: list[str]
+    options: list[str]
+    variables: dict[str, str] = field(default_factory=dict)
 
 
 def _install(lock: Path, output: Path, target: Target) -> None:
@@ -109,10 +168,11 @@ def _install(lock: Path, output: Path, target: Target) -> None:
     """
     complaints = []
     for installer in _installers(target):
-        done = _run([*installer, *install_arguments(lock, output, target)])
+        command = [*installer.command, "install", *installer.options]
+        done = _run([*command, *install_arguments(lock, output, target)], **installer.variables)
         if done.returncode == 0:
             return
-        complaints += [" ".join(installer[:3]), *done.stderr.strip().splitlines()[-8:]]
+        complaints += [" ".join(installer.command), *done.stderr.strip().splitlines()[-8:]]
     if not complaints:
         raise CannotBuild(f"there is no uv on the PATH, and {sys.executable} has neither uv nor pip.")
     raise CannotBuild("\n  ".join([f"the dependencies for {target} cannot be installed.", *complaints]))
@@ -141,7 +201,7 @@ def uv_platform(target: Target) -> list[str]:
     """The platform in uv's words.
 
     uv wants an interpreter to run with, and would download one. Its files are copied, not linked:
-    `_normalise` would change those in its cache.
+    `normalise` would change those in its cache.
     """
     return [
         f"--python-platform={target.machine}-manylinux_2_{_GLIBC[0]}",
@@ -150,15 +210,41 @@ def uv_platform(target: Target) -> list[str]:
     ]
 
 
-def _installers(target: Target) -> Iterator[list[str]]:
+def _installers(target: Target) -> Iterator[_Installer]:
     """The installers that run when they are tried, told the platform in their own words."""
-    for uv in (["uv"], [sys.executable, "-m", "uv"]):
+    # -P: no module beside the user's app is run in place of the installer of that name.
+    python = [sys.executable, "-P", "-m"]
+    for uv in (["uv"], [*python, "uv"]):
         if _answers([*uv, "--version"]):
-            yield [*uv, "pip", "install", *uv_platform(target)]
+            yield _Installer([*uv, "pip"], uv_platform(target))
+            # What its cache holds is enough, but uv asks the index whether it is still true.
+            yield _Installer([*uv, "--offline", "pip"], uv_platform(target))
             break
-    pip = [sys.executable, "-m", "pip"]
+    pip = [*python, "pip"]
     if _answers([*pip, "--version"]):
-        yield [*pip, "install", *pip_platform(target)]
+        yield _Installer(pip, pip_platform(target), _pip_variables(pip))
+
+
+def _pip_variables(pip: Sequence[str]) -> dict[str, str]:
+    """The user's sources of packages, from pip's files and variables, in place of all that these say.
+
+    Of a file pip reads everything or nothing, and not all of it can be overruled by an option.
+    """
+    # `user` in a file would make this command look for the settings in the user's file alone.
+    done = _run([*pip, "config", "list"], PIP_USER="0")
+    if done.returncode != 0:
+        return {}  # pip will say itself what is wrong with its files
+    settings: dict[str, str] = {}
+    for section in ("global", "install", ":env:"):  # the later overrule the earlier
+        for line in done.stdout.splitlines():
+            key, _, value = line.partition("=")
+            name = key.removeprefix(f"{section}.")
+            if name != key and name in _PIP_SOURCES:
+                settings[name] = ast.literal_eval(value)
+    if "find-links" not in settings:
+        settings["no-index"] = "0"  # with it nothing would be left to install from
+    variables = {f"PIP_{name.upper().replace('-', '_')}": value for name, value in settings.items()}
+    return {**variables, "PIP_CONFIG_FILE": os.devnull}
 
 
 def _remove_traces(output: Path) -> None:
@@ -177,33 +263,53 @@ def _compile(output: Path, target: Target) -> None:
     """
     interpreter = _interpreter(target)
     if interpreter is None:
-        say(f"No Python {target.python} here: the bundle goes without compiled modules (slower cold start).")
-        return
+        raise CannotBuild(f"there is no Python {target.python} here to compile the modules with.")
     options = ["-q", "-f", "--invalidation-mode=unchecked-hash", "-s", str(output), "-p", _TASK_ROOT]
-    done = _run([interpreter, "-S", "-m", "compileall", *options, str(output)], **_for_compiling(target))
+    done = _run(
+        [interpreter, "-I", "-S", "-m", "compileall", *options, str(output)], **_for_compiling(target.python)
+    )
     if done.returncode != 0:
         raise CannotBuild(f"{interpreter} cannot compile the bundle:\n{done.stdout}{done.stderr}")
 
 
+def can_compile(python: str) -> bool:
+    """Return whether this machine has an interpreter of that minor version."""
+    return _find_interpreter(python, os.environ.get("PATH")) is not None
+
+
 def _interpreter(target: Target) -> str | None:
-    """An interpreter of the target's minor version that runs when tried: a shim may be found but refuse."""
-    ask = ["-c", f"import sys; sys.exit('%d.%d' % sys.version_info[:2] != '{target.python}')"]
-    for candidate in (sys.executable, f"python{target.python}"):
-        if _answers([candidate, *ask], **_for_compiling(target)):
+    return _find_interpreter(target.python, os.environ.get("PATH"))
+
+
+@functools.cache
+def _find_interpreter(python: str, _path: str | None) -> str | None:
+    """An interpreter of the minor version that runs when tried: a shim may be found but refuse."""
+    ask = ["-I", "-c", f"import sys; sys.exit('%d.%d' % sys.version_info[:2] != '{python}')"]
+    for candidate in (sys.executable, f"python{python}"):
+        if _answers([candidate, *ask], **_for_compiling(python)):
             return candidate
     return None
 
 
-def _for_compiling(target: Target) -> dict[str, str]:
+def _for_compiling(python: str) -> dict[str, str]:
     """Environment: no PYTHON* switch reaches the output. pyenv's shims ask for the version by variable."""
-    return {"PYTHONHASHSEED": "0", "PYENV_VERSION": target.python}
+    return {"PYTHONHASHSEED": "0", "PYENV_VERSION": python}
 
 
-def _normalise(output: Path) -> None:
+def normalise(output: Path) -> None:
     """Same modes and times everywhere; Lambda's user must be able to read everything."""
     for path in _bottom_up(output):
         path.chmod(0o755 if path.is_dir() else 0o644)
         os.utime(path, (_EPOCH, _EPOCH))
+
+
+def empty(directory: Path) -> None:
+    """Remove everything in it."""
+    for path in directory.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _bottom_up(directory: Path) -> Iterator[Path]:
@@ -220,10 +326,19 @@ def _answers(command: Sequence[str], **variables: str) -> bool:
 
 
 def _run(command: Sequence[str], **variables: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    kept = {name: value for name, value in os.environ.items() if not _changes_bundle(name)}
     return subprocess.run(  # noqa: S603 -- installers and interpreters, by our own argument lists
         command, env=kept | variables, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
+
+
+def _changes_bundle(variable: str) -> bool:
+    """Return whether a variable of the user's could reach the bundle, or make an installer refuse."""
+    if variable.startswith("PIP_"):
+        return variable != "PIP_CONFIG_FILE" and variable[4:].lower().replace("_", "-") not in _PIP_SOURCES
+    if variable.startswith("UV_"):
+        return not variable.startswith(_UV_SOURCES)
+    return variable.startswith("PYTHON")
 
 
 def say(sentence: str) -> None:
@@ -238,8 +353,9 @@ def main() -> None:
         parser.add_argument(option, type=Path, required=True)
     parser.add_argument("--architecture", choices=_MACHINES, required=True)
     parser.add_argument("--python", required=True)
+    parser.add_argument("--compiled", action=argparse.BooleanOptionalAction, required=True)
     options = parser.parse_args()
-    target = Target(architecture=options.architecture, python=options.python)
+    target = Target(architecture=options.architecture, python=options.python, compiled=options.compiled)
     try:
         build(options.source, options.output, target)
     except CannotBuild as reason:

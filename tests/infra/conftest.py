@@ -9,16 +9,16 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk.assertions import Annotations, Match, Template
 
-from cdk_s3_to_sftp import S3ToSftp, SftpServer, recipe
-from cdk_s3_to_sftp.bundling import find_source
-from cdk_s3_to_sftp.recipe import Target
+from cdk_s3_to_sftp import S3ToSftp, SftpServer, bundle_cache, recipe
+from cdk_s3_to_sftp.bundling import find_source, target_of
 from tests.infra.keys import ED25519
 
 REPOSITORY = Path(__file__).parents[2]
-X86_64 = Target(architecture="x86_64", python="3.13")
-ARM64 = Target(architecture="arm64", python="3.13")
+X86_64 = target_of(lambda_.Architecture.X86_64)
+ARM64 = target_of(lambda_.Architecture.ARM_64)
 
 Synthesise = Callable[..., Template]
 
@@ -46,6 +46,12 @@ def warned(stack: cdk.Stack, warning: str) -> list[str]:
         "*", Match.string_like_regexp(f"cdk-s3-to-sftp:{warning}")
     )
     return [str(each.entry.data) for each in found]
+
+
+@pytest.fixture(autouse=True)
+def no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an earlier test, or the person at this machine, has built decides nothing."""
+    monkeypatch.setenv(bundle_cache.VARIABLE, "")
 
 
 @pytest.fixture

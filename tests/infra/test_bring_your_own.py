@@ -332,7 +332,7 @@ def test_the_bundle_of_every_runtime_holds_all_that_it_imports(
             "-c",
             f"import sys; sys.path[:0] = [{str(tmp_path)!r}]; import s3_to_sftp.handler",
         ],
-        **recipe._for_compiling(target),
+        **recipe._for_compiling(target.python),
         AWS_DEFAULT_REGION="eu-west-1",
     )
     assert done.returncode == 0, done.stderr

@@ -1,5 +1,4 @@
 import hashlib
-import importlib
 import os
 import shutil
 import stat
@@ -15,10 +14,12 @@ from aws_cdk import aws_sqs as sqs
 from aws_cdk.assertions import Template
 
 from cdk_s3_to_sftp import Bundling, S3ToSftp, SftpServer, bundling, package, recipe
-from cdk_s3_to_sftp.bundling import find_source
+from cdk_s3_to_sftp.archive import write_zip
+from cdk_s3_to_sftp.bundling import find_source, target_of
 from cdk_s3_to_sftp.recipe import CannotBuild
 from tests.infra.bundles import hashes, made_for_other_machines, run_package
-from tests.infra.conftest import ARM64, X86_64, new_app
+from tests.infra.conftest import ARM64, REPOSITORY, X86_64, new_app
+from tests.infra.test_installed import put_namesakes
 
 DELIVERS = {"Properties": {"Handler": "s3_to_sftp.handler.lambda_handler"}}
 
@@ -139,8 +140,11 @@ class TestBundle:
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        monkeypatch.setattr(recipe, "_interpreter", lambda target: None)
-        recipe._compile(tmp_path, X86_64)
+        monkeypatch.setattr(recipe, "_find_interpreter", lambda python, path: None)
+        monkeypatch.setattr(recipe, "_install", lambda lock, output, target: None)
+        bundling.bundle(tmp_path, architecture=lambda_.Architecture.X86_64, bundling=Bundling.LOCAL)
+        assert (tmp_path / "s3_to_sftp" / "handler.py").exists()
+        assert list(tmp_path.rglob("*.pyc")) == []
         assert capsys.readouterr().err == (
             "No Python 3.13 here: the bundle goes without compiled modules (slower cold start).\n"
         )
@@ -177,11 +181,22 @@ class TestFingerprint:
         later = recipe.Target(architecture="x86_64", python="3.14")
         assert len({recipe.fingerprint(find_source(), each) for each in (X86_64, ARM64, later)}) == 3
 
+    def test_changes_where_no_compiled_modules_are_shipped(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        if not recipe.can_compile("3.13"):
+            pytest.skip("no Python 3.13 on this machine")
+        before = recipe.fingerprint(find_source(), target_of(lambda_.Architecture.X86_64))
+        monkeypatch.setattr(recipe, "_find_interpreter", lambda python, path: None)
+        assert recipe.fingerprint(find_source(), target_of(lambda_.Architecture.X86_64)) != before
+        in_docker = target_of(lambda_.Architecture.X86_64, bundling=Bundling.DOCKER)
+        assert recipe.fingerprint(find_source(), in_docker) == before
+
     def test_does_not_depend_on_where_the_source_is(self, source: Path) -> None:
         (source / "notes.txt").touch()
         assert recipe.fingerprint(source, X86_64) == recipe.fingerprint(find_source(), X86_64)
 
     def test_alone_names_the_asset(self, server: SftpServer) -> None:
+        if not recipe.can_compile("3.13"):
+            pytest.skip("no Python 3.13 on this machine")
         keys = set()
         for way in Bundling:
             stack = cdk.Stack(new_app(), "Test")
@@ -219,6 +234,30 @@ class TestBundling:
         assert docker == [tmp_path]
         assert list(tmp_path.iterdir()) == []
 
+    def test_lets_docker_ship_what_this_machine_has_promised(
+        self, tmp_path: Path, no_installer: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[recipe.Target] = []
+        monkeypatch.setattr(bundling, "_build_in_docker", lambda source, output, target: asked.append(target))
+        monkeypatch.setattr(recipe, "_find_interpreter", lambda python, path: None)
+        for way in (Bundling.AUTO, Bundling.DOCKER):
+            bundling.bundle(tmp_path, architecture=lambda_.Architecture.X86_64, bundling=way)
+        assert [target.compiled for target in asked] == [False, True]
+
+    def test_ends_with_both_reasons_where_docker_cannot_do_it_either(
+        self, tmp_path: Path, no_installer: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def no_docker(source: Path, output: Path, target: recipe.Target) -> None:
+            raise CannotBuild("docker: not found")
+
+        monkeypatch.setattr(bundling, "_build_in_docker", no_docker)
+        with pytest.raises(CannotBuild) as caught:
+            bundling.bundle(tmp_path, architecture=lambda_.Architecture.X86_64, bundling=Bundling.AUTO)
+        assert str(caught.value) == (
+            "docker: not found\nWithout Docker it failed, too: "
+            f"there is no uv on the PATH, and {sys.executable} has neither uv nor pip."
+        )
+
     def test_fails_with_the_reason_where_docker_is_not_wanted(
         self, tmp_path: Path, no_installer: None, docker: list[Path]
     ) -> None:
@@ -242,17 +281,41 @@ class TestBundling:
             "Bundled the function for Python 3.13 on arm64: 3 MB unzipped, Lambda takes 250.\n"
         )
 
-    def test_tries_pip_where_uv_fails(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_tries_uvs_cache_and_then_pip_where_uv_fails(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         tried: list[str] = []
 
         def run(command: list[str], **variables: str) -> subprocess.CompletedProcess[str]:
             fails = "install" in command and "uv" in command
-            tried.extend(["uv" if "uv" in command else "pip"] if "install" in command else [])
+            if "install" in command:
+                tried.extend(word for word in command if word in ("uv", "--offline", "-m"))
             return subprocess.CompletedProcess(command, returncode=int(fails), stdout="", stderr="no index")
 
         monkeypatch.setattr(recipe, "_run", run)
         recipe._install(tmp_path / "requirements.txt", tmp_path, X86_64)
-        assert tried == ["uv", "pip"]
+        assert tried == ["uv", "uv", "--offline", "-m"]
+
+    @pytest.mark.parametrize("installer", ["uv", "pip"])
+    def test_runs_no_module_of_the_users_in_place_of_an_installer(
+        self, installer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put_namesakes(tmp_path)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("PATH", "")  # no uv but the one that this interpreter has
+        assert any(installer in each.command for each in recipe._installers(X86_64))
+
+    def test_runs_no_module_of_the_users_in_place_of_the_compiler(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if recipe._interpreter(X86_64) is None:
+            pytest.skip("no Python 3.13 on this machine")
+        put_namesakes(tmp_path)
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "output").mkdir()
+        (tmp_path / "output" / "module.py").touch()
+        recipe._compile(tmp_path / "output", X86_64)
+        assert (tmp_path / "output" / "__pycache__" / "module.cpython-313.pyc").exists()
 
     def test_reports_what_the_installers_say(self, source: Path, tmp_path: Path) -> None:
         (source / "requirements.txt").write_text("paramiko==5.1.0 --hash=sha256:" + "0" * 64)
@@ -275,8 +338,14 @@ class TestDocker:
         assert in_docker.returncode == 0, in_docker.stderr
         (tmp_path / "local").mkdir()
         recipe.build(source, tmp_path / "local", X86_64)
-        package.write_zip(tmp_path / "local", tmp_path / "local.zip")
+        write_zip(tmp_path / "local", tmp_path / "local.zip")
         assert (tmp_path / "docker.zip").read_bytes() == (tmp_path / "local.zip").read_bytes()
+
+    def test_writes_as_the_user_and_on_windows_as_cdk_does(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert bundling._user() == f"{os.getuid()}:{os.getgid()}"
+        monkeypatch.delattr(os, "getuid")
+        monkeypatch.delattr(os, "getgid")
+        assert bundling._user() == "1000:1000"
 
     def test_that_is_not_there_is_named_together_with_a_way_out(self, tmp_path: Path) -> None:
         done = run_package(tmp_path / "package.zip", CDK_DOCKER="no-such-command")
@@ -308,14 +377,36 @@ sys.exit(subprocess.run([sys.executable, mounts[recipe], *options]).returncode)
 
 
 class TestSource:
+    def test_is_the_runtime_of_the_checkout(self) -> None:
+        assert find_source() == REPOSITORY / "lambda_src" / "s3_to_sftp"
+
+    def test_is_not_a_module_of_the_users_with_the_same_name(self, tmp_path: Path) -> None:
+        put_namesakes(tmp_path)
+        (tmp_path / "app.py").write_text(
+            "from cdk_s3_to_sftp.bundling import find_source\nprint(find_source())"
+        )
+        done = subprocess.run(
+            [sys.executable, "app.py"], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        assert done.stdout == f"{REPOSITORY / 'lambda_src' / 's3_to_sftp'}\n"
+
+    def test_is_beside_the_construct_in_a_wheel(
+        self, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        site = tmp_path / "site-packages"
+        site.mkdir()
+        source.rename(site / "s3_to_sftp")
+        monkeypatch.setattr(bundling, "__file__", str(site / "cdk_s3_to_sftp" / "bundling.py"))
+        assert find_source() == site / "s3_to_sftp"
+
     def test_is_found_without_being_imported(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, "s3_to_sftp", raising=False)
         assert find_source().name == "s3_to_sftp"
         assert "s3_to_sftp" not in sys.modules
 
-    def test_that_is_missing_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-        with pytest.raises(CannotBuild, match="install the distribution cdk-s3-to-sftp, which holds it"):
+    def test_that_is_missing_is_named(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setattr(bundling, "__file__", str(tmp_path / "cdk_s3_to_sftp" / "bundling.py"))
+        with pytest.raises(CannotBuild, match="install the distribution cdk-s3-to-sftp again"):
             find_source()
 
 
@@ -335,7 +426,7 @@ class TestPackage:
         )
 
     def test_holds_what_the_asset_holds(self, bundle: Path, tmp_path: Path) -> None:
-        package.write_zip(bundle, tmp_path / "package.zip")
+        write_zip(bundle, tmp_path / "package.zip")
         with zipfile.ZipFile(tmp_path / "package.zip") as archive:
             packed = {name: hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist()}
         assert packed == hashes(bundle)
@@ -348,13 +439,13 @@ class TestPackage:
         os.utime(tmp_path / "two" / "a", (0, 0))
         (tmp_path / "two" / "a").chmod(0o600)
         for place in ("one", "two"):
-            package.write_zip(tmp_path / place, tmp_path / f"{place}.zip")
+            write_zip(tmp_path / place, tmp_path / f"{place}.zip")
         assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
 
     def test_can_be_read_by_lambda(self, tmp_path: Path) -> None:
         (tmp_path / "bundle").mkdir()
         (tmp_path / "bundle" / "handler.py").touch(mode=0o600)
-        package.write_zip(tmp_path / "bundle", tmp_path / "package.zip")
+        write_zip(tmp_path / "bundle", tmp_path / "package.zip")
         with zipfile.ZipFile(tmp_path / "package.zip") as archive:
             (entry,) = archive.infolist()
         assert stat.filemode(entry.external_attr >> 16) == "-rw-r--r--"

@@ -186,7 +186,9 @@ def test_a_bundle_that_cannot_be_built_ends_in_the_reason(
         raise recipe.CannotBuild("there is no network.")
 
     monkeypatch.setattr(recipe, "build", cannot)
-    with pytest.raises(SystemExit, match=r"(?s)^Failed to bundle asset S3ToSftp/.*there is no network\.$"):
+    with pytest.raises(
+        SystemExit, match=r"(?s)^Failed to bundle asset S3ToSftp/.*there is no network\.\n.*bundling-stacks"
+    ):
         main(**GIVEN, bundling="local", **{"aws:cdk:bundling-stacks": ["**"]})
 
 
