@@ -17,6 +17,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_s3_to_sftp import trades
+from cdk_s3_to_sftp.argument_types import checks_types
 from cdk_s3_to_sftp.arguments import (
     InvalidArgument,
     check_choice,
@@ -166,6 +167,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         InvalidArgument: A value cannot be right; the message says what to write instead.
     """
 
+    @checks_types
     def __init__(
         self,
         scope: Construct,
@@ -332,6 +334,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         """What the function's role may do, and what its code is denied: for a role that CDK cannot change."""
         return list(self._permissions.statements)
 
+    @checks_types
     def add_source(
         self,
         bucket: s3.IBucket,
@@ -357,6 +360,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         self._add(source)
         return source
 
+    @checks_types
     def bucket_policy_statements(self, bucket: s3.IBucket) -> list[iam.PolicyStatement]:
         """What the policy of a bucket in another account must say, so that its objects can be read.
 
@@ -368,6 +372,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
             raise InvalidArgument("bucket", f"must be a source of {self.node.path}, got {bucket.node.path}")
         return self._permissions.for_bucket(sources)
 
+    @checks_types
     def key_policy_statements(self, key: kms.IKey) -> list[iam.PolicyStatement]:
         """What the policy of an imported key must say, so that what it encrypts can be used.
 

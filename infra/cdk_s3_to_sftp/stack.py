@@ -9,6 +9,7 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from cdk_s3_to_sftp import trades
+from cdk_s3_to_sftp.argument_types import checks_types
 from cdk_s3_to_sftp.arguments import InvalidArgument, is_token
 from cdk_s3_to_sftp.bundling import Bundling
 from cdk_s3_to_sftp.construct import S3ToSftp
@@ -47,6 +48,7 @@ class S3ToSftpStack(cdk.Stack):
         InvalidArgument: A value cannot be right; the message says what to write instead.
     """
 
+    @checks_types
     def __init__(
         self,
         scope: Construct,

@@ -63,7 +63,7 @@ def test_without_host_keys_the_message_says_how_to_get_them() -> None:
 
 def test_one_string_instead_of_a_list_is_refused() -> None:
     assert complaint_about(host_keys=ED25519) == (
-        "host_keys must be a list of keys, got one string: put it in [brackets]"
+        "host_keys must be a list of texts, got one string: put it in [brackets]"
     )
 
 
@@ -219,7 +219,7 @@ def test_a_cipher_that_the_function_does_not_have_is_refused(cipher: str) -> Non
 
 def test_one_string_instead_of_a_list_of_ciphers_is_refused() -> None:
     assert complaint_about(ciphers="aes256-ctr") == (
-        "ciphers must be a list of names, got one string: put it in [brackets]"
+        "ciphers must be a list of texts, got one string: put it in [brackets]"
     )
 
 
