@@ -24,6 +24,7 @@ from cdk_s3_to_sftp.arguments import (
     check_duration,
     check_known,
     check_range,
+    is_token,
     whole_seconds,
 )
 from cdk_s3_to_sftp.bundling import ARCHITECTURES, RUNTIME, RUNTIMES, Bundling, function_code
@@ -32,6 +33,7 @@ from cdk_s3_to_sftp.known_sources import identity
 from cdk_s3_to_sftp.ledger import make_ledger, the_only_user_of
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
 from cdk_s3_to_sftp.monitoring import Alarms, Monitoring
+from cdk_s3_to_sftp.network_warnings import warn_at_synth_of_network
 from cdk_s3_to_sftp.parts import Custody, make_bucket, make_log, make_secret
 from cdk_s3_to_sftp.queues import (
     check_dead_letter_queue,
@@ -66,6 +68,9 @@ _MOST_LANES = 64
 
 _LARGEST_ENVIRONMENT = 4096
 """Bytes of all variables of a function together."""
+
+_LONGEST_DESCRIPTION = 256
+"""Characters (https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html, Description)."""
 
 _BATCH_SIZE = 10
 """The most that SQS hands over without waiting for more."""
@@ -264,7 +269,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         self.function = lambda_.Function(
             self,
             "Function",
-            description=f"Delivers objects from S3 to {server.host}",
+            description=_cut(f"Delivers objects from S3 to {server.host}"),
             runtime=runtime,
             architecture=architecture,
             code=function_code(architecture=architecture, runtime=runtime, bundling=bundling),
@@ -310,6 +315,14 @@ class S3ToSftp(DeliveryMetrics, Construct):
         for source in sources:
             self._add(source)
         validate_with(self, self._complaints)
+        if vpc:
+            warn_at_synth_of_network(
+                self,
+                port=server.port,
+                vpc=vpc,
+                vpc_subnets=vpc_subnets,
+                security_groups=self.security_groups,
+            )
 
     @property
     def bucket(self) -> s3.IBucket:
@@ -434,6 +447,11 @@ class S3ToSftp(DeliveryMetrics, Construct):
             report_batch_item_failures=True,
             max_concurrency=_FUNCTIONS if max_connections > 1 else None,
         )
+
+
+def _cut(description: str) -> str:
+    """What Lambda takes of it: a name of DNS may be nearly as long as all that it takes."""
+    return description if is_token(description) else description[:_LONGEST_DESCRIPTION]
 
 
 def _options(

@@ -63,6 +63,9 @@ class UnknownOutcome(StrEnum):
 
 _LONG_BASE64 = re.compile(r"(?:SHA256:)?[A-Za-z0-9+/]{40,}={0,2}")
 
+_LONGEST_LABEL, _LONGEST_NAME = 63, 253
+"""Characters of one part of a name, and of a whole one (RFC 1035, 2.3.4: 255 bytes with lengths and root)."""
+
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 
 
@@ -176,7 +179,15 @@ class SftpServer:
 
 
 def _check_host(host: str) -> None:
-    if is_token(host) or _NAME.fullmatch(host) or _is_address(host):
+    if is_token(host):
+        return
+    if len(host) > _LONGEST_NAME or any(len(label) > _LONGEST_LABEL for label in host.split(".")):
+        raise InvalidArgument(
+            "host",
+            f"must be a name that DNS can hold, with at most {_LONGEST_LABEL} characters between two dots "
+            f"and {_LONGEST_NAME} in all, got {len(host)} characters that begin with {host[:32]!r}",
+        )
+    if _NAME.fullmatch(host) or _is_address(host):
         return
     raise InvalidArgument(
         "host",

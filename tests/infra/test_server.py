@@ -42,6 +42,18 @@ def test_what_is_not_a_bare_host_is_refused(host: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "host",
+    ["a" * 64 + ".example", "a" * 240, ".".join(["a" * 49] * 5) + ".abcdef"],
+    ids=["label", "240", "256 in all"],
+)
+def test_host_longer_than_dns_allows_is_refused(host: str) -> None:
+    assert complaint_about(host) == (
+        "host must be a name that DNS can hold, with at most 63 characters between two dots and 253 in all, "
+        f"got {len(host)} characters that begin with {host[:32]!r}"
+    )
+
+
 @pytest.mark.parametrize("port", [0, -1, 65536])
 def test_a_port_outside_the_range_is_refused(port: int) -> None:
     assert complaint_about(port=port) == f"port must be 1-65535, got {port}"
