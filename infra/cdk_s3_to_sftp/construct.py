@@ -34,6 +34,13 @@ from cdk_s3_to_sftp.ledger import make_ledger, the_only_user_of
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
 from cdk_s3_to_sftp.monitoring import Alarms, Monitoring
 from cdk_s3_to_sftp.network_warnings import warn_at_synth_of_network
+from cdk_s3_to_sftp.outputs import (
+    add_outputs,
+    addresses_in_words,
+    addresses_of,
+    fill_secret_command,
+    redrive_command,
+)
 from cdk_s3_to_sftp.parts import Custody, make_bucket, make_log, make_secret
 from cdk_s3_to_sftp.queues import (
     check_dead_letter_queue,
@@ -106,6 +113,9 @@ class S3ToSftp(DeliveryMetrics, Construct):
         encryption_key: The key of what was made, if any.
         alarm_topic: Who is told of alarms, if anybody.
         monitoring: The alarms and the dashboard.
+        event_source_mapping: Hands messages of the queue to the function; disabled, deliveries pause.
+        addresses: Public addresses that connections come from, known when it is deployed: those of
+            `StaticEgress`. Empty where they change, or where the app does not know them.
 
     Args:
         scope: The construct that this one belongs to.
@@ -167,6 +177,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         removal_policy: What becomes of bucket, secret, ledger and log, where they are made here, when the
             stack is deleted. By default they are kept. `DESTROY` deletes a bucket only when it is empty.
         bundling: Where the function's code is put together. By default on this machine, else in Docker.
+        outputs: Whether the deployment prints `outputs`: commands, names and addresses. By default not.
 
     Raises:
         InvalidArgument: A value cannot be right; the message says what to write instead.
@@ -208,6 +219,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         log_retention: logs.RetentionDays = logs.RetentionDays.THREE_MONTHS,
         removal_policy: cdk.RemovalPolicy = cdk.RemovalPolicy.RETAIN,
         bundling: Bundling = Bundling.AUTO,
+        outputs: bool = False,
     ) -> None:
         super().__init__(scope, id)
         check_known("max_connections", max_connections, "how many functions there are at a time")
@@ -237,8 +249,9 @@ class S3ToSftp(DeliveryMetrics, Construct):
         self.encryption_key = encryption_key
         self.alarm_topic = alarm_topic
         custody = Custody(encryption_key=encryption_key, removal_policy=removal_policy)
+        self._made_bucket = make_bucket(self, custody) if sources is None and bucket is None else None
         if sources is None:
-            watched = bucket or make_bucket(self, custody)
+            watched = bucket or self.made_bucket
             sources = [Source(watched, prefix=prefix, suffix=suffix, trigger=trigger or Trigger.NOTIFICATION)]
         self.credentials = credentials or make_secret(self, custody)
         self.ledger = the_only_user_of(self, ledger or make_ledger(self, custody))
@@ -301,7 +314,8 @@ class S3ToSftp(DeliveryMetrics, Construct):
             self.function.node.add_dependency(network)
         if vpc:
             self._permissions.keep_network_from(self.function)
-        self._deliver_from_queue(max_connections)
+        self.event_source_mapping = self._deliver_from_queue(max_connections)
+        self.addresses = addresses_of(vpc)
         self.monitoring = Monitoring(
             self,
             "Monitoring",
@@ -314,6 +328,8 @@ class S3ToSftp(DeliveryMetrics, Construct):
         self._sources: list[Source] = []
         for source in sources:
             self._add(source)
+        if outputs:
+            add_outputs(self, self.outputs)
         validate_with(self, self._complaints)
         if vpc:
             warn_at_synth_of_network(
@@ -336,6 +352,49 @@ class S3ToSftp(DeliveryMetrics, Construct):
                 f"{self.node.path} has no source yet, and so no bucket: call add_source() first"
             )
         return self._sources[0].bucket
+
+    @property
+    def made_bucket(self) -> s3.Bucket:
+        """The bucket that was made here: one that rules and policies can be added to.
+
+        Raises:
+            LookupError: None was, since one was given.
+        """
+        if self._made_bucket is None:
+            raise LookupError(
+                f"{self.node.path} has made no bucket, since it was given bucket or sources: use these"
+            )
+        return self._made_bucket
+
+    @property
+    def fill_secret_command(self) -> str:
+        """The command that puts the login into the secret."""
+        return fill_secret_command(self, self.credentials)
+
+    @property
+    def redrive_command(self) -> str:
+        """The command that sends back what is in the dead-letter queue."""
+        return redrive_command(self, dead_letter_queue=self.dead_letter_queue, queue=self.queue)
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """What a person needs after the deployment, by the names that the outputs of the stock stack have."""
+        first = {"BucketName": self.bucket.bucket_name} if self._sources else {}
+        dashboard = self.monitoring.dashboard
+        return {
+            **first,
+            "SecretArn": self.credentials.secret_arn,
+            "FillSecretCommand": self.fill_secret_command,
+            "QueueUrl": self.queue.queue_url,
+            "DeadLetterQueueUrl": self.dead_letter_queue.queue_url,
+            "RedriveCommand": self.redrive_command,
+            "LedgerTableName": self.ledger.table_name,
+            "FunctionName": self.function.function_name,
+            "LogGroupName": self.log_group.log_group_name,
+            "EventSourceMappingId": self.event_source_mapping.event_source_mapping_id,
+            "SourceAddresses": addresses_in_words(self.vpc),
+            **({"DashboardName": dashboard.dashboard_name} if dashboard else {}),
+        }
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -437,8 +496,8 @@ class S3ToSftp(DeliveryMetrics, Construct):
         if not self.timeout.is_unresolved() and self.timeout.to_seconds() > _FIFTEEN_MINUTES.to_seconds():
             accept_long_timeout(self.function)
 
-    def _deliver_from_queue(self, max_connections: int) -> None:
-        self.function.add_event_source_mapping(
+    def _deliver_from_queue(self, max_connections: int) -> lambda_.EventSourceMapping:
+        return self.function.add_event_source_mapping(
             "Deliveries",
             event_source_arn=self.queue.queue_arn,
             # The small objects of a batch share the round trips of one connection. The function starts
