@@ -236,6 +236,8 @@ def add_stack(app: cdk.App, values: Values) -> None:
         architecture=ARCHITECTURES[values.choice("architecture", ARCHITECTURES)],
         bundling=Bundling(values.choice("bundling", list(Bundling))),
     )
+    # So that the hints of the function name what its user has written.
+    stack.delivery.function.add_environment("CONFIGURED_BY", "partner.toml")
     if changes := values.not_kept():
         cdk.Annotations.of(stack).add_warning_v2(
             "cdk-s3-to-sftp:notKept",

@@ -482,6 +482,8 @@ class S3ToSftp(DeliveryMetrics, Construct):
             "DEAD_LETTER_QUEUE_URL": self.dead_letter_queue.queue_url,
             # PutEvents takes a name or an ARN; only the ARN finds the bus of another account.
             "EVENT_BUS": self.event_bus.event_bus_arn,
+            # So that hints name the arguments of this construct, not variables.
+            "CONFIGURED_BY": "construct",
         }
 
     def _accept_findings(self, max_connections: int) -> None:

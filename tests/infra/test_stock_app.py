@@ -16,6 +16,7 @@ import pytest
 from aws_cdk import cx_api
 
 from cdk_s3_to_sftp import recipe
+from s3_to_sftp import configured_by
 from tests.infra.conftest import REPOSITORY, load_script
 from tests.infra.keys import ECDSA, ED25519
 
@@ -85,6 +86,7 @@ def test_two_values_are_enough(main: Main) -> None:
         "SSH_MAX_CONNECTIONS": "1",
         "RETRY_FOR_SECONDS": "86400",
         "RECEIPTS_FOR_SECONDS": "34560000",
+        configured_by.VARIABLE: configured_by.PARTNER_FILE,
     }
 
 
