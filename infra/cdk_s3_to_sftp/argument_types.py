@@ -146,7 +146,7 @@ def _such_as(hint: Any) -> str:
 
 def _article(name: str) -> str:
     # Interfaces are read letter by letter: an I-bucket. So is an S before a consonant: an S-F-T-P server.
-    return "an" if name[0] in "AEIO" or name.startswith("Sftp") else "a"
+    return "an" if name[0].lower() in "aeio" or name.startswith("Sftp") else "a"
 
 
 def _members(hint: Any) -> Iterator[str]:

@@ -485,6 +485,7 @@ class TestEnvironment:
             "LEDGER_TABLE",
             "QUEUE_URL",
             "DEAD_LETTER_QUEUE_URL",
+            "CONFIGURED_BY",
             "EVENT_BUS",
             "RETRY_FOR_SECONDS",
             "RECEIPTS_FOR_SECONDS",
