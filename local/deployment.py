@@ -80,7 +80,7 @@ def deploy(cloud: LocalCloud, context: Mapping[str, str], *, assembly: Path, scr
 
     Args:
         cloud: Bootstrapped.
-        context: The keys of `cdk deploy -c key=value`.
+        context: The keys of partner.toml.
         assembly: Takes what the app synthesises.
         scratch: Takes the outputs and the logs of this run.
 
@@ -91,7 +91,11 @@ def deploy(cloud: LocalCloud, context: Mapping[str, str], *, assembly: Path, scr
     outputs = scratch / "outputs.json"
     arguments = ["deploy", STACK, "--require-approval", "never"]
     arguments += ["--outputs-file", str(outputs), "--output", str(assembly)]
-    arguments += [part for key, value in context.items() for part in ("-c", f"{key}={value}")]
+    # A file of its own: the checkout may have the one of a real partner.
+    partner = scratch / "partner.toml"
+    values = {"stack_name": STACK, **context}
+    partner.write_text("\n".join(f"{key} = {json.dumps(value)}" for key, value in values.items()))
+    arguments += ["-c", f"partner={partner}"]
     _cdk(cloud, arguments, cwd=REPOSITORY, scratch=scratch)
     said = json.loads(outputs.read_text())[STACK]
     return Deployment(

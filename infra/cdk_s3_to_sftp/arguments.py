@@ -160,16 +160,6 @@ def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
         raise InvalidArgument(name, f"must be one of {', '.join(choices)}, got {value}")
 
 
-def check_list(name: str, value: object, of_what: str) -> None:
-    """Refuse one string where a list of strings is meant: it would count as a list of its letters.
-
-    Raises:
-        InvalidArgument: It is one.
-    """
-    if isinstance(value, str):
-        raise InvalidArgument(name, f"must be a list of {of_what}, got one string: put it in [brackets]")
-
-
 # Of a private key: the lines around PEM, PuTTY's fields, and in base64 the beginning of OpenSSH's form.
 _PRIVATE_KEY = re.compile(
     r"[-\u2010-\u2015]{1,5}\s*(?:BEGIN|END)\s[A-Z0-9\s]{0,40}PRIVATE\s*KEY|PuTTY-User-Key-File"

@@ -17,12 +17,14 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_s3_to_sftp import trades
+from cdk_s3_to_sftp.argument_types import checks_types
 from cdk_s3_to_sftp.arguments import (
     InvalidArgument,
     check_choice,
     check_duration,
     check_known,
     check_range,
+    is_token,
     whole_seconds,
 )
 from cdk_s3_to_sftp.bundling import ARCHITECTURES, RUNTIME, RUNTIMES, Bundling, check_prebuilt, function_code
@@ -31,6 +33,14 @@ from cdk_s3_to_sftp.known_sources import identity
 from cdk_s3_to_sftp.ledger import check_ledger, make_ledger
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
 from cdk_s3_to_sftp.monitoring import Alarms, Monitoring
+from cdk_s3_to_sftp.network_warnings import warn_at_synth_of_network
+from cdk_s3_to_sftp.outputs import (
+    add_outputs,
+    addresses_in_words,
+    addresses_of,
+    fill_secret_command,
+    redrive_command,
+)
 from cdk_s3_to_sftp.parts import Custody, make_bucket, make_log, make_secret
 from cdk_s3_to_sftp.queues import (
     check_dead_letter_queue,
@@ -69,6 +79,9 @@ _MOST_LANES = 64
 _LARGEST_ENVIRONMENT = 4096
 """Bytes of all variables of a function together."""
 
+_LONGEST_DESCRIPTION = 256
+"""Characters (https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html, Description)."""
+
 _BATCH_SIZE = 10
 """The most that SQS hands over without waiting for more."""
 
@@ -103,6 +116,9 @@ class S3ToSftp(DeliveryMetrics, Construct):
         encryption_key: The key of what was made, if any.
         alarm_topic: Who is told of alarms, if anybody.
         monitoring: The alarms and the dashboard.
+        event_source_mapping: Hands messages of the queue to the function; disabled, deliveries pause.
+        addresses: Public addresses that connections come from, known when it is deployed: those of
+            `StaticEgress`. Empty where they change, or where the app does not know them.
 
     Args:
         scope: The construct that this one belongs to.
@@ -169,11 +185,13 @@ class S3ToSftp(DeliveryMetrics, Construct):
         bundling: Where the function's code is put together. By default on this machine, else in Docker.
         code: The function's code, put together elsewhere by `python -m cdk_s3_to_sftp.package`, such as
             `lambda_.Code.from_asset("package.zip")`. By default it is put together at synth.
+        outputs: Whether the deployment prints `outputs`: commands, names and addresses. By default not.
 
     Raises:
         InvalidArgument: A value cannot be right; the message says what to write instead.
     """
 
+    @checks_types
     def __init__(
         self,
         scope: Construct,
@@ -210,6 +228,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         removal_policy: cdk.RemovalPolicy = cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         bundling: Bundling = Bundling.AUTO,
         code: lambda_.Code | None = None,
+        outputs: bool = False,
     ) -> None:
         super().__init__(scope, id)
         check_known("max_connections", max_connections, "how many functions there are at a time")
@@ -242,8 +261,9 @@ class S3ToSftp(DeliveryMetrics, Construct):
         self.encryption_key = encryption_key
         self.alarm_topic = alarm_topic
         custody = Custody(encryption_key=encryption_key, removal_policy=removal_policy)
+        self._made_bucket = make_bucket(self, custody) if sources is None and bucket is None else None
         if sources is None:
-            watched = bucket or make_bucket(self, custody)
+            watched = bucket or self.made_bucket
             sources = [Source(watched, prefix=prefix, suffix=suffix, trigger=trigger or Trigger.NOTIFICATION)]
         self.credentials = credentials or make_secret(self, custody)
         self.ledger = claim_ledger(self, ledger or make_ledger(self, custody))
@@ -278,7 +298,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         self.function = lambda_.Function(
             self,
             "Function",
-            description=f"Delivers objects from S3 to {server.host}",
+            description=_cut(f"Delivers objects from S3 to {server.host}"),
             runtime=runtime,
             architecture=architecture,
             code=code or function_code(architecture=architecture, runtime=runtime, bundling=bundling),
@@ -312,7 +332,8 @@ class S3ToSftp(DeliveryMetrics, Construct):
             self.function.node.add_dependency(network)
         if vpc:
             self._permissions.keep_network_from(self.function)
-        self._deliver_from_queue(max_connections)
+        self.event_source_mapping = self._deliver_from_queue(max_connections)
+        self.addresses = addresses_of(vpc)
         self.monitoring = Monitoring(
             self,
             "Monitoring",
@@ -325,8 +346,18 @@ class S3ToSftp(DeliveryMetrics, Construct):
         self._sources: list[Source] = []
         for source in sources:
             self._add(source)
+        if outputs:
+            add_outputs(self, self.outputs)
         validate_with(self, self._complaints)
         validate_with(self, self._senders.complaints)
+        if vpc:
+            warn_at_synth_of_network(
+                self,
+                port=server.port,
+                vpc=vpc,
+                vpc_subnets=vpc_subnets,
+                security_groups=self.security_groups,
+            )
 
     @property
     def bucket(self) -> s3.IBucket:
@@ -340,6 +371,49 @@ class S3ToSftp(DeliveryMetrics, Construct):
                 f"{self.node.path} has no source yet, and so no bucket: call add_source() first"
             )
         return self._sources[0].bucket
+
+    @property
+    def made_bucket(self) -> s3.Bucket:
+        """The bucket that was made here: one that rules and policies can be added to.
+
+        Raises:
+            LookupError: None was, since one was given.
+        """
+        if self._made_bucket is None:
+            raise LookupError(
+                f"{self.node.path} has made no bucket, since it was given bucket or sources: use these"
+            )
+        return self._made_bucket
+
+    @property
+    def fill_secret_command(self) -> str:
+        """The command that puts the login into the secret."""
+        return fill_secret_command(self, self.credentials)
+
+    @property
+    def redrive_command(self) -> str:
+        """The command that sends back what is in the dead-letter queue."""
+        return redrive_command(self, dead_letter_queue=self.dead_letter_queue, queue=self.queue)
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """What a person needs after the deployment, by the names that the outputs of the stock stack have."""
+        first = {"BucketName": self.bucket.bucket_name} if self._sources else {}
+        dashboard = self.monitoring.dashboard
+        return {
+            **first,
+            "SecretArn": self.credentials.secret_arn,
+            "FillSecretCommand": self.fill_secret_command,
+            "QueueUrl": self.queue.queue_url,
+            "DeadLetterQueueUrl": self.dead_letter_queue.queue_url,
+            "RedriveCommand": self.redrive_command,
+            "LedgerTableName": self.ledger.table_name,
+            "FunctionName": self.function.function_name,
+            "LogGroupName": self.log_group.log_group_name,
+            "EventSourceMappingId": self.event_source_mapping.event_source_mapping_id,
+            "SourceAddresses": addresses_in_words(self.vpc),
+            **({"DashboardName": dashboard.dashboard_name} if dashboard else {}),
+        }
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -356,6 +430,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         """What the policy of an imported dead-letter queue must say, so that EventBridge can use it."""
         return list(self._senders.for_dead_letter_queue)
 
+    @checks_types
     def add_source(
         self,
         bucket: s3.IBucket,
@@ -381,6 +456,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         self._add(source)
         return source
 
+    @checks_types
     def bucket_policy_statements(self, bucket: s3.IBucket) -> list[iam.PolicyStatement]:
         """What the policy of a bucket in another account must say, so that its objects can be read.
 
@@ -392,6 +468,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
             raise InvalidArgument("bucket", f"must be a source of {self.node.path}, got {bucket.node.path}")
         return self._permissions.for_bucket(sources)
 
+    @checks_types
     def key_policy_statements(self, key: kms.IKey) -> list[iam.PolicyStatement]:
         """What the policy of an imported key must say, so that what it encrypts can be used.
 
@@ -432,6 +509,8 @@ class S3ToSftp(DeliveryMetrics, Construct):
             "DEAD_LETTER_QUEUE_URL": self.dead_letter_queue.queue_url,
             # PutEvents takes a name or an ARN; only the ARN finds the bus of another account.
             "EVENT_BUS": self.event_bus.event_bus_arn,
+            # So that hints name the arguments of this construct, not variables.
+            "CONFIGURED_BY": "construct",
         }
 
     def _accept_findings(self, max_connections: int) -> None:
@@ -446,8 +525,8 @@ class S3ToSftp(DeliveryMetrics, Construct):
         if not self.timeout.is_unresolved() and self.timeout.to_seconds() > _FIFTEEN_MINUTES.to_seconds():
             accept_long_timeout(self.function)
 
-    def _deliver_from_queue(self, max_connections: int) -> None:
-        self.function.add_event_source_mapping(
+    def _deliver_from_queue(self, max_connections: int) -> lambda_.EventSourceMapping:
+        return self.function.add_event_source_mapping(
             "Deliveries",
             event_source_arn=self.queue.queue_arn,
             # The small objects of a batch share the round trips of one connection. The function starts
@@ -456,6 +535,11 @@ class S3ToSftp(DeliveryMetrics, Construct):
             report_batch_item_failures=True,
             max_concurrency=_FUNCTIONS if max_connections > 1 else None,
         )
+
+
+def _cut(description: str) -> str:
+    """What Lambda takes of it: a name of DNS may be nearly as long as all that it takes."""
+    return description if is_token(description) else description[:_LONGEST_DESCRIPTION]
 
 
 def _options(

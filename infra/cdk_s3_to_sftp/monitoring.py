@@ -10,6 +10,7 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from cdk_s3_to_sftp import trades
+from cdk_s3_to_sftp.argument_types import check_fields, checks_types
 from cdk_s3_to_sftp.arguments import InvalidArgument, check_duration, is_token
 from cdk_s3_to_sftp.dashboard import make_dashboard
 from cdk_s3_to_sftp.findings import accept
@@ -55,6 +56,7 @@ class Alarms:
     throttles: int | None = 10
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in ("parked", "errors", "throttles"):
             value = getattr(self, name)
             if value is not None and not is_token(value) and value < 1:
@@ -91,6 +93,7 @@ class Monitoring(Construct):
         dashboard: Whether there is one. By default there is.
     """
 
+    @checks_types
     def __init__(
         self,
         scope: Construct,

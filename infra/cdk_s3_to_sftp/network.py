@@ -8,7 +8,8 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from cdk_s3_to_sftp import trades
-from cdk_s3_to_sftp.arguments import InvalidArgument, check_list, check_range, is_token
+from cdk_s3_to_sftp.argument_types import checks_types
+from cdk_s3_to_sftp.arguments import InvalidArgument, check_range, is_token
 from cdk_s3_to_sftp.findings import accept
 
 _MOST_ADDRESSES = 3
@@ -42,6 +43,7 @@ class DeliverySecurityGroup(ec2.SecurityGroup):
         InvalidArgument: A port cannot be right.
     """
 
+    @checks_types
     def __init__(
         self,
         scope: Construct,
@@ -104,6 +106,7 @@ class StaticEgress(Construct):
         InvalidArgument: A value cannot be right; the message says what to write instead.
     """
 
+    @checks_types
     def __init__(
         self,
         scope: Construct,
@@ -219,7 +222,6 @@ def _check_ports(ports: Sequence[int]) -> None:
 def _check_elastic_ips(elastic_ips: Sequence[str] | None, addresses: int) -> None:
     if elastic_ips is None or is_token(elastic_ips):
         return
-    check_list("elastic_ips", elastic_ips, "allocation ids")
     for each in elastic_ips:
         if not is_token(each) and not each.startswith("eipalloc-"):
             raise InvalidArgument(

@@ -10,12 +10,11 @@ from enum import StrEnum
 
 import aws_cdk as cdk
 
+from cdk_s3_to_sftp.argument_types import check_fields
 from cdk_s3_to_sftp.arguments import (
     InvalidArgument,
-    check_choice,
     check_directory,
     check_duration,
-    check_list,
     check_no_private_key,
     check_range,
     is_token,
@@ -64,6 +63,9 @@ class UnknownOutcome(StrEnum):
 
 _LONG_BASE64 = re.compile(r"(?:SHA256:)?[A-Za-z0-9+/]{24,}={0,2}")
 
+_LONGEST_LABEL, _LONGEST_NAME = 63, 253
+"""Characters of one part of a name, and of a whole one (RFC 1035, 2.3.4: 255 bytes with lengths and root)."""
+
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 
 
@@ -105,6 +107,7 @@ class SftpServer:
     unknown_outcome: UnknownOutcome = UnknownOutcome.HOLD
 
     def __post_init__(self) -> None:
+        check_fields(self)
         self._check_no_private_key()
         _check_host(self.host)
         check_range("port", self.port, 1, 65535)
@@ -114,7 +117,6 @@ class SftpServer:
             check_duration("connect_timeout", self.connect_timeout, 1, 300, "seconds")
         if self.reply_timeout:
             check_duration("reply_timeout", self.reply_timeout, 10, 600, "seconds")
-        check_choice("unknown_outcome", self.unknown_outcome, tuple(UnknownOutcome))
         self._check_keys_given()
         object.__setattr__(self, "ciphers", tuple(self.ciphers))
         object.__setattr__(self, "host_keys", tuple(_checked_key(key) for key in self.host_keys))
@@ -165,7 +167,6 @@ class SftpServer:
             )
 
     def _check_keys_given(self) -> None:
-        check_list("host_keys", self.host_keys, "keys")
         if not self.host_keys:
             known = not (is_token(self.host) or is_token(self.port))
             scan = f"ssh-keyscan -p {self.port} {self.host}" if known else "ssh-keyscan -p PORT HOST"
@@ -178,7 +179,15 @@ class SftpServer:
 
 
 def _check_host(host: str) -> None:
-    if is_token(host) or _NAME.fullmatch(host) or _is_address(host):
+    if is_token(host):
+        return
+    if len(host) > _LONGEST_NAME or any(len(label) > _LONGEST_LABEL for label in host.split(".")):
+        raise InvalidArgument(
+            "host",
+            f"must be a name that DNS can hold, with at most {_LONGEST_LABEL} characters between two dots "
+            f"and {_LONGEST_NAME} in all, got {len(host)} characters that begin with {host[:32]!r}",
+        )
+    if _NAME.fullmatch(host) or _is_address(host):
         return
     raise InvalidArgument(
         "host",
@@ -196,7 +205,6 @@ def _is_address(host: str) -> bool:
 
 
 def _check_ciphers(ciphers: Sequence[str]) -> None:
-    check_list("ciphers", ciphers, "names")
     for cipher in ciphers:
         if not is_token(cipher) and cipher not in CIPHERS:
             raise InvalidArgument("ciphers", f"must be some of {', '.join(CIPHERS)}, got {cipher!r}")

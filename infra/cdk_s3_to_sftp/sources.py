@@ -10,6 +10,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_s3 as s3
 from constructs import IConstruct
 
+from cdk_s3_to_sftp.argument_types import check_fields
 from cdk_s3_to_sftp.arguments import InvalidArgument, check_directory, check_filter, is_token
 from cdk_s3_to_sftp.findings import warn
 
@@ -46,6 +47,7 @@ class Source:
     trigger: Trigger = Trigger.NOTIFICATION
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name, value in (("prefix", self.prefix), ("suffix", self.suffix)):
             if value and not is_token(value) and "*" in value:
                 raise InvalidArgument(

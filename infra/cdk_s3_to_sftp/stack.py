@@ -9,10 +9,12 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from cdk_s3_to_sftp import trades
+from cdk_s3_to_sftp.argument_types import checks_types
 from cdk_s3_to_sftp.arguments import InvalidArgument, is_token
 from cdk_s3_to_sftp.bundling import Bundling
 from cdk_s3_to_sftp.construct import S3ToSftp
 from cdk_s3_to_sftp.findings import accept
+from cdk_s3_to_sftp.outputs import add_outputs
 from cdk_s3_to_sftp.server import SftpServer
 
 _ONE_DAY = cdk.Duration.hours(24)
@@ -47,6 +49,7 @@ class S3ToSftpStack(cdk.Stack):
         InvalidArgument: A value cannot be right; the message says what to write instead.
     """
 
+    @checks_types
     def __init__(
         self,
         scope: Construct,
@@ -81,33 +84,8 @@ class S3ToSftpStack(cdk.Stack):
         )
         # One for the whole stack, so it is the stack that can answer for it, not the construct.
         accept(self.node.find_child(_NOTIFICATIONS_FUNCTION), trades.CDKS_NOTIFICATIONS_FUNCTION)
-        self._tell()
-
-    def _tell(self) -> None:
-        """Print, at the end of a deployment, what a person needs next."""
-        secret_arn = self.delivery.credentials.secret_arn
-        fields = '{"username": "NAME", "password": "PASSWORD", "private_key": "", "passphrase": ""}'
-        for name, value in {
-            "BucketName": self.delivery.bucket.bucket_name,
-            "SecretArn": secret_arn,
-            "FillSecretCommand": (
-                f"aws secretsmanager put-secret-value --region {self.region} "
-                f"--secret-id {secret_arn} --secret-string '{fields}'"
-            ),
-            "QueueUrl": self.delivery.queue.queue_url,
-            "DeadLetterQueueUrl": self.delivery.dead_letter_queue.queue_url,
-            "RedriveCommand": (
-                # SQS knows where to send back what it moved itself, but not what the function has parked.
-                f"aws sqs start-message-move-task --region {self.region} "
-                f"--source-arn {self.delivery.dead_letter_queue.queue_arn} "
-                f"--destination-arn {self.delivery.queue.queue_arn}"
-            ),
-            "LedgerTableName": self.delivery.ledger.table_name,
-            "FunctionName": self.delivery.function.function_name,
-        }.items():
-            cdk.CfnOutput(self, name, value=value)
-        if dashboard := self.delivery.monitoring.dashboard:
-            cdk.CfnOutput(self, "DashboardName", value=dashboard.dashboard_name)
+        # What a person needs next, printed at the end of a deployment.
+        add_outputs(self, self.delivery.outputs)
 
 
 def _check_topic(arn: str) -> None:

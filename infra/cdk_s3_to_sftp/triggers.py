@@ -76,9 +76,19 @@ def _what_its_own_stack_would_overwrite(scope: Construct, bucket: s3.IBucket) ->
     if bucket.node.try_find_child("Notifications") is None:
         return []
     return [
-        f"bucket {bucket.node.path} has its notifications written by its own stack, all at once: its next "
-        f"deployment would remove the one of {scope.node.path}. Use trigger=Trigger.EVENTBRIDGE here"
+        f"bucket {bucket.node.path} has its notifications (to {_who_is_notified(bucket)}) written by its own "
+        f"stack, all at once: its next deployment would remove the one of {scope.node.path}. Use "
+        "trigger=Trigger.EVENTBRIDGE here"
     ]
+
+
+def _who_is_notified(bucket: s3.IBucket) -> str:
+    """Paths of the constructs that the bucket's own stack has it notify."""
+    resource = bucket.node.find_child("Notifications").node.find_child("Resource")
+    # Every destination makes the notification wait for it, or for its permission, a child of the bucket.
+    own = f"{bucket.node.path}/Notifications/"
+    paths = [each.node.path for each in resource.node.dependencies if not each.node.path.startswith(own)]
+    return ", ".join(paths) or "EventBridge"
 
 
 def _key_filter(scope: Construct, source: Source) -> list[s3.NotificationKeyFilter]:

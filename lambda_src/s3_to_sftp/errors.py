@@ -47,6 +47,7 @@ DeliveryError
 
 from enum import Enum
 
+from s3_to_sftp.configured_by import in_words_of_author
 from s3_to_sftp.foreign_text import MOST_REASON_BYTES, cut
 
 
@@ -81,7 +82,7 @@ class DeliveryError(Exception):
     def __init__(self, reason: str, *, hint: str) -> None:
         # What a server says is part of many reasons. Too long for the ledger's item, FAILED is never written.
         self.reason = cut(reason, MOST_REASON_BYTES)
-        self.hint = cut(hint, MOST_REASON_BYTES)
+        self.hint = cut(in_words_of_author(hint), MOST_REASON_BYTES)
         super().__init__(f"{self.reason} {self.hint}")
 
 

@@ -17,6 +17,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from s3_to_sftp.assembly import Function, assemble
+from s3_to_sftp.configured_by import in_words_of_author
 from s3_to_sftp.deadline import Deadline
 from s3_to_sftp.errors import AlreadyGone, ConfigurationError, DeliveryError, Disposition, Superseded
 from s3_to_sftp.events import (
@@ -178,7 +179,7 @@ def _warn_of_short_timeout(function: Function) -> None:
         "the function's timeout is shorter than the %s s that the partner may take for one reply "
         "(SSH_REPLY_TIMEOUT): where he is silent, Lambda ends the function before it can say so",
         f"{function.longest_reply:g}",
-        extra={"hint": "Raise the timeout of the function, or lower SSH_REPLY_TIMEOUT."},
+        extra={"hint": in_words_of_author("Raise the timeout of the function, or lower SSH_REPLY_TIMEOUT.")},
     )
     function.longest_reply = 0
 

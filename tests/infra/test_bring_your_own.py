@@ -77,7 +77,8 @@ class TestNetwork:
     def test_must_be_there_for_what_is_in_it(
         self, stack: cdk.Stack, synthesise: Synthesise, name: str
     ) -> None:
-        values = {"vpc_subnets": ec2.SubnetSelection(one_per_az=True), "security_groups": [object()]}
+        group = ec2.SecurityGroup.from_security_group_id(stack, "Theirs", "sg-0123456789abcdef0")
+        values = {"vpc_subnets": ec2.SubnetSelection(one_per_az=True), "security_groups": [group]}
         with pytest.raises(InvalidArgument) as caught:
             synthesise(**{name: values[name]})
         assert str(caught.value) == f"{name} must not be given without vpc, the network that they are in"

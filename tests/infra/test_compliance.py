@@ -220,6 +220,9 @@ def test_outputs_say_what_a_person_needs_next(template: dict[str, Any]) -> None:
         "RedriveCommand",
         "LedgerTableName",
         "FunctionName",
+        "LogGroupName",
+        "EventSourceMappingId",
+        "SourceAddresses",
         "DashboardName",
     }
     secret = {"Ref": "DeliveryCredentials9BE288DA"}

@@ -13,7 +13,7 @@ from aws_cdk.assertions import Match, Template
 
 from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer, Source, UnknownOutcome
 from cdk_s3_to_sftp.queues import most_receives
-from s3_to_sftp import settings, unknown_outcome
+from s3_to_sftp import configured_by, settings, unknown_outcome
 from tests.infra.conftest import Synthesise, new_app
 from tests.infra.keys import ECDSA, ED25519
 
@@ -461,7 +461,9 @@ class TestEnvironment:
         written = variables(
             synthesise(server=everything, sha256=True, sources=[source], keep_connection=False)
         )
-        assert set(written) == settings.VARIABLES - settings.PLAIN_LAMBDA_ONLY
+        read = settings.VARIABLES | {configured_by.VARIABLE}
+        assert set(written) == read - settings.PLAIN_LAMBDA_ONLY
+        assert written[configured_by.VARIABLE] == configured_by.CONSTRUCT
 
     def test_is_understood_by_the_settings(self, synthesise: Synthesise) -> None:
         partner = SftpServer(
@@ -487,6 +489,7 @@ class TestEnvironment:
             "LEDGER_TABLE",
             "QUEUE_URL",
             "DEAD_LETTER_QUEUE_URL",
+            "CONFIGURED_BY",
             "EVENT_BUS",
             "RETRY_FOR_SECONDS",
             "RECEIPTS_FOR_SECONDS",

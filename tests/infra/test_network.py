@@ -250,7 +250,7 @@ def test_function_takes_the_network_by_three_arguments(stack: cdk.Stack) -> None
         ),
         (
             {"elastic_ips": "eipalloc-1"},
-            "elastic_ips must be a list of allocation ids, got one string: put it in [brackets]",
+            "elastic_ips must be a list of texts, got one string: put it in [brackets]",
         ),
         (
             {"elastic_ips": ["eipalloc-1", "eipalloc-2"]},

@@ -42,6 +42,18 @@ def test_what_is_not_a_bare_host_is_refused(host: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "host",
+    ["a" * 64 + ".example", "a" * 240, ".".join(["a" * 49] * 5) + ".abcdef"],
+    ids=["label", "240", "256 in all"],
+)
+def test_host_longer_than_dns_allows_is_refused(host: str) -> None:
+    assert complaint_about(host) == (
+        "host must be a name that DNS can hold, with at most 63 characters between two dots and 253 in all, "
+        f"got {len(host)} characters that begin with {host[:32]!r}"
+    )
+
+
 @pytest.mark.parametrize("port", [0, -1, 65536])
 def test_a_port_outside_the_range_is_refused(port: int) -> None:
     assert complaint_about(port=port) == f"port must be 1-65535, got {port}"
@@ -63,7 +75,7 @@ def test_without_host_keys_the_message_says_how_to_get_them() -> None:
 
 def test_one_string_instead_of_a_list_is_refused() -> None:
     assert complaint_about(host_keys=ED25519) == (
-        "host_keys must be a list of keys, got one string: put it in [brackets]"
+        "host_keys must be a list of texts, got one string: put it in [brackets]"
     )
 
 
@@ -219,7 +231,7 @@ def test_a_cipher_that_the_function_does_not_have_is_refused(cipher: str) -> Non
 
 def test_one_string_instead_of_a_list_of_ciphers_is_refused() -> None:
     assert complaint_about(ciphers="aes256-ctr") == (
-        "ciphers must be a list of names, got one string: put it in [brackets]"
+        "ciphers must be a list of texts, got one string: put it in [brackets]"
     )
 
 

@@ -7,7 +7,9 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_s3_notifications as s3n
 from aws_cdk.assertions import Template
 
 from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer, Source, Trigger
@@ -325,9 +327,27 @@ class TestBucketOfAnotherStack:
         bucket.enable_event_bridge_notification()
         with pytest.raises(
             RuntimeError,
-            match=r"bucket Theirs/Bucket has its notifications written by its own stack, all at once: its "
-            r"next deployment would remove the one of Test/Delivery. Use trigger=Trigger.EVENTBRIDGE",
+            match=r"bucket Theirs/Bucket has its notifications \(to EventBridge\) written by its own stack, "
+            r"all at once: its next deployment would remove the one of Test/Delivery. Use "
+            r"trigger=Trigger.EVENTBRIDGE",
         ):
+            app.synth()
+
+    def test_whose_own_stack_would_overwrite_the_notification_names_who_is_notified(
+        self, app: cdk.App, theirs: cdk.Stack, stack: cdk.Stack
+    ) -> None:
+        bucket = s3.Bucket(theirs, "Bucket")
+        partner(stack, bucket=bucket, prefix="bank/")
+        partner(theirs, "ToInsurer", bucket=bucket, prefix="insurer/", trigger=Trigger.NOTIFICATION)
+        function = lambda_.Function(
+            theirs,
+            "Thumbnails",
+            runtime=lambda_.Runtime.PYTHON_3_13,
+            code=lambda_.Code.from_inline("-"),
+            handler="index.handler",
+        )
+        bucket.add_object_removed_notification(s3n.LambdaDestination(function))
+        with pytest.raises(RuntimeError, match=r"\(to Theirs/ToInsurer/Queue, Theirs/.*Thumbnails.*\)"):
             app.synth()
 
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -12,8 +13,10 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
+from aws_cdk import cx_api
 
 from cdk_s3_to_sftp import recipe
+from s3_to_sftp import configured_by
 from tests.infra.conftest import REPOSITORY, load_script
 from tests.infra.keys import ECDSA, ED25519
 
@@ -32,9 +35,12 @@ def stock_app() -> ModuleType:
 
 @pytest.fixture
 def main(stock_app: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Main:
-    """Runs the app with this context in place of the CLI's; returns the template of the only stack."""
+    """Runs the app with this partner.toml, and this context in place of the CLI's.
 
-    def run(**context: Any) -> dict[str, Any]:
+    Returns the template of the only stack, with the stack's name and warnings.
+    """
+
+    def run(written: str = "", /, **context: Any) -> dict[str, Any]:
         # The CLI's context reaches an app through the environment, which Node has read long ago.
         real = cdk.App
 
@@ -42,10 +48,20 @@ def main(stock_app: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
             return real(context={**context, **given}, outdir=str(tmp_path), **arguments)
 
         given = {"aws:cdk:bundling-stacks": [], **context}
+        (tmp_path / "cdk.json").write_text((REPOSITORY / "cdk.json").read_text())
+        (tmp_path / "partner.toml").write_text(written)
+        monkeypatch.setattr(stock_app, "__file__", str(tmp_path / "app.py"))
         monkeypatch.setattr(stock_app.cdk, "App", app)
         stock_app.main()
         (template,) = tmp_path.glob("*.template.json")
-        return {"name": template.name.partition(".")[0], **json.loads(template.read_text())}
+        name = template.name.partition(".")[0]
+        assembly = cx_api.CloudAssembly(str(tmp_path))
+        warnings = [
+            each.entry.data
+            for each in assembly.get_stack_by_name(name).messages
+            if each.level is cx_api.SynthesisMessageLevel.WARNING
+        ]
+        return {"name": name, "warnings": warnings, **json.loads(template.read_text())}
 
     return run
 
@@ -70,6 +86,7 @@ def test_two_values_are_enough(main: Main) -> None:
         "SSH_MAX_CONNECTIONS": "1",
         "RETRY_FOR_SECONDS": "86400",
         "RECEIPTS_FOR_SECONDS": "34560000",
+        configured_by.VARIABLE: configured_by.PARTNER_FILE,
     }
 
 
@@ -193,9 +210,10 @@ def test_a_bundle_that_cannot_be_built_ends_in_the_reason(
 
 
 def test_a_missing_value_ends_the_process_without_a_traceback(tmp_path: Path) -> None:
+    app = shutil.copy(REPOSITORY / "app.py", tmp_path)
+    shutil.copy(REPOSITORY / "cdk.json", tmp_path)
     done = subprocess.run(
-        [sys.executable, str(REPOSITORY / "app.py")],
-        cwd=tmp_path,
+        [sys.executable, app],
         env={**os.environ, "PATH": PATH},
         capture_output=True,
         text=True,
@@ -203,13 +221,149 @@ def test_a_missing_value_ends_the_process_without_a_traceback(tmp_path: Path) ->
     )
     assert (done.returncode, done.stderr) == (
         1,
-        "ssh_host is not set. Set it with -c ssh_host=sftp.partner.example\n",
+        'ssh_host is not set. Write ssh_host = "sftp.partner.example" into partner.toml, or set it with '
+        "-c ssh_host=sftp.partner.example\n",
     )
 
 
-def test_every_context_key_has_a_default_and_an_example(stock_app: ModuleType) -> None:
+PARTNER = f"""
+ssh_host = "sftp.partner.example"
+ssh_port = 2222
+ssh_dir = "/inbox"
+ssh_host_key = ["{ED25519}", "{ECDSA}"]
+prefix = "outgoing/"
+stack_name = "Bank"
+"""
+
+
+def test_file_of_the_partner_is_all_that_is_needed(main: Main) -> None:
+    template = main(PARTNER)
+    variables = function_in(template)["Environment"]["Variables"]
+    assert template["name"] == "Bank"
+    assert {name: variables[name] for name in ("SSH_HOST", "SSH_PORT", "SSH_DIR", "SSH_HOST_KEY")} == {
+        "SSH_HOST": "sftp.partner.example",
+        "SSH_PORT": "2222",
+        "SSH_DIR": "/inbox",
+        "SSH_HOST_KEY": f"{ED25519}\n{ECDSA}",
+    }
+    assert template["warnings"] == []
+
+
+def test_new_host_key_on_the_command_line_leaves_the_directory_as_it_is(main: Main) -> None:
+    template = main(PARTNER, ssh_host_key=ECDSA)
+    variables = function_in(template)["Environment"]["Variables"]
+    assert (variables["SSH_DIR"], variables["SSH_HOST_KEY"]) == ("/inbox", ECDSA)
+
+
+def test_context_overrides_the_file_and_it_is_said_that_this_is_not_kept(main: Main) -> None:
+    template = main(PARTNER, ssh_dir="/other", ssh_host="new.partner.example", prefix="", ssh_port="2222")
+    variables = function_in(template)["Environment"]["Variables"]
+    assert (variables["SSH_DIR"], variables["SSH_HOST"]) == ("/other", "new.partner.example")
+    (warning,) = template["warnings"]
+    assert warning.startswith(
+        "For this command alone ssh_host is 'new.partner.example' in place of 'sftp.partner.example'; "
+        "ssh_dir is '/other' in place of '/inbox'; prefix is '' in place of 'outgoing/'. The next deployment"
+    )
+
+
+def test_several_patterns_of_an_authority_stay_together_in_the_file(main: Main) -> None:
+    line = f"@cert-authority *.partner.example,10.0.0.? {ED25519}"
+    template = main(f'ssh_host = "sftp.partner.example"\nssh_host_key = "{line}"')
+    assert function_in(template)["Environment"]["Variables"]["SSH_HOST_KEY"] == line
+
+
+def test_byte_order_mark_of_windows_editors_does_not_matter(main: Main) -> None:
+    assert main("\ufeff" + PARTNER)["name"] == "Bank"
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("ssh_port = 0", "partner.toml: ssh_port must be 1-65535, got 0. Write there ssh_port = 22"),
+        (
+            'ssh_port = "ssh"',
+            "partner.toml: ssh_port must be a whole number, got 'ssh'. Write there ssh_port = 22",
+        ),
+        (
+            "ssh_port = 22.0",
+            "partner.toml: ssh_port must be a whole number, got a value of type float. Write ssh_port = 22",
+        ),
+        (
+            "ssh_port = true",
+            "partner.toml: ssh_port must be a whole number, got a value of type bool. Write ssh_port = 22",
+        ),
+        (
+            'prefix = ["a/"]',
+            "partner.toml: prefix must be text in quotes, got a value of type list. "
+            'Write prefix = "outgoing/"',
+        ),
+        (
+            'suffix = "*.csv"',
+            "partner.toml: suffix must not hold '*': S3 compares it letter by letter, got '*.csv'; write it "
+            'without. Write there suffix = ".csv"',
+        ),
+        (
+            'ssh_host_key = ["ssh-rsa"]',
+            "partner.toml: ssh_host_key must be of the form 'type base64', got only the type 'ssh-rsa'. "
+            'Write there ssh_host_key = ["ssh-ed25519 AAAA..."]',
+        ),
+        (
+            "ssh_directory = 1",
+            "partner.toml: unknown key ssh_directory: did you mean ssh_dir? There are ssh_host, ssh_port, "
+            "ssh_dir, ssh_host_key, prefix, suffix, memory_size, max_connections, retry_for_hours, "
+            "alarm_topic, architecture, bundling, stack_name",
+        ),
+        (
+            "ssh_host = sftp.partner.example",
+            "partner.toml: Invalid value (at line 1, column 12). A line looks like "
+            'ssh_host = "sftp.partner.example"',
+        ),
+        (
+            'password = "hunter2"',
+            "partner.toml: password does not belong into a file: the login is put into the secret, see the "
+            "output FillSecretCommand. Replace it if the file was kept in version control",
+        ),
+    ],
+)
+def test_wrong_value_in_the_file_is_told_with_file_and_key(main: Main, line: str, sentence: str) -> None:
+    key = line.partition(" ")[0]
+    context = {name: value for name, value in GIVEN.items() if name != key}
+    with pytest.raises(SystemExit) as caught:
+        main(line, **context)
+    assert caught.value.code == sentence
+
+
+def test_second_partner_has_a_file_and_a_stack_of_its_own(main: Main, tmp_path: Path) -> None:
+    file = tmp_path / "insurer.toml"
+    file.write_text(PARTNER.replace("Bank", "Insurer"))
+    assert main(partner=str(file))["name"] == "Insurer"
+
+
+def test_second_partner_without_a_stack_name_is_refused(main: Main, tmp_path: Path) -> None:
+    file = tmp_path / "insurer.toml"
+    file.write_text(PARTNER.replace('stack_name = "Bank"', ""))
+    with pytest.raises(SystemExit, match=r"^insurer\.toml: stack_name is not set\. A second partner needs"):
+        main(partner=str(file))
+
+
+def test_missing_file_of_a_partner_is_named(main: Main) -> None:
+    with pytest.raises(SystemExit, match=r"^There is no file bnak\.toml, which -c partner= names"):
+        main(partner="bnak.toml")
+
+
+def test_file_that_is_shipped_names_every_key_and_sets_none(stock_app: ModuleType) -> None:
+    text = (REPOSITORY / "partner.example.toml").read_text()
+    assert tomllib.loads(text) == {}
+    lines = [line.removeprefix("# ") for line in text.splitlines() if " = " in line]
+    keys = tomllib.loads("\n".join(lines))
+    assert list(keys) == list(stock_app.EXAMPLES)
+    assert {key: str(keys[key]) for key in stock_app.DEFAULTS} == stock_app.DEFAULTS
+
+
+def test_cdk_json_holds_flags_alone(stock_app: ModuleType) -> None:
+    """The CLI hands on what it holds as if it had been typed: no default of ours may look like that."""
     context = json.loads((REPOSITORY / "cdk.json").read_text())["context"]
-    assert {key for key in context if not key.startswith("@aws-cdk")} == set(stock_app.EXAMPLES)
+    assert [key for key in context if not key.startswith("@aws-cdk")] == []
 
 
 def test_cdk_synth_gives_the_same_template_from_every_directory(tmp_path: Path) -> None:
@@ -218,11 +372,14 @@ def test_cdk_synth_gives_the_same_template_from_every_directory(tmp_path: Path) 
         pytest.skip("the CDK CLI is not installed (make setup)")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    here = synth(cli, tmp_path / "one.out", cwd=REPOSITORY)
+    partner = tmp_path / "partner.toml"  # the checkout may have one, too
+    partner.write_text('stack_name = "S3ToSftp"')
+    here = synth(cli, tmp_path / "one.out", f"--context=partner={partner}", cwd=REPOSITORY)
     # With the bundle of the first. If it were not the one that is wanted there would be two afterwards.
     for asset in (tmp_path / "one.out").glob("asset.*/"):
         shutil.copytree(asset, tmp_path / "two.out" / asset.name)
-    there = synth(cli, tmp_path / "two.out", f"--app={sys.executable} {REPOSITORY / 'app.py'}", cwd=elsewhere)
+    options = [f"--app={sys.executable} {REPOSITORY / 'app.py'}", f"--context=partner={partner}"]
+    there = synth(cli, tmp_path / "two.out", *options, cwd=elsewhere)
     assert here == there
     assert list(elsewhere.iterdir()) == []
 

@@ -74,8 +74,7 @@ def fingerprint(key: paramiko.PKey) -> str:
 def _how_to_pin(key: paramiko.PKey) -> str:
     return (
         f"It offers '{pasteable(key)}' ({fingerprint(key)}). Compare the fingerprint with the partner by "
-        "another way than this connection; when it is right, add this key to SSH_HOST_KEY "
-        "(cdk deploy -c ssh_host_key='...')."
+        "another way than this connection; when it is right, add this key to SSH_HOST_KEY."
     )
 
 

@@ -1,0 +1,57 @@
+"""What a person needs after a deployment: commands, names, and the addresses that the partner sees."""
+
+from collections.abc import Mapping
+
+import aws_cdk as cdk
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from cdk_s3_to_sftp.network import StaticEgress
+
+_LOGIN = '{"username": "NAME", "password": "PASSWORD", "private_key": "", "passphrase": ""}'
+
+
+def fill_secret_command(scope: Construct, credentials: secretsmanager.ISecret) -> str:
+    """The command that puts the login into the secret."""
+    return (
+        f"aws secretsmanager put-secret-value --region {cdk.Stack.of(scope).region} "
+        f"--secret-id {credentials.secret_arn} --secret-string '{_LOGIN}'"
+    )
+
+
+def redrive_command(scope: Construct, *, dead_letter_queue: sqs.IQueue, queue: sqs.IQueue) -> str:
+    """The command that sends back what was dead-lettered.
+
+    SQS knows where to send back what it moved itself, but not what the function has dead-lettered: so the
+    command names the queue.
+    """
+    return (
+        f"aws sqs start-message-move-task --region {cdk.Stack.of(scope).region} "
+        f"--source-arn {dead_letter_queue.queue_arn} --destination-arn {queue.queue_arn}"
+    )
+
+
+def addresses_of(vpc: ec2.IVpc | None) -> tuple[str, ...]:
+    """The public addresses that connections come from, where the app knows them: those of `StaticEgress`."""
+    egress = vpc.node.scope if vpc else None
+    return tuple(egress.addresses) if isinstance(egress, StaticEgress) else ()
+
+
+def addresses_in_words(vpc: ec2.IVpc | None) -> str:
+    """The addresses, or why there are none to give to the partner."""
+    if known := addresses_of(vpc):
+        return cdk.Fn.join(", ", list(known))
+    if vpc is None:
+        return "They change: the function runs in no VPC. StaticEgress gives it addresses that stay."
+    egress = vpc.node.scope
+    if isinstance(egress, StaticEgress):
+        return f"Those of the Elastic IPs {cdk.Fn.join(', ', egress.elastic_ips)}"
+    return f"Those by which traffic leaves {vpc.vpc_id}, such as the addresses of its NAT gateways"
+
+
+def add_outputs(scope: Construct, outputs: Mapping[str, str]) -> None:
+    """Have the deployment print these, by their names."""
+    for name, value in outputs.items():
+        cdk.CfnOutput(scope, name, value=value)

@@ -1,0 +1,43 @@
+"""How a hint names a setting: by what the person who reads it has written."""
+
+import os
+import re
+
+VARIABLE = "CONFIGURED_BY"
+"""Set by whoever has written the other variables; without it, a person has."""
+
+CONSTRUCT, PARTNER_FILE = "construct", "partner.toml"
+
+_ARGUMENTS = {
+    "SSH_HOST": "SftpServer(host=...)",
+    "SSH_PORT": "SftpServer(port=...)",
+    "SSH_DIR": "SftpServer(directory=...)",
+    "SSH_HOST_KEY": "SftpServer(host_keys=...)",
+    "SSH_CIPHERS": "SftpServer(ciphers=...)",
+    "SSH_REPLY_TIMEOUT": "SftpServer(reply_timeout=...)",
+    "SSH_CONNECT_TIMEOUT": "SftpServer(connect_timeout=...)",
+    "SSH_MAX_CONNECTIONS": "max_connections",
+}
+"""Variable -> argument of the construct. What a person cannot have set by an argument keeps its name."""
+
+_KEYS = {"SSH_HOST", "SSH_PORT", "SSH_DIR", "SSH_HOST_KEY", "SSH_MAX_CONNECTIONS"}
+"""Variables that have a key in partner.toml."""
+
+_NAME = re.compile(r"\bSSH_[A-Z_]*[A-Z]\b")
+
+
+def in_words_of_author(hint: str) -> str:
+    """The hint with the names of variables as they stand where the function was configured."""
+    author = os.environ.get(VARIABLE)
+    if author == CONSTRUCT:
+        return _NAME.sub(lambda name: _ARGUMENTS.get(name[0], name[0]), hint)
+    if author == PARTNER_FILE:
+        return _NAME.sub(lambda name: _key(name[0]), hint)
+    return hint
+
+
+def _key(variable: str) -> str:
+    if variable not in _KEYS:
+        return _ARGUMENTS.get(variable, variable)
+    key = "max_connections" if variable == "SSH_MAX_CONNECTIONS" else variable.lower()
+    return f"{key} in {PARTNER_FILE}"

@@ -1,0 +1,216 @@
+"""Every argument of every class that users call, with values of wrong types: one sentence that names it."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
+from aws_cdk.assertions import Template
+from constructs import Construct
+
+from cdk_s3_to_sftp import (
+    Alarms,
+    Bundling,
+    DeliverySecurityGroup,
+    InvalidArgument,
+    Monitoring,
+    S3ToSftp,
+    S3ToSftpStack,
+    SftpServer,
+    Source,
+    StaticEgress,
+    Trigger,
+    UnknownOutcome,
+)
+from tests.infra.conftest import Synthesise, new_app
+from tests.infra.keys import ED25519
+
+CLASSES: tuple[type, ...] = (
+    S3ToSftp,
+    SftpServer,
+    StaticEgress,
+    Alarms,
+    S3ToSftpStack,
+    Source,
+    DeliverySecurityGroup,
+    Monitoring,
+)
+
+TEXTS = {"host", "directory", "prefix", "suffix", "id", "partner", "name_servers"}
+NUMBERS = {"port", "max_connections", "memory_size", "addresses", "parked", "errors", "throttles"}
+SWITCHES = {"dashboard", "sha256", "keep_connection", "outputs"}
+LISTS = {"host_keys", "ciphers", "sources", "security_groups", "elastic_ips", "ports"}
+
+SECRET = "hunter2-hunter2-hunter2-hunter2-hunter2-hunter2-hunter2"
+
+
+def is_text(of: type, name: str) -> bool:
+    return name in TEXTS or (of is S3ToSftpStack and name == "alarm_topic")
+
+
+def wrong_values(of: type, name: str) -> Iterator[object]:
+    yield from (object(), b"bytes", 8.5, {"a": 1}, int, {1, 2})
+    if not is_text(of, name):
+        yield from ("eventbridge", "", SECRET)
+    if name not in NUMBERS:
+        yield from (8, 0)
+    if name not in SWITCHES:
+        yield True
+    if name not in LISTS:
+        yield from ([], ["sftp"])
+    else:
+        yield from ([object()], [8.5], [None])
+
+
+def parameters(of: type) -> list[inspect.Parameter]:
+    """Of its own constructor: the metaclass of jsii shows none."""
+    constructor = vars(of)["__init__"]
+    return [
+        each
+        for each in inspect.signature(constructor).parameters.values()
+        if each.kind is not each.VAR_KEYWORD and each.name != "self"
+    ]
+
+
+@pytest.fixture(scope="module")
+def needed() -> dict[str, Any]:
+    """What the classes cannot do without."""
+    stack = cdk.Stack(new_app(), "Needed")
+    server = SftpServer("sftp.partner.example", host_keys=[ED25519])
+    return {
+        "id": "Delivery",
+        "server": server,
+        "host": server.host,
+        "host_keys": server.host_keys,
+        "bucket": s3.Bucket.from_bucket_name(stack, "Theirs", "their-bucket"),
+        "vpc": ec2.Vpc(stack, "Vpc"),
+        "delivery": S3ToSftp(stack, "Delivery", server=server),
+        "partner": "Bank",
+    }
+
+
+@pytest.mark.parametrize(
+    ("of", "name"),
+    [
+        pytest.param(of, each.name, id=f"{of.__name__}-{each.name}")
+        for of in CLASSES
+        for each in parameters(of)
+        if each.name != "scope"
+    ],
+)
+def test_wrong_type_is_refused_in_one_sentence(
+    of: Callable[..., Any], name: str, needed: dict[str, Any], stack: cdk.Stack
+) -> None:
+    assert isinstance(of, type)
+    given = {
+        each.name: needed[each.name]
+        for each in parameters(of)
+        if each.name in needed and (each.default is each.empty or each.name == "host_keys")
+    }
+    if issubclass(of, Construct):
+        given["scope"] = stack
+    for value in wrong_values(of, name):
+        with pytest.raises(InvalidArgument) as caught:
+            of(**{**given, name: value})
+        assert caught.value.argument == name, value
+        message = str(caught.value)
+        assert message.startswith(f"{name} must ")
+        assert ", got " in message
+        assert len(message.splitlines()) == 1
+        assert not any(word in message for word in ("0x", "jsii", "object has no", "typing.", SECRET))
+    assert stack.node.children == [], "nothing was made before the refusal"
+
+
+def test_every_parameter_of_add_source_is_checked(stack: cdk.Stack) -> None:
+    delivery = S3ToSftp(
+        stack, "Checked", server=SftpServer("sftp.partner.example", host_keys=[ED25519]), prefix="a/"
+    )
+    bucket = s3.Bucket.from_bucket_name(stack, "Theirs", "their-bucket")
+    for name in ("bucket", "prefix", "suffix", "directory", "trigger"):
+        with pytest.raises(InvalidArgument) as caught:
+            delivery.add_source(**{"bucket": bucket, name: 8})  # type: ignore[arg-type]  # wrong on purpose
+        assert caught.value.argument == name
+    with pytest.raises(InvalidArgument, match=r"^bucket must be an IBucket such as"):
+        delivery.bucket_policy_statements("their-bucket")  # type: ignore[arg-type]  # wrong on purpose
+    with pytest.raises(InvalidArgument, match=r"^key must be an IKey such as"):
+        delivery.key_policy_statements("alias/key")  # type: ignore[arg-type]  # wrong on purpose
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            {"trigger": "eventbridge"},
+            "trigger must be a Trigger such as Trigger.NOTIFICATION, got the text 'eventbridge': "
+            "write Trigger.EVENTBRIDGE",
+        ),
+        (
+            {"bundling": "docker"},
+            "bundling must be a Bundling such as Bundling.AUTO, got the text 'docker': write Bundling.DOCKER",
+        ),
+        (
+            {"architecture": "arm64"},
+            "architecture must be an Architecture such as lambda_.Architecture.ARM_64, got the text 'arm64': "
+            "write Architecture.ARM_64",
+        ),
+        (
+            {"runtime": "python3.12"},
+            "runtime must be a Runtime such as lambda_.Runtime.PYTHON_3_13, got the text 'python3.12': "
+            "write Runtime.PYTHON_3_12",
+        ),
+        ({"max_connections": 8.0}, "max_connections must be a whole number, got 8.0"),
+        ({"dashboard": "no"}, "dashboard must be True or False, got text"),
+        ({"retry_for": 24}, "retry_for must be a Duration such as cdk.Duration.hours(2), got 24"),
+        (
+            {"bucket": "their-bucket"},
+            'bucket must be an IBucket such as s3.Bucket.from_bucket_name(self, "Theirs", "their-bucket"), '
+            "got text",
+        ),
+        (
+            {"sources": [8]},
+            'sources must be a list of Source objects such as Source(bucket, prefix="outgoing/"), '
+            "got 8 at place 1",
+        ),
+        (
+            {"server": None},
+            'server must be an SftpServer such as SftpServer("sftp.partner.example", host_keys=[...]), '
+            "got None",
+        ),
+    ],
+)
+def test_sentence_says_what_to_write_instead(
+    synthesise: Synthesise, arguments: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        synthesise(**arguments)
+    assert str(caught.value) == sentence
+
+
+def test_what_cdk_returns_for_imports_and_tokens_passes(stack: cdk.Stack) -> None:
+    vpc = ec2.Vpc.from_vpc_attributes(
+        stack,
+        "Vpc",
+        vpc_id="vpc-0123456789abcdef0",
+        availability_zones=["eu-west-1a"],
+        private_subnet_ids=["subnet-0123456789abcdef0"],
+    )
+    number = cdk.CfnParameter(stack, "Memory", type="Number").value_as_number
+    S3ToSftp(
+        stack,
+        "Delivery",
+        server=SftpServer("sftp.partner.example", host_keys=[ED25519], unknown_outcome=UnknownOutcome.RESEND),
+        bucket=s3.Bucket.from_bucket_name(stack, "Theirs", "their-bucket"),
+        trigger=Trigger.EVENTBRIDGE,
+        alarm_topic=sns.Topic.from_topic_arn(stack, "OnCall", "arn:aws:sns:eu-west-1:123456789012:on-call"),
+        vpc=vpc,
+        memory_size=number,  # type: ignore[arg-type]  # jsii says float
+        architecture=lambda_.Architecture.ARM_64,
+        bundling=Bundling.LOCAL,
+    )
+    template = Template.from_stack(stack)
+    template.has_resource_properties("AWS::Lambda::Function", {"MemorySize": {"Ref": "Memory"}})

@@ -1,0 +1,109 @@
+"""What a person needs after a deployment exists for the construct as for the stock stack."""
+
+import re
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_s3 as s3
+from aws_cdk.assertions import Template
+
+from cdk_s3_to_sftp import S3ToSftp, SftpServer, StaticEgress
+from tests.infra.conftest import Synthesise
+
+NAMES = {
+    "BucketName",
+    "SecretArn",
+    "FillSecretCommand",
+    "QueueUrl",
+    "DeadLetterQueueUrl",
+    "RedriveCommand",
+    "LedgerTableName",
+    "FunctionName",
+    "LogGroupName",
+    "EventSourceMappingId",
+    "SourceAddresses",
+    "DashboardName",
+}
+
+
+def printed(template: Template) -> dict[str, Any]:
+    """Output -> value, by the name without the construct's own and the hash."""
+    outputs = template.to_json().get("Outputs", {})
+    return {
+        re.sub(r"^Delivery|[0-9A-F]{8}$", "", name): each["Value"]
+        for name, each in outputs.items()
+        if name.startswith("Delivery")
+    }
+
+
+def test_construct_prints_nothing_unless_asked(default_template: Template) -> None:
+    assert printed(default_template) == {}
+
+
+def test_construct_prints_what_the_stock_stack_prints_when_asked(synthesise: Synthesise) -> None:
+    outputs = printed(synthesise(outputs=True))
+    assert set(outputs) == NAMES
+    assert outputs["SourceAddresses"].startswith("They change")
+    assert outputs["EventSourceMappingId"].keys() == {"Ref"}
+
+
+def test_commands_are_attributes(stack: cdk.Stack, server: SftpServer) -> None:
+    delivery = S3ToSftp(stack, "Delivery", server=server)
+    assert "put-secret-value" in delivery.fill_secret_command
+    assert "start-message-move-task" in delivery.redrive_command
+    assert delivery.event_source_mapping.node.path == "Test/Delivery/Function/Deliveries"
+    assert set(delivery.outputs) == NAMES
+
+
+def test_without_a_source_or_a_dashboard_there_is_nothing_to_name(
+    stack: cdk.Stack, server: SftpServer
+) -> None:
+    delivery = S3ToSftp(stack, "Delivery", server=server, sources=[], dashboard=False)
+    assert set(delivery.outputs) == NAMES - {"BucketName", "DashboardName"}
+
+
+def test_addresses_of_a_static_egress_are_those_of_the_delivery(stack: cdk.Stack, server: SftpServer) -> None:
+    egress = StaticEgress(stack, "Egress", addresses=2)
+    delivery = S3ToSftp(stack, "Delivery", server=server, vpc=egress.vpc, outputs=True)
+    assert delivery.addresses == tuple(egress.addresses)
+    addresses = stack.resolve(list(delivery.addresses))
+    assert printed(Template.from_stack(stack))["SourceAddresses"] == {"Fn::Join": [", ", addresses]}
+
+
+def test_elastic_ips_of_ones_own_are_named(stack: cdk.Stack, server: SftpServer) -> None:
+    egress = StaticEgress(stack, "Egress", elastic_ips=["eipalloc-1"])
+    delivery = S3ToSftp(stack, "Delivery", server=server, vpc=egress.vpc)
+    assert delivery.addresses == ()
+    assert stack.resolve(delivery.outputs["SourceAddresses"]) == "Those of the Elastic IPs eipalloc-1"
+
+
+def test_vpc_of_ones_own_is_named(stack: cdk.Stack, server: SftpServer) -> None:
+    vpc = ec2.Vpc.from_vpc_attributes(
+        stack,
+        "Theirs",
+        vpc_id="vpc-0123456789abcdef0",
+        availability_zones=["eu-west-1a"],
+        private_subnet_ids=["subnet-0123456789abcdef0"],
+    )
+    delivery = S3ToSftp(stack, "Delivery", server=server, vpc=vpc)
+    assert delivery.addresses == ()
+    assert "leaves vpc-0123456789abcdef0" in delivery.outputs["SourceAddresses"]
+
+
+def test_bucket_that_was_made_takes_rules(stack: cdk.Stack, server: SftpServer) -> None:
+    delivery = S3ToSftp(stack, "Delivery", server=server)
+    delivery.made_bucket.add_lifecycle_rule(noncurrent_version_expiration=cdk.Duration.days(30))
+    assert delivery.made_bucket is delivery.bucket
+    Template.from_stack(stack).has_resource_properties(
+        "AWS::S3::Bucket",
+        {"LifecycleConfiguration": {"Rules": [{"NoncurrentVersionExpiration": {"NoncurrentDays": 30}}]}},
+    )
+
+
+def test_bucket_that_was_given_was_not_made(stack: cdk.Stack, server: SftpServer) -> None:
+    theirs = s3.Bucket.from_bucket_name(stack, "Theirs", "their-bucket")
+    delivery = S3ToSftp(stack, "Delivery", server=server, bucket=theirs)
+    with pytest.raises(LookupError, match=r"Test/Delivery has made no bucket, since it was given"):
+        _ = delivery.made_bucket

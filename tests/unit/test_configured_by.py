@@ -1,0 +1,49 @@
+"""A hint names a setting as the person knows it who reads it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import s3_to_sftp
+from s3_to_sftp.configured_by import _ARGUMENTS, VARIABLE
+from s3_to_sftp.errors import PartnerUnreachable
+
+HINT = "Check SSH_HOST and SSH_PORT; ask the partner whether the server is up. SSH_FX_FAILURE is a status."
+
+
+def hint() -> str:
+    return PartnerUnreachable("No answer.", hint=HINT).hint
+
+
+def test_person_who_has_set_variables_reads_of_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert hint() == HINT
+
+
+def test_author_of_an_app_reads_of_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "construct")
+    assert hint() == (
+        "Check SftpServer(host=...) and SftpServer(port=...); ask the partner whether the server is up. "
+        "SSH_FX_FAILURE is a status."
+    )
+
+
+def test_user_of_the_stock_app_reads_of_keys_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "partner.toml")
+    assert hint().startswith("Check ssh_host in partner.toml and ssh_port in partner.toml; ask")
+
+
+def test_key_of_a_host_is_not_taken_for_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "construct")
+    error = PartnerUnreachable("No.", hint="add it to SSH_HOST_KEY, see SSH_CIPHERS")
+    assert error.hint == "add it to SftpServer(host_keys=...), see SftpServer(ciphers=...)"
+
+
+def test_every_variable_that_a_hint_names_has_an_argument() -> None:
+    code = "\n".join(path.read_text() for path in Path(s3_to_sftp.__file__).parent.rglob("*.py"))
+    # Sentences, not names alone: the latter are where a variable is read.
+    texts = [text for text in re.findall(r'"([^"\n]*)"', code) if " " in text and "environment" not in text]
+    named = {name for text in texts for name in re.findall(r"\bSSH_(?!FX_|DISCONNECT_)[A-Z_]*[A-Z]\b", text)}
+    assert {"SSH_HOST", "SSH_DIR"} <= named
+    assert named - _ARGUMENTS.keys() <= {"SSH_SECRET_ARN", "SSH_SOURCES", "SSH_PASSWORD", "SSH_USERNAME"}
