@@ -1,6 +1,7 @@
 """The construct: from buckets to a partner's SFTP server."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
@@ -32,6 +33,7 @@ from cdk_s3_to_sftp.ledger import make_ledger, the_only_user_of
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
 from cdk_s3_to_sftp.monitoring import Alarms, Monitoring
 from cdk_s3_to_sftp.parts import Custody, make_bucket, make_log, make_secret
+from cdk_s3_to_sftp.places import forwarding_template
 from cdk_s3_to_sftp.queues import (
     check_dead_letter_queue,
     make_dead_letter_queue,
@@ -370,6 +372,17 @@ class S3ToSftp(DeliveryMetrics, Construct):
         if not sources:
             raise InvalidArgument("bucket", f"must be a source of {self.node.path}, got {bucket.node.path}")
         return self._permissions.for_bucket(sources)
+
+    def forwarding_template(self, bucket: s3.IBucket) -> dict[str, Any]:
+        """What the owner of a bucket in another account deploys there, so that its events come here.
+
+        A CloudFormation template (a rule and its role); `json.dumps` makes a file of it.
+
+        Raises:
+            InvalidArgument: It is no source.
+        """
+        self.bucket_policy_statements(bucket)
+        return forwarding_template(self, bucket)
 
     def key_policy_statements(self, key: kms.IKey) -> list[iam.PolicyStatement]:
         """What the policy of an imported key must say, so that what it encrypts can be used.

@@ -15,8 +15,9 @@ from constructs import Construct
 
 from cdk_s3_to_sftp import ledger as ledgers
 from cdk_s3_to_sftp import trades
-from cdk_s3_to_sftp.arguments import is_made_here, is_token
+from cdk_s3_to_sftp.arguments import is_made_here
 from cdk_s3_to_sftp.findings import accept, accept_wildcard, warn
+from cdk_s3_to_sftp.places import other_account
 from cdk_s3_to_sftp.sources import Source
 from cdk_s3_to_sftp.trades import Trade
 
@@ -228,8 +229,8 @@ class Permissions:
         )
 
     def _warn_of_foreign_bucket(self, source: Source) -> None:
-        theirs, ours = source.bucket.env.account, cdk.Stack.of(self._scope).account
-        if theirs == ours or is_token(theirs) or is_token(ours):
+        theirs = other_account(self._scope, source.bucket)
+        if theirs is None:
             return
         warn(
             self._scope,

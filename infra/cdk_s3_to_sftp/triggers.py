@@ -15,6 +15,7 @@ from constructs import Construct
 from cdk_s3_to_sftp.arguments import InvalidArgument, is_made_here, is_token
 from cdk_s3_to_sftp.findings import warn
 from cdk_s3_to_sftp.known_sources import identity, make_known
+from cdk_s3_to_sftp.places import check_place, other_account, receive_events
 from cdk_s3_to_sftp.senders import NotifiedQueue, Senders, TargetQueue
 from cdk_s3_to_sftp.sources import Source, Trigger
 
@@ -34,8 +35,9 @@ def watch(scope: Construct, source: Source, senders: Senders) -> None:
         senders: Has the queue, and says who may send to it.
 
     Raises:
-        InvalidArgument: Some objects would be announced twice, or S3 would not take the notification.
+        InvalidArgument: Some objects would be announced twice or never, or S3 would refuse the notification.
     """
+    check_place(scope, source)
     make_known(scope, source)
     senders.allow(source.bucket)
     if source.trigger is Trigger.EVENTBRIDGE:
@@ -133,12 +135,22 @@ def _add_rule(scope: Construct, source: Source, senders: Senders) -> events.Rule
     # The name says what it is for, not which one it is: when sources are added, removed or put in another
     # order, the rules of the others stay as they are, and no event falls between two versions of a rule.
     named = stack.resolve([identity(source.bucket), source.prefix, source.suffix])
+    owner = other_account(scope, source.bucket)
+    if owner:
+        receive_events(scope, owner)
+        warn(
+            scope,
+            "eventsOfForeignBucket",
+            f"The events of bucket {source.bucket.node.path} stay in account {owner} until its owner deploys "
+            "`forwarding_template(bucket)` there. Until then nothing is delivered from it.",
+        )
     rule = events.Rule(
         scope,
         f"Rule{hashlib.sha256(json.dumps(named).encode()).hexdigest()[:8]}",
         description=f"New objects to deliver by {scope.node.path}",
         event_pattern=events.EventPattern(
             source=["aws.s3"],
+            account=[owner] if owner else None,
             detail_type=["Object Created"],
             detail={
                 "bucket": {"name": [source.bucket.bucket_name]},
