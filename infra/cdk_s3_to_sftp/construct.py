@@ -1,6 +1,7 @@
 """The construct: from buckets to a partner's SFTP server."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
@@ -42,6 +43,7 @@ from cdk_s3_to_sftp.outputs import (
     redrive_command,
 )
 from cdk_s3_to_sftp.parts import Custody, make_bucket, make_log, make_secret
+from cdk_s3_to_sftp.places import forwarding_template
 from cdk_s3_to_sftp.queues import (
     check_dead_letter_queue,
     check_takes_events,
@@ -344,6 +346,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
             dashboard=dashboard,
         )
         self._sources: list[Source] = []
+        self._former_sources: list[Source] = []
         for source in sources:
             self._add(source)
         if outputs:
@@ -457,16 +460,57 @@ class S3ToSftp(DeliveryMetrics, Construct):
         return source
 
     @checks_types
+    def add_former_source(
+        self,
+        bucket: s3.IBucket,
+        *,
+        prefix: str | None = None,
+        suffix: str | None = None,
+        directory: str | None = None,
+    ) -> None:
+        """Let the function still read what was a source, and is not announced any more.
+
+        Of what waits in the queues when a source is changed or removed: it would be dead-lettered, as
+        `SourceDenied`. Take it out again when nothing of it is waiting any more.
+
+        Args:
+            bucket: As the source had it; one that is not in the app any more is imported by its name.
+            prefix: As the source had it.
+            suffix: As the source had it.
+            directory: As the source had it: what waits still goes there.
+
+        Raises:
+            InvalidArgument: A value cannot be right.
+        """
+        source = Source(bucket, prefix=prefix, suffix=suffix, directory=directory)
+        self._permissions.read(source)
+        self._former_sources.append(source)
+        self._tell_directories()
+
+    @checks_types
     def bucket_policy_statements(self, bucket: s3.IBucket) -> list[iam.PolicyStatement]:
         """What the policy of a bucket in another account must say, so that its objects can be read.
 
         Raises:
             InvalidArgument: It is no source.
         """
-        sources = [source for source in self._sources if identity(source.bucket) == identity(bucket)]
+        watched = [*self._sources, *self._former_sources]
+        sources = [source for source in watched if identity(source.bucket) == identity(bucket)]
         if not sources:
             raise InvalidArgument("bucket", f"must be a source of {self.node.path}, got {bucket.node.path}")
         return self._permissions.for_bucket(sources)
+
+    @checks_types
+    def forwarding_template(self, bucket: s3.IBucket) -> dict[str, Any]:
+        """What the owner of a bucket in another account deploys there, so that its events come here.
+
+        A CloudFormation template (a rule and its role); `json.dumps` makes a file of it.
+
+        Raises:
+            InvalidArgument: It is no source.
+        """
+        self.bucket_policy_statements(bucket)
+        return forwarding_template(self, bucket)
 
     @checks_types
     def key_policy_statements(self, key: kms.IKey) -> list[iam.PolicyStatement]:
@@ -484,13 +528,17 @@ class S3ToSftp(DeliveryMetrics, Construct):
         self._permissions.read(source)
         warn_of_shared_names(self, source, self._sources, otherwise=self.server.directory)
         self._sources.append(source)
-        if told := directories(cdk.Stack.of(self), self._sources):
+        self._tell_directories()
+
+    def _tell_directories(self) -> None:
+        # Where two are alike the function takes the first.
+        if told := directories(cdk.Stack.of(self), [*self._sources, *self._former_sources]):
             self.function.add_environment("SSH_SOURCES", told)
 
     def _complaints(self) -> list[str]:
         if not self._sources:
             return ["there is nothing to deliver: leave out `sources`, or call add_source()"]
-        told = directories(cdk.Stack.of(self), self._sources) or ""
+        told = directories(cdk.Stack.of(self), [*self._sources, *self._former_sources]) or ""
         known = known_length(cdk.Stack.of(self), told, *self.server.variables().values())
         if known <= _LARGEST_ENVIRONMENT:
             return []

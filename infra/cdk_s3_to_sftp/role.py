@@ -15,9 +15,10 @@ from constructs import Construct
 
 from cdk_s3_to_sftp import ledger as ledgers
 from cdk_s3_to_sftp import trades
-from cdk_s3_to_sftp.arguments import is_made_here, is_token
+from cdk_s3_to_sftp.arguments import is_made_here
 from cdk_s3_to_sftp.findings import accept, accept_wildcard, warn
-from cdk_s3_to_sftp.sources import Source, Trigger
+from cdk_s3_to_sftp.places import other_account
+from cdk_s3_to_sftp.sources import Source
 from cdk_s3_to_sftp.trades import Trade
 
 # The attributes tell the sizes of the parts, where S3 keeps a checksum of the parts' checksums.
@@ -103,7 +104,7 @@ class Permissions:
         self._allow(source.bucket.bucket_arn, *LIST_BUCKET)
         accept_wildcard(self.granted, source.objects, trades.ROLE_OBJECTS)
         self._use_key(source.bucket.encryption_key, "kms:Decrypt")
-        self._see_to_foreign_bucket(source)
+        self._warn_of_foreign_bucket(source)
 
     def be_in_network(self) -> iam.Policy | None:
         """Let Lambda connect a function to a VPC in its name.
@@ -244,9 +245,9 @@ class Permissions:
             resources=list(resources),
         )
 
-    def _see_to_foreign_bucket(self, source: Source) -> None:
-        theirs, ours = source.bucket.env.account, cdk.Stack.of(self._scope).account
-        if theirs == ours or is_token(theirs) or is_token(ours):
+    def _warn_of_foreign_bucket(self, source: Source) -> None:
+        theirs = other_account(self._scope, source.bucket)
+        if theirs is None:
             return
         warn(
             self._scope,
@@ -254,8 +255,6 @@ class Permissions:
             f"Bucket {source.bucket.node.path} belongs to account {theirs}: its policy must hold the "
             "statements of `bucket_policy_statements(bucket)`.",
         )
-        if self._shared_key and source.trigger is Trigger.NOTIFICATION:
-            self._say_in_policy_of(self._shared_key, self._for_announcements(("s3",), theirs))
 
 
 def _make_role(scope: Construct) -> iam.Role:

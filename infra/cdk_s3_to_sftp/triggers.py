@@ -10,13 +10,19 @@ import constructs
 import jsii
 from aws_cdk import aws_events as events
 from aws_cdk import aws_s3 as s3
-from constructs import Construct
+from constructs import Construct, IConstruct
 
 from cdk_s3_to_sftp.arguments import InvalidArgument, is_made_here, is_token
 from cdk_s3_to_sftp.findings import warn
 from cdk_s3_to_sftp.known_sources import identity, make_known
+from cdk_s3_to_sftp.places import check_place, other_account, receive_events
 from cdk_s3_to_sftp.senders import NotifiedQueue, Senders, TargetQueue
 from cdk_s3_to_sftp.sources import Source, Trigger
+
+_REFERENCES = "@aws-cdk/core:defaultCrossStackReferences"
+
+_RULES: dict[tuple[IConstruct, str, str], list[events.Rule]] = {}
+"""App, stack and bucket -> the rules for it."""
 
 _LONGEST_FILTER = 1024
 """Characters of a prefix or suffix of a notification, encoded (API reference of S3, FilterRule)."""
@@ -34,17 +40,43 @@ def watch(scope: Construct, source: Source, senders: Senders) -> None:
         senders: Has the queue, and says who may send to it.
 
     Raises:
-        InvalidArgument: Some objects would be announced twice, or S3 would not take the notification.
+        InvalidArgument: Some objects would be announced twice or never, or S3 would refuse the notification.
     """
+    check_place(scope, source)
     make_known(scope, source)
     senders.allow(source.bucket)
+    _warn_of_strong_reference(scope, source.bucket)
+    rules = _RULES.setdefault((scope.node.root, cdk.Stack.of(scope).node.addr, identity(source.bucket)), [])
     if source.trigger is Trigger.EVENTBRIDGE:
         _enable_eventbridge(scope, source.bucket)
-        _add_rule(scope, source, senders)
+        rule = _add_rule(scope, source, senders)
+        rules.append(rule)
+        _change_notifications_after(scope, source.bucket, [rule])
     else:
+        is_first = _notifications(scope, source.bucket) is None
         _view_from(scope, source.bucket).add_event_notification(
             s3.EventType.OBJECT_CREATED, NotifiedQueue(senders.queue), *_key_filter(scope, source)
         )
+        if is_first:
+            _change_notifications_after(scope, source.bucket, rules)
+
+
+def _change_notifications_after(scope: Construct, bucket: s3.IBucket, rules: list[events.Rule]) -> None:
+    """Have the rules stand before the bucket's notifications change: one of them may be what they replace."""
+    if notifications := _notifications(scope, bucket):
+        for rule in rules:
+            notifications.node.add_dependency(rule)
+
+
+def _notifications(scope: Construct, bucket: s3.IBucket) -> IConstruct | None:
+    """The resource of this stack that writes the bucket's notifications, if there is one.
+
+    Another stack that owns the bucket writes them alone, or not at all.
+    """
+    if not _is_of_same_stack(scope, bucket):
+        return None
+    notifications = bucket.node.try_find_child("Notifications")
+    return notifications.node.try_find_child("Resource") if notifications else None
 
 
 def _view_from(scope: Construct, bucket: s3.IBucket) -> s3.IBucket:
@@ -54,9 +86,9 @@ def _view_from(scope: Construct, bucket: s3.IBucket) -> s3.IBucket:
     is one import for all constructs of a stack, under a name that does not depend on them: the custom
     resource of an import that is removed takes the notifications of its whole stack away.
     """
-    stack = cdk.Stack.of(scope)
-    if cdk.Stack.of(bucket).node.addr == stack.node.addr:
+    if _is_of_same_stack(scope, bucket):
         return bucket
+    stack = cdk.Stack.of(scope)
     if is_made_here(bucket):
         validate_with(scope, lambda: _what_its_own_stack_would_overwrite(scope, bucket))
     name = f"Watched{cdk.Names.node_unique_id(bucket.node)}"
@@ -70,6 +102,24 @@ def _view_from(scope: Construct, bucket: s3.IBucket) -> s3.IBucket:
         # Protected in CDK's own language; it is what the owner's policies let write the notifications.
         notifications_handler_role=getattr(bucket, "_notifications_handler_role", None),
     )
+
+
+def _is_of_same_stack(scope: Construct, bucket: s3.IBucket) -> bool:
+    return bool(cdk.Stack.of(bucket).node.addr == cdk.Stack.of(scope).node.addr)
+
+
+def _warn_of_strong_reference(scope: Construct, bucket: s3.IBucket) -> None:
+    if not is_made_here(bucket) or _is_of_same_stack(scope, bucket):
+        return
+    if scope.node.try_get_context(_REFERENCES) != "weak":
+        owner = cdk.Stack.of(bucket).node.path
+        warn(
+            scope,
+            "strongReferenceToBucket",
+            f"Stack {owner} exports its bucket {bucket.node.path} to this one, and CloudFormation refuses to "
+            "change or remove an export that is in use: moving the bucket, or removing this partner, takes "
+            f'two deployments in the right order. Set "{_REFERENCES}" to "weak" in the context of cdk.json.',
+        )
 
 
 def _what_its_own_stack_would_overwrite(scope: Construct, bucket: s3.IBucket) -> list[str]:
@@ -148,12 +198,22 @@ def _add_rule(scope: Construct, source: Source, senders: Senders) -> events.Rule
     # The name says what it is for, not which one it is: when sources are added, removed or put in another
     # order, the rules of the others stay as they are, and no event falls between two versions of a rule.
     named = stack.resolve([identity(source.bucket), source.prefix, source.suffix])
+    owner = other_account(scope, source.bucket)
+    if owner:
+        receive_events(scope, owner)
+        warn(
+            scope,
+            "eventsOfForeignBucket",
+            f"The events of bucket {source.bucket.node.path} stay in account {owner} until its owner deploys "
+            "`forwarding_template(bucket)` there. Until then nothing is delivered from it.",
+        )
     rule = events.Rule(
         scope,
         f"Rule{hashlib.sha256(json.dumps(named).encode()).hexdigest()[:8]}",
         description=f"New objects to deliver by {scope.node.path}",
         event_pattern=events.EventPattern(
             source=["aws.s3"],
+            account=[owner] if owner else None,
             detail_type=["Object Created"],
             detail={
                 "bucket": {"name": [source.bucket.bucket_name]},

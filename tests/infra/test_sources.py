@@ -400,7 +400,7 @@ class TestImportedBucket:
         theirs = s3.Bucket.from_bucket_attributes(
             stack, "Theirs", bucket_name="theirs", account="222222222222"
         )
-        delivery = partner(stack, bucket=theirs, prefix="in/")
+        delivery = partner(stack, bucket=theirs, prefix="in/", trigger=Trigger.EVENTBRIDGE)
         (warning,) = warned(stack, "policyOfForeignBucket")
         assert "belongs to account 222222222222" in warning
         read, look = (
