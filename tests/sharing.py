@@ -6,6 +6,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 TOGETHER = {
     "tests/e2e/test_long_object.py": "long object",
+    "tests/e2e/test_long_object_over_two_lanes.py": "long object over two lanes",
     "tests/e2e/test_chaos.py": "chaos",
     "tests/e2e/test_deployed_stack.py": "stock stack",
     "tests/e2e/test_plain_lambda.py": "stock stack",
