@@ -323,9 +323,10 @@ class Delivery:
 
     def _finish(self, shipment: Shipment, commit: Commit, deadline: Deadline) -> Receipt:
         """Find out what became of a file that an earlier attempt has completed, and do what is left to do."""
-        if commit.is_renamed:
+        if commit.is_renamed and self.partner.account == commit.server.account:
             self._found_published(shipment, commit)
-            return self.receipt(shipment, commit, recovered=True)
+            receipt = self.receipt(shipment, commit, recovered=True)
+            return replace(receipt, host_key_fingerprint=commit.server.host_key)
         server = self.partner.connect()
         shipment.has_answered = True
         temporary, final = self.partner.look_at(commit.temporary, commit.remote_path)

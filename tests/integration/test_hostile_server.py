@@ -131,7 +131,7 @@ def silence(_asked: Asked) -> bytes:
     [
         ("connect", PartnerUnreachable, "did not complete the SSH handshake"),
         ("banner", PartnerUnreachable, "did not complete the SSH handshake"),
-        ("auth", ConnectionLost, "did not answer the login in time"),
+        ("auth", PartnerUnreachable, "did not answer the login in time"),
         ("channel", SftpNotStarted, "does not start SFTP"),
         ("subsystem", SftpNotStarted, "asked to start SFTP"),
     ],

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from s3_to_sftp.credentials import Credentials, FixedCredentials
 from s3_to_sftp.deadline import Deadline
 from s3_to_sftp.errors import (
     ConnectionLost,
@@ -227,6 +228,27 @@ def test_rename_that_was_answered_is_a_fact_though_its_receipt_could_not_be_writ
     assert (receipt.evidence, receipt.recovered) == (Evidence.RENAME_OK, True)
     assert desk.state(ref) == "DELIVERED"
     assert len(desk.site.made) == made, "nobody is asked"
+
+
+def test_rename_that_was_answered_elsewhere_is_no_delivery_here(
+    desk: DeliverySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The function was aimed at another login before the receipt could be written."""
+    ref, function = desk.ref("small"), desk.function()
+
+    def down(*_: object) -> None:
+        raise LedgerError("throttled", hint="")
+
+    monkeypatch.setattr(function._ledger, "delivered", down)
+    with pytest.raises(LedgerError):
+        function.deliver(ref, desk.deadline())
+    desk.site.files.clear()
+    elsewhere = desk.function()
+    other = Credentials(username="another", password="p")
+    monkeypatch.setattr(elsewhere.partner._pool, "_credentials", FixedCredentials(other))
+    receipt = elsewhere.deliver(ref, desk.deadline())
+    assert not receipt.recovered
+    assert desk.site.files == {"inbox/small": b"news"}
 
 
 def test_file_of_the_partners_gets_its_name_back_when_the_object_is_gone(desk: DeliverySite) -> None:
