@@ -270,8 +270,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         self.credentials = credentials or make_secret(self, custody)
         self.ledger = claim_ledger(self, ledger or make_ledger(self, custody))
         self.event_bus = event_bus or events.EventBus.from_event_bus_name(self, "EventBus", "default")
-        parked = dead_letter_queue or make_dead_letter_queue(self, custody)
-        self.dead_letter_queue = claim_queue(self, parked)
+        self.dead_letter_queue = claim_queue(self, dead_letter_queue or make_dead_letter_queue(self, custody))
         self.queue = make_queue(
             self,
             custody,

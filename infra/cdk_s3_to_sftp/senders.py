@@ -79,7 +79,7 @@ class Senders:
         ]
 
     def _from_buckets(self) -> iam.PolicyStatement:
-        # The account, too: the name of a bucket that was deleted is free for everybody.
+        # The ARN alone is not enough: after a bucket is deleted, any account can create one with its name.
         return self._sending(
             self.queue, "s3.amazonaws.com", cdk.Lazy.list(_Producer(lambda: list(self._buckets)))
         )

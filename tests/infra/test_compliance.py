@@ -30,6 +30,7 @@ from tests.infra.rule_packs import (
     stock,
     through_static_egress,
 )
+from tests.infra.test_outputs import NAMES
 
 SNAPSHOT = Path(__file__).with_name("snapshot.json")
 
@@ -211,20 +212,7 @@ def test_template_is_the_one_that_was_reviewed(template: dict[str, Any]) -> None
 
 
 def test_outputs_say_what_a_person_needs_next(template: dict[str, Any]) -> None:
-    assert set(template["Outputs"]) == {
-        "BucketName",
-        "SecretArn",
-        "FillSecretCommand",
-        "QueueUrl",
-        "DeadLetterQueueUrl",
-        "RedriveCommand",
-        "LedgerTableName",
-        "FunctionName",
-        "LogGroupName",
-        "EventSourceMappingId",
-        "SourceAddresses",
-        "DashboardName",
-    }
+    assert set(template["Outputs"]) == NAMES
     secret = {"Ref": "DeliveryCredentials9BE288DA"}
     assert template["Outputs"]["SecretArn"]["Value"] == secret
     (_, words) = template["Outputs"]["FillSecretCommand"]["Value"]["Fn::Join"]

@@ -1,4 +1,4 @@
-"""A partner who does not take us is left in peace: thirty functions, each just started, make few logins."""
+"""The circuit breaker spares a partner who refuses us: thirty new functions make one login, or three."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ from s3_to_sftp.errors import (
     ToBeContinued,
     TooManyConnections,
 )
+from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.receipt import Evidence
 from s3_to_sftp.sftp import lanes
 from s3_to_sftp.sftp.protocol import LIMITS, Request, Status, read_text
@@ -211,17 +212,23 @@ def test_what_a_lost_stream_has_not_closed_does_not_count_beside_others(
 # --- the end ---
 
 
+def renamed_without_receipt(desk: DeliverySite, monkeypatch: pytest.MonkeyPatch) -> ObjectRef:
+    """Deliver an object while the ledger does not take the receipt."""
+
+    def throttled(*_: object) -> None:
+        raise LedgerError("throttled", hint="")
+
+    ref, function = desk.ref("small"), desk.function()
+    monkeypatch.setattr(function._ledger, "delivered", throttled)
+    with pytest.raises(LedgerError):
+        function.deliver(ref, desk.deadline())
+    return ref
+
+
 def test_rename_that_was_answered_is_a_fact_though_its_receipt_could_not_be_written(
     desk: DeliverySite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ref, function = desk.ref("small"), desk.function()
-
-    def down(*_: object) -> None:
-        raise LedgerError("throttled", hint="")
-
-    monkeypatch.setattr(function._ledger, "delivered", down)
-    with pytest.raises(LedgerError):
-        function.deliver(ref, desk.deadline())
+    ref = renamed_without_receipt(desk, monkeypatch)
     del desk.site.files["inbox/small"]  # collected by the partner
     made = len(desk.site.made)
     receipt = desk.deliver(ref)
@@ -234,14 +241,7 @@ def test_rename_that_was_answered_elsewhere_is_no_delivery_here(
     desk: DeliverySite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The function was aimed at another login before the receipt could be written."""
-    ref, function = desk.ref("small"), desk.function()
-
-    def down(*_: object) -> None:
-        raise LedgerError("throttled", hint="")
-
-    monkeypatch.setattr(function._ledger, "delivered", down)
-    with pytest.raises(LedgerError):
-        function.deliver(ref, desk.deadline())
+    ref = renamed_without_receipt(desk, monkeypatch)
     desk.site.files.clear()
     elsewhere = desk.function()
     other = Credentials(username="another", password="p")

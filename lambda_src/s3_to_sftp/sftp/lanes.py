@@ -339,7 +339,7 @@ def send_in_lanes(
             server has shown that it resumes files (`supports_resume`).
         is_spread: Whether several streams have written behind them before, as far as they got.
         pause: Asked before each block. From the first True on nothing more is sent, and the file stays under
-            its temporary name to be gone on with another time.
+            its temporary name, to be resumed later.
         lanes: How many at most; by default as many as pay.
 
     Returns:
@@ -674,7 +674,7 @@ async def _is_gone(size: Pending[int | None]) -> bool:
 def _not_resumed(refused: RequestRefused) -> ResumeRefused:
     return ResumeRefused(
         refused.reason,
-        hint="The server must allow writing into a file that exists. It is tried again; ask the partner if "
+        hint="The server must allow writing into a file that exists. It will be retried; ask the partner if "
         "it goes on.",
         code=refused.code,
         disposition=refused.disposition,
