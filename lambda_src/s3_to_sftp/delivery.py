@@ -60,7 +60,6 @@ _LONGEST_INVOCATION_SECONDS = 1800.0
 _STALLED_ROUNDS = 2
 """So many invocations in a row that bring an object no further are the end."""
 
-
 _REFUSALS_TO_RESUME = 3
 """So many invocations in a row may be refused to resume a file. Then it is sent anew."""
 
@@ -240,9 +239,15 @@ class Delivery:
         shipment.commit = commit
         self._ledger.commit(shipment.lease, commit)
 
-    def published(self, shipment: Shipment) -> None:
-        """Note that the file has its final name."""
+    def published(self, shipment: Shipment, *, rename_answered: bool = True) -> None:
+        """Note that the file has its final name.
+
+        Args:
+            shipment: The object.
+            rename_answered: Whether the server has said OK to the RENAME; else it was found, or is assumed.
+        """
         shipment.is_published = True
+        shipment.rename_answered = rename_answered
         if shipment.commit is None:
             return
         names, temporary = shipment.lease.names, shipment.commit.temporary
@@ -367,7 +372,7 @@ class Delivery:
 
     def _found_published(self, shipment: Shipment, commit: Commit) -> None:
         shipment.commit = commit
-        self.published(shipment)
+        self.published(shipment, rename_answered=commit.is_renamed)
 
     # A file that is to be sent, or sent on.
 
@@ -656,7 +661,7 @@ class Delivery:
             if not self.has_ledger and not unanswered and shipment.may_ask:
                 self.partner.remove(commit.temporary)
             return
-        if commit and self.has_ledger:  # only the receipt is missing
+        if commit and shipment.rename_answered and self.has_ledger:  # only the receipt is missing
             self._ledger.stage(lease, replace(commit, is_renamed=True), reason=reason)
             return
         if not commit and not lease.commit:

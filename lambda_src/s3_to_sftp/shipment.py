@@ -24,6 +24,7 @@ class Shipment:
         commit: Recorded: a RENAME may be sent.
         earlier_rename: Whether one of the same file was sent before, and not answered.
         is_published: Whether it has its final name.
+        rename_answered: Whether the server has said OK to the RENAME that gave it this name.
     """
 
     lease: Lease
@@ -40,3 +41,4 @@ class Shipment:
     commit: Commit | None = None
     earlier_rename: bool = False
     is_published: bool = False
+    rename_answered: bool = False

@@ -212,13 +212,13 @@ def test_what_a_lost_stream_has_not_closed_does_not_count_beside_others(
 # --- the end ---
 
 
-def renamed_without_receipt(desk: DeliverySite, monkeypatch: pytest.MonkeyPatch) -> ObjectRef:
+def renamed_without_receipt(desk: DeliverySite, monkeypatch: pytest.MonkeyPatch, **about: Any) -> ObjectRef:
     """Deliver an object while the ledger does not take the receipt."""
 
     def throttled(*_: object) -> None:
         raise LedgerError("throttled", hint="")
 
-    ref, function = desk.ref("small"), desk.function()
+    ref, function = desk.ref("small"), desk.function(**about)
     monkeypatch.setattr(function._ledger, "delivered", throttled)
     with pytest.raises(LedgerError):
         function.deliver(ref, desk.deadline())
@@ -235,6 +235,32 @@ def test_rename_that_was_answered_is_a_fact_though_its_receipt_could_not_be_writ
     assert (receipt.evidence, receipt.recovered) == (Evidence.RENAME_OK, True)
     assert desk.state(ref) == "DELIVERED"
     assert len(desk.site.made) == made, "nobody is asked"
+
+
+@pytest.mark.parametrize(
+    ("is_there", "policy", "evidence"),
+    [
+        (True, UnknownOutcome.HOLD, Evidence.SEEN_AFTER_RENAME),
+        (False, UnknownOutcome.ASSUME_DELIVERED, Evidence.ASSUMED),
+    ],
+)
+def test_receipt_that_could_not_be_written_does_not_make_a_rename_an_answered_one(
+    is_there: bool,  # noqa: FBT001 - a parameter
+    policy: UnknownOutcome,
+    evidence: Evidence,
+    desk: DeliverySite,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ref = desk.ref("small")
+    desk.site.scripts = {0: desk.cut_at_rename(done=True)}
+    with pytest.raises(ConnectionLost):
+        desk.deliver(ref)
+    desk.site.scripts = {}
+    if not is_there:
+        desk.site.files.clear()
+    renamed_without_receipt(desk, monkeypatch, unknown_outcome=policy)
+    receipt = desk.deliver(ref, unknown_outcome=policy)
+    assert (receipt.evidence, receipt.recovered) == (evidence, True)
 
 
 def test_rename_that_was_answered_elsewhere_is_no_delivery_here(
