@@ -1,7 +1,6 @@
 """The construct: from buckets to a partner's SFTP server."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
@@ -17,78 +16,46 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from cdk_s3_to_sftp import trades
 from cdk_s3_to_sftp.argument_types import checks_types
-from cdk_s3_to_sftp.arguments import (
-    InvalidArgument,
-    check_choice,
-    check_duration,
-    check_known,
-    check_range,
-    is_token,
-    whole_seconds,
+from cdk_s3_to_sftp.arguments_of_construct import (
+    check_alone,
+    check_code,
+    check_network,
+    check_removal_policy,
+    check_sizes,
+    check_times,
 )
-from cdk_s3_to_sftp.bundling import ARCHITECTURES, RUNTIME, RUNTIMES, Bundling, check_prebuilt, function_code
-from cdk_s3_to_sftp.findings import accept, accept_long_timeout
-from cdk_s3_to_sftp.known_sources import identity
+from cdk_s3_to_sftp.bundling import RUNTIME, Bundling, function_code
+from cdk_s3_to_sftp.function import (
+    FIFTEEN_MINUTES,
+    HANDLER,
+    accept_findings,
+    deliver_from_queue,
+    description_for,
+    kept_connections,
+    options,
+    reserved_concurrency,
+)
 from cdk_s3_to_sftp.ledger import check_ledger, make_ledger
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
 from cdk_s3_to_sftp.monitoring import Alarms, Monitoring
 from cdk_s3_to_sftp.network_warnings import warn_at_synth_of_network
-from cdk_s3_to_sftp.outputs import (
-    add_outputs,
-    addresses_in_words,
-    addresses_of,
-    fill_secret_command,
-    redrive_command,
-)
+from cdk_s3_to_sftp.outputs import DeliveryOutputs, add_outputs, addresses_of
 from cdk_s3_to_sftp.parts import Custody, make_bucket, make_log, make_secret
-from cdk_s3_to_sftp.places import forwarding_template
-from cdk_s3_to_sftp.queues import (
-    check_dead_letter_queue,
-    check_takes_events,
-    make_dead_letter_queue,
-    make_queue,
-)
+from cdk_s3_to_sftp.policies_of_others import PoliciesOfOthers
+from cdk_s3_to_sftp.queues import check_dead_letter_queue, make_dead_letter_queue, make_queue
 from cdk_s3_to_sftp.role import Permissions
 from cdk_s3_to_sftp.senders import Senders
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.sharing import claim_ledger, claim_queue, claim_role
-from cdk_s3_to_sftp.sources import Source, Trigger, directories, known_length, warn_of_shared_names
-from cdk_s3_to_sftp.triggers import validate_with, watch
+from cdk_s3_to_sftp.sources import Source, Trigger
+from cdk_s3_to_sftp.triggers import validate_with
 
 _ONE_DAY = cdk.Duration.hours(24)
-_FIFTEEN_MINUTES = cdk.Duration.minutes(15)
 _RECEIPTS_FOR = cdk.Duration.days(400)
 
-_LONGEST_RETRIES_HOURS = 72
-"""A weekend and a bit: what does not work for longer should be seen by a person."""
 
-_SHORTEST_RECEIPTS_DAYS = 32
-"""Longer than anything can ask for an object again: 14 days in the dead-letter queue, 14 in the queue that it
-is sent back to, three of retries, and a lease. What DynamoDB has deleted by then would be delivered again.
-"""
-
-_REMOVAL_POLICIES = ("RETAIN", "RETAIN_ON_UPDATE_OR_DELETE", "DESTROY")
-"""Buckets, secrets and logs have no snapshots."""
-
-_FUNCTIONS = 2
-"""Functions at a time: the fewest that a mapping can be held to. What is scarce are connections."""
-
-_MOST_LANES = 64
-"""What the function takes as its share of the connections."""
-
-_LARGEST_ENVIRONMENT = 4096
-"""Bytes of all variables of a function together."""
-
-_LONGEST_DESCRIPTION = 256
-"""Characters (https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html, Description)."""
-
-_BATCH_SIZE = 10
-"""The most that SQS hands over without waiting for more."""
-
-
-class S3ToSftp(DeliveryMetrics, Construct):
+class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
     """Delivers every object that lands in a bucket, or in several, to one partner's SFTP server.
 
     An object's notification waits in a queue until the function has delivered the object. The ledger
@@ -223,7 +190,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         alarms: Alarms | None = None,
         dashboard: bool = True,
         memory_size: int = 512,
-        timeout: cdk.Duration = _FIFTEEN_MINUTES,
+        timeout: cdk.Duration = FIFTEEN_MINUTES,
         architecture: lambda_.Architecture = lambda_.Architecture.X86_64,
         runtime: lambda_.Runtime = RUNTIME,
         log_retention: logs.RetentionDays = logs.RetentionDays.THREE_MONTHS,
@@ -233,23 +200,16 @@ class S3ToSftp(DeliveryMetrics, Construct):
         outputs: bool = False,
     ) -> None:
         super().__init__(scope, id)
-        check_known("max_connections", max_connections, "how many functions there are at a time")
-        check_range("max_connections", max_connections, 1, _FUNCTIONS * _MOST_LANES)
-        check_range("memory_size", memory_size, 128, 10240, "MB")
-        check_duration("timeout", timeout, 1, 1800, "seconds")
+        check_sizes(max_connections=max_connections, memory_size=memory_size, timeout=timeout)
         server.check_replies_within(timeout)
-        check_duration("retry_for", retry_for, 1, _LONGEST_RETRIES_HOURS, "hours")
-        check_duration("receipts_for", receipts_for, _SHORTEST_RECEIPTS_DAYS, 3650, "days")
-        check_choice("architecture", architecture.name, [each.name for each in ARCHITECTURES])
-        check_choice("runtime", runtime.name, [each.name for each in RUNTIMES])
-        if code is not None:
-            check_prebuilt(code, architecture=architecture, runtime=runtime)
-        check_choice("removal_policy", removal_policy.name, _REMOVAL_POLICIES)
+        check_times(retry_for=retry_for, receipts_for=receipts_for)
+        check_code(code, architecture=architecture, runtime=runtime)
+        check_removal_policy(removal_policy)
         check_dead_letter_queue(self, dead_letter_queue)
         check_ledger(self, ledger)
-        _check_network(vpc, vpc_subnets, security_groups)
+        check_network(vpc, vpc_subnets, security_groups)
         if sources is not None:
-            _check_alone(bucket=bucket, prefix=prefix, suffix=suffix, trigger=trigger)
+            check_alone(bucket=bucket, prefix=prefix, suffix=suffix, trigger=trigger)
 
         self.server = server
         self.vpc = vpc
@@ -299,17 +259,17 @@ class S3ToSftp(DeliveryMetrics, Construct):
         self.function = lambda_.Function(
             self,
             "Function",
-            description=_cut(f"Delivers objects from S3 to {server.host}"),
+            description=description_for(server.host),
             runtime=runtime,
             architecture=architecture,
             code=code or function_code(architecture=architecture, runtime=runtime, bundling=bundling),
-            handler="s3_to_sftp.handler.lambda_handler",
+            handler=HANDLER,
             role=self.role,
             environment={
                 **server.variables(),
                 **self._variables(),
-                **_options(retry_for, receipts_for, max_connections, sha256=sha256),
-                **_kept_connections(max_connections, keep=keep_connection),
+                **options(retry_for, receipts_for, max_connections, sha256=sha256),
+                **kept_connections(max_connections, keep=keep_connection),
             },
             environment_encryption=encryption_key,
             memory_size=memory_size,
@@ -319,21 +279,28 @@ class S3ToSftp(DeliveryMetrics, Construct):
             security_groups=list(security_groups) if security_groups else None,
             log_group=self.log_group,
             logging_format=lambda_.LoggingFormat.JSON,
-            # The concurrency of a mapping starts at 2: only the function itself can be held to one.
-            reserved_concurrent_executions=1 if max_connections == 1 else None,
+            reserved_concurrent_executions=reserved_concurrency(max_connections),
             # What has to wait or is continued goes through the queue again. Lambda would take that for a
             # runaway loop, and drop the message at about the 16th round.
             recursive_loop=lambda_.RecursiveLoop.ALLOW,
         )
         self.security_groups = tuple(self.function.connections.security_groups) if vpc else ()
-        self._accept_findings(max_connections)
+        accept_findings(
+            self.function,
+            max_connections=max_connections,
+            timeout=timeout,
+            has_key=encryption_key is not None,
+            has_vpc=vpc is not None,
+        )
         if self._permissions.granted is not self.role:
             self.function.node.add_dependency(self._permissions.granted)
         if network:
             self.function.node.add_dependency(network)
         if vpc:
             self._permissions.keep_network_from(self.function)
-        self.event_source_mapping = self._deliver_from_queue(max_connections)
+        self.event_source_mapping = deliver_from_queue(
+            self.function, self.queue, max_connections=max_connections
+        )
         self.addresses = addresses_of(vpc)
         self.monitoring = Monitoring(
             self,
@@ -344,8 +311,8 @@ class S3ToSftp(DeliveryMetrics, Construct):
             alarm_topic=alarm_topic,
             dashboard=dashboard,
         )
-        self._sources: list[Source] = []
-        self._former_sources: list[Source] = []
+        self._sources = []
+        self._former_sources = []
         for source in sources:
             self._add(source)
         if outputs:
@@ -361,192 +328,6 @@ class S3ToSftp(DeliveryMetrics, Construct):
                 security_groups=self.security_groups,
             )
 
-    @property
-    def bucket(self) -> s3.IBucket:
-        """The bucket of the first source: the one that was made, where none was given.
-
-        Raises:
-            LookupError: There is no source yet.
-        """
-        if not self._sources:
-            raise LookupError(
-                f"{self.node.path} has no source yet, and so no bucket: call add_source() first"
-            )
-        return self._sources[0].bucket
-
-    @property
-    def made_bucket(self) -> s3.Bucket:
-        """The bucket that was made here: one that rules and policies can be added to.
-
-        Raises:
-            LookupError: None was, since one was given.
-        """
-        if self._made_bucket is None:
-            raise LookupError(
-                f"{self.node.path} has made no bucket, since it was given bucket or sources: use these"
-            )
-        return self._made_bucket
-
-    @property
-    def fill_secret_command(self) -> str:
-        """The command that puts the login into the secret."""
-        return fill_secret_command(self, self.credentials)
-
-    @property
-    def redrive_command(self) -> str:
-        """The command that sends back what is in the dead-letter queue."""
-        return redrive_command(self, dead_letter_queue=self.dead_letter_queue, queue=self.queue)
-
-    @property
-    def outputs(self) -> dict[str, str]:
-        """What a person needs after the deployment, by the names that the outputs of the stock stack have."""
-        first = {"BucketName": self.bucket.bucket_name} if self._sources else {}
-        dashboard = self.monitoring.dashboard
-        return {
-            **first,
-            "SecretArn": self.credentials.secret_arn,
-            "FillSecretCommand": self.fill_secret_command,
-            "QueueUrl": self.queue.queue_url,
-            "DeadLetterQueueUrl": self.dead_letter_queue.queue_url,
-            "RedriveCommand": self.redrive_command,
-            "LedgerTableName": self.ledger.table_name,
-            "FunctionName": self.function.function_name,
-            "LogGroupName": self.log_group.log_group_name,
-            "EventSourceMappingId": self.event_source_mapping.event_source_mapping_id,
-            "SourceAddresses": addresses_in_words(self.vpc),
-            **({"DashboardName": dashboard.dashboard_name} if dashboard else {}),
-        }
-
-    @property
-    def sources(self) -> tuple[Source, ...]:
-        """What is delivered, in the order in which it was added."""
-        return tuple(self._sources)
-
-    @property
-    def role_policy_statements(self) -> list[iam.PolicyStatement]:
-        """What the function's role may do, and what its code is denied: for a role that CDK cannot change."""
-        return list(self._permissions.statements)
-
-    @property
-    def dead_letter_queue_policy_statements(self) -> list[iam.PolicyStatement]:
-        """What the policy of an imported dead-letter queue must say, so that EventBridge can use it."""
-        return list(self._senders.for_dead_letter_queue)
-
-    @checks_types
-    def add_source(
-        self,
-        bucket: s3.IBucket,
-        *,
-        prefix: str | None = None,
-        suffix: str | None = None,
-        directory: str | None = None,
-        trigger: Trigger = Trigger.NOTIFICATION,
-    ) -> Source:
-        """Deliver the objects of another bucket, or of another part of one, to the same partner.
-
-        Args:
-            bucket: Any: made in this stack or another, or imported by its name or ARN.
-            prefix: Deliver only objects whose key begins so. By default all.
-            suffix: Deliver only objects whose key ends so. By default all.
-            directory: Remote directory for them. By default that of the server.
-            trigger: What announces a new object. By default S3's own notification.
-
-        Raises:
-            InvalidArgument: A value cannot be right, or some objects would be announced twice.
-        """
-        source = Source(bucket, prefix=prefix, suffix=suffix, directory=directory, trigger=trigger)
-        self._add(source)
-        return source
-
-    @checks_types
-    def add_former_source(
-        self,
-        bucket: s3.IBucket,
-        *,
-        prefix: str | None = None,
-        suffix: str | None = None,
-        directory: str | None = None,
-    ) -> None:
-        """Let the function still read what was a source, and is not announced any more.
-
-        Of what waits in the queues when a source is changed or removed: it would be dead-lettered, as
-        `SourceDenied`. Take it out again when nothing of it is waiting any more.
-
-        Args:
-            bucket: As the source had it; one that is not in the app any more is imported by its name.
-            prefix: As the source had it.
-            suffix: As the source had it.
-            directory: As the source had it: what waits still goes there.
-
-        Raises:
-            InvalidArgument: A value cannot be right.
-        """
-        source = Source(bucket, prefix=prefix, suffix=suffix, directory=directory)
-        self._permissions.read(source)
-        self._former_sources.append(source)
-        self._tell_directories()
-
-    @checks_types
-    def bucket_policy_statements(self, bucket: s3.IBucket) -> list[iam.PolicyStatement]:
-        """What the policy of a bucket in another account must say, so that its objects can be read.
-
-        Raises:
-            InvalidArgument: It is no source.
-        """
-        watched = [*self._sources, *self._former_sources]
-        sources = [source for source in watched if identity(source.bucket) == identity(bucket)]
-        if not sources:
-            raise InvalidArgument("bucket", f"must be a source of {self.node.path}, got {bucket.node.path}")
-        return self._permissions.for_bucket(sources)
-
-    @checks_types
-    def forwarding_template(self, bucket: s3.IBucket) -> dict[str, Any]:
-        """What the owner of a bucket in another account deploys there, so that its events come here.
-
-        A CloudFormation template (a rule and its role); `json.dumps` makes a file of it.
-
-        Raises:
-            InvalidArgument: It is no source.
-        """
-        self.bucket_policy_statements(bucket)
-        return forwarding_template(self, bucket)
-
-    @checks_types
-    def key_policy_statements(self, key: kms.IKey) -> list[iam.PolicyStatement]:
-        """What the policy of an imported key must say, so that what it encrypts can be used.
-
-        Empty for a key that is not used, and for one of the app, whose policy says it already.
-        """
-        return self._permissions.for_key(key)
-
-    def _add(self, source: Source) -> None:
-        if source.trigger is Trigger.EVENTBRIDGE:
-            check_takes_events(self.dead_letter_queue)
-            self._permissions.let_rules_use(self.dead_letter_queue.encryption_master_key)
-        watch(self, source, self._senders)
-        self._permissions.read(source)
-        warn_of_shared_names(self, source, self._sources, otherwise=self.server.directory)
-        self._sources.append(source)
-        self._tell_directories()
-
-    def _tell_directories(self) -> None:
-        # Where two are alike the function takes the first.
-        if told := directories(cdk.Stack.of(self), [*self._sources, *self._former_sources]):
-            self.function.add_environment("SSH_SOURCES", told)
-
-    def _complaints(self) -> list[str]:
-        if not self._sources:
-            return ["there is nothing to deliver: leave out `sources`, or call add_source()"]
-        told = directories(cdk.Stack.of(self), [*self._sources, *self._former_sources]) or ""
-        known = known_length(cdk.Stack.of(self), told, *self.server.variables().values())
-        if known <= _LARGEST_ENVIRONMENT:
-            return []
-        return [
-            f"the directories of its sources and the host keys take {known} bytes of the function's "
-            f"environment, for which Lambda has {_LARGEST_ENVIRONMENT}: give the same directory to more of "
-            "the sources (their keys are paths below it), or make a second construct"
-        ]
-
     def _variables(self) -> dict[str, str]:
         """Names what the function works with. Of the login only where it is kept."""
         return {
@@ -559,64 +340,3 @@ class S3ToSftp(DeliveryMetrics, Construct):
             # So that hints name the arguments of this construct, not variables.
             "CONFIGURED_BY": "construct",
         }
-
-    def _accept_findings(self, max_connections: int) -> None:
-        """Accept about the function what the arguments do not take away."""
-        accept(self.function, trades.FUNCTION_RUNTIME, trades.FUNCTION_DEAD_LETTERS)
-        if self.encryption_key is None:
-            accept(self.function, trades.ENVIRONMENT_KEY)
-        if self.vpc is None:
-            accept(self.function, trades.FUNCTION_VPC)
-        if max_connections > 1:
-            accept(self.function, trades.FUNCTION_CONCURRENCY)
-        if not self.timeout.is_unresolved() and self.timeout.to_seconds() > _FIFTEEN_MINUTES.to_seconds():
-            accept_long_timeout(self.function)
-
-    def _deliver_from_queue(self, max_connections: int) -> lambda_.EventSourceMapping:
-        return self.function.add_event_source_mapping(
-            "Deliveries",
-            event_source_arn=self.queue.queue_arn,
-            # The small objects of a batch share the round trips of one connection. The function starts
-            # none that it could not finish in its time, and answers for each message by itself.
-            batch_size=_BATCH_SIZE,
-            report_batch_item_failures=True,
-            max_concurrency=_FUNCTIONS if max_connections > 1 else None,
-        )
-
-
-def _cut(description: str) -> str:
-    """What Lambda takes of it: a name of DNS may be nearly as long as all that it takes."""
-    return description if is_token(description) else description[:_LONGEST_DESCRIPTION]
-
-
-def _options(
-    retry_for: cdk.Duration, receipts_for: cdk.Duration, max_connections: int, *, sha256: bool
-) -> dict[str, str]:
-    options = {
-        "RETRY_FOR_SECONDS": whole_seconds(retry_for),
-        "RECEIPTS_FOR_SECONDS": whole_seconds(receipts_for),
-        "SSH_MAX_CONNECTIONS": str(max(1, max_connections // _FUNCTIONS)),
-    }
-    return {**options, "SSH_SHA256": "true"} if sha256 else options
-
-
-def _kept_connections(max_connections: int, *, keep: bool | None) -> dict[str, str]:
-    keeps = max_connections > 1 if keep is None else keep
-    return {} if keeps else {"SSH_KEEP_CONNECTION": "false"}
-
-
-def _check_network(
-    vpc: ec2.IVpc | None,
-    vpc_subnets: ec2.SubnetSelection | None,
-    security_groups: Sequence[ec2.ISecurityGroup] | None,
-) -> None:
-    for name, value in (("vpc_subnets", vpc_subnets), ("security_groups", security_groups)):
-        if value and not vpc:
-            raise InvalidArgument(name, "must not be given without vpc, the network that they are in")
-
-
-def _check_alone(**others: object) -> None:
-    if given := [name for name, value in others.items() if value is not None]:
-        raise InvalidArgument(
-            "sources", f"must not be given together with {', '.join(given)}: put them into a Source"
-        )

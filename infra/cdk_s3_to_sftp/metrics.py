@@ -53,7 +53,7 @@ class DeliveryMetrics:
     function: lambda_.Function
     queue: sqs.Queue
     dead_letter_queue: sqs.IQueue
-    log_group: logs.LogGroup
+    log_group: logs.ILogGroup
 
     def metric_delivered(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
         """Objects that were delivered. By default their sum."""

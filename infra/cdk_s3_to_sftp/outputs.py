@@ -3,17 +3,64 @@
 from collections.abc import Mapping
 
 import aws_cdk as cdk
+from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from cdk_s3_to_sftp.delivery_sources import DeliverySources
+from cdk_s3_to_sftp.monitoring import Monitoring
 from cdk_s3_to_sftp.network import StaticEgress
 
 _LOGIN = '{"username": "NAME", "password": "PASSWORD", "private_key": "", "passphrase": ""}'
 
 
-def fill_secret_command(scope: Construct, credentials: secretsmanager.ISecret) -> str:
+class DeliveryOutputs(DeliverySources):
+    """What a person needs who works with a construct that delivers to one partner."""
+
+    vpc: ec2.IVpc | None
+    credentials: secretsmanager.ISecret
+    queue: sqs.Queue
+    ledger: dynamodb.ITable
+    log_group: logs.ILogGroup
+    event_source_mapping: lambda_.EventSourceMapping
+    monitoring: Monitoring
+
+    @property
+    def fill_secret_command(self) -> str:
+        """The command that puts the login into the secret."""
+        return _fill_secret_command(self, self.credentials)
+
+    @property
+    def redrive_command(self) -> str:
+        """The command that sends back what is in the dead-letter queue."""
+        return _redrive_command(self, dead_letter_queue=self.dead_letter_queue, queue=self.queue)
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """What a person needs after the deployment, by the names that the outputs of the stock stack have."""
+        first = {"BucketName": self.bucket.bucket_name} if self._sources else {}
+        dashboard = self.monitoring.dashboard
+        return {
+            **first,
+            "SecretArn": self.credentials.secret_arn,
+            "FillSecretCommand": self.fill_secret_command,
+            "QueueUrl": self.queue.queue_url,
+            "DeadLetterQueueUrl": self.dead_letter_queue.queue_url,
+            "RedriveCommand": self.redrive_command,
+            "LedgerTableName": self.ledger.table_name,
+            "FunctionName": self.function.function_name,
+            "LogGroupName": self.log_group.log_group_name,
+            "EventSourceMappingId": self.event_source_mapping.event_source_mapping_id,
+            "SourceAddresses": _addresses_in_words(self.vpc),
+            **({"DashboardName": dashboard.dashboard_name} if dashboard else {}),
+        }
+
+
+def _fill_secret_command(scope: Construct, credentials: secretsmanager.ISecret) -> str:
     """The command that puts the login into the secret."""
     return (
         f"aws secretsmanager put-secret-value --region {cdk.Stack.of(scope).region} "
@@ -21,7 +68,7 @@ def fill_secret_command(scope: Construct, credentials: secretsmanager.ISecret) -
     )
 
 
-def redrive_command(scope: Construct, *, dead_letter_queue: sqs.IQueue, queue: sqs.IQueue) -> str:
+def _redrive_command(scope: Construct, *, dead_letter_queue: sqs.IQueue, queue: sqs.IQueue) -> str:
     """The command that sends back what was dead-lettered.
 
     SQS knows where to send back what it moved itself, but not what the function has dead-lettered: so the
@@ -39,7 +86,7 @@ def addresses_of(vpc: ec2.IVpc | None) -> tuple[str, ...]:
     return tuple(egress.addresses) if isinstance(egress, StaticEgress) else ()
 
 
-def addresses_in_words(vpc: ec2.IVpc | None) -> str:
+def _addresses_in_words(vpc: ec2.IVpc | None) -> str:
     """The addresses, or why there are none to give to the partner."""
     if known := addresses_of(vpc):
         return cdk.Fn.join(", ", list(known))

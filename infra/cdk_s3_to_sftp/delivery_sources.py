@@ -1,0 +1,144 @@
+"""What is delivered, and how sources come and go."""
+
+import aws_cdk as cdk
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from cdk_s3_to_sftp.argument_types import checks_types
+from cdk_s3_to_sftp.queues import check_takes_events
+from cdk_s3_to_sftp.role import Permissions
+from cdk_s3_to_sftp.senders import Senders
+from cdk_s3_to_sftp.server import SftpServer
+from cdk_s3_to_sftp.sources import Source, Trigger, directories, known_length, warn_of_shared_names
+from cdk_s3_to_sftp.triggers import watch
+
+_LARGEST_ENVIRONMENT = 4096
+"""Bytes of all variables of a function together."""
+
+
+class DeliverySources(Construct):
+    """The sources of a construct that delivers to one partner."""
+
+    server: SftpServer
+    function: lambda_.Function
+    dead_letter_queue: sqs.IQueue
+    _permissions: Permissions
+    _senders: Senders
+    _made_bucket: s3.Bucket | None
+    _sources: list[Source]
+    _former_sources: list[Source]
+
+    @property
+    def bucket(self) -> s3.IBucket:
+        """The bucket of the first source: the one that was made, where none was given.
+
+        Raises:
+            LookupError: There is no source yet.
+        """
+        if not self._sources:
+            raise LookupError(
+                f"{self.node.path} has no source yet, and so no bucket: call add_source() first"
+            )
+        return self._sources[0].bucket
+
+    @property
+    def made_bucket(self) -> s3.Bucket:
+        """The bucket that was made here: one that rules and policies can be added to.
+
+        Raises:
+            LookupError: None was, since one was given.
+        """
+        if self._made_bucket is None:
+            raise LookupError(
+                f"{self.node.path} has made no bucket, since it was given bucket or sources: use these"
+            )
+        return self._made_bucket
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """What is delivered, in the order in which it was added."""
+        return tuple(self._sources)
+
+    @checks_types
+    def add_source(
+        self,
+        bucket: s3.IBucket,
+        *,
+        prefix: str | None = None,
+        suffix: str | None = None,
+        directory: str | None = None,
+        trigger: Trigger = Trigger.NOTIFICATION,
+    ) -> Source:
+        """Deliver the objects of another bucket, or of another part of one, to the same partner.
+
+        Args:
+            bucket: Any: made in this stack or another, or imported by its name or ARN.
+            prefix: Deliver only objects whose key begins so. By default all.
+            suffix: Deliver only objects whose key ends so. By default all.
+            directory: Remote directory for them. By default that of the server.
+            trigger: What announces a new object. By default S3's own notification.
+
+        Raises:
+            InvalidArgument: A value cannot be right, or some objects would be announced twice.
+        """
+        source = Source(bucket, prefix=prefix, suffix=suffix, directory=directory, trigger=trigger)
+        self._add(source)
+        return source
+
+    @checks_types
+    def add_former_source(
+        self,
+        bucket: s3.IBucket,
+        *,
+        prefix: str | None = None,
+        suffix: str | None = None,
+        directory: str | None = None,
+    ) -> None:
+        """Let the function still read what was a source, and is not announced any more.
+
+        Of what waits in the queues when a source is changed or removed: it would be dead-lettered, as
+        `SourceDenied`. Take it out again when nothing of it is waiting any more.
+
+        Args:
+            bucket: As the source had it; one that is not in the app any more is imported by its name.
+            prefix: As the source had it.
+            suffix: As the source had it.
+            directory: As the source had it: what waits still goes there.
+
+        Raises:
+            InvalidArgument: A value cannot be right.
+        """
+        source = Source(bucket, prefix=prefix, suffix=suffix, directory=directory)
+        self._permissions.read(source)
+        self._former_sources.append(source)
+        self._tell_directories()
+
+    def _add(self, source: Source) -> None:
+        if source.trigger is Trigger.EVENTBRIDGE:
+            check_takes_events(self.dead_letter_queue)
+            self._permissions.let_rules_use(self.dead_letter_queue.encryption_master_key)
+        watch(self, source, self._senders)
+        self._permissions.read(source)
+        warn_of_shared_names(self, source, self._sources, otherwise=self.server.directory)
+        self._sources.append(source)
+        self._tell_directories()
+
+    def _tell_directories(self) -> None:
+        # Where two are alike the function takes the first.
+        if told := directories(cdk.Stack.of(self), [*self._sources, *self._former_sources]):
+            self.function.add_environment("SSH_SOURCES", told)
+
+    def _complaints(self) -> list[str]:
+        if not self._sources:
+            return ["there is nothing to deliver: leave out `sources`, or call add_source()"]
+        told = directories(cdk.Stack.of(self), [*self._sources, *self._former_sources]) or ""
+        known = known_length(cdk.Stack.of(self), told, *self.server.variables().values())
+        if known <= _LARGEST_ENVIRONMENT:
+            return []
+        return [
+            f"the directories of its sources and the host keys take {known} bytes of the function's "
+            f"environment, for which Lambda has {_LARGEST_ENVIRONMENT}: give the same directory to more of "
+            "the sources (their keys are paths below it), or make a second construct"
+        ]

@@ -1,0 +1,60 @@
+"""What policies must say that the app cannot change: for whoever can."""
+
+from typing import Any
+
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+
+from cdk_s3_to_sftp.argument_types import checks_types
+from cdk_s3_to_sftp.arguments import InvalidArgument
+from cdk_s3_to_sftp.delivery_sources import DeliverySources
+from cdk_s3_to_sftp.known_sources import identity
+from cdk_s3_to_sftp.places import forwarding_template
+
+
+class PoliciesOfOthers(DeliverySources):
+    """Statements for roles, queues, buckets and keys that are not the app's own."""
+
+    @property
+    def role_policy_statements(self) -> list[iam.PolicyStatement]:
+        """What the function's role may do, and what its code is denied: for a role that CDK cannot change."""
+        return list(self._permissions.statements)
+
+    @property
+    def dead_letter_queue_policy_statements(self) -> list[iam.PolicyStatement]:
+        """What the policy of an imported dead-letter queue must say, so that EventBridge can use it."""
+        return list(self._senders.for_dead_letter_queue)
+
+    @checks_types
+    def bucket_policy_statements(self, bucket: s3.IBucket) -> list[iam.PolicyStatement]:
+        """What the policy of a bucket in another account must say, so that its objects can be read.
+
+        Raises:
+            InvalidArgument: It is no source.
+        """
+        watched = [*self._sources, *self._former_sources]
+        sources = [source for source in watched if identity(source.bucket) == identity(bucket)]
+        if not sources:
+            raise InvalidArgument("bucket", f"must be a source of {self.node.path}, got {bucket.node.path}")
+        return self._permissions.for_bucket(sources)
+
+    @checks_types
+    def forwarding_template(self, bucket: s3.IBucket) -> dict[str, Any]:
+        """What the owner of a bucket in another account deploys there, so that its events come here.
+
+        A CloudFormation template (a rule and its role); `json.dumps` makes a file of it.
+
+        Raises:
+            InvalidArgument: It is no source.
+        """
+        self.bucket_policy_statements(bucket)
+        return forwarding_template(self, bucket)
+
+    @checks_types
+    def key_policy_statements(self, key: kms.IKey) -> list[iam.PolicyStatement]:
+        """What the policy of an imported key must say, so that what it encrypts can be used.
+
+        Empty for a key that is not used, and for one of the app, whose policy says it already.
+        """
+        return self._permissions.for_key(key)
