@@ -38,6 +38,10 @@ logger = Logger(service="s3-to-sftp")
 metrics = Metrics(namespace="S3ToSftp", service="s3-to-sftp")
 # The other modules log with the standard library. Lambda's text format would hide what is below WARNING.
 logging.getLogger("s3_to_sftp").setLevel(logging.INFO)
+# With the log level DEBUG, Lambda's runtime gives it to all loggers. These would then log what AWS answers:
+# the login, as Secrets Manager returns it, and the contents of objects.
+for _library in ("boto3", "botocore", "s3transfer", "urllib3"):
+    logging.getLogger(_library).setLevel(logging.INFO)
 # An invocation that has only test events or folder markers to acknowledge counts nothing.
 warnings.filterwarnings("ignore", "No application metrics to publish")
 

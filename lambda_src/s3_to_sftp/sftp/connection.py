@@ -33,8 +33,10 @@ from s3_to_sftp.sftp.windows import is_windows
 
 _STDERR_BYTES = 4096
 
-# paramiko logs every failure with a traceback of its own thread; ours say it once, in a sentence.
-logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+# paramiko logs every failure with a traceback of its own thread; ours say it once, in a sentence. Who asks
+# for DEBUG (Lambda's runtime gives it to the root) wants the dialogue with the server; no password is in it.
+if not logging.getLogger().isEnabledFor(logging.DEBUG):
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True, kw_only=True)
