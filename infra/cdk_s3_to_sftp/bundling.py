@@ -17,8 +17,13 @@ from cdk_s3_to_sftp.recipe import CannotBuild, Target
 RUNTIME = lambda_.Runtime.PYTHON_3_13
 """What the function runs on by default, and what its dependencies are installed for."""
 
-RUNTIMES = (lambda_.Runtime.PYTHON_3_12, RUNTIME)
-"""What the tests bundle the function for, and import it on."""
+RUNTIMES = (
+    lambda_.Runtime.PYTHON_3_12,
+    RUNTIME,
+    # By its name: older releases of CDK, which do as well, have no constant for it.
+    lambda_.Runtime("python3.14", lambda_.RuntimeFamily.PYTHON),
+)
+"""What the tests bundle the function for. Compared by name."""
 
 ARCHITECTURES = (lambda_.Architecture.X86_64, lambda_.Architecture.ARM_64)
 """What the function can run on."""

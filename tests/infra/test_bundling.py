@@ -120,6 +120,19 @@ class TestBundle:
         recipe.build(find_source(), tmp_path, ARM64)
         assert made_for_other_machines(tmp_path, ARM64) == []
 
+    @pytest.mark.parametrize("architecture", bundling.ARCHITECTURES, ids=lambda each: each.name)
+    @pytest.mark.parametrize("runtime", bundling.RUNTIMES, ids=lambda each: each.name)
+    def test_for_every_runtime_and_cpu_comes_from_the_lock(
+        self, tmp_path: Path, runtime: lambda_.Runtime, architecture: lambda_.Architecture
+    ) -> None:
+        target = target_of(architecture, runtime)
+        recipe.build(find_source(), tmp_path, target)
+        assert made_for_other_machines(tmp_path, target) == []
+        digits = runtime.name.removeprefix("python").replace(".", "")
+        bound = [path.name for path in tmp_path.rglob("*.cpython-*.so")]
+        assert bound
+        assert [name for name in bound if f".cpython-{digits}-" not in name] == []
+
     def test_for_another_machine_would_be_noticed(self, bundle: Path) -> None:
         assert "_cffi_backend" in str(made_for_other_machines(bundle, ARM64))
 
@@ -424,6 +437,19 @@ class TestPackage:
             f"{tmp_path}/p.zip: 3.0 MB, 3 MB unzipped (Lambda takes 250), for python3.13 on arm64, "
             "handler s3_to_sftp.handler.lambda_handler\n"
         )
+
+    @pytest.mark.parametrize("python", ["3.12", "3.13", "3.14"])
+    def test_is_made_for_every_runtime(
+        self,
+        tmp_path: Path,
+        three_megabytes: None,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        python: str,
+    ) -> None:
+        monkeypatch.setattr(sys, "argv", ["package", f"--output={tmp_path}/p.zip", f"--python={python}"])
+        package.main()
+        assert f"for python{python} on x86_64" in capsys.readouterr().out
 
     def test_holds_what_the_asset_holds(self, bundle: Path, tmp_path: Path) -> None:
         write_zip(bundle, tmp_path / "package.zip")
