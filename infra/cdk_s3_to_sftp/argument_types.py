@@ -22,12 +22,14 @@ _LONGEST_SHOWN = 40
 
 _EXAMPLES = {
     "Alarms": "Alarms(errors=5)",
+    "ApplicationLogLevel": "lambda_.ApplicationLogLevel.DEBUG",
     "Architecture": "lambda_.Architecture.ARM_64",
     "Duration": "cdk.Duration.hours(2)",
     "IBucket": 's3.Bucket.from_bucket_name(self, "Theirs", "their-bucket")',
     "IEventBus": 'events.EventBus.from_event_bus_name(self, "Bus", "their-bus")',
     "IIpAddresses": 'ec2.IpAddresses.cidr("10.213.0.0/24")',
     "IKey": 'kms.Key.from_key_arn(self, "Key", "arn:aws:kms:...")',
+    "ILogGroup": 'logs.LogGroup.from_log_group_name(self, "Log", "their-log")',
     "IQueue": 'sqs.Queue.from_queue_arn(self, "Queue", "arn:aws:sqs:...")',
     "IRole": 'iam.Role.from_role_name(self, "Role", "their-role")',
     "ISecret": 'secretsmanager.Secret.from_secret_name_v2(self, "Login", "their-login")',
@@ -41,6 +43,7 @@ _EXAMPLES = {
     "SftpServer": 'SftpServer("sftp.partner.example", host_keys=[...])',
     "Source": 'Source(bucket, prefix="outgoing/")',
     "SubnetSelection": "ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS)",
+    "Tracing": "lambda_.Tracing.ACTIVE",
 }
 """How to write one, by the name of the type."""
 

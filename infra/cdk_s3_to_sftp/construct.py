@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import aws_cdk as cdk
+import jsii
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_events as events
@@ -20,10 +21,13 @@ from cdk_s3_to_sftp.argument_types import checks_types
 from cdk_s3_to_sftp.arguments_of_construct import (
     check_alone,
     check_code,
+    check_log,
+    check_log_level,
     check_network,
     check_removal_policy,
     check_sizes,
     check_times,
+    check_versions,
 )
 from cdk_s3_to_sftp.bundling import RUNTIME, Bundling, function_code
 from cdk_s3_to_sftp.function import (
@@ -35,13 +39,14 @@ from cdk_s3_to_sftp.function import (
     kept_connections,
     options,
     reserved_concurrency,
+    trace,
 )
 from cdk_s3_to_sftp.ledger import check_ledger, make_ledger
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
 from cdk_s3_to_sftp.monitoring import Alarms, Monitoring
 from cdk_s3_to_sftp.network_warnings import warn_at_synth_of_network
 from cdk_s3_to_sftp.outputs import DeliveryOutputs, add_outputs, addresses_of
-from cdk_s3_to_sftp.parts import Custody, make_bucket, make_log, make_secret
+from cdk_s3_to_sftp.parts import KEEP_VERSIONS_FOR, Custody, make_bucket, make_log, make_secret
 from cdk_s3_to_sftp.policies_of_others import PoliciesOfOthers
 from cdk_s3_to_sftp.queues import check_dead_letter_queue, make_dead_letter_queue, make_queue
 from cdk_s3_to_sftp.role import Permissions
@@ -49,18 +54,26 @@ from cdk_s3_to_sftp.senders import Senders
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.sharing import claim_ledger, claim_queue, claim_role
 from cdk_s3_to_sftp.sources import Source, Trigger
+from cdk_s3_to_sftp.tagging import tag_with_partner
 from cdk_s3_to_sftp.triggers import validate_with
 
 _ONE_DAY = cdk.Duration.hours(24)
 _RECEIPTS_FOR = cdk.Duration.days(400)
+_LOG_RETENTION = logs.RetentionDays.THREE_MONTHS
 
 
+@jsii.implements(iam.IGrantable, ec2.IConnectable)
 class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
     """Delivers every object that lands in a bucket, or in several, to one partner's SFTP server.
 
     An object's notification waits in a queue until the function has delivered the object. The ledger
     remembers what was delivered: an object that is announced twice is sent once. What cannot be delivered in
     the time that it is tried for ends in the dead-letter queue, and its message says why.
+
+    Where CDK takes an `IGrantable` or an `IConnectable` it takes this construct, too, which stands for its
+    function: `bucket.grant_read(delivery)`, `database.connections.allow_default_port_from(delivery)`.
+
+    What is made has the tag `s3-to-sftp:partner`, with the host of the server as its value.
 
     Attributes:
         credentials: The secret with the login, a JSON object: `username`, `password`, `private_key` and
@@ -80,7 +93,7 @@ class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
         runtime: Python of the function.
         memory_size: Its memory in MB.
         timeout: How long one invocation may take.
-        log_retention: How long the log is kept.
+        log_retention: How long the log is kept; None for one that was passed in.
         removal_policy: What becomes of what was made when the stack is deleted.
         encryption_key: The key of what was made, if any.
         alarm_topic: Who is told of alarms, if anybody.
@@ -98,6 +111,11 @@ class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
         prefix: Deliver only objects whose key begins so. By default all.
         suffix: Deliver only objects whose key ends so. By default all.
         trigger: What announces a new object of the bucket. By default S3's own notification.
+        keep_versions_for: How long the bucket that is made here keeps a version after it was replaced or
+            deleted, in whole days: `retry_for` and 28 more at least, since an object that is replaced before
+            it is delivered is sent from its old version; what is gone by then would be recorded as gone. At
+            most 36,500 days. Parts of uploads that nobody finished are deleted after 7 days. By default 90
+            days.
         sources: What to deliver, in place of `bucket` and the three behind it; `[]` leaves all sources to
             `add_source`. By default the one that these four describe.
         credentials: The secret with the login. By default one is made with a placeholder to be filled once.
@@ -144,8 +162,19 @@ class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
         timeout: How long one invocation may take, at most 30 minutes; a large object takes several. Longer
             than the server's `reply_timeout`. By default 15 minutes.
         architecture: CPU of the function. By default x86_64.
-        runtime: Python of the function, 3.12 or 3.13. By default 3.13.
-        log_retention: How long the log is kept. By default three months.
+        runtime: Python of the function: 3.12, 3.13 or 3.14. By default 3.13.
+        enabled: Whether messages are delivered. False stops deliveries with the next deployment, and what is
+            announced waits in the queue, which forgets it after 14 days; the alarm for the backlog says so.
+            Invocations that are under way come to their end. By default True.
+        tracing: Whether Lambda traces invocations with AWS X-Ray. The function adds nothing to a trace: it
+            shows when it was started and how long it took. By default it is not traced.
+        log_group: The log, where it is not to be made here; of the account and Region of the stack. One for
+            this function alone, or the tables of the dashboard show what others write there. By default one
+            is made.
+        log_retention: How long the log that is made here is kept. By default three months.
+        log_level: How detailed the log is: INFO, DEBUG or TRACE, which is the same as DEBUG. DEBUG shows the
+            dialogue with the SSH server, and nothing of the login. Higher ones are refused: metrics are log
+            lines of level INFO to Lambda. By default INFO.
         removal_policy: What becomes of bucket, secret, ledger, queues and log, where they are made here, when
             the stack is deleted, or this construct is removed from it or renamed. By default
             (`RETAIN_ON_UPDATE_OR_DELETE`) they are kept, unless the deployment that made them fails. `RETAIN`
@@ -171,6 +200,7 @@ class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
         prefix: str | None = None,
         suffix: str | None = None,
         trigger: Trigger | None = None,
+        keep_versions_for: cdk.Duration | None = None,
         sources: Sequence[Source] | None = None,
         credentials: secretsmanager.ISecret | None = None,
         ledger: dynamodb.ITable | None = None,
@@ -193,7 +223,11 @@ class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
         timeout: cdk.Duration = FIFTEEN_MINUTES,
         architecture: lambda_.Architecture = lambda_.Architecture.X86_64,
         runtime: lambda_.Runtime = RUNTIME,
-        log_retention: logs.RetentionDays = logs.RetentionDays.THREE_MONTHS,
+        enabled: bool = True,
+        tracing: lambda_.Tracing = lambda_.Tracing.DISABLED,
+        log_group: logs.ILogGroup | None = None,
+        log_retention: logs.RetentionDays | None = None,
+        log_level: lambda_.ApplicationLogLevel | None = None,
         removal_policy: cdk.RemovalPolicy = cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         bundling: Bundling = Bundling.AUTO,
         code: lambda_.Code | None = None,
@@ -208,6 +242,10 @@ class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
         check_dead_letter_queue(self, dead_letter_queue)
         check_ledger(self, ledger)
         check_network(vpc, vpc_subnets, security_groups)
+        check_log(self, log_group, log_retention)
+        check_log_level(log_level)
+        makes_bucket = bucket is None and sources is None
+        check_versions(keep_versions_for, retry_for=retry_for, makes_bucket=makes_bucket)
         if sources is not None:
             check_alone(bucket=bucket, prefix=prefix, suffix=suffix, trigger=trigger)
 
@@ -218,12 +256,16 @@ class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
         self.runtime = runtime
         self.memory_size = memory_size
         self.timeout = timeout
-        self.log_retention = log_retention
+        self.log_retention = log_retention or (None if log_group else _LOG_RETENTION)
         self.removal_policy = removal_policy
         self.encryption_key = encryption_key
         self.alarm_topic = alarm_topic
         custody = Custody(encryption_key=encryption_key, removal_policy=removal_policy)
-        self._made_bucket = make_bucket(self, custody) if sources is None and bucket is None else None
+        self._made_bucket = (
+            make_bucket(self, custody, keep_versions_for=keep_versions_for or KEEP_VERSIONS_FOR)
+            if makes_bucket
+            else None
+        )
         if sources is None:
             watched = bucket or self.made_bucket
             sources = [Source(watched, prefix=prefix, suffix=suffix, trigger=trigger or Trigger.NOTIFICATION)]
@@ -240,8 +282,8 @@ class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
         )
         claim_queue(self, self.queue)
         self._senders = Senders(self, queue=self.queue, dead_letter_queue=self.dead_letter_queue)
-        self.log_group = make_log(self, custody, retention=log_retention)
-        self._permissions = Permissions(self, role)
+        self.log_group = log_group or make_log(self, custody, retention=self.log_retention)
+        self._permissions = Permissions(self, role, partner=server.host)
         claim_role(self, self._permissions.role)
         self._permissions.work_with(
             credentials=self.credentials,
@@ -255,6 +297,8 @@ class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
         if dead_letter_queue:
             self._permissions.send_to_encrypted_queue(dead_letter_queue.encryption_master_key)
         network = self._permissions.be_in_network() if vpc else None
+        is_traced = tracing is not lambda_.Tracing.DISABLED
+        traces = self._permissions.be_traced() if is_traced else None
         self.role = self._permissions.role
         self.function = lambda_.Function(
             self,
@@ -279,6 +323,7 @@ class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
             security_groups=list(security_groups) if security_groups else None,
             log_group=self.log_group,
             logging_format=lambda_.LoggingFormat.JSON,
+            application_log_level_v2=log_level,
             reserved_concurrent_executions=reserved_concurrency(max_connections),
             # What has to wait or is continued goes through the queue again. Lambda would take that for a
             # runaway loop, and drop the message at about the 16th round.
@@ -294,12 +339,14 @@ class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
         )
         if self._permissions.granted is not self.role:
             self.function.node.add_dependency(self._permissions.granted)
-        if network:
-            self.function.node.add_dependency(network)
+        for policy in filter(None, (network, traces)):
+            self.function.node.add_dependency(policy)
+        if is_traced:
+            trace(self.function, tracing)
         if vpc:
             self._permissions.keep_network_from(self.function)
         self.event_source_mapping = deliver_from_queue(
-            self.function, self.queue, max_connections=max_connections
+            self.function, self.queue, max_connections=max_connections, enabled=enabled
         )
         self.addresses = addresses_of(vpc)
         self.monitoring = Monitoring(
@@ -310,13 +357,16 @@ class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
             alarms=alarms,
             alarm_topic=alarm_topic,
             dashboard=dashboard,
+            enabled=enabled,
         )
         self._sources = []
         self._former_sources = []
+        self._rules = {}
         for source in sources:
             self._add(source)
         if outputs:
             add_outputs(self, self.outputs)
+        tag_with_partner(self, server.host)
         validate_with(self, self._complaints)
         validate_with(self, self._senders.complaints)
         if vpc:
@@ -327,6 +377,24 @@ class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
                 vpc_subnets=vpc_subnets,
                 security_groups=self.security_groups,
             )
+
+    @property
+    def grant_principal(self) -> iam.IPrincipal:
+        """The role of the function, as far as policies of this stack reach it."""
+        return self._permissions.granted.grant_principal
+
+    @property
+    def connections(self) -> ec2.Connections:
+        """What the function's security groups let through.
+
+        Raises:
+            LookupError: It runs in no VPC.
+        """
+        if self.vpc is None:
+            raise LookupError(
+                f"{self.node.path} has no security groups, since its function runs in no VPC: give it vpc="
+            )
+        return self.function.connections
 
     def _variables(self) -> dict[str, str]:
         """Names what the function works with. Of the login only where it is kept."""

@@ -1,6 +1,7 @@
 """What is delivered, and how sources come and go."""
 
 import aws_cdk as cdk
+from aws_cdk import aws_events as events
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
@@ -29,6 +30,7 @@ class DeliverySources(Construct):
     _made_bucket: s3.Bucket | None
     _sources: list[Source]
     _former_sources: list[Source]
+    _rules: dict[Source, events.Rule]
 
     @property
     def bucket(self) -> s3.IBucket:
@@ -60,6 +62,14 @@ class DeliverySources(Construct):
     def sources(self) -> tuple[Source, ...]:
         """What is delivered, in the order in which it was added."""
         return tuple(self._sources)
+
+    @property
+    def rules(self) -> dict[Source, events.Rule]:
+        """The rules of EventBridge, by the source that each announces, in the order of `sources`.
+
+        Sources with `Trigger.NOTIFICATION` have none.
+        """
+        return dict(self._rules)
 
     @checks_types
     def add_source(
@@ -119,7 +129,8 @@ class DeliverySources(Construct):
         if source.trigger is Trigger.EVENTBRIDGE:
             check_takes_events(self.dead_letter_queue)
             self._permissions.let_rules_use(self.dead_letter_queue.encryption_master_key)
-        watch(self, source, self._senders)
+        if rule := watch(self, source, self._senders):
+            self._rules[source] = rule
         self._permissions.read(source)
         warn_of_shared_names(self, source, self._sources, otherwise=self.server.directory)
         self._sources.append(source)

@@ -20,6 +20,8 @@ FIFTEEN_MINUTES = cdk.Duration.minutes(15)
 _LONGEST_DESCRIPTION = 256
 """Characters (https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html, Description)."""
 
+_TRACING_MODES = {lambda_.Tracing.ACTIVE: "Active", lambda_.Tracing.PASS_THROUGH: "PassThrough"}
+
 _BATCH_SIZE = 10
 """The most that SQS hands over without waiting for more."""
 
@@ -53,8 +55,18 @@ def reserved_concurrency(max_connections: int) -> int | None:
     return 1 if max_connections == 1 else None
 
 
+def trace(function: lambda_.Function, tracing: lambda_.Tracing) -> None:
+    """Have Lambda trace the function.
+
+    CDK's own argument would put a statement for all resources among those of the role's default policy.
+    """
+    resource = function.node.default_child
+    if isinstance(resource, lambda_.CfnFunction):
+        resource.tracing_config = lambda_.CfnFunction.TracingConfigProperty(mode=_TRACING_MODES[tracing])
+
+
 def deliver_from_queue(
-    function: lambda_.Function, queue: sqs.IQueue, *, max_connections: int
+    function: lambda_.Function, queue: sqs.IQueue, *, max_connections: int, enabled: bool
 ) -> lambda_.EventSourceMapping:
     """Have Lambda hand the messages of the queue to the function."""
     return function.add_event_source_mapping(
@@ -64,6 +76,8 @@ def deliver_from_queue(
         # none that it could not finish in its time, and answers for each message by itself.
         batch_size=_BATCH_SIZE,
         report_batch_item_failures=True,
+        # Nothing in the template where nothing was said.
+        enabled=None if enabled else False,
         max_concurrency=FUNCTIONS if max_connections > 1 else None,
     )
 

@@ -26,6 +26,15 @@ _COMES_BACK_WITHIN = 4
 _STILL_THROTTLED_AFTER = 3
 """Periods of five minutes. A burst is throttled for a while, and nothing is wrong."""
 
+_MORE_ARRIVES = (
+    "and others are sent: more arrives than leaves. More connections help (max_connections), or more memory."
+)
+
+_PAUSED = (
+    "since deliveries are paused (enabled=False). The queue forgets what has waited for 14 days. Deploy with "
+    "enabled=True to deliver it."
+)
+
 _ABOVE = cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
 
 
@@ -91,6 +100,7 @@ class Monitoring(Construct):
         alarm_topic: Who is told, when an alarm is raised and when it is over. By default nobody: alarms are
             seen on the dashboard only.
         dashboard: Whether there is one. By default there is.
+        enabled: Whether messages are delivered at all: else the alarm for the backlog says that they wait.
     """
 
     @checks_types
@@ -104,11 +114,13 @@ class Monitoring(Construct):
         alarms: Alarms | None = None,
         alarm_topic: sns.ITopic | None = None,
         dashboard: bool = True,
+        enabled: bool = True,
     ) -> None:
         super().__init__(scope, id)
         self._delivery = delivery
         self._partner = partner
         self._topic = alarm_topic
+        self._enabled = enabled
         self.alarms: list[cloudwatch.Alarm] = []
         when = alarms or Alarms()
         self.parked_alarm = self._parked_alarm(when.parked)
@@ -146,8 +158,8 @@ class Monitoring(Construct):
         return self._alarm(
             "Backlog",
             self._delivery.queue.metric_approximate_age_of_oldest_message(period=_FIVE_MINUTES),
-            f"An object for {{partner}} has been waiting for {_in_words(longest)}, and others are sent: more "
-            "arrives than leaves. More connections help (max_connections), or more memory.",
+            f"An object for {{partner}} has been waiting for {_in_words(longest)}, "
+            + (_MORE_ARRIVES if self._enabled else _PAUSED),
             threshold=longest.to_seconds(),
         )
 

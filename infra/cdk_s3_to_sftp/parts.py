@@ -21,6 +21,15 @@ would wipe out the login in every stack that is updated.
 """
 
 
+KEEP_VERSIONS_FOR = cdk.Duration.days(90)
+"""By default: time to notice that something was deleted or overwritten by mistake."""
+
+_UNFINISHED_UPLOADS_FOR = cdk.Duration.days(7)
+"""What AWS suggests for its parts, which nobody sees and which are paid for
+(https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpu-abort-incomplete-mpu-lifecycle-config.html).
+"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Custody:
     """How what is made here is kept.
@@ -39,8 +48,14 @@ class Custody:
             accept(scope, trade)
 
 
-def make_bucket(scope: Construct, custody: Custody) -> s3.Bucket:
-    """Make a bucket: encrypted, versioned, private, TLS only."""
+def make_bucket(scope: Construct, custody: Custody, *, keep_versions_for: cdk.Duration) -> s3.Bucket:
+    """Make a bucket: encrypted, versioned, private, TLS only, without old versions for ever.
+
+    Args:
+        scope: The construct that it belongs to.
+        custody: How it is kept.
+        keep_versions_for: How long a version is kept after it was replaced or deleted.
+    """
     bucket = s3.Bucket(
         scope,
         "Bucket",
@@ -51,6 +66,15 @@ def make_bucket(scope: Construct, custody: Custody) -> s3.Bucket:
         versioned=True,
         block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
         enforce_ssl=True,
+        lifecycle_rules=[
+            s3.LifecycleRule(
+                id="OldVersions",
+                noncurrent_version_expiration=keep_versions_for,
+                # The mark of a deletion stays behind when the last version is gone.
+                expired_object_delete_marker=True,
+                abort_incomplete_multipart_upload_after=_UNFINISHED_UPLOADS_FOR,
+            )
+        ],
         removal_policy=custody.removal_policy,
     )
     accept(bucket, trades.BUCKET_ACCESS_LOG, trades.BUCKET_REPLICA, trades.NOTIFICATIONS_POLICY)
@@ -74,7 +98,7 @@ def make_secret(scope: Construct, custody: Custody) -> secretsmanager.Secret:
     return secret
 
 
-def make_log(scope: Construct, custody: Custody, *, retention: logs.RetentionDays) -> logs.LogGroup:
+def make_log(scope: Construct, custody: Custody, *, retention: logs.RetentionDays | None) -> logs.LogGroup:
     """Make the log."""
     log = logs.LogGroup(
         scope,

@@ -44,6 +44,12 @@ _USE_OF_NETWORK = (
 )
 """What Lambda does with the role of a function in a VPC."""
 
+_TRACES = ("xray:PutTelemetryRecords", "xray:PutTraceSegments")
+"""What Lambda does with the role of a function that is traced. X-Ray knows no resources for them.
+
+https://docs.aws.amazon.com/lambda/latest/dg/services-xray.html
+"""
+
 
 class Permissions:
     """Lets the function's role do what the function does, and nothing else.
@@ -56,13 +62,13 @@ class Permissions:
         statements: What it may do.
     """
 
-    def __init__(self, scope: Construct, role: iam.IRole | None) -> None:
+    def __init__(self, scope: Construct, role: iam.IRole | None, *, partner: str) -> None:
         self._scope = scope
         self._for_keys: dict[str, list[iam.PolicyStatement]] = {}
         self._shared_key: kms.IKey | None = None
         self._key_of_dead_letters: kms.IKey | None = None
         self.statements: list[iam.PolicyStatement] = []
-        self.role: iam.IRole = role or _make_role(scope)
+        self.role: iam.IRole = role or _make_role(scope, partner)
         self.granted = _to_be_granted(scope, self.role)
 
     def work_with(
@@ -115,6 +121,15 @@ class Permissions:
         statement = iam.PolicyStatement(actions=list(_USE_OF_NETWORK), resources=["*"])
         return self._add_policy("Network", statement, trades.ROLE_NETWORK)
 
+    def be_traced(self) -> iam.Policy | None:
+        """Let Lambda send traces in the name of the function.
+
+        Returns:
+            The policy, if there is one.
+        """
+        statement = iam.PolicyStatement(actions=list(_TRACES), resources=["*"])
+        return self._add_policy("Tracing", statement, trades.ROLE_TRACING)
+
     def keep_network_from(self, function: lambda_.IFunction) -> None:
         """Deny to the code of the function what Lambda needs for the network (Lambda developer guide)."""
         statement = iam.PolicyStatement(
@@ -136,7 +151,7 @@ class Permissions:
         self._say_in_policy_of(
             key,
             iam.PolicyStatement(
-                principals=[iam.ServicePrincipal(f"logs.{stack.region}.amazonaws.com")],
+                principals=[_logs_of(stack)],
                 actions=[
                     "kms:Decrypt",
                     "kms:DescribeKey",
@@ -257,8 +272,21 @@ class Permissions:
         )
 
 
-def _make_role(scope: Construct) -> iam.Role:
-    role = iam.Role(scope, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+def _logs_of(stack: cdk.Stack) -> iam.ServicePrincipal:
+    """CloudWatch Logs of the Region: the one service here whose name ends as the partition's domain does.
+
+    All others are `<service>.amazonaws.com` everywhere: see `region_info.Default.service_principal` of CDK.
+    """
+    return iam.ServicePrincipal(f"logs.{stack.region}.{stack.url_suffix}")
+
+
+def _make_role(scope: Construct, partner: str) -> iam.Role:
+    role = iam.Role(
+        scope,
+        "Role",
+        description=f"What the function may do that delivers objects from S3 to {partner}",
+        assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+    )
     # Of a role that is passed in, others may have made the policy: there it is not ours to accept.
     accept(role, trades.ROLE_POLICY)
     return role

@@ -121,6 +121,12 @@ ROLE_NETWORK = Trade(
     "these permissions. Without vpc= there are none.",
 )
 
+ROLE_TRACING = Trade(
+    ("AwsSolutions-IAM5[Resource::*]",),
+    "X-Ray knows no resources for these two actions: a policy can name all or none. They send traces, and "
+    "read nothing. Without tracing= there are none.",
+)
+
 ALARM_ACTION = Trade(
     ("NIST.800.53.R5-CloudWatchAlarmAction",),
     "Whom to wake is yours to know: a topic without subscribers would please the rule and tell nobody. Until "

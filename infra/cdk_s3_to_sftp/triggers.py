@@ -31,13 +31,16 @@ _LONGEST_PATTERN = 2048
 """Characters of an event pattern (quotas of EventBridge)."""
 
 
-def watch(scope: Construct, source: Source, senders: Senders) -> None:
+def watch(scope: Construct, source: Source, senders: Senders) -> events.Rule | None:
     """Have every new object of the source announced to the queue.
 
     Args:
         scope: The construct that the source belongs to.
         source: What to watch.
         senders: Has the queue, and says who may send to it.
+
+    Returns:
+        The rule of EventBridge that announces them, if one does.
 
     Raises:
         InvalidArgument: Some objects would be announced twice or never, or S3 would refuse the notification.
@@ -52,13 +55,14 @@ def watch(scope: Construct, source: Source, senders: Senders) -> None:
         rule = _add_rule(scope, source, senders)
         rules.append(rule)
         _change_notifications_after(scope, source.bucket, [rule])
-    else:
-        is_first = _notifications(scope, source.bucket) is None
-        _view_from(scope, source.bucket).add_event_notification(
-            s3.EventType.OBJECT_CREATED, NotifiedQueue(senders.queue), *_key_filter(scope, source)
-        )
-        if is_first:
-            _change_notifications_after(scope, source.bucket, rules)
+        return rule
+    is_first = _notifications(scope, source.bucket) is None
+    _view_from(scope, source.bucket).add_event_notification(
+        s3.EventType.OBJECT_CREATED, NotifiedQueue(senders.queue), *_key_filter(scope, source)
+    )
+    if is_first:
+        _change_notifications_after(scope, source.bucket, rules)
+    return None
 
 
 def _change_notifications_after(scope: Construct, bucket: s3.IBucket, rules: list[events.Rule]) -> None:

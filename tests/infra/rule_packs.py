@@ -9,6 +9,7 @@ import cdk_nag
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 
@@ -39,6 +40,7 @@ def all_brought_along(app: cdk.App) -> cdk.Stack:
         vpc=ec2.Vpc(platform, "Vpc"),
         role=iam.Role(stack, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com")),
         alarm_topic=sns.Topic.from_topic_arn(stack, "Topic", "arn:aws:sns:eu-west-1:123456789012:on-call"),
+        tracing=lambda_.Tracing.ACTIVE,
     )
     theirs = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
     made.add_source(theirs, suffix=".csv", directory="/theirs", trigger=Trigger.EVENTBRIDGE)

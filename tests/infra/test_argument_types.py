@@ -43,7 +43,7 @@ CLASSES: tuple[type, ...] = (
 
 TEXTS = {"host", "directory", "prefix", "suffix", "id", "partner", "name_servers"}
 NUMBERS = {"port", "max_connections", "memory_size", "addresses", "parked", "errors", "throttles"}
-SWITCHES = {"dashboard", "sha256", "keep_connection", "outputs"}
+SWITCHES = {"dashboard", "enabled", "sha256", "keep_connection", "outputs"}
 LISTS = {"host_keys", "ciphers", "sources", "security_groups", "elastic_ips", "ports"}
 
 SECRET = "hunter2-hunter2-hunter2-hunter2-hunter2-hunter2-hunter2"
@@ -163,6 +163,22 @@ def test_every_parameter_of_add_source_is_checked(stack: cdk.Stack) -> None:
             "runtime must be a Runtime such as lambda_.Runtime.PYTHON_3_13, got the text 'python3.12': "
             "write Runtime.PYTHON_3_12",
         ),
+        (
+            {"tracing": "active"},
+            "tracing must be a Tracing such as lambda_.Tracing.ACTIVE, got the text 'active': "
+            "write Tracing.ACTIVE",
+        ),
+        (
+            {"log_level": "debug"},
+            "log_level must be an ApplicationLogLevel such as lambda_.ApplicationLogLevel.DEBUG, got the "
+            "text 'debug': write ApplicationLogLevel.DEBUG",
+        ),
+        (
+            {"log_group": "their-log"},
+            'log_group must be an ILogGroup such as logs.LogGroup.from_log_group_name(self, "Log", '
+            '"their-log"), got text',
+        ),
+        ({"enabled": "false"}, "enabled must be True or False, got text"),
         ({"max_connections": 8.0}, "max_connections must be a whole number, got 8.0"),
         ({"dashboard": "no"}, "dashboard must be True or False, got text"),
         ({"retry_for": 24}, "retry_for must be a Duration such as cdk.Duration.hours(2), got 24"),

@@ -309,7 +309,9 @@ class TestRuntime:
     def test_must_be_one_that_is_tested(self, synthesise: Synthesise) -> None:
         with pytest.raises(InvalidArgument) as caught:
             synthesise(runtime=lambda_.Runtime.PYTHON_3_9)
-        assert str(caught.value) == "runtime must be one of python3.12, python3.13, got python3.9"
+        assert str(caught.value) == (
+            "runtime must be one of python3.12, python3.13, python3.14, got python3.9"
+        )
 
     def test_must_not_be_of_another_cpu(self, synthesise: Synthesise) -> None:
         with pytest.raises(InvalidArgument) as caught:

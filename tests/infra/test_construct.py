@@ -17,6 +17,8 @@ from s3_to_sftp import configured_by, settings, unknown_outcome
 from tests.infra.conftest import Synthesise, new_app
 from tests.infra.keys import ECDSA, ED25519
 
+PARTNER = [{"Key": "s3-to-sftp:partner", "Value": "sftp.partner.example"}]
+
 LEDGER_KEYS: dict[str, Any] = {
     "partition_key": dynamodb.Attribute(name="pk", type=dynamodb.AttributeType.STRING),
     "sort_key": dynamodb.Attribute(name="sk", type=dynamodb.AttributeType.STRING),
@@ -82,12 +84,24 @@ class TestBucket:
                     {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
                 ]
             },
+            "LifecycleConfiguration": {
+                "Rules": [
+                    {
+                        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
+                        "ExpiredObjectDeleteMarker": True,
+                        "Id": "OldVersions",
+                        "NoncurrentVersionExpiration": {"NoncurrentDays": 90},
+                        "Status": "Enabled",
+                    }
+                ]
+            },
             "PublicAccessBlockConfiguration": {
                 "BlockPublicAcls": True,
                 "BlockPublicPolicy": True,
                 "IgnorePublicAcls": True,
                 "RestrictPublicBuckets": True,
             },
+            "Tags": PARTNER,
             "VersioningConfiguration": {"Status": "Enabled"},
         }
 
@@ -356,7 +370,7 @@ class TestFunction:
         logging = only(default_template, "AWS::Lambda::Function")["LoggingConfig"]
         assert logging["LogFormat"] == "JSON"
         assert readable(logging["LogGroup"]) == "DeliveryLog"
-        assert only(default_template, "AWS::Logs::LogGroup") == {"RetentionInDays": 90}
+        assert only(default_template, "AWS::Logs::LogGroup") == {"RetentionInDays": 90, "Tags": PARTNER}
 
     def test_takes_size_cpu_and_log_retention_from_the_caller(self, synthesise: Synthesise) -> None:
         template = synthesise(
@@ -368,7 +382,7 @@ class TestFunction:
         function = only(template, "AWS::Lambda::Function")
         assert (function["MemorySize"], function["Timeout"]) == (1769, 1800)
         assert function["Architectures"] == ["arm64"]
-        assert only(template, "AWS::Logs::LogGroup") == {"RetentionInDays": 365}
+        assert only(template, "AWS::Logs::LogGroup") == {"RetentionInDays": 365, "Tags": PARTNER}
 
     def test_of_the_other_cpu_gets_other_code(
         self, default_template: Template, synthesise: Synthesise

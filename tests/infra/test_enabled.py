@@ -1,0 +1,47 @@
+"""Deliveries that are paused."""
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk.assertions import Template
+
+from cdk_s3_to_sftp import S3ToSftp, SftpServer
+from tests.infra.conftest import REPOSITORY, Synthesise
+from tests.infra.test_construct import only, work_queue
+
+
+def backlog(template: Template) -> str:
+    (alarm,) = [
+        each["Properties"]
+        for name, each in template.find_resources("AWS::CloudWatch::Alarm").items()
+        if "Backlog" in name
+    ]
+    return str(alarm["AlarmDescription"])
+
+
+def test_paused_deliveries_wait_in_the_queue(synthesise: Synthesise, default_template: Template) -> None:
+    template = synthesise(enabled=False)
+    assert only(template, "AWS::Lambda::EventSourceMapping")["Enabled"] is False
+    assert work_queue(template) == work_queue(default_template)
+    assert "Enabled" not in only(default_template, "AWS::Lambda::EventSourceMapping")
+
+
+def test_alarm_of_the_backlog_says_that_deliveries_are_paused(
+    synthesise: Synthesise, default_template: Template
+) -> None:
+    paused = backlog(synthesise(enabled=False))
+    assert "paused (enabled=False)" in paused
+    assert "more arrives" not in paused
+    assert "paused" not in backlog(default_template)
+
+
+def test_alarm_of_the_backlog_names_how_long_the_queue_remembers(synthesise: Synthesise) -> None:
+    template = synthesise(enabled=False)
+    days = work_queue(template)["MessageRetentionPeriod"] // 86_400
+    assert f"waited for {days} days" in backlog(template)
+    assert f"after {days} days" in (REPOSITORY / "docs" / "monitoring.md").read_text()
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_mapping_is_an_attribute_either_way(stack: cdk.Stack, server: SftpServer, *, enabled: bool) -> None:
+    delivery = S3ToSftp(stack, "Delivery", server=server, enabled=enabled)
+    assert delivery.event_source_mapping.node.path.startswith("Test/Delivery/")

@@ -1,0 +1,91 @@
+"""What becomes of versions that were replaced or deleted, in the bucket that is made here."""
+
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_s3 as s3
+
+from cdk_s3_to_sftp import InvalidArgument
+from cdk_s3_to_sftp.queues import make_queue
+from tests.infra.conftest import Synthesise
+from tests.infra.test_construct import only, work_queue
+
+HOURS, DAYS = cdk.Duration.hours, cdk.Duration.days
+
+
+def noncurrent_days(synthesise: Synthesise, **arguments: Any) -> Any:
+    (rule,) = only(synthesise(**arguments), "AWS::S3::Bucket")["LifecycleConfiguration"]["Rules"]
+    return rule["NoncurrentVersionExpiration"]["NoncurrentDays"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "days"),
+    [
+        ({}, 90),
+        ({"keep_versions_for": DAYS(29)}, 29),
+        ({"keep_versions_for": HOURS(31 * 24), "retry_for": HOURS(72)}, 31),
+        ({"keep_versions_for": DAYS(36_500)}, 36_500),
+    ],
+)
+def test_old_versions_are_deleted_after_their_time(
+    synthesise: Synthesise, arguments: dict[str, Any], days: int
+) -> None:
+    assert noncurrent_days(synthesise, **arguments) == days
+
+
+def test_only_old_versions_are_deleted_and_what_they_leave_behind(synthesise: Synthesise) -> None:
+    # https://docs.aws.amazon.com/AmazonS3/latest/userguide/intro-lifecycle-rules.html
+    (rule,) = only(synthesise(), "AWS::S3::Bucket")["LifecycleConfiguration"]["Rules"]
+    assert rule["ExpiredObjectDeleteMarker"] is True
+    assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
+    assert not {"ExpirationInDays", "ExpirationDate", "Transitions"} & set(rule)
+
+
+def test_both_queues_together_remember_no_longer_than_the_shortest_time(synthesise: Synthesise) -> None:
+    template = synthesise(keep_versions_for=DAYS(29), retry_for=HOURS(1))
+    assert make_queue  # where the 14 days are
+    assert 2 * work_queue(template)["MessageRetentionPeriod"] == 28 * 86_400
+
+
+def test_time_that_only_a_deployment_knows_passes(stack: cdk.Stack, synthesise: Synthesise) -> None:
+    number: Any = cdk.CfnParameter(stack, "Number", type="Number").value_as_number
+    assert noncurrent_days(synthesise, keep_versions_for=DAYS(number)) == {"Ref": "Number"}
+
+
+WHY = (
+    "an object that is replaced before it is delivered is sent from its old version, which may wait for {} "
+    "days (retry_for, 14 in the dead-letter queue, 14 in the queue that it is sent back to)"
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"keep_versions_for": DAYS(28)}, f"must be 29-36500 days, got 28: {WHY.format(29)}"),
+        (
+            {"keep_versions_for": DAYS(30), "retry_for": HOURS(49)},
+            f"must be 31-36500 days, got 30: {WHY.format(31)}",
+        ),
+        ({"keep_versions_for": DAYS(36_501)}, f"must be 29-36500 days, got 36501: {WHY.format(29)}"),
+        ({"keep_versions_for": HOURS(36)}, "must be whole days, got 1.5"),
+    ],
+)
+def test_time_in_which_something_may_still_be_sent_is_refused(
+    synthesise: Synthesise, arguments: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        synthesise(**arguments)
+    assert str(caught.value) == f"keep_versions_for {sentence}"
+
+
+@pytest.mark.parametrize("how", ["bucket", "sources"])
+def test_bucket_of_others_gets_no_rule(stack: cdk.Stack, synthesise: Synthesise, how: str) -> None:
+    bucket = s3.Bucket(stack, "Theirs")
+    given: dict[str, Any] = {"bucket": bucket} if how == "bucket" else {"sources": []}
+    with pytest.raises(InvalidArgument) as caught:
+        synthesise(**given, keep_versions_for=DAYS(60))
+    assert str(caught.value) == (
+        "keep_versions_for must not be given together with bucket or sources, got a bucket that is not made "
+        "here: its owner adds a lifecycle rule (Bucket.add_lifecycle_rule)"
+    )

@@ -1,0 +1,105 @@
+"""By what people find in the console what is for which partner."""
+
+import re
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sqs as sqs
+from aws_cdk.assertions import Template
+
+from cdk_s3_to_sftp import S3ToSftp, SftpServer, Trigger
+from cdk_s3_to_sftp.tagging import PARTNER_TAG
+from tests.infra.conftest import REPOSITORY
+from tests.infra.keys import ED25519
+
+SEEN_IN_THE_CONSOLE = {
+    "AWS::S3::Bucket",
+    "AWS::SQS::Queue",
+    "AWS::DynamoDB::Table",
+    "AWS::SecretsManager::Secret",
+    "AWS::Lambda::Function",
+    "AWS::Lambda::EventSourceMapping",
+    "AWS::Logs::LogGroup",
+    "AWS::IAM::Role",
+    "AWS::CloudWatch::Alarm",
+    "AWS::CloudWatch::Dashboard",
+    "AWS::Events::Rule",
+}
+
+DESCRIBED = {
+    "AWS::SecretsManager::Secret": "Description",
+    "AWS::Lambda::Function": "Description",
+    "AWS::IAM::Role": "Description",
+    "AWS::CloudWatch::Alarm": "AlarmDescription",
+    "AWS::Events::Rule": "Description",
+}
+
+
+def tags(resource: Any) -> list[Any]:
+    return [each["Value"] for each in resource["Properties"].get("Tags", []) if each["Key"] == PARTNER_TAG]
+
+
+def synthesised(stack: cdk.Stack, host: str, **arguments: Any) -> dict[str, Any]:
+    server = SftpServer(host, host_keys=[ED25519])
+    S3ToSftp(stack, "Delivery", server=server, **{"trigger": Trigger.EVENTBRIDGE, **arguments})
+    made: dict[str, Any] = Template.from_stack(stack).to_json()["Resources"]
+    return made
+
+
+def test_everything_that_is_made_names_the_partner(stack: cdk.Stack) -> None:
+    made = synthesised(stack, "sftp.partner.example")
+    ours = {name: each for name, each in made.items() if name.startswith("Delivery")}
+    assert {each["Type"] for each in ours.values()} >= SEEN_IN_THE_CONSOLE
+    for name, each in ours.items():
+        if each["Type"] in SEEN_IN_THE_CONSOLE:
+            assert tags(each) == ["sftp.partner.example"], name
+
+
+def test_everything_that_can_have_a_description_has_one(stack: cdk.Stack) -> None:
+    made = synthesised(stack, "sftp.partner.example")
+    for name, each in made.items():
+        if name.startswith("Delivery") and (described := DESCRIBED.get(each["Type"])):
+            assert each["Properties"][described], name
+
+
+def test_what_is_passed_in_and_what_is_cdks_own_is_not_tagged(stack: cdk.Stack) -> None:
+    made = synthesised(
+        stack,
+        "sftp.partner.example",
+        bucket=s3.Bucket(stack, "TheirBucket"),
+        trigger=Trigger.NOTIFICATION,
+        role=iam.Role(stack, "TheirRole", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com")),
+        dead_letter_queue=sqs.Queue(stack, "TheirQueue"),
+        log_group=logs.LogGroup(stack, "TheirLog"),
+    )
+    others = {name: each for name, each in made.items() if not name.startswith("Delivery")}
+    assert any(name.startswith("BucketNotificationsHandler") for name in others)
+    assert [name for name, each in others.items() if PARTNER_TAG in str(each)] == []
+
+
+@pytest.mark.parametrize("host", ["a_b.partner.example", "2001:db8::1", "x." * 126 + "y", "fe80::1%eth0"])
+def test_value_is_one_that_aws_takes(stack: cdk.Stack, host: str) -> None:
+    # https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
+    made = synthesised(stack, host)
+    values = {value for each in made.values() for value in tags(each)}
+    (value,) = values
+    assert re.fullmatch(r"[A-Za-z0-9 _.:/=+@-]{1,256}", value)
+    assert value == host.replace("%", "_")
+
+
+def test_host_that_only_a_deployment_knows_is_the_value(stack: cdk.Stack) -> None:
+    made = synthesised(stack, cdk.CfnParameter(stack, "Host").value_as_string)
+    (bucket,) = [each for each in made.values() if each["Type"] == "AWS::S3::Bucket"]
+    assert tags(bucket) == [{"Ref": "Host"}]
+    (role,) = [
+        each for name, each in made.items() if name.startswith("DeliveryRole") and "Role" in each["Type"]
+    ]
+    assert {"Ref": "Host"} in role["Properties"]["Description"]["Fn::Join"][1]
+
+
+def test_page_names_the_tag() -> None:
+    assert f"`{PARTNER_TAG}`" in (REPOSITORY / "docs" / "security.md").read_text()
