@@ -125,7 +125,7 @@ class TestEncryptionKey:
             service = statement["Principal"].get("Service", [])
             services += [readable(each) for each in (service if isinstance(service, list) else [service])]
         assert services == [
-            "logs.AWS::Region.amazonaws.com",
+            "logs.AWS::Region.AWS::URLSuffix",
             "events.amazonaws.com",
             "s3.amazonaws.com",
         ]
