@@ -221,7 +221,7 @@ def test_bucket_is_not_an_argument(name: str) -> None:
     arguments: dict[str, Any] = {name: None}
     with pytest.raises(
         InvalidArgument,
-        match=f"{name} must not be given: the mixin delivers what it is applied to to that counts",
+        match=f"{name} must not be given: the mixin delivers what it is applied to",
     ):
         DeliverToSftp("ToBank", server=BANK, **arguments)
 
