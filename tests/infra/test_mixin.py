@@ -1,7 +1,7 @@
 """`bucket.with_(DeliverToSftp(...))` makes what `S3ToSftp(bucket=...)` makes, and one for each partner.
 
 https://docs.aws.amazon.com/cdk/api/v2/python/aws_cdk/Mixins.html
-https://docs.aws.amazon.com/cdk/api/v2/python/constructs/IMixin.html
+https://docs.aws.amazon.com/cdk/api/v2/python/aws_cdk/MixinApplicator.html
 """
 
 from __future__ import annotations
