@@ -4,6 +4,7 @@ from cdk_s3_to_sftp.arguments import InvalidArgument
 from cdk_s3_to_sftp.bundling import Bundling
 from cdk_s3_to_sftp.construct import S3ToSftp
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
+from cdk_s3_to_sftp.mixin import DeliverToSftp
 from cdk_s3_to_sftp.monitoring import Alarms, Monitoring
 from cdk_s3_to_sftp.network import DeliverySecurityGroup, StaticEgress
 from cdk_s3_to_sftp.server import SftpServer, UnknownOutcome
@@ -13,6 +14,7 @@ from cdk_s3_to_sftp.stack import S3ToSftpStack
 __all__ = [
     "Alarms",
     "Bundling",
+    "DeliverToSftp",
     "DeliveryMetrics",
     "DeliverySecurityGroup",
     "InvalidArgument",

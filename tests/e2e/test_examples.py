@@ -49,6 +49,14 @@ def test_minimal(deploy: Deploy) -> None:
     assert example.arrived("inbox/outgoing/1.csv") == b"invoice"
 
 
+def test_one_line_on_a_bucket(deploy: Deploy) -> None:
+    example = deploy("one_line_on_a_bucket", "Accounting")
+    example.put("Invoices", "1.pdf", b"invoice")
+    example.put("Orders", "1.csv", b"order")
+    assert example.arrived("invoices/1.pdf") == b"invoice"
+    assert example.arrived("orders/1.csv") == b"order"
+
+
 def test_existing_bucket_in_another_stack(deploy: Deploy) -> None:
     example = deploy("existing_bucket_in_another_stack", "Shop", "Delivery")
     example.put("Orders", "ready/1.csv", b"order")

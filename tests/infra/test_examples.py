@@ -8,6 +8,7 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
+from cfnlint import api as cfnlint  # type: ignore[import-untyped]  # it ships no types
 
 from tests.infra.conftest import REPOSITORY
 
@@ -111,6 +112,36 @@ def test_customer_managed_keys_encrypt_whatever_holds_data(
         found = resources(template, kind)
         assert found
         assert all("DeliveryKey" in str(each["Properties"][named]) for each in found), kind
+
+
+def test_lines_on_two_buckets_make_one_delivery(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    template = synthesised("one_line_on_a_bucket", monkeypatch, tmp_path)["Accounting"]
+    assert len(resources(template, "AWS::Lambda::EventSourceMapping")) == 1
+    assert len(resources(template, "Custom::S3BucketNotifications")) == 2
+
+
+def test_owner_of_a_bucket_in_another_account_gets_what_has_to_be_deployed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-cross-account.html"""
+    template = synthesised("bucket_in_another_account", monkeypatch, tmp_path)["ToBank"]
+    forwarding = json.loads((tmp_path / "forwarding.json").read_text())
+    config = cfnlint.ManualArgs(regions=["eu-west-1"])
+    assert cfnlint.lint(json.dumps(forwarding), config=config) == []
+    (rule,) = resources(forwarding, "AWS::Events::Rule")
+    assert rule["Properties"]["EventPattern"]["detail"]["bucket"]["name"] == ["finance-statements"]
+    (target,) = rule["Properties"]["Targets"]
+    assert ":events:eu-west-1:111122223333:event-bus/default" in json.dumps(target["Arn"])
+    (let_in,) = resources(template, "AWS::Events::EventBusPolicy")
+    assert "444455556666" in json.dumps(let_in["Properties"]["Statement"]["Principal"])
+
+    printed = template["Outputs"]["BucketPolicyStatements"]["Value"]["Fn::Join"][1]
+    role = next(part["Fn::GetAtt"][0] for part in printed if isinstance(part, dict) and "Fn::GetAtt" in part)
+    assert template["Resources"][role]["Type"] == "AWS::IAM::Role"
+    read, listed = json.loads("".join(part if isinstance(part, str) else "-" for part in printed))
+    assert "s3:GetObjectVersion" in read["Action"]
+    assert read["Resource"].endswith(":s3:::finance-statements/out/*")
+    assert listed["Resource"].endswith(":s3:::finance-statements")
 
 
 @pytest.mark.parametrize("example", sorted(path.parent.name for path in EXAMPLES.glob("*/app.py")))

@@ -5,10 +5,12 @@ import re
 from pathlib import Path
 
 import aws_cdk as cdk
+import pytest
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3 as s3
 
-from cdk_s3_to_sftp import StaticEgress, bundle_cache, bundling
-from tests.infra.conftest import REPOSITORY, new_app
+from cdk_s3_to_sftp import S3ToSftp, SftpServer, StaticEgress, bundle_cache, bundling
+from tests.infra.conftest import REPOSITORY, new_app, warned
 
 PAGE = (REPOSITORY / "docs" / "testing-and-ci.md").read_text()
 
@@ -22,6 +24,37 @@ def test_zones_in_the_context_are_enough_for_a_network_without_credentials() -> 
     # What CDK lists as missing, the CLI would ask AWS for.
     manifest = json.loads(Path(app.synth().directory, "manifest.json").read_text())
     assert "missing" not in manifest
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_unit_test_of_the_page_runs(server: SftpServer) -> None:
+    class Invoices(cdk.Stack):
+        def __init__(self, app: cdk.App, name: str) -> None:
+            super().__init__(app, name)
+            S3ToSftp(self, "ToBank", server=server)
+
+    exec(blocks("python")[0], {"Invoices": Invoices})
+
+
+@pytest.mark.skipif(not hasattr(cdk, "ReferenceStrength"), reason="CDK knows weak references from 2.258 on")
+@pytest.mark.parametrize("weak", [True, False])
+def test_weak_references_make_no_export(server: SftpServer, *, weak: bool) -> None:
+    (settings,) = blocks("json")
+    context = {**json.loads(settings)["context"]} if weak else {}
+    app = cdk.App(context={"aws:cdk:bundling-stacks": [], **context})
+    orders = s3.Bucket(cdk.Stack(app, "Shop"), "Orders")
+    stack = cdk.Stack(app, "Delivery")
+    S3ToSftp(stack, "ToBank", server=server, bucket=orders)
+    shop, delivery = (
+        Path(app.synth().directory, f"{name}.template.json").read_text() for name in ("Shop", "Delivery")
+    )
+    assert ('"Export"' in shop, "Fn::ImportValue" in delivery) == (not weak, not weak)
+    assert ("Fn::GetStackOutput" in delivery) is weak
+    assert (warned(stack, "strongReferenceToBucket") == []) is weak
+    assert "strongReferenceToBucket" in PAGE
 
 
 def test_names_on_the_page_are_the_ones_in_the_code() -> None:

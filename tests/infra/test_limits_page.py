@@ -1,0 +1,69 @@
+"""The limits on docs/what-it-costs.md are those in the code, and what the page says about each is true."""
+
+import json
+import re
+from pathlib import Path
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_s3 as s3
+from aws_cdk.assertions import Template
+
+from cdk_s3_to_sftp import S3ToSftp, SftpServer, construct, known_sources, queues, senders, triggers
+from tests.infra import test_many_sources as policies_of_queues
+from tests.infra.conftest import REPOSITORY
+
+PAGE = (REPOSITORY / "docs" / "what-it-costs.md").read_text()
+
+
+def value(quota: str) -> int:
+    """The number in the row of the table that begins so."""
+    (row,) = re.findall(rf"^\| {quota} \[\d\] \| ([\d,]+) \|", PAGE, re.MULTILINE)
+    return int(row.replace(",", ""))
+
+
+@pytest.mark.parametrize(
+    ("quota", "in_code"),
+    [
+        ("notifications of a bucket", known_sources._MOST_NOTIFICATIONS),
+        ("characters of the prefix or suffix of a notification", triggers._LONGEST_FILTER),
+        ("characters of an event pattern", triggers._LONGEST_PATTERN),
+        ("statements of a queue's policy", policies_of_queues.STATEMENTS),
+        ("bytes of a queue's policy", policies_of_queues.BYTES),
+        ("bytes of the function's environment", construct._LARGEST_ENVIRONMENT),
+        ("seconds of an invocation", int(queues.LONGEST_INVOCATION.to_seconds())),
+    ],
+)
+def test_limit_is_the_one_in_the_code(quota: str, in_code: int) -> None:
+    assert value(quota) == in_code
+
+
+def test_message_size_of_the_queue_is_below_the_limit() -> None:
+    assert f"the queue takes {queues._MAX_MESSAGE_BYTES:,}" in PAGE
+    assert value("bytes of a message") > queues._MAX_MESSAGE_BYTES
+
+
+def test_number_of_buckets_in_the_policy_is_the_one_in_the_code() -> None:
+    assert f"beyond {senders.MOST_BUCKETS} buckets it names the account" in PAGE
+
+
+def test_bundle_is_as_small_as_the_page_says(bundle: Path) -> None:
+    size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
+    assert size < 100e6 < value("MB of the unpacked bundle") * 1e6
+    assert "the bundle has less than 100" in PAGE
+
+
+def test_prefixes_that_fill_the_inline_policy_go_on_in_managed_ones(
+    stack: cdk.Stack, server: SftpServer
+) -> None:
+    """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"""
+    delivery = S3ToSftp(stack, "Delivery", server=server, sources=[])
+    bucket = s3.Bucket(stack, "Bucket")
+    for number in range(99):
+        delivery.add_source(bucket, prefix=f"a-prefix-of-some-length/{number:03}/")
+    template = Template.from_stack(stack)
+    inline = template.find_resources("AWS::IAM::Policy").values()
+    documents = (json.dumps(each["Properties"]["PolicyDocument"]) for each in inline)
+    assert sum(map(len, documents)) < value("characters of a role's inline policies")
+    template.resource_count_is("AWS::IAM::ManagedPolicy", 2)
+    assert "99 prefixes of 28 characters take 2" in PAGE
