@@ -584,6 +584,11 @@ class S3ToSftp(DeliveryMetrics, Construct):
         )
 
 
+def connections_per_function(max_connections: int) -> int:
+    """How many of the connections that the partner allows each of the functions may open."""
+    return max(1, max_connections // _FUNCTIONS)
+
+
 def _cut(description: str) -> str:
     """What Lambda takes of it: a name of DNS may be nearly as long as all that it takes."""
     return description if is_token(description) else description[:_LONGEST_DESCRIPTION]
@@ -595,7 +600,7 @@ def _options(
     options = {
         "RETRY_FOR_SECONDS": whole_seconds(retry_for),
         "RECEIPTS_FOR_SECONDS": whole_seconds(receipts_for),
-        "SSH_MAX_CONNECTIONS": str(max(1, max_connections // _FUNCTIONS)),
+        "SSH_MAX_CONNECTIONS": str(connections_per_function(max_connections)),
     }
     return {**options, "SSH_SHA256": "true"} if sha256 else options
 
