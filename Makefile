@@ -15,7 +15,7 @@ PYTEST ?= pytest
 WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo local test compat chaos fuzz unit check lint format synth package docs mutants bench bench-quick lock clean
+.PHONY: help setup demo local test compat chaos fuzz unit check lint format synth package template docs mutants bench bench-quick lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,10 @@ synth: setup  ## the CloudFormation template with a sample partner, into cdk.out
 
 package: setup  ## package.zip for uploading by hand (BUNDLING=auto|local|docker ARCHITECTURE=x86_64|arm64)
 	@$(BIN)/python -m cdk_s3_to_sftp.package --output package.zip \
+	  --bundling $(BUNDLING) --architecture $(ARCHITECTURE)
+
+template: setup  ## build/template: a CloudFormation template and function.zip, for people without CDK (BUNDLING, ARCHITECTURE)
+	@$(BIN)/python -m cdk_s3_to_sftp.template --output build/template \
 	  --bundling $(BUNDLING) --architecture $(ARCHITECTURE)
 
 docs: setup  ## the API reference into docs/api, and the picture of the dashboard

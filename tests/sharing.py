@@ -14,6 +14,7 @@ TOGETHER = {
     "tests/e2e/test_desk.py": "stock stack",
     "tests/e2e/test_examples.py": "other apps",
     "tests/e2e/test_new_user.py": "other apps",
+    "tests/e2e/test_template_without_cdk.py": "other apps",
     "tests/e2e/test_permissions.py": "permissions",
 }
 """Modules that use one deployed stack. What waits longest comes first, beside all the rest."""

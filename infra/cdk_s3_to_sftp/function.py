@@ -32,6 +32,11 @@ def description_for(host: str) -> str:
     return description if is_token(description) else description[:_LONGEST_DESCRIPTION]
 
 
+def connections_per_function(max_connections: int) -> int:
+    """How many of the connections that the partner allows each of the functions may open."""
+    return max(1, max_connections // FUNCTIONS)
+
+
 def options(
     retry_for: cdk.Duration, receipts_for: cdk.Duration, max_connections: int, *, sha256: bool
 ) -> dict[str, str]:
@@ -39,7 +44,7 @@ def options(
     variables = {
         "RETRY_FOR_SECONDS": whole_seconds(retry_for),
         "RECEIPTS_FOR_SECONDS": whole_seconds(receipts_for),
-        "SSH_MAX_CONNECTIONS": str(max(1, max_connections // FUNCTIONS)),
+        "SSH_MAX_CONNECTIONS": str(connections_per_function(max_connections)),
     }
     return {**variables, "SSH_SHA256": "true"} if sha256 else variables
 

@@ -20,33 +20,52 @@ from cdk_s3_to_sftp.bundling import (
 from cdk_s3_to_sftp.recipe import CannotBuild
 
 _RUNTIMES = {each.name.removeprefix("python"): each for each in RUNTIMES}
-_ARCHITECTURES = {each.name: each for each in (lambda_.Architecture.X86_64, lambda_.Architecture.ARM_64)}
+ARCHITECTURES = {each.name: each for each in (lambda_.Architecture.X86_64, lambda_.Architecture.ARM_64)}
 
 
 def main() -> None:
     """Build, zip, and say where it is and how large."""
     parser = argparse.ArgumentParser(prog="python -m cdk_s3_to_sftp.package", description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("package.zip"))
-    parser.add_argument("--architecture", choices=_ARCHITECTURES, default="x86_64")
+    parser.add_argument("--architecture", choices=ARCHITECTURES, default="x86_64")
     parser.add_argument("--python", choices=_RUNTIMES, default=RUNTIME.name.removeprefix("python"))
     parser.add_argument("--bundling", type=Bundling, choices=list(Bundling), default=Bundling.AUTO)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as work:
-        directory = Path(work, "bundle")
-        directory.mkdir()
-        architecture, runtime = _ARCHITECTURES[options.architecture], _RUNTIMES[options.python]
-        try:
-            bundle(directory, architecture=architecture, runtime=runtime, bundling=options.bundling)
-        except CannotBuild as reason:
-            sys.exit(f"Cannot bundle the function: {reason}")
-        write_zip(directory, options.output)
-        unzipped = unzipped_size(directory)
+    runtime = _RUNTIMES[options.python]
+    try:
+        unzipped = write_package(
+            options.output,
+            architecture=ARCHITECTURES[options.architecture],
+            runtime=runtime,
+            bundling=options.bundling,
+        )
+    except CannotBuild as reason:
+        sys.exit(f"Cannot bundle the function: {reason}")
     zipped = options.output.stat().st_size / MEGABYTE
     print(  # noqa: T201 -- a command for people
         f"{options.output}: {zipped:.1f} MB, {unzipped:.0f} MB unzipped (Lambda takes "
         f"{LARGEST_BUNDLE}), for {runtime.name} on {options.architecture}, "
         "handler s3_to_sftp.handler.lambda_handler"
     )
+
+
+def write_package(
+    output: Path, *, architecture: lambda_.Architecture, runtime: lambda_.Runtime, bundling: Bundling
+) -> float:
+    """Build the function and zip it: the same bytes wherever it is done.
+
+    Returns:
+        How many megabytes it has, unzipped.
+
+    Raises:
+        CannotBuild: It cannot be done in the way that was asked for.
+    """
+    with tempfile.TemporaryDirectory() as work:
+        directory = Path(work, "bundle")
+        directory.mkdir()
+        bundle(directory, architecture=architecture, runtime=runtime, bundling=bundling)
+        write_zip(directory, output)
+        return unzipped_size(directory)
 
 
 if __name__ == "__main__":

@@ -186,7 +186,8 @@ def _as_in_notification(scope: Construct, name: str, text: str | None) -> str | 
 
 def _enable_eventbridge(scope: Construct, bucket: s3.IBucket) -> None:
     if is_made_here(bucket):
-        bucket.enable_event_bridge_notification()
+        if not _announces_to_eventbridge(bucket):
+            bucket.enable_event_bridge_notification()
         return
     warn(
         scope,
@@ -195,6 +196,15 @@ def _enable_eventbridge(scope: Construct, bucket: s3.IBucket) -> None:
         '"Send notifications to Amazon EventBridge" there (EventBridgeConfiguration: {} in CloudFormation, '
         "event_bridge_enabled=True in CDK). Until then nothing is delivered from it.",
     )
+
+
+def _announces_to_eventbridge(bucket: s3.IBucket) -> bool:
+    """Whether the bucket's own resource says so: then CDK's custom resource has nothing to add."""
+    resource = bucket.node.default_child
+    if not isinstance(resource, s3.CfnBucket):
+        return False
+    configuration = getattr(resource.notification_configuration, "event_bridge_configuration", None)
+    return getattr(configuration, "event_bridge_enabled", False) is True
 
 
 def _add_rule(scope: Construct, source: Source, senders: Senders) -> events.Rule:

@@ -6,7 +6,7 @@ import re
 VARIABLE = "CONFIGURED_BY"
 """Set by whoever has written the other variables; without it, a person has."""
 
-CONSTRUCT, PARTNER_FILE = "construct", "partner.toml"
+CONSTRUCT, PARTNER_FILE, TEMPLATE = "construct", "partner.toml", "template"
 
 _ARGUMENTS = {
     "SSH_HOST": "SftpServer(host=...)",
@@ -23,6 +23,15 @@ _ARGUMENTS = {
 _KEYS = {"SSH_HOST", "SSH_PORT", "SSH_DIR", "SSH_HOST_KEY", "SSH_MAX_CONNECTIONS"}
 """Variables that have a key in partner.toml."""
 
+_PARAMETERS = {
+    "SSH_HOST": "Host",
+    "SSH_PORT": "Port",
+    "SSH_DIR": "Directory",
+    "SSH_HOST_KEY": "HostKey",
+    "SSH_MAX_CONNECTIONS": "MaxConnections",
+}
+"""Variable -> parameter of the CloudFormation template for people without CDK. The others have none there."""
+
 _NAME = re.compile(r"\bSSH_[A-Z_]*[A-Z]\b")
 
 
@@ -33,6 +42,8 @@ def in_words_of_author(hint: str) -> str:
         return _NAME.sub(lambda name: _ARGUMENTS.get(name[0], name[0]), hint)
     if author == PARTNER_FILE:
         return _NAME.sub(lambda name: _key(name[0]), hint)
+    if author == TEMPLATE:
+        return _NAME.sub(lambda name: _parameter(name[0]), hint)
     return hint
 
 
@@ -41,3 +52,7 @@ def _key(variable: str) -> str:
         return _ARGUMENTS.get(variable, variable)
     key = "max_connections" if variable == "SSH_MAX_CONNECTIONS" else variable.lower()
     return f"{key} in {PARTNER_FILE}"
+
+
+def _parameter(variable: str) -> str:
+    return f"the parameter {_PARAMETERS[variable]}" if variable in _PARAMETERS else variable

@@ -34,6 +34,12 @@ def test_user_of_the_stock_app_reads_of_keys_of_the_file(monkeypatch: pytest.Mon
     assert hint().startswith("Check ssh_host in partner.toml and ssh_port in partner.toml; ask")
 
 
+def test_user_of_the_template_reads_of_its_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "template")
+    assert hint().startswith("Check the parameter Host and the parameter Port; ask the partner")
+    assert PartnerUnreachable("No.", hint="see SSH_CIPHERS").hint == "see SSH_CIPHERS"
+
+
 def test_key_of_a_host_is_not_taken_for_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "construct")
     error = PartnerUnreachable("No.", hint="add it to SSH_HOST_KEY, see SSH_CIPHERS")

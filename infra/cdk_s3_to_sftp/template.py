@@ -1,0 +1,114 @@
+"""Writes a CloudFormation template for people without CDK: `python -m cdk_s3_to_sftp.template`.
+
+Beside it comes the function as a zip, which no template can hold.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from aws_cdk import aws_lambda as lambda_
+
+from cdk_s3_to_sftp.bundling import RUNTIME, Bundling
+from cdk_s3_to_sftp.package import ARCHITECTURES, write_package
+from cdk_s3_to_sftp.recipe import CannotBuild
+from cdk_s3_to_sftp.template_stack import build_template
+
+TEMPLATE, BUNDLE = "s3-to-sftp.template.json", "function.zip"
+
+LARGEST_IN_REQUEST = 51_200
+"""Bytes of a template that CloudFormation takes without a bucket (quotas of CloudFormation)."""
+
+_ORDER = (
+    "AWSTemplateFormatVersion",
+    "Description",
+    "Metadata",
+    "Parameters",
+    "Mappings",
+    "Conditions",
+    "Resources",
+    "Outputs",
+)
+
+_NEXT = """\
+{folder}/{template}: {size:,} bytes (CloudFormation takes {limit:,} without a bucket)
+{folder}/{bundle}: for {runtime} on {architecture}
+
+Deploy them, with a bucket of yours in the same Region for the zip:
+
+  aws s3 cp {folder}/{bundle} s3://BUCKET/{key}
+  aws cloudformation deploy --stack-name s3-to-sftp --capabilities CAPABILITY_IAM \\
+    --template-file {folder}/{template} --parameter-overrides \\
+    BundleBucket=BUCKET BundleKey={key} \\
+    Host=sftp.partner.example "HostKey=ssh-ed25519 AAAA..."
+
+docs/without-cdk.md has the rest.
+"""
+
+
+def main() -> None:
+    """Write both files, and say what to do with them."""
+    parser = argparse.ArgumentParser(prog="python -m cdk_s3_to_sftp.template", description=__doc__)
+    parser.add_argument("--output", type=Path, default=Path("build", "template"), help="a directory")
+    parser.add_argument("--architecture", choices=ARCHITECTURES, default="x86_64")
+    parser.add_argument("--bundling", type=Bundling, choices=list(Bundling), default=Bundling.AUTO)
+    options = parser.parse_args()
+    architecture = ARCHITECTURES[options.architecture]
+    try:
+        key = write(options.output, architecture=architecture, bundling=options.bundling)
+    except CannotBuild as reason:
+        sys.exit(f"Cannot bundle the function: {reason}")
+    said = _NEXT.format(
+        folder=options.output.as_posix(),
+        template=TEMPLATE,
+        bundle=BUNDLE,
+        size=(options.output / TEMPLATE).stat().st_size,
+        limit=LARGEST_IN_REQUEST,
+        runtime=RUNTIME.name,
+        architecture=architecture.name,
+        key=key,
+    )
+    print(said, end="")  # noqa: T201 -- a command for people
+
+
+def write(folder: Path, *, architecture: lambda_.Architecture, bundling: Bundling) -> str:
+    """Write the template and the function's bundle: the same bytes from the same code.
+
+    Returns:
+        The key that the template expects the bundle under, unless it is told another. It changes with the
+        bundle.
+
+    Raises:
+        CannotBuild: The function cannot be bundled in the way that was asked for.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    bundle = folder / BUNDLE
+    write_package(bundle, architecture=architecture, runtime=RUNTIME, bundling=bundling)
+    key = f"s3-to-sftp/{hashlib.sha256(bundle.read_bytes()).hexdigest()[:16]}.zip"
+    template = build_template(architecture=architecture, bundle_key=key)
+    (folder / TEMPLATE).write_text(as_text(template), encoding="utf-8")
+    return key
+
+
+def as_text(template: dict[str, Any]) -> str:
+    """The template as a file, with a line for each resource: indented, it would be too long for a request."""
+    sections = [*_ORDER, *(key for key in template if key not in _ORDER)]
+    lines = [f"{json.dumps(key)}: {_section(template[key])}" for key in sections if key in template]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _section(value: Any) -> str:
+    if not isinstance(value, dict):
+        return json.dumps(value)
+    return "{\n" + ",\n".join(f"{json.dumps(key)}: {_compact(each)}" for key, each in value.items()) + "\n}"
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+if __name__ == "__main__":
+    main()

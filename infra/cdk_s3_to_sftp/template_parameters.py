@@ -1,0 +1,169 @@
+"""What a person chooses who deploys the template without CDK: its parameters, and what they may be."""
+
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
+import aws_cdk as cdk
+from constructs import Construct
+
+CONNECTIONS = (*range(1, 11), 12, 16, 20, 24, 32, 48, 64, 96, 128)
+"""Numbers of connections that a person may choose. Others would do no more than the even number below."""
+
+_LONGEST_HOST = 228
+"""Characters. The function's description holds the name of the host, and Lambda takes 256 of it."""
+
+_LONGEST_KEY_OF_S3 = 1024
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of the template.
+
+    Attributes:
+        label: What the console calls it.
+        description: What it is, and an example.
+        constraint: What a value must be, as CloudFormation shows it for one that does not match `pattern`.
+        pattern: A regular expression of what is allowed, in the part that Java and Python have in common.
+        settings: The rest, as `CfnParameter` takes it.
+    """
+
+    label: str
+    description: str
+    _: KW_ONLY
+    constraint: str
+    pattern: str | None = None
+    settings: dict[str, Any]
+
+    def add_to(self, scope: Construct, name: str) -> cdk.CfnParameter:
+        """Add it to the template."""
+        return cdk.CfnParameter(
+            scope,
+            name,
+            description=self.description,
+            allowed_pattern=self.pattern,
+            constraint_description=self.constraint,
+            **self.settings,
+        )
+
+
+_TEXT: dict[str, Any] = {"type": "String"}
+_OPTIONAL: dict[str, Any] = {**_TEXT, "default": ""}
+
+PARAMETERS = {
+    "Host": Parameter(
+        "Host of the SFTP server",
+        "Name or address of the partner's SFTP server, such as sftp.partner.example.",
+        pattern=(
+            r"^(?!.*[^.]{64})([A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?|"
+            r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)$"
+        ),
+        constraint=(
+            "must be a bare name or address such as sftp.partner.example: no sftp://, no user@, no :port, no "
+            f"path, at most {_LONGEST_HOST} characters."
+        ),
+        settings={**_TEXT, "min_length": 1, "max_length": _LONGEST_HOST},
+    ),
+    "Port": Parameter(
+        "Port",
+        "TCP port of the SFTP server.",
+        constraint="must be a number from 1 to 65535.",
+        settings={"type": "Number", "default": 22, "min_value": 1, "max_value": 65535},
+    ),
+    "HostKey": Parameter(
+        "Public host key",
+        "Public host key of the server: type and key, such as 'ssh-ed25519 AAAA...'. Several are separated "
+        "by commas. Print them with 'ssh-keyscan -p PORT HOST', take the second and the third word of a "
+        "line, and verify the fingerprint with the partner.",
+        pattern=(
+            r"^(@cert-authority [^ ]+ )?(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) "
+            r"AAAA[A-Za-z0-9+/]{60,}={0,2}$"
+        ),
+        constraint=(
+            "must be type and key of a public key, such as 'ssh-ed25519 AAAA...', without the host name in "
+            "front and the comment behind it; several are separated by commas."
+        ),
+        settings={"type": "CommaDelimitedList"},
+    ),
+    "Directory": Parameter(
+        "Remote directory",
+        "Remote directory for all objects, such as /inbox; an object's key is its path below. Empty: the "
+        "directory that the login starts in.",
+        pattern=r"^([^~ \x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^ \x00-\x1f\x7f])?)?$",
+        constraint="must be a remote path such as /inbox. SFTP does not know '~'.",
+        settings={**_OPTIONAL, "max_length": 1024},
+    ),
+    "MaxConnections": Parameter(
+        "Connections",
+        "How many connections the partner allows at a time. From 4 on large objects travel over several "
+        "connections: only for servers that keep one file written by several connections, as OpenSSH does. 1 "
+        "reserves a concurrency of 1, which counts against the account's limit.",
+        constraint=f"must be one of {', '.join(map(str, CONNECTIONS))}.",
+        settings={**_TEXT, "default": "2", "allowed_values": [str(number) for number in CONNECTIONS]},
+    ),
+    "Prefix": Parameter(
+        "Prefix of the objects",
+        "Deliver only objects whose key has this prefix, such as outgoing/. Empty: all of the bucket.",
+        # Keys that no one can deliver, what S3 compares letter by letter, and a policy variable of IAM.
+        pattern=r"^(?!(.*/)?\.{0,2}/)(?!.*\$\{)[^*\x00-\x1f\x7f]*$",
+        constraint="must not begin with '/', nor hold '*', '${', '//', './' or '../'.",
+        settings={**_OPTIONAL, "max_length": _LONGEST_KEY_OF_S3},
+    ),
+    "ExistingSecretArn": Parameter(
+        "Existing secret",
+        "Complete ARN of a Secrets Manager secret that holds the login as JSON: username, password, "
+        "private_key, passphrase. Empty: a secret is made, and the output FillSecretCommand fills it.",
+        pattern=r"^(arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[^ *?]+-[A-Za-z0-9]{6})?$",
+        constraint="must be the complete ARN of a secret, with the six characters at its end.",
+        settings=_OPTIONAL,
+    ),
+    "ExistingSecretKeyArn": Parameter(
+        "KMS key of the existing secret",
+        "ARN of the customer managed KMS key that encrypts the existing secret. Empty: the AWS managed key "
+        "encrypts it, or there is no existing secret.",
+        pattern=r"^(arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+)?$",
+        constraint="must be the ARN of a KMS key (not of an alias).",
+        settings=_OPTIONAL,
+    ),
+    "AlarmTopicArn": Parameter(
+        "SNS topic for alarms",
+        "ARN of the SNS topic that alarms are published to. Empty: nobody is told.",
+        pattern=r"^(arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_.-]+)?$",
+        constraint="must be the ARN of an SNS topic, as 'aws sns list-topics' prints it.",
+        settings=_OPTIONAL,
+    ),
+    "BundleBucket": Parameter(
+        "Bucket with function.zip",
+        "Bucket in this Region that function.zip was uploaded to.",
+        pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
+        constraint="must be the name of a bucket: no s3://, no path.",
+        settings=_TEXT,
+    ),
+    "BundleKey": Parameter(
+        "Key of function.zip",
+        "Key of function.zip in that bucket. CloudFormation updates the function's code only when the key "
+        "changes, so each version of the code needs its own.",
+        pattern=r"^[^/](.*[^/])?$",
+        constraint="must be the key of an object: no s3://, no bucket.",
+        settings={**_TEXT, "max_length": _LONGEST_KEY_OF_S3},
+    ),
+}
+"""In the order in which the console asks for them."""
+
+GROUPS = {
+    "SFTP server": ("Host", "Port", "HostKey", "Directory", "MaxConnections"),
+    "Objects": ("Prefix",),
+    "Login": ("ExistingSecretArn", "ExistingSecretKeyArn"),
+    "Alarms": ("AlarmTopicArn",),
+    "Code of the function": ("BundleBucket", "BundleKey"),
+}
+"""Heading -> parameters."""
+
+
+def interface() -> dict[str, Any]:
+    """How the console shows the parameters: metadata `AWS::CloudFormation::Interface` of the template."""
+    return {
+        "ParameterGroups": [
+            {"Label": {"default": heading}, "Parameters": list(names)} for heading, names in GROUPS.items()
+        ],
+        "ParameterLabels": {name: {"default": each.label} for name, each in PARAMETERS.items()},
+    }
