@@ -520,7 +520,7 @@ class S3ToSftp(DeliveryMetrics, Construct):
         return self._permissions.for_key(key)
 
     def _add(self, source: Source) -> None:
-        if source.trigger is Trigger.EVENTBRIDGE:
+        if source.trigger.has_rule:
             check_takes_events(self.dead_letter_queue)
             self._permissions.let_rules_use(self.dead_letter_queue.encryption_master_key)
         watch(self, source, self._senders)
