@@ -24,8 +24,8 @@ class Trigger(StrEnum):
     """A rule of EventBridge: for a bucket whose notifications belong to somebody else, and for objects that
     several partners get."""
     BOTH = "both"
-    """For the deployment between one and the other: both announce, and nothing is missed while either comes or
-    goes. What is announced twice is delivered once."""
+    """For the deployment between one and the other: both announce, and no object is missed while one of them
+    comes or goes. An object that is announced twice is delivered once."""
 
     @property
     def has_notification(self) -> bool:
