@@ -126,7 +126,7 @@ class DeliverySources(Construct):
         self._tell_directories()
 
     def _add(self, source: Source) -> None:
-        if source.trigger is Trigger.EVENTBRIDGE:
+        if source.trigger.has_rule:
             check_takes_events(self.dead_letter_queue)
             self._permissions.let_rules_use(self.dead_letter_queue.encryption_master_key)
         if rule := watch(self, source, self._senders):

@@ -7,7 +7,7 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct, IConstruct
 
 from cdk_s3_to_sftp.arguments import InvalidArgument, is_made_here, is_token
-from cdk_s3_to_sftp.sources import Source, Trigger
+from cdk_s3_to_sftp.sources import Source
 
 _MOST_NOTIFICATIONS = 100
 """Of a bucket (Amazon S3 User Guide, "Amazon S3 Event Notifications")."""
@@ -31,7 +31,7 @@ def make_known(scope: Construct, source: Source) -> None:
         prefix=source.prefix or "",
         suffix=source.suffix or "",
         is_clear=not (is_token(source.prefix) or is_token(source.suffix)),
-        trigger=source.trigger,
+        notifies=source.trigger.has_notification,
     )
     for each in known:
         _check_goes_together(new, each)
@@ -60,7 +60,8 @@ class _Known:
     suffix: str
     is_clear: bool
     """Whether both are known now."""
-    trigger: str
+    notifies: bool
+    """Whether S3 notifies the queue itself."""
 
     def __str__(self) -> str:
         return f"'{self.prefix}*{self.suffix}' of {self.owner}"
@@ -69,7 +70,7 @@ class _Known:
 def _check_goes_together(new: _Known, known: _Known) -> None:
     if new.bucket != known.bucket:
         return
-    both_notify = new.trigger == known.trigger == Trigger.NOTIFICATION
+    both_notify = new.notifies and known.notifies
     if _overlap(new, known):
         if new.owner == known.owner:
             raise InvalidArgument(
@@ -95,8 +96,8 @@ def _check_goes_together(new: _Known, known: _Known) -> None:
 
 def _check_number(known: list[_Known]) -> None:
     new = known[-1]
-    number = sum(each.bucket == new.bucket and each.trigger == Trigger.NOTIFICATION for each in known)
-    if new.trigger == Trigger.NOTIFICATION and number > _MOST_NOTIFICATIONS:
+    number = sum(each.bucket == new.bucket and each.notifies for each in known)
+    if new.notifies and number > _MOST_NOTIFICATIONS:
         raise InvalidArgument(
             "bucket",
             f"must not have more than {_MOST_NOTIFICATIONS} notifications, got another one with {new}: give "

@@ -8,7 +8,7 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from cdk_s3_to_sftp.arguments import InvalidArgument, is_token
-from cdk_s3_to_sftp.sources import Source, Trigger
+from cdk_s3_to_sftp.sources import Source
 
 
 def check_place(scope: Construct, source: Source) -> None:
@@ -25,7 +25,7 @@ def check_place(scope: Construct, source: Source) -> None:
             f"must be in {ours}, the Region of the stack, got {bucket.node.path} in {theirs}: S3 announces "
             f"objects only in the bucket's own Region. Make the construct in a stack in {theirs}",
         )
-    if source.trigger is Trigger.NOTIFICATION and (account := other_account(scope, bucket)):
+    if source.trigger.has_notification and (account := other_account(scope, bucket)):
         raise InvalidArgument(
             "trigger",
             f"must be Trigger.EVENTBRIDGE for {bucket.node.path}, which belongs to account {account}: only "

@@ -23,6 +23,19 @@ class Trigger(StrEnum):
     EVENTBRIDGE = "eventbridge"
     """A rule of EventBridge: for a bucket whose notifications belong to somebody else, and for objects that
     several partners get."""
+    BOTH = "both"
+    """For the deployment between one and the other: both announce, and no object is missed while one of them
+    comes or goes. An object that is announced twice is delivered once."""
+
+    @property
+    def has_notification(self) -> bool:
+        """Whether S3's own notification is one of them."""
+        return self is not Trigger.EVENTBRIDGE
+
+    @property
+    def has_rule(self) -> bool:
+        """Whether a rule of EventBridge is."""
+        return self is not Trigger.NOTIFICATION
 
 
 @dataclass(frozen=True)

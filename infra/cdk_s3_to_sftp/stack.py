@@ -1,7 +1,9 @@
 """The stack of the stock app, and an example of how to use the construct."""
 
+import inspect
 import re
-from typing import Any
+from collections.abc import Sequence
+from typing import Unpack
 
 import aws_cdk as cdk
 from aws_cdk import aws_lambda as lambda_
@@ -16,6 +18,7 @@ from cdk_s3_to_sftp.construct import S3ToSftp
 from cdk_s3_to_sftp.findings import accept
 from cdk_s3_to_sftp.outputs import add_outputs
 from cdk_s3_to_sftp.server import SftpServer
+from cdk_s3_to_sftp.stack_arguments import StackArguments, check_stack_arguments
 
 _ONE_DAY = cdk.Duration.hours(24)
 _NOTIFICATIONS_FUNCTION = "BucketNotificationsHandler050a0587b7544547bf325f094a3db834"
@@ -34,6 +37,8 @@ class S3ToSftpStack(cdk.Stack):
         server: The partner's server.
         prefix: Deliver only objects whose key begins so. By default all.
         suffix: Deliver only objects whose key ends so. By default all.
+        former_prefixes: What `prefix` was before. Objects below these are not announced any more, and can
+            still be read while they wait in a queue; `""` stands for all. By default there are none.
         max_connections: How many connections the partner allows at a time. By default 2; see `S3ToSftp`
             before you allow more than 3.
         retry_for: How long an object is tried before its message goes to the dead-letter queue. By default 24
@@ -43,6 +48,8 @@ class S3ToSftpStack(cdk.Stack):
         memory_size: Memory of the function in MB. By default 512.
         architecture: CPU of the function. By default x86_64.
         bundling: Where the function's code is put together. By default on this machine, else in Docker.
+        code: The function's code, put together elsewhere; see `S3ToSftp`. By default it is put together at
+            synth.
         **stack: What every `aws_cdk.Stack` takes: `env`, `tags`, `termination_protection` and so on.
 
     Raises:
@@ -58,14 +65,17 @@ class S3ToSftpStack(cdk.Stack):
         server: SftpServer,
         prefix: str | None = None,
         suffix: str | None = None,
+        former_prefixes: Sequence[str] = (),
         max_connections: int = 2,
         retry_for: cdk.Duration = _ONE_DAY,
         alarm_topic: str | None = None,
         memory_size: int = 512,
         architecture: lambda_.Architecture = lambda_.Architecture.X86_64,
         bundling: Bundling = Bundling.AUTO,
-        **stack: Any,
+        code: lambda_.Code | None = None,
+        **stack: Unpack[StackArguments],
     ) -> None:
+        check_stack_arguments(stack, list(inspect.signature(S3ToSftpStack.__init__).parameters)[3:-1])
         super().__init__(scope, id, **stack)
         if alarm_topic:
             _check_topic(alarm_topic)
@@ -81,11 +91,20 @@ class S3ToSftpStack(cdk.Stack):
             memory_size=memory_size,
             architecture=architecture,
             bundling=bundling,
+            code=code,
         )
+        for former in former_prefixes:
+            self._keep_readable(former)
         # One for the whole stack, so it is the stack that can answer for it, not the construct.
         accept(self.node.find_child(_NOTIFICATIONS_FUNCTION), trades.CDKS_NOTIFICATIONS_FUNCTION)
         # What a person needs next, printed at the end of a deployment.
         add_outputs(self, self.delivery.outputs)
+
+    def _keep_readable(self, former: str) -> None:
+        try:
+            self.delivery.add_former_source(self.delivery.bucket, prefix=former)
+        except InvalidArgument as error:
+            raise InvalidArgument("former_prefixes", error.complaint) from None
 
 
 def _check_topic(arn: str) -> None:

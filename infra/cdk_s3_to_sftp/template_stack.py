@@ -19,10 +19,10 @@ from aws_cdk import aws_sns as sns
 from cdk_s3_to_sftp import trades
 from cdk_s3_to_sftp.bundling import RUNTIME
 from cdk_s3_to_sftp.construct import S3ToSftp
-from cdk_s3_to_sftp.function import connections_per_function
 from cdk_s3_to_sftp.findings import accept
+from cdk_s3_to_sftp.function import connections_per_function
 from cdk_s3_to_sftp.outputs import add_outputs
-from cdk_s3_to_sftp.parts import Custody, make_bucket
+from cdk_s3_to_sftp.parts import KEEP_VERSIONS_FOR, Custody, make_bucket
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.sources import Trigger
 from cdk_s3_to_sftp.template_parameters import CONNECTIONS, PARAMETERS, interface
@@ -118,7 +118,7 @@ class TemplateStack(cdk.Stack):
         )
 
     def _bucket(self) -> s3.Bucket:
-        bucket = make_bucket(self, _CUSTODY)
+        bucket = make_bucket(self, _CUSTODY, keep_versions_for=KEEP_VERSIONS_FOR)
         resource = bucket.node.default_child
         assert isinstance(resource, s3.CfnBucket)  # noqa: S101 -- for mypy
         resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(

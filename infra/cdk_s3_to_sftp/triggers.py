@@ -17,7 +17,7 @@ from cdk_s3_to_sftp.findings import warn
 from cdk_s3_to_sftp.known_sources import identity, make_known
 from cdk_s3_to_sftp.places import check_place, other_account, receive_events
 from cdk_s3_to_sftp.senders import NotifiedQueue, Senders, TargetQueue
-from cdk_s3_to_sftp.sources import Source, Trigger
+from cdk_s3_to_sftp.sources import Source
 
 _REFERENCES = "@aws-cdk/core:defaultCrossStackReferences"
 
@@ -50,19 +50,20 @@ def watch(scope: Construct, source: Source, senders: Senders) -> events.Rule | N
     senders.allow(source.bucket)
     _warn_of_strong_reference(scope, source.bucket)
     rules = _RULES.setdefault((scope.node.root, cdk.Stack.of(scope).node.addr, identity(source.bucket)), [])
-    if source.trigger is Trigger.EVENTBRIDGE:
-        _enable_eventbridge(scope, source.bucket)
+    bucket = _view_from(scope, source.bucket) if source.trigger.has_notification else source.bucket
+    is_first = _notifications(scope, bucket) is None
+    rule = None
+    if source.trigger.has_rule:
+        _enable_eventbridge(scope, bucket, is_notified=source.trigger.has_notification)
         rule = _add_rule(scope, source, senders)
         rules.append(rule)
-        _change_notifications_after(scope, source.bucket, [rule])
-        return rule
-    is_first = _notifications(scope, source.bucket) is None
-    _view_from(scope, source.bucket).add_event_notification(
-        s3.EventType.OBJECT_CREATED, NotifiedQueue(senders.queue), *_key_filter(scope, source)
-    )
-    if is_first:
-        _change_notifications_after(scope, source.bucket, rules)
-    return None
+    if source.trigger.has_notification:
+        bucket.add_event_notification(
+            s3.EventType.OBJECT_CREATED, NotifiedQueue(senders.queue), *_key_filter(scope, source)
+        )
+    added = [rule] if rule else []
+    _change_notifications_after(scope, bucket, rules if is_first else added)
+    return rule
 
 
 def _change_notifications_after(scope: Construct, bucket: s3.IBucket, rules: list[events.Rule]) -> None:
@@ -184,8 +185,10 @@ def _as_in_notification(scope: Construct, name: str, text: str | None) -> str | 
     return encoded
 
 
-def _enable_eventbridge(scope: Construct, bucket: s3.IBucket) -> None:
-    if is_made_here(bucket):
+def _enable_eventbridge(scope: Construct, bucket: s3.IBucket, *, is_notified: bool) -> None:
+    # Where this stack writes the notifications of somebody else's bucket, it adds to what is there, and CDK
+    # leaves EventBridge switched on when that resource goes.
+    if is_made_here(bucket) or is_notified:
         if not _announces_to_eventbridge(bucket):
             bucket.enable_event_bridge_notification()
         return

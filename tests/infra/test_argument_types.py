@@ -44,7 +44,7 @@ CLASSES: tuple[type, ...] = (
 TEXTS = {"host", "directory", "prefix", "suffix", "id", "partner", "name_servers"}
 NUMBERS = {"port", "max_connections", "memory_size", "addresses", "parked", "errors", "throttles"}
 SWITCHES = {"dashboard", "enabled", "sha256", "keep_connection", "outputs"}
-LISTS = {"host_keys", "ciphers", "sources", "security_groups", "elastic_ips", "ports"}
+LISTS = {"host_keys", "former_prefixes", "ciphers", "sources", "security_groups", "elastic_ips", "ports"}
 
 SECRET = "hunter2-hunter2-hunter2-hunter2-hunter2-hunter2-hunter2"
 

@@ -8,7 +8,7 @@ import pytest
 from aws_cdk import aws_s3 as s3
 from aws_cdk.assertions import Template
 
-from cdk_s3_to_sftp import S3ToSftp, SftpServer, Trigger
+from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer, Trigger
 from s3_to_sftp.remote_path import directory_of
 from s3_to_sftp.settings import Settings
 from tests.infra.conftest import new_app, warned
@@ -54,6 +54,74 @@ class TestRuleStandsBeforeTheNotificationsChange:
             prefix, trigger = sources[number]
             delivery.add_source(bucket, prefix=prefix, trigger=trigger)
         assert len(depends_on_rules(stack)) == 1
+
+
+# CDK's function for notifications of buckets that it does not own reads what is there, adds its own and keeps
+# EventBridge as it is, when its resource is deleted, too; for one of its own it writes all at once.
+# https://github.com/aws/aws-cdk/blob/main/packages/@aws-cdk/custom-resource-handlers/lib/aws-s3/notifications-resource-handler/index.py
+class TestBothTriggersWhileOneReplacesTheOther:
+    @staticmethod
+    def announced_by(stack: cdk.Stack) -> list[str]:
+        notifications = only(stack, "Custom::S3BucketNotifications")["Properties"]
+        return sorted(notifications["NotificationConfiguration"])
+
+    def test_bucket_of_the_stack_announces_by_both_after_the_rule_stands(
+        self, stack: cdk.Stack, server: SftpServer
+    ) -> None:
+        S3ToSftp(stack, "Delivery", server=server, bucket=s3.Bucket(stack, "B"), trigger=Trigger.BOTH)
+        assert self.announced_by(stack) == ["EventBridgeConfiguration", "QueueConfigurations"]
+        assert len(depends_on_rules(stack)) == 1
+
+    def test_bucket_of_another_stack_is_left_to_this_one(self, server: SftpServer) -> None:
+        app = new_app()
+        owner, stack = cdk.Stack(app, "Owner"), cdk.Stack(app, "Test")
+        S3ToSftp(stack, "Delivery", server=server, bucket=s3.Bucket(owner, "B"), trigger=Trigger.BOTH)
+        assert self.announced_by(stack) == ["EventBridgeConfiguration", "QueueConfigurations"]
+        assert only(stack, "Custom::S3BucketNotifications")["Properties"]["Managed"] is False
+        assert len(depends_on_rules(stack)) == 1
+        # Written by the owner it would take away the notification that is there, before there is a rule.
+        assert Template.from_stack(owner).find_resources("Custom::S3BucketNotifications") == {}
+
+    def test_imported_bucket_needs_nobody_else(self, stack: cdk.Stack, server: SftpServer) -> None:
+        bucket = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
+        S3ToSftp(stack, "Delivery", server=server, bucket=bucket, trigger=Trigger.BOTH)
+        assert self.announced_by(stack) == ["EventBridgeConfiguration", "QueueConfigurations"]
+        assert len(depends_on_rules(stack)) == 1
+        assert warned(stack, "eventBridgeOfImportedBucket") == []
+
+    @pytest.mark.parametrize("before", [Trigger.NOTIFICATION, Trigger.EVENTBRIDGE])
+    def test_leaves_the_policy_of_the_queue_and_the_rule_as_they_are(
+        self, server: SftpServer, before: Trigger
+    ) -> None:
+        kept = []
+        for trigger in (before, Trigger.BOTH):
+            stack = cdk.Stack(new_app(), "Test")
+            bucket = s3.Bucket(stack, "B")
+            S3ToSftp(stack, "Delivery", server=server, bucket=bucket, prefix="a/", trigger=trigger)
+            template = Template.from_stack(stack)
+            queue = [
+                policy
+                for name, policy in template.find_resources("AWS::SQS::QueuePolicy").items()
+                if "DeadLetter" not in name
+            ]
+            rules = template.find_resources("AWS::Events::Rule") if before.has_rule else {}
+            kept.append((queue, rules))
+        assert kept[0] == kept[1]
+
+    def test_counts_as_a_notification_beside_those_of_others(
+        self, stack: cdk.Stack, server: SftpServer
+    ) -> None:
+        bucket = s3.Bucket(stack, "B")
+        S3ToSftp(stack, "One", server=server, bucket=bucket, prefix="a/", trigger=Trigger.BOTH)
+        S3ToSftp(stack, "Two", server=server, bucket=bucket, prefix="a/", trigger=Trigger.EVENTBRIDGE)
+        with pytest.raises(InvalidArgument, match="S3 takes only one"):
+            S3ToSftp(stack, "Three", server=server, bucket=bucket, prefix="a/b/")
+
+    def test_is_refused_for_a_bucket_of_another_account(self, server: SftpServer) -> None:
+        stack = cdk.Stack(new_app(), "Test", env=cdk.Environment(account="1" * 12, region="eu-west-1"))
+        bucket = s3.Bucket.from_bucket_attributes(stack, "B", bucket_name="theirs", account="2" * 12)
+        with pytest.raises(InvalidArgument, match=r"^trigger must be Trigger\.EVENTBRIDGE for"):
+            S3ToSftp(stack, "Delivery", server=server, bucket=bucket, trigger=Trigger.BOTH)
 
 
 class TestFormerSource:

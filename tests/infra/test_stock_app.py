@@ -1,5 +1,6 @@
 """`app.py`: from context to a template, from any directory; and what it says when a value is wrong."""
 
+import inspect
 import json
 import os
 import shutil
@@ -9,15 +10,18 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Unpack, get_args, get_origin, get_type_hints
 
 import aws_cdk as cdk
 import pytest
 from aws_cdk import cx_api
 
-from cdk_s3_to_sftp import recipe
+from cdk_s3_to_sftp import InvalidArgument, S3ToSftpStack, SftpServer, partner_file, recipe
+from cdk_s3_to_sftp.archive import write_zip
+from cdk_s3_to_sftp.bundling import find_source
+from cdk_s3_to_sftp.stack_arguments import StackArguments, stack_parameters
 from s3_to_sftp import configured_by
-from tests.infra.conftest import REPOSITORY, load_script
+from tests.infra.conftest import REPOSITORY, X86_64, load_script, new_app
 from tests.infra.keys import ECDSA, ED25519
 
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -308,10 +312,20 @@ def test_byte_order_mark_of_windows_editors_does_not_matter(main: Main) -> None:
             'Write there ssh_host_key = ["ssh-ed25519 AAAA..."]',
         ),
         (
+            'former_prefixes = ["old/", "/older/"]',
+            "partner.toml: former_prefixes must not begin with '/': keys do not, got '/older/'. "
+            'Write there former_prefixes = ["old/"]',
+        ),
+        (
+            "former_prefixes = [1]",
+            "partner.toml: former_prefixes must be text in quotes, got a value of type list. "
+            'Write former_prefixes = ["old/"]',
+        ),
+        (
             "ssh_directory = 1",
             "partner.toml: unknown key ssh_directory: did you mean ssh_dir? There are ssh_host, ssh_port, "
-            "ssh_dir, ssh_host_key, prefix, suffix, memory_size, max_connections, retry_for_hours, "
-            "alarm_topic, architecture, bundling, stack_name",
+            "ssh_dir, ssh_host_key, prefix, suffix, former_prefixes, memory_size, max_connections, "
+            "retry_for_hours, alarm_topic, architecture, bundling, code, stack_name",
         ),
         (
             "ssh_host = sftp.partner.example",
@@ -351,16 +365,166 @@ def test_missing_file_of_a_partner_is_named(main: Main) -> None:
         main(partner="bnak.toml")
 
 
-def test_file_that_is_shipped_names_every_key_and_sets_none(stock_app: ModuleType) -> None:
+def readable(template: dict[str, Any]) -> list[str]:
+    """What the function may read, below the bucket."""
+    statements = [
+        statement
+        for resource in template["Resources"].values()
+        if resource["Type"] == "AWS::IAM::Policy"
+        for statement in resource["Properties"]["PolicyDocument"]["Statement"]
+        if "s3:GetObject" in statement["Action"]
+    ]
+    resources = [
+        resource
+        for statement in statements
+        for resource in (
+            statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+        )
+    ]
+    return sorted(str(resource["Fn::Join"][1][-1]) for resource in resources)
+
+
+@pytest.mark.parametrize(
+    ("line", "prefixes"),
+    [
+        ('former_prefixes = ["old/", "older/"]', ["/old/*", "/older/*", "/outgoing/*"]),
+        ('former_prefixes = "old/"', ["/old/*", "/outgoing/*"]),
+        ('former_prefixes = [""]', ["/*", "/outgoing/*"]),
+        ("former_prefixes = []", ["/outgoing/*"]),
+    ],
+)
+def test_what_waits_of_a_former_prefix_can_be_read(main: Main, line: str, prefixes: list[str]) -> None:
+    template = main(PARTNER + line)
+    assert readable(template) == prefixes
+    (notifications,) = (
+        each["Properties"]["NotificationConfiguration"]
+        for each in template["Resources"].values()
+        if each["Type"] == "Custom::S3BucketNotifications"
+    )
+    assert "old" not in json.dumps(notifications)
+
+
+def test_former_prefixes_on_the_command_line_are_not_kept(main: Main) -> None:
+    template = main(PARTNER, former_prefixes="old/, older/")
+    assert readable(template) == ["/old/*", "/older/*", "/outgoing/*"]
+    (warning,) = template["warnings"]
+    assert warning.startswith("For this command alone former_prefixes is 'old/, older/'. The next")
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A bundle as the recipe makes it, but for the dependencies."""
+    monkeypatch.setattr(recipe, "_install", lambda lock, output, target: None)
+    monkeypatch.setattr(recipe, "_compile", lambda output, target: None)
+    recipe.build(find_source(), tmp_path / "bundle", X86_64)
+    write_zip(tmp_path / "bundle", tmp_path / "package.zip")
+    return tmp_path / "package.zip"
+
+
+def code_key(template: dict[str, Any]) -> str:
+    return str(function_in(template)["Code"]["S3Key"])
+
+
+def test_bundle_of_the_file_lies_beside_it(
+    main: Main, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert recipe.fingerprint(find_source(), X86_64) not in code_key(main(PARTNER + 'code = "package.zip"'))
+
+
+def test_bundle_on_the_command_line_is_seen_from_where_it_is_typed(
+    main: Main, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    package.rename(tmp_path / "here.zip")
+    key = code_key(main(PARTNER, code="here.zip"))
+    assert recipe.fingerprint(find_source(), X86_64) not in key
+
+
+@pytest.mark.parametrize("is_written", [True, False])
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        (
+            "nowhere.zip",
+            "code must be a bundle as `python -m cdk_s3_to_sftp.package` writes it, got {path}, which does "
+            "not exist",
+        ),
+        (
+            "package.tar",
+            "code must be a .zip file as `python -m cdk_s3_to_sftp.package` writes it, or a directory, got "
+            "{path}",
+        ),
+        (
+            "empty.zip",
+            "code must be a bundle as `python -m cdk_s3_to_sftp.package` writes it, got {path}, without "
+            "s3_to_sftp/bundle.json",
+        ),
+    ],
+)
+def test_wrong_bundle_ends_in_one_sentence(
+    main: Main, tmp_path: Path, name: str, complaint: str, *, is_written: bool
+) -> None:
+    (tmp_path / "package.tar").touch()
+    (tmp_path / "empty.zip").touch()
+    complaint = complaint.format(path=tmp_path / name)
+    written, given = (f'code = "{name}"', {}) if is_written else ("", {"code": str(tmp_path / name)})
+    with pytest.raises(SystemExit) as caught:
+        main(PARTNER + written, **given)
+    assert caught.value.code == (
+        f'partner.toml: {complaint}. Write there code = "package.zip"'
+        if is_written
+        else f"{complaint}. Set it with -c code=package.zip"
+    )
+
+
+def alternatives(hint: Any) -> set[Any]:
+    """What a union is made of, whether typing or collections.abc wrote it."""
+    return {get_origin(each) or each for each in get_args(hint)}
+
+
+def test_stack_names_every_argument_of_cdks_stack() -> None:
+    assert stack_parameters() <= set(StackArguments.__annotations__)
+    ours, theirs = get_type_hints(StackArguments), get_type_hints(cdk.Stack.__init__)
+    for name in stack_parameters():
+        assert alternatives(ours[name]) == alternatives(theirs[name]), name
+    parameters = inspect.signature(vars(S3ToSftpStack)["__init__"]).parameters
+    assert not set(parameters) & set(StackArguments.__annotations__)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "meant"),
+    [
+        ("termination_protected", "did you mean termination_protection?"),
+        ("maximum_connections", "did you mean max_connections?"),
+    ],
+)
+def test_wrong_keyword_of_the_stack_is_refused_in_one_sentence(keyword: str, meant: str) -> None:
+    wrong: dict[str, Any] = {keyword: True}
+    app = new_app()
+    with pytest.raises(InvalidArgument) as caught:
+        S3ToSftpStack(app, "Bank", server=SftpServer("sftp.partner.example", host_keys=[ED25519]), **wrong)
+    assert str(caught.value) == f"{keyword} is no argument of S3ToSftpStack or aws_cdk.Stack: {meant}"
+    assert app.node.try_find_child("Bank") is None
+
+
+def test_type_checkers_know_the_keywords_of_the_stack() -> None:
+    """PEP 692: `Unpack` of the TypedDict, in place of `Any`, makes them refuse a wrong keyword or type."""
+    hints = get_type_hints(vars(S3ToSftpStack)["__init__"].__wrapped__)
+    assert hints["stack"] == Unpack[StackArguments]
+
+
+def test_file_that_is_shipped_names_every_key_and_sets_none() -> None:
     text = (REPOSITORY / "partner.example.toml").read_text()
     assert tomllib.loads(text) == {}
     lines = [line.removeprefix("# ") for line in text.splitlines() if " = " in line]
     keys = tomllib.loads("\n".join(lines))
-    assert list(keys) == list(stock_app.EXAMPLES)
-    assert {key: str(keys[key]) for key in stock_app.DEFAULTS} == stock_app.DEFAULTS
+    assert list(keys) == list(partner_file.EXAMPLES)
+    assert {key: str(keys[key]) for key in partner_file.DEFAULTS} == partner_file.DEFAULTS
 
 
-def test_cdk_json_holds_flags_alone(stock_app: ModuleType) -> None:
+def test_cdk_json_holds_flags_alone() -> None:
     """The CLI hands on what it holds as if it had been typed: no default of ours may look like that."""
     context = json.loads((REPOSITORY / "cdk.json").read_text())["context"]
     assert [key for key in context if not key.startswith("@aws-cdk")] == []

@@ -1,0 +1,63 @@
+"""An app that is made from the variable STATE (JSON): deployed again, it is the same app after a change."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_s3_assets as assets
+from aws_cdk import aws_secretsmanager as secretsmanager
+
+from cdk_s3_to_sftp import S3ToSftp, SftpServer, Trigger
+
+
+def main() -> None:
+    state = json.loads(os.environ["STATE"])
+    app = cdk.App(context=state["context"])
+    stack = cdk.Stack(app, state["name"])
+    owner = cdk.Stack(app, f"{state['name']}Owner") if state["owned_elsewhere"] else stack
+    buckets = {
+        name: s3.Bucket(owner, name, bucket_name=name, versioned=state["versioned"])
+        for name in state["buckets"]
+    }
+    login = secretsmanager.Secret.from_secret_complete_arn(stack, "Login", state["secret"])
+    for name, partner in state["partners"].items():
+        add_partner(stack, name, partner, buckets, login)
+    app.synth()
+
+
+def add_partner(
+    stack: cdk.Stack,
+    name: str,
+    partner: dict[str, Any],
+    buckets: dict[str, s3.Bucket],
+    login: secretsmanager.ISecret,
+) -> None:
+    delivery = S3ToSftp(
+        stack, name, server=SftpServer(**partner["server"]), sources=[], credentials=login, dashboard=False
+    )
+    for source in partner["sources"]:
+        trigger = Trigger(source.get("trigger", "notification"))
+        delivery.add_source(buckets[source["bucket"]], prefix=source.get("prefix"), trigger=trigger)
+    for source in partner.get("former", []):
+        delivery.add_former_source(buckets[source["bucket"]], prefix=source.get("prefix"))
+    if partner.get("code"):
+        replace_code(stack, delivery.function, partner["code"])
+
+
+def replace_code(stack: cdk.Stack, function: lambda_.Function, path: str) -> None:
+    """Have the function run other code than this version of the construct has, as one of another version."""
+    asset = assets.Asset(stack, "OtherVersion", path=path)
+    resource = function.node.default_child
+    assert isinstance(resource, lambda_.CfnFunction)
+    resource.code = lambda_.CfnFunction.CodeProperty(
+        s3_bucket=asset.s3_bucket_name, s3_key=asset.s3_object_key
+    )
+
+
+if __name__ == "__main__":
+    main()
