@@ -47,7 +47,7 @@ local: setup  ## the same, left running until Ctrl-C
 test: setup  ## all tests: unit, infra, integration, e2e (WORKERS=4)
 	@$(PYTEST) --numprocesses=$(WORKERS)
 
-compat: setup  ## the oldest and the newest CDK, Python 3.11 to 3.13 (those that this machine has)
+compat: setup  ## the oldest and the newest CDK, Python 3.11 to 3.14 (those that this machine has)
 	@.ci/compat
 
 chaos: setup  ## cut, kill, throttle and reorder for minutes, then count what became of every object (CHAOS="--seed 7")

@@ -5,6 +5,7 @@ from typing import Any
 import aws_cdk as cdk
 from constructs import IConstruct
 
+from cdk_s3_to_sftp.nag_metadata import suppress_in_metadata
 from cdk_s3_to_sftp.trades import OBJECTS, Trade
 
 _CHECKOV = "checkov"
@@ -30,27 +31,40 @@ def accept_wildcard(scope: IConstruct, resource: str, trade: Trade) -> None:
     """Accept that a policy in `scope` names `resource`, an ARN with a wildcard, and no other."""
     printed = _as_printed(cdk.Stack.of(scope).resolve(resource))
     for rule in trade.rules:
-        try:
-            _acknowledge(scope, rule.replace(OBJECTS, printed), trade.reason)
-        except RuntimeError as error:
-            # CDK takes no id whose brackets are not in pairs (a prefix `a)/`): then the finding stays.
-            if "InvalidValidationId" not in str(error):
-                raise
+        _acknowledge(scope, rule.replace(OBJECTS, printed), trade.reason)
 
 
 def accept_long_timeout(function: IConstruct) -> None:
-    """Accept a timeout that Lambda takes and that CDK's own rules do not know yet."""
+    """Accept a timeout that Lambda takes and that CDK's own rules, where it has some, do not know yet."""
     rule = "CloudFormation-Validate::E3717"
     reason = "Lambda's API takes up to 1,800 seconds (CreateFunction, Timeout)."
-    cdk.Validations.of(function).acknowledge(cdk.Acknowledgment(id=rule, reason=reason))
+    if has_validations():
+        cdk.Validations.of(function).acknowledge(cdk.Acknowledgment(id=rule, reason=reason))
+
+
+def has_validations() -> bool:
+    """Return whether this CDK has acknowledgements of findings, which cdk-nag 3 reads."""
+    return hasattr(cdk, "Acknowledgment")
 
 
 def _acknowledge(scope: IConstruct, rule: str, reason: str) -> None:
     pack, dash, _ = rule.partition("-")
-    if dash:
-        cdk.Validations.of(scope).acknowledge(cdk.Acknowledgment(id=f"{pack}::{rule}", reason=reason))
-    else:
+    if not dash:
         _skip_in_checkov(scope, rule, reason)
+    elif has_validations():
+        _acknowledge_in_cdk(scope, f"{pack}::{rule}", reason)
+    else:
+        suppress_in_metadata(scope, rule, reason)
+
+
+def _acknowledge_in_cdk(scope: IConstruct, id: str, reason: str) -> None:  # noqa: A002 -- as CDK calls it
+    try:
+        cdk.Validations.of(scope).acknowledge(cdk.Acknowledgment(id=id, reason=reason))
+    except RuntimeError as error:
+        # CDK takes no id whose brackets are not in pairs (a prefix `a)/`), and before 2.271 none of a finding
+        # with `::` in it: then the finding stays.
+        if "InvalidValidationId" not in str(error):
+            raise
 
 
 def _skip_in_checkov(scope: IConstruct, rule: str, reason: str) -> None:

@@ -18,6 +18,7 @@ from aws_cdk import aws_sns as sns
 from cfnlint import api as cfnlint  # type: ignore[import-untyped]  # it ships no types
 
 from cdk_s3_to_sftp import S3ToSftp, S3ToSftpStack
+from cdk_s3_to_sftp.findings import has_validations
 from tests.infra.conftest import REPOSITORY, new_app
 from tests.infra.rule_packs import (
     AWS_SOLUTIONS,
@@ -39,6 +40,10 @@ HANDLER = "BucketNotificationsHandler050a0587b7544547bf325f094a3db834"
 
 MANAGED_POLICY = (
     "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole]"
+)
+
+needs_acknowledgements = pytest.mark.skipif(
+    not has_validations(), reason=f"aws-cdk-lib {version('aws-cdk-lib')} has no acknowledgements of findings"
 )
 
 ALARMS = ("Parked", "Backlog", "Retrying", "BreakerOpen", "Errors", "Throttles")
@@ -73,9 +78,11 @@ def test_cdk_nag_finds_nothing_unexplained_about_a_bucket_that_is_passed_in() ->
     stack = cdk.Stack(app, "Test")
     theirs = s3.Bucket.from_bucket_name(stack, "Theirs", "their-bucket")
     S3ToSftp(stack, "Delivery", server=SERVER, bucket=theirs)
+    of_bucket = ("Test/Theirs/Notifications/HandlerPolicy/Resource", "NIST.800.53.R5-IAMNoInlinePolicy")
+    # Older CDKs have one policy for all buckets, which `findings` leaves out.
     assert findings(app) == {
         (f"Test/{HANDLER}/Role/Resource", MANAGED_POLICY),
-        ("Test/Theirs/Notifications/HandlerPolicy/Resource", "NIST.800.53.R5-IAMNoInlinePolicy"),
+        *([of_bucket] if has_validations() else []),
     }
 
 
@@ -113,6 +120,7 @@ def test_cdk_nag_is_awake(pack: str) -> None:
     assert ("Careless/Bucket/Resource", f"{pack}-{told[pack]}") in findings(app)
 
 
+@needs_acknowledgements
 def test_acknowledgements_are_few_and_each_for_one_resource(stock_stack: S3ToSftpStack) -> None:
     by_path: dict[str, set[str]] = {}
     for path, rule in acknowledged(stock_stack):
@@ -148,6 +156,7 @@ def test_acknowledgements_are_few_and_each_for_one_resource(stock_stack: S3ToSft
     }
 
 
+@needs_acknowledgements
 @pytest.mark.parametrize("build", [stock, all_brought_along, through_static_egress])
 def test_every_acknowledgement_answers_one_finding(
     build: Callable[[cdk.App], cdk.Stack], monkeypatch: pytest.MonkeyPatch
@@ -164,6 +173,7 @@ def test_every_acknowledgement_answers_one_finding(
     assert {answer: each for answer, each in answered.items() if len(each) != 1} == {}
 
 
+@needs_acknowledgements
 @pytest.mark.parametrize(
     ("bring", "rules"),
     [
@@ -190,6 +200,7 @@ def test_argument_takes_a_finding_away_and_its_acknowledgement_with_it(
     assert not gone & {rule for path, rule in findings(app) if path.startswith("Brought/Delivery/")}
 
 
+@needs_acknowledgements
 def test_acknowledgements_of_cdk_nag_are_not_in_the_template(template: dict[str, Any]) -> None:
     text = json.dumps(template)
     assert [pack for pack in (AWS_SOLUTIONS, NIST) if pack in text] == []

@@ -1,0 +1,75 @@
+"""A CDK that has no acknowledgements of findings yet: what stands in their place is read by cdk-nag 2.
+
+`make compat` runs cdk-nag 2 itself, on the oldest CDK that pyproject.toml allows: see test_compliance.
+"""
+
+from types import SimpleNamespace
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk.assertions import Template
+
+from cdk_s3_to_sftp import S3ToSftp, findings, trades
+from tests.infra.conftest import new_app
+from tests.infra.rule_packs import SERVER
+
+
+@pytest.fixture
+def resources(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
+    """What is made, as a CDK without acknowledgements makes it."""
+    monkeypatch.setattr(findings, "has_validations", lambda: False)
+    stack = cdk.Stack(new_app(), "Test")
+    S3ToSftp(stack, "Delivery", server=SERVER, prefix="outgoing/")
+    found: dict[str, dict[str, Any]] = Template.from_stack(stack).to_json()["Resources"]
+    return found
+
+
+def suppressed(resource: dict[str, Any]) -> list[dict[str, Any]]:
+    """As cdk-nag has it (https://github.com/cdklabs/cdk-nag, Suppressing a Rule)."""
+    rules: list[dict[str, Any]] = resource["Metadata"]["cdk_nag"]["rules_to_suppress"]
+    return rules
+
+
+def only(resources: dict[str, dict[str, Any]], start: str, kind: str) -> dict[str, Any]:
+    (found,) = (each for name, each in resources.items() if name.startswith(start) and each["Type"] == kind)
+    return found
+
+
+def test_rules_are_suppressed_with_their_reasons(resources: dict[str, dict[str, Any]]) -> None:
+    rules = suppressed(only(resources, "DeliveryFunction", "AWS::Lambda::Function"))
+    assert [each["id"] for each in rules] == [
+        "AwsSolutions-L1",
+        "NIST.800.53.R5-LambdaDLQ",
+        "NIST.800.53.R5-LambdaInsideVPC",
+        "NIST.800.53.R5-LambdaConcurrency",
+    ]
+    assert [each for each in rules if len(each["reason"]) < 50] == []
+
+
+def test_finding_of_a_wildcard_is_suppressed_for_that_wildcard_alone(
+    resources: dict[str, dict[str, Any]],
+) -> None:
+    """The policy is made later than the role, for which it was said."""
+    rules = suppressed(only(resources, "DeliveryRoleDefaultPolicy", "AWS::IAM::Policy"))
+    assert [each["applies_to"] for each in rules if each["id"] == "AwsSolutions-IAM5"] == [
+        ["Resource::<DeliveryBucket818C8F75.Arn>/outgoing/*"]
+    ]
+
+
+def test_what_checkov_skips_stays_beside_it(resources: dict[str, dict[str, Any]]) -> None:
+    function = only(resources, "DeliveryFunction", "AWS::Lambda::Function")
+    assert "CKV_AWS_116" in {each["id"] for each in function["Metadata"]["checkov"]["skip"]}
+
+
+def test_id_that_cdk_does_not_take_does_not_end_the_synth(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CDK 2.256 to 2.270 take no `::` in the id of a finding."""
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("InvalidValidationId: Invalid validation rule ID")
+
+    monkeypatch.setattr(findings, "has_validations", lambda: True)
+    refusing = SimpleNamespace(of=lambda _: SimpleNamespace(acknowledge=refuse))
+    monkeypatch.setattr(cdk, "Validations", refusing, raising=False)
+    monkeypatch.setattr(cdk, "Acknowledgment", lambda **_: None, raising=False)
+    findings.accept(cdk.Stack(new_app(), "Test"), trades.FUNCTION_RUNTIME)
