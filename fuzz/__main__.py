@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fuzz.targets import Target, targets
-from s3_to_sftp.sftp.receiving import MOST_RECEIVED_BYTES
+from s3_to_sftp.ssh.incoming import MOST_RECEIVED_BYTES
 
 TRIES = {"conversations": 5000, "connects": 300, "greetings": 300, "events": 20_000, "keys": 2000}
 SECONDS = 60.0

@@ -16,13 +16,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from s3_to_sftp.credentials import Credentials, parse_secret
 from s3_to_sftp.errors import DeliveryError
-from s3_to_sftp.events import is_from_queue, objects_in_message, objects_in_notification
-from s3_to_sftp.message_part import part_of
+from s3_to_sftp.queue.message_part import part_of
+from s3_to_sftp.s3.envelopes import is_from_queue, objects_in_message, objects_in_notification
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.connection import Timeouts, connect
-from s3_to_sftp.sftp.private_key import load_private_key
 from s3_to_sftp.sftp.session import SftpSession
-from s3_to_sftp.sftp.stream import Piece
+from s3_to_sftp.ssh.private_key import load_private_key
+from s3_to_sftp.ssh.stream import Piece
 from tests.faults.raw_server import PASSWORD, RawTransport, Script, listening, new_key, raw_server
 from tests.lambda_events import eventbridge_event, s3_notification, s3_record
 from tests.unit.scripted_server import ScriptedServer

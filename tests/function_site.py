@@ -9,20 +9,21 @@ from typing import Any
 
 import pytest
 
-from s3_to_sftp import handler, invocation
-from s3_to_sftp.announcements import Silent
-from s3_to_sftp.assembly import Function
-from s3_to_sftp.breaker import NoBreaker
+from s3_to_sftp import handler
+from s3_to_sftp.app import Function
 from s3_to_sftp.credentials import Credentials, FixedCredentials
-from s3_to_sftp.deadline import Deadline
+from s3_to_sftp.delivery import invocation
+from s3_to_sftp.delivery.deadline import Deadline
+from s3_to_sftp.delivery.invocation import Deliveries
 from s3_to_sftp.errors import PartnerLeftInPeace, QueueError
-from s3_to_sftp.events import ObjectRef
-from s3_to_sftp.invocation import Deliveries
-from s3_to_sftp.message_queue import Message
-from s3_to_sftp.receipt import Receipt
-from s3_to_sftp.retry import RetryPolicy, Tries
+from s3_to_sftp.events import Silent
+from s3_to_sftp.queue.disposition import Settlement
+from s3_to_sftp.queue.message_queue import Message
+from s3_to_sftp.queue.retry_policy import RetryPolicy, Tries
+from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.settings import Server
-from s3_to_sftp.settlement import Settlement
+from s3_to_sftp.state.circuit_breaker import NoBreaker
+from s3_to_sftp.state.receipt import Receipt
 from tests.lambda_events import LambdaContext, s3_notification, s3_record, sqs_event
 
 NOW = 1_800_000_000.0

@@ -7,10 +7,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from s3_to_sftp.events import ObjectRef
-from s3_to_sftp.identity import ServerIdentity
-from s3_to_sftp.ledger import Commit, DynamoLedger, Lease, Ledger
-from s3_to_sftp.ledger.items import KEY, Item, partition_key, version_key
+from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.server_identity import ServerIdentity
+from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
+from s3_to_sftp.state.items import KEY, Item, partition_key, version_key
+from s3_to_sftp.state.ledger import Commit, Lease, Ledger
 
 TABLE = "ledger"
 START = 1_795_392_000.0  # 2026-11-23

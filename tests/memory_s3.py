@@ -11,7 +11,7 @@ from typing import Any
 import anycrc  # type: ignore[import-untyped] # ships no stubs
 from botocore.exceptions import ClientError, ResponseStreamingError
 
-from s3_to_sftp.events import ObjectRef
+from s3_to_sftp.s3.object_ref import ObjectRef
 
 BUCKET = "bucket"
 

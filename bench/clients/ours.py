@@ -8,11 +8,11 @@ from typing import Any
 
 from bench.clients.job import Job, Phases
 from bench.payload import Payload, small_file, small_name
-from s3_to_sftp.checksum import DEFAULT_ALGORITHM, RangeChecksum
 from s3_to_sftp.credentials import Credentials, FixedCredentials
+from s3_to_sftp.s3.checksum import DEFAULT_ALGORITHM, RangeChecksum
 from s3_to_sftp.settings import Server
+from s3_to_sftp.sftp.client import Partner, SmallFile
 from s3_to_sftp.sftp.connection import Timeouts
-from s3_to_sftp.sftp.partner import Partner, SmallFile
 from s3_to_sftp.sftp.publish import NoJournal
 
 WARM_UP = "warm-up"
@@ -92,8 +92,8 @@ def _send_large(partner: Partner, job: Job, name: str) -> int:
 
 
 def _deliver(partner: Partner, job: Job, s3: Any) -> int:
-    from s3_to_sftp.delivery import Delivery
-    from s3_to_sftp.events import ObjectRef
+    from s3_to_sftp.delivery.delivery import Delivery
+    from s3_to_sftp.s3.object_ref import ObjectRef
 
     delivery = Delivery(s3=s3, partner=partner, directory=job.directory)
     return delivery.deliver(ObjectRef(bucket=job.bucket, key=job.key, size=job.size)).lanes

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from s3_to_sftp.errors import CredentialsError
-from s3_to_sftp.foreign_text import quoted
-from s3_to_sftp.pasted import holds_private_key_file, without_mark
+from s3_to_sftp.ssh.pasted_text import holds_private_key_file, without_mark
+from s3_to_sftp.untrusted_text import quoted
 
 PLACEHOLDER = "REPLACE-ME"
 """The user name that a freshly deployed secret holds."""

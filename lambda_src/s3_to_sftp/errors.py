@@ -48,7 +48,7 @@ DeliveryError
 from enum import Enum
 
 from s3_to_sftp.configured_by import in_words_of_author
-from s3_to_sftp.foreign_text import MOST_REASON_BYTES, cut
+from s3_to_sftp.untrusted_text import MOST_REASON_BYTES, cut
 
 
 class Disposition(Enum):

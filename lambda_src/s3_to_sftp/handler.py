@@ -16,23 +16,17 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from s3_to_sftp.assembly import Function, assemble
+from s3_to_sftp.app import Function, assemble
 from s3_to_sftp.configured_by import in_words_of_author
-from s3_to_sftp.deadline import Deadline
+from s3_to_sftp.delivery.deadline import Deadline
 from s3_to_sftp.errors import AlreadyGone, ConfigurationError, DeliveryError, Disposition, Superseded
-from s3_to_sftp.events import (
-    Announced,
-    BatchJob,
-    ObjectRef,
-    is_batch_job,
-    is_from_queue,
-    read_message,
-    read_notification,
-)
-from s3_to_sftp.message_queue import Message
-from s3_to_sftp.receipt import Receipt
+from s3_to_sftp.queue.disposition import Failure
+from s3_to_sftp.queue.message_queue import Message
+from s3_to_sftp.s3.batch_operations import BatchJob, is_batch_job
+from s3_to_sftp.s3.envelopes import Announced, is_from_queue, read_message, read_notification
+from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.settings import Settings
-from s3_to_sftp.settlement import Failure
+from s3_to_sftp.state.receipt import Receipt
 
 logger = Logger(service="s3-to-sftp")
 metrics = Metrics(namespace="S3ToSftp", service="s3-to-sftp")

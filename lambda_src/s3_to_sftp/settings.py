@@ -5,12 +5,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from s3_to_sftp.delivery.remote_path import SourceDirectory, home_in, never_delivered
+from s3_to_sftp.delivery.unknown_outcome import UnknownOutcome
 from s3_to_sftp.errors import ConfigurationError
-from s3_to_sftp.foreign_text import quoted
-from s3_to_sftp.pasted import holds_private_key_file, names_key_type, without_mark
-from s3_to_sftp.remote_path import SourceDirectory, home_in, never_delivered
-from s3_to_sftp.sftp.algorithms import KNOWN_CIPHERS
-from s3_to_sftp.unknown_outcome import UnknownOutcome
+from s3_to_sftp.ssh.algorithms import KNOWN_CIPHERS
+from s3_to_sftp.ssh.pasted_text import holds_private_key_file, names_key_type, without_mark
+from s3_to_sftp.untrusted_text import quoted
 
 # The one contract with the construct: it sets exactly these, but for those of a plain Lambda.
 VARIABLES = frozenset(

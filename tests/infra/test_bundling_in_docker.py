@@ -30,7 +30,7 @@ import boto3, paramiko, s3_to_sftp.handler
 from s3_to_sftp.credentials import Credentials, FixedCredentials
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.connection import Timeouts
-from s3_to_sftp.sftp.partner import Partner, SmallFile
+from s3_to_sftp.sftp.client import Partner, SmallFile
 
 for module in (boto3, paramiko, s3_to_sftp.handler):
     assert module.__file__.startswith("/var/task/"), module.__file__

@@ -13,7 +13,7 @@ from aws_cdk import aws_s3_notifications as s3n
 from aws_cdk.assertions import Template
 
 from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer, Source, Trigger
-from s3_to_sftp.remote_path import SourceDirectory
+from s3_to_sftp.delivery.remote_path import SourceDirectory
 from s3_to_sftp.settings import Settings
 from tests.infra.conftest import new_app, warned
 from tests.infra.keys import ED25519

@@ -51,6 +51,6 @@ def lanes_at_any_distance(monkeypatch: pytest.MonkeyPatch) -> None:
 
     How many lanes pay is decided in `lanes_for` (see test_lanes.py); here they are wanted for their faults.
     """
-    monkeypatch.setattr("s3_to_sftp.sftp.lanes.lanes_for", lambda *, size, round_trip, limit: limit)
+    monkeypatch.setattr("s3_to_sftp.sftp.parallel_upload.lanes_for", lambda *, size, round_trip, limit: limit)
     for bound in ("_SEGMENT_BYTES", "_LAST_SEGMENT_BYTES"):
-        monkeypatch.setattr(f"s3_to_sftp.sftp.lanes.{bound}", 255 * 1024)
+        monkeypatch.setattr(f"s3_to_sftp.sftp.parallel_upload.{bound}", 255 * 1024)

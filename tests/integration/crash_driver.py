@@ -22,13 +22,14 @@ from typing import Any, NoReturn
 
 import boto3
 
-from s3_to_sftp import assembly, handler, message_queue
-from s3_to_sftp.ledger import DynamoLedger
-from s3_to_sftp.message_queue import MessageQueue
-from s3_to_sftp.sftp import lanes, session
+from s3_to_sftp import app, handler
+from s3_to_sftp.queue import message_queue
+from s3_to_sftp.queue.message_queue import MessageQueue
+from s3_to_sftp.s3.object_reader import S3Object
+from s3_to_sftp.sftp import parallel_upload, session
 from s3_to_sftp.sftp.session import SftpSession
-from s3_to_sftp.sftp.stream import NOT_READY, Piece
-from s3_to_sftp.source import S3Object
+from s3_to_sftp.ssh.stream import NOT_READY, Piece
+from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
 
 WRITE_BYTES = 64 * 1024
 """What one WRITE holds here, and a range that a lane takes: many steps, few bytes."""
@@ -213,8 +214,8 @@ def _invoke(invocation: Invocation) -> Any:
     _set(session, _MAX_WRITE_BYTES=WRITE_BYTES)
     _set(message_queue, _LONGEST_DELAY=0)  # the clock is ours, but not that of the queue
     if invocation.lanes > 1:
-        _set(lanes, _SEGMENT_BYTES=WRITE_BYTES, _LAST_SEGMENT_BYTES=WRITE_BYTES)
-        _set(lanes, lanes_for=lambda *, size, round_trip, limit: limit)
+        _set(parallel_upload, _SEGMENT_BYTES=WRITE_BYTES, _LAST_SEGMENT_BYTES=WRITE_BYTES)
+        _set(parallel_upload, lanes_for=lambda *, size, round_trip, limit: limit)
     context: Any = _Context(invocation, writes)
     return handler.lambda_handler(invocation.event, context)
 
@@ -223,7 +224,7 @@ def _set_clock_ahead(seconds: float) -> None:
     def clock() -> float:
         return time.time() + seconds
 
-    for module, name in ((assembly, "DynamoLedger"), (assembly, "DynamoBreaker"), (handler, "Deadline")):
+    for module, name in ((app, "DynamoLedger"), (app, "DynamoBreaker"), (handler, "Deadline")):
         setattr(module, name, functools.partial(getattr(module, name), clock=clock))
 
 

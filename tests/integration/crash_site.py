@@ -19,7 +19,8 @@ from typing import Any
 from local.cloud import REGION, REPOSITORY, LocalCloud
 from local.processes import read
 from local.sftp_server import RunningServer, start_asyncssh_server
-from s3_to_sftp.events import ObjectRef, objects_in_message
+from s3_to_sftp.s3.envelopes import objects_in_message
+from s3_to_sftp.s3.object_ref import ObjectRef
 from tests.faults.sftp_server import Fault, WatchedServer, faulty
 from tests.integration.crash_driver import Invocation
 from tests.integration.partner import files_below

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from local.sftp_server import RunningServer
-from s3_to_sftp.batch import deliver_all
-from s3_to_sftp.deadline import Deadline
-from s3_to_sftp.delivery import Delivery
+from s3_to_sftp.delivery.batch import deliver_all
+from s3_to_sftp.delivery.deadline import Deadline
+from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.errors import DeliveryError
-from s3_to_sftp.events import ObjectRef
-from s3_to_sftp.receipt import Receipt
+from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.state.receipt import Receipt
 from tests.integration.partner import files_below, partner_at
 from tests.ledger_site import TABLE, LedgerSite, create_table
 from tests.memory_s3 import MemoryS3

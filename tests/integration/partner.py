@@ -11,12 +11,12 @@ from typing import Any
 
 from local.sftp_server import RunningServer
 from s3_to_sftp.credentials import Credentials, CredentialSource, FixedCredentials
-from s3_to_sftp.delivery import Delivery
-from s3_to_sftp.remote_path import temporary_path
+from s3_to_sftp.delivery.delivery import Delivery
+from s3_to_sftp.delivery.remote_path import temporary_path
 from s3_to_sftp.settings import Server
+from s3_to_sftp.sftp.client import Partner
 from s3_to_sftp.sftp.connection import Timeouts
-from s3_to_sftp.sftp.lanes import RangeSource, Sent
-from s3_to_sftp.sftp.partner import Partner
+from s3_to_sftp.sftp.parallel_upload import RangeSource, Sent
 from tests.pace import short
 from tests.unit.site import MemoryJournal
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from s3_to_sftp.sftp.stream import NOT_READY, Piece
+from s3_to_sftp.ssh.stream import NOT_READY, Piece
 
 _STAMP = struct.Struct(">Q")
 _STAMP_EVERY = 32 * 1024

@@ -12,8 +12,8 @@ import pytest
 from paramiko.kex_mlkem import KexMLKEM768X25519
 
 from local.sftp_server import RunningServer, sshd_path, start_asyncssh_server, start_sshd
-from s3_to_sftp.sftp import algorithms
 from s3_to_sftp.sftp.connection import Connection, connect
+from s3_to_sftp.ssh import algorithms
 from tests.faults.ssh_door import Asked, ssh_door, success
 from tests.integration.partner import IMPATIENT, address_of, login_of
 

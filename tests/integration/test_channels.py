@@ -11,7 +11,7 @@ import pytest
 
 from local.sftp_server import RunningServer, start_asyncssh_server, start_sshd
 from s3_to_sftp.errors import ConnectionLost
-from s3_to_sftp.sftp.partner import Partner
+from s3_to_sftp.sftp.client import Partner
 from tests.faults.sftp_server import Fault, Stalls, faulty
 from tests.integration.conftest import skip_without_sshd
 from tests.integration.partner import connections, files_below, partner_at, send
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("lanes_at_any_distance")
 @pytest.fixture
 def lanes_at_any_distance(lanes_at_any_distance: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ranges as in production: each longer than what the server's window takes."""
-    monkeypatch.setattr("s3_to_sftp.sftp.lanes._SEGMENT_BYTES", 4 * MIB)
+    monkeypatch.setattr("s3_to_sftp.sftp.parallel_upload._SEGMENT_BYTES", 4 * MIB)
 
 
 def sessions(server: RunningServer) -> int:

@@ -13,10 +13,10 @@ import pytest
 
 from local.sftp_server import RunningServer, start_asyncssh_server
 from s3_to_sftp.credentials import Credentials, FixedCredentials
-from s3_to_sftp.delivery import Delivery
+from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.errors import ConnectionLost, RemotePathRefused, RequestRefused
 from s3_to_sftp.sftp.protocol import POSIX_RENAME
-from s3_to_sftp.sftp.writer import WINDOW_BYTES
+from s3_to_sftp.sftp.write_window import WINDOW_BYTES
 from tests.faults.sftp_server import without_extensions
 from tests.faults.tcp_proxy import tcp_proxy
 from tests.integration.partner import (
@@ -249,7 +249,7 @@ from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp import lanes
 from s3_to_sftp.sftp.connection import Timeouts
-from s3_to_sftp.sftp.partner import Partner
+from s3_to_sftp.sftp.client import Partner
 
 # Each stream has its own blocks, and a busy machine looks like a distance at which a second one pays.
 lanes.lanes_for = lambda **_: 1

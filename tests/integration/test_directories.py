@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from local.sftp_server import start_asyncssh_server
-from s3_to_sftp.delivery import Delivery
+from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.errors import DirectoryAmbiguous, Disposition, RemotePathRefused
 from tests.integration.conftest import start
 from tests.integration.partner import files_below, partner_at

@@ -20,7 +20,7 @@ import pytest
 
 from local.sftp_server import RunningServer, start_asyncssh_server
 from s3_to_sftp.errors import ConnectionLost, DeliveryError, RequestRefused
-from s3_to_sftp.sftp.partner import Partner
+from s3_to_sftp.sftp.client import Partner
 from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME
 from tests.faults.sftp_server import (
     FAILURE,

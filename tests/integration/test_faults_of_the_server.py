@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from local.sftp_server import RunningServer, start_asyncssh_server
-from s3_to_sftp.batch import deliver_all
-from s3_to_sftp.deadline import Deadline
-from s3_to_sftp.delivery import Delivery
+from s3_to_sftp.delivery.batch import deliver_all
+from s3_to_sftp.delivery.deadline import Deadline
+from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.errors import ConnectionLost, Disposition, PartnerRefusesWrites, RequestRefused
-from s3_to_sftp.receipt import Receipt
 from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME
+from s3_to_sftp.state.receipt import Receipt
 from tests.faults.sftp_server import (
     FAILURE,
     NO_SPACE_ON_FILESYSTEM,

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from local.sftp_server import RunningServer, start_asyncssh_server
-from s3_to_sftp.checksum import RangeChecksum
-from s3_to_sftp.deadline import SMALL_BYTES
+from s3_to_sftp.delivery.deadline import SMALL_BYTES
 from s3_to_sftp.errors import (
     AlreadyDelivered,
     AlreadyGone,
@@ -24,7 +23,8 @@ from s3_to_sftp.errors import (
     Superseded,
     ToBeContinued,
 )
-from s3_to_sftp.receipt import Receipt
+from s3_to_sftp.s3.checksum import RangeChecksum
+from s3_to_sftp.state.receipt import Receipt
 from tests.faults.sftp_server import Fault, HangsUp, WatchedServer, faulty, stating_write_limit
 from tests.integration.ledger_desk import KEY, LedgerDesk, are_files
 from tests.integration.partner import connections

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from local.sftp_server import RunningServer, start_asyncssh_server
-from s3_to_sftp.deadline import SMALL_BYTES
+from s3_to_sftp.delivery.deadline import SMALL_BYTES
 from s3_to_sftp.errors import (
     AlreadyDelivered,
     CannotContinue,
@@ -32,8 +32,8 @@ from s3_to_sftp.errors import (
     ToBeContinued,
     TooManyConnections,
 )
-from s3_to_sftp.receipt import Receipt
 from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME
+from s3_to_sftp.state.receipt import Receipt
 from tests.faults.sftp_server import (
     NO_SPACE_ON_FILESYSTEM,
     PERMISSION_DENIED,

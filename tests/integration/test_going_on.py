@@ -10,8 +10,8 @@ import pytest
 
 from local.sftp_server import RunningServer, start_asyncssh_server
 from s3_to_sftp.errors import CheckpointLost, RequestRefused
-from s3_to_sftp.sftp.lanes import Sent
-from s3_to_sftp.sftp.partner import Partner
+from s3_to_sftp.sftp.client import Partner
+from s3_to_sftp.sftp.parallel_upload import Sent
 from tests.faults.sftp_server import (
     DeniesLooking,
     Fault,

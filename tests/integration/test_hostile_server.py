@@ -25,7 +25,7 @@ from s3_to_sftp.errors import (
     SftpNotStarted,
     TransferError,
 )
-from s3_to_sftp.sftp.partner import Partner
+from s3_to_sftp.sftp.client import Partner
 from s3_to_sftp.sftp.protocol import LIMITS, Answer, Request, Status
 from tests.faults.hostile_server import (
     NOTHING,

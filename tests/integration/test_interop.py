@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from local.sftp_server import RunningServer, start_asyncssh_server, start_sshd
+from s3_to_sftp.sftp.client import Partner, SmallFile
 from s3_to_sftp.sftp.connection import Timeouts
-from s3_to_sftp.sftp.partner import Partner, SmallFile
 from tests.faults.tcp_proxy import Plan, tcp_proxy
 from tests.integration.conftest import skip_without_sshd
 from tests.integration.other_servers import start_dropbear, start_proftpd, start_rclone

@@ -12,7 +12,9 @@ import pytest
 from local.cloud import start_cloud
 from local.processes import CannotRun
 from s3_to_sftp.errors import AlreadyDelivered, BeingSent, LedgerError, Superseded
-from s3_to_sftp.ledger import Checkpoint, DynamoLedger, NameKind, RemoteName
+from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
+from s3_to_sftp.state.ledger import Checkpoint
+from s3_to_sftp.state.remote_names import NameKind, RemoteName
 from tests.ledger_site import DAY, TABLE, LedgerSite, commit_of, create_table, ref
 
 OLD, NEW = ref("0A"), ref("0B")

@@ -20,7 +20,7 @@ from s3_to_sftp.errors import (
     TooManyConnections,
 )
 from s3_to_sftp.sftp.connection import connect
-from s3_to_sftp.sftp.heard import QUOTED_CHARACTERS
+from s3_to_sftp.ssh.server_messages import QUOTED_CHARACTERS
 from tests.faults.ssh_door import (
     PASSWORD,
     Asked,

@@ -11,7 +11,7 @@ import paramiko
 import pytest
 
 from local.sftp_server import RunningServer, start_asyncssh_server, start_sshd
-from s3_to_sftp.sftp.fast_send import Packetizer
+from s3_to_sftp.ssh.packetizer import Packetizer
 from tests.integration.conftest import skip_without_sshd
 from tests.integration.partner import partner_at, send
 from tests.integration.sources import GatheringSource

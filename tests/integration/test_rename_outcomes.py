@@ -16,7 +16,8 @@ import asyncssh
 import pytest
 
 from local.sftp_server import RunningServer, start_asyncssh_server
-from s3_to_sftp.deadline import SMALL_BYTES
+from s3_to_sftp.delivery.deadline import SMALL_BYTES
+from s3_to_sftp.delivery.unknown_outcome import UnknownOutcome
 from s3_to_sftp.errors import (
     ConnectionLost,
     DeliveryError,
@@ -28,9 +29,8 @@ from s3_to_sftp.errors import (
     Superseded,
     TargetNotAFile,
 )
-from s3_to_sftp.receipt import Evidence, Receipt
 from s3_to_sftp.sftp.protocol import POSIX_RENAME, Status
-from s3_to_sftp.unknown_outcome import UnknownOutcome
+from s3_to_sftp.state.receipt import Evidence, Receipt
 from tests.faults.sftp_server import (
     PERMISSION_DENIED,
     AnnouncesReplacing,

@@ -25,8 +25,8 @@ from s3_to_sftp.errors import (
     TransferError,
 )
 from s3_to_sftp.settings import Server
-from s3_to_sftp.sftp import receiving
 from s3_to_sftp.sftp.connection import Connection, connect
+from s3_to_sftp.ssh import incoming
 from tests.faults.raw_server import (
     CHANNEL_DATA,
     CHANNEL_EXTENDED_DATA,
@@ -93,7 +93,7 @@ def test_list_of_4_billion_extensions_ends_the_connection_and_its_thread() -> No
         assert isinstance(refused(running), PartnerUnreachable)
 
 
-@pytest.mark.parametrize("length", [2**31, 2**32 - 1, receiving.MAX_PACKET_BYTES + 8, 0, 1, 4])
+@pytest.mark.parametrize("length", [2**31, 2**32 - 1, incoming.MAX_PACKET_BYTES + 8, 0, 1, 4])
 def test_packet_of_impossible_length_before_the_key_exchange_is_refused(length: int) -> None:
     def greet(connection: socket.socket) -> None:
         connection.sendall(b"SSH-2.0-Long_1.0\r\n" + number(length) + bytes(64))
@@ -213,13 +213,13 @@ def test_stderr_that_nobody_reads_does_not_use_up_the_window() -> None:
 
     def log(channel: paramiko.Channel) -> None:
         nonlocal logged
-        while logged < 3 * receiving.WINDOW_BYTES:
+        while logged < 3 * incoming.WINDOW_BYTES:
             logged += channel.send_stderr(b"a line of its log\n" * 1000)  # waits for the window
 
     script = Script(at_subsystem=lambda _server, channel: speak_sftp(channel, lambda _count: log(channel)))
     with connected(script) as (_, connection):
         connection.session.ping()
-    assert logged >= 3 * receiving.WINDOW_BYTES
+    assert logged >= 3 * incoming.WINDOW_BYTES
 
 
 def test_flood_of_stderr_is_not_kept() -> None:
@@ -232,7 +232,7 @@ def test_flood_of_stderr_is_not_kept() -> None:
         before = _resident_bytes()
         assert isinstance(refused(running), TransferError | PartnerError)
         # The server is a thread of this process, and keeps nothing.
-        assert _resident_bytes() - before < 2 * receiving.MOST_RECEIVED_BYTES
+        assert _resident_bytes() - before < 2 * incoming.MOST_RECEIVED_BYTES
 
 
 def _resident_bytes() -> int:

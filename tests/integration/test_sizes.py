@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from local.sftp_server import RunningServer, sshd_path, start_asyncssh_server, start_sshd
+from s3_to_sftp.sftp.client import Partner
 from s3_to_sftp.sftp.connection import Timeouts
-from s3_to_sftp.sftp.partner import Partner
-from s3_to_sftp.sftp.writer import WINDOW_BYTES
+from s3_to_sftp.sftp.write_window import WINDOW_BYTES
 from tests.faults.sftp_server import without_extensions
 from tests.integration.partner import partner_at, send
 from tests.integration.sources import BytesSource, GatheringSource, StampedSource
@@ -86,9 +86,9 @@ def partners(server: RunningServer) -> Iterator[dict[int, Partner]]:
 @pytest.fixture(scope="module", params=[255 * KIB, 4 * MIB], ids=["ranges of a write", "ranges of 4 MiB"])
 def lanes_of_any_size(request: pytest.FixtureRequest) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("s3_to_sftp.sftp.lanes.lanes_for", lambda *, size, round_trip, limit: limit)
-        patch.setattr("s3_to_sftp.sftp.lanes._SEGMENT_BYTES", request.param)
-        patch.setattr("s3_to_sftp.sftp.lanes._LAST_SEGMENT_BYTES", min(request.param, MIB))
+        patch.setattr("s3_to_sftp.sftp.parallel_upload.lanes_for", lambda *, size, round_trip, limit: limit)
+        patch.setattr("s3_to_sftp.sftp.parallel_upload._SEGMENT_BYTES", request.param)
+        patch.setattr("s3_to_sftp.sftp.parallel_upload._LAST_SEGMENT_BYTES", min(request.param, MIB))
         yield
 
 
@@ -151,7 +151,7 @@ def test_offsets_beyond_32_bits_arrive_where_they_belong(
     if sshd_path() is None:
         pytest.skip("OpenSSH's sshd is not installed (apt-get install openssh-server)")
     insist_on_room(in_memory, size)
-    monkeypatch.setattr("s3_to_sftp.sftp.lanes.lanes_for", lambda *, size, round_trip, limit: limit)
+    monkeypatch.setattr("s3_to_sftp.sftp.parallel_upload.lanes_for", lambda *, size, round_trip, limit: limit)
     source = StampedSource(size)
     with start_sshd(in_memory) as server:
         partner = partner_at(server, max_connections=2, timeouts=Timeouts())

@@ -11,8 +11,8 @@ import pytest
 
 from local.sftp_server import RunningServer, start_asyncssh_server, start_sshd
 from s3_to_sftp.errors import CheckpointLost, ConnectionLost, SizeMismatch, TransferError
-from s3_to_sftp.sftp.lanes import Sent
-from s3_to_sftp.sftp.partner import Partner
+from s3_to_sftp.sftp.client import Partner
+from s3_to_sftp.sftp.parallel_upload import Sent
 from s3_to_sftp.sftp.protocol import LIMITS
 from tests.faults.sftp_server import (
     ClosesAfterRequests,

@@ -8,8 +8,8 @@ from typing import Any
 import paramiko
 import pytest
 
-from s3_to_sftp.breaker import DynamoBreaker
 from s3_to_sftp.credentials import FixedCredentials
+from s3_to_sftp.delivery.invocation import Deliveries
 from s3_to_sftp.errors import (
     LoginRefused,
     PartnerLeftInPeace,
@@ -19,8 +19,8 @@ from s3_to_sftp.errors import (
     SftpNotStarted,
     TooManyConnections,
 )
-from s3_to_sftp.invocation import Deliveries
-from s3_to_sftp.sftp.partner import Partner
+from s3_to_sftp.sftp.client import Partner
+from s3_to_sftp.state.circuit_breaker import DynamoBreaker
 from tests.faults.ssh_door import (
     Asked,
     Door,

@@ -16,7 +16,7 @@ from local.cloud import REGION, start_cloud
 from local.processes import CannotRun
 from local.sftp_server import start_asyncssh_server
 from s3_to_sftp.errors import ObjectCorrupt
-from s3_to_sftp.events import ObjectRef
+from s3_to_sftp.s3.object_ref import ObjectRef
 from tests.integration.partner import delivery_to, files_below
 from tests.memory_s3 import MemoryS3, digest_of
 

@@ -9,13 +9,13 @@ import threading
 from itertools import count
 from typing import Any
 
-from s3_to_sftp.checksum import RangeChecksum
-from s3_to_sftp.deadline import Deadline
-from s3_to_sftp.delivery import Delivery
-from s3_to_sftp.events import ObjectRef
-from s3_to_sftp.receipt import Receipt
-from s3_to_sftp.sftp.partner import Partner
+from s3_to_sftp.delivery.deadline import Deadline
+from s3_to_sftp.delivery.delivery import Delivery
+from s3_to_sftp.s3.checksum import RangeChecksum
+from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.sftp.client import Partner
 from s3_to_sftp.sftp.protocol import Request, Status
+from s3_to_sftp.state.receipt import Receipt
 from tests.ledger_site import LEASE_SECONDS, LedgerSite
 from tests.memory_s3 import MemoryS3
 from tests.unit.scripted_server import NOTHING, Asked, Script, status

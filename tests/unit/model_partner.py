@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from s3_to_sftp.errors import CheckpointLost, ConnectionLost, Disposition, RequestRefused
-from s3_to_sftp.events import ObjectRef
-from s3_to_sftp.identity import ServerIdentity
-from s3_to_sftp.sftp.lanes import Sent
-from s3_to_sftp.sftp.partner import Partner
+from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.server_identity import ServerIdentity
+from s3_to_sftp.sftp.client import Partner
+from s3_to_sftp.sftp.parallel_upload import Sent
 from s3_to_sftp.sftp.protocol import FileAttributes, Status
 from s3_to_sftp.sftp.size_check import confirm_size
 

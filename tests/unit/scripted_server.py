@@ -26,7 +26,7 @@ from s3_to_sftp.sftp.protocol import (
     text,
 )
 from s3_to_sftp.sftp.session import Pending, SftpSession
-from s3_to_sftp.sftp.stream import Piece
+from s3_to_sftp.ssh.stream import Piece
 
 NOTHING = b""
 """For a script: the request is never answered."""

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from s3_to_sftp.sftp import lanes
-from s3_to_sftp.sftp.lanes import RangeSource, Sent, send_in_lanes
+from s3_to_sftp.sftp import parallel_upload
+from s3_to_sftp.sftp.parallel_upload import RangeSource, Sent, send_in_lanes
 from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.sftp.protocol import Request
 from s3_to_sftp.sftp.publish import publish
-from s3_to_sftp.sftp.stream import NOT_READY, Piece
+from s3_to_sftp.ssh.stream import NOT_READY, Piece
 from tests.unit.scripted_server import Asked, Script
 from tests.unit.site import SOON, MemoryJournal, lane_number, lane_threads
 
@@ -95,9 +95,9 @@ def send_part(pool: ConnectionPool, source: RangeSource | None = None, **more: A
 def upload_part(pool: ConnectionPool, source: RangeSource | None = None, **more: Any) -> Sent:
     """Send in segments so small that a test's file has many."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(lanes, "_MIN_BYTES_PER_LANE", SEGMENT)
-        patched.setattr(lanes, "_SEGMENT_BYTES", SEGMENT)
-        patched.setattr(lanes, "_LAST_SEGMENT_BYTES", SEGMENT)
+        patched.setattr(parallel_upload, "_MIN_BYTES_PER_LANE", SEGMENT)
+        patched.setattr(parallel_upload, "_SEGMENT_BYTES", SEGMENT)
+        patched.setattr(parallel_upload, "_LAST_SEGMENT_BYTES", SEGMENT)
         return send_in_lanes(pool, source or Bytes(), **{"temporary": TEMPORARY, **more})
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from s3_to_sftp.credentials import Credentials, FixedCredentials
 from s3_to_sftp.settings import Server
+from s3_to_sftp.sftp.client import Partner
 from s3_to_sftp.sftp.connection import Timeouts
-from s3_to_sftp.sftp.partner import Partner
 from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.sftp.session import SftpSession
 from tests.unit.scripted_server import Disk, Script, ScriptedServer

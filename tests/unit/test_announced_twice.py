@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from s3_to_sftp.events.notification import object_in_event, object_in_record
-from s3_to_sftp.ledger.items import is_unmistakable, partition_key, version_key
+from s3_to_sftp.s3.notifications import object_in_event, object_in_record
+from s3_to_sftp.state.items import is_unmistakable, partition_key, version_key
 
 
 def record(**version: str) -> dict[str, Any]:

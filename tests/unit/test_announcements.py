@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # ships no types
 from moto import mock_aws
 
-from s3_to_sftp import announcements
-from s3_to_sftp.announcements import Announcements, Announcer, Silent
-from s3_to_sftp.breaker import Opened, Recovered
+from s3_to_sftp import events
 from s3_to_sftp.errors import AlreadyGone, EventError, RemotePathRefused, Superseded
-from s3_to_sftp.events import ObjectRef
-from s3_to_sftp.receipt import Receipt
+from s3_to_sftp.events import Announcements, Announcer, Silent
+from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.state.circuit_breaker import Opened, Recovered
+from s3_to_sftp.state.receipt import Receipt
 
 DOCS = Path(__file__).parents[2] / "docs" / "events"
 SCHEMAS = {
@@ -272,7 +272,7 @@ def test_requests_are_small_enough_and_hold_every_event_in_order(lengths: list[i
     bus = Bus()
     to = announcer(bus)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(announcements, "_MOST_BYTES", most_bytes)
+        patch.setattr(events, "_MOST_BYTES", most_bytes)
         for length in lengths:
             to.superseded(ObjectRef(bucket="b", key="ü" * length), NEWER)
         to.flush()

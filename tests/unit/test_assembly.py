@@ -7,15 +7,16 @@ from typing import Any
 import pytest
 from botocore.config import Config
 
-from s3_to_sftp.announcements import Announcer, Silent
-from s3_to_sftp.assembly import Function, assemble
-from s3_to_sftp.breaker import DynamoBreaker, NoBreaker
+from s3_to_sftp.app import Function, assemble
 from s3_to_sftp.credentials import Credentials, FixedCredentials, SecretCredentials
+from s3_to_sftp.delivery.unknown_outcome import UnknownOutcome
 from s3_to_sftp.errors import LedgerError
-from s3_to_sftp.ledger import DynamoLedger, NoLedger
+from s3_to_sftp.events import Announcer, Silent
 from s3_to_sftp.settings import Settings
-from s3_to_sftp.sftp.partner import Partner
-from s3_to_sftp.unknown_outcome import UnknownOutcome
+from s3_to_sftp.sftp.client import Partner
+from s3_to_sftp.state.circuit_breaker import DynamoBreaker, NoBreaker
+from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
+from s3_to_sftp.state.no_ledger import NoLedger
 from tests.ledger_site import ref
 
 PLAIN = {"SSH_HOST": "sftp.partner.example", "SSH_PORT": "22", "SSH_USERNAME": "u", "SSH_PASSWORD": "p"}

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from s3_to_sftp import batch
-from s3_to_sftp.batch import deliver_all
-from s3_to_sftp.deadline import SMALL_BYTES, Deadline
-from s3_to_sftp.delivery import Delivery
+from s3_to_sftp.delivery import batch
+from s3_to_sftp.delivery.batch import deliver_all
+from s3_to_sftp.delivery.deadline import SMALL_BYTES, Deadline
+from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.errors import (
     AlreadyDelivered,
     AlreadyGone,
@@ -34,12 +34,12 @@ from s3_to_sftp.errors import (
     Superseded,
     ToBeContinued,
 )
-from s3_to_sftp.events import ObjectRef
-from s3_to_sftp.ledger import Commit, Lease
-from s3_to_sftp.receipt import Receipt
-from s3_to_sftp.sftp import concurrency, lanes
+from s3_to_sftp.s3.object_reader import WholeObject, read_whole
+from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.sftp import open_files, parallel_upload
 from s3_to_sftp.sftp.protocol import Request, Status
-from s3_to_sftp.source import WholeObject, read_whole
+from s3_to_sftp.state.ledger import Commit, Lease
+from s3_to_sftp.state.receipt import Receipt
 from tests.ledger_site import TABLE, create_table, raising
 from tests.memory_s3 import BUCKET, MemoryS3
 from tests.unit.delivery_site import DeliverySite, crc_of
@@ -273,7 +273,7 @@ def test_small_objects_share_their_round_trips() -> None:
 
 
 def test_large_object_travels_in_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lanes, "_MIN_BYTES_PER_LANE", len(LARGE) // 2)
+    monkeypatch.setattr(parallel_upload, "_MIN_BYTES_PER_LANE", len(LARGE) // 2)
     s3, site = MemoryS3({"a": LARGE}), Site()
     joined: list[int] = []
     site.scripts[1] = lambda asked: joined.append(1) if asked.kind == Request.OPEN else None
@@ -362,7 +362,7 @@ def test_unexpected_error_is_an_outcome(monkeypatch: pytest.MonkeyPatch) -> None
             raise ZeroDivisionError
         return read_whole(s3, ref)
 
-    monkeypatch.setattr("s3_to_sftp.batch.read_whole", surprising)
+    monkeypatch.setattr("s3_to_sftp.delivery.batch.read_whole", surprising)
     s3 = MemoryS3({"a": SMALL, "b": SMALL, "c": LARGE})
     found = outcomes(delivery(s3, Site()), *(s3.ref(key) for key in "abc"))
     assert isinstance(found["b"], ZeroDivisionError)
@@ -448,7 +448,7 @@ def test_large_objects_that_are_refused_alike_are_not_all_tried() -> None:
 def test_leases_of_objects_that_are_not_tried_are_released(
     desk: DeliverySite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(concurrency, "FILES_AT_A_TIME", 4)
+    monkeypatch.setattr(open_files, "FILES_AT_A_TIME", 4)
     keys = [f"{number:02}" for number in range(20)]
     desk.s3.objects.update({key: key.encode() for key in keys})
     desk.site.scripts[0] = refusing(Request.OPEN, Status.PERMISSION_DENIED)

@@ -13,7 +13,6 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from moto import mock_aws
 
-from s3_to_sftp.breaker import Breaker, DynamoBreaker, NoBreaker, Opened, Recovered
 from s3_to_sftp.errors import (
     ConnectionLost,
     CredentialsError,
@@ -29,6 +28,7 @@ from s3_to_sftp.errors import (
     SftpNotStarted,
     TooManyConnections,
 )
+from s3_to_sftp.state.circuit_breaker import Breaker, DynamoBreaker, NoBreaker, Opened, Recovered
 
 TABLE = "ledger"
 SERVER = "sftp.partner.example:22"

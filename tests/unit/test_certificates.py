@@ -11,7 +11,7 @@ import pytest
 
 from s3_to_sftp.errors import CredentialsError
 from s3_to_sftp.settings import Settings
-from s3_to_sftp.sftp.certificates import add_certificate, problem_with_host
+from s3_to_sftp.ssh.certificates import add_certificate, problem_with_host
 
 AUTHORITY, KEY, OTHER = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(3))
 NOW = int(time.time())

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s3_to_sftp.checksum import ChecksumSoFar, RangeChecksum, RangeReader
-from s3_to_sftp.part_hashes import PartHashes
-from s3_to_sftp.stored_checksum import StoredChecksum, stored_checksum
+from s3_to_sftp.s3.checksum import ChecksumSoFar, RangeChecksum, RangeReader
+from s3_to_sftp.s3.part_hashes import PartHashes
+from s3_to_sftp.s3.stored_checksum import StoredChecksum, stored_checksum
 from tests.memory_s3 import digest_of
 
 ALGORITHMS = ["CRC64NVME", "CRC32C", "CRC32"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from s3_to_sftp.errors import RequestRefused
-from s3_to_sftp.sftp.partner import Partner, SmallFile
+from s3_to_sftp.sftp.client import Partner, SmallFile
 from s3_to_sftp.sftp.protocol import Request, Status
 from tests.unit.scripted_server import Asked, ScriptedServer, refusing, status
 from tests.unit.site import MemoryConnection, MemoryJournal, Site

@@ -12,13 +12,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from moto import mock_aws
 
-from s3_to_sftp.credentials import (
-    PLACEHOLDER,
-    Credentials,
-    FixedCredentials,
-    SecretCredentials,
-    parse_secret,
-)
+from s3_to_sftp.credentials import PLACEHOLDER, Credentials, FixedCredentials, SecretCredentials, parse_secret
 from s3_to_sftp.errors import CredentialsError
 from tests.memory_s3 import client_error
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from s3_to_sftp.batch import deliver_all
+from s3_to_sftp.delivery.batch import deliver_all
 from s3_to_sftp.errors import ConnectionLost, EarlierRenamePending, RequestRefused
-from s3_to_sftp.events import ObjectRef
-from s3_to_sftp.receipt import Receipt
+from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME, Request, Status
+from s3_to_sftp.state.receipt import Receipt
 from tests.ledger_site import TABLE, create_table
 from tests.unit.delivery_site import PLENTY, DeliverySite
 from tests.unit.scripted_server import Asked, File, Hanging, Script, is_rename, one_of, renamed, status

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from s3_to_sftp.delivery import Delivery
+from s3_to_sftp.delivery.delivery import Delivery
+from s3_to_sftp.delivery.unknown_outcome import UnknownOutcome
 from s3_to_sftp.errors import (
     AlreadyDelivered,
     AlreadyGone,
@@ -33,13 +34,12 @@ from s3_to_sftp.errors import (
     Superseded,
     ToBeContinued,
 )
-from s3_to_sftp.events import ObjectRef
-from s3_to_sftp.ledger.items import KEY
-from s3_to_sftp.receipt import Evidence, Receipt
-from s3_to_sftp.sftp import lanes
-from s3_to_sftp.sftp.lanes import Sent, probe_name
+from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.sftp import parallel_upload
+from s3_to_sftp.sftp.parallel_upload import Sent, probe_name
 from s3_to_sftp.sftp.protocol import Request, Status
-from s3_to_sftp.unknown_outcome import UnknownOutcome
+from s3_to_sftp.state.items import KEY
+from s3_to_sftp.state.receipt import Evidence, Receipt
 from tests.ledger_site import TABLE, create_table
 from tests.unit.delivery_site import PLENTY, DeliverySite, crc_of, is_rename, vague
 from tests.unit.odd_servers import IgnoresOffsets
@@ -249,7 +249,7 @@ def test_unexpected_error_gives_the_lease_back(desk: DeliverySite, monkeypatch: 
         raise ZeroDivisionError("surprise")
 
     ref = desk.ref()
-    monkeypatch.setattr("s3_to_sftp.delivery.S3Object", broken)
+    monkeypatch.setattr("s3_to_sftp.delivery.delivery.S3Object", broken)
     with pytest.raises(ZeroDivisionError):
         desk.deliver(ref)
     assert not desk.has_lease(ref)
@@ -593,10 +593,10 @@ def test_object_that_takes_25_invocations_arrives_identical(long_desk: DeliveryS
 def test_object_that_takes_many_invocations_in_lanes_arrives_identical(
     long_desk: DeliverySite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes, "_MIN_BYTES_PER_LANE", 1)
-    monkeypatch.setattr(lanes, "_SEGMENT_BYTES", 8 * BLOCK)
-    monkeypatch.setattr(lanes, "_LAST_SEGMENT_BYTES", 4 * BLOCK)
-    monkeypatch.setattr(lanes, "_AIM_BYTES_PER_SECOND", 4 * lanes._WINDOW_BYTES / 0.1)
+    monkeypatch.setattr(parallel_upload, "_MIN_BYTES_PER_LANE", 1)
+    monkeypatch.setattr(parallel_upload, "_SEGMENT_BYTES", 8 * BLOCK)
+    monkeypatch.setattr(parallel_upload, "_LAST_SEGMENT_BYTES", 4 * BLOCK)
+    monkeypatch.setattr(parallel_upload, "_AIM_BYTES_PER_SECOND", 4 * parallel_upload._WINDOW_BYTES / 0.1)
     ref = long_desk.ref()
     checksums = {"ChecksumType": "FULL_OBJECT", "ChecksumCRC64NVME": crc_of(DATA)}
     long_desk.s3.checksums["a"] = checksums
@@ -702,7 +702,7 @@ def test_second_name_of_a_file_is_gone_on_with(long_desk: DeliverySite) -> None:
     with pytest.raises(ToBeContinued):
         long_desk.deliver(ref, deadline=long_desk.deadline(budget=len(DATA) // 2))
     (first,) = long_desk.partial
-    second = lanes.another_name(first)
+    second = parallel_upload.another_name(first)
     long_desk.site.files[second] = long_desk.site.files.pop(first)
     checkpoint = {**long_desk.item(ref)["checkpoint"]["M"], "temporary": {"S": second}}
     long_desk.ledger.write(ref, "checkpoint", {"M": checkpoint})
@@ -793,7 +793,7 @@ def test_files_that_the_partner_removes_between_the_rounds_are_no_endless_loop(
 def test_one_lane_is_tried_where_several_got_nowhere(
     long_desk: DeliverySite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes, "_MIN_BYTES_PER_LANE", 1)
+    monkeypatch.setattr(parallel_upload, "_MIN_BYTES_PER_LANE", 1)
     ref = long_desk.ref()
     with pytest.raises(ToBeContinued):
         long_desk.deliver(ref, deadline=fruitless(long_desk), max_connections=4)
@@ -970,7 +970,7 @@ def test_object_is_not_begun_anew_when_there_is_no_time_left_for_it(long_desk: D
 def test_sha256_is_in_the_receipt_and_forces_one_lane(
     long_desk: DeliverySite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes, "_MIN_BYTES_PER_LANE", 1)
+    monkeypatch.setattr(parallel_upload, "_MIN_BYTES_PER_LANE", 1)
     ref = long_desk.ref()
     receipt = long_desk.deliver(ref, max_connections=4, sha256=True)
     expected = hashlib.sha256(DATA).hexdigest()

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s3_to_sftp.errors import EventError
-from s3_to_sftp.events import (
-    ObjectRef,
+from s3_to_sftp.s3.envelopes import (
     is_from_queue,
     objects_in_message,
     objects_in_notification,
     read_message,
     read_notification,
 )
+from s3_to_sftp.s3.object_ref import ObjectRef
 from tests.lambda_events import eventbridge_event, s3_notification, s3_record, sqs_event
 
 

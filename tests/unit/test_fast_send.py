@@ -19,10 +19,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s3_to_sftp.sftp import fast_send, receiving
-from s3_to_sftp.sftp.fast_send import BulkStream, Packetizer, PlainStream, stream_for
-from s3_to_sftp.sftp.stream import Piece
-from s3_to_sftp.sftp.transport import Transport
+from s3_to_sftp.ssh import incoming, packetizer
+from s3_to_sftp.ssh.packetizer import BulkStream, Packetizer, PlainStream, stream_for
+from s3_to_sftp.ssh.stream import Piece
+from s3_to_sftp.ssh.transport import Transport
 
 KEY = bytes(range(16))
 FIXED = b"\xa1\xb2\xc3\xd4"
@@ -346,7 +346,7 @@ class Ticking:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
         clock = SimpleNamespace(monotonic=lambda: self.now, time=lambda: self.now)
-        monkeypatch.setattr(fast_send, "time", clock)
+        monkeypatch.setattr(packetizer, "time", clock)
 
     def tick(self) -> None:
         self.now += 0.2
@@ -411,7 +411,7 @@ def test_peer_that_takes_a_byte_at_a_time_from_the_network_is_a_timeout(
     assert wire.closed, "half a packet was sent: nothing may follow"
 
 
-@pytest.mark.parametrize("length", [2**31 + 4, 2**32 - 4, receiving.MAX_PACKET_BYTES + 12])
+@pytest.mark.parametrize("length", [2**31 + 4, 2**32 - 4, incoming.MAX_PACKET_BYTES + 12])
 def test_packet_is_not_read_that_is_longer_than_any_may_be(length: int) -> None:
     class Says(Wire):
         asked = 0
@@ -643,7 +643,7 @@ def test_stock_transport_is_not_touched(host_key: paramiko.PKey) -> None:
         assert isinstance(stream_for(channel), PlainStream)
 
 
-@pytest.mark.parametrize("name", fast_send._STATE)
+@pytest.mark.parametrize("name", packetizer._STATE)
 def test_paramiko_without_a_private_field_that_is_needed_is_not_touched(name: str) -> None:
     packetizer = packetizer_on(Wire())
     assert packetizer.can_send_in_bulk()
@@ -674,7 +674,7 @@ def test_library_that_cannot_encrypt_into_a_buffer_is_left_to_paramiko(
         """As in versions of cryptography that have no `encrypt_into`."""
 
     packetizer = packetizer_on(Wire())
-    monkeypatch.setattr(fast_send, "AESGCM", OldAESGCM)
+    monkeypatch.setattr(packetizer, "AESGCM", OldAESGCM)
     vars(packetizer)["_Packetizer__block_engine_out"] = OldAESGCM()
     assert not packetizer.can_send_in_bulk()
 

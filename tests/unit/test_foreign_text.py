@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3_to_sftp import foreign_text
+from s3_to_sftp import untrusted_text
 from s3_to_sftp.errors import ConnectionLost, DeliveryError, RequestRefused
-from s3_to_sftp.foreign_text import MOST_REASON_BYTES, cut, decoded, never_show, quoted, without_secrets
 from s3_to_sftp.sftp.protocol import Answer
+from s3_to_sftp.untrusted_text import MOST_REASON_BYTES, cut, decoded, never_show, quoted, without_secrets
 from tests.ledger_site import TABLE, LedgerSite, create_table, ref
 from tests.unit.scripted_server import Asked, ScriptedServer, framed
 
@@ -21,7 +21,7 @@ PASSWORD = "Grüße-and-42 'quotes'"
 
 @pytest.fixture(autouse=True)
 def only_our_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foreign_text, "_secrets", {})
+    monkeypatch.setattr(untrusted_text, "_secrets", {})
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "utf-16-le"])
@@ -69,7 +69,7 @@ def test_secrets_of_many_rotations_do_not_pile_up() -> None:
         never_show(f"password-{number}")
     never_show("", " ")
     assert quoted("password-99") == "[secret]"
-    assert len(foreign_text._secrets) <= 16
+    assert len(untrusted_text._secrets) <= 16
 
 
 def test_controls_and_line_breaks_become_one_line() -> None:

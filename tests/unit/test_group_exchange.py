@@ -8,7 +8,7 @@ from typing import Any
 import paramiko
 import pytest
 
-from s3_to_sftp.sftp.group_exchange import CheckedGroupExchange
+from s3_to_sftp.ssh.group_exchange import CheckedGroupExchange
 
 PRIME = 2**2203 - 1
 

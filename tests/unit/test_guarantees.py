@@ -16,7 +16,7 @@ from s3_to_sftp.errors import ConnectionLost, HostKeyRefused, LoginRefused, Outc
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp import connection
 from s3_to_sftp.sftp.connection import Timeouts, connect
-from s3_to_sftp.sftp.host_keys import pasteable
+from s3_to_sftp.ssh.host_keys import pasteable
 from tests.ledger_site import LEASE_SECONDS, TABLE, LedgerSite, create_table, ref
 from tests.unit.delivery_site import DeliverySite
 from tests.unit.site import SOON

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from s3_to_sftp import handler
-from s3_to_sftp.announcements import Silent
-from s3_to_sftp.assembly import Function
-from s3_to_sftp.deadline import Deadline
+from s3_to_sftp.app import Function
+from s3_to_sftp.delivery.deadline import Deadline
 from s3_to_sftp.errors import (
     AlreadyDelivered,
     AlreadyGone,
@@ -27,9 +26,10 @@ from s3_to_sftp.errors import (
     PartnerLeftInPeace,
     ToBeContinued,
 )
-from s3_to_sftp.events import ObjectRef
-from s3_to_sftp.message_queue import Message
-from s3_to_sftp.settlement import Failure
+from s3_to_sftp.events import Silent
+from s3_to_sftp.queue.disposition import Failure
+from s3_to_sftp.queue.message_queue import Message
+from s3_to_sftp.s3.object_ref import ObjectRef
 from tests.function_site import receipt
 from tests.lambda_events import lambda_context, s3_notification, s3_record, sqs_event
 

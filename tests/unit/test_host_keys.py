@@ -8,7 +8,7 @@ import pytest
 
 from s3_to_sftp.errors import HostKeyRefused
 from s3_to_sftp.settings import Server
-from s3_to_sftp.sftp.host_keys import algorithms_for, check, fingerprint, pasteable
+from s3_to_sftp.ssh.host_keys import algorithms_for, check, fingerprint, pasteable
 
 OFFERED = (
     "ssh-ed25519",

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from s3_to_sftp.credentials import Credentials, FixedCredentials
-from s3_to_sftp.deadline import Deadline
+from s3_to_sftp.delivery.deadline import Deadline
+from s3_to_sftp.delivery.unknown_outcome import UnknownOutcome
 from s3_to_sftp.errors import (
     ConnectionLost,
     DeliveryError,
@@ -21,11 +22,10 @@ from s3_to_sftp.errors import (
     ToBeContinued,
     TooManyConnections,
 )
-from s3_to_sftp.events import ObjectRef
-from s3_to_sftp.receipt import Evidence
-from s3_to_sftp.sftp import lanes
+from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.sftp import parallel_upload
 from s3_to_sftp.sftp.protocol import LIMITS, Request, Status, read_text
-from s3_to_sftp.unknown_outcome import UnknownOutcome
+from s3_to_sftp.state.receipt import Evidence
 from tests.ledger_site import TABLE, create_table
 from tests.unit.delivery_site import DeliverySite
 from tests.unit.scripted_server import NOTHING, Asked, ScriptedServer, status
@@ -175,7 +175,7 @@ def test_what_a_lost_stream_has_not_closed_does_not_count_beside_others(
 ) -> None:
     """The other stream has stretched the file, so that its size shows nothing."""
     for name in ("_MIN_BYTES_PER_LANE", "_SEGMENT_BYTES", "_LAST_SEGMENT_BYTES"):
-        monkeypatch.setattr(lanes, name, 4 * BLOCK)
+        monkeypatch.setattr(parallel_upload, name, 4 * BLOCK)
     desk.site.kind, desk.site.proven = Node, False
     joined, died = threading.Event(), threading.Event()
     after_that: list[int] = []

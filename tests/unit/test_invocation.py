@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from s3_to_sftp.announcements import Silent
-from s3_to_sftp.breaker import DynamoBreaker, Opened, Recovered
 from s3_to_sftp.credentials import SecretCredentials
+from s3_to_sftp.delivery.invocation import Deliveries
 from s3_to_sftp.errors import (
     AlreadyDelivered,
     AlreadyGone,
@@ -26,13 +25,14 @@ from s3_to_sftp.errors import (
     Superseded,
     ToBeContinued,
 )
-from s3_to_sftp.events import ObjectRef
-from s3_to_sftp.invocation import Deliveries
-from s3_to_sftp.receipt import Receipt
-from s3_to_sftp.sftp import concurrency
+from s3_to_sftp.events import Silent
+from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.sftp import open_files
+from s3_to_sftp.sftp.client import Partner
 from s3_to_sftp.sftp.connection import Timeouts
-from s3_to_sftp.sftp.partner import Partner
 from s3_to_sftp.sftp.protocol import Request, Status
+from s3_to_sftp.state.circuit_breaker import DynamoBreaker, Opened, Recovered
+from s3_to_sftp.state.receipt import Receipt
 from tests.ledger_site import TABLE, create_table, raising
 from tests.unit.delivery_site import DeliverySite, crc_of
 from tests.unit.scripted_server import Asked, refusing, silent_at, status
@@ -490,7 +490,7 @@ def test_another_directory_is_tried_at_once(site: InvocationSite) -> None:
 def test_rest_of_a_large_batch_waits_and_opens_it_once(
     site: InvocationSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(concurrency, "FILES_AT_A_TIME", 4)
+    monkeypatch.setattr(open_files, "FILES_AT_A_TIME", 4)
     refuses_all(with_objects(site, *(f"{number:02}" for number in range(20))))
     found = kinds(site.invoke())
     assert set(found.values()) == {RequestRefused, PartnerRefusesWrites}

@@ -20,7 +20,7 @@ from s3_to_sftp.errors import (
     RequestRefused,
     SourceInterrupted,
 )
-from s3_to_sftp.sftp.lanes import _first_of, _Segments, lanes_for
+from s3_to_sftp.sftp.parallel_upload import _first_of, _Segments, lanes_for
 from s3_to_sftp.sftp.protocol import Request, Status, read_text
 from tests.unit.scripted_server import NOTHING, Asked, Script, framed, refusing, silent_at, status
 from tests.unit.sending import (

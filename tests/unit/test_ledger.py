@@ -22,10 +22,12 @@ from s3_to_sftp.errors import (
     OutcomeUnknown,
     Superseded,
 )
-from s3_to_sftp.events import ObjectRef
-from s3_to_sftp.identity import ServerIdentity
-from s3_to_sftp.ledger import Checkpoint, Commit, DynamoLedger, Lease, Ledger, NoLedger, Settlement
-from s3_to_sftp.ledger.items import KEY
+from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.server_identity import ServerIdentity
+from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
+from s3_to_sftp.state.items import KEY
+from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, Ledger, Settlement
+from s3_to_sftp.state.no_ledger import NoLedger
 from tests.ledger_site import (
     DAY,
     LEASE_SECONDS,

@@ -20,9 +20,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 from moto import mock_aws
 
-from s3_to_sftp.batch import deliver_all
-from s3_to_sftp.deadline import Deadline
-from s3_to_sftp.delivery import Delivery
+from s3_to_sftp.delivery.batch import deliver_all
+from s3_to_sftp.delivery.deadline import Deadline
+from s3_to_sftp.delivery.delivery import Delivery
+from s3_to_sftp.delivery.unknown_outcome import UnknownOutcome
 from s3_to_sftp.errors import (
     BeingSent,
     ConnectionLost,
@@ -32,10 +33,13 @@ from s3_to_sftp.errors import (
     NothingToSend,
     OutcomeUnknown,
 )
-from s3_to_sftp.events import ObjectRef
-from s3_to_sftp.identity import ServerIdentity
-from s3_to_sftp.ledger import DynamoLedger
-from s3_to_sftp.ledger.items import (
+from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.server_identity import ServerIdentity
+from s3_to_sftp.sftp.parallel_upload import another_name
+from s3_to_sftp.sftp.protocol import Status
+from s3_to_sftp.sftp.publish import name_of_void
+from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
+from s3_to_sftp.state.items import (
     KEY,
     Item,
     State,
@@ -46,12 +50,8 @@ from s3_to_sftp.ledger.items import (
     to_attribute,
     version_key,
 )
-from s3_to_sftp.ledger.table import Change, LedgerTable, Path
-from s3_to_sftp.receipt import Receipt
-from s3_to_sftp.sftp.lanes import another_name
-from s3_to_sftp.sftp.protocol import Status
-from s3_to_sftp.sftp.publish import name_of_void
-from s3_to_sftp.unknown_outcome import UnknownOutcome
+from s3_to_sftp.state.receipt import Receipt
+from s3_to_sftp.state.table import Change, LedgerTable, Path
 from tests.ledger_site import LEASE_SECONDS, TABLE, Clock, create_table, ref
 from tests.memory_s3 import MemoryS3, client_error
 from tests.unit.model_partner import (

@@ -12,8 +12,8 @@ from typing import TypeVar
 
 import pytest
 
-from s3_to_sftp.events import ObjectRef
-from s3_to_sftp.unknown_outcome import UnknownOutcome
+from s3_to_sftp.delivery.unknown_outcome import UnknownOutcome
+from s3_to_sftp.s3.object_ref import ObjectRef
 from tests.ledger_site import LEASE_SECONDS
 from tests.unit.test_ledger_model import DIRECTORIES, FAULTS, VERSIONS, Deliveries, in_memory
 

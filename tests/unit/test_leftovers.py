@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 
+from s3_to_sftp.delivery.inline_executor import InlineExecutor
+from s3_to_sftp.delivery.leftovers import Leftovers, NameJournal, aside_name
 from s3_to_sftp.errors import EarlierRenamePending, LedgerError
-from s3_to_sftp.events import ObjectRef
-from s3_to_sftp.inline_executor import InlineExecutor
-from s3_to_sftp.ledger import Checkpoint, Commit, Lease, NameKind, NoLedger, RemoteName
-from s3_to_sftp.ledger.items import version_key
-from s3_to_sftp.ledger.names import RemoteNames
-from s3_to_sftp.leftovers import Leftovers, NameJournal, aside_name
-from s3_to_sftp.sftp.partner import Partner
+from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.sftp.client import Partner
 from s3_to_sftp.sftp.protocol import Request, Status
+from s3_to_sftp.state.items import version_key
+from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease
+from s3_to_sftp.state.no_ledger import NoLedger
+from s3_to_sftp.state.remote_names import NameKind, RemoteName, RemoteNames
 from tests.ledger_site import START, ref
 from tests.unit.scripted_server import NOTHING, Asked, is_rename, refusing
 from tests.unit.site import Site

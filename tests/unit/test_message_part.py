@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3_to_sftp.events import ObjectRef, objects_in_message
-from s3_to_sftp.message_part import part_of
+from s3_to_sftp.queue.message_part import part_of
+from s3_to_sftp.s3.envelopes import objects_in_message
+from s3_to_sftp.s3.object_ref import ObjectRef
 from tests.lambda_events import eventbridge_event, s3_notification, s3_record
 
 RECORDS = [s3_record("bucket", key) for key in ("a", "b +\u00fc", "a")]

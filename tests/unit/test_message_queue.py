@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from s3_to_sftp.errors import Disposition, QueueError
-from s3_to_sftp.message_queue import Message, MessageQueue, cut
-from s3_to_sftp.retry import Tries
+from s3_to_sftp.queue.message_queue import Message, MessageQueue, cut
+from s3_to_sftp.queue.retry_policy import Tries
 from tests.lambda_events import sqs_record
 
 BODY = '{"Records": [{"eventName": "ObjectCreated:Put", "s3": {"object": {"key": "a+b"}}}]}'

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from s3_to_sftp.errors import ConnectionLost, PartnerUnreachable, ProtocolViolation, RequestRefused
-from s3_to_sftp.sftp.lanes import Sent
-from s3_to_sftp.sftp.partner import SmallFile
+from s3_to_sftp.sftp.client import SmallFile
+from s3_to_sftp.sftp.parallel_upload import Sent
 from s3_to_sftp.sftp.protocol import LIMITS, FileAttributes, Request, Status
 from s3_to_sftp.sftp.publish import Look
 from s3_to_sftp.sftp.upload import Permit

@@ -11,18 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s3_to_sftp.checksum import RangeChecksum
-from s3_to_sftp.errors import (
-    CheckpointLost,
-    ConnectionLost,
-    Disposition,
-    RequestRefused,
-    ResumeRefused,
-)
-from s3_to_sftp.sftp import lanes
-from s3_to_sftp.sftp.lanes import send_in_lanes
+from s3_to_sftp.errors import CheckpointLost, ConnectionLost, Disposition, RequestRefused, ResumeRefused
+from s3_to_sftp.s3.checksum import RangeChecksum
+from s3_to_sftp.s3.object_reader import ChecksumSoFar, S3Object
+from s3_to_sftp.sftp import parallel_upload
+from s3_to_sftp.sftp.parallel_upload import send_in_lanes
 from s3_to_sftp.sftp.protocol import Answer, Request, Status, read_text
-from s3_to_sftp.source import ChecksumSoFar, S3Object
 from tests.memory_s3 import MemoryS3
 from tests.unit.scripted_server import NOTHING, Asked, Script, framed, refusing, silent_at, status
 from tests.unit.sending import (
@@ -107,9 +101,9 @@ def test_file_is_whole_after_any_number_of_pauses(
         source = S3Object(s3, s3.ref("a"), before=so_far)
         assert source.start == (so_far.size if so_far else 0)
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(lanes, "_MIN_BYTES_PER_LANE", 1)
-            patched.setattr(lanes, "_SEGMENT_BYTES", 7000)
-            patched.setattr(lanes, "_LAST_SEGMENT_BYTES", 1500)
+            patched.setattr(parallel_upload, "_MIN_BYTES_PER_LANE", 1)
+            patched.setattr(parallel_upload, "_SEGMENT_BYTES", 7000)
+            patched.setattr(parallel_upload, "_LAST_SEGMENT_BYTES", 1500)
             sent = send_in_lanes(
                 site.pool(limit),
                 source,

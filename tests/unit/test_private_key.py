@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s3_to_sftp.errors import CredentialsError
-from s3_to_sftp.sftp.private_key import load_private_key
+from s3_to_sftp.ssh.private_key import load_private_key
 from tests.unit import putty_keys
 
 PASSPHRASE = "pass phrase ü"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from s3_to_sftp.sftp.prompts import Asked, asked_for
+from s3_to_sftp.ssh.prompts import Asked, asked_for
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3_to_sftp.sftp import receiving
-from s3_to_sftp.sftp.receiving import WINDOW_BYTES, Message, feed, feed_extended
+from s3_to_sftp.ssh import incoming
+from s3_to_sftp.ssh.incoming import WINDOW_BYTES, Message, feed, feed_extended
 from tests.unit.test_fast_send import CHANNEL, FakeTransport
 
 
@@ -128,4 +128,4 @@ def test_numbers_are_those_of_paramiko(number: int) -> None:
 
 
 def test_stated_memory_bound_is_below_a_tenth_of_a_small_function() -> None:
-    assert receiving.MOST_RECEIVED_BYTES < 128 * 1024 * 1024 // 10
+    assert incoming.MOST_RECEIVED_BYTES < 128 * 1024 * 1024 // 10

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import pytest
 
+from s3_to_sftp.delivery.recovery import Verdict, judge, outcome_unknown
 from s3_to_sftp.errors import Disposition
-from s3_to_sftp.identity import ServerIdentity
-from s3_to_sftp.ledger import Commit
-from s3_to_sftp.recovery import Verdict, judge, outcome_unknown
+from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.sftp.protocol import FileAttributes
 from s3_to_sftp.sftp.publish import Look
+from s3_to_sftp.state.ledger import Commit
 
 PATH = "inbox/report.csv"
 SIZE, MTIME = 1_000, 1_795_392_000

@@ -12,8 +12,8 @@ from s3_to_sftp.errors import (
     RequestRefused,
     ToBeContinued,
 )
-from s3_to_sftp.events import ObjectRef
-from s3_to_sftp.refusals import RefusalsInARow
+from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.state.refusal_streak import RefusalsInARow
 
 
 def ref(key: str) -> ObjectRef:

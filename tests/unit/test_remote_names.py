@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from s3_to_sftp.errors import Disposition, LedgerError
-from s3_to_sftp.ledger import Checkpoint, Lease, Ledger, NameKind, RemoteName, RemoteNames
-from s3_to_sftp.ledger.items import KEY
+from s3_to_sftp.state.items import KEY
+from s3_to_sftp.state.ledger import Checkpoint, Lease, Ledger
+from s3_to_sftp.state.remote_names import NameKind, RemoteName, RemoteNames
 from tests.ledger_site import SERVER, START, TABLE, LedgerSite, commit_of, create_table, ref
 
 OLD, NEW = ref("0A"), ref("0B")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3_to_sftp.retry import RetryPolicy, Tries
+from s3_to_sftp.queue.retry_policy import RetryPolicy, Tries
 
 below_one = st.floats(min_value=0, max_value=1, exclude_max=True)
 

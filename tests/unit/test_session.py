@@ -14,8 +14,8 @@ import pytest
 from s3_to_sftp.errors import ConnectionLost, Disposition, ProtocolViolation, RequestRefused, TransferError
 from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME, Answer, Request, Status
 from s3_to_sftp.sftp.session import Elsewhere, Pending, SftpSession
-from s3_to_sftp.sftp.stream import Piece
-from s3_to_sftp.sftp.writer import write_and_close
+from s3_to_sftp.sftp.write_window import write_and_close
+from s3_to_sftp.ssh.stream import Piece
 from tests.unit.scripted_server import (
     NOTHING,
     Asked,

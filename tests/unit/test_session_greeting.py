@@ -8,7 +8,7 @@ import pytest
 
 from s3_to_sftp.errors import ConnectionLost, ProtocolViolation
 from s3_to_sftp.sftp.session import SftpSession
-from s3_to_sftp.sftp.stream import Piece
+from s3_to_sftp.ssh.stream import Piece
 
 
 class Shell:

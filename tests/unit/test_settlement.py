@@ -12,7 +12,6 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from s3_to_sftp.announcements import Silent
 from s3_to_sftp.errors import (
     AlreadyDelivered,
     AlreadyGone,
@@ -39,10 +38,12 @@ from s3_to_sftp.errors import (
     Superseded,
     ToBeContinued,
 )
-from s3_to_sftp.events import ObjectRef, objects_in_message
-from s3_to_sftp.message_queue import Message, MessageQueue
-from s3_to_sftp.retry import RetryPolicy, Tries
-from s3_to_sftp.settlement import Failure, Settlement
+from s3_to_sftp.events import Silent
+from s3_to_sftp.queue.disposition import Failure, Settlement
+from s3_to_sftp.queue.message_queue import Message, MessageQueue
+from s3_to_sftp.queue.retry_policy import RetryPolicy, Tries
+from s3_to_sftp.s3.envelopes import objects_in_message
+from s3_to_sftp.s3.object_ref import ObjectRef
 from tests.lambda_events import s3_notification, s3_record, sqs_record
 from tests.ledger_site import ref
 

@@ -21,8 +21,6 @@ from botocore.response import StreamingBody
 from moto import mock_aws
 from moto.backends import get_backend
 
-from s3_to_sftp import source as source_module
-from s3_to_sftp.checksum import RangeChecksum
 from s3_to_sftp.errors import (
     Disposition,
     KeyNotUsable,
@@ -34,10 +32,12 @@ from s3_to_sftp.errors import (
     SourceError,
     SourceInterrupted,
 )
-from s3_to_sftp.events import ObjectRef
+from s3_to_sftp.s3 import object_reader as source_module
+from s3_to_sftp.s3.checksum import RangeChecksum
+from s3_to_sftp.s3.object_reader import ChecksumSoFar, S3Object, read_whole
+from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.protocol import Request
-from s3_to_sftp.sftp.writer import write_and_close
-from s3_to_sftp.source import ChecksumSoFar, S3Object, read_whole
+from s3_to_sftp.sftp.write_window import write_and_close
 from tests.memory_s3 import BUCKET, MemoryS3, client_error
 from tests.unit.scripted_server import ScriptedServer, result_of
 

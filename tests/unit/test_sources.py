@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from s3_to_sftp import handler
-from s3_to_sftp.assembly import Function
-from s3_to_sftp.deadline import Deadline
-from s3_to_sftp.delivery import Delivery
+from s3_to_sftp.app import Function
+from s3_to_sftp.delivery.deadline import Deadline
+from s3_to_sftp.delivery.delivery import Delivery
+from s3_to_sftp.delivery.remote_path import SourceDirectory
 from s3_to_sftp.errors import PartnerUnreachable
-from s3_to_sftp.events import ObjectRef
-from s3_to_sftp.remote_path import SourceDirectory
+from s3_to_sftp.s3.object_ref import ObjectRef
 from tests.lambda_events import eventbridge_event, lambda_context, sqs_event
 from tests.memory_s3 import BUCKET, MemoryS3
 from tests.unit.site import Site

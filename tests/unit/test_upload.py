@@ -7,13 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from s3_to_sftp.errors import (
-    ConnectionLost,
-    DirectoryAmbiguous,
-    NameTaken,
-    ProtocolViolation,
-    RequestRefused,
-)
+from s3_to_sftp.errors import ConnectionLost, DirectoryAmbiguous, NameTaken, ProtocolViolation, RequestRefused
 from s3_to_sftp.sftp import protocol
 from s3_to_sftp.sftp.protocol import LIMITS, Answer, FileAttributes, Request, Status
 from s3_to_sftp.sftp.session import Conversation, SftpSession

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ConnectTimeoutError
 
-from s3_to_sftp.checksum import RangeChecksum
 from s3_to_sftp.errors import ObjectCorrupt
-from s3_to_sftp.source import ChecksumSoFar, S3Object, read_whole
+from s3_to_sftp.s3.checksum import RangeChecksum
+from s3_to_sftp.s3.object_reader import ChecksumSoFar, S3Object, read_whole
 from tests.memory_s3 import MemoryS3, client_error, digest_of
 
 DATA = b"".join(number.to_bytes(4, "big") for number in range(16_384))

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from s3_to_sftp.batch import deliver_all
+from s3_to_sftp.delivery.batch import deliver_all
 from s3_to_sftp.errors import Disposition, RemotePathRefused
-from s3_to_sftp.events import ObjectRef
-from s3_to_sftp.receipt import Receipt
+from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.protocol import Request
 from s3_to_sftp.sftp.windows import insist_on_name, is_windows
+from s3_to_sftp.state.receipt import Receipt
 from tests.ledger_site import TABLE, create_table
 from tests.memory_s3 import MemoryS3
 from tests.unit.delivery_site import DeliverySite

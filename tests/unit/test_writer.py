@@ -11,8 +11,8 @@ import pytest
 from s3_to_sftp.errors import ConnectionLost, RequestRefused
 from s3_to_sftp.sftp.protocol import ATTR_SIZE, LIMITS, Answer, FileAttributes, Request, Status
 from s3_to_sftp.sftp.session import SftpSession
-from s3_to_sftp.sftp.stream import Piece
-from s3_to_sftp.sftp.writer import WINDOW_BYTES, write_and_close
+from s3_to_sftp.sftp.write_window import WINDOW_BYTES, write_and_close
+from s3_to_sftp.ssh.stream import Piece
 from tests.unit.scripted_server import (
     NOTHING,
     START,

@@ -20,16 +20,16 @@ from s3_to_sftp.errors import (
     SftpNotStarted,
     TooManyConnections,
 )
-from s3_to_sftp.foreign_text import decoded, never_show, quoted
 from s3_to_sftp.settings import Server
-from s3_to_sftp.sftp import algorithms, host_keys
-from s3_to_sftp.sftp.fast_send import stream_for
-from s3_to_sftp.sftp.heard import Heard, quote, says_too_many
-from s3_to_sftp.sftp.login import log_in
-from s3_to_sftp.sftp.prompts import says_expired
 from s3_to_sftp.sftp.session import SftpSession
-from s3_to_sftp.sftp.transport import Transport, request_subsystem
 from s3_to_sftp.sftp.windows import is_windows
+from s3_to_sftp.ssh import algorithms, host_keys
+from s3_to_sftp.ssh.authentication import log_in
+from s3_to_sftp.ssh.packetizer import stream_for
+from s3_to_sftp.ssh.prompts import says_expired
+from s3_to_sftp.ssh.server_messages import Heard, quote, says_too_many
+from s3_to_sftp.ssh.transport import Transport, request_subsystem
+from s3_to_sftp.untrusted_text import decoded, never_show, quoted
 
 _STDERR_BYTES = 4096
 

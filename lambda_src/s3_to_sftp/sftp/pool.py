@@ -17,7 +17,7 @@ from s3_to_sftp.errors import (
     TooManyConnections,
     TransferError,
 )
-from s3_to_sftp.identity import ServerIdentity
+from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.connection import Connection, Timeouts, connect
 

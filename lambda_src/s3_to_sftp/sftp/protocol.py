@@ -9,7 +9,7 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
-from s3_to_sftp.foreign_text import decoded
+from s3_to_sftp.untrusted_text import decoded
 
 VERSION = 3
 

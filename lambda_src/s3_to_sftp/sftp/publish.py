@@ -10,13 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
-from s3_to_sftp.errors import (
-    Disposition,
-    EarlierRenamePending,
-    RequestRefused,
-    TargetNotAFile,
-    TransferError,
-)
+from s3_to_sftp.errors import Disposition, EarlierRenamePending, RequestRefused, TargetNotAFile, TransferError
 from s3_to_sftp.sftp.protocol import NOTHING_THERE, FileAttributes, Status
 from s3_to_sftp.sftp.session import Elsewhere, SftpSession
 

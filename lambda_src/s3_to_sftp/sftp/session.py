@@ -17,12 +17,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from s3_to_sftp.errors import ConnectionLost, ProtocolViolation, RequestRefused, TransferError
-from s3_to_sftp.foreign_text import quoted
 from s3_to_sftp.sftp import protocol, windows
-from s3_to_sftp.sftp.advice import advice_for
-from s3_to_sftp.sftp.heard import quote
 from s3_to_sftp.sftp.protocol import Answer, FileAttributes, MalformedReplyError, Reply, Request, Status
-from s3_to_sftp.sftp.stream import Piece, Stream
+from s3_to_sftp.sftp.status_advice import advice_for
+from s3_to_sftp.ssh.server_messages import quote
+from s3_to_sftp.ssh.stream import Piece, Stream
+from s3_to_sftp.untrusted_text import quoted
 
 T = TypeVar("T")
 Conversation = Coroutine["Pending[Any] | Elsewhere[Any]", None, T]

@@ -9,8 +9,8 @@ from s3_to_sftp.sftp.protocol import NOTHING_THERE, FileAttributes, Status
 from s3_to_sftp.sftp.publish import Journal, is_removed, look, publish
 from s3_to_sftp.sftp.session import Elsewhere, SftpSession
 from s3_to_sftp.sftp.size_check import confirm_size
-from s3_to_sftp.sftp.stream import Piece
-from s3_to_sftp.sftp.writer import write_and_close
+from s3_to_sftp.sftp.write_window import write_and_close
+from s3_to_sftp.ssh.stream import Piece
 
 Permit = Callable[[str, FileAttributes | None], "Future[None]"]
 """Asks for leave to give a file its final name: temporary name, and what the server shows of it."""

@@ -1,0 +1,174 @@
+"""Puts the function together from its settings: what is not configured is left out."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from botocore.config import Config
+
+from s3_to_sftp.credentials import Credentials, CredentialSource, FixedCredentials, SecretCredentials
+from s3_to_sftp.delivery.delivery import Delivery
+from s3_to_sftp.delivery.invocation import Deliveries, Reporter
+from s3_to_sftp.events import Announcements, Announcer, Silent
+from s3_to_sftp.queue.disposition import Settlement, Tally
+from s3_to_sftp.queue.message_queue import MessageQueue
+from s3_to_sftp.queue.retry_policy import RetryPolicy
+from s3_to_sftp.settings import Settings
+from s3_to_sftp.sftp.client import Partner
+from s3_to_sftp.sftp.connection import Timeouts
+from s3_to_sftp.state.circuit_breaker import Breaker, DynamoBreaker, NoBreaker
+from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
+from s3_to_sftp.state.ledger import Ledger
+from s3_to_sftp.state.no_ledger import NoLedger
+
+_S3_CONFIG = Config(
+    connect_timeout=10,
+    read_timeout=30,
+    max_pool_connections=64,  # every lane reads ahead
+    response_checksum_validation="when_required",  # we compute the CRC ourselves, of all ranges together
+)
+_SMALL_ANSWERS = Config(connect_timeout=5, read_timeout=10)
+
+NewClient = Callable[..., Any]
+"""boto3.client"""
+
+
+class Report(Reporter, Tally, Protocol):
+    """Logs and counts all that happens."""
+
+
+@dataclass(kw_only=True)
+class Function:
+    """What outlives an invocation.
+
+    Attributes:
+        deliveries: Delivers what an invocation announces.
+        settlement: Settles messages; None where they are left to SQS.
+        announcements: To be flushed when all is settled.
+        longest_reply: Seconds that the partner may take for one reply.
+        request_id: Of the current invocation.
+    """
+
+    deliveries: Deliveries
+    settlement: Settlement | None
+    announcements: Announcements
+    longest_reply: float = 0
+    request_id: str = ""
+
+
+def assemble(settings: Settings, *, reporter: Report, new_client: NewClient) -> Function:
+    """Build the function.
+
+    Args:
+        settings: From the environment.
+        reporter: Logs and counts.
+        new_client: `boto3.client`.
+    """
+    function: Function
+
+    def request_id() -> str:
+        return function.request_id
+
+    credentials = _credentials(settings, new_client)
+    announcements = _announcements(settings, new_client)
+    ledger, breaker = _ledger_and_breaker(settings, new_client, request_id)
+    timeouts = _timeouts(settings)
+    partner = Partner(
+        settings.server,
+        credentials,
+        timeouts=timeouts,
+        max_connections=settings.max_connections,
+        directories=[settings.directory, *(source.directory for source in settings.sources)],
+    )
+    delivery = Delivery(
+        s3=new_client("s3", config=_S3_CONFIG),
+        partner=partner,
+        directory=settings.directory,
+        sources=settings.sources,
+        ledger=ledger,
+        sha256=settings.sha256,
+        unknown_outcome=settings.unknown_outcome,
+        request_id=request_id,
+    )
+    function = Function(
+        deliveries=Deliveries(
+            server=settings.server,
+            credentials=credentials,
+            delivery=delivery,
+            breaker=breaker,
+            announcements=announcements,
+            reporter=reporter,
+            directory=settings.directory,
+            end_of_invocation=functools.partial(
+                partner.end_of_invocation, keep_first=settings.keep_connection
+            ),
+        ),
+        settlement=_settlement(settings, new_client, announcements, delivery, reporter),
+        announcements=announcements,
+        longest_reply=timeouts.reply,
+    )
+    return function
+
+
+def _timeouts(settings: Settings) -> Timeouts:
+    default = Timeouts()
+    return Timeouts(
+        connect=settings.connect_timeout or default.connect, reply=settings.reply_timeout or default.reply
+    )
+
+
+def _credentials(settings: Settings, new_client: NewClient) -> CredentialSource:
+    if settings.secret_arn is None:
+        return FixedCredentials(Credentials(username=settings.username, password=settings.password))
+    client = new_client("secretsmanager", config=_SMALL_ANSWERS)
+    return SecretCredentials(secret_arn=settings.secret_arn, client=client)
+
+
+def _announcements(settings: Settings, new_client: NewClient) -> Announcements:
+    if settings.event_bus is None:
+        return Silent()
+    client = new_client("events", config=_SMALL_ANSWERS)
+    return Announcer(client, bus=settings.event_bus, server=str(settings.server))
+
+
+def _ledger_and_breaker(
+    settings: Settings, new_client: NewClient, request_id: Callable[[], str]
+) -> tuple[Ledger, Breaker]:
+    if settings.ledger_table is None:
+        return NoLedger(), NoBreaker()
+    client = new_client("dynamodb", config=_SMALL_ANSWERS)
+    ledger = DynamoLedger(
+        client, settings.ledger_table, receipts_for_seconds=settings.receipts_for, owner=request_id
+    )
+    return ledger, DynamoBreaker(client, settings.ledger_table, str(settings.server))
+
+
+def _settlement(
+    settings: Settings, new_client: NewClient, announcements: Announcements, delivery: Delivery, tally: Tally
+) -> Settlement | None:
+    if settings.queue_url is None or settings.dead_letter_queue_url is None:
+        return None
+    queue = MessageQueue(
+        _WhenNeeded(lambda: new_client("sqs", config=_SMALL_ANSWERS)),
+        queue_url=settings.queue_url,
+        dead_letter_queue_url=settings.dead_letter_queue_url,
+    )
+    return Settlement(
+        queue,
+        policy=RetryPolicy(retry_for=settings.retry_for),
+        announcements=announcements,
+        give_up=delivery.give_up,
+        path_of=delivery.path_of,
+        tally=tally,
+    )
+
+
+class _WhenNeeded:
+    """A client that is made when it is first used. Making one takes a fresh function a tenth of a second."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = functools.cache(make)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._make(), name)

@@ -1,0 +1,1 @@
+"""One object, from its announcement to its receipt, and many of them in one invocation."""

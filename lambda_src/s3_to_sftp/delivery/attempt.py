@@ -1,0 +1,44 @@
+"""An object under way: what is known of it from the lease to the receipt."""
+
+from dataclasses import dataclass
+
+from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease
+
+
+@dataclass
+class Shipment:
+    """An object under way.
+
+    Attributes:
+        lease: Changes when it is begun anew.
+        started: By the clock of the delivery.
+        resume: Where the file is resumed that is under the temporary name.
+        stalled: Invocations in a row, before this one, that have brought it no further.
+        fell_back: Whether what they had sent is lost.
+        has_answered: Whether the partner has answered since its turn came: the connection is not too old.
+        has_progress: Whether `resume` says more than the ledger does.
+        was_interrupted: Whether a connection was lost on the way, and perhaps a probe's file left behind.
+        one_stream: Whether it travels over one connection, because several were lost at once.
+        has_written: Whether something may have been written under the temporary name.
+        may_ask: Whether its thread may talk to the partner: small objects share a connection of another one.
+        commit: Recorded: a RENAME may be sent.
+        earlier_rename: Whether one of the same file was sent before, and not answered.
+        is_published: Whether it has its final name.
+        rename_answered: Whether the server has said OK to the RENAME that gave it this name.
+    """
+
+    lease: Lease
+    started: float
+    resume: Checkpoint | None = None
+    stalled: int = 0
+    fell_back: bool = False
+    has_answered: bool = False
+    has_progress: bool = False
+    was_interrupted: bool = False
+    one_stream: bool = False
+    has_written: bool = False
+    may_ask: bool = True
+    commit: Commit | None = None
+    earlier_rename: bool = False
+    is_published: bool = False
+    rename_answered: bool = False

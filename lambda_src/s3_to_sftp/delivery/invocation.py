@@ -1,0 +1,174 @@
+"""One invocation: what was announced is delivered, and what came of it is told to everybody concerned."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, TypeGuard
+
+from s3_to_sftp.credentials import CredentialSource
+from s3_to_sftp.delivery.batch import Outcome, deliver_all
+from s3_to_sftp.delivery.deadline import Deadline
+from s3_to_sftp.delivery.delivery import Delivery
+from s3_to_sftp.errors import (
+    AlreadyGone,
+    CredentialsError,
+    DeliveryError,
+    Disposition,
+    PartnerLeftInPeace,
+    RequestRefused,
+    Superseded,
+    ToBeContinued,
+)
+from s3_to_sftp.events import Announcements
+from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.settings import Server
+from s3_to_sftp.state.circuit_breaker import Breaker, Recovered
+from s3_to_sftp.state.receipt import Receipt
+from s3_to_sftp.state.refusal_streak import RefusalsInARow
+
+
+class Reporter(Protocol):
+    """Logs and counts."""
+
+    def delivered(self, receipt: Receipt) -> None:
+        """The object stands under its final name."""
+
+    def not_delivered(self, error: Exception, ref: ObjectRef) -> None:
+        """It does not."""
+
+    def breaker(self, *, is_open: bool) -> None:
+        """The partner is left in peace, or has let us in: told when it is known, which may be twice."""
+
+
+class Deliveries:
+    """Delivers the objects of an invocation, unless the partner is to be left in peace."""
+
+    def __init__(
+        self,
+        *,
+        server: Server,
+        credentials: CredentialSource,
+        delivery: Delivery,
+        breaker: Breaker,
+        announcements: Announcements,
+        reporter: Reporter,
+        end_of_invocation: Callable[[], None] = lambda: None,
+        directory: str = "",
+    ) -> None:
+        """Deliver to one server.
+
+        Args:
+            server: The partner's server.
+            credentials: The login.
+            delivery: Delivers one object.
+            breaker: Decides who may connect.
+            announcements: Told of what people want to know.
+            reporter: Logs and counts.
+            end_of_invocation: Called when nothing more is sent in this invocation; never raises.
+            directory: Where to; when it is changed, the partner is asked at once.
+        """
+        self._server = server
+        self._directory = directory
+        self._credentials = credentials
+        self._delivery = delivery
+        self._breaker = breaker
+        self._announcements = announcements
+        self._reporter = reporter
+        self._end_of_invocation = end_of_invocation
+        self._hindrance: DeliveryError | None = None
+
+    def deliver(self, refs: Sequence[ObjectRef], deadline: Deadline) -> dict[ObjectRef, Exception]:
+        """Try every object and return the errors: one bad object never costs the others."""
+        errors: dict[ObjectRef, Exception] = {}
+        has_let_us_in = False
+        for ref, outcome in self._outcomes(refs, deadline):
+            has_let_us_in |= isinstance(outcome, Receipt | RequestRefused | ToBeContinued)
+            if isinstance(outcome, Exception):
+                errors[ref] = outcome
+                self._reporter.not_delivered(outcome, ref)
+                if isinstance(outcome, Superseded):
+                    self._announcements.superseded(ref, outcome)
+                if isinstance(outcome, AlreadyGone):
+                    self._announcements.gone(ref, outcome)
+            else:
+                self._reporter.delivered(outcome)
+                self._announcements.completed(outcome)
+        if has_let_us_in and not self._breaker.is_open:
+            self._reporter.breaker(is_open=False)
+        return errors
+
+    def _outcomes(self, refs: Sequence[ObjectRef], deadline: Deadline) -> Iterator[Outcome]:
+        if not refs:
+            return
+        try:
+            self._admit(deadline)
+        except PartnerLeftInPeace as error:
+            self._reporter.breaker(is_open=True)
+            yield from ((ref, error) for ref in refs)
+            return
+        refusals = RefusalsInARow()
+        try:
+            for ref, outcome in deliver_all(self._delivery, refs, deadline):
+                # As soon as it is known: other functions wait for what the first one learns.
+                self._learn(ref, outcome, refusals)
+                yield ref, outcome
+            # Only now: any object that is accepted shows that the others were refused for themselves.
+            refused = None if refusals.accepted else refusals.error()
+            if refused is not None:
+                self._learn_failure(refused)
+        finally:
+            self._breaker.give_back()
+            self._end_of_invocation()
+
+    def _admit(self, deadline: Deadline) -> None:
+        """Ask the breaker, and once more when the secret has been changed since it was cached.
+
+        Raises:
+            PartnerLeftInPeace: Not now.
+        """
+        configuration = self._configuration()
+        try:
+            self._breaker.admit(configuration=configuration, until=deadline.ends_at)
+        except PartnerLeftInPeace:
+            if self._configuration(anew=True) == configuration:
+                raise
+            self._breaker.admit(configuration=self._configuration(), until=deadline.ends_at)
+
+    def _learn(self, ref: ObjectRef, outcome: Receipt | Exception, refusals: RefusalsInARow) -> None:
+        """Tell the breaker what an outcome says about the partner; most say nothing new, and cost nothing."""
+        refusals.heard(ref, outcome)
+        if isinstance(outcome, Receipt | ToBeContinued):
+            self._tell_recovered(self._breaker.succeeded())
+        elif isinstance(outcome, RequestRefused):
+            self._tell_recovered(self._breaker.let_in())
+        elif self._is_new_hindrance(outcome):
+            self._learn_failure(outcome)
+
+    def _learn_failure(self, error: DeliveryError) -> None:
+        if opened := self._breaker.failed(error, configuration=self._configuration()):
+            self._reporter.breaker(is_open=True)
+            self._announcements.unavailable(opened)
+
+    def _tell_recovered(self, recovered: Recovered | None) -> None:
+        if recovered:
+            self._announcements.recovered(recovered)
+
+    def _is_new_hindrance(self, outcome: Exception) -> TypeGuard[DeliveryError]:
+        """Say whether it concerns the partner, and is not the one that this invocation has met before.
+
+        What hinders every delivery is the outcome of each object, and counts once.
+        """
+        if not (isinstance(outcome, DeliveryError) and outcome.disposition is Disposition.PARTNER):
+            return False
+        is_new = outcome is not self._hindrance
+        self._hindrance = outcome
+        return is_new
+
+    def _configuration(self, *, anew: bool = False) -> str:
+        """Name what a person can mend when the partner does not let us in; shows nothing of the login."""
+        try:
+            _ = self._credentials.refreshed() if anew else self._credentials.current()
+            version = self._credentials.version
+        except CredentialsError as error:
+            version = error.reason
+        named = repr((self._server, self._directory, version))
+        return hashlib.sha256(named.encode()).hexdigest()[:16]

@@ -1,0 +1,228 @@
+"""What earlier attempts have left at the partner: kept from doing harm, and removed when that is possible."""
+
+import contextlib
+import posixpath
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, Future
+from dataclasses import replace
+
+from s3_to_sftp.errors import DeliveryError
+from s3_to_sftp.sftp.client import Partner
+from s3_to_sftp.sftp.parallel_upload import another_name
+from s3_to_sftp.state.items import is_older, version_key
+from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, Ledger
+from s3_to_sftp.state.remote_names import NameKind, RemoteName
+
+_BLOCKERS_FOR_SECONDS = 86_400.0
+"""So long does an empty file keep a delayed RENAME from moving a delivered file aside."""
+
+
+def aside_name(temporary: str, attempt: int) -> str:
+    """Return where a file of the partner's is moved while it is replaced; no two attempts share the name."""
+    return f"{temporary}.{attempt}.old"
+
+
+def own_names(lease: Lease, kind: NameKind) -> list[str]:
+    """Return the names of this kind that attempts at the version have used."""
+    mine = version_key(lease.ref)
+    return [name for name, entry in lease.names.items() if entry.version == mine and entry.kind is kind]
+
+
+class NameJournal:
+    """Tells the ledger of names before they are used."""
+
+    def __init__(
+        self,
+        lease: Lease,
+        ledger: Ledger,
+        executor: Executor,
+        *,
+        account: Callable[[], str],
+        now: Callable[[], float],
+    ) -> None:
+        """Keep the journal of one delivery.
+
+        Args:
+            lease: Of the object.
+            ledger: Where it is written down.
+            executor: Writes it down.
+            account: Returns where the names stand, `user@host:port`.
+            now: Seconds since 1970.
+        """
+        self._lease = lease
+        self._ledger = ledger
+        self._executor = executor
+        self._account = account
+        self._now = now
+
+    def will_move_aside(self, name: str) -> "Future[None]":
+        """Write down the name before the partner's file gets it."""
+        entry = RemoteName(
+            version=version_key(self._lease.ref),
+            sequencer=self._lease.ref.padded_sequencer,
+            server=self._account(),
+            kind=NameKind.ASIDE,
+            rename_pending=True,
+            since=int(self._now()),
+        )
+        self._lease.names.put(name, entry)
+        return self._executor.submit(self._ledger.note_names, self._lease)
+
+    def settled(self, name: str) -> None:
+        """No RENAME that uses the name can happen any more."""
+        self._lease.names.settle(name)
+
+    def blocked(self, name: str) -> None:
+        """The same, because an empty file of ours has the name, from now on."""
+        if entry := self._lease.names.get(name):
+            blocker = replace(entry, rename_pending=False, kind=NameKind.BLOCKER, since=int(self._now()))
+            self._lease.names.put(name, blocker)
+
+    def gone(self, name: str) -> None:
+        """Nothing stands under the name."""
+        self._lease.names.remove(name)
+
+
+class Leftovers:
+    """Names that are in the ledger, at one partner. Of those at other servers nothing is touched."""
+
+    def __init__(self, partner: Partner, *, now: Callable[[], float]) -> None:
+        self._partner = partner
+        self._now = now
+
+    def prevent_renames(self, lease: Lease, commit: Commit, journal: NameJournal) -> None:
+        """Keep RENAMEs that were sent for this version or an older one, and not answered, from happening now.
+
+        Args:
+            lease: After `commit`: older versions are not delivered any more.
+            commit: The file that is about to be renamed.
+            journal: Told what has become of each name.
+
+        Raises:
+            EarlierRenamePending: The server does not let one be prevented.
+            DeliveryError: The server is lost.
+        """
+        pending = [
+            (name, entry)
+            for name, entry in lease.names.items()
+            if entry.rename_pending and name != commit.temporary and _is_earlier(lease, entry)
+        ]
+        here = dict(self._here(lease))
+        # Another host or login may lead to the same server: a name that is there is ours, since it is random.
+        elsewhere = [name for name, entry in pending if name not in here and entry.kind is NameKind.TEMPORARY]
+        if elsewhere:
+            self._partner.remove(*elsewhere)
+        if pending := [(name, entry) for name, entry in pending if name in here]:
+            self._partner.prevent_renames(
+                temporaries=[name for name, entry in pending if entry.kind is NameKind.TEMPORARY],
+                asides=[name for name, entry in pending if entry.kind is NameKind.ASIDE],
+                journal=journal,
+            )
+
+    def restore(self, lease: Lease, path: str, journal: NameJournal) -> None:
+        """Give a file of the partner's that was moved aside its name back, as far as that works.
+
+        Args:
+            lease: Of the version whose earlier attempts have moved it.
+            path: The final name. Where something has it, nothing is moved.
+            journal: Told what has become of each name.
+        """
+        here = dict(self._here(lease))
+        asides = [
+            name
+            for name in own_names(lease, NameKind.ASIDE)
+            # One that may still be moved has its name, or will be looked for by the next attempt.
+            if name in here and not here[name].rename_pending and _is_beside(name, path)
+        ]
+        if asides:
+            with contextlib.suppress(DeliveryError):  # why the file has no final name is what counts
+                self._partner.restore(asides, path, journal)
+
+    def remove_dead(self, lease: Lease, resume: Checkpoint | None) -> bool:
+        """Remove what dead attempts at the version have left, but for what leads to the file to resume.
+
+        Returns:
+            Whether the partner has answered.
+
+        Raises:
+            DeliveryError: The server is lost.
+        """
+        in_use = {lease.temporary, *([resume.temporary] if resume else [])}
+        dead = [
+            name for name in own_names(lease, NameKind.TEMPORARY) if not {name, another_name(name)} & in_use
+        ]
+        if dead:
+            self._partner.connect()
+            self.remove(lease, dead)
+        return bool(dead)
+
+    def remove_all(self, lease: Lease) -> None:
+        """Remove all that attempts at the version have sent.
+
+        Raises:
+            DeliveryError: The server is lost.
+        """
+        if names := own_names(lease, NameKind.TEMPORARY):
+            self._partner.connect()
+            self.remove(lease, names)
+
+    def remove(self, lease: Lease, names: Iterable[str]) -> None:
+        """Remove files of ours, and forget the names that are gone.
+
+        Raises:
+            DeliveryError: The server is lost.
+        """
+        here = dict(self._here(lease))
+        if reachable := [name for name in names if name in here]:
+            for name in self._partner.remove(*reachable):
+                lease.names.remove(name)
+
+    def sweep(self, lease: Lease, path: str, journal: NameJournal) -> None:
+        """Remove what nobody needs any more now that the version is delivered, as far as that works.
+
+        Args:
+            lease: Of the version.
+            path: The final name.
+            journal: Told what has become of each name.
+        """
+        unneeded = [name for name, entry in self._here(lease) if self._is_unneeded(lease, entry)]
+        asides = [
+            name
+            for name, entry in self._here(lease)
+            if entry.kind is NameKind.ASIDE
+            and not entry.rename_pending
+            and _is_earlier(lease, entry)
+            and _is_beside(name, path)
+        ]
+        with contextlib.suppress(DeliveryError):  # it is never what counts
+            if unneeded:
+                self.remove(lease, unneeded)
+            if asides:
+                self._partner.remove_asides(asides, path, journal)
+
+    def note_server(self, lease: Lease) -> None:
+        """Note where the names are that were written down before anybody had logged in."""
+        account = self._partner.identity.account
+        for name, entry in lease.names.items():
+            if not entry.server and entry.version == version_key(lease.ref):
+                lease.names.put(name, replace(entry, server=account))
+
+    def _is_unneeded(self, lease: Lease, entry: RemoteName) -> bool:
+        if entry.kind is NameKind.BLOCKER:
+            return entry.since < self._now() - _BLOCKERS_FOR_SECONDS
+        return entry.kind is NameKind.TEMPORARY and _is_earlier(lease, entry)
+
+    def _here(self, lease: Lease) -> list[tuple[str, RemoteName]]:
+        account = self._partner.identity.account
+        return [(name, entry) for name, entry in lease.names.items() if entry.server in {"", account}]
+
+
+def _is_earlier(lease: Lease, entry: RemoteName) -> bool:
+    """Return whether it belongs to this version, or to one that is surely older."""
+    is_mine = entry.version == version_key(lease.ref)
+    return is_mine or is_older(entry.sequencer, lease.ref.padded_sequencer)
+
+
+def _is_beside(aside: str, path: str) -> bool:
+    """Return whether the file that was moved aside had this final name: it stays in its directory."""
+    return posixpath.dirname(aside) == posixpath.dirname(path)

@@ -1,0 +1,80 @@
+"""What became of a file that was complete under its temporary name: judged by evidence alone.
+
+"The temporary file is gone" is no evidence: partners tidy up, scanners quarantine, servers are exchanged,
+disks lose power. Neither is a file of the right size: yesterday's may be as long.
+"""
+
+from enum import Enum
+
+from s3_to_sftp.errors import OutcomeUnknown
+from s3_to_sftp.server_identity import ServerIdentity
+from s3_to_sftp.sftp.publish import Look
+from s3_to_sftp.state.ledger import Commit
+
+
+class Verdict(Enum):
+    """What to do about a file that was complete."""
+
+    DELIVERED = "delivered"
+    """It has its final name: seen with the size and modification time that the temporary file had."""
+    PUBLISH = "publish"
+    """It is complete under its temporary name."""
+    START_OVER = "start over"
+    """It has no final name, and is not seen to be complete, or belongs elsewhere."""
+    UNKNOWN = "unknown"
+    """Nothing that can be seen tells."""
+
+
+def judge(
+    commit: Commit, *, server: ServerIdentity, remote_path: str, temporary: Look, final: Look
+) -> Verdict:
+    """Judge what became of a file.
+
+    Args:
+        commit: What was true of it before its RENAME.
+        server: The one that was asked now.
+        remote_path: The final name that the object should have now.
+        temporary: What that server shows under the temporary name.
+        final: What it shows under the final name of the commit.
+    """
+    is_other_account = server.account != commit.server.account
+    if temporary.present:
+        # A temporary name is random: where it stands, this is the server of the commit.
+        is_wanted = _is_intact(commit, temporary) and remote_path == commit.remote_path
+        return Verdict.PUBLISH if is_wanted else Verdict.START_OVER
+    # What cannot be seen may have lost its tail: it is not renamed.
+    if not commit.rename_unanswered or is_other_account:
+        return Verdict.START_OVER
+    return Verdict.DELIVERED if _is_it(commit, final) else Verdict.UNKNOWN
+
+
+def _is_intact(commit: Commit, temporary: Look) -> bool:
+    there = temporary.attributes
+    return there is not None and there.size == commit.size
+
+
+def _is_it(commit: Commit, final: Look) -> bool:
+    there = final.attributes
+    return (
+        there is not None
+        and there.size == commit.size
+        and there.mtime is not None
+        and there.mtime == commit.modified
+    )
+
+
+def outcome_unknown(commit: Commit, *, final: Look, asides: list[str]) -> OutcomeUnknown:
+    """Return the error that says what is known, and what to ask the partner."""
+    there = "cannot be seen"
+    if final.absent:
+        there = "is not there"
+    elif final.attributes is not None:
+        there = f"has {final.attributes.size} bytes and another modification time or size"
+    before = f" The file that had this name before may be {' or '.join(map(repr, asides))}." if asides else ""
+    return OutcomeUnknown(
+        f"A RENAME of {commit.temporary!r} to {commit.remote_path!r} at {commit.server.account} was not "
+        f"answered, and the temporary file is gone or cannot be seen. {commit.remote_path!r} {there}.",
+        hint=f"Ask the partner whether {commit.remote_path!r} with {commit.size} bytes has arrived. If so, "
+        "delete the message; if not, redrive it: the object will be sent again. UNKNOWN_OUTCOME sets what "
+        f"happens without asking.{before}",
+    )

@@ -1,0 +1,266 @@
+"""Events on an EventBridge bus, for those who want to know. Schemas and examples: docs/events.
+
+Announcements are collected while an invocation delivers and sent at its end. One that cannot be sent is
+logged and forgotten: the ledger is the record, and no delivery fails because nobody heard of it.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from s3_to_sftp.errors import DeliveryError
+from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.state.circuit_breaker import Opened, Recovered
+from s3_to_sftp.state.receipt import Receipt
+from s3_to_sftp.untrusted_text import cut
+
+_log = logging.getLogger(__name__)
+
+SOURCE = "s3-to-sftp"
+VERSION = "1"
+"""Of the detail's form. Grows when a field changes its meaning or goes away, not when one is added."""
+
+COMPLETED = "S3 to SFTP Delivery Completed"
+FAILED = "S3 to SFTP Delivery Failed"
+SUPERSEDED = "S3 to SFTP Delivery Superseded"
+GONE = "S3 to SFTP Object Gone"
+UNAVAILABLE = "S3 to SFTP Partner Unavailable"
+RECOVERED = "S3 to SFTP Partner Recovered"
+
+_MOST_ENTRIES = 10
+"""Of one PutEvents request."""
+
+_MOST_BYTES = 256_000
+"""Of one PutEvents request. AWS documents 1 MB in one place and 256 KB in another: this fits both."""
+
+_MOST_TEXT_BYTES = 4096
+"""Of a reason or a hint. An error may quote what the partner said, and nobody bounds that."""
+
+
+class Announcements(Protocol):
+    """What can be announced. Nothing here raises because of the bus."""
+
+    def completed(self, receipt: Receipt) -> None:
+        """Announce that the object stands under its final name."""
+
+    def failed(
+        self,
+        ref: ObjectRef | None,
+        error: DeliveryError,
+        *,
+        attempt: int,
+        remote_path: str | None = None,
+    ) -> None:
+        """Announce that a message was parked: nothing happens until a person acts.
+
+        Args:
+            ref: The object; None for a message that names none.
+            error: Why.
+            attempt: The last one.
+            remote_path: Where the object was to be delivered, if that is known.
+        """
+
+    def superseded(self, ref: ObjectRef, error: DeliveryError) -> None:
+        """Announce that this version is not delivered, because a newer one is or will be."""
+
+    def gone(self, ref: ObjectRef, error: DeliveryError) -> None:
+        """Announce that this version is not delivered, because it is no longer in S3."""
+
+    def unavailable(self, opened: Opened) -> None:
+        """Announce that the partner is left in peace."""
+
+    def recovered(self, recovered: Recovered) -> None:
+        """Announce that the partner takes files again."""
+
+    def flush(self) -> None:
+        """Send what was announced."""
+
+
+class Announcer:
+    """Announces on a bus.
+
+    Args:
+        client: EventBridge client.
+        bus: Name or ARN of the bus.
+        server: host:port of the partner.
+        clock: Seconds since the epoch.
+    """
+
+    def __init__(self, client: Any, *, bus: str, server: str, clock: Callable[[], float] = time.time) -> None:
+        self._client = client
+        self._bus = bus
+        self._server = server
+        self._clock = clock
+        self._entries: list[dict[str, Any]] = []
+
+    def completed(self, receipt: Receipt) -> None:
+        """Announce that the object stands under its final name."""
+        checksum = {"algorithm": receipt.checksum_algorithm, "value": receipt.checksum}
+        self._announce(
+            COMPLETED,
+            **_about(receipt.ref),
+            remotePath=receipt.remote_path,
+            bytes=receipt.size,
+            checksum=checksum if receipt.checksum else None,
+            verifiedBy=receipt.verified_by,
+            evidence=receipt.evidence,
+            sha256=receipt.sha256,
+            duration=round(receipt.seconds, 3),
+            attempt=receipt.attempt,
+            lanes=receipt.lanes,
+            hostKey=receipt.host_key_fingerprint,
+        )
+
+    def failed(
+        self,
+        ref: ObjectRef | None,
+        error: DeliveryError,
+        *,
+        attempt: int,
+        remote_path: str | None = None,
+    ) -> None:
+        """See `Announcements`."""
+        self._announce(
+            FAILED,
+            **(_about(ref) if ref else {}),
+            remotePath=remote_path,
+            attempt=attempt,
+            reason=cut(error.reason, _MOST_TEXT_BYTES),
+            hint=cut(error.hint, _MOST_TEXT_BYTES),
+            error=type(error).__name__,
+        )
+
+    def superseded(self, ref: ObjectRef, error: DeliveryError) -> None:
+        """Announce that this version is not delivered, because a newer one is or will be."""
+        self._announce(SUPERSEDED, **_about(ref), reason=cut(error.reason, _MOST_TEXT_BYTES))
+
+    def gone(self, ref: ObjectRef, error: DeliveryError) -> None:
+        """Announce that this version is not delivered, because it is no longer in S3."""
+        self._announce(GONE, **_about(ref), reason=cut(error.reason, _MOST_TEXT_BYTES))
+
+    def unavailable(self, opened: Opened) -> None:
+        """Announce that the partner is left in peace."""
+        self._announce(UNAVAILABLE, **_about_partner(opened), retryAt=_as_text(opened.retry_at))
+
+    def recovered(self, recovered: Recovered) -> None:
+        """Announce that the partner takes files again."""
+        self._announce(RECOVERED, **_about_partner(recovered))
+
+    def flush(self) -> None:
+        """Send what was announced, and forget it.
+
+        Entries that the bus refuses are sent once more: it refuses when it is busy.
+        """
+        entries, self._entries = self._entries, []
+        for request in _requests(entries):
+            if refused := self._send(request):
+                self._give_up(self._send([entry for entry, _ in refused]))
+
+    def _announce(self, detail_type: str, **detail: Any) -> None:
+        detail = {"version": VERSION, "server": self._server, **detail}
+        self._entries.append(
+            {
+                "EventBusName": self._bus,
+                "Source": SOURCE,
+                "DetailType": detail_type,
+                "Time": datetime.fromtimestamp(self._clock(), UTC),
+                "Detail": json.dumps({name: value for name, value in detail.items() if value is not None}),
+            }
+        )
+
+    def _send(self, entries: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], str]]:
+        """Send one request and return the entries that the bus refused, each with the reason."""
+        try:
+            answer = self._client.put_events(Entries=entries)
+        except (ClientError, BotoCoreError) as error:
+            # Nothing of it was taken, and botocore has tried often enough.
+            _warn(entries, str(error))
+            return []
+        return [
+            (entry, f"{result['ErrorCode']}: {result.get('ErrorMessage', '')}")
+            for entry, result in zip(entries, answer["Entries"], strict=True)
+            if "ErrorCode" in result
+        ]
+
+    def _give_up(self, refused: Sequence[tuple[dict[str, Any], str]]) -> None:
+        for entry, why in refused:
+            _warn([entry], why)
+
+
+class Silent:
+    """Announces nothing: there is no bus."""
+
+    def completed(self, receipt: Receipt) -> None:
+        """Say nothing."""
+
+    def failed(
+        self, ref: ObjectRef | None, error: DeliveryError, *, attempt: int, remote_path: str | None = None
+    ) -> None:
+        """Say nothing."""
+
+    def superseded(self, ref: ObjectRef, error: DeliveryError) -> None:
+        """Say nothing."""
+
+    def gone(self, ref: ObjectRef, error: DeliveryError) -> None:
+        """Say nothing."""
+
+    def unavailable(self, opened: Opened) -> None:
+        """Say nothing."""
+
+    def recovered(self, recovered: Recovered) -> None:
+        """Say nothing."""
+
+    def flush(self) -> None:
+        """Have nothing to send."""
+
+
+def _about(ref: ObjectRef) -> dict[str, Any]:
+    return {"bucket": ref.bucket, "key": ref.key, "versionId": ref.version_id}
+
+
+def _about_partner(change: Opened | Recovered) -> dict[str, Any]:
+    return {
+        "server": change.server,
+        "reason": change.reason,
+        "error": change.error,
+        "since": _as_text(change.since),
+        "failures": change.failures,
+    }
+
+
+def _as_text(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _requests(entries: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Split the entries, in order, into requests that PutEvents takes."""
+    request: list[dict[str, Any]] = []
+    total = 0
+    for entry in entries:
+        size = _size(entry)
+        if request and (len(request) == _MOST_ENTRIES or total + size > _MOST_BYTES):
+            yield request
+            request, total = [], 0
+        request.append(entry)
+        total += size
+    if request:
+        yield request
+
+
+def _size(entry: Mapping[str, Any]) -> int:
+    """Count as PutEvents does: 14 bytes for the time, and the texts in UTF-8."""
+    return 14 + sum(len(entry[name].encode()) for name in ("Source", "DetailType", "Detail"))
+
+
+def _warn(entries: Sequence[Mapping[str, Any]], why: str) -> None:
+    _log.warning(
+        "events not sent (%d): %s",
+        len(entries),
+        why,
+        extra={"events": [f"{entry['DetailType']}: {entry['Detail']}" for entry in entries]},
+    )

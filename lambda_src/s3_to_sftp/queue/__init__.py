@@ -1,0 +1,1 @@
+"""The messages of SQS: retried, returned to the queue, or dead-lettered."""

@@ -1,0 +1,765 @@
+"""One large file over several connections at once, each a lane that writes its own byte ranges.
+
+At a distance one connection is held back by the server's SSH window (2 MiB per round trip with OpenSSH)
+and by TCP, however deep the queue; every further connection brings its own. At no distance a further
+connection only costs (docs/decisions/0009-lanes.md has the measurements).
+"""
+
+import contextlib
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from s3_to_sftp.errors import (
+    CheckpointLost,
+    ConnectionLost,
+    PartnerError,
+    RequestRefused,
+    ResumeRefused,
+    SizeMismatch,
+    TransferError,
+)
+from s3_to_sftp.sftp.connection import Connection
+from s3_to_sftp.sftp.pool import ConnectionPool
+from s3_to_sftp.sftp.protocol import NOTHING_THERE, FileAttributes, Status
+from s3_to_sftp.sftp.resume import supports_resume
+from s3_to_sftp.sftp.session import Conversation, Pending, SftpSession
+from s3_to_sftp.sftp.size_check import confirm_size
+from s3_to_sftp.sftp.stream_admission import Admission
+from s3_to_sftp.sftp.upload import create, discard
+from s3_to_sftp.sftp.write_window import write_and_close
+from s3_to_sftp.ssh.stream import Piece
+
+_WINDOW_BYTES = 2 * 1024 * 1024
+"""OpenSSH's channel window: what one connection carries per round trip."""
+
+_AIM_BYTES_PER_SECOND = 400e6
+"""Five times a function's network, since a lane starts slowly: lanes are added until the window is not what
+limits. More than that only cost CPU."""
+
+_MIN_BYTES_PER_LANE = 16 * 1024 * 1024
+"""What one lane could send while another is being set up: 8 round trips, one window each."""
+
+_SEGMENT_BYTES = 4 * 1024 * 1024
+"""The range that a lane takes at a time. A lane that is alone takes all at once."""
+
+_LAST_SEGMENT_BYTES = 1024 * 1024
+"""The smallest one: towards the end ranges shrink, so that all lanes end together."""
+
+_CLOSING_SECONDS = 10.0
+"""So long may further streams take to close their handles when the first one's connection is lost."""
+
+_FULL = {Status.NO_SPACE_ON_FILESYSTEM, Status.QUOTA_EXCEEDED}
+"""Refusals that fewer lanes do not help against."""
+
+
+class RangeSource(Protocol):
+    """Bytes that can be read from any offset, by several threads at a time.
+
+    Attributes:
+        size: Bytes of the whole.
+    """
+
+    size: int
+
+    def blocks(self, ranges: Iterable[tuple[int, int]], block_bytes: int) -> Iterator[tuple[int, Piece]]:
+        """Yield offset and bytes of each block of the ranges (offset, length), in order.
+
+        A block need not stay valid when the next one is asked for. Ranges may be taken ahead of time, but
+        not after the iterator was closed. `NOT_READY` may stand in place of a block that is not there yet.
+        """
+
+
+def lanes_for(*, size: int, round_trip: float, limit: int) -> int:
+    """Return how many lanes pay for an object.
+
+    Args:
+        size: Bytes.
+        round_trip: Seconds to the server and back.
+        limit: Lanes that the partner allows.
+    """
+    until_window_is_no_limit = math.ceil(_AIM_BYTES_PER_SECOND * round_trip / _WINDOW_BYTES)
+    return max(1, min(limit, until_window_is_no_limit, size // _MIN_BYTES_PER_LANE))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """What became of a file.
+
+    Attributes:
+        lanes: How many wrote it.
+        acknowledged: Bytes from its beginning that are at the server, each WRITE and CLOSE answered with OK;
+            after a lost connection each WRITE, but not the CLOSE.
+        complete: Whether these are all, and the size that the server shows is right. False: it was paused.
+        temporary: The temporary name in use at the end.
+        seen: What the server shows of the complete file; None where it does not tell.
+        probe_may_stand: Whether a file may be left that has shown whether several streams may write.
+        is_spread: Whether several streams have written it: it may be longer than what is acknowledged.
+        lost: How the connection of the first stream was lost, where that ended it.
+    """
+
+    lanes: int
+    acknowledged: int
+    complete: bool
+    temporary: str
+    seen: FileAttributes | None = None
+    probe_may_stand: bool = False
+    is_spread: bool = False
+    lost: TransferError | None = None
+
+
+class _Segments:
+    """The byte ranges that are still to be written. Shared by the lanes."""
+
+    def __init__(self, size: int, *, start: int = 0, pause: Callable[[], bool] = lambda: False) -> None:
+        self._size = size
+        self._start = start
+        self._pause = pause
+        self._longest = max(1, size)
+        self._lanes = 1
+        self._next = start
+        self._given: list[tuple[int, int]] = []
+        self._returned: deque[tuple[int, int]] = deque()
+        self._not_closed: list[tuple[int, int]] = []
+        self._in_hand: list[list[tuple[int, int]]] = []
+        self._lock = threading.Lock()
+        self._opened = threading.Event()
+        self._closed = False
+        self._stopped = False
+        self._paused = False
+
+    def share(self, lanes: int) -> None:
+        """Give out ranges that so many lanes can work at."""
+        self._lanes = lanes
+        self._longest = _SEGMENT_BYTES
+
+    def open(self) -> None:
+        """Let the lanes begin: the file is there."""
+        self._opened.set()
+
+    def wait_until_opened(self) -> None:
+        """Wait until the lanes may begin, or until it is clear that they never may."""
+        self._opened.wait()
+
+    def enter(self, at_work: threading.Event) -> bool:
+        """Join the work as soon as it is opened, and say so; False when it is over already."""
+        self.wait_until_opened()
+        with self._lock:
+            if not self._closed:
+                at_work.set()
+            return not self._closed
+
+    def close(self) -> None:
+        """Let no further lane join."""
+        with self._lock:
+            self._closed = True
+        self._opened.set()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the delivery has failed: lanes end at the next block."""
+        return self._stopped
+
+    @property
+    def paused(self) -> bool:
+        """Whether the delivery is to go on another time: lanes end at the next block, and close in order."""
+        # For good: what is left is counted from where each lane has ended.
+        if not self._paused and self._pause():
+            self._paused = True
+        return self._paused
+
+    def stop(self) -> None:
+        """Let all lanes end."""
+        self._stopped = True
+        self.close()
+
+    def take(self) -> tuple[int, int] | None:
+        """Return the next range as offset and length, or None when all are taken."""
+        with self._lock:
+            if self._stopped or self.paused:
+                return None
+            if self._returned:
+                return self._returned.popleft()
+            left = self._size - self._next
+            if left <= 0:
+                return None
+            shared = max(_LAST_SEGMENT_BYTES, left // (2 * self._lanes)) if self._lanes > 1 else left
+            taken = self._next, min(self._longest, shared, left)
+            self._given.append(taken)
+            self._next += taken[1]
+            return taken
+
+    def give_back(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Put back ranges that were not written to their end. Writing them again writes the same bytes."""
+        with self._lock:
+            self._returned.extend(ranges)
+
+    def note_not_closed(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Remember ranges that were given back although each WRITE was answered: the CLOSE was not."""
+        with self._lock:
+            self._not_closed.extend(ranges)
+
+    def left(self) -> bool:
+        """Return whether there are ranges to take."""
+        with self._lock:
+            return bool(self._returned) or self._next < self._size
+
+    @contextlib.contextmanager
+    def in_hand(self, taken: list[tuple[int, int]]) -> Iterator[None]:
+        """Know of the ranges that a stream works at until the end of the block."""
+        with self._lock:
+            self._in_hand.append(taken)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._in_hand = [other for other in self._in_hand if other is not taken]
+
+    def acknowledged(self) -> int:
+        """Return up to where all bytes are written, once every stream has ended."""
+        with self._lock:
+            return min([self._next, *(offset for offset, _ in self._returned)])
+
+    def acknowledged_after_loss(self, *, at_best: bool = False) -> int:
+        """Return up to where all bytes are written, also where the CLOSE was not answered.
+
+        Args:
+            at_best: What may come of it if streams that are at work still end well.
+        """
+        with self._lock:
+            missing = [*self._returned, (self._next, self._size - self._next)]
+            if not at_best:
+                missing += [range_ for taken in self._in_hand for range_ in taken]
+            for offset, length in sorted(missing):
+                reached = _end_of(self._not_closed, offset)
+                if reached < offset + length:
+                    return reached
+            return self._size
+
+    def again(self) -> "_Segments":
+        """Return the same ranges for one lane, in order.
+
+        Exactly the same, so that the source can tell that it gives bytes a second time.
+        """
+        anew = _Segments(self._size, start=self._start, pause=self._pause)
+        anew._given = list(self._given)
+        anew._returned.extend(self._given)
+        anew._next, anew._longest = self._next, self._longest
+        return anew
+
+
+class _Lane(threading.Thread):
+    """A further writer of the file, until there are no ranges left or until it fails."""
+
+    def __init__(
+        self,
+        number: int,
+        pool: ConnectionPool,
+        source: RangeSource,
+        segments: _Segments,
+        path: str,
+        admits: Callable[[int, Connection], bool],
+    ) -> None:
+        super().__init__(name=f"lane-{number}", daemon=True)
+        self.number = number
+        self._pool = pool
+        self._admits = admits
+        self._source = source
+        self._segments = segments
+        self._path = path
+        self.at_work = threading.Event()
+        """Set from joining the work on: only such lanes are waited for."""
+        self.closed_at = -math.inf
+        """When its CLOSE was answered, by the monotonic clock."""
+        self.failure: BaseException | None = None
+        """What ended the delivery. Errors of the lane itself only end the lane."""
+
+    def run(self) -> None:
+        """Write segments. A lane that the partner refuses retires quietly: the others do its work."""
+        connection: Connection | None = None
+        try:
+            connection = self._pool.lane(self.number)
+            self._segments.wait_until_opened()
+            if self._admits(self.number, connection) and self._segments.enter(self.at_work):
+                connection.session.run_one(self._write(connection.session))
+                self.closed_at = time.monotonic()
+                self._pool.touch(self.number)
+        except (TransferError, PartnerError) as error:
+            self._drop(connection)
+            # When not even the first lane comes up, that is not because of the others.
+            self._segments.wait_until_opened()
+            if not self._segments.stopped:
+                self._pool.give_up_lane(self.number, error)
+        except BaseException as error:  # noqa: BLE001 - raised by the thread that waits for the lanes
+            self._drop(connection)
+            self.failure = error
+            self._segments.stop()
+
+    def _drop(self, connection: Connection | None) -> None:
+        # Only its own: when this lane notices late that its delivery has failed, the next object may have
+        # put another connection in the place.
+        if connection is not None:
+            self._pool.drop(self.number, only=connection)
+
+    async def _write(self, session: SftpSession) -> None:
+        handle = await session.open_existing(self._path)
+        await _write_segments(session, handle, self._source, self._segments, self._segments.take, self._path)
+
+
+def send_in_lanes(
+    pool: ConnectionPool,
+    source: RangeSource,
+    *,
+    temporary: str,
+    path: str = "",
+    start: int = 0,
+    is_spread: bool = False,
+    pause: Callable[[], bool] = lambda: False,
+    lanes: int | None = None,
+) -> Sent:
+    """Put a file of any size under its temporary name.
+
+    The first stream starts at once, the others join as their connections come up and the server has shown
+    that it keeps together what several connections write (`Admission`). It is complete when every WRITE and
+    every CLOSE of every stream were answered with OK and the size that the server shows is the right one.
+    When the server refuses the first lane something while others are at work, the first one writes it all
+    anew: there are servers that take no second writer, or bytes only in order.
+    Memory: per lane one block of the source, and what the source reads ahead.
+
+    Args:
+        pool: The partner's connections.
+        source: The bytes.
+        temporary: The name. Missing directories are made.
+        path: The final name, where there is to be one: nothing is sent if the server could not keep it.
+        start: Bytes that are under the temporary name already; the others are written behind them, once this
+            server has shown that it resumes files (`supports_resume`).
+        is_spread: Whether several streams have written behind them before, as far as they got.
+        pause: Asked before each block. From the first True on nothing more is sent, and the file stays under
+            its temporary name, to be resumed later.
+        lanes: How many at most; by default as many as pay.
+
+    Returns:
+        What became of it. Also when the connection of the first stream was lost behind `start`: what was
+        acknowledged until then is under the temporary name. When several streams were at work and all were
+        lost, nothing behind `start` is relied on.
+
+    Raises:
+        RemotePathRefused: See `windows.insist_on_name`.
+        CheckpointLost: There are not as many bytes under the temporary name as `start` says, or this server
+            has shown that it does not resume files.
+        ResumeRefused: The server does not let this file be resumed now, or not that it is tried.
+        SizeMismatch: The server shows another size than was acknowledged. The temporary file is removed.
+        TransferError: The server refused or was lost. A temporary file that this call has begun is removed
+            if the server answers.
+        Exception: Whatever `source` raised.
+    """
+    transfer = _Transfer(
+        pool,
+        source,
+        temporary=temporary,
+        path=path,
+        start=start,
+        is_spread=is_spread,
+        pause=pause,
+        most_lanes=lanes,
+    )
+    return transfer.run()
+
+
+class _Transfer:
+    """One file on its way."""
+
+    def __init__(
+        self,
+        pool: ConnectionPool,
+        source: RangeSource,
+        *,
+        temporary: str,
+        path: str,
+        start: int,
+        is_spread: bool,
+        pause: Callable[[], bool],
+        most_lanes: int | None,
+    ) -> None:
+        self._pool = pool
+        self._source = source
+        self._temporary = temporary
+        self._path = path
+        self._start = start
+        self._is_spread = is_spread
+        self._is_ours = not start  # to be removed when this goes wrong
+        self._most_lanes = most_lanes
+        self._segments = _Segments(source.size, start=start, pause=pause)
+        self._lanes: list[_Lane] = []
+        self._admission = Admission(pool, probe_name(temporary))
+        self._first: Connection | None = None
+        self._handles = 0  # of the first stream, one after the other
+        self._at_close: FileAttributes | None = None
+
+    def run(self) -> Sent:
+        """Write it."""
+        try:
+            session = self._connect()
+            handle = self._open(session)
+            self._segments.open()
+        except BaseException:
+            self._segments.stop()
+            self._admission.end()
+            raise
+        try:
+            return self._send(session, handle)
+        except BaseException as error:
+            self._segments.stop()
+            self._drop_lanes()
+            if self._is_ours or isinstance(error, SizeMismatch):
+                session.run_one(discard(session, self._temporary))
+            raise
+        finally:
+            self._admission.end()
+
+    def _connect(self) -> SftpSession:
+        self._first = self._pool.first(self._start_lanes)
+        self._first.session.insist_on_name(self._path)
+        if self._start:
+            self._insist_on_resume(self._first)
+            self._first = self._pool.first()  # it may be another one now
+        return self._first.session
+
+    def _insist_on_resume(self, first: Connection) -> None:
+        try:
+            supports = supports_resume(self._pool, resume_probe_name(self._temporary))
+        except RequestRefused as refused:
+            raise _not_resumed(refused) from None
+        if not supports:
+            raise CheckpointLost(
+                f"{first.server} does not keep what was written when a file is resumed.",
+                hint="The object is sent from its beginning.",
+            )
+
+    def _start_lanes(self, round_trip: float) -> None:
+        limit = min(self._pool.limit, self._most_lanes or self._pool.limit)
+        count = lanes_for(size=self._source.size - self._start, round_trip=round_trip, limit=limit)
+        numbers = self._pool.lanes(count - 1)
+        self._admission.numbers = numbers
+        self._lanes += [
+            _Lane(number, self._pool, self._source, self._segments, self._temporary, self._admits)
+            for number in numbers
+        ]
+        if self._lanes:
+            self._segments.share(1 + len(self._lanes))
+        for lane in self._lanes:
+            lane.start()
+
+    def _admits(self, number: int, connection: Connection) -> bool:
+        return self._first is not None and self._admission.admits(number, connection, self._first)
+
+    def _open(self, session: SftpSession) -> bytes:
+        """Open the file. What the proof needs travels with it, and delays nothing."""
+        handle, trouble = _run_together(session, self._open_file(session), self._admission.open(session))
+        if trouble is not None:
+            raise trouble
+        if isinstance(handle, bytes):
+            return handle
+        if self._admission.has_file:
+            with contextlib.suppress(TransferError):
+                session.run_one(self._admission.discard(session))
+            # There are servers that let one handle be open, and answer in any order.
+            if isinstance(handle, RequestRefused):
+                return session.run_one(self._open_file(session))
+        raise handle
+
+    async def _open_file(self, session: SftpSession) -> bytes:
+        return await (self._open_again(session) if self._start else create(session, self._temporary))
+
+    async def _open_again(self, session: SftpSession) -> bytes:
+        opened, size = session.open_existing(self._temporary), session.size_of(self._temporary)
+        try:
+            handle = await opened
+        except RequestRefused as refused:
+            if refused.code in NOTHING_THERE or await _is_gone(size):
+                raise CheckpointLost(
+                    f"{self._temporary!r}, {self._start} bytes of an object, is no longer at the partner.",
+                    hint="The object is sent from its beginning.",
+                ) from None
+            raise _not_resumed(refused) from None
+        # A drop box does not tell; then the statuses of the former writes are what is known.
+        with contextlib.suppress(RequestRefused):
+            found = await size
+            if found is not None and found < self._start:
+                session.abandon(session.close_file(handle, path=self._temporary))
+                raise CheckpointLost(
+                    f"{self._temporary!r} has {found} bytes at the partner, {self._start} were acknowledged.",
+                    hint="The object is sent from its beginning.",
+                )
+        return handle
+
+    def _send(self, session: SftpSession, handle: bytes) -> Sent:
+        try:
+            self._write(session, handle)
+            acknowledged = self._segments.acknowledged()
+            is_complete = acknowledged == self._source.size
+            seen = self._look(session) if is_complete else None
+        except ConnectionLost as lost:
+            self._admission.note_loss(lost)
+            if session.is_over and (sent := self._keep(lost)):
+                return sent
+            raise
+        self._pool.touch(0)
+        return self._sent(acknowledged, complete=is_complete, seen=seen)
+
+    def _sent(
+        self,
+        acknowledged: int,
+        *,
+        complete: bool,
+        seen: FileAttributes | None = None,
+        lost: TransferError | None = None,
+    ) -> Sent:
+        return Sent(
+            lanes=1 + sum(lane.at_work.is_set() for lane in self._lanes),
+            acknowledged=acknowledged,
+            complete=complete,
+            temporary=self._temporary,
+            seen=seen,
+            probe_may_stand=self._admission.file_may_stand,
+            is_spread=self._is_spread or any(lane.at_work.is_set() for lane in self._lanes),
+            lost=lost,
+        )
+
+    def _look(self, session: SftpSession) -> FileAttributes | None:
+        is_all = self._handles == 1 and not any(lane.at_work.is_set() for lane in self._lanes)
+        looking = confirm_size(
+            session, self._temporary, size=self._source.size, at_close=self._at_close, is_all=is_all
+        )
+        return session.run_one(looking)
+
+    def _keep(self, lost: ConnectionLost) -> Sent | None:
+        """Return how far it is without the first stream's connection; None when nothing was gained."""
+        self._segments.stop()
+        self._admission.end()
+        if self._segments.acknowledged_after_loss(at_best=True) <= self._start:
+            return None
+        lost_at = time.monotonic()
+        at_work = [lane for lane in self._lanes if lane.at_work.is_set()]
+        for lane in at_work:
+            lane.join(max(0.0, lost_at + _CLOSING_SECONDS - time.monotonic()))
+        self._drop_lanes()
+        if at_work or self._is_spread:
+            # A server may keep what it has acknowledged in memory until CLOSE: a process that dies, or a
+            # machine of several, takes it along. Where others have written behind it, no size shows that.
+            acknowledged = max(self._start, self._segments.acknowledged())
+            return self._sent(acknowledged, complete=False, lost=lost)
+        acknowledged = self._segments.acknowledged_after_loss()
+        return self._sent(acknowledged, complete=False, lost=lost) if acknowledged > self._start else None
+
+    def _drop_lanes(self) -> None:
+        for lane in self._lanes:
+            self._pool.drop(lane.number)
+
+    def _write(self, session: SftpSession, handle: bytes) -> None:
+        try:
+            self._write_beside_the_proof(session, handle)
+            while self._admission.needs_free_handle and self._segments.left() and not self._segments.paused:
+                session.run_one(self._admission.take_part(session))
+                session.run_one(self._write_rest(session, self._take))
+            self._admission.call_off()
+            self._finish(session)
+        except RequestRefused as refused:
+            if refused.code in _FULL or not any(lane.at_work.is_set() for lane in self._lanes):
+                raise
+            self._write_in_order(session, refused)
+
+    def _write_beside_the_proof(self, session: SftpSession, handle: bytes) -> None:
+        proving, writing = self._admission.take_part(session), self._write_own(session, handle, self._take)
+        troubles: dict[int, Exception] = {}
+        # The proof first: its few bytes go out before what fills the line.
+        for place, outcome in session.run([proving, writing], at_a_time=2):
+            if isinstance(outcome, Exception):
+                troubles[place] = outcome
+            if place == 1 and (place in troubles or not self._admission.needs_free_handle):
+                self._admission.call_off()
+        for place in sorted(troubles, reverse=True):
+            raise troubles[place]
+
+    def _take(self) -> tuple[int, int] | None:
+        return None if self._admission.needs_free_handle else self._segments.take()
+
+    async def _write_own(
+        self, session: SftpSession, handle: bytes, take: Callable[[], tuple[int, int] | None]
+    ) -> None:
+        self._handles += 1
+        self._at_close = await _write_segments(
+            session, handle, self._source, self._segments, take, self._temporary
+        )
+
+    def _finish(self, session: SftpSession) -> None:
+        """Wait for the streams that joined, and write what failed ones have left."""
+        self._segments.close()
+        for lane in self._lanes:
+            if lane.at_work.is_set():
+                lane.join()
+            if lane.failure is not None:
+                raise lane.failure
+        if self._segments.left() and not self._segments.paused:
+            session.run_one(self._write_rest(session, self._segments.take))
+
+    async def _write_rest(self, session: SftpSession, take: Callable[[], tuple[int, int] | None]) -> None:
+        await self._write_own(session, await session.open_existing(self._temporary), take)
+
+    def _write_in_order(self, session: SftpSession, refused: RequestRefused) -> None:
+        """Write it all in order: what servers want that have an object store behind them.
+
+        To a new file, unless the old one holds bytes that are not sent again.
+        """
+        self._segments.stop()
+        self._admission.call_off()
+        self._drop_lanes()
+        self._segments = self._segments.again()
+        if self._start:
+            session.run_one(self._write_rest(session, self._segments.take))
+        else:
+            abandoned, self._temporary = self._temporary, another_name(self._temporary)
+            self._handles = 0
+            session.run_one(discard(session, abandoned))
+            session.run_one(self._write_anew(session))
+            # Once more: meanwhile the handles of the lanes have ended, which may have brought it back.
+            session.run_one(discard(session, abandoned))
+        while self._lanes:  # now it is clear that they were the cause
+            self._pool.give_up_lane(self._lanes.pop().number, refused)
+
+    async def _write_anew(self, session: SftpSession) -> None:
+        await self._write_own(session, await create(session, self._temporary), self._segments.take)
+
+
+def another_name(temporary: str) -> str:
+    """Return the temporary name of a second attempt.
+
+    Handles of the lanes may still be open at the server, and an object store puts what they wrote under
+    the old name when they end: no place for the file that is about to get its final name.
+    """
+    return temporary.removesuffix(".part") + "-2.part"
+
+
+def probe_name(temporary: str) -> str:
+    """Return the name of what a probe of this attempt writes: whoever removes one knows the other."""
+    return f"{_stem(temporary)}-probe.part"
+
+
+def resume_probe_name(temporary: str) -> str:
+    """Return the name of what shows whether files are resumed.
+
+    Another one: a further stream that was called off may still be busy with the probe of several streams.
+    """
+    return f"{_stem(temporary)}-resume.part"
+
+
+def _stem(temporary: str) -> str:
+    """Return what the names of an attempt have in common."""
+    return temporary.removesuffix(".part").removesuffix("-2")
+
+
+async def _is_gone(size: Pending[int | None]) -> bool:
+    """Say whether the server says so: some give no reason when they do not open a file that is missing."""
+    try:
+        await size
+    except RequestRefused as refused:
+        return refused.code in NOTHING_THERE
+    return False
+
+
+def _not_resumed(refused: RequestRefused) -> ResumeRefused:
+    return ResumeRefused(
+        refused.reason,
+        hint="The server must allow writing into a file that exists. It will be retried; ask the partner if "
+        "it goes on.",
+        code=refused.code,
+        disposition=refused.disposition,
+        request=refused.request,
+    )
+
+
+def _run_together(
+    session: SftpSession, one: Conversation[bytes], other: Conversation[None]
+) -> tuple[bytes | Exception, Exception | None]:
+    """Drive two conversations at the same time to their ends; return the outcomes."""
+    outcomes: dict[int, Any] = dict(session.run([one, other], at_a_time=2))
+    return outcomes[0], outcomes[1]
+
+
+async def _write_segments(
+    session: SftpSession,
+    handle: bytes,
+    source: RangeSource,
+    segments: _Segments,
+    take: Callable[[], tuple[int, int] | None],
+    path: str,
+) -> FileAttributes | None:
+    """Write segments until there are none to take, close the handle, and return what FSTAT has shown.
+
+    On failure all ranges that this call has taken are given back: an acknowledged write is only as good
+    as the CLOSE behind it. After a pause, what is left of them.
+    """
+    taken: list[tuple[int, int]] = []
+    given = written = 0
+
+    def count(size: int) -> None:
+        nonlocal written
+        written += size
+
+    def ranges() -> Iterator[tuple[int, int]]:
+        while (segment := take()) is not None:
+            taken.append(segment)
+            yield segment
+
+    def blocks() -> Generator[tuple[int, Piece], None, None]:
+        nonlocal given
+        for offset, block in source.blocks(ranges(), session.max_write_bytes):
+            if segments.stopped or segments.paused:
+                return
+            yield offset, block
+            given += len(block)
+        if given != sum(length for _, length in taken) and not segments.paused:
+            raise RuntimeError(f"the source gave {given} bytes for {taken}")
+
+    with segments.in_hand(taken):
+        try:
+            # Closed at once on failure: the error's traceback would keep the source reading.
+            with contextlib.closing(blocks()) as pieces:
+                seen = await write_and_close(session, handle, pieces, path=path, acknowledged=count)
+        except BaseException as error:
+            segments.give_back(taken)
+            if isinstance(error, ConnectionLost):
+                segments.note_not_closed(_first_of(taken, written))
+            raise
+        segments.give_back(_behind(taken, given))
+    return seen
+
+
+def _end_of(ranges: Iterable[tuple[int, int]], offset: int) -> int:
+    """Return up to where the ranges cover what begins at the offset."""
+    for start, length in sorted(ranges):
+        if start <= offset < start + length:
+            offset = start + length
+    return offset
+
+
+def _first_of(ranges: Iterable[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
+    """The first bytes of the ranges, so many of them."""
+    for offset, length in ranges:
+        done = min(size, length)
+        size -= done
+        if done:
+            yield offset, done
+
+
+def _behind(ranges: Iterable[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
+    """What is left of the ranges when so many bytes of them are done."""
+    for offset, length in ranges:
+        done = min(size, length)
+        size -= done
+        if done < length:
+            yield offset + done, length - done

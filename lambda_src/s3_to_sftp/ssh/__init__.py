@@ -1,0 +1,1 @@
+"""An authenticated SSH connection to one pinned server."""

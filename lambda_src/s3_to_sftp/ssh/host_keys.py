@@ -1,0 +1,99 @@
+"""Pinned host keys: which algorithms to ask for, and whether the offered key is one of them."""
+
+import base64
+import hashlib
+
+import paramiko
+
+from s3_to_sftp.errors import HostKeyRefused
+from s3_to_sftp.settings import Server
+from s3_to_sftp.ssh.algorithms import CERTIFICATE_SUFFIX
+from s3_to_sftp.ssh.certificates import AUTHORITY, problem_with_host
+
+# An RSA key is one key with several signature algorithms (RFC 8332).
+_ALGORITHMS_OF_TYPE = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
+
+
+def algorithms_for(host_keys: tuple[str, ...], *, offered: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the host key algorithms to negotiate, so that the server shows a key of a pinned type.
+
+    A server with several keys would otherwise show its favourite, which need not be the pinned one.
+
+    Args:
+        host_keys: The pinned keys, `type base64`, or `@cert-authority patterns type base64`.
+        offered: What the SSH library can do, best first.
+    """
+    keys, authorities = _sorted_out(host_keys)
+    types = [key.split()[0] for key in keys]
+    wanted = {algorithm for kind in types for algorithm in _ALGORITHMS_OF_TYPE.get(kind, (kind,))}
+    # A certificate may be of a key of any type, whatever the type of the authority's own.
+    of_certificates = [f"{algorithm}{CERTIFICATE_SUFFIX}" for algorithm in offered if authorities]
+    return (*of_certificates, *(algorithm for algorithm in offered if algorithm in wanted))
+
+
+def check(key: paramiko.PKey, server: Server) -> None:
+    """Insist that the key which the server has proved to own is a pinned one.
+
+    Raises:
+        HostKeyRefused: It is not, or none is pinned. Shows the offered key, ready to paste.
+    """
+    keys, authorities = _sorted_out(server.host_keys)
+    pinned = {_normal(line) for line in keys}
+    if pasteable(key) in pinned:
+        return
+    certificate = getattr(key, "public_blob", None)
+    if certificate is not None:
+        problem = problem_with_host(certificate.key_blob, server.host, authorities)
+        if not problem:
+            return
+        raise HostKeyRefused(
+            f"{server} showed a host certificate that {problem}.",
+            hint=f"Ask the partner for a certificate of {server.host!r}, or pin the key. {_how_to_pin(key)}",
+        )
+    if not server.host_keys:
+        raise HostKeyRefused(
+            f"No host key is pinned for {server}, so nobody can tell whether it is the partner.",
+            hint=_how_to_pin(key),
+        )
+    raise HostKeyRefused(
+        f"{server} showed a host key that is not pinned: it was changed, or this is another server.",
+        hint=f"Pinned: {', '.join(sorted(map(_fingerprint_of_line, pinned)))}. {_how_to_pin(key)}",
+    )
+
+
+def pasteable(key: paramiko.PKey) -> str:
+    """Return the key as `type base64`, the form in which it is pinned."""
+    return f"{key.get_name()} {key.get_base64()}"
+
+
+def fingerprint(key: paramiko.PKey) -> str:
+    """Return the fingerprint as ssh-keygen and ssh print it: `SHA256:...`."""
+    return _sha256(key.asbytes())
+
+
+def _how_to_pin(key: paramiko.PKey) -> str:
+    return (
+        f"It offers '{pasteable(key)}' ({fingerprint(key)}). Compare the fingerprint with the partner by "
+        "another way than this connection; when it is right, add this key to SSH_HOST_KEY."
+    )
+
+
+def _sorted_out(host_keys: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the pinned keys of servers, and those of authorities."""
+    authorities = tuple(line for line in host_keys if line.split()[0] == AUTHORITY)
+    return tuple(line for line in host_keys if line not in authorities), authorities
+
+
+def _normal(line: str) -> str:
+    return " ".join(line.split()[:2])
+
+
+def _fingerprint_of_line(line: str) -> str:
+    try:
+        return _sha256(base64.b64decode(line.split()[1], validate=True))
+    except ValueError:  # not shown: what is no public key may be a part of a private one
+        return "a line that is no key"
+
+
+def _sha256(blob: bytes) -> str:
+    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")

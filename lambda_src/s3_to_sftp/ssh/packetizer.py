@@ -1,0 +1,353 @@
+"""Channel data at the speed of the cipher: many SSH packets encrypted into one buffer, one `send`.
+
+paramiko builds each packet from several short-lived copies and sends it by itself. For the AES-GCM ciphers
+this module does only that part differently; key exchange, rekeying, receiving and every other cipher
+stay paramiko's. `stream_for` checks that all it builds on is there and else falls back to stock paramiko
+(docs/decisions/0008-fast-send-path.md has the measurements).
+
+Packet layout: RFC 4253 section 6 (binary packet), RFC 4254 section 5.2 (CHANNEL_DATA), RFC 5647 section 7
+(AES-GCM: the length is sent in the clear as associated data, the IV's last 8 bytes count packets).
+"""
+
+import contextlib
+import socket
+import struct
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import paramiko
+import paramiko.packet
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from s3_to_sftp.ssh import incoming
+from s3_to_sftp.ssh.stream import Piece, Stream
+
+_STATE = (
+    "aead_out",
+    "block_engine_out",
+    "compress_engine_out",
+    "dump_packets",
+    "iv_out",
+    "need_rekey",
+    "sent_bytes",
+    "sent_packets",
+    "sequence_number_out",
+    "write_lock",
+)
+
+_CHANNEL_DATA = 94
+_IV_BYTES = 12
+_BLOCK = 16
+_TAG = 16
+_LENGTH = struct.Struct(">I")
+_HEADER = struct.Struct(">BBII")  # padding length, message number, recipient channel, data length
+_MIN_PADDING = 4
+_MAX_PACKET_BYTES = 32 * 1024
+"""What every server must take in one packet (RFC 4253, section 6.1)."""
+_RECEIVE_BYTES = 256 * 1024
+_NO_TIMEOUT = 3600.0
+_PACKET_OVERHEAD = 4 + _HEADER.size + _MIN_PADDING + _BLOCK + _TAG
+
+
+# Called Packetizer like its base, so that Python's name mangling lets it see the base's private fields.
+class Packetizer(paramiko.packet.Packetizer):
+    """Adds a bulk send for AES-GCM to paramiko's packetizer, and bounds to what it receives and waits for.
+
+    Attributes:
+        write_seconds: So long may one write take, however much of it the peer takes at a time.
+    """
+
+    write_seconds = _NO_TIMEOUT
+
+    # The base's private state that the bulk send reads and advances, as `send_message` does.
+    __aead_out: bool
+    __closed: bool
+    __keepalive_last: float
+    __timer: threading.Timer | None
+    __block_engine_out: AESGCM
+    __compress_engine_out: object
+    __dump_packets: bool
+    __iv_out: bytes
+    __need_rekey: bool
+    __received_bytes_overflow: int
+    __received_packets_overflow: int
+    __sent_bytes: int
+    __sent_packets: int
+    __sequence_number_out: int
+    __socket: socket.socket
+    __write_lock: AbstractContextManager[object]
+    # Kept between sends: fresh memory of this size would come as untouched pages each time.
+    __plain: bytearray
+    __sealed: bytearray
+
+    def read_message(self) -> Any:
+        """Read a packet, having acknowledged the one before at once.
+
+        Servers leave Nagle's algorithm on for SFTP: their second small packet waits for the acknowledgement
+        of the first, which Linux puts off by 40 ms when we have nothing to send. The option is not lasting.
+        """
+        if hasattr(socket, "TCP_QUICKACK"):  # Linux
+            with contextlib.suppress(OSError):  # closed meanwhile: reading will tell
+                self.__socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        try:
+            kind, message = super().read_message()
+        except (paramiko.SSHException, paramiko.packet.NeedRekeyException, OSError, EOFError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a packet that is no packet: InvalidTag, IndexError, ...
+            raise incoming.as_ssh_error(error) from None
+        return kind, incoming.Message.of(message)
+
+    def read_all(self, n: int, check_rekey: bool = False) -> bytes:  # noqa: FBT001, FBT002 - paramiko's
+        """Read so many bytes. paramiko asks for the whole rest of a packet as long as the peer says it is.
+
+        Raises:
+            SSHException: No packet is that long.
+        """
+        if n > incoming.MAX_PACKET_BYTES:
+            raise paramiko.SSHException(f"The server announced a packet of {n} bytes.")
+        return super().read_all(n, check_rekey)
+
+    def write_all(self, out: Any) -> None:
+        """Write all, within `write_seconds`: a peer that takes a byte now and then must hold nobody up.
+
+        Raises:
+            EOFError: The connection is gone.
+            TimeoutError: The peer is too slow. What was written of it is of no use: the connection is closed.
+        """
+        self.__keepalive_last = time.time()
+        deadline = time.monotonic() + self.write_seconds
+        left = memoryview(out)
+        while left:
+            try:
+                left = left[self.__socket.send(left) :]
+            except (TimeoutError, BlockingIOError):
+                if self.__closed:
+                    raise EOFError from None
+            except (OSError, ValueError):
+                raise EOFError from None
+            if left and time.monotonic() > deadline:
+                self.close()
+                raise TimeoutError  # without words: paramiko's thread takes the first for a number
+
+    def close(self) -> None:
+        """Close the socket, and end the thread that would measure the time of the handshake."""
+        super().close()
+        if self.__timer is not None:
+            self.__timer.cancel()
+
+    def can_send_in_bulk(self) -> bool:
+        """Say whether the negotiated cipher, and this version of paramiko, allow it."""
+        state = vars(self)
+        return (
+            all("_Packetizer__" + name in state for name in _STATE)
+            and self.__aead_out
+            and isinstance(self.__block_engine_out, AESGCM)
+            and hasattr(AESGCM, "encrypt_into")
+            and len(self.__iv_out) == _IV_BYTES
+            and self.__compress_engine_out is None
+            and not self.__dump_packets
+        )
+
+    def send_channel_data(self, channel: int, pieces: Sequence[Piece], *, packet_bytes: int) -> None:
+        """Send the pieces as one stream of CHANNEL_DATA messages of at most `packet_bytes` each.
+
+        The caller has taken the bytes from the channel's window and holds the transport's permission to send.
+        """
+        if not self.can_send_in_bulk():  # a server may choose another cipher when keys are renewed
+            self.__send_one_by_one(channel, b"".join(pieces), packet_bytes)
+            return
+        total = sum(map(len, pieces))
+        packets = -(-total // packet_bytes)
+        with self.__write_lock:
+            sealed = self.__reserve(total + packets * _PACKET_OVERHEAD, packet_bytes + _PACKET_OVERHEAD)
+            size = self.__seal(channel, pieces, total, packet_bytes, sealed)
+            self.__sequence_number_out = (self.__sequence_number_out + packets) & 0xFFFFFFFF
+            self.write_all(sealed[:size])
+            self.__sent_bytes += size
+            self.__sent_packets += packets
+            if (
+                self.__sent_bytes >= self.REKEY_BYTES or self.__sent_packets >= self.REKEY_PACKETS
+            ) and not self.__need_rekey:
+                self.__received_bytes_overflow = 0
+                self.__received_packets_overflow = 0
+                self._trigger_rekey()  # type: ignore[attr-defined]  # the stubs leave it out
+
+    def __send_one_by_one(self, channel: int, data: bytes, packet_bytes: int) -> None:
+        for start in range(0, len(data), packet_bytes):
+            message = paramiko.Message()
+            message.add_byte(bytes([_CHANNEL_DATA]))
+            message.add_int(channel)
+            message.add_string(data[start : start + packet_bytes])
+            self.send_message(message)
+
+    def __reserve(self, sealed: int, plain: int) -> memoryview:
+        if len(vars(self).get("_Packetizer__sealed", b"")) < sealed:
+            self.__sealed = bytearray(sealed)
+        if len(vars(self).get("_Packetizer__plain", b"")) < plain:
+            self.__plain = bytearray(plain)
+        return memoryview(self.__sealed)
+
+    def __seal(
+        self, channel: int, pieces: Sequence[Piece], total: int, packet_bytes: int, sealed: memoryview
+    ) -> int:
+        encrypt_into = self.__block_engine_out.encrypt_into
+        fixed, count = self.__iv_out[:4], int.from_bytes(self.__iv_out[4:], "big")
+        plain, plain_view = self.__plain, memoryview(self.__plain)
+        start = _HEADER.size
+        remaining = iter(pieces)
+        piece = memoryview(b"")
+        position = 0
+        while total:
+            length = min(total, packet_bytes)
+            # Everything behind the length field is a multiple of the block size (RFC 5647, section 7.2).
+            padding = _BLOCK - (_HEADER.size + length) % _BLOCK
+            if padding < _MIN_PADDING:
+                padding += _BLOCK
+            body = _HEADER.size + length + padding
+            _HEADER.pack_into(plain, 0, padding, _CHANNEL_DATA, channel, length)
+            at, end = start, start + length
+            while at < end:
+                if not piece:
+                    piece = memoryview(next(remaining))
+                taken = piece[: end - at]
+                plain_view[at : at + len(taken)] = taken
+                at += len(taken)
+                piece = piece[len(taken) :]
+            # The padding is whatever the buffer holds: it is encrypted, and nobody reads it.
+            _LENGTH.pack_into(sealed, position, body)
+            encrypt_into(
+                fixed + count.to_bytes(8, "big"),
+                plain_view[:body],
+                sealed[position : position + 4],
+                sealed[position + 4 : position + 4 + body + _TAG],
+            )
+            count = (count + 1) & 0xFFFFFFFFFFFFFFFF
+            position += 4 + body + _TAG
+            total -= length
+        self.__iv_out = fixed + count.to_bytes(8, "big")
+        return position
+
+
+class _ChannelStream:
+    """What both streams have in common: receiving is paramiko's."""
+
+    def __init__(self, channel: paramiko.Channel) -> None:
+        self._channel = channel
+
+    def recv(self) -> bytes:
+        """Return what is there, at least a byte; empty when the peer has closed."""
+        try:
+            return self._channel.recv(_RECEIVE_BYTES)
+        except paramiko.SSHException as error:  # it opens the window again, amid a key exchange that hangs
+            raise OSError(str(error)) from None
+
+    def _deadline(self) -> float:
+        """Return when all that is sent now must be gone: a window of a byte at a time holds nobody up."""
+        return time.monotonic() + (self._channel.timeout or _NO_TIMEOUT)
+
+    def close(self) -> None:
+        """Close the channel, as far as the connection still allows to say so."""
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+            self._channel.close()
+
+
+class PlainStream(_ChannelStream):
+    """The stream of any paramiko channel."""
+
+    def send(self, pieces: Sequence[Piece]) -> None:
+        """Send all pieces in order, within the channel's timeout."""
+        deadline = self._deadline()
+        left = memoryview(b"".join(pieces))
+        while left:
+            try:
+                sent = self._channel.send(left[:_MAX_PACKET_BYTES].tobytes())
+            except paramiko.SSHException as error:  # a key exchange that did not end
+                raise OSError(str(error)) from None
+            if not sent:
+                raise EOFError("the channel is closed")
+            left = left[sent:]
+            if left and time.monotonic() > deadline:
+                raise TimeoutError
+
+
+class BulkStream(_ChannelStream):
+    """The stream of a channel whose packetizer can send in bulk."""
+
+    def __init__(self, channel: paramiko.Channel, transport: Any, packetizer: Packetizer) -> None:
+        super().__init__(channel)
+        self._transport = transport
+        self._packetizer = packetizer
+        self._packet_bytes = min(channel.out_max_packet_size, _MAX_PACKET_BYTES)
+
+    def send(self, pieces: Sequence[Piece]) -> None:
+        """Send all pieces in order, as many at once as the peer's window takes."""
+        deadline = self._deadline()
+        left = sum(map(len, pieces))
+        rest = list(pieces)
+        while left:
+            granted = self._take_window(left, deadline)
+            batch, rest = _split(rest, granted)
+            self._send(batch, deadline)
+            left -= granted
+            if left and time.monotonic() > deadline:
+                raise TimeoutError
+
+    def _take_window(self, wanted: int, deadline: float) -> int:
+        channel = self._channel
+        with channel.lock:
+            while not channel.out_window_size:
+                if channel.closed or channel.eof_sent:
+                    break
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError
+                channel.out_buffer_cv.wait(left)
+            if channel.closed or channel.eof_sent:
+                raise EOFError("the channel is closed")
+            granted = min(wanted, channel.out_window_size)
+            channel.out_window_size -= granted
+            return granted
+
+    def _send(self, pieces: Sequence[Piece], deadline: float) -> None:
+        transport = self._transport
+        while True:
+            # Cleared while keys are exchanged: nothing but the key exchange may be sent then.
+            transport.clear_to_send.wait(1)
+            if not transport.active:
+                raise EOFError("the connection is closed")
+            if time.monotonic() > deadline:
+                raise TimeoutError
+            with transport.clear_to_send_lock:
+                # Another thread may have closed it since the window was taken. Servers end the connection and
+                # all its channels when data follows the CLOSE, which is sent under this lock, too.
+                if self._channel.closed or self._channel.eof_sent:
+                    raise EOFError("the channel is closed")
+                if transport.clear_to_send.is_set():
+                    self._packetizer.send_channel_data(
+                        self._channel.remote_chanid, pieces, packet_bytes=self._packet_bytes
+                    )
+                    return
+
+
+def stream_for(channel: paramiko.Channel) -> Stream:
+    """Return the fastest stream that this channel allows."""
+    transport = channel.get_transport()
+    packetizer = transport.packetizer
+    if isinstance(packetizer, Packetizer) and packetizer.can_send_in_bulk():
+        return BulkStream(channel, transport, packetizer)
+    return PlainStream(channel)
+
+
+def _split(pieces: list[Piece], size: int) -> tuple[list[Piece], list[Piece]]:
+    """Split the pieces behind `size` bytes."""
+    first: list[Piece] = []
+    for index, piece in enumerate(pieces):
+        if size < len(piece):
+            view = memoryview(piece)
+            return [*first, view[:size]], [view[size:], *pieces[index + 1 :]]
+        first.append(piece)
+        size -= len(piece)
+    return first, []

@@ -1,0 +1,1 @@
+"""What survives an invocation, in one DynamoDB table: leases, checkpoints, receipts, the circuit breaker."""

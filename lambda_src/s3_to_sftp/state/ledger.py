@@ -1,0 +1,250 @@
+"""Who sends which version, how far it is, and what became of it.
+
+A lease covers a version and its key, so that only one version of a key is under way at a time. It lasts until
+its owner's invocation must have ended: the owner of an expired lease is dead, not slow.
+
+    SENDING ──commit──► COMMITTING ──delivered──► DELIVERED        settle: FAILED, SUPERSEDED, GONE, UNKNOWN
+                          │     ▲
+                  refused ▼     │ commit
+                          STAGED
+
+`DynamoLedger` keeps it, `NoLedger` stands in for it where there is none.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol
+
+from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.server_identity import ServerIdentity
+from s3_to_sftp.state.remote_names import RemoteNames
+
+Settlement = Literal["FAILED", "SUPERSEDED", "GONE", "UNKNOWN"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """Where the next invocation resumes.
+
+    Attributes:
+        temporary: Remote name that holds the bytes.
+        offset: Every byte before it was acknowledged.
+        algorithm: Of the running checksum.
+        crc: The running checksum of the bytes before the offset.
+        rounds_without_progress: Invocations in a row that ended at this very offset.
+        etag: Of the object that the bytes are of, without quotes (empty: not known).
+        parts_crc: The running checksum of the checksums of the object's parts; see `ChecksumSoFar`.
+        part_crc: The running checksum of the part that is under way.
+        is_spread: Whether several streams have written behind the offset, as far as they got.
+        refusals: Times in a row that the server did not let the file be resumed.
+    """
+
+    temporary: str
+    offset: int
+    algorithm: str
+    crc: int
+    rounds_without_progress: int
+    etag: str = ""
+    parts_crc: int | None = None
+    part_crc: int | None = None
+    is_spread: bool = False
+    refusals: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Commit:
+    """A file that is complete under its temporary name, and what is needed to judge later what became of it.
+
+    Attributes:
+        temporary: The name that holds every byte.
+        remote_path: The final name.
+        size: Bytes.
+        modified: Modification time of the temporary file by the server's clock, in seconds since 1970; None
+            where the server does not tell.
+        server: Where it is.
+        checksum_algorithm: Of `checksum`.
+        checksum: Of the bytes, in base64 as S3 writes it.
+        verified_by: Which checksum of S3's it agrees with, as in a receipt.
+        sha256: Of the bytes in hexadecimal, where it was asked for (empty: not).
+        rename_unanswered: Whether a RENAME may have been sent whose answer never came.
+        is_renamed: Whether one was answered with OK; only the receipt is missing.
+    """
+
+    temporary: str
+    remote_path: str
+    size: int
+    modified: int | None
+    server: ServerIdentity
+    checksum_algorithm: str = ""
+    checksum: str = ""
+    verified_by: str = "none"
+    sha256: str = ""
+    rename_unanswered: bool = True
+    is_renamed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """The right to send one version, and what earlier attempts have left.
+
+    Attributes:
+        ref: The version.
+        owner: Whose it is.
+        remote_path: The final name.
+        temporary: The name to write to. That of the earlier attempt where there is a checkpoint or a commit.
+        attempt: 1 for the first lease of this version.
+        until: Ends by itself at this moment, in seconds since 1970.
+        checkpoint: Resume there.
+        commit: An earlier attempt has sent every byte, and may have renamed the file.
+        names: Everything that may stand at the partner for the key, `temporary` included.
+        account: Where `temporary` is, `user@host:port` (empty: not known yet).
+        last_modified: Modification time of the file that was about to get the final name last.
+    """
+
+    ref: ObjectRef
+    owner: str
+    remote_path: str
+    temporary: str
+    attempt: int
+    until: float
+    checkpoint: Checkpoint | None = None
+    commit: Commit | None = None
+    names: RemoteNames = field(default_factory=RemoteNames, compare=False)
+    account: str = ""
+    last_modified: int | None = None
+
+    @property
+    def has_history(self) -> bool:
+        """Whether anything is left of earlier attempts or of other versions."""
+        others = len(self.names) - (self.temporary in self.names)
+        return self.checkpoint is not None or self.commit is not None or others > 0
+
+    def started_over(self, temporary: str) -> "Lease":
+        """Return the lease as it is when everything is written again, to this name."""
+        return replace(self, temporary=temporary, checkpoint=None, commit=None)
+
+
+class Ledger(Protocol):
+    """Where deliveries are written down.
+
+    Every write also notes what has changed in the lease's `names`.
+    """
+
+    def acquire(
+        self, ref: ObjectRef, *, remote_path: str, temporary: str, until: float, account: str = ""
+    ) -> Lease:
+        """Take the version and its key, until that moment.
+
+        Args:
+            ref: The version.
+            remote_path: Its final name.
+            temporary: The name to write to when nothing is left to resume or to judge.
+            until: In seconds since 1970.
+            account: Where these names are, `user@host:port` (empty: not known yet).
+
+        Raises:
+            AlreadyDelivered: It is at the partner.
+            AlreadyGone: It was recorded as gone from S3.
+            Superseded: A newer version was renamed, or is about to be. This one is recorded as superseded.
+            OutcomeUnknown: It was recorded as such, and no person has sent the message again.
+            BeingSent: Another lease on the key is running.
+            LedgerError: The ledger cannot be used, an item in it is corrupt, or too many names are left.
+        """
+
+    def start_over(self, lease: Lease, *, temporary: str) -> Lease:
+        """Forget the checkpoint, and the commit if there was one: the version is written anew, to this name.
+
+        To be called before the first byte is written from the start again. A file that holds less than the
+        checkpoint says and is written by several streams could reach the recorded length with holes in it.
+
+        Raises:
+            LedgerError: The lease is lost, or the ledger cannot be used.
+        """
+
+    def commit(self, lease: Lease, commit: Commit) -> None:
+        """Record that the RENAME is about to be sent; without it nobody may rename. Can be repeated.
+
+        From this call on, even when it raises, the temporary file must not be removed before `start_over` or
+        `settle` with the lease has returned: the next attempt starts from it.
+
+        Raises:
+            Superseded: The lease ran out and a newer version has committed. This one is recorded so.
+            LedgerError: The lease is lost or over, or the ledger cannot be used.
+        """
+
+    def claim_file(self, lease: Lease, same_file: str, *, account: str) -> None:
+        """Record that the key's objects become this file, where several names may be one file.
+
+        Args:
+            lease: On a version of the key.
+            same_file: The same for all paths that are one file.
+            account: Where it is, `user@host:port`.
+
+        Raises:
+            NameTaken: Another key's objects do.
+            LedgerError: The ledger cannot be used.
+        """
+
+    def note_names(self, lease: Lease) -> None:
+        """Write down the names before something is put under them.
+
+        Raises:
+            LedgerError: The lease is lost or over, or the ledger cannot be used.
+        """
+
+    def stage(self, lease: Lease, commit: Commit, *, reason: str) -> None:
+        """Record that the file is complete and has no final name, and give the lease back.
+
+        Quiet when the lease is lost.
+
+        Args:
+            lease: After `commit`.
+            commit: With `rename_unanswered` where an earlier RENAME may still be carried out.
+            reason: Why it has no final name.
+
+        Raises:
+            LedgerError: The ledger cannot be used.
+        """
+
+    def delivered(self, lease: Lease, receipt: Mapping[str, Any]) -> None:
+        """Record the receipt and give the lease back. Quiet when somebody has recorded one before.
+
+        Args:
+            lease: After `commit`.
+            receipt: Text, finite numbers, maps and lists of them.
+
+        Raises:
+            LedgerError: The lease is lost, or the ledger cannot be used.
+        """
+
+    def checkpoint(self, lease: Lease, checkpoint: Checkpoint) -> None:
+        """Record where to resume and give the lease back.
+
+        Raises:
+            LedgerError: The lease is lost, or the ledger cannot be used.
+        """
+
+    def release(self, lease: Lease, *, reason: str) -> None:
+        """Give the lease back; the version is to be tried later. Quiet when the lease is lost.
+
+        The next attempt resumes at the checkpoint, judges the commit, or starts anew.
+
+        Raises:
+            LedgerError: The ledger cannot be used.
+        """
+
+    def settle(
+        self, ref: ObjectRef, *, state: Settlement, reason: str, hint: str, lease: Lease | None = None
+    ) -> None:
+        """Record an end without a delivery. FAILED and UNKNOWN may be acquired again, after a redrive.
+
+        With a lease what is at the partner is forgotten: a redrive starts anew. Without one it is kept: a
+        redrive resumes, or judges the commit. UNKNOWN is acquired with `resend` alone, and starts anew in any
+        case: a person has found out that the file is not there. So when a rename may have happened, `stage`
+        first.
+
+        Raises:
+            NothingToSend: Without a lease: it has ended already, in another way (AlreadyDelivered, ...).
+            BeingSent: Without a lease: somebody has one.
+            LedgerError: The lease is lost, or the ledger cannot be used, or an item in it is corrupt.
+        """

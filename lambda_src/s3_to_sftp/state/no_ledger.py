@@ -1,0 +1,71 @@
+"""What stands in for the ledger where there is no table."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from s3_to_sftp.errors import Disposition, LedgerError
+from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, Settlement
+from s3_to_sftp.state.remote_names import RemoteNames
+from s3_to_sftp.state.transitions import name_of
+
+
+class NoLedger:
+    """The plain sender's: always leases, remembers nothing."""
+
+    def acquire(
+        self, ref: ObjectRef, *, remote_path: str, temporary: str, until: float, account: str = ""
+    ) -> Lease:
+        """Give a lease on anything."""
+        names = RemoteNames()
+        names.put(temporary, name_of(ref, account=account, since=0))
+        return Lease(
+            ref=ref,
+            owner="",
+            remote_path=remote_path,
+            temporary=temporary,
+            attempt=1,
+            until=until,
+            names=names,
+            account=account,
+        )
+
+    def start_over(self, lease: Lease, *, temporary: str) -> Lease:
+        """Give the lease another name."""
+        lease.names.put(temporary, name_of(lease.ref, account=lease.account, since=0))
+        return lease.started_over(temporary)
+
+    def commit(self, lease: Lease, commit: Commit) -> None:
+        """Do nothing."""
+
+    def claim_file(self, lease: Lease, same_file: str, *, account: str) -> None:
+        """Do nothing."""
+
+    def note_names(self, lease: Lease) -> None:
+        """Do nothing."""
+
+    def stage(self, lease: Lease, commit: Commit, *, reason: str) -> None:
+        """Do nothing."""
+
+    def delivered(self, lease: Lease, receipt: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+    def checkpoint(self, lease: Lease, checkpoint: Checkpoint) -> None:  # noqa: ARG002 - the protocol's
+        """Refuse: the next invocation would start anew, and so indefinitely.
+
+        Raises:
+            LedgerError: Always.
+        """
+        raise LedgerError(
+            f"{lease.ref} takes longer than one invocation, and there is no ledger to resume from.",
+            hint="Give the function a ledger (LEDGER_TABLE), more memory (it is faster then), or more time.",
+            disposition=Disposition.PERMANENT,
+        )
+
+    def release(self, lease: Lease, *, reason: str) -> None:
+        """Do nothing."""
+
+    def settle(
+        self, ref: ObjectRef, *, state: Settlement, reason: str, hint: str, lease: Lease | None = None
+    ) -> None:
+        """Do nothing."""

@@ -1,0 +1,77 @@
+"""What was delivered, and how."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from s3_to_sftp.s3.object_ref import ObjectRef
+
+
+class Evidence(StrEnum):
+    """What shows that a file has its final name."""
+
+    RENAME_OK = "rename_ok"
+    """The server said OK to the RENAME."""
+    SEEN_AFTER_RENAME = "seen_after_rename"
+    """No answer came; later the final name had the size and modification time of the temporary file."""
+    ASSUMED = "assumed"
+    """No answer came, nothing can be seen, and the configuration says that this counts as delivered."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What was delivered.
+
+    Attributes:
+        ref: The object version.
+        remote_path: Its final name at the partner.
+        size: Bytes.
+        seconds: From its turn to the rename, of the last invocation.
+        checksum_algorithm: CRC64NVME, CRC32C or CRC32.
+        checksum: Of all bytes that were sent, in base64 as S3 writes it. Empty in a receipt that was written
+            after a crash for an object that is no longer in S3.
+        verified_by: Which checksum of S3's was compared with the bytes, e.g. `full_object:CRC64NVME` or
+            `composite:CRC32C/12`; `none` where none was. All values: docs/ledger.md.
+        evidence: What shows that the file has its final name.
+        sha256: Of all bytes in hexadecimal, where it was asked for and the object was sent in one go.
+        lanes: Connections, or channels of one, that carried it.
+        host_key_fingerprint: Of the server that took it, `SHA256:...`.
+        attempt: Leases that it took, from 1 on.
+        recovered: Whether an earlier invocation had sent it, and died before it could say so.
+    """
+
+    ref: ObjectRef
+    remote_path: str
+    size: int
+    seconds: float
+    checksum_algorithm: str
+    checksum: str
+    verified_by: str = "none"
+    evidence: Evidence = Evidence.RENAME_OK
+    sha256: str | None = None
+    lanes: int
+    host_key_fingerprint: str
+    attempt: int = 1
+    recovered: bool = False
+
+    def as_item(self, *, request_id: str) -> dict[str, Any]:
+        """Return what the ledger keeps.
+
+        Args:
+            request_id: Of the invocation, as the log names it.
+        """
+        item = {
+            "remote_path": self.remote_path,
+            "bytes": self.size,
+            "seconds": round(self.seconds, 3),
+            "checksum_algorithm": self.checksum_algorithm,
+            "checksum": self.checksum,
+            "verified_by": self.verified_by,
+            "evidence": self.evidence,
+            "lanes": self.lanes,
+            "host_key": self.host_key_fingerprint,
+            "attempt": self.attempt,
+            "recovered": self.recovered,
+            "request_id": request_id,
+        }
+        return {**item, "sha256": self.sha256} if self.sha256 else item
