@@ -21,7 +21,7 @@ from bench.report import table, target_table, write_results
 from bench.run import Results, do_work
 from bench.server import start_sink
 from bench.targets import verdicts
-from bench.works import CAPPED, FAR, NEAR, VERY_FAR, Work, full_works, quick_works
+from bench.workloads import CAPPED, FAR, NEAR, VERY_FAR, Work, full_works, quick_works
 from local.processes import end_on_signals
 from local.progress import Progress
 
@@ -86,8 +86,8 @@ def _parse() -> Options:
 
 
 def _works(options: Options) -> Sequence[Work]:
-    works = quick_works() if options.quick else full_works()
-    return [work for work in works if work.group in options.only]
+    workloads = quick_works() if options.quick else full_works()
+    return [work for work in workloads if work.group in options.only]
 
 
 def _check_links(scratch: Path, progress: Progress) -> list[dict[str, Any]]:

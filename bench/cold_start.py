@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.ours import NAME
 from bench.rows import Row
-from cdk_s3_to_sftp.recipe import CannotBuild, Target, build
+from cdk_s3_to_sftp.bundle_builder import CannotBuild, Target, build
 from local.interpreter import LAMBDA_PYTHON, NOT_FOUND, lambda_interpreter
 
 _NAIVE = Path(__file__).with_name("naive_function.py")

@@ -30,14 +30,14 @@ class Phases:
         transfer_s: From there to the last acknowledgement.
         setup_cpu_s: CPU of the set-up.
         transfer_cpu_s: CPU of the transfer.
-        lanes: How many connections or channels carried the file.
+        streams: How many connections or channels carried the file.
     """
 
     setup_s: float
     transfer_s: float
     setup_cpu_s: float
     transfer_cpu_s: float
-    lanes: int | None = None
+    streams: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -102,7 +102,7 @@ def _launch(link: Link, to_port: int, port: int) -> Launch:
     )
 
 
-class _Lane:
+class _ParallelStream:
     """One direction of the link: a queue in front of a wire."""
 
     def __init__(self, link: Link) -> None:
@@ -151,7 +151,13 @@ class _Flow:
     """One direction of one connection: a ring of bytes on their way."""
 
     def __init__(
-        self, link: Link, lane: _Lane, source: socket.socket, sink: socket.socket, *, opens_at: float
+        self,
+        link: Link,
+        stream: _ParallelStream,
+        source: socket.socket,
+        sink: socket.socket,
+        *,
+        opens_at: float,
     ) -> None:
         self.source = source
         self.sink = sink
@@ -159,7 +165,7 @@ class _Flow:
         self.sink_full = False
         self.source_ended = False
         self.done = False
-        self._lane = lane
+        self._stream = stream
         self._opens_at = opens_at
         delayed = link.rtt_ms > 0
         self._size = _RING_BYTES_WITHOUT_WINDOW if delayed and not link.tcp_window else _RING_BYTES
@@ -177,12 +183,17 @@ class _Flow:
 
     def take(self, now: float) -> None:
         """Reads what the source has, one piece, as far as there is room."""
-        if not self.ready_to_read or now < self._opens_at or not self._lane.is_open(now) or self.room() <= 0:
+        if (
+            not self.ready_to_read
+            or now < self._opens_at
+            or not self._stream.is_open(now)
+            or self.room() <= 0
+        ):
             return
         if self._read == self._sent:
             self._read = self._sent = 0  # an idle ring starts anew in memory that is still in the cache
         start = self._read % self._size
-        size = min(self.room(), self._lane.read_bytes, self._size - start)
+        size = min(self.room(), self._stream.read_bytes, self._size - start)
         try:
             got = self.source.recv_into(self._ring[start : start + size])
         except BlockingIOError:
@@ -192,12 +203,12 @@ class _Flow:
             got = 0
         if got:
             self._read += got
-            self._due.append((self._lane.arrival(got, now), self._read))
+            self._due.append((self._stream.arrival(got, now), self._read))
             if self._window:
                 self._window.in_flight += got
         else:
             self.source_ended, self.ready_to_read = True, False
-            self._end_due = self._lane.arrival(0, now)
+            self._end_due = self._stream.arrival(0, now)
 
     def deliver(self, now: float) -> None:
         """Sends what is due."""
@@ -228,7 +239,7 @@ class _Flow:
                 return False
             self._sent += sent
             if self._window:
-                self._window.acks.append((now + self._lane.delay, sent))
+                self._window.acks.append((now + self._stream.delay, sent))
         return True
 
     def next_event(self) -> float:
@@ -237,7 +248,7 @@ class _Flow:
         if self._window and self._window.acks:
             times.append(self._window.acks[0][0])
         if self.ready_to_read and self.room() > 0:
-            times.append(max(self._opens_at, self._lane.opens_at()))
+            times.append(max(self._opens_at, self._stream.opens_at()))
         if self.source_ended and not self.done and not self._due:
             times.append(self._end_due)
         return min(times, default=float("inf"))
@@ -246,7 +257,9 @@ class _Flow:
 class _Connection:
     """A client, its server, and the two flows between them."""
 
-    def __init__(self, link: Link, there: _Lane, back: _Lane, client: socket.socket, to_port: int) -> None:
+    def __init__(
+        self, link: Link, there: _ParallelStream, back: _ParallelStream, client: socket.socket, to_port: int
+    ) -> None:
         now = time.monotonic()
         self.client = client
         self.server = socket.socket()
@@ -280,8 +293,8 @@ class _Proxy:
 
     def __init__(self, link: Link, listener: socket.socket, to_port: int) -> None:
         self._link = link
-        self._there = _Lane(link)
-        self._back = _Lane(link)
+        self._there = _ParallelStream(link)
+        self._back = _ParallelStream(link)
         self._listener = listener
         self._to_port = to_port
         self._epoll = select.epoll()
@@ -300,7 +313,7 @@ class _Proxy:
 
     def _serve(self, now: float) -> float:
         """Moves everything that can move, and says when time alone will let more move."""
-        # Each round another connection is first, so that the capped lanes are shared fairly.
+        # Each round another connection is first, so that the capped streams are shared fairly.
         self._connections.rotate(-1)
         soonest = float("inf")
         for connection in tuple(self._connections):

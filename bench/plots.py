@@ -98,14 +98,14 @@ def _limited(rows: Sequence[Row]) -> Figure:
 
 
 def _scaling(rows: Sequence[Row]) -> Figure:
-    figure, (by_size, by_lanes, by_files) = plt.subplots(1, 3, figsize=(13, 4))
+    figure, (by_size, by_streams, by_files) = plt.subplots(1, 3, figsize=(13, 4))
     _curve(by_size, rows, curve="size", along="mib", figure="peak_rss_mb")
     by_size.set(title="memory by size of the object", xlabel="MiB", ylabel="peak RSS, MB", xscale="log")
-    _curve(by_lanes, rows, curve="lanes", along="lanes", figure="mb_per_s")
-    by_lanes.set(title="lanes, 256 MiB", xlabel="lanes", ylabel="MB/s")
+    _curve(by_streams, rows, curve="streams", along="streams", figure="mb_per_s")
+    by_streams.set(title="streams, 256 MiB", xlabel="streams", ylabel="MB/s")
     _curve(by_files, rows, curve="files", along="files", figure="files_per_s")
     by_files.set(title="files of 4 KiB, 0 ms", xlabel="files", ylabel="files per second", xscale="log")
-    for axis in (by_size, by_lanes, by_files):
+    for axis in (by_size, by_streams, by_files):
         _from_zero(axis)
         if axis.lines:
             axis.legend()

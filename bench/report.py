@@ -18,7 +18,7 @@ _COLUMNS = (
     ("CPU s/GB", "cpu_s_per_gb"),
     ("with start", "process_cpu_s_per_gb"),
     ("RSS MB", "peak_rss_mb"),
-    ("lanes", "lanes"),
+    ("streams", "streams"),
     ("logins", "connections"),
     ("MiB", "mib"),
     ("files", "files"),

@@ -9,7 +9,7 @@ from typing import Any
 from bench.measure import Measurement
 from bench.payload import MIB
 from bench.tools import Tool
-from bench.works import Work
+from bench.workloads import Work
 
 Row = dict[str, Any]
 """What `bench/results/*.json` holds one of per work and tool; keys without a value are left out."""
@@ -48,7 +48,7 @@ def row_of(work: Work, tool: Tool, runs: Sequence[Measurement], *, size: int, fi
         "cpu_s_per_gb": _rounded(median(lambda run: run.cpu_seconds(warm=tool.warm)) / megabytes * 1000),
         "process_cpu_s_per_gb": _rounded(median(lambda run: run.cpu_s) / megabytes * 1000),
         "peak_rss_mb": _rounded(median(lambda run: run.peak_rss_mb)),
-        "lanes": _lanes(runs),
+        "streams": _streams(runs),
         "connections": max(run.logins for run in runs),
         "warm": tool.warm or None,
         "runs": len(runs),
@@ -62,8 +62,8 @@ def row_of(work: Work, tool: Tool, runs: Sequence[Measurement], *, size: int, fi
     return {key: value for key, value in row.items() if value not in (None, "")}
 
 
-def _lanes(runs: Sequence[Measurement]) -> int:
-    told = [run.phases.lanes for run in runs if run.phases and run.phases.lanes is not None]
+def _streams(runs: Sequence[Measurement]) -> int:
+    told = [run.phases.streams for run in runs if run.phases and run.phases.streams is not None]
     return max(told) if told else max(run.logins for run in runs)
 
 

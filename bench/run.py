@@ -18,7 +18,7 @@ from bench.rows import Row, row_of
 from bench.server import Sink, WrongArrival, check_arrival
 from bench.throttle import CpuShare, cpu_of_lambda
 from bench.tools import Tool
-from bench.works import Work, size_text
+from bench.workloads import Work, size_text
 from local.processes import CannotRun
 from local.progress import Progress
 

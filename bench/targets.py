@@ -188,7 +188,7 @@ def _small_lambda(rows: Sequence[Row]) -> Iterator[Verdict]:
     }
     enough = [memory for memory, speed in speeds.items() if speed >= LINK_MB_PER_S]
     yield Verdict(
-        what="large, 0 ms, CPU of a 512 MB Lambda: MB/s of one warm lane",
+        what="large, 0 ms, CPU of a 512 MB Lambda: MB/s of one warm stream",
         wanted=LINK_MB_PER_S,
         got=speeds.get(512),
         note=f"the smallest that still does: {min(enough)} MB" if enough else "",

@@ -24,11 +24,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from chaos.env import Environment, set_up
+from chaos.fault_injector import FaultInjector
 from chaos.objects import FIRST, Version, make_versions
 from chaos.reconciliation import Observations, Reconciliation, reconcile
 from chaos.records import appearance, final_names, temporary_names
-from chaos.site import Site, set_up
-from chaos.storm import Storm
 from chaos.watch import watched
 from local.deployment import function_log, missing_tool
 from local.processes import CannotRun, end_on_signals
@@ -47,13 +47,13 @@ def main() -> int:
     progress = Progress()
     progress.say(f"seed {options.seed}: the same again with --seed {options.seed}")
     try:
-        with set_up(progress, random.Random(f"{options.seed}/aws")) as site:  # noqa: S311 - not for secrets
-            result = _run(site, progress, options)
+        with set_up(progress, random.Random(f"{options.seed}/aws")) as env:  # noqa: S311 - not for secrets
+            result = _run(env, progress, options)
             print(f"\nseed {options.seed}\n{result.table()}\n", flush=True)
             if not result.is_good:
-                _explain(site, result)
+                _explain(env, result)
             if options.log:
-                _write_log(site, options.log)
+                _write_log(env, options.log)
     except KeyboardInterrupt:
         print("\nstopped, everything is cleaned up")
         return 130
@@ -85,98 +85,101 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _run(site: Site, progress: Progress, options: argparse.Namespace) -> Reconciliation:
+def _run(env: Environment, progress: Progress, options: argparse.Namespace) -> Reconciliation:
     rng = random.Random(options.seed)  # noqa: S311 - not for secrets
     versions = make_versions(rng, options.objects)
-    with watched(site.partner.inbox) as seen:
+    with watched(env.partner.inbox) as seen:
         with progress.step("the first object, while nothing is wrong"):
-            site.put(FIRST)
-            _wait_until_settled(site, seconds=options.settle)
-        storm = Storm(site, seed=options.seed, seconds=options.seconds)
-        storm.begin()
-        _put_all(site, versions, progress, seconds=options.seconds)
-        storm.end()
-        strikes = {**storm.struck, **{f"AWS: {what}": n for what, n in site.weather.struck.items()}}
+            env.put(FIRST)
+            _wait_until_settled(env, seconds=options.settle)
+        fault_injector = FaultInjector(env, seed=options.seed, seconds=options.seconds)
+        fault_injector.begin()
+        _put_all(env, versions, progress, seconds=options.seconds)
+        fault_injector.end()
+        strikes = {
+            **fault_injector.struck,
+            **{f"AWS: {what}": n for what, n in env.fault_schedule.struck.items()},
+        }
         progress.say("struck: " + ", ".join(f"{what} {number}" for what, number in sorted(strikes.items())))
-        progress.say(f"{site.weather.requests} requests of the function to AWS")
-        _settle(site, progress, seconds=options.settle)
-        site.partner.wake()  # what still hangs at the partner is carried out now, after everything else
-    progress.say(f"{site.weather.continuations} continuations")
-    inbox = site.partner.inbox
+        progress.say(f"{env.fault_schedule.requests} requests of the function to AWS")
+        _settle(env, progress, seconds=options.settle)
+        env.partner.wake()  # what still hangs at the partner is carried out now, after everything else
+    progress.say(f"{env.fault_schedule.continuations} continuations")
+    inbox = env.partner.inbox
     return reconcile(
         Observations(
-            puts=site.puts,
-            events=site.partner.records.events,
+            puts=env.puts,
+            events=env.partner.records.events,
             seen=seen,
-            direct_writes=site.partner.records.direct_writes,
-            removed=site.partner.records.removed,
-            brought_back=site.partner.records.brought_back,
+            direct_writes=env.partner.records.direct_writes,
+            removed=env.partner.records.removed,
+            brought_back=env.partner.records.brought_back,
             standing=[appearance(path, inbox) for path in final_names(inbox)],
             temporaries=[str(path.relative_to(inbox)) for path in temporary_names(inbox)],
-            parked=site.parked(),
-            ledger=site.ledger(),
-            names=site.names_in_ledger(),
-            waiting=site.waiting(),
+            dead_lettered=env.dead_lettered(),
+            ledger=env.ledger(),
+            names=env.names_in_ledger(),
+            waiting=env.waiting(),
         )
     )
 
 
-def _put_all(site: Site, versions: Sequence[Version], progress: Progress, *, seconds: float) -> None:
+def _put_all(env: Environment, versions: Sequence[Version], progress: Progress, *, seconds: float) -> None:
     """Puts them, spread over the storm: later ones meet what the earlier ones have left."""
     started = time.monotonic()
     told = started
     for number, version in enumerate(versions):
         time.sleep(max(0.0, started + seconds * number / len(versions) - time.monotonic()))
-        site.put(version)
+        env.put(version)
         if time.monotonic() - told > _PROGRESS_SECONDS:
             told = time.monotonic()
-            _tell(site, progress)
+            _tell(env, progress)
 
 
-def _settle(site: Site, progress: Progress, *, seconds: float) -> None:
+def _settle(env: Environment, progress: Progress, *, seconds: float) -> None:
     """Waits until the queue is empty."""
     progress.say("the storm is over, everything is mended; waiting until the queue is empty")
-    _wait_until_settled(site, seconds=seconds, tell=lambda: _tell(site, progress))
+    _wait_until_settled(env, seconds=seconds, tell=lambda: _tell(env, progress))
 
 
-def _wait_until_settled(site: Site, *, seconds: float, tell: Callable[[], None] = lambda: None) -> None:
+def _wait_until_settled(env: Environment, *, seconds: float, tell: Callable[[], None] = lambda: None) -> None:
     """Waits until the queue is empty, at most so long in which nothing comes of anything."""
     deadline = time.monotonic() + seconds
     told = time.monotonic()
-    best = _progress(site)
-    while not site.is_settled() and time.monotonic() < deadline:
+    best = _progress(env)
+    while not env.is_settled() and time.monotonic() < deadline:
         time.sleep(0.2)
-        if (now := _progress(site)) > best:
+        if (now := _progress(env)) > best:
             best, deadline = now, time.monotonic() + seconds
         if time.monotonic() - told > _PROGRESS_SECONDS:
             told = time.monotonic()
             tell()
 
 
-def _progress(site: Site) -> tuple[int, int]:
-    return len(site.partner.records.events), -site.waiting()
+def _progress(env: Environment) -> tuple[int, int]:
+    return len(env.partner.records.events), -env.waiting()
 
 
-def _tell(site: Site, progress: Progress) -> None:
-    renames = site.partner.records.renames
-    progress.say(f"  {len(site.puts)} put, {renames} renamed at the partner, {site.waiting()} waiting")
+def _tell(env: Environment, progress: Progress) -> None:
+    renames = env.partner.records.renames
+    progress.say(f"  {len(env.puts)} put, {renames} renamed at the partner, {env.waiting()} waiting")
 
 
-def _explain(site: Site, result: Reconciliation) -> None:
+def _explain(env: Environment, result: Reconciliation) -> None:
     """Prints what the function said about what went wrong."""
     violations = result.violations()
     keys = {version.key for version in result.put if any(version.key in name for name in violations)}
-    lines = function_log(site.cloud, site.deployment.function)
+    lines = function_log(env.cloud, env.deployment.function)
     about = [line for line in lines if any(f"/{key}" in line for key in keys)]
     print("The function's log about these objects, or its end:")
     print("\n".join((about or lines)[-_LOG_LINES:]), flush=True)
 
 
-def _write_log(site: Site, path: Path) -> None:
-    events = "\n".join(map(repr, site.partner.records.events))
-    removed = "\n".join(sorted(site.partner.records.removed))
-    ledger = "\n".join(f"{key} {recorded}" for key, recorded in sorted(site.ledger().items()))
-    said = "\n".join(function_log(site.cloud, site.deployment.function))
+def _write_log(env: Environment, path: Path) -> None:
+    events = "\n".join(map(repr, env.partner.records.events))
+    removed = "\n".join(sorted(env.partner.records.removed))
+    ledger = "\n".join(f"{key} {recorded}" for key, recorded in sorted(env.ledger().items()))
+    said = "\n".join(function_log(env.cloud, env.deployment.function))
     path.write_text(f"EVENTS\n{events}\nREMOVED\n{removed}\nLEDGER\n{ledger}\nFUNCTION\n{said}\n")
 
 

@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from chaos.env import Parked, Recorded
 from chaos.objects import Version
 from chaos.records import Appearance, Renamed, Taken
-from chaos.site import Parked, Recorded
 
 _EVIDENCE = {"rename_ok", "seen_after_rename"}
 """What a receipt may rest on where nothing is assumed."""
@@ -29,7 +29,7 @@ class Observations:
         temporaries: Temporary names that stand there in the end.
         removed: Temporary names that the partner itself removed, or lost with its disk.
         brought_back: Temporary names that came back with an older state of its disk.
-        parked: What the dead-letter queue holds.
+        dead-lettered: What the dead-letter queue holds.
         ledger: Key and id of a version -> what is recorded.
         names: What may stand at the partner by the ledger.
         waiting: Messages that are still in the queue.
@@ -43,7 +43,7 @@ class Observations:
     temporaries: Sequence[str]
     removed: Collection[str] = ()
     brought_back: Collection[str] = ()
-    parked: Sequence[Parked]
+    dead_lettered: Sequence[Parked]
     ledger: Mapping[tuple[str, str], Recorded]
     names: Collection[str] = ()
     waiting: int
@@ -68,7 +68,7 @@ class Reconciliation:
         delivered: Stood under their final name, whole.
         superseded: Did not, because a newer version of their key did, or is held for a person.
         held: Only the partner can tell whether they arrived, and the ledger says so.
-        parked: Are in the dead-letter queue, with why.
+        dead-lettered: Are in the dead-letter queue, with why.
         duplicates: Got their final name more than once.
         partial: Stood under a final name without being a version of that key, or were written there.
         backwards: Got their final name when a newer version had it.
@@ -76,7 +76,7 @@ class Reconciliation:
             or the receipt does not say what shows it.
         decidable: Are held for a person although the partner has lost nothing of them.
         unexplained: Are in the dead-letter queue, or held, and nobody said why.
-        outdated: Keys whose newest version was not delivered last, and is not parked or held with a reason.
+        outdated: Keys whose newest version was not delivered last, and is not dead-lettered or held with a reason.
             What the partner lost afterwards does not count.
         lost: Are nowhere.
         overtaken: Got their final name, but the function ended before it could write that down, and a newer
@@ -91,7 +91,7 @@ class Reconciliation:
     delivered: list[Version] = field(default_factory=list)
     superseded: list[Version] = field(default_factory=list)
     held: list[Version] = field(default_factory=list)
-    parked: dict[Version, str] = field(default_factory=dict)
+    dead_lettered: dict[Version, str] = field(default_factory=dict)
     duplicates: list[Version] = field(default_factory=list)
     partial: list[str] = field(default_factory=list)
     backwards: list[str] = field(default_factory=list)
@@ -126,8 +126,8 @@ class Reconciliation:
             ("delivered, but recorded superseded", len(self.overtaken)),
             ("held for a person", len(self.held)),
             ("held, though it could be known", len(self.decidable)),
-            ("parked, with a reason", len(self.parked)),
-            ("parked, without one", len(self.unexplained)),
+            ("dead-lettered, with a reason", len(self.dead_lettered)),
+            ("dead-lettered, without one", len(self.unexplained)),
             ("duplicates at the partner", len(self.duplicates)),
             ("partial files ever visible", len(self.partial)),
             ("older over newer", len(self.backwards)),
@@ -147,7 +147,7 @@ class Reconciliation:
             "older over newer": self.backwards,
             "false receipt": self.false_receipts,
             "held, though it could be known": self.decidable,
-            "parked without a reason": self.unexplained,
+            "dead-lettered without a reason": self.unexplained,
             "newest version missing": self.outdated,
             "ledger against server": self.misrecorded,
             "name not in the ledger": self.untracked,
@@ -162,12 +162,14 @@ class Reconciliation:
             **self._broken(),
         }
         lines = [f"{what}: {one}" for what, these in named.items() for one in these]
-        lines += [f"parked: {reason} ({number} of them)" for reason, number in self._reasons().items()]
+        lines += [f"dead-lettered: {reason} ({number} of them)" for reason, number in self._reasons().items()]
         return "".join(f"\n{line}" for line in lines)
 
     def _reasons(self) -> Counter[str]:
         """Reasons without the keys in them, so that like ones fall together."""
-        return Counter(reason.replace(repr(version.key), "...") for version, reason in self.parked.items())
+        return Counter(
+            reason.replace(repr(version.key), "...") for version, reason in self.dead_lettered.items()
+        )
 
 
 def reconcile(known: Observations) -> Reconciliation:
@@ -177,7 +179,7 @@ def reconcile(known: Observations) -> Reconciliation:
     )
     versions = {(version.key, version.sha256): version for version in result.put}
     appeared = _appearances(known, versions, result)
-    _read_parked(known, result)
+    _read_dead_lettered(known, result)
     _check_held(known, result)
     newest_done: defaultdict[str, int] = defaultdict(int)
     for version in (*appeared, *result.held):
@@ -189,7 +191,7 @@ def reconcile(known: Observations) -> Reconciliation:
             continue
         elif newest_done[version.key] > version.number:
             result.superseded.append(version)
-        elif version not in result.parked:
+        elif version not in result.dead_lettered:
             result.lost.append(version)
     result.duplicates = [version for version, times in appeared.items() if times > 1]
     _check_newest(known, versions, result)
@@ -222,11 +224,11 @@ def _appearances(
     return +times
 
 
-def _read_parked(known: Observations, result: Reconciliation) -> None:
-    for one in known.parked:
+def _read_dead_lettered(known: Observations, result: Reconciliation) -> None:
+    for one in known.dead_lettered:
         version = known.puts[one.event.version_id]
         if one.reason:
-            result.parked[version] = one.reason
+            result.dead_lettered[version] = one.reason
         else:
             result.unexplained.append(str(version))
 
@@ -238,7 +240,7 @@ def _check_held(known: Observations, result: Reconciliation) -> None:
         if recorded.state != "UNKNOWN":
             continue
         result.held.append(version)
-        if version not in result.parked:
+        if version not in result.dead_lettered:
             result.unexplained.append(f"{version}: held, and no message says so")
         if recorded.temporary not in known.removed and recorded.temporary not in vanished:
             result.decidable.append(f"{version}: of {recorded.temporary!r} nothing was lost at the partner")
@@ -264,8 +266,8 @@ def _check_newest(
     taken = _taken_since_last_rename(known.events)
     for key, version in newest.items():
         taken_by_partner = version.sha256 in taken.get(key, ())
-        # That a good key is parked has a reason, but a partner that came back is none.
-        excused = version in result.held or (version in result.parked and not version.deliverable)
+        # That a good key is dead-lettered has a reason, but a partner that came back is none.
+        excused = version in result.held or (version in result.dead_lettered and not version.deliverable)
         if standing.get(key) != version and not taken_by_partner and not excused:
             result.outdated.append(str(version))
 

@@ -9,7 +9,7 @@ import sys
 from local.cloud import REGION
 from local.demo import demonstrate
 from local.deployment import missing_tool
-from local.desk import Desk, set_up
+from local.harness import Harness, set_up
 from local.processes import CannotRun, end_on_signals
 from local.progress import Progress
 
@@ -27,10 +27,10 @@ def main() -> int:
     end_on_signals()
     progress = Progress()
     try:
-        with set_up(progress) as desk:
-            good = demonstrate(desk, progress)
+        with set_up(progress) as harness:
+            good = demonstrate(harness, progress)
             if what == "run" and good:
-                _stay(desk)
+                _stay(harness)
     except KeyboardInterrupt:
         print("\nstopped, everything is cleaned up")
         return 130
@@ -40,11 +40,11 @@ def main() -> int:
     return 0 if good else 1
 
 
-def _stay(desk: Desk) -> None:
-    bucket = desk.deployment.bucket
+def _stay(harness: Harness) -> None:
+    bucket = harness.deployment.bucket
     credentials = "aws_access_key_id='test', aws_secret_access_key='test'"
     client = (
-        f"boto3.client('s3', endpoint_url='{desk.cloud.endpoint}', region_name='{REGION}', {credentials})"
+        f"boto3.client('s3', endpoint_url='{harness.cloud.endpoint}', region_name='{REGION}', {credentials})"
     )
     print(
         f"""Put a file:
@@ -54,14 +54,14 @@ def _stay(desk: Desk) -> None:
 or, where the AWS command line is installed:
 
     AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION={REGION} \\
-        aws --endpoint-url {desk.cloud.endpoint} s3 cp README.md s3://{bucket}/README.md
+        aws --endpoint-url {harness.cloud.endpoint} s3 cp README.md s3://{bucket}/README.md
 
 It appears as:
 
-    {desk.landing_place("README.md")}
+    {harness.landing_place("README.md")}
 
-The function's log: (same credentials) aws --endpoint-url {desk.cloud.endpoint} \\
-        logs tail /aws/lambda/{desk.deployment.function}
+The function's log: (same credentials) aws --endpoint-url {harness.cloud.endpoint} \\
+        logs tail /aws/lambda/{harness.deployment.function}
 Ctrl-C ends it all.""",
         flush=True,
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from local.arrivals import Arrivals, files_below, watch
 from local.deployment import function_log
-from local.desk import Desk
+from local.harness import Harness
 from local.progress import Progress
 from local.samples import MIB, Sample, make_samples
 
@@ -30,18 +30,18 @@ class Outcome:
     intact: bool
 
 
-def demonstrate(desk: Desk, progress: Progress) -> bool:
+def demonstrate(harness: Harness, progress: Progress) -> bool:
     """Sends the samples, prints the table, and says whether every file arrived whole and nothing else did."""
     with progress.step("making the files"):
-        samples = make_samples(desk.scratch / "samples")
-    outcomes = _send(desk, samples, progress)
+        samples = make_samples(harness.scratch / "samples")
+    outcomes = _send(harness, samples, progress)
     print("\n" + table(outcomes) + "\n", flush=True)
-    strangers = files_below(desk.server.root) - {desk.landing_place(sample.key) for sample in samples}
+    strangers = files_below(harness.server.root) - {harness.landing_place(sample.key) for sample in samples}
     for path in sorted(strangers):
-        print(f"left behind on the server: {path.relative_to(desk.server.root)}")
+        print(f"left behind on the server: {path.relative_to(harness.server.root)}")
     good = all(outcome.intact for outcome in outcomes) and not strangers
     if not good:
-        _explain(desk)
+        _explain(harness)
     return good
 
 
@@ -67,33 +67,33 @@ def table(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(lines)
 
 
-def _send(desk: Desk, samples: Sequence[Sample], progress: Progress) -> list[Outcome]:
+def _send(harness: Harness, samples: Sequence[Sample], progress: Progress) -> list[Outcome]:
     # The emulator is slow to start functions while it takes in a large body, so that one goes alone.
     small = [sample for sample in samples if sample.size < _LARGE]
     large = [sample for sample in samples if sample.size >= _LARGE]
-    return _send_together(desk, small, progress) + _send_together(desk, large, progress)
+    return _send_together(harness, small, progress) + _send_together(harness, large, progress)
 
 
-def _send_together(desk: Desk, samples: Sequence[Sample], progress: Progress) -> list[Outcome]:
-    s3 = desk.cloud.client("s3")
+def _send_together(harness: Harness, samples: Sequence[Sample], progress: Progress) -> list[Outcome]:
+    s3 = harness.cloud.client("s3")
     put_at: dict[str, float] = {}
     total = sum(sample.size for sample in samples) / MIB
-    with watch(desk.landing_place(sample.key) for sample in samples) as arrivals:
+    with watch(harness.landing_place(sample.key) for sample in samples) as arrivals:
         with progress.step(f"putting {len(samples)} of the files into the bucket ({total:.0f} MiB)"):
             for sample in samples:
-                sample.put(s3, desk.deployment.bucket)
+                sample.put(s3, harness.deployment.bucket)
                 put_at[sample.key] = time.monotonic()
         with progress.step("waiting for them at the SFTP server"):
             arrivals.wait(seconds=_PATIENCE_SECONDS)
-    return [_outcome(desk, sample, put_at, arrivals) for sample in samples]
+    return [_outcome(harness, sample, put_at, arrivals) for sample in samples]
 
 
-def _outcome(desk: Desk, sample: Sample, put_at: Mapping[str, float], arrivals: Arrivals) -> Outcome:
-    path = desk.landing_place(sample.key)
+def _outcome(harness: Harness, sample: Sample, put_at: Mapping[str, float], arrivals: Arrivals) -> Outcome:
+    path = harness.landing_place(sample.key)
     arrived = arrivals.times.get(path)
     return Outcome(
         key=sample.key,
-        remote_path=desk.remote_path(sample.key),
+        remote_path=harness.remote_path(sample.key),
         size=sample.size,
         # The answer to a put may come after the file is there already.
         seconds=None if arrived is None else max(0.0, arrived - put_at[sample.key]),
@@ -106,9 +106,9 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _explain(desk: Desk) -> None:
-    lines = function_log(desk.cloud, desk.deployment.function)
+def _explain(harness: Harness) -> None:
+    lines = function_log(harness.cloud, harness.deployment.function)
     print(f"The last {_LOG_LINES} lines that the function logged:")
     print("\n".join(lines[-_LOG_LINES:]) or "(nothing: it never ran)")
     print("The last lines that the SFTP server logged:")
-    print("\n".join(desk.server.read_log().splitlines()[-_LOG_LINES:]), flush=True)
+    print("\n".join(harness.server.read_log().splitlines()[-_LOG_LINES:]), flush=True)

@@ -22,7 +22,7 @@ _OTHER_CRCS = {"CRC64NVME": ("CRC64-NVME", 8), "CRC32C": ("CRC32-ISCSI", 4)}
 
 
 class MemoryS3:
-    """What `S3Object` and `read_whole` need of boto3's client, for one bucket. Takes several threads.
+    """What `ObjectReader` and `read_whole` need of boto3's client, for one bucket. Takes several threads.
 
     Attributes:
         heads: The arguments of every HeadObject so far.

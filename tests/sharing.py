@@ -6,12 +6,12 @@ from xdist.scheduler import LoadScopeScheduling
 
 TOGETHER = {
     "tests/e2e/test_long_object.py": "long object",
-    "tests/e2e/test_long_object_over_two_lanes.py": "long object over two lanes",
+    "tests/e2e/test_long_object_over_two_streams.py": "long object over two streams",
     "tests/e2e/test_chaos.py": "chaos",
     "tests/e2e/test_deployed_stack.py": "stock stack",
     "tests/e2e/test_plain_lambda.py": "stock stack",
     "tests/e2e/test_runtime_client.py": "stock stack",
-    "tests/e2e/test_desk.py": "stock stack",
+    "tests/e2e/test_harness.py": "stock stack",
     "tests/e2e/test_examples.py": "other apps",
     "tests/e2e/test_new_user.py": "other apps",
     "tests/e2e/test_template_without_cdk.py": "other apps",

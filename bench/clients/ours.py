@@ -11,7 +11,7 @@ from bench.payload import Payload, small_file, small_name
 from s3_to_sftp.credentials import Credentials, FixedCredentials
 from s3_to_sftp.s3.checksum import DEFAULT_ALGORITHM, RangeChecksum
 from s3_to_sftp.settings import Server
-from s3_to_sftp.sftp.client import Partner, SmallFile
+from s3_to_sftp.sftp.client import SftpClient, SmallFile
 from s3_to_sftp.sftp.connection import Timeouts
 from s3_to_sftp.sftp.publish import NoJournal
 
@@ -46,7 +46,7 @@ def main() -> None:
     job = Job.from_command_line()
     s3 = _s3(job) if job.endpoint or job.boto3 else None
     phases = Phases()
-    partner = Partner(
+    partner = SftpClient(
         Server(host=job.host, port=job.port, host_keys=(job.host_key,)),
         FixedCredentials(Credentials(username=job.username, private_key=job.private_key)),
         timeouts=Timeouts(),
@@ -55,8 +55,8 @@ def main() -> None:
     if job.warm:
         _warm_up(partner, job)
         phases.ready()
-    lanes = _send(partner, job, s3)
-    phases.print_done(lanes=lanes)
+    streams = _send(partner, job, s3)
+    phases.print_done(streams=streams)
     partner.close()
 
 
@@ -65,7 +65,7 @@ def _s3(job: Job) -> Any:
     return job.s3(max_pool_connections=64, response_checksum_validation="when_required")
 
 
-def _send(partner: Partner, job: Job, s3: Any) -> int:
+def _send(partner: SftpClient, job: Job, s3: Any) -> int:
     if job.endpoint:
         return _deliver(partner, job, s3)
     if job.files == 1:
@@ -75,28 +75,28 @@ def _send(partner: Partner, job: Job, s3: Any) -> int:
     return 1
 
 
-def _warm_up(partner: Partner, job: Job) -> None:
+def _warm_up(partner: SftpClient, job: Job) -> None:
     if job.warm == "tiny":
         _send_small(partner, [_small(job, WARM_UP, b"x")])
     else:
         _send_large(partner, job, WARM_UP)
 
 
-def _send_large(partner: Partner, job: Job, name: str) -> int:
+def _send_large(partner: SftpClient, job: Job, name: str) -> int:
     path, temporary = f"{job.directory}/{name}", f"{job.directory}/.{name}.part"
     sent = partner.send_large(MemorySource(job.payload, job.checksum), temporary=temporary)
     if not sent.complete:
         raise sent.lost or RuntimeError("not all was sent")
     partner.publish(sent.temporary, path, aside=f"{temporary}.old", journal=NoJournal())
-    return sent.lanes
+    return sent.streams
 
 
-def _deliver(partner: Partner, job: Job, s3: Any) -> int:
+def _deliver(partner: SftpClient, job: Job, s3: Any) -> int:
     from s3_to_sftp.delivery.delivery import Delivery
     from s3_to_sftp.s3.object_ref import ObjectRef
 
     delivery = Delivery(s3=s3, partner=partner, directory=job.directory)
-    return delivery.deliver(ObjectRef(bucket=job.bucket, key=job.key, size=job.size)).lanes
+    return delivery.deliver(ObjectRef(bucket=job.bucket, key=job.key, size=job.size)).streams
 
 
 def _small(job: Job, name: str, data: bytes) -> SmallFile[str]:
@@ -105,7 +105,7 @@ def _small(job: Job, name: str, data: bytes) -> SmallFile[str]:
     return SmallFile(name, path, temporary, data, aside=f"{temporary}.old")
 
 
-def _send_small(partner: Partner, files: Iterable[SmallFile[str]]) -> None:
+def _send_small(partner: SftpClient, files: Iterable[SmallFile[str]]) -> None:
     for _, error in partner.send_small(files):
         if error is not None:
             raise error

@@ -47,7 +47,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level
 _REMOVAL_POLICIES = ("RETAIN", "RETAIN_ON_UPDATE_OR_DELETE", "DESTROY")
 """Buckets, secrets and logs have no snapshots."""
 
-_MOST_LANES = 64
+_MOST_STREAMS = 64
 """What the function takes as its share of the connections."""
 
 
@@ -58,7 +58,7 @@ def check_sizes(*, max_connections: int, memory_size: int, timeout: cdk.Duration
         InvalidArgument: A value is out of its range.
     """
     check_known("max_connections", max_connections, "how many functions there are at a time")
-    check_range("max_connections", max_connections, 1, FUNCTIONS * _MOST_LANES)
+    check_range("max_connections", max_connections, 1, FUNCTIONS * _MOST_STREAMS)
     check_range("memory_size", memory_size, 128, 10240, "MB")
     check_duration("timeout", timeout, 1, 1800, "seconds")
 
@@ -159,7 +159,7 @@ def check_log_level(level: lambda_.ApplicationLogLevel | None) -> None:
         raise InvalidArgument(
             "log_level",
             f"must be one of {', '.join(_LOG_LEVELS)}, got {level.name}: the metrics are log lines of level "
-            "INFO, and without them the alarms Retrying and BreakerOpen see nothing. A short log_retention "
+            "INFO, and without them the alarms Retrying and CircuitBreakerOpen see nothing. A short log_retention "
             "keeps the log small",
         )
 

@@ -15,7 +15,7 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
-from cdk_s3_to_sftp import recipe
+from cdk_s3_to_sftp import bundle_builder
 from cdk_s3_to_sftp.archive import write_zip
 
 VARIABLE = "CDK_S3_TO_SFTP_CACHE"
@@ -43,17 +43,17 @@ def take(fingerprint: str, output: Path) -> Path | None:
     except FileNotFoundError:
         return None
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, RuntimeError) as error:
-        recipe.say(f"Cannot use the bundle {kept}: {error}. Building it again.")
-        recipe.empty(output)
+        bundle_builder.say(f"Cannot use the bundle {kept}: {error}. Building it again.")
+        bundle_builder.empty(output)
         return None
-    recipe.normalise(output)
+    bundle_builder.normalise(output)
     with suppress(OSError):
         os.utime(kept)  # what was used last is kept longest
     return kept
 
 
 def _check(archive: zipfile.ZipFile, fingerprint: str) -> None:
-    if json.loads(archive.read(recipe.MANIFEST))["fingerprint"] != fingerprint:
+    if json.loads(archive.read(bundle_builder.MANIFEST))["fingerprint"] != fingerprint:
         raise zipfile.BadZipFile("it is another bundle")
 
 
@@ -69,7 +69,7 @@ def keep(fingerprint: str, bundle: Path) -> None:
             Path(work, "bundle.zip").replace(directory / f"{fingerprint}.zip")
         _tidy(directory)
     except OSError as error:
-        recipe.say(
+        bundle_builder.say(
             f"The bundle is not kept for other synths: {error}. {VARIABLE} can name another directory."
         )
 
@@ -83,7 +83,7 @@ def _tidy(directory: Path) -> None:
     for work in directory.glob(f"{_UNFINISHED}*"):
         if time.time() - _last_used(work) > _ABANDONED_AFTER:
             with suppress(OSError):
-                recipe.empty(work)
+                bundle_builder.empty(work)
                 work.rmdir()
 
 

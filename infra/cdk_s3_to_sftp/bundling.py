@@ -10,9 +10,9 @@ import aws_cdk as cdk
 import jsii
 from aws_cdk import aws_lambda as lambda_
 
-from cdk_s3_to_sftp import bundle_cache, recipe
+from cdk_s3_to_sftp import bundle_builder, bundle_cache
 from cdk_s3_to_sftp.arguments import InvalidArgument
-from cdk_s3_to_sftp.recipe import CannotBuild, Target
+from cdk_s3_to_sftp.bundle_builder import CannotBuild, Target
 
 RUNTIME = lambda_.Runtime.PYTHON_3_13
 """What the function runs on by default, and what its dependencies are installed for."""
@@ -66,7 +66,7 @@ def function_code(
     source = find_source()
     return lambda_.Code.from_asset(
         str(source),
-        asset_hash=recipe.fingerprint(source, target_of(architecture, runtime, bundling)),
+        asset_hash=bundle_builder.fingerprint(source, target_of(architecture, runtime, bundling)),
         # CDK hashes these options, too. So they hold no path, and are the same for all kinds of bundling:
         # Docker is run by the bundler, which CDK calls local.
         bundling=cdk.BundlingOptions(
@@ -98,7 +98,7 @@ def check_prebuilt(
             f"`python -m cdk_s3_to_sftp.package --python {python} --architecture {architecture.name}`",
         )
     target = Target(architecture=architecture.name, python=python, compiled=bool(manifest.get("compiled")))
-    if manifest.get("fingerprint") != recipe.fingerprint(find_source(), target):
+    if manifest.get("fingerprint") != bundle_builder.fingerprint(find_source(), target):
         raise InvalidArgument(
             "code",
             f"must be of the same version as the construct, got another in {code.path}: build it again with "
@@ -109,13 +109,14 @@ def check_prebuilt(
 def _manifest(bundle: Path) -> dict[str, object]:
     try:
         if bundle.is_dir():
-            text = (bundle / recipe.MANIFEST).read_bytes()
+            text = (bundle / bundle_builder.MANIFEST).read_bytes()
         else:
             with zipfile.ZipFile(bundle) as archive:
-                text = archive.read(recipe.MANIFEST)
+                text = archive.read(bundle_builder.MANIFEST)
     except (OSError, KeyError, zipfile.BadZipFile) as error:
         raise InvalidArgument(
-            "code", f"must be a bundle as {_PACKAGE} writes it, got {bundle}, without {recipe.MANIFEST}"
+            "code",
+            f"must be a bundle as {_PACKAGE} writes it, got {bundle}, without {bundle_builder.MANIFEST}",
         ) from error
     manifest: dict[str, object] = json.loads(text)
     return manifest
@@ -136,19 +137,19 @@ def bundle(
     source = find_source()
     target = target_of(architecture, runtime, bundling)
     if not target.compiled:
-        recipe.say(
+        bundle_builder.say(
             f"No Python {target.python} here: the bundle goes without compiled modules (slower cold start)."
         )
     if bundling is Bundling.DOCKER:
         return _build_in_docker(source, output, target)
     try:
-        return recipe.build(source, output, target)
+        return bundle_builder.build(source, output, target)
     except CannotBuild as reason:
         if bundling is Bundling.LOCAL:
             raise
         local_reason = str(reason)
-    recipe.say(f"Cannot bundle the function on this machine: {local_reason}\nTrying Docker.")
-    recipe.empty(output)
+    bundle_builder.say(f"Cannot bundle the function on this machine: {local_reason}\nTrying Docker.")
+    bundle_builder.empty(output)
     try:
         return _build_in_docker(source, output, target)
     except CannotBuild as reason:
@@ -169,13 +170,13 @@ def find_source() -> Path:
         CannotBuild: The package is not where the distribution puts it.
     """
     package = Path(__file__).parent
-    installed = package.with_name(recipe.PACKAGE)
-    checkout = package.parent.with_name("lambda_src") / recipe.PACKAGE
+    installed = package.with_name(bundle_builder.PACKAGE)
+    checkout = package.parent.with_name("lambda_src") / bundle_builder.PACKAGE
     for source in (installed, checkout):
-        if (source / recipe.LOCK).is_file():
+        if (source / bundle_builder.LOCK).is_file():
             return source
     raise CannotBuild(
-        f"the package {recipe.PACKAGE} (the function's source) is neither {installed} nor {checkout}: "
+        f"the package {bundle_builder.PACKAGE} (the function's source) is neither {installed} nor {checkout}: "
         "install the distribution cdk-s3-to-sftp again, which holds it."
     )
 
@@ -188,7 +189,7 @@ def target_of(
     """What the recipe must build for a function of this architecture and runtime."""
     python = runtime.name.removeprefix("python")
     # The image has its interpreter. Where Docker only helps out, this machine has promised what is shipped.
-    compiled = bundling is Bundling.DOCKER or recipe.can_compile(python)
+    compiled = bundling is Bundling.DOCKER or bundle_builder.can_compile(python)
     return Target(architecture=architecture.name, python=python, compiled=compiled)
 
 
@@ -198,12 +199,12 @@ def _build_in_docker(source: Path, output: Path, target: Target) -> None:
     The image may be of either CPU architecture: wheels are chosen by tag, and compiled modules are portable.
     """
     runtime = lambda_.Runtime(f"python{target.python}", lambda_.RuntimeFamily.PYTHON)
-    mounts = {source: "/source", output: "/output", Path(recipe.__file__): "/recipe.py"}
+    mounts = {source: "/source", output: "/output", Path(bundle_builder.__file__): "/bundle_builder.py"}
     try:
         runtime.bundling_image.run(
             command=[
                 runtime.name,
-                "/recipe.py",
+                "/bundle_builder.py",
                 "--source=/source",
                 "--output=/output",
                 f"--architecture={target.architecture}",
@@ -242,16 +243,16 @@ class _Bundler:
     def try_bundle(self, output_dir: str, options: object) -> bool:  # noqa: ARG002 -- CDK passes them
         output = Path(output_dir)
         target = target_of(self._architecture, self._runtime, self._bundling)
-        fingerprint = recipe.fingerprint(find_source(), target)
+        fingerprint = bundle_builder.fingerprint(find_source(), target)
         if kept := bundle_cache.take(fingerprint, output):
-            recipe.say(f"Took the bundle of the function for {target} from {kept}.")
+            bundle_builder.say(f"Took the bundle of the function for {target} from {kept}.")
             return True
         try:
             bundle(output, architecture=self._architecture, runtime=self._runtime, bundling=self._bundling)
         except CannotBuild as reason:
             raise CannotBuild(f"{reason}\n{_WITHOUT_BUNDLING}") from reason
         bundle_cache.keep(fingerprint, output)
-        recipe.say(
+        bundle_builder.say(
             f"Bundled the function for {target}: "
             f"{unzipped_size(output):.0f} MB unzipped, Lambda takes {LARGEST_BUNDLE}."
         )

@@ -46,7 +46,7 @@ from cdk_s3_to_sftp.metrics import DeliveryMetrics
 from cdk_s3_to_sftp.monitoring import Alarms, Monitoring
 from cdk_s3_to_sftp.network_warnings import warn_at_synth_of_network
 from cdk_s3_to_sftp.outputs import DeliveryOutputs, add_outputs, addresses_of
-from cdk_s3_to_sftp.parts import KEEP_VERSIONS_FOR, Custody, make_bucket, make_log, make_secret
+from cdk_s3_to_sftp.parts import KEEP_VERSIONS_FOR, DataProtection, make_bucket, make_log, make_secret
 from cdk_s3_to_sftp.policies_of_others import PoliciesOfOthers
 from cdk_s3_to_sftp.queues import check_dead_letter_queue, make_dead_letter_queue, make_queue
 from cdk_s3_to_sftp.role import Permissions
@@ -260,32 +260,34 @@ class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
         self.removal_policy = removal_policy
         self.encryption_key = encryption_key
         self.alarm_topic = alarm_topic
-        custody = Custody(encryption_key=encryption_key, removal_policy=removal_policy)
+        protection = DataProtection(encryption_key=encryption_key, removal_policy=removal_policy)
         self._made_bucket = (
-            make_bucket(self, custody, keep_versions_for=keep_versions_for or KEEP_VERSIONS_FOR)
+            make_bucket(self, protection, keep_versions_for=keep_versions_for or KEEP_VERSIONS_FOR)
             if makes_bucket
             else None
         )
         if sources is None:
             watched = bucket or self.made_bucket
             sources = [Source(watched, prefix=prefix, suffix=suffix, trigger=trigger or Trigger.NOTIFICATION)]
-        self.credentials = credentials or make_secret(self, custody)
-        self.ledger = claim_ledger(self, ledger or make_ledger(self, custody))
+        self.credentials = credentials or make_secret(self, protection)
+        self.ledger = claim_ledger(self, ledger or make_ledger(self, protection))
         self.event_bus = event_bus or events.EventBus.from_event_bus_name(self, "EventBus", "default")
-        self.dead_letter_queue = claim_queue(self, dead_letter_queue or make_dead_letter_queue(self, custody))
+        self.dead_letter_queue = claim_queue(
+            self, dead_letter_queue or make_dead_letter_queue(self, protection)
+        )
         self.queue = make_queue(
             self,
-            custody,
+            protection,
             dead_letter_queue=self.dead_letter_queue,
             timeout=timeout,
             may_be_throttled=max_connections == 1,
         )
         claim_queue(self, self.queue)
         self._senders = Senders(self, queue=self.queue, dead_letter_queue=self.dead_letter_queue)
-        self.log_group = log_group or make_log(self, custody, retention=self.log_retention)
+        self.log_group = log_group or make_log(self, protection, retention=self.log_retention)
         self._permissions = Permissions(self, role, partner=server.host)
         claim_role(self, self._permissions.role)
-        self._permissions.work_with(
+        self._permissions.grant_core(
             credentials=self.credentials,
             ledger=self.ledger,
             queue=self.queue,
@@ -296,7 +298,7 @@ class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
         self._permissions.share(encryption_key)
         if dead_letter_queue:
             self._permissions.send_to_encrypted_queue(dead_letter_queue.encryption_master_key)
-        network = self._permissions.be_in_network() if vpc else None
+        network = self._permissions.grant_vpc_access() if vpc else None
         is_traced = tracing is not lambda_.Tracing.DISABLED
         traces = self._permissions.be_traced() if is_traced else None
         self.role = self._permissions.role
@@ -344,7 +346,7 @@ class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
         if is_traced:
             trace(self.function, tracing)
         if vpc:
-            self._permissions.keep_network_from(self.function)
+            self._permissions.deny_vpc_access_to_code(self.function)
         self.event_source_mapping = deliver_from_queue(
             self.function, self.queue, max_connections=max_connections, enabled=enabled
         )

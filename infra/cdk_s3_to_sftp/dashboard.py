@@ -76,8 +76,10 @@ def _is_the_partner_up(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
     return cloudwatch.GraphWidget(
         title="Is the partner up?",
         left=[
-            delivery.metric_breaker_open(
-                period=cdk.Duration.minutes(1), label="0 takes files, 1 is left in peace", color=_RED
+            delivery.metric_circuit_breaker_open(
+                period=cdk.Duration.minutes(1),
+                label="0 takes files, 1 has its circuit breaker open",
+                color=_RED,
             )
         ],
         left_y_axis=cloudwatch.YAxisProps(min=0, max=1, show_units=False),
@@ -115,8 +117,8 @@ def _how_much(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
             delivery.metric_superseded(label="superseded", color=_GREY),
             delivery.metric_gone(label="gone from S3", color=_GREY),
             delivery.metric_failed(label="failed attempts", color=_ORANGE),
-            delivery.metric_postponed(label="postponed", color=_ORANGE),
-            delivery.metric_parked(label="given up", color=_RED),
+            delivery.metric_deferred(label="deferred", color=_ORANGE),
+            delivery.metric_dead_lettered(label="given up", color=_RED),
         ],
         set_period_to_time_range=True,
         width=_WIDTH,
@@ -166,7 +168,7 @@ def _what_failed(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
         title="What failed?",
         left=[
             delivery.metric_failed(label="failed attempts", color=_ORANGE),
-            delivery.metric_parked(label="given up", color=_RED),
+            delivery.metric_dead_lettered(label="given up", color=_RED),
             delivery.function.metric_errors(label="errors of the function", color=_GREY),
             delivery.function.metric_throttles(label="function not started", color=_BLUE),
         ],

@@ -6,7 +6,7 @@ import aws_cdk as cdk
 from constructs import IConstruct
 
 from cdk_s3_to_sftp.nag_metadata import suppress_in_metadata
-from cdk_s3_to_sftp.trades import OBJECTS, Trade
+from cdk_s3_to_sftp.suppressions import OBJECTS, Suppression
 
 _CHECKOV = "checkov"
 """Key of a resource's metadata in the template, where checkov looks for what it should skip."""
@@ -17,24 +17,24 @@ def warn(scope: IConstruct, id: str, sentence: str) -> None:  # noqa: A002 -- as
     cdk.Annotations.of(scope).add_warning_v2(f"cdk-s3-to-sftp:{id}", sentence)
 
 
-def accept(scope: IConstruct, *trades: Trade) -> None:
+def accept(scope: IConstruct, *suppressions: Suppression) -> None:
     """Accept what these trades are about for `scope` and what is below it: apps that run the packs are clean.
 
     What checkov finds is accepted for the resource of `scope` alone.
     """
-    for trade in trades:
+    for trade in suppressions:
         for rule in trade.rules:
             _acknowledge(scope, rule, trade.reason)
 
 
-def accept_wildcard(scope: IConstruct, resource: str, trade: Trade) -> None:
+def acknowledge_wildcard(scope: IConstruct, resource: str, trade: Suppression) -> None:
     """Accept that a policy in `scope` names `resource`, an ARN with a wildcard, and no other."""
     printed = _as_printed(cdk.Stack.of(scope).resolve(resource))
     for rule in trade.rules:
         _acknowledge(scope, rule.replace(OBJECTS, printed), trade.reason)
 
 
-def accept_long_timeout(function: IConstruct) -> None:
+def acknowledge_long_timeout(function: IConstruct) -> None:
     """Accept a timeout that Lambda takes and that CDK's own rules, where it has some, do not know yet."""
     rule = "CloudFormation-Validate::E3717"
     reason = "Lambda's API takes up to 1,800 seconds (CreateFunction, Timeout)."

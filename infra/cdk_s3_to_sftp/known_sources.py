@@ -16,7 +16,7 @@ _OF_APPS: dict[IConstruct, list["_Known"]] = {}
 """What each app has so far. Not in the app's own metadata, which CDK hands over as a whole every time."""
 
 
-def make_known(scope: Construct, source: Source) -> None:
+def register_source(scope: Construct, source: Source) -> None:
     """Compare the source with all that the app has so far, then add it to them.
 
     Raises:

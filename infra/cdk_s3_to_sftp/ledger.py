@@ -4,10 +4,10 @@ import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
 
-from cdk_s3_to_sftp import trades
+from cdk_s3_to_sftp import suppressions
 from cdk_s3_to_sftp.arguments import InvalidArgument, check_same_place, is_made_here
 from cdk_s3_to_sftp.findings import accept, warn
-from cdk_s3_to_sftp.parts import Custody
+from cdk_s3_to_sftp.parts import DataProtection
 
 ACTIONS = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
 """What the function does with it. A transaction is authorised by the actions that it is made of."""
@@ -29,7 +29,7 @@ _KEYS = [("pk", "S"), ("sk", "S")]
 _EXPIRES = "expires"
 
 
-def make_ledger(scope: Construct, custody: Custody) -> dynamodb.Table:
+def make_ledger(scope: Construct, protection: DataProtection) -> dynamodb.Table:
     """Make the table. One that is always to be kept refuses to be deleted by hand, too.
 
     Without it, the next message of every object would deliver the object again. The default does not refuse:
@@ -48,9 +48,9 @@ def make_ledger(scope: Construct, custody: Custody) -> dynamodb.Table:
         point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
             point_in_time_recovery_enabled=True
         ),
-        encryption_key=custody.encryption_key,
-        deletion_protection=custody.removal_policy is cdk.RemovalPolicy.RETAIN,
-        removal_policy=custody.removal_policy,
+        encryption_key=protection.encryption_key,
+        deletion_protection=protection.removal_policy is cdk.RemovalPolicy.RETAIN,
+        removal_policy=protection.removal_policy,
     )
     # "What failed?", "what is in flight?", "what was delivered that day?": a person's questions, who then
     # wants to see everything. The function never asks them.
@@ -60,8 +60,8 @@ def make_ledger(scope: Construct, custody: Custody) -> dynamodb.Table:
         sort_key=dynamodb.Attribute(name="status_at", type=_TEXT),
         projection_type=dynamodb.ProjectionType.ALL,
     )
-    accept(table, trades.LEDGER_BACKUP_PLAN)
-    custody.accept_key_of_aws(table, trades.LEDGER_KEY)
+    accept(table, suppressions.LEDGER_BACKUP_PLAN)
+    protection.acknowledge_aws_managed_key(table, suppressions.LEDGER_KEY)
     return table
 
 

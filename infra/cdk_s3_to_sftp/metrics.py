@@ -71,13 +71,13 @@ class DeliveryMetrics:
         """Attempts that failed, whether or not a later one succeeds. By default their sum."""
         return self._metric("Failed", "Sum", options)
 
-    def metric_postponed(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+    def metric_deferred(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
         """Times that a message went back to wait for its next try. By default their sum."""
-        return self._metric("Postponed", "Sum", options)
+        return self._metric("Deferred", "Sum", options)
 
-    def metric_parked(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+    def metric_dead_lettered(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
         """Messages that the function gave up, and sent to the dead-letter queue. By default their sum."""
-        return self._metric("Parked", "Sum", options)
+        return self._metric("DeadLettered", "Sum", options)
 
     def metric_superseded(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
         """Object versions that were not sent, because of a newer one. By default their sum."""
@@ -87,12 +87,12 @@ class DeliveryMetrics:
         """Object versions that were deleted from S3 before they could be sent. By default their sum."""
         return self._metric("Gone", "Sum", options)
 
-    def metric_breaker_open(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+    def metric_circuit_breaker_open(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
         """1 where the partner was left in peace, 0 where he took files; nothing where nobody asked.
 
         By default the minimum: who takes one file in a period is up.
         """
-        return self._metric("BreakerOpen", "Minimum", options)
+        return self._metric("CircuitBreakerOpen", "Minimum", options)
 
     def metric_retrying(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
         """Seconds since the events of messages that go back for another try. By default the oldest one's.

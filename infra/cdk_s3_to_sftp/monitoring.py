@@ -9,7 +9,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from cdk_s3_to_sftp import trades
+from cdk_s3_to_sftp import suppressions
 from cdk_s3_to_sftp.argument_types import check_fields, checks_types
 from cdk_s3_to_sftp.arguments import InvalidArgument, check_duration, is_token
 from cdk_s3_to_sftp.dashboard import make_dashboard
@@ -43,7 +43,7 @@ class Alarms:
     """When to raise which alarm; None for never.
 
     Attributes:
-        parked: So many messages are in the dead-letter queue. By default 1.
+        dead-lettered: So many messages are in the dead-letter queue. By default 1.
         oldest_waiting: An object waits for so long, 5 minutes to 14 days. By default 1 hour. Two alarms: one
             for what was not tried yet (more arrives than is sent), one for what was tried in vain.
         breaker_open_for: The partner was left in peace at every look in so long, whole minutes up to a day.
@@ -58,7 +58,7 @@ class Alarms:
         InvalidArgument: A value cannot be right; the message says why.
     """
 
-    parked: int | None = 1
+    dead_lettered: int | None = 1
     oldest_waiting: cdk.Duration | None = _ONE_HOUR
     breaker_open_for: cdk.Duration | None = _FIVE_MINUTES
     errors: int | None = 1
@@ -66,7 +66,7 @@ class Alarms:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        for name in ("parked", "errors", "throttles"):
+        for name in ("dead_lettered", "errors", "throttles"):
             value = getattr(self, name)
             if value is not None and not is_token(value) and value < 1:
                 raise InvalidArgument(name, f"must be at least 1, or None for no such alarm, got {value}")
@@ -82,10 +82,10 @@ class Monitoring(Construct):
 
     Attributes:
         alarms: Every alarm that there is.
-        parked_alarm: Something is in the dead-letter queue.
+        dead_lettered_alarm: Something is in the dead-letter queue.
         backlog_alarm: An object waits too long for its first try.
         retrying_alarm: An object has been tried in vain for too long.
-        breaker_alarm: The partner is left in peace.
+        breaker_alarm: The partner has its circuit breaker open.
         errors_alarm: The function fails.
         throttles_alarm: The function is not started. None for one that is held to one at a time.
         dashboard: Whether the partner is up, what waits, what was delivered, how fast, what failed and why.
@@ -123,7 +123,7 @@ class Monitoring(Construct):
         self._enabled = enabled
         self.alarms: list[cloudwatch.Alarm] = []
         when = alarms or Alarms()
-        self.parked_alarm = self._parked_alarm(when.parked)
+        self.dead_lettered_alarm = self._dead_lettered_alarm(when.dead_lettered)
         self.backlog_alarm = self._backlog_alarm(when.oldest_waiting)
         self.retrying_alarm = self._retrying_alarm(when.oldest_waiting)
         self.breaker_alarm = self._breaker_alarm(when.breaker_open_for)
@@ -135,12 +135,12 @@ class Monitoring(Construct):
             else None
         )
 
-    def _parked_alarm(self, threshold: int | None) -> cloudwatch.Alarm | None:
+    def _dead_lettered_alarm(self, threshold: int | None) -> cloudwatch.Alarm | None:
         if threshold is None:
             return None
         queue, dead_letters = self._delivery.queue, self._delivery.dead_letter_queue
         return self._alarm(
-            "Parked",
+            "DeadLettered",
             # The highest of five minutes: a message that somebody looks at is out of sight for a while.
             dead_letters.metric_approximate_number_of_messages_visible(
                 period=_FIVE_MINUTES, statistic="Maximum"
@@ -180,9 +180,9 @@ class Monitoring(Construct):
         if lasting is None:
             return None
         return self._alarm(
-            "BreakerOpen",
-            self._delivery.metric_breaker_open(period=lasting),
-            "{partner} is left in peace: the server cannot be reached, shows another host key, or refuses "
+            "CircuitBreakerOpen",
+            self._delivery.metric_circuit_breaker_open(period=lasting),
+            "{partner} has its circuit breaker open: the server cannot be reached, shows another host key, or refuses "
             "the login. The function's log says which, and what to do. It is tried again by itself, and at "
             "once when secret or host keys have been changed.",
             threshold=1,
@@ -239,7 +239,7 @@ class Monitoring(Construct):
             alarm.add_alarm_action(actions.SnsAction(self._topic))
             alarm.add_ok_action(actions.SnsAction(self._topic))
         else:
-            accept(alarm, trades.ALARM_ACTION)
+            accept(alarm, suppressions.ALARM_ACTION)
         self.alarms.append(alarm)
         return alarm
 

@@ -7,7 +7,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from cdk_s3_to_sftp import trades
+from cdk_s3_to_sftp import suppressions
 from cdk_s3_to_sftp.argument_types import checks_types
 from cdk_s3_to_sftp.arguments import InvalidArgument, check_range, is_token
 from cdk_s3_to_sftp.findings import accept
@@ -145,7 +145,7 @@ class StaticEgress(Construct):
                     map_public_ip_on_launch=False,
                 ),
                 ec2.SubnetConfiguration(
-                    name="Deliveries",
+                    name="InvocationRunner",
                     subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS,
                     cidr_mask=_PRIVATE_MASK,
                 ),
@@ -163,14 +163,14 @@ class StaticEgress(Construct):
         self.vpc_subnets = ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS)
         self.security_group = DeliverySecurityGroup(self, "SecurityGroup", vpc=self.vpc, ports=ports)
         self.security_groups: list[ec2.ISecurityGroup] = [self.security_group]
-        self._accept_findings()
+        self._acknowledge_findings()
         self._tell()
 
-    def _accept_findings(self) -> None:
-        accept(self.flow_log_group, trades.FLOW_LOG_KEY)
-        accept(self.vpc.node.find_child("Connections"), trades.FLOW_LOG_POLICY)
+    def _acknowledge_findings(self) -> None:
+        accept(self.flow_log_group, suppressions.FLOW_LOG_KEY)
+        accept(self.vpc.node.find_child("Connections"), suppressions.FLOW_LOG_POLICY)
         for subnet in self.vpc.public_subnets:
-            accept(subnet, trades.NAT_ROUTE)
+            accept(subnet, suppressions.NAT_ROUTE)
 
     def _check_zones(self, addresses: int) -> None:
         stack = cdk.Stack.of(self)

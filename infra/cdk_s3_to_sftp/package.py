@@ -8,6 +8,7 @@ from pathlib import Path
 from aws_cdk import aws_lambda as lambda_
 
 from cdk_s3_to_sftp.archive import write_zip
+from cdk_s3_to_sftp.bundle_builder import CannotBuild
 from cdk_s3_to_sftp.bundling import (
     LARGEST_BUNDLE,
     MEGABYTE,
@@ -17,7 +18,6 @@ from cdk_s3_to_sftp.bundling import (
     bundle,
     unzipped_size,
 )
-from cdk_s3_to_sftp.recipe import CannotBuild
 
 _RUNTIMES = {each.name.removeprefix("python"): each for each in RUNTIMES}
 ARCHITECTURES = {each.name: each for each in (lambda_.Architecture.X86_64, lambda_.Architecture.ARM_64)}

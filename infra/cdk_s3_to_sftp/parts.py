@@ -9,9 +9,9 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from cdk_s3_to_sftp import trades
+from cdk_s3_to_sftp import suppressions
 from cdk_s3_to_sftp.findings import accept
-from cdk_s3_to_sftp.trades import Trade
+from cdk_s3_to_sftp.suppressions import Suppression
 
 LOGIN_PLACEHOLDER = {"username": "REPLACE-ME", "password": "", "private_key": "", "passphrase": ""}
 """What the secret holds until somebody fills it.
@@ -31,7 +31,7 @@ _UNFINISHED_UPLOADS_FOR = cdk.Duration.days(7)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Custody:
+class DataProtection:
     """How what is made here is kept.
 
     Attributes:
@@ -42,13 +42,15 @@ class Custody:
     encryption_key: kms.IKey | None
     removal_policy: cdk.RemovalPolicy
 
-    def accept_key_of_aws(self, scope: Construct, trade: Trade) -> None:
+    def acknowledge_aws_managed_key(self, scope: Construct, trade: Suppression) -> None:
         """Accept it for `scope` where there is no other key: with one, there is nothing to find."""
         if self.encryption_key is None:
             accept(scope, trade)
 
 
-def make_bucket(scope: Construct, custody: Custody, *, keep_versions_for: cdk.Duration) -> s3.Bucket:
+def make_bucket(
+    scope: Construct, protection: DataProtection, *, keep_versions_for: cdk.Duration
+) -> s3.Bucket:
     """Make a bucket: encrypted, versioned, private, TLS only, without old versions for ever.
 
     Args:
@@ -59,10 +61,10 @@ def make_bucket(scope: Construct, custody: Custody, *, keep_versions_for: cdk.Du
     bucket = s3.Bucket(
         scope,
         "Bucket",
-        encryption=s3.BucketEncryption.KMS if custody.encryption_key else s3.BucketEncryption.S3_MANAGED,
-        encryption_key=custody.encryption_key,
+        encryption=s3.BucketEncryption.KMS if protection.encryption_key else s3.BucketEncryption.S3_MANAGED,
+        encryption_key=protection.encryption_key,
         # Else every object costs a request to the key, when it is put and when it is read.
-        bucket_key_enabled=True if custody.encryption_key else None,
+        bucket_key_enabled=True if protection.encryption_key else None,
         versioned=True,
         block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
         enforce_ssl=True,
@@ -75,14 +77,16 @@ def make_bucket(scope: Construct, custody: Custody, *, keep_versions_for: cdk.Du
                 abort_incomplete_multipart_upload_after=_UNFINISHED_UPLOADS_FOR,
             )
         ],
-        removal_policy=custody.removal_policy,
+        removal_policy=protection.removal_policy,
     )
-    accept(bucket, trades.BUCKET_ACCESS_LOG, trades.BUCKET_REPLICA, trades.NOTIFICATIONS_POLICY)
-    custody.accept_key_of_aws(bucket, trades.BUCKET_KEY)
+    accept(
+        bucket, suppressions.BUCKET_ACCESS_LOG, suppressions.BUCKET_REPLICA, suppressions.NOTIFICATIONS_POLICY
+    )
+    protection.acknowledge_aws_managed_key(bucket, suppressions.BUCKET_KEY)
     return bucket
 
 
-def make_secret(scope: Construct, custody: Custody) -> secretsmanager.Secret:
+def make_secret(scope: Construct, protection: DataProtection) -> secretsmanager.Secret:
     """Make a secret to be filled once."""
     plain = cdk.SecretValue.unsafe_plain_text  # nothing of the placeholder is secret
     secret = secretsmanager.Secret(
@@ -90,22 +94,24 @@ def make_secret(scope: Construct, custody: Custody) -> secretsmanager.Secret:
         "Credentials",
         description="SFTP login: username, password, private_key, passphrase (empty: not used)",
         secret_object_value={name: plain(value) for name, value in LOGIN_PLACEHOLDER.items()},
-        encryption_key=custody.encryption_key,
-        removal_policy=custody.removal_policy,
+        encryption_key=protection.encryption_key,
+        removal_policy=protection.removal_policy,
     )
-    accept(secret, trades.SECRET_ROTATION)
-    custody.accept_key_of_aws(secret, trades.SECRET_KEY)
+    accept(secret, suppressions.SECRET_ROTATION)
+    protection.acknowledge_aws_managed_key(secret, suppressions.SECRET_KEY)
     return secret
 
 
-def make_log(scope: Construct, custody: Custody, *, retention: logs.RetentionDays | None) -> logs.LogGroup:
+def make_log(
+    scope: Construct, protection: DataProtection, *, retention: logs.RetentionDays | None
+) -> logs.LogGroup:
     """Make the log."""
     log = logs.LogGroup(
         scope,
         "Log",
         retention=retention,
-        encryption_key=custody.encryption_key,
-        removal_policy=custody.removal_policy,
+        encryption_key=protection.encryption_key,
+        removal_policy=protection.removal_policy,
     )
-    custody.accept_key_of_aws(log, trades.LOG_KEY)
+    protection.acknowledge_aws_managed_key(log, suppressions.LOG_KEY)
     return log

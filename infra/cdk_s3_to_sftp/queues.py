@@ -8,9 +8,9 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from cdk_s3_to_sftp import trades
+from cdk_s3_to_sftp import suppressions
 from cdk_s3_to_sftp.arguments import InvalidArgument, check_same_place
-from cdk_s3_to_sftp.parts import Custody
+from cdk_s3_to_sftp.parts import DataProtection
 
 _KEEP_MESSAGES_FOR = cdk.Duration.days(14)
 """The most that SQS allows.
@@ -37,9 +37,9 @@ _MOST_RECEIVES = 1000
 """The most that SQS allows."""
 
 
-def make_dead_letter_queue(scope: Construct, custody: Custody) -> sqs.Queue:
+def make_dead_letter_queue(scope: Construct, protection: DataProtection) -> sqs.Queue:
     """Make the queue of what could not be delivered."""
-    return _make_queue(scope, "DeadLetterQueue", custody)
+    return _make_queue(scope, "DeadLetterQueue", protection)
 
 
 def check_dead_letter_queue(scope: Construct, queue: sqs.IQueue | None) -> None:
@@ -76,7 +76,7 @@ def check_takes_events(queue: sqs.IQueue) -> None:
 
 def make_queue(
     scope: Construct,
-    custody: Custody,
+    protection: DataProtection,
     *,
     dead_letter_queue: sqs.IQueue,
     timeout: cdk.Duration,
@@ -100,7 +100,7 @@ def make_queue(
     return _make_queue(
         scope,
         "Queue",
-        custody,
+        protection,
         visibility_timeout=hidden_for,
         dead_letter_queue=sqs.DeadLetterQueue(queue=dead_letter_queue, max_receive_count=receives),
     )
@@ -125,10 +125,10 @@ def most_receives(hidden_for: cdk.Duration, *, may_be_throttled: bool) -> int:
 def _make_queue(
     scope: Construct,
     id: str,  # noqa: A002 -- as in every construct
-    custody: Custody,
+    protection: DataProtection,
     **settings: Any,
 ) -> sqs.Queue:
-    key = custody.encryption_key
+    key = protection.encryption_key
     queue = sqs.Queue(
         scope,
         id,
@@ -137,10 +137,10 @@ def _make_queue(
         enforce_ssl=True,
         max_message_size_bytes=_MAX_MESSAGE_BYTES,
         retention_period=_KEEP_MESSAGES_FOR,
-        removal_policy=custody.removal_policy,
+        removal_policy=protection.removal_policy,
         **settings,
     )
-    custody.accept_key_of_aws(queue, trades.QUEUE_KEY)
+    protection.acknowledge_aws_managed_key(queue, suppressions.QUEUE_KEY)
     return queue
 
 

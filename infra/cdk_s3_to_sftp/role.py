@@ -14,12 +14,12 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_s3_to_sftp import ledger as ledgers
-from cdk_s3_to_sftp import trades
+from cdk_s3_to_sftp import suppressions
 from cdk_s3_to_sftp.arguments import is_made_here
-from cdk_s3_to_sftp.findings import accept, accept_wildcard, warn
+from cdk_s3_to_sftp.findings import accept, acknowledge_wildcard, warn
 from cdk_s3_to_sftp.places import other_account
 from cdk_s3_to_sftp.sources import Source
-from cdk_s3_to_sftp.trades import Trade
+from cdk_s3_to_sftp.suppressions import Suppression
 
 # The attributes tell the sizes of the parts, where S3 keeps a checksum of the parts' checksums.
 READ_OBJECTS = (
@@ -71,7 +71,7 @@ class Permissions:
         self.role: iam.IRole = role or _make_role(scope, partner)
         self.granted = _to_be_granted(scope, self.role)
 
-    def work_with(
+    def grant_core(
         self,
         *,
         credentials: secretsmanager.ISecret,
@@ -108,18 +108,18 @@ class Permissions:
         """Let it read the objects of a source."""
         self._allow(source.objects, *READ_OBJECTS)
         self._allow(source.bucket.bucket_arn, *LIST_BUCKET)
-        accept_wildcard(self.granted, source.objects, trades.ROLE_OBJECTS)
+        acknowledge_wildcard(self.granted, source.objects, suppressions.ROLE_OBJECTS)
         self._use_key(source.bucket.encryption_key, "kms:Decrypt")
         self._warn_of_foreign_bucket(source)
 
-    def be_in_network(self) -> iam.Policy | None:
+    def grant_vpc_access(self) -> iam.Policy | None:
         """Let Lambda connect a function to a VPC in its name.
 
         Returns:
             The policy without which the function cannot be made, if there is one.
         """
         statement = iam.PolicyStatement(actions=list(_USE_OF_NETWORK), resources=["*"])
-        return self._add_policy("Network", statement, trades.ROLE_NETWORK)
+        return self._add_policy("Network", statement, suppressions.ROLE_NETWORK)
 
     def be_traced(self) -> iam.Policy | None:
         """Let Lambda send traces in the name of the function.
@@ -128,9 +128,9 @@ class Permissions:
             The policy, if there is one.
         """
         statement = iam.PolicyStatement(actions=list(_TRACES), resources=["*"])
-        return self._add_policy("Tracing", statement, trades.ROLE_TRACING)
+        return self._add_policy("Tracing", statement, suppressions.ROLE_TRACING)
 
-    def keep_network_from(self, function: lambda_.IFunction) -> None:
+    def deny_vpc_access_to_code(self, function: lambda_.IFunction) -> None:
         """Deny to the code of the function what Lambda needs for the network (Lambda developer guide)."""
         statement = iam.PolicyStatement(
             effect=iam.Effect.DENY,
@@ -138,7 +138,7 @@ class Permissions:
             resources=["*"],
             conditions={"ArnEquals": {"lambda:SourceFunctionArn": function.function_arn}},
         )
-        self._add_policy("NotForItsCode", statement)
+        self._add_policy("DenyVpcAccessToCode", statement)
 
     def share(self, key: kms.IKey | None) -> None:
         """Let function and AWS use the key of log and queues: to write, to put in what S3 announces."""
@@ -195,14 +195,14 @@ class Permissions:
         self,
         id: str,  # noqa: A002 -- as in every construct
         statement: iam.PolicyStatement,
-        *accepted: Trade,
+        *accepted: Suppression,
     ) -> iam.Policy | None:
         """Add one statement in a policy of its own: what is accepted about it is accepted about no other."""
         self.statements.append(statement)
         if self._role_is_fixed:
             return None
         policy = iam.Policy(self._scope, id, roles=[self.granted], statements=[statement])
-        accept(policy, trades.ROLE_POLICY, *accepted)
+        accept(policy, suppressions.ROLE_POLICY, *accepted)
         return policy
 
     @property
@@ -288,7 +288,7 @@ def _make_role(scope: Construct, partner: str) -> iam.Role:
         assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
     )
     # Of a role that is passed in, others may have made the policy: there it is not ours to accept.
-    accept(role, trades.ROLE_POLICY)
+    accept(role, suppressions.ROLE_POLICY)
     return role
 
 
@@ -301,5 +301,5 @@ def _to_be_granted(scope: Construct, role: iam.IRole) -> iam.IRole:
     if not isinstance(role, iam.Role) or cdk.Stack.of(role).node.addr == cdk.Stack.of(scope).node.addr:
         return role
     imported = iam.Role.from_role_name(scope, "RoleOfAnotherStack", role.role_name)
-    accept(imported, trades.ROLE_POLICY)
+    accept(imported, suppressions.ROLE_POLICY)
     return imported

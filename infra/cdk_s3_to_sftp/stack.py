@@ -10,7 +10,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from cdk_s3_to_sftp import trades
+from cdk_s3_to_sftp import suppressions
 from cdk_s3_to_sftp.argument_types import checks_types
 from cdk_s3_to_sftp.arguments import InvalidArgument, is_token
 from cdk_s3_to_sftp.bundling import Bundling
@@ -96,7 +96,7 @@ class S3ToSftpStack(cdk.Stack):
         for former in former_prefixes:
             self._keep_readable(former)
         # One for the whole stack, so it is the stack that can answer for it, not the construct.
-        accept(self.node.find_child(_NOTIFICATIONS_FUNCTION), trades.CDKS_NOTIFICATIONS_FUNCTION)
+        accept(self.node.find_child(_NOTIFICATIONS_FUNCTION), suppressions.CDKS_NOTIFICATIONS_FUNCTION)
         # What a person needs next, printed at the end of a deployment.
         add_outputs(self, self.delivery.outputs)
 

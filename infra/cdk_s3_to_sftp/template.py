@@ -12,9 +12,9 @@ from typing import Any
 
 from aws_cdk import aws_lambda as lambda_
 
+from cdk_s3_to_sftp.bundle_builder import CannotBuild
 from cdk_s3_to_sftp.bundling import RUNTIME, Bundling
 from cdk_s3_to_sftp.package import ARCHITECTURES, write_package
-from cdk_s3_to_sftp.recipe import CannotBuild
 from cdk_s3_to_sftp.template_stack import build_template
 
 TEMPLATE, BUNDLE = "s3-to-sftp.template.json", "function.zip"

@@ -16,20 +16,20 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sns as sns
 
-from cdk_s3_to_sftp import trades
+from cdk_s3_to_sftp import suppressions
 from cdk_s3_to_sftp.bundling import RUNTIME
 from cdk_s3_to_sftp.construct import S3ToSftp
 from cdk_s3_to_sftp.findings import accept
 from cdk_s3_to_sftp.function import connections_per_function
 from cdk_s3_to_sftp.outputs import add_outputs
-from cdk_s3_to_sftp.parts import KEEP_VERSIONS_FOR, Custody, make_bucket
+from cdk_s3_to_sftp.parts import KEEP_VERSIONS_FOR, DataProtection, make_bucket
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.sources import Trigger
 from cdk_s3_to_sftp.template_parameters import CONNECTIONS, PARAMETERS, interface
 from cdk_s3_to_sftp.template_variants import combine
 
 _STACK = "S3ToSftp"
-_CUSTODY = Custody(encryption_key=None, removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
+_CUSTODY = DataProtection(encryption_key=None, removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
 
 ONE_CONNECTION, EXISTING_SECRET, ALARM_TOPIC = "OneConnection", "ExistingSecret", "AlarmTopic"
 """Conditions of the template."""
@@ -155,7 +155,7 @@ class TemplateStack(cdk.Stack):
             roles=[self.delivery.role],
             statements=[iam.PolicyStatement(actions=["kms:Decrypt"], resources=[key])],
         )
-        accept(policy, trades.ROLE_POLICY)
+        accept(policy, suppressions.ROLE_POLICY)
         resource = policy.node.default_child
         assert isinstance(resource, cdk.CfnResource)  # noqa: S101 -- for mypy
         resource.cfn_options.condition = cdk.CfnCondition(

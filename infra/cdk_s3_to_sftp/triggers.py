@@ -14,7 +14,7 @@ from constructs import Construct, IConstruct
 
 from cdk_s3_to_sftp.arguments import InvalidArgument, is_made_here, is_token
 from cdk_s3_to_sftp.findings import warn
-from cdk_s3_to_sftp.known_sources import identity, make_known
+from cdk_s3_to_sftp.known_sources import identity, register_source
 from cdk_s3_to_sftp.places import check_place, other_account, receive_events
 from cdk_s3_to_sftp.senders import NotifiedQueue, Senders, TargetQueue
 from cdk_s3_to_sftp.sources import Source
@@ -46,7 +46,7 @@ def watch(scope: Construct, source: Source, senders: Senders) -> events.Rule | N
         InvalidArgument: Some objects would be announced twice or never, or S3 would refuse the notification.
     """
     check_place(scope, source)
-    make_known(scope, source)
+    register_source(scope, source)
     senders.allow(source.bucket)
     _warn_of_strong_reference(scope, source.bucket)
     rules = _RULES.setdefault((scope.node.root, cdk.Stack.of(scope).node.addr, identity(source.bucket)), [])

@@ -9,15 +9,15 @@ from botocore.config import Config
 
 from s3_to_sftp.credentials import Credentials, CredentialSource, FixedCredentials, SecretCredentials
 from s3_to_sftp.delivery.delivery import Delivery
-from s3_to_sftp.delivery.invocation import Deliveries, Reporter
-from s3_to_sftp.events import Announcements, Announcer, Silent
-from s3_to_sftp.queue.disposition import Settlement, Tally
+from s3_to_sftp.delivery.invocation import InvocationRunner, Reporter
+from s3_to_sftp.events import EventPublisher, NullPublisher, Publisher
+from s3_to_sftp.queue.disposition import MessageDisposition, MessageMetrics
 from s3_to_sftp.queue.message_queue import MessageQueue
 from s3_to_sftp.queue.retry_policy import RetryPolicy
 from s3_to_sftp.settings import Settings
-from s3_to_sftp.sftp.client import Partner
+from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.connection import Timeouts
-from s3_to_sftp.state.circuit_breaker import Breaker, DynamoBreaker, NoBreaker
+from s3_to_sftp.state.circuit_breaker import CircuitBreaker, DynamoCircuitBreaker, NoCircuitBreaker
 from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
 from s3_to_sftp.state.ledger import Ledger
 from s3_to_sftp.state.no_ledger import NoLedger
@@ -25,7 +25,7 @@ from s3_to_sftp.state.no_ledger import NoLedger
 _S3_CONFIG = Config(
     connect_timeout=10,
     read_timeout=30,
-    max_pool_connections=64,  # every lane reads ahead
+    max_pool_connections=64,  # every stream reads ahead
     response_checksum_validation="when_required",  # we compute the CRC ourselves, of all ranges together
 )
 _SMALL_ANSWERS = Config(connect_timeout=5, read_timeout=10)
@@ -34,12 +34,12 @@ NewClient = Callable[..., Any]
 """boto3.client"""
 
 
-class Report(Reporter, Tally, Protocol):
+class Report(Reporter, MessageMetrics, Protocol):
     """Logs and counts all that happens."""
 
 
 @dataclass(kw_only=True)
-class Function:
+class App:
     """What outlives an invocation.
 
     Attributes:
@@ -50,14 +50,14 @@ class Function:
         request_id: Of the current invocation.
     """
 
-    deliveries: Deliveries
-    settlement: Settlement | None
-    announcements: Announcements
+    deliveries: InvocationRunner
+    message_disposition: MessageDisposition | None
+    announcements: Publisher
     longest_reply: float = 0
     request_id: str = ""
 
 
-def assemble(settings: Settings, *, reporter: Report, new_client: NewClient) -> Function:
+def build_app(settings: Settings, *, reporter: Report, new_client: NewClient) -> App:
     """Build the function.
 
     Args:
@@ -65,7 +65,7 @@ def assemble(settings: Settings, *, reporter: Report, new_client: NewClient) -> 
         reporter: Logs and counts.
         new_client: `boto3.client`.
     """
-    function: Function
+    function: App
 
     def request_id() -> str:
         return function.request_id
@@ -74,7 +74,7 @@ def assemble(settings: Settings, *, reporter: Report, new_client: NewClient) -> 
     announcements = _announcements(settings, new_client)
     ledger, breaker = _ledger_and_breaker(settings, new_client, request_id)
     timeouts = _timeouts(settings)
-    partner = Partner(
+    partner = SftpClient(
         settings.server,
         credentials,
         timeouts=timeouts,
@@ -91,8 +91,8 @@ def assemble(settings: Settings, *, reporter: Report, new_client: NewClient) -> 
         unknown_outcome=settings.unknown_outcome,
         request_id=request_id,
     )
-    function = Function(
-        deliveries=Deliveries(
+    function = App(
+        deliveries=InvocationRunner(
             server=settings.server,
             credentials=credentials,
             delivery=delivery,
@@ -104,7 +104,7 @@ def assemble(settings: Settings, *, reporter: Report, new_client: NewClient) -> 
                 partner.end_of_invocation, keep_first=settings.keep_connection
             ),
         ),
-        settlement=_settlement(settings, new_client, announcements, delivery, reporter),
+        message_disposition=_message_disposition(settings, new_client, announcements, delivery, reporter),
         announcements=announcements,
         longest_reply=timeouts.reply,
     )
@@ -125,28 +125,32 @@ def _credentials(settings: Settings, new_client: NewClient) -> CredentialSource:
     return SecretCredentials(secret_arn=settings.secret_arn, client=client)
 
 
-def _announcements(settings: Settings, new_client: NewClient) -> Announcements:
+def _announcements(settings: Settings, new_client: NewClient) -> Publisher:
     if settings.event_bus is None:
-        return Silent()
+        return NullPublisher()
     client = new_client("events", config=_SMALL_ANSWERS)
-    return Announcer(client, bus=settings.event_bus, server=str(settings.server))
+    return EventPublisher(client, bus=settings.event_bus, server=str(settings.server))
 
 
 def _ledger_and_breaker(
     settings: Settings, new_client: NewClient, request_id: Callable[[], str]
-) -> tuple[Ledger, Breaker]:
+) -> tuple[Ledger, CircuitBreaker]:
     if settings.ledger_table is None:
-        return NoLedger(), NoBreaker()
+        return NoLedger(), NoCircuitBreaker()
     client = new_client("dynamodb", config=_SMALL_ANSWERS)
     ledger = DynamoLedger(
         client, settings.ledger_table, receipts_for_seconds=settings.receipts_for, owner=request_id
     )
-    return ledger, DynamoBreaker(client, settings.ledger_table, str(settings.server))
+    return ledger, DynamoCircuitBreaker(client, settings.ledger_table, str(settings.server))
 
 
-def _settlement(
-    settings: Settings, new_client: NewClient, announcements: Announcements, delivery: Delivery, tally: Tally
-) -> Settlement | None:
+def _message_disposition(
+    settings: Settings,
+    new_client: NewClient,
+    announcements: Publisher,
+    delivery: Delivery,
+    tally: MessageMetrics,
+) -> MessageDisposition | None:
     if settings.queue_url is None or settings.dead_letter_queue_url is None:
         return None
     queue = MessageQueue(
@@ -154,7 +158,7 @@ def _settlement(
         queue_url=settings.queue_url,
         dead_letter_queue_url=settings.dead_letter_queue_url,
     )
-    return Settlement(
+    return MessageDisposition(
         queue,
         policy=RetryPolicy(retry_for=settings.retry_for),
         announcements=announcements,

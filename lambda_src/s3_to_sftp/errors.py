@@ -27,17 +27,17 @@ DeliveryError
 │   ├── ProtocolViolation     an answer that no SFTP server may give
 │   ├── CheckpointLost        a file that was begun has fewer bytes than were acknowledged
 │   ├── SizeMismatch          the server shows another size than was acknowledged
-│   ├── CannotContinue        the server does not let a file be gone on with
+│   ├── ResumeNotSupported        the server does not let a file be gone on with
 │   └── RequestRefused        the server answered a request with an error status
 │       └── TargetNotAFile    the final name belongs to a directory, or to something else that is no file
 ├── LedgerError               the ledger cannot be read or written, or holds what nobody wrote
-├── QueueError                a message cannot be postponed, parked or continued: it stays in the queue
+├── QueueError                a message cannot be deferred, dead-lettered or continued: it stays in the queue
 ├── OutcomeUnknown            a RENAME was not answered, and nothing at the partner tells what became of it
 ├── EarlierRenamePending      a RENAME of an earlier attempt may still happen, and cannot be prevented
-├── BeingSent                 another function is sending this key now
-├── PartnerLeftInPeace        the circuit breaker is open: nobody connects for a while
+├── LeaseHeld                 another function is sending this key now
+├── CircuitOpen        the circuit breaker is open: nobody connects for a while
 ├── DeadlineTooClose          not started: the invocation would end first
-├── ToBeContinued             begun: the next invocation goes on
+├── CheckpointSaved             begun: the next invocation goes on
 ├── NoProgress                several invocations in a row have sent nothing of it
 └── NothingToSend             the object has been settled before, or by this very finding
     ├── AlreadyDelivered      this version is at the partner
@@ -223,7 +223,7 @@ class SizeMismatch(TransferError):
     """Every write was acknowledged, and the server shows a file of another size."""
 
 
-class CannotContinue(TransferError):
+class ResumeNotSupported(TransferError):
     """The server does not let a file be gone on with, and one invocation cannot send it all."""
 
     disposition = Disposition.PERMANENT
@@ -277,7 +277,7 @@ class LedgerError(DeliveryError):
 
 
 class QueueError(DeliveryError):
-    """A message cannot be postponed, parked or continued: it stays in the queue as it is."""
+    """A message cannot be deferred, dead-lettered or continued: it stays in the queue as it is."""
 
 
 class _ItsTurnComesLater(DeliveryError):
@@ -294,11 +294,11 @@ class _ItsTurnComesLater(DeliveryError):
         self.retry_after = retry_after
 
 
-class BeingSent(_ItsTurnComesLater):
+class LeaseHeld(_ItsTurnComesLater):
     """Another function is sending this object, or another version of its key."""
 
 
-class PartnerLeftInPeace(_ItsTurnComesLater):
+class CircuitOpen(_ItsTurnComesLater):
     """The circuit breaker is open: nobody connects to the partner for a while."""
 
 
@@ -306,7 +306,7 @@ class DeadlineTooClose(_ItsTurnComesLater):
     """The delivery was not started, because the invocation would end first."""
 
 
-class ToBeContinued(DeliveryError):
+class CheckpointSaved(DeliveryError):
     """A part of the object is at the partner, and the ledger knows how much."""
 
     disposition = Disposition.CONTINUE

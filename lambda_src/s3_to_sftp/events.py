@@ -42,7 +42,7 @@ _MOST_TEXT_BYTES = 4096
 """Of a reason or a hint. An error may quote what the partner said, and nobody bounds that."""
 
 
-class Announcements(Protocol):
+class Publisher(Protocol):
     """What can be announced. Nothing here raises because of the bus."""
 
     def completed(self, receipt: Receipt) -> None:
@@ -56,7 +56,7 @@ class Announcements(Protocol):
         attempt: int,
         remote_path: str | None = None,
     ) -> None:
-        """Announce that a message was parked: nothing happens until a person acts.
+        """Announce that a message was dead-lettered: nothing happens until a person acts.
 
         Args:
             ref: The object; None for a message that names none.
@@ -72,7 +72,7 @@ class Announcements(Protocol):
         """Announce that this version is not delivered, because it is no longer in S3."""
 
     def unavailable(self, opened: Opened) -> None:
-        """Announce that the partner is left in peace."""
+        """Announce that the partner has its circuit breaker open."""
 
     def recovered(self, recovered: Recovered) -> None:
         """Announce that the partner takes files again."""
@@ -81,7 +81,7 @@ class Announcements(Protocol):
         """Send what was announced."""
 
 
-class Announcer:
+class EventPublisher:
     """Announces on a bus.
 
     Args:
@@ -112,7 +112,7 @@ class Announcer:
             sha256=receipt.sha256,
             duration=round(receipt.seconds, 3),
             attempt=receipt.attempt,
-            lanes=receipt.lanes,
+            streams=receipt.streams,
             hostKey=receipt.host_key_fingerprint,
         )
 
@@ -124,7 +124,7 @@ class Announcer:
         attempt: int,
         remote_path: str | None = None,
     ) -> None:
-        """See `Announcements`."""
+        """See `Publisher`."""
         self._announce(
             FAILED,
             **(_about(ref) if ref else {}),
@@ -144,7 +144,7 @@ class Announcer:
         self._announce(GONE, **_about(ref), reason=cut(error.reason, _MOST_TEXT_BYTES))
 
     def unavailable(self, opened: Opened) -> None:
-        """Announce that the partner is left in peace."""
+        """Announce that the partner has its circuit breaker open."""
         self._announce(UNAVAILABLE, **_about_partner(opened), retryAt=_as_text(opened.retry_at))
 
     def recovered(self, recovered: Recovered) -> None:
@@ -192,7 +192,7 @@ class Announcer:
             _warn([entry], why)
 
 
-class Silent:
+class NullPublisher:
     """Announces nothing: there is no bus."""
 
     def completed(self, receipt: Receipt) -> None:

@@ -16,7 +16,7 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from s3_to_sftp.app import Function, assemble
+from s3_to_sftp.app import App, build_app
 from s3_to_sftp.configured_by import in_words_of_author
 from s3_to_sftp.delivery.deadline import Deadline
 from s3_to_sftp.errors import AlreadyGone, ConfigurationError, DeliveryError, Disposition, Superseded
@@ -94,21 +94,21 @@ def _deliver_messages(event: dict[str, Any], context: LambdaContext) -> PartialI
         if announced.error is not None:
             failures.append((None, announced.error))
         if not _settle(record.raw_event, failures):
-            raise _PutBackError
+            raise _ReturnedToQueueError
 
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
     return process_partial_response(event=event, record_handler=settle, processor=processor, context=context)
 
 
-class _PutBackError(Exception):
+class _ReturnedToQueueError(Exception):
     """The message is not acknowledged."""
 
 
 def _settle(record: dict[str, Any], failures: Sequence[Failure]) -> bool:
     """Say whether the message may leave the queue."""
     function = _function_or_error()
-    if isinstance(function, Function) and function.settlement is not None:
-        return function.settlement.settle(Message.from_record(record), failures)
+    if isinstance(function, App) and function.message_disposition is not None:
+        return function.message_disposition.settle(Message.from_record(record), failures)
     # No queue is configured to act on: SQS' own visibility and redrive policy do what they can.
     return all(_is_settled(error) for _, error in failures)
 
@@ -119,7 +119,7 @@ def _is_settled(error: Exception) -> bool:
 
 def _announced_by(record: dict[str, Any]) -> Announced:
     announced = _reported(read_message(record.get("body")), message_id=record["messageId"])
-    if not Message.from_record(record).resends:
+    if not Message.from_record(record).is_operator_resend:
         return announced
     objects = tuple(dataclasses.replace(ref, resend=True) for ref in announced.objects)
     return dataclasses.replace(announced, objects=objects)
@@ -168,7 +168,7 @@ def _deliver(refs: list[ObjectRef], context: LambdaContext) -> dict[ObjectRef, E
     return function.deliveries.deliver(refs, deadline)
 
 
-def _warn_of_short_timeout(function: Function) -> None:
+def _warn_of_short_timeout(function: App) -> None:
     """Say beforehand what nobody could say afterwards. Once per environment: Lambda makes a new one then.
 
     No reason to refuse: most partners answer at once.
@@ -184,7 +184,7 @@ def _warn_of_short_timeout(function: Function) -> None:
 
 def _flush() -> None:
     function = _function_or_error()
-    if isinstance(function, Function):
+    if isinstance(function, App):
         function.announcements.flush()
 
 
@@ -203,7 +203,7 @@ class _Report:
                 "remote_path": receipt.remote_path,
                 "bytes": receipt.size,
                 "checksum": f"{receipt.checksum_algorithm}:{receipt.checksum}",
-                "lanes": receipt.lanes,
+                "streams": receipt.streams,
                 "seconds": round(receipt.seconds, 3),
                 "attempt": receipt.attempt,
                 "host_key": receipt.host_key_fingerprint,
@@ -223,18 +223,18 @@ class _Report:
             logger.error("not delivered: unexpected error", exc_info=error, extra={"object": str(ref)})
 
     def breaker(self, *, is_open: bool) -> None:
-        """Count 1 for a partner who is left in peace, 0 for one who takes files."""
-        metrics.add_metric("BreakerOpen", MetricUnit.Count, int(is_open))
+        """Count 1 for a partner who has its circuit breaker open, 0 for one who takes files."""
+        metrics.add_metric("CircuitBreakerOpen", MetricUnit.Count, int(is_open))
 
-    def postponed(self, *, age: float) -> None:
+    def deferred(self, *, age: float) -> None:
         """Count a message that stays in the queue, and say how long it has been there."""
-        metrics.add_metric("Postponed", MetricUnit.Count, 1)
+        metrics.add_metric("Deferred", MetricUnit.Count, 1)
         # SQS' own age of the oldest message leaves out what was received three times.
         metrics.add_metric("WaitingSeconds", MetricUnit.Seconds, age)
 
-    def parked(self) -> None:
+    def dead_lettered(self) -> None:
         """Count a message that went to the dead-letter queue."""
-        metrics.add_metric("Parked", MetricUnit.Count, 1)
+        metrics.add_metric("DeadLettered", MetricUnit.Count, 1)
 
 
 def _report_failure(error: DeliveryError, **about: str) -> None:
@@ -254,7 +254,7 @@ def _report_failure(error: DeliveryError, **about: str) -> None:
     )
 
 
-def _function_or_error() -> Function | ConfigurationError:
+def _function_or_error() -> App | ConfigurationError:
     try:
         return _function()
     except ConfigurationError as error:
@@ -262,6 +262,6 @@ def _function_or_error() -> Function | ConfigurationError:
 
 
 @functools.cache
-def _function() -> Function:
+def _function() -> App:
     """Build what outlives an invocation: clients and warm connections. Built once per environment."""
-    return assemble(Settings.from_environment(os.environ), reporter=_Report(), new_client=boto3.client)
+    return build_app(Settings.from_environment(os.environ), reporter=_Report(), new_client=boto3.client)

@@ -19,11 +19,11 @@ from typing import Any
 import pytest
 
 from bench.network import Link, start_link
-from chaos.aws_line import aws_line
+from chaos.aws_proxy import aws_proxy
 from local.deployment import configure_function, hide_messages_for
 from local.sftp_server import RunningServer, start_asyncssh_server
 from tests.e2e.bundles import Bundles
-from tests.e2e.site import Partner, Site, deployed_site, wait_until
+from tests.e2e.env import Environment, Partner, deployed_env, wait_until
 
 CONTINUATIONS = 25
 _WINDOW = 128 * 1024
@@ -65,52 +65,52 @@ class Long:
 
 
 @contextmanager
-def site_of_its_own(bundles: Bundles, folders: pytest.TempPathFactory) -> Iterator[Site]:
+def env_of_its_own(bundles: Bundles, folders: pytest.TempPathFactory) -> Iterator[Environment]:
     """A stack of its own: messages that other tests have left in a queue come back when they like."""
     partner = Partner(folders.mktemp("partner"))
-    with deployed_site(folders.mktemp("long"), partner, bundles) as deployed:
+    with deployed_env(folders.mktemp("long"), partner, bundles) as deployed:
         yield deployed
     partner.stop()
 
 
-def deliver(site: Site, folder: Path, long: Long) -> None:
+def deliver(env: Environment, folder: Path, long: Long) -> None:
     """Delivers the object, and compares every byte."""
     key = f"long-{long.connections}.bin"
     body = random.Random(long.size).randbytes(long.size)
-    place = site.landing_place(key)
-    with _short_of_time(site, long, log=folder / "link") as server:
-        _warm_up(site, f"before-{key}")
-        site.put(key, body)
-        ended = partial(_has_ended, site, place, iter(range(_REDRIVES)))
-        wait_until(ended, f"{key} at the partner", site.explain, seconds=_PATIENCE_SECONDS)
-        wait_until(lambda: bool(_entries(site, key, "delivered")), "receipt", site.explain)
+    place = env.landing_place(key)
+    with _short_of_time(env, long, log=folder / "link") as server:
+        _warm_up(env, f"before-{key}")
+        env.put(key, body)
+        ended = partial(_has_ended, env, place, iter(range(_REDRIVES)))
+        wait_until(ended, f"{key} at the partner", env.explain, seconds=_PATIENCE_SECONDS)
+        wait_until(lambda: bool(_entries(env, key, "delivered")), "receipt", env.explain)
         assert server.read_log().count("logged in") >= long.connections
     assert hashlib.sha256(place.read_bytes()).digest() == hashlib.sha256(body).digest()
-    assert len(_continuations(site, key)) >= CONTINUATIONS
+    assert len(_continuations(env, key)) >= CONTINUATIONS
     assert not [path for path in place.parent.iterdir() if path.name.endswith(".part")]
 
 
-def _has_ended(site: Site, place: Path, redrives: Iterator[int]) -> bool:
+def _has_ended(env: Environment, place: Path, redrives: Iterator[int]) -> bool:
     """Says whether it has arrived, and does not wait for what was given up."""
-    if not place.exists() and site.messages(site.deployment.dead_letter_queue_url):
-        reason = _entries(site, place.name, "NoProgress", field="error")
-        assert reason, f"{place.name} was sent to the dead-letter queue\n{site.explain()}"
-        assert next(redrives, None) is not None, f"{place.name} gets nowhere\n{site.explain()}"
-        site.redrive()
+    if not place.exists() and env.messages(env.deployment.dead_letter_queue_url):
+        reason = _entries(env, place.name, "NoProgress", field="error")
+        assert reason, f"{place.name} was sent to the dead-letter queue\n{env.explain()}"
+        assert next(redrives, None) is not None, f"{place.name} gets nowhere\n{env.explain()}"
+        env.redrive()
     return place.exists()
 
 
 @contextmanager
-def _short_of_time(site: Site, long: Long, *, log: Path) -> Iterator[RunningServer]:
+def _short_of_time(env: Environment, long: Long, *, log: Path) -> Iterator[RunningServer]:
     """Gives the function seconds, and a link on which these suffice for a small part of the object."""
-    queue = site.deployment.queue_url
-    wait_until(lambda: not site.messages(queue), "empty queue", site.explain)
-    before = site.cloud.client("lambda").get_function_configuration(FunctionName=site.deployment.function)
+    queue = env.deployment.queue_url
+    wait_until(lambda: not env.messages(queue), "empty queue", env.explain)
+    before = env.cloud.client("lambda").get_function_configuration(FunctionName=env.deployment.function)
     server = start_asyncssh_server(
-        site.partner.root, password=site.partner.password, options={"window": _WINDOW}
+        env.partner.root, password=env.partner.password, options={"window": _WINDOW}
     )
     # The line mends what the emulator lacks: a version read from an offset.
-    line = aws_line(site.cloud.endpoint, random.Random())
+    line = aws_proxy(env.cloud.endpoint, random.Random())
     with server as slow, line as (aws, _):
         variables = {
             "AWS_ENDPOINT_URL": aws,
@@ -118,50 +118,50 @@ def _short_of_time(site: Site, long: Long, *, log: Path) -> Iterator[RunningServ
             "SSH_HOST_KEY": slow.host_key,
             "SSH_MAX_CONNECTIONS": str(long.connections),
         }
-        configure_function(site.cloud, site.deployment, timeout=before["Timeout"], variables=variables)
-        long = long.for_a_machine_that_takes(_cold_start(site, f"fast-{long.connections}.bin"))
+        configure_function(env.cloud, env.deployment, timeout=before["Timeout"], variables=variables)
+        long = long.for_a_machine_that_takes(_cold_start(env, f"fast-{long.connections}.bin"))
         with start_link(long.link, to_port=slow.port, log=log) as port:
             shorter = {**variables, "SSH_PORT": str(port)}
-            configure_function(site.cloud, site.deployment, timeout=long.timeout, variables=shorter)
-            hide_messages_for(site.cloud, site.deployment, seconds=4 * long.timeout)
+            configure_function(env.cloud, env.deployment, timeout=long.timeout, variables=shorter)
+            hide_messages_for(env.cloud, env.deployment, seconds=4 * long.timeout)
             try:
                 yield slow
             finally:
                 configure_function(
-                    site.cloud,
-                    site.deployment,
+                    env.cloud,
+                    env.deployment,
                     timeout=before["Timeout"],
-                    variables={"AWS_ENDPOINT_URL": site.cloud.endpoint, **before["Environment"]["Variables"]},
+                    variables={"AWS_ENDPOINT_URL": env.cloud.endpoint, **before["Environment"]["Variables"]},
                 )
 
 
-def _cold_start(site: Site, key: str) -> float:
+def _cold_start(env: Environment, key: str) -> float:
     """Seconds that the function takes to start, log in and deliver a few bytes over a fast link."""
-    before = len(_durations(site))
-    _warm_up(site, key)
-    wait_until(lambda: len(_durations(site)) > before, "report of the invocation", site.explain)
-    return max(_durations(site)[before:])
+    before = len(_durations(env))
+    _warm_up(env, key)
+    wait_until(lambda: len(_durations(env)) > before, "report of the invocation", env.explain)
+    return max(_durations(env)[before:])
 
 
-def _durations(site: Site) -> list[float]:
-    return [int(milliseconds) / 1000 for milliseconds in re.findall(r"\tDuration: (\d+) ms", site.log())]
+def _durations(env: Environment) -> list[float]:
+    return [int(milliseconds) / 1000 for milliseconds in re.findall(r"\tDuration: (\d+) ms", env.log())]
 
 
-def _warm_up(site: Site, small: str) -> None:
+def _warm_up(env: Environment, small: str) -> None:
     """Lets the function start and log in: two cold starts that got nowhere would count as no progress."""
-    site.put(small, b"small")
-    wait_until(site.landing_place(small).exists, f"{small} at the partner", site.explain)
-    wait_until(lambda: not site.messages(site.deployment.queue_url), "empty queue", site.explain)
+    env.put(small, b"small")
+    wait_until(env.landing_place(small).exists, f"{small} at the partner", env.explain)
+    wait_until(lambda: not env.messages(env.deployment.queue_url), "empty queue", env.explain)
 
 
-def _continuations(site: Site, key: str) -> list[dict[str, Any]]:
-    return _entries(site, key, "ToBeContinued", field="error")
+def _continuations(env: Environment, key: str) -> list[dict[str, Any]]:
+    return _entries(env, key, "CheckpointSaved", field="error")
 
 
-def _entries(site: Site, key: str, value: str, *, field: str = "message") -> list[dict[str, Any]]:
+def _entries(env: Environment, key: str, value: str, *, field: str = "message") -> list[dict[str, Any]]:
     """What the function's log says of the object, as far as this field has this value."""
     return [
         entry
-        for entry in site.entries()
+        for entry in env.entries()
         if f"/{key} " in f"{entry.get('object')} " and entry.get(field) == value
     ]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from local.deployment import App
-from tests.e2e.site import Site
+from tests.e2e.env import Environment
 from tests.e2e.stacks import Stacks
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -21,22 +21,22 @@ Deploy = Callable[..., Stacks]
 
 
 @pytest.fixture
-def deploy(site: Site, tmp_path: Path) -> Deploy:
+def deploy(env: Environment, tmp_path: Path) -> Deploy:
     """Deploys an example and fills its secrets."""
 
     def deployed(name: str, *stacks: str) -> Stacks:
         partner = {
-            "host": site.server.host,
-            "port": site.server.port,
-            "host_keys": list(site.server.host_keys),
+            "host": env.server.host,
+            "port": env.server.port,
+            "host_keys": list(env.server.host_keys),
         }
         App(
             command=f"{sys.executable} {APP} {EXAMPLES / name / 'app.py'}",
-            assembly=site.asset.parent,  # with the bundle of the stock app, which is the same
+            assembly=env.asset.parent,  # with the bundle of the stock app, which is the same
             scratch=tmp_path / "cdk",
             variables={"LOCAL_PARTNER": json.dumps(partner)},
-        ).deploy(site.cloud)
-        example = Stacks(site, *stacks)
+        ).deploy(env.cloud)
+        example = Stacks(env, *stacks)
         example.fill_secrets()
         return example
 

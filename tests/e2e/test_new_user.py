@@ -10,7 +10,7 @@ import pytest
 
 from local.deployment import App
 from tests.e2e.bundles import Bundles
-from tests.e2e.site import INBOX, Site
+from tests.e2e.env import INBOX, Environment
 from tests.e2e.stacks import Stacks
 from tests.wheel import build_wheel, fresh_environment
 
@@ -38,14 +38,14 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fresh_environment(folder / "environment", build_wheel(folder / "dist"))
 
 
-def app_of_six_lines(site: Site, python: Path, folder: Path, stack: str, *, more: str = "") -> App:
+def app_of_six_lines(env: Environment, python: Path, folder: Path, stack: str, *, more: str = "") -> App:
     """In a folder with nothing else; the bundle is built anew there, unless there is one."""
     folder.mkdir(parents=True)
     text = SIX_LINES.format(
-        host=site.server.host,
-        port=site.server.port,
+        host=env.server.host,
+        port=env.server.port,
         directory=f"/{INBOX}",
-        host_keys=list(site.server.host_keys),
+        host_keys=list(env.server.host_keys),
         stack=stack,
         more=more,
     )
@@ -54,46 +54,46 @@ def app_of_six_lines(site: Site, python: Path, folder: Path, stack: str, *, more
     return App(command=command, assembly=folder / "cdk.out", scratch=folder)
 
 
-def test_the_wheel_and_six_lines_deliver_a_file(site: Site, python: Path, tmp_path: Path) -> None:
-    app_of_six_lines(site, python, tmp_path / "project", "Orders").deploy(site.cloud)
-    stacks = Stacks(site, "Orders")
+def test_the_wheel_and_six_lines_deliver_a_file(env: Environment, python: Path, tmp_path: Path) -> None:
+    app_of_six_lines(env, python, tmp_path / "project", "Orders").deploy(env.cloud)
+    stacks = Stacks(env, "Orders")
     stacks.fill_secrets()
     stacks.put("ToPartner", "orders/first.csv", b"id,amount\n1,2\n")
     assert stacks.arrived(f"{INBOX}/orders/first.csv") == b"id,amount\n1,2\n"
 
 
 def test_what_holds_data_outlives_the_stack(
-    site: Site, python: Path, bundles: Bundles, tmp_path: Path
+    env: Environment, python: Path, bundles: Bundles, tmp_path: Path
 ) -> None:
-    app = app_of_six_lines(site, python, tmp_path / "project", "Kept")
+    app = app_of_six_lines(env, python, tmp_path / "project", "Kept")
     with bundles.shared_with(app.assembly):
-        app.deploy(site.cloud)
-    stacks = Stacks(site, "Kept")
-    app.destroy(site.cloud)
+        app.deploy(env.cloud)
+    stacks = Stacks(env, "Kept")
+    app.destroy(env.cloud)
     for kind, (service, call, argument) in KEPT.items():
         names = stacks.names(kind)
         assert names, kind
-        assert all(exists(site, service, call, **{argument: name}) for name in names), kind
+        assert all(exists(env, service, call, **{argument: name}) for name in names), kind
     stacks.put("ToPartner", "after.txt", b"the bucket still takes files")
 
 
 def test_what_holds_data_goes_with_the_stack_where_that_is_asked_for(
-    site: Site, python: Path, bundles: Bundles, tmp_path: Path
+    env: Environment, python: Path, bundles: Bundles, tmp_path: Path
 ) -> None:
     more = ", removal_policy=cdk.RemovalPolicy.DESTROY"
-    app = app_of_six_lines(site, python, tmp_path / "project", "Gone", more=more)
+    app = app_of_six_lines(env, python, tmp_path / "project", "Gone", more=more)
     with bundles.shared_with(app.assembly):
-        app.deploy(site.cloud)
-    stacks = Stacks(site, "Gone")
-    app.destroy(site.cloud)
+        app.deploy(env.cloud)
+    stacks = Stacks(env, "Gone")
+    app.destroy(env.cloud)
     for kind, (service, call, argument) in KEPT.items():
         names = stacks.names(kind)
         assert names, kind
-        assert not any(exists(site, service, call, **{argument: name}) for name in names), kind
+        assert not any(exists(env, service, call, **{argument: name}) for name in names), kind
 
 
-def exists(site: Site, service: str, call: str, **arguments: Any) -> bool:
-    client = site.cloud.client(service)
+def exists(env: Environment, service: str, call: str, **arguments: Any) -> bool:
+    client = env.cloud.client(service)
     ask: Callable[..., Any] = getattr(client, call)
     try:
         answer = ask(**arguments)

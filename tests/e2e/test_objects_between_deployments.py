@@ -32,7 +32,7 @@ from local.deployment import App, bootstrap, function_log, messages_in
 from local.environments import REPOSITORY
 from local.sftp_server import RunningServer
 from tests.e2e.bundles import Bundles
-from tests.e2e.site import Partner, last_lines, wait_until
+from tests.e2e.env import Partner, last_lines, wait_until
 
 APP = Path(__file__).with_name("changing_app.py")
 PAUSE_SECONDS = 0.2

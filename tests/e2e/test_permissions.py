@@ -16,8 +16,8 @@ from botocore.exceptions import ClientError
 
 from local.cloud import ACCOUNT, REGION
 from tests.e2e.bundles import Bundles
-from tests.e2e.role_site import OTHER, OURS, PREFIX, PRIVATE, Function, deployed_function
-from tests.e2e.site import Partner, Site, wait_until
+from tests.e2e.env import Environment, Partner, wait_until
+from tests.e2e.role_env import OTHER, OURS, PREFIX, PRIVATE, Function, deployed_function
 
 ITEM = {"pk": {"S": "somebody's"}, "sk": {"S": "item"}}
 CDK_ROLE = f"arn:aws:iam::{ACCOUNT}:role/cdk-hnb659fds-deploy-role-{ACCOUNT}-{REGION}"
@@ -43,10 +43,10 @@ def function(_tools: None, bundles: Bundles, tmp_path_factory: pytest.TempPathFa
 
 
 def test_the_function_delivers_an_object_and_says_so(function: Function) -> None:
-    site = function.site
+    env = function.env
     queue = announcements(function)
-    site.put(f"{PREFIX}delivered.csv", b"id,amount\n1,2\n")
-    assert site.wait_for_file(f"{PREFIX}delivered.csv") == b"id,amount\n1,2\n"
+    env.put(f"{PREFIX}delivered.csv", b"id,amount\n1,2\n")
+    assert env.wait_for_file(f"{PREFIX}delivered.csv") == b"id,amount\n1,2\n"
     heard: list[str] = []
 
     def told() -> bool:
@@ -54,8 +54,8 @@ def test_the_function_delivers_an_object_and_says_so(function: Function) -> None
         heard.extend(message["Body"] for message in messages)
         return any("delivered.csv" in body for body in heard)
 
-    wait_until(told, "event", site.explain)
-    assert denials_in_the_log(site) == []
+    wait_until(told, "event", env.explain)
+    assert denials_in_the_log(env) == []
 
 
 def announcements(function: Function) -> str:
@@ -69,29 +69,31 @@ def announcements(function: Function) -> str:
 
 
 def test_the_function_postpones_what_the_partner_does_not_take(function: Function) -> None:
-    site = function.site
-    site.partner.stop()
-    site.put(f"{PREFIX}postponed.csv", b"patient")
-    site.wait_for_failure(f"{PREFIX}postponed.csv")
-    site.partner.start()
-    site.close_breaker()
-    # A message that could not be postponed would stay hidden for as long as the queue hides it: 16 minutes.
-    assert site.wait_for_file(f"{PREFIX}postponed.csv") == b"patient"
-    assert denials_in_the_log(site) == []
+    env = function.env
+    env.partner.stop()
+    env.put(f"{PREFIX}deferred.csv", b"patient")
+    env.wait_for_failure(f"{PREFIX}deferred.csv")
+    env.partner.start()
+    env.close_breaker()
+    # A message that could not be deferred would stay hidden for as long as the queue hides it: 16 minutes.
+    assert env.wait_for_file(f"{PREFIX}deferred.csv") == b"patient"
+    assert denials_in_the_log(env) == []
 
 
 def test_the_function_parks_what_it_cannot_read(function: Function) -> None:
-    site = function.site
-    before = site.messages(function.own.dead_letter_queue_url)
+    env = function.env
+    before = env.messages(function.own.dead_letter_queue_url)
     function.root("sqs").send_message(QueueUrl=function.own.queue_url, MessageBody="no notification")
     wait_until(
-        lambda: site.messages(function.own.dead_letter_queue_url) > before, "parked message", site.explain
+        lambda: env.messages(function.own.dead_letter_queue_url) > before,
+        "dead-lettered message",
+        env.explain,
     )
-    assert denials_in_the_log(site) == []
+    assert denials_in_the_log(env) == []
 
 
-def denials_in_the_log(site: Site) -> list[str]:
-    return [line for line in site.log().splitlines() if "not authorized" in line]
+def denials_in_the_log(env: Environment) -> list[str]:
+    return [line for line in env.log().splitlines() if "not authorized" in line]
 
 
 def no_such_message(call: Callable[..., object], **arguments: object) -> None:
@@ -178,7 +180,9 @@ MAY: dict[str, tuple[str, Call]] = {
     ),
     "park a message": (
         "sqs:SendMessage",
-        lambda it: it.client("sqs").send_message(QueueUrl=it.own.dead_letter_queue_url, MessageBody="parked"),
+        lambda it: it.client("sqs").send_message(
+            QueueUrl=it.own.dead_letter_queue_url, MessageBody="dead_lettered"
+        ),
     ),
     "put events on its event bus": (
         "events:PutEvents",
@@ -477,7 +481,7 @@ def test_nobody_but_lambda_gets_the_role(function: Function) -> None:
     iam.create_user(UserName="administrator")
     iam.attach_user_policy(UserName="administrator", PolicyArn=ADMINISTRATOR)
     key = iam.create_access_key(UserName="administrator")["AccessKey"]
-    sts = function.site.cloud.client(
+    sts = function.env.cloud.client(
         "sts", aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"]
     )
     said = denial(lambda: sts.assume_role(RoleArn=function.role, RoleSessionName="administrator"))
@@ -499,7 +503,7 @@ def test_the_queue_takes_no_announcements_of_another_bucket(function: Function) 
 
 def test_a_forged_signature_is_told_from_a_denial(function: Function) -> None:
     forged = {**function.credentials, "aws_secret_access_key": "forged"}
-    s3 = function.site.cloud.client("s3", **forged)
+    s3 = function.env.cloud.client("s3", **forged)
     with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
         s3.get_object(Bucket=function.own.bucket, Key=PRIVATE)
 

@@ -9,7 +9,7 @@ import pytest
 
 from local.deployment import function_log
 from local.processes import run
-from tests.e2e.site import INBOX, PATIENCE_SECONDS, Site, wait_until
+from tests.e2e.env import INBOX, PATIENCE_SECONDS, Environment, wait_until
 
 
 @pytest.fixture
@@ -23,8 +23,8 @@ def package(tmp_path: Path) -> Path:
     return output
 
 
-def test_a_zip_uploaded_by_hand_delivers_what_s3_announces_directly(site: Site, package: Path) -> None:
-    functions = site.cloud.client("lambda")
+def test_a_zip_uploaded_by_hand_delivers_what_s3_announces_directly(env: Environment, package: Path) -> None:
+    functions = env.cloud.client("lambda")
     function = functions.create_function(
         FunctionName="by-hand",
         Runtime="python3.13",
@@ -34,17 +34,17 @@ def test_a_zip_uploaded_by_hand_delivers_what_s3_announces_directly(site: Site, 
         Code={"ZipFile": package.read_bytes()},
         Environment={
             "Variables": {
-                "SSH_HOST": site.server.host,
-                "SSH_PORT": str(site.server.port),
-                "SSH_USERNAME": site.server.username,
-                "SSH_PASSWORD": site.partner.password,
+                "SSH_HOST": env.server.host,
+                "SSH_PORT": str(env.server.port),
+                "SSH_USERNAME": env.server.username,
+                "SSH_PASSWORD": env.partner.password,
                 "SSH_DIR": f"/{INBOX}/by-hand",
-                "SSH_HOST_KEY": site.server.host_key,
+                "SSH_HOST_KEY": env.server.host_key,
             }
         },
     )
-    bucket = site.bucket_of_its_own("by-hand")
-    site.cloud.client("s3").put_bucket_notification_configuration(
+    bucket = env.bucket_of_its_own("by-hand")
+    env.cloud.client("s3").put_bucket_notification_configuration(
         Bucket=bucket,
         NotificationConfiguration={
             "LambdaFunctionConfigurations": [
@@ -52,7 +52,7 @@ def test_a_zip_uploaded_by_hand_delivers_what_s3_announces_directly(site: Site, 
             ]
         },
     )
-    site.put("a b.csv", b"direct", bucket=bucket)
-    place = site.landing_place("by-hand/a b.csv")
-    wait_until(place.exists, "file", lambda: "\n".join(function_log(site.cloud, "by-hand")))
+    env.put("a b.csv", b"direct", bucket=bucket)
+    place = env.landing_place("by-hand/a b.csv")
+    wait_until(place.exists, "file", lambda: "\n".join(function_log(env.cloud, "by-hand")))
     assert place.read_bytes() == b"direct"

@@ -12,8 +12,8 @@ import pytest
 
 from local.interpreter import LAMBDA_PYTHON, NOT_FOUND, lambda_interpreter
 from local.processes import read, run, running
+from tests.e2e.env import PATIENCE_SECONDS, Environment, notification
 from tests.e2e.runtime_api import start_runtime_api
-from tests.e2e.site import PATIENCE_SECONDS, Site, notification
 from tests.lambda_events import sqs_event
 
 
@@ -37,29 +37,29 @@ def runtime_client(tmp_path: Path) -> Path:
 
 
 def test_the_shipped_asset_delivers_under_the_real_runtime_client(
-    site: Site, interpreter: Path, runtime_client: Path, tmp_path: Path
+    env: Environment, interpreter: Path, runtime_client: Path, tmp_path: Path
 ) -> None:
-    bucket = site.bucket_of_its_own("runtime-client")
-    site.put("ric.txt", b"from the real runtime", bucket=bucket)
+    bucket = env.bucket_of_its_own("runtime-client")
+    env.put("ric.txt", b"from the real runtime", bucket=bucket)
     event = sqs_event(one=json.dumps(notification(bucket, "ric.txt")))
-    function = site.cloud.client("lambda").get_function_configuration(FunctionName=site.deployment.function)
+    function = env.cloud.client("lambda").get_function_configuration(FunctionName=env.deployment.function)
     log = tmp_path / "runtime.log"
     with start_runtime_api(event, function_arn=function["FunctionArn"]) as api:
         environment = {
             "PATH": os.defpath,
             "PYTHONPATH": str(runtime_client),
-            **{name: value for name, value in site.cloud.environment().items() if name.startswith("AWS_")},
+            **{name: value for name, value in env.cloud.environment().items() if name.startswith("AWS_")},
             **function["Environment"]["Variables"],
             "AWS_LAMBDA_RUNTIME_API": api.address,
             "AWS_LAMBDA_FUNCTION_NAME": function["FunctionName"],
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function["MemorySize"]),
             "AWS_LAMBDA_LOG_FORMAT": function["LoggingConfig"]["LogFormat"],
         }
-        # -S: no site-packages, so that what the asset does not bring is missing. It runs in its folder.
+        # -S: no env-packages, so that what the asset does not bring is missing. It runs in its folder.
         command = [interpreter, "-S", "-m", "awslambdaric", function["Handler"]]
-        with running(command, log=log, env=environment, cwd=site.asset):
+        with running(command, log=log, env=environment, cwd=env.asset):
             answer = api.answers.get(timeout=PATIENCE_SECONDS)
     assert answer == ("response", {"batchItemFailures": []}), read(log)
-    assert site.wait_for_file("ric.txt") == b"from the real runtime"
+    assert env.wait_for_file("ric.txt") == b"from the real runtime"
     delivered = [json.loads(line) for line in read(log).splitlines() if '"delivered"' in line]
     assert [entry["level"] for entry in delivered] == ["INFO"], read(log)

@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from cdk_s3_to_sftp.template import BUNDLE, TEMPLATE
-from tests.e2e.site import INBOX, Site
+from tests.e2e.env import INBOX, Environment
 from tests.e2e.stacks import Stacks
 
 BUCKET = "artifacts"
@@ -29,44 +29,44 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def parameters(site: Site, **more: str) -> dict[str, str]:
-    host, port = site.server.host, str(site.server.port)
-    keys = ",".join(site.server.host_keys)
+def parameters(env: Environment, **more: str) -> dict[str, str]:
+    host, port = env.server.host, str(env.server.port)
+    keys = ",".join(env.server.host_keys)
     return {"Host": host, "Port": port, "HostKey": keys, "BundleBucket": BUCKET, "Directory": INBOX, **more}
 
 
-def upload(site: Site, files: Path) -> None:
+def upload(env: Environment, files: Path) -> None:
     """Puts the bundle where the template expects it, as `aws s3 cp` does."""
-    s3 = site.cloud.client("s3")
+    s3 = env.cloud.client("s3")
     if BUCKET not in [each["Name"] for each in s3.list_buckets()["Buckets"]]:
-        site.bucket_of_its_own(BUCKET)
+        env.bucket_of_its_own(BUCKET)
     key = json.loads((files / TEMPLATE).read_text())["Parameters"]["BundleKey"]["Default"]
-    site.put(key, (files / BUNDLE).read_bytes(), bucket=BUCKET)
+    env.put(key, (files / BUNDLE).read_bytes(), bucket=BUCKET)
 
 
-def deploy(site: Site, files: Path, **chosen: str) -> dict[str, str]:
+def deploy(env: Environment, files: Path, **chosen: str) -> dict[str, str]:
     """Deploys the template with no more than AWS's own tools, and returns the outputs of the stack."""
-    upload(site, files)
+    upload(env, files)
     if shutil.which("aws"):
-        _deploy_by_command(site, files / TEMPLATE, chosen)
+        _deploy_by_command(env, files / TEMPLATE, chosen)
     else:
-        _deploy_by_change_set(site, files / TEMPLATE, chosen)
-    (stack,) = site.cloud.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
-    assert stack["StackStatus"] in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}, site.explain()
+        _deploy_by_change_set(env, files / TEMPLATE, chosen)
+    (stack,) = env.cloud.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
+    assert stack["StackStatus"] in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}, env.explain()
     return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
 
 
-def _deploy_by_command(site: Site, template: Path, chosen: dict[str, str]) -> None:
+def _deploy_by_command(env: Environment, template: Path, chosen: dict[str, str]) -> None:
     command = ["aws", "cloudformation", "deploy", "--stack-name", STACK, "--template-file", str(template)]
     command += ["--capabilities", "CAPABILITY_IAM", "--parameter-overrides"]
     command += [f"{name}={value}" for name, value in chosen.items()]
-    done = subprocess.run(command, env=site.cloud.environment(), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{done.stdout}{done.stderr}{site.cloud.read_log()[-3000:]}"
+    done = subprocess.run(command, env=env.cloud.environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}{env.cloud.read_log()[-3000:]}"
 
 
-def _deploy_by_change_set(site: Site, template: Path, chosen: dict[str, str]) -> None:
+def _deploy_by_change_set(env: Environment, template: Path, chosen: dict[str, str]) -> None:
     """What the command does; nothing that `chosen` leaves out has a value of before."""
-    client: Any = site.cloud.client("cloudformation")
+    client: Any = env.cloud.client("cloudformation")
     is_new = STACK not in [each["StackName"] for each in client.describe_stacks()["Stacks"]]
     kind, waiter = ("CREATE", "stack_create_complete") if is_new else ("UPDATE", "stack_update_complete")
     made = client.create_change_set(
@@ -82,54 +82,54 @@ def _deploy_by_change_set(site: Site, template: Path, chosen: dict[str, str]) ->
     client.get_waiter(waiter).wait(StackName=STACK)
 
 
-def function(site: Site, outputs: dict[str, str]) -> dict[str, Any]:
-    client = site.cloud.client("lambda")
+def function(env: Environment, outputs: dict[str, str]) -> dict[str, Any]:
+    client = env.cloud.client("lambda")
     found: dict[str, Any] = client.get_function_configuration(FunctionName=outputs["FunctionName"])
     return found
 
 
-def test_template_and_a_zip_deliver_a_file(site: Site, files: Path) -> None:
-    outputs = deploy(site, files, **parameters(site))
-    stacks = Stacks(site, STACK)
+def test_template_and_a_zip_deliver_a_file(env: Environment, files: Path) -> None:
+    outputs = deploy(env, files, **parameters(env))
+    stacks = Stacks(env, STACK)
     stacks.fill_secrets()
-    site.put("orders/a b+\u00fc.csv", b"id,amount\n", bucket=outputs["BucketName"])
+    env.put("orders/a b+\u00fc.csv", b"id,amount\n", bucket=outputs["BucketName"])
     assert stacks.arrived(f"{INBOX}/orders/a b+\u00fc.csv") == b"id,amount\n"
-    variables = function(site, outputs)["Environment"]["Variables"]
+    variables = function(env, outputs)["Environment"]["Variables"]
     assert (variables["SSH_MAX_CONNECTIONS"], variables.get("SSH_KEEP_CONNECTION")) == ("1", None)
 
 
-def test_existing_secret_prefix_and_a_single_connection(site: Site, files: Path) -> None:
-    login = {"username": site.server.username, "password": site.partner.password}
-    secret = site.cloud.client("secretsmanager").create_secret(
+def test_existing_secret_prefix_and_a_single_connection(env: Environment, files: Path) -> None:
+    login = {"username": env.server.username, "password": env.partner.password}
+    secret = env.cloud.client("secretsmanager").create_secret(
         Name="login-of-theirs", SecretString=json.dumps(login)
     )["ARN"]
     outputs = deploy(
-        site,
+        env,
         files,
-        **parameters(site, ExistingSecretArn=secret, Prefix="year=2026/to partner/", MaxConnections="1"),
+        **parameters(env, ExistingSecretArn=secret, Prefix="year=2026/to partner/", MaxConnections="1"),
     )
     assert outputs["SecretArn"] == secret
     for key in ("year=2026/other/1.csv", "year=2026/to partner/1.csv"):
-        site.put(key, key.encode(), bucket=outputs["BucketName"])
-    stacks = Stacks(site, STACK)
+        env.put(key, key.encode(), bucket=outputs["BucketName"])
+    stacks = Stacks(env, STACK)
     assert stacks.arrived(f"{INBOX}/year=2026/to partner/1.csv") == b"year=2026/to partner/1.csv"
-    assert not site.landing_place("year=2026/other/1.csv").exists()
-    variables = function(site, outputs)["Environment"]["Variables"]
+    assert not env.landing_place("year=2026/other/1.csv").exists()
+    variables = function(env, outputs)["Environment"]["Variables"]
     assert (variables["SSH_MAX_CONNECTIONS"], variables["SSH_KEEP_CONNECTION"]) == ("1", "false")
     # Not here: the emulator's CloudFormation ignores ReservedConcurrentExecutions, and an update that takes
     # a mapping's ScalingConfig away. tests/infra looks at both in the template.
 
 
 def test_value_that_cannot_be_right_is_refused_with_the_sentence_of_its_parameter(
-    site: Site, files: Path
+    env: Environment, files: Path
 ) -> None:
     with pytest.raises(ClientError, match=r"must be a bare name or address such as sftp\.partner\.example"):
-        site.cloud.client("cloudformation").create_stack(
+        env.cloud.client("cloudformation").create_stack(
             StackName="Refused",
             TemplateBody=(files / TEMPLATE).read_text(),
             Capabilities=["CAPABILITY_IAM"],
             Parameters=[
                 {"ParameterKey": name, "ParameterValue": value}
-                for name, value in parameters(site, Host="sftp://partner.example").items()
+                for name, value in parameters(env, Host="sftp://partner.example").items()
             ],
         )

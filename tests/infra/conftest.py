@@ -12,7 +12,7 @@ import pytest
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk.assertions import Annotations, Match, Template
 
-from cdk_s3_to_sftp import S3ToSftp, SftpServer, bundle_cache, recipe
+from cdk_s3_to_sftp import S3ToSftp, SftpServer, bundle_builder, bundle_cache
 from cdk_s3_to_sftp.bundling import find_source, target_of
 from tests.infra.keys import ED25519
 
@@ -87,5 +87,5 @@ def default_template() -> Template:
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the function of the stock app runs, built here."""
     output = tmp_path_factory.mktemp("bundle")
-    recipe.build(find_source(), output, X86_64)
+    bundle_builder.build(find_source(), output, X86_64)
     return output

@@ -42,7 +42,7 @@ CLASSES: tuple[type, ...] = (
 )
 
 TEXTS = {"host", "directory", "prefix", "suffix", "id", "partner", "name_servers"}
-NUMBERS = {"port", "max_connections", "memory_size", "addresses", "parked", "errors", "throttles"}
+NUMBERS = {"port", "max_connections", "memory_size", "addresses", "dead_lettered", "errors", "throttles"}
 SWITCHES = {"dashboard", "enabled", "sha256", "keep_connection", "outputs"}
 LISTS = {"host_keys", "former_prefixes", "ciphers", "sources", "security_groups", "elastic_ips", "ports"}
 

@@ -18,7 +18,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from aws_cdk.assertions import Annotations, Match, Template
 
-from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer, Trigger, recipe
+from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer, Trigger, bundle_builder
 from cdk_s3_to_sftp.bundling import RUNTIMES, find_source, target_of
 from tests.infra.conftest import Synthesise, new_app, warned
 from tests.infra.keys import ED25519
@@ -282,7 +282,7 @@ class TestRole:
         (function,) = resources(template, "AWS::Lambda::Function")
         assert "DeliveryRole" in str(function["Properties"]["Role"])
         # Lambda asks whether the role may read the queue and use the network, when it is told to.
-        assert {each for each in attached if "NotForItsCode" not in each} <= set(function["DependsOn"])
+        assert {each for each in attached if "DenyVpcAccessToCode" not in each} <= set(function["DependsOn"])
 
     def test_of_another_stack_that_cannot_be_changed_is_not_changed(self, server: SftpServer) -> None:
         app = new_app()
@@ -324,18 +324,18 @@ def test_the_bundle_of_every_runtime_holds_all_that_it_imports(
     runtime: lambda_.Runtime, tmp_path: Any
 ) -> None:
     target = target_of(lambda_.Architecture.X86_64, runtime)
-    interpreter = recipe._interpreter(target)
+    interpreter = bundle_builder._interpreter(target)
     if interpreter is None:
         pytest.skip(f"no Python {target.python} here")
-    recipe.build(find_source(), tmp_path, target)
-    done = recipe._run(
+    bundle_builder.build(find_source(), tmp_path, target)
+    done = bundle_builder._run(
         [
             interpreter,
             "-I",
             "-c",
             f"import sys; sys.path[:0] = [{str(tmp_path)!r}]; import s3_to_sftp.handler",
         ],
-        **recipe._for_compiling(target.python),
+        **bundle_builder._for_compiling(target.python),
         AWS_DEFAULT_REGION="eu-west-1",
     )
     assert done.returncode == 0, done.stderr
@@ -376,7 +376,7 @@ def test_everything_can_be_brought_from_another_stack(server: SftpServer) -> Non
         bucket=s3.Bucket(platform, "Bucket", encryption_key=key),
         credentials=secretsmanager.Secret(platform, "Login", encryption_key=key),
         ledger=ledger,
-        dead_letter_queue=sqs.Queue(platform, "Parked", encryption_master_key=key),
+        dead_letter_queue=sqs.Queue(platform, "DeadLettered", encryption_master_key=key),
         encryption_key=key,
         vpc=vpc,
         security_groups=[ec2.SecurityGroup(platform, "Group", vpc=vpc)],

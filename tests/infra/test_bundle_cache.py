@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from aws_cdk import aws_lambda as lambda_
 
-from cdk_s3_to_sftp import Bundling, bundle_cache, bundling, recipe
+from cdk_s3_to_sftp import Bundling, bundle_builder, bundle_cache, bundling
 from cdk_s3_to_sftp.bundling import find_source
 from tests.infra.bundles import hashes
 from tests.infra.conftest import X86_64
 
-FINGERPRINT = recipe.fingerprint(find_source(), X86_64)
+FINGERPRINT = bundle_builder.fingerprint(find_source(), X86_64)
 
 
 @pytest.fixture
@@ -29,12 +29,12 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The directories that were filled by the recipe, but for the dependencies."""
     directories: list[Path] = []
 
-    def install(lock: Path, output: Path, target: recipe.Target) -> None:
+    def install(lock: Path, output: Path, target: bundle_builder.Target) -> None:
         directories.append(output)
         (output / "dependency.py").touch()
 
-    monkeypatch.setattr(recipe, "_install", install)
-    monkeypatch.setattr(recipe, "_compile", lambda output, target: None)
+    monkeypatch.setattr(bundle_builder, "_install", install)
+    monkeypatch.setattr(bundle_builder, "_compile", lambda output, target: None)
     return directories
 
 
@@ -83,7 +83,7 @@ def test_damaged_bundle_is_built_again(
     else:
         bundle_cache.keep("other", first)
         (cache / "other.zip").replace(kept)
-        (first / recipe.MANIFEST).write_text('{"fingerprint": "other"}')
+        (first / bundle_builder.MANIFEST).write_text('{"fingerprint": "other"}')
         bundle_cache.keep(FINGERPRINT, first)
         first = synth(tmp_path / "whole")
         built.pop()
@@ -100,7 +100,7 @@ def test_parallel_synths_find_all_of_it_or_nothing(cache: Path, built: list[Path
     def without_cdk(output: Path) -> None:  # whose Node process takes one call at a time
         output.mkdir()
         if not bundle_cache.take(FINGERPRINT, output):
-            recipe.build(find_source(), output, X86_64)
+            bundle_builder.build(find_source(), output, X86_64)
             bundle_cache.keep(FINGERPRINT, output)
 
     synths = [threading.Thread(target=without_cdk, args=(output,)) for output in outputs]

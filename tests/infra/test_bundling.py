@@ -13,10 +13,10 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from aws_cdk.assertions import Template
 
-from cdk_s3_to_sftp import Bundling, S3ToSftp, SftpServer, bundling, package, recipe
+from cdk_s3_to_sftp import Bundling, S3ToSftp, SftpServer, bundle_builder, bundling, package
 from cdk_s3_to_sftp.archive import write_zip
+from cdk_s3_to_sftp.bundle_builder import CannotBuild
 from cdk_s3_to_sftp.bundling import find_source, target_of
-from cdk_s3_to_sftp.recipe import CannotBuild
 from tests.infra.bundles import hashes, made_for_other_machines, run_package
 from tests.infra.conftest import ARM64, REPOSITORY, X86_64, new_app
 from tests.infra.test_installed import put_namesakes
@@ -42,9 +42,9 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def no_uv(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = recipe._answers
+    answers = bundle_builder._answers
     monkeypatch.setattr(
-        recipe, "_answers", lambda command, **env: "uv" not in command and answers(command, **env)
+        bundle_builder, "_answers", lambda command, **env: "uv" not in command and answers(command, **env)
     )
 
 
@@ -58,7 +58,7 @@ def docker(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 @pytest.fixture
 def no_installer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recipe, "_answers", lambda command, **env: False)
+    monkeypatch.setattr(bundle_builder, "_answers", lambda command, **env: False)
 
 
 @pytest.fixture
@@ -74,11 +74,11 @@ def three_megabytes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class TestBundle:
     def test_is_the_same_when_built_again(self, bundle: Path, tmp_path: Path) -> None:
-        recipe.build(find_source(), tmp_path, X86_64)
+        bundle_builder.build(find_source(), tmp_path, X86_64)
         assert content(tmp_path) == content(bundle)
 
     def test_is_the_same_with_pip_as_with_uv(self, bundle: Path, tmp_path: Path, no_uv: None) -> None:
-        recipe.build(find_source(), tmp_path, X86_64)
+        bundle_builder.build(find_source(), tmp_path, X86_64)
         assert content(tmp_path) == content(bundle)
 
     def test_does_not_depend_on_the_builders_permissions(self, bundle: Path) -> None:
@@ -102,8 +102,8 @@ class TestBundle:
         (source / ".handler.py.swp").touch()
         (source / "__pycache__").mkdir(exist_ok=True)
         (source / "__pycache__" / "stale.py").touch()
-        assert {path.suffix for path in recipe.source_files(source)} == {".py"}
-        assert len(recipe.source_files(source)) == len(recipe.source_files(find_source()))
+        assert {path.suffix for path in bundle_builder.source_files(source)} == {".py"}
+        assert len(bundle_builder.source_files(source)) == len(bundle_builder.source_files(find_source()))
 
     def test_holds_nothing_of_the_machine_that_built_it(
         self, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -117,7 +117,7 @@ class TestBundle:
         assert made_for_other_machines(bundle, X86_64) == []
 
     def test_for_arm64_holds_arm64_code(self, tmp_path: Path) -> None:
-        recipe.build(find_source(), tmp_path, ARM64)
+        bundle_builder.build(find_source(), tmp_path, ARM64)
         assert made_for_other_machines(tmp_path, ARM64) == []
 
     @pytest.mark.parametrize("architecture", bundling.ARCHITECTURES, ids=lambda each: each.name)
@@ -126,7 +126,7 @@ class TestBundle:
         self, tmp_path: Path, runtime: lambda_.Runtime, architecture: lambda_.Architecture
     ) -> None:
         target = target_of(architecture, runtime)
-        recipe.build(find_source(), tmp_path, target)
+        bundle_builder.build(find_source(), tmp_path, target)
         assert made_for_other_machines(tmp_path, target) == []
         digits = runtime.name.removeprefix("python").replace(".", "")
         bound = [path.name for path in tmp_path.rglob("*.cpython-*.so")]
@@ -140,7 +140,7 @@ class TestBundle:
         assert bundling.unzipped_size(bundle) < 0.5 * bundling.LARGEST_BUNDLE
 
     def test_is_compiled_where_the_interpreter_is_at_hand(self, bundle: Path) -> None:
-        if recipe._interpreter(X86_64) is None:
+        if bundle_builder._interpreter(X86_64) is None:
             pytest.skip("no Python 3.13 on this machine")
         compiled = bundle / "s3_to_sftp" / "__pycache__" / "handler.cpython-313.pyc"
         unchecked_hash = 0b01  # PEP 552: hash-based, and not compared with the source
@@ -153,8 +153,8 @@ class TestBundle:
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        monkeypatch.setattr(recipe, "_find_interpreter", lambda python, path: None)
-        monkeypatch.setattr(recipe, "_install", lambda lock, output, target: None)
+        monkeypatch.setattr(bundle_builder, "_find_interpreter", lambda python, path: None)
+        monkeypatch.setattr(bundle_builder, "_install", lambda lock, output, target: None)
         bundling.bundle(tmp_path, architecture=lambda_.Architecture.X86_64, bundling=Bundling.LOCAL)
         assert (tmp_path / "s3_to_sftp" / "handler.py").exists()
         assert list(tmp_path.rglob("*.pyc")) == []
@@ -163,7 +163,7 @@ class TestBundle:
         )
 
     def test_runs_on_the_interpreter_it_was_made_for(self, bundle: Path) -> None:
-        interpreter = recipe._interpreter(X86_64)
+        interpreter = bundle_builder._interpreter(X86_64)
         if interpreter is None or os.uname().machine != "x86_64":
             pytest.skip("no Python 3.13 for x86_64 on this machine")
         imports = "import s3_to_sftp, paramiko, boto3; print(paramiko.__file__)"
@@ -180,35 +180,35 @@ class TestBundle:
 class TestFingerprint:
     @pytest.mark.parametrize("name", ["handler.py", "requirements.txt", "sftp/writer.py"])
     def test_changes_with_every_file_that_matters(self, source: Path, name: str) -> None:
-        before = recipe.fingerprint(source, X86_64)
+        before = bundle_builder.fingerprint(source, X86_64)
         with (source / name).open("a") as file:
             file.write("\n")
-        assert recipe.fingerprint(source, X86_64) != before
+        assert bundle_builder.fingerprint(source, X86_64) != before
 
     def test_changes_with_the_name_of_a_file(self, source: Path) -> None:
-        before = recipe.fingerprint(source, X86_64)
+        before = bundle_builder.fingerprint(source, X86_64)
         (source / "handler.py").rename(source / "handlers.py")
-        assert recipe.fingerprint(source, X86_64) != before
+        assert bundle_builder.fingerprint(source, X86_64) != before
 
     def test_changes_with_cpu_and_python_version(self) -> None:
-        later = recipe.Target(architecture="x86_64", python="3.14")
-        assert len({recipe.fingerprint(find_source(), each) for each in (X86_64, ARM64, later)}) == 3
+        later = bundle_builder.Target(architecture="x86_64", python="3.14")
+        assert len({bundle_builder.fingerprint(find_source(), each) for each in (X86_64, ARM64, later)}) == 3
 
     def test_changes_where_no_compiled_modules_are_shipped(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        if not recipe.can_compile("3.13"):
+        if not bundle_builder.can_compile("3.13"):
             pytest.skip("no Python 3.13 on this machine")
-        before = recipe.fingerprint(find_source(), target_of(lambda_.Architecture.X86_64))
-        monkeypatch.setattr(recipe, "_find_interpreter", lambda python, path: None)
-        assert recipe.fingerprint(find_source(), target_of(lambda_.Architecture.X86_64)) != before
+        before = bundle_builder.fingerprint(find_source(), target_of(lambda_.Architecture.X86_64))
+        monkeypatch.setattr(bundle_builder, "_find_interpreter", lambda python, path: None)
+        assert bundle_builder.fingerprint(find_source(), target_of(lambda_.Architecture.X86_64)) != before
         in_docker = target_of(lambda_.Architecture.X86_64, bundling=Bundling.DOCKER)
-        assert recipe.fingerprint(find_source(), in_docker) == before
+        assert bundle_builder.fingerprint(find_source(), in_docker) == before
 
     def test_does_not_depend_on_where_the_source_is(self, source: Path) -> None:
         (source / "notes.txt").touch()
-        assert recipe.fingerprint(source, X86_64) == recipe.fingerprint(find_source(), X86_64)
+        assert bundle_builder.fingerprint(source, X86_64) == bundle_builder.fingerprint(find_source(), X86_64)
 
     def test_alone_names_the_asset(self, server: SftpServer) -> None:
-        if not recipe.can_compile("3.13"):
+        if not bundle_builder.can_compile("3.13"):
             pytest.skip("no Python 3.13 on this machine")
         keys = set()
         for way in Bundling:
@@ -236,13 +236,13 @@ class TestBundling:
     def test_hands_docker_an_empty_directory(
         self, tmp_path: Path, docker: list[Path], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def fail_halfway(source: Path, output: Path, target: recipe.Target) -> None:
+        def fail_halfway(source: Path, output: Path, target: bundle_builder.Target) -> None:
             (output / "boto3").mkdir()
             (output / "boto3" / "half.py").touch()
             (output / ".lock").touch()
             raise CannotBuild("the network went away.")
 
-        monkeypatch.setattr(recipe, "build", fail_halfway)
+        monkeypatch.setattr(bundle_builder, "build", fail_halfway)
         bundling.bundle(tmp_path, architecture=lambda_.Architecture.X86_64, bundling=Bundling.AUTO)
         assert docker == [tmp_path]
         assert list(tmp_path.iterdir()) == []
@@ -250,9 +250,9 @@ class TestBundling:
     def test_lets_docker_ship_what_this_machine_has_promised(
         self, tmp_path: Path, no_installer: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        asked: list[recipe.Target] = []
+        asked: list[bundle_builder.Target] = []
         monkeypatch.setattr(bundling, "_build_in_docker", lambda source, output, target: asked.append(target))
-        monkeypatch.setattr(recipe, "_find_interpreter", lambda python, path: None)
+        monkeypatch.setattr(bundle_builder, "_find_interpreter", lambda python, path: None)
         for way in (Bundling.AUTO, Bundling.DOCKER):
             bundling.bundle(tmp_path, architecture=lambda_.Architecture.X86_64, bundling=way)
         assert [target.compiled for target in asked] == [False, True]
@@ -260,7 +260,7 @@ class TestBundling:
     def test_ends_with_both_reasons_where_docker_cannot_do_it_either(
         self, tmp_path: Path, no_installer: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def no_docker(source: Path, output: Path, target: recipe.Target) -> None:
+        def no_docker(source: Path, output: Path, target: bundle_builder.Target) -> None:
             raise CannotBuild("docker: not found")
 
         monkeypatch.setattr(bundling, "_build_in_docker", no_docker)
@@ -281,7 +281,7 @@ class TestBundling:
     def test_asks_docker_alone_where_that_is_wanted(
         self, tmp_path: Path, docker: list[Path], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(recipe, "build", None)
+        monkeypatch.setattr(bundle_builder, "build", None)
         bundling.bundle(tmp_path, architecture=lambda_.Architecture.X86_64, bundling=Bundling.DOCKER)
         assert docker == [tmp_path]
 
@@ -305,8 +305,8 @@ class TestBundling:
                 tried.extend(word for word in command if word in ("uv", "--offline", "-m"))
             return subprocess.CompletedProcess(command, returncode=int(fails), stdout="", stderr="no index")
 
-        monkeypatch.setattr(recipe, "_run", run)
-        recipe._install(tmp_path / "requirements.txt", tmp_path, X86_64)
+        monkeypatch.setattr(bundle_builder, "_run", run)
+        bundle_builder._install(tmp_path / "requirements.txt", tmp_path, X86_64)
         assert tried == ["uv", "uv", "--offline", "-m"]
 
     @pytest.mark.parametrize("installer", ["uv", "pip"])
@@ -316,32 +316,32 @@ class TestBundling:
         put_namesakes(tmp_path)
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("PATH", "")  # no uv but the one that this interpreter has
-        assert any(installer in each.command for each in recipe._installers(X86_64))
+        assert any(installer in each.command for each in bundle_builder._installers(X86_64))
 
     def test_runs_no_module_of_the_users_in_place_of_the_compiler(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        if recipe._interpreter(X86_64) is None:
+        if bundle_builder._interpreter(X86_64) is None:
             pytest.skip("no Python 3.13 on this machine")
         put_namesakes(tmp_path)
         monkeypatch.chdir(tmp_path)
         (tmp_path / "output").mkdir()
         (tmp_path / "output" / "module.py").touch()
-        recipe._compile(tmp_path / "output", X86_64)
+        bundle_builder._compile(tmp_path / "output", X86_64)
         assert (tmp_path / "output" / "__pycache__" / "module.cpython-313.pyc").exists()
 
     def test_reports_what_the_installers_say(self, source: Path, tmp_path: Path) -> None:
         (source / "requirements.txt").write_text("paramiko==5.1.0 --hash=sha256:" + "0" * 64)
         with pytest.raises(CannotBuild, match=r"(?s)Python 3.13 on x86_64 cannot be installed\..*[Hh]ash"):
-            recipe.build(source, tmp_path / "output", X86_64)
+            bundle_builder.build(source, tmp_path / "output", X86_64)
 
     def test_refuses_source_that_does_not_compile(self, source: Path, tmp_path: Path) -> None:
-        if recipe._interpreter(X86_64) is None:
+        if bundle_builder._interpreter(X86_64) is None:
             pytest.skip("no Python 3.13 on this machine")
         (source / "requirements.txt").write_text("")
         (source / "broken.py").write_text("def (")
         with pytest.raises(CannotBuild, match=r"(?s)cannot compile the bundle.*SyntaxError"):
-            recipe.build(source, tmp_path / "output", X86_64)
+            bundle_builder.build(source, tmp_path / "output", X86_64)
 
 
 class TestDocker:
@@ -350,7 +350,7 @@ class TestDocker:
         in_docker = run_package(tmp_path / "docker.zip", CDK_DOCKER=str(stand_in(tmp_path, source)))
         assert in_docker.returncode == 0, in_docker.stderr
         (tmp_path / "local").mkdir()
-        recipe.build(source, tmp_path / "local", X86_64)
+        bundle_builder.build(source, tmp_path / "local", X86_64)
         write_zip(tmp_path / "local", tmp_path / "local.zip")
         assert (tmp_path / "docker.zip").read_bytes() == (tmp_path / "local.zip").read_bytes()
 
@@ -406,11 +406,11 @@ class TestSource:
     def test_is_beside_the_construct_in_a_wheel(
         self, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        site = tmp_path / "site-packages"
-        site.mkdir()
-        source.rename(site / "s3_to_sftp")
-        monkeypatch.setattr(bundling, "__file__", str(site / "cdk_s3_to_sftp" / "bundling.py"))
-        assert find_source() == site / "s3_to_sftp"
+        env = tmp_path / "env-packages"
+        env.mkdir()
+        source.rename(env / "s3_to_sftp")
+        monkeypatch.setattr(bundling, "__file__", str(env / "cdk_s3_to_sftp" / "bundling.py"))
+        assert find_source() == env / "s3_to_sftp"
 
     def test_is_found_without_being_imported(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, "s3_to_sftp", raising=False)

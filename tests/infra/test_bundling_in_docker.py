@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from cdk_s3_to_sftp import recipe
+from cdk_s3_to_sftp import bundle_builder
+from cdk_s3_to_sftp.bundle_builder import Target
 from cdk_s3_to_sftp.bundling import find_source
-from cdk_s3_to_sftp.recipe import Target
 from local.sftp_server import start_asyncssh_server
 from tests.infra.bundles import hashes, made_for_other_machines, run_package
 from tests.infra.conftest import ARM64, REPOSITORY, X86_64
@@ -95,7 +95,7 @@ def here(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
         if target == X86_64:
             return bundle
         output = tmp_path_factory.mktemp(target.architecture)
-        recipe.build(find_source(), output, target)
+        bundle_builder.build(find_source(), output, target)
         return output
 
     return built
@@ -120,7 +120,7 @@ def test_both_bundles_import_and_connect_in_the_image(
         pytest.skip(f"the image runs on this machine's CPU, which is {platform.machine()}")
     built: Built = request.getfixturevalue(builder)
     with start_asyncssh_server(tmp_path) as server:
-        python = ["python3.13", "-I", "-S", "-c", CONNECT]  # no site-packages: what is missing is missing
+        python = ["python3.13", "-I", "-S", "-c", CONNECT]  # no env-packages: what is missing is missing
         login = [server.host, str(server.port), server.host_key, server.username, server.password or ""]
         mount = f"{built(X86_64)}:/var/task:ro"
         container = ["run", "--rm", "--network=host", "-v", mount, "-e", "AWS_DEFAULT_REGION=eu-west-1"]

@@ -10,7 +10,7 @@ import pytest
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 
-from cdk_s3_to_sftp import InvalidArgument, recipe
+from cdk_s3_to_sftp import InvalidArgument, bundle_builder
 from cdk_s3_to_sftp.archive import write_zip
 from cdk_s3_to_sftp.bundling import find_source
 from tests.infra.conftest import X86_64, Synthesise
@@ -21,12 +21,12 @@ Build = Callable[..., Path]
 @pytest.fixture
 def prebuilt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
     """A bundle of the function as the recipe makes it, but for the dependencies."""
-    monkeypatch.setattr(recipe, "_install", lambda lock, output, target: None)
-    monkeypatch.setattr(recipe, "_compile", lambda output, target: None)
+    monkeypatch.setattr(bundle_builder, "_install", lambda lock, output, target: None)
+    monkeypatch.setattr(bundle_builder, "_compile", lambda output, target: None)
 
     def build(**manifest: object) -> Path:
-        recipe.build(find_source(), tmp_path / "bundle", X86_64)
-        file = tmp_path / "bundle" / recipe.MANIFEST
+        bundle_builder.build(find_source(), tmp_path / "bundle", X86_64)
+        file = tmp_path / "bundle" / bundle_builder.MANIFEST
         file.write_text(json.dumps({**json.loads(file.read_text()), **manifest}))
         return tmp_path / "bundle"
 
@@ -47,7 +47,7 @@ def test_prebuilt_bundle_is_the_code(
     )
     (function,) = functions.values()
     # The hash is that of what was given, not the fingerprint of what would have been built.
-    assert recipe.fingerprint(find_source(), X86_64) not in function["Properties"]["Code"]["S3Key"]
+    assert bundle_builder.fingerprint(find_source(), X86_64) not in function["Properties"]["Code"]["S3Key"]
 
 
 def test_bundle_in_a_bucket_is_taken_as_it_is(stack: cdk.Stack, synthesise: Synthesise) -> None:

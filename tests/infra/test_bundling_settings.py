@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cdk_s3_to_sftp import recipe
-from cdk_s3_to_sftp.recipe import CannotBuild
+from cdk_s3_to_sftp import bundle_builder
+from cdk_s3_to_sftp.bundle_builder import CannotBuild
 from tests.infra.conftest import X86_64
 
 WHEEL = "parcel-1.0-py3-none-any.whl"
@@ -63,9 +63,11 @@ def output(tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 
 def only(installer: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = recipe._answers
+    answers = bundle_builder._answers
     monkeypatch.setattr(
-        recipe, "_answers", lambda command, **given: installer in command and answers(command, **given)
+        bundle_builder,
+        "_answers",
+        lambda command, **given: installer in command and answers(command, **given),
     )
 
 
@@ -82,7 +84,7 @@ def test_pips_settings_do_not_reach_the_bundle(
     else:
         for name, value in settings.items():
             monkeypatch.setenv(f"PIP_{name.upper().replace('-', '_')}", value)
-    recipe._install(tmp_path / "lock.txt", output, X86_64)
+    bundle_builder._install(tmp_path / "lock.txt", output, X86_64)
     assert (output / "parcel.py").is_file()
 
 
@@ -92,7 +94,7 @@ def test_uvs_variables_do_not_reach_the_bundle(
     only("uv", monkeypatch)
     for name, value in {**UV_SETTINGS, "UV_FIND_LINKS": str(wheels), "UV_NO_INDEX": "1"}.items():
         monkeypatch.setenv(name, value)
-    recipe._install(tmp_path / "lock.txt", output, X86_64)
+    bundle_builder._install(tmp_path / "lock.txt", output, X86_64)
     assert (output / "parcel.py").is_file()
 
 
@@ -112,7 +114,7 @@ def test_no_other_version_comes_in_through_a_project(
     monkeypatch.setenv("UV_FIND_LINKS", str(wheels))
     monkeypatch.setenv("UV_NO_INDEX", "1")
     with pytest.raises(CannotBuild, match="Hash-checking is enabled"):
-        recipe._install(tmp_path / "lock.txt", output, X86_64)
+        bundle_builder._install(tmp_path / "lock.txt", output, X86_64)
 
 
 def test_no_index_without_another_source_is_not_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +122,7 @@ def test_no_index_without_another_source_is_not_obeyed(monkeypatch: pytest.Monke
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_INDEX_URL", "https://index.example/simple")
-    *_, pip = recipe._installers(X86_64)
+    *_, pip = bundle_builder._installers(X86_64)
     assert pip.variables["PIP_NO_INDEX"] == "0"
     assert pip.variables["PIP_INDEX_URL"] == "https://index.example/simple"
 
@@ -146,7 +148,7 @@ def test_a_warm_cache_is_enough_without_a_network(
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as index:
         threading.Thread(target=index.serve_forever, daemon=True).start()
         monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://127.0.0.1:{index.server_port}/simple")
-        recipe._install(tmp_path / "lock.txt", tmp_path / "before", X86_64)
+        bundle_builder._install(tmp_path / "lock.txt", tmp_path / "before", X86_64)
         index.shutdown()
-    recipe._install(tmp_path / "lock.txt", output, X86_64)
+    bundle_builder._install(tmp_path / "lock.txt", output, X86_64)
     assert (output / "parcel.py").is_file()

@@ -46,7 +46,7 @@ needs_acknowledgements = pytest.mark.skipif(
     not has_validations(), reason=f"aws-cdk-lib {version('aws-cdk-lib')} has no acknowledgements of findings"
 )
 
-ALARMS = ("Parked", "Backlog", "Retrying", "BreakerOpen", "Errors", "Throttles")
+ALARMS = ("DeadLettered", "Backlog", "Retrying", "CircuitBreakerOpen", "Errors", "Throttles")
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +237,7 @@ def test_outputs_say_what_a_person_needs_next(template: dict[str, Any]) -> None:
     ]
 
 
-def test_parked_messages_are_sent_back_by_one_command(template: dict[str, Any]) -> None:
+def test_dead_lettered_messages_are_sent_back_by_one_command(template: dict[str, Any]) -> None:
     (_, words) = template["Outputs"]["RedriveCommand"]["Value"]["Fn::Join"]
     assert words == [
         "aws sqs start-message-move-task --region ",

@@ -47,7 +47,7 @@ def dead_letters_go_to(stack: cdk.Stack) -> str:
 
 
 def test_with_a_key_of_its_own_the_key_lets_eventbridge_use_it(stack: cdk.Stack, server: SftpServer) -> None:
-    queue = sqs.Queue(stack, "Parked", encryption_master_key=kms.Key(stack, "Key"))
+    queue = sqs.Queue(stack, "DeadLettered", encryption_master_key=kms.Key(stack, "Key"))
     delivery = deliver(stack, server, queue)
     delivery.add_source(s3.Bucket(stack, "More"), directory="/more", trigger=Trigger.EVENTBRIDGE)
     (key,) = properties(stack, "AWS::KMS::Key")
@@ -57,7 +57,7 @@ def test_with_a_key_of_its_own_the_key_lets_eventbridge_use_it(stack: cdk.Stack,
 
 
 def test_without_eventbridge_the_key_lets_nobody_in(stack: cdk.Stack, server: SftpServer) -> None:
-    queue = sqs.Queue(stack, "Parked", encryption_master_key=kms.Key(stack, "Key"))
+    queue = sqs.Queue(stack, "DeadLettered", encryption_master_key=kms.Key(stack, "Key"))
     S3ToSftp(stack, "Delivery", server=server, dead_letter_queue=queue)
     (key,) = properties(stack, "AWS::KMS::Key")
     assert let_in([key["KeyPolicy"]]) == []
@@ -66,9 +66,9 @@ def test_without_eventbridge_the_key_lets_nobody_in(stack: cdk.Stack, server: Sf
 def test_of_another_stack_is_used_and_lets_eventbridge_in(server: SftpServer) -> None:
     app = new_app()
     platform, ours = cdk.Stack(app, "Platform"), cdk.Stack(app, "Ours")
-    deliver(ours, server, sqs.Queue(platform, "Parked", encryption_master_key=kms.Key(platform, "Key")))
+    deliver(ours, server, sqs.Queue(platform, "DeadLettered", encryption_master_key=kms.Key(platform, "Key")))
     app.synth()  # no cycle
-    assert "Parked" in dead_letters_go_to(ours)
+    assert "DeadLettered" in dead_letters_go_to(ours)
     (policy,) = properties(platform, "AWS::SQS::QueuePolicy")
     (statement,) = let_in([policy["PolicyDocument"]])
     assert statement["Action"] == "sqs:SendMessage"
@@ -109,12 +109,12 @@ def test_with_the_key_of_sqs_is_refused(stack: cdk.Stack, server: SftpServer) ->
 
     Nobody can change the policy of that key, and it does not name EventBridge.
     """
-    queue = sqs.Queue(stack, "Parked", encryption=sqs.QueueEncryption.KMS_MANAGED)
+    queue = sqs.Queue(stack, "DeadLettered", encryption=sqs.QueueEncryption.KMS_MANAGED)
     with pytest.raises(InvalidArgument) as caught:
         deliver(stack, server, queue)
     assert str(caught.value) == (
         "dead_letter_queue must not be encrypted with the key of SQS (KMS_MANAGED) where a source has "
-        "trigger=Trigger.EVENTBRIDGE, got Test/Parked: EventBridge may not use that key. Encrypt it with "
+        "trigger=Trigger.EVENTBRIDGE, got Test/DeadLettered: EventBridge may not use that key. Encrypt it with "
         "SQS_MANAGED, or with a key of yours"
     )
 

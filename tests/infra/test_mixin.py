@@ -129,7 +129,7 @@ def test_aspect_leaves_alone_what_is_imported_for_its_own_use() -> None:
         handler="tests",
         code=lambda_.Code.from_asset("tests/infra/checkov"),
     )
-    elsewhere = s3.Bucket(cdk.Stack(cdk.App.of(stack), "Elsewhere"), "Logs")
+    elsewhere = s3.Bucket(cdk.Stack(cdk.App.of(stack), "ExternalFuture"), "Logs")
     S3ToSftp(stack, "ToInsurer", server=BANK, bucket=elsewhere)
     template = Template.from_stack(stack)
     imported = [each for each in stack.node.find_all() if isinstance(each, s3.BucketBase)]

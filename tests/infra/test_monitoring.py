@@ -26,7 +26,7 @@ from cdk_s3_to_sftp.arguments import InvalidArgument
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
 from cdk_s3_to_sftp.monitoring import Alarms, Monitoring
 from s3_to_sftp.errors import AlreadyGone, ConnectionLost, ObjectGone, Superseded
-from tests.function_site import HOUR, batch, emitted, installed
+from tests.function_env import HOUR, batch, emitted, installed
 from tests.infra.conftest import load_script, new_app
 from tests.infra.rule_packs import findings
 
@@ -90,15 +90,15 @@ def dashboard_in(template: Template) -> list[dict[str, Any]]:
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     """The lines of metrics of invocations in which everything happens that is counted."""
-    site = installed(monkeypatch)
-    site.outcomes = {
+    env = installed(monkeypatch)
+    env.outcomes = {
         "b": ConnectionLost("cut.", hint="wait."),
         "c": Superseded("newer.", hint="nothing."),
         "d": ObjectGone("gone.", hint="put it again."),
         "e": AlreadyGone("gone.", hint="put it again."),
     }
     busy = emitted(capsys, batch("a", "b", "c", "d", "e", age=HOUR))
-    site.breaker.is_open = True
+    env.breaker.is_open = True
     return [busy, emitted(capsys, batch("a"))]
 
 
@@ -129,7 +129,7 @@ def test_dashboard_shows_what_the_function_counts_and_nothing_else(
 def test_alarms_watch_what_the_function_counts(watch: Watch, said: list[dict[str, Any]]) -> None:
     text = json.dumps(alarms_in(watch()))
     of_ours = re.findall(r'"MetricName": "(\w+)", "Namespace": "S3ToSftp"', text)
-    assert sorted(of_ours) == ["BreakerOpen", "WaitingSeconds"]
+    assert sorted(of_ours) == ["CircuitBreakerOpen", "WaitingSeconds"]
     assert set(of_ours) <= counted(said)
 
 
@@ -150,8 +150,8 @@ def test_queries_ask_for_what_the_log_has(
     stream = io.StringIO()
     for handler in logging.getLogger("s3-to-sftp").handlers:
         monkeypatch.setattr(handler, "stream", stream)
-    site = installed(monkeypatch)
-    site.outcomes["b"] = ConnectionLost("cut.", hint="wait.")
+    env = installed(monkeypatch)
+    env.outcomes["b"] = ConnectionLost("cut.", hint="wait.")
     emitted(capsys, batch("a", "b"))
     delivered, failed = (json.loads(line) for line in stream.getvalue().splitlines())
     why, last = (each["properties"]["query"] for each in dashboard_in(watch()) if each["type"] == "log")
@@ -179,17 +179,17 @@ def fields_of(query: str) -> set[str]:
 
 def test_there_is_an_alarm_for_everything_that_needs_a_person(watch: Watch) -> None:
     assert set(alarms_in(watch())) == {
-        "Parked",
+        "DeadLettered",
         "Backlog",
         "Retrying",
-        "BreakerOpen",
+        "CircuitBreakerOpen",
         "Errors",
         "Throttles",
     }
 
 
 def test_first_message_in_the_dead_letter_queue_is_told(watch: Watch) -> None:
-    alarm = alarms_in(watch())["Parked"]
+    alarm = alarms_in(watch())["DeadLettered"]
     assert alarm["MetricName"] == "ApproximateNumberOfMessagesVisible"
     assert alarm["Dimensions"][0]["Value"]["Fn::GetAtt"][0].startswith("DeliveryDeadLetterQueue")
     assert (alarm["Statistic"], alarm["Threshold"], alarm["EvaluationPeriods"]) == ("Maximum", 1, 1)
@@ -215,7 +215,7 @@ def test_alarms_are_of_one_metric_each(watch: Watch) -> None:
 
 
 def test_breaker_stays_open_while_nobody_asks_and_is_closed_by_one_delivery(watch: Watch) -> None:
-    alarm = alarms_in(watch())["BreakerOpen"]
+    alarm = alarms_in(watch())["CircuitBreakerOpen"]
     assert alarm["TreatMissingData"] == "ignore"
     assert alarm["Statistic"] == "Minimum"
 
@@ -223,7 +223,7 @@ def test_breaker_stays_open_while_nobody_asks_and_is_closed_by_one_delivery(watc
 @pytest.mark.parametrize(
     ("alarms", "name", "expected"),
     [
-        (Alarms(parked=10), "Parked", {"Threshold": 10}),
+        (Alarms(dead_lettered=10), "DeadLettered", {"Threshold": 10}),
         (Alarms(oldest_waiting=cdk.Duration.hours(6)), "Backlog", {"Threshold": 6 * HOUR}),
         (Alarms(oldest_waiting=cdk.Duration.hours(6)), "Retrying", {"Threshold": 6 * HOUR}),
         (Alarms(errors=5), "Errors", {"Threshold": 5}),
@@ -236,12 +236,12 @@ def test_threshold_is_an_argument(alarms: Alarms, name: str, expected: dict[str,
 
 
 def test_how_long_the_breaker_may_be_open_is_an_argument(watch: Watch) -> None:
-    alarm = alarms_in(watch(alarms=Alarms(breaker_open_for=cdk.Duration.hours(2))))["BreakerOpen"]
+    alarm = alarms_in(watch(alarms=Alarms(breaker_open_for=cdk.Duration.hours(2))))["CircuitBreakerOpen"]
     assert alarm["Period"] == 2 * HOUR
 
 
 def test_alarm_that_nobody_wants_is_not_made(watch: Watch) -> None:
-    none = Alarms(parked=None, oldest_waiting=None, breaker_open_for=None, errors=None, throttles=None)
+    none = Alarms(dead_lettered=None, oldest_waiting=None, breaker_open_for=None, errors=None, throttles=None)
     template = watch(alarms=none)
     assert alarms_in(template) == {}
     assert "alarm" not in {widget["type"] for widget in dashboard_in(template)}
@@ -274,7 +274,7 @@ def test_every_alarm_names_the_partner_and_says_what_to_do(watch: Watch) -> None
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"parked": 0}, "parked must be at least 1, or None for no such alarm, got 0"),
+        ({"dead_lettered": 0}, "dead-lettered must be at least 1, or None for no such alarm, got 0"),
         ({"errors": -1}, "errors must be at least 1, or None for no such alarm, got -1"),
         ({"throttles": 0}, "throttles must be at least 1, or None for no such alarm, got 0"),
         ({"oldest_waiting": cdk.Duration.seconds(9)}, "oldest_waiting must be 300-1209600 seconds, got 9"),
@@ -293,8 +293,10 @@ def test_wrong_threshold_is_told_in_a_sentence(arguments: dict[str, Any], senten
 
 def test_tokens_pass_unchecked(stack: cdk.Stack, watch: Watch) -> None:
     number = int(cdk.CfnParameter(stack, "Number", type="Number").value_as_number)
-    alarms = alarms_in(watch(alarms=Alarms(parked=number, oldest_waiting=cdk.Duration.seconds(number))))
-    assert alarms["Parked"]["Threshold"] == alarms["Backlog"]["Threshold"] == {"Ref": "Number"}
+    alarms = alarms_in(
+        watch(alarms=Alarms(dead_lettered=number, oldest_waiting=cdk.Duration.seconds(number)))
+    )
+    assert alarms["DeadLettered"]["Threshold"] == alarms["Backlog"]["Threshold"] == {"Ref": "Number"}
 
 
 # --- metrics ---

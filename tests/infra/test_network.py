@@ -86,7 +86,7 @@ def test_each_address_has_a_zone_and_a_private_subnet_of_its_own(two: Template) 
         if "NatGatewayId" in route
     }
     assert len(set(gateways.values())) == 2
-    assert set(leaves) == {name for name in zone_of if "Deliveries" in name}
+    assert set(leaves) == {name for name in zone_of if "InvocationRunner" in name}
     assert all(zone_of[subnet] == gateways[gateway] for subnet, gateway in leaves.items())
 
 

@@ -10,7 +10,7 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk.assertions import Template
 
-from cdk_s3_to_sftp import S3ToSftp, findings, trades
+from cdk_s3_to_sftp import S3ToSftp, findings, suppressions
 from tests.infra.conftest import new_app
 from tests.infra.rule_packs import SERVER
 
@@ -72,4 +72,4 @@ def test_id_that_cdk_does_not_take_does_not_end_the_synth(monkeypatch: pytest.Mo
     refusing = SimpleNamespace(of=lambda _: SimpleNamespace(acknowledge=refuse))
     monkeypatch.setattr(cdk, "Validations", refusing, raising=False)
     monkeypatch.setattr(cdk, "Acknowledgment", lambda **_: None, raising=False)
-    findings.accept(cdk.Stack(new_app(), "Test"), trades.FUNCTION_RUNTIME)
+    findings.accept(cdk.Stack(new_app(), "Test"), suppressions.FUNCTION_RUNTIME)

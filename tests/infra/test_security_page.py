@@ -6,13 +6,13 @@ from collections.abc import Callable
 import aws_cdk as cdk
 from aws_cdk import aws_s3 as s3
 
-from cdk_s3_to_sftp import S3ToSftp, trades
-from cdk_s3_to_sftp.trades import Trade
+from cdk_s3_to_sftp import S3ToSftp, suppressions
+from cdk_s3_to_sftp.suppressions import Suppression
 from tests.infra.conftest import REPOSITORY, new_app
 from tests.infra.rule_packs import SERVER, all_brought_along
 
 PAGE = (REPOSITORY / "docs" / "security.md").read_text()
-TRADES = [each for each in vars(trades).values() if isinstance(each, Trade)]
+SUPPRESSIONS = [each for each in vars(suppressions).values() if isinstance(each, Suppression)]
 
 
 def rows(heading: str) -> list[list[str]]:
@@ -28,7 +28,7 @@ def quoted(text: str) -> list[str]:
 
 def test_what_is_accepted_is_listed_with_its_reason() -> None:
     accepted: dict[str, list[str]] = {}
-    for trade in TRADES:
+    for trade in SUPPRESSIONS:
         accepted.setdefault(trade.reason, []).extend(trade.rules)
     assert {reason: sorted(quoted(rules)) for _, rules, reason in rows("What is accepted")} == {
         reason: sorted(rules) for reason, rules in accepted.items()
@@ -70,6 +70,6 @@ def test_what_it_may_do_only_with_keys_or_in_a_network_is_said_to_be_so() -> Non
 
 def test_price_of_a_network_is_the_one_of_its_own_page() -> None:
     page = (REPOSITORY / "docs" / "what-it-costs.md").read_text()
-    prices = re.findall(r"\$[\d.]+\d", trades.FUNCTION_VPC.reason)
+    prices = re.findall(r"\$[\d.]+\d", suppressions.FUNCTION_VPC.reason)
     assert prices == ["$36.50", "$45"]
     assert [price for price in prices if price not in page] == []

@@ -104,7 +104,7 @@ def with_a_dead_letter_queue_of_their_own(app: cdk.App) -> None:
         "Delivery",
         server=SERVER,
         trigger=Trigger.EVENTBRIDGE,
-        dead_letter_queue=sqs.Queue(stack, "Parked", encryption_master_key=kms.Key(stack, "Key")),
+        dead_letter_queue=sqs.Queue(stack, "DeadLettered", encryption_master_key=kms.Key(stack, "Key")),
     )
 
 

@@ -36,7 +36,7 @@ def a_queue_of_others(scope: Construct, name: str) -> sqs.IQueue:
 
 
 def a_queue_of_another_stack(scope: Construct, name: str) -> sqs.IQueue:
-    return sqs.Queue.from_queue_arn(scope, name, cdk.Fn.import_value("Parked"))
+    return sqs.Queue.from_queue_arn(scope, name, cdk.Fn.import_value("DeadLettered"))
 
 
 def a_role(scope: Construct, name: str) -> iam.IRole:
@@ -128,5 +128,5 @@ def test_what_was_made_for_one_is_refused_for_another(
 
 def test_one_of_its_own_for_each_is_taken(stack: cdk.Stack, server: SftpServer) -> None:
     for name in ("ToBank", "ToInsurer"):
-        queue, role = a_queue(stack, f"Parked{name}"), a_role(stack, f"Role{name}")
+        queue, role = a_queue(stack, f"DeadLettered{name}"), a_role(stack, f"Role{name}")
         S3ToSftp(stack, name, server=server, dead_letter_queue=queue, role=role)

@@ -16,7 +16,7 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk import cx_api
 
-from cdk_s3_to_sftp import InvalidArgument, S3ToSftpStack, SftpServer, partner_file, recipe
+from cdk_s3_to_sftp import InvalidArgument, S3ToSftpStack, SftpServer, bundle_builder, partner_file
 from cdk_s3_to_sftp.archive import write_zip
 from cdk_s3_to_sftp.bundling import find_source
 from cdk_s3_to_sftp.stack_arguments import StackArguments, stack_parameters
@@ -204,9 +204,9 @@ def test_a_bundle_that_cannot_be_built_ends_in_the_reason(
     main: Main, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cannot(*arguments: object) -> None:
-        raise recipe.CannotBuild("there is no network.")
+        raise bundle_builder.CannotBuild("there is no network.")
 
-    monkeypatch.setattr(recipe, "build", cannot)
+    monkeypatch.setattr(bundle_builder, "build", cannot)
     with pytest.raises(
         SystemExit, match=r"(?s)^Failed to bundle asset S3ToSftp/.*there is no network\.\n.*bundling-stacks"
     ):
@@ -414,9 +414,9 @@ def test_former_prefixes_on_the_command_line_are_not_kept(main: Main) -> None:
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A bundle as the recipe makes it, but for the dependencies."""
-    monkeypatch.setattr(recipe, "_install", lambda lock, output, target: None)
-    monkeypatch.setattr(recipe, "_compile", lambda output, target: None)
-    recipe.build(find_source(), tmp_path / "bundle", X86_64)
+    monkeypatch.setattr(bundle_builder, "_install", lambda lock, output, target: None)
+    monkeypatch.setattr(bundle_builder, "_compile", lambda output, target: None)
+    bundle_builder.build(find_source(), tmp_path / "bundle", X86_64)
     write_zip(tmp_path / "bundle", tmp_path / "package.zip")
     return tmp_path / "package.zip"
 
@@ -430,7 +430,9 @@ def test_bundle_of_the_file_lies_beside_it(
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert recipe.fingerprint(find_source(), X86_64) not in code_key(main(PARTNER + 'code = "package.zip"'))
+    assert bundle_builder.fingerprint(find_source(), X86_64) not in code_key(
+        main(PARTNER + 'code = "package.zip"')
+    )
 
 
 def test_bundle_on_the_command_line_is_seen_from_where_it_is_typed(
@@ -439,7 +441,7 @@ def test_bundle_on_the_command_line_is_seen_from_where_it_is_typed(
     monkeypatch.chdir(tmp_path)
     package.rename(tmp_path / "here.zip")
     key = code_key(main(PARTNER, code="here.zip"))
-    assert recipe.fingerprint(find_source(), X86_64) not in key
+    assert bundle_builder.fingerprint(find_source(), X86_64) not in key
 
 
 @pytest.mark.parametrize("is_written", [True, False])

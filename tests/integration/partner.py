@@ -14,11 +14,11 @@ from s3_to_sftp.credentials import Credentials, CredentialSource, FixedCredentia
 from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.delivery.remote_path import temporary_path
 from s3_to_sftp.settings import Server
-from s3_to_sftp.sftp.client import Partner
+from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.connection import Timeouts
 from s3_to_sftp.sftp.parallel_upload import RangeSource, Sent
 from tests.pace import short
-from tests.unit.site import MemoryJournal
+from tests.unit.env import MemoryJournal
 
 IMPATIENT = short(connect=5, handshake=2.5, login=2.5, reply=2.5)
 """Servers on loopback answer at once or never."""
@@ -44,9 +44,9 @@ def partner_at(
     timeouts: Timeouts = IMPATIENT,
     ciphers: tuple[str, ...] = (),
     directories: Sequence[str] = (),
-) -> Partner:
+) -> SftpClient:
     """Make a partner that knows the server and its login, and does not wait long."""
-    return Partner(
+    return SftpClient(
         replace(address_of(server, port=port), ciphers=ciphers),
         credentials or FixedCredentials(login_of(server)),
         timeouts=timeouts,
@@ -61,18 +61,18 @@ def delivery_to(server: RunningServer, s3: Any, *, port: int | None = None, dire
     return Delivery(s3=s3, partner=partner_at(server, port=port), directory=directory)
 
 
-def send(partner: Partner, source: RangeSource, path: str, *, lanes: int | None = None) -> int:
-    """Send a file as the delivery of a large object does; return the number of its lanes."""
+def send(partner: SftpClient, source: RangeSource, path: str, *, streams: int | None = None) -> int:
+    """Send a file as the delivery of a large object does; return the number of its streams."""
     temporary = temporary_path(path, token=secrets.token_hex(8))
-    sent = upload(partner, source, path, temporary=temporary, lanes=lanes)
+    sent = upload(partner, source, path, temporary=temporary, streams=streams)
     if sent.lost is not None:
         raise sent.lost
     assert sent.complete
     assert sent.acknowledged == source.size
-    return sent.lanes
+    return sent.streams
 
 
-def upload(partner: Partner, source: RangeSource, path: str, *, temporary: str, **more: Any) -> Sent:
+def upload(partner: SftpClient, source: RangeSource, path: str, *, temporary: str, **more: Any) -> Sent:
     """Send a file as far as that works; what is complete gets its final name."""
     sent = partner.send_large(source, temporary=temporary, **more)
     if sent.complete:

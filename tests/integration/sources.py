@@ -1,4 +1,4 @@
-"""Objects as lanes read them: from memory, or made up on the way."""
+"""Objects as streams read them: from memory, or made up on the way."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class BytesSource:
 
 
 class GatheringSource(BytesSource):
-    """Gives nobody a second block before every lane that is still trying has its first.
+    """Gives nobody a second block before every stream that is still trying has its first.
 
-    A lane needs longer to connect than a small object takes to be sent: without this, a test of several
-    lanes could be one of a single lane.
+    A stream needs longer to connect than a small object takes to be sent: without this, a test of several
+    streams could be one of a single stream.
 
     Attributes:
         readers: Names of the threads that have read something.
@@ -55,12 +55,12 @@ class GatheringSource(BytesSource):
 
     def _until_the_others_are_there(self) -> Iterator[None]:
         deadline = time.monotonic() + _GATHER_SECONDS
-        while not (self._lanes() <= self.readers and self._until()) and time.monotonic() < deadline:
+        while not (self._streams() <= self.readers and self._until()) and time.monotonic() < deadline:
             time.sleep(0.001)
             yield
 
-    def _lanes(self) -> set[str]:
-        return {thread.name for thread in threading.enumerate() if thread.name.startswith("lane-")}
+    def _streams(self) -> set[str]:
+        return {thread.name for thread in threading.enumerate() if thread.name.startswith("stream-")}
 
 
 class StampedSource:

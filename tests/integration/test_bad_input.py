@@ -41,7 +41,7 @@ PASSPHRASE = "correct-horse-battery"
 
 
 @dataclass
-class Desk:
+class Harness:
     """A function that is set up and works, until a test spoils something.
 
     Attributes:
@@ -76,7 +76,7 @@ def secrets() -> list[str]:
 
 
 @pytest.fixture
-def desk(
+def harness(
     root: Path,
     fault: Fault,
     secrets: list[str],
@@ -84,7 +84,7 @@ def desk(
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
     request: pytest.FixtureRequest,
-) -> Iterator[Desk]:
+) -> Iterator[Harness]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
@@ -129,7 +129,7 @@ def desk(
             SSH_PASSWORD=None,
         )
         fill_secret(json.dumps({"username": server.username, "password": PASSWORD}))
-        yield Desk(server, environment, fill_secret, read_output, s3)
+        yield Harness(server, environment, fill_secret, read_output, s3)
         output = read_output()
         assert [secret for secret in secrets if secret in output] == []
     handler._function.cache_clear()
@@ -140,65 +140,65 @@ def errors_in(output: str) -> list[dict[str, Any]]:
     return [line for line in lines if line["message"].startswith("not delivered")]
 
 
-def insist_on_clear_failure(desk: Desk, *words: str, body: str | None = None) -> dict[str, Any]:
+def insist_on_clear_failure(harness: Harness, *words: str, body: str | None = None) -> dict[str, Any]:
     """Run once: message put back, one error that names cause and next step, the old file untouched."""
-    assert desk.put_back(body) == ["m1"]
-    (error,) = errors_in(desk.read_output())
+    assert harness.put_back(body) == ["m1"]
+    (error,) = errors_in(harness.read_output())
     assert error["reason"]
     assert error["hint"]
     for word in words:
         assert word in error["message"]
-    assert files_below(desk.server.root) == {KEY: OLD}
+    assert files_below(harness.server.root) == {KEY: OLD}
     return error
 
 
-def test_nothing_wrong_delivers(desk: Desk) -> None:
-    assert desk.put_back() == []
-    assert files_below(desk.server.root) == {KEY: DATA}
+def test_nothing_wrong_delivers(harness: Harness) -> None:
+    assert harness.put_back() == []
+    assert files_below(harness.server.root) == {KEY: DATA}
 
 
-def test_wrong_password(desk: Desk, secrets: list[str]) -> None:
+def test_wrong_password(harness: Harness, secrets: list[str]) -> None:
     secrets.append("not-the-one")
-    desk.fill_secret(json.dumps({"username": "partner", "password": "not-the-one"}))
-    insist_on_clear_failure(desk, "does not accept the password", "'partner'", "Check the secret")
-    assert desk.server.read_log().count("refused") == 1, "an unchanged password is not tried twice"
+    harness.fill_secret(json.dumps({"username": "partner", "password": "not-the-one"}))
+    insist_on_clear_failure(harness, "does not accept the password", "'partner'", "Check the secret")
+    assert harness.server.read_log().count("refused") == 1, "an unchanged password is not tried twice"
 
 
-def test_closed_port(desk: Desk) -> None:
+def test_closed_port(harness: Harness) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    desk.environment(SSH_PORT=str(port))
+    harness.environment(SSH_PORT=str(port))
     insist_on_clear_failure(
-        desk, f"127.0.0.1:{port} cannot be reached", "refused", "Check SSH_HOST and SSH_PORT"
+        harness, f"127.0.0.1:{port} cannot be reached", "refused", "Check SSH_HOST and SSH_PORT"
     )
 
 
 @pytest.mark.parametrize("name", ["sftp.partner.invalid", "sftp..partner.example", "x" * 64 + ".example"])
-def test_name_that_cannot_be_resolved(name: str, desk: Desk) -> None:
-    desk.environment(SSH_HOST=name)
-    insist_on_clear_failure(desk, name, "cannot be resolved", "Check SSH_HOST")
+def test_name_that_cannot_be_resolved(name: str, harness: Harness) -> None:
+    harness.environment(SSH_HOST=name)
+    insist_on_clear_failure(harness, name, "cannot be resolved", "Check SSH_HOST")
 
 
-def test_changed_host_key(desk: Desk) -> None:
+def test_changed_host_key(harness: Harness) -> None:
     other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
-    desk.environment(SSH_HOST_KEY=other)
-    insist_on_clear_failure(desk, "not pinned", desk.server.host_key, "SSH_HOST_KEY")
+    harness.environment(SSH_HOST_KEY=other)
+    insist_on_clear_failure(harness, "not pinned", harness.server.host_key, "SSH_HOST_KEY")
 
 
-def test_no_host_key(desk: Desk) -> None:
-    desk.environment(SSH_HOST_KEY=None)
-    insist_on_clear_failure(desk, "No host key is pinned", desk.server.host_key, "SSH_HOST_KEY")
+def test_no_host_key(harness: Harness) -> None:
+    harness.environment(SSH_HOST_KEY=None)
+    insist_on_clear_failure(harness, "No host key is pinned", harness.server.host_key, "SSH_HOST_KEY")
 
 
 @pytest.mark.parametrize("name", ["SSH_HOST", "SSH_PORT"])
-def test_missing_variable(name: str, desk: Desk) -> None:
-    desk.environment(**{name: None})
-    insist_on_clear_failure(desk, f"{name} is not set", "function's configuration")
+def test_missing_variable(name: str, harness: Harness) -> None:
+    harness.environment(**{name: None})
+    insist_on_clear_failure(harness, f"{name} is not set", "function's configuration")
 
 
-def test_no_login_at_all(desk: Desk) -> None:
-    desk.environment(SSH_SECRET_ARN=None)
-    insist_on_clear_failure(desk, "SSH_USERNAME is not set", "SSH_SECRET_ARN")
+def test_no_login_at_all(harness: Harness) -> None:
+    harness.environment(SSH_SECRET_ARN=None)
+    insist_on_clear_failure(harness, "SSH_USERNAME is not set", "SSH_SECRET_ARN")
 
 
 @pytest.mark.parametrize(
@@ -211,46 +211,46 @@ def test_no_login_at_all(desk: Desk) -> None:
     ],
     ids=["not JSON", "no username", "no password", "placeholder"],
 )
-def test_malformed_secret(text: str, words: str, desk: Desk) -> None:
-    desk.fill_secret(text)
-    insist_on_clear_failure(desk, words, "aws secretsmanager put-secret-value")
+def test_malformed_secret(text: str, words: str, harness: Harness) -> None:
+    harness.fill_secret(text)
+    insist_on_clear_failure(harness, words, "aws secretsmanager put-secret-value")
 
 
-def test_secret_that_does_not_exist(desk: Desk) -> None:
-    desk.environment(SSH_SECRET_ARN="arn:aws:secretsmanager:eu-west-1:123456789012:secret:gone-AbCdEf")
-    insist_on_clear_failure(desk, "gone-AbCdEf cannot be read", "Check that it exists")
+def test_secret_that_does_not_exist(harness: Harness) -> None:
+    harness.environment(SSH_SECRET_ARN="arn:aws:secretsmanager:eu-west-1:123456789012:secret:gone-AbCdEf")
+    insist_on_clear_failure(harness, "gone-AbCdEf cannot be read", "Check that it exists")
 
 
-def test_garbage_key(desk: Desk, secrets: list[str]) -> None:
+def test_garbage_key(harness: Harness, secrets: list[str]) -> None:
     secrets.append("Z2FyYmFnZQ")
     garbage = "-----BEGIN OPENSSH PRIVATE KEY-----\nZ2FyYmFnZQ==\n-----END OPENSSH PRIVATE KEY-----\n"
-    desk.fill_secret(json.dumps({"username": "partner", "private_key": garbage}))
-    insist_on_clear_failure(desk, "'private_key' of the secret is damaged", "Paste the whole file")
+    harness.fill_secret(json.dumps({"username": "partner", "private_key": garbage}))
+    insist_on_clear_failure(harness, "'private_key' of the secret is damaged", "Paste the whole file")
 
 
 @pytest.mark.parametrize("passphrase", ["not-this-one", ""])
-def test_wrong_or_missing_passphrase(passphrase: str, desk: Desk, secrets: list[str]) -> None:
+def test_wrong_or_missing_passphrase(passphrase: str, harness: Harness, secrets: list[str]) -> None:
     new = asyncssh.generate_private_key("ssh-ed25519")
     key = new.export_private_key(passphrase=PASSPHRASE, rounds=16, ignore_few_rounds=True).decode()
     secrets.extend(["not-this-one", *key.splitlines()[1:-1]])
-    desk.fill_secret(json.dumps({"username": "partner", "private_key": key, "passphrase": passphrase}))
-    insist_on_clear_failure(desk, "'private_key' of the secret", "passphrase")
+    harness.fill_secret(json.dumps({"username": "partner", "private_key": key, "passphrase": passphrase}))
+    insist_on_clear_failure(harness, "'private_key' of the secret", "passphrase")
 
 
-def test_no_such_object(desk: Desk) -> None:
-    desk.s3.delete_object(Bucket=BUCKET, Key=KEY)
-    insist_on_clear_failure(desk, f"s3://{BUCKET}/{KEY} is not in S3 any more", "put it again")
-    assert "connected" not in desk.server.read_log()
+def test_no_such_object(harness: Harness) -> None:
+    harness.s3.delete_object(Bucket=BUCKET, Key=KEY)
+    insist_on_clear_failure(harness, f"s3://{BUCKET}/{KEY} is not in S3 any more", "put it again")
+    assert "connected" not in harness.server.read_log()
 
 
-def test_no_such_bucket(desk: Desk) -> None:
+def test_no_such_bucket(harness: Harness) -> None:
     body = json.dumps(s3_notification(s3_record("elsewhere", KEY)))
-    insist_on_clear_failure(desk, "s3://elsewhere/report.csv is not in S3 any more", body=body)
+    insist_on_clear_failure(harness, "s3://elsewhere/report.csv is not in S3 any more", body=body)
 
 
-def test_object_that_was_overwritten(desk: Desk) -> None:
+def test_object_that_was_overwritten(harness: Harness) -> None:
     body = json.dumps(s3_notification(s3_record(BUCKET, KEY, etag="0" * 32)))
-    insist_on_clear_failure(desk, "holds other bytes than were announced", body=body)
+    insist_on_clear_failure(harness, "holds other bytes than were announced", body=body)
 
 
 def refusing(fault: Fault) -> Any:
@@ -261,17 +261,20 @@ FORBIDS = Fault()
 FULL = Fault()
 
 
-@pytest.mark.parametrize("desk", [refusing(FORBIDS)], indirect=True, ids=[""])
-def test_no_permission_to_write(desk: Desk) -> None:
-    insist_on_clear_failure(desk, "PERMISSION_DENIED", "Ask the partner for permission to write")
+@pytest.mark.parametrize("harness", [refusing(FORBIDS)], indirect=True, ids=[""])
+def test_no_permission_to_write(harness: Harness) -> None:
+    insist_on_clear_failure(harness, "PERMISSION_DENIED", "Ask the partner for permission to write")
     assert FORBIDS.caused
 
 
 @pytest.mark.parametrize(
-    "desk", [faulty(DiskFull, FULL, capacity=100_000, code=NO_SPACE_ON_FILESYSTEM)], indirect=True, ids=[""]
+    "harness",
+    [faulty(DiskFull, FULL, capacity=100_000, code=NO_SPACE_ON_FILESYSTEM)],
+    indirect=True,
+    ids=[""],
 )
-def test_disk_full_at_the_partner(desk: Desk) -> None:
-    insist_on_clear_failure(desk, "NO_SPACE_ON_FILESYSTEM", "Ask the partner to free disk space")
+def test_disk_full_at_the_partner(harness: Harness) -> None:
+    insist_on_clear_failure(harness, "NO_SPACE_ON_FILESYSTEM", "Ask the partner to free disk space")
     assert FULL.caused
 
 
@@ -279,24 +282,24 @@ def test_disk_full_at_the_partner(desk: Desk) -> None:
     "body",
     ["not json", "[]", "{}", '{"Records": [{}]}', '{"Records": [{"eventName": "ObjectCreated:Put"}]}', ""],
 )
-def test_malformed_event(body: str, desk: Desk) -> None:
-    insist_on_clear_failure(desk, "not an S3 notification", "dead-letter queue", body=body)
+def test_malformed_event(body: str, harness: Harness) -> None:
+    insist_on_clear_failure(harness, "not an S3 notification", "dead-letter queue", body=body)
 
 
 # --- and the way back: what a person mends works at once, in the same warm function ---
 
 
-def test_mended_secret_is_read_again_by_the_warm_function(desk: Desk, secrets: list[str]) -> None:
+def test_mended_secret_is_read_again_by_the_warm_function(harness: Harness, secrets: list[str]) -> None:
     secrets.append("not-the-one")
-    desk.fill_secret(json.dumps({"username": "partner", "password": "not-the-one"}))
-    assert desk.put_back() == ["m1"]
-    desk.fill_secret(json.dumps({"username": "partner", "password": PASSWORD}))
-    assert desk.put_back() == []
+    harness.fill_secret(json.dumps({"username": "partner", "password": "not-the-one"}))
+    assert harness.put_back() == ["m1"]
+    harness.fill_secret(json.dumps({"username": "partner", "password": PASSWORD}))
+    assert harness.put_back() == []
 
 
-def test_mended_passphrase_is_read_again_by_the_warm_function(desk: Desk) -> None:
-    secret = {"username": "partner", "private_key": desk.server.private_key}
-    desk.fill_secret(json.dumps({**secret, "private_key": "garbage"}))
-    assert desk.put_back() == ["m1"]
-    desk.fill_secret(json.dumps(secret))
-    assert desk.put_back() == []
+def test_mended_passphrase_is_read_again_by_the_warm_function(harness: Harness) -> None:
+    secret = {"username": "partner", "private_key": harness.server.private_key}
+    harness.fill_secret(json.dumps({**secret, "private_key": "garbage"}))
+    assert harness.put_back() == ["m1"]
+    harness.fill_secret(json.dumps(secret))
+    assert harness.put_back() == []

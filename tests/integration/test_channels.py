@@ -1,4 +1,4 @@
-"""Where one connection is allowed, the second lane of a large file is a second channel of it."""
+"""Where one connection is allowed, the second stream of a large file is a second channel of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from local.sftp_server import RunningServer, start_asyncssh_server, start_sshd
 from s3_to_sftp.errors import ConnectionLost
-from s3_to_sftp.sftp.client import Partner
+from s3_to_sftp.sftp.client import SftpClient
 from tests.faults.sftp_server import Fault, Stalls, faulty
 from tests.integration.conftest import skip_without_sshd
 from tests.integration.partner import connections, files_below, partner_at, send
@@ -20,11 +20,11 @@ from tests.integration.sources import GatheringSource
 MIB = 1024 * 1024
 DATA = os.urandom(40 * MIB + 4321)
 
-pytestmark = pytest.mark.usefixtures("lanes_at_any_distance")
+pytestmark = pytest.mark.usefixtures("streams_at_any_distance")
 
 
 @pytest.fixture
-def lanes_at_any_distance(lanes_at_any_distance: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def streams_at_any_distance(streams_at_any_distance: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ranges as in production: each longer than what the server's window takes."""
     monkeypatch.setattr("s3_to_sftp.sftp.parallel_upload._SEGMENT_BYTES", 4 * MIB)
 
@@ -75,11 +75,11 @@ def test_server_that_allows_one_session_gets_one_and_that_is_said_once(
         assert arrived_whole
     refused = sshd.read_log().count("no more sessions")
     assert (logins(sshd), connections(sshd), refused) == (1, 1, 1)
-    assert caplog.text.count("does not take all lanes") == 1
+    assert caplog.text.count("does not take all streams") == 1
     now = 600.0
     assert send(partner, GatheringSource(DATA), "c.bin") == 1
     assert sshd.read_log().count("no more sessions") == 2, "asked again when some time has passed"
-    assert caplog.text.count("does not take all lanes") == 1
+    assert caplog.text.count("does not take all streams") == 1
     partner.close()
 
 
@@ -102,7 +102,7 @@ def fault() -> Fault:
     return Fault()
 
 
-def send_until_done(partner: Partner) -> None:
+def send_until_done(partner: SftpClient) -> None:
     """The hanging channel may be the first one, whose failure fails the delivery."""
     try:
         send(partner, GatheringSource(DATA), "a.bin")

@@ -14,7 +14,7 @@ from chaos.records import Renamed, Taken, final_names, temporary_names
 from s3_to_sftp.delivery.inline_executor import InlineExecutor
 from s3_to_sftp.errors import ConnectionLost, RequestRefused
 from tests.faults.sftp_server import PERMISSION_DENIED
-from tests.integration.ledger_desk import KEY, SHORT
+from tests.integration.ledger_harness import KEY, SHORT
 from tests.integration.partner import partner_at
 
 DATA = b"some bytes"

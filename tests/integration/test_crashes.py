@@ -19,38 +19,38 @@ from local.processes import CannotRun
 from s3_to_sftp.sftp.protocol import POSIX_RENAME
 from tests.faults.sftp_server import without_extensions
 from tests.integration.crash_driver import PAUSING_STEPS, PROBING_STEPS, REPLACING_STEPS, STEPS, WRITE_BYTES
-from tests.integration.crash_site import CrashingFunction, CrashSite, crash_site
+from tests.integration.crash_env import CrashEnvironment, CrashingFunction, crash_env
 
 SMALL = os.urandom(2 * WRITE_BYTES + 1)
 LARGE = os.urandom(24 * WRITE_BYTES + 1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shipment:
+class Attempt:
     """What is delivered, and how.
 
     Attributes:
         objects: Key -> bytes; all are announced in one batch.
-        lanes: Connections that carry a large one.
+        streams: Connections that carry a large one.
         pause_after: WRITEs after which a first invocation ends; None: one suffices.
     """
 
     objects: dict[str, bytes]
-    lanes: int = 1
+    streams: int = 1
     pause_after: int | None = None
 
 
-SHIPMENTS = {
-    "one small object": Shipment(objects={"a.csv": SMALL}),
-    "a batch of small objects": Shipment(objects={f"{name}.csv": SMALL[ord(name) :] for name in "abc"}),
-    "a large object": Shipment(objects={"a.bin": LARGE}),
-    "a large object over lanes": Shipment(objects={"a.bin": LARGE}, lanes=3),
-    "a continuation": Shipment(objects={"a.bin": LARGE}, pause_after=9),
-    "a continuation over lanes": Shipment(objects={"a.bin": LARGE}, lanes=3, pause_after=9),
+ATTEMPTS = {
+    "one small object": Attempt(objects={"a.csv": SMALL}),
+    "a batch of small objects": Attempt(objects={f"{name}.csv": SMALL[ord(name) :] for name in "abc"}),
+    "a large object": Attempt(objects={"a.bin": LARGE}),
+    "a large object over streams": Attempt(objects={"a.bin": LARGE}, streams=3),
+    "a continuation": Attempt(objects={"a.bin": LARGE}, pause_after=9),
+    "a continuation over streams": Attempt(objects={"a.bin": LARGE}, streams=3, pause_after=9),
 }
-CONTINUATIONS = [name for name, shipment in SHIPMENTS.items() if shipment.pause_after]
+CONTINUATIONS = [name for name, attempt in ATTEMPTS.items() if attempt.pause_after]
 
-Announce = Callable[..., CrashSite]
+Announce = Callable[..., CrashEnvironment]
 
 
 @pytest.fixture(scope="module")
@@ -71,71 +71,69 @@ def function(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def announce(cloud: LocalCloud, function: CrashingFunction, root: Path) -> Iterator[Announce]:
-    """Announces a shipment at a site of its own, where nothing half is ever seen."""
+    """Announces a attempt at a env of its own, where nothing half is ever seen."""
     with ExitStack() as stack:
 
-        def announce(shipment: str, *, over_old_files: bool = False) -> CrashSite:
-            site = stack.enter_context(crash_site(cloud, function, root, lanes=SHIPMENTS[shipment].lanes))
-            site.announce(SHIPMENTS[shipment].objects)
+        def announce(attempt: str, *, over_old_files: bool = False) -> CrashEnvironment:
+            env = stack.enter_context(crash_env(cloud, function, root, streams=ATTEMPTS[attempt].streams))
+            env.announce(ATTEMPTS[attempt].objects)
             if over_old_files:
-                site.put_old_files()
-            stack.enter_context(site.nothing_half_is_seen())
-            return site
+                env.put_old_files()
+            stack.enter_context(env.nothing_half_is_seen())
+            return env
 
         yield announce
 
 
-def pause(site: CrashSite, shipment: str, *, dies: str = "") -> None:
+def pause(env: CrashEnvironment, attempt: str, *, dies: str = "") -> None:
     """Let a first invocation carry as much as it has time for, where one does not suffice."""
-    pause_after = SHIPMENTS[shipment].pause_after
+    pause_after = ATTEMPTS[attempt].pause_after
     if pause_after is not None:
-        assert site.invoke(pause_after=pause_after, dies=dies) == 1
+        assert env.invoke(pause_after=pause_after, dies=dies) == 1
 
 
-@pytest.mark.parametrize("shipment", SHIPMENTS)
-def test_function_that_lives_delivers_as_the_others_are_supposed_to(
-    shipment: str, announce: Announce
-) -> None:
-    # Without this the matrix could pass with other lanes, or without continuations.
-    site = announce(shipment)
-    pause(site, shipment)
-    assert site.invoke() == len(SHIPMENTS[shipment].objects)
-    assert site.invoke() == 0
-    site.insist_on_delivery()
-    for key in SHIPMENTS[shipment].objects:
-        assert site.receipt(key)["lanes"] == {"N": str(SHIPMENTS[shipment].lanes)}
-        assert site.receipt(key)["attempt"] == {"N": "2" if shipment in CONTINUATIONS else "1"}
+@pytest.mark.parametrize("attempt", ATTEMPTS)
+def test_function_that_lives_delivers_as_the_others_are_supposed_to(attempt: str, announce: Announce) -> None:
+    # Without this the matrix could pass with other streams, or without continuations.
+    env = announce(attempt)
+    pause(env, attempt)
+    assert env.invoke() == len(ATTEMPTS[attempt].objects)
+    assert env.invoke() == 0
+    env.insist_on_delivery()
+    for key in ATTEMPTS[attempt].objects:
+        assert env.receipt(key)["streams"] == {"N": str(ATTEMPTS[attempt].streams)}
+        assert env.receipt(key)["attempt"] == {"N": "2" if attempt in CONTINUATIONS else "1"}
 
 
 @pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("shipment", SHIPMENTS)
-def test_killed_function_is_followed_by_one_right_file(shipment: str, step: str, announce: Announce) -> None:
-    site = announce(shipment)
-    pause(site, shipment)
-    site.invoke(dies=step)
-    site.redeliver()
-    site.insist_on_delivery()
+@pytest.mark.parametrize("attempt", ATTEMPTS)
+def test_killed_function_is_followed_by_one_right_file(attempt: str, step: str, announce: Announce) -> None:
+    env = announce(attempt)
+    pause(env, attempt)
+    env.invoke(dies=step)
+    env.redeliver()
+    env.insist_on_delivery()
 
 
 @pytest.mark.parametrize("step", PAUSING_STEPS)
-@pytest.mark.parametrize("shipment", CONTINUATIONS)
+@pytest.mark.parametrize("attempt", CONTINUATIONS)
 def test_function_that_is_killed_while_it_pauses_is_followed_by_one_right_file(
-    shipment: str, step: str, announce: Announce
+    attempt: str, step: str, announce: Announce
 ) -> None:
-    site = announce(shipment)
-    pause(site, shipment, dies=step)
-    site.redeliver()
-    site.insist_on_delivery()
+    env = announce(attempt)
+    pause(env, attempt, dies=step)
+    env.redeliver()
+    env.insist_on_delivery()
 
 
 @pytest.mark.parametrize("step", PROBING_STEPS)
-def test_function_that_is_killed_while_it_probes_for_lanes_leaves_nothing_there(
+def test_function_that_is_killed_while_it_probes_for_streams_leaves_nothing_there(
     step: str, announce: Announce
 ) -> None:
-    site = announce("a large object over lanes")
-    site.invoke(dies=step)
-    site.redeliver()
-    site.insist_on_delivery()
+    env = announce("a large object over streams")
+    env.invoke(dies=step)
+    env.redeliver()
+    env.insist_on_delivery()
 
 
 @pytest.mark.parametrize("step", ["after OPEN", "before CLOSE"])
@@ -143,45 +141,43 @@ def test_function_that_is_killed_while_it_probes_for_continuations_leaves_nothin
     step: str, announce: Announce
 ) -> None:
     # With so little time, the first file that is opened is the probe's.
-    site = announce("a large object")
-    site.invoke(dies=step, seconds=0.1)
-    site.redeliver()
-    site.insist_on_delivery()
+    env = announce("a large object")
+    env.invoke(dies=step, seconds=0.1)
+    env.redeliver()
+    env.insist_on_delivery()
 
 
 @pytest.mark.parametrize("step", REPLACING_STEPS)
-@pytest.mark.parametrize("shipment", ["one small object", "a large object"])
+@pytest.mark.parametrize("attempt", ["one small object", "a large object"])
 def test_function_that_is_killed_while_it_replaces_a_file_is_followed_by_one_right_file(
-    shipment: str, step: str, announce: Announce
+    attempt: str, step: str, announce: Announce
 ) -> None:
     with without_extensions(POSIX_RENAME):
-        site = announce(shipment, over_old_files=True)
-        site.invoke(dies=step)
-        site.redeliver()
-    site.insist_on_delivery()
+        env = announce(attempt, over_old_files=True)
+        env.invoke(dies=step)
+        env.redeliver()
+    env.insist_on_delivery()
 
 
 @pytest.mark.parametrize("step", ["mid-write", "after the commit, before RENAME"])
-@pytest.mark.parametrize("shipment", ["a batch of small objects", "a continuation over lanes"])
+@pytest.mark.parametrize("attempt", ["a batch of small objects", "a continuation over streams"])
 def test_function_that_is_killed_twice_is_followed_by_one_right_file(
-    shipment: str, step: str, announce: Announce
+    attempt: str, step: str, announce: Announce
 ) -> None:
-    site = announce(shipment)
-    pause(site, shipment)
-    site.invoke(dies="mid-write")
-    site.invoke(dies=step)
-    site.redeliver()
-    site.insist_on_delivery()
+    env = announce(attempt)
+    pause(env, attempt)
+    env.invoke(dies="mid-write")
+    env.invoke(dies=step)
+    env.redeliver()
+    env.insist_on_delivery()
 
 
 @pytest.mark.parametrize("step", ["after the record", "before the acknowledgement"])
-@pytest.mark.parametrize("shipment", ["one small object", "a continuation over lanes"])
-def test_partner_is_not_even_called_for_what_is_recorded(
-    shipment: str, step: str, announce: Announce
-) -> None:
-    site = announce(shipment)
-    pause(site, shipment)
-    site.invoke(dies=step)
-    before = site.connections()
-    site.redeliver()
-    assert site.connections() == before
+@pytest.mark.parametrize("attempt", ["one small object", "a continuation over streams"])
+def test_partner_is_not_even_called_for_what_is_recorded(attempt: str, step: str, announce: Announce) -> None:
+    env = announce(attempt)
+    pause(env, attempt)
+    env.invoke(dies=step)
+    before = env.connections()
+    env.redeliver()
+    assert env.connections() == before

@@ -247,12 +247,12 @@ from s3_to_sftp.credentials import Credentials, FixedCredentials
 from s3_to_sftp.delivery import Delivery
 from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.settings import Server
-from s3_to_sftp.sftp import lanes
+from s3_to_sftp.sftp import streams
 from s3_to_sftp.sftp.connection import Timeouts
 from s3_to_sftp.sftp.client import Partner
 
 # Each stream has its own blocks, and a busy machine looks like a distance at which a second one pays.
-lanes.lanes_for = lambda **_: 1
+streams.stream_count = lambda **_: 1
 given = json.load(sys.stdin)
 
 PATTERN = bytes(range(256)) * 4096

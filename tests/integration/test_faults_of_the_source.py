@@ -15,18 +15,18 @@ from s3_to_sftp.delivery.deadline import SMALL_BYTES
 from s3_to_sftp.errors import (
     AlreadyDelivered,
     AlreadyGone,
+    CheckpointSaved,
     DeliveryError,
     Disposition,
     ObjectCorrupt,
     SourceDenied,
     SourceInterrupted,
     Superseded,
-    ToBeContinued,
 )
 from s3_to_sftp.s3.checksum import RangeChecksum
 from s3_to_sftp.state.receipt import Receipt
 from tests.faults.sftp_server import Fault, HangsUp, WatchedServer, faulty, stating_write_limit
-from tests.integration.ledger_desk import KEY, LedgerDesk, are_files
+from tests.integration.ledger_harness import KEY, LedgerHarness, are_files
 from tests.integration.partner import connections
 from tests.integration.watch import never_half
 from tests.memory_s3 import MemoryS3, client_error, digest_of
@@ -82,10 +82,10 @@ def s3(data: bytes) -> MovingS3:
 
 
 @pytest.fixture
-def desk(dynamodb: Any, s3: MovingS3) -> Iterator[LedgerDesk]:
-    desk = LedgerDesk(dynamodb, s3)
-    yield desk
-    desk.close()
+def harness(dynamodb: Any, s3: MovingS3) -> Iterator[LedgerHarness]:
+    harness = LedgerHarness(dynamodb, s3)
+    yield harness
+    harness.close()
 
 
 @pytest.fixture
@@ -105,47 +105,47 @@ only_large = pytest.mark.parametrize("data", [LARGE], ids=["large"])
 
 
 def fails(
-    desk: LedgerDesk, server: RunningServer, error: type[DeliveryError], disposition: Disposition
+    harness: LedgerHarness, server: RunningServer, error: type[DeliveryError], disposition: Disposition
 ) -> DeliveryError:
     """Insist on that error, and that nobody sees anything of the attempt."""
-    outcome = desk.attempt(server)
+    outcome = harness.attempt(server)
     assert type(outcome) is error
     assert isinstance(outcome, DeliveryError)
     assert outcome.disposition is disposition
     assert are_files(server, report=OLD)
-    assert not desk.is_leased()
+    assert not harness.is_leased()
     return outcome
 
 
-def delivers(desk: LedgerDesk, server: RunningServer, data: bytes) -> None:
+def delivers(harness: LedgerHarness, server: RunningServer, data: bytes) -> None:
     """Insist that it is delivered now, and not a second time."""
-    assert isinstance(desk.attempt(server), Receipt)
+    assert isinstance(harness.attempt(server), Receipt)
     assert are_files(server, report=data)
-    assert desk.state() == "DELIVERED"
-    assert not desk.is_leased()
-    assert isinstance(desk.attempt(server), AlreadyDelivered)
+    assert harness.state() == "DELIVERED"
+    assert not harness.is_leased()
+    assert isinstance(harness.attempt(server), AlreadyDelivered)
 
 
-def supersedes(desk: LedgerDesk, server: RunningServer) -> None:
+def supersedes(harness: LedgerHarness, server: RunningServer) -> None:
     """Insist that the version is recorded as superseded, and that the newer one is delivered by its event."""
     assert are_files(server, report=OLD)
-    assert desk.state() == "SUPERSEDED"
-    assert not desk.is_leased()
-    newer = desk.announced("0B")
-    assert isinstance(desk.attempt(server, ref=newer), Receipt)
+    assert harness.state() == "SUPERSEDED"
+    assert not harness.is_leased()
+    newer = harness.announced("0B")
+    assert isinstance(harness.attempt(server, ref=newer), Receipt)
     assert are_files(server, report=NEWER)
-    assert desk.state(newer) == "DELIVERED"
-    assert isinstance(desk.attempt(server), Superseded)
+    assert harness.state(newer) == "DELIVERED"
+    assert isinstance(harness.attempt(server), Superseded)
     assert are_files(server, report=NEWER)
 
 
-def is_gone(desk: LedgerDesk, server: RunningServer) -> None:
+def is_gone(harness: LedgerHarness, server: RunningServer) -> None:
     """Insist that it is recorded as gone, and that its event is settled from now on."""
     assert are_files(server, report=OLD)
-    assert desk.state() == "GONE"
-    assert not desk.is_leased()
+    assert harness.state() == "GONE"
+    assert not harness.is_leased()
     before = connections(server)
-    assert isinstance(desk.attempt(server), AlreadyGone)
+    assert isinstance(harness.attempt(server), AlreadyGone)
     assert connections(server) == before
 
 
@@ -154,18 +154,18 @@ def is_gone(desk: LedgerDesk, server: RunningServer) -> None:
 
 @pytest.mark.parametrize(("code", "status"), [("SlowDown", 503), ("InternalError", 500)])
 def test_busy_s3_is_asked_again_another_time(
-    code: str, status: int, data: bytes, s3: MovingS3, desk: LedgerDesk, server: RunningServer
+    code: str, status: int, data: bytes, s3: MovingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     s3.before_get = refusing(code, status)
-    fails(desk, server, SourceInterrupted, Disposition.RETRY)
-    assert desk.state() == "SENDING"
+    fails(harness, server, SourceInterrupted, Disposition.RETRY)
+    assert harness.state() == "SENDING"
     s3.before_get = healthy
-    delivers(desk, server, data)
+    delivers(harness, server, data)
 
 
 @only_large
 def test_s3_that_becomes_busy_after_a_reset_is_asked_again_another_time(
-    data: bytes, s3: MovingS3, desk: LedgerDesk, server: RunningServer
+    data: bytes, s3: MovingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     def busy_from_the_second_on(number: int) -> None:
         if number > 1:
@@ -173,118 +173,118 @@ def test_s3_that_becomes_busy_after_a_reset_is_asked_again_another_time(
 
     s3.breaks = [500_000]
     s3.before_get = busy_from_the_second_on
-    fails(desk, server, SourceInterrupted, Disposition.RETRY)
+    fails(harness, server, SourceInterrupted, Disposition.RETRY)
     s3.before_get = healthy
-    delivers(desk, server, data)
+    delivers(harness, server, data)
 
 
 @only_large
 def test_resets_of_a_body_are_survived(
-    data: bytes, s3: MovingS3, desk: LedgerDesk, server: RunningServer
+    data: bytes, s3: MovingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     s3.breaks = [1, 0, 500_000, 300_000, 0, 0]
-    delivers(desk, server, data)
+    delivers(harness, server, data)
     assert len(s3.requests) == 7
 
 
 @pytest.mark.parametrize("data", [SIZES["small"]], ids=["small"])
 def test_reset_of_a_small_body_is_tried_again_another_time(
-    data: bytes, s3: MovingS3, desk: LedgerDesk, server: RunningServer
+    data: bytes, s3: MovingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     s3.breaks = [len(data) // 2]
-    fails(desk, server, SourceInterrupted, Disposition.RETRY)
-    delivers(desk, server, data)
+    fails(harness, server, SourceInterrupted, Disposition.RETRY)
+    delivers(harness, server, data)
 
 
 @pytest.mark.parametrize("length", [0, 1000, -1])
 def test_body_that_always_ends_early_is_no_object(
-    length: int, data: bytes, s3: MovingS3, desk: LedgerDesk, server: RunningServer
+    length: int, data: bytes, s3: MovingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     s3.wire[KEY] = data[:length]
-    fails(desk, server, SourceInterrupted, Disposition.RETRY)
-    assert desk.state() == "SENDING"
+    fails(harness, server, SourceInterrupted, Disposition.RETRY)
+    assert harness.state() == "SENDING"
     del s3.wire[KEY]
-    delivers(desk, server, data)
+    delivers(harness, server, data)
 
 
 def test_damaged_body_gets_no_final_name(
-    data: bytes, s3: MovingS3, desk: LedgerDesk, server: RunningServer
+    data: bytes, s3: MovingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     checksum = RangeChecksum("CRC32")
     checksum.add(0, len(data), checksum.of(data))
     s3.checksums[KEY] = {"ChecksumType": "FULL_OBJECT", "ChecksumCRC32": checksum.value(len(data))}
     s3.wire[KEY] = data[:-1] + bytes([data[-1] ^ 1])
-    fails(desk, server, ObjectCorrupt, Disposition.RETRY)
+    fails(harness, server, ObjectCorrupt, Disposition.RETRY)
     del s3.wire[KEY]
-    delivers(desk, server, data)
+    delivers(harness, server, data)
 
 
 @pytest.mark.parametrize("algorithm", ["SHA256", "SHA1"])
 def test_body_with_another_hash_than_the_stored_one_gets_no_final_name(
-    algorithm: str, data: bytes, s3: MovingS3, desk: LedgerDesk, server: RunningServer
+    algorithm: str, data: bytes, s3: MovingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     stored = base64.b64encode(digest_of(algorithm, data)).decode()
     s3.checksums[KEY] = {"ChecksumType": "FULL_OBJECT", f"Checksum{algorithm}": stored}
     s3.wire[KEY] = data[:-1] + bytes([data[-1] ^ 1])
-    fails(desk, server, ObjectCorrupt, Disposition.RETRY)
+    fails(harness, server, ObjectCorrupt, Disposition.RETRY)
     del s3.wire[KEY]
-    delivers(desk, server, data)
-    assert desk.receipt()["verified_by"] == {"S": f"full_object:{algorithm}"}
+    delivers(harness, server, data)
+    assert harness.receipt()["verified_by"] == {"S": f"full_object:{algorithm}"}
 
 
 def test_checksum_of_the_parts_is_not_mistaken_for_one_of_the_whole(
-    data: bytes, s3: MovingS3, desk: LedgerDesk, server: RunningServer
+    data: bytes, s3: MovingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     s3.put_in_parts(KEY, [data[:70_000], data[70_000:]], "CRC32", announced="FULL_OBJECT")
-    delivers(desk, server, data)
-    assert desk.receipt()["verified_by"] == {"S": "composite:CRC32/2"}
+    delivers(harness, server, data)
+    assert harness.receipt()["verified_by"] == {"S": "composite:CRC32/2"}
 
 
 def test_object_whose_parts_may_not_be_listed_is_delivered_and_said_to_be_uncompared(
-    data: bytes, s3: MovingS3, desk: LedgerDesk, server: RunningServer, monkeypatch: pytest.MonkeyPatch
+    data: bytes, s3: MovingS3, harness: LedgerHarness, server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def deny(**_request: Any) -> Any:
         raise client_error("AccessDenied", 403)
 
     s3.put_in_parts(KEY, [data[:70_000], data[70_000:]], "CRC32")
     monkeypatch.setattr(s3, "get_object_attributes", deny)
-    delivers(desk, server, data)
-    assert desk.receipt()["verified_by"] == {"S": "none"}
+    delivers(harness, server, data)
+    assert harness.receipt()["verified_by"] == {"S": "none"}
 
 
 def test_denied_object_is_delivered_when_it_may_be_read(
-    data: bytes, s3: MovingS3, desk: LedgerDesk, server: RunningServer
+    data: bytes, s3: MovingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     s3.before_get = s3.before_head = refusing("AccessDenied", 403)
-    error = fails(desk, server, SourceDenied, Disposition.PERMANENT)
+    error = fails(harness, server, SourceDenied, Disposition.PERMANENT)
     assert "s3:GetObject" in error.hint
     s3.before_get = s3.before_head = healthy
-    delivers(desk, server, data)
+    delivers(harness, server, data)
 
 
 # --- the object changes ---
 
 
 def test_object_that_was_overwritten_before_is_left_to_its_own_event(
-    s3: MovingS3, desk: LedgerDesk, server: RunningServer
+    s3: MovingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     s3.objects[KEY] = NEWER
-    assert isinstance(desk.attempt(server), Superseded)
-    supersedes(desk, server)
+    assert isinstance(harness.attempt(server), Superseded)
+    supersedes(harness, server)
 
 
 def test_object_that_was_deleted_before_is_recorded_as_gone_and_nobody_connects(
-    s3: MovingS3, desk: LedgerDesk, server: RunningServer
+    s3: MovingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     del s3.objects[KEY]
-    assert isinstance(desk.attempt(server), AlreadyGone)
-    is_gone(desk, server)
+    assert isinstance(harness.attempt(server), AlreadyGone)
+    is_gone(harness, server)
     assert connections(server) == 0
 
 
 @only_large
 def test_object_that_is_overwritten_while_it_is_read_leaves_nothing_behind(
-    s3: MovingS3, desk: LedgerDesk, server: RunningServer
+    s3: MovingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     def overwrite(number: int) -> None:
         if number == 2:
@@ -292,13 +292,13 @@ def test_object_that_is_overwritten_while_it_is_read_leaves_nothing_behind(
 
     s3.breaks = [500_000]
     s3.before_get = overwrite
-    assert isinstance(desk.attempt(server), Superseded)
-    supersedes(desk, server)
+    assert isinstance(harness.attempt(server), Superseded)
+    supersedes(harness, server)
 
 
 @only_large
 def test_object_that_is_deleted_while_it_is_read_leaves_nothing_behind(
-    s3: MovingS3, desk: LedgerDesk, server: RunningServer
+    s3: MovingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     def delete(number: int) -> None:
         if number == 2:
@@ -306,78 +306,78 @@ def test_object_that_is_deleted_while_it_is_read_leaves_nothing_behind(
 
     s3.breaks = [500_000]
     s3.before_get = delete
-    assert isinstance(desk.attempt(server), AlreadyGone)
-    is_gone(desk, server)
+    assert isinstance(harness.attempt(server), AlreadyGone)
+    is_gone(harness, server)
 
 
 @only_large
 def test_object_that_is_overwritten_between_question_and_answer_is_not_mixed(
-    s3: MovingS3, desk: LedgerDesk, server: RunningServer
+    s3: MovingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     def overwrite(_number: int) -> None:
         s3.objects[KEY] = NEWER
 
     s3.before_get = overwrite
-    assert isinstance(desk.attempt(server), Superseded)
-    supersedes(desk, server)
+    assert isinstance(harness.attempt(server), Superseded)
+    supersedes(harness, server)
 
 
 # --- between two invocations ---
 
 
-def pause(desk: LedgerDesk, server: RunningServer) -> None:
+def pause(harness: LedgerHarness, server: RunningServer) -> None:
     asked = iter([900.0] * 100)
-    outcome = desk.attempt(server, remaining=lambda: next(asked, 0.0))
-    assert isinstance(outcome, ToBeContinued)
+    outcome = harness.attempt(server, remaining=lambda: next(asked, 0.0))
+    assert isinstance(outcome, CheckpointSaved)
     assert not are_files(server, report=OLD), "nothing was begun"
 
 
 @only_large
 def test_object_that_is_overwritten_between_invocations_is_given_up_and_cleared_away(
-    s3: MovingS3, desk: LedgerDesk, server: RunningServer
+    s3: MovingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
-    pause(desk, server)
+    pause(harness, server)
     s3.objects[KEY] = NEWER
-    assert isinstance(desk.attempt(server), Superseded)
-    supersedes(desk, server)
+    assert isinstance(harness.attempt(server), Superseded)
+    supersedes(harness, server)
 
 
 @only_large
 def test_object_that_is_deleted_between_invocations_is_given_up_and_cleared_away(
-    s3: MovingS3, desk: LedgerDesk, server: RunningServer
+    s3: MovingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
-    pause(desk, server)
+    pause(harness, server)
     del s3.objects[KEY]
-    assert isinstance(desk.attempt(server), AlreadyGone)
-    is_gone(desk, server)
+    assert isinstance(harness.attempt(server), AlreadyGone)
+    is_gone(harness, server)
 
 
 @only_large
 def test_s3_that_is_busy_in_the_next_invocation_costs_nothing_of_what_was_sent(
-    data: bytes, s3: MovingS3, desk: LedgerDesk, server: RunningServer
+    data: bytes, s3: MovingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
-    pause(desk, server)
+    pause(harness, server)
     s3.before_head = refusing("SlowDown", 503)
-    assert isinstance(desk.attempt(server), SourceInterrupted)
+    assert isinstance(harness.attempt(server), SourceInterrupted)
     s3.before_head = healthy
     s3.requests.clear()
-    delivers(desk, server, data)
+    delivers(harness, server, data)
     assert not s3.requests[0]["Range"].startswith("bytes=0-")
 
 
 @only_large
 def test_object_that_is_deleted_once_it_was_sent_is_recorded_as_delivered(
-    data: bytes, s3: MovingS3, desk: LedgerDesk, root: Path
+    data: bytes, s3: MovingS3, harness: LedgerHarness, root: Path
 ) -> None:
     fault = Fault()
     factory = faulty(HangsUp, fault, "posix_rename", done=True)
     with start_asyncssh_server(root, sftp_factory=factory) as server:
-        desk.attempt(server)
+        harness.attempt(server)
         fault.mend()
         del s3.objects[KEY]
-        recovered = desk.attempt(server)
+        recovered = harness.attempt(server)
         assert isinstance(recovered, Receipt)
         assert recovered.recovered
         assert recovered.size == len(data)
-        assert desk.state() == "DELIVERED"
+        assert harness.state() == "DELIVERED"
         assert are_files(server, report=data)

@@ -22,14 +22,14 @@ from local.sftp_server import RunningServer, start_asyncssh_server
 from s3_to_sftp.delivery.deadline import SMALL_BYTES
 from s3_to_sftp.errors import (
     AlreadyDelivered,
-    CannotContinue,
+    CheckpointSaved,
     ConnectionLost,
     DeliveryError,
     Disposition,
     PartnerUnreachable,
     RequestRefused,
+    ResumeNotSupported,
     ResumeRefused,
-    ToBeContinued,
     TooManyConnections,
 )
 from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME
@@ -58,7 +58,7 @@ from tests.faults.sftp_server import (
     without_extensions,
 )
 from tests.faults.tcp_proxy import HEALTHY, Plan, tcp_proxy
-from tests.integration.ledger_desk import KEY, LedgerDesk, are_files
+from tests.integration.ledger_harness import KEY, LedgerHarness, are_files
 from tests.integration.partner import connections, files_below
 from tests.integration.watch import never_half
 from tests.memory_s3 import MemoryS3
@@ -154,10 +154,10 @@ def data(request: pytest.FixtureRequest) -> bytes:
 
 
 @pytest.fixture
-def desk(dynamodb: Any, data: bytes) -> Iterator[LedgerDesk]:
-    desk = LedgerDesk(dynamodb, MemoryS3({KEY: data}))
-    yield desk
-    desk.close()
+def harness(dynamodb: Any, data: bytes) -> Iterator[LedgerHarness]:
+    harness = LedgerHarness(dynamodb, MemoryS3({KEY: data}))
+    yield harness
+    harness.close()
 
 
 @pytest.fixture
@@ -187,23 +187,27 @@ def is_resumed(outcome: Receipt | Exception, error: type[DeliveryError], data: b
     return isinstance(outcome, Receipt) and error is ConnectionLost and len(data) > SMALL_BYTES
 
 
-def insist_on_end(desk: LedgerDesk, server: RunningServer, data: bytes, *, port: int | None = None) -> None:
+def insist_on_end(
+    harness: LedgerHarness, server: RunningServer, data: bytes, *, port: int | None = None
+) -> None:
     """Insist that it is delivered, recorded, and not sent again."""
     assert are_files(server, report=data)
-    assert desk.state() == "DELIVERED"
-    assert not desk.is_leased()
+    assert harness.state() == "DELIVERED"
+    assert not harness.is_leased()
     before = connections(server)
-    assert isinstance(desk.attempt(server, port=port), AlreadyDelivered)
+    assert isinstance(harness.attempt(server, port=port), AlreadyDelivered)
     assert connections(server) == before
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_fault_of_the_server(name: str, data: bytes, desk: LedgerDesk, start: Start, fault: Fault) -> None:
+def test_fault_of_the_server(
+    name: str, data: bytes, harness: LedgerHarness, start: Start, fault: Fault
+) -> None:
     case = FAULTS[name]
     server = start(case)
     # Without OpenSSH's extension there is a moment without a file, but never one with a half file.
     with never_half(server.root / KEY, OLD, data):
-        outcome = desk.attempt(server)
+        outcome = harness.attempt(server)
         if case.raises is None:
             assert isinstance(outcome, Receipt), outcome
         else:
@@ -212,23 +216,23 @@ def test_fault_of_the_server(name: str, data: bytes, desk: LedgerDesk, start: St
                 assert type(outcome) is case.raises
                 assert isinstance(outcome, case.raises)
                 assert outcome.disposition is case.disposition
-                assert desk.state() in {"SENDING", "STAGED", "COMMITTING"}
-                assert not desk.is_leased()
+                assert harness.state() in {"SENDING", "STAGED", "COMMITTING"}
+                assert not harness.is_leased()
                 fault.mend()
-                assert isinstance(desk.attempt(server), Receipt)
+                assert isinstance(harness.attempt(server), Receipt)
             fault.mend()
-    insist_on_end(desk, server, data)
+    insist_on_end(harness, server, data)
 
 
 def test_file_that_is_swept_away_at_once_is_delivered(
-    tmp_path: Path, data: bytes, desk: LedgerDesk, start: Start
+    tmp_path: Path, data: bytes, harness: LedgerHarness, start: Start
 ) -> None:
     swept = tmp_path / "swept"
     swept.mkdir()
     server = start(Case(functools.partial(SweepsAway, swept=swept)))
-    assert isinstance(desk.attempt(server), Receipt)
+    assert isinstance(harness.attempt(server), Receipt)
     assert files_below(server.root) == {}
-    assert isinstance(desk.attempt(server), AlreadyDelivered)
+    assert isinstance(harness.attempt(server), AlreadyDelivered)
     assert list(files_below(swept)) == [KEY]
 
 
@@ -246,37 +250,37 @@ BREAKS = {
 
 
 @pytest.mark.parametrize("name", BREAKS)
-def test_fault_of_the_network(name: str, data: bytes, desk: LedgerDesk, start: Start) -> None:
+def test_fault_of_the_network(name: str, data: bytes, harness: LedgerHarness, start: Start) -> None:
     plan, error, disposition = BREAKS[name]
     server = start(Case(WatchedServer))
     with tcp_proxy(server.port, plan) as proxy, never_half(server.root / KEY, OLD, data):
-        outcome = desk.attempt(server, port=proxy.port)
+        outcome = harness.attempt(server, port=proxy.port)
         if error is None:
             assert isinstance(outcome, Receipt)
         else:
             if not is_resumed(outcome, error, data):
                 assert isinstance(outcome, error)
                 assert outcome.disposition is disposition
-                assert not desk.is_leased()
+                assert not harness.is_leased()
                 proxy.plan = HEALTHY
-                assert isinstance(desk.attempt(server, port=proxy.port), Receipt)
+                assert isinstance(harness.attempt(server, port=proxy.port), Receipt)
             proxy.plan = HEALTHY
-        insist_on_end(desk, server, data, port=proxy.port)
+        insist_on_end(harness, server, data, port=proxy.port)
 
 
 def test_connection_that_was_closed_for_being_idle_is_replaced_within_the_same_delivery(
-    data: bytes, desk: LedgerDesk, start: Start
+    data: bytes, harness: LedgerHarness, start: Start
 ) -> None:
     server = start(Case(WatchedServer))
-    desk.s3.objects["other.csv"] = b"the next one"
+    harness.s3.objects["other.csv"] = b"the next one"
     with (
         tcp_proxy(server.port, Plan(idle_close=3.0)) as proxy,
-        desk.function(server, port=proxy.port) as function,
+        harness.function(server, port=proxy.port) as function,
     ):
-        assert isinstance(desk.invoke(function), Receipt)
+        assert isinstance(harness.invoke(function), Receipt)
         wait_until(lambda: "connection ended" in server.read_log())
         proxy.plan = HEALTHY  # a busy machine is no idle partner
-        other = desk.invoke(function, ref=desk.announced("0A", key="other.csv"))
+        other = harness.invoke(function, ref=harness.announced("0A", key="other.csv"))
         assert isinstance(other, Receipt)
         assert other.attempt == 1
     assert are_files(server, report=data, other=b"the next one")
@@ -301,9 +305,9 @@ def soon_over() -> Callable[[], float]:
     return lambda: 900.0 if next(times) < 100 else 0.0
 
 
-def pause(desk: LedgerDesk, server: RunningServer) -> Path:
+def pause(harness: LedgerHarness, server: RunningServer) -> Path:
     """Deliver a part; return the file that holds it."""
-    assert isinstance(desk.attempt(server, remaining=soon_over()), ToBeContinued)
+    assert isinstance(harness.attempt(server, remaining=soon_over()), CheckpointSaved)
     assert (server.root / KEY).read_bytes() == OLD
     (part,) = (path for path in server.root.iterdir() if path.name != KEY)
     assert 0 < part.stat().st_size < len(DATA)
@@ -311,73 +315,73 @@ def pause(desk: LedgerDesk, server: RunningServer) -> Path:
 
 
 @only_large
-def test_next_invocation_goes_on(data: bytes, desk: LedgerDesk, start: Start, fault: Fault) -> None:
+def test_next_invocation_goes_on(data: bytes, harness: LedgerHarness, start: Start, fault: Fault) -> None:
     server = start(IN_PIECES)
-    pause(desk, server)
+    pause(harness, server)
     sent = fault.requests["write"]
-    assert isinstance(desk.attempt(server), Receipt)
+    assert isinstance(harness.attempt(server), Receipt)
     asking = 2 * 3  # whether the server resumes files, over either connection
     assert 0 <= fault.requests["write"] - -(-len(data) // 5000) <= asking
     assert 0 < sent < fault.requests["write"]
-    insist_on_end(desk, server, data)
+    insist_on_end(harness, server, data)
 
 
 @only_large
 @pytest.mark.parametrize("what", ["is swept away", "is cut short", "is emptied"])
 def test_begun_file_that_does_not_fit_the_checkpoint_is_sent_anew(
-    what: str, data: bytes, desk: LedgerDesk, start: Start
+    what: str, data: bytes, harness: LedgerHarness, start: Start
 ) -> None:
     server = start(IN_PIECES)
-    part = pause(desk, server)
+    part = pause(harness, server)
     if what == "is swept away":
         part.unlink()
     else:
         os.truncate(part, part.stat().st_size - 1 if what == "is cut short" else 0)
-    assert isinstance(desk.attempt(server), Receipt)
-    insist_on_end(desk, server, data)
+    assert isinstance(harness.attempt(server), Receipt)
+    insist_on_end(harness, server, data)
 
 
 @only_large
 def test_object_is_sent_anew_to_a_server_that_does_not_resume_files_any_more(
-    data: bytes, desk: LedgerDesk, start: Start, fault: Fault
+    data: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     fault.mend()
     server = start(Case(RefusesSecondOpen, around=lambda: stating_write_limit(5000)))
-    pause(desk, server)
+    pause(harness, server)
     fault.broken = True
     for _ in range(3):  # it may pass
-        assert isinstance(desk.attempt(server), ResumeRefused)
-    assert isinstance(desk.attempt(server), Receipt)
+        assert isinstance(harness.attempt(server), ResumeRefused)
+    assert isinstance(harness.attempt(server), Receipt)
     assert fault.caused
-    insist_on_end(desk, server, data)
+    insist_on_end(harness, server, data)
 
 
 @only_large
 @pytest.mark.parametrize("kind", [SpoolsPerHandle, RefusesSecondOpen, WritesInOrderOnly])
 def test_server_that_lets_nobody_go_on_is_found_out_before_bytes_are_wasted(
-    kind: Callable[..., Any], data: bytes, desk: LedgerDesk, start: Start, fault: Fault
+    kind: Callable[..., Any], data: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     server = start(Case(kind))
-    refused = desk.attempt(server, remaining=lambda: 0.02)
-    assert isinstance(refused, CannotContinue)
+    refused = harness.attempt(server, remaining=lambda: 0.02)
+    assert isinstance(refused, ResumeNotSupported)
     assert are_files(server, report=OLD)
     assert fault.requests["write"] <= 2
     # In one invocation it can be delivered.
-    assert isinstance(desk.attempt(server), Receipt)
-    insist_on_end(desk, server, data)
+    assert isinstance(harness.attempt(server), Receipt)
+    insist_on_end(harness, server, data)
 
 
 @only_large
-def test_begun_file_survives_a_cut(data: bytes, desk: LedgerDesk, start: Start) -> None:
+def test_begun_file_survives_a_cut(data: bytes, harness: LedgerHarness, start: Start) -> None:
     server = start(IN_PIECES)
-    pause(desk, server)
+    pause(harness, server)
     with tcp_proxy(server.port, Plan(to_server=300_000)) as proxy:
         # Each connection brings it further, unless it is cut before there is anything to write down.
-        outcome = desk.attempt(server, port=proxy.port)
+        outcome = harness.attempt(server, port=proxy.port)
         assert isinstance(outcome, Receipt | ConnectionLost)
     if not isinstance(outcome, Receipt):
-        assert isinstance(desk.attempt(server), Receipt)
+        assert isinstance(harness.attempt(server), Receipt)
     files = files_below(server.root)
     assert files.pop(KEY) == data
-    assert set(files) <= set(desk.names()), "the last connection may have been cut at the clean-up"
-    assert desk.state() == "DELIVERED"
+    assert set(files) <= set(harness.names()), "the last connection may have been cut at the clean-up"
+    assert harness.state() == "DELIVERED"

@@ -10,7 +10,7 @@ import pytest
 
 from local.sftp_server import RunningServer, start_asyncssh_server
 from s3_to_sftp.errors import CheckpointLost, RequestRefused
-from s3_to_sftp.sftp.client import Partner
+from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.parallel_upload import Sent
 from tests.faults.sftp_server import (
     DeniesLooking,
@@ -32,7 +32,7 @@ DATA = os.urandom(24 * MIB + 17)
 TEMPORARY = "deep/.a.part"
 
 
-@pytest.fixture(params=[1, 2, 3], ids=["one lane", "two channels", "three lanes"])
+@pytest.fixture(params=[1, 2, 3], ids=["one stream", "two channels", "three streams"])
 def go_on(request: pytest.FixtureRequest) -> Callable[..., Sent]:
     """Sends from `start` on over new connections, and pauses at question number `pause`."""
 
@@ -46,7 +46,7 @@ def go_on(request: pytest.FixtureRequest) -> Callable[..., Sent]:
             temporary=TEMPORARY,
             start=start,
             pause=lambda: next(questions) >= pause,
-            lanes=request.param,
+            streams=request.param,
         )
         partner.close()
         return sent
@@ -54,7 +54,7 @@ def go_on(request: pytest.FixtureRequest) -> Callable[..., Sent]:
     return go_on
 
 
-@pytest.mark.usefixtures("lanes_at_any_distance")
+@pytest.mark.usefixtures("streams_at_any_distance")
 @pytest.mark.parametrize("pauses", [[1], [40], [3, 20, 20], [15] * 6])
 def test_file_is_whole_after_pauses(
     pauses: list[int], server: RunningServer, go_on: Callable[..., Sent]
@@ -74,7 +74,7 @@ def test_file_is_whole_after_pauses(
     assert arrived_whole
 
 
-@pytest.mark.usefixtures("lanes_at_any_distance")
+@pytest.mark.usefixtures("streams_at_any_distance")
 def test_file_that_was_taken_away_meanwhile_is_lost(
     server: RunningServer, go_on: Callable[..., Sent]
 ) -> None:
@@ -86,7 +86,7 @@ def test_file_that_was_taken_away_meanwhile_is_lost(
 
 
 @pytest.fixture
-def asked(root: Path, request: pytest.FixtureRequest) -> Iterator[Partner]:
+def asked(root: Path, request: pytest.FixtureRequest) -> Iterator[SftpClient]:
     with start_asyncssh_server(root, sftp_factory=faulty(request.param, Fault())) as server:
         partner = partner_at(server)
         yield partner
@@ -94,21 +94,21 @@ def asked(root: Path, request: pytest.FixtureRequest) -> Iterator[Partner]:
 
 
 @pytest.mark.parametrize("asked", [WatchedServer, DeniesLooking], indirect=True)
-def test_server_that_goes_on_with_files_is_known(asked: Partner, root: Path) -> None:
-    assert asked.continues_files("new/.a.part")
+def test_server_that_goes_on_with_files_is_known(asked: SftpClient, root: Path) -> None:
+    assert asked.supports_resume("new/.a.part")
     assert files_below(root) == {}
 
 
 @pytest.mark.parametrize("asked", [SpoolsPerHandle, IgnoresOffsets], indirect=True)
-def test_server_that_does_not_go_on_with_files_is_known(asked: Partner, root: Path) -> None:
-    assert not asked.continues_files("new/.a.part")
+def test_server_that_does_not_go_on_with_files_is_known(asked: SftpClient, root: Path) -> None:
+    assert not asked.supports_resume("new/.a.part")
     assert files_below(root) == {}
 
 
 @pytest.mark.parametrize(
     "asked", [OneOpenFile, RefusesSecondOpen, WritesInOrderOnly, RefusesReading], indirect=True
 )
-def test_server_that_does_not_let_it_be_tried_is_quoted(asked: Partner, root: Path) -> None:
+def test_server_that_does_not_let_it_be_tried_is_quoted(asked: SftpClient, root: Path) -> None:
     with pytest.raises(RequestRefused, match=r"-resume\.part"):
-        asked.continues_files("new/.a.part")
+        asked.supports_resume("new/.a.part")
     assert files_below(root) == {}

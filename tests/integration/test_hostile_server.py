@@ -25,7 +25,7 @@ from s3_to_sftp.errors import (
     SftpNotStarted,
     TransferError,
 )
-from s3_to_sftp.sftp.client import Partner
+from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.protocol import LIMITS, Answer, Request, Status
 from tests.faults.hostile_server import (
     NOTHING,
@@ -45,12 +45,14 @@ DATA = os.urandom(3 * 1024 * 1024 + 5)
 NAME = "report.csv"
 SHORT = short(connect=2, handshake=1, login=1, reply=1)
 
-lanes = pytest.mark.parametrize("lanes", [1, 3], ids=["one lane", "three lanes"])
+streams = pytest.mark.parametrize("streams", [1, 3], ids=["one stream", "three streams"])
 
 
 @contextmanager
-def partner_of(server: HostileServer, lanes: int = 1) -> Iterator[Partner]:
-    partner = Partner(server.address, FixedCredentials(server.login), timeouts=SHORT, max_connections=lanes)
+def partner_of(server: HostileServer, streams: int = 1) -> Iterator[SftpClient]:
+    partner = SftpClient(
+        server.address, FixedCredentials(server.login), timeouts=SHORT, max_connections=streams
+    )
     yield partner
     partner.close()
     leaves_nothing_behind(server)
@@ -72,7 +74,7 @@ def threads_of_ours(server: HostileServer) -> list[str]:
     return [
         thread.name
         for thread in threading.enumerate()
-        if thread.name.startswith(("lane-", "s3-reader"))
+        if thread.name.startswith(("stream-", "s3-reader"))
         or (isinstance(thread, paramiko.Transport) and id(thread) not in servers)
     ]
 
@@ -88,9 +90,9 @@ def reads_the_end(connection: socket.socket, deadline: float) -> None:
         return  # reset, or closed by the server's own thread: over, too
 
 
-def fails(manners: Manners, lanes: int = 1) -> DeliveryError:
+def fails(manners: Manners, streams: int = 1) -> DeliveryError:
     """Deliver once, which must come to an end, and fail; return the error."""
-    with hostile_server(manners) as server, partner_of(server, lanes) as partner:
+    with hostile_server(manners) as server, partner_of(server, streams) as partner:
         server.files[NAME] = bytearray(b"old")
         with pytest.raises(DeliveryError) as raised:
             send(partner, BytesSource(DATA), NAME)
@@ -99,8 +101,8 @@ def fails(manners: Manners, lanes: int = 1) -> DeliveryError:
         return raised.value
 
 
-def delivers(manners: Manners, lanes: int = 1) -> None:
-    with hostile_server(manners) as server, partner_of(server, lanes) as partner:
+def delivers(manners: Manners, streams: int = 1) -> None:
+    with hostile_server(manners) as server, partner_of(server, streams) as partner:
         send(partner, GatheringSource(DATA), NAME)
         assert server.files == {NAME: DATA}
 
@@ -193,10 +195,10 @@ def test_offset_of_the_write_that_is_never_answered_is_named() -> None:
     assert f"at offset {3 * 261_120}" in error.reason
 
 
-@pytest.mark.usefixtures("lanes_at_any_distance")
+@pytest.mark.usefixtures("streams_at_any_distance")
 @pytest.mark.parametrize("kind", [Request.OPEN, Request.WRITE, Request.CLOSE], ids=["OPEN", "WRITE", "CLOSE"])
-def test_silence_on_all_lanes_is_given_up_and_leaves_no_thread(kind: Request) -> None:
-    error = fails(Manners(script=at(kind, silence)), lanes=3)
+def test_silence_on_all_streams_is_given_up_and_leaves_no_thread(kind: Request) -> None:
+    error = fails(Manners(script=at(kind, silence)), streams=3)
     assert isinstance(error, ConnectionLost)
 
 
@@ -250,7 +252,7 @@ NONSENSE: dict[str, Callable[[Asked], bytes]] = {
 }
 
 
-@pytest.mark.usefixtures("lanes_at_any_distance")
+@pytest.mark.usefixtures("streams_at_any_distance")
 @pytest.mark.parametrize("kind", [Request.WRITE, Request.CLOSE], ids=["WRITE", "CLOSE"])
 @pytest.mark.parametrize("nonsense", NONSENSE)
 def test_nonsense_is_a_violation_and_no_success(nonsense: str, kind: Request) -> None:
@@ -258,10 +260,10 @@ def test_nonsense_is_a_violation_and_no_success(nonsense: str, kind: Request) ->
     assert isinstance(error, ProtocolViolation), error
 
 
-@pytest.mark.usefixtures("lanes_at_any_distance")
+@pytest.mark.usefixtures("streams_at_any_distance")
 @pytest.mark.parametrize("nonsense", ["unknown id", "twice", "in advance", "no id", "garbage"])
-def test_nonsense_on_all_lanes_fails_the_delivery(nonsense: str) -> None:
-    error = fails(Manners(script=at(Request.WRITE, NONSENSE[nonsense])), lanes=3)
+def test_nonsense_on_all_streams_fails_the_delivery(nonsense: str) -> None:
+    error = fails(Manners(script=at(Request.WRITE, NONSENSE[nonsense])), streams=3)
     assert isinstance(error, TransferError)
 
 
@@ -301,10 +303,10 @@ def test_answers_in_any_order_are_no_nonsense() -> None:
 # --- a channel that ends ---
 
 
-@lanes
-@pytest.mark.usefixtures("lanes_at_any_distance")
+@streams
+@pytest.mark.usefixtures("streams_at_any_distance")
 @pytest.mark.parametrize("seed", range(6))
-def test_channels_that_are_closed_at_random_never_leave_half_a_file(seed: int, lanes: int) -> None:
+def test_channels_that_are_closed_at_random_never_leave_half_a_file(seed: int, streams: int) -> None:
     chance = random.Random(seed)
 
     def script(asked: Asked) -> bytes | None:
@@ -312,7 +314,7 @@ def test_channels_that_are_closed_at_random_never_leave_half_a_file(seed: int, l
             raise EOFError
         return None
 
-    with hostile_server(Manners(script=script)) as server, partner_of(server, lanes) as partner:
+    with hostile_server(Manners(script=script)) as server, partner_of(server, streams) as partner:
         for _ in range(4):
             server.files[NAME] = bytearray(b"old")
             try:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from local.sftp_server import RunningServer, start_asyncssh_server, start_sshd
-from s3_to_sftp.sftp.client import Partner, SmallFile
+from s3_to_sftp.sftp.client import SftpClient, SmallFile
 from s3_to_sftp.sftp.connection import Timeouts
 from tests.faults.tcp_proxy import Plan, tcp_proxy
 from tests.integration.conftest import skip_without_sshd
@@ -51,7 +51,7 @@ def server(request: pytest.FixtureRequest, root: Path) -> Iterator[RunningServer
 
 
 @pytest.fixture
-def partner(server: RunningServer) -> Iterator[Partner]:
+def partner(server: RunningServer) -> Iterator[SftpClient]:
     partner = partner_at(server, timeouts=PATIENT)
     yield partner
     partner.close()
@@ -61,7 +61,7 @@ def remote(server: RunningServer, name: str) -> str:
     return f"{server.directory.rstrip('/')}/{name}".lstrip("/" if not server.directory else "")
 
 
-def send_small(partner: Partner, server: RunningServer, files: dict[str, bytes]) -> None:
+def send_small(partner: SftpClient, server: RunningServer, files: dict[str, bytes]) -> None:
     """Send all at a time, and insist that each has arrived."""
     outcomes = partner.send_small(
         SmallFile(
@@ -72,20 +72,20 @@ def send_small(partner: Partner, server: RunningServer, files: dict[str, bytes])
     assert {file.ticket: error for file, error in outcomes} == dict.fromkeys(files)
 
 
-def test_empty_and_small_files_of_all_boundaries(partner: Partner, server: RunningServer) -> None:
+def test_empty_and_small_files_of_all_boundaries(partner: SftpClient, server: RunningServer) -> None:
     sizes = [0, 1, 32_703, 32_704, 32_705, 32_768, 261_119, 261_120, 261_121, MIB]
     files = {f"{size}.bin": os.urandom(size) for size in sizes}
     send_small(partner, server, files)
     assert files_below(server.root) == files
 
 
-def test_many_small_files_at_a_time(partner: Partner, server: RunningServer) -> None:
+def test_many_small_files_at_a_time(partner: SftpClient, server: RunningServer) -> None:
     files = {f"{number}.csv": os.urandom(number * 37) for number in range(200)}
     send_small(partner, server, files)
     assert files_below(server.root) == files
 
 
-def test_odd_names_in_directories_that_are_missing(partner: Partner, server: RunningServer) -> None:
+def test_odd_names_in_directories_that_are_missing(partner: SftpClient, server: RunningServer) -> None:
     names = [
         "a b+ü(1)&%41.csv",
         "🚀 emoji.csv",
@@ -102,7 +102,7 @@ def test_odd_names_in_directories_that_are_missing(partner: Partner, server: Run
 
 
 @pytest.mark.parametrize("size", [3, 3 * MIB], ids=["small", "large"])
-def test_file_that_is_there_is_replaced(size: int, partner: Partner, server: RunningServer) -> None:
+def test_file_that_is_there_is_replaced(size: int, partner: SftpClient, server: RunningServer) -> None:
     for version in (os.urandom(2 * size), os.urandom(size)):
         if size < MIB:
             send_small(partner, server, {"report.csv": version})
@@ -111,20 +111,20 @@ def test_file_that_is_there_is_replaced(size: int, partner: Partner, server: Run
         assert files_below(server.root) == {"report.csv": version}
 
 
-def test_large_file_over_three_lanes(server: RunningServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_large_file_over_three_streams(server: RunningServer, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "s3_to_sftp")
     with tcp_proxy(server.port, FAR) as proxy:
         partner = partner_at(server, port=proxy.port, max_connections=3, timeouts=PATIENT)
         for name in ("a.bin", "deep/b.bin"):
-            lanes = send(partner, GatheringSource(LARGE), remote(server, name))
+            streams = send(partner, GatheringSource(LARGE), remote(server, name))
             assert (server.root / name).read_bytes() == LARGE
         partner.close()
         assert set(files_below(server.root)) == {"a.bin", "deep/b.bin"}
         assert proxy.connections == 3
-    assert lanes == 3 or "gets every file over one connection" in caplog.text
+    assert streams == 3 or "gets every file over one connection" in caplog.text
 
 
-def test_proftpd_that_limits_logins_gets_as_many_lanes_as_it_allows(
+def test_proftpd_that_limits_logins_gets_as_many_streams_as_it_allows(
     root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING, "s3_to_sftp")
@@ -134,9 +134,9 @@ def test_proftpd_that_limits_logins_gets_as_many_lanes_as_it_allows(
     ):
         partner = partner_at(server, port=proxy.port, max_connections=3, timeouts=PATIENT)
         for name in ("a.bin", "b.bin"):
-            # Lanes that come at the same time may count against each other: both may be refused.
+            # Streams that come at the same time may count against each other: both may be refused.
             assert send(partner, GatheringSource(LARGE), remote(server, name)) <= 2
             assert (root / name).read_bytes() == LARGE
         partner.close()
         assert proxy.connections == 3, "asked again for what was refused"
-    assert caplog.text.count("does not take all lanes") == 1
+    assert caplog.text.count("does not take all streams") == 1

@@ -11,11 +11,11 @@ import pytest
 
 from local.cloud import start_cloud
 from local.processes import CannotRun
-from s3_to_sftp.errors import AlreadyDelivered, BeingSent, LedgerError, Superseded
+from s3_to_sftp.errors import AlreadyDelivered, LeaseHeld, LedgerError, Superseded
 from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
 from s3_to_sftp.state.ledger import Checkpoint
 from s3_to_sftp.state.remote_names import NameKind, RemoteName
-from tests.ledger_site import DAY, TABLE, LedgerSite, commit_of, create_table, ref
+from tests.ledger_env import DAY, TABLE, LedgerEnvironment, commit_of, create_table, ref
 
 OLD, NEW = ref("0A"), ref("0B")
 
@@ -32,78 +32,78 @@ def dynamodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture
-def site(dynamodb: Any) -> Iterator[LedgerSite]:
+def env(dynamodb: Any) -> Iterator[LedgerEnvironment]:
     create_table(dynamodb)
-    yield LedgerSite(dynamodb)
+    yield LedgerEnvironment(dynamodb)
     dynamodb.delete_table(TableName=TABLE)
 
 
-def test_a_version_goes_from_lease_to_receipt(site: LedgerSite) -> None:
-    ledger = site.function()
-    lease = site.lease(NEW, ledger)
+def test_a_version_goes_from_lease_to_receipt(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
     ledger.commit(lease, commit_of(lease))
     lease.names.remove(lease.temporary)
     ledger.delivered(lease, {"bytes": 1, "seconds": 0.5})
     with pytest.raises(AlreadyDelivered):
-        site.lease(NEW)
-    (item,) = site.with_status(f"DELIVERED#{DAY}")
+        env.lease(NEW)
+    (item,) = env.with_status(f"DELIVERED#{DAY}")
     assert item["receipt"] == {"M": {"bytes": {"N": "1"}, "seconds": {"N": "0.5"}}}
-    assert site.names(NEW) == set()
+    assert env.names(NEW) == set()
 
 
-def test_a_refused_write_comes_back_with_the_items_that_are_there(site: LedgerSite) -> None:
-    site.lease(OLD)
-    with pytest.raises(BeingSent):
-        site.lease(NEW)
-    site.all_leases_expire()
-    site.deliver(NEW)
+def test_a_refused_write_comes_back_with_the_items_that_are_there(env: LedgerEnvironment) -> None:
+    env.lease(OLD)
+    with pytest.raises(LeaseHeld):
+        env.lease(NEW)
+    env.all_leases_expire()
+    env.deliver(NEW)
     with pytest.raises(Superseded):
-        site.lease(OLD)
-    assert [item["sk"]["S"] for item in site.with_status("SUPERSEDED")] == ["version#v0A"]
+        env.lease(OLD)
+    assert [item["sk"]["S"] for item in env.with_status("SUPERSEDED")] == ["version#v0A"]
 
 
-def test_an_interrupted_commit_and_a_checkpoint_are_found_again(site: LedgerSite) -> None:
-    ledger = site.function()
-    lease = site.lease(OLD, ledger)
+def test_an_interrupted_commit_and_a_checkpoint_are_found_again(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(OLD, ledger)
     checkpoint = Checkpoint(
         temporary=lease.temporary, offset=5, algorithm="CRC32", crc=2**64 - 1, rounds_without_progress=0
     )
     ledger.checkpoint(lease, checkpoint)
-    resumed = site.lease(OLD, ledger)
+    resumed = env.lease(OLD, ledger)
     assert resumed.checkpoint == checkpoint
     fresh = ledger.start_over(resumed, temporary="out/.fresh")
     ledger.commit(fresh, commit_of(fresh))
-    site.all_leases_expire()
-    again = site.lease(OLD, ledger)
+    env.all_leases_expire()
+    again = env.lease(OLD, ledger)
     assert (again.commit, set(again.names)) == (commit_of(fresh), {lease.temporary, "out/.fresh"})
     ledger.stage(again, commit_of(fresh, rename_unanswered=False), reason="refused")
-    assert site.lease(OLD).commit == commit_of(fresh, rename_unanswered=False)
+    assert env.lease(OLD).commit == commit_of(fresh, rename_unanswered=False)
 
 
-def test_a_name_that_stays_is_listed_until_it_is_gone(site: LedgerSite) -> None:
-    ledger = site.function()
-    lease = site.lease(NEW, ledger)
+def test_a_name_that_stays_is_listed_until_it_is_gone(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
     aside = "out/.a'{}.[0] \u00fc.old"  # names of files are no names of attributes
     lease.names.put(aside, RemoteName(version="version#v0B", sequencer="", kind=NameKind.ASIDE))
     ledger.note_names(lease)
     lease.names.remove(lease.temporary)
     ledger.release(lease, reason="r")
-    (item,) = site.with_status("LEFTOVERS")
-    assert set(item["temporaries"]["M"]) == site.names(NEW) == {aside}
-    again = site.lease(NEW, ledger)
+    (item,) = env.with_status("LEFTOVERS")
+    assert set(item["temporaries"]["M"]) == env.names(NEW) == {aside}
+    again = env.lease(NEW, ledger)
     again.names.remove(aside)
     again.names.remove(again.temporary)
     ledger.release(again, reason="r")
-    assert site.with_status("LEFTOVERS") == []
+    assert env.with_status("LEFTOVERS") == []
 
 
-def test_a_lost_lease_and_a_missing_table_are_told_apart(site: LedgerSite, dynamodb: Any) -> None:
-    ledger = site.function()
-    lease = site.lease(NEW, ledger)
-    site.all_leases_expire()
-    site.lease(NEW)
+def test_a_lost_lease_and_a_missing_table_are_told_apart(env: LedgerEnvironment, dynamodb: Any) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
+    env.all_leases_expire()
+    env.lease(NEW)
     with pytest.raises(LedgerError, match="is lost"):
         ledger.commit(dataclasses.replace(lease, until=lease.until + 9999), commit_of(lease))
     elsewhere = DynamoLedger(dynamodb, "other", receipts_for_seconds=1, owner=lambda: "f")
     with pytest.raises(LedgerError, match="'other' does not exist"):
-        site.lease(NEW, elsewhere)
+        env.lease(NEW, elsewhere)

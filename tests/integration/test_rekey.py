@@ -16,15 +16,15 @@ from tests.integration.conftest import skip_without_sshd
 from tests.integration.partner import partner_at, send
 from tests.integration.sources import GatheringSource
 
-pytestmark = pytest.mark.usefixtures("lanes_at_any_distance")
+pytestmark = pytest.mark.usefixtures("streams_at_any_distance")
 
 MIB = 1024 * 1024
 DATA = os.urandom(16 * MIB + 7)
 
-lanes = pytest.mark.parametrize("lanes", [1, 2, 3], ids=["one lane", "two channels", "three lanes"])
+streams = pytest.mark.parametrize("streams", [1, 2, 3], ids=["one stream", "two channels", "three streams"])
 ciphers = pytest.mark.parametrize(
-    ("lanes", "cipher"),
-    [*((lanes, "aes128-gcm@openssh.com") for lanes in (1, 2, 3)), (2, "aes256-ctr"), (3, "aes256-ctr")],
+    ("streams", "cipher"),
+    [*((streams, "aes128-gcm@openssh.com") for streams in (1, 2, 3)), (2, "aes256-ctr"), (3, "aes256-ctr")],
 )
 
 
@@ -61,11 +61,11 @@ def asyncssh(root: Path, *, rekey_bytes: int | None, cipher: str) -> Iterator[Ru
 SERVERS = pytest.mark.parametrize("start", [openssh, asyncssh], ids=["sshd", "asyncssh"])
 
 
-def arrives(server: RunningServer, lanes: int) -> None:
-    # Where one connection is allowed, the second lane is a channel.
-    partner = partner_at(server, max_connections=1 if lanes == 2 else lanes)
+def arrives(server: RunningServer, streams: int) -> None:
+    # Where one connection is allowed, the second stream is a channel.
+    partner = partner_at(server, max_connections=1 if streams == 2 else streams)
     for name in ("a.bin", "b.bin"):
-        assert send(partner, GatheringSource(DATA), name, lanes=lanes) == lanes
+        assert send(partner, GatheringSource(DATA), name, streams=streams) == streams
         arrived_whole = (server.root / name).read_bytes() == DATA
         assert arrived_whole
     partner.close()
@@ -76,16 +76,16 @@ def arrives(server: RunningServer, lanes: int) -> None:
 def test_keys_are_renewed_when_we_have_sent_enough(
     start: Callable[..., Iterator[RunningServer]],
     cipher: str,
-    lanes: int,
+    streams: int,
     root: Path,
     monkeypatch: pytest.MonkeyPatch,
     exchanges: Callable[[], int],
 ) -> None:
     monkeypatch.setattr(Packetizer, "REKEY_BYTES", MIB)
     with start(root, rekey_bytes=None, cipher=cipher) as server:  # type: ignore[attr-defined] # a context
-        arrives(server, lanes)
+        arrives(server, streams)
     # A limit is looked at when a batch has gone out, and what is on the way comes on top.
-    assert exchanges() > lanes + 8
+    assert exchanges() > streams + 8
 
 
 @ciphers
@@ -98,20 +98,20 @@ def test_keys_are_renewed_when_the_server_wants_it(
     start: Callable[..., Iterator[RunningServer]],
     limit: int,
     cipher: str,
-    lanes: int,
+    streams: int,
     root: Path,
     exchanges: Callable[[], int],
 ) -> None:
     with start(root, rekey_bytes=limit, cipher=cipher) as server:  # type: ignore[attr-defined] # a context
-        arrives(server, lanes)
-    assert exchanges() >= 2 * lanes
+        arrives(server, streams)
+    assert exchanges() >= 2 * streams
 
 
-@lanes
+@streams
 def test_keys_are_renewed_when_both_want_it_at_once(
-    lanes: int, root: Path, monkeypatch: pytest.MonkeyPatch, exchanges: Callable[[], int]
+    streams: int, root: Path, monkeypatch: pytest.MonkeyPatch, exchanges: Callable[[], int]
 ) -> None:
     monkeypatch.setattr(Packetizer, "REKEY_BYTES", 700_000)
     with openssh(root, rekey_bytes=700_000, cipher="aes128-gcm@openssh.com") as server:
-        arrives(server, lanes)
-    assert exchanges() > lanes + 8
+        arrives(server, streams)
+    assert exchanges() > streams + 8

@@ -48,7 +48,7 @@ from tests.faults.sftp_server import (
     without_extensions,
 )
 from tests.integration.conftest import start as start_healthy
-from tests.integration.ledger_desk import KEY, LedgerDesk, are_files
+from tests.integration.ledger_harness import KEY, LedgerHarness, are_files
 from tests.integration.partner import files_below
 from tests.memory_s3 import MemoryS3
 
@@ -69,10 +69,10 @@ def old(data: bytes) -> bytes:
 
 
 @pytest.fixture
-def desk(dynamodb: Any, data: bytes) -> Iterator[LedgerDesk]:
-    desk = LedgerDesk(dynamodb, MemoryS3({KEY: data}))
-    yield desk
-    desk.close()
+def harness(dynamodb: Any, data: bytes) -> Iterator[LedgerHarness]:
+    harness = LedgerHarness(dynamodb, MemoryS3({KEY: data}))
+    yield harness
+    harness.close()
 
 
 @pytest.fixture
@@ -127,16 +127,16 @@ def test_refused_rename_is_no_delivery_after_the_partner_has_tidied_up(
     code: int,
     rename: str,
     data: bytes,
-    desk: LedgerDesk,
+    harness: LedgerHarness,
     start: Start,
     fault: Fault,
 ) -> None:
     server = start(RefusesRequest, rename, code=code)
-    assert isinstance(desk.attempt(server), RequestRefused)
-    assert desk.state() == "STAGED"
+    assert isinstance(harness.attempt(server), RequestRefused)
+    assert harness.state() == "STAGED"
     assert len(sweep(server)) == 1
     fault.mend()
-    receipt = desk.attempt(server)
+    receipt = harness.attempt(server)
     assert isinstance(receipt, Receipt)
     assert (receipt.recovered, receipt.evidence) == (False, Evidence.RENAME_OK)
     assert are_files(server, report=data)
@@ -148,49 +148,49 @@ def test_directory_in_the_way_is_left_alone_and_no_delivery(
     tmp_path: Path,
     rename: str,
     data: bytes,
-    desk: LedgerDesk,
+    harness: LedgerHarness,
 ) -> None:
     root = tmp_path / "partner"
     (root / KEY).mkdir(parents=True)
     (root / KEY / "theirs").write_bytes(b"theirs")
     with start_healthy(kind, root) as server:
-        refused = desk.attempt(server)
+        refused = harness.attempt(server)
         assert isinstance(refused, TargetNotAFile)
         assert refused.disposition is Disposition.PERMANENT
         assert (root / KEY / "theirs").read_bytes() == b"theirs"
         sweep(server)
-        assert isinstance(desk.attempt(server), TargetNotAFile)
+        assert isinstance(harness.attempt(server), TargetNotAFile)
         (root / KEY / "theirs").unlink()
         (root / KEY).rmdir()
-        assert isinstance(desk.attempt(server), Receipt)
+        assert isinstance(harness.attempt(server), Receipt)
         assert are_files(server, report=data)
 
 
 def test_link_of_the_partners_is_not_moved_aside(
-    tmp_path: Path, data: bytes, desk: LedgerDesk, start: Start
+    tmp_path: Path, data: bytes, harness: LedgerHarness, start: Start
 ) -> None:
     with without_extensions(POSIX_RENAME):
         server = start(WatchedServer)
         (server.root / "elsewhere").write_bytes(b"theirs")
         (server.root / KEY).symlink_to(server.root / "elsewhere")
-        assert isinstance(desk.attempt(server), TargetNotAFile)
+        assert isinstance(harness.attempt(server), TargetNotAFile)
     assert (server.root / KEY).is_symlink()
     assert (server.root / "elsewhere").read_bytes() == b"theirs"
 
 
 def test_name_that_the_server_refuses_is_never_delivered_and_the_bytes_are_sent_once(
-    data: bytes, desk: LedgerDesk, start: Start, fault: Fault
+    data: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     server = start(RefusesRequest, "posix_rename", code=Status.NO_SUCH_FILE)
-    assert isinstance(desk.attempt(server), RequestRefused)
+    assert isinstance(harness.attempt(server), RequestRefused)
     writes = fault.requests["write"]
     for _ in range(3):
-        assert isinstance(desk.attempt(server), RequestRefused)
-        assert desk.state() == "STAGED"
+        assert isinstance(harness.attempt(server), RequestRefused)
+        assert harness.state() == "STAGED"
     assert fault.requests["write"] == writes
     assert only_temporary(server).read_bytes() == data
     fault.mend()
-    assert isinstance(desk.attempt(server), Receipt)
+    assert isinstance(harness.attempt(server), Receipt)
     assert are_files(server, report=data)
     assert fault.requests["write"] == writes
 
@@ -198,11 +198,11 @@ def test_name_that_the_server_refuses_is_never_delivered_and_the_bytes_are_sent_
 # --- only silence is unknown ---
 
 
-def lose_at_rename(desk: LedgerDesk, server: RunningServer, fault: Fault) -> None:
+def lose_at_rename(harness: LedgerHarness, server: RunningServer, fault: Fault) -> None:
     """Lose the connection at the RENAME; from then on the server works."""
-    lost = desk.attempt(server)
+    lost = harness.attempt(server)
     assert isinstance(lost, ConnectionLost), lost
-    assert desk.state() == "COMMITTING"
+    assert harness.state() == "COMMITTING"
     fault.mend()
 
 
@@ -211,36 +211,36 @@ def test_lost_rename_is_found_out_and_nothing_is_sent_twice(
     done: bool,  # noqa: FBT001 - a parameter
     rename: str,
     data: bytes,
-    desk: LedgerDesk,
+    harness: LedgerHarness,
     start: Start,
     fault: Fault,
 ) -> None:
     server = start(HangsUp, rename, done=done)
-    lose_at_rename(desk, server, fault)
+    lose_at_rename(harness, server, fault)
     writes = fault.requests["write"]
-    receipt = desk.attempt(server)
+    receipt = harness.attempt(server)
     assert isinstance(receipt, Receipt)
     assert receipt.recovered
     assert receipt.evidence == (Evidence.SEEN_AFTER_RENAME if done else Evidence.RENAME_OK)
     assert fault.requests["write"] == writes
     assert are_files(server, report=data)
-    assert desk.names() == {}
+    assert harness.names() == {}
 
 
 @pytest.mark.parametrize("policy", UnknownOutcome)
 def test_yesterdays_file_of_the_same_length_is_no_evidence(
-    policy: UnknownOutcome, data: bytes, old: bytes, desk: LedgerDesk, start: Start, fault: Fault
+    policy: UnknownOutcome, data: bytes, old: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     server = start(HangsUp, "posix_rename")
     (server.root / KEY).write_bytes(old)
     os.utime(server.root / KEY, (1_700_000_000, 1_700_000_000))
-    lose_at_rename(desk, server, fault)
+    lose_at_rename(harness, server, fault)
     assert len(sweep(server)) == 1
-    outcome = desk.attempt(server, unknown_outcome=policy)
+    outcome = harness.attempt(server, unknown_outcome=policy)
     if policy is UnknownOutcome.HOLD:
         assert isinstance(outcome, OutcomeUnknown)
         assert outcome.disposition is Disposition.PERMANENT
-        assert desk.state() == "COMMITTING"
+        assert harness.state() == "COMMITTING"
         assert are_files(server, report=old)
     else:
         assert isinstance(outcome, Receipt)
@@ -265,41 +265,41 @@ class CoarseClock(HangsUp):
 
 
 def test_older_version_of_the_same_length_and_second_is_no_evidence(
-    data: bytes, old: bytes, desk: LedgerDesk, start: Start, fault: Fault
+    data: bytes, old: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     server = start(CoarseClock, "posix_rename", nth=2)
-    desk.s3.objects[KEY] = old
-    assert isinstance(desk.attempt(server, ref=desk.announced("09")), Receipt)
-    desk.s3.objects[KEY] = data
-    lose_at_rename(desk, server, fault)
+    harness.s3.objects[KEY] = old
+    assert isinstance(harness.attempt(server, ref=harness.announced("09")), Receipt)
+    harness.s3.objects[KEY] = data
+    lose_at_rename(harness, server, fault)
     sweep(server)
-    assert isinstance(desk.attempt(server), OutcomeUnknown)
+    assert isinstance(harness.attempt(server), OutcomeUnknown)
     assert are_files(server, report=old)
 
 
 def test_held_object_is_sent_again_only_when_a_person_asks_for_it(
-    data: bytes, desk: LedgerDesk, start: Start, fault: Fault
+    data: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     server = start(HangsUp, "posix_rename")
-    lose_at_rename(desk, server, fault)
+    lose_at_rename(harness, server, fault)
     sweep(server)
-    held = desk.attempt(server)
+    held = harness.attempt(server)
     assert isinstance(held, OutcomeUnknown)
-    desk.give_up(held)
-    assert desk.state() == "UNKNOWN"
-    again = desk.attempt(server)
+    harness.give_up(held)
+    assert harness.state() == "UNKNOWN"
+    again = harness.attempt(server)
     assert isinstance(again, OutcomeUnknown)
     assert files_below(server.root) == {}
-    assert isinstance(desk.attempt(server, ref=desk.redriven()), Receipt)
+    assert isinstance(harness.attempt(server, ref=harness.redriven()), Receipt)
     assert are_files(server, report=data)
 
 
 def test_rename_lost_at_one_server_is_no_delivery_at_another(
-    data: bytes, desk: LedgerDesk, start: Start, fault: Fault
+    data: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
-    lose_at_rename(desk, start(HangsUp, "posix_rename", done=True), fault)
+    lose_at_rename(harness, start(HangsUp, "posix_rename", done=True), fault)
     other = start(WatchedServer, folder="another partner")
-    assert isinstance(desk.attempt(other), Receipt)
+    assert isinstance(harness.attempt(other), Receipt)
     assert are_files(other, report=data)
 
 
@@ -307,71 +307,71 @@ def test_file_that_was_cut_short_after_the_loss_is_never_given_the_final_name(
     rename: str,
     data: bytes,
     old: bytes,
-    desk: LedgerDesk,
+    harness: LedgerHarness,
     start: Start,
     fault: Fault,
 ) -> None:
     server = start(HangsUp, rename)
     (server.root / KEY).write_bytes(old)
-    lose_at_rename(desk, server, fault)
+    lose_at_rename(harness, server, fault)
     os.truncate(only_temporary(server), len(data) // 2)
-    receipt = desk.attempt(server)
+    receipt = harness.attempt(server)
     assert isinstance(receipt, Receipt)
     assert receipt.size == len(data)
     assert are_files(server, report=data)
 
 
 def test_old_file_that_was_moved_aside_is_kept_while_nobody_knows(
-    data: bytes, old: bytes, desk: LedgerDesk, start: Start, fault: Fault
+    data: bytes, old: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     with without_extensions(POSIX_RENAME):
         server = start(HangsUp, "rename", nth=3)
         (server.root / KEY).write_bytes(old)
-        lose_at_rename(desk, server, fault)
+        lose_at_rename(harness, server, fault)
         (aside,) = (path for path in server.root.iterdir() if path.name.endswith(".old"))
         only_temporary(server).unlink()
-        assert isinstance(desk.attempt(server), OutcomeUnknown)
+        assert isinstance(harness.attempt(server), OutcomeUnknown)
     assert aside.read_bytes() == old
-    assert aside.name in desk.names()
+    assert aside.name in harness.names()
 
 
 def test_partner_who_sweeps_everything_gets_no_false_receipt(
-    data: bytes, old: bytes, desk: LedgerDesk, start: Start, fault: Fault
+    data: bytes, old: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     with without_extensions(POSIX_RENAME):
         server = start(HangsUp, "rename", nth=3)
         (server.root / KEY).write_bytes(old)
-        lose_at_rename(desk, server, fault)
+        lose_at_rename(harness, server, fault)
         assert len(sweep(server)) == 2
-        assert isinstance(desk.attempt(server), OutcomeUnknown)
-    assert desk.state() == "COMMITTING"
+        assert isinstance(harness.attempt(server), OutcomeUnknown)
+    assert harness.state() == "COMMITTING"
 
 
 def test_drop_box_that_shows_nothing_is_asked_by_a_person(
-    data: bytes, desk: LedgerDesk, start: Start, fault: Fault
+    data: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     class DropBox(DeniesLooking, HangsUp):
         """Shows nothing, and hangs up at the first RENAME."""
 
     server = start(DropBox, "posix_rename")
-    assert isinstance(desk.attempt(server), ConnectionLost)
-    assert isinstance(desk.attempt(server), OutcomeUnknown)
-    receipt = desk.attempt(server, unknown_outcome=UnknownOutcome.RESEND)
+    assert isinstance(harness.attempt(server), ConnectionLost)
+    assert isinstance(harness.attempt(server), OutcomeUnknown)
+    receipt = harness.attempt(server, unknown_outcome=UnknownOutcome.RESEND)
     assert isinstance(receipt, Receipt)
     assert receipt.evidence == Evidence.RENAME_OK
     assert are_files(server, report=data)
 
 
 def test_file_swept_at_once_with_the_answer_is_held_by_default_and_assumed_where_that_is_configured(
-    tmp_path: Path, data: bytes, desk: LedgerDesk, start: Start, fault: Fault
+    tmp_path: Path, data: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     swept = tmp_path / "swept"
     swept.mkdir()
     server = start(SweepsAwayAndHangsUp, swept=swept)
-    lose_at_rename(desk, server, fault)
+    lose_at_rename(harness, server, fault)
     writes = fault.requests["write"]
-    assert isinstance(desk.attempt(server), OutcomeUnknown)
-    receipt = desk.attempt(server, unknown_outcome=UnknownOutcome.ASSUME_DELIVERED)
+    assert isinstance(harness.attempt(server), OutcomeUnknown)
+    receipt = harness.attempt(server, unknown_outcome=UnknownOutcome.ASSUME_DELIVERED)
     assert isinstance(receipt, Receipt)
     assert receipt.evidence == Evidence.ASSUMED
     assert fault.requests["write"] == writes
@@ -379,7 +379,7 @@ def test_file_swept_at_once_with_the_answer_is_held_by_default_and_assumed_where
 
 
 def test_size_is_compared_before_every_rename(
-    data: bytes, desk: LedgerDesk, start: Start, fault: Fault
+    data: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     class LosesTheTailEarly(LosesTheLastByte):
         """Shows before the CLOSE already that the last byte is missing."""
@@ -388,20 +388,20 @@ def test_size_is_compared_before_every_rename(
             return await super().write(file_obj, offset, data[:-1] if self.fault.strike() else data)
 
     server = start(LosesTheTailEarly)
-    assert isinstance(desk.attempt(server), SizeMismatch)
+    assert isinstance(harness.attempt(server), SizeMismatch)
     assert fault.requests["posix_rename"] == 0
     assert files_below(server.root) == {}
     fault.mend()
-    assert isinstance(desk.attempt(server), Receipt)
+    assert isinstance(harness.attempt(server), Receipt)
     assert are_files(server, report=data)
 
 
 # --- the past never wins, and what is not ours stays ---
 
 
-def newer_version(desk: LedgerDesk, data: bytes) -> Any:
-    desk.s3.objects[KEY] = data
-    return desk.announced("0B")
+def newer_version(harness: LedgerHarness, data: bytes) -> Any:
+    harness.s3.objects[KEY] = data
+    return harness.announced("0B")
 
 
 class HangsAndKeepsFiles(KeepsFiles, HangsInRename):
@@ -419,92 +419,92 @@ class HangsAndKeepsNames(HangsAndKeepsFiles):
 
 @pytest.mark.parametrize("kind", [HangsInRename, HangsAndKeepsFiles])
 def test_delayed_rename_of_an_older_version_finds_nothing_to_rename(
-    kind: Any, data: bytes, desk: LedgerDesk, start: Start, fault: Fault
+    kind: Any, data: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     server = start(kind)
-    assert isinstance(desk.attempt(server), ConnectionLost)
-    newer = newer_version(desk, b"newer" + data)
-    outcome = desk.attempt(server, ref=newer)
+    assert isinstance(harness.attempt(server), ConnectionLost)
+    newer = newer_version(harness, b"newer" + data)
+    outcome = harness.attempt(server, ref=newer)
     assert isinstance(outcome, Receipt), outcome
     fault.wake()
     assert (server.root / KEY).read_bytes() == b"newer" + data
-    assert isinstance(desk.attempt(server), Superseded)
+    assert isinstance(harness.attempt(server), Superseded)
 
 
 def test_newer_version_waits_where_an_older_rename_cannot_be_prevented(
-    data: bytes, desk: LedgerDesk, start: Start, fault: Fault
+    data: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     server = start(HangsAndKeepsNames)
-    assert isinstance(desk.attempt(server), ConnectionLost)
-    newer = newer_version(desk, b"newer" + data)
-    outcome = desk.attempt(server, ref=newer)
+    assert isinstance(harness.attempt(server), ConnectionLost)
+    newer = newer_version(harness, b"newer" + data)
+    outcome = harness.attempt(server, ref=newer)
     assert isinstance(outcome, EarlierRenamePending), outcome
     assert outcome.disposition is Disposition.RETRY
     fault.wake()
     fault.mend()
-    assert isinstance(desk.attempt(server, ref=newer), Receipt)
+    assert isinstance(harness.attempt(server, ref=newer), Receipt)
     assert (server.root / KEY).read_bytes() == b"newer" + data
 
 
 def test_delayed_move_aside_does_not_take_the_delivered_file_away(
-    data: bytes, old: bytes, desk: LedgerDesk, start: Start, fault: Fault
+    data: bytes, old: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     with without_extensions(POSIX_RENAME):
         server = start(HangsInRename, nth=2)  # the first one is refused: there is an old file
         (server.root / KEY).write_bytes(old)
-        assert isinstance(desk.attempt(server), RequestRefused)
-        assert isinstance(desk.attempt(server), Receipt)
+        assert isinstance(harness.attempt(server), RequestRefused)
+        assert isinstance(harness.attempt(server), Receipt)
         fault.wake()
         assert (server.root / KEY).read_bytes() == data
-    assert set(desk.names().values()) == {"blocker"}
-    assert desk.keys_with_leftovers() == 1
+    assert set(harness.names().values()) == {"blocker"}
+    assert harness.keys_with_leftovers() == 1
 
 
 def test_server_that_announces_replacing_and_does_not_gets_the_old_file_moved_aside(
-    data: bytes, old: bytes, desk: LedgerDesk, start: Start, fault: Fault
+    data: bytes, old: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     server = start(AnnouncesReplacing)
     (server.root / KEY).write_bytes(old)
-    assert isinstance(desk.attempt(server), Receipt)
+    assert isinstance(harness.attempt(server), Receipt)
     assert fault.caused
     assert are_files(server, report=data)
-    assert desk.names() == {}
+    assert harness.names() == {}
 
 
 # --- what is left is known ---
 
 
 def test_file_of_a_dead_lettered_object_is_listed_and_used_by_the_redrive(
-    data: bytes, desk: LedgerDesk, start: Start, fault: Fault
+    data: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     server = start(RefusesRequest, "posix_rename")
-    refused = desk.attempt(server)
+    refused = harness.attempt(server)
     assert isinstance(refused, DeliveryError)
-    desk.give_up(refused)
-    assert desk.state() == "FAILED"
-    assert list(desk.names()) == [only_temporary(server).name]
-    assert desk.keys_with_leftovers() == 1
+    harness.give_up(refused)
+    assert harness.state() == "FAILED"
+    assert list(harness.names()) == [only_temporary(server).name]
+    assert harness.keys_with_leftovers() == 1
     fault.mend()
     writes = fault.requests["write"]
-    assert isinstance(desk.attempt(server), Receipt)
+    assert isinstance(harness.attempt(server), Receipt)
     assert fault.requests["write"] == writes
-    assert (desk.names(), desk.keys_with_leftovers()) == ({}, 0)
+    assert (harness.names(), harness.keys_with_leftovers()) == ({}, 0)
 
 
 def test_old_file_that_may_not_be_removed_is_listed_until_it_may(
-    data: bytes, old: bytes, desk: LedgerDesk, start: Start, fault: Fault
+    data: bytes, old: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     with without_extensions(POSIX_RENAME):
         server = start(KeepsFiles)
         (server.root / KEY).write_bytes(old)
-        assert isinstance(desk.attempt(server), Receipt)
-        assert list(desk.names().values()) == ["aside"]
-        assert desk.keys_with_leftovers() == 1
-        assert set(desk.names()) == set(files_below(server.root)) - {KEY}
+        assert isinstance(harness.attempt(server), Receipt)
+        assert list(harness.names().values()) == ["aside"]
+        assert harness.keys_with_leftovers() == 1
+        assert set(harness.names()) == set(files_below(server.root)) - {KEY}
         fault.mend()
-        assert isinstance(desk.attempt(server, ref=newer_version(desk, b"newer")), Receipt)
+        assert isinstance(harness.attempt(server, ref=newer_version(harness, b"newer")), Receipt)
     assert are_files(server, report=b"newer")
-    assert (desk.names(), desk.keys_with_leftovers()) == ({}, 0)
+    assert (harness.names(), harness.keys_with_leftovers()) == ({}, 0)
 
 
 class HangsUpOnceAndRefusesNames(RefusesRequest):
@@ -518,28 +518,28 @@ class HangsUpOnceAndRefusesNames(RefusesRequest):
 
 
 def test_name_that_is_gone_is_not_removed_at_every_retry(
-    data: bytes, desk: LedgerDesk, start: Start, fault: Fault
+    data: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     server = start(HangsUpOnceAndRefusesNames, "posix_rename")
-    assert isinstance(desk.attempt(server), ConnectionLost)
-    assert len(desk.names()) == 1
-    assert isinstance(desk.attempt(server), RequestRefused)
+    assert isinstance(harness.attempt(server), ConnectionLost)
+    assert len(harness.names()) == 1
+    assert isinstance(harness.attempt(server), RequestRefused)
     removed = fault.requests["remove"]
     assert removed
     for _ in range(2):
-        assert isinstance(desk.attempt(server), RequestRefused)
+        assert isinstance(harness.attempt(server), RequestRefused)
     assert fault.requests["remove"] == removed
 
 
 def test_directory_that_was_changed_after_a_dead_lettered_rename_takes_effect(
-    data: bytes, desk: LedgerDesk, start: Start, fault: Fault
+    data: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     server = start(RefusesRequest, "posix_rename")
-    refused = desk.attempt(server)
+    refused = harness.attempt(server)
     assert isinstance(refused, DeliveryError)
-    desk.give_up(refused)
+    harness.give_up(refused)
     fault.mend()
-    receipt = desk.attempt(server, directory="elsewhere")
+    receipt = harness.attempt(server, directory="elsewhere")
     assert isinstance(receipt, Receipt)
     assert receipt.remote_path == f"elsewhere/{KEY}"
     assert files_below(server.root) == {f"elsewhere/{KEY}": data}

@@ -1,4 +1,4 @@
-"""Every size around every boundary, on one to four lanes: what arrived has the checksum of what was sent."""
+"""Every size around every boundary, on one to four streams: what arrived has the checksum of what was sent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from local.sftp_server import RunningServer, sshd_path, start_asyncssh_server, start_sshd
-from s3_to_sftp.sftp.client import Partner
+from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.connection import Timeouts
 from s3_to_sftp.sftp.write_window import WINDOW_BYTES
 from tests.faults.sftp_server import without_extensions
@@ -39,7 +39,7 @@ BOUNDARIES = [
     *(PACKET - header for header in range(0, 64, 3)),
     SAFE_WRITE,
     WRITE,
-    4 * MIB,  # a range of a lane
+    4 * MIB,  # a range of a stream
     MIB,  # its last ones
     128 * KIB,  # what is collected before it is sent
     2 * MIB,  # the window of OpenSSH
@@ -73,10 +73,10 @@ def server(
 
 
 @pytest.fixture(scope="module")
-def partners(server: RunningServer) -> Iterator[dict[int, Partner]]:
-    """One partner for each number of lanes, with connections that stay warm from size to size."""
+def partners(server: RunningServer) -> Iterator[dict[int, SftpClient]]:
+    """One partner for each number of streams, with connections that stay warm from size to size."""
     partners = {
-        lanes: partner_at(server, max_connections=lanes, timeouts=Timeouts()) for lanes in range(1, 5)
+        streams: partner_at(server, max_connections=streams, timeouts=Timeouts()) for streams in range(1, 5)
     }
     yield partners
     for partner in partners.values():
@@ -84,40 +84,42 @@ def partners(server: RunningServer) -> Iterator[dict[int, Partner]]:
 
 
 @pytest.fixture(scope="module", params=[255 * KIB, 4 * MIB], ids=["ranges of a write", "ranges of 4 MiB"])
-def lanes_of_any_size(request: pytest.FixtureRequest) -> Iterator[None]:
+def streams_of_any_size(request: pytest.FixtureRequest) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("s3_to_sftp.sftp.parallel_upload.lanes_for", lambda *, size, round_trip, limit: limit)
+        patch.setattr(
+            "s3_to_sftp.sftp.parallel_upload.stream_count", lambda *, size, round_trip, limit: limit
+        )
         patch.setattr("s3_to_sftp.sftp.parallel_upload._SEGMENT_BYTES", request.param)
         patch.setattr("s3_to_sftp.sftp.parallel_upload._LAST_SEGMENT_BYTES", min(request.param, MIB))
         yield
 
 
-@pytest.mark.usefixtures("lanes_of_any_size")
+@pytest.mark.usefixtures("streams_of_any_size")
 @settings(
     max_examples=60,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(size=SIZES, lanes=st.integers(1, 4))
-def test_any_size_arrives_on_any_number_of_lanes(
-    size: int, lanes: int, server: RunningServer, partners: dict[int, Partner]
+@given(size=SIZES, streams=st.integers(1, 4))
+def test_any_size_arrives_on_any_number_of_streams(
+    size: int, streams: int, server: RunningServer, partners: dict[int, SftpClient]
 ) -> None:
     data = DATA[:size]
-    send(partners[lanes], GatheringSource(data), "report.bin")
+    send(partners[streams], GatheringSource(data), "report.bin")
     assert sha256_of(server.root / "report.bin") == hashlib.sha256(data).digest()
     assert [path.name for path in server.root.iterdir()] == ["report.bin"]
 
 
-@pytest.mark.parametrize("lanes", [1, 3])
+@pytest.mark.parametrize("streams", [1, 3])
 @pytest.mark.parametrize("server", ["sshd"], indirect=True)
-@pytest.mark.usefixtures("lanes_at_any_distance")
+@pytest.mark.usefixtures("streams_at_any_distance")
 def test_each_boundary_arrives_once_without_a_hole(
-    lanes: int, server: RunningServer, partners: dict[int, Partner]
+    streams: int, server: RunningServer, partners: dict[int, SftpClient]
 ) -> None:
     for boundary in BOUNDARIES:
         for size in range(max(0, boundary - 1), boundary + 2):
-            send(partners[lanes], BytesSource(DATA[:size]), "report.bin")
+            send(partners[streams], BytesSource(DATA[:size]), "report.bin")
             assert sha256_of(server.root / "report.bin") == hashlib.sha256(DATA[:size]).digest()
 
 
@@ -151,7 +153,9 @@ def test_offsets_beyond_32_bits_arrive_where_they_belong(
     if sshd_path() is None:
         pytest.skip("OpenSSH's sshd is not installed (apt-get install openssh-server)")
     insist_on_room(in_memory, size)
-    monkeypatch.setattr("s3_to_sftp.sftp.parallel_upload.lanes_for", lambda *, size, round_trip, limit: limit)
+    monkeypatch.setattr(
+        "s3_to_sftp.sftp.parallel_upload.stream_count", lambda *, size, round_trip, limit: limit
+    )
     source = StampedSource(size)
     with start_sshd(in_memory) as server:
         partner = partner_at(server, max_connections=2, timeouts=Timeouts())

@@ -11,7 +11,7 @@ import pytest
 
 from local.sftp_server import RunningServer, start_asyncssh_server, start_sshd
 from s3_to_sftp.errors import CheckpointLost, ConnectionLost, SizeMismatch, TransferError
-from s3_to_sftp.sftp.client import Partner
+from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.parallel_upload import Sent
 from s3_to_sftp.sftp.protocol import LIMITS
 from tests.faults.sftp_server import (
@@ -52,7 +52,7 @@ def same(found: bytes, expected: bytes) -> bool:
 # --- the proof ---
 
 
-@pytest.mark.usefixtures("lanes_at_any_distance")
+@pytest.mark.usefixtures("streams_at_any_distance")
 @pytest.mark.parametrize("cache", ["writes", "full"])
 @pytest.mark.parametrize("max_connections", [1, 3], ids=["channels", "connections"])
 def test_rclone_that_wipes_what_was_written_gets_one_stream(
@@ -67,7 +67,7 @@ def test_rclone_that_wipes_what_was_written_gets_one_stream(
     assert set(files_below(root)) == {"a.bin", "b.bin"}
 
 
-@pytest.mark.usefixtures("lanes_at_any_distance")
+@pytest.mark.usefixtures("streams_at_any_distance")
 def test_large_object_in_a_new_directory_gets_streams(server: RunningServer, stack: ExitStack) -> None:
     partner = partner_at(server, max_connections=3)
     stack.callback(partner.close)
@@ -75,7 +75,7 @@ def test_large_object_in_a_new_directory_gets_streams(server: RunningServer, sta
     assert same((server.root / "2026/11/28/a.bin").read_bytes(), DATA)
 
 
-@pytest.mark.usefixtures("lanes_at_any_distance")
+@pytest.mark.usefixtures("streams_at_any_distance")
 def test_server_with_one_handle_for_each_connection_gets_streams(root: Path, stack: ExitStack) -> None:
     server = stack.enter_context(start_asyncssh_server(root, sftp_factory=faulty(OneHandle, Fault())))
     partner = partner_at(server, max_connections=3)
@@ -87,7 +87,7 @@ def test_server_with_one_handle_for_each_connection_gets_streams(root: Path, sta
     assert set(files_below(root)) == {"a.bin", "b.bin"}
 
 
-@pytest.mark.usefixtures("lanes_at_any_distance")
+@pytest.mark.usefixtures("streams_at_any_distance")
 def test_server_that_was_exchanged_must_show_it_anew(root: Path, stack: ExitStack) -> None:
     """The address and the host key are those of the first one; it keeps apart what two handles write."""
     kinds: list[type[WatchedServer]] = [WatchedServer]
@@ -115,15 +115,15 @@ def until_complete(attempt: Callable[[int, str, int | None], Sent], *, at_most: 
 
     Over one connection from the moment on in which several were lost at once.
     """
-    start, temporary, lanes = 0, TEMPORARY, None
+    start, temporary, streams = 0, TEMPORARY, None
     for number in range(1, 1 + at_most):
-        sent = attempt(start, temporary, lanes)
+        sent = attempt(start, temporary, streams)
         if sent.complete:
             return sent, number
         assert isinstance(sent.lost, ConnectionLost)
         if sent.acknowledged <= start:
-            assert sent.lanes > 1
-            lanes = 1
+            assert sent.streams > 1
+            streams = 1
         start, temporary = sent.acknowledged, sent.temporary
     raise AssertionError("no end")
 
@@ -134,7 +134,7 @@ def test_server_that_closes_after_some_requests_gets_everything(
     most: int, max_connections: int, root: Path, stack: ExitStack, request: pytest.FixtureRequest
 ) -> None:
     if max_connections > 1:
-        request.getfixturevalue("lanes_at_any_distance")
+        request.getfixturevalue("streams_at_any_distance")
     fault = Fault()
     factory = faulty(ClosesAfterRequests, fault, most=most)
     stack.enter_context(without_extensions(LIMITS))  # then a WRITE holds 32 KiB
@@ -143,8 +143,8 @@ def test_server_that_closes_after_some_requests_gets_everything(
     stack.callback(partner.close)
     data = LARGE if most == 1_000 else DATA
 
-    def attempt(start: int, temporary: str, lanes: int | None) -> Sent:
-        return upload(partner, BytesSource(data), "a.bin", temporary=temporary, start=start, lanes=lanes)
+    def attempt(start: int, temporary: str, streams: int | None) -> Sent:
+        return upload(partner, BytesSource(data), "a.bin", temporary=temporary, start=start, streams=streams)
 
     until_complete(attempt)
     assert same((root / "a.bin").read_bytes(), data)
@@ -153,7 +153,7 @@ def test_server_that_closes_after_some_requests_gets_everything(
 
 @pytest.mark.parametrize("action", ["cut", "reset"])
 @pytest.mark.parametrize("max_connections", [1, 3])
-@pytest.mark.usefixtures("lanes_at_any_distance")
+@pytest.mark.usefixtures("streams_at_any_distance")
 def test_what_was_acknowledged_before_a_loss_is_kept(
     max_connections: int, action: str, server: RunningServer, stack: ExitStack
 ) -> None:
@@ -163,9 +163,9 @@ def test_what_was_acknowledged_before_a_loss_is_kept(
     stack.callback(partner.close)
     starts: list[int] = []
 
-    def attempt(start: int, temporary: str, lanes: int | None) -> Sent:
+    def attempt(start: int, temporary: str, streams: int | None) -> Sent:
         starts.append(start)
-        return upload(partner, BytesSource(DATA), "a.bin", temporary=temporary, start=start, lanes=lanes)
+        return upload(partner, BytesSource(DATA), "a.bin", temporary=temporary, start=start, streams=streams)
 
     until_complete(attempt)
     assert same((server.root / "a.bin").read_bytes(), DATA)
@@ -200,23 +200,23 @@ def test_file_whose_tail_was_lost_with_the_connection_is_not_resumed(root: Path,
 # --- the size ---
 
 
-@pytest.mark.usefixtures("lanes_at_any_distance")
-@pytest.mark.parametrize("lanes", [1, 3])
-def test_file_of_another_size_gets_no_final_name(lanes: int, root: Path, stack: ExitStack) -> None:
+@pytest.mark.usefixtures("streams_at_any_distance")
+@pytest.mark.parametrize("streams", [1, 3])
+def test_file_of_another_size_gets_no_final_name(streams: int, root: Path, stack: ExitStack) -> None:
     fault = Fault()
     server = stack.enter_context(start_asyncssh_server(root, sftp_factory=faulty(ShortensAtClose, fault)))
-    partner = partner_at(server, max_connections=lanes)
+    partner = partner_at(server, max_connections=streams)
     stack.callback(partner.close)
 
     def attempt() -> TransferError | None:
         try:
-            upload(partner, GatheringSource(DATA), "a.bin", temporary=TEMPORARY, lanes=lanes)
+            upload(partner, GatheringSource(DATA), "a.bin", temporary=TEMPORARY, streams=streams)
         except SizeMismatch as mismatch:
             return mismatch
         return None
 
     error = attempt()
-    if lanes > 1:  # for one stream FSTAT travels with the data, and was right then
+    if streams > 1:  # for one stream FSTAT travels with the data, and was right then
         assert error is not None
         assert f"{len(DATA)} were acknowledged" in error.reason
         assert files_below(root) == {}
@@ -237,14 +237,14 @@ def test_server_that_tells_the_size_only_after_the_close_is_asked_then(root: Pat
     assert same((root / "a.bin").read_bytes(), DATA)
 
 
-@pytest.mark.parametrize("lanes", [1, 3])
-@pytest.mark.usefixtures("lanes_at_any_distance")
+@pytest.mark.parametrize("streams", [1, 3])
+@pytest.mark.usefixtures("streams_at_any_distance")
 def test_size_and_time_are_shown_before_the_final_name_is_given(
-    lanes: int, server: RunningServer, stack: ExitStack
+    streams: int, server: RunningServer, stack: ExitStack
 ) -> None:
-    partner = partner_at(server, max_connections=lanes)
+    partner = partner_at(server, max_connections=streams)
     stack.callback(partner.close)
-    what = upload(partner, GatheringSource(DATA), "a.bin", temporary=TEMPORARY, lanes=lanes).seen
+    what = upload(partner, GatheringSource(DATA), "a.bin", temporary=TEMPORARY, streams=streams).seen
     assert what is not None
     assert what.is_regular
     found = (server.root / "a.bin").stat()
@@ -258,7 +258,7 @@ def test_file_is_resumed_at_a_server_with_one_session_for_each_login(root: Path,
     skip_without_sshd()
     server = stack.enter_context(start_sshd(root, extra_config=["MaxSessions 1"]))
     (root / TEMPORARY).write_bytes(DATA[:MIB])
-    partner: Partner = partner_at(server)
+    partner: SftpClient = partner_at(server)
     stack.callback(partner.close)
     assert upload(partner, BytesSource(DATA), "a.bin", temporary=TEMPORARY, start=MIB).complete
     assert same((root / "a.bin").read_bytes(), DATA)

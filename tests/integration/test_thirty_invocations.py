@@ -9,18 +9,18 @@ import paramiko
 import pytest
 
 from s3_to_sftp.credentials import FixedCredentials
-from s3_to_sftp.delivery.invocation import Deliveries
+from s3_to_sftp.delivery.invocation import InvocationRunner
 from s3_to_sftp.errors import (
+    CircuitOpen,
     LoginRefused,
-    PartnerLeftInPeace,
     PartnerUnreachable,
     PasswordExpired,
     SecondFactorRequired,
     SftpNotStarted,
     TooManyConnections,
 )
-from s3_to_sftp.sftp.client import Partner
-from s3_to_sftp.state.circuit_breaker import DynamoBreaker
+from s3_to_sftp.sftp.client import SftpClient
+from s3_to_sftp.state.circuit_breaker import DynamoCircuitBreaker
 from tests.faults.ssh_door import (
     Asked,
     Door,
@@ -34,16 +34,16 @@ from tests.faults.ssh_door import (
     wants_new_password,
 )
 from tests.integration.partner import IMPATIENT
-from tests.ledger_site import TABLE, create_table
-from tests.unit.test_invocation import InvocationSite
+from tests.ledger_env import TABLE, create_table
+from tests.unit.test_invocation import InvocationEnvironment
 
 INVOCATIONS = 30
 
 
 @pytest.fixture
-def site(dynamodb: Any) -> Iterator[InvocationSite]:
+def env(dynamodb: Any) -> Iterator[InvocationEnvironment]:
     create_table(dynamodb)
-    yield InvocationSite(dynamodb)
+    yield InvocationEnvironment(dynamodb)
     dynamodb.delete_table(TableName=TABLE)
 
 
@@ -87,33 +87,35 @@ REFUSALS: dict[str, tuple[type[Exception], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("how", REFUSALS)
-def test_thirty_functions_make_one_login_or_three_of_what_may_pass(how: str, site: InvocationSite) -> None:
+def test_thirty_functions_make_one_login_or_three_of_what_may_pass(
+    how: str, env: InvocationEnvironment
+) -> None:
     error, server = REFUSALS[how]
     logins = 1 if issubclass(error, LoginRefused) else 3
     with ssh_door(**server) as door:
-        invoke = functions_at(door, site)
+        invoke = functions_at(door, env)
         found = [{type(each) for each in invoke()} for _ in range(INVOCATIONS)]
-    assert found == [{error}] * logins + [{PartnerLeftInPeace}] * (INVOCATIONS - logins)
+    assert found == [{error}] * logins + [{CircuitOpen}] * (INVOCATIONS - logins)
     assert door.methods.count("none") == logins, door.methods
 
 
-def functions_at(door: Door, site: InvocationSite) -> Callable[[], list[Exception]]:
+def functions_at(door: Door, env: InvocationEnvironment) -> Callable[[], list[Exception]]:
     """Return what starts a new function, delivers two objects with it, and returns their errors."""
 
     def invoke() -> list[Exception]:
         credentials = FixedCredentials(door.login)
-        partner = Partner(door.address, credentials, timeouts=IMPATIENT)
-        function = Deliveries(
+        partner = SftpClient(door.address, credentials, timeouts=IMPATIENT)
+        function = InvocationRunner(
             server=door.address,
             credentials=credentials,
-            delivery=site.desk.function(partner=partner),
-            breaker=DynamoBreaker(
-                site.dynamodb, TABLE, str(door.address), clock=site.clock, random=lambda: 0
+            delivery=env.harness.function(partner=partner),
+            breaker=DynamoCircuitBreaker(
+                env.dynamodb, TABLE, str(door.address), clock=env.clock, random=lambda: 0
             ),
-            announcements=site.listener,
-            reporter=site.reports,
+            announcements=env.listener,
+            reporter=env.reports,
             end_of_invocation=partner.close,
         )
-        return list(site.invoke("a", "b", function=function).values())
+        return list(env.invoke("a", "b", function=function).values())
 
     return invoke

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from s3_to_sftp.errors import CheckpointLost, ConnectionLost, Disposition, RequestRefused
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.server_identity import ServerIdentity
-from s3_to_sftp.sftp.client import Partner
+from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.parallel_upload import Sent
 from s3_to_sftp.sftp.protocol import FileAttributes, Status
 from s3_to_sftp.sftp.size_check import confirm_size
@@ -230,7 +230,7 @@ class ModelSession:
     max_write_bytes = BLOCK_BYTES
     directories: tuple[str, ...] = ()
 
-    def insist_on_name(self, path: str) -> None:
+    def require_valid_name(self, path: str) -> None:
         """Every name is a file of its own."""
 
     def __init__(self, server: Server, version: ObjectRef, gate: Gate[Any]) -> None:
@@ -345,7 +345,7 @@ class ModelPool:
         return self._server.identity.host_key
 
 
-class ModelPartner(Partner):
+class ModelPartner(SftpClient):
     """The product's client on such a connection; large files take one stream."""
 
     def __init__(self, server: Server, version: ObjectRef, gate: Gate[Any]) -> None:
@@ -353,7 +353,7 @@ class ModelPartner(Partner):
         self._clock = time.monotonic
         self._limits = {}
 
-    def continues_files(self, temporary: str) -> bool:
+    def supports_resume(self, temporary: str) -> bool:
         del temporary
         return True
 
@@ -366,9 +366,9 @@ class ModelPartner(Partner):
         start: int = 0,
         is_spread: bool = False,
         pause: Callable[[], bool] = lambda: False,
-        lanes: int | None = None,
+        streams: int | None = None,
     ) -> Sent:
-        del lanes, path, is_spread
+        del streams, path, is_spread
         session: Any = self._pool.session
         sent: Sent = session.run_one(_send(session, source, temporary, start, pause))
         return sent
@@ -391,12 +391,12 @@ async def _send(session: Any, source: Any, temporary: str, start: int, pause: Ca
         for offset, block in source.blocks(ranges, BLOCK_BYTES):
             if pause():
                 await session.close_file(handle, path=temporary)
-                return Sent(lanes=1, acknowledged=acknowledged, complete=False, temporary=temporary)
+                return Sent(streams=1, acknowledged=acknowledged, complete=False, temporary=temporary)
             await session.write(handle, offset, block, path=temporary)
             acknowledged = offset + len(block)
     except ConnectionLost as lost:
-        return Sent(lanes=1, acknowledged=acknowledged, complete=False, temporary=temporary, lost=lost)
+        return Sent(streams=1, acknowledged=acknowledged, complete=False, temporary=temporary, lost=lost)
     seen = await session.fstat(handle, path=temporary)
     await session.close_file(handle, path=temporary)
     seen = await confirm_size(session, temporary, size=source.size, at_close=seen, is_all=True)
-    return Sent(lanes=1, acknowledged=acknowledged, complete=True, temporary=temporary, seen=seen)
+    return Sent(streams=1, acknowledged=acknowledged, complete=True, temporary=temporary, seen=seen)

@@ -1,4 +1,4 @@
-"""Sends one file in lanes whose ranges are so small that a test's file has many."""
+"""Sends one file in streams whose ranges are so small that a test's file has many."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from s3_to_sftp.sftp import parallel_upload
-from s3_to_sftp.sftp.parallel_upload import RangeSource, Sent, send_in_lanes
+from s3_to_sftp.sftp.parallel_upload import RangeSource, Sent, upload_parallel
 from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.sftp.protocol import Request
 from s3_to_sftp.sftp.publish import publish
 from s3_to_sftp.ssh.stream import NOT_READY, Piece
+from tests.unit.env import SOON, MemoryJournal, stream_number, stream_threads
 from tests.unit.scripted_server import Asked, Script
-from tests.unit.site import SOON, MemoryJournal, lane_number, lane_threads
 
 WRITE = 128 * 1024  # so long that the session sends each by itself
 SEGMENT = 2 * WRITE
@@ -33,7 +33,7 @@ class Bytes:
     Attributes:
         on_range: Called with the offset of each range before it is read; may raise or wait.
         until: The first stream gets no second block of a reading before this is so.
-        read: Number of the lane -> offsets of the ranges that it read.
+        read: Number of the stream -> offsets of the ranges that it read.
         closed: How many readings have ended.
     """
 
@@ -51,10 +51,10 @@ class Bytes:
         buffer = bytearray(block_bytes)
         try:
             for offset, length in ranges:
-                self.read.setdefault(lane_number(), []).append(offset)
+                self.read.setdefault(stream_number(), []).append(offset)
                 self.on_range(offset)
                 for start in range(offset, offset + length + self.extra, block_bytes):
-                    if start and not lane_number():
+                    if start and not stream_number():
                         yield from self._waiting(start)
                     end = min(start + block_bytes, offset + length + self.extra)
                     block = memoryview(buffer)[: end - start]
@@ -73,7 +73,7 @@ class Bytes:
 
     def is_gathered(self) -> bool:
         """Whether each further stream that is still there has its first block."""
-        return {int(thread.name[5:]) for thread in lane_threads()} <= set(self.read)
+        return {int(thread.name[5:]) for thread in stream_threads()} <= set(self.read)
 
 
 def gathering(data: bytes = DATA) -> Bytes:
@@ -95,19 +95,19 @@ def send_part(pool: ConnectionPool, source: RangeSource | None = None, **more: A
 def upload_part(pool: ConnectionPool, source: RangeSource | None = None, **more: Any) -> Sent:
     """Send in segments so small that a test's file has many."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(parallel_upload, "_MIN_BYTES_PER_LANE", SEGMENT)
+        patched.setattr(parallel_upload, "_MIN_BYTES_PER_STREAM", SEGMENT)
         patched.setattr(parallel_upload, "_SEGMENT_BYTES", SEGMENT)
         patched.setattr(parallel_upload, "_LAST_SEGMENT_BYTES", SEGMENT)
-        return send_in_lanes(pool, source or Bytes(), **{"temporary": TEMPORARY, **more})
+        return upload_parallel(pool, source or Bytes(), **{"temporary": TEMPORARY, **more})
 
 
 def send(pool: ConnectionPool, source: Bytes | None = None, **more: Any) -> int:
-    """Send all in small segments; return the number of lanes."""
+    """Send all in small segments; return the number of streams."""
     source = source or Bytes()
     sent = send_part(pool, source, **more)
     assert sent.complete
     assert sent.acknowledged == source.size
-    return sent.lanes
+    return sent.streams
 
 
 def at(kind: Request, number: int, then: Callable[[], object], otherwise: Script | None = None) -> Script:

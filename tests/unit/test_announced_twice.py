@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from s3_to_sftp.s3.notifications import object_in_event, object_in_record
-from s3_to_sftp.state.items import is_unmistakable, partition_key, version_key
+from s3_to_sftp.state.items import identifies_one_put, partition_key, version_key
 
 
 def record(**version: str) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def test_both_announcements_name_the_same_version(version: str | None) -> None:
     assert passed_on
     assert partition_key(notified) == partition_key(passed_on)
     assert version_key(notified) == version_key(passed_on)
-    assert is_unmistakable(notified)
+    assert identifies_one_put(notified)
 
 
 def test_another_put_of_the_same_bytes_is_another_version() -> None:

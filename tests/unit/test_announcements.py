@@ -18,7 +18,7 @@ from moto import mock_aws
 
 from s3_to_sftp import events
 from s3_to_sftp.errors import AlreadyGone, EventError, RemotePathRefused, Superseded
-from s3_to_sftp.events import Announcements, Announcer, Silent
+from s3_to_sftp.events import EventPublisher, NullPublisher, Publisher
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.circuit_breaker import Opened, Recovered
 from s3_to_sftp.state.receipt import Receipt
@@ -76,13 +76,11 @@ class Bus:
         ]
 
 
-def announcer(bus: Any) -> Announcer:
-    return Announcer(bus, bus="default", server=SERVER, clock=lambda: NOW)
+def announcer(bus: Any) -> EventPublisher:
+    return EventPublisher(bus, bus="default", server=SERVER, clock=lambda: NOW)
 
 
-def completed(
-    to: Announcements, ref: ObjectRef = REF, *, checksum: str = "rosUhgp5mIg=", **more: Any
-) -> None:
+def completed(to: Publisher, ref: ObjectRef = REF, *, checksum: str = "rosUhgp5mIg=", **more: Any) -> None:
     to.completed(
         Receipt(
             ref=ref,
@@ -92,14 +90,14 @@ def completed(
             checksum=checksum,
             seconds=0.4123456,
             attempt=2,
-            lanes=4,
+            streams=4,
             host_key_fingerprint="SHA256:abc",
             **more,
         )
     )
 
 
-EVERYTHING: dict[str, Callable[[Announcements], None]] = {
+EVERYTHING: dict[str, Callable[[Publisher], None]] = {
     "completed": lambda to: completed(to, sha256="ab" * 32),
     "completed, compared with a composite checksum": lambda to: completed(
         to, verified_by="composite:CRC32C/12", evidence="seen_after_rename"
@@ -118,7 +116,7 @@ EVERYTHING: dict[str, Callable[[Announcements], None]] = {
 }
 
 
-def event_of(announce: Callable[[Announcements], None]) -> dict[str, Any]:
+def event_of(announce: Callable[[Publisher], None]) -> dict[str, Any]:
     bus = Bus()
     to = announcer(bus)
     announce(to)
@@ -153,7 +151,7 @@ def test_schema_is_one(title: str) -> None:
 
 
 @pytest.mark.parametrize("announce", EVERYTHING.values(), ids=EVERYTHING)
-def test_event_is_what_its_schema_says(announce: Callable[[Announcements], None]) -> None:
+def test_event_is_what_its_schema_says(announce: Callable[[Publisher], None]) -> None:
     assert faults(event_of(announce)) == []
 
 
@@ -175,7 +173,7 @@ def changed(event: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("announce", EVERYTHING.values(), ids=EVERYTHING)
-def test_changed_field_is_not_what_the_schema_says(announce: Callable[[Announcements], None]) -> None:
+def test_changed_field_is_not_what_the_schema_says(announce: Callable[[Publisher], None]) -> None:
     assert [what for what, event in changed(event_of(announce)) if not faults(event)] == []
 
 
@@ -206,7 +204,7 @@ def test_delivered_object_is_told_with_all_its_evidence() -> None:
         "sha256": "ab" * 32,
         "duration": 0.412,
         "attempt": 2,
-        "lanes": 4,
+        "streams": 4,
         "hostKey": "SHA256:abc",
     }
 
@@ -219,7 +217,7 @@ def test_outage_is_told_with_its_times() -> None:
 def test_event_bears_the_time_at_which_it_was_announced() -> None:
     now = [NOW]
     bus = Bus()
-    to = Announcer(bus, bus="default", server=SERVER, clock=lambda: now[0])
+    to = EventPublisher(bus, bus="default", server=SERVER, clock=lambda: now[0])
     to.superseded(REF, NEWER)
     now[0] += 800
     to.flush()
@@ -345,7 +343,7 @@ def test_bus_out_of_reach_fails_nothing(error: Exception, caplog: pytest.LogCapt
 
 
 def test_without_a_bus_nothing_is_said() -> None:
-    silent: Announcements = Silent()
+    silent: Publisher = NullPublisher()
     for announce in EVERYTHING.values():
         announce(silent)
     silent.flush()

@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 from botocore.config import Config
 
-from s3_to_sftp.app import Function, assemble
+from s3_to_sftp.app import Function, build_app
 from s3_to_sftp.credentials import Credentials, FixedCredentials, SecretCredentials
 from s3_to_sftp.delivery.unknown_outcome import UnknownOutcome
 from s3_to_sftp.errors import LedgerError
-from s3_to_sftp.events import Announcer, Silent
+from s3_to_sftp.events import EventPublisher, NullPublisher
 from s3_to_sftp.settings import Settings
-from s3_to_sftp.sftp.client import Partner
-from s3_to_sftp.state.circuit_breaker import DynamoBreaker, NoBreaker
+from s3_to_sftp.sftp.client import SftpClient
+from s3_to_sftp.state.circuit_breaker import DynamoCircuitBreaker, NoCircuitBreaker
 from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
 from s3_to_sftp.state.no_ledger import NoLedger
-from tests.ledger_site import ref
+from tests.ledger_env import ref
 
 PLAIN = {"SSH_HOST": "sftp.partner.example", "SSH_PORT": "22", "SSH_USERNAME": "u", "SSH_PASSWORD": "p"}
 FULL = {
@@ -47,7 +47,7 @@ def assembled(environment: dict[str, str], **more: str) -> tuple[Function, Clien
     clients = Clients()
     settings = Settings.from_environment({**environment, **more})
     reporter: Any = object()
-    return assemble(settings, reporter=reporter, new_client=clients), clients
+    return build_app(settings, reporter=reporter, new_client=clients), clients
 
 
 def test_plain_lambda_needs_nothing_but_s3() -> None:
@@ -55,11 +55,11 @@ def test_plain_lambda_needs_nothing_but_s3() -> None:
     assert list(clients.made) == ["s3"]
     deliveries = function.deliveries
     assert isinstance(deliveries._delivery._ledger, NoLedger)
-    assert isinstance(deliveries._breaker, NoBreaker)
+    assert isinstance(deliveries._breaker, NoCircuitBreaker)
     assert isinstance(deliveries._credentials, FixedCredentials)
     assert deliveries._credentials.current() == Credentials(username="u", password="p")
-    assert isinstance(function.announcements, Silent)
-    assert function.settlement is None
+    assert isinstance(function.announcements, NullPublisher)
+    assert function.message_disposition is None
 
 
 def test_everything_that_is_configured_is_there() -> None:
@@ -67,29 +67,29 @@ def test_everything_that_is_configured_is_there() -> None:
     assert sorted(clients.made) == ["dynamodb", "events", "s3", "secretsmanager"]
     deliveries = function.deliveries
     assert isinstance(deliveries._delivery._ledger, DynamoLedger)
-    assert isinstance(deliveries._breaker, DynamoBreaker)
+    assert isinstance(deliveries._breaker, DynamoCircuitBreaker)
     assert isinstance(deliveries._credentials, SecretCredentials)
-    assert isinstance(function.announcements, Announcer)
-    assert function.settlement is not None
+    assert isinstance(function.announcements, EventPublisher)
+    assert function.message_disposition is not None
 
 
 def test_all_parts_announce_on_the_same_bus() -> None:
     function, _ = assembled(FULL)
-    assert function.settlement is not None
-    assert function.settlement._announcements is function.announcements
+    assert function.message_disposition is not None
+    assert function.message_disposition._announcements is function.announcements
     assert function.deliveries._announcements is function.announcements
 
 
 @pytest.mark.parametrize("missing", ["QUEUE_URL", "DEAD_LETTER_QUEUE_URL"])
 def test_messages_are_left_to_sqs_where_one_of_the_queues_is_not_known(missing: str) -> None:
     function, _ = assembled(FULL, **{missing: ""})
-    assert function.settlement is None
+    assert function.message_disposition is None
 
 
 def test_client_of_the_queue_is_made_once_and_only_when_it_is_needed() -> None:
     function, clients = assembled(FULL)
-    assert function.settlement is not None
-    client = function.settlement._queue._client
+    assert function.message_disposition is not None
+    client = function.message_disposition._queue._client
     assert "sqs" not in clients.made
     assert client.upper() == client.upper() == "CLIENT OF SQS"
     assert "sqs" in clients.made
@@ -110,15 +110,15 @@ def test_settlement_gives_up_in_the_ledger(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(
         function.deliveries._delivery._ledger, "settle", lambda *what, **how: settled.append((what, how))
     )
-    assert function.settlement is not None
-    function.settlement._give_up(ref(), LedgerError("corrupt.", hint="mend."))
+    assert function.message_disposition is not None
+    function.message_disposition._give_up(ref(), LedgerError("corrupt.", hint="mend."))
     assert settled == [((ref(),), {"state": "FAILED", "reason": "corrupt.", "hint": "mend."})]
 
 
 def test_messages_are_tried_for_as_long_as_configured() -> None:
     function, _ = assembled(FULL, RETRY_FOR_SECONDS="3600")
-    assert function.settlement is not None
-    assert function.settlement._policy.retry_for == 3600
+    assert function.message_disposition is not None
+    assert function.message_disposition._policy.retry_for == 3600
 
 
 def test_partner_is_given_the_time_that_is_configured() -> None:
@@ -141,7 +141,9 @@ def test_connection_is_kept_between_invocations_where_that_is_configured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[bool] = []
-    monkeypatch.setattr(Partner, "end_of_invocation", lambda _self, *, keep_first: asked.append(keep_first))
+    monkeypatch.setattr(
+        SftpClient, "end_of_invocation", lambda _self, *, keep_first: asked.append(keep_first)
+    )
     assembled(PLAIN, **told)[0].deliveries._end_of_invocation()
     assert asked == [keeps]
 
@@ -163,8 +165,8 @@ def test_policy_for_unknown_outcomes_reaches_the_delivery() -> None:
 
 def test_small_answers_are_not_waited_for_as_long_as_objects() -> None:
     function, clients = assembled(FULL)
-    assert function.settlement is not None
-    assert function.settlement._queue._client.upper()  # made now
+    assert function.message_disposition is not None
+    assert function.message_disposition._queue._client.upper()  # made now
     patience = {service: config.read_timeout for service, config in clients.made.items()}  # type: ignore[attr-defined] # set at run time
     assert patience.pop("s3") == 30
     assert set(patience.values()) == {10}

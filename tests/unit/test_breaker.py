@@ -1,4 +1,4 @@
-"""A partner who is away or has refused the login is left in peace, and tried again by one at a time."""
+"""A partner who is away or has refused the login has its circuit breaker open, and tried again by one at a time."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from moto import mock_aws
 
 from s3_to_sftp.errors import (
+    CircuitOpen,
     ConnectionLost,
     CredentialsError,
     DeliveryError,
     HostKeyRefused,
     LoginRefused,
     ObjectGone,
-    PartnerLeftInPeace,
     PartnerRefusesWrites,
     PartnerUnreachable,
     PasswordExpired,
@@ -28,7 +28,13 @@ from s3_to_sftp.errors import (
     SftpNotStarted,
     TooManyConnections,
 )
-from s3_to_sftp.state.circuit_breaker import Breaker, DynamoBreaker, NoBreaker, Opened, Recovered
+from s3_to_sftp.state.circuit_breaker import (
+    CircuitBreaker,
+    DynamoCircuitBreaker,
+    NoCircuitBreaker,
+    Opened,
+    Recovered,
+)
 
 TABLE = "ledger"
 SERVER = "sftp.partner.example:22"
@@ -69,7 +75,7 @@ class OneAtATime:
             return getattr(self._client, operation)(**request)
 
 
-class Site:
+class Environment:
     """The table, the time, and as many functions as a test wants."""
 
     def __init__(self, client: Any) -> None:
@@ -78,15 +84,15 @@ class Site:
         self.clock = Clock()
         self.chance = 0.0
 
-    def function(self, client: Any = None) -> DynamoBreaker:
-        return DynamoBreaker(
+    def function(self, client: Any = None) -> DynamoCircuitBreaker:
+        return DynamoCircuitBreaker(
             client or self.client, TABLE, SERVER, clock=self.clock, random=lambda: self.chance
         )
 
-    def let_through(self, function: Breaker, configuration: str = "a") -> bool:
+    def let_through(self, function: CircuitBreaker, configuration: str = "a") -> bool:
         try:
             function.admit(configuration=configuration, until=self.clock.now + 900)
-        except PartnerLeftInPeace:
+        except CircuitOpen:
             return False
         return True
 
@@ -104,13 +110,13 @@ class Site:
         return not self.let_through(self.function())
 
     def wait_of_the_next(self, configuration: str = "a") -> float:
-        with pytest.raises(PartnerLeftInPeace) as raised:
+        with pytest.raises(CircuitOpen) as raised:
             self.function().admit(configuration=configuration, until=self.clock.now + 900)
         return raised.value.retry_after
 
 
 @pytest.fixture
-def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def env(monkeypatch: pytest.MonkeyPatch) -> Iterator[Environment]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     with mock_aws():
@@ -127,7 +133,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
                 {"AttributeName": "sk", "KeyType": "RANGE"},
             ],
         )
-        yield Site(client)
+        yield Environment(client)
 
 
 # Opening
@@ -137,8 +143,8 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     "error",
     [REFUSED, NEW_KEY, PasswordExpired("Change it.", hint="Do."), SecondFactorRequired("Code?", hint="Ask.")],
 )
-def test_refused_login_and_host_key_open_it_at_once(site: Site, error: DeliveryError) -> None:
-    opened = site.tries_and_fails(error)
+def test_refused_login_and_host_key_open_it_at_once(env: Environment, error: DeliveryError) -> None:
+    opened = env.tries_and_fails(error)
     assert opened == Opened(
         server=SERVER,
         reason=error.reason,
@@ -147,7 +153,7 @@ def test_refused_login_and_host_key_open_it_at_once(site: Site, error: DeliveryE
         failures=1,
         retry_at=START + 300,
     )
-    assert site.is_open()
+    assert env.is_open()
 
 
 @pytest.mark.parametrize(
@@ -159,93 +165,93 @@ def test_refused_login_and_host_key_open_it_at_once(site: Site, error: DeliveryE
         SftpNotStarted("No subsystem.", hint="Ask."),
     ],
 )
-def test_other_failures_open_it_when_they_are_three_in_a_row(site: Site, error: DeliveryError) -> None:
-    assert site.tries_and_fails(error) is None
-    site.clock.now += 10
-    assert site.tries_and_fails(error) is None
-    site.clock.now += 10
-    opened = site.tries_and_fails(error)
+def test_other_failures_open_it_when_they_are_three_in_a_row(env: Environment, error: DeliveryError) -> None:
+    assert env.tries_and_fails(error) is None
+    env.clock.now += 10
+    assert env.tries_and_fails(error) is None
+    env.clock.now += 10
+    opened = env.tries_and_fails(error)
     assert opened is not None
     assert (opened.failures, opened.since, opened.retry_at) == (3, START, START + 20 + 60)
-    assert site.is_open()
+    assert env.is_open()
 
 
-def test_success_ends_the_row(site: Site) -> None:
+def test_success_ends_the_row(env: Environment) -> None:
     for _ in range(4):
-        site.tries_and_fails(UNREACHABLE)
-        site.tries_and_fails(UNREACHABLE)
-        assert site.tries_and_succeeds() is None
-    assert not site.is_open()
+        env.tries_and_fails(UNREACHABLE)
+        env.tries_and_fails(UNREACHABLE)
+        assert env.tries_and_succeeds() is None
+    assert not env.is_open()
 
 
 @pytest.mark.parametrize(
     "error", [ConnectionLost("Cut.", hint="Wait."), ObjectGone("Not there.", hint="Look.")]
 )
-def test_what_concerns_one_object_does_not_count(site: Site, error: DeliveryError) -> None:
+def test_what_concerns_one_object_does_not_count(env: Environment, error: DeliveryError) -> None:
     for _ in range(5):
-        assert site.tries_and_fails(error) is None
-    assert site.client.requests.count("put_item") == 0
+        assert env.tries_and_fails(error) is None
+    assert env.client.requests.count("put_item") == 0
 
 
-def test_one_table_keeps_partners_apart(site: Site) -> None:
-    site.tries_and_fails(REFUSED)
-    other = DynamoBreaker(site.client, TABLE, "other.example:22", clock=site.clock)
-    assert site.let_through(other)
+def test_one_table_keeps_partners_apart(env: Environment) -> None:
+    env.tries_and_fails(REFUSED)
+    other = DynamoCircuitBreaker(env.client, TABLE, "other.example:22", clock=env.clock)
+    assert env.let_through(other)
 
 
 # Open
 
 
-def test_open_breaker_says_when_to_come_back_and_why(site: Site) -> None:
-    site.tries_and_fails(REFUSED)
-    site.clock.now += 100
-    with pytest.raises(PartnerLeftInPeace, match="left in peace: Permission denied") as raised:
-        site.function().admit(configuration="a", until=0)
+def test_open_breaker_says_when_to_come_back_and_why(env: Environment) -> None:
+    env.tries_and_fails(REFUSED)
+    env.clock.now += 100
+    with pytest.raises(CircuitOpen, match="left in peace: Permission denied") as raised:
+        env.function().admit(configuration="a", until=0)
     assert raised.value.retry_after == 200
 
 
-def test_nobody_is_sent_away_for_more_than_five_minutes_and_a_bit(site: Site) -> None:
+def test_nobody_is_sent_away_for_more_than_five_minutes_and_a_bit(env: Environment) -> None:
     for _ in range(4):
-        site.tries_and_fails(REFUSED)
-        site.clock.now += HOUR
-    site.tries_and_fails(REFUSED)  # open for more than an hour now
-    assert site.wait_of_the_next() == 300
-    site.chance = 0.999
-    assert 359 < site.wait_of_the_next() < 360
+        env.tries_and_fails(REFUSED)
+        env.clock.now += HOUR
+    env.tries_and_fails(REFUSED)  # open for more than an hour now
+    assert env.wait_of_the_next() == 300
+    env.chance = 0.999
+    assert 359 < env.wait_of_the_next() < 360
 
 
-def test_asking_an_open_breaker_writes_nothing(site: Site) -> None:
-    site.tries_and_fails(REFUSED)
-    site.client.requests.clear()
-    assert all(site.is_open() for _ in range(20))
-    assert set(site.client.requests) == {"get_item"}
+def test_asking_an_open_breaker_writes_nothing(env: Environment) -> None:
+    env.tries_and_fails(REFUSED)
+    env.client.requests.clear()
+    assert all(env.is_open() for _ in range(20))
+    assert set(env.client.requests) == {"get_item"}
 
 
-def test_failure_of_one_who_was_let_through_before_changes_nothing(site: Site) -> None:
-    late = site.function()
-    assert site.let_through(late)
-    site.tries_and_fails(REFUSED)
+def test_failure_of_one_who_was_let_through_before_changes_nothing(env: Environment) -> None:
+    late = env.function()
+    assert env.let_through(late)
+    env.tries_and_fails(REFUSED)
     assert late.failed(REFUSED, configuration="a") is None
-    site.clock.now += 300  # and not 600
-    assert not site.is_open()
+    env.clock.now += 300  # and not 600
+    assert not env.is_open()
 
 
-def test_success_of_one_who_was_let_through_before_changes_nothing(site: Site) -> None:
-    site.tries_and_fails(UNREACHABLE)
-    late = site.function()
-    assert site.let_through(late)
-    site.tries_and_fails(REFUSED)
+def test_success_of_one_who_was_let_through_before_changes_nothing(env: Environment) -> None:
+    env.tries_and_fails(UNREACHABLE)
+    late = env.function()
+    assert env.let_through(late)
+    env.tries_and_fails(REFUSED)
     assert late.succeeded() is None
-    assert site.is_open()
+    assert env.is_open()
 
 
-def test_success_before_a_failure_of_the_same_invocation_does_not_close_it(site: Site) -> None:
-    site.tries_and_fails(UNREACHABLE)
-    function = site.function()
-    assert site.let_through(function)
+def test_success_before_a_failure_of_the_same_invocation_does_not_close_it(env: Environment) -> None:
+    env.tries_and_fails(UNREACHABLE)
+    function = env.function()
+    assert env.let_through(function)
     function.failed(REFUSED, configuration="a")
     assert function.succeeded() is None
-    assert site.is_open()
+    assert env.is_open()
 
 
 @pytest.mark.parametrize(
@@ -256,118 +262,118 @@ def test_success_before_a_failure_of_the_same_invocation_does_not_close_it(site:
         (REFUSED, [5, 10, 20, 40, 80, 160, 320, 480, 480]),
     ],
 )
-def test_time_doubles_up_to_a_bound(site: Site, error: DeliveryError, minutes: list[int]) -> None:
+def test_time_doubles_up_to_a_bound(env: Environment, error: DeliveryError, minutes: list[int]) -> None:
     if error is UNREACHABLE:
-        site.tries_and_fails(error)
-        site.tries_and_fails(error)
+        env.tries_and_fails(error)
+        env.tries_and_fails(error)
     for wait in minutes:
-        site.tries_and_fails(error)
-        site.clock.now += wait * 60 - 1
-        assert site.is_open()
-        site.clock.now += 1
+        env.tries_and_fails(error)
+        env.clock.now += wait * 60 - 1
+        assert env.is_open()
+        env.clock.now += 1
 
 
-def test_time_has_some_jitter(site: Site) -> None:
-    site.chance = 0.5
-    opened = site.tries_and_fails(REFUSED)
+def test_time_has_some_jitter(env: Environment) -> None:
+    env.chance = 0.5
+    opened = env.tries_and_fails(REFUSED)
     assert opened is not None
     assert opened.retry_at == START + 315
 
 
-def test_server_that_is_away_every_other_time_is_not_asked_for_the_login_more_often(site: Site) -> None:
-    site.tries_and_fails(REFUSED)
-    site.clock.now += 300
-    site.tries_and_fails(UNREACHABLE)
-    site.clock.now += 60
-    site.tries_and_fails(REFUSED)
-    site.clock.now += 599
-    assert site.is_open()
+def test_server_that_is_away_every_other_time_is_not_asked_for_the_login_more_often(env: Environment) -> None:
+    env.tries_and_fails(REFUSED)
+    env.clock.now += 300
+    env.tries_and_fails(UNREACHABLE)
+    env.clock.now += 60
+    env.tries_and_fails(REFUSED)
+    env.clock.now += 599
+    assert env.is_open()
 
 
 # Half-open
 
 
-def test_after_its_time_one_is_let_through(site: Site) -> None:
-    site.tries_and_fails(REFUSED)
-    site.clock.now += 300
-    assert [site.let_through(site.function()) for _ in range(5)] == [True, False, False, False, False]
+def test_after_its_time_one_is_let_through(env: Environment) -> None:
+    env.tries_and_fails(REFUSED)
+    env.clock.now += 300
+    assert [env.let_through(env.function()) for _ in range(5)] == [True, False, False, False, False]
 
 
-def test_others_are_sent_away_until_the_one_must_have_ended(site: Site) -> None:
-    site.tries_and_fails(REFUSED)
-    site.clock.now += 300
-    site.function().admit(configuration="a", until=site.clock.now + 100)
-    assert site.wait_of_the_next() == 100
-    site.clock.now += 100  # it died
-    assert site.let_through(site.function())
+def test_others_are_sent_away_until_the_one_must_have_ended(env: Environment) -> None:
+    env.tries_and_fails(REFUSED)
+    env.clock.now += 300
+    env.function().admit(configuration="a", until=env.clock.now + 100)
+    assert env.wait_of_the_next() == 100
+    env.clock.now += 100  # it died
+    assert env.let_through(env.function())
 
 
-def test_success_of_the_one_closes_it(site: Site) -> None:
-    site.tries_and_fails(REFUSED)
-    site.clock.now += 300
-    assert site.tries_and_succeeds() == Recovered(
+def test_success_of_the_one_closes_it(env: Environment) -> None:
+    env.tries_and_fails(REFUSED)
+    env.clock.now += 300
+    assert env.tries_and_succeeds() == Recovered(
         server=SERVER, reason=REFUSED.reason, error="LoginRefused", since=START, failures=1
     )
-    assert all(site.let_through(site.function()) for _ in range(5))
+    assert all(env.let_through(env.function()) for _ in range(5))
 
 
-def test_recovery_forgets_how_often_it_was_open(site: Site) -> None:
+def test_recovery_forgets_how_often_it_was_open(env: Environment) -> None:
     for _ in range(3):
-        site.tries_and_fails(REFUSED)
-        site.clock.now += HOUR
-    site.tries_and_succeeds()
-    opened = site.tries_and_fails(REFUSED)
+        env.tries_and_fails(REFUSED)
+        env.clock.now += HOUR
+    env.tries_and_succeeds()
+    opened = env.tries_and_fails(REFUSED)
     assert opened is not None
-    assert (opened.failures, opened.since, opened.retry_at - opened.since) == (1, site.clock.now, 300)
+    assert (opened.failures, opened.since, opened.retry_at - opened.since) == (1, env.clock.now, 300)
 
 
-def test_one_who_learned_nothing_lets_another_try(site: Site) -> None:
-    site.tries_and_fails(REFUSED)
-    site.clock.now += 300
-    function = site.function()
-    assert site.let_through(function)
+def test_one_who_learned_nothing_lets_another_try(env: Environment) -> None:
+    env.tries_and_fails(REFUSED)
+    env.clock.now += 300
+    function = env.function()
+    assert env.let_through(function)
     function.give_back()
-    assert site.let_through(site.function())
+    assert env.let_through(env.function())
 
 
-def test_giving_back_after_success_failure_or_nothing_writes_nothing(site: Site) -> None:
-    def gives_back(function: Breaker) -> None:
-        writes = site.client.requests.count("put_item")
+def test_giving_back_after_success_failure_or_nothing_writes_nothing(env: Environment) -> None:
+    def gives_back(function: CircuitBreaker) -> None:
+        writes = env.client.requests.count("put_item")
         function.give_back()
-        assert site.client.requests.count("put_item") == writes
+        assert env.client.requests.count("put_item") == writes
 
-    gives_back(site.function())
-    failed = site.function()
-    assert site.let_through(failed)
+    gives_back(env.function())
+    failed = env.function()
+    assert env.let_through(failed)
     failed.failed(REFUSED, configuration="a")
     gives_back(failed)
-    site.clock.now += 300
-    succeeded = site.function()
-    assert site.let_through(succeeded)
+    env.clock.now += 300
+    succeeded = env.function()
+    assert env.let_through(succeeded)
     succeeded.succeeded()
     gives_back(succeeded)
-    assert not site.is_open()
+    assert not env.is_open()
 
 
-def test_claim_that_has_passed_to_another_is_not_given_back(site: Site) -> None:
-    site.tries_and_fails(REFUSED)
-    site.clock.now += 300
-    slow = site.function()
-    assert site.let_through(slow)
-    site.clock.now += 901
-    assert site.let_through(site.function())
+def test_claim_that_has_passed_to_another_is_not_given_back(env: Environment) -> None:
+    env.tries_and_fails(REFUSED)
+    env.clock.now += 300
+    slow = env.function()
+    assert env.let_through(slow)
+    env.clock.now += 901
+    assert env.let_through(env.function())
     slow.give_back()
-    assert site.is_open()
+    assert env.is_open()
 
 
-def test_success_of_one_whose_claim_has_passed_to_another_is_not_told(site: Site) -> None:
-    site.tries_and_fails(REFUSED)
-    site.clock.now += 300
-    slow = site.function()
-    assert site.let_through(slow)
-    site.clock.now += 901
-    other = site.function()
-    assert site.let_through(other)
+def test_success_of_one_whose_claim_has_passed_to_another_is_not_told(env: Environment) -> None:
+    env.tries_and_fails(REFUSED)
+    env.clock.now += 300
+    slow = env.function()
+    assert env.let_through(slow)
+    env.clock.now += 901
+    other = env.function()
+    assert env.let_through(other)
     assert slow.succeeded() is None
     assert other.succeeded() is not None
 
@@ -375,7 +381,7 @@ def test_success_of_one_whose_claim_has_passed_to_another_is_not_told(site: Site
 # Many at once
 
 
-def race(site: Site, starters: int, step: Callable[[Breaker], Any]) -> list[Any]:
+def race(env: Environment, starters: int, step: Callable[[CircuitBreaker], Any]) -> list[Any]:
     """Let so many functions take the step at once: nobody writes before all have read."""
     all_have_read = threading.Barrier(starters)
 
@@ -384,33 +390,33 @@ def race(site: Site, starters: int, step: Callable[[Breaker], Any]) -> list[Any]
             self._has_waited = False
 
         def get_item(self, **request: Any) -> Any:
-            answer = site.client.get_item(**request)
+            answer = env.client.get_item(**request)
             if not self._has_waited:
                 self._has_waited = True
                 all_have_read.wait(timeout=30)
             return answer
 
         def put_item(self, **request: Any) -> Any:
-            return site.client.put_item(**request)
+            return env.client.put_item(**request)
 
-    functions = [site.function(ReadsWithTheOthers()) for _ in range(starters)]
+    functions = [env.function(ReadsWithTheOthers()) for _ in range(starters)]
     with ThreadPoolExecutor(starters) as pool:
         return list(pool.map(step, functions))
 
 
-def test_of_many_at_once_exactly_one_is_let_through(site: Site) -> None:
-    site.tries_and_fails(REFUSED)
-    site.clock.now += 300
-    assert sum(race(site, 32, site.let_through)) == 1
+def test_of_many_at_once_exactly_one_is_let_through(env: Environment) -> None:
+    env.tries_and_fails(REFUSED)
+    env.clock.now += 300
+    assert sum(race(env, 32, env.let_through)) == 1
 
 
-def test_of_many_with_a_mended_configuration_exactly_one_is_let_through(site: Site) -> None:
-    site.tries_and_fails(REFUSED)
-    assert sum(race(site, 32, lambda function: site.let_through(function, "mended"))) == 1
+def test_of_many_with_a_mended_configuration_exactly_one_is_let_through(env: Environment) -> None:
+    env.tries_and_fails(REFUSED)
+    assert sum(race(env, 32, lambda function: env.let_through(function, "mended"))) == 1
 
 
-def test_no_failure_of_many_at_once_is_lost(site: Site) -> None:
-    told = race(site, 32, lambda function: function.failed(UNREACHABLE, configuration="a"))
+def test_no_failure_of_many_at_once_is_lost(env: Environment) -> None:
+    told = race(env, 32, lambda function: function.failed(UNREACHABLE, configuration="a"))
     (opened,) = [event for event in told if event is not None]
     assert opened.failures == 3
 
@@ -422,10 +428,10 @@ def refuses(*objects: str, alike: str = "create 3") -> PartnerRefusesWrites:
     return PartnerRefusesWrites("Refused.", hint="Ask.", alike=alike, objects=objects)
 
 
-def test_three_objects_refused_alike_open_it_whoever_has_met_them(site: Site) -> None:
-    assert site.tries_and_fails(refuses("1")) is None
-    assert site.tries_and_fails(refuses("2")) is None
-    opened = site.tries_and_fails(refuses("3"))
+def test_three_objects_refused_alike_open_it_whoever_has_met_them(env: Environment) -> None:
+    assert env.tries_and_fails(refuses("1")) is None
+    assert env.tries_and_fails(refuses("2")) is None
+    opened = env.tries_and_fails(refuses("3"))
     assert opened == Opened(
         server=SERVER,
         reason="Refused.",
@@ -434,98 +440,98 @@ def test_three_objects_refused_alike_open_it_whoever_has_met_them(site: Site) ->
         failures=3,
         retry_at=START + 60,
     )
-    assert site.is_open()
+    assert env.is_open()
 
 
-def test_three_objects_of_one_invocation_open_it_at_once(site: Site) -> None:
-    assert site.tries_and_fails(refuses("1", "2", "3")) is not None
+def test_three_objects_of_one_invocation_open_it_at_once(env: Environment) -> None:
+    assert env.tries_and_fails(refuses("1", "2", "3")) is not None
 
 
-def test_object_that_is_refused_again_and_again_neither_opens_it_nor_costs_a_write(site: Site) -> None:
-    site.tries_and_fails(refuses("1"))
-    writes = site.client.requests.count("put_item")
+def test_object_that_is_refused_again_and_again_neither_opens_it_nor_costs_a_write(env: Environment) -> None:
+    env.tries_and_fails(refuses("1"))
+    writes = env.client.requests.count("put_item")
     for _ in range(5):
-        assert site.tries_and_fails(refuses("1")) is None
-    assert site.client.requests.count("put_item") == writes
-    assert not site.is_open()
+        assert env.tries_and_fails(refuses("1")) is None
+    assert env.client.requests.count("put_item") == writes
+    assert not env.is_open()
 
 
 @pytest.mark.parametrize("other", [refuses("2", "3", alike="rename 3"), UNREACHABLE])
-def test_another_failure_begins_a_row_of_its_own(site: Site, other: DeliveryError) -> None:
-    site.tries_and_fails(refuses("1", "2"))
-    assert site.tries_and_fails(other) is None
-    assert not site.is_open()
-    assert site.tries_and_fails(refuses("3")) is None
-    assert not site.is_open()
+def test_another_failure_begins_a_row_of_its_own(env: Environment, other: DeliveryError) -> None:
+    env.tries_and_fails(refuses("1", "2"))
+    assert env.tries_and_fails(other) is None
+    assert not env.is_open()
+    assert env.tries_and_fails(refuses("3")) is None
+    assert not env.is_open()
 
 
-def test_accepted_object_ends_the_row_of_refusals(site: Site) -> None:
-    site.tries_and_fails(refuses("1", "2"))
-    site.tries_and_succeeds()
-    assert site.tries_and_fails(refuses("3")) is None
-    assert not site.is_open()
+def test_accepted_object_ends_the_row_of_refusals(env: Environment) -> None:
+    env.tries_and_fails(refuses("1", "2"))
+    env.tries_and_succeeds()
+    assert env.tries_and_fails(refuses("3")) is None
+    assert not env.is_open()
 
 
-def test_refused_files_double_the_time_up_to_a_quarter_of_an_hour(site: Site) -> None:
-    site.tries_and_fails(refuses("1", "2", "3"))
+def test_refused_files_double_the_time_up_to_a_quarter_of_an_hour(env: Environment) -> None:
+    env.tries_and_fails(refuses("1", "2", "3"))
     waits = []
     for _ in range(6):
-        state = site.dynamodb.get_item(TableName=TABLE, Key=KEY)["Item"]
-        waits.append(round(float(state["retry_at"]["N"]) - site.clock.now))
-        site.clock.now += waits[-1]
-        assert site.tries_and_fails(refuses("1")) is None, "no news"
+        state = env.dynamodb.get_item(TableName=TABLE, Key=KEY)["Item"]
+        waits.append(round(float(state["retry_at"]["N"]) - env.clock.now))
+        env.clock.now += waits[-1]
+        assert env.tries_and_fails(refuses("1")) is None, "no news"
     assert waits == [60, 120, 240, 480, 900, 900]
 
 
-def let_in(site: Site) -> Recovered | None:
-    function = site.function()
-    assert site.let_through(function)
+def let_in(env: Environment) -> Recovered | None:
+    function = env.function()
+    assert env.let_through(function)
     return function.let_in()
 
 
-def test_server_that_lets_us_in_closes_what_failed_logins_have_opened(site: Site) -> None:
-    site.tries_and_fails(REFUSED)
-    site.clock.now += 300
-    recovered = let_in(site)
+def test_server_that_lets_us_in_closes_what_failed_logins_have_opened(env: Environment) -> None:
+    env.tries_and_fails(REFUSED)
+    env.clock.now += 300
+    recovered = let_in(env)
     assert recovered is not None
     assert recovered.error == "LoginRefused"
-    assert not site.is_open()
+    assert not env.is_open()
 
 
-def test_server_that_lets_us_in_ends_a_row_of_failures_to_reach_it(site: Site) -> None:
-    site.tries_and_fails(UNREACHABLE)
-    site.tries_and_fails(UNREACHABLE)
-    assert let_in(site) is None
-    assert site.tries_and_fails(UNREACHABLE) is None
+def test_server_that_lets_us_in_ends_a_row_of_failures_to_reach_it(env: Environment) -> None:
+    env.tries_and_fails(UNREACHABLE)
+    env.tries_and_fails(UNREACHABLE)
+    assert let_in(env) is None
+    assert env.tries_and_fails(UNREACHABLE) is None
 
 
-def test_server_that_lets_us_in_does_not_close_what_refused_files_have_opened(site: Site) -> None:
-    site.tries_and_fails(refuses("1", "2", "3"))
-    site.clock.now += 60
-    assert let_in(site) is None
-    assert site.is_open()
+def test_server_that_lets_us_in_does_not_close_what_refused_files_have_opened(env: Environment) -> None:
+    env.tries_and_fails(refuses("1", "2", "3"))
+    env.clock.now += 60
+    assert let_in(env) is None
+    assert env.is_open()
 
 
-def test_accepted_file_closes_what_refused_files_have_opened(site: Site) -> None:
-    site.tries_and_fails(refuses("1", "2", "3"))
-    site.clock.now += 60
-    assert site.tries_and_succeeds() == Recovered(
+def test_accepted_file_closes_what_refused_files_have_opened(env: Environment) -> None:
+    env.tries_and_fails(refuses("1", "2", "3"))
+    env.clock.now += 60
+    assert env.tries_and_succeeds() == Recovered(
         server=SERVER, reason="Refused.", error="PartnerRefusesWrites", since=START, failures=3
     )
-    assert not site.is_open()
+    assert not env.is_open()
 
 
-def test_whether_it_is_open_is_known_without_asking_again(site: Site) -> None:
-    function = site.function()
+def test_whether_it_is_open_is_known_without_asking_again(env: Environment) -> None:
+    function = env.function()
     assert not function.is_open
-    assert site.let_through(function)
+    assert env.let_through(function)
     function.failed(refuses("1", "2", "3"), configuration="a")
     assert function.is_open
-    reads = len(site.client.requests)
-    other = site.function()
-    assert not site.let_through(other)
+    reads = len(env.client.requests)
+    other = env.function()
+    assert not env.let_through(other)
     assert other.is_open
-    assert len(site.client.requests) == reads + 1
+    assert len(env.client.requests) == reads + 1
 
 
 # What is read is what was written last
@@ -546,39 +552,39 @@ class StaleUnlessAsked(OneAtATime):
         return super().put_item(**request)
 
 
-def test_breaker_that_has_just_opened_is_seen_by_the_next_one(site: Site) -> None:
-    site.client = StaleUnlessAsked(site.dynamodb)
-    site.tries_and_fails(REFUSED)
-    assert site.is_open()
+def test_breaker_that_has_just_opened_is_seen_by_the_next_one(env: Environment) -> None:
+    env.client = StaleUnlessAsked(env.dynamodb)
+    env.tries_and_fails(REFUSED)
+    assert env.is_open()
 
 
 # A mended configuration
 
 
-def test_mended_configuration_is_tried_at_once(site: Site) -> None:
-    site.tries_and_fails(REFUSED)
-    assert site.let_through(site.function(), "mended")
-    assert site.is_open()  # for everybody else
+def test_mended_configuration_is_tried_at_once(env: Environment) -> None:
+    env.tries_and_fails(REFUSED)
+    assert env.let_through(env.function(), "mended")
+    assert env.is_open()  # for everybody else
 
 
-def test_mended_configuration_that_is_wrong_is_told_and_waits_from_the_beginning(site: Site) -> None:
+def test_mended_configuration_that_is_wrong_is_told_and_waits_from_the_beginning(env: Environment) -> None:
     for _ in range(3):
-        site.tries_and_fails(REFUSED)
-        site.clock.now += HOUR
-    site.tries_and_fails(REFUSED)
-    opened = site.tries_and_fails(REFUSED, "mended wrongly")
+        env.tries_and_fails(REFUSED)
+        env.clock.now += HOUR
+    env.tries_and_fails(REFUSED)
+    opened = env.tries_and_fails(REFUSED, "mended wrongly")
     assert opened is not None
-    assert (opened.failures, opened.since, opened.retry_at) == (5, START, site.clock.now + 300)
-    assert site.is_open()
-    assert not site.let_through(site.function(), "mended wrongly")
+    assert (opened.failures, opened.since, opened.retry_at) == (5, START, env.clock.now + 300)
+    assert env.is_open()
+    assert not env.let_through(env.function(), "mended wrongly")
 
 
-def test_functions_with_the_old_and_the_new_secret_do_not_take_turns_for_ever(site: Site) -> None:
+def test_functions_with_the_old_and_the_new_secret_do_not_take_turns_for_ever(env: Environment) -> None:
     tries = 0
     for attempt in range(100):
         configuration = "old" if attempt % 2 else "new"
-        function = site.function()
-        if site.let_through(function, configuration):
+        function = env.function()
+        if env.let_through(function, configuration):
             tries += 1
             function.failed(REFUSED, configuration=configuration)
     assert tries == 2
@@ -587,64 +593,64 @@ def test_functions_with_the_old_and_the_new_secret_do_not_take_turns_for_ever(si
 # What people are told
 
 
-def test_one_outage_is_told_once(site: Site) -> None:
+def test_one_outage_is_told_once(env: Environment) -> None:
     told = []
     for _ in range(6):
-        told.append(site.tries_and_fails(REFUSED))
-        site.clock.now += 8 * HOUR
+        told.append(env.tries_and_fails(REFUSED))
+        env.clock.now += 8 * HOUR
     assert [event is not None for event in told] == [True] + 5 * [False]
 
 
-def test_another_reason_during_an_outage_is_told(site: Site) -> None:
-    site.tries_and_fails(REFUSED)
-    site.clock.now += 300
-    opened = site.tries_and_fails(NEW_KEY)
+def test_another_reason_during_an_outage_is_told(env: Environment) -> None:
+    env.tries_and_fails(REFUSED)
+    env.clock.now += 300
+    opened = env.tries_and_fails(NEW_KEY)
     assert opened is not None
     assert (opened.error, opened.since, opened.failures) == ("HostKeyRefused", START, 2)
 
 
-def test_very_long_reason_is_cut_in_the_item(site: Site) -> None:
-    opened = site.tries_and_fails(LoginRefused("x" * 1_000_000, hint="Mend the secret."))
+def test_very_long_reason_is_cut_in_the_item(env: Environment) -> None:
+    opened = env.tries_and_fails(LoginRefused("x" * 1_000_000, hint="Mend the secret."))
     assert opened is not None
     assert len(opened.reason) == 1000
-    assert site.is_open()
+    assert env.is_open()
 
 
 # What it costs
 
 
-def test_success_while_closed_costs_one_read_and_no_write(site: Site) -> None:
-    function = site.function()
+def test_success_while_closed_costs_one_read_and_no_write(env: Environment) -> None:
+    function = env.function()
     for _ in range(3):
-        assert site.let_through(function)
+        assert env.let_through(function)
         assert function.succeeded() is None
-    assert site.client.requests == ["get_item"] * 3
+    assert env.client.requests == ["get_item"] * 3
 
 
-def test_success_that_ends_a_row_is_written_once(site: Site) -> None:
-    site.tries_and_fails(UNREACHABLE)
-    site.client.requests.clear()
-    function = site.function()
-    assert site.let_through(function)
+def test_success_that_ends_a_row_is_written_once(env: Environment) -> None:
+    env.tries_and_fails(UNREACHABLE)
+    env.client.requests.clear()
+    function = env.function()
+    assert env.let_through(function)
     function.succeeded()
     function.succeeded()
-    assert site.client.requests == ["get_item", "put_item"]
+    assert env.client.requests == ["get_item", "put_item"]
 
 
-def test_thousand_invocations_with_a_refused_login_are_nine_attempts_in_a_day(site: Site) -> None:
+def test_thousand_invocations_with_a_refused_login_are_nine_attempts_in_a_day(env: Environment) -> None:
     """Half of them at once, as a thousand queued files start, the others over 24 hours."""
-    functions = [site.function(), site.function()]
+    functions = [env.function(), env.function()]
     starts = [n * 0.01 for n in range(500)] + [n * 24 * HOUR / 500 for n in range(1, 501)]
     attempts = 0
     for n, start in enumerate(starts):
-        site.clock.now = START + start
+        env.clock.now = START + start
         function = functions[n % 2]
-        if site.let_through(function, "wrong"):
+        if env.let_through(function, "wrong"):
             attempts += 1
             function.failed(REFUSED, configuration="wrong")
     assert attempts == 9
-    assert site.tries_and_succeeds("mended") is not None
-    assert all(site.let_through(function, "mended") for function in functions)
+    assert env.tries_and_succeeds("mended") is not None
+    assert all(env.let_through(function, "mended") for function in functions)
 
 
 # Without a ledger that works
@@ -684,11 +690,11 @@ class Broken:
     ],
 )
 def test_breaker_that_cannot_be_read_lets_everybody_through_and_says_so_once(
-    site: Site, error: Exception, caplog: pytest.LogCaptureFixture
+    env: Environment, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    function = site.function(Broken(site.client, operation="get_item", error=error))
+    function = env.function(Broken(env.client, operation="get_item", error=error))
     for _ in range(3):
-        assert site.let_through(function)
+        assert env.let_through(function)
         assert function.failed(REFUSED, configuration="a") is None
         assert function.succeeded() is None
         function.give_back()
@@ -698,14 +704,14 @@ def test_breaker_that_cannot_be_read_lets_everybody_through_and_says_so_once(
 
 
 def test_breaker_that_cannot_be_written_lets_through_whoever_has_his_turn(
-    site: Site, caplog: pytest.LogCaptureFixture
+    env: Environment, caplog: pytest.LogCaptureFixture
 ) -> None:
-    site.tries_and_fails(REFUSED)
+    env.tries_and_fails(REFUSED)
     denied = dynamodb_error("AccessDeniedException", "PutItem")
-    function = site.function(Broken(site.client, operation="put_item", error=denied))
-    assert not site.let_through(function)
-    site.clock.now += 300
-    assert site.let_through(function)
+    function = env.function(Broken(env.client, operation="put_item", error=denied))
+    assert not env.let_through(function)
+    env.clock.now += 300
+    assert env.let_through(function)
     assert function.succeeded() is None
     assert function.failed(REFUSED, configuration="a") is None
     assert "cannot be written" in caplog.text
@@ -723,20 +729,20 @@ def test_breaker_that_cannot_be_written_lets_through_whoever_has_his_turn(
     ],
 )
 def test_item_that_nobody_wrote_stops_no_delivery_and_is_named(
-    site: Site, damage: dict[str, Any], caplog: pytest.LogCaptureFixture
+    env: Environment, damage: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    site.tries_and_fails(REFUSED)
-    good = site.dynamodb.get_item(TableName=TABLE, Key=KEY)["Item"]
-    site.dynamodb.put_item(TableName=TABLE, Item={**good, **damage} if damage else KEY)
-    function = site.function()
-    assert site.let_through(function)
+    env.tries_and_fails(REFUSED)
+    good = env.dynamodb.get_item(TableName=TABLE, Key=KEY)["Item"]
+    env.dynamodb.put_item(TableName=TABLE, Item={**good, **damage} if damage else KEY)
+    function = env.function()
+    assert env.let_through(function)
     assert function.failed(REFUSED, configuration="a") is None
     assert f"partner#{SERVER}" in caplog.text
     assert "Delete the item" in caplog.text
 
 
 def test_without_a_table_everybody_is_let_through() -> None:
-    breaker: Breaker = NoBreaker()
+    breaker: CircuitBreaker = NoCircuitBreaker()
     breaker.admit(configuration="a", until=0)
     assert breaker.failed(REFUSED, configuration="a") is None
     assert breaker.succeeded() is None

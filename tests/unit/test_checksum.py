@@ -111,11 +111,11 @@ def test_several_threads_may_add_ranges() -> None:
     data = bytes(range(256)) * 64
     checksum = RangeChecksum("CRC64NVME")
 
-    def add(lane: int) -> None:
-        for start in range(lane * 16, len(data), 8 * 16):
+    def add(stream: int) -> None:
+        for start in range(stream * 16, len(data), 8 * 16):
             checksum.add(start, 16, checksum.of(data[start : start + 16]))
 
-    threads = [threading.Thread(target=add, args=(lane,)) for lane in range(8)]
+    threads = [threading.Thread(target=add, args=(stream,)) for stream in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -12,8 +12,8 @@ from s3_to_sftp.errors import ConnectionLost, EarlierRenamePending, RequestRefus
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME, Request, Status
 from s3_to_sftp.state.receipt import Receipt
-from tests.ledger_site import TABLE, create_table
-from tests.unit.delivery_site import PLENTY, DeliverySite
+from tests.ledger_env import TABLE, create_table
+from tests.unit.delivery_env import PLENTY, DeliveryEnvironment
 from tests.unit.scripted_server import Asked, File, Hanging, Script, is_rename, one_of, renamed, status
 
 PATH = "inbox/a"
@@ -21,11 +21,11 @@ OLD, ONE, TWO = b"theirs", b"version 1", b"version 2 is longer"
 
 
 @pytest.fixture
-def desk(dynamodb: Any) -> Iterator[DeliverySite]:
+def harness(dynamodb: Any) -> Iterator[DeliveryEnvironment]:
     create_table(dynamodb)
-    desk = DeliverySite(dynamodb, {"a": ONE})
-    desk.site.files[PATH] = File(OLD)
-    yield desk
+    harness = DeliveryEnvironment(dynamodb, {"a": ONE})
+    harness.env.files[PATH] = File(OLD)
+    yield harness
     dynamodb.delete_table(TableName=TABLE)
 
 
@@ -33,15 +33,15 @@ class Killed(BaseException):
     """The function is gone, and nobody gives its lease back."""
 
 
-Deliver = Callable[[DeliverySite, ObjectRef], Receipt]
+Deliver = Callable[[DeliveryEnvironment, ObjectRef], Receipt]
 
 
-def as_large(desk: DeliverySite, ref: ObjectRef) -> Receipt:
-    return desk.deliver(ref)
+def as_large(harness: DeliveryEnvironment, ref: ObjectRef) -> Receipt:
+    return harness.deliver(ref)
 
 
-def as_small(desk: DeliverySite, ref: ObjectRef) -> Receipt:
-    ((_, outcome),) = deliver_all(desk.function(), [ref], desk.deadline())
+def as_small(harness: DeliveryEnvironment, ref: ObjectRef) -> Receipt:
+    ((_, outcome),) = deliver_all(harness.function(), [ref], harness.deadline())
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
@@ -53,11 +53,11 @@ each_way = pytest.mark.parametrize("deliver", [as_large, as_small])
 # --- what the partner's server does not do ---
 
 
-def replaces_nothing(desk: DeliverySite) -> Script:
+def replaces_nothing(harness: DeliveryEnvironment) -> Script:
     """Script: posix-rename is announced, and does not replace, as on Windows."""
 
     def script(asked: Asked) -> bytes | None:
-        taken = is_rename(asked) and desk.site.disk.has(renamed(asked)[1])
+        taken = is_rename(asked) and harness.env.disk.has(renamed(asked)[1])
         return status(asked, Status.FAILURE) if taken else None
 
     return script
@@ -86,7 +86,7 @@ def publishes(asked: Asked) -> bool:
 
 
 def hang(
-    desk: DeliverySite,
+    harness: DeliveryEnvironment,
     ref: ObjectRef,
     is_due: Callable[[Asked], bool],
     *scripts: Script,
@@ -94,35 +94,37 @@ def hang(
     raises: type[Exception] = ConnectionLost,
 ) -> Hanging:
     """Let an attempt meet a server that hangs."""
-    hanging = Hanging(is_due, desk.site.disk)
-    desk.site.scripts[0] = one_of(hanging, *scripts)
+    hanging = Hanging(is_due, harness.env.disk)
+    harness.env.scripts[0] = one_of(hanging, *scripts)
     with pytest.raises(raises):
-        deliver(desk, ref)
+        deliver(harness, ref)
     assert len(hanging.hung) == 1
-    desk.site.scripts[0] = one_of(*scripts)
+    harness.env.scripts[0] = one_of(*scripts)
     return hanging
 
 
-def killed(desk: DeliverySite, ref: ObjectRef, is_due: Callable[[Asked], bool], *scripts: Script) -> Hanging:
+def killed(
+    harness: DeliveryEnvironment, ref: ObjectRef, is_due: Callable[[Asked], bool], *scripts: Script
+) -> Hanging:
     """Let an attempt be killed at a server that hangs."""
-    hanging = Hanging(is_due, desk.site.disk)
+    hanging = Hanging(is_due, harness.env.disk)
 
     def script(asked: Asked) -> bytes | None:
         if hanging(asked) is not None:
             raise Killed
         return one_of(*scripts)(asked)
 
-    desk.site.scripts[0] = script
+    harness.env.scripts[0] = script
     with pytest.raises(Killed):
-        desk.deliver(ref)
-    desk.site.scripts[0] = one_of(*scripts)
-    desk.ledger.clock.now += 2 * PLENTY
+        harness.deliver(ref)
+    harness.env.scripts[0] = one_of(*scripts)
+    harness.ledger.clock.now += 2 * PLENTY
     return hanging
 
 
-def second(desk: DeliverySite) -> ObjectRef:
-    desk.s3.objects["a"] = TWO
-    return desk.ref(sequencer="0B")
+def second(harness: DeliveryEnvironment) -> ObjectRef:
+    harness.s3.objects["a"] = TWO
+    return harness.ref(sequencer="0B")
 
 
 # --- the partner's old file is moved aside when it is ours that has the name ---
@@ -130,9 +132,9 @@ def second(desk: DeliverySite) -> ObjectRef:
 each_server = pytest.mark.parametrize("posix", [True, False], ids=["posix-rename", "rename"])
 
 
-def without_replacing(desk: DeliverySite, posix: object) -> Script:
-    desk.site.extensions = {LIMITS: b"1", **({POSIX_RENAME: b"1"} if posix else {})}
-    return replaces_nothing(desk)
+def without_replacing(harness: DeliveryEnvironment, posix: object) -> Script:
+    harness.env.extensions = {LIMITS: b"1", **({POSIX_RENAME: b"1"} if posix else {})}
+    return replaces_nothing(harness)
 
 
 @each_way
@@ -140,59 +142,59 @@ def without_replacing(desk: DeliverySite, posix: object) -> Script:
 @pytest.mark.parametrize("more", [[], [removes_nothing]], ids=["REMOVE", "no REMOVE"])
 @pytest.mark.parametrize("newer", [False, True], ids=["next attempt", "next version"])
 def test_delivered_file_is_not_moved_aside_later(
-    desk: DeliverySite, *, newer: bool, more: list[Script], posix: bool, deliver: Deliver
+    harness: DeliveryEnvironment, *, newer: bool, more: list[Script], posix: bool, deliver: Deliver
 ) -> None:
-    server = without_replacing(desk, posix)
-    hanging = hang(desk, desk.ref(), moves_aside, server, *more, deliver=deliver, raises=RequestRefused)
-    assert desk.site.files[PATH] == OLD
-    deliver(desk, second(desk) if newer else desk.ref())
+    server = without_replacing(harness, posix)
+    hanging = hang(harness, harness.ref(), moves_aside, server, *more, deliver=deliver, raises=RequestRefused)
+    assert harness.env.files[PATH] == OLD
+    deliver(harness, second(harness) if newer else harness.ref())
     delivered = TWO if newer else ONE
-    assert desk.site.files[PATH] == delivered
+    assert harness.env.files[PATH] == delivered
     hanging.wakes_up()
-    assert desk.site.files[PATH] == delivered
+    assert harness.env.files[PATH] == delivered
 
 
 @each_server
 def test_delivered_file_is_not_moved_aside_later_when_the_function_was_killed(
-    desk: DeliverySite, *, posix: bool
+    harness: DeliveryEnvironment, *, posix: bool
 ) -> None:
-    server = without_replacing(desk, posix)
-    hanging = killed(desk, desk.ref(), moves_aside, server)
-    desk.deliver(desk.ref())
+    server = without_replacing(harness, posix)
+    hanging = killed(harness, harness.ref(), moves_aside, server)
+    harness.deliver(harness.ref())
     hanging.wakes_up()
-    assert desk.site.files[PATH] == ONE
+    assert harness.env.files[PATH] == ONE
 
 
 @each_way
 @each_server
 def test_old_file_that_is_moved_aside_between_two_attempts_is_replaced(
-    desk: DeliverySite, *, posix: bool, deliver: Deliver
+    harness: DeliveryEnvironment, *, posix: bool, deliver: Deliver
 ) -> None:
-    server = without_replacing(desk, posix)
-    hanging = hang(desk, desk.ref(), moves_aside, server, deliver=deliver, raises=RequestRefused)
+    server = without_replacing(harness, posix)
+    hanging = hang(harness, harness.ref(), moves_aside, server, deliver=deliver, raises=RequestRefused)
     hanging.wakes_up()
-    assert PATH not in desk.site.files
-    deliver(desk, desk.ref())
-    assert desk.site.files == {PATH: ONE}
-    assert desk.temporaries(desk.ref()) == set()
+    assert PATH not in harness.env.files
+    deliver(harness, harness.ref())
+    assert harness.env.files == {PATH: ONE}
+    assert harness.temporaries(harness.ref()) == set()
 
 
 @each_server
 @pytest.mark.parametrize("newer", [False, True], ids=["next attempt", "next version"])
 def test_nothing_is_renamed_while_the_old_name_cannot_be_occupied(
-    desk: DeliverySite, *, newer: bool, posix: bool
+    harness: DeliveryEnvironment, *, newer: bool, posix: bool
 ) -> None:
-    server = without_replacing(desk, posix)
-    hanging = hang(desk, desk.ref(), moves_aside, server, occupies_nothing, raises=RequestRefused)
-    ref = second(desk) if newer else desk.ref()
+    server = without_replacing(harness, posix)
+    hanging = hang(harness, harness.ref(), moves_aside, server, occupies_nothing, raises=RequestRefused)
+    ref = second(harness) if newer else harness.ref()
     with pytest.raises(EarlierRenamePending):
-        desk.deliver(ref)
-    assert desk.site.files[PATH] == OLD
-    assert desk.state(ref) == "STAGED"
+        harness.deliver(ref)
+    assert harness.env.files[PATH] == OLD
+    assert harness.state(ref) == "STAGED"
     hanging.wakes_up()
-    desk.deliver(ref)
-    assert desk.site.files == {PATH: TWO if newer else ONE}
-    assert desk.state(ref) == "DELIVERED"
+    harness.deliver(ref)
+    assert harness.env.files == {PATH: TWO if newer else ONE}
+    assert harness.state(ref) == "DELIVERED"
 
 
 # --- an older version, or an earlier attempt, gets the name when a later one has it ---
@@ -206,77 +208,77 @@ each_replacing_server = pytest.mark.parametrize(
 @each_replacing_server
 @pytest.mark.parametrize("more", [[], [removes_nothing]], ids=["REMOVE", "no REMOVE"])
 def test_older_version_never_replaces_a_newer_one(
-    desk: DeliverySite, more: list[Script], extensions: dict[str, bytes] | None, deliver: Deliver
+    harness: DeliveryEnvironment, more: list[Script], extensions: dict[str, bytes] | None, deliver: Deliver
 ) -> None:
-    desk.site.extensions = extensions
+    harness.env.extensions = extensions
     if extensions:
-        del desk.site.files[PATH]  # a RENAME that does not replace would be answered
-    hanging = hang(desk, desk.ref(), publishes, *more, deliver=deliver)
-    newer = second(desk)
-    deliver(desk, newer)
-    assert desk.site.files[PATH] == TWO
-    desk.site.files.pop(PATH)  # the partner takes it: nothing is in the way
+        del harness.env.files[PATH]  # a RENAME that does not replace would be answered
+    hanging = hang(harness, harness.ref(), publishes, *more, deliver=deliver)
+    newer = second(harness)
+    deliver(harness, newer)
+    assert harness.env.files[PATH] == TWO
+    harness.env.files.pop(PATH)  # the partner takes it: nothing is in the way
     hanging.wakes_up()
-    assert PATH not in desk.site.files
-    assert desk.state(newer) == "DELIVERED"
+    assert PATH not in harness.env.files
+    assert harness.state(newer) == "DELIVERED"
 
 
 @each_replacing_server
 def test_older_version_never_replaces_a_newer_one_when_its_function_was_killed(
-    desk: DeliverySite, extensions: dict[str, bytes] | None
+    harness: DeliveryEnvironment, extensions: dict[str, bytes] | None
 ) -> None:
-    desk.site.extensions = extensions
+    harness.env.extensions = extensions
     if extensions:
-        del desk.site.files[PATH]
-    hanging = killed(desk, desk.ref(), publishes)
-    desk.deliver(second(desk))
+        del harness.env.files[PATH]
+    hanging = killed(harness, harness.ref(), publishes)
+    harness.deliver(second(harness))
     hanging.wakes_up()
-    assert desk.site.files == {PATH: TWO}
+    assert harness.env.files == {PATH: TWO}
 
 
 @each_way
 @each_replacing_server
 def test_newer_version_waits_while_the_older_one_can_neither_be_removed_nor_renamed(
-    desk: DeliverySite, extensions: dict[str, bytes] | None, deliver: Deliver
+    harness: DeliveryEnvironment, extensions: dict[str, bytes] | None, deliver: Deliver
 ) -> None:
-    desk.site.extensions = extensions
+    harness.env.extensions = extensions
     if extensions:
-        del desk.site.files[PATH]
-    before = dict(desk.site.files)
-    hanging = hang(desk, desk.ref(), publishes, removes_nothing, voids_nothing, deliver=deliver)
-    newer = second(desk)
+        del harness.env.files[PATH]
+    before = dict(harness.env.files)
+    hanging = hang(harness, harness.ref(), publishes, removes_nothing, voids_nothing, deliver=deliver)
+    newer = second(harness)
     for _ in range(2):
         with pytest.raises(EarlierRenamePending):
-            deliver(desk, newer)
-        assert desk.whole == before
-        assert desk.state(newer) == "STAGED"
-        assert sorted(bytes(desk.site.files[name]) for name in desk.partial) == [ONE, TWO]
+            deliver(harness, newer)
+        assert harness.whole == before
+        assert harness.state(newer) == "STAGED"
+        assert sorted(bytes(harness.env.files[name]) for name in harness.partial) == [ONE, TWO]
     hanging.wakes_up()
-    assert desk.site.files[PATH] == ONE
-    deliver(desk, newer)
-    assert desk.site.files[PATH] == TWO
-    assert desk.state(newer) == "DELIVERED"
+    assert harness.env.files[PATH] == ONE
+    deliver(harness, newer)
+    assert harness.env.files[PATH] == TWO
+    assert harness.state(newer) == "DELIVERED"
 
 
 @each_way
 @pytest.mark.parametrize("more", [[], [removes_nothing]], ids=["REMOVE", "no REMOVE"])
 def test_stump_of_an_earlier_attempt_never_replaces_the_whole_file(
-    desk: DeliverySite, more: list[Script], deliver: Deliver
+    harness: DeliveryEnvironment, more: list[Script], deliver: Deliver
 ) -> None:
-    hanging = hang(desk, desk.ref(), publishes, *more, deliver=deliver)
-    (temporary,) = desk.partial
-    del desk.site.files[temporary][3:]  # the partner has lost power
-    deliver(desk, desk.ref())
+    hanging = hang(harness, harness.ref(), publishes, *more, deliver=deliver)
+    (temporary,) = harness.partial
+    del harness.env.files[temporary][3:]  # the partner has lost power
+    deliver(harness, harness.ref())
     hanging.wakes_up()
-    assert desk.site.files[PATH] == ONE
+    assert harness.env.files[PATH] == ONE
 
 
-def test_rename_that_was_carried_out_is_not_prevented(desk: DeliverySite) -> None:
-    hanging = hang(desk, desk.ref(), publishes)
+def test_rename_that_was_carried_out_is_not_prevented(harness: DeliveryEnvironment) -> None:
+    hanging = hang(harness, harness.ref(), publishes)
     hanging.wakes_up()
-    receipt = desk.deliver(desk.ref())
+    receipt = harness.deliver(harness.ref())
     assert receipt.recovered
-    assert desk.site.files == {PATH: ONE}
-    newer = second(desk)
-    desk.deliver(newer)
-    assert desk.site.files == {PATH: TWO}
+    assert harness.env.files == {PATH: ONE}
+    newer = second(harness)
+    harness.deliver(newer)
+    assert harness.env.files == {PATH: TWO}

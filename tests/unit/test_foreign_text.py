@@ -13,7 +13,7 @@ from s3_to_sftp import untrusted_text
 from s3_to_sftp.errors import ConnectionLost, DeliveryError, RequestRefused
 from s3_to_sftp.sftp.protocol import Answer
 from s3_to_sftp.untrusted_text import MOST_REASON_BYTES, cut, decoded, never_show, quoted, without_secrets
-from tests.ledger_site import TABLE, LedgerSite, create_table, ref
+from tests.ledger_env import TABLE, LedgerEnvironment, create_table, ref
 from tests.unit.scripted_server import Asked, ScriptedServer, framed
 
 PASSWORD = "Grüße-and-42 'quotes'"
@@ -120,11 +120,11 @@ def test_status_text_of_120000_nuls_is_recorded_as_the_reason_of_a_failure(dynam
     with pytest.raises(RequestRefused) as raised:
         session.run_one(removing())
     create_table(dynamodb)
-    site, version = LedgerSite(dynamodb), ref()
-    ledger = site.function()
-    ledger.release(site.lease(version, ledger), reason=raised.value.reason)
+    env, version = LedgerEnvironment(dynamodb), ref()
+    ledger = env.function()
+    ledger.release(env.lease(version, ledger), reason=raised.value.reason)
     ledger.settle(version, state="FAILED", reason=raised.value.reason, hint=raised.value.hint)
-    assert site.state(version) == "FAILED"
+    assert env.state(version) == "FAILED"
     # An item of DynamoDB has 400 KB; the emulator does not mind.
-    assert len(repr(site.item(version))) < 16 * 1024
+    assert len(repr(env.item(version))) < 16 * 1024
     dynamodb.delete_table(TableName=TABLE)

@@ -17,9 +17,9 @@ from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp import connection
 from s3_to_sftp.sftp.connection import Timeouts, connect
 from s3_to_sftp.ssh.host_keys import pasteable
-from tests.ledger_site import LEASE_SECONDS, TABLE, LedgerSite, create_table, ref
-from tests.unit.delivery_site import DeliverySite
-from tests.unit.site import SOON
+from tests.ledger_env import LEASE_SECONDS, TABLE, LedgerEnvironment, create_table, ref
+from tests.unit.delivery_env import DeliveryEnvironment
+from tests.unit.env import SOON
 
 LOGIN = Credentials(username="u", password="p")
 
@@ -116,30 +116,30 @@ def test_login_is_sent_only_to_the_owner_of_a_pinned_host_key(is_pinned: object)
 
 
 @pytest.fixture
-def desk(dynamodb: Any) -> Iterator[DeliverySite]:
+def harness(dynamodb: Any) -> Iterator[DeliveryEnvironment]:
     create_table(dynamodb)
-    yield DeliverySite(dynamodb, {"a": b"old!"})
+    yield DeliveryEnvironment(dynamodb, {"a": b"old!"})
     dynamodb.delete_table(TableName=TABLE)
 
 
 def test_file_of_the_same_length_and_second_is_no_evidence_of_a_delivery(
-    desk: DeliverySite, monkeypatch: pytest.MonkeyPatch
+    harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(desk.site.disk, "tick", lambda: desk.site.disk.now)  # both are of one second
-    desk.deliver(desk.ref(sequencer="0A"))
-    desk.s3.objects["a"] = b"news"
-    newer = desk.ref(sequencer="0B")
-    function = desk.function()
+    monkeypatch.setattr(harness.env.disk, "tick", lambda: harness.env.disk.now)  # both are of one second
+    harness.deliver(harness.ref(sequencer="0A"))
+    harness.s3.objects["a"] = b"news"
+    newer = harness.ref(sequencer="0B")
+    function = harness.function()
     function.partner.connect()
-    desk.site.connection(0).server.script = desk.cut_at_rename(done=False)
+    harness.env.connection(0).server.script = harness.cut_at_rename(done=False)
     with pytest.raises(ConnectionLost):
-        function.deliver(newer, desk.deadline())
-    for name in desk.partial:  # the partner tidies up
-        del desk.site.files[name]
+        function.deliver(newer, harness.deadline())
+    for name in harness.partial:  # the partner tidies up
+        del harness.env.files[name]
     with pytest.raises(OutcomeUnknown):
-        desk.deliver(newer)
-    assert desk.whole == {"inbox/a": b"old!"}
-    assert desk.state(newer) == "COMMITTING"
+        harness.deliver(newer)
+    assert harness.whole == {"inbox/a": b"old!"}
+    assert harness.state(newer) == "COMMITTING"
 
 
 # --- leases ---
@@ -148,9 +148,9 @@ def test_file_of_the_same_length_and_second_is_no_evidence_of_a_delivery(
 def test_lease_of_a_dead_function_is_free_however_long_ago_it_ended(dynamodb: Any) -> None:
     create_table(dynamodb)
     try:
-        site = LedgerSite(dynamodb)
-        site.lease(ref())
-        site.clock.now += LEASE_SECONDS + 3600
-        assert site.lease(ref()).attempt == 2
+        env = LedgerEnvironment(dynamodb)
+        env.lease(ref())
+        env.clock.now += LEASE_SECONDS + 3600
+        assert env.lease(ref()).attempt == 2
     finally:
         dynamodb.delete_table(TableName=TABLE)

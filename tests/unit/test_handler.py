@@ -16,6 +16,8 @@ from s3_to_sftp.delivery.deadline import Deadline
 from s3_to_sftp.errors import (
     AlreadyDelivered,
     AlreadyGone,
+    CheckpointSaved,
+    CircuitOpen,
     ConfigurationError,
     ConnectionLost,
     DeadlineTooClose,
@@ -23,14 +25,12 @@ from s3_to_sftp.errors import (
     EventError,
     LoginRefused,
     ObjectGone,
-    PartnerLeftInPeace,
-    ToBeContinued,
 )
-from s3_to_sftp.events import Silent
+from s3_to_sftp.events import NullPublisher
 from s3_to_sftp.queue.disposition import Failure
 from s3_to_sftp.queue.message_queue import Message
 from s3_to_sftp.s3.object_ref import ObjectRef
-from tests.function_site import receipt
+from tests.function_env import receipt
 from tests.lambda_events import lambda_context, s3_notification, s3_record, sqs_event
 
 # As handler.py itself does; pytest has filters of its own.
@@ -63,7 +63,7 @@ class FakeDeliveries:
         return {ref: self.failures[ref.key] for ref in refs if ref.key in self.failures}
 
 
-class FakeSettlement:
+class FakeDisposition:
     """Notes what it is to settle; keeps the messages that it was told to keep."""
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class FakeSettlement:
         return message.id not in self.kept
 
 
-class FlushCounter(Silent):
+class FlushCounter(NullPublisher):
     flushes = 0
 
     def flush(self) -> None:
@@ -85,7 +85,7 @@ class FlushCounter(Silent):
 @pytest.fixture
 def function(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A function without a queue to act on."""
-    fake = Function(deliveries=FakeDeliveries(), settlement=None, announcements=FlushCounter())  # type: ignore[arg-type] # a stand-in
+    fake = Function(deliveries=FakeDeliveries(), message_disposition=None, announcements=FlushCounter())  # type: ignore[arg-type] # a stand-in
     monkeypatch.setattr(handler, "_function", lambda: fake)
     return fake
 
@@ -97,9 +97,9 @@ def delivery(function: Any) -> FakeDeliveries:
 
 
 @pytest.fixture
-def settlement(function: Any) -> FakeSettlement:
-    function.settlement = FakeSettlement()
-    fake: FakeSettlement = function.settlement
+def message_disposition(function: Any) -> FakeDisposition:
+    function.message_disposition = FakeDisposition()
+    fake: FakeDisposition = function.message_disposition
     return fake
 
 
@@ -169,11 +169,13 @@ def test_malformed_message_goes_back_alone(body: str, delivery: FakeDeliveries, 
     assert line["message_id"] == "m2"
 
 
-def test_bad_record_never_costs_its_neighbour(delivery: FakeDeliveries, settlement: FakeSettlement) -> None:
+def test_bad_record_never_costs_its_neighbour(
+    delivery: FakeDeliveries, message_disposition: FakeDisposition
+) -> None:
     notification = s3_notification({}, s3_record("bucket", "a"))
     put_back(sqs_event(m1=json.dumps(notification)))
     assert delivery.tried == ["a"]
-    ((ref, error),) = settlement.settled["m1"]
+    ((ref, error),) = message_disposition.settled["m1"]
     assert (ref, type(error)) == (None, EventError)
 
 
@@ -244,42 +246,42 @@ def test_message_of_which_one_object_needs_no_delivery_goes_back_for_the_other(
 
 
 def test_settlement_is_told_what_became_of_each_message(
-    delivery: FakeDeliveries, settlement: FakeSettlement
+    delivery: FakeDeliveries, message_disposition: FakeDisposition
 ) -> None:
-    delivery.failures = {"b": ConnectionLost("cut.", hint=""), "d": ToBeContinued("half.", hint="")}
+    delivery.failures = {"b": ConnectionLost("cut.", hint=""), "d": CheckpointSaved("half.", hint="")}
     put_back(queued(m1=["a"], m2=["b", "c", "d"]))
-    assert settlement.settled["m1"] == []
-    assert [(ref.key, error) for ref, error in settlement.settled["m2"] if ref] == [
+    assert message_disposition.settled["m1"] == []
+    assert [(ref.key, error) for ref, error in message_disposition.settled["m2"] if ref] == [
         ("b", delivery.failures["b"]),
         ("d", delivery.failures["d"]),
     ]
 
 
 def test_malformed_message_is_settled_as_one_that_names_no_object(
-    delivery: FakeDeliveries, settlement: FakeSettlement
+    delivery: FakeDeliveries, message_disposition: FakeDisposition
 ) -> None:
     put_back(queued(m1="malformed"))
-    ((ref, error),) = settlement.settled["m1"]
+    ((ref, error),) = message_disposition.settled["m1"]
     assert ref is None
     assert isinstance(error, EventError)
 
 
 def test_settlement_decides_what_stays_in_the_queue(
-    delivery: FakeDeliveries, settlement: FakeSettlement
+    delivery: FakeDeliveries, message_disposition: FakeDisposition
 ) -> None:
-    settlement.kept = {"m2"}
+    message_disposition.kept = {"m2"}
     assert put_back(queued(m1=["a"], m2=["b"], m3=["c"])) == ["m2"]
 
 
 def test_message_that_cannot_be_settled_stays_and_costs_no_other(
-    delivery: FakeDeliveries, settlement: FakeSettlement, monkeypatch: pytest.MonkeyPatch
+    delivery: FakeDeliveries, message_disposition: FakeDisposition, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def settle(message: Message, failures: Sequence[Failure]) -> bool:
         if message.id == "m2":
             raise ZeroDivisionError
         return True
 
-    monkeypatch.setattr(settlement, "settle", settle)
+    monkeypatch.setattr(message_disposition, "settle", settle)
     assert put_back(queued(m1=["a"], m2=["b"], m3=["c"])) == ["m2"]
 
 
@@ -378,8 +380,8 @@ def test_object_of_which_a_person_has_asked_the_partner_is_sent_again(
 
 
 def test_direct_notification_that_is_to_be_continued_raises(delivery: FakeDeliveries) -> None:
-    delivery.failures["a"] = ToBeContinued("half.", hint="")
-    with pytest.raises(ToBeContinued):
+    delivery.failures["a"] = CheckpointSaved("half.", hint="")
+    with pytest.raises(CheckpointSaved):
         handler.lambda_handler(direct("a"), lambda_context())
 
 
@@ -417,7 +419,7 @@ def test_object_of_a_batch_job_is_delivered_and_answered_for(schema: str, delive
         (ObjectGone("gone.", hint=""), "PermanentFailure"),
         (ConnectionLost("cut.", hint=""), "TemporaryFailure"),
         (LoginRefused("no.", hint=""), "TemporaryFailure"),
-        (ToBeContinued("half.", hint=""), "TemporaryFailure"),
+        (CheckpointSaved("half.", hint=""), "TemporaryFailure"),
         (DeadlineTooClose("late.", hint="", retry_after=0), "TemporaryFailure"),
         (ZeroDivisionError("secret"), "TemporaryFailure"),
     ],
@@ -504,7 +506,7 @@ def test_failures_are_counted_also_when_the_invocation_raises(
     assert metrics_in(capsys.readouterr().out) == {"Failed": [1]}
 
 
-PROOF = ("object", "remote_path", "bytes", "checksum", "lanes", "seconds", "attempt", "host_key")
+PROOF = ("object", "remote_path", "bytes", "checksum", "streams", "seconds", "attempt", "host_key")
 
 
 def test_delivery_is_logged_with_all_that_proves_it(delivery: FakeDeliveries, log: Log) -> None:
@@ -516,7 +518,7 @@ def test_delivery_is_logged_with_all_that_proves_it(delivery: FakeDeliveries, lo
         "remote_path": "inbox/a",
         "bytes": 42,
         "checksum": "CRC32:y/Q5Jg==",
-        "lanes": 2,
+        "streams": 2,
         "seconds": 1.25,
         "attempt": 1,
         "host_key": "SHA256:abc",
@@ -551,8 +553,8 @@ def test_failure_is_logged_once_with_cause_next_step_and_kind(
     "error",
     [
         AlreadyDelivered("before.", hint="nothing."),
-        ToBeContinued("half.", hint="goes on."),
-        PartnerLeftInPeace("open.", hint="later.", retry_after=60),
+        CheckpointSaved("half.", hint="goes on."),
+        CircuitOpen("open.", hint="later.", retry_after=60),
         DeadlineTooClose("late.", hint="later.", retry_after=0),
     ],
     ids=lambda error: type(error).__name__,

@@ -14,83 +14,83 @@ from s3_to_sftp.credentials import Credentials, FixedCredentials
 from s3_to_sftp.delivery.deadline import Deadline
 from s3_to_sftp.delivery.unknown_outcome import UnknownOutcome
 from s3_to_sftp.errors import (
+    CheckpointSaved,
     ConnectionLost,
     DeliveryError,
     LedgerError,
     NoProgress,
     ResumeRefused,
-    ToBeContinued,
     TooManyConnections,
 )
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp import parallel_upload
 from s3_to_sftp.sftp.protocol import LIMITS, Request, Status, read_text
 from s3_to_sftp.state.receipt import Evidence
-from tests.ledger_site import TABLE, create_table
-from tests.unit.delivery_site import DeliverySite
+from tests.ledger_env import TABLE, create_table
+from tests.unit.delivery_env import DeliveryEnvironment
+from tests.unit.env import CHANNEL, SOON, wait_for_streams
 from tests.unit.scripted_server import NOTHING, Asked, ScriptedServer, status
-from tests.unit.site import CHANNEL, SOON, wait_for_lanes
 from tests.unit.test_delivery import BLOCK, DATA, refuse_everybody, refusing_second_open
 
 
 @pytest.fixture
-def desk(dynamodb: Any) -> Iterator[DeliverySite]:
+def harness(dynamodb: Any) -> Iterator[DeliveryEnvironment]:
     create_table(dynamodb)
-    yield DeliverySite(dynamodb, {"a": DATA, "small": b"news"})
+    yield DeliveryEnvironment(dynamodb, {"a": DATA, "small": b"news"})
     dynamodb.delete_table(TableName=TABLE)
 
 
-def half(desk: DeliverySite) -> Deadline:
+def half(harness: DeliveryEnvironment) -> Deadline:
     """An invocation in which half of the object can be sent."""
-    return desk.deadline(budget=len(DATA) // 2)
+    return harness.deadline(budget=len(DATA) // 2)
 
 
 # --- the pause ---
 
 
 def test_pause_is_recorded_where_nobody_is_let_in_to_try_whether_files_are_resumed(
-    desk: DeliverySite,
+    harness: DeliveryEnvironment,
 ) -> None:
     """One session for each login, and the partner still counts the one that we have just closed."""
 
     def busy() -> None:
-        if desk.site.tried[0] % 2 == 0:
+        if harness.env.tried[0] % 2 == 0:
             raise TooManyConnections("one session at a time", hint="")
 
-    desk.site.before_connect = {0: busy, CHANNEL: refuse_everybody}
-    with pytest.raises(ToBeContinued):
-        desk.deliver(desk.ref(), deadline=half(desk))
-    assert "checkpoint" in desk.item(desk.ref())
+    harness.env.before_connect = {0: busy, CHANNEL: refuse_everybody}
+    with pytest.raises(CheckpointSaved):
+        harness.deliver(harness.ref(), deadline=half(harness))
+    assert "checkpoint" in harness.item(harness.ref())
 
 
-def test_pause_is_recorded_where_the_server_refuses_for_now(desk: DeliverySite) -> None:
-    desk.site.scripts = dict.fromkeys((0, CHANNEL), refusing_second_open)
-    ref = desk.ref()
-    with pytest.raises(ToBeContinued):
-        desk.deliver(ref, deadline=half(desk))
-    desk.site.scripts = {}
-    sent = desk.written
-    desk.deliver(ref)
-    assert desk.written - sent < len(DATA)
-    assert desk.whole == {"inbox/a": DATA}
+def test_pause_is_recorded_where_the_server_refuses_for_now(harness: DeliveryEnvironment) -> None:
+    harness.env.scripts = dict.fromkeys((0, CHANNEL), refusing_second_open)
+    ref = harness.ref()
+    with pytest.raises(CheckpointSaved):
+        harness.deliver(ref, deadline=half(harness))
+    harness.env.scripts = {}
+    sent = harness.written
+    harness.deliver(ref)
+    assert harness.written - sent < len(DATA)
+    assert harness.whole == {"inbox/a": DATA}
 
 
 # --- resuming ---
 
 
-def paused(desk: DeliverySite) -> str:
+def paused(harness: DeliveryEnvironment) -> str:
     """Send half of the object; return the name of the file."""
-    with pytest.raises(ToBeContinued):
-        desk.deliver(desk.ref(), deadline=half(desk))
-    (name,) = desk.partial
+    with pytest.raises(CheckpointSaved):
+        harness.deliver(harness.ref(), deadline=half(harness))
+    (name,) = harness.partial
     return name
 
 
 @pytest.mark.parametrize("code", [Status.FAILURE, Status.PERMISSION_DENIED, Status.LOCK_CONFLICT])
 @pytest.mark.parametrize("what", ["the probe", "the file"])
-def test_refusal_that_passes_costs_no_byte(what: str, code: int, desk: DeliverySite) -> None:
+def test_refusal_that_passes_costs_no_byte(what: str, code: int, harness: DeliveryEnvironment) -> None:
     """A virus scanner holds the file for a moment, or the server has too many open."""
-    file = paused(desk)
+    file = paused(harness)
 
     def script(asked: Asked) -> bytes | None:
         is_it = asked.kind == Request.OPEN and (
@@ -98,51 +98,51 @@ def test_refusal_that_passes_costs_no_byte(what: str, code: int, desk: DeliveryS
         )
         return status(asked, code) if is_it else None
 
-    desk.site.scripts = {0: script}
-    sent = desk.written
+    harness.env.scripts = {0: script}
+    sent = harness.written
     for refusals in (1, 2):
         with pytest.raises(ResumeRefused, match="said the partner"):
-            desk.deliver(desk.ref())
-        assert desk.item(desk.ref())["checkpoint"]["M"]["refusals"] == {"N": str(refusals)}
-    desk.site.scripts = {}
-    desk.deliver(desk.ref())
-    assert desk.written - sent < len(DATA)
-    assert desk.site.files == {"inbox/a": DATA}
+            harness.deliver(harness.ref())
+        assert harness.item(harness.ref())["checkpoint"]["M"]["refusals"] == {"N": str(refusals)}
+    harness.env.scripts = {}
+    harness.deliver(harness.ref())
+    assert harness.written - sent < len(DATA)
+    assert harness.env.files == {"inbox/a": DATA}
 
 
-def test_refusal_that_does_not_pass_makes_the_object_be_sent_anew(desk: DeliverySite) -> None:
-    file = paused(desk)
+def test_refusal_that_does_not_pass_makes_the_object_be_sent_anew(harness: DeliveryEnvironment) -> None:
+    file = paused(harness)
 
     def locked(asked: Asked) -> bytes | None:
         refused = asked.kind == Request.OPEN and asked.texts[0] == file
         return status(asked, Status.PERMISSION_DENIED) if refused else None
 
-    desk.site.scripts = {0: locked}
+    harness.env.scripts = {0: locked}
     for _ in range(3):
         with pytest.raises(ResumeRefused):
-            desk.deliver(desk.ref())
-    desk.deliver(desk.ref())
-    assert desk.whole == {"inbox/a": DATA}
-    assert desk.temporaries(desk.ref()) == set()
+            harness.deliver(harness.ref())
+    harness.deliver(harness.ref())
+    assert harness.whole == {"inbox/a": DATA}
+    assert harness.temporaries(harness.ref()) == set()
 
 
 def test_partner_who_tidies_up_between_invocations_that_lose_a_connection_is_no_endless_loop(
-    desk: DeliverySite,
+    harness: DeliveryEnvironment,
 ) -> None:
     for number in range(8):
-        desk.site.tried[0] = 0
-        cut_at = desk.written + len(DATA) // 4
+        harness.env.tried[0] = 0
+        cut_at = harness.written + len(DATA) // 4
 
         def cut(asked: Asked, cut_at: int = cut_at) -> bytes | None:
-            is_time = asked.kind == Request.WRITE and desk.written >= cut_at and desk.site.tried[0] == 1
+            is_time = asked.kind == Request.WRITE and harness.written >= cut_at and harness.env.tried[0] == 1
             return NOTHING if is_time else None
 
-        desk.site.scripts = {0: cut}
+        harness.env.scripts = {0: cut}
         with pytest.raises(DeliveryError) as raised:
-            desk.deliver(desk.ref(), deadline=half(desk), name=f"f{number}")
+            harness.deliver(harness.ref(), deadline=half(harness), name=f"f{number}")
         if isinstance(raised.value, NoProgress):
             return
-        desk.site.files.clear()
+        harness.env.files.clear()
     raise AssertionError("it goes on without end")
 
 
@@ -171,12 +171,12 @@ class Node(ScriptedServer):
 
 
 def test_what_a_lost_stream_has_not_closed_does_not_count_beside_others(
-    desk: DeliverySite, monkeypatch: pytest.MonkeyPatch
+    harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other stream has stretched the file, so that its size shows nothing."""
-    for name in ("_MIN_BYTES_PER_LANE", "_SEGMENT_BYTES", "_LAST_SEGMENT_BYTES"):
+    for name in ("_MIN_BYTES_PER_STREAM", "_SEGMENT_BYTES", "_LAST_SEGMENT_BYTES"):
         monkeypatch.setattr(parallel_upload, name, 4 * BLOCK)
-    desk.site.kind, desk.site.proven = Node, False
+    harness.env.kind, harness.env.proven = Node, False
     joined, died = threading.Event(), threading.Event()
     after_that: list[int] = []
 
@@ -191,7 +191,7 @@ def test_what_a_lost_stream_has_not_closed_does_not_count_beside_others(
             time.sleep(0.02)  # so that the other stream can join; where it does not, nothing is lost
             after_that += [1] if joined.is_set() else []
             if len(after_that) == 6:
-                desk.site.scripts = {}
+                harness.env.scripts = {}
                 died.set()
                 return NOTHING
         return None
@@ -203,38 +203,40 @@ def test_what_a_lost_stream_has_not_closed_does_not_count_beside_others(
             assert died.wait(SOON)
         return None
 
-    desk.site.scripts = {0: dies, 1: closes_later}
-    desk.deliver(desk.ref(), max_connections=2)
-    wait_for_lanes()
-    assert desk.site.files["inbox/a"] == DATA
+    harness.env.scripts = {0: dies, 1: closes_later}
+    harness.deliver(harness.ref(), max_connections=2)
+    wait_for_streams()
+    assert harness.env.files["inbox/a"] == DATA
 
 
 # --- the end ---
 
 
-def renamed_without_receipt(desk: DeliverySite, monkeypatch: pytest.MonkeyPatch, **about: Any) -> ObjectRef:
+def renamed_without_receipt(
+    harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch, **about: Any
+) -> ObjectRef:
     """Deliver an object while the ledger does not take the receipt."""
 
     def throttled(*_: object) -> None:
         raise LedgerError("throttled", hint="")
 
-    ref, function = desk.ref("small"), desk.function(**about)
+    ref, function = harness.ref("small"), harness.function(**about)
     monkeypatch.setattr(function._ledger, "delivered", throttled)
     with pytest.raises(LedgerError):
-        function.deliver(ref, desk.deadline())
+        function.deliver(ref, harness.deadline())
     return ref
 
 
 def test_rename_that_was_answered_is_a_fact_though_its_receipt_could_not_be_written(
-    desk: DeliverySite, monkeypatch: pytest.MonkeyPatch
+    harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ref = renamed_without_receipt(desk, monkeypatch)
-    del desk.site.files["inbox/small"]  # collected by the partner
-    made = len(desk.site.made)
-    receipt = desk.deliver(ref)
+    ref = renamed_without_receipt(harness, monkeypatch)
+    del harness.env.files["inbox/small"]  # collected by the partner
+    made = len(harness.env.made)
+    receipt = harness.deliver(ref)
     assert (receipt.evidence, receipt.recovered) == (Evidence.RENAME_OK, True)
-    assert desk.state(ref) == "DELIVERED"
-    assert len(desk.site.made) == made, "nobody is asked"
+    assert harness.state(ref) == "DELIVERED"
+    assert len(harness.env.made) == made, "nobody is asked"
 
 
 @pytest.mark.parametrize(
@@ -248,49 +250,51 @@ def test_receipt_that_could_not_be_written_does_not_make_a_rename_an_answered_on
     is_there: bool,  # noqa: FBT001 - a parameter
     policy: UnknownOutcome,
     evidence: Evidence,
-    desk: DeliverySite,
+    harness: DeliveryEnvironment,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    ref = desk.ref("small")
-    desk.site.scripts = {0: desk.cut_at_rename(done=True)}
+    ref = harness.ref("small")
+    harness.env.scripts = {0: harness.cut_at_rename(done=True)}
     with pytest.raises(ConnectionLost):
-        desk.deliver(ref)
-    desk.site.scripts = {}
+        harness.deliver(ref)
+    harness.env.scripts = {}
     if not is_there:
-        desk.site.files.clear()
-    renamed_without_receipt(desk, monkeypatch, unknown_outcome=policy)
-    receipt = desk.deliver(ref, unknown_outcome=policy)
+        harness.env.files.clear()
+    renamed_without_receipt(harness, monkeypatch, unknown_outcome=policy)
+    receipt = harness.deliver(ref, unknown_outcome=policy)
     assert (receipt.evidence, receipt.recovered) == (evidence, True)
 
 
 def test_rename_that_was_answered_elsewhere_is_no_delivery_here(
-    desk: DeliverySite, monkeypatch: pytest.MonkeyPatch
+    harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The function was aimed at another login before the receipt could be written."""
-    ref = renamed_without_receipt(desk, monkeypatch)
-    desk.site.files.clear()
-    elsewhere = desk.function()
+    ref = renamed_without_receipt(harness, monkeypatch)
+    harness.env.files.clear()
+    elsewhere = harness.function()
     other = Credentials(username="another", password="p")
     monkeypatch.setattr(elsewhere.partner._pool, "_credentials", FixedCredentials(other))
-    receipt = elsewhere.deliver(ref, desk.deadline())
+    receipt = elsewhere.deliver(ref, harness.deadline())
     assert not receipt.recovered
-    assert desk.site.files == {"inbox/small": b"news"}
+    assert harness.env.files == {"inbox/small": b"news"}
 
 
-def test_file_of_the_partners_gets_its_name_back_when_the_object_is_gone(desk: DeliverySite) -> None:
-    desk.site.extensions = {LIMITS: b"1"}  # no posix-rename
-    ref = desk.ref("small")
-    desk.site.files["inbox/small"] = bytearray(b"yesterday")
-    desk.site.scripts = {
+def test_file_of_the_partners_gets_its_name_back_when_the_object_is_gone(
+    harness: DeliveryEnvironment,
+) -> None:
+    harness.env.extensions = {LIMITS: b"1"}  # no posix-rename
+    ref = harness.ref("small")
+    harness.env.files["inbox/small"] = bytearray(b"yesterday")
+    harness.env.scripts = {
         0: lambda asked: NOTHING if (asked.kind, asked.number) == (Request.RENAME, 3) else None
     }
     with pytest.raises(ConnectionLost):
-        desk.deliver(ref)
-    desk.site.scripts = {}
-    for name in desk.partial:
-        del desk.site.files[name]  # the partner tidies up
-    del desk.s3.objects["small"]
+        harness.deliver(ref)
+    harness.env.scripts = {}
+    for name in harness.partial:
+        del harness.env.files[name]  # the partner tidies up
+    del harness.s3.objects["small"]
     with pytest.raises(DeliveryError):
-        desk.deliver(ref, unknown_outcome=UnknownOutcome.RESEND)
-    assert desk.state(ref) == "GONE"
-    assert desk.site.files == {"inbox/small": b"yesterday"}
+        harness.deliver(ref, unknown_outcome=UnknownOutcome.RESEND)
+    assert harness.state(ref) == "GONE"
+    assert harness.env.files == {"inbox/small": b"yesterday"}

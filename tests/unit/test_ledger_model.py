@@ -25,10 +25,10 @@ from s3_to_sftp.delivery.deadline import Deadline
 from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.delivery.unknown_outcome import UnknownOutcome
 from s3_to_sftp.errors import (
-    BeingSent,
     ConnectionLost,
     DeliveryError,
     Disposition,
+    LeaseHeld,
     LedgerError,
     NothingToSend,
     OutcomeUnknown,
@@ -52,7 +52,7 @@ from s3_to_sftp.state.items import (
 )
 from s3_to_sftp.state.receipt import Receipt
 from s3_to_sftp.state.table import Change, LedgerTable, Path
-from tests.ledger_site import LEASE_SECONDS, TABLE, Clock, create_table, ref
+from tests.ledger_env import LEASE_SECONDS, TABLE, Clock, create_table, ref
 from tests.memory_s3 import MemoryS3, client_error
 from tests.unit.model_partner import (
     THEIRS,
@@ -159,7 +159,7 @@ class VersionedS3(MemoryS3):
 class Run:
     """One invocation, and what happens to it: faults by the number of the step that they strike."""
 
-    def __init__(self, world: Deliveries, version: ObjectRef, faults: dict[int, str]) -> None:
+    def __init__(self, world: InvocationRunner, version: ObjectRef, faults: dict[int, str]) -> None:
         self._world = world
         self._version = version
         self._faults = faults
@@ -242,7 +242,7 @@ def _outcome_of(step: Callable[[], None]) -> Exception | None:
     return None
 
 
-class Deliveries(RuleBasedStateMachine):
+class InvocationRunner(RuleBasedStateMachine):
     """Functions, a ledger, two servers, and people who do what they are told."""
 
     def __init__(self, table: LedgerTable, items: Callable[[], dict[tuple[str, str], Item]]) -> None:
@@ -320,7 +320,7 @@ class Deliveries(RuleBasedStateMachine):
         for version in VERSIONS:
             try:
                 ledger.acquire(version, remote_path="p", temporary="t", until=self.clock.now + 1)
-            except (BeingSent, NothingToSend, OutcomeUnknown):
+            except (LeaseHeld, NothingToSend, OutcomeUnknown):
                 continue
             check(holds=False, claim="two have the key")
 
@@ -461,7 +461,7 @@ def play(
     make_table: Callable[[], tuple[LedgerTable, Callable[[], dict[tuple[str, str], Item]]]], *, examples: int
 ) -> None:
     run_state_machine_as_test(
-        lambda: Deliveries(*make_table()),  # type: ignore[arg-type] # any maker of machines will do
+        lambda: InvocationRunner(*make_table()),  # type: ignore[arg-type] # any maker of machines will do
         settings=settings(
             max_examples=examples,
             stateful_step_count=25,

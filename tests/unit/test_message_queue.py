@@ -17,7 +17,7 @@ from moto import mock_aws
 
 from s3_to_sftp.errors import Disposition, QueueError
 from s3_to_sftp.queue.message_queue import Message, MessageQueue, cut
-from s3_to_sftp.queue.retry_policy import Tries
+from s3_to_sftp.queue.retry_policy import RetryHistory
 from tests.lambda_events import sqs_record
 
 BODY = '{"Records": [{"eventName": "ObjectCreated:Put", "s3": {"object": {"key": "a+b"}}}]}'
@@ -27,7 +27,7 @@ ALLOWED = re.compile("[\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
 MOST_BYTES = 256 * 1024
 
 
-class Site:
+class Environment:
     """Both queues, and what Lambda would hand over of them."""
 
     def __init__(self, client: Any) -> None:
@@ -54,11 +54,11 @@ class Site:
 
 
 @pytest.fixture
-def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def env(monkeypatch: pytest.MonkeyPatch) -> Iterator[Environment]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     with mock_aws():
-        yield Site(boto3.client("sqs", region_name="eu-west-1"))
+        yield Environment(boto3.client("sqs", region_name="eu-west-1"))
 
 
 def text(value: str) -> dict[str, Any]:
@@ -90,18 +90,20 @@ def test_record_of_the_lambda_event_is_read() -> None:
     assert message.continued == 7
 
 
-@pytest.mark.parametrize(("error", "resends"), [("OutcomeUnknown", True), ("RequestRefused", False)])
+@pytest.mark.parametrize(
+    ("error", "is_operator_resend"), [("OutcomeUnknown", True), ("RequestRefused", False)]
+)
 def test_message_that_a_person_has_sent_back_is_known_until_it_has_been_tried(
     error: str,
-    resends: bool,  # noqa: FBT001 - a parameter
-    site: Site,
+    is_operator_resend: bool,  # noqa: FBT001 - a parameter
+    env: Environment,
 ) -> None:
-    site.put()
-    site.queue.park(site.one(site.url), reason="r", hint="h", error=error)
-    parked = site.one(site.dead)
-    assert parked.resends is resends
-    site.queue.send_anew(parked, body=parked.body, tries=TRIES, delay=0)
-    assert site.one(site.url).resends is resends
+    env.put()
+    env.queue.dead_letter(env.one(env.url), reason="r", hint="h", error=error)
+    dead_lettered = env.one(env.dead)
+    assert dead_lettered.is_operator_resend is is_operator_resend
+    env.queue.resend(dead_lettered, body=dead_lettered.body, tries=TRIES, delay=0)
+    assert env.one(env.url).is_operator_resend is is_operator_resend
 
 
 @pytest.mark.parametrize("nonsense", ["", "-1", "1.5", "abc", "²", "9" * 5000])
@@ -121,66 +123,66 @@ def a_message(body: str = BODY, attributes: dict[str, Any] | None = None) -> Mes
     )
 
 
-TRIES = Tries(first_sent=1_795_392_000.0, count=3, since=1_795_392_600.5, waits=2)
+TRIES = RetryHistory(first_sent=1_795_392_000.0, count=3, since=1_795_392_600.5, waits=2)
 
 
 def test_message_that_is_sent_anew_carries_what_it_has_been_through_and_begins_its_receives_anew(
-    site: Site,
+    env: Environment,
 ) -> None:
-    site.put(attributes={"who": text("a person"), "reason": text("of an earlier parking")})
-    first = site.one(site.url)
-    site.queue.send_anew(first, body="a part of it", tries=TRIES, delay=0)
-    site.queue.acknowledge(first)
-    again = site.one(site.url)
+    env.put(attributes={"who": text("a person"), "reason": text("of an earlier parking")})
+    first = env.one(env.url)
+    env.queue.resend(first, body="a part of it", tries=TRIES, delay=0)
+    env.queue.acknowledge(first)
+    again = env.one(env.url)
     assert (again.body, again.receive_count, again.tries) == ("a part of it", 1, TRIES)
     assert again.attributes.keys() == {"who", "retries"}
 
 
-def test_message_that_is_sent_anew_comes_when_its_delay_is_over(site: Site) -> None:
-    site.queue.send_anew(a_message(), body=BODY, tries=TRIES, delay=600)
-    assert site.received(site.url) == []
+def test_message_that_is_sent_anew_comes_when_its_delay_is_over(env: Environment) -> None:
+    env.queue.resend(a_message(), body=BODY, tries=TRIES, delay=600)
+    assert env.received(env.url) == []
     names = ["ApproximateNumberOfMessagesDelayed"]
-    answer = site.client.get_queue_attributes(QueueUrl=site.url, AttributeNames=names)
+    answer = env.client.get_queue_attributes(QueueUrl=env.url, AttributeNames=names)
     assert answer["Attributes"] == {names[0]: "1"}
 
 
 @pytest.mark.parametrize(("asked", "sent"), [(0.2, 1), (7, 7), (-3, 0), (1e9, 900)])
 def test_delay_is_rounded_up_and_kept_within_what_sqs_takes(asked: float, sent: int) -> None:
-    request = what_is_sent(lambda q: q.send_anew(a_message(), body=BODY, tries=TRIES, delay=asked))
+    request = what_is_sent(lambda q: q.resend(a_message(), body=BODY, tries=TRIES, delay=asked))
     assert (request["QueueUrl"], request["DelaySeconds"]) == ("url", sent)
 
 
 def test_message_that_was_never_sent_anew_has_not_been_tried() -> None:
     message = dataclasses.replace(a_message(), sent_at=1000)
-    assert message.tries == Tries(first_sent=1000)
+    assert message.tries == RetryHistory(first_sent=1000)
 
 
-def test_message_that_is_parked_forgets_its_tries(site: Site) -> None:
-    site.queue.send_anew(a_message(), body=BODY, tries=TRIES, delay=0)
-    site.queue.park(site.one(site.url), **EXPLANATION)
-    assert "retries" not in site.one(site.dead).attributes
+def test_message_that_is_dead_lettered_forgets_its_tries(env: Environment) -> None:
+    env.queue.resend(a_message(), body=BODY, tries=TRIES, delay=0)
+    env.queue.dead_letter(env.one(env.url), **EXPLANATION)
+    assert "retries" not in env.one(env.dead).attributes
 
 
-def test_message_that_is_continued_forgets_its_tries(site: Site) -> None:
-    site.queue.send_anew(a_message(), body=BODY, tries=TRIES, delay=0)
-    site.queue.continue_(site.one(site.url), body=BODY)
-    (continued,) = site.received(site.url)
+def test_message_that_is_continued_forgets_its_tries(env: Environment) -> None:
+    env.queue.resend(a_message(), body=BODY, tries=TRIES, delay=0)
+    env.queue.continue_(env.one(env.url), body=BODY)
+    (continued,) = env.received(env.url)
     assert (continued.tries.count, continued.tries.since, continued.continued) == (0, None, 1)
 
 
-def test_message_that_sqs_itself_has_moved_and_a_person_sent_back_is_tried_anew(site: Site) -> None:
+def test_message_that_sqs_itself_has_moved_and_a_person_sent_back_is_tried_anew(env: Environment) -> None:
     old = TRIES.as_text(sent=TRIES.first_sent)
-    site.put(attributes={"retries": text(old)})
-    (back,) = site.received(site.url)
-    assert back.tries == Tries(first_sent=back.sent_at)
+    env.put(attributes={"retries": text(old)})
+    (back,) = env.received(env.url)
+    assert back.tries == RetryHistory(first_sent=back.sent_at)
 
 
-def test_message_is_acknowledged_once_and_again(site: Site) -> None:
-    site.put()
-    message = site.one(site.url)
+def test_message_is_acknowledged_once_and_again(env: Environment) -> None:
+    env.put()
+    message = env.one(env.url)
     for _ in range(2):
-        site.queue.acknowledge(message)
-    assert site.received(site.url) == []
+        env.queue.acknowledge(message)
+    assert env.received(env.url) == []
 
 
 def test_message_that_cannot_be_acknowledged_is_left_to_lambda(caplog: pytest.LogCaptureFixture) -> None:
@@ -192,48 +194,48 @@ def test_message_that_cannot_be_acknowledged_is_left_to_lambda(caplog: pytest.Lo
     assert "not authorized" in caplog.text
 
 
-def test_parked_message_has_its_body_and_the_explanation(site: Site) -> None:
-    site.put()
-    site.queue.park(site.one(site.url), **EXPLANATION)
-    parked = site.one(site.dead)
-    assert parked.body == BODY
-    assert values(parked) == EXPLANATION
+def test_dead_lettered_message_has_its_body_and_the_explanation(env: Environment) -> None:
+    env.put()
+    env.queue.dead_letter(env.one(env.url), **EXPLANATION)
+    dead_lettered = env.one(env.dead)
+    assert dead_lettered.body == BODY
+    assert values(dead_lettered) == EXPLANATION
 
 
-def test_parked_message_keeps_its_own_attributes(site: Site) -> None:
+def test_dead_lettered_message_keeps_its_own_attributes(env: Environment) -> None:
     own = {
         "who": text("a person"),
         "count": {"DataType": "Number", "StringValue": "12"},
         "blob": {"DataType": "Binary.png", "BinaryValue": b"\x00\xff"},
     }
-    site.put(attributes=own)
-    site.queue.park(site.one(site.url), **EXPLANATION)
-    answer = site.client.receive_message(QueueUrl=site.dead, MessageAttributeNames=["All"])
+    env.put(attributes=own)
+    env.queue.dead_letter(env.one(env.url), **EXPLANATION)
+    answer = env.client.receive_message(QueueUrl=env.dead, MessageAttributeNames=["All"])
     kept = answer["Messages"][0]["MessageAttributes"]
     assert {name: kept[name] for name in own} == own
 
 
-def test_explanation_of_an_earlier_parking_is_replaced(site: Site) -> None:
-    site.put()
-    site.queue.park(site.one(site.url), reason="old", hint="old", error="Old")
-    site.queue.park(site.one(site.dead), reason="new", hint="", error="New")
-    assert values(site.one(site.dead)) == {"reason": "new", "error": "New"}
+def test_explanation_of_an_earlier_parking_is_replaced(env: Environment) -> None:
+    env.put()
+    env.queue.dead_letter(env.one(env.url), reason="old", hint="old", error="Old")
+    env.queue.dead_letter(env.one(env.dead), reason="new", hint="", error="New")
+    assert values(env.one(env.dead)) == {"reason": "new", "error": "New"}
 
 
-def test_ten_attributes_of_a_stranger_make_room_for_the_explanation(site: Site) -> None:
-    site.put(attributes={f"n{n}": text("x") for n in range(9)} | {"continued": text("4")})
-    site.queue.park(site.one(site.url), **EXPLANATION)
-    parked = site.one(site.dead)
-    assert len(parked.attributes) == 10
-    assert values(parked).items() >= {**EXPLANATION, "continued": "4"}.items()
+def test_ten_attributes_of_a_stranger_make_room_for_the_explanation(env: Environment) -> None:
+    env.put(attributes={f"n{n}": text("x") for n in range(9)} | {"continued": text("4")})
+    env.queue.dead_letter(env.one(env.url), **EXPLANATION)
+    dead_lettered = env.one(env.dead)
+    assert len(dead_lettered.attributes) == 10
+    assert values(dead_lettered).items() >= {**EXPLANATION, "continued": "4"}.items()
 
 
-def test_characters_that_sqs_refuses_are_replaced(site: Site) -> None:
-    site.put()
+def test_characters_that_sqs_refuses_are_replaced(env: Environment) -> None:
+    env.put()
     reason = "bell \x07, half a pair \ud800, not a character \uffff, fine: ü\t😀"
-    site.queue.park(site.one(site.url), reason=reason, hint="h", error="E")
+    env.queue.dead_letter(env.one(env.url), reason=reason, hint="h", error="E")
     expected = "bell \ufffd, half a pair \ufffd, not a character \ufffd, fine: ü\t😀"
-    assert values(site.one(site.dead))["reason"] == expected
+    assert values(env.one(env.dead))["reason"] == expected
 
 
 def test_exactly_the_characters_that_sqs_takes_are_kept() -> None:
@@ -256,9 +258,9 @@ def test_cut_text_fits_and_begins_like_the_whole(whole: str, most: int) -> None:
     reason=st.text(st.characters(exclude_categories=[]), max_size=50).map(lambda text: text * 200),
     hint=st.sampled_from(["", "short", "ü" * 9000]),
 )
-def test_parked_message_is_never_too_large(room: int, reason: str, hint: str) -> None:
+def test_dead_lettered_message_is_never_too_large(room: int, reason: str, hint: str) -> None:
     body = "x" * (MOST_BYTES - room)
-    sent = what_is_sent(lambda queue: queue.park(a_message(body), reason=reason, hint=hint, error="E"))
+    sent = what_is_sent(lambda queue: queue.dead_letter(a_message(body), reason=reason, hint=hint, error="E"))
     attributes = sent["MessageAttributes"]
     size = len(sent["MessageBody"]) + sum(
         len(name) + len("String") + len(attribute["StringValue"].encode())
@@ -271,19 +273,19 @@ def test_parked_message_is_never_too_large(room: int, reason: str, hint: str) ->
         assert {"reason", "error"} <= attributes.keys()
 
 
-def test_message_without_any_room_is_parked_without_explanation() -> None:
-    sent = what_is_sent(lambda queue: queue.park(a_message("x" * MOST_BYTES), **EXPLANATION))
+def test_message_without_any_room_is_dead_lettered_without_explanation() -> None:
+    sent = what_is_sent(lambda queue: queue.dead_letter(a_message("x" * MOST_BYTES), **EXPLANATION))
     assert sent["MessageAttributes"] == {}
 
 
-def test_continuation_is_the_same_body_in_the_same_queue(site: Site) -> None:
-    site.put(attributes={"who": text("a person"), "reason": text("of an earlier parking")})
-    site.queue.continue_(site.one(site.url), body=BODY)
-    first = site.one(site.url)
+def test_continuation_is_the_same_body_in_the_same_queue(env: Environment) -> None:
+    env.put(attributes={"who": text("a person"), "reason": text("of an earlier parking")})
+    env.queue.continue_(env.one(env.url), body=BODY)
+    first = env.one(env.url)
     assert (first.body, values(first)) == (BODY, {"who": "a person", "continued": "1"})
-    site.queue.continue_(first, body=BODY)
-    assert site.one(site.url).continued == 2
-    assert site.received(site.dead) == []
+    env.queue.continue_(first, body=BODY)
+    assert env.one(env.url).continued == 2
+    assert env.received(env.dead) == []
 
 
 @pytest.mark.parametrize(
@@ -291,10 +293,14 @@ def test_continuation_is_the_same_body_in_the_same_queue(site: Site) -> None:
     [
         (
             "send_message",
-            lambda q: q.send_anew(a_message(), body=BODY, tries=TRIES, delay=1),
+            lambda q: q.resend(a_message(), body=BODY, tries=TRIES, delay=1),
             "cannot be sent anew",
         ),
-        ("send_message", lambda q: q.park(a_message(), **EXPLANATION), "cannot be sent to the dead-letter"),
+        (
+            "send_message",
+            lambda q: q.dead_letter(a_message(), **EXPLANATION),
+            "cannot be sent to the dead-letter",
+        ),
         ("send_message", lambda q: q.continue_(a_message(), body=BODY), "cannot be continued"),
     ],
 )

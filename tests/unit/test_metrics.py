@@ -6,6 +6,7 @@ import pytest
 
 from s3_to_sftp.errors import (
     AlreadyGone,
+    CheckpointSaved,
     ConnectionLost,
     DeliveryError,
     Disposition,
@@ -13,20 +14,21 @@ from s3_to_sftp.errors import (
     PartnerUnreachable,
     RequestRefused,
     Superseded,
-    ToBeContinued,
 )
-from tests.function_site import HOUR, Site, batch, emitted, forget_dimensions, installed
+from tests.function_env import HOUR, Environment, batch, emitted, forget_dimensions, installed
 
 # As handler.py itself does; pytest has filters of its own.
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
 
 
 @pytest.fixture
-def site(monkeypatch: pytest.MonkeyPatch) -> Site:
+def env(monkeypatch: pytest.MonkeyPatch) -> Environment:
     return installed(monkeypatch)
 
 
-def test_metrics_of_two_functions_are_not_mixed_up(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_metrics_of_two_functions_are_not_mixed_up(
+    env: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name in ("acme", "bank"):
         line = emitted(capsys, batch("a"), function_name=name)
         (group,) = line["_aws"]["CloudWatchMetrics"]
@@ -36,30 +38,34 @@ def test_metrics_of_two_functions_are_not_mixed_up(site: Site, capsys: pytest.Ca
         forget_dimensions()
 
 
-def test_delivery_says_that_the_partner_takes_files(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_delivery_says_that_the_partner_takes_files(
+    env: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
     line = emitted(capsys, batch("a", "b"))
-    assert (line["Delivered"], line["BreakerOpen"]) == ([1, 1], [0])
+    assert (line["Delivered"], line["CircuitBreakerOpen"]) == ([1, 1], [0])
 
 
 @pytest.mark.parametrize(
     "outcome",
     [
         RequestRefused("disk full.", hint="", code=4, disposition=Disposition.RETRY),
-        ToBeContinued("half.", hint=""),
+        CheckpointSaved("half.", hint=""),
     ],
     ids=lambda outcome: type(outcome).__name__,
 )
 def test_partner_who_has_let_us_in_takes_files(
-    outcome: DeliveryError, site: Site, capsys: pytest.CaptureFixture[str]
+    outcome: DeliveryError, env: Environment, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    site.outcomes["a"] = outcome
-    assert emitted(capsys, batch("a"))["BreakerOpen"] == [0]
+    env.outcomes["a"] = outcome
+    assert emitted(capsys, batch("a"))["CircuitBreakerOpen"] == [0]
 
 
-def test_open_breaker_is_counted_once_per_invocation(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    site.breaker.is_open = True
+def test_open_breaker_is_counted_once_per_invocation(
+    env: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env.breaker.is_open = True
     line = emitted(capsys, batch("a", "b"))
-    assert line["BreakerOpen"] == [1]
+    assert line["CircuitBreakerOpen"] == [1]
     assert "Failed" not in line
 
 
@@ -69,72 +75,80 @@ def test_open_breaker_is_counted_once_per_invocation(site: Site, capsys: pytest.
     ids=lambda outcome: type(outcome).__name__,
 )
 def test_failure_says_nothing_about_the_breaker(
-    outcome: DeliveryError, site: Site, capsys: pytest.CaptureFixture[str]
+    outcome: DeliveryError, env: Environment, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    site.outcomes["a"] = outcome
+    env.outcomes["a"] = outcome
     line = emitted(capsys, batch("a"))
     assert line["Failed"] == [1]
-    assert "BreakerOpen" not in line
+    assert "CircuitBreakerOpen" not in line
 
 
-def test_postponed_message_is_counted_with_its_age(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    site.outcomes["a"] = ConnectionLost("cut.", hint="")
-    line = emitted(capsys, batch("a", "b", age=2 * HOUR))
-    assert (line["Postponed"], line["WaitingSeconds"]) == ([1], [2 * HOUR])
-
-
-def test_message_that_waits_for_an_open_breaker_is_postponed_too(
-    site: Site, capsys: pytest.CaptureFixture[str]
+def test_deferred_message_is_counted_with_its_age(
+    env: Environment, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    site.breaker.is_open = True
+    env.outcomes["a"] = ConnectionLost("cut.", hint="")
+    line = emitted(capsys, batch("a", "b", age=2 * HOUR))
+    assert (line["Deferred"], line["WaitingSeconds"]) == ([1], [2 * HOUR])
+
+
+def test_message_that_waits_for_an_open_breaker_is_deferred_too(
+    env: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env.breaker.is_open = True
     assert emitted(capsys, batch("a", age=HOUR))["WaitingSeconds"] == [HOUR]
 
 
 def test_age_is_counted_from_the_event_however_often_the_message_was_sent_anew(
-    site: Site, capsys: pytest.CaptureFixture[str]
+    env: Environment, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    site.outcomes["a"] = ConnectionLost("cut.", hint="")
+    env.outcomes["a"] = ConnectionLost("cut.", hint="")
     assert emitted(capsys, batch("a", age=5 * HOUR, tried_for=HOUR))["WaitingSeconds"] == [5 * HOUR]
 
 
 def test_message_that_the_queue_will_not_take_stays_and_is_counted(
-    site: Site, capsys: pytest.CaptureFixture[str]
+    env: Environment, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    site.outcomes["a"], site.queue.broken = ConnectionLost("cut.", hint=""), True
+    env.outcomes["a"], env.queue.broken = ConnectionLost("cut.", hint=""), True
     assert emitted(capsys, batch("a", age=HOUR))["WaitingSeconds"] == [HOUR]
 
 
-def test_parked_message_is_counted_and_waits_no_more(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    site.outcomes["a"] = ObjectGone("gone.", hint="")
+def test_dead_lettered_message_is_counted_and_waits_no_more(
+    env: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env.outcomes["a"] = ObjectGone("gone.", hint="")
     line = emitted(capsys, batch("a", "b"))
-    assert line["Parked"] == [1]
-    assert site.queue.parked == ["m_a"]
+    assert line["DeadLettered"] == [1]
+    assert env.queue.dead_lettered == ["m_a"]
     assert "WaitingSeconds" not in line
 
 
-def test_message_that_is_given_up_is_parked(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    site.outcomes["a"] = ConnectionLost("cut.", hint="")
-    assert emitted(capsys, batch("a", age=30 * HOUR, tried_for=25 * HOUR))["Parked"] == [1]
+def test_message_that_is_given_up_is_dead_lettered(
+    env: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env.outcomes["a"] = ConnectionLost("cut.", hint="")
+    assert emitted(capsys, batch("a", age=30 * HOUR, tried_for=25 * HOUR))["DeadLettered"] == [1]
 
 
 def test_superseded_version_is_counted_and_is_no_failure(
-    site: Site, capsys: pytest.CaptureFixture[str]
+    env: Environment, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    site.outcomes["a"] = Superseded("newer.", hint="")
+    env.outcomes["a"] = Superseded("newer.", hint="")
     line = emitted(capsys, batch("a"))
     assert line["Superseded"] == [1]
     assert "Failed" not in line
 
 
 def test_object_that_is_gone_is_counted_and_is_no_failure(
-    site: Site, capsys: pytest.CaptureFixture[str]
+    env: Environment, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    site.outcomes["a"] = AlreadyGone("gone.", hint="")
+    env.outcomes["a"] = AlreadyGone("gone.", hint="")
     line = emitted(capsys, batch("a"))
     assert line["Gone"] == [1]
     assert "Failed" not in line
 
 
-def test_age_of_a_message_from_the_future_is_zero(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    site.outcomes["a"] = ConnectionLost("cut.", hint="")
+def test_age_of_a_message_from_the_future_is_zero(
+    env: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env.outcomes["a"] = ConnectionLost("cut.", hint="")
     assert emitted(capsys, batch("a", age=-5))["WaitingSeconds"] == [0]

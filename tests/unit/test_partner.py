@@ -17,6 +17,7 @@ from s3_to_sftp.sftp.parallel_upload import Sent
 from s3_to_sftp.sftp.protocol import LIMITS, FileAttributes, Request, Status
 from s3_to_sftp.sftp.publish import Look
 from s3_to_sftp.sftp.upload import Permit
+from tests.unit.env import CHANNEL, Environment, MemoryJournal, done
 from tests.unit.scripted_server import (
     NOTHING,
     Asked,
@@ -31,7 +32,6 @@ from tests.unit.scripted_server import (
     status,
 )
 from tests.unit.sending import DATA, TEMPORARY, Bytes
-from tests.unit.site import CHANNEL, MemoryJournal, Site, done
 
 Outcomes = dict[str, Exception | None]
 
@@ -56,36 +56,36 @@ def content(*names: str) -> dict[str, bytes]:
 
 
 def test_files_share_three_round_trips() -> None:
-    site = Site()
-    partner = site.partner()
+    env = Environment()
+    partner = env.partner()
     outcomes(partner, "warms up")
-    site.connection(0).server.forget()
+    env.connection(0).server.forget()
     assert outcomes(partner, *"abcdef") == dict.fromkeys("abcdef")
-    assert len(site.connection(0).server.turns) == 3
-    assert site.files == content("warms up", *"abcdef")
-    assert site.tried[0] == 1
+    assert len(env.connection(0).server.turns) == 3
+    assert env.files == content("warms up", *"abcdef")
+    assert env.tried[0] == 1
 
 
 def test_many_files_are_under_way_but_not_all() -> None:
-    site = Site()
+    env = Environment()
     names = [f"{number:03}" for number in range(200)]
-    assert outcomes(site.partner(), *names) == dict.fromkeys(names)
-    assert site.files == content(*names)
-    assert max(len(turn) for turn in site.connection(0).server.turns) <= 3 * 64
+    assert outcomes(env.partner(), *names) == dict.fromkeys(names)
+    assert env.files == content(*names)
+    assert max(len(turn) for turn in env.connection(0).server.turns) <= 3 * 64
 
 
 def test_nobody_connects_for_no_files() -> None:
-    site = Site()
-    assert outcomes(site.partner()) == {}
-    assert site.made == []
+    env = Environment()
+    assert outcomes(env.partner()) == {}
+    assert env.made == []
 
 
 def test_file_that_is_refused_does_not_cost_the_others() -> None:
-    site = Site(scripts={0: refusing(Request.WRITE, number=2)})
-    errors = outcomes(site.partner(), *"abc")
+    env = Environment(scripts={0: refusing(Request.WRITE, number=2)})
+    errors = outcomes(env.partner(), *"abc")
     assert (errors["a"], errors["c"]) == (None, None)
     assert isinstance(errors["b"], RequestRefused)
-    assert site.files == content("a", "c")
+    assert env.files == content("a", "c")
 
 
 @pytest.mark.parametrize("error", [PartnerUnreachable("down.", hint=""), ZeroDivisionError("surprise")])
@@ -93,9 +93,9 @@ def test_partner_that_cannot_be_reached_is_the_outcome_of_every_file(error: Exce
     def down() -> None:
         raise error
 
-    site = Site(before_connect={0: down})
-    assert outcomes(site.partner(), *"abc") == dict.fromkeys("abc", error)
-    assert site.tried[0] == 1, "one refused login is enough"
+    env = Environment(before_connect={0: down})
+    assert outcomes(env.partner(), *"abc") == dict.fromkeys("abc", error)
+    assert env.tried[0] == 1, "one refused login is enough"
 
 
 # --- a connection that dies ---
@@ -116,78 +116,78 @@ def dead_from_now_on(asked: Asked) -> bytes:
 
 
 def test_old_connection_that_died_is_replaced_and_all_files_arrive() -> None:
-    site = Site()
-    partner = site.partner()
+    env = Environment()
+    partner = env.partner()
     outcomes(partner, "warms up")
-    site.connection(0).server.script = dead_from_now_on
+    env.connection(0).server.script = dead_from_now_on
     assert outcomes(partner, *"abc") == dict.fromkeys("abc")
-    assert site.tried[0] == 2
-    assert {name: bytes(data) for name, data in site.files.items() if not name.startswith(".")} == content(
+    assert env.tried[0] == 2
+    assert {name: bytes(data) for name, data in env.files.items() if not name.startswith(".")} == content(
         "warms up", *"abc"
     )
 
 
 def test_only_files_that_the_old_connection_took_with_it_are_sent_again() -> None:
-    site = Site()
-    partner = site.partner()
+    env = Environment()
+    partner = env.partner()
     outcomes(partner, "warms up")
-    old = site.connection(0).server
+    old = env.connection(0).server
     old.forget()
     old.script = lambda asked: NOTHING if asked.kind == Request.EXTENDED and asked.number > 2 else None
     assert outcomes(partner, *"abcd") == dict.fromkeys("abcd")
-    sent_again = site.connection(0).server.paths(Request.OPEN)
+    sent_again = env.connection(0).server.paths(Request.OPEN)
     assert [path for (path,) in sent_again] == [".c-2.part", ".d-2.part"]
-    assert site.files == content("warms up", *"abcd")
+    assert env.files == content("warms up", *"abcd")
 
 
 def test_second_loss_is_the_outcome() -> None:
-    site = Site()
-    partner = site.partner()
+    env = Environment()
+    partner = env.partner()
     outcomes(partner, "warms up")
-    site.connection(0).server.script = dead_from_now_on
-    site.scripts[0] = after_start(dead_from_now_on)
+    env.connection(0).server.script = dead_from_now_on
+    env.scripts[0] = after_start(dead_from_now_on)
     errors = outcomes(partner, *"ab")
     assert {type(error) for error in errors.values()} == {ConnectionLost}
-    assert site.tried[0] == 2
+    assert env.tried[0] == 2
 
 
 def test_new_connection_that_dies_is_not_replaced_at_once() -> None:
-    site = Site(scripts={0: dies_after(2)})
-    errors = outcomes(site.partner(), *"abcd")
+    env = Environment(scripts={0: dies_after(2)})
+    errors = outcomes(env.partner(), *"abcd")
     assert (errors["a"], errors["b"]) == (None, None)
     assert isinstance(errors["c"], ConnectionLost)
     assert isinstance(errors["d"], ConnectionLost)
-    assert site.tried[0] == 1
+    assert env.tried[0] == 1
 
 
 def test_files_that_were_not_begun_when_a_new_connection_died_are_lost_too() -> None:
     names = [f"{number:03}" for number in range(100)]
-    site = Site(scripts={0: dies_after(0)})
-    errors = outcomes(site.partner(), *names)
+    env = Environment(scripts={0: dies_after(0)})
+    errors = outcomes(env.partner(), *names)
     assert {type(error) for error in errors.values()} == {ConnectionLost}
     assert len(errors) == 100
 
 
 @pytest.mark.parametrize("kind", [RequestRefused, ProtocolViolation])
 def test_only_a_loss_is_tried_again_at_once(kind: type[Exception]) -> None:
-    site = Site()
-    partner = site.partner()
+    env = Environment()
+    partner = env.partner()
     outcomes(partner, "warms up")
 
     def nonsense(asked: Asked) -> bytes | None:
         return framed(250, asked.request_id.to_bytes(4, "big")) if asked.kind == Request.WRITE else None
 
-    site.connection(0).server.script = refusing(Request.WRITE) if kind is RequestRefused else nonsense
+    env.connection(0).server.script = refusing(Request.WRITE) if kind is RequestRefused else nonsense
     errors = outcomes(partner, "a")
     assert isinstance(errors["a"], kind)
-    assert site.tried[0] == 1
+    assert env.tried[0] == 1
 
 
 def test_connection_that_was_lost_is_replaced_for_the_next_files() -> None:
-    site = Site(scripts={0: silent_at(Request.WRITE)})
-    partner = site.partner()
+    env = Environment(scripts={0: silent_at(Request.WRITE)})
+    partner = env.partner()
     assert isinstance(outcomes(partner, "a")["a"], ConnectionLost)
-    site.scripts.clear()
+    env.scripts.clear()
     assert outcomes(partner, "b") == {"b": None}
 
 
@@ -209,7 +209,7 @@ def test_bytes_of_a_file_are_let_go_when_it_is_done() -> None:
 
     gc.disable()  # what is let go only by the collector is not let go in time
     try:
-        assert all(error is None for _, error in Site().partner().send_small(files()))
+        assert all(error is None for _, error in Environment().partner().send_small(files()))
     finally:
         gc.enable()
     assert most <= 64 + 2
@@ -219,22 +219,22 @@ def test_caller_that_stops_early_leaves_a_partner_that_can_be_used() -> None:
     def slow_with_b(asked: Asked) -> bytes | None:
         return NOTHING if asked.kind == Request.EXTENDED and b"b.part" in asked.payload else None
 
-    site = Site(scripts={0: slow_with_b})
-    partner = site.partner()
+    env = Environment(scripts={0: slow_with_b})
+    partner = env.partner()
     sending: Any = partner.send_small(small(*"abcd"))
     next(sending)
     sending.close()  # raises if a file's clean-up waited for the server
     gc.collect()
     assert outcomes(partner, "e") == {"e": None}
-    assert site.tried[0] == 1
+    assert env.tried[0] == 1
 
 
 def test_close_closes_the_connection() -> None:
-    site = Site()
-    partner = site.partner()
+    env = Environment()
+    partner = env.partner()
     outcomes(partner, "a")
     partner.close()
-    assert site.connection(0).closed
+    assert env.connection(0).closed
 
 
 # --- the permit ---
@@ -245,20 +245,20 @@ def granted(_temporary: str, _seen: object) -> Future[None]:
 
 
 def test_permit_is_asked_when_the_bytes_are_there_and_before_the_name_is_given() -> None:
-    site = Site()
+    env = Environment()
     seen: list[dict[str, bytearray]] = []
 
     def permit(temporary: str, shown: FileAttributes | None) -> Future[None]:
-        seen.append(dict(site.files))
+        seen.append(dict(env.files))
         return granted(temporary, shown)
 
-    assert [error for _, error in site.partner().send_small([small_file("a", permit)])] == [None]
+    assert [error for _, error in env.partner().send_small([small_file("a", permit)])] == [None]
     assert seen == [{".a.part": b"a"}]
-    assert site.files == content("a")
+    assert env.files == content("a")
 
 
 def test_files_share_their_round_trips_while_others_wait_for_their_permits() -> None:
-    site = Site()
+    env = Environment()
     last: list[Future[None]] = []
 
     def late(_temporary: str, _seen: object) -> Future[None]:
@@ -269,8 +269,8 @@ def test_files_share_their_round_trips_while_others_wait_for_their_permits() -> 
         return last[-1]
 
     files = [small_file(name, late) for name in "abc"]
-    assert [error for _, error in site.partner().send_small(files)] == [None] * 3
-    assert site.files == content(*"abc")
+    assert [error for _, error in env.partner().send_small(files)] == [None] * 3
+    assert env.files == content(*"abc")
 
 
 def test_refused_permit_is_the_outcome_and_leaves_the_file_to_the_caller() -> None:
@@ -279,27 +279,27 @@ def test_refused_permit_is_the_outcome_and_leaves_the_file_to_the_caller() -> No
         future.set_exception(ValueError("superseded"))
         return future
 
-    site = Site()
+    env = Environment()
     files = [small_file("a", refuse), small_file("b", granted)]
-    errors = {file.ticket: error for file, error in site.partner().send_small(files)}
+    errors = {file.ticket: error for file, error in env.partner().send_small(files)}
     assert errors["b"] is None
     assert str(errors["a"]) == "superseded"
-    assert site.files == {".a.part": b"a", "b": b"b"}
+    assert env.files == {".a.part": b"a", "b": b"b"}
 
 
 def test_file_that_was_lost_behind_its_permit_is_not_sent_again_at_once() -> None:
     """It may have its final name already: only who gave the permit can tell."""
-    site = Site()
-    partner = site.partner()
+    env = Environment()
+    partner = env.partner()
     outcomes(partner, "warms up")
-    old = site.connection(0).server
+    old = env.connection(0).server
     old.forget()
     old.script = lambda asked: NOTHING if asked.kind == Request.EXTENDED else None
     files = [small_file("a", granted), next(small("b"))]
     errors = {file.ticket: error for file, error in partner.send_small(files)}
     assert isinstance(errors["a"], ConnectionLost)
     assert errors["b"] is None
-    assert [path for (path,) in site.connection(0).server.paths(Request.OPEN)] == [".b-2.part"]
+    assert [path for (path,) in env.connection(0).server.paths(Request.OPEN)] == [".b-2.part"]
 
 
 # --- what an earlier attempt has left ---
@@ -308,8 +308,8 @@ NO_POSIX_RENAME = {LIMITS: b"1"}
 ASIDE = ".a.part.1.old"
 
 
-def publish(site: Site) -> None:
-    site.partner().publish(".a.part", "a", aside=ASIDE, journal=MemoryJournal())
+def publish(env: Environment) -> None:
+    env.partner().publish(".a.part", "a", aside=ASIDE, journal=MemoryJournal())
 
 
 each_rename = pytest.mark.parametrize("extensions", [None, NO_POSIX_RENAME], ids=["posix-rename", "rename"])
@@ -320,12 +320,12 @@ each_rename = pytest.mark.parametrize("extensions", [None, NO_POSIX_RENAME], ids
 def test_file_that_is_there_gets_its_final_name(
     old: bytes | None, extensions: dict[str, bytes] | None
 ) -> None:
-    site = Site(extensions=extensions)
-    site.files[".a.part"] = bytearray(b"new")
+    env = Environment(extensions=extensions)
+    env.files[".a.part"] = bytearray(b"new")
     if old:
-        site.files["a"] = bytearray(old)
-    publish(site)
-    assert site.files == {"a": b"new"}
+        env.files["a"] = bytearray(old)
+    publish(env)
+    assert env.files == {"a": b"new"}
 
 
 @each_rename
@@ -337,13 +337,13 @@ def test_file_that_is_not_there_gets_no_name_and_nothing_is_touched(
     def script(asked: Asked) -> bytes | None:
         return status(asked, code) if is_rename(asked) and renamed(asked) == (".a.part", "a") else None
 
-    site = Site(extensions=extensions, scripts={0: script})
+    env = Environment(extensions=extensions, scripts={0: script})
     if delivered:
-        site.files["a"] = bytearray(b"delivered")
+        env.files["a"] = bytearray(b"delivered")
     with pytest.raises(RequestRefused, match="rename"):
-        publish(site)
-    assert site.files == ({"a": b"delivered"} if delivered else {})
-    asked = site.connection(0).server.asked
+        publish(env)
+    assert env.files == ({"a": b"delivered"} if delivered else {})
+    asked = env.connection(0).server.asked
     assert [renamed(each) for each in asked if is_rename(each)] == [(".a.part", "a")], (
         "the delivered file must not be put aside for one that is not there"
     )
@@ -359,27 +359,27 @@ def test_refused_name_of_a_file_that_may_be_there_is_an_error(
             return status(asked, look)
         return status(asked, Status.PERMISSION_DENIED) if is_rename(asked) else None
 
-    site = Site(extensions=extensions, scripts={0: script})
-    site.files[".a.part"] = bytearray(b"new")
+    env = Environment(extensions=extensions, scripts={0: script})
+    env.files[".a.part"] = bytearray(b"new")
     with pytest.raises(RequestRefused, match="rename"):
-        publish(site)
-    assert site.files == {".a.part": b"new"}
+        publish(env)
+    assert env.files == {".a.part": b"new"}
 
 
 def test_lost_connection_is_no_answer_about_the_file() -> None:
-    site = Site(scripts={0: lambda asked: NOTHING if is_rename(asked) else None})
+    env = Environment(scripts={0: lambda asked: NOTHING if is_rename(asked) else None})
     with pytest.raises(ConnectionLost):
-        publish(site)
+        publish(env)
 
 
 def test_what_is_left_is_removed_with_what_a_second_attempt_left() -> None:
-    site = Site()
+    env = Environment()
     left = [".a.part", ".a-2.part", ".a-probe.part", ".a-resume.part", ".a.part.void"]
     for name in (*left, ".b.part", "kept"):
-        site.files[name] = bytearray(b"x")
-    gone = site.partner().remove(".a.part", ".b.part", ".gone.part")
+        env.files[name] = bytearray(b"x")
+    gone = env.partner().remove(".a.part", ".b.part", ".gone.part")
     assert gone == {".a.part", ".b.part", ".gone.part"}
-    assert set(site.files) == {"kept"}
+    assert set(env.files) == {"kept"}
 
 
 @pytest.mark.parametrize("left", [".a.part", ".a-2.part", ".a.part.void"])
@@ -388,17 +388,17 @@ def test_name_of_which_something_may_not_be_removed_is_not_gone(left: str) -> No
         refused = asked.kind == Request.REMOVE and asked.texts == [left]
         return status(asked, Status.PERMISSION_DENIED) if refused else None
 
-    site = Site(scripts={0: script})
+    env = Environment(scripts={0: script})
     for name in (".a.part", ".a-2.part", ".a.part.void", ".b.part"):
-        site.files[name] = bytearray(b"x")
-    assert site.partner().remove(".a.part", ".b.part") == {".b.part"}
-    assert site.connection(0).is_open()
-    assert set(site.files) == {left}
+        env.files[name] = bytearray(b"x")
+    assert env.partner().remove(".a.part", ".b.part") == {".b.part"}
+    assert env.connection(0).is_open()
+    assert set(env.files) == {left}
 
 
 @pytest.mark.parametrize("kind", [Request.LSTAT, Request.RENAME])
 def test_lost_connection_is_told_by_all_that_ask_the_partner(kind: Request) -> None:
-    partner = Site(scripts={0: silent_at(kind)}).partner()
+    partner = Environment(scripts={0: silent_at(kind)}).partner()
     ask: Callable[[], object] = functools.partial(partner.look_at, "a", "b")
     if kind is Request.RENAME:
         ask = functools.partial(partner.restore, [ASIDE], "a", MemoryJournal())
@@ -407,23 +407,23 @@ def test_lost_connection_is_told_by_all_that_ask_the_partner(kind: Request) -> N
 
 
 def test_looks_are_answered_in_the_order_of_the_questions_and_share_a_round_trip() -> None:
-    site = Site()
-    site.files["a"] = File(b"news", modified=7)
-    partner = site.partner()
+    env = Environment()
+    env.files["a"] = File(b"news", modified=7)
+    partner = env.partner()
     partner.connect()
-    site.connection(0).server.forget()
+    env.connection(0).server.forget()
     absent, seen = partner.look_at(".a.part", "a")
     assert (absent, absent.present) == (Look(absent=True), False)
     assert seen == Look(FileAttributes(size=4, mtime=7, permissions=0o100644))
-    assert len(site.connection(0).server.turns) == 1
+    assert len(env.connection(0).server.turns) == 1
 
 
 def test_file_that_was_moved_aside_gets_its_name_back_only_where_nothing_has_it() -> None:
-    site = Site()
-    site.disk.files |= {".1.old": bytearray(b"1"), ".2.old": bytearray(b"2")}
+    env = Environment()
+    env.disk.files |= {".1.old": bytearray(b"1"), ".2.old": bytearray(b"2")}
     journal = MemoryJournal({".1.old": "settled", ".2.old": "settled"})
-    site.partner().restore([".1.old", ".2.old"], "a", journal)
-    assert site.files == {"a": b"1", ".2.old": b"2"}
+    env.partner().restore([".1.old", ".2.old"], "a", journal)
+    assert env.files == {"a": b"1", ".2.old": b"2"}
     assert journal.names == {".2.old": "settled"}
 
 
@@ -431,24 +431,24 @@ def test_old_file_does_not_replace_a_new_one_where_every_rename_replaces() -> No
     def replaces(asked: Asked) -> bytes | None:
         if asked.kind != Request.RENAME:
             return None
-        site.disk.move(*renamed(asked))
+        env.disk.move(*renamed(asked))
         return status(asked, Status.OK)
 
-    site = Site(scripts={0: replaces})
-    site.disk.files |= {".1.old": bytearray(b"old"), "a": bytearray(b"new")}
-    site.partner().restore([".1.old"], "a", MemoryJournal())
-    assert site.files == {".1.old": b"old", "a": b"new"}
+    env = Environment(scripts={0: replaces})
+    env.disk.files |= {".1.old": bytearray(b"old"), "a": bytearray(b"new")}
+    env.partner().restore([".1.old"], "a", MemoryJournal())
+    assert env.files == {".1.old": b"old", "a": b"new"}
 
 
 @pytest.mark.parametrize("stands", [True, False])
 def test_files_that_were_moved_aside_are_removed_only_when_the_final_name_is_seen(stands: object) -> None:
-    site = Site()
-    site.disk.files |= {".1.old": bytearray(b"1"), ".2.old": bytearray(b"2")}
+    env = Environment()
+    env.disk.files |= {".1.old": bytearray(b"1"), ".2.old": bytearray(b"2")}
     if stands:
-        site.files["a"] = bytearray(b"new")
+        env.files["a"] = bytearray(b"new")
     journal = MemoryJournal({".1.old": "settled", ".2.old": "settled"})
-    site.partner().remove_asides([".1.old", ".2.old"], "a", journal)
-    assert set(site.files) == ({"a"} if stands else {".1.old", ".2.old"})
+    env.partner().remove_asides([".1.old", ".2.old"], "a", journal)
+    assert set(env.files) == ({"a"} if stands else {".1.old", ".2.old"})
     assert set(journal.names) == (set() if stands else {".1.old", ".2.old"})
 
 
@@ -456,32 +456,32 @@ def test_files_that_were_moved_aside_are_removed_only_when_the_final_name_is_see
 
 
 def test_server_is_asked_once_whether_files_can_be_gone_on_with() -> None:
-    site = Site()
-    partner = site.partner()
-    assert partner.continues_files("new/.a.part")
-    assert partner.continues_files("new/.b.part")
-    reads = [each.number for each in site.made for _ in each.server.paths(Request.READ)]
+    env = Environment()
+    partner = env.partner()
+    assert partner.supports_resume("new/.a.part")
+    assert partner.supports_resume("new/.b.part")
+    reads = [each.number for each in env.made for _ in each.server.paths(Request.READ)]
     assert reads == [CHANNEL]
-    assert site.files == {}
+    assert env.files == {}
 
 
 def test_refusal_to_go_on_with_files_is_asked_for_again_elsewhere() -> None:
-    site = Site(scripts={CHANNEL: refusing(Request.READ, Status.PERMISSION_DENIED)})
-    partner = site.partner()
+    env = Environment(scripts={CHANNEL: refusing(Request.READ, Status.PERMISSION_DENIED)})
+    partner = env.partner()
     with pytest.raises(RequestRefused, match="said the partner"):
-        partner.continues_files("locked/.a.part")
-    site.scripts.clear()
-    assert partner.continues_files("open/.a.part")
-    assert site.files == {}
+        partner.supports_resume("locked/.a.part")
+    env.scripts.clear()
+    assert partner.supports_resume("open/.a.part")
+    assert env.files == {}
 
 
 # --- large files ---
 
 
 def test_large_file_is_sent_and_its_fate_told() -> None:
-    site = Site(channels=True)
-    sent = site.partner().send_large(Bytes(), temporary=TEMPORARY)
+    env = Environment(channels=True)
+    sent = env.partner().send_large(Bytes(), temporary=TEMPORARY)
     assert sent.seen is not None
     assert sent.seen.size == len(DATA)
-    assert sent == Sent(lanes=1, acknowledged=len(DATA), complete=True, temporary=TEMPORARY, seen=sent.seen)
-    assert site.files == {TEMPORARY: DATA}
+    assert sent == Sent(streams=1, acknowledged=len(DATA), complete=True, temporary=TEMPORARY, seen=sent.seen)
+    assert env.files == {TEMPORARY: DATA}

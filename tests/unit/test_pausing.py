@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from s3_to_sftp.errors import CheckpointLost, ConnectionLost, Disposition, RequestRefused, ResumeRefused
 from s3_to_sftp.s3.checksum import RangeChecksum
-from s3_to_sftp.s3.object_reader import ChecksumSoFar, S3Object
+from s3_to_sftp.s3.object_reader import ChecksumSoFar, ObjectReader
 from s3_to_sftp.sftp import parallel_upload
-from s3_to_sftp.sftp.parallel_upload import send_in_lanes
+from s3_to_sftp.sftp.parallel_upload import upload_parallel
 from s3_to_sftp.sftp.protocol import Answer, Request, Status, read_text
 from tests.memory_s3 import MemoryS3
+from tests.unit.env import SOON, Environment, wait_for_streams
 from tests.unit.scripted_server import NOTHING, Asked, Script, framed, refusing, silent_at, status
 from tests.unit.sending import (
     DATA,
@@ -32,15 +33,14 @@ from tests.unit.sending import (
     send_part,
     waiting_for,
 )
-from tests.unit.site import SOON, Site, wait_for_lanes
 
 START = 3 * WRITE + 77
 
 
 @pytest.fixture(autouse=True)
-def no_lane_is_left() -> Iterator[None]:
+def no_stream_is_left() -> Iterator[None]:
     yield
-    wait_for_lanes()
+    wait_for_streams()
 
 
 def after(questions: int) -> Callable[[], bool]:
@@ -57,11 +57,11 @@ def after(questions: int) -> Callable[[], bool]:
     return pause
 
 
-def begun(site: Site, size: int = START) -> Site:
+def begun(env: Environment, size: int = START) -> Environment:
     """The first bytes are at the partner."""
-    site.disk.directories.add("inbox")
-    site.files[TEMPORARY] = bytearray(DATA[:size])
-    return site
+    env.disk.directories.add("inbox")
+    env.files[TEMPORARY] = bytearray(DATA[:size])
+    return env
 
 
 # --- any number of rounds ---
@@ -93,29 +93,29 @@ def test_file_is_whole_after_any_number_of_pauses(
 ) -> None:
     data = DATA[:size]
     s3 = MemoryS3({"a": data}, checksums={"a": full(data)})
-    site = Site(max_write=1000)
+    env = Environment(max_write=1000)
     so_far: ChecksumSoFar | None = None
     temporary = TEMPORARY
     for questions in (*pauses, 10**9):
         # Another invocation, with nothing but what was written down.
-        source = S3Object(s3, s3.ref("a"), before=so_far)
+        source = ObjectReader(s3, s3.ref("a"), before=so_far)
         assert source.start == (so_far.size if so_far else 0)
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(parallel_upload, "_MIN_BYTES_PER_LANE", 1)
+            patched.setattr(parallel_upload, "_MIN_BYTES_PER_STREAM", 1)
             patched.setattr(parallel_upload, "_SEGMENT_BYTES", 7000)
             patched.setattr(parallel_upload, "_LAST_SEGMENT_BYTES", 1500)
-            sent = send_in_lanes(
-                site.pool(limit),
+            sent = upload_parallel(
+                env.pool(limit),
                 source,
                 temporary=temporary,
                 start=source.start,
                 pause=yielding(after(questions)),
             )
-        wait_for_lanes()
+        wait_for_streams()
         if sent.complete:
             break
         temporary = sent.temporary
-        file = site.files[temporary]
+        file = env.files[temporary]
         assert file[: sent.acknowledged] == data[: sent.acknowledged]
         so_far = source.checksum_up_to(sent.acknowledged)
         assert source.start <= so_far.size <= sent.acknowledged
@@ -124,12 +124,12 @@ def test_file_is_whole_after_any_number_of_pauses(
         file[so_far.size :] = tail * (len(file) - so_far.size)
     assert sent.complete
     assert sent.acknowledged == size
-    assert site.files == {sent.temporary: data}
+    assert env.files == {sent.temporary: data}
     assert source.checksum() == ("CRC64NVME", whole_of(data))
 
 
 def yielding(pause: Callable[[], bool]) -> Callable[[], bool]:
-    """Give the other lanes a chance at each question."""
+    """Give the other streams a chance at each question."""
 
     def ask() -> bool:
         time.sleep(0.0001)
@@ -143,45 +143,45 @@ def yielding(pause: Callable[[], bool]) -> Callable[[], bool]:
 
 @pytest.mark.parametrize("blocks", [0, 1, 2, 17])
 def test_everything_before_the_pause_is_acknowledged(blocks: int) -> None:
-    site = Site()
-    pool = site.pool()
+    env = Environment()
+    pool = env.pool()
     # One question for the range, then one before each block.
     sent = send_part(pool, pause=after(blocks and 1 + blocks))
-    assert (sent.complete, sent.acknowledged, sent.lanes) == (False, blocks * WRITE, 1)
+    assert (sent.complete, sent.acknowledged, sent.streams) == (False, blocks * WRITE, 1)
     assert sent.temporary == TEMPORARY
-    assert site.files == {TEMPORARY: DATA[: blocks * WRITE]}
+    assert env.files == {TEMPORARY: DATA[: blocks * WRITE]}
 
 
 def test_pause_closes_the_file_and_gives_it_no_other_name() -> None:
-    site = Site()
-    pool = site.pool()
+    env = Environment()
+    pool = env.pool()
     sent = send_part(pool, pause=after(5))
     assert not sent.complete
-    server = site.connection(0).server
+    server = env.connection(0).server
     assert server._handles == {}
     assert server.asked[-1].kind == Request.CLOSE
     send(pool, Bytes(DATA[:SEGMENT]), temporary="inbox/.b.part")
-    assert site.tried[0] == 1, "the connection stays warm"
+    assert env.tried[0] == 1, "the connection stays warm"
 
 
-def test_pause_ends_all_lanes_in_order() -> None:
+def test_pause_ends_all_streams_in_order() -> None:
     both = {0: threading.Event(), 1: threading.Event()}
-    site = Site(
+    env = Environment(
         scripts={
             number: at(Request.WRITE, 1, lambda number=number: meet(both, number))  # type: ignore[misc] # its default
             for number in both
         }
     )
-    pool = site.pool(2)
+    pool = env.pool(2)
     sent = send_part(pool, pause=lambda: all(event.is_set() for event in both.values()))
-    wait_for_lanes()
-    assert sent.lanes == 2
+    wait_for_streams()
+    assert sent.streams == 2
     assert not sent.complete
     assert 0 < sent.acknowledged < len(DATA)
-    assert site.files[TEMPORARY][: sent.acknowledged] == DATA[: sent.acknowledged]
-    assert site.connection(0).server._handles == site.connection(1).server._handles == {}
+    assert env.files[TEMPORARY][: sent.acknowledged] == DATA[: sent.acknowledged]
+    assert env.connection(0).server._handles == env.connection(1).server._handles == {}
     assert pool.limit == 2
-    assert not site.connection(1).closed
+    assert not env.connection(1).closed
 
 
 def meet(events: dict[int, threading.Event], number: int) -> None:
@@ -189,8 +189,8 @@ def meet(events: dict[int, threading.Event], number: int) -> None:
     waiting_for(*events.values())()
 
 
-def test_bytes_of_a_lane_that_has_failed_before_the_pause_are_not_acknowledged() -> None:
-    """The second lane has the second range, and loses it; the first goes on behind it until the pause."""
+def test_bytes_of_a_stream_that_has_failed_before_the_pause_are_not_acknowledged() -> None:
+    """The second stream has the second range, and loses it; the first goes on behind it until the pause."""
     begun, failed = threading.Event(), threading.Event()
 
     def lossy(asked: Asked) -> bytes | None:
@@ -198,39 +198,39 @@ def test_bytes_of_a_lane_that_has_failed_before_the_pause_are_not_acknowledged()
             return status(asked, Status.FAILURE)
         return status(asked, Status.OK) if asked.kind == Request.WRITE else None
 
-    site = Site(
+    env = Environment(
         scripts={
             0: at(Request.WRITE, 1, waiting_for(begun)),
             1: at(Request.WRITE, 1, begun.set, lossy),
         }
     )
-    pool = site.pool(2)
-    give_up = pool.give_up_lane
+    pool = env.pool(2)
+    give_up = pool.disable_stream
 
     def note(number: int, reason: Exception) -> None:
         give_up(number, reason)
         failed.set()
 
-    pool.give_up_lane = note  # type: ignore[method-assign] # tells when
+    pool.disable_stream = note  # type: ignore[method-assign] # tells when
     asked_by: set[str] = set()
 
     def pause() -> bool:
         asked_by.add(threading.current_thread().name)
-        return begun.is_set() and "lane-1" in asked_by
+        return begun.is_set() and "stream-1" in asked_by
 
     sent = send_part(pool, pause=pause)
     waiting_for(failed)()
-    assert site.files[TEMPORARY][: sent.acknowledged] == DATA[: sent.acknowledged]
+    assert env.files[TEMPORARY][: sent.acknowledged] == DATA[: sent.acknowledged]
     assert sent.acknowledged < len(DATA)
 
 
 @pytest.mark.parametrize("kind", [Request.WRITE, Request.CLOSE])
 @pytest.mark.parametrize("script", [refusing, silent_at])
 def test_refusal_behind_the_pause_is_raised(kind: Request, script: Callable[..., Script]) -> None:
-    site = Site(scripts={0: script(kind)})
+    env = Environment(scripts={0: script(kind)})
     error: Exception | None = None
     try:
-        sent = send_part(site.pool(), pause=after(3))
+        sent = send_part(env.pool(), pause=after(3))
         error = sent.lost
         assert (kind, sent.acknowledged) == (Request.CLOSE, 2 * WRITE)
     except RequestRefused as refused:
@@ -258,72 +258,74 @@ def test_progress_of_a_stream_that_was_lost_beside_others_does_not_count(*, is_u
         assert lost.wait(SOON)
         return None if is_up else NOTHING
 
-    site = Site(scripts={0: cut, 1: close})
-    sent = send_part(site.pool(2), gathering())
-    wait_for_lanes()
+    env = Environment(scripts={0: cut, 1: close})
+    sent = send_part(env.pool(2), gathering())
+    wait_for_streams()
     assert isinstance(sent.lost, ConnectionLost)
-    assert sent.lanes == 2
+    assert sent.streams == 2
     assert (sent.acknowledged, sent.is_spread) == (0, True)
-    assert site.files[TEMPORARY][: sent.acknowledged] == DATA[: sent.acknowledged]
+    assert env.files[TEMPORARY][: sent.acknowledged] == DATA[: sent.acknowledged]
 
 
 def test_pause_that_comes_too_late_is_none() -> None:
-    site = Site()
+    env = Environment()
     closed = threading.Event()
-    site.scripts = {0: at(Request.CLOSE, 1, closed.set)}
-    send(site.pool(), pause=closed.is_set)
-    assert site.files == {PATH: DATA}
+    env.scripts = {0: at(Request.CLOSE, 1, closed.set)}
+    send(env.pool(), pause=closed.is_set)
+    assert env.files == {PATH: DATA}
 
 
 # --- going on ---
 
 
 def test_file_is_gone_on_with_behind_what_is_there() -> None:
-    site = begun(Site())
+    env = begun(Environment())
     source = Bytes()
-    send(site.pool(), source, start=START)
-    assert site.files == {PATH: DATA}
+    send(env.pool(), source, start=START)
+    assert env.files == {PATH: DATA}
     assert source.read == {0: [START]}
-    server = site.connection(0).server
+    server = env.connection(0).server
     assert server.paths(Request.OPEN) == [[TEMPORARY]]
     assert sum(server.sizes) == len(DATA) - START
 
 
-def test_file_is_gone_on_with_in_lanes() -> None:
+def test_file_is_gone_on_with_in_streams() -> None:
     joined = threading.Event()
-    site = begun(
-        Site(scripts={0: at(Request.WRITE, 1, waiting_for(joined)), 1: at(Request.WRITE, 1, joined.set)})
+    env = begun(
+        Environment(
+            scripts={0: at(Request.WRITE, 1, waiting_for(joined)), 1: at(Request.WRITE, 1, joined.set)}
+        )
     )
-    assert send(site.pool(2), start=START) == 2
-    assert site.files == {PATH: DATA}
-    assert sum(sum(each.server.sizes) for each in site.made) == len(DATA) - START
+    assert send(env.pool(2), start=START) == 2
+    assert env.files == {PATH: DATA}
+    assert sum(sum(each.server.sizes) for each in env.made) == len(DATA) - START
 
 
 def test_file_that_is_all_there_just_gets_its_name() -> None:
-    site = begun(Site(), len(DATA))
-    send(site.pool(), start=len(DATA))
-    assert site.files == {PATH: DATA}
+    env = begun(Environment(), len(DATA))
+    send(env.pool(), start=len(DATA))
+    assert env.files == {PATH: DATA}
 
 
 def test_bytes_that_were_never_acknowledged_are_written_over() -> None:
-    site = begun(Site())
-    site.files[TEMPORARY] += b"?" * 200_000
-    send(site.pool(), start=START)
-    assert site.files == {PATH: DATA}
+    env = begun(Environment())
+    env.files[TEMPORARY] += b"?" * 200_000
+    send(env.pool(), start=START)
+    assert env.files == {PATH: DATA}
 
 
 @pytest.mark.parametrize("left", [0, 1, START - 1])
 def test_file_that_is_shorter_than_was_acknowledged_is_lost(left: int) -> None:
-    site = begun(Site(), left)
+    env = begun(Environment(), left)
     with pytest.raises(CheckpointLost, match=f"has {left} bytes at the partner, {START} were") as raised:
-        send_part(site.pool(), start=START)
+        send_part(env.pool(), start=START)
     assert raised.value.disposition is Disposition.RETRY
-    assert site.files == {TEMPORARY: DATA[:left]}
-    pool_is_usable(site)
+    assert env.files == {TEMPORARY: DATA[:left]}
+    pool_is_usable(env)
 
 
-def pool_is_usable(site: Site) -> None:
-    connection = site.connection(0)
+def pool_is_usable(env: Environment) -> None:
+    connection = env.connection(0)
     assert connection.is_open()
     connection.session.ping()
     assert connection.server._handles == {}
@@ -331,10 +333,10 @@ def pool_is_usable(site: Site) -> None:
 
 @pytest.mark.parametrize("code", [Status.NO_SUCH_FILE, Status.FAILURE])
 def test_file_that_is_gone_is_lost(code: int) -> None:
-    site = Site(scripts={0: refusing(Request.OPEN, code)})
+    env = Environment(scripts={0: refusing(Request.OPEN, code)})
     with pytest.raises(CheckpointLost, match="no longer at the partner"):
-        send_part(site.pool(), start=START)
-    pool_is_usable(site)
+        send_part(env.pool(), start=START)
+    pool_is_usable(env)
 
 
 @pytest.mark.parametrize("code", [Status.PERMISSION_DENIED, Status.FAILURE, Status.OP_UNSUPPORTED])
@@ -345,12 +347,12 @@ def test_file_that_may_not_be_opened_again_is_kept_for_the_next_time(look: int, 
             return status(asked, look)
         return status(asked, code) if asked.kind == Request.OPEN else None
 
-    site = begun(Site(scripts={0: script}))
+    env = begun(Environment(scripts={0: script}))
     with pytest.raises(ResumeRefused, match="refused to open") as raised:
-        send_part(site.pool(), start=START)
+        send_part(env.pool(), start=START)
     assert raised.value.disposition is Disposition.RETRY
-    assert site.files == {TEMPORARY: DATA[:START]}
-    pool_is_usable(site)
+    assert env.files == {TEMPORARY: DATA[:START]}
+    pool_is_usable(env)
 
 
 def size_is_a_secret(asked: Asked) -> bytes | None:
@@ -360,21 +362,21 @@ def size_is_a_secret(asked: Asked) -> bytes | None:
 
 @pytest.mark.parametrize("script", [refusing(Request.STAT, Status.PERMISSION_DENIED), size_is_a_secret])
 def test_drop_box_that_shows_nothing_is_gone_on_with(script: Script) -> None:
-    site = begun(Site(scripts={0: script}))
-    send(site.pool(), start=START)
-    assert site.files == {PATH: DATA}
+    env = begun(Environment(scripts={0: script}))
+    send(env.pool(), start=START)
+    assert env.files == {PATH: DATA}
 
 
 @pytest.mark.parametrize("kind", [Request.WRITE, Request.CLOSE])
 def test_file_that_was_begun_before_stays_when_going_on_fails(kind: Request) -> None:
-    site = begun(Site(scripts={0: refusing(kind)}))
+    env = begun(Environment(scripts={0: refusing(kind)}))
     with pytest.raises(RequestRefused):
-        send_part(site.pool(), start=START)
-    assert site.files[TEMPORARY][:START] == DATA[:START]
-    assert PATH not in site.files
+        send_part(env.pool(), start=START)
+    assert env.files[TEMPORARY][:START] == DATA[:START]
+    assert PATH not in env.files
 
 
-def test_refusal_among_lanes_never_costs_the_bytes_that_are_there() -> None:
+def test_refusal_among_streams_never_costs_the_bytes_that_are_there() -> None:
     """What is there is not sent again, so there is no other file that it could be put into."""
     begun_writing, refused = threading.Event(), threading.Event()
 
@@ -385,32 +387,32 @@ def test_refusal_among_lanes_never_costs_the_bytes_that_are_there() -> None:
         refused.set()
         return status(asked, Status.FAILURE)
 
-    site = begun(Site())
-    site.scripts = {
+    env = begun(Environment())
+    env.scripts = {
         0: fail_once,
         1: at(Request.WRITE, 1, lambda: (begun_writing.set(), waiting_for(refused)())),
     }
-    pool = site.pool(2)
+    pool = env.pool(2)
     assert send(pool, start=START) == 1
-    wait_for_lanes()
-    assert site.files == {PATH: DATA}
+    wait_for_streams()
+    assert env.files == {PATH: DATA}
     assert pool.limit == 1
 
 
 def test_pause_in_a_second_attempt_tells_where_it_is() -> None:
     """A server that takes bytes only in order gets another file, which is the one to go on with."""
-    site = Site()
+    env = Environment()
     begun_writing, refused = threading.Event(), threading.Event()
 
     def in_order(asked: Asked) -> bytes | None:
         handle, behind = read_text(asked.payload)
         (offset,) = struct.unpack_from(">Q", asked.payload, behind)
-        if asked.kind != Request.WRITE or offset == len(site.connection(0).server.file_of(handle)):
+        if asked.kind != Request.WRITE or offset == len(env.connection(0).server.file_of(handle)):
             return None
         refused.set()
         return status(asked, Status.OP_UNSUPPORTED)
 
-    def lane_writes() -> None:
+    def stream_writes() -> None:
         begun_writing.set()
         waiting_for(refused)()
 
@@ -421,15 +423,15 @@ def test_pause_in_a_second_attempt_tells_where_it_is() -> None:
             anew.append("begun")
         return in_order(asked) if asked.kind == Request.WRITE else None
 
-    site.scripts = {
+    env.scripts = {
         0: at(Request.WRITE, 1, waiting_for(begun_writing), first),
-        1: at(Request.WRITE, 1, lane_writes),
+        1: at(Request.WRITE, 1, stream_writes),
     }
-    pool = site.pool(2)
-    sent = send_part(pool, pause=lambda: bool(anew) and len(site.connection(0).server.sizes) > 20)
-    wait_for_lanes()
+    pool = env.pool(2)
+    sent = send_part(pool, pause=lambda: bool(anew) and len(env.connection(0).server.sizes) > 20)
+    wait_for_streams()
     assert sent.temporary == "inbox/.a-2.part"
     assert 0 < sent.acknowledged < len(DATA)
-    assert site.files == {sent.temporary: DATA[: sent.acknowledged]}
+    assert env.files == {sent.temporary: DATA[: sent.acknowledged]}
     send(pool, start=sent.acknowledged, temporary=sent.temporary)
-    assert site.files == {PATH: DATA}
+    assert env.files == {PATH: DATA}

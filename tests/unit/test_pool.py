@@ -23,7 +23,7 @@ from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp import pool as pool_module
 from s3_to_sftp.sftp.connection import Connection, Timeouts
 from s3_to_sftp.sftp.pool import Connect, ConnectionPool
-from tests.unit.site import CHANNEL, SERVER, SOON, lane_number, wait_for_lanes
+from tests.unit.env import CHANNEL, SERVER, SOON, stream_number, wait_for_streams
 
 OLD = Credentials(username="u", password="old")
 NEW = Credentials(username="u", password="new")
@@ -60,7 +60,7 @@ class FakeConnection:
         self.closed = True
 
     def another_channel(self) -> FakeConnection:
-        self.channels.append(FakeConnection(self.login, lane_number()))
+        self.channels.append(FakeConnection(self.login, stream_number()))
         return self.channels[-1]
 
 
@@ -86,7 +86,7 @@ class Partner:
         if login.password in self.refuses:
             raise self.refuses[login.password]
         logged_in(0.3)
-        self.made.append(FakeConnection(login, lane_number()))
+        self.made.append(FakeConnection(login, stream_number()))
         return self.made[-1]
 
 
@@ -134,7 +134,7 @@ def clock() -> Clock:
 def pool(partner: Partner, secret: Secret, clock: Clock) -> Iterator[ConnectionPool]:
     connect: Connect = partner.connect  # type: ignore[assignment] # its connections are fakes
     yield ConnectionPool(SERVER, secret, timeouts=Timeouts(), limit=8, connect=connect, clock=clock)
-    wait_for_lanes()
+    wait_for_streams()
 
 
 def refused() -> LoginRefused:
@@ -237,10 +237,10 @@ def test_connections_of_another_login_are_closed(
     pool: ConnectionPool, partner: Partner, secret: Secret
 ) -> None:
     pool.first()
-    pool.lane(1)
+    pool.stream(1)
     secret.cached = NEW
     pool.first()
-    pool.lane(1)
+    pool.stream(1)
     assert [connection.closed for connection in partner.made] == [True, True, False, False]
     assert [connection.login for connection in partner.made] == [OLD, OLD, NEW, NEW]
 
@@ -255,13 +255,13 @@ def test_dropped_connection_is_closed_and_not_reused(pool: ConnectionPool, partn
 
 def test_close_closes_all(pool: ConnectionPool, partner: Partner) -> None:
     pool.first()
-    pool.lane(1)
-    pool.lane(5)
+    pool.stream(1)
+    pool.stream(5)
     pool.close()
     assert all(connection.closed for connection in partner.made)
 
 
-def test_lane_that_comes_up_after_the_close_is_closed(pool: ConnectionPool, partner: Partner) -> None:
+def test_stream_that_comes_up_after_the_close_is_closed(pool: ConnectionPool, partner: Partner) -> None:
     pool.first()
     connecting, let_in = threading.Event(), threading.Event()
 
@@ -270,11 +270,11 @@ def test_lane_that_comes_up_after_the_close_is_closed(pool: ConnectionPool, part
         assert let_in.wait(SOON)
 
     partner.on_connect = wait
-    late = in_lane(1, lambda: pool.lane(1))
+    late = in_stream(1, lambda: pool.stream(1))
     assert connecting.wait(SOON)
     pool.close()
     let_in.set()
-    wait_for_lanes([late])
+    wait_for_streams([late])
     assert [connection.closed for connection in partner.made] == [True, True]
 
 
@@ -333,7 +333,7 @@ def test_failed_connection_leaves_a_state_from_which_the_next_one_works(
     assert not pool.reused
 
 
-def test_lanes_may_begin_when_the_login_is_accepted(pool: ConnectionPool, partner: Partner) -> None:
+def test_streams_may_begin_when_the_login_is_accepted(pool: ConnectionPool, partner: Partner) -> None:
     seen: list[tuple[float, int]] = []
     pool.first(lambda round_trip: seen.append((round_trip, len(partner.made))))
     assert seen == [(0.3, 0)], "before the connection is ready"
@@ -341,82 +341,84 @@ def test_lanes_may_begin_when_the_login_is_accepted(pool: ConnectionPool, partne
     assert seen[1:] == [(0.02, 1)], "at once, with what the session has measured"
 
 
-# --- lanes ---
+# --- streams ---
 
 
-def test_each_lane_has_a_connection_of_its_own_that_stays_warm(
+def test_each_stream_has_a_connection_of_its_own_that_stays_warm(
     pool: ConnectionPool, partner: Partner
 ) -> None:
-    connections: list[object] = [pool.first(), pool.lane(1), pool.lane(2)]
+    connections: list[object] = [pool.first(), pool.stream(1), pool.stream(2)]
     assert len(set(map(id, connections))) == 3
-    assert [pool.first(), pool.lane(1), pool.lane(2)] == connections
+    assert [pool.first(), pool.stream(1), pool.stream(2)] == connections
     assert len(partner.made) == 3
 
 
-def test_lane_that_was_idle_must_answer_a_ping(pool: ConnectionPool, partner: Partner, clock: Clock) -> None:
+def test_stream_that_was_idle_must_answer_a_ping(
+    pool: ConnectionPool, partner: Partner, clock: Clock
+) -> None:
     pool.first()
-    pool.lane(1)
+    pool.stream(1)
     clock.now += 60
     partner.made[1].answers = False
-    pool.lane(1)
+    pool.stream(1)
     assert [connection.pings for connection in partner.made] == [0, 1, 0]
     assert partner.made[1].closed
 
 
-def test_lane_uses_the_login_that_worked_for_the_first(
+def test_stream_uses_the_login_that_worked_for_the_first(
     pool: ConnectionPool, partner: Partner, secret: Secret
 ) -> None:
     pool.first()
     secret.cached = NEW  # read anew by somebody, and not yet tried
-    pool.lane(1)
+    pool.stream(1)
     assert partner.tried == [OLD, OLD]
 
 
-def test_lane_of_a_login_that_was_replaced_is_not_used(
+def test_stream_of_a_login_that_was_replaced_is_not_used(
     pool: ConnectionPool, partner: Partner, secret: Secret
 ) -> None:
     """A refused login is replaced within `first`; connections that were made with it are still open."""
     pool.first()
-    pool.lane(1)
+    pool.stream(1)
     pool.drop(0)
     partner.refuses = {"old": refused()}
     secret.real = NEW
     pool.first()
-    pool.lane(1)
+    pool.stream(1)
     assert [connection.login for connection in partner.made] == [OLD, OLD, NEW, NEW]
     assert partner.made[1].closed
 
 
-def in_lane(number: int, work: Callable[[], object]) -> threading.Thread:
-    thread = threading.Thread(name=f"lane-{number}", target=work, daemon=True)
+def in_stream(number: int, work: Callable[[], object]) -> threading.Thread:
+    thread = threading.Thread(name=f"stream-{number}", target=work, daemon=True)
     thread.start()
     return thread
 
 
-def test_lane_that_was_connecting_when_the_login_changed_is_not_used(
+def test_stream_that_was_connecting_when_the_login_changed_is_not_used(
     pool: ConnectionPool, partner: Partner, secret: Secret
 ) -> None:
     pool.first()
     connecting, let_in = threading.Event(), threading.Event()
 
     def wait() -> None:
-        if lane_number() == 1:
+        if stream_number() == 1:
             connecting.set()
             assert let_in.wait(SOON)
 
     partner.on_connect = wait
-    late = in_lane(1, lambda: pool.lane(1))
+    late = in_stream(1, lambda: pool.stream(1))
     assert connecting.wait(SOON)
     secret.cached = NEW
     pool.first()
     let_in.set()
-    wait_for_lanes([late])
+    wait_for_streams([late])
     assert partner.made[-1].login == OLD
-    assert pool.lane(1) is partner.made[-1]  # type: ignore[comparison-overlap] # it is a fake
+    assert pool.stream(1) is partner.made[-1]  # type: ignore[comparison-overlap] # it is a fake
     assert partner.made[-1].login == NEW
 
 
-def test_lane_waits_for_an_earlier_one_of_its_number_and_takes_its_connection(
+def test_stream_waits_for_an_earlier_one_of_its_number_and_takes_its_connection(
     pool: ConnectionPool, partner: Partner
 ) -> None:
     pool.first()
@@ -428,24 +430,24 @@ def test_lane_waits_for_an_earlier_one_of_its_number_and_takes_its_connection(
 
     partner.on_connect = wait
     got: list[object] = []
-    threads = [in_lane(1, lambda: got.append(pool.lane(1)))]
+    threads = [in_stream(1, lambda: got.append(pool.stream(1)))]
     assert connecting.wait(SOON)
-    threads.append(in_lane(1, lambda: got.append(pool.lane(1))))
+    threads.append(in_stream(1, lambda: got.append(pool.stream(1))))
     let_in.set()
-    wait_for_lanes(threads)
+    wait_for_streams(threads)
     assert got == [partner.made[1]] * 2
     assert len(partner.made) == 2
 
 
-def test_lane_does_not_wait_for_one_of_another_number(pool: ConnectionPool, partner: Partner) -> None:
+def test_stream_does_not_wait_for_one_of_another_number(pool: ConnectionPool, partner: Partner) -> None:
     pool.first()
     let_in = threading.Event()
-    partner.on_connect = lambda: lane_number() == 1 and let_in.wait(SOON)
-    slow = in_lane(1, lambda: pool.lane(1))
-    fast = in_lane(2, lambda: pool.lane(2))
-    wait_for_lanes([fast])
+    partner.on_connect = lambda: stream_number() == 1 and let_in.wait(SOON)
+    slow = in_stream(1, lambda: pool.stream(1))
+    fast = in_stream(2, lambda: pool.stream(2))
+    wait_for_streams([fast])
     let_in.set()
-    wait_for_lanes([slow])
+    wait_for_streams([slow])
 
 
 def test_no_more_handshakes_are_under_way_than_servers_take(pool: ConnectionPool, partner: Partner) -> None:
@@ -463,32 +465,32 @@ def test_no_more_handshakes_are_under_way_than_servers_take(pool: ConnectionPool
         under_way.pop()
 
     partner.on_connect = wait
-    threads = [in_lane(number, lambda number=number: pool.lane(number)) for number in range(1, 2 * most)]  # type: ignore[misc] # mypy cannot infer it
+    threads = [in_stream(number, lambda number=number: pool.stream(number)) for number in range(1, 2 * most)]  # type: ignore[misc] # mypy cannot infer it
     for _ in range(most):
         assert now.acquire(timeout=SOON)
     assert not now.acquire(timeout=0.05), "one more would have come by now"
     assert len(under_way) == most
     for _ in threads:
         let_in.release()
-    wait_for_lanes(threads)
+    wait_for_streams(threads)
     assert len(partner.made) == 2 * most
 
 
-def test_refused_lane_gives_its_place_to_the_next_handshake(pool: ConnectionPool, partner: Partner) -> None:
+def test_refused_stream_gives_its_place_to_the_next_handshake(pool: ConnectionPool, partner: Partner) -> None:
     pool.first()
     partner.refuses = {"old": PartnerUnreachable("full.", hint="")}
     for _ in range(2 * pool_module._HANDSHAKES_AT_A_TIME):
         with pytest.raises(PartnerUnreachable):
-            pool.lane(1)
+            pool.stream(1)
     partner.refuses = {}
-    pool.lane(1)
+    pool.stream(1)
 
 
-def test_lane_can_be_had_again_after_it_was_dropped(pool: ConnectionPool, partner: Partner) -> None:
+def test_stream_can_be_had_again_after_it_was_dropped(pool: ConnectionPool, partner: Partner) -> None:
     pool.first()
-    old = pool.lane(1)
+    old = pool.stream(1)
     pool.drop(1)
-    assert pool.lane(1) is not old
+    assert pool.stream(1) is not old
     assert partner.made[1].closed
 
 
@@ -496,34 +498,34 @@ def test_drop_of_a_connection_that_was_replaced_leaves_the_new_one(
     pool: ConnectionPool, partner: Partner
 ) -> None:
     pool.first()
-    old = pool.lane(1)
+    old = pool.stream(1)
     pool.drop(1)
-    new = pool.lane(1)
+    new = pool.stream(1)
     pool.drop(1, only=old)
-    assert pool.lane(1) is new
+    assert pool.stream(1) is new
     pool.drop(1, only=new)
     assert partner.made[-1].closed
 
 
-# --- lanes that are refused ---
+# --- streams that are refused ---
 
 
-def test_lanes_are_numbered_from_one(pool: ConnectionPool) -> None:
+def test_streams_are_numbered_from_one(pool: ConnectionPool) -> None:
     assert pool.limit == 8
-    assert pool.lanes(3) == [1, 2, 3]
-    assert pool.lanes(99) == [1, 2, 3, 4, 5, 6, 7]
-    assert pool.lanes(0) == []
+    assert pool.streams(3) == [1, 2, 3]
+    assert pool.streams(99) == [1, 2, 3, 4, 5, 6, 7]
+    assert pool.streams(0) == []
 
 
-def test_refused_lane_is_struck_out_and_the_others_keep_their_connections(pool: ConnectionPool) -> None:
-    pool.give_up_lane(2, PartnerUnreachable("full.", hint=""))
+def test_refused_stream_is_struck_out_and_the_others_keep_their_connections(pool: ConnectionPool) -> None:
+    pool.disable_stream(2, PartnerUnreachable("full.", hint=""))
     assert pool.limit == 7
-    assert pool.lanes(3) == [1, 3, 4]
+    assert pool.streams(3) == [1, 3, 4]
 
 
 def test_refusals_warn_once(pool: ConnectionPool, caplog: pytest.LogCaptureFixture) -> None:
     for number in (5, 5, 2, 99):
-        pool.give_up_lane(number, PartnerUnreachable("full.", hint=""))
+        pool.disable_stream(number, PartnerUnreachable("full.", hint=""))
     assert pool.limit == 6
     assert [record.levelname for record in caplog.records if record.levelno > logging.INFO] == ["WARNING"]
     assert "full." in caplog.text
@@ -532,47 +534,47 @@ def test_refusals_warn_once(pool: ConnectionPool, caplog: pytest.LogCaptureFixtu
 
 def test_one_connection_is_always_left(pool: ConnectionPool) -> None:
     for number in (CHANNEL, *range(8)):
-        pool.give_up_lane(number, PartnerUnreachable("full.", hint=""))
+        pool.disable_stream(number, PartnerUnreachable("full.", hint=""))
     assert pool.limit == 1
-    assert pool.lanes(7) == []
+    assert pool.streams(7) == []
     pool.first()
 
 
-def test_lane_is_tried_again_when_time_has_passed(pool: ConnectionPool, clock: Clock) -> None:
-    pool.give_up_lane(2, PartnerUnreachable("full.", hint=""))
+def test_stream_is_tried_again_when_time_has_passed(pool: ConnectionPool, clock: Clock) -> None:
+    pool.disable_stream(2, PartnerUnreachable("full.", hint=""))
     clock.now += 300
-    pool.give_up_lane(5, PartnerUnreachable("full.", hint=""))
-    assert pool.lanes(9) == [1, 3, 4, 6, 7]
+    pool.disable_stream(5, PartnerUnreachable("full.", hint=""))
+    assert pool.streams(9) == [1, 3, 4, 6, 7]
     clock.now += 299
-    assert 2 not in pool.lanes(9)
+    assert 2 not in pool.streams(9)
     clock.now += 1
-    assert pool.lanes(9) == [1, 2, 3, 4, 6, 7]
+    assert pool.streams(9) == [1, 2, 3, 4, 6, 7]
     clock.now += 300
-    assert pool.lanes(9) == [1, 2, 3, 4, 5, 6, 7]
+    assert pool.streams(9) == [1, 2, 3, 4, 5, 6, 7]
 
 
-def test_lane_that_fails_again_is_given_up_again_and_that_is_no_second_warning(
+def test_stream_that_fails_again_is_given_up_again_and_that_is_no_second_warning(
     pool: ConnectionPool, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(3):
-        pool.give_up_lane(2, PartnerUnreachable("full.", hint=""))
-        assert 2 not in pool.lanes(9)
+        pool.disable_stream(2, PartnerUnreachable("full.", hint=""))
+        assert 2 not in pool.streams(9)
         clock.now += 600
-        assert 2 in pool.lanes(9)
+        assert 2 in pool.streams(9)
     assert [record.levelname for record in caplog.records if record.levelno > logging.INFO] == ["WARNING"]
 
 
-def test_lanes_that_are_all_given_up_stay_so(
+def test_streams_that_are_all_given_up_stay_so(
     pool: ConnectionPool, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pool.give_up_lane(2, PartnerUnreachable("full.", hint=""))
-    pool.give_up_all_lanes("it keeps apart what two writers write")
+    pool.disable_stream(2, PartnerUnreachable("full.", hint=""))
+    pool.disable_parallel_streams("it keeps apart what two writers write")
     clock.now += 1_000_000
     assert pool.limit == 1
-    assert pool.lanes(9) == []
-    pool.give_up_lane(2, PartnerUnreachable("full.", hint=""))
+    assert pool.streams(9) == []
+    pool.disable_stream(2, PartnerUnreachable("full.", hint=""))
     clock.now += 1_000_000
-    assert pool.lanes(9) == []
+    assert pool.streams(9) == []
     assert len([record for record in caplog.records if record.levelno > logging.INFO]) == 1
 
 
@@ -583,16 +585,16 @@ def test_lanes_that_are_all_given_up_stay_so(
 def single(partner: Partner, secret: Secret, clock: Clock) -> Iterator[ConnectionPool]:
     connect: Connect = partner.connect  # type: ignore[assignment] # its connections are fakes
     yield ConnectionPool(SERVER, secret, timeouts=Timeouts(), limit=1, connect=connect, clock=clock)
-    wait_for_lanes()
+    wait_for_streams()
 
 
-def test_where_one_connection_is_allowed_one_further_lane_is_a_channel(
+def test_where_one_connection_is_allowed_one_further_stream_is_a_channel(
     single: ConnectionPool, partner: Partner
 ) -> None:
     assert single.limit == 2
-    assert single.lanes(9) == [CHANNEL]
+    assert single.streams(9) == [CHANNEL]
     first = single.first()
-    channel: Any = single.lane(CHANNEL)
+    channel: Any = single.stream(CHANNEL)
     assert channel in partner.made[0].channels
     assert channel is not first
     assert len(partner.made) == 1
@@ -600,31 +602,31 @@ def test_where_one_connection_is_allowed_one_further_lane_is_a_channel(
 
 def test_channel_stays_open_for_the_next_file(single: ConnectionPool, partner: Partner, clock: Clock) -> None:
     single.first()
-    channel = single.lane(CHANNEL)
+    channel = single.stream(CHANNEL)
     clock.now += 60
     single.first()
-    assert single.lane(CHANNEL) is channel
+    assert single.stream(CHANNEL) is channel
     assert partner.made[0].channels[0].pings == 1
 
 
 def test_channel_is_used_where_no_further_connection_is_left(pool: ConnectionPool) -> None:
     for number in range(1, 7):
-        pool.give_up_lane(number, PartnerUnreachable("full.", hint=""))
-    assert pool.lanes(9) == [7]
-    pool.give_up_lane(7, PartnerUnreachable("full.", hint=""))
-    assert pool.lanes(9) == [CHANNEL]
+        pool.disable_stream(number, PartnerUnreachable("full.", hint=""))
+    assert pool.streams(9) == [7]
+    pool.disable_stream(7, PartnerUnreachable("full.", hint=""))
+    assert pool.streams(9) == [CHANNEL]
 
 
 def test_channel_that_was_refused_is_tried_again_later(single: ConnectionPool, clock: Clock) -> None:
-    single.give_up_lane(CHANNEL, ConnectionLost("one is enough.", hint=""))
-    assert (single.limit, single.lanes(9)) == (1, [])
+    single.disable_stream(CHANNEL, ConnectionLost("one is enough.", hint=""))
+    assert (single.limit, single.streams(9)) == (1, [])
     clock.now += 600
-    assert (single.limit, single.lanes(9)) == (2, [CHANNEL])
+    assert (single.limit, single.streams(9)) == (2, [CHANNEL])
 
 
 def test_dropped_channel_leaves_the_connection(single: ConnectionPool, partner: Partner) -> None:
     first = single.first()
-    single.lane(CHANNEL)
+    single.stream(CHANNEL)
     single.drop(CHANNEL)
     assert partner.made[0].channels[0].closed
     assert single.first() is first
@@ -642,11 +644,11 @@ def test_channel_waits_until_the_connection_is_up(single: ConnectionPool, partne
     first.start()
     assert connecting.wait(SOON)
     got: list[Any] = []
-    late = in_lane(CHANNEL, lambda: got.append(single.lane(CHANNEL)))
+    late = in_stream(CHANNEL, lambda: got.append(single.stream(CHANNEL)))
     late.join(0.05)
     assert got == []
     let_in.set()
-    wait_for_lanes([first, late])
+    wait_for_streams([first, late])
     assert got == partner.made[0].channels
 
 
@@ -657,24 +659,24 @@ def test_channel_of_a_connection_that_did_not_come_up_is_lost(
     with pytest.raises(PartnerUnreachable):
         single.first()
     with pytest.raises(ConnectionLost, match="was lost"):
-        single.lane(CHANNEL)
+        single.stream(CHANNEL)
 
 
 def test_channel_of_a_connection_that_was_replaced_is_not_used(
     single: ConnectionPool, partner: Partner, clock: Clock
 ) -> None:
     single.first()
-    single.lane(CHANNEL)
+    single.stream(CHANNEL)
     partner.made[0].answers = False
     partner.made[0].channels[0].looks_open = False
     clock.now += 60
     single.first()
-    assert single.lane(CHANNEL) is partner.made[1].channels[0]  # type: ignore[comparison-overlap] # it is a fake
+    assert single.stream(CHANNEL) is partner.made[1].channels[0]  # type: ignore[comparison-overlap] # it is a fake
 
 
 def test_close_closes_the_channel(single: ConnectionPool, partner: Partner) -> None:
     single.first()
-    single.lane(CHANNEL)
+    single.stream(CHANNEL)
     single.close()
     assert partner.made[0].channels[0].closed
 
@@ -689,7 +691,7 @@ def as_fake(connection: Connection) -> FakeConnection:
 
 def test_a_channel_is_no_connection_and_stays(single: ConnectionPool) -> None:
     single.first()
-    channel = single.lane(CHANNEL)
+    channel = single.stream(CHANNEL)
     single.end_of_invocation(keep_first=True)
     assert not as_fake(channel).closed
     single.end_of_invocation(keep_first=False)
@@ -698,14 +700,14 @@ def test_a_channel_is_no_connection_and_stays(single: ConnectionPool) -> None:
 
 def test_a_frozen_function_keeps_one_connection_at_most(pool: ConnectionPool) -> None:
     first = pool.first()
-    opened = [as_fake(connection) for connection in (first, pool.lane(1), pool.lane(2))]
+    opened = [as_fake(connection) for connection in (first, pool.stream(1), pool.stream(2))]
     pool.end_of_invocation(keep_first=True)
     assert [connection.closed for connection in opened] == [False, True, True]
     assert pool.first() is first
 
 
 def test_a_frozen_function_keeps_no_connection_where_it_must_not(pool: ConnectionPool) -> None:
-    before = [pool.first(), pool.lane(1)]
+    before = [pool.first(), pool.stream(1)]
     pool.end_of_invocation(keep_first=False)
     assert all(as_fake(connection).closed for connection in before)
     assert pool.first() is not before[0]
@@ -717,10 +719,10 @@ def test_connection_that_a_stream_opens_too_late_is_closed_at_the_end_of_the_inv
 ) -> None:
     pool.first()
     partner.on_connect = lambda: pool.end_of_invocation(keep_first=True)
-    assert as_fake(pool.lane(1)).closed
+    assert as_fake(pool.stream(1)).closed
     partner.on_connect = lambda: None
     pool.first()
-    assert not as_fake(pool.lane(1)).closed
+    assert not as_fake(pool.stream(1)).closed
 
 
 def test_connection_that_does_not_close_costs_nothing(

@@ -14,6 +14,7 @@ from s3_to_sftp.sftp.parallel_upload import resume_probe_name
 from s3_to_sftp.sftp.protocol import Answer, Request, Status
 from s3_to_sftp.sftp.resume import supports_resume
 from s3_to_sftp.sftp.stream_admission import Admission
+from tests.unit.env import CHANNEL, SOON, Environment, wait_for_streams
 from tests.unit.odd_servers import (
     IgnoresOffsets,
     KeepsApart,
@@ -34,7 +35,6 @@ from tests.unit.scripted_server import (
     status,
 )
 from tests.unit.sending import DATA, PATH, TEMPORARY, Bytes, gathering, send, send_part
-from tests.unit.site import CHANNEL, SOON, Site, wait_for_lanes
 
 NAME = "inbox/.a-probe.part"
 
@@ -240,63 +240,63 @@ def test_nobody_waits_for_a_first_writer_that_is_not_driven_any_more() -> None:
 @pytest.fixture(autouse=True)
 def no_stream_is_left() -> Iterator[None]:
     yield
-    wait_for_lanes()
+    wait_for_streams()
 
 
-def opens_of_probe(site: Site, number: int = 0) -> int:
-    return sum("-probe" in path for (path,) in site.connection(number).server.paths(Request.OPEN))
+def opens_of_probe(env: Environment, number: int = 0) -> int:
+    return sum("-probe" in path for (path,) in env.connection(number).server.paths(Request.OPEN))
 
 
 def of_probe(asked: Asked) -> bool:
     return asked.kind == Request.OPEN and b"-probe" in asked.payload
 
 
-def made_inbox(**more: Any) -> Site:
-    site = Site(proven=False, **more)
-    site.disk.directories.add("inbox")
-    return site
+def made_inbox(**more: Any) -> Environment:
+    env = Environment(proven=False, **more)
+    env.disk.directories.add("inbox")
+    return env
 
 
 def test_streams_join_where_the_server_bears_them(caplog: pytest.LogCaptureFixture) -> None:
-    site = made_inbox()
-    pool = site.pool(3)
+    env = made_inbox()
+    pool = env.pool(3)
     assert send(pool, gathering()) == 3
-    wait_for_lanes()
-    assert opens_of_probe(site) == 1
-    assert opens_of_probe(site, 1) + opens_of_probe(site, 2) == 2
-    assert site.files == {PATH: DATA}
+    wait_for_streams()
+    assert opens_of_probe(env) == 1
+    assert opens_of_probe(env, 1) + opens_of_probe(env, 2) == 2
+    assert env.files == {PATH: DATA}
     assert caplog.records == []
-    site.connection(0).server.forget()
+    env.connection(0).server.forget()
     assert send(pool, gathering()) == 3
-    assert not opens_of_probe(site), "once is enough"
+    assert not opens_of_probe(env), "once is enough"
 
 
 def test_nobody_is_asked_for_a_file_of_one_stream() -> None:
-    site = made_inbox()
-    send(site.pool())
-    assert not opens_of_probe(site)
+    env = made_inbox()
+    send(env.pool())
+    assert not opens_of_probe(env)
 
 
 def test_first_stream_writes_as_soon_as_its_file_is_open() -> None:
-    site = made_inbox()
-    send(site.pool(2))
-    turns = site.connection(0).server.turns
+    env = made_inbox()
+    send(env.pool(2))
+    turns = env.connection(0).server.turns
     opening = next(place for place, turn in enumerate(turns) if Request.OPEN in turn)
     assert turns[opening] == [Request.OPEN] * 2
     assert set(turns[opening + 1]) == {Request.WRITE}
-    assert site.connection(0).server.sizes[0] == 1, "the byte of the proof goes ahead of what fills the line"
+    assert env.connection(0).server.sizes[0] == 1, "the byte of the proof goes ahead of what fills the line"
     assert len(turns[opening + 1]) > 2
 
 
 @pytest.mark.parametrize("code", [Status.NO_SUCH_FILE, Status.FAILURE])
 def test_file_in_a_new_directory_gets_streams(code: int, caplog: pytest.LogCaptureFixture) -> None:
     def vague(asked: Asked) -> bytes | None:
-        missing = asked.kind == Request.OPEN and "inbox" not in site.disk.directories
+        missing = asked.kind == Request.OPEN and "inbox" not in env.disk.directories
         return status(asked, code) if missing else None
 
-    site = Site(proven=False, scripts={0: vague})
-    assert send(site.pool(2), gathering()) == 2
-    assert site.files == {PATH: DATA}
+    env = Environment(proven=False, scripts={0: vague})
+    assert send(env.pool(2), gathering()) == 2
+    assert env.files == {PATH: DATA}
     assert caplog.records == []
 
 
@@ -304,13 +304,13 @@ def test_file_in_a_new_directory_gets_streams(code: int, caplog: pytest.LogCaptu
 def test_server_that_does_not_bear_streams_gets_one_for_good(
     kind: type[ScriptedServer], caplog: pytest.LogCaptureFixture
 ) -> None:
-    site = made_inbox(kind=kind)
+    env = made_inbox(kind=kind)
     now = 0.0
-    pool = site.pool(3, clock=lambda: now)
+    pool = env.pool(3, clock=lambda: now)
     for now in (0.0, 10_000.0):  # noqa: B007 - the clock above reads it
         assert send(pool, gathering()) == 1
-        wait_for_lanes()
-        assert site.files == {PATH: DATA}
+        wait_for_streams()
+        assert env.files == {PATH: DATA}
     assert pool.limit == 1
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "gets every file over one connection" in caplog.text
@@ -318,66 +318,66 @@ def test_server_that_does_not_bear_streams_gets_one_for_good(
 
 def test_proof_is_forgotten_with_the_connection_it_was_made_on() -> None:
     """The server behind the address was exchanged for one that keeps apart what two connections write."""
-    site = made_inbox()
-    pool = site.pool(2)
+    env = made_inbox()
+    pool = env.pool(2)
     assert send(pool, gathering()) == 2
-    wait_for_lanes()
-    site.kind = KeepsConnectionsApart
+    wait_for_streams()
+    env.kind = KeepsConnectionsApart
     for number in (0, 1):
         pool.drop(number)
     source = gathering(DATA[::-1])
     assert send(pool, source) == 1
-    assert site.files == {PATH: DATA[::-1]}
+    assert env.files == {PATH: DATA[::-1]}
 
 
 def test_streams_of_one_file_go_to_one_server(caplog: pytest.LogCaptureFixture) -> None:
     """Several servers may share an address: another host key is another server."""
-    site = made_inbox()
-    connect = site.connect
+    env = made_inbox()
+    connect = env.connect
 
     def balanced(*args: Any, **more: Any) -> Any:
         connection = connect(*args, **more)
         connection.host_key_fingerprint = f"SHA256:{connection.number}"
         return connection
 
-    site.connect = balanced  # type: ignore[method-assign] # two servers
-    assert send(site.pool(2), gathering()) == 1
-    wait_for_lanes()
-    assert site.files == {PATH: DATA}
+    env.connect = balanced  # type: ignore[method-assign] # two servers
+    assert send(env.pool(2), gathering()) == 1
+    wait_for_streams()
+    assert env.files == {PATH: DATA}
     assert "another host key" in caplog.text
 
 
 def test_another_server_is_asked_again_whatever_the_former_one_has_shown() -> None:
-    site = made_inbox(kind=KeepsApart)
-    pool = site.pool(2)
+    env = made_inbox(kind=KeepsApart)
+    pool = env.pool(2)
     assert send(pool, gathering()) == 1
-    wait_for_lanes()
+    wait_for_streams()
     pool.drop(0)
     pool.drop(1)
-    site.kind = ScriptedServer
-    site.fingerprint = "SHA256:new"
+    env.kind = ScriptedServer
+    env.fingerprint = "SHA256:new"
     send(pool)
-    wait_for_lanes()
+    wait_for_streams()
     assert send(pool, gathering()) == 2
 
 
 def test_proof_over_connections_says_nothing_about_channels() -> None:
-    site = made_inbox(channels=True)
-    pool = site.pool(2)
+    env = made_inbox(channels=True)
+    pool = env.pool(2)
     assert send(pool, gathering()) == 2
-    wait_for_lanes()
+    wait_for_streams()
     assert pool.has_proof(1)
     assert not pool.has_proof(CHANNEL)
 
 
 def test_channels_are_proven_over_channels() -> None:
-    site = made_inbox(channels=True)
-    pool = site.pool()
+    env = made_inbox(channels=True)
+    pool = env.pool()
     assert send(pool, gathering()) == 2
-    wait_for_lanes()
+    wait_for_streams()
     assert pool.has_proof(CHANNEL)
     assert not pool.has_proof(1)
-    assert opens_of_probe(site, CHANNEL) == 2
+    assert opens_of_probe(env, CHANNEL) == 2
 
 
 @pytest.mark.parametrize(
@@ -390,11 +390,11 @@ def test_server_that_refuses_the_proof_gets_one_stream(
         refused = of_probe(asked) if kind == Request.OPEN else asked.kind == kind
         return status(asked, Status.FAILURE) if refused else None
 
-    site = made_inbox(scripts={0: script, 1: script} if number == 0 else {number: script})
-    pool = site.pool(2)
+    env = made_inbox(scripts={0: script, 1: script} if number == 0 else {number: script})
+    pool = env.pool(2)
     assert send(pool, gathering()) == 1
-    wait_for_lanes()
-    assert site.files == {PATH: DATA}
+    wait_for_streams()
+    assert env.files == {PATH: DATA}
     assert pool.limit == 1
     assert len(caplog.records) == 1
 
@@ -420,30 +420,30 @@ def test_server_with_one_handle_for_each_connection_gets_streams(
     code: int, limit: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(OneHandle, "code", code)
-    site = made_inbox(kind=OneHandle)
-    pool = site.pool(limit)
+    env = made_inbox(kind=OneHandle)
+    pool = env.pool(limit)
     assert send(pool, of_one_handle(monkeypatch)) == limit
-    wait_for_lanes()
-    assert site.files == {PATH: DATA}
+    wait_for_streams()
+    assert env.files == {PATH: DATA}
     assert caplog.records == []
     assert send(pool, gathering()) == limit, "and is not asked again"
 
 
 def test_file_is_opened_although_the_file_of_the_proof_was_opened_before_it() -> None:
-    site = made_inbox(kind=OneHandleAnsweredInAnyOrder)
-    assert send(site.pool(2), lanes=2) == 1
-    assert site.files == {PATH: DATA}
+    env = made_inbox(kind=OneHandleAnsweredInAnyOrder)
+    assert send(env.pool(2), streams=2) == 1
+    assert env.files == {PATH: DATA}
 
 
 def test_directory_that_nobody_may_write_to_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
     def script(asked: Asked) -> bytes | None:
         return status(asked, Status.PERMISSION_DENIED) if asked.kind == Request.OPEN else None
 
-    site = made_inbox(scripts={0: script})
-    pool = site.pool(2)
+    env = made_inbox(scripts={0: script})
+    pool = env.pool(2)
     with pytest.raises(RequestRefused, match=TEMPORARY):
         send(pool)
-    wait_for_lanes()
+    wait_for_streams()
     assert pool.limit == 2
     assert caplog.records == []
 
@@ -453,24 +453,24 @@ def test_proof_leaves_nothing_when_the_file_cannot_be_opened() -> None:
         refused = asked.kind == Request.OPEN and not of_probe(asked)
         return status(asked, Status.PERMISSION_DENIED) if refused else None
 
-    site = made_inbox(scripts={0: script})
+    env = made_inbox(scripts={0: script})
     with pytest.raises(RequestRefused, match=TEMPORARY):
-        send(site.pool(2))
-    wait_for_lanes()
-    assert site.files == {}
-    assert site.connection(0).server._handles == {}
+        send(env.pool(2))
+    wait_for_streams()
+    assert env.files == {}
+    assert env.connection(0).server._handles == {}
 
 
 def test_proof_leaves_nothing_when_no_stream_comes_in_time() -> None:
     let_in = threading.Event()
-    site = made_inbox(before_connect={1: let_in.wait})
-    pool = site.pool(2)
+    env = made_inbox(before_connect={1: let_in.wait})
+    pool = env.pool(2)
     assert send(pool) == 1
-    assert site.files == {PATH: DATA}
-    assert site.connection(0).server._handles == {}
+    assert env.files == {PATH: DATA}
+    assert env.connection(0).server._handles == {}
     let_in.set()
-    wait_for_lanes()
-    assert site.files == {PATH: DATA}
+    wait_for_streams()
+    assert env.files == {PATH: DATA}
     assert pool.limit == 2
 
 
@@ -478,26 +478,26 @@ def test_server_that_is_lost_during_the_proof_is_not_asked_again(caplog: pytest.
     def script(asked: Asked) -> bytes | None:
         return NOTHING if asked.kind == Request.WRITE and len(asked.payload) < 50 else None
 
-    site = made_inbox(scripts={0: script})
-    pool = site.pool(2)
+    env = made_inbox(scripts={0: script})
+    pool = env.pool(2)
     lost = send_part(pool).lost
     assert isinstance(lost, ConnectionLost)
-    wait_for_lanes()
+    wait_for_streams()
     assert send(pool, temporary="inbox/.b.part") == 1
-    assert not opens_of_probe(site)
-    assert site.files[PATH] == DATA
+    assert not opens_of_probe(env)
+    assert env.files[PATH] == DATA
     assert len(caplog.records) == 1
 
 
 def test_stream_that_is_lost_during_the_proof_leaves_the_first_alone(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    site = made_inbox(scripts={1: lambda asked: NOTHING if asked.kind == Request.READ else None})
+    env = made_inbox(scripts={1: lambda asked: NOTHING if asked.kind == Request.READ else None})
     now = 0.0
-    pool = site.pool(2, clock=lambda: now)
+    pool = env.pool(2, clock=lambda: now)
     assert send(pool, gathering()) == 1
-    wait_for_lanes()
-    assert bytes(site.files[PATH]) == DATA
+    wait_for_streams()
+    assert bytes(env.files[PATH]) == DATA
     assert pool.limit == 1
     assert len(caplog.records) == 1
     now = 600.0
@@ -515,26 +515,26 @@ def test_proof_that_is_cut_short_at_the_end_of_the_invocation_leaves_nothing(kin
             assert is_sent.wait(SOON)
         return None
 
-    site = made_inbox(scripts={1: held})
-    pool = site.pool(2)
+    env = made_inbox(scripts={1: held})
+    pool = env.pool(2)
     source = Bytes()
     source.until = is_asked.is_set
     sent = send_part(pool, source)
-    lost = site.connection(1).server
+    lost = env.connection(1).server
     lost.script = lambda _asked: NOTHING
     pool.end_of_invocation(keep_first=True)
     is_sent.set()
-    wait_for_lanes()
-    assert site.files == {PATH: DATA}
+    wait_for_streams()
+    assert env.files == {PATH: DATA}
     assert sent.probe_may_stand, "what the further stream does now comes too late to be known of"
 
 
 def test_proof_that_is_complete_leaves_nothing_to_look_after() -> None:
-    site = made_inbox()
-    sent = send_part(site.pool(2), gathering())
-    assert sent.lanes == 2
+    env = made_inbox()
+    sent = send_part(env.pool(2), gathering())
+    assert sent.streams == 2
     assert not sent.probe_may_stand
-    assert not send_part(site.pool(), lanes=1).probe_may_stand
+    assert not send_part(env.pool(), streams=1).probe_may_stand
 
 
 def test_file_of_the_proof_that_may_not_be_removed_is_known_to_stand() -> None:
@@ -542,12 +542,12 @@ def test_file_of_the_proof_that_may_not_be_removed_is_known_to_stand() -> None:
         refused = asked.kind == Request.REMOVE and "-probe" in asked.texts[0]
         return status(asked, Status.PERMISSION_DENIED) if refused else None
 
-    site = made_inbox(scripts={0: script, 1: script})
-    sent = send_part(site.pool(2), gathering())
-    wait_for_lanes()
-    assert sent.lanes == 2
+    env = made_inbox(scripts={0: script, 1: script})
+    sent = send_part(env.pool(2), gathering())
+    wait_for_streams()
+    assert sent.streams == 2
     assert sent.probe_may_stand
-    assert set(site.files) == {PATH, "inbox/.a-probe.part"}
+    assert set(env.files) == {PATH, "inbox/.a-probe.part"}
 
 
 # --- what follows from it for resuming ---
@@ -565,34 +565,34 @@ def test_stream_that_was_called_off_does_not_disturb_the_question_whether_files_
 
     def begun(asked: Asked) -> bytes | None:
         if asked.kind == Request.OPEN and is_paused.is_set():
-            answer = site.connection(0).server.healthy(asked)
+            answer = env.connection(0).server.healthy(asked)
             is_begun.set()
-            wait_for_lanes()
+            wait_for_streams()
             return answer
         return None
 
-    site = made_inbox(scripts={0: begun, 1: held})
-    pool = site.pool(2)
+    env = made_inbox(scripts={0: begun, 1: held})
+    pool = env.pool(2)
     paused = send_part(pool, pause=is_asked.is_set)
     assert not paused.complete
     is_paused.set()
     assert supports_resume(pool, resume_probe_name(TEMPORARY))
-    assert set(site.files) == {TEMPORARY}
+    assert set(env.files) == {TEMPORARY}
 
 
 @pytest.mark.parametrize("channels", [True, False])
 def test_file_is_resumed_where_the_server_shows_that_it_does(*, channels: bool) -> None:
-    site = made_inbox(channels=channels)
-    site.files[TEMPORARY] = bytearray(DATA[:5])
-    pool = site.pool()
+    env = made_inbox(channels=channels)
+    env.files[TEMPORARY] = bytearray(DATA[:5])
+    pool = env.pool()
     assert pool.resumes is None
-    send(pool, start=5, lanes=1)
-    assert site.files == {PATH: DATA}
+    send(pool, start=5, streams=1)
+    assert env.files == {PATH: DATA}
     assert pool.resumes
-    assert site.tried == ({0: 1, CHANNEL: 1} if channels else {0: 2})
-    site.files[TEMPORARY] = bytearray(DATA[:5])
-    send(pool, start=5, lanes=1)
-    opens = [path for each in site.made for (path,) in each.server.paths(Request.OPEN)]
+    assert env.tried == ({0: 1, CHANNEL: 1} if channels else {0: 2})
+    env.files[TEMPORARY] = bytearray(DATA[:5])
+    send(pool, start=5, streams=1)
+    opens = [path for each in env.made for (path,) in each.server.paths(Request.OPEN)]
     assert sum(path.endswith("-resume.part") for path in opens) == 3, "asked once"
     pool.drop(0)
     assert pool.resumes is None, "forgotten with the connection"
@@ -601,8 +601,8 @@ def test_file_is_resumed_where_the_server_shows_that_it_does(*, channels: bool) 
 @pytest.mark.parametrize("kind", [KeepsApart, KeepsConnectionsApart, WipesAtOpen, IgnoresOffsets])
 def test_file_is_not_resumed_at_a_server_that_undoes_it(kind: type[ScriptedServer]) -> None:
     """The checkpoint was written at another server, or before this one was changed."""
-    site = made_inbox(kind=kind)
-    site.files[TEMPORARY] = bytearray(DATA[:5])
+    env = made_inbox(kind=kind)
+    env.files[TEMPORARY] = bytearray(DATA[:5])
     with pytest.raises(CheckpointLost, match="does not keep what was written when a file is resumed"):
-        send_part(site.pool(), start=5)
-    assert site.files == {TEMPORARY: DATA[:5]}
+        send_part(env.pool(), start=5)
+    assert env.files == {TEMPORARY: DATA[:5]}

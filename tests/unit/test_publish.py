@@ -19,6 +19,7 @@ from s3_to_sftp.errors import (
 from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME, Request, Status
 from s3_to_sftp.sftp.publish import block_aside, name_of_void, publish, void_temporary
 from s3_to_sftp.sftp.session import Conversation, SftpSession
+from tests.unit.env import MemoryJournal
 from tests.unit.scripted_server import (
     NOTHING,
     Asked,
@@ -33,7 +34,6 @@ from tests.unit.scripted_server import (
     renamed,
     status,
 )
-from tests.unit.site import MemoryJournal
 
 PATH, TEMPORARY, ASIDE = "a", ".a.part", ".a.part.1.old"
 OLD, NEW = b"old", b"new"

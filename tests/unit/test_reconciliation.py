@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from chaos.env import Event, Parked, Recorded
 from chaos.objects import Version
 from chaos.reconciliation import Observations, reconcile
 from chaos.records import Appearance, Renamed, Taken
-from chaos.site import Event, Parked, Recorded
 
 OLD = Version(key="a", number=1, size=100)
 NEW = Version(key="a", number=2, size=100)
@@ -29,7 +29,7 @@ def taken(version: Version) -> Taken:
     return Taken(file=seen(version))
 
 
-def parked(version: Version, reason: str) -> Parked:
+def dead_lettered(version: Version, reason: str) -> Parked:
     return Parked(event=Event(key=version.key, version_id=f"v{version.number}", body=""), reason=reason)
 
 
@@ -50,7 +50,7 @@ GOOD = Observations(
     direct_writes=[],
     standing=[seen(NEW)],
     temporaries=[],
-    parked=[],
+    dead_lettered=[],
     ledger={("a", "v1"): receipt(), ("a", "v2"): receipt("seen_after_rename")},
     waiting=0,
 )
@@ -60,7 +60,7 @@ SWEPT_WITHOUT_AN_ANSWER = replace(
     seen=[seen(OLD)],
     standing=[seen(OLD)],
     removed={".2.part"},
-    parked=[parked(NEW, "OutcomeUnknown ask the partner")],
+    dead_lettered=[dead_lettered(NEW, "OutcomeUnknown ask the partner")],
     ledger={("a", "v1"): receipt(), ("a", "v2"): held(NEW)},
 )
 
@@ -141,13 +141,13 @@ def test_temporary_file_that_came_back_with_an_older_disk_may_stand() -> None:
         (replace(GOOD, events=[renamed(NEW), renamed(OLD, late=True)]), "backwards"),
         (replace(GOOD, events=[renamed(OLD), renamed(NEW), put_back(OLD)]), "backwards"),
         (replace(GOOD, standing=[seen(OLD)]), "outdated"),
-        (replace(GOOD, parked=[parked(NEW, "")]), "unexplained"),
+        (replace(GOOD, dead_lettered=[dead_lettered(NEW, "")]), "unexplained"),
         (replace(GOOD, ledger={("a", "v2"): receipt()}), "misrecorded"),
         (replace(GOOD, events=[renamed(NEW)]), "false_receipts"),
         (replace(GOOD, ledger={**GOOD.ledger, ("a", "v2"): receipt("assumed")}), "false_receipts"),
         (replace(GOOD, ledger={**GOOD.ledger, ("a", "v2"): receipt(size=50)}), "false_receipts"),
         (replace(SWEPT_WITHOUT_AN_ANSWER, removed=()), "decidable"),
-        (replace(SWEPT_WITHOUT_AN_ANSWER, parked=[]), "unexplained"),
+        (replace(SWEPT_WITHOUT_AN_ANSWER, dead_lettered=[]), "unexplained"),
         (replace(GOOD, temporaries=[".9.part"], names={".8.part"}), "untracked"),
         (replace(GOOD, temporaries=[".9.part.1.old"], names={".9.part"}), "untracked"),
         (replace(GOOD, waiting=1), "waiting"),

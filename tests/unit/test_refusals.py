@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from s3_to_sftp.errors import (
+    CheckpointSaved,
     ConnectionLost,
     Disposition,
     ObjectGone,
     PartnerRefusesWrites,
     RequestRefused,
-    ToBeContinued,
 )
 from s3_to_sftp.s3.object_ref import ObjectRef
-from s3_to_sftp.state.refusal_streak import RefusalsInARow
+from s3_to_sftp.state.refusal_streak import RefusalStreak
 
 
 def ref(key: str) -> ObjectRef:
@@ -26,8 +26,8 @@ def refused(
     return RequestRefused("No.", hint="Ask.", code=code, disposition=disposition, request=request)
 
 
-def after(*outcomes: tuple[str, object]) -> RefusalsInARow:
-    row = RefusalsInARow()
+def after(*outcomes: tuple[str, object]) -> RefusalStreak:
+    row = RefusalStreak()
     for key, outcome in outcomes:
         row.heard(ref(key), outcome)
     return row
@@ -57,7 +57,7 @@ def test_refusals_that_differ_begin_a_new_row(other: RequestRefused) -> None:
     assert len(error.objects) == 1
 
 
-@pytest.mark.parametrize("accepted", [None, "a receipt", ToBeContinued("Later.", hint="")])
+@pytest.mark.parametrize("accepted", [None, "a receipt", CheckpointSaved("Later.", hint="")])
 def test_object_that_is_accepted_ends_the_row(accepted: object) -> None:
     row = after(("a", refused()), ("b", refused()), ("c", accepted), ("d", refused()))
     assert not row.are_the_partners
@@ -70,7 +70,7 @@ def test_what_says_nothing_about_refusals_does_not_end_the_row(silent: Exception
 
 
 def test_refusal_of_an_object_that_was_begun_before_another_was_accepted_does_not_count() -> None:
-    row = RefusalsInARow()
+    row = RefusalStreak()
     row.heard(ref("x"), None)
     for key in "abc":
         row.heard(ref(key), refused(), accepted_before=0)

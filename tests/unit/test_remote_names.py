@@ -11,7 +11,7 @@ from s3_to_sftp.errors import Disposition, LedgerError
 from s3_to_sftp.state.items import KEY
 from s3_to_sftp.state.ledger import Checkpoint, Lease, Ledger
 from s3_to_sftp.state.remote_names import NameKind, RemoteName, RemoteNames
-from tests.ledger_site import SERVER, START, TABLE, LedgerSite, commit_of, create_table, ref
+from tests.ledger_env import SERVER, START, TABLE, LedgerEnvironment, commit_of, create_table, ref
 
 OLD, NEW = ref("0A"), ref("0B")
 ENTRY = RemoteName(version="version#v0B", sequencer=NEW.padded_sequencer, since=int(START))
@@ -21,9 +21,9 @@ ASIDE = RemoteName(
 
 
 @pytest.fixture
-def site(dynamodb: Any) -> Iterator[LedgerSite]:
+def env(dynamodb: Any) -> Iterator[LedgerEnvironment]:
     create_table(dynamodb)
-    yield LedgerSite(dynamodb)
+    yield LedgerEnvironment(dynamodb)
     dynamodb.delete_table(TableName=TABLE)
 
 
@@ -119,10 +119,10 @@ EVERY_WRITE = pytest.mark.parametrize(
 
 @EVERY_WRITE
 def test_whatever_is_written_next_tells_what_stands_at_the_partner(
-    site: LedgerSite, write: Callable[[Ledger, Lease], object]
+    env: LedgerEnvironment, write: Callable[[Ledger, Lease], object]
 ) -> None:
-    ledger = site.function()
-    lease = site.lease(NEW, ledger)
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
     for name in ("gone", "kept"):
         lease.names.put(name, ENTRY)
     ledger.note_names(lease)
@@ -130,94 +130,96 @@ def test_whatever_is_written_next_tells_what_stands_at_the_partner(
     lease.names.put("kept", ASIDE)
     lease.names.put("new", ENTRY)
     write(ledger, lease)
-    site.all_leases_expire()
-    names = site.lease(NEW if site.state(NEW) != "DELIVERED" else ref("0C")).names
+    env.all_leases_expire()
+    names = env.lease(NEW if env.state(NEW) != "DELIVERED" else ref("0C")).names
     assert "gone" not in names
     assert (names.get("kept"), names.get("new")) == (ASIDE, ENTRY)
 
 
-def test_a_name_is_in_the_ledger_with_the_lease_before_anything_stands_there(site: LedgerSite) -> None:
-    lease = site.lease(NEW)
-    assert site.names(NEW) == {lease.temporary}
+def test_a_name_is_in_the_ledger_with_the_lease_before_anything_stands_there(env: LedgerEnvironment) -> None:
+    lease = env.lease(NEW)
+    assert env.names(NEW) == {lease.temporary}
     assert lease.names.get(lease.temporary) == ENTRY
 
 
-def test_a_new_name_is_in_the_ledger_before_the_first_byte_is_written_to_it(site: LedgerSite) -> None:
-    ledger = site.function()
-    lease = site.lease(NEW, ledger)
+def test_a_new_name_is_in_the_ledger_before_the_first_byte_is_written_to_it(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
     ledger.start_over(lease, temporary="out/.fresh")
-    assert site.names(NEW) == {lease.temporary, "out/.fresh"}
+    assert env.names(NEW) == {lease.temporary, "out/.fresh"}
 
 
-def test_a_name_has_its_server_and_a_pending_rename_before_the_rename_is_sent(site: LedgerSite) -> None:
-    ledger = site.function()
-    lease = site.lease(NEW, ledger)
+def test_a_name_has_its_server_and_a_pending_rename_before_the_rename_is_sent(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
     ledger.commit(lease, commit_of(lease))
-    site.all_leases_expire()
-    entry = site.lease(NEW).names.get(lease.temporary)
+    env.all_leases_expire()
+    entry = env.lease(NEW).names.get(lease.temporary)
     assert entry is not None
     assert (entry.server, entry.rename_pending, entry.kind) == (SERVER.account, True, NameKind.TEMPORARY)
 
 
-def test_the_second_name_of_an_attempt_is_in_the_ledger_when_it_is_to_be_renamed(site: LedgerSite) -> None:
-    ledger = site.function()
-    lease = site.lease(NEW, ledger)
+def test_the_second_name_of_an_attempt_is_in_the_ledger_when_it_is_to_be_renamed(
+    env: LedgerEnvironment,
+) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
     ledger.commit(lease, commit_of(lease, temporary="out/.second"))
-    assert site.names(NEW) == {lease.temporary, "out/.second"}
+    assert env.names(NEW) == {lease.temporary, "out/.second"}
 
 
-def test_a_dead_attempt_leaves_its_names_to_every_version_of_the_key(site: LedgerSite) -> None:
+def test_a_dead_attempt_leaves_its_names_to_every_version_of_the_key(env: LedgerEnvironment) -> None:
     temporaries = []
     for version in (NEW, OLD, ref(None)):
-        lease = site.lease(version)
+        lease = env.lease(version)
         temporaries.append(lease.temporary)
         assert list(lease.names) == temporaries
-        site.all_leases_expire()
-    assert site.names(NEW) == set(temporaries)
+        env.all_leases_expire()
+    assert env.names(NEW) == set(temporaries)
 
 
-def test_an_end_does_not_forget_a_name_that_nobody_has_removed(site: LedgerSite) -> None:
-    ledger = site.function()
-    lease = site.lease(NEW, ledger)
+def test_an_end_does_not_forget_a_name_that_nobody_has_removed(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
     ledger.commit(lease, commit_of(lease))
     ledger.delivered(lease, {})
-    assert site.names(NEW) == {lease.temporary}
+    assert env.names(NEW) == {lease.temporary}
 
 
-def test_a_resumed_file_and_a_complete_one_are_no_second_name(site: LedgerSite) -> None:
-    ledger = site.function()
-    lease = site.lease(NEW, ledger)
+def test_a_resumed_file_and_a_complete_one_are_no_second_name(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
     ledger.checkpoint(lease, checkpoint_of(lease))
-    lease = site.lease(NEW, ledger)
+    lease = env.lease(NEW, ledger)
     ledger.commit(lease, commit_of(lease))
     ledger.stage(lease, commit_of(lease, rename_unanswered=False), reason="r")
-    site.lease(NEW, ledger)
-    assert site.names(NEW) == {lease.temporary}
+    env.lease(NEW, ledger)
+    assert env.names(NEW) == {lease.temporary}
 
 
-def test_a_failed_write_is_made_up_for_by_the_next_one(site: LedgerSite) -> None:
-    ledger = site.function()
-    lease = site.lease(NEW, ledger)
+def test_a_failed_write_is_made_up_for_by_the_next_one(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
     lease.names.put("new", ENTRY)
-    revision = site.key_item(NEW)["in_flight"]
-    site.write(NEW, "in_flight", {"S": "version#other"}, sk=KEY)
+    revision = env.key_item(NEW)["in_flight"]
+    env.write(NEW, "in_flight", {"S": "version#other"}, sk=KEY)
     with pytest.raises(LedgerError):
         ledger.note_names(lease)
-    site.write(NEW, "in_flight", revision, sk=KEY)
+    env.write(NEW, "in_flight", revision, sk=KEY)
     ledger.release(lease, reason="r")
-    assert site.names(NEW) == {lease.temporary, "new"}
+    assert env.names(NEW) == {lease.temporary, "new"}
 
 
 # Where they are
 
 
-def test_a_name_has_its_account_before_anybody_has_logged_in(site: LedgerSite) -> None:
-    ledger = site.function()
-    lease = site.lease(NEW, ledger, account="us@one:22")
+def test_a_name_has_its_account_before_anybody_has_logged_in(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger, account="us@one:22")
     ledger.start_over(lease, temporary="out/.fresh")
     assert {entry.server for _, entry in lease.names.items()} == {"us@one:22"}
-    site.all_leases_expire()
-    again = site.lease(NEW, account="us@two:22")
+    env.all_leases_expire()
+    again = env.lease(NEW, account="us@two:22")
     accounts = {name: entry.server for name, entry in again.names.items()}
     assert accounts == {
         lease.temporary: "us@one:22",
@@ -231,15 +233,15 @@ def test_a_name_has_its_account_before_anybody_has_logged_in(site: LedgerSite) -
     [("a@b:1", "a@b:1", True), ("a@b:1", "a@c:1", False), ("", "a@b:1", True), ("a@b:1", "", True)],
 )
 def test_a_checkpoint_is_resumed_where_its_bytes_are(
-    site: LedgerSite,
+    env: LedgerEnvironment,
     then: str,
     now: str,
     resumes: bool,  # noqa: FBT001 - pytest names the argument
 ) -> None:
-    ledger = site.function()
-    lease = site.lease(NEW, ledger, account=then)
+    ledger = env.function()
+    lease = env.lease(NEW, ledger, account=then)
     ledger.checkpoint(lease, checkpoint_of(lease))
-    again = site.lease(NEW, account=now)
+    again = env.lease(NEW, account=now)
     assert again.checkpoint == (checkpoint_of(lease) if resumes else None)
     assert (again.temporary == lease.temporary) == resumes
     assert lease.temporary in again.names
@@ -249,29 +251,29 @@ def test_a_checkpoint_is_resumed_where_its_bytes_are(
 
 
 @pytest.mark.parametrize("before", [OLD, NEW, ref(None)], ids=["older", "same", "unordered"])
-def test_names_of_any_version_are_history(site: LedgerSite, before: Any) -> None:
-    assert not site.lease(before).has_history
-    site.all_leases_expire()
-    assert site.lease(NEW).has_history
+def test_names_of_any_version_are_history(env: LedgerEnvironment, before: Any) -> None:
+    assert not env.lease(before).has_history
+    env.all_leases_expire()
+    assert env.lease(NEW).has_history
 
 
 @pytest.mark.parametrize("left", ["checkpoint", "commit"])
 def test_a_file_to_resume_or_to_judge_is_history_though_no_other_name_is_left(
-    site: LedgerSite, left: str
+    env: LedgerEnvironment, left: str
 ) -> None:
-    ledger = site.function()
-    lease = site.lease(NEW, ledger)
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
     if left == "commit":
         ledger.commit(lease, commit_of(lease))
         ledger.release(lease, reason="r")
     else:
         ledger.checkpoint(lease, checkpoint_of(lease))
-    assert site.lease(NEW).has_history
+    assert env.lease(NEW).has_history
 
 
-def test_a_key_whose_names_are_gone_has_no_history(site: LedgerSite) -> None:
-    site.deliver(OLD)
-    assert not site.lease(NEW).has_history
+def test_a_key_whose_names_are_gone_has_no_history(env: LedgerEnvironment) -> None:
+    env.deliver(OLD)
+    assert not env.lease(NEW).has_history
 
 
 # What people find
@@ -289,44 +291,44 @@ def test_a_key_whose_names_are_gone_has_no_history(site: LedgerSite) -> None:
     ids=["release", "stage", "checkpoint", "settle", "delivered"],
 )
 def test_a_key_is_listed_as_long_as_a_name_is_left(
-    site: LedgerSite, end: Callable[[Ledger, Lease], object]
+    env: LedgerEnvironment, end: Callable[[Ledger, Lease], object]
 ) -> None:
-    ledger = site.function()
-    lease = site.lease(OLD, ledger)
+    ledger = env.function()
+    lease = env.lease(OLD, ledger)
     end(ledger, lease)
-    (item,) = site.with_status("LEFTOVERS")
+    (item,) = env.with_status("LEFTOVERS")
     assert (item["sk"]["S"], set(item["temporaries"]["M"])) == (KEY, {lease.temporary})
-    again = site.lease(NEW, ledger)
+    again = env.lease(NEW, ledger)
     for name in again.names:
         again.names.remove(name)
     ledger.release(again, reason="r")
-    assert site.with_status("LEFTOVERS") == []
-    assert {"status", "status_at"} & set(site.key_item(NEW)) == set()
+    assert env.with_status("LEFTOVERS") == []
+    assert {"status", "status_at"} & set(env.key_item(NEW)) == set()
 
 
-def test_a_key_with_nothing_left_is_not_listed(site: LedgerSite) -> None:
-    site.deliver(NEW)
-    assert site.with_status("LEFTOVERS") == []
+def test_a_key_with_nothing_left_is_not_listed(env: LedgerEnvironment) -> None:
+    env.deliver(NEW)
+    assert env.with_status("LEFTOVERS") == []
 
 
 # Bounds
 
 
-def test_many_names_are_refused_and_none_is_forgotten(site: LedgerSite) -> None:
-    ledger = site.function()
-    lease = site.lease(OLD, ledger)
+def test_many_names_are_refused_and_none_is_forgotten(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(OLD, ledger)
     for number in range(499):
         lease.names.put(f"out/.old{number}.part", ENTRY)
     ledger.release(lease, reason="r")
-    before = site.item(OLD), site.key_item(OLD)
-    assert len(site.names(OLD)) == 500
+    before = env.item(OLD), env.key_item(OLD)
+    assert len(env.names(OLD)) == 500
     for version in (OLD, NEW):
         with pytest.raises(LedgerError, match="500 files of earlier deliveries") as raised:
-            site.lease(version)
+            env.lease(version)
         assert raised.value.disposition is Disposition.PERMANENT
         assert "'temporaries'" in raised.value.hint
-    assert (site.item(OLD), site.key_item(OLD)) == before
-    assert site.item(NEW) == {}
+    assert (env.item(OLD), env.key_item(OLD)) == before
+    assert env.item(NEW) == {}
 
 
 class ExpressionsOfDynamoDB:
@@ -341,9 +343,9 @@ class ExpressionsOfDynamoDB:
         return self._client.transact_write_items(**request)
 
 
-def test_any_number_of_names_can_be_written_and_forgotten_at_once(site: LedgerSite) -> None:
-    ledger = site.function(client=ExpressionsOfDynamoDB(site.dynamodb))
-    lease = site.lease(OLD, ledger)
+def test_any_number_of_names_can_be_written_and_forgotten_at_once(env: LedgerEnvironment) -> None:
+    ledger = env.function(client=ExpressionsOfDynamoDB(env.dynamodb))
+    lease = env.lease(OLD, ledger)
     written = set()
     for count in (1, 49, 50, 51, 300):
         for number in range(count):
@@ -351,31 +353,31 @@ def test_any_number_of_names_can_be_written_and_forgotten_at_once(site: LedgerSi
             lease.names.put(name, ENTRY)
             written.add(name)
         ledger.note_names(lease)
-        assert site.names(OLD) == {lease.temporary, *written}
+        assert env.names(OLD) == {lease.temporary, *written}
     for count in (1, 49, 50, 51, 300):
         for number in range(count):
             lease.names.remove(f"out/.{count}-{number}.part")
             written.discard(f"out/.{count}-{number}.part")
         ledger.note_names(lease)
-        assert site.names(OLD) == {lease.temporary, *written}
+        assert env.names(OLD) == {lease.temporary, *written}
     ledger.release(lease, reason="r")
 
 
-def test_the_last_name_that_is_allowed_is_allowed(site: LedgerSite) -> None:
-    ledger = site.function()
-    lease = site.lease(OLD, ledger)
+def test_the_last_name_that_is_allowed_is_allowed(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(OLD, ledger)
     for number in range(498):
         lease.names.put(f"out/.old{number}.part", ENTRY)
     ledger.release(lease, reason="r")
-    assert len(site.lease(NEW).names) == 500
+    assert len(env.lease(NEW).names) == 500
 
 
-def test_a_person_who_empties_the_map_sets_the_key_free(site: LedgerSite) -> None:
-    ledger = site.function()
-    lease = site.lease(OLD, ledger)
+def test_a_person_who_empties_the_map_sets_the_key_free(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(OLD, ledger)
     for number in range(499):
         lease.names.put(f"out/.old{number}.part", ENTRY)
     ledger.release(lease, reason="r")
-    site.write(OLD, "temporaries", {"M": {}}, sk=KEY)
-    again = site.lease(NEW)
+    env.write(OLD, "temporaries", {"M": {}}, sk=KEY)
+    again = env.lease(NEW)
     assert set(again.names) == {again.temporary}

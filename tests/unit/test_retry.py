@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3_to_sftp.queue.retry_policy import RetryPolicy, Tries
+from s3_to_sftp.queue.retry_policy import RetryHistory, RetryPolicy
 
 below_one = st.floats(min_value=0, max_value=1, exclude_max=True)
 
@@ -57,7 +57,7 @@ moments = st.floats(min_value=0, max_value=1e10).map(lambda moment: round(moment
 
 @given(
     tries=st.builds(
-        Tries,
+        RetryHistory,
         first_sent=moments,
         count=st.integers(0, 10**6),
         since=st.none() | moments,
@@ -66,13 +66,17 @@ moments = st.floats(min_value=0, max_value=1e10).map(lambda moment: round(moment
     sent=moments,
     late=st.floats(-299, 299),
 )
-def test_what_is_carried_along_is_read_as_it_was_written(tries: Tries, sent: float, late: float) -> None:
-    assert Tries.from_text(tries.as_text(sent=sent), sent=sent + late) == tries
+def test_what_is_carried_along_is_read_as_it_was_written(
+    tries: RetryHistory, sent: float, late: float
+) -> None:
+    assert RetryHistory.from_text(tries.as_text(sent=sent), sent=sent + late) == tries
 
 
-@given(tries=st.builds(Tries, first_sent=moments, count=st.integers(1, 9)), sent=moments)
-def test_what_was_carried_by_another_message_does_not_count(tries: Tries, sent: float) -> None:
-    assert Tries.from_text(tries.as_text(sent=sent), sent=sent + 301) == Tries(first_sent=sent + 301)
+@given(tries=st.builds(RetryHistory, first_sent=moments, count=st.integers(1, 9)), sent=moments)
+def test_what_was_carried_by_another_message_does_not_count(tries: RetryHistory, sent: float) -> None:
+    assert RetryHistory.from_text(tries.as_text(sent=sent), sent=sent + 301) == RetryHistory(
+        first_sent=sent + 301
+    )
 
 
 @pytest.mark.parametrize(
@@ -99,4 +103,4 @@ def test_what_was_carried_by_another_message_does_not_count(tries: Tries, sent: 
     ],
 )
 def test_what_we_have_not_written_does_not_count(text: str) -> None:
-    assert Tries.from_text(text, sent=1000) == Tries(first_sent=1000)
+    assert RetryHistory.from_text(text, sent=1000) == RetryHistory(first_sent=1000)

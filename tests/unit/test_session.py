@@ -13,7 +13,7 @@ import pytest
 
 from s3_to_sftp.errors import ConnectionLost, Disposition, ProtocolViolation, RequestRefused, TransferError
 from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME, Answer, Request, Status
-from s3_to_sftp.sftp.session import Elsewhere, Pending, SftpSession
+from s3_to_sftp.sftp.session import ExternalFuture, Pending, SftpSession
 from s3_to_sftp.sftp.write_window import write_and_close
 from s3_to_sftp.ssh.stream import Piece
 from tests.unit.scripted_server import (
@@ -151,7 +151,7 @@ def test_new_file_is_opened_with_write_create_truncate_only() -> None:
     assert flags_of(server) == (0x02 | 0x08 | 0x10, 0)
 
 
-def test_file_of_another_lane_is_opened_with_write_only() -> None:
+def test_file_of_another_stream_is_opened_with_write_only() -> None:
     server = ScriptedServer()
     server.files["a.csv"] = bytearray(b"kept")
     session = server.session()
@@ -809,7 +809,7 @@ def test_conversation_gets_the_result_of_another_thread() -> None:
     session = ScriptedServer().session()
 
     async def ask(future: Future[int]) -> int:
-        return await Elsewhere(future)
+        return await ExternalFuture(future)
 
     with ThreadPoolExecutor(1) as pool:
         assert session.run_one(ask(pool.submit(lambda: 7))) == 7
@@ -821,7 +821,7 @@ def test_conversation_gets_the_error_of_another_thread() -> None:
     failed.set_exception(ValueError("of its own"))
 
     async def ask() -> int:
-        return await Elsewhere(failed)
+        return await ExternalFuture(failed)
 
     with pytest.raises(ValueError, match="of its own"):
         session.run_one(ask())
@@ -840,7 +840,7 @@ def test_conversations_go_on_while_one_waits_for_another_thread() -> None:
             slow.set_result("late")
 
     async def ask() -> None:
-        done.append(await Elsewhere(slow))
+        done.append(await ExternalFuture(slow))
 
     list(session.run([ask(), *(create(path) for path in "abc")], at_a_time=2))
     assert done == ["a", "b", "c", "late"]
@@ -854,12 +854,12 @@ def test_what_was_asked_behind_a_wait_is_not_held_up_by_another_wait() -> None:
     late: Future[None] = Future()
 
     async def first() -> None:
-        await Elsewhere(ready)
+        await ExternalFuture(ready)
         await session.create("a")
         late.set_result(None)
 
     async def second() -> None:
-        await Elsewhere(late)
+        await ExternalFuture(late)
 
     async def begins() -> None:
         await session.create("b")
@@ -881,7 +881,7 @@ def test_wait_for_another_thread_counts_among_those_under_way() -> None:
         started.append(number)
         if number == 2:
             pool.submit(futures[1].set_result, None)
-        await Elsewhere(futures[number])
+        await ExternalFuture(futures[number])
 
     outcomes = session.run((ask(number) for number in range(6)), at_a_time=3)
     with ThreadPoolExecutor(1) as pool:
@@ -903,7 +903,7 @@ def test_loss_of_the_connection_leaves_the_work_of_another_thread_alone() -> Non
             slow.set_result("done all the same")
 
     async def ask() -> str:
-        result = await Elsewhere(slow)
+        result = await ExternalFuture(slow)
         with pytest.raises(ConnectionLost, match="closed the session"):
             await session.remove("b")
         return result
@@ -927,7 +927,7 @@ def test_request_that_nobody_waits_for_leaves_before_all_wait_for_other_threads(
 
     async def ask() -> None:
         session.abandon(session.remove("a"))
-        await Elsewhere(seen)
+        await ExternalFuture(seen)
 
     session.run_one(ask())
 
@@ -943,7 +943,7 @@ def test_request_that_nobody_waits_for_does_not_end_the_others_when_the_session_
 
     async def ask() -> str:
         session.abandon(session.remove("a"))
-        return await Elsewhere(done)
+        return await ExternalFuture(done)
 
     assert session.run_one(ask()) == "fine"
 
@@ -955,7 +955,7 @@ def test_caller_that_stops_early_ends_those_that_wait_for_another_thread() -> No
 
     async def ask() -> None:
         try:
-            await Elsewhere(never)
+            await ExternalFuture(never)
         finally:
             ended.append("ask")
 

@@ -24,7 +24,9 @@ def test_tests_of_a_module_stay_together() -> None:
 def test_modules_that_use_one_stack_stay_together() -> None:
     stock = group_of("tests/e2e/test_deployed_stack.py::test_a")
     assert (
-        stock == group_of("tests/e2e/test_desk.py::test_a") != group_of("tests/e2e/test_examples.py::test_a")
+        stock
+        == group_of("tests/e2e/test_harness.py::test_a")
+        != group_of("tests/e2e/test_examples.py::test_a")
     )
 
 

@@ -10,6 +10,7 @@ from s3_to_sftp.errors import ConnectionLost, Disposition, SizeMismatch
 from s3_to_sftp.sftp.protocol import LIMITS, FileAttributes, Request, Status
 from s3_to_sftp.sftp.size_check import confirm_size
 from s3_to_sftp.sftp.upload import upload_small
+from tests.unit.env import MemoryJournal, done
 from tests.unit.scripted_server import (
     Asked,
     Script,
@@ -20,7 +21,6 @@ from tests.unit.scripted_server import (
     refusing,
     silent_at,
 )
-from tests.unit.site import MemoryJournal, done
 
 DATA = b"x" * 1000
 SIZE = len(DATA)

@@ -34,7 +34,7 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.s3 import object_reader as source_module
 from s3_to_sftp.s3.checksum import RangeChecksum
-from s3_to_sftp.s3.object_reader import ChecksumSoFar, S3Object, read_whole
+from s3_to_sftp.s3.object_reader import ChecksumSoFar, ObjectReader, read_whole
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.protocol import Request
 from s3_to_sftp.sftp.write_window import write_and_close
@@ -49,14 +49,14 @@ SOON = 120
 
 
 def in_one_range(client: Any, ref: ObjectRef) -> bytes:
-    source = S3Object(client, ref)
+    source = ObjectReader(client, ref)
     data = joined(source, [(0, source.size)] if source.size else [])
     source.checksum()
     return data
 
 
 def in_ranges(client: Any, ref: ObjectRef) -> bytes:
-    source = S3Object(client, ref)
+    source = ObjectReader(client, ref)
     data = joined(source, ranges_of(source.size, 3 * BLOCK + 7))
     source.checksum()
     return data
@@ -70,7 +70,7 @@ def ranges_of(size: int, length: int) -> list[tuple[int, int]]:
     return [(start, min(length, size - start)) for start in range(0, size, length)]
 
 
-def joined(source: S3Object, ranges: Iterable[tuple[int, int]]) -> bytes:
+def joined(source: ObjectReader, ranges: Iterable[tuple[int, int]]) -> bytes:
     data = bytearray(source.size)
     for offset, block in source.blocks(ranges, BLOCK):
         data[offset : offset + len(block)] = block
@@ -123,7 +123,7 @@ def test_object_of_any_size_is_read_whole(size: int, read: Read, s3: Any) -> Non
 
 
 def test_blocks_are_as_long_as_asked_for_but_for_the_last_of_a_range(s3: Any) -> None:
-    source = S3Object(s3, put(s3, DATA))
+    source = ObjectReader(s3, put(s3, DATA))
     blocks = [(offset, len(block)) for offset, block in source.blocks([(5, 25_000), (70_000, 9)], BLOCK)]
     assert blocks == [(5, BLOCK), (10_005, BLOCK), (20_005, 5000), (70_000, 9)]
 
@@ -203,7 +203,7 @@ def test_checksum_that_s3_has_stored_is_asked_for_in_the_algorithm_of_the_upload
     s3 = MemoryS3({"a": b"123456789"}, checksums={"a": fields})
     name = f"full_object:{algorithm}"
     assert read_whole(s3, s3.ref("a")) == (b"123456789", (algorithm, stored), name)
-    source = S3Object(s3, s3.ref("a"))
+    source = ObjectReader(s3, s3.ref("a"))
     joined(source, [(4, 5), (0, 4)])
     assert source.checksum() == (algorithm, stored)
     assert source.verified_by() == name
@@ -346,7 +346,7 @@ def test_answer_to_a_read_of_a_known_object_is_classified_as_well(
         def get_object(self, **request: Any) -> Any:
             raise error
 
-    source = S3Object(RefusesReads({"a": DATA}), REF)
+    source = ObjectReader(RefusesReads({"a": DATA}), REF)
     with pytest.raises(expected, match="s3://bucket/a"):
         list(source.blocks([(0, len(DATA))], BLOCK))
 
@@ -392,13 +392,13 @@ def test_object_that_was_announced_without_etag_is_continued_with_the_etag_of_it
 ) -> None:
     ref = dataclasses.replace(REF, version_id=version_id)
     s3 = MemoryS3({"a": DATA})
-    etag = S3Object(s3, ref).etag
+    etag = ObjectReader(s3, ref).etag
     assert etag == s3.ref("a").etag
-    S3Object(s3, ref, pinned_etag=f"{quotes}{etag}{quotes}")
+    ObjectReader(s3, ref, pinned_etag=f"{quotes}{etag}{quotes}")
     assert s3.heads[-1]["IfMatch"] == f'"{etag}"'
     s3.objects["a"] = DATA[::-1]
     with pytest.raises(ObjectChanged, match="overwritten"):
-        S3Object(s3, ref, pinned_etag=etag)
+        ObjectReader(s3, ref, pinned_etag=etag)
 
 
 @pytest.mark.parametrize("ref", [REF, dataclasses.replace(REF, etag="e1")], ids=["pinned", "announced"])
@@ -409,7 +409,7 @@ def test_answer_with_another_etag_is_no_answer_even_where_the_condition_was_igno
             return super().head_object(**request)
 
     with pytest.raises(ObjectChanged, match="its ETag is"):
-        S3Object(Careless({"a": DATA}), ref, pinned_etag="e1")
+        ObjectReader(Careless({"a": DATA}), ref, pinned_etag="e1")
 
 
 @every_way
@@ -443,7 +443,7 @@ def test_answer_of_another_range_is_refused(lie: str | None) -> None:
 
     s3 = Lying({"a": DATA})
     with pytest.raises(SourceInterrupted, match="asked was 'bytes 100-199/262144'"):
-        list(S3Object(s3, s3.ref("a")).blocks([(100, 100)], BLOCK))
+        list(ObjectReader(s3, s3.ref("a")).blocks([(100, 100)], BLOCK))
     assert all(body.closed for body in s3.bodies)
 
 
@@ -474,7 +474,7 @@ def test_checksum_of_the_parts_is_not_taken_for_one_of_the_whole(read: Read) -> 
 
 def test_checksum_is_told_also_where_s3_has_none() -> None:
     s3 = MemoryS3({"a": b"123456789"})
-    source = S3Object(s3, s3.ref("a"))
+    source = ObjectReader(s3, s3.ref("a"))
     joined(source, [(0, 9)])
     assert source.checksum() == ("CRC64NVME", "rosUhgp5mIg=")
     assert source.verified_by() == "none"
@@ -483,7 +483,7 @@ def test_checksum_is_told_also_where_s3_has_none() -> None:
 
 def test_object_that_was_not_read_to_its_end_has_no_checksum() -> None:
     s3 = MemoryS3({"a": DATA})
-    source = S3Object(s3, s3.ref("a"))
+    source = ObjectReader(s3, s3.ref("a"))
     list(source.blocks([(0, len(DATA) - 1)], BLOCK))
     with pytest.raises(ValueError, match="bytes"):
         source.checksum()
@@ -507,7 +507,7 @@ def test_broken_body_is_resumed_at_the_first_missing_byte(breaks: list[int]) -> 
 @pytest.mark.parametrize("breaks", [[0], [1], [99], [100], [1000, 0, 0, 0, 5], [1] * 50])
 def test_broken_range_is_resumed_within_its_bounds(breaks: list[int]) -> None:
     s3 = MemoryS3({"a": DATA}, breaks=breaks)
-    source = S3Object(s3, s3.ref("a"))
+    source = ObjectReader(s3, s3.ref("a"))
     blocks = [(offset, bytes(block)) for offset, block in source.blocks([(500, 30_000)], BLOCK)]
     assert b"".join(block for _, block in blocks) == DATA[500:30_500]
     assert [offset for offset, _ in blocks] == [500, 10_500, 20_500]
@@ -625,7 +625,7 @@ def test_truncated_body_of_botocore_is_resumed() -> None:
 
 
 def test_body_that_just_ends_too_early_is_resumed() -> None:
-    class Silent(MemoryS3):
+    class NullPublisher(MemoryS3):
         def get_object(self, **request: Any) -> dict[str, Any]:
             answer = super().get_object(**request)
             return (
@@ -634,7 +634,7 @@ def test_body_that_just_ends_too_early_is_resumed() -> None:
                 else answer
             )
 
-    s3 = Silent({"a": DATA})
+    s3 = NullPublisher({"a": DATA})
     assert in_ranges(s3, s3.ref("a")) == DATA
 
 
@@ -679,7 +679,7 @@ def test_buffers_are_used_again_and_again(
 ) -> None:
     made = buffers_made(monkeypatch)
     s3 = MemoryS3({"a": DATA})
-    assert joined(S3Object(s3, s3.ref("a")), ranges) == DATA
+    assert joined(ObjectReader(s3, s3.ref("a")), ranges) == DATA
     assert 1 <= len(made) <= source_module._BUFFERS
     assert set(made) == {BLOCK * source_module._BLOCKS_PER_BUFFER}
 
@@ -687,7 +687,7 @@ def test_buffers_are_used_again_and_again(
 def test_no_more_is_read_ahead_than_the_buffers_hold() -> None:
     s3 = MemoryS3({"a": DATA})
     block = 256
-    blocks = S3Object(s3, s3.ref("a")).blocks(ranges_of(len(DATA), 512), block)
+    blocks = ObjectReader(s3, s3.ref("a")).blocks(ranges_of(len(DATA), 512), block)
     next(blocks)
     ahead = source_module._BUFFERS  # a buffer holds bytes of one range only
     wait_until(lambda: len(s3.requests) >= ahead)
@@ -701,7 +701,7 @@ def test_no_more_is_read_ahead_than_the_buffers_hold() -> None:
 
 def test_block_stays_as_it_is_until_the_next_one_is_asked_for() -> None:
     s3 = MemoryS3({"a": DATA})
-    blocks = S3Object(s3, s3.ref("a")).blocks(ranges_of(len(DATA), 256), 256)
+    blocks = ObjectReader(s3, s3.ref("a")).blocks(ranges_of(len(DATA), 256), 256)
     buffers = source_module._BUFFERS  # each holds bytes of one range
     for number in range(buffers):
         _, block = next(blocks)
@@ -715,7 +715,7 @@ def test_block_stays_as_it_is_until_the_next_one_is_asked_for() -> None:
 def test_memory_does_not_grow_with_the_object() -> None:
     data = bytes(8 * 1024 * 1024)
     s3 = MemoryS3({"a": data})
-    source = S3Object(s3, s3.ref("a"))
+    source = ObjectReader(s3, s3.ref("a"))
     tracemalloc.start()
     try:
         for _ in source.blocks([(0, len(data))], 32 * 1024):
@@ -729,7 +729,7 @@ def test_memory_does_not_grow_with_the_object() -> None:
 
 def test_next_range_is_asked_for_while_one_is_sent() -> None:
     s3 = MemoryS3({"a": DATA})
-    blocks = S3Object(s3, s3.ref("a")).blocks(ranges_of(len(DATA), BLOCK), BLOCK)
+    blocks = ObjectReader(s3, s3.ref("a")).blocks(ranges_of(len(DATA), BLOCK), BLOCK)
     next(blocks)
     wait_until(lambda: len(s3.requests) >= 2)
     blocks.close()  # type: ignore[attr-defined] # it is a generator
@@ -737,7 +737,7 @@ def test_next_range_is_asked_for_while_one_is_sent() -> None:
 
 def test_nothing_is_read_before_the_first_block_is_asked_for() -> None:
     s3 = MemoryS3({"a": DATA})
-    S3Object(s3, s3.ref("a")).blocks([(0, 10)], BLOCK)
+    ObjectReader(s3, s3.ref("a")).blocks([(0, 10)], BLOCK)
     assert s3.requests == []
 
 
@@ -750,7 +750,7 @@ def test_no_range_is_taken_after_the_reading_was_ended() -> None:
             taken.append(start)
             yield start, 100
 
-    blocks = S3Object(s3, s3.ref("a")).blocks(ranges(), BLOCK)
+    blocks = ObjectReader(s3, s3.ref("a")).blocks(ranges(), BLOCK)
     next(blocks)
     blocks.close()  # type: ignore[attr-defined] # it is a generator
     until_then = len(taken)
@@ -760,7 +760,7 @@ def test_no_range_is_taken_after_the_reading_was_ended() -> None:
 
 def test_bodies_are_closed_when_the_reading_is_ended() -> None:
     s3 = MemoryS3({"a": DATA})
-    blocks = S3Object(s3, s3.ref("a")).blocks([(0, len(DATA))], 100)
+    blocks = ObjectReader(s3, s3.ref("a")).blocks([(0, len(DATA))], 100)
     next(blocks)
     blocks.close()  # type: ignore[attr-defined] # it is a generator
     wait_until(lambda: not readers())
@@ -778,7 +778,7 @@ def test_read_that_hangs_does_not_hold_up_the_end() -> None:
             return super().get_object(**request)
 
     s3 = Hanging({"a": DATA})
-    blocks = S3Object(s3, s3.ref("a")).blocks(ranges_of(len(DATA), 100), BLOCK)
+    blocks = ObjectReader(s3, s3.ref("a")).blocks(ranges_of(len(DATA), 100), BLOCK)
     next(blocks)
     assert hangs.wait(SOON)
     blocks.close()  # type: ignore[attr-defined] # it is a generator
@@ -794,14 +794,14 @@ def test_error_of_the_ranges_is_raised_where_the_bytes_are_waited_for() -> None:
 
     s3 = MemoryS3({"a": DATA})
     with pytest.raises(ValueError, match="no more"):
-        list(S3Object(s3, s3.ref("a")).blocks(ranges(), BLOCK))
+        list(ObjectReader(s3, s3.ref("a")).blocks(ranges(), BLOCK))
 
 
 @pytest.mark.parametrize("max_write", [1000, 100_000, 261_120])
 def test_memory_that_is_used_again_is_safe_with_the_writer(max_write: int) -> None:
     data = b"".join(number.to_bytes(4, "big") for number in range(500_000))
     s3 = MemoryS3({"a": data}, breaks=[123_456, 1, 0, 77])
-    source = S3Object(s3, s3.ref("a"))
+    source = ObjectReader(s3, s3.ref("a"))
     server = ScriptedServer(max_write=max_write)
     session = server.session()
     blocks = source.blocks(ranges_of(len(data), 300_000), session.max_write_bytes)
@@ -813,15 +813,15 @@ def test_memory_that_is_used_again_is_safe_with_the_writer(max_write: int) -> No
 
 def test_several_threads_may_read_one_object() -> None:
     s3 = MemoryS3({"a": DATA}, checksums={"a": full_crc32(DATA)})
-    source = S3Object(s3, s3.ref("a"))
+    source = ObjectReader(s3, s3.ref("a"))
     ranges = ranges_of(len(DATA), 1000)
     data = bytearray(len(DATA))
 
-    def read(lane: int) -> None:
-        for offset, block in source.blocks(ranges[lane::4], 300):
+    def read(stream: int) -> None:
+        for offset, block in source.blocks(ranges[stream::4], 300):
             data[offset : offset + len(block)] = block
 
-    threads = [threading.Thread(target=read, args=(lane,)) for lane in range(4)]
+    threads = [threading.Thread(target=read, args=(stream,)) for stream in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -833,7 +833,7 @@ def test_several_threads_may_read_one_object() -> None:
 # --- a part of it ---
 
 
-def taken(source: S3Object, ranges: list[tuple[int, int]], blocks: int) -> int:
+def taken(source: ObjectReader, ranges: list[tuple[int, int]], blocks: int) -> int:
     """Take so many blocks, then stop; return their bytes."""
     reading = source.blocks(ranges, BLOCK)
     count = sum(len(block) for _, block in itertools.islice(reading, blocks))
@@ -845,7 +845,7 @@ def taken(source: S3Object, ranges: list[tuple[int, int]], blocks: int) -> int:
 @pytest.mark.parametrize("blocks", range(10))
 def test_checksum_counts_nothing_that_was_only_read_ahead(blocks: int) -> None:
     s3 = MemoryS3({"a": DATA})
-    source = S3Object(s3, s3.ref("a"))
+    source = ObjectReader(s3, s3.ref("a"))
     given = taken(source, [(0, len(DATA))], blocks)
     so_far = source.checksum_up_to(len(DATA))
     assert so_far.size <= given
@@ -855,7 +855,7 @@ def test_checksum_counts_nothing_that_was_only_read_ahead(blocks: int) -> None:
 
 def test_checksum_of_the_first_bytes_ends_at_the_limit() -> None:
     s3 = MemoryS3({"a": DATA})
-    source = S3Object(s3, s3.ref("a"))
+    source = ObjectReader(s3, s3.ref("a"))
     joined(source, ranges_of(len(DATA), 50_000))
     assert [source.checksum_up_to(limit).size for limit in (0, 49_999, 50_000, 99_999, len(DATA))] == [
         0,
@@ -869,11 +869,11 @@ def test_checksum_of_the_first_bytes_ends_at_the_limit() -> None:
 @pytest.mark.parametrize("at", [50_000, 200_000, len(DATA)])
 def test_object_is_gone_on_with_by_another_reader(at: int) -> None:
     s3 = MemoryS3({"a": DATA}, checksums={"a": full_crc32(DATA)})
-    first = S3Object(s3, s3.ref("a"))
+    first = ObjectReader(s3, s3.ref("a"))
     joined(first, ranges_of(at, 50_000))
     so_far = first.checksum_up_to(at)
     assert so_far == ChecksumSoFar(size=at, algorithm="CRC32", crc=zlib.crc32(DATA[:at]))
-    second = S3Object(s3, s3.ref("a"), before=so_far)
+    second = ObjectReader(s3, s3.ref("a"), before=so_far)
     assert second.start == at
     s3.requests.clear()
     joined(second, [(at, len(DATA) - at)] if at < len(DATA) else [])
@@ -884,7 +884,7 @@ def test_object_is_gone_on_with_by_another_reader(at: int) -> None:
 def test_wrong_bytes_of_another_time_are_noticed() -> None:
     s3 = MemoryS3({"a": DATA}, checksums={"a": full_crc32(DATA)})
     before = ChecksumSoFar(size=1000, algorithm="CRC32", crc=zlib.crc32(b"?" * 1000))
-    source = S3Object(s3, s3.ref("a"), before=before)
+    source = ObjectReader(s3, s3.ref("a"), before=before)
     joined(source, [(1000, len(DATA) - 1000)])
     with pytest.raises(ObjectCorrupt):
         source.checksum()
@@ -893,7 +893,7 @@ def test_wrong_bytes_of_another_time_are_noticed() -> None:
 def test_checksum_of_another_kind_is_of_no_use() -> None:
     s3 = MemoryS3({"a": DATA}, checksums={"a": full_crc32(DATA)})
     before = ChecksumSoFar(size=1000, algorithm="CRC64NVME", crc=5)
-    source = S3Object(s3, s3.ref("a"), before=before)
+    source = ObjectReader(s3, s3.ref("a"), before=before)
     assert source.start == 0
     joined(source, [(0, len(DATA))])
     source.checksum()
@@ -906,14 +906,14 @@ def test_checksum_of_another_kind_is_of_no_use() -> None:
 @pytest.mark.parametrize("breaks", [[], [5, 0, 1000]])
 def test_sha256_is_that_of_the_bytes(size: int, breaks: list[int]) -> None:
     s3 = MemoryS3({"a": DATA[:size]}, breaks=list(breaks))
-    source = S3Object(s3, s3.ref("a"), sha256=True)
+    source = ObjectReader(s3, s3.ref("a"), sha256=True)
     joined(source, ranges_of(size, 70_000))
     assert source.sha256() == hashlib.sha256(DATA[:size]).hexdigest()
 
 
 def test_sha256_is_not_told_when_it_was_not_asked_for() -> None:
     s3 = MemoryS3({"a": DATA})
-    source = S3Object(s3, s3.ref("a"))
+    source = ObjectReader(s3, s3.ref("a"))
     joined(source, [(0, len(DATA))])
     assert source.sha256() is None
 
@@ -930,7 +930,7 @@ def test_sha256_is_not_told_when_it_was_not_asked_for() -> None:
 )
 def test_sha256_is_not_told_of_other_bytes_than_all_in_order(ranges: list[tuple[int, int]]) -> None:
     s3 = MemoryS3({"a": DATA})
-    source = S3Object(s3, s3.ref("a"), sha256=True)
+    source = ObjectReader(s3, s3.ref("a"), sha256=True)
     joined(source, ranges)
     assert source.sha256() is None
 
@@ -938,7 +938,7 @@ def test_sha256_is_not_told_of_other_bytes_than_all_in_order(ranges: list[tuple[
 def test_sha256_is_not_told_of_an_object_that_was_gone_on_with() -> None:
     s3 = MemoryS3({"a": DATA})
     before = ChecksumSoFar(size=1000, algorithm="CRC64NVME", crc=RangeChecksum("CRC64NVME").of(DATA[:1000]))
-    source = S3Object(s3, s3.ref("a"), before=before, sha256=True)
+    source = ObjectReader(s3, s3.ref("a"), before=before, sha256=True)
     joined(source, [(1000, len(DATA) - 1000)])
     source.checksum()
     assert source.sha256() is None

@@ -17,7 +17,7 @@ from s3_to_sftp.errors import PartnerUnreachable
 from s3_to_sftp.s3.object_ref import ObjectRef
 from tests.lambda_events import eventbridge_event, lambda_context, sqs_event
 from tests.memory_s3 import BUCKET, MemoryS3
-from tests.unit.site import Site
+from tests.unit.env import Environment
 
 KEY = "a+b %41.csv"
 
@@ -41,7 +41,7 @@ class Tried:
 def tried(monkeypatch: pytest.MonkeyPatch) -> Tried:
     tried = Tried()
     fake: Any = tried
-    function = Function(deliveries=fake, settlement=None, announcements=fake)
+    function = Function(deliveries=fake, message_disposition=None, announcements=fake)
     monkeypatch.setattr(handler, "_function", lambda: function)
     return tried
 
@@ -64,13 +64,13 @@ def test_event_that_eventbridge_invokes_the_function_with_is_retried_by_lambda(t
 
 
 def test_object_goes_to_the_directory_of_its_source() -> None:
-    s3, site = MemoryS3({"in/a.csv": b"a", "out/b.csv": b"b"}), Site()
+    s3, env = MemoryS3({"in/a.csv": b"a", "out/b.csv": b"b"}), Environment()
     delivery = Delivery(
         s3=s3,
-        partner=site.partner(),
+        partner=env.partner(),
         directory="inbox",
         sources=[SourceDirectory(bucket=BUCKET, prefix="out/", directory="outbox")],
     )
     paths = [delivery.deliver(s3.ref(key)).remote_path for key in ("in/a.csv", "out/b.csv")]
     assert paths == ["inbox/in/a.csv", "outbox/out/b.csv"]
-    assert {path for path in site.files if not path.endswith(".part")} == set(paths)
+    assert {path for path in env.files if not path.endswith(".part")} == set(paths)

@@ -12,6 +12,7 @@ from s3_to_sftp.sftp import protocol
 from s3_to_sftp.sftp.protocol import LIMITS, Answer, FileAttributes, Request, Status
 from s3_to_sftp.sftp.session import Conversation, SftpSession
 from s3_to_sftp.sftp.upload import Permit, create, upload_small
+from tests.unit.env import MemoryJournal, done
 from tests.unit.scripted_server import (
     Asked,
     ScriptedServer,
@@ -23,7 +24,6 @@ from tests.unit.scripted_server import (
     silent_at,
     status,
 )
-from tests.unit.site import MemoryJournal, done
 
 DATA = b"x" * 100_000
 OLD = b"old"

@@ -13,7 +13,7 @@ from botocore.exceptions import ConnectTimeoutError
 
 from s3_to_sftp.errors import ObjectCorrupt
 from s3_to_sftp.s3.checksum import RangeChecksum
-from s3_to_sftp.s3.object_reader import ChecksumSoFar, S3Object, read_whole
+from s3_to_sftp.s3.object_reader import ChecksumSoFar, ObjectReader, read_whole
 from tests.memory_s3 import MemoryS3, client_error, digest_of
 
 DATA = b"".join(number.to_bytes(4, "big") for number in range(16_384))
@@ -26,14 +26,14 @@ SOON = 10
 Read = Callable[[MemoryS3], tuple[bytes, str]]
 
 
-def take(source: S3Object, ranges: list[tuple[int, int]]) -> bytes:
+def take(source: ObjectReader, ranges: list[tuple[int, int]]) -> bytes:
     data = bytearray(source.size)
     for offset, block in source.blocks(ranges, 3000):
         data[offset : offset + len(block)] = block
     return bytes(data)
 
 
-def in_order(source: S3Object, length: int = 7_777) -> bytes:
+def in_order(source: ObjectReader, length: int = 7_777) -> bytes:
     """Read as one stream does."""
     starts = range(source.start, source.size, length)
     return take(source, [(start, min(length, source.size - start)) for start in starts])
@@ -45,7 +45,7 @@ def whole(s3: MemoryS3) -> tuple[bytes, str]:
 
 
 def ranges(s3: MemoryS3) -> tuple[bytes, str]:
-    source = S3Object(s3, s3.ref("a"))
+    source = ObjectReader(s3, s3.ref("a"))
     data = in_order(source)
     source.checksum()
     return data, source.verified_by()
@@ -102,14 +102,14 @@ def test_damaged_bytes_have_another_checksum_of_the_whole(at: int, algorithm: st
 def test_receipt_has_a_crc_of_the_bytes_also_where_a_hash_was_compared(algorithm: str) -> None:
     s3 = in_one(algorithm)
     expected = ("CRC64NVME", base64.b64encode(digest_of("CRC64NVME", DATA)).decode())
-    source = S3Object(s3, s3.ref("a"))
+    source = ObjectReader(s3, s3.ref("a"))
     in_order(source)
     assert source.checksum() == read_whole(s3, s3.ref("a")).checksum == expected
 
 
 def test_sha256_that_is_stored_and_wanted_is_told() -> None:
     s3 = in_one("SHA256")
-    source = S3Object(s3, s3.ref("a"), sha256=True)
+    source = ObjectReader(s3, s3.ref("a"), sha256=True)
     in_order(source)
     assert source.sha256() == digest_of("SHA256", DATA).hex()
     assert source.verified_by() == "full_object:SHA256"
@@ -121,7 +121,7 @@ def test_hash_of_bytes_that_came_out_of_order_is_not_compared_and_said_so(
     algorithm: str, make: Callable[[str], MemoryS3]
 ) -> None:
     s3 = make(algorithm)
-    source = S3Object(s3, s3.ref("a"))
+    source = ObjectReader(s3, s3.ref("a"))
     take(source, [(30_000, len(DATA) - 30_000), (0, 30_000)])
     source.checksum()
     assert source.verified_by() == "none"
@@ -133,9 +133,9 @@ def test_hash_of_an_object_that_was_continued_is_not_compared_and_said_so(
     algorithm: str, make: Callable[[str], MemoryS3]
 ) -> None:
     s3 = make(algorithm)
-    first = S3Object(s3, s3.ref("a"))
+    first = ObjectReader(s3, s3.ref("a"))
     take(first, [(0, 30_000)])
-    second = S3Object(s3, s3.ref("a"), before=first.checksum_up_to(30_000))
+    second = ObjectReader(s3, s3.ref("a"), before=first.checksum_up_to(30_000))
     assert second.start == 30_000
     in_order(second)
     second.checksum()
@@ -205,7 +205,7 @@ def test_parts_of_the_announced_version_are_asked_for(read: Read) -> None:
 @pytest.mark.parametrize("algorithm", CRCS)
 def test_crc_of_the_parts_is_compared_when_several_streams_read(algorithm: str) -> None:
     s3 = in_parts(algorithm)
-    source = S3Object(s3, s3.ref("a"))
+    source = ObjectReader(s3, s3.ref("a"))
     segments = [(start, min(3_333, len(DATA) - start)) for start in range(0, len(DATA), 3_333)]
     threads = [threading.Thread(target=take, args=(source, segments[number::4])) for number in range(4)]
     for thread in threads:
@@ -219,7 +219,7 @@ def test_crc_of_the_parts_is_compared_when_several_streams_read(algorithm: str) 
 @pytest.mark.parametrize("algorithm", HASHES)
 def test_hash_of_the_parts_is_compared_when_each_part_is_read_in_order(algorithm: str) -> None:
     s3 = in_parts(algorithm)
-    source = S3Object(s3, s3.ref("a"))
+    source = ObjectReader(s3, s3.ref("a"))
     take(source, [(40_000, len(DATA) - 40_000), (0, 10_000), (20_000, 20_000), (10_000, 10_000)])
     assert source.verified_by() == f"composite:{algorithm}/3"
 
@@ -330,11 +330,11 @@ def test_list_of_parts_without_end_is_not_followed(read: Read) -> None:
 @pytest.mark.parametrize("at", [1, 19_999, 20_000, 20_001, 40_000, len(DATA)])
 def test_crc_of_the_parts_is_compared_across_invocations(at: int, algorithm: str) -> None:
     s3 = in_parts(algorithm)
-    first = S3Object(s3, s3.ref("a"))
+    first = ObjectReader(s3, s3.ref("a"))
     take(first, [(0, at)])
     so_far = first.checksum_up_to(at)
     assert so_far.size == at
-    second = S3Object(s3, s3.ref("a"), before=so_far)
+    second = ObjectReader(s3, s3.ref("a"), before=so_far)
     in_order(second)
     assert second.verified_by() == f"composite:{algorithm}/3"
 
@@ -342,10 +342,10 @@ def test_crc_of_the_parts_is_compared_across_invocations(at: int, algorithm: str
 def test_wrong_bytes_of_an_earlier_invocation_are_noticed_in_the_parts() -> None:
     s3 = in_parts()
     damage(s3, 10_000)
-    first = S3Object(s3, s3.ref("a"))
+    first = ObjectReader(s3, s3.ref("a"))
     take(first, [(0, 30_000)])
     s3.wire.clear()
-    second = S3Object(s3, s3.ref("a"), before=first.checksum_up_to(30_000))
+    second = ObjectReader(s3, s3.ref("a"), before=first.checksum_up_to(30_000))
     in_order(second)
     with pytest.raises(ObjectCorrupt, match="composite:CRC32C/3"):
         second.checksum()
@@ -354,7 +354,7 @@ def test_wrong_bytes_of_an_earlier_invocation_are_noticed_in_the_parts() -> None
 def test_checkpoint_without_parts_is_continued_and_not_compared() -> None:
     s3 = in_parts()
     before = ChecksumSoFar(size=30_000, algorithm="CRC32C", crc=RangeChecksum("CRC32C").of(DATA[:30_000]))
-    source = S3Object(s3, s3.ref("a"), before=before)
+    source = ObjectReader(s3, s3.ref("a"), before=before)
     assert source.start == 30_000
     in_order(source)
     assert source.checksum() == ("CRC32C", base64.b64encode(digest_of("CRC32C", DATA)).decode())

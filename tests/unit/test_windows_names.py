@@ -11,12 +11,12 @@ from s3_to_sftp.delivery.batch import deliver_all
 from s3_to_sftp.errors import Disposition, RemotePathRefused
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.protocol import Request
-from s3_to_sftp.sftp.windows import insist_on_name, is_windows
+from s3_to_sftp.sftp.windows import is_windows, require_valid_name
 from s3_to_sftp.state.receipt import Receipt
-from tests.ledger_site import TABLE, create_table
+from tests.ledger_env import TABLE, create_table
 from tests.memory_s3 import MemoryS3
-from tests.unit.delivery_site import DeliverySite
-from tests.unit.site import MemoryConnection, Site
+from tests.unit.delivery_env import DeliveryEnvironment
+from tests.unit.env import Environment, MemoryConnection
 from tests.unit.test_batch import SIZES, deliver, delivery
 
 WINDOWS = [
@@ -85,7 +85,7 @@ def test_other_servers_keep_their_names(identification: str) -> None:
 def test_name_that_windows_would_not_keep_is_refused(name: str, directory: str) -> None:
     path = f"{directory.rstrip('/')}/{name}" if directory else name
     with pytest.raises(RemotePathRefused, match=HOSTILE[name]) as raised:
-        insist_on_name(path, directories=[directory] if directory else [])
+        require_valid_name(path, directories=[directory] if directory else [])
     assert repr(path) in raised.value.reason
     assert raised.value.disposition is Disposition.PERMANENT
 
@@ -94,100 +94,106 @@ def test_name_that_windows_would_not_keep_is_refused(name: str, directory: str) 
 @pytest.mark.parametrize("directory", ["", "inbox", "/C:/inbox", "C:/inbox/"])
 def test_other_names_are_kept(name: str, directory: str) -> None:
     path = f"{directory.rstrip('/')}/{name}" if directory else name
-    insist_on_name(path, directories=[directory] if directory else [])
+    require_valid_name(path, directories=[directory] if directory else [])
 
 
-def windows_site() -> Site:
-    site = Site()
-    serve = site.serve
+def windows_env() -> Environment:
+    env = Environment()
+    serve = env.serve
 
     def on_windows(number: int) -> MemoryConnection:
         connection = serve(number)
         connection.session.is_windows = True
         return connection
 
-    site.serve = on_windows  # type: ignore[method-assign] # another server
-    return site
+    env.serve = on_windows  # type: ignore[method-assign] # another server
+    return env
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_nothing_is_sent_under_such_a_name(size: str) -> None:
-    s3, site = MemoryS3({"a.txt:stream": SIZES[size], "b": SIZES[size]}), windows_site()
-    site.disk.directories.add("inbox")
+    s3, env = MemoryS3({"a.txt:stream": SIZES[size], "b": SIZES[size]}), windows_env()
+    env.disk.directories.add("inbox")
     with pytest.raises(RemotePathRefused, match="runs on Windows"):
-        deliver(delivery(s3, site), s3.ref("a.txt:stream"))
-    assert not site.connection(0).server.paths(Request.OPEN)
-    deliver(delivery(s3, site), s3.ref("b"))
-    assert set(site.files) == {"inbox/b"}
+        deliver(delivery(s3, env), s3.ref("a.txt:stream"))
+    assert not env.connection(0).server.paths(Request.OPEN)
+    deliver(delivery(s3, env), s3.ref("b"))
+    assert set(env.files) == {"inbox/b"}
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_such_a_name_is_any_other_on_other_servers(size: str) -> None:
-    s3, site = MemoryS3({"a.txt:stream": SIZES[size]}), Site()
-    site.disk.directories.add("inbox")
-    deliver(delivery(s3, site), s3.ref("a.txt:stream"))
-    assert set(site.files) == {"inbox/a.txt:stream"}
+    s3, env = MemoryS3({"a.txt:stream": SIZES[size]}), Environment()
+    env.disk.directories.add("inbox")
+    deliver(delivery(s3, env), s3.ref("a.txt:stream"))
+    assert set(env.files) == {"inbox/a.txt:stream"}
 
 
 # --- names that differ, and are one file ---
 
 
 @pytest.fixture
-def desk(dynamodb: Any) -> Iterator[DeliverySite]:
+def harness(dynamodb: Any) -> Iterator[DeliveryEnvironment]:
     create_table(dynamodb)
-    desk = DeliverySite(dynamodb)
-    desk.site = windows_site()
-    desk.site.disk.directories.add("inbox")
-    yield desk
+    harness = DeliveryEnvironment(dynamodb)
+    harness.env = windows_env()
+    harness.env.disk.directories.add("inbox")
+    yield harness
     dynamodb.delete_table(TableName=TABLE)
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_key_whose_file_is_another_keys_is_refused_and_leaves_nothing(desk: DeliverySite, size: str) -> None:
-    desk.s3.objects |= {"Öl/Report.csv": SIZES[size], "öl/REPORT.CSV": SIZES[size][::-1]}
-    first, second = desk.ref("Öl/Report.csv"), desk.ref("öl/REPORT.CSV")
-    assert isinstance(deliver_one(desk, first), Receipt)
-    refused = deliver_one(desk, second)
+def test_key_whose_file_is_another_keys_is_refused_and_leaves_nothing(
+    harness: DeliveryEnvironment, size: str
+) -> None:
+    harness.s3.objects |= {"Öl/Report.csv": SIZES[size], "öl/REPORT.CSV": SIZES[size][::-1]}
+    first, second = harness.ref("Öl/Report.csv"), harness.ref("öl/REPORT.CSV")
+    assert isinstance(deliver_one(harness, first), Receipt)
+    refused = deliver_one(harness, second)
     assert isinstance(refused, RemotePathRefused)
     assert "s3://bucket/Öl/Report.csv" in refused.reason
-    assert desk.site.files == {"inbox/Öl/Report.csv": SIZES[size]}
-    assert desk.temporaries(second) == set()
-    desk.s3.objects["Öl/Report.csv"] = b"newer"
-    assert isinstance(deliver_one(desk, desk.ref("Öl/Report.csv", sequencer="0B")), Receipt), "its own file"
+    assert harness.env.files == {"inbox/Öl/Report.csv": SIZES[size]}
+    assert harness.temporaries(second) == set()
+    harness.s3.objects["Öl/Report.csv"] = b"newer"
+    assert isinstance(deliver_one(harness, harness.ref("Öl/Report.csv", sequencer="0B")), Receipt), (
+        "its own file"
+    )
 
 
-def test_keys_that_are_two_files_are_both_delivered(desk: DeliverySite) -> None:
-    desk.s3.objects |= {"straße": b"1", "strasse": b"2"}
-    assert isinstance(deliver_one(desk, desk.ref("straße")), Receipt)
-    assert isinstance(deliver_one(desk, desk.ref("strasse")), Receipt)
+def test_keys_that_are_two_files_are_both_delivered(harness: DeliveryEnvironment) -> None:
+    harness.s3.objects |= {"straße": b"1", "strasse": b"2"}
+    assert isinstance(deliver_one(harness, harness.ref("straße")), Receipt)
+    assert isinstance(deliver_one(harness, harness.ref("strasse")), Receipt)
 
 
-def test_letters_without_a_capital_of_their_own_are_two_files(desk: DeliverySite) -> None:
-    desk.s3.objects |= {"\u0131": b"1", "i": b"2", "\u017f": b"3", "s": b"4"}
+def test_letters_without_a_capital_of_their_own_are_two_files(harness: DeliveryEnvironment) -> None:
+    harness.s3.objects |= {"\u0131": b"1", "i": b"2", "\u017f": b"3", "s": b"4"}
     for key in ("\u0131", "i", "\u017f", "s"):
-        assert isinstance(deliver_one(desk, desk.ref(key)), Receipt)
+        assert isinstance(deliver_one(harness, harness.ref(key)), Receipt)
 
 
-def test_nothing_is_left_of_a_name_that_is_refused(desk: DeliverySite) -> None:
-    desk.s3.objects |= {"CON.txt": b"x"}
-    ref = desk.ref("CON.txt")
-    assert isinstance(deliver_one(desk, ref), RemotePathRefused)
-    assert desk.temporaries(ref) == set()
+def test_nothing_is_left_of_a_name_that_is_refused(harness: DeliveryEnvironment) -> None:
+    harness.s3.objects |= {"CON.txt": b"x"}
+    ref = harness.ref("CON.txt")
+    assert isinstance(deliver_one(harness, ref), RemotePathRefused)
+    assert harness.temporaries(ref) == set()
 
 
-def test_upper_and_lower_case_are_two_files_on_other_servers(desk: DeliverySite) -> None:
-    desk.site = Site(disk=desk.site.disk)
-    desk.s3.objects |= {"A": b"1", "a": b"2"}
+def test_upper_and_lower_case_are_two_files_on_other_servers(harness: DeliveryEnvironment) -> None:
+    harness.env = Environment(disk=harness.env.disk)
+    harness.s3.objects |= {"A": b"1", "a": b"2"}
     for key in ("A", "a"):
-        assert isinstance(deliver_one(desk, desk.ref(key)), Receipt)
-    assert desk.site.files == {"inbox/A": b"1", "inbox/a": b"2"}
+        assert isinstance(deliver_one(harness, harness.ref(key)), Receipt)
+    assert harness.env.files == {"inbox/A": b"1", "inbox/a": b"2"}
 
 
-def test_file_belongs_to_the_server_and_login_where_it_is(desk: DeliverySite) -> None:
-    ledger = desk.ledger.function("f")
-    desk.s3.objects |= {"A": b"1", "a": b"2"}
+def test_file_belongs_to_the_server_and_login_where_it_is(harness: DeliveryEnvironment) -> None:
+    ledger = harness.ledger.function("f")
+    harness.s3.objects |= {"A": b"1", "a": b"2"}
     upper, lower = (
-        ledger.acquire(desk.ref(key), remote_path=key, temporary=f".{key}", until=desk.ledger.clock() + 9)
+        ledger.acquire(
+            harness.ref(key), remote_path=key, temporary=f".{key}", until=harness.ledger.clock() + 9
+        )
         for key in ("A", "a")
     )
     ledger.claim_file(upper, "A", account="u@here:22")
@@ -197,6 +203,6 @@ def test_file_belongs_to_the_server_and_login_where_it_is(desk: DeliverySite) ->
         ledger.claim_file(lower, "A", account="u@here:22")
 
 
-def deliver_one(desk: DeliverySite, ref: ObjectRef) -> Receipt | Exception:
-    ((_, outcome),) = deliver_all(desk.function(), [ref], desk.deadline())
+def deliver_one(harness: DeliveryEnvironment, ref: ObjectRef) -> Receipt | Exception:
+    ((_, outcome),) = deliver_all(harness.function(), [ref], harness.deadline())
     return outcome

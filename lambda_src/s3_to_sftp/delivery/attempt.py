@@ -6,7 +6,7 @@ from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease
 
 
 @dataclass
-class Shipment:
+class Attempt:
     """An object under way.
 
     Attributes:

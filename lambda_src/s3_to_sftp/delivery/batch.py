@@ -6,19 +6,19 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExec
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from s3_to_sftp.delivery.attempt import Shipment
+from s3_to_sftp.delivery.attempt import Attempt
 from s3_to_sftp.delivery.deadline import SMALL_BYTES, Deadline
 from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.delivery.inline_executor import InlineExecutor
 from s3_to_sftp.delivery.leftovers import aside_name
 from s3_to_sftp.errors import CredentialsError, DirectoryAmbiguous, NameTaken, PartnerError, RemotePathRefused
-from s3_to_sftp.s3.object_reader import WholeObject, read_whole
+from s3_to_sftp.s3.object_reader import SmallObject, read_whole
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.client import SmallFile
 from s3_to_sftp.sftp.protocol import FileAttributes
 from s3_to_sftp.state.ledger import Commit, Lease
 from s3_to_sftp.state.receipt import Receipt
-from s3_to_sftp.state.refusal_streak import RefusalsInARow
+from s3_to_sftp.state.refusal_streak import RefusalStreak
 
 T = TypeVar("T")
 
@@ -70,10 +70,10 @@ class _Blocking:
 
     def __init__(self) -> None:
         self.error: Exception | None = None
-        self._refusals = RefusalsInARow()
+        self._refusals = RefusalStreak()
 
     def heard(self, ref: ObjectRef, outcome: object, *, accepted_before: int | None = None) -> None:
-        """Learn from what came of an object at the partner; see `RefusalsInARow.heard`."""
+        """Learn from what came of an object at the partner; see `RefusalStreak.heard`."""
         # One directory of several says nothing about the others.
         if isinstance(outcome, _NOBODY_LET_IN) and not isinstance(outcome, DirectoryAmbiguous):
             self.error = self.error or outcome
@@ -100,13 +100,13 @@ class _Read:
     """A small object in memory.
 
     Attributes:
-        shipment: The right to send it, and how far it is.
+        attempt: The right to send it, and how far it is.
         whole: Its bytes, their checksum, and what that was compared with.
         accepted_before: Objects of the batch that the partner had accepted when it was sent.
     """
 
-    shipment: Shipment
-    whole: WholeObject
+    attempt: Attempt
+    whole: SmallObject
     accepted_before: int = 0
 
 
@@ -158,9 +158,9 @@ class _SmallObjects:
 
         while not exhausted and self._blocking.error is None:
             for file, error in self._delivery.partner.send_small(files()):
-                ref = file.ticket.shipment.lease.ref
+                ref = file.ticket.attempt.lease.ref
                 self._blocking.heard(ref, error, accepted_before=file.ticket.accepted_before)
-                file.ticket.shipment.has_written = file.was_sent or not _is_before_writing(error)
+                file.ticket.attempt.has_written = file.was_sent or not _is_before_writing(error)
                 end = threads.submit(_outcome_of, self._end, file.ticket, error)
                 recorded.append((ref, end))
                 yield from _taken_if(recorded, lambda end: end.done())
@@ -168,7 +168,7 @@ class _SmallObjects:
         for found in reads:  # being read when something blocked all
             if read := to_send(*found):
                 end = threads.submit(_outcome_of, self._end, read, self._blocking.error)
-                recorded.append((read.shipment.lease.ref, end))
+                recorded.append((read.attempt.lease.ref, end))
         yield from unread
         yield from _taken_if(recorded, lambda _end: True)
         for lease in with_history:
@@ -187,26 +187,26 @@ class _SmallObjects:
         lease = self._delivery.lease(ref, self._deadline)
         if lease.has_history:
             return lease
-        shipment = self._delivery.shipment(lease)
-        shipment.may_ask = False  # the connection belongs to the thread that sends
-        with self._delivery.giving_back(shipment):
+        attempt = self._delivery.attempt(lease)
+        attempt.may_ask = False  # the connection belongs to the thread that sends
+        with self._delivery.released_on_error(attempt):
             whole = read_whole(self._delivery.s3, ref)
-        return _Read(shipment, whole)
+        return _Read(attempt, whole)
 
     def _fulfil(self, lease: Lease) -> Receipt:
         blocking = self._blocking.error
         if blocking is None:
             return self._delivery.fulfil(lease, self._deadline)
-        with self._delivery.giving_back(self._delivery.shipment(lease)):
+        with self._delivery.released_on_error(self._delivery.attempt(lease)):
             raise blocking
 
     def _file(self, read: _Read, threads: Executor) -> SmallFile[_Read]:
-        delivery, shipment = self._delivery, read.shipment
-        lease = shipment.lease
+        delivery, attempt = self._delivery, read.attempt
+        lease = attempt.lease
 
         def permit(temporary: str, seen: FileAttributes | None) -> Future[None]:
             commit = self._commit_of(read, temporary, seen)
-            return threads.submit(delivery.commit, shipment, commit)
+            return threads.submit(delivery.commit, attempt, commit)
 
         return SmallFile(
             read,
@@ -214,24 +214,24 @@ class _SmallObjects:
             lease.temporary,
             read.whole.data,
             aside=aside_name(lease.temporary, lease.attempt),
-            journal=delivery.journal(shipment, threads),
+            journal=delivery.journal(attempt, threads),
             permit=permit if delivery.has_ledger else None,
         )
 
     def _end(self, read: _Read, error: Exception | None) -> Receipt:
-        delivery, shipment = self._delivery, read.shipment
-        with delivery.giving_back(shipment):
+        delivery, attempt = self._delivery, read.attempt
+        with delivery.released_on_error(attempt):
             if error is not None:
                 raise error
-            delivery.published(shipment)
-            commit = shipment.commit or self._commit_of(read, shipment.lease.temporary, None)
-            receipt = delivery.receipt(shipment, commit)
-            delivery.record(shipment, receipt)
+            delivery.published(attempt)
+            commit = attempt.commit or self._commit_of(read, attempt.lease.temporary, None)
+            receipt = delivery.receipt(attempt, commit)
+            delivery.record(attempt, receipt)
         return receipt
 
     def _commit_of(self, read: _Read, temporary: str, seen: FileAttributes | None) -> Commit:
         return self._delivery.commit_of(
-            read.shipment,
+            read.attempt,
             temporary,
             seen,
             size=len(read.whole.data),

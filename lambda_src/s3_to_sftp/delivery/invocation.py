@@ -10,20 +10,20 @@ from s3_to_sftp.delivery.deadline import Deadline
 from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.errors import (
     AlreadyGone,
+    CheckpointSaved,
+    CircuitOpen,
     CredentialsError,
     DeliveryError,
     Disposition,
-    PartnerLeftInPeace,
     RequestRefused,
     Superseded,
-    ToBeContinued,
 )
-from s3_to_sftp.events import Announcements
+from s3_to_sftp.events import Publisher
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.settings import Server
-from s3_to_sftp.state.circuit_breaker import Breaker, Recovered
+from s3_to_sftp.state.circuit_breaker import CircuitBreaker, Recovered
 from s3_to_sftp.state.receipt import Receipt
-from s3_to_sftp.state.refusal_streak import RefusalsInARow
+from s3_to_sftp.state.refusal_streak import RefusalStreak
 
 
 class Reporter(Protocol):
@@ -36,10 +36,10 @@ class Reporter(Protocol):
         """It does not."""
 
     def breaker(self, *, is_open: bool) -> None:
-        """The partner is left in peace, or has let us in: told when it is known, which may be twice."""
+        """The partner has its circuit breaker open, or has let us in: told when it is known, which may be twice."""
 
 
-class Deliveries:
+class InvocationRunner:
     """Delivers the objects of an invocation, unless the partner is to be left in peace."""
 
     def __init__(
@@ -48,8 +48,8 @@ class Deliveries:
         server: Server,
         credentials: CredentialSource,
         delivery: Delivery,
-        breaker: Breaker,
-        announcements: Announcements,
+        breaker: CircuitBreaker,
+        announcements: Publisher,
         reporter: Reporter,
         end_of_invocation: Callable[[], None] = lambda: None,
         directory: str = "",
@@ -74,14 +74,14 @@ class Deliveries:
         self._announcements = announcements
         self._reporter = reporter
         self._end_of_invocation = end_of_invocation
-        self._hindrance: DeliveryError | None = None
+        self._blocking_error: DeliveryError | None = None
 
     def deliver(self, refs: Sequence[ObjectRef], deadline: Deadline) -> dict[ObjectRef, Exception]:
         """Try every object and return the errors: one bad object never costs the others."""
         errors: dict[ObjectRef, Exception] = {}
         has_let_us_in = False
         for ref, outcome in self._outcomes(refs, deadline):
-            has_let_us_in |= isinstance(outcome, Receipt | RequestRefused | ToBeContinued)
+            has_let_us_in |= isinstance(outcome, Receipt | RequestRefused | CheckpointSaved)
             if isinstance(outcome, Exception):
                 errors[ref] = outcome
                 self._reporter.not_delivered(outcome, ref)
@@ -101,11 +101,11 @@ class Deliveries:
             return
         try:
             self._admit(deadline)
-        except PartnerLeftInPeace as error:
+        except CircuitOpen as error:
             self._reporter.breaker(is_open=True)
             yield from ((ref, error) for ref in refs)
             return
-        refusals = RefusalsInARow()
+        refusals = RefusalStreak()
         try:
             for ref, outcome in deliver_all(self._delivery, refs, deadline):
                 # As soon as it is known: other functions wait for what the first one learns.
@@ -123,24 +123,24 @@ class Deliveries:
         """Ask the breaker, and once more when the secret has been changed since it was cached.
 
         Raises:
-            PartnerLeftInPeace: Not now.
+            CircuitOpen: Not now.
         """
         configuration = self._configuration()
         try:
             self._breaker.admit(configuration=configuration, until=deadline.ends_at)
-        except PartnerLeftInPeace:
+        except CircuitOpen:
             if self._configuration(anew=True) == configuration:
                 raise
             self._breaker.admit(configuration=self._configuration(), until=deadline.ends_at)
 
-    def _learn(self, ref: ObjectRef, outcome: Receipt | Exception, refusals: RefusalsInARow) -> None:
+    def _learn(self, ref: ObjectRef, outcome: Receipt | Exception, refusals: RefusalStreak) -> None:
         """Tell the breaker what an outcome says about the partner; most say nothing new, and cost nothing."""
         refusals.heard(ref, outcome)
-        if isinstance(outcome, Receipt | ToBeContinued):
+        if isinstance(outcome, Receipt | CheckpointSaved):
             self._tell_recovered(self._breaker.succeeded())
         elif isinstance(outcome, RequestRefused):
             self._tell_recovered(self._breaker.let_in())
-        elif self._is_new_hindrance(outcome):
+        elif self._is_new_blocking_error(outcome):
             self._learn_failure(outcome)
 
     def _learn_failure(self, error: DeliveryError) -> None:
@@ -152,15 +152,15 @@ class Deliveries:
         if recovered:
             self._announcements.recovered(recovered)
 
-    def _is_new_hindrance(self, outcome: Exception) -> TypeGuard[DeliveryError]:
+    def _is_new_blocking_error(self, outcome: Exception) -> TypeGuard[DeliveryError]:
         """Say whether it concerns the partner, and is not the one that this invocation has met before.
 
         What hinders every delivery is the outcome of each object, and counts once.
         """
         if not (isinstance(outcome, DeliveryError) and outcome.disposition is Disposition.PARTNER):
             return False
-        is_new = outcome is not self._hindrance
-        self._hindrance = outcome
+        is_new = outcome is not self._blocking_error
+        self._blocking_error = outcome
         return is_new
 
     def _configuration(self, *, anew: bool = False) -> str:

@@ -7,7 +7,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import replace
 
 from s3_to_sftp.errors import DeliveryError
-from s3_to_sftp.sftp.client import Partner
+from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.parallel_upload import another_name
 from s3_to_sftp.state.items import is_older, version_key
 from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, Ledger
@@ -86,7 +86,7 @@ class NameJournal:
 class Leftovers:
     """Names that are in the ledger, at one partner. Of those at other servers nothing is touched."""
 
-    def __init__(self, partner: Partner, *, now: Callable[[], float]) -> None:
+    def __init__(self, partner: SftpClient, *, now: Callable[[], float]) -> None:
         self._partner = partner
         self._now = now
 

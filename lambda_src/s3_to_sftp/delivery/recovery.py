@@ -8,7 +8,7 @@ from enum import Enum
 
 from s3_to_sftp.errors import OutcomeUnknown
 from s3_to_sftp.server_identity import ServerIdentity
-from s3_to_sftp.sftp.publish import Look
+from s3_to_sftp.sftp.publish import PathStatus
 from s3_to_sftp.state.ledger import Commit
 
 
@@ -26,7 +26,7 @@ class Verdict(Enum):
 
 
 def judge(
-    commit: Commit, *, server: ServerIdentity, remote_path: str, temporary: Look, final: Look
+    commit: Commit, *, server: ServerIdentity, remote_path: str, temporary: PathStatus, final: PathStatus
 ) -> Verdict:
     """Judge what became of a file.
 
@@ -48,12 +48,12 @@ def judge(
     return Verdict.DELIVERED if _is_it(commit, final) else Verdict.UNKNOWN
 
 
-def _is_intact(commit: Commit, temporary: Look) -> bool:
+def _is_intact(commit: Commit, temporary: PathStatus) -> bool:
     there = temporary.attributes
     return there is not None and there.size == commit.size
 
 
-def _is_it(commit: Commit, final: Look) -> bool:
+def _is_it(commit: Commit, final: PathStatus) -> bool:
     there = final.attributes
     return (
         there is not None
@@ -63,7 +63,7 @@ def _is_it(commit: Commit, final: Look) -> bool:
     )
 
 
-def outcome_unknown(commit: Commit, *, final: Look, asides: list[str]) -> OutcomeUnknown:
+def outcome_unknown(commit: Commit, *, final: PathStatus, asides: list[str]) -> OutcomeUnknown:
     """Return the error that says what is known, and what to ask the partner."""
     there = "cannot be seen"
     if final.absent:

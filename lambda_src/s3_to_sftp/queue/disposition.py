@@ -18,17 +18,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from s3_to_sftp.errors import (
-    BeingSent,
+    CircuitOpen,
     DeliveryError,
     Disposition,
+    LeaseHeld,
     NothingToSend,
-    PartnerLeftInPeace,
     QueueError,
 )
-from s3_to_sftp.events import Announcements
+from s3_to_sftp.events import Publisher
 from s3_to_sftp.queue.message_part import part_of
 from s3_to_sftp.queue.message_queue import Message, MessageQueue
-from s3_to_sftp.queue.retry_policy import RetryPolicy, Tries
+from s3_to_sftp.queue.retry_policy import RetryHistory, RetryPolicy
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.untrusted_text import MOST_REASON_BYTES, cut, quoted
 
@@ -37,23 +37,23 @@ _log = logging.getLogger(__name__)
 Failure = tuple[ObjectRef | None, Exception]
 
 
-class Tally(Protocol):
+class MessageMetrics(Protocol):
     """Counts what becomes of messages."""
 
-    def postponed(self, *, age: float) -> None:
+    def deferred(self, *, age: float) -> None:
         """A message stays in the queue or is sent anew, so many seconds after its event was first sent."""
 
-    def parked(self) -> None:
+    def dead_lettered(self) -> None:
         """A message went to the dead-letter queue."""
 
 
-class NoTally:
+class NoMessageMetrics:
     """Counts nothing."""
 
-    def postponed(self, *, age: float) -> None:
+    def deferred(self, *, age: float) -> None:
         """Count nothing."""
 
-    def parked(self) -> None:
+    def dead_lettered(self) -> None:
         """Count nothing."""
 
 
@@ -62,7 +62,7 @@ class _Later:
     """An object that is tried after a delay."""
 
     ref: ObjectRef | None
-    tries: Tries
+    tries: RetryHistory
     delay: float
 
 
@@ -90,7 +90,7 @@ class _Dead:
     attempt: int
 
 
-class Settlement:
+class MessageDisposition:
     """Acknowledges, sends anew or dead-letters messages, so that none is lost and none is tried endlessly."""
 
     def __init__(
@@ -98,10 +98,10 @@ class Settlement:
         queue: MessageQueue,
         *,
         policy: RetryPolicy,
-        announcements: Announcements,
+        announcements: Publisher,
         give_up: Callable[[ObjectRef, DeliveryError], None],
         path_of: Callable[[ObjectRef], str | None] = lambda _ref: None,
-        tally: Tally | None = None,
+        tally: MessageMetrics | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Settle messages of a queue.
@@ -120,7 +120,7 @@ class Settlement:
         self._announcements = announcements
         self._give_up = give_up
         self._path_of = path_of
-        self._tally = tally or NoTally()
+        self._tally = tally or NoMessageMetrics()
         self._clock = clock
 
     def settle(self, message: Message, failures: Sequence[Failure]) -> bool:
@@ -137,7 +137,7 @@ class Settlement:
             _log.warning("%s", error)
             waits, may_leave = True, False
         if waits:
-            self._tally.postponed(age=max(0.0, self._clock() - message.tries.first_sent))
+            self._tally.deferred(age=max(0.0, self._clock() - message.tries.first_sent))
         return may_leave
 
     def _settle(self, message: Message, failures: Sequence[Failure]) -> bool:
@@ -151,11 +151,11 @@ class Settlement:
         resumed = [end for end in ends if isinstance(end, _Resumed)]
         dead = [end for end in ends if isinstance(end, _Dead)]
         for each in later:
-            self._queue.send_anew(message, body=_body(message, each.ref), tries=each.tries, delay=each.delay)
+            self._queue.resend(message, body=_body(message, each.ref), tries=each.tries, delay=each.delay)
         for one in resumed:
             self._queue.continue_(message, body=_body(message, one.ref))
         if dead:
-            self._park(message, dead)
+            self._dead_letter(message, dead)
         if later or resumed or dead:
             self._queue.acknowledge(message)
         return bool(later)
@@ -179,17 +179,17 @@ class Settlement:
 
     def _waiting(self, message: Message, ref: ObjectRef | None, error: Exception) -> _Later | _Dead | None:
         tries = message.tries
-        if isinstance(error, PartnerLeftInPeace):
+        if isinstance(error, CircuitOpen):
             if self._is_over(tries):
                 return self._dead(message, ref, error, attempt=tries.count)
             return _Later(ref, tries.waited(), error.retry_after)
         # Its lease may be given back long before it ends: looked at soon, then less and less often.
         soon = self._policy.wait(tries.waits + 1)
         asked = _asked(error, otherwise=soon)
-        delay = min(asked, soon) if isinstance(error, BeingSent) else asked
+        delay = min(asked, soon) if isinstance(error, LeaseHeld) else asked
         return _Later(ref, tries.waited(clock_stands_for=min(delay, self._policy.cap)), delay)
 
-    def _is_over(self, tries: Tries) -> bool:
+    def _is_over(self, tries: RetryHistory) -> bool:
         return self._policy.is_over(first_try=tries.since, now=self._clock())
 
     def _dead(
@@ -206,13 +206,13 @@ class Settlement:
         except NothingToSend as ended:
             _log.info("%s", ended)
             return None
-        except BeingSent as elsewhere:
+        except LeaseHeld as elsewhere:
             return self._waiting(message, ref, elsewhere)
         except DeliveryError as trouble:  # the message tells it all the same
             _log.warning("not recorded as failed: %s: %s", ref, trouble)
         return _Dead(ref, told, type(error).__name__, attempt)
 
-    def _park(self, message: Message, dead: Sequence[_Dead]) -> None:
+    def _dead_letter(self, message: Message, dead: Sequence[_Dead]) -> None:
         """Send it to the dead-letter queue as it is, with why, and tell of it when it is there."""
         first = dead[0].told
         reason, hint = first.reason, first.hint
@@ -220,11 +220,11 @@ class Settlement:
             reason = "\n".join(f"{each.ref}: {each.told.reason}" for each in dead)
             hint = "\n".join(dict.fromkeys(each.told.hint for each in dead))
         reason, hint = cut(reason, MOST_REASON_BYTES), cut(hint, MOST_REASON_BYTES)
-        self._queue.park(message, reason=reason, hint=hint, error=dead[0].error)
-        self._tally.parked()
+        self._queue.dead_letter(message, reason=reason, hint=hint, error=dead[0].error)
+        self._tally.dead_lettered()
         # Not "message": logging refuses an extra field of a name that a record has, with a KeyError.
         about = {"message_id": message.id, "receives": message.receive_count, "hint": hint}
-        _log.error("parked in the dead-letter queue: %s", reason, extra=about)
+        _log.error("dead-lettered: %s", reason, extra=about)
         for each in dead:
             path = self._path_of(each.ref) if each.ref else None
             self._announcements.failed(each.ref, each.told, attempt=each.attempt, remote_path=path)

@@ -5,8 +5,8 @@ receives of a message and moves it to the dead-letter queue at a limit, without 
 anew begins at none. What it has been through travels in its attributes, which cannot be changed otherwise.
 Send first, then acknowledge: a function that dies in between leaves two messages, which the ledger tolerates.
 
-Sending parked messages back. `StartMessageMoveTask` without a destination returns only those messages that
-SQS itself moved to the dead-letter queue. For one that was *sent* there, as `park` does, SQS knows no source
+Sending dead-lettered messages back. `StartMessageMoveTask` without a destination returns only those messages that
+SQS itself moved to the dead-letter queue. For one that was *sent* there, as `dead_letter` does, SQS knows no source
 queue and the task fails with `CouldNotDetermineMessageSource` ("Troubleshoot Amazon SQS dead-letter queue and
 DLQ redrive issues", SQS developer guide). So the operator names the queue; that works for both kinds:
 
@@ -28,7 +28,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3_to_sftp.errors import OutcomeUnknown, QueueError
-from s3_to_sftp.queue.retry_policy import Tries
+from s3_to_sftp.queue.retry_policy import RetryHistory
 from s3_to_sftp.untrusted_text import cut, quoted
 
 _log = logging.getLogger(__name__)
@@ -90,14 +90,14 @@ class Message:
         return int(text) if re.fullmatch("[0-9]{1,9}", text) else 0
 
     @property
-    def resends(self) -> bool:
+    def is_operator_resend(self) -> bool:
         """Whether it comes from the dead-letter queue, where it said that nobody knows what was delivered."""
         return _text(self.attributes, "error") == OutcomeUnknown.__name__
 
     @property
-    def tries(self) -> Tries:
+    def tries(self) -> RetryHistory:
         """What it has been through since its event was sent."""
-        return Tries.from_text(_text(self.attributes, _RETRIES), sent=self.sent_at)
+        return RetryHistory.from_text(_text(self.attributes, _RETRIES), sent=self.sent_at)
 
 
 class MessageQueue:
@@ -116,7 +116,7 @@ class MessageQueue:
         self._dead_letter_queue_url = dead_letter_queue_url
         self._clock = clock
 
-    def send_anew(self, message: Message, *, body: str, tries: Tries, delay: float) -> None:
+    def resend(self, message: Message, *, body: str, tries: RetryHistory, delay: float) -> None:
         """Send a message to the queue again, to be received after a delay. The old one is still there.
 
         Args:
@@ -131,7 +131,7 @@ class MessageQueue:
         attributes = _kept_attributes(message)
         text = tries.as_text(sent=self._clock())
         attributes[_RETRIES] = {"DataType": "String", "StringValue": text}
-        if message.resends:  # until it has been tried
+        if message.is_operator_resend:  # until it has been tried
             attributes["error"] = _as_sent(message.attributes["error"])
         self._send(
             body,
@@ -168,7 +168,7 @@ class MessageQueue:
         except (ClientError, BotoCoreError) as error:
             _log.warning("the message %s is left to Lambda to delete: %s", message.id, error)
 
-    def park(self, message: Message, *, reason: str, hint: str, error: str) -> None:
+    def dead_letter(self, message: Message, *, reason: str, hint: str, error: str) -> None:
         """Send the message to the dead-letter queue: the same body and attributes, and what was wrong.
 
         What it has been through is left out: whoever sends it back wants it to be tried anew.

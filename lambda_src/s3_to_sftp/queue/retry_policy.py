@@ -13,7 +13,7 @@ _MOST = 1e11
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tries:
+class RetryHistory:
     """What a message has been through. It is carried along whenever the message is sent anew.
 
     Attributes:
@@ -29,11 +29,11 @@ class Tries:
     since: float | None = None
     waits: int = 0
 
-    def failed(self, now: float) -> "Tries":
+    def failed(self, now: float) -> "RetryHistory":
         """Return what it is after one more failed try."""
         return replace(self, count=self.count + 1, since=now if self.since is None else self.since, waits=0)
 
-    def waited(self, *, clock_stands_for: float = 0) -> "Tries":
+    def waited(self, *, clock_stands_for: float = 0) -> "RetryHistory":
         """Return what it is after one more wait, which is no try.
 
         Args:
@@ -55,7 +55,7 @@ class Tries:
         )
 
     @classmethod
-    def from_text(cls, text: str, *, sent: float) -> "Tries":
+    def from_text(cls, text: str, *, sent: float) -> "RetryHistory":
         """Read what was written for a message that was sent at about this moment.
 
         A message that somebody has moved back from the dead-letter queue is new to SQS and was sent later

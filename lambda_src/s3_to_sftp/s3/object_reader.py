@@ -24,19 +24,19 @@ from s3_to_sftp.s3.stored_checksum import part_ends_of, stored_checksum
 from s3_to_sftp.s3.verification import Verification
 from s3_to_sftp.untrusted_text import quoted
 
-__all__ = ["ChecksumSoFar", "S3Object", "WholeObject", "read_whole"]
+__all__ = ["ChecksumSoFar", "ObjectReader", "SmallObject", "read_whole"]
 
 _log = logging.getLogger(__name__)
 
-_FRUITLESS_READS = 4
+_MOST_STALLED_READS = 4
 """So many times in a row may S3 break off without a single new byte."""
 
 _BLOCKS_PER_BUFFER = 4
 """Blocks that are read in one go: with OpenSSH's limit about 1 MB."""
 
 _BUFFERS = 3
-"""Per lane: one being sent, one ready, one being filled. Memory of a large object, in all lanes together:
-lanes x _BUFFERS x _BLOCKS_PER_BUFFER x bytes per block."""
+"""Per stream: one being sent, one ready, one being filled. Memory of a large object, in all streams together:
+streams x _BUFFERS x _BLOCKS_PER_BUFFER x bytes per block."""
 
 _CHUNK_BYTES = 256 * 1024
 """Bytes per read of a body."""
@@ -46,7 +46,7 @@ _Filled = tuple[list[CountedRange], int, memoryview]
 """A full buffer: what is to be counted when it was sent; its offset; its bytes."""
 
 
-class WholeObject(NamedTuple):
+class SmallObject(NamedTuple):
     """A small object in memory.
 
     Attributes:
@@ -60,7 +60,7 @@ class WholeObject(NamedTuple):
     verified_by: str
 
 
-class S3Object:
+class ObjectReader:
     """The announced bytes, readable from any offset by several threads at a time.
 
     Every read is pinned to the announced VersionId and to the ETag that was seen first, so that the bytes are
@@ -195,13 +195,13 @@ class S3Object:
 class _PersistentBody:
     """The bytes of a range in order, asked for again from the first missing one when a body breaks off."""
 
-    def __init__(self, source: S3Object, position: int, end: int) -> None:
+    def __init__(self, source: ObjectReader, position: int, end: int) -> None:
         self._source = source
         self._position = position
         self._end = end
         self._body: Any = None
         self._opened_at = position
-        self._fruitless = 0
+        self._stalled_reads = 0
 
     def read_into(self, view: memoryview) -> None:
         """Fill the view.
@@ -234,8 +234,8 @@ class _PersistentBody:
 
     def _broke_off(self, reason: str) -> None:
         self.close()
-        self._fruitless = 0 if self._position > self._opened_at else self._fruitless + 1
-        if self._fruitless == _FRUITLESS_READS:
+        self._stalled_reads = 0 if self._position > self._opened_at else self._stalled_reads + 1
+        if self._stalled_reads == _MOST_STALLED_READS:
             raise _interrupted(self._source.ref, f"at byte {self._position}: {reason}")
         _log.warning("reading %s again from byte %d (%s)", self._source.ref, self._position, reason)
 
@@ -308,7 +308,7 @@ class _StoppedError(Exception):
     """Nobody wants the bytes any more."""
 
 
-def read_whole(client: Any, ref: ObjectRef) -> WholeObject:
+def read_whole(client: Any, ref: ObjectRef) -> SmallObject:
     """Read a small object with one request; with another one for its parts where its checksum is of several.
 
     Raises:
@@ -329,7 +329,7 @@ def read_whole(client: Any, ref: ObjectRef) -> WholeObject:
     ends = part_ends_of(client, ref, stored, etag=etag, size=len(data)) if stored else ()
     verification = Verification(ref, size=len(data), stored=stored, part_ends=ends)
     verification.add(verification.reader(0).update(data))
-    return WholeObject(data, verification.checksum(), verification.verified_by())
+    return SmallObject(data, verification.checksum(), verification.verified_by())
 
 
 def _pin(ref: ObjectRef, etag: str | None = None) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The partner's server as deliveries see it: small files many at a time, large ones in lanes."""
+"""The partner's server as deliveries see it: small files many at a time, large ones in streams."""
 
 import functools
 import itertools
@@ -20,14 +20,14 @@ from s3_to_sftp.sftp.parallel_upload import (
     another_name,
     probe_name,
     resume_probe_name,
-    send_in_lanes,
+    upload_parallel,
 )
 from s3_to_sftp.sftp.pool import Connect, ConnectionPool
 from s3_to_sftp.sftp.protocol import FileAttributes
 from s3_to_sftp.sftp.publish import (
     Journal,
-    Look,
     NoJournal,
+    PathStatus,
     block_aside,
     is_removed,
     look,
@@ -71,7 +71,7 @@ class SmallFile(Generic[T]):
     was_sent: bool = False
 
 
-class Partner:
+class SftpClient:
     """Sends files to one server, over connections that stay warm. Belongs to one thread."""
 
     def __init__(
@@ -135,13 +135,13 @@ class Partner:
         start: int = 0,
         is_spread: bool = False,
         pause: Callable[[], bool] = lambda: False,
-        lanes: int | None = None,
+        streams: int | None = None,
     ) -> Sent:
         """Put a file of any size under its temporary name, over as many connections as pay.
 
-        For arguments and errors see `send_in_lanes`.
+        For arguments and errors see `upload_parallel`.
         """
-        return send_in_lanes(
+        return upload_parallel(
             self._pool,
             source,
             temporary=temporary,
@@ -149,10 +149,10 @@ class Partner:
             start=start,
             is_spread=is_spread,
             pause=pause,
-            lanes=lanes,
+            streams=streams,
         )
 
-    def continues_files(self, temporary: str) -> bool:
+    def supports_resume(self, temporary: str) -> bool:
         """Return whether the server resumes files; asked once for each connection. See `supports_resume`.
 
         Args:
@@ -190,7 +190,7 @@ class Partner:
         """Return what all paths have in common that are this file at the last server; None: no other is."""
         return same_file(path) if self._pool.is_windows else None
 
-    def look_at(self, *paths: str) -> list[Look]:
+    def look_at(self, *paths: str) -> list[PathStatus]:
         """Return what the server shows under these names.
 
         Raises:

@@ -27,7 +27,7 @@ from s3_to_sftp.ssh import algorithms, host_keys
 from s3_to_sftp.ssh.authentication import log_in
 from s3_to_sftp.ssh.packetizer import stream_for
 from s3_to_sftp.ssh.prompts import says_expired
-from s3_to_sftp.ssh.server_messages import Heard, quote, says_too_many
+from s3_to_sftp.ssh.server_messages import ServerMessages, quote, says_too_many
 from s3_to_sftp.ssh.transport import Transport, request_subsystem
 from s3_to_sftp.untrusted_text import decoded, never_show, quoted
 
@@ -251,14 +251,14 @@ def _said_beside(channel: paramiko.Channel) -> bytes:
     return channel.recv_stderr(_STDERR_BYTES) if channel.recv_stderr_ready() else b""
 
 
-def _ending(channel: paramiko.Channel, said: bytes, heard: Heard) -> str:
+def _ending(channel: paramiko.Channel, said: bytes, heard: ServerMessages) -> str:
     words = f" It said {quote(said)}." if said.strip() else heard.last_words
     if channel.exit_status_ready() and (status := channel.recv_exit_status()) >= 0:
         return f" Its program ended with exit status {status}.{words}"
     return words
 
 
-def _no_sftp(server: Server, why: str, heard: Heard, said: bytes = b"") -> PartnerError:
+def _no_sftp(server: Server, why: str, heard: ServerMessages, said: bytes = b"") -> PartnerError:
     reason = f"{server} accepted the login but does not start SFTP{why}"
     if says_expired(decoded(said)):
         return PasswordExpired(reason, hint="Get a new password from the partner, and fill the secret.")
@@ -289,7 +289,7 @@ def _no_common_algorithm(server: Server, error: Exception, transport: Transport)
     )
 
 
-def _handshake_failed(server: Server, error: BaseException, heard: Heard) -> PartnerError:
+def _handshake_failed(server: Server, error: BaseException, heard: ServerMessages) -> PartnerError:
     why = (
         f"{server} took the connection but did not complete the SSH handshake ({_words(error)})."
         f"{heard.last_words}"
@@ -305,7 +305,7 @@ def _handshake_failed(server: Server, error: BaseException, heard: Heard) -> Par
     )
 
 
-def _lost_before_sftp(server: Server, error: Exception, heard: Heard) -> PartnerUnreachable:
+def _lost_before_sftp(server: Server, error: Exception, heard: ServerMessages) -> PartnerUnreachable:
     return PartnerUnreachable(
         f"{server} was lost during the login ({_words(error)}).{heard.last_words}",
         hint="It will be retried; ask the partner if it persists.",

@@ -1,8 +1,8 @@
-"""One large file over several connections at once, each a lane that writes its own byte ranges.
+"""One large file over several connections at once, each a stream that writes its own byte ranges.
 
 At a distance one connection is held back by the server's SSH window (2 MiB per round trip with OpenSSH)
 and by TCP, however deep the queue; every further connection brings its own. At no distance a further
-connection only costs (docs/decisions/0009-lanes.md has the measurements).
+connection only costs (docs/decisions/0009-streams.md has the measurements).
 """
 
 import contextlib
@@ -38,23 +38,23 @@ _WINDOW_BYTES = 2 * 1024 * 1024
 """OpenSSH's channel window: what one connection carries per round trip."""
 
 _AIM_BYTES_PER_SECOND = 400e6
-"""Five times a function's network, since a lane starts slowly: lanes are added until the window is not what
+"""Five times a function's network, since a stream starts slowly: streams are added until the window is not what
 limits. More than that only cost CPU."""
 
-_MIN_BYTES_PER_LANE = 16 * 1024 * 1024
-"""What one lane could send while another is being set up: 8 round trips, one window each."""
+_MIN_BYTES_PER_STREAM = 16 * 1024 * 1024
+"""What one stream could send while another is being set up: 8 round trips, one window each."""
 
 _SEGMENT_BYTES = 4 * 1024 * 1024
-"""The range that a lane takes at a time. A lane that is alone takes all at once."""
+"""The range that a stream takes at a time. A stream that is alone takes all at once."""
 
 _LAST_SEGMENT_BYTES = 1024 * 1024
-"""The smallest one: towards the end ranges shrink, so that all lanes end together."""
+"""The smallest one: towards the end ranges shrink, so that all streams end together."""
 
 _CLOSING_SECONDS = 10.0
 """So long may further streams take to close their handles when the first one's connection is lost."""
 
 _FULL = {Status.NO_SPACE_ON_FILESYSTEM, Status.QUOTA_EXCEEDED}
-"""Refusals that fewer lanes do not help against."""
+"""Refusals that fewer streams do not help against."""
 
 
 class RangeSource(Protocol):
@@ -74,16 +74,16 @@ class RangeSource(Protocol):
         """
 
 
-def lanes_for(*, size: int, round_trip: float, limit: int) -> int:
-    """Return how many lanes pay for an object.
+def stream_count(*, size: int, round_trip: float, limit: int) -> int:
+    """Return how many streams pay for an object.
 
     Args:
         size: Bytes.
         round_trip: Seconds to the server and back.
-        limit: Lanes that the partner allows.
+        limit: Streams that the partner allows.
     """
     until_window_is_no_limit = math.ceil(_AIM_BYTES_PER_SECOND * round_trip / _WINDOW_BYTES)
-    return max(1, min(limit, until_window_is_no_limit, size // _MIN_BYTES_PER_LANE))
+    return max(1, min(limit, until_window_is_no_limit, size // _MIN_BYTES_PER_STREAM))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ class Sent:
     """What became of a file.
 
     Attributes:
-        lanes: How many wrote it.
+        streams: How many wrote it.
         acknowledged: Bytes from its beginning that are at the server, each WRITE and CLOSE answered with OK;
             after a lost connection each WRITE, but not the CLOSE.
         complete: Whether these are all, and the size that the server shows is right. False: it was paused.
@@ -102,7 +102,7 @@ class Sent:
         lost: How the connection of the first stream was lost, where that ended it.
     """
 
-    lanes: int
+    streams: int
     acknowledged: int
     complete: bool
     temporary: str
@@ -113,14 +113,14 @@ class Sent:
 
 
 class _Segments:
-    """The byte ranges that are still to be written. Shared by the lanes."""
+    """The byte ranges that are still to be written. Shared by the streams."""
 
     def __init__(self, size: int, *, start: int = 0, pause: Callable[[], bool] = lambda: False) -> None:
         self._size = size
         self._start = start
         self._pause = pause
         self._longest = max(1, size)
-        self._lanes = 1
+        self._streams = 1
         self._next = start
         self._given: list[tuple[int, int]] = []
         self._returned: deque[tuple[int, int]] = deque()
@@ -132,17 +132,17 @@ class _Segments:
         self._stopped = False
         self._paused = False
 
-    def share(self, lanes: int) -> None:
-        """Give out ranges that so many lanes can work at."""
-        self._lanes = lanes
+    def share(self, streams: int) -> None:
+        """Give out ranges that so many streams can work at."""
+        self._streams = streams
         self._longest = _SEGMENT_BYTES
 
     def open(self) -> None:
-        """Let the lanes begin: the file is there."""
+        """Let the streams begin: the file is there."""
         self._opened.set()
 
     def wait_until_opened(self) -> None:
-        """Wait until the lanes may begin, or until it is clear that they never may."""
+        """Wait until the streams may begin, or until it is clear that they never may."""
         self._opened.wait()
 
     def enter(self, at_work: threading.Event) -> bool:
@@ -154,26 +154,26 @@ class _Segments:
             return not self._closed
 
     def close(self) -> None:
-        """Let no further lane join."""
+        """Let no further stream join."""
         with self._lock:
             self._closed = True
         self._opened.set()
 
     @property
     def stopped(self) -> bool:
-        """Whether the delivery has failed: lanes end at the next block."""
+        """Whether the delivery has failed: streams end at the next block."""
         return self._stopped
 
     @property
     def paused(self) -> bool:
-        """Whether the delivery is to go on another time: lanes end at the next block, and close in order."""
-        # For good: what is left is counted from where each lane has ended.
+        """Whether the delivery is to go on another time: streams end at the next block, and close in order."""
+        # For good: what is left is counted from where each stream has ended.
         if not self._paused and self._pause():
             self._paused = True
         return self._paused
 
     def stop(self) -> None:
-        """Let all lanes end."""
+        """Let all streams end."""
         self._stopped = True
         self.close()
 
@@ -187,7 +187,7 @@ class _Segments:
             left = self._size - self._next
             if left <= 0:
                 return None
-            shared = max(_LAST_SEGMENT_BYTES, left // (2 * self._lanes)) if self._lanes > 1 else left
+            shared = max(_LAST_SEGMENT_BYTES, left // (2 * self._streams)) if self._streams > 1 else left
             taken = self._next, min(self._longest, shared, left)
             self._given.append(taken)
             self._next += taken[1]
@@ -241,7 +241,7 @@ class _Segments:
             return self._size
 
     def again(self) -> "_Segments":
-        """Return the same ranges for one lane, in order.
+        """Return the same ranges for one stream, in order.
 
         Exactly the same, so that the source can tell that it gives bytes a second time.
         """
@@ -252,7 +252,7 @@ class _Segments:
         return anew
 
 
-class _Lane(threading.Thread):
+class _ParallelStream(threading.Thread):
     """A further writer of the file, until there are no ranges left or until it fails."""
 
     def __init__(
@@ -264,7 +264,7 @@ class _Lane(threading.Thread):
         path: str,
         admits: Callable[[int, Connection], bool],
     ) -> None:
-        super().__init__(name=f"lane-{number}", daemon=True)
+        super().__init__(name=f"stream-{number}", daemon=True)
         self.number = number
         self._pool = pool
         self._admits = admits
@@ -272,17 +272,17 @@ class _Lane(threading.Thread):
         self._segments = segments
         self._path = path
         self.at_work = threading.Event()
-        """Set from joining the work on: only such lanes are waited for."""
+        """Set from joining the work on: only such streams are waited for."""
         self.closed_at = -math.inf
         """When its CLOSE was answered, by the monotonic clock."""
         self.failure: BaseException | None = None
-        """What ended the delivery. Errors of the lane itself only end the lane."""
+        """What ended the delivery. Errors of the stream itself only end the stream."""
 
     def run(self) -> None:
-        """Write segments. A lane that the partner refuses retires quietly: the others do its work."""
+        """Write segments. A stream that the partner refuses retires quietly: the others do its work."""
         connection: Connection | None = None
         try:
-            connection = self._pool.lane(self.number)
+            connection = self._pool.stream(self.number)
             self._segments.wait_until_opened()
             if self._admits(self.number, connection) and self._segments.enter(self.at_work):
                 connection.session.run_one(self._write(connection.session))
@@ -290,17 +290,17 @@ class _Lane(threading.Thread):
                 self._pool.touch(self.number)
         except (TransferError, PartnerError) as error:
             self._drop(connection)
-            # When not even the first lane comes up, that is not because of the others.
+            # When not even the first stream comes up, that is not because of the others.
             self._segments.wait_until_opened()
             if not self._segments.stopped:
-                self._pool.give_up_lane(self.number, error)
-        except BaseException as error:  # noqa: BLE001 - raised by the thread that waits for the lanes
+                self._pool.disable_stream(self.number, error)
+        except BaseException as error:  # noqa: BLE001 - raised by the thread that waits for the streams
             self._drop(connection)
             self.failure = error
             self._segments.stop()
 
     def _drop(self, connection: Connection | None) -> None:
-        # Only its own: when this lane notices late that its delivery has failed, the next object may have
+        # Only its own: when this stream notices late that its delivery has failed, the next object may have
         # put another connection in the place.
         if connection is not None:
             self._pool.drop(self.number, only=connection)
@@ -310,7 +310,7 @@ class _Lane(threading.Thread):
         await _write_segments(session, handle, self._source, self._segments, self._segments.take, self._path)
 
 
-def send_in_lanes(
+def upload_parallel(
     pool: ConnectionPool,
     source: RangeSource,
     *,
@@ -319,16 +319,16 @@ def send_in_lanes(
     start: int = 0,
     is_spread: bool = False,
     pause: Callable[[], bool] = lambda: False,
-    lanes: int | None = None,
+    streams: int | None = None,
 ) -> Sent:
     """Put a file of any size under its temporary name.
 
     The first stream starts at once, the others join as their connections come up and the server has shown
     that it keeps together what several connections write (`Admission`). It is complete when every WRITE and
     every CLOSE of every stream were answered with OK and the size that the server shows is the right one.
-    When the server refuses the first lane something while others are at work, the first one writes it all
+    When the server refuses the first stream something while others are at work, the first one writes it all
     anew: there are servers that take no second writer, or bytes only in order.
-    Memory: per lane one block of the source, and what the source reads ahead.
+    Memory: per stream one block of the source, and what the source reads ahead.
 
     Args:
         pool: The partner's connections.
@@ -340,7 +340,7 @@ def send_in_lanes(
         is_spread: Whether several streams have written behind them before, as far as they got.
         pause: Asked before each block. From the first True on nothing more is sent, and the file stays under
             its temporary name, to be resumed later.
-        lanes: How many at most; by default as many as pay.
+        streams: How many at most; by default as many as pay.
 
     Returns:
         What became of it. Also when the connection of the first stream was lost behind `start`: what was
@@ -348,7 +348,7 @@ def send_in_lanes(
         lost, nothing behind `start` is relied on.
 
     Raises:
-        RemotePathRefused: See `windows.insist_on_name`.
+        RemotePathRefused: See `windows.require_valid_name`.
         CheckpointLost: There are not as many bytes under the temporary name as `start` says, or this server
             has shown that it does not resume files.
         ResumeRefused: The server does not let this file be resumed now, or not that it is tried.
@@ -365,7 +365,7 @@ def send_in_lanes(
         start=start,
         is_spread=is_spread,
         pause=pause,
-        most_lanes=lanes,
+        most_streams=streams,
     )
     return transfer.run()
 
@@ -383,7 +383,7 @@ class _Transfer:
         start: int,
         is_spread: bool,
         pause: Callable[[], bool],
-        most_lanes: int | None,
+        most_streams: int | None,
     ) -> None:
         self._pool = pool
         self._source = source
@@ -392,9 +392,9 @@ class _Transfer:
         self._start = start
         self._is_spread = is_spread
         self._is_ours = not start  # to be removed when this goes wrong
-        self._most_lanes = most_lanes
+        self._most_streams = most_streams
         self._segments = _Segments(source.size, start=start, pause=pause)
-        self._lanes: list[_Lane] = []
+        self._streams: list[_ParallelStream] = []
         self._admission = Admission(pool, probe_name(temporary))
         self._first: Connection | None = None
         self._handles = 0  # of the first stream, one after the other
@@ -414,7 +414,7 @@ class _Transfer:
             return self._send(session, handle)
         except BaseException as error:
             self._segments.stop()
-            self._drop_lanes()
+            self._drop_streams()
             if self._is_ours or isinstance(error, SizeMismatch):
                 session.run_one(discard(session, self._temporary))
             raise
@@ -422,14 +422,14 @@ class _Transfer:
             self._admission.end()
 
     def _connect(self) -> SftpSession:
-        self._first = self._pool.first(self._start_lanes)
-        self._first.session.insist_on_name(self._path)
+        self._first = self._pool.first(self._start_streams)
+        self._first.session.require_valid_name(self._path)
         if self._start:
-            self._insist_on_resume(self._first)
+            self._require_resume_support(self._first)
             self._first = self._pool.first()  # it may be another one now
         return self._first.session
 
-    def _insist_on_resume(self, first: Connection) -> None:
+    def _require_resume_support(self, first: Connection) -> None:
         try:
             supports = supports_resume(self._pool, resume_probe_name(self._temporary))
         except RequestRefused as refused:
@@ -440,19 +440,19 @@ class _Transfer:
                 hint="The object is sent from its beginning.",
             )
 
-    def _start_lanes(self, round_trip: float) -> None:
-        limit = min(self._pool.limit, self._most_lanes or self._pool.limit)
-        count = lanes_for(size=self._source.size - self._start, round_trip=round_trip, limit=limit)
-        numbers = self._pool.lanes(count - 1)
+    def _start_streams(self, round_trip: float) -> None:
+        limit = min(self._pool.limit, self._most_streams or self._pool.limit)
+        count = stream_count(size=self._source.size - self._start, round_trip=round_trip, limit=limit)
+        numbers = self._pool.streams(count - 1)
         self._admission.numbers = numbers
-        self._lanes += [
-            _Lane(number, self._pool, self._source, self._segments, self._temporary, self._admits)
+        self._streams += [
+            _ParallelStream(number, self._pool, self._source, self._segments, self._temporary, self._admits)
             for number in numbers
         ]
-        if self._lanes:
-            self._segments.share(1 + len(self._lanes))
-        for lane in self._lanes:
-            lane.start()
+        if self._streams:
+            self._segments.share(1 + len(self._streams))
+        for stream in self._streams:
+            stream.start()
 
     def _admits(self, number: int, connection: Connection) -> bool:
         return self._first is not None and self._admission.admits(number, connection, self._first)
@@ -520,18 +520,18 @@ class _Transfer:
         lost: TransferError | None = None,
     ) -> Sent:
         return Sent(
-            lanes=1 + sum(lane.at_work.is_set() for lane in self._lanes),
+            streams=1 + sum(stream.at_work.is_set() for stream in self._streams),
             acknowledged=acknowledged,
             complete=complete,
             temporary=self._temporary,
             seen=seen,
             probe_may_stand=self._admission.file_may_stand,
-            is_spread=self._is_spread or any(lane.at_work.is_set() for lane in self._lanes),
+            is_spread=self._is_spread or any(stream.at_work.is_set() for stream in self._streams),
             lost=lost,
         )
 
     def _look(self, session: SftpSession) -> FileAttributes | None:
-        is_all = self._handles == 1 and not any(lane.at_work.is_set() for lane in self._lanes)
+        is_all = self._handles == 1 and not any(stream.at_work.is_set() for stream in self._streams)
         looking = confirm_size(
             session, self._temporary, size=self._source.size, at_close=self._at_close, is_all=is_all
         )
@@ -544,10 +544,10 @@ class _Transfer:
         if self._segments.acknowledged_after_loss(at_best=True) <= self._start:
             return None
         lost_at = time.monotonic()
-        at_work = [lane for lane in self._lanes if lane.at_work.is_set()]
-        for lane in at_work:
-            lane.join(max(0.0, lost_at + _CLOSING_SECONDS - time.monotonic()))
-        self._drop_lanes()
+        at_work = [stream for stream in self._streams if stream.at_work.is_set()]
+        for stream in at_work:
+            stream.join(max(0.0, lost_at + _CLOSING_SECONDS - time.monotonic()))
+        self._drop_streams()
         if at_work or self._is_spread:
             # A server may keep what it has acknowledged in memory until CLOSE: a process that dies, or a
             # machine of several, takes it along. Where others have written behind it, no size shows that.
@@ -556,9 +556,9 @@ class _Transfer:
         acknowledged = self._segments.acknowledged_after_loss()
         return self._sent(acknowledged, complete=False, lost=lost) if acknowledged > self._start else None
 
-    def _drop_lanes(self) -> None:
-        for lane in self._lanes:
-            self._pool.drop(lane.number)
+    def _drop_streams(self) -> None:
+        for stream in self._streams:
+            self._pool.drop(stream.number)
 
     def _write(self, session: SftpSession, handle: bytes) -> None:
         try:
@@ -569,7 +569,7 @@ class _Transfer:
             self._admission.call_off()
             self._finish(session)
         except RequestRefused as refused:
-            if refused.code in _FULL or not any(lane.at_work.is_set() for lane in self._lanes):
+            if refused.code in _FULL or not any(stream.at_work.is_set() for stream in self._streams):
                 raise
             self._write_in_order(session, refused)
 
@@ -599,11 +599,11 @@ class _Transfer:
     def _finish(self, session: SftpSession) -> None:
         """Wait for the streams that joined, and write what failed ones have left."""
         self._segments.close()
-        for lane in self._lanes:
-            if lane.at_work.is_set():
-                lane.join()
-            if lane.failure is not None:
-                raise lane.failure
+        for stream in self._streams:
+            if stream.at_work.is_set():
+                stream.join()
+            if stream.failure is not None:
+                raise stream.failure
         if self._segments.left() and not self._segments.paused:
             session.run_one(self._write_rest(session, self._segments.take))
 
@@ -617,7 +617,7 @@ class _Transfer:
         """
         self._segments.stop()
         self._admission.call_off()
-        self._drop_lanes()
+        self._drop_streams()
         self._segments = self._segments.again()
         if self._start:
             session.run_one(self._write_rest(session, self._segments.take))
@@ -626,10 +626,10 @@ class _Transfer:
             self._handles = 0
             session.run_one(discard(session, abandoned))
             session.run_one(self._write_anew(session))
-            # Once more: meanwhile the handles of the lanes have ended, which may have brought it back.
+            # Once more: meanwhile the handles of the streams have ended, which may have brought it back.
             session.run_one(discard(session, abandoned))
-        while self._lanes:  # now it is clear that they were the cause
-            self._pool.give_up_lane(self._lanes.pop().number, refused)
+        while self._streams:  # now it is clear that they were the cause
+            self._pool.disable_stream(self._streams.pop().number, refused)
 
     async def _write_anew(self, session: SftpSession) -> None:
         await self._write_own(session, await create(session, self._temporary), self._segments.take)
@@ -638,7 +638,7 @@ class _Transfer:
 def another_name(temporary: str) -> str:
     """Return the temporary name of a second attempt.
 
-    Handles of the lanes may still be open at the server, and an object store puts what they wrote under
+    Handles of the streams may still be open at the server, and an object store puts what they wrote under
     the old name when they end: no place for the file that is about to get its final name.
     """
     return temporary.removesuffix(".part") + "-2.part"

@@ -38,13 +38,13 @@ class Connect(Protocol):
 _log = logging.getLogger(__name__)
 
 _CHANNEL = -1
-"""The lane that is a second channel of connection 0. A third brings nothing."""
+"""The stream that is a second channel of connection 0. A third brings nothing."""
 
 _HANDSHAKES_AT_A_TIME = 8
 """OpenSSH drops connections by chance when more than 10 are not logged in yet (MaxStartups)."""
 
 _GIVEN_UP_FOR_SECONDS = 600.0
-"""So long is a lane not tried that failed: a partner may allow more later, and one cut cable says little."""
+"""So long is a stream not tried that failed: a partner may allow more later, and one cut cable says little."""
 
 _LOGIN_HOLDS_SECONDS = 120.0
 """A login that was accepted so lately is not wrong: a refusal is then taken for a limit of sessions."""
@@ -65,9 +65,9 @@ class ConnectionPool:
     The key of a connection is everything that identifies it: server, pinned host keys and login.
     When the secret was changed, the old connections are not used any more.
 
-    Each connection has a number. Number 0 is the one that every delivery uses; the others are lanes of
-    large objects, and a lane's thread is the only one that uses its connection. Where only one connection
-    is allowed, or left, there is one further lane, a second channel of it: that gains less, but costs the
+    Each connection has a number. Number 0 is the one that every delivery uses; the others are streams of
+    large objects, and a stream's thread is the only one that uses its connection. Where only one connection
+    is allowed, or left, there is one further stream, a second channel of it: that gains less, but costs the
     partner no login.
     """
 
@@ -99,7 +99,7 @@ class ConnectionPool:
         self._closed = False
         self._is_resting = False
         self._first_is_up = threading.Event()
-        # A lane that comes too late for one object leaves its connection to the next.
+        # A stream that comes too late for one object leaves its connection to the next.
         self._locks: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
         self._handshakes = threading.Semaphore(_HANDSHAKES_AT_A_TIME)
         self._open: dict[int, Connection] = {}
@@ -139,7 +139,7 @@ class ConnectionPool:
 
         Args:
             logged_in: Called with the round trip in seconds once it is sure that the partner takes the
-                login, which is earlier than this returns: further lanes may be connected from then on.
+                login, which is earlier than this returns: further streams may be connected from then on.
 
         Raises:
             PartnerError, CredentialsError, TransferError: See `connect`.
@@ -204,7 +204,7 @@ class ConnectionPool:
                 if self._numbers:  # no further stream would be a channel: nothing to tell
                     self._given_up[_CHANNEL] = self._clock() + _GIVEN_UP_FOR_SECONDS
                 else:
-                    self.give_up_lane(_CHANNEL, error)
+                    self.disable_stream(_CHANNEL, error)
             else:
                 return channel, channel.close
         self.drop(0)
@@ -215,8 +215,8 @@ class ConnectionPool:
         with self._lock:
             self._given_up = {}
 
-    def lane(self, number: int) -> Connection:
-        """Return the connection of a further lane. Called from the lane's thread, once `first` is logged in.
+    def stream(self, number: int) -> Connection:
+        """Return the connection of a further stream. Called from the stream's thread, once `first` is logged in.
 
         Raises:
             PartnerError, CredentialsError, TransferError: See `connect`.
@@ -228,12 +228,12 @@ class ConnectionPool:
             outdated = self._logins.get(number) != login
             if connection is None or outdated or not self._answers(number, connection):
                 self.drop(number)
-                connection = self._new_lane(number, login)
+                connection = self._new_stream(number, login)
                 self._keep(number, connection, login)
             self.touch(number)
             return connection
 
-    def _new_lane(self, number: int, login: Credentials) -> Connection:
+    def _new_stream(self, number: int, login: Credentials) -> Connection:
         if number != _CHANNEL:
             with self._handshakes:
                 return self._connect(self._server, login, self._timeouts)
@@ -245,22 +245,22 @@ class ConnectionPool:
 
     @property
     def limit(self) -> int:
-        """How many lanes the partner allows, the first one with them."""
-        return 1 + len(self._lanes())
+        """How many streams the partner allows, the first one with them."""
+        return 1 + len(self._streams())
 
-    def lanes(self, count: int) -> list[int]:
-        """Return the numbers of up to `count` further lanes that the partner has not refused of late."""
-        return self._lanes()[:count]
+    def streams(self, count: int) -> list[int]:
+        """Return the numbers of up to `count` further streams that the partner has not refused of late."""
+        return self._streams()[:count]
 
-    def _lanes(self) -> list[int]:
+    def _streams(self) -> list[int]:
         with self._lock:
             now = self._clock()
             self._given_up = {number: until for number, until in self._given_up.items() if until > now}
             numbers = [number for number in self._numbers if number not in self._given_up]
             return numbers or [number for number in (_CHANNEL,) if number not in self._given_up]
 
-    def give_up_lane(self, number: int, reason: Exception) -> None:
-        """Remember that the partner does not take this lane beside the others; the first time is a warning.
+    def disable_stream(self, number: int, reason: Exception) -> None:
+        """Remember that the partner does not take this stream beside the others; the first time is a warning.
 
         This number is struck out, not the highest one: the others may have warm connections.
         """
@@ -268,9 +268,9 @@ class ConnectionPool:
             if number in self._given_up:
                 return
             self._given_up[number] = self._clock() + _GIVEN_UP_FOR_SECONDS
-        self._tell(f"does not take all lanes: for now {self.limit} at most", reason)
+        self._tell(f"does not take all streams: for now {self.limit} at most", reason)
 
-    def give_up_all_lanes(self, reason: str, *, for_good: bool = True) -> None:
+    def disable_parallel_streams(self, reason: str, *, for_good: bool = True) -> None:
         """Remember that the server is no place for several streams: for a while, or until another answers."""
         until = math.inf if for_good else self._clock() + _GIVEN_UP_FOR_SECONDS
         with self._lock:
@@ -301,7 +301,7 @@ class ConnectionPool:
                 _log.warning("a connection to %s was not closed in order: %s", self._server, error)
 
     def close(self) -> None:
-        """Close all connections, and those that lanes are still opening as soon as they come up."""
+        """Close all connections, and those that streams are still opening as soon as they come up."""
         with self._lock:
             self._closed = True
         self._drop_all()

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from s3_to_sftp.errors import RequestRefused, TransferError
 from s3_to_sftp.sftp.protocol import NOTHING_THERE
-from s3_to_sftp.sftp.session import Elsewhere, Pending, SftpSession
+from s3_to_sftp.sftp.session import ExternalFuture, Pending, SftpSession
 from s3_to_sftp.sftp.upload import create
 
 T = TypeVar("T")
@@ -82,7 +82,7 @@ class TwoWriters:
                 await session.write(handle, 1, _EXPECTED[1:], path=self._path)
                 _resolve(self._begun, result=None)
                 self.is_asking = False
-                if await Elsewhere(self._joined):
+                if await ExternalFuture(self._joined):
                     self.is_asking = True
                     clean_up.handle = None
                     await session.close_file(handle, path=self._path)
@@ -112,7 +112,7 @@ class TwoWriters:
         """
         if self._joined.done():
             raise CalledOff
-        await Elsewhere(self._begun)
+        await ExternalFuture(self._begun)
         self.is_second_asking = True
         clean_up = _CleanUp(session, self._path)
         try:
@@ -136,7 +136,7 @@ class TwoWriters:
             raise CalledOff
         try:
             async with clean_up:
-                await Elsewhere(self._closed)
+                await ExternalFuture(self._closed)
                 return await _read(session, self._path, clean_up)
         except RequestRefused as refused:
             if not _tell(self._read, refused):  # called off, and removed
@@ -239,7 +239,7 @@ class _CleanUp:
 async def _said(future: "Future[bool]") -> bool:
     """Wait for the answer; one that never comes is a no."""
     try:
-        return await Elsewhere(future)
+        return await ExternalFuture(future)
     except (TransferError, CalledOff):
         return False
 

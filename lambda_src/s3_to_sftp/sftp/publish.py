@@ -12,7 +12,7 @@ from typing import Protocol
 
 from s3_to_sftp.errors import Disposition, EarlierRenamePending, RequestRefused, TargetNotAFile, TransferError
 from s3_to_sftp.sftp.protocol import NOTHING_THERE, FileAttributes, Status
-from s3_to_sftp.sftp.session import Elsewhere, SftpSession
+from s3_to_sftp.sftp.session import ExternalFuture, SftpSession
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class NoJournal:
 
 
 @dataclass(frozen=True)
-class Look:
+class PathStatus:
     """What the server shows under a name.
 
     Attributes:
@@ -78,12 +78,12 @@ class Look:
         return self.attributes is not None
 
 
-async def look(session: SftpSession, path: str) -> Look:
+async def look(session: SftpSession, path: str) -> PathStatus:
     """Ask for what stands under the name itself; a link is not followed."""
     try:
-        return Look(await session.lstat(path))
+        return PathStatus(await session.lstat(path))
     except RequestRefused as refused:  # a drop box does not tell
-        return Look(absent=refused.code in NOTHING_THERE)
+        return PathStatus(absent=refused.code in NOTHING_THERE)
 
 
 async def publish(session: SftpSession, temporary: str, path: str, *, aside: str, journal: Journal) -> None:
@@ -146,9 +146,9 @@ async def _make_room(
     # FAILURE is also what some servers say of a file that is missing.
     if there is None or (await look(session, temporary)).absent:
         raise refused
-    await _insist_on_a_regular_file(session, path, there, refused)
+    await _require_regular_file(session, path, there, refused)
     try:
-        await Elsewhere(journal.will_move_aside(aside))
+        await ExternalFuture(journal.will_move_aside(aside))
     except Exception:
         journal.gone(aside)
         raise
@@ -160,7 +160,7 @@ async def _make_room(
     journal.settled(aside)
 
 
-async def _insist_on_a_regular_file(
+async def _require_regular_file(
     session: SftpSession, path: str, there: FileAttributes, refused: RequestRefused
 ) -> None:
     is_regular = there.is_regular

@@ -25,7 +25,7 @@ from s3_to_sftp.ssh.stream import Piece, Stream
 from s3_to_sftp.untrusted_text import quoted
 
 T = TypeVar("T")
-Conversation = Coroutine["Pending[Any] | Elsewhere[Any]", None, T]
+Conversation = Coroutine["Pending[Any] | ExternalFuture[Any]", None, T]
 
 _SAFE_WRITE_BYTES = 32 * 1024 - 64
 """For servers that state no limit: one WRITE with its header fits the 32 KiB that all must take."""
@@ -94,7 +94,7 @@ class Pending(Generic[T]):
             raise
 
 
-class Elsewhere(Generic[T]):
+class ExternalFuture(Generic[T]):
     """Something that another thread works on. Await it in a conversation for its result.
 
     It is looked for when a reply has come, or when no conversation waits for one.
@@ -105,7 +105,7 @@ class Elsewhere(Generic[T]):
     def __init__(self, future: "Future[T]") -> None:
         self.future = future
 
-    def __await__(self) -> Generator["Elsewhere[T]", None, T]:
+    def __await__(self) -> Generator["ExternalFuture[T]", None, T]:
         """Wait; raises what the work raised."""
         while not self.future.done():
             yield self
@@ -204,14 +204,14 @@ class SftpSession:
         """Whether `rename` replaces an existing target atomically."""
         return protocol.POSIX_RENAME in self._extensions
 
-    def insist_on_name(self, path: str) -> None:
+    def require_valid_name(self, path: str) -> None:
         """Refuse a final name that the server would not keep as it is.
 
         Raises:
             RemotePathRefused: With the reason.
         """
         if self.is_windows:
-            windows.insist_on_name(path, directories=self.directories)
+            windows.require_valid_name(path, directories=self.directories)
 
     # Requests. Each goes out with the next flush and returns what to await.
 
@@ -380,7 +380,7 @@ class SftpSession:
             The conversation's place in the order, and its result or the exception that it raised.
         """
         upcoming = enumerate(conversations)
-        talks: _Talks[T] = _Talks()
+        talks: _Tasks[T] = _Tasks()
         exhausted = False
         limit = at_a_time if callable(at_a_time) else lambda: at_a_time
         try:
@@ -391,7 +391,7 @@ class SftpSession:
                     if following is not None:
                         talks.advance(*following)
                 if not talks.ended:
-                    self._let_on(talks)
+                    self._advance(talks)
                 ended, talks.ended = talks.ended, []
                 yield from ended
         finally:  # the caller wants no more outcomes
@@ -399,9 +399,9 @@ class SftpSession:
                 self.abandon(talk.waits_for)
             talks.close()
 
-    def _let_on(self, talks: "_Talks[T]") -> None:
+    def _advance(self, talks: "_Tasks[T]") -> None:
         """Wait until a conversation can go on, and let it."""
-        if talks.go_on_elsewhere():
+        if talks.advance_external():
             return
         if talks.on_replies:
             self._receive_for(talks)
@@ -410,7 +410,7 @@ class SftpSession:
                 self._flush("go on")
             wait([talk.waits_for.future for talk in talks.elsewhere], return_when=FIRST_COMPLETED)
 
-    def _receive_for(self, talks: "_Talks[T]") -> None:
+    def _receive_for(self, talks: "_Tasks[T]") -> None:
         try:
             arrived = self._receive(next(iter(talks.on_replies.values())).waits_for.doing)
         except TransferError as error:
@@ -635,7 +635,7 @@ class SftpSession:
         return self._ended_by
 
 
-class _Talk(NamedTuple, Generic[T]):
+class _Task(NamedTuple, Generic[T]):
     """A conversation and what it waits for."""
 
     place: int
@@ -643,7 +643,7 @@ class _Talk(NamedTuple, Generic[T]):
     waits_for: Any
 
 
-class _Talks(Generic[T]):
+class _Tasks(Generic[T]):
     """The conversations that are under way, by what they wait for.
 
     Attributes:
@@ -653,8 +653,8 @@ class _Talks(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self.on_replies: dict[int, _Talk[T]] = {}
-        self.elsewhere: list[_Talk[T]] = []
+        self.on_replies: dict[int, _Task[T]] = {}
+        self.elsewhere: list[_Task[T]] = []
         self.ended: list[tuple[int, T | Exception]] = []
 
     def under_way(self) -> int:
@@ -670,8 +670,8 @@ class _Talks(Generic[T]):
         except Exception as failure:  # noqa: BLE001 - it is the conversation's outcome
             self.ended.append((place, failure))
         else:
-            talk = _Talk(place, conversation, waits_for)
-            if isinstance(waits_for, Elsewhere):
+            talk = _Task(place, conversation, waits_for)
+            if isinstance(waits_for, ExternalFuture):
                 self.elsewhere.append(talk)
             else:
                 self.on_replies[waits_for.id] = talk
@@ -682,7 +682,7 @@ class _Talks(Generic[T]):
             talk = self.on_replies.pop(request_id)
             self.advance(talk.place, talk.conversation)
 
-    def go_on_elsewhere(self) -> bool:
+    def advance_external(self) -> bool:
         """Let those go on for which another thread is done; say whether there were any."""
         done = [talk for talk in self.elsewhere if talk.waits_for.future.done()]
         for talk in done:

@@ -54,7 +54,7 @@ class Admission:
         except RequestRefused:
             return  # it may be the directory, which is just being made
         except ConnectionLost as lost:
-            self._pool.give_up_all_lanes(lost.reason, for_good=False)
+            self._pool.disable_parallel_streams(lost.reason, for_good=False)
             raise
 
     @property
@@ -80,7 +80,7 @@ class Admission:
         except ConnectionLost as lost:
             # There are servers that hang up on what they do not know: that is not asked again and again.
             if self._writers.is_asking:
-                self._pool.give_up_all_lanes(lost.reason, for_good=False)
+                self._pool.disable_parallel_streams(lost.reason, for_good=False)
             raise
 
     @property
@@ -103,7 +103,7 @@ class Admission:
     def note_loss(self, lost: ConnectionLost) -> None:
         """Do not ask again soon where the proof may be what the first stream's connection was lost for."""
         if channels_only(self.numbers) and self._writers.is_second_asking:
-            self._pool.give_up_all_lanes(lost.reason, for_good=False)
+            self._pool.disable_parallel_streams(lost.reason, for_good=False)
 
     @property
     def _is_needed(self) -> bool:
@@ -180,4 +180,4 @@ class Admission:
         with self._state:
             was_over, self._is_over = self._is_over, True
         if not was_over:
-            self._pool.give_up_all_lanes(reason, for_good=for_good)
+            self._pool.disable_parallel_streams(reason, for_good=for_good)

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from s3_to_sftp.errors import DirectoryAmbiguous, NameTaken, RequestRefused, TransferError
 from s3_to_sftp.sftp.protocol import NOTHING_THERE, FileAttributes, Status
 from s3_to_sftp.sftp.publish import Journal, is_removed, look, publish
-from s3_to_sftp.sftp.session import Elsewhere, SftpSession
+from s3_to_sftp.sftp.session import ExternalFuture, SftpSession
 from s3_to_sftp.sftp.size_check import confirm_size
 from s3_to_sftp.sftp.write_window import write_and_close
 from s3_to_sftp.ssh.stream import Piece
@@ -53,7 +53,7 @@ async def upload_small(
         RemotePathRefused: The server could not keep the final name. Nothing was sent.
         Exception: The permit was refused.
     """
-    session.insist_on_name(path)
+    session.require_valid_name(path)
     handle = await create(session, temporary)
     permitted = False
     try:
@@ -61,7 +61,7 @@ async def upload_small(
         seen = await confirm_size(session, temporary, size=len(data), at_close=at_close, is_all=True)
         if permit:
             permitted = True
-            await Elsewhere(permit(temporary, seen))
+            await ExternalFuture(permit(temporary, seen))
         await publish(session, temporary, path, aside=aside, journal=journal)
     except Exception as error:
         is_ours = not permitted or isinstance(error, NameTaken)  # no permit for such a name
@@ -76,7 +76,7 @@ async def create(session: SftpSession, path: str) -> bytes:
 
     Raises:
         RequestRefused: Of the file; or of its directory, where that is why the file cannot be created.
-        DirectoryAmbiguous: See `insist_on_a_clear_directory`.
+        DirectoryAmbiguous: See `require_unambiguous_directory`.
     """
     directory = posixpath.dirname(path)
     try:
@@ -84,7 +84,7 @@ async def create(session: SftpSession, path: str) -> bytes:
     except RequestRefused as refused:
         if refused.code not in _PERHAPS_NO_DIRECTORY or not directory:
             raise
-    await insist_on_a_clear_directory(session, directory)
+    await require_unambiguous_directory(session, directory)
     no_directory = await make_directories(session, directory)
     try:
         return await session.create(path)
@@ -92,7 +92,7 @@ async def create(session: SftpSession, path: str) -> bytes:
         raise _cause_of(refused, no_directory) from None
 
 
-async def insist_on_a_clear_directory(session: SftpSession, path: str) -> None:
+async def require_unambiguous_directory(session: SftpSession, path: str) -> None:
     """Refuse to make `inbox` where the login starts in a directory `inbox`: nobody would look there.
 
     Raises:

@@ -28,7 +28,7 @@ def is_windows(identification: str) -> bool:
     return bool(_SAYS_SO.search(identification))
 
 
-def insist_on_name(path: str, *, directories: Sequence[str]) -> None:
+def require_valid_name(path: str, *, directories: Sequence[str]) -> None:
     """Refuse a file name that Windows would not keep as it is.
 
     Args:

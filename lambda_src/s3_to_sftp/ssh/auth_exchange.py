@@ -15,7 +15,7 @@ from paramiko.auth_handler import AuthHandler
 from paramiko.common import cMSG_USERAUTH_INFO_RESPONSE
 
 from s3_to_sftp.ssh.prompts import Asked, asked_for
-from s3_to_sftp.ssh.server_messages import ListeningTransport
+from s3_to_sftp.ssh.server_messages import RecordingTransport
 from s3_to_sftp.untrusted_text import decoded
 
 _MOST_ROUNDS = 16
@@ -62,7 +62,7 @@ class Exchange(AuthHandler):
     """Sends one request. What comes in is handled by the transport's thread."""
 
     def __init__(
-        self, transport: ListeningTransport, *, password: str = "", names: tuple[str, ...] = ()
+        self, transport: RecordingTransport, *, password: str = "", names: tuple[str, ...] = ()
     ) -> None:
         super().__init__(transport)
         self._password = password

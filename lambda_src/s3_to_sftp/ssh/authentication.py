@@ -19,14 +19,14 @@ from s3_to_sftp.ssh.auth_exchange import INTERACTIVE, PASSWORD, PUBLICKEY, Excha
 from s3_to_sftp.ssh.certificates import add_certificate
 from s3_to_sftp.ssh.private_key import load_private_key
 from s3_to_sftp.ssh.prompts import Asked, says_expired
-from s3_to_sftp.ssh.server_messages import ListeningTransport, quote
+from s3_to_sftp.ssh.server_messages import RecordingTransport, quote
 from s3_to_sftp.untrusted_text import decoded
 
 _MOST_REQUESTS = 16
 """Of one login: a server that always wants something else is given up."""
 
 
-def log_in(transport: ListeningTransport, credentials: Credentials, server: Server) -> None:
+def log_in(transport: RecordingTransport, credentials: Credentials, server: Server) -> None:
     """Log in with what the credentials hold: the key first, then the password.
 
     The server is asked which methods it takes: nothing is offered by another one. A server that accepts the
@@ -52,7 +52,7 @@ def _key_of(credentials: Credentials) -> paramiko.PKey | None:
 
 
 class _Login:
-    def __init__(self, transport: ListeningTransport, credentials: Credentials, server: Server) -> None:
+    def __init__(self, transport: RecordingTransport, credentials: Credentials, server: Server) -> None:
         self._transport = transport
         self._credentials = credentials
         self._server = server

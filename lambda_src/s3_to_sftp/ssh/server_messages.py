@@ -60,7 +60,7 @@ _OFFERS = ("key exchange", "host keys", "ciphers", "ciphers", "MACs", "MACs", "c
 
 
 @dataclass
-class Heard:
+class ServerMessages:
     """What one server has said so far.
 
     Attributes:
@@ -131,7 +131,7 @@ def quote(said: bytes) -> str:
     return f"'{quoted(said, most=QUOTED_CHARACTERS)}'"
 
 
-class ListeningTransport(paramiko.Transport):
+class RecordingTransport(paramiko.Transport):
     """Keeps what the server says and offers.
 
     Attributes:
@@ -139,7 +139,7 @@ class ListeningTransport(paramiko.Transport):
     """
 
     def __init__(self, sock: socket.socket, **more: Any) -> None:
-        self.heard = Heard()
+        self.heard = ServerMessages()
         super().__init__(sock, **more)
 
     def _check_banner(self) -> None:

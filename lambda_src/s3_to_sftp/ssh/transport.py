@@ -8,11 +8,11 @@ from paramiko.common import cMSG_CHANNEL_REQUEST, cMSG_SERVICE_REQUEST
 
 from s3_to_sftp.ssh.guarded_transport import GuardedTransport
 from s3_to_sftp.ssh.packetizer import Packetizer
-from s3_to_sftp.ssh.server_messages import ListeningTransport
+from s3_to_sftp.ssh.server_messages import RecordingTransport
 from s3_to_sftp.untrusted_text import decoded
 
 
-class Transport(ListeningTransport, GuardedTransport):
+class Transport(RecordingTransport, GuardedTransport):
     """Asks for the authentication service once, and does not wait for the answer.
 
     `paramiko.Transport` asks anew before each attempt. Strict servers hang up then: one that takes only

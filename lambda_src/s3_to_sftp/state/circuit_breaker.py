@@ -27,12 +27,12 @@ from typing import Any, Protocol
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3_to_sftp.errors import (
+    CircuitOpen,
     DeliveryError,
     Disposition,
     HostKeyRefused,
     LedgerError,
     LoginRefused,
-    PartnerLeftInPeace,
     PartnerRefusesWrites,
 )
 from s3_to_sftp.state.refusal_streak import ALIKE
@@ -72,7 +72,7 @@ _LOGIN = _Schedule(failures=1, first=300, longest=28_800)
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """The partner is left in peace from now on, or for another reason than before.
+    """The partner has its circuit breaker open from now on, or for another reason than before.
 
     Attributes:
         server: host:port.
@@ -110,7 +110,7 @@ class Recovered:
     failures: int
 
 
-class Breaker(Protocol):
+class CircuitBreaker(Protocol):
     """Decides who may connect to the partner. None of its methods fails a delivery but `admit`."""
 
     @property
@@ -125,7 +125,7 @@ class Breaker(Protocol):
             until: When the caller's invocation has ended for sure, in seconds since the epoch.
 
         Raises:
-            PartnerLeftInPeace: Not now.
+            CircuitOpen: Not now.
         """
 
     def failed(self, error: DeliveryError, *, configuration: str) -> Opened | None:
@@ -153,7 +153,7 @@ class Breaker(Protocol):
         """Let another function try, if this one was let through to try and learned nothing."""
 
 
-class NoBreaker:
+class NoCircuitBreaker:
     """Lets everybody through: there is no table to remember in."""
 
     is_open = False
@@ -218,7 +218,7 @@ class _State:
         return replace(self, failures=0, since=0, alike=alike, objects=())
 
 
-class DynamoBreaker:
+class DynamoCircuitBreaker:
     """A breaker in the ledger's table. One per execution environment, used by one invocation at a time."""
 
     def __init__(
@@ -250,7 +250,7 @@ class DynamoBreaker:
         """Let the caller connect, or say when to come back.
 
         Raises:
-            PartnerLeftInPeace: The breaker is open, or another function is trying.
+            CircuitOpen: The breaker is open, or another function is trying.
         """
         self._seen, self._has_claim = None, False
         try:
@@ -264,24 +264,24 @@ class DynamoBreaker:
             if not state.is_open:
                 self._seen = state
                 return
-            self._insist_on_its_turn(state, configuration)
+            self._require_turn(state, configuration)
             claimed = replace(state, claimed_until=until)
             if written := self._write(claimed):
                 self._seen, self._has_claim = written, True
                 _log.info("trying whether %s takes files again", self._server)
                 return
-        raise self._left_in_peace(state, 1)
+        raise self._circuit_open(state, 1)
 
-    def _insist_on_its_turn(self, state: _State, configuration: str) -> None:
+    def _require_turn(self, state: _State, configuration: str) -> None:
         now = self._clock()
         if state.claimed_until > now:
-            raise self._left_in_peace(state, state.claimed_until - now)
+            raise self._circuit_open(state, state.claimed_until - now)
         if state.retry_at > now and configuration in state.refused:
-            raise self._left_in_peace(state, state.retry_at - now)
+            raise self._circuit_open(state, state.retry_at - now)
 
-    def _left_in_peace(self, state: _State, rest: float) -> PartnerLeftInPeace:
-        return PartnerLeftInPeace(
-            f"{self._server} is left in peace: {state.reason}",
+    def _circuit_open(self, state: _State, rest: float) -> CircuitOpen:
+        return CircuitOpen(
+            f"{self._server} has its circuit breaker open: {state.reason}",
             hint="It is tried again later, and at once when the secret or the host keys have been changed.",
             # What waits for the same moment does not come back in the same second.
             retry_after=min(rest, _LONGEST_WAIT) * (1 + 0.2 * self._random()),
@@ -341,7 +341,10 @@ class DynamoBreaker:
         if not after.is_open:
             return None
         _log.warning(
-            "%s is left in peace for %d s: %s", self._server, after.retry_at - self._clock(), after.reason
+            "%s has its circuit breaker open for %d s: %s",
+            self._server,
+            after.retry_at - self._clock(),
+            after.reason,
         )
         if before.is_open and before.error == after.error and configuration in before.refused:
             return None

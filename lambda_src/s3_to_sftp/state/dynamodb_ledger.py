@@ -11,7 +11,7 @@ from typing import Any
 
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.items import Item, State, commit_fields
-from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, Settlement
+from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, MessageDisposition
 from s3_to_sftp.state.table import Change, LedgerTable, Put
 from s3_to_sftp.state.transitions import (
     AT_THE_PARTNER,
@@ -19,12 +19,12 @@ from s3_to_sftp.state.transitions import (
     NEWER,
     NEWER_AFTER_ALL,
     UNDER_WAY,
-    Seen,
+    Snapshot,
     claimed,
     committed,
     in_state,
     key_change,
-    key_given_back,
+    key_release,
     lost,
     name_of,
     refuse_claimed,
@@ -74,7 +74,7 @@ class DynamoLedger:
         self, ref: ObjectRef, *, remote_path: str, temporary: str, until: float, account: str = ""
     ) -> Lease:
         """See `Ledger`. One write for a key's first version, up to three for others."""
-        seen = Seen()
+        seen = Snapshot()
         for _ in range(_LOOKS):
             now = self._clock()
             seen.refuse_settled(ref)
@@ -99,7 +99,7 @@ class DynamoLedger:
                 refused = self._table.write(*taken(lease, seen, now))
                 if not refused:
                     return lease
-            seen = seen.corrected(refused)
+            seen = seen.refreshed(refused)
         raise too_many(ref)
 
     def start_over(self, lease: Lease, *, temporary: str) -> Lease:
@@ -139,7 +139,7 @@ class DynamoLedger:
         if not refused:
             lease.names.written()
             return
-        if Seen().corrected(refused).is_superseded(lease.ref):
+        if Snapshot().refreshed(refused).is_superseded(lease.ref):
             ended = {"reason": NEWER, **in_state(State.SUPERSEDED, self._clock())}
             self._table.write(version_change(lease, ended, removed=(*LEASE, *AT_THE_PARTNER)))
             raise superseded(lease.ref)
@@ -175,11 +175,11 @@ class DynamoLedger:
                 removed=(*LEASE, *AT_THE_PARTNER, "reason", "hint"),
                 states=(State.COMMITTING,),
             ),
-            key_given_back(lease, now),
+            key_release(lease, now),
         )
         if not refused:
             return
-        version = Seen().corrected(refused).version
+        version = Snapshot().refreshed(refused).version
         # We had renamed, the lease ran out, and another has found and recorded it: so it is.
         if version is None or version.state is not State.DELIVERED:
             raise lost(lease)
@@ -195,7 +195,7 @@ class DynamoLedger:
         self._give_back(lease, {"reason": reason})  # a lease that is lost cannot be given back
 
     def settle(
-        self, ref: ObjectRef, *, state: Settlement, reason: str, hint: str, lease: Lease | None = None
+        self, ref: ObjectRef, *, state: MessageDisposition, reason: str, hint: str, lease: Lease | None = None
     ) -> None:
         """See `Ledger`."""
         end = State(state)
@@ -204,7 +204,7 @@ class DynamoLedger:
             if self._give_back(lease, ended, removed=AT_THE_PARTNER):
                 raise lost(lease)
             return
-        seen = Seen()
+        seen = Snapshot()
         for _ in range(_LOOKS):
             now = self._clock()
             if seen.version is None or seen.version.state is not end:
@@ -213,7 +213,7 @@ class DynamoLedger:
             refused = self._table.write(settled(ref, seen.version, end, now, reason, hint))
             if not refused:
                 return
-            seen = seen.corrected(refused)
+            seen = seen.refreshed(refused)
         raise too_many(ref)
 
     def _write(self, lease: Lease, *changes: Change) -> None:
@@ -232,5 +232,5 @@ class DynamoLedger:
         """End the lease; return the items that show that it is lost."""
         return self._table.write(
             version_change(lease, put, removed=(*LEASE, *removed), states=states),
-            key_given_back(lease, self._clock()),
+            key_release(lease, self._clock()),
         )

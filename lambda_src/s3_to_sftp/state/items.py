@@ -116,7 +116,7 @@ def version_key(ref: ObjectRef) -> str:
     return f"etag#{ref.etag or ''}#{(ref.sequencer or '').upper()}"
 
 
-def is_unmistakable(ref: ObjectRef) -> bool:
+def identifies_one_put(ref: ObjectRef) -> bool:
     """Say whether two puts can never look like this one.
 
     An ETag alone does not tell "the same event again" from "the old content put back".

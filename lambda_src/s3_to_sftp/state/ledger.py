@@ -19,7 +19,7 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.state.remote_names import RemoteNames
 
-Settlement = Literal["FAILED", "SUPERSEDED", "GONE", "UNKNOWN"]
+MessageDisposition = Literal["FAILED", "SUPERSEDED", "GONE", "UNKNOWN"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +147,7 @@ class Ledger(Protocol):
             AlreadyGone: It was recorded as gone from S3.
             Superseded: A newer version was renamed, or is about to be. This one is recorded as superseded.
             OutcomeUnknown: It was recorded as such, and no person has sent the message again.
-            BeingSent: Another lease on the key is running.
+            LeaseHeld: Another lease on the key is running.
             LedgerError: The ledger cannot be used, an item in it is corrupt, or too many names are left.
         """
 
@@ -234,7 +234,7 @@ class Ledger(Protocol):
         """
 
     def settle(
-        self, ref: ObjectRef, *, state: Settlement, reason: str, hint: str, lease: Lease | None = None
+        self, ref: ObjectRef, *, state: MessageDisposition, reason: str, hint: str, lease: Lease | None = None
     ) -> None:
         """Record an end without a delivery. FAILED and UNKNOWN may be acquired again, after a redrive.
 
@@ -245,6 +245,6 @@ class Ledger(Protocol):
 
         Raises:
             NothingToSend: Without a lease: it has ended already, in another way (AlreadyDelivered, ...).
-            BeingSent: Without a lease: somebody has one.
+            LeaseHeld: Without a lease: somebody has one.
             LedgerError: The lease is lost, or the ledger cannot be used, or an item in it is corrupt.
         """

@@ -5,7 +5,7 @@ from typing import Any
 
 from s3_to_sftp.errors import Disposition, LedgerError
 from s3_to_sftp.s3.object_ref import ObjectRef
-from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, Settlement
+from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, MessageDisposition
 from s3_to_sftp.state.remote_names import RemoteNames
 from s3_to_sftp.state.transitions import name_of
 
@@ -66,6 +66,6 @@ class NoLedger:
         """Do nothing."""
 
     def settle(
-        self, ref: ObjectRef, *, state: Settlement, reason: str, hint: str, lease: Lease | None = None
+        self, ref: ObjectRef, *, state: MessageDisposition, reason: str, hint: str, lease: Lease | None = None
     ) -> None:
         """Do nothing."""

@@ -34,7 +34,7 @@ class Receipt:
             `composite:CRC32C/12`; `none` where none was. All values: docs/ledger.md.
         evidence: What shows that the file has its final name.
         sha256: Of all bytes in hexadecimal, where it was asked for and the object was sent in one go.
-        lanes: Connections, or channels of one, that carried it.
+        streams: Connections, or channels of one, that carried it.
         host_key_fingerprint: Of the server that took it, `SHA256:...`.
         attempt: Leases that it took, from 1 on.
         recovered: Whether an earlier invocation had sent it, and died before it could say so.
@@ -49,7 +49,7 @@ class Receipt:
     verified_by: str = "none"
     evidence: Evidence = Evidence.RENAME_OK
     sha256: str | None = None
-    lanes: int
+    streams: int
     host_key_fingerprint: str
     attempt: int = 1
     recovered: bool = False
@@ -68,7 +68,7 @@ class Receipt:
             "checksum": self.checksum,
             "verified_by": self.verified_by,
             "evidence": self.evidence,
-            "lanes": self.lanes,
+            "streams": self.streams,
             "host_key": self.host_key_fingerprint,
             "attempt": self.attempt,
             "recovered": self.recovered,

@@ -7,7 +7,7 @@ status, and none accepted in between, are taken for the state of the partner: th
 
 import hashlib
 
-from s3_to_sftp.errors import Disposition, PartnerRefusesWrites, RequestRefused, ToBeContinued
+from s3_to_sftp.errors import CheckpointSaved, Disposition, PartnerRefusesWrites, RequestRefused
 from s3_to_sftp.s3.object_ref import ObjectRef
 
 ALIKE = 3
@@ -17,7 +17,7 @@ _TOLD_OBJECTS = 2 * ALIKE
 """More need not be remembered."""
 
 
-class RefusalsInARow:
+class RefusalStreak:
     """Refusals that are alike, since an object was accepted last.
 
     Attributes:
@@ -38,7 +38,7 @@ class RefusalsInARow:
             accepted_before: `accepted` when it was begun. Where another one was accepted since then, a
                 refusal says nothing about the partner.
         """
-        if not isinstance(outcome, Exception) or isinstance(outcome, ToBeContinued):
+        if not isinstance(outcome, Exception) or isinstance(outcome, CheckpointSaved):
             self.accepted += 1
             self.forget()
         elif accepted_before not in {None, self.accepted}:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from s3_to_sftp.errors import (
     AlreadyDelivered,
     AlreadyGone,
-    BeingSent,
     Disposition,
+    LeaseHeld,
     LedgerError,
     NameTaken,
     OutcomeUnknown,
@@ -22,9 +22,9 @@ from s3_to_sftp.state.items import (
     KeyItem,
     State,
     VersionItem,
+    identifies_one_put,
     instant,
     is_older,
-    is_unmistakable,
     partition_key,
     read_key,
     read_version,
@@ -53,13 +53,13 @@ NEWER_AFTER_ALL = f"{NEWER} This one had been sent as a whole, and may have had 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class Snapshot:
     """The items as they are, as far as we know; at first, we take it that there are none."""
 
     version: VersionItem | None = None
     key: KeyItem | None = None
 
-    def corrected(self, refused: Mapping[int, Item | None]) -> "Seen":
+    def refreshed(self, refused: Mapping[int, Item | None]) -> "Snapshot":
         """Return what we know after a write of the version's item, and the key's, that was refused.
 
         Raises:
@@ -72,7 +72,7 @@ class Seen:
         if 1 in refused:
             item = refused[1]
             key = read_key(item) if item is not None else None
-        return Seen(version=version, key=key)
+        return Snapshot(version=version, key=key)
 
     def refuse_settled(self, ref: ObjectRef) -> None:
         """Refuse what has ended for good.
@@ -80,7 +80,7 @@ class Seen:
         Raises:
             NothingToSend: It has; says how.
         """
-        if self.version is None or not is_unmistakable(ref):
+        if self.version is None or not identifies_one_put(ref):
             return
         match self.version.state:
             case State.DELIVERED:
@@ -108,7 +108,7 @@ class Seen:
         """Refuse a version that somebody is sending.
 
         Raises:
-            BeingSent: A lease on it is running.
+            LeaseHeld: A lease on it is running.
         """
         if self.version is not None and self.version.owner is not None:
             _refuse_running(ref, self.version.owner, self.version.lease_until - now)
@@ -117,7 +117,7 @@ class Seen:
         """Refuse a key of which somebody is sending a version, this or another.
 
         Raises:
-            BeingSent: A lease on it is running.
+            LeaseHeld: A lease on it is running.
         """
         if self.key is not None and self.key.owner is not None:
             _refuse_running(ref, self.key.owner, self.key.lease_until - now)
@@ -185,7 +185,7 @@ def _is_here(checkpoint: Checkpoint | None, names: RemoteNames, account: str) ->
     return entry is None or not entry.server or not account or entry.server == account
 
 
-def taken(lease: Lease, seen: Seen, now: float) -> tuple[Change, Change]:
+def taken(lease: Lease, seen: Snapshot, now: float) -> tuple[Change, Change]:
     """Return what makes the lease, provided that the items are still as seen."""
     version, key = seen.version, seen.key
     put: Put = {
@@ -283,7 +283,7 @@ def _entries(lease: Lease) -> dict[str, Mapping[str, object]]:
     return {name: vars(entry) for name, entry in lease.names.items()}
 
 
-def key_given_back(lease: Lease, now: float) -> Change:
+def key_release(lease: Lease, now: float) -> Change:
     """Return the change of the key's item that ends the lease, and shows people what is left."""
     if len(lease.names):
         shown: Put = {"status": LEFTOVERS, "status_at": instant(now)}
@@ -386,7 +386,7 @@ def _status(state: State, now: float) -> Put:
 
 def _refuse_running(ref: ObjectRef, owner: str, rest: float) -> None:
     if rest > 0:
-        raise BeingSent(
+        raise LeaseHeld(
             f"{ref}, or another version of its key, is being sent by {owner}.",
             hint="Nothing: its turn comes when that is done.",
             retry_after=rest,

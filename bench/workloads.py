@@ -160,7 +160,7 @@ def _limited(memory_mb: int, *, size: int, peers: list[Tool]) -> Work:
         group="cpu",
         link=NEAR,
         size=size,
-        tools=[ours("one lane, warm", connections=1, warm="tiny"), *peers],
+        tools=[ours("one stream, warm", connections=1, warm="tiny"), *peers],
         memory_mb=memory_mb,
         less={"naive": size // 4},
     )
@@ -180,7 +180,7 @@ def _curves() -> Iterator[Work]:
             )
     for link in (FAR, VERY_FAR):
         several = [ours(f"at most {count}", connections=count) for count in (1, 2, 4, 8, 16)]
-        yield Work(name="large", group="curves", curve="lanes", link=link, size=256 * MIB, tools=several)
+        yield Work(name="large", group="curves", curve="streams", link=link, size=256 * MIB, tools=several)
     best = [tool for tool in peers.for_small((16,)) if tool.name in ("sftp", "rclone")]
     for files in (10, 100, 1000, 10_000):
         yield Work(

@@ -10,8 +10,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from chaos.env import Environment
 from chaos.server import Refusable
-from chaos.site import Site
 from tests.faults.sftp_server import FAILURE, PERMISSION_DENIED
 from tests.faults.tcp_proxy import HEALTHY, Plan
 
@@ -27,21 +27,21 @@ Fault = Callable[[], bool | None]
 """Returns False where it did nothing."""
 
 
-class Storm:
+class FaultInjector:
     """Two hands at a time: one breaks the partner and the way to it, the other the function and its AWS.
 
     For a part of the time, given by the seed, the partner has no posix-rename besides.
     """
 
-    def __init__(self, site: Site, *, seed: int, seconds: float) -> None:
+    def __init__(self, env: Environment, *, seed: int, seconds: float) -> None:
         """Prepares a storm.
 
         Args:
-            site: What it strikes.
+            env: What it strikes.
             seed: Gives faults, pauses and durations.
             seconds: How long it is to last. It ends with `end`: a slow machine takes longer to put all.
         """
-        self._site = site
+        self._env = env
         self._ends_at = time.monotonic() + seconds
         self._calm = threading.Event()
         self._troubles: list[BaseException] = []
@@ -68,7 +68,7 @@ class Storm:
         self._calm.set()
         for thread in self._threads:
             thread.join()
-        self._site.mend_login()
+        self._env.mend_login()
         if self._troubles:
             raise self._troubles[0]
 
@@ -89,9 +89,9 @@ class Storm:
 
         What was broken may keep files from arriving: then not for long. Returns False at the end.
         """
-        before = self._site.partner.records.renames
+        before = self._env.partner.records.renames
         patience = time.monotonic() + _PATIENCE_SECONDS
-        while self._site.partner.records.renames == before and time.monotonic() < patience:
+        while self._env.partner.records.renames == before and time.monotonic() < patience:
             if self._calm.wait(_GLANCE_SECONDS):
                 return False
         return True
@@ -102,14 +102,14 @@ class Storm:
             if self._calm.wait(first):
                 return
             self.struck["period without posix-rename"] += 1
-            self._site.partner.hide_posix_rename()
+            self._env.partner.hide_posix_rename()
             self._calm.wait(last - first)
-            self._site.partner.show_posix_rename()
+            self._env.partner.show_posix_rename()
         except Exception as trouble:  # noqa: BLE001 - told by `end`
             self._troubles.append(trouble)
 
     def _partner_faults(self, rng: random.Random) -> Sequence[tuple[int, Fault]]:
-        partner = self._site.partner
+        partner = self._env.partner
 
         def connections_cut() -> None:
             partner.line.cut()
@@ -203,50 +203,50 @@ class Storm:
         ]
 
     def _function_faults(self, rng: random.Random) -> Sequence[tuple[int, Fault]]:
-        site, weather = self._site, self._site.weather
+        env, fault_schedule = self._env, self._env.fault_schedule
 
         killed_at = -_FILES_BETWEEN_KILLS
 
         def may_kill() -> bool:
             nonlocal killed_at
-            renames = site.partner.records.renames
+            renames = env.partner.records.renames
             if renames < killed_at + _FILES_BETWEEN_KILLS:
                 return False
             killed_at = renames
             return True
 
         def one_function_killed() -> bool:
-            workers = site.function_processes() if may_kill() else []
+            workers = env.function_processes() if may_kill() else []
             return bool(workers) and _kill(rng.choice(workers))
 
         def all_functions_killed() -> bool:
-            workers = site.function_processes() if may_kill() else []
+            workers = env.function_processes() if may_kill() else []
             return sum(map(_kill, workers)) > 0
 
         def events_doubled() -> None:
-            events = site.events()
-            site.send(rng.sample(events, min(len(events), 5)))
+            events = env.events()
+            env.send(rng.sample(events, min(len(events), 5)))
 
         def old_events_replayed_backwards() -> None:
-            events = site.events()
+            events = env.events()
             if events:
                 key = rng.choice(events).key
-                site.send(list(reversed([event for event in events if event.key == key])))
+                env.send(list(reversed([event for event in events if event.key == key])))
 
         def throttled() -> None:
-            weather.throttled = rng.choice([0.3, 0.9, 1.0])
+            fault_schedule.throttled = rng.choice([0.3, 0.9, 1.0])
             self._last(rng, 1, 4)
-            weather.clear()
+            fault_schedule.clear()
 
         def answers_lost() -> None:
-            weather.unanswered = rng.choice([0.1, 0.5])
+            fault_schedule.unanswered = rng.choice([0.1, 0.5])
             self._last(rng, 1, 4)
-            weather.clear()
+            fault_schedule.clear()
 
         def bodies_cut() -> None:
-            weather.cut = 0.5
+            fault_schedule.cut = 0.5
             self._last(rng, 1, 3)
-            weather.clear()
+            fault_schedule.clear()
 
         return [
             (3, one_function_killed),
@@ -259,7 +259,7 @@ class Storm:
         ]
 
     def _plan(self, rng: random.Random, plan: Plan) -> None:
-        line = self._site.partner.line
+        line = self._env.partner.line
         line.plan = plan
         self._last(rng, 0.5, 3)
         line.plan = HEALTHY
@@ -274,7 +274,7 @@ class Storm:
         Left out where there is time for the breaker to recover by itself.
         """
         if self._ends_at - time.monotonic() < _NATURAL_RECOVERY_SECONDS:
-            self._site.mend_login()
+            self._env.mend_login()
 
 
 def _kill(process: int) -> bool:

@@ -16,7 +16,7 @@ from s3_to_sftp.errors import DeliveryError
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.receipt import Receipt
 from tests.integration.partner import files_below, partner_at
-from tests.ledger_site import TABLE, LedgerSite, create_table
+from tests.ledger_env import TABLE, LedgerEnvironment, create_table
 from tests.memory_s3 import MemoryS3
 from tests.pace import short
 
@@ -25,13 +25,13 @@ SHORT = short(connect=3, handshake=2, login=2, reply=1)
 """Servers on loopback answer at once or never."""
 
 
-class LedgerDesk:
+class LedgerHarness:
     """Delivers `KEY` to a server."""
 
     def __init__(self, dynamodb: Any, s3: MemoryS3) -> None:
         create_table(dynamodb)
         self._dynamodb = dynamodb
-        self._ledger = LedgerSite(dynamodb)
+        self._ledger = LedgerEnvironment(dynamodb)
         self._names = (f"function {number}" for number in itertools.count(1))
         self.s3 = s3
         self.ref = self.announced("0A")

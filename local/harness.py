@@ -1,4 +1,4 @@
-"""The whole way of a file on one desk: local AWS, SFTP server and the stock stack between them."""
+"""The whole way of a file on one harness: local AWS, SFTP server and the stock stack between them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _INBOX = "inbox"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Desk:
+class Harness:
     """Everything up and wired: what is put into the bucket arrives in the inbox.
 
     Attributes:
@@ -42,7 +42,7 @@ class Desk:
 
 
 @contextmanager
-def set_up(progress: Progress) -> Iterator[Desk]:
+def set_up(progress: Progress) -> Iterator[Harness]:
     """Brings everything up, and everything down when the block ends; nothing is shared with another copy."""
     with tempfile.TemporaryDirectory(prefix="s3-to-sftp-") as folder:
         scratch = Path(folder)
@@ -62,4 +62,4 @@ def set_up(progress: Progress) -> Iterator[Desk]:
                     )
                 fill_secret(cloud, deployment, server)
                 progress.say("the secret holds the login of the SFTP server")
-                yield Desk(cloud=cloud, server=server, deployment=deployment, scratch=scratch)
+                yield Harness(cloud=cloud, server=server, deployment=deployment, scratch=scratch)

@@ -12,7 +12,7 @@ from typing import Any
 
 from s3_to_sftp.credentials import Credentials, FixedCredentials
 from s3_to_sftp.settings import Server
-from s3_to_sftp.sftp.client import Partner
+from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.connection import Timeouts
 from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.sftp.session import SftpSession
@@ -65,7 +65,7 @@ class MemoryJournal:
 class MemoryConnection:
     """A connection to a scripted server."""
 
-    site: Site
+    env: Environment
     number: int
     server: ScriptedServer
     session: SftpSession
@@ -73,9 +73,9 @@ class MemoryConnection:
     host_key_fingerprint: str = "SHA256:abc"
 
     def another_channel(self) -> MemoryConnection:
-        self.site.tried[CHANNEL] += 1
-        self.site.before_connect.get(CHANNEL, lambda: None)()
-        return self.site.serve(CHANNEL)
+        self.env.tried[CHANNEL] += 1
+        self.env.before_connect.get(CHANNEL, lambda: None)()
+        return self.env.serve(CHANNEL)
 
     def is_open(self) -> bool:
         return not (self.closed or self.session.is_over)
@@ -99,7 +99,7 @@ def _healthy(_asked: object) -> None:
 
 
 @dataclass
-class Site:
+class Environment:
     """Connects, and counts.
 
     Attributes:
@@ -135,7 +135,7 @@ class Site:
         logged_in: Callable[[float], None] = lambda _round_trip: None,
     ) -> Any:
         assert server == SERVER
-        number = lane_number()
+        number = stream_number()
         self.tried[number] += 1
         self.logins.append(credentials)
         self.before_connect.get(number, lambda: None)()
@@ -161,8 +161,8 @@ class Site:
             pool._given_up[CHANNEL] = math.inf
         return pool
 
-    def partner(self, max_connections: int = 1, **more: Any) -> Partner:
-        return Partner(
+    def partner(self, max_connections: int = 1, **more: Any) -> SftpClient:
+        return SftpClient(
             SERVER,
             FixedCredentials(LOGIN),
             timeouts=Timeouts(),
@@ -180,19 +180,19 @@ class Site:
         return self.disk.files
 
 
-def lane_number() -> int:
-    """Number of the lane whose thread this is; 0 for the one that delivers."""
+def stream_number() -> int:
+    """Number of the stream whose thread this is; 0 for the one that delivers."""
     name = threading.current_thread().name
-    return int(name.removeprefix("lane-")) if name.startswith("lane-") else 0
+    return int(name.removeprefix("stream-")) if name.startswith("stream-") else 0
 
 
-def lane_threads() -> list[threading.Thread]:
-    """The lanes that are still there."""
-    return [thread for thread in threading.enumerate() if thread.name.startswith("lane-")]
+def stream_threads() -> list[threading.Thread]:
+    """The streams that are still there."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("stream-")]
 
 
-def wait_for_lanes(threads: Iterable[threading.Thread] | None = None) -> None:
-    """Wait until the lanes have ended."""
-    for thread in lane_threads() if threads is None else threads:
+def wait_for_streams(threads: Iterable[threading.Thread] | None = None) -> None:
+    """Wait until the streams have ended."""
+    for thread in stream_threads() if threads is None else threads:
         thread.join(SOON)
         assert not thread.is_alive()

@@ -13,7 +13,7 @@ from typing import Any
 
 from local.deployment import Deployment
 from tests.e2e.bundles import Bundles
-from tests.e2e.site import Partner, Site, deployed_site
+from tests.e2e.env import Environment, Partner, deployed_env
 
 PREFIX = "outgoing/"
 OURS = f"{PREFIX}1.csv"
@@ -35,13 +35,13 @@ class Function:
     """The deployed function.
 
     Attributes:
-        site: Where it is deployed.
+        env: Where it is deployed.
         role: ARN of its role.
         credentials: What Lambda gives to functions of that role.
         key: Id of a KMS key of the account.
     """
 
-    site: Site
+    env: Environment
     role: str
     credentials: dict[str, str]
     key: str
@@ -50,7 +50,7 @@ class Function:
     @property
     def own(self) -> Deployment:
         """What belongs to it."""
-        return self.site.deployment
+        return self.env.deployment
 
     @property
     def role_name(self) -> str:
@@ -59,25 +59,25 @@ class Function:
     def client(self, service: str) -> Any:
         """A client that has the permissions of the function."""
         if service not in self._clients:
-            self._clients[service] = self.site.cloud.client(service, **self.credentials)
+            self._clients[service] = self.env.cloud.client(service, **self.credentials)
         return self._clients[service]
 
     def root(self, service: str) -> Any:
         """A client that has all permissions."""
-        return self.site.cloud.client(service)
+        return self.env.cloud.client(service)
 
 
 @contextmanager
 def deployed_function(folder: Path, partner: Partner, bundles: Bundles) -> Iterator[Function]:
     """The stock stack for a prefix, in an account where there is more than that."""
-    with deployed_site(folder, partner, bundles, prefix=PREFIX, enforce_iam=True) as site:
-        own, functions = site.deployment, site.cloud.client("lambda")
+    with deployed_env(folder, partner, bundles, prefix=PREFIX, enforce_iam=True) as env:
+        own, functions = env.deployment, env.cloud.client("lambda")
         role: str = functions.get_function_configuration(FunctionName=own.function)["Role"]
-        key = _fill_account(site)
-        function = Function(site=site, role=role, credentials=_credentials(functions, role), key=key)
+        key = _fill_account(env)
+        function = Function(env=env, role=role, credentials=_credentials(functions, role), key=key)
         _name_secret_by_arn(function)
-        site.put(OURS, b"ours")
-        site.put(PRIVATE, b"private")
+        env.put(OURS, b"ours")
+        env.put(PRIVATE, b"private")
         yield function
 
 
@@ -107,9 +107,9 @@ def _name_secret_by_arn(function: Function) -> None:
         iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=mended)
 
 
-def _fill_account(site: Site) -> str:
-    client = site.cloud.client
-    site.put(OURS, b"other", bucket=site.bucket_of_its_own(OTHER))
+def _fill_account(env: Environment) -> str:
+    client = env.cloud.client
+    env.put(OURS, b"other", bucket=env.bucket_of_its_own(OTHER))
     client("sqs").create_queue(QueueName=OTHER)
     client("secretsmanager").create_secret(Name=OTHER, SecretString="other")
     client("events").create_event_bus(Name=OTHER)

@@ -14,15 +14,15 @@ from s3_to_sftp.app import Function
 from s3_to_sftp.credentials import Credentials, FixedCredentials
 from s3_to_sftp.delivery import invocation
 from s3_to_sftp.delivery.deadline import Deadline
-from s3_to_sftp.delivery.invocation import Deliveries
-from s3_to_sftp.errors import PartnerLeftInPeace, QueueError
-from s3_to_sftp.events import Silent
-from s3_to_sftp.queue.disposition import Settlement
+from s3_to_sftp.delivery.invocation import InvocationRunner
+from s3_to_sftp.errors import CircuitOpen, QueueError
+from s3_to_sftp.events import NullPublisher
+from s3_to_sftp.queue.disposition import MessageDisposition
 from s3_to_sftp.queue.message_queue import Message
-from s3_to_sftp.queue.retry_policy import RetryPolicy, Tries
+from s3_to_sftp.queue.retry_policy import RetryHistory, RetryPolicy
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.settings import Server
-from s3_to_sftp.state.circuit_breaker import NoBreaker
+from s3_to_sftp.state.circuit_breaker import NoCircuitBreaker
 from s3_to_sftp.state.receipt import Receipt
 from tests.lambda_events import LambdaContext, s3_notification, s3_record, sqs_event
 
@@ -35,39 +35,39 @@ class Queue:
     """Takes what the settlement asks of a queue; `broken` takes nothing."""
 
     broken: bool = False
-    parked: list[str] = field(default_factory=list)
+    dead_lettered: list[str] = field(default_factory=list)
 
-    def send_anew(self, message: Message, **_how: Any) -> None:
+    def resend(self, message: Message, **_how: Any) -> None:
         if self.broken:
             raise QueueError("no.", hint="")
 
     def acknowledge(self, message: Message) -> None:
         pass
 
-    def park(self, message: Message, **why: str) -> None:
-        self.parked.append(message.id)
+    def dead_letter(self, message: Message, **why: str) -> None:
+        self.dead_lettered.append(message.id)
 
     def continue_(self, message: Message, **_how: Any) -> None:
         pass
 
 
-class Breaker(NoBreaker):
+class CircuitBreaker(NoCircuitBreaker):
     """Lets nobody through when it is open."""
 
     is_open = False
 
     def admit(self, *, configuration: str, until: float) -> None:
         if self.is_open:
-            raise PartnerLeftInPeace("left in peace.", hint="", retry_after=60)
+            raise CircuitOpen("left in peace.", hint="", retry_after=60)
 
 
 @dataclass
-class Site:
+class Environment:
     """A function without S3 and partner: each key has its outcome, by default a delivery."""
 
     outcomes: dict[str, Exception] = field(default_factory=dict)
     queue: Queue = field(default_factory=Queue)
-    breaker: Breaker = field(default_factory=Breaker)
+    breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
 
     def deliver_all(
         self, _delivery: Any, refs: Sequence[ObjectRef], _deadline: Deadline
@@ -77,23 +77,25 @@ class Site:
 
     def function(self) -> Function:
         report: Any = handler._Report()
-        deliveries = Deliveries(
+        deliveries = InvocationRunner(
             server=Server(host="sftp.partner.example", port=22),
             credentials=FixedCredentials(Credentials(username="u", password="p")),
             delivery=object(),  # type: ignore[arg-type]  # nobody asks it anything: `deliver_all` is ours
             breaker=self.breaker,
-            announcements=Silent(),
+            announcements=NullPublisher(),
             reporter=report,
         )
-        settlement = Settlement(
+        message_disposition = MessageDisposition(
             self.queue,  # type: ignore[arg-type]  # a stand-in for the queue
             policy=RetryPolicy(retry_for=24 * HOUR),
-            announcements=Silent(),
+            announcements=NullPublisher(),
             give_up=lambda ref, error: None,
             tally=report,
             clock=lambda: NOW,
         )
-        return Function(deliveries=deliveries, settlement=settlement, announcements=Silent())
+        return Function(
+            deliveries=deliveries, message_disposition=message_disposition, announcements=NullPublisher()
+        )
 
 
 def receipt(ref: ObjectRef) -> Receipt:
@@ -104,19 +106,19 @@ def receipt(ref: ObjectRef) -> Receipt:
         seconds=1.25,
         checksum_algorithm="CRC32",
         checksum="y/Q5Jg==",
-        lanes=2,
+        streams=2,
         host_key_fingerprint="SHA256:abc",
     )
 
 
-def installed(monkeypatch: pytest.MonkeyPatch) -> Site:
+def installed(monkeypatch: pytest.MonkeyPatch) -> Environment:
     """Let the handler run such a function, in an environment of its own."""
-    site = Site()
-    function = site.function()
+    env = Environment()
+    function = env.function()
     monkeypatch.setattr(handler, "_function", lambda: function)
-    monkeypatch.setattr(invocation, "deliver_all", site.deliver_all)
+    monkeypatch.setattr(invocation, "deliver_all", env.deliver_all)
     forget_dimensions()
-    return site
+    return env
 
 
 def forget_dimensions() -> None:
@@ -137,7 +139,7 @@ def batch(*keys: str, age: float = 0, tried_for: float | None = None) -> dict[st
     for record in event["Records"]:
         record["attributes"]["SentTimestamp"] = str(int((NOW - age) * 1000))
         if tried_for is not None:  # it was sent anew just now
-            tries = Tries(first_sent=NOW - age, count=1, since=NOW - tried_for)
+            tries = RetryHistory(first_sent=NOW - age, count=1, since=NOW - tried_for)
             record["attributes"]["SentTimestamp"] = str(int(NOW * 1000))
             record["messageAttributes"] = {
                 "retries": {"stringValue": tries.as_text(sent=NOW), "dataType": "String"}

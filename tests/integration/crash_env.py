@@ -26,7 +26,7 @@ from tests.integration.crash_driver import Invocation
 from tests.integration.partner import files_below
 from tests.integration.watch import never_half
 from tests.lambda_events import s3_notification, s3_record, sqs_record
-from tests.ledger_site import LedgerSite, create_table
+from tests.ledger_env import LedgerEnvironment, create_table
 
 INBOX = "inbox"
 OLD = b"the old file, complete"
@@ -114,22 +114,22 @@ class Seen:
     opened: set[str] = field(default_factory=set)
 
 
-class CrashSite:
+class CrashEnvironment:
     """Announced objects, and invocations that are given their messages as an event source mapping does it."""
 
     def __init__(
-        self, cloud: LocalCloud, function: CrashingFunction, server: RunningServer, seen: Seen, lanes: int
+        self, cloud: LocalCloud, function: CrashingFunction, server: RunningServer, seen: Seen, streams: int
     ) -> None:
         name = f"crash-{os.getpid()}-{next(_numbers)}"
         self._s3, self._sqs, dynamodb = (_client(cloud, service) for service in ("s3", "sqs", "dynamodb"))
         self._function = function
         self._server = server
         self._seen = seen
-        self._lanes = lanes
+        self._streams = streams
         self._bucket = self._table = name
         self._s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
         create_table(dynamodb, name)
-        self._ledger = LedgerSite(dynamodb, name)
+        self._ledger = LedgerEnvironment(dynamodb, name)
         self._queue, self._dead_letters = (
             self._sqs.create_queue(QueueName=f"{name}{end}")["QueueUrl"] for end in ("", "-dlq")
         )
@@ -176,7 +176,7 @@ class CrashSite:
             dies=dies,
             clock_ahead=self._invocations * LONGER_THAN_A_LEASE,
             seconds=seconds,
-            lanes=self._lanes,
+            streams=self._streams,
             pause_after=pause_after,
         )
         response = self._function.invoke(invocation) if messages else {"batchItemFailures": []}
@@ -234,7 +234,7 @@ class CrashSite:
             "SSH_USERNAME": self._server.username,
             "SSH_PASSWORD": str(self._server.password),
             "SSH_DIR": INBOX,
-            "SSH_MAX_CONNECTIONS": str(self._lanes),
+            "SSH_MAX_CONNECTIONS": str(self._streams),
             "LEDGER_TABLE": self._table,
             "QUEUE_URL": self._queue,
             "DEAD_LETTER_QUEUE_URL": self._dead_letters,
@@ -262,12 +262,12 @@ class CrashSite:
 
 
 @contextmanager
-def crash_site(
-    cloud: LocalCloud, function: CrashingFunction, root: Path, *, lanes: int
-) -> Iterator[CrashSite]:
-    """A site with a partner, a bucket, a queue and a table of its own."""
-    (root / INBOX).mkdir()  # a server is not asked about lanes in a directory that is just being made
+def crash_env(
+    cloud: LocalCloud, function: CrashingFunction, root: Path, *, streams: int
+) -> Iterator[CrashEnvironment]:
+    """A env with a partner, a bucket, a queue and a table of its own."""
+    (root / INBOX).mkdir()  # a server is not asked about streams in a directory that is just being made
     seen = Seen()
     factory = faulty(functools.partial(_Witness, seen=seen), Fault(broken=False))
     with start_asyncssh_server(root, sftp_factory=factory) as server:
-        yield CrashSite(cloud, function, server, seen, lanes)
+        yield CrashEnvironment(cloud, function, server, seen, streams)

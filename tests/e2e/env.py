@@ -63,7 +63,7 @@ class Partner:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Site:
+class Environment:
     cloud: LocalCloud
     partner: Partner
     server: RunningServer
@@ -146,9 +146,9 @@ class Site:
 
 
 @contextmanager
-def deployed_site(
+def deployed_env(
     folder: Path, partner: Partner, bundles: Bundles, *, prefix: str = "", enforce_iam: bool = False
-) -> Iterator[Site]:
+) -> Iterator[Environment]:
     """The stock stack in a cloud of its own, which ends with the block."""
     scratch = folder / "cdk"
     assembly = scratch / "cdk.out"  # a fresh one: each run builds the bundle anew
@@ -160,7 +160,7 @@ def deployed_site(
             deployment = deploy(cloud, context, assembly=assembly, scratch=scratch)
         fill_secret(cloud, deployment, server)
         (asset,) = (path for path in assembly.glob("asset.*") if path.is_dir())
-        yield Site(cloud=cloud, partner=partner, server=server, deployment=deployment, asset=asset)
+        yield Environment(cloud=cloud, partner=partner, server=server, deployment=deployment, asset=asset)
 
 
 def notification(bucket: str, key: str) -> dict[str, Any]:

@@ -17,10 +17,10 @@ from tests.integration.sources import BytesSource, GatheringSource
 
 MIB = 1024 * 1024
 FAR = Plan(delay=0.015)
-"""30 ms there and back: enough for a handful of lanes, little enough for a test."""
+"""30 ms there and back: enough for a handful of streams, little enough for a test."""
 
 LARGE = os.urandom(5 * 16 * MIB + 1)
-"""Enough for five lanes."""
+"""Enough for five streams."""
 
 
 @pytest.fixture
@@ -30,14 +30,14 @@ def proxy(server: RunningServer) -> Iterator[TcpProxy]:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5])
-def test_distant_partner_gets_as_many_lanes_as_it_allows_and_the_same_bytes(
+def test_distant_partner_gets_as_many_streams_as_it_allows_and_the_same_bytes(
     limit: int, server: RunningServer, proxy: TcpProxy
 ) -> None:
     partner = partner_at(server, port=proxy.port, max_connections=limit)
     source = GatheringSource(LARGE)
-    lanes = max(2, limit)  # where one connection is allowed, a second channel of it
-    assert send(partner, source, "report.csv") == lanes
-    assert len(source.readers) == lanes
+    streams = max(2, limit)  # where one connection is allowed, a second channel of it
+    assert send(partner, source, "report.csv") == streams
+    assert len(source.readers) == streams
     assert connections(server) == limit
     assert (server.root / "report.csv").read_bytes() == LARGE
     partner.close()
@@ -57,7 +57,7 @@ def test_connections_stay_warm_for_the_next_objects(
     partner.close()
 
 
-def test_idle_lanes_are_asked_before_they_are_used_again(server: RunningServer, proxy: TcpProxy) -> None:
+def test_idle_streams_are_asked_before_they_are_used_again(server: RunningServer, proxy: TcpProxy) -> None:
     now = 0.0
     partner = partner_at(server, port=proxy.port, max_connections=3, clock=lambda: now)
     for now in (0.0, 3600.0):  # noqa: B007 - the clock above reads it
@@ -66,7 +66,7 @@ def test_idle_lanes_are_asked_before_they_are_used_again(server: RunningServer, 
     partner.close()
 
 
-def test_lanes_that_died_while_idle_are_replaced(
+def test_streams_that_died_while_idle_are_replaced(
     server: RunningServer, proxy: TcpProxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = 0.0
@@ -82,7 +82,7 @@ def test_lanes_that_died_while_idle_are_replaced(
     partner.close()
 
 
-def test_small_object_gets_one_lane_however_far_the_partner_is(
+def test_small_object_gets_one_stream_however_far_the_partner_is(
     server: RunningServer, proxy: TcpProxy
 ) -> None:
     partner = partner_at(server, port=proxy.port, max_connections=5)
@@ -91,7 +91,7 @@ def test_small_object_gets_one_lane_however_far_the_partner_is(
     partner.close()
 
 
-def test_near_partner_gets_one_lane_once_its_distance_is_known(server: RunningServer) -> None:
+def test_near_partner_gets_one_stream_once_its_distance_is_known(server: RunningServer) -> None:
     now = 0.0
     partner = partner_at(server, max_connections=5, clock=lambda: now)
     # The login takes longer than a round trip; pauses are what lets the session measure anew.
@@ -111,16 +111,16 @@ def test_partner_that_takes_two_connections_gets_two_and_is_not_asked_again(
     for name in ("a.bin", "b.bin"):
         assert send(partner, GatheringSource(LARGE), name) == 2
         assert (server.root / name).read_bytes() == LARGE
-    # Lanes that are not needed any more do not come, so it may be one less.
+    # Streams that are not needed any more do not come, so it may be one less.
     assert proxy.connections <= 5, "asked again for what was refused"
     said = [record.getMessage() for record in caplog.records if record.name.startswith("s3_to_sftp")]
     assert len(said) == 1, said
-    assert "does not take all lanes" in said[0]
+    assert "does not take all streams" in said[0]
     partner.close()
 
 
 def test_sshd_that_takes_no_further_sessions_is_no_obstacle(root: Path) -> None:
-    # The server closes what comes too early by its own rule; lanes may be refused, the object may not.
+    # The server closes what comes too early by its own rule; streams may be refused, the object may not.
     skip_without_sshd()
     with (
         start_sshd(root, extra_config=["MaxStartups 1", "MaxSessions 1"]) as server,

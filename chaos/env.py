@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_plus
 
-from chaos.aws_line import Weather, aws_line
+from chaos.aws_proxy import FaultSchedule, aws_proxy
 from chaos.objects import Version
 from chaos.partner import INBOX, Partner
 from local.cloud import ACCOUNT, REGION, LocalCloud, prepare_emulator, start_cloud
@@ -91,21 +91,21 @@ class Recorded:
 
 
 @dataclass(kw_only=True)
-class Site:
+class Environment:
     """Everything that a storm can strike, and the counting afterwards needs.
 
     Attributes:
         cloud: The local AWS.
         deployment: The stack in it.
         partner: The partner.
-        weather: Of the function's line to AWS.
+        fault_schedule: Of the function's line to AWS.
         puts: What was put: id of the version in S3 -> version.
     """
 
     cloud: LocalCloud
     deployment: Deployment
     partner: Partner
-    weather: Weather
+    fault_schedule: FaultSchedule
     folder: Path
     witness_url: str
     puts: dict[str, Version] = field(default_factory=dict)
@@ -132,7 +132,7 @@ class Site:
         for event in events:
             client.send_message(QueueUrl=self.deployment.queue_url, MessageBody=event.body)
 
-    def parked(self) -> list[Parked]:
+    def dead_lettered(self) -> list[Parked]:
         """What the dead-letter queue holds. It is empty afterwards."""
         return [
             Parked(event=_event(message["Body"]), reason=_reason(message))
@@ -190,7 +190,7 @@ class Site:
 
 
 @contextmanager
-def set_up(progress: Progress, rng: random.Random) -> Iterator[Site]:
+def set_up(progress: Progress, rng: random.Random) -> Iterator[Environment]:
     """Brings everything up, in working order, and everything down when the block ends."""
     with tempfile.TemporaryDirectory(prefix="chaos-") as name:
         folder = Path(name)
@@ -198,17 +198,20 @@ def set_up(progress: Progress, rng: random.Random) -> Iterator[Site]:
             prepare_emulator()
         partner = Partner(folder / "partner")
         try:
-            with start_cloud(folder / "cloud") as cloud, aws_line(cloud.endpoint, rng) as (endpoint, weather):
+            with (
+                start_cloud(folder / "cloud") as cloud,
+                aws_proxy(cloud.endpoint, rng) as (endpoint, fault_schedule),
+            ):
                 with progress.step("cdk bootstrap and cdk deploy"):
                     deployment = _deploy(cloud, partner, folder / "cdk")
                 slowness = _tune(cloud, deployment, endpoint)
                 progress.say(f"the machine counts as {slowness:.1f} times slower than an idle one")
                 partner.disk.far_bytes_per_second /= slowness  # the large object takes two invocations still
-                yield Site(
+                yield Environment(
                     cloud=cloud,
                     deployment=deployment,
                     partner=partner,
-                    weather=weather,
+                    fault_schedule=fault_schedule,
                     folder=folder / "cloud",
                     witness_url=_add_witness(cloud, deployment),
                 )
@@ -219,7 +222,7 @@ def set_up(progress: Progress, rng: random.Random) -> Iterator[Site]:
 def _deploy(cloud: LocalCloud, partner: Partner, scratch: Path) -> Deployment:
     bootstrap(cloud, scratch=scratch)
     at_the_line = replace(partner.server, port=partner.port)
-    # Three lanes for each of two functions.
+    # Three streams for each of two functions.
     context = {**server_context(at_the_line, INBOX), "max_connections": "6"}
     with cloud_assembly(scratch) as assembly:
         deployment = deploy(cloud, context, assembly=assembly, scratch=scratch)

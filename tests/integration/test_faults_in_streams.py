@@ -1,6 +1,6 @@
-"""Every fault, on one lane, two channels, three connections: a clear failure or the same bytes, never a hole.
+"""Every fault, on one stream, two channels, three connections: a clear failure or the same bytes, never a hole.
 
-The unlucky lane may be the first, whose failure fails the delivery, or a further one, whose work the others
+The unlucky stream may be the first, whose failure fails the delivery, or a further one, whose work the others
 do. Which one it is, is up to the threads; the promise is the same.
 """
 
@@ -20,7 +20,7 @@ import pytest
 
 from local.sftp_server import RunningServer, start_asyncssh_server
 from s3_to_sftp.errors import ConnectionLost, DeliveryError, RequestRefused
-from s3_to_sftp.sftp.client import Partner
+from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME
 from tests.faults.sftp_server import (
     FAILURE,
@@ -49,30 +49,30 @@ from tests.integration.sources import GatheringSource
 from tests.integration.watch import never_half
 from tests.pace import short
 
-pytestmark = pytest.mark.usefixtures("lanes_at_any_distance")
+pytestmark = pytest.mark.usefixtures("streams_at_any_distance")
 
 KEY = "report.csv"
 OLD = b"the old file, complete"
-NEW = os.urandom(6 * 1024 * 1024 + 12345)  # 25 ranges: more than the lanes can have under way at first
+NEW = os.urandom(6 * 1024 * 1024 + 12345)  # 25 ranges: more than the streams can have under way at first
 SHORT = short(connect=3, handshake=1.5, login=1.5, reply=0.8)
 
-lanes = pytest.mark.parametrize("lanes", [1, 2, 3], ids=["one lane", "two channels", "three lanes"])
+streams = pytest.mark.parametrize("streams", [1, 2, 3], ids=["one stream", "two channels", "three streams"])
 
 
 @dataclass
-class Site:
+class Environment:
     """A server that may misbehave, a proxy that may break, and who delivers through both."""
 
     server: RunningServer
     proxy: TcpProxy
-    partner: Partner
-    lanes: int
+    partner: SftpClient
+    streams: int
 
     def deliver(self) -> int:
         """Deliver NEW over OLD; nothing else is ever seen there."""
         target = self.server.root / KEY
         with never_half(target, OLD, NEW):
-            used = send(self.partner, GatheringSource(NEW), KEY, lanes=self.lanes)
+            used = send(self.partner, GatheringSource(NEW), KEY, streams=self.streams)
             # Not `assert a == b`: in CI pytest explains the difference of megabytes for minutes.
             arrived_whole = target.read_bytes() == NEW
             assert arrived_whole
@@ -95,7 +95,7 @@ class Site:
         return sorted(set(files_below(self.server.root)) - {KEY})
 
 
-Start = Callable[..., Site]
+Start = Callable[..., Environment]
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def fault() -> Fault:
 
 
 @pytest.fixture
-def start(root: Path, fault: Fault, lanes: int) -> Iterator[Start]:
+def start(root: Path, fault: Fault, streams: int) -> Iterator[Start]:
     """Starts a server with a fault; it ends with the test."""
     with ExitStack() as stack:
 
@@ -114,108 +114,108 @@ def start(root: Path, fault: Fault, lanes: int) -> Iterator[Start]:
             hide: tuple[str, ...] = (),
             options: dict[str, Any] | None = None,
             **kwargs: Any,
-        ) -> Site:
+        ) -> Environment:
             (root / KEY).write_bytes(OLD)
             stack.enter_context(without_extensions(*hide))
             factory = faulty(kind, fault, *args, **kwargs)
             server = stack.enter_context(start_asyncssh_server(root, sftp_factory=factory, options=options))
             proxy = stack.enter_context(tcp_proxy(server.port))
-            # Where one connection is allowed, the second lane is a channel.
+            # Where one connection is allowed, the second stream is a channel.
             partner = partner_at(
-                server, port=proxy.port, max_connections=1 if lanes == 2 else lanes, timeouts=SHORT
+                server, port=proxy.port, max_connections=1 if streams == 2 else streams, timeouts=SHORT
             )
             stack.callback(partner.close)
-            return Site(server, proxy, partner, lanes)
+            return Environment(server, proxy, partner, streams)
 
         yield start
 
 
-def fails_clearly_or_delivers(site: Site, fault: Fault) -> DeliveryError | None:
-    error = site.raises_or_delivers()
+def fails_clearly_or_delivers(env: Environment, fault: Fault) -> DeliveryError | None:
+    error = env.raises_or_delivers()
     assert fault.caused, "the fault did not happen: the test proves nothing"
     fault.mend()
-    site.deliver()
+    env.deliver()
     return error
 
 
-@lanes
+@streams
 @pytest.mark.parametrize("nth", [1, 2, 3, 4, 10, 25])
-def test_failing_write(nth: int, lanes: int, start: Start, fault: Fault) -> None:
-    site = start(RefusesRequest, "write", nth=nth, code=FAILURE)
-    error = fails_clearly_or_delivers(site, fault)
-    assert lanes > 1 or isinstance(error, RequestRefused)
+def test_failing_write(nth: int, streams: int, start: Start, fault: Fault) -> None:
+    env = start(RefusesRequest, "write", nth=nth, code=FAILURE)
+    error = fails_clearly_or_delivers(env, fault)
+    assert streams > 1 or isinstance(error, RequestRefused)
     assert error is None or "offset" in error.reason
-    assert site.left_behind() == []
+    assert env.left_behind() == []
 
 
-@lanes
-def test_all_writes_failing(lanes: int, start: Start, fault: Fault) -> None:
-    site = start(RefusesRequest, "write")
-    assert isinstance(fails_clearly_or_delivers(site, fault), RequestRefused)
-    assert site.left_behind() == []
+@streams
+def test_all_writes_failing(streams: int, start: Start, fault: Fault) -> None:
+    env = start(RefusesRequest, "write")
+    assert isinstance(fails_clearly_or_delivers(env, fault), RequestRefused)
+    assert env.left_behind() == []
 
 
-@lanes
-def test_all_closes_failing(lanes: int, start: Start, fault: Fault) -> None:
-    site = start(FailsOnClose)
-    error = fails_clearly_or_delivers(site, fault)
+@streams
+def test_all_closes_failing(streams: int, start: Start, fault: Fault) -> None:
+    env = start(FailsOnClose)
+    error = fails_clearly_or_delivers(env, fault)
     assert isinstance(error, RequestRefused)
     assert "close" in error.reason
-    assert site.left_behind() == []
+    assert env.left_behind() == []
 
 
-@pytest.mark.parametrize(("lanes", "nth"), [(1, 1), (3, 1), (3, 2), (3, 3)])
-def test_one_close_failing(nth: int, lanes: int, start: Start, fault: Fault) -> None:
-    site = start(RefusesRequest, "close", nth=nth)
-    error = fails_clearly_or_delivers(site, fault)
-    assert lanes > 1 or isinstance(error, RequestRefused)
-    assert site.left_behind() == []
+@pytest.mark.parametrize(("streams", "nth"), [(1, 1), (3, 1), (3, 2), (3, 3)])
+def test_one_close_failing(nth: int, streams: int, start: Start, fault: Fault) -> None:
+    env = start(RefusesRequest, "close", nth=nth)
+    error = fails_clearly_or_delivers(env, fault)
+    assert streams > 1 or isinstance(error, RequestRefused)
+    assert env.left_behind() == []
 
 
-@lanes
+@streams
 @pytest.mark.parametrize("hide", [(), (POSIX_RENAME,)], ids=["posix-rename", "rename"])
-def test_failing_rename(hide: tuple[str, ...], lanes: int, start: Start, fault: Fault) -> None:
+def test_failing_rename(hide: tuple[str, ...], streams: int, start: Start, fault: Fault) -> None:
     if hide:
         # Version 3 moves the old file aside between two attempts: refuse the last.
-        site = start(RefusesRequest, "rename", nth=3, hide=hide)
+        env = start(RefusesRequest, "rename", nth=3, hide=hide)
     else:
-        site = start(RefusesRequest, "posix_rename", code=PERMISSION_DENIED)
-    assert isinstance(site.raises_or_delivers(), RequestRefused)
+        env = start(RefusesRequest, "posix_rename", code=PERMISSION_DENIED)
+    assert isinstance(env.raises_or_delivers(), RequestRefused)
     assert fault.caused
-    (complete,) = site.left_behind()  # the next attempt of a delivery starts there
-    assert (site.server.root / complete).read_bytes() == NEW
-    (site.server.root / complete).unlink()
+    (complete,) = env.left_behind()  # the next attempt of a delivery starts there
+    assert (env.server.root / complete).read_bytes() == NEW
+    (env.server.root / complete).unlink()
     fault.mend()
-    send(site.partner, GatheringSource(NEW), KEY, lanes=lanes)
-    assert files_below(site.server.root) == {KEY: NEW}
+    send(env.partner, GatheringSource(NEW), KEY, streams=streams)
+    assert files_below(env.server.root) == {KEY: NEW}
 
 
-@lanes
+@streams
 @pytest.mark.parametrize("capacity", [0, 1_000_000, 1_500_000])
-def test_full_disk(capacity: int, lanes: int, start: Start, fault: Fault) -> None:
-    site = start(DiskFull, capacity=capacity, code=NO_SPACE_ON_FILESYSTEM)
-    error = fails_clearly_or_delivers(site, fault)
+def test_full_disk(capacity: int, streams: int, start: Start, fault: Fault) -> None:
+    env = start(DiskFull, capacity=capacity, code=NO_SPACE_ON_FILESYSTEM)
+    error = fails_clearly_or_delivers(env, fault)
     assert isinstance(error, RequestRefused)
     assert error.code == NO_SPACE_ON_FILESYSTEM
-    assert site.left_behind() == []
+    assert env.left_behind() == []
 
 
 @pytest.mark.parametrize(
-    ("lanes", "operation", "nth"),
+    ("streams", "operation", "nth"),
     [
         *(
-            (lanes, operation, 1)
-            for lanes in (1, 3)
+            (streams, operation, 1)
+            for streams in (1, 3)
             for operation in ("open", "write", "close", "posix_rename")
         ),
         *((3, operation, 2) for operation in ("open", "write", "close")),
         (1, "write", 10),
     ],
 )
-def test_stalled_request(operation: str, nth: int, lanes: int, start: Start, fault: Fault) -> None:
-    site = start(Stalls, operation, nth=nth)
-    error = fails_clearly_or_delivers(site, fault)
-    assert lanes > 1 or isinstance(error, ConnectionLost)
+def test_stalled_request(operation: str, nth: int, streams: int, start: Start, fault: Fault) -> None:
+    env = start(Stalls, operation, nth=nth)
+    error = fails_clearly_or_delivers(env, fault)
+    assert streams > 1 or isinstance(error, ConnectionLost)
     assert error is None or re.search("did not answer in time|took no more data for too long", error.reason)
 
 
@@ -223,26 +223,28 @@ def test_stalled_request(operation: str, nth: int, lanes: int, start: Start, fau
 CUTS = [3_000, 500_000, 1_500_000]
 
 
-@pytest.mark.parametrize(("lanes", "number"), [(1, 0), (3, 0), (3, 1)])
+@pytest.mark.parametrize(("streams", "number"), [(1, 0), (3, 0), (3, 1)])
 @pytest.mark.parametrize("action", ["cut", "reset", "stall"])
 @pytest.mark.parametrize("at", CUTS)
-def test_broken_connection(action: str, at: int, number: int, lanes: int, start: Start, fault: Fault) -> None:
-    site = start()
-    site.proxy.plans = {number: Plan(action=action, to_server=at)}  # type: ignore[arg-type] # one of the three
-    error = site.raises_or_delivers()
-    assert lanes > 1 or error is not None
-    site.deliver()
+def test_broken_connection(
+    action: str, at: int, number: int, streams: int, start: Start, fault: Fault
+) -> None:
+    env = start()
+    env.proxy.plans = {number: Plan(action=action, to_server=at)}  # type: ignore[arg-type] # one of the three
+    error = env.raises_or_delivers()
+    assert streams > 1 or error is not None
+    env.deliver()
 
 
-@lanes
+@streams
 @pytest.mark.parametrize("action", ["cut", "stall"])
 @pytest.mark.parametrize("at", [2_500, 3_400, 4_500])
-def test_broken_way_back(action: str, at: int, lanes: int, start: Start) -> None:
-    site = start()
-    site.proxy.plan = Plan(action=action, to_client=at)  # type: ignore[arg-type] # one of the two
-    assert site.raises_or_delivers() is not None
-    site.proxy.plan = Plan()
-    site.deliver()
+def test_broken_way_back(action: str, at: int, streams: int, start: Start) -> None:
+    env = start()
+    env.proxy.plan = Plan(action=action, to_client=at)  # type: ignore[arg-type] # one of the two
+    assert env.raises_or_delivers() is not None
+    env.proxy.plan = Plan()
+    env.deliver()
 
 
 # --- servers with less: the delivery works on what is left ---
@@ -255,62 +257,62 @@ def said(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     return lambda: [r.getMessage() for r in caplog.records if r.name.startswith("s3_to_sftp")]
 
 
-@lanes
+@streams
 @pytest.mark.parametrize(
     "kind",
     [OneOpenFile, RefusesSecondOpen, WritesInOrderOnly, RefusesReading, SweepsAtClose],
     ids=lambda kind: str(kind.__name__),
 )
 def test_server_that_allows_one_writer_gets_one_and_that_is_said_once(
-    kind: type[WatchedServer], lanes: int, start: Start, said: Callable[[], list[str]]
+    kind: type[WatchedServer], streams: int, start: Start, said: Callable[[], list[str]]
 ) -> None:
-    site = start(kind)
+    env = start(kind)
     for _ in range(3):
-        site.deliver()
-    assert site.deliver() == 1
-    assert site.left_behind() == []
-    assert len(said()) == (lanes > 1), said()
+        env.deliver()
+    assert env.deliver() == 1
+    assert env.left_behind() == []
+    assert len(said()) == (streams > 1), said()
 
 
-@lanes
+@streams
 @pytest.mark.parametrize("kind", [SpoolsPerHandle, IgnoresOffsets], ids=lambda kind: str(kind.__name__))
-def test_server_that_undoes_what_lanes_write_gets_one_and_that_is_said_once(
-    kind: type[WatchedServer], lanes: int, start: Start, said: Callable[[], list[str]]
+def test_server_that_undoes_what_streams_write_gets_one_and_that_is_said_once(
+    kind: type[WatchedServer], streams: int, start: Start, said: Callable[[], list[str]]
 ) -> None:
-    site = start(kind)
-    assert [site.deliver(), site.deliver()] == [1, 1]
-    assert site.left_behind() == []
-    assert len(said()) == (lanes > 1), said()
+    env = start(kind)
+    assert [env.deliver(), env.deliver()] == [1, 1]
+    assert env.left_behind() == []
+    assert len(said()) == (streams > 1), said()
 
 
-@pytest.mark.parametrize("lanes", [2, 3], ids=["two channels", "three lanes"])
+@pytest.mark.parametrize("streams", [2, 3], ids=["two channels", "three streams"])
 @pytest.mark.parametrize("nth", [2, 3, 4], ids=["create", "open", "open for reading"])
 def test_server_that_hangs_up_during_the_probe_is_not_probed_again(
-    nth: int, lanes: int, start: Start, fault: Fault, said: Callable[[], list[str]]
+    nth: int, streams: int, start: Start, fault: Fault, said: Callable[[], list[str]]
 ) -> None:
-    site = start(HangsUp, "open", nth=nth)
-    error = fails_clearly_or_delivers(site, fault)
+    env = start(HangsUp, "open", nth=nth)
+    error = fails_clearly_or_delivers(env, fault)
     # The second file is opened by the first stream, the others by the further one.
-    assert isinstance(error, ConnectionLost) or (lanes == 3 and nth > 2)
-    assert site.deliver() == 1
+    assert isinstance(error, ConnectionLost) or (streams == 3 and nth > 2)
+    assert env.deliver() == 1
     assert len(said()) == 1, said()
 
 
-@lanes
+@streams
 def test_login_limit_leaves_two_channels_and_is_said_once(
-    lanes: int, start: Start, said: Callable[[], list[str]]
+    streams: int, start: Start, said: Callable[[], list[str]]
 ) -> None:
-    site = start()
-    site.proxy.at_most = 1
-    assert [site.deliver(), site.deliver(), site.deliver()] == [
-        1 if lanes == 3 else lanes,
-        *[min(2, lanes)] * 2,
+    env = start()
+    env.proxy.at_most = 1
+    assert [env.deliver(), env.deliver(), env.deliver()] == [
+        1 if streams == 3 else streams,
+        *[min(2, streams)] * 2,
     ]
-    assert site.proxy.connections == (3 if lanes == 3 else 1), "asked again for what was refused"
-    assert len(said()) == (lanes == 3), said()
+    assert env.proxy.connections == (3 if streams == 3 else 1), "asked again for what was refused"
+    assert len(said()) == (streams == 3), said()
 
 
-@lanes
+@streams
 @pytest.mark.parametrize(
     "options",
     [
@@ -325,17 +327,17 @@ def test_login_limit_leaves_two_channels_and_is_said_once(
     ],
     ids=str,
 )
-def test_narrow_server_gets_the_same_bytes(options: dict[str, Any], lanes: int, start: Start) -> None:
-    site = start(hide=(LIMITS,), options=options)
-    assert site.deliver() == lanes
-    assert site.left_behind() == []
+def test_narrow_server_gets_the_same_bytes(options: dict[str, Any], streams: int, start: Start) -> None:
+    env = start(hide=(LIMITS,), options=options)
+    assert env.deliver() == streams
+    assert env.left_behind() == []
 
 
-@lanes
+@streams
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the kernel has no TCP_USER_TIMEOUT")
-def test_server_that_stops_reading_on_all_lanes(lanes: int, start: Start) -> None:
-    site = start()
-    site.proxy.plan = Plan(action="stall", to_server=700_000)
-    assert isinstance(site.raises_or_delivers(), ConnectionLost)
-    site.proxy.plan = Plan()
-    site.deliver()
+def test_server_that_stops_reading_on_all_streams(streams: int, start: Start) -> None:
+    env = start()
+    env.proxy.plan = Plan(action="stall", to_server=700_000)
+    assert isinstance(env.raises_or_delivers(), ConnectionLost)
+    env.proxy.plan = Plan()
+    env.deliver()

@@ -24,7 +24,7 @@ _PATIENCE_SECONDS = 30.0
 
 
 @dataclass
-class Weather:
+class FaultSchedule:
     """What happens to a request, as shares of all requests.
 
     Attributes:
@@ -52,14 +52,14 @@ class Weather:
 
 
 @contextmanager
-def aws_line(endpoint: str, rng: random.Random) -> Iterator[tuple[str, Weather]]:
-    """Runs the proxy until the block ends; yields its own endpoint, and what to change its weather with."""
-    weather = Weather()
-    server = _Server((LOOPBACK, 0), endpoint=endpoint, weather=weather, rng=rng)
+def aws_proxy(endpoint: str, rng: random.Random) -> Iterator[tuple[str, FaultSchedule]]:
+    """Runs the proxy until the block ends; yields its own endpoint, and what to change its fault_schedule with."""
+    fault_schedule = FaultSchedule()
+    server = _Server((LOOPBACK, 0), endpoint=endpoint, fault_schedule=fault_schedule, rng=rng)
     thread = threading.Thread(target=server.serve_forever, name="line to AWS", daemon=True)
     thread.start()
     try:
-        yield f"http://{LOOPBACK}:{server.server_address[1]}", weather
+        yield f"http://{LOOPBACK}:{server.server_address[1]}", fault_schedule
     finally:
         server.shutdown()
         server.server_close()
@@ -79,17 +79,17 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 64
 
     def __init__(
-        self, address: tuple[str, int], *, endpoint: str, weather: Weather, rng: random.Random
+        self, address: tuple[str, int], *, endpoint: str, fault_schedule: FaultSchedule, rng: random.Random
     ) -> None:
         super().__init__(address, _Handler)
         self.target = urlsplit(endpoint).netloc
-        self.weather = weather
+        self.fault_schedule = fault_schedule
         self._rng = rng
 
     def strikes(self, what: str, share: float) -> bool:
         """Says whether it happens to this request, and counts it."""
         struck = self._rng.random() < share
-        self.weather.struck[what] += struck
+        self.fault_schedule.struck[what] += struck
         return struck
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -103,21 +103,21 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def handle_one_request(self) -> None:
-        """Reads one request, and does with it what the weather says."""
+        """Reads one request, and does with it what the fault_schedule says."""
         self.raw_requestline = self.rfile.readline(_PIECE)
         if not self.raw_requestline or not self.parse_request():
             self.close_connection = True
             return
         body = self._with_shorter_waits(self.rfile.read(int(self.headers.get("Content-Length", 0))))
-        weather = self.server.weather
-        weather.requests += 1
-        if self.server.strikes("throttled", weather.throttled):
+        fault_schedule = self.server.fault_schedule
+        fault_schedule.requests += 1
+        if self.server.strikes("throttled", fault_schedule.throttled):
             self._slow_down()
             return
         line = http.client.HTTPConnection(self.server.target, timeout=_PATIENCE_SECONDS)
         try:
             answer = self._ask(line, body)
-            if self.server.strikes("unanswered", weather.unanswered):
+            if self.server.strikes("unanswered", fault_schedule.unanswered):
                 self.close_connection = True
                 return
             self._pass_back(answer)
@@ -159,7 +159,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _stream(self, body: Readable, part: range) -> None:
         left = len(part)
-        if left > _PIECE and self.server.strikes("cut", self.server.weather.cut):
+        if left > _PIECE and self.server.strikes("cut", self.server.fault_schedule.cut):
             left //= 2
             self.close_connection = True
         skip = part.start
@@ -196,9 +196,9 @@ class _Handler(BaseHTTPRequestHandler):
             request = json.loads(body)
             attributes = request.get("MessageAttributes", {})
             # What waits keeps the count of its continuations, and has a delay.
-            self.server.weather.continuations += (
+            self.server.fault_schedule.continuations += (
                 "continued" in attributes and "reason" not in attributes and "DelaySeconds" not in request
             )
-            request["DelaySeconds"] = min(request["DelaySeconds"], self.server.weather.longest_wait)
+            request["DelaySeconds"] = min(request["DelaySeconds"], self.server.fault_schedule.longest_wait)
             return json.dumps(request).encode()
         return body

@@ -77,7 +77,7 @@ def commit_of(lease: Lease, **about: Any) -> Commit:
     )
 
 
-class LedgerSite:
+class LedgerEnvironment:
     """The table, the time, and as many functions as a test wants."""
 
     def __init__(self, client: Any, table: str = TABLE) -> None:

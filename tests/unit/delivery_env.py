@@ -13,13 +13,13 @@ from s3_to_sftp.delivery.deadline import Deadline
 from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.s3.checksum import RangeChecksum
 from s3_to_sftp.s3.object_ref import ObjectRef
-from s3_to_sftp.sftp.client import Partner
+from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.protocol import Request, Status
 from s3_to_sftp.state.receipt import Receipt
-from tests.ledger_site import LEASE_SECONDS, LedgerSite
+from tests.ledger_env import LEASE_SECONDS, LedgerEnvironment
 from tests.memory_s3 import MemoryS3
+from tests.unit.env import Environment
 from tests.unit.scripted_server import NOTHING, Asked, Script, status
-from tests.unit.site import Site
 
 PLENTY = 900.0
 
@@ -41,20 +41,20 @@ class OneAtATime:
         return alone
 
 
-class DeliverySite:
+class DeliveryEnvironment:
     """Everything that outlives a function.
 
     Attributes:
         s3: Where objects come from.
-        site: The partner; connections are slow enough for a budget of a few blocks.
+        env: The partner; connections are slow enough for a budget of a few blocks.
         ledger: The table and its clock, which is that of all functions.
     """
 
     def __init__(self, dynamodb: Any, objects: dict[str, bytes] | None = None) -> None:
         self.s3 = MemoryS3(objects)
-        self.site = Site()
-        self.site.disk.directories.add("inbox")
-        self.ledger = LedgerSite(OneAtATime(dynamodb))
+        self.env = Environment()
+        self.env.disk.directories.add("inbox")
+        self.ledger = LedgerEnvironment(OneAtATime(dynamodb))
         self._tokens = count(1)
 
     def ref(self, key: str = "a", sequencer: str | None = "0A") -> ObjectRef:
@@ -68,7 +68,7 @@ class DeliverySite:
         self,
         name: str = "f",
         *,
-        partner: Partner | None = None,
+        partner: SftpClient | None = None,
         max_connections: int = 1,
         has_ledger: bool = True,
         **more: Any,
@@ -76,7 +76,7 @@ class DeliverySite:
         """A function that has just been started."""
         return Delivery(
             s3=self.s3,
-            partner=partner or self.site.partner(max_connections),
+            partner=partner or self.env.partner(max_connections),
             directory="inbox",
             ledger=self.ledger.function(name) if has_ledger else None,
             request_id=lambda: name,
@@ -105,23 +105,21 @@ class DeliverySite:
     @property
     def written(self) -> int:
         """Bytes that the partner has taken so far, over all connections; those of a proof are not counted."""
-        return sum(
-            size for connection in list(self.site.made) for size in connection.server.sizes if size > 2
-        )
+        return sum(size for connection in list(self.env.made) for size in connection.server.sizes if size > 2)
 
     @property
     def whole(self) -> dict[str, bytes]:
         """What stands under final names."""
-        return {path: bytes(data) for path, data in self.site.files.items() if not path.endswith(".part")}
+        return {path: bytes(data) for path, data in self.env.files.items() if not path.endswith(".part")}
 
     @property
     def partial(self) -> list[str]:
         """The names of what does not."""
-        return [path for path in self.site.files if path.endswith(".part")]
+        return [path for path in self.env.files if path.endswith(".part")]
 
     def paths(self, kind: Request) -> list[list[str]]:
         """The strings of every request of this kind, over all connections."""
-        return [texts for connection in self.site.made for texts in connection.server.paths(kind)]
+        return [texts for connection in self.env.made for texts in connection.server.paths(kind)]
 
     def item(self, ref: ObjectRef) -> Any:
         """What the ledger has of the version."""
@@ -142,7 +140,7 @@ class DeliverySite:
         name = f"inbox/.dead-{self._new_token()}.part"
         about = {"remote_path": f"inbox/{ref.key}", "temporary": name, **about}
         self.ledger.lease(ref, self.ledger.function("dead"), **about)
-        self.site.files[name] = bytearray(data)
+        self.env.files[name] = bytearray(data)
         self.ledger.clock.now += LEASE_SECONDS
         return name
 
@@ -153,7 +151,7 @@ class DeliverySite:
             if not is_rename(asked):
                 return None
             if done:
-                self.site.connection(0).server.healthy(asked)
+                self.env.connection(0).server.healthy(asked)
             return NOTHING
 
         return script
@@ -163,9 +161,9 @@ def is_rename(asked: Asked) -> bool:
     return asked.kind == Request.EXTENDED and asked.texts[0].startswith("posix-rename")
 
 
-def vague(asked: Asked, site: Site) -> bytes | None:
+def vague(asked: Asked, env: Environment) -> bytes | None:
     """For a script: FAILURE, not NO_SUCH_FILE, where a file to be renamed is missing."""
-    is_missing = is_rename(asked) and asked.texts[1] not in site.files
+    is_missing = is_rename(asked) and asked.texts[1] not in env.files
     return status(asked, Status.FAILURE) if is_missing else None
 
 

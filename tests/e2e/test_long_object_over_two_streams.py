@@ -1,0 +1,25 @@
+"""An object that takes many invocations, over two connections. It has a worker of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.network import Link
+from tests.e2e.bundles import Bundles
+from tests.e2e.env import Environment
+from tests.e2e.long_object import Long, deliver, env_of_its_own
+
+
+@pytest.fixture(scope="module")
+def env(_tools: None, bundles: Bundles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
+    with env_of_its_own(bundles, tmp_path_factory) as deployed:
+        yield deployed
+
+
+def test_an_object_that_takes_25_continuations_arrives_byte_for_byte(
+    env: Environment, tmp_path: Path
+) -> None:
+    deliver(env, tmp_path, Long(size=82_000_000, link=Link(mbit=9.4, rtt_ms=40), connections=2, timeout=4))
