@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from s3_to_sftp import handler
-from s3_to_sftp.app import Function
+from s3_to_sftp import handler, telemetry
+from s3_to_sftp.app import App
 from s3_to_sftp.credentials import Credentials, FixedCredentials
 from s3_to_sftp.delivery import invocation
 from s3_to_sftp.delivery.deadline import Deadline
@@ -75,27 +75,25 @@ class Environment:
         for ref in refs:
             yield ref, self.outcomes.get(ref.key) or receipt(ref)
 
-    def function(self) -> Function:
-        report: Any = handler._Report()
+    def function(self) -> App:
+        report: Any = handler.telemetry
         deliveries = InvocationRunner(
             server=Server(host="sftp.partner.example", port=22),
             credentials=FixedCredentials(Credentials(username="u", password="p")),
             delivery=object(),  # type: ignore[arg-type]  # nobody asks it anything: `deliver_all` is ours
             breaker=self.breaker,
-            announcements=NullPublisher(),
-            reporter=report,
+            publisher=NullPublisher(),
+            telemetry=report,
         )
         message_disposition = MessageDisposition(
             self.queue,  # type: ignore[arg-type]  # a stand-in for the queue
             policy=RetryPolicy(retry_for=24 * HOUR),
-            announcements=NullPublisher(),
+            publisher=NullPublisher(),
             give_up=lambda ref, error: None,
-            tally=report,
+            telemetry=report,
             clock=lambda: NOW,
         )
-        return Function(
-            deliveries=deliveries, message_disposition=message_disposition, announcements=NullPublisher()
-        )
+        return App(runner=deliveries, disposition=message_disposition, publisher=NullPublisher())
 
 
 def receipt(ref: ObjectRef) -> Receipt:
@@ -115,7 +113,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Environment:
     """Let the handler run such a function, in an environment of its own."""
     env = Environment()
     function = env.function()
-    monkeypatch.setattr(handler, "_function", lambda: function)
+    monkeypatch.setattr(handler, "_app", lambda: function)
     monkeypatch.setattr(invocation, "deliver_all", env.deliver_all)
     forget_dimensions()
     return env
@@ -123,8 +121,8 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Environment:
 
 def forget_dimensions() -> None:
     """As another function would begin: Powertools warns of a dimension that changes."""
-    handler.metrics.clear_default_dimensions()
-    handler.metrics.clear_metrics()
+    telemetry.metrics.clear_default_dimensions()
+    telemetry.metrics.clear_metrics()
 
 
 def batch(*keys: str, age: float = 0, tried_for: float | None = None) -> dict[str, Any]:

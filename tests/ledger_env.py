@@ -77,6 +77,18 @@ def commit_of(lease: Lease, **about: Any) -> Commit:
     )
 
 
+class NamedLedger(DynamoLedger):
+    """That of one function, whose name the leases have."""
+
+    def __init__(self, name: str, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.name = name
+
+    def acquire(self, ref: ObjectRef, *, owner: str = "", **about: Any) -> Lease:
+        """Take the version in the name of the function, whoever asks."""
+        return super().acquire(ref, owner=self.name, **about)
+
+
 class LedgerEnvironment:
     """The table, the time, and as many functions as a test wants."""
 
@@ -89,11 +101,11 @@ class LedgerEnvironment:
 
     def function(self, name: str = "f", client: Any = None) -> DynamoLedger:
         """The ledger as one function sees it."""
-        return DynamoLedger(
+        return NamedLedger(
+            name,
             client or self.dynamodb,
             self.table,
             receipts_for_seconds=RECEIPTS_FOR,
-            owner=lambda: name,
             clock=self.clock,
             sleep=self.pauses.append,
         )

@@ -160,3 +160,9 @@ class _Body:
 
     def close(self) -> None:
         self.closed = True
+
+
+def crc_of(reader: Any) -> tuple[str, str]:
+    """Algorithm and value of the CRC of all that was read."""
+    content = reader.verify()
+    return content.checksum_algorithm, content.checksum

@@ -13,7 +13,8 @@ from s3_to_sftp.s3.checksum import DEFAULT_ALGORITHM, RangeChecksum
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.client import SftpClient, SmallFile
 from s3_to_sftp.sftp.connection import Timeouts
-from s3_to_sftp.sftp.publish import NoJournal
+from s3_to_sftp.sftp.parallel_upload import UploadRequest
+from s3_to_sftp.sftp.publish import NoJournal, publish
 
 WARM_UP = "warm-up"
 
@@ -84,10 +85,12 @@ def _warm_up(partner: SftpClient, job: Job) -> None:
 
 def _send_large(partner: SftpClient, job: Job, name: str) -> int:
     path, temporary = f"{job.directory}/{name}", f"{job.directory}/.{name}.part"
-    sent = partner.send_large(MemorySource(job.payload, job.checksum), temporary=temporary)
+    sent = partner.upload(UploadRequest(source=MemorySource(job.payload, job.checksum), temporary=temporary))
     if not sent.complete:
         raise sent.lost or RuntimeError("not all was sent")
-    partner.publish(sent.temporary, path, aside=f"{temporary}.old", journal=NoJournal())
+    partner.run(
+        lambda session: publish(session, sent.temporary, path, aside=f"{temporary}.old", journal=NoJournal())
+    )
     return sent.streams
 
 
@@ -95,7 +98,7 @@ def _deliver(partner: SftpClient, job: Job, s3: Any) -> int:
     from s3_to_sftp.delivery.delivery import Delivery
     from s3_to_sftp.s3.object_ref import ObjectRef
 
-    delivery = Delivery(s3=s3, partner=partner, directory=job.directory)
+    delivery = Delivery(s3=s3, sftp=partner, directory=job.directory)
     return delivery.deliver(ObjectRef(bucket=job.bucket, key=job.key, size=job.size)).streams
 
 

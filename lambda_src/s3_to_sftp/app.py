@@ -3,15 +3,15 @@
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from botocore.config import Config
 
 from s3_to_sftp.credentials import Credentials, CredentialSource, FixedCredentials, SecretCredentials
 from s3_to_sftp.delivery.delivery import Delivery
-from s3_to_sftp.delivery.invocation import InvocationRunner, Reporter
+from s3_to_sftp.delivery.invocation import InvocationRunner
 from s3_to_sftp.events import EventPublisher, NullPublisher, Publisher
-from s3_to_sftp.queue.disposition import MessageDisposition, MessageMetrics
+from s3_to_sftp.queue.disposition import MessageDisposition
 from s3_to_sftp.queue.message_queue import MessageQueue
 from s3_to_sftp.queue.retry_policy import RetryPolicy
 from s3_to_sftp.settings import Settings
@@ -21,6 +21,7 @@ from s3_to_sftp.state.circuit_breaker import CircuitBreaker, DynamoCircuitBreake
 from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
 from s3_to_sftp.state.ledger import Ledger
 from s3_to_sftp.state.no_ledger import NoLedger
+from s3_to_sftp.telemetry import Telemetry
 
 _S3_CONFIG = Config(
     connect_timeout=10,
@@ -34,47 +35,36 @@ NewClient = Callable[..., Any]
 """boto3.client"""
 
 
-class Report(Reporter, MessageMetrics, Protocol):
-    """Logs and counts all that happens."""
-
-
 @dataclass(kw_only=True)
 class App:
     """What outlives an invocation.
 
     Attributes:
-        deliveries: Delivers what an invocation announces.
-        settlement: Settles messages; None where they are left to SQS.
-        announcements: To be flushed when all is settled.
+        runner: Delivers the objects of an invocation.
+        disposition: What becomes of messages; None where they are left to SQS.
+        publisher: To be flushed at the end of an invocation.
         longest_reply: Seconds that the partner may take for one reply.
-        request_id: Of the current invocation.
     """
 
-    deliveries: InvocationRunner
-    message_disposition: MessageDisposition | None
-    announcements: Publisher
+    runner: InvocationRunner
+    disposition: MessageDisposition | None
+    publisher: Publisher
     longest_reply: float = 0
-    request_id: str = ""
 
 
-def build_app(settings: Settings, *, reporter: Report, new_client: NewClient) -> App:
+def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient) -> App:
     """Build the function.
 
     Args:
         settings: From the environment.
-        reporter: Logs and counts.
+        telemetry: Logs and counts.
         new_client: `boto3.client`.
     """
-    function: App
-
-    def request_id() -> str:
-        return function.request_id
-
     credentials = _credentials(settings, new_client)
-    announcements = _announcements(settings, new_client)
-    ledger, breaker = _ledger_and_breaker(settings, new_client, request_id)
+    publisher = _publisher(settings, new_client)
+    ledger, breaker = _ledger_and_breaker(settings, new_client)
     timeouts = _timeouts(settings)
-    partner = SftpClient(
+    sftp = SftpClient(
         settings.server,
         credentials,
         timeouts=timeouts,
@@ -83,32 +73,28 @@ def build_app(settings: Settings, *, reporter: Report, new_client: NewClient) ->
     )
     delivery = Delivery(
         s3=new_client("s3", config=_S3_CONFIG),
-        partner=partner,
+        sftp=sftp,
         directory=settings.directory,
         sources=settings.sources,
         ledger=ledger,
         sha256=settings.sha256,
         unknown_outcome=settings.unknown_outcome,
-        request_id=request_id,
     )
-    function = App(
-        deliveries=InvocationRunner(
+    return App(
+        runner=InvocationRunner(
             server=settings.server,
             credentials=credentials,
             delivery=delivery,
             breaker=breaker,
-            announcements=announcements,
-            reporter=reporter,
+            publisher=publisher,
+            telemetry=telemetry,
             directory=settings.directory,
-            end_of_invocation=functools.partial(
-                partner.end_of_invocation, keep_first=settings.keep_connection
-            ),
+            end_of_invocation=functools.partial(sftp.end_of_invocation, keep_first=settings.keep_connection),
         ),
-        message_disposition=_message_disposition(settings, new_client, announcements, delivery, reporter),
-        announcements=announcements,
+        disposition=_disposition(settings, new_client, publisher, delivery, telemetry),
+        publisher=publisher,
         longest_reply=timeouts.reply,
     )
-    return function
 
 
 def _timeouts(settings: Settings) -> Timeouts:
@@ -125,31 +111,27 @@ def _credentials(settings: Settings, new_client: NewClient) -> CredentialSource:
     return SecretCredentials(secret_arn=settings.secret_arn, client=client)
 
 
-def _announcements(settings: Settings, new_client: NewClient) -> Publisher:
+def _publisher(settings: Settings, new_client: NewClient) -> Publisher:
     if settings.event_bus is None:
         return NullPublisher()
     client = new_client("events", config=_SMALL_ANSWERS)
     return EventPublisher(client, bus=settings.event_bus, server=str(settings.server))
 
 
-def _ledger_and_breaker(
-    settings: Settings, new_client: NewClient, request_id: Callable[[], str]
-) -> tuple[Ledger, CircuitBreaker]:
+def _ledger_and_breaker(settings: Settings, new_client: NewClient) -> tuple[Ledger, CircuitBreaker]:
     if settings.ledger_table is None:
         return NoLedger(), NoCircuitBreaker()
     client = new_client("dynamodb", config=_SMALL_ANSWERS)
-    ledger = DynamoLedger(
-        client, settings.ledger_table, receipts_for_seconds=settings.receipts_for, owner=request_id
-    )
+    ledger = DynamoLedger(client, settings.ledger_table, receipts_for_seconds=settings.receipts_for)
     return ledger, DynamoCircuitBreaker(client, settings.ledger_table, str(settings.server))
 
 
-def _message_disposition(
+def _disposition(
     settings: Settings,
     new_client: NewClient,
-    announcements: Publisher,
+    publisher: Publisher,
     delivery: Delivery,
-    tally: MessageMetrics,
+    telemetry: Telemetry,
 ) -> MessageDisposition | None:
     if settings.queue_url is None or settings.dead_letter_queue_url is None:
         return None
@@ -161,10 +143,10 @@ def _message_disposition(
     return MessageDisposition(
         queue,
         policy=RetryPolicy(retry_for=settings.retry_for),
-        announcements=announcements,
+        publisher=publisher,
         give_up=delivery.give_up,
         path_of=delivery.path_of,
-        tally=tally,
+        telemetry=telemetry,
     )
 
 

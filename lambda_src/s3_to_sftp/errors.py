@@ -24,6 +24,7 @@ DeliveryError
 │   └── PartnerRefusesWrites  the server refuses different objects alike
 ├── TransferError
 │   ├── ConnectionLost        cut, or silent for too long
+│   │   └── RenameUnanswered      ... when the RENAME may have been sent
 │   ├── ProtocolViolation     an answer that no SFTP server may give
 │   ├── CheckpointLost        a file that was begun has fewer bytes than were acknowledged
 │   ├── SizeMismatch          the server shows another size than was acknowledged
@@ -64,7 +65,7 @@ class Disposition(Enum):
     """Nothing is wrong: its turn comes later, at a time that the error knows."""
     CONTINUE = "continue"
     """A part of it is at the partner; the next invocation goes on there."""
-    SETTLED = "settled"
+    DONE = "done"
     """There is nothing left to do, now or later: the message has served its purpose."""
 
 
@@ -211,6 +212,10 @@ class ConnectionLost(TransferError):
     """The connection was cut, or the server was silent for too long."""
 
 
+class RenameUnanswered(ConnectionLost):
+    """The connection was lost when the file was complete: it may have its final name, now or later."""
+
+
 class ProtocolViolation(TransferError):
     """The server gave an answer that the protocol does not allow."""
 
@@ -321,7 +326,7 @@ class NoProgress(DeliveryError):
 class NothingToSend(DeliveryError):
     """The object needs no delivery, now or later."""
 
-    disposition = Disposition.SETTLED
+    disposition = Disposition.DONE
 
 
 class AlreadyDelivered(NothingToSend):

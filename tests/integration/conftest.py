@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from local.sftp_server import RunningServer, sshd_path, start_asyncssh_server, start_sshd
+from tests.integration import partner
+from tests.integration.partner import tuned
 
 
 @pytest.fixture
@@ -49,10 +51,7 @@ def skip_without_sshd() -> None:
 def streams_at_any_distance(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gives any object as many streams as the partner allows, and small ranges to take.
 
-    How many streams pay is decided in `stream_count` (see test_streams.py); here they are wanted for their faults.
+    How many streams pay is decided in `stream_count` (see test_parallel_streams.py); here they are wanted for
+    their faults.
     """
-    monkeypatch.setattr(
-        "s3_to_sftp.sftp.parallel_upload.stream_count", lambda *, size, round_trip, limit: limit
-    )
-    for bound in ("_SEGMENT_BYTES", "_LAST_SEGMENT_BYTES"):
-        monkeypatch.setattr(f"s3_to_sftp.sftp.parallel_upload.{bound}", 255 * 1024)
+    monkeypatch.setattr(partner, "TUNING", tuned(255 * 1024))

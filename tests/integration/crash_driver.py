@@ -26,10 +26,12 @@ from s3_to_sftp import app, handler
 from s3_to_sftp.queue import message_queue
 from s3_to_sftp.queue.message_queue import MessageQueue
 from s3_to_sftp.s3.object_reader import ObjectReader
-from s3_to_sftp.sftp import parallel_upload, session
+from s3_to_sftp.sftp import session
+from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.ssh.stream import NOT_READY, Piece
 from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
+from tests.integration.partner import tuned
 
 WRITE_BYTES = 64 * 1024
 """What one WRITE holds here, and a range that a stream takes: many steps, few bytes."""
@@ -214,8 +216,7 @@ def _invoke(invocation: Invocation) -> Any:
     _set(session, _MAX_WRITE_BYTES=WRITE_BYTES)
     _set(message_queue, _LONGEST_DELAY=0)  # the clock is ours, but not that of the queue
     if invocation.streams > 1:
-        _set(parallel_upload, _SEGMENT_BYTES=WRITE_BYTES, _LAST_SEGMENT_BYTES=WRITE_BYTES)
-        _set(parallel_upload, stream_count=lambda *, size, round_trip, limit: limit)
+        _set(app, SftpClient=functools.partial(SftpClient, tuning=tuned(WRITE_BYTES)))
     context: Any = _Context(invocation, writes)
     return handler.lambda_handler(invocation.event, context)
 

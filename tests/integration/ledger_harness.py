@@ -10,7 +10,7 @@ from typing import Any
 
 from local.sftp_server import RunningServer
 from s3_to_sftp.delivery.batch import deliver_all
-from s3_to_sftp.delivery.deadline import Deadline
+from s3_to_sftp.delivery.deadline import Deadline, Invocation
 from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.errors import DeliveryError
 from s3_to_sftp.s3.object_ref import ObjectRef
@@ -56,7 +56,7 @@ class LedgerHarness:
         partner = partner_at(server, port=port, timeouts=SHORT)
         ledger = self._ledger.function(next(self._names))
         try:
-            yield Delivery(s3=self.s3, partner=partner, directory=directory, ledger=ledger, **more)
+            yield Delivery(s3=self.s3, sftp=partner, directory=directory, ledger=ledger, **more)
         finally:
             partner.close()
 
@@ -82,7 +82,7 @@ class LedgerHarness:
     ) -> Receipt | Exception:
         """What comes of one invocation."""
         deadline = Deadline(remaining, clock=self._ledger.clock)
-        ((_, outcome),) = deliver_all(function, [ref or self.ref], deadline)
+        ((_, outcome),) = deliver_all(function, [ref or self.ref], Invocation(deadline))
         return outcome
 
     def state(self, ref: ObjectRef | None = None) -> str:
@@ -108,7 +108,7 @@ class LedgerHarness:
 
     def _without_partner(self) -> Delivery:
         ledger = self._ledger.function(next(self._names))
-        return Delivery(s3=self.s3, partner=None, directory="", ledger=ledger)  # type: ignore[arg-type] # not asked
+        return Delivery(s3=self.s3, sftp=None, directory="", ledger=ledger)  # type: ignore[arg-type] # not asked
 
     def receipt(self) -> dict[str, Any]:
         """What the ledger keeps of the delivery, as DynamoDB writes it."""

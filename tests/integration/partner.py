@@ -12,16 +12,31 @@ from typing import Any
 from local.sftp_server import RunningServer
 from s3_to_sftp.credentials import Credentials, CredentialSource, FixedCredentials
 from s3_to_sftp.delivery.delivery import Delivery
-from s3_to_sftp.delivery.remote_path import temporary_path
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.connection import Timeouts
-from s3_to_sftp.sftp.parallel_upload import RangeSource, Sent
+from s3_to_sftp.sftp.parallel_upload import DEFAULT_TUNING, RangeSource, TransferTuning, UploadRequest
+from s3_to_sftp.sftp.publish import publish
+from s3_to_sftp.sftp.temporary_names import temporary_path
+from s3_to_sftp.sftp.upload import Staged
 from tests.pace import short
 from tests.unit.env import MemoryJournal
 
+TUNING: TransferTuning | None = None
+"""How large files are shared out among streams, where a fixture says so; else as in production."""
+
 IMPATIENT = short(connect=5, handshake=2.5, login=2.5, reply=2.5)
 """Servers on loopback answer at once or never."""
+
+
+def tuned(segment_bytes: int) -> TransferTuning:
+    """As many streams as the partner allows, at any distance and for any size; each takes so many bytes."""
+    return TransferTuning(
+        aim_bytes_per_second=1e15,
+        min_bytes_per_stream=1,
+        segment_bytes=segment_bytes,
+        last_segment_bytes=min(segment_bytes, 1024 * 1024),
+    )
 
 
 def address_of(server: RunningServer, *, port: int | None = None, host_keys: tuple[str, ...] = ()) -> Server:
@@ -52,19 +67,20 @@ def partner_at(
         timeouts=timeouts,
         max_connections=max_connections,
         directories=directories,
+        tuning=TUNING or DEFAULT_TUNING,
         clock=clock,
     )
 
 
 def delivery_to(server: RunningServer, s3: Any, *, port: int | None = None, directory: str = "") -> Delivery:
     """Make a delivery over a connection of its own."""
-    return Delivery(s3=s3, partner=partner_at(server, port=port), directory=directory)
+    return Delivery(s3=s3, sftp=partner_at(server, port=port), directory=directory)
 
 
-def send(partner: SftpClient, source: RangeSource, path: str, *, streams: int | None = None) -> int:
+def send(partner: SftpClient, source: RangeSource, path: str, *, most_streams: int | None = None) -> int:
     """Send a file as the delivery of a large object does; return the number of its streams."""
     temporary = temporary_path(path, token=secrets.token_hex(8))
-    sent = upload(partner, source, path, temporary=temporary, streams=streams)
+    sent = upload(partner, source, path, temporary=temporary, most_streams=most_streams)
     if sent.lost is not None:
         raise sent.lost
     assert sent.complete
@@ -72,11 +88,15 @@ def send(partner: SftpClient, source: RangeSource, path: str, *, streams: int | 
     return sent.streams
 
 
-def upload(partner: SftpClient, source: RangeSource, path: str, *, temporary: str, **more: Any) -> Sent:
+def upload(partner: SftpClient, source: RangeSource, path: str, *, temporary: str, **more: Any) -> Staged:
     """Send a file as far as that works; what is complete gets its final name."""
-    sent = partner.send_large(source, temporary=temporary, **more)
+    sent = partner.upload(UploadRequest(source=source, temporary=temporary, **more))
     if sent.complete:
-        partner.publish(sent.temporary, path, aside=f"{path}.old", journal=MemoryJournal())
+        partner.run(
+            lambda session: publish(
+                session, sent.temporary, path, aside=f"{path}.old", journal=MemoryJournal()
+            )
+        )
     return sent
 
 

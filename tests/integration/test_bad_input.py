@@ -92,7 +92,7 @@ def harness(
     for logging_handler in logging.getLogger("s3-to-sftp").handlers:
         monkeypatch.setattr(logging_handler, "stream", log)
     caplog.set_level(logging.DEBUG)
-    handler._function.cache_clear()
+    handler._app.cache_clear()
     factory = getattr(request, "param", None) or faulty(RefusesRequest, fault, "open")
     (root / KEY).write_bytes(OLD)
     seen: list[str] = []
@@ -132,7 +132,7 @@ def harness(
         yield Harness(server, environment, fill_secret, read_output, s3)
         output = read_output()
         assert [secret for secret in secrets if secret in output] == []
-    handler._function.cache_clear()
+    handler._app.cache_clear()
 
 
 def errors_in(output: str) -> list[dict[str, Any]]:

@@ -13,8 +13,9 @@ from local.sftp_server import RunningServer, start_asyncssh_server, start_sshd
 from s3_to_sftp.errors import ConnectionLost
 from s3_to_sftp.sftp.client import SftpClient
 from tests.faults.sftp_server import Fault, Stalls, faulty
+from tests.integration import partner
 from tests.integration.conftest import skip_without_sshd
-from tests.integration.partner import connections, files_below, partner_at, send
+from tests.integration.partner import connections, files_below, partner_at, send, tuned
 from tests.integration.sources import GatheringSource
 
 MIB = 1024 * 1024
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("streams_at_any_distance")
 @pytest.fixture
 def streams_at_any_distance(streams_at_any_distance: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ranges as in production: each longer than what the server's window takes."""
-    monkeypatch.setattr("s3_to_sftp.sftp.parallel_upload._SEGMENT_BYTES", 4 * MIB)
+    monkeypatch.setattr(partner, "TUNING", tuned(4 * MIB))
 
 
 def sessions(server: RunningServer) -> int:

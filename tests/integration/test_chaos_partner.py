@@ -13,6 +13,7 @@ from chaos.partner import INBOX, Partner
 from chaos.records import Renamed, Taken, final_names, temporary_names
 from s3_to_sftp.delivery.inline_executor import InlineExecutor
 from s3_to_sftp.errors import ConnectionLost, RequestRefused
+from s3_to_sftp.sftp.publish import publish
 from tests.faults.sftp_server import PERMISSION_DENIED
 from tests.integration.ledger_harness import KEY, SHORT
 from tests.integration.partner import partner_at
@@ -46,14 +47,17 @@ class Journal:
     blocked = gone = settled
 
 
-def publish(partner: Partner) -> None:
+def publish_at(partner: Partner) -> None:
     client = partner_at(partner.server, port=partner.port, timeouts=SHORT)
     try:
-        client.publish(
-            f"{INBOX}/{TEMPORARY}",
-            f"{INBOX}/{KEY}",
-            aside=f"{INBOX}/{TEMPORARY}.1.old",
-            journal=Journal(),
+        client.run(
+            lambda session: publish(
+                session,
+                f"{INBOX}/{TEMPORARY}",
+                f"{INBOX}/{KEY}",
+                aside=f"{INBOX}/{TEMPORARY}.1.old",
+                journal=Journal(),
+            )
         )
     finally:
         client.close()
@@ -70,7 +74,7 @@ def test_rename_that_hung_is_carried_out_later_and_recorded_as_late(partner: Par
     put(partner)
     partner.temper.hanging = 1
     with pytest.raises(ConnectionLost):
-        publish(partner)
+        publish_at(partner)
     assert what_happened(partner) == []
     partner.wake()
     assert what_happened(partner) == [(Renamed, KEY, True)]
@@ -81,7 +85,7 @@ def test_rename_that_hung_does_nothing_when_its_file_is_gone(partner: Partner) -
     put(partner)
     partner.temper.hanging = 1
     with pytest.raises(ConnectionLost):
-        publish(partner)
+        publish_at(partner)
     partner.tidy_up(random.Random(0))
     partner.wake()
     assert what_happened(partner) == []
@@ -96,14 +100,14 @@ def test_exchanged_disk_is_empty_or_older_and_what_is_gone_is_recorded(
     put(partner)
     put(partner, "older")
     partner.back_up()
-    publish(partner)
+    publish_at(partner)
     partner.exchange_disk(empty=empty)
     assert {path.name for path in final_names(partner.inbox)} == (set() if empty else {"older"})
     assert {path.name for path in temporary_names(partner.inbox)} == (set() if empty else {TEMPORARY})
     assert partner.records.brought_back == (set() if empty else {TEMPORARY})
     assert {key for kind, key, _ in what_happened(partner) if kind is Taken} == {KEY, "older"}
     put(partner)
-    publish(partner)
+    publish_at(partner)
     assert (partner.inbox / KEY).read_bytes() == DATA
 
 
@@ -120,7 +124,7 @@ def test_refused_rename_is_not_recorded(partner: Partner) -> None:
     put(partner)
     partner.temper.refusing = {"rename": PERMISSION_DENIED}
     with pytest.raises(RequestRefused):
-        publish(partner)
+        publish_at(partner)
     assert what_happened(partner) == []
 
 
@@ -128,7 +132,7 @@ def test_old_file_is_moved_aside_while_there_is_no_posix_rename(partner: Partner
     old, _ = put(partner, KEY), put(partner)
     old.write_bytes(b"old")
     partner.hide_posix_rename()
-    publish(partner)
+    publish_at(partner)
     partner.show_posix_rename()
     assert what_happened(partner) == [(Renamed, KEY, False)]
     assert [path.name for path in partner.inbox.iterdir()] == [KEY]

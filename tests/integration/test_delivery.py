@@ -140,7 +140,7 @@ def test_connection_is_reused_by_later_deliveries_after_a_pause(server: RunningS
     now = 0.0
     s3 = MemoryS3({"report.csv": b"new"})
     partner = partner_at(server, clock=lambda: now)
-    delivery = Delivery(s3=s3, partner=partner, directory="")
+    delivery = Delivery(s3=s3, sftp=partner, directory="")
     for now in (0.0, 1.0, 3600.0):  # noqa: B007 - the clock above reads it
         delivery.deliver(s3.ref("report.csv"))
     assert connections(server) == 1
@@ -162,7 +162,7 @@ def test_connection_that_the_server_dropped_is_replaced(idle: float, server: Run
     s3 = MemoryS3({"report.csv": b"new"})
     with tcp_proxy(server.port) as proxy:
         partner = partner_at(server, port=proxy.port, clock=lambda: now)
-        delivery = Delivery(s3=s3, partner=partner, directory="")
+        delivery = Delivery(s3=s3, sftp=partner, directory="")
         delivery.deliver(s3.ref("report.csv"))
         proxy.cut()
         now += idle
@@ -175,7 +175,7 @@ def test_new_connection_that_is_lost_is_not_tried_again_at_once(server: RunningS
     s3 = MemoryS3({"report.csv": data})
     with tcp_proxy(server.port) as proxy:
         s3_cutting = _CutsAfterTheFirstBlock(s3, proxy.cut)
-        delivery = Delivery(s3=s3_cutting, partner=partner_at(server, port=proxy.port), directory="")
+        delivery = Delivery(s3=s3_cutting, sftp=partner_at(server, port=proxy.port), directory="")
         with pytest.raises(ConnectionLost):
             delivery.deliver(s3.ref("report.csv"))
         assert proxy.connections == 1
@@ -225,7 +225,7 @@ def test_rotated_password_is_read_again_once_and_then_kept(root: Path) -> None:
             Credentials(username="partner", password="old"),
             Credentials(username="partner", password=server.password or ""),
         )
-        delivery = Delivery(s3=s3, partner=partner_at(server, credentials=secret), directory="")
+        delivery = Delivery(s3=s3, sftp=partner_at(server, credentials=secret), directory="")
         delivery.deliver(s3.ref("report.csv"))
         delivery.deliver(s3.ref("report.csv"))
         assert secret.reads == 1
@@ -235,7 +235,7 @@ def test_rotated_password_is_read_again_once_and_then_kept(root: Path) -> None:
 def test_receipt_names_the_path_the_size_and_the_host_key(server: RunningServer) -> None:
     s3 = MemoryS3({"report.csv": b"new"})
     partner = partner_at(server, credentials=FixedCredentials(login_of(server)))
-    receipt = Delivery(s3=s3, partner=partner, directory="inbox").deliver(s3.ref("report.csv"))
+    receipt = Delivery(s3=s3, sftp=partner, directory="inbox").deliver(s3.ref("report.csv"))
     assert receipt.remote_path == "inbox/report.csv"
     assert receipt.size == 3
     assert receipt.host_key_fingerprint.startswith("SHA256:")
@@ -279,7 +279,7 @@ partner = Partner(
     FixedCredentials(Credentials(username=given["username"], private_key=given["private_key"])),
     timeouts=Timeouts(),
 )
-delivery = Delivery(s3=S3(), partner=partner, directory="")
+delivery = Delivery(s3=S3(), sftp=partner, directory="")
 for size in (16 * 1024 * 1024, 256 * 1024 * 1024):
     delivery.deliver(ObjectRef(bucket="b", key=str(size)))
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

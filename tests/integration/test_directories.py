@@ -30,7 +30,7 @@ def test_directory_is_not_made_within_itself(directory: str, data: bytes, home: 
     with start(kind, root) as server:
         partner = partner_at(server, directories=[directory])
         with pytest.raises(DirectoryAmbiguous, match="the login starts in") as raised:
-            Delivery(s3=s3, partner=partner, directory=directory).deliver(s3.ref("2026/a.csv"))
+            Delivery(s3=s3, sftp=partner, directory=directory).deliver(s3.ref("2026/a.csv"))
         partner.close()
     assert raised.value.disposition is Disposition.PARTNER
     assert "Leave SSH_DIR empty" in raised.value.hint
@@ -43,7 +43,7 @@ def test_directory_of_the_same_name_that_is_there_is_used(home: tuple[str, Path]
     s3 = MemoryS3({"2026/a.csv": b"news"})
     with start(kind, root) as server:
         partner = partner_at(server, directories=["inbox"])
-        Delivery(s3=s3, partner=partner, directory="inbox").deliver(s3.ref("2026/a.csv"))
+        Delivery(s3=s3, sftp=partner, directory="inbox").deliver(s3.ref("2026/a.csv"))
         partner.close()
     assert files_below(root) == {"inbox/2026/a.csv": b"news"}
 
@@ -55,7 +55,7 @@ def test_key_may_begin_with_the_name_of_the_directory_in_which_the_login_starts(
     s3 = MemoryS3({"inbox/a.csv": b"news"})
     with start(kind, root) as server:
         partner = partner_at(server, directories=[""])
-        Delivery(s3=s3, partner=partner, directory="").deliver(s3.ref("inbox/a.csv"))
+        Delivery(s3=s3, sftp=partner, directory="").deliver(s3.ref("inbox/a.csv"))
         partner.close()
     assert files_below(root) == {"inbox/a.csv": b"news"}
 
@@ -68,7 +68,7 @@ def test_names_that_windows_would_not_keep_are_refused_where_the_server_says_tha
     says = {"server_version": "OpenSSH_for_Windows_9.5"}
     with start_asyncssh_server(tmp_path, options=says) as server:
         partner = partner_at(server, directories=["C:/inbox"])
-        delivery = Delivery(s3=s3, partner=partner, directory="C:/inbox")
+        delivery = Delivery(s3=s3, sftp=partner, directory="C:/inbox")
         with pytest.raises(RemotePathRefused, match="runs on Windows"):
             delivery.deliver(s3.ref("a.txt:stream"))
         delivery.deliver(s3.ref("a.txt"))

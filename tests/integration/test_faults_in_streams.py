@@ -72,7 +72,7 @@ class Environment:
         """Deliver NEW over OLD; nothing else is ever seen there."""
         target = self.server.root / KEY
         with never_half(target, OLD, NEW):
-            used = send(self.partner, GatheringSource(NEW), KEY, streams=self.streams)
+            used = send(self.partner, GatheringSource(NEW), KEY, most_streams=self.streams)
             # Not `assert a == b`: in CI pytest explains the difference of megabytes for minutes.
             arrived_whole = target.read_bytes() == NEW
             assert arrived_whole
@@ -186,7 +186,7 @@ def test_failing_rename(hide: tuple[str, ...], streams: int, start: Start, fault
     assert (env.server.root / complete).read_bytes() == NEW
     (env.server.root / complete).unlink()
     fault.mend()
-    send(env.partner, GatheringSource(NEW), KEY, streams=streams)
+    send(env.partner, GatheringSource(NEW), KEY, most_streams=streams)
     assert files_below(env.server.root) == {KEY: NEW}
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from local.sftp_server import RunningServer, start_asyncssh_server
 from s3_to_sftp.delivery.batch import deliver_all
-from s3_to_sftp.delivery.deadline import Deadline
+from s3_to_sftp.delivery.deadline import Deadline, Invocation
 from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.errors import ConnectionLost, Disposition, PartnerRefusesWrites, RequestRefused
 from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME
@@ -290,9 +290,9 @@ def test_delivers_a_batch_where_few_files_may_be_open(
     delivery = delivery_to(server, s3)
     refs = [s3.ref(key) for key in s3.objects]
     for _ in range(2):
-        assert {type(outcome) for _, outcome in deliver_all(delivery, refs, Deadline(lambda: 900))} == {
-            Receipt
-        }
+        assert {
+            type(outcome) for _, outcome in deliver_all(delivery, refs, Invocation(Deadline(lambda: 900)))
+        } == {Receipt}
         assert files_below(server.root) == s3.objects
         refused, fault.caused = fault.caused, 0
     assert not refused, "what the server bears is remembered"
@@ -305,12 +305,14 @@ def test_server_that_lets_nobody_create_files_is_not_asked_for_every_object(
     s3 = MemoryS3({f"{number}.csv": str(number).encode() for number in range(200)})
     delivery = delivery_to(server, s3)
     refs = [s3.ref(key) for key in s3.objects]
-    outcomes = [outcome for _, outcome in deliver_all(delivery, refs, Deadline(lambda: 900))]
+    outcomes = [outcome for _, outcome in deliver_all(delivery, refs, Invocation(Deadline(lambda: 900)))]
     assert {type(outcome) for outcome in outcomes} == {RequestRefused, PartnerRefusesWrites}
     assert fault.caused <= 64
     assert not any(getattr(outcome, "disposition", None) is Disposition.PERMANENT for outcome in outcomes)
     fault.mend()
-    assert {type(outcome) for _, outcome in deliver_all(delivery, refs, Deadline(lambda: 900))} == {Receipt}
+    assert {
+        type(outcome) for _, outcome in deliver_all(delivery, refs, Invocation(Deadline(lambda: 900)))
+    } == {Receipt}
     assert files_below(server.root) == s3.objects
 
 

@@ -11,7 +11,7 @@ import pytest
 from local.sftp_server import RunningServer, start_asyncssh_server
 from s3_to_sftp.errors import CheckpointLost, RequestRefused
 from s3_to_sftp.sftp.client import SftpClient
-from s3_to_sftp.sftp.parallel_upload import Sent
+from s3_to_sftp.sftp.upload import Staged
 from tests.faults.sftp_server import (
     DeniesLooking,
     Fault,
@@ -33,10 +33,10 @@ TEMPORARY = "deep/.a.part"
 
 
 @pytest.fixture(params=[1, 2, 3], ids=["one stream", "two channels", "three streams"])
-def go_on(request: pytest.FixtureRequest) -> Callable[..., Sent]:
+def go_on(request: pytest.FixtureRequest) -> Callable[..., Staged]:
     """Sends from `start` on over new connections, and pauses at question number `pause`."""
 
-    def go_on(server: RunningServer, *, start: int = 0, pause: int = 10**9) -> Sent:
+    def go_on(server: RunningServer, *, start: int = 0, pause: int = 10**9) -> Staged:
         partner = partner_at(server, max_connections=1 if request.param == 2 else request.param)
         questions = iter(range(10**9))
         sent = upload(
@@ -57,7 +57,7 @@ def go_on(request: pytest.FixtureRequest) -> Callable[..., Sent]:
 @pytest.mark.usefixtures("streams_at_any_distance")
 @pytest.mark.parametrize("pauses", [[1], [40], [3, 20, 20], [15] * 6])
 def test_file_is_whole_after_pauses(
-    pauses: list[int], server: RunningServer, go_on: Callable[..., Sent]
+    pauses: list[int], server: RunningServer, go_on: Callable[..., Staged]
 ) -> None:
     start = 0
     for pause in pauses:
@@ -76,7 +76,7 @@ def test_file_is_whole_after_pauses(
 
 @pytest.mark.usefixtures("streams_at_any_distance")
 def test_file_that_was_taken_away_meanwhile_is_lost(
-    server: RunningServer, go_on: Callable[..., Sent]
+    server: RunningServer, go_on: Callable[..., Staged]
 ) -> None:
     sent = go_on(server, pause=30)
     (server.root / TEMPORARY).unlink()

@@ -12,10 +12,9 @@ import pytest
 from local.cloud import start_cloud
 from local.processes import CannotRun
 from s3_to_sftp.errors import AlreadyDelivered, LeaseHeld, LedgerError, Superseded
-from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
 from s3_to_sftp.state.ledger import Checkpoint
 from s3_to_sftp.state.remote_names import NameKind, RemoteName
-from tests.ledger_env import DAY, TABLE, LedgerEnvironment, commit_of, create_table, ref
+from tests.ledger_env import DAY, TABLE, LedgerEnvironment, NamedLedger, commit_of, create_table, ref
 
 OLD, NEW = ref("0A"), ref("0B")
 
@@ -104,6 +103,6 @@ def test_a_lost_lease_and_a_missing_table_are_told_apart(env: LedgerEnvironment,
     env.lease(NEW)
     with pytest.raises(LedgerError, match="is lost"):
         ledger.commit(dataclasses.replace(lease, until=lease.until + 9999), commit_of(lease))
-    elsewhere = DynamoLedger(dynamodb, "other", receipts_for_seconds=1, owner=lambda: "f")
+    elsewhere = NamedLedger("f", dynamodb, "other", receipts_for_seconds=1)
     with pytest.raises(LedgerError, match="'other' does not exist"):
         env.lease(NEW, elsewhere)

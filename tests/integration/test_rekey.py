@@ -65,7 +65,7 @@ def arrives(server: RunningServer, streams: int) -> None:
     # Where one connection is allowed, the second stream is a channel.
     partner = partner_at(server, max_connections=1 if streams == 2 else streams)
     for name in ("a.bin", "b.bin"):
-        assert send(partner, GatheringSource(DATA), name, streams=streams) == streams
+        assert send(partner, GatheringSource(DATA), name, most_streams=streams) == streams
         arrived_whole = (server.root / name).read_bytes() == DATA
         assert arrived_whole
     partner.close()

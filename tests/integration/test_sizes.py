@@ -18,7 +18,8 @@ from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.connection import Timeouts
 from s3_to_sftp.sftp.write_window import WINDOW_BYTES
 from tests.faults.sftp_server import without_extensions
-from tests.integration.partner import partner_at, send
+from tests.integration import partner
+from tests.integration.partner import partner_at, send, tuned
 from tests.integration.sources import BytesSource, GatheringSource, StampedSource
 
 KIB = 1024
@@ -86,11 +87,7 @@ def partners(server: RunningServer) -> Iterator[dict[int, SftpClient]]:
 @pytest.fixture(scope="module", params=[255 * KIB, 4 * MIB], ids=["ranges of a write", "ranges of 4 MiB"])
 def streams_of_any_size(request: pytest.FixtureRequest) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "s3_to_sftp.sftp.parallel_upload.stream_count", lambda *, size, round_trip, limit: limit
-        )
-        patch.setattr("s3_to_sftp.sftp.parallel_upload._SEGMENT_BYTES", request.param)
-        patch.setattr("s3_to_sftp.sftp.parallel_upload._LAST_SEGMENT_BYTES", min(request.param, MIB))
+        patch.setattr(partner, "TUNING", tuned(request.param))
         yield
 
 

@@ -12,8 +12,8 @@ import pytest
 from local.sftp_server import RunningServer, start_asyncssh_server, start_sshd
 from s3_to_sftp.errors import CheckpointLost, ConnectionLost, SizeMismatch, TransferError
 from s3_to_sftp.sftp.client import SftpClient
-from s3_to_sftp.sftp.parallel_upload import Sent
 from s3_to_sftp.sftp.protocol import LIMITS
+from s3_to_sftp.sftp.upload import Staged
 from tests.faults.sftp_server import (
     ClosesAfterRequests,
     Fault,
@@ -110,7 +110,9 @@ def test_server_that_was_exchanged_must_show_it_anew(root: Path, stack: ExitStac
 # --- a lost connection ---
 
 
-def until_complete(attempt: Callable[[int, str, int | None], Sent], *, at_most: int = 30) -> tuple[Sent, int]:
+def until_complete(
+    attempt: Callable[[int, str, int | None], Staged], *, at_most: int = 30
+) -> tuple[Staged, int]:
     """Send as a delivery does: on a new connection from where the last one was lost.
 
     Over one connection from the moment on in which several were lost at once.
@@ -143,7 +145,7 @@ def test_server_that_closes_after_some_requests_gets_everything(
     stack.callback(partner.close)
     data = LARGE if most == 1_000 else DATA
 
-    def attempt(start: int, temporary: str, streams: int | None) -> Sent:
+    def attempt(start: int, temporary: str, streams: int | None) -> Staged:
         return upload(partner, BytesSource(data), "a.bin", temporary=temporary, start=start, streams=streams)
 
     until_complete(attempt)
@@ -163,7 +165,7 @@ def test_what_was_acknowledged_before_a_loss_is_kept(
     stack.callback(partner.close)
     starts: list[int] = []
 
-    def attempt(start: int, temporary: str, streams: int | None) -> Sent:
+    def attempt(start: int, temporary: str, streams: int | None) -> Staged:
         starts.append(start)
         return upload(partner, BytesSource(DATA), "a.bin", temporary=temporary, start=start, streams=streams)
 

@@ -112,8 +112,8 @@ def functions_at(door: Door, env: InvocationEnvironment) -> Callable[[], list[Ex
             breaker=DynamoCircuitBreaker(
                 env.dynamodb, TABLE, str(door.address), clock=env.clock, random=lambda: 0
             ),
-            announcements=env.listener,
-            reporter=env.reports,
+            publisher=env.listener,
+            telemetry=env.reports,
             end_of_invocation=partner.close,
         )
         return list(env.invoke("a", "b", function=function).values())

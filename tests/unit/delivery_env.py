@@ -9,7 +9,7 @@ import threading
 from itertools import count
 from typing import Any
 
-from s3_to_sftp.delivery.deadline import Deadline
+from s3_to_sftp.delivery.deadline import Deadline, Invocation
 from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.s3.checksum import RangeChecksum
 from s3_to_sftp.s3.object_ref import ObjectRef
@@ -76,10 +76,9 @@ class DeliveryEnvironment:
         """A function that has just been started."""
         return Delivery(
             s3=self.s3,
-            partner=partner or self.env.partner(max_connections),
+            sftp=partner or self.env.partner(max_connections),
             directory="inbox",
             ledger=self.ledger.function(name) if has_ledger else None,
-            request_id=lambda: name,
             new_token=self._new_token,
             **more,
         )
@@ -88,7 +87,7 @@ class DeliveryEnvironment:
         self, ref: ObjectRef, *, name: str = "f", deadline: Deadline | None = None, **more: Any
     ) -> Receipt:
         """Deliver one object with a function that has just been started."""
-        return self.function(name, **more).deliver(ref, deadline or self.deadline())
+        return self.function(name, **more).deliver(ref, Invocation(deadline or self.deadline(), name))
 
     def deadline(self, *, budget: int | None = None, left: float = PLENTY) -> Deadline:
         """The end of an invocation: after that many bytes at the partner, if a budget is given."""
@@ -101,6 +100,10 @@ class DeliveryEnvironment:
         deadline = Deadline(remaining, clock=self.ledger.clock)
         begun = True
         return deadline
+
+    def invocation(self, name: str = "f", **about: Any) -> Invocation:
+        """One that ends so."""
+        return Invocation(self.deadline(**about), name)
 
     @property
     def written(self) -> int:

@@ -14,6 +14,7 @@ from s3_to_sftp.credentials import Credentials, FixedCredentials
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.connection import Timeouts
+from s3_to_sftp.sftp.parallel_upload import DEFAULT_TUNING, TransferTuning
 from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.sftp.session import SftpSession
 from tests.unit.scripted_server import Disk, Script, ScriptedServer
@@ -123,6 +124,7 @@ class Environment:
     channels: bool = False
     """Whether a second channel may be asked for."""
     disk: Disk = field(default_factory=Disk)
+    tuning: TransferTuning = DEFAULT_TUNING
     made: list[MemoryConnection] = field(default_factory=list)
     tried: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
     logins: list[Credentials] = field(default_factory=list)
@@ -168,7 +170,7 @@ class Environment:
             timeouts=Timeouts(),
             max_connections=max_connections,
             connect=self.connect,
-            **more,
+            **{"tuning": self.tuning, **more},
         )
 
     def connection(self, number: int) -> MemoryConnection:

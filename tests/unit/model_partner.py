@@ -15,9 +15,10 @@ from s3_to_sftp.errors import CheckpointLost, ConnectionLost, Disposition, Reque
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.sftp.client import SftpClient
-from s3_to_sftp.sftp.parallel_upload import Sent
+from s3_to_sftp.sftp.parallel_upload import UploadRequest
 from s3_to_sftp.sftp.protocol import FileAttributes, Status
 from s3_to_sftp.sftp.size_check import confirm_size
+from s3_to_sftp.sftp.upload import Staged
 
 T = TypeVar("T")
 THEIRS = b"theirs"
@@ -357,24 +358,15 @@ class ModelPartner(SftpClient):
         del temporary
         return True
 
-    def send_large(
-        self,
-        source: Any,
-        *,
-        temporary: str,
-        path: str = "",
-        start: int = 0,
-        is_spread: bool = False,
-        pause: Callable[[], bool] = lambda: False,
-        streams: int | None = None,
-    ) -> Sent:
-        del streams, path, is_spread
+    def upload(self, request: UploadRequest) -> Staged:
         session: Any = self._pool.session
-        sent: Sent = session.run_one(_send(session, source, temporary, start, pause))
-        return sent
+        staged: Staged = session.run_one(
+            _send(session, request.source, request.temporary, request.start, request.stop)
+        )
+        return staged
 
 
-async def _send(session: Any, source: Any, temporary: str, start: int, pause: Callable[[], bool]) -> Sent:
+async def _send(session: Any, source: Any, temporary: str, start: int, pause: Callable[[], bool]) -> Staged:
     if start:
         try:
             handle = await session.open_existing(temporary)
@@ -391,12 +383,12 @@ async def _send(session: Any, source: Any, temporary: str, start: int, pause: Ca
         for offset, block in source.blocks(ranges, BLOCK_BYTES):
             if pause():
                 await session.close_file(handle, path=temporary)
-                return Sent(streams=1, acknowledged=acknowledged, complete=False, temporary=temporary)
+                return Staged(streams=1, acknowledged=acknowledged, complete=False, temporary=temporary)
             await session.write(handle, offset, block, path=temporary)
             acknowledged = offset + len(block)
     except ConnectionLost as lost:
-        return Sent(streams=1, acknowledged=acknowledged, complete=False, temporary=temporary, lost=lost)
+        return Staged(streams=1, acknowledged=acknowledged, complete=False, temporary=temporary, lost=lost)
     seen = await session.fstat(handle, path=temporary)
     await session.close_file(handle, path=temporary)
     seen = await confirm_size(session, temporary, size=source.size, at_close=seen, is_all=True)
-    return Sent(streams=1, acknowledged=acknowledged, complete=True, temporary=temporary, seen=seen)
+    return Staged(streams=1, acknowledged=acknowledged, complete=True, temporary=temporary, seen=seen)

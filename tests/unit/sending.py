@@ -9,19 +9,20 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
-
-from s3_to_sftp.sftp import parallel_upload
-from s3_to_sftp.sftp.parallel_upload import RangeSource, Sent, upload_parallel
+from s3_to_sftp.sftp.parallel_upload import RangeSource, TransferTuning, UploadRequest, upload_parallel
 from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.sftp.protocol import Request
 from s3_to_sftp.sftp.publish import publish
+from s3_to_sftp.sftp.upload import Staged
 from s3_to_sftp.ssh.stream import NOT_READY, Piece
 from tests.unit.env import SOON, MemoryJournal, stream_number, stream_threads
 from tests.unit.scripted_server import Asked, Script
 
 WRITE = 128 * 1024  # so long that the session sends each by itself
 SEGMENT = 2 * WRITE
+SMALL_SEGMENTS = TransferTuning(
+    min_bytes_per_stream=SEGMENT, segment_bytes=SEGMENT, last_segment_bytes=SEGMENT
+)
 DATA = random.Random(1).randbytes(20 * SEGMENT + 12_345)
 PATH, TEMPORARY = "inbox/a.bin", "inbox/.a.part"
 
@@ -83,7 +84,7 @@ def gathering(data: bytes = DATA) -> Bytes:
     return source
 
 
-def send_part(pool: ConnectionPool, source: RangeSource | None = None, **more: Any) -> Sent:
+def send_part(pool: ConnectionPool, source: RangeSource | None = None, **more: Any) -> Staged:
     """Send in segments so small that a test's file has many; what is complete gets its final name."""
     sent = upload_part(pool, source, **more)
     if sent.complete:
@@ -92,13 +93,10 @@ def send_part(pool: ConnectionPool, source: RangeSource | None = None, **more: A
     return sent
 
 
-def upload_part(pool: ConnectionPool, source: RangeSource | None = None, **more: Any) -> Sent:
+def upload_part(pool: ConnectionPool, source: RangeSource | None = None, **more: Any) -> Staged:
     """Send in segments so small that a test's file has many."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(parallel_upload, "_MIN_BYTES_PER_STREAM", SEGMENT)
-        patched.setattr(parallel_upload, "_SEGMENT_BYTES", SEGMENT)
-        patched.setattr(parallel_upload, "_LAST_SEGMENT_BYTES", SEGMENT)
-        return upload_parallel(pool, source or Bytes(), **{"temporary": TEMPORARY, **more})
+    request = UploadRequest(**{"source": source or Bytes(), "temporary": TEMPORARY, **more})
+    return upload_parallel(pool, request, SMALL_SEGMENTS)
 
 
 def send(pool: ConnectionPool, source: Bytes | None = None, **more: Any) -> int:

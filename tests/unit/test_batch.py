@@ -14,7 +14,7 @@ import pytest
 
 from s3_to_sftp.delivery import batch
 from s3_to_sftp.delivery.batch import deliver_all
-from s3_to_sftp.delivery.deadline import SMALL_BYTES, Deadline
+from s3_to_sftp.delivery.deadline import SMALL_BYTES, Deadline, Invocation
 from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.errors import (
     AlreadyDelivered,
@@ -36,7 +36,8 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.s3.object_reader import SmallObject, read_whole
 from s3_to_sftp.s3.object_ref import ObjectRef
-from s3_to_sftp.sftp import open_files, parallel_upload
+from s3_to_sftp.sftp import open_files
+from s3_to_sftp.sftp.parallel_upload import TransferTuning
 from s3_to_sftp.sftp.protocol import Request, Status
 from s3_to_sftp.state.ledger import Commit, Lease
 from s3_to_sftp.state.receipt import Receipt
@@ -56,7 +57,7 @@ both_sizes = pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "larg
 def delivery(s3: Any, env: Environment, *, directory: str = "inbox", **more: Any) -> Delivery:
     tokens = count(1)  # several threads may ask at a time, which a generator does not bear
     partner = env.partner(**more)
-    return Delivery(s3=s3, partner=partner, directory=directory, new_token=lambda: f"token{next(tokens)}")
+    return Delivery(s3=s3, sftp=partner, directory=directory, new_token=lambda: f"token{next(tokens)}")
 
 
 def plenty() -> Deadline:
@@ -64,12 +65,14 @@ def plenty() -> Deadline:
 
 
 def outcomes(deliveries: Delivery, *refs: ObjectRef, deadline: Deadline | None = None) -> Outcomes:
-    return {ref.key: outcome for ref, outcome in deliver_all(deliveries, refs, deadline or plenty())}
+    return {
+        ref.key: outcome for ref, outcome in deliver_all(deliveries, refs, Invocation(deadline or plenty()))
+    }
 
 
 def deliver(deliveries: Delivery, ref: ObjectRef) -> Receipt:
     """Deliver one object of a batch of one."""
-    ((_, outcome),) = deliver_all(deliveries, [ref], plenty())
+    ((_, outcome),) = deliver_all(deliveries, [ref], Invocation(plenty()))
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
@@ -102,7 +105,8 @@ def test_receipt_says_what_was_delivered(data: bytes) -> None:
 def test_receipt_has_the_checksum_of_the_bytes(data: bytes) -> None:
     s3 = MemoryS3({"a": data})
     receipt = deliver(delivery(s3, Environment()), s3.ref("a"))
-    assert (receipt.checksum_algorithm, receipt.checksum) == read_whole(s3, s3.ref("a"))[1]
+    content = read_whole(s3, s3.ref("a")).content
+    assert (receipt.checksum_algorithm, receipt.checksum) == (content.checksum_algorithm, content.checksum)
     if len(data) == 9:
         assert receipt.checksum == "rosUhgp5mIg="
 
@@ -273,8 +277,8 @@ def test_small_objects_share_their_round_trips() -> None:
 
 
 def test_large_object_travels_in_streams(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel_upload, "_MIN_BYTES_PER_STREAM", len(LARGE) // 2)
-    s3, env = MemoryS3({"a": LARGE}), Environment()
+    tuning = TransferTuning(min_bytes_per_stream=len(LARGE) // 2)
+    s3, env = MemoryS3({"a": LARGE}), Environment(tuning=tuning)
     joined: list[int] = []
     env.scripts[1] = lambda asked: joined.append(1) if asked.kind == Request.OPEN else None
     receipt = deliver(delivery(s3, env, max_connections=2), s3.ref("a"))
@@ -298,7 +302,7 @@ def test_every_object_has_one_outcome() -> None:
     del s3.objects["b"]
     wrong = ObjectRef(bucket=BUCKET, key="../x", size=1)
     env = Environment(scripts={0: refusing(Request.WRITE, number=1)})
-    found = list(deliver_all(delivery(s3, env, directory=""), [*refs, wrong], plenty()))
+    found = list(deliver_all(delivery(s3, env, directory=""), [*refs, wrong], Invocation(plenty())))
     assert sorted(ref.key for ref, _ in found) == ["../x", "a", "b", "big", "c"]
     kinds = {ref.key: type(outcome) for ref, outcome in found}
     assert kinds["b"] is ObjectGone
@@ -333,7 +337,7 @@ def test_versions_of_one_key_are_delivered_in_the_order_of_their_events(
     ]
     env = Environment()
     deliveries = delivery(Versioned(), env)
-    found = list(deliver_all(deliveries, [refs[number] for number in arrival], plenty()))
+    found = list(deliver_all(deliveries, [refs[number] for number in arrival], Invocation(plenty())))
     assert [ref.version_id for ref, _ in found] == ["0", "1", "2"]
     assert whole(env) == {"inbox/a": versions[2]}
 
@@ -341,7 +345,7 @@ def test_versions_of_one_key_are_delivered_in_the_order_of_their_events(
 def test_event_that_comes_twice_is_delivered_twice_and_never_at_a_time() -> None:
     s3, (ref,) = in_s3("a")
     env = Environment()
-    found = list(deliver_all(delivery(s3, env), [ref, ref], plenty()))
+    found = list(deliver_all(delivery(s3, env), [ref, ref], Invocation(plenty())))
     assert [type(outcome) for _, outcome in found] == [Receipt, Receipt]
     assert whole(env) == {"inbox/a": b"a"}
 
@@ -553,7 +557,7 @@ def test_batch_of_duplicates_does_not_touch_the_partner(harness: DeliveryEnviron
 
 def test_event_that_comes_twice_in_a_batch_is_delivered_once(harness: DeliveryEnvironment) -> None:
     ref = harness.ref()
-    found = list(deliver_all(harness.function(), [ref, ref], harness.deadline()))
+    found = list(deliver_all(harness.function(), [ref, ref], harness.invocation()))
     assert [type(outcome) for _, outcome in found] == [Receipt, AlreadyDelivered]
 
 
@@ -589,7 +593,7 @@ def test_what_hinders_every_delivery_is_not_met_again_for_a_later_version(
 ) -> None:
     harness.env.before_connect[0] = raising(LoginRefused("no.", hint=""))
     refs = [harness.ref("a", "0A"), harness.ref("a", "0B")]
-    found = list(deliver_all(harness.function(), refs, harness.deadline()))
+    found = list(deliver_all(harness.function(), refs, harness.invocation()))
     assert [type(outcome) for _, outcome in found] == [LoginRefused, LoginRefused]
     assert harness.env.tried == {0: 1}
 

@@ -37,7 +37,7 @@ SMALL, LARGE, HUGE, UNKNOWN = sized(SMALL_BYTES), sized(SMALL_BYTES + 1), sized(
 
 def may_begin(deadline: Deadline, ref: ObjectRef, *, can_be_continued: bool = False) -> bool:
     try:
-        deadline.insist(ref, can_be_continued=can_be_continued)
+        deadline.require_time_for(ref, can_be_continued=can_be_continued)
     except DeadlineTooClose:
         return False
     return True
@@ -122,5 +122,5 @@ def test_refusal_names_the_object_and_lets_it_come_back_at_once() -> None:
     deadline, left = begin(900)
     left.seconds = 0
     with pytest.raises(DeadlineTooClose, match="s3://bucket/a was not started") as raised:
-        deadline.insist(HUGE, can_be_continued=False)
+        deadline.require_time_for(HUGE, can_be_continued=False)
     assert raised.value.retry_after == 0

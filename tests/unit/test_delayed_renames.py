@@ -41,7 +41,7 @@ def as_large(harness: DeliveryEnvironment, ref: ObjectRef) -> Receipt:
 
 
 def as_small(harness: DeliveryEnvironment, ref: ObjectRef) -> Receipt:
-    ((_, outcome),) = deliver_all(harness.function(), [ref], harness.deadline())
+    ((_, outcome),) = deliver_all(harness.function(), [ref], harness.invocation())
     if isinstance(outcome, Exception):
         raise outcome
     return outcome

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from s3_to_sftp.delivery.delivery import Delivery
+from s3_to_sftp.delivery.deadline import Invocation
+from s3_to_sftp.delivery.delivery import SmallDelivery
 from s3_to_sftp.delivery.unknown_outcome import UnknownOutcome
 from s3_to_sftp.errors import (
     AlreadyDelivered,
@@ -36,8 +37,10 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp import parallel_upload
-from s3_to_sftp.sftp.parallel_upload import Sent, probe_name
+from s3_to_sftp.sftp.parallel_upload import TransferTuning
 from s3_to_sftp.sftp.protocol import Request, Status
+from s3_to_sftp.sftp.temporary_names import another_name, probe_name
+from s3_to_sftp.sftp.upload import Staged
 from s3_to_sftp.state.items import KEY
 from s3_to_sftp.state.receipt import Evidence, Receipt
 from tests.ledger_env import TABLE, create_table
@@ -65,10 +68,10 @@ def deliver_in_rounds(
     for round_ in range(1, most + 1):
         function = harness.function(f"f{round_}", **about)
         try:
-            receipt = function.deliver(ref, harness.deadline(budget=budget))
+            receipt = function.deliver(ref, harness.invocation(budget=budget))
         except CheckpointSaved:
             wait_for_streams()
-            function.partner.close()
+            function.sftp.close()
         else:
             wait_for_streams()
             return receipt, round_
@@ -115,7 +118,9 @@ def test_ledger_has_the_receipt_of_what_was_delivered(harness: DeliveryEnvironme
 def test_lease_names_the_invocation_and_lasts_until_it_has_ended(harness: DeliveryEnvironment) -> None:
     ref = harness.ref()
     deadline = harness.deadline()
-    lease = harness.function("request-7").lease(ref, deadline)
+    lease = harness.function().read_small(ref, Invocation(deadline, "request-7"))
+    assert isinstance(lease, SmallDelivery)
+    lease = lease.attempt.lease
     assert (lease.owner, lease.until) == ("request-7", deadline.ends_at)
     assert harness.item(ref)["owner"] == {"S": "request-7"}
 
@@ -141,7 +146,7 @@ def test_older_version_is_not_put_over_a_newer_one(harness: DeliveryEnvironment)
 
 def test_key_that_another_function_is_sending_waits_for_its_turn(harness: DeliveryEnvironment) -> None:
     ref = harness.ref()
-    harness.function("other").lease(ref, harness.deadline())
+    harness.function("other").read_small(ref, harness.invocation())
     with pytest.raises(LeaseHeld) as raised:
         harness.deliver(ref)
     assert 0 < raised.value.retry_after <= PLENTY + 10
@@ -151,7 +156,7 @@ def test_key_that_another_function_is_sending_waits_for_its_turn(harness: Delive
 def test_without_a_ledger_the_same_event_is_delivered_again(harness: DeliveryEnvironment) -> None:
     function = harness.function(has_ledger=False)
     for _ in range(2):
-        function.deliver(harness.ref(), harness.deadline())
+        function.deliver(harness.ref(), harness.invocation())
     assert len(harness.paths(Request.OPEN)) == 2
 
 
@@ -270,7 +275,7 @@ def test_lease_that_cannot_be_given_back_does_not_hide_the_error(
     monkeypatch.setattr(function._ledger, "release", busy)
     harness.env.scripts[0] = refusing(Request.WRITE)
     with pytest.raises(RequestRefused):
-        function.deliver(harness.ref(), harness.deadline())
+        function.deliver(harness.ref(), harness.invocation())
 
 
 def test_nothing_is_renamed_when_the_commit_is_refused(
@@ -282,7 +287,7 @@ def test_nothing_is_renamed_when_the_commit_is_refused(
     function, ref = harness.function(), harness.ref()
     monkeypatch.setattr(function._ledger, "commit", busy)
     with pytest.raises(LedgerError):
-        function.deliver(ref, harness.deadline())
+        function.deliver(ref, harness.invocation())
     assert harness.whole == {}
     assert not any(is_rename(asked) for made in harness.env.made for asked in made.server.asked)
     harness.deliver(ref)
@@ -339,10 +344,10 @@ def test_file_begun_over_a_connection_that_died_is_removed_over_the_next_one(
 ) -> None:
     harness.s3.objects["before"] = b"x"
     function = harness.function(has_ledger=has_ledger)
-    function.deliver(harness.ref("before"), harness.deadline())
+    function.deliver(harness.ref("before"), harness.invocation())
     harness.env.connection(0).server.forget()
     harness.env.connection(0).server.script = silent_at(Request.WRITE)
-    function.deliver(harness.ref(), harness.deadline())
+    function.deliver(harness.ref(), harness.invocation())
     assert harness.env.files == {"inbox/before": b"x", "inbox/a": b"news"}
     assert harness.env.tried[0] == 2
 
@@ -378,10 +383,10 @@ def lose_at_rename(harness: DeliveryEnvironment, ref: ObjectRef, *, done: bool) 
     """Lose the connection when the final name is asked for, over a connection that had been used before."""
     harness.s3.objects["before"] = b"x"
     function = harness.function()
-    function.deliver(harness.ref("before"), harness.deadline())
+    function.deliver(harness.ref("before"), harness.invocation())
     harness.env.connection(0).server.script = harness.cut_at_rename(done=done)
     with pytest.raises(ConnectionLost):
-        function.deliver(ref, harness.deadline())
+        function.deliver(ref, harness.invocation())
     assert harness.state(ref) == "COMMITTING"
     assert not harness.has_lease(ref)
     assert ("inbox/a" in harness.whole) is done
@@ -556,7 +561,7 @@ def test_receipt_that_could_not_be_written_is_written_by_the_next_attempt(
     function, ref = harness.function(), harness.ref()
     monkeypatch.setattr(function._ledger, "delivered", busy)
     with pytest.raises(LedgerError):
-        function.deliver(ref, harness.deadline())
+        function.deliver(ref, harness.invocation())
     sent = harness.written
     assert harness.deliver(ref).recovered
     assert (harness.written, harness.state(ref)) == (sent, "DELIVERED")
@@ -603,10 +608,12 @@ def test_object_that_takes_25_invocations_arrives_identical(long_harness: Delive
 def test_object_that_takes_many_invocations_in_streams_arrives_identical(
     long_harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parallel_upload, "_MIN_BYTES_PER_STREAM", 1)
-    monkeypatch.setattr(parallel_upload, "_SEGMENT_BYTES", 8 * BLOCK)
-    monkeypatch.setattr(parallel_upload, "_LAST_SEGMENT_BYTES", 4 * BLOCK)
-    monkeypatch.setattr(parallel_upload, "_AIM_BYTES_PER_SECOND", 4 * parallel_upload._WINDOW_BYTES / 0.1)
+    long_harness.env.tuning = TransferTuning(
+        min_bytes_per_stream=1,
+        segment_bytes=8 * BLOCK,
+        last_segment_bytes=4 * BLOCK,
+        aim_bytes_per_second=4 * parallel_upload._WINDOW_BYTES / 0.1,
+    )
     ref = long_harness.ref()
     checksums = {"ChecksumType": "FULL_OBJECT", "ChecksumCRC64NVME": crc_of(DATA)}
     long_harness.s3.checksums["a"] = checksums
@@ -712,7 +719,7 @@ def test_second_name_of_a_file_is_gone_on_with(long_harness: DeliveryEnvironment
     with pytest.raises(CheckpointSaved):
         long_harness.deliver(ref, deadline=long_harness.deadline(budget=len(DATA) // 2))
     (first,) = long_harness.partial
-    second = parallel_upload.another_name(first)
+    second = another_name(first)
     long_harness.env.files[second] = long_harness.env.files.pop(first)
     checkpoint = {**long_harness.item(ref)["checkpoint"]["M"], "temporary": {"S": second}}
     long_harness.ledger.write(ref, "checkpoint", {"M": checkpoint})
@@ -729,11 +736,11 @@ def test_reused_connection_that_dies_in_a_later_round_is_replaced_and_the_checkp
     ref = long_harness.ref()
     function = long_harness.function()
     with pytest.raises(CheckpointSaved):
-        function.deliver(ref, long_harness.deadline(budget=len(DATA) // 2))
+        function.deliver(ref, long_harness.invocation(budget=len(DATA) // 2))
     offset = int(long_harness.item(ref)["checkpoint"]["M"]["offset"]["N"])
     long_harness.env.connection(0).server.forget()
     long_harness.env.connection(0).server.script = silent_at(Request.WRITE, number=3)
-    function.deliver(ref, long_harness.deadline())
+    function.deliver(ref, long_harness.invocation())
     assert long_harness.env.tried[0] == 2
     of_object = [size for size in long_harness.env.connection(0).server.sizes if size > 2]
     assert sum(of_object) == len(DATA) - offset
@@ -805,7 +812,7 @@ def test_files_that_the_partner_removes_between_the_rounds_are_no_endless_loop(
 def test_one_stream_is_tried_where_several_got_nowhere(
     long_harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parallel_upload, "_MIN_BYTES_PER_STREAM", 1)
+    long_harness.env.tuning = TransferTuning(min_bytes_per_stream=1)
     ref = long_harness.ref()
     with pytest.raises(CheckpointSaved):
         long_harness.deliver(ref, deadline=fruitless(long_harness), max_connections=4)
@@ -896,16 +903,16 @@ def test_file_of_a_proof_that_was_cut_short_is_removed_before_the_delivery_ends(
 ) -> None:
     """A further stream was called off while it wrote: what it may have left is looked for by name."""
     function = long_harness.function()
-    send = function.partner.send_large
+    send = function.sftp.upload
 
-    def leaving_the_probe(*args: Any, **more: Any) -> Sent:
+    def leaving_the_probe(*args: Any, **more: Any) -> Staged:
         sent = send(*args, **more)
         long_harness.env.files[probe_name(sent.temporary)] = bytearray(b"ab")
         return dataclasses.replace(sent, probe_may_stand=True)
 
-    monkeypatch.setattr(function.partner, "send_large", leaving_the_probe)
+    monkeypatch.setattr(function.sftp, "upload", leaving_the_probe)
     ref = long_harness.ref()
-    function.deliver(ref, long_harness.deadline())
+    function.deliver(ref, long_harness.invocation())
     assert long_harness.env.files == {"inbox/a": DATA}
     assert long_harness.temporaries(ref) == set()
 
@@ -992,7 +999,7 @@ def test_object_is_not_begun_anew_when_there_is_no_time_left_for_it(
 def test_sha256_is_in_the_receipt_and_forces_one_stream(
     long_harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parallel_upload, "_MIN_BYTES_PER_STREAM", 1)
+    long_harness.env.tuning = TransferTuning(min_bytes_per_stream=1)
     ref = long_harness.ref()
     receipt = long_harness.deliver(ref, max_connections=4, sha256=True)
     expected = hashlib.sha256(DATA).hexdigest()
@@ -1058,11 +1065,6 @@ def test_corrupt_item_of_the_ledger_is_an_error_that_names_it(harness: DeliveryE
 def test_small_object_without_a_size_is_delivered(harness: DeliveryEnvironment) -> None:
     ref = dataclasses.replace(harness.ref(), size=None)
     assert harness.deliver(ref).size == 4
-
-
-def test_delivery_knows_whether_anything_is_remembered(harness: DeliveryEnvironment) -> None:
-    with_ledger: Delivery = harness.function()
-    assert (with_ledger.has_ledger, harness.function(has_ledger=False).has_ledger) == (True, False)
 
 
 @pytest.mark.parametrize("key", ["dir/", "dir_$folder$"])

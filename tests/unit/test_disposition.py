@@ -76,7 +76,7 @@ def record_of(ref: ObjectRef) -> Any:
 
 
 @dataclass
-class Sent:
+class Staged:
     """A message that was sent anew.
 
     Attributes:
@@ -99,7 +99,7 @@ class NotingQueue:
 
     def __init__(self, events: list[str]) -> None:
         self.events = events
-        self.sent: list[Sent] = []
+        self.sent: list[Staged] = []
         self.dead_lettered: list[dict[str, str]] = []
         self.continued: list[str] = []
         self.refused: set[str] = set()
@@ -115,7 +115,7 @@ class NotingQueue:
 
     def resend(self, _message: Message, *, body: str, tries: RetryHistory, delay: float) -> None:
         self._note("send anew")
-        self.sent.append(Sent(body, tries, delay))
+        self.sent.append(Staged(body, tries, delay))
 
     def dead_letter(self, _message: Message, **why: str) -> None:
         self._note("dead_letter")
@@ -162,13 +162,13 @@ class DispositionEnvironment:
         self.now = SENT_AT
 
     def settle(self, *failures: Failure, of: Message | None = None) -> bool:
-        return self.message_disposition().settle(of or message(), failures)
+        return self.message_disposition().apply(of or message(), failures)
 
     def message_disposition(self, *, base: float = 100, cap: float = 100) -> MessageDisposition:
         return MessageDisposition(
             self.queue,  # type: ignore[arg-type] # a stand-in
             policy=RetryPolicy(retry_for=RETRY_FOR, base=base, cap=cap),
-            announcements=self.announcements,
+            publisher=self.announcements,
             give_up=self._give_up,
             path_of=lambda ref: f"inbox/{ref.key}",
             clock=lambda: self.now,
@@ -254,7 +254,7 @@ def test_delay_grows_with_the_tries_that_failed(env: DispositionEnvironment) -> 
         env.queue.sent.clear()
         tries = RetryHistory(first_sent=SENT_AT, count=count, since=SENT_AT if count else None, waits=40)
         for _ in range(40):
-            message_disposition.settle(message(tries=tries), [(A, RETRIED[0])])
+            message_disposition.apply(message(tries=tries), [(A, RETRIED[0])])
         assert 0.4 * longest < max(env.queue.delays) <= longest
 
 
@@ -284,7 +284,7 @@ def test_what_another_function_sends_is_looked_at_less_and_less_often(env: Dispo
     for waits, longest in ((0, 5), (7, 640)):
         env.queue.sent.clear()
         for _ in range(40):
-            message_disposition.settle(
+            message_disposition.apply(
                 message(tries=RetryHistory(first_sent=SENT_AT, waits=waits)), [(A, busy)]
             )
         assert 0.4 * longest < max(env.queue.delays) <= longest
@@ -593,10 +593,10 @@ def test_dead_lettered_message_is_in_the_dead_letter_queue_as_it_was_with_why(sq
     message_disposition = MessageDisposition(
         MessageQueue(sqs, queue_url=queue_url, dead_letter_queue_url=dead_letters),
         policy=RetryPolicy(),
-        announcements=NullPublisher(),
+        publisher=NullPublisher(),
         give_up=lambda _ref, _error: None,
     )
-    assert message_disposition.settle(message(), [(A, RemotePathRefused("no path.", hint="rename."))])
+    assert message_disposition.apply(message(), [(A, RemotePathRefused("no path.", hint="rename."))])
     (dead_lettered,) = sqs.receive_message(QueueUrl=dead_letters, MessageAttributeNames=["All"])["Messages"]
     assert dead_lettered["Body"] == message().body
     assert {name: value["StringValue"] for name, value in dead_lettered["MessageAttributes"].items()} == {
@@ -612,7 +612,7 @@ def test_no_message_is_received_a_second_time_however_often_its_object_waits(sqs
     message_disposition = MessageDisposition(
         MessageQueue(sqs, queue_url=queue_url, dead_letter_queue_url=dead_letters),
         policy=RetryPolicy(),
-        announcements=NullPublisher(),
+        publisher=NullPublisher(),
         give_up=lambda _ref, _error: None,
     )
     sqs.send_message(QueueUrl=queue_url, MessageBody=message().body)
@@ -622,4 +622,4 @@ def test_no_message_is_received_a_second_time_however_often_its_object_waits(sqs
         )["Messages"]
         its = Message.from_record(sqs_record(received))
         assert (its.receive_count, its.tries.waits, its.tries.count) == (1, waits, 0)
-        assert message_disposition.settle(its, [(A, DeadlineTooClose("late.", hint="", retry_after=0))])
+        assert message_disposition.apply(its, [(A, DeadlineTooClose("late.", hint="", retry_after=0))])

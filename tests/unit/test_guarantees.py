@@ -130,10 +130,10 @@ def test_file_of_the_same_length_and_second_is_no_evidence_of_a_delivery(
     harness.s3.objects["a"] = b"news"
     newer = harness.ref(sequencer="0B")
     function = harness.function()
-    function.partner.connect()
+    function.sftp.connect()
     harness.env.connection(0).server.script = harness.cut_at_rename(done=False)
     with pytest.raises(ConnectionLost):
-        function.deliver(newer, harness.deadline())
+        function.deliver(newer, harness.invocation())
     for name in harness.partial:  # the partner tidies up
         del harness.env.files[name]
     with pytest.raises(OutcomeUnknown):

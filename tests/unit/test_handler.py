@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from s3_to_sftp import handler
-from s3_to_sftp.app import Function
+from s3_to_sftp import handler, telemetry
+from s3_to_sftp.app import App
 from s3_to_sftp.delivery.deadline import Deadline
 from s3_to_sftp.errors import (
     AlreadyDelivered,
@@ -54,7 +54,7 @@ class FakeDeliveries:
         self.batches.append([ref.key for ref in refs])
         self.seen.extend(refs)
         self.deadlines.append(deadline)
-        report = handler._Report()
+        report = handler.telemetry
         for ref in refs:
             if ref.key in self.failures:
                 report.not_delivered(self.failures[ref.key], ref)
@@ -85,21 +85,21 @@ class FlushCounter(NullPublisher):
 @pytest.fixture
 def function(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A function without a queue to act on."""
-    fake = Function(deliveries=FakeDeliveries(), message_disposition=None, announcements=FlushCounter())  # type: ignore[arg-type] # a stand-in
-    monkeypatch.setattr(handler, "_function", lambda: fake)
+    fake = App(runner=FakeDeliveries(), disposition=None, publisher=FlushCounter())  # type: ignore[arg-type] # a stand-in
+    monkeypatch.setattr(handler, "_app", lambda: fake)
     return fake
 
 
 @pytest.fixture
 def delivery(function: Any) -> FakeDeliveries:
-    deliveries: FakeDeliveries = function.deliveries
+    deliveries: FakeDeliveries = function.runner
     return deliveries
 
 
 @pytest.fixture
 def message_disposition(function: Any) -> FakeDisposition:
-    function.message_disposition = FakeDisposition()
-    fake: FakeDisposition = function.message_disposition
+    function.disposition = FakeDisposition()
+    fake: FakeDisposition = function.disposition
     return fake
 
 
@@ -110,7 +110,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[dict[str,
     for logging_handler in logging.getLogger("s3-to-sftp").handlers:
         monkeypatch.setattr(logging_handler, "stream", stream)
     yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
-    handler.metrics.clear_metrics()
+    telemetry.metrics.clear_metrics()
 
 
 Log = Callable[[], list[dict[str, Any]]]
@@ -214,7 +214,7 @@ def test_test_event_leaves_the_queue(delivery: FakeDeliveries) -> None:
 def test_missing_configuration_puts_everything_back(monkeypatch: pytest.MonkeyPatch, log: Log) -> None:
     for name in ("SSH_HOST", "SSH_PORT"):
         monkeypatch.delenv(name, raising=False)
-    handler._function.cache_clear()
+    handler._app.cache_clear()
     assert put_back(queued(m1=["a"], m2=["b"])) == ["m1", "m2"]
     assert [line["error"] for line in log()] == ["ConfigurationError"] * 2
     assert all("SSH_HOST is not set" in line["message"] for line in log())
@@ -326,14 +326,14 @@ def test_announcements_are_sent_once_per_invocation(
     event: dict[str, Any], function: Any, delivery: FakeDeliveries
 ) -> None:
     handler.lambda_handler(event, lambda_context())
-    assert function.announcements.flushes == 1
+    assert function.publisher.flushes == 1
 
 
 def test_announcements_are_sent_when_the_invocation_raises(function: Any, delivery: FakeDeliveries) -> None:
     delivery.failures["a"] = ConnectionLost("cut.", hint="")
     with pytest.raises(ConnectionLost):
         handler.lambda_handler(direct("a"), lambda_context())
-    assert function.announcements.flushes == 1
+    assert function.publisher.flushes == 1
 
 
 # --- from S3 itself ---
@@ -573,8 +573,8 @@ def test_clients_and_connection_are_built_once(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     for name, value in {"HOST": "h", "PORT": "22", "USERNAME": "u", "PASSWORD": "p"}.items():
         monkeypatch.setenv(f"SSH_{name}", value)
-    handler._function.cache_clear()
+    handler._app.cache_clear()
     try:
-        assert handler._function() is handler._function()
+        assert handler._app() is handler._app()
     finally:
-        handler._function.cache_clear()
+        handler._app.cache_clear()

@@ -23,7 +23,7 @@ from s3_to_sftp.errors import (
     TooManyConnections,
 )
 from s3_to_sftp.s3.object_ref import ObjectRef
-from s3_to_sftp.sftp import parallel_upload
+from s3_to_sftp.sftp.parallel_upload import TransferTuning
 from s3_to_sftp.sftp.protocol import LIMITS, Request, Status, read_text
 from s3_to_sftp.state.receipt import Evidence
 from tests.ledger_env import TABLE, create_table
@@ -174,8 +174,9 @@ def test_what_a_lost_stream_has_not_closed_does_not_count_beside_others(
     harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other stream has stretched the file, so that its size shows nothing."""
-    for name in ("_MIN_BYTES_PER_STREAM", "_SEGMENT_BYTES", "_LAST_SEGMENT_BYTES"):
-        monkeypatch.setattr(parallel_upload, name, 4 * BLOCK)
+    harness.env.tuning = TransferTuning(
+        min_bytes_per_stream=4 * BLOCK, segment_bytes=4 * BLOCK, last_segment_bytes=4 * BLOCK
+    )
     harness.env.kind, harness.env.proven = Node, False
     joined, died = threading.Event(), threading.Event()
     after_that: list[int] = []
@@ -223,7 +224,7 @@ def renamed_without_receipt(
     ref, function = harness.ref("small"), harness.function(**about)
     monkeypatch.setattr(function._ledger, "delivered", throttled)
     with pytest.raises(LedgerError):
-        function.deliver(ref, harness.deadline())
+        function.deliver(ref, harness.invocation())
     return ref
 
 
@@ -274,7 +275,7 @@ def test_rename_that_was_answered_elsewhere_is_no_delivery_here(
     elsewhere = harness.function()
     other = Credentials(username="another", password="p")
     monkeypatch.setattr(elsewhere.partner._pool, "_credentials", FixedCredentials(other))
-    receipt = elsewhere.deliver(ref, harness.deadline())
+    receipt = elsewhere.deliver(ref, harness.invocation())
     assert not receipt.recovered
     assert harness.env.files == {"inbox/small": b"news"}
 

@@ -33,6 +33,7 @@ from s3_to_sftp.sftp.connection import Timeouts
 from s3_to_sftp.sftp.protocol import Request, Status
 from s3_to_sftp.state.circuit_breaker import DynamoCircuitBreaker, Opened, Recovered
 from s3_to_sftp.state.receipt import Receipt
+from s3_to_sftp.telemetry import NullTelemetry
 from tests.ledger_env import TABLE, create_table, raising
 from tests.unit.delivery_env import DeliveryEnvironment, crc_of
 from tests.unit.env import SERVER
@@ -89,7 +90,7 @@ class Listener(NullPublisher):
         self.heard.append(recovered)
 
 
-class Reports:
+class Reports(NullTelemetry):
     """What was reported of each object."""
 
     def __init__(self) -> None:
@@ -102,7 +103,7 @@ class Reports:
     def not_delivered(self, error: Exception, ref: ObjectRef) -> None:
         self.of.append((ref.key, error))
 
-    def breaker(self, *, is_open: bool) -> None:
+    def circuit_breaker(self, *, is_open: bool) -> None:
         self.breaker_open.append(is_open)
 
 
@@ -128,8 +129,8 @@ class InvocationEnvironment:
             breaker=DynamoCircuitBreaker(
                 self.harness.ledger.dynamodb, TABLE, str(SERVER), clock=self.clock, random=lambda: 0
             ),
-            announcements=self.listener,
-            reporter=self.reports,
+            publisher=self.listener,
+            telemetry=self.reports,
             end_of_invocation=self._end,
         )
 
@@ -140,7 +141,7 @@ class InvocationEnvironment:
         self, *keys: str, function: InvocationRunner | None = None, budget: int | None = None
     ) -> dict[str, Exception]:
         refs = [self.harness.ref(key) for key in keys or self.harness.s3.objects]
-        errors = (function or self.function()).deliver(refs, self.harness.deadline(budget=budget))
+        errors = (function or self.function()).deliver(refs, self.harness.invocation(budget=budget))
         return {ref.key: error for ref, error in errors.items()}
 
     @property
@@ -196,14 +197,14 @@ def test_objects_that_are_gone_are_announced_and_duplicates_are_not(env: Invocat
     env.listener.heard.clear()
     gone = env.harness.ref("b")
     del env.harness.s3.objects["b"]
-    errors = env.function().deliver([env.harness.ref("a"), gone], env.harness.deadline())
+    errors = env.function().deliver([env.harness.ref("a"), gone], env.harness.invocation())
     assert sorted(type(error).__name__ for error in errors.values()) == ["AlreadyDelivered", "AlreadyGone"]
     assert env.listener.heard == [("gone", gone, errors[gone])]
 
 
 def test_superseded_object_is_announced(env: InvocationEnvironment) -> None:
     newer = dataclasses.replace(env.harness.ref("a"), sequencer="0B")
-    env.function().deliver([newer], env.harness.deadline())
+    env.function().deliver([newer], env.harness.invocation())
     env.listener.heard.clear()
     errors = env.invoke("a")
     assert kinds(errors) == {"a": Superseded}
@@ -221,7 +222,7 @@ def test_connections_are_seen_to_when_nothing_more_is_sent(
 
 
 def test_invocation_without_objects_asks_nobody_anything(env: InvocationEnvironment) -> None:
-    assert env.function().deliver([], env.harness.deadline()) == {}
+    assert env.function().deliver([], env.harness.invocation()) == {}
     assert env.secret.reads == 0
 
 
@@ -351,7 +352,7 @@ def test_server_that_answers_is_no_longer_left_in_peace(kind: str, env: Invocati
 def test_function_that_learned_nothing_lets_another_one_try(env: InvocationEnvironment) -> None:
     opened(env).is_mended()
     gone = dataclasses.replace(env.harness.ref("a"), key="gone")
-    (error,) = env.function().deliver([gone], env.harness.deadline()).values()
+    (error,) = env.function().deliver([gone], env.harness.invocation()).values()
     assert isinstance(error, AlreadyGone)
     assert env.invoke() == {}
 

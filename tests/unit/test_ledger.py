@@ -24,9 +24,8 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.server_identity import ServerIdentity
-from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
 from s3_to_sftp.state.items import KEY
-from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, Ledger, MessageDisposition
+from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, Ledger, TerminalState
 from s3_to_sftp.state.no_ledger import NoLedger
 from tests.ledger_env import (
     DAY,
@@ -36,6 +35,7 @@ from tests.ledger_env import (
     TABLE,
     FaultyClient,
     LedgerEnvironment,
+    NamedLedger,
     commit_of,
     create_table,
     raising,
@@ -68,7 +68,9 @@ def env(dynamodb: Any) -> Iterator[LedgerEnvironment]:
 
 
 def test_a_new_version_is_leased_with_nothing_left_behind(env: LedgerEnvironment) -> None:
-    lease = env.function("me").acquire(NEW, remote_path="out/a", temporary="out/.t", until=START + 9)
+    lease = env.function("me").acquire(
+        NEW, owner="me", remote_path="out/a", temporary="out/.t", until=START + 9
+    )
     assert lease == Lease(
         ref=NEW, owner="me", remote_path="out/a", temporary="out/.t", attempt=1, until=START + 9
     )
@@ -233,7 +235,7 @@ def test_a_delivered_version_is_never_leased_again(env: LedgerEnvironment) -> No
     env.all_leases_expire()
     with pytest.raises(AlreadyDelivered, match="has been delivered before") as raised:
         env.lease(NEW)
-    assert raised.value.disposition is Disposition.SETTLED
+    assert raised.value.disposition is Disposition.DONE
 
 
 def test_a_delivered_version_gives_its_lease_back(env: LedgerEnvironment) -> None:
@@ -671,7 +673,7 @@ def test_a_version_nobody_ever_leased_can_fail(env: LedgerEnvironment) -> None:
 @pytest.mark.parametrize("leased", [True, False])
 def test_a_version_that_ended_for_good_is_not_leased_again(
     env: LedgerEnvironment,
-    state: MessageDisposition,
+    state: TerminalState,
     error: type[NothingToSend],
     leased: bool,  # noqa: FBT001 - pytest names the argument
 ) -> None:
@@ -800,7 +802,7 @@ def test_a_table_that_cannot_be_used_is_explained_and_the_message_kept(
 
 
 def test_a_table_that_is_not_there_is_recognised_for_real(env: LedgerEnvironment) -> None:
-    ledger = DynamoLedger(env.dynamodb, "other", receipts_for_seconds=1, owner=lambda: "f")
+    ledger = NamedLedger("f", env.dynamodb, "other", receipts_for_seconds=1)
     with pytest.raises(LedgerError, match="'other' does not exist"):
         env.lease(NEW, ledger)
 
@@ -959,7 +961,7 @@ def test_an_item_deleted_by_a_person_starts_the_version_anew(env: LedgerEnvironm
 def test_the_plain_sender_always_leases_and_remembers_nothing() -> None:
     ledger: Ledger = NoLedger()
     for _ in range(2):
-        lease = ledger.acquire(NEW, remote_path="p", temporary="t", until=1.0)
+        lease = ledger.acquire(NEW, owner="f", remote_path="p", temporary="t", until=1.0)
         assert (lease.temporary, lease.attempt, lease.has_history) == ("t", 1, False)
         ledger.commit(lease, commit_of(lease))
         ledger.note_names(lease)
@@ -972,7 +974,7 @@ def test_the_plain_sender_always_leases_and_remembers_nothing() -> None:
 
 def test_the_plain_sender_refuses_what_takes_longer_than_an_invocation() -> None:
     ledger = NoLedger()
-    lease = ledger.acquire(NEW, remote_path="p", temporary="t", until=1.0)
+    lease = ledger.acquire(NEW, owner="f", remote_path="p", temporary="t", until=1.0)
     with pytest.raises(LedgerError, match="takes longer than one invocation") as raised:
         ledger.checkpoint(lease, checkpoint_of(lease))
     assert raised.value.disposition is Disposition.PERMANENT

@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 from moto import mock_aws
 
 from s3_to_sftp.delivery.batch import deliver_all
-from s3_to_sftp.delivery.deadline import Deadline
+from s3_to_sftp.delivery.deadline import Deadline, Invocation
 from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.delivery.unknown_outcome import UnknownOutcome
 from s3_to_sftp.errors import (
@@ -35,9 +35,8 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.server_identity import ServerIdentity
-from s3_to_sftp.sftp.parallel_upload import another_name
 from s3_to_sftp.sftp.protocol import Status
-from s3_to_sftp.sftp.publish import name_of_void
+from s3_to_sftp.sftp.temporary_names import another_name, void_name
 from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
 from s3_to_sftp.state.items import (
     KEY,
@@ -52,7 +51,7 @@ from s3_to_sftp.state.items import (
 )
 from s3_to_sftp.state.receipt import Receipt
 from s3_to_sftp.state.table import Change, LedgerTable, Path
-from tests.ledger_env import LEASE_SECONDS, TABLE, Clock, create_table, ref
+from tests.ledger_env import LEASE_SECONDS, TABLE, Clock, NamedLedger, create_table, ref
 from tests.memory_s3 import MemoryS3, client_error
 from tests.unit.model_partner import (
     THEIRS,
@@ -159,7 +158,7 @@ class VersionedS3(MemoryS3):
 class Run:
     """One invocation, and what happens to it: faults by the number of the step that they strike."""
 
-    def __init__(self, world: InvocationRunner, version: ObjectRef, faults: dict[int, str]) -> None:
+    def __init__(self, world: DeliveryModel, version: ObjectRef, faults: dict[int, str]) -> None:
         self._world = world
         self._version = version
         self._faults = faults
@@ -174,7 +173,7 @@ class Run:
         deadline = Deadline(lambda: self.seconds, clock=world.clock)
         partner = ModelPartner(world.server, self._version, self.pass_)
         delivery = world.delivery(partner, self.ledger)
-        ((_, outcome),) = deliver_all(delivery, [self._version], deadline)
+        ((_, outcome),) = deliver_all(delivery, [self._version], Invocation(deadline))
         if isinstance(outcome, DeliveryError) and outcome.disposition is Disposition.PERMANENT:
             error = outcome
             return _outcome_of(lambda: delivery.give_up(self._version, error)) or error
@@ -242,7 +241,7 @@ def _outcome_of(step: Callable[[], None]) -> Exception | None:
     return None
 
 
-class InvocationRunner(RuleBasedStateMachine):
+class DeliveryModel(RuleBasedStateMachine):
     """Functions, a ledger, two servers, and people who do what they are told."""
 
     def __init__(self, table: LedgerTable, items: Callable[[], dict[tuple[str, str], Item]]) -> None:
@@ -268,14 +267,14 @@ class InvocationRunner(RuleBasedStateMachine):
     def function(self) -> tuple[DynamoLedger, UnreliableTable]:
         name = next(self.owners)
         table = UnreliableTable(self.table)
-        ledger = DynamoLedger(None, TABLE, receipts_for_seconds=1, owner=lambda: name, clock=self.clock)
+        ledger = NamedLedger(name, None, TABLE, receipts_for_seconds=1, clock=self.clock)
         ledger._table = table
         return ledger, table
 
     def delivery(self, partner: ModelPartner, ledger: DynamoLedger) -> Delivery:
         return Delivery(
             s3=self.s3,
-            partner=partner,
+            sftp=partner,
             directory=self.directory,
             ledger=ledger,
             unknown_outcome=self.policy,
@@ -319,7 +318,7 @@ class InvocationRunner(RuleBasedStateMachine):
         ledger, _ = self.function()
         for version in VERSIONS:
             try:
-                ledger.acquire(version, remote_path="p", temporary="t", until=self.clock.now + 1)
+                ledger.acquire(version, owner="f", remote_path="p", temporary="t", until=self.clock.now + 1)
             except (LeaseHeld, NothingToSend, OutcomeUnknown):
                 continue
             check(holds=False, claim="two have the key")
@@ -400,7 +399,7 @@ class InvocationRunner(RuleBasedStateMachine):
         for server in self.servers:
             account = server.identity.account
             here = [name for name, entry in known.items() if entry.server in ("", account)]
-            family = {each for name in here for each in (name, another_name(name), name_of_void(name))}
+            family = {each for name in here for each in (name, another_name(name), void_name(name))}
             standing = {name for name, file in server.files.items() if ".part" in name}
             check(standing <= family, f"{standing - family} at {account} is not in the ledger")
 
@@ -461,7 +460,7 @@ def play(
     make_table: Callable[[], tuple[LedgerTable, Callable[[], dict[tuple[str, str], Item]]]], *, examples: int
 ) -> None:
     run_state_machine_as_test(
-        lambda: InvocationRunner(*make_table()),  # type: ignore[arg-type] # any maker of machines will do
+        lambda: DeliveryModel(*make_table()),  # type: ignore[arg-type] # any maker of machines will do
         settings=settings(
             max_examples=examples,
             stateful_step_count=25,

@@ -15,7 +15,7 @@ import pytest
 from s3_to_sftp.delivery.unknown_outcome import UnknownOutcome
 from s3_to_sftp.s3.object_ref import ObjectRef
 from tests.ledger_env import LEASE_SECONDS
-from tests.unit.test_ledger_model import DIRECTORIES, FAULTS, VERSIONS, InvocationRunner, in_memory
+from tests.unit.test_ledger_model import DIRECTORIES, FAULTS, VERSIONS, DeliveryModel, in_memory
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ class Dice:
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
-        self.world = InvocationRunner(*in_memory())
+        self.world = DeliveryModel(*in_memory())
         self._moves: list[tuple[int, Callable[[], object]]] = [
             (50, lambda: self.world.functions_hear_of([(self.version(), self.faults())])),
             (10, lambda: self.world.a_person_asks_the_partner(self.version(), self.faults())),

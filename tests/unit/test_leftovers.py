@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from s3_to_sftp.delivery.inline_executor import InlineExecutor
-from s3_to_sftp.delivery.leftovers import Leftovers, NameJournal, aside_name
+from s3_to_sftp.delivery.leftovers import Leftovers, NameJournal
 from s3_to_sftp.errors import EarlierRenamePending, LedgerError
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.protocol import Request, Status
+from s3_to_sftp.sftp.temporary_names import aside_name
 from s3_to_sftp.state.items import version_key
 from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease
 from s3_to_sftp.state.no_ledger import NoLedger
@@ -105,10 +106,12 @@ class Harness:
         )
 
     def prevent(self) -> None:
-        self.leftovers.prevent_renames(self.lease, self.commit, self.journal())
+        self.partner.run(
+            lambda session: self.leftovers.prevent_renames(session, self.lease, self.commit, self.journal())
+        )
 
     def restore(self) -> None:
-        self.leftovers.restore(self.lease, PATH, self.journal())
+        self.partner.run(lambda session: self.leftovers.restore(session, self.lease, PATH, self.journal()))
 
     def sweep(self) -> None:
         self.lease.names.remove(TEMPORARY)  # it has its final name

@@ -135,7 +135,7 @@ def test_no_range_is_shorter_than_a_mebibyte_but_the_last() -> None:
 
 def test_pause_is_for_good() -> None:
     answers = iter([False, True, False, False])
-    segments = _Segments(100, pause=lambda: next(answers))
+    segments = _Segments(100, stop=lambda: next(answers))
     assert segments.take() == (0, 100)
     segments.give_back([(30, 70)])
     assert segments.take() is None

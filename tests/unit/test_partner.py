@@ -11,12 +11,20 @@ from typing import Any
 
 import pytest
 
-from s3_to_sftp.errors import ConnectionLost, PartnerUnreachable, ProtocolViolation, RequestRefused
-from s3_to_sftp.sftp.client import SmallFile
-from s3_to_sftp.sftp.parallel_upload import Sent
+from s3_to_sftp.errors import (
+    ConnectionLost,
+    PartnerUnreachable,
+    ProtocolViolation,
+    RenameUnanswered,
+    RequestRefused,
+)
+from s3_to_sftp.sftp.client import SendSmall, SmallFile
+from s3_to_sftp.sftp.parallel_upload import UploadRequest
 from s3_to_sftp.sftp.protocol import LIMITS, FileAttributes, Request, Status
-from s3_to_sftp.sftp.publish import Look
-from s3_to_sftp.sftp.upload import Permit
+from s3_to_sftp.sftp.publish import PathStatus, restore_first
+from s3_to_sftp.sftp.publish import publish as sftp_publish
+from s3_to_sftp.sftp.session import ExternalFuture, SftpSession
+from s3_to_sftp.sftp.upload import Staged, upload_small
 from tests.unit.env import CHANNEL, Environment, MemoryJournal, done
 from tests.unit.scripted_server import (
     NOTHING,
@@ -41,10 +49,10 @@ def small(*names: str) -> Iterator[SmallFile[str]]:
         yield small_file(name)
 
 
-def small_file(name: str, permit: Permit | None = None) -> SmallFile[str]:
+def small_file(name: str) -> SmallFile[str]:
     temporary = f".{name}.part"
     aside = f"{temporary}.old"
-    return SmallFile(name, name, temporary, name.encode(), aside, MemoryJournal(), permit)
+    return SmallFile(name, name, temporary, name.encode(), aside, MemoryJournal())
 
 
 def outcomes(partner: Any, *names: str) -> Outcomes:
@@ -237,69 +245,67 @@ def test_close_closes_the_connection() -> None:
     assert env.connection(0).closed
 
 
-# --- the permit ---
+# --- a commit before the RENAME ---
 
 
-def granted(_temporary: str, _seen: object) -> Future[None]:
-    return done()
+def committing(commits: Callable[[str], Future[None]]) -> SendSmall[str]:
+    """Send as a delivery with a ledger does."""
+
+    async def send(session: SftpSession, file: SmallFile[str]) -> None:
+        await upload_small(session, file.data, temporary=file.temporary, path=file.path, journal=file.journal)
+        await ExternalFuture(commits(file.ticket))
+        try:
+            await sftp_publish(session, file.temporary, file.path, aside=file.aside, journal=file.journal)
+        except ConnectionLost as lost:
+            raise RenameUnanswered(lost.reason, hint=lost.hint) from lost
+
+    return send
 
 
-def test_permit_is_asked_when_the_bytes_are_there_and_before_the_name_is_given() -> None:
-    env = Environment()
-    seen: list[dict[str, bytearray]] = []
-
-    def permit(temporary: str, shown: FileAttributes | None) -> Future[None]:
-        seen.append(dict(env.files))
-        return granted(temporary, shown)
-
-    assert [error for _, error in env.partner().send_small([small_file("a", permit)])] == [None]
-    assert seen == [{".a.part": b"a"}]
-    assert env.files == content("a")
-
-
-def test_files_share_their_round_trips_while_others_wait_for_their_permits() -> None:
+def test_files_share_their_round_trips_while_others_wait_for_their_commits() -> None:
     env = Environment()
     last: list[Future[None]] = []
 
-    def late(_temporary: str, _seen: object) -> Future[None]:
+    def late(_name: str) -> Future[None]:
         last.append(Future())
         if len(last) == 3:
             for future in last:
                 future.set_result(None)
         return last[-1]
 
-    files = [small_file(name, late) for name in "abc"]
-    assert [error for _, error in env.partner().send_small(files)] == [None] * 3
+    assert [error for _, error in env.partner().send_small(small(*"abc"), committing(late))] == [None] * 3
     assert env.files == content(*"abc")
 
 
-def test_refused_permit_is_the_outcome_and_leaves_the_file_to_the_caller() -> None:
-    def refuse(_temporary: str, _seen: object) -> Future[None]:
+def test_refused_commit_is_the_outcome_of_that_file_alone() -> None:
+    def refuse(name: str) -> Future[None]:
         future: Future[None] = Future()
-        future.set_exception(ValueError("superseded"))
+        if name == "a":
+            future.set_exception(ValueError("superseded"))
+        else:
+            future.set_result(None)
         return future
 
     env = Environment()
-    files = [small_file("a", refuse), small_file("b", granted)]
-    errors = {file.ticket: error for file, error in env.partner().send_small(files)}
+    sent = env.partner().send_small(small(*"ab"), committing(refuse))
+    errors = {file.ticket: error for file, error in sent}
     assert errors["b"] is None
     assert str(errors["a"]) == "superseded"
     assert env.files == {".a.part": b"a", "b": b"b"}
 
 
-def test_file_that_was_lost_behind_its_permit_is_not_sent_again_at_once() -> None:
-    """It may have its final name already: only who gave the permit can tell."""
+def test_file_that_was_lost_behind_its_commit_is_not_sent_again_at_once() -> None:
+    """It may have its final name already: only who has committed can tell."""
     env = Environment()
     partner = env.partner()
     outcomes(partner, "warms up")
     old = env.connection(0).server
     old.forget()
     old.script = lambda asked: NOTHING if asked.kind == Request.EXTENDED else None
-    files = [small_file("a", granted), next(small("b"))]
-    errors = {file.ticket: error for file, error in partner.send_small(files)}
-    assert isinstance(errors["a"], ConnectionLost)
-    assert errors["b"] is None
-    assert [path for (path,) in env.connection(0).server.paths(Request.OPEN)] == [".b-2.part"]
+    ((_, error),) = partner.send_small(small("a"), committing(lambda _name: done()))
+    assert isinstance(error, RenameUnanswered)
+    assert env.connection(0).server is old
+    assert [path for (path,) in old.paths(Request.OPEN)] == [".a.part"]
 
 
 # --- what an earlier attempt has left ---
@@ -309,7 +315,9 @@ ASIDE = ".a.part.1.old"
 
 
 def publish(env: Environment) -> None:
-    env.partner().publish(".a.part", "a", aside=ASIDE, journal=MemoryJournal())
+    env.partner().run(
+        lambda session: sftp_publish(session, ".a.part", "a", aside=ASIDE, journal=MemoryJournal())
+    )
 
 
 each_rename = pytest.mark.parametrize("extensions", [None, NO_POSIX_RENAME], ids=["posix-rename", "rename"])
@@ -401,7 +409,9 @@ def test_lost_connection_is_told_by_all_that_ask_the_partner(kind: Request) -> N
     partner = Environment(scripts={0: silent_at(kind)}).partner()
     ask: Callable[[], object] = functools.partial(partner.look_at, "a", "b")
     if kind is Request.RENAME:
-        ask = functools.partial(partner.restore, [ASIDE], "a", MemoryJournal())
+        ask = functools.partial(
+            partner.run, lambda session: restore_first(session, [ASIDE], "a", MemoryJournal())
+        )
     with pytest.raises(ConnectionLost):
         ask()
 
@@ -413,8 +423,8 @@ def test_looks_are_answered_in_the_order_of_the_questions_and_share_a_round_trip
     partner.connect()
     env.connection(0).server.forget()
     absent, seen = partner.look_at(".a.part", "a")
-    assert (absent, absent.present) == (Look(absent=True), False)
-    assert seen == Look(FileAttributes(size=4, mtime=7, permissions=0o100644))
+    assert (absent, absent.present) == (PathStatus(absent=True), False)
+    assert seen == PathStatus(FileAttributes(size=4, mtime=7, permissions=0o100644))
     assert len(env.connection(0).server.turns) == 1
 
 
@@ -422,7 +432,7 @@ def test_file_that_was_moved_aside_gets_its_name_back_only_where_nothing_has_it(
     env = Environment()
     env.disk.files |= {".1.old": bytearray(b"1"), ".2.old": bytearray(b"2")}
     journal = MemoryJournal({".1.old": "settled", ".2.old": "settled"})
-    env.partner().restore([".1.old", ".2.old"], "a", journal)
+    env.partner().run(lambda session: restore_first(session, [".1.old", ".2.old"], "a", journal))
     assert env.files == {"a": b"1", ".2.old": b"2"}
     assert journal.names == {".2.old": "settled"}
 
@@ -436,7 +446,7 @@ def test_old_file_does_not_replace_a_new_one_where_every_rename_replaces() -> No
 
     env = Environment(scripts={0: replaces})
     env.disk.files |= {".1.old": bytearray(b"old"), "a": bytearray(b"new")}
-    env.partner().restore([".1.old"], "a", MemoryJournal())
+    env.partner().run(lambda session: restore_first(session, [".1.old"], "a", MemoryJournal()))
     assert env.files == {".1.old": b"old", "a": b"new"}
 
 
@@ -480,8 +490,10 @@ def test_refusal_to_go_on_with_files_is_asked_for_again_elsewhere() -> None:
 
 def test_large_file_is_sent_and_its_fate_told() -> None:
     env = Environment(channels=True)
-    sent = env.partner().send_large(Bytes(), temporary=TEMPORARY)
+    sent = env.partner().upload(UploadRequest(source=Bytes(), temporary=TEMPORARY))
     assert sent.seen is not None
     assert sent.seen.size == len(DATA)
-    assert sent == Sent(streams=1, acknowledged=len(DATA), complete=True, temporary=TEMPORARY, seen=sent.seen)
+    assert sent == Staged(
+        streams=1, acknowledged=len(DATA), complete=True, temporary=TEMPORARY, seen=sent.seen
+    )
     assert env.files == {TEMPORARY: DATA}

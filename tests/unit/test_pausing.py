@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from s3_to_sftp.errors import CheckpointLost, ConnectionLost, Disposition, RequestRefused, ResumeRefused
 from s3_to_sftp.s3.checksum import RangeChecksum
 from s3_to_sftp.s3.object_reader import ChecksumSoFar, ObjectReader
-from s3_to_sftp.sftp import parallel_upload
-from s3_to_sftp.sftp.parallel_upload import upload_parallel
+from s3_to_sftp.sftp.parallel_upload import TransferTuning, UploadRequest, upload_parallel
 from s3_to_sftp.sftp.protocol import Answer, Request, Status, read_text
 from tests.memory_s3 import MemoryS3
 from tests.unit.env import SOON, Environment, wait_for_streams
@@ -100,17 +99,11 @@ def test_file_is_whole_after_any_number_of_pauses(
         # Another invocation, with nothing but what was written down.
         source = ObjectReader(s3, s3.ref("a"), before=so_far)
         assert source.start == (so_far.size if so_far else 0)
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(parallel_upload, "_MIN_BYTES_PER_STREAM", 1)
-            patched.setattr(parallel_upload, "_SEGMENT_BYTES", 7000)
-            patched.setattr(parallel_upload, "_LAST_SEGMENT_BYTES", 1500)
-            sent = upload_parallel(
-                env.pool(limit),
-                source,
-                temporary=temporary,
-                start=source.start,
-                pause=yielding(after(questions)),
-            )
+        request = UploadRequest(
+            source=source, temporary=temporary, start=source.start, stop=yielding(after(questions))
+        )
+        tuning = TransferTuning(min_bytes_per_stream=1, segment_bytes=7000, last_segment_bytes=1500)
+        sent = upload_parallel(env.pool(limit), request, tuning)
         wait_for_streams()
         if sent.complete:
             break
@@ -125,7 +118,7 @@ def test_file_is_whole_after_any_number_of_pauses(
     assert sent.complete
     assert sent.acknowledged == size
     assert env.files == {sent.temporary: data}
-    assert source.checksum() == ("CRC64NVME", whole_of(data))
+    assert (source.verify().checksum_algorithm, source.verify().checksum) == ("CRC64NVME", whole_of(data))
 
 
 def yielding(pause: Callable[[], bool]) -> Callable[[], bool]:

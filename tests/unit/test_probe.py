@@ -10,10 +10,10 @@ import pytest
 
 from s3_to_sftp.errors import CheckpointLost, ConnectionLost, ProtocolViolation, RequestRefused
 from s3_to_sftp.sftp import probe
-from s3_to_sftp.sftp.parallel_upload import resume_probe_name
 from s3_to_sftp.sftp.protocol import Answer, Request, Status
 from s3_to_sftp.sftp.resume import supports_resume
 from s3_to_sftp.sftp.stream_admission import Admission
+from s3_to_sftp.sftp.temporary_names import resume_probe_name
 from tests.unit.env import CHANNEL, SOON, Environment, wait_for_streams
 from tests.unit.odd_servers import (
     IgnoresOffsets,

@@ -17,8 +17,9 @@ from s3_to_sftp.errors import (
     TargetNotAFile,
 )
 from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME, Request, Status
-from s3_to_sftp.sftp.publish import block_aside, name_of_void, publish, void_temporary
+from s3_to_sftp.sftp.publish import block_aside, publish, void_temporary
 from s3_to_sftp.sftp.session import Conversation, SftpSession
+from s3_to_sftp.sftp.temporary_names import void_name
 from tests.unit.env import MemoryJournal
 from tests.unit.scripted_server import (
     NOTHING,
@@ -505,7 +506,7 @@ def test_second_refusal_is_raised_when_the_connection_is_lost_at_the_restore(
 
 # --- a file whose RENAME may still happen ---
 
-VOID = name_of_void(TEMPORARY)
+VOID = void_name(TEMPORARY)
 PENDING = {TEMPORARY: "moving", ASIDE: "moving"}
 
 

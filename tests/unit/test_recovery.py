@@ -12,7 +12,7 @@ from s3_to_sftp.delivery.recovery import Verdict, judge, outcome_unknown
 from s3_to_sftp.errors import Disposition
 from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.sftp.protocol import FileAttributes
-from s3_to_sftp.sftp.publish import Look
+from s3_to_sftp.sftp.publish import PathStatus
 from s3_to_sftp.state.ledger import Commit
 
 PATH = "inbox/report.csv"
@@ -24,11 +24,11 @@ OTHER_ACCOUNTS = [
     dataclasses.replace(SAME, host="dr.example"),
     dataclasses.replace(SAME, port=2222),
 ]
-ABSENT, HIDDEN = Look(absent=True), Look()
+ABSENT, HIDDEN = PathStatus(absent=True), PathStatus()
 
 
-def file(size: int | None = SIZE, mtime: int | None = MTIME) -> Look:
-    return Look(FileAttributes(size=size, mtime=mtime))
+def file(size: int | None = SIZE, mtime: int | None = MTIME) -> PathStatus:
+    return PathStatus(FileAttributes(size=size, mtime=mtime))
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Case:
     unanswered: bool
     server: ServerIdentity
     path: str
-    temporary: Look
-    final: Look
+    temporary: PathStatus
+    final: PathStatus
     modified: int | None = MTIME
 
     @property
@@ -142,21 +142,21 @@ def test_a_refusal_is_never_unknown_and_silence_is_sent_anew_only_where_that_can
 # By name
 
 
-def refused(temporary: Look, final: Look = ABSENT) -> Case:
+def refused(temporary: PathStatus, final: PathStatus = ABSENT) -> Case:
     return Case(unanswered=False, server=SAME, path=PATH, temporary=temporary, final=final)
 
 
-def silent(temporary: Look, final: Look, server: ServerIdentity = SAME) -> Case:
+def silent(temporary: PathStatus, final: PathStatus, server: ServerIdentity = SAME) -> Case:
     return Case(unanswered=True, server=server, path=PATH, temporary=temporary, final=final)
 
 
 @pytest.mark.parametrize("final", FINALS)
-def test_a_rename_was_refused_and_somebody_cleared_the_file_away(final: Look) -> None:
+def test_a_rename_was_refused_and_somebody_cleared_the_file_away(final: PathStatus) -> None:
     assert refused(ABSENT, final).verdict() is Verdict.START_OVER
 
 
 @pytest.mark.parametrize("final", FINALS)
-def test_a_rename_is_refused_with_no_such_file_while_the_file_stands(final: Look) -> None:
+def test_a_rename_is_refused_with_no_such_file_while_the_file_stands(final: PathStatus) -> None:
     assert refused(file(), final).verdict() is Verdict.PUBLISH
 
 
@@ -230,7 +230,7 @@ COMMIT = Commit(
     ],
     ids=["absent", "hidden", "another"],
 )
-def test_who_has_to_ask_the_partner_is_told_what_is_known(final: Look, told: str) -> None:
+def test_who_has_to_ask_the_partner_is_told_what_is_known(final: PathStatus, told: str) -> None:
     error = outcome_unknown(COMMIT, final=final, asides=[])
     assert told in error.reason
     assert "us@sftp.example:22" in error.reason

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
-
 import pytest
 
 from s3_to_sftp.errors import ConnectionLost, Disposition, SizeMismatch
 from s3_to_sftp.sftp.protocol import LIMITS, FileAttributes, Request, Status
+from s3_to_sftp.sftp.publish import publish
+from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.size_check import confirm_size
-from s3_to_sftp.sftp.upload import upload_small
-from tests.unit.env import MemoryJournal, done
+from s3_to_sftp.sftp.upload import Staged, upload_small
+from tests.unit.env import MemoryJournal
 from tests.unit.scripted_server import (
     Asked,
     Script,
@@ -39,33 +39,24 @@ class Upload:
     """One small file on its way to a server.
 
     Attributes:
-        permitted: What the caller was asked to permit.
+        staged: What the caller was told of.
     """
 
     def __init__(self, *scripts: Script, extensions: dict[str, bytes] | None = None) -> None:
         self.server = ScriptedServer(one_of(*scripts), extensions=extensions)
         self.journal = MemoryJournal({TEMPORARY: "written"})
-        self.permitted: list[tuple[str, FileAttributes | None]] = []
+        self.staged: list[Staged] = []
 
     def run(self) -> None:
         session = self.server.session()
         self.server.forget()
-        session.run_one(
-            upload_small(
-                session,
-                DATA,
-                path="a",
-                temporary=TEMPORARY,
-                aside=f"{TEMPORARY}.1.old",
-                journal=self.journal,
-                permit=self._permit,
-            )
-        )
+        session.run_one(self._send(session))
 
-    def _permit(self, temporary: str, seen: FileAttributes | None) -> Future[None]:
+    async def _send(self, session: SftpSession) -> None:
+        staged = await upload_small(session, DATA, temporary=TEMPORARY, path="a", journal=self.journal)
         assert not any(map(is_rename, self.server.asked))
-        self.permitted.append((temporary, seen))
-        return done()
+        self.staged.append(staged)
+        await publish(session, TEMPORARY, "a", aside=f"{TEMPORARY}.1.old", journal=self.journal)
 
 
 @each_rename
@@ -77,9 +68,8 @@ def test_size_that_is_right_before_the_close_costs_no_further_request(
     assert upload.server.files == {"a": DATA}
     assert upload.server.paths(Request.STAT) == []
     assert len(upload.server.turns) == 3
-    assert upload.permitted == [
-        (TEMPORARY, FileAttributes(size=SIZE, mtime=upload.server.disk.now, permissions=0o100644))
-    ]
+    shown = FileAttributes(size=SIZE, mtime=upload.server.disk.now, permissions=0o100644)
+    assert [staged.seen for staged in upload.staged] == [shown]
 
 
 @each_rename
@@ -90,7 +80,9 @@ def test_size_that_is_right_after_the_close_is_right(wrong: int, extensions: dic
     assert upload.server.files == {"a": DATA}
     assert upload.server.paths(Request.STAT) == [[TEMPORARY]]
     after_close = FileAttributes(size=SIZE, mtime=upload.server.disk.now, permissions=0o100644)
-    assert upload.permitted == [(TEMPORARY, after_close)], "the attributes after the CLOSE are the last ones"
+    assert [staged.seen for staged in upload.staged] == [after_close], (
+        "the attributes after the CLOSE are the last ones"
+    )
 
 
 @each_rename
@@ -106,7 +98,7 @@ def test_wrong_size_gets_no_final_name_and_nothing_is_left(
         SizeMismatch, match=f"'.a.part' has {wrong} bytes at the partner, {SIZE} were acknowledged"
     ):
         upload.run()
-    assert upload.permitted == []
+    assert upload.staged == []
     assert not any(map(is_rename, upload.server.asked))
     assert upload.server.files == {"a": b"old"}
     assert upload.journal.names == {}
@@ -125,14 +117,14 @@ def test_server_that_tells_nothing_gets_the_file(code: int, extensions: dict[str
     upload = Upload(refusing(Request.FSTAT, code), refusing(Request.STAT, code), extensions=extensions)
     upload.run()
     assert upload.server.files == {"a": DATA}
-    assert upload.permitted == [(TEMPORARY, None)]
+    assert [staged.seen for staged in upload.staged] == [None]
 
 
 def test_size_that_is_not_shown_is_no_error() -> None:
     upload = Upload(showing(Request.FSTAT, modified=7), showing(Request.STAT, modified=7))
     upload.run()
     assert upload.server.files == {"a": DATA}
-    assert upload.permitted == [(TEMPORARY, FileAttributes(mtime=7))]
+    assert [staged.seen for staged in upload.staged] == [FileAttributes(mtime=7)]
 
 
 @pytest.mark.parametrize("code", [2, 3, 4, 8, 10])

@@ -34,11 +34,12 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.s3 import object_reader as source_module
 from s3_to_sftp.s3.checksum import RangeChecksum
-from s3_to_sftp.s3.object_reader import ChecksumSoFar, ObjectReader, read_whole
+from s3_to_sftp.s3.object_reader import ChecksumSoFar, ObjectReader, SmallObject, read_whole
 from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.s3.verification import VerifiedContent
 from s3_to_sftp.sftp.protocol import Request
 from s3_to_sftp.sftp.write_window import write_and_close
-from tests.memory_s3 import BUCKET, MemoryS3, client_error
+from tests.memory_s3 import BUCKET, MemoryS3, client_error, crc_of
 from tests.unit.scripted_server import ScriptedServer, result_of
 
 DATA = b"".join(number.to_bytes(4, "big") for number in range(65_536))
@@ -51,14 +52,14 @@ SOON = 120
 def in_one_range(client: Any, ref: ObjectRef) -> bytes:
     source = ObjectReader(client, ref)
     data = joined(source, [(0, source.size)] if source.size else [])
-    source.checksum()
+    crc_of(source)
     return data
 
 
 def in_ranges(client: Any, ref: ObjectRef) -> bytes:
     source = ObjectReader(client, ref)
     data = joined(source, ranges_of(source.size, 3 * BLOCK + 7))
-    source.checksum()
+    crc_of(source)
     return data
 
 
@@ -202,11 +203,14 @@ def test_checksum_that_s3_has_stored_is_asked_for_in_the_algorithm_of_the_upload
     fields = {"ChecksumType": "FULL_OBJECT", f"Checksum{algorithm}": stored}
     s3 = MemoryS3({"a": b"123456789"}, checksums={"a": fields})
     name = f"full_object:{algorithm}"
-    assert read_whole(s3, s3.ref("a")) == (b"123456789", (algorithm, stored), name)
+    assert read_whole(s3, s3.ref("a")) == SmallObject(
+        b"123456789",
+        VerifiedContent(size=9, checksum_algorithm=algorithm, checksum=stored, verified_by=name),
+    )
     source = ObjectReader(s3, s3.ref("a"))
     joined(source, [(4, 5), (0, 4)])
-    assert source.checksum() == (algorithm, stored)
-    assert source.verified_by() == name
+    assert crc_of(source) == (algorithm, stored)
+    assert source.verify().verified_by == name
 
 
 # --- answers that moto does not give ---
@@ -476,9 +480,9 @@ def test_checksum_is_told_also_where_s3_has_none() -> None:
     s3 = MemoryS3({"a": b"123456789"})
     source = ObjectReader(s3, s3.ref("a"))
     joined(source, [(0, 9)])
-    assert source.checksum() == ("CRC64NVME", "rosUhgp5mIg=")
-    assert source.verified_by() == "none"
-    assert read_whole(s3, s3.ref("a"))[1:] == (("CRC64NVME", "rosUhgp5mIg="), "none")
+    assert crc_of(source) == ("CRC64NVME", "rosUhgp5mIg=")
+    assert source.verify().verified_by == "none"
+    assert read_whole(s3, s3.ref("a")).content == source.verify()
 
 
 def test_object_that_was_not_read_to_its_end_has_no_checksum() -> None:
@@ -486,9 +490,9 @@ def test_object_that_was_not_read_to_its_end_has_no_checksum() -> None:
     source = ObjectReader(s3, s3.ref("a"))
     list(source.blocks([(0, len(DATA) - 1)], BLOCK))
     with pytest.raises(ValueError, match="bytes"):
-        source.checksum()
+        crc_of(source)
     with pytest.raises(ValueError, match="bytes"):
-        source.verified_by()
+        source.verify()
 
 
 # --- breaks ---
@@ -827,7 +831,7 @@ def test_several_threads_may_read_one_object() -> None:
     for thread in threads:
         thread.join(SOON)
     assert data == DATA
-    source.checksum()
+    crc_of(source)
 
 
 # --- a part of it ---
@@ -878,7 +882,7 @@ def test_object_is_gone_on_with_by_another_reader(at: int) -> None:
     s3.requests.clear()
     joined(second, [(at, len(DATA) - at)] if at < len(DATA) else [])
     assert all(request["Range"].startswith(f"bytes={at}-") for request in s3.requests)
-    assert second.checksum()[0] == "CRC32"
+    assert crc_of(second)[0] == "CRC32"
 
 
 def test_wrong_bytes_of_another_time_are_noticed() -> None:
@@ -887,7 +891,7 @@ def test_wrong_bytes_of_another_time_are_noticed() -> None:
     source = ObjectReader(s3, s3.ref("a"), before=before)
     joined(source, [(1000, len(DATA) - 1000)])
     with pytest.raises(ObjectCorrupt):
-        source.checksum()
+        crc_of(source)
 
 
 def test_checksum_of_another_kind_is_of_no_use() -> None:
@@ -896,7 +900,7 @@ def test_checksum_of_another_kind_is_of_no_use() -> None:
     source = ObjectReader(s3, s3.ref("a"), before=before)
     assert source.start == 0
     joined(source, [(0, len(DATA))])
-    source.checksum()
+    crc_of(source)
 
 
 # --- SHA-256 ---
@@ -908,14 +912,14 @@ def test_sha256_is_that_of_the_bytes(size: int, breaks: list[int]) -> None:
     s3 = MemoryS3({"a": DATA[:size]}, breaks=list(breaks))
     source = ObjectReader(s3, s3.ref("a"), sha256=True)
     joined(source, ranges_of(size, 70_000))
-    assert source.sha256() == hashlib.sha256(DATA[:size]).hexdigest()
+    assert (source.verify().sha256 or None) == hashlib.sha256(DATA[:size]).hexdigest()
 
 
 def test_sha256_is_not_told_when_it_was_not_asked_for() -> None:
     s3 = MemoryS3({"a": DATA})
     source = ObjectReader(s3, s3.ref("a"))
     joined(source, [(0, len(DATA))])
-    assert source.sha256() is None
+    assert (source.verify().sha256 or None) is None
 
 
 @pytest.mark.parametrize(
@@ -932,7 +936,7 @@ def test_sha256_is_not_told_of_other_bytes_than_all_in_order(ranges: list[tuple[
     s3 = MemoryS3({"a": DATA})
     source = ObjectReader(s3, s3.ref("a"), sha256=True)
     joined(source, ranges)
-    assert source.sha256() is None
+    assert (source.verify().sha256 or None) is None
 
 
 def test_sha256_is_not_told_of_an_object_that_was_gone_on_with() -> None:
@@ -940,5 +944,5 @@ def test_sha256_is_not_told_of_an_object_that_was_gone_on_with() -> None:
     before = ChecksumSoFar(size=1000, algorithm="CRC64NVME", crc=RangeChecksum("CRC64NVME").of(DATA[:1000]))
     source = ObjectReader(s3, s3.ref("a"), before=before, sha256=True)
     joined(source, [(1000, len(DATA) - 1000)])
-    source.checksum()
-    assert source.sha256() is None
+    crc_of(source)
+    assert (source.verify().sha256 or None) is None

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from s3_to_sftp import handler
-from s3_to_sftp.app import Function
+from s3_to_sftp.app import App
 from s3_to_sftp.delivery.deadline import Deadline
 from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.delivery.remote_path import SourceDirectory
@@ -41,7 +41,7 @@ class Tried:
 def tried(monkeypatch: pytest.MonkeyPatch) -> Tried:
     tried = Tried()
     fake: Any = tried
-    function = Function(deliveries=fake, message_disposition=None, announcements=fake)
+    function = App(runner=fake, disposition=None, publisher=fake)
     monkeypatch.setattr(handler, "_function", lambda: function)
     return tried
 
@@ -67,7 +67,7 @@ def test_object_goes_to_the_directory_of_its_source() -> None:
     s3, env = MemoryS3({"in/a.csv": b"a", "out/b.csv": b"b"}), Environment()
     delivery = Delivery(
         s3=s3,
-        partner=env.partner(),
+        sftp=env.partner(),
         directory="inbox",
         sources=[SourceDirectory(bucket=BUCKET, prefix="out/", directory="outbox")],
     )

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import struct
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from s3_to_sftp.errors import ConnectionLost, DirectoryAmbiguous, NameTaken, ProtocolViolation, RequestRefused
+from s3_to_sftp.errors import ConnectionLost, DirectoryAmbiguous, ProtocolViolation, RequestRefused
 from s3_to_sftp.sftp import protocol
+from s3_to_sftp.sftp.client import SmallFile, send_file
 from s3_to_sftp.sftp.protocol import LIMITS, Answer, FileAttributes, Request, Status
 from s3_to_sftp.sftp.session import Conversation, SftpSession
-from s3_to_sftp.sftp.upload import Permit, create, upload_small
-from tests.unit.env import MemoryJournal, done
+from s3_to_sftp.sftp.upload import Staged, create, upload_small
+from tests.unit.env import MemoryJournal
 from tests.unit.scripted_server import (
     Asked,
     ScriptedServer,
@@ -30,26 +30,26 @@ OLD = b"old"
 NO_POSIX_RENAME = {LIMITS: b"1"}
 
 
-def uploading(session: SftpSession, path: str, data: bytes = DATA) -> Conversation[int]:
+def sending(session: SftpSession, path: str, data: bytes = DATA) -> Conversation[None]:
     directory = path.rpartition("/")[0]
     name = path.rpartition("/")[2]
     temporary = f"{directory}/.{name}.part" if directory else f".{name}.part"
-    return upload_small(
-        session, data, path=path, temporary=temporary, aside=f"{temporary}.old", journal=MemoryJournal()
+    return send_file(
+        session, SmallFile("", path, temporary, data, aside=f"{temporary}.old", journal=MemoryJournal())
     )
 
 
-def put(server: ScriptedServer, *, path: str = "a.csv", data: bytes = DATA) -> int:
+def put(server: ScriptedServer, *, path: str = "a.csv", data: bytes = DATA) -> None:
     session = server.session()
     server.forget()
-    return session.run_one(uploading(session, path, data))
+    session.run_one(sending(session, path, data))
 
 
 @pytest.mark.parametrize("data", [b"", b"x", DATA, bytes(1024 * 1024)])
 @pytest.mark.parametrize("extensions", [None, {}])
-def test_file_arrives_and_its_size_is_returned(extensions: dict[str, bytes] | None, data: bytes) -> None:
+def test_file_arrives(extensions: dict[str, bytes] | None, data: bytes) -> None:
     server = ScriptedServer(extensions=extensions)
-    assert put(server, data=data) == len(data)
+    put(server, data=data)
     assert server.files == {"a.csv": data}
 
 
@@ -63,8 +63,8 @@ def test_many_files_share_three_round_trips() -> None:
     server = ScriptedServer()
     session = server.session()
     server.forget()
-    outcomes = session.run((uploading(session, str(number), b"x") for number in range(64)), at_a_time=64)
-    assert sorted(outcomes) == [(number, 1) for number in range(64)]
+    outcomes = session.run((sending(session, str(number), b"x") for number in range(64)), at_a_time=64)
+    assert sorted(outcomes) == [(number, None) for number in range(64)]
     assert [set(turn) for turn in server.turns] == [
         {Request.OPEN},
         {Request.WRITE, Request.FSTAT, Request.CLOSE},
@@ -205,10 +205,10 @@ def test_failed_file_never_closes_the_handle_of_another(step: str) -> None:
     session = server.session()
     names = [f"bad{number}" if number % 3 == 0 else f"good{number}" for number in range(40)]
     outcomes = dict(
-        session.run((uploading(session, name, f"{name}: bad".encode()) for name in names), at_a_time=4)
+        session.run((sending(session, name, f"{name}: bad".encode()) for name in names), at_a_time=4)
         if step == "rename"
         else session.run(
-            (uploading(session, name, b"bad" if name.startswith("bad") else name.encode()) for name in names),
+            (sending(session, name, b"bad" if name.startswith("bad") else name.encode()) for name in names),
             at_a_time=4,
         )
     )
@@ -243,11 +243,11 @@ def test_directory_is_made_within_itself_only_where_it_is_there(*, exists: bool)
     session.directories = ("inbox",)
     if exists:
         server.directories.add("inbox")
-        session.run_one(uploading(session, "inbox/2026/a.csv"))
+        session.run_one(sending(session, "inbox/2026/a.csv"))
         assert server.files == {"inbox/2026/a.csv": DATA}
     else:
         with pytest.raises(DirectoryAmbiguous, match="'/home/inbox/inbox'"):
-            session.run_one(uploading(session, "inbox/2026/a.csv"))
+            session.run_one(sending(session, "inbox/2026/a.csv"))
         assert server.paths(Request.MKDIR) == []
 
 
@@ -262,8 +262,8 @@ def test_many_files_make_their_common_directories_at_a_time() -> None:
     server = ScriptedServer()
     session = server.session()
     paths = [f"a/{number % 3}/{number}.csv" for number in range(20)]
-    outcomes = dict(session.run((uploading(session, path) for path in paths), at_a_time=20))
-    assert set(outcomes.values()) == {len(DATA)}
+    outcomes = dict(session.run((sending(session, path) for path in paths), at_a_time=20))
+    assert set(outcomes.values()) == {None}
     assert server.files == dict.fromkeys(paths, DATA)
 
 
@@ -336,83 +336,16 @@ def test_making_directories_ends_where_nothing_can_be_made(path: str) -> None:
         session.run_one(create(session, path))
 
 
-# --- the permit ---
-
-
-def put_with(server: ScriptedServer, permit: Permit | None, *, journal: MemoryJournal | None = None) -> int:
+@pytest.mark.parametrize("data", [b"", b"x", DATA])
+def test_what_is_staged_is_told(data: bytes) -> None:
+    server = ScriptedServer()
     session = server.session()
-    server.forget()
-    return session.run_one(
-        upload_small(
-            session,
-            DATA,
-            path="a.csv",
-            temporary=".a.part",
-            aside=".a.part.old",
-            journal=journal or MemoryJournal(),
-            permit=permit,
-        )
+    staged = session.run_one(
+        upload_small(session, data, temporary=".a.part", path="a.csv", journal=MemoryJournal())
     )
-
-
-def test_final_name_waits_for_the_permit() -> None:
-    server = ScriptedServer()
-    granted: Future[None] = Future()
-    asked: list[object] = []
-
-    def permit(temporary: str, seen: FileAttributes | None) -> Future[None]:
-        asked.append((temporary, seen))
-        assert server.files == {".a.part": DATA}
-        threads.submit(granted.set_result, None)
-        return granted
-
-    with ThreadPoolExecutor(1) as threads:
-        assert put_with(server, permit) == len(DATA)
-    assert asked == [(".a.part", FileAttributes(size=len(DATA), mtime=server.disk.now, permissions=0o100644))]
-    assert server.files == {"a.csv": DATA}
-
-
-@pytest.mark.parametrize("at_once", [True, False])
-def test_refused_permit_gives_no_name_and_leaves_the_file_to_the_caller(at_once: object) -> None:
-    def permit(_temporary: str, _seen: object) -> Future[None]:
-        if at_once:
-            raise ValueError("no")
-        refused: Future[None] = Future()
-        refused.set_exception(ValueError("no"))
-        return refused
-
-    server = ScriptedServer()
-    with pytest.raises(ValueError, match="no"):
-        put_with(server, permit)
-    assert server.files == {".a.part": DATA}
-
-
-def test_file_whose_final_name_is_refused_is_removed() -> None:
-    def permit(_temporary: str, _seen: object) -> Future[None]:
-        raise NameTaken("it is another key's.", hint="")
-
-    server = ScriptedServer()
-    with pytest.raises(NameTaken):
-        put_with(server, permit)
-    assert server.files == {}
-
-
-@pytest.mark.parametrize("kind", [Request.OPEN, Request.WRITE, Request.CLOSE])
-def test_permit_is_not_asked_for_a_file_that_is_not_there(kind: Request) -> None:
-    def permit(_temporary: str, _seen: object) -> Future[None]:
-        raise AssertionError("asked")
-
-    server = ScriptedServer(refusing(kind))
-    with pytest.raises(RequestRefused):
-        put_with(server, permit)
-
-
-@pytest.mark.parametrize("code", [Status.PERMISSION_DENIED, Status.FAILURE, Status.NO_SUCH_FILE])
-def test_refused_rename_leaves_a_permitted_file_to_the_caller(code: int) -> None:
-    server = ScriptedServer(lambda asked: status(asked, code) if is_rename(asked) else None)
-    with pytest.raises(RequestRefused, match="rename"):
-        put_with(server, lambda _temporary, _seen: done())
-    assert server.files == {".a.part": DATA}
+    seen = FileAttributes(size=len(data), mtime=server.disk.now, permissions=0o100644)
+    assert staged == Staged(temporary=".a.part", acknowledged=len(data), complete=True, seen=seen)
+    assert server.files == {".a.part": data}
 
 
 @pytest.mark.parametrize("answer", [Status.OK, Status.NO_SUCH_FILE, Status.NO_SUCH_PATH, Status.FAILURE])
@@ -423,6 +356,7 @@ def test_name_of_a_removed_file_is_forgotten_when_it_is_gone_for_sure(answer: in
         return status(asked, Status.PERMISSION_DENIED) if is_rename(asked) else None
 
     journal = MemoryJournal({".a.part": "written"})
+    session = ScriptedServer(script).session()
     with pytest.raises(RequestRefused, match="rename"):
-        put_with(ScriptedServer(script), None, journal=journal)
+        session.run_one(send_file(session, SmallFile("", "a.csv", ".a.part", DATA, ".a.part.old", journal)))
     assert journal.names == ({".a.part": "written"} if answer == Status.FAILURE else {})

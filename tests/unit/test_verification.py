@@ -14,7 +14,7 @@ from botocore.exceptions import ConnectTimeoutError
 from s3_to_sftp.errors import ObjectCorrupt
 from s3_to_sftp.s3.checksum import RangeChecksum
 from s3_to_sftp.s3.object_reader import ChecksumSoFar, ObjectReader, read_whole
-from tests.memory_s3 import MemoryS3, client_error, digest_of
+from tests.memory_s3 import MemoryS3, client_error, crc_of, digest_of
 
 DATA = b"".join(number.to_bytes(4, "big") for number in range(16_384))
 PARTS = [DATA[:20_000], DATA[20_000:40_000], DATA[40_000:]]
@@ -41,14 +41,14 @@ def in_order(source: ObjectReader, length: int = 7_777) -> bytes:
 
 def whole(s3: MemoryS3) -> tuple[bytes, str]:
     read = read_whole(s3, s3.ref("a"))
-    return read.data, read.verified_by
+    return read.data, read.content.verified_by
 
 
 def ranges(s3: MemoryS3) -> tuple[bytes, str]:
     source = ObjectReader(s3, s3.ref("a"))
     data = in_order(source)
-    source.checksum()
-    return data, source.verified_by()
+    crc_of(source)
+    return data, source.verify().verified_by
 
 
 every_way = pytest.mark.parametrize("read", [whole, ranges])
@@ -104,15 +104,16 @@ def test_receipt_has_a_crc_of_the_bytes_also_where_a_hash_was_compared(algorithm
     expected = ("CRC64NVME", base64.b64encode(digest_of("CRC64NVME", DATA)).decode())
     source = ObjectReader(s3, s3.ref("a"))
     in_order(source)
-    assert source.checksum() == read_whole(s3, s3.ref("a")).checksum == expected
+    assert crc_of(source) == expected
+    assert read_whole(s3, s3.ref("a")).content == source.verify()
 
 
 def test_sha256_that_is_stored_and_wanted_is_told() -> None:
     s3 = in_one("SHA256")
     source = ObjectReader(s3, s3.ref("a"), sha256=True)
     in_order(source)
-    assert source.sha256() == digest_of("SHA256", DATA).hex()
-    assert source.verified_by() == "full_object:SHA256"
+    assert (source.verify().sha256 or None) == digest_of("SHA256", DATA).hex()
+    assert source.verify().verified_by == "full_object:SHA256"
 
 
 @pytest.mark.parametrize("make", [in_one, in_parts])
@@ -123,8 +124,8 @@ def test_hash_of_bytes_that_came_out_of_order_is_not_compared_and_said_so(
     s3 = make(algorithm)
     source = ObjectReader(s3, s3.ref("a"))
     take(source, [(30_000, len(DATA) - 30_000), (0, 30_000)])
-    source.checksum()
-    assert source.verified_by() == "none"
+    crc_of(source)
+    assert source.verify().verified_by == "none"
 
 
 @pytest.mark.parametrize("make", [in_one, in_parts])
@@ -138,8 +139,8 @@ def test_hash_of_an_object_that_was_continued_is_not_compared_and_said_so(
     second = ObjectReader(s3, s3.ref("a"), before=first.checksum_up_to(30_000))
     assert second.start == 30_000
     in_order(second)
-    second.checksum()
-    assert second.verified_by() == "none"
+    crc_of(second)
+    assert second.verify().verified_by == "none"
 
 
 # --- the parts ---
@@ -212,8 +213,8 @@ def test_crc_of_the_parts_is_compared_when_several_streams_read(algorithm: str) 
         thread.start()
     for thread in threads:
         thread.join(SOON)
-    assert source.checksum() == (algorithm, base64.b64encode(digest_of(algorithm, DATA)).decode())
-    assert source.verified_by() == f"composite:{algorithm}/3"
+    assert crc_of(source) == (algorithm, base64.b64encode(digest_of(algorithm, DATA)).decode())
+    assert source.verify().verified_by == f"composite:{algorithm}/3"
 
 
 @pytest.mark.parametrize("algorithm", HASHES)
@@ -221,7 +222,7 @@ def test_hash_of_the_parts_is_compared_when_each_part_is_read_in_order(algorithm
     s3 = in_parts(algorithm)
     source = ObjectReader(s3, s3.ref("a"))
     take(source, [(40_000, len(DATA) - 40_000), (0, 10_000), (20_000, 20_000), (10_000, 10_000)])
-    assert source.verified_by() == f"composite:{algorithm}/3"
+    assert source.verify().verified_by == f"composite:{algorithm}/3"
 
 
 # --- parts that cannot be had ---
@@ -336,7 +337,7 @@ def test_crc_of_the_parts_is_compared_across_invocations(at: int, algorithm: str
     assert so_far.size == at
     second = ObjectReader(s3, s3.ref("a"), before=so_far)
     in_order(second)
-    assert second.verified_by() == f"composite:{algorithm}/3"
+    assert second.verify().verified_by == f"composite:{algorithm}/3"
 
 
 def test_wrong_bytes_of_an_earlier_invocation_are_noticed_in_the_parts() -> None:
@@ -348,7 +349,7 @@ def test_wrong_bytes_of_an_earlier_invocation_are_noticed_in_the_parts() -> None
     second = ObjectReader(s3, s3.ref("a"), before=first.checksum_up_to(30_000))
     in_order(second)
     with pytest.raises(ObjectCorrupt, match="composite:CRC32C/3"):
-        second.checksum()
+        crc_of(second)
 
 
 def test_checkpoint_without_parts_is_continued_and_not_compared() -> None:
@@ -357,6 +358,6 @@ def test_checkpoint_without_parts_is_continued_and_not_compared() -> None:
     source = ObjectReader(s3, s3.ref("a"), before=before)
     assert source.start == 30_000
     in_order(source)
-    assert source.checksum() == ("CRC32C", base64.b64encode(digest_of("CRC32C", DATA)).decode())
-    assert source.verified_by() == "none"
+    assert crc_of(source) == ("CRC32C", base64.b64encode(digest_of("CRC32C", DATA)).decode())
+    assert source.verify().verified_by == "none"
     assert source.checksum_up_to(len(DATA)).parts_crc is None

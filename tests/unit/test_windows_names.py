@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from s3_to_sftp.delivery.batch import deliver_all
+from s3_to_sftp.delivery.deadline import Invocation
 from s3_to_sftp.errors import Disposition, RemotePathRefused
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.protocol import Request
@@ -204,5 +205,5 @@ def test_file_belongs_to_the_server_and_login_where_it_is(harness: DeliveryEnvir
 
 
 def deliver_one(harness: DeliveryEnvironment, ref: ObjectRef) -> Receipt | Exception:
-    ((_, outcome),) = deliver_all(harness.function(), [ref], harness.deadline())
+    ((_, outcome),) = deliver_all(harness.function(), [ref], Invocation(harness.deadline()))
     return outcome

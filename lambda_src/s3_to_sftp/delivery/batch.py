@@ -3,20 +3,16 @@
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from s3_to_sftp.delivery.attempt import Attempt
-from s3_to_sftp.delivery.deadline import SMALL_BYTES, Deadline
-from s3_to_sftp.delivery.delivery import Delivery
+from s3_to_sftp.delivery.deadline import SMALL_BYTES, Invocation
+from s3_to_sftp.delivery.delivery import NOBODY_LET_IN, Delivery, SmallDelivery
 from s3_to_sftp.delivery.inline_executor import InlineExecutor
-from s3_to_sftp.delivery.leftovers import aside_name
-from s3_to_sftp.errors import CredentialsError, DirectoryAmbiguous, NameTaken, PartnerError, RemotePathRefused
-from s3_to_sftp.s3.object_reader import SmallObject, read_whole
+from s3_to_sftp.errors import DirectoryAmbiguous
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.client import SmallFile
-from s3_to_sftp.sftp.protocol import FileAttributes
-from s3_to_sftp.state.ledger import Commit, Lease
+from s3_to_sftp.sftp.session import SftpSession
+from s3_to_sftp.state.ledger import Lease
 from s3_to_sftp.state.receipt import Receipt
 from s3_to_sftp.state.refusal_streak import RefusalStreak
 
@@ -28,12 +24,10 @@ memory from its GET to its RENAME, at most (_THREADS + the files at a time of `c
 those that are sent again, because the server bears fewer, are among the files at a time.
 When an old connection is found dead, those that it had been given are kept for the second attempt."""
 
-_NOBODY_LET_IN = (PartnerError, CredentialsError)
-
 Outcome = tuple[ObjectRef, Receipt | Exception]
 
 
-def deliver_all(delivery: Delivery, refs: Sequence[ObjectRef], deadline: Deadline) -> Iterator[Outcome]:
+def deliver_all(delivery: Delivery, refs: Sequence[ObjectRef], invocation: Invocation) -> Iterator[Outcome]:
     """Deliver objects and yield the outcome of each as it is known.
 
     Small objects travel many at a time, large ones one after the other, each over as many connections
@@ -44,18 +38,18 @@ def deliver_all(delivery: Delivery, refs: Sequence[ObjectRef], deadline: Deadlin
     Args:
         delivery: Delivers one.
         refs: What was announced.
-        deadline: Of the invocation.
+        invocation: Whose the leases are, and how long it lasts.
     """
     blocking = _Blocking()
     for group in _in_order_per_key(refs):
         small = [ref for ref in group if ref.size is not None and ref.size <= SMALL_BYTES]
         large = [ref for ref in group if ref not in small]
-        yield from _SmallObjects(delivery, deadline, blocking).deliver(small)
+        yield from _SmallObjects(delivery, invocation, blocking).deliver(small)
         for ref in large:
             if blocking.error is not None:
                 yield ref, blocking.error
                 continue
-            outcome = _outcome_of(delivery.deliver, ref, deadline)
+            outcome = _outcome_of(delivery.deliver, ref, invocation)
             blocking.heard(ref, outcome)
             blocking.decide()
             yield ref, outcome
@@ -75,7 +69,7 @@ class _Blocking:
     def heard(self, ref: ObjectRef, outcome: object, *, accepted_before: int | None = None) -> None:
         """Learn from what came of an object at the partner; see `RefusalStreak.heard`."""
         # One directory of several says nothing about the others.
-        if isinstance(outcome, _NOBODY_LET_IN) and not isinstance(outcome, DirectoryAmbiguous):
+        if isinstance(outcome, NOBODY_LET_IN) and not isinstance(outcome, DirectoryAmbiguous):
             self.error = self.error or outcome
         self._refusals.heard(ref, outcome, accepted_before=accepted_before)
 
@@ -95,28 +89,16 @@ class _Blocking:
             self.error = self._refusals.error()
 
 
-@dataclass(frozen=True)
-class _Read:
-    """A small object in memory.
-
-    Attributes:
-        attempt: The right to send it, and how far it is.
-        whole: Its bytes, their checksum, and what that was compared with.
-        accepted_before: Objects of the batch that the partner had accepted when it was sent.
-    """
-
-    attempt: Attempt
-    whole: SmallObject
-    accepted_before: int = 0
-
-
 class _SmallObjects:
     """The small objects of a batch, over one connection: while some are read, others are sent."""
 
-    def __init__(self, delivery: Delivery, deadline: Deadline, blocking: _Blocking) -> None:
+    def __init__(self, delivery: Delivery, invocation: Invocation, blocking: _Blocking) -> None:
         self._delivery = delivery
-        self._deadline = deadline
+        self._invocation = invocation
         self._blocking = blocking
+        self._accepted_before: dict[
+            ObjectRef, int
+        ] = {}  # objects that the partner had accepted when it was sent
 
     def deliver(self, refs: Sequence[ObjectRef]) -> Iterator[Outcome]:
         """Deliver them and yield their outcomes."""
@@ -130,14 +112,15 @@ class _SmallObjects:
 
     def _deliver(self, waiting: deque[ObjectRef], threads: Executor) -> Iterator[Outcome]:
         """Deliver those that wait, until all are taken or something blocks every delivery."""
+        delivery = self._delivery
         unread: list[Outcome] = []
         with_history: list[Lease] = []
         recorded: list[tuple[ObjectRef, Future[Receipt | Exception]]] = []
         reads = _read_ahead(self._read, self._taken(waiting), threads)
         exhausted = False
 
-        def to_send(ref: ObjectRef, read: _Read | Lease | Exception) -> _Read | None:
-            if isinstance(read, _Read):
+        def to_send(ref: ObjectRef, read: SmallDelivery | Lease | Exception) -> SmallDelivery | None:
+            if isinstance(read, SmallDelivery):
                 return read
             if isinstance(read, Lease):
                 with_history.append(read)
@@ -145,7 +128,7 @@ class _SmallObjects:
                 unread.append((ref, read))
             return None
 
-        def files() -> Iterator[SmallFile[_Read]]:
+        def files() -> Iterator[SmallFile[SmallDelivery]]:
             nonlocal exhausted
             # What may block all is waited for: it does not when one of those under way is accepted.
             while not self._blocking.is_likely:
@@ -153,26 +136,29 @@ class _SmallObjects:
                 if found is None:
                     exhausted = True
                     return
-                if read := to_send(*found):
-                    yield self._file(replace(read, accepted_before=self._blocking.accepted), threads)
+                if small := to_send(*found):
+                    self._accepted_before[found[0]] = self._blocking.accepted
+                    yield delivery.small_file(small, threads)
+
+        async def send(session: SftpSession, file: SmallFile[SmallDelivery]) -> None:
+            await delivery.send_small(session, file, threads)
 
         while not exhausted and self._blocking.error is None:
-            for file, error in self._delivery.partner.send_small(files()):
+            for file, error in delivery.sftp.send_small(files(), send):
                 ref = file.ticket.attempt.lease.ref
-                self._blocking.heard(ref, error, accepted_before=file.ticket.accepted_before)
-                file.ticket.attempt.has_written = file.was_sent or not _is_before_writing(error)
-                end = threads.submit(_outcome_of, self._end, file.ticket, error)
+                self._blocking.heard(ref, error, accepted_before=self._accepted_before[ref])
+                end = threads.submit(_outcome_of, self._finish, file.ticket, error, was_sent=file.was_sent)
                 recorded.append((ref, end))
                 yield from _taken_if(recorded, lambda end: end.done())
             self._blocking.decide()
-        for found in reads:  # being read when something blocked all
-            if read := to_send(*found):
-                end = threads.submit(_outcome_of, self._end, read, self._blocking.error)
-                recorded.append((read.attempt.lease.ref, end))
+        for ref, read in reads:  # being read when something blocked all
+            if small := to_send(ref, read):
+                end = threads.submit(_outcome_of, self._finish, small, self._blocking.error)
+                recorded.append((ref, end))
         yield from unread
         yield from _taken_if(recorded, lambda _end: True)
         for lease in with_history:
-            outcome = _outcome_of(self._fulfil, lease)
+            outcome = _outcome_of(self._deliver_leased, lease)
             self._blocking.heard(lease.ref, outcome)
             self._blocking.decide()
             yield lease.ref, outcome
@@ -182,69 +168,15 @@ class _SmallObjects:
         while waiting and self._blocking.error is None:
             yield waiting.popleft()
 
-    def _read(self, ref: ObjectRef) -> _Read | Lease:
-        """Take a lease and read the object; just the lease where an earlier attempt has left something."""
-        lease = self._delivery.lease(ref, self._deadline)
-        if lease.has_history:
-            return lease
-        attempt = self._delivery.attempt(lease)
-        attempt.may_ask = False  # the connection belongs to the thread that sends
-        with self._delivery.released_on_error(attempt):
-            whole = read_whole(self._delivery.s3, ref)
-        return _Read(attempt, whole)
+    def _read(self, ref: ObjectRef) -> SmallDelivery | Lease:
+        return self._delivery.read_small(ref, self._invocation)
 
-    def _fulfil(self, lease: Lease) -> Receipt:
-        blocking = self._blocking.error
-        if blocking is None:
-            return self._delivery.fulfil(lease, self._deadline)
-        with self._delivery.released_on_error(self._delivery.attempt(lease)):
-            raise blocking
+    def _finish(self, small: SmallDelivery, error: Exception | None, *, was_sent: bool = False) -> Receipt:
+        return self._delivery.finish_small(small, error, was_sent=was_sent)
 
-    def _file(self, read: _Read, threads: Executor) -> SmallFile[_Read]:
-        delivery, attempt = self._delivery, read.attempt
-        lease = attempt.lease
-
-        def permit(temporary: str, seen: FileAttributes | None) -> Future[None]:
-            commit = self._commit_of(read, temporary, seen)
-            return threads.submit(delivery.commit, attempt, commit)
-
-        return SmallFile(
-            read,
-            lease.remote_path,
-            lease.temporary,
-            read.whole.data,
-            aside=aside_name(lease.temporary, lease.attempt),
-            journal=delivery.journal(attempt, threads),
-            permit=permit if delivery.has_ledger else None,
-        )
-
-    def _end(self, read: _Read, error: Exception | None) -> Receipt:
-        delivery, attempt = self._delivery, read.attempt
-        with delivery.released_on_error(attempt):
-            if error is not None:
-                raise error
-            delivery.published(attempt)
-            commit = attempt.commit or self._commit_of(read, attempt.lease.temporary, None)
-            receipt = delivery.receipt(attempt, commit)
-            delivery.record(attempt, receipt)
-        return receipt
-
-    def _commit_of(self, read: _Read, temporary: str, seen: FileAttributes | None) -> Commit:
-        return self._delivery.commit_of(
-            read.attempt,
-            temporary,
-            seen,
-            size=len(read.whole.data),
-            checksum=read.whole.checksum,
-            verified_by=read.whole.verified_by,
-            sha256=self._delivery.sha256_of(read.whole.data),
-        )
-
-
-def _is_before_writing(error: Exception | None) -> bool:
-    """Return whether the file was not begun: nobody was let in, or the name was refused."""
-    is_name = isinstance(error, RemotePathRefused) and not isinstance(error, NameTaken)
-    return is_name or isinstance(error, _NOBODY_LET_IN)
+    def _deliver_leased(self, lease: Lease) -> Receipt:
+        blocked_by = self._blocking.error
+        return self._delivery.deliver_leased(lease, self._invocation.deadline, blocked_by=blocked_by)
 
 
 def _taken_if(
@@ -286,8 +218,8 @@ def _done(under_way: dict[Future[T], ObjectRef]) -> Iterator[tuple[ObjectRef, T]
         yield under_way.pop(future), future.result()
 
 
-def _outcome_of(step: Callable[..., T], *arguments: Any) -> T | Exception:
+def _outcome_of(step: Callable[..., T], *arguments: Any, **options: Any) -> T | Exception:
     try:
-        return step(*arguments)
+        return step(*arguments, **options)
     except Exception as error:  # noqa: BLE001 - it is the object's outcome, and told as such
         return error

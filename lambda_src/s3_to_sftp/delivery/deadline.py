@@ -1,7 +1,8 @@
-"""How much of the invocation is left."""
+"""Which invocation it is, and how much of it is left."""
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from s3_to_sftp.errors import DeadlineTooClose
 from s3_to_sftp.s3.object_ref import ObjectRef
@@ -61,8 +62,8 @@ class Deadline:
         speed = _FAST_BYTES_PER_SECOND if at_best else _SLOW_BYTES_PER_SECOND
         return size / speed < self._remaining() - self.reserve
 
-    def insist(self, ref: ObjectRef, *, can_be_continued: bool) -> None:
-        """Insist that the object can be begun.
+    def require_time_for(self, ref: ObjectRef, *, can_be_continued: bool) -> None:
+        """Refuse an object for which there is no time left.
 
         Args:
             ref: The object.
@@ -81,3 +82,16 @@ class Deadline:
                 retry_after=0,
             )
         self._first = self._first and not is_large
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One invocation of the function.
+
+    Attributes:
+        deadline: Its end.
+        request_id: As the log names it; the leases that it takes are its own.
+    """
+
+    deadline: Deadline
+    request_id: str = ""

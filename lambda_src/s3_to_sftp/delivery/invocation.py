@@ -2,11 +2,11 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, TypeGuard
+from typing import TypeGuard
 
 from s3_to_sftp.credentials import CredentialSource
 from s3_to_sftp.delivery.batch import Outcome, deliver_all
-from s3_to_sftp.delivery.deadline import Deadline
+from s3_to_sftp.delivery.deadline import Deadline, Invocation
 from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.errors import (
     AlreadyGone,
@@ -24,23 +24,11 @@ from s3_to_sftp.settings import Server
 from s3_to_sftp.state.circuit_breaker import CircuitBreaker, Recovered
 from s3_to_sftp.state.receipt import Receipt
 from s3_to_sftp.state.refusal_streak import RefusalStreak
-
-
-class Reporter(Protocol):
-    """Logs and counts."""
-
-    def delivered(self, receipt: Receipt) -> None:
-        """The object stands under its final name."""
-
-    def not_delivered(self, error: Exception, ref: ObjectRef) -> None:
-        """It does not."""
-
-    def breaker(self, *, is_open: bool) -> None:
-        """The partner has its circuit breaker open, or has let us in: told when it is known, which may be twice."""
+from s3_to_sftp.telemetry import Telemetry
 
 
 class InvocationRunner:
-    """Delivers the objects of an invocation, unless the partner is to be left in peace."""
+    """Delivers the objects of an invocation, unless the circuit breaker is open."""
 
     def __init__(
         self,
@@ -49,8 +37,8 @@ class InvocationRunner:
         credentials: CredentialSource,
         delivery: Delivery,
         breaker: CircuitBreaker,
-        announcements: Publisher,
-        reporter: Reporter,
+        publisher: Publisher,
+        telemetry: Telemetry,
         end_of_invocation: Callable[[], None] = lambda: None,
         directory: str = "",
     ) -> None:
@@ -61,8 +49,8 @@ class InvocationRunner:
             credentials: The login.
             delivery: Delivers one object.
             breaker: Decides who may connect.
-            announcements: Told of what people want to know.
-            reporter: Logs and counts.
+            publisher: Told of what people want to know.
+            telemetry: Logs and counts.
             end_of_invocation: Called when nothing more is sent in this invocation; never raises.
             directory: Where to; when it is changed, the partner is asked at once.
         """
@@ -71,43 +59,43 @@ class InvocationRunner:
         self._credentials = credentials
         self._delivery = delivery
         self._breaker = breaker
-        self._announcements = announcements
-        self._reporter = reporter
+        self._publisher = publisher
+        self._telemetry = telemetry
         self._end_of_invocation = end_of_invocation
         self._blocking_error: DeliveryError | None = None
 
-    def deliver(self, refs: Sequence[ObjectRef], deadline: Deadline) -> dict[ObjectRef, Exception]:
+    def deliver(self, refs: Sequence[ObjectRef], invocation: Invocation) -> dict[ObjectRef, Exception]:
         """Try every object and return the errors: one bad object never costs the others."""
         errors: dict[ObjectRef, Exception] = {}
         has_let_us_in = False
-        for ref, outcome in self._outcomes(refs, deadline):
+        for ref, outcome in self._outcomes(refs, invocation):
             has_let_us_in |= isinstance(outcome, Receipt | RequestRefused | CheckpointSaved)
             if isinstance(outcome, Exception):
                 errors[ref] = outcome
-                self._reporter.not_delivered(outcome, ref)
+                self._telemetry.not_delivered(outcome, ref)
                 if isinstance(outcome, Superseded):
-                    self._announcements.superseded(ref, outcome)
+                    self._publisher.superseded(ref, outcome)
                 if isinstance(outcome, AlreadyGone):
-                    self._announcements.gone(ref, outcome)
+                    self._publisher.gone(ref, outcome)
             else:
-                self._reporter.delivered(outcome)
-                self._announcements.completed(outcome)
+                self._telemetry.delivered(outcome)
+                self._publisher.completed(outcome)
         if has_let_us_in and not self._breaker.is_open:
-            self._reporter.breaker(is_open=False)
+            self._telemetry.circuit_breaker(is_open=False)
         return errors
 
-    def _outcomes(self, refs: Sequence[ObjectRef], deadline: Deadline) -> Iterator[Outcome]:
+    def _outcomes(self, refs: Sequence[ObjectRef], invocation: Invocation) -> Iterator[Outcome]:
         if not refs:
             return
         try:
-            self._admit(deadline)
+            self._admit(invocation.deadline)
         except CircuitOpen as error:
-            self._reporter.breaker(is_open=True)
+            self._telemetry.circuit_breaker(is_open=True)
             yield from ((ref, error) for ref in refs)
             return
         refusals = RefusalStreak()
         try:
-            for ref, outcome in deliver_all(self._delivery, refs, deadline):
+            for ref, outcome in deliver_all(self._delivery, refs, invocation):
                 # As soon as it is known: other functions wait for what the first one learns.
                 self._learn(ref, outcome, refusals)
                 yield ref, outcome
@@ -145,12 +133,12 @@ class InvocationRunner:
 
     def _learn_failure(self, error: DeliveryError) -> None:
         if opened := self._breaker.failed(error, configuration=self._configuration()):
-            self._reporter.breaker(is_open=True)
-            self._announcements.unavailable(opened)
+            self._telemetry.circuit_breaker(is_open=True)
+            self._publisher.unavailable(opened)
 
     def _tell_recovered(self, recovered: Recovered | None) -> None:
         if recovered:
-            self._announcements.recovered(recovered)
+            self._publisher.recovered(recovered)
 
     def _is_new_blocking_error(self, outcome: Exception) -> TypeGuard[DeliveryError]:
         """Say whether it concerns the partner, and is not the one that this invocation has met before.

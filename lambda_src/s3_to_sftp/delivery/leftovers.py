@@ -8,18 +8,15 @@ from dataclasses import replace
 
 from s3_to_sftp.errors import DeliveryError
 from s3_to_sftp.sftp.client import SftpClient
-from s3_to_sftp.sftp.parallel_upload import another_name
+from s3_to_sftp.sftp.publish import block_aside, is_removed, restore_first, void_temporary
+from s3_to_sftp.sftp.session import SftpSession
+from s3_to_sftp.sftp.temporary_names import another_name, names_of_attempt
 from s3_to_sftp.state.items import is_older, version_key
 from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, Ledger
 from s3_to_sftp.state.remote_names import NameKind, RemoteName
 
 _BLOCKERS_FOR_SECONDS = 86_400.0
 """So long does an empty file keep a delayed RENAME from moving a delivered file aside."""
-
-
-def aside_name(temporary: str, attempt: int) -> str:
-    """Return where a file of the partner's is moved while it is replaced; no two attempts share the name."""
-    return f"{temporary}.{attempt}.old"
 
 
 def own_names(lease: Lease, kind: NameKind) -> list[str]:
@@ -86,14 +83,23 @@ class NameJournal:
 class Leftovers:
     """Names that are in the ledger, at one partner. Of those at other servers nothing is touched."""
 
-    def __init__(self, partner: SftpClient, *, now: Callable[[], float]) -> None:
-        self._partner = partner
+    def __init__(self, sftp: SftpClient, *, now: Callable[[], float]) -> None:
+        self._sftp = sftp
         self._now = now
 
-    def prevent_renames(self, lease: Lease, commit: Commit, journal: NameJournal) -> None:
+    def journal(self, lease: Lease, ledger: Ledger, executor: Executor) -> NameJournal:
+        """Return the journal of the names that the object uses; the executor writes it down."""
+        return NameJournal(
+            lease, ledger, executor, account=lambda: self._sftp.identity.account, now=self._now
+        )
+
+    async def prevent_renames(
+        self, session: SftpSession, lease: Lease, commit: Commit, journal: NameJournal
+    ) -> None:
         """Keep RENAMEs that were sent for this version or an older one, and not answered, from happening now.
 
         Args:
+            session: To the partner.
             lease: After `commit`: older versions are not delivered any more.
             commit: The file that is about to be renamed.
             journal: Told what has become of each name.
@@ -108,21 +114,22 @@ class Leftovers:
             if entry.rename_pending and name != commit.temporary and _is_earlier(lease, entry)
         ]
         here = dict(self._here(lease))
-        # Another host or login may lead to the same server: a name that is there is ours, since it is random.
-        elsewhere = [name for name, entry in pending if name not in here and entry.kind is NameKind.TEMPORARY]
-        if elsewhere:
-            self._partner.remove(*elsewhere)
-        if pending := [(name, entry) for name, entry in pending if name in here]:
-            self._partner.prevent_renames(
-                temporaries=[name for name, entry in pending if entry.kind is NameKind.TEMPORARY],
-                asides=[name for name, entry in pending if entry.kind is NameKind.ASIDE],
-                journal=journal,
-            )
+        for name, entry in pending:
+            if name not in here:
+                # Another host or login may lead to the same server: a name that is there is ours, being random.
+                if entry.kind is NameKind.TEMPORARY:
+                    for each in names_of_attempt(name):
+                        await is_removed(session, each)
+            elif entry.kind is NameKind.TEMPORARY:
+                await void_temporary(session, name, journal)
+            elif entry.kind is NameKind.ASIDE:
+                await block_aside(session, name, journal)
 
-    def restore(self, lease: Lease, path: str, journal: NameJournal) -> None:
+    async def restore(self, session: SftpSession, lease: Lease, path: str, journal: NameJournal) -> None:
         """Give a file of the partner's that was moved aside its name back, as far as that works.
 
         Args:
+            session: To the partner.
             lease: Of the version whose earlier attempts have moved it.
             path: The final name. Where something has it, nothing is moved.
             journal: Told what has become of each name.
@@ -134,9 +141,8 @@ class Leftovers:
             # One that may still be moved has its name, or will be looked for by the next attempt.
             if name in here and not here[name].rename_pending and _is_beside(name, path)
         ]
-        if asides:
-            with contextlib.suppress(DeliveryError):  # why the file has no final name is what counts
-                self._partner.restore(asides, path, journal)
+        with contextlib.suppress(DeliveryError):  # why the file has no final name is what counts
+            await restore_first(session, asides, path, journal)
 
     def remove_dead(self, lease: Lease, resume: Checkpoint | None) -> bool:
         """Remove what dead attempts at the version have left, but for what leads to the file to resume.
@@ -152,7 +158,7 @@ class Leftovers:
             name for name in own_names(lease, NameKind.TEMPORARY) if not {name, another_name(name)} & in_use
         ]
         if dead:
-            self._partner.connect()
+            self._sftp.connect()
             self.remove(lease, dead)
         return bool(dead)
 
@@ -163,7 +169,7 @@ class Leftovers:
             DeliveryError: The server is lost.
         """
         if names := own_names(lease, NameKind.TEMPORARY):
-            self._partner.connect()
+            self._sftp.connect()
             self.remove(lease, names)
 
     def remove(self, lease: Lease, names: Iterable[str]) -> None:
@@ -174,7 +180,7 @@ class Leftovers:
         """
         here = dict(self._here(lease))
         if reachable := [name for name in names if name in here]:
-            for name in self._partner.remove(*reachable):
+            for name in self._sftp.remove(*reachable):
                 lease.names.remove(name)
 
     def sweep(self, lease: Lease, path: str, journal: NameJournal) -> None:
@@ -198,11 +204,11 @@ class Leftovers:
             if unneeded:
                 self.remove(lease, unneeded)
             if asides:
-                self._partner.remove_asides(asides, path, journal)
+                self._sftp.remove_asides(asides, path, journal)
 
     def note_server(self, lease: Lease) -> None:
         """Note where the names are that were written down before anybody had logged in."""
-        account = self._partner.identity.account
+        account = self._sftp.identity.account
         for name, entry in lease.names.items():
             if not entry.server and entry.version == version_key(lease.ref):
                 lease.names.put(name, replace(entry, server=account))
@@ -213,7 +219,7 @@ class Leftovers:
         return entry.kind is NameKind.TEMPORARY and _is_earlier(lease, entry)
 
     def _here(self, lease: Lease) -> list[tuple[str, RemoteName]]:
-        account = self._partner.identity.account
+        account = self._sftp.identity.account
         return [(name, entry) for name, entry in lease.names.items() if entry.server in {"", account}]
 
 

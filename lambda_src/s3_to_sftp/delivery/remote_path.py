@@ -1,6 +1,5 @@
 """From object key to remote path: one key, one path, never outside the configured directory."""
 
-import hashlib
 import posixpath
 import re
 from collections.abc import Sequence
@@ -143,19 +142,3 @@ def home_in(directory: str) -> str:
         f"SFTP does not know '~', and {directory!r} would be a directory of this name: write the whole path, "
         "or one that begins where the login starts"
     )
-
-
-def temporary_path(path: str, *, token: str) -> str:
-    """Return the name under which the bytes arrive before they are renamed to `path`.
-
-    It stands in the same directory (a rename across file systems would copy), is hidden from most
-    listings, and has a bounded length however long the final name is.
-
-    Args:
-        path: The final path.
-        token: Makes the name unique among attempts: two attempts at one object must never share a
-            file, or one could rename what the other has just truncated.
-    """
-    directory, name = posixpath.split(path)
-    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return posixpath.join(directory, f".{digest}-{token}.part")

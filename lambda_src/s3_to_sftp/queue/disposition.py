@@ -8,14 +8,13 @@ lost, and none is dead-lettered, or retried later, for what is wrong with anothe
                         tried before; waiting for anything else does.
     CONTINUE            got further: sent anew, and its clock starts again
     PERMANENT           dead-lettered
-    SETTLED, delivered  nothing is left to do
+    DONE, delivered     nothing is left to do
 """
 
 import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from s3_to_sftp.errors import (
     CircuitOpen,
@@ -30,31 +29,12 @@ from s3_to_sftp.queue.message_part import part_of
 from s3_to_sftp.queue.message_queue import Message, MessageQueue
 from s3_to_sftp.queue.retry_policy import RetryHistory, RetryPolicy
 from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.telemetry import NullTelemetry, Telemetry
 from s3_to_sftp.untrusted_text import MOST_REASON_BYTES, cut, quoted
 
 _log = logging.getLogger(__name__)
 
 Failure = tuple[ObjectRef | None, Exception]
-
-
-class MessageMetrics(Protocol):
-    """Counts what becomes of messages."""
-
-    def deferred(self, *, age: float) -> None:
-        """A message stays in the queue or is sent anew, so many seconds after its event was first sent."""
-
-    def dead_lettered(self) -> None:
-        """A message went to the dead-letter queue."""
-
-
-class NoMessageMetrics:
-    """Counts nothing."""
-
-    def deferred(self, *, age: float) -> None:
-        """Count nothing."""
-
-    def dead_lettered(self) -> None:
-        """Count nothing."""
 
 
 @dataclass(frozen=True)
@@ -98,32 +78,32 @@ class MessageDisposition:
         queue: MessageQueue,
         *,
         policy: RetryPolicy,
-        announcements: Publisher,
+        publisher: Publisher,
         give_up: Callable[[ObjectRef, DeliveryError], None],
         path_of: Callable[[ObjectRef], str | None] = lambda _ref: None,
-        tally: MessageMetrics | None = None,
+        telemetry: Telemetry | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Settle messages of a queue.
+        """Decide about the messages of a queue.
 
         Args:
             queue: The queue and its dead-letter queue.
             policy: How long messages are tried for.
-            announcements: Told of what is dead-lettered.
+            publisher: Told of what is dead-lettered.
             give_up: Records that an object is not tried any more.
             path_of: Names where an object was to be delivered, if that is known.
-            tally: Counts what becomes of messages. By default nobody does.
+            telemetry: Counts what becomes of messages. By default nobody does.
             clock: Seconds since the epoch.
         """
         self._queue = queue
         self._policy = policy
-        self._announcements = announcements
+        self._publisher = publisher
         self._give_up = give_up
         self._path_of = path_of
-        self._tally = tally or NoMessageMetrics()
+        self._telemetry = telemetry or NullTelemetry()
         self._clock = clock
 
-    def settle(self, message: Message, failures: Sequence[Failure]) -> bool:
+    def apply(self, message: Message, failures: Sequence[Failure]) -> bool:
         """Bring about what the outcomes ask for; return whether the message may leave the queue.
 
         Args:
@@ -131,16 +111,16 @@ class MessageDisposition:
             failures: Of its objects, those that are not delivered; None for one that names none.
         """
         try:
-            waits = self._settle(message, failures)
+            waits = self._apply(message, failures)
             may_leave = True
         except QueueError as error:  # the message stays where it is, and comes back
             _log.warning("%s", error)
             waits, may_leave = True, False
         if waits:
-            self._tally.deferred(age=max(0.0, self._clock() - message.tries.first_sent))
+            self._telemetry.deferred(age=max(0.0, self._clock() - message.tries.first_sent))
         return may_leave
 
-    def _settle(self, message: Message, failures: Sequence[Failure]) -> bool:
+    def _apply(self, message: Message, failures: Sequence[Failure]) -> bool:
         """Return whether a part of the message has to wait.
 
         What lives on is sent first: a person sees a message that is dead-lettered twice, the ledger one that
@@ -166,7 +146,7 @@ class MessageDisposition:
         """Judge one object; None when nothing is left to do."""
         disposition = error.disposition if isinstance(error, DeliveryError) else Disposition.RETRY
         match disposition:
-            case Disposition.SETTLED:
+            case Disposition.DONE:
                 return None
             case Disposition.CONTINUE:
                 return _Resumed(ref)
@@ -221,13 +201,13 @@ class MessageDisposition:
             hint = "\n".join(dict.fromkeys(each.told.hint for each in dead))
         reason, hint = cut(reason, MOST_REASON_BYTES), cut(hint, MOST_REASON_BYTES)
         self._queue.dead_letter(message, reason=reason, hint=hint, error=dead[0].error)
-        self._tally.dead_lettered()
+        self._telemetry.dead_lettered()
         # Not "message": logging refuses an extra field of a name that a record has, with a KeyError.
         about = {"message_id": message.id, "receives": message.receive_count, "hint": hint}
         _log.error("dead-lettered: %s", reason, extra=about)
         for each in dead:
             path = self._path_of(each.ref) if each.ref else None
-            self._announcements.failed(each.ref, each.told, attempt=each.attempt, remote_path=path)
+            self._publisher.failed(each.ref, each.told, attempt=each.attempt, remote_path=path)
 
 
 def _body(message: Message, ref: ObjectRef | None) -> str:

@@ -123,7 +123,7 @@ def _code(error: Exception | None) -> str:
     disposition = error.disposition if isinstance(error, DeliveryError) else Disposition.RETRY
     if disposition is Disposition.PERMANENT or isinstance(error, AlreadyGone):
         return PERMANENT
-    return SUCCEEDED if disposition is Disposition.SETTLED else TEMPORARY
+    return SUCCEEDED if disposition is Disposition.DONE else TEMPORARY
 
 
 def _result(error: Exception | None) -> str:

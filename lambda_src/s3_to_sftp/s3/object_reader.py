@@ -21,7 +21,7 @@ from s3_to_sftp.errors import (
 from s3_to_sftp.s3.checksum import CRCS, ChecksumSoFar, CountedRange
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.s3.stored_checksum import part_ends_of, stored_checksum
-from s3_to_sftp.s3.verification import Verification
+from s3_to_sftp.s3.verification import Verification, VerifiedContent
 from s3_to_sftp.untrusted_text import quoted
 
 __all__ = ["ChecksumSoFar", "ObjectReader", "SmallObject", "read_whole"]
@@ -51,13 +51,11 @@ class SmallObject(NamedTuple):
 
     Attributes:
         data: Its bytes.
-        checksum: Algorithm and base64 value of their CRC.
-        verified_by: The stored checksum that they agree with; `none` where none was compared.
+        content: What they are.
     """
 
     data: bytes
-    checksum: tuple[str, str]
-    verified_by: str
+    content: VerifiedContent
 
 
 class ObjectReader:
@@ -134,31 +132,18 @@ class ObjectReader:
         finally:
             reader.stop()
 
-    def checksum(self) -> tuple[str, str]:
-        """Return algorithm and base64 value of the CRC of all that was read.
-
-        Raises:
-            ObjectCorrupt: S3 has stored another checksum.
-            ValueError: Not all was read.
-        """
-        return self._verification.checksum()
-
-    def verified_by(self) -> str:
-        """Return which stored checksum the bytes that were read agree with, in the words of a receipt.
+    def verify(self) -> VerifiedContent:
+        """Compare all that was read with the checksum that S3 has stored.
 
         Raises:
             ObjectCorrupt: They do not agree.
             ValueError: Not all was read.
         """
-        return self._verification.verified_by()
+        return self._verification.content()
 
     def checksum_up_to(self, limit: int) -> ChecksumSoFar:
         """Return the checksum of the first bytes, as many as were taken without a gap, at most `limit`."""
         return self._verification.up_to(limit)
-
-    def sha256(self) -> str | None:
-        """Return the SHA-256 in hexadecimal; None when not asked for, or when bytes came out of order."""
-        return self._verification.sha256()
 
     def _fill(self, range_: Range, free: Callable[[], bytearray]) -> Iterator[_Filled]:
         """Read one range into free buffers; yield each when it is full, with what is to be counted."""
@@ -308,7 +293,7 @@ class _StoppedError(Exception):
     """Nobody wants the bytes any more."""
 
 
-def read_whole(client: Any, ref: ObjectRef) -> SmallObject:
+def read_whole(client: Any, ref: ObjectRef, *, sha256: bool = False) -> SmallObject:
     """Read a small object with one request; with another one for its parts where its checksum is of several.
 
     Raises:
@@ -327,9 +312,9 @@ def read_whole(client: Any, ref: ObjectRef) -> SmallObject:
     stored = stored_checksum(answer)
     etag = _unquoted(answer["ETag"])
     ends = part_ends_of(client, ref, stored, etag=etag, size=len(data)) if stored else ()
-    verification = Verification(ref, size=len(data), stored=stored, part_ends=ends)
+    verification = Verification(ref, size=len(data), stored=stored, part_ends=ends, sha256=sha256)
     verification.add(verification.reader(0).update(data))
-    return SmallObject(data, verification.checksum(), verification.verified_by())
+    return SmallObject(data, verification.content())
 
 
 def _pin(ref: ObjectRef, etag: str | None = None) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from s3_to_sftp.errors import ObjectCorrupt
 from s3_to_sftp.s3.checksum import (
@@ -34,6 +35,25 @@ class Reader:
             each.update(self._offset, data)
         self._offset += len(data)
         return self._crc.update(data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifiedContent:
+    """The bytes of one version of an object, in figures.
+
+    Attributes:
+        size: Bytes.
+        checksum_algorithm: Of `checksum`.
+        checksum: CRC of all bytes, in base64 as S3 writes it.
+        verified_by: The stored checksum that the bytes agree with; `none` where none was compared.
+        sha256: Of all bytes in hexadecimal; empty when not asked for, or when bytes came out of order.
+    """
+
+    size: int
+    checksum_algorithm: str
+    checksum: str
+    verified_by: str
+    sha256: str = ""
 
 
 class Verification:
@@ -126,6 +146,22 @@ class Verification:
                 hint="They were damaged on the way from S3. It will be retried.",
             )
         return str(self._stored)
+
+    def content(self) -> VerifiedContent:
+        """Return what all bytes are.
+
+        Raises:
+            ObjectCorrupt: S3 has stored another checksum.
+            ValueError: Bytes are missing.
+        """
+        algorithm, checksum = self.checksum()
+        return VerifiedContent(
+            size=self._size,
+            checksum_algorithm=algorithm,
+            checksum=checksum,
+            verified_by=self.verified_by(),
+            sha256=self.sha256() or "",
+        )
 
     def sha256(self) -> str | None:
         """Return the SHA-256 in hexadecimal; None when not asked for, or when bytes came out of order."""

@@ -4,42 +4,30 @@ import functools
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from s3_to_sftp.credentials import CredentialSource
-from s3_to_sftp.errors import ConnectionLost, CredentialsError
+from s3_to_sftp.errors import ConnectionLost, CredentialsError, RenameUnanswered
 from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.connection import Timeouts, connect
 from s3_to_sftp.sftp.open_files import FILES_AT_A_TIME, Limit, send_all
-from s3_to_sftp.sftp.parallel_upload import (
-    RangeSource,
-    Sent,
-    another_name,
-    probe_name,
-    resume_probe_name,
-    upload_parallel,
-)
+from s3_to_sftp.sftp.parallel_upload import DEFAULT_TUNING, TransferTuning, UploadRequest, upload_parallel
 from s3_to_sftp.sftp.pool import Connect, ConnectionPool
-from s3_to_sftp.sftp.protocol import FileAttributes
 from s3_to_sftp.sftp.publish import (
     Journal,
     NoJournal,
     PathStatus,
-    block_aside,
     is_removed,
     look,
-    name_of_void,
     publish,
     remove_aside,
-    restore,
-    void_temporary,
 )
 from s3_to_sftp.sftp.resume import supports_resume
 from s3_to_sftp.sftp.session import Conversation, SftpSession
-from s3_to_sftp.sftp.upload import Permit, discard, upload_small
+from s3_to_sftp.sftp.temporary_names import another_name, names_of_attempt, resume_probe_name
+from s3_to_sftp.sftp.upload import Staged, discard, upload_small
 from s3_to_sftp.sftp.windows import same_file
 from s3_to_sftp.ssh.stream import Piece
 
@@ -57,7 +45,6 @@ class SmallFile(Generic[T]):
         data: The bytes.
         aside: Where a file of the partner's may be moved that has the final name.
         journal: Told of names that may stand at the partner.
-        permit: See `upload_small`. None: nobody is asked.
         was_sent: Whether some of it may have been written over a connection that was lost.
     """
 
@@ -67,8 +54,26 @@ class SmallFile(Generic[T]):
     data: Piece
     aside: str
     journal: Journal = field(default_factory=NoJournal)
-    permit: Permit | None = None
     was_sent: bool = False
+
+
+SendSmall = Callable[[SftpSession, SmallFile[T]], Conversation[Any]]
+"""Sends one small file and gives it its final name."""
+
+
+async def send_file(session: SftpSession, file: SmallFile[Any]) -> None:
+    """Send a small file and give it its final name, without asking or telling anybody.
+
+    Raises:
+        See `upload_small` and `publish`.
+    """
+    await upload_small(session, file.data, temporary=file.temporary, path=file.path, journal=file.journal)
+    try:
+        await publish(session, file.temporary, file.path, aside=file.aside, journal=file.journal)
+    except Exception:
+        if await discard(session, file.temporary):
+            file.journal.gone(file.temporary)
+        raise
 
 
 class SftpClient:
@@ -82,6 +87,7 @@ class SftpClient:
         timeouts: Timeouts,
         max_connections: int = 1,
         directories: Sequence[str] = (),
+        tuning: TransferTuning = DEFAULT_TUNING,
         connect: Connect = connect,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -94,6 +100,7 @@ class SftpClient:
             connect=connect,
             clock=clock,
         )
+        self._tuning = tuning
         self._clock = clock
         self._limits: dict[str, Limit] = {}
 
@@ -107,50 +114,38 @@ class SftpClient:
         """Whether the last file met a connection that had been used before, and may have died of its age."""
         return self._pool.reused
 
-    def send_small(self, files: Iterable[SmallFile[T]]) -> Iterator[tuple[SmallFile[T], Exception | None]]:
+    def send_small(
+        self, files: Iterable[SmallFile[T]], send: SendSmall[T] = send_file
+    ) -> Iterator[tuple[SmallFile[T], Exception | None]]:
         """Send files whose bytes are at hand, many at a time over one connection.
+
+        Args:
+            files: Each is taken when there is room for it. The connection is made when the first one is there.
+            send: Sends one.
 
         Yields:
             Each file as it is done: with None when it stands under its final name, else with the error.
-            Nothing half-written stands there. The connection is made when the first file is there.
+            Nothing half-written stands there.
         """
         lost: list[SmallFile[T]] = []
-        permitted: set[str] = set()
-        for file, error in self._send_over_one_connection(_noting(files, permitted)):
-            # What was permitted to have its final name may have it: that is for the caller to find out.
-            if isinstance(error, ConnectionLost) and self._pool.reused and file.temporary not in permitted:
+        for file, error in self._send_over_one_connection(files, send):
+            # An old connection may have died of its age; that says nothing about the partner. What may have its
+            # final name is another matter: that is for the caller to find out.
+            is_old = isinstance(error, ConnectionLost) and self._pool.reused
+            if is_old and not isinstance(error, RenameUnanswered):
                 lost.append(replace(file, was_sent=True))
             else:
                 yield file, error
         if lost:
-            # An old connection may have died of its age; that says nothing about the partner.
-            yield from self._send_over_one_connection(lost, _send_again)
+            yield from self._send_over_one_connection(lost, functools.partial(_send_again, send))
 
-    def send_large(
-        self,
-        source: RangeSource,
-        *,
-        temporary: str,
-        path: str = "",
-        start: int = 0,
-        is_spread: bool = False,
-        pause: Callable[[], bool] = lambda: False,
-        streams: int | None = None,
-    ) -> Sent:
+    def upload(self, request: UploadRequest) -> Staged:
         """Put a file of any size under its temporary name, over as many connections as pay.
 
-        For arguments and errors see `upload_parallel`.
+        Raises:
+            See `upload_parallel`.
         """
-        return upload_parallel(
-            self._pool,
-            source,
-            temporary=temporary,
-            path=path,
-            start=start,
-            is_spread=is_spread,
-            pause=pause,
-            streams=streams,
-        )
+        return upload_parallel(self._pool, request, self._tuning)
 
     def supports_resume(self, temporary: str) -> bool:
         """Return whether the server resumes files; asked once for each connection. See `supports_resume`.
@@ -198,37 +193,14 @@ class SftpClient:
         """
         return self._run(look(self._session, path) for path in paths)
 
-    def publish(self, temporary: str, path: str, *, aside: str, journal: Journal) -> None:
-        """Give a complete file its final name; arguments and errors as in `publish.publish`."""
-        session = self._pool.first().session
-        session.run_one(publish(session, temporary, path, aside=aside, journal=journal))
-
-    def prevent_renames(self, *, temporaries: Iterable[str], asides: Iterable[str], journal: Journal) -> None:
-        """Make sure that RENAMEs that earlier attempts have sent do no harm, should they still happen.
-
-        Args:
-            temporaries: Names that may still be renamed to a final name.
-            asides: Names to which the file under the final name may still be moved.
-            journal: Told what has become of each.
+    def run(self, conversation: Callable[[SftpSession], Conversation[T]]) -> T:
+        """Drive a conversation over connection 0 to its end; return its result, or raise what it raises.
 
         Raises:
-            EarlierRenamePending: The server does not let one be prevented.
-            DeliveryError: The server is lost.
+            PartnerError, CredentialsError, TransferError: See `connection.connect`.
         """
         session = self._session
-        self._run(void_temporary(session, name, journal) for name in temporaries)
-        self._run(block_aside(session, name, journal) for name in asides)
-
-    def restore(self, asides: Iterable[str], path: str, journal: Journal) -> None:
-        """Give a file of the partner's that was moved aside its name back, if nothing has the name.
-
-        Raises:
-            DeliveryError: The server is lost.
-        """
-        session = self._session
-        for aside in asides:
-            if session.run_one(look(session, path)).absent:
-                session.run_one(restore(session, aside, path, journal))
+        return session.run_one(conversation(session))
 
     def remove_asides(self, asides: Iterable[str], path: str, journal: Journal) -> None:
         """Remove old files of the partner's, if the new one is seen in its place.
@@ -249,7 +221,7 @@ class SftpClient:
             DeliveryError: The server is lost.
         """
         session = self._session
-        relatives = [(name, each) for name in names for each in _family(name)]
+        relatives = [(name, each) for name in names for each in names_of_attempt(name)]
         removed = self._run(is_removed(session, each) for _, each in relatives)
         standing = {name for (name, _), gone in zip(relatives, removed, strict=True) if not gone}
         return set(names) - standing
@@ -284,7 +256,7 @@ class SftpClient:
     def _send_over_one_connection(
         self,
         files: Iterable[SmallFile[T]],
-        send: Callable[[SftpSession, SmallFile[T]], Conversation[int]] | None = None,
+        send: SendSmall[T],
     ) -> Iterator[tuple[SmallFile[T], Exception | None]]:
         waiting = iter(files)
         first = next(waiting, None)
@@ -301,7 +273,7 @@ class SftpClient:
         yield from send_all(
             session,
             itertools.chain([first], waiting),
-            functools.partial(send or _send, session),
+            functools.partial(send, session),
             self._limit(),
         )
         self._pool.touch(0)
@@ -314,39 +286,10 @@ class SftpClient:
         return self._limits[server]
 
 
-def _family(temporary: str) -> tuple[str, ...]:
-    """Return the names that an attempt may have used, given the one that the ledger has."""
-    others = (another_name, probe_name, resume_probe_name, name_of_void)
-    return temporary, *(other(temporary) for other in others)
-
-
-async def _send(session: SftpSession, file: SmallFile[T]) -> int:
-    return await upload_small(
-        session,
-        file.data,
-        path=file.path,
-        temporary=file.temporary,
-        aside=file.aside,
-        journal=file.journal,
-        permit=file.permit,
-    )
-
-
-async def _send_again(session: SftpSession, file: SmallFile[T]) -> int:
+async def _send_again(send: SendSmall[T], session: SftpSession, file: SmallFile[T]) -> None:
     """Send a file that was lost with another connection: what that has sent may still be written."""
     try:
-        return await _send(session, replace(file, temporary=another_name(file.temporary)))
+        await send(session, replace(file, temporary=another_name(file.temporary)))
     finally:
         # The name stays in the ledger: what was sent over the lost connection may arrive later.
         await discard(session, file.temporary)
-
-
-def _noting(files: Iterable[SmallFile[T]], permitted: set[str]) -> Iterator[SmallFile[T]]:
-    """Note the temporary names whose permit is asked for."""
-    for file in files:
-        yield replace(file, permit=functools.partial(_note, permitted, file.permit)) if file.permit else file
-
-
-def _note(permitted: set[str], permit: Permit, temporary: str, seen: FileAttributes | None) -> "Future[None]":
-    permitted.add(temporary)
-    return permit(temporary, seen)

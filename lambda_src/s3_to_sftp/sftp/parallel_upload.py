@@ -30,28 +30,38 @@ from s3_to_sftp.sftp.resume import supports_resume
 from s3_to_sftp.sftp.session import Conversation, Pending, SftpSession
 from s3_to_sftp.sftp.size_check import confirm_size
 from s3_to_sftp.sftp.stream_admission import Admission
-from s3_to_sftp.sftp.upload import create, discard
+from s3_to_sftp.sftp.temporary_names import another_name, probe_name, resume_probe_name
+from s3_to_sftp.sftp.upload import Staged, create, discard
 from s3_to_sftp.sftp.write_window import write_and_close
 from s3_to_sftp.ssh.stream import Piece
 
 _WINDOW_BYTES = 2 * 1024 * 1024
 """OpenSSH's channel window: what one connection carries per round trip."""
 
-_AIM_BYTES_PER_SECOND = 400e6
-"""Five times a function's network, since a stream starts slowly: streams are added until the window is not what
-limits. More than that only cost CPU."""
 
-_MIN_BYTES_PER_STREAM = 16 * 1024 * 1024
-"""What one stream could send while another is being set up: 8 round trips, one window each."""
+@dataclass(frozen=True, kw_only=True)
+class TransferTuning:
+    """How a large file is shared out among streams.
 
-_SEGMENT_BYTES = 4 * 1024 * 1024
-"""The range that a stream takes at a time. A stream that is alone takes all at once."""
+    Attributes:
+        aim_bytes_per_second: Streams are added until the SSH window is not what limits this rate. Five times a
+            function's network, since a stream starts slowly; more than that only costs CPU.
+        min_bytes_per_stream: What one stream could send while another is being set up: 8 round trips, one
+            window each.
+        segment_bytes: The range that a stream takes at a time. One that is alone takes all at once.
+        last_segment_bytes: The smallest one: towards the end ranges shrink, so that all streams end together.
+        closing_seconds: So long may further streams take to close their handles when the first one's connection
+            is lost.
+    """
 
-_LAST_SEGMENT_BYTES = 1024 * 1024
-"""The smallest one: towards the end ranges shrink, so that all streams end together."""
+    aim_bytes_per_second: float = 400e6
+    min_bytes_per_stream: int = 16 * 1024 * 1024
+    segment_bytes: int = 4 * 1024 * 1024
+    last_segment_bytes: int = 1024 * 1024
+    closing_seconds: float = 10.0
 
-_CLOSING_SECONDS = 10.0
-"""So long may further streams take to close their handles when the first one's connection is lost."""
+
+DEFAULT_TUNING = TransferTuning()
 
 _FULL = {Status.NO_SPACE_ON_FILESYSTEM, Status.QUOTA_EXCEEDED}
 """Refusals that fewer streams do not help against."""
@@ -74,51 +84,63 @@ class RangeSource(Protocol):
         """
 
 
-def stream_count(*, size: int, round_trip: float, limit: int) -> int:
+def stream_count(*, size: int, round_trip: float, limit: int, tuning: TransferTuning = DEFAULT_TUNING) -> int:
     """Return how many streams pay for an object.
 
     Args:
         size: Bytes.
         round_trip: Seconds to the server and back.
         limit: Streams that the partner allows.
+        tuning: What pays.
     """
-    until_window_is_no_limit = math.ceil(_AIM_BYTES_PER_SECOND * round_trip / _WINDOW_BYTES)
-    return max(1, min(limit, until_window_is_no_limit, size // _MIN_BYTES_PER_STREAM))
+    until_window_is_no_limit = math.ceil(tuning.aim_bytes_per_second * round_trip / _WINDOW_BYTES)
+    return max(1, min(limit, until_window_is_no_limit, size // tuning.min_bytes_per_stream))
+
+
+def _never() -> bool:
+    return False
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sent:
-    """What became of a file.
+class UploadRequest:
+    """What to put where.
 
     Attributes:
-        streams: How many wrote it.
-        acknowledged: Bytes from its beginning that are at the server, each WRITE and CLOSE answered with OK;
-            after a lost connection each WRITE, but not the CLOSE.
-        complete: Whether these are all, and the size that the server shows is right. False: it was paused.
-        temporary: The temporary name in use at the end.
-        seen: What the server shows of the complete file; None where it does not tell.
-        probe_may_stand: Whether a file may be left that has shown whether several streams may write.
-        is_spread: Whether several streams have written it: it may be longer than what is acknowledged.
-        lost: How the connection of the first stream was lost, where that ended it.
+        source: The bytes.
+        temporary: The name. Missing directories are made.
+        path: The final name, where there is to be one: nothing is sent if the server could not keep it.
+        start: Bytes that are under the temporary name already; the others are written behind them, once this
+            server has shown that it resumes files (`supports_resume`).
+        is_spread: Whether several streams have written behind them before, as far as they got.
+        stop: Asked before each block. From the first True on nothing more is sent, and the file stays under
+            its temporary name, to be resumed later.
+        most_streams: By default as many as pay.
     """
 
-    streams: int
-    acknowledged: int
-    complete: bool
+    source: RangeSource
     temporary: str
-    seen: FileAttributes | None = None
-    probe_may_stand: bool = False
+    path: str = ""
+    start: int = 0
     is_spread: bool = False
-    lost: TransferError | None = None
+    stop: Callable[[], bool] = _never
+    most_streams: int | None = None
 
 
 class _Segments:
     """The byte ranges that are still to be written. Shared by the streams."""
 
-    def __init__(self, size: int, *, start: int = 0, pause: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        size: int,
+        *,
+        start: int = 0,
+        stop: Callable[[], bool] = _never,
+        tuning: TransferTuning = DEFAULT_TUNING,
+    ) -> None:
+        self._tuning = tuning
         self._size = size
         self._start = start
-        self._pause = pause
+        self._stop = stop
         self._longest = max(1, size)
         self._streams = 1
         self._next = start
@@ -135,7 +157,7 @@ class _Segments:
     def share(self, streams: int) -> None:
         """Give out ranges that so many streams can work at."""
         self._streams = streams
-        self._longest = _SEGMENT_BYTES
+        self._longest = self._tuning.segment_bytes
 
     def open(self) -> None:
         """Let the streams begin: the file is there."""
@@ -168,7 +190,7 @@ class _Segments:
     def paused(self) -> bool:
         """Whether the delivery is to go on another time: streams end at the next block, and close in order."""
         # For good: what is left is counted from where each stream has ended.
-        if not self._paused and self._pause():
+        if not self._paused and self._stop():
             self._paused = True
         return self._paused
 
@@ -187,7 +209,11 @@ class _Segments:
             left = self._size - self._next
             if left <= 0:
                 return None
-            shared = max(_LAST_SEGMENT_BYTES, left // (2 * self._streams)) if self._streams > 1 else left
+            shared = (
+                max(self._tuning.last_segment_bytes, left // (2 * self._streams))
+                if self._streams > 1
+                else left
+            )
             taken = self._next, min(self._longest, shared, left)
             self._given.append(taken)
             self._next += taken[1]
@@ -245,7 +271,7 @@ class _Segments:
 
         Exactly the same, so that the source can tell that it gives bytes a second time.
         """
-        anew = _Segments(self._size, start=self._start, pause=self._pause)
+        anew = _Segments(self._size, start=self._start, stop=self._stop, tuning=self._tuning)
         anew._given = list(self._given)
         anew._returned.extend(self._given)
         anew._next, anew._longest = self._next, self._longest
@@ -311,41 +337,26 @@ class _ParallelStream(threading.Thread):
 
 
 def upload_parallel(
-    pool: ConnectionPool,
-    source: RangeSource,
-    *,
-    temporary: str,
-    path: str = "",
-    start: int = 0,
-    is_spread: bool = False,
-    pause: Callable[[], bool] = lambda: False,
-    streams: int | None = None,
-) -> Sent:
+    pool: ConnectionPool, request: UploadRequest, tuning: TransferTuning = DEFAULT_TUNING
+) -> Staged:
     """Put a file of any size under its temporary name.
 
     The first stream starts at once, the others join as their connections come up and the server has shown
     that it keeps together what several connections write (`Admission`). It is complete when every WRITE and
     every CLOSE of every stream were answered with OK and the size that the server shows is the right one.
-    When the server refuses the first stream something while others are at work, the first one writes it all
+    When the server refuses a further stream something while others are at work, the first one writes it all
     anew: there are servers that take no second writer, or bytes only in order.
     Memory: per stream one block of the source, and what the source reads ahead.
 
     Args:
         pool: The partner's connections.
-        source: The bytes.
-        temporary: The name. Missing directories are made.
-        path: The final name, where there is to be one: nothing is sent if the server could not keep it.
-        start: Bytes that are under the temporary name already; the others are written behind them, once this
-            server has shown that it resumes files (`supports_resume`).
-        is_spread: Whether several streams have written behind them before, as far as they got.
-        pause: Asked before each block. From the first True on nothing more is sent, and the file stays under
-            its temporary name, to be resumed later.
-        streams: How many at most; by default as many as pay.
+        request: What to put where.
+        tuning: How it is shared out among streams.
 
     Returns:
-        What became of it. Also when the connection of the first stream was lost behind `start`: what was
-        acknowledged until then is under the temporary name. When several streams were at work and all were
-        lost, nothing behind `start` is relied on.
+        What is under the temporary name. Also when the connection of the first stream was lost behind `start`:
+        what was acknowledged until then is there. When several streams were at work and all were lost, nothing
+        behind `start` is relied on.
 
     Raises:
         RemotePathRefused: See `windows.require_valid_name`.
@@ -355,52 +366,30 @@ def upload_parallel(
         SizeMismatch: The server shows another size than was acknowledged. The temporary file is removed.
         TransferError: The server refused or was lost. A temporary file that this call has begun is removed
             if the server answers.
-        Exception: Whatever `source` raised.
+        Exception: Whatever the source raised.
     """
-    transfer = _Transfer(
-        pool,
-        source,
-        temporary=temporary,
-        path=path,
-        start=start,
-        is_spread=is_spread,
-        pause=pause,
-        most_streams=streams,
-    )
-    return transfer.run()
+    return _Transfer(pool, request, tuning).run()
 
 
 class _Transfer:
     """One file on its way."""
 
-    def __init__(
-        self,
-        pool: ConnectionPool,
-        source: RangeSource,
-        *,
-        temporary: str,
-        path: str,
-        start: int,
-        is_spread: bool,
-        pause: Callable[[], bool],
-        most_streams: int | None,
-    ) -> None:
+    def __init__(self, pool: ConnectionPool, request: UploadRequest, tuning: TransferTuning) -> None:
         self._pool = pool
-        self._source = source
-        self._temporary = temporary
-        self._path = path
-        self._start = start
-        self._is_spread = is_spread
-        self._is_ours = not start  # to be removed when this goes wrong
-        self._most_streams = most_streams
-        self._segments = _Segments(source.size, start=start, pause=pause)
+        self._request = request
+        self._tuning = tuning
+        self._source = request.source
+        self._start = request.start
+        self._temporary = request.temporary
+        self._is_ours = not request.start  # to be removed when this goes wrong
+        self._segments = _Segments(request.source.size, start=request.start, stop=request.stop, tuning=tuning)
         self._streams: list[_ParallelStream] = []
-        self._admission = Admission(pool, probe_name(temporary))
+        self._admission = Admission(pool, probe_name(request.temporary))
         self._first: Connection | None = None
         self._handles = 0  # of the first stream, one after the other
         self._at_close: FileAttributes | None = None
 
-    def run(self) -> Sent:
+    def run(self) -> Staged:
         """Write it."""
         try:
             session = self._connect()
@@ -423,7 +412,7 @@ class _Transfer:
 
     def _connect(self) -> SftpSession:
         self._first = self._pool.first(self._start_streams)
-        self._first.session.require_valid_name(self._path)
+        self._first.session.require_valid_name(self._request.path)
         if self._start:
             self._require_resume_support(self._first)
             self._first = self._pool.first()  # it may be another one now
@@ -441,8 +430,10 @@ class _Transfer:
             )
 
     def _start_streams(self, round_trip: float) -> None:
-        limit = min(self._pool.limit, self._most_streams or self._pool.limit)
-        count = stream_count(size=self._source.size - self._start, round_trip=round_trip, limit=limit)
+        limit = min(self._pool.limit, self._request.most_streams or self._pool.limit)
+        count = stream_count(
+            size=self._source.size - self._start, round_trip=round_trip, limit=limit, tuning=self._tuning
+        )
         numbers = self._pool.streams(count - 1)
         self._admission.numbers = numbers
         self._streams += [
@@ -497,7 +488,7 @@ class _Transfer:
                 )
         return handle
 
-    def _send(self, session: SftpSession, handle: bytes) -> Sent:
+    def _send(self, session: SftpSession, handle: bytes) -> Staged:
         try:
             self._write(session, handle)
             acknowledged = self._segments.acknowledged()
@@ -518,15 +509,15 @@ class _Transfer:
         complete: bool,
         seen: FileAttributes | None = None,
         lost: TransferError | None = None,
-    ) -> Sent:
-        return Sent(
+    ) -> Staged:
+        return Staged(
             streams=1 + sum(stream.at_work.is_set() for stream in self._streams),
             acknowledged=acknowledged,
             complete=complete,
             temporary=self._temporary,
             seen=seen,
             probe_may_stand=self._admission.file_may_stand,
-            is_spread=self._is_spread or any(stream.at_work.is_set() for stream in self._streams),
+            is_spread=self._request.is_spread or any(stream.at_work.is_set() for stream in self._streams),
             lost=lost,
         )
 
@@ -537,7 +528,7 @@ class _Transfer:
         )
         return session.run_one(looking)
 
-    def _keep(self, lost: ConnectionLost) -> Sent | None:
+    def _keep(self, lost: ConnectionLost) -> Staged | None:
         """Return how far it is without the first stream's connection; None when nothing was gained."""
         self._segments.stop()
         self._admission.end()
@@ -546,9 +537,9 @@ class _Transfer:
         lost_at = time.monotonic()
         at_work = [stream for stream in self._streams if stream.at_work.is_set()]
         for stream in at_work:
-            stream.join(max(0.0, lost_at + _CLOSING_SECONDS - time.monotonic()))
+            stream.join(max(0.0, lost_at + self._tuning.closing_seconds - time.monotonic()))
         self._drop_streams()
-        if at_work or self._is_spread:
+        if at_work or self._request.is_spread:
             # A server may keep what it has acknowledged in memory until CLOSE: a process that dies, or a
             # machine of several, takes it along. Where others have written behind it, no size shows that.
             acknowledged = max(self._start, self._segments.acknowledged())
@@ -633,33 +624,6 @@ class _Transfer:
 
     async def _write_anew(self, session: SftpSession) -> None:
         await self._write_own(session, await create(session, self._temporary), self._segments.take)
-
-
-def another_name(temporary: str) -> str:
-    """Return the temporary name of a second attempt.
-
-    Handles of the streams may still be open at the server, and an object store puts what they wrote under
-    the old name when they end: no place for the file that is about to get its final name.
-    """
-    return temporary.removesuffix(".part") + "-2.part"
-
-
-def probe_name(temporary: str) -> str:
-    """Return the name of what a probe of this attempt writes: whoever removes one knows the other."""
-    return f"{_stem(temporary)}-probe.part"
-
-
-def resume_probe_name(temporary: str) -> str:
-    """Return the name of what shows whether files are resumed.
-
-    Another one: a further stream that was called off may still be busy with the probe of several streams.
-    """
-    return f"{_stem(temporary)}-resume.part"
-
-
-def _stem(temporary: str) -> str:
-    """Return what the names of an attempt have in common."""
-    return temporary.removesuffix(".part").removesuffix("-2")
 
 
 async def _is_gone(size: Pending[int | None]) -> bool:

@@ -6,6 +6,7 @@ and a process that hangs at the partner may still carry it out, at any time.
 
 import contextlib
 import logging
+from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,6 +14,7 @@ from typing import Protocol
 from s3_to_sftp.errors import Disposition, EarlierRenamePending, RequestRefused, TargetNotAFile, TransferError
 from s3_to_sftp.sftp.protocol import NOTHING_THERE, FileAttributes, Status
 from s3_to_sftp.sftp.session import ExternalFuture, SftpSession
+from s3_to_sftp.sftp.temporary_names import void_name
 
 _log = logging.getLogger(__name__)
 
@@ -200,6 +202,13 @@ async def restore(session: SftpSession, aside: str, path: str, journal: Journal)
     journal.gone(aside)
 
 
+async def restore_first(session: SftpSession, asides: Iterable[str], path: str, journal: Journal) -> None:
+    """Give the first of these files its name again, if nothing has the name."""
+    for aside in asides:
+        if (await look(session, path)).absent:
+            await restore(session, aside, path, journal)
+
+
 async def remove_aside(session: SftpSession, aside: str, path: str, journal: Journal) -> None:
     """Remove the partner's old file if the new one is seen in its place."""
     if (await look(session, path)).present:
@@ -220,11 +229,6 @@ async def is_removed(session: SftpSession, name: str) -> bool:
     return True
 
 
-def name_of_void(temporary: str) -> str:
-    """Return the name under which a file is that may be neither published nor removed."""
-    return f"{temporary}.void"
-
-
 async def void_temporary(session: SftpSession, temporary: str, journal: Journal) -> None:
     """Make sure that a delayed RENAME of this file finds nothing to rename.
 
@@ -242,7 +246,7 @@ async def void_temporary(session: SftpSession, temporary: str, journal: Journal)
 
 async def _rename_to_void(session: SftpSession, temporary: str, refused: RequestRefused) -> None:
     try:
-        await session.rename_without_replacing(temporary, name_of_void(temporary))
+        await session.rename_without_replacing(temporary, void_name(temporary))
     except RequestRefused:
         # NO_SUCH_FILE may also be said of the new name.
         if not (await look(session, temporary)).absent:

@@ -1,19 +1,16 @@
-"""The steps of putting a file on the server: temporary name, bytes, CLOSE, then the final name."""
+"""Puts a small file under its temporary name: directories, bytes, CLOSE, and the size that the server shows."""
 
 import posixpath
-from collections.abc import Callable
-from concurrent.futures import Future
+from dataclasses import dataclass
 
-from s3_to_sftp.errors import DirectoryAmbiguous, NameTaken, RequestRefused, TransferError
+from s3_to_sftp.errors import DirectoryAmbiguous, RequestRefused, TransferError
 from s3_to_sftp.sftp.protocol import NOTHING_THERE, FileAttributes, Status
-from s3_to_sftp.sftp.publish import Journal, is_removed, look, publish
-from s3_to_sftp.sftp.session import ExternalFuture, SftpSession
+from s3_to_sftp.sftp.publish import Journal, is_removed, look
+from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.size_check import confirm_size
 from s3_to_sftp.sftp.write_window import write_and_close
 from s3_to_sftp.ssh.stream import Piece
 
-Permit = Callable[[str, FileAttributes | None], "Future[None]"]
-"""Asks for leave to give a file its final name: temporary name, and what the server shows of it."""
 _PERHAPS_NO_DIRECTORY = {*NOTHING_THERE, Status.FAILURE}
 """What servers say when the directory of a new file or directory is missing."""
 
@@ -21,54 +18,61 @@ _PERHAPS_EXISTS = {Status.FAILURE, Status.FILE_ALREADY_EXISTS}
 """What servers say to MKDIR when the directory is there already."""
 
 
-async def upload_small(
-    session: SftpSession,
-    data: Piece,
-    *,
-    path: str,
-    temporary: str,
-    aside: str,
-    journal: Journal,
-    permit: Permit | None = None,
-) -> int:
-    """Put bytes that are at hand on the server and return their number.
+@dataclass(frozen=True, kw_only=True)
+class Staged:
+    """What is under a temporary name.
 
-    Three round trips: OPEN; WRITE, FSTAT and CLOSE together; RENAME. The final name appears only after WRITE
-    and CLOSE were answered with OK, and the server shows the size that was sent, if it shows one.
+    Attributes:
+        temporary: The name.
+        acknowledged: Bytes from the beginning that are at the server, each WRITE and CLOSE answered with OK;
+            after a lost connection each WRITE, but not the CLOSE.
+        complete: Whether these are all, and the size that the server shows is right. False: it was stopped.
+        seen: What the server shows of the complete file; None where it does not tell.
+        streams: How many wrote it.
+        probe_may_stand: Whether a file may be left that has shown whether several streams may write.
+        is_spread: Whether several streams have written it: it may be longer than what is acknowledged.
+        lost: How the connection of the first stream was lost, where that ended it.
+    """
+
+    temporary: str
+    acknowledged: int
+    complete: bool
+    seen: FileAttributes | None = None
+    streams: int = 1
+    probe_may_stand: bool = False
+    is_spread: bool = False
+    lost: TransferError | None = None
+
+
+async def upload_small(
+    session: SftpSession, data: Piece, *, temporary: str, path: str, journal: Journal
+) -> Staged:
+    """Put bytes that are at hand under a temporary name.
+
+    Two round trips: OPEN; WRITE, FSTAT and CLOSE together. When it returns, WRITE and CLOSE were answered with
+    OK, and the server shows the size that was sent, if it shows one.
 
     Args:
         session: The SFTP session.
         data: The bytes.
-        path: The final name. A regular file that is already there is replaced.
-        temporary: The name until then, in the same directory. Missing directories are made.
-        aside: See `publish`.
-        journal: Told which names are in use, and that the temporary file is gone.
-        permit: Called with the temporary name, and what the server shows of it, when the bytes are
-            acknowledged; what comes of it is waited for before the RENAME. From then on the temporary file is
-            left to the caller, whatever happens, unless the final name is refused (NameTaken).
+        temporary: The name, in the directory of the final one. Missing directories are made.
+        path: The final name. Nothing is sent if the server could not keep it.
+        journal: Told when the temporary file is gone.
 
     Raises:
-        TransferError: The server refused or was lost. Nothing stands under the final name that was
-            not there before (but see `publish`), and the temporary file is removed if the server answers.
+        TransferError: The server refused or was lost. The temporary file is removed if the server answers.
         RemotePathRefused: The server could not keep the final name. Nothing was sent.
-        Exception: The permit was refused.
     """
     session.require_valid_name(path)
     handle = await create(session, temporary)
-    permitted = False
     try:
         at_close = await write_and_close(session, handle, [(0, data)], path=temporary)
         seen = await confirm_size(session, temporary, size=len(data), at_close=at_close, is_all=True)
-        if permit:
-            permitted = True
-            await ExternalFuture(permit(temporary, seen))
-        await publish(session, temporary, path, aside=aside, journal=journal)
-    except Exception as error:
-        is_ours = not permitted or isinstance(error, NameTaken)  # no permit for such a name
-        if is_ours and await discard(session, temporary):
+    except Exception:
+        if await discard(session, temporary):
             journal.gone(temporary)
         raise
-    return len(data)
+    return Staged(temporary=temporary, acknowledged=len(data), complete=True, seen=seen)
 
 
 async def create(session: SftpSession, path: str) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.items import Item, State, commit_fields
-from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, MessageDisposition
+from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, TerminalState
 from s3_to_sftp.state.table import Change, LedgerTable, Put
 from s3_to_sftp.state.transitions import (
     AT_THE_PARTNER,
@@ -49,7 +49,6 @@ class DynamoLedger:
         client: A low-level DynamoDB client.
         table: Its name.
         receipts_for_seconds: Items untouched for so long are deleted; longer than any message may live.
-        owner: Says who asks; for people, and unique per invocation.
         clock: Seconds since 1970.
         sleep: Waits between tries when others write to the same items.
     """
@@ -60,18 +59,23 @@ class DynamoLedger:
         table: str,
         *,
         receipts_for_seconds: float,
-        owner: Callable[[], str],
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._table = LedgerTable(
             client, table, kept_for_seconds=receipts_for_seconds, clock=clock, sleep=sleep
         )
-        self._owner = owner
         self._clock = clock
 
     def acquire(
-        self, ref: ObjectRef, *, remote_path: str, temporary: str, until: float, account: str = ""
+        self,
+        ref: ObjectRef,
+        *,
+        owner: str,
+        remote_path: str,
+        temporary: str,
+        until: float,
+        account: str = "",
     ) -> Lease:
         """See `Ledger`. One write for a key's first version, up to three for others."""
         seen = Snapshot()
@@ -89,7 +93,7 @@ class DynamoLedger:
                 seen.refuse_leased_key(ref, now)
                 lease = seen.lease(
                     ref,
-                    owner=self._owner(),
+                    owner=owner,
                     remote_path=remote_path,
                     temporary=temporary,
                     until=until,
@@ -195,7 +199,7 @@ class DynamoLedger:
         self._give_back(lease, {"reason": reason})  # a lease that is lost cannot be given back
 
     def settle(
-        self, ref: ObjectRef, *, state: MessageDisposition, reason: str, hint: str, lease: Lease | None = None
+        self, ref: ObjectRef, *, state: TerminalState, reason: str, hint: str, lease: Lease | None = None
     ) -> None:
         """See `Ledger`."""
         end = State(state)

@@ -19,7 +19,7 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.state.remote_names import RemoteNames
 
-MessageDisposition = Literal["FAILED", "SUPERSEDED", "GONE", "UNKNOWN"]
+TerminalState = Literal["FAILED", "SUPERSEDED", "GONE", "UNKNOWN"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,12 +131,20 @@ class Ledger(Protocol):
     """
 
     def acquire(
-        self, ref: ObjectRef, *, remote_path: str, temporary: str, until: float, account: str = ""
+        self,
+        ref: ObjectRef,
+        *,
+        owner: str,
+        remote_path: str,
+        temporary: str,
+        until: float,
+        account: str = "",
     ) -> Lease:
         """Take the version and its key, until that moment.
 
         Args:
             ref: The version.
+            owner: Whose the lease is: unique per invocation.
             remote_path: Its final name.
             temporary: The name to write to when nothing is left to resume or to judge.
             until: In seconds since 1970.
@@ -234,7 +242,7 @@ class Ledger(Protocol):
         """
 
     def settle(
-        self, ref: ObjectRef, *, state: MessageDisposition, reason: str, hint: str, lease: Lease | None = None
+        self, ref: ObjectRef, *, state: TerminalState, reason: str, hint: str, lease: Lease | None = None
     ) -> None:
         """Record an end without a delivery. FAILED and UNKNOWN may be acquired again, after a redrive.
 

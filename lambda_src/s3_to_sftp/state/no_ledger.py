@@ -5,7 +5,7 @@ from typing import Any
 
 from s3_to_sftp.errors import Disposition, LedgerError
 from s3_to_sftp.s3.object_ref import ObjectRef
-from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, MessageDisposition
+from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, TerminalState
 from s3_to_sftp.state.remote_names import RemoteNames
 from s3_to_sftp.state.transitions import name_of
 
@@ -14,14 +14,21 @@ class NoLedger:
     """The plain sender's: always leases, remembers nothing."""
 
     def acquire(
-        self, ref: ObjectRef, *, remote_path: str, temporary: str, until: float, account: str = ""
+        self,
+        ref: ObjectRef,
+        *,
+        owner: str,
+        remote_path: str,
+        temporary: str,
+        until: float,
+        account: str = "",
     ) -> Lease:
         """Give a lease on anything."""
         names = RemoteNames()
         names.put(temporary, name_of(ref, account=account, since=0))
         return Lease(
             ref=ref,
-            owner="",
+            owner=owner,
             remote_path=remote_path,
             temporary=temporary,
             attempt=1,
@@ -66,6 +73,6 @@ class NoLedger:
         """Do nothing."""
 
     def settle(
-        self, ref: ObjectRef, *, state: MessageDisposition, reason: str, hint: str, lease: Lease | None = None
+        self, ref: ObjectRef, *, state: TerminalState, reason: str, hint: str, lease: Lease | None = None
     ) -> None:
         """Do nothing."""

@@ -1,0 +1,122 @@
+"""How an attempt ends that does not deliver: what the ledger keeps of it, and what is removed at the partner."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+
+from s3_to_sftp.delivery.attempt import Attempt
+from s3_to_sftp.delivery.inline_executor import InlineExecutor
+from s3_to_sftp.delivery.leftovers import Leftovers
+from s3_to_sftp.errors import (
+    AlreadyGone,
+    CheckpointSaved,
+    ConnectionLost,
+    DeliveryError,
+    LedgerError,
+    NothingToSend,
+    ObjectChanged,
+    ObjectGone,
+    ProtocolViolation,
+    Superseded,
+)
+from s3_to_sftp.sftp.client import SftpClient
+from s3_to_sftp.state.ledger import Ledger, TerminalState
+from s3_to_sftp.state.no_ledger import NoLedger
+from s3_to_sftp.untrusted_text import quoted
+
+_log = logging.getLogger(__name__)
+
+
+class FailedAttempts:
+    """Records attempts that fail, and cleans up after them."""
+
+    def __init__(self, *, ledger: Ledger, sftp: SftpClient, leftovers: Leftovers) -> None:
+        self._ledger = ledger
+        self._sftp = sftp
+        self._leftovers = leftovers
+        self._has_ledger = not isinstance(ledger, NoLedger)
+
+    @contextlib.contextmanager
+    def recorded(self, attempt: Attempt) -> Iterator[None]:
+        """Release the lease when the block raises, and record an end that is none of ours.
+
+        Raises:
+            AlreadyGone, Superseded: In place of ObjectGone and ObjectChanged, once the ledger has it.
+            Exception: What the block raised.
+        """
+        try:
+            yield
+        except (NothingToSend, CheckpointSaved):  # the ledger knows
+            raise
+        except ObjectGone as gone:
+            if not self._has_ledger:
+                raise
+            self._end(attempt, "GONE", gone)
+            raise AlreadyGone(gone.reason, hint=gone.hint) from None
+        except ObjectChanged as changed:
+            if not self._has_ledger:
+                raise
+            self._end(attempt, "SUPERSEDED", changed)
+            raise Superseded(changed.reason, hint=changed.hint) from None
+        except Exception as error:
+            self._release(attempt, error)
+            raise
+
+    def _end(self, attempt: Attempt, state: TerminalState, error: DeliveryError) -> None:
+        """Record the end of an object that is not delivered any more, and remove what was sent of it."""
+        lease = attempt.lease
+        self._forget_temporary(attempt, error)
+        if attempt.may_ask:
+            with contextlib.suppress(DeliveryError):
+                self._leftovers.remove_all(lease)
+                journal = self._leftovers.journal(lease, self._ledger, InlineExecutor())
+                self._sftp.run(
+                    lambda session: self._leftovers.restore(session, lease, lease.remote_path, journal)
+                )
+        self._ledger.settle(lease.ref, state=state, reason=error.reason, hint=error.hint, lease=lease)
+
+    def _release(self, attempt: Attempt, error: Exception) -> None:
+        reason = (
+            error.reason if isinstance(error, DeliveryError) else f"{type(error).__name__}: {quoted(error)}"
+        )
+        try:
+            self._record(attempt, error, reason)
+        except LedgerError as trouble:  # the error to tell is the first one; the lease ends by itself
+            _log.warning("the lease of %s was not released: %s", attempt.lease.ref, trouble)
+
+    def _record(self, attempt: Attempt, error: Exception, reason: str) -> None:
+        lease, commit = attempt.lease, attempt.commit
+        if attempt.has_written:
+            self._leftovers.note_server(lease)
+        if commit and not attempt.is_published:
+            unanswered = attempt.earlier_rename or not _is_answer(error)
+            if not unanswered:
+                lease.names.settle(commit.temporary)
+            self._ledger.stage(lease, replace(commit, rename_unanswered=unanswered), reason=reason)
+            return
+        if commit and attempt.rename_answered and self._has_ledger:  # only the receipt is missing
+            self._ledger.stage(lease, replace(commit, is_renamed=True), reason=reason)
+            return
+        if not commit and not lease.commit:
+            self._forget_temporary(attempt, error)
+        if attempt.has_progress and attempt.resume:
+            self._ledger.checkpoint(lease, attempt.resume)
+        else:
+            self._ledger.release(lease, reason=reason)
+
+    def _forget_temporary(self, attempt: Attempt, error: Exception) -> None:
+        """Remove what was written in vain, where the partner still answers."""
+        lease = attempt.lease
+        if attempt.resume or lease.checkpoint:
+            return
+        if not attempt.has_written:
+            lease.names.remove(lease.temporary)
+        elif attempt.may_ask and not isinstance(error, ConnectionLost | ProtocolViolation):
+            with contextlib.suppress(DeliveryError):
+                self._leftovers.remove(lease, [lease.temporary])
+
+
+def _is_answer(error: Exception) -> bool:
+    """Return whether the error shows that no RENAME is under way: only silence leaves that open."""
+    return isinstance(error, DeliveryError) and not isinstance(error, ConnectionLost | ProtocolViolation)

@@ -1,0 +1,307 @@
+"""A large object, put under a temporary name: over lost connections, and over several invocations."""
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from s3_to_sftp.delivery.attempt import Attempt
+from s3_to_sftp.delivery.deadline import Deadline
+from s3_to_sftp.delivery.leftovers import Leftovers
+from s3_to_sftp.errors import (
+    CheckpointLost,
+    CheckpointSaved,
+    ConnectionLost,
+    CredentialsError,
+    DeliveryError,
+    Disposition,
+    NoProgress,
+    ObjectChanged,
+    PartnerError,
+    RequestRefused,
+    ResumeNotSupported,
+    ResumeRefused,
+    TransferError,
+)
+from s3_to_sftp.s3.object_reader import ChecksumSoFar, ObjectReader
+from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.sftp.client import SftpClient
+from s3_to_sftp.sftp.parallel_upload import UploadRequest
+from s3_to_sftp.sftp.upload import Staged
+from s3_to_sftp.state.ledger import Checkpoint, Ledger
+from s3_to_sftp.state.no_ledger import NoLedger
+
+_log = logging.getLogger(__name__)
+
+_STALLED_ROUNDS = 2
+"""So many invocations in a row that bring an object no further are the end."""
+
+_REFUSALS_TO_RESUME = 3
+"""So many invocations in a row may be refused to resume a file. Then it is sent anew."""
+
+_RECONNECTS = 20
+"""So often in one invocation is an object resumed over a new connection. Each has brought it further."""
+
+
+class ResumableUpload:
+    """Puts objects of any size under temporary names at one partner."""
+
+    def __init__(
+        self,
+        *,
+        s3: Any,
+        sftp: SftpClient,
+        ledger: Ledger,
+        leftovers: Leftovers,
+        sha256: bool,
+        new_temporary: Callable[[str], str],
+    ) -> None:
+        """Upload to one partner.
+
+        Args:
+            s3: boto3's S3 client.
+            sftp: The partner's server.
+            ledger: Keeps checkpoints.
+            leftovers: What earlier attempts have left.
+            sha256: Whether the SHA-256 is wanted, which takes all bytes in order.
+            new_temporary: Returns a temporary name for a final one that no other attempt uses.
+        """
+        self._s3 = s3
+        self._sftp = sftp
+        self._ledger = ledger
+        self._leftovers = leftovers
+        self._sha256 = sha256
+        self._new_temporary = new_temporary
+        self._has_ledger = not isinstance(ledger, NoLedger)
+
+    def upload(self, attempt: Attempt, deadline: Deadline) -> tuple[ObjectReader, Staged]:
+        """Put every byte under the temporary name, however many connections that takes.
+
+        Raises:
+            CheckpointSaved: The deadline is near. What is at the partner is recorded.
+            DeliveryError: It cannot be done, or not now.
+        """
+        reconnects = 0
+        while True:
+            try:
+                reader, staged = self._upload_over_one_connection(attempt, deadline)
+            except (CheckpointLost, ResumeRefused, ConnectionLost) as error:
+                self._prepare_retry(attempt, error, deadline)
+                continue
+            if staged.complete:
+                return reader, staged
+            # Progress is what a checkpoint can name: where no connection gets that far, none ever will.
+            if staged.lost is not None and reader.checksum_up_to(staged.acknowledged).size <= reader.start:
+                self._fall_back_to_one_stream(attempt, staged, staged.lost, deadline)
+                continue
+            if staged.lost is None or reconnects == _RECONNECTS:
+                self._save_checkpoint(attempt, reader, staged)
+            reconnects += 1
+            attempt.was_interrupted = True
+            self._keep_progress(attempt, reader, staged)
+            _log.warning("resuming %s at byte %d: %s", attempt.lease.ref, staged.acknowledged, staged.lost)
+
+    def start_over(self, attempt: Attempt) -> None:
+        """Forget what earlier attempts have sent: everything is written again, to a new name.
+
+        Raises:
+            LedgerError: The lease is lost, or the ledger cannot be used.
+        """
+        if attempt.has_written:
+            self._leftovers.note_server(attempt.lease)
+        temporary = self._new_temporary(attempt.lease.remote_path)
+        attempt.lease = self._ledger.start_over(attempt.lease, temporary=temporary)
+        attempt.resume, attempt.commit = None, None
+        attempt.has_progress = attempt.has_written = False
+
+    def _upload_over_one_connection(
+        self, attempt: Attempt, deadline: Deadline
+    ) -> tuple[ObjectReader, Staged]:
+        lease, resume = attempt.lease, attempt.resume
+        # The object first: nobody logs in at the partner for one that is gone.
+        reader = self._open(lease.ref, resume)
+        if resume and reader.start != resume.offset:
+            raise CheckpointLost("Its checksum so far is of another kind.", hint="It is sent anew.")
+        self._require_time_or_resume(attempt, reader, deadline)
+        with self._noting_what_is_written(attempt):
+            staged = self._sftp.upload(
+                UploadRequest(
+                    source=reader,
+                    temporary=resume.temporary if resume else lease.temporary,
+                    path=lease.remote_path,
+                    start=reader.start,
+                    is_spread=resume is not None and resume.is_spread,
+                    stop=deadline.is_near if self._has_ledger else lambda: False,
+                    # In order where the SHA-256 needs it; where several streams got nowhere, one may.
+                    most_streams=1 if self._sha256 or attempt.stalled or attempt.one_stream else None,
+                )
+            )
+        attempt.was_interrupted |= staged.probe_may_stand
+        return reader, staged
+
+    def _open(self, ref: ObjectRef, resume: Checkpoint | None) -> ObjectReader:
+        try:
+            return ObjectReader(
+                self._s3,
+                ref,
+                pinned_etag=resume.etag if resume else None,
+                before=_checksum_of(resume),
+                sha256=self._sha256,
+            )
+        except ObjectChanged as changed:
+            # Where the event names no version, the one that is there now is as good.
+            if resume is None or ref.etag or ref.version_id:
+                raise
+            raise CheckpointLost(changed.reason, hint="It is sent anew.") from None
+
+    @contextlib.contextmanager
+    def _noting_what_is_written(self, attempt: Attempt) -> Iterator[None]:
+        """Note that the block may write files under the temporary name and beside it."""
+        had_written, attempt.has_written = attempt.has_written, True
+        try:
+            yield
+        except (PartnerError, CredentialsError):
+            # Nobody was let in. What was written before that, over another connection, is there all the same.
+            attempt.has_written = had_written
+            raise
+
+    # Another try within the invocation.
+
+    def _prepare_retry(self, attempt: Attempt, error: DeliveryError, deadline: Deadline) -> None:
+        """Get ready for another try within the invocation, or raise the error."""
+        resumes = attempt.resume is not None
+        if isinstance(error, ConnectionLost):
+            # An old connection may have died of its age; that says nothing about the partner.
+            if attempt.has_answered or not self._sftp.was_reused:
+                raise error
+            attempt.has_answered = attempt.was_interrupted = True
+            if resumes:
+                return
+        elif attempt.resume is None or attempt.fell_back:
+            raise error
+        elif isinstance(error, ResumeRefused) and attempt.resume.refusals < _REFUSALS_TO_RESUME:
+            attempt.resume = replace(attempt.resume, refusals=attempt.resume.refusals + 1)
+            attempt.has_progress = self._has_ledger
+            raise error
+        else:
+            attempt.fell_back = True
+            _log.warning("sending %s from its beginning: %s", attempt.lease.ref, error.reason)
+        deadline.require_time_for(attempt.lease.ref, can_be_continued=self._has_ledger)
+        self.start_over(attempt)
+
+    def _fall_back_to_one_stream(
+        self, attempt: Attempt, staged: Staged, lost: TransferError, deadline: Deadline
+    ) -> None:
+        """Get ready for another try over one connection, which keeps what it has sent when it is lost.
+
+        Raises:
+            TransferError: That is how it was lost.
+        """
+        if attempt.one_stream:
+            raise lost
+        attempt.one_stream = attempt.has_answered = attempt.was_interrupted = True
+        if attempt.resume is None:
+            deadline.require_time_for(attempt.lease.ref, can_be_continued=self._has_ledger)
+            self.start_over(attempt)
+        else:
+            attempt.resume = replace(attempt.resume, is_spread=staged.is_spread)
+
+    # What one invocation cannot finish.
+
+    def _require_time_or_resume(self, attempt: Attempt, reader: ObjectReader, deadline: Deadline) -> None:
+        """Refuse, before a byte is wasted, what no invocation could finish and no other could resume."""
+        if self._has_ledger and not reader.start and not deadline.suffices_for(reader.size, at_best=True):
+            self._require_resume_support(attempt, reader)
+
+    def _require_resume_support(self, attempt: Attempt, reader: ObjectReader) -> None:
+        self._sftp.connect()
+        attempt.has_written = True  # from now on what is tried may stay behind
+        trouble, disposition = "the partner's server does not keep what is resumed.", Disposition.PERMANENT
+        try:
+            if self._sftp.supports_resume(attempt.lease.temporary):
+                return
+        except RequestRefused as refused:  # may pass: servers refuse for full disks and busy scanners, too
+            trouble, disposition = refused.reason, refused.disposition
+        unsupported = ResumeNotSupported(
+            f"{reader.ref} ({reader.size} bytes) takes longer than one invocation, and {trouble}",
+            hint="The server must allow writing into a file that exists: ask the partner. More memory "
+            "gives the function more speed; otherwise send the object in smaller pieces.",
+        )
+        unsupported.disposition = disposition
+        raise unsupported
+
+    def _save_checkpoint(self, attempt: Attempt, reader: ObjectReader, staged: Staged) -> None:
+        """Write down how far it is.
+
+        Raises:
+            CheckpointSaved: Always, when all is well.
+            NoProgress, ResumeNotSupported, LedgerError: When not.
+        """
+        lease = attempt.lease
+        if staged.lost is not None and not self._has_ledger:
+            raise staged.lost
+        # A server that is not asked may say OK to all that the next invocation writes, and keep only that.
+        if staged.lost is None:
+            self._require_resume_not_disproved(attempt, reader)
+        checkpoint = self._checkpoint_of(attempt, reader, staged)
+        if checkpoint.rounds_without_progress >= _STALLED_ROUNDS:
+            raise NoProgress(
+                f"{checkpoint.rounds_without_progress} invocations in a row have brought {lease.ref} no "
+                f"further: {checkpoint.offset} of {reader.size} bytes are at the partner.",
+                hint="Ask the partner whether the server hangs, or removes files before they are complete; "
+                "give the function more time (timeout).",
+            )
+        self._ledger.checkpoint(lease, checkpoint)
+        raise CheckpointSaved(
+            f"{checkpoint.offset} of {reader.size} bytes of {lease.ref} are at the partner.",
+            hint="The next invocation resumes there.",
+        )
+
+    def _require_resume_not_disproved(self, attempt: Attempt, reader: ObjectReader) -> None:
+        """Raise where the server has shown that it does not keep what is resumed.
+
+        Where it does not tell now, the next invocation asks before it resumes, and the bytes are there.
+        """
+        try:
+            self._require_resume_support(attempt, reader)
+        except ResumeNotSupported as unsupported:
+            if unsupported.disposition is Disposition.PERMANENT:
+                raise
+            _log.warning("%s", unsupported.reason)
+        except (PartnerError, CredentialsError, TransferError) as error:
+            _log.warning("pausing %s, and whether it can be resumed is not known: %s", reader.ref, error)
+
+    def _keep_progress(self, attempt: Attempt, reader: ObjectReader, staged: Staged) -> None:
+        """Resume there, in this invocation or in the next."""
+        attempt.resume = self._checkpoint_of(attempt, reader, staged)
+        attempt.has_progress = self._has_ledger
+        attempt.has_answered = True
+
+    def _checkpoint_of(self, attempt: Attempt, reader: ObjectReader, staged: Staged) -> Checkpoint:
+        so_far = reader.checksum_up_to(staged.acknowledged)
+        known = attempt.lease.checkpoint
+        is_further = not attempt.fell_back and so_far.size > (known.offset if known else 0)
+        return Checkpoint(
+            temporary=staged.temporary,
+            offset=so_far.size,
+            algorithm=so_far.algorithm,
+            crc=so_far.crc,
+            parts_crc=so_far.parts_crc,
+            part_crc=so_far.part_crc,
+            rounds_without_progress=0 if is_further else attempt.stalled + 1,
+            etag=reader.etag,
+            is_spread=staged.is_spread,
+        )
+
+
+def _checksum_of(checkpoint: Checkpoint | None) -> ChecksumSoFar | None:
+    if checkpoint is None:
+        return None
+    return ChecksumSoFar(
+        size=checkpoint.offset,
+        algorithm=checkpoint.algorithm,
+        crc=checkpoint.crc,
+        parts_crc=checkpoint.parts_crc,
+        part_crc=checkpoint.part_crc,
+    )

@@ -1,0 +1,68 @@
+"""Every name that a delivery may use at the partner besides the final one, derived from one temporary name.
+
+The ledger keeps the temporary name; whoever removes what an attempt has left knows the others from it.
+"""
+
+import hashlib
+import posixpath
+
+_SUFFIX = ".part"
+_SECOND = "-2"
+
+
+def temporary_path(path: str, *, token: str) -> str:
+    """Return the name under which the bytes arrive before they are renamed to `path`.
+
+    It is in the same directory (a rename across file systems would copy), is hidden from most listings, and
+    has a bounded length however long the final name is.
+
+    Args:
+        path: The final path.
+        token: Makes the name unique among attempts: two attempts at one object must never share a
+            file, or one could rename what the other has just truncated.
+    """
+    directory, name = posixpath.split(path)
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return posixpath.join(directory, f".{digest}-{token}{_SUFFIX}")
+
+
+def another_name(temporary: str) -> str:
+    """Return the temporary name of a second try within an attempt.
+
+    Handles of the parallel streams may still be open at the server, and an object store puts what they wrote
+    under the old name when they are closed: no place for the file that is about to get its final name.
+    """
+    return f"{temporary.removesuffix(_SUFFIX)}{_SECOND}{_SUFFIX}"
+
+
+def probe_name(temporary: str) -> str:
+    """Return the name of what shows whether several streams may write one file."""
+    return f"{_stem(temporary)}-probe{_SUFFIX}"
+
+
+def resume_probe_name(temporary: str) -> str:
+    """Return the name of what shows whether files can be resumed.
+
+    Another one: a further stream that was called off may still be busy with the probe of several streams.
+    """
+    return f"{_stem(temporary)}-resume{_SUFFIX}"
+
+
+def void_name(temporary: str) -> str:
+    """Return the name under which a file is that may be neither published nor removed."""
+    return f"{temporary}.void"
+
+
+def aside_name(temporary: str, attempt: int) -> str:
+    """Return where a file of the partner's is moved while it is replaced; no two attempts share the name."""
+    return f"{temporary}.{attempt}.old"
+
+
+def names_of_attempt(temporary: str) -> tuple[str, ...]:
+    """Return the names of ours that an attempt may have used, given the one that the ledger has."""
+    return temporary, *(name(temporary) for name in (another_name, probe_name, resume_probe_name, void_name))
+
+
+def _stem(temporary: str) -> str:
+    """Return what the names of an attempt have in common."""
+    return temporary.removesuffix(_SUFFIX).removesuffix(_SECOND)

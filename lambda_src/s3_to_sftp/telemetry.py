@@ -1,0 +1,134 @@
+"""What the log and the metrics say of deliveries, and of messages."""
+
+import logging
+import warnings
+from typing import Protocol
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+from s3_to_sftp.errors import AlreadyGone, DeliveryError, Disposition, Superseded
+from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.state.receipt import Receipt
+
+logger = Logger(service="s3-to-sftp")
+metrics = Metrics(namespace="S3ToSftp", service="s3-to-sftp")
+# The other modules log with the standard library. Lambda's text format would hide what is below WARNING.
+logging.getLogger("s3_to_sftp").setLevel(logging.INFO)
+# With the log level DEBUG, Lambda's runtime gives it to all loggers. These would then log what AWS answers:
+# the login, as Secrets Manager returns it, and the contents of objects.
+for _library in ("boto3", "botocore", "s3transfer", "urllib3"):
+    logging.getLogger(_library).setLevel(logging.INFO)
+# An invocation that has only test events or folder markers to acknowledge counts nothing.
+warnings.filterwarnings("ignore", "No application metrics to publish")
+
+_LEVELS = {
+    Disposition.PERMANENT: logger.error,
+    Disposition.PARTNER: logger.error,
+    Disposition.RETRY: logger.warning,
+}
+"""Waiting, resuming and having nothing to do are the ordinary course of things: logged as information."""
+
+
+class Telemetry(Protocol):
+    """Logs and counts. Nothing here fails a delivery."""
+
+    def delivered(self, receipt: Receipt) -> None:
+        """An object stands under its final name."""
+
+    def not_delivered(self, error: Exception, ref: ObjectRef) -> None:
+        """An object does not, and why."""
+
+    def circuit_breaker(self, *, is_open: bool) -> None:
+        """The circuit breaker is open, or the partner has let us in: told when known, which may be twice."""
+
+    def deferred(self, *, age: float) -> None:
+        """A message stays in the queue, or is sent anew, so many seconds after its event was first sent."""
+
+    def dead_lettered(self) -> None:
+        """A message went to the dead-letter queue."""
+
+
+class NullTelemetry:
+    """Logs and counts nothing."""
+
+    def delivered(self, receipt: Receipt) -> None:
+        """Do nothing."""
+
+    def not_delivered(self, error: Exception, ref: ObjectRef) -> None:
+        """Do nothing."""
+
+    def circuit_breaker(self, *, is_open: bool) -> None:
+        """Do nothing."""
+
+    def deferred(self, *, age: float) -> None:
+        """Do nothing."""
+
+    def dead_lettered(self) -> None:
+        """Do nothing."""
+
+
+class LambdaTelemetry:
+    """JSON lines, and metrics in the embedded format of CloudWatch."""
+
+    def delivered(self, receipt: Receipt) -> None:
+        """Log the receipt and count it."""
+        metrics.add_metric("Delivered", MetricUnit.Count, 1)
+        metrics.add_metric("DeliveredBytes", MetricUnit.Bytes, receipt.size)
+        metrics.add_metric("DeliverySeconds", MetricUnit.Seconds, receipt.seconds)
+        logger.info(
+            "delivered",
+            extra={
+                "object": str(receipt.ref),
+                "remote_path": receipt.remote_path,
+                "bytes": receipt.size,
+                "checksum": f"{receipt.checksum_algorithm}:{receipt.checksum}",
+                "streams": receipt.streams,
+                "seconds": round(receipt.seconds, 3),
+                "attempt": receipt.attempt,
+                "host_key": receipt.host_key_fingerprint,
+            },
+        )
+
+    def not_delivered(self, error: Exception, ref: ObjectRef) -> None:
+        """Log why, and count it."""
+        if isinstance(error, Superseded):
+            metrics.add_metric("Superseded", MetricUnit.Count, 1)
+        if isinstance(error, AlreadyGone):
+            metrics.add_metric("Gone", MetricUnit.Count, 1)
+        if isinstance(error, DeliveryError):
+            self.failed(error, object=str(ref))
+        else:
+            metrics.add_metric("Failed", MetricUnit.Count, 1)
+            logger.error("not delivered: unexpected error", exc_info=error, extra={"object": str(ref)})
+
+    def circuit_breaker(self, *, is_open: bool) -> None:
+        """Count 1 while it is open, 0 when the partner takes files."""
+        metrics.add_metric("CircuitBreakerOpen", MetricUnit.Count, int(is_open))
+
+    def deferred(self, *, age: float) -> None:
+        """Count a message that stays in the queue, and say how long it has been there."""
+        metrics.add_metric("Deferred", MetricUnit.Count, 1)
+        # SQS' own age of the oldest message leaves out what was received three times.
+        metrics.add_metric("WaitingSeconds", MetricUnit.Seconds, age)
+
+    def dead_lettered(self) -> None:
+        """Count a message that went to the dead-letter queue."""
+        metrics.add_metric("DeadLettered", MetricUnit.Count, 1)
+
+    def failed(self, error: DeliveryError, **about: str) -> None:
+        """Log what is wrong with an object, or with a message that names none."""
+        is_failure = error.disposition in _LEVELS
+        if is_failure:
+            metrics.add_metric("Failed", MetricUnit.Count, 1)
+        log = _LEVELS.get(error.disposition, logger.info)
+        log(
+            f"not delivered: {error}" if is_failure else str(error),
+            extra={
+                "error": type(error).__name__,
+                "reason": error.reason,
+                "hint": error.hint,
+                "disposition": error.disposition.value,
+                **about,
+            },
+        )
