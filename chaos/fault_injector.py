@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 
 from chaos.env import Environment
 from chaos.server import Refusable
-from tests.faults.sftp_server import FAILURE, PERMISSION_DENIED
-from tests.faults.tcp_proxy import HEALTHY, Plan
+from tests.support.faults.sftp_server import FAILURE, PERMISSION_DENIED
+from tests.support.faults.tcp_proxy import HEALTHY, Plan
 
 _NATURAL_RECOVERY_SECONDS = 100.0
 """What an open breaker may take to let somebody try again by itself."""

@@ -22,8 +22,8 @@ from chaos.records import Records, Taken, appearance, final_names, temporary_nam
 from chaos.server import Disk, Late, RecordingServer, Temper, recorded_rename
 from local.sftp_server import RunningServer, start_asyncssh_server
 from s3_to_sftp.sftp.protocol import POSIX_RENAME
-from tests.faults.sftp_server import without_extensions
-from tests.faults.tcp_proxy import TcpProxy
+from tests.support.faults.sftp_server import without_extensions
+from tests.support.faults.tcp_proxy import TcpProxy
 
 INBOX = "inbox"
 _GLANCE_SECONDS = 0.05

@@ -16,7 +16,7 @@ from asyncssh.constants import FX_NO_SPACE_ON_FILESYSTEM
 
 from chaos.records import Records, Renamed, appearance, is_temporary
 from local.samples import MIB
-from tests.faults.sftp_server import PERMISSION_DENIED, Refusal
+from tests.support.faults.sftp_server import PERMISSION_DENIED, Refusal
 
 _FAR = 4 * MIB
 _FAR_BYTES_PER_SECOND = 3e6

@@ -23,9 +23,9 @@ from s3_to_sftp.sftp.connection import Timeouts, connect
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.ssh.private_key import load_private_key
 from s3_to_sftp.ssh.stream import Piece
-from tests.faults.raw_server import PASSWORD, RawTransport, Script, listening, new_key, raw_server
-from tests.lambda_events import eventbridge_event, s3_notification, s3_record
-from tests.unit.scripted_server import ScriptedServer
+from tests.support.faults.raw_server import PASSWORD, RawTransport, Script, listening, new_key, raw_server
+from tests.support.lambda_events import eventbridge_event, s3_notification, s3_record
+from tests.support.scripted_server import ScriptedServer
 
 TIMEOUTS = Timeouts(connect=5, handshake=1, login=1, reply=1)
 Said = list[str]

@@ -15,7 +15,7 @@ hypothesis.settings.load_profile("any-machine")
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Shares the tests out as sharing.py says."""
-    from tests.sharing import Groups
+    from tests.support.sharing import Groups
 
     config.option.loadscopereorder = False  # they are in order
     return Groups(config, log)
@@ -24,7 +24,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Has each of several workers begin with what takes longest."""
     if hasattr(config, "workerinput"):
-        from tests.sharing import turn_of
+        from tests.support.sharing import turn_of
 
         items.sort(key=lambda item: turn_of(item.nodeid))
 

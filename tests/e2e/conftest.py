@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from local.deployment import missing_tool
-from tests.e2e.bundles import Bundles
-from tests.e2e.env import Environment, Partner, deployed_env
+from tests.support.e2e.bundles import Bundles
+from tests.support.e2e.env import Environment, Partner, deployed_env
 
 _LIMIT_SECONDS = 3600
 """The first test of a stack waits for its deployment, too."""

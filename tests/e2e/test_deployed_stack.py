@@ -10,8 +10,8 @@ import pytest
 
 from local.arrivals import files_below
 from local.samples import MIB, Sample
-from tests.e2e.env import Environment, notification, wait_until
-from tests.lambda_events import sqs_event
+from tests.support.e2e.env import Environment, notification, wait_until
+from tests.support.lambda_events import sqs_event
 
 
 @pytest.mark.parametrize(

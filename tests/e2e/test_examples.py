@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from local.deployment import App
-from tests.e2e.env import Environment
-from tests.e2e.stacks import Stacks
+from tests.support.e2e.env import Environment
+from tests.support.e2e.stacks import Stacks
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-APP = Path(__file__).with_name("example_app.py")
+APP = Path(__file__).parents[1] / "support" / "e2e" / "example_app.py"
 
 
 Deploy = Callable[..., Stacks]

@@ -13,7 +13,7 @@ import pytest
 
 from local.environments import REPOSITORY
 from local.processes import LOOPBACK, read, run, running
-from tests.e2e.env import PATIENCE_SECONDS, Environment, wait_until
+from tests.support.e2e.env import PATIENCE_SECONDS, Environment, wait_until
 
 
 def test_the_demo_succeeds_while_another_copy_runs(env: Environment, tmp_path: Path) -> None:

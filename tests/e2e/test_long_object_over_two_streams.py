@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from bench.network import Link
-from tests.e2e.bundles import Bundles
-from tests.e2e.env import Environment
-from tests.e2e.long_object import Long, deliver, env_of_its_own
+from tests.support.e2e.bundles import Bundles
+from tests.support.e2e.env import Environment
+from tests.support.e2e.long_object import Long, deliver, env_of_its_own
 
 
 @pytest.fixture(scope="module")

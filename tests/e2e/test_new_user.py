@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from local.deployment import App
-from tests.e2e.bundles import Bundles
-from tests.e2e.env import INBOX, Environment
-from tests.e2e.stacks import Stacks
-from tests.wheel import build_wheel, fresh_environment
+from tests.support.e2e.bundles import Bundles
+from tests.support.e2e.env import INBOX, Environment
+from tests.support.e2e.stacks import Stacks
+from tests.support.wheel import build_wheel, fresh_environment
 
 SIX_LINES = """\
 import aws_cdk as cdk

@@ -15,9 +15,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.cloud import ACCOUNT, REGION
-from tests.e2e.bundles import Bundles
-from tests.e2e.env import Environment, Partner, wait_until
-from tests.e2e.role_env import OTHER, OURS, PREFIX, PRIVATE, Function, deployed_function
+from tests.support.e2e.bundles import Bundles
+from tests.support.e2e.env import Environment, Partner, wait_until
+from tests.support.e2e.role_env import OTHER, OURS, PREFIX, PRIVATE, Function, deployed_function
 
 ITEM = {"pk": {"S": "somebody's"}, "sk": {"S": "item"}}
 CDK_ROLE = f"arn:aws:iam::{ACCOUNT}:role/cdk-hnb659fds-deploy-role-{ACCOUNT}-{REGION}"

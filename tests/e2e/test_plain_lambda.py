@@ -9,7 +9,7 @@ import pytest
 
 from local.deployment import function_log
 from local.processes import run
-from tests.e2e.env import INBOX, PATIENCE_SECONDS, Environment, wait_until
+from tests.support.e2e.env import INBOX, PATIENCE_SECONDS, Environment, wait_until
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import pytest
 
 from local.interpreter import LAMBDA_PYTHON, NOT_FOUND, lambda_interpreter
 from local.processes import read, run, running
-from tests.e2e.env import PATIENCE_SECONDS, Environment, notification
-from tests.e2e.runtime_api import start_runtime_api
-from tests.lambda_events import sqs_event
+from tests.support.e2e.env import PATIENCE_SECONDS, Environment, notification
+from tests.support.e2e.runtime_api import start_runtime_api
+from tests.support.lambda_events import sqs_event
 
 
 @pytest.fixture

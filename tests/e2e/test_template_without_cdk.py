@@ -13,8 +13,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from cdk_s3_to_sftp.template import BUNDLE, TEMPLATE
-from tests.e2e.env import INBOX, Environment
-from tests.e2e.stacks import Stacks
+from tests.support.e2e.env import INBOX, Environment
+from tests.support.e2e.stacks import Stacks
 
 BUCKET = "artifacts"
 STACK = "WithoutCdk"

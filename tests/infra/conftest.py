@@ -14,7 +14,7 @@ from aws_cdk.assertions import Annotations, Match, Template
 
 from cdk_s3_to_sftp import S3ToSftp, SftpServer, bundle_builder, bundle_cache
 from cdk_s3_to_sftp.bundling import find_source, target_of
-from tests.infra.keys import ED25519
+from tests.support.infra.keys import ED25519
 
 REPOSITORY = Path(__file__).parents[2]
 X86_64 = target_of(lambda_.Architecture.X86_64)

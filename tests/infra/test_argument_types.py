@@ -28,7 +28,7 @@ from cdk_s3_to_sftp import (
     UnknownOutcome,
 )
 from tests.infra.conftest import Synthesise, new_app
-from tests.infra.keys import ED25519
+from tests.support.infra.keys import ED25519
 
 CLASSES: tuple[type, ...] = (
     S3ToSftp,

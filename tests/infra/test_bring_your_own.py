@@ -21,8 +21,8 @@ from aws_cdk.assertions import Annotations, Match, Template
 from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer, Trigger, bundle_builder
 from cdk_s3_to_sftp.bundling import RUNTIMES, find_source, target_of
 from tests.infra.conftest import Synthesise, new_app, warned
-from tests.infra.keys import ED25519
 from tests.infra.test_construct import only, permissions, readable, resources, work_queue
+from tests.support.infra.keys import ED25519
 
 KEY_ARN = "arn:aws:kms:eu-west-1:123456789012:key/0f0f0f0f-0000-4000-8000-0123456789ab"
 

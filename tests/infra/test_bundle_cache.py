@@ -12,8 +12,8 @@ from aws_cdk import aws_lambda as lambda_
 
 from cdk_s3_to_sftp import Bundling, bundle_builder, bundle_cache, bundling
 from cdk_s3_to_sftp.bundling import find_source
-from tests.infra.bundles import hashes
 from tests.infra.conftest import X86_64
+from tests.support.infra.bundles import hashes
 
 FINGERPRINT = bundle_builder.fingerprint(find_source(), X86_64)
 

@@ -17,9 +17,9 @@ from cdk_s3_to_sftp import Bundling, S3ToSftp, SftpServer, bundle_builder, bundl
 from cdk_s3_to_sftp.archive import write_zip
 from cdk_s3_to_sftp.bundle_builder import CannotBuild
 from cdk_s3_to_sftp.bundling import find_source, target_of
-from tests.infra.bundles import hashes, made_for_other_machines, run_package
 from tests.infra.conftest import ARM64, REPOSITORY, X86_64, new_app
 from tests.infra.test_installed import put_namesakes
+from tests.support.infra.bundles import hashes, made_for_other_machines, run_package
 
 DELIVERS = {"Properties": {"Handler": "s3_to_sftp.handler.lambda_handler"}}
 

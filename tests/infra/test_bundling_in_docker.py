@@ -17,9 +17,9 @@ from cdk_s3_to_sftp import bundle_builder
 from cdk_s3_to_sftp.bundle_builder import Target
 from cdk_s3_to_sftp.bundling import find_source
 from local.sftp_server import start_asyncssh_server
-from tests.infra.bundles import hashes, made_for_other_machines, run_package
 from tests.infra.conftest import ARM64, REPOSITORY, X86_64
 from tests.infra.test_stock_app import synth
+from tests.support.infra.bundles import hashes, made_for_other_machines, run_package
 
 IMAGE = "public.ecr.aws/sam/build-python3.13"
 

@@ -14,7 +14,7 @@ from aws_cdk import aws_kms as kms
 
 from cdk_s3_to_sftp import S3ToSftp, Trigger
 from tests.infra.conftest import REPOSITORY
-from tests.infra.rule_packs import SERVER, all_brought_along, stock, through_static_egress
+from tests.support.infra.rule_packs import SERVER, all_brought_along, stock, through_static_egress
 
 FLAGS: dict[str, Any] = json.loads((REPOSITORY / "cdk.json").read_text())["context"]
 PINNED = re.search(r"^aws-cdk-lib==(\S+)", (REPOSITORY / "requirements.txt").read_text(), re.MULTILINE)

@@ -8,7 +8,7 @@ import pytest
 from local.processes import CannotRun
 from tests.infra.checkov import Report, prepare_checkov, scan
 from tests.infra.conftest import new_app
-from tests.infra.rule_packs import all_brought_along, careless, stock, through_static_egress
+from tests.support.infra.rule_packs import all_brought_along, careless, stock, through_static_egress
 
 NOTIFICATIONS_FUNCTION = "BucketNotificationsHandler050a0587b7544547bf325f094a3db834"
 DEFAULT_GROUP_FUNCTION = "CustomVpcRestrictDefaultSGCustomResourceProviderHandler"

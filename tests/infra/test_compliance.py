@@ -20,7 +20,8 @@ from cfnlint import api as cfnlint  # type: ignore[import-untyped]  # it ships n
 from cdk_s3_to_sftp import S3ToSftp, S3ToSftpStack
 from cdk_s3_to_sftp.findings import has_validations
 from tests.infra.conftest import REPOSITORY, new_app
-from tests.infra.rule_packs import (
+from tests.infra.test_outputs import NAMES
+from tests.support.infra.rule_packs import (
     AWS_SOLUTIONS,
     NIST,
     SERVER,
@@ -31,7 +32,6 @@ from tests.infra.rule_packs import (
     stock,
     through_static_egress,
 )
-from tests.infra.test_outputs import NAMES
 
 SNAPSHOT = Path(__file__).with_name("snapshot.json")
 

@@ -16,7 +16,7 @@ from cdk_s3_to_sftp.queues import most_receives
 from s3_to_sftp import configured_by, settings
 from s3_to_sftp.delivery import unknown_outcome
 from tests.infra.conftest import Synthesise, new_app
-from tests.infra.keys import ECDSA, ED25519
+from tests.support.infra.keys import ECDSA, ED25519
 
 PARTNER = [{"Key": "s3-to-sftp:partner", "Value": "sftp.partner.example"}]
 

@@ -12,7 +12,7 @@ import aws_cdk as cdk
 import pytest
 
 from tests.infra.conftest import REPOSITORY
-from tests.wheel import build_wheel, fresh_environment
+from tests.support.wheel import build_wheel, fresh_environment
 
 EXAMPLE = REPOSITORY / "examples" / "minimal" / "app.py"
 

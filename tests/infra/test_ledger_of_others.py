@@ -9,7 +9,7 @@ from aws_cdk import aws_dynamodb as dynamodb
 
 from cdk_s3_to_sftp import InvalidArgument, S3ToSftp
 from tests.infra.conftest import Synthesise, new_app, warned
-from tests.infra.rule_packs import SERVER
+from tests.support.infra.rule_packs import SERVER
 
 Make = Callable[..., dynamodb.ITable]
 

@@ -19,7 +19,7 @@ from aws_cdk.assertions import Template
 
 from cdk_s3_to_sftp import DeliverToSftp, InvalidArgument, S3ToSftp, SftpServer, Trigger
 from tests.infra.conftest import new_app
-from tests.infra.keys import ED25519
+from tests.support.infra.keys import ED25519
 
 needs_mixins = pytest.mark.skipif(
     not hasattr(constructs, "IMixin"), reason="constructs before 10.5 has no mixins, only `apply_to`"

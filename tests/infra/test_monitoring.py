@@ -26,9 +26,9 @@ from cdk_s3_to_sftp.arguments import InvalidArgument
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
 from cdk_s3_to_sftp.monitoring import Alarms, Monitoring
 from s3_to_sftp.errors import AlreadyGone, ConnectionLost, ObjectGone, Superseded
-from tests.function_env import HOUR, batch, emitted, installed
 from tests.infra.conftest import load_script, new_app
-from tests.infra.rule_packs import findings
+from tests.support.function_env import HOUR, batch, emitted, installed
+from tests.support.infra.rule_packs import findings
 
 DOCS = Path(__file__).parents[2] / "docs"
 

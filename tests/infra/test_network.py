@@ -14,7 +14,7 @@ from cfnlint import api as cfnlint  # type: ignore[import-untyped]  # it ships n
 from cdk_s3_to_sftp.arguments import InvalidArgument
 from cdk_s3_to_sftp.network import DeliverySecurityGroup, StaticEgress
 from tests.infra.conftest import new_app
-from tests.infra.rule_packs import findings
+from tests.support.infra.rule_packs import findings
 
 Resources = dict[str, dict[str, Any]]
 

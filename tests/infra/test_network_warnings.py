@@ -9,7 +9,7 @@ from aws_cdk.assertions import Template
 
 from cdk_s3_to_sftp import DeliverySecurityGroup, S3ToSftp, SftpServer, StaticEgress
 from tests.infra.conftest import warned
-from tests.infra.keys import ED25519
+from tests.support.infra.keys import ED25519
 
 
 def deliver(stack: cdk.Stack, *, port: int = 22, **network: Any) -> None:

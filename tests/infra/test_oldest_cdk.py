@@ -12,7 +12,7 @@ from aws_cdk.assertions import Template
 
 from cdk_s3_to_sftp import S3ToSftp, findings, suppressions
 from tests.infra.conftest import new_app
-from tests.infra.rule_packs import SERVER
+from tests.support.infra.rule_packs import SERVER
 
 
 @pytest.fixture

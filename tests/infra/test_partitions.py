@@ -15,8 +15,8 @@ from aws_cdk.assertions import Template
 
 from cdk_s3_to_sftp import S3ToSftp, StaticEgress, Trigger
 from tests.infra.conftest import new_app
-from tests.infra.rule_packs import SERVER
 from tests.infra.test_construct import readable
+from tests.support.infra.rule_packs import SERVER
 
 PARTITIONS = {"cn-north-1": "aws-cn", "us-iso-east-1": "aws-iso", "us-gov-west-1": "aws-us-gov"}
 REGIONS = [*PARTITIONS, None]

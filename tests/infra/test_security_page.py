@@ -9,7 +9,7 @@ from aws_cdk import aws_s3 as s3
 from cdk_s3_to_sftp import S3ToSftp, suppressions
 from cdk_s3_to_sftp.suppressions import Suppression
 from tests.infra.conftest import REPOSITORY, new_app
-from tests.infra.rule_packs import SERVER, all_brought_along
+from tests.support.infra.rule_packs import SERVER, all_brought_along
 
 PAGE = (REPOSITORY / "docs" / "security.md").read_text()
 SUPPRESSIONS = [each for each in vars(suppressions).values() if isinstance(each, Suppression)]

@@ -7,7 +7,7 @@ from cdk_s3_to_sftp import InvalidArgument, SftpServer
 from cdk_s3_to_sftp.server import CIPHERS, REPLY_TIMEOUT
 from s3_to_sftp.sftp.connection import Timeouts
 from s3_to_sftp.ssh.algorithms import KNOWN_CIPHERS
-from tests.infra.keys import ECDSA, ED25519, RSA
+from tests.support.infra.keys import ECDSA, ED25519, RSA
 
 
 def complaint_about(host: str = "sftp.partner.example", **arguments: object) -> str:

@@ -18,9 +18,9 @@ from aws_cdk import aws_sqs as sqs
 
 from cdk_s3_to_sftp import S3ToSftp, SftpServer, Source, Trigger
 from tests.infra.conftest import new_app
-from tests.infra.keys import ED25519
-from tests.infra.rule_packs import SERVER, all_brought_along, stock, through_static_egress
 from tests.infra.test_examples import EXAMPLES, synthesised
+from tests.support.infra.keys import ED25519
+from tests.support.infra.rule_packs import SERVER, all_brought_along, stock, through_static_egress
 
 NAMES_THE_CALLER = {
     "aws:SourceArn",

@@ -16,7 +16,7 @@ from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer, Source, Trigge
 from s3_to_sftp.delivery.remote_path import SourceDirectory
 from s3_to_sftp.settings import Settings
 from tests.infra.conftest import new_app, warned
-from tests.infra.keys import ED25519
+from tests.support.infra.keys import ED25519
 
 READ_OBJECTS = [
     "s3:GetObject",

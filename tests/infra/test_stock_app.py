@@ -22,7 +22,7 @@ from cdk_s3_to_sftp.bundling import find_source
 from cdk_s3_to_sftp.stack_arguments import StackArguments, stack_parameters
 from s3_to_sftp import configured_by
 from tests.infra.conftest import REPOSITORY, X86_64, load_script, new_app
-from tests.infra.keys import ECDSA, ED25519
+from tests.support.infra.keys import ECDSA, ED25519
 
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 """The environment's Node before the machine's own, as in the Makefile."""

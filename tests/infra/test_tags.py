@@ -14,7 +14,7 @@ from aws_cdk.assertions import Template
 from cdk_s3_to_sftp import S3ToSftp, SftpServer, Trigger
 from cdk_s3_to_sftp.tagging import PARTNER_TAG
 from tests.infra.conftest import REPOSITORY
-from tests.infra.keys import ED25519
+from tests.support.infra.keys import ED25519
 
 SEEN_IN_THE_CONSOLE = {
     "AWS::S3::Bucket",

@@ -20,9 +20,9 @@ from cdk_s3_to_sftp.template_variants import combine
 from local.processes import CannotRun
 from tests.infra.checkov import prepare_checkov, scan
 from tests.infra.conftest import Synthesise, new_app
-from tests.infra.keys import ECDSA, ED25519, RSA
-from tests.infra.rule_packs import findings
 from tests.infra.test_outputs import NAMES
+from tests.support.infra.keys import ECDSA, ED25519, RSA
+from tests.support.infra.rule_packs import findings
 
 STACK: dict[str, Any] = {
     "architecture": lambda_.Architecture.X86_64,

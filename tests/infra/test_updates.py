@@ -13,7 +13,7 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # type: ignore[impor
 
 from cdk_s3_to_sftp import S3ToSftp, SftpServer, StaticEgress, Trigger
 from tests.infra.conftest import new_app
-from tests.infra.keys import ECDSA, ED25519
+from tests.support.infra.keys import ECDSA, ED25519
 
 HOLDS_DATA = {
     "AWS::DynamoDB::Table": 1,

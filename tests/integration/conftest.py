@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from local.sftp_server import RunningServer, sshd_path, start_asyncssh_server, start_sshd
-from tests.integration import partner
-from tests.integration.partner import tuned
+from tests.support import partner
+from tests.support.partner import tuned
 
 
 @pytest.fixture

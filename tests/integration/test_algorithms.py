@@ -14,8 +14,8 @@ from paramiko.kex_mlkem import KexMLKEM768X25519
 from local.sftp_server import RunningServer, sshd_path, start_asyncssh_server, start_sshd
 from s3_to_sftp.sftp.connection import Connection, connect
 from s3_to_sftp.ssh import algorithms
-from tests.faults.ssh_door import Asked, ssh_door, success
-from tests.integration.partner import IMPATIENT, address_of, login_of
+from tests.support.faults.ssh_door import Asked, ssh_door, success
+from tests.support.partner import IMPATIENT, address_of, login_of
 
 BROKEN = ("cbc", "3des", "md5", "-96", "sha1-", "group1-", "arcfour", "ssh-rsa", "ssh-dss")
 
@@ -38,7 +38,7 @@ def test_nothing_broken_is_on_the_wire(monkeypatch: pytest.MonkeyPatch) -> None:
     def anybody(_asked: Asked) -> Sequence[bytes]:
         return [success()]
 
-    monkeypatch.setattr("tests.faults.ssh_door.paramiko.Transport", _Listening)
+    monkeypatch.setattr("tests.support.faults.ssh_door.paramiko.Transport", _Listening)
     with ssh_door(anybody) as door:
         connect(door.address, door.login, IMPATIENT).close()
     for kind in ("kex_algo_list", "client_encrypt_algo_list", "client_mac_algo_list", "server_key_algo_list"):

@@ -21,7 +21,7 @@ from moto import mock_aws
 
 from local.sftp_server import RunningServer, start_asyncssh_server
 from s3_to_sftp import handler
-from tests.faults.sftp_server import (
+from tests.support.faults.sftp_server import (
     NO_SPACE_ON_FILESYSTEM,
     PERMISSION_DENIED,
     DiskFull,
@@ -29,8 +29,8 @@ from tests.faults.sftp_server import (
     RefusesRequest,
     faulty,
 )
-from tests.integration.partner import files_below
-from tests.lambda_events import lambda_context, s3_notification, s3_record, sqs_event
+from tests.support.lambda_events import lambda_context, s3_notification, s3_record, sqs_event
+from tests.support.partner import files_below
 
 BUCKET = "bucket"
 KEY = "report.csv"

@@ -15,7 +15,7 @@ from s3_to_sftp.credentials import Credentials
 from s3_to_sftp.errors import HostKeyRefused, LoginRefused
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.connection import connect
-from tests.integration.partner import IMPATIENT, address_of, login_of
+from tests.support.partner import IMPATIENT, address_of, login_of
 
 KINDS = ["ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"]
 pytestmark = pytest.mark.usefixtures("sshd_or_skip")

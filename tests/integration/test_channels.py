@@ -12,11 +12,11 @@ import pytest
 from local.sftp_server import RunningServer, start_asyncssh_server, start_sshd
 from s3_to_sftp.errors import ConnectionLost
 from s3_to_sftp.sftp.client import SftpClient
-from tests.faults.sftp_server import Fault, Stalls, faulty
-from tests.integration import partner
 from tests.integration.conftest import skip_without_sshd
-from tests.integration.partner import connections, files_below, partner_at, send, tuned
-from tests.integration.sources import GatheringSource
+from tests.support import partner
+from tests.support.faults.sftp_server import Fault, Stalls, faulty
+from tests.support.partner import connections, files_below, partner_at, send, tuned
+from tests.support.sources import GatheringSource
 
 MIB = 1024 * 1024
 DATA = os.urandom(40 * MIB + 4321)

@@ -14,9 +14,9 @@ from chaos.records import Renamed, Taken, final_names, temporary_names
 from s3_to_sftp.delivery.inline_executor import InlineExecutor
 from s3_to_sftp.errors import ConnectionLost, RequestRefused
 from s3_to_sftp.sftp.publish import publish
-from tests.faults.sftp_server import PERMISSION_DENIED
-from tests.integration.ledger_harness import KEY, SHORT
-from tests.integration.partner import partner_at
+from tests.support.faults.sftp_server import PERMISSION_DENIED
+from tests.support.ledger_harness import KEY, SHORT
+from tests.support.partner import partner_at
 
 DATA = b"some bytes"
 TEMPORARY = ".1.part"

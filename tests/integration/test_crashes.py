@@ -17,9 +17,9 @@ import pytest
 from local.cloud import LocalCloud, start_cloud
 from local.processes import CannotRun
 from s3_to_sftp.sftp.protocol import POSIX_RENAME
-from tests.faults.sftp_server import without_extensions
-from tests.integration.crash_driver import PAUSING_STEPS, PROBING_STEPS, REPLACING_STEPS, STEPS, WRITE_BYTES
-from tests.integration.crash_env import CrashEnvironment, CrashingFunction, crash_env
+from tests.support.crash_driver import PAUSING_STEPS, PROBING_STEPS, REPLACING_STEPS, STEPS, WRITE_BYTES
+from tests.support.crash_env import CrashEnvironment, CrashingFunction, crash_env
+from tests.support.faults.sftp_server import without_extensions
 
 SMALL = os.urandom(2 * WRITE_BYTES + 1)
 LARGE = os.urandom(24 * WRITE_BYTES + 1)

@@ -17,16 +17,16 @@ from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.errors import ConnectionLost, RemotePathRefused, RequestRefused
 from s3_to_sftp.sftp.protocol import POSIX_RENAME
 from s3_to_sftp.sftp.write_window import WINDOW_BYTES
-from tests.faults.sftp_server import without_extensions
-from tests.faults.tcp_proxy import tcp_proxy
-from tests.integration.partner import (
+from tests.support.faults.sftp_server import without_extensions
+from tests.support.faults.tcp_proxy import tcp_proxy
+from tests.support.memory_s3 import MemoryS3
+from tests.support.partner import (
     connections,
     delivery_to,
     files_below,
     login_of,
     partner_at,
 )
-from tests.memory_s3 import MemoryS3
 
 KIB = 1024
 MIB = 1024 * KIB

@@ -10,8 +10,8 @@ from local.sftp_server import start_asyncssh_server
 from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.errors import DirectoryAmbiguous, Disposition, RemotePathRefused
 from tests.integration.conftest import start
-from tests.integration.partner import files_below, partner_at
-from tests.memory_s3 import MemoryS3
+from tests.support.memory_s3 import MemoryS3
+from tests.support.partner import files_below, partner_at
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from local.sftp_server import RunningServer, start_asyncssh_server
 from s3_to_sftp.errors import ConnectionLost, DeliveryError, RequestRefused
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME
-from tests.faults.sftp_server import (
+from tests.support.faults.sftp_server import (
     FAILURE,
     NO_SPACE_ON_FILESYSTEM,
     PERMISSION_DENIED,
@@ -43,11 +43,11 @@ from tests.faults.sftp_server import (
     faulty,
     without_extensions,
 )
-from tests.faults.tcp_proxy import Plan, TcpProxy, tcp_proxy
-from tests.integration.partner import files_below, partner_at, send
-from tests.integration.sources import GatheringSource
-from tests.integration.watch import never_half
-from tests.pace import short
+from tests.support.faults.tcp_proxy import Plan, TcpProxy, tcp_proxy
+from tests.support.pace import short
+from tests.support.partner import files_below, partner_at, send
+from tests.support.sources import GatheringSource
+from tests.support.watch import never_half
 
 pytestmark = pytest.mark.usefixtures("streams_at_any_distance")
 

@@ -11,9 +11,9 @@ import pytest
 
 from local.sftp_server import RunningServer, start_asyncssh_server
 from s3_to_sftp.errors import ConnectionLost, DeliveryError, LoginRefused, PartnerUnreachable, SftpNotStarted
-from tests.faults.tcp_proxy import HEALTHY, Plan, TcpProxy, tcp_proxy
-from tests.integration.partner import delivery_to, files_below
-from tests.memory_s3 import MemoryS3
+from tests.support.faults.tcp_proxy import HEALTHY, Plan, TcpProxy, tcp_proxy
+from tests.support.memory_s3 import MemoryS3
+from tests.support.partner import delivery_to, files_below
 
 KEY = "report.csv"
 OLD = b"the old file, complete"

@@ -16,7 +16,7 @@ from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.errors import ConnectionLost, Disposition, PartnerRefusesWrites, RequestRefused
 from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME
 from s3_to_sftp.state.receipt import Receipt
-from tests.faults.sftp_server import (
+from tests.support.faults.sftp_server import (
     FAILURE,
     NO_SPACE_ON_FILESYSTEM,
     PERMISSION_DENIED,
@@ -39,8 +39,8 @@ from tests.faults.sftp_server import (
     faulty,
     without_extensions,
 )
-from tests.integration.partner import delivery_to, files_below
-from tests.memory_s3 import MemoryS3
+from tests.support.memory_s3 import MemoryS3
+from tests.support.partner import delivery_to, files_below
 
 KEY = "report.csv"
 OLD = b"the old file, complete"

@@ -25,11 +25,11 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.s3.checksum import RangeChecksum
 from s3_to_sftp.state.receipt import Receipt
-from tests.faults.sftp_server import Fault, HangsUp, WatchedServer, faulty, stating_write_limit
-from tests.integration.ledger_harness import KEY, LedgerHarness, are_files
-from tests.integration.partner import connections
-from tests.integration.watch import never_half
-from tests.memory_s3 import MemoryS3, client_error, digest_of
+from tests.support.faults.sftp_server import Fault, HangsUp, WatchedServer, faulty, stating_write_limit
+from tests.support.ledger_harness import KEY, LedgerHarness, are_files
+from tests.support.memory_s3 import MemoryS3, client_error, digest_of
+from tests.support.partner import connections
+from tests.support.watch import never_half
 
 OLD = b"the old file, complete"
 LARGE = os.urandom(SMALL_BYTES + 300_000)

@@ -34,7 +34,7 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME
 from s3_to_sftp.state.receipt import Receipt
-from tests.faults.sftp_server import (
+from tests.support.faults.sftp_server import (
     NO_SPACE_ON_FILESYSTEM,
     PERMISSION_DENIED,
     QUOTA_EXCEEDED,
@@ -57,11 +57,11 @@ from tests.faults.sftp_server import (
     stating_write_limit,
     without_extensions,
 )
-from tests.faults.tcp_proxy import HEALTHY, Plan, tcp_proxy
-from tests.integration.ledger_harness import KEY, LedgerHarness, are_files
-from tests.integration.partner import connections, files_below
-from tests.integration.watch import never_half
-from tests.memory_s3 import MemoryS3
+from tests.support.faults.tcp_proxy import HEALTHY, Plan, tcp_proxy
+from tests.support.ledger_harness import KEY, LedgerHarness, are_files
+from tests.support.memory_s3 import MemoryS3
+from tests.support.partner import connections, files_below
+from tests.support.watch import never_half
 
 OLD = b"the old file, complete"
 DATA = os.urandom(SMALL_BYTES + 300_000)  # a number of writes

@@ -14,7 +14,7 @@ from s3_to_sftp.errors import HostKeyRefused
 from s3_to_sftp.settings import Server, Settings
 from s3_to_sftp.sftp.connection import connect
 from tests.integration.conftest import skip_without_sshd
-from tests.integration.partner import IMPATIENT, login_of
+from tests.support.partner import IMPATIENT, login_of
 
 ALL_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa")
 BOTH_SERVERS = pytest.mark.parametrize("kind", ["sshd", "asyncssh"])

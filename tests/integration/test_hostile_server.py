@@ -27,7 +27,7 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.protocol import LIMITS, Answer, Request, Status
-from tests.faults.hostile_server import (
+from tests.support.faults.hostile_server import (
     NOTHING,
     Asked,
     HostileServer,
@@ -37,9 +37,9 @@ from tests.faults.hostile_server import (
     hostile_server,
     status,
 )
-from tests.integration.partner import send
-from tests.integration.sources import BytesSource, GatheringSource
-from tests.pace import short
+from tests.support.pace import short
+from tests.support.partner import send
+from tests.support.sources import BytesSource, GatheringSource
 
 DATA = os.urandom(3 * 1024 * 1024 + 5)
 NAME = "report.csv"

@@ -13,11 +13,11 @@ import pytest
 from local.sftp_server import RunningServer, start_asyncssh_server, start_sshd
 from s3_to_sftp.sftp.client import SftpClient, SmallFile
 from s3_to_sftp.sftp.connection import Timeouts
-from tests.faults.tcp_proxy import Plan, tcp_proxy
 from tests.integration.conftest import skip_without_sshd
-from tests.integration.other_servers import start_dropbear, start_proftpd, start_rclone
-from tests.integration.partner import files_below, partner_at, send
-from tests.integration.sources import GatheringSource
+from tests.support.faults.tcp_proxy import Plan, tcp_proxy
+from tests.support.other_servers import start_dropbear, start_proftpd, start_rclone
+from tests.support.partner import files_below, partner_at, send
+from tests.support.sources import GatheringSource
 
 MIB = 1024 * 1024
 FAR = Plan(delay=0.01)

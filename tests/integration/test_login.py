@@ -11,8 +11,8 @@ from local.sftp_server import AuthMethod, start_asyncssh_server, start_sshd
 from s3_to_sftp.credentials import Credentials
 from s3_to_sftp.errors import CredentialsError, LoginRefused, SftpNotStarted
 from s3_to_sftp.sftp.connection import connect
-from tests.integration.partner import IMPATIENT, address_of, login_of
-from tests.integration.two_step_server import Step, two_step_server
+from tests.support.partner import IMPATIENT, address_of, login_of
+from tests.support.two_step_server import Step, two_step_server
 
 PASSWORD = " a pässword: with 'odd' characters "
 

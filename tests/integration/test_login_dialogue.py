@@ -21,7 +21,7 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.sftp.connection import connect
 from s3_to_sftp.ssh.server_messages import QUOTED_CHARACTERS
-from tests.faults.ssh_door import (
+from tests.support.faults.ssh_door import (
     PASSWORD,
     Asked,
     Door,
@@ -34,7 +34,7 @@ from tests.faults.ssh_door import (
     success,
     wants_new_password,
 )
-from tests.integration.partner import IMPATIENT
+from tests.support.partner import IMPATIENT
 
 KI = "keyboard-interactive"
 

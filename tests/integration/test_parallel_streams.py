@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from local.sftp_server import RunningServer, start_sshd
-from tests.faults.tcp_proxy import Plan, TcpProxy, tcp_proxy
 from tests.integration.conftest import skip_without_sshd
-from tests.integration.partner import connections, partner_at, send
-from tests.integration.sources import BytesSource, GatheringSource
+from tests.support.faults.tcp_proxy import Plan, TcpProxy, tcp_proxy
+from tests.support.partner import connections, partner_at, send
+from tests.support.sources import BytesSource, GatheringSource
 
 MIB = 1024 * 1024
 FAR = Plan(delay=0.015)

@@ -13,8 +13,8 @@ import pytest
 from local.sftp_server import RunningServer, start_asyncssh_server, start_sshd
 from s3_to_sftp.ssh.packetizer import Packetizer
 from tests.integration.conftest import skip_without_sshd
-from tests.integration.partner import partner_at, send
-from tests.integration.sources import GatheringSource
+from tests.support.partner import partner_at, send
+from tests.support.sources import GatheringSource
 
 pytestmark = pytest.mark.usefixtures("streams_at_any_distance")
 

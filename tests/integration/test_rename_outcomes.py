@@ -31,7 +31,8 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.sftp.protocol import POSIX_RENAME, Status
 from s3_to_sftp.state.receipt import Evidence, Receipt
-from tests.faults.sftp_server import (
+from tests.integration.conftest import start as start_healthy
+from tests.support.faults.sftp_server import (
     PERMISSION_DENIED,
     AnnouncesReplacing,
     DeniesLooking,
@@ -47,10 +48,9 @@ from tests.faults.sftp_server import (
     faulty,
     without_extensions,
 )
-from tests.integration.conftest import start as start_healthy
-from tests.integration.ledger_harness import KEY, LedgerHarness, are_files
-from tests.integration.partner import files_below
-from tests.memory_s3 import MemoryS3
+from tests.support.ledger_harness import KEY, LedgerHarness, are_files
+from tests.support.memory_s3 import MemoryS3
+from tests.support.partner import files_below
 
 DATA = os.urandom(SMALL_BYTES + 300_000)
 SIZES = {"small": DATA[:SMALL_BYTES], "large": DATA}

@@ -27,7 +27,7 @@ from s3_to_sftp.errors import (
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.connection import Connection, connect
 from s3_to_sftp.ssh import incoming
-from tests.faults.raw_server import (
+from tests.support.faults.raw_server import (
     CHANNEL_DATA,
     CHANNEL_EXTENDED_DATA,
     DISCONNECT,
@@ -43,7 +43,7 @@ from tests.faults.raw_server import (
     speak_sftp,
     text,
 )
-from tests.pace import short
+from tests.support.pace import short
 
 SHORT = short(connect=2, handshake=2, login=2, reply=2)
 WRONG = Credentials(username="partner", password="the-wrong-pässword")

@@ -17,10 +17,10 @@ from local.sftp_server import RunningServer, sshd_path, start_asyncssh_server, s
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.connection import Timeouts
 from s3_to_sftp.sftp.write_window import WINDOW_BYTES
-from tests.faults.sftp_server import without_extensions
-from tests.integration import partner
-from tests.integration.partner import partner_at, send, tuned
-from tests.integration.sources import BytesSource, GatheringSource, StampedSource
+from tests.support import partner
+from tests.support.faults.sftp_server import without_extensions
+from tests.support.partner import partner_at, send, tuned
+from tests.support.sources import BytesSource, GatheringSource, StampedSource
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -80,8 +80,8 @@ def partners(server: RunningServer) -> Iterator[dict[int, SftpClient]]:
         streams: partner_at(server, max_connections=streams, timeouts=Timeouts()) for streams in range(1, 5)
     }
     yield partners
-    for partner in partners.values():
-        partner.close()
+    for each in partners.values():
+        each.close()
 
 
 @pytest.fixture(scope="module", params=[255 * KIB, 4 * MIB], ids=["ranges of a write", "ranges of 4 MiB"])
@@ -157,7 +157,7 @@ def test_offsets_beyond_32_bits_arrive_where_they_belong(
     with start_sshd(in_memory) as server:
         partner = partner_at(server, max_connections=2, timeouts=Timeouts())
         send(partner, source, "big.bin")
-        partner.close()
+        each.close()
     assert (in_memory / "big.bin").stat().st_size == size
     assert sha256_of(in_memory / "big.bin") == source.sha256()
 

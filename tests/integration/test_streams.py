@@ -14,7 +14,8 @@ from s3_to_sftp.errors import CheckpointLost, ConnectionLost, SizeMismatch, Tran
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.protocol import LIMITS
 from s3_to_sftp.sftp.upload import Staged
-from tests.faults.sftp_server import (
+from tests.integration.conftest import skip_without_sshd
+from tests.support.faults.sftp_server import (
     ClosesAfterRequests,
     Fault,
     LosesTheTail,
@@ -26,11 +27,10 @@ from tests.faults.sftp_server import (
     faulty,
     without_extensions,
 )
-from tests.faults.tcp_proxy import Plan, tcp_proxy
-from tests.integration.conftest import skip_without_sshd
-from tests.integration.other_servers import start_rclone
-from tests.integration.partner import files_below, partner_at, send, upload
-from tests.integration.sources import BytesSource, GatheringSource
+from tests.support.faults.tcp_proxy import Plan, tcp_proxy
+from tests.support.other_servers import start_rclone
+from tests.support.partner import files_below, partner_at, send, upload
+from tests.support.sources import BytesSource, GatheringSource
 
 MIB = 1024 * 1024
 DATA = os.urandom(8 * MIB + 4321)

@@ -21,7 +21,7 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.state.circuit_breaker import DynamoCircuitBreaker
-from tests.faults.ssh_door import (
+from tests.support.faults.ssh_door import (
     Asked,
     Door,
     Script,
@@ -33,9 +33,9 @@ from tests.faults.ssh_door import (
     success,
     wants_new_password,
 )
-from tests.integration.partner import IMPATIENT
-from tests.ledger_env import TABLE, create_table
-from tests.unit.test_invocation import InvocationEnvironment
+from tests.support.ledger_env import TABLE, create_table
+from tests.support.partner import IMPATIENT
+from tests.unit.delivery.test_invocation import InvocationEnvironment
 
 INVOCATIONS = 30
 

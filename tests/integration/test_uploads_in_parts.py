@@ -17,8 +17,8 @@ from local.processes import CannotRun
 from local.sftp_server import start_asyncssh_server
 from s3_to_sftp.errors import ObjectCorrupt
 from s3_to_sftp.s3.object_ref import ObjectRef
-from tests.integration.partner import delivery_to, files_below
-from tests.memory_s3 import MemoryS3, digest_of
+from tests.support.memory_s3 import MemoryS3, digest_of
+from tests.support.partner import delivery_to, files_below
 
 MIB = 1024 * 1024
 DATA = random.Random(10).randbytes(9 * MIB + 4321)  # above 8 MiB boto3 and the AWS CLI upload in parts

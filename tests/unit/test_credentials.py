@@ -14,7 +14,7 @@ from moto import mock_aws
 
 from s3_to_sftp.credentials import PLACEHOLDER, Credentials, FixedCredentials, SecretCredentials, parse_secret
 from s3_to_sftp.errors import CredentialsError
-from tests.memory_s3 import client_error
+from tests.support.memory_s3 import client_error
 
 CANARY = "hunter2-the-canary"
 GOOD = {"username": "partner", "password": CANARY, "private_key": "", "passphrase": ""}

@@ -1,0 +1,301 @@
+"""The function in processes of its own, one per invocation, each killed at the step that a test names.
+
+A test starts `python -m tests.support.crash_driver` once. That process imports everything and then forks
+for each line that it reads, so that an invocation costs milliseconds; what is forked has no connection, no
+client and nothing else that an earlier invocation has made. Nothing in the function knows of this: the steps
+are where its own modules call each other, and are wrapped here.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, NoReturn
+
+import boto3
+
+from s3_to_sftp import app, handler
+from s3_to_sftp.queue import message_queue
+from s3_to_sftp.queue.message_queue import MessageQueue
+from s3_to_sftp.s3.object_reader import ObjectReader
+from s3_to_sftp.sftp import session
+from s3_to_sftp.sftp.client import SftpClient
+from s3_to_sftp.sftp.session import SftpSession
+from s3_to_sftp.ssh.stream import NOT_READY, Piece
+from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
+from tests.support.partner import tuned
+
+WRITE_BYTES = 64 * 1024
+"""What one WRITE holds here, and a range that a stream takes: many steps, few bytes."""
+
+_MOST_SECONDS = 600
+_STREAMS_SECONDS = 120.0
+
+Seam = Callable[[], None]
+"""Wraps a step of the function."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Invocation:
+    """What one process is to do.
+
+    Attributes:
+        environment: Of the function.
+        event: Lambda's.
+        request_id: Lambda's.
+        dies: The step at which it is killed; empty: it lives.
+        clock_ahead: Seconds that its clock is ahead of ours.
+        seconds: That the invocation may take.
+        streams: How many write a large object; each has begun before any goes on.
+        pause_after: WRITEs after which the time of the invocation is over; None: it has all the time.
+    """
+
+    environment: dict[str, str]
+    event: dict[str, Any]
+    request_id: str
+    dies: str = ""
+    clock_ahead: float = 0.0
+    seconds: float = 900.0
+    streams: int = 1
+    pause_after: int | None = None
+
+    def as_line(self) -> str:
+        return json.dumps(asdict(self))
+
+
+@dataclass
+class _Writes:
+    """The WRITEs of this process, those of probes left out."""
+
+    count: int = 0
+    of_session: Counter[int] = field(default_factory=Counter)
+
+
+# --- where an invocation can die ---
+
+
+def _die() -> NoReturn:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("nobody survives SIGKILL")
+
+
+def _before(owner: Any, name: str) -> Seam:
+    def wrapped(_call: Callable[..., Any], *_args: Any, **_more: Any) -> Any:
+        _die()
+
+    return functools.partial(_wrap, owner, name, wrapped)
+
+
+def _after(owner: Any, name: str) -> Seam:
+    def wrapped(call: Callable[..., Any], *args: Any, **more: Any) -> Any:
+        call(*args, **more)
+        _die()
+
+    return functools.partial(_wrap, owner, name, wrapped)
+
+
+def _sftp(when: str, *names: str, nth: int = 1, probe: bool = False) -> Seam:
+    """One of these requests, the nth of its connection: unsent, sent or answered."""
+    asked: Counter[int] = Counter()
+
+    def wrapped(call: Callable[..., Any], sftp: SftpSession, *args: Any, **more: Any) -> Any:
+        asked[id(sftp)] += _is_of_probe(*args, **more) is probe
+        if _is_of_probe(*args, **more) is not probe or asked[id(sftp)] != nth:
+            return call(sftp, *args, **more)
+        if when == "unsent":
+            sftp._flush("die")  # what was asked before is on its way
+            _die()
+        pending = call(sftp, *args, **more)
+        if when == "sent":
+            sftp._flush("die")
+            _die()
+        pending._decode = lambda _reply, _doing: _die()
+        return pending
+
+    def install() -> None:
+        for name in names:
+            _wrap(SftpSession, name, wrapped)
+
+    return install
+
+
+def _wrap(owner: Any, name: str, wrapped: Callable[..., Any]) -> None:
+    call = getattr(owner, name)
+
+    @functools.wraps(call)
+    def stands_in(*args: Any, **more: Any) -> Any:
+        return wrapped(call, *args, **more)
+
+    setattr(owner, name, stands_in)
+
+
+def _is_of_probe(*args: Any, **more: Any) -> bool:
+    return any(mark in str(more.get("path", args[0])) for mark in ("-probe", "-resume"))
+
+
+STEPS: dict[str, Seam] = {
+    "before the lease": _before(DynamoLedger, "acquire"),
+    "after the lease": _after(DynamoLedger, "acquire"),
+    "before OPEN": _sftp("unsent", "create", "open_existing"),
+    "OPEN is sent": _sftp("sent", "create", "open_existing"),
+    "after OPEN": _sftp("answered", "create", "open_existing"),
+    "mid-write": _sftp("sent", "write", nth=2),
+    "before CLOSE": _sftp("unsent", "close_file"),
+    "CLOSE is sent": _sftp("sent", "close_file"),
+    "after CLOSE, before the commit": _before(DynamoLedger, "commit"),
+    "after the commit, before RENAME": _after(DynamoLedger, "commit"),
+    "RENAME is sent": _sftp("sent", "rename"),
+    "after RENAME, before the record": _before(DynamoLedger, "delivered"),
+    "after the record": _after(DynamoLedger, "delivered"),
+    "before the acknowledgement": _after(handler, "lambda_handler"),
+}
+"""Every step of a delivery."""
+
+PAUSING_STEPS: dict[str, Seam] = {
+    "before the checkpoint": _before(DynamoLedger, "checkpoint"),
+    "after the checkpoint": _after(DynamoLedger, "checkpoint"),
+    "before the continuation is sent": _before(MessageQueue, "continue_"),
+    "after the continuation, before the acknowledgement": _after(MessageQueue, "continue_"),
+}
+"""Further ones of an invocation that ends before the object does."""
+
+PROBING_STEPS: dict[str, Seam] = {
+    "the probe's file is there": _sftp("answered", "create", probe=True),
+    "the probe is written": _sftp("sent", "write", probe=True),
+    "the probe is about to be removed": _sftp("unsent", "remove", probe=True),
+}
+"""Further ones of the first delivery in streams."""
+
+REPLACING_STEPS: dict[str, Seam] = {
+    "RENAME onto the old file is sent": _sftp("sent", "rename"),
+    "RENAME onto the old file is refused": _sftp("answered", "rename"),
+    "the old file is moved aside": _sftp("answered", "rename_without_replacing"),
+    "the new file has its name": _sftp("answered", "rename_without_replacing", nth=2),
+    "the old file is about to be removed": _sftp("unsent", "remove"),
+}
+"""Further ones where a rename does not replace a file."""
+
+_ALL_STEPS = {**STEPS, **PAUSING_STEPS, **PROBING_STEPS, **REPLACING_STEPS}
+
+
+# --- one invocation ---
+
+
+class _Context:
+    function_name = "s3-to-sftp"
+    memory_limit_in_mb = 512
+    invoked_function_arn = "arn:aws:lambda:eu-west-1:123456789012:function:s3-to-sftp"
+
+    def __init__(self, invocation: Invocation, writes: _Writes) -> None:
+        self.aws_request_id = invocation.request_id
+        self._milliseconds = round(invocation.seconds * 1000)
+        self._pause_after = invocation.pause_after
+        self._writes = writes
+
+    def get_remaining_time_in_millis(self) -> int:
+        is_over = self._pause_after is not None and self._writes.count >= self._pause_after
+        return 0 if is_over else self._milliseconds
+
+
+def _invoke(invocation: Invocation) -> Any:
+    signal.alarm(_MOST_SECONDS)
+    os.environ.update(invocation.environment)
+    _set_clock_ahead(invocation.clock_ahead)
+    if invocation.dies:
+        _ALL_STEPS[invocation.dies]()
+    writes = _Writes()
+    _count(writes, gather=invocation.streams)
+    _set(session, _MAX_WRITE_BYTES=WRITE_BYTES)
+    _set(message_queue, _LONGEST_DELAY=0)  # the clock is ours, but not that of the queue
+    if invocation.streams > 1:
+        _set(app, SftpClient=functools.partial(SftpClient, tuning=tuned(WRITE_BYTES)))
+    context: Any = _Context(invocation, writes)
+    return handler.lambda_handler(invocation.event, context)
+
+
+def _set_clock_ahead(seconds: float) -> None:
+    def clock() -> float:
+        return time.time() + seconds
+
+    for module, name in ((app, "DynamoLedger"), (app, "DynamoCircuitBreaker"), (handler, "Deadline")):
+        setattr(module, name, functools.partial(getattr(module, name), clock=clock))
+
+
+def _count(writes: _Writes, *, gather: int) -> None:
+    """Count WRITEs, and let nobody send a second one before each stream has sent its first."""
+
+    def counted(call: Callable[..., Any], sftp: SftpSession, *args: Any, **more: Any) -> Any:
+        if not _is_of_probe(*args, **more):
+            writes.of_session[id(sftp)] += 1
+            writes.count += 1
+        return call(sftp, *args, **more)
+
+    def gathered(
+        call: Callable[..., Any], source: ObjectReader, *args: Any, **more: Any
+    ) -> Iterator[tuple[int, Piece]]:
+        until = time.monotonic() + _STREAMS_SECONDS
+        for number, block in enumerate(call(source, *args, **more)):
+            while number == 1 and len(writes.of_session) < gather:
+                assert time.monotonic() < until
+                time.sleep(0.001)
+                yield block[0], NOT_READY  # the first stream has its part in the proof for the others
+            yield block
+
+    _wrap(SftpSession, "write", counted)
+    if gather > 1:
+        _wrap(ObjectReader, "blocks", gathered)
+
+
+def _set(module: Any, **values: Any) -> None:
+    for name, value in values.items():
+        assert hasattr(module, name)
+        setattr(module, name, value)
+
+
+# --- the process that forks ---
+
+
+def _serve() -> None:
+    for service in ("s3", "dynamodb", "sqs"):
+        boto3.client(service)  # what botocore reads from its files for this, forks need not read again
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what the function logs is no answer
+    for line in sys.stdin:
+        print(json.dumps(_answer_of(Invocation(**json.loads(line)))), file=answers, flush=True)
+
+
+def _answer_of(invocation: Invocation) -> dict[str, Any]:
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reading)
+        _be(invocation, writing)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        said = pipe.read()
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return {"status": status, "response": json.loads(said) if said else None}
+
+
+def _be(invocation: Invocation, answer: int) -> NoReturn:
+    status = 1
+    try:
+        response = json.dumps(_invoke(invocation))
+        sys.stdout.flush()
+        os.write(answer, response.encode())
+        status = 0
+    except BaseException:  # noqa: BLE001 - the fork must not go on as its parent would
+        traceback.print_exc()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    _serve()

@@ -1,0 +1,195 @@
+"""The deployed stack and the partner that it delivers to, in words that a test can use."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+
+from local.cloud import REGION, LocalCloud, start_cloud
+from local.deployment import (
+    Deployment,
+    bootstrap,
+    deploy,
+    fill_secret,
+    function_log,
+    messages_in,
+    put_secret,
+    server_context,
+)
+from local.processes import free_port
+from local.sftp_server import RunningServer, start_asyncssh_server
+from tests.support.e2e.bundles import Bundles
+
+PATIENCE_SECONDS = 600.0
+"""A limit for what never comes: on a busy machine everything takes many times as long."""
+
+_GLANCE_SECONDS = 0.1  # reading a log or a queue takes the emulator some milliseconds
+INBOX = "inbox"
+_LAST_LINES = 20
+
+
+class Partner:
+    """A partner at one address, whose server a test may stop, or replace by another."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.password = "correct horse battery staple"
+        self._identity = asyncssh.generate_private_key("ssh-ed25519")
+        self._up = ExitStack()
+        self._port = free_port()
+
+    def start(self, *, password: str | None = None, identity: asyncssh.SSHKey | None = None) -> RunningServer:
+        """Starts the server anew at the same address; by default as the stack knows it."""
+        self.stop()
+        return self._up.enter_context(
+            start_asyncssh_server(
+                self.root,
+                port=self._port,
+                password=password or self.password,
+                host_keys=[identity or self._identity],
+            )
+        )
+
+    def stop(self) -> None:
+        """Cuts every connection and refuses new ones."""
+        self._up.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    cloud: LocalCloud
+    partner: Partner
+    server: RunningServer
+    deployment: Deployment
+    asset: Path
+
+    def put(self, key: str, body: bytes, *, bucket: str | None = None) -> None:
+        self.cloud.client("s3").put_object(Bucket=bucket or self.deployment.bucket, Key=key, Body=body)
+
+    def landing_place(self, key: str) -> Path:
+        return self.partner.root / INBOX / key
+
+    def wait_for_file(self, key: str) -> bytes:
+        place = self.landing_place(key)
+        wait_until(place.exists, f"{key} at the partner", self.explain)
+        return place.read_bytes()
+
+    def wait_for_failure(self, key: str) -> dict[str, Any]:
+        """The first log entry that says why this object was not delivered."""
+        entries: list[dict[str, Any]] = []
+
+        def failed() -> bool:
+            entries[:] = [
+                entry
+                for entry in self.entries()
+                if "error" in entry and f"/{key}" in str(entry.get("object"))
+            ]
+            return bool(entries)
+
+        wait_until(failed, f"a log entry about {key}", self.explain)
+        return entries[0]
+
+    def entries(self) -> list[dict[str, Any]]:
+        """The function's own log entries."""
+        return [json.loads(line) for line in self._lines() if line.startswith('{"level"')]
+
+    def log(self) -> str:
+        return "\n".join(self._lines())
+
+    def explain(self) -> str:
+        """The end of what the function and the emulator logged."""
+        return f"{last_lines(self.log())}\n--- the emulator ---\n{last_lines(self.cloud.read_log())}"
+
+    def fill_secret(self, password: str) -> None:
+        login = {"username": self.server.username, "password": password, "private_key": "", "passphrase": ""}
+        put_secret(self.cloud, self.deployment, login)
+
+    def close_breaker(self) -> None:
+        """Lets the function try the partner at once, as an operator can."""
+        self.cloud.client("dynamodb").delete_item(
+            TableName=self.deployment.ledger_table,
+            Key={"pk": {"S": f"partner#{self.server.host}:{self.server.port}"}, "sk": {"S": "breaker"}},
+        )
+
+    def announce_again(self, key: str) -> None:
+        """Sends a second event of an object, as S3 may do at any time."""
+        body = json.dumps(notification(self.deployment.bucket, key))
+        self.cloud.client("sqs").send_message(QueueUrl=self.deployment.queue_url, MessageBody=body)
+
+    def messages(self, queue_url: str) -> int:
+        """How many messages a queue holds, handed out, delayed or neither."""
+        return messages_in(self.cloud, queue_url)
+
+    def redrive(self) -> None:
+        """Sends what is in the dead-letter queue back, as a person does."""
+        sqs = self.cloud.client("sqs")
+        source, target = self.deployment.dead_letter_queue_url, self.deployment.queue_url
+        for message in sqs.receive_message(QueueUrl=source, MaxNumberOfMessages=10).get("Messages", []):
+            sqs.send_message(QueueUrl=target, MessageBody=message["Body"])
+            sqs.delete_message(QueueUrl=source, ReceiptHandle=message["ReceiptHandle"])
+
+    def bucket_of_its_own(self, name: str) -> str:
+        """A bucket that nothing watches yet."""
+        location = {"LocationConstraint": REGION}
+        self.cloud.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration=location)
+        return name
+
+    def _lines(self) -> list[str]:
+        return function_log(self.cloud, self.deployment.function)
+
+
+@contextmanager
+def deployed_env(
+    folder: Path, partner: Partner, bundles: Bundles, *, prefix: str = "", enforce_iam: bool = False
+) -> Iterator[Environment]:
+    """The stock stack in a cloud of its own, which ends with the block."""
+    scratch = folder / "cdk"
+    assembly = scratch / "cdk.out"  # a fresh one: each run builds the bundle anew
+    server = partner.start()
+    with start_cloud(folder / "cloud", enforce_iam=enforce_iam) as cloud:
+        bootstrap(cloud, scratch=scratch)
+        context = {**server_context(server, INBOX), "prefix": prefix}
+        with bundles.shared_with(assembly):
+            deployment = deploy(cloud, context, assembly=assembly, scratch=scratch)
+        fill_secret(cloud, deployment, server)
+        (asset,) = (path for path in assembly.glob("asset.*") if path.is_dir())
+        yield Environment(cloud=cloud, partner=partner, server=server, deployment=deployment, asset=asset)
+
+
+def notification(bucket: str, key: str) -> dict[str, Any]:
+    """What S3 says when an object was put; `key` as it is, so without anything to encode."""
+    return {
+        "Records": [
+            {
+                "eventVersion": "2.1",
+                "eventSource": "aws:s3",
+                "eventName": "ObjectCreated:Put",
+                "s3": {"bucket": {"name": bucket}, "object": {"key": key}},
+            }
+        ]
+    }
+
+
+def wait_until(
+    condition: Callable[[], bool],
+    what: str,
+    explain: Callable[[], str],
+    *,
+    seconds: float = PATIENCE_SECONDS,
+) -> None:
+    """Returns as soon as the condition holds; otherwise fails and shows the explanation."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"no {what} within {seconds:g} s\n{explain()}"
+        time.sleep(_GLANCE_SECONDS)
+
+
+def last_lines(text: str) -> str:
+    return "\n".join(text.splitlines()[-_LAST_LINES:])

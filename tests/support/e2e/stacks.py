@@ -1,0 +1,51 @@
+"""Deployed stacks of an app that is not the stock one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from local.deployment import function_log
+from tests.support.e2e.env import Environment, last_lines, wait_until
+
+
+class Stacks:
+    """What they are made of, and what arrives at the partner through them."""
+
+    def __init__(self, env: Environment, *stacks: str) -> None:
+        self._env = env
+        self._client = env.cloud.client("cloudformation")
+        self._resources: list[dict[str, Any]] = []
+        for stack in stacks:
+            answer = self._client.describe_stack_resources(StackName=stack)
+            self._resources += answer["StackResources"]
+
+    def names(self, kind: str, like: str = "") -> list[str]:
+        """Physical ids of the resources of this type whose logical id holds this."""
+        return [
+            each["PhysicalResourceId"]
+            for each in self._resources
+            if each["ResourceType"] == kind and like in each["LogicalResourceId"]
+        ]
+
+    def fill_secrets(self) -> None:
+        login = {"username": self._env.server.username, "password": self._env.partner.password}
+        client = self._env.cloud.client("secretsmanager")
+        for name in self.names("AWS::SecretsManager::Secret"):
+            client.put_secret_value(SecretId=name, SecretString=json.dumps(login))
+
+    def put(self, bucket: str, key: str, body: bytes) -> None:
+        (name,) = self.names("AWS::S3::Bucket", bucket)
+        self._env.put(key, body, bucket=name)
+
+    def arrived(self, path: str) -> bytes:
+        place = self._env.partner.root / path
+        wait_until(place.exists, f"{path} at the partner", self.explain)
+        return place.read_bytes()
+
+    def explain(self) -> str:
+        logs = [
+            last_lines("\n".join(function_log(self._env.cloud, name)))
+            for name in self.names("AWS::Lambda::Function", "Function")
+        ]
+        return "\n".join([*logs, self._env.explain()])

@@ -1,0 +1,154 @@
+"""The whole function but for S3, partner and queue: each key has its outcome, and what is printed is real."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from s3_to_sftp import handler, telemetry
+from s3_to_sftp.app import App
+from s3_to_sftp.credentials import Credentials, FixedCredentials
+from s3_to_sftp.delivery import invocation
+from s3_to_sftp.delivery.deadline import Deadline
+from s3_to_sftp.delivery.invocation import InvocationRunner
+from s3_to_sftp.errors import CircuitOpen, QueueError
+from s3_to_sftp.events import NullPublisher
+from s3_to_sftp.queue.disposition import MessageDisposition
+from s3_to_sftp.queue.message_queue import Message
+from s3_to_sftp.queue.retry_policy import RetryHistory, RetryPolicy
+from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.settings import Server
+from s3_to_sftp.state.circuit_breaker import NoCircuitBreaker
+from s3_to_sftp.state.receipt import Receipt
+from tests.support.lambda_events import LambdaContext, s3_notification, s3_record, sqs_event
+
+NOW = 1_800_000_000.0
+HOUR = 3600
+
+
+@dataclass
+class Queue:
+    """Takes what the settlement asks of a queue; `broken` takes nothing."""
+
+    broken: bool = False
+    dead_lettered: list[str] = field(default_factory=list)
+
+    def resend(self, message: Message, **_how: Any) -> None:
+        if self.broken:
+            raise QueueError("no.", hint="")
+
+    def acknowledge(self, message: Message) -> None:
+        pass
+
+    def dead_letter(self, message: Message, **why: str) -> None:
+        self.dead_lettered.append(message.id)
+
+    def continue_(self, message: Message, **_how: Any) -> None:
+        pass
+
+
+class CircuitBreaker(NoCircuitBreaker):
+    """Lets nobody through when it is open."""
+
+    is_open = False
+
+    def admit(self, *, configuration: str, until: float) -> None:
+        if self.is_open:
+            raise CircuitOpen("left in peace.", hint="", retry_after=60)
+
+
+@dataclass
+class Environment:
+    """A function without S3 and partner: each key has its outcome, by default a delivery."""
+
+    outcomes: dict[str, Exception] = field(default_factory=dict)
+    queue: Queue = field(default_factory=Queue)
+    breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
+
+    def deliver_all(
+        self, _delivery: Any, refs: Sequence[ObjectRef], _deadline: Deadline
+    ) -> Iterator[tuple[ObjectRef, Receipt | Exception]]:
+        for ref in refs:
+            yield ref, self.outcomes.get(ref.key) or receipt(ref)
+
+    def function(self) -> App:
+        report: Any = handler.telemetry
+        deliveries = InvocationRunner(
+            server=Server(host="sftp.partner.example", port=22),
+            credentials=FixedCredentials(Credentials(username="u", password="p")),
+            delivery=object(),  # type: ignore[arg-type]  # nobody asks it anything: `deliver_all` is ours
+            breaker=self.breaker,
+            publisher=NullPublisher(),
+            telemetry=report,
+        )
+        message_disposition = MessageDisposition(
+            self.queue,  # type: ignore[arg-type]  # a stand-in for the queue
+            policy=RetryPolicy(retry_for=24 * HOUR),
+            publisher=NullPublisher(),
+            give_up=lambda ref, error: None,
+            telemetry=report,
+            clock=lambda: NOW,
+        )
+        return App(runner=deliveries, disposition=message_disposition, publisher=NullPublisher())
+
+
+def receipt(ref: ObjectRef) -> Receipt:
+    return Receipt(
+        ref=ref,
+        remote_path=f"inbox/{ref.key}",
+        size=42,
+        seconds=1.25,
+        checksum_algorithm="CRC32",
+        checksum="y/Q5Jg==",
+        streams=2,
+        host_key_fingerprint="SHA256:abc",
+    )
+
+
+def installed(monkeypatch: pytest.MonkeyPatch) -> Environment:
+    """Let the handler run such a function, in an environment of its own."""
+    env = Environment()
+    function = env.function()
+    monkeypatch.setattr(handler, "_app", lambda: function)
+    monkeypatch.setattr(invocation, "deliver_all", env.deliver_all)
+    forget_dimensions()
+    return env
+
+
+def forget_dimensions() -> None:
+    """As another function would begin: Powertools warns of a dimension that changes."""
+    telemetry.metrics.clear_default_dimensions()
+    telemetry.metrics.clear_metrics()
+
+
+def batch(*keys: str, age: float = 0, tried_for: float | None = None) -> dict[str, Any]:
+    """One message for each key, its event sent so many seconds ago.
+
+    Args:
+        keys: Of the objects.
+        age: Seconds since the event was sent.
+        tried_for: Seconds since its first try; None: there was none.
+    """
+    event = sqs_event(**{f"m_{key}": json.dumps(s3_notification(s3_record("bucket", key))) for key in keys})
+    for record in event["Records"]:
+        record["attributes"]["SentTimestamp"] = str(int((NOW - age) * 1000))
+        if tried_for is not None:  # it was sent anew just now
+            tries = RetryHistory(first_sent=NOW - age, count=1, since=NOW - tried_for)
+            record["attributes"]["SentTimestamp"] = str(int(NOW * 1000))
+            record["messageAttributes"] = {
+                "retries": {"stringValue": tries.as_text(sent=NOW), "dataType": "String"}
+            }
+    return event
+
+
+def emitted(
+    capsys: pytest.CaptureFixture[str], event: dict[str, Any], *, function_name: str = "acme"
+) -> dict[str, Any]:
+    """Run the function and return the one line of metrics that it has printed; empty for none."""
+    handler.lambda_handler(event, LambdaContext(function_name=function_name))
+    lines: list[dict[str, Any]] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return lines[0] if lines else {}

@@ -1,0 +1,113 @@
+"""The partner's side of an integration test: a real server, and a delivery that is aimed at it."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from local.sftp_server import RunningServer
+from s3_to_sftp.credentials import Credentials, CredentialSource, FixedCredentials
+from s3_to_sftp.delivery.delivery import Delivery
+from s3_to_sftp.settings import Server
+from s3_to_sftp.sftp.client import SftpClient
+from s3_to_sftp.sftp.connection import Timeouts
+from s3_to_sftp.sftp.parallel_upload import DEFAULT_TUNING, RangeSource, TransferTuning, UploadRequest
+from s3_to_sftp.sftp.publish import publish
+from s3_to_sftp.sftp.temporary_names import temporary_path
+from s3_to_sftp.sftp.upload import Staged
+from tests.support.pace import short
+from tests.support.sftp_env import MemoryJournal
+
+TUNING: TransferTuning | None = None
+"""How large files are shared out among streams, where a fixture says so; else as in production."""
+
+IMPATIENT = short(connect=5, handshake=2.5, login=2.5, reply=2.5)
+"""Servers on loopback answer at once or never."""
+
+
+def tuned(segment_bytes: int) -> TransferTuning:
+    """As many streams as the partner allows, at any distance and for any size; each takes so many bytes."""
+    return TransferTuning(
+        aim_bytes_per_second=1e15,
+        min_bytes_per_stream=1,
+        segment_bytes=segment_bytes,
+        last_segment_bytes=min(segment_bytes, 1024 * 1024),
+    )
+
+
+def address_of(server: RunningServer, *, port: int | None = None, host_keys: tuple[str, ...] = ()) -> Server:
+    """Describe the server as settings do; by default with the key that it has."""
+    return Server(host=server.host, port=port or server.port, host_keys=host_keys or server.host_keys)
+
+
+def login_of(server: RunningServer) -> Credentials:
+    """The login that the server accepts."""
+    return Credentials(username=server.username, private_key=server.private_key)
+
+
+def partner_at(
+    server: RunningServer,
+    *,
+    port: int | None = None,
+    credentials: CredentialSource | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    max_connections: int = 1,
+    timeouts: Timeouts = IMPATIENT,
+    ciphers: tuple[str, ...] = (),
+    directories: Sequence[str] = (),
+) -> SftpClient:
+    """Make a partner that knows the server and its login, and does not wait long."""
+    return SftpClient(
+        replace(address_of(server, port=port), ciphers=ciphers),
+        credentials or FixedCredentials(login_of(server)),
+        timeouts=timeouts,
+        max_connections=max_connections,
+        directories=directories,
+        tuning=TUNING or DEFAULT_TUNING,
+        clock=clock,
+    )
+
+
+def delivery_to(server: RunningServer, s3: Any, *, port: int | None = None, directory: str = "") -> Delivery:
+    """Make a delivery over a connection of its own."""
+    return Delivery(s3=s3, sftp=partner_at(server, port=port), directory=directory)
+
+
+def send(partner: SftpClient, source: RangeSource, path: str, *, most_streams: int | None = None) -> int:
+    """Send a file as the delivery of a large object does; return the number of its streams."""
+    temporary = temporary_path(path, token=secrets.token_hex(8))
+    sent = upload(partner, source, path, temporary=temporary, most_streams=most_streams)
+    if sent.lost is not None:
+        raise sent.lost
+    assert sent.complete
+    assert sent.acknowledged == source.size
+    return sent.streams
+
+
+def upload(partner: SftpClient, source: RangeSource, path: str, *, temporary: str, **more: Any) -> Staged:
+    """Send a file as far as that works; what is complete gets its final name."""
+    sent = partner.upload(UploadRequest(source=source, temporary=temporary, **more))
+    if sent.complete:
+        partner.run(
+            lambda session: publish(
+                session, sent.temporary, path, aside=f"{path}.old", journal=MemoryJournal()
+            )
+        )
+    return sent
+
+
+def files_below(root: Path) -> dict[str, bytes]:
+    """Return every file on the partner's disk, temporary ones included."""
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()
+    }
+
+
+def connections(server: RunningServer) -> int:
+    """Count the connections that the server has seen."""
+    said = {"sshd": "Connection from ", "asyncssh": " connected"}[server.kind]
+    return server.read_log().count(said)

@@ -1,0 +1,200 @@
+"""A partner in memory that takes several connections, each to a scripted server over one disk."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from s3_to_sftp.credentials import Credentials, FixedCredentials
+from s3_to_sftp.settings import Server
+from s3_to_sftp.sftp.client import SftpClient
+from s3_to_sftp.sftp.connection import Timeouts
+from s3_to_sftp.sftp.parallel_upload import DEFAULT_TUNING, TransferTuning
+from s3_to_sftp.sftp.pool import ConnectionPool
+from s3_to_sftp.sftp.session import SftpSession
+from tests.support.scripted_server import Disk, Script, ScriptedServer
+
+SERVER = Server(host="sftp.partner.example", port=22)
+LOGIN = Credentials(username="u", password="p")
+SOON = 120
+"""Seconds that a test waits for what must happen; it never takes them when all is well."""
+
+
+CHANNEL = -1
+"""The number of a second channel."""
+
+
+def done() -> Future[None]:
+    """What is waited for and has happened."""
+    future: Future[None] = Future()
+    future.set_result(None)
+    return future
+
+
+@dataclass
+class MemoryJournal:
+    """What a publisher has told of names.
+
+    Attributes:
+        names: Those that may stand at the partner, and what is known of each.
+        moves: Returns what a move of the partner's file waits for.
+    """
+
+    names: dict[str, str] = field(default_factory=dict)
+    moves: Callable[[], Future[None]] = done
+
+    def will_move_aside(self, name: str) -> Future[None]:
+        self.names[name] = "moving"
+        return self.moves()
+
+    def settled(self, name: str) -> None:
+        self.names[name] = "settled"
+
+    def blocked(self, name: str) -> None:
+        self.names[name] = "blocked"
+
+    def gone(self, name: str) -> None:
+        self.names.pop(name, None)
+
+
+@dataclass
+class MemoryConnection:
+    """A connection to a scripted server."""
+
+    env: Environment
+    number: int
+    server: ScriptedServer
+    session: SftpSession
+    closed: bool = False
+    host_key_fingerprint: str = "SHA256:abc"
+
+    def another_channel(self) -> MemoryConnection:
+        self.env.tried[CHANNEL] += 1
+        self.env.before_connect.get(CHANNEL, lambda: None)()
+        return self.env.serve(CHANNEL)
+
+    def is_open(self) -> bool:
+        return not (self.closed or self.session.is_over)
+
+    def close(self) -> None:
+        self.closed = True
+        self.server.broken = EOFError("closed by ourselves")
+
+
+class _ProvenPool(ConnectionPool):
+    """Of a server that has shown everything."""
+
+    resumes = True
+
+    def has_proof(self, number: int) -> bool:
+        return True
+
+
+def _healthy(_asked: object) -> None:
+    return None
+
+
+@dataclass
+class Environment:
+    """Connects, and counts.
+
+    Attributes:
+        scripts: Number of a connection -> what its server does. Read at each connect.
+        before_connect: Number of a connection -> called before it is made; may raise or wait.
+        made: Every connection so far.
+        tried: How often each connection was asked for.
+        round_trip: Seconds, as the login shows it.
+    """
+
+    scripts: dict[int, Script] = field(default_factory=dict)
+    before_connect: dict[int, Callable[[], object]] = field(default_factory=dict)
+    max_write: int = 128 * 1024
+    """WRITEs of this length are sent each by itself."""
+    round_trip: float = 0.1
+    fingerprint: str = "SHA256:abc"
+    kind: type[ScriptedServer] = ScriptedServer
+    extensions: dict[str, bytes] | None = None
+    proven: bool = True
+    """Whether it is known already that several may write one file, and that files are resumed."""
+    channels: bool = False
+    """Whether a second channel may be asked for."""
+    disk: Disk = field(default_factory=Disk)
+    tuning: TransferTuning = DEFAULT_TUNING
+    made: list[MemoryConnection] = field(default_factory=list)
+    tried: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
+    logins: list[Credentials] = field(default_factory=list)
+
+    def connect(
+        self,
+        server: Server,
+        credentials: Credentials,
+        timeouts: Timeouts,
+        logged_in: Callable[[float], None] = lambda _round_trip: None,
+    ) -> Any:
+        assert server == SERVER
+        number = stream_number()
+        self.tried[number] += 1
+        self.logins.append(credentials)
+        self.before_connect.get(number, lambda: None)()
+        logged_in(self.round_trip)
+        return self.serve(number)
+
+    def serve(self, number: int) -> MemoryConnection:
+        script = self.scripts.get(number, _healthy)
+        scripted = self.kind(script, max_write=self.max_write, disk=self.disk, extensions=self.extensions)
+        connection = MemoryConnection(
+            self, number, scripted, scripted.session(), host_key_fingerprint=self.fingerprint
+        )
+        connection.session.round_trip = self.round_trip
+        self.made.append(connection)
+        return connection
+
+    def pool(self, limit: int = 1, **more: Any) -> ConnectionPool:
+        kind = _ProvenPool if self.proven else ConnectionPool
+        pool = kind(
+            SERVER, FixedCredentials(LOGIN), timeouts=Timeouts(), limit=limit, connect=self.connect, **more
+        )
+        if not self.channels:
+            pool._given_up[CHANNEL] = math.inf
+        return pool
+
+    def partner(self, max_connections: int = 1, **more: Any) -> SftpClient:
+        return SftpClient(
+            SERVER,
+            FixedCredentials(LOGIN),
+            timeouts=Timeouts(),
+            max_connections=max_connections,
+            connect=self.connect,
+            **{"tuning": self.tuning, **more},
+        )
+
+    def connection(self, number: int) -> MemoryConnection:
+        """The newest connection of this number."""
+        return [connection for connection in self.made if connection.number == number][-1]
+
+    @property
+    def files(self) -> dict[str, bytearray]:
+        return self.disk.files
+
+
+def stream_number() -> int:
+    """Number of the stream whose thread this is; 0 for the one that delivers."""
+    name = threading.current_thread().name
+    return int(name.removeprefix("stream-")) if name.startswith("stream-") else 0
+
+
+def stream_threads() -> list[threading.Thread]:
+    """The streams that are still there."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("stream-")]
+
+
+def wait_for_streams(threads: Iterable[threading.Thread] | None = None) -> None:
+    """Wait until the streams have ended."""
+    for thread in stream_threads() if threads is None else threads:
+        thread.join(SOON)
+        assert not thread.is_alive()

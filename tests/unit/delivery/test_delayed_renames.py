@@ -1,0 +1,284 @@
+"""A RENAME that hangs in a process of the partner's, and is carried out after a later one was answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from s3_to_sftp.delivery.batch import deliver_all
+from s3_to_sftp.errors import ConnectionLost, EarlierRenamePending, RequestRefused
+from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME, Request, Status
+from s3_to_sftp.state.receipt import Receipt
+from tests.support.delivery_env import PLENTY, DeliveryEnvironment
+from tests.support.ledger_env import TABLE, create_table
+from tests.support.scripted_server import Asked, File, Hanging, Script, is_rename, one_of, renamed, status
+
+PATH = "inbox/a"
+OLD, ONE, TWO = b"theirs", b"version 1", b"version 2 is longer"
+
+
+@pytest.fixture
+def harness(dynamodb: Any) -> Iterator[DeliveryEnvironment]:
+    create_table(dynamodb)
+    harness = DeliveryEnvironment(dynamodb, {"a": ONE})
+    harness.env.files[PATH] = File(OLD)
+    yield harness
+    dynamodb.delete_table(TableName=TABLE)
+
+
+class Killed(BaseException):
+    """The function is gone, and nobody gives its lease back."""
+
+
+Deliver = Callable[[DeliveryEnvironment, ObjectRef], Receipt]
+
+
+def as_large(harness: DeliveryEnvironment, ref: ObjectRef) -> Receipt:
+    return harness.deliver(ref)
+
+
+def as_small(harness: DeliveryEnvironment, ref: ObjectRef) -> Receipt:
+    ((_, outcome),) = deliver_all(harness.function(), [ref], harness.invocation())
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+each_way = pytest.mark.parametrize("deliver", [as_large, as_small])
+
+
+# --- what the partner's server does not do ---
+
+
+def replaces_nothing(harness: DeliveryEnvironment) -> Script:
+    """Script: posix-rename is announced, and does not replace, as on Windows."""
+
+    def script(asked: Asked) -> bytes | None:
+        taken = is_rename(asked) and harness.env.disk.has(renamed(asked)[1])
+        return status(asked, Status.FAILURE) if taken else None
+
+    return script
+
+
+def removes_nothing(asked: Asked) -> bytes | None:
+    return status(asked, Status.PERMISSION_DENIED) if asked.kind == Request.REMOVE else None
+
+
+def voids_nothing(asked: Asked) -> bytes | None:
+    voids = is_rename(asked) and renamed(asked)[1].endswith(".void")
+    return status(asked, Status.PERMISSION_DENIED) if voids else None
+
+
+def occupies_nothing(asked: Asked) -> bytes | None:
+    occupies = asked.kind == Request.OPEN and asked.texts[0].endswith(".old")
+    return status(asked, Status.PERMISSION_DENIED) if occupies else None
+
+
+def moves_aside(asked: Asked) -> bool:
+    return is_rename(asked) and renamed(asked)[0] == PATH
+
+
+def publishes(asked: Asked) -> bool:
+    return is_rename(asked) and renamed(asked)[1] == PATH
+
+
+def hang(
+    harness: DeliveryEnvironment,
+    ref: ObjectRef,
+    is_due: Callable[[Asked], bool],
+    *scripts: Script,
+    deliver: Deliver = as_large,
+    raises: type[Exception] = ConnectionLost,
+) -> Hanging:
+    """Let an attempt meet a server that hangs."""
+    hanging = Hanging(is_due, harness.env.disk)
+    harness.env.scripts[0] = one_of(hanging, *scripts)
+    with pytest.raises(raises):
+        deliver(harness, ref)
+    assert len(hanging.hung) == 1
+    harness.env.scripts[0] = one_of(*scripts)
+    return hanging
+
+
+def killed(
+    harness: DeliveryEnvironment, ref: ObjectRef, is_due: Callable[[Asked], bool], *scripts: Script
+) -> Hanging:
+    """Let an attempt be killed at a server that hangs."""
+    hanging = Hanging(is_due, harness.env.disk)
+
+    def script(asked: Asked) -> bytes | None:
+        if hanging(asked) is not None:
+            raise Killed
+        return one_of(*scripts)(asked)
+
+    harness.env.scripts[0] = script
+    with pytest.raises(Killed):
+        harness.deliver(ref)
+    harness.env.scripts[0] = one_of(*scripts)
+    harness.ledger.clock.now += 2 * PLENTY
+    return hanging
+
+
+def second(harness: DeliveryEnvironment) -> ObjectRef:
+    harness.s3.objects["a"] = TWO
+    return harness.ref(sequencer="0B")
+
+
+# --- the partner's old file is moved aside when it is ours that has the name ---
+
+each_server = pytest.mark.parametrize("posix", [True, False], ids=["posix-rename", "rename"])
+
+
+def without_replacing(harness: DeliveryEnvironment, posix: object) -> Script:
+    harness.env.extensions = {LIMITS: b"1", **({POSIX_RENAME: b"1"} if posix else {})}
+    return replaces_nothing(harness)
+
+
+@each_way
+@each_server
+@pytest.mark.parametrize("more", [[], [removes_nothing]], ids=["REMOVE", "no REMOVE"])
+@pytest.mark.parametrize("newer", [False, True], ids=["next attempt", "next version"])
+def test_delivered_file_is_not_moved_aside_later(
+    harness: DeliveryEnvironment, *, newer: bool, more: list[Script], posix: bool, deliver: Deliver
+) -> None:
+    server = without_replacing(harness, posix)
+    hanging = hang(harness, harness.ref(), moves_aside, server, *more, deliver=deliver, raises=RequestRefused)
+    assert harness.env.files[PATH] == OLD
+    deliver(harness, second(harness) if newer else harness.ref())
+    delivered = TWO if newer else ONE
+    assert harness.env.files[PATH] == delivered
+    hanging.wakes_up()
+    assert harness.env.files[PATH] == delivered
+
+
+@each_server
+def test_delivered_file_is_not_moved_aside_later_when_the_function_was_killed(
+    harness: DeliveryEnvironment, *, posix: bool
+) -> None:
+    server = without_replacing(harness, posix)
+    hanging = killed(harness, harness.ref(), moves_aside, server)
+    harness.deliver(harness.ref())
+    hanging.wakes_up()
+    assert harness.env.files[PATH] == ONE
+
+
+@each_way
+@each_server
+def test_old_file_that_is_moved_aside_between_two_attempts_is_replaced(
+    harness: DeliveryEnvironment, *, posix: bool, deliver: Deliver
+) -> None:
+    server = without_replacing(harness, posix)
+    hanging = hang(harness, harness.ref(), moves_aside, server, deliver=deliver, raises=RequestRefused)
+    hanging.wakes_up()
+    assert PATH not in harness.env.files
+    deliver(harness, harness.ref())
+    assert harness.env.files == {PATH: ONE}
+    assert harness.temporaries(harness.ref()) == set()
+
+
+@each_server
+@pytest.mark.parametrize("newer", [False, True], ids=["next attempt", "next version"])
+def test_nothing_is_renamed_while_the_old_name_cannot_be_occupied(
+    harness: DeliveryEnvironment, *, newer: bool, posix: bool
+) -> None:
+    server = without_replacing(harness, posix)
+    hanging = hang(harness, harness.ref(), moves_aside, server, occupies_nothing, raises=RequestRefused)
+    ref = second(harness) if newer else harness.ref()
+    with pytest.raises(EarlierRenamePending):
+        harness.deliver(ref)
+    assert harness.env.files[PATH] == OLD
+    assert harness.state(ref) == "STAGED"
+    hanging.wakes_up()
+    harness.deliver(ref)
+    assert harness.env.files == {PATH: TWO if newer else ONE}
+    assert harness.state(ref) == "DELIVERED"
+
+
+# --- an older version, or an earlier attempt, gets the name when a later one has it ---
+
+each_replacing_server = pytest.mark.parametrize(
+    "extensions", [None, {LIMITS: b"1"}], ids=["posix-rename", "rename"]
+)
+
+
+@each_way
+@each_replacing_server
+@pytest.mark.parametrize("more", [[], [removes_nothing]], ids=["REMOVE", "no REMOVE"])
+def test_older_version_never_replaces_a_newer_one(
+    harness: DeliveryEnvironment, more: list[Script], extensions: dict[str, bytes] | None, deliver: Deliver
+) -> None:
+    harness.env.extensions = extensions
+    if extensions:
+        del harness.env.files[PATH]  # a RENAME that does not replace would be answered
+    hanging = hang(harness, harness.ref(), publishes, *more, deliver=deliver)
+    newer = second(harness)
+    deliver(harness, newer)
+    assert harness.env.files[PATH] == TWO
+    harness.env.files.pop(PATH)  # the partner takes it: nothing is in the way
+    hanging.wakes_up()
+    assert PATH not in harness.env.files
+    assert harness.state(newer) == "DELIVERED"
+
+
+@each_replacing_server
+def test_older_version_never_replaces_a_newer_one_when_its_function_was_killed(
+    harness: DeliveryEnvironment, extensions: dict[str, bytes] | None
+) -> None:
+    harness.env.extensions = extensions
+    if extensions:
+        del harness.env.files[PATH]
+    hanging = killed(harness, harness.ref(), publishes)
+    harness.deliver(second(harness))
+    hanging.wakes_up()
+    assert harness.env.files == {PATH: TWO}
+
+
+@each_way
+@each_replacing_server
+def test_newer_version_waits_while_the_older_one_can_neither_be_removed_nor_renamed(
+    harness: DeliveryEnvironment, extensions: dict[str, bytes] | None, deliver: Deliver
+) -> None:
+    harness.env.extensions = extensions
+    if extensions:
+        del harness.env.files[PATH]
+    before = dict(harness.env.files)
+    hanging = hang(harness, harness.ref(), publishes, removes_nothing, voids_nothing, deliver=deliver)
+    newer = second(harness)
+    for _ in range(2):
+        with pytest.raises(EarlierRenamePending):
+            deliver(harness, newer)
+        assert harness.whole == before
+        assert harness.state(newer) == "STAGED"
+        assert sorted(bytes(harness.env.files[name]) for name in harness.partial) == [ONE, TWO]
+    hanging.wakes_up()
+    assert harness.env.files[PATH] == ONE
+    deliver(harness, newer)
+    assert harness.env.files[PATH] == TWO
+    assert harness.state(newer) == "DELIVERED"
+
+
+@each_way
+@pytest.mark.parametrize("more", [[], [removes_nothing]], ids=["REMOVE", "no REMOVE"])
+def test_stump_of_an_earlier_attempt_never_replaces_the_whole_file(
+    harness: DeliveryEnvironment, more: list[Script], deliver: Deliver
+) -> None:
+    hanging = hang(harness, harness.ref(), publishes, *more, deliver=deliver)
+    (temporary,) = harness.partial
+    del harness.env.files[temporary][3:]  # the partner has lost power
+    deliver(harness, harness.ref())
+    hanging.wakes_up()
+    assert harness.env.files[PATH] == ONE
+
+
+def test_rename_that_was_carried_out_is_not_prevented(harness: DeliveryEnvironment) -> None:
+    hanging = hang(harness, harness.ref(), publishes)
+    hanging.wakes_up()
+    receipt = harness.deliver(harness.ref())
+    assert receipt.recovered
+    assert harness.env.files == {PATH: ONE}
+    newer = second(harness)
+    harness.deliver(newer)
+    assert harness.env.files == {PATH: TWO}

@@ -1,0 +1,156 @@
+"""Details on which a guarantee rests, and that no story of a delivery shows by itself."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import paramiko
+import pytest
+
+from s3_to_sftp.credentials import Credentials
+from s3_to_sftp.errors import ConnectionLost, HostKeyRefused, LoginRefused, OutcomeUnknown
+from s3_to_sftp.settings import Server
+from s3_to_sftp.sftp import connection
+from s3_to_sftp.sftp.connection import Timeouts, connect
+from s3_to_sftp.ssh.host_keys import pasteable
+from tests.support.delivery_env import DeliveryEnvironment
+from tests.support.ledger_env import LEASE_SECONDS, TABLE, LedgerEnvironment, create_table, ref
+from tests.support.sftp_env import SOON
+
+LOGIN = Credentials(username="u", password="p")
+
+
+class SocketSeen(Exception):
+    """Ends the connection before its handshake."""
+
+
+@pytest.fixture
+def listening() -> Iterator[Server]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield Server(host="127.0.0.1", port=listener.getsockname()[1])
+
+
+def options_of(server: Server, timeouts: Timeouts, monkeypatch: pytest.MonkeyPatch) -> dict[int, int]:
+    """The TCP options of the socket over which a connection is about to speak SSH."""
+    seen: dict[int, int] = {}
+
+    def transport(sock: socket.socket) -> None:
+        with sock:
+            seen.update(
+                {
+                    option: sock.getsockopt(socket.IPPROTO_TCP, option)
+                    for option in (
+                        socket.TCP_NODELAY,
+                        getattr(socket, "TCP_USER_TIMEOUT", socket.TCP_NODELAY),
+                    )
+                }
+            )
+        raise SocketSeen
+
+    monkeypatch.setattr(connection, "Transport", transport)
+    with pytest.raises(SocketSeen):
+        connect(server, LOGIN, timeouts)
+    return seen
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the kernel has no TCP_USER_TIMEOUT")
+@pytest.mark.parametrize("reply", [120, 2.5])
+def test_kernel_gives_up_a_peer_that_takes_no_more_bytes_after_the_reply_timeout(
+    reply: float, listening: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = options_of(listening, Timeouts(reply=reply), monkeypatch)
+    assert options[socket.TCP_USER_TIMEOUT] == reply * 1000
+
+
+def test_small_requests_do_not_wait_for_earlier_ones_to_be_acknowledged(
+    listening: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert options_of(listening, Timeouts(), monkeypatch)[socket.TCP_NODELAY]
+
+
+class Eavesdropper(paramiko.ServerInterface):
+    """A server that is not the partner's, and writes down every login."""
+
+    def __init__(self) -> None:
+        self.logins: list[str] = []
+        self.key = paramiko.ECDSAKey.generate()
+
+    def serve(self, listener: socket.socket) -> None:
+        client, _ = listener.accept()
+        transport = paramiko.Transport(client)
+        transport.add_server_key(self.key)
+        with contextlib.suppress(paramiko.SSHException, EOFError):  # a client that turns away
+            transport.start_server(server=self)
+            transport.join(SOON)
+        transport.close()
+
+    def get_allowed_auths(self, username: str) -> str:
+        return "password"
+
+    def check_auth_none(self, username: str) -> int:
+        self.logins.append(username)
+        return paramiko.AUTH_FAILED
+
+    def check_auth_password(self, username: str, password: str) -> int:
+        self.logins.append(password)
+        return paramiko.AUTH_FAILED
+
+
+@pytest.mark.parametrize("is_pinned", [False, True], ids=["another is pinned", "it is pinned"])
+def test_login_is_sent_only_to_the_owner_of_a_pinned_host_key(is_pinned: object) -> None:
+    eavesdropper = Eavesdropper()
+    pinned = eavesdropper.key if is_pinned else paramiko.ECDSAKey.generate()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=eavesdropper.serve, args=[listener], daemon=True)
+        thread.start()
+        port = listener.getsockname()[1]
+        server = Server(host="127.0.0.1", port=port, host_keys=(pasteable(pinned),))
+        with pytest.raises(LoginRefused if is_pinned else HostKeyRefused):
+            connect(server, LOGIN, Timeouts())
+        thread.join(SOON)
+    assert bool(eavesdropper.logins) == bool(is_pinned)
+
+
+@pytest.fixture
+def harness(dynamodb: Any) -> Iterator[DeliveryEnvironment]:
+    create_table(dynamodb)
+    yield DeliveryEnvironment(dynamodb, {"a": b"old!"})
+    dynamodb.delete_table(TableName=TABLE)
+
+
+def test_file_of_the_same_length_and_second_is_no_evidence_of_a_delivery(
+    harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(harness.env.disk, "tick", lambda: harness.env.disk.now)  # both are of one second
+    harness.deliver(harness.ref(sequencer="0A"))
+    harness.s3.objects["a"] = b"news"
+    newer = harness.ref(sequencer="0B")
+    function = harness.function()
+    function.sftp.connect()
+    harness.env.connection(0).server.script = harness.cut_at_rename(done=False)
+    with pytest.raises(ConnectionLost):
+        function.deliver(newer, harness.invocation())
+    for name in harness.partial:  # the partner tidies up
+        del harness.env.files[name]
+    with pytest.raises(OutcomeUnknown):
+        harness.deliver(newer)
+    assert harness.whole == {"inbox/a": b"old!"}
+    assert harness.state(newer) == "COMMITTING"
+
+
+# --- leases ---
+
+
+def test_lease_of_a_dead_function_is_free_however_long_ago_it_ended(dynamodb: Any) -> None:
+    create_table(dynamodb)
+    try:
+        env = LedgerEnvironment(dynamodb)
+        env.lease(ref())
+        env.clock.now += LEASE_SECONDS + 3600
+        assert env.lease(ref()).attempt == 2
+    finally:
+        dynamodb.delete_table(TableName=TABLE)

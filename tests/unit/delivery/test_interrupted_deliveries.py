@@ -1,0 +1,301 @@
+"""What was acknowledged is kept through whatever interrupts a delivery, and counts only where it is safe."""
+
+from __future__ import annotations
+
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from s3_to_sftp.credentials import Credentials, FixedCredentials
+from s3_to_sftp.delivery.deadline import Deadline
+from s3_to_sftp.delivery.unknown_outcome import UnknownOutcome
+from s3_to_sftp.errors import (
+    CheckpointSaved,
+    ConnectionLost,
+    DeliveryError,
+    LedgerError,
+    NoProgress,
+    ResumeRefused,
+    TooManyConnections,
+)
+from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.sftp.parallel_upload import TransferTuning
+from s3_to_sftp.sftp.protocol import LIMITS, Request, Status, read_text
+from s3_to_sftp.state.receipt import Evidence
+from tests.support.delivery_env import DeliveryEnvironment
+from tests.support.ledger_env import TABLE, create_table
+from tests.support.scripted_server import NOTHING, Asked, ScriptedServer, status
+from tests.support.sftp_env import CHANNEL, SOON, wait_for_streams
+from tests.unit.delivery.test_delivery import BLOCK, DATA, refuse_everybody, refusing_second_open
+
+
+@pytest.fixture
+def harness(dynamodb: Any) -> Iterator[DeliveryEnvironment]:
+    create_table(dynamodb)
+    yield DeliveryEnvironment(dynamodb, {"a": DATA, "small": b"news"})
+    dynamodb.delete_table(TableName=TABLE)
+
+
+def half(harness: DeliveryEnvironment) -> Deadline:
+    """An invocation in which half of the object can be sent."""
+    return harness.deadline(budget=len(DATA) // 2)
+
+
+# --- the pause ---
+
+
+def test_pause_is_recorded_where_nobody_is_let_in_to_try_whether_files_are_resumed(
+    harness: DeliveryEnvironment,
+) -> None:
+    """One session for each login, and the partner still counts the one that we have just closed."""
+
+    def busy() -> None:
+        if harness.env.tried[0] % 2 == 0:
+            raise TooManyConnections("one session at a time", hint="")
+
+    harness.env.before_connect = {0: busy, CHANNEL: refuse_everybody}
+    with pytest.raises(CheckpointSaved):
+        harness.deliver(harness.ref(), deadline=half(harness))
+    assert "checkpoint" in harness.item(harness.ref())
+
+
+def test_pause_is_recorded_where_the_server_refuses_for_now(harness: DeliveryEnvironment) -> None:
+    harness.env.scripts = dict.fromkeys((0, CHANNEL), refusing_second_open)
+    ref = harness.ref()
+    with pytest.raises(CheckpointSaved):
+        harness.deliver(ref, deadline=half(harness))
+    harness.env.scripts = {}
+    sent = harness.written
+    harness.deliver(ref)
+    assert harness.written - sent < len(DATA)
+    assert harness.whole == {"inbox/a": DATA}
+
+
+# --- resuming ---
+
+
+def paused(harness: DeliveryEnvironment) -> str:
+    """Send half of the object; return the name of the file."""
+    with pytest.raises(CheckpointSaved):
+        harness.deliver(harness.ref(), deadline=half(harness))
+    (name,) = harness.partial
+    return name
+
+
+@pytest.mark.parametrize("code", [Status.FAILURE, Status.PERMISSION_DENIED, Status.LOCK_CONFLICT])
+@pytest.mark.parametrize("what", ["the probe", "the file"])
+def test_refusal_that_passes_costs_no_byte(what: str, code: int, harness: DeliveryEnvironment) -> None:
+    """A virus scanner holds the file for a moment, or the server has too many open."""
+    file = paused(harness)
+
+    def script(asked: Asked) -> bytes | None:
+        is_it = asked.kind == Request.OPEN and (
+            asked.texts[0] == file if what == "the file" else asked.texts[0].endswith("-resume.part")
+        )
+        return status(asked, code) if is_it else None
+
+    harness.env.scripts = {0: script}
+    sent = harness.written
+    for refusals in (1, 2):
+        with pytest.raises(ResumeRefused, match="said the partner"):
+            harness.deliver(harness.ref())
+        assert harness.item(harness.ref())["checkpoint"]["M"]["refusals"] == {"N": str(refusals)}
+    harness.env.scripts = {}
+    harness.deliver(harness.ref())
+    assert harness.written - sent < len(DATA)
+    assert harness.env.files == {"inbox/a": DATA}
+
+
+def test_refusal_that_does_not_pass_makes_the_object_be_sent_anew(harness: DeliveryEnvironment) -> None:
+    file = paused(harness)
+
+    def locked(asked: Asked) -> bytes | None:
+        refused = asked.kind == Request.OPEN and asked.texts[0] == file
+        return status(asked, Status.PERMISSION_DENIED) if refused else None
+
+    harness.env.scripts = {0: locked}
+    for _ in range(3):
+        with pytest.raises(ResumeRefused):
+            harness.deliver(harness.ref())
+    harness.deliver(harness.ref())
+    assert harness.whole == {"inbox/a": DATA}
+    assert harness.temporaries(harness.ref()) == set()
+
+
+def test_partner_who_tidies_up_between_invocations_that_lose_a_connection_is_no_endless_loop(
+    harness: DeliveryEnvironment,
+) -> None:
+    for number in range(8):
+        harness.env.tried[0] = 0
+        cut_at = harness.written + len(DATA) // 4
+
+        def cut(asked: Asked, cut_at: int = cut_at) -> bytes | None:
+            is_time = asked.kind == Request.WRITE and harness.written >= cut_at and harness.env.tried[0] == 1
+            return NOTHING if is_time else None
+
+        harness.env.scripts = {0: cut}
+        with pytest.raises(DeliveryError) as raised:
+            harness.deliver(harness.ref(), deadline=half(harness), name=f"f{number}")
+        if isinstance(raised.value, NoProgress):
+            return
+        harness.env.files.clear()
+    raise AssertionError("it goes on without end")
+
+
+# --- several streams ---
+
+
+class Node(ScriptedServer):
+    """One machine of several over one storage: what a handle has written is in its memory until CLOSE."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._in_memory: dict[str, list[Asked]] = {}
+
+    def _write(self, asked: Asked) -> bytes:
+        handle, at = read_text(asked.payload)
+        (size,) = struct.unpack_from(">I", asked.payload, at + 8)
+        self._in_memory.setdefault(handle.decode(), []).append(asked)
+        self.sizes.append(size)
+        return status(asked, Status.OK)
+
+    def _close(self, asked: Asked) -> bytes:
+        for written in self._in_memory.pop(asked.texts[0], []):
+            super()._write(written)
+            self.sizes.pop()
+        return super()._close(asked)
+
+
+def test_what_a_lost_stream_has_not_closed_does_not_count_beside_others(
+    harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other stream has stretched the file, so that its size shows nothing."""
+    harness.env.tuning = TransferTuning(
+        min_bytes_per_stream=4 * BLOCK, segment_bytes=4 * BLOCK, last_segment_bytes=4 * BLOCK
+    )
+    harness.env.kind, harness.env.proven = Node, False
+    joined, died = threading.Event(), threading.Event()
+    after_that: list[int] = []
+
+    def is_data(asked: Asked) -> bool:
+        return asked.kind == Request.WRITE and len(asked.payload) > 1000
+
+    def dies(asked: Asked) -> bytes | None:
+        nonlocal after_that
+        if died.is_set():
+            return NOTHING
+        if is_data(asked):
+            time.sleep(0.02)  # so that the other stream can join; where it does not, nothing is lost
+            after_that += [1] if joined.is_set() else []
+            if len(after_that) == 6:
+                harness.env.scripts = {}
+                died.set()
+                return NOTHING
+        return None
+
+    def closes_later(asked: Asked) -> bytes | None:
+        if is_data(asked):
+            joined.set()
+        if asked.kind == Request.CLOSE and joined.is_set():
+            assert died.wait(SOON)
+        return None
+
+    harness.env.scripts = {0: dies, 1: closes_later}
+    harness.deliver(harness.ref(), max_connections=2)
+    wait_for_streams()
+    assert harness.env.files["inbox/a"] == DATA
+
+
+# --- the end ---
+
+
+def renamed_without_receipt(
+    harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch, **about: Any
+) -> ObjectRef:
+    """Deliver an object while the ledger does not take the receipt."""
+
+    def throttled(*_: object) -> None:
+        raise LedgerError("throttled", hint="")
+
+    ref, function = harness.ref("small"), harness.function(**about)
+    monkeypatch.setattr(function._ledger, "delivered", throttled)
+    with pytest.raises(LedgerError):
+        function.deliver(ref, harness.invocation())
+    return ref
+
+
+def test_rename_that_was_answered_is_a_fact_though_its_receipt_could_not_be_written(
+    harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = renamed_without_receipt(harness, monkeypatch)
+    del harness.env.files["inbox/small"]  # collected by the partner
+    made = len(harness.env.made)
+    receipt = harness.deliver(ref)
+    assert (receipt.evidence, receipt.recovered) == (Evidence.RENAME_OK, True)
+    assert harness.state(ref) == "DELIVERED"
+    assert len(harness.env.made) == made, "nobody is asked"
+
+
+@pytest.mark.parametrize(
+    ("is_there", "policy", "evidence"),
+    [
+        (True, UnknownOutcome.HOLD, Evidence.SEEN_AFTER_RENAME),
+        (False, UnknownOutcome.ASSUME_DELIVERED, Evidence.ASSUMED),
+    ],
+)
+def test_receipt_that_could_not_be_written_does_not_make_a_rename_an_answered_one(
+    is_there: bool,  # noqa: FBT001 - a parameter
+    policy: UnknownOutcome,
+    evidence: Evidence,
+    harness: DeliveryEnvironment,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ref = harness.ref("small")
+    harness.env.scripts = {0: harness.cut_at_rename(done=True)}
+    with pytest.raises(ConnectionLost):
+        harness.deliver(ref)
+    harness.env.scripts = {}
+    if not is_there:
+        harness.env.files.clear()
+    renamed_without_receipt(harness, monkeypatch, unknown_outcome=policy)
+    receipt = harness.deliver(ref, unknown_outcome=policy)
+    assert (receipt.evidence, receipt.recovered) == (evidence, True)
+
+
+def test_rename_that_was_answered_elsewhere_is_no_delivery_here(
+    harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The function was aimed at another login before the receipt could be written."""
+    ref = renamed_without_receipt(harness, monkeypatch)
+    harness.env.files.clear()
+    elsewhere = harness.function()
+    other = Credentials(username="another", password="p")
+    monkeypatch.setattr(elsewhere.partner._pool, "_credentials", FixedCredentials(other))
+    receipt = elsewhere.deliver(ref, harness.invocation())
+    assert not receipt.recovered
+    assert harness.env.files == {"inbox/small": b"news"}
+
+
+def test_file_of_the_partners_gets_its_name_back_when_the_object_is_gone(
+    harness: DeliveryEnvironment,
+) -> None:
+    harness.env.extensions = {LIMITS: b"1"}  # no posix-rename
+    ref = harness.ref("small")
+    harness.env.files["inbox/small"] = bytearray(b"yesterday")
+    harness.env.scripts = {
+        0: lambda asked: NOTHING if (asked.kind, asked.number) == (Request.RENAME, 3) else None
+    }
+    with pytest.raises(ConnectionLost):
+        harness.deliver(ref)
+    harness.env.scripts = {}
+    for name in harness.partial:
+        del harness.env.files[name]  # the partner tidies up
+    del harness.s3.objects["small"]
+    with pytest.raises(DeliveryError):
+        harness.deliver(ref, unknown_outcome=UnknownOutcome.RESEND)
+    assert harness.state(ref) == "GONE"
+    assert harness.env.files == {"inbox/small": b"yesterday"}

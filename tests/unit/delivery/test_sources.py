@@ -1,0 +1,76 @@
+"""Whatever way an object is announced, it goes to the directory of its source."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from s3_to_sftp import handler
+from s3_to_sftp.app import App
+from s3_to_sftp.delivery.deadline import Deadline
+from s3_to_sftp.delivery.delivery import Delivery
+from s3_to_sftp.delivery.remote_path import SourceDirectory
+from s3_to_sftp.errors import PartnerUnreachable
+from s3_to_sftp.s3.object_ref import ObjectRef
+from tests.support.lambda_events import eventbridge_event, lambda_context, sqs_event
+from tests.support.memory_s3 import BUCKET, MemoryS3
+from tests.support.sftp_env import Environment
+
+KEY = "a+b %41.csv"
+
+
+class Tried:
+    """Delivers nothing, and remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        self.refs: list[ObjectRef] = []
+        self.error: Exception | None = None
+
+    def deliver(self, refs: Sequence[ObjectRef], deadline: Deadline) -> dict[ObjectRef, Exception]:
+        self.refs += refs
+        return dict.fromkeys(refs, self.error) if self.error else {}
+
+    def flush(self) -> None:
+        """Nothing is announced."""
+
+
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch) -> Tried:
+    tried = Tried()
+    fake: Any = tried
+    function = App(runner=fake, disposition=None, publisher=fake)
+    monkeypatch.setattr(handler, "_function", lambda: function)
+    return tried
+
+
+def test_event_of_eventbridge_in_a_queue_is_delivered(tried: Tried) -> None:
+    body = json.dumps(eventbridge_event("bucket", KEY))
+    assert handler.lambda_handler(sqs_event(m1=body), lambda_context()) == {"batchItemFailures": []}
+    assert [ref.key for ref in tried.refs] == [KEY]
+
+
+def test_event_that_eventbridge_invokes_the_function_with_is_delivered(tried: Tried) -> None:
+    assert handler.lambda_handler(eventbridge_event("bucket", KEY), lambda_context()) is None
+    assert [ref.key for ref in tried.refs] == [KEY]
+
+
+def test_event_that_eventbridge_invokes_the_function_with_is_retried_by_lambda(tried: Tried) -> None:
+    tried.error = PartnerUnreachable("no answer.", hint="")
+    with pytest.raises(PartnerUnreachable):
+        handler.lambda_handler(eventbridge_event("bucket", KEY), lambda_context())
+
+
+def test_object_goes_to_the_directory_of_its_source() -> None:
+    s3, env = MemoryS3({"in/a.csv": b"a", "out/b.csv": b"b"}), Environment()
+    delivery = Delivery(
+        s3=s3,
+        sftp=env.partner(),
+        directory="inbox",
+        sources=[SourceDirectory(bucket=BUCKET, prefix="out/", directory="outbox")],
+    )
+    paths = [delivery.deliver(s3.ref(key)).remote_path for key in ("in/a.csv", "out/b.csv")]
+    assert paths == ["inbox/in/a.csv", "outbox/out/b.csv"]
+    assert {path for path in env.files if not path.endswith(".part")} == set(paths)

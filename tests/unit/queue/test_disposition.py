@@ -1,0 +1,625 @@
+"""Each outcome has its consequence: acknowledged, sent anew, continued or dead-lettered."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from s3_to_sftp.errors import (
+    AlreadyDelivered,
+    AlreadyGone,
+    CheckpointSaved,
+    CircuitOpen,
+    ConfigurationError,
+    ConnectionLost,
+    CredentialsError,
+    DeadlineTooClose,
+    DeliveryError,
+    Disposition,
+    EventError,
+    LeaseHeld,
+    LedgerError,
+    LoginRefused,
+    NoProgress,
+    ObjectGone,
+    PartnerUnreachable,
+    QueueError,
+    RemotePathRefused,
+    RequestRefused,
+    ResumeNotSupported,
+    SourceDenied,
+    SourceInterrupted,
+    Superseded,
+)
+from s3_to_sftp.events import NullPublisher
+from s3_to_sftp.queue.disposition import Failure, MessageDisposition
+from s3_to_sftp.queue.message_queue import Message, MessageQueue
+from s3_to_sftp.queue.retry_policy import RetryHistory, RetryPolicy
+from s3_to_sftp.s3.envelopes import objects_in_message
+from s3_to_sftp.s3.object_ref import ObjectRef
+from tests.support.lambda_events import s3_notification, s3_record, sqs_record
+from tests.support.ledger_env import ref
+
+A, B, C = (ref(key=key) for key in ("a", "b", "c"))
+SENT_AT = 1_795_392_000.0
+RETRY_FOR = 3600.0
+
+
+def message(
+    *, tries: RetryHistory | None = None, sent_at: float = SENT_AT, objects: tuple[ObjectRef, ...] = (A,)
+) -> Message:
+    """A message as it is received, the first time or after it was sent anew."""
+    attributes = {}
+    if tries is not None:
+        attributes["retries"] = {"stringValue": tries.as_text(sent=sent_at), "dataType": "String"}
+    return Message(
+        id="m1",
+        body=json.dumps(s3_notification(*(record_of(ref) for ref in objects))),
+        receipt_handle="receipt",
+        receive_count=1,
+        sent_at=sent_at,
+        attributes=attributes,
+    )
+
+
+def record_of(ref: ObjectRef) -> Any:
+    record = s3_record(ref.bucket, ref.key, size=ref.size, etag=ref.etag)
+    record["s3"]["object"] |= {"versionId": ref.version_id, "sequencer": ref.sequencer}
+    return record
+
+
+@dataclass
+class Staged:
+    """A message that was sent anew.
+
+    Attributes:
+        body: Its body.
+        tries: What it carries along.
+        delay: Seconds.
+    """
+
+    body: str
+    tries: RetryHistory
+    delay: float
+
+    @property
+    def announces(self) -> list[ObjectRef]:
+        return objects_in_message(self.body)
+
+
+class NotingQueue:
+    """Notes what it is asked for, and refuses what it is told to."""
+
+    def __init__(self, events: list[str]) -> None:
+        self.events = events
+        self.sent: list[Staged] = []
+        self.dead_lettered: list[dict[str, str]] = []
+        self.continued: list[str] = []
+        self.refused: set[str] = set()
+
+    def _note(self, what: str) -> None:
+        if what in self.refused:
+            raise QueueError(f"{what} did not work.", hint="")
+        self.events.append(what)
+
+    @property
+    def delays(self) -> list[float]:
+        return [sent.delay for sent in self.sent]
+
+    def resend(self, _message: Message, *, body: str, tries: RetryHistory, delay: float) -> None:
+        self._note("send anew")
+        self.sent.append(Staged(body, tries, delay))
+
+    def dead_letter(self, _message: Message, **why: str) -> None:
+        self._note("dead_letter")
+        self.dead_lettered.append(why)
+
+    def continue_(self, _message: Message, *, body: str) -> None:
+        self._note("continue")
+        self.continued.append(body)
+
+    def acknowledge(self, _message: Message) -> None:
+        self._note("acknowledge")
+
+
+class RecordingPublisher(NullPublisher):
+    def __init__(self, events: list[str]) -> None:
+        self.events = events
+        self.failures: list[tuple[ObjectRef | None, DeliveryError, int]] = []
+        self.paths: list[str | None] = []
+
+    def failed(
+        self, ref: ObjectRef | None, error: DeliveryError, *, attempt: int, remote_path: str | None = None
+    ) -> None:
+        self.events.append("announce")
+        self.failures.append((ref, error, attempt))
+        self.paths.append(remote_path)
+
+
+class DispositionEnvironment:
+    """A settlement whose every act is noted.
+
+    Attributes:
+        events: What was done, in order.
+        given_up: Objects that the ledger was told of.
+        meanwhile: What the ledger answers instead of taking that an object is given up.
+        now: Seconds since the epoch.
+    """
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.queue = NotingQueue(self.events)
+        self.announcements = RecordingPublisher(self.events)
+        self.given_up: list[tuple[ObjectRef, DeliveryError]] = []
+        self.meanwhile: dict[ObjectRef, DeliveryError] = {}
+        self.now = SENT_AT
+
+    def settle(self, *failures: Failure, of: Message | None = None) -> bool:
+        return self.message_disposition().apply(of or message(), failures)
+
+    def message_disposition(self, *, base: float = 100, cap: float = 100) -> MessageDisposition:
+        return MessageDisposition(
+            self.queue,  # type: ignore[arg-type] # a stand-in
+            policy=RetryPolicy(retry_for=RETRY_FOR, base=base, cap=cap),
+            publisher=self.announcements,
+            give_up=self._give_up,
+            path_of=lambda ref: f"inbox/{ref.key}",
+            clock=lambda: self.now,
+        )
+
+    def _give_up(self, ref: ObjectRef, error: DeliveryError) -> None:
+        self.events.append("give up")
+        if ref in self.meanwhile:
+            raise self.meanwhile[ref]
+        self.given_up.append((ref, error))
+
+
+@pytest.fixture
+def env() -> DispositionEnvironment:
+    return DispositionEnvironment()
+
+
+RETRIED = [
+    ConnectionLost("cut.", hint="wait."),
+    SourceInterrupted("S3.", hint="wait."),
+    RequestRefused("full.", hint="wait.", code=14, disposition=Disposition.RETRY),
+    LedgerError("busy.", hint="wait."),
+    PartnerUnreachable("down.", hint="wait."),
+    LoginRefused("no.", hint="mend."),
+    CredentialsError("empty.", hint="fill."),
+    ZeroDivisionError("surprise"),
+]
+TOO_LATE = DeadlineTooClose("late.", hint="", retry_after=0)
+WAITING = [LeaseHeld("another.", hint="", retry_after=77), TOO_LATE]
+CIRCUIT_OPEN = CircuitOpen("open.", hint="later.", retry_after=60)
+PERMANENT = [
+    EventError("not S3.", hint="look."),
+    RemotePathRefused("no path.", hint="rename."),
+    SourceDenied("forbidden.", hint="allow."),
+    ObjectGone("gone.", hint="put."),
+    ConfigurationError("unset.", hint="set."),
+    RequestRefused("forbidden.", hint="ask.", code=3, disposition=Disposition.PERMANENT),
+    LedgerError("corrupt.", hint="mend.", disposition=Disposition.PERMANENT),
+    ResumeNotSupported("too large.", hint="split."),
+    NoProgress("stuck.", hint="ask."),
+]
+SETTLED = [
+    AlreadyDelivered("before.", hint=""),
+    AlreadyGone("gone.", hint=""),
+    Superseded("older.", hint=""),
+]
+
+
+def names(value: object) -> str:
+    return type(value).__name__
+
+
+# --- one object ---
+
+
+def test_delivered_message_leaves_the_queue(env: DispositionEnvironment) -> None:
+    assert env.settle()
+    assert env.events == []
+
+
+@pytest.mark.parametrize("error", SETTLED, ids=names)
+def test_what_needs_no_delivery_leaves_the_queue(error: Exception, env: DispositionEnvironment) -> None:
+    env.now += 2 * RETRY_FOR
+    assert env.settle((A, error))
+    assert env.events == []
+
+
+@pytest.mark.parametrize("error", RETRIED, ids=names)
+def test_what_may_work_later_is_sent_anew_with_jitter_and_acknowledged(
+    error: Exception, env: DispositionEnvironment
+) -> None:
+    for _ in range(20):
+        assert env.settle((A, error))
+    assert env.events == ["send anew", "acknowledge"] * 20
+    assert len(set(env.queue.delays)) > 1
+    assert all(1 <= delay <= 100 for delay in env.queue.delays)
+    assert env.queue.sent[0].body == message().body
+
+
+def test_delay_grows_with_the_tries_that_failed(env: DispositionEnvironment) -> None:
+    message_disposition = env.message_disposition(base=5, cap=900)
+    for count, longest in ((0, 5), (7, 640)):
+        env.queue.sent.clear()
+        tries = RetryHistory(first_sent=SENT_AT, count=count, since=SENT_AT if count else None, waits=40)
+        for _ in range(40):
+            message_disposition.apply(message(tries=tries), [(A, RETRIED[0])])
+        assert 0.4 * longest < max(env.queue.delays) <= longest
+
+
+@pytest.mark.parametrize("error", [TOO_LATE, CIRCUIT_OPEN], ids=names)
+def test_what_waits_for_its_turn_comes_back_when_the_error_says(
+    error: Any, env: DispositionEnvironment
+) -> None:
+    assert env.settle((A, error))
+    assert env.queue.delays == [error.retry_after]
+    assert env.events == ["send anew", "acknowledge"]
+
+
+@pytest.mark.parametrize(("rest", "longest"), [(900, 100), (5, 5)])
+def test_what_another_function_sends_is_looked_at_soon_and_at_the_latest_when_its_lease_ends(
+    rest: float, longest: float, env: DispositionEnvironment
+) -> None:
+    for _ in range(30):
+        assert env.settle((A, LeaseHeld("another.", hint="", retry_after=rest)))
+    assert 0 < max(env.queue.delays) <= longest
+
+
+def test_what_another_function_sends_is_looked_at_less_and_less_often(env: DispositionEnvironment) -> None:
+    message_disposition, busy = (
+        env.message_disposition(base=5, cap=900),
+        LeaseHeld("another.", hint="", retry_after=900),
+    )
+    for waits, longest in ((0, 5), (7, 640)):
+        env.queue.sent.clear()
+        for _ in range(40):
+            message_disposition.apply(
+                message(tries=RetryHistory(first_sent=SENT_AT, waits=waits)), [(A, busy)]
+            )
+        assert 0.4 * longest < max(env.queue.delays) <= longest
+
+
+def test_what_is_under_way_is_continued_and_acknowledged(env: DispositionEnvironment) -> None:
+    assert env.settle((A, CheckpointSaved("half.", hint="")), of=tried_for(2 * RETRY_FOR))
+    assert env.events == ["continue", "acknowledge"]
+
+
+@pytest.mark.parametrize("error", PERMANENT, ids=names)
+def test_what_nobody_can_deliver_is_dead_lettered_with_the_reason(
+    error: Any, env: DispositionEnvironment
+) -> None:
+    assert env.settle((A, error))
+    assert env.queue.dead_lettered == [{"reason": error.reason, "hint": error.hint, "error": names(error)}]
+    assert env.given_up == [(A, error)]
+    assert env.announcements.failures == [(A, error, 1)]
+
+
+def test_ledger_is_told_before_the_message_is_dead_lettered_and_people_after(
+    env: DispositionEnvironment,
+) -> None:
+    env.settle((A, PERMANENT[1]))
+    assert env.events == ["give up", "dead_letter", "announce", "acknowledge"]
+
+
+def test_message_that_names_no_object_is_dead_lettered(env: DispositionEnvironment) -> None:
+    assert env.settle((None, PERMANENT[0]))
+    assert env.queue.dead_lettered[0]["error"] == "EventError"
+    assert env.given_up == []
+    assert env.announcements.failures == [(None, PERMANENT[0], 1)]
+
+
+# --- how long it is tried, and how often ---
+
+
+def tried_for(seconds: float, *, objects: tuple[ObjectRef, ...] = (A,)) -> Message:
+    """A message whose first try failed so long ago, received after it was sent anew."""
+    tries = RetryHistory(first_sent=SENT_AT - 10 * RETRY_FOR, count=4, since=SENT_AT - seconds)
+    return message(tries=tries, objects=objects)
+
+
+def after(env: DispositionEnvironment, received: Message, *errors: Exception) -> Message:
+    """Settle these outcomes one after the other; what comes of it is received at once each time."""
+    for error in errors:
+        assert env.settle((A, error), of=received)
+        received = message(tries=env.queue.sent[-1].tries, sent_at=env.now)
+    return received
+
+
+@pytest.mark.parametrize("error", RETRIED, ids=names)
+def test_what_lay_in_a_backlog_for_longer_than_it_is_retried_for_gets_more_than_one_try(
+    error: Exception, env: DispositionEnvironment
+) -> None:
+    env.now = SENT_AT + 100 * RETRY_FOR
+    assert env.settle((A, error))
+    assert env.queue.dead_lettered == []
+    (again,) = env.queue.sent
+    assert again.tries == RetryHistory(first_sent=SENT_AT, count=1, since=env.now)
+
+
+@pytest.mark.parametrize("error", [*RETRIED, CIRCUIT_OPEN], ids=names)
+def test_object_is_given_up_when_its_first_try_was_long_enough_ago(
+    error: Exception, env: DispositionEnvironment
+) -> None:
+    assert env.settle((A, error), of=tried_for(RETRY_FOR - 1))
+    assert env.queue.dead_lettered == []
+    assert env.settle((A, error), of=tried_for(RETRY_FOR))
+    assert len(env.queue.dead_lettered) == 1
+
+
+@pytest.mark.parametrize("error", WAITING, ids=names)
+def test_what_only_waits_for_its_turn_is_never_given_up(
+    error: Exception, env: DispositionEnvironment
+) -> None:
+    assert env.settle((A, error), of=tried_for(100 * RETRY_FOR))
+    assert env.events == ["send anew", "acknowledge"]
+
+
+@pytest.mark.parametrize("error", [*WAITING, CIRCUIT_OPEN], ids=names)
+def test_a_wait_is_no_try_and_starts_no_clock(error: Exception, env: DispositionEnvironment) -> None:
+    received = after(env, message(), *[error] * 2000)
+    assert received.tries == RetryHistory(first_sent=SENT_AT, waits=2000)
+    env.now += 100 * RETRY_FOR
+    assert after(env, received, RETRIED[0]).tries == RetryHistory(first_sent=SENT_AT, count=1, since=env.now)
+
+
+def test_clock_stands_while_an_object_waits_for_what_is_nobodys_fault(env: DispositionEnvironment) -> None:
+    received = after(env, tried_for(RETRY_FOR - 50), LeaseHeld("another.", hint="", retry_after=77))
+    env.now += 77
+    assert env.settle((A, RETRIED[0]), of=received)
+    assert env.queue.dead_lettered == []
+
+
+def test_clock_runs_while_the_circuit_is_open(env: DispositionEnvironment) -> None:
+    received = after(env, tried_for(RETRY_FOR - 50), CIRCUIT_OPEN)
+    env.now += CIRCUIT_OPEN.retry_after
+    assert env.settle((A, CIRCUIT_OPEN), of=received)
+    assert [dead_lettered["reason"] for dead_lettered in env.queue.dead_lettered] == ["open."]
+
+
+def test_tries_are_counted_over_all_messages_of_an_object(env: DispositionEnvironment) -> None:
+    received = after(env, message(), RETRIED[0], WAITING[0], CIRCUIT_OPEN, RETRIED[4], RETRIED[0])
+    assert (received.tries.count, received.tries.since) == (3, SENT_AT + env.queue.delays[1])
+    assert env.settle((A, PERMANENT[1]), of=received)
+    assert env.announcements.failures == [(A, PERMANENT[1], 4)]
+
+
+def test_message_that_a_person_sent_back_is_tried_anew(env: DispositionEnvironment) -> None:
+    old = RetryHistory(first_sent=SENT_AT, count=9, since=SENT_AT).as_text(sent=SENT_AT)
+    back = dataclasses.replace(
+        message(sent_at=SENT_AT + 2 * RETRY_FOR),
+        attributes={"retries": {"stringValue": old, "dataType": "String"}},
+    )
+    env.now = SENT_AT + 2 * RETRY_FOR
+    assert env.settle((A, RETRIED[0]), of=back)
+    assert env.queue.dead_lettered == []
+    assert env.queue.sent[0].tries.count == 1
+
+
+def test_unexpected_error_is_told_by_its_name_when_it_is_given_up(env: DispositionEnvironment) -> None:
+    env.settle((A, ZeroDivisionError("surprise")), of=tried_for(RETRY_FOR))
+    (dead_lettered,) = env.queue.dead_lettered
+    assert (dead_lettered["reason"], dead_lettered["error"]) == (
+        "ZeroDivisionError: surprise",
+        "ZeroDivisionError",
+    )
+    assert "defect of the function" in dead_lettered["hint"]
+
+
+# --- several objects ---
+
+CONTINUED = CheckpointSaved("half.", hint="")
+
+
+@dataclass(frozen=True)
+class Case:
+    """What may become of one object of a message whose first try was long ago, or not.
+
+    Attributes:
+        error: Its outcome; None: it was delivered.
+        over: What is right for it when the message was tried long enough.
+        young: What is right for it before that.
+        meanwhile: What the ledger answers when it is given up.
+    """
+
+    error: Exception | None
+    young: str
+    over: str
+    meanwhile: DeliveryError | None = None
+
+
+LEDGER_AWAY = LedgerError("busy.", hint="")
+ELSEWHERE = AlreadyDelivered("delivered elsewhere.", hint="")
+TAKEN = LeaseHeld("another.", hint="", retry_after=60)
+CASES = {
+    "delivered": Case(None, "done", "done"),
+    "settled": Case(SETTLED[2], "done", "done"),
+    "retry": Case(ConnectionLost("cut.", hint=""), "later", "dead"),
+    "retry, ended elsewhere": Case(ConnectionLost("cut.", hint=""), "later", "done", ELSEWHERE),
+    "retry, being sent elsewhere": Case(ConnectionLost("cut.", hint=""), "later", "later", TAKEN),
+    "retry, ledger out of reach": Case(ConnectionLost("cut.", hint=""), "later", "dead", LEDGER_AWAY),
+    "surprise": Case(ZeroDivisionError("surprise"), "later", "dead"),
+    "partner": Case(PartnerUnreachable("down.", hint=""), "later", "dead"),
+    "partner, ended elsewhere": Case(PartnerUnreachable("down.", hint=""), "later", "done", ELSEWHERE),
+    "circuit": Case(CIRCUIT_OPEN, "later", "dead"),
+    "circuit, ended elsewhere": Case(CIRCUIT_OPEN, "later", "done", ELSEWHERE),
+    "lease": Case(WAITING[0], "later", "later"),
+    "deadline": Case(TOO_LATE, "later", "later"),
+    "permanent": Case(RemotePathRefused("no path.", hint=""), "dead", "dead"),
+    "permanent, ended elsewhere": Case(SourceDenied("forbidden.", hint=""), "done", "done", ELSEWHERE),
+    "permanent, being sent elsewhere": Case(SourceDenied("forbidden.", hint=""), "later", "later", TAKEN),
+    "continue": Case(CONTINUED, "continued", "continued"),
+}
+
+
+@pytest.mark.parametrize("is_over", [False, True], ids=["young", "over"])
+@pytest.mark.parametrize("first", CASES)
+@pytest.mark.parametrize("second", CASES)
+def test_each_object_of_a_message_gets_what_is_right_for_it(
+    first: str,
+    second: str,
+    is_over: bool,  # noqa: FBT001 - a parameter
+    env: DispositionEnvironment,
+) -> None:
+    cases = {A: CASES[first], B: CASES[second]}
+    env.meanwhile = {ref: case.meanwhile for ref, case in cases.items() if case.meanwhile}
+    received = tried_for(2 * RETRY_FOR if is_over else 1, objects=(A, B))
+    assert env.settle(*((ref, case.error) for ref, case in cases.items() if case.error), of=received)
+    wanted = {ref: case.over if is_over else case.young for ref, case in cases.items()}
+    dead = [ref for ref, end in wanted.items() if end == "dead"]
+    assert [sent.announces for sent in env.queue.sent] == [[ref] for ref in wanted if wanted[ref] == "later"]
+    assert [objects_in_message(body) for body in env.queue.continued] == [
+        [ref] for ref in wanted if wanted[ref] == "continued"
+    ]
+    assert [ref for ref, _, _ in env.announcements.failures] == dead
+    assert len(env.queue.dead_lettered) == bool(dead)
+    for one in dead:
+        assert getattr(cases[one].error, "reason", "surprise") in env.queue.dead_lettered[0]["reason"]
+    moved = set(wanted.values()) != {"done"}
+    assert env.events.count("acknowledge") == moved
+    assert not moved or env.events[-1] == "acknowledge"
+
+
+def test_object_that_goes_on_does_not_take_along_what_another_has_been_through(
+    env: DispositionEnvironment,
+) -> None:
+    received = tried_for(10, objects=(A, B, C))
+    assert env.settle((A, RETRIED[0]), (B, CIRCUIT_OPEN), (C, TOO_LATE), of=received)
+    tries = received.tries
+    assert {sent.announces[0]: sent.tries for sent in env.queue.sent} == {
+        A: dataclasses.replace(tries, count=5),
+        B: dataclasses.replace(tries, waits=1),
+        C: dataclasses.replace(tries, waits=1),
+    }
+
+
+def test_object_that_a_message_names_twice_is_sent_anew_once(env: DispositionEnvironment) -> None:
+    assert env.settle((A, RETRIED[0]), (A, RETRIED[0]), of=message(objects=(A, A)))
+    assert [sent.announces for sent in env.queue.sent] == [[A]]
+
+
+def test_every_object_of_a_dead_lettered_message_is_recorded_announced_and_explained(
+    env: DispositionEnvironment,
+) -> None:
+    failures = [(A, PERMANENT[1]), (B, RETRIED[0]), (C, SETTLED[0])]
+    assert env.settle(*failures, of=tried_for(RETRY_FOR, objects=(A, B, C)))
+    assert {ref for ref, _ in env.given_up} == {A, B}
+    assert {ref for ref, _, _ in env.announcements.failures} == {A, B}
+    (dead_lettered,) = env.queue.dead_lettered
+    assert dead_lettered == {
+        "reason": f"{A}: no path.\n{B}: cut.",
+        "hint": "rename.\nwait.",
+        "error": "RemotePathRefused",
+    }
+
+
+def test_what_lives_on_is_sent_before_the_message_is_dead_lettered(env: DispositionEnvironment) -> None:
+    failures = [(A, PERMANENT[1]), (B, RETRIED[0]), (C, CONTINUED)]
+    assert env.settle(*failures, of=message(objects=(A, B, C)))
+    assert env.events == ["give up", "send anew", "continue", "dead_letter", "announce", "acknowledge"]
+
+
+# --- when it does not work ---
+
+
+@pytest.mark.parametrize(
+    ("act", "error"),
+    [("send anew", RETRIED[0]), ("dead_letter", PERMANENT[1]), ("continue", CONTINUED)],
+)
+def test_message_that_the_queue_refuses_to_move_stays(
+    act: str, error: Exception, env: DispositionEnvironment
+) -> None:
+    env.queue.refused.add(act)
+    assert not env.settle((A, error))
+    assert "acknowledge" not in env.events
+
+
+@pytest.mark.parametrize("act", ["send anew", "dead_letter", "continue"])
+def test_message_stays_when_a_part_of_it_could_not_be_moved(act: str, env: DispositionEnvironment) -> None:
+    env.queue.refused.add(act)
+    failures = [(A, PERMANENT[1]), (B, RETRIED[0]), (C, CONTINUED)]
+    assert not env.settle(*failures, of=message(objects=(A, B, C)))
+    assert "acknowledge" not in env.events
+
+
+def test_nothing_is_announced_of_a_message_that_could_not_be_dead_lettered(
+    env: DispositionEnvironment,
+) -> None:
+    env.queue.refused.add("dead_letter")
+    env.settle((A, PERMANENT[1]))
+    assert env.announcements.failures == []
+
+
+def test_message_is_dead_lettered_although_the_ledger_cannot_be_told(env: DispositionEnvironment) -> None:
+    env.meanwhile[A] = LedgerError("busy.", hint="")
+    assert env.settle((A, PERMANENT[1]))
+    assert len(env.queue.dead_lettered) == len(env.announcements.failures) == 1
+
+
+def test_object_that_has_ended_otherwise_meanwhile_is_not_dead_lettered(env: DispositionEnvironment) -> None:
+    env.meanwhile[A] = AlreadyDelivered("delivered before.", hint="")
+    assert env.settle((A, PERMANENT[1]))
+    assert (env.queue.dead_lettered, env.announcements.failures) == ([], [])
+
+
+def test_announcement_of_a_failure_names_the_path_where_there_is_one(env: DispositionEnvironment) -> None:
+    env.settle((A, PERMANENT[1]))
+    env.settle((None, EventError("no JSON.", hint="")))
+    assert env.announcements.paths == [f"inbox/{A.key}", None]
+
+
+# --- with real queues ---
+
+
+@pytest.fixture
+def sqs() -> Iterator[Any]:
+    with mock_aws():
+        yield boto3.client("sqs", region_name="eu-west-1")
+
+
+def test_dead_lettered_message_is_in_the_dead_letter_queue_as_it_was_with_why(sqs: Any) -> None:
+    queue_url = sqs.create_queue(QueueName="q")["QueueUrl"]
+    dead_letters = sqs.create_queue(QueueName="dlq")["QueueUrl"]
+    message_disposition = MessageDisposition(
+        MessageQueue(sqs, queue_url=queue_url, dead_letter_queue_url=dead_letters),
+        policy=RetryPolicy(),
+        publisher=NullPublisher(),
+        give_up=lambda _ref, _error: None,
+    )
+    assert message_disposition.apply(message(), [(A, RemotePathRefused("no path.", hint="rename."))])
+    (dead_lettered,) = sqs.receive_message(QueueUrl=dead_letters, MessageAttributeNames=["All"])["Messages"]
+    assert dead_lettered["Body"] == message().body
+    assert {name: value["StringValue"] for name, value in dead_lettered["MessageAttributes"].items()} == {
+        "reason": "no path.",
+        "hint": "rename.",
+        "error": "RemotePathRefused",
+    }
+
+
+def test_no_message_is_received_a_second_time_however_often_its_object_waits(sqs: Any) -> None:
+    queue_url = sqs.create_queue(QueueName="q")["QueueUrl"]
+    dead_letters = sqs.create_queue(QueueName="dlq")["QueueUrl"]
+    message_disposition = MessageDisposition(
+        MessageQueue(sqs, queue_url=queue_url, dead_letter_queue_url=dead_letters),
+        policy=RetryPolicy(),
+        publisher=NullPublisher(),
+        give_up=lambda _ref, _error: None,
+    )
+    sqs.send_message(QueueUrl=queue_url, MessageBody=message().body)
+    for waits in range(30):
+        (received,) = sqs.receive_message(
+            QueueUrl=queue_url, AttributeNames=["All"], MessageAttributeNames=["All"], MaxNumberOfMessages=10
+        )["Messages"]
+        its = Message.from_record(sqs_record(received))
+        assert (its.receive_count, its.tries.waits, its.tries.count) == (1, waits, 0)
+        assert message_disposition.apply(its, [(A, DeadlineTooClose("late.", hint="", retry_after=0))])

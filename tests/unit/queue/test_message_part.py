@@ -1,0 +1,62 @@
+"""A message for one object of a message announces this object, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from s3_to_sftp.queue.message_part import part_of
+from s3_to_sftp.s3.envelopes import objects_in_message
+from s3_to_sftp.s3.object_ref import ObjectRef
+from tests.support.lambda_events import eventbridge_event, s3_notification, s3_record
+
+RECORDS = [s3_record("bucket", key) for key in ("a", "b +\u00fc", "a")]
+RECORDS[2]["s3"]["object"]["sequencer"] = "0055AED6DCD90281E6"
+SEVERAL = json.dumps(s3_notification(*RECORDS))
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_record_of_the_object_is_the_one_that_s3_has_written(place: int) -> None:
+    ref = objects_in_message(SEVERAL)[place]
+    part = part_of(SEVERAL, ref)
+    assert json.loads(part) == {"Records": [RECORDS[place]]}
+    assert objects_in_message(part) == [ref]
+
+
+@pytest.mark.parametrize(
+    "message", [s3_notification(RECORDS[1]), eventbridge_event("bucket", "a b")], ids=["S3", "EventBridge"]
+)
+def test_message_of_one_object_stays_as_it_is(message: Any) -> None:
+    body = json.dumps(message, indent=3)
+    assert part_of(body, *objects_in_message(body)) is body
+
+
+def test_what_announces_nothing_is_left_behind() -> None:
+    marker, removed = s3_record("bucket", "dir/", size=0), s3_record("bucket", "c")
+    removed["eventName"] = "ObjectRemoved:Delete"
+    body = json.dumps(s3_notification(marker, removed, *RECORDS[:2]))
+    assert json.loads(part_of(body, objects_in_message(body)[1])) == {"Records": [RECORDS[1]]}
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+refs = st.builds(
+    ObjectRef,
+    bucket=texts,
+    key=texts,
+    version_id=st.none() | texts,
+    etag=st.none() | texts,
+    size=st.none() | st.integers(0, 5 * 10**13),
+    sequencer=st.none() | texts,
+).filter(lambda ref: not (ref.key.endswith("/") and ref.size == 0))
+
+
+@given(ref=refs)
+@pytest.mark.parametrize("body", ["", "[]", '{"Type": "Notification", "Message": "{}"}', '{"Records": 3}'])
+def test_object_that_no_record_of_the_body_announces_is_announced_all_the_same(
+    body: str, ref: ObjectRef
+) -> None:
+    assert objects_in_message(part_of(body, ref)) == [ref]

@@ -1,0 +1,348 @@
+"""A message is sent anew, dead-lettered with an explanation or continued, and never lost."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import EndpointConnectionError
+from botocore.stub import Stubber
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from moto import mock_aws
+
+from s3_to_sftp.errors import Disposition, QueueError
+from s3_to_sftp.queue.message_queue import Message, MessageQueue, cut
+from s3_to_sftp.queue.retry_policy import RetryHistory
+from tests.support.lambda_events import sqs_record
+
+BODY = '{"Records": [{"eventName": "ObjectCreated:Put", "s3": {"object": {"key": "a+b"}}}]}'
+EXPLANATION = {"reason": "The path is not safe.", "hint": "Rename it.", "error": "RemotePathRefused"}
+ALLOWED = re.compile("[\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
+
+MOST_BYTES = 256 * 1024
+
+
+class Environment:
+    """Both queues, and what Lambda would hand over of them."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.url, self.dead = (client.create_queue(QueueName=name)["QueueUrl"] for name in ("main", "dead"))
+        self.queue = MessageQueue(client, queue_url=self.url, dead_letter_queue_url=self.dead)
+
+    def put(self, body: str = BODY, attributes: dict[str, Any] | None = None) -> None:
+        self.client.send_message(QueueUrl=self.url, MessageBody=body, MessageAttributes=attributes or {})
+
+    def received(self, url: str) -> list[Message]:
+        answer = self.client.receive_message(
+            QueueUrl=url,
+            MaxNumberOfMessages=10,
+            AttributeNames=["All"],
+            MessageAttributeNames=["All"],
+            WaitTimeSeconds=0,
+        )
+        return [Message.from_record(sqs_record(message)) for message in answer.get("Messages", [])]
+
+    def one(self, url: str) -> Message:
+        (message,) = self.received(url)
+        return message
+
+
+@pytest.fixture
+def env(monkeypatch: pytest.MonkeyPatch) -> Iterator[Environment]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    with mock_aws():
+        yield Environment(boto3.client("sqs", region_name="eu-west-1"))
+
+
+def text(value: str) -> dict[str, Any]:
+    return {"DataType": "String", "StringValue": value}
+
+
+def values(message: Message) -> dict[str, str]:
+    return {name: attribute["stringValue"] for name, attribute in message.attributes.items()}
+
+
+def test_record_of_the_lambda_event_is_read() -> None:
+    message = Message.from_record(
+        {
+            "messageId": "id-1",
+            "receiptHandle": "handle",
+            "body": BODY,
+            "attributes": {"ApproximateReceiveCount": "3", "SentTimestamp": "1795392000123"},
+            "messageAttributes": {"continued": {"stringValue": "7", "dataType": "Number"}},
+        }
+    )
+    assert message == Message(
+        id="id-1",
+        body=BODY,
+        receipt_handle="handle",
+        receive_count=3,
+        sent_at=1795392000.123,
+        attributes={"continued": {"stringValue": "7", "dataType": "Number"}},
+    )
+    assert message.continued == 7
+
+
+@pytest.mark.parametrize(
+    ("error", "is_operator_resend"), [("OutcomeUnknown", True), ("RequestRefused", False)]
+)
+def test_message_that_a_person_has_sent_back_is_known_until_it_has_been_tried(
+    error: str,
+    is_operator_resend: bool,  # noqa: FBT001 - a parameter
+    env: Environment,
+) -> None:
+    env.put()
+    env.queue.dead_letter(env.one(env.url), reason="r", hint="h", error=error)
+    dead_lettered = env.one(env.dead)
+    assert dead_lettered.is_operator_resend is is_operator_resend
+    env.queue.resend(dead_lettered, body=dead_lettered.body, tries=TRIES, delay=0)
+    assert env.one(env.url).is_operator_resend is is_operator_resend
+
+
+@pytest.mark.parametrize("nonsense", ["", "-1", "1.5", "abc", "²", "9" * 5000])
+def test_nonsense_in_the_count_of_continuations_counts_as_none(nonsense: str) -> None:
+    attributes = {"continued": {"stringValue": nonsense, "dataType": "String"}}
+    assert a_message(attributes=attributes).continued == 0
+
+
+def a_message(body: str = BODY, attributes: dict[str, Any] | None = None) -> Message:
+    return Message(
+        id="id-1",
+        body=body,
+        receipt_handle="handle",
+        receive_count=1,
+        sent_at=0,
+        attributes=attributes or {},
+    )
+
+
+TRIES = RetryHistory(first_sent=1_795_392_000.0, count=3, since=1_795_392_600.5, waits=2)
+
+
+def test_message_that_is_sent_anew_carries_what_it_has_been_through_and_begins_its_receives_anew(
+    env: Environment,
+) -> None:
+    env.put(attributes={"who": text("a person"), "reason": text("of an earlier parking")})
+    first = env.one(env.url)
+    env.queue.resend(first, body="a part of it", tries=TRIES, delay=0)
+    env.queue.acknowledge(first)
+    again = env.one(env.url)
+    assert (again.body, again.receive_count, again.tries) == ("a part of it", 1, TRIES)
+    assert again.attributes.keys() == {"who", "retries"}
+
+
+def test_message_that_is_sent_anew_comes_when_its_delay_is_over(env: Environment) -> None:
+    env.queue.resend(a_message(), body=BODY, tries=TRIES, delay=600)
+    assert env.received(env.url) == []
+    names = ["ApproximateNumberOfMessagesDelayed"]
+    answer = env.client.get_queue_attributes(QueueUrl=env.url, AttributeNames=names)
+    assert answer["Attributes"] == {names[0]: "1"}
+
+
+@pytest.mark.parametrize(("asked", "sent"), [(0.2, 1), (7, 7), (-3, 0), (1e9, 900)])
+def test_delay_is_rounded_up_and_kept_within_what_sqs_takes(asked: float, sent: int) -> None:
+    request = what_is_sent(lambda q: q.resend(a_message(), body=BODY, tries=TRIES, delay=asked))
+    assert (request["QueueUrl"], request["DelaySeconds"]) == ("url", sent)
+
+
+def test_message_that_was_never_sent_anew_has_not_been_tried() -> None:
+    message = dataclasses.replace(a_message(), sent_at=1000)
+    assert message.tries == RetryHistory(first_sent=1000)
+
+
+def test_message_that_is_dead_lettered_forgets_its_tries(env: Environment) -> None:
+    env.queue.resend(a_message(), body=BODY, tries=TRIES, delay=0)
+    env.queue.dead_letter(env.one(env.url), **EXPLANATION)
+    assert "retries" not in env.one(env.dead).attributes
+
+
+def test_message_that_is_continued_forgets_its_tries(env: Environment) -> None:
+    env.queue.resend(a_message(), body=BODY, tries=TRIES, delay=0)
+    env.queue.continue_(env.one(env.url), body=BODY)
+    (continued,) = env.received(env.url)
+    assert (continued.tries.count, continued.tries.since, continued.continued) == (0, None, 1)
+
+
+def test_message_that_sqs_itself_has_moved_and_a_person_sent_back_is_tried_anew(env: Environment) -> None:
+    old = TRIES.as_text(sent=TRIES.first_sent)
+    env.put(attributes={"retries": text(old)})
+    (back,) = env.received(env.url)
+    assert back.tries == RetryHistory(first_sent=back.sent_at)
+
+
+def test_message_is_acknowledged_once_and_again(env: Environment) -> None:
+    env.put()
+    message = env.one(env.url)
+    for _ in range(2):
+        env.queue.acknowledge(message)
+    assert env.received(env.url) == []
+
+
+def test_message_that_cannot_be_acknowledged_is_left_to_lambda(caplog: pytest.LogCaptureFixture) -> None:
+    client = offline("sqs")
+    with Stubber(client) as stub:
+        stub.add_client_error("delete_message", "AccessDenied", "not authorized")
+        MessageQueue(client, queue_url="url", dead_letter_queue_url="dead").acknowledge(a_message())
+    assert "id-1" in caplog.text
+    assert "not authorized" in caplog.text
+
+
+def test_dead_lettered_message_has_its_body_and_the_explanation(env: Environment) -> None:
+    env.put()
+    env.queue.dead_letter(env.one(env.url), **EXPLANATION)
+    dead_lettered = env.one(env.dead)
+    assert dead_lettered.body == BODY
+    assert values(dead_lettered) == EXPLANATION
+
+
+def test_dead_lettered_message_keeps_its_own_attributes(env: Environment) -> None:
+    own = {
+        "who": text("a person"),
+        "count": {"DataType": "Number", "StringValue": "12"},
+        "blob": {"DataType": "Binary.png", "BinaryValue": b"\x00\xff"},
+    }
+    env.put(attributes=own)
+    env.queue.dead_letter(env.one(env.url), **EXPLANATION)
+    answer = env.client.receive_message(QueueUrl=env.dead, MessageAttributeNames=["All"])
+    kept = answer["Messages"][0]["MessageAttributes"]
+    assert {name: kept[name] for name in own} == own
+
+
+def test_explanation_of_an_earlier_parking_is_replaced(env: Environment) -> None:
+    env.put()
+    env.queue.dead_letter(env.one(env.url), reason="old", hint="old", error="Old")
+    env.queue.dead_letter(env.one(env.dead), reason="new", hint="", error="New")
+    assert values(env.one(env.dead)) == {"reason": "new", "error": "New"}
+
+
+def test_ten_attributes_of_a_stranger_make_room_for_the_explanation(env: Environment) -> None:
+    env.put(attributes={f"n{n}": text("x") for n in range(9)} | {"continued": text("4")})
+    env.queue.dead_letter(env.one(env.url), **EXPLANATION)
+    dead_lettered = env.one(env.dead)
+    assert len(dead_lettered.attributes) == 10
+    assert values(dead_lettered).items() >= {**EXPLANATION, "continued": "4"}.items()
+
+
+def test_characters_that_sqs_refuses_are_replaced(env: Environment) -> None:
+    env.put()
+    reason = "bell \x07, half a pair \ud800, not a character \uffff, fine: ü\t😀"
+    env.queue.dead_letter(env.one(env.url), reason=reason, hint="h", error="E")
+    expected = "bell \ufffd, half a pair \ufffd, not a character \ufffd, fine: ü\t😀"
+    assert values(env.one(env.dead))["reason"] == expected
+
+
+def test_exactly_the_characters_that_sqs_takes_are_kept() -> None:
+    taken = {*range(0x20, 0xD800), *range(0xE000, 0xFFFE), *range(0x10000, 0x10100), 0x9, 0xA, 0xD}
+    assert {code for code in range(0x10100) if cut(chr(code), 4) == chr(code)} == taken
+
+
+@given(whole=st.text(st.characters(exclude_categories=[]), max_size=200), most=st.integers(-5, 300))
+def test_cut_text_fits_and_begins_like_the_whole(whole: str, most: int) -> None:
+    short = cut(whole, most)
+    assert len(short.encode()) <= max(most, 0)
+    assert ALLOWED.fullmatch(short)
+    clean = cut(whole, 10_000)
+    assert short == clean or (short.endswith("."[:most]) and clean.startswith(short.rstrip(".")))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
+@given(
+    room=st.integers(0, 20_000),
+    reason=st.text(st.characters(exclude_categories=[]), max_size=50).map(lambda text: text * 200),
+    hint=st.sampled_from(["", "short", "ü" * 9000]),
+)
+def test_dead_lettered_message_is_never_too_large(room: int, reason: str, hint: str) -> None:
+    body = "x" * (MOST_BYTES - room)
+    sent = what_is_sent(lambda queue: queue.dead_letter(a_message(body), reason=reason, hint=hint, error="E"))
+    attributes = sent["MessageAttributes"]
+    size = len(sent["MessageBody"]) + sum(
+        len(name) + len("String") + len(attribute["StringValue"].encode())
+        for name, attribute in attributes.items()
+    )
+    assert size <= MOST_BYTES
+    assert sent["MessageBody"] == body
+    assert all(attribute["StringValue"] for attribute in attributes.values())
+    if room > 10_000 and reason:
+        assert {"reason", "error"} <= attributes.keys()
+
+
+def test_message_without_any_room_is_dead_lettered_without_explanation() -> None:
+    sent = what_is_sent(lambda queue: queue.dead_letter(a_message("x" * MOST_BYTES), **EXPLANATION))
+    assert sent["MessageAttributes"] == {}
+
+
+def test_continuation_is_the_same_body_in_the_same_queue(env: Environment) -> None:
+    env.put(attributes={"who": text("a person"), "reason": text("of an earlier parking")})
+    env.queue.continue_(env.one(env.url), body=BODY)
+    first = env.one(env.url)
+    assert (first.body, values(first)) == (BODY, {"who": "a person", "continued": "1"})
+    env.queue.continue_(first, body=BODY)
+    assert env.one(env.url).continued == 2
+    assert env.received(env.dead) == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "call", "words"),
+    [
+        (
+            "send_message",
+            lambda q: q.resend(a_message(), body=BODY, tries=TRIES, delay=1),
+            "cannot be sent anew",
+        ),
+        (
+            "send_message",
+            lambda q: q.dead_letter(a_message(), **EXPLANATION),
+            "cannot be sent to the dead-letter",
+        ),
+        ("send_message", lambda q: q.continue_(a_message(), body=BODY), "cannot be continued"),
+    ],
+)
+def test_refusal_by_sqs_is_an_error_that_keeps_the_message(operation: str, call: Any, words: str) -> None:
+    client = offline("sqs")
+    with Stubber(client) as stub:
+        stub.add_client_error(operation, "AccessDenied", "not authorized")
+        with pytest.raises(QueueError, match=words) as raised:
+            call(MessageQueue(client, queue_url="url", dead_letter_queue_url="dead"))
+    assert raised.value.disposition is Disposition.RETRY
+    assert "not authorized" in raised.value.reason
+    assert "sqs:" in raised.value.hint
+
+
+def test_silence_of_sqs_is_an_error_that_keeps_the_message() -> None:
+    class Unreachable:
+        def send_message(self, **request: Any) -> None:
+            raise EndpointConnectionError(endpoint_url="https://sqs")
+
+    with pytest.raises(QueueError, match="Could not connect"):
+        MessageQueue(Unreachable(), queue_url="url", dead_letter_queue_url="dead").continue_(
+            a_message(), body=BODY
+        )
+
+
+def offline(service: str) -> Any:
+    return boto3.client(
+        service,  # type: ignore[call-overload]  # the stubs know literal names only
+        region_name="eu-west-1",
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
+    )
+
+
+def what_is_sent(call: Any) -> dict[str, Any]:
+    """Return the request that SQS would get."""
+    requests: list[dict[str, Any]] = []
+
+    class Recorder:
+        def send_message(self, **request: Any) -> None:
+            requests.append(request)
+
+    call(MessageQueue(Recorder(), queue_url="url", dead_letter_queue_url="dead"))
+    (request,) = requests
+    return request

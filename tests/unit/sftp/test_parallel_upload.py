@@ -1,0 +1,851 @@
+"""Whatever a stream does, the file is whole under its final name, or it is not there."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from s3_to_sftp.errors import (
+    ConnectionLost,
+    LoginRefused,
+    PartnerUnreachable,
+    ProtocolViolation,
+    RequestRefused,
+    SourceInterrupted,
+)
+from s3_to_sftp.sftp.parallel_upload import _first_of, _Segments, stream_count
+from s3_to_sftp.sftp.protocol import Request, Status, read_text
+from tests.support.scripted_server import NOTHING, Asked, Script, framed, refusing, silent_at, status
+from tests.support.sending import (
+    DATA,
+    PATH,
+    SEGMENT,
+    TEMPORARY,
+    WRITE,
+    Bytes,
+    at,
+    send,
+    upload_part,
+    waiting_for,
+)
+from tests.support.sftp_env import CHANNEL, SOON, Environment, stream_number, stream_threads, wait_for_streams
+
+MIB = 1024 * 1024
+
+
+# --- how many ---
+
+
+@pytest.mark.parametrize(
+    ("size", "round_trip", "limit", "expected"),
+    [
+        (0, 0.1, 8, 1),
+        (1024 * MIB, 0.0, 8, 1),
+        (1024 * MIB, 0.001, 8, 1),
+        (1024 * MIB, 0.02, 64, 4),
+        (1024 * MIB, 0.1, 64, 20),
+        (1024 * MIB, 0.1, 8, 8),
+        (1024 * MIB, 0.1, 1, 1),
+        (16 * MIB, 0.1, 8, 1),
+        (32 * MIB, 0.1, 8, 2),
+        (32 * MIB - 1, 0.1, 8, 1),
+        (256 * MIB, 0.1, 64, 16),
+    ],
+)
+def test_streams_are_as_many_as_pay(size: int, round_trip: float, limit: int, expected: int) -> None:
+    assert stream_count(size=size, round_trip=round_trip, limit=limit) == expected
+
+
+# --- who writes what ---
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    size=st.integers(0, 10_000),
+    start=st.integers(0, 10_000),
+    segment=st.integers(1, 999),
+    sharing=st.integers(1, 8),
+    choices=st.lists(st.booleans(), max_size=300),
+)
+def test_every_byte_is_given_once_and_given_back_ones_again(
+    size: int, start: int, segment: int, sharing: int, choices: list[bool]
+) -> None:
+    start = min(start, size)
+    segments = shared(size, segment, sharing, start=start)
+    kept: list[tuple[int, int]] = []
+    failing: list[tuple[int, int]] = []
+    for keeps in choices:
+        taken = segments.take()
+        if taken is None:
+            break
+        (kept if keeps else failing).append(taken)
+        if len(failing) == 3:
+            segments.give_back(failing)
+            failing = []
+    segments.give_back(failing)
+    while (taken := segments.take()) is not None:
+        kept.append(taken)
+    position = start
+    for offset, length in sorted(kept):
+        assert offset == position
+        assert 1 <= length <= segment
+        position += length
+    assert position == size
+    assert not segments.left()
+    assert segments.acknowledged() == size
+
+
+def shared(size: int, segment: int, streams: int = 2, **more: Any) -> _Segments:
+    """Segments of at most this size for so many streams, which may begin."""
+    segments = _Segments(size, **more)
+    segments.share(streams)
+    segments._longest = segment
+    segments.open()
+    return segments
+
+
+def test_stream_that_is_alone_takes_all_at_once() -> None:
+    segments = _Segments(1024 * MIB, start=5)
+    assert segments.take() == (5, 1024 * MIB - 5)
+    assert segments.take() is None
+
+
+def test_ranges_shrink_towards_the_end_and_never_grow() -> None:
+    segments = _Segments(100 * MIB)
+    segments.share(4)
+    lengths = [length for _, length in iter(segments.take, None)]
+    assert lengths == sorted(lengths, reverse=True)
+    assert lengths[0] == 4 * MIB
+    assert lengths[-2] == MIB
+    assert sum(lengths) == 100 * MIB
+
+
+def test_no_range_is_shorter_than_a_mebibyte_but_the_last() -> None:
+    segments = _Segments(10 * MIB + 1)
+    segments.share(8)
+    assert [length for _, length in iter(segments.take, None)] == [MIB] * 10 + [1]
+
+
+def test_pause_is_for_good() -> None:
+    answers = iter([False, True, False, False])
+    segments = _Segments(100, stop=lambda: next(answers))
+    assert segments.take() == (0, 100)
+    segments.give_back([(30, 70)])
+    assert segments.take() is None
+    assert segments.take() is None
+    assert segments.paused
+    assert segments.acknowledged() == 30
+
+
+@given(
+    size=st.integers(1, 5_000),
+    start=st.integers(0, 5_000),
+    segment=st.integers(1, 700),
+    ends=st.lists(st.integers(0, 700), max_size=8),
+)
+def test_acknowledged_is_where_the_first_missing_byte_is(
+    size: int, start: int, segment: int, ends: list[int]
+) -> None:
+    """Some ranges are written up to a point, as after a pause; all the others to their end."""
+    start = min(start, size)
+    segments = shared(size, segment, start=start)
+    there = [True] * start + [False] * (size - start)
+    back = []
+    for place, (offset, length) in enumerate(iter(segments.take, None)):
+        done = min(length, ends[place]) if place < len(ends) else length
+        there[offset : offset + done] = [True] * done
+        if done < length:
+            back.append((offset + done, length - done))
+    segments.give_back(back)
+    assert segments.acknowledged() == (there.index(False) if False in there else size)
+
+
+@given(
+    size=st.integers(1, 5_000),
+    start=st.integers(0, 5_000),
+    segment=st.integers(1, 700),
+    streams=st.lists(
+        st.tuples(st.sampled_from(["lost", "at work", "closed"]), st.integers(0, 3_000)), max_size=6
+    ),
+)
+def test_what_was_acknowledged_before_a_loss_reaches_to_the_first_missing_byte(
+    size: int, start: int, segment: int, streams: list[tuple[str, int]]
+) -> None:
+    """The streams take ranges by turns; of a lost one the first bytes of its own were acknowledged."""
+    start = min(start, size)
+    segments = shared(size, segment, start=start)
+    there = [True] * start + [False] * (size - start)
+    taken: list[list[tuple[int, int]]] = [[] for _ in streams]
+    for place, range_ in enumerate(iter(segments.take, None)):
+        if not streams:
+            segments.give_back([range_])
+            break
+        taken[place % len(streams)].append(range_)
+    with contextlib.ExitStack() as at_work:
+        for (end, acknowledged), ranges in zip(streams, taken, strict=True):
+            if end == "at work":
+                at_work.enter_context(segments.in_hand(ranges))
+            elif end == "lost":
+                segments.give_back(ranges)
+                segments.note_not_closed(_first_of(ranges, acknowledged))
+            for offset, length in ranges if end != "at work" else []:
+                done = length if end == "closed" else min(acknowledged, length)
+                acknowledged -= done
+                there[offset : offset + done] = [True] * done
+        assert segments.acknowledged_after_loss() == (there.index(False) if False in there else size)
+
+
+def test_streams_that_take_at_a_time_never_take_the_same() -> None:
+    segments = shared(50_000, 7)
+    taken: list[list[tuple[int, int]]] = [[] for _ in range(8)]
+    start = threading.Barrier(8)
+
+    def take(mine: list[tuple[int, int]]) -> None:
+        start.wait(SOON)
+        while (segment := segments.take()) is not None:
+            mine.append(segment)
+
+    threads = [threading.Thread(target=take, args=(mine,)) for mine in taken]
+    for thread in threads:
+        thread.start()
+    wait_for_streams(threads)
+    everything = sorted(segment for mine in taken for segment in mine)
+    assert [offset for offset, _ in everything] == list(range(0, 50_000, 7))
+    assert sum(length for _, length in everything) == 50_000
+    assert segments._given == everything
+
+
+def test_nothing_is_given_after_a_stop() -> None:
+    segments = shared(100, 10)
+    segments.take()
+    segments.stop()
+    segments.give_back([(0, 10)])
+    assert segments.take() is None
+    assert segments.stopped
+
+
+@pytest.mark.parametrize("end", [_Segments.close, _Segments.stop])
+def test_stream_that_joins_is_seen_by_who_ends_the_work(end: Callable[[_Segments], None]) -> None:
+    for _ in range(100):
+        segments = _Segments(100)
+        at_work = [threading.Event() for _ in range(4)]
+        joined: list[bool] = [False] * 4
+        start = threading.Barrier(5)
+
+        def enter(place: int) -> None:
+            start.wait(SOON)  # noqa: B023 - the threads end within the round
+            joined[place] = segments.enter(at_work[place])  # noqa: B023
+
+        threads = [threading.Thread(target=enter, args=(place,)) for place in range(4)]
+        for thread in threads:
+            thread.start()
+        start.wait(SOON)
+        segments.open()
+        end(segments)
+        seen = [event.is_set() for event in at_work]
+        wait_for_streams(threads)
+        assert joined == seen, "a stream that is not seen here would write unwatched"
+
+
+@pytest.mark.parametrize("end", [_Segments.close, _Segments.stop])
+def test_stream_that_comes_after_the_end_does_not_join(end: Callable[[_Segments], None]) -> None:
+    segments = _Segments(100)
+    segments.open()
+    end(segments)
+    at_work = threading.Event()
+    assert not segments.enter(at_work)
+    assert not at_work.is_set()
+
+
+def test_stop_wakes_streams_that_wait_for_the_file() -> None:
+    segments = _Segments(100)
+    at_work = threading.Event()
+    thread = threading.Thread(target=lambda: segments.enter(at_work))
+    thread.start()
+    segments.stop()
+    wait_for_streams([thread])
+    assert not at_work.is_set()
+
+
+# --- one file ---
+
+
+@pytest.fixture(autouse=True)
+def no_stream_is_left() -> Iterator[None]:
+    yield
+    wait_for_streams()
+
+
+@pytest.mark.parametrize("size", [0, 1, WRITE, SEGMENT, SEGMENT + 1, len(DATA)])
+def test_file_of_any_size_arrives_over_one_connection(size: int) -> None:
+    env = Environment()
+    assert send(env.pool(), Bytes(DATA[:size])) == 1
+    assert env.files == {PATH: DATA[:size]}
+    assert stream_threads() == []
+
+
+@pytest.mark.parametrize("limit", [2, 3, 8])
+def test_file_arrives_over_several_connections(limit: int) -> None:
+    all_write = threading.Barrier(limit)
+    env = Environment(
+        scripts={number: at(Request.WRITE, 1, lambda: all_write.wait(SOON)) for number in range(limit)}
+    )
+    source = Bytes()
+    assert send(env.pool(limit), source) == limit
+    assert env.files == {PATH: DATA}
+    assert sorted(source.read) == list(range(limit))
+    assert source.closed == limit
+
+
+def test_streams_open_the_file_without_emptying_it_and_only_the_first_renames() -> None:
+    joined = threading.Event()
+    env = Environment(
+        scripts={0: at(Request.WRITE, 1, waiting_for(joined)), 1: at(Request.WRITE, 1, joined.set)}
+    )
+    send(env.pool(2))
+    kinds = [asked.kind for asked in env.connection(1).server.asked]
+    assert kinds[1] == Request.OPEN
+    assert kinds[-1] == Request.CLOSE
+    assert set(kinds[2:-2]) == {Request.WRITE}
+    assert env.connection(0).server.asked[-1].kind == Request.EXTENDED
+
+
+def test_file_is_complete_after_all_streams_have_closed() -> None:
+    order: list[str] = []
+    joined = threading.Event()
+
+    def note(asked: Asked) -> bytes | None:
+        if asked.kind == Request.CLOSE or (asked.kind == Request.EXTENDED and b"posix" in asked.payload):
+            order.append(asked.kind.name)
+        return None
+
+    env = Environment(
+        scripts={
+            0: at(Request.WRITE, 1, waiting_for(joined), note),
+            1: at(Request.WRITE, 1, joined.set, note),
+        }
+    )
+    sent = upload_part(env.pool(2))
+    order.append("complete")
+    assert sent.complete
+    assert order == ["CLOSE", "CLOSE", "complete"]
+    assert set(env.files) == {TEMPORARY}
+
+
+def test_connections_stay_for_the_next_file() -> None:
+    joined = threading.Event()
+    env = Environment(
+        scripts={0: at(Request.WRITE, 1, waiting_for(joined)), 1: at(Request.WRITE, 1, joined.set)}
+    )
+    pool = env.pool(2)
+    send(pool)
+    send(pool, Bytes(DATA[::-1]))
+    wait_for_streams()
+    assert env.files == {PATH: DATA[::-1]}
+    assert dict(env.tried) == {0: 1, 1: 1}
+
+
+# --- streams that fail ---
+
+
+def nonsense(asked: Asked) -> bytes | None:
+    return framed(250, asked.request_id.to_bytes(4, "big")) if asked.kind == Request.WRITE else None
+
+
+FAILING_STREAMS: dict[str, Script] = {
+    "open is refused": refusing(Request.OPEN, Status.FAILURE),
+    "open is not allowed": refusing(Request.OPEN, Status.PERMISSION_DENIED),
+    "open is not answered": silent_at(Request.OPEN),
+    "first write is refused": refusing(Request.WRITE, number=1),
+    "second write is refused": refusing(Request.WRITE, Status.OP_UNSUPPORTED, number=2),
+    "second write is not answered": silent_at(Request.WRITE, number=2),
+    "a write is answered with nonsense": nonsense,
+    "close is refused": refusing(Request.CLOSE),
+    "close is not answered": silent_at(Request.CLOSE),
+}
+
+
+def lost_writes(script: Script) -> Script:
+    """A stream whose writes are all said to be fine and never done: only writing them again helps."""
+
+    def lossy(asked: Asked) -> bytes | None:
+        answer = script(asked)
+        return status(asked, Status.OK) if answer is None and asked.kind == Request.WRITE else answer
+
+    return lossy
+
+
+@pytest.mark.parametrize("fault", FAILING_STREAMS)
+def test_what_a_failing_stream_has_taken_is_written_again_by_the_others(
+    fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun = threading.Event()
+    first_step = Request.OPEN if "open" in fault else Request.WRITE
+    env = Environment(
+        scripts={
+            0: at(Request.WRITE, 1, waiting_for(begun)),
+            1: at(first_step, 1, begun.set, lost_writes(FAILING_STREAMS[fault])),
+        }
+    )
+    pool = env.pool(2)
+    source = Bytes()
+    send(pool, source)
+    assert env.files == {PATH: DATA}
+    assert pool.limit == 1
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "does not take all streams" in caplog.text
+    assert env.connection(1).closed
+    assert not env.connection(0).closed
+    assert set(source.read.get(1, [])) <= set(source.read[0]), "the first stream wrote all of them again"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PartnerUnreachable("full.", hint=""),
+        LoginRefused("too many.", hint=""),
+        ConnectionLost("cut.", hint=""),
+        ProtocolViolation("odd.", hint=""),
+    ],
+)
+def test_stream_that_cannot_connect_retires_quietly(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked_for = threading.Event()
+
+    def refuse() -> None:
+        asked_for.set()
+        raise error
+
+    env = Environment(before_connect={1: refuse}, scripts={0: at(Request.WRITE, 1, waiting_for(asked_for))})
+    pool = env.pool(2)
+    assert send(pool) == 1
+    wait_for_streams()
+    assert env.files == {PATH: DATA}
+    assert pool.limit == 1
+    assert len(caplog.records) == 1
+
+
+def test_limit_that_was_learned_holds_for_the_next_file(caplog: pytest.LogCaptureFixture) -> None:
+    asked_for = threading.Event()
+    third = threading.Event()
+
+    def refuse() -> None:
+        third.set()
+        raise PartnerUnreachable("two are enough.", hint="")
+
+    env = Environment(
+        before_connect={2: refuse},
+        scripts={
+            0: at(Request.WRITE, 1, waiting_for(asked_for, third)),
+            1: at(Request.WRITE, 1, asked_for.set),
+        },
+    )
+    pool = env.pool(3)
+    send(pool)
+    wait_for_streams()
+    assert pool.limit == 2
+    send(pool)
+    wait_for_streams()
+    assert dict(env.tried) == {0: 1, 1: 1, 2: 1}
+    assert len(caplog.records) == 1
+
+
+def test_all_streams_but_one_may_fail() -> None:
+    all_write = threading.Barrier(6)  # then each has a segment of two WRITEs
+    faults = [lambda asked: None, *map(lost_writes, list(FAILING_STREAMS.values())[-5:])]
+    env = Environment(
+        scripts={
+            number: at(Request.WRITE, 1, lambda: all_write.wait(SOON), fault)
+            for number, fault in enumerate(faults)
+        }
+    )
+    pool = env.pool(6)
+    send(pool)
+    assert env.files == {PATH: DATA}
+    assert pool.limit == 1
+
+
+def test_stream_that_fails_after_the_first_has_nothing_left_to_write_is_made_good() -> None:
+    """The first stream has written its share and closed; the other's share comes back only then."""
+    begun, first_is_done = threading.Event(), threading.Event()
+
+    def begin() -> None:
+        begun.set()
+        waiting_for(first_is_done)()
+
+    env = Environment(
+        scripts={
+            0: at(Request.CLOSE, 1, first_is_done.set, at(Request.WRITE, 1, waiting_for(begun))),
+            1: at(
+                Request.WRITE,
+                1,
+                begin,
+                lost_writes(refusing(Request.WRITE, number=1)),
+            ),
+        }
+    )
+    send(env.pool(2))
+    assert env.files == {PATH: DATA}
+    assert len(env.connection(0).server.paths(Request.OPEN)) >= 2
+
+
+# --- deliveries that fail ---
+
+
+def left_behind(env: Environment) -> list[str]:
+    return sorted(env.files)
+
+
+@pytest.mark.parametrize("where", [0, 1])
+@pytest.mark.parametrize("error", [SourceInterrupted("S3.", hint=""), ValueError("surprise")])
+def test_error_of_the_source_ends_all_streams_and_leaves_nothing(
+    where: int, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    both_read = {0: threading.Event(), 1: threading.Event()}
+
+    def fail(offset: int) -> None:
+        number = stream_number()
+        both_read[number].set()
+        waiting_for(*both_read.values())()
+        if number == where:
+            raise error
+
+    env = Environment()
+    pool = env.pool(2)
+    with pytest.raises(type(error)) as raised:
+        send(pool, Bytes(on_range=fail))
+    wait_for_streams()
+    assert raised.value is error
+    assert left_behind(env) == []
+    assert pool.limit == 2, "the partner has done nothing wrong"
+    assert caplog.records == []
+    assert not env.connection(0).closed
+    assert send(pool, Bytes(DATA[:SEGMENT])) == 1
+
+
+def test_unexpected_error_while_a_stream_connects_ends_the_delivery_at_the_next_block() -> None:
+    begun, stopped = threading.Event(), threading.Event()
+
+    def surprise() -> None:
+        waiting_for(begun)()
+        raise ZeroDivisionError
+
+    def begin() -> None:
+        begun.set()
+        waiting_for(stopped)()
+
+    env = Environment(before_connect={1: surprise}, scripts={0: at(Request.WRITE, 1, begin)})
+    stop = _Segments.stop
+
+    def stop_and_tell(segments: _Segments) -> None:
+        stop(segments)
+        stopped.set()
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(_Segments, "stop", stop_and_tell)
+        with pytest.raises(ZeroDivisionError):
+            send(env.pool(2))
+    assert left_behind(env) == []
+    assert env.connection(0).server.sizes == [WRITE]
+
+
+@pytest.mark.parametrize("extra", [-1, 1, WRITE])
+def test_source_that_gives_another_number_of_bytes_is_an_error(extra: int) -> None:
+    env = Environment()
+    with pytest.raises(RuntimeError, match="the source gave"):
+        send(env.pool(), Bytes(extra=extra))
+    assert left_behind(env) == []
+
+
+@pytest.mark.parametrize("step", [Request.OPEN, Request.WRITE, Request.CLOSE])
+@pytest.mark.parametrize("limit", [1, 2])
+def test_refusal_on_the_first_stream_leaves_nothing(step: Request, limit: int) -> None:
+    env = Environment(scripts={0: refusing(step)})
+    with pytest.raises(RequestRefused):
+        send(env.pool(limit))
+    wait_for_streams()
+    assert left_behind(env) == []
+
+
+def test_no_handle_is_closed_twice() -> None:
+    env = Environment(scripts={0: refusing(Request.WRITE, number=5)})
+    with pytest.raises(RequestRefused):
+        send(env.pool())
+    assert len(env.connection(0).server.paths(Request.CLOSE)) == 1
+
+
+def test_source_stops_reading_when_a_write_fails() -> None:
+    env = Environment(scripts={0: refusing(Request.WRITE, number=1)})
+    source = Bytes(DATA * 2)  # more than the window: the refusal is read before the end
+    with pytest.raises(RequestRefused) as raised:
+        send(env.pool(), source)
+    assert raised.value.__traceback__ is not None  # which holds the frames of the failed delivery
+    assert source.closed == 1
+    assert len(source.read[0]) < 30
+
+
+@pytest.mark.parametrize("step", ["first", "create"])
+def test_streams_end_when_the_file_cannot_even_be_made(step: str) -> None:
+    env = Environment(scripts={0: refusing(Request.OPEN, Status.PERMISSION_DENIED)})
+    if step == "first":
+        env.scripts[0] = lambda asked: NOTHING  # logged in, but SFTP does not start
+    with pytest.raises((ConnectionLost, RequestRefused)):
+        send(env.pool(3))
+    wait_for_streams()
+
+
+# --- streams that come late ---
+
+
+def test_stream_that_still_connects_when_the_work_is_over_is_not_waited_for() -> None:
+    let_in = threading.Event()
+    env = Environment(before_connect={1: waiting_for(let_in)})
+    pool = env.pool(2)
+    assert send(pool) == 1
+    assert env.files == {PATH: DATA}
+    let_in.set()
+    wait_for_streams()
+    assert pool.stream(1) is env.connection(1)  # type: ignore[comparison-overlap] # it is a fake
+    assert not env.connection(1).closed
+    assert pool.limit == 2
+
+
+def test_late_connection_is_used_by_the_next_object_that_waits_for_it() -> None:
+    let_in, joined = threading.Event(), threading.Event()
+    env = Environment(before_connect={1: waiting_for(let_in)}, scripts={1: at(Request.WRITE, 1, joined.set)})
+    pool = env.pool(2)
+    send(pool)
+
+    def wait_for_the_stream() -> None:
+        let_in.set()
+        waiting_for(joined)()
+
+    env.connection(0).server.forget()
+    env.connection(0).server.script = at(Request.WRITE, 1, wait_for_the_stream)
+    assert send(pool, Bytes(DATA[::-1])) == 2
+    assert env.files == {PATH: DATA[::-1]}
+    assert env.tried[1] == 1
+
+
+def test_stream_that_is_refused_when_the_work_is_over_lowers_the_limit_all_the_same() -> None:
+    let_in = threading.Event()
+
+    def refuse() -> None:
+        waiting_for(let_in)()
+        raise PartnerUnreachable("full.", hint="")
+
+    pool = Environment(before_connect={1: refuse}).pool(2)
+    send(pool)
+    let_in.set()
+    wait_for_streams()
+    assert pool.limit == 1
+
+
+def test_stream_that_hangs_does_not_hold_up_the_failure_of_the_delivery(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    hangs, let_go = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        hangs.set()
+        waiting_for(let_go)()
+
+    env = Environment(
+        scripts={
+            0: at(Request.WRITE, 1, waiting_for(hangs), silent_at(Request.WRITE)),
+            1: at(Request.WRITE, 1, hang),
+        }
+    )
+    pool = env.pool(2)
+    with pytest.raises(ConnectionLost):
+        send(pool)
+    assert PATH not in env.files
+    assert env.connection(1).closed
+    old = stream_threads()
+    assert old
+    # The next object has its own connection, which the old stream must leave alone.
+    env.scripts.clear()
+    pool.first()
+    new = pool.stream(1)
+    let_go.set()
+    wait_for_streams(old)
+    assert pool.stream(1) is new
+    assert not env.made[-1].closed
+    assert pool.limit == 2
+    assert caplog.records == []
+
+
+# --- servers that take one writer, or bytes only in order ---
+
+
+def only_in_order(env: Environment, number: int, refused: threading.Event) -> Script:
+    """As in front of an object store: a WRITE must begin where the file ends."""
+
+    def script(asked: Asked) -> bytes | None:
+        if asked.kind != Request.WRITE:
+            return None
+        handle, behind = read_text(asked.payload)
+        (offset,) = struct.unpack_from(">Q", asked.payload, behind)
+        if offset == len(env.connection(number).server.file_of(handle)):
+            return None
+        refused.set()
+        return status(asked, Status.OP_UNSUPPORTED)
+
+    return script
+
+
+def in_order_env() -> Environment:
+    """The first stream is refused a write while the other is at work."""
+    env = Environment()
+    begun, refused = threading.Event(), threading.Event()
+
+    def begin() -> None:
+        begun.set()
+        waiting_for(refused)()
+
+    env.scripts = {
+        0: at(Request.WRITE, 1, waiting_for(begun), only_in_order(env, 0, refused)),
+        1: at(Request.WRITE, 1, begin, only_in_order(env, 1, threading.Event())),
+    }
+    return env
+
+
+def test_server_that_takes_bytes_only_in_order_is_given_them_so(caplog: pytest.LogCaptureFixture) -> None:
+    env = in_order_env()
+    pool = env.pool(2)
+    send(pool)
+    assert env.files == {PATH: DATA}
+    assert pool.limit == 1
+    assert len(caplog.records) == 1
+    assert send(pool, Bytes(DATA[::-1])) == 1
+    assert env.files == {PATH: DATA[::-1]}
+    assert env.tried[1] == 1
+
+
+def test_second_attempt_that_fails_leaves_nothing() -> None:
+    env = in_order_env()
+    script = env.scripts[0]
+    env.scripts[0] = lambda asked: (
+        refused
+        if (refused := refusing(Request.OPEN, Status.PERMISSION_DENIED, number=3)(asked))
+        else script(asked)
+    )
+    # The directory is made after the first OPEN; the third is that of the second attempt.
+    with pytest.raises(RequestRefused):
+        send(env.pool(2))
+    assert PATH not in env.files
+
+
+def test_source_is_asked_for_the_same_ranges_by_the_second_attempt() -> None:
+    source = Bytes()
+    send(in_order_env().pool(2), source)
+    assert source.read[0][-len(DATA) // SEGMENT :] == list(range(0, len(DATA), SEGMENT))
+
+
+@pytest.mark.parametrize("code", [Status.NO_SPACE_ON_FILESYSTEM, Status.QUOTA_EXCEEDED])
+def test_full_disk_is_not_tried_again_and_costs_no_stream(code: int) -> None:
+    joined = threading.Event()
+    env = Environment(
+        scripts={
+            0: at(Request.WRITE, 1, waiting_for(joined), refusing(Request.WRITE, code)),
+            1: at(Request.WRITE, 1, joined.set),
+        }
+    )
+    env.disk.directories.add("inbox")
+    pool = env.pool(2)
+    with pytest.raises(RequestRefused):
+        send(pool)
+    wait_for_streams()
+    assert len(env.connection(0).server.paths(Request.OPEN)) == 1
+    assert left_behind(env) == []
+    assert pool.limit == 2
+
+
+def test_refusal_while_no_other_stream_is_at_work_is_not_tried_again() -> None:
+    let_in = threading.Event()
+    env = Environment(before_connect={1: waiting_for(let_in)}, scripts={0: refusing(Request.WRITE)})
+    env.disk.directories.add("inbox")
+    pool = env.pool(2)
+    with pytest.raises(RequestRefused):
+        send(pool)
+    assert len(env.connection(0).server.paths(Request.OPEN)) == 1
+    let_in.set()
+    wait_for_streams()
+    assert pool.limit == 2
+
+
+# --- a second channel where one connection is allowed ---
+
+
+def test_file_arrives_over_two_channels_of_one_connection() -> None:
+    joined = threading.Event()
+    env = Environment(
+        channels=True,
+        scripts={0: at(Request.WRITE, 1, waiting_for(joined)), CHANNEL: at(Request.WRITE, 1, joined.set)},
+    )
+    pool = env.pool()
+    assert send(pool) == 2
+    send(pool, Bytes(DATA[::-1]))
+    wait_for_streams()
+    assert env.files == {PATH: DATA[::-1]}
+    assert dict(env.tried) == {0: 1, CHANNEL: 1}
+    assert env.connection(CHANNEL).server.sizes
+
+
+@pytest.mark.parametrize("fault", FAILING_STREAMS)
+def test_channel_that_fails_leaves_the_connection_and_its_work_to_it(
+    fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun = threading.Event()
+    first_step = Request.OPEN if "open" in fault else Request.WRITE
+    env = Environment(
+        channels=True,
+        scripts={
+            0: at(Request.WRITE, 1, waiting_for(begun)),
+            CHANNEL: at(first_step, 1, begun.set, lost_writes(FAILING_STREAMS[fault])),
+        },
+    )
+    pool = env.pool()
+    send(pool)
+    assert env.files == {PATH: DATA}
+    assert pool.limit == 1
+    assert len(caplog.records) == 1
+    assert env.connection(CHANNEL).closed
+    assert not env.connection(0).closed
+
+
+def test_one_stream_is_enough_when_that_is_asked_for() -> None:
+    env = Environment(channels=True)
+    assert send(env.pool(8), streams=1) == 1
+    assert dict(env.tried) == {0: 1}
+
+
+def test_streams_that_fail_with_the_first_are_not_held_against_the_partner(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The partner goes down: that says nothing about how many connections it takes."""
+    refused = threading.Event()
+
+    def down() -> None:
+        refused.set()
+        raise PartnerUnreachable("down.", hint="")
+
+    def last(asked: Asked) -> bytes:
+        waiting_for(refused)()
+        return NOTHING
+
+    env = Environment(before_connect={1: down, 2: down}, scripts={0: last})
+    pool = env.pool(3)
+    with pytest.raises(ConnectionLost):
+        send(pool)
+    wait_for_streams()
+    assert pool.limit == 3
+    assert caplog.records == []

@@ -1,0 +1,985 @@
+"""One sender at a time, nothing sent twice, nothing old over something new, nothing forgotten."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from s3_to_sftp.errors import (
+    AlreadyDelivered,
+    AlreadyGone,
+    Disposition,
+    LeaseHeld,
+    LedgerError,
+    NothingToSend,
+    OutcomeUnknown,
+    Superseded,
+)
+from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.server_identity import ServerIdentity
+from s3_to_sftp.state.items import KEY
+from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, Ledger, TerminalState
+from s3_to_sftp.state.no_ledger import NoLedger
+from tests.support.ledger_env import (
+    DAY,
+    LEASE_SECONDS,
+    RECEIPTS_FOR,
+    START,
+    TABLE,
+    FaultyClient,
+    LedgerEnvironment,
+    NamedLedger,
+    commit_of,
+    create_table,
+    raising,
+    ref,
+    refused,
+)
+
+OLD, NEW = ref("0A"), ref("0B")
+
+
+def checkpoint_of(lease: Lease, offset: int = 5) -> Checkpoint:
+    return Checkpoint(
+        temporary=lease.temporary,
+        offset=offset,
+        algorithm="CRC64NVME",
+        crc=2**64 - 1,
+        rounds_without_progress=1,
+        etag='"e"',
+    )
+
+
+@pytest.fixture
+def env(dynamodb: Any) -> Iterator[LedgerEnvironment]:
+    create_table(dynamodb)
+    yield LedgerEnvironment(dynamodb)
+    dynamodb.delete_table(TableName=TABLE)
+
+
+# Leases
+
+
+def test_a_new_version_is_leased_with_nothing_left_behind(env: LedgerEnvironment) -> None:
+    lease = env.function("me").acquire(
+        NEW, owner="me", remote_path="out/a", temporary="out/.t", until=START + 9
+    )
+    assert lease == Lease(
+        ref=NEW, owner="me", remote_path="out/a", temporary="out/.t", attempt=1, until=START + 9
+    )
+
+
+def test_a_new_version_of_a_new_key_costs_one_write_and_no_read(env: LedgerEnvironment) -> None:
+    client = FaultyClient(env.dynamodb)  # it cannot read
+    env.lease(NEW, env.function(client=client))
+    assert client.transactions == 1
+
+
+def test_a_version_that_is_being_sent_has_to_wait_for_the_rest_of_its_lease(env: LedgerEnvironment) -> None:
+    env.lease(NEW, env.function("the other"))
+    env.clock.now += 100
+    with pytest.raises(LeaseHeld, match="is being sent by the other") as raised:
+        env.lease(NEW)
+    assert raised.value.retry_after == LEASE_SECONDS - 100
+
+
+@pytest.mark.parametrize(("first", "second"), [(OLD, NEW), (NEW, OLD)])
+def test_only_one_version_of_a_key_is_sent_at_a_time(
+    env: LedgerEnvironment, first: ObjectRef, second: ObjectRef
+) -> None:
+    env.lease(first)
+    with pytest.raises(LeaseHeld) as raised:
+        env.lease(second)
+    assert raised.value.retry_after == LEASE_SECONDS
+
+
+def test_versions_of_other_keys_and_buckets_are_sent_meanwhile(env: LedgerEnvironment) -> None:
+    env.lease(NEW)
+    env.lease(ref(key="in/b.csv"))
+    env.lease(ref(bucket="other"))
+
+
+def test_a_lease_is_free_at_the_moment_it_ends(env: LedgerEnvironment) -> None:
+    env.lease(NEW)
+    env.all_leases_expire()
+    assert env.lease(NEW).attempt == 2
+
+
+STEPS_WITH_A_LEASE = pytest.mark.parametrize(
+    "step",
+    [
+        lambda ledger, lease: ledger.commit(
+            dataclasses.replace(lease, until=lease.until + 9999), commit_of(lease)
+        ),
+        lambda ledger, lease: ledger.note_names(lease),
+        lambda ledger, lease: ledger.delivered(lease, {}),
+        lambda ledger, lease: ledger.checkpoint(lease, checkpoint_of(lease)),
+        lambda ledger, lease: ledger.start_over(lease, temporary="x"),
+        lambda ledger, lease: ledger.settle(lease.ref, state="FAILED", reason="r", hint="h", lease=lease),
+    ],
+    ids=["commit", "note_names", "delivered", "checkpoint", "start_over", "settle"],
+)
+QUIET_STEPS = pytest.mark.parametrize(
+    "step",
+    [
+        lambda ledger, lease: ledger.release(lease, reason="late"),
+        lambda ledger, lease: ledger.stage(lease, commit_of(lease), reason="late"),
+    ],
+    ids=["release", "stage"],
+)
+
+
+@pytest.mark.parametrize("committed", [False, True], ids=["sending", "committing"])
+@STEPS_WITH_A_LEASE
+def test_who_has_lost_the_lease_changes_nothing(
+    env: LedgerEnvironment,
+    step: Callable[[Ledger, Lease], None],
+    committed: bool,  # noqa: FBT001 - pytest names the argument
+) -> None:
+    ledger = env.function()
+    mine = env.lease(NEW, ledger)
+    if committed:
+        ledger.commit(mine, commit_of(mine))
+    env.all_leases_expire()
+    env.lease(NEW, ledger)  # by the same name: the attempt tells them apart
+    before = env.item(NEW), env.key_item(NEW)
+    with pytest.raises(LedgerError, match=r"attempt 1 of f\) is lost") as raised:
+        step(ledger, mine)
+    assert raised.value.disposition is Disposition.RETRY
+    assert (env.item(NEW), env.key_item(NEW)) == before
+
+
+@pytest.mark.parametrize("committed", [False, True], ids=["sending", "committing"])
+@STEPS_WITH_A_LEASE
+def test_who_has_lost_the_key_to_another_version_of_the_same_owner_changes_nothing(
+    env: LedgerEnvironment,
+    step: Callable[[Ledger, Lease], None],
+    committed: bool,  # noqa: FBT001 - pytest names the argument
+) -> None:
+    ledger = env.function()
+    mine = env.lease(OLD, ledger)
+    if committed:
+        ledger.commit(mine, commit_of(mine))
+    env.all_leases_expire()
+    env.lease(NEW, ledger)  # nothing in the old version's item has changed: only the key's tells
+    before = env.item(OLD), env.item(NEW), env.key_item(NEW)
+    with pytest.raises(LedgerError, match="is lost"):
+        step(ledger, mine)
+    assert (env.item(OLD), env.item(NEW), env.key_item(NEW)) == before
+
+
+@pytest.mark.parametrize("then", [OLD, NEW], ids=["same version", "newer version"])
+@QUIET_STEPS
+def test_giving_back_a_lost_lease_is_quiet_and_changes_nothing(
+    env: LedgerEnvironment, step: Callable[[Ledger, Lease], None], then: ObjectRef
+) -> None:
+    ledger = env.function()
+    mine = env.lease(OLD, ledger)
+    env.all_leases_expire()
+    env.lease(then, ledger)
+    before = env.item(OLD), env.item(then), env.key_item(then)
+    step(ledger, mine)
+    assert (env.item(OLD), env.item(then), env.key_item(then)) == before
+
+
+def test_nobody_commits_after_the_end_of_his_lease(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
+    env.all_leases_expire()
+    with pytest.raises(LedgerError, match="lost or over"):
+        ledger.commit(lease, commit_of(lease))
+    assert env.state(NEW) == "SENDING"
+
+
+def test_nothing_is_delivered_that_was_not_committed(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
+    with pytest.raises(LedgerError):
+        ledger.delivered(lease, {})
+
+
+def test_who_loses_the_race_between_two_looks_waits(env: LedgerEnvironment) -> None:
+    env.deliver(OLD)  # so that the first look is not enough
+    client = FaultyClient(env.dynamodb, [None, lambda: void(env.lease(NEW, env.function("faster")))])
+    with pytest.raises(LeaseHeld, match="by faster"):
+        env.lease(NEW, env.function("slower", client))
+
+
+def void(_: object) -> None:
+    """A callback may return nothing."""
+
+
+def test_a_crowd_at_one_item_is_an_error_and_not_an_endless_loop(env: LedgerEnvironment) -> None:
+    env.deliver(OLD)
+    revisions = itertools.count(99)
+    client = FaultyClient(
+        env.dynamodb, [lambda: env.write(OLD, "revision", {"N": str(next(revisions))}, sk=KEY)] * 50
+    )
+    with pytest.raises(LedgerError, match="Too many functions") as raised:
+        env.lease(NEW, env.function(client=client))
+    assert raised.value.disposition is Disposition.RETRY
+
+
+# Delivered, and in which order
+
+
+def test_a_delivered_version_is_never_leased_again(env: LedgerEnvironment) -> None:
+    env.deliver(NEW)
+    env.all_leases_expire()
+    with pytest.raises(AlreadyDelivered, match="has been delivered before") as raised:
+        env.lease(NEW)
+    assert raised.value.disposition is Disposition.DONE
+
+
+def test_a_delivered_version_gives_its_lease_back(env: LedgerEnvironment) -> None:
+    env.deliver(OLD)
+    assert env.lease(NEW).attempt == 1
+
+
+def test_the_receipt_is_stored_as_it_was_given(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
+    ledger.commit(lease, commit_of(lease))
+    ledger.delivered(
+        lease, {"bytes": 2**63, "seconds": 0.25, "crc": "AAA=", "streams": [1, 2], "ok": True, "sha256": None}
+    )
+    assert env.item(NEW)["receipt"] == {
+        "M": {
+            "bytes": {"N": "9223372036854775808"},
+            "seconds": {"N": "0.25"},
+            "crc": {"S": "AAA="},
+            "streams": {"L": [{"N": "1"}, {"N": "2"}]},
+            "ok": {"BOOL": True},
+            "sha256": {"NULL": True},
+        }
+    }
+
+
+def test_a_receipt_of_what_dynamodb_does_not_know_is_refused(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
+    ledger.commit(lease, commit_of(lease))
+    with pytest.raises(TypeError, match="got ObjectRef"):
+        ledger.delivered(lease, {"ref": NEW})
+
+
+def test_recording_a_delivery_twice_is_quiet(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.deliver(NEW)
+    ledger.delivered(lease, {"bytes": 2})
+    assert env.item(NEW)["receipt"]["M"]["bytes"] == {"N": "1"}
+
+
+def test_an_old_event_after_a_newer_version_is_superseded_and_recorded(env: LedgerEnvironment) -> None:
+    env.deliver(NEW)
+    with pytest.raises(Superseded):
+        env.lease(OLD)
+    assert env.state(OLD) == "SUPERSEDED"
+    assert [item["sk"]["S"] for item in env.with_status("SUPERSEDED")] == ["version#v0A"]
+    with pytest.raises(Superseded):  # and again, from the record
+        env.lease(OLD)
+
+
+def test_a_newer_version_that_is_only_committing_supersedes_too(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
+    ledger.commit(lease, commit_of(lease))
+    with pytest.raises(Superseded):
+        env.lease(OLD)
+
+
+def test_a_version_that_was_overtaken_in_the_middle_of_its_rename_is_recorded_as_possibly_there(
+    env: LedgerEnvironment,
+) -> None:
+    ledger = env.function()
+    lease = env.lease(OLD, ledger)
+    ledger.commit(lease, commit_of(lease))
+    env.all_leases_expire()
+    env.deliver(NEW)
+    with pytest.raises(Superseded):
+        env.lease(OLD)
+    assert env.state(OLD) == "SUPERSEDED"
+    assert "may have had the final name before" in env.item(OLD)["reason"]["S"]
+
+
+def test_a_newer_version_that_only_sends_does_not(env: LedgerEnvironment) -> None:
+    env.lease(NEW)
+    env.all_leases_expire()
+    assert env.lease(OLD).ref == OLD
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [("0A", "0A1"), ("0A1", "0B"), ("0055AED6DCD90281E5", "0055AED6DCD90281E6"), ("0a", "0B")],
+)
+def test_sequencers_are_compared_as_if_padded_on_the_right(
+    env: LedgerEnvironment, older: str, newer: str
+) -> None:
+    env.deliver(ref(newer))
+    with pytest.raises(Superseded):
+        env.lease(ref(older))
+
+
+def test_a_padded_sequencer_is_the_same_one(env: LedgerEnvironment) -> None:
+    env.deliver(ref("0A0"))
+    assert env.lease(ref("0A")).attempt == 1
+
+
+@pytest.mark.parametrize(("first", "second"), [("0B", None), (None, "0A")])
+def test_without_both_sequencers_there_is_no_order(
+    env: LedgerEnvironment, first: str | None, second: str | None
+) -> None:
+    env.deliver(ref(first))
+    env.deliver(ref(second))
+
+
+def test_a_version_without_a_sequencer_does_not_undo_the_order_of_the_others(env: LedgerEnvironment) -> None:
+    env.deliver(NEW)
+    env.deliver(ref(None))
+    with pytest.raises(Superseded):
+        env.lease(OLD)
+
+
+def test_who_was_overtaken_after_his_lease_does_not_commit_and_is_recorded(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    late = env.lease(OLD, ledger)
+    env.all_leases_expire()
+    env.deliver(NEW)
+    with pytest.raises(Superseded):  # a clock that is behind does not help him
+        ledger.commit(dataclasses.replace(late, until=late.until + 9999), commit_of(late))
+    assert env.state(OLD) == "SUPERSEDED"
+
+
+# Which version it is
+
+
+@pytest.mark.parametrize("version_id", [None, "null"], ids=["unversioned", "suspended"])
+def test_where_puts_share_a_version_id_the_sequencer_tells_them_apart(
+    env: LedgerEnvironment, version_id: str | None
+) -> None:
+    env.deliver(ref("0A", version_id=version_id))
+    env.deliver(ref("0B", version_id=version_id))  # the same content, put again
+    with pytest.raises(AlreadyDelivered):
+        env.lease(ref("0B", version_id=version_id))
+
+
+def test_an_event_by_way_of_eventbridge_is_the_same_version(env: LedgerEnvironment) -> None:
+    env.deliver(ref("0ABC", version_id=None))
+    with pytest.raises(AlreadyDelivered):
+        env.lease(ref("0abc", version_id=None))
+
+
+def test_content_that_was_put_back_is_sent_when_nothing_tells_the_puts_apart(env: LedgerEnvironment) -> None:
+    env.deliver(ref(None, version_id=None, etag="1"))
+    env.deliver(ref(None, version_id=None, etag="2"))
+    env.deliver(ref(None, version_id=None, etag="1"))
+
+
+# Recovery
+
+
+def test_a_dead_attempt_leaves_its_name_to_the_next(env: LedgerEnvironment) -> None:
+    dead = env.lease(NEW)
+    env.all_leases_expire()
+    lease = env.lease(NEW)
+    assert set(lease.names) == {dead.temporary, lease.temporary}
+    assert lease.has_history
+    assert (lease.checkpoint, lease.commit) == (None, None)
+
+
+def test_an_interrupted_commit_is_recovered_as_one_each_time(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    first = env.lease(NEW, ledger)
+    ledger.commit(first, commit_of(first))
+    for attempt in (2, 3):
+        env.all_leases_expire()
+        lease = env.lease(NEW)
+        assert (lease.commit, lease.temporary, lease.attempt) == (
+            commit_of(first, rename_unanswered=True),
+            first.temporary,
+            attempt,
+        )
+        assert set(lease.names) == {first.temporary}
+
+
+def test_a_recovered_commit_ends_as_delivered(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
+    ledger.commit(lease, commit_of(lease))
+    env.all_leases_expire()
+    lease = env.lease(NEW, ledger)
+    ledger.commit(lease, commit_of(lease))  # it may, it need not
+    ledger.delivered(lease, {})
+    assert env.state(NEW) == "DELIVERED"
+    assert "commit" not in env.item(NEW)
+
+
+def test_a_commit_survives_the_ledger_with_all_that_is_needed_to_judge_it(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
+    server = ServerIdentity(host="other.example", port=2222, user="them", host_key="SHA256:two")
+    commit = commit_of(lease, temporary="out/.other.part", size=2**40, modified=None, server=server)
+    ledger.commit(lease, commit)
+    env.all_leases_expire()
+    again = env.lease(NEW)
+    assert (again.commit, again.temporary) == (commit, "out/.other.part")
+
+
+@pytest.mark.parametrize("unanswered", [False, True], ids=["refused", "not answered"])
+def test_a_file_without_its_final_name_is_staged_with_what_is_known_of_the_rename(
+    env: LedgerEnvironment,
+    unanswered: bool,  # noqa: FBT001 - pytest names the argument
+) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
+    ledger.commit(lease, commit_of(lease))
+    staged = commit_of(lease, rename_unanswered=unanswered)
+    ledger.stage(lease, staged, reason="RENAME: permission denied.")
+    state = "COMMITTING" if unanswered else "STAGED"
+    assert (env.state(NEW), env.item(NEW)["reason"]) == (state, {"S": "RENAME: permission denied."})
+    again = env.lease(NEW)  # at once
+    assert (again.commit, again.temporary, env.state(NEW)) == (staged, lease.temporary, state)
+    assert len(env.with_status("IN_FLIGHT")) == 1
+
+
+def test_the_next_rename_of_a_staged_file_is_unanswered_until_it_is_answered(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
+    ledger.commit(lease, commit_of(lease))
+    ledger.stage(lease, commit_of(lease, rename_unanswered=False), reason="refused")
+    again = env.lease(NEW, ledger)
+    assert again.commit is not None
+    ledger.commit(again, again.commit)
+    assert env.state(NEW) == "COMMITTING"
+    env.all_leases_expire()
+    assert env.lease(NEW).commit == commit_of(lease, rename_unanswered=True)
+
+
+def test_a_changed_directory_takes_effect_after_a_commit_that_was_dead_lettered(
+    env: LedgerEnvironment,
+) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger, remote_path="then/a")
+    ledger.commit(lease, commit_of(lease))
+    ledger.stage(lease, commit_of(lease, rename_unanswered=False), reason="refused")
+    ledger.settle(NEW, state="FAILED", reason="refused", hint="Correct SSH_DIR.")
+    again = env.lease(NEW, remote_path="now/a")
+    assert again.commit is not None
+    assert (again.remote_path, again.commit.remote_path) == ("now/a", "then/a")
+
+
+def test_a_release_keeps_a_commit_as_unanswered_as_it_is(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
+    ledger.commit(lease, commit_of(lease))
+    ledger.release(lease, reason="cut at the rename")
+    assert env.lease(NEW).commit == commit_of(lease, rename_unanswered=True)
+    assert env.state(NEW) == "COMMITTING"
+
+
+def test_a_late_receipt_after_another_has_recorded_one_is_quiet(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    slow = env.lease(NEW, ledger)
+    ledger.commit(slow, commit_of(slow))
+    env.all_leases_expire()
+    ledger.delivered(env.lease(NEW, ledger), {"by": "the second"})
+    ledger.delivered(slow, {"by": "the first"})
+    assert env.item(NEW)["receipt"]["M"]["by"] == {"S": "the second"}
+
+
+def test_the_next_invocation_resumes_at_the_checkpoint(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
+    ledger.checkpoint(lease, checkpoint_of(lease))
+    again = env.lease(NEW)
+    assert again.checkpoint == checkpoint_of(lease)
+    assert (again.temporary, set(again.names), again.attempt) == (lease.temporary, {lease.temporary}, 2)
+
+
+@pytest.mark.parametrize("end", ["crash", "release"])
+def test_a_checkpoint_outlives_an_attempt_that_resumed_there(env: LedgerEnvironment, end: str) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
+    ledger.checkpoint(lease, checkpoint_of(lease))
+    resumed = env.lease(NEW, ledger)
+    if end == "release":
+        ledger.release(resumed, reason="cut")
+    env.all_leases_expire()
+    again = env.lease(NEW)
+    assert (again.checkpoint, set(again.names)) == (checkpoint_of(lease), {lease.temporary})
+
+
+def test_a_checkpoint_towards_another_final_name_is_not_resumed(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger, remote_path="then/a", temporary="then/.t")
+    ledger.checkpoint(lease, checkpoint_of(lease))
+    again = env.lease(NEW, remote_path="now/a", temporary="now/.t")
+    assert (again.checkpoint, again.temporary) == (None, "now/.t")
+    assert set(again.names) == {"then/.t", "now/.t"}
+    env.all_leases_expire()
+    assert env.lease(NEW, remote_path="now/a").checkpoint is None
+
+
+def test_a_released_version_can_be_leased_at_once_and_says_why_it_failed(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
+    ledger.release(lease, reason="The connection was cut.")
+    assert env.item(NEW)["reason"] == {"S": "The connection was cut."}
+    again = env.lease(NEW)
+    assert set(again.names) == {lease.temporary, again.temporary}
+
+
+@pytest.mark.parametrize("before", ["checkpoint", "commit"])
+def test_starting_over_is_known_before_the_first_byte(env: LedgerEnvironment, before: str) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
+    if before == "commit":
+        ledger.commit(lease, commit_of(lease))
+    else:
+        ledger.checkpoint(lease, checkpoint_of(lease))
+        lease = env.lease(NEW, ledger)
+    fresh = ledger.start_over(lease, temporary="out/.fresh")
+    assert (fresh.temporary, fresh.checkpoint, fresh.commit) == ("out/.fresh", None, None)
+    assert env.names(NEW) == {lease.temporary, "out/.fresh"}
+    env.all_leases_expire()  # and the one who did so dies
+    again = env.lease(NEW)
+    assert (again.checkpoint, again.commit) == (None, None)
+    assert set(again.names) == {lease.temporary, "out/.fresh", again.temporary}
+
+
+# Ends without a delivery
+
+
+def test_a_failure_is_recorded_and_can_be_redriven(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
+    ledger.settle(NEW, state="FAILED", reason="No permission.", hint="Ask.", lease=lease)
+    (item,) = env.with_status("FAILED")
+    assert (item["reason"], item["hint"]) == ({"S": "No permission."}, {"S": "Ask."})
+    again = env.lease(NEW)
+    assert (again.attempt, again.checkpoint, again.commit) == (2, None, None)
+    assert set(again.names) == {lease.temporary, again.temporary}
+    assert env.with_status("FAILED") == []
+
+
+def test_a_failure_with_a_lease_forgets_what_is_at_the_partner(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
+    ledger.commit(lease, commit_of(lease))
+    ledger.settle(NEW, state="FAILED", reason="r", hint="h", lease=lease)
+    again = env.lease(NEW)
+    assert (again.commit, again.temporary != lease.temporary) == (None, True)
+
+
+@pytest.mark.parametrize("unanswered", [False, True], ids=["refused", "not answered"])
+def test_a_failure_without_a_lease_keeps_the_commit(
+    env: LedgerEnvironment,
+    unanswered: bool,  # noqa: FBT001 - pytest names the argument
+) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
+    ledger.commit(lease, commit_of(lease))
+    commit = commit_of(lease, rename_unanswered=unanswered)
+    ledger.stage(lease, commit, reason="r")
+    ledger.settle(NEW, state="FAILED", reason="r", hint="h")
+    assert env.lease(NEW).commit == commit
+    assert env.state(NEW) == ("COMMITTING" if unanswered else "STAGED")
+    assert len(env.with_status("IN_FLIGHT")) == 1
+
+
+def unknown(env: LedgerEnvironment) -> Commit:
+    """A version of which nobody knows whether it was delivered."""
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
+    commit = commit_of(lease)
+    ledger.commit(lease, commit)
+    ledger.stage(lease, commit, reason="not answered")
+    ledger.settle(NEW, state="UNKNOWN", reason="Nobody knows.", hint="Ask the partner.")
+    return commit
+
+
+def test_a_version_of_unknown_outcome_is_not_sent_again_for_a_duplicate_event(env: LedgerEnvironment) -> None:
+    unknown(env)
+    before = env.item(NEW), env.key_item(NEW)
+    with pytest.raises(OutcomeUnknown, match="Nobody knows") as raised:
+        env.lease(NEW)
+    assert (raised.value.reason, raised.value.hint) == ("Nobody knows.", "Ask the partner.")
+    assert (env.item(NEW), env.key_item(NEW)) == before
+    assert [item["sk"]["S"] for item in env.with_status("UNKNOWN")] == ["version#v0B"]
+
+
+def test_a_version_of_unknown_outcome_is_sent_anew_when_a_person_sends_its_message_again(
+    env: LedgerEnvironment,
+) -> None:
+    commit = unknown(env)
+    again = env.lease(dataclasses.replace(NEW, resend=True))
+    assert (again.commit, again.checkpoint, env.state(NEW)) == (None, None, "SENDING")
+    assert again.temporary != commit.temporary
+    entry = again.names.get(commit.temporary)
+    assert entry is not None
+    assert entry.rename_pending, "a process that hangs may still rename it"
+    env.all_leases_expire()
+    assert env.lease(NEW).commit is None, "it is forgotten, not only passed over"
+
+
+def test_a_version_of_unknown_outcome_does_not_keep_a_newer_one_from_being_sent(
+    env: LedgerEnvironment,
+) -> None:
+    unknown(env)
+    newer = env.lease(ref("0C"))
+    assert newer.has_history
+
+
+def test_a_version_of_unknown_outcome_that_was_overtaken_is_not_sent_on_any_request(
+    env: LedgerEnvironment,
+) -> None:
+    unknown(env)
+    env.deliver(ref("0C"))
+    with pytest.raises(Superseded):
+        env.lease(dataclasses.replace(NEW, resend=True))
+    assert "may have had the final name before" in env.item(NEW)["reason"]["S"]
+
+
+@pytest.mark.parametrize("end", ["DELIVERED", "GONE"])
+def test_a_request_to_send_again_does_not_undo_another_end(env: LedgerEnvironment, end: str) -> None:
+    if end == "DELIVERED":
+        env.deliver(NEW)
+    else:
+        env.function().settle(NEW, state="GONE", reason="r", hint="h")
+    with pytest.raises(NothingToSend):
+        env.lease(dataclasses.replace(NEW, resend=True))
+
+
+def test_who_sends_a_message_again_sends_the_same_version() -> None:
+    again = dataclasses.replace(NEW, resend=True)
+    assert (again, hash(again)) == (NEW, hash(NEW))
+
+
+def test_a_version_nobody_ever_leased_can_fail(env: LedgerEnvironment) -> None:
+    env.function().settle(NEW, state="FAILED", reason="first", hint="h")
+    env.function().settle(NEW, state="FAILED", reason="second", hint="h")
+    assert env.item(NEW)["reason"] == {"S": "second"}
+    assert env.lease(NEW).attempt == 1
+
+
+@pytest.mark.parametrize(("state", "error"), [("GONE", AlreadyGone), ("SUPERSEDED", Superseded)])
+@pytest.mark.parametrize("leased", [True, False])
+def test_a_version_that_ended_for_good_is_not_leased_again(
+    env: LedgerEnvironment,
+    state: TerminalState,
+    error: type[NothingToSend],
+    leased: bool,  # noqa: FBT001 - pytest names the argument
+) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger) if leased else None
+    ledger.settle(NEW, state=state, reason="r", hint="h", lease=lease)
+    with pytest.raises(error):
+        env.lease(NEW)
+    assert len(env.with_status(state)) == 1
+    env.lease(ref("0C"))  # and the key is free
+
+
+def test_a_delivery_is_not_overwritten_by_a_failure(env: LedgerEnvironment) -> None:
+    env.deliver(NEW)
+    with pytest.raises(AlreadyDelivered):
+        env.function().settle(NEW, state="FAILED", reason="r", hint="h")
+    assert env.state(NEW) == "DELIVERED"
+
+
+def test_a_version_under_way_is_not_settled_by_others(env: LedgerEnvironment) -> None:
+    env.lease(NEW)
+    with pytest.raises(LeaseHeld):
+        env.function().settle(NEW, state="FAILED", reason="r", hint="h")
+    assert env.state(NEW) == "SENDING"
+
+
+# What people find
+
+
+def test_the_index_knows_what_is_in_flight_since_when_and_what_was_delivered_on_which_day(
+    env: LedgerEnvironment,
+) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
+    env.clock.now += 1
+    ledger.commit(lease, commit_of(lease))
+    (item,) = env.with_status("IN_FLIGHT")
+    assert item["status_at"] == {"S": f"{DAY}T00:00:00.000000Z"}
+    ledger.delivered(lease, {})
+    assert env.with_status("IN_FLIGHT") == []
+    (item,) = env.with_status(f"DELIVERED#{DAY}")
+    assert item["status_at"] == {"S": f"{DAY}T00:00:01.000000Z"}
+    assert item["first_seen"] == {"S": f"{DAY}T00:00:00.000000Z"}
+
+
+def test_a_version_is_in_flight_since_its_first_attempt(env: LedgerEnvironment) -> None:
+    env.lease(NEW)
+    env.all_leases_expire()
+    env.lease(NEW)
+    (item,) = env.with_status("IN_FLIGHT")
+    assert item["status_at"] == {"S": f"{DAY}T00:00:00.000000Z"}
+
+
+def test_every_item_expires_some_time_after_it_was_last_touched(env: LedgerEnvironment) -> None:
+    env.clock.now += 10
+    env.deliver(NEW)
+    expected = {"N": str(int(START) + 10 + RECEIPTS_FOR)}
+    assert (env.item(NEW)["expires"], env.key_item(NEW)["expires"]) == (expected, expected)
+
+
+def test_a_delivered_item_holds_no_lease(env: LedgerEnvironment) -> None:
+    env.deliver(NEW)
+    assert set(env.item(NEW)) == {
+        "pk", "sk", "state", "attempts", "remote_path", "receipt", "first_seen", "status", "status_at",
+        "expires", "revision",
+    }  # fmt: skip
+    kept = {"pk", "sk", "committed", "modified", "temporaries", "expires", "revision"}
+    assert set(env.key_item(NEW)) == kept
+
+
+# When the table fails
+
+
+class Step:
+    """The steps of a delivery, each with the ledger behind a faulty client."""
+
+    def __init__(self, env: LedgerEnvironment, name: str) -> None:
+        self.client = FaultyClient(env.dynamodb)
+        ledger = env.function(client=self.client)
+        if name == "acquire":
+            self.run: Callable[[], object] = lambda: env.lease(NEW, ledger)
+            return
+        lease = env.lease(NEW)
+        if name == "delivered":
+            ledger.commit(lease, commit_of(lease))
+        self.run = {
+            "commit": lambda: ledger.commit(lease, commit_of(lease)),
+            "delivered": lambda: ledger.delivered(lease, {}),
+            "release": lambda: ledger.release(lease, reason="r"),
+            "settle": lambda: ledger.settle(OLD, state="FAILED", reason="r", hint="h"),
+        }[name]
+
+
+STEPS = ["acquire", "commit", "delivered", "release", "settle"]
+
+
+@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize(
+    ("error", "reason", "hint"),
+    [
+        (
+            refused("ResourceNotFoundException"),
+            "'ledger' does not exist in this account",
+            "correct LEDGER_TABLE",
+        ),
+        (refused("AccessDeniedException"), "may not write to the ledger's table", "dynamodb:UpdateItem"),
+        (refused("ThrottlingException"), "could not be written: .*ThrottlingException", "tried again"),
+        (
+            refused("TransactionCanceledException", "None", "ValidationError"),
+            "could not be written",
+            "look at",
+        ),
+        (EndpointConnectionError(endpoint_url="https://x"), "could not be written", "tried again"),
+    ],
+    ids=["no table", "denied", "throttled", "invalid", "no network"],
+)
+def test_a_table_that_cannot_be_used_is_explained_and_the_message_kept(
+    env: LedgerEnvironment, name: str, error: Exception, reason: str, hint: str
+) -> None:
+    step = Step(env, name)
+    step.client.faults = [raising(error)]
+    with pytest.raises(LedgerError, match=reason) as raised:
+        step.run()
+    assert hint in raised.value.hint
+    assert raised.value.disposition is Disposition.RETRY
+
+
+def test_a_table_that_is_not_there_is_recognised_for_real(env: LedgerEnvironment) -> None:
+    ledger = NamedLedger("f", env.dynamodb, "other", receipts_for_seconds=1)
+    with pytest.raises(LedgerError, match="'other' does not exist"):
+        env.lease(NEW, ledger)
+
+
+BUSY = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"]
+
+
+@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("reason", BUSY)
+def test_a_write_that_met_others_is_repeated(env: LedgerEnvironment, name: str, reason: str) -> None:
+    step = Step(env, name)
+    step.client.faults = [raising(refused("TransactionCanceledException", "None", reason))] * 4
+    step.run()
+    assert len(env.pauses) == 4
+    assert all(0 <= pause <= 0.4 for pause in env.pauses)
+
+
+def test_a_condition_that_failed_is_decided_at_once_whatever_else_was_met(env: LedgerEnvironment) -> None:
+    met = refused("TransactionCanceledException", "ConditionalCheckFailed", "TransactionConflict")
+    client = FaultyClient(env.dynamodb, [raising(met)])
+    assert env.lease(NEW, env.function(client=client)).attempt == 1
+    assert env.pauses == []
+
+
+def test_a_write_that_meets_others_for_ever_is_given_up_with_the_message_kept(env: LedgerEnvironment) -> None:
+    busy = raising(refused("TransactionCanceledException", "None", "TransactionConflict"))
+    client = FaultyClient(env.dynamodb, [busy] * 99)
+    with pytest.raises(LedgerError, match=r"too busy \(TransactionConflict\)") as raised:
+        env.lease(NEW, env.function(client=client))
+    assert raised.value.disposition is Disposition.RETRY
+    assert client.transactions == 5
+
+
+def test_a_commit_whose_answer_was_lost_is_recovered_as_one(env: LedgerEnvironment) -> None:
+    client = FaultyClient(env.dynamodb)
+    ledger = env.function(client=client)
+    lease = env.lease(NEW, ledger)
+    client.lost_answers = [EndpointConnectionError(endpoint_url="https://x")]
+    with pytest.raises(LedgerError):
+        ledger.commit(lease, commit_of(lease))
+    ledger.release(lease, reason="r")
+    assert env.lease(NEW).commit == commit_of(lease)
+
+
+# Items that nobody wrote
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("state", None),
+        ("state", {"S": "SENT"}),
+        ("state", {"N": "1"}),
+        ("revision", None),
+        ("revision", {"S": "1"}),
+        ("revision", {"N": "-1"}),
+        ("revision", {"N": "1.5"}),
+        ("attempts", {"S": "many"}),
+        ("owner", {"N": "7"}),
+        ("lease_until", None),
+        ("lease_until", {"S": "soon"}),
+        ("remote_path", {"L": []}),
+        ("reason", {"N": "1"}),
+        ("hint", {"N": "1"}),
+        ("commit", {"S": "sent"}),
+        ("commit", {"M": {"temporary": {"S": "t"}}}),
+        ("checkpoint", {"S": "here"}),
+        ("checkpoint", {"M": {}}),
+        ("checkpoint", {"M": {"temporary": {"S": "t"}, "offset": {"S": "5"}}}),
+    ],
+)
+def test_a_corrupt_version_is_dead_lettered_with_its_name_and_left_alone(
+    env: LedgerEnvironment, name: str, value: dict[str, Any] | None
+) -> None:
+    env.lease(NEW)
+    env.write(NEW, name, value)
+    before = env.item(NEW)
+    with pytest.raises(LedgerError, match=r"object#bucket/in/a.csv / version#v0B") as raised:
+        env.lease(NEW)
+    assert name in raised.value.reason
+    assert raised.value.disposition is Disposition.PERMANENT
+    assert env.item(NEW) == before
+
+
+NAME: dict[str, Any] = {
+    "version": {"S": "v"}, "sequencer": {"S": ""}, "server": {"S": ""}, "kind": {"S": "temporary"},
+    "rename_pending": {"BOOL": False}, "since": {"N": "1"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("revision", None),
+        ("lease_until", None),
+        ("in_flight", None),
+        ("in_flight", {"N": "1"}),
+        ("committed", {"N": "1"}),
+        ("temporaries", None),
+        ("temporaries", {"S": "t"}),
+        ("temporaries", {"M": {"t": {"S": "whose"}}}),
+        ("temporaries", {"M": {"t": {"M": {"version": {"S": "v"}}}}}),
+        ("temporaries", {"M": {"t": {"M": {**NAME, "kind": {"S": "directory"}}}}}),
+        ("temporaries", {"M": {"t": {"M": {**NAME, "rename_pending": {"S": "no"}}}}}),
+    ],
+)
+def test_a_corrupt_key_is_dead_lettered_with_its_name_and_left_alone(
+    env: LedgerEnvironment, name: str, value: dict[str, Any] | None
+) -> None:
+    env.lease(NEW)
+    env.write(NEW, name, value, sk=KEY)
+    before = env.key_item(NEW)
+    with pytest.raises(LedgerError, match=r"object#bucket/in/a.csv / key") as raised:
+        env.lease(OLD)
+    assert name in raised.value.reason
+    assert raised.value.disposition is Disposition.PERMANENT
+    assert env.key_item(NEW) == before
+
+
+@pytest.mark.parametrize("state", ["STAGED", "COMMITTING"])
+def test_a_complete_file_that_nothing_is_known_of_is_corrupt(env: LedgerEnvironment, state: str) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
+    ledger.commit(lease, commit_of(lease))
+    ledger.stage(lease, commit_of(lease, rename_unanswered=state == "COMMITTING"), reason="r")
+    assert env.state(NEW) == state
+    env.write(NEW, "commit", None)
+    with pytest.raises(LedgerError, match="'commit' should be a map, is None"):
+        env.lease(NEW)
+
+
+@pytest.mark.parametrize("field", ["temporary", "remote_path", "size", "host", "port", "user", "host_key"])
+def test_a_commit_that_lacks_a_field_is_corrupt(env: LedgerEnvironment, field: str) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
+    ledger.commit(lease, commit_of(lease))
+    commit = dict(env.item(NEW)["commit"]["M"])
+    del commit[field]
+    env.write(NEW, "commit", {"M": commit})
+    with pytest.raises(LedgerError, match=f"commit is corrupt: '{field}'"):
+        env.lease(NEW)
+
+
+def test_an_item_deleted_by_a_person_starts_the_version_anew(env: LedgerEnvironment) -> None:
+    lease = env.lease(NEW)
+    for sk in ("version#v0B", KEY):
+        env.delete(NEW, sk)
+    with pytest.raises(LedgerError, match="lost"):
+        env.function().commit(lease, commit_of(lease))
+    assert env.lease(NEW).attempt == 1
+
+
+# Without a ledger
+
+
+def test_the_plain_sender_always_leases_and_remembers_nothing() -> None:
+    ledger: Ledger = NoLedger()
+    for _ in range(2):
+        lease = ledger.acquire(NEW, owner="f", remote_path="p", temporary="t", until=1.0)
+        assert (lease.temporary, lease.attempt, lease.has_history) == ("t", 1, False)
+        ledger.commit(lease, commit_of(lease))
+        ledger.note_names(lease)
+        ledger.stage(lease, commit_of(lease), reason="r")
+        ledger.delivered(lease, {})
+        ledger.release(lease, reason="r")
+        ledger.settle(NEW, state="FAILED", reason="r", hint="h", lease=lease)
+    assert ledger.start_over(lease, temporary="u").temporary == "u"
+
+
+def test_the_plain_sender_refuses_what_takes_longer_than_an_invocation() -> None:
+    ledger = NoLedger()
+    lease = ledger.acquire(NEW, owner="f", remote_path="p", temporary="t", until=1.0)
+    with pytest.raises(LedgerError, match="takes longer than one invocation") as raised:
+        ledger.checkpoint(lease, checkpoint_of(lease))
+    assert raised.value.disposition is Disposition.PERMANENT
+
+
+def test_the_ledger_costs_no_import_of_boto3() -> None:
+    code = "import sys, s3_to_sftp.ledger; sys.exit('boto3' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,383 @@
+"""Every name that may stand at the partner is in the ledger until it is known to be gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from s3_to_sftp.errors import Disposition, LedgerError
+from s3_to_sftp.state.items import KEY
+from s3_to_sftp.state.ledger import Checkpoint, Lease, Ledger
+from s3_to_sftp.state.remote_names import NameKind, RemoteName, RemoteNames
+from tests.support.ledger_env import SERVER, START, TABLE, LedgerEnvironment, commit_of, create_table, ref
+
+OLD, NEW = ref("0A"), ref("0B")
+ENTRY = RemoteName(version="version#v0B", sequencer=NEW.padded_sequencer, since=int(START))
+ASIDE = RemoteName(
+    version="version#v0B", sequencer="", server="us@sftp.example:22", kind=NameKind.ASIDE, rename_pending=True
+)
+
+
+@pytest.fixture
+def env(dynamodb: Any) -> Iterator[LedgerEnvironment]:
+    create_table(dynamodb)
+    yield LedgerEnvironment(dynamodb)
+    dynamodb.delete_table(TableName=TABLE)
+
+
+# What the holder of a lease knows
+
+
+def test_names_are_those_that_were_given_and_those_that_were_put() -> None:
+    names = RemoteNames({"a": ENTRY})
+    names.put("b", ASIDE)
+    assert (list(names), len(names), "b" in names, "c" in names) == (["a", "b"], 2, True, False)
+    assert (names.get("b"), names.get("c")) == (ASIDE, None)
+    assert dict(names.items()) == {"a": ENTRY, "b": ASIDE}
+
+
+def test_only_what_differs_is_written() -> None:
+    names = RemoteNames({"a": ENTRY, "b": ENTRY, "c": ENTRY})
+    names.put("a", ENTRY)
+    names.put("b", ASIDE)
+    names.remove("c")
+    names.remove("d")
+    assert names.changes() == ({"b": ASIDE}, ["c"])
+    names.written()
+    assert names.changes() == ({}, [])
+
+
+def test_a_name_that_was_put_and_removed_is_deleted_and_one_that_came_back_is_written() -> None:
+    names = RemoteNames({"b": ENTRY})
+    names.put("a", ENTRY)
+    names.remove("a")
+    names.remove("b")
+    names.put("b", ASIDE)
+    assert names.changes() == ({"b": ASIDE}, ["a"])
+
+
+def test_a_settled_name_stays_without_a_pending_rename() -> None:
+    names = RemoteNames({"a": ASIDE, "b": ASIDE})
+    names.settle("a")
+    names.settle("b", kind=NameKind.BLOCKER)
+    names.settle("c")
+    written, gone = names.changes()
+    assert gone == []
+    assert {name: (entry.kind, entry.rename_pending) for name, entry in written.items()} == {
+        "a": (NameKind.ASIDE, False),
+        "b": (NameKind.BLOCKER, False),
+    }
+
+
+def test_names_can_be_removed_while_they_are_looked_through() -> None:
+    names = RemoteNames({"a": ENTRY, "b": ENTRY})
+    for name in names:
+        names.remove(name)
+    names.put("a", ENTRY)
+    for name, entry in names.items():
+        names.put(f"{name}2", entry)
+        names.remove(name)
+    names.remove("a2")
+    assert len(names) == 0
+
+
+# What the ledger keeps
+
+
+def checkpoint_of(lease: Lease) -> Checkpoint:
+    return Checkpoint(
+        temporary=lease.temporary, offset=5, algorithm="CRC32", crc=1, rounds_without_progress=0, etag="e"
+    )
+
+
+def fail(ledger: Ledger, lease: Lease) -> None:
+    ledger.settle(lease.ref, state="FAILED", reason="r", hint="h", lease=lease)
+
+
+EVERY_WRITE = pytest.mark.parametrize(
+    "write",
+    [
+        lambda ledger, lease: ledger.note_names(lease),
+        lambda ledger, lease: ledger.start_over(lease, temporary="out/.fresh"),
+        lambda ledger, lease: ledger.commit(lease, commit_of(lease)),
+        lambda ledger, lease: ledger.stage(lease, commit_of(lease), reason="r"),
+        lambda ledger, lease: ledger.checkpoint(lease, checkpoint_of(lease)),
+        lambda ledger, lease: ledger.release(lease, reason="r"),
+        fail,
+        lambda ledger, lease: [
+            ledger.commit(lease, commit_of(lease)),
+            lease.names.remove("gone"),
+            lease.names.put("kept", ASIDE),
+            ledger.delivered(lease, {}),
+        ],
+    ],
+    ids=["note_names", "start_over", "commit", "stage", "checkpoint", "release", "settle", "delivered"],
+)
+
+
+@EVERY_WRITE
+def test_whatever_is_written_next_tells_what_stands_at_the_partner(
+    env: LedgerEnvironment, write: Callable[[Ledger, Lease], object]
+) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
+    for name in ("gone", "kept"):
+        lease.names.put(name, ENTRY)
+    ledger.note_names(lease)
+    lease.names.remove("gone")
+    lease.names.put("kept", ASIDE)
+    lease.names.put("new", ENTRY)
+    write(ledger, lease)
+    env.all_leases_expire()
+    names = env.lease(NEW if env.state(NEW) != "DELIVERED" else ref("0C")).names
+    assert "gone" not in names
+    assert (names.get("kept"), names.get("new")) == (ASIDE, ENTRY)
+
+
+def test_a_name_is_in_the_ledger_with_the_lease_before_anything_stands_there(env: LedgerEnvironment) -> None:
+    lease = env.lease(NEW)
+    assert env.names(NEW) == {lease.temporary}
+    assert lease.names.get(lease.temporary) == ENTRY
+
+
+def test_a_new_name_is_in_the_ledger_before_the_first_byte_is_written_to_it(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
+    ledger.start_over(lease, temporary="out/.fresh")
+    assert env.names(NEW) == {lease.temporary, "out/.fresh"}
+
+
+def test_a_name_has_its_server_and_a_pending_rename_before_the_rename_is_sent(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
+    ledger.commit(lease, commit_of(lease))
+    env.all_leases_expire()
+    entry = env.lease(NEW).names.get(lease.temporary)
+    assert entry is not None
+    assert (entry.server, entry.rename_pending, entry.kind) == (SERVER.account, True, NameKind.TEMPORARY)
+
+
+def test_the_second_name_of_an_attempt_is_in_the_ledger_when_it_is_to_be_renamed(
+    env: LedgerEnvironment,
+) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
+    ledger.commit(lease, commit_of(lease, temporary="out/.second"))
+    assert env.names(NEW) == {lease.temporary, "out/.second"}
+
+
+def test_a_dead_attempt_leaves_its_names_to_every_version_of_the_key(env: LedgerEnvironment) -> None:
+    temporaries = []
+    for version in (NEW, OLD, ref(None)):
+        lease = env.lease(version)
+        temporaries.append(lease.temporary)
+        assert list(lease.names) == temporaries
+        env.all_leases_expire()
+    assert env.names(NEW) == set(temporaries)
+
+
+def test_an_end_does_not_forget_a_name_that_nobody_has_removed(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
+    ledger.commit(lease, commit_of(lease))
+    ledger.delivered(lease, {})
+    assert env.names(NEW) == {lease.temporary}
+
+
+def test_a_resumed_file_and_a_complete_one_are_no_second_name(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
+    ledger.checkpoint(lease, checkpoint_of(lease))
+    lease = env.lease(NEW, ledger)
+    ledger.commit(lease, commit_of(lease))
+    ledger.stage(lease, commit_of(lease, rename_unanswered=False), reason="r")
+    env.lease(NEW, ledger)
+    assert env.names(NEW) == {lease.temporary}
+
+
+def test_a_failed_write_is_made_up_for_by_the_next_one(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
+    lease.names.put("new", ENTRY)
+    revision = env.key_item(NEW)["in_flight"]
+    env.write(NEW, "in_flight", {"S": "version#other"}, sk=KEY)
+    with pytest.raises(LedgerError):
+        ledger.note_names(lease)
+    env.write(NEW, "in_flight", revision, sk=KEY)
+    ledger.release(lease, reason="r")
+    assert env.names(NEW) == {lease.temporary, "new"}
+
+
+# Where they are
+
+
+def test_a_name_has_its_account_before_anybody_has_logged_in(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger, account="us@one:22")
+    ledger.start_over(lease, temporary="out/.fresh")
+    assert {entry.server for _, entry in lease.names.items()} == {"us@one:22"}
+    env.all_leases_expire()
+    again = env.lease(NEW, account="us@two:22")
+    accounts = {name: entry.server for name, entry in again.names.items()}
+    assert accounts == {
+        lease.temporary: "us@one:22",
+        "out/.fresh": "us@one:22",
+        again.temporary: "us@two:22",
+    }
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "resumes"),
+    [("a@b:1", "a@b:1", True), ("a@b:1", "a@c:1", False), ("", "a@b:1", True), ("a@b:1", "", True)],
+)
+def test_a_checkpoint_is_resumed_where_its_bytes_are(
+    env: LedgerEnvironment,
+    then: str,
+    now: str,
+    resumes: bool,  # noqa: FBT001 - pytest names the argument
+) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger, account=then)
+    ledger.checkpoint(lease, checkpoint_of(lease))
+    again = env.lease(NEW, account=now)
+    assert again.checkpoint == (checkpoint_of(lease) if resumes else None)
+    assert (again.temporary == lease.temporary) == resumes
+    assert lease.temporary in again.names
+
+
+# History
+
+
+@pytest.mark.parametrize("before", [OLD, NEW, ref(None)], ids=["older", "same", "unordered"])
+def test_names_of_any_version_are_history(env: LedgerEnvironment, before: Any) -> None:
+    assert not env.lease(before).has_history
+    env.all_leases_expire()
+    assert env.lease(NEW).has_history
+
+
+@pytest.mark.parametrize("left", ["checkpoint", "commit"])
+def test_a_file_to_resume_or_to_judge_is_history_though_no_other_name_is_left(
+    env: LedgerEnvironment, left: str
+) -> None:
+    ledger = env.function()
+    lease = env.lease(NEW, ledger)
+    if left == "commit":
+        ledger.commit(lease, commit_of(lease))
+        ledger.release(lease, reason="r")
+    else:
+        ledger.checkpoint(lease, checkpoint_of(lease))
+    assert env.lease(NEW).has_history
+
+
+def test_a_key_whose_names_are_gone_has_no_history(env: LedgerEnvironment) -> None:
+    env.deliver(OLD)
+    assert not env.lease(NEW).has_history
+
+
+# What people find
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda ledger, lease: ledger.release(lease, reason="r"),
+        lambda ledger, lease: ledger.stage(lease, commit_of(lease), reason="r"),
+        lambda ledger, lease: ledger.checkpoint(lease, checkpoint_of(lease)),
+        fail,
+        lambda ledger, lease: [ledger.commit(lease, commit_of(lease)), ledger.delivered(lease, {})],
+    ],
+    ids=["release", "stage", "checkpoint", "settle", "delivered"],
+)
+def test_a_key_is_listed_as_long_as_a_name_is_left(
+    env: LedgerEnvironment, end: Callable[[Ledger, Lease], object]
+) -> None:
+    ledger = env.function()
+    lease = env.lease(OLD, ledger)
+    end(ledger, lease)
+    (item,) = env.with_status("LEFTOVERS")
+    assert (item["sk"]["S"], set(item["temporaries"]["M"])) == (KEY, {lease.temporary})
+    again = env.lease(NEW, ledger)
+    for name in again.names:
+        again.names.remove(name)
+    ledger.release(again, reason="r")
+    assert env.with_status("LEFTOVERS") == []
+    assert {"status", "status_at"} & set(env.key_item(NEW)) == set()
+
+
+def test_a_key_with_nothing_left_is_not_listed(env: LedgerEnvironment) -> None:
+    env.deliver(NEW)
+    assert env.with_status("LEFTOVERS") == []
+
+
+# Bounds
+
+
+def test_many_names_are_refused_and_none_is_forgotten(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(OLD, ledger)
+    for number in range(499):
+        lease.names.put(f"out/.old{number}.part", ENTRY)
+    ledger.release(lease, reason="r")
+    before = env.item(OLD), env.key_item(OLD)
+    assert len(env.names(OLD)) == 500
+    for version in (OLD, NEW):
+        with pytest.raises(LedgerError, match="500 files of earlier deliveries") as raised:
+            env.lease(version)
+        assert raised.value.disposition is Disposition.PERMANENT
+        assert "'temporaries'" in raised.value.hint
+    assert (env.item(OLD), env.key_item(OLD)) == before
+    assert env.item(NEW) == {}
+
+
+class ExpressionsOfDynamoDB:
+    """A client that refuses what DynamoDB refuses, and moto does not: expressions of more than 4 KB."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def transact_write_items(self, **request: Any) -> Any:
+        for item in request["TransactItems"]:
+            assert len(item["Update"]["UpdateExpression"]) <= 4_096
+        return self._client.transact_write_items(**request)
+
+
+def test_any_number_of_names_can_be_written_and_forgotten_at_once(env: LedgerEnvironment) -> None:
+    ledger = env.function(client=ExpressionsOfDynamoDB(env.dynamodb))
+    lease = env.lease(OLD, ledger)
+    written = set()
+    for count in (1, 49, 50, 51, 300):
+        for number in range(count):
+            name = f"out/.{count}-{number}.part"
+            lease.names.put(name, ENTRY)
+            written.add(name)
+        ledger.note_names(lease)
+        assert env.names(OLD) == {lease.temporary, *written}
+    for count in (1, 49, 50, 51, 300):
+        for number in range(count):
+            lease.names.remove(f"out/.{count}-{number}.part")
+            written.discard(f"out/.{count}-{number}.part")
+        ledger.note_names(lease)
+        assert env.names(OLD) == {lease.temporary, *written}
+    ledger.release(lease, reason="r")
+
+
+def test_the_last_name_that_is_allowed_is_allowed(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(OLD, ledger)
+    for number in range(498):
+        lease.names.put(f"out/.old{number}.part", ENTRY)
+    ledger.release(lease, reason="r")
+    assert len(env.lease(NEW).names) == 500
+
+
+def test_a_person_who_empties_the_map_sets_the_key_free(env: LedgerEnvironment) -> None:
+    ledger = env.function()
+    lease = env.lease(OLD, ledger)
+    for number in range(499):
+        lease.names.put(f"out/.old{number}.part", ENTRY)
+    ledger.release(lease, reason="r")
+    env.write(OLD, "temporaries", {"M": {}}, sk=KEY)
+    again = env.lease(NEW)
+    assert set(again.names) == {again.temporary}

@@ -1,0 +1,163 @@
+"""The function is put together from its settings: what is not configured is left out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from botocore.config import Config
+
+from s3_to_sftp.app import App, build_app
+from s3_to_sftp.credentials import Credentials, FixedCredentials, SecretCredentials
+from s3_to_sftp.delivery.unknown_outcome import UnknownOutcome
+from s3_to_sftp.errors import LedgerError
+from s3_to_sftp.events import EventPublisher, NullPublisher
+from s3_to_sftp.settings import Settings
+from s3_to_sftp.sftp.client import SftpClient
+from s3_to_sftp.state.circuit_breaker import DynamoCircuitBreaker, NoCircuitBreaker
+from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
+from s3_to_sftp.state.no_ledger import NoLedger
+from tests.support.ledger_env import ref
+
+PLAIN = {"SSH_HOST": "sftp.partner.example", "SSH_PORT": "22", "SSH_USERNAME": "u", "SSH_PASSWORD": "p"}
+FULL = {
+    "SSH_HOST": "sftp.partner.example",
+    "SSH_PORT": "22",
+    "SSH_SECRET_ARN": "arn:secret",
+    "LEDGER_TABLE": "ledger",
+    "QUEUE_URL": "https://queue",
+    "DEAD_LETTER_QUEUE_URL": "https://dead-letters",
+    "EVENT_BUS": "bus",
+}
+
+
+class Clients:
+    """Makes clients, and knows of which services and how."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, Config] = {}
+
+    def __call__(self, service: str, *, config: Config) -> str:
+        assert service not in self.made
+        self.made[service] = config
+        return f"client of {service}"
+
+
+def assembled(environment: dict[str, str], **more: str) -> tuple[App, Clients]:
+    clients = Clients()
+    settings = Settings.from_environment({**environment, **more})
+    reporter: Any = object()
+    return build_app(settings, telemetry=reporter, new_client=clients), clients
+
+
+def test_plain_lambda_needs_nothing_but_s3() -> None:
+    function, clients = assembled(PLAIN)
+    assert list(clients.made) == ["s3"]
+    deliveries = function.runner
+    assert isinstance(deliveries._delivery._ledger, NoLedger)
+    assert isinstance(deliveries._breaker, NoCircuitBreaker)
+    assert isinstance(deliveries._credentials, FixedCredentials)
+    assert deliveries._credentials.current() == Credentials(username="u", password="p")
+    assert isinstance(function.publisher, NullPublisher)
+    assert function.disposition is None
+
+
+def test_everything_that_is_configured_is_there() -> None:
+    function, clients = assembled(FULL)
+    assert sorted(clients.made) == ["dynamodb", "events", "s3", "secretsmanager"]
+    deliveries = function.runner
+    assert isinstance(deliveries._delivery._ledger, DynamoLedger)
+    assert isinstance(deliveries._breaker, DynamoCircuitBreaker)
+    assert isinstance(deliveries._credentials, SecretCredentials)
+    assert isinstance(function.publisher, EventPublisher)
+    assert function.disposition is not None
+
+
+def test_all_parts_announce_on_the_same_bus() -> None:
+    function, _ = assembled(FULL)
+    assert function.disposition is not None
+    assert function.disposition._publisher is function.publisher
+    assert function.runner._publisher is function.publisher
+
+
+@pytest.mark.parametrize("missing", ["QUEUE_URL", "DEAD_LETTER_QUEUE_URL"])
+def test_messages_are_left_to_sqs_where_one_of_the_queues_is_not_known(missing: str) -> None:
+    function, _ = assembled(FULL, **{missing: ""})
+    assert function.disposition is None
+
+
+def test_client_of_the_queue_is_made_once_and_only_when_it_is_needed() -> None:
+    function, clients = assembled(FULL)
+    assert function.disposition is not None
+    client = function.disposition._queue._client
+    assert "sqs" not in clients.made
+    assert client.upper() == client.upper() == "CLIENT OF SQS"
+    assert "sqs" in clients.made
+
+
+def test_settlement_gives_up_in_the_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    function, _ = assembled(FULL)
+    settled: list[Any] = []
+    monkeypatch.setattr(
+        function.runner._delivery._ledger, "settle", lambda *what, **how: settled.append((what, how))
+    )
+    assert function.disposition is not None
+    function.disposition._give_up(ref(), LedgerError("corrupt.", hint="mend."))
+    assert settled == [((ref(),), {"state": "FAILED", "reason": "corrupt.", "hint": "mend."})]
+
+
+def test_messages_are_tried_for_as_long_as_configured() -> None:
+    function, _ = assembled(FULL, RETRY_FOR_SECONDS="3600")
+    assert function.disposition is not None
+    assert function.disposition._policy.retry_for == 3600
+
+
+def test_partner_is_given_the_time_that_is_configured() -> None:
+    function, _ = assembled(PLAIN, SSH_CONNECT_TIMEOUT="7", SSH_REPLY_TIMEOUT="70")
+    timeouts = function.runner._delivery.partner._pool._timeouts
+    assert (timeouts.connect, timeouts.reply) == (7, 70)
+    timeouts = assembled(PLAIN)[0].deliveries._delivery.partner._pool._timeouts
+    assert (timeouts.connect, timeouts.reply) == (15, 120)
+
+
+def test_partner_gets_no_more_connections_than_configured() -> None:
+    function, _ = assembled(PLAIN, SSH_MAX_CONNECTIONS="4")
+    assert function.runner._delivery.partner._pool.limit == 4
+
+
+@pytest.mark.parametrize(("told", "keeps"), [({}, True), ({"SSH_KEEP_CONNECTION": "false"}, False)])
+def test_connection_is_kept_between_invocations_where_that_is_configured(
+    told: dict[str, str],
+    keeps: bool,  # noqa: FBT001 - a parameter
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(
+        SftpClient, "end_of_invocation", lambda _self, *, keep_first: asked.append(keep_first)
+    )
+    assembled(PLAIN, **told)[0].deliveries._end_of_invocation()
+    assert asked == [keeps]
+
+
+def test_function_knows_how_long_a_reply_may_take() -> None:
+    assert assembled(PLAIN)[0].longest_reply == 120
+    assert assembled(PLAIN, SSH_REPLY_TIMEOUT="70")[0].longest_reply == 70
+
+
+def test_sha256_and_directory_reach_the_delivery() -> None:
+    delivery = assembled(PLAIN, SSH_SHA256="true", SSH_DIR="inbox")[0].deliveries._delivery
+    assert (delivery._sha256, delivery._directory) == (True, "inbox")
+
+
+def test_policy_for_unknown_outcomes_reaches_the_delivery() -> None:
+    delivery = assembled(PLAIN, UNKNOWN_OUTCOME="resend")[0].deliveries._delivery
+    assert delivery._unknown_outcome is UnknownOutcome.RESEND
+
+
+def test_small_answers_are_not_waited_for_as_long_as_objects() -> None:
+    function, clients = assembled(FULL)
+    assert function.disposition is not None
+    assert function.disposition._queue._client.upper()  # made now
+    patience = {service: config.read_timeout for service, config in clients.made.items()}  # type: ignore[attr-defined] # set at run time
+    assert patience.pop("s3") == 30
+    assert set(patience.values()) == {10}

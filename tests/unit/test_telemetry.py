@@ -1,0 +1,154 @@
+"""What the function counts, and for whom: the construct's alarms and dashboard are built on these names."""
+
+from __future__ import annotations
+
+import pytest
+
+from s3_to_sftp.errors import (
+    AlreadyGone,
+    CheckpointSaved,
+    ConnectionLost,
+    DeliveryError,
+    Disposition,
+    ObjectGone,
+    PartnerUnreachable,
+    RequestRefused,
+    Superseded,
+)
+from tests.support.function_env import HOUR, Environment, batch, emitted, forget_dimensions, installed
+
+# As handler.py itself does; pytest has filters of its own.
+pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
+
+
+@pytest.fixture
+def env(monkeypatch: pytest.MonkeyPatch) -> Environment:
+    return installed(monkeypatch)
+
+
+def test_metrics_of_two_functions_are_not_mixed_up(
+    env: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("acme", "bank"):
+        line = emitted(capsys, batch("a"), function_name=name)
+        (group,) = line["_aws"]["CloudWatchMetrics"]
+        assert group["Namespace"] == "S3ToSftp"
+        assert [sorted(names) for names in group["Dimensions"]] == [["function_name", "service"]]
+        assert (line["function_name"], line["service"]) == (name, "s3-to-sftp")
+        forget_dimensions()
+
+
+def test_delivery_says_that_the_partner_takes_files(
+    env: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = emitted(capsys, batch("a", "b"))
+    assert (line["Delivered"], line["CircuitBreakerOpen"]) == ([1, 1], [0])
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        RequestRefused("disk full.", hint="", code=4, disposition=Disposition.RETRY),
+        CheckpointSaved("half.", hint=""),
+    ],
+    ids=lambda outcome: type(outcome).__name__,
+)
+def test_partner_who_has_let_us_in_takes_files(
+    outcome: DeliveryError, env: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env.outcomes["a"] = outcome
+    assert emitted(capsys, batch("a"))["CircuitBreakerOpen"] == [0]
+
+
+def test_open_breaker_is_counted_once_per_invocation(
+    env: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env.breaker.is_open = True
+    line = emitted(capsys, batch("a", "b"))
+    assert line["CircuitBreakerOpen"] == [1]
+    assert "Failed" not in line
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [PartnerUnreachable("no route.", hint=""), ConnectionLost("cut.", hint=""), ObjectGone("gone.", hint="")],
+    ids=lambda outcome: type(outcome).__name__,
+)
+def test_failure_says_nothing_about_the_breaker(
+    outcome: DeliveryError, env: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env.outcomes["a"] = outcome
+    line = emitted(capsys, batch("a"))
+    assert line["Failed"] == [1]
+    assert "CircuitBreakerOpen" not in line
+
+
+def test_deferred_message_is_counted_with_its_age(
+    env: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env.outcomes["a"] = ConnectionLost("cut.", hint="")
+    line = emitted(capsys, batch("a", "b", age=2 * HOUR))
+    assert (line["Deferred"], line["WaitingSeconds"]) == ([1], [2 * HOUR])
+
+
+def test_message_that_waits_for_an_open_breaker_is_deferred_too(
+    env: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env.breaker.is_open = True
+    assert emitted(capsys, batch("a", age=HOUR))["WaitingSeconds"] == [HOUR]
+
+
+def test_age_is_counted_from_the_event_however_often_the_message_was_sent_anew(
+    env: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env.outcomes["a"] = ConnectionLost("cut.", hint="")
+    assert emitted(capsys, batch("a", age=5 * HOUR, tried_for=HOUR))["WaitingSeconds"] == [5 * HOUR]
+
+
+def test_message_that_the_queue_will_not_take_stays_and_is_counted(
+    env: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env.outcomes["a"], env.queue.broken = ConnectionLost("cut.", hint=""), True
+    assert emitted(capsys, batch("a", age=HOUR))["WaitingSeconds"] == [HOUR]
+
+
+def test_dead_lettered_message_is_counted_and_waits_no_more(
+    env: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env.outcomes["a"] = ObjectGone("gone.", hint="")
+    line = emitted(capsys, batch("a", "b"))
+    assert line["DeadLettered"] == [1]
+    assert env.queue.dead_lettered == ["m_a"]
+    assert "WaitingSeconds" not in line
+
+
+def test_message_that_is_given_up_is_dead_lettered(
+    env: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env.outcomes["a"] = ConnectionLost("cut.", hint="")
+    assert emitted(capsys, batch("a", age=30 * HOUR, tried_for=25 * HOUR))["DeadLettered"] == [1]
+
+
+def test_superseded_version_is_counted_and_is_no_failure(
+    env: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env.outcomes["a"] = Superseded("newer.", hint="")
+    line = emitted(capsys, batch("a"))
+    assert line["Superseded"] == [1]
+    assert "Failed" not in line
+
+
+def test_object_that_is_gone_is_counted_and_is_no_failure(
+    env: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env.outcomes["a"] = AlreadyGone("gone.", hint="")
+    line = emitted(capsys, batch("a"))
+    assert line["Gone"] == [1]
+    assert "Failed" not in line
+
+
+def test_age_of_a_message_from_the_future_is_zero(
+    env: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env.outcomes["a"] = ConnectionLost("cut.", hint="")
+    assert emitted(capsys, batch("a", age=-5))["WaitingSeconds"] == [0]

@@ -1,0 +1,129 @@
+"""The figures of docs/what-it-costs.md and the page about addresses are those that their formulas give."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DOCS = Path(__file__).parents[3] / "docs"
+PAGE = (DOCS / "what-it-costs.md").read_text()
+ADDRESSES = (DOCS / "partner-wants-our-ip-addresses.md").read_text()
+
+GB_SECOND = 0.0000166667
+HOURS = 730
+
+BENCH = DOCS.parent / "bench" / "results" / "2026-11-22.json"
+ROWS: list[dict[str, Any]] = json.loads(BENCH.read_text())["rows"]
+
+
+def measured(what: str, **row: object) -> float:
+    """What the full run of the bench says in the only row like this."""
+    (value,) = {each[what] for each in ROWS if row.items() <= {"variant": None, **each}.items()}
+    return float(value)
+
+
+def cpu_per_tb(seconds_per_gb: float) -> float:
+    return 1000 * seconds_per_gb * 1769 / 1024 * GB_SECOND
+
+
+def line_per_tb(mb_per_s: float) -> float:
+    return 1_000_000 / mb_per_s * 512 / 1024 * GB_SECOND
+
+
+OURS = measured("cpu_s_per_gb", tool="s3-to-sftp", variant=None, work="end-to-end")
+NAIVE = measured("cpu_s_per_gb", tool="naive", work="end-to-end")
+FAR_ONE = measured("mb_per_s", tool="s3-to-sftp", variant="at most 1", rtt_ms=100)
+FAR_EIGHT = measured("mb_per_s", tool="s3-to-sftp", variant="at most 8", rtt_ms=100)
+FAR_NAIVE = measured("mb_per_s", tool="naive", work="large", rtt_ms=100)
+
+WRITES = 3 * 2 * 2 + (1 + 1 + 2)
+PER_MILLION = {
+    "DynamoDB writes": WRITES * 0.625,
+    "Lambda, duration": 1e6 * 0.5 * 512 / 1024 * GB_SECOND,
+    "SQS": 3 * 0.40,
+    "EventBridge": 1.00,
+    "CloudWatch Logs": 1.5 * 0.50,
+    "S3": 0.40,
+    "Lambda, requests": 0.20,
+}
+PER_PARTNER = {
+    "secret": 0.40,
+    "9 metrics": 9 * 0.30,
+    "6 alarms": 6 * 0.10,
+    "dashboard": 3.00,
+    "queue": 5 * 3 * 60 * HOURS / 1e6 * 0.40,
+}
+PER_ADDRESS = HOURS * (0.045 + 0.005)
+NAT_PER_TB = 1000 * 0.045
+CONNECTOR_PER_GB, CONNECTOR_PER_CALL = 0.40, 0.001
+
+
+def row(page: str, beginning: str) -> list[float]:
+    """The amounts in the row of a table that begins so."""
+    (line,) = [line for line in page.splitlines() if line.replace("*", "").startswith(f"| {beginning}")]
+    cells = line.replace("*", "").replace(",", "").strip("|").split("|")[1:]
+    return [
+        float(found[1]) for cell in cells if (found := re.fullmatch(r"\s*(?:up to )?\$?([\d.]+)\s*", cell))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("beginning", "cpu", "rate"),
+    [
+        ("this function, one", OURS, FAR_ONE),
+        ("this function, eight", None, FAR_EIGHT),
+        ("the naive Lambda", NAIVE, FAR_NAIVE),
+    ],
+)
+def test_compute_per_tb(beginning: str, cpu: float | None, rate: float) -> None:
+    near = [] if cpu is None else [cpu, cpu_per_tb(cpu)]
+    expected = [*near, rate, line_per_tb(rate)]
+    assert row(PAGE, beginning) == [pytest.approx(each, abs=0.005) for each in expected]
+
+
+def test_network_of_a_function() -> None:
+    assert f"no less than {line_per_tb(75):.2f} is paid" in PAGE
+
+
+@pytest.mark.parametrize("item", PER_MILLION)
+def test_per_million_objects(item: str) -> None:
+    assert row(PAGE, item)[-1] == pytest.approx(PER_MILLION[item], abs=0.005)
+
+
+@pytest.mark.parametrize("item", PER_PARTNER)
+def test_per_partner(item: str) -> None:
+    assert row(PAGE, item) == [pytest.approx(PER_PARTNER[item], abs=0.005)]
+
+
+def test_sums() -> None:
+    sums = [float(each) for each in re.findall(r"^\| \*\*sum\*\*.*?([\d.]+)\*\*", PAGE, re.MULTILINE)]
+    assert sums == [
+        pytest.approx(sum(PER_MILLION.values()), abs=0.005),
+        pytest.approx(sum(PER_PARTNER.values()), abs=0.005),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("beginning", "terabytes", "files"),
+    [("1,000 files", 1, 1000), ("1,000,000 files", 1, 1_000_000), ("nothing at all", 0, 0)],
+)
+def test_beside_the_managed_connectors(beginning: str, terabytes: int, files: int) -> None:
+    here = sum(PER_PARTNER.values()) + terabytes * cpu_per_tb(OURS) + files / 1e6 * sum(PER_MILLION.values())
+    fixed = here + PER_ADDRESS + terabytes * NAT_PER_TB
+    connectors = terabytes * 1000 * CONNECTOR_PER_GB + files * CONNECTOR_PER_CALL
+    assert row(PAGE, beginning) == [pytest.approx(each, abs=0.005) for each in (here, fixed, connectors)]
+
+
+def test_where_a_connector_is_cheaper() -> None:
+    fixed_costs = sum(PER_PARTNER.values())
+    assert f"less than {fixed_costs / CONNECTOR_PER_GB:.0f} GB a month" in PAGE.replace("\n", " ")
+    assert f"({(fixed_costs + PER_ADDRESS) / CONNECTOR_PER_GB:.0f} GB with" in PAGE
+
+
+def test_addresses() -> None:
+    assert row(ADDRESSES, "NAT gateways") == [pytest.approx(n * 0.045 * HOURS) for n in (1, 2)]
+    assert row(ADDRESSES, "Elastic IPs") == [pytest.approx(n * 0.005 * HOURS) for n in (1, 2)]
+    assert row(ADDRESSES, "fixed") == [pytest.approx(n * PER_ADDRESS) for n in (1, 2)]
+    assert row(ADDRESSES, "for every 1,000 GB") == [pytest.approx(NAT_PER_TB)] * 2

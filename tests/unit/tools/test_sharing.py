@@ -1,0 +1,44 @@
+"""Which tests several workers keep together, and which they begin with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("xdist", reason="pytest-xdist is not installed: one worker shares nothing out")
+
+from tests.support.sharing import TOGETHER, group_of, turn_of
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+def test_tests_of_a_module_stay_together() -> None:
+    one, other = (
+        group_of("tests/unit/queue/test_retry_policy.py::test_a[x::y]"),
+        group_of("tests/unit/queue/test_retry_policy.py::test_b"),
+    )
+    assert one == other != group_of("tests/unit/delivery/test_deadline.py::test_a")
+
+
+def test_modules_that_use_one_stack_stay_together() -> None:
+    stock = group_of("tests/e2e/test_deployed_stack.py::test_a")
+    assert (
+        stock
+        == group_of("tests/e2e/test_harness.py::test_a")
+        != group_of("tests/e2e/test_examples.py::test_a")
+    )
+
+
+def test_what_waits_longest_is_begun_first() -> None:
+    nodes = [
+        "tests/unit/queue/test_retry_policy.py::test_a",
+        *(f"{module}::test_a" for module in reversed(TOGETHER)),
+    ]
+    assert sorted(nodes, key=turn_of)[0].startswith("tests/e2e/test_long_object.py")
+    assert sorted(nodes, key=turn_of)[-1].startswith("tests/unit/")
+
+
+def test_every_module_of_the_end_to_end_tests_is_named_and_every_name_is_a_module() -> None:
+    modules = {str(path.relative_to(REPOSITORY)) for path in REPOSITORY.glob("tests/e2e/test_*.py")}
+    assert set(TOGETHER) == modules
