@@ -157,7 +157,7 @@ def test_offsets_beyond_32_bits_arrive_where_they_belong(
     with start_sshd(in_memory) as server:
         partner = partner_at(server, max_connections=2, timeouts=Timeouts())
         send(partner, source, "big.bin")
-        each.close()
+        partner.close()
     assert (in_memory / "big.bin").stat().st_size == size
     assert sha256_of(in_memory / "big.bin") == source.sha256()
 

@@ -101,7 +101,7 @@ class DeliveryEnvironment:
         begun = True
         return deadline
 
-    def invocation(self, name: str = "f", **about: Any) -> Invocation:
+    def invocation(self, name: str = "", **about: Any) -> Invocation:
         """One that ends so."""
         return Invocation(self.deadline(**about), name)
 

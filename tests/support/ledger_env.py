@@ -85,8 +85,8 @@ class NamedLedger(DynamoLedger):
         self.name = name
 
     def acquire(self, ref: ObjectRef, *, owner: str = "", **about: Any) -> Lease:
-        """Take the version in the name of the function, whoever asks."""
-        return super().acquire(ref, owner=self.name, **about)
+        """Take the version, by default in the name of the function."""
+        return super().acquire(ref, owner=owner or self.name, **about)
 
 
 class LedgerEnvironment:

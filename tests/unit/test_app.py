@@ -114,15 +114,15 @@ def test_messages_are_tried_for_as_long_as_configured() -> None:
 
 def test_partner_is_given_the_time_that_is_configured() -> None:
     function, _ = assembled(PLAIN, SSH_CONNECT_TIMEOUT="7", SSH_REPLY_TIMEOUT="70")
-    timeouts = function.runner._delivery.partner._pool._timeouts
+    timeouts = function.runner._delivery.sftp._pool._timeouts
     assert (timeouts.connect, timeouts.reply) == (7, 70)
-    timeouts = assembled(PLAIN)[0].deliveries._delivery.partner._pool._timeouts
+    timeouts = assembled(PLAIN)[0].runner._delivery.sftp._pool._timeouts
     assert (timeouts.connect, timeouts.reply) == (15, 120)
 
 
 def test_partner_gets_no_more_connections_than_configured() -> None:
     function, _ = assembled(PLAIN, SSH_MAX_CONNECTIONS="4")
-    assert function.runner._delivery.partner._pool.limit == 4
+    assert function.runner._delivery.sftp._pool.limit == 4
 
 
 @pytest.mark.parametrize(("told", "keeps"), [({}, True), ({"SSH_KEEP_CONNECTION": "false"}, False)])
@@ -135,7 +135,7 @@ def test_connection_is_kept_between_invocations_where_that_is_configured(
     monkeypatch.setattr(
         SftpClient, "end_of_invocation", lambda _self, *, keep_first: asked.append(keep_first)
     )
-    assembled(PLAIN, **told)[0].deliveries._end_of_invocation()
+    assembled(PLAIN, **told)[0].runner._end_of_invocation()
     assert asked == [keeps]
 
 
@@ -145,12 +145,12 @@ def test_function_knows_how_long_a_reply_may_take() -> None:
 
 
 def test_sha256_and_directory_reach_the_delivery() -> None:
-    delivery = assembled(PLAIN, SSH_SHA256="true", SSH_DIR="inbox")[0].deliveries._delivery
+    delivery = assembled(PLAIN, SSH_SHA256="true", SSH_DIR="inbox")[0].runner._delivery
     assert (delivery._sha256, delivery._directory) == (True, "inbox")
 
 
 def test_policy_for_unknown_outcomes_reaches_the_delivery() -> None:
-    delivery = assembled(PLAIN, UNKNOWN_OUTCOME="resend")[0].deliveries._delivery
+    delivery = assembled(PLAIN, UNKNOWN_OUTCOME="resend")[0].runner._delivery
     assert delivery._unknown_outcome is UnknownOutcome.RESEND
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from s3_to_sftp import handler, telemetry
 from s3_to_sftp.app import App
-from s3_to_sftp.delivery.deadline import Deadline
+from s3_to_sftp.delivery.deadline import Invocation
 from s3_to_sftp.errors import (
     AlreadyDelivered,
     AlreadyGone,
@@ -43,17 +43,17 @@ class FakeDeliveries:
     def __init__(self) -> None:
         self.failures: dict[str, Exception] = {}
         self.batches: list[list[str]] = []
-        self.deadlines: list[Deadline] = []
+        self.invocations: list[Invocation] = []
         self.seen: list[ObjectRef] = []
 
     @property
     def tried(self) -> list[str]:
         return [key for batch in self.batches for key in batch]
 
-    def deliver(self, refs: Sequence[ObjectRef], deadline: Deadline) -> dict[ObjectRef, Exception]:
+    def deliver(self, refs: Sequence[ObjectRef], invocation: Invocation) -> dict[ObjectRef, Exception]:
         self.batches.append([ref.key for ref in refs])
         self.seen.extend(refs)
-        self.deadlines.append(deadline)
+        self.invocations.append(invocation)
         report = handler.telemetry
         for ref in refs:
             if ref.key in self.failures:
@@ -64,14 +64,14 @@ class FakeDeliveries:
 
 
 class FakeDisposition:
-    """Notes what it is to settle; keeps the messages that it was told to keep."""
+    """Notes what it is to decide about; keeps the messages that it was told to keep."""
 
     def __init__(self) -> None:
         self.kept: set[str] = set()
-        self.settled: dict[str, list[Failure]] = {}
+        self.applied: dict[str, list[Failure]] = {}
 
-    def settle(self, message: Message, failures: Sequence[Failure]) -> bool:
-        self.settled[message.id] = list(failures)
+    def apply(self, message: Message, failures: Sequence[Failure]) -> bool:
+        self.applied[message.id] = list(failures)
         return message.id not in self.kept
 
 
@@ -97,7 +97,7 @@ def delivery(function: Any) -> FakeDeliveries:
 
 
 @pytest.fixture
-def message_disposition(function: Any) -> FakeDisposition:
+def disposition(function: Any) -> FakeDisposition:
     function.disposition = FakeDisposition()
     fake: FakeDisposition = function.disposition
     return fake
@@ -169,13 +169,11 @@ def test_malformed_message_goes_back_alone(body: str, delivery: FakeDeliveries, 
     assert line["message_id"] == "m2"
 
 
-def test_bad_record_never_costs_its_neighbour(
-    delivery: FakeDeliveries, message_disposition: FakeDisposition
-) -> None:
+def test_bad_record_never_costs_its_neighbour(delivery: FakeDeliveries, disposition: FakeDisposition) -> None:
     notification = s3_notification({}, s3_record("bucket", "a"))
     put_back(sqs_event(m1=json.dumps(notification)))
     assert delivery.tried == ["a"]
-    ((ref, error),) = message_disposition.settled["m1"]
+    ((ref, error),) = disposition.applied["m1"]
     assert (ref, type(error)) == (None, EventError)
 
 
@@ -245,59 +243,57 @@ def test_message_of_which_one_object_needs_no_delivery_goes_back_for_the_other(
 # --- from a queue that the function may act on ---
 
 
-def test_settlement_is_told_what_became_of_each_message(
-    delivery: FakeDeliveries, message_disposition: FakeDisposition
+def test_disposition_is_told_what_became_of_each_message(
+    delivery: FakeDeliveries, disposition: FakeDisposition
 ) -> None:
     delivery.failures = {"b": ConnectionLost("cut.", hint=""), "d": CheckpointSaved("half.", hint="")}
     put_back(queued(m1=["a"], m2=["b", "c", "d"]))
-    assert message_disposition.settled["m1"] == []
-    assert [(ref.key, error) for ref, error in message_disposition.settled["m2"] if ref] == [
+    assert disposition.applied["m1"] == []
+    assert [(ref.key, error) for ref, error in disposition.applied["m2"] if ref] == [
         ("b", delivery.failures["b"]),
         ("d", delivery.failures["d"]),
     ]
 
 
-def test_malformed_message_is_settled_as_one_that_names_no_object(
-    delivery: FakeDeliveries, message_disposition: FakeDisposition
+def test_malformed_message_is_judged_as_one_that_names_no_object(
+    delivery: FakeDeliveries, disposition: FakeDisposition
 ) -> None:
     put_back(queued(m1="malformed"))
-    ((ref, error),) = message_disposition.settled["m1"]
+    ((ref, error),) = disposition.applied["m1"]
     assert ref is None
     assert isinstance(error, EventError)
 
 
-def test_settlement_decides_what_stays_in_the_queue(
-    delivery: FakeDeliveries, message_disposition: FakeDisposition
+def test_disposition_decides_what_stays_in_the_queue(
+    delivery: FakeDeliveries, disposition: FakeDisposition
 ) -> None:
-    message_disposition.kept = {"m2"}
+    disposition.kept = {"m2"}
     assert put_back(queued(m1=["a"], m2=["b"], m3=["c"])) == ["m2"]
 
 
-def test_message_that_cannot_be_settled_stays_and_costs_no_other(
-    delivery: FakeDeliveries, message_disposition: FakeDisposition, monkeypatch: pytest.MonkeyPatch
+def test_message_that_cannot_be_judged_stays_and_costs_no_other(
+    delivery: FakeDeliveries, disposition: FakeDisposition, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def settle(message: Message, failures: Sequence[Failure]) -> bool:
+    def apply(message: Message, failures: Sequence[Failure]) -> bool:
         if message.id == "m2":
             raise ZeroDivisionError
         return True
 
-    monkeypatch.setattr(message_disposition, "settle", settle)
+    monkeypatch.setattr(disposition, "apply", apply)
     assert put_back(queued(m1=["a"], m2=["b"], m3=["c"])) == ["m2"]
 
 
-def test_request_id_of_the_invocation_is_known_to_the_function(
-    function: Any, delivery: FakeDeliveries
-) -> None:
+def test_request_id_is_that_of_the_invocation(delivery: FakeDeliveries) -> None:
     context = lambda_context()
     context.aws_request_id = "request-7"
     handler.lambda_handler(queued(m1=["a"]), context)
-    assert function.request_id == "request-7"
+    assert [invocation.request_id for invocation in delivery.invocations] == ["request-7"]
 
 
 def test_deadline_is_that_of_the_invocation(delivery: FakeDeliveries) -> None:
     put_back(queued(m1=["a"]), 100_000, 26_000, 24_000)
-    (deadline,) = delivery.deadlines
-    assert deadline.reserve == 25
+    (invocation,) = delivery.invocations
+    assert invocation.deadline.reserve == 25
     assert [deadline.is_near(), deadline.is_near()] == [False, True]
 
 

@@ -70,11 +70,16 @@ class FailedAttempts:
         if attempt.may_ask:
             with contextlib.suppress(DeliveryError):
                 self._leftovers.remove_all(lease)
-                journal = self._leftovers.journal(lease, self._ledger, InlineExecutor())
-                self._sftp.run(
-                    lambda session: self._leftovers.restore(session, lease, lease.remote_path, journal)
-                )
+                self._restore(attempt)
         self._ledger.settle(lease.ref, state=state, reason=error.reason, hint=error.hint, lease=lease)
+
+    def _restore(self, attempt: Attempt) -> None:
+        lease = attempt.lease
+        if self._leftovers.asides_to_restore(lease, lease.remote_path):
+            journal = self._leftovers.journal(lease, self._ledger, InlineExecutor())
+            self._sftp.run(
+                lambda session: self._leftovers.restore(session, lease, lease.remote_path, journal)
+            )
 
     def _release(self, attempt: Attempt, error: Exception) -> None:
         reason = (

@@ -114,9 +114,10 @@ class Leftovers:
             if entry.rename_pending and name != commit.temporary and _is_earlier(lease, entry)
         ]
         here = dict(self._here(lease))
-        for name, entry in pending:
+        # Files before names: what a RENAME would move aside next is decided by what it can still rename.
+        for name, entry in sorted(pending, key=lambda item: item[1].kind is NameKind.ASIDE):
             if name not in here:
-                # Another host or login may lead to the same server: a name that is there is ours, being random.
+                # Another host or login may lead to the same server. A name that is there is ours: it is random.
                 if entry.kind is NameKind.TEMPORARY:
                     for each in names_of_attempt(name):
                         await is_removed(session, each)
@@ -134,15 +135,18 @@ class Leftovers:
             path: The final name. Where something has it, nothing is moved.
             journal: Told what has become of each name.
         """
+        with contextlib.suppress(DeliveryError):  # why the file has no final name is what counts
+            await restore_first(session, self.asides_to_restore(lease, path), path, journal)
+
+    def asides_to_restore(self, lease: Lease, path: str) -> list[str]:
+        """Return the names under which a file of the partner's may be that had this final name."""
         here = dict(self._here(lease))
-        asides = [
+        return [
             name
             for name in own_names(lease, NameKind.ASIDE)
             # One that may still be moved has its name, or will be looked for by the next attempt.
             if name in here and not here[name].rename_pending and _is_beside(name, path)
         ]
-        with contextlib.suppress(DeliveryError):  # why the file has no final name is what counts
-            await restore_first(session, asides, path, journal)
 
     def remove_dead(self, lease: Lease, resume: Checkpoint | None) -> bool:
         """Remove what dead attempts at the version have left, but for what leads to the file to resume.

@@ -258,7 +258,7 @@ def test_unexpected_error_gives_the_lease_back(
         raise ZeroDivisionError("surprise")
 
     ref = harness.ref()
-    monkeypatch.setattr("s3_to_sftp.delivery.delivery.ObjectReader", broken)
+    monkeypatch.setattr("s3_to_sftp.delivery.resumable_upload.ObjectReader", broken)
     with pytest.raises(ZeroDivisionError):
         harness.deliver(ref)
     assert not harness.has_lease(ref)

@@ -42,7 +42,7 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> Tried:
     tried = Tried()
     fake: Any = tried
     function = App(runner=fake, disposition=None, publisher=fake)
-    monkeypatch.setattr(handler, "_function", lambda: function)
+    monkeypatch.setattr(handler, "_app", lambda: function)
     return tried
 
 
