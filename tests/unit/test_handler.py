@@ -294,7 +294,7 @@ def test_deadline_is_that_of_the_invocation(delivery: FakeDeliveries) -> None:
     put_back(queued(m1=["a"]), 100_000, 26_000, 24_000)
     (invocation,) = delivery.invocations
     assert invocation.deadline.reserve == 25
-    assert [deadline.is_near(), deadline.is_near()] == [False, True]
+    assert [invocation.deadline.is_near(), invocation.deadline.is_near()] == [False, True]
 
 
 def test_timeout_that_is_shorter_than_a_reply_may_take_is_told_once(
