@@ -32,10 +32,10 @@ telemetry = LambdaTelemetry()
 def lambda_handler(
     event: dict[str, Any], context: LambdaContext
 ) -> PartialItemFailureResponse | dict[str, Any] | None:
-    """Deliver what the event announces.
+    """Deliver the objects that the event names.
 
     Args:
-        event: A batch of SQS messages that hold what S3 announces, an announcement itself (an S3
+        event: A batch of SQS messages that hold S3 notifications, a notification itself (an S3
             notification, or an EventBridge event of S3, also inside a message of SNS), or a task of S3
             Batch Operations.
         context: Lambda's context.
@@ -85,7 +85,7 @@ class _ReturnedToQueueError(Exception):
 
 
 def _apply(record: dict[str, Any], failures: Sequence[Failure]) -> bool:
-    """Say whether the message may leave the queue."""
+    """Return whether the message may leave the queue."""
     app = _app_or_error()
     if isinstance(app, App) and app.disposition is not None:
         return app.disposition.apply(Message.from_record(record), failures)
@@ -154,7 +154,7 @@ def _warn_of_short_timeout(app: App) -> None:
     """
     logger.warning(
         "the function's timeout is shorter than the %s s that the partner may take for one reply "
-        "(SSH_REPLY_TIMEOUT): where he is silent, Lambda ends the function before it can say so",
+        "(SSH_REPLY_TIMEOUT): where it is silent, Lambda ends the function before it can say so",
         f"{app.longest_reply:g}",
         extra={"hint": in_words_of_author("Raise the timeout of the function, or lower SSH_REPLY_TIMEOUT.")},
     )

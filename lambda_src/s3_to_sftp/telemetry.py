@@ -43,7 +43,7 @@ class Telemetry(Protocol):
         """The circuit breaker is open, or the partner has let us in: told when known, which may be twice."""
 
     def deferred(self, *, age: float) -> None:
-        """A message stays in the queue, or is sent anew, so many seconds after its event was first sent."""
+        """A message stays in the queue, or is sent again, so many seconds after its event was first sent."""
 
     def dead_lettered(self) -> None:
         """A message went to the dead-letter queue."""

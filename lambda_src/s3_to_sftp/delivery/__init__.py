@@ -1,1 +1,1 @@
-"""One object, from its announcement to its receipt, and many of them in one invocation."""
+"""Delivers one object from its notification to its receipt, and many of them in one invocation."""

@@ -10,7 +10,7 @@ class Attempt:
     """An object under way.
 
     Attributes:
-        lease: Changes when it is begun anew.
+        lease: Changes when the upload starts over.
         started: By the clock of the delivery.
         resume: Where the file is resumed that is under the temporary name.
         stalled: Invocations in a row, before this one, that have brought it no further.

@@ -37,7 +37,7 @@ def deliver_all(delivery: Delivery, refs: Sequence[ObjectRef], invocation: Invoc
 
     Args:
         delivery: Delivers one.
-        refs: What was announced.
+        refs: The versions to deliver.
         invocation: Whose the leases are, and how long it lasts.
     """
     blocking = _Blocking()
@@ -50,7 +50,7 @@ def deliver_all(delivery: Delivery, refs: Sequence[ObjectRef], invocation: Invoc
                 yield ref, blocking.error
                 continue
             outcome = _outcome_of(delivery.deliver, ref, invocation)
-            blocking.heard(ref, outcome)
+            blocking.record(ref, outcome)
             blocking.decide()
             yield ref, outcome
 
@@ -66,12 +66,12 @@ class _Blocking:
         self.error: Exception | None = None
         self._refusals = RefusalStreak()
 
-    def heard(self, ref: ObjectRef, outcome: object, *, accepted_before: int | None = None) -> None:
-        """Learn from what came of an object at the partner; see `RefusalStreak.heard`."""
+    def record(self, ref: ObjectRef, outcome: object, *, accepted_before: int | None = None) -> None:
+        """Learn from the outcome of an object; see `RefusalStreak.record`."""
         # One directory of several says nothing about the others.
         if isinstance(outcome, NOBODY_LET_IN) and not isinstance(outcome, DirectoryAmbiguous):
             self.error = self.error or outcome
-        self._refusals.heard(ref, outcome, accepted_before=accepted_before)
+        self._refusals.record(ref, outcome, accepted_before=accepted_before)
 
     @property
     def accepted(self) -> int:
@@ -80,7 +80,7 @@ class _Blocking:
 
     @property
     def is_likely(self) -> bool:
-        """Whether no further object should be begun before the outcomes of the others are known."""
+        """Whether no further object should start before the outcomes of the others are known."""
         return self.error is not None or self._refusals.are_the_partners
 
     def decide(self) -> None:
@@ -146,7 +146,7 @@ class _SmallObjects:
         while not exhausted and self._blocking.error is None:
             for file, error in delivery.sftp.send_small(files(), send):
                 ref = file.ticket.attempt.lease.ref
-                self._blocking.heard(ref, error, accepted_before=self._accepted_before[ref])
+                self._blocking.record(ref, error, accepted_before=self._accepted_before[ref])
                 end = threads.submit(_outcome_of, self._finish, file.ticket, error, was_sent=file.was_sent)
                 recorded.append((ref, end))
                 yield from _taken_if(recorded, lambda end: end.done())
@@ -159,7 +159,7 @@ class _SmallObjects:
         yield from _taken_if(recorded, lambda _end: True)
         for lease in with_history:
             outcome = _outcome_of(self._deliver_leased, lease)
-            self._blocking.heard(lease.ref, outcome)
+            self._blocking.record(lease.ref, outcome)
             self._blocking.decide()
             yield lease.ref, outcome
 

@@ -49,11 +49,11 @@ class Deadline:
         self.reserve = min(_MOST_RESERVE_SECONDS, self.seconds * _RESERVE_SHARE)
 
     def is_near(self) -> bool:
-        """Say whether it is time to come to an end."""
+        """Return whether it is time to stop."""
         return self._remaining() < self.reserve
 
     def suffices_for(self, size: int, *, at_best: bool = False) -> bool:
-        """Say whether so many bytes can be sent in time.
+        """Return whether so many bytes can be sent in time.
 
         Args:
             size: Bytes.
@@ -67,7 +67,7 @@ class Deadline:
 
         Args:
             ref: The object.
-            can_be_continued: Whether the next invocation could go on with a part of it.
+            can_be_continued: Whether the next invocation could resume it.
 
         Raises:
             DeadlineTooClose: There is no time. The first large object of an invocation has all the time that
@@ -78,7 +78,7 @@ class Deadline:
         if self.is_near() or (must_be_done and not self.suffices_for(ref.size or 0)):
             raise DeadlineTooClose(
                 f"{ref} was not started: the invocation would end first.",
-                hint="It is tried again at once.",
+                hint="It will be retried at once.",
                 retry_after=0,
             )
         self._first = self._first and not is_large

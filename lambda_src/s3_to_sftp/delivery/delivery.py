@@ -5,8 +5,8 @@ connection, and the scheduler (`batch.py`) runs the steps of many at a time. The
 
     acquire ─► read ─► upload under a temporary name ─► verify ─► commit ─► publish ─► record
 
-The ledger is told of a commit before the RENAME is sent. From then on the temporary file belongs to the ledger:
-whoever takes the object next finds out what became of it (`recovery.py`).
+The ledger records a commit before the RENAME is sent. From then on the temporary file belongs to the ledger:
+the next attempt finds out what became of it (`recovery.py`).
 """
 
 import contextlib
@@ -135,7 +135,7 @@ class Delivery:
     # A large object, or one that has a history.
 
     def deliver(self, ref: ObjectRef, invocation: Invocation | None = None) -> Receipt:
-        """Deliver the announced bytes: when it returns, they stand under their final name.
+        """Deliver the bytes of the notification: when it returns, they have their final name.
 
         Args:
             ref: The version to deliver.
@@ -290,7 +290,7 @@ class Delivery:
         except ObjectCorrupt as corrupt:
             if reader.start:  # what is wrong may have been sent by an earlier invocation
                 self._uploads.start_over(attempt)
-                # A message that is continued is tried anew each time: this would never end.
+                # A continued message restarts its retries: this would never end.
                 corrupt.disposition = Disposition.PERMANENT
             raise
 
@@ -414,7 +414,7 @@ class Delivery:
                 _note_found(attempt, commit)
                 return self._receipt(attempt, commit, recovered=True, evidence=Evidence.SEEN_AFTER_RENAME)
             case Verdict.START_OVER:
-                return self._send_anew(attempt, deadline)
+                return self._start_over(attempt, deadline)
             case Verdict.UNKNOWN:
                 return self._handle_unknown(attempt, commit, final, deadline)
 
@@ -428,7 +428,7 @@ class Delivery:
         """
         match self._unknown_outcome:
             case UnknownOutcome.RESEND:
-                return self._send_anew(attempt, deadline)
+                return self._start_over(attempt, deadline)
             case UnknownOutcome.ASSUME_DELIVERED:
                 _note_found(attempt, commit)
                 return self._receipt(attempt, commit, recovered=True, evidence=Evidence.ASSUMED)
@@ -436,7 +436,7 @@ class Delivery:
                 attempt.commit, attempt.earlier_rename = commit, True
                 raise outcome_unknown(commit, final=final, asides=own_names(attempt.lease, NameKind.ASIDE))
 
-    def _send_anew(self, attempt: Attempt, deadline: Deadline) -> Receipt:
+    def _start_over(self, attempt: Attempt, deadline: Deadline) -> Receipt:
         deadline.require_time_for(attempt.lease.ref, can_be_continued=self._has_ledger)
         self._uploads.start_over(attempt)
         return self._send(attempt, deadline)
@@ -489,11 +489,11 @@ def _note_found(attempt: Attempt, commit: Commit) -> None:
 
 
 def _is_before_writing(error: Exception | None) -> bool:
-    """Return whether the file was not begun: nobody was let in, or the name was refused."""
+    """Return whether nothing was written: no login succeeded, or the server refused the name."""
     is_name = isinstance(error, RemotePathRefused) and not isinstance(error, NameTaken)
     return is_name or isinstance(error, NOBODY_LET_IN)
 
 
 def _longest_invocation() -> Callable[[], float]:
-    begun = time.monotonic()
-    return lambda: begun + _LONGEST_INVOCATION_SECONDS - time.monotonic()
+    started = time.monotonic()
+    return lambda: started + _LONGEST_INVOCATION_SECONDS - time.monotonic()

@@ -1,4 +1,4 @@
-"""How an attempt ends that does not deliver: what the ledger keeps of it, and what is removed at the partner."""
+"""What the ledger keeps of an attempt that fails, and what is removed at the partner."""
 
 import contextlib
 import logging
@@ -111,7 +111,7 @@ class FailedAttempts:
             self._ledger.release(lease, reason=reason)
 
     def _forget_temporary(self, attempt: Attempt, error: Exception) -> None:
-        """Remove what was written in vain, where the partner still answers."""
+        """Remove what was written, where the partner still answers."""
         lease = attempt.lease
         if attempt.resume or lease.checkpoint:
             return

@@ -1,4 +1,4 @@
-"""One invocation: what was announced is delivered, and what came of it is told to everybody concerned."""
+"""One invocation: delivers its objects, and reports each outcome to breaker, log, metrics and event bus."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -117,13 +117,13 @@ class InvocationRunner:
         try:
             self._breaker.admit(configuration=configuration, until=deadline.ends_at)
         except CircuitOpen:
-            if self._configuration(anew=True) == configuration:
+            if self._configuration(refresh=True) == configuration:
                 raise
             self._breaker.admit(configuration=self._configuration(), until=deadline.ends_at)
 
     def _learn(self, ref: ObjectRef, outcome: Receipt | Exception, refusals: RefusalStreak) -> None:
         """Tell the breaker what an outcome says about the partner; most say nothing new, and cost nothing."""
-        refusals.heard(ref, outcome)
+        refusals.record(ref, outcome)
         if isinstance(outcome, Receipt | CheckpointSaved):
             self._tell_recovered(self._breaker.succeeded())
         elif isinstance(outcome, RequestRefused):
@@ -141,7 +141,7 @@ class InvocationRunner:
             self._publisher.recovered(recovered)
 
     def _is_new_blocking_error(self, outcome: Exception) -> TypeGuard[DeliveryError]:
-        """Say whether it concerns the partner, and is not the one that this invocation has met before.
+        """Return whether it concerns the partner, and is not the one that this invocation has met before.
 
         What hinders every delivery is the outcome of each object, and counts once.
         """
@@ -151,10 +151,10 @@ class InvocationRunner:
         self._blocking_error = outcome
         return is_new
 
-    def _configuration(self, *, anew: bool = False) -> str:
-        """Name what a person can mend when the partner does not let us in; shows nothing of the login."""
+    def _configuration(self, *, refresh: bool = False) -> str:
+        """Identify what a person can fix when the partner refuses the login; shows nothing of the login."""
         try:
-            _ = self._credentials.refreshed() if anew else self._credentials.current()
+            _ = self._credentials.refreshed() if refresh else self._credentials.current()
             version = self._credentials.version
         except CredentialsError as error:
             version = error.reason

@@ -117,7 +117,7 @@ class Leftovers:
         # Files before names: what a RENAME would move aside next is decided by what it can still rename.
         for name, entry in sorted(pending, key=lambda item: item[1].kind is NameKind.ASIDE):
             if name not in here:
-                # Another host or login may lead to the same server. A name that is there is ours: it is random.
+                # Another host or login may lead to the same server. The name is random: a file there is ours.
                 if entry.kind is NameKind.TEMPORARY:
                     for each in names_of_attempt(name):
                         await is_removed(session, each)

@@ -33,7 +33,7 @@ class SourceDirectory:
     directory: str
 
     def holds(self, bucket: str, key: str) -> bool:
-        """Say whether the object comes from there."""
+        """Return whether the object comes from there."""
         return bucket == self.bucket and key.startswith(self.prefix) and key.endswith(self.suffix)
 
 

@@ -38,7 +38,7 @@ _STALLED_ROUNDS = 2
 """So many invocations in a row that bring an object no further are the end."""
 
 _REFUSALS_TO_RESUME = 3
-"""So many invocations in a row may be refused to resume a file. Then it is sent anew."""
+"""So many invocations in a row may be refused to resume a file. Then it is sent from the beginning."""
 
 _RECONNECTS = 20
 """So often in one invocation is an object resumed over a new connection. Each has brought it further."""
@@ -122,7 +122,9 @@ class ResumableUpload:
         # The object first: nobody logs in at the partner for one that is gone.
         reader = self._open(lease.ref, resume)
         if resume and reader.start != resume.offset:
-            raise CheckpointLost("Its checksum so far is of another kind.", hint="It is sent anew.")
+            raise CheckpointLost(
+                "Its checksum so far is of another kind.", hint="It is sent from the beginning."
+            )
         self._require_time_or_resume(attempt, reader, deadline)
         with self._noting_what_is_written(attempt):
             staged = self._sftp.upload(
@@ -153,7 +155,7 @@ class ResumableUpload:
             # Where the event names no version, the one that is there now is as good.
             if resume is None or ref.etag or ref.version_id:
                 raise
-            raise CheckpointLost(changed.reason, hint="It is sent anew.") from None
+            raise CheckpointLost(changed.reason, hint="It is sent from the beginning.") from None
 
     @contextlib.contextmanager
     def _noting_what_is_written(self, attempt: Attempt) -> Iterator[None]:

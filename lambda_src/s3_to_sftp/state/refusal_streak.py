@@ -29,7 +29,7 @@ class RefusalStreak:
         self._refused: RequestRefused | None = None
         self._objects: dict[str, None] = {}
 
-    def heard(self, ref: ObjectRef, outcome: object, *, accepted_before: int | None = None) -> None:
+    def record(self, ref: ObjectRef, outcome: object, *, accepted_before: int | None = None) -> None:
         """Count what came of an object. What says nothing about the partner changes nothing.
 
         Args:

@@ -29,7 +29,7 @@ def refused(
 def after(*outcomes: tuple[str, object]) -> RefusalStreak:
     row = RefusalStreak()
     for key, outcome in outcomes:
-        row.heard(ref(key), outcome)
+        row.record(ref(key), outcome)
     return row
 
 
@@ -71,12 +71,12 @@ def test_what_says_nothing_about_refusals_does_not_end_the_row(silent: Exception
 
 def test_refusal_of_an_object_that_was_begun_before_another_was_accepted_does_not_count() -> None:
     row = RefusalStreak()
-    row.heard(ref("x"), None)
+    row.record(ref("x"), None)
     for key in "abc":
-        row.heard(ref(key), refused(), accepted_before=0)
+        row.record(ref(key), refused(), accepted_before=0)
     assert row.error() is None
     for key in "abc":
-        row.heard(ref(key), refused(), accepted_before=1)
+        row.record(ref(key), refused(), accepted_before=1)
     assert row.are_the_partners
 
 
