@@ -1,4 +1,4 @@
-"""The figures of docs/what-it-costs.md and the page about addresses are those that their formulas give."""
+"""The figures of docs/reference/what-it-costs.md and the page about addresses are those that their formulas give."""
 
 import json
 import re
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 DOCS = Path(__file__).parents[3] / "docs"
-PAGE = (DOCS / "what-it-costs.md").read_text()
-ADDRESSES = (DOCS / "partner-wants-our-ip-addresses.md").read_text()
+PAGE = (DOCS / "reference" / "what-it-costs.md").read_text()
+ADDRESSES = (DOCS / "guides" / "partner-wants-our-ip-addresses.md").read_text()
 
 GB_SECOND = 0.0000166667
 HOURS = 730
