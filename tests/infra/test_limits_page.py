@@ -1,4 +1,4 @@
-"""The limits on docs/reference/what-it-costs.md are those in the code, and what the page says about each is true."""
+"""The limits on docs/reference/what-it-costs.md are those in the code, and its statements are true."""
 
 import json
 import re

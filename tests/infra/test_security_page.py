@@ -1,4 +1,4 @@
-"""docs/reference/security.md lists what is accepted, and what the function may do: all of it, and nothing else."""
+"""docs/reference/security.md lists what is accepted and what the function may do: all, nothing else."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The figures of docs/reference/what-it-costs.md and the page about addresses are those that their formulas give."""
+"""The figures of docs/reference/what-it-costs.md and the page about addresses follow from formulas."""
 
 import json
 import re
@@ -61,7 +61,7 @@ CONNECTOR_PER_GB, CONNECTOR_PER_CALL = 0.40, 0.001
 
 
 def row(page: str, beginning: str) -> list[float]:
-    """The amounts in the row of a table that begins so."""
+    """The amounts in the row of a table whose first cell starts with this."""
     (line,) = [line for line in page.splitlines() if line.replace("*", "").startswith(f"| {beginning}")]
     cells = line.replace("*", "").replace(",", "").strip("|").split("|")[1:]
     return [
