@@ -39,7 +39,7 @@ _PACKAGE = "`python -m cdk_s3_to_sftp.package`"
 
 _WITHOUT_BUNDLING = (
     'Unit tests need no bundle: cdk.App(context={"aws:cdk:bundling-stacks": []}). One that was built '
-    "elsewhere (python -m cdk_s3_to_sftp.package) can be given as code=. See docs/testing-and-ci.md."
+    "elsewhere (python -m cdk_s3_to_sftp.package) can be given as code=. See docs/guides/testing-and-ci.md."
 )
 
 

@@ -75,7 +75,7 @@ def deliver_from_queue(
 ) -> lambda_.EventSourceMapping:
     """Have Lambda hand the messages of the queue to the function."""
     return function.add_event_source_mapping(
-        "InvocationRunner",
+        "Deliveries",
         event_source_arn=queue.queue_arn,
         # The small objects of a batch share the round trips of one connection. The function starts
         # none that it could not finish in its time, and answers for each message by itself.

@@ -1,7 +1,7 @@
 """Where rule packs would have it otherwise: what they find, what it would cost, what to do who needs it.
 
-`docs/security.md` shows all of it; a test compares. AwsSolutions and NIST 800-53 are packs of cdk-nag, `CKV`
-is checkov.
+`docs/reference/security.md` shows all of it; a test compares. AwsSolutions and NIST 800-53 are packs of
+cdk-nag, `CKV` is checkov.
 """
 
 from dataclasses import dataclass

@@ -45,7 +45,7 @@ Deploy them, with a bucket of yours in the same Region for the zip:
     BundleBucket=BUCKET BundleKey={key} \\
     Host=sftp.partner.example "HostKey=ssh-ed25519 AAAA..."
 
-docs/without-cdk.md has the rest.
+docs/guides/without-cdk.md has the rest.
 """
 
 

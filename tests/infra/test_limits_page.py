@@ -1,4 +1,4 @@
-"""The limits on docs/what-it-costs.md are those in the code, and what the page says about each is true."""
+"""The limits on docs/reference/what-it-costs.md are those in the code, and its statements are true."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from cdk_s3_to_sftp import S3ToSftp, SftpServer, delivery_sources, known_sources
 from tests.infra import test_many_sources as policies_of_queues
 from tests.infra.conftest import REPOSITORY
 
-PAGE = (REPOSITORY / "docs" / "what-it-costs.md").read_text()
+PAGE = (REPOSITORY / "docs" / "reference" / "what-it-costs.md").read_text()
 
 
 def value(quota: str) -> int:

@@ -1,4 +1,4 @@
-"""docs/security.md lists what is accepted, and what the function may do: all of it, and nothing else."""
+"""docs/reference/security.md lists what is accepted and what the function may do: all, nothing else."""
 
 import re
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from cdk_s3_to_sftp.suppressions import Suppression
 from tests.infra.conftest import REPOSITORY, new_app
 from tests.support.infra.rule_packs import SERVER, all_brought_along
 
-PAGE = (REPOSITORY / "docs" / "security.md").read_text()
+PAGE = (REPOSITORY / "docs" / "reference" / "security.md").read_text()
 SUPPRESSIONS = [each for each in vars(suppressions).values() if isinstance(each, Suppression)]
 
 
@@ -69,7 +69,7 @@ def test_what_it_may_do_only_with_keys_or_in_a_network_is_said_to_be_so() -> Non
 
 
 def test_price_of_a_network_is_the_one_of_its_own_page() -> None:
-    page = (REPOSITORY / "docs" / "what-it-costs.md").read_text()
+    page = (REPOSITORY / "docs" / "reference" / "what-it-costs.md").read_text()
     prices = re.findall(r"\$[\d.]+\d", suppressions.FUNCTION_VPC.reason)
     assert prices == ["$36.50", "$45"]
     assert [price for price in prices if price not in page] == []

@@ -102,4 +102,4 @@ def test_host_that_only_a_deployment_knows_is_the_value(stack: cdk.Stack) -> Non
 
 
 def test_page_names_the_tag() -> None:
-    assert f"`{PARTNER_TAG}`" in (REPOSITORY / "docs" / "security.md").read_text()
+    assert f"`{PARTNER_TAG}`" in (REPOSITORY / "docs" / "reference" / "security.md").read_text()

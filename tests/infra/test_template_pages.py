@@ -17,7 +17,7 @@ NOT_OURS = {"Stacks", "Outputs", "Parameters", "Default", "Name", "Type", "Info"
 
 
 def page(name: str) -> str:
-    return (REPOSITORY / "docs" / name).read_text()
+    return (REPOSITORY / "docs" / "guides" / name).read_text()
 
 
 def named(text: str) -> set[str]:

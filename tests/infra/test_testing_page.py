@@ -1,4 +1,4 @@
-"""What docs/testing-and-ci.md promises, as far as no other test shows it."""
+"""What docs/guides/testing-and-ci.md promises, as far as no other test shows it."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from aws_cdk import aws_s3 as s3
 from cdk_s3_to_sftp import S3ToSftp, SftpServer, StaticEgress, bundle_cache, bundling
 from tests.infra.conftest import REPOSITORY, new_app, warned
 
-PAGE = (REPOSITORY / "docs" / "testing-and-ci.md").read_text()
+PAGE = (REPOSITORY / "docs" / "guides" / "testing-and-ci.md").read_text()
 
 
 def test_zones_in_the_context_are_enough_for_a_network_without_credentials() -> None:

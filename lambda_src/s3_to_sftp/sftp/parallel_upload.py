@@ -2,7 +2,7 @@
 
 At a distance one connection is held back by the server's SSH window (2 MiB per round trip with OpenSSH)
 and by TCP, however deep the queue; every further connection brings its own. At no distance a further
-connection only costs (docs/decisions/0009-streams.md has the measurements).
+connection only costs (docs/decisions/0009-parallel-streams.md has the measurements).
 """
 
 import contextlib

@@ -31,7 +31,7 @@ class Receipt:
         checksum: Of all bytes that were sent, in base64 as S3 writes it. Empty in a receipt that was written
             after a crash for an object that is no longer in S3.
         verified_by: Which checksum of S3's was compared with the bytes, e.g. `full_object:CRC64NVME` or
-            `composite:CRC32C/12`; `none` where none was. All values: docs/ledger.md.
+            `composite:CRC32C/12`; `none` where none was. All values: docs/reference/ledger.md.
         evidence: What shows that the file has its final name.
         sha256: Of all bytes in hexadecimal, where it was asked for and the object was sent in one go.
         streams: Connections, or channels of one, that carried it.

@@ -1,4 +1,4 @@
-"""The figures of docs/what-it-costs.md and the page about addresses are those that their formulas give."""
+"""The figures of docs/reference/what-it-costs.md and the page about addresses follow from formulas."""
 
 import json
 import re
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 DOCS = Path(__file__).parents[3] / "docs"
-PAGE = (DOCS / "what-it-costs.md").read_text()
-ADDRESSES = (DOCS / "partner-wants-our-ip-addresses.md").read_text()
+PAGE = (DOCS / "reference" / "what-it-costs.md").read_text()
+ADDRESSES = (DOCS / "guides" / "partner-wants-our-ip-addresses.md").read_text()
 
 GB_SECOND = 0.0000166667
 HOURS = 730
@@ -61,7 +61,7 @@ CONNECTOR_PER_GB, CONNECTOR_PER_CALL = 0.40, 0.001
 
 
 def row(page: str, beginning: str) -> list[float]:
-    """The amounts in the row of a table that begins so."""
+    """The amounts in the row of a table whose first cell starts with this."""
     (line,) = [line for line in page.splitlines() if line.replace("*", "").startswith(f"| {beginning}")]
     cells = line.replace("*", "").replace(",", "").strip("|").split("|")[1:]
     return [
