@@ -8,6 +8,7 @@ TOGETHER = {
     "tests/e2e/test_long_object.py": "long object",
     "tests/e2e/test_long_object_over_two_lanes.py": "long object over two lanes",
     "tests/e2e/test_chaos.py": "chaos",
+    "tests/e2e/test_objects_between_deployments.py": "changes",
     "tests/e2e/test_deployed_stack.py": "stock stack",
     "tests/e2e/test_plain_lambda.py": "stock stack",
     "tests/e2e/test_runtime_client.py": "stock stack",
