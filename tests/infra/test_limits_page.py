@@ -30,7 +30,7 @@ def value(quota: str) -> int:
         ("characters of an event pattern", triggers._LONGEST_PATTERN),
         ("statements of a queue's policy", policies_of_queues.STATEMENTS),
         ("bytes of a queue's policy", policies_of_queues.BYTES),
-        ("bytes of the function's environment", construct._LARGEST_ENVIRONMENT),
+        ("bytes of the function's environment", delivery_sources._LARGEST_ENVIRONMENT),
         ("seconds of an invocation", int(queues.LONGEST_INVOCATION.to_seconds())),
     ],
 )
