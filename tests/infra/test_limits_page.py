@@ -9,7 +9,7 @@ import pytest
 from aws_cdk import aws_s3 as s3
 from aws_cdk.assertions import Template
 
-from cdk_s3_to_sftp import S3ToSftp, SftpServer, construct, known_sources, queues, senders, triggers
+from cdk_s3_to_sftp import S3ToSftp, SftpServer, delivery_sources, known_sources, queues, senders, triggers
 from tests.infra import test_many_sources as policies_of_queues
 from tests.infra.conftest import REPOSITORY
 
