@@ -6,7 +6,7 @@ One item in the ledger's table per server, shared by all functions that deliver 
                                    ^                                    │
                                    └──────────────failure───────────────┘
 
-Half-open is no state of its own: it is an open breaker with a claim, and the function that has the claim tries.
+Half-open is no state of its own: it is an open breaker with a claim, and the function with the claim tries.
 
 A server that accepts the login and refuses a file is reachable, and the login is right: that ends a streak of
 such failures, and closes a breaker that they have opened. Whether the server accepts files is another streak:
