@@ -375,14 +375,14 @@ def test_a_wait_is_no_try_and_starts_no_clock(error: Exception, env: Disposition
     )
 
 
-def test_clock_stands_while_an_object_waits_for_what_is_nobodys_fault(env: DispositionEnvironment) -> None:
+def test_time_is_paused_while_an_object_waits_for_a_lease(env: DispositionEnvironment) -> None:
     received = after(env, tried_for(RETRY_FOR - 50), LeaseHeld("another.", hint="", retry_after=77))
-    env.now += 77
+    env.now += env.queue.delays[-1]
     assert env.apply((A, RETRIED[0]), of=received)
     assert env.queue.dead_lettered == []
 
 
-def test_clock_runs_while_the_circuit_is_open(env: DispositionEnvironment) -> None:
+def test_time_runs_while_the_circuit_is_open(env: DispositionEnvironment) -> None:
     received = after(env, tried_for(RETRY_FOR - 50), CIRCUIT_OPEN)
     env.now += CIRCUIT_OPEN.retry_after
     assert env.apply((A, CIRCUIT_OPEN), of=received)
