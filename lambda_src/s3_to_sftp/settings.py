@@ -70,7 +70,7 @@ class Server:
         port: TCP port, 1 to 65535.
         host_keys: Pinned public keys, each `type base64`, or of an authority that signs host keys:
             `@cert-authority patterns type base64`. Empty: every connection is refused.
-        ciphers: The only ones to offer, preferred ones first, by their SSH names. Empty: `algorithms.CIPHERS`.
+        ciphers: The only ones to offer, preferred first, by their SSH names. Empty: `algorithms.CIPHERS`.
     """
 
     host: str

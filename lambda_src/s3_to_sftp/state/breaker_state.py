@@ -109,7 +109,7 @@ class BreakerState:
         )
         if not self.is_open and failed.failures < schedule.failures:
             return failed
-        # Whoever has changed the configuration deserves a quick answer whether the change was right.
+        # A person who has changed the configuration should learn soon whether the change was right.
         earlier = self.openings if configuration in self.refused else {}
         openings = {**earlier, name: earlier.get(name, 0) + 1}
         return replace(failed, openings=openings, retry_at=now + schedule.open_for(openings[name]) * jitter)

@@ -237,7 +237,7 @@ def test_what_needs_no_delivery_leaves_the_queue(error: Exception, env: Disposit
 
 
 @pytest.mark.parametrize("error", RETRIED, ids=names)
-def test_what_may_work_later_is_sent_anew_with_jitter_and_acknowledged(
+def test_retryable_error_returns_the_message_with_jitter_and_acknowledges_it(
     error: Exception, env: DispositionEnvironment
 ) -> None:
     for _ in range(20):
@@ -396,7 +396,7 @@ def test_attempts_are_counted_over_all_messages_of_an_object(env: DispositionEnv
     assert env.announcements.failures == [(A, PERMANENT[1], 4)]
 
 
-def test_message_that_a_person_sent_back_is_tried_anew(env: DispositionEnvironment) -> None:
+def test_redriven_message_starts_its_retries_again(env: DispositionEnvironment) -> None:
     old = RetryHistory(first_sent=SENT_AT, count=9, since=SENT_AT).as_text(sent=SENT_AT)
     back = dataclasses.replace(
         message(sent_at=SENT_AT + 2 * RETRY_FOR),
@@ -505,7 +505,7 @@ def test_object_that_goes_on_does_not_take_along_what_another_has_been_through(
     }
 
 
-def test_object_that_a_message_names_twice_is_sent_anew_once(env: DispositionEnvironment) -> None:
+def test_object_that_a_message_names_twice_is_returned_once(env: DispositionEnvironment) -> None:
     assert env.apply((A, RETRIED[0]), (A, RETRIED[0]), of=message(objects=(A, A)))
     assert [sent.announces for sent in env.queue.sent] == [[A]]
 

@@ -127,7 +127,7 @@ def a_message(body: str = BODY, attributes: dict[str, Any] | None = None) -> Mes
 HISTORY = RetryHistory(first_sent=1_795_392_000.0, count=3, since=1_795_392_600.5, waits=2)
 
 
-def test_message_that_is_sent_anew_carries_what_it_has_been_through_and_begins_its_receives_anew(
+def test_returned_message_carries_its_history_and_starts_its_receive_count_again(
     env: Environment,
 ) -> None:
     env.put(attributes={"who": text("a person"), "reason": text("of an earlier parking")})
@@ -139,7 +139,7 @@ def test_message_that_is_sent_anew_carries_what_it_has_been_through_and_begins_i
     assert again.attributes.keys() == {"who", "retries"}
 
 
-def test_message_that_is_sent_anew_comes_when_its_delay_is_over(env: Environment) -> None:
+def test_returned_message_is_received_after_its_delay(env: Environment) -> None:
     env.queue.return_to_queue(a_message(), body=BODY, history=HISTORY, delay=600)
     assert env.received(env.url) == []
     names = ["ApproximateNumberOfMessagesDelayed"]
@@ -153,7 +153,7 @@ def test_delay_is_rounded_up_and_kept_within_what_sqs_takes(asked: float, sent: 
     assert (request["QueueUrl"], request["DelaySeconds"]) == ("url", sent)
 
 
-def test_message_that_was_never_sent_anew_has_not_been_tried() -> None:
+def test_message_that_was_never_returned_has_not_been_tried() -> None:
     message = dataclasses.replace(a_message(), sent_at=1000)
     assert message.history == RetryHistory(first_sent=1000)
 
@@ -171,7 +171,9 @@ def test_message_that_is_continued_forgets_its_retries(env: Environment) -> None
     assert (continued.history.count, continued.history.since, continued.continued) == (0, None, 1)
 
 
-def test_message_that_sqs_itself_has_moved_and_a_person_sent_back_is_tried_anew(env: Environment) -> None:
+def test_message_that_sqs_itself_moved_and_a_person_redrove_starts_its_retries_again(
+    env: Environment,
+) -> None:
     old = HISTORY.as_text(sent=HISTORY.first_sent)
     env.put(attributes={"retries": text(old)})
     (back,) = env.received(env.url)

@@ -179,7 +179,7 @@ def test_who_has_lost_the_key_to_another_version_of_the_same_owner_changes_nothi
 
 @pytest.mark.parametrize("then", [OLD, NEW], ids=["same version", "newer version"])
 @QUIET_STEPS
-def test_giving_back_a_lost_lease_is_quiet_and_changes_nothing(
+def test_releasing_a_lost_lease_is_quiet_and_changes_nothing(
     env: LedgerEnvironment, step: Callable[[Ledger, Lease], None], then: ObjectRef
 ) -> None:
     ledger = env.function()
@@ -617,7 +617,7 @@ def test_a_version_of_unknown_outcome_is_not_sent_again_for_a_duplicate_event(en
     assert [item["sk"]["S"] for item in env.with_status("UNKNOWN")] == ["version#v0B"]
 
 
-def test_a_version_of_unknown_outcome_is_sent_anew_when_a_person_sends_its_message_again(
+def test_a_version_of_unknown_outcome_is_sent_again_after_a_redrive(
     env: LedgerEnvironment,
 ) -> None:
     commit = unknown(env)
@@ -849,7 +849,7 @@ def test_a_commit_whose_answer_was_lost_is_recovered_as_one(env: LedgerEnvironme
     assert env.lease(NEW).commit == commit_of(lease)
 
 
-# Items that nobody wrote
+# Corrupt items
 
 
 @pytest.mark.parametrize(
@@ -948,7 +948,7 @@ def test_a_commit_that_lacks_a_field_is_corrupt(env: LedgerEnvironment, field: s
         env.lease(NEW)
 
 
-def test_an_item_deleted_by_a_person_starts_the_version_anew(env: LedgerEnvironment) -> None:
+def test_an_item_deleted_by_a_person_starts_the_version_from_the_beginning(env: LedgerEnvironment) -> None:
     lease = env.lease(NEW)
     for sk in ("version#v0B", KEY):
         env.delete(NEW, sk)

@@ -1,4 +1,4 @@
-"""Every name that may stand at the partner is in the ledger until it is known to be gone."""
+"""Every file that may exist at the partner is in the ledger until it is known to be gone."""
 
 from __future__ import annotations
 
