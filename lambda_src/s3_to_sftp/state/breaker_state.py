@@ -75,13 +75,13 @@ class BreakerState:
         """Whether nobody may connect without a claim."""
         return bool(self.openings)
 
-    def wait(self, configuration: str, now: float) -> float:
-        """Return for how many seconds a function with this configuration must not claim an open breaker."""
+    def wait(self, configuration: str, now: float) -> float | None:
+        """Return after how many seconds a function may ask an open breaker again; None: it may try now."""
         if self.claimed_until > now:
             return self.claimed_until - now
         if self.retry_at > now and configuration in self.refused:
             return self.retry_at - now
-        return 0
+        return None
 
     def after_failure(
         self, error: DeliveryError, *, configuration: str, now: float, jitter: float

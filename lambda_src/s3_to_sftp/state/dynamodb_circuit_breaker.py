@@ -78,7 +78,8 @@ class DynamoCircuitBreaker:
             if not state.is_open:
                 self._admitted = state
                 return
-            if wait := state.wait(configuration, self._clock()):
+            wait = state.wait(configuration, self._clock())
+            if wait is not None:
                 raise self._circuit_open(state, wait)
             claimed = replace(state, claimed_until=until)
             if written := self._write(claimed):

@@ -171,7 +171,7 @@ def test_message_that_is_continued_forgets_its_retries(env: Environment) -> None
     assert (continued.history.count, continued.history.since, continued.continued) == (0, None, 1)
 
 
-def test_message_that_sqs_itself_moved_and_a_person_redrove_starts_its_retries_again(
+def test_redriven_message_that_sqs_itself_had_moved_starts_its_retries_again(
     env: Environment,
 ) -> None:
     old = HISTORY.as_text(sent=HISTORY.first_sent)
