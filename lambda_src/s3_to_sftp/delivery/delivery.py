@@ -478,7 +478,7 @@ def _note_published(attempt: Attempt, *, rename_answered: bool) -> None:
         return
     names, temporary = attempt.lease.names, attempt.commit.temporary
     if attempt.may_ask and (attempt.was_interrupted or attempt.lease.attempt > 1):
-        names.rename_resolved(temporary)  # what a probe has left has a name that follows from it: swept with it
+        names.rename_resolved(temporary)  # what a probe has left is named after it: swept with it
     else:
         names.remove(temporary)
 
