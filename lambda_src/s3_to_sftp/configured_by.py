@@ -1,10 +1,10 @@
-"""How a hint names a setting: by what the person who reads it has written."""
+"""How a hint names a setting: as the reader of the hint has configured it."""
 
 import os
 import re
 
 VARIABLE = "CONFIGURED_BY"
-"""Set by whoever has written the other variables; without it, a person has."""
+"""Names what has set the other variables; where it is missing, a person has."""
 
 CONSTRUCT, PARTNER_FILE, TEMPLATE = "construct", "partner.toml", "template"
 
@@ -18,7 +18,7 @@ _ARGUMENTS = {
     "SSH_CONNECT_TIMEOUT": "SftpServer(connect_timeout=...)",
     "SSH_MAX_CONNECTIONS": "max_connections",
 }
-"""Variable -> argument of the construct. What a person cannot have set by an argument keeps its name."""
+"""Variable -> argument of the construct. A variable without an argument keeps its name."""
 
 _KEYS = {"SSH_HOST", "SSH_PORT", "SSH_DIR", "SSH_HOST_KEY", "SSH_MAX_CONNECTIONS"}
 """Variables that have a key in partner.toml."""
@@ -30,13 +30,13 @@ _PARAMETERS = {
     "SSH_HOST_KEY": "HostKey",
     "SSH_MAX_CONNECTIONS": "MaxConnections",
 }
-"""Variable -> parameter of the CloudFormation template for people without CDK. The others have none there."""
+"""Variable -> parameter of the CloudFormation template. The other variables have none."""
 
 _NAME = re.compile(r"\bSSH_[A-Z_]*[A-Z]\b")
 
 
 def in_words_of_author(hint: str) -> str:
-    """The hint with the names of variables as they stand where the function was configured."""
+    """Return the hint with each variable named as it is where the function was configured."""
     author = os.environ.get(VARIABLE)
     if author == CONSTRUCT:
         return _NAME.sub(lambda name: _ARGUMENTS.get(name[0], name[0]), hint)

@@ -18,13 +18,13 @@ _FIELDS = ("username", "password", "private_key", "passphrase", "certificate")
 
 @dataclass(frozen=True, kw_only=True)
 class Credentials:
-    """A login. Empty text means: not used.
+    """A login. An empty field is not used.
 
     Attributes:
         username: Login name.
         password: For password and keyboard-interactive authentication.
         private_key: Text of an OpenSSH or PEM private key.
-        passphrase: Opens the private key.
+        passphrase: Decrypts the private key.
         certificate: Of the private key, as `ssh-keygen -s` writes it.
     """
 
@@ -39,7 +39,7 @@ class CredentialSource(Protocol):
     """Where the login comes from.
 
     Attributes:
-        version: Names what `current` returned last and shows nothing of it; empty where nothing was read.
+        version: Identifies what `current` returned last, without showing it; empty where nothing was read.
     """
 
     version: str
@@ -48,7 +48,7 @@ class CredentialSource(Protocol):
         """Return the login, cached across warm invocations."""
 
     def refreshed(self) -> Credentials:
-        """Return the login, read anew: the server has just refused the cached one."""
+        """Return the login, read again: the server has just refused the cached one."""
 
 
 class FixedCredentials:
@@ -90,13 +90,13 @@ class SecretCredentials:
             return self._cached
 
     def refreshed(self) -> Credentials:
-        """Read the secret anew.
+        """Read the secret again.
 
         Raises:
             CredentialsError: The secret cannot be read or holds no usable login.
         """
         with self._lock:
-            self._cached = None  # a secret that has become unreadable must not live on in the cache
+            self._cached = None  # a secret that has become unreadable must not stay in the cache
             self._cached = self._read()
             return self._cached
 
@@ -117,17 +117,17 @@ class SecretCredentials:
 
 
 def parse_secret(value: str | bytes | None, *, name: str) -> Credentials:
-    """Turn the secret's value into a login.
+    """Parse the secret's value.
 
     Args:
         value: A JSON object with `username` and at least one of `password` and `private_key`;
-            `passphrase` and `certificate` where the key has one. Also with the names that connectors of AWS
-            Transfer Family use: `Username`, `Password`, `PrivateKey`. null means: not used. Bytes are of a
-            binary secret.
+            `passphrase` and `certificate` where the key has one. The names that connectors of AWS Transfer
+            Family use are accepted, too: `Username`, `Password`, `PrivateKey`. null means: not used. Bytes
+            come from a binary secret.
         name: The secret's name or ARN, for the error.
 
     Raises:
-        CredentialsError: Says what is wrong; never shows the secret's content.
+        CredentialsError: The secret is not usable. The error never shows its content.
     """
     fields = _fields_of(value, name)
     credentials = Credentials(**{key: _field(fields, key, name) for key in _FIELDS})
@@ -139,7 +139,7 @@ def parse_secret(value: str | bytes | None, *, name: str) -> Credentials:
         raise _unusable(name, "has neither 'password' nor 'private_key'")
     if credentials.certificate and not credentials.private_key:
         raise _unusable(name, "has a 'certificate', and not the 'private_key' that it belongs to")
-    for key in ("username", "password"):  # both leave the function: for its log, or for the server
+    for key in ("username", "password"):  # both leave the function: to its log, or to the server
         if holds_private_key_file(getattr(credentials, key)):
             raise _unusable(name, f"has a private key in {key!r}: it belongs in 'private_key'")
     return credentials
@@ -150,7 +150,7 @@ def _fields_of(value: str | bytes | None, name: str) -> dict[str, Any]:
         raise _unusable(name, "is empty")
     kind = "is binary, and" if isinstance(value, bytes) else "is"
     try:
-        # Bytes are decoded by the parser, which knows UTF-8, UTF-16 and UTF-32, with a mark or without.
+        # The parser decodes bytes: UTF-8, UTF-16 and UTF-32, with or without a byte order mark.
         fields = json.loads(without_mark(value) if isinstance(value, str) else value)
     except (ValueError, RecursionError):
         # The parser's message is left out: it can quote the secret.
@@ -163,7 +163,7 @@ def _fields_of(value: str | bytes | None, name: str) -> dict[str, Any]:
 
 
 def _field(fields: Mapping[str, Any], key: str, name: str) -> str:
-    """Return the text of a field, by whichever spelling of its name it is there; empty where it is not.
+    """Return the text of a field, under any spelling of its name; empty where it is missing.
 
     Raises:
         CredentialsError: It is not text, or two spellings have different values.

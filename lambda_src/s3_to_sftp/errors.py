@@ -1,49 +1,53 @@
-"""Everything that can go wrong with a delivery, classified once, where the foreign exception is caught.
+"""Everything that can go wrong with a delivery, classified once, where the original exception is caught.
 
 DeliveryError
-├── ConfigurationError        an environment variable is missing or wrong
-├── EventError                a message that is not an S3 notification
-├── CredentialsError          the secret cannot be read, or does not hold a usable login
-├── RemotePathRefused         the key cannot become a safe remote path
-├── SourceError
-│   ├── ObjectGone            the announced version is no longer in S3
-│   ├── ObjectChanged         the key holds other bytes than were announced
-│   ├── SourceDenied          the function's role may not read the object
-│   ├── ObjectNotReadable     S3 has the object, and does not hand it out as it is: archived, or SSE-C
-│   ├── KeyNotUsable          S3 has the object, and cannot use the KMS key that it is encrypted with
-│   └── SourceInterrupted     S3 stopped answering in the middle
-├── PartnerError              concerns the partner as a whole, not this object
-│   ├── PartnerUnreachable    no name, no route, no answer, or no SSH behind the port
-│   ├── HostKeyRefused        the server's key is not the pinned one
-│   ├── DirectoryAmbiguous    a relative SSH_DIR has the name of the directory that the login starts in
-│   ├── LoginRefused          the server does not accept the credentials
-│   │   ├── PasswordExpired       it wants a new password
-│   │   └── SecondFactorRequired  it asks for a code
-│   ├── TooManyConnections    the server takes no more connections or sessions now
-│   ├── SftpNotStarted        the login is accepted, but SFTP does not start
-│   └── PartnerRefusesWrites  the server refuses different objects alike
-├── TransferError
-│   ├── ConnectionLost        cut, or silent for too long
+├── ConfigurationError            an environment variable is missing or wrong
+├── EventError                    a message that is not an S3 notification
+├── CredentialsError              the secret cannot be read, or holds no usable login
+├── RemotePathRefused             the key cannot become a safe remote path
+│   └── NameTaken                 the final name means the same file as that of another key
+├── SourceError                   the object could not be read from S3
+│   ├── ObjectGone                the announced version is no longer in S3
+│   ├── ObjectChanged             the key holds other bytes than were announced
+│   ├── ObjectCorrupt             the bytes do not match S3's checksum
+│   ├── SourceDenied              the function's role may not read the object
+│   ├── ObjectNotReadable         S3 does not return the object as it is: archived, or SSE-C
+│   ├── KeyNotUsable              S3 cannot use the KMS key that the object is encrypted with
+│   └── SourceInterrupted         S3 stopped answering in the middle
+├── PartnerError                  concerns the partner as a whole, not this object
+│   ├── PartnerUnreachable        no name, no route, no answer, or no SSH server on the port
+│   ├── HostKeyRefused            the server's key is not the pinned one
+│   ├── DirectoryAmbiguous        a relative SSH_DIR has the name of the login's home directory
+│   ├── LoginRefused              the server does not accept the credentials
+│   │   ├── PasswordExpired       the server demands a new password
+│   │   └── SecondFactorRequired  the server asks for a code
+│   ├── TooManyConnections        the server accepts no more connections or sessions now
+│   ├── SftpNotStarted            the login is accepted, but SFTP does not start
+│   └── PartnerRefusesWrites      the server refuses different objects alike
+├── TransferError                 the conversation with the SFTP server failed
+│   ├── ConnectionLost            cut, or silent for too long
 │   │   └── RenameUnanswered      ... when the RENAME may have been sent
-│   ├── ProtocolViolation     an answer that no SFTP server may give
-│   ├── CheckpointLost        a file that was begun has fewer bytes than were acknowledged
-│   ├── SizeMismatch          the server shows another size than was acknowledged
-│   ├── ResumeNotSupported        the server does not let a file be gone on with
-│   └── RequestRefused        the server answered a request with an error status
-│       └── TargetNotAFile    the final name belongs to a directory, or to something else that is no file
-├── LedgerError               the ledger cannot be read or written, or holds what nobody wrote
-├── QueueError                a message cannot be deferred, dead-lettered or continued: it stays in the queue
-├── OutcomeUnknown            a RENAME was not answered, and nothing at the partner tells what became of it
-├── EarlierRenamePending      a RENAME of an earlier attempt may still happen, and cannot be prevented
-├── LeaseHeld                 another function is sending this key now
-├── CircuitOpen        the circuit breaker is open: nobody connects for a while
-├── DeadlineTooClose          not started: the invocation would end first
-├── CheckpointSaved             begun: the next invocation goes on
-├── NoProgress                several invocations in a row have sent nothing of it
-└── NothingToSend             the object has been settled before, or by this very finding
-    ├── AlreadyDelivered      this version is at the partner
-    ├── AlreadyGone           this version was found missing from S3 before
-    └── Superseded            a newer version of the key is at the partner, or on its way
+│   ├── ProtocolViolation         an answer that no SFTP server may give
+│   ├── CheckpointLost            an unfinished file has fewer bytes than were acknowledged
+│   ├── SizeMismatch              the server shows another size than was acknowledged
+│   ├── ResumeNotSupported        the server does not let a file be resumed
+│   └── RequestRefused            the server answered a request with an error status
+│       ├── ResumeRefused         the server did not let this file be resumed now
+│       └── TargetNotAFile        the final name belongs to a directory, or to anything else but a file
+├── LedgerError                   the ledger cannot be read or written, or is corrupt
+├── QueueError                    a message cannot be deferred, continued or dead-lettered, and stays
+├── OutcomeUnknown                a RENAME was not answered, and nothing shows whether it happened
+├── EarlierRenamePending          a RENAME of an earlier attempt may still happen and cannot be prevented
+├── LeaseHeld                     another function is sending this key now
+├── CircuitOpen                   the circuit breaker is open: nobody connects for a while
+├── DeadlineTooClose              not started: the invocation would end first
+├── CheckpointSaved               unfinished: the next invocation resumes it
+├── NoProgress                    several invocations in a row have sent nothing of it
+└── NothingToSend                 the object needs no delivery
+    ├── AlreadyDelivered          this version is at the partner
+    ├── FolderMarker              an empty object that stands for a folder
+    ├── AlreadyGone               this version was found missing from S3 before
+    └── Superseded                a newer version of the key is at the partner, or on its way
 """
 
 from enum import Enum
@@ -56,24 +60,24 @@ class Disposition(Enum):
     """What to do with the message of an object that was not delivered."""
 
     RETRY = "retry"
-    """May work later without anybody doing anything."""
+    """May work later without any action."""
     PERMANENT = "permanent"
     """Will fail again until a person changes something about this object or the configuration."""
     PARTNER = "partner"
     """Every other object would fail, too: the partner is down or has changed."""
     WAIT = "wait"
-    """Nothing is wrong: its turn comes later, at a time that the error knows."""
+    """Nothing is wrong: it can be sent later, after a time that the error states."""
     CONTINUE = "continue"
-    """A part of it is at the partner; the next invocation goes on there."""
+    """A part of it is at the partner; the next invocation resumes there."""
     DONE = "done"
-    """There is nothing left to do, now or later: the message has served its purpose."""
+    """There is nothing left to do, now or later: the message can be deleted."""
 
 
 class DeliveryError(Exception):
     """An object was not delivered.
 
     Attributes:
-        reason: What is wrong and what was got. Never holds a secret. 4,096 bytes at most, like the hint.
+        reason: What is wrong and what was received. Never holds a secret. 4,096 bytes at most, like the hint.
         hint: What a person can do next.
         disposition: What to do with the message.
     """
@@ -81,7 +85,7 @@ class DeliveryError(Exception):
     disposition: Disposition = Disposition.RETRY
 
     def __init__(self, reason: str, *, hint: str) -> None:
-        # What a server says is part of many reasons. Too long for the ledger's item, FAILED is never written.
+        # Many reasons quote the server. One that is too long for the ledger's item would prevent FAILED.
         self.reason = cut(reason, MOST_REASON_BYTES)
         self.hint = cut(in_words_of_author(hint), MOST_REASON_BYTES)
         super().__init__(f"{self.reason} {self.hint}")
@@ -102,7 +106,7 @@ class EventError(DeliveryError):
 class CredentialsError(DeliveryError):
     """The secret cannot be read, or does not hold a usable login."""
 
-    # A person can mend the secret while the message waits.
+    # A person can fix the secret while the message waits.
     disposition = Disposition.PARTNER
 
 
@@ -129,7 +133,7 @@ class ObjectChanged(SourceError):
 
 
 class ObjectCorrupt(SourceError):
-    """The bytes that came are not those that S3 has a checksum of."""
+    """The received bytes do not match S3's checksum."""
 
 
 class SourceDenied(SourceError):
@@ -139,13 +143,13 @@ class SourceDenied(SourceError):
 
 
 class ObjectNotReadable(SourceError):
-    """S3 has the object and does not hand it out as it is: archived, or encrypted with a customer's key."""
+    """S3 has the object but does not return it as it is: archived, or encrypted with a customer's key."""
 
     disposition = Disposition.PERMANENT
 
 
 class KeyNotUsable(SourceError):
-    """S3 has the object and cannot use its KMS key, which is disabled, or about to be deleted."""
+    """S3 has the object but cannot use its KMS key: disabled, or about to be deleted."""
 
 
 class SourceInterrupted(SourceError):
@@ -159,7 +163,7 @@ class PartnerError(DeliveryError):
 
 
 class PartnerUnreachable(PartnerError):
-    """No name, no route, no answer, or no SSH server behind the port."""
+    """No name, no route, no answer, or no SSH server on the port."""
 
 
 class HostKeyRefused(PartnerError):
@@ -167,7 +171,7 @@ class HostKeyRefused(PartnerError):
 
 
 class DirectoryAmbiguous(PartnerError):
-    """A relative SSH_DIR is missing, and has the name of the directory that the login starts in."""
+    """A relative SSH_DIR is missing, and has the name of the login's home directory."""
 
 
 class LoginRefused(PartnerError):
@@ -175,15 +179,15 @@ class LoginRefused(PartnerError):
 
 
 class PasswordExpired(LoginRefused):
-    """The server wants a new password before it lets anybody in."""
+    """The server demands a new password before it accepts the login."""
 
 
 class SecondFactorRequired(LoginRefused):
-    """The server asks for a code besides, which no function can know."""
+    """The server also asks for a code, which no function can know."""
 
 
 class TooManyConnections(PartnerError):
-    """The server takes no more connections, logins or sessions now, which passes."""
+    """The server accepts no more connections, logins or sessions at the moment."""
 
 
 class SftpNotStarted(PartnerError):
@@ -191,7 +195,7 @@ class SftpNotStarted(PartnerError):
 
 
 class PartnerRefusesWrites(PartnerError):
-    """The server lets us in and refuses different objects alike.
+    """The server accepts the login and refuses different objects alike.
 
     Attributes:
         alike: What the refusals have in common: the request and the status code.
@@ -213,7 +217,7 @@ class ConnectionLost(TransferError):
 
 
 class RenameUnanswered(ConnectionLost):
-    """The connection was lost when the file was complete: it may have its final name, now or later."""
+    """The connection was lost after the file was complete: it may get its final name, or have it already."""
 
 
 class ProtocolViolation(TransferError):
@@ -221,7 +225,7 @@ class ProtocolViolation(TransferError):
 
 
 class CheckpointLost(TransferError):
-    """A file that was begun is gone, or has fewer bytes than were acknowledged."""
+    """An unfinished file is gone, or has fewer bytes than were acknowledged."""
 
 
 class SizeMismatch(TransferError):
@@ -229,7 +233,7 @@ class SizeMismatch(TransferError):
 
 
 class ResumeNotSupported(TransferError):
-    """The server does not let a file be gone on with, and one invocation cannot send it all."""
+    """The server does not let a file be resumed, and one invocation cannot send all of it."""
 
     disposition = Disposition.PERMANENT
 
@@ -252,11 +256,11 @@ class RequestRefused(TransferError):
 
 
 class ResumeRefused(RequestRefused):
-    """The server did not let a file be resumed: it may the next time."""
+    """The server did not let a file be resumed; it may the next time."""
 
 
 class NameTaken(RemotePathRefused):
-    """The final name is one file with that of another key."""
+    """The final name means the same file as that of another key."""
 
 
 class TargetNotAFile(RequestRefused):
@@ -264,17 +268,17 @@ class TargetNotAFile(RequestRefused):
 
 
 class OutcomeUnknown(DeliveryError):
-    """A RENAME was not answered, and nothing that can be seen at the partner tells what became of it."""
+    """A RENAME was not answered, and nothing visible at the partner shows whether it happened."""
 
     disposition = Disposition.PERMANENT
 
 
 class EarlierRenamePending(DeliveryError):
-    """A RENAME of an earlier attempt may still happen, and the server does not let it be prevented."""
+    """A RENAME of an earlier attempt may still happen, and the server does not let us prevent it."""
 
 
 class LedgerError(DeliveryError):
-    """The ledger cannot be read or written, or holds what nobody wrote."""
+    """The ledger cannot be read or written, or is corrupt."""
 
     def __init__(self, reason: str, *, hint: str, disposition: Disposition = Disposition.RETRY) -> None:
         super().__init__(reason, hint=hint)
@@ -282,14 +286,14 @@ class LedgerError(DeliveryError):
 
 
 class QueueError(DeliveryError):
-    """A message cannot be deferred, dead-lettered or continued: it stays in the queue as it is."""
+    """A message cannot be deferred, continued or dead-lettered: it stays in the queue as it is."""
 
 
-class _ItsTurnComesLater(DeliveryError):
+class _NotNow(DeliveryError):
     """Nothing is wrong.
 
     Attributes:
-        retry_after: Seconds.
+        retry_after: After how many seconds to try again.
     """
 
     disposition = Disposition.WAIT
@@ -299,15 +303,15 @@ class _ItsTurnComesLater(DeliveryError):
         self.retry_after = retry_after
 
 
-class LeaseHeld(_ItsTurnComesLater):
+class LeaseHeld(_NotNow):
     """Another function is sending this object, or another version of its key."""
 
 
-class CircuitOpen(_ItsTurnComesLater):
+class CircuitOpen(_NotNow):
     """The circuit breaker is open: nobody connects to the partner for a while."""
 
 
-class DeadlineTooClose(_ItsTurnComesLater):
+class DeadlineTooClose(_NotNow):
     """The delivery was not started, because the invocation would end first."""
 
 
@@ -330,7 +334,7 @@ class NothingToSend(DeliveryError):
 
 
 class AlreadyDelivered(NothingToSend):
-    """This version stands at the partner, or stood there until they took it."""
+    """This version is at the partner, or was until they processed it."""
 
 
 class FolderMarker(NothingToSend):

@@ -1,7 +1,7 @@
-"""Events on an EventBridge bus, for those who want to know. Schemas and examples: docs/events.
+"""Events on an EventBridge bus. Schemas and examples: docs/events.
 
-Announcements are collected while an invocation delivers and sent at its end. One that cannot be sent is
-logged and forgotten: the ledger is the record, and no delivery fails because nobody heard of it.
+Events are collected while an invocation delivers, and sent at its end. One that cannot be sent is logged and
+dropped: the ledger is the record, and no delivery fails because an event could not be sent.
 """
 
 import json
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 SOURCE = "s3-to-sftp"
 VERSION = "1"
-"""Of the detail's form. Grows when a field changes its meaning or goes away, not when one is added."""
+"""Version of the detail's schema. It grows when a field changes or goes away, not when one is added."""
 
 COMPLETED = "S3 to SFTP Delivery Completed"
 FAILED = "S3 to SFTP Delivery Failed"
@@ -32,21 +32,21 @@ GONE = "S3 to SFTP Object Gone"
 UNAVAILABLE = "S3 to SFTP Partner Unavailable"
 RECOVERED = "S3 to SFTP Partner Recovered"
 
-_MOST_ENTRIES = 10
+_MAX_ENTRIES = 10
 """Of one PutEvents request."""
 
-_MOST_BYTES = 256_000
-"""Of one PutEvents request. AWS documents 1 MB in one place and 256 KB in another: this fits both."""
+_MAX_BYTES = 256_000
+"""Of one PutEvents request. AWS documents 1 MB in one place and 256 KB in another: this satisfies both."""
 
-_MOST_TEXT_BYTES = 4096
-"""Of a reason or a hint. An error may quote what the partner said, and nobody bounds that."""
+_MAX_TEXT_BYTES = 4096
+"""Of a reason or a hint. An error may quote the partner, and that text has no limit."""
 
 
 class Publisher(Protocol):
-    """What can be announced. Nothing here raises because of the bus."""
+    """Publishes events. Nothing here raises because of the bus."""
 
     def completed(self, receipt: Receipt) -> None:
-        """Announce that the object stands under its final name."""
+        """Publish that the object has its final name."""
 
     def failed(
         self,
@@ -56,33 +56,33 @@ class Publisher(Protocol):
         attempt: int,
         remote_path: str | None = None,
     ) -> None:
-        """Announce that a message was dead-lettered: nothing happens until a person acts.
+        """Publish that a message was dead-lettered: nothing happens until a person acts.
 
         Args:
             ref: The object; None for a message that names none.
             error: Why.
             attempt: The last one.
-            remote_path: Where the object was to be delivered, if that is known.
+            remote_path: The final name that the object was meant for, if it is known.
         """
 
     def superseded(self, ref: ObjectRef, error: DeliveryError) -> None:
-        """Announce that this version is not delivered, because a newer one is or will be."""
+        """Publish that this version is not delivered, because a newer one is or will be."""
 
     def gone(self, ref: ObjectRef, error: DeliveryError) -> None:
-        """Announce that this version is not delivered, because it is no longer in S3."""
+        """Publish that this version is not delivered, because it is no longer in S3."""
 
     def unavailable(self, opened: Opened) -> None:
-        """Announce that the partner has its circuit breaker open."""
+        """Publish that the circuit breaker is open."""
 
     def recovered(self, recovered: Recovered) -> None:
-        """Announce that the partner takes files again."""
+        """Publish that the partner is accepting files again."""
 
     def flush(self) -> None:
-        """Send what was announced."""
+        """Send the collected events."""
 
 
 class EventPublisher:
-    """Announces on a bus.
+    """Publishes events on a bus.
 
     Args:
         client: EventBridge client.
@@ -99,9 +99,9 @@ class EventPublisher:
         self._entries: list[dict[str, Any]] = []
 
     def completed(self, receipt: Receipt) -> None:
-        """Announce that the object stands under its final name."""
+        """Publish that the object has its final name."""
         checksum = {"algorithm": receipt.checksum_algorithm, "value": receipt.checksum}
-        self._announce(
+        self._publish(
             COMPLETED,
             **_about(receipt.ref),
             remotePath=receipt.remote_path,
@@ -125,43 +125,43 @@ class EventPublisher:
         remote_path: str | None = None,
     ) -> None:
         """See `Publisher`."""
-        self._announce(
+        self._publish(
             FAILED,
             **(_about(ref) if ref else {}),
             remotePath=remote_path,
             attempt=attempt,
-            reason=cut(error.reason, _MOST_TEXT_BYTES),
-            hint=cut(error.hint, _MOST_TEXT_BYTES),
+            reason=cut(error.reason, _MAX_TEXT_BYTES),
+            hint=cut(error.hint, _MAX_TEXT_BYTES),
             error=type(error).__name__,
         )
 
     def superseded(self, ref: ObjectRef, error: DeliveryError) -> None:
-        """Announce that this version is not delivered, because a newer one is or will be."""
-        self._announce(SUPERSEDED, **_about(ref), reason=cut(error.reason, _MOST_TEXT_BYTES))
+        """Publish that this version is not delivered, because a newer one is or will be."""
+        self._publish(SUPERSEDED, **_about(ref), reason=cut(error.reason, _MAX_TEXT_BYTES))
 
     def gone(self, ref: ObjectRef, error: DeliveryError) -> None:
-        """Announce that this version is not delivered, because it is no longer in S3."""
-        self._announce(GONE, **_about(ref), reason=cut(error.reason, _MOST_TEXT_BYTES))
+        """Publish that this version is not delivered, because it is no longer in S3."""
+        self._publish(GONE, **_about(ref), reason=cut(error.reason, _MAX_TEXT_BYTES))
 
     def unavailable(self, opened: Opened) -> None:
-        """Announce that the partner has its circuit breaker open."""
-        self._announce(UNAVAILABLE, **_about_partner(opened), retryAt=_as_text(opened.retry_at))
+        """Publish that the circuit breaker is open."""
+        self._publish(UNAVAILABLE, **_about_partner(opened), retryAt=_as_text(opened.retry_at))
 
     def recovered(self, recovered: Recovered) -> None:
-        """Announce that the partner takes files again."""
-        self._announce(RECOVERED, **_about_partner(recovered))
+        """Publish that the partner is accepting files again."""
+        self._publish(RECOVERED, **_about_partner(recovered))
 
     def flush(self) -> None:
-        """Send what was announced, and forget it.
+        """Send the collected events, and forget them.
 
         Entries that the bus refuses are sent once more: it refuses when it is busy.
         """
         entries, self._entries = self._entries, []
         for request in _requests(entries):
             if refused := self._send(request):
-                self._give_up(self._send([entry for entry, _ in refused]))
+                self._drop(self._send([entry for entry, _ in refused]))
 
-    def _announce(self, detail_type: str, **detail: Any) -> None:
+    def _publish(self, detail_type: str, **detail: Any) -> None:
         detail = {"version": VERSION, "server": self._server, **detail}
         self._entries.append(
             {
@@ -178,7 +178,7 @@ class EventPublisher:
         try:
             answer = self._client.put_events(Entries=entries)
         except (ClientError, BotoCoreError) as error:
-            # Nothing of it was taken, and botocore has tried often enough.
+            # The bus accepted nothing, and botocore has already retried.
             _warn(entries, str(error))
             return []
         return [
@@ -187,36 +187,36 @@ class EventPublisher:
             if "ErrorCode" in result
         ]
 
-    def _give_up(self, refused: Sequence[tuple[dict[str, Any], str]]) -> None:
+    def _drop(self, refused: Sequence[tuple[dict[str, Any], str]]) -> None:
         for entry, why in refused:
             _warn([entry], why)
 
 
 class NullPublisher:
-    """Announces nothing: there is no bus."""
+    """Publishes nothing: there is no bus."""
 
     def completed(self, receipt: Receipt) -> None:
-        """Say nothing."""
+        """Publish nothing."""
 
     def failed(
         self, ref: ObjectRef | None, error: DeliveryError, *, attempt: int, remote_path: str | None = None
     ) -> None:
-        """Say nothing."""
+        """Publish nothing."""
 
     def superseded(self, ref: ObjectRef, error: DeliveryError) -> None:
-        """Say nothing."""
+        """Publish nothing."""
 
     def gone(self, ref: ObjectRef, error: DeliveryError) -> None:
-        """Say nothing."""
+        """Publish nothing."""
 
     def unavailable(self, opened: Opened) -> None:
-        """Say nothing."""
+        """Publish nothing."""
 
     def recovered(self, recovered: Recovered) -> None:
-        """Say nothing."""
+        """Publish nothing."""
 
     def flush(self) -> None:
-        """Have nothing to send."""
+        """Send nothing."""
 
 
 def _about(ref: ObjectRef) -> dict[str, Any]:
@@ -238,12 +238,12 @@ def _as_text(seconds: float) -> str:
 
 
 def _requests(entries: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """Split the entries, in order, into requests that PutEvents takes."""
+    """Split the entries, in order, into requests that PutEvents accepts."""
     request: list[dict[str, Any]] = []
     total = 0
     for entry in entries:
         size = _size(entry)
-        if request and (len(request) == _MOST_ENTRIES or total + size > _MOST_BYTES):
+        if request and (len(request) == _MAX_ENTRIES or total + size > _MAX_BYTES):
             yield request
             request, total = [], 0
         request.append(entry)

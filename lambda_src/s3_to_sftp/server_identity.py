@@ -1,11 +1,11 @@
-"""Which server, and which account on it: what a commit is bound to."""
+"""A server and an account on it: what a commit is bound to."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServerIdentity:
-    """A server as a login has found it.
+    """A server as seen at a login.
 
     Attributes:
         host: As configured.
@@ -21,5 +21,5 @@ class ServerIdentity:
 
     @property
     def account(self) -> str:
-        """The login and where it leads: `user@host:port`. Survives a new host key."""
+        """The account, `user@host:port`. It stays the same when the host key changes."""
         return f"{self.user}@{self.host}:{self.port}"

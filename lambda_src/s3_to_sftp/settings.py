@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from s3_to_sftp.delivery.remote_path import SourceDirectory, home_in, never_delivered
 from s3_to_sftp.delivery.unknown_outcome import UnknownOutcome
 from s3_to_sftp.errors import ConfigurationError
+from s3_to_sftp.host_key_setting import pinned_host_keys
 from s3_to_sftp.ssh.algorithms import KNOWN_CIPHERS
-from s3_to_sftp.ssh.pasted_text import holds_private_key_file, names_key_type, without_mark
+from s3_to_sftp.ssh.pasted_text import holds_private_key_file
 from s3_to_sftp.untrusted_text import quoted
 
-# The one contract with the construct: it sets exactly these, but for those of a plain Lambda.
+# The only contract with the construct: it sets exactly these, except those of a plain Lambda.
 VARIABLES = frozenset(
     {
         "SSH_HOST",
@@ -39,43 +40,37 @@ VARIABLES = frozenset(
     }
 )
 PLAIN_LAMBDA_ONLY = frozenset({"SSH_USERNAME", "SSH_PASSWORD"})
-"""Stand in for SSH_SECRET_ARN where somebody uploads the zip by hand."""
+"""Replace SSH_SECRET_ARN where the zip was uploaded by hand."""
 
 
 _RETRY_FOR_SECONDS = 24 * 60 * 60
 _RECEIPTS_FOR_SECONDS = 400 * 24 * 60 * 60
-_LONGEST_SECONDS = 10**9
-_LONGEST_RETRIES_SECONDS = 10**8
+_MAX_RECEIPTS_SECONDS = 10**9
+_MAX_RETRY_SECONDS = 10**8
 
 _DAYS_IN_BOTH_QUEUES = 28
-"""14 in the dead-letter queue, the most that SQS allows, and 14 in the queue that it is sent back to."""
+"""14 in the dead-letter queue, the maximum in SQS, and 14 in the queue that it is redriven to."""
 
-# Keys are separated by commas or newlines; the list of host patterns of an authority has commas of its own.
-_HOSTS = re.compile(r"(?m)^[ \t]*[^\s,@]+(?:,[^\s,]+)+(?=[ \t]+[a-z][a-z0-9@.-]*[ \t]+AAAA)")
-_HOST_KEY = re.compile(r"[ \t]*(?:@\S+[ \t]+\S+[ \t]+)?[^,\n]+")
+_MAX_DIGITS = 18
 
-_MOST_DIGITS = 18
-
-_LONGEST_LEASE_SECONDS = 3600
+_MAX_LEASE_SECONDS = 3600
 """A lease ends with its invocation, which Lambda ends after half an hour at the latest."""
 
 
 _NOT_IN_HOST = re.compile(r"[\s/@\\]")
 _LOGIN_IN_URL = re.compile(r"[^/]*@")
-_BLOB = re.compile("AAAA[A-Za-z0-9+/]*=*")
-_KEY_TYPE = re.compile("[a-z][a-z0-9@.-]*")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """Where to deliver, and how to recognise the server.
+    """Where to deliver, and how to verify the server.
 
     Attributes:
         host: Name or address.
         port: TCP port, 1 to 65535.
         host_keys: Pinned public keys, each `type base64`, or of an authority that signs host keys:
             `@cert-authority patterns type base64`. Empty: every connection is refused.
-        ciphers: The only ones to offer, best first, by their SSH names. Empty: `algorithms.CIPHERS`.
+        ciphers: The only ones to offer, preferred first, by their SSH names. Empty: `algorithms.CIPHERS`.
     """
 
     host: str
@@ -96,17 +91,17 @@ class Settings:
         directory: Remote directory; empty means the directory that the login starts in.
         sources: Those whose objects go to other directories.
         max_connections: How many connections one function may have open at a time.
-        keep_connection: Whether one of them stays open between invocations.
+        keep_connection: Whether one connection stays open between invocations.
         connect_timeout: Seconds for the TCP connection; None: the default.
         reply_timeout: Seconds for one SFTP reply; None: the default.
-        sha256: Whether receipts have the SHA-256.
-        unknown_outcome: What to do when nothing tells whether a file was delivered.
-        ledger_table: DynamoDB table; None: nothing is remembered.
-        receipts_for: Seconds that the ledger keeps what is done with.
+        sha256: Whether receipts hold the SHA-256.
+        unknown_outcome: What to do when nothing shows whether a file was delivered.
+        ledger_table: DynamoDB table; None: there is no ledger.
+        receipts_for: Seconds that the ledger keeps an item after its last change.
         queue_url: The queue that the function reads; None: messages are left to SQS.
-        dead_letter_queue_url: Where messages go that nobody can deliver.
-        retry_for: Seconds that an object is retried for, from its first try.
-        event_bus: Name or ARN of the EventBridge bus; None: nothing is announced.
+        dead_letter_queue_url: Where undeliverable messages go.
+        retry_for: Seconds that an object is retried for, from its first failure.
+        event_bus: Name or ARN of the EventBridge bus; None: no events are published.
         secret_arn: Secrets Manager secret with the login, or None: then username and password hold it.
         username: Login name, when there is no secret.
         password: Password, when there is no secret.
@@ -141,8 +136,7 @@ class Settings:
         _refuse_private_keys(environment)
         secret_arn = environment.get("SSH_SECRET_ARN", "").strip() or None
         retry_for = (
-            _optional_number(environment, "RETRY_FOR_SECONDS", 1, _LONGEST_RETRIES_SECONDS)
-            or _RETRY_FOR_SECONDS
+            _optional_number(environment, "RETRY_FOR_SECONDS", 1, _MAX_RETRY_SECONDS) or _RETRY_FOR_SECONDS
         )
         login_source = "" if secret_arn else "no secret is configured (SSH_SECRET_ARN)"
         return cls(
@@ -151,7 +145,7 @@ class Settings:
                 port=_number(
                     "SSH_PORT", _required(environment, "SSH_PORT", "its TCP port, usually 22"), 1, 65535
                 ),
-                host_keys=_host_keys(environment.get("SSH_HOST_KEY", "")),
+                host_keys=pinned_host_keys(environment.get("SSH_HOST_KEY", "")),
                 ciphers=_ciphers(environment.get("SSH_CIPHERS", "")),
             ),
             directory=_directory("SSH_DIR", environment.get("SSH_DIR", "").strip()),
@@ -181,7 +175,7 @@ def _required(environment: Mapping[str, str], name: str, meaning: str) -> str:
             f"The environment variable {name} is not set: {meaning}.",
             hint="Set it in the function's configuration.",
         )
-    # A password may begin or end with a blank; everything else is cleaner without.
+    # A password may start or end with a blank; no other value does.
     return value if name == "SSH_PASSWORD" else value.strip()
 
 
@@ -197,17 +191,17 @@ def _optional_number(environment: Mapping[str, str], name: str, lowest: int, hig
 def _receipts_for(environment: Mapping[str, str], retry_for: int) -> int:
     """Read how long the ledger keeps its items, from their last change on.
 
-    DynamoDB deletes what is older. An item must outlive whatever may still ask for it: a message that lies in
-    the dead-letter queue and is sent back, one that is retried, and a lease. Else an object is sent twice.
+    DynamoDB deletes what is older. An item must outlive every message that may still need it, in the
+    dead-letter queue, redriven or retried, and every lease. Otherwise an object is sent twice.
     """
-    seconds = _optional_number(environment, "RECEIPTS_FOR_SECONDS", 1, _LONGEST_SECONDS)
+    seconds = _optional_number(environment, "RECEIPTS_FOR_SECONDS", 1, _MAX_RECEIPTS_SECONDS)
     if seconds is None:
         seconds = _RECEIPTS_FOR_SECONDS
-    least = _DAYS_IN_BOTH_QUEUES * 86_400 + retry_for + _LONGEST_LEASE_SECONDS
+    least = _DAYS_IN_BOTH_QUEUES * 86_400 + retry_for + _MAX_LEASE_SECONDS
     if seconds < least:
         raise ConfigurationError(
             f"RECEIPTS_FOR_SECONDS must be at least {least}, got {seconds}: the ledger must not forget an "
-            f"object while a message may still bring it again, after {_DAYS_IN_BOTH_QUEUES} days in both "
+            f"object while a message may still announce it again, after {_DAYS_IN_BOTH_QUEUES} days in both "
             f"queues and {retry_for} s of retries (RETRY_FOR_SECONDS), or while it is being sent (an hour).",
             hint="Set it in the function's configuration, or leave it out for 400 days.",
         )
@@ -290,13 +284,13 @@ def _directory(name: str, directory: str) -> str:
 
 
 def _texts(source: Mapping[str, object]) -> dict[str, str]:
-    if strangers := [value for value in source.values() if not isinstance(value, str)]:
-        raise TypeError(f"{strangers[0]!r} is not text")
+    if other := [value for value in source.values() if not isinstance(value, str)]:
+        raise TypeError(f"{other[0]!r} is not text")
     return {name: str(value) for name, value in source.items()}
 
 
 def _number(name: str, text: str, lowest: int, highest: int) -> int:
-    is_number = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    is_number = text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
     if not (is_number and lowest <= int(text) <= highest):
         raise ConfigurationError(
             f"{name} must be a number from {lowest} to {highest}, got {quoted(text, most=40)!r}.",
@@ -306,50 +300,15 @@ def _number(name: str, text: str, lowest: int, highest: int) -> int:
 
 
 def _refuse_private_keys(environment: Mapping[str, str]) -> None:
-    """Refuse a private key in whatever variable: errors show most of their values.
+    """Refuse a private key in any variable: errors show the values of most of them.
 
     Raises:
-        ConfigurationError: Shows nothing of it.
+        ConfigurationError: A variable holds one. The error does not show it.
     """
     for name in sorted(VARIABLES):
         if holds_private_key_file(environment.get(name, "")):
             raise ConfigurationError(
-                f"{name} holds a private key, which is no longer secret: whoever may look at the function "
-                "can read it.",
+                f"{name} holds a private key, which is no longer secret: everybody who may view the "
+                "function can read it.",
                 hint="Replace the key, and put the new one into the secret as 'private_key'.",
             )
-
-
-def _host_keys(text: str) -> tuple[str, ...]:
-    """Return the pinned keys, without what ssh-keyscan and known_hosts write around them.
-
-    A line that begins with a marker, such as `@cert-authority`, is kept as it is.
-    """
-    pasted = without_mark(text).replace("\\n", "\n").replace('"', " ").replace("'", " ")
-    # Older ssh-keyscan writes `host,address type base64`.
-    pasted = _HOSTS.sub("", "\n".join(pasted.splitlines()))
-    lines = [line.strip() for line in _HOST_KEY.findall(pasted)]
-    return tuple(
-        _host_key(line, number)
-        for number, line in enumerate(lines, start=1)
-        if line and not line.startswith("#")
-    )
-
-
-def _host_key(line: str, number: int) -> str:
-    words = line.split()
-    if line.startswith("@") and (len(words) < 4 or words[0] in {"@", "@revoked"}):
-        raise ConfigurationError(
-            "SSH_HOST_KEY must hold lines of the form '@cert-authority HOSTS ssh-ed25519 AAAA...': line "
-            f"{number} is none.",
-            hint="Paste the whole line that the partner has given for known_hosts.",
-        )
-    place = next((at for at, word in enumerate(words) if _BLOB.fullmatch(word)), 0)
-    is_key = place > 0 and _KEY_TYPE.fullmatch(words[place - 1]) and names_key_type(words[place])
-    if not is_key:
-        # Not shown: what is no public key may be a part of a private one.
-        raise ConfigurationError(
-            f"SSH_HOST_KEY must hold public keys of the form 'ssh-ed25519 AAAA...': line {number} is none.",
-            hint="Print the server's keys with 'ssh-keyscan -p PORT HOST' and paste type and key.",
-        )
-    return line if line.startswith("@") else " ".join(words[place - 1 : place + 1])

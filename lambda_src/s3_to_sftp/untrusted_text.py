@@ -1,8 +1,8 @@
-"""Text that others wrote, made fit to be quoted: decoded, cleaned, without secrets, cut to a stated length.
+"""Text from others, made safe to quote: decoded, cleaned, without secrets, cut to a stated length.
 
 Errors go to the ledger, to events, to the dead-letter queue, to the circuit breaker and to logs. Each has a
-size limit, and what is too large for one would not be recorded at all. So a reason has its length from the
-moment it is made, and what a server says is cut before it becomes a part of a reason.
+size limit, and would not record a text that is too large. So a reason is bounded from the moment it is made,
+and what a server says is cut before it becomes part of a reason.
 """
 
 import base64
@@ -12,32 +12,32 @@ from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
 MOST_QUOTED_CHARACTERS = 400
-"""Of what a server, a library or a service said, within a reason of ours."""
+"""Limit of a quotation of a server, a library or a service within a reason of ours."""
 
 MOST_REASON_BYTES = 4096
-"""Of a reason or a hint, in UTF-8. Two remote paths of 1,024 bytes fit, and what was said."""
+"""Limit of a reason or a hint, in UTF-8. Two remote paths of 1,024 bytes and a quotation fit."""
 
-_SECRET = "[secret]"  # noqa: S105 - stands where a secret was
+_SECRET = "[secret]"  # noqa: S105 - replaces a secret
 _MOST_SECRETS = 16
 _SHORTEST_ANYWHERE = 4
-"""Characters. A shorter secret would be found in the middle of most words: only whole words are taken out."""
+"""Characters. A shorter secret would occur within most words: it is removed only as a whole word."""
 
-# Compiled when they are needed: a cold start has no use for them.
+# Compiled when they are needed: a cold start does not use them.
 _PRIVATE_KEY = r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|$)"
-# C0 and C1 controls, separators of lines, bidirectional controls, what has no width, and no characters.
+# C0 and C1 controls, line separators, bidirectional controls, zero-width characters, and noncharacters.
 _NOT_SHOWN = (
     "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff"
     "\ud800-\udfff\ufffd\ufffe\uffff]+"
 )
-# SQS takes the characters of XML 1.0; others are InvalidMessageContents (SendMessage).
+# SQS accepts the characters of XML 1.0; others are InvalidMessageContents (SendMessage).
 _NOT_IN_XML = "[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]"
 
 _secrets: dict[str, None] = {}
 
 
 def never_show(*secrets: str) -> None:
-    """Take these out of all that is quoted from now on: a server may repeat the password that it was sent."""
-    # What surrounds it is cut off by many who repeat it.
+    """Remove these from everything quoted from now on: a server may repeat the password that it was sent."""
+    # Many servers strip the surrounding blanks when they repeat it.
     for secret in filter(str.strip, [*secrets, *map(str.strip, secrets)]):
         _secrets.pop(secret, None)
         _secrets[secret] = None
@@ -59,11 +59,11 @@ def decoded(raw: bytes) -> str:
 
 
 def quoted(text: object, *, most: int = MOST_QUOTED_CHARACTERS) -> str:
-    """Return what others said as one short line: no secrets, no control characters, "..." where it is cut.
+    """Return text from others as one short line: no secrets, no control characters, "..." where it is cut.
 
     Args:
-        text: What was said; bytes are decoded, an exception says what it is called if it says nothing else.
-        most: Characters.
+        text: The text; bytes are decoded, an exception without a message is quoted by its class name.
+        most: Limit, in characters.
     """
     if isinstance(text, bytes | bytearray):
         text = decoded(bytes(text))
@@ -74,7 +74,7 @@ def quoted(text: object, *, most: int = MOST_QUOTED_CHARACTERS) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """Return the text with a mark in the place of each secret and of each private key."""
+    """Return the text with a marker instead of each secret and each private key."""
     text = re.sub(_PRIVATE_KEY, _SECRET, text)
     for find in _patterns():
         text = find(text)
@@ -82,7 +82,7 @@ def without_secrets(text: str) -> str:
 
 
 def cut(text: str, most_bytes: int) -> str:
-    """Return the text in characters that SQS takes, its UTF-8 form no longer than that, "..." where cut."""
+    """Return the text in characters that SQS accepts, cut to this many bytes of UTF-8, "..." where cut."""
     clean = re.sub(_NOT_IN_XML, "\ufffd", text[: max(most_bytes, 0) + 1]).encode()
     if len(clean) <= most_bytes:
         return clean.decode()

@@ -41,7 +41,7 @@ class Journal:
     def will_move_aside(self, _name: str) -> Future[None]:
         return InlineExecutor().submit(lambda: None)
 
-    def settled(self, _name: str) -> None:
+    def rename_resolved(self, _name: str) -> None:
         pass
 
     blocked = gone = settled

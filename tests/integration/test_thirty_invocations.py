@@ -20,7 +20,7 @@ from s3_to_sftp.errors import (
     TooManyConnections,
 )
 from s3_to_sftp.sftp.client import SftpClient
-from s3_to_sftp.state.circuit_breaker import DynamoCircuitBreaker
+from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
 from tests.support.faults.ssh_door import (
     Asked,
     Door,

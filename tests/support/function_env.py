@@ -37,7 +37,7 @@ class Queue:
     broken: bool = False
     dead_lettered: list[str] = field(default_factory=list)
 
-    def resend(self, message: Message, **_how: Any) -> None:
+    def return_to_queue(self, message: Message, **_how: Any) -> None:
         if self.broken:
             raise QueueError("no.", hint="")
 
@@ -47,7 +47,7 @@ class Queue:
     def dead_letter(self, message: Message, **why: str) -> None:
         self.dead_lettered.append(message.id)
 
-    def continue_(self, message: Message, **_how: Any) -> None:
+    def send_continuation(self, message: Message, **_how: Any) -> None:
         pass
 
 
@@ -58,7 +58,7 @@ class CircuitBreaker(NoCircuitBreaker):
 
     def admit(self, *, configuration: str, until: float) -> None:
         if self.is_open:
-            raise CircuitOpen("left in peace.", hint="", retry_after=60)
+            raise CircuitOpen("circuit breaker is open.", hint="", retry_after=60)
 
 
 @dataclass

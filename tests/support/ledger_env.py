@@ -9,8 +9,9 @@ from botocore.exceptions import ClientError
 
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.server_identity import ServerIdentity
+from s3_to_sftp.state.attributes import Item
 from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
-from s3_to_sftp.state.items import KEY, Item, partition_key, version_key
+from s3_to_sftp.state.items import KEY, partition_key, version_key
 from s3_to_sftp.state.ledger import Commit, Lease, Ledger
 
 TABLE = "ledger"

@@ -52,7 +52,7 @@ class MemoryJournal:
         self.names[name] = "moving"
         return self.moves()
 
-    def settled(self, name: str) -> None:
+    def rename_resolved(self, name: str) -> None:
         self.names[name] = "settled"
 
     def blocked(self, name: str) -> None:

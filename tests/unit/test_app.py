@@ -14,7 +14,8 @@ from s3_to_sftp.errors import LedgerError
 from s3_to_sftp.events import EventPublisher, NullPublisher
 from s3_to_sftp.settings import Settings
 from s3_to_sftp.sftp.client import SftpClient
-from s3_to_sftp.state.circuit_breaker import DynamoCircuitBreaker, NoCircuitBreaker
+from s3_to_sftp.state.circuit_breaker import NoCircuitBreaker
+from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
 from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
 from s3_to_sftp.state.no_ledger import NoLedger
 from tests.support.ledger_env import ref

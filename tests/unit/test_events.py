@@ -214,7 +214,7 @@ def test_outage_is_told_with_its_times() -> None:
     assert (detail["since"], detail["retryAt"]) == ("2026-11-23T00:00:00.500Z", "2026-11-23T00:01:00.500Z")
 
 
-def test_event_bears_the_time_at_which_it_was_announced() -> None:
+def test_event_has_the_time_at_which_it_was_published() -> None:
     now = [NOW]
     bus = Bus()
     to = EventPublisher(bus, bus="default", server=SERVER, clock=lambda: now[0])
@@ -250,7 +250,7 @@ def test_event_bridge_takes_what_is_sent(
 # Requests
 
 
-def test_nothing_announced_sends_nothing() -> None:
+def test_flush_without_events_sends_nothing() -> None:
     bus = Bus()
     announcer(bus).flush()
     assert bus.requests == []
@@ -270,7 +270,7 @@ def test_requests_are_small_enough_and_hold_every_event_in_order(lengths: list[i
     bus = Bus()
     to = announcer(bus)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(events, "_MOST_BYTES", most_bytes)
+        patch.setattr(events, "_MAX_BYTES", most_bytes)
         for length in lengths:
             to.superseded(ObjectRef(bucket="b", key="ü" * length), NEWER)
         to.flush()

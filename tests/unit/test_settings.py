@@ -372,7 +372,7 @@ def test_password_is_not_in_the_repr() -> None:
     assert "s3cret-word" not in repr(settings)
 
 
-def test_only_the_announced_variables_are_read() -> None:
+def test_only_the_listed_variables_are_read() -> None:
     read: set[str] = set()
 
     class Watched(dict[str, str]):

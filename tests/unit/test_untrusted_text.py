@@ -123,7 +123,7 @@ def test_status_text_of_120000_nuls_is_recorded_as_the_reason_of_a_failure(dynam
     env, version = LedgerEnvironment(dynamodb), ref()
     ledger = env.function()
     ledger.release(env.lease(version, ledger), reason=raised.value.reason)
-    ledger.settle(version, state="FAILED", reason=raised.value.reason, hint=raised.value.hint)
+    ledger.record_outcome(version, state="FAILED", reason=raised.value.reason, hint=raised.value.hint)
     assert env.state(version) == "FAILED"
     # An item of DynamoDB has 400 KB; the emulator does not mind.
     assert len(repr(env.item(version))) < 16 * 1024

@@ -457,7 +457,7 @@ class Delivery:
             DeliveryError: It could not be recorded, or has ended otherwise meanwhile.
         """
         state: TerminalState = "UNKNOWN" if isinstance(error, OutcomeUnknown) else "FAILED"
-        self._ledger.settle(ref, state=state, reason=error.reason, hint=error.hint)
+        self._ledger.record_outcome(ref, state=state, reason=error.reason, hint=error.hint)
 
     def _path(self, ref: ObjectRef) -> str:
         directory = directory_of(ref.bucket, ref.key, self._sources, otherwise=self._directory)
@@ -478,7 +478,7 @@ def _note_published(attempt: Attempt, *, rename_answered: bool) -> None:
         return
     names, temporary = attempt.lease.names, attempt.commit.temporary
     if attempt.may_ask and (attempt.was_interrupted or attempt.lease.attempt > 1):
-        names.settle(temporary)  # what a probe has left has a name that follows from it: swept with it
+        names.rename_resolved(temporary)  # what a probe has left is named after it: swept with it
     else:
         names.remove(temporary)
 

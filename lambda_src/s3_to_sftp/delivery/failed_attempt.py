@@ -71,7 +71,7 @@ class FailedAttempts:
             with contextlib.suppress(DeliveryError):
                 self._leftovers.remove_all(lease)
                 self._restore(attempt)
-        self._ledger.settle(lease.ref, state=state, reason=error.reason, hint=error.hint, lease=lease)
+        self._ledger.record_outcome(lease.ref, state=state, reason=error.reason, hint=error.hint, lease=lease)
 
     def _restore(self, attempt: Attempt) -> None:
         lease = attempt.lease
@@ -97,7 +97,7 @@ class FailedAttempts:
         if commit and not attempt.is_published:
             unanswered = attempt.earlier_rename or not _is_answer(error)
             if not unanswered:
-                lease.names.settle(commit.temporary)
+                lease.names.rename_resolved(commit.temporary)
             self._ledger.stage(lease, replace(commit, rename_unanswered=unanswered), reason=reason)
             return
         if commit and attempt.rename_answered and self._has_ledger:  # only the receipt is missing

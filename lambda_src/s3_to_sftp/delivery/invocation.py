@@ -104,7 +104,7 @@ class InvocationRunner:
             if refused is not None:
                 self._learn_failure(refused)
         finally:
-            self._breaker.give_back()
+            self._breaker.release()
             self._end_of_invocation()
 
     def _admit(self, deadline: Deadline) -> None:
@@ -127,7 +127,7 @@ class InvocationRunner:
         if isinstance(outcome, Receipt | CheckpointSaved):
             self._tell_recovered(self._breaker.succeeded())
         elif isinstance(outcome, RequestRefused):
-            self._tell_recovered(self._breaker.let_in())
+            self._tell_recovered(self._breaker.login_accepted())
         elif self._is_new_blocking_error(outcome):
             self._learn_failure(outcome)
 

@@ -65,9 +65,9 @@ class NameJournal:
         self._lease.names.put(name, entry)
         return self._executor.submit(self._ledger.note_names, self._lease)
 
-    def settled(self, name: str) -> None:
+    def rename_resolved(self, name: str) -> None:
         """No RENAME that uses the name can happen any more."""
-        self._lease.names.settle(name)
+        self._lease.names.rename_resolved(name)
 
     def blocked(self, name: str) -> None:
         """The same, because an empty file of ours has the name, from now on."""

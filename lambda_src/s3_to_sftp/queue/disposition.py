@@ -1,12 +1,12 @@
-"""What becomes of the messages of a batch: each error has been classified, here it has its consequence.
+"""What happens to the messages of a batch: each error has been classified, and here the consequences follow.
 
-Every object of a message is judged by itself, and what is not done with gets a message of its own: none is
-lost, and none is dead-lettered, or retried later, for what is wrong with another.
+Every object of a message is decided by itself, and an unfinished one gets a message of its own: none is lost,
+and none is dead-lettered, or retried later, because of an error of another.
 
-    RETRY, PARTNER      failed: sent anew with backoff, or dead-lettered when it was tried long enough
-    WAIT                not tried: sent anew. An open circuit breaker does not stop the clock of what was
-                        tried before; waiting for anything else does.
-    CONTINUE            got further: sent anew, and its clock starts again
+    RETRY, PARTNER      failed: returned to the queue with backoff, or dead-lettered after `retry_for`
+    WAIT                not tried: returned to the queue. An open circuit breaker does not pause the time that
+                        an object is retried for; waiting for anything else does.
+    CONTINUE            made progress: continued by a new message, and its time starts again
     PERMANENT           dead-lettered
     DONE, delivered     nothing is left to do
 """
@@ -38,40 +38,40 @@ Failure = tuple[ObjectRef | None, Exception]
 
 
 @dataclass(frozen=True)
-class _Later:
-    """An object that is tried after a delay."""
+class _Deferred:
+    """An object that returns to the queue, to be retried after a delay in seconds."""
 
     ref: ObjectRef | None
-    tries: RetryHistory
+    history: RetryHistory
     delay: float
 
 
 @dataclass(frozen=True)
-class _Resumed:
-    """An object that got further."""
+class _Continued:
+    """An object that made progress."""
 
     ref: ObjectRef | None
 
 
 @dataclass(frozen=True)
-class _Dead:
-    """An object that is given up.
+class _DeadLettered:
+    """An object that will not be retried.
 
     Attributes:
         ref: None for a message that names none.
-        told: The error as people are told it.
-        error: Name of the error's class.
+        error: As people see it.
+        error_class: Name of the class of the original error.
         attempt: The last one.
     """
 
     ref: ObjectRef | None
-    told: DeliveryError
-    error: str
+    error: DeliveryError
+    error_class: str
     attempt: int
 
 
 class MessageDisposition:
-    """Acknowledges, sends anew or dead-letters messages, so that none is lost and none is tried endlessly."""
+    """Acknowledges, defers, continues or dead-letters messages. None is lost or retried indefinitely."""
 
     def __init__(
         self,
@@ -84,15 +84,15 @@ class MessageDisposition:
         telemetry: Telemetry | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Decide about the messages of a queue.
+        """Create the disposition for the messages of a queue.
 
         Args:
             queue: The queue and its dead-letter queue.
-            policy: How long messages are tried for.
-            publisher: Told of what is dead-lettered.
-            give_up: Records that an object is not tried any more.
-            path_of: Names where an object was to be delivered, if that is known.
-            telemetry: Counts what becomes of messages. By default nobody does.
+            policy: How long messages are retried for, and when.
+            publisher: Publishes what is dead-lettered.
+            give_up: Records that an object will not be retried.
+            path_of: Returns the remote path that an object was meant for, if it is known.
+            telemetry: Counts dispositions. By default nothing does.
             clock: Seconds since the epoch.
         """
         self._queue = queue
@@ -104,124 +104,127 @@ class MessageDisposition:
         self._clock = clock
 
     def apply(self, message: Message, failures: Sequence[Failure]) -> bool:
-        """Bring about what the outcomes ask for; return whether the message may leave the queue.
+        """Apply the dispositions of the failures; return whether the message may leave the queue.
 
         Args:
             message: As it was received.
-            failures: Of its objects, those that are not delivered; None for one that names none.
+            failures: Its objects that were not delivered, and why; None for a message that names no object.
         """
         try:
             waits = self._apply(message, failures)
             may_leave = True
-        except QueueError as error:  # the message stays where it is, and comes back
+        except QueueError as error:  # the message stays in the queue and is received again
             _log.warning("%s", error)
             waits, may_leave = True, False
         if waits:
-            self._telemetry.deferred(age=max(0.0, self._clock() - message.tries.first_sent))
+            self._telemetry.deferred(age=max(0.0, self._clock() - message.history.first_sent))
         return may_leave
 
     def _apply(self, message: Message, failures: Sequence[Failure]) -> bool:
-        """Return whether a part of the message has to wait.
+        """Return whether any object of the message was deferred.
 
-        What lives on is sent first: a person sees a message that is dead-lettered twice, the ledger one that
-        is sent twice.
+        Deferred and continued objects are sent before any is dead-lettered: the ledger detects a message that
+        is sent twice, but a person would see one that is dead-lettered twice.
         """
-        ends = [self._end(message, ref, error) for ref, error in dict.fromkeys(failures)]
-        later = [end for end in ends if isinstance(end, _Later)]
-        resumed = [end for end in ends if isinstance(end, _Resumed)]
-        dead = [end for end in ends if isinstance(end, _Dead)]
-        for each in later:
-            self._queue.resend(message, body=_body(message, each.ref), tries=each.tries, delay=each.delay)
-        for one in resumed:
-            self._queue.continue_(message, body=_body(message, one.ref))
+        decisions = [self._decide(message, ref, error) for ref, error in dict.fromkeys(failures)]
+        deferred = [each for each in decisions if isinstance(each, _Deferred)]
+        continued = [each for each in decisions if isinstance(each, _Continued)]
+        dead = [each for each in decisions if isinstance(each, _DeadLettered)]
+        for each in deferred:
+            body = _body(message, each.ref)
+            self._queue.return_to_queue(message, body=body, history=each.history, delay=each.delay)
+        for one in continued:
+            self._queue.send_continuation(message, body=_body(message, one.ref))
         if dead:
             self._dead_letter(message, dead)
-        if later or resumed or dead:
+        if deferred or continued or dead:
             self._queue.acknowledge(message)
-        return bool(later)
+        return bool(deferred)
 
-    def _end(
+    def _decide(
         self, message: Message, ref: ObjectRef | None, error: Exception
-    ) -> _Later | _Resumed | _Dead | None:
-        """Judge one object; None when nothing is left to do."""
+    ) -> _Deferred | _Continued | _DeadLettered | None:
+        """Decide about one object; None when nothing is left to do."""
         disposition = error.disposition if isinstance(error, DeliveryError) else Disposition.RETRY
         match disposition:
             case Disposition.DONE:
                 return None
             case Disposition.CONTINUE:
-                return _Resumed(ref)
+                return _Continued(ref)
             case Disposition.WAIT:
-                return self._waiting(message, ref, error)
-        tries = message.tries.failed(self._clock())
-        if disposition is Disposition.PERMANENT or self._is_over(tries):
-            return self._dead(message, ref, error, attempt=tries.count)
-        return _Later(ref, tries, _asked(error, otherwise=self._policy.wait(tries.count)))
+                return self._defer(message, ref, error)
+        history = message.history.failed(self._clock())
+        if disposition is Disposition.PERMANENT or self._is_over(history):
+            return self._give_up_on(message, ref, error, attempt=history.count)
+        return _Deferred(ref, history, _retry_after(error, default=self._policy.wait(history.count)))
 
-    def _waiting(self, message: Message, ref: ObjectRef | None, error: Exception) -> _Later | _Dead | None:
-        tries = message.tries
+    def _defer(
+        self, message: Message, ref: ObjectRef | None, error: Exception
+    ) -> _Deferred | _DeadLettered | None:
+        history = message.history
         if isinstance(error, CircuitOpen):
-            if self._is_over(tries):
-                return self._dead(message, ref, error, attempt=tries.count)
-            return _Later(ref, tries.waited(), error.retry_after)
-        # Its lease may be given back long before it ends: looked at soon, then less and less often.
-        soon = self._policy.wait(tries.waits + 1)
-        asked = _asked(error, otherwise=soon)
+            if self._is_over(history):
+                return self._give_up_on(message, ref, error, attempt=history.count)
+            return _Deferred(ref, history.waited(), error.retry_after)
+        # The lease may be released long before it expires: it is checked soon, then less and less often.
+        soon = self._policy.wait(history.waits + 1)
+        asked = _retry_after(error, default=soon)
         delay = min(asked, soon) if isinstance(error, LeaseHeld) else asked
-        return _Later(ref, tries.waited(clock_stands_for=min(delay, self._policy.cap)), delay)
+        return _Deferred(ref, history.waited(paused_for=min(delay, self._policy.cap)), delay)
 
-    def _is_over(self, tries: RetryHistory) -> bool:
-        return self._policy.is_over(first_try=tries.since, now=self._clock())
+    def _is_over(self, history: RetryHistory) -> bool:
+        return self._policy.is_over(first_try=history.since, now=self._clock())
 
-    def _dead(
+    def _give_up_on(
         self, message: Message, ref: ObjectRef | None, error: Exception, *, attempt: int
-    ) -> _Later | _Dead | None:
-        """Record that it is given up, unless it has ended otherwise meanwhile, or somebody has it now.
+    ) -> _Deferred | _DeadLettered | None:
+        """Record that the object failed, unless it has another final state or another function has it.
 
-        The ledger first: after a crash in between the message is still in its queue, and is retried.
+        The ledger comes first: after a crash in between, the message is still in its queue and is retried.
         """
-        told = _told(error)
+        shown = _as_delivery_error(error)
         try:
             if ref is not None:
-                self._give_up(ref, told)
-        except NothingToSend as ended:
-            _log.info("%s", ended)
+                self._give_up(ref, shown)
+        except NothingToSend as finished:
+            _log.info("%s", finished)
             return None
-        except LeaseHeld as elsewhere:
-            return self._waiting(message, ref, elsewhere)
-        except DeliveryError as trouble:  # the message tells it all the same
+        except LeaseHeld as held:
+            return self._defer(message, ref, held)
+        except DeliveryError as trouble:  # the message carries the reason anyway
             _log.warning("not recorded as failed: %s: %s", ref, trouble)
-        return _Dead(ref, told, type(error).__name__, attempt)
+        return _DeadLettered(ref, shown, type(error).__name__, attempt)
 
-    def _dead_letter(self, message: Message, dead: Sequence[_Dead]) -> None:
-        """Send it to the dead-letter queue as it is, with why, and tell of it when it is there."""
-        first = dead[0].told
+    def _dead_letter(self, message: Message, dead: Sequence[_DeadLettered]) -> None:
+        """Send the message to the dead-letter queue, unchanged and with the reason, and publish that."""
+        first = dead[0].error
         reason, hint = first.reason, first.hint
         if len(dead) > 1:
-            reason = "\n".join(f"{each.ref}: {each.told.reason}" for each in dead)
-            hint = "\n".join(dict.fromkeys(each.told.hint for each in dead))
+            reason = "\n".join(f"{each.ref}: {each.error.reason}" for each in dead)
+            hint = "\n".join(dict.fromkeys(each.error.hint for each in dead))
         reason, hint = cut(reason, MOST_REASON_BYTES), cut(hint, MOST_REASON_BYTES)
-        self._queue.dead_letter(message, reason=reason, hint=hint, error=dead[0].error)
+        self._queue.dead_letter(message, reason=reason, hint=hint, error=dead[0].error_class)
         self._telemetry.dead_lettered()
         # Not "message": logging refuses an extra field of a name that a record has, with a KeyError.
         about = {"message_id": message.id, "receives": message.receive_count, "hint": hint}
         _log.error("dead-lettered: %s", reason, extra=about)
         for each in dead:
             path = self._path_of(each.ref) if each.ref else None
-            self._publisher.failed(each.ref, each.told, attempt=each.attempt, remote_path=path)
+            self._publisher.failed(each.ref, each.error, attempt=each.attempt, remote_path=path)
 
 
 def _body(message: Message, ref: ObjectRef | None) -> str:
     return message.body if ref is None else part_of(message.body, ref)
 
 
-def _asked(error: Exception, *, otherwise: float) -> float:
-    """Return the seconds after which the error asks to come back, if it does."""
+def _retry_after(error: Exception, *, default: float) -> float:
+    """Return after how many seconds the error asks to be retried, if it does."""
     asked = getattr(error, "retry_after", None)
-    return otherwise if asked is None else float(asked)
+    return default if asked is None else float(asked)
 
 
-def _told(error: Exception) -> DeliveryError:
-    """Return the error as people are told it."""
+def _as_delivery_error(error: Exception) -> DeliveryError:
+    """Return the error as people see it."""
     if isinstance(error, DeliveryError):
         return error
     return DeliveryError(

@@ -13,8 +13,8 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 def part_of(body: str, ref: ObjectRef) -> str:
     """Return the body of a message that announces this object and nothing else.
 
-    The body itself where that is so; else S3's own record of the object, or one that says the same where
-    records cannot be told apart.
+    That is the body itself if it announces nothing else; otherwise S3's own record of the object, or an
+    equivalent one where the records cannot be distinguished.
 
     Args:
         body: Of a message that announces the object.

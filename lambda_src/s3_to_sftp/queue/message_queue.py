@@ -1,19 +1,19 @@
-"""What can be done with an SQS message: send it anew, acknowledge it, dead-letter it.
+"""What can be done with an SQS message: return it to the queue, continue, acknowledge or dead-letter it.
 
-A message that has to wait is sent anew, with a delay, and the old one is acknowledged. SQS counts the
-receives of a message and moves it to the dead-letter queue at a limit, without a reason; one that was sent
-anew begins at none. What it has been through travels in its attributes, which cannot be changed otherwise.
+A message that has to wait is sent again, with a delay, and the old one is acknowledged. SQS counts how often
+a message is received and moves it to the dead-letter queue at a limit, without a reason; the count of a new
+message starts at zero. The retry history travels in message attributes, which can be changed in no other way.
 Send first, then acknowledge: a function that dies in between leaves two messages, which the ledger tolerates.
 
-Sending dead-lettered messages back. `StartMessageMoveTask` without a destination returns only those messages that
-SQS itself moved to the dead-letter queue. For one that was *sent* there, as `dead_letter` does, SQS knows no source
-queue and the task fails with `CouldNotDetermineMessageSource` ("Troubleshoot Amazon SQS dead-letter queue and
-DLQ redrive issues", SQS developer guide). So the operator names the queue; that works for both kinds:
+Redriving. `StartMessageMoveTask` without a destination returns only messages that SQS itself moved to the
+dead-letter queue. For one that was *sent* there, as `dead_letter` does, SQS knows no source queue and the
+task fails with `CouldNotDetermineMessageSource` ("Troubleshoot Amazon SQS dead-letter queue and DLQ redrive
+issues", SQS developer guide). So the operator names the queue, which works for both kinds:
 
     aws sqs start-message-move-task --source-arn DEAD_LETTER_QUEUE_ARN --destination-arn QUEUE_ARN
 
-A message that was moved back is new to SQS: its id, the time of its sending and its count of receipts start
-again, and so do its tries and the time that it is retried for. Its other attributes stay.
+A redriven message is new to SQS: its id, the time it was sent and its receive count start again, and so do
+its retries and the time that it is retried for. Its other attributes stay.
 """
 
 import base64
@@ -33,21 +33,21 @@ from s3_to_sftp.untrusted_text import cut, quoted
 
 _log = logging.getLogger(__name__)
 
-_LONGEST_DELAY = 900
-"""Seconds: the most that SQS takes (SendMessage, DelaySeconds)."""
+_MAX_DELAY_SECONDS = 900
+"""The most that SQS allows (SendMessage, DelaySeconds)."""
 
-_MOST_BYTES = 256 * 1024
-"""Body and attributes together: what the construct's queues take, and what SQS has always taken."""
+_MAX_BYTES = 256 * 1024
+"""Body and attributes together: what the construct's queues accept, and what SQS has always accepted."""
 
-_MOST_ATTRIBUTES = 10
-_MOST_TEXT_BYTES = 4096
-"""Of one explanation. An error may quote what the partner said, and nobody bounds that."""
+_MAX_ATTRIBUTES = 10
+_MAX_TEXT_BYTES = 4096
+"""Of one explanation. An error may quote the partner, and that text has no limit."""
 
 _CONTINUED = "continued"
 _RETRIES = "retries"
 _OURS = (_CONTINUED, _RETRIES)
 _EXPLANATIONS = ("error", "reason", "hint")
-"""In the order in which they get what room there is."""
+"""In the order in which they get the room that is left."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +57,9 @@ class Message:
     Attributes:
         id: Message id.
         body: As it was sent.
-        receipt_handle: Names this receipt of the message.
-        receive_count: Receipts so far, this one included.
-        sent_at: When it was sent, in seconds since the epoch. Whoever sends it anew starts this again.
+        receipt_handle: Identifies this receipt of the message.
+        receive_count: How often it was received, this time included.
+        sent_at: When it was sent, in seconds since the epoch. Sending it again resets this.
         attributes: Message attributes as they came: `stringValue` or `binaryValue` (base64), `dataType`.
     """
 
@@ -72,7 +72,7 @@ class Message:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Message":
-        """Read a record of the Lambda event. SQS writes it, so that nothing in it is doubted."""
+        """Read a record of the Lambda event. SQS writes it, so it is not validated."""
         return cls(
             id=record["messageId"],
             body=record["body"],
@@ -91,12 +91,12 @@ class Message:
 
     @property
     def is_operator_resend(self) -> bool:
-        """Whether it comes from the dead-letter queue, where it said that nobody knows what was delivered."""
+        """Whether it was redriven after an unknown outcome: its attributes still carry that error."""
         return _text(self.attributes, "error") == OutcomeUnknown.__name__
 
     @property
-    def tries(self) -> RetryHistory:
-        """What it has been through since its event was sent."""
+    def history(self) -> RetryHistory:
+        """Its retries and waits since its event was sent."""
         return RetryHistory.from_text(_text(self.attributes, _RETRIES), sent=self.sent_at)
 
 
@@ -116,20 +116,20 @@ class MessageQueue:
         self._dead_letter_queue_url = dead_letter_queue_url
         self._clock = clock
 
-    def resend(self, message: Message, *, body: str, tries: RetryHistory, delay: float) -> None:
-        """Send a message to the queue again, to be received after a delay. The old one is still there.
+    def return_to_queue(self, message: Message, *, body: str, history: RetryHistory, delay: float) -> None:
+        """Send the message to the queue again, to be received after a delay. The old message is still there.
 
         Args:
             message: As it was received.
             body: Its body, or a part of it.
-            tries: What it has been through.
-            delay: Seconds, rounded up; cut to the 15 minutes that SQS takes.
+            history: Its retries and waits so far.
+            delay: Seconds, rounded up; at most the 15 minutes that SQS allows.
 
         Raises:
-            QueueError: Could not; the message must stay in the queue.
+            QueueError: SQS refused or did not answer; the message must stay in the queue.
         """
         attributes = _kept_attributes(message)
-        text = tries.as_text(sent=self._clock())
+        text = history.as_text(sent=self._clock())
         attributes[_RETRIES] = {"DataType": "String", "StringValue": text}
         if message.is_operator_resend:  # until it has been tried
             attributes["error"] = _as_sent(message.attributes["error"])
@@ -137,12 +137,12 @@ class MessageQueue:
             body,
             self._queue_url,
             attributes,
-            f"The message {message.id} cannot be sent anew",
-            DelaySeconds=min(max(math.ceil(delay), 0), _LONGEST_DELAY),
+            f"The message {message.id} cannot be returned to the queue",
+            DelaySeconds=min(max(math.ceil(delay), 0), _MAX_DELAY_SECONDS),
         )
 
-    def continue_(self, message: Message, *, body: str) -> None:
-        """Send a message to the queue again, for the next invocation to resume its object.
+    def send_continuation(self, message: Message, *, body: str) -> None:
+        """Send the message to the queue again, so that the next invocation resumes its object.
 
         The time that it is retried for starts again: there was progress, and 5 TB take longer than a day.
 
@@ -151,27 +151,27 @@ class MessageQueue:
             body: Its body, or a part of it.
 
         Raises:
-            QueueError: Could not; the message must stay in the queue.
+            QueueError: SQS refused or did not answer; the message must stay in the queue.
         """
         attributes = _kept_attributes(message)
         attributes[_CONTINUED] = {"DataType": "Number", "StringValue": str(message.continued + 1)}
         self._send(body, self._queue_url, attributes, f"The message {message.id} cannot be continued")
 
     def acknowledge(self, message: Message) -> None:
-        """Delete a message whose content was sent elsewhere.
+        """Delete a message after its content was sent in another message.
 
         Lambda deletes it, too, when the invocation ends. A function that dies before that would leave the old
-        message beside the new one, and each of the two could be doubled again.
+        message beside the new one, and each of the two could be duplicated again.
         """
         try:
             self._client.delete_message(QueueUrl=self._queue_url, ReceiptHandle=message.receipt_handle)
         except (ClientError, BotoCoreError) as error:
-            _log.warning("the message %s is left to Lambda to delete: %s", message.id, error)
+            _log.warning("message %s not deleted, Lambda will delete it: %s", message.id, error)
 
     def dead_letter(self, message: Message, *, reason: str, hint: str, error: str) -> None:
-        """Send the message to the dead-letter queue: the same body and attributes, and what was wrong.
+        """Send the message to the dead-letter queue: the same body and attributes, and the error.
 
-        What it has been through is left out: whoever sends it back wants it to be tried anew.
+        The retry history is left out: a redrive starts the retries from the beginning.
 
         Args:
             message: As it was received.
@@ -180,7 +180,7 @@ class MessageQueue:
             error: Name of the error's class.
 
         Raises:
-            QueueError: Could not; the message must stay in the queue.
+            QueueError: SQS refused or did not answer; the message must stay in the queue.
         """
         explanations = {"error": error, "reason": reason, "hint": hint}
         self._send(
@@ -198,10 +198,10 @@ class MessageQueue:
         failed: str,
         **options: Any,
     ) -> None:
-        _ask(
+        _request(
             self._client.send_message,
             failed,
-            "It stays in the queue and comes back when its visibility timeout is over. The function's role "
+            "It stays in the queue and is received again after its visibility timeout. The function's role "
             f"needs sqs:SendMessage on {queue_url}.",
             QueueUrl=queue_url,
             MessageBody=body,
@@ -210,7 +210,7 @@ class MessageQueue:
         )
 
 
-def _ask(operation: Callable[..., Any], failed: str, hint: str, **request: Any) -> None:
+def _request(operation: Callable[..., Any], failed: str, hint: str, **request: Any) -> None:
     try:
         operation(**request)
     except (ClientError, BotoCoreError) as error:
@@ -222,13 +222,13 @@ def _text(attributes: Mapping[str, Mapping[str, Any]], name: str) -> str:
 
 
 def _kept_attributes(message: Message) -> dict[str, dict[str, Any]]:
-    """Return the attributes in the form in which they are sent, without what is written anew each time.
+    """Return the attributes in the form in which they are sent, without those that are rewritten each time.
 
-    S3's messages have none. Of a stranger's ten, the last ones make room for what is said here.
+    S3's messages have none. If another sender has set ten, the last ones make room for ours.
     """
-    strangers = (name for name in message.attributes if name not in (*_OURS, *_EXPLANATIONS))
+    foreign = (name for name in message.attributes if name not in (*_OURS, *_EXPLANATIONS))
     kept = [name for name in message.attributes if name == _CONTINUED]
-    kept += list(strangers)[: _MOST_ATTRIBUTES - len(_EXPLANATIONS) - 1]
+    kept += list(foreign)[: _MAX_ATTRIBUTES - len(_EXPLANATIONS) - 1]
     return {name: _as_sent(message.attributes[name]) for name in kept}
 
 
@@ -242,13 +242,13 @@ def _as_sent(attribute: Mapping[str, Any]) -> dict[str, Any]:
 def _with_explanations(
     attributes: Mapping[str, Mapping[str, Any]], explanations: Mapping[str, str], *, body: str
 ) -> dict[str, Mapping[str, Any]]:
-    """Add the explanations, cut so that the message is not too large. The body always goes first."""
+    """Add the explanations, cut so that the message is not too large. The body takes precedence."""
     explained = dict(attributes)
     for name in _EXPLANATIONS:
         around = len(name) + len("String")
-        room = _MOST_BYTES - _size(body, explained) - around
-        # SQS refuses an empty value: what has no text, or no room, is left out.
-        if text := cut(explanations[name], min(room, _MOST_TEXT_BYTES)):
+        room = _MAX_BYTES - _size(body, explained) - around
+        # SQS refuses an empty value: an explanation without text, or without room, is left out.
+        if text := cut(explanations[name], min(room, _MAX_TEXT_BYTES)):
             explained[name] = {"DataType": "String", "StringValue": text}
     return explained
 

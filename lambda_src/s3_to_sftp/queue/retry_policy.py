@@ -1,27 +1,27 @@
-"""How long a message waits for its next try, when its tries are over, and what it has been through."""
+"""How long a message waits for its next attempt, when its retries end, and its history so far."""
 
 import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-_SAME_SENDING_SECONDS = 300
+_CLOCK_TOLERANCE_SECONDS = 300
 """Between our clock before SendMessage and the one of SQS: a request that is repeated takes a minute."""
 
-_MOST = 1e11
+_MAX = 1e11
 """Seconds since the epoch: the year 5138."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetryHistory:
-    """What a message has been through. It is carried along whenever the message is sent anew.
+    """The retries and waits of a message. It travels along whenever the message is sent again.
 
     Attributes:
         first_sent: When the event was first sent, in seconds since the epoch.
-        count: Tries that failed.
-        since: When the first of them failed, in seconds since the epoch; None: none has. Moved on by the
-            time that the message has waited since then for something that is nobody's fault.
-        waits: Times in a row that it only waited.
+        count: Attempts that failed.
+        since: When the first of them failed, in seconds since the epoch; None: none has. Moved forward
+            by the time that the message has since waited for something other than a failure.
+        waits: How often in a row it only waited.
     """
 
     first_sent: float
@@ -30,20 +30,20 @@ class RetryHistory:
     waits: int = 0
 
     def failed(self, now: float) -> "RetryHistory":
-        """Return what it is after one more failed try."""
+        """Return the history after one more failed attempt."""
         return replace(self, count=self.count + 1, since=now if self.since is None else self.since, waits=0)
 
-    def waited(self, *, clock_stands_for: float = 0) -> "RetryHistory":
-        """Return what it is after one more wait, which is no try.
+    def waited(self, *, paused_for: float = 0) -> "RetryHistory":
+        """Return the history after one more wait, which is no attempt.
 
         Args:
-            clock_stands_for: Seconds of the wait that do not count as time that it is retried for.
+            paused_for: Seconds of the wait that do not count against `retry_for`.
         """
-        since = None if self.since is None else self.since + clock_stands_for
+        since = None if self.since is None else self.since + paused_for
         return replace(self, since=since, waits=self.waits + 1)
 
     def as_text(self, *, sent: float) -> str:
-        """Write it down for a message that is sent at this moment."""
+        """Return the history as text, for a message that is sent now."""
         return json.dumps(
             {
                 "sent": round(sent, 3),
@@ -56,10 +56,10 @@ class RetryHistory:
 
     @classmethod
     def from_text(cls, text: str, *, sent: float) -> "RetryHistory":
-        """Read what was written for a message that was sent at about this moment.
+        """Read the text of a message that was sent at about this time.
 
-        A message that somebody has moved back from the dead-letter queue is new to SQS and was sent later
-        than is written in it: it is tried for anew. So is one with an attribute that we have not written.
+        A redriven message is new to SQS and was sent later than its history says: its retries start again.
+        So do those of a message with an attribute that we did not write.
         """
         try:
             written = json.loads(text)
@@ -70,7 +70,7 @@ class RetryHistory:
                 since=None if first_try is None else _number(first_try),
                 waits=int(_number(written["waits"])),
             )
-            is_of_this_message = abs(_number(written["sent"]) - sent) <= _SAME_SENDING_SECONDS
+            is_of_this_message = abs(_number(written["sent"]) - sent) <= _CLOCK_TOLERANCE_SECONDS
         except (ValueError, TypeError, KeyError, RecursionError):
             is_of_this_message = False
         return read if is_of_this_message else cls(first_sent=sent)
@@ -79,20 +79,20 @@ class RetryHistory:
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"expected a number, got {value!r}")
-    if not 0 <= value < _MOST:
+    if not 0 <= value < _MAX:
         raise ValueError(f"expected a number that is neither negative nor huge, got {value!r}")
     return value
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """Exponential backoff with full jitter, bounded by the time since the first try.
+    """Exponential backoff with full jitter, bounded by the time since the first failure.
 
-    Full jitter, because what fails together must not come back together: a partner who was away would
-    meet the whole backlog in one second ("Exponential Backoff And Jitter", AWS Architecture Blog).
+    Full jitter, because messages that fail together must not come back together: a partner who was away
+    would get the whole backlog in one second ("Exponential Backoff And Jitter", AWS Architecture Blog).
 
     Attributes:
-        retry_for: Seconds from the first try after which a message is given up.
+        retry_for: Seconds from the first failure after which a message is dead-lettered.
         base: Upper bound of the first wait, in seconds.
         cap: Upper bound of every wait, in seconds. SQS delays a message by 900 at most.
     """
@@ -111,15 +111,15 @@ class RetryPolicy:
         Returns:
             Whole seconds, from 1 to the smaller of `cap` and base x 2^(attempt - 1).
         """
-        # The exponent is bounded: a message that waits behind a long send may be at its thousandth look.
+        # The exponent is bounded: a message that waits for a long transfer may be at its thousandth wait.
         bound = min(self.cap, self.base * 2 ** min(max(attempt, 1) - 1, 64))
         return 1 + int(random() * max(int(bound), 1))
 
     def is_over(self, *, first_try: float | None, now: float) -> bool:
-        """Return whether it was tried long enough.
+        """Return whether the message has been retried for long enough.
 
         Args:
-            first_try: When it first failed, in seconds since the epoch; None: it has not.
+            first_try: When it first failed, in seconds since the epoch; None: it has not failed.
             now: Seconds since the epoch.
         """
         return first_try is not None and now - first_try >= self.retry_for

@@ -33,7 +33,7 @@ class Journal(Protocol):
     def will_move_aside(self, name: str) -> "Future[None]":
         """Write down the name before the partner's file gets it."""
 
-    def settled(self, name: str) -> None:
+    def rename_resolved(self, name: str) -> None:
         """No RENAME that uses the name can happen any more."""
 
     def blocked(self, name: str) -> None:
@@ -52,7 +52,7 @@ class NoJournal:
         done.set_result(None)
         return done
 
-    def settled(self, name: str) -> None:
+    def rename_resolved(self, name: str) -> None:
         """Do nothing."""
 
     def blocked(self, name: str) -> None:
@@ -159,7 +159,7 @@ async def _make_room(
     except RequestRefused:  # the first refusal says more
         journal.gone(aside)
         raise refused from None
-    journal.settled(aside)
+    journal.rename_resolved(aside)
 
 
 async def _require_regular_file(
@@ -241,7 +241,7 @@ async def void_temporary(session: SftpSession, temporary: str, journal: Journal)
         if refused.code not in NOTHING_THERE:
             await _rename_to_void(session, temporary, refused)
     # Not "gone": what an earlier attempt has made of it may stand under another name.
-    journal.settled(temporary)
+    journal.rename_resolved(temporary)
 
 
 async def _rename_to_void(session: SftpSession, temporary: str, refused: RequestRefused) -> None:
@@ -264,7 +264,7 @@ async def block_aside(session: SftpSession, aside: str, journal: Journal) -> Non
     except RequestRefused as refused:
         if not (await look(session, aside)).present:
             raise _pending(aside, refused) from None
-        journal.settled(aside)  # it was carried out: the old file has the name
+        journal.rename_resolved(aside)  # it was carried out: the old file has the name
     else:
         with contextlib.suppress(RequestRefused):  # it is there all the same
             await session.close_file(handle, path=aside)

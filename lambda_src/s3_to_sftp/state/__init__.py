@@ -1,1 +1,1 @@
-"""What survives an invocation, in one DynamoDB table: leases, checkpoints, receipts, the circuit breaker."""
+"""What outlives an invocation, in one DynamoDB table: leases, checkpoints, receipts, the circuit breaker."""

@@ -1,8 +1,8 @@
 """The ledger in a DynamoDB table.
 
-A transition writes the version's item and the key's in one transaction: whoever looks sees both or none.
-Nothing is ever read: a write that expects other items than there are comes back with them, and what to do is
-decided anew.
+A transition writes the version's item and the key's in one transaction: every reader sees both or none.
+The ledger never reads. A write whose condition fails returns the items as they are, and the decision is made
+again from those.
 """
 
 import time
@@ -10,34 +10,33 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from s3_to_sftp.s3.object_ref import ObjectRef
-from s3_to_sftp.state.items import Item, State, commit_fields
+from s3_to_sftp.state.attributes import Item
+from s3_to_sftp.state.file_claim import claim_change, refuse_claim_of_other
+from s3_to_sftp.state.items import State, commit_fields, name_entry
 from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, TerminalState
-from s3_to_sftp.state.table import Change, LedgerTable, Put
+from s3_to_sftp.state.snapshot import Snapshot, superseded_error
+from s3_to_sftp.state.table import Table
 from s3_to_sftp.state.transitions import (
-    AT_THE_PARTNER,
+    IN_FLIGHT,
     LEASE,
     NEWER,
     NEWER_AFTER_ALL,
-    UNDER_WAY,
-    Snapshot,
-    claimed,
-    committed,
+    PARTNER_FIELDS,
+    contention_error,
     in_state,
     key_change,
     key_release,
-    lost,
-    name_of,
-    refuse_claimed,
-    settled,
+    lease_changes,
+    lease_lost_error,
+    name_entry_before_rename,
     state_of,
-    superseded,
-    taken,
-    too_many,
+    terminal_change,
     version_change,
 )
+from s3_to_sftp.state.update_expression import Change, Put
 
-_LOOKS = 8
-"""A look more for every write of others in between. More than three takes a crowd."""
+_MAX_ATTEMPTS = 8
+"""Each write of others in between costs one more. More than three need many functions at the same item."""
 
 
 class DynamoLedger:
@@ -47,10 +46,10 @@ class DynamoLedger:
 
     Args:
         client: A low-level DynamoDB client.
-        table: Its name.
-        receipts_for_seconds: Items untouched for so long are deleted; longer than any message may live.
+        table: The name of the table.
+        receipts_for_seconds: DynamoDB deletes items untouched for so long; longer than any message may live.
         clock: Seconds since 1970.
-        sleep: Waits between tries when others write to the same items.
+        sleep: Waits between attempts when others write to the same items.
     """
 
     def __init__(
@@ -62,9 +61,7 @@ class DynamoLedger:
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._table = LedgerTable(
-            client, table, kept_for_seconds=receipts_for_seconds, clock=clock, sleep=sleep
-        )
+        self._table = Table(client, table, kept_for_seconds=receipts_for_seconds, clock=clock, sleep=sleep)
         self._clock = clock
 
     def acquire(
@@ -78,20 +75,22 @@ class DynamoLedger:
         account: str = "",
     ) -> Lease:
         """See `Ledger`. One write for a key's first version, up to three for others."""
-        seen = Snapshot()
-        for _ in range(_LOOKS):
+        snapshot = Snapshot()
+        for _ in range(_MAX_ATTEMPTS):
             now = self._clock()
-            seen.refuse_settled(ref)
-            seen.refuse_leased_version(ref, now)
-            if seen.is_superseded(ref):
-                reason = NEWER_AFTER_ALL if seen.may_be_renamed else NEWER
-                refused = self._table.write(settled(ref, seen.version, State.SUPERSEDED, now, reason, ""))
+            snapshot.refuse_ended(ref)
+            snapshot.refuse_leased_version(ref, now)
+            if snapshot.is_superseded(ref):
+                reason = NEWER_AFTER_ALL if snapshot.may_be_renamed else NEWER
+                refused = self._table.write(
+                    terminal_change(ref, snapshot.version, State.SUPERSEDED, now, reason, "")
+                )
                 if not refused:
-                    raise superseded(ref)
+                    raise superseded_error(ref)
             else:
-                seen.refuse_unknown(ref)
-                seen.refuse_leased_key(ref, now)
-                lease = seen.lease(
+                snapshot.refuse_unknown(ref)
+                snapshot.refuse_leased_key(ref, now)
+                lease = snapshot.lease(
                     ref,
                     owner=owner,
                     remote_path=remote_path,
@@ -100,15 +99,15 @@ class DynamoLedger:
                     account=account,
                     now=now,
                 )
-                refused = self._table.write(*taken(lease, seen, now))
+                refused = self._table.write(*lease_changes(lease, snapshot, now))
                 if not refused:
                     return lease
-            seen = seen.refreshed(refused)
-        raise too_many(ref)
+            snapshot = snapshot.refreshed(refused)
+        raise contention_error(ref)
 
     def start_over(self, lease: Lease, *, temporary: str) -> Lease:
         """See `Ledger`."""
-        lease.names.put(temporary, name_of(lease.ref, account=lease.account, since=self._clock()))
+        lease.names.put(temporary, name_entry(lease.ref, account=lease.account, since=self._clock()))
         self._write(
             lease,
             version_change(
@@ -121,13 +120,13 @@ class DynamoLedger:
     def commit(self, lease: Lease, commit: Commit) -> None:
         """See `Ledger`."""
         if self._clock() >= lease.until:
-            raise lost(lease)
-        lease.names.put(commit.temporary, committed(lease, commit, self._clock()))
-        about_key: Put = {}
+            raise lease_lost_error(lease)
+        lease.names.put(commit.temporary, name_entry_before_rename(lease, commit, self._clock()))
+        key_fields: Put = {}
         if sequencer := lease.ref.padded_sequencer:
-            about_key["committed"] = sequencer
+            key_fields["committed"] = sequencer
         if commit.modified is not None:
-            about_key["modified"] = commit.modified
+            key_fields["modified"] = commit.modified
         refused = self._table.write(
             version_change(
                 lease,
@@ -137,28 +136,28 @@ class DynamoLedger:
                     "commit": {**commit_fields(commit), "rename_unanswered": True},
                 },
             ),
-            # Since we got the lease nobody can have committed a newer one: it is ours alone.
-            key_change(lease, about_key),
+            # Nobody else can have committed a newer version while we hold the lease.
+            key_change(lease, key_fields),
         )
         if not refused:
             lease.names.written()
             return
         if Snapshot().refreshed(refused).is_superseded(lease.ref):
-            ended = {"reason": NEWER, **in_state(State.SUPERSEDED, self._clock())}
-            self._table.write(version_change(lease, ended, removed=(*LEASE, *AT_THE_PARTNER)))
-            raise superseded(lease.ref)
-        raise lost(lease)
+            final = {"reason": NEWER, **in_state(State.SUPERSEDED, self._clock())}
+            self._table.write(version_change(lease, final, removed=(*LEASE, *PARTNER_FIELDS)))
+            raise superseded_error(lease.ref)
+        raise lease_lost_error(lease)
 
     def claim_file(self, lease: Lease, same_file: str, *, account: str) -> None:
         """See `Ledger`. One write for a new file, two for others."""
         item: Item | None = None
-        for _ in range(_LOOKS):
-            refuse_claimed(lease, item)
-            refused = self._table.write(claimed(lease, same_file, account, item))
+        for _ in range(_MAX_ATTEMPTS):
+            refuse_claim_of_other(lease, item)
+            refused = self._table.write(claim_change(lease, same_file, account, item))
             if not refused:
                 return
             item = refused[0]
-        raise too_many(lease.ref)
+        raise contention_error(lease.ref)
 
     def note_names(self, lease: Lease) -> None:
         """See `Ledger`."""
@@ -167,7 +166,7 @@ class DynamoLedger:
     def stage(self, lease: Lease, commit: Commit, *, reason: str) -> None:
         """See `Ledger`."""
         put: Put = {"state": state_of(commit), "commit": commit_fields(commit), "reason": reason}
-        self._give_back(lease, put)
+        self._end_lease(lease, put)
 
     def delivered(self, lease: Lease, receipt: Mapping[str, Any]) -> None:
         """See `Ledger`."""
@@ -176,7 +175,7 @@ class DynamoLedger:
             version_change(
                 lease,
                 {"receipt": receipt, **in_state(State.DELIVERED, now)},
-                removed=(*LEASE, *AT_THE_PARTNER, "reason", "hint"),
+                removed=(*LEASE, *PARTNER_FIELDS, "reason", "hint"),
                 states=(State.COMMITTING,),
             ),
             key_release(lease, now),
@@ -184,56 +183,56 @@ class DynamoLedger:
         if not refused:
             return
         version = Snapshot().refreshed(refused).version
-        # We had renamed, the lease ran out, and another has found and recorded it: so it is.
+        # We had renamed, the lease expired, and another function found and recorded it: that is fine.
         if version is None or version.state is not State.DELIVERED:
-            raise lost(lease)
+            raise lease_lost_error(lease)
 
     def checkpoint(self, lease: Lease, checkpoint: Checkpoint) -> None:
         """See `Ledger`."""
         put: Put = {"checkpoint": vars(checkpoint), "temporary": checkpoint.temporary}
-        if self._give_back(lease, put, states=(State.SENDING,)):
-            raise lost(lease)
+        if self._end_lease(lease, put, states=(State.SENDING,)):
+            raise lease_lost_error(lease)
 
     def release(self, lease: Lease, *, reason: str) -> None:
         """See `Ledger`."""
-        self._give_back(lease, {"reason": reason})  # a lease that is lost cannot be given back
+        self._end_lease(lease, {"reason": reason})  # a lost lease needs no release
 
-    def settle(
+    def record_outcome(
         self, ref: ObjectRef, *, state: TerminalState, reason: str, hint: str, lease: Lease | None = None
     ) -> None:
         """See `Ledger`."""
         end = State(state)
         if lease is not None:
-            ended = {"reason": reason, "hint": hint, **in_state(end, self._clock())}
-            if self._give_back(lease, ended, removed=AT_THE_PARTNER):
-                raise lost(lease)
+            final = {"reason": reason, "hint": hint, **in_state(end, self._clock())}
+            if self._end_lease(lease, final, removed=PARTNER_FIELDS):
+                raise lease_lost_error(lease)
             return
-        seen = Snapshot()
-        for _ in range(_LOOKS):
+        snapshot = Snapshot()
+        for _ in range(_MAX_ATTEMPTS):
             now = self._clock()
-            if seen.version is None or seen.version.state is not end:
-                seen.refuse_settled(ref)
-            seen.refuse_leased_version(ref, now)
-            refused = self._table.write(settled(ref, seen.version, end, now, reason, hint))
+            if snapshot.version is None or snapshot.version.state is not end:
+                snapshot.refuse_ended(ref)
+            snapshot.refuse_leased_version(ref, now)
+            refused = self._table.write(terminal_change(ref, snapshot.version, end, now, reason, hint))
             if not refused:
                 return
-            seen = seen.refreshed(refused)
-        raise too_many(ref)
+            snapshot = snapshot.refreshed(refused)
+        raise contention_error(ref)
 
     def _write(self, lease: Lease, *changes: Change) -> None:
         if self._table.write(*changes):
-            raise lost(lease)
+            raise lease_lost_error(lease)
         lease.names.written()
 
-    def _give_back(
+    def _end_lease(
         self,
         lease: Lease,
         put: Put,
         *,
         removed: tuple[str, ...] = (),
-        states: tuple[State, ...] = UNDER_WAY,
+        states: tuple[State, ...] = IN_FLIGHT,
     ) -> Mapping[int, Item | None]:
-        """End the lease; return the items that show that it is lost."""
+        """Write the change and end the lease; return the items that show that it is lost."""
         return self._table.write(
             version_change(lease, put, removed=(*LEASE, *removed), states=states),
             key_release(lease, self._clock()),

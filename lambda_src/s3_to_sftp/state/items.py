@@ -1,30 +1,24 @@
-"""What the items of the ledger's table are called and hold, checked once when they are read.
+"""The items of the ledger: their keys, what they hold, and how they are checked when they are read.
 
-Two kinds of item stand under one partition key, `object#<bucket>/<key>`:
+Two kinds of item share one partition key, `object#<bucket>/<key>`:
 
-- a version item for every announced version: its state, its lease, where to resume, the receipt
-- one key item (sort key `key`): who has the key now, the newest version that was about to get its final
-  name, and the temporary names that may still stand at the partner
+- a version item for every announced version: its state, its lease, its checkpoint and its receipt
+- one key item (sort key `key`): who holds the key's lease, the newest version that was about to get its final
+  name, and the temporary names that may still exist at the partner
 
-A third kind (sort key `file`) says which key a file belongs to, where several names may be one file.
+A third kind (sort key `file`) says which key a file belongs to, where several names may mean one file.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, TypeVar
 
-from s3_to_sftp.errors import Disposition, LedgerError
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.server_identity import ServerIdentity
+from s3_to_sftp.state.attributes import Fields, Item
 from s3_to_sftp.state.ledger import Checkpoint, Commit
 from s3_to_sftp.state.remote_names import NameKind, RemoteName
-
-_E = TypeVar("_E", bound=StrEnum)
-
-Item = Mapping[str, Mapping[str, Any]]
-"""An item as the low-level client gives it: `{"state": {"S": "SENDING"}}`."""
 
 KEY = "key"
 """Sort key of the key item."""
@@ -34,24 +28,24 @@ FILE = "file"
 
 
 class State(StrEnum):
-    """How far a version is."""
+    """How far the delivery of a version has come."""
 
     SENDING = "SENDING"
-    """Bytes are under way, or wait for their next turn. Nothing stands under the final name."""
+    """Bytes are being sent, or the next invocation will send them. The final name is not in use."""
     STAGED = "STAGED"
-    """All bytes are there; a RENAME was refused, or not sent yet. Nothing stands under the final name."""
+    """All bytes are at the partner; a RENAME was refused, or not sent yet. The final name is not in use."""
     COMMITTING = "COMMITTING"
-    """All bytes are there; a RENAME may be on the wire, or may have happened."""
+    """All bytes are at the partner; a RENAME may be on the wire, or may have happened."""
     DELIVERED = "DELIVERED"
     FAILED = "FAILED"
     SUPERSEDED = "SUPERSEDED"
     GONE = "GONE"
     UNKNOWN = "UNKNOWN"
-    """A RENAME was not answered, and nothing that can be seen at the partner tells what became of it."""
+    """A RENAME was not answered, and nothing visible at the partner shows whether it happened."""
 
     @property
     def is_in_flight(self) -> bool:
-        """Not ended, in whatever way."""
+        """Whether the version has reached no final state yet."""
         return self in (State.SENDING, State.STAGED, State.COMMITTING)
 
 
@@ -61,12 +55,12 @@ class VersionItem:
 
     Attributes:
         revision: Counts the writes to the item.
-        attempts: Leases given so far.
-        owner: Who has the lease; None when it was given back.
+        attempts: Leases granted so far.
+        owner: Who holds the lease; None when it was released.
         remote_path: The final name of the last attempt.
-        checkpoint: None when the last attempt left none.
+        checkpoint: Where to resume; None when the last attempt left none.
         commit: The complete file that may have been renamed.
-        reason: Why it is where it is.
+        reason: Why it is in this state.
         hint: What a person can do about it.
     """
 
@@ -88,11 +82,11 @@ class KeyItem:
 
     Attributes:
         revision: Counts the writes to the item.
-        owner: Who has the lease; None when it was given back.
-        in_flight: Sort key of the version that has the lease.
+        owner: Who holds the lease; None when it was released.
+        in_flight: Sort key of the version that holds the lease.
         committed: Padded sequencer of the newest version that reached COMMITTING (empty: none).
         modified: Modification time of the file that reached it last, in seconds since 1970; None: not known.
-        names: What may stand at the partner.
+        names: Files of ours that may exist at the partner.
     """
 
     revision: int
@@ -117,66 +111,42 @@ def version_key(ref: ObjectRef) -> str:
 
 
 def identifies_one_put(ref: ObjectRef) -> bool:
-    """Say whether two puts can never look like this one.
+    """Return whether no other put can look like this one.
 
-    An ETag alone does not tell "the same event again" from "the old content put back".
+    An ETag alone does not distinguish "the same event again" from "the old content put back".
     """
     return _has_version_id(ref) or bool(ref.sequencer)
 
 
 def _has_version_id(ref: ObjectRef) -> bool:
-    # Where versioning is suspended every put makes the version "null" anew.
+    # Where versioning is suspended, every put replaces the version "null".
     return ref.version_id not in (None, "", "null")
 
 
 def is_older(sequencer: str, than: str) -> bool:
-    """Say whether the first padded sequencer is surely older: without both there is no order."""
+    """Return whether the first padded sequencer is known to be older: without both there is no order."""
     return bool(sequencer and than and sequencer < than)
 
 
 def instant(now: float) -> str:
-    """Write a moment so that text sorts as time does."""
+    """Return the time as text that sorts chronologically."""
     return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def status_of(state: State, now: float) -> str:
-    """Return the partition of the index in which people look for versions of this state."""
+    """Return the partition of the index `by-status` that lists versions in this state."""
     if state.is_in_flight:
         return "IN_FLIGHT"
     return f"{state}#{instant(now)[:10]}" if state is State.DELIVERED else state.value
 
 
-def to_attribute(value: object) -> dict[str, Any]:
-    """Write a value as the low-level client wants it.
-
-    boto3 has a serializer of its own, but it refuses floats.
-
-    Raises:
-        TypeError: DynamoDB has no such type.
-    """
-    match value:
-        case None:
-            return {"NULL": True}
-        case bool():
-            return {"BOOL": value}
-        case int() | float():
-            return {"N": repr(value)}
-        case str():
-            return {"S": str(value)}
-        case Mapping():
-            return {"M": {name: to_attribute(part) for name, part in value.items()}}
-        case list() | tuple():
-            return {"L": [to_attribute(part) for part in value]}
-    raise TypeError(f"the ledger stores text, numbers, maps and lists, got {type(value).__name__}")
-
-
 def read_version(item: Item) -> VersionItem:
-    """Check a version item.
+    """Read and check a version item.
 
     Raises:
-        LedgerError: Nobody but a person can have written it.
+        LedgerError: It is corrupt.
     """
-    fields = _Fields(item)
+    fields = Fields(item)
     state = fields.one_of("state", State)
     owner = fields.optional_text("owner")
     committed = state in (State.STAGED, State.COMMITTING)
@@ -196,7 +166,7 @@ def read_version(item: Item) -> VersionItem:
     )
 
 
-def _read_checkpoint(fields: "_Fields") -> Checkpoint:
+def _read_checkpoint(fields: Fields) -> Checkpoint:
     return Checkpoint(
         temporary=fields.text("temporary"),
         offset=fields.integer("offset"),
@@ -211,7 +181,7 @@ def _read_checkpoint(fields: "_Fields") -> Checkpoint:
     )
 
 
-def _read_commit(fields: "_Fields") -> Commit:
+def _read_commit(fields: Fields) -> Commit:
     return Commit(
         temporary=fields.text("temporary"),
         remote_path=fields.text("remote_path"),
@@ -233,7 +203,7 @@ def _read_commit(fields: "_Fields") -> Commit:
 
 
 def commit_fields(commit: Commit) -> dict[str, object]:
-    """Return what the version's item keeps of a commit."""
+    """Return the attributes of a commit in the version's item."""
     return {
         "temporary": commit.temporary,
         "remote_path": commit.remote_path,
@@ -250,12 +220,12 @@ def commit_fields(commit: Commit) -> dict[str, object]:
 
 
 def read_key(item: Item) -> KeyItem:
-    """Check a key item.
+    """Read and check a key item.
 
     Raises:
-        LedgerError: Nobody but a person can have written it.
+        LedgerError: It is corrupt.
     """
-    fields = _Fields(item)
+    fields = Fields(item)
     owner = fields.optional_text("owner")
     return KeyItem(
         revision=fields.integer("revision"),
@@ -268,7 +238,7 @@ def read_key(item: Item) -> KeyItem:
     )
 
 
-def _read_name(fields: "_Fields") -> RemoteName:
+def _read_name(fields: Fields) -> RemoteName:
     return RemoteName(
         version=fields.text("version"),
         sequencer=fields.text("sequencer"),
@@ -279,73 +249,8 @@ def _read_name(fields: "_Fields") -> RemoteName:
     )
 
 
-class _Fields:
-    """Reads typed attributes, and names the item when one cannot have been written by us."""
-
-    def __init__(self, item: Item, name: str = "") -> None:
-        self._item = item
-        self._name = name or " / ".join(
-            str(item.get(part, {}).get("S", f"no {part}")) for part in ("pk", "sk")
-        )
-
-    def text(self, name: str) -> str:
-        value = self._value(name, "S")
-        if not isinstance(value, str):
-            raise self._corrupt(name, "text")
-        return value
-
-    def optional_text(self, name: str) -> str | None:
-        return self.text(name) if name in self._item else None
-
-    def number(self, name: str) -> float:
-        try:
-            return float(self._value(name, "N"))
-        except (TypeError, ValueError):
-            raise self._corrupt(name, "a number") from None
-
-    def integer(self, name: str) -> int:
-        try:  # through `int` alone: a CRC of 64 bits would not survive a float
-            value = int(self._value(name, "N"))
-        except (TypeError, ValueError):
-            raise self._corrupt(name, "a whole number") from None
-        if value < 0:
-            raise self._corrupt(name, "a whole number from 0 on")
-        return value
-
-    def optional_integer(self, name: str) -> int | None:
-        return None if self._value(name, "NULL") else self.integer(name)
-
-    def flag(self, name: str) -> bool:
-        value = self._value(name, "BOOL")
-        if not isinstance(value, bool):
-            raise self._corrupt(name, "true or false")
-        return value
-
-    def one_of(self, name: str, known: type[_E]) -> _E:
-        try:
-            return known(self.text(name))
-        except ValueError:
-            raise self._corrupt(name, f"one of {', '.join(known)}") from None
-
-    def map(self, name: str) -> "_Fields":
-        value = self._value(name, "M")
-        if not isinstance(value, Mapping):
-            raise self._corrupt(name, "a map")
-        return _Fields(value, f"{self._name} / {name}")
-
-    def optional_map(self, name: str) -> "_Fields | None":
-        return self.map(name) if name in self._item else None
-
-    def maps(self) -> "Iterable[tuple[str, _Fields]]":
-        return ((name, self.map(name)) for name in self._item)
-
-    def _value(self, name: str, kind: str) -> Any:
-        return self._item.get(name, {}).get(kind)
-
-    def _corrupt(self, name: str, wanted: str) -> LedgerError:
-        return LedgerError(
-            f"The ledger's item {self._name} is corrupt: "
-            f"{name!r} should be {wanted}, is {self._item.get(name)!r}.",
-            hint="Look at the item; fix or delete it, then redrive the message.",
-            disposition=Disposition.PERMANENT,
-        )
+def name_entry(ref: ObjectRef, *, account: str, since: float) -> RemoteName:
+    """Return the key item's entry for a temporary name of this version."""
+    return RemoteName(
+        version=version_key(ref), sequencer=ref.padded_sequencer, server=account, since=int(since)
+    )

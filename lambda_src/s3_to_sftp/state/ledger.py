@@ -1,14 +1,14 @@
-"""Who sends which version, how far it is, and what became of it.
+"""Which invocation sends which version, how far it has come, and its outcome.
 
-A lease covers a version and its key, so that only one version of a key is under way at a time. It lasts until
+A lease covers a version and its key, so that only one version of a key is in flight at a time. It lasts until
 its owner's invocation must have ended: the owner of an expired lease is dead, not slow.
 
-    SENDING ──commit──► COMMITTING ──delivered──► DELIVERED        settle: FAILED, SUPERSEDED, GONE, UNKNOWN
-                          │     ▲
+    SENDING ──commit──► COMMITTING ──delivered──► DELIVERED
+                          │     ▲                        record_outcome: FAILED, SUPERSEDED, GONE, UNKNOWN
                   refused ▼     │ commit
                           STAGED
 
-`DynamoLedger` keeps it, `NoLedger` stands in for it where there is none.
+`DynamoLedger` implements it; `NoLedger` replaces it where there is no table.
 """
 
 from collections.abc import Mapping
@@ -34,8 +34,8 @@ class Checkpoint:
         rounds_without_progress: Invocations in a row that ended at this very offset.
         etag: Of the object that the bytes are of, without quotes (empty: not known).
         parts_crc: The running checksum of the checksums of the object's parts; see `ChecksumSoFar`.
-        part_crc: The running checksum of the part that is under way.
-        is_spread: Whether several streams have written behind the offset, as far as they got.
+        part_crc: The running checksum of the unfinished part.
+        is_spread: Whether several streams have written beyond the offset.
         refusals: Times in a row that the server did not let the file be resumed.
     """
 
@@ -53,7 +53,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Commit:
-    """A file that is complete under its temporary name, and what is needed to judge later what became of it.
+    """A file that is complete under its temporary name, and what it takes to find out its fate later.
 
     Attributes:
         temporary: The name that holds every byte.
@@ -64,8 +64,8 @@ class Commit:
         server: Where it is.
         checksum_algorithm: Of `checksum`.
         checksum: Of the bytes, in base64 as S3 writes it.
-        verified_by: Which checksum of S3's it agrees with, as in a receipt.
-        sha256: Of the bytes in hexadecimal, where it was asked for (empty: not).
+        verified_by: Which checksum of S3's it matches, as in a receipt.
+        sha256: Of the bytes in hexadecimal, where it was requested (empty: it was not).
         rename_unanswered: Whether a RENAME may have been sent whose answer never came.
         is_renamed: Whether one was answered with OK; only the receipt is missing.
     """
@@ -85,18 +85,18 @@ class Commit:
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
-    """The right to send one version, and what earlier attempts have left.
+    """The right to send one version, and what earlier attempts have left behind.
 
     Attributes:
         ref: The version.
-        owner: Whose it is.
+        owner: Who holds it.
         remote_path: The final name.
         temporary: The name to write to. That of the earlier attempt where there is a checkpoint or a commit.
         attempt: 1 for the first lease of this version.
-        until: Ends by itself at this moment, in seconds since 1970.
+        until: When it expires, in seconds since 1970.
         checkpoint: Resume there.
         commit: An earlier attempt has sent every byte, and may have renamed the file.
-        names: Everything that may stand at the partner for the key, `temporary` included.
+        names: Every file that may exist at the partner for the key, `temporary` included.
         account: Where `temporary` is, `user@host:port` (empty: not known yet).
         last_modified: Modification time of the file that was about to get the final name last.
     """
@@ -120,14 +120,14 @@ class Lease:
         return self.checkpoint is not None or self.commit is not None or others > 0
 
     def started_over(self, temporary: str) -> "Lease":
-        """Return the lease as it is when everything is written again, to this name."""
+        """Return the lease for writing everything again, to this name."""
         return replace(self, temporary=temporary, checkpoint=None, commit=None)
 
 
 class Ledger(Protocol):
-    """Where deliveries are written down.
+    """The record of deliveries.
 
-    Every write also notes what has changed in the lease's `names`.
+    Every write also records what has changed in the lease's `names`.
     """
 
     def acquire(
@@ -140,74 +140,74 @@ class Ledger(Protocol):
         until: float,
         account: str = "",
     ) -> Lease:
-        """Take the version and its key, until that moment.
+        """Acquire the lease on the version and its key.
 
         Args:
             ref: The version.
-            owner: Whose the lease is: unique per invocation.
+            owner: Who holds the lease: unique per invocation.
             remote_path: Its final name.
-            temporary: The name to write to when nothing is left to resume or to judge.
-            until: In seconds since 1970.
+            temporary: The name to write to when there is neither a checkpoint nor a commit.
+            until: When the lease expires, in seconds since 1970.
             account: Where these names are, `user@host:port` (empty: not known yet).
 
         Raises:
             AlreadyDelivered: It is at the partner.
             AlreadyGone: It was recorded as gone from S3.
             Superseded: A newer version was renamed, or is about to be. This one is recorded as superseded.
-            OutcomeUnknown: It was recorded as such, and no person has sent the message again.
-            LeaseHeld: Another lease on the key is running.
-            LedgerError: The ledger cannot be used, an item in it is corrupt, or too many names are left.
+            OutcomeUnknown: It was recorded as such, and no person has redriven the message.
+            LeaseHeld: Another invocation holds the lease on the key.
+            LedgerError: The ledger cannot be used, an item is corrupt, or too many names are left behind.
         """
 
     def start_over(self, lease: Lease, *, temporary: str) -> Lease:
-        """Forget the checkpoint, and the commit if there was one: the version is written anew, to this name.
+        """Forget the checkpoint, and the commit if there is one: the version is written again, to this name.
 
-        To be called before the first byte is written from the start again. A file that holds less than the
-        checkpoint says and is written by several streams could reach the recorded length with holes in it.
+        Call it before writing the first byte again. Several streams that write a file with fewer bytes than
+        the checkpoint says could reach the recorded length with holes in the file.
 
         Raises:
             LedgerError: The lease is lost, or the ledger cannot be used.
         """
 
     def commit(self, lease: Lease, commit: Commit) -> None:
-        """Record that the RENAME is about to be sent; without it nobody may rename. Can be repeated.
+        """Record that the RENAME is about to be sent; no rename is allowed without it. May be repeated.
 
         From this call on, even when it raises, the temporary file must not be removed before `start_over` or
-        `settle` with the lease has returned: the next attempt starts from it.
+        `record_outcome` with the lease has returned: the next attempt starts from it.
 
         Raises:
-            Superseded: The lease ran out and a newer version has committed. This one is recorded so.
-            LedgerError: The lease is lost or over, or the ledger cannot be used.
+            Superseded: The lease expired and a newer version has committed. That is recorded.
+            LedgerError: The lease is lost or has expired, or the ledger cannot be used.
         """
 
     def claim_file(self, lease: Lease, same_file: str, *, account: str) -> None:
-        """Record that the key's objects become this file, where several names may be one file.
+        """Claim this file for the key, where several names may mean one file.
 
         Args:
             lease: On a version of the key.
-            same_file: The same for all paths that are one file.
+            same_file: The same text for all paths that mean one file.
             account: Where it is, `user@host:port`.
 
         Raises:
-            NameTaken: Another key's objects do.
+            NameTaken: Another key has claimed it.
             LedgerError: The ledger cannot be used.
         """
 
     def note_names(self, lease: Lease) -> None:
-        """Write down the names before something is put under them.
+        """Record the names before they are used.
 
         Raises:
-            LedgerError: The lease is lost or over, or the ledger cannot be used.
+            LedgerError: The lease is lost or has expired, or the ledger cannot be used.
         """
 
     def stage(self, lease: Lease, commit: Commit, *, reason: str) -> None:
-        """Record that the file is complete and has no final name, and give the lease back.
+        """Record that the file is complete without its final name, and release the lease.
 
-        Quiet when the lease is lost.
+        Does nothing when the lease is lost.
 
         Args:
             lease: After `commit`.
-            commit: With `rename_unanswered` where an earlier RENAME may still be carried out.
+            commit: With `rename_unanswered` where an earlier RENAME may still happen.
             reason: Why it has no final name.
 
         Raises:
@@ -215,7 +215,7 @@ class Ledger(Protocol):
         """
 
     def delivered(self, lease: Lease, receipt: Mapping[str, Any]) -> None:
-        """Record the receipt and give the lease back. Quiet when somebody has recorded one before.
+        """Record the receipt and release the lease. Does nothing when another function has recorded one.
 
         Args:
             lease: After `commit`.
@@ -226,33 +226,33 @@ class Ledger(Protocol):
         """
 
     def checkpoint(self, lease: Lease, checkpoint: Checkpoint) -> None:
-        """Record where to resume and give the lease back.
+        """Record where to resume, and release the lease.
 
         Raises:
             LedgerError: The lease is lost, or the ledger cannot be used.
         """
 
     def release(self, lease: Lease, *, reason: str) -> None:
-        """Give the lease back; the version is to be tried later. Quiet when the lease is lost.
+        """Release the lease; the version will be retried. Does nothing when the lease is lost.
 
-        The next attempt resumes at the checkpoint, judges the commit, or starts anew.
+        The next attempt resumes at the checkpoint, examines the commit, or starts from the beginning.
 
         Raises:
             LedgerError: The ledger cannot be used.
         """
 
-    def settle(
+    def record_outcome(
         self, ref: ObjectRef, *, state: TerminalState, reason: str, hint: str, lease: Lease | None = None
     ) -> None:
-        """Record an end without a delivery. FAILED and UNKNOWN may be acquired again, after a redrive.
+        """Record a final state other than DELIVERED. A redrive can acquire FAILED and UNKNOWN again.
 
-        With a lease what is at the partner is forgotten: a redrive starts anew. Without one it is kept: a
-        redrive resumes, or judges the commit. UNKNOWN is acquired with `resend` alone, and starts anew in any
-        case: a person has found out that the file is not there. So when a rename may have happened, `stage`
-        first.
+        With a lease, what is at the partner is forgotten: a redrive starts from the beginning. Without one it
+        is kept: a redrive resumes, or examines the commit. UNKNOWN can be acquired only with `resend`, and
+        always starts from the beginning: a person has found out that the file is not there. So when a rename
+        may have happened, call `stage` first.
 
         Raises:
-            NothingToSend: Without a lease: it has ended already, in another way (AlreadyDelivered, ...).
-            LeaseHeld: Without a lease: somebody has one.
+            NothingToSend: Without a lease: it has another final state already (AlreadyDelivered, ...).
+            LeaseHeld: Without a lease: another invocation holds one.
             LedgerError: The lease is lost, or the ledger cannot be used, or an item in it is corrupt.
         """

@@ -1,17 +1,17 @@
-"""What stands in for the ledger where there is no table."""
+"""The ledger of a function without a table."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from s3_to_sftp.errors import Disposition, LedgerError
 from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.state.items import name_entry
 from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, TerminalState
 from s3_to_sftp.state.remote_names import RemoteNames
-from s3_to_sftp.state.transitions import name_of
 
 
 class NoLedger:
-    """The plain sender's: always leases, remembers nothing."""
+    """Grants every lease and remembers nothing."""
 
     def acquire(
         self,
@@ -23,9 +23,9 @@ class NoLedger:
         until: float,
         account: str = "",
     ) -> Lease:
-        """Give a lease on anything."""
+        """Grant the lease."""
         names = RemoteNames()
-        names.put(temporary, name_of(ref, account=account, since=0))
+        names.put(temporary, name_entry(ref, account=account, since=0))
         return Lease(
             ref=ref,
             owner=owner,
@@ -38,8 +38,8 @@ class NoLedger:
         )
 
     def start_over(self, lease: Lease, *, temporary: str) -> Lease:
-        """Give the lease another name."""
-        lease.names.put(temporary, name_of(lease.ref, account=lease.account, since=0))
+        """Return the lease with another temporary name."""
+        lease.names.put(temporary, name_entry(lease.ref, account=lease.account, since=0))
         return lease.started_over(temporary)
 
     def commit(self, lease: Lease, commit: Commit) -> None:
@@ -58,7 +58,7 @@ class NoLedger:
         """Do nothing."""
 
     def checkpoint(self, lease: Lease, checkpoint: Checkpoint) -> None:  # noqa: ARG002 - the protocol's
-        """Refuse: the next invocation would start anew, and so indefinitely.
+        """Refuse: the next invocation would start from the beginning, and so would every one after it.
 
         Raises:
             LedgerError: Always.
@@ -72,7 +72,7 @@ class NoLedger:
     def release(self, lease: Lease, *, reason: str) -> None:
         """Do nothing."""
 
-    def settle(
+    def record_outcome(
         self, ref: ObjectRef, *, state: TerminalState, reason: str, hint: str, lease: Lease | None = None
     ) -> None:
         """Do nothing."""

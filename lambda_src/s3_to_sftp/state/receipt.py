@@ -8,14 +8,14 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 
 
 class Evidence(StrEnum):
-    """What shows that a file has its final name."""
+    """What proves that a file has its final name."""
 
     RENAME_OK = "rename_ok"
-    """The server said OK to the RENAME."""
+    """The server answered the RENAME with OK."""
     SEEN_AFTER_RENAME = "seen_after_rename"
     """No answer came; later the final name had the size and modification time of the temporary file."""
     ASSUMED = "assumed"
-    """No answer came, nothing can be seen, and the configuration says that this counts as delivered."""
+    """No answer came, nothing can be seen, and the configuration counts this as delivered."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,18 +26,18 @@ class Receipt:
         ref: The object version.
         remote_path: Its final name at the partner.
         size: Bytes.
-        seconds: From its turn to the rename, of the last invocation.
+        seconds: From the start to the rename, within the last invocation.
         checksum_algorithm: CRC64NVME, CRC32C or CRC32.
         checksum: Of all bytes that were sent, in base64 as S3 writes it. Empty in a receipt that was written
-            after a crash for an object that is no longer in S3.
+            after a crash, for an object that is no longer in S3.
         verified_by: Which checksum of S3's was compared with the bytes, e.g. `full_object:CRC64NVME` or
             `composite:CRC32C/12`; `none` where none was. All values: docs/reference/ledger.md.
-        evidence: What shows that the file has its final name.
-        sha256: Of all bytes in hexadecimal, where it was asked for and the object was sent in one go.
+        evidence: What proves that the file has its final name.
+        sha256: Of all bytes in hexadecimal, where it was requested and one invocation sent the object.
         streams: Connections, or channels of one, that carried it.
-        host_key_fingerprint: Of the server that took it, `SHA256:...`.
-        attempt: Leases that it took, from 1 on.
-        recovered: Whether an earlier invocation had sent it, and died before it could say so.
+        host_key_fingerprint: Of the server that received it, `SHA256:...`.
+        attempt: How many leases it needed, from 1 on.
+        recovered: Whether an earlier invocation sent it, and ended before it could record that.
     """
 
     ref: ObjectRef
@@ -55,10 +55,10 @@ class Receipt:
     recovered: bool = False
 
     def as_item(self, *, request_id: str) -> dict[str, Any]:
-        """Return what the ledger keeps.
+        """Return the receipt as the ledger keeps it.
 
         Args:
-            request_id: Of the invocation, as the log names it.
+            request_id: Of the invocation, as in the log.
         """
         item = {
             "remote_path": self.remote_path,

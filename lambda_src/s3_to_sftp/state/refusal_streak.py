@@ -1,8 +1,8 @@
-"""When a refusal is no matter of the object any more: the partner refuses different objects alike.
+"""When refusals concern the partner, not the object: the server refuses different objects alike.
 
-One wrong permission at the partner, a full disk, or a file system that is mounted read-only shows itself as
-a refusal of each object. Three different ones in a row that are refused the same request with the same
-status, and none accepted in between, are taken for the state of the partner: the rest waits.
+One wrong permission at the partner, a full disk, or a file system that is mounted read-only shows up as a
+refusal of every object. When three different objects in a row are refused the same request with the same
+status, and none is accepted in between, the partner is considered to refuse writes: the rest waits.
 """
 
 import hashlib
@@ -11,14 +11,14 @@ from s3_to_sftp.errors import CheckpointSaved, Disposition, PartnerRefusesWrites
 from s3_to_sftp.s3.object_ref import ObjectRef
 
 ALIKE = 3
-"""So many different objects in a row, refused alike, are the state of the partner."""
+"""This many different objects in a row, refused alike, mean that the partner refuses writes."""
 
-_TOLD_OBJECTS = 2 * ALIKE
-"""More need not be remembered."""
+_REPORTED_OBJECTS = 2 * ALIKE
+"""There is no need to remember more."""
 
 
 class RefusalStreak:
-    """Refusals that are alike, since an object was accepted last.
+    """Refusals that are alike, since the last object that was accepted.
 
     Attributes:
         accepted: Objects that the partner has accepted.
@@ -30,13 +30,13 @@ class RefusalStreak:
         self._objects: dict[str, None] = {}
 
     def record(self, ref: ObjectRef, outcome: object, *, accepted_before: int | None = None) -> None:
-        """Count what came of an object. What says nothing about the partner changes nothing.
+        """Count the outcome of an object. One that says nothing about the partner changes nothing.
 
         Args:
             ref: The object.
-            outcome: What came of it; an exception, or it was accepted.
-            accepted_before: `accepted` when it was begun. Where another one was accepted since then, a
-                refusal says nothing about the partner.
+            outcome: An exception; anything else means that the object was accepted.
+            accepted_before: `accepted` when the object was started. Where another one was accepted since
+                then, a refusal says nothing about the partner.
         """
         if not isinstance(outcome, Exception) or isinstance(outcome, CheckpointSaved):
             self.accepted += 1
@@ -50,25 +50,25 @@ class RefusalStreak:
             self._objects[_short(ref)] = None
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Start a new streak."""
         self._refused = None
         self._objects = {}
 
     @property
     def are_the_partners(self) -> bool:
-        """Whether there are so many that no further object need be tried."""
+        """Whether there are enough refusals that no further object needs to be tried."""
         return len(self._objects) >= ALIKE
 
     def error(self) -> PartnerRefusesWrites | None:
-        """Return what is wrong with the partner if there are enough of these; None: nothing was refused."""
+        """Return the error that the refusals add up to; None: nothing was refused."""
         refused = self._refused
         if refused is None:
             return None
         return PartnerRefusesWrites(
-            f"Object after object is refused alike; the last one: {refused.reason}",
+            f"The server refuses one object after another alike; the last refusal: {refused.reason}",
             hint=refused.hint,
             alike=_alike(refused),
-            objects=tuple(self._objects)[:_TOLD_OBJECTS],
+            objects=tuple(self._objects)[:_REPORTED_OBJECTS],
         )
 
 

@@ -1,4 +1,4 @@
-"""Names that may still stand at the partner: every one is in the ledger until it is known to be gone."""
+"""Files of ours that may still exist at the partner: each is in the ledger until it is known to be gone."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -6,12 +6,12 @@ from enum import StrEnum
 
 
 class NameKind(StrEnum):
-    """What stands under a name of ours, if anything does."""
+    """What a name of ours holds, if it exists."""
 
     TEMPORARY = "temporary"
     """Bytes of an object, whole or not."""
     ASIDE = "aside"
-    """The partner's old file, moved out of the way where a RENAME does not replace it."""
+    """The partner's old file, moved aside because a RENAME does not replace it."""
     BLOCKER = "blocker"
     """An empty file that keeps a delayed RENAME from moving the delivered file aside."""
 
@@ -23,11 +23,11 @@ class RemoteName:
     Attributes:
         version: Sort key of the version whose delivery made it.
         sequencer: Padded sequencer of that version (empty: none).
-        server: Where it stands, `user@host:port` (empty: not known).
-        kind: What stands there.
+        server: Where it is, `user@host:port` (empty: not known).
+        kind: What it holds.
         rename_pending: Whether a RENAME of it, or onto it, was sent and not answered: a process that hangs at
             the partner may still carry it out.
-        since: When it was written down, in seconds since 1970.
+        since: When it was recorded, in seconds since 1970.
     """
 
     version: str
@@ -39,9 +39,9 @@ class RemoteName:
 
 
 class RemoteNames:
-    """The names of one key, as far as the holder of its lease knows. Changes wait for the next ledger write.
+    """The names of one key, as the lease holder knows them. Changes are kept for the next ledger write.
 
-    Not thread-safe: it belongs to the holder of the lease.
+    Not thread-safe: it belongs to the lease holder.
     """
 
     def __init__(self, entries: Mapping[str, RemoteName] | None = None) -> None:
@@ -66,18 +66,18 @@ class RemoteNames:
         return tuple(self._entries.items())
 
     def put(self, name: str, entry: RemoteName) -> None:
-        """Note a name, or what is now known of it."""
+        """Record a name, or what is now known of it."""
         if self._entries.get(name) != entry:
             self._entries[name] = entry
             self._changed[name] = None
 
-    def settle(self, name: str, *, kind: NameKind | None = None) -> None:
-        """Note that no RENAME that uses the name can happen any more."""
+    def rename_resolved(self, name: str, *, kind: NameKind | None = None) -> None:
+        """Record that no RENAME from or to this name can happen any more."""
         if entry := self._entries.get(name):
             self.put(name, replace(entry, rename_pending=False, kind=kind or entry.kind))
 
     def remove(self, name: str) -> None:
-        """Note that nothing stands under the name."""
+        """Record that the name does not exist."""
         if self._entries.pop(name, None) is not None:
             self._changed[name] = None
 
@@ -87,5 +87,5 @@ class RemoteNames:
         return written, [name for name in self._changed if name not in self._entries]
 
     def written(self) -> None:
-        """Note that the ledger has all that is known."""
+        """Record that the ledger has every change."""
         self._changed.clear()

@@ -460,7 +460,7 @@ def test_journal_tells_the_lease_what_has_become_of_names() -> None:
     names = {f"inbox/.{number}": pending(MINE, NameKind.ASIDE, since=1) for number in range(4)}
     harness = Harness(names)
     journal = harness.journal()
-    journal.settled("inbox/.0")
+    journal.rename_resolved("inbox/.0")
     journal.blocked("inbox/.1")
     journal.gone("inbox/.2")
     for tell in (journal.settled, journal.blocked, journal.gone):

@@ -1,4 +1,4 @@
-"""Each outcome has its consequence: acknowledged, sent anew, continued or dead-lettered."""
+"""Each outcome has its consequence: acknowledged, returned to the queue, continued or dead-lettered."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ RETRY_FOR = 3600.0
 
 
 def message(
-    *, tries: RetryHistory | None = None, sent_at: float = SENT_AT, objects: tuple[ObjectRef, ...] = (A,)
+    *, history: RetryHistory | None = None, sent_at: float = SENT_AT, objects: tuple[ObjectRef, ...] = (A,)
 ) -> Message:
-    """A message as it is received, the first time or after it was sent anew."""
+    """A message as it is received, the first time or after it was returned to the queue."""
     attributes = {}
-    if tries is not None:
-        attributes["retries"] = {"stringValue": tries.as_text(sent=sent_at), "dataType": "String"}
+    if history is not None:
+        attributes["retries"] = {"stringValue": history.as_text(sent=sent_at), "dataType": "String"}
     return Message(
         id="m1",
         body=json.dumps(s3_notification(*(record_of(ref) for ref in objects))),
@@ -77,16 +77,16 @@ def record_of(ref: ObjectRef) -> Any:
 
 @dataclass
 class Staged:
-    """A message that was sent anew.
+    """A message that was returned to the queue.
 
     Attributes:
         body: Its body.
-        tries: What it carries along.
+        history: What it carries along.
         delay: Seconds.
     """
 
     body: str
-    tries: RetryHistory
+    history: RetryHistory
     delay: float
 
     @property
@@ -113,15 +113,15 @@ class NotingQueue:
     def delays(self) -> list[float]:
         return [sent.delay for sent in self.sent]
 
-    def resend(self, _message: Message, *, body: str, tries: RetryHistory, delay: float) -> None:
-        self._note("send anew")
-        self.sent.append(Staged(body, tries, delay))
+    def return_to_queue(self, _message: Message, *, body: str, history: RetryHistory, delay: float) -> None:
+        self._note("return to queue")
+        self.sent.append(Staged(body, history, delay))
 
     def dead_letter(self, _message: Message, **why: str) -> None:
         self._note("dead_letter")
         self.dead_lettered.append(why)
 
-    def continue_(self, _message: Message, *, body: str) -> None:
+    def send_continuation(self, _message: Message, *, body: str) -> None:
         self._note("continue")
         self.continued.append(body)
 
@@ -144,11 +144,11 @@ class RecordingPublisher(NullPublisher):
 
 
 class DispositionEnvironment:
-    """A settlement whose every act is noted.
+    """A message disposition whose every action is recorded.
 
     Attributes:
         events: What was done, in order.
-        given_up: Objects that the ledger was told of.
+        given_up: Objects whose failure the ledger recorded.
         meanwhile: What the ledger answers instead of taking that an object is given up.
         now: Seconds since the epoch.
     """
@@ -161,7 +161,7 @@ class DispositionEnvironment:
         self.meanwhile: dict[ObjectRef, DeliveryError] = {}
         self.now = SENT_AT
 
-    def settle(self, *failures: Failure, of: Message | None = None) -> bool:
+    def apply(self, *failures: Failure, of: Message | None = None) -> bool:
         return self.message_disposition().apply(of or message(), failures)
 
     def message_disposition(self, *, base: float = 100, cap: float = 100) -> MessageDisposition:
@@ -192,7 +192,7 @@ RETRIED = [
     RequestRefused("full.", hint="wait.", code=14, disposition=Disposition.RETRY),
     LedgerError("busy.", hint="wait."),
     PartnerUnreachable("down.", hint="wait."),
-    LoginRefused("no.", hint="mend."),
+    LoginRefused("no.", hint="fix."),
     CredentialsError("empty.", hint="fill."),
     ZeroDivisionError("surprise"),
 ]
@@ -206,7 +206,7 @@ PERMANENT = [
     ObjectGone("gone.", hint="put."),
     ConfigurationError("unset.", hint="set."),
     RequestRefused("forbidden.", hint="ask.", code=3, disposition=Disposition.PERMANENT),
-    LedgerError("corrupt.", hint="mend.", disposition=Disposition.PERMANENT),
+    LedgerError("corrupt.", hint="fix.", disposition=Disposition.PERMANENT),
     ResumeNotSupported("too large.", hint="split."),
     NoProgress("stuck.", hint="ask."),
 ]
@@ -225,36 +225,36 @@ def names(value: object) -> str:
 
 
 def test_delivered_message_leaves_the_queue(env: DispositionEnvironment) -> None:
-    assert env.settle()
+    assert env.apply()
     assert env.events == []
 
 
 @pytest.mark.parametrize("error", SETTLED, ids=names)
 def test_what_needs_no_delivery_leaves_the_queue(error: Exception, env: DispositionEnvironment) -> None:
     env.now += 2 * RETRY_FOR
-    assert env.settle((A, error))
+    assert env.apply((A, error))
     assert env.events == []
 
 
 @pytest.mark.parametrize("error", RETRIED, ids=names)
-def test_what_may_work_later_is_sent_anew_with_jitter_and_acknowledged(
+def test_retryable_error_returns_the_message_with_jitter_and_acknowledges_it(
     error: Exception, env: DispositionEnvironment
 ) -> None:
     for _ in range(20):
-        assert env.settle((A, error))
-    assert env.events == ["send anew", "acknowledge"] * 20
+        assert env.apply((A, error))
+    assert env.events == ["return to queue", "acknowledge"] * 20
     assert len(set(env.queue.delays)) > 1
     assert all(1 <= delay <= 100 for delay in env.queue.delays)
     assert env.queue.sent[0].body == message().body
 
 
-def test_delay_grows_with_the_tries_that_failed(env: DispositionEnvironment) -> None:
+def test_delay_grows_with_the_attempts_that_failed(env: DispositionEnvironment) -> None:
     message_disposition = env.message_disposition(base=5, cap=900)
     for count, longest in ((0, 5), (7, 640)):
         env.queue.sent.clear()
-        tries = RetryHistory(first_sent=SENT_AT, count=count, since=SENT_AT if count else None, waits=40)
+        history = RetryHistory(first_sent=SENT_AT, count=count, since=SENT_AT if count else None, waits=40)
         for _ in range(40):
-            message_disposition.apply(message(tries=tries), [(A, RETRIED[0])])
+            message_disposition.apply(message(history=history), [(A, RETRIED[0])])
         assert 0.4 * longest < max(env.queue.delays) <= longest
 
 
@@ -262,9 +262,9 @@ def test_delay_grows_with_the_tries_that_failed(env: DispositionEnvironment) -> 
 def test_what_waits_for_its_turn_comes_back_when_the_error_says(
     error: Any, env: DispositionEnvironment
 ) -> None:
-    assert env.settle((A, error))
+    assert env.apply((A, error))
     assert env.queue.delays == [error.retry_after]
-    assert env.events == ["send anew", "acknowledge"]
+    assert env.events == ["return to queue", "acknowledge"]
 
 
 @pytest.mark.parametrize(("rest", "longest"), [(900, 100), (5, 5)])
@@ -272,7 +272,7 @@ def test_what_another_function_sends_is_looked_at_soon_and_at_the_latest_when_it
     rest: float, longest: float, env: DispositionEnvironment
 ) -> None:
     for _ in range(30):
-        assert env.settle((A, LeaseHeld("another.", hint="", retry_after=rest)))
+        assert env.apply((A, LeaseHeld("another.", hint="", retry_after=rest)))
     assert 0 < max(env.queue.delays) <= longest
 
 
@@ -285,13 +285,13 @@ def test_what_another_function_sends_is_looked_at_less_and_less_often(env: Dispo
         env.queue.sent.clear()
         for _ in range(40):
             message_disposition.apply(
-                message(tries=RetryHistory(first_sent=SENT_AT, waits=waits)), [(A, busy)]
+                message(history=RetryHistory(first_sent=SENT_AT, waits=waits)), [(A, busy)]
             )
         assert 0.4 * longest < max(env.queue.delays) <= longest
 
 
 def test_what_is_under_way_is_continued_and_acknowledged(env: DispositionEnvironment) -> None:
-    assert env.settle((A, CheckpointSaved("half.", hint="")), of=tried_for(2 * RETRY_FOR))
+    assert env.apply((A, CheckpointSaved("half.", hint="")), of=tried_for(2 * RETRY_FOR))
     assert env.events == ["continue", "acknowledge"]
 
 
@@ -299,21 +299,21 @@ def test_what_is_under_way_is_continued_and_acknowledged(env: DispositionEnviron
 def test_what_nobody_can_deliver_is_dead_lettered_with_the_reason(
     error: Any, env: DispositionEnvironment
 ) -> None:
-    assert env.settle((A, error))
+    assert env.apply((A, error))
     assert env.queue.dead_lettered == [{"reason": error.reason, "hint": error.hint, "error": names(error)}]
     assert env.given_up == [(A, error)]
     assert env.announcements.failures == [(A, error, 1)]
 
 
-def test_ledger_is_told_before_the_message_is_dead_lettered_and_people_after(
+def test_failure_is_recorded_before_the_message_is_dead_lettered_and_published_after(
     env: DispositionEnvironment,
 ) -> None:
-    env.settle((A, PERMANENT[1]))
+    env.apply((A, PERMANENT[1]))
     assert env.events == ["give up", "dead_letter", "announce", "acknowledge"]
 
 
 def test_message_that_names_no_object_is_dead_lettered(env: DispositionEnvironment) -> None:
-    assert env.settle((None, PERMANENT[0]))
+    assert env.apply((None, PERMANENT[0]))
     assert env.queue.dead_lettered[0]["error"] == "EventError"
     assert env.given_up == []
     assert env.announcements.failures == [(None, PERMANENT[0], 1)]
@@ -323,16 +323,16 @@ def test_message_that_names_no_object_is_dead_lettered(env: DispositionEnvironme
 
 
 def tried_for(seconds: float, *, objects: tuple[ObjectRef, ...] = (A,)) -> Message:
-    """A message whose first try failed so long ago, received after it was sent anew."""
-    tries = RetryHistory(first_sent=SENT_AT - 10 * RETRY_FOR, count=4, since=SENT_AT - seconds)
-    return message(tries=tries, objects=objects)
+    """A message whose first attempt failed so long ago, received after it was returned to the queue."""
+    history = RetryHistory(first_sent=SENT_AT - 10 * RETRY_FOR, count=4, since=SENT_AT - seconds)
+    return message(history=history, objects=objects)
 
 
 def after(env: DispositionEnvironment, received: Message, *errors: Exception) -> Message:
     """Settle these outcomes one after the other; what comes of it is received at once each time."""
     for error in errors:
-        assert env.settle((A, error), of=received)
-        received = message(tries=env.queue.sent[-1].tries, sent_at=env.now)
+        assert env.apply((A, error), of=received)
+        received = message(history=env.queue.sent[-1].history, sent_at=env.now)
     return received
 
 
@@ -341,19 +341,19 @@ def test_what_lay_in_a_backlog_for_longer_than_it_is_retried_for_gets_more_than_
     error: Exception, env: DispositionEnvironment
 ) -> None:
     env.now = SENT_AT + 100 * RETRY_FOR
-    assert env.settle((A, error))
+    assert env.apply((A, error))
     assert env.queue.dead_lettered == []
     (again,) = env.queue.sent
-    assert again.tries == RetryHistory(first_sent=SENT_AT, count=1, since=env.now)
+    assert again.history == RetryHistory(first_sent=SENT_AT, count=1, since=env.now)
 
 
 @pytest.mark.parametrize("error", [*RETRIED, CIRCUIT_OPEN], ids=names)
 def test_object_is_given_up_when_its_first_try_was_long_enough_ago(
     error: Exception, env: DispositionEnvironment
 ) -> None:
-    assert env.settle((A, error), of=tried_for(RETRY_FOR - 1))
+    assert env.apply((A, error), of=tried_for(RETRY_FOR - 1))
     assert env.queue.dead_lettered == []
-    assert env.settle((A, error), of=tried_for(RETRY_FOR))
+    assert env.apply((A, error), of=tried_for(RETRY_FOR))
     assert len(env.queue.dead_lettered) == 1
 
 
@@ -361,53 +361,55 @@ def test_object_is_given_up_when_its_first_try_was_long_enough_ago(
 def test_what_only_waits_for_its_turn_is_never_given_up(
     error: Exception, env: DispositionEnvironment
 ) -> None:
-    assert env.settle((A, error), of=tried_for(100 * RETRY_FOR))
-    assert env.events == ["send anew", "acknowledge"]
+    assert env.apply((A, error), of=tried_for(100 * RETRY_FOR))
+    assert env.events == ["return to queue", "acknowledge"]
 
 
 @pytest.mark.parametrize("error", [*WAITING, CIRCUIT_OPEN], ids=names)
 def test_a_wait_is_no_try_and_starts_no_clock(error: Exception, env: DispositionEnvironment) -> None:
     received = after(env, message(), *[error] * 2000)
-    assert received.tries == RetryHistory(first_sent=SENT_AT, waits=2000)
+    assert received.history == RetryHistory(first_sent=SENT_AT, waits=2000)
     env.now += 100 * RETRY_FOR
-    assert after(env, received, RETRIED[0]).tries == RetryHistory(first_sent=SENT_AT, count=1, since=env.now)
+    assert after(env, received, RETRIED[0]).history == RetryHistory(
+        first_sent=SENT_AT, count=1, since=env.now
+    )
 
 
-def test_clock_stands_while_an_object_waits_for_what_is_nobodys_fault(env: DispositionEnvironment) -> None:
+def test_time_is_paused_while_an_object_waits_for_a_lease(env: DispositionEnvironment) -> None:
     received = after(env, tried_for(RETRY_FOR - 50), LeaseHeld("another.", hint="", retry_after=77))
-    env.now += 77
-    assert env.settle((A, RETRIED[0]), of=received)
+    env.now += env.queue.delays[-1]
+    assert env.apply((A, RETRIED[0]), of=received)
     assert env.queue.dead_lettered == []
 
 
-def test_clock_runs_while_the_circuit_is_open(env: DispositionEnvironment) -> None:
+def test_time_runs_while_the_circuit_is_open(env: DispositionEnvironment) -> None:
     received = after(env, tried_for(RETRY_FOR - 50), CIRCUIT_OPEN)
     env.now += CIRCUIT_OPEN.retry_after
-    assert env.settle((A, CIRCUIT_OPEN), of=received)
+    assert env.apply((A, CIRCUIT_OPEN), of=received)
     assert [dead_lettered["reason"] for dead_lettered in env.queue.dead_lettered] == ["open."]
 
 
-def test_tries_are_counted_over_all_messages_of_an_object(env: DispositionEnvironment) -> None:
+def test_attempts_are_counted_over_all_messages_of_an_object(env: DispositionEnvironment) -> None:
     received = after(env, message(), RETRIED[0], WAITING[0], CIRCUIT_OPEN, RETRIED[4], RETRIED[0])
-    assert (received.tries.count, received.tries.since) == (3, SENT_AT + env.queue.delays[1])
-    assert env.settle((A, PERMANENT[1]), of=received)
+    assert (received.history.count, received.history.since) == (3, SENT_AT + env.queue.delays[1])
+    assert env.apply((A, PERMANENT[1]), of=received)
     assert env.announcements.failures == [(A, PERMANENT[1], 4)]
 
 
-def test_message_that_a_person_sent_back_is_tried_anew(env: DispositionEnvironment) -> None:
+def test_redriven_message_starts_its_retries_again(env: DispositionEnvironment) -> None:
     old = RetryHistory(first_sent=SENT_AT, count=9, since=SENT_AT).as_text(sent=SENT_AT)
     back = dataclasses.replace(
         message(sent_at=SENT_AT + 2 * RETRY_FOR),
         attributes={"retries": {"stringValue": old, "dataType": "String"}},
     )
     env.now = SENT_AT + 2 * RETRY_FOR
-    assert env.settle((A, RETRIED[0]), of=back)
+    assert env.apply((A, RETRIED[0]), of=back)
     assert env.queue.dead_lettered == []
-    assert env.queue.sent[0].tries.count == 1
+    assert env.queue.sent[0].history.count == 1
 
 
-def test_unexpected_error_is_told_by_its_name_when_it_is_given_up(env: DispositionEnvironment) -> None:
-    env.settle((A, ZeroDivisionError("surprise")), of=tried_for(RETRY_FOR))
+def test_unexpected_error_is_published_by_its_name(env: DispositionEnvironment) -> None:
+    env.apply((A, ZeroDivisionError("surprise")), of=tried_for(RETRY_FOR))
     (dead_lettered,) = env.queue.dead_lettered
     assert (dead_lettered["reason"], dead_lettered["error"]) == (
         "ZeroDivisionError: surprise",
@@ -474,7 +476,7 @@ def test_each_object_of_a_message_gets_what_is_right_for_it(
     cases = {A: CASES[first], B: CASES[second]}
     env.meanwhile = {ref: case.meanwhile for ref, case in cases.items() if case.meanwhile}
     received = tried_for(2 * RETRY_FOR if is_over else 1, objects=(A, B))
-    assert env.settle(*((ref, case.error) for ref, case in cases.items() if case.error), of=received)
+    assert env.apply(*((ref, case.error) for ref, case in cases.items() if case.error), of=received)
     wanted = {ref: case.over if is_over else case.young for ref, case in cases.items()}
     dead = [ref for ref, end in wanted.items() if end == "dead"]
     assert [sent.announces for sent in env.queue.sent] == [[ref] for ref in wanted if wanted[ref] == "later"]
@@ -494,17 +496,17 @@ def test_object_that_goes_on_does_not_take_along_what_another_has_been_through(
     env: DispositionEnvironment,
 ) -> None:
     received = tried_for(10, objects=(A, B, C))
-    assert env.settle((A, RETRIED[0]), (B, CIRCUIT_OPEN), (C, TOO_LATE), of=received)
-    tries = received.tries
-    assert {sent.announces[0]: sent.tries for sent in env.queue.sent} == {
-        A: dataclasses.replace(tries, count=5),
-        B: dataclasses.replace(tries, waits=1),
-        C: dataclasses.replace(tries, waits=1),
+    assert env.apply((A, RETRIED[0]), (B, CIRCUIT_OPEN), (C, TOO_LATE), of=received)
+    history = received.history
+    assert {sent.announces[0]: sent.history for sent in env.queue.sent} == {
+        A: dataclasses.replace(history, count=5),
+        B: dataclasses.replace(history, waits=1),
+        C: dataclasses.replace(history, waits=1),
     }
 
 
-def test_object_that_a_message_names_twice_is_sent_anew_once(env: DispositionEnvironment) -> None:
-    assert env.settle((A, RETRIED[0]), (A, RETRIED[0]), of=message(objects=(A, A)))
+def test_object_that_a_message_names_twice_is_returned_once(env: DispositionEnvironment) -> None:
+    assert env.apply((A, RETRIED[0]), (A, RETRIED[0]), of=message(objects=(A, A)))
     assert [sent.announces for sent in env.queue.sent] == [[A]]
 
 
@@ -512,7 +514,7 @@ def test_every_object_of_a_dead_lettered_message_is_recorded_announced_and_expla
     env: DispositionEnvironment,
 ) -> None:
     failures = [(A, PERMANENT[1]), (B, RETRIED[0]), (C, SETTLED[0])]
-    assert env.settle(*failures, of=tried_for(RETRY_FOR, objects=(A, B, C)))
+    assert env.apply(*failures, of=tried_for(RETRY_FOR, objects=(A, B, C)))
     assert {ref for ref, _ in env.given_up} == {A, B}
     assert {ref for ref, _, _ in env.announcements.failures} == {A, B}
     (dead_lettered,) = env.queue.dead_lettered
@@ -525,8 +527,8 @@ def test_every_object_of_a_dead_lettered_message_is_recorded_announced_and_expla
 
 def test_what_lives_on_is_sent_before_the_message_is_dead_lettered(env: DispositionEnvironment) -> None:
     failures = [(A, PERMANENT[1]), (B, RETRIED[0]), (C, CONTINUED)]
-    assert env.settle(*failures, of=message(objects=(A, B, C)))
-    assert env.events == ["give up", "send anew", "continue", "dead_letter", "announce", "acknowledge"]
+    assert env.apply(*failures, of=message(objects=(A, B, C)))
+    assert env.events == ["give up", "return to queue", "continue", "dead_letter", "announce", "acknowledge"]
 
 
 # --- when it does not work ---
@@ -534,21 +536,21 @@ def test_what_lives_on_is_sent_before_the_message_is_dead_lettered(env: Disposit
 
 @pytest.mark.parametrize(
     ("act", "error"),
-    [("send anew", RETRIED[0]), ("dead_letter", PERMANENT[1]), ("continue", CONTINUED)],
+    [("return to queue", RETRIED[0]), ("dead_letter", PERMANENT[1]), ("continue", CONTINUED)],
 )
 def test_message_that_the_queue_refuses_to_move_stays(
     act: str, error: Exception, env: DispositionEnvironment
 ) -> None:
     env.queue.refused.add(act)
-    assert not env.settle((A, error))
+    assert not env.apply((A, error))
     assert "acknowledge" not in env.events
 
 
-@pytest.mark.parametrize("act", ["send anew", "dead_letter", "continue"])
+@pytest.mark.parametrize("act", ["return to queue", "dead_letter", "continue"])
 def test_message_stays_when_a_part_of_it_could_not_be_moved(act: str, env: DispositionEnvironment) -> None:
     env.queue.refused.add(act)
     failures = [(A, PERMANENT[1]), (B, RETRIED[0]), (C, CONTINUED)]
-    assert not env.settle(*failures, of=message(objects=(A, B, C)))
+    assert not env.apply(*failures, of=message(objects=(A, B, C)))
     assert "acknowledge" not in env.events
 
 
@@ -556,25 +558,25 @@ def test_nothing_is_announced_of_a_message_that_could_not_be_dead_lettered(
     env: DispositionEnvironment,
 ) -> None:
     env.queue.refused.add("dead_letter")
-    env.settle((A, PERMANENT[1]))
+    env.apply((A, PERMANENT[1]))
     assert env.announcements.failures == []
 
 
-def test_message_is_dead_lettered_although_the_ledger_cannot_be_told(env: DispositionEnvironment) -> None:
+def test_message_is_dead_lettered_although_the_ledger_cannot_be_written(env: DispositionEnvironment) -> None:
     env.meanwhile[A] = LedgerError("busy.", hint="")
-    assert env.settle((A, PERMANENT[1]))
+    assert env.apply((A, PERMANENT[1]))
     assert len(env.queue.dead_lettered) == len(env.announcements.failures) == 1
 
 
 def test_object_that_has_ended_otherwise_meanwhile_is_not_dead_lettered(env: DispositionEnvironment) -> None:
     env.meanwhile[A] = AlreadyDelivered("delivered before.", hint="")
-    assert env.settle((A, PERMANENT[1]))
+    assert env.apply((A, PERMANENT[1]))
     assert (env.queue.dead_lettered, env.announcements.failures) == ([], [])
 
 
 def test_announcement_of_a_failure_names_the_path_where_there_is_one(env: DispositionEnvironment) -> None:
-    env.settle((A, PERMANENT[1]))
-    env.settle((None, EventError("no JSON.", hint="")))
+    env.apply((A, PERMANENT[1]))
+    env.apply((None, EventError("no JSON.", hint="")))
     assert env.announcements.paths == [f"inbox/{A.key}", None]
 
 
@@ -621,5 +623,5 @@ def test_no_message_is_received_a_second_time_however_often_its_object_waits(sqs
             QueueUrl=queue_url, AttributeNames=["All"], MessageAttributeNames=["All"], MaxNumberOfMessages=10
         )["Messages"]
         its = Message.from_record(sqs_record(received))
-        assert (its.receive_count, its.tries.waits, its.tries.count) == (1, waits, 0)
+        assert (its.receive_count, its.history.waits, its.history.count) == (1, waits, 0)
         assert message_disposition.apply(its, [(A, DeadlineTooClose("late.", hint="", retry_after=0))])

@@ -1,4 +1,4 @@
-"""A message is sent anew, dead-lettered with an explanation or continued, and never lost."""
+"""A message is returned to the queue, dead-lettered with an explanation or continued, and never lost."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from s3_to_sftp.errors import Disposition, QueueError
-from s3_to_sftp.queue.message_queue import Message, MessageQueue, cut
+from s3_to_sftp.queue.message_queue import Message, MessageQueue
 from s3_to_sftp.queue.retry_policy import RetryHistory
+from s3_to_sftp.untrusted_text import cut
 from tests.support.lambda_events import sqs_record
 
 BODY = '{"Records": [{"eventName": "ObjectCreated:Put", "s3": {"object": {"key": "a+b"}}}]}'
@@ -102,7 +103,7 @@ def test_message_that_a_person_has_sent_back_is_known_until_it_has_been_tried(
     env.queue.dead_letter(env.one(env.url), reason="r", hint="h", error=error)
     dead_lettered = env.one(env.dead)
     assert dead_lettered.is_operator_resend is is_operator_resend
-    env.queue.resend(dead_lettered, body=dead_lettered.body, tries=TRIES, delay=0)
+    env.queue.return_to_queue(dead_lettered, body=dead_lettered.body, history=HISTORY, delay=0)
     assert env.one(env.url).is_operator_resend is is_operator_resend
 
 
@@ -123,23 +124,23 @@ def a_message(body: str = BODY, attributes: dict[str, Any] | None = None) -> Mes
     )
 
 
-TRIES = RetryHistory(first_sent=1_795_392_000.0, count=3, since=1_795_392_600.5, waits=2)
+HISTORY = RetryHistory(first_sent=1_795_392_000.0, count=3, since=1_795_392_600.5, waits=2)
 
 
-def test_message_that_is_sent_anew_carries_what_it_has_been_through_and_begins_its_receives_anew(
+def test_returned_message_carries_its_history_and_starts_its_receive_count_again(
     env: Environment,
 ) -> None:
     env.put(attributes={"who": text("a person"), "reason": text("of an earlier parking")})
     first = env.one(env.url)
-    env.queue.resend(first, body="a part of it", tries=TRIES, delay=0)
+    env.queue.return_to_queue(first, body="a part of it", history=HISTORY, delay=0)
     env.queue.acknowledge(first)
     again = env.one(env.url)
-    assert (again.body, again.receive_count, again.tries) == ("a part of it", 1, TRIES)
+    assert (again.body, again.receive_count, again.history) == ("a part of it", 1, HISTORY)
     assert again.attributes.keys() == {"who", "retries"}
 
 
-def test_message_that_is_sent_anew_comes_when_its_delay_is_over(env: Environment) -> None:
-    env.queue.resend(a_message(), body=BODY, tries=TRIES, delay=600)
+def test_returned_message_is_received_after_its_delay(env: Environment) -> None:
+    env.queue.return_to_queue(a_message(), body=BODY, history=HISTORY, delay=600)
     assert env.received(env.url) == []
     names = ["ApproximateNumberOfMessagesDelayed"]
     answer = env.client.get_queue_attributes(QueueUrl=env.url, AttributeNames=names)
@@ -148,33 +149,35 @@ def test_message_that_is_sent_anew_comes_when_its_delay_is_over(env: Environment
 
 @pytest.mark.parametrize(("asked", "sent"), [(0.2, 1), (7, 7), (-3, 0), (1e9, 900)])
 def test_delay_is_rounded_up_and_kept_within_what_sqs_takes(asked: float, sent: int) -> None:
-    request = what_is_sent(lambda q: q.resend(a_message(), body=BODY, tries=TRIES, delay=asked))
+    request = what_is_sent(lambda q: q.return_to_queue(a_message(), body=BODY, history=HISTORY, delay=asked))
     assert (request["QueueUrl"], request["DelaySeconds"]) == ("url", sent)
 
 
-def test_message_that_was_never_sent_anew_has_not_been_tried() -> None:
+def test_message_that_was_never_returned_has_not_been_tried() -> None:
     message = dataclasses.replace(a_message(), sent_at=1000)
-    assert message.tries == RetryHistory(first_sent=1000)
+    assert message.history == RetryHistory(first_sent=1000)
 
 
-def test_message_that_is_dead_lettered_forgets_its_tries(env: Environment) -> None:
-    env.queue.resend(a_message(), body=BODY, tries=TRIES, delay=0)
+def test_message_that_is_dead_lettered_forgets_its_retries(env: Environment) -> None:
+    env.queue.return_to_queue(a_message(), body=BODY, history=HISTORY, delay=0)
     env.queue.dead_letter(env.one(env.url), **EXPLANATION)
     assert "retries" not in env.one(env.dead).attributes
 
 
-def test_message_that_is_continued_forgets_its_tries(env: Environment) -> None:
-    env.queue.resend(a_message(), body=BODY, tries=TRIES, delay=0)
-    env.queue.continue_(env.one(env.url), body=BODY)
+def test_message_that_is_continued_forgets_its_retries(env: Environment) -> None:
+    env.queue.return_to_queue(a_message(), body=BODY, history=HISTORY, delay=0)
+    env.queue.send_continuation(env.one(env.url), body=BODY)
     (continued,) = env.received(env.url)
-    assert (continued.tries.count, continued.tries.since, continued.continued) == (0, None, 1)
+    assert (continued.history.count, continued.history.since, continued.continued) == (0, None, 1)
 
 
-def test_message_that_sqs_itself_has_moved_and_a_person_sent_back_is_tried_anew(env: Environment) -> None:
-    old = TRIES.as_text(sent=TRIES.first_sent)
+def test_redriven_message_that_sqs_itself_had_moved_starts_its_retries_again(
+    env: Environment,
+) -> None:
+    old = HISTORY.as_text(sent=HISTORY.first_sent)
     env.put(attributes={"retries": text(old)})
     (back,) = env.received(env.url)
-    assert back.tries == RetryHistory(first_sent=back.sent_at)
+    assert back.history == RetryHistory(first_sent=back.sent_at)
 
 
 def test_message_is_acknowledged_once_and_again(env: Environment) -> None:
@@ -280,10 +283,10 @@ def test_message_without_any_room_is_dead_lettered_without_explanation() -> None
 
 def test_continuation_is_the_same_body_in_the_same_queue(env: Environment) -> None:
     env.put(attributes={"who": text("a person"), "reason": text("of an earlier parking")})
-    env.queue.continue_(env.one(env.url), body=BODY)
+    env.queue.send_continuation(env.one(env.url), body=BODY)
     first = env.one(env.url)
     assert (first.body, values(first)) == (BODY, {"who": "a person", "continued": "1"})
-    env.queue.continue_(first, body=BODY)
+    env.queue.send_continuation(first, body=BODY)
     assert env.one(env.url).continued == 2
     assert env.received(env.dead) == []
 
@@ -293,15 +296,15 @@ def test_continuation_is_the_same_body_in_the_same_queue(env: Environment) -> No
     [
         (
             "send_message",
-            lambda q: q.resend(a_message(), body=BODY, tries=TRIES, delay=1),
-            "cannot be sent anew",
+            lambda q: q.return_to_queue(a_message(), body=BODY, history=HISTORY, delay=1),
+            "cannot be returned to the queue",
         ),
         (
             "send_message",
             lambda q: q.dead_letter(a_message(), **EXPLANATION),
             "cannot be sent to the dead-letter",
         ),
-        ("send_message", lambda q: q.continue_(a_message(), body=BODY), "cannot be continued"),
+        ("send_message", lambda q: q.send_continuation(a_message(), body=BODY), "cannot be continued"),
     ],
 )
 def test_refusal_by_sqs_is_an_error_that_keeps_the_message(operation: str, call: Any, words: str) -> None:
@@ -321,7 +324,7 @@ def test_silence_of_sqs_is_an_error_that_keeps_the_message() -> None:
             raise EndpointConnectionError(endpoint_url="https://sqs")
 
     with pytest.raises(QueueError, match="Could not connect"):
-        MessageQueue(Unreachable(), queue_url="url", dead_letter_queue_url="dead").continue_(
+        MessageQueue(Unreachable(), queue_url="url", dead_letter_queue_url="dead").send_continuation(
             a_message(), body=BODY
         )
 

@@ -56,7 +56,7 @@ moments = st.floats(min_value=0, max_value=1e10).map(lambda moment: round(moment
 
 
 @given(
-    tries=st.builds(
+    history=st.builds(
         RetryHistory,
         first_sent=moments,
         count=st.integers(0, 10**6),
@@ -67,14 +67,14 @@ moments = st.floats(min_value=0, max_value=1e10).map(lambda moment: round(moment
     late=st.floats(-299, 299),
 )
 def test_what_is_carried_along_is_read_as_it_was_written(
-    tries: RetryHistory, sent: float, late: float
+    history: RetryHistory, sent: float, late: float
 ) -> None:
-    assert RetryHistory.from_text(tries.as_text(sent=sent), sent=sent + late) == tries
+    assert RetryHistory.from_text(history.as_text(sent=sent), sent=sent + late) == history
 
 
-@given(tries=st.builds(RetryHistory, first_sent=moments, count=st.integers(1, 9)), sent=moments)
-def test_what_was_carried_by_another_message_does_not_count(tries: RetryHistory, sent: float) -> None:
-    assert RetryHistory.from_text(tries.as_text(sent=sent), sent=sent + 301) == RetryHistory(
+@given(history=st.builds(RetryHistory, first_sent=moments, count=st.integers(1, 9)), sent=moments)
+def test_what_was_carried_by_another_message_does_not_count(history: RetryHistory, sent: float) -> None:
+    assert RetryHistory.from_text(history.as_text(sent=sent), sent=sent + 301) == RetryHistory(
         first_sent=sent + 301
     )
 

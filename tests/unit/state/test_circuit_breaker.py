@@ -1,4 +1,4 @@
-"""A partner who is away or has refused the login has its circuit breaker open, and tried again by one at a time."""
+"""The circuit breaker opens for a partner who is away or refuses the login; one function at a time tries."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.state.circuit_breaker import (
     CircuitBreaker,
-    DynamoCircuitBreaker,
     NoCircuitBreaker,
     Opened,
     Recovered,
 )
+from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
 
 TABLE = "ledger"
 SERVER = "sftp.partner.example:22"
@@ -43,7 +43,7 @@ START = 1_795_392_000.0
 HOUR = 3600
 
 UNREACHABLE = PartnerUnreachable("No answer.", hint="Ask.")
-REFUSED = LoginRefused("Permission denied.", hint="Mend the secret.")
+REFUSED = LoginRefused("Permission denied.", hint="Fix the secret.")
 NEW_KEY = HostKeyRefused("Another host key.", hint="Compare.")
 
 
@@ -62,11 +62,13 @@ class OneAtATime:
         self._client = client
         self._lock = threading.Lock()
         self.requests: list[str] = []
+        self.puts: list[dict[str, Any]] = []
 
     def get_item(self, **request: Any) -> Any:
         return self._ask("get_item", request)
 
     def put_item(self, **request: Any) -> Any:
+        self.puts.append(request)
         return self._ask("put_item", request)
 
     def _ask(self, operation: str, request: dict[str, Any]) -> Any:
@@ -176,7 +178,7 @@ def test_other_failures_open_it_when_they_are_three_in_a_row(env: Environment, e
     assert env.is_open()
 
 
-def test_success_ends_the_row(env: Environment) -> None:
+def test_success_ends_the_streak(env: Environment) -> None:
     for _ in range(4):
         env.tries_and_fails(UNREACHABLE)
         env.tries_and_fails(UNREACHABLE)
@@ -205,7 +207,7 @@ def test_one_table_keeps_partners_apart(env: Environment) -> None:
 def test_open_breaker_says_when_to_come_back_and_why(env: Environment) -> None:
     env.tries_and_fails(REFUSED)
     env.clock.now += 100
-    with pytest.raises(CircuitOpen, match="left in peace: Permission denied") as raised:
+    with pytest.raises(CircuitOpen, match=r"circuit breaker for .* is open: Permission denied") as raised:
         env.function().admit(configuration="a", until=0)
     assert raised.value.retry_after == 200
 
@@ -332,37 +334,37 @@ def test_one_who_learned_nothing_lets_another_try(env: Environment) -> None:
     env.clock.now += 300
     function = env.function()
     assert env.let_through(function)
-    function.give_back()
+    function.release()
     assert env.let_through(env.function())
 
 
-def test_giving_back_after_success_failure_or_nothing_writes_nothing(env: Environment) -> None:
-    def gives_back(function: CircuitBreaker) -> None:
+def test_releasing_after_success_failure_or_nothing_writes_nothing(env: Environment) -> None:
+    def releases(function: CircuitBreaker) -> None:
         writes = env.client.requests.count("put_item")
-        function.give_back()
+        function.release()
         assert env.client.requests.count("put_item") == writes
 
-    gives_back(env.function())
+    releases(env.function())
     failed = env.function()
     assert env.let_through(failed)
     failed.failed(REFUSED, configuration="a")
-    gives_back(failed)
+    releases(failed)
     env.clock.now += 300
     succeeded = env.function()
     assert env.let_through(succeeded)
     succeeded.succeeded()
-    gives_back(succeeded)
+    releases(succeeded)
     assert not env.is_open()
 
 
-def test_claim_that_has_passed_to_another_is_not_given_back(env: Environment) -> None:
+def test_claim_that_has_passed_to_another_is_not_released(env: Environment) -> None:
     env.tries_and_fails(REFUSED)
     env.clock.now += 300
     slow = env.function()
     assert env.let_through(slow)
     env.clock.now += 901
     assert env.let_through(env.function())
-    slow.give_back()
+    slow.release()
     assert env.is_open()
 
 
@@ -410,9 +412,9 @@ def test_of_many_at_once_exactly_one_is_let_through(env: Environment) -> None:
     assert sum(race(env, 32, env.let_through)) == 1
 
 
-def test_of_many_with_a_mended_configuration_exactly_one_is_let_through(env: Environment) -> None:
+def test_of_many_with_a_fixed_configuration_exactly_one_is_let_through(env: Environment) -> None:
     env.tries_and_fails(REFUSED)
-    assert sum(race(env, 32, lambda function: env.let_through(function, "mended"))) == 1
+    assert sum(race(env, 32, lambda function: env.let_through(function, "fixed"))) == 1
 
 
 def test_no_failure_of_many_at_once_is_lost(env: Environment) -> None:
@@ -457,7 +459,7 @@ def test_object_that_is_refused_again_and_again_neither_opens_it_nor_costs_a_wri
 
 
 @pytest.mark.parametrize("other", [refuses("2", "3", alike="rename 3"), UNREACHABLE])
-def test_another_failure_begins_a_row_of_its_own(env: Environment, other: DeliveryError) -> None:
+def test_another_failure_begins_a_streak_of_its_own(env: Environment, other: DeliveryError) -> None:
     env.tries_and_fails(refuses("1", "2"))
     assert env.tries_and_fails(other) is None
     assert not env.is_open()
@@ -465,7 +467,7 @@ def test_another_failure_begins_a_row_of_its_own(env: Environment, other: Delive
     assert not env.is_open()
 
 
-def test_accepted_object_ends_the_row_of_refusals(env: Environment) -> None:
+def test_accepted_object_ends_the_streak_of_refusals(env: Environment) -> None:
     env.tries_and_fails(refuses("1", "2"))
     env.tries_and_succeeds()
     assert env.tries_and_fails(refuses("3")) is None
@@ -483,32 +485,34 @@ def test_refused_files_double_the_time_up_to_a_quarter_of_an_hour(env: Environme
     assert waits == [60, 120, 240, 480, 900, 900]
 
 
-def let_in(env: Environment) -> Recovered | None:
+def login_accepted(env: Environment) -> Recovered | None:
     function = env.function()
     assert env.let_through(function)
-    return function.let_in()
+    return function.login_accepted()
 
 
-def test_server_that_lets_us_in_closes_what_failed_logins_have_opened(env: Environment) -> None:
+def test_server_that_accepts_the_login_closes_what_failed_logins_have_opened(env: Environment) -> None:
     env.tries_and_fails(REFUSED)
     env.clock.now += 300
-    recovered = let_in(env)
+    recovered = login_accepted(env)
     assert recovered is not None
     assert recovered.error == "LoginRefused"
     assert not env.is_open()
 
 
-def test_server_that_lets_us_in_ends_a_row_of_failures_to_reach_it(env: Environment) -> None:
+def test_server_that_accepts_the_login_ends_a_streak_of_failures_to_reach_it(env: Environment) -> None:
     env.tries_and_fails(UNREACHABLE)
     env.tries_and_fails(UNREACHABLE)
-    assert let_in(env) is None
+    assert login_accepted(env) is None
     assert env.tries_and_fails(UNREACHABLE) is None
 
 
-def test_server_that_lets_us_in_does_not_close_what_refused_files_have_opened(env: Environment) -> None:
+def test_server_that_accepts_the_login_does_not_close_what_refused_files_have_opened(
+    env: Environment,
+) -> None:
     env.tries_and_fails(refuses("1", "2", "3"))
     env.clock.now += 60
-    assert let_in(env) is None
+    assert login_accepted(env) is None
     assert env.is_open()
 
 
@@ -558,28 +562,28 @@ def test_breaker_that_has_just_opened_is_seen_by_the_next_one(env: Environment) 
     assert env.is_open()
 
 
-# A mended configuration
+# A fixed configuration
 
 
-def test_mended_configuration_is_tried_at_once(env: Environment) -> None:
+def test_fixed_configuration_is_tried_at_once(env: Environment) -> None:
     env.tries_and_fails(REFUSED)
-    assert env.let_through(env.function(), "mended")
+    assert env.let_through(env.function(), "fixed")
     assert env.is_open()  # for everybody else
 
 
-def test_mended_configuration_that_is_wrong_is_told_and_waits_from_the_beginning(env: Environment) -> None:
+def test_fixed_configuration_that_is_wrong_is_told_and_waits_from_the_beginning(env: Environment) -> None:
     for _ in range(3):
         env.tries_and_fails(REFUSED)
         env.clock.now += HOUR
     env.tries_and_fails(REFUSED)
-    opened = env.tries_and_fails(REFUSED, "mended wrongly")
+    opened = env.tries_and_fails(REFUSED, "fixed wrongly")
     assert opened is not None
     assert (opened.failures, opened.since, opened.retry_at) == (5, START, env.clock.now + 300)
     assert env.is_open()
-    assert not env.let_through(env.function(), "mended wrongly")
+    assert not env.let_through(env.function(), "fixed wrongly")
 
 
-def test_functions_with_the_old_and_the_new_secret_do_not_take_turns_for_ever(env: Environment) -> None:
+def test_functions_with_the_old_and_the_new_secret_do_not_take_turns_indefinitely(env: Environment) -> None:
     tries = 0
     for attempt in range(100):
         configuration = "old" if attempt % 2 else "new"
@@ -610,7 +614,7 @@ def test_another_reason_during_an_outage_is_told(env: Environment) -> None:
 
 
 def test_very_long_reason_is_cut_in_the_item(env: Environment) -> None:
-    opened = env.tries_and_fails(LoginRefused("x" * 1_000_000, hint="Mend the secret."))
+    opened = env.tries_and_fails(LoginRefused("x" * 1_000_000, hint="Fix the secret."))
     assert opened is not None
     assert len(opened.reason) == 1000
     assert env.is_open()
@@ -627,7 +631,7 @@ def test_success_while_closed_costs_one_read_and_no_write(env: Environment) -> N
     assert env.client.requests == ["get_item"] * 3
 
 
-def test_success_that_ends_a_row_is_written_once(env: Environment) -> None:
+def test_success_that_ends_a_streak_is_written_once(env: Environment) -> None:
     env.tries_and_fails(UNREACHABLE)
     env.client.requests.clear()
     function = env.function()
@@ -649,8 +653,42 @@ def test_thousand_invocations_with_a_refused_login_are_nine_attempts_in_a_day(en
             attempts += 1
             function.failed(REFUSED, configuration="wrong")
     assert attempts == 9
-    assert env.tries_and_succeeds("mended") is not None
-    assert all(env.let_through(function, "mended") for function in functions)
+    assert env.tries_and_succeeds("fixed") is not None
+    assert all(env.let_through(function, "fixed") for function in functions)
+
+
+# What is stored
+
+
+def test_item_has_the_keys_and_attributes_that_deployed_functions_read_and_write(env: Environment) -> None:
+    env.chance = 0.25
+    env.tries_and_fails(refuses("1", "2", "3"))
+    opened = {
+        **KEY,
+        "revision": {"N": "1"},
+        "failures": {"N": "3"},
+        "since": {"N": "1795392000.000"},
+        "error": {"S": "PartnerRefusesWrites"},
+        "reason": {"S": "Refused."},
+        "openings": {"M": {"PartnerRefusesWrites": {"N": "1"}}},
+        "retry_at": {"N": "1795392061.500"},
+        "claimed_until": {"N": "0.000"},
+        "refused": {"L": [{"S": "a"}]},
+        "alike": {"S": "create 3"},
+        "objects": {"L": [{"S": "1"}, {"S": "2"}, {"S": "3"}]},
+    }
+    first, second = (
+        {"ConditionExpression": "attribute_not_exists(pk)"},
+        {
+            "ConditionExpression": "revision = :revision",
+            "ExpressionAttributeValues": {":revision": {"N": "1"}},
+        },
+    )
+    assert env.client.puts == [{"TableName": TABLE, "Item": opened, **first}]
+    env.clock.now += 100
+    env.function().admit(configuration="b", until=env.clock.now + 900.5)
+    claimed = {**opened, "revision": {"N": "2"}, "claimed_until": {"N": "1795393000.500"}}
+    assert env.client.puts[1:] == [{"TableName": TABLE, "Item": claimed, **second}]
 
 
 # Without a ledger that works
@@ -681,29 +719,29 @@ class Broken:
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "what"),
     [
-        dynamodb_error("ResourceNotFoundException", "GetItem"),
-        dynamodb_error("AccessDeniedException", "GetItem"),
-        dynamodb_error("ProvisionedThroughputExceededException", "GetItem"),
-        EndpointConnectionError(endpoint_url="https://dynamodb"),
+        (dynamodb_error("ResourceNotFoundException", "GetItem"), "does not exist"),
+        (dynamodb_error("AccessDeniedException", "GetItem"), "dynamodb:GetItem"),
+        (dynamodb_error("ProvisionedThroughputExceededException", "GetItem"), "is too busy"),
+        (EndpointConnectionError(endpoint_url="https://dynamodb"), "could not be read"),
     ],
 )
 def test_breaker_that_cannot_be_read_lets_everybody_through_and_says_so_once(
-    env: Environment, error: Exception, caplog: pytest.LogCaptureFixture
+    env: Environment, error: Exception, what: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     function = env.function(Broken(env.client, operation="get_item", error=error))
     for _ in range(3):
         assert env.let_through(function)
         assert function.failed(REFUSED, configuration="a") is None
         assert function.succeeded() is None
-        function.give_back()
+        function.release()
     (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert "deliveries go on without the circuit breaker" in record.message
-    assert "dynamodb:GetItem" in record.message
+    assert "deliveries continue without the circuit breaker" in record.message
+    assert what in record.message
 
 
-def test_breaker_that_cannot_be_written_lets_through_whoever_has_his_turn(
+def test_breaker_that_cannot_be_written_lets_through_whoever_may_try(
     env: Environment, caplog: pytest.LogCaptureFixture
 ) -> None:
     env.tries_and_fails(REFUSED)
@@ -714,7 +752,7 @@ def test_breaker_that_cannot_be_written_lets_through_whoever_has_his_turn(
     assert env.let_through(function)
     assert function.succeeded() is None
     assert function.failed(REFUSED, configuration="a") is None
-    assert "cannot be written" in caplog.text
+    assert "could not be written" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -728,7 +766,7 @@ def test_breaker_that_cannot_be_written_lets_through_whoever_has_his_turn(
         {"reason": {"NULL": True}},
     ],
 )
-def test_item_that_nobody_wrote_stops_no_delivery_and_is_named(
+def test_item_that_is_corrupt_stops_no_delivery_and_is_named(
     env: Environment, damage: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     env.tries_and_fails(REFUSED)
@@ -746,5 +784,5 @@ def test_without_a_table_everybody_is_let_through() -> None:
     breaker.admit(configuration="a", until=0)
     assert breaker.failed(REFUSED, configuration="a") is None
     assert breaker.succeeded() is None
-    breaker.give_back()
+    breaker.release()
     breaker.admit(configuration="a", until=0)

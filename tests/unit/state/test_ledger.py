@@ -122,9 +122,11 @@ STEPS_WITH_A_LEASE = pytest.mark.parametrize(
         lambda ledger, lease: ledger.delivered(lease, {}),
         lambda ledger, lease: ledger.checkpoint(lease, checkpoint_of(lease)),
         lambda ledger, lease: ledger.start_over(lease, temporary="x"),
-        lambda ledger, lease: ledger.settle(lease.ref, state="FAILED", reason="r", hint="h", lease=lease),
+        lambda ledger, lease: ledger.record_outcome(
+            lease.ref, state="FAILED", reason="r", hint="h", lease=lease
+        ),
     ],
-    ids=["commit", "note_names", "delivered", "checkpoint", "start_over", "settle"],
+    ids=["commit", "note_names", "delivered", "checkpoint", "start_over", "record_outcome"],
 )
 QUIET_STEPS = pytest.mark.parametrize(
     "step",
@@ -177,7 +179,7 @@ def test_who_has_lost_the_key_to_another_version_of_the_same_owner_changes_nothi
 
 @pytest.mark.parametrize("then", [OLD, NEW], ids=["same version", "newer version"])
 @QUIET_STEPS
-def test_giving_back_a_lost_lease_is_quiet_and_changes_nothing(
+def test_releasing_a_lost_lease_is_quiet_and_changes_nothing(
     env: LedgerEnvironment, step: Callable[[Ledger, Lease], None], then: ObjectRef
 ) -> None:
     ledger = env.function()
@@ -189,11 +191,11 @@ def test_giving_back_a_lost_lease_is_quiet_and_changes_nothing(
     assert (env.item(OLD), env.item(then), env.key_item(then)) == before
 
 
-def test_nobody_commits_after_the_end_of_his_lease(env: LedgerEnvironment) -> None:
+def test_nobody_commits_after_the_end_of_the_lease(env: LedgerEnvironment) -> None:
     ledger = env.function()
     lease = env.lease(NEW, ledger)
     env.all_leases_expire()
-    with pytest.raises(LedgerError, match="lost or over"):
+    with pytest.raises(LedgerError, match="lost or has expired"):
         ledger.commit(lease, commit_of(lease))
     assert env.state(NEW) == "SENDING"
 
@@ -469,7 +471,7 @@ def test_a_changed_directory_takes_effect_after_a_commit_that_was_dead_lettered(
     lease = env.lease(NEW, ledger, remote_path="then/a")
     ledger.commit(lease, commit_of(lease))
     ledger.stage(lease, commit_of(lease, rename_unanswered=False), reason="refused")
-    ledger.settle(NEW, state="FAILED", reason="refused", hint="Correct SSH_DIR.")
+    ledger.record_outcome(NEW, state="FAILED", reason="refused", hint="Correct SSH_DIR.")
     again = env.lease(NEW, remote_path="now/a")
     assert again.commit is not None
     assert (again.remote_path, again.commit.remote_path) == ("now/a", "then/a")
@@ -560,7 +562,7 @@ def test_starting_over_is_known_before_the_first_byte(env: LedgerEnvironment, be
 def test_a_failure_is_recorded_and_can_be_redriven(env: LedgerEnvironment) -> None:
     ledger = env.function()
     lease = env.lease(NEW, ledger)
-    ledger.settle(NEW, state="FAILED", reason="No permission.", hint="Ask.", lease=lease)
+    ledger.record_outcome(NEW, state="FAILED", reason="No permission.", hint="Ask.", lease=lease)
     (item,) = env.with_status("FAILED")
     assert (item["reason"], item["hint"]) == ({"S": "No permission."}, {"S": "Ask."})
     again = env.lease(NEW)
@@ -573,7 +575,7 @@ def test_a_failure_with_a_lease_forgets_what_is_at_the_partner(env: LedgerEnviro
     ledger = env.function()
     lease = env.lease(NEW, ledger)
     ledger.commit(lease, commit_of(lease))
-    ledger.settle(NEW, state="FAILED", reason="r", hint="h", lease=lease)
+    ledger.record_outcome(NEW, state="FAILED", reason="r", hint="h", lease=lease)
     again = env.lease(NEW)
     assert (again.commit, again.temporary != lease.temporary) == (None, True)
 
@@ -588,7 +590,7 @@ def test_a_failure_without_a_lease_keeps_the_commit(
     ledger.commit(lease, commit_of(lease))
     commit = commit_of(lease, rename_unanswered=unanswered)
     ledger.stage(lease, commit, reason="r")
-    ledger.settle(NEW, state="FAILED", reason="r", hint="h")
+    ledger.record_outcome(NEW, state="FAILED", reason="r", hint="h")
     assert env.lease(NEW).commit == commit
     assert env.state(NEW) == ("COMMITTING" if unanswered else "STAGED")
     assert len(env.with_status("IN_FLIGHT")) == 1
@@ -601,7 +603,7 @@ def unknown(env: LedgerEnvironment) -> Commit:
     commit = commit_of(lease)
     ledger.commit(lease, commit)
     ledger.stage(lease, commit, reason="not answered")
-    ledger.settle(NEW, state="UNKNOWN", reason="Nobody knows.", hint="Ask the partner.")
+    ledger.record_outcome(NEW, state="UNKNOWN", reason="Nobody knows.", hint="Ask the partner.")
     return commit
 
 
@@ -615,7 +617,7 @@ def test_a_version_of_unknown_outcome_is_not_sent_again_for_a_duplicate_event(en
     assert [item["sk"]["S"] for item in env.with_status("UNKNOWN")] == ["version#v0B"]
 
 
-def test_a_version_of_unknown_outcome_is_sent_anew_when_a_person_sends_its_message_again(
+def test_a_version_of_unknown_outcome_is_sent_again_after_a_redrive(
     env: LedgerEnvironment,
 ) -> None:
     commit = unknown(env)
@@ -652,7 +654,7 @@ def test_a_request_to_send_again_does_not_undo_another_end(env: LedgerEnvironmen
     if end == "DELIVERED":
         env.deliver(NEW)
     else:
-        env.function().settle(NEW, state="GONE", reason="r", hint="h")
+        env.function().record_outcome(NEW, state="GONE", reason="r", hint="h")
     with pytest.raises(NothingToSend):
         env.lease(dataclasses.replace(NEW, resend=True))
 
@@ -663,8 +665,8 @@ def test_who_sends_a_message_again_sends_the_same_version() -> None:
 
 
 def test_a_version_nobody_ever_leased_can_fail(env: LedgerEnvironment) -> None:
-    env.function().settle(NEW, state="FAILED", reason="first", hint="h")
-    env.function().settle(NEW, state="FAILED", reason="second", hint="h")
+    env.function().record_outcome(NEW, state="FAILED", reason="first", hint="h")
+    env.function().record_outcome(NEW, state="FAILED", reason="second", hint="h")
     assert env.item(NEW)["reason"] == {"S": "second"}
     assert env.lease(NEW).attempt == 1
 
@@ -679,7 +681,7 @@ def test_a_version_that_ended_for_good_is_not_leased_again(
 ) -> None:
     ledger = env.function()
     lease = env.lease(NEW, ledger) if leased else None
-    ledger.settle(NEW, state=state, reason="r", hint="h", lease=lease)
+    ledger.record_outcome(NEW, state=state, reason="r", hint="h", lease=lease)
     with pytest.raises(error):
         env.lease(NEW)
     assert len(env.with_status(state)) == 1
@@ -689,14 +691,14 @@ def test_a_version_that_ended_for_good_is_not_leased_again(
 def test_a_delivery_is_not_overwritten_by_a_failure(env: LedgerEnvironment) -> None:
     env.deliver(NEW)
     with pytest.raises(AlreadyDelivered):
-        env.function().settle(NEW, state="FAILED", reason="r", hint="h")
+        env.function().record_outcome(NEW, state="FAILED", reason="r", hint="h")
     assert env.state(NEW) == "DELIVERED"
 
 
-def test_a_version_under_way_is_not_settled_by_others(env: LedgerEnvironment) -> None:
+def test_a_version_in_flight_gets_no_outcome_from_others(env: LedgerEnvironment) -> None:
     env.lease(NEW)
     with pytest.raises(LeaseHeld):
-        env.function().settle(NEW, state="FAILED", reason="r", hint="h")
+        env.function().record_outcome(NEW, state="FAILED", reason="r", hint="h")
     assert env.state(NEW) == "SENDING"
 
 
@@ -763,11 +765,11 @@ class Step:
             "commit": lambda: ledger.commit(lease, commit_of(lease)),
             "delivered": lambda: ledger.delivered(lease, {}),
             "release": lambda: ledger.release(lease, reason="r"),
-            "settle": lambda: ledger.settle(OLD, state="FAILED", reason="r", hint="h"),
+            "record_outcome": lambda: ledger.record_outcome(OLD, state="FAILED", reason="r", hint="h"),
         }[name]
 
 
-STEPS = ["acquire", "commit", "delivered", "release", "settle"]
+STEPS = ["acquire", "commit", "delivered", "release", "record_outcome"]
 
 
 @pytest.mark.parametrize("name", STEPS)
@@ -779,14 +781,14 @@ STEPS = ["acquire", "commit", "delivered", "release", "settle"]
             "'ledger' does not exist in this account",
             "correct LEDGER_TABLE",
         ),
-        (refused("AccessDeniedException"), "may not write to the ledger's table", "dynamodb:UpdateItem"),
-        (refused("ThrottlingException"), "could not be written: .*ThrottlingException", "tried again"),
+        (refused("AccessDeniedException"), "role may not do that", "dynamodb:UpdateItem"),
+        (refused("ThrottlingException"), r"too busy \(ThrottlingException\)", "will be retried"),
         (
             refused("TransactionCanceledException", "None", "ValidationError"),
             "could not be written",
-            "look at",
+            "check the table",
         ),
-        (EndpointConnectionError(endpoint_url="https://x"), "could not be written", "tried again"),
+        (EndpointConnectionError(endpoint_url="https://x"), "could not be written", "will be retried"),
     ],
     ids=["no table", "denied", "throttled", "invalid", "no network"],
 )
@@ -847,7 +849,7 @@ def test_a_commit_whose_answer_was_lost_is_recovered_as_one(env: LedgerEnvironme
     assert env.lease(NEW).commit == commit_of(lease)
 
 
-# Items that nobody wrote
+# Corrupt items
 
 
 @pytest.mark.parametrize(
@@ -946,7 +948,7 @@ def test_a_commit_that_lacks_a_field_is_corrupt(env: LedgerEnvironment, field: s
         env.lease(NEW)
 
 
-def test_an_item_deleted_by_a_person_starts_the_version_anew(env: LedgerEnvironment) -> None:
+def test_an_item_deleted_by_a_person_starts_the_version_from_the_beginning(env: LedgerEnvironment) -> None:
     lease = env.lease(NEW)
     for sk in ("version#v0B", KEY):
         env.delete(NEW, sk)
@@ -968,7 +970,7 @@ def test_the_plain_sender_always_leases_and_remembers_nothing() -> None:
         ledger.stage(lease, commit_of(lease), reason="r")
         ledger.delivered(lease, {})
         ledger.release(lease, reason="r")
-        ledger.settle(NEW, state="FAILED", reason="r", hint="h", lease=lease)
+        ledger.record_outcome(NEW, state="FAILED", reason="r", hint="h", lease=lease)
     assert ledger.start_over(lease, temporary="u").temporary == "u"
 
 
@@ -981,5 +983,5 @@ def test_the_plain_sender_refuses_what_takes_longer_than_an_invocation() -> None
 
 
 def test_the_ledger_costs_no_import_of_boto3() -> None:
-    code = "import sys, s3_to_sftp.ledger; sys.exit('boto3' in sys.modules)"
+    code = "import sys, s3_to_sftp.state.dynamodb_ledger; sys.exit('boto3' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -37,20 +37,20 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.sftp.protocol import Status
 from s3_to_sftp.sftp.temporary_names import another_name, void_name
+from s3_to_sftp.state.attributes import Item, to_attribute
 from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
 from s3_to_sftp.state.items import (
     KEY,
-    Item,
     State,
     is_older,
     partition_key,
     read_key,
     read_version,
-    to_attribute,
     version_key,
 )
 from s3_to_sftp.state.receipt import Receipt
-from s3_to_sftp.state.table import Change, LedgerTable, Path
+from s3_to_sftp.state.table import Table
+from s3_to_sftp.state.update_expression import Change, Path
 from tests.support.ledger_env import LEASE_SECONDS, TABLE, Clock, NamedLedger, create_table, ref
 from tests.support.memory_s3 import MemoryS3, client_error
 from tests.support.model_partner import (
@@ -86,7 +86,7 @@ FAULTS = (
 FAULTS_OF_A_RUN = st.dictionaries(st.integers(0, 16), st.sampled_from(FAULTS), max_size=3)
 
 
-class MemoryTable(LedgerTable):
+class MemoryTable(Table):
     """The table without DynamoDB: a hundred times faster, and the same to the rules of the ledger."""
 
     def __init__(self) -> None:
@@ -129,10 +129,10 @@ class Killed(BaseException):
     """Lambda has ended the function."""
 
 
-class UnreliableTable(LedgerTable):
+class UnreliableTable(Table):
     """Another table; every write passes a gate."""
 
-    def __init__(self, table: LedgerTable) -> None:
+    def __init__(self, table: Table) -> None:
         super().__init__(None, TABLE, kept_for_seconds=0, clock=lambda: 0)
         self._table = table
         self.gate: Callable[[Callable[[], Any]], Any] = lambda write: write()
@@ -244,7 +244,7 @@ def _outcome_of(step: Callable[[], None]) -> Exception | None:
 class DeliveryModel(RuleBasedStateMachine):
     """Functions, a ledger, two servers, and people who do what they are told."""
 
-    def __init__(self, table: LedgerTable, items: Callable[[], dict[tuple[str, str], Item]]) -> None:
+    def __init__(self, table: Table, items: Callable[[], dict[tuple[str, str], Item]]) -> None:
         super().__init__()
         self.table = table
         self.items = items
@@ -326,7 +326,7 @@ class DeliveryModel(RuleBasedStateMachine):
     @rule(version=st.sampled_from(VERSIONS))
     def is_dead_lettered(self, version: ObjectRef) -> None:
         with_no_lease, _ = self.function()
-        _outcome_of(lambda: with_no_lease.settle(version, state="FAILED", reason="r", hint="h"))
+        _outcome_of(lambda: with_no_lease.record_outcome(version, state="FAILED", reason="r", hint="h"))
 
     @rule(version=st.sampled_from(VERSIONS))
     def is_deleted_from_s3(self, version: ObjectRef) -> None:
@@ -457,7 +457,7 @@ class DeliveryModel(RuleBasedStateMachine):
 
 
 def play(
-    make_table: Callable[[], tuple[LedgerTable, Callable[[], dict[tuple[str, str], Item]]]], *, examples: int
+    make_table: Callable[[], tuple[Table, Callable[[], dict[tuple[str, str], Item]]]], *, examples: int
 ) -> None:
     run_state_machine_as_test(
         lambda: DeliveryModel(*make_table()),  # type: ignore[arg-type] # any maker of machines will do
@@ -471,7 +471,7 @@ def play(
     )
 
 
-def in_memory() -> tuple[LedgerTable, Callable[[], dict[tuple[str, str], Item]]]:
+def in_memory() -> tuple[Table, Callable[[], dict[tuple[str, str], Item]]]:
     table = MemoryTable()
     return table, lambda: table.items  # type: ignore[return-value] # an item is a mapping
 
@@ -489,7 +489,7 @@ def dynamodb() -> Iterator[Any]:
 
 
 def test_nor_is_it_in_dynamodb(dynamodb: Any) -> None:
-    def empty_table() -> tuple[LedgerTable, Callable[[], dict[tuple[str, str], Item]]]:
+    def empty_table() -> tuple[Table, Callable[[], dict[tuple[str, str], Item]]]:
         dynamodb.delete_table(TableName=TABLE)
         create_table(dynamodb)
 
@@ -497,6 +497,6 @@ def test_nor_is_it_in_dynamodb(dynamodb: Any) -> None:
             found = dynamodb.scan(TableName=TABLE, ConsistentRead=True)["Items"]
             return {(item["pk"]["S"], item["sk"]["S"]): item for item in found}
 
-        return LedgerTable(dynamodb, TABLE, kept_for_seconds=1, clock=lambda: 0), items
+        return Table(dynamodb, TABLE, kept_for_seconds=1, clock=lambda: 0), items
 
     play(empty_table, examples=3)

@@ -1,4 +1,4 @@
-"""Every name that may stand at the partner is in the ledger until it is known to be gone."""
+"""Every file that may exist at the partner is in the ledger until it is known to be gone."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ def test_a_name_that_was_put_and_removed_is_deleted_and_one_that_came_back_is_wr
     assert names.changes() == ({"b": ASIDE}, ["a"])
 
 
-def test_a_settled_name_stays_without_a_pending_rename() -> None:
+def test_a_name_with_a_resolved_rename_stays_without_a_pending_rename() -> None:
     names = RemoteNames({"a": ASIDE, "b": ASIDE})
-    names.settle("a")
-    names.settle("b", kind=NameKind.BLOCKER)
-    names.settle("c")
+    names.rename_resolved("a")
+    names.rename_resolved("b", kind=NameKind.BLOCKER)
+    names.rename_resolved("c")
     written, gone = names.changes()
     assert gone == []
     assert {name: (entry.kind, entry.rename_pending) for name, entry in written.items()} == {
@@ -93,7 +93,7 @@ def checkpoint_of(lease: Lease) -> Checkpoint:
 
 
 def fail(ledger: Ledger, lease: Lease) -> None:
-    ledger.settle(lease.ref, state="FAILED", reason="r", hint="h", lease=lease)
+    ledger.record_outcome(lease.ref, state="FAILED", reason="r", hint="h", lease=lease)
 
 
 EVERY_WRITE = pytest.mark.parametrize(
@@ -113,7 +113,16 @@ EVERY_WRITE = pytest.mark.parametrize(
             ledger.delivered(lease, {}),
         ],
     ],
-    ids=["note_names", "start_over", "commit", "stage", "checkpoint", "release", "settle", "delivered"],
+    ids=[
+        "note_names",
+        "start_over",
+        "commit",
+        "stage",
+        "checkpoint",
+        "release",
+        "record_outcome",
+        "delivered",
+    ],
 )
 
 
@@ -288,7 +297,7 @@ def test_a_key_whose_names_are_gone_has_no_history(env: LedgerEnvironment) -> No
         fail,
         lambda ledger, lease: [ledger.commit(lease, commit_of(lease)), ledger.delivered(lease, {})],
     ],
-    ids=["release", "stage", "checkpoint", "settle", "delivered"],
+    ids=["release", "stage", "checkpoint", "record_outcome", "delivered"],
 )
 def test_a_key_is_listed_as_long_as_a_name_is_left(
     env: LedgerEnvironment, end: Callable[[Ledger, Lease], object]

@@ -1,0 +1,192 @@
+"""What the ledger's items allow: a lease, or the error that says why not. Nothing here talks to DynamoDB."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from s3_to_sftp.errors import (
+    AlreadyDelivered,
+    AlreadyGone,
+    Disposition,
+    LeaseHeld,
+    LedgerError,
+    OutcomeUnknown,
+    Superseded,
+)
+from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.state.attributes import Item
+from s3_to_sftp.state.items import (
+    KeyItem,
+    State,
+    VersionItem,
+    identifies_one_put,
+    is_older,
+    name_entry,
+    read_key,
+    read_version,
+)
+from s3_to_sftp.state.ledger import Checkpoint, Lease
+from s3_to_sftp.state.remote_names import RemoteNames
+
+_MAX_NAMES = 500
+"""Each attempt that dies leaves a name behind, and a partner who refuses REMOVE keeps them all. None is ever
+forgotten, and an item has at most 400 KB: about 1,500 names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """The version's item and the key's, as far as we know; at first we assume that neither exists."""
+
+    version: VersionItem | None = None
+    key: KeyItem | None = None
+
+    def refreshed(self, refused: Mapping[int, Item | None]) -> "Snapshot":
+        """Return the snapshot after a refused write of the version's item, and the key's.
+
+        Raises:
+            LedgerError: An item is corrupt.
+        """
+        version, key = self.version, self.key
+        if 0 in refused:
+            item = refused[0]
+            version = read_version(item) if item is not None else None
+        if 1 in refused:
+            item = refused[1]
+            key = read_key(item) if item is not None else None
+        return Snapshot(version=version, key=key)
+
+    def refuse_ended(self, ref: ObjectRef) -> None:
+        """Refuse a version that has reached a final state.
+
+        Raises:
+            NothingToSend: It has; the error says which.
+        """
+        if self.version is None or not identifies_one_put(ref):
+            return
+        match self.version.state:
+            case State.DELIVERED:
+                raise AlreadyDelivered(
+                    f"{ref} has been delivered before.", hint="Nothing: the event came more than once."
+                )
+            case State.GONE:
+                raise AlreadyGone(
+                    f"{ref} is recorded as gone: {self.version.reason}",
+                    hint="Nothing; put the object again if it is needed.",
+                )
+            case State.SUPERSEDED:
+                raise superseded_error(ref)
+
+    def refuse_unknown(self, ref: ObjectRef) -> None:
+        """Refuse to send what may be at the partner, unless a person redrives it: no duplicate event does.
+
+        Raises:
+            OutcomeUnknown: As it was recorded.
+        """
+        if self.version is not None and self.version.state is State.UNKNOWN and not ref.resend:
+            raise OutcomeUnknown(self.version.reason, hint=self.version.hint)
+
+    def refuse_leased_version(self, ref: ObjectRef, now: float) -> None:
+        """Refuse a version that another invocation is sending.
+
+        Raises:
+            LeaseHeld: A lease on it is running.
+        """
+        if self.version is not None and self.version.owner is not None:
+            _refuse_running(ref, self.version.owner, self.version.lease_until - now)
+
+    def refuse_leased_key(self, ref: ObjectRef, now: float) -> None:
+        """Refuse a key of which another invocation is sending a version, this or another.
+
+        Raises:
+            LeaseHeld: A lease on it is running.
+        """
+        if self.key is not None and self.key.owner is not None:
+            _refuse_running(ref, self.key.owner, self.key.lease_until - now)
+
+    @property
+    def may_be_renamed(self) -> bool:
+        """Whether a RENAME of the version may have been sent, without anybody knowing the result."""
+        commit = self.version.commit if self.version is not None else None
+        return commit is not None and commit.rename_unanswered
+
+    def is_superseded(self, ref: ObjectRef) -> bool:
+        """Return whether a newer version has reached COMMITTING."""
+        return self.key is not None and is_older(ref.padded_sequencer, self.key.committed)
+
+    def lease(
+        self,
+        ref: ObjectRef,
+        *,
+        owner: str,
+        remote_path: str,
+        temporary: str,
+        until: float,
+        account: str,
+        now: float,
+    ) -> Lease:
+        """Return the lease that these items allow, once nothing refuses it.
+
+        Raises:
+            LedgerError: Too many files of ours may exist at the partner.
+        """
+        version = self.version
+        # After UNKNOWN, a person has found out that the file is not there: it is sent from the start.
+        resumes = version is not None and version.state is not State.UNKNOWN
+        commit = version.commit if version is not None and resumes else None
+        checkpoint = None
+        names = RemoteNames(self.key.names if self.key is not None else None)
+        if commit is not None:
+            temporary = commit.temporary
+        elif version is not None and resumes and version.remote_path == remote_path:
+            checkpoint = version.checkpoint if _is_at(version.checkpoint, names, account) else None
+            temporary = checkpoint.temporary if checkpoint is not None else temporary
+        if len(names) >= _MAX_NAMES:
+            raise _too_many_names(ref, len(names))
+        if temporary not in names:
+            names.put(temporary, name_entry(ref, account=account, since=now))
+            names.written()
+        return Lease(
+            ref=ref,
+            owner=owner,
+            remote_path=remote_path,
+            temporary=temporary,
+            attempt=version.attempts + 1 if version is not None else 1,
+            until=until,
+            checkpoint=checkpoint,
+            commit=commit,
+            names=names,
+            account=account,
+            last_modified=self.key.modified if self.key is not None else None,
+        )
+
+
+def _is_at(checkpoint: Checkpoint | None, names: RemoteNames, account: str) -> bool:
+    """Return whether the bytes may be at the account that the function sends to now."""
+    entry = names.get(checkpoint.temporary) if checkpoint is not None else None
+    return entry is None or not entry.server or not account or entry.server == account
+
+
+def superseded_error(ref: ObjectRef) -> Superseded:
+    """Return the error of a version that is older than one that was sent, or is about to be."""
+    return Superseded(
+        f"{ref} is older than the version that was sent, or is about to be.",
+        hint="Nothing: the events came in another order than the objects.",
+    )
+
+
+def _too_many_names(ref: ObjectRef, count: int) -> LedgerError:
+    return LedgerError(
+        f"{count} files of earlier deliveries of {ref} may still exist at the partner, whose server does not "
+        "let them be removed.",
+        hint="Ask the partner to remove them and to allow REMOVE; the key's item in the ledger lists them "
+        "under 'temporaries'. Then empty that map and redrive the message.",
+        disposition=Disposition.PERMANENT,
+    )
+
+
+def _refuse_running(ref: ObjectRef, owner: str, rest: float) -> None:
+    if rest > 0:
+        raise LeaseHeld(
+            f"{ref}, or another version of its key, is being sent by {owner}.",
+            hint="Nothing: its turn comes when that is done.",
+            retry_after=rest,
+        )
