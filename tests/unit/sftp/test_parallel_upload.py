@@ -824,7 +824,7 @@ def test_channel_that_fails_leaves_the_connection_and_its_work_to_it(
 
 def test_one_stream_is_enough_when_that_is_asked_for() -> None:
     env = Environment(channels=True)
-    assert send(env.pool(8), streams=1) == 1
+    assert send(env.pool(8), most_streams=1) == 1
     assert dict(env.tried) == {0: 1}
 
 

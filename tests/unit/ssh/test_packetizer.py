@@ -674,7 +674,7 @@ def test_library_that_cannot_encrypt_into_a_buffer_is_left_to_paramiko(
         """As in versions of cryptography that have no `encrypt_into`."""
 
     packetizer = packetizer_on(Wire())
-    monkeypatch.setattr(packetizer, "AESGCM", OldAESGCM)
+    monkeypatch.setattr("s3_to_sftp.ssh.packetizer.AESGCM", OldAESGCM)
     vars(packetizer)["_Packetizer__block_engine_out"] = OldAESGCM()
     assert not packetizer.can_send_in_bulk()
 
