@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from s3_to_sftp.sftp.parallel_upload import RangeSource, TransferTuning, UploadRequest, upload_parallel
+from s3_to_sftp.sftp.parallel_upload import upload_parallel
+from s3_to_sftp.sftp.upload_request import RangeSource, TransferTuning, UploadRequest
 from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.sftp.protocol import Request
 from s3_to_sftp.sftp.publish import publish

@@ -13,7 +13,7 @@ from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.connection import Timeouts, connect
 from s3_to_sftp.sftp.open_files import FILES_AT_A_TIME, Limit, send_all
-from s3_to_sftp.sftp.parallel_upload import DEFAULT_TUNING, TransferTuning, UploadRequest, upload_parallel
+from s3_to_sftp.sftp.parallel_upload import upload_parallel
 from s3_to_sftp.sftp.pool import Connect, ConnectionPool
 from s3_to_sftp.sftp.publish import (
     Journal,
@@ -25,9 +25,11 @@ from s3_to_sftp.sftp.publish import (
     remove_aside,
 )
 from s3_to_sftp.sftp.resume import supports_resume
-from s3_to_sftp.sftp.session import Conversation, SftpSession
+from s3_to_sftp.sftp.scheduler import SftpTask
+from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.temporary_names import another_name, names_of_attempt, resume_probe_name
 from s3_to_sftp.sftp.upload import Staged, discard, upload_small
+from s3_to_sftp.sftp.upload_request import DEFAULT_TUNING, TransferTuning, UploadRequest
 from s3_to_sftp.sftp.windows import same_file
 from s3_to_sftp.ssh.stream import Piece
 
@@ -57,7 +59,7 @@ class SmallFile(Generic[T]):
     was_sent: bool = False
 
 
-SendSmall = Callable[[SftpSession, SmallFile[T]], Conversation[Any]]
+SendSmall = Callable[[SftpSession, SmallFile[T]], SftpTask[Any]]
 """Sends one small file and gives it its final name."""
 
 
@@ -193,7 +195,7 @@ class SftpClient:
         """
         return self._run(look(self._session, path) for path in paths)
 
-    def run(self, conversation: Callable[[SftpSession], Conversation[T]]) -> T:
+    def run(self, conversation: Callable[[SftpSession], SftpTask[T]]) -> T:
         """Drive a conversation over connection 0 to its end; return its result, or raise what it raises.
 
         Raises:
@@ -230,7 +232,7 @@ class SftpClient:
     def _session(self) -> SftpSession:
         return self._pool.first().session
 
-    def _run(self, conversations: Iterable[Conversation[T]]) -> list[T]:
+    def _run(self, conversations: Iterable[SftpTask[T]]) -> list[T]:
         """Drive conversations, many at a time; return their results in order, or raise the first error."""
         results: dict[int, T] = {}
         for place, outcome in self._session.run(conversations, at_a_time=FILES_AT_A_TIME):

@@ -18,7 +18,8 @@ from itertools import count
 from typing import Any, Generic, TypeVar
 
 from s3_to_sftp.errors import RequestRefused
-from s3_to_sftp.sftp.session import Conversation, SftpSession
+from s3_to_sftp.sftp.scheduler import SftpTask
+from s3_to_sftp.sftp.session import SftpSession
 
 F = TypeVar("F")
 T = TypeVar("T")
@@ -73,7 +74,7 @@ class Limit:
 
 
 def send_all(
-    session: SftpSession, files: Iterable[F], send: Callable[[F], Conversation[Any]], limit: Limit
+    session: SftpSession, files: Iterable[F], send: Callable[[F], SftpTask[Any]], limit: Limit
 ) -> Iterator[tuple[F, Exception | None]]:
     """Send files, as many at a time as the server bears, and yield each with its error as it is done.
 
@@ -122,7 +123,7 @@ class _Run(Generic[F]):
         self,
         session: SftpSession,
         files: Iterable[F],
-        send: Callable[[F], Conversation[Any]],
+        send: Callable[[F], SftpTask[Any]],
         limit: Limit,
     ) -> None:
         self._session = session
@@ -147,7 +148,7 @@ class _Run(Generic[F]):
     def _room(self) -> int:
         return 1 if self._is_alone else self._limit.value
 
-    def _conversations(self) -> Iterator[Conversation[Any]]:
+    def _conversations(self) -> Iterator[SftpTask[Any]]:
         """Start what is next, until that must wait for what is under way."""
         for place in count():
             following = self._next()
@@ -224,7 +225,7 @@ class _Run(Generic[F]):
 
 
 @types.coroutine
-def _watched(conversation: Conversation[T], waits: Callable[[str], None]) -> Generator[Any, None, T]:
+def _watched(conversation: SftpTask[T], waits: Callable[[str], None]) -> Generator[Any, None, T]:
     """Drive a conversation, and tell before each wait which request it waits for; "" for another thread."""
     step = functools.partial(conversation.send, None)
     while True:

@@ -12,8 +12,10 @@ from typing import TypeVar
 
 from s3_to_sftp.errors import RequestRefused, TransferError
 from s3_to_sftp.sftp.protocol import NOTHING_THERE
-from s3_to_sftp.sftp.session import ExternalFuture, Pending, SftpSession
+from s3_to_sftp.sftp.scheduler import ExternalFuture
+from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.upload import create
+from s3_to_sftp.sftp.wire import Pending
 
 T = TypeVar("T")
 

@@ -13,7 +13,8 @@ from typing import Protocol
 
 from s3_to_sftp.errors import Disposition, EarlierRenamePending, RequestRefused, TargetNotAFile, TransferError
 from s3_to_sftp.sftp.protocol import NOTHING_THERE, FileAttributes, Status
-from s3_to_sftp.sftp.session import ExternalFuture, SftpSession
+from s3_to_sftp.sftp.scheduler import ExternalFuture
+from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.temporary_names import void_name
 
 _log = logging.getLogger(__name__)

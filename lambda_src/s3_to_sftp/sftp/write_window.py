@@ -8,7 +8,8 @@ from typing import Any
 
 from s3_to_sftp.errors import ConnectionLost, TransferError
 from s3_to_sftp.sftp.protocol import FileAttributes
-from s3_to_sftp.sftp.session import Pending, SftpSession
+from s3_to_sftp.sftp.session import SftpSession
+from s3_to_sftp.sftp.wire import Pending
 from s3_to_sftp.ssh.stream import NOT_READY, Piece
 
 WINDOW_BYTES = 4 * 1024 * 1024

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from s3_to_sftp.errors import CheckpointLost, ConnectionLost, Disposition, RequestRefused, ResumeRefused
 from s3_to_sftp.s3.checksum import RangeChecksum
 from s3_to_sftp.s3.object_reader import ChecksumSoFar, ObjectReader
-from s3_to_sftp.sftp.parallel_upload import TransferTuning, UploadRequest, upload_parallel
+from s3_to_sftp.sftp.parallel_upload import upload_parallel
 from s3_to_sftp.sftp.protocol import Answer, Request, Status, read_text
+from s3_to_sftp.sftp.upload_request import TransferTuning, UploadRequest
 from tests.support.memory_s3 import MemoryS3
 from tests.support.scripted_server import NOTHING, Asked, Script, framed, refusing, silent_at, status
 from tests.support.sending import (

@@ -81,7 +81,11 @@ class Pair:
     def left_nothing(self) -> bool:
         for session, server in zip(self.sessions, self.servers, strict=True):
             assert server._handles == {}
-            assert (session._waiting, session._arrived, session._abandoned) == (set(), {}, set())
+            assert (session._wire._waiting, session._wire._arrived, session._wire._abandoned) == (
+                set(),
+                {},
+                set(),
+            )
         return self.files == {}
 
 
