@@ -13,10 +13,10 @@ from typing import Any
 from s3_to_sftp.credentials import Credentials, FixedCredentials
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.client import SftpClient
-from s3_to_sftp.sftp.connection import Timeouts
-from s3_to_sftp.sftp.upload_request import DEFAULT_TUNING, TransferTuning
 from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.sftp.session import SftpSession
+from s3_to_sftp.sftp.upload_request import DEFAULT_TUNING, TransferTuning
+from s3_to_sftp.ssh.connect import Timeouts
 from tests.support.scripted_server import Disk, Script, ScriptedServer
 
 SERVER = Server(host="sftp.partner.example", port=22)

@@ -37,7 +37,7 @@ class ByteRanges:
         self._stopped = False
 
     def share(self, streams: int) -> None:
-        """Give out ranges that so many streams can work at."""
+        """Give out ranges for this number of streams."""
         self._streams = streams
         self._longest = self._tuning.segment_bytes
 
@@ -50,7 +50,7 @@ class ByteRanges:
         self._opened.wait()
 
     def join(self, at_work: threading.Event) -> bool:
-        """Join the work as soon as it is opened, and say so; False when it is over already."""
+        """Join the work as soon as it is opened; return False when it has ended already."""
         self.wait_until_opened()
         with self._lock:
             if not self._closed:
@@ -70,7 +70,7 @@ class ByteRanges:
 
     @property
     def stopped(self) -> bool:
-        """Whether the upload is to be resumed later: streams end at the next block, and close their handles."""
+        """Whether the upload is to be resumed later: streams end at the next block, and close in order."""
         # Once True it stays True: what is left is counted from where each stream has ended.
         if not self._stopped and self._stop():
             self._stopped = True
@@ -102,12 +102,15 @@ class ByteRanges:
             return taken
 
     def release(self, ranges: Iterable[tuple[int, int]]) -> None:
-        """Put back ranges that were not written to their end. Writing them again writes the same bytes."""
+        """Make ranges available again that were not written to their end.
+
+        Writing them again writes the same bytes.
+        """
         with self._lock:
             self._returned.extend(ranges)
 
     def note_unclosed(self, ranges: Iterable[tuple[int, int]]) -> None:
-        """Remember ranges that were given back although each WRITE was answered: the CLOSE was not."""
+        """Remember ranges that were released although each WRITE was answered: the CLOSE was not."""
         with self._lock:
             self._unclosed.extend(ranges)
 
@@ -118,7 +121,7 @@ class ByteRanges:
 
     @contextlib.contextmanager
     def being_written(self, taken: list[tuple[int, int]]) -> Iterator[None]:
-        """Know of the ranges that a stream works at until the end of the block."""
+        """Count the ranges as being written until the end of the block."""
         with self._lock:
             self._being_written.append(taken)
         try:
@@ -169,7 +172,7 @@ def _end_of(ranges: Iterable[tuple[int, int]], offset: int) -> int:
 
 
 def first_of(ranges: Iterable[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
-    """The first bytes of the ranges, so many of them."""
+    """Yield the first `size` bytes of the ranges."""
     for offset, length in ranges:
         done = min(size, length)
         size -= done
@@ -178,7 +181,7 @@ def first_of(ranges: Iterable[tuple[int, int]], size: int) -> Iterator[tuple[int
 
 
 def rest_of(ranges: Iterable[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
-    """What is left of the ranges when so many bytes of them are done."""
+    """Yield what is left of the ranges when the first `size` bytes of them are done."""
     for offset, length in ranges:
         done = min(size, length)
         size -= done

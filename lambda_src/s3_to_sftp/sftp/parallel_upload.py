@@ -64,7 +64,7 @@ def upload_parallel(
     that it keeps together what several connections write (`Admission`). It is complete when every WRITE and
     every CLOSE of every stream were answered with OK and the size that the server shows is the right one.
     When the server refuses a further stream something while others are at work, the first one writes it all
-    anew: there are servers that take no second writer, or bytes only in order.
+    again: some servers accept no second writer, or bytes only in order.
     Memory: per stream one block of the source, and what the source reads ahead.
 
     Args:
@@ -73,9 +73,9 @@ def upload_parallel(
         tuning: How it is shared out among streams.
 
     Returns:
-        What is under the temporary name. Also when the connection of the first stream was lost behind `start`:
-        what was acknowledged until then is there. When several streams were at work and all were lost, nothing
-        behind `start` is relied on.
+        What is under the temporary name. Also when the first stream's connection was lost behind `start`:
+        what was acknowledged until then is there. When several streams were at work and all were lost,
+        nothing behind `start` is relied on.
 
     Raises:
         RemotePathRefused: See `windows.require_valid_name`.
@@ -91,7 +91,7 @@ def upload_parallel(
 
 
 class _Transfer:
-    """One file on its way."""
+    """One upload."""
 
     def __init__(self, pool: ConnectionPool, request: UploadRequest, tuning: TransferTuning) -> None:
         self._pool = pool
@@ -171,9 +171,9 @@ class _Transfer:
 
     def _open(self, session: SftpSession) -> bytes:
         """Open the file. What the proof needs travels with it, and delays nothing."""
-        handle, trouble = _run_together(session, self._open_file(session), self._admission.open(session))
-        if trouble is not None:
-            raise trouble
+        handle, error = _run_together(session, self._open_file(session), self._admission.open(session))
+        if error is not None:
+            raise error
         if isinstance(handle, bytes):
             return handle
         if self._admission.has_file:
@@ -291,15 +291,15 @@ class _Transfer:
 
     def _write_beside_the_proof(self, session: SftpSession, handle: bytes) -> None:
         proving, writing = self._admission.take_part(session), self._write_own(session, handle, self._take)
-        troubles: dict[int, Exception] = {}
+        errors: dict[int, Exception] = {}
         # The proof first: its few bytes go out before what fills the line.
         for place, outcome in session.run([proving, writing], at_a_time=2):
             if isinstance(outcome, Exception):
-                troubles[place] = outcome
-            if place == 1 and (place in troubles or not self._admission.needs_free_handle):
+                errors[place] = outcome
+            if place == 1 and (place in errors or not self._admission.needs_free_handle):
                 self._admission.call_off()
-        for place in sorted(troubles, reverse=True):
-            raise troubles[place]
+        for place in sorted(errors, reverse=True):
+            raise errors[place]
 
     def _take(self) -> tuple[int, int] | None:
         return None if self._admission.needs_free_handle else self._byte_ranges.take()
@@ -352,7 +352,7 @@ class _Transfer:
 
 
 async def _is_gone(size: Pending[int | None]) -> bool:
-    """Say whether the server says so: some give no reason when they do not open a file that is missing."""
+    """Return whether the file is missing: some servers refuse its OPEN without that reason."""
     try:
         await size
     except RequestRefused as refused:
@@ -364,7 +364,7 @@ def _not_resumed(refused: RequestRefused) -> ResumeRefused:
     return ResumeRefused(
         refused.reason,
         hint="The server must allow writing into a file that exists. It will be retried; ask the partner if "
-        "it goes on.",
+        "it persists.",
         code=refused.code,
         disposition=refused.disposition,
         request=refused.request,
@@ -374,6 +374,6 @@ def _not_resumed(refused: RequestRefused) -> ResumeRefused:
 def _run_together(
     session: SftpSession, one: SftpTask[bytes], other: SftpTask[None]
 ) -> tuple[bytes | Exception, Exception | None]:
-    """Drive two conversations at the same time to their ends; return the outcomes."""
+    """Run two tasks at the same time to their ends; return the outcomes."""
     outcomes: dict[int, Any] = dict(session.run([one, other], at_a_time=2))
     return outcomes[0], outcomes[1]

@@ -1,9 +1,7 @@
 """One stream of an upload: it takes byte ranges, writes them through a handle of its own, and closes it."""
 
 import contextlib
-import math
 import threading
-import time
 from collections.abc import Callable, Generator, Iterator
 
 from s3_to_sftp.errors import ConnectionLost, PartnerError, TransferError
@@ -38,20 +36,17 @@ class ParallelStream(threading.Thread):
         self._path = path
         self.at_work = threading.Event()
         """Set from joining the work on: only such streams are waited for."""
-        self.closed_at = -math.inf
-        """When its CLOSE was answered, by the monotonic clock."""
         self.failure: BaseException | None = None
         """What ended the delivery. Errors of the stream itself only end the stream."""
 
     def run(self) -> None:
-        """Write byte ranges. A stream that the partner refuses retires quietly: the others do its work."""
+        """Write byte ranges. A stream that the partner refuses only ends: the others do its work."""
         connection: Connection | None = None
         try:
             connection = self._pool.stream(self.number)
             self._byte_ranges.wait_until_opened()
             if self._admits(self.number, connection) and self._byte_ranges.join(self.at_work):
                 connection.session.run_one(self._write(connection.session))
-                self.closed_at = time.monotonic()
                 self._pool.touch(self.number)
         except (TransferError, PartnerError) as error:
             self._drop(connection)
@@ -87,8 +82,8 @@ async def write_ranges(
 ) -> FileAttributes | None:
     """Write byte ranges until there are none to take, close the handle, and return what FSTAT has shown.
 
-    On failure all ranges that this call has taken are given back: an acknowledged write is only as good
-    as the CLOSE behind it. After a pause, what is left of them.
+    On failure all ranges that this call has taken are released: an acknowledged write is only as good
+    as the CLOSE behind it. After a stop, what is left of them is released.
     """
     taken: list[tuple[int, int]] = []
     given = written = 0

@@ -401,7 +401,7 @@ def test_what_a_failing_stream_has_taken_is_written_again_by_the_others(
     assert env.files == {PATH: DATA}
     assert pool.limit == 1
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "does not take all streams" in caplog.text
+    assert "does not accept all streams" in caplog.text
     assert env.connection(1).closed
     assert not env.connection(0).closed
     assert set(source.read.get(1, [])) <= set(source.read[0]), "the first stream wrote all of them again"

@@ -20,8 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s3_to_sftp.ssh import incoming, packetizer
-from s3_to_sftp.ssh.packetizer import BulkStream, Packetizer, PlainStream, stream_for
-from s3_to_sftp.ssh.stream import Piece
+from s3_to_sftp.ssh.packetizer import Packetizer
+from s3_to_sftp.ssh.stream import BulkStream, Piece, PlainStream, stream_for
 from s3_to_sftp.ssh.transport import Transport
 
 KEY = bytes(range(16))
@@ -422,7 +422,7 @@ def test_packet_is_not_read_that_is_longer_than_any_may_be(length: int) -> None:
 
     wire = Says()
     packetizer = packetizer_on(wire)
-    with pytest.raises(paramiko.SSHException, match="announced a packet"):
+    with pytest.raises(paramiko.SSHException, match="declared a packet"):
         packetizer.read_message()
     assert wire.asked < 64
 
