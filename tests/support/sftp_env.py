@@ -160,7 +160,7 @@ class Environment:
             SERVER, FixedCredentials(LOGIN), timeouts=Timeouts(), limit=limit, connect=self.connect, **more
         )
         if not self.channels:
-            pool._given_up[CHANNEL] = math.inf
+            pool._disabled[CHANNEL] = math.inf
         return pool
 
     def partner(self, max_connections: int = 1, **more: Any) -> SftpClient:
