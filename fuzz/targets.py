@@ -19,8 +19,9 @@ from s3_to_sftp.errors import DeliveryError
 from s3_to_sftp.queue.message_part import part_of
 from s3_to_sftp.s3.envelopes import is_from_queue, objects_in_message, objects_in_notification
 from s3_to_sftp.settings import Server
-from s3_to_sftp.sftp.connection import Timeouts, connect
+from s3_to_sftp.sftp.connection import connect
 from s3_to_sftp.sftp.session import SftpSession
+from s3_to_sftp.ssh.connect import Timeouts
 from s3_to_sftp.ssh.private_key import load_private_key
 from s3_to_sftp.ssh.stream import Piece
 from tests.support.faults.raw_server import PASSWORD, RawTransport, Script, listening, new_key, raw_server

@@ -12,9 +12,9 @@ from s3_to_sftp.credentials import Credentials, FixedCredentials
 from s3_to_sftp.s3.checksum import DEFAULT_ALGORITHM, RangeChecksum
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.client import SftpClient, SmallFile
-from s3_to_sftp.sftp.connection import Timeouts
-from s3_to_sftp.sftp.parallel_upload import UploadRequest
 from s3_to_sftp.sftp.publish import NoJournal, publish
+from s3_to_sftp.sftp.upload_request import UploadRequest
+from s3_to_sftp.ssh.connect import Timeouts
 
 WARM_UP = "warm-up"
 

@@ -16,7 +16,7 @@ from s3_to_sftp.queue.message_queue import MessageQueue
 from s3_to_sftp.queue.retry_policy import RetryPolicy
 from s3_to_sftp.settings import Settings
 from s3_to_sftp.sftp.client import SftpClient
-from s3_to_sftp.sftp.connection import Timeouts
+from s3_to_sftp.ssh.connect import Timeouts
 from s3_to_sftp.state.circuit_breaker import CircuitBreaker, NoCircuitBreaker
 from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
 from s3_to_sftp.state.dynamodb_ledger import DynamoLedger

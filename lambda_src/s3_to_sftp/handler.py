@@ -19,7 +19,7 @@ from s3_to_sftp.errors import ConfigurationError, DeliveryError, Disposition
 from s3_to_sftp.queue.disposition import Failure
 from s3_to_sftp.queue.message_queue import Message
 from s3_to_sftp.s3.batch_operations import BatchJob, is_batch_job
-from s3_to_sftp.s3.envelopes import Announced, is_from_queue, read_message, read_notification
+from s3_to_sftp.s3.envelopes import ParsedMessage, is_from_queue, read_message, read_notification
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.settings import Settings
 from s3_to_sftp.telemetry import LambdaTelemetry, logger, metrics
@@ -97,7 +97,7 @@ def _is_done(error: Exception) -> bool:
     return isinstance(error, DeliveryError) and error.disposition is Disposition.DONE
 
 
-def _announced_by(record: dict[str, Any]) -> Announced:
+def _announced_by(record: dict[str, Any]) -> ParsedMessage:
     announced = _reported(read_message(record.get("body")), message_id=record["messageId"])
     if not Message.from_record(record).is_operator_resend:
         return announced
@@ -105,7 +105,7 @@ def _announced_by(record: dict[str, Any]) -> Announced:
     return dataclasses.replace(announced, objects=objects)
 
 
-def _reported(announced: Announced, **about: str) -> Announced:
+def _reported(announced: ParsedMessage, **about: str) -> ParsedMessage:
     if announced.error is not None:
         telemetry.failed(announced.error, **about)
     return announced

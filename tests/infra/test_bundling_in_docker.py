@@ -29,7 +29,7 @@ sys.path.insert(0, "/var/task")
 import boto3, paramiko, s3_to_sftp.handler
 from s3_to_sftp.credentials import Credentials, FixedCredentials
 from s3_to_sftp.settings import Server
-from s3_to_sftp.sftp.connection import Timeouts
+from s3_to_sftp.ssh.connect import Timeouts
 from s3_to_sftp.sftp.client import Partner, SmallFile
 
 for module in (boto3, paramiko, s3_to_sftp.handler):

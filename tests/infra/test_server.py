@@ -5,8 +5,8 @@ import pytest
 
 from cdk_s3_to_sftp import InvalidArgument, SftpServer
 from cdk_s3_to_sftp.server import CIPHERS, REPLY_TIMEOUT
-from s3_to_sftp.sftp.connection import Timeouts
 from s3_to_sftp.ssh.algorithms import KNOWN_CIPHERS
+from s3_to_sftp.ssh.connect import Timeouts
 from tests.support.infra.keys import ECDSA, ED25519, RSA
 
 

@@ -103,7 +103,7 @@ def _kex_algorithms_of_openssh() -> str:
 
 
 def _kex_of(connection: Connection) -> str:
-    offered = connection.transport.heard.offered["key exchange"]
+    offered = connection.transport.received.offered["key exchange"]
     return next(name for name in algorithms.KEY_EXCHANGES if name in offered)
 
 

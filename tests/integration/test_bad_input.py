@@ -239,18 +239,18 @@ def test_wrong_or_missing_passphrase(passphrase: str, harness: Harness, secrets:
 
 def test_no_such_object(harness: Harness) -> None:
     harness.s3.delete_object(Bucket=BUCKET, Key=KEY)
-    insist_on_clear_failure(harness, f"s3://{BUCKET}/{KEY} is not in S3 any more", "put it again")
+    insist_on_clear_failure(harness, f"s3://{BUCKET}/{KEY} is no longer in S3", "put it again")
     assert "connected" not in harness.server.read_log()
 
 
 def test_no_such_bucket(harness: Harness) -> None:
     body = json.dumps(s3_notification(s3_record("elsewhere", KEY)))
-    insist_on_clear_failure(harness, "s3://elsewhere/report.csv is not in S3 any more", body=body)
+    insist_on_clear_failure(harness, "s3://elsewhere/report.csv is no longer in S3", body=body)
 
 
 def test_object_that_was_overwritten(harness: Harness) -> None:
     body = json.dumps(s3_notification(s3_record(BUCKET, KEY, etag="0" * 32)))
-    insist_on_clear_failure(harness, "holds other bytes than were announced", body=body)
+    insist_on_clear_failure(harness, "holds other bytes than its event says", body=body)
 
 
 def refusing(fault: Fault) -> Any:

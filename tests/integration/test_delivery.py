@@ -248,7 +248,7 @@ from s3_to_sftp.delivery import Delivery
 from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp import streams
-from s3_to_sftp.sftp.connection import Timeouts
+from s3_to_sftp.ssh.connect import Timeouts
 from s3_to_sftp.sftp.client import Partner
 
 # Each stream has its own blocks, and a busy machine looks like a distance at which a second one pays.

@@ -117,7 +117,7 @@ def test_peer_that_stops_reading_is_given_up_also_when_the_send_buffer_is_small(
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
         return sock
 
-    monkeypatch.setattr("s3_to_sftp.sftp.connection.socket.create_connection", connect_with_small_buffer)
+    monkeypatch.setattr("s3_to_sftp.ssh.connect.socket.create_connection", connect_with_small_buffer)
     error = fails_then_works(server, proxy, s3, Plan(action="stall", to_server=1_000_000))
     assert isinstance(error, ConnectionLost)
 

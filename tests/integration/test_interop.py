@@ -12,7 +12,7 @@ import pytest
 
 from local.sftp_server import RunningServer, start_asyncssh_server, start_sshd
 from s3_to_sftp.sftp.client import SftpClient, SmallFile
-from s3_to_sftp.sftp.connection import Timeouts
+from s3_to_sftp.ssh.connect import Timeouts
 from tests.integration.conftest import skip_without_sshd
 from tests.support.faults.tcp_proxy import Plan, tcp_proxy
 from tests.support.other_servers import start_dropbear, start_proftpd, start_rclone

@@ -78,7 +78,7 @@ def test_streams_that_died_while_idle_are_replaced(
     assert send(partner, GatheringSource(LARGE[: 48 * MIB]), "report.csv") == 3
     assert (server.root / "report.csv").read_bytes() == LARGE[: 48 * MIB]
     assert connections(server) == 6
-    assert "does not take" not in caplog.text, "age says nothing about the partner"
+    assert "does not accept" not in caplog.text, "age says nothing about the partner"
     partner.close()
 
 
@@ -115,7 +115,7 @@ def test_partner_that_takes_two_connections_gets_two_and_is_not_asked_again(
     assert proxy.connections <= 5, "asked again for what was refused"
     said = [record.getMessage() for record in caplog.records if record.name.startswith("s3_to_sftp")]
     assert len(said) == 1, said
-    assert "does not take all streams" in said[0]
+    assert "does not accept all streams" in said[0]
     partner.close()
 
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from local.sftp_server import RunningServer, sshd_path, start_asyncssh_server, start_sshd
 from s3_to_sftp.sftp.client import SftpClient
-from s3_to_sftp.sftp.connection import Timeouts
 from s3_to_sftp.sftp.write_window import WINDOW_BYTES
+from s3_to_sftp.ssh.connect import Timeouts
 from tests.support import partner
 from tests.support.faults.sftp_server import without_extensions
 from tests.support.partner import partner_at, send, tuned

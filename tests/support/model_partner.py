@@ -15,10 +15,10 @@ from s3_to_sftp.errors import CheckpointLost, ConnectionLost, Disposition, Reque
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.sftp.client import SftpClient
-from s3_to_sftp.sftp.parallel_upload import UploadRequest
 from s3_to_sftp.sftp.protocol import FileAttributes, Status
 from s3_to_sftp.sftp.size_check import confirm_size
 from s3_to_sftp.sftp.upload import Staged
+from s3_to_sftp.sftp.upload_request import UploadRequest
 
 T = TypeVar("T")
 THEIRS = b"theirs"

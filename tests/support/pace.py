@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from s3_to_sftp.sftp.connection import Timeouts
+from s3_to_sftp.ssh.connect import Timeouts
 
 _BURST_SECONDS = 0.05
 

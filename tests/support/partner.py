@@ -14,11 +14,11 @@ from s3_to_sftp.credentials import Credentials, CredentialSource, FixedCredentia
 from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.client import SftpClient
-from s3_to_sftp.sftp.connection import Timeouts
-from s3_to_sftp.sftp.parallel_upload import DEFAULT_TUNING, RangeSource, TransferTuning, UploadRequest
 from s3_to_sftp.sftp.publish import publish
 from s3_to_sftp.sftp.temporary_names import temporary_path
 from s3_to_sftp.sftp.upload import Staged
+from s3_to_sftp.sftp.upload_request import DEFAULT_TUNING, RangeSource, TransferTuning, UploadRequest
+from s3_to_sftp.ssh.connect import Timeouts
 from tests.support.pace import short
 from tests.support.sftp_env import MemoryJournal
 

@@ -25,7 +25,8 @@ from s3_to_sftp.sftp.protocol import (
     read_text,
     text,
 )
-from s3_to_sftp.sftp.session import Pending, SftpSession
+from s3_to_sftp.sftp.session import SftpSession
+from s3_to_sftp.sftp.wire import Pending
 from s3_to_sftp.ssh.stream import Piece
 
 NOTHING = b""
@@ -159,7 +160,7 @@ class ScriptedServer:
         """Start a session with it, and let it learn the limits, as the first OPEN would."""
         session = SftpSession(self, server="sftp.partner.example:22")
         if self._has_limits:
-            session._receive("state its limits")
+            session._wire.receive("state its limits")
             assert session.max_write_bytes
         return session
 

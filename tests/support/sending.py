@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from s3_to_sftp.sftp.parallel_upload import RangeSource, TransferTuning, UploadRequest, upload_parallel
+from s3_to_sftp.sftp.parallel_upload import upload_parallel
 from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.sftp.protocol import Request
 from s3_to_sftp.sftp.publish import publish
 from s3_to_sftp.sftp.upload import Staged
+from s3_to_sftp.sftp.upload_request import RangeSource, TransferTuning, UploadRequest
 from s3_to_sftp.ssh.stream import NOT_READY, Piece
 from tests.support.scripted_server import Asked, Script
 from tests.support.sftp_env import SOON, MemoryJournal, stream_number, stream_threads
@@ -74,7 +75,7 @@ class Bytes:
 
     def is_gathered(self) -> bool:
         """Whether each further stream that is still there has its first block."""
-        return {int(thread.name[5:]) for thread in stream_threads()} <= set(self.read)
+        return {int(thread.name.removeprefix("stream-")) for thread in stream_threads()} <= set(self.read)
 
 
 def gathering(data: bytes = DATA) -> Bytes:

@@ -13,10 +13,10 @@ from typing import Any
 from s3_to_sftp.credentials import Credentials, FixedCredentials
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.client import SftpClient
-from s3_to_sftp.sftp.connection import Timeouts
-from s3_to_sftp.sftp.parallel_upload import DEFAULT_TUNING, TransferTuning
 from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.sftp.session import SftpSession
+from s3_to_sftp.sftp.upload_request import DEFAULT_TUNING, TransferTuning
+from s3_to_sftp.ssh.connect import Timeouts
 from tests.support.scripted_server import Disk, Script, ScriptedServer
 
 SERVER = Server(host="sftp.partner.example", port=22)
@@ -160,7 +160,7 @@ class Environment:
             SERVER, FixedCredentials(LOGIN), timeouts=Timeouts(), limit=limit, connect=self.connect, **more
         )
         if not self.channels:
-            pool._given_up[CHANNEL] = math.inf
+            pool._disabled[CHANNEL] = math.inf
         return pool
 
     def partner(self, max_connections: int = 1, **more: Any) -> SftpClient:

@@ -47,7 +47,8 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.s3.verification import VerifiedContent
 from s3_to_sftp.sftp.client import SftpClient, SmallFile
 from s3_to_sftp.sftp.publish import PathStatus, publish
-from s3_to_sftp.sftp.session import ExternalFuture, SftpSession
+from s3_to_sftp.sftp.scheduler import ExternalFuture
+from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.temporary_names import aside_name, temporary_path
 from s3_to_sftp.sftp.upload import Staged, discard, upload_small
 from s3_to_sftp.state.ledger import Commit, Lease, Ledger, TerminalState

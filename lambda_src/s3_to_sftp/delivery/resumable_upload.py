@@ -27,8 +27,8 @@ from s3_to_sftp.errors import (
 from s3_to_sftp.s3.object_reader import ChecksumSoFar, ObjectReader
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.client import SftpClient
-from s3_to_sftp.sftp.parallel_upload import UploadRequest
 from s3_to_sftp.sftp.upload import Staged
+from s3_to_sftp.sftp.upload_request import UploadRequest
 from s3_to_sftp.state.ledger import Checkpoint, Ledger
 from s3_to_sftp.state.no_ledger import NoLedger
 

@@ -1,1 +1,1 @@
-"""What S3 announces, and the bytes of one version of an object."""
+"""S3's notifications, and the bytes of one version of an object."""

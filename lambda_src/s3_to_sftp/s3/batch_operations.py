@@ -2,7 +2,7 @@
 
 Request and answer: "Invoke AWS Lambda function" in the S3 user guide. Schema 1.0 names the bucket by its ARN,
 2.0 by its name; both encode the key as notifications do. A task has neither size nor ETag nor sequencer, and
-a version only where the manifest has one: without it, nobody can tell whether it was delivered before.
+a version only where the manifest has one: without it, it is unknown whether it was delivered before.
 """
 
 import functools
@@ -74,7 +74,7 @@ class BatchJob:
             raise _unreadable("its invocationId or its tasks are malformed") from None
 
     def answer(self, outcomes: Mapping[str, Exception | None]) -> dict[str, Any]:
-        """Return what the job is told.
+        """Return the answer to the job.
 
         Args:
             outcomes: What came of each task, by its id; None: the object was delivered.

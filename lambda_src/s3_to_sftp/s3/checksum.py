@@ -80,7 +80,7 @@ class RangeChecksum:
 
         Args:
             algorithm: CRC64NVME, CRC32C or CRC32.
-            before: Of these bytes, as `up_to` has told it.
+            before: Of these bytes, as `up_to` has returned it.
             part_ends: The offset behind each part. No range that is added may reach across one.
         """
         self.algorithm = algorithm

@@ -1,4 +1,4 @@
-"""The envelopes in which S3's announcements arrive, one inside another.
+"""The envelopes in which S3's notifications arrive, one inside another.
 
     S3's notification              {"Records": [{"eventSource": "aws:s3", ...}, ...]}
     EventBridge's event            {"detail-type": "Object Created", "source": "aws.s3", ...}
@@ -23,16 +23,16 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 
 _log = logging.getLogger(__name__)
 
-_TOLD = 3
+_MOST_REASONS = 3
 """Different reasons that an error quotes of one message."""
 
 _DEEPEST = 3
-"""Envelopes around each other. SNS in a queue is one; nobody wraps it twice by intention."""
+"""Envelopes around each other. SNS in a queue is one; wrapping it twice is never intended."""
 
 
 @dataclass(frozen=True)
-class Announced:
-    """What an event says: one bad record never costs its neighbours.
+class ParsedMessage:
+    """The objects that a message names. A malformed record does not affect the others.
 
     Attributes:
         objects: Created objects, in order.
@@ -49,7 +49,7 @@ class Announced:
         if not reasons:
             return None
         more = f" (and {len(self.refused) - 1} more of its records)" if len(self.refused) > 1 else ""
-        return EventError(f"{' '.join(reasons[:_TOLD])}{more}", hint=self.refused[0].hint)
+        return EventError(f"{' '.join(reasons[:_MOST_REASONS])}{more}", hint=self.refused[0].hint)
 
     def strict(self) -> list[ObjectRef]:
         """Return the objects.
@@ -74,7 +74,7 @@ def is_from_queue(event: object) -> bool:
 
 
 def objects_in_message(body: str) -> list[ObjectRef]:
-    """Return the created objects that an SQS message body announces, in order.
+    """Return the created objects that an SQS message body names, in order.
 
     Raises:
         EventError: The body, or a part of it, is not an S3 notification.
@@ -83,7 +83,7 @@ def objects_in_message(body: str) -> list[ObjectRef]:
 
 
 def objects_in_notification(notification: object) -> list[ObjectRef]:
-    """Return the created objects that S3 announces, in whichever envelope, in order.
+    """Return the created objects that a notification names, in whichever envelope, in order.
 
     Raises:
         EventError: It, or a part of it, is not an S3 notification.
@@ -91,37 +91,37 @@ def objects_in_notification(notification: object) -> list[ObjectRef]:
     return read_notification(notification).strict()
 
 
-def read_message(body: object) -> Announced:
+def read_message(body: object) -> ParsedMessage:
     """Read the body of an SQS message. Never raises."""
     return _one(functools.partial(_in_text, body, "its body", depth=0))
 
 
-def read_notification(notification: object) -> Announced:
+def read_notification(notification: object) -> ParsedMessage:
     """Read what the function is invoked with.
 
-    Nothing is announced by `s3:TestEvent`, by markers of folders, by events other than the creation of an
-    object, and by an empty list. Never raises.
+    `s3:TestEvent`, folder markers, events other than the creation of an object, and an empty list name no
+    object. Never raises.
     """
     return _one(functools.partial(_in_envelope, notification, depth=0))
 
 
-def _one(read: Callable[[], Announced]) -> Announced:
+def _one(read: Callable[[], ParsedMessage]) -> ParsedMessage:
     try:
         return read()
     except EventError as error:
-        return Announced(refused=(error,))
+        return ParsedMessage(refused=(error,))
 
 
-def _all(parts: Iterable[Announced]) -> Announced:
+def _all(parts: Iterable[ParsedMessage]) -> ParsedMessage:
     objects: list[ObjectRef] = []
     refused: list[EventError] = []
     for part in parts:
         objects += part.objects
         refused += part.refused
-    return Announced(tuple(objects), tuple(refused))
+    return ParsedMessage(tuple(objects), tuple(refused))
 
 
-def _in_text(text: object, what: str, *, depth: int) -> Announced:
+def _in_text(text: object, what: str, *, depth: int) -> ParsedMessage:
     if not isinstance(text, str):
         raise malformed(f"{what} is {quoted(text)}, not text")
     try:
@@ -133,27 +133,27 @@ def _in_text(text: object, what: str, *, depth: int) -> Announced:
     return _in_envelope(notification, depth=depth)
 
 
-def _in_envelope(notification: object, *, depth: int) -> Announced:
+def _in_envelope(notification: object, *, depth: int) -> ParsedMessage:
     if not isinstance(notification, dict):
         raise malformed(f"it is {type(notification).__name__}, not an object")
     if depth > _DEEPEST:
         raise malformed(f"it is inside of more than {_DEEPEST} other messages")
     if "detail-type" in notification:
-        return _announced(object_in_event(notification))
+        return _one_object(object_in_event(notification))
     if "Type" in notification and "TopicArn" in notification:
         return _in_sns(notification, depth=depth)
     if notification.get("Event") == "s3:TestEvent":
         _log.info("test event of bucket %s acknowledged", quoted(notification.get("Bucket")))
-        return Announced()
+        return ParsedMessage()
     records = notification.get("Records")
     if not isinstance(records, list):
         raise _not_a_list(notification)
     if not records:
-        _log.warning("notification with an empty list of records acknowledged: it announces nothing")
+        _log.warning("notification with an empty list of records acknowledged: it names no object")
     return _all(_one(functools.partial(_in_record, record, depth=depth)) for record in records)
 
 
-def _in_record(record: object, *, depth: int) -> Announced:
+def _in_record(record: object, *, depth: int) -> ParsedMessage:
     if not isinstance(record, dict):
         raise malformed("a record is not an object")
     if record.get("EventSource") == "aws:sns":  # which writes it with a capital
@@ -161,10 +161,10 @@ def _in_record(record: object, *, depth: int) -> Announced:
         if not isinstance(message, dict):
             raise malformed("a record of SNS has no 'Sns'")
         return _in_sns(message, depth=depth)
-    return _announced(object_in_record(record))
+    return _one_object(object_in_record(record))
 
 
-def _in_sns(message: Mapping[str, Any], *, depth: int) -> Announced:
+def _in_sns(message: Mapping[str, Any], *, depth: int) -> ParsedMessage:
     kind = message.get("Type")
     if kind == "SubscriptionConfirmation":
         raise malformed(
@@ -191,5 +191,5 @@ def _not_a_list(notification: Mapping[str, Any]) -> EventError:
     return malformed("it has no list 'Records'")
 
 
-def _announced(ref: ObjectRef | None) -> Announced:
-    return Announced() if ref is None else Announced((ref,))
+def _one_object(ref: ObjectRef | None) -> ParsedMessage:
+    return ParsedMessage() if ref is None else ParsedMessage((ref,))

@@ -5,7 +5,7 @@ two write the same things differently. Keys of notifications are form-encoded (`
 `red+flower.jpg`), those of EventBridge are raw; `versionId` and `eTag` are `version-id` and `etag` there. A
 version is there only on versioned buckets.
 
-What S3 says of an object besides its creation is acknowledged with a log line: nothing is to be delivered.
+Any other event of an object is acknowledged with a log line: nothing is to be delivered.
 Everything else that names an object, or may, is refused: somebody means it to be delivered.
 """
 
@@ -52,7 +52,7 @@ _NOT_CREATED_ON_EVENTBRIDGE = frozenset(
 
 
 def object_in_record(record: Mapping[str, Any]) -> ObjectRef | None:
-    """Return the object that a record of S3's own notification announces; None where there is none.
+    """Return the object that a record of S3's own notification names; None where there is none.
 
     Raises:
         EventError: It is no such record.
@@ -104,7 +104,7 @@ def object_in_event(event: Mapping[str, Any]) -> ObjectRef | None:
 
 
 def _reported_by_cloudtrail(detail: object) -> EventError:
-    """Refuse it: it has neither sequencer nor ETag, so nobody could tell the newer of two objects."""
+    """Refuse it: it has neither sequencer nor ETag, so the newer of two objects is unknown."""
     called = detail.get("eventName") if isinstance(detail, dict) else None
     return malformed(
         f"it is CloudTrail's report of the call {quoted(called)} for {_named_in_call(detail)}, not S3's own "

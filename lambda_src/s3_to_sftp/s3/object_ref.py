@@ -1,4 +1,4 @@
-"""One version of one object, as it was announced."""
+"""One version of one object, as its event names it."""
 
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ _SEQUENCER_WIDTH = 64  # S3's have 16 to 18 digits today
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectRef:
-    """One version of one object, as it was announced.
+    """One version of one object, as its event names it.
 
     Attributes:
         bucket: Bucket name.

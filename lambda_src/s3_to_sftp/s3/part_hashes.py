@@ -82,7 +82,7 @@ class PartHashes:
         return hashlib.new(self._name, data, usedforsecurity=False)
 
     def _taken(self, part: int, offset: int) -> _PartHash | None:
-        """Return the hash that resumes at the offset, which nobody else may continue meanwhile."""
+        """Return the hash that resumes at the offset, which no other thread may continue meanwhile."""
         with self._lock:
             if self._is_over:
                 return None

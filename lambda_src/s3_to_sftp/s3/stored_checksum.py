@@ -43,8 +43,8 @@ class StoredChecksum:
 def stored_checksum(answer: Mapping[str, Any]) -> StoredChecksum | None:
     """Return the checksum in an answer of S3, if there is one that can be computed here.
 
-    A value that ends in the number of its parts is composite, whatever type is announced: some servers
-    announce FULL_OBJECT for every checksum.
+    A value that ends in the number of its parts is composite, whatever its ChecksumType says: some servers
+    say FULL_OBJECT for every checksum.
 
     Args:
         answer: Of HeadObject or GetObject, asked with ChecksumMode ENABLED.

@@ -11,9 +11,9 @@ from s3_to_sftp.credentials import CredentialSource
 from s3_to_sftp.errors import ConnectionLost, CredentialsError, RenameUnanswered
 from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.settings import Server
-from s3_to_sftp.sftp.connection import Timeouts, connect
+from s3_to_sftp.sftp.connection import connect
 from s3_to_sftp.sftp.open_files import FILES_AT_A_TIME, Limit, send_all
-from s3_to_sftp.sftp.parallel_upload import DEFAULT_TUNING, TransferTuning, UploadRequest, upload_parallel
+from s3_to_sftp.sftp.parallel_upload import upload_parallel
 from s3_to_sftp.sftp.pool import Connect, ConnectionPool
 from s3_to_sftp.sftp.publish import (
     Journal,
@@ -25,10 +25,13 @@ from s3_to_sftp.sftp.publish import (
     remove_aside,
 )
 from s3_to_sftp.sftp.resume import supports_resume
-from s3_to_sftp.sftp.session import Conversation, SftpSession
+from s3_to_sftp.sftp.scheduler import SftpTask
+from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.temporary_names import another_name, names_of_attempt, resume_probe_name
 from s3_to_sftp.sftp.upload import Staged, discard, upload_small
+from s3_to_sftp.sftp.upload_request import DEFAULT_TUNING, TransferTuning, UploadRequest
 from s3_to_sftp.sftp.windows import same_file
+from s3_to_sftp.ssh.connect import Timeouts
 from s3_to_sftp.ssh.stream import Piece
 
 T = TypeVar("T")
@@ -44,7 +47,7 @@ class SmallFile(Generic[T]):
         temporary: The name until then, in the same directory.
         data: The bytes.
         aside: Where a file of the partner's may be moved that has the final name.
-        journal: Told of names that may stand at the partner.
+        journal: Records names that may exist at the partner.
         was_sent: Whether some of it may have been written over a connection that was lost.
     """
 
@@ -57,7 +60,7 @@ class SmallFile(Generic[T]):
     was_sent: bool = False
 
 
-SendSmall = Callable[[SftpSession, SmallFile[T]], Conversation[Any]]
+SendSmall = Callable[[SftpSession, SmallFile[T]], SftpTask[Any]]
 """Sends one small file and gives it its final name."""
 
 
@@ -120,7 +123,7 @@ class SftpClient:
         """Send files whose bytes are at hand, many at a time over one connection.
 
         Args:
-            files: Each is taken when there is room for it. The connection is made when the first one is there.
+            files: Each is requested when there is room for it. The connection is made for the first one.
             send: Sends one.
 
         Yields:
@@ -129,8 +132,8 @@ class SftpClient:
         """
         lost: list[SmallFile[T]] = []
         for file, error in self._send_over_one_connection(files, send):
-            # An old connection may have died of its age; that says nothing about the partner. What may have its
-            # final name is another matter: that is for the caller to find out.
+            # A reused connection may simply have been too old, which says nothing about the partner. A file
+            # that may have its final name is different: the caller finds out.
             is_old = isinstance(error, ConnectionLost) and self._pool.reused
             if is_old and not isinstance(error, RenameUnanswered):
                 lost.append(replace(file, was_sent=True))
@@ -178,7 +181,7 @@ class SftpClient:
         """The account of the next connection, `user@host:port`; empty where the login is not known."""
         try:
             return self._pool.account
-        except CredentialsError:  # told when a connection is needed
+        except CredentialsError:  # raised when a connection is needed
             return ""
 
     def same_file(self, path: str) -> str | None:
@@ -193,14 +196,14 @@ class SftpClient:
         """
         return self._run(look(self._session, path) for path in paths)
 
-    def run(self, conversation: Callable[[SftpSession], Conversation[T]]) -> T:
-        """Drive a conversation over connection 0 to its end; return its result, or raise what it raises.
+    def run(self, task: Callable[[SftpSession], SftpTask[T]]) -> T:
+        """Run a task over connection 0 to its end; return its result, or raise what it raises.
 
         Raises:
             PartnerError, CredentialsError, TransferError: See `connection.connect`.
         """
         session = self._session
-        return session.run_one(conversation(session))
+        return session.run_one(task(session))
 
     def remove_asides(self, asides: Iterable[str], path: str, journal: Journal) -> None:
         """Remove old files of the partner's, if the new one is seen in its place.
@@ -230,17 +233,17 @@ class SftpClient:
     def _session(self) -> SftpSession:
         return self._pool.first().session
 
-    def _run(self, conversations: Iterable[Conversation[T]]) -> list[T]:
-        """Drive conversations, many at a time; return their results in order, or raise the first error."""
+    def _run(self, tasks: Iterable[SftpTask[T]]) -> list[T]:
+        """Run tasks, many at a time; return their results in order, or raise the first error."""
         results: dict[int, T] = {}
-        for place, outcome in self._session.run(conversations, at_a_time=FILES_AT_A_TIME):
+        for place, outcome in self._session.run(tasks, at_a_time=FILES_AT_A_TIME):
             if isinstance(outcome, Exception):
                 raise outcome
             results[place] = outcome
         return [results[place] for place in sorted(results)]
 
     def end_of_invocation(self, *, keep_first: bool) -> None:
-        """Close the connections that must not stay open while nobody uses them. Never raises.
+        """Close the connections that must not stay open while unused. Never raises.
 
         A function that Lambda has frozen keeps its connections, and they count at the partner.
 

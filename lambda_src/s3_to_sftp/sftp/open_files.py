@@ -18,7 +18,8 @@ from itertools import count
 from typing import Any, Generic, TypeVar
 
 from s3_to_sftp.errors import RequestRefused
-from s3_to_sftp.sftp.session import Conversation, SftpSession
+from s3_to_sftp.sftp.scheduler import SftpTask
+from s3_to_sftp.sftp.session import SftpSession
 
 F = TypeVar("F")
 T = TypeVar("T")
@@ -73,17 +74,17 @@ class Limit:
 
 
 def send_all(
-    session: SftpSession, files: Iterable[F], send: Callable[[F], Conversation[Any]], limit: Limit
+    session: SftpSession, files: Iterable[F], send: Callable[[F], SftpTask[Any]], limit: Limit
 ) -> Iterator[tuple[F, Exception | None]]:
     """Send files, as many at a time as the server bears, and yield each with its error as it is done.
 
-    Files that are to be sent again are kept, and no further one is taken meanwhile: never more than
+    Files that are to be sent again are kept, and no further one is started meanwhile: never more than
     FILES_AT_A_TIME are in memory.
 
     Args:
         session: Where to.
-        files: Each is taken when there is room for it.
-        send: Starts the conversation that sends one.
+        files: Each is requested when there is room for it.
+        send: Returns the task that sends one.
         limit: Of this server; is changed by what the server shows.
     """
     return _Run(session, files, send, limit).outcomes()
@@ -122,7 +123,7 @@ class _Run(Generic[F]):
         self,
         session: SftpSession,
         files: Iterable[F],
-        send: Callable[[F], Conversation[Any]],
+        send: Callable[[F], SftpTask[Any]],
         limit: Limit,
     ) -> None:
         self._session = session
@@ -139,7 +140,7 @@ class _Run(Generic[F]):
 
     def outcomes(self) -> Iterator[tuple[F, Exception | None]]:
         while self._again or self._alone or not self._exhausted:
-            for place, outcome in self._session.run(self._conversations(), at_a_time=self._room):
+            for place, outcome in self._session.run(self._tasks(), at_a_time=self._room):
                 yield from self._judged(self._under_way.pop(place), outcome)
             yield from self._decided()
             self._most_open = 0
@@ -147,7 +148,7 @@ class _Run(Generic[F]):
     def _room(self) -> int:
         return 1 if self._is_alone else self._limit.value
 
-    def _conversations(self) -> Iterator[Conversation[Any]]:
+    def _tasks(self) -> Iterator[SftpTask[Any]]:
         """Start what is next, until that must wait for what is under way."""
         for place in count():
             following = self._next()
@@ -173,7 +174,7 @@ class _Run(Generic[F]):
         return _Try(file, refusals, self._open, self._opened)
 
     def _waits(self, one: _Try[F], request: str) -> None:
-        """Learn from what a conversation waits for whether its file is open."""
+        """Learn from what a task waits for whether its file is open."""
         if one.holds is None and request in _HOLDING_A_HANDLE:
             one.holds = True
             self._opened += 1
@@ -224,9 +225,9 @@ class _Run(Generic[F]):
 
 
 @types.coroutine
-def _watched(conversation: Conversation[T], waits: Callable[[str], None]) -> Generator[Any, None, T]:
-    """Drive a conversation, and tell before each wait which request it waits for; "" for another thread."""
-    step = functools.partial(conversation.send, None)
+def _watched(task: SftpTask[T], waits: Callable[[str], None]) -> Generator[Any, None, T]:
+    """Run a task, and tell before each wait which request it waits for; "" for another thread."""
+    step = functools.partial(task.send, None)
     while True:
         try:
             waits_for = step()
@@ -237,9 +238,9 @@ def _watched(conversation: Conversation[T], waits: Callable[[str], None]) -> Gen
         try:
             yield waits_for
         except GeneratorExit:
-            conversation.close()
+            task.close()
             raise
-        except Exception as error:  # noqa: BLE001 - it is for the conversation
-            step = functools.partial(conversation.throw, error)
+        except Exception as error:  # noqa: BLE001 - it is for the task
+            step = functools.partial(task.throw, error)
         else:
-            step = functools.partial(conversation.send, None)
+            step = functools.partial(task.send, None)

@@ -19,7 +19,8 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.settings import Server
-from s3_to_sftp.sftp.connection import Connection, Timeouts, connect
+from s3_to_sftp.sftp.connection import Connection, connect
+from s3_to_sftp.ssh.connect import Timeouts
 
 
 class Connect(Protocol):
@@ -43,11 +44,11 @@ _CHANNEL = -1
 _HANDSHAKES_AT_A_TIME = 8
 """OpenSSH drops connections by chance when more than 10 are not logged in yet (MaxStartups)."""
 
-_GIVEN_UP_FOR_SECONDS = 600.0
-"""So long is a stream not tried that failed: a partner may allow more later, and one cut cable says little."""
+_DISABLED_FOR_SECONDS = 600.0
+"""How long a failed stream is not tried: a partner may allow more later, and one cut cable says little."""
 
-_LOGIN_HOLDS_SECONDS = 120.0
-"""A login that was accepted so lately is not wrong: a refusal is then taken for a limit of sessions."""
+_LOGIN_VALID_SECONDS = 120.0
+"""A login that was accepted this recently is not wrong: a refusal then means a limit of sessions."""
 
 _TRUSTED_FOR_SECONDS = 2.0
 """After this much idleness a connection must answer a ping before it is used. A frozen function cannot
@@ -63,7 +64,7 @@ class ConnectionPool:
     """Keeps up to `limit` connections to one server with one login.
 
     The key of a connection is everything that identifies it: server, pinned host keys and login.
-    When the secret was changed, the old connections are not used any more.
+    When the secret has changed, the old connections are no longer used.
 
     Each connection has a number. Number 0 is the one that every delivery uses; the others are streams of
     large objects, and a stream's thread is the only one that uses its connection. Where only one connection
@@ -83,8 +84,8 @@ class ConnectionPool:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._numbers = range(1, limit)
-        self._given_up: dict[int, float] = {}
-        self._refusal_told = False
+        self._disabled: dict[int, float] = {}
+        self._refusal_logged = False
         # Each belongs to the connection 0 on which it was shown: the server behind the address may be another
         # one when that is replaced.
         self._proven: dict[bool, Connection] = {}  # by whether the further streams are channels
@@ -190,19 +191,19 @@ class ConnectionPool:
             self._resumes = first, answer
 
     def another(self) -> tuple[Connection, Callable[[], None]]:
-        """Return a connection that is opened now, and what to call when it is not needed any more.
+        """Return a connection that is opened now, and what to call when it is no longer needed.
 
         A further channel where the server allows it, else connection 0, made anew.
 
         Raises:
             PartnerError, CredentialsError, TransferError: See `connect`.
         """
-        if _CHANNEL not in self._given_up:
+        if _CHANNEL not in self._disabled:
             try:
                 channel = self.first().another_channel()
             except TransferError as error:
-                if self._numbers:  # no further stream would be a channel: nothing to tell
-                    self._given_up[_CHANNEL] = self._clock() + _GIVEN_UP_FOR_SECONDS
+                if self._numbers:  # no further stream would be a channel: nothing to log
+                    self._disabled[_CHANNEL] = self._clock() + _DISABLED_FOR_SECONDS
                 else:
                     self.disable_stream(_CHANNEL, error)
             else:
@@ -213,10 +214,10 @@ class ConnectionPool:
     def _forget_refusals(self) -> None:
         """Another server answers: what the former one has shown about streams says nothing about it."""
         with self._lock:
-            self._given_up = {}
+            self._disabled = {}
 
     def stream(self, number: int) -> Connection:
-        """Return the connection of a further stream. Called from the stream's thread, once `first` is logged in.
+        """Return the connection of a further stream. Called from its thread, once `first` is logged in.
 
         Raises:
             PartnerError, CredentialsError, TransferError: See `connect`.
@@ -240,7 +241,7 @@ class ConnectionPool:
         self._first_is_up.wait()
         first = self._open.get(0)
         if first is None:
-            raise ConnectionLost(f"{self._server} was lost.", hint="It is tried again.")
+            raise ConnectionLost(f"{self._server} was lost.", hint="It will be retried.")
         return first.another_channel()
 
     @property
@@ -249,37 +250,37 @@ class ConnectionPool:
         return 1 + len(self._streams())
 
     def streams(self, count: int) -> list[int]:
-        """Return the numbers of up to `count` further streams that the partner has not refused of late."""
+        """Return the numbers of up to `count` further streams that the partner has not refused recently."""
         return self._streams()[:count]
 
     def _streams(self) -> list[int]:
         with self._lock:
             now = self._clock()
-            self._given_up = {number: until for number, until in self._given_up.items() if until > now}
-            numbers = [number for number in self._numbers if number not in self._given_up]
-            return numbers or [number for number in (_CHANNEL,) if number not in self._given_up]
+            self._disabled = {number: until for number, until in self._disabled.items() if until > now}
+            numbers = [number for number in self._numbers if number not in self._disabled]
+            return numbers or [number for number in (_CHANNEL,) if number not in self._disabled]
 
     def disable_stream(self, number: int, reason: Exception) -> None:
-        """Remember that the partner does not take this stream beside the others; the first time is a warning.
+        """Remember that the partner does not accept this stream beside the others; warn the first time.
 
         This number is struck out, not the highest one: the others may have warm connections.
         """
         with self._lock:
-            if number in self._given_up:
+            if number in self._disabled:
                 return
-            self._given_up[number] = self._clock() + _GIVEN_UP_FOR_SECONDS
-        self._tell(f"does not take all streams: for now {self.limit} at most", reason)
+            self._disabled[number] = self._clock() + _DISABLED_FOR_SECONDS
+        self._log_refusal(f"does not accept all streams: for now {self.limit} at most", reason)
 
-    def disable_parallel_streams(self, reason: str, *, for_good: bool = True) -> None:
+    def disable_parallel_streams(self, reason: str, *, permanent: bool = True) -> None:
         """Remember that the server is no place for several streams: for a while, or until another answers."""
-        until = math.inf if for_good else self._clock() + _GIVEN_UP_FOR_SECONDS
+        until = math.inf if permanent else self._clock() + _DISABLED_FOR_SECONDS
         with self._lock:
-            self._given_up = dict.fromkeys((*self._numbers, _CHANNEL), until)
-        self._tell("gets every file over one connection", reason)
+            self._disabled = dict.fromkeys((*self._numbers, _CHANNEL), until)
+        self._log_refusal("gets every file over one connection", reason)
 
-    def _tell(self, what: str, reason: object) -> None:
-        level = logging.INFO if self._refusal_told else logging.WARNING
-        self._refusal_told = True
+    def _log_refusal(self, what: str, reason: object) -> None:
+        level = logging.INFO if self._refusal_logged else logging.WARNING
+        self._refusal_logged = True
         _log.log(level, "%s %s (%s)", self._server, what, reason)
 
     def touch(self, number: int) -> None:
@@ -348,7 +349,7 @@ class ConnectionPool:
         try:
             return connect_as(login)
         except (LoginRefused, CredentialsError) as error:
-            # The secret may have been rotated, or its private key mended, since it was cached. An
+            # The secret may have been rotated, or its private key fixed, since it was cached. An
             # unchanged one is not tried twice: partners lock accounts.
             fresh = self._credentials.refreshed()
             if fresh == login:
@@ -357,9 +358,9 @@ class ConnectionPool:
             return connect_as(fresh)
 
     def _raise_limit(self, error: DeliveryError, login: Credentials) -> None:
-        """Raise what the refusal of a login means that was just accepted: some answer a limit so."""
+        """Raise `TooManyConnections` where the login was just accepted: some servers mean a limit."""
         accepted, at = self._accepted
-        if type(error) is LoginRefused and login == accepted and self._clock() - at < _LOGIN_HOLDS_SECONDS:
+        if type(error) is LoginRefused and login == accepted and self._clock() - at < _LOGIN_VALID_SECONDS:
             raise TooManyConnections(
                 f"{error.reason} The same login was accepted {self._clock() - at:.0f} s before.",
                 hint="The partner may limit sessions: lower max_connections, or ask. It will be retried.",

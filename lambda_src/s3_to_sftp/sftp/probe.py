@@ -12,8 +12,10 @@ from typing import TypeVar
 
 from s3_to_sftp.errors import RequestRefused, TransferError
 from s3_to_sftp.sftp.protocol import NOTHING_THERE
-from s3_to_sftp.sftp.session import ExternalFuture, Pending, SftpSession
+from s3_to_sftp.sftp.scheduler import ExternalFuture
+from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.upload import create
+from s3_to_sftp.sftp.wire import Pending
 
 T = TypeVar("T")
 
@@ -21,7 +23,7 @@ _EXPECTED = b"ab"
 
 
 class CalledOff(Exception):
-    """Nobody needs the answer any more."""
+    """The answer is no longer needed."""
 
 
 class TwoWriters:
@@ -29,8 +31,8 @@ class TwoWriters:
 
     The first writer creates it and writes; when that is acknowledged, the second opens it, writes and closes;
     then the first closes, and the second reads it and removes it. Where it does not, or not in time, the
-    first removes it: whoever waits for the first writer knows what is left. The later byte is written first,
-    so that a server which puts everything behind what is there ends with the two in the wrong order.
+    first removes it: the caller that waits for the first writer knows what is left. The later byte is
+    written first, so that a server which appends everything ends with the two in the wrong order.
 
     Attributes:
         is_created: Whether the first writer had the file open.
@@ -62,7 +64,7 @@ class TwoWriters:
             handle: Of the new file, where it is open already.
 
         Raises:
-            TransferError: The server refused something, or is lost. The second writer is told the same.
+            TransferError: The server refused something, or is lost. The second writer gets the same error.
         """
         self.is_asking = True
         try:
@@ -70,7 +72,7 @@ class TwoWriters:
                 handle = await session.create(self._path)
             self.is_created = True
             await self._write_first(session, handle)
-        except BaseException as error:  # GeneratorExit: the session is not driven any more
+        except BaseException as error:  # GeneratorExit: the session no longer runs this task
             _tell(self._begun, error)
             _tell(self._closed, error)
             raise
@@ -158,7 +160,7 @@ class TwoWriters:
         _resolve(self._read, result=False)
 
     def end(self) -> None:
-        """Let nobody wait any more: the first writer is not driven any more."""
+        """End all waiting: the first writer no longer runs."""
         self.call_off()
         _tell(self._closed, CalledOff())
 
@@ -220,7 +222,7 @@ class _CleanUp:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        # Nothing can be waited for in a conversation that is not driven any more.
+        # A task that no longer runs cannot wait.
         if kind is not GeneratorExit and not self._session.is_over:
             self.begin()
             refusals = await _answers(*self._under_way)

@@ -13,14 +13,15 @@ from typing import Protocol
 
 from s3_to_sftp.errors import Disposition, EarlierRenamePending, RequestRefused, TargetNotAFile, TransferError
 from s3_to_sftp.sftp.protocol import NOTHING_THERE, FileAttributes, Status
-from s3_to_sftp.sftp.session import ExternalFuture, SftpSession
+from s3_to_sftp.sftp.scheduler import ExternalFuture
+from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.temporary_names import void_name
 
 _log = logging.getLogger(__name__)
 
 _TARGET_EXISTS = {Status.FAILURE, Status.FILE_ALREADY_EXISTS}
 """The RENAME of version 3 must not replace a target, and says just FAILURE (draft-ietf-secsh-filexfer-02,
-section 6.5). Some servers on Windows announce posix-rename and do not replace either."""
+section 6.5). Some servers on Windows advertise posix-rename and do not replace either."""
 
 
 _MAY_BE_A_DIRECTORY = {Status.PERMISSION_DENIED, Status.OP_UNSUPPORTED}
@@ -34,7 +35,7 @@ class Journal(Protocol):
         """Write down the name before the partner's file gets it."""
 
     def rename_resolved(self, name: str) -> None:
-        """No RENAME that uses the name can happen any more."""
+        """No RENAME that uses the name can happen from now on."""
 
     def blocked(self, name: str) -> None:
         """The same, because an empty file of ours has the name."""
@@ -44,7 +45,7 @@ class Journal(Protocol):
 
 
 class NoJournal:
-    """For those who keep no ledger: remembers nothing."""
+    """Records nothing, where there is no ledger."""
 
     def will_move_aside(self, name: str) -> "Future[None]":  # noqa: ARG002 - the protocol's
         """Let the partner's file be moved."""
@@ -98,8 +99,8 @@ async def publish(session: SftpSession, temporary: str, path: str, *, aside: str
         session: The SFTP session.
         temporary: The name that holds every byte.
         path: The final name.
-        aside: Where the old file may be moved; nobody else ever uses this name.
-        journal: Told of names before they are used.
+        aside: Where the old file may be moved; nothing else ever uses this name.
+        journal: Records names before they are used.
 
     Raises:
         RequestRefused: The file has no final name, and no RENAME to it is under way.

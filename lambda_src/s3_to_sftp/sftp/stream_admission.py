@@ -54,7 +54,7 @@ class Admission:
         except RequestRefused:
             return  # it may be the directory, which is just being made
         except ConnectionLost as lost:
-            self._pool.disable_parallel_streams(lost.reason, for_good=False)
+            self._pool.disable_parallel_streams(lost.reason, permanent=False)
             raise
 
     @property
@@ -76,11 +76,11 @@ class Admission:
         try:
             await self._writers.first(session, handle)
         except RequestRefused:
-            return  # the further stream is told, and sees what follows
+            return  # the further stream gets the error, and decides
         except ConnectionLost as lost:
-            # There are servers that hang up on what they do not know: that is not asked again and again.
+            # Some servers hang up on what they do not know: that is not asked again and again.
             if self._writers.is_asking:
-                self._pool.disable_parallel_streams(lost.reason, for_good=False)
+                self._pool.disable_parallel_streams(lost.reason, permanent=False)
             raise
 
     @property
@@ -96,14 +96,14 @@ class Admission:
         self._writers.call_off()
 
     def end(self) -> None:
-        """Let nobody wait any more."""
+        """End all waiting."""
         self.call_off()
         self._writers.end()
 
     def note_loss(self, lost: ConnectionLost) -> None:
         """Do not ask again soon where the proof may be what the first stream's connection was lost for."""
         if channels_only(self.numbers) and self._writers.is_second_asking:
-            self._pool.disable_parallel_streams(lost.reason, for_good=False)
+            self._pool.disable_parallel_streams(lost.reason, permanent=False)
 
     @property
     def _is_needed(self) -> bool:
@@ -143,11 +143,11 @@ class Admission:
             reason = refused.reason
         except TransferError as error:
             if session.is_over:  # its own connection, not the first one's
-                self._give_up(error.reason, for_good=False)
+                self._refuse(error.reason, permanent=False)
                 raise
             raise probe.CalledOff from None
         if reason:
-            self._give_up(reason)
+            self._refuse(reason)
         else:
             self._pool.remember_proof(number, first)
 
@@ -176,8 +176,8 @@ class Admission:
             self._writers = probe.TwoWriters(self._path)
             self._needs_free_handle = True
 
-    def _give_up(self, reason: str, *, for_good: bool = True) -> None:
+    def _refuse(self, reason: str, *, permanent: bool = True) -> None:
         with self._state:
             was_over, self._is_over = self._is_over, True
         if not was_over:
-            self._pool.disable_parallel_streams(reason, for_good=for_good)
+            self._pool.disable_parallel_streams(reason, permanent=permanent)

@@ -1,4 +1,4 @@
-"""Puts a small file under its temporary name: directories, bytes, CLOSE, and the size that the server shows."""
+"""Uploads a small file under its temporary name: directories, bytes, CLOSE, then the size at the server."""
 
 import posixpath
 from dataclasses import dataclass
@@ -49,15 +49,15 @@ async def upload_small(
 ) -> Staged:
     """Put bytes that are at hand under a temporary name.
 
-    Two round trips: OPEN; WRITE, FSTAT and CLOSE together. When it returns, WRITE and CLOSE were answered with
-    OK, and the server shows the size that was sent, if it shows one.
+    Two round trips: OPEN; WRITE, FSTAT and CLOSE together. When it returns, WRITE and CLOSE were answered
+    with OK, and the server shows the size that was sent, if it shows one.
 
     Args:
         session: The SFTP session.
         data: The bytes.
         temporary: The name, in the directory of the final one. Missing directories are made.
         path: The final name. Nothing is sent if the server could not keep it.
-        journal: Told when the temporary file is gone.
+        journal: Records that the temporary file is gone.
 
     Raises:
         TransferError: The server refused or was lost. The temporary file is removed if the server answers.
@@ -97,7 +97,7 @@ async def create(session: SftpSession, path: str) -> bytes:
 
 
 async def require_unambiguous_directory(session: SftpSession, path: str) -> None:
-    """Refuse to make `inbox` where the login starts in a directory `inbox`: nobody would look there.
+    """Refuse to make `inbox` where the login starts in a directory `inbox`: the partner would not look there.
 
     Raises:
         DirectoryAmbiguous: A configured directory, relative to where the login starts, is that very place.

@@ -1,7 +1,7 @@
-"""Names that Windows does not take, or takes for another file.
+"""Names that Windows refuses, or uses for another file.
 
 It cuts trailing dots and spaces off, writes to a device where a name is `CON`, and to a hidden stream of
-another file behind a colon: the server says OK, and nobody ever finds the file.
+another file behind a colon: the server says OK, and the file is never found.
 
 Source: "Naming Files, Paths, and Namespaces",
 https://learn.microsoft.com/windows/win32/fileio/naming-a-file
@@ -42,9 +42,9 @@ def require_valid_name(path: str, *, directories: Sequence[str]) -> None:
     begun = [f"{directory.rstrip('/')}/" for directory in directories]
     within = max((len(start) for start in begun if path.startswith(start)), default=0)
     for name in path[within:].split("/"):
-        if trouble := _trouble_with(name):
+        if problem := _problem_with(name):
             raise RemotePathRefused(
-                f"The remote path {path!r} cannot be used: {trouble}, and the partner's server says that it "
+                f"The remote path {path!r} cannot be used: {problem}, and the partner's server says that it "
                 "runs on Windows.",
                 hint="Put the object again under another key.",
             )
@@ -62,7 +62,7 @@ def _capital(letter: str) -> str:
     return letter if len(capital) > 1 or (capital.isascii() and not letter.isascii()) else capital
 
 
-def _trouble_with(name: str) -> str:
+def _problem_with(name: str) -> str:
     if found := _RESERVED.search(name):
         return f"{name!r} holds {found[0]!r}, which no name on Windows can hold"
     if name.endswith((".", " ")):

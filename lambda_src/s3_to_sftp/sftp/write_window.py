@@ -8,7 +8,8 @@ from typing import Any
 
 from s3_to_sftp.errors import ConnectionLost, TransferError
 from s3_to_sftp.sftp.protocol import FileAttributes
-from s3_to_sftp.sftp.session import Pending, SftpSession
+from s3_to_sftp.sftp.session import SftpSession
+from s3_to_sftp.sftp.wire import Pending
 from s3_to_sftp.ssh.stream import NOT_READY, Piece
 
 WINDOW_BYTES = 4 * 1024 * 1024
@@ -104,7 +105,7 @@ async def write_and_close(
 
 
 class _Window:
-    """How many bytes may be under way: as many as were acknowledged of late, and some more."""
+    """How many bytes may be under way: as many as were acknowledged recently, and some more."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -128,5 +129,5 @@ class _Window:
         self._allowed = min(WINDOW_BYTES, _FIRST_WINDOW_BYTES + sum(self._recent))
 
     def is_full(self) -> bool:
-        """Say whether an acknowledgement must come before more is sent."""
+        """Return whether an acknowledgement must come before more is sent."""
         return self._under_way > self._allowed

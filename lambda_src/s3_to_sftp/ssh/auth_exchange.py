@@ -127,7 +127,7 @@ class Exchange(AuthHandler):
         self._over(Reply(verdict, methods))
 
     def _parse_userauth_banner(self, message: paramiko.Message) -> None:
-        self._listening.heard.banner = message.get_string()[:_KEPT_BYTES]
+        self._listening.received.banner = message.get_string()[:_KEPT_BYTES]
 
     def _parse_userauth_info_request(self, message: paramiko.Message) -> None:
         # The number 60 means something else for each method.

@@ -23,7 +23,7 @@ from s3_to_sftp.ssh.server_messages import RecordingTransport, quote
 from s3_to_sftp.untrusted_text import decoded
 
 _MOST_REQUESTS = 16
-"""Of one login: a server that always wants something else is given up."""
+"""Of one login: with a server that always wants something else, the login ends."""
 
 
 def log_in(transport: RecordingTransport, credentials: Credentials, server: Server) -> None:
@@ -36,7 +36,7 @@ def log_in(transport: RecordingTransport, credentials: Credentials, server: Serv
     Raises:
         CredentialsError: The private key cannot be used.
         LoginRefused: The server does not accept the login.
-        TooManyConnections: It takes no more logins now.
+        TooManyConnections: It accepts no more logins now.
         PartnerUnreachable: It closes the connection before the login, or does not answer.
     """
     _Login(transport, credentials, server).run()
@@ -105,7 +105,7 @@ class _Login:
         name = certificate.key_type if certificate else key.get_name()
         reply = Reply(Verdict.REFUSED, self._methods)
         accepted = self._accepted_signatures()
-        # Without server-sig-algs only a refusal tells that a server does not take SHA-512 (RFC 8332, 3.3).
+        # Without server-sig-algs only a refusal tells that a server does not accept SHA-512 (RFC 8332, 3.3).
         algorithms = signatures_of(name, accepted=accepted)
         for algorithm in algorithms:
             reply = self._answer(self._exchange().key(self._credentials.username, key, algorithm))
@@ -143,7 +143,7 @@ class _Login:
             raise self._unanswerable(reply)
         if reply.verdict is Verdict.SILENCE:
             raise PartnerUnreachable(
-                f"{self._server} did not answer the login in time.{self._transport.heard.last_words}",
+                f"{self._server} did not answer the login in time.{self._transport.received.last_words}",
                 hint="It will be retried; ask the partner if it persists.",
             )
         if reply.verdict is Verdict.CLOSED:
@@ -172,35 +172,35 @@ class _Login:
         )
 
     def _closed(self) -> Exception:
-        heard = self._transport.heard
+        received = self._transport.received
         error: Exception | None = self._transport.get_exception()
-        if heard.is_about_too_many():
+        if received.is_about_too_many():
             return self._too_many()
-        if heard.goodbye is None and error is not None and not isinstance(error, EOFError):
+        if received.goodbye is None and error is not None and not isinstance(error, EOFError):
             return error  # no answer, but a broken connection
         if not self._methods:  # nothing was sent that could be wrong
             return PartnerUnreachable(
-                f"{self._server} closed the connection before the login.{heard.last_words}",
+                f"{self._server} closed the connection before the login.{received.last_words}",
                 hint="Ask the partner whether it limits logins or allows only known addresses. It will be "
                 "retried.",
             )
         return LoginRefused(
-            f"{self._server} closed the connection during the login.{heard.last_words}",
+            f"{self._server} closed the connection during the login.{received.last_words}",
             hint="Check the secret, and whether the partner limits logins or allows only known addresses.",
         )
 
     def _too_many(self) -> TooManyConnections:
         return TooManyConnections(
-            f"{self._server} takes no more logins now.{self._transport.heard.last_words}",
+            f"{self._server} accepts no more logins now.{self._transport.received.last_words}",
             hint="Lower max_connections, or ask the partner to allow more. It will be retried.",
         )
 
     def _refusal(self) -> PartnerError:
-        heard, user = self._transport.heard, self._credentials.username
-        if heard.is_about_too_many(banner=False):
+        received, user = self._transport.received, self._credentials.username
+        if received.is_about_too_many(banner=False):
             return self._too_many()
-        offers = f" It offers {quote(', '.join(self._methods).encode('latin-1'))}.{heard.last_words}"
-        if says_expired(decoded(heard.banner)) and "the password" in self._refused:
+        offers = f" It offers {quote(', '.join(self._methods).encode('latin-1'))}.{received.last_words}"
+        if says_expired(decoded(received.banner)) and "the password" in self._refused:
             return self._expired(f"{self._server} refused the password of user {user!r}.{offers}")
         if self._refused:
             return LoginRefused(
@@ -210,7 +210,7 @@ class _Login:
         if self._given:
             return LoginRefused(
                 f"{self._server} does not let user {user!r} in by {' and '.join(sorted(self._given))} alone: "
-                f"it also wants {' or '.join(self._methods)}.{heard.last_words}",
+                f"it also wants {' or '.join(self._methods)}.{received.last_words}",
                 hint="Put what it wants into the secret, or ask the partner for an account without that.",
             )
         return LoginRefused(
@@ -219,7 +219,7 @@ class _Login:
         )
 
     def _blanks(self) -> str:
-        """A hint at what nobody sees in a secret."""
+        """A hint at what is invisible in a secret."""
         password = self._credentials.password
         return (
             " The password begins or ends with a blank or a line break."

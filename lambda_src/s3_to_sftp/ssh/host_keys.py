@@ -52,7 +52,7 @@ def check(key: paramiko.PKey, server: Server) -> None:
         )
     if not server.host_keys:
         raise HostKeyRefused(
-            f"No host key is pinned for {server}, so nobody can tell whether it is the partner.",
+            f"No host key is pinned for {server}, so it is unknown whether it is the partner.",
             hint=_how_to_pin(key),
         )
     raise HostKeyRefused(

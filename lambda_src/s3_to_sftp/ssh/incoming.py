@@ -1,8 +1,8 @@
 """What a server sends, within bounds: before its host key is known to be right, and afterwards.
 
-paramiko believes each length and each count that it is told. A packet "of 2 GB", a list "of 4 billion
-entries" or data beyond the window that we have granted would take the memory of the function, or a thread of
-it for hours. Here each of them ends the connection.
+paramiko believes each length and each count that it receives. A packet "of 2 GB", a list "of 4 billion
+entries" or data beyond the window that we have granted would exhaust the memory of the function, or
+occupy a thread of it for hours. Here each of them ends the connection.
 
 Memory that one connection takes for what it receives, at most `MOST_RECEIVED_BYTES`: a packet in several
 copies (what has come of it, the sealed one, the open one, its payload, what was parsed of it), one window of
@@ -80,7 +80,7 @@ def feed(channel: Any, message: Message) -> None:
 def feed_extended(channel: Any, message: Message) -> None:
     """Take CHANNEL_EXTENDED_DATA, that is stderr. Nobody has to read it: it must not use up the window.
 
-    Its first words are kept for whoever wants to quote them.
+    Its first words are kept to be quoted.
 
     Raises:
         SSHException: The server sends more than it was allowed to.

@@ -23,7 +23,7 @@ import paramiko.packet
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from s3_to_sftp.ssh import incoming
-from s3_to_sftp.ssh.stream import Piece, Stream
+from s3_to_sftp.ssh.piece import Piece
 
 _STATE = (
     "aead_out",
@@ -45,10 +45,9 @@ _TAG = 16
 _LENGTH = struct.Struct(">I")
 _HEADER = struct.Struct(">BBII")  # padding length, message number, recipient channel, data length
 _MIN_PADDING = 4
-_MAX_PACKET_BYTES = 32 * 1024
-"""What every server must take in one packet (RFC 4253, section 6.1)."""
-_RECEIVE_BYTES = 256 * 1024
-_NO_TIMEOUT = 3600.0
+NO_TIMEOUT = 3600.0
+"""Seconds, in place of no limit at all."""
+
 _PACKET_OVERHEAD = 4 + _HEADER.size + _MIN_PADDING + _BLOCK + _TAG
 
 
@@ -57,10 +56,10 @@ class Packetizer(paramiko.packet.Packetizer):
     """Adds a bulk send for AES-GCM to paramiko's packetizer, and bounds to what it receives and waits for.
 
     Attributes:
-        write_seconds: So long may one write take, however much of it the peer takes at a time.
+        write_seconds: How long one write may take, however little the peer accepts at a time.
     """
 
-    write_seconds = _NO_TIMEOUT
+    write_seconds = NO_TIMEOUT
 
     # The base's private state that the bulk send reads and advances, as `send_message` does.
     __aead_out: bool
@@ -107,11 +106,11 @@ class Packetizer(paramiko.packet.Packetizer):
             SSHException: No packet is that long.
         """
         if n > incoming.MAX_PACKET_BYTES:
-            raise paramiko.SSHException(f"The server announced a packet of {n} bytes.")
+            raise paramiko.SSHException(f"The server declared a packet of {n} bytes.")
         return super().read_all(n, check_rekey)
 
     def write_all(self, out: Any) -> None:
-        """Write all, within `write_seconds`: a peer that takes a byte now and then must hold nobody up.
+        """Write all, within `write_seconds`: a peer that accepts a byte now and then must not block anything.
 
         Raises:
             EOFError: The connection is gone.
@@ -139,7 +138,7 @@ class Packetizer(paramiko.packet.Packetizer):
             self.__timer.cancel()
 
     def can_send_in_bulk(self) -> bool:
-        """Say whether the negotiated cipher, and this version of paramiko, allow it."""
+        """Return whether the negotiated cipher, and this version of paramiko, allow it."""
         state = vars(self)
         return (
             all("_Packetizer__" + name in state for name in _STATE)
@@ -229,125 +228,3 @@ class Packetizer(paramiko.packet.Packetizer):
             total -= length
         self.__iv_out = fixed + count.to_bytes(8, "big")
         return position
-
-
-class _ChannelStream:
-    """What both streams have in common: receiving is paramiko's."""
-
-    def __init__(self, channel: paramiko.Channel) -> None:
-        self._channel = channel
-
-    def recv(self) -> bytes:
-        """Return what is there, at least a byte; empty when the peer has closed."""
-        try:
-            return self._channel.recv(_RECEIVE_BYTES)
-        except paramiko.SSHException as error:  # it opens the window again, amid a key exchange that hangs
-            raise OSError(str(error)) from None
-
-    def _deadline(self) -> float:
-        """Return when all that is sent now must be gone: a window of a byte at a time holds nobody up."""
-        return time.monotonic() + (self._channel.timeout or _NO_TIMEOUT)
-
-    def close(self) -> None:
-        """Close the channel, as far as the connection still allows to say so."""
-        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
-            self._channel.close()
-
-
-class PlainStream(_ChannelStream):
-    """The stream of any paramiko channel."""
-
-    def send(self, pieces: Sequence[Piece]) -> None:
-        """Send all pieces in order, within the channel's timeout."""
-        deadline = self._deadline()
-        left = memoryview(b"".join(pieces))
-        while left:
-            try:
-                sent = self._channel.send(left[:_MAX_PACKET_BYTES].tobytes())
-            except paramiko.SSHException as error:  # a key exchange that did not end
-                raise OSError(str(error)) from None
-            if not sent:
-                raise EOFError("the channel is closed")
-            left = left[sent:]
-            if left and time.monotonic() > deadline:
-                raise TimeoutError
-
-
-class BulkStream(_ChannelStream):
-    """The stream of a channel whose packetizer can send in bulk."""
-
-    def __init__(self, channel: paramiko.Channel, transport: Any, packetizer: Packetizer) -> None:
-        super().__init__(channel)
-        self._transport = transport
-        self._packetizer = packetizer
-        self._packet_bytes = min(channel.out_max_packet_size, _MAX_PACKET_BYTES)
-
-    def send(self, pieces: Sequence[Piece]) -> None:
-        """Send all pieces in order, as many at once as the peer's window takes."""
-        deadline = self._deadline()
-        left = sum(map(len, pieces))
-        rest = list(pieces)
-        while left:
-            granted = self._take_window(left, deadline)
-            batch, rest = _split(rest, granted)
-            self._send(batch, deadline)
-            left -= granted
-            if left and time.monotonic() > deadline:
-                raise TimeoutError
-
-    def _take_window(self, wanted: int, deadline: float) -> int:
-        channel = self._channel
-        with channel.lock:
-            while not channel.out_window_size:
-                if channel.closed or channel.eof_sent:
-                    break
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise TimeoutError
-                channel.out_buffer_cv.wait(left)
-            if channel.closed or channel.eof_sent:
-                raise EOFError("the channel is closed")
-            granted = min(wanted, channel.out_window_size)
-            channel.out_window_size -= granted
-            return granted
-
-    def _send(self, pieces: Sequence[Piece], deadline: float) -> None:
-        transport = self._transport
-        while True:
-            # Cleared while keys are exchanged: nothing but the key exchange may be sent then.
-            transport.clear_to_send.wait(1)
-            if not transport.active:
-                raise EOFError("the connection is closed")
-            if time.monotonic() > deadline:
-                raise TimeoutError
-            with transport.clear_to_send_lock:
-                # Another thread may have closed it since the window was taken. Servers end the connection and
-                # all its channels when data follows the CLOSE, which is sent under this lock, too.
-                if self._channel.closed or self._channel.eof_sent:
-                    raise EOFError("the channel is closed")
-                if transport.clear_to_send.is_set():
-                    self._packetizer.send_channel_data(
-                        self._channel.remote_chanid, pieces, packet_bytes=self._packet_bytes
-                    )
-                    return
-
-
-def stream_for(channel: paramiko.Channel) -> Stream:
-    """Return the fastest stream that this channel allows."""
-    transport = channel.get_transport()
-    packetizer = transport.packetizer
-    if isinstance(packetizer, Packetizer) and packetizer.can_send_in_bulk():
-        return BulkStream(channel, transport, packetizer)
-    return PlainStream(channel)
-
-
-def _split(pieces: list[Piece], size: int) -> tuple[list[Piece], list[Piece]]:
-    """Split the pieces behind `size` bytes."""
-    first: list[Piece] = []
-    for index, piece in enumerate(pieces):
-        if size < len(piece):
-            view = memoryview(piece)
-            return [*first, view[:size]], [view[size:], *pieces[index + 1 :]]
-        first.append(piece)
-        size -= len(piece)
-    return first, []

@@ -21,7 +21,7 @@ _WRAPPED = re.compile(r"(?:LS0tLS1CRUdJTi|UHVUVFktVXNlci1L)[A-Za-z0-9+/=\s]*")
 
 
 def cleaned(text: str) -> str:
-    r"""Return the text with real line breaks and plain hyphens, without what nobody sees.
+    r"""Return the text with real line breaks and plain hyphens, without invisible characters.
 
     Line breaks may have become `\n` or `\r\n` as text, or carriage returns alone. A file that was pasted in
     base64 is decoded.

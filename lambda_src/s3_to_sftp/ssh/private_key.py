@@ -57,7 +57,7 @@ def load_private_key(text: str, *, passphrase: str) -> paramiko.PKey:
 def _load(text: str, password: bytes) -> _Key:
     """Return the key.
 
-    The messages of libraries are left out: nobody has checked that they never quote the key.
+    The messages of libraries are left out: they are not proven never to quote the key.
     """
     plain = cleaned(text)
     try:

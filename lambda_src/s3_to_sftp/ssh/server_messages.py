@@ -135,11 +135,11 @@ class RecordingTransport(paramiko.Transport):
     """Keeps what the server says and offers.
 
     Attributes:
-        heard: All of it.
+        received: All of it.
     """
 
     def __init__(self, sock: socket.socket, **more: Any) -> None:
-        self.heard = ServerMessages()
+        self.received = ServerMessages()
         super().__init__(sock, **more)
 
     def _check_banner(self) -> None:
@@ -153,11 +153,11 @@ class RecordingTransport(paramiko.Transport):
         line = self._read_line(deadline, self.banner_timeout)
         while not line.startswith(b"SSH-"):
             lines += 1
-            self.heard.before_version = (self.heard.before_version + line + b"\n")[:_KEPT_BYTES]
+            self.received.before_version = (self.received.before_version + line + b"\n")[:_KEPT_BYTES]
             if lines >= _MOST_LINES:
                 raise paramiko.SSHException("no SSH version line")
             line = self._read_line(deadline, _NEXT_LINE_SECONDS)
-        self.heard.version = line[:_KEPT_BYTES]
+        self.received.version = line[:_KEPT_BYTES]
         library: Any = self  # the stubs leave the field out; it is part of what both sides sign
         library.remote_version = line
         if not line.startswith((b"SSH-2.0-", b"SSH-1.99-")):
@@ -169,28 +169,28 @@ class RecordingTransport(paramiko.Transport):
         line: bytes = packetizer._Packetizer__remainder
         while b"\n" not in line:
             if len(line) > _LONGEST_VERSION_LINE:
-                self.heard.before_version = (self.heard.before_version + line)[:_KEPT_BYTES]
+                self.received.before_version = (self.received.before_version + line)[:_KEPT_BYTES]
                 raise paramiko.SSHException("no SSH version line")
             try:
                 line += packetizer._read_timeout(min(patience, max(deadline - time.monotonic(), 0)))
             except (OSError, EOFError) as error:
-                self.heard.before_version = (self.heard.before_version + line)[:_KEPT_BYTES]
+                self.received.before_version = (self.received.before_version + line)[:_KEPT_BYTES]
                 why = "nothing more came" if isinstance(error, TimeoutError) else "the connection ended"
                 raise paramiko.SSHException(f"no SSH version line: {why}") from None
         line, _, packetizer._Packetizer__remainder = line.partition(b"\n")
         return line.removesuffix(b"\r")
 
     def _parse_kex_init(self, message: paramiko.Message) -> None:
-        self.heard.offered = _offered(message)
+        self.received.offered = _offered(message)
         parse: Any = super()._parse_kex_init  # type: ignore[misc]  # the stubs leave it out
         parse(message)
 
     def _parse_disconnect(self, message: paramiko.Message) -> None:
-        self.heard.goodbye = message.get_int(), message.get_string()[:_KEPT_BYTES]
+        self.received.goodbye = message.get_int(), message.get_string()[:_KEPT_BYTES]
 
     def _parse_channel_open_failure(self, message: paramiko.Message) -> None:
         channel, code, text = message.get_int(), message.get_int(), message.get_string()
-        self.heard.refusal = code, text[:_KEPT_BYTES]
+        self.received.refusal = code, text[:_KEPT_BYTES]
         # The library decodes text and language as UTF-8: it gets none.
         plain = paramiko.Message()
         plain.add_int(channel)

@@ -1,12 +1,21 @@
-"""The byte stream under an SFTP session."""
+"""The byte stream under an SFTP session: a channel of paramiko's, in bulk where the packetizer can."""
 
+import contextlib
+import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-Piece = bytes | memoryview
+import paramiko
 
-NOT_READY: Piece = memoryview(b"")
-"""In place of a block: none is ready yet. Meanwhile replies are read, and others use the connection."""
+from s3_to_sftp.ssh.packetizer import NO_TIMEOUT, Packetizer
+from s3_to_sftp.ssh.piece import NOT_READY, Piece
+
+__all__ = ["NOT_READY", "BulkStream", "Piece", "PlainStream", "Stream", "stream_for"]
+
+_MAX_PACKET_BYTES = 32 * 1024
+"""What every server must accept in one packet (RFC 4253, section 6.1)."""
+
+_RECEIVE_BYTES = 256 * 1024
 
 
 class Stream(Protocol):
@@ -30,3 +39,125 @@ class Stream(Protocol):
 
     def close(self) -> None:
         """Close the stream."""
+
+
+class _ChannelStream:
+    """What both streams have in common: receiving is paramiko's."""
+
+    def __init__(self, channel: paramiko.Channel) -> None:
+        self._channel = channel
+
+    def recv(self) -> bytes:
+        """Return what is there, at least a byte; empty when the peer has closed."""
+        try:
+            return self._channel.recv(_RECEIVE_BYTES)
+        except paramiko.SSHException as error:  # it opens the window again, amid a key exchange that hangs
+            raise OSError(str(error)) from None
+
+    def _deadline(self) -> float:
+        """Return when all that is sent now must be gone: a window of one byte at a time must not block it."""
+        return time.monotonic() + (self._channel.timeout or NO_TIMEOUT)
+
+    def close(self) -> None:
+        """Close the channel, as far as the connection still allows to say so."""
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+            self._channel.close()
+
+
+class PlainStream(_ChannelStream):
+    """The stream of any paramiko channel."""
+
+    def send(self, pieces: Sequence[Piece]) -> None:
+        """Send all pieces in order, within the channel's timeout."""
+        deadline = self._deadline()
+        left = memoryview(b"".join(pieces))
+        while left:
+            try:
+                sent = self._channel.send(left[:_MAX_PACKET_BYTES].tobytes())
+            except paramiko.SSHException as error:  # a key exchange that did not end
+                raise OSError(str(error)) from None
+            if not sent:
+                raise EOFError("the channel is closed")
+            left = left[sent:]
+            if left and time.monotonic() > deadline:
+                raise TimeoutError
+
+
+class BulkStream(_ChannelStream):
+    """The stream of a channel whose packetizer can send in bulk."""
+
+    def __init__(self, channel: paramiko.Channel, transport: Any, packetizer: Packetizer) -> None:
+        super().__init__(channel)
+        self._transport = transport
+        self._packetizer = packetizer
+        self._packet_bytes = min(channel.out_max_packet_size, _MAX_PACKET_BYTES)
+
+    def send(self, pieces: Sequence[Piece]) -> None:
+        """Send all pieces in order, as many at once as the peer's window takes."""
+        deadline = self._deadline()
+        left = sum(map(len, pieces))
+        rest = list(pieces)
+        while left:
+            granted = self._take_window(left, deadline)
+            batch, rest = _split(rest, granted)
+            self._send(batch, deadline)
+            left -= granted
+            if left and time.monotonic() > deadline:
+                raise TimeoutError
+
+    def _take_window(self, wanted: int, deadline: float) -> int:
+        channel = self._channel
+        with channel.lock:
+            while not channel.out_window_size:
+                if channel.closed or channel.eof_sent:
+                    break
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError
+                channel.out_buffer_cv.wait(left)
+            if channel.closed or channel.eof_sent:
+                raise EOFError("the channel is closed")
+            granted = min(wanted, channel.out_window_size)
+            channel.out_window_size -= granted
+            return granted
+
+    def _send(self, pieces: Sequence[Piece], deadline: float) -> None:
+        transport = self._transport
+        while True:
+            # Cleared while keys are exchanged: nothing but the key exchange may be sent then.
+            transport.clear_to_send.wait(1)
+            if not transport.active:
+                raise EOFError("the connection is closed")
+            if time.monotonic() > deadline:
+                raise TimeoutError
+            with transport.clear_to_send_lock:
+                # Another thread may have closed it since the window was taken. Servers end the connection and
+                # all its channels when data follows the CLOSE, which is sent under this lock, too.
+                if self._channel.closed or self._channel.eof_sent:
+                    raise EOFError("the channel is closed")
+                if transport.clear_to_send.is_set():
+                    self._packetizer.send_channel_data(
+                        self._channel.remote_chanid, pieces, packet_bytes=self._packet_bytes
+                    )
+                    return
+
+
+def stream_for(channel: paramiko.Channel) -> Stream:
+    """Return the fastest stream that this channel allows."""
+    transport = channel.get_transport()
+    packetizer = transport.packetizer
+    if isinstance(packetizer, Packetizer) and packetizer.can_send_in_bulk():
+        return BulkStream(channel, transport, packetizer)
+    return PlainStream(channel)
+
+
+def _split(pieces: list[Piece], size: int) -> tuple[list[Piece], list[Piece]]:
+    """Split the pieces behind `size` bytes."""
+    first: list[Piece] = []
+    for index, piece in enumerate(pieces):
+        if size < len(piece):
+            view = memoryview(piece)
+            return [*first, view[:size]], [view[size:], *pieces[index + 1 :]]
+        first.append(piece)
+        size -= len(piece)
+    return first, []

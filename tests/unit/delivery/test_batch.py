@@ -38,8 +38,8 @@ from s3_to_sftp.errors import (
 from s3_to_sftp.s3.object_reader import SmallObject, read_whole
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp import open_files
-from s3_to_sftp.sftp.parallel_upload import TransferTuning
 from s3_to_sftp.sftp.protocol import Request, Status
+from s3_to_sftp.sftp.upload_request import TransferTuning
 from s3_to_sftp.state.ledger import Commit, Lease
 from s3_to_sftp.state.receipt import Receipt
 from tests.support.delivery_env import DeliveryEnvironment, crc_of

@@ -37,10 +37,10 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp import parallel_upload
-from s3_to_sftp.sftp.parallel_upload import TransferTuning
 from s3_to_sftp.sftp.protocol import Request, Status
 from s3_to_sftp.sftp.temporary_names import another_name, probe_name
 from s3_to_sftp.sftp.upload import Staged
+from s3_to_sftp.sftp.upload_request import TransferTuning
 from s3_to_sftp.state.items import KEY
 from s3_to_sftp.state.receipt import Evidence, Receipt
 from tests.support.delivery_env import PLENTY, DeliveryEnvironment, crc_of, is_rename, vague

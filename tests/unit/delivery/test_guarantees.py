@@ -14,8 +14,8 @@ import pytest
 from s3_to_sftp.credentials import Credentials
 from s3_to_sftp.errors import ConnectionLost, HostKeyRefused, LoginRefused, OutcomeUnknown
 from s3_to_sftp.settings import Server
-from s3_to_sftp.sftp import connection
-from s3_to_sftp.sftp.connection import Timeouts, connect
+from s3_to_sftp.sftp.connection import connect
+from s3_to_sftp.ssh.connect import Timeouts
 from s3_to_sftp.ssh.host_keys import pasteable
 from tests.support.delivery_env import DeliveryEnvironment
 from tests.support.ledger_env import LEASE_SECONDS, TABLE, LedgerEnvironment, create_table, ref
@@ -51,7 +51,7 @@ def options_of(server: Server, timeouts: Timeouts, monkeypatch: pytest.MonkeyPat
             )
         raise SocketSeen
 
-    monkeypatch.setattr(connection, "Transport", transport)
+    monkeypatch.setattr("s3_to_sftp.ssh.connect.Transport", transport)
     with pytest.raises(SocketSeen):
         connect(server, LOGIN, timeouts)
     return seen

@@ -23,8 +23,8 @@ from s3_to_sftp.errors import (
     TooManyConnections,
 )
 from s3_to_sftp.s3.object_ref import ObjectRef
-from s3_to_sftp.sftp.parallel_upload import TransferTuning
 from s3_to_sftp.sftp.protocol import LIMITS, Request, Status, read_text
+from s3_to_sftp.sftp.upload_request import TransferTuning
 from s3_to_sftp.state.receipt import Evidence
 from tests.support.delivery_env import DeliveryEnvironment
 from tests.support.ledger_env import TABLE, create_table

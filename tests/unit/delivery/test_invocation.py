@@ -29,8 +29,8 @@ from s3_to_sftp.events import NullPublisher
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp import open_files
 from s3_to_sftp.sftp.client import SftpClient
-from s3_to_sftp.sftp.connection import Timeouts
 from s3_to_sftp.sftp.protocol import Request, Status
+from s3_to_sftp.ssh.connect import Timeouts
 from s3_to_sftp.state.circuit_breaker import Opened, Recovered
 from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
 from s3_to_sftp.state.receipt import Receipt

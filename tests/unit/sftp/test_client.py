@@ -19,12 +19,13 @@ from s3_to_sftp.errors import (
     RequestRefused,
 )
 from s3_to_sftp.sftp.client import SendSmall, SmallFile
-from s3_to_sftp.sftp.parallel_upload import UploadRequest
 from s3_to_sftp.sftp.protocol import LIMITS, FileAttributes, Request, Status
 from s3_to_sftp.sftp.publish import PathStatus, restore_first
 from s3_to_sftp.sftp.publish import publish as sftp_publish
-from s3_to_sftp.sftp.session import ExternalFuture, SftpSession
+from s3_to_sftp.sftp.scheduler import ExternalFuture
+from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.upload import Staged, upload_small
+from s3_to_sftp.sftp.upload_request import UploadRequest
 from tests.support.scripted_server import (
     NOTHING,
     Asked,

@@ -20,7 +20,8 @@ from s3_to_sftp.errors import (
     RequestRefused,
     SourceInterrupted,
 )
-from s3_to_sftp.sftp.parallel_upload import _first_of, _Segments, stream_count
+from s3_to_sftp.sftp.byte_ranges import ByteRanges, first_of
+from s3_to_sftp.sftp.parallel_upload import stream_count
 from s3_to_sftp.sftp.protocol import Request, Status, read_text
 from tests.support.scripted_server import NOTHING, Asked, Script, framed, refusing, silent_at, status
 from tests.support.sending import (
@@ -78,19 +79,19 @@ def test_every_byte_is_given_once_and_given_back_ones_again(
     size: int, start: int, segment: int, sharing: int, choices: list[bool]
 ) -> None:
     start = min(start, size)
-    segments = shared(size, segment, sharing, start=start)
+    byte_ranges = shared(size, segment, sharing, start=start)
     kept: list[tuple[int, int]] = []
     failing: list[tuple[int, int]] = []
     for keeps in choices:
-        taken = segments.take()
+        taken = byte_ranges.take()
         if taken is None:
             break
         (kept if keeps else failing).append(taken)
         if len(failing) == 3:
-            segments.give_back(failing)
+            byte_ranges.release(failing)
             failing = []
-    segments.give_back(failing)
-    while (taken := segments.take()) is not None:
+    byte_ranges.release(failing)
+    while (taken := byte_ranges.take()) is not None:
         kept.append(taken)
     position = start
     for offset, length in sorted(kept):
@@ -98,29 +99,29 @@ def test_every_byte_is_given_once_and_given_back_ones_again(
         assert 1 <= length <= segment
         position += length
     assert position == size
-    assert not segments.left()
-    assert segments.acknowledged() == size
+    assert not byte_ranges.left()
+    assert byte_ranges.acknowledged() == size
 
 
-def shared(size: int, segment: int, streams: int = 2, **more: Any) -> _Segments:
+def shared(size: int, segment: int, streams: int = 2, **more: Any) -> ByteRanges:
     """Segments of at most this size for so many streams, which may begin."""
-    segments = _Segments(size, **more)
-    segments.share(streams)
-    segments._longest = segment
-    segments.open()
-    return segments
+    byte_ranges = ByteRanges(size, **more)
+    byte_ranges.share(streams)
+    byte_ranges._longest = segment
+    byte_ranges.open()
+    return byte_ranges
 
 
 def test_stream_that_is_alone_takes_all_at_once() -> None:
-    segments = _Segments(1024 * MIB, start=5)
-    assert segments.take() == (5, 1024 * MIB - 5)
-    assert segments.take() is None
+    byte_ranges = ByteRanges(1024 * MIB, start=5)
+    assert byte_ranges.take() == (5, 1024 * MIB - 5)
+    assert byte_ranges.take() is None
 
 
 def test_ranges_shrink_towards_the_end_and_never_grow() -> None:
-    segments = _Segments(100 * MIB)
-    segments.share(4)
-    lengths = [length for _, length in iter(segments.take, None)]
+    byte_ranges = ByteRanges(100 * MIB)
+    byte_ranges.share(4)
+    lengths = [length for _, length in iter(byte_ranges.take, None)]
     assert lengths == sorted(lengths, reverse=True)
     assert lengths[0] == 4 * MIB
     assert lengths[-2] == MIB
@@ -128,20 +129,20 @@ def test_ranges_shrink_towards_the_end_and_never_grow() -> None:
 
 
 def test_no_range_is_shorter_than_a_mebibyte_but_the_last() -> None:
-    segments = _Segments(10 * MIB + 1)
-    segments.share(8)
-    assert [length for _, length in iter(segments.take, None)] == [MIB] * 10 + [1]
+    byte_ranges = ByteRanges(10 * MIB + 1)
+    byte_ranges.share(8)
+    assert [length for _, length in iter(byte_ranges.take, None)] == [MIB] * 10 + [1]
 
 
 def test_pause_is_for_good() -> None:
     answers = iter([False, True, False, False])
-    segments = _Segments(100, stop=lambda: next(answers))
-    assert segments.take() == (0, 100)
-    segments.give_back([(30, 70)])
-    assert segments.take() is None
-    assert segments.take() is None
-    assert segments.paused
-    assert segments.acknowledged() == 30
+    byte_ranges = ByteRanges(100, stop=lambda: next(answers))
+    assert byte_ranges.take() == (0, 100)
+    byte_ranges.release([(30, 70)])
+    assert byte_ranges.take() is None
+    assert byte_ranges.take() is None
+    assert byte_ranges.stopped
+    assert byte_ranges.acknowledged() == 30
 
 
 @given(
@@ -155,16 +156,16 @@ def test_acknowledged_is_where_the_first_missing_byte_is(
 ) -> None:
     """Some ranges are written up to a point, as after a pause; all the others to their end."""
     start = min(start, size)
-    segments = shared(size, segment, start=start)
+    byte_ranges = shared(size, segment, start=start)
     there = [True] * start + [False] * (size - start)
     back = []
-    for place, (offset, length) in enumerate(iter(segments.take, None)):
+    for place, (offset, length) in enumerate(iter(byte_ranges.take, None)):
         done = min(length, ends[place]) if place < len(ends) else length
         there[offset : offset + done] = [True] * done
         if done < length:
             back.append((offset + done, length - done))
-    segments.give_back(back)
-    assert segments.acknowledged() == (there.index(False) if False in there else size)
+    byte_ranges.release(back)
+    assert byte_ranges.acknowledged() == (there.index(False) if False in there else size)
 
 
 @given(
@@ -180,36 +181,36 @@ def test_what_was_acknowledged_before_a_loss_reaches_to_the_first_missing_byte(
 ) -> None:
     """The streams take ranges by turns; of a lost one the first bytes of its own were acknowledged."""
     start = min(start, size)
-    segments = shared(size, segment, start=start)
+    byte_ranges = shared(size, segment, start=start)
     there = [True] * start + [False] * (size - start)
     taken: list[list[tuple[int, int]]] = [[] for _ in streams]
-    for place, range_ in enumerate(iter(segments.take, None)):
+    for place, range_ in enumerate(iter(byte_ranges.take, None)):
         if not streams:
-            segments.give_back([range_])
+            byte_ranges.release([range_])
             break
         taken[place % len(streams)].append(range_)
     with contextlib.ExitStack() as at_work:
         for (end, acknowledged), ranges in zip(streams, taken, strict=True):
             if end == "at work":
-                at_work.enter_context(segments.in_hand(ranges))
+                at_work.enter_context(byte_ranges.being_written(ranges))
             elif end == "lost":
-                segments.give_back(ranges)
-                segments.note_not_closed(_first_of(ranges, acknowledged))
+                byte_ranges.release(ranges)
+                byte_ranges.note_unclosed(first_of(ranges, acknowledged))
             for offset, length in ranges if end != "at work" else []:
                 done = length if end == "closed" else min(acknowledged, length)
                 acknowledged -= done
                 there[offset : offset + done] = [True] * done
-        assert segments.acknowledged_after_loss() == (there.index(False) if False in there else size)
+        assert byte_ranges.acknowledged_after_loss() == (there.index(False) if False in there else size)
 
 
 def test_streams_that_take_at_a_time_never_take_the_same() -> None:
-    segments = shared(50_000, 7)
+    byte_ranges = shared(50_000, 7)
     taken: list[list[tuple[int, int]]] = [[] for _ in range(8)]
     start = threading.Barrier(8)
 
     def take(mine: list[tuple[int, int]]) -> None:
         start.wait(SOON)
-        while (segment := segments.take()) is not None:
+        while (segment := byte_ranges.take()) is not None:
             mine.append(segment)
 
     threads = [threading.Thread(target=take, args=(mine,)) for mine in taken]
@@ -219,57 +220,57 @@ def test_streams_that_take_at_a_time_never_take_the_same() -> None:
     everything = sorted(segment for mine in taken for segment in mine)
     assert [offset for offset, _ in everything] == list(range(0, 50_000, 7))
     assert sum(length for _, length in everything) == 50_000
-    assert segments._given == everything
+    assert byte_ranges._given == everything
 
 
 def test_nothing_is_given_after_a_stop() -> None:
-    segments = shared(100, 10)
-    segments.take()
-    segments.stop()
-    segments.give_back([(0, 10)])
-    assert segments.take() is None
-    assert segments.stopped
+    byte_ranges = shared(100, 10)
+    byte_ranges.take()
+    byte_ranges.abort()
+    byte_ranges.release([(0, 10)])
+    assert byte_ranges.take() is None
+    assert byte_ranges.aborted
 
 
-@pytest.mark.parametrize("end", [_Segments.close, _Segments.stop])
-def test_stream_that_joins_is_seen_by_who_ends_the_work(end: Callable[[_Segments], None]) -> None:
+@pytest.mark.parametrize("end", [ByteRanges.close, ByteRanges.abort])
+def test_stream_that_joins_is_seen_by_who_ends_the_work(end: Callable[[ByteRanges], None]) -> None:
     for _ in range(100):
-        segments = _Segments(100)
+        byte_ranges = ByteRanges(100)
         at_work = [threading.Event() for _ in range(4)]
         joined: list[bool] = [False] * 4
         start = threading.Barrier(5)
 
         def enter(place: int) -> None:
             start.wait(SOON)  # noqa: B023 - the threads end within the round
-            joined[place] = segments.enter(at_work[place])  # noqa: B023
+            joined[place] = byte_ranges.join(at_work[place])  # noqa: B023
 
         threads = [threading.Thread(target=enter, args=(place,)) for place in range(4)]
         for thread in threads:
             thread.start()
         start.wait(SOON)
-        segments.open()
-        end(segments)
+        byte_ranges.open()
+        end(byte_ranges)
         seen = [event.is_set() for event in at_work]
         wait_for_streams(threads)
         assert joined == seen, "a stream that is not seen here would write unwatched"
 
 
-@pytest.mark.parametrize("end", [_Segments.close, _Segments.stop])
-def test_stream_that_comes_after_the_end_does_not_join(end: Callable[[_Segments], None]) -> None:
-    segments = _Segments(100)
-    segments.open()
-    end(segments)
+@pytest.mark.parametrize("end", [ByteRanges.close, ByteRanges.abort])
+def test_stream_that_comes_after_the_end_does_not_join(end: Callable[[ByteRanges], None]) -> None:
+    byte_ranges = ByteRanges(100)
+    byte_ranges.open()
+    end(byte_ranges)
     at_work = threading.Event()
-    assert not segments.enter(at_work)
+    assert not byte_ranges.join(at_work)
     assert not at_work.is_set()
 
 
 def test_stop_wakes_streams_that_wait_for_the_file() -> None:
-    segments = _Segments(100)
+    byte_ranges = ByteRanges(100)
     at_work = threading.Event()
-    thread = threading.Thread(target=lambda: segments.enter(at_work))
+    thread = threading.Thread(target=lambda: byte_ranges.join(at_work))
     thread.start()
-    segments.stop()
+    byte_ranges.abort()
     wait_for_streams([thread])
     assert not at_work.is_set()
 
@@ -400,7 +401,7 @@ def test_what_a_failing_stream_has_taken_is_written_again_by_the_others(
     assert env.files == {PATH: DATA}
     assert pool.limit == 1
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "does not take all streams" in caplog.text
+    assert "does not accept all streams" in caplog.text
     assert env.connection(1).closed
     assert not env.connection(0).closed
     assert set(source.read.get(1, [])) <= set(source.read[0]), "the first stream wrote all of them again"
@@ -543,14 +544,14 @@ def test_unexpected_error_while_a_stream_connects_ends_the_delivery_at_the_next_
         waiting_for(stopped)()
 
     env = Environment(before_connect={1: surprise}, scripts={0: at(Request.WRITE, 1, begin)})
-    stop = _Segments.stop
+    stop = ByteRanges.abort
 
-    def stop_and_tell(segments: _Segments) -> None:
-        stop(segments)
+    def stop_and_tell(byte_ranges: ByteRanges) -> None:
+        stop(byte_ranges)
         stopped.set()
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(_Segments, "stop", stop_and_tell)
+        patched.setattr(ByteRanges, "abort", stop_and_tell)
         with pytest.raises(ZeroDivisionError):
             send(env.pool(2))
     assert left_behind(env) == []
@@ -824,7 +825,7 @@ def test_channel_that_fails_leaves_the_connection_and_its_work_to_it(
 
 def test_one_stream_is_enough_when_that_is_asked_for() -> None:
     env = Environment(channels=True)
-    assert send(env.pool(8), streams=1) == 1
+    assert send(env.pool(8), most_streams=1) == 1
     assert dict(env.tried) == {0: 1}
 
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from s3_to_sftp.errors import CheckpointLost, ConnectionLost, Disposition, RequestRefused, ResumeRefused
 from s3_to_sftp.s3.checksum import RangeChecksum
 from s3_to_sftp.s3.object_reader import ChecksumSoFar, ObjectReader
-from s3_to_sftp.sftp.parallel_upload import TransferTuning, UploadRequest, upload_parallel
+from s3_to_sftp.sftp.parallel_upload import upload_parallel
 from s3_to_sftp.sftp.protocol import Answer, Request, Status, read_text
+from s3_to_sftp.sftp.upload_request import TransferTuning, UploadRequest
 from tests.support.memory_s3 import MemoryS3
 from tests.support.scripted_server import NOTHING, Asked, Script, framed, refusing, silent_at, status
 from tests.support.sending import (
@@ -139,7 +140,7 @@ def test_everything_before_the_pause_is_acknowledged(blocks: int) -> None:
     env = Environment()
     pool = env.pool()
     # One question for the range, then one before each block.
-    sent = send_part(pool, pause=after(blocks and 1 + blocks))
+    sent = send_part(pool, stop=after(blocks and 1 + blocks))
     assert (sent.complete, sent.acknowledged, sent.streams) == (False, blocks * WRITE, 1)
     assert sent.temporary == TEMPORARY
     assert env.files == {TEMPORARY: DATA[: blocks * WRITE]}
@@ -148,7 +149,7 @@ def test_everything_before_the_pause_is_acknowledged(blocks: int) -> None:
 def test_pause_closes_the_file_and_gives_it_no_other_name() -> None:
     env = Environment()
     pool = env.pool()
-    sent = send_part(pool, pause=after(5))
+    sent = send_part(pool, stop=after(5))
     assert not sent.complete
     server = env.connection(0).server
     assert server._handles == {}
@@ -166,7 +167,7 @@ def test_pause_ends_all_streams_in_order() -> None:
         }
     )
     pool = env.pool(2)
-    sent = send_part(pool, pause=lambda: all(event.is_set() for event in both.values()))
+    sent = send_part(pool, stop=lambda: all(event.is_set() for event in both.values()))
     wait_for_streams()
     assert sent.streams == 2
     assert not sent.complete
@@ -211,7 +212,7 @@ def test_bytes_of_a_stream_that_has_failed_before_the_pause_are_not_acknowledged
         asked_by.add(threading.current_thread().name)
         return begun.is_set() and "stream-1" in asked_by
 
-    sent = send_part(pool, pause=pause)
+    sent = send_part(pool, stop=pause)
     waiting_for(failed)()
     assert env.files[TEMPORARY][: sent.acknowledged] == DATA[: sent.acknowledged]
     assert sent.acknowledged < len(DATA)
@@ -223,7 +224,7 @@ def test_refusal_behind_the_pause_is_raised(kind: Request, script: Callable[...,
     env = Environment(scripts={0: script(kind)})
     error: Exception | None = None
     try:
-        sent = send_part(env.pool(), pause=after(3))
+        sent = send_part(env.pool(), stop=after(3))
         error = sent.lost
         assert (kind, sent.acknowledged) == (Request.CLOSE, 2 * WRITE)
     except RequestRefused as refused:
@@ -264,7 +265,7 @@ def test_pause_that_comes_too_late_is_none() -> None:
     env = Environment()
     closed = threading.Event()
     env.scripts = {0: at(Request.CLOSE, 1, closed.set)}
-    send(env.pool(), pause=closed.is_set)
+    send(env.pool(), stop=closed.is_set)
     assert env.files == {PATH: DATA}
 
 
@@ -421,7 +422,7 @@ def test_pause_in_a_second_attempt_tells_where_it_is() -> None:
         1: at(Request.WRITE, 1, stream_writes),
     }
     pool = env.pool(2)
-    sent = send_part(pool, pause=lambda: bool(anew) and len(env.connection(0).server.sizes) > 20)
+    sent = send_part(pool, stop=lambda: bool(anew) and len(env.connection(0).server.sizes) > 20)
     wait_for_streams()
     assert sent.temporary == "inbox/.a-2.part"
     assert 0 < sent.acknowledged < len(DATA)

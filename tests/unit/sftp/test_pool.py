@@ -21,8 +21,9 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp import pool as pool_module
-from s3_to_sftp.sftp.connection import Connection, Timeouts
+from s3_to_sftp.sftp.connection import Connection
 from s3_to_sftp.sftp.pool import Connect, ConnectionPool
+from s3_to_sftp.ssh.connect import Timeouts
 from tests.support.sftp_env import CHANNEL, SERVER, SOON, stream_number, wait_for_streams
 
 OLD = Credentials(username="u", password="old")

@@ -81,7 +81,11 @@ class Pair:
     def left_nothing(self) -> bool:
         for session, server in zip(self.sessions, self.servers, strict=True):
             assert server._handles == {}
-            assert (session._waiting, session._arrived, session._abandoned) == (set(), {}, set())
+            assert (session._wire._waiting, session._wire._arrived, session._wire._abandoned) == (
+                set(),
+                {},
+                set(),
+            )
         return self.files == {}
 
 
@@ -431,7 +435,7 @@ def test_server_with_one_handle_for_each_connection_gets_streams(
 
 def test_file_is_opened_although_the_file_of_the_proof_was_opened_before_it() -> None:
     env = made_inbox(kind=OneHandleAnsweredInAnyOrder)
-    assert send(env.pool(2), streams=2) == 1
+    assert send(env.pool(2), most_streams=2) == 1
     assert env.files == {PATH: DATA}
 
 
@@ -534,7 +538,7 @@ def test_proof_that_is_complete_leaves_nothing_to_look_after() -> None:
     sent = send_part(env.pool(2), gathering())
     assert sent.streams == 2
     assert not sent.probe_may_stand
-    assert not send_part(env.pool(), streams=1).probe_may_stand
+    assert not send_part(env.pool(), most_streams=1).probe_may_stand
 
 
 def test_file_of_the_proof_that_may_not_be_removed_is_known_to_stand() -> None:
@@ -573,7 +577,7 @@ def test_stream_that_was_called_off_does_not_disturb_the_question_whether_files_
 
     env = made_inbox(scripts={0: begun, 1: held})
     pool = env.pool(2)
-    paused = send_part(pool, pause=is_asked.is_set)
+    paused = send_part(pool, stop=is_asked.is_set)
     assert not paused.complete
     is_paused.set()
     assert supports_resume(pool, resume_probe_name(TEMPORARY))
@@ -586,12 +590,12 @@ def test_file_is_resumed_where_the_server_shows_that_it_does(*, channels: bool) 
     env.files[TEMPORARY] = bytearray(DATA[:5])
     pool = env.pool()
     assert pool.resumes is None
-    send(pool, start=5, streams=1)
+    send(pool, start=5, most_streams=1)
     assert env.files == {PATH: DATA}
     assert pool.resumes
     assert env.tried == ({0: 1, CHANNEL: 1} if channels else {0: 2})
     env.files[TEMPORARY] = bytearray(DATA[:5])
-    send(pool, start=5, streams=1)
+    send(pool, start=5, most_streams=1)
     opens = [path for each in env.made for (path,) in each.server.paths(Request.OPEN)]
     assert sum(path.endswith("-resume.part") for path in opens) == 3, "asked once"
     pool.drop(0)

@@ -21,7 +21,8 @@ from s3_to_sftp.sftp.protocol import (
     Status,
     read_attributes,
 )
-from s3_to_sftp.sftp.session import Pending, SftpSession
+from s3_to_sftp.sftp.session import SftpSession
+from s3_to_sftp.sftp.wire import Pending
 from tests.support.scripted_server import Asked, ScriptedServer, framed, refusing, result_of
 
 ALL = ATTR_SIZE | ATTR_UIDGID | ATTR_PERMISSIONS | ATTR_ACMODTIME

@@ -18,7 +18,8 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME, Request, Status
 from s3_to_sftp.sftp.publish import block_aside, publish, void_temporary
-from s3_to_sftp.sftp.session import Conversation, SftpSession
+from s3_to_sftp.sftp.scheduler import SftpTask
+from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.temporary_names import void_name
 from tests.support.scripted_server import (
     NOTHING,
@@ -82,7 +83,7 @@ class Scene:
         taken = is_rename(asked) and self.disk.has(renamed(asked)[1])
         return status(asked, self._code) if taken else None
 
-    def conversation(self) -> Conversation[None]:
+    def conversation(self) -> SftpTask[None]:
         return publish(self.session, TEMPORARY, PATH, aside=ASIDE, journal=self.journal)
 
     def publish(self) -> None:

@@ -13,7 +13,9 @@ import pytest
 
 from s3_to_sftp.errors import ConnectionLost, Disposition, ProtocolViolation, RequestRefused, TransferError
 from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME, Answer, Request, Status
-from s3_to_sftp.sftp.session import ExternalFuture, Pending, SftpSession
+from s3_to_sftp.sftp.scheduler import ExternalFuture
+from s3_to_sftp.sftp.session import SftpSession
+from s3_to_sftp.sftp.wire import Pending
 from s3_to_sftp.sftp.write_window import write_and_close
 from s3_to_sftp.ssh.stream import Piece
 from tests.support.scripted_server import (
@@ -123,7 +125,7 @@ def test_limits_that_come_late_hold_from_then_on() -> None:
     server.say(server.healthy(late[0]))
     session.ping()
     assert session.max_write_bytes == 255 * 1024
-    assert (session._waiting, session._arrived, session._abandoned) == (set(), {}, set())
+    assert (session._wire._waiting, session._wire._arrived, session._wire._abandoned) == (set(), {}, set())
 
 
 def test_cut_limits_are_a_violation() -> None:
@@ -243,7 +245,7 @@ def test_reply_that_drips_must_be_complete_in_time(
     session = SftpSession(server, server="sftp.partner.example:22", reply_timeout=300)
     result_of(session, session.create("a"))
     clock = Clock()
-    monkeypatch.setattr("s3_to_sftp.sftp.session.time", clock)
+    monkeypatch.setattr("s3_to_sftp.sftp.wire.time", clock)
     receive = server.recv
     pieces: list[int] = []
 
@@ -268,7 +270,7 @@ def test_time_for_a_reply_begins_anew_with_each(monkeypatch: pytest.MonkeyPatch)
     session = SftpSession(server, server="sftp.partner.example:22", reply_timeout=60)
     result_of(session, session.create("a"))
     clock = Clock()
-    monkeypatch.setattr("s3_to_sftp.sftp.session.time", clock)
+    monkeypatch.setattr("s3_to_sftp.sftp.wire.time", clock)
     receive = server.recv
 
     def slow() -> bytes:
@@ -435,7 +437,7 @@ def test_abandoned_requests_leave_nothing_in_memory(answered: str) -> None:
     if answered == "after":
         server.say(status(abandoned.id, Status.OK))
     session.ping()
-    assert (session._waiting, session._arrived, session._abandoned) == (set(), {}, set())
+    assert (session._wire._waiting, session._wire._arrived, session._wire._abandoned) == (set(), {}, set())
 
 
 def test_failed_write_that_is_abandoned_leaves_nothing_in_memory() -> None:
@@ -444,7 +446,7 @@ def test_failed_write_that_is_abandoned_leaves_nothing_in_memory() -> None:
     with pytest.raises(RequestRefused):
         result_of(session, failed)
     session.abandon(failed)
-    assert session._abandoned == set()
+    assert session._wire._abandoned == set()
 
 
 # --- renames, statuses, pings ---
@@ -565,7 +567,7 @@ def test_request_ids_start_again_at_zero_after_the_highest() -> None:
     server = ScriptedServer()
     session = server.session()
     server.forget()
-    session._next_id = 0xFFFFFFFF
+    session._wire._next_id = 0xFFFFFFFF
     result_of(session, session.create("a"))
     remove(session)
     assert [asked.request_id for asked in server.asked] == [0xFFFFFFFF, 0]
@@ -780,7 +782,7 @@ def test_caller_that_stops_early_leaves_a_session_that_can_be_used() -> None:
     (unanswered,) = [asked for asked in server.asked if asked.texts == ["b"]]
     server.say(server.healthy(unanswered))
     remove(session)
-    assert (session._waiting, session._arrived, session._abandoned) == (set(), {}, set())
+    assert (session._wire._waiting, session._wire._arrived, session._wire._abandoned) == (set(), {}, set())
 
 
 def test_conversations_that_cannot_be_made_end_those_under_way() -> None:
@@ -939,7 +941,7 @@ def test_request_that_nobody_waits_for_does_not_end_the_others_when_the_session_
     session.close()
     done: Future[str] = Future()
     # Done no earlier than somebody waits for it.
-    monkeypatch.setattr("s3_to_sftp.sftp.session.wait", lambda *_, **__: done.set_result("fine"))
+    monkeypatch.setattr("s3_to_sftp.sftp.scheduler.wait", lambda *_, **__: done.set_result("fine"))
 
     async def ask() -> str:
         session.abandon(session.remove("a"))

@@ -161,7 +161,7 @@ def test_what_was_seen_is_returned_when_the_size_is_right(size: int) -> None:
         raise AssertionError(asked)
 
     session = ScriptedServer().session()
-    session._stream.script = unasked  # type: ignore[attr-defined] # the stream is the scripted server
+    session._wire._stream.script = unasked  # type: ignore[attr-defined] # the stream is the scripted server
     seen = FileAttributes(size=size, mtime=7)
     for at_close in (seen, None):
         asking = confirm_size(session, TEMPORARY, size=size, at_close=at_close, is_all=True)

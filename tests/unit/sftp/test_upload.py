@@ -10,7 +10,8 @@ from s3_to_sftp.errors import ConnectionLost, DirectoryAmbiguous, ProtocolViolat
 from s3_to_sftp.sftp import protocol
 from s3_to_sftp.sftp.client import SmallFile, send_file
 from s3_to_sftp.sftp.protocol import LIMITS, Answer, FileAttributes, Request, Status
-from s3_to_sftp.sftp.session import Conversation, SftpSession
+from s3_to_sftp.sftp.scheduler import SftpTask
+from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.upload import Staged, create, upload_small
 from tests.support.scripted_server import (
     Asked,
@@ -30,7 +31,7 @@ OLD = b"old"
 NO_POSIX_RENAME = {LIMITS: b"1"}
 
 
-def sending(session: SftpSession, path: str, data: bytes = DATA) -> Conversation[None]:
+def sending(session: SftpSession, path: str, data: bytes = DATA) -> SftpTask[None]:
     directory = path.rpartition("/")[0]
     name = path.rpartition("/")[2]
     temporary = f"{directory}/.{name}.part" if directory else f".{name}.part"

@@ -165,7 +165,7 @@ def test_session_can_be_used_after_a_failure() -> None:
     write(session, [DATA], path="b")
     assert server.files["b"] == DATA
     session.ping()
-    assert (session._waiting, session._arrived, session._abandoned) == (set(), {}, set())
+    assert (session._wire._waiting, session._wire._arrived, session._wire._abandoned) == (set(), {}, set())
 
 
 def test_blocks_that_raise_leave_the_session_usable_and_no_handle_open() -> None:
@@ -193,7 +193,7 @@ def seen_by(script: Script) -> FileAttributes | None:
     session.ping()
     assert server.files == {"a": DATA[:1000]}
     assert server._handles == {}
-    assert (session._waiting, session._arrived, session._abandoned) == (set(), {}, set())
+    assert (session._wire._waiting, session._wire._arrived, session._wire._abandoned) == (set(), {}, set())
     return seen
 
 

@@ -20,8 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s3_to_sftp.ssh import incoming, packetizer
-from s3_to_sftp.ssh.packetizer import BulkStream, Packetizer, PlainStream, stream_for
-from s3_to_sftp.ssh.stream import Piece
+from s3_to_sftp.ssh.packetizer import Packetizer
+from s3_to_sftp.ssh.stream import BulkStream, Piece, PlainStream, stream_for
 from s3_to_sftp.ssh.transport import Transport
 
 KEY = bytes(range(16))
@@ -422,7 +422,7 @@ def test_packet_is_not_read_that_is_longer_than_any_may_be(length: int) -> None:
 
     wire = Says()
     packetizer = packetizer_on(wire)
-    with pytest.raises(paramiko.SSHException, match="announced a packet"):
+    with pytest.raises(paramiko.SSHException, match="declared a packet"):
         packetizer.read_message()
     assert wire.asked < 64
 
@@ -674,7 +674,7 @@ def test_library_that_cannot_encrypt_into_a_buffer_is_left_to_paramiko(
         """As in versions of cryptography that have no `encrypt_into`."""
 
     packetizer = packetizer_on(Wire())
-    monkeypatch.setattr(packetizer, "AESGCM", OldAESGCM)
+    monkeypatch.setattr("s3_to_sftp.ssh.packetizer.AESGCM", OldAESGCM)
     vars(packetizer)["_Packetizer__block_engine_out"] = OldAESGCM()
     assert not packetizer.can_send_in_bulk()
 

@@ -1,0 +1,119 @@
+"""What S3 and botocore raise when an object is read, as errors of this function."""
+
+from collections.abc import Callable
+
+from botocore.exceptions import ClientError
+
+from s3_to_sftp.errors import (
+    KeyNotUsable,
+    ObjectChanged,
+    ObjectGone,
+    ObjectNotReadable,
+    SourceDenied,
+    SourceError,
+    SourceInterrupted,
+)
+from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.untrusted_text import quoted
+
+HEAD_HAS_NO_BODY = frozenset({"400", "403"})
+"""Statuses for which a HEAD does not tell the reason: a GET does."""
+
+
+def status_of(error: ClientError) -> str:
+    """Return the HTTP status."""
+    return str(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode"))
+
+
+def error_of(error: ClientError, ref: ObjectRef) -> SourceError:
+    """Return the error for what S3 refuses: by its code, its words, and last by its HTTP status."""
+    answer = error.response.get("Error", {})
+    code, status = str(answer.get("Code", "")), status_of(error)
+    sentence = quoted(answer.get("Message") or "")
+    kind = _KINDS.get(code) or _kind_of_sentence(code, sentence) or _KINDS.get(status) or _OTHER
+    # A HEAD is answered without a body: botocore then makes words of the status.
+    says_more = sentence and code != status
+    return _error(kind, ref, f"{code}: {sentence}" if says_more else code or status)
+
+
+def _kind_of_sentence(code: str, sentence: str) -> "_Kind | None":
+    """Return what only the words tell: there is one code for many things."""
+    if code == "InvalidRequest" and "Server Side Encryption" in sentence:
+        return _CUSTOMER_KEY
+    return _KEY if code.startswith("KMS.") else None
+
+
+def changed(ref: ObjectRef, why: str) -> SourceError:
+    """Return the error for an object that is not the one of the event."""
+    return _error(_CHANGED, ref, why)
+
+
+def interrupted(ref: ObjectRef, reason: str) -> SourceInterrupted:
+    """Return the error for a body that ended early."""
+    return SourceInterrupted(f"S3 breaks off reading {ref} ({reason}).", hint="It will be retried.")
+
+
+def _error(kind: "_Kind", ref: ObjectRef, why: str) -> SourceError:
+    error, reason, hint = kind
+    return error(f"{ref} {reason} ({why}).", hint=hint)
+
+
+_Kind = tuple[Callable[..., SourceError], str, str]
+
+_GONE: _Kind = (
+    ObjectGone,
+    "is no longer in S3",
+    "It was deleted after its event; put it again if the partner should have it.",
+)
+_CHANGED: _Kind = (
+    ObjectChanged,
+    "holds other bytes than its event says",
+    "It was overwritten; the newer object has an event of its own.",
+)
+_DENIED: _Kind = (
+    SourceDenied,
+    "may not be read by the function",
+    "Check the role's s3:GetObject and s3:GetObjectVersion, the bucket policy, and kms:Decrypt of its key. "
+    "Without s3:ListBucket S3 answers like this for an object that is gone, too.",
+)
+_ARCHIVED: _Kind = (
+    ObjectNotReadable,
+    "is archived",
+    "Restore it (aws s3api restore-object), then redrive the message; exclude archive storage classes from "
+    "what is put here.",
+)
+_CUSTOMER_KEY: _Kind = (
+    ObjectNotReadable,
+    "is encrypted with a key of the customer's (SSE-C), which S3 does not have",
+    "Put it again with SSE-S3 or SSE-KMS.",
+)
+_KEY: _Kind = (
+    KeyNotUsable,
+    "is encrypted with a KMS key that cannot be used",
+    "Enable the key, or cancel its deletion; it will be retried.",
+)
+_CLOCK: _Kind = (
+    SourceInterrupted,
+    "cannot be read from S3 now",
+    "The clock of this execution environment was wrong. It will be retried.",
+)
+_OTHER: _Kind = (SourceInterrupted, "cannot be read from S3 now", "It will be retried.")
+
+_KINDS: dict[str, _Kind] = {
+    "NoSuchKey": _GONE,
+    "NoSuchVersion": _GONE,
+    "NoSuchBucket": _GONE,
+    "404": _GONE,
+    "405": _GONE,  # a delete marker was named as the version
+    "PreconditionFailed": _CHANGED,
+    "412": _CHANGED,
+    "InvalidObjectState": _ARCHIVED,
+    "KMS.DisabledException": _KEY,
+    "KMS.KMSInvalidStateException": _KEY,
+    "RequestTimeTooSkewed": _CLOCK,
+    "RequestExpired": _CLOCK,
+    # Credentials of the role are renewed: the next invocation has others.
+    "ExpiredToken": _OTHER,
+    "AccessDenied": _DENIED,
+    "403": _DENIED,
+}

@@ -1,0 +1,223 @@
+"""An authenticated SSH transport: TCP, handshake, host key check, login."""
+
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import paramiko
+
+from s3_to_sftp.credentials import Credentials
+from s3_to_sftp.errors import (
+    DeliveryError,
+    LoginRefused,
+    PartnerError,
+    PartnerUnreachable,
+    TooManyConnections,
+)
+from s3_to_sftp.settings import Server
+from s3_to_sftp.ssh import algorithms, host_keys
+from s3_to_sftp.ssh.authentication import log_in
+from s3_to_sftp.ssh.server_messages import ServerMessages
+from s3_to_sftp.ssh.transport import Transport
+from s3_to_sftp.untrusted_text import never_show, quoted
+
+# paramiko logs every failure with a traceback of its own thread; ours say it once, in a sentence. Who asks
+# for DEBUG (Lambda's runtime gives it to the root) wants the dialogue with the server; no password is in it.
+if not logging.getLogger().isEnabledFor(logging.DEBUG):
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeouts:
+    """How long to wait for the partner, in seconds.
+
+    Attributes:
+        connect: For the TCP connection.
+        handshake: For the SSH banner and the key exchange.
+        login: For the answer to each authentication request.
+        reply: For one SFTP reply, or for the peer to accept more data. Servers with an object store
+            behind them can need a minute to answer CLOSE.
+        keepalive: Idle time after which a keepalive is sent; firewalls drop idle connections.
+    """
+
+    connect: float = 15
+    handshake: float = 30
+    login: float = 30
+    reply: float = 120
+    keepalive: int = 30
+
+
+@dataclass(frozen=True)
+class Login:
+    """A login that the server has accepted.
+
+    Attributes:
+        host_key_fingerprint: Of the server, `SHA256:...`.
+        seconds: How long it took.
+    """
+
+    host_key_fingerprint: str
+    seconds: float
+
+
+def start_transport(server: Server, credentials: Credentials, timeouts: Timeouts) -> Transport:
+    """Connect and exchange keys. Leaves nothing open when it fails.
+
+    Raises:
+        PartnerUnreachable: No name, no route, no answer, or no SSH server there.
+        HostKeyRefused: The server has no key of a pinned type.
+        TooManyConnections: The server accepts no more connections now.
+    """
+    never_show(credentials.password, credentials.passphrase, credentials.private_key)
+    return _handshake(server, timeouts, pinned_types_only=bool(server.host_keys))
+
+
+def log_in_to(transport: Transport, server: Server, credentials: Credentials, timeouts: Timeouts) -> Login:
+    """Check the host key, then log in: the login is sent only to the owner of a pinned key.
+
+    Raises:
+        HostKeyRefused: The host key is not pinned.
+        LoginRefused: The server does not accept the login.
+        PartnerUnreachable: The server closed the connection before it knew the login.
+        CredentialsError: The private key of the credentials cannot be used.
+    """
+    host_key = transport.get_remote_server_key()
+    host_keys.check(host_key, server)
+    transport.auth_timeout = timeouts.login
+    asked_at = time.monotonic()
+    _guarded_login(transport, credentials, server)
+    login_seconds = time.monotonic() - asked_at
+    transport.set_keepalive(timeouts.keepalive)
+    return Login(host_keys.fingerprint(host_key), login_seconds)
+
+
+@contextlib.contextmanager
+def closed_on_failure(transport: Transport, server: Server) -> Iterator[None]:
+    """Close the transport when the block fails.
+
+    Raises:
+        PartnerUnreachable: In place of what paramiko and cryptography raise over malformed messages.
+    """
+    try:
+        yield
+    except BaseException as error:
+        transport.close()
+        if not isinstance(error, Exception) or isinstance(error, DeliveryError):
+            raise
+        raise _lost_before_sftp(server, error, transport.received) from None
+
+
+def _handshake(server: Server, timeouts: Timeouts, *, pinned_types_only: bool) -> Transport:
+    transport = Transport(_open_socket(server, timeouts))
+    transport.banner_timeout = timeouts.handshake
+    transport.handshake_timeout = timeouts.handshake
+    algorithms.offer(transport, ciphers=server.ciphers)
+    transport.limit_writes(timeouts.reply)
+    options = transport.get_security_options()
+    if pinned_types_only:
+        of_pinned_types = host_keys.algorithms_for(server.host_keys, offered=tuple(options.key_types))
+        options.key_types = of_pinned_types or options.key_types
+    try:
+        _shake_hands(transport, timeouts)
+    except paramiko.ssh_exception.IncompatiblePeer as error:
+        transport.close()
+        if pinned_types_only:
+            _refuse_other_type(server, timeouts)
+        raise _no_common_algorithm(server, error, transport) from None
+    except Exception as error:  # noqa: BLE001 - also of cryptography: whatever it is, the server has caused it
+        transport.close()
+        raise _handshake_failed(server, error, transport.received) from None
+    return transport
+
+
+def _shake_hands(transport: Transport, timeouts: Timeouts) -> None:
+    transport.start_client(timeout=timeouts.handshake)
+    # When its time is over, start_client returns as if all were well.
+    if not transport.initial_kex_done:
+        raise TimeoutError(f"no answer within {timeouts.handshake:g} s")
+
+
+def _open_socket(server: Server, timeouts: Timeouts) -> socket.socket:
+    try:
+        sock = socket.create_connection((server.host, server.port), timeout=timeouts.connect)
+    except (socket.gaierror, UnicodeError) as error:  # UnicodeError: an empty or too long label
+        raise PartnerUnreachable(
+            f"The name {server.host!r} cannot be resolved ({getattr(error, 'strerror', error)}).",
+            hint="Check SSH_HOST; in a VPC check its DNS and its way to the internet.",
+        ) from None
+    except TimeoutError:
+        raise PartnerUnreachable(
+            f"{server} did not answer within {timeouts.connect:g} s.",
+            hint="Check SSH_HOST and SSH_PORT, and whether the partner allows this function's address.",
+        ) from None
+    except OSError as error:
+        raise PartnerUnreachable(
+            f"{server} cannot be reached ({error.strerror or error}).",
+            hint="Check SSH_HOST and SSH_PORT; ask the partner whether the server is up.",
+        ) from None
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        # paramiko tries indefinitely to write to a peer that has stopped reading; the kernel does not.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(timeouts.reply * 1000))
+    return sock
+
+
+def _refuse_other_type(server: Server, timeouts: Timeouts) -> None:
+    """Raise the host key error for a server that has no key of any pinned type, showing what it has."""
+    transport = _handshake(server, timeouts, pinned_types_only=False)
+    try:
+        host_keys.check(transport.get_remote_server_key(), server)
+    finally:
+        transport.close()
+
+
+def _guarded_login(transport: Transport, credentials: Credentials, server: Server) -> None:
+    try:
+        log_in(transport, credentials, server)
+    except LoginRefused as refused:
+        if transport.is_active() or transport.took_login:
+            raise
+        # It has closed before it knew any login: that says nothing about the password.
+        raise PartnerUnreachable(refused.reason, hint="It will be retried.") from None
+
+
+def _no_common_algorithm(server: Server, error: Exception, transport: Transport) -> PartnerUnreachable:
+    options = transport.get_security_options()
+    ours = {
+        "key exchange": tuple(options.kex),
+        "host keys": tuple(options.key_types),
+        "ciphers": tuple(options.ciphers),
+        "MACs": tuple(options.digests),
+        "compression": tuple(options.compression),
+    }
+    why = transport.received.compare(ours) or str(error)
+    return PartnerUnreachable(
+        f"{server} and this function have no common algorithm ({why}).",
+        hint="Ask the partner to enable one of these. SSH_CIPHERS can choose older ciphers (docs/ssh.md).",
+    )
+
+
+def _handshake_failed(server: Server, error: BaseException, received: ServerMessages) -> PartnerError:
+    why = (
+        f"{server} accepted the connection but did not complete the SSH handshake ({quoted(error)})."
+        f"{received.last_words}"
+    )
+    if received.is_about_too_many():
+        return TooManyConnections(
+            why, hint="Lower max_connections, or ask the partner to allow more. It will be retried."
+        )
+    return PartnerUnreachable(
+        why,
+        hint="Check SSH_PORT; a busy server or a firewall answers like this, too, and so does one that has "
+        "banned this address for a while. It will be retried.",
+    )
+
+
+def _lost_before_sftp(server: Server, error: Exception, received: ServerMessages) -> PartnerUnreachable:
+    return PartnerUnreachable(
+        f"{server} was lost during the login ({quoted(error)}).{received.last_words}",
+        hint="It will be retried; ask the partner if it persists.",
+    )
