@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from chaos.env import Environment, set_up
+from chaos.environment import ChaosEnvironment, set_up
 from chaos.fault_injector import FaultInjector
 from chaos.objects import FIRST, Version, make_versions
 from chaos.reconciliation import Observations, Reconciliation, reconcile
@@ -85,7 +85,7 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _run(env: Environment, progress: Progress, options: argparse.Namespace) -> Reconciliation:
+def _run(env: ChaosEnvironment, progress: Progress, options: argparse.Namespace) -> Reconciliation:
     rng = random.Random(options.seed)  # noqa: S311 - not for secrets
     versions = make_versions(rng, options.objects)
     with watched(env.partner.inbox) as seen:
@@ -124,7 +124,9 @@ def _run(env: Environment, progress: Progress, options: argparse.Namespace) -> R
     )
 
 
-def _put_all(env: Environment, versions: Sequence[Version], progress: Progress, *, seconds: float) -> None:
+def _put_all(
+    env: ChaosEnvironment, versions: Sequence[Version], progress: Progress, *, seconds: float
+) -> None:
     """Puts them, spread over the storm: later ones meet what the earlier ones have left."""
     started = time.monotonic()
     told = started
@@ -136,13 +138,15 @@ def _put_all(env: Environment, versions: Sequence[Version], progress: Progress, 
             _tell(env, progress)
 
 
-def _settle(env: Environment, progress: Progress, *, seconds: float) -> None:
+def _settle(env: ChaosEnvironment, progress: Progress, *, seconds: float) -> None:
     """Waits until the queue is empty."""
     progress.say("the storm is over, everything is mended; waiting until the queue is empty")
     _wait_until_settled(env, seconds=seconds, tell=lambda: _tell(env, progress))
 
 
-def _wait_until_settled(env: Environment, *, seconds: float, tell: Callable[[], None] = lambda: None) -> None:
+def _wait_until_settled(
+    env: ChaosEnvironment, *, seconds: float, tell: Callable[[], None] = lambda: None
+) -> None:
     """Waits until the queue is empty, at most so long in which nothing comes of anything."""
     deadline = time.monotonic() + seconds
     told = time.monotonic()
@@ -156,16 +160,16 @@ def _wait_until_settled(env: Environment, *, seconds: float, tell: Callable[[], 
             tell()
 
 
-def _progress(env: Environment) -> tuple[int, int]:
+def _progress(env: ChaosEnvironment) -> tuple[int, int]:
     return len(env.partner.records.events), -env.waiting()
 
 
-def _tell(env: Environment, progress: Progress) -> None:
+def _tell(env: ChaosEnvironment, progress: Progress) -> None:
     renames = env.partner.records.renames
     progress.say(f"  {len(env.puts)} put, {renames} renamed at the partner, {env.waiting()} waiting")
 
 
-def _explain(env: Environment, result: Reconciliation) -> None:
+def _explain(env: ChaosEnvironment, result: Reconciliation) -> None:
     """Prints what the function said about what went wrong."""
     violations = result.violations()
     keys = {version.key for version in result.put if any(version.key in name for name in violations)}
@@ -175,7 +179,7 @@ def _explain(env: Environment, result: Reconciliation) -> None:
     print("\n".join((about or lines)[-_LOG_LINES:]), flush=True)
 
 
-def _write_log(env: Environment, path: Path) -> None:
+def _write_log(env: ChaosEnvironment, path: Path) -> None:
     events = "\n".join(map(repr, env.partner.records.events))
     removed = "\n".join(sorted(env.partner.records.removed))
     ledger = "\n".join(f"{key} {recorded}" for key, recorded in sorted(env.ledger().items()))

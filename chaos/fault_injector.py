@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from chaos.env import Environment
+from chaos.environment import ChaosEnvironment
 from chaos.server import Refusable
 from tests.support.faults.sftp_server import FAILURE, PERMISSION_DENIED
 from tests.support.faults.tcp_proxy import HEALTHY, Plan
@@ -33,7 +33,7 @@ class FaultInjector:
     For a part of the time, given by the seed, the partner has no posix-rename besides.
     """
 
-    def __init__(self, env: Environment, *, seed: int, seconds: float) -> None:
+    def __init__(self, env: ChaosEnvironment, *, seed: int, seconds: float) -> None:
         """Prepares a storm.
 
         Args:

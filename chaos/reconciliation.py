@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from chaos.env import Parked, Recorded
+from chaos.environment import DeadLettered, Recorded
 from chaos.objects import Version
 from chaos.records import Appearance, Renamed, Taken
 
@@ -43,7 +43,7 @@ class Observations:
     temporaries: Sequence[str]
     removed: Collection[str] = ()
     brought_back: Collection[str] = ()
-    dead_lettered: Sequence[Parked]
+    dead_lettered: Sequence[DeadLettered]
     ledger: Mapping[tuple[str, str], Recorded]
     names: Collection[str] = ()
     waiting: int

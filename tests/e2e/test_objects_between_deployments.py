@@ -32,7 +32,7 @@ from local.deployment import App, bootstrap, function_log, messages_in
 from local.environments import REPOSITORY
 from local.sftp_server import RunningServer
 from tests.support.e2e.bundles import Bundles
-from tests.support.e2e.env import Partner, last_lines, wait_until
+from tests.support.e2e.stack_environment import Partner, last_lines, wait_until
 
 APP = Path(__file__).parents[1] / "support" / "e2e" / "changing_app.py"
 PAUSE_SECONDS = 0.2
@@ -307,7 +307,7 @@ def test_bucket_is_moved_with_both_for_a_while(stage: Stage) -> None:
 
 
 # Without versions: unlike S3, the emulator leaves the version out of EventBridge events, so that the two
-# announcements of one put look like two puts. tests/unit/s3/test_announced_twice.py has them as S3 writes them.
+# notifications of one put look like two puts. tests/unit/s3/test_announced_twice.py has S3's own format.
 def test_trigger_is_changed_there_and_back_through_both(stage: Stage) -> None:
     stage.state["versioned"] = False
     keys = deployed(stage)

@@ -16,8 +16,8 @@ from botocore.exceptions import ClientError
 
 from local.cloud import ACCOUNT, REGION
 from tests.support.e2e.bundles import Bundles
-from tests.support.e2e.env import Environment, Partner, wait_until
-from tests.support.e2e.role_env import OTHER, OURS, PREFIX, PRIVATE, Function, deployed_function
+from tests.support.e2e.function_role import OTHER, OURS, PREFIX, PRIVATE, Function, deployed_function
+from tests.support.e2e.stack_environment import Partner, StackEnvironment, wait_until
 
 ITEM = {"pk": {"S": "somebody's"}, "sk": {"S": "item"}}
 CDK_ROLE = f"arn:aws:iam::{ACCOUNT}:role/cdk-hnb659fds-deploy-role-{ACCOUNT}-{REGION}"
@@ -92,7 +92,7 @@ def test_the_function_parks_what_it_cannot_read(function: Function) -> None:
     assert denials_in_the_log(env) == []
 
 
-def denials_in_the_log(env: Environment) -> list[str]:
+def denials_in_the_log(env: StackEnvironment) -> list[str]:
     return [line for line in env.log().splitlines() if "not authorized" in line]
 
 

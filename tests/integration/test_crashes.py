@@ -18,7 +18,7 @@ from local.cloud import LocalCloud, start_cloud
 from local.processes import CannotRun
 from s3_to_sftp.sftp.protocol import POSIX_RENAME
 from tests.support.crash_driver import PAUSING_STEPS, PROBING_STEPS, REPLACING_STEPS, STEPS, WRITE_BYTES
-from tests.support.crash_env import CrashEnvironment, CrashingFunction, crash_env
+from tests.support.crash_environment import CrashEnvironment, CrashingFunction, crash_environment
 from tests.support.faults.sftp_server import without_extensions
 
 SMALL = os.urandom(2 * WRITE_BYTES + 1)
@@ -71,11 +71,12 @@ def function(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def announce(cloud: LocalCloud, function: CrashingFunction, root: Path) -> Iterator[Announce]:
-    """Announces a attempt at a env of its own, where nothing half is ever seen."""
+    """Announces an attempt in an environment of its own, and watches for partial files."""
     with ExitStack() as stack:
 
         def announce(attempt: str, *, over_old_files: bool = False) -> CrashEnvironment:
-            env = stack.enter_context(crash_env(cloud, function, root, streams=ATTEMPTS[attempt].streams))
+            streams = ATTEMPTS[attempt].streams
+            env = stack.enter_context(crash_environment(cloud, function, root, streams=streams))
             env.announce(ATTEMPTS[attempt].objects)
             if over_old_files:
                 env.put_old_files()

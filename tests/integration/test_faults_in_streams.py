@@ -1,4 +1,4 @@
-"""Every fault, on one stream, two channels, three connections: a clear failure or the same bytes, never a hole.
+"""Every fault, on one stream, two channels, three connections: a clear error or the same bytes, never a gap.
 
 The unlucky stream may be the first, whose failure fails the delivery, or a further one, whose work the others
 do. Which one it is, is up to the threads; the promise is the same.
@@ -60,7 +60,7 @@ streams = pytest.mark.parametrize("streams", [1, 2, 3], ids=["one stream", "two 
 
 
 @dataclass
-class Environment:
+class StreamsEnvironment:
     """A server that may misbehave, a proxy that may break, and who delivers through both."""
 
     server: RunningServer
@@ -95,7 +95,7 @@ class Environment:
         return sorted(set(files_below(self.server.root)) - {KEY})
 
 
-Start = Callable[..., Environment]
+Start = Callable[..., StreamsEnvironment]
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def start(root: Path, fault: Fault, streams: int) -> Iterator[Start]:
             hide: tuple[str, ...] = (),
             options: dict[str, Any] | None = None,
             **kwargs: Any,
-        ) -> Environment:
+        ) -> StreamsEnvironment:
             (root / KEY).write_bytes(OLD)
             stack.enter_context(without_extensions(*hide))
             factory = faulty(kind, fault, *args, **kwargs)
@@ -125,12 +125,12 @@ def start(root: Path, fault: Fault, streams: int) -> Iterator[Start]:
                 server, port=proxy.port, max_connections=1 if streams == 2 else streams, timeouts=SHORT
             )
             stack.callback(partner.close)
-            return Environment(server, proxy, partner, streams)
+            return StreamsEnvironment(server, proxy, partner, streams)
 
         yield start
 
 
-def fails_clearly_or_delivers(env: Environment, fault: Fault) -> DeliveryError | None:
+def fails_clearly_or_delivers(env: StreamsEnvironment, fault: Fault) -> DeliveryError | None:
     error = env.raises_or_delivers()
     assert fault.caused, "the fault did not happen: the test proves nothing"
     fault.mend()

@@ -1,4 +1,4 @@
-"""Every size around every boundary, on one to four streams: what arrived has the checksum of what was sent."""
+"""Every size around every boundary, on one to four streams: the checksums of both ends are equal."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_offsets_beyond_32_bits_arrive_where_they_belong(
     with start_sshd(in_memory) as server:
         partner = partner_at(server, max_connections=2, timeouts=Timeouts())
         send(partner, source, "big.bin")
-        each.close()
+        partner.close()
     assert (in_memory / "big.bin").stat().st_size == size
     assert sha256_of(in_memory / "big.bin") == source.sha256()
 

@@ -15,7 +15,7 @@ from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.errors import DeliveryError
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.receipt import Receipt
-from tests.support.ledger_env import TABLE, LedgerEnvironment, create_table
+from tests.support.ledger_environment import TABLE, LedgerEnvironment, create_table
 from tests.support.memory_s3 import MemoryS3
 from tests.support.pace import short
 from tests.support.partner import files_below, partner_at

@@ -20,7 +20,7 @@ from s3_to_sftp.sftp.publish import publish
 from s3_to_sftp.sftp.temporary_names import temporary_path
 from s3_to_sftp.sftp.upload import Staged
 from tests.support.pace import short
-from tests.support.sftp_env import MemoryJournal
+from tests.support.sftp_environment import MemoryJournal
 
 TUNING: TransferTuning | None = None
 """How large files are shared out among streams, where a fixture says so; else as in production."""

@@ -23,7 +23,7 @@ from chaos.aws_proxy import aws_proxy
 from local.deployment import configure_function, hide_messages_for
 from local.sftp_server import RunningServer, start_asyncssh_server
 from tests.support.e2e.bundles import Bundles
-from tests.support.e2e.env import Environment, Partner, deployed_env, wait_until
+from tests.support.e2e.stack_environment import Partner, StackEnvironment, deployed_stack, wait_until
 
 CONTINUATIONS = 25
 _WINDOW = 128 * 1024
@@ -65,15 +65,15 @@ class Long:
 
 
 @contextmanager
-def env_of_its_own(bundles: Bundles, folders: pytest.TempPathFactory) -> Iterator[Environment]:
+def stack_of_its_own(bundles: Bundles, folders: pytest.TempPathFactory) -> Iterator[StackEnvironment]:
     """A stack of its own: messages that other tests have left in a queue come back when they like."""
     partner = Partner(folders.mktemp("partner"))
-    with deployed_env(folders.mktemp("long"), partner, bundles) as deployed:
+    with deployed_stack(folders.mktemp("long"), partner, bundles) as deployed:
         yield deployed
     partner.stop()
 
 
-def deliver(env: Environment, folder: Path, long: Long) -> None:
+def deliver(env: StackEnvironment, folder: Path, long: Long) -> None:
     """Delivers the object, and compares every byte."""
     key = f"long-{long.connections}.bin"
     body = random.Random(long.size).randbytes(long.size)
@@ -90,7 +90,7 @@ def deliver(env: Environment, folder: Path, long: Long) -> None:
     assert not [path for path in place.parent.iterdir() if path.name.endswith(".part")]
 
 
-def _has_ended(env: Environment, place: Path, redrives: Iterator[int]) -> bool:
+def _has_ended(env: StackEnvironment, place: Path, redrives: Iterator[int]) -> bool:
     """Says whether it has arrived, and does not wait for what was given up."""
     if not place.exists() and env.messages(env.deployment.dead_letter_queue_url):
         reason = _entries(env, place.name, "NoProgress", field="error")
@@ -101,7 +101,7 @@ def _has_ended(env: Environment, place: Path, redrives: Iterator[int]) -> bool:
 
 
 @contextmanager
-def _short_of_time(env: Environment, long: Long, *, log: Path) -> Iterator[RunningServer]:
+def _short_of_time(env: StackEnvironment, long: Long, *, log: Path) -> Iterator[RunningServer]:
     """Gives the function seconds, and a link on which these suffice for a small part of the object."""
     queue = env.deployment.queue_url
     wait_until(lambda: not env.messages(queue), "empty queue", env.explain)
@@ -135,7 +135,7 @@ def _short_of_time(env: Environment, long: Long, *, log: Path) -> Iterator[Runni
                 )
 
 
-def _cold_start(env: Environment, key: str) -> float:
+def _cold_start(env: StackEnvironment, key: str) -> float:
     """Seconds that the function takes to start, log in and deliver a few bytes over a fast link."""
     before = len(_durations(env))
     _warm_up(env, key)
@@ -143,22 +143,22 @@ def _cold_start(env: Environment, key: str) -> float:
     return max(_durations(env)[before:])
 
 
-def _durations(env: Environment) -> list[float]:
+def _durations(env: StackEnvironment) -> list[float]:
     return [int(milliseconds) / 1000 for milliseconds in re.findall(r"\tDuration: (\d+) ms", env.log())]
 
 
-def _warm_up(env: Environment, small: str) -> None:
+def _warm_up(env: StackEnvironment, small: str) -> None:
     """Lets the function start and log in: two cold starts that got nowhere would count as no progress."""
     env.put(small, b"small")
     wait_until(env.landing_place(small).exists, f"{small} at the partner", env.explain)
     wait_until(lambda: not env.messages(env.deployment.queue_url), "empty queue", env.explain)
 
 
-def _continuations(env: Environment, key: str) -> list[dict[str, Any]]:
+def _continuations(env: StackEnvironment, key: str) -> list[dict[str, Any]]:
     return _entries(env, key, "CheckpointSaved", field="error")
 
 
-def _entries(env: Environment, key: str, value: str, *, field: str = "message") -> list[dict[str, Any]]:
+def _entries(env: StackEnvironment, key: str, value: str, *, field: str = "message") -> list[dict[str, Any]]:
     """What the function's log says of the object, as far as this field has this value."""
     return [
         entry

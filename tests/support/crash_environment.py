@@ -24,7 +24,7 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 from tests.support.crash_driver import Invocation
 from tests.support.faults.sftp_server import Fault, WatchedServer, faulty
 from tests.support.lambda_events import s3_notification, s3_record, sqs_record
-from tests.support.ledger_env import LedgerEnvironment, create_table
+from tests.support.ledger_environment import LedgerEnvironment, create_table
 from tests.support.partner import files_below
 from tests.support.watch import never_half
 
@@ -262,7 +262,7 @@ class CrashEnvironment:
 
 
 @contextmanager
-def crash_env(
+def crash_environment(
     cloud: LocalCloud, function: CrashingFunction, root: Path, *, streams: int
 ) -> Iterator[CrashEnvironment]:
     """A env with a partner, a bucket, a queue and a table of its own."""

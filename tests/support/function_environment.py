@@ -62,7 +62,7 @@ class CircuitBreaker(NoCircuitBreaker):
 
 
 @dataclass
-class Environment:
+class FunctionEnvironment:
     """A function without S3 and partner: each key has its outcome, by default a delivery."""
 
     outcomes: dict[str, Exception] = field(default_factory=dict)
@@ -109,9 +109,9 @@ def receipt(ref: ObjectRef) -> Receipt:
     )
 
 
-def installed(monkeypatch: pytest.MonkeyPatch) -> Environment:
+def installed(monkeypatch: pytest.MonkeyPatch) -> FunctionEnvironment:
     """Let the handler run such a function, in an environment of its own."""
-    env = Environment()
+    env = FunctionEnvironment()
     function = env.function()
     monkeypatch.setattr(handler, "_app", lambda: function)
     monkeypatch.setattr(invocation, "deliver_all", env.deliver_all)

@@ -61,7 +61,7 @@ class Event:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parked:
+class DeadLettered:
     """A message in the dead-letter queue.
 
     Attributes:
@@ -91,7 +91,7 @@ class Recorded:
 
 
 @dataclass(kw_only=True)
-class Environment:
+class ChaosEnvironment:
     """Everything that a storm can strike, and the counting afterwards needs.
 
     Attributes:
@@ -132,10 +132,10 @@ class Environment:
         for event in events:
             client.send_message(QueueUrl=self.deployment.queue_url, MessageBody=event.body)
 
-    def dead_lettered(self) -> list[Parked]:
+    def dead_lettered(self) -> list[DeadLettered]:
         """What the dead-letter queue holds. It is empty afterwards."""
         return [
-            Parked(event=_event(message["Body"]), reason=_reason(message))
+            DeadLettered(event=_event(message["Body"]), reason=_reason(message))
             for message in _drain(self.cloud.client("sqs"), self.deployment.dead_letter_queue_url)
         ]
 
@@ -190,7 +190,7 @@ class Environment:
 
 
 @contextmanager
-def set_up(progress: Progress, rng: random.Random) -> Iterator[Environment]:
+def set_up(progress: Progress, rng: random.Random) -> Iterator[ChaosEnvironment]:
     """Brings everything up, in working order, and everything down when the block ends."""
     with tempfile.TemporaryDirectory(prefix="chaos-") as name:
         folder = Path(name)
@@ -207,7 +207,7 @@ def set_up(progress: Progress, rng: random.Random) -> Iterator[Environment]:
                 slowness = _tune(cloud, deployment, endpoint)
                 progress.say(f"the machine counts as {slowness:.1f} times slower than an idle one")
                 partner.disk.far_bytes_per_second /= slowness  # the large object takes two invocations still
-                yield Environment(
+                yield ChaosEnvironment(
                     cloud=cloud,
                     deployment=deployment,
                     partner=partner,
