@@ -71,8 +71,8 @@ class Reconciliation:
         duplicates: Got their final name more than once.
         partial: Seen under a final name without being a version of that key, or written there directly.
         backwards: Got their final name when a newer version had it.
-        false_receipts: Delivered according to the ledger, but the server never saw them complete under the final
-            name, or the receipt lacks its evidence.
+        false_receipts: Delivered according to the ledger, but the server never saw them complete under the
+            final name, or the receipt lacks its evidence.
         decidable: Held although the partner has lost nothing of them.
         unexplained: In the dead-letter queue, or held, without a reason.
         outdated: Keys whose newest version was neither delivered last nor dead-lettered or held with a

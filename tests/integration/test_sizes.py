@@ -150,14 +150,12 @@ def test_offsets_beyond_32_bits_arrive_where_they_belong(
     if sshd_path() is None:
         pytest.skip("OpenSSH's sshd is not installed (apt-get install openssh-server)")
     insist_on_room(in_memory, size)
-    monkeypatch.setattr(
-        "s3_to_sftp.sftp.parallel_upload.stream_count", lambda *, size, round_trip, limit: limit
-    )
+    monkeypatch.setattr(partner, "TUNING", tuned(4 * MIB))
     source = StampedSource(size)
     with start_sshd(in_memory) as server:
-        partner = partner_at(server, max_connections=2, timeouts=Timeouts())
-        send(partner, source, "big.bin")
-        partner.close()
+        client = partner_at(server, max_connections=2, timeouts=Timeouts())
+        send(client, source, "big.bin")
+        client.close()
     assert (in_memory / "big.bin").stat().st_size == size
     assert sha256_of(in_memory / "big.bin") == source.sha256()
 
