@@ -9,7 +9,7 @@ import pytest
 
 from bench.network import Link
 from tests.support.e2e.bundles import Bundles
-from tests.support.e2e.long_object import Long, deliver, stack_of_its_own
+from tests.support.e2e.long_object import Long, assert_arrives, stack_of_its_own
 from tests.support.e2e.stack_environment import StackEnvironment
 
 
@@ -24,4 +24,4 @@ def env(
 def test_an_object_that_takes_25_continuations_arrives_byte_for_byte(
     env: StackEnvironment, tmp_path: Path
 ) -> None:
-    deliver(env, tmp_path, Long(size=28_000_000, link=Link(mbit=4.5), connections=1, timeout=4))
+    assert_arrives(env, tmp_path, Long(size=28_000_000, link=Link(mbit=4.5), connections=1, timeout=4))

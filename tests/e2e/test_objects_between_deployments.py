@@ -178,8 +178,8 @@ class Stage:
         paths = [entry["remote_path"] for entry in entries if entry.get("message") == "delivered"]
         return Counter(path.lstrip("/").partition("/")[2] for path in paths)
 
-    def all_are_delivered_once(self, keys: list[str], partner: str = "Bank") -> None:
-        """Waits until nothing waits any more: what is announced twice must have been looked at twice."""
+    def assert_all_delivered_once(self, keys: list[str], partner: str = "Bank") -> None:
+        """Waits until the queue is empty, duplicates included, and asserts one delivery each."""
 
         def done() -> bool:
             return self.deliveries(partner).keys() >= set(keys) and self.waiting(partner) == 0
@@ -259,7 +259,7 @@ def deployed(stage: Stage) -> list[str]:
     """Deploys the state for the first time. Returns the key of an object that is delivered then."""
     stage.deploy()
     key = stage.put(bucket_of(stage), "2026/")
-    stage.all_are_delivered_once([key])
+    stage.assert_all_delivered_once([key])
     return [key]
 
 
@@ -271,7 +271,7 @@ def test_prefix_becomes_narrower_and_the_former_one_stays_readable(stage: Stage)
         wait_for_messages(stage, 1)
         bank.update(former=bank["sources"], sources=[{"bucket": bucket, "prefix": "2026/12/"}])
         keys += [outside, *changed(stage, "2026/12/")]
-    stage.all_are_delivered_once(keys)
+    stage.assert_all_delivered_once(keys)
 
 
 def test_prefix_changed_without_the_former_one_can_be_redriven(stage: Stage) -> None:
@@ -287,7 +287,7 @@ def test_prefix_changed_without_the_former_one_can_be_redriven(stage: Stage) -> 
     bank["former"] = former
     stage.deploy()
     stage.redrive()
-    stage.all_are_delivered_once([*keys, stage.put(bucket, "2027/")])
+    stage.assert_all_delivered_once([*keys, stage.put(bucket, "2027/")])
 
 
 def test_bucket_is_moved_with_both_for_a_while(stage: Stage) -> None:
@@ -297,13 +297,13 @@ def test_bucket_is_moved_with_both_for_a_while(stage: Stage) -> None:
     stage.state["buckets"].append(new)
     bank["sources"].append({"bucket": new, "prefix": "2026/"})
     keys += changed(stage)
-    stage.all_are_delivered_once(keys)
+    stage.assert_all_delivered_once(keys)
     with stage.paused():
         keys.append(stage.put(old, "2026/"))
         wait_for_messages(stage, 1)
         bank["former"] = [bank["sources"].pop(0)]
         keys += changed(stage, bucket=new)
-    stage.all_are_delivered_once(keys)
+    stage.assert_all_delivered_once(keys)
 
 
 # Without versions: unlike S3, the emulator leaves the version out of EventBridge events, so that the two
@@ -314,7 +314,7 @@ def test_trigger_is_changed_there_and_back_through_both(stage: Stage) -> None:
     for trigger in ("both", "eventbridge", "both", "notification"):
         stage.state["partners"]["Bank"]["sources"][0]["trigger"] = trigger
         keys += changed(stage)
-    stage.all_are_delivered_once(keys)
+    stage.assert_all_delivered_once(keys)
 
 
 def test_trigger_of_another_stacks_bucket_is_changed_through_both(stage: Stage) -> None:
@@ -323,7 +323,7 @@ def test_trigger_of_another_stacks_bucket_is_changed_through_both(stage: Stage) 
     for trigger in ("both", "eventbridge"):
         stage.state["partners"]["Bank"]["sources"][0]["trigger"] = trigger
         keys += changed(stage)
-    stage.all_are_delivered_once(keys)
+    stage.assert_all_delivered_once(keys)
 
 
 def test_host_is_changed(stage: Stage, tmp_path: Path) -> None:
@@ -334,7 +334,7 @@ def test_host_is_changed(stage: Stage, tmp_path: Path) -> None:
     try:
         bank["server"].update(server_of(new.start(password=stage.place.partner.password)))
         keys += changed(stage)
-        stage.all_are_delivered_once(keys)
+        stage.assert_all_delivered_once(keys)
     finally:
         new.stop()
     arrived = {path.name for path in (tmp_path / "new").rglob("*") if path.is_file()}
@@ -353,7 +353,7 @@ def test_partner_is_removed_and_its_queues_stay(stage: Stage) -> None:
     del partners["Bank"]
     with stage.putting(bucket, "Insurer/") as coming:
         stage.deploy()
-    stage.all_are_delivered_once([*coming, stage.put(bucket, "Insurer/")], "Insurer")
+    stage.assert_all_delivered_once([*coming, stage.put(bucket, "Insurer/")], "Insurer")
     assert stage.waiting() == len(waiting)
     assert stage.dead() == 0
 
@@ -371,4 +371,4 @@ def test_code_of_the_function_is_replaced(stage: Stage, tmp_path: Path) -> None:
     stage.state["partners"]["Bank"]["code"] = str(tmp_path / "other")
     keys += changed(stage)
     assert code()["CodeSha256"] != before
-    stage.all_are_delivered_once(keys)
+    stage.assert_all_delivered_once(keys)

@@ -197,7 +197,10 @@ def event_for(bus: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("call", [call for _, call in MAY.values()], ids=list(MAY))
 def test_the_role_may(function: Function, call: Call) -> None:
-    call(function)
+    try:
+        call(function)
+    except ClientError as error:
+        pytest.fail(f"the role is denied: {error}")
 
 
 def test_the_role_holds_no_action_besides_those_tried(function: Function) -> None:

@@ -100,7 +100,7 @@ def test_function_that_lives_delivers_as_the_others_are_supposed_to(attempt: str
     pause(env, attempt)
     assert env.invoke() == len(ATTEMPTS[attempt].objects)
     assert env.invoke() == 0
-    env.insist_on_delivery()
+    env.assert_delivered_once()
     for key in ATTEMPTS[attempt].objects:
         assert env.receipt(key)["streams"] == {"N": str(ATTEMPTS[attempt].streams)}
         assert env.receipt(key)["attempt"] == {"N": "2" if attempt in CONTINUATIONS else "1"}
@@ -113,7 +113,7 @@ def test_killed_function_is_followed_by_one_right_file(attempt: str, step: str, 
     pause(env, attempt)
     env.invoke(dies=step)
     env.redeliver()
-    env.insist_on_delivery()
+    env.assert_delivered_once()
 
 
 @pytest.mark.parametrize("step", PAUSING_STEPS)
@@ -124,7 +124,7 @@ def test_function_that_is_killed_while_it_pauses_is_followed_by_one_right_file(
     env = announce(attempt)
     pause(env, attempt, dies=step)
     env.redeliver()
-    env.insist_on_delivery()
+    env.assert_delivered_once()
 
 
 @pytest.mark.parametrize("step", PROBING_STEPS)
@@ -134,7 +134,7 @@ def test_function_that_is_killed_while_it_probes_for_streams_leaves_nothing_ther
     env = announce("a large object over streams")
     env.invoke(dies=step)
     env.redeliver()
-    env.insist_on_delivery()
+    env.assert_delivered_once()
 
 
 @pytest.mark.parametrize("step", ["after OPEN", "before CLOSE"])
@@ -145,7 +145,7 @@ def test_function_that_is_killed_while_it_probes_for_continuations_leaves_nothin
     env = announce("a large object")
     env.invoke(dies=step, seconds=0.1)
     env.redeliver()
-    env.insist_on_delivery()
+    env.assert_delivered_once()
 
 
 @pytest.mark.parametrize("step", REPLACING_STEPS)
@@ -157,7 +157,7 @@ def test_function_that_is_killed_while_it_replaces_a_file_is_followed_by_one_rig
         env = announce(attempt, over_old_files=True)
         env.invoke(dies=step)
         env.redeliver()
-    env.insist_on_delivery()
+    env.assert_delivered_once()
 
 
 @pytest.mark.parametrize("step", ["mid-write", "after the commit, before RENAME"])
@@ -170,7 +170,7 @@ def test_function_that_is_killed_twice_is_followed_by_one_right_file(
     env.invoke(dies="mid-write")
     env.invoke(dies=step)
     env.redeliver()
-    env.insist_on_delivery()
+    env.assert_delivered_once()
 
 
 @pytest.mark.parametrize("step", ["after the record", "before the acknowledgement"])

@@ -186,6 +186,7 @@ def test_message_that_nobody_knows_changes_nothing() -> None:
     script.at_subsystem = lambda _server, channel: speak_sftp(channel)
     with connected(script) as (_, connection):
         connection.session.ping()
+        assert connection.is_open()
 
 
 @pytest.mark.parametrize("secret", [PASSWORD, "the-wrong-pässword"])
@@ -219,6 +220,7 @@ def test_stderr_that_nobody_reads_does_not_use_up_the_window() -> None:
     script = Script(at_subsystem=lambda _server, channel: speak_sftp(channel, lambda _count: log(channel)))
     with connected(script) as (_, connection):
         connection.session.ping()
+        assert connection.is_open()
     assert logged >= 3 * incoming.WINDOW_BYTES
 
 
@@ -258,6 +260,7 @@ def test_same_host_key_when_keys_are_renewed_is_fine() -> None:
     with connected(script) as (running, connection):
         running.transports[0].renegotiate_keys()
         connection.session.ping()
+        assert connection.is_open()
 
 
 class NeverWaitedFor(threading.Event):

@@ -150,7 +150,7 @@ class CrashEnvironment:
 
     @contextmanager
     def nothing_half_is_seen(self) -> Iterator[None]:
-        """Looks at the final names all the time."""
+        """Polls the final names, and asserts that no partial file is visible."""
         with ExitStack() as watchers:
             for key, data in self._objects.items():
                 watchers.enter_context(never_half(self._server.root / INBOX / key, data, OLD))
@@ -192,10 +192,10 @@ class CrashEnvironment:
         for _ in range(_MOST_INVOCATIONS):
             if not self.invoke():
                 return
-        raise AssertionError(f"messages come back for ever\n{self._function.log()}")
+        raise AssertionError(f"messages are redelivered indefinitely\n{self._function.log()}")
 
-    def insist_on_delivery(self) -> None:
-        """Insist that each object arrived once, that nothing else is there, and that the ledger knows."""
+    def assert_delivered_once(self) -> None:
+        """Assert that each object arrived once, that no other file exists, and that the ledger records it."""
         files = files_below(self._server.root)
         final_names = {f"{INBOX}/{key}" for key in self._objects}
         assert set(files) == final_names, f"{sorted(files)}\n{self._function.log()}"
@@ -207,7 +207,7 @@ class CrashEnvironment:
         assert not self._seen.opened & final_names
         assert self._receive(self._dead_letters) == []
         for ref in self._refs:
-            self._insist_on_record(ref)
+            self._assert_recorded(ref)
 
     def receipt(self, key: str) -> dict[str, Any]:
         """What the ledger says of a delivered object."""
@@ -219,7 +219,7 @@ class CrashEnvironment:
         """How many the partner has seen."""
         return self._server.read_log().count(" connected")
 
-    def _insist_on_record(self, ref: ObjectRef) -> None:
+    def _assert_recorded(self, ref: ObjectRef) -> None:
         assert self._ledger.state(ref) == "DELIVERED"
         assert self.receipt(ref.key)["bytes"] == {"N": str(len(self._objects[ref.key]))}
         key = self._ledger.key_item(ref)
@@ -265,7 +265,7 @@ class CrashEnvironment:
 def crash_environment(
     cloud: LocalCloud, function: CrashingFunction, root: Path, *, streams: int
 ) -> Iterator[CrashEnvironment]:
-    """A env with a partner, a bucket, a queue and a table of its own."""
+    """An environment with a partner, a bucket, a queue and a table of its own."""
     (root / INBOX).mkdir()  # a server is not asked about streams in a directory that is just being made
     seen = Seen()
     factory = faulty(functools.partial(_Witness, seen=seen), Fault(broken=False))

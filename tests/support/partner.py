@@ -14,7 +14,7 @@ from s3_to_sftp.credentials import Credentials, CredentialSource, FixedCredentia
 from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.client import SftpClient
-from s3_to_sftp.sftp.connection import Timeouts
+from s3_to_sftp.sftp.connection import Timeouts, connect
 from s3_to_sftp.sftp.parallel_upload import DEFAULT_TUNING, RangeSource, TransferTuning, UploadRequest
 from s3_to_sftp.sftp.publish import publish
 from s3_to_sftp.sftp.temporary_names import temporary_path
@@ -47,6 +47,16 @@ def address_of(server: RunningServer, *, port: int | None = None, host_keys: tup
 def login_of(server: RunningServer) -> Credentials:
     """The login that the server accepts."""
     return Credentials(username=server.username, private_key=server.private_key)
+
+
+def assert_connects(server: Server, credentials: Credentials) -> str:
+    """Assert that the login leads to an open SFTP session; return the fingerprint of the host key."""
+    connection = connect(server, credentials, IMPATIENT)
+    try:
+        assert connection.is_open()
+        return connection.host_key_fingerprint
+    finally:
+        connection.close()
 
 
 def partner_at(

@@ -73,7 +73,7 @@ def stack_of_its_own(bundles: Bundles, folders: pytest.TempPathFactory) -> Itera
     partner.stop()
 
 
-def deliver(env: StackEnvironment, folder: Path, long: Long) -> None:
+def assert_arrives(env: StackEnvironment, folder: Path, long: Long) -> None:
     """Delivers the object, and compares every byte."""
     key = f"long-{long.connections}.bin"
     body = random.Random(long.size).randbytes(long.size)
