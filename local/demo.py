@@ -31,14 +31,14 @@ class Outcome:
 
 
 def demonstrate(harness: Harness, progress: Progress) -> bool:
-    """Sends the samples, prints the table, and says whether every file arrived whole and nothing else did."""
+    """Sends the samples, prints the table, and returns whether exactly these files arrived, complete."""
     with progress.step("making the files"):
         samples = make_samples(harness.scratch / "samples")
     outcomes = _send(harness, samples, progress)
     print("\n" + table(outcomes) + "\n", flush=True)
     strangers = files_below(harness.server.root) - {harness.landing_place(sample.key) for sample in samples}
     for path in sorted(strangers):
-        print(f"left behind on the server: {path.relative_to(harness.server.root)}")
+        print(f"unexpected file on the server: {path.relative_to(harness.server.root)}")
     good = all(outcome.intact for outcome in outcomes) and not strangers
     if not good:
         _explain(harness)

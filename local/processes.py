@@ -151,7 +151,7 @@ def _leave(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens on now.
+    """A port on loopback on which nothing listens now.
 
     Raises:
         CannotRun: None was found.

@@ -1,9 +1,9 @@
 """A deployed delivery is changed while objects come: before, between, during and after. None may be lost.
 
 Between means: the function does not read its queue (its mapping is disabled), so what is announced waits
-while the change is deployed. During means: objects are put all the time while CloudFormation works.
+while the change is deployed. During means: objects are put continuously while CloudFormation updates.
 
-The emulator enforces IAM, so what the role may not read any more is dead-lettered. It does not show in which
+The emulator enforces IAM, so what the role may no longer read is dead-lettered. It does not show in which
 order CloudFormation makes and removes resources, nor how long S3 takes until it uses a new configuration:
 tests/infra/test_changes.py has the order, docs/changing-your-mind.md the times.
 """

@@ -68,7 +68,7 @@ def announcements(function: Function) -> str:
     return queue
 
 
-def test_the_function_postpones_what_the_partner_does_not_take(function: Function) -> None:
+def test_the_function_defers_what_the_partner_refuses(function: Function) -> None:
     env = function.env
     env.partner.stop()
     env.put(f"{PREFIX}deferred.csv", b"patient")
@@ -479,7 +479,7 @@ def test_the_role_may_not(function: Function, action: str, call: Call) -> None:
     assert f"not authorized to perform: {action} " in said
 
 
-def test_nobody_but_lambda_gets_the_role(function: Function) -> None:
+def test_only_lambda_can_assume_the_role(function: Function) -> None:
     iam = function.root("iam")
     iam.create_user(UserName="administrator")
     iam.attach_user_policy(UserName="administrator", PolicyArn=ADMINISTRATOR)

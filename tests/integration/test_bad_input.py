@@ -286,7 +286,7 @@ def test_malformed_event(body: str, harness: Harness) -> None:
     assert_clear_failure(harness, "not an S3 notification", "dead-letter queue", body=body)
 
 
-# --- and the way back: what a person mends works at once, in the same warm function ---
+# --- recovery: a corrected configuration takes effect at once, in the same warm function ---
 
 
 def test_mended_secret_is_read_again_by_the_warm_function(harness: Harness, secrets: list[str]) -> None:

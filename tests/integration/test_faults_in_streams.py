@@ -133,7 +133,7 @@ def start(root: Path, fault: Fault, streams: int) -> Iterator[Start]:
 def fails_clearly_or_delivers(env: StreamsEnvironment, fault: Fault) -> DeliveryError | None:
     error = env.raises_or_delivers()
     assert fault.caused, "the fault did not happen: the test proves nothing"
-    fault.mend()
+    fault.clear()
     env.deliver()
     return error
 
@@ -185,7 +185,7 @@ def test_failing_rename(hide: tuple[str, ...], streams: int, start: Start, fault
     (complete,) = env.left_behind()  # the next attempt of a delivery starts there
     assert (env.server.root / complete).read_bytes() == NEW
     (env.server.root / complete).unlink()
-    fault.mend()
+    fault.clear()
     send(env.partner, GatheringSource(NEW), KEY, most_streams=streams)
     assert files_below(env.server.root) == {KEY: NEW}
 

@@ -93,7 +93,7 @@ def assert_fails_then_delivers(
     temporary = [name for name in after if name.endswith(".part")]
     assert len(temporary) == left_behind
     assert {name: data for name, data in after.items() if name not in temporary} == before
-    fault.mend()
+    fault.clear()
     delivery.deliver(s3.ref(KEY))
     assert files_below(server.root)[KEY] == NEW
     return raised.value
@@ -211,7 +211,7 @@ def test_server_that_never_answers_is_given_up(
     operation: str, start_faulty: Start, s3: MemoryS3, fault: Fault
 ) -> None:
     server = start_faulty(Stalls, operation)
-    # Nobody can clean up at a server that does not answer.
+    # A server that does not answer cannot be cleaned up.
     left_behind = 0 if operation == "open" else 1
     assert_fails_then_delivers(
         server, s3, fault, before={KEY: OLD}, error=ConnectionLost, left_behind=left_behind
@@ -304,7 +304,7 @@ def test_delivers_a_batch_where_few_files_may_be_open(
     assert not refused, "what the server bears is remembered"
 
 
-def test_server_that_lets_nobody_create_files_is_not_asked_for_every_object(
+def test_server_that_refuses_new_files_is_not_asked_for_every_object(
     start_faulty: Start, fault: Fault
 ) -> None:
     server = start_faulty(RefuseAllCreates)
@@ -315,7 +315,7 @@ def test_server_that_lets_nobody_create_files_is_not_asked_for_every_object(
     assert {type(outcome) for outcome in outcomes} == {RequestRefused, PartnerRefusesWrites}
     assert fault.caused <= 64
     assert not any(getattr(outcome, "disposition", None) is Disposition.PERMANENT for outcome in outcomes)
-    fault.mend()
+    fault.clear()
     assert {
         type(outcome) for _, outcome in deliver_all(delivery, refs, Invocation(Deadline(lambda: 900)))
     } == {Receipt}

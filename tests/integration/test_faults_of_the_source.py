@@ -127,7 +127,7 @@ def assert_delivers(harness: LedgerHarness, server: RunningServer, data: bytes) 
 
 
 def supersedes(harness: LedgerHarness, server: RunningServer) -> None:
-    """Insist that the version is recorded as superseded, and that the newer one is delivered by its event."""
+    """Assert that the version is recorded as superseded, and the newer one is delivered by its event."""
     assert are_files(server, report=OLD)
     assert harness.state() == "SUPERSEDED"
     assert not harness.is_leased()
@@ -140,7 +140,7 @@ def supersedes(harness: LedgerHarness, server: RunningServer) -> None:
 
 
 def is_gone(harness: LedgerHarness, server: RunningServer) -> None:
-    """Insist that it is recorded as gone, and that its event is settled from now on."""
+    """Assert that it is recorded as gone, and that its event is acknowledged from now on."""
     assert are_files(server, report=OLD)
     assert harness.state() == "GONE"
     assert not harness.is_leased()
@@ -273,7 +273,7 @@ def test_object_that_was_overwritten_before_is_left_to_its_own_event(
     supersedes(harness, server)
 
 
-def test_object_that_was_deleted_before_is_recorded_as_gone_and_nobody_connects(
+def test_object_that_was_deleted_before_is_recorded_as_gone_without_a_connection(
     s3: MovingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     del s3.objects[KEY]
@@ -373,7 +373,7 @@ def test_object_that_is_deleted_once_it_was_sent_is_recorded_as_delivered(
     factory = faulty(HangsUp, fault, "posix_rename", done=True)
     with start_asyncssh_server(root, sftp_factory=factory) as server:
         harness.attempt(server)
-        fault.mend()
+        fault.clear()
         del s3.objects[KEY]
         recovered = harness.attempt(server)
         assert isinstance(recovered, Receipt)

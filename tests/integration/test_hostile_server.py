@@ -59,7 +59,7 @@ def partner_of(server: HostileServer, streams: int = 1) -> Iterator[SftpClient]:
 
 
 def leaves_nothing_behind(server: HostileServer) -> None:
-    """Insist that soon no thread of ours is left, and no connection: the server reads the end of each."""
+    """Assert that soon none of our threads and no connection is left: the server reads the end of each."""
     deadline = time.monotonic() + 120
     while (threads := threads_of_ours(server)) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -339,7 +339,7 @@ def test_stated_limit_is_not_believed_beyond_reason(stated: int) -> None:
 
     assert_delivers(Manners(max_write=stated, script=script))
     assert max(sizes) < 262_144
-    assert len(sizes) < 1000, "a few bytes per request would take for ever"
+    assert len(sizes) < 1000, "a few bytes per request would never finish"
 
 
 def test_server_that_takes_less_than_it_states_is_told_by_its_refusal() -> None:

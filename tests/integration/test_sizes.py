@@ -127,7 +127,7 @@ def in_memory() -> Iterator[Path]:
         yield Path(folder)
 
 
-def insist_on_room(folder: Path, size: int) -> None:
+def require_room(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < 2 * size:
         pytest.skip(f"{folder} has {free / GIB:.1f} GiB free, {2 * size / GIB:.1f} are wanted")
@@ -149,7 +149,7 @@ def test_offsets_beyond_32_bits_arrive_where_they_belong(
 ) -> None:
     if sshd_path() is None:
         pytest.skip("OpenSSH's sshd is not installed (apt-get install openssh-server)")
-    insist_on_room(in_memory, size)
+    require_room(in_memory, size)
     monkeypatch.setattr(partner, "TUNING", tuned(4 * MIB))
     source = StampedSource(size)
     with start_sshd(in_memory) as server:

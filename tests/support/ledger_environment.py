@@ -1,4 +1,4 @@
-"""A ledger's table as the construct makes it, functions that use it, and a clock that tests turn."""
+"""A ledger's table as the construct makes it, functions that use it, and a clock that tests set."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class NamedLedger(DynamoLedger):
         self.name = name
 
     def acquire(self, ref: ObjectRef, *, owner: str = "", **about: Any) -> Lease:
-        """Take the version in the name of the function, whoever asks."""
+        """Acquire the lease with the name of the function as owner."""
         return super().acquire(ref, owner=self.name, **about)
 
 

@@ -52,7 +52,7 @@ class LedgerHarness:
     def function(
         self, server: RunningServer, *, port: int | None = None, directory: str = "", **more: Any
     ) -> Iterator[Delivery]:
-        """A new function; it has connected to nobody yet."""
+        """A new function without connections."""
         partner = partner_at(server, port=port, timeouts=SHORT)
         ledger = self._ledger.function(next(self._names))
         try:
@@ -121,6 +121,6 @@ class LedgerHarness:
 
 
 def are_files(server: RunningServer, **expected: bytes) -> bool:
-    """Say whether these and no others are at the partner; names without their `.csv`."""
+    """Return whether exactly these files are at the partner; names without their `.csv`."""
     # Not left to `assert a == b`: pytest would explain the difference of megabytes.
     return files_below(server.root) == {f"{name}.csv": data for name, data in expected.items()}

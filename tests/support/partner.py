@@ -70,7 +70,7 @@ def partner_at(
     ciphers: tuple[str, ...] = (),
     directories: Sequence[str] = (),
 ) -> SftpClient:
-    """Make a partner that knows the server and its login, and does not wait long."""
+    """Make a client with the address and the login of the server, and short timeouts."""
     return SftpClient(
         replace(address_of(server, port=port), ciphers=ciphers),
         credentials or FixedCredentials(login_of(server)),

@@ -82,7 +82,7 @@ def deployed_function(folder: Path, partner: Partner, bundles: Bundles) -> Itera
 
 
 def _credentials(functions: Any, role: str) -> dict[str, str]:
-    # By asking one of its functions: nobody but Lambda may assume the role.
+    # By asking one of its functions: only Lambda may assume the role.
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
         archive.writestr("probe.py", PROBE)
@@ -103,8 +103,8 @@ def _name_secret_by_arn(function: Function) -> None:
     arn = function.root("secretsmanager").describe_secret(SecretId=name)["ARN"]
     for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
         document = json.dumps(iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"])
-        mended = document.replace(json.dumps(name), json.dumps(arn))
-        iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=mended)
+        corrected = document.replace(json.dumps(name), json.dumps(arn))
+        iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=corrected)
 
 
 def _fill_account(env: StackEnvironment) -> str:

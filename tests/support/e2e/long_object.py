@@ -91,7 +91,7 @@ def assert_arrives(env: StackEnvironment, folder: Path, long: Long) -> None:
 
 
 def _has_ended(env: StackEnvironment, place: Path, redrives: Iterator[int]) -> bool:
-    """Says whether it has arrived, and does not wait for what was given up."""
+    """Returns whether it has arrived, and redrives it when it was dead-lettered for lack of progress."""
     if not place.exists() and env.messages(env.deployment.dead_letter_queue_url):
         reason = _entries(env, place.name, "NoProgress", field="error")
         assert reason, f"{place.name} was sent to the dead-letter queue\n{env.explain()}"
@@ -109,9 +109,9 @@ def _short_of_time(env: StackEnvironment, long: Long, *, log: Path) -> Iterator[
     server = start_asyncssh_server(
         env.partner.root, password=env.partner.password, options={"window": _WINDOW}
     )
-    # The line mends what the emulator lacks: a version read from an offset.
-    line = aws_proxy(env.cloud.endpoint, random.Random())
-    with server as slow, line as (aws, _):
+    # The proxy adds what the emulator lacks: ranges of an object version.
+    proxy = aws_proxy(env.cloud.endpoint, random.Random())
+    with server as slow, proxy as (aws, _):
         variables = {
             "AWS_ENDPOINT_URL": aws,
             "SSH_PORT": str(slow.port),

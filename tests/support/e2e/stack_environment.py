@@ -64,6 +64,8 @@ class Partner:
 
 @dataclass(frozen=True, kw_only=True)
 class StackEnvironment:
+    """The deployed stack, its cloud and its partner."""
+
     cloud: LocalCloud
     partner: Partner
     server: RunningServer
