@@ -80,7 +80,7 @@ def announce(cloud: LocalCloud, function: CrashingFunction, root: Path) -> Itera
             env.announce(ATTEMPTS[attempt].objects)
             if over_old_files:
                 env.put_old_files()
-            stack.enter_context(env.nothing_half_is_seen())
+            stack.enter_context(env.no_partial_file_is_seen())
             return env
 
         yield announce

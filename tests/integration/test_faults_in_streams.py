@@ -47,7 +47,7 @@ from tests.support.faults.tcp_proxy import Plan, TcpProxy, tcp_proxy
 from tests.support.pace import short
 from tests.support.partner import files_below, partner_at, send
 from tests.support.sources import GatheringSource
-from tests.support.watch import never_half
+from tests.support.watch import never_partial
 
 pytestmark = pytest.mark.usefixtures("streams_at_any_distance")
 
@@ -71,7 +71,7 @@ class StreamsEnvironment:
     def deliver(self) -> int:
         """Deliver NEW over OLD; nothing else is ever seen there."""
         target = self.server.root / KEY
-        with never_half(target, OLD, NEW):
+        with never_partial(target, OLD, NEW):
             used = send(self.partner, GatheringSource(NEW), KEY, most_streams=self.streams)
             # Not `assert a == b`: in CI pytest explains the difference of megabytes for minutes.
             arrived_whole = target.read_bytes() == NEW

@@ -29,7 +29,7 @@ from tests.support.faults.sftp_server import Fault, HangsUp, WatchedServer, faul
 from tests.support.ledger_harness import KEY, LedgerHarness, are_files
 from tests.support.memory_s3 import MemoryS3, client_error, digest_of
 from tests.support.partner import connections
-from tests.support.watch import never_half
+from tests.support.watch import never_partial
 
 OLD = b"the old file, complete"
 LARGE = os.urandom(SMALL_BYTES + 300_000)
@@ -96,7 +96,7 @@ def server(root: Path, data: bytes) -> Iterator[RunningServer]:
     with (
         stating_write_limit(5000),
         start_asyncssh_server(root, sftp_factory=factory) as running,
-        never_half(root / KEY, OLD, data, NEWER),
+        never_partial(root / KEY, OLD, data, NEWER),
     ):
         yield running
 

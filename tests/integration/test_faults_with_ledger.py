@@ -61,7 +61,7 @@ from tests.support.faults.tcp_proxy import HEALTHY, Plan, tcp_proxy
 from tests.support.ledger_harness import KEY, LedgerHarness, are_files
 from tests.support.memory_s3 import MemoryS3
 from tests.support.partner import connections, files_below
-from tests.support.watch import never_half
+from tests.support.watch import never_partial
 
 OLD = b"the old file, complete"
 DATA = os.urandom(SMALL_BYTES + 300_000)  # a number of writes
@@ -206,7 +206,7 @@ def test_fault_of_the_server(
     case = FAULTS[name]
     server = start(case)
     # Without OpenSSH's extension there is a moment without a file, but never one with a half file.
-    with never_half(server.root / KEY, OLD, data):
+    with never_partial(server.root / KEY, OLD, data):
         outcome = harness.attempt(server)
         if case.raises is None:
             assert isinstance(outcome, Receipt), outcome
@@ -253,7 +253,7 @@ BREAKS = {
 def test_fault_of_the_network(name: str, data: bytes, harness: LedgerHarness, start: Start) -> None:
     plan, error, disposition = BREAKS[name]
     server = start(Case(WatchedServer))
-    with tcp_proxy(server.port, plan) as proxy, never_half(server.root / KEY, OLD, data):
+    with tcp_proxy(server.port, plan) as proxy, never_partial(server.root / KEY, OLD, data):
         outcome = harness.attempt(server, port=proxy.port)
         if error is None:
             assert isinstance(outcome, Receipt)

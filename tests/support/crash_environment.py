@@ -25,8 +25,8 @@ from tests.support.crash_driver import Invocation
 from tests.support.faults.sftp_server import Fault, WatchedServer, faulty
 from tests.support.lambda_events import s3_notification, s3_record, sqs_record
 from tests.support.ledger_environment import LedgerEnvironment, create_table
-from tests.support.partner import files_below
-from tests.support.watch import never_half
+from tests.support.partner import connections, files_below
+from tests.support.watch import never_partial
 
 INBOX = "inbox"
 OLD = b"the old file, complete"
@@ -149,11 +149,11 @@ class CrashEnvironment:
             self._objects[key] = data
 
     @contextmanager
-    def nothing_half_is_seen(self) -> Iterator[None]:
+    def no_partial_file_is_seen(self) -> Iterator[None]:
         """Polls the final names, and asserts that no partial file is visible."""
         with ExitStack() as watchers:
             for key, data in self._objects.items():
-                watchers.enter_context(never_half(self._server.root / INBOX / key, data, OLD))
+                watchers.enter_context(never_partial(self._server.root / INBOX / key, data, OLD))
             yield
 
     def put_old_files(self) -> None:
@@ -217,7 +217,7 @@ class CrashEnvironment:
 
     def connections(self) -> int:
         """How many the partner has seen."""
-        return self._server.read_log().count(" connected")
+        return connections(self._server)
 
     def _assert_recorded(self, ref: ObjectRef) -> None:
         assert self._ledger.state(ref) == "DELIVERED"

@@ -1,4 +1,4 @@
-"""One announced object, a ledger, and functions that try to deliver it, each with connections of its own."""
+"""One announced object, a ledger, and functions that deliver it, each with its own connections."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 @contextmanager
-def never_half(path: Path, *whole: bytes) -> Iterator[None]:
+def never_partial(path: Path, *whole: bytes) -> Iterator[None]:
     """Asserts that only one of the complete files is ever seen under `path` inside the block."""
     seen: list[str] = []
     ended = threading.Event()
