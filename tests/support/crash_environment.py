@@ -16,7 +16,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from local.cloud import REGION, REPOSITORY, LocalCloud
+from local.cloud import REGION, LocalCloud
+from local.environments import REPOSITORY
 from local.processes import read
 from local.sftp_server import RunningServer, start_asyncssh_server
 from s3_to_sftp.s3.envelopes import objects_in_message
