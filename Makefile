@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 BUNDLING ?= auto
 ARCHITECTURE ?= x86_64
 PYTEST ?= pytest
-# More than two processors bear, since many tests wait: for servers, queues, timeouts.
+# More than two processors can run at once, since many tests wait: for servers, queues, timeouts.
 WORKERS ?= 4
 
 .DEFAULT_GOAL := help
@@ -20,13 +20,13 @@ WORKERS ?= 4
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/.ready node_modules/.ready  ## make the environments (all other targets do it by themselves)
+setup: .venv/.ready node_modules/.ready  ## create the environments (all other targets depend on it)
 
 # uv where it can reach a package index by itself, else pip with the machine's own settings.
 .venv/.ready: requirements.txt requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.13 ..."; exit 1; }
-	@echo "making .venv (once) ..."
+	@echo "creating .venv (once) ..."
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -q --disable-pip-version-check "$$(grep '^uv==' requirements-dev.txt)"
 	@$(BIN)/uv pip install -q -p $(BIN)/python -r requirements-dev.txt \
@@ -38,7 +38,7 @@ node_modules/.ready: package.json package-lock.json .venv/.ready
 	@npm ci --no-fund --no-audit --loglevel=error
 	@touch $@
 
-demo: setup  ## deploy into a local AWS, put files, watch them arrive; exit 0 if every byte is right
+demo: setup  ## deploy into a local AWS, put files, verify what arrives; exit 0 if every byte is equal
 	@$(BIN)/python -m local demo
 
 local: setup  ## the same, left running until Ctrl-C
@@ -50,10 +50,10 @@ test: setup  ## all tests: unit, infra, integration, e2e (WORKERS=4)
 compat: setup  ## the oldest and the newest CDK, Python 3.11 to 3.14 (those that this machine has)
 	@.ci/compat
 
-chaos: setup  ## cut, kill, throttle and reorder for minutes, then count what became of every object (CHAOS="--seed 7")
+chaos: setup  ## inject faults for minutes, then reconcile the outcome of every object (CHAOS="--seed 7")
 	@$(BIN)/python -m chaos $(CHAOS)
 
-fuzz: setup  ## nonsense as SFTP replies, in SSH handshakes, as events and keys, with three seeds (FUZZ="--seed 7")
+fuzz: setup  ## malformed SFTP replies, SSH handshakes, events and keys, with three seeds (FUZZ="--seed 7")
 	@$(BIN)/python -m fuzz $(FUZZ)
 
 unit: setup  ## the fast tests only
@@ -61,7 +61,7 @@ unit: setup  ## the fast tests only
 
 check: lint test  ## what CI runs
 
-mutants: setup  ## make defects in what carries the guarantees, and print those that no test notices (MUTANTS="named --only breaker")
+mutants: setup  ## mutate the code behind the guarantees, and print the mutants that survive (MUTANTS="named --only breaker")
 	@$(BIN)/python -m tests.mutants $(MUTANTS)
 
 lint: setup  ## ruff, ruff format, mypy --strict
@@ -85,7 +85,7 @@ package: setup  ## package.zip for uploading by hand (BUNDLING=auto|local|docker
 	@$(BIN)/python -m cdk_s3_to_sftp.package --output package.zip \
 	  --bundling $(BUNDLING) --architecture $(ARCHITECTURE)
 
-template: setup  ## build/template: a CloudFormation template and function.zip, for people without CDK (BUNDLING, ARCHITECTURE)
+template: setup  ## build/template: a CloudFormation template and function.zip, without CDK (BUNDLING, ARCHITECTURE)
 	@$(BIN)/python -m cdk_s3_to_sftp.template --output build/template \
 	  --bundling $(BUNDLING) --architecture $(ARCHITECTURE)
 
@@ -103,10 +103,10 @@ docs: setup  ## the API reference into docs/api, and the picture of the dashboar
 bench: setup .venv/.bench-ready  ## measure beside sftp, rclone, lftp, asyncssh, paramiko and the naive Lambda (an hour)
 	@$(BIN)/python -m bench
 
-bench-quick: setup .venv/.bench-ready  ## the same with smaller works, about ten minutes
+bench-quick: setup .venv/.bench-ready  ## smaller workloads, about ten minutes
 	@$(BIN)/python -m bench --quick
 
-lock: setup  ## renew the hash locks of the function, of the local AWS and of the scanner of templates
+lock: setup  ## update the hash locks of the function, the local AWS and the template scanner
 	@uv pip compile -q --upgrade --generate-hashes --python-version 3.13 \
 	  --python-platform x86_64-manylinux_2_28 --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" \
@@ -121,5 +121,5 @@ lock: setup  ## renew the hash locks of the function, of the local AWS and of th
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	  tests/infra/checkov/requirements.in -o tests/infra/checkov/requirements.txt
 
-clean:  ## remove what the tools wrote
+clean:  ## remove generated files
 	@rm -rf .venv node_modules .local build dist cdk.out docs/api package.zip .pytest_cache .mypy_cache .ruff_cache .hypothesis

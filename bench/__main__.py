@@ -1,4 +1,4 @@
-"""`python -m bench` measures everything, `python -m bench --quick` the same works smaller in ten minutes."""
+"""`python -m bench` measures everything; `python -m bench --quick` runs smaller workloads in ten minutes."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def main() -> int:
 
 def _parse() -> Options:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="smaller works, less than ten minutes")
+    parser.add_argument("--quick", action="store_true", help="smaller workloads, less than ten minutes")
     parser.add_argument("--only", nargs="+", choices=GROUPS, default=GROUPS, help="only these groups")
     parser.add_argument("--output", type=Path, help="the JSON file; by default bench/results/<date>.json")
     parser.add_argument(

@@ -35,7 +35,7 @@ def _spawn() -> int:
 
 
 def _adopt_orphans() -> None:
-    # lftp leaves its ssh processes to whoever reaps them; their CPU is part of what it costs.
+    # lftp does not reap its ssh processes; their CPU time belongs to its cost.
     import ctypes  # after the start of the client, whose floor would rise with our memory
 
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

@@ -272,7 +272,7 @@ class _Connection:
         self.flows = (self.out, self.back)
 
     def connect(self) -> bool:
-        """Opens the connection to the server; False if nobody listens there."""
+        """Opens the connection to the server; False if nothing listens there."""
         try:
             self.server.settimeout(_CONNECT_SECONDS)
             self.server.connect((LOOPBACK, self._to_port))
@@ -381,7 +381,9 @@ class _Proxy:
             if wanted and not before:
                 self._epoll.register(end, wanted)
             elif before and not wanted:
-                self._epoll.unregister(end)  # an end that is closed both ways would wake us for ever
+                self._epoll.unregister(
+                    end
+                )  # an end that is closed both ways would wake the loop indefinitely
             elif wanted != before:
                 self._epoll.modify(end, wanted)
 

@@ -1,4 +1,4 @@
-"""Does the works: all tools of one work in turn, round after round, so that a disturbance hits them alike."""
+"""Runs the workloads: all tools of one workload in turn, in rounds, so that disturbances hit all alike."""
 
 from __future__ import annotations
 

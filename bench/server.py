@@ -88,7 +88,7 @@ class WrongArrival(RuntimeError):
 
 
 def check_arrival(inbox: Path, *, size: int, files: int, sha256: str) -> None:
-    """Insists that exactly the sent files are there, whole.
+    """Verifies that exactly the sent files are there, complete.
 
     Raises:
         WrongArrival: Something is missing, different, or there though it was not sent.
@@ -99,14 +99,14 @@ def check_arrival(inbox: Path, *, size: int, files: int, sha256: str) -> None:
         odd = sorted(set(found) ^ set(names))[:5]
         raise WrongArrival(f"{len(found)} of {len(names)} files arrived; odd ones: {', '.join(odd)}")
     if files == 1:
-        _insist(inbox / "large", size=size, sha256=sha256)
+        _verify(inbox / "large", size=size, sha256=sha256)
         return
     for number, name in enumerate(names):
         if (inbox / name).read_bytes() != small_file(number, size):
             raise WrongArrival(f"{name} arrived with other content")
 
 
-def _insist(path: Path, *, size: int, sha256: str) -> None:
+def _verify(path: Path, *, size: int, sha256: str) -> None:
     if path.stat().st_size != size:
         raise WrongArrival(f"{path.stat().st_size} bytes arrived instead of {size}")
     with path.open("rb") as file:

@@ -40,7 +40,7 @@ class Verdict:
 
 
 def verdicts(rows: Sequence[Row]) -> list[Verdict]:
-    """All targets, in the order of the works."""
+    """All targets, in the order of the workloads."""
     return [
         *_near(rows),
         *_far(rows),

@@ -24,7 +24,7 @@ class Tool:
         env: Environment variables that it needs.
         warm: The time starts when the connection has delivered a first tiny file.
         reads_files: It needs local files; the others make their bytes in memory.
-        reads_object: At end-to-end works it reads the object from S3.
+        reads_object: In end-to-end workloads it reads the object from S3.
     """
 
     name: str

@@ -65,7 +65,7 @@ def size_text(size: int) -> str:
 
 
 def quick_works() -> Iterator[Work]:
-    """Smaller works under the same names: all in less than ten minutes."""
+    """Smaller workloads with the same names: all in less than ten minutes."""
     size = 256 * MIB
     yield Work(name="large", group="large", link=NEAR, size=size, tools=[*_ours_near(), *peers.for_large()])
     for link, named, naive_size in ((FAR, ("sftp", "rclone", "naive"), 4), (VERY_FAR, ("sftp", "naive"), 1)):

@@ -1,1 +1,1 @@
-"""Everything goes wrong at once, and at the end somebody counts: `python -m chaos --help`."""
+"""Injects faults of every kind at once, then reconciles what was put with what arrived."""

@@ -1,17 +1,17 @@
-"""Puts objects through the deployed stack while everything goes wrong, and counts what became of them.
+"""Sends objects through the deployed stack while faults are injected, and reconciles the outcomes.
 
-Connections are cut, stalled and reset; functions are killed; notifications come twice, late and in the wrong
-order; keys are overwritten while their old version is on its way; AWS throttles and swallows answers; the
-partner goes away and comes back, with a full disk or a slow one, with another disk or after a loss of power.
-It removes temporary files, hangs in a RENAME and carries it out when nobody waits any more, refuses requests
-for a while, limits open files, and has no posix-rename for a part of the time. Then everything is mended,
-what is waiting is waited for, and the partner's folder is compared with what was put.
+Connections are cut, stalled and reset; functions are killed; notifications arrive twice, late and out of
+order; keys are overwritten while their old version is in flight; AWS throttles requests and drops responses;
+the partner goes down and comes back with a full or slow disk, with another disk, or after a power failure. It
+removes temporary files, hangs in a RENAME and completes it after the client has disconnected, refuses
+requests for a while, limits open files, and lacks posix-rename for part of the time. Then all faults are
+removed, the queue drains, and the partner's directory is compared with what was put.
 
 The exit status is 0 if nothing was lost, no partial file was ever visible under a final name, no older
-version replaced a newer one, no receipt is false, everything in the dead-letter queue says why, what is held
-for a person cannot be found out without one, the ledger knows every temporary file that is left, and the
-newest version of every key was delivered last. What the partner itself has lost after the file had its final
-name is not counted.
+version replaced a newer one, no receipt is false, every dead-lettered message has a reason, every held object
+needs a person to decide it, the ledger knows every temporary file that is left, and the newest version of
+every key was delivered last. Files that the partner itself loses after they have their final name are not
+counted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from chaos.env import Environment, set_up
+from chaos.environment import ChaosEnvironment, set_up
 from chaos.fault_injector import FaultInjector
 from chaos.objects import FIRST, Version, make_versions
 from chaos.reconciliation import Observations, Reconciliation, reconcile
@@ -42,10 +42,10 @@ def main() -> int:
     """Returns the exit status."""
     options = _options()
     if lacking := missing_tool():
-        return _give_up(lacking)
+        return _fail(lacking)
     end_on_signals()
     progress = Progress()
-    progress.say(f"seed {options.seed}: the same again with --seed {options.seed}")
+    progress.say(f"seed {options.seed}: repeat this run with --seed {options.seed}")
     try:
         with set_up(progress, random.Random(f"{options.seed}/aws")) as env:  # noqa: S311 - not for secrets
             result = _run(env, progress, options)
@@ -58,7 +58,7 @@ def main() -> int:
         print("\nstopped, everything is cleaned up")
         return 130
     except CannotRun as error:
-        return _give_up(str(error))
+        return _fail(str(error))
     progress.say("every guarantee held" if result.is_good else f"FAILED with seed {options.seed}: see above")
     return 0 if result.is_good else 1
 
@@ -67,16 +67,20 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m chaos", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seed", type=int, help="repeat a run's objects and faults; by default a new one")
-    parser.add_argument("--objects", type=int, default=300, help="how many puts (default: 300)")
-    parser.add_argument("--seconds", type=float, default=120, help="how long the storm lasts (default: 120)")
+    parser.add_argument("--seed", type=int, help="repeat the objects and faults of a run (default: random)")
+    parser.add_argument("--objects", type=int, default=300, help="number of puts (default: 300)")
+    parser.add_argument(
+        "--seconds", type=float, default=120, help="how long faults are injected (default: 120)"
+    )
     parser.add_argument(
         "--settle",
         type=float,
         default=300,
-        help="how long to wait afterwards without progress (default: 300)",
+        help="seconds without progress after which to stop waiting (default: 300)",
     )
-    parser.add_argument("--log", type=Path, help="write to this file what function and partner saw")
+    parser.add_argument(
+        "--log", type=Path, help="write the records of the function and the partner to this file"
+    )
     options = parser.parse_args()
     if options.objects < 1:
         parser.error(f"--objects must be at least 1, got {options.objects}")
@@ -85,25 +89,27 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _run(env: Environment, progress: Progress, options: argparse.Namespace) -> Reconciliation:
+def _run(env: ChaosEnvironment, progress: Progress, options: argparse.Namespace) -> Reconciliation:
     rng = random.Random(options.seed)  # noqa: S311 - not for secrets
     versions = make_versions(rng, options.objects)
     with watched(env.partner.inbox) as seen:
-        with progress.step("the first object, while nothing is wrong"):
+        with progress.step("delivering the first object before any fault"):
             env.put(FIRST)
             _wait_until_settled(env, seconds=options.settle)
         fault_injector = FaultInjector(env, seed=options.seed, seconds=options.seconds)
         fault_injector.begin()
         _put_all(env, versions, progress, seconds=options.seconds)
         fault_injector.end()
-        strikes = {
-            **fault_injector.struck,
-            **{f"AWS: {what}": n for what, n in env.fault_schedule.struck.items()},
+        injected = {
+            **fault_injector.injected,
+            **{f"AWS: {what}": n for what, n in env.fault_schedule.injected.items()},
         }
-        progress.say("struck: " + ", ".join(f"{what} {number}" for what, number in sorted(strikes.items())))
-        progress.say(f"{env.fault_schedule.requests} requests of the function to AWS")
+        progress.say(
+            "injected faults: " + ", ".join(f"{what} {number}" for what, number in sorted(injected.items()))
+        )
+        progress.say(f"{env.fault_schedule.requests} requests from the function to AWS")
         _settle(env, progress, seconds=options.settle)
-        env.partner.wake()  # what still hangs at the partner is carried out now, after everything else
+        env.partner.complete_delayed_renames()  # what still hangs is completed now, after everything else
     progress.say(f"{env.fault_schedule.continuations} continuations")
     inbox = env.partner.inbox
     return reconcile(
@@ -124,8 +130,10 @@ def _run(env: Environment, progress: Progress, options: argparse.Namespace) -> R
     )
 
 
-def _put_all(env: Environment, versions: Sequence[Version], progress: Progress, *, seconds: float) -> None:
-    """Puts them, spread over the storm: later ones meet what the earlier ones have left."""
+def _put_all(
+    env: ChaosEnvironment, versions: Sequence[Version], progress: Progress, *, seconds: float
+) -> None:
+    """Puts the versions, spread over the whole run: later ones meet what earlier ones have left."""
     started = time.monotonic()
     told = started
     for number, version in enumerate(versions):
@@ -136,14 +144,16 @@ def _put_all(env: Environment, versions: Sequence[Version], progress: Progress, 
             _tell(env, progress)
 
 
-def _settle(env: Environment, progress: Progress, *, seconds: float) -> None:
+def _settle(env: ChaosEnvironment, progress: Progress, *, seconds: float) -> None:
     """Waits until the queue is empty."""
-    progress.say("the storm is over, everything is mended; waiting until the queue is empty")
+    progress.say("all faults are removed; waiting until the queue is empty")
     _wait_until_settled(env, seconds=seconds, tell=lambda: _tell(env, progress))
 
 
-def _wait_until_settled(env: Environment, *, seconds: float, tell: Callable[[], None] = lambda: None) -> None:
-    """Waits until the queue is empty, at most so long in which nothing comes of anything."""
+def _wait_until_settled(
+    env: ChaosEnvironment, *, seconds: float, tell: Callable[[], None] = lambda: None
+) -> None:
+    """Waits until the queue is empty, or until nothing has progressed for `seconds`."""
     deadline = time.monotonic() + seconds
     told = time.monotonic()
     best = _progress(env)
@@ -156,17 +166,17 @@ def _wait_until_settled(env: Environment, *, seconds: float, tell: Callable[[], 
             tell()
 
 
-def _progress(env: Environment) -> tuple[int, int]:
+def _progress(env: ChaosEnvironment) -> tuple[int, int]:
     return len(env.partner.records.events), -env.waiting()
 
 
-def _tell(env: Environment, progress: Progress) -> None:
+def _tell(env: ChaosEnvironment, progress: Progress) -> None:
     renames = env.partner.records.renames
     progress.say(f"  {len(env.puts)} put, {renames} renamed at the partner, {env.waiting()} waiting")
 
 
-def _explain(env: Environment, result: Reconciliation) -> None:
-    """Prints what the function said about what went wrong."""
+def _explain(env: ChaosEnvironment, result: Reconciliation) -> None:
+    """Prints what the function logged about the violations."""
     violations = result.violations()
     keys = {version.key for version in result.put if any(version.key in name for name in violations)}
     lines = function_log(env.cloud, env.deployment.function)
@@ -175,7 +185,7 @@ def _explain(env: Environment, result: Reconciliation) -> None:
     print("\n".join((about or lines)[-_LOG_LINES:]), flush=True)
 
 
-def _write_log(env: Environment, path: Path) -> None:
+def _write_log(env: ChaosEnvironment, path: Path) -> None:
     events = "\n".join(map(repr, env.partner.records.events))
     removed = "\n".join(sorted(env.partner.records.removed))
     ledger = "\n".join(f"{key} {recorded}" for key, recorded in sorted(env.ledger().items()))
@@ -183,8 +193,8 @@ def _write_log(env: Environment, path: Path) -> None:
     path.write_text(f"EVENTS\n{events}\nREMOVED\n{removed}\nLEDGER\n{ledger}\nFUNCTION\n{said}\n")
 
 
-def _give_up(reason: str) -> int:
-    print(f"cannot go on: {reason}", file=sys.stderr)
+def _fail(reason: str) -> int:
+    print(f"error: {reason}", file=sys.stderr)
     return 1
 
 

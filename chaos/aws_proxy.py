@@ -1,4 +1,4 @@
-"""The line from the function to AWS: an HTTP proxy that throttles, swallows answers and cuts bodies."""
+"""An HTTP proxy between the function and AWS that throttles, drops responses and truncates bodies."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from urllib.parse import urlsplit
 from local.processes import LOOPBACK
 
 _PIECE = 64 * 1024
-_PATIENCE_SECONDS = 30.0
+_TIMEOUT_SECONDS = 30.0
 
 
 @dataclass
 class FaultSchedule:
-    """What happens to a request, as shares of all requests.
+    """Which faults requests meet, as fractions of all requests.
 
     Attributes:
-        throttled: Refused with the service's own "slow down".
-        unanswered: Done, but the answer never comes: the caller cannot know that it was done.
-        cut: The body of the answer ends in the middle.
-        longest_wait: Seconds to which the function's waits between two tries are cut, so that hours of
-            patience pass in minutes. No guarantee depends on how long a message is hidden.
-        requests: How many came.
-        struck: How often each of them happened.
-        continuations: Messages by which the function goes on with a large object.
+        throttled: Refused with the service's own throttling error.
+        unanswered: Performed, but the response never arrives: the caller cannot know that it was performed.
+        cut: The body of the response is truncated.
+        longest_wait: Upper limit in seconds for the delay of a retry, so that hours of backoff pass in
+            minutes. No guarantee depends on how long a message is hidden.
+        requests: Number of requests received.
+        injected: How often each fault happened.
+        continuations: Messages with which the function continues a large object.
     """
 
     throttled: float = 0.0
@@ -43,7 +43,7 @@ class FaultSchedule:
     cut: float = 0.0
     longest_wait: int = 3
     requests: int = 0
-    struck: Counter[str] = field(default_factory=Counter)
+    injected: Counter[str] = field(default_factory=Counter)
     continuations: int = 0
 
     def clear(self) -> None:
@@ -53,10 +53,10 @@ class FaultSchedule:
 
 @contextmanager
 def aws_proxy(endpoint: str, rng: random.Random) -> Iterator[tuple[str, FaultSchedule]]:
-    """Runs the proxy until the block ends; yields its own endpoint, and what to change its fault_schedule with."""
+    """Runs the proxy until the block ends; yields its endpoint and its fault schedule."""
     fault_schedule = FaultSchedule()
     server = _Server((LOOPBACK, 0), endpoint=endpoint, fault_schedule=fault_schedule, rng=rng)
-    thread = threading.Thread(target=server.serve_forever, name="line to AWS", daemon=True)
+    thread = threading.Thread(target=server.serve_forever, name="AWS proxy", daemon=True)
     thread.start()
     try:
         yield f"http://{LOOPBACK}:{server.server_address[1]}", fault_schedule
@@ -67,10 +67,10 @@ def aws_proxy(endpoint: str, rng: random.Random) -> Iterator[tuple[str, FaultSch
 
 
 class Readable(Protocol):
-    """The body of an answer."""
+    """The body of a response."""
 
     def read(self, size: int, /) -> bytes:
-        """The next bytes, at most so many."""
+        """Returns the next bytes, at most `size`."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -86,24 +86,24 @@ class _Server(ThreadingHTTPServer):
         self.fault_schedule = fault_schedule
         self._rng = rng
 
-    def strikes(self, what: str, share: float) -> bool:
-        """Says whether it happens to this request, and counts it."""
-        struck = self._rng.random() < share
-        self.fault_schedule.struck[what] += struck
-        return struck
+    def injects(self, what: str, share: float) -> bool:
+        """Returns whether the fault happens to this request, and counts it."""
+        injected = self._rng.random() < share
+        self.fault_schedule.injected[what] += injected
+        return injected
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Says nothing: that functions are killed in the middle of a request is why we are here."""
+        """Prints nothing: functions are killed in the middle of a request on purpose."""
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Passes one connection's requests on."""
+    """Forwards the requests of one connection."""
 
     protocol_version = "HTTP/1.1"
     server: _Server
 
     def handle_one_request(self) -> None:
-        """Reads one request, and does with it what the fault_schedule says."""
+        """Reads one request, and applies the fault schedule to it."""
         self.raw_requestline = self.rfile.readline(_PIECE)
         if not self.raw_requestline or not self.parse_request():
             self.close_connection = True
@@ -111,27 +111,27 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._with_shorter_waits(self.rfile.read(int(self.headers.get("Content-Length", 0))))
         fault_schedule = self.server.fault_schedule
         fault_schedule.requests += 1
-        if self.server.strikes("throttled", fault_schedule.throttled):
+        if self.server.injects("throttled", fault_schedule.throttled):
             self._slow_down()
             return
-        line = http.client.HTTPConnection(self.server.target, timeout=_PATIENCE_SECONDS)
+        upstream = http.client.HTTPConnection(self.server.target, timeout=_TIMEOUT_SECONDS)
         try:
-            answer = self._ask(line, body)
-            if self.server.strikes("unanswered", fault_schedule.unanswered):
+            answer = self._ask(upstream, body)
+            if self.server.injects("unanswered", fault_schedule.unanswered):
                 self.close_connection = True
                 return
             self._pass_back(answer)
         finally:
-            line.close()
+            upstream.close()
 
-    def _ask(self, line: http.client.HTTPConnection, body: bytes) -> http.client.HTTPResponse:
-        line.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+    def _ask(self, upstream: http.client.HTTPConnection, body: bytes) -> http.client.HTTPResponse:
+        upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
         for name, value in self.headers.items():
             if name.lower() not in {"content-length", "connection", "expect"}:
-                line.putheader(name, value)
-        line.putheader("Content-Length", str(len(body)))
-        line.endheaders(body)
-        return line.getresponse()
+                upstream.putheader(name, value)
+        upstream.putheader("Content-Length", str(len(body)))
+        upstream.endheaders(body)
+        return upstream.getresponse()
 
     def _pass_back(self, answer: http.client.HTTPResponse) -> None:
         size = answer.getheader("Content-Length")
@@ -150,7 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._stream(whole, part)
 
     def _part(self, status: int, length: int) -> tuple[int, range, str]:
-        """What to pass on. MiniStack 1.5.33 forgets the range when it is asked for a version of an object."""
+        """What to pass on. MiniStack 1.5.33 ignores the range of a GET with a version id."""
         asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
         if not (asked and self.command == "GET" and status == HTTPStatus.OK):
             return status, range(length), ""
@@ -159,7 +159,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _stream(self, body: Readable, part: range) -> None:
         left = len(part)
-        if left > _PIECE and self.server.strikes("cut", self.server.fault_schedule.cut):
+        if left > _PIECE and self.server.injects("cut", self.server.fault_schedule.cut):
             left //= 2
             self.close_connection = True
         skip = part.start
@@ -195,7 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
         with suppress(ValueError, KeyError):
             request = json.loads(body)
             attributes = request.get("MessageAttributes", {})
-            # What waits keeps the count of its continuations, and has a delay.
+            # A deferred message keeps its count of continuations, and has a delay.
             self.server.fault_schedule.continuations += (
                 "continued" in attributes and "reason" not in attributes and "DelaySeconds" not in request
             )

@@ -1,4 +1,4 @@
-"""What goes wrong, and when. The seed gives the faults and their order; the machine, what they meet."""
+"""Which faults happen, and when. The seed determines the faults and their order; timing is the machine's."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from chaos.env import Environment
+from chaos.environment import ChaosEnvironment
 from chaos.server import Refusable
 from tests.support.faults.sftp_server import FAILURE, PERMISSION_DENIED
 from tests.support.faults.tcp_proxy import HEALTHY, Plan
 
 _NATURAL_RECOVERY_SECONDS = 100.0
-"""What an open breaker may take to let somebody try again by itself."""
+"""The longest time until an open circuit breaker admits a try by itself."""
 
-_PATIENCE_SECONDS = 10.0
-_GLANCE_SECONDS = 0.05
+_TIMEOUT_SECONDS = 10.0
+_POLL_SECONDS = 0.05
 _FILES_BETWEEN_KILLS = 5
-"""A function that is killed before it has sent a file shows nothing, and its start is what takes longest."""
+"""Killing a function before it has sent a file tests nothing, and a cold start takes longest."""
 
 Fault = Callable[[], bool | None]
-"""Returns False where it did nothing."""
+"""Returns False if it did nothing."""
 
 
 class FaultInjector:
-    """Two hands at a time: one breaks the partner and the way to it, the other the function and its AWS.
+    """Injects two faults at a time: one in the partner and its network, one in the function and its AWS.
 
-    For a part of the time, given by the seed, the partner has no posix-rename besides.
+    In addition, the partner lacks posix-rename for a period that the seed determines.
     """
 
-    def __init__(self, env: Environment, *, seed: int, seconds: float) -> None:
-        """Prepares a storm.
+    def __init__(self, env: ChaosEnvironment, *, seed: int, seconds: float) -> None:
+        """Prepares the threads.
 
         Args:
-            env: What it strikes.
-            seed: Gives faults, pauses and durations.
-            seconds: How long it is to last. It ends with `end`: a slow machine takes longer to put all.
+            env: Where to inject faults.
+            seed: Determines faults, pauses and durations.
+            seconds: Planned duration. Injection ends with `end`: a slow machine takes longer to put all.
         """
         self._env = env
         self._ends_at = time.monotonic() + seconds
-        self._calm = threading.Event()
-        self._troubles: list[BaseException] = []
-        self.struck: Counter[str] = Counter()
+        self._stopped = threading.Event()
+        self._errors: list[BaseException] = []
+        self.injected: Counter[str] = Counter()
         self._threads = [
-            threading.Thread(target=self._rage, args=(random.Random(f"{seed}/{name}"), faults), daemon=True)  # noqa: S311
+            threading.Thread(target=self._inject, args=(random.Random(f"{seed}/{name}"), faults), daemon=True)  # noqa: S311
             for name, faults in (("partner", self._partner_faults), ("function", self._function_faults))
         ]
         rng = random.Random(f"{seed}/software")  # noqa: S311 - not for secrets
@@ -60,62 +60,62 @@ class FaultInjector:
             thread.start()
 
     def end(self) -> None:
-        """Waits until it is over, and leaves everything mended.
+        """Waits until the last fault has ended, and restores everything.
 
         Raises:
-            Exception: What went wrong with the storm itself.
+            Exception: The fault injector itself failed.
         """
-        self._calm.set()
+        self._stopped.set()
         for thread in self._threads:
             thread.join()
-        self._env.mend_login()
-        if self._troubles:
-            raise self._troubles[0]
+        self._env.restore_login()
+        if self._errors:
+            raise self._errors[0]
 
-    def _rage(
+    def _inject(
         self, rng: random.Random, faults_of: Callable[[random.Random], Sequence[tuple[int, Fault]]]
     ) -> None:
         faults = faults_of(rng)
         weights = [weight for weight, _ in faults]
         try:
-            while not self._calm.wait(rng.uniform(0.2, 1.5)) and self._has_progress():
+            while not self._stopped.wait(rng.uniform(0.2, 1.5)) and self._has_progress():
                 (_, fault) = rng.choices(faults, weights)[0]
-                self.struck[fault.__name__.strip("_").replace("_", " ")] += fault() is not False
-        except Exception as trouble:  # noqa: BLE001 - told by `end`
-            self._troubles.append(trouble)
+                self.injected[fault.__name__.strip("_").replace("_", " ")] += fault() is not False
+        except Exception as error:  # noqa: BLE001 - raised by `end`
+            self._errors.append(error)
 
     def _has_progress(self) -> bool:
-        """Waits until a file has arrived since the fault before, so that a slow machine is struck at work.
+        """Waits until a file has arrived since the previous fault, so that a slow machine makes progress.
 
-        What was broken may keep files from arriving: then not for long. Returns False at the end.
+        The fault may prevent any arrival, so the wait is limited. Returns False at the end.
         """
         before = self._env.partner.records.renames
-        patience = time.monotonic() + _PATIENCE_SECONDS
+        patience = time.monotonic() + _TIMEOUT_SECONDS
         while self._env.partner.records.renames == before and time.monotonic() < patience:
-            if self._calm.wait(_GLANCE_SECONDS):
+            if self._stopped.wait(_POLL_SECONDS):
                 return False
         return True
 
     def _other_software(self, first: float, last: float) -> None:
-        """For one period the partner is a software without posix-rename."""
+        """For one period the partner runs software without posix-rename."""
         try:
-            if self._calm.wait(first):
+            if self._stopped.wait(first):
                 return
-            self.struck["period without posix-rename"] += 1
+            self.injected["period without posix-rename"] += 1
             self._env.partner.hide_posix_rename()
-            self._calm.wait(last - first)
+            self._stopped.wait(last - first)
             self._env.partner.show_posix_rename()
-        except Exception as trouble:  # noqa: BLE001 - told by `end`
-            self._troubles.append(trouble)
+        except Exception as error:  # noqa: BLE001 - raised by `end`
+            self._errors.append(error)
 
     def _partner_faults(self, rng: random.Random) -> Sequence[tuple[int, Fault]]:
         partner = self._env.partner
 
         def connections_cut() -> None:
-            partner.line.cut()
+            partner.proxy.cut()
 
         def connections_stalled() -> None:
-            partner.line.stall()
+            partner.proxy.stall()
 
         def connections_reset_after_some_bytes() -> None:
             self._plan(rng, Plan(action="reset", to_server=rng.choice([1_000, 5_000, 100_000, 2_000_000])))
@@ -128,59 +128,59 @@ class FaultInjector:
 
         def port_closed() -> None:
             partner.close_port()
-            self._last(rng, 1, 5)
+            self._wait(rng, 1, 5)
             partner.open_port()
-            self._perhaps_mend_login()
+            self._maybe_restore_login()
 
         def server_stopped() -> None:
             partner.stop_server()
-            self._last(rng, 1, 5)
+            self._wait(rng, 1, 5)
             partner.start_server()
-            self._perhaps_mend_login()
+            self._maybe_restore_login()
 
         def disk_full() -> None:
             partner.disk.is_full = True
-            self._last(rng, 1, 4)
+            self._wait(rng, 1, 4)
             partner.disk.is_full = False
 
         def temporary_files_removed() -> None:
-            partner.tidy_up(rng)
+            partner.remove_temporary_files(rng)
 
         def disk_backed_up() -> None:
             partner.back_up()
 
         def disk_exchanged() -> None:
-            partner.exchange_disk(empty=rng.random() < 0.5)
-            self._perhaps_mend_login()
+            partner.replace_disk(empty=rng.random() < 0.5)
+            self._maybe_restore_login()
 
         def power_lost() -> None:
             partner.lose_power(rng)
-            self._perhaps_mend_login()
+            self._maybe_restore_login()
 
         def renames_hanging() -> None:
-            partner.temper.hanging = rng.randint(1, 4)
-            self._last(rng, 1, 4)
-            partner.temper.hanging = 0
-            self._perhaps_mend_login()
+            partner.server_faults.hanging = rng.randint(1, 4)
+            self._wait(rng, 1, 4)
+            partner.server_faults.hanging = 0
+            self._maybe_restore_login()
 
         def requests_refused() -> None:
             code = rng.choice([PERMISSION_DENIED, FAILURE])
             which: list[Refusable] = rng.choice([["open"], ["rename"], ["open", "rename"]])
-            partner.temper.refusing = dict.fromkeys(which, code)
-            self._last(rng, 1, 6)
-            partner.temper.refusing = {}
-            self._perhaps_mend_login()
+            partner.server_faults.refusing = dict.fromkeys(which, code)
+            self._wait(rng, 1, 6)
+            partner.server_faults.refusing = {}
+            self._maybe_restore_login()
 
         def handles_limited() -> None:
-            partner.temper.too_many = rng.choice([PERMISSION_DENIED, FAILURE])
-            partner.temper.most_handles = rng.choice([1, 2, 4])
-            self._last(rng, 2, 8)
-            partner.temper.most_handles = None
-            self._perhaps_mend_login()
+            partner.server_faults.too_many = rng.choice([PERMISSION_DENIED, FAILURE])
+            partner.server_faults.most_handles = rng.choice([1, 2, 4])
+            self._wait(rng, 2, 8)
+            partner.server_faults.most_handles = None
+            self._maybe_restore_login()
 
         def disk_slow() -> None:
             partner.disk.bytes_per_second = rng.choice([0.3e6, 1e6])
-            self._last(rng, 4, 12)
+            self._wait(rng, 4, 12)
             partner.disk.bytes_per_second = None
 
         return [
@@ -235,17 +235,17 @@ class FaultInjector:
 
         def throttled() -> None:
             fault_schedule.throttled = rng.choice([0.3, 0.9, 1.0])
-            self._last(rng, 1, 4)
+            self._wait(rng, 1, 4)
             fault_schedule.clear()
 
         def answers_lost() -> None:
             fault_schedule.unanswered = rng.choice([0.1, 0.5])
-            self._last(rng, 1, 4)
+            self._wait(rng, 1, 4)
             fault_schedule.clear()
 
         def bodies_cut() -> None:
             fault_schedule.cut = 0.5
-            self._last(rng, 1, 3)
+            self._wait(rng, 1, 3)
             fault_schedule.clear()
 
         return [
@@ -259,26 +259,26 @@ class FaultInjector:
         ]
 
     def _plan(self, rng: random.Random, plan: Plan) -> None:
-        line = self._env.partner.line
+        line = self._env.partner.proxy
         line.plan = plan
-        self._last(rng, 0.5, 3)
+        self._wait(rng, 0.5, 3)
         line.plan = HEALTHY
-        self._perhaps_mend_login()
+        self._maybe_restore_login()
 
-    def _last(self, rng: random.Random, shortest: float, longest: float) -> None:
-        self._calm.wait(rng.uniform(shortest, longest))
+    def _wait(self, rng: random.Random, shortest: float, longest: float) -> None:
+        self._stopped.wait(rng.uniform(shortest, longest))
 
-    def _perhaps_mend_login(self) -> None:
-        """What an operator does who is told that the partner was unavailable.
+    def _maybe_restore_login(self) -> None:
+        """Does what an operator does after the alarm about the partner.
 
-        Left out where there is time for the breaker to recover by itself.
+        Skipped while there is time for the circuit breaker to recover by itself.
         """
         if self._ends_at - time.monotonic() < _NATURAL_RECOVERY_SECONDS:
-            self._env.mend_login()
+            self._env.restore_login()
 
 
 def _kill(process: int) -> bool:
-    """Returns whether it was there."""
+    """Returns whether the process existed."""
     try:
         os.kill(process, signal.SIGKILL)
     except ProcessLookupError:

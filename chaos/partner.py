@@ -1,7 +1,7 @@
-"""The partner: an SFTP server whose every rename is recorded, behind a line that can be cut.
+"""The partner: an SFTP server that records every rename, behind a TCP proxy that can be cut.
 
-What it can do to files of ours it does here: tidy up, lose its disk or get an older one back, lose the end of
-a file with its power, and carry out a RENAME when nobody waits for it any more.
+What a partner can do to our files happens here: it removes temporary files, loses its disk or restores an
+older one, loses the end of a file in a power failure, and completes a RENAME after the client has left.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from pathlib import Path
 import asyncssh
 
 from chaos.records import Records, Taken, appearance, final_names, temporary_names
-from chaos.server import Disk, Late, RecordingServer, Temper, recorded_rename
+from chaos.server import DelayedRename, Disk, RecordingServer, ServerFaults, recorded_rename
 from local.sftp_server import RunningServer, start_asyncssh_server
 from s3_to_sftp.sftp.protocol import POSIX_RENAME
 from tests.support.faults.sftp_server import without_extensions
 from tests.support.faults.tcp_proxy import TcpProxy
 
 INBOX = "inbox"
-_GLANCE_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 
 
 class Partner:
-    """Stays at one port, whatever happens to what is behind it."""
+    """Keeps one port while the server behind it changes."""
 
     def __init__(self, root: Path) -> None:
         """Starts the server.
@@ -46,21 +46,21 @@ class Partner:
         self._attic.mkdir()
         self.records = Records()
         self.disk = Disk()
-        self.temper = Temper()
+        self.server_faults = ServerFaults()
         self._exchanges = 0
         self._identity = asyncssh.generate_private_key("ssh-ed25519")
         self._up = ExitStack()
         self._hidden = ExitStack()
         self._server_port: int | None = None
         self.server = self.start_server()
-        self.line = TcpProxy(self.server.port)
-        self.port = self.line.port
+        self.proxy = TcpProxy(self.server.port)
+        self.port = self.proxy.port
         self._ended = threading.Event()
-        self._late = threading.Thread(target=self._wake_in_time, name="hanging processes", daemon=True)
-        self._late.start()
+        self._delayed = threading.Thread(target=self._complete_in_time, name="delayed renames", daemon=True)
+        self._delayed.start()
 
     def start_server(self) -> RunningServer:
-        """Starts it, as the one that it was."""
+        """Starts the server with its former identity, port and files."""
         self.server = self._up.enter_context(
             start_asyncssh_server(
                 self.root,
@@ -72,7 +72,7 @@ class Partner:
                     inbox=self.inbox,
                     records=self.records,
                     disk=self.disk,
-                    temper=self.temper,
+                    server_faults=self.server_faults,
                 ),
             )
         )
@@ -80,39 +80,39 @@ class Partner:
         return self.server
 
     def stop_server(self) -> None:
-        """Whoever connects to the port is disconnected at once."""
+        """Stops the server: the port still accepts connections and closes them at once."""
         self._up.close()
         with self.records.lock:
             self.records.open.clear()
 
     def close_port(self) -> None:
-        """Whoever connects is refused."""
-        self.line.close()
+        """Refuses connections."""
+        self.proxy.close()
 
     def open_port(self) -> None:
-        """Listens again, with nothing wrong."""
-        self.line = TcpProxy(self.server.port, port=self.port)
+        """Accepts connections again, without any fault."""
+        self.proxy = TcpProxy(self.server.port, port=self.port)
 
     def stop(self) -> None:
-        """Ends everything."""
+        """Stops the server, the proxy and the threads."""
         self._ended.set()
-        self._late.join()
-        self.line.close()
+        self._delayed.join()
+        self.proxy.close()
         self._up.close()
         self._hidden.close()
 
     def hide_posix_rename(self) -> None:
-        """Is another software from now on, whose RENAME replaces nothing."""
+        """Behaves from now on like software whose RENAME replaces no file."""
         self._hidden.enter_context(without_extensions(POSIX_RENAME))
-        self.line.cut()
+        self.proxy.cut()
 
     def show_posix_rename(self) -> None:
-        """Is what it was before."""
+        """Supports posix-rename again."""
         self._hidden.close()
-        self.line.cut()
+        self.proxy.cut()
 
-    def tidy_up(self, rng: random.Random) -> None:
-        """Removes what looks unfinished, all or some of it, as a job would that knows nothing of us."""
+    def remove_temporary_files(self, rng: random.Random) -> None:
+        """Removes all or some of the files that look unfinished, as a clean-up job of the partner does."""
         share = rng.choice([0.5, 1.0])
         with self.records.lock:
             for path in temporary_names(self.inbox):
@@ -121,17 +121,17 @@ class Partner:
                     self.records.removed.add(str(path.relative_to(self.inbox)))
 
     def lose_power(self, rng: random.Random) -> None:
-        """Goes away at once; what was written last to unfinished files is gone when it comes back."""
+        """Stops at once; after the restart, unfinished files have lost their last bytes."""
         self.stop_server()
         with self.records.lock:
-            self.temper.late.clear()
+            self.server_faults.delayed.clear()
             for path in temporary_names(self.inbox):
                 if path.stat().st_size and rng.random() < 0.7:
                     _cut_short(path, rng)
         self.start_server()
 
     def back_up(self) -> None:
-        """Keeps a copy of the disk, but of files that are being written: no copy shows any state of those."""
+        """Copies the disk, except files that are being written: a copy has no defined state of those."""
         with self.records.lock:
             shutil.rmtree(self._attic / "backup", ignore_errors=True)
             writing = set(self.records.open)
@@ -141,11 +141,11 @@ class Partner:
                 ignore=lambda folder, names: {name for name in names if Path(folder, name) in writing},
             )
 
-    def exchange_disk(self, *, empty: bool) -> None:
-        """Comes back behind the same address and host key, with an empty disk or with what was backed up."""
+    def replace_disk(self, *, empty: bool) -> None:
+        """Restarts with the same address and host key, and with an empty disk or the backup."""
         self.stop_server()
         with self.records.lock:
-            self.temper.late.clear()
+            self.server_faults.delayed.clear()
             self._exchanges += 1
             self.records.events += [
                 Taken(file=appearance(path, self.inbox)) for path in final_names(self.inbox)
@@ -162,37 +162,37 @@ class Partner:
             self.records.brought_back |= self._temporaries()
         self.start_server()
 
-    def wake(self) -> None:
-        """Lets all processes that hang do what they were asked for."""
-        self._wake(until=math.inf)
+    def complete_delayed_renames(self) -> None:
+        """Completes every RENAME that still hangs."""
+        self._complete(until=math.inf)
 
     def _temporaries(self) -> set[str]:
         return {str(path.relative_to(self.inbox)) for path in temporary_names(self.inbox)}
 
-    def _wake_in_time(self) -> None:
-        while not self._ended.wait(_GLANCE_SECONDS):
-            self._wake(until=time.monotonic())
+    def _complete_in_time(self) -> None:
+        while not self._ended.wait(_POLL_SECONDS):
+            self._complete(until=time.monotonic())
 
-    def _wake(self, *, until: float) -> None:
+    def _complete(self, *, until: float) -> None:
         with self.records.lock:
-            due = [late for late in self.temper.late if late.due <= until]
-            for late in due:
-                self.temper.late.remove(late)
-                with suppress(OSError):  # there is nothing to rename any more: so it should be
+            due = [delayed for delayed in self.server_faults.delayed if delayed.due <= until]
+            for delayed in due:
+                self.server_faults.delayed.remove(delayed)
+                with suppress(OSError):  # nothing is left to rename: as it should be
                     recorded_rename(
                         self.records,
                         self.inbox,
-                        late.old,
-                        late.new,
-                        functools.partial(_rename, late),
+                        delayed.old,
+                        delayed.new,
+                        functools.partial(_rename, delayed),
                         late=True,
                     )
 
 
-def _rename(late: Late) -> None:
-    if not late.replace and late.new.exists():
-        raise FileExistsError(late.new)
-    late.old.rename(late.new)
+def _rename(delayed: DelayedRename) -> None:
+    if not delayed.replace and delayed.new.exists():
+        raise FileExistsError(delayed.new)
+    delayed.old.rename(delayed.new)
 
 
 def _cut_short(path: Path, rng: random.Random) -> None:

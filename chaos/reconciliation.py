@@ -1,4 +1,4 @@
-"""The counting at the end: what was put, against what the partner has seen."""
+"""The reconciliation at the end: what was put against what the partner has seen."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from chaos.env import Parked, Recorded
+from chaos.environment import DeadLettered, Recorded
 from chaos.objects import Version
 from chaos.records import Appearance, Renamed, Taken
 
 _EVIDENCE = {"rename_ok", "seen_after_rename"}
-"""What a receipt may rest on where nothing is assumed."""
+"""Evidence that a receipt may have here: nothing may be assumed."""
 
 _NOTHING = Recorded(state="nothing")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Observations:
-    """All that is known when it is over.
+    """Everything that is known at the end.
 
     Attributes:
-        puts: Id of the version in S3 -> version, in the order of putting.
-        events: What got a final name, and what the partner itself lost of it, in order, as its server saw it.
-        seen: What stood under a final name at any look into the folder.
+        puts: Version id in S3 -> version, in the order of the puts.
+        events: Files that got a final name, and those that the partner itself lost, in order.
+        seen: Files seen under a final name at any poll of the directory.
         direct_writes: Final names that were opened for writing.
-        standing: What stands there in the end.
-        temporaries: Temporary names that stand there in the end.
+        standing: Files under a final name at the end.
+        temporaries: Temporary names that exist at the end.
         removed: Temporary names that the partner itself removed, or lost with its disk.
         brought_back: Temporary names that came back with an older state of its disk.
-        dead-lettered: What the dead-letter queue holds.
-        ledger: Key and id of a version -> what is recorded.
-        names: What may stand at the partner by the ledger.
+        dead_lettered: Messages in the dead-letter queue.
+        ledger: Key and version id -> what is recorded.
+        names: Names that may exist at the partner according to the ledger.
         waiting: Messages that are still in the queue.
     """
 
@@ -43,13 +43,13 @@ class Observations:
     temporaries: Sequence[str]
     removed: Collection[str] = ()
     brought_back: Collection[str] = ()
-    dead_lettered: Sequence[Parked]
+    dead_lettered: Sequence[DeadLettered]
     ledger: Mapping[tuple[str, str], Recorded]
     names: Collection[str] = ()
     waiting: int
 
     def recorded(self) -> dict[Version, Recorded]:
-        """What the ledger has of each version."""
+        """Returns what the ledger records of each version."""
         return {
             version: self.ledger.get((version.key, version_id), _NOTHING)
             for version_id, version in self.puts.items()
@@ -58,33 +58,32 @@ class Observations:
 
 @dataclass(kw_only=True)
 class Reconciliation:
-    """What became of everything that was put.
+    """The outcome of everything that was put.
 
-    When all is well every list is empty, but for the first five, the overtaken, and what the partner leaves
-    standing.
+    When every guarantee holds, all lists are empty except the first five, `overtaken`, and `temporaries`.
 
     Attributes:
         put: All versions.
-        delivered: Stood under their final name, whole.
-        superseded: Did not, because a newer version of their key did, or is held for a person.
-        held: Only the partner can tell whether they arrived, and the ledger says so.
-        dead-lettered: Are in the dead-letter queue, with why.
+        delivered: Complete under their final name.
+        superseded: Not delivered, because a newer version of their key was, or is held.
+        held: Outcome unknown, and recorded as unknown: only the partner can tell whether they arrived.
+        dead_lettered: In the dead-letter queue, with the reason.
         duplicates: Got their final name more than once.
-        partial: Stood under a final name without being a version of that key, or were written there.
+        partial: Seen under a final name without being a version of that key, or written there directly.
         backwards: Got their final name when a newer version had it.
-        false_receipts: The ledger says delivered, and the server never saw them get their final name whole,
-            or the receipt does not say what shows it.
-        decidable: Are held for a person although the partner has lost nothing of them.
-        unexplained: Are in the dead-letter queue, or held, and nobody said why.
-        outdated: Keys whose newest version was not delivered last, and is not dead-lettered or held with a reason.
-            What the partner lost afterwards does not count.
-        lost: Are nowhere.
-        overtaken: Got their final name, but the function ended before it could write that down, and a newer
-            version was faster than the next try: the ledger says superseded.
+        false_receipts: Delivered according to the ledger, but the server never saw them complete under the
+            final name, or the receipt lacks its evidence.
+        decidable: Held although the partner has lost nothing of them.
+        unexplained: In the dead-letter queue, or held, without a reason.
+        outdated: Keys whose newest version was neither delivered last nor dead-lettered or held with a
+            reason. What the partner lost afterwards does not count.
+        lost: Found nowhere.
+        overtaken: Got their final name, but the function ended before it recorded that, and a newer version
+            was faster than the next try: the ledger says superseded.
         misrecorded: The server saw them get their final name, and the ledger says something else.
-        temporaries: Are left at the partner.
-        untracked: Those of them that the ledger does not know, unless they came back with an older disk.
-        waiting: Messages that are not settled.
+        temporaries: Temporary names left at the partner.
+        untracked: Those that the ledger does not know, unless they came back with an older disk.
+        waiting: Messages that are still in the queue.
     """
 
     put: list[Version] = field(default_factory=list)
@@ -112,11 +111,11 @@ class Reconciliation:
         return not any(self._broken().values()) and not self.waiting
 
     def violations(self) -> list[str]:
-        """What shows that a guarantee did not hold."""
+        """Returns every violation of a guarantee."""
         return [str(one) for these in self._broken().values() for one in these]
 
     def table(self) -> str:
-        """The figures, and below them everything that has a name and should not be there."""
+        """Formats the figures, and below them every violation by name."""
         rows: list[tuple[str, int]] = [
             ("versions put", len(self.put)),
             ("  of keys", len({version.key for version in self.put})),
@@ -124,19 +123,19 @@ class Reconciliation:
             ("  byte-identical", len(self.delivered)),
             ("superseded by a newer version", len(self.superseded)),
             ("delivered, but recorded superseded", len(self.overtaken)),
-            ("held for a person", len(self.held)),
-            ("held, though it could be known", len(self.decidable)),
+            ("outcome unknown, held", len(self.held)),
+            ("held, though decidable", len(self.decidable)),
             ("dead-lettered, with a reason", len(self.dead_lettered)),
-            ("dead-lettered, without one", len(self.unexplained)),
+            ("dead-lettered, without a reason", len(self.unexplained)),
             ("duplicates at the partner", len(self.duplicates)),
             ("partial files ever visible", len(self.partial)),
-            ("older over newer", len(self.backwards)),
+            ("older version over newer", len(self.backwards)),
             ("false receipts", len(self.false_receipts)),
             ("keys without their newest version", len(self.outdated)),
-            ("ledger against server", len(self.misrecorded)),
+            ("ledger contradicts server", len(self.misrecorded)),
             ("temporary files left behind", len(self.temporaries)),
             ("names not in the ledger", len(self.untracked)),
-            ("messages not settled", self.waiting),
+            ("messages still in the queue", self.waiting),
             ("lost", len(self.lost)),
         ]
         return "\n".join(f"{name:<36}{number:>6}" for name, number in rows) + self._names()
@@ -144,12 +143,12 @@ class Reconciliation:
     def _broken(self) -> dict[str, Sequence[object]]:
         return {
             "partial": self.partial,
-            "older over newer": self.backwards,
+            "older version over newer": self.backwards,
             "false receipt": self.false_receipts,
-            "held, though it could be known": self.decidable,
+            "held, though decidable": self.decidable,
             "dead-lettered without a reason": self.unexplained,
             "newest version missing": self.outdated,
-            "ledger against server": self.misrecorded,
+            "ledger contradicts server": self.misrecorded,
             "name not in the ledger": self.untracked,
             "lost": self.lost,
         }
@@ -157,7 +156,7 @@ class Reconciliation:
     def _names(self) -> str:
         named: dict[str, Sequence[object]] = {
             "duplicate": self.duplicates,
-            "held for a person": self.held,
+            "outcome unknown, held": self.held,
             "left behind": self.temporaries,
             **self._broken(),
         }
@@ -166,14 +165,14 @@ class Reconciliation:
         return "".join(f"\n{line}" for line in lines)
 
     def _reasons(self) -> Counter[str]:
-        """Reasons without the keys in them, so that like ones fall together."""
+        """Counts reasons, with keys removed so that equal ones are grouped."""
         return Counter(
             reason.replace(repr(version.key), "...") for version, reason in self.dead_lettered.items()
         )
 
 
 def reconcile(known: Observations) -> Reconciliation:
-    """Compares what was put with what the partner has seen; of the function's own word only the ledger."""
+    """Compares what was put with what the partner has seen, and both with the ledger."""
     result = Reconciliation(
         put=list(known.puts.values()), temporaries=list(known.temporaries), waiting=known.waiting
     )
@@ -203,7 +202,7 @@ def reconcile(known: Observations) -> Reconciliation:
 def _appearances(
     known: Observations, versions: Mapping[tuple[str, str], Version], result: Reconciliation
 ) -> Counter[Version]:
-    """How often each version got its final name. What did and is no version, is partial."""
+    """Counts how often each version got its final name. Any other file under a final name is partial."""
     renames = [event for event in known.events if isinstance(event, Renamed)]
     result.partial += [f"{key}: opened for writing" for key in known.direct_writes]
     for one in (*(event.file for event in renames), *known.seen):
@@ -218,7 +217,7 @@ def _appearances(
         times[version] += not event.puts_back
         before = newest.setdefault(version.key, version)
         if before.number > version.number:
-            result.backwards.append(f"{version} over {before}" + ", long after its request" * event.late)
+            result.backwards.append(f"{version} over {before}" + ", by a delayed RENAME" * event.late)
         else:
             newest[version.key] = version
     return +times
@@ -234,20 +233,20 @@ def _read_dead_lettered(known: Observations, result: Reconciliation) -> None:
 
 
 def _check_held(known: Observations, result: Reconciliation) -> None:
-    """What is held must have been dead-lettered, and the partner itself must have lost what would tell."""
+    """A held version must be dead-lettered, and the partner must have lost the evidence itself."""
     vanished = _vanished(known.events)
     for version, recorded in known.recorded().items():
         if recorded.state != "UNKNOWN":
             continue
         result.held.append(version)
         if version not in result.dead_lettered:
-            result.unexplained.append(f"{version}: held, and no message says so")
+            result.unexplained.append(f"{version}: held, but not dead-lettered")
         if recorded.temporary not in known.removed and recorded.temporary not in vanished:
-            result.decidable.append(f"{version}: of {recorded.temporary!r} nothing was lost at the partner")
+            result.decidable.append(f"{version}: the partner lost nothing of {recorded.temporary!r}")
 
 
 def _vanished(events: Sequence[Renamed | Taken]) -> set[str]:
-    """Temporary names of files that got their final name, and were lost by the partner afterwards."""
+    """Returns temporary names of files that the partner lost after they got their final name."""
     vanished = set()
     names: dict[Appearance, str] = {}
     for event in events:
@@ -266,14 +265,14 @@ def _check_newest(
     taken = _taken_since_last_rename(known.events)
     for key, version in newest.items():
         taken_by_partner = version.sha256 in taken.get(key, ())
-        # That a good key is dead-lettered has a reason, but a partner that came back is none.
+        # A deliverable key may be dead-lettered with a reason, but not after the partner came back.
         excused = version in result.held or (version in result.dead_lettered and not version.deliverable)
         if standing.get(key) != version and not taken_by_partner and not excused:
             result.outdated.append(str(version))
 
 
 def _taken_since_last_rename(events: Sequence[Renamed | Taken]) -> dict[str, set[str]]:
-    """SHA-256 of what the partner lost of each key: also of older files that an exchanged disk brought."""
+    """Returns the SHA-256 of every file of each key that the partner lost, older backups included."""
     taken: dict[str, set[str]] = {}
     for event in events:
         if isinstance(event, Renamed):
@@ -313,7 +312,7 @@ def _last_of_their_keys(appeared: Iterable[Version]) -> set[Version]:
 
 
 def _is_known(name: str, known: Observations) -> bool:
-    """Whether the ledger has it: what an attempt makes besides has its temporary file's name in its own."""
+    """Returns whether the ledger knows it. Names of auxiliary files contain that of the temporary file."""
     own = name.removesuffix(".void")
     stem = own.removesuffix(".part").removesuffix("-2").removesuffix("-probe").removesuffix("-resume")
     return name in known.brought_back or not {name, own, f"{stem}.part"}.isdisjoint(known.names)

@@ -1,4 +1,4 @@
-"""What happened to names at the partner, as its server saw it: everything is counted against that."""
+"""What happened to names at the partner, as its server saw it: the reference of the reconciliation."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _TEMPORARY = ".part"
 
 @dataclass(frozen=True, kw_only=True)
 class Appearance:
-    """Something that stood under a final name.
+    """A file seen under a final name.
 
     Attributes:
-        key: The object's key that this name belongs to.
+        key: Key of the object with this name.
         size: Bytes.
-        sha256: Of the bytes.
+        sha256: Hex digest of the bytes.
     """
 
     key: str
@@ -32,9 +32,9 @@ class Renamed:
     """A file got its final name.
 
     Attributes:
-        file: What it held at that moment.
-        temporary: The name before, below the folder.
-        late: Whether a process did it that had hung, when its connection was long gone.
+        file: Its content at that moment.
+        temporary: The name before, below the directory.
+        late: Whether a process that had hung did it, after its connection was closed.
     """
 
     file: Appearance
@@ -43,7 +43,7 @@ class Renamed:
 
     @property
     def puts_back(self) -> bool:
-        """Whether it is the partner's old file, back from where it had been moved aside."""
+        """Whether it is the partner's old file that had been moved aside."""
         return self.temporary.endswith(".old")
 
 
@@ -56,11 +56,11 @@ class Taken:
 
 @dataclass
 class Records:
-    """Shared by the server's sessions and by the faults. The lock makes a look and what follows one step.
+    """Shared by the sessions of the server and the fault injector. The lock makes check and action atomic.
 
     Attributes:
-        events: In the order in which they happened.
-        direct_writes: Final names that somebody opened for writing.
+        events: Renames and losses in order.
+        direct_writes: Final names that were opened for writing.
         removed: Temporary names that the partner itself removed, or lost with its disk.
         brought_back: Temporary names that came back with an older state of the disk.
         open: Temporary files that are open for writing.
@@ -75,27 +75,27 @@ class Records:
 
     @property
     def renames(self) -> int:
-        """How many files got their final name."""
+        """The number of files that got their final name."""
         return sum(isinstance(event, Renamed) for event in tuple(self.events))
 
 
 def final_names(inbox: Path) -> Iterator[Path]:
-    """Every file that does not have a temporary name."""
+    """Yields every file without a temporary name."""
     return (path for path in _files(inbox) if not is_temporary(path.name))
 
 
 def temporary_names(inbox: Path) -> Iterator[Path]:
-    """Every file that has one."""
+    """Yields every file with a temporary name."""
     return (path for path in _files(inbox) if is_temporary(path.name))
 
 
 def is_temporary(name: str) -> bool:
-    """Return whether it is the name of a file on its way, or of one that was moved aside."""
+    """Returns whether this is the name of an unfinished file, or of one that was moved aside."""
     return name.startswith(".") and _TEMPORARY in name
 
 
 def appearance(path: Path, inbox: Path) -> Appearance:
-    """What stands there now."""
+    """Reads the file as it is now."""
     content = path.read_bytes()
     return Appearance(
         key=str(path.relative_to(inbox)), size=len(content), sha256=hashlib.sha256(content).hexdigest()

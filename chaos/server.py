@@ -1,4 +1,4 @@
-"""The partner's SFTP server: records every rename, and has the faults that a session can meet."""
+"""The partner's SFTP server: it records every rename and has the faults that a session can meet."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tests.support.faults.sftp_server import PERMISSION_DENIED, Refusal
 
 _FAR = 4 * MIB
 _FAR_BYTES_PER_SECOND = 3e6
-"""So that the large object does not fit into the 15 s that an invocation sends, but what is under way then
-(4 MiB for each connection) fits into the 5 s that are left."""
+"""The large object takes longer than the 15 s that an invocation sends; what is in flight then (4 MiB for
+each connection) fits into the remaining 5 s."""
 
-_GIVEN_UP_SECONDS = 11.0
-"""After so long without a reply the function has left: SSH_REPLY_TIMEOUT is 10."""
+_ABANDONED_SECONDS = 11.0
+"""The function has disconnected by then: SSH_REPLY_TIMEOUT is 10."""
 _LATEST_SECONDS = 60.0
 
 Refusable = Literal["open", "rename"]
@@ -32,12 +32,12 @@ Refusable = Literal["open", "rename"]
 
 @dataclass
 class Disk:
-    """The partner's.
+    """The disk of the partner.
 
     Attributes:
         is_full: Every write fails.
-        bytes_per_second: Of all writes together; None: as fast as it can.
-        far_bytes_per_second: The same for the far end of a large file, which is always slow.
+        bytes_per_second: Limit for all writes together; None: no limit.
+        far_bytes_per_second: The limit beyond the first 4 MiB of a file, which always applies.
     """
 
     is_full: bool = False
@@ -46,10 +46,10 @@ class Disk:
     _free_at: float = 0.0
 
     async def take(self, size: int, *, offset: int) -> None:
-        """Lets so many bytes be written there. The far end of a large file is always slow.
+        """Waits as long as writing `size` bytes at `offset` takes.
 
         Raises:
-            Refusal: There is no room.
+            Refusal: The disk is full.
         """
         if self.is_full:
             raise Refusal(FX_NO_SPACE_ON_FILESYSTEM, "No space left on device")
@@ -60,12 +60,14 @@ class Disk:
 
 
 @dataclass
-class Late:
-    """A RENAME in a process that hangs.
+class DelayedRename:
+    """A RENAME in a server process that hangs.
 
     Attributes:
-        due: When the process wakes, by the monotonic clock.
-        replace: Whether it replaces what has the new name.
+        due: When it is completed, by the monotonic clock.
+        old: The name before.
+        new: The name after.
+        replace: Whether it replaces an existing file.
     """
 
     due: float
@@ -75,54 +77,61 @@ class Late:
 
 
 @dataclass
-class Temper:
-    """How the server is disposed; the same for all sessions.
+class ServerFaults:
+    """Faults that all sessions share.
 
     Attributes:
-        hanging: So many of the next RENAMEs are not answered, and carried out later.
-        late: Those that are still to be carried out.
-        refusing: Requests that are refused, whatever they are for, and the status that is told.
-        most_handles: Files that a session may have open at a time; None: any number.
-        too_many: The status that is told when there are more.
-        rng: Gives when hanging processes wake.
+        hanging: This many of the next RENAMEs get no reply and are completed later.
+        delayed: Those that are not completed yet.
+        refusing: Kinds of request that are refused, and with which status.
+        most_handles: Files that a session may have open at a time; None: no limit.
+        too_many: The status of an OPEN beyond that limit.
+        rng: Determines when a delayed RENAME is completed.
     """
 
     hanging: int = 0
-    late: list[Late] = field(default_factory=list)
+    delayed: list[DelayedRename] = field(default_factory=list)
     refusing: dict[Refusable, int] = field(default_factory=dict)
     most_handles: int | None = None
     too_many: int = PERMISSION_DENIED
     rng: random.Random = field(default_factory=random.Random)
 
     def refuse(self, request: Refusable) -> None:
-        """Refuses the request while requests of its kind are refused.
+        """Refuses the request if its kind is refused now.
 
         Raises:
-            Refusal: They are.
+            Refusal: Its kind is refused.
         """
         if (code := self.refusing.get(request)) is not None:
             raise Refusal(code)
 
 
 class RecordingServer(asyncssh.SFTPServer):
-    """Writes down what gets a final name, with the bytes that it has at that moment."""
+    """Records each file that gets a final name, with its bytes at that moment."""
 
     def __init__(
-        self, chan: Any, chroot: bytes, *, inbox: Path, records: Records, disk: Disk, temper: Temper
+        self,
+        chan: Any,
+        chroot: bytes,
+        *,
+        inbox: Path,
+        records: Records,
+        disk: Disk,
+        server_faults: ServerFaults,
     ) -> None:
         super().__init__(chan, chroot=chroot)
         self._inbox = inbox
         self._records = records
         self._disk = disk
-        self._temper = temper
+        self._server_faults = server_faults
         self._open: dict[int, Path] = {}
 
     def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> Any:
-        """Opens it; a final name must not be opened for writing."""
-        self._temper.refuse("open")
-        most = self._temper.most_handles
+        """Opens a file, and records a final name that is opened for writing."""
+        self._server_faults.refuse("open")
+        most = self._server_faults.most_handles
         if most is not None and len(self._open) >= most:
-            raise Refusal(self._temper.too_many, "Too many open files")
+            raise Refusal(self._server_faults.too_many, "Too many open files")
         local = self._local(path)
         with self._records.lock:
             opened: Any = super().open(path, pflags, attrs)
@@ -134,7 +143,7 @@ class RecordingServer(asyncssh.SFTPServer):
         return opened
 
     def close(self, file_obj: object) -> Any:
-        """Closes it."""
+        """Closes the file."""
         with self._records.lock:
             local = self._open.pop(id(file_obj), None)
             if local in self._records.open:
@@ -142,34 +151,34 @@ class RecordingServer(asyncssh.SFTPServer):
         return super().close(file_obj)
 
     async def write(self, file_obj: object, offset: int, data: bytes) -> int:
-        """Writes as fast as the disk is."""
+        """Writes at the speed of the disk."""
         await self._disk.take(len(data), offset=offset)
         result: Any = super().write(file_obj, offset, data)
         written: int = await result if asyncio.iscoroutine(result) else result
         return written
 
     async def rename(self, oldpath: bytes, newpath: bytes) -> None:
-        """Renames as version 3 does."""
+        """Renames as SSH_FXP_RENAME of version 3 does."""
         await self._hang_or_refuse(oldpath, newpath, replace=False)
         work = super().rename
         self._recorded(lambda: work(oldpath, newpath), oldpath, newpath)
 
     async def posix_rename(self, oldpath: bytes, newpath: bytes) -> None:
-        """Renames over whatever is there."""
+        """Renames and replaces an existing file."""
         await self._hang_or_refuse(oldpath, newpath, replace=True)
         work = super().posix_rename
         self._recorded(lambda: work(oldpath, newpath), oldpath, newpath)
 
     async def _hang_or_refuse(self, oldpath: bytes, newpath: bytes, *, replace: bool) -> None:
-        temper = self._temper
-        temper.refuse("rename")
-        if temper.hanging <= 0:
+        server_faults = self._server_faults
+        server_faults.refuse("rename")
+        if server_faults.hanging <= 0:
             return
-        temper.hanging -= 1
-        due = time.monotonic() + temper.rng.uniform(_GIVEN_UP_SECONDS, _LATEST_SECONDS)
-        temper.late.append(Late(due, self._local(oldpath), self._local(newpath), replace))
+        server_faults.hanging -= 1
+        due = time.monotonic() + server_faults.rng.uniform(_ABANDONED_SECONDS, _LATEST_SECONDS)
+        server_faults.delayed.append(DelayedRename(due, self._local(oldpath), self._local(newpath), replace))
         await self.channel.wait_closed()
-        raise asyncssh.SFTPConnectionLost("the client has gone")
+        raise asyncssh.SFTPConnectionLost("the client has disconnected")
 
     def _recorded(self, work: Callable[[], Any], oldpath: bytes, newpath: bytes) -> None:
         recorded_rename(self._records, self._inbox, self._local(oldpath), self._local(newpath), work)
@@ -181,7 +190,7 @@ class RecordingServer(asyncssh.SFTPServer):
 def recorded_rename(
     records: Records, inbox: Path, old: Path, new: Path, work: Callable[[], Any], *, late: bool = False
 ) -> None:
-    """Renames, and writes down what got a final name thereby."""
+    """Renames, and records a file that gets a final name."""
     with records.lock:
         seen = None
         if not is_temporary(new.name) and old.is_file():

@@ -1,4 +1,4 @@
-"""Reads the partner's folder all the time, as a program of the partner's would that waits for files."""
+"""Polls the partner's directory, like a program of the partner that waits for files."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pathlib import Path
 
 from chaos.records import Appearance, appearance, final_names
 
-_GLANCE_SECONDS = 0.02
+_POLL_SECONDS = 0.02
 
 
 @contextmanager
 def watched(inbox: Path) -> Iterator[set[Appearance]]:
-    """Collects everything that stands under a final name at any look, until the block ends."""
+    """Collects every file seen under a final name until the block ends."""
     seen: set[Appearance] = set()
     ended = threading.Event()
 
     def look() -> None:
         known: dict[str, tuple[int, int, int]] = {}
-        while not ended.wait(_GLANCE_SECONDS):
+        while not ended.wait(_POLL_SECONDS):
             for path in final_names(inbox):
                 _look_at(path, inbox, known, seen)
 
@@ -40,6 +40,6 @@ def _look_at(path: Path, inbox: Path, known: dict[str, tuple[int, int, int]], se
         if known.get(str(path)) == now:
             return
         seen.add(appearance(path, inbox))
-    except FileNotFoundError:  # where a target is put aside before a rename
+    except FileNotFoundError:  # an existing file is moved aside before a rename
         return
     known[str(path)] = now

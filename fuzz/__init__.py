@@ -1,1 +1,1 @@
-"""Says what nobody should say, in every place where the function listens, and counts what comes of it."""
+"""Feeds malformed input to every parser of the function, and reports the outcomes."""

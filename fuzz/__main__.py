@@ -41,7 +41,7 @@ class Report:
 
     Attributes:
         tried: Inputs, by target.
-        foreign: Tracebacks of exceptions that nobody expects.
+        foreign: Tracebacks of unexpected exceptions.
         hangs: Tries that took too long.
         secrets: Secrets in texts of errors.
         threads: That are left.

@@ -1,1 +1,1 @@
-"""AWS on your harness: a local cloud, a real SFTP server and a real `cdk deploy` between them."""
+"""AWS on your machine: a local cloud, a real SFTP server and a real `cdk deploy` between them."""

@@ -1,4 +1,4 @@
-"""`python -m local demo` shows that files arrive; `python -m local run` leaves everything running."""
+"""`python -m local demo` delivers sample files; `python -m local run` keeps everything running."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ It appears as:
 
 The function's log: (same credentials) aws --endpoint-url {harness.cloud.endpoint} \\
         logs tail /aws/lambda/{harness.deployment.function}
-Ctrl-C ends it all.""",
+Press Ctrl-C to stop everything.""",
         flush=True,
     )
     try:
@@ -72,7 +72,7 @@ Ctrl-C ends it all.""",
 
 
 def _give_up(reason: str) -> int:
-    print(f"cannot go on: {reason}", file=sys.stderr)
+    print(f"error: {reason}", file=sys.stderr)
     return 1
 
 

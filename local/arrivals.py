@@ -1,4 +1,4 @@
-"""What arrives in the folder of an SFTP server, and when."""
+"""Which files arrive in the directory of an SFTP server, and when."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_GLANCE_SECONDS = 0.01
+_POLL_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
@@ -18,33 +18,33 @@ class Arrivals:
 
     awaited: frozenset[Path]
     times: dict[Path, float] = field(default_factory=dict)
-    _news: threading.Condition = field(default_factory=threading.Condition)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def wait(self, *, seconds: float) -> bool:
-        """Waits until all are there; False if the time ran out before."""
-        with self._news:
-            return self._news.wait_for(lambda: self.awaited <= self.times.keys(), timeout=seconds)
+        """Waits until all have arrived; returns False after `seconds`."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.awaited <= self.times.keys(), timeout=seconds)
 
-    def look(self) -> None:
-        """Notes what came since the last look."""
+    def poll(self) -> None:
+        """Records what has arrived since the last poll."""
         for path in self.awaited - self.times.keys():
             if path.exists():
-                with self._news:
+                with self._changed:
                     self.times[path] = time.monotonic()
-                    self._news.notify_all()
+                    self._changed.notify_all()
 
 
 @contextmanager
 def watch(paths: Iterable[Path]) -> Iterator[Arrivals]:
-    """Watches until the block ends. A path of which nothing exists but a temporary name has not arrived."""
+    """Watches until the block ends. A file under a temporary name has not arrived."""
     arrivals = Arrivals(frozenset(paths))
     ended = threading.Event()
 
-    def keep_looking() -> None:
-        while not ended.wait(_GLANCE_SECONDS):
-            arrivals.look()
+    def keep_polling() -> None:
+        while not ended.wait(_POLL_SECONDS):
+            arrivals.poll()
 
-    thread = threading.Thread(target=keep_looking, name="arrivals", daemon=True)
+    thread = threading.Thread(target=keep_polling, name="arrivals", daemon=True)
     thread.start()
     try:
         yield arrivals

@@ -32,7 +32,7 @@ _CERTIFICATE = Path("ministack-tls") / "server.crt"
 
 @dataclass(frozen=True, kw_only=True)
 class LocalCloud:
-    """What a client must know of a local AWS that is up.
+    """What a client needs to know about a running local AWS.
 
     Attributes:
         endpoint: Answers for every service.
@@ -45,7 +45,7 @@ class LocalCloud:
     certificate: Path | None = None
 
     def client(self, service: str, **credentials: str) -> Any:
-        """A boto3 client of one service, deaf to the profile, the proxies and the files of the user.
+        """A boto3 client of one service, independent of the profile, proxies and files of the user.
 
         Args:
             service: As boto3 calls it.
@@ -60,7 +60,7 @@ class LocalCloud:
         )
 
     def environment(self) -> dict[str, str]:
-        """Our environment for a program that shall talk to this cloud and to no other."""
+        """The environment of a program that talks to this cloud and to no other."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         return {
             **kept,

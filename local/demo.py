@@ -1,4 +1,4 @@
-"""Puts real files into the bucket and compares what arrives at the partner, byte for byte."""
+"""Puts sample files into the bucket and compares what arrives at the partner byte by byte."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from local.harness import Harness
 from local.progress import Progress
 from local.samples import MIB, Sample, make_samples
 
-_PATIENCE_SECONDS = 600.0
+_TIMEOUT_SECONDS = 600.0
 _LOG_LINES = 20
 _LARGE = 64 * MIB
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of one sample; `seconds` is None if it never arrived."""
+    """The outcome of one sample; `seconds` is None if it did not arrive."""
 
     key: str
     remote_path: str
@@ -31,14 +31,14 @@ class Outcome:
 
 
 def demonstrate(harness: Harness, progress: Progress) -> bool:
-    """Sends the samples, prints the table, and says whether every file arrived whole and nothing else did."""
+    """Sends the samples, prints the table, and returns whether exactly these files arrived, complete."""
     with progress.step("making the files"):
         samples = make_samples(harness.scratch / "samples")
     outcomes = _send(harness, samples, progress)
     print("\n" + table(outcomes) + "\n", flush=True)
     strangers = files_below(harness.server.root) - {harness.landing_place(sample.key) for sample in samples}
     for path in sorted(strangers):
-        print(f"left behind on the server: {path.relative_to(harness.server.root)}")
+        print(f"unexpected file on the server: {path.relative_to(harness.server.root)}")
     good = all(outcome.intact for outcome in outcomes) and not strangers
     if not good:
         _explain(harness)
@@ -68,7 +68,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 
 def _send(harness: Harness, samples: Sequence[Sample], progress: Progress) -> list[Outcome]:
-    # The emulator is slow to start functions while it takes in a large body, so that one goes alone.
+    # The emulator starts functions slowly while it receives a large body, so that one is sent alone.
     small = [sample for sample in samples if sample.size < _LARGE]
     large = [sample for sample in samples if sample.size >= _LARGE]
     return _send_together(harness, small, progress) + _send_together(harness, large, progress)
@@ -83,8 +83,8 @@ def _send_together(harness: Harness, samples: Sequence[Sample], progress: Progre
             for sample in samples:
                 sample.put(s3, harness.deployment.bucket)
                 put_at[sample.key] = time.monotonic()
-        with progress.step("waiting for them at the SFTP server"):
-            arrivals.wait(seconds=_PATIENCE_SECONDS)
+        with progress.step("waiting until they arrive at the SFTP server"):
+            arrivals.wait(seconds=_TIMEOUT_SECONDS)
     return [_outcome(harness, sample, put_at, arrivals) for sample in samples]
 
 
@@ -95,7 +95,7 @@ def _outcome(harness: Harness, sample: Sample, put_at: Mapping[str, float], arri
         key=sample.key,
         remote_path=harness.remote_path(sample.key),
         size=sample.size,
-        # The answer to a put may come after the file is there already.
+        # The response to a put may arrive after the file does.
         seconds=None if arrived is None else max(0.0, arrived - put_at[sample.key]),
         intact=arrived is not None and _sha256(path) == sample.sha256,
     )
@@ -109,6 +109,6 @@ def _sha256(path: Path) -> str:
 def _explain(harness: Harness) -> None:
     lines = function_log(harness.cloud, harness.deployment.function)
     print(f"The last {_LOG_LINES} lines that the function logged:")
-    print("\n".join(lines[-_LOG_LINES:]) or "(nothing: it never ran)")
+    print("\n".join(lines[-_LOG_LINES:]) or "(nothing: it was not invoked)")
     print("The last lines that the SFTP server logged:")
     print("\n".join(harness.server.read_log().splitlines()[-_LOG_LINES:]), flush=True)

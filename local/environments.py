@@ -1,4 +1,4 @@
-"""Virtual environments for programs whose pins do not go together with ours, made once and kept."""
+"""Virtual environments for programs whose pins conflict with ours, built once and cached."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from local.processes import run
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CACHE = REPOSITORY / ".local"
-"""What the next run can use again; safe to delete while none runs."""
+"""The cache for later runs; safe to delete while none is running."""
 
 _BUILD_SECONDS = 900.0
 
 
 def prepare(name: str, *, requirements: Path, base: Path | None = None, more: Sequence[str] = ()) -> Path:
-    """The interpreter of an environment; builds it if this machine has none for the present pins.
+    """Returns the interpreter of an environment, which it builds if there is none for the current pins.
 
-    Its folder is named for a hash of all that went into it: a new pin makes a new one, and never takes one
-    away from a copy that is running.
+    The directory name contains a hash of all inputs: a changed pin creates a new environment, and never
+    removes one that is in use.
 
     Args:
         name: What it is for.
         requirements: Everything in it, with hashes.
-        base: The interpreter that it is made from. By default ours.
-        more: Pins of what is installed on top, without what it depends on.
+        base: The interpreter to create it from. By default ours.
+        more: Pins to install in addition, without their dependencies.
 
     Raises:
         CannotRun: An install failed.
@@ -37,7 +37,7 @@ def prepare(name: str, *, requirements: Path, base: Path | None = None, more: Se
     finished = home / "finished"
     home.parent.mkdir(exist_ok=True)
     with home.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two copies that start together build it once
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two copies that start concurrently build it once
         if not finished.exists():
             _build(home, requirements, base, more)
             finished.touch()

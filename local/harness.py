@@ -1,4 +1,4 @@
-"""The whole way of a file on one harness: local AWS, SFTP server and the stock stack between them."""
+"""The local harness: a local AWS, an SFTP server and the stock stack between them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _INBOX = "inbox"
 
 @dataclass(frozen=True, kw_only=True)
 class Harness:
-    """Everything up and wired: what is put into the bucket arrives in the inbox.
+    """A running deployment: what is put into the bucket arrives in the inbox.
 
     Attributes:
         cloud: The local AWS.
         server: The SFTP server.
         deployment: The stack in between.
-        scratch: A folder for files of this run; gone after it.
+        scratch: A directory for files of this run; deleted at its end.
     """
 
     cloud: LocalCloud
@@ -33,17 +33,17 @@ class Harness:
     scratch: Path
 
     def landing_place(self, key: str) -> Path:
-        """The local file that an object with this key becomes."""
+        """Returns the local path at which an object with this key arrives."""
         return self.server.root / _INBOX / key
 
     def remote_path(self, key: str) -> str:
-        """The same as the SFTP server names it."""
+        """Returns the same path as the SFTP server names it."""
         return f"{self.server.directory.rstrip('/')}/{_INBOX}/{key}"
 
 
 @contextmanager
 def set_up(progress: Progress) -> Iterator[Harness]:
-    """Brings everything up, and everything down when the block ends; nothing is shared with another copy."""
+    """Starts everything, and stops it when the block ends; nothing is shared with another copy."""
     with tempfile.TemporaryDirectory(prefix="s3-to-sftp-") as folder:
         scratch = Path(folder)
         inbox = scratch / "sftp"

@@ -1,4 +1,4 @@
-"""The Python that the function runs on in Lambda, where this machine has one."""
+"""Finds the Python version that the function runs on in Lambda."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 
 LAMBDA_PYTHON = "3.13"
 
-NOT_FOUND = f"no Python {LAMBDA_PYTHON} that runs: looked on the PATH and at what pyenv and uv have installed"
+NOT_FOUND = f"no working Python {LAMBDA_PYTHON}: searched the PATH and the installations of pyenv and uv"
 
 
 @functools.cache
 def lambda_interpreter() -> Path | None:
-    """The first interpreter of Lambda's version that really runs, None where there is none.
+    """Returns the first working interpreter of Lambda's version, or None.
 
-    Each is tried: what is found first is often a pyenv shim, which fails when no such version is selected.
+    Each is run: the first one found is often a pyenv shim, which fails if no such version is selected.
     """
     return next((path for path in _candidates() if _version(path) == LAMBDA_PYTHON), None)
 

@@ -17,16 +17,16 @@ from typing import NoReturn
 
 LOOPBACK = "127.0.0.1"
 
-# Limits for what hangs, not for what is slow: a busy machine may take ten times as long as an idle one.
+# Limits for hanging processes, not slow ones: a busy machine may take ten times as long as an idle one.
 _START_SECONDS = 120.0
 _STOP_SECONDS = 2.0
 _PORT_ATTEMPTS = 5
 _PORTS = range(20_000, 32_768)
-"""Below those that outgoing connections get: none takes one by chance while its server is away."""
+"""Below the ephemeral ports: no outgoing connection takes one while its server is stopped."""
 
 
 class CannotRun(RuntimeError):
-    """Something that is needed is missing or ended badly; the text says what, and what it printed last."""
+    """A required program is missing or failed; the text names it and holds the end of its output."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Launch:
 
     Attributes:
         command: Program and arguments.
-        env: Its whole environment; None inherits ours.
+        env: Its complete environment; None inherits ours.
         ready: The text that it logs once it listens.
     """
 
@@ -81,7 +81,7 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> None:
-    """Runs `command` to its end; whatever interrupts us ends it, too.
+    """Runs `command` to its end; an interrupt ends it, too.
 
     Raises:
         CannotRun: Its exit status is not 0, or it took longer than `seconds`.
@@ -106,7 +106,7 @@ def server_on_a_free_port(
 ) -> Iterator[int]:
     """Runs a server that must be told its port; yields the port once it listens.
 
-    A free port is a guess: somebody else may be faster. Then another one is tried, unless `port` demands one.
+    Another process may take the free port first. Then another one is tried, unless `port` is given.
 
     Raises:
         CannotRun: The server did not come up.
@@ -151,7 +151,7 @@ def _leave(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens on now.
+    """A port on loopback on which nothing listens now.
 
     Raises:
         CannotRun: None was found.

@@ -1,4 +1,4 @@
-"""What a person sees while long steps run."""
+"""Progress messages of long steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _REMINDER_SECONDS = 10.0
 
 
 class Progress:
-    """Lines with the seconds since the start in front."""
+    """Prints lines with the seconds since the start."""
 
     def __init__(self) -> None:
         self._start = time.monotonic()
@@ -22,7 +22,7 @@ class Progress:
 
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
-        """Announces a step, and says every few seconds that it is still on."""
+        """Announces a step, and repeats every few seconds that it is still running."""
         self.say(f"{what} ...")
         ended = threading.Event()
         threading.Thread(target=self._remind, args=(what, ended), daemon=True).start()
@@ -33,4 +33,4 @@ class Progress:
 
     def _remind(self, what: str, ended: threading.Event) -> None:
         while not ended.wait(_REMINDER_SECONDS):
-            self.say(f"  still at it: {what}")
+            self.say(f"  still running: {what}")

@@ -2,7 +2,7 @@
 
 OpenSSH is what most partners run; it is started as the current user, who therefore logs in with a key
 (a normal user's sshd cannot check passwords). The asyncssh server checks passwords, too, and takes a
-subclass of `asyncssh.SFTPServer` for every fault that a test wants to see.
+subclass of `asyncssh.SFTPServer` for every fault that a test needs.
 """
 
 from __future__ import annotations
@@ -271,7 +271,9 @@ class _Reception(asyncssh.SSHServer):
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._conn = conn
-        self._peer = "{}:{}".format(*conn.get_extra_info("peername"))  # not known any more at the end
+        self._peer = "{}:{}".format(
+            *conn.get_extra_info("peername")
+        )  # unknown after the connection is closed
         self._door.inside.add(conn)
         self._note("connected")
 

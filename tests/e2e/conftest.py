@@ -11,7 +11,7 @@ import pytest
 
 from local.deployment import missing_tool
 from tests.support.e2e.bundles import Bundles
-from tests.support.e2e.env import Environment, Partner, deployed_env
+from tests.support.e2e.stack_environment import Partner, StackEnvironment, deployed_stack
 
 _LIMIT_SECONDS = 3600
 """The first test of a stack waits for its deployment, too."""
@@ -52,13 +52,13 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
 @pytest.fixture(scope="session")
 def _deployed(
     _tools: None, _partner: Partner, bundles: Bundles, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Environment]:
-    with deployed_env(tmp_path_factory.mktemp("e2e"), _partner, bundles) as deployed:
+) -> Iterator[StackEnvironment]:
+    with deployed_stack(tmp_path_factory.mktemp("e2e"), _partner, bundles) as deployed:
         yield deployed
 
 
 @pytest.fixture
-def env(_deployed: Environment) -> Iterator[Environment]:
+def env(_deployed: StackEnvironment) -> Iterator[StackEnvironment]:
     """The deployed stack; whatever a test changes about it is put right afterwards."""
     yield _deployed
     _deployed.partner.start()

@@ -1,4 +1,4 @@
-"""A short storm with a seed of its own. `make chaos` raises a long one."""
+"""A short chaos run with a fixed seed. `make chaos` does a long one."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _SEED = 11
 _NONE_OF = (
     "lost",
     "partial files ever visible",
-    "older over newer",
+    "older version over newer",
     "false receipts",
-    "held, though it could be known",
+    "held, though decidable",
     "names not in the ledger",
-    "messages not settled",
+    "messages still in the queue",
 )
 
 
 @pytest.mark.usefixtures("_tools")
-def test_nothing_is_lost_and_nothing_half_seen_while_everything_goes_wrong(tmp_path: Path) -> None:
+def test_faults_of_every_kind_lose_no_object_and_expose_no_partial_file(tmp_path: Path) -> None:
     log = tmp_path / "log"
     options = ["--seed", str(_SEED), "--objects", "60", "--seconds", "25", "--settle", "900"]
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from local.deployment import App
-from tests.support.e2e.env import Environment
+from tests.support.e2e.stack_environment import StackEnvironment
 from tests.support.e2e.stacks import Stacks
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -21,7 +21,7 @@ Deploy = Callable[..., Stacks]
 
 
 @pytest.fixture
-def deploy(env: Environment, tmp_path: Path) -> Deploy:
+def deploy(env: StackEnvironment, tmp_path: Path) -> Deploy:
     """Deploys an example and fills its secrets."""
 
     def deployed(name: str, *stacks: str) -> Stacks:

@@ -13,10 +13,10 @@ import pytest
 
 from local.environments import REPOSITORY
 from local.processes import LOOPBACK, read, run, running
-from tests.support.e2e.env import PATIENCE_SECONDS, Environment, wait_until
+from tests.support.e2e.stack_environment import PATIENCE_SECONDS, StackEnvironment, wait_until
 
 
-def test_the_demo_succeeds_while_another_copy_runs(env: Environment, tmp_path: Path) -> None:
+def test_the_demo_succeeds_while_another_copy_runs(env: StackEnvironment, tmp_path: Path) -> None:
     log = tmp_path / "log"
     run(
         [sys.executable, "-m", "local", "demo"],

@@ -10,7 +10,7 @@ import pytest
 
 from local.deployment import App
 from tests.support.e2e.bundles import Bundles
-from tests.support.e2e.env import INBOX, Environment
+from tests.support.e2e.stack_environment import INBOX, StackEnvironment
 from tests.support.e2e.stacks import Stacks
 from tests.support.wheel import build_wheel, fresh_environment
 
@@ -38,7 +38,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fresh_environment(folder / "environment", build_wheel(folder / "dist"))
 
 
-def app_of_six_lines(env: Environment, python: Path, folder: Path, stack: str, *, more: str = "") -> App:
+def app_of_six_lines(env: StackEnvironment, python: Path, folder: Path, stack: str, *, more: str = "") -> App:
     """In a folder with nothing else; the bundle is built anew there, unless there is one."""
     folder.mkdir(parents=True)
     text = SIX_LINES.format(
@@ -54,7 +54,7 @@ def app_of_six_lines(env: Environment, python: Path, folder: Path, stack: str, *
     return App(command=command, assembly=folder / "cdk.out", scratch=folder)
 
 
-def test_the_wheel_and_six_lines_deliver_a_file(env: Environment, python: Path, tmp_path: Path) -> None:
+def test_the_wheel_and_six_lines_deliver_a_file(env: StackEnvironment, python: Path, tmp_path: Path) -> None:
     app_of_six_lines(env, python, tmp_path / "project", "Orders").deploy(env.cloud)
     stacks = Stacks(env, "Orders")
     stacks.fill_secrets()
@@ -63,7 +63,7 @@ def test_the_wheel_and_six_lines_deliver_a_file(env: Environment, python: Path, 
 
 
 def test_what_holds_data_outlives_the_stack(
-    env: Environment, python: Path, bundles: Bundles, tmp_path: Path
+    env: StackEnvironment, python: Path, bundles: Bundles, tmp_path: Path
 ) -> None:
     app = app_of_six_lines(env, python, tmp_path / "project", "Kept")
     with bundles.shared_with(app.assembly):
@@ -78,7 +78,7 @@ def test_what_holds_data_outlives_the_stack(
 
 
 def test_what_holds_data_goes_with_the_stack_where_that_is_asked_for(
-    env: Environment, python: Path, bundles: Bundles, tmp_path: Path
+    env: StackEnvironment, python: Path, bundles: Bundles, tmp_path: Path
 ) -> None:
     more = ", removal_policy=cdk.RemovalPolicy.DESTROY"
     app = app_of_six_lines(env, python, tmp_path / "project", "Gone", more=more)
@@ -92,7 +92,7 @@ def test_what_holds_data_goes_with_the_stack_where_that_is_asked_for(
         assert not any(exists(env, service, call, **{argument: name}) for name in names), kind
 
 
-def exists(env: Environment, service: str, call: str, **arguments: Any) -> bool:
+def exists(env: StackEnvironment, service: str, call: str, **arguments: Any) -> bool:
     client = env.cloud.client(service)
     ask: Callable[..., Any] = getattr(client, call)
     try:

@@ -1,9 +1,9 @@
 """A deployed delivery is changed while objects come: before, between, during and after. None may be lost.
 
 Between means: the function does not read its queue (its mapping is disabled), so what is announced waits
-while the change is deployed. During means: objects are put all the time while CloudFormation works.
+while the change is deployed. During means: objects are put continuously while CloudFormation updates.
 
-The emulator enforces IAM, so what the role may not read any more is dead-lettered. It does not show in which
+The emulator enforces IAM, so what the role may no longer read is dead-lettered. It does not show in which
 order CloudFormation makes and removes resources, nor how long S3 takes until it uses a new configuration:
 tests/infra/test_changes.py has the order, docs/guides/changing-your-mind.md the times.
 """
@@ -32,7 +32,7 @@ from local.deployment import App, bootstrap, function_log, messages_in
 from local.environments import REPOSITORY
 from local.sftp_server import RunningServer
 from tests.support.e2e.bundles import Bundles
-from tests.support.e2e.env import Partner, last_lines, wait_until
+from tests.support.e2e.stack_environment import Partner, last_lines, wait_until
 
 APP = Path(__file__).parents[1] / "support" / "e2e" / "changing_app.py"
 PAUSE_SECONDS = 0.2
@@ -178,8 +178,8 @@ class Stage:
         paths = [entry["remote_path"] for entry in entries if entry.get("message") == "delivered"]
         return Counter(path.lstrip("/").partition("/")[2] for path in paths)
 
-    def all_are_delivered_once(self, keys: list[str], partner: str = "Bank") -> None:
-        """Waits until nothing waits any more: what is announced twice must have been looked at twice."""
+    def assert_all_delivered_once(self, keys: list[str], partner: str = "Bank") -> None:
+        """Waits until the queue is empty, duplicates included, and asserts one delivery each."""
 
         def done() -> bool:
             return self.deliveries(partner).keys() >= set(keys) and self.waiting(partner) == 0
@@ -259,7 +259,7 @@ def deployed(stage: Stage) -> list[str]:
     """Deploys the state for the first time. Returns the key of an object that is delivered then."""
     stage.deploy()
     key = stage.put(bucket_of(stage), "2026/")
-    stage.all_are_delivered_once([key])
+    stage.assert_all_delivered_once([key])
     return [key]
 
 
@@ -271,7 +271,7 @@ def test_prefix_becomes_narrower_and_the_former_one_stays_readable(stage: Stage)
         wait_for_messages(stage, 1)
         bank.update(former=bank["sources"], sources=[{"bucket": bucket, "prefix": "2026/12/"}])
         keys += [outside, *changed(stage, "2026/12/")]
-    stage.all_are_delivered_once(keys)
+    stage.assert_all_delivered_once(keys)
 
 
 def test_prefix_changed_without_the_former_one_can_be_redriven(stage: Stage) -> None:
@@ -287,7 +287,7 @@ def test_prefix_changed_without_the_former_one_can_be_redriven(stage: Stage) -> 
     bank["former"] = former
     stage.deploy()
     stage.redrive()
-    stage.all_are_delivered_once([*keys, stage.put(bucket, "2027/")])
+    stage.assert_all_delivered_once([*keys, stage.put(bucket, "2027/")])
 
 
 def test_bucket_is_moved_with_both_for_a_while(stage: Stage) -> None:
@@ -297,24 +297,24 @@ def test_bucket_is_moved_with_both_for_a_while(stage: Stage) -> None:
     stage.state["buckets"].append(new)
     bank["sources"].append({"bucket": new, "prefix": "2026/"})
     keys += changed(stage)
-    stage.all_are_delivered_once(keys)
+    stage.assert_all_delivered_once(keys)
     with stage.paused():
         keys.append(stage.put(old, "2026/"))
         wait_for_messages(stage, 1)
         bank["former"] = [bank["sources"].pop(0)]
         keys += changed(stage, bucket=new)
-    stage.all_are_delivered_once(keys)
+    stage.assert_all_delivered_once(keys)
 
 
 # Without versions: unlike S3, the emulator leaves the version out of EventBridge events, so that the two
-# announcements of one put look like two puts. tests/unit/s3/test_announced_twice.py has them as S3 writes them.
+# notifications of one put look like two puts. tests/unit/s3/test_announced_twice.py has S3's own format.
 def test_trigger_is_changed_there_and_back_through_both(stage: Stage) -> None:
     stage.state["versioned"] = False
     keys = deployed(stage)
     for trigger in ("both", "eventbridge", "both", "notification"):
         stage.state["partners"]["Bank"]["sources"][0]["trigger"] = trigger
         keys += changed(stage)
-    stage.all_are_delivered_once(keys)
+    stage.assert_all_delivered_once(keys)
 
 
 def test_trigger_of_another_stacks_bucket_is_changed_through_both(stage: Stage) -> None:
@@ -323,7 +323,7 @@ def test_trigger_of_another_stacks_bucket_is_changed_through_both(stage: Stage) 
     for trigger in ("both", "eventbridge"):
         stage.state["partners"]["Bank"]["sources"][0]["trigger"] = trigger
         keys += changed(stage)
-    stage.all_are_delivered_once(keys)
+    stage.assert_all_delivered_once(keys)
 
 
 def test_host_is_changed(stage: Stage, tmp_path: Path) -> None:
@@ -334,7 +334,7 @@ def test_host_is_changed(stage: Stage, tmp_path: Path) -> None:
     try:
         bank["server"].update(server_of(new.start(password=stage.place.partner.password)))
         keys += changed(stage)
-        stage.all_are_delivered_once(keys)
+        stage.assert_all_delivered_once(keys)
     finally:
         new.stop()
     arrived = {path.name for path in (tmp_path / "new").rglob("*") if path.is_file()}
@@ -353,7 +353,7 @@ def test_partner_is_removed_and_its_queues_stay(stage: Stage) -> None:
     del partners["Bank"]
     with stage.putting(bucket, "Insurer/") as coming:
         stage.deploy()
-    stage.all_are_delivered_once([*coming, stage.put(bucket, "Insurer/")], "Insurer")
+    stage.assert_all_delivered_once([*coming, stage.put(bucket, "Insurer/")], "Insurer")
     assert stage.waiting() == len(waiting)
     assert stage.dead() == 0
 
@@ -371,4 +371,4 @@ def test_code_of_the_function_is_replaced(stage: Stage, tmp_path: Path) -> None:
     stage.state["partners"]["Bank"]["code"] = str(tmp_path / "other")
     keys += changed(stage)
     assert code()["CodeSha256"] != before
-    stage.all_are_delivered_once(keys)
+    stage.assert_all_delivered_once(keys)

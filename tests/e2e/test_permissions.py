@@ -16,8 +16,8 @@ from botocore.exceptions import ClientError
 
 from local.cloud import ACCOUNT, REGION
 from tests.support.e2e.bundles import Bundles
-from tests.support.e2e.env import Environment, Partner, wait_until
-from tests.support.e2e.role_env import OTHER, OURS, PREFIX, PRIVATE, Function, deployed_function
+from tests.support.e2e.function_role import OTHER, OURS, PREFIX, PRIVATE, Function, deployed_function
+from tests.support.e2e.stack_environment import Partner, StackEnvironment, wait_until
 
 ITEM = {"pk": {"S": "somebody's"}, "sk": {"S": "item"}}
 CDK_ROLE = f"arn:aws:iam::{ACCOUNT}:role/cdk-hnb659fds-deploy-role-{ACCOUNT}-{REGION}"
@@ -68,7 +68,7 @@ def announcements(function: Function) -> str:
     return queue
 
 
-def test_the_function_postpones_what_the_partner_does_not_take(function: Function) -> None:
+def test_the_function_defers_what_the_partner_refuses(function: Function) -> None:
     env = function.env
     env.partner.stop()
     env.put(f"{PREFIX}deferred.csv", b"patient")
@@ -92,7 +92,7 @@ def test_the_function_parks_what_it_cannot_read(function: Function) -> None:
     assert denials_in_the_log(env) == []
 
 
-def denials_in_the_log(env: Environment) -> list[str]:
+def denials_in_the_log(env: StackEnvironment) -> list[str]:
     return [line for line in env.log().splitlines() if "not authorized" in line]
 
 
@@ -197,7 +197,10 @@ def event_for(bus: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("call", [call for _, call in MAY.values()], ids=list(MAY))
 def test_the_role_may(function: Function, call: Call) -> None:
-    call(function)
+    try:
+        call(function)
+    except ClientError as error:
+        pytest.fail(f"the role is denied: {error}")
 
 
 def test_the_role_holds_no_action_besides_those_tried(function: Function) -> None:
@@ -476,7 +479,7 @@ def test_the_role_may_not(function: Function, action: str, call: Call) -> None:
     assert f"not authorized to perform: {action} " in said
 
 
-def test_nobody_but_lambda_gets_the_role(function: Function) -> None:
+def test_only_lambda_can_assume_the_role(function: Function) -> None:
     iam = function.root("iam")
     iam.create_user(UserName="administrator")
     iam.attach_user_policy(UserName="administrator", PolicyArn=ADMINISTRATOR)

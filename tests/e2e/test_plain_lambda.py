@@ -9,7 +9,7 @@ import pytest
 
 from local.deployment import function_log
 from local.processes import run
-from tests.support.e2e.env import INBOX, PATIENCE_SECONDS, Environment, wait_until
+from tests.support.e2e.stack_environment import INBOX, PATIENCE_SECONDS, StackEnvironment, wait_until
 
 
 @pytest.fixture
@@ -23,7 +23,9 @@ def package(tmp_path: Path) -> Path:
     return output
 
 
-def test_a_zip_uploaded_by_hand_delivers_what_s3_announces_directly(env: Environment, package: Path) -> None:
+def test_a_zip_uploaded_by_hand_delivers_what_s3_announces_directly(
+    env: StackEnvironment, package: Path
+) -> None:
     functions = env.cloud.client("lambda")
     function = functions.create_function(
         FunctionName="by-hand",
@@ -32,7 +34,7 @@ def test_a_zip_uploaded_by_hand_delivers_what_s3_announces_directly(env: Environ
         Role="arn:aws:iam::123456789012:role/by-hand",
         Timeout=900,
         Code={"ZipFile": package.read_bytes()},
-        Environment={
+        StackEnvironment={
             "Variables": {
                 "SSH_HOST": env.server.host,
                 "SSH_PORT": str(env.server.port),

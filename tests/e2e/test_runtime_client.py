@@ -12,8 +12,8 @@ import pytest
 
 from local.interpreter import LAMBDA_PYTHON, NOT_FOUND, lambda_interpreter
 from local.processes import read, run, running
-from tests.support.e2e.env import PATIENCE_SECONDS, Environment, notification
 from tests.support.e2e.runtime_api import start_runtime_api
+from tests.support.e2e.stack_environment import PATIENCE_SECONDS, StackEnvironment, notification
 from tests.support.lambda_events import sqs_event
 
 
@@ -37,7 +37,7 @@ def runtime_client(tmp_path: Path) -> Path:
 
 
 def test_the_shipped_asset_delivers_under_the_real_runtime_client(
-    env: Environment, interpreter: Path, runtime_client: Path, tmp_path: Path
+    env: StackEnvironment, interpreter: Path, runtime_client: Path, tmp_path: Path
 ) -> None:
     bucket = env.bucket_of_its_own("runtime-client")
     env.put("ric.txt", b"from the real runtime", bucket=bucket)

@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from cdk_s3_to_sftp.template import BUNDLE, TEMPLATE
-from tests.support.e2e.env import INBOX, Environment
+from tests.support.e2e.stack_environment import INBOX, StackEnvironment
 from tests.support.e2e.stacks import Stacks
 
 BUCKET = "artifacts"
@@ -29,13 +29,13 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def parameters(env: Environment, **more: str) -> dict[str, str]:
+def parameters(env: StackEnvironment, **more: str) -> dict[str, str]:
     host, port = env.server.host, str(env.server.port)
     keys = ",".join(env.server.host_keys)
     return {"Host": host, "Port": port, "HostKey": keys, "BundleBucket": BUCKET, "Directory": INBOX, **more}
 
 
-def upload(env: Environment, files: Path) -> None:
+def upload(env: StackEnvironment, files: Path) -> None:
     """Puts the bundle where the template expects it, as `aws s3 cp` does."""
     s3 = env.cloud.client("s3")
     if BUCKET not in [each["Name"] for each in s3.list_buckets()["Buckets"]]:
@@ -44,7 +44,7 @@ def upload(env: Environment, files: Path) -> None:
     env.put(key, (files / BUNDLE).read_bytes(), bucket=BUCKET)
 
 
-def deploy(env: Environment, files: Path, **chosen: str) -> dict[str, str]:
+def deploy(env: StackEnvironment, files: Path, **chosen: str) -> dict[str, str]:
     """Deploys the template with no more than AWS's own tools, and returns the outputs of the stack."""
     upload(env, files)
     if shutil.which("aws"):
@@ -56,7 +56,7 @@ def deploy(env: Environment, files: Path, **chosen: str) -> dict[str, str]:
     return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
 
 
-def _deploy_by_command(env: Environment, template: Path, chosen: dict[str, str]) -> None:
+def _deploy_by_command(env: StackEnvironment, template: Path, chosen: dict[str, str]) -> None:
     command = ["aws", "cloudformation", "deploy", "--stack-name", STACK, "--template-file", str(template)]
     command += ["--capabilities", "CAPABILITY_IAM", "--parameter-overrides"]
     command += [f"{name}={value}" for name, value in chosen.items()]
@@ -64,7 +64,7 @@ def _deploy_by_command(env: Environment, template: Path, chosen: dict[str, str])
     assert done.returncode == 0, f"{done.stdout}{done.stderr}{env.cloud.read_log()[-3000:]}"
 
 
-def _deploy_by_change_set(env: Environment, template: Path, chosen: dict[str, str]) -> None:
+def _deploy_by_change_set(env: StackEnvironment, template: Path, chosen: dict[str, str]) -> None:
     """What the command does; nothing that `chosen` leaves out has a value of before."""
     client: Any = env.cloud.client("cloudformation")
     is_new = STACK not in [each["StackName"] for each in client.describe_stacks()["Stacks"]]
@@ -82,13 +82,13 @@ def _deploy_by_change_set(env: Environment, template: Path, chosen: dict[str, st
     client.get_waiter(waiter).wait(StackName=STACK)
 
 
-def function(env: Environment, outputs: dict[str, str]) -> dict[str, Any]:
+def function(env: StackEnvironment, outputs: dict[str, str]) -> dict[str, Any]:
     client = env.cloud.client("lambda")
     found: dict[str, Any] = client.get_function_configuration(FunctionName=outputs["FunctionName"])
     return found
 
 
-def test_template_and_a_zip_deliver_a_file(env: Environment, files: Path) -> None:
+def test_template_and_a_zip_deliver_a_file(env: StackEnvironment, files: Path) -> None:
     outputs = deploy(env, files, **parameters(env))
     stacks = Stacks(env, STACK)
     stacks.fill_secrets()
@@ -98,7 +98,7 @@ def test_template_and_a_zip_deliver_a_file(env: Environment, files: Path) -> Non
     assert (variables["SSH_MAX_CONNECTIONS"], variables.get("SSH_KEEP_CONNECTION")) == ("1", None)
 
 
-def test_existing_secret_prefix_and_a_single_connection(env: Environment, files: Path) -> None:
+def test_existing_secret_prefix_and_a_single_connection(env: StackEnvironment, files: Path) -> None:
     login = {"username": env.server.username, "password": env.partner.password}
     secret = env.cloud.client("secretsmanager").create_secret(
         Name="login-of-theirs", SecretString=json.dumps(login)
@@ -121,7 +121,7 @@ def test_existing_secret_prefix_and_a_single_connection(env: Environment, files:
 
 
 def test_value_that_cannot_be_right_is_refused_with_the_sentence_of_its_parameter(
-    env: Environment, files: Path
+    env: StackEnvironment, files: Path
 ) -> None:
     with pytest.raises(ClientError, match=r"must be a bare name or address such as sftp\.partner\.example"):
         env.cloud.client("cloudformation").create_stack(

@@ -27,7 +27,7 @@ from cdk_s3_to_sftp.metrics import DeliveryMetrics
 from cdk_s3_to_sftp.monitoring import Alarms, Monitoring
 from s3_to_sftp.errors import AlreadyGone, ConnectionLost, ObjectGone, Superseded
 from tests.infra.conftest import load_script, new_app
-from tests.support.function_env import HOUR, batch, emitted, installed
+from tests.support.function_environment import HOUR, batch, emitted, installed
 from tests.support.infra.rule_packs import findings
 
 DOCS = Path(__file__).parents[2] / "docs"

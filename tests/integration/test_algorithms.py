@@ -15,13 +15,13 @@ from local.sftp_server import RunningServer, sshd_path, start_asyncssh_server, s
 from s3_to_sftp.sftp.connection import Connection, connect
 from s3_to_sftp.ssh import algorithms
 from tests.support.faults.ssh_door import Asked, ssh_door, success
-from tests.support.partner import IMPATIENT, address_of, login_of
+from tests.support.partner import IMPATIENT, address_of, assert_connects, login_of
 
 BROKEN = ("cbc", "3des", "md5", "-96", "sha1-", "group1-", "arcfour", "ssh-rsa", "ssh-dss")
 
 
-def log_in(server: RunningServer, *, ciphers: tuple[str, ...] = ()) -> Connection:
-    return connect(replace(address_of(server), ciphers=ciphers), login_of(server), IMPATIENT)
+def assert_logs_in(server: RunningServer, *, ciphers: tuple[str, ...] = ()) -> None:
+    assert_connects(replace(address_of(server), ciphers=ciphers), login_of(server))
 
 
 class _Listening(paramiko.Transport):
@@ -54,20 +54,20 @@ def test_nothing_broken_is_on_the_wire(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_each_key_exchange_works_alone(kex: str, root: Path) -> None:
     with start_asyncssh_server(root, options={"kex_algs": [kex]}) as server:
-        log_in(server).close()
+        assert_logs_in(server)
 
 
 @pytest.mark.parametrize("cipher", algorithms.KNOWN_CIPHERS)
 def test_each_cipher_works_alone(cipher: str, root: Path) -> None:
     with start_asyncssh_server(root, options={"encryption_algs": [cipher]}) as server:
-        log_in(server, ciphers=() if cipher in algorithms.CIPHERS else (cipher,)).close()
+        assert_logs_in(server, ciphers=() if cipher in algorithms.CIPHERS else (cipher,))
 
 
 @pytest.mark.parametrize("mac", algorithms.MACS)
 def test_each_mac_works_alone(mac: str, root: Path) -> None:
     options = {"mac_algs": [mac], "encryption_algs": ["aes256-ctr"]}
     with start_asyncssh_server(root, options=options) as server:
-        log_in(server).close()
+        assert_logs_in(server)
 
 
 @pytest.mark.skipif(not KexMLKEM768X25519.is_available(), reason="cryptography without ML-KEM")
@@ -85,13 +85,13 @@ def test_hybrid_key_exchange_with_ml_kem_at_openssh(root: Path) -> None:
     if sshd_path() is None or "mlkem768x25519-sha256" not in _kex_algorithms_of_openssh():
         pytest.skip("OpenSSH before 9.9, or none: without mlkem768x25519-sha256")
     with start_sshd(root, extra_config=["KexAlgorithms mlkem768x25519-sha256"]) as server:
-        log_in(server).close()
+        assert_logs_in(server)
 
 
 def test_hybrid_key_exchange_with_ml_kem_at_asyncssh(root: Path) -> None:
     try:
         with start_asyncssh_server(root, options={"kex_algs": ["mlkem768x25519-sha256"]}) as server:
-            log_in(server).close()
+            assert_logs_in(server)
     except ValueError as error:
         pytest.skip(f"asyncssh cannot do it here: {error}")
 
@@ -110,4 +110,4 @@ def _kex_of(connection: Connection) -> str:
 def test_key_of_every_signature_logs_in(root: Path) -> None:
     for kind in ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp521", "ssh-rsa"):
         with start_asyncssh_server(root, host_keys=[asyncssh.generate_private_key(kind)]) as server:
-            log_in(server).close()
+            assert_logs_in(server)

@@ -140,8 +140,8 @@ def errors_in(output: str) -> list[dict[str, Any]]:
     return [line for line in lines if line["message"].startswith("not delivered")]
 
 
-def insist_on_clear_failure(harness: Harness, *words: str, body: str | None = None) -> dict[str, Any]:
-    """Run once: message put back, one error that names cause and next step, the old file untouched."""
+def assert_clear_failure(harness: Harness, *words: str, body: str | None = None) -> dict[str, Any]:
+    """Run once: the message is retried, one error names cause and hint, the old file is unchanged."""
     assert harness.put_back(body) == ["m1"]
     (error,) = errors_in(harness.read_output())
     assert error["reason"]
@@ -160,7 +160,7 @@ def test_nothing_wrong_delivers(harness: Harness) -> None:
 def test_wrong_password(harness: Harness, secrets: list[str]) -> None:
     secrets.append("not-the-one")
     harness.fill_secret(json.dumps({"username": "partner", "password": "not-the-one"}))
-    insist_on_clear_failure(harness, "does not accept the password", "'partner'", "Check the secret")
+    assert_clear_failure(harness, "does not accept the password", "'partner'", "Check the secret")
     assert harness.server.read_log().count("refused") == 1, "an unchanged password is not tried twice"
 
 
@@ -168,7 +168,7 @@ def test_closed_port(harness: Harness) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     harness.environment(SSH_PORT=str(port))
-    insist_on_clear_failure(
+    assert_clear_failure(
         harness, f"127.0.0.1:{port} cannot be reached", "refused", "Check SSH_HOST and SSH_PORT"
     )
 
@@ -176,29 +176,29 @@ def test_closed_port(harness: Harness) -> None:
 @pytest.mark.parametrize("name", ["sftp.partner.invalid", "sftp..partner.example", "x" * 64 + ".example"])
 def test_name_that_cannot_be_resolved(name: str, harness: Harness) -> None:
     harness.environment(SSH_HOST=name)
-    insist_on_clear_failure(harness, name, "cannot be resolved", "Check SSH_HOST")
+    assert_clear_failure(harness, name, "cannot be resolved", "Check SSH_HOST")
 
 
 def test_changed_host_key(harness: Harness) -> None:
     other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
     harness.environment(SSH_HOST_KEY=other)
-    insist_on_clear_failure(harness, "not pinned", harness.server.host_key, "SSH_HOST_KEY")
+    assert_clear_failure(harness, "not pinned", harness.server.host_key, "SSH_HOST_KEY")
 
 
 def test_no_host_key(harness: Harness) -> None:
     harness.environment(SSH_HOST_KEY=None)
-    insist_on_clear_failure(harness, "No host key is pinned", harness.server.host_key, "SSH_HOST_KEY")
+    assert_clear_failure(harness, "No host key is pinned", harness.server.host_key, "SSH_HOST_KEY")
 
 
 @pytest.mark.parametrize("name", ["SSH_HOST", "SSH_PORT"])
 def test_missing_variable(name: str, harness: Harness) -> None:
     harness.environment(**{name: None})
-    insist_on_clear_failure(harness, f"{name} is not set", "function's configuration")
+    assert_clear_failure(harness, f"{name} is not set", "function's configuration")
 
 
 def test_no_login_at_all(harness: Harness) -> None:
     harness.environment(SSH_SECRET_ARN=None)
-    insist_on_clear_failure(harness, "SSH_USERNAME is not set", "SSH_SECRET_ARN")
+    assert_clear_failure(harness, "SSH_USERNAME is not set", "SSH_SECRET_ARN")
 
 
 @pytest.mark.parametrize(
@@ -213,19 +213,19 @@ def test_no_login_at_all(harness: Harness) -> None:
 )
 def test_malformed_secret(text: str, words: str, harness: Harness) -> None:
     harness.fill_secret(text)
-    insist_on_clear_failure(harness, words, "aws secretsmanager put-secret-value")
+    assert_clear_failure(harness, words, "aws secretsmanager put-secret-value")
 
 
 def test_secret_that_does_not_exist(harness: Harness) -> None:
     harness.environment(SSH_SECRET_ARN="arn:aws:secretsmanager:eu-west-1:123456789012:secret:gone-AbCdEf")
-    insist_on_clear_failure(harness, "gone-AbCdEf cannot be read", "Check that it exists")
+    assert_clear_failure(harness, "gone-AbCdEf cannot be read", "Check that it exists")
 
 
 def test_garbage_key(harness: Harness, secrets: list[str]) -> None:
     secrets.append("Z2FyYmFnZQ")
     garbage = "-----BEGIN OPENSSH PRIVATE KEY-----\nZ2FyYmFnZQ==\n-----END OPENSSH PRIVATE KEY-----\n"
     harness.fill_secret(json.dumps({"username": "partner", "private_key": garbage}))
-    insist_on_clear_failure(harness, "'private_key' of the secret is damaged", "Paste the whole file")
+    assert_clear_failure(harness, "'private_key' of the secret is damaged", "Paste the whole file")
 
 
 @pytest.mark.parametrize("passphrase", ["not-this-one", ""])
@@ -234,23 +234,23 @@ def test_wrong_or_missing_passphrase(passphrase: str, harness: Harness, secrets:
     key = new.export_private_key(passphrase=PASSPHRASE, rounds=16, ignore_few_rounds=True).decode()
     secrets.extend(["not-this-one", *key.splitlines()[1:-1]])
     harness.fill_secret(json.dumps({"username": "partner", "private_key": key, "passphrase": passphrase}))
-    insist_on_clear_failure(harness, "'private_key' of the secret", "passphrase")
+    assert_clear_failure(harness, "'private_key' of the secret", "passphrase")
 
 
 def test_no_such_object(harness: Harness) -> None:
     harness.s3.delete_object(Bucket=BUCKET, Key=KEY)
-    insist_on_clear_failure(harness, f"s3://{BUCKET}/{KEY} is no longer in S3", "put it again")
+    assert_clear_failure(harness, f"s3://{BUCKET}/{KEY} is no longer in S3", "put it again")
     assert "connected" not in harness.server.read_log()
 
 
 def test_no_such_bucket(harness: Harness) -> None:
     body = json.dumps(s3_notification(s3_record("elsewhere", KEY)))
-    insist_on_clear_failure(harness, "s3://elsewhere/report.csv is no longer in S3", body=body)
+    assert_clear_failure(harness, "s3://elsewhere/report.csv is no longer in S3", body=body)
 
 
 def test_object_that_was_overwritten(harness: Harness) -> None:
     body = json.dumps(s3_notification(s3_record(BUCKET, KEY, etag="0" * 32)))
-    insist_on_clear_failure(harness, "holds other bytes than its event says", body=body)
+    assert_clear_failure(harness, "holds other bytes than its event says", body=body)
 
 
 def refusing(fault: Fault) -> Any:
@@ -263,7 +263,7 @@ FULL = Fault()
 
 @pytest.mark.parametrize("harness", [refusing(FORBIDS)], indirect=True, ids=[""])
 def test_no_permission_to_write(harness: Harness) -> None:
-    insist_on_clear_failure(harness, "PERMISSION_DENIED", "Ask the partner for permission to write")
+    assert_clear_failure(harness, "PERMISSION_DENIED", "Ask the partner for permission to write")
     assert FORBIDS.caused
 
 
@@ -274,7 +274,7 @@ def test_no_permission_to_write(harness: Harness) -> None:
     ids=[""],
 )
 def test_disk_full_at_the_partner(harness: Harness) -> None:
-    insist_on_clear_failure(harness, "NO_SPACE_ON_FILESYSTEM", "Ask the partner to free disk space")
+    assert_clear_failure(harness, "NO_SPACE_ON_FILESYSTEM", "Ask the partner to free disk space")
     assert FULL.caused
 
 
@@ -283,10 +283,10 @@ def test_disk_full_at_the_partner(harness: Harness) -> None:
     ["not json", "[]", "{}", '{"Records": [{}]}', '{"Records": [{"eventName": "ObjectCreated:Put"}]}', ""],
 )
 def test_malformed_event(body: str, harness: Harness) -> None:
-    insist_on_clear_failure(harness, "not an S3 notification", "dead-letter queue", body=body)
+    assert_clear_failure(harness, "not an S3 notification", "dead-letter queue", body=body)
 
 
-# --- and the way back: what a person mends works at once, in the same warm function ---
+# --- recovery: a corrected configuration takes effect at once, in the same warm function ---
 
 
 def test_mended_secret_is_read_again_by_the_warm_function(harness: Harness, secrets: list[str]) -> None:

@@ -15,7 +15,7 @@ from s3_to_sftp.credentials import Credentials
 from s3_to_sftp.errors import HostKeyRefused, LoginRefused
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.connection import connect
-from tests.support.partner import IMPATIENT, address_of, login_of
+from tests.support.partner import IMPATIENT, address_of, assert_connects, login_of
 
 KINDS = ["ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"]
 pytestmark = pytest.mark.usefixtures("sshd_or_skip")
@@ -50,7 +50,7 @@ def test_certificate_logs_in_where_the_key_alone_is_unknown(kind: str, root: Pat
     authority, key = asyncssh.generate_private_key("ssh-ed25519"), asyncssh.generate_private_key(kind)
     login = login_with(key, authority, getpass.getuser())
     with server_that_trusts(authority, root, tmp_path) as server:
-        connect(address_of(server), login, IMPATIENT).close()
+        assert_connects(address_of(server), login)
 
 
 def test_certificate_for_another_user_is_refused_and_named(root: Path, tmp_path: Path) -> None:
@@ -87,16 +87,16 @@ def server_with_certificate(
         yield server
 
 
-def connect_with(server: RunningServer, *pinned: str) -> None:
+def assert_connects_with(server: RunningServer, *pinned: str) -> None:
     address = Server(host=server.host, port=server.port, host_keys=pinned)
-    connect(address, login_of(server), IMPATIENT).close()
+    assert_connects(address, login_of(server))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_host_key_that_a_pinned_authority_has_signed_is_known(kind: str, root: Path, tmp_path: Path) -> None:
     authority = asyncssh.generate_private_key("ssh-ed25519")
     with server_with_certificate(root, tmp_path, authority, kind=kind) as server:
-        connect_with(server, f"@cert-authority 127.0.0.* {public(authority)}")
+        assert_connects_with(server, f"@cert-authority 127.0.0.* {public(authority)}")
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_certificate_of_another_host_is_refused_before_the_login(
     authority = asyncssh.generate_private_key("ssh-ed25519")
     with server_with_certificate(root, tmp_path, authority, name=name) as server:
         with pytest.raises(HostKeyRefused, match=problem):
-            connect_with(server, f"@cert-authority {patterns} {public(authority)}")
+            assert_connects_with(server, f"@cert-authority {patterns} {public(authority)}")
         assert server.username not in server.read_log()
 
 
@@ -123,18 +123,18 @@ def test_certificate_of_an_authority_that_is_not_pinned_is_refused(root: Path, t
         server_with_certificate(root, tmp_path, authority) as server,
         pytest.raises(HostKeyRefused, match="signed by an authority that is not pinned"),
     ):
-        connect_with(server, f"@cert-authority * {public(other)}")
+        assert_connects_with(server, f"@cert-authority * {public(other)}")
 
 
 def test_server_without_a_certificate_is_refused_where_only_an_authority_is_pinned(root: Path) -> None:
     authority = asyncssh.generate_private_key("ssh-ed25519")
     with start_sshd(root) as server:
         with pytest.raises(HostKeyRefused, match="not pinned") as raised:
-            connect_with(server, f"@cert-authority * {public(authority)}")
+            assert_connects_with(server, f"@cert-authority * {public(authority)}")
         assert server.host_key in str(raised.value)
 
 
 def test_plain_key_and_authority_can_be_pinned_together(root: Path, tmp_path: Path) -> None:
     authority = asyncssh.generate_private_key("ssh-ed25519")
     with start_sshd(root) as server:
-        connect_with(server, f"@cert-authority * {public(authority)}", server.host_key)
+        assert_connects_with(server, f"@cert-authority * {public(authority)}", server.host_key)

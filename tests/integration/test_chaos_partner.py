@@ -44,7 +44,7 @@ class Journal:
     def rename_resolved(self, _name: str) -> None:
         pass
 
-    blocked = gone = settled
+    blocked = gone = rename_resolved
 
 
 def publish_at(partner: Partner) -> None:
@@ -72,22 +72,22 @@ def what_happened(partner: Partner) -> list[tuple[type, str, bool]]:
 
 def test_rename_that_hung_is_carried_out_later_and_recorded_as_late(partner: Partner) -> None:
     put(partner)
-    partner.temper.hanging = 1
+    partner.server_faults.hanging = 1
     with pytest.raises(ConnectionLost):
         publish_at(partner)
     assert what_happened(partner) == []
-    partner.wake()
+    partner.complete_delayed_renames()
     assert what_happened(partner) == [(Renamed, KEY, True)]
     assert (partner.inbox / KEY).read_bytes() == DATA
 
 
 def test_rename_that_hung_does_nothing_when_its_file_is_gone(partner: Partner) -> None:
     put(partner)
-    partner.temper.hanging = 1
+    partner.server_faults.hanging = 1
     with pytest.raises(ConnectionLost):
         publish_at(partner)
-    partner.tidy_up(random.Random(0))
-    partner.wake()
+    partner.remove_temporary_files(random.Random(0))
+    partner.complete_delayed_renames()
     assert what_happened(partner) == []
     assert partner.records.removed == {TEMPORARY}
 
@@ -101,7 +101,7 @@ def test_exchanged_disk_is_empty_or_older_and_what_is_gone_is_recorded(
     put(partner, "older")
     partner.back_up()
     publish_at(partner)
-    partner.exchange_disk(empty=empty)
+    partner.replace_disk(empty=empty)
     assert {path.name for path in final_names(partner.inbox)} == (set() if empty else {"older"})
     assert {path.name for path in temporary_names(partner.inbox)} == (set() if empty else {TEMPORARY})
     assert partner.records.brought_back == (set() if empty else {TEMPORARY})
@@ -122,7 +122,7 @@ def test_lost_power_cuts_only_unfinished_files_short_and_keeps_their_times(partn
 
 def test_refused_rename_is_not_recorded(partner: Partner) -> None:
     put(partner)
-    partner.temper.refusing = {"rename": PERMISSION_DENIED}
+    partner.server_faults.refusing = {"rename": PERMISSION_DENIED}
     with pytest.raises(RequestRefused):
         publish_at(partner)
     assert what_happened(partner) == []

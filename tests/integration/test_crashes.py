@@ -18,7 +18,7 @@ from local.cloud import LocalCloud, start_cloud
 from local.processes import CannotRun
 from s3_to_sftp.sftp.protocol import POSIX_RENAME
 from tests.support.crash_driver import PAUSING_STEPS, PROBING_STEPS, REPLACING_STEPS, STEPS, WRITE_BYTES
-from tests.support.crash_env import CrashEnvironment, CrashingFunction, crash_env
+from tests.support.crash_environment import CrashEnvironment, CrashingFunction, crash_environment
 from tests.support.faults.sftp_server import without_extensions
 
 SMALL = os.urandom(2 * WRITE_BYTES + 1)
@@ -71,15 +71,16 @@ def function(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def announce(cloud: LocalCloud, function: CrashingFunction, root: Path) -> Iterator[Announce]:
-    """Announces a attempt at a env of its own, where nothing half is ever seen."""
+    """Announces an attempt in an environment of its own, and watches for partial files."""
     with ExitStack() as stack:
 
         def announce(attempt: str, *, over_old_files: bool = False) -> CrashEnvironment:
-            env = stack.enter_context(crash_env(cloud, function, root, streams=ATTEMPTS[attempt].streams))
+            streams = ATTEMPTS[attempt].streams
+            env = stack.enter_context(crash_environment(cloud, function, root, streams=streams))
             env.announce(ATTEMPTS[attempt].objects)
             if over_old_files:
                 env.put_old_files()
-            stack.enter_context(env.nothing_half_is_seen())
+            stack.enter_context(env.no_partial_file_is_seen())
             return env
 
         yield announce
@@ -99,7 +100,7 @@ def test_function_that_lives_delivers_as_the_others_are_supposed_to(attempt: str
     pause(env, attempt)
     assert env.invoke() == len(ATTEMPTS[attempt].objects)
     assert env.invoke() == 0
-    env.insist_on_delivery()
+    env.assert_delivered_once()
     for key in ATTEMPTS[attempt].objects:
         assert env.receipt(key)["streams"] == {"N": str(ATTEMPTS[attempt].streams)}
         assert env.receipt(key)["attempt"] == {"N": "2" if attempt in CONTINUATIONS else "1"}
@@ -112,7 +113,7 @@ def test_killed_function_is_followed_by_one_right_file(attempt: str, step: str, 
     pause(env, attempt)
     env.invoke(dies=step)
     env.redeliver()
-    env.insist_on_delivery()
+    env.assert_delivered_once()
 
 
 @pytest.mark.parametrize("step", PAUSING_STEPS)
@@ -123,7 +124,7 @@ def test_function_that_is_killed_while_it_pauses_is_followed_by_one_right_file(
     env = announce(attempt)
     pause(env, attempt, dies=step)
     env.redeliver()
-    env.insist_on_delivery()
+    env.assert_delivered_once()
 
 
 @pytest.mark.parametrize("step", PROBING_STEPS)
@@ -133,7 +134,7 @@ def test_function_that_is_killed_while_it_probes_for_streams_leaves_nothing_ther
     env = announce("a large object over streams")
     env.invoke(dies=step)
     env.redeliver()
-    env.insist_on_delivery()
+    env.assert_delivered_once()
 
 
 @pytest.mark.parametrize("step", ["after OPEN", "before CLOSE"])
@@ -144,7 +145,7 @@ def test_function_that_is_killed_while_it_probes_for_continuations_leaves_nothin
     env = announce("a large object")
     env.invoke(dies=step, seconds=0.1)
     env.redeliver()
-    env.insist_on_delivery()
+    env.assert_delivered_once()
 
 
 @pytest.mark.parametrize("step", REPLACING_STEPS)
@@ -156,7 +157,7 @@ def test_function_that_is_killed_while_it_replaces_a_file_is_followed_by_one_rig
         env = announce(attempt, over_old_files=True)
         env.invoke(dies=step)
         env.redeliver()
-    env.insist_on_delivery()
+    env.assert_delivered_once()
 
 
 @pytest.mark.parametrize("step", ["mid-write", "after the commit, before RENAME"])
@@ -169,7 +170,7 @@ def test_function_that_is_killed_twice_is_followed_by_one_right_file(
     env.invoke(dies="mid-write")
     env.invoke(dies=step)
     env.redeliver()
-    env.insist_on_delivery()
+    env.assert_delivered_once()
 
 
 @pytest.mark.parametrize("step", ["after the record", "before the acknowledgement"])

@@ -1,4 +1,4 @@
-"""Directories at a real server: made where they are missing, unless nobody would look there."""
+"""Directories at a real server: created where they are missing, unless nobody would look there."""
 
 from __future__ import annotations
 

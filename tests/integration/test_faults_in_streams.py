@@ -1,4 +1,4 @@
-"""Every fault, on one stream, two channels, three connections: a clear failure or the same bytes, never a hole.
+"""Every fault, on one stream, two channels, three connections: a clear error or the same bytes, never a gap.
 
 The unlucky stream may be the first, whose failure fails the delivery, or a further one, whose work the others
 do. Which one it is, is up to the threads; the promise is the same.
@@ -47,7 +47,7 @@ from tests.support.faults.tcp_proxy import Plan, TcpProxy, tcp_proxy
 from tests.support.pace import short
 from tests.support.partner import files_below, partner_at, send
 from tests.support.sources import GatheringSource
-from tests.support.watch import never_half
+from tests.support.watch import never_partial
 
 pytestmark = pytest.mark.usefixtures("streams_at_any_distance")
 
@@ -60,7 +60,7 @@ streams = pytest.mark.parametrize("streams", [1, 2, 3], ids=["one stream", "two 
 
 
 @dataclass
-class Environment:
+class StreamsEnvironment:
     """A server that may misbehave, a proxy that may break, and who delivers through both."""
 
     server: RunningServer
@@ -71,7 +71,7 @@ class Environment:
     def deliver(self) -> int:
         """Deliver NEW over OLD; nothing else is ever seen there."""
         target = self.server.root / KEY
-        with never_half(target, OLD, NEW):
+        with never_partial(target, OLD, NEW):
             used = send(self.partner, GatheringSource(NEW), KEY, most_streams=self.streams)
             # Not `assert a == b`: in CI pytest explains the difference of megabytes for minutes.
             arrived_whole = target.read_bytes() == NEW
@@ -95,7 +95,7 @@ class Environment:
         return sorted(set(files_below(self.server.root)) - {KEY})
 
 
-Start = Callable[..., Environment]
+Start = Callable[..., StreamsEnvironment]
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def start(root: Path, fault: Fault, streams: int) -> Iterator[Start]:
             hide: tuple[str, ...] = (),
             options: dict[str, Any] | None = None,
             **kwargs: Any,
-        ) -> Environment:
+        ) -> StreamsEnvironment:
             (root / KEY).write_bytes(OLD)
             stack.enter_context(without_extensions(*hide))
             factory = faulty(kind, fault, *args, **kwargs)
@@ -125,15 +125,15 @@ def start(root: Path, fault: Fault, streams: int) -> Iterator[Start]:
                 server, port=proxy.port, max_connections=1 if streams == 2 else streams, timeouts=SHORT
             )
             stack.callback(partner.close)
-            return Environment(server, proxy, partner, streams)
+            return StreamsEnvironment(server, proxy, partner, streams)
 
         yield start
 
 
-def fails_clearly_or_delivers(env: Environment, fault: Fault) -> DeliveryError | None:
+def fails_clearly_or_delivers(env: StreamsEnvironment, fault: Fault) -> DeliveryError | None:
     error = env.raises_or_delivers()
     assert fault.caused, "the fault did not happen: the test proves nothing"
-    fault.mend()
+    fault.clear()
     env.deliver()
     return error
 
@@ -185,7 +185,7 @@ def test_failing_rename(hide: tuple[str, ...], streams: int, start: Start, fault
     (complete,) = env.left_behind()  # the next attempt of a delivery starts there
     assert (env.server.root / complete).read_bytes() == NEW
     (env.server.root / complete).unlink()
-    fault.mend()
+    fault.clear()
     send(env.partner, GatheringSource(NEW), KEY, most_streams=streams)
     assert files_below(env.server.root) == {KEY: NEW}
 

@@ -73,7 +73,7 @@ def start_faulty(root: Path, fault: Fault) -> Iterator[Start]:
         yield start
 
 
-def fails_then_works(
+def assert_fails_then_delivers(
     server: RunningServer,
     s3: MemoryS3,
     fault: Fault,
@@ -82,7 +82,7 @@ def fails_then_works(
     error: type[Exception],
     left_behind: int = 0,
 ) -> Any:
-    """Deliver twice: the first time the fault strikes, the second time it is mended. Return the error."""
+    """Deliver twice: with the fault, then without it. Return the error of the first delivery."""
     delivery = delivery_to(server, s3)
     for name, data in before.items():
         (server.root / name).write_bytes(data)
@@ -93,7 +93,7 @@ def fails_then_works(
     temporary = [name for name in after if name.endswith(".part")]
     assert len(temporary) == left_behind
     assert {name: data for name, data in after.items() if name not in temporary} == before
-    fault.mend()
+    fault.clear()
     delivery.deliver(s3.ref(KEY))
     assert files_below(server.root)[KEY] == NEW
     return raised.value
@@ -111,7 +111,7 @@ def test_failure_of_any_write_fails_the_delivery(
     nth: int, before: dict[str, bytes], start_faulty: Start, s3: MemoryS3, fault: Fault
 ) -> None:
     server = start_faulty(RefusesRequest, "write", nth=nth, code=FAILURE)
-    error = fails_then_works(server, s3, fault, before=before, error=RequestRefused)
+    error = assert_fails_then_delivers(server, s3, fault, before=before, error=RequestRefused)
     assert error.code == FAILURE
 
 
@@ -119,13 +119,15 @@ def test_failure_of_the_very_last_write_fails_the_delivery(
     start_faulty: Start, s3: MemoryS3, fault: Fault
 ) -> None:
     server = start_faulty(RefusesRequest, "write", nth=-(-len(NEW) // SAFE_WRITE), hide=(LIMITS,))
-    fails_then_works(server, s3, fault, before={}, error=RequestRefused)
+    assert_fails_then_delivers(server, s3, fault, before={}, error=RequestRefused)
 
 
 def test_failure_of_close_fails_the_delivery(
     before: dict[str, bytes], start_faulty: Start, s3: MemoryS3, fault: Fault
 ) -> None:
-    error = fails_then_works(start_faulty(FailsOnClose), s3, fault, before=before, error=RequestRefused)
+    error = assert_fails_then_delivers(
+        start_faulty(FailsOnClose), s3, fault, before=before, error=RequestRefused
+    )
     assert "close" in str(error)
 
 
@@ -133,7 +135,7 @@ def test_failure_of_rename_fails_the_delivery(
     before: dict[str, bytes], start_faulty: Start, s3: MemoryS3, fault: Fault
 ) -> None:
     server = start_faulty(RefusesRequest, "posix_rename", code=PERMISSION_DENIED)
-    error = fails_then_works(server, s3, fault, before=before, error=RequestRefused)
+    error = assert_fails_then_delivers(server, s3, fault, before=before, error=RequestRefused)
     assert "rename" in str(error)
 
 
@@ -141,14 +143,14 @@ def test_refused_rename_of_version_3_fails_the_delivery(
     start_faulty: Start, s3: MemoryS3, fault: Fault
 ) -> None:
     server = start_faulty(RefusesRequest, "rename", hide=(POSIX_RENAME,))
-    fails_then_works(server, s3, fault, before={}, error=RequestRefused)
+    assert_fails_then_delivers(server, s3, fault, before={}, error=RequestRefused)
 
 
 def test_forbidden_rename_of_version_3_keeps_the_old_file(
     start_faulty: Start, s3: MemoryS3, fault: Fault
 ) -> None:
     server = start_faulty(RefusesRequest, "rename", code=PERMISSION_DENIED, hide=(POSIX_RENAME,))
-    error = fails_then_works(server, s3, fault, before={KEY: OLD}, error=RequestRefused)
+    error = assert_fails_then_delivers(server, s3, fault, before={KEY: OLD}, error=RequestRefused)
     assert "rename" in str(error)
 
 
@@ -157,7 +159,7 @@ def test_new_file_that_cannot_take_its_name_leaves_the_old_one_there(
 ) -> None:
     # Renames without OpenSSH's extension: onto the old file, the old one aside, the new one to its name.
     server = start_faulty(RefusesRequest, "rename", nth=3, code=PERMISSION_DENIED, hide=(POSIX_RENAME,))
-    fails_then_works(server, s3, fault, before={KEY: OLD}, error=RequestRefused)
+    assert_fails_then_delivers(server, s3, fault, before={KEY: OLD}, error=RequestRefused)
 
 
 def test_old_file_that_may_not_be_removed_does_not_keep_the_new_one_from_its_name(
@@ -176,7 +178,7 @@ def test_permission_denied_is_retried_and_says_whom_to_ask(
     before: dict[str, bytes], start_faulty: Start, s3: MemoryS3, fault: Fault
 ) -> None:
     server = start_faulty(RefusesRequest, "open", code=PERMISSION_DENIED)
-    error = fails_then_works(server, s3, fault, before=before, error=RequestRefused)
+    error = assert_fails_then_delivers(server, s3, fault, before=before, error=RequestRefused)
     assert error.disposition is Disposition.RETRY
     assert "permission to write" in error.hint
 
@@ -185,7 +187,9 @@ def test_permission_denied_is_retried_and_says_whom_to_ask(
 def test_file_that_a_scanner_holds_for_a_moment_is_retried(
     hide: tuple[str, ...], start_faulty: Start, s3: MemoryS3, fault: Fault
 ) -> None:
-    error = fails_then_works(start_faulty(ScannerLock, hide=hide), s3, fault, before={}, error=RequestRefused)
+    error = assert_fails_then_delivers(
+        start_faulty(ScannerLock, hide=hide), s3, fault, before={}, error=RequestRefused
+    )
     assert (error.request, error.code) == ("rename", PERMISSION_DENIED)
     assert error.disposition is Disposition.RETRY
 
@@ -196,7 +200,7 @@ def test_full_disk_fails_the_delivery_and_is_tried_again(
     code: int, capacity: int, start_faulty: Start, s3: MemoryS3, fault: Fault
 ) -> None:
     server = start_faulty(DiskFull, capacity=capacity, code=code)
-    error = fails_then_works(server, s3, fault, before={KEY: OLD}, error=RequestRefused)
+    error = assert_fails_then_delivers(server, s3, fault, before={KEY: OLD}, error=RequestRefused)
     assert error.code == code
     assert error.disposition is Disposition.RETRY
     assert "disk" in error.hint or "quota" in error.hint
@@ -207,9 +211,11 @@ def test_server_that_never_answers_is_given_up(
     operation: str, start_faulty: Start, s3: MemoryS3, fault: Fault
 ) -> None:
     server = start_faulty(Stalls, operation)
-    # Nobody can clean up at a server that does not answer.
+    # A server that does not answer cannot be cleaned up.
     left_behind = 0 if operation == "open" else 1
-    fails_then_works(server, s3, fault, before={KEY: OLD}, error=ConnectionLost, left_behind=left_behind)
+    assert_fails_then_delivers(
+        server, s3, fault, before={KEY: OLD}, error=ConnectionLost, left_behind=left_behind
+    )
 
 
 def test_server_that_never_answers_a_close_gets_the_rest_over_another_connection(
@@ -238,7 +244,7 @@ def test_server_that_never_answers_a_clean_up_does_not_hide_the_first_error(
 # --- quirks that must not be errors ---
 
 
-def delivers(server: RunningServer, s3: MemoryS3) -> None:
+def assert_delivers(server: RunningServer, s3: MemoryS3) -> None:
     delivery: Delivery = delivery_to(server, s3)
     delivery.deliver(s3.ref(KEY))
     delivery.deliver(s3.ref(KEY))  # again, over the file of the first time
@@ -246,7 +252,7 @@ def delivers(server: RunningServer, s3: MemoryS3) -> None:
 
 
 def test_delivers_where_nothing_may_be_looked_at(start_faulty: Start, s3: MemoryS3, fault: Fault) -> None:
-    delivers(start_faulty(DeniesLooking), s3)
+    assert_delivers(start_faulty(DeniesLooking), s3)
 
 
 def test_drop_box_that_cannot_replace_names_the_rename_as_the_cause(
@@ -271,12 +277,12 @@ def test_delivers_where_the_file_is_swept_away_at_once(
 
 
 def test_delivers_where_attributes_may_not_be_set(start_faulty: Start, s3: MemoryS3, fault: Fault) -> None:
-    delivers(start_faulty(RefusesAttributes), s3)
+    assert_delivers(start_faulty(RefusesAttributes), s3)
     assert not fault.caused
 
 
 def test_delivers_where_only_one_file_may_be_open(start_faulty: Start, s3: MemoryS3, fault: Fault) -> None:
-    delivers(start_faulty(OneOpenFile), s3)
+    assert_delivers(start_faulty(OneOpenFile), s3)
     assert not fault.caused
 
 
@@ -298,7 +304,7 @@ def test_delivers_a_batch_where_few_files_may_be_open(
     assert not refused, "what the server bears is remembered"
 
 
-def test_server_that_lets_nobody_create_files_is_not_asked_for_every_object(
+def test_server_that_refuses_new_files_is_not_asked_for_every_object(
     start_faulty: Start, fault: Fault
 ) -> None:
     server = start_faulty(RefuseAllCreates)
@@ -309,7 +315,7 @@ def test_server_that_lets_nobody_create_files_is_not_asked_for_every_object(
     assert {type(outcome) for outcome in outcomes} == {RequestRefused, PartnerRefusesWrites}
     assert fault.caused <= 64
     assert not any(getattr(outcome, "disposition", None) is Disposition.PERMANENT for outcome in outcomes)
-    fault.mend()
+    fault.clear()
     assert {
         type(outcome) for _, outcome in deliver_all(delivery, refs, Invocation(Deadline(lambda: 900)))
     } == {Receipt}
@@ -320,7 +326,7 @@ def test_server_that_lets_nobody_create_files_is_not_asked_for_every_object(
 def test_delivers_without_the_extensions_of_openssh(
     hide: tuple[str, ...], start_faulty: Start, s3: MemoryS3
 ) -> None:
-    delivers(start_faulty(OneOpenFile, hide=hide), s3)
+    assert_delivers(start_faulty(OneOpenFile, hide=hide), s3)
 
 
 @pytest.mark.parametrize("kind", [FailsOnMissingParent, NoSuchPath])

@@ -29,7 +29,7 @@ from tests.support.faults.sftp_server import Fault, HangsUp, WatchedServer, faul
 from tests.support.ledger_harness import KEY, LedgerHarness, are_files
 from tests.support.memory_s3 import MemoryS3, client_error, digest_of
 from tests.support.partner import connections
-from tests.support.watch import never_half
+from tests.support.watch import never_partial
 
 OLD = b"the old file, complete"
 LARGE = os.urandom(SMALL_BYTES + 300_000)
@@ -96,7 +96,7 @@ def server(root: Path, data: bytes) -> Iterator[RunningServer]:
     with (
         stating_write_limit(5000),
         start_asyncssh_server(root, sftp_factory=factory) as running,
-        never_half(root / KEY, OLD, data, NEWER),
+        never_partial(root / KEY, OLD, data, NEWER),
     ):
         yield running
 
@@ -104,10 +104,10 @@ def server(root: Path, data: bytes) -> Iterator[RunningServer]:
 only_large = pytest.mark.parametrize("data", [LARGE], ids=["large"])
 
 
-def fails(
+def assert_fails(
     harness: LedgerHarness, server: RunningServer, error: type[DeliveryError], disposition: Disposition
 ) -> DeliveryError:
-    """Insist on that error, and that nobody sees anything of the attempt."""
+    """Assert this error, an unchanged old file and no lease."""
     outcome = harness.attempt(server)
     assert type(outcome) is error
     assert isinstance(outcome, DeliveryError)
@@ -117,8 +117,8 @@ def fails(
     return outcome
 
 
-def delivers(harness: LedgerHarness, server: RunningServer, data: bytes) -> None:
-    """Insist that it is delivered now, and not a second time."""
+def assert_delivers(harness: LedgerHarness, server: RunningServer, data: bytes) -> None:
+    """Assert that one attempt delivers it, and that the next one finds it delivered."""
     assert isinstance(harness.attempt(server), Receipt)
     assert are_files(server, report=data)
     assert harness.state() == "DELIVERED"
@@ -127,7 +127,7 @@ def delivers(harness: LedgerHarness, server: RunningServer, data: bytes) -> None
 
 
 def supersedes(harness: LedgerHarness, server: RunningServer) -> None:
-    """Insist that the version is recorded as superseded, and that the newer one is delivered by its event."""
+    """Assert that the version is recorded as superseded, and the newer one is delivered by its event."""
     assert are_files(server, report=OLD)
     assert harness.state() == "SUPERSEDED"
     assert not harness.is_leased()
@@ -140,7 +140,7 @@ def supersedes(harness: LedgerHarness, server: RunningServer) -> None:
 
 
 def is_gone(harness: LedgerHarness, server: RunningServer) -> None:
-    """Insist that it is recorded as gone, and that its event is settled from now on."""
+    """Assert that it is recorded as gone, and that its event is acknowledged from now on."""
     assert are_files(server, report=OLD)
     assert harness.state() == "GONE"
     assert not harness.is_leased()
@@ -157,10 +157,10 @@ def test_busy_s3_is_asked_again_another_time(
     code: str, status: int, data: bytes, s3: MovingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     s3.before_get = refusing(code, status)
-    fails(harness, server, SourceInterrupted, Disposition.RETRY)
+    assert_fails(harness, server, SourceInterrupted, Disposition.RETRY)
     assert harness.state() == "SENDING"
     s3.before_get = healthy
-    delivers(harness, server, data)
+    assert_delivers(harness, server, data)
 
 
 @only_large
@@ -173,9 +173,9 @@ def test_s3_that_becomes_busy_after_a_reset_is_asked_again_another_time(
 
     s3.breaks = [500_000]
     s3.before_get = busy_from_the_second_on
-    fails(harness, server, SourceInterrupted, Disposition.RETRY)
+    assert_fails(harness, server, SourceInterrupted, Disposition.RETRY)
     s3.before_get = healthy
-    delivers(harness, server, data)
+    assert_delivers(harness, server, data)
 
 
 @only_large
@@ -183,7 +183,7 @@ def test_resets_of_a_body_are_survived(
     data: bytes, s3: MovingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     s3.breaks = [1, 0, 500_000, 300_000, 0, 0]
-    delivers(harness, server, data)
+    assert_delivers(harness, server, data)
     assert len(s3.requests) == 7
 
 
@@ -192,8 +192,8 @@ def test_reset_of_a_small_body_is_tried_again_another_time(
     data: bytes, s3: MovingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     s3.breaks = [len(data) // 2]
-    fails(harness, server, SourceInterrupted, Disposition.RETRY)
-    delivers(harness, server, data)
+    assert_fails(harness, server, SourceInterrupted, Disposition.RETRY)
+    assert_delivers(harness, server, data)
 
 
 @pytest.mark.parametrize("length", [0, 1000, -1])
@@ -201,10 +201,10 @@ def test_body_that_always_ends_early_is_no_object(
     length: int, data: bytes, s3: MovingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     s3.wire[KEY] = data[:length]
-    fails(harness, server, SourceInterrupted, Disposition.RETRY)
+    assert_fails(harness, server, SourceInterrupted, Disposition.RETRY)
     assert harness.state() == "SENDING"
     del s3.wire[KEY]
-    delivers(harness, server, data)
+    assert_delivers(harness, server, data)
 
 
 def test_damaged_body_gets_no_final_name(
@@ -214,9 +214,9 @@ def test_damaged_body_gets_no_final_name(
     checksum.add(0, len(data), checksum.of(data))
     s3.checksums[KEY] = {"ChecksumType": "FULL_OBJECT", "ChecksumCRC32": checksum.value(len(data))}
     s3.wire[KEY] = data[:-1] + bytes([data[-1] ^ 1])
-    fails(harness, server, ObjectCorrupt, Disposition.RETRY)
+    assert_fails(harness, server, ObjectCorrupt, Disposition.RETRY)
     del s3.wire[KEY]
-    delivers(harness, server, data)
+    assert_delivers(harness, server, data)
 
 
 @pytest.mark.parametrize("algorithm", ["SHA256", "SHA1"])
@@ -226,9 +226,9 @@ def test_body_with_another_hash_than_the_stored_one_gets_no_final_name(
     stored = base64.b64encode(digest_of(algorithm, data)).decode()
     s3.checksums[KEY] = {"ChecksumType": "FULL_OBJECT", f"Checksum{algorithm}": stored}
     s3.wire[KEY] = data[:-1] + bytes([data[-1] ^ 1])
-    fails(harness, server, ObjectCorrupt, Disposition.RETRY)
+    assert_fails(harness, server, ObjectCorrupt, Disposition.RETRY)
     del s3.wire[KEY]
-    delivers(harness, server, data)
+    assert_delivers(harness, server, data)
     assert harness.receipt()["verified_by"] == {"S": f"full_object:{algorithm}"}
 
 
@@ -236,7 +236,7 @@ def test_checksum_of_the_parts_is_not_mistaken_for_one_of_the_whole(
     data: bytes, s3: MovingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     s3.put_in_parts(KEY, [data[:70_000], data[70_000:]], "CRC32", announced="FULL_OBJECT")
-    delivers(harness, server, data)
+    assert_delivers(harness, server, data)
     assert harness.receipt()["verified_by"] == {"S": "composite:CRC32/2"}
 
 
@@ -248,7 +248,7 @@ def test_object_whose_parts_may_not_be_listed_is_delivered_and_said_to_be_uncomp
 
     s3.put_in_parts(KEY, [data[:70_000], data[70_000:]], "CRC32")
     monkeypatch.setattr(s3, "get_object_attributes", deny)
-    delivers(harness, server, data)
+    assert_delivers(harness, server, data)
     assert harness.receipt()["verified_by"] == {"S": "none"}
 
 
@@ -256,10 +256,10 @@ def test_denied_object_is_delivered_when_it_may_be_read(
     data: bytes, s3: MovingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     s3.before_get = s3.before_head = refusing("AccessDenied", 403)
-    error = fails(harness, server, SourceDenied, Disposition.PERMANENT)
+    error = assert_fails(harness, server, SourceDenied, Disposition.PERMANENT)
     assert "s3:GetObject" in error.hint
     s3.before_get = s3.before_head = healthy
-    delivers(harness, server, data)
+    assert_delivers(harness, server, data)
 
 
 # --- the object changes ---
@@ -273,7 +273,7 @@ def test_object_that_was_overwritten_before_is_left_to_its_own_event(
     supersedes(harness, server)
 
 
-def test_object_that_was_deleted_before_is_recorded_as_gone_and_nobody_connects(
+def test_object_that_was_deleted_before_is_recorded_as_gone_without_a_connection(
     s3: MovingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     del s3.objects[KEY]
@@ -361,7 +361,7 @@ def test_s3_that_is_busy_in_the_next_invocation_costs_nothing_of_what_was_sent(
     assert isinstance(harness.attempt(server), SourceInterrupted)
     s3.before_head = healthy
     s3.requests.clear()
-    delivers(harness, server, data)
+    assert_delivers(harness, server, data)
     assert not s3.requests[0]["Range"].startswith("bytes=0-")
 
 
@@ -373,7 +373,7 @@ def test_object_that_is_deleted_once_it_was_sent_is_recorded_as_delivered(
     factory = faulty(HangsUp, fault, "posix_rename", done=True)
     with start_asyncssh_server(root, sftp_factory=factory) as server:
         harness.attempt(server)
-        fault.mend()
+        fault.clear()
         del s3.objects[KEY]
         recovered = harness.attempt(server)
         assert isinstance(recovered, Receipt)

@@ -61,7 +61,7 @@ from tests.support.faults.tcp_proxy import HEALTHY, Plan, tcp_proxy
 from tests.support.ledger_harness import KEY, LedgerHarness, are_files
 from tests.support.memory_s3 import MemoryS3
 from tests.support.partner import connections, files_below
-from tests.support.watch import never_half
+from tests.support.watch import never_partial
 
 OLD = b"the old file, complete"
 DATA = os.urandom(SMALL_BYTES + 300_000)  # a number of writes
@@ -187,10 +187,10 @@ def is_resumed(outcome: Receipt | Exception, error: type[DeliveryError], data: b
     return isinstance(outcome, Receipt) and error is ConnectionLost and len(data) > SMALL_BYTES
 
 
-def insist_on_end(
+def assert_delivered_once(
     harness: LedgerHarness, server: RunningServer, data: bytes, *, port: int | None = None
 ) -> None:
-    """Insist that it is delivered, recorded, and not sent again."""
+    """Assert that it is delivered, recorded, and not sent again."""
     assert are_files(server, report=data)
     assert harness.state() == "DELIVERED"
     assert not harness.is_leased()
@@ -206,7 +206,7 @@ def test_fault_of_the_server(
     case = FAULTS[name]
     server = start(case)
     # Without OpenSSH's extension there is a moment without a file, but never one with a half file.
-    with never_half(server.root / KEY, OLD, data):
+    with never_partial(server.root / KEY, OLD, data):
         outcome = harness.attempt(server)
         if case.raises is None:
             assert isinstance(outcome, Receipt), outcome
@@ -218,10 +218,10 @@ def test_fault_of_the_server(
                 assert outcome.disposition is case.disposition
                 assert harness.state() in {"SENDING", "STAGED", "COMMITTING"}
                 assert not harness.is_leased()
-                fault.mend()
+                fault.clear()
                 assert isinstance(harness.attempt(server), Receipt)
-            fault.mend()
-    insist_on_end(harness, server, data)
+            fault.clear()
+    assert_delivered_once(harness, server, data)
 
 
 def test_file_that_is_swept_away_at_once_is_delivered(
@@ -253,7 +253,7 @@ BREAKS = {
 def test_fault_of_the_network(name: str, data: bytes, harness: LedgerHarness, start: Start) -> None:
     plan, error, disposition = BREAKS[name]
     server = start(Case(WatchedServer))
-    with tcp_proxy(server.port, plan) as proxy, never_half(server.root / KEY, OLD, data):
+    with tcp_proxy(server.port, plan) as proxy, never_partial(server.root / KEY, OLD, data):
         outcome = harness.attempt(server, port=proxy.port)
         if error is None:
             assert isinstance(outcome, Receipt)
@@ -265,7 +265,7 @@ def test_fault_of_the_network(name: str, data: bytes, harness: LedgerHarness, st
                 proxy.plan = HEALTHY
                 assert isinstance(harness.attempt(server, port=proxy.port), Receipt)
             proxy.plan = HEALTHY
-        insist_on_end(harness, server, data, port=proxy.port)
+        assert_delivered_once(harness, server, data, port=proxy.port)
 
 
 def test_connection_that_was_closed_for_being_idle_is_replaced_within_the_same_delivery(
@@ -323,7 +323,7 @@ def test_next_invocation_goes_on(data: bytes, harness: LedgerHarness, start: Sta
     asking = 2 * 3  # whether the server resumes files, over either connection
     assert 0 <= fault.requests["write"] - -(-len(data) // 5000) <= asking
     assert 0 < sent < fault.requests["write"]
-    insist_on_end(harness, server, data)
+    assert_delivered_once(harness, server, data)
 
 
 @only_large
@@ -338,14 +338,14 @@ def test_begun_file_that_does_not_fit_the_checkpoint_is_sent_anew(
     else:
         os.truncate(part, part.stat().st_size - 1 if what == "is cut short" else 0)
     assert isinstance(harness.attempt(server), Receipt)
-    insist_on_end(harness, server, data)
+    assert_delivered_once(harness, server, data)
 
 
 @only_large
 def test_object_is_sent_anew_to_a_server_that_does_not_resume_files_any_more(
     data: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
-    fault.mend()
+    fault.clear()
     server = start(Case(RefusesSecondOpen, around=lambda: stating_write_limit(5000)))
     pause(harness, server)
     fault.broken = True
@@ -353,12 +353,12 @@ def test_object_is_sent_anew_to_a_server_that_does_not_resume_files_any_more(
         assert isinstance(harness.attempt(server), ResumeRefused)
     assert isinstance(harness.attempt(server), Receipt)
     assert fault.caused
-    insist_on_end(harness, server, data)
+    assert_delivered_once(harness, server, data)
 
 
 @only_large
 @pytest.mark.parametrize("kind", [SpoolsPerHandle, RefusesSecondOpen, WritesInOrderOnly])
-def test_server_that_lets_nobody_go_on_is_found_out_before_bytes_are_wasted(
+def test_server_without_resume_is_recognized_before_bytes_are_wasted(
     kind: Callable[..., Any], data: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     server = start(Case(kind))
@@ -368,7 +368,7 @@ def test_server_that_lets_nobody_go_on_is_found_out_before_bytes_are_wasted(
     assert fault.requests["write"] <= 2
     # In one invocation it can be delivered.
     assert isinstance(harness.attempt(server), Receipt)
-    insist_on_end(harness, server, data)
+    assert_delivered_once(harness, server, data)
 
 
 @only_large

@@ -12,9 +12,8 @@ import pytest
 from local.sftp_server import RunningServer, start_asyncssh_server, start_sshd
 from s3_to_sftp.errors import HostKeyRefused
 from s3_to_sftp.settings import Server, Settings
-from s3_to_sftp.sftp.connection import connect
 from tests.integration.conftest import skip_without_sshd
-from tests.support.partner import IMPATIENT, login_of
+from tests.support.partner import assert_connects, login_of
 
 ALL_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa")
 BOTH_SERVERS = pytest.mark.parametrize("kind", ["sshd", "asyncssh"])
@@ -30,12 +29,10 @@ def server_with(kind: str, root: Path, *types: str) -> Iterator[RunningServer]:
             yield stack.enter_context(start_asyncssh_server(root, host_key_types=types))
 
 
-def connect_with(server: RunningServer, *pinned: str) -> str:
+def assert_connects_with(server: RunningServer, *pinned: str) -> str:
     """Connect with these keys pinned; return the fingerprint of the key that was shown."""
     address = Server(host=server.host, port=server.port, host_keys=pinned)
-    connection = connect(address, login_of(server), IMPATIENT)
-    connection.close()
-    return connection.host_key_fingerprint
+    return assert_connects(address, login_of(server))
 
 
 def pasted(error: HostKeyRefused) -> tuple[str, ...]:
@@ -63,20 +60,20 @@ def fingerprint_of(line: str) -> str:
 def test_each_key_of_a_server_with_several_can_be_the_pinned_one(kind: str, root: Path) -> None:
     with server_with(kind, root, *ALL_TYPES) as server:
         for line in server.host_keys:
-            assert connect_with(server, line) == fingerprint_of(line)
+            assert assert_connects_with(server, line) == fingerprint_of(line)
 
 
 @BOTH_SERVERS
 def test_comment_behind_a_pinned_key_does_not_matter(kind: str, root: Path) -> None:
     with server_with(kind, root, "ssh-ed25519") as server:
-        connect_with(server, server.host_key + " root@sftp.partner.example")
+        assert_connects_with(server, server.host_key + " root@sftp.partner.example")
 
 
 @BOTH_SERVERS
 def test_one_of_an_old_and_a_new_key_is_enough(kind: str, root: Path) -> None:
     with server_with(kind, root, "ssh-ed25519") as server:
-        connect_with(server, new_public_key(), server.host_key)
-        connect_with(server, new_public_key("ecdsa-sha2-nistp256"), server.host_key)
+        assert_connects_with(server, new_public_key(), server.host_key)
+        assert_connects_with(server, new_public_key("ecdsa-sha2-nistp256"), server.host_key)
 
 
 @BOTH_SERVERS
@@ -84,12 +81,12 @@ def test_unknown_key_is_refused_before_the_login_and_can_be_pasted(kind: str, ro
     with server_with(kind, root, "ssh-ed25519") as server:
         other = new_public_key()
         with pytest.raises(HostKeyRefused, match="not pinned") as raised:
-            connect_with(server, other)
+            assert_connects_with(server, other)
         assert fingerprint_of(other) in str(raised.value)
         assert server.host_key in str(raised.value)
         assert fingerprint_of(server.host_key) in str(raised.value)
         assert server.username not in server.read_log()
-        connect_with(server, *pasted(raised.value))
+        assert_connects_with(server, *pasted(raised.value))
 
 
 @BOTH_SERVERS
@@ -98,9 +95,9 @@ def test_without_a_pinned_key_nothing_is_sent_and_the_offered_one_can_be_pasted(
 ) -> None:
     with server_with(kind, root, "ssh-ed25519") as server:
         with pytest.raises(HostKeyRefused, match="No host key is pinned") as raised:
-            connect_with(server)
+            assert_connects_with(server)
         assert server.username not in server.read_log()
-        connect_with(server, *pasted(raised.value))
+        assert_connects_with(server, *pasted(raised.value))
 
 
 @BOTH_SERVERS
@@ -110,9 +107,9 @@ def test_pinned_type_that_the_server_lacks_shows_the_key_that_it_has(
 ) -> None:
     with server_with(kind, root, "ssh-ed25519") as server:
         with pytest.raises(HostKeyRefused) as raised:
-            connect_with(server, new_public_key(pinned_type))
+            assert_connects_with(server, new_public_key(pinned_type))
         assert server.host_key in str(raised.value)
-        connect_with(server, *pasted(raised.value))
+        assert_connects_with(server, *pasted(raised.value))
 
 
 @BOTH_SERVERS
@@ -122,12 +119,12 @@ def test_garbage_that_is_pinned_matches_nothing_and_shows_the_offered_key(
 ) -> None:
     with server_with(kind, root, "ssh-ed25519") as server:
         with pytest.raises(HostKeyRefused) as raised:
-            connect_with(server, garbage)
+            assert_connects_with(server, garbage)
         assert server.host_key in str(raised.value)
 
 
 def test_changed_key_stops_a_connection_that_worked_before(root: Path) -> None:
     with start_asyncssh_server(root) as before:
-        connect_with(before, before.host_key)
+        assert_connects_with(before, before.host_key)
     with start_asyncssh_server(root, port=before.port) as after, pytest.raises(HostKeyRefused):
-        connect_with(after, before.host_key)
+        assert_connects_with(after, before.host_key)

@@ -59,7 +59,7 @@ def partner_of(server: HostileServer, streams: int = 1) -> Iterator[SftpClient]:
 
 
 def leaves_nothing_behind(server: HostileServer) -> None:
-    """Insist that soon no thread of ours is left, and no connection: the server reads the end of each."""
+    """Assert that soon none of our threads and no connection is left: the server reads the end of each."""
     deadline = time.monotonic() + 120
     while (threads := threads_of_ours(server)) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -101,7 +101,7 @@ def fails(manners: Manners, streams: int = 1) -> DeliveryError:
         return raised.value
 
 
-def delivers(manners: Manners, streams: int = 1) -> None:
+def assert_delivers(manners: Manners, streams: int = 1) -> None:
     with hostile_server(manners) as server, partner_of(server, streams) as partner:
         send(partner, GatheringSource(DATA), NAME)
         assert server.files == {NAME: DATA}
@@ -172,7 +172,7 @@ def test_limits_that_are_never_stated_hold_nothing_up() -> None:
         limits = asked.kind == Request.EXTENDED and asked.first_text == LIMITS
         return NOTHING if limits else None
 
-    delivers(Manners(script=script))
+    assert_delivers(Manners(script=script))
     assert max(sizes) < 32 * 1024
 
 
@@ -187,7 +187,7 @@ def test_answer_that_drips_is_given_up(kind: int) -> None:
 
 
 def test_answer_that_drips_in_time_is_understood() -> None:
-    delivers(Manners(drips_at=Request.OPEN, drip_seconds=0.005))
+    assert_delivers(Manners(drips_at=Request.OPEN, drip_seconds=0.005))
 
 
 def test_offset_of_the_write_that_is_never_answered_is_named() -> None:
@@ -337,9 +337,9 @@ def test_stated_limit_is_not_believed_beyond_reason(stated: int) -> None:
             sizes.append(len(asked.payload))
         return None
 
-    delivers(Manners(max_write=stated, script=script))
+    assert_delivers(Manners(max_write=stated, script=script))
     assert max(sizes) < 262_144
-    assert len(sizes) < 1000, "a few bytes per request would take for ever"
+    assert len(sizes) < 1000, "a few bytes per request would never finish"
 
 
 def test_server_that_takes_less_than_it_states_is_told_by_its_refusal() -> None:

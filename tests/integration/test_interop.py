@@ -62,7 +62,7 @@ def remote(server: RunningServer, name: str) -> str:
 
 
 def send_small(partner: SftpClient, server: RunningServer, files: dict[str, bytes]) -> None:
-    """Send all at a time, and insist that each has arrived."""
+    """Send all concurrently, and assert that each has arrived."""
     outcomes = partner.send_small(
         SmallFile(
             name, remote(server, name), remote(server, f"{name}.part"), data, remote(server, f"{name}.old")

@@ -14,7 +14,15 @@ from local.processes import CannotRun
 from s3_to_sftp.errors import AlreadyDelivered, LeaseHeld, LedgerError, Superseded
 from s3_to_sftp.state.ledger import Checkpoint
 from s3_to_sftp.state.remote_names import NameKind, RemoteName
-from tests.support.ledger_env import DAY, TABLE, LedgerEnvironment, NamedLedger, commit_of, create_table, ref
+from tests.support.ledger_environment import (
+    DAY,
+    TABLE,
+    LedgerEnvironment,
+    NamedLedger,
+    commit_of,
+    create_table,
+    ref,
+)
 
 OLD, NEW = ref("0A"), ref("0B")
 

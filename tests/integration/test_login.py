@@ -11,7 +11,7 @@ from local.sftp_server import AuthMethod, start_asyncssh_server, start_sshd
 from s3_to_sftp.credentials import Credentials
 from s3_to_sftp.errors import CredentialsError, LoginRefused, SftpNotStarted
 from s3_to_sftp.sftp.connection import connect
-from tests.support.partner import IMPATIENT, address_of, login_of
+from tests.support.partner import IMPATIENT, address_of, assert_connects, login_of
 from tests.support.two_step_server import Step, two_step_server
 
 PASSWORD = " a pässword: with 'odd' characters "
@@ -21,13 +21,13 @@ PASSWORD = " a pässword: with 'odd' characters "
 def test_password_logs_in_by_the_one_method_that_the_server_has(method: AuthMethod, root: Path) -> None:
     with start_asyncssh_server(root, password=PASSWORD, methods=[method]) as server:
         credentials = Credentials(username=server.username, password=PASSWORD)
-        connect(address_of(server), credentials, IMPATIENT).close()
+        assert_connects(address_of(server), credentials)
         assert f"{method} of partner accepted" in server.read_log()
 
 
 def test_private_key_logs_in(root: Path) -> None:
     with start_asyncssh_server(root, methods=["publickey"]) as server:
-        connect(address_of(server), login_of(server), IMPATIENT).close()
+        assert_connects(address_of(server), login_of(server))
 
 
 @pytest.mark.usefixtures("sshd_or_skip")
@@ -47,7 +47,7 @@ def test_private_key_of_every_kind_logs_in_at_openssh(
     ).decode()
     with start_sshd(root, extra_config=[f"AuthorizedKeysFile {authorized}"]) as server:
         credentials = Credentials(username=server.username, private_key=private_key, passphrase=passphrase)
-        connect(address_of(server), credentials, IMPATIENT).close()
+        assert_connects(address_of(server), credentials)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_key_is_followed_by_the_password_where_either_is_enough(root: Path) -> N
             password=server.password or "",
             private_key=stranger.export_private_key().decode(),
         )
-        connect(address_of(server), credentials, IMPATIENT).close()
+        assert_connects(address_of(server), credentials)
 
 
 def test_server_that_never_starts_sftp_is_given_up() -> None:

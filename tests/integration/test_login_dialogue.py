@@ -34,7 +34,7 @@ from tests.support.faults.ssh_door import (
     success,
     wants_new_password,
 )
-from tests.support.partner import IMPATIENT
+from tests.support.partner import IMPATIENT, assert_connects
 
 KI = "keyboard-interactive"
 
@@ -337,7 +337,7 @@ def test_text_before_the_version_line_is_quoted() -> None:
 
 def test_lines_before_the_version_line_are_no_obstacle() -> None:
     with ssh_door(takes_everything, greets=b"Willkommen \xfc\r\nSecond line\n") as door:
-        connect(door.address, door.login, IMPATIENT).close()
+        assert_connects(door.address, door.login)
 
 
 def test_version_line_without_an_end_is_given_up() -> None:

@@ -111,7 +111,7 @@ def test_partner_that_takes_two_connections_gets_two_and_is_not_asked_again(
     for name in ("a.bin", "b.bin"):
         assert send(partner, GatheringSource(LARGE), name) == 2
         assert (server.root / name).read_bytes() == LARGE
-    # Streams that are not needed any more do not come, so it may be one less.
+    # A stream that is no longer needed does not start, so it may be one less.
     assert proxy.connections <= 5, "asked again for what was refused"
     said = [record.getMessage() for record in caplog.records if record.name.startswith("s3_to_sftp")]
     assert len(said) == 1, said

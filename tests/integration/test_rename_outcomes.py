@@ -135,7 +135,7 @@ def test_refused_rename_is_no_delivery_after_the_partner_has_tidied_up(
     assert isinstance(harness.attempt(server), RequestRefused)
     assert harness.state() == "STAGED"
     assert len(sweep(server)) == 1
-    fault.mend()
+    fault.clear()
     receipt = harness.attempt(server)
     assert isinstance(receipt, Receipt)
     assert (receipt.recovered, receipt.evidence) == (False, Evidence.RENAME_OK)
@@ -189,7 +189,7 @@ def test_name_that_the_server_refuses_is_never_delivered_and_the_bytes_are_sent_
         assert harness.state() == "STAGED"
     assert fault.requests["write"] == writes
     assert only_temporary(server).read_bytes() == data
-    fault.mend()
+    fault.clear()
     assert isinstance(harness.attempt(server), Receipt)
     assert are_files(server, report=data)
     assert fault.requests["write"] == writes
@@ -203,7 +203,7 @@ def lose_at_rename(harness: LedgerHarness, server: RunningServer, fault: Fault) 
     lost = harness.attempt(server)
     assert isinstance(lost, ConnectionLost), lost
     assert harness.state() == "COMMITTING"
-    fault.mend()
+    fault.clear()
 
 
 @pytest.mark.parametrize("done", [False, True])
@@ -321,7 +321,7 @@ def test_file_that_was_cut_short_after_the_loss_is_never_given_the_final_name(
     assert are_files(server, report=data)
 
 
-def test_old_file_that_was_moved_aside_is_kept_while_nobody_knows(
+def test_old_file_that_was_moved_aside_is_kept_while_the_outcome_is_unknown(
     data: bytes, old: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     with without_extensions(POSIX_RENAME):
@@ -391,7 +391,7 @@ def test_size_is_compared_before_every_rename(
     assert isinstance(harness.attempt(server), SizeMismatch)
     assert fault.requests["posix_rename"] == 0
     assert files_below(server.root) == {}
-    fault.mend()
+    fault.clear()
     assert isinstance(harness.attempt(server), Receipt)
     assert are_files(server, report=data)
 
@@ -405,7 +405,7 @@ def newer_version(harness: LedgerHarness, data: bytes) -> Any:
 
 
 class HangsAndKeepsFiles(KeepsFiles, HangsInRename):
-    """Hangs in the first RENAME, and lets nobody remove a file."""
+    """Hangs in the first RENAME, and refuses to remove files."""
 
 
 class HangsAndKeepsNames(HangsAndKeepsFiles):
@@ -441,7 +441,7 @@ def test_newer_version_waits_where_an_older_rename_cannot_be_prevented(
     assert isinstance(outcome, EarlierRenamePending), outcome
     assert outcome.disposition is Disposition.RETRY
     fault.wake()
-    fault.mend()
+    fault.clear()
     assert isinstance(harness.attempt(server, ref=newer), Receipt)
     assert (server.root / KEY).read_bytes() == b"newer" + data
 
@@ -484,7 +484,7 @@ def test_file_of_a_dead_lettered_object_is_listed_and_used_by_the_redrive(
     assert harness.state() == "FAILED"
     assert list(harness.names()) == [only_temporary(server).name]
     assert harness.keys_with_leftovers() == 1
-    fault.mend()
+    fault.clear()
     writes = fault.requests["write"]
     assert isinstance(harness.attempt(server), Receipt)
     assert fault.requests["write"] == writes
@@ -501,7 +501,7 @@ def test_old_file_that_may_not_be_removed_is_listed_until_it_may(
         assert list(harness.names().values()) == ["aside"]
         assert harness.keys_with_leftovers() == 1
         assert set(harness.names()) == set(files_below(server.root)) - {KEY}
-        fault.mend()
+        fault.clear()
         assert isinstance(harness.attempt(server, ref=newer_version(harness, b"newer")), Receipt)
     assert are_files(server, report=b"newer")
     assert (harness.names(), harness.keys_with_leftovers()) == ({}, 0)
@@ -538,7 +538,7 @@ def test_directory_that_was_changed_after_a_dead_lettered_rename_takes_effect(
     refused = harness.attempt(server)
     assert isinstance(refused, DeliveryError)
     harness.give_up(refused)
-    fault.mend()
+    fault.clear()
     receipt = harness.attempt(server, directory="elsewhere")
     assert isinstance(receipt, Receipt)
     assert receipt.remote_path == f"elsewhere/{KEY}"

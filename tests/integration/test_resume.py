@@ -1,4 +1,4 @@
-"""A large file is left in the middle and gone on with over other connections, where the server can."""
+"""An upload stops in the middle and resumes over other connections, where the server supports it."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ TEMPORARY = "deep/.a.part"
 
 
 @pytest.fixture(params=[1, 2, 3], ids=["one stream", "two channels", "three streams"])
-def go_on(request: pytest.FixtureRequest) -> Callable[..., Staged]:
-    """Sends from `start` on over new connections, and pauses at question number `pause`."""
+def resume(request: pytest.FixtureRequest) -> Callable[..., Staged]:
+    """Sends from `start` on over new connections, and stops at call number `stop` of the condition."""
 
-    def go_on(server: RunningServer, *, start: int = 0, pause: int = 10**9) -> Staged:
+    def resume(server: RunningServer, *, start: int = 0, stop: int = 10**9) -> Staged:
         partner = partner_at(server, max_connections=1 if request.param == 2 else request.param)
         questions = iter(range(10**9))
         sent = upload(
@@ -45,43 +45,43 @@ def go_on(request: pytest.FixtureRequest) -> Callable[..., Staged]:
             "deep/a.bin",
             temporary=TEMPORARY,
             start=start,
-            pause=lambda: next(questions) >= pause,
-            streams=request.param,
+            stop=lambda: next(questions) >= stop,
+            most_streams=request.param,
         )
         partner.close()
         return sent
 
-    return go_on
+    return resume
 
 
 @pytest.mark.usefixtures("streams_at_any_distance")
-@pytest.mark.parametrize("pauses", [[1], [40], [3, 20, 20], [15] * 6])
-def test_file_is_whole_after_pauses(
-    pauses: list[int], server: RunningServer, go_on: Callable[..., Staged]
+@pytest.mark.parametrize("stops", [[1], [40], [3, 20, 20], [15] * 6])
+def test_file_is_complete_after_interruptions(
+    stops: list[int], server: RunningServer, resume: Callable[..., Staged]
 ) -> None:
     start = 0
-    for pause in pauses:
-        sent = go_on(server, start=start, pause=pause)
+    for stop in stops:
+        sent = resume(server, start=start, stop=stop)
         assert not sent.complete
         assert start <= sent.acknowledged < len(DATA)
         there = (server.root / TEMPORARY).read_bytes()[: sent.acknowledged]
         is_right = there == DATA[: sent.acknowledged]
         assert is_right
-        # What is behind may be anything; the checksum may end before it.
+        # Bytes after that are undefined; the checksum may end before it.
         start = max(0, sent.acknowledged - 1000)
-    assert go_on(server, start=start).complete
-    arrived_whole = files_below(server.root) == {"deep/a.bin": DATA}
-    assert arrived_whole
+    assert resume(server, start=start).complete
+    is_complete = files_below(server.root) == {"deep/a.bin": DATA}
+    assert is_complete
 
 
 @pytest.mark.usefixtures("streams_at_any_distance")
-def test_file_that_was_taken_away_meanwhile_is_lost(
-    server: RunningServer, go_on: Callable[..., Staged]
+def test_removed_temporary_file_raises_checkpoint_lost(
+    server: RunningServer, resume: Callable[..., Staged]
 ) -> None:
-    sent = go_on(server, pause=30)
+    sent = resume(server, stop=30)
     (server.root / TEMPORARY).unlink()
     with pytest.raises(CheckpointLost):
-        go_on(server, start=sent.acknowledged)
+        resume(server, start=sent.acknowledged)
     assert files_below(server.root) == {}
 
 
@@ -94,13 +94,13 @@ def asked(root: Path, request: pytest.FixtureRequest) -> Iterator[SftpClient]:
 
 
 @pytest.mark.parametrize("asked", [WatchedServer, DeniesLooking], indirect=True)
-def test_server_that_goes_on_with_files_is_known(asked: SftpClient, root: Path) -> None:
+def test_server_that_resumes_files_is_recognized(asked: SftpClient, root: Path) -> None:
     assert asked.supports_resume("new/.a.part")
     assert files_below(root) == {}
 
 
 @pytest.mark.parametrize("asked", [SpoolsPerHandle, IgnoresOffsets], indirect=True)
-def test_server_that_does_not_go_on_with_files_is_known(asked: SftpClient, root: Path) -> None:
+def test_server_that_does_not_resume_files_is_recognized(asked: SftpClient, root: Path) -> None:
     assert not asked.supports_resume("new/.a.part")
     assert files_below(root) == {}
 
@@ -108,7 +108,7 @@ def test_server_that_does_not_go_on_with_files_is_known(asked: SftpClient, root:
 @pytest.mark.parametrize(
     "asked", [OneOpenFile, RefusesSecondOpen, WritesInOrderOnly, RefusesReading], indirect=True
 )
-def test_server_that_does_not_let_it_be_tried_is_quoted(asked: SftpClient, root: Path) -> None:
+def test_error_of_server_that_refuses_the_probe_names_the_probe_file(asked: SftpClient, root: Path) -> None:
     with pytest.raises(RequestRefused, match=r"-resume\.part"):
         asked.supports_resume("new/.a.part")
     assert files_below(root) == {}

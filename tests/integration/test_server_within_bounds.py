@@ -53,7 +53,7 @@ LATIN_1 = "Kennwort ungültig, gesperrt für 30 Minuten".encode("latin-1")
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
-    """Insist that each thread ends that a test has caused."""
+    """Assert that every thread that a test has started ends."""
     before = set(threading.enumerate())
     yield
     deadline = time.monotonic() + 120
@@ -175,7 +175,7 @@ def test_nonsense_instead_of_an_answer_to_the_login_is_seen_by_the_circuit_break
         assert len(running.logins) == 1
 
 
-def test_message_that_nobody_knows_changes_nothing() -> None:
+def test_unknown_message_number_changes_nothing() -> None:
     """OpenSSH's ping has number 192, and paramiko fails with a KeyError."""
 
     def say_all(server: RawTransport) -> None:
@@ -186,6 +186,7 @@ def test_message_that_nobody_knows_changes_nothing() -> None:
     script.at_subsystem = lambda _server, channel: speak_sftp(channel)
     with connected(script) as (_, connection):
         connection.session.ping()
+        assert connection.is_open()
 
 
 @pytest.mark.parametrize("secret", [PASSWORD, "the-wrong-pässword"])
@@ -207,7 +208,7 @@ def test_packet_of_2_gb_after_the_login_ends_the_connection() -> None:
         assert isinstance(refused(running), TransferError | PartnerError)
 
 
-def test_stderr_that_nobody_reads_does_not_use_up_the_window() -> None:
+def test_unread_stderr_does_not_use_up_the_window() -> None:
     """It did after 2 MB: 1,900 small files at a server that logs a line for each."""
     logged = 0
 
@@ -219,6 +220,7 @@ def test_stderr_that_nobody_reads_does_not_use_up_the_window() -> None:
     script = Script(at_subsystem=lambda _server, channel: speak_sftp(channel, lambda _count: log(channel)))
     with connected(script) as (_, connection):
         connection.session.ping()
+        assert connection.is_open()
     assert logged >= 3 * incoming.WINDOW_BYTES
 
 
@@ -258,6 +260,7 @@ def test_same_host_key_when_keys_are_renewed_is_fine() -> None:
     with connected(script) as (running, connection):
         running.transports[0].renegotiate_keys()
         connection.session.ping()
+        assert connection.is_open()
 
 
 class NeverWaitedFor(threading.Event):

@@ -222,7 +222,7 @@ def test_file_of_another_size_gets_no_final_name(streams: int, root: Path, stack
         assert error is not None
         assert f"{len(DATA)} were acknowledged" in error.reason
         assert files_below(root) == {}
-    fault.mend()
+    fault.clear()
     assert attempt() is None
     assert same((root / "a.bin").read_bytes(), DATA)
 

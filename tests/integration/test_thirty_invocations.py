@@ -33,7 +33,7 @@ from tests.support.faults.ssh_door import (
     success,
     wants_new_password,
 )
-from tests.support.ledger_env import TABLE, create_table
+from tests.support.ledger_environment import TABLE, create_table
 from tests.support.partner import IMPATIENT
 from tests.unit.delivery.test_invocation import InvocationEnvironment
 

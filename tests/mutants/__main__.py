@@ -69,7 +69,7 @@ def _run_chosen(only: str, workers: int) -> bool:
     used = {survivor.why for survivor in survivors}
     unused = [] if only else [one for one in chosen.equivalent if one not in used]
     for one in unused:
-        print(f"NOT NEEDED ANY MORE in chosen.toml: {one.function}: {one.before} -> {one.after}")
+        print(f"NO LONGER NEEDED in chosen.toml: {one.function}: {one.before} -> {one.after}")
     print(f"chosen mutants: {_counts(fates, str)}", flush=True)
     return all(survivor.why for survivor in survivors) and not unused
 

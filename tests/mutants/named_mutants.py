@@ -35,7 +35,7 @@ class Fate(Enum):
     HANGS = "killed (hangs)"
     SURVIVED = "SURVIVED"
     BROKEN = "BROKEN"
-    """It does not apply any more, or its tests could not be run: nothing was shown."""
+    """It no longer applies, or its tests could not be run: nothing was shown."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -84,7 +84,7 @@ class _Writes:
 
 def _die() -> NoReturn:
     os.kill(os.getpid(), signal.SIGKILL)
-    raise AssertionError("nobody survives SIGKILL")
+    raise AssertionError("no process survives SIGKILL")
 
 
 def _before(owner: Any, name: str) -> Seam:
@@ -230,7 +230,7 @@ def _set_clock_ahead(seconds: float) -> None:
 
 
 def _count(writes: _Writes, *, gather: int) -> None:
-    """Count WRITEs, and let nobody send a second one before each stream has sent its first."""
+    """Count WRITEs, and send no second one before each stream has sent its first."""
 
     def counted(call: Callable[..., Any], sftp: SftpSession, *args: Any, **more: Any) -> Any:
         if not _is_of_probe(*args, **more):

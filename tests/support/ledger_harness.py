@@ -1,4 +1,4 @@
-"""One announced object, a ledger, and functions that try to deliver it, each with connections of its own."""
+"""One announced object, a ledger, and functions that deliver it, each with its own connections."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.errors import DeliveryError
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.receipt import Receipt
-from tests.support.ledger_env import TABLE, LedgerEnvironment, create_table
+from tests.support.ledger_environment import TABLE, LedgerEnvironment, create_table
 from tests.support.memory_s3 import MemoryS3
 from tests.support.pace import short
 from tests.support.partner import files_below, partner_at
@@ -52,7 +52,7 @@ class LedgerHarness:
     def function(
         self, server: RunningServer, *, port: int | None = None, directory: str = "", **more: Any
     ) -> Iterator[Delivery]:
-        """A new function; it has connected to nobody yet."""
+        """A new function without connections."""
         partner = partner_at(server, port=port, timeouts=SHORT)
         ledger = self._ledger.function(next(self._names))
         try:
@@ -121,6 +121,6 @@ class LedgerHarness:
 
 
 def are_files(server: RunningServer, **expected: bytes) -> bool:
-    """Say whether these and no others are at the partner; names without their `.csv`."""
+    """Return whether exactly these files are at the partner; names without their `.csv`."""
     # Not left to `assert a == b`: pytest would explain the difference of megabytes.
     return files_below(server.root) == {f"{name}.csv": data for name, data in expected.items()}

@@ -114,7 +114,7 @@ class Server:
     def loses_power(self) -> None:
         """The newest file loses its tail; whatever hung is dead.
 
-        Not where nothing is shown: nobody could tell that file from a whole one.
+        Not where nothing is shown: such a file is indistinguishable from a complete one.
         """
         self.pending = []
         files = [file for file in self.files.values() if file.version is not None]

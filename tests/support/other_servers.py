@@ -105,7 +105,7 @@ def start_dropbear(root: Path) -> Iterator[RunningServer]:
 
         def launch(port: int) -> Launch:
             address = f"{LOOPBACK}:{port}"
-            # Its default window of 24 KiB would make a distant test last for ever.
+            # Its default window of 24 KiB would make a test with a long round trip endless.
             window = ["-W", str(2 * 1024 * 1024)]
             command = [program, "-F", "-E", "-s", *window, "-p", address, "-r", key, "-P", state / "pid"]
             return Launch(command=command, env=environment, ready="Not backgrounding")

@@ -1,4 +1,4 @@
-"""How long the tests let something take that must come to an end, on this machine, now."""
+"""Timeouts of the tests, scaled to the current speed of this machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _slowness() -> float:
 def short(*, connect: float, handshake: float, login: float, reply: float) -> Timeouts:
     """Timeouts that a healthy server keeps, in seconds as an idle machine needs them.
 
-    A partner who is merely run on a busy machine must not be taken for one who hangs.
+    A server on a busy machine must not be mistaken for one that hangs.
     """
     slowness = _slowness()
     return Timeouts(

@@ -14,13 +14,14 @@ from s3_to_sftp.credentials import Credentials, CredentialSource, FixedCredentia
 from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.client import SftpClient
+from s3_to_sftp.sftp.connection import connect
 from s3_to_sftp.sftp.publish import publish
 from s3_to_sftp.sftp.temporary_names import temporary_path
 from s3_to_sftp.sftp.upload import Staged
 from s3_to_sftp.sftp.upload_request import DEFAULT_TUNING, RangeSource, TransferTuning, UploadRequest
 from s3_to_sftp.ssh.connect import Timeouts
 from tests.support.pace import short
-from tests.support.sftp_env import MemoryJournal
+from tests.support.sftp_environment import MemoryJournal
 
 TUNING: TransferTuning | None = None
 """How large files are shared out among streams, where a fixture says so; else as in production."""
@@ -49,6 +50,16 @@ def login_of(server: RunningServer) -> Credentials:
     return Credentials(username=server.username, private_key=server.private_key)
 
 
+def assert_connects(server: Server, credentials: Credentials) -> str:
+    """Assert that the login leads to an open SFTP session; return the fingerprint of the host key."""
+    connection = connect(server, credentials, IMPATIENT)
+    try:
+        assert connection.is_open()
+        return connection.host_key_fingerprint
+    finally:
+        connection.close()
+
+
 def partner_at(
     server: RunningServer,
     *,
@@ -60,7 +71,7 @@ def partner_at(
     ciphers: tuple[str, ...] = (),
     directories: Sequence[str] = (),
 ) -> SftpClient:
-    """Make a partner that knows the server and its login, and does not wait long."""
+    """Make a client with the address and the login of the server, and short timeouts."""
     return SftpClient(
         replace(address_of(server, port=port), ciphers=ciphers),
         credentials or FixedCredentials(login_of(server)),

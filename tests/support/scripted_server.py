@@ -188,7 +188,7 @@ class ScriptedServer:
         self._sent_since_the_last_wait = False
 
     def say(self, data: bytes) -> None:
-        """Send bytes that nobody asked for."""
+        """Send unrequested bytes."""
         self._out += data
 
     # --- the stream, as the session sees it ---

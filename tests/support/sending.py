@@ -17,7 +17,7 @@ from s3_to_sftp.sftp.upload import Staged
 from s3_to_sftp.sftp.upload_request import RangeSource, TransferTuning, UploadRequest
 from s3_to_sftp.ssh.stream import NOT_READY, Piece
 from tests.support.scripted_server import Asked, Script
-from tests.support.sftp_env import SOON, MemoryJournal, stream_number, stream_threads
+from tests.support.sftp_environment import SOON, MemoryJournal, stream_number, stream_threads
 
 WRITE = 128 * 1024  # so long that the session sends each by itself
 SEGMENT = 2 * WRITE

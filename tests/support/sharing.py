@@ -1,4 +1,4 @@
-"""How several workers share the tests out: which stay together, and which are begun first."""
+"""How workers divide the tests: which stay together, and which start first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOGETHER = {
     "tests/e2e/test_template_without_cdk.py": "other apps",
     "tests/e2e/test_permissions.py": "permissions",
 }
-"""Modules that use one deployed stack. What waits longest comes first, beside all the rest."""
+"""Modules that use one deployed stack. The slowest start first, beside all others."""
 
 _ORDER = list(dict.fromkeys(TOGETHER.values()))
 
@@ -30,7 +30,7 @@ def group_of(nodeid: str) -> str:
 
 
 def turn_of(nodeid: str) -> int:
-    """When it is begun: the lower, the earlier."""
+    """The position of its group: the lower, the earlier."""
     group = group_of(nodeid)
     return _ORDER.index(group) if group in _ORDER else len(_ORDER)
 

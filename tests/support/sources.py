@@ -30,7 +30,7 @@ class BytesSource:
 
 
 class GatheringSource(BytesSource):
-    """Gives nobody a second block before every stream that is still trying has its first.
+    """Yields no second block before every stream that is still connecting has its first.
 
     A stream needs longer to connect than a small object takes to be sent: without this, a test of several
     streams could be one of a single stream.

@@ -1,4 +1,4 @@
-"""Looks at a name over and over while something is being delivered under it."""
+"""Polls a name while a file is delivered under it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 
 @contextmanager
-def never_half(path: Path, *whole: bytes) -> Iterator[None]:
-    """Insists that nothing but one of the whole files is ever seen under `path` inside the block."""
+def never_partial(path: Path, *whole: bytes) -> Iterator[None]:
+    """Asserts that only one of the complete files is ever seen under `path` inside the block."""
     seen: list[str] = []
     ended = threading.Event()
 
@@ -37,4 +37,4 @@ def never_half(path: Path, *whole: bytes) -> Iterator[None]:
     finally:
         ended.set()
         watcher.join()
-    assert not seen, f"under the final name stood {seen}"
+    assert not seen, f"partial files under the final name: {seen}"

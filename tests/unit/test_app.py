@@ -18,7 +18,7 @@ from s3_to_sftp.state.circuit_breaker import NoCircuitBreaker
 from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
 from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
 from s3_to_sftp.state.no_ledger import NoLedger
-from tests.support.ledger_env import ref
+from tests.support.ledger_environment import ref
 
 PLAIN = {"SSH_HOST": "sftp.partner.example", "SSH_PORT": "22", "SSH_USERNAME": "u", "SSH_PASSWORD": "p"}
 FULL = {

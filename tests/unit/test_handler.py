@@ -30,7 +30,7 @@ from s3_to_sftp.events import NullPublisher
 from s3_to_sftp.queue.disposition import Failure
 from s3_to_sftp.queue.message_queue import Message
 from s3_to_sftp.s3.object_ref import ObjectRef
-from tests.support.function_env import receipt
+from tests.support.function_environment import receipt
 from tests.support.lambda_events import lambda_context, s3_notification, s3_record, sqs_event
 
 # As handler.py itself does; pytest has filters of its own.

@@ -15,7 +15,8 @@ from s3_to_sftp.errors import (
     RequestRefused,
     Superseded,
 )
-from tests.support.function_env import HOUR, Environment, batch, emitted, forget_dimensions, installed
+from tests.support.function_environment import HOUR, batch, emitted, forget_dimensions, installed
+from tests.support.function_environment import FunctionEnvironment as Environment
 
 # As handler.py itself does; pytest has filters of its own.
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")

@@ -13,7 +13,7 @@ from s3_to_sftp import untrusted_text
 from s3_to_sftp.errors import ConnectionLost, DeliveryError, RequestRefused
 from s3_to_sftp.sftp.protocol import Answer
 from s3_to_sftp.untrusted_text import MOST_REASON_BYTES, cut, decoded, never_show, quoted, without_secrets
-from tests.support.ledger_env import TABLE, LedgerEnvironment, create_table, ref
+from tests.support.ledger_environment import TABLE, LedgerEnvironment, create_table, ref
 from tests.support.scripted_server import Asked, ScriptedServer, framed
 
 PASSWORD = "Grüße-and-42 'quotes'"

@@ -23,7 +23,7 @@ from chaos.aws_proxy import aws_proxy
 from local.deployment import configure_function, hide_messages_for
 from local.sftp_server import RunningServer, start_asyncssh_server
 from tests.support.e2e.bundles import Bundles
-from tests.support.e2e.env import Environment, Partner, deployed_env, wait_until
+from tests.support.e2e.stack_environment import Partner, StackEnvironment, deployed_stack, wait_until
 
 CONTINUATIONS = 25
 _WINDOW = 128 * 1024
@@ -65,15 +65,15 @@ class Long:
 
 
 @contextmanager
-def env_of_its_own(bundles: Bundles, folders: pytest.TempPathFactory) -> Iterator[Environment]:
+def stack_of_its_own(bundles: Bundles, folders: pytest.TempPathFactory) -> Iterator[StackEnvironment]:
     """A stack of its own: messages that other tests have left in a queue come back when they like."""
     partner = Partner(folders.mktemp("partner"))
-    with deployed_env(folders.mktemp("long"), partner, bundles) as deployed:
+    with deployed_stack(folders.mktemp("long"), partner, bundles) as deployed:
         yield deployed
     partner.stop()
 
 
-def deliver(env: Environment, folder: Path, long: Long) -> None:
+def assert_arrives(env: StackEnvironment, folder: Path, long: Long) -> None:
     """Delivers the object, and compares every byte."""
     key = f"long-{long.connections}.bin"
     body = random.Random(long.size).randbytes(long.size)
@@ -90,8 +90,8 @@ def deliver(env: Environment, folder: Path, long: Long) -> None:
     assert not [path for path in place.parent.iterdir() if path.name.endswith(".part")]
 
 
-def _has_ended(env: Environment, place: Path, redrives: Iterator[int]) -> bool:
-    """Says whether it has arrived, and does not wait for what was given up."""
+def _has_ended(env: StackEnvironment, place: Path, redrives: Iterator[int]) -> bool:
+    """Returns whether it has arrived, and redrives it when it was dead-lettered for lack of progress."""
     if not place.exists() and env.messages(env.deployment.dead_letter_queue_url):
         reason = _entries(env, place.name, "NoProgress", field="error")
         assert reason, f"{place.name} was sent to the dead-letter queue\n{env.explain()}"
@@ -101,7 +101,7 @@ def _has_ended(env: Environment, place: Path, redrives: Iterator[int]) -> bool:
 
 
 @contextmanager
-def _short_of_time(env: Environment, long: Long, *, log: Path) -> Iterator[RunningServer]:
+def _short_of_time(env: StackEnvironment, long: Long, *, log: Path) -> Iterator[RunningServer]:
     """Gives the function seconds, and a link on which these suffice for a small part of the object."""
     queue = env.deployment.queue_url
     wait_until(lambda: not env.messages(queue), "empty queue", env.explain)
@@ -109,9 +109,9 @@ def _short_of_time(env: Environment, long: Long, *, log: Path) -> Iterator[Runni
     server = start_asyncssh_server(
         env.partner.root, password=env.partner.password, options={"window": _WINDOW}
     )
-    # The line mends what the emulator lacks: a version read from an offset.
-    line = aws_proxy(env.cloud.endpoint, random.Random())
-    with server as slow, line as (aws, _):
+    # The proxy adds what the emulator lacks: ranges of an object version.
+    proxy = aws_proxy(env.cloud.endpoint, random.Random())
+    with server as slow, proxy as (aws, _):
         variables = {
             "AWS_ENDPOINT_URL": aws,
             "SSH_PORT": str(slow.port),
@@ -135,7 +135,7 @@ def _short_of_time(env: Environment, long: Long, *, log: Path) -> Iterator[Runni
                 )
 
 
-def _cold_start(env: Environment, key: str) -> float:
+def _cold_start(env: StackEnvironment, key: str) -> float:
     """Seconds that the function takes to start, log in and deliver a few bytes over a fast link."""
     before = len(_durations(env))
     _warm_up(env, key)
@@ -143,22 +143,22 @@ def _cold_start(env: Environment, key: str) -> float:
     return max(_durations(env)[before:])
 
 
-def _durations(env: Environment) -> list[float]:
+def _durations(env: StackEnvironment) -> list[float]:
     return [int(milliseconds) / 1000 for milliseconds in re.findall(r"\tDuration: (\d+) ms", env.log())]
 
 
-def _warm_up(env: Environment, small: str) -> None:
+def _warm_up(env: StackEnvironment, small: str) -> None:
     """Lets the function start and log in: two cold starts that got nowhere would count as no progress."""
     env.put(small, b"small")
     wait_until(env.landing_place(small).exists, f"{small} at the partner", env.explain)
     wait_until(lambda: not env.messages(env.deployment.queue_url), "empty queue", env.explain)
 
 
-def _continuations(env: Environment, key: str) -> list[dict[str, Any]]:
+def _continuations(env: StackEnvironment, key: str) -> list[dict[str, Any]]:
     return _entries(env, key, "CheckpointSaved", field="error")
 
 
-def _entries(env: Environment, key: str, value: str, *, field: str = "message") -> list[dict[str, Any]]:
+def _entries(env: StackEnvironment, key: str, value: str, *, field: str = "message") -> list[dict[str, Any]]:
     """What the function's log says of the object, as far as this field has this value."""
     return [
         entry

@@ -6,13 +6,13 @@ import json
 from typing import Any
 
 from local.deployment import function_log
-from tests.support.e2e.env import Environment, last_lines, wait_until
+from tests.support.e2e.stack_environment import StackEnvironment, last_lines, wait_until
 
 
 class Stacks:
     """What they are made of, and what arrives at the partner through them."""
 
-    def __init__(self, env: Environment, *stacks: str) -> None:
+    def __init__(self, env: StackEnvironment, *stacks: str) -> None:
         self._env = env
         self._client = env.cloud.client("cloudformation")
         self._resources: list[dict[str, Any]] = []

@@ -53,7 +53,7 @@ class Manners:
     """How the server behaves.
 
     Attributes:
-        silent_at: The step at which it stops talking, for ever.
+        silent_at: The step at which it stops talking, indefinitely.
         greets: Said in place of its SSH banner.
         script: Answers to SFTP requests; one is shared by all sessions.
         max_write: The limit of a WRITE that it states.

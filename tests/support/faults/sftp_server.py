@@ -3,7 +3,7 @@
 fault = Fault()
 with start_asyncssh_server(root, sftp_factory=faulty(RefusesRequest, fault, "write", nth=3)) as server:
     ...                # the third WRITE is answered with FAILURE
-    fault.mend()       # from here on the same server works
+    fault.clear()       # from here on the same server behaves well
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ QUOTA_EXCEEDED = FX_QUOTA_EXCEEDED
 
 @dataclass
 class Fault:
-    """One fault, shared by all sessions of a server, so that a test can see it happen and mend it.
+    """One fault, shared by all sessions of a server, so that a test can see it happen and clear it.
 
     Attributes:
         broken: Whether it still happens.
@@ -60,11 +60,11 @@ class Fault:
         while self.delayed:
             self.delayed.pop(0)()
 
-    def mend(self) -> None:
+    def clear(self) -> None:
         self.broken = False
 
     def strike(self) -> bool:
-        """Say whether it happens now, and count it."""
+        """Return whether it happens now, and count it."""
         self.caused += self.broken
         return self.broken
 
@@ -272,7 +272,7 @@ class HandleCap(WatchedServer):
 
 
 class RefusesSecondOpen(WatchedServer):
-    """Lets nobody open for writing what is there already, unless it is emptied by that."""
+    """Refuses to open an existing file for writing, unless that truncates it."""
 
     async def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> Any:
         if not pflags & asyncssh.FXF_TRUNC and self.fault.strike():
@@ -336,7 +336,7 @@ class IgnoresOffsets(WatchedServer):
 
 
 class RefusesReading(WatchedServer):
-    """Lets nobody read what is there."""
+    """Refuses to read files."""
 
     async def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> Any:
         if pflags & asyncssh.FXF_READ and self.fault.strike():
@@ -474,7 +474,7 @@ class HangsUp(WatchedServer):
 
 
 class SweepsAwayAndHangsUp(SweepsAway):
-    """Takes the file away when it got its final name, and the connection with it: nobody hears of either."""
+    """Removes the file after its RENAME, and closes the connection without a reply."""
 
     async def posix_rename(self, oldpath: bytes, newpath: bytes) -> Any:
         await super().posix_rename(oldpath, newpath)
@@ -522,7 +522,7 @@ class NoSuchPath(FailsOnMissingParent):
 
 
 class RefuseAllCreates(WatchedServer):
-    """Lets nobody create a file anywhere: somebody has changed the permissions of the whole tree."""
+    """Refuses to create files: the permissions of the whole tree were changed."""
 
     async def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> Any:
         if pflags & asyncssh.FXF_CREAT and self.fault.strike():
@@ -531,7 +531,7 @@ class RefuseAllCreates(WatchedServer):
 
 
 class ScannerLock(WatchedServer):
-    """Lets nobody rename a new file: a virus scanner holds it for a moment."""
+    """Refuses to rename a new file: a virus scanner holds it for a moment."""
 
     async def before(self, operation: Operation) -> None:
         if operation in {"rename", "posix_rename"} and self.fault.strike():
@@ -632,7 +632,7 @@ class LosesTheLastByte(WatchedServer):
 
 
 class KeepsFiles(WatchedServer):
-    """Lets nobody remove a file."""
+    """Refuses to remove files."""
 
     async def remove(self, path: bytes) -> Any:
         self.fault.requests["remove"] += 1

@@ -42,11 +42,12 @@ from s3_to_sftp.sftp.protocol import Request, Status
 from s3_to_sftp.sftp.upload_request import TransferTuning
 from s3_to_sftp.state.ledger import Commit, Lease
 from s3_to_sftp.state.receipt import Receipt
-from tests.support.delivery_env import DeliveryEnvironment, crc_of
-from tests.support.ledger_env import TABLE, create_table, raising
+from tests.support.delivery_environment import DeliveryEnvironment, crc_of
+from tests.support.ledger_environment import TABLE, create_table, raising
 from tests.support.memory_s3 import BUCKET, MemoryS3
 from tests.support.scripted_server import Asked, refusing, silent_at, status
-from tests.support.sftp_env import Environment, wait_for_streams
+from tests.support.sftp_environment import SftpEnvironment as Environment
+from tests.support.sftp_environment import wait_for_streams
 
 SMALL = bytes(range(256)) * 100
 LARGE = bytes(range(256)) * (SMALL_BYTES // 256 + 1)

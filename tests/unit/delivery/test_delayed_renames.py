@@ -12,8 +12,8 @@ from s3_to_sftp.errors import ConnectionLost, EarlierRenamePending, RequestRefus
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME, Request, Status
 from s3_to_sftp.state.receipt import Receipt
-from tests.support.delivery_env import PLENTY, DeliveryEnvironment
-from tests.support.ledger_env import TABLE, create_table
+from tests.support.delivery_environment import PLENTY, DeliveryEnvironment
+from tests.support.ledger_environment import TABLE, create_table
 from tests.support.scripted_server import Asked, File, Hanging, Script, is_rename, one_of, renamed, status
 
 PATH = "inbox/a"

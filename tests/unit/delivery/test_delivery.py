@@ -43,11 +43,11 @@ from s3_to_sftp.sftp.upload import Staged
 from s3_to_sftp.sftp.upload_request import TransferTuning
 from s3_to_sftp.state.items import KEY
 from s3_to_sftp.state.receipt import Evidence, Receipt
-from tests.support.delivery_env import PLENTY, DeliveryEnvironment, crc_of, is_rename, vague
-from tests.support.ledger_env import TABLE, create_table
+from tests.support.delivery_environment import PLENTY, DeliveryEnvironment, crc_of, is_rename, vague
+from tests.support.ledger_environment import TABLE, create_table
 from tests.support.odd_servers import IgnoresOffsets
 from tests.support.scripted_server import Asked, refusing, silent_at, status
-from tests.support.sftp_env import CHANNEL, wait_for_streams
+from tests.support.sftp_environment import CHANNEL, wait_for_streams
 
 BLOCK = 16 * 1024
 DATA = random.Random(1).randbytes(30 * 8 * BLOCK + 777)

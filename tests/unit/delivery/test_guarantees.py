@@ -17,9 +17,9 @@ from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.connection import connect
 from s3_to_sftp.ssh.connect import Timeouts
 from s3_to_sftp.ssh.host_keys import pasteable
-from tests.support.delivery_env import DeliveryEnvironment
-from tests.support.ledger_env import LEASE_SECONDS, TABLE, LedgerEnvironment, create_table, ref
-from tests.support.sftp_env import SOON
+from tests.support.delivery_environment import DeliveryEnvironment
+from tests.support.ledger_environment import LEASE_SECONDS, TABLE, LedgerEnvironment, create_table, ref
+from tests.support.sftp_environment import SOON
 
 LOGIN = Credentials(username="u", password="p")
 

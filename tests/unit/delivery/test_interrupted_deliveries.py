@@ -26,10 +26,10 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.protocol import LIMITS, Request, Status, read_text
 from s3_to_sftp.sftp.upload_request import TransferTuning
 from s3_to_sftp.state.receipt import Evidence
-from tests.support.delivery_env import DeliveryEnvironment
-from tests.support.ledger_env import TABLE, create_table
+from tests.support.delivery_environment import DeliveryEnvironment
+from tests.support.ledger_environment import TABLE, create_table
 from tests.support.scripted_server import NOTHING, Asked, ScriptedServer, status
-from tests.support.sftp_env import CHANNEL, SOON, wait_for_streams
+from tests.support.sftp_environment import CHANNEL, SOON, wait_for_streams
 from tests.unit.delivery.test_delivery import BLOCK, DATA, refuse_everybody, refusing_second_open
 
 

@@ -35,10 +35,10 @@ from s3_to_sftp.state.circuit_breaker import Opened, Recovered
 from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
 from s3_to_sftp.state.receipt import Receipt
 from s3_to_sftp.telemetry import NullTelemetry
-from tests.support.delivery_env import DeliveryEnvironment, crc_of
-from tests.support.ledger_env import TABLE, create_table, raising
+from tests.support.delivery_environment import DeliveryEnvironment, crc_of
+from tests.support.ledger_environment import TABLE, create_table, raising
 from tests.support.scripted_server import Asked, refusing, silent_at, status
-from tests.support.sftp_env import SERVER
+from tests.support.sftp_environment import SERVER
 
 DOWN = PartnerUnreachable("down.", hint="wait.")
 NO_LOGIN = LoginRefused("no.", hint="mend.")

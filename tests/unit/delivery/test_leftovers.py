@@ -20,9 +20,9 @@ from s3_to_sftp.state.items import version_key
 from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease
 from s3_to_sftp.state.no_ledger import NoLedger
 from s3_to_sftp.state.remote_names import NameKind, RemoteName, RemoteNames
-from tests.support.ledger_env import START, ref
+from tests.support.ledger_environment import START, ref
 from tests.support.scripted_server import NOTHING, Asked, is_rename, refusing
-from tests.support.sftp_env import Environment
+from tests.support.sftp_environment import SftpEnvironment as Environment
 
 HERE = "u@sftp.partner.example:22"
 ELSEWHERE = ["u@sftp.other.example:22", "other@sftp.partner.example:22", "u@sftp.partner.example:2222"]

@@ -17,7 +17,7 @@ from s3_to_sftp.errors import PartnerUnreachable
 from s3_to_sftp.s3.object_ref import ObjectRef
 from tests.support.lambda_events import eventbridge_event, lambda_context, sqs_event
 from tests.support.memory_s3 import BUCKET, MemoryS3
-from tests.support.sftp_env import Environment
+from tests.support.sftp_environment import SftpEnvironment as Environment
 
 KEY = "a+b %41.csv"
 

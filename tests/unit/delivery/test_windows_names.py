@@ -14,10 +14,11 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.protocol import Request
 from s3_to_sftp.sftp.windows import is_windows, require_valid_name
 from s3_to_sftp.state.receipt import Receipt
-from tests.support.delivery_env import DeliveryEnvironment
-from tests.support.ledger_env import TABLE, create_table
+from tests.support.delivery_environment import DeliveryEnvironment
+from tests.support.ledger_environment import TABLE, create_table
 from tests.support.memory_s3 import MemoryS3
-from tests.support.sftp_env import Environment, MemoryConnection
+from tests.support.sftp_environment import MemoryConnection
+from tests.support.sftp_environment import SftpEnvironment as Environment
 from tests.unit.delivery.test_batch import SIZES, deliver, delivery
 
 WINDOWS = [

@@ -45,7 +45,7 @@ from s3_to_sftp.queue.retry_policy import RetryHistory, RetryPolicy
 from s3_to_sftp.s3.envelopes import objects_in_message
 from s3_to_sftp.s3.object_ref import ObjectRef
 from tests.support.lambda_events import s3_notification, s3_record, sqs_record
-from tests.support.ledger_env import ref
+from tests.support.ledger_environment import ref
 
 A, B, C = (ref(key=key) for key in ("a", "b", "c"))
 SENT_AT = 1_795_392_000.0

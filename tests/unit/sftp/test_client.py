@@ -40,7 +40,8 @@ from tests.support.scripted_server import (
     status,
 )
 from tests.support.sending import DATA, TEMPORARY, Bytes
-from tests.support.sftp_env import CHANNEL, Environment, MemoryJournal, done
+from tests.support.sftp_environment import CHANNEL, MemoryJournal, done
+from tests.support.sftp_environment import SftpEnvironment as Environment
 
 Outcomes = dict[str, Exception | None]
 

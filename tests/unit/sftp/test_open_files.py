@@ -13,7 +13,8 @@ from s3_to_sftp.errors import RequestRefused
 from s3_to_sftp.sftp.client import SftpClient, SmallFile
 from s3_to_sftp.sftp.protocol import Request, Status
 from tests.support.scripted_server import Asked, ScriptedServer, refusing, status
-from tests.support.sftp_env import Environment, MemoryConnection, MemoryJournal
+from tests.support.sftp_environment import MemoryConnection, MemoryJournal
+from tests.support.sftp_environment import SftpEnvironment as Environment
 
 MANY = [f"{number:03}" for number in range(100)]
 Outcomes = dict[str, Exception | None]

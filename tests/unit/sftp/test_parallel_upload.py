@@ -36,7 +36,8 @@ from tests.support.sending import (
     upload_part,
     waiting_for,
 )
-from tests.support.sftp_env import CHANNEL, SOON, Environment, stream_number, stream_threads, wait_for_streams
+from tests.support.sftp_environment import CHANNEL, SOON, stream_number, stream_threads, wait_for_streams
+from tests.support.sftp_environment import SftpEnvironment as Environment
 
 MIB = 1024 * 1024
 

@@ -32,7 +32,8 @@ from tests.support.sending import (
     send_part,
     waiting_for,
 )
-from tests.support.sftp_env import SOON, Environment, wait_for_streams
+from tests.support.sftp_environment import SOON, wait_for_streams
+from tests.support.sftp_environment import SftpEnvironment as Environment
 
 START = 3 * WRITE + 77
 

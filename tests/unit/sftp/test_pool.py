@@ -24,7 +24,7 @@ from s3_to_sftp.sftp import pool as pool_module
 from s3_to_sftp.sftp.connection import Connection
 from s3_to_sftp.sftp.pool import Connect, ConnectionPool
 from s3_to_sftp.ssh.connect import Timeouts
-from tests.support.sftp_env import CHANNEL, SERVER, SOON, stream_number, wait_for_streams
+from tests.support.sftp_environment import CHANNEL, SERVER, SOON, stream_number, wait_for_streams
 
 OLD = Credentials(username="u", password="old")
 NEW = Credentials(username="u", password="new")

@@ -34,7 +34,8 @@ from tests.support.scripted_server import (
     status,
 )
 from tests.support.sending import DATA, PATH, TEMPORARY, Bytes, gathering, send, send_part
-from tests.support.sftp_env import CHANNEL, SOON, Environment, wait_for_streams
+from tests.support.sftp_environment import CHANNEL, SOON, wait_for_streams
+from tests.support.sftp_environment import SftpEnvironment as Environment
 
 NAME = "inbox/.a-probe.part"
 

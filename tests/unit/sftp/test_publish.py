@@ -35,7 +35,7 @@ from tests.support.scripted_server import (
     renamed,
     status,
 )
-from tests.support.sftp_env import MemoryJournal
+from tests.support.sftp_environment import MemoryJournal
 
 PATH, TEMPORARY, ASIDE = "a", ".a.part", ".a.part.1.old"
 OLD, NEW = b"old", b"new"

@@ -10,7 +10,8 @@ from s3_to_sftp.errors import ConnectionLost, Disposition, SizeMismatch
 from s3_to_sftp.sftp.protocol import ATTR_SIZE, Answer, FileAttributes, Request, Status
 from tests.support.scripted_server import NOTHING, Asked, Script, framed, status
 from tests.support.sending import DATA, PATH, TEMPORARY, Bytes, gathering, send, send_part
-from tests.support.sftp_env import Environment, wait_for_streams
+from tests.support.sftp_environment import SftpEnvironment as Environment
+from tests.support.sftp_environment import wait_for_streams
 
 SIZE = len(DATA)
 UNTOLD = -1

@@ -20,7 +20,7 @@ from tests.support.scripted_server import (
     refusing,
     silent_at,
 )
-from tests.support.sftp_env import MemoryJournal
+from tests.support.sftp_environment import MemoryJournal
 
 DATA = b"x" * 1000
 SIZE = len(DATA)

@@ -24,7 +24,7 @@ from tests.support.scripted_server import (
     silent_at,
     status,
 )
-from tests.support.sftp_env import MemoryJournal
+from tests.support.sftp_environment import MemoryJournal
 
 DATA = b"x" * 100_000
 OLD = b"old"

@@ -27,7 +27,7 @@ from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.state.items import KEY
 from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, Ledger, TerminalState
 from s3_to_sftp.state.no_ledger import NoLedger
-from tests.support.ledger_env import (
+from tests.support.ledger_environment import (
     DAY,
     LEASE_SECONDS,
     RECEIPTS_FOR,

@@ -51,7 +51,7 @@ from s3_to_sftp.state.items import (
 from s3_to_sftp.state.receipt import Receipt
 from s3_to_sftp.state.table import Table
 from s3_to_sftp.state.update_expression import Change, Path
-from tests.support.ledger_env import LEASE_SECONDS, TABLE, Clock, NamedLedger, create_table, ref
+from tests.support.ledger_environment import LEASE_SECONDS, TABLE, Clock, NamedLedger, create_table, ref
 from tests.support.memory_s3 import MemoryS3, client_error
 from tests.support.model_partner import (
     THEIRS,

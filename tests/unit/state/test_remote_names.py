@@ -11,7 +11,15 @@ from s3_to_sftp.errors import Disposition, LedgerError
 from s3_to_sftp.state.items import KEY
 from s3_to_sftp.state.ledger import Checkpoint, Lease, Ledger
 from s3_to_sftp.state.remote_names import NameKind, RemoteName, RemoteNames
-from tests.support.ledger_env import SERVER, START, TABLE, LedgerEnvironment, commit_of, create_table, ref
+from tests.support.ledger_environment import (
+    SERVER,
+    START,
+    TABLE,
+    LedgerEnvironment,
+    commit_of,
+    create_table,
+    ref,
+)
 
 OLD, NEW = ref("0A"), ref("0B")
 ENTRY = RemoteName(version="version#v0B", sequencer=NEW.padded_sequencer, since=int(START))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from chaos.env import Event, Parked, Recorded
+from chaos.environment import DeadLettered, Event, Recorded
 from chaos.objects import Version
 from chaos.reconciliation import Observations, reconcile
 from chaos.records import Appearance, Renamed, Taken
@@ -29,8 +29,8 @@ def taken(version: Version) -> Taken:
     return Taken(file=seen(version))
 
 
-def dead_lettered(version: Version, reason: str) -> Parked:
-    return Parked(event=Event(key=version.key, version_id=f"v{version.number}", body=""), reason=reason)
+def dead_lettered(version: Version, reason: str) -> DeadLettered:
+    return DeadLettered(event=Event(key=version.key, version_id=f"v{version.number}", body=""), reason=reason)
 
 
 def receipt(evidence: str = "rename_ok", *, size: int = 100) -> Recorded:

@@ -1,4 +1,4 @@
-"""A ledger's table as the construct makes it, functions that use it, and a clock that tests turn."""
+"""A ledger's table as the construct makes it, functions that use it, and a clock that tests set."""
 
 from __future__ import annotations
 

@@ -16,10 +16,10 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.protocol import Request, Status
 from s3_to_sftp.state.receipt import Receipt
-from tests.support.ledger_env import LEASE_SECONDS, LedgerEnvironment
+from tests.support.ledger_environment import LEASE_SECONDS, LedgerEnvironment
 from tests.support.memory_s3 import MemoryS3
 from tests.support.scripted_server import NOTHING, Asked, Script, status
-from tests.support.sftp_env import Environment
+from tests.support.sftp_environment import SftpEnvironment
 
 PLENTY = 900.0
 
@@ -52,7 +52,7 @@ class DeliveryEnvironment:
 
     def __init__(self, dynamodb: Any, objects: dict[str, bytes] | None = None) -> None:
         self.s3 = MemoryS3(objects)
-        self.env = Environment()
+        self.env = SftpEnvironment()
         self.env.disk.directories.add("inbox")
         self.ledger = LedgerEnvironment(OneAtATime(dynamodb))
         self._tokens = count(1)
@@ -164,7 +164,7 @@ def is_rename(asked: Asked) -> bool:
     return asked.kind == Request.EXTENDED and asked.texts[0].startswith("posix-rename")
 
 
-def vague(asked: Asked, env: Environment) -> bytes | None:
+def vague(asked: Asked, env: SftpEnvironment) -> bytes | None:
     """For a script: FAILURE, not NO_SUCH_FILE, where a file to be renamed is missing."""
     is_missing = is_rename(asked) and asked.texts[1] not in env.files
     return status(asked, Status.FAILURE) if is_missing else None

@@ -16,7 +16,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from local.cloud import REGION, REPOSITORY, LocalCloud
+from local.cloud import REGION, LocalCloud
+from local.environments import REPOSITORY
 from local.processes import read
 from local.sftp_server import RunningServer, start_asyncssh_server
 from s3_to_sftp.s3.envelopes import objects_in_message
@@ -24,9 +25,9 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 from tests.support.crash_driver import Invocation
 from tests.support.faults.sftp_server import Fault, WatchedServer, faulty
 from tests.support.lambda_events import s3_notification, s3_record, sqs_record
-from tests.support.ledger_env import LedgerEnvironment, create_table
-from tests.support.partner import files_below
-from tests.support.watch import never_half
+from tests.support.ledger_environment import LedgerEnvironment, create_table
+from tests.support.partner import connections, files_below
+from tests.support.watch import never_partial
 
 INBOX = "inbox"
 OLD = b"the old file, complete"
@@ -149,11 +150,11 @@ class CrashEnvironment:
             self._objects[key] = data
 
     @contextmanager
-    def nothing_half_is_seen(self) -> Iterator[None]:
-        """Looks at the final names all the time."""
+    def no_partial_file_is_seen(self) -> Iterator[None]:
+        """Polls the final names, and asserts that no partial file is visible."""
         with ExitStack() as watchers:
             for key, data in self._objects.items():
-                watchers.enter_context(never_half(self._server.root / INBOX / key, data, OLD))
+                watchers.enter_context(never_partial(self._server.root / INBOX / key, data, OLD))
             yield
 
     def put_old_files(self) -> None:
@@ -192,10 +193,10 @@ class CrashEnvironment:
         for _ in range(_MOST_INVOCATIONS):
             if not self.invoke():
                 return
-        raise AssertionError(f"messages come back for ever\n{self._function.log()}")
+        raise AssertionError(f"messages are redelivered indefinitely\n{self._function.log()}")
 
-    def insist_on_delivery(self) -> None:
-        """Insist that each object arrived once, that nothing else is there, and that the ledger knows."""
+    def assert_delivered_once(self) -> None:
+        """Assert that each object arrived once, that no other file exists, and that the ledger records it."""
         files = files_below(self._server.root)
         final_names = {f"{INBOX}/{key}" for key in self._objects}
         assert set(files) == final_names, f"{sorted(files)}\n{self._function.log()}"
@@ -207,7 +208,7 @@ class CrashEnvironment:
         assert not self._seen.opened & final_names
         assert self._receive(self._dead_letters) == []
         for ref in self._refs:
-            self._insist_on_record(ref)
+            self._assert_recorded(ref)
 
     def receipt(self, key: str) -> dict[str, Any]:
         """What the ledger says of a delivered object."""
@@ -217,9 +218,9 @@ class CrashEnvironment:
 
     def connections(self) -> int:
         """How many the partner has seen."""
-        return self._server.read_log().count(" connected")
+        return connections(self._server)
 
-    def _insist_on_record(self, ref: ObjectRef) -> None:
+    def _assert_recorded(self, ref: ObjectRef) -> None:
         assert self._ledger.state(ref) == "DELIVERED"
         assert self.receipt(ref.key)["bytes"] == {"N": str(len(self._objects[ref.key]))}
         key = self._ledger.key_item(ref)
@@ -262,10 +263,10 @@ class CrashEnvironment:
 
 
 @contextmanager
-def crash_env(
+def crash_environment(
     cloud: LocalCloud, function: CrashingFunction, root: Path, *, streams: int
 ) -> Iterator[CrashEnvironment]:
-    """A env with a partner, a bucket, a queue and a table of its own."""
+    """An environment with a partner, a bucket, a queue and a table of its own."""
     (root / INBOX).mkdir()  # a server is not asked about streams in a directory that is just being made
     seen = Seen()
     factory = faulty(functools.partial(_Witness, seen=seen), Fault(broken=False))

@@ -63,7 +63,9 @@ class Partner:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Environment:
+class StackEnvironment:
+    """The deployed stack, its cloud and its partner."""
+
     cloud: LocalCloud
     partner: Partner
     server: RunningServer
@@ -146,9 +148,9 @@ class Environment:
 
 
 @contextmanager
-def deployed_env(
+def deployed_stack(
     folder: Path, partner: Partner, bundles: Bundles, *, prefix: str = "", enforce_iam: bool = False
-) -> Iterator[Environment]:
+) -> Iterator[StackEnvironment]:
     """The stock stack in a cloud of its own, which ends with the block."""
     scratch = folder / "cdk"
     assembly = scratch / "cdk.out"  # a fresh one: each run builds the bundle anew
@@ -160,7 +162,9 @@ def deployed_env(
             deployment = deploy(cloud, context, assembly=assembly, scratch=scratch)
         fill_secret(cloud, deployment, server)
         (asset,) = (path for path in assembly.glob("asset.*") if path.is_dir())
-        yield Environment(cloud=cloud, partner=partner, server=server, deployment=deployment, asset=asset)
+        yield StackEnvironment(
+            cloud=cloud, partner=partner, server=server, deployment=deployment, asset=asset
+        )
 
 
 def notification(bucket: str, key: str) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class MemoryJournal:
 class MemoryConnection:
     """A connection to a scripted server."""
 
-    env: Environment
+    env: SftpEnvironment
     number: int
     server: ScriptedServer
     session: SftpSession
@@ -100,7 +100,7 @@ def _healthy(_asked: object) -> None:
 
 
 @dataclass
-class Environment:
+class SftpEnvironment:
     """Connects, and counts.
 
     Attributes:

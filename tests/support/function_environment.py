@@ -32,7 +32,7 @@ HOUR = 3600
 
 @dataclass
 class Queue:
-    """Takes what the settlement asks of a queue; `broken` takes nothing."""
+    """Accepts every request of the disposition; fails if `broken`."""
 
     broken: bool = False
     dead_lettered: list[str] = field(default_factory=list)
@@ -52,17 +52,17 @@ class Queue:
 
 
 class CircuitBreaker(NoCircuitBreaker):
-    """Lets nobody through when it is open."""
+    """Admits no invocation while it is open."""
 
     is_open = False
 
     def admit(self, *, configuration: str, until: float) -> None:
         if self.is_open:
-            raise CircuitOpen("circuit breaker is open.", hint="", retry_after=60)
+            raise CircuitOpen("The circuit breaker is open.", hint="", retry_after=60)
 
 
 @dataclass
-class Environment:
+class FunctionEnvironment:
     """A function without S3 and partner: each key has its outcome, by default a delivery."""
 
     outcomes: dict[str, Exception] = field(default_factory=dict)
@@ -80,7 +80,7 @@ class Environment:
         deliveries = InvocationRunner(
             server=Server(host="sftp.partner.example", port=22),
             credentials=FixedCredentials(Credentials(username="u", password="p")),
-            delivery=object(),  # type: ignore[arg-type]  # nobody asks it anything: `deliver_all` is ours
+            delivery=object(),  # type: ignore[arg-type]  # never used: `deliver_all` is ours
             breaker=self.breaker,
             publisher=NullPublisher(),
             telemetry=report,
@@ -109,9 +109,9 @@ def receipt(ref: ObjectRef) -> Receipt:
     )
 
 
-def installed(monkeypatch: pytest.MonkeyPatch) -> Environment:
+def installed(monkeypatch: pytest.MonkeyPatch) -> FunctionEnvironment:
     """Let the handler run such a function, in an environment of its own."""
-    env = Environment()
+    env = FunctionEnvironment()
     function = env.function()
     monkeypatch.setattr(handler, "_app", lambda: function)
     monkeypatch.setattr(invocation, "deliver_all", env.deliver_all)

@@ -1,4 +1,4 @@
-"""The stock stack in a local AWS, with everything in between that can be broken."""
+"""The stock stack in a local AWS, and every component between S3 and the partner that can be broken."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from local.processes import CannotRun
 from local.progress import Progress
 
 TIMEOUT_SECONDS = 20
-"""Of an invocation, on an idle machine."""
+"""Timeout of an invocation on an idle machine."""
 _HIDDEN_SECONDS = 6
-"""So much longer than that are the messages of a dead function hidden. Its leases last 2 s longer."""
+"""The visibility timeout exceeds the function's timeout by this. Leases last 2 s longer than it."""
 
 _COLD_START_SECONDS = 4.0
-"""What an idle machine takes at most for a function that starts and has nothing to do."""
+"""The longest cold start of an empty invocation on an idle machine."""
 _SLOWEST = 4.0
 
 _TEST_EVENT_SECONDS = 120.0
@@ -47,12 +47,12 @@ _WITNESS = "witness"
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """A notification of S3, as it was sent.
+    """A notification as S3 sent it.
 
     Attributes:
-        key: Of its object.
-        version_id: Of its object.
-        body: The message.
+        key: Key of its object.
+        version_id: Version id of its object.
+        body: Body of the message.
     """
 
     key: str
@@ -61,12 +61,12 @@ class Event:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parked:
+class DeadLettered:
     """A message in the dead-letter queue.
 
     Attributes:
-        event: What it announces.
-        reason: Why it is there; empty when nobody said.
+        event: Its notification.
+        reason: Why it is there; empty if it has no reason.
     """
 
     event: Event
@@ -75,13 +75,13 @@ class Parked:
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """What the ledger has of a version.
+    """What the ledger records of a version.
 
     Attributes:
-        state: How far it is.
-        evidence: What its receipt rests on; empty where there is none.
-        size: Bytes by its receipt; None where there is none.
-        temporary: Name, below the folder, of the complete file that may have been renamed; empty: none.
+        state: Its state.
+        evidence: Evidence of its receipt; empty without a receipt.
+        size: Bytes according to its receipt; None without a receipt.
+        temporary: Name, below the directory, of the complete file that may have been renamed; or empty.
     """
 
     state: str
@@ -91,15 +91,15 @@ class Recorded:
 
 
 @dataclass(kw_only=True)
-class Environment:
-    """Everything that a storm can strike, and the counting afterwards needs.
+class ChaosEnvironment:
+    """Everything that the fault injector changes and the reconciliation reads.
 
     Attributes:
         cloud: The local AWS.
         deployment: The stack in it.
         partner: The partner.
-        fault_schedule: Of the function's line to AWS.
-        puts: What was put: id of the version in S3 -> version.
+        fault_schedule: Faults of the proxy between the function and AWS.
+        puts: Version id in S3 -> version that was put.
     """
 
     cloud: LocalCloud
@@ -120,37 +120,37 @@ class Environment:
         self.puts[answer["VersionId"]] = version
 
     def events(self) -> list[Event]:
-        """Every notification that S3 has sent so far."""
+        """Returns every notification that S3 has sent so far."""
         client = self.cloud.client("sqs")
         with self._lock:
             self._seen += [_event(message["Body"]) for message in _drain(client, self.witness_url)]
             return list(self._seen)
 
     def send(self, events: Sequence[Event]) -> None:
-        """Sends notifications once more."""
+        """Sends notifications again."""
         client = self.cloud.client("sqs")
         for event in events:
             client.send_message(QueueUrl=self.deployment.queue_url, MessageBody=event.body)
 
-    def dead_lettered(self) -> list[Parked]:
-        """What the dead-letter queue holds. It is empty afterwards."""
+    def dead_lettered(self) -> list[DeadLettered]:
+        """Drains the dead-letter queue and returns its messages."""
         return [
-            Parked(event=_event(message["Body"]), reason=_reason(message))
+            DeadLettered(event=_event(message["Body"]), reason=_reason(message))
             for message in _drain(self.cloud.client("sqs"), self.deployment.dead_letter_queue_url)
         ]
 
     def waiting(self) -> int:
-        """How many messages are not settled, handed out or not."""
+        """Returns the number of messages in the queue, in flight or not."""
         return messages_in(self.cloud, self.deployment.queue_url)
 
     def is_settled(self) -> bool:
-        """Whether every put was announced, and no message waits any more."""
-        # In this order: the witness hears of an object after the queue.
+        """Returns whether every put was announced and the queue is empty."""
+        # In this order: the witness queue gets a notification after the function's queue.
         announced = {event.version_id for event in self.events()}
         return announced >= self.puts.keys() and not self.waiting()
 
     def ledger(self) -> dict[tuple[str, str], Recorded]:
-        """What the ledger says: key and id of a version -> what is recorded."""
+        """Returns the records of the ledger by key and version id."""
         return {
             (key, sort_key.removeprefix("version#")): _recorded(item)
             for key, sort_key, item in self._items()
@@ -158,7 +158,7 @@ class Environment:
         }
 
     def names_in_ledger(self) -> set[str]:
-        """What may stand at the partner by the ledger, below the folder."""
+        """Returns the names that may exist at the partner according to the ledger."""
         return {
             _below_inbox(name)
             for _, sort_key, item in self._items()
@@ -174,12 +174,12 @@ class Environment:
                 if item["pk"]["S"].startswith(prefix):
                     yield item["pk"]["S"].removeprefix(prefix), item["sk"]["S"], item
 
-    def mend_login(self) -> None:
-        """Stores the login anew: a circuit breaker that is open lets somebody try at once."""
+    def restore_login(self) -> None:
+        """Stores the login again: an open circuit breaker then admits a try at once."""
         fill_secret(self.cloud, self.deployment, self.partner.server)
 
     def function_processes(self) -> list[int]:
-        """The functions that run; all of them are below our own folder, and so nobody else's."""
+        """Returns the process ids of running functions: those below our own directory only."""
         found = []
         for entry in Path("/proc").glob("[0-9]*/cmdline"):
             with suppress(OSError):
@@ -190,8 +190,8 @@ class Environment:
 
 
 @contextmanager
-def set_up(progress: Progress, rng: random.Random) -> Iterator[Environment]:
-    """Brings everything up, in working order, and everything down when the block ends."""
+def set_up(progress: Progress, rng: random.Random) -> Iterator[ChaosEnvironment]:
+    """Starts everything without faults, and stops it when the block ends."""
     with tempfile.TemporaryDirectory(prefix="chaos-") as name:
         folder = Path(name)
         with progress.step("preparing the local AWS (downloads MiniStack the first time)"):
@@ -205,9 +205,9 @@ def set_up(progress: Progress, rng: random.Random) -> Iterator[Environment]:
                 with progress.step("cdk bootstrap and cdk deploy"):
                     deployment = _deploy(cloud, partner, folder / "cdk")
                 slowness = _tune(cloud, deployment, endpoint)
-                progress.say(f"the machine counts as {slowness:.1f} times slower than an idle one")
-                partner.disk.far_bytes_per_second /= slowness  # the large object takes two invocations still
-                yield Environment(
+                progress.say(f"this machine is {slowness:.1f} times slower than an idle one")
+                partner.disk.far_bytes_per_second /= slowness  # the large object still takes two invocations
+                yield ChaosEnvironment(
                     cloud=cloud,
                     deployment=deployment,
                     partner=partner,
@@ -221,9 +221,9 @@ def set_up(progress: Progress, rng: random.Random) -> Iterator[Environment]:
 
 def _deploy(cloud: LocalCloud, partner: Partner, scratch: Path) -> Deployment:
     bootstrap(cloud, scratch=scratch)
-    at_the_line = replace(partner.server, port=partner.port)
+    behind_the_proxy = replace(partner.server, port=partner.port)
     # Three streams for each of two functions.
-    context = {**server_context(at_the_line, INBOX), "max_connections": "6"}
+    context = {**server_context(behind_the_proxy, INBOX), "max_connections": "6"}
     with cloud_assembly(scratch) as assembly:
         deployment = deploy(cloud, context, assembly=assembly, scratch=scratch)
     fill_secret(cloud, deployment, partner.server)
@@ -231,15 +231,17 @@ def _deploy(cloud: LocalCloud, partner: Partner, scratch: Path) -> Deployment:
 
 
 def _tune(cloud: LocalCloud, deployment: Deployment, endpoint: str) -> float:
-    """Makes an invocation short, and sends the function to AWS through the line that can be broken.
+    """Shortens invocations, and routes the requests of the function to AWS through the proxy.
 
     Returns:
-        How slow the machine is, as a multiple of an idle one.
+        How many times slower the machine is than an idle one.
     """
     deadline = time.monotonic() + _TEST_EVENT_SECONDS
     while messages_in(cloud, deployment.queue_url):  # the test event that S3 sends to a new queue
         if time.monotonic() > deadline:
-            raise CannotRun(f"the function has not taken S3's test event within {_TEST_EVENT_SECONDS:.0f} s")
+            raise CannotRun(
+                f"the function has not consumed the S3 test event within {_TEST_EVENT_SECONDS:.0f} s"
+            )
         time.sleep(0.1)
     variables = {"AWS_ENDPOINT_URL": endpoint, "SSH_REPLY_TIMEOUT": "10", "SSH_CONNECT_TIMEOUT": "5"}
     configure_function(cloud, deployment, timeout=TIMEOUT_SECONDS, variables=variables)
@@ -251,16 +253,16 @@ def _tune(cloud: LocalCloud, deployment: Deployment, endpoint: str) -> float:
 
 
 def _slowness(cloud: LocalCloud, deployment: Deployment) -> float:
-    """How many times longer than on an idle machine an invocation may take, from 1 on."""
+    """Returns how many times slower than an idle machine this one is, at least 1."""
     begun = time.monotonic()
     cloud.client("lambda").invoke(FunctionName=deployment.function, Payload=b'{"Records": []}')
     return min(max((time.monotonic() - begun) / _COLD_START_SECONDS, 1.0), _SLOWEST)
 
 
 def _add_witness(cloud: LocalCloud, deployment: Deployment) -> str:
-    """Makes a queue that gets a copy of every notification, to send some of them again.
+    """Creates a queue that gets a copy of every notification, to send some of them again.
 
-    AWS would refuse a second destination for the same objects; the emulator does not.
+    AWS rejects a second destination for the same objects; the emulator accepts it.
     """
     url: str = cloud.client("sqs").create_queue(QueueName=_WITNESS)["QueueUrl"]
     s3 = cloud.client("s3")

@@ -13,7 +13,7 @@ from typing import Any
 
 from local.deployment import Deployment
 from tests.support.e2e.bundles import Bundles
-from tests.support.e2e.env import Environment, Partner, deployed_env
+from tests.support.e2e.stack_environment import Partner, StackEnvironment, deployed_stack
 
 PREFIX = "outgoing/"
 OURS = f"{PREFIX}1.csv"
@@ -41,7 +41,7 @@ class Function:
         key: Id of a KMS key of the account.
     """
 
-    env: Environment
+    env: StackEnvironment
     role: str
     credentials: dict[str, str]
     key: str
@@ -70,7 +70,7 @@ class Function:
 @contextmanager
 def deployed_function(folder: Path, partner: Partner, bundles: Bundles) -> Iterator[Function]:
     """The stock stack for a prefix, in an account where there is more than that."""
-    with deployed_env(folder, partner, bundles, prefix=PREFIX, enforce_iam=True) as env:
+    with deployed_stack(folder, partner, bundles, prefix=PREFIX, enforce_iam=True) as env:
         own, functions = env.deployment, env.cloud.client("lambda")
         role: str = functions.get_function_configuration(FunctionName=own.function)["Role"]
         key = _fill_account(env)
@@ -82,7 +82,7 @@ def deployed_function(folder: Path, partner: Partner, bundles: Bundles) -> Itera
 
 
 def _credentials(functions: Any, role: str) -> dict[str, str]:
-    # By asking one of its functions: nobody but Lambda may assume the role.
+    # By asking one of its functions: only Lambda may assume the role.
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
         archive.writestr("probe.py", PROBE)
@@ -103,11 +103,11 @@ def _name_secret_by_arn(function: Function) -> None:
     arn = function.root("secretsmanager").describe_secret(SecretId=name)["ARN"]
     for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
         document = json.dumps(iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"])
-        mended = document.replace(json.dumps(name), json.dumps(arn))
-        iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=mended)
+        corrected = document.replace(json.dumps(name), json.dumps(arn))
+        iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=corrected)
 
 
-def _fill_account(env: Environment) -> str:
+def _fill_account(env: StackEnvironment) -> str:
     client = env.cloud.client
     env.put(OURS, b"other", bucket=env.bucket_of_its_own(OTHER))
     client("sqs").create_queue(QueueName=OTHER)
