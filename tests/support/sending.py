@@ -74,7 +74,7 @@ class Bytes:
 
     def is_gathered(self) -> bool:
         """Whether each further stream that is still there has its first block."""
-        return {int(thread.name[5:]) for thread in stream_threads()} <= set(self.read)
+        return {int(thread.name.removeprefix("stream-")) for thread in stream_threads()} <= set(self.read)
 
 
 def gathering(data: bytes = DATA) -> Bytes:
