@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s3_to_sftp.ssh import incoming, packetizer
+from s3_to_sftp.ssh import incoming, packetizer, stream
 from s3_to_sftp.ssh.packetizer import Packetizer
 from s3_to_sftp.ssh.stream import BulkStream, Piece, PlainStream, stream_for
 from s3_to_sftp.ssh.transport import Transport
@@ -347,6 +347,7 @@ class Ticking:
         self.now = 0.0
         clock = SimpleNamespace(monotonic=lambda: self.now, time=lambda: self.now)
         monkeypatch.setattr(packetizer, "time", clock)
+        monkeypatch.setattr(stream, "time", clock)
 
     def tick(self) -> None:
         self.now += 0.2
