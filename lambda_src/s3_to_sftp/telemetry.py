@@ -18,7 +18,7 @@ logging.getLogger("s3_to_sftp").setLevel(logging.INFO)
 # With the log level DEBUG, Lambda's runtime gives it to all loggers. These would then log what AWS answers:
 # the login, as Secrets Manager returns it, and the contents of objects.
 for _library in ("boto3", "botocore", "s3transfer", "urllib3"):
-    logging.getLogger(_library).setLevel(logging.INFO)
+    logging.getLogger(_library).setLevel(logging.WARNING)
 # An invocation that has only test events or folder markers to acknowledge counts nothing.
 warnings.filterwarnings("ignore", "No application metrics to publish")
 

@@ -96,15 +96,15 @@ def test_client_of_the_queue_is_made_once_and_only_when_it_is_needed() -> None:
     assert "sqs" in clients.made
 
 
-def test_settlement_gives_up_in_the_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_given_up_is_recorded_in_the_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
     function, _ = assembled(FULL)
-    settled: list[Any] = []
+    recorded: list[Any] = []
     monkeypatch.setattr(
-        function.runner._delivery._ledger, "settle", lambda *what, **how: settled.append((what, how))
+        function.runner._delivery._ledger, "record_outcome", lambda *what, **how: recorded.append((what, how))
     )
     assert function.disposition is not None
-    function.disposition._give_up(ref(), LedgerError("corrupt.", hint="mend."))
-    assert settled == [((ref(),), {"state": "FAILED", "reason": "corrupt.", "hint": "mend."})]
+    function.disposition._give_up(ref(), LedgerError("corrupt.", hint="fix it."))
+    assert recorded == [((ref(),), {"state": "FAILED", "reason": "corrupt.", "hint": "fix it."})]
 
 
 def test_messages_are_tried_for_as_long_as_configured() -> None:

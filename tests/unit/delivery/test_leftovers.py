@@ -463,7 +463,7 @@ def test_journal_tells_the_lease_what_has_become_of_names() -> None:
     journal.rename_resolved("inbox/.0")
     journal.blocked("inbox/.1")
     journal.gone("inbox/.2")
-    for tell in (journal.settled, journal.blocked, journal.gone):
+    for tell in (journal.rename_resolved, journal.blocked, journal.gone):
         tell("never heard of")
     assert harness.names == {
         "inbox/.0": aside(since=1),
