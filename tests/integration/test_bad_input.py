@@ -289,7 +289,7 @@ def test_malformed_event(body: str, harness: Harness) -> None:
 # --- recovery: a corrected configuration takes effect at once, in the same warm function ---
 
 
-def test_mended_secret_is_read_again_by_the_warm_function(harness: Harness, secrets: list[str]) -> None:
+def test_fixed_secret_is_read_again_by_the_warm_function(harness: Harness, secrets: list[str]) -> None:
     secrets.append("not-the-one")
     harness.fill_secret(json.dumps({"username": "partner", "password": "not-the-one"}))
     assert harness.put_back() == ["m1"]
@@ -297,7 +297,7 @@ def test_mended_secret_is_read_again_by_the_warm_function(harness: Harness, secr
     assert harness.put_back() == []
 
 
-def test_mended_passphrase_is_read_again_by_the_warm_function(harness: Harness) -> None:
+def test_fixed_passphrase_is_read_again_by_the_warm_function(harness: Harness) -> None:
     secret = {"username": "partner", "private_key": harness.server.private_key}
     harness.fill_secret(json.dumps({**secret, "private_key": "garbage"}))
     assert harness.put_back() == ["m1"]

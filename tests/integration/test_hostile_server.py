@@ -31,7 +31,7 @@ from tests.support.faults.hostile_server import (
     NOTHING,
     Asked,
     HostileServer,
-    Manners,
+    Behaviour,
     Script,
     framed,
     hostile_server,
@@ -90,9 +90,9 @@ def reads_the_end(connection: socket.socket, deadline: float) -> None:
         return  # reset, or closed by the server's own thread: over, too
 
 
-def fails(manners: Manners, streams: int = 1) -> DeliveryError:
+def fails(behaviour: Behaviour, streams: int = 1) -> DeliveryError:
     """Deliver once, which must come to an end, and fail; return the error."""
-    with hostile_server(manners) as server, partner_of(server, streams) as partner:
+    with hostile_server(behaviour) as server, partner_of(server, streams) as partner:
         server.files[NAME] = bytearray(b"old")
         with pytest.raises(DeliveryError) as raised:
             send(partner, BytesSource(DATA), NAME)
@@ -101,8 +101,8 @@ def fails(manners: Manners, streams: int = 1) -> DeliveryError:
         return raised.value
 
 
-def assert_delivers(manners: Manners, streams: int = 1) -> None:
-    with hostile_server(manners) as server, partner_of(server, streams) as partner:
+def assert_delivers(behaviour: Behaviour, streams: int = 1) -> None:
+    with hostile_server(behaviour) as server, partner_of(server, streams) as partner:
         send(partner, GatheringSource(DATA), NAME)
         assert server.files == {NAME: DATA}
 
@@ -141,7 +141,7 @@ def silence(_asked: Asked) -> bytes:
 def test_silence_before_the_first_request_is_given_up(
     step: str, expected: type[DeliveryError], words: str
 ) -> None:
-    error = fails(Manners(silent_at=step))  # type: ignore[arg-type] # one of the steps
+    error = fails(Behaviour(silent_at=step))  # type: ignore[arg-type] # one of the steps
     assert type(error) is expected
     assert words in error.reason
 
@@ -157,7 +157,7 @@ def test_silence_before_the_first_request_is_given_up(
     ids=["OPEN", "WRITE", "CLOSE", "RENAME"],
 )
 def test_request_that_is_never_answered_is_named(kind: Request, words: str) -> None:
-    error = fails(Manners(script=at(kind, silence)))
+    error = fails(Behaviour(script=at(kind, silence)))
     assert type(error) is ConnectionLost
     assert "did not answer in time" in error.reason
     assert words in error.reason
@@ -172,33 +172,33 @@ def test_limits_that_are_never_stated_hold_nothing_up() -> None:
         limits = asked.kind == Request.EXTENDED and asked.first_text == LIMITS
         return NOTHING if limits else None
 
-    assert_delivers(Manners(script=script))
+    assert_delivers(Behaviour(script=script))
     assert max(sizes) < 32 * 1024
 
 
 @pytest.mark.parametrize("kind", [1, Request.OPEN, Request.WRITE, Request.CLOSE, Request.EXTENDED])
 def test_answer_that_drips_is_given_up(kind: int) -> None:
     """Every byte is in time, the answer never is: a server must not hold a function up with that."""
-    manners = Manners(drips_at=kind, drip_seconds=SHORT.reply / 4)
-    error = fails(manners)
+    behaviour = Behaviour(drips_at=kind, drip_seconds=SHORT.reply / 4)
+    error = fails(behaviour)
     assert type(error) is (SftpNotStarted if kind == 1 else ConnectionLost)
     # While it drips it reads nothing: that may be what is noticed first.
     assert re.search("did not finish its answer in time|took no more data for too long", error.reason)
 
 
 def test_answer_that_drips_in_time_is_understood() -> None:
-    assert_delivers(Manners(drips_at=Request.OPEN, drip_seconds=0.005))
+    assert_delivers(Behaviour(drips_at=Request.OPEN, drip_seconds=0.005))
 
 
 def test_offset_of_the_write_that_is_never_answered_is_named() -> None:
-    error = fails(Manners(script=at(Request.WRITE, silence, nth=4)))
+    error = fails(Behaviour(script=at(Request.WRITE, silence, nth=4)))
     assert f"at offset {3 * 261_120}" in error.reason
 
 
 @pytest.mark.usefixtures("streams_at_any_distance")
 @pytest.mark.parametrize("kind", [Request.OPEN, Request.WRITE, Request.CLOSE], ids=["OPEN", "WRITE", "CLOSE"])
 def test_silence_on_all_streams_is_given_up_and_leaves_no_thread(kind: Request) -> None:
-    error = fails(Manners(script=at(kind, silence)), streams=3)
+    error = fails(Behaviour(script=at(kind, silence)), streams=3)
     assert isinstance(error, ConnectionLost)
 
 
@@ -217,7 +217,7 @@ def test_silence_on_all_streams_is_given_up_and_leaves_no_thread(kind: Request) 
     ids=["nothing", "zeros", "version 1", "endless lines", "no key exchange"],
 )
 def test_greeting_of_anything_else_is_given_up(greets: bytes) -> None:
-    assert isinstance(fails(Manners(greets=greets)), PartnerUnreachable)
+    assert isinstance(fails(Behaviour(greets=greets)), PartnerUnreachable)
 
 
 def unknown_id(asked: Asked) -> bytes:
@@ -256,25 +256,25 @@ NONSENSE: dict[str, Callable[[Asked], bytes]] = {
 @pytest.mark.parametrize("kind", [Request.WRITE, Request.CLOSE], ids=["WRITE", "CLOSE"])
 @pytest.mark.parametrize("nonsense", NONSENSE)
 def test_nonsense_is_a_violation_and_no_success(nonsense: str, kind: Request) -> None:
-    error = fails(Manners(script=at(kind, NONSENSE[nonsense])))
+    error = fails(Behaviour(script=at(kind, NONSENSE[nonsense])))
     assert isinstance(error, ProtocolViolation), error
 
 
 @pytest.mark.usefixtures("streams_at_any_distance")
 @pytest.mark.parametrize("nonsense", ["unknown id", "twice", "in advance", "no id", "garbage"])
 def test_nonsense_on_all_streams_fails_the_delivery(nonsense: str) -> None:
-    error = fails(Manners(script=at(Request.WRITE, NONSENSE[nonsense])), streams=3)
+    error = fails(Behaviour(script=at(Request.WRITE, NONSENSE[nonsense])), streams=3)
     assert isinstance(error, TransferError)
 
 
 def test_open_that_is_answered_with_ok_alone_is_a_violation() -> None:
-    error = fails(Manners(script=at(Request.OPEN, lambda asked: status(asked.id))))
+    error = fails(Behaviour(script=at(Request.OPEN, lambda asked: status(asked.id))))
     assert isinstance(error, ProtocolViolation)
     assert "gave no handle" in error.reason
 
 
 def test_status_of_a_later_draft_is_told_as_it_is() -> None:
-    error = fails(Manners(script=at(Request.WRITE, lambda asked: status(asked.id, 4711))))
+    error = fails(Behaviour(script=at(Request.WRITE, lambda asked: status(asked.id, 4711))))
     assert isinstance(error, RequestRefused)
     assert "4711" in error.reason
     assert "at offset 0" in error.reason
@@ -295,7 +295,7 @@ def test_answers_in_any_order_are_no_nonsense() -> None:
         return answers
 
     # The server's own memory is not written by this script: what counts is that it is believed.
-    with hostile_server(Manners(script=late)) as server, partner_of(server) as partner:
+    with hostile_server(Behaviour(script=late)) as server, partner_of(server) as partner:
         send(partner, BytesSource(DATA), NAME)
         assert list(server.files) == [NAME]
 
@@ -314,7 +314,7 @@ def test_channels_that_are_closed_at_random_never_leave_half_a_file(seed: int, s
             raise EOFError
         return None
 
-    with hostile_server(Manners(script=script)) as server, partner_of(server, streams) as partner:
+    with hostile_server(Behaviour(script=script)) as server, partner_of(server, streams) as partner:
         for _ in range(4):
             server.files[NAME] = bytearray(b"old")
             try:
@@ -337,7 +337,7 @@ def test_stated_limit_is_not_believed_beyond_reason(stated: int) -> None:
             sizes.append(len(asked.payload))
         return None
 
-    assert_delivers(Manners(max_write=stated, script=script))
+    assert_delivers(Behaviour(max_write=stated, script=script))
     assert max(sizes) < 262_144
     assert len(sizes) < 1000, "a few bytes per request would never finish"
 
@@ -347,7 +347,7 @@ def test_server_that_takes_less_than_it_states_is_told_by_its_refusal() -> None:
         too_much = asked.kind == Request.WRITE and len(asked.payload) > 40_000
         return status(asked.id, Status.BAD_MESSAGE) if too_much else None
 
-    error = fails(Manners(max_write=2**63, script=script))
+    error = fails(Behaviour(max_write=2**63, script=script))
     assert isinstance(error, RequestRefused)
     assert "BAD_MESSAGE" in error.reason
     assert "at offset 0" in error.reason
@@ -359,7 +359,7 @@ def test_limits_that_cannot_be_read_are_a_violation() -> None:
             return framed(Answer.EXTENDED_REPLY, struct.pack(">IQ", asked.id, 1))
         return None
 
-    assert isinstance(fails(Manners(script=script)), ProtocolViolation)
+    assert isinstance(fails(Behaviour(script=script)), ProtocolViolation)
 
 
 # --- keys ---
@@ -376,8 +376,8 @@ def test_server_that_changes_the_cipher_in_the_middle_gets_the_same_bytes() -> N
             renewed.set()
         return None
 
-    manners = Manners(script=script, ciphers=("aes256-ctr",))
-    with hostile_server(manners) as server, partner_of(server) as partner:
+    behaviour = Behaviour(script=script, ciphers=("aes256-ctr",))
+    with hostile_server(behaviour) as server, partner_of(server) as partner:
         for _ in range(2):
             send(partner, GatheringSource(DATA), NAME)
             assert server.files == {NAME: DATA}

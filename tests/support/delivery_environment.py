@@ -102,7 +102,7 @@ class DeliveryEnvironment:
         return deadline
 
     def invocation(self, name: str = "", **about: Any) -> Invocation:
-        """One that ends so."""
+        """An invocation with this deadline."""
         return Invocation(self.deadline(**about), name)
 
     @property

@@ -32,7 +32,7 @@ def algorithms_for(host_keys: tuple[str, ...], *, offered: tuple[str, ...]) -> t
 
 
 def check(key: paramiko.PKey, server: Server) -> None:
-    """Insist that the key which the server has proved to own is a pinned one.
+    """Require the key that the server has proved to own to be a pinned one.
 
     Raises:
         HostKeyRefused: It is not, or none is pinned. Shows the offered key, ready to paste.
@@ -73,8 +73,8 @@ def fingerprint(key: paramiko.PKey) -> str:
 
 def _how_to_pin(key: paramiko.PKey) -> str:
     return (
-        f"It offers '{pasteable(key)}' ({fingerprint(key)}). Compare the fingerprint with the partner by "
-        "another way than this connection; when it is right, add this key to SSH_HOST_KEY."
+        f"It offers '{pasteable(key)}' ({fingerprint(key)}). Verify the fingerprint with the partner "
+        "out of band; when it is right, add this key to SSH_HOST_KEY."
     )
 
 

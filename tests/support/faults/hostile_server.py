@@ -2,7 +2,7 @@
 
 It speaks SFTP by itself, message by message, since a library would not let it lie. Files live in memory.
 
-with hostile_server(Manners(script=silent(Request.WRITE))) as server:
+with hostile_server(Behaviour(script=silent(Request.WRITE))) as server:
     ...
 """
 
@@ -49,7 +49,7 @@ class Asked:
 
 
 @dataclass
-class Manners:
+class Behaviour:
     """How the server behaves.
 
     Attributes:
@@ -77,21 +77,21 @@ class HostileServer:
 
     address: Server
     login: Credentials
-    manners: Manners
+    behaviour: Behaviour
     files: Files = field(default_factory=dict)
     sockets: list[socket.socket] = field(default_factory=list)
     transports: list[paramiko.Transport] = field(default_factory=list)
     goodbye: threading.Event = field(default_factory=threading.Event)
 
     def renew_keys(self) -> None:
-        """Exchange keys anew on all connections that are logged in, with what the manners offer then."""
+        """Exchange keys anew on all connections that are logged in, with what the behaviour offer then."""
         for transport in filter(paramiko.Transport.is_authenticated, self.transports):
-            transport.get_security_options().ciphers = self.manners.ciphers
+            transport.get_security_options().ciphers = self.behaviour.ciphers
             transport.renegotiate_keys()
 
 
 @contextmanager
-def hostile_server(manners: Manners) -> Iterator[HostileServer]:
+def hostile_server(behaviour: Behaviour) -> Iterator[HostileServer]:
     """Runs the server until the block ends."""
     key_text = asyncssh.generate_private_key("ssh-ed25519").export_private_key().decode()
     host_key = paramiko.Ed25519Key.from_private_key(io.StringIO(key_text))
@@ -103,7 +103,7 @@ def hostile_server(manners: Manners) -> Iterator[HostileServer]:
                 host_keys=(f"{host_key.get_name()} {host_key.get_base64()}",),
             ),
             login=Credentials(username="partner", password="not-a-real-password"),
-            manners=manners,
+            behaviour=behaviour,
         )
 
         def accept() -> None:
@@ -129,12 +129,12 @@ def hostile_server(manners: Manners) -> Iterator[HostileServer]:
 
 
 def _serve(server: HostileServer, connection: socket.socket, host_key: paramiko.PKey) -> None:
-    manners = server.manners
-    if manners.silent_at == "connect":
+    behaviour = server.behaviour
+    if behaviour.silent_at == "connect":
         return
-    if manners.greets is not None or manners.silent_at == "banner":
+    if behaviour.greets is not None or behaviour.silent_at == "banner":
         with suppress(OSError):
-            connection.sendall(manners.greets or b"SSH-2.0-Slow_1.0\r\n")
+            connection.sendall(behaviour.greets or b"SSH-2.0-Slow_1.0\r\n")
         return
     transport = paramiko.Transport(connection)
     server.transports.append(transport)
@@ -149,7 +149,7 @@ class _Door(paramiko.ServerInterface):
         self._server = server
 
     def _maybe_silent(self, step: Step) -> None:
-        if self._server.manners.silent_at == step:
+        if self._server.behaviour.silent_at == step:
             self._server.goodbye.wait()
 
     def get_allowed_auths(self, username: str) -> str:
@@ -183,9 +183,9 @@ class _Sftp(paramiko.SubsystemHandler):
                 (length,) = struct.unpack(">I", stream.read(4))
                 body = stream.read(length)
                 asked = _asked(body, next(places))
-                answer = self._hostile.manners.script(asked)
+                answer = self._hostile.behaviour.script(asked)
                 answer = self._right_answer(asked) if answer is None else answer
-                self._say(channel, answer, drips=asked.kind == self._hostile.manners.drips_at)
+                self._say(channel, answer, drips=asked.kind == self._hostile.behaviour.drips_at)
 
     def _say(self, channel: paramiko.Channel, answer: bytes, *, drips: bool) -> None:
         if answer and not drips:
@@ -193,7 +193,7 @@ class _Sftp(paramiko.SubsystemHandler):
         elif answer:
             for byte in answer:
                 channel.sendall(bytes([byte]))
-                self._hostile.goodbye.wait(self._hostile.manners.drip_seconds)
+                self._hostile.goodbye.wait(self._hostile.behaviour.drip_seconds)
 
     def _right_answer(self, asked: Asked) -> bytes:
         files, payload = self._hostile.files, asked.payload
@@ -216,7 +216,7 @@ class _Sftp(paramiko.SubsystemHandler):
             case Request.REMOVE:
                 files.pop(first.decode(), None)
             case Request.EXTENDED if first == LIMITS.encode():
-                limits = struct.pack(">QQQQ", 262_144, 261_120, self._hostile.manners.max_write, 100)
+                limits = struct.pack(">QQQQ", 262_144, 261_120, self._hostile.behaviour.max_write, 100)
                 return framed(Answer.EXTENDED_REPLY, struct.pack(">I", asked.id) + limits)
             case Request.EXTENDED:
                 old, offset = read_text(payload, offset)

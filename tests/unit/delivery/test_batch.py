@@ -573,16 +573,16 @@ def test_objects_that_are_gone_or_changed_are_recorded(harness: DeliveryEnvironm
     assert harness.env.made == []
 
 
-@pytest.mark.parametrize("hindrance", [LoginRefused, HostKeyRefused, PartnerUnreachable])
+@pytest.mark.parametrize("blocking", [LoginRefused, HostKeyRefused, PartnerUnreachable])
 def test_what_hinders_every_delivery_is_met_once_and_all_leases_are_given_back(
-    hindrance: Callable[..., Exception], harness: DeliveryEnvironment
+    blocking: Callable[..., Exception], harness: DeliveryEnvironment
 ) -> None:
     harness.s3.objects.update(old=b"O", bigger=LARGE + b"x")
     refs = refs_of(harness)
     harness.dies_after(harness.ref("old"))
-    harness.env.before_connect[0] = raising(hindrance("no.", hint=""))
+    harness.env.before_connect[0] = raising(blocking("no.", hint=""))
     found = in_batch(harness, *refs)
-    assert set(kinds(found).values()) == {hindrance}
+    assert set(kinds(found).values()) == {blocking}
     assert len(found) == 5
     assert harness.env.tried == {0: 1}
     assert not any(harness.has_lease(ref) for ref in refs if harness.item(ref))

@@ -705,7 +705,7 @@ def test_bytes_damaged_in_an_earlier_round_are_found_at_the_end_and_everything_i
     del long_harness.s3.wire["a"]
     with pytest.raises(ObjectCorrupt) as raised:
         long_harness.deliver(ref)
-    assert raised.value.disposition is Disposition.PERMANENT, "or it would go round for ever"
+    assert raised.value.disposition is Disposition.PERMANENT, "or it would repeat indefinitely"
     assert long_harness.whole == {}
     assert "checkpoint" not in long_harness.item(ref)
     long_harness.deliver(ref)
@@ -750,7 +750,7 @@ def test_reused_connection_that_dies_in_a_later_round_is_replaced_and_the_checkp
 # --- no further ---
 
 
-def fruitless(harness: DeliveryEnvironment) -> Any:
+def stalling(harness: DeliveryEnvironment) -> Any:
     """An invocation that has its time taken away as soon as the file is open."""
 
     def remaining() -> float:
@@ -768,9 +768,9 @@ def fruitless(harness: DeliveryEnvironment) -> Any:
 def test_two_rounds_in_a_row_without_a_byte_are_the_end(long_harness: DeliveryEnvironment) -> None:
     ref = long_harness.ref()
     with pytest.raises(CheckpointSaved):
-        long_harness.deliver(ref, deadline=fruitless(long_harness))
+        long_harness.deliver(ref, deadline=stalling(long_harness))
     with pytest.raises(NoProgress, match="no further: 0 of"):
-        long_harness.deliver(ref, deadline=fruitless(long_harness))
+        long_harness.deliver(ref, deadline=stalling(long_harness))
     assert not long_harness.has_lease(ref)
 
 
@@ -781,16 +781,16 @@ def test_two_rounds_in_a_row_that_end_at_the_checkpoint_are_the_end(
     with pytest.raises(CheckpointSaved):
         long_harness.deliver(ref, deadline=long_harness.deadline(budget=len(DATA) // 2))
     with pytest.raises(CheckpointSaved):
-        long_harness.deliver(ref, deadline=fruitless(long_harness))
+        long_harness.deliver(ref, deadline=stalling(long_harness))
     with pytest.raises(NoProgress):
-        long_harness.deliver(ref, deadline=fruitless(long_harness))
+        long_harness.deliver(ref, deadline=stalling(long_harness))
 
 
 def test_round_with_a_byte_of_progress_begins_the_count_anew(long_harness: DeliveryEnvironment) -> None:
     ref = long_harness.ref()
     for _ in range(3):
         with pytest.raises(CheckpointSaved):
-            long_harness.deliver(ref, deadline=fruitless(long_harness))
+            long_harness.deliver(ref, deadline=stalling(long_harness))
         with pytest.raises(CheckpointSaved):
             long_harness.deliver(ref, deadline=long_harness.deadline(budget=8 * BLOCK))
     long_harness.deliver(ref)
@@ -815,7 +815,7 @@ def test_one_stream_is_tried_where_several_got_nowhere(
     long_harness.env.tuning = TransferTuning(min_bytes_per_stream=1)
     ref = long_harness.ref()
     with pytest.raises(CheckpointSaved):
-        long_harness.deliver(ref, deadline=fruitless(long_harness), max_connections=4)
+        long_harness.deliver(ref, deadline=stalling(long_harness), max_connections=4)
     wait_for_streams()
     assert long_harness.env.tried[1]
     long_harness.env.tried.clear()
@@ -824,7 +824,7 @@ def test_one_stream_is_tried_where_several_got_nowhere(
     assert long_harness.whole == {"inbox/a": DATA}
 
 
-# --- servers that do not let a file be gone on with ---
+# --- servers that do not support resume ---
 
 
 def short_of_time(harness: DeliveryEnvironment, seconds: float) -> Any:
@@ -987,7 +987,7 @@ def test_object_is_not_begun_anew_when_there_is_no_time_left_for_it(
         long_harness.deliver(ref, deadline=long_harness.deadline(budget=len(DATA) // 2))
     long_harness.env.files.clear()
     with pytest.raises(DeadlineTooClose):
-        long_harness.deliver(ref, deadline=fruitless(long_harness))
+        long_harness.deliver(ref, deadline=stalling(long_harness))
     assert not long_harness.has_lease(ref)
     long_harness.deliver(ref)
     assert long_harness.env.files == {"inbox/a": DATA}

@@ -1,4 +1,4 @@
-"""One invocation: the partner has its circuit breaker open where he must be, and everybody concerned is told once."""
+"""One invocation: the circuit breaker opens where it must, and each party is told once."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from tests.support.scripted_server import Asked, refusing, silent_at, status
 from tests.support.sftp_environment import SERVER
 
 DOWN = PartnerUnreachable("down.", hint="wait.")
-NO_LOGIN = LoginRefused("no.", hint="mend.")
+NO_LOGIN = LoginRefused("no.", hint="fix it.")
 CANARY = "s3cret-canary"
 
 
@@ -153,7 +153,7 @@ class InvocationEnvironment:
     def breaks(self, error: Exception) -> None:
         self.harness.env.before_connect[0] = raising(error)
 
-    def is_mended(self) -> None:
+    def is_fixed(self) -> None:
         self.harness.env.before_connect.clear()
 
 
@@ -282,7 +282,7 @@ def test_opening_and_closing_are_counted(env: InvocationEnvironment) -> None:
     env.invoke()
     assert env.reports.breaker_open == [True, True], "turned away"
     env.clock.now += 3600
-    env.is_mended()
+    env.is_fixed()
     env.reports.breaker_open.clear()
     env.invoke()
     env.invoke()
@@ -321,7 +321,7 @@ def opened(env: InvocationEnvironment) -> InvocationEnvironment:
 
 
 def test_first_delivery_after_its_time_lets_everybody_in_again(env: InvocationEnvironment) -> None:
-    opened(env).is_mended()
+    opened(env).is_fixed()
     assert env.invoke() == {}
     env.invoke()
     assert env.tried == 1
@@ -339,7 +339,7 @@ def test_failure_after_its_time_is_one_try_and_no_news(env: InvocationEnvironmen
 
 @pytest.mark.parametrize("kind", ["refused", "part"])
 def test_server_that_answers_is_no_longer_left_in_peace(kind: str, env: InvocationEnvironment) -> None:
-    opened(env).is_mended()
+    opened(env).is_fixed()
     if kind == "refused":
         env.harness.env.scripts[0] = refusing(Request.OPEN)
         assert set(kinds(env.invoke()).values()) == {RequestRefused}
@@ -351,7 +351,7 @@ def test_server_that_answers_is_no_longer_left_in_peace(kind: str, env: Invocati
 
 
 def test_function_that_learned_nothing_lets_another_one_try(env: InvocationEnvironment) -> None:
-    opened(env).is_mended()
+    opened(env).is_fixed()
     gone = dataclasses.replace(env.harness.ref("a"), key="gone")
     (error,) = env.function().deliver([gone], env.harness.invocation()).values()
     assert isinstance(error, AlreadyGone)
@@ -363,7 +363,7 @@ def test_only_one_function_tries_at_a_time(env: InvocationEnvironment) -> None:
     others: list[dict[str, Exception]] = []
 
     def another_comes() -> None:
-        env.is_mended()
+        env.is_fixed()
         others.append(env.invoke())
 
     env.harness.env.before_connect[0] = another_comes
@@ -380,7 +380,7 @@ def test_function_that_was_killed_lets_another_one_try_when_its_time_is_over(
     found: list[dict[str, type]] = []
 
     def hangs() -> None:
-        env.is_mended()
+        env.is_fixed()
         env.clock.now = ends_at - 1
         found.append(kinds(env.invoke()))
         env.clock.now = ends_at
@@ -505,14 +505,14 @@ def test_rest_of_a_large_batch_waits_and_opens_it_once(
     assert env.reports.breaker_open == [True]
 
 
-# --- a person mends the secret ---
+# --- a person fixes the secret ---
 
 
 def test_changed_secret_is_tried_at_once(env: InvocationEnvironment) -> None:
     env.breaks(NO_LOGIN)
     function = env.function()
     env.invoke(function=function)
-    env.is_mended()
+    env.is_fixed()
     env.secret.change()
     assert env.invoke(function=function) == {}
     assert env.harness.env.logins[-1].password == f"{CANARY}-2"
@@ -537,7 +537,7 @@ def test_secret_that_is_changed_to_another_wrong_one_is_tried_once(env: Invocati
     assert env.tried == 2
 
 
-def test_mended_secret_is_noticed_after_an_unusable_one(env: InvocationEnvironment) -> None:
+def test_fixed_secret_is_noticed_after_an_unusable_one(env: InvocationEnvironment) -> None:
     env.secret.text = "broken"
     function = env.function()
     for _ in range(4):

@@ -366,7 +366,7 @@ def test_every_request_is_pinned_to_the_announced_etag(read: Read) -> None:
 
 
 @every_way
-def test_version_and_etag_are_both_insisted_on(read: Read) -> None:
+def test_version_and_etag_are_both_required(read: Read) -> None:
     s3 = MemoryS3({"a": DATA})
     read(s3, dataclasses.replace(s3.ref("a"), version_id="v1"))
     for request in (*s3.heads, *s3.requests):
@@ -553,7 +553,7 @@ def test_body_that_breaks_off_without_a_new_byte_is_given_up() -> None:
     assert all(body.closed for body in s3.bodies)
 
 
-def test_progress_starts_the_count_of_fruitless_reads_again() -> None:
+def test_progress_starts_the_count_of_stalled_reads_again() -> None:
     s3 = MemoryS3({"a": DATA}, breaks=[0, 0, 0, 1] * 5)
     assert in_one_range(s3, s3.ref("a")) == DATA
 

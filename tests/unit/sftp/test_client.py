@@ -464,7 +464,7 @@ def test_files_that_were_moved_aside_are_removed_only_when_the_final_name_is_see
     assert set(journal.names) == (set() if stands else {".1.old", ".2.old"})
 
 
-# --- whether files can be gone on with ---
+# --- whether files can be resumed ---
 
 
 def test_server_is_asked_once_whether_files_can_be_gone_on_with() -> None:

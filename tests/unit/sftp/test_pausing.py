@@ -1,4 +1,4 @@
-"""A file may be left and gone on with at any byte: what is told to be there is, and it ends up whole."""
+"""An upload may stop and resume at any byte: what is reported is there, and the file ends up whole."""
 
 from __future__ import annotations
 
@@ -395,7 +395,7 @@ def test_refusal_among_streams_never_costs_the_bytes_that_are_there() -> None:
 
 
 def test_pause_in_a_second_attempt_tells_where_it_is() -> None:
-    """A server that takes bytes only in order gets another file, which is the one to go on with."""
+    """A server that takes bytes only in order gets another file, which is the one to resume."""
     env = Environment()
     begun_writing, refused = threading.Event(), threading.Event()
 

@@ -127,7 +127,7 @@ PARAMETERS = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAM
     ],
 )
 @pytest.mark.parametrize("file_format", FORMATS)
-def test_line_breaks_that_suffered_are_mended(mangle: object, file_format: str) -> None:
+def test_line_breaks_that_suffered_are_restored(mangle: object, file_format: str) -> None:
     pem = mangle(text_of("rsa", file_format))  # type: ignore[operator] # a function
     assert load_private_key(pem, passphrase="").asbytes() == public_blob("rsa")
 
@@ -143,7 +143,7 @@ def test_parameters_in_front_of_a_key_do_not_matter() -> None:
     assert load_private_key(pem, passphrase="").asbytes() == public_blob("ecdsa256")
 
 
-def insist_on_refusal(text: str, *, passphrase: str = "", words: str) -> None:
+def assert_refused(text: str, *, passphrase: str = "", words: str) -> None:
     with pytest.raises(CredentialsError, match=words) as raised:
         load_private_key(text, passphrase=passphrase)
     shown = "".join(traceback.format_exception(raised.value)) + repr(vars(raised.value))
@@ -156,17 +156,17 @@ def insist_on_refusal(text: str, *, passphrase: str = "", words: str) -> None:
 @pytest.mark.parametrize(("kind", "file_format"), ALL)
 def test_wrong_passphrase_is_named(kind: str, file_format: str) -> None:
     text = text_of(kind, file_format, PASSPHRASE)
-    insist_on_refusal(text, passphrase="not this one", words="the passphrase is wrong, or the key is damaged")
+    assert_refused(text, passphrase="not this one", words="the passphrase is wrong, or the key is damaged")
 
 
 @pytest.mark.parametrize(("kind", "file_format"), ALL)
 def test_missing_passphrase_is_named(kind: str, file_format: str) -> None:
-    insist_on_refusal(text_of(kind, file_format, PASSPHRASE), words="encrypted, but 'passphrase' is empty")
+    assert_refused(text_of(kind, file_format, PASSPHRASE), words="encrypted, but 'passphrase' is empty")
 
 
 @pytest.mark.parametrize("kind", ["secp256k1", "ed448", "x25519", "dsa"])
 def test_kind_that_ssh_does_not_use_is_named(kind: str) -> None:
-    insist_on_refusal(text_of(kind, "pkcs8"), words="of a type that is not supported")
+    assert_refused(text_of(kind, "pkcs8"), words="of a type that is not supported")
 
 
 @pytest.mark.parametrize(
@@ -196,18 +196,18 @@ def test_kind_that_ssh_does_not_use_is_named(kind: str) -> None:
     ],
 )
 def test_what_is_no_private_key_is_named_for_what_it_is(text: str, words: str) -> None:
-    insist_on_refusal(text, words=words)
+    assert_refused(text, words=words)
 
 
 def test_public_key_in_pem_is_refused() -> None:
     pem = key_of("rsa").public_key().public_bytes(ser.Encoding.PEM, ser.PublicFormat.SubjectPublicKeyInfo)
-    insist_on_refusal(pem.decode(), words="is a public key")
+    assert_refused(pem.decode(), words="is a public key")
 
 
 @pytest.mark.parametrize(("kind", "file_format"), ALL)
 def test_key_with_a_lost_line_is_damaged(kind: str, file_format: str) -> None:
     lines = text_of(kind, file_format).splitlines()
-    insist_on_refusal("\n".join([lines[0], *lines[2:]]), words="damaged")
+    assert_refused("\n".join([lines[0], *lines[2:]]), words="damaged")
 
 
 # --- PuTTY's own format ---
@@ -245,8 +245,8 @@ def test_line_breaks_of_a_putty_key_do_not_matter(mangle: Callable[[str], str]) 
 @pytest.mark.parametrize("name", [name for name in putty_keys.FILES if name.endswith("enc")])
 def test_wrong_or_missing_passphrase_of_a_putty_key_is_named(name: str) -> None:
     text = putty_keys.FILES[name]
-    insist_on_refusal(text, passphrase="not this one", words="the passphrase is wrong, or the key is damaged")
-    insist_on_refusal(text, words="encrypted, but 'passphrase' is empty")
+    assert_refused(text, passphrase="not this one", words="the passphrase is wrong, or the key is damaged")
+    assert_refused(text, words="encrypted, but 'passphrase' is empty")
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_wrong_or_missing_passphrase_of_a_putty_key_is_named(name: str) -> None:
     ],
 )
 def test_altered_putty_key_is_refused_for_what_was_altered(old: str, new: str, words: str) -> None:
-    insist_on_refusal(putty_keys.FILES["ed25519_v2_plain"].replace(old, new), words=words)
+    assert_refused(putty_keys.FILES["ed25519_v2_plain"].replace(old, new), words=words)
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_altered_putty_key_is_refused_for_what_was_altered(old: str, new: str, w
 )
 def test_putty_key_that_costs_too_much_to_open_is_refused(old: str, new: str, words: str) -> None:
     text = putty_keys.FILES["ed25519_v3_enc"].replace(old, new)
-    insist_on_refusal(text, passphrase=putty_keys.PASSPHRASE, words=words)
+    assert_refused(text, passphrase=putty_keys.PASSPHRASE, words=words)
 
 
 # --- encrypted in ways that are not supported ---
@@ -292,7 +292,7 @@ def made_by_ssh_keygen(directory: Path, *options: str) -> str:
 @pytest.mark.parametrize("cipher", ["3des-cbc", "aes128-ctr", "chacha20-poly1305@openssh.com"])
 def test_cipher_that_is_not_supported_is_named_and_not_the_passphrase(cipher: str, tmp_path: Path) -> None:
     text = made_by_ssh_keygen(tmp_path, "-Z", cipher)
-    insist_on_refusal(text, passphrase=PASSPHRASE, words=f"a cipher that is not supported .{cipher}")
+    assert_refused(text, passphrase=PASSPHRASE, words=f"a cipher that is not supported .{cipher}")
 
 
 @needs_ssh_keygen
@@ -300,12 +300,12 @@ def test_cipher_that_is_not_supported_is_named_and_not_the_passphrase(cipher: st
 def test_ciphers_that_are_supported_open_and_a_wrong_passphrase_is_named(cipher: str, tmp_path: Path) -> None:
     text = made_by_ssh_keygen(tmp_path, "-Z", cipher)
     assert load_private_key(text, passphrase=PASSPHRASE).can_sign()
-    insist_on_refusal(text, passphrase="not this one", words="the passphrase is wrong")
+    assert_refused(text, passphrase="not this one", words="the passphrase is wrong")
 
 
 def test_cipher_of_the_older_form_that_is_not_supported_is_named() -> None:
     text = text_of("rsa", "pem", PASSPHRASE).replace("DEK-Info: AES-256-CBC", "DEK-Info: BF-CBC")
-    insist_on_refusal(text, passphrase=PASSPHRASE, words="a cipher that is not supported .BF-CBC")
+    assert_refused(text, passphrase=PASSPHRASE, words="a cipher that is not supported .BF-CBC")
 
 
 def test_cipher_of_pkcs8_that_is_not_supported_is_named() -> None:
@@ -314,7 +314,7 @@ def test_cipher_of_pkcs8_that_is_not_supported_is_named() -> None:
     aes, camellia = bytes.fromhex("060960864801650304012a"), bytes.fromhex("06092a83088c9a4b3d0101")
     assert aes in content
     encoded = base64.b64encode(content.replace(aes, camellia)).decode()
-    insist_on_refusal("\n".join([lines[0], encoded, lines[-1]]), passphrase=PASSPHRASE, words="not supported")
+    assert_refused("\n".join([lines[0], encoded, lines[-1]]), passphrase=PASSPHRASE, words="not supported")
 
 
 def test_key_that_takes_too_long_to_open_is_refused() -> None:
@@ -324,7 +324,7 @@ def test_key_that_takes_too_long_to_open_is_refused() -> None:
     costly = content[:place] + b"\x7f\xff\xff\xff" + content[place + 4 :]
     encoded = base64.b64encode(costly).decode()
     text = "\n".join([lines[0], encoded, lines[-1]])
-    insist_on_refusal(text, passphrase=PASSPHRASE, words="hashed in 2147483647 rounds")
+    assert_refused(text, passphrase=PASSPHRASE, words="hashed in 2147483647 rounds")
 
 
 @pytest.mark.parametrize(
@@ -339,7 +339,7 @@ def test_key_that_takes_too_long_to_open_is_refused() -> None:
     ids=["no Unicode inside", "no Unicode", "no Unicode in the passphrase", "endless", "only beginnings"],
 )
 def test_nothing_that_is_pasted_raises_anything_else(text: str, passphrase: str) -> None:
-    insist_on_refusal(text, passphrase=passphrase, words="'private_key' of the secret")
+    assert_refused(text, passphrase=passphrase, words="'private_key' of the secret")
 
 
 @settings(deadline=None)
