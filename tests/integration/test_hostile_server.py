@@ -30,8 +30,8 @@ from s3_to_sftp.sftp.protocol import LIMITS, Answer, Request, Status
 from tests.support.faults.hostile_server import (
     NOTHING,
     Asked,
-    HostileServer,
     Behaviour,
+    HostileServer,
     Script,
     framed,
     hostile_server,
