@@ -8,12 +8,12 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_s3_to_sftp.argument_types import checks_types
+from cdk_s3_to_sftp.notifications import watch
+from cdk_s3_to_sftp.permissions import Permissions
+from cdk_s3_to_sftp.queue_policies import QueuePolicies
 from cdk_s3_to_sftp.queues import check_takes_events
-from cdk_s3_to_sftp.role import Permissions
-from cdk_s3_to_sftp.senders import Senders
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.sources import Source, Trigger, directories, known_length, warn_of_shared_names
-from cdk_s3_to_sftp.triggers import watch
 
 _LARGEST_ENVIRONMENT = 4096
 """Bytes of all variables of a function together."""
@@ -26,7 +26,7 @@ class DeliverySources(Construct):
     function: lambda_.Function
     dead_letter_queue: sqs.IQueue
     _permissions: Permissions
-    _senders: Senders
+    _queue_policies: QueuePolicies
     _made_bucket: s3.Bucket | None
     _sources: list[Source]
     _former_sources: list[Source]
@@ -121,27 +121,27 @@ class DeliverySources(Construct):
             InvalidArgument: A value cannot be right.
         """
         source = Source(bucket, prefix=prefix, suffix=suffix, directory=directory)
-        self._permissions.read(source)
+        self._permissions.grant_read(source)
         self._former_sources.append(source)
-        self._tell_directories()
+        self._update_directories()
 
     def _add(self, source: Source) -> None:
         if source.trigger.has_rule:
             check_takes_events(self.dead_letter_queue)
-            self._permissions.let_rules_use(self.dead_letter_queue.encryption_master_key)
-        if rule := watch(self, source, self._senders):
+            self._permissions.grant_eventbridge_use_of_key(self.dead_letter_queue.encryption_master_key)
+        if rule := watch(self, source, self._queue_policies):
             self._rules[source] = rule
-        self._permissions.read(source)
+        self._permissions.grant_read(source)
         warn_of_shared_names(self, source, self._sources, otherwise=self.server.directory)
         self._sources.append(source)
-        self._tell_directories()
+        self._update_directories()
 
-    def _tell_directories(self) -> None:
+    def _update_directories(self) -> None:
         # Where two are alike the function takes the first.
         if told := directories(cdk.Stack.of(self), [*self._sources, *self._former_sources]):
             self.function.add_environment("SSH_SOURCES", told)
 
-    def _complaints(self) -> list[str]:
+    def _errors(self) -> list[str]:
         if not self._sources:
             return ["there is nothing to deliver: leave out `sources`, or call add_source()"]
         told = directories(cdk.Stack.of(self), [*self._sources, *self._former_sources]) or ""

@@ -5,8 +5,8 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 
 from cdk_s3_to_sftp import suppressions
+from cdk_s3_to_sftp.acknowledgements import acknowledge, acknowledge_long_timeout
 from cdk_s3_to_sftp.arguments import is_token, whole_seconds
-from cdk_s3_to_sftp.findings import accept, acknowledge_long_timeout
 
 HANDLER = "s3_to_sftp.handler.lambda_handler"
 """Where Lambda begins in the bundle."""
@@ -75,7 +75,7 @@ def deliver_from_queue(
 ) -> lambda_.EventSourceMapping:
     """Have Lambda hand the messages of the queue to the function."""
     return function.add_event_source_mapping(
-        "InvocationRunner",
+        "Deliveries",
         event_source_arn=queue.queue_arn,
         # The small objects of a batch share the round trips of one connection. The function starts
         # none that it could not finish in its time, and answers for each message by itself.
@@ -87,16 +87,16 @@ def deliver_from_queue(
     )
 
 
-def accept_findings(
+def acknowledge_findings(
     function: lambda_.Function, *, max_connections: int, timeout: cdk.Duration, has_key: bool, has_vpc: bool
 ) -> None:
     """Accept about the function what the arguments do not take away."""
-    accept(function, suppressions.FUNCTION_RUNTIME, suppressions.FUNCTION_DEAD_LETTERS)
+    acknowledge(function, suppressions.FUNCTION_RUNTIME, suppressions.FUNCTION_DEAD_LETTERS)
     if not has_key:
-        accept(function, suppressions.ENVIRONMENT_KEY)
+        acknowledge(function, suppressions.ENVIRONMENT_KEY)
     if not has_vpc:
-        accept(function, suppressions.FUNCTION_VPC)
+        acknowledge(function, suppressions.FUNCTION_VPC)
     if max_connections > 1:
-        accept(function, suppressions.FUNCTION_CONCURRENCY)
+        acknowledge(function, suppressions.FUNCTION_CONCURRENCY)
     if not timeout.is_unresolved() and timeout.to_seconds() > FIFTEEN_MINUTES.to_seconds():
         acknowledge_long_timeout(function)

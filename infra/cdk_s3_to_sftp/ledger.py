@@ -5,9 +5,10 @@ from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
 
 from cdk_s3_to_sftp import suppressions
+from cdk_s3_to_sftp.acknowledgements import acknowledge
+from cdk_s3_to_sftp.annotations import warn
 from cdk_s3_to_sftp.arguments import InvalidArgument, check_same_place, is_made_here
-from cdk_s3_to_sftp.findings import accept, warn
-from cdk_s3_to_sftp.parts import DataProtection
+from cdk_s3_to_sftp.resources import DataProtection
 
 ACTIONS = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
 """What the function does with it. A transaction is authorised by the actions that it is made of."""
@@ -60,7 +61,7 @@ def make_ledger(scope: Construct, protection: DataProtection) -> dynamodb.Table:
         sort_key=dynamodb.Attribute(name="status_at", type=_TEXT),
         projection_type=dynamodb.ProjectionType.ALL,
     )
-    accept(table, suppressions.LEDGER_BACKUP_PLAN)
+    acknowledge(table, suppressions.LEDGER_BACKUP_PLAN)
     protection.acknowledge_aws_managed_key(table, suppressions.LEDGER_KEY)
     return table
 

@@ -13,12 +13,12 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_s3_assets as assets
 from constructs import IConstruct
 
+from cdk_s3_to_sftp.annotations import validate_with
 from cdk_s3_to_sftp.argument_types import checks_types
 from cdk_s3_to_sftp.arguments import InvalidArgument, check_directory, check_filter, is_made_here
-from cdk_s3_to_sftp.construct import S3ToSftp
+from cdk_s3_to_sftp.s3_to_sftp import S3ToSftp
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.sources import Source, Trigger
-from cdk_s3_to_sftp.triggers import validate_with
 
 # constructs has mixins from 10.5 on. Before, there are aspects and a plain call of `apply_to`.
 _INTERFACES = [each for each in (cdk.IAspect, getattr(constructs, "IMixin", None)) if each]
@@ -108,7 +108,7 @@ class DeliverToSftp:
         root = construct.node.root
         if root not in self._asked_in:
             self._asked_in.add(root)
-            validate_with(construct, self._complaints)  # type: ignore[arg-type]  # asks for its node only
+            validate_with(construct, self._errors)  # type: ignore[arg-type]  # asks for its node only
         return False
 
     def apply_to(self, construct: IConstruct) -> None:
@@ -179,7 +179,7 @@ class DeliverToSftp:
         names = {**self._arguments, **other._arguments}
         return [name for name in names if self._arguments.get(name) != other._arguments.get(name)]
 
-    def _complaints(self) -> list[str]:
+    def _errors(self) -> list[str]:
         if self._applied_to:
             return []
         return [

@@ -8,9 +8,9 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from cdk_s3_to_sftp import suppressions
+from cdk_s3_to_sftp.acknowledgements import acknowledge
 from cdk_s3_to_sftp.argument_types import checks_types
 from cdk_s3_to_sftp.arguments import InvalidArgument, check_range, is_token
-from cdk_s3_to_sftp.findings import accept
 
 _MOST_ADDRESSES = 3
 """One per availability zone, and every region has three that can be used."""
@@ -145,7 +145,7 @@ class StaticEgress(Construct):
                     map_public_ip_on_launch=False,
                 ),
                 ec2.SubnetConfiguration(
-                    name="InvocationRunner",
+                    name="Deliveries",
                     subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS,
                     cidr_mask=_PRIVATE_MASK,
                 ),
@@ -167,10 +167,10 @@ class StaticEgress(Construct):
         self._tell()
 
     def _acknowledge_findings(self) -> None:
-        accept(self.flow_log_group, suppressions.FLOW_LOG_KEY)
-        accept(self.vpc.node.find_child("Connections"), suppressions.FLOW_LOG_POLICY)
+        acknowledge(self.flow_log_group, suppressions.FLOW_LOG_KEY)
+        acknowledge(self.vpc.node.find_child("Connections"), suppressions.FLOW_LOG_POLICY)
         for subnet in self.vpc.public_subnets:
-            accept(subnet, suppressions.NAT_ROUTE)
+            acknowledge(subnet, suppressions.NAT_ROUTE)
 
     def _check_zones(self, addresses: int) -> None:
         stack = cdk.Stack.of(self)

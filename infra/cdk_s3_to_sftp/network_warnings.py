@@ -7,9 +7,8 @@ import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
+from cdk_s3_to_sftp.annotations import validate_with, warn
 from cdk_s3_to_sftp.arguments import is_made_here, is_token
-from cdk_s3_to_sftp.findings import warn
-from cdk_s3_to_sftp.triggers import validate_with
 
 _ALL_PROTOCOLS = "-1"
 

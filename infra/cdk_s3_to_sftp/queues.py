@@ -10,7 +10,7 @@ from constructs import Construct
 
 from cdk_s3_to_sftp import suppressions
 from cdk_s3_to_sftp.arguments import InvalidArgument, check_same_place
-from cdk_s3_to_sftp.parts import DataProtection
+from cdk_s3_to_sftp.resources import DataProtection
 
 _KEEP_MESSAGES_FOR = cdk.Duration.days(14)
 """The most that SQS allows.
@@ -89,7 +89,7 @@ def make_queue(
 
     Args:
         scope: The construct that it belongs to.
-        custody: Has the key that encrypts what is in it.
+        protection: Has the key that encrypts what is in it.
         dead_letter_queue: Takes what killed the function too often.
         timeout: How long one invocation may take.
         may_be_throttled: Whether messages are taken out that the function has no room for.
@@ -147,7 +147,7 @@ def _make_queue(
 def _out_of_reach(scope: Construct, queue: str, key: kms.IKey) -> kms.IKey:
     """The key, imported: CDK would name the bucket in its policy, which needs the key for itself (a cycle).
 
-    `Permissions.share` says what is needed, without names.
+    `Permissions.grant_service_use_of_key` says what is needed, without names.
     """
     imported = kms.Key.from_key_arn(scope, f"KeyOf{queue}", key.key_arn)
     cdk.Annotations.of(imported).acknowledge_warning(

@@ -10,9 +10,9 @@ import aws_cdk as cdk
 from aws_cdk import aws_s3 as s3
 from constructs import IConstruct
 
+from cdk_s3_to_sftp.annotations import warn
 from cdk_s3_to_sftp.argument_types import check_fields
 from cdk_s3_to_sftp.arguments import InvalidArgument, check_directory, check_filter, is_token
-from cdk_s3_to_sftp.findings import warn
 
 
 class Trigger(StrEnum):

@@ -11,12 +11,12 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from cdk_s3_to_sftp import suppressions
+from cdk_s3_to_sftp.acknowledgements import acknowledge
 from cdk_s3_to_sftp.argument_types import checks_types
 from cdk_s3_to_sftp.arguments import InvalidArgument, is_token
 from cdk_s3_to_sftp.bundling import Bundling
-from cdk_s3_to_sftp.construct import S3ToSftp
-from cdk_s3_to_sftp.findings import accept
 from cdk_s3_to_sftp.outputs import add_outputs
+from cdk_s3_to_sftp.s3_to_sftp import S3ToSftp
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.stack_arguments import StackArguments, check_stack_arguments
 
@@ -96,7 +96,7 @@ class S3ToSftpStack(cdk.Stack):
         for former in former_prefixes:
             self._keep_readable(former)
         # One for the whole stack, so it is the stack that can answer for it, not the construct.
-        accept(self.node.find_child(_NOTIFICATIONS_FUNCTION), suppressions.CDKS_NOTIFICATIONS_FUNCTION)
+        acknowledge(self.node.find_child(_NOTIFICATIONS_FUNCTION), suppressions.CDKS_NOTIFICATIONS_FUNCTION)
         # What a person needs next, printed at the end of a deployment.
         add_outputs(self, self.delivery.outputs)
 

@@ -17,19 +17,19 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sns as sns
 
 from cdk_s3_to_sftp import suppressions
+from cdk_s3_to_sftp.acknowledgements import acknowledge
 from cdk_s3_to_sftp.bundling import RUNTIME
-from cdk_s3_to_sftp.construct import S3ToSftp
-from cdk_s3_to_sftp.findings import accept
 from cdk_s3_to_sftp.function import connections_per_function
 from cdk_s3_to_sftp.outputs import add_outputs
-from cdk_s3_to_sftp.parts import KEEP_VERSIONS_FOR, DataProtection, make_bucket
+from cdk_s3_to_sftp.resources import KEEP_VERSIONS_FOR, DataProtection, make_bucket
+from cdk_s3_to_sftp.s3_to_sftp import S3ToSftp
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.sources import Trigger
 from cdk_s3_to_sftp.template_parameters import CONNECTIONS, PARAMETERS, interface
 from cdk_s3_to_sftp.template_variants import combine
 
 _STACK = "S3ToSftp"
-_CUSTODY = DataProtection(encryption_key=None, removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
+_PROTECTION = DataProtection(encryption_key=None, removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
 
 ONE_CONNECTION, EXISTING_SECRET, ALARM_TOPIC = "OneConnection", "ExistingSecret", "AlarmTopic"
 """Conditions of the template."""
@@ -118,7 +118,7 @@ class TemplateStack(cdk.Stack):
         )
 
     def _bucket(self) -> s3.Bucket:
-        bucket = make_bucket(self, _CUSTODY, keep_versions_for=KEEP_VERSIONS_FOR)
+        bucket = make_bucket(self, _PROTECTION, keep_versions_for=KEEP_VERSIONS_FOR)
         resource = bucket.node.default_child
         assert isinstance(resource, s3.CfnBucket)  # noqa: S101 -- for mypy
         resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
@@ -155,7 +155,7 @@ class TemplateStack(cdk.Stack):
             roles=[self.delivery.role],
             statements=[iam.PolicyStatement(actions=["kms:Decrypt"], resources=[key])],
         )
-        accept(policy, suppressions.ROLE_POLICY)
+        acknowledge(policy, suppressions.ROLE_POLICY)
         resource = policy.node.default_child
         assert isinstance(resource, cdk.CfnResource)  # noqa: S101 -- for mypy
         resource.cfn_options.condition = cdk.CfnCondition(

@@ -15,9 +15,10 @@ from constructs import Construct
 
 from cdk_s3_to_sftp import ledger as ledgers
 from cdk_s3_to_sftp import suppressions
+from cdk_s3_to_sftp.acknowledgements import acknowledge, acknowledge_wildcard
+from cdk_s3_to_sftp.annotations import warn
 from cdk_s3_to_sftp.arguments import is_made_here
-from cdk_s3_to_sftp.findings import accept, acknowledge_wildcard, warn
-from cdk_s3_to_sftp.places import other_account
+from cdk_s3_to_sftp.regions_and_accounts import other_account
 from cdk_s3_to_sftp.sources import Source
 from cdk_s3_to_sftp.suppressions import Suppression
 
@@ -64,7 +65,7 @@ class Permissions:
 
     def __init__(self, scope: Construct, role: iam.IRole | None, *, partner: str) -> None:
         self._scope = scope
-        self._for_keys: dict[str, list[iam.PolicyStatement]] = {}
+        self._key_statements: dict[str, list[iam.PolicyStatement]] = {}
         self._shared_key: kms.IKey | None = None
         self._key_of_dead_letters: kms.IKey | None = None
         self.statements: list[iam.PolicyStatement] = []
@@ -100,11 +101,11 @@ class Permissions:
         self._use_key(ledger.encryption_key, *ledgers.KEY_ACTIONS)
         self._warn_of_fixed_role()
 
-    def send_to_encrypted_queue(self, key: kms.IKey | None) -> None:
+    def grant_send_to_encrypted_queue(self, key: kms.IKey | None) -> None:
         """Let it use the key of a queue, if any."""
         self._use_key(key, *_SEND_TO_ENCRYPTED_QUEUE)
 
-    def read(self, source: Source) -> None:
+    def grant_read(self, source: Source) -> None:
         """Let it read the objects of a source."""
         self._allow(source.objects, *READ_OBJECTS)
         self._allow(source.bucket.bucket_arn, *LIST_BUCKET)
@@ -121,7 +122,7 @@ class Permissions:
         statement = iam.PolicyStatement(actions=list(_USE_OF_NETWORK), resources=["*"])
         return self._add_policy("Network", statement, suppressions.ROLE_NETWORK)
 
-    def be_traced(self) -> iam.Policy | None:
+    def grant_tracing(self) -> iam.Policy | None:
         """Let Lambda send traces in the name of the function.
 
         Returns:
@@ -140,15 +141,15 @@ class Permissions:
         )
         self._add_policy("DenyVpcAccessToCode", statement)
 
-    def share(self, key: kms.IKey | None) -> None:
+    def grant_service_use_of_key(self, key: kms.IKey | None) -> None:
         """Let function and AWS use the key of log and queues: to write, to put in what S3 announces."""
         if key is None:
             return
-        self.send_to_encrypted_queue(key)
+        self.grant_send_to_encrypted_queue(key)
         stack = cdk.Stack.of(self._scope)
         # Not the log's own ARN: the log needs the key, whose policy would need the log.
         logs_here = stack.format_arn(service="logs", resource="*", arn_format=cdk.ArnFormat.NO_RESOURCE_NAME)
-        self._say_in_policy_of(
+        self._add_to_key_policy(
             key,
             iam.PolicyStatement(
                 principals=[_logs_of(stack)],
@@ -163,27 +164,29 @@ class Permissions:
                 conditions={"ArnLike": {"kms:EncryptionContext:aws:logs:arn": logs_here}},
             ),
         )
-        self._say_in_policy_of(key, self._for_announcements(("s3", "events"), stack.account))
+        self._add_to_key_policy(key, self._statement_for_services(("s3", "events"), stack.account))
         self._shared_key = key
 
-    def let_rules_use(self, key: kms.IKey | None) -> None:
+    def grant_eventbridge_use_of_key(self, key: kms.IKey | None) -> None:
         """Let EventBridge use the key of a dead-letter queue, if it is another one than the shared key."""
         known = [each.key_arn for each in (self._shared_key, self._key_of_dead_letters) if each]
         if key is None or key.key_arn in known:
             return
         self._key_of_dead_letters = key
-        self._say_in_policy_of(key, self._for_announcements(("events",), cdk.Stack.of(self._scope).account))
+        self._add_to_key_policy(
+            key, self._statement_for_services(("events",), cdk.Stack.of(self._scope).account)
+        )
 
-    def for_key(self, key: kms.IKey) -> list[iam.PolicyStatement]:
+    def key_policy_statements(self, key: kms.IKey) -> list[iam.PolicyStatement]:
         """What the policy of a key must say that the app cannot change."""
-        return list(self._for_keys.get(key.key_arn, []))
+        return list(self._key_statements.get(key.key_arn, []))
 
-    def for_bucket(self, sources: Sequence[Source]) -> list[iam.PolicyStatement]:
+    def bucket_policy_statements(self, sources: Sequence[Source]) -> list[iam.PolicyStatement]:
         """What the policy of the sources' bucket must say where it belongs to another account."""
         objects = [source.objects for source in sources]
         return [
-            self._for_the_role(READ_OBJECTS, objects),
-            self._for_the_role(LIST_BUCKET, [sources[0].bucket.bucket_arn]),
+            self._statement_for_role(READ_OBJECTS, objects),
+            self._statement_for_role(LIST_BUCKET, [sources[0].bucket.bucket_arn]),
         ]
 
     def _allow(self, resource: str, *actions: str) -> None:
@@ -202,7 +205,7 @@ class Permissions:
         if self._role_is_fixed:
             return None
         policy = iam.Policy(self._scope, id, roles=[self.granted], statements=[statement])
-        accept(policy, suppressions.ROLE_POLICY, *accepted)
+        acknowledge(policy, suppressions.ROLE_POLICY, *accepted)
         return policy
 
     @property
@@ -219,7 +222,7 @@ class Permissions:
                 "of `role_policy_statements`.",
             )
 
-    def _for_announcements(self, services: Sequence[str], account: str) -> iam.PolicyStatement:
+    def _statement_for_services(self, services: Sequence[str], account: str) -> iam.PolicyStatement:
         """Let services put into an encrypted queue what they announce on behalf of an account.
 
         Not only of the buckets that are watched: one of them may need the same key, another cycle. The policy
@@ -237,13 +240,13 @@ class Permissions:
             return
         self._allow(key.key_arn, *actions)
         if not is_made_here(key):
-            self._say_in_policy_of(key, self._for_the_role(actions, ["*"]))
+            self._add_to_key_policy(key, self._statement_for_role(actions, ["*"]))
 
-    def _say_in_policy_of(self, key: kms.IKey, statement: iam.PolicyStatement) -> None:
+    def _add_to_key_policy(self, key: kms.IKey, statement: iam.PolicyStatement) -> None:
         if is_made_here(key):
             key.add_to_resource_policy(statement)
             return
-        if key.key_arn not in self._for_keys:
+        if key.key_arn not in self._key_statements:
             warn(
                 self._scope,
                 "policyOfImportedKey",
@@ -251,9 +254,9 @@ class Permissions:
                 "`key_policy_statements(key)`; those for the role can be left out where it lets the account "
                 "decide by IAM policies, as key policies do by default.",
             )
-        self._for_keys.setdefault(key.key_arn, []).append(statement)
+        self._key_statements.setdefault(key.key_arn, []).append(statement)
 
-    def _for_the_role(self, actions: Sequence[str], resources: Sequence[str]) -> iam.PolicyStatement:
+    def _statement_for_role(self, actions: Sequence[str], resources: Sequence[str]) -> iam.PolicyStatement:
         return iam.PolicyStatement(
             principals=[iam.ArnPrincipal(self.role.role_arn)],
             actions=list(actions),
@@ -288,7 +291,7 @@ def _make_role(scope: Construct, partner: str) -> iam.Role:
         assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
     )
     # Of a role that is passed in, others may have made the policy: there it is not ours to accept.
-    accept(role, suppressions.ROLE_POLICY)
+    acknowledge(role, suppressions.ROLE_POLICY)
     return role
 
 
@@ -301,5 +304,5 @@ def _to_be_granted(scope: Construct, role: iam.IRole) -> iam.IRole:
     if not isinstance(role, iam.Role) or cdk.Stack.of(role).node.addr == cdk.Stack.of(scope).node.addr:
         return role
     imported = iam.Role.from_role_name(scope, "RoleOfAnotherStack", role.role_name)
-    accept(imported, suppressions.ROLE_POLICY)
+    acknowledge(imported, suppressions.ROLE_POLICY)
     return imported

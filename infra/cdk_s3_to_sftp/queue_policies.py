@@ -17,14 +17,14 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from cdk_s3_to_sftp.annotations import warn
 from cdk_s3_to_sftp.arguments import is_made_here
-from cdk_s3_to_sftp.findings import warn
 
 MOST_BUCKETS = 80
 """As many ARNs have room in a policy of 8,192 bytes, when every name has 63 characters."""
 
 
-class Senders:
+class QueuePolicies:
     """Lets announcements into the queue, and what EventBridge cannot put there into the dead-letter queue.
 
     Attributes:
@@ -47,7 +47,7 @@ class Senders:
         if (arn := bucket.bucket_arn) not in self._buckets:
             self._buckets.append(arn)
 
-    def dead_letters_of_rules(self) -> sqs.IQueue:
+    def accept_dead_letters_of_rules(self) -> sqs.IQueue:
         """The queue for what a rule cannot put into the other one, which takes it from now on."""
         if not self._takes_dead_letters:
             self._takes_dead_letters = True
@@ -69,7 +69,7 @@ class Senders:
             "day is lost. Import one with a key of its own by `from_queue_attributes(key_arn=...)`.",
         )
 
-    def complaints(self) -> list[str]:
+    def errors(self) -> list[str]:
         """What is wrong at synth."""
         if len(self._buckets) <= MOST_BUCKETS:
             return []

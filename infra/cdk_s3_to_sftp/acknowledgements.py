@@ -1,4 +1,4 @@
-"""What people should know at synth: warnings, and answers to what rule packs find."""
+"""Acknowledges findings of rule packs, each with its reason: in CDK, in cdk-nag's metadata, in checkov's metadata."""
 
 from typing import Any
 
@@ -12,26 +12,21 @@ _CHECKOV = "checkov"
 """Key of a resource's metadata in the template, where checkov looks for what it should skip."""
 
 
-def warn(scope: IConstruct, id: str, sentence: str) -> None:  # noqa: A002 -- as CDK calls it
-    """Say something at synth that a person must see to, who can then acknowledge it by its id."""
-    cdk.Annotations.of(scope).add_warning_v2(f"cdk-s3-to-sftp:{id}", sentence)
-
-
-def accept(scope: IConstruct, *suppressions: Suppression) -> None:
+def acknowledge(scope: IConstruct, *suppressions: Suppression) -> None:
     """Accept what these trades are about for `scope` and what is below it: apps that run the packs are clean.
 
     What checkov finds is accepted for the resource of `scope` alone.
     """
-    for trade in suppressions:
-        for rule in trade.rules:
-            _acknowledge(scope, rule, trade.reason)
+    for suppression in suppressions:
+        for rule in suppression.rules:
+            _acknowledge(scope, rule, suppression.reason)
 
 
-def acknowledge_wildcard(scope: IConstruct, resource: str, trade: Suppression) -> None:
+def acknowledge_wildcard(scope: IConstruct, resource: str, suppression: Suppression) -> None:
     """Accept that a policy in `scope` names `resource`, an ARN with a wildcard, and no other."""
     printed = _as_printed(cdk.Stack.of(scope).resolve(resource))
-    for rule in trade.rules:
-        _acknowledge(scope, rule.replace(OBJECTS, printed), trade.reason)
+    for rule in suppression.rules:
+        _acknowledge(scope, rule.replace(OBJECTS, printed), suppression.reason)
 
 
 def acknowledge_long_timeout(function: IConstruct) -> None:

@@ -11,7 +11,7 @@ from cdk_s3_to_sftp.arguments import InvalidArgument, is_token
 from cdk_s3_to_sftp.sources import Source
 
 
-def check_place(scope: Construct, source: Source) -> None:
+def check_region_and_account(scope: Construct, source: Source) -> None:
     """Refuse a source that would never announce anything here. What only a deployment knows passes.
 
     Raises:
@@ -39,7 +39,7 @@ def other_account(scope: Construct, bucket: s3.IBucket) -> str | None:
     return None if theirs == ours or is_token(theirs) or is_token(ours) else theirs
 
 
-def receive_events(scope: Construct, account: str) -> None:
+def allow_events_from(scope: Construct, account: str) -> None:
     """Let another account send what its S3 announces to the default bus of this one: once in a stack."""
     stack = cdk.Stack.of(scope)
     name = f"EventsOfS3From{account}"

@@ -3,20 +3,17 @@
 import hashlib
 import json
 import urllib.parse
-from collections.abc import Callable
 
 import aws_cdk as cdk
-import constructs
-import jsii
 from aws_cdk import aws_events as events
 from aws_cdk import aws_s3 as s3
 from constructs import Construct, IConstruct
 
+from cdk_s3_to_sftp.annotations import validate_with, warn
 from cdk_s3_to_sftp.arguments import InvalidArgument, is_made_here, is_token
-from cdk_s3_to_sftp.findings import warn
-from cdk_s3_to_sftp.known_sources import identity, register_source
-from cdk_s3_to_sftp.places import check_place, other_account, receive_events
-from cdk_s3_to_sftp.senders import NotifiedQueue, Senders, TargetQueue
+from cdk_s3_to_sftp.queue_policies import NotifiedQueue, QueuePolicies, TargetQueue
+from cdk_s3_to_sftp.regions_and_accounts import allow_events_from, check_region_and_account, other_account
+from cdk_s3_to_sftp.source_registry import identity, register_source
 from cdk_s3_to_sftp.sources import Source
 
 _REFERENCES = "@aws-cdk/core:defaultCrossStackReferences"
@@ -31,13 +28,13 @@ _LONGEST_PATTERN = 2048
 """Characters of an event pattern (quotas of EventBridge)."""
 
 
-def watch(scope: Construct, source: Source, senders: Senders) -> events.Rule | None:
+def watch(scope: Construct, source: Source, queue_policies: QueuePolicies) -> events.Rule | None:
     """Have every new object of the source announced to the queue.
 
     Args:
         scope: The construct that the source belongs to.
         source: What to watch.
-        senders: Has the queue, and says who may send to it.
+        queue_policies: Has the queue, and says who may send to it.
 
     Returns:
         The rule of EventBridge that announces them, if one does.
@@ -45,9 +42,9 @@ def watch(scope: Construct, source: Source, senders: Senders) -> events.Rule | N
     Raises:
         InvalidArgument: Some objects would be announced twice or never, or S3 would refuse the notification.
     """
-    check_place(scope, source)
+    check_region_and_account(scope, source)
     register_source(scope, source)
-    senders.allow(source.bucket)
+    queue_policies.allow(source.bucket)
     _warn_of_strong_reference(scope, source.bucket)
     rules = _RULES.setdefault((scope.node.root, cdk.Stack.of(scope).node.addr, identity(source.bucket)), [])
     bucket = _view_from(scope, source.bucket) if source.trigger.has_notification else source.bucket
@@ -55,11 +52,11 @@ def watch(scope: Construct, source: Source, senders: Senders) -> events.Rule | N
     rule = None
     if source.trigger.has_rule:
         _enable_eventbridge(scope, bucket, is_notified=source.trigger.has_notification)
-        rule = _add_rule(scope, source, senders)
+        rule = _add_rule(scope, source, queue_policies)
         rules.append(rule)
     if source.trigger.has_notification:
         bucket.add_event_notification(
-            s3.EventType.OBJECT_CREATED, NotifiedQueue(senders.queue), *_key_filter(scope, source)
+            s3.EventType.OBJECT_CREATED, NotifiedQueue(queue_policies.queue), *_key_filter(scope, source)
         )
     added = [rule] if rule else []
     _change_notifications_after(scope, bucket, rules if is_first else added)
@@ -210,14 +207,14 @@ def _announces_to_eventbridge(bucket: s3.IBucket) -> bool:
     return getattr(configuration, "event_bridge_enabled", False) is True
 
 
-def _add_rule(scope: Construct, source: Source, senders: Senders) -> events.Rule:
+def _add_rule(scope: Construct, source: Source, queue_policies: QueuePolicies) -> events.Rule:
     stack = cdk.Stack.of(scope)
     # The name says what it is for, not which one it is: when sources are added, removed or put in another
     # order, the rules of the others stay as they are, and no event falls between two versions of a rule.
     named = stack.resolve([identity(source.bucket), source.prefix, source.suffix])
     owner = other_account(scope, source.bucket)
     if owner:
-        receive_events(scope, owner)
+        allow_events_from(scope, owner)
         warn(
             scope,
             "eventsOfForeignBucket",
@@ -237,9 +234,9 @@ def _add_rule(scope: Construct, source: Source, senders: Senders) -> events.Rule
                 **({"object": {"key": _key_patterns(source)}} if source.prefix or source.suffix else {}),
             },
         ),
-        targets=[TargetQueue(senders.queue, senders.dead_letters_of_rules())],
+        targets=[TargetQueue(queue_policies.queue, queue_policies.accept_dead_letters_of_rules())],
     )
-    rule.node.add_dependency(senders.queue)  # with its policy
+    rule.node.add_dependency(queue_policies.queue)  # with its policy
     return rule
 
 
@@ -277,17 +274,3 @@ def _sharing_characters(prefix: str, suffix: str) -> list[str]:
         for shared in range(1, min(len(prefix), len(suffix)) + 1)
         if prefix.endswith(suffix[:shared])
     ]
-
-
-def validate_with(scope: Construct, check: Callable[[], list[str]]) -> None:
-    """Ask `check` at synth, when everything is there, for sentences that say what is wrong."""
-    scope.node.add_validation(_Validation(check))
-
-
-@jsii.implements(constructs.IValidation)
-class _Validation:
-    def __init__(self, check: Callable[[], list[str]]) -> None:
-        self._check = check
-
-    def validate(self) -> list[str]:
-        return self._check()

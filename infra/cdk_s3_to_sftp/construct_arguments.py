@@ -111,7 +111,7 @@ def check_network(
             raise InvalidArgument(name, "must not be given without vpc, the network that they are in")
 
 
-def check_alone(**others: object) -> None:
+def check_no_source_arguments(**others: object) -> None:
     """Refuse what describes a source beside `sources`.
 
     Raises:

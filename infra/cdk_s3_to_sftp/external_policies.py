@@ -9,11 +9,11 @@ from aws_cdk import aws_s3 as s3
 from cdk_s3_to_sftp.argument_types import checks_types
 from cdk_s3_to_sftp.arguments import InvalidArgument
 from cdk_s3_to_sftp.delivery_sources import DeliverySources
-from cdk_s3_to_sftp.known_sources import identity
-from cdk_s3_to_sftp.places import forwarding_template
+from cdk_s3_to_sftp.regions_and_accounts import forwarding_template
+from cdk_s3_to_sftp.source_registry import identity
 
 
-class PoliciesOfOthers(DeliverySources):
+class ExternalPolicies(DeliverySources):
     """Statements for roles, queues, buckets and keys that are not the app's own."""
 
     @property
@@ -24,7 +24,7 @@ class PoliciesOfOthers(DeliverySources):
     @property
     def dead_letter_queue_policy_statements(self) -> list[iam.PolicyStatement]:
         """What the policy of an imported dead-letter queue must say, so that EventBridge can use it."""
-        return list(self._senders.for_dead_letter_queue)
+        return list(self._queue_policies.for_dead_letter_queue)
 
     @checks_types
     def bucket_policy_statements(self, bucket: s3.IBucket) -> list[iam.PolicyStatement]:
@@ -37,7 +37,7 @@ class PoliciesOfOthers(DeliverySources):
         sources = [source for source in watched if identity(source.bucket) == identity(bucket)]
         if not sources:
             raise InvalidArgument("bucket", f"must be a source of {self.node.path}, got {bucket.node.path}")
-        return self._permissions.for_bucket(sources)
+        return self._permissions.bucket_policy_statements(sources)
 
     @checks_types
     def forwarding_template(self, bucket: s3.IBucket) -> dict[str, Any]:
@@ -57,4 +57,4 @@ class PoliciesOfOthers(DeliverySources):
 
         Empty for a key that is not used, and for one of the app, whose policy says it already.
         """
-        return self._permissions.for_key(key)
+        return self._permissions.key_policy_statements(key)

@@ -17,23 +17,27 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from cdk_s3_to_sftp.alarms import Alarms
+from cdk_s3_to_sftp.annotations import validate_with
 from cdk_s3_to_sftp.argument_types import checks_types
-from cdk_s3_to_sftp.arguments_of_construct import (
-    check_alone,
+from cdk_s3_to_sftp.bundling import RUNTIME, Bundling, function_code
+from cdk_s3_to_sftp.construct_arguments import (
     check_code,
     check_log,
     check_log_level,
     check_network,
+    check_no_source_arguments,
     check_removal_policy,
     check_sizes,
     check_times,
     check_versions,
 )
-from cdk_s3_to_sftp.bundling import RUNTIME, Bundling, function_code
+from cdk_s3_to_sftp.exclusive_use import claim_ledger, claim_queue, claim_role
+from cdk_s3_to_sftp.external_policies import ExternalPolicies
 from cdk_s3_to_sftp.function import (
     FIFTEEN_MINUTES,
     HANDLER,
-    accept_findings,
+    acknowledge_findings,
     deliver_from_queue,
     description_for,
     kept_connections,
@@ -43,19 +47,16 @@ from cdk_s3_to_sftp.function import (
 )
 from cdk_s3_to_sftp.ledger import check_ledger, make_ledger
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
-from cdk_s3_to_sftp.monitoring import Alarms, Monitoring
+from cdk_s3_to_sftp.monitoring import Monitoring
 from cdk_s3_to_sftp.network_warnings import warn_at_synth_of_network
 from cdk_s3_to_sftp.outputs import DeliveryOutputs, add_outputs, addresses_of
-from cdk_s3_to_sftp.parts import KEEP_VERSIONS_FOR, DataProtection, make_bucket, make_log, make_secret
-from cdk_s3_to_sftp.policies_of_others import PoliciesOfOthers
+from cdk_s3_to_sftp.permissions import Permissions
+from cdk_s3_to_sftp.queue_policies import QueuePolicies
 from cdk_s3_to_sftp.queues import check_dead_letter_queue, make_dead_letter_queue, make_queue
-from cdk_s3_to_sftp.role import Permissions
-from cdk_s3_to_sftp.senders import Senders
+from cdk_s3_to_sftp.resources import KEEP_VERSIONS_FOR, DataProtection, make_bucket, make_log, make_secret
 from cdk_s3_to_sftp.server import SftpServer
-from cdk_s3_to_sftp.sharing import claim_ledger, claim_queue, claim_role
 from cdk_s3_to_sftp.sources import Source, Trigger
 from cdk_s3_to_sftp.tagging import tag_with_partner
-from cdk_s3_to_sftp.triggers import validate_with
 
 _ONE_DAY = cdk.Duration.hours(24)
 _RECEIPTS_FOR = cdk.Duration.days(400)
@@ -63,7 +64,7 @@ _LOG_RETENTION = logs.RetentionDays.THREE_MONTHS
 
 
 @jsii.implements(iam.IGrantable, ec2.IConnectable)
-class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
+class S3ToSftp(DeliveryMetrics, ExternalPolicies, DeliveryOutputs):
     """Delivers every object that lands in a bucket, or in several, to one partner's SFTP server.
 
     An object's notification waits in a queue until the function has delivered the object. The ledger
@@ -247,7 +248,7 @@ class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
         makes_bucket = bucket is None and sources is None
         check_versions(keep_versions_for, retry_for=retry_for, makes_bucket=makes_bucket)
         if sources is not None:
-            check_alone(bucket=bucket, prefix=prefix, suffix=suffix, trigger=trigger)
+            check_no_source_arguments(bucket=bucket, prefix=prefix, suffix=suffix, trigger=trigger)
 
         self.server = server
         self.vpc = vpc
@@ -283,7 +284,7 @@ class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
             may_be_throttled=max_connections == 1,
         )
         claim_queue(self, self.queue)
-        self._senders = Senders(self, queue=self.queue, dead_letter_queue=self.dead_letter_queue)
+        self._queue_policies = QueuePolicies(self, queue=self.queue, dead_letter_queue=self.dead_letter_queue)
         self.log_group = log_group or make_log(self, protection, retention=self.log_retention)
         self._permissions = Permissions(self, role, partner=server.host)
         claim_role(self, self._permissions.role)
@@ -295,12 +296,12 @@ class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
             event_bus=self.event_bus,
             log_group=self.log_group,
         )
-        self._permissions.share(encryption_key)
+        self._permissions.grant_service_use_of_key(encryption_key)
         if dead_letter_queue:
-            self._permissions.send_to_encrypted_queue(dead_letter_queue.encryption_master_key)
+            self._permissions.grant_send_to_encrypted_queue(dead_letter_queue.encryption_master_key)
         network = self._permissions.grant_vpc_access() if vpc else None
         is_traced = tracing is not lambda_.Tracing.DISABLED
-        traces = self._permissions.be_traced() if is_traced else None
+        traces = self._permissions.grant_tracing() if is_traced else None
         self.role = self._permissions.role
         self.function = lambda_.Function(
             self,
@@ -332,7 +333,7 @@ class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
             recursive_loop=lambda_.RecursiveLoop.ALLOW,
         )
         self.security_groups = tuple(self.function.connections.security_groups) if vpc else ()
-        accept_findings(
+        acknowledge_findings(
             self.function,
             max_connections=max_connections,
             timeout=timeout,
@@ -369,8 +370,8 @@ class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
         if outputs:
             add_outputs(self, self.outputs)
         tag_with_partner(self, server.host)
-        validate_with(self, self._complaints)
-        validate_with(self, self._senders.complaints)
+        validate_with(self, self._errors)
+        validate_with(self, self._queue_policies.errors)
         if vpc:
             warn_at_synth_of_network(
                 self,

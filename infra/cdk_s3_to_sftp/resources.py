@@ -10,7 +10,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from cdk_s3_to_sftp import suppressions
-from cdk_s3_to_sftp.findings import accept
+from cdk_s3_to_sftp.acknowledgements import acknowledge
 from cdk_s3_to_sftp.suppressions import Suppression
 
 LOGIN_PLACEHOLDER = {"username": "REPLACE-ME", "password": "", "private_key": "", "passphrase": ""}
@@ -42,10 +42,10 @@ class DataProtection:
     encryption_key: kms.IKey | None
     removal_policy: cdk.RemovalPolicy
 
-    def acknowledge_aws_managed_key(self, scope: Construct, trade: Suppression) -> None:
+    def acknowledge_aws_managed_key(self, scope: Construct, suppression: Suppression) -> None:
         """Accept it for `scope` where there is no other key: with one, there is nothing to find."""
         if self.encryption_key is None:
-            accept(scope, trade)
+            acknowledge(scope, suppression)
 
 
 def make_bucket(
@@ -55,7 +55,7 @@ def make_bucket(
 
     Args:
         scope: The construct that it belongs to.
-        custody: How it is kept.
+        protection: How it is kept.
         keep_versions_for: How long a version is kept after it was replaced or deleted.
     """
     bucket = s3.Bucket(
@@ -79,7 +79,7 @@ def make_bucket(
         ],
         removal_policy=protection.removal_policy,
     )
-    accept(
+    acknowledge(
         bucket, suppressions.BUCKET_ACCESS_LOG, suppressions.BUCKET_REPLICA, suppressions.NOTIFICATIONS_POLICY
     )
     protection.acknowledge_aws_managed_key(bucket, suppressions.BUCKET_KEY)
@@ -97,7 +97,7 @@ def make_secret(scope: Construct, protection: DataProtection) -> secretsmanager.
         encryption_key=protection.encryption_key,
         removal_policy=protection.removal_policy,
     )
-    accept(secret, suppressions.SECRET_ROTATION)
+    acknowledge(secret, suppressions.SECRET_ROTATION)
     protection.acknowledge_aws_managed_key(secret, suppressions.SECRET_KEY)
     return secret
 
