@@ -1,4 +1,4 @@
-"""When which alarm is raised."""
+"""The thresholds of the alarms."""
 
 from dataclasses import dataclass
 
@@ -14,22 +14,23 @@ _DAY_IN_SECONDS = 86_400
 
 @dataclass(frozen=True, kw_only=True)
 class Alarms:
-    """When to raise which alarm; None for never.
+    """When to raise which alarm. None: there is no such alarm.
 
     Attributes:
-        dead-lettered: So many messages are in the dead-letter queue. By default 1.
-        oldest_waiting: An object waits for so long, 5 minutes to 14 days. By default 1 hour. Two alarms: one
-            for what was not tried yet (more arrives than is sent), one for what was tried in vain.
-        breaker_open_for: The partner was left in peace at every look in so long, whole minutes up to a day.
-            By default 5 minutes. More for a partner with an outage every night.
-        errors: So many invocations in 5 minutes ended in an error: out of time or memory, or a defect. What
-            goes wrong with a delivery is none. By default 1.
-        throttles: So many invocations in each of three times 5 minutes were refused, because the account's
-            concurrency is used up. By default 10. A function that is held to one at a time is refused
-            whenever two messages wait: for it, there is no such alarm.
+        dead_lettered: Number of messages in the dead-letter queue. By default 1.
+        oldest_waiting: How long an object has been waiting, 5 minutes to 14 days. By default 1 hour. There
+            are two alarms: one for objects that were not tried yet (more arrive than are sent), one for
+            objects that keep failing.
+        breaker_open_for: How long the circuit breaker has been open at every check, whole minutes up to a
+            day. By default 5 minutes. Longer suits a partner with an outage every night.
+        errors: Number of invocations in 5 minutes that ended in an error: out of time or memory, or a
+            defect. A failed delivery is not counted. By default 1.
+        throttles: Number of invocations that were throttled in each of three periods of 5 minutes, because
+            the account's concurrency is used up. By default 10. A function with a reserved concurrency of 1
+            is throttled whenever two messages wait, so it has no such alarm.
 
     Raises:
-        InvalidArgument: A value cannot be right; the message says why.
+        InvalidArgument: A value is invalid; the message says why.
     """
 
     dead_lettered: int | None = 1
