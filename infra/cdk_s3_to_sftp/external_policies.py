@@ -1,4 +1,4 @@
-"""What policies must say that the app cannot change: for whoever can."""
+"""Policy statements for resources whose policies the app cannot change."""
 
 from typing import Any
 
@@ -14,24 +14,26 @@ from cdk_s3_to_sftp.source_registry import identity
 
 
 class ExternalPolicies(DeliverySources):
-    """Statements for roles, queues, buckets and keys that are not the app's own."""
+    """Statements to add to the policies of imported roles, queues, buckets and keys."""
 
     @property
     def role_policy_statements(self) -> list[iam.PolicyStatement]:
-        """What the function's role may do, and what its code is denied: for a role that CDK cannot change."""
+        """What the function's role must be allowed, and its code be denied: for a role that CDK cannot
+        change."""
         return list(self._permissions.statements)
 
     @property
     def dead_letter_queue_policy_statements(self) -> list[iam.PolicyStatement]:
-        """What the policy of an imported dead-letter queue must say, so that EventBridge can use it."""
+        """What the policy of an imported dead-letter queue must contain, so that EventBridge can use it."""
         return list(self._queue_policies.for_dead_letter_queue)
 
     @checks_types
     def bucket_policy_statements(self, bucket: s3.IBucket) -> list[iam.PolicyStatement]:
-        """What the policy of a bucket in another account must say, so that its objects can be read.
+        """Return what the policy of a bucket in another account must contain, so that its objects can be
+        read.
 
         Raises:
-            InvalidArgument: It is no source.
+            InvalidArgument: It is not a source.
         """
         watched = [*self._sources, *self._former_sources]
         sources = [source for source in watched if identity(source.bucket) == identity(bucket)]
@@ -41,20 +43,20 @@ class ExternalPolicies(DeliverySources):
 
     @checks_types
     def forwarding_template(self, bucket: s3.IBucket) -> dict[str, Any]:
-        """What the owner of a bucket in another account deploys there, so that its events come here.
+        """Return the template that the owner of a bucket in another account deploys to forward its events.
 
-        A CloudFormation template (a rule and its role); `json.dumps` makes a file of it.
+        A CloudFormation template (a rule and its role); `json.dumps` turns it into a file.
 
         Raises:
-            InvalidArgument: It is no source.
+            InvalidArgument: It is not a source.
         """
         self.bucket_policy_statements(bucket)
         return forwarding_template(self, bucket)
 
     @checks_types
     def key_policy_statements(self, key: kms.IKey) -> list[iam.PolicyStatement]:
-        """What the policy of an imported key must say, so that what it encrypts can be used.
+        """Return what the policy of an imported key must contain, so that what it encrypts can be used.
 
-        Empty for a key that is not used, and for one of the app, whose policy says it already.
+        Empty for a key that is not used, and for a key of the app, whose policy is changed directly.
         """
         return self._permissions.key_policy_statements(key)
