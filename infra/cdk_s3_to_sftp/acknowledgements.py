@@ -13,8 +13,7 @@ _CHECKOV = "checkov"
 
 
 def acknowledge(scope: IConstruct, *suppressions: Suppression) -> None:
-    """Acknowledge the findings for `scope` and everything below it, so that apps that run the packs are
-    clean.
+    """Acknowledge findings for `scope` and everything below it: apps that run the packs are clean.
 
     A checkov finding is acknowledged for the resource of `scope` only.
     """
@@ -24,8 +23,7 @@ def acknowledge(scope: IConstruct, *suppressions: Suppression) -> None:
 
 
 def acknowledge_wildcard(scope: IConstruct, resource: str, suppression: Suppression) -> None:
-    """Acknowledge that a policy in `scope` names `resource`, an ARN with a wildcard, and no other
-    wildcard."""
+    """Acknowledge that a policy in `scope` names this ARN with a wildcard, and no other one."""
     printed = _as_printed(cdk.Stack.of(scope).resolve(resource))
     for rule in suppression.rules:
         _acknowledge(scope, rule.replace(OBJECTS, printed), suppression.reason)

@@ -107,8 +107,9 @@ def _is_list(value: object) -> TypeGuard[Sequence[object]]:
 
 
 def _has_members_of(value: object, interface: type) -> bool:
-    """Return whether its class has the members of an interface of CDK. jsii's interfaces do not support
-    `isinstance`.
+    """Return whether its class has the members of an interface of CDK.
+
+    jsii's interfaces do not support `isinstance`.
 
     Inspects classes only: inspecting the object would make Node read each property.
     """

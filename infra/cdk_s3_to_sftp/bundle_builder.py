@@ -121,8 +121,7 @@ def source_files(source: Path) -> list[Path]:
 
 
 def fingerprint(source: Path, target: Target) -> str:
-    """Return a hash of everything that determines the bundle: builder, lock file, source and the whole
-    target.
+    """Return a hash of everything that determines the bundle: builder, lock, source, target.
 
     CDK's own asset hash does not include the target: it would reuse a stale bundle.
     """
@@ -181,8 +180,7 @@ def _install(lock: Path, output: Path, target: Target) -> None:
 
 
 def install_arguments(lock: Path, output: Path, target: Target) -> list[str]:
-    """Return the options that pip and uv share: exactly the locked wheels, nothing built, nothing
-    resolved."""
+    """Return the options that pip and uv share: only locked wheels, nothing built or resolved."""
     return [
         f"--requirement={lock}",
         f"--target={output}",
@@ -195,8 +193,7 @@ def install_arguments(lock: Path, output: Path, target: Target) -> list[str]:
 
 
 def pip_platform(target: Target) -> list[str]:
-    """Return pip's options for the platform: every acceptable tag, best first, because pip does not derive
-    them."""
+    """Return pip's options for the platform: every tag, best first. pip does not derive them."""
     tags = [f"manylinux_2_{minor}_{target.machine}" for minor in _GLIBC] + [f"manylinux2014_{target.machine}"]
     return ["--implementation=cp", *(f"--platform={tag}" for tag in tags)]
 

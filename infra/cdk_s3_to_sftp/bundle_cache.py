@@ -31,8 +31,7 @@ _ABANDONED_AFTER = 24 * 3600
 
 
 def take(fingerprint: str, output: Path) -> Path | None:
-    """Fill the empty directory `output` with the bundle. Return where it was cached, or None if it was
-    not."""
+    """Fill the empty directory `output` from the cache. Return the cached file, or None."""
     directory = _directory()
     if directory is None:
         return None

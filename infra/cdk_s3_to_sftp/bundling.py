@@ -71,8 +71,7 @@ def function_code(
         # the bundler, which CDK calls local, runs Docker itself.
         bundling=cdk.BundlingOptions(
             image=runtime.bundling_image,
-            local=_Bundler(architecture, runtime, bundling),  # type: ignore[arg-type]  # jsii's stub of
-            try_bundle is wrong
+            local=_Bundler(architecture, runtime, bundling),  # type: ignore[arg-type]  # jsii's stub is wrong
         ),
     )
 
@@ -180,7 +179,7 @@ def find_source() -> Path:
             return source
     raise CannotBuild(
         f"the package {bundle_builder.PACKAGE} (the function's source) is neither {installed} nor "
-        f""f"{checkout}: reinstall the distribution cdk-s3-to-sftp, which contains it."
+        f"{checkout}: reinstall the distribution cdk-s3-to-sftp, which contains it."
     )
 
 

@@ -169,8 +169,7 @@ def check_log_level(level: lambda_.ApplicationLogLevel | None) -> None:
 def check_versions(
     keep_versions_for: cdk.Duration | None, *, retry_for: cdk.Duration, makes_bucket: bool
 ) -> None:
-    """Refuse to delete versions that may still have to be sent, and a retention for a bucket that is passed
-    in.
+    """Refuse a version retention that is too short, or that is given for an existing bucket.
 
     Raises:
         InvalidArgument: It is one of these.

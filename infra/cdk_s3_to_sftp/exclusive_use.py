@@ -1,5 +1,7 @@
-"""Refuses to share a ledger, queue or role between two partners: one would get, or lose, the other's
-objects."""
+"""Refuses a ledger, queue or role that two partners of an app share.
+
+One of them would get, or lose, objects of the other.
+"""
 
 import json
 
@@ -16,8 +18,9 @@ _USED_BY = "s3-to-sftp:used-by"
 
 
 def claim_ledger(scope: Construct, ledger: dynamodb.ITable) -> dynamodb.ITable:
-    """Claim the ledger for one construct, and return it. With a shared one, one of two partners would get
-    nothing.
+    """Claim the ledger for one construct, and return it.
+
+    With a shared one, one of two partners would get nothing.
 
     Raises:
         InvalidArgument: Another construct of the app uses it.

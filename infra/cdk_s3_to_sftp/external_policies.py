@@ -18,8 +18,7 @@ class ExternalPolicies(DeliverySources):
 
     @property
     def role_policy_statements(self) -> list[iam.PolicyStatement]:
-        """What the function's role must be allowed, and its code be denied: for a role that CDK cannot
-        change."""
+        """Statements for a role that CDK cannot change: what it is allowed, and its code denied."""
         return list(self._permissions.statements)
 
     @property
@@ -29,8 +28,7 @@ class ExternalPolicies(DeliverySources):
 
     @checks_types
     def bucket_policy_statements(self, bucket: s3.IBucket) -> list[iam.PolicyStatement]:
-        """Return what the policy of a bucket in another account must contain, so that its objects can be
-        read.
+        """Return what the policy of a bucket in another account must contain to let its objects be read.
 
         Raises:
             InvalidArgument: It is not a source.

@@ -23,7 +23,7 @@ from cdk_s3_to_sftp.sources import Source, Trigger
 # constructs has mixins from 10.5 on. Before, there are aspects and a plain call of `apply_to`.
 _INTERFACES = [each for each in (cdk.IAspect, getattr(constructs, "IMixin", None)) if each]
 
-_WATCHED_FOR_ANOTHER_STACK = re.compile(r"Watched\w*[0-9A-F]{8}")
+_IMPORT_OF_ANOTHER_STACK = re.compile(r"SourceBucket\w*[0-9A-F]{8}")
 """Id under which `S3ToSftp` imports a bucket of another stack into its own."""
 
 
@@ -102,8 +102,7 @@ class DeliverToSftp:
         return self._delivery
 
     def supports(self, construct: IConstruct) -> bool:
-        """Return whether the construct is a bucket. CDK calls it for each construct of a tree, and skips the
-        others."""
+        """Return whether the construct is a bucket. CDK skips the others of a tree."""
         if _is_bucket(construct):
             return True
         root = construct.node.root
@@ -201,7 +200,7 @@ def _is_bucket(construct: IConstruct) -> bool:
         return isinstance(construct, s3.BucketBase)
     scope = construct.node.scope
     of_asset = isinstance(scope, assets.Asset)
-    of_delivery = isinstance(scope, cdk.Stack) and _WATCHED_FOR_ANOTHER_STACK.fullmatch(construct.node.id)
+    of_delivery = isinstance(scope, cdk.Stack) and _IMPORT_OF_ANOTHER_STACK.fullmatch(construct.node.id)
     return not (of_asset or of_delivery)
 
 

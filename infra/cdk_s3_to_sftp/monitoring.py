@@ -1,4 +1,4 @@
-"""Who is told when something needs a person, and where to look."""
+"""The alarms and the dashboard of a delivery."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -17,18 +17,19 @@ from cdk_s3_to_sftp.metrics import DeliveryMetrics
 _FIVE_MINUTES = cdk.Duration.minutes(5)
 
 _COMES_BACK_WITHIN = 4
-"""Periods of five minutes in which a message that waits is seen once at least: it comes back after 15."""
+"""Periods of five minutes in which a waiting message is received at least once: it comes back after 15."""
 
 _STILL_THROTTLED_AFTER = 3
-"""Periods of five minutes. A burst is throttled for a while, and nothing is wrong."""
+"""Periods of five minutes. A burst may be throttled for a while without anything being wrong."""
 
 _MORE_ARRIVES = (
-    "and others are sent: more arrives than leaves. More connections help (max_connections), or more memory."
+    "while others are being sent: objects arrive faster than they are delivered. Raise max_connections or "
+    "memory_size."
 )
 
 _PAUSED = (
-    "since deliveries are paused (enabled=False). The queue forgets what has waited for 14 days. Deploy with "
-    "enabled=True to deliver it."
+    "because deliveries are paused (enabled=False). The queue drops messages after 14 days. Deploy with "
+    "enabled=True to resume."
 )
 
 _ABOVE = cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
@@ -38,26 +39,26 @@ class Monitoring(Construct):
     """Alarms and a dashboard for the deliveries to one partner.
 
     Attributes:
-        alarms: Every alarm that there is.
-        dead_lettered_alarm: Something is in the dead-letter queue.
-        backlog_alarm: An object waits too long for its first try.
-        retrying_alarm: An object has been tried in vain for too long.
-        breaker_alarm: The partner has its circuit breaker open.
+        alarms: All alarms.
+        dead_lettered_alarm: There are messages in the dead-letter queue.
+        backlog_alarm: An object has been waiting too long for its first try.
+        retrying_alarm: An object has been failing for too long.
+        breaker_alarm: The circuit breaker is open.
         errors_alarm: The function fails.
-        throttles_alarm: The function is not started. None for one that is held to one at a time.
-        dashboard: Whether the partner is up, what waits, what was delivered, how fast, what failed and why.
-            None where none was wanted.
+        throttles_alarm: The function is throttled. None if its reserved concurrency is 1.
+        dashboard: Active alarms, circuit breaker, queue, deliveries, throughput, failures and their reasons.
+            None if it was turned off.
 
     Args:
         scope: The construct that this one belongs to.
         id: Its name in that scope.
-        delivery: What is watched.
-        partner: Its name, for people who read an alarm at night.
-        alarms: When to raise which. By default as `Alarms` says.
-        alarm_topic: Who is told, when an alarm is raised and when it is over. By default nobody: alarms are
-            seen on the dashboard only.
-        dashboard: Whether there is one. By default there is.
-        enabled: Whether messages are delivered at all: else the alarm for the backlog says that they wait.
+        delivery: The delivery to monitor.
+        partner: Name of the partner, for the descriptions of the alarms.
+        alarms: Thresholds of the alarms. By default those of `Alarms`.
+        alarm_topic: Topic to notify when an alarm is raised and when it is over. By default alarms only show
+            on the dashboard.
+        dashboard: Whether to create a dashboard. By default True.
+        enabled: Whether messages are delivered. If not, the backlog alarm says that deliveries are paused.
     """
 
     @checks_types
@@ -98,12 +99,13 @@ class Monitoring(Construct):
         queue, dead_letters = self._delivery.queue, self._delivery.dead_letter_queue
         return self._alarm(
             "DeadLettered",
-            # The highest of five minutes: a message that somebody looks at is out of sight for a while.
+            # The maximum of five minutes: a message that somebody reads is invisible for a while.
             dead_letters.metric_approximate_number_of_messages_visible(
                 period=_FIVE_MINUTES, statistic="Maximum"
             ),
-            f"Deliveries to {{partner}} were given up. The messages in {dead_letters.queue_name} say why: "
-            "see their attributes `reason` and `hint`. Mend the cause, then send them back: "
+            f"Deliveries to {{partner}} were dead-lettered. The messages in {dead_letters.queue_name} say "
+            "why: "
+            "see their attributes `reason` and `hint`. Fix the cause, then redrive them: "
             f"aws sqs start-message-move-task --source-arn {dead_letters.queue_arn} "
             f"--destination-arn {queue.queue_arn}",
             threshold=threshold,
@@ -126,8 +128,8 @@ class Monitoring(Construct):
         return self._alarm(
             "Retrying",
             self._delivery.metric_retrying(period=_FIVE_MINUTES),
-            f"An object for {{partner}} has been tried for {_in_words(longest)} in vain. The function's log "
-            f"{self._delivery.log_group.log_group_name} says why. It is tried again by itself.",
+            f"An object for {{partner}} has been failing for {_in_words(longest)}. The function's log "
+            f"{self._delivery.log_group.log_group_name} says why. It will be retried.",
             threshold=longest.to_seconds(),
             periods=_COMES_BACK_WITHIN,
             breaching=1,
@@ -139,11 +141,11 @@ class Monitoring(Construct):
         return self._alarm(
             "CircuitBreakerOpen",
             self._delivery.metric_circuit_breaker_open(period=lasting),
-            "{partner} has its circuit breaker open: the server cannot be reached, shows another host key, or refuses "
-            "the login. The function's log says which, and what to do. It is tried again by itself, and at "
-            "once when secret or host keys have been changed.",
+            "The circuit breaker for {partner} is open: the server cannot be reached, presents another host "
+            "key, or refuses the login. The function's log says which, and what to do. The function checks "
+            "the server again on its own, and at once when the secret or the host keys change.",
             threshold=1,
-            # While nobody asks, it is as it was.
+            # Without traffic there is no data, and the alarm keeps its state.
             missing=cloudwatch.TreatMissingData.IGNORE,
         )
 
@@ -153,8 +155,9 @@ class Monitoring(Construct):
         return self._alarm(
             "Errors",
             self._delivery.function.metric_errors(period=_FIVE_MINUTES),
-            "The function that delivers to {partner} fails: it runs out of time or memory, or has a defect. "
-            f"Its log is {self._delivery.log_group.log_group_name}. Nothing is lost: messages come back.",
+            "The function that delivers to {partner} fails: it ran out of time or memory, or has a defect. "
+            f"Its log is {self._delivery.log_group.log_group_name}. Nothing is lost: messages return to the "
+            "queue.",
             threshold=threshold,
         )
 
@@ -164,8 +167,9 @@ class Monitoring(Construct):
         return self._alarm(
             "Throttles",
             self._delivery.function.metric_throttles(period=_FIVE_MINUTES),
-            "The function that delivers to {partner} is not started: all of the account's concurrency is in "
-            "use. Ask AWS for more, or reserve some for this function. Nothing is lost: messages wait.",
+            "The function that delivers to {partner} is throttled: all of the account's concurrency is in "
+            "use. Request a higher quota, or reserve concurrency for this function. Nothing is lost: "
+            "messages wait in the queue.",
             threshold=threshold,
             periods=_STILL_THROTTLED_AFTER,
         )

@@ -403,8 +403,7 @@ class S3ToSftp(DeliveryMetrics, ExternalPolicies, DeliveryOutputs):
         return self.function.connections
 
     def _variables(self) -> dict[str, str]:
-        """Return the environment variables that name the function's resources, among them the secret, but
-        not its value."""
+        """Return environment variables that name the function's resources. The login stays in its secret."""
         return {
             "SSH_SECRET_ARN": self.credentials.secret_arn,
             "LEDGER_TABLE": self.ledger.table_name,

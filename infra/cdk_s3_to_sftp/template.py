@@ -93,8 +93,10 @@ def write(folder: Path, *, architecture: lambda_.Architecture, bundling: Bundlin
 
 
 def as_text(template: dict[str, Any]) -> str:
-    """Return the text of the template, a line for each resource: indented, it would be too long for a
-    request."""
+    """Return the text of the template, a line for each resource.
+
+    Indented, it would be too long for a request.
+    """
     sections = [*_ORDER, *(key for key in template if key not in _ORDER)]
     lines = [f"{json.dumps(key)}: {_section(template[key])}" for key in sections if key in template]
     return "{\n" + ",\n".join(lines) + "\n}\n"
