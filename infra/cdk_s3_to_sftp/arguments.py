@@ -126,8 +126,7 @@ def check_directory(directory: str | None, *, otherwise: str) -> None:
         raise InvalidArgument(
             "directory",
             "must not begin with '~', which SFTP does not expand: write the absolute path, or one relative "
-            "to "
-            f"the login directory (leave it out for {otherwise}), got {directory!r}",
+            f"to the login directory (leave it out for {otherwise}), got {directory!r}",
         )
 
 

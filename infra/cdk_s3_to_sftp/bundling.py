@@ -93,9 +93,8 @@ def check_prebuilt(
     if (manifest.get("python"), manifest.get("architecture")) != (python, architecture.name):
         raise InvalidArgument(
             "code",
-            f"must be for Python {python} on {architecture.name}, as `runtime` and `architecture` say, "
-            f"got a bundle for Python {manifest.get('python')} on {manifest.get('architecture')}: build it "
-            "with "
+            f"must be for Python {python} on {architecture.name}, as `runtime` and `architecture` say, got a "
+            f"bundle for Python {manifest.get('python')} on {manifest.get('architecture')}: build it with "
             f"`python -m cdk_s3_to_sftp.package --python {python} --architecture {architecture.name}`",
         )
     target = Target(architecture=architecture.name, python=python, compiled=bool(manifest.get("compiled")))
@@ -103,8 +102,7 @@ def check_prebuilt(
         raise InvalidArgument(
             "code",
             f"must have the same version as the construct, got another version in {code.path}: build it "
-            "again with "
-            f"{_PACKAGE}, of the cdk-s3-to-sftp that this app has",
+            f"again with {_PACKAGE}, of the cdk-s3-to-sftp that this app has",
         )
 
 
@@ -229,8 +227,7 @@ def _build_in_docker(source: Path, output: Path, target: Target) -> None:
 
 
 def _user() -> str:
-    """Return the owner of what the container writes: the current user. Windows has no such number; CDK uses
-    1000."""
+    """Return the current user, who owns what the container writes. Windows has no ids; CDK uses 1000."""
     return f"{os.getuid()}:{os.getgid()}" if hasattr(os, "getuid") else "1000:1000"
 
 
@@ -258,7 +255,7 @@ class _Bundler:
             raise CannotBuild(f"{reason}\n{_WITHOUT_BUNDLING}") from reason
         bundle_cache.keep(fingerprint, output)
         bundle_builder.say(
-            f"Bundled the function for {target}: "
-            f"{unzipped_size(output):.0f} MB unzipped, Lambda's limit is {LARGEST_BUNDLE}."
+            f"Bundled the function for {target}: {unzipped_size(output):.0f} MB unzipped, Lambda's limit is "
+            f"{LARGEST_BUNDLE}."
         )
         return True

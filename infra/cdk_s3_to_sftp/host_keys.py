@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from cdk_s3_to_sftp.arguments import InvalidArgument, check_no_private_key, is_token
 
 AUTHORITY = "@cert-authority"
-"""In front of host patterns and the key of an authority that signs host keys, as in known_hosts."""
+"""Marks the key of a certificate authority for host keys, as in known_hosts."""
 
 _FIELDS_OF_KEY_TYPE = {
     "ssh-ed25519": 2,
@@ -17,16 +17,17 @@ _FIELDS_OF_KEY_TYPE = {
     "ecdsa-sha2-nistp384": 3,
     "ecdsa-sha2-nistp521": 3,
 }
-"""Key type -> number of length-prefixed fields in its base64 part, with the type (RFC 4253, 5656, 8709)."""
+"""Key type -> number of length-prefixed fields in its base64 part, including the type (RFC 4253, 5656,
+8709)."""
 
 _LONG_BASE64 = re.compile(r"(?:SHA256:)?[A-Za-z0-9+/]{24,}={0,2}")
 
 
 def checked_key(text: str) -> str:
-    """The key as `type base64`.
+    """Return the key as `type base64`.
 
     Raises:
-        InvalidArgument: With the part of a pasted line that must be cut.
+        InvalidArgument: It is not a valid key; the message names the part of a pasted line to remove.
     """
     if is_token(text):
         return text
@@ -54,7 +55,7 @@ def _why_not_a_key(text: str) -> str:
     if text.startswith(("SHA256:", "MD5:")):
         return f"must be whole public keys, got the fingerprint {text!r}: print the keys with 'ssh-keyscan'"
     if text.startswith("#"):
-        return f"must be public keys, got a comment line of ssh-keyscan: cut {text!r}"
+        return f"must be public keys, got a comment line of ssh-keyscan: remove {text!r}"
     if text.startswith("AAAA"):
         return f"must begin with the type of the key, such as ssh-ed25519, got {_short(text)!r}"
     known = ", ".join(_FIELDS_OF_KEY_TYPE)
@@ -62,9 +63,10 @@ def _why_not_a_key(text: str) -> str:
 
 
 def is_private(text: str) -> bool:
-    """Whether it is a private key, or may be a line of one: then no message may show it.
+    """Return whether it is a private key, or may be a line of one: then no message may show it.
 
-    A public key begins with the name of its type. So do not private parts, which may begin with AAAA, too.
+    A public key begins with the name of its type. Private parts do not, although they may begin with AAAA,
+    too.
     """
     if is_token(text):
         return False
@@ -87,9 +89,9 @@ def _is_public(word: str) -> bool:
 
 def _what_to_cut(words: Sequence[str], where: int) -> str:
     before, behind = " ".join(words[:where]), " ".join(words[where + 2 :])
-    cuts = [f"the host name {before!r} in front"] if before else []
-    cuts += [f"the comment {behind!r} behind"] if behind else []
-    return f"must hold type and key alone: cut {' and '.join(cuts)} of {_short(' '.join(words[where:]))!r}"
+    cuts = [f"the host name {before!r} before"] if before else []
+    cuts += [f"the comment {behind!r} after"] if behind else []
+    return f"must be type and key only: remove {' and '.join(cuts)} {_short(' '.join(words[where:]))!r}"
 
 
 def _check_base64(key_type: str, encoded: str) -> None:
@@ -104,14 +106,14 @@ def _check_base64(key_type: str, encoded: str) -> None:
     if not fields or fields[0] != key_type.encode():
         inside = fields[0].decode("ascii", "replace") if fields else "nothing readable"
         raise InvalidArgument(
-            "host_keys", f"must be unaltered: {pasted!r} says {key_type} in front, but holds {inside}"
+            "host_keys", f"must be unaltered: {pasted!r} begins with {key_type}, but contains {inside}"
         )
     if len(fields) != _FIELDS_OF_KEY_TYPE[key_type]:
         raise InvalidArgument("host_keys", f"must be complete keys: the end of {pasted!r} is missing")
 
 
 def _fields(blob: bytes) -> Iterator[bytes]:
-    """The length-prefixed fields of an SSH key; what is cut off at the end is left out."""
+    """Yield the length-prefixed fields of an SSH key, except a truncated one at the end."""
     while len(blob) >= 4:
         end = 4 + int.from_bytes(blob[:4], "big")
         if end > len(blob):
@@ -121,5 +123,5 @@ def _fields(blob: bytes) -> Iterator[bytes]:
 
 
 def _short(text: str) -> str:
-    """Enough of a key to recognise it."""
+    """Return enough of a key to recognise it."""
     return text if len(text) <= 48 else f"{text[:32]}...{text[-12:]}"

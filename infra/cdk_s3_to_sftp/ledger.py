@@ -102,6 +102,5 @@ def check_ledger(scope: Construct, ledger: dynamodb.ITable | None) -> None:
             scope,
             "ledgerForgetsNothing",
             f"The ledger {ledger.node.path} keeps every item and keeps growing: DynamoDB deletes items after "
-            "receipts_for "
-            f"only with time_to_live_attribute='{_EXPIRES}'.",
+            f"receipts_for only with time_to_live_attribute='{_EXPIRES}'.",
         )

@@ -89,8 +89,7 @@ class DeliveryMetrics:
         return self._metric("Gone", "Sum", options)
 
     def metric_circuit_breaker_open(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """1 while the circuit breaker is open, 0 while the partner is accepting files. No data without
-        traffic.
+        """1: the circuit breaker is open. 0: the partner is accepting files. No data without traffic.
 
         By default the minimum: one accepted file in a period means that the partner is accepting files.
         """

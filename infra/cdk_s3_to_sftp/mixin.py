@@ -185,8 +185,7 @@ class DeliverToSftp:
             return []
         return [
             f"DeliverToSftp '{self._id}' was not applied to any bucket, so nothing is delivered: apply it to "
-            "an "
-            "s3.Bucket, an imported bucket, or a construct that contains one"
+            "an s3.Bucket, an imported bucket, or a construct that contains one"
         ]
 
 

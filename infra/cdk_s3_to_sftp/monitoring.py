@@ -104,10 +104,9 @@ class Monitoring(Construct):
                 period=_FIVE_MINUTES, statistic="Maximum"
             ),
             f"Deliveries to {{partner}} were dead-lettered. The messages in {dead_letters.queue_name} say "
-            "why: "
-            "see their attributes `reason` and `hint`. Fix the cause, then redrive them: "
-            f"aws sqs start-message-move-task --source-arn {dead_letters.queue_arn} "
-            f"--destination-arn {queue.queue_arn}",
+            "why: see their attributes `reason` and `hint`. Fix the cause, then redrive them: aws sqs "
+            f"start-message-move-task --source-arn {dead_letters.queue_arn} --destination-arn "
+            f"{queue.queue_arn}",
             threshold=threshold,
         )
 

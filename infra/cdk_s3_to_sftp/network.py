@@ -165,7 +165,7 @@ class StaticEgress(Construct):
         self.security_group = DeliverySecurityGroup(self, "SecurityGroup", vpc=self.vpc, ports=ports)
         self.security_groups: list[ec2.ISecurityGroup] = [self.security_group]
         self._acknowledge_findings()
-        self._tell()
+        self._add_outputs()
 
     def _acknowledge_findings(self) -> None:
         acknowledge(self.flow_log_group, suppressions.FLOW_LOG_KEY)
@@ -199,7 +199,7 @@ class StaticEgress(Construct):
         self.addresses.append(address.ref)
         return address.attr_allocation_id
 
-    def _tell(self) -> None:
+    def _add_outputs(self) -> None:
         if self.addresses:
             cdk.CfnOutput(
                 self,
@@ -229,8 +229,8 @@ def _check_elastic_ips(elastic_ips: Sequence[str] | None, addresses: int) -> Non
         if not is_token(each) and not each.startswith("eipalloc-"):
             raise InvalidArgument(
                 "elastic_ips",
-                f"must be allocation ids (eipalloc-...), got {each!r}: "
-                "'aws ec2 describe-addresses' prints them",
+                f"must be allocation ids (eipalloc-...), got {each!r}: 'aws ec2 describe-addresses' prints "
+                "them",
             )
     if len(elastic_ips) != addresses:
         raise InvalidArgument(

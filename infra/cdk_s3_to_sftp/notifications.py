@@ -119,8 +119,9 @@ def _warn_of_strong_reference(scope: Construct, bucket: s3.IBucket) -> None:
             scope,
             "strongReferenceToBucket",
             f"Stack {owner} exports its bucket {bucket.node.path} to this one, and CloudFormation refuses "
-            "to change or remove an export that is in use: moving the bucket, or removing this partner, requires "
-            f'two deployments in the right order. Set "{_REFERENCES}" to "weak" in the context of cdk.json.',
+            "to change or remove an export that is in use: moving the bucket, or removing this "
+            f'partner, requires two deployments in the right order. Set "{_REFERENCES}" to "weak" in the '
+            "context of cdk.json.",
         )
 
 

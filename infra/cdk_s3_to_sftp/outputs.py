@@ -75,8 +75,8 @@ def _redrive_command(scope: Construct, *, dead_letter_queue: sqs.IQueue, queue: 
     dead-lettered: so the command names the queue.
     """
     return (
-        f"aws sqs start-message-move-task --region {cdk.Stack.of(scope).region} "
-        f"--source-arn {dead_letter_queue.queue_arn} --destination-arn {queue.queue_arn}"
+        f"aws sqs start-message-move-task --region {cdk.Stack.of(scope).region} --source-arn "
+        f"{dead_letter_queue.queue_arn} --destination-arn {queue.queue_arn}"
     )
 
 

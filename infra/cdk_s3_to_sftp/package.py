@@ -44,8 +44,8 @@ def main() -> None:
     zipped = options.output.stat().st_size / MEGABYTE
     print(  # noqa: T201 -- a command for people
         f"{options.output}: {zipped:.1f} MB, {unzipped:.0f} MB unzipped (Lambda's limit is "
-        f"{LARGEST_BUNDLE}), for {runtime.name} on {options.architecture}, "
-        "handler s3_to_sftp.handler.lambda_handler"
+        f"{LARGEST_BUNDLE}), for {runtime.name} on {options.architecture}, handler "
+        "s3_to_sftp.handler.lambda_handler"
     )
 
 

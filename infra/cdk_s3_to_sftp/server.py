@@ -31,54 +31,53 @@ CIPHERS = (
     "aes256-cbc",
     "3des-cbc",
 )
-"""What the function can encrypt a connection with. By default it offers those with GCM and CTR."""
+"""The ciphers that the function supports. By default it offers those with GCM and CTR."""
 
 REPLY_TIMEOUT = cdk.Duration.seconds(120)
-"""What the function takes where it is told nothing else."""
+"""Default of the function."""
 
 
 class UnknownOutcome(StrEnum):
-    """What to do with a file whose RENAME was not answered, where nothing at the partner tells more."""
+    """What to do if a RENAME was not answered and the server gives no evidence of its outcome."""
 
     HOLD = "hold"
-    """Its message goes to the dead-letter queue as `OutcomeUnknown`, with what to ask the partner."""
+    """The message is dead-lettered as `OutcomeUnknown`, with a hint what to ask the partner."""
     RESEND = "resend"
-    """It is sent again: the partner may get it twice."""
+    """The file is sent again: the partner may get it twice."""
     ASSUME_DELIVERED = "assume_delivered"
-    """It counts as delivered: for partners who collect files at once."""
+    """The file counts as delivered: for partners that pick up files at once."""
 
 
 _LONGEST_LABEL, _LONGEST_NAME = 63, 253
-"""Characters of one part of a name, and of a whole one (RFC 1035, 2.3.4: 255 bytes with lengths and root)."""
+"""Characters of a label and of a whole name (RFC 1035, 2.3.4: 255 bytes with lengths and root)."""
 
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 
 
 @dataclass(frozen=True)
 class SftpServer:
-    """Where to deliver, and how to recognise the server. Checked when it is made; Tokens pass.
+    """The partner's server and its host keys. Validated when it is created; Tokens pass.
 
     Attributes:
         host: Name or address, such as `sftp.partner.example`.
         port: TCP port. By default 22.
-        directory: Remote directory for all objects; an object's key is its path below. By default the
-            directory that the login starts in.
-        host_keys: Public host keys in the form that known_hosts has them (`ssh-ed25519 AAAA...`). The
-            function talks only to a server that proves to own one of them. Several: for a server that changes
-            its key, or a farm behind one name. `@cert-authority *.partner.example ssh-ed25519 AAAA...` trusts
-            the host certificates that this key has signed for such hosts.
-        ciphers: Ciphers that may be used, the preferred one first, by their SSH names. By default those of
-            `CIPHERS` with GCM, which is the fastest by far, and CTR. For partners who prescribe some, or have
+        directory: Remote directory for all objects; an object's key is its path below. By default the login
+            directory.
+        host_keys: Public host keys in the format of known_hosts (`ssh-ed25519 AAAA...`). The function only
+            connects to a server that proves possession of one of them. Several are for a server that changes
+            its key, or a farm behind one name. `@cert-authority *.partner.example ssh-ed25519 AAAA...`
+            trusts the host certificates that this key has signed for such hosts.
+        ciphers: Allowed ciphers by their SSH names, the preferred one first. By default those of `CIPHERS`
+            with GCM, which is the fastest by far, and CTR. For partners that prescribe ciphers, or support
             only CBC.
         connect_timeout: How long to wait for a connection, 1 to 300 seconds. By default 15 seconds.
-        reply_timeout: How long the server may be silent while it owes an answer, 10 to 600 seconds. Servers
-            with an object store behind them take their time at the end of a large file. By default 120
-            seconds.
-        unknown_outcome: What to do with a file of which nobody can tell whether it got its final name: the
-            connection was lost, and the server shows neither name. By default a person is asked (HOLD).
+        reply_timeout: How long to wait for a reply, 10 to 600 seconds. Servers backed by an object store are
+            slow at the end of a large file. By default 120 seconds.
+        unknown_outcome: What to do if it is unknown whether a file got its final name: the connection was
+            lost, and the server shows neither name. By default an operator decides (HOLD).
 
     Raises:
-        InvalidArgument: A value cannot be right; the message says why and what to write instead.
+        InvalidArgument: A value is invalid; the message says why and what to write instead.
     """
 
     host: str
@@ -96,7 +95,7 @@ class SftpServer:
         self._check_no_private_key()
         _check_host(self.host)
         check_range("port", self.port, 1, 65535)
-        check_directory(self.directory, otherwise="the directory that the login starts in")
+        check_directory(self.directory, otherwise="the login directory")
         _check_ciphers(self.ciphers)
         if self.connect_timeout:
             check_duration("connect_timeout", self.connect_timeout, 1, 300, "seconds")
@@ -107,9 +106,9 @@ class SftpServer:
         object.__setattr__(self, "host_keys", tuple(checked_key(key) for key in self.host_keys))
 
     def check_replies_within(self, timeout: cdk.Duration) -> None:
-        """Refuse a timeout of the function in which it could not wait for one reply of the server.
+        """Refuse a function timeout that is too short to wait for one reply of the server.
 
-        Lambda would end the function before it could say that the server is silent.
+        Lambda would stop the function before it could report that the server does not reply.
 
         Raises:
             InvalidArgument: It is not longer than `reply_timeout`.
@@ -121,11 +120,11 @@ class SftpServer:
             raise InvalidArgument(
                 "timeout",
                 f"must be longer than the {reply.to_seconds():g} seconds that the server may take for one "
-                f"reply, got {timeout.to_seconds():g}; SftpServer(reply_timeout=...) makes those fewer",
+                f"reply, got {timeout.to_seconds():g}; SftpServer(reply_timeout=...) lowers the former",
             )
 
     def variables(self) -> dict[str, str]:
-        """What the function is told about the server. What was not given it decides by itself."""
+        """Return the environment variables of the server. The function has its own defaults for the rest."""
         outcome = self.unknown_outcome
         given = {
             "SSH_DIR": self.directory,
@@ -157,9 +156,10 @@ class SftpServer:
             scan = f"ssh-keyscan -p {self.port} {self.host}" if known else "ssh-keyscan -p PORT HOST"
             raise InvalidArgument(
                 "host_keys",
-                "must hold at least one public key of the server, got none: without it nobody can tell the "
-                f"partner from an impostor. Print the keys with '{scan}', take type and key (the second and "
-                "third word of a line), and compare the fingerprint ('ssh-keygen -lf FILE') with the partner",
+                "must contain at least one public key of the server, got none: without it nobody can tell "
+                f"the partner from an impostor. Print the keys with '{scan}', take type and key (the second "
+                "and third word of a line), and verify the fingerprint ('ssh-keygen -lf FILE') with the "
+                "partner out of band",
             )
 
 
@@ -169,15 +169,15 @@ def _check_host(host: str) -> None:
     if len(host) > _LONGEST_NAME or any(len(label) > _LONGEST_LABEL for label in host.split(".")):
         raise InvalidArgument(
             "host",
-            f"must be a name that DNS can hold, with at most {_LONGEST_LABEL} characters between two dots "
-            f"and {_LONGEST_NAME} in all, got {len(host)} characters that begin with {host[:32]!r}",
+            f"must be a valid DNS name, with at most {_LONGEST_LABEL} characters between two dots "
+            f"and {_LONGEST_NAME} in total, got {len(host)} characters that begin with {host[:32]!r}",
         )
     if _NAME.fullmatch(host) or _is_address(host):
         return
     raise InvalidArgument(
         "host",
-        "must be a bare name or address such as sftp.partner.example "
-        f"(no sftp://, no user@, no :port, no path), got {host!r}",
+        "must be a bare name or address such as sftp.partner.example (no sftp://, no user@, no :port, no "
+        f"path), got {host!r}",
     )
 
 
