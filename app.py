@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The stock app: partner.toml, or context (`-c key=value`) -> one stack. No AWS call, no git, no clock."""
+"""The stock app: one stack from partner.toml or context (`-c key=value`). No AWS call, no git, no clock."""
 
 import json
 import sys
@@ -22,8 +22,9 @@ ARCHITECTURES = {each.name: each for each in (lambda_.Architecture.X86_64, lambd
 
 
 def main() -> None:
-    """Synthesise the stack, or say in one sentence which value is wrong, or why there is no bundle."""
-    # The CLI reads cdk.json only where it is started. Read here, too, it holds from every directory.
+    """Synthesise the stack, or exit with one sentence about the invalid value, or why there is no bundle."""
+    # The CLI reads cdk.json only from its working directory. Reading it here makes it apply from every
+    # directory.
     flags = json.loads(Path(__file__).with_name("cdk.json").read_text())["context"]
     app = cdk.App(context=flags, analytics_reporting=False)
     try:
@@ -35,7 +36,7 @@ def main() -> None:
     except InvalidArgument as error:
         key = KEYS_OF_ARGUMENTS.get(error.argument, error.argument)
         sys.exit(values.complaint(key, error.complaint))
-    except RuntimeError as error:  # what jsii makes of an error in CDK, and of one in our bundler
+    except RuntimeError as error:  # jsii turns errors in CDK and in our bundler into one
         if "Failed to bundle" not in str(error):
             raise
         sys.exit(str(error))
@@ -69,13 +70,14 @@ def add_stack(app: cdk.App, values: Values) -> None:
         bundling=Bundling(values.choice("bundling", list(Bundling))),
         code=lambda_.Code.from_asset(str(bundle.absolute())) if bundle else None,
     )
-    # So that the hints of the function name what its user has written.
+    # The function's hints then name the keys of partner.toml.
     stack.delivery.function.add_environment("CONFIGURED_BY", "partner.toml")
     if changes := values.not_kept():
         cdk.Annotations.of(stack).add_warning_v2(
             "cdk-s3-to-sftp:notKept",
-            f"For this command alone {'; '.join(changes)}. The next deployment without -c goes back to what "
-            f"{values.file.name} says, or to the defaults: write there what is to stay.",
+            f"For this command only, {'; '.join(changes)}. The next deployment without -c reverts to the "
+            "values of "
+            f"{values.file.name}, or to the defaults: write values to keep into that file.",
         )
 
 

@@ -1,4 +1,4 @@
-"""Statements for the bank: they lie in another account, whose owner gets two files of JSON to deploy."""
+"""Statements for the bank: the bucket is in another account, whose owner gets two JSON files to deploy."""
 
 import json
 from pathlib import Path
@@ -21,11 +21,11 @@ delivery = S3ToSftp(
     stack, "Delivery", server=bank, bucket=statements, prefix="out/", trigger=Trigger.EVENTBRIDGE
 )
 
-# What the owner deploys: a rule that brings the bucket's events to this account.
+# The owner deploys this: a rule that forwards the bucket's events to this account.
 forwarding = json.dumps(delivery.forwarding_template(statements), indent=2)
 Path(app.outdir, "forwarding.json").write_text(forwarding)
 
-# What the owner adds to the bucket's policy. It names the function's role, so the deployment prints it.
+# The owner adds these to the bucket policy. They name the function's role, so the deployment prints them.
 allowed = [statement.to_statement_json() for statement in delivery.bucket_policy_statements(statements)]
 cdk.CfnOutput(
     stack,
@@ -34,7 +34,7 @@ cdk.CfnOutput(
     description=f"The owner of {BUCKET} adds this to the Statement of its bucket policy",
 )
 
-# Synth warns until somebody has taken care of the owner's side. README.md says how it is done.
+# Synth warns about the owner's steps until they are acknowledged. README.md describes them.
 for warning in ("eventBridgeOfImportedBucket", "eventsOfForeignBucket", "policyOfForeignBucket"):
     cdk.Annotations.of(stack).acknowledge_warning(f"cdk-s3-to-sftp:{warning}", "The owner has deployed it.")
 app.synth()

@@ -1,4 +1,4 @@
-"""Statements for the bank, under our own keys: one for the bucket, one for all that the delivery keeps."""
+"""Statements for the bank, with our own keys: one for the bucket, one for all that the delivery stores."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_kms as kms
@@ -11,7 +11,7 @@ BANKS_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFdnpEeLt+t8md7NlFZQdO/806XsPCd
 app = cdk.App()
 stack = cdk.Stack(app, "Statements")
 
-# A bucket that is imported must be imported with its key: from_bucket_attributes(encryption_key=...).
+# Import an existing bucket together with its key: from_bucket_attributes(encryption_key=...).
 statements = s3.Bucket(
     stack,
     "Statements",

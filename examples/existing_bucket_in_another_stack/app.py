@@ -1,4 +1,4 @@
-"""Orders for the carrier: a bucket that another stack of the app owns is delivered from here on."""
+"""Orders for the carrier: delivers a bucket that another stack of the app owns."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_s3 as s3
@@ -9,7 +9,7 @@ CARRIERS_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFdnpEeLt+t8md7NlFZQdO/806Xs
 
 app = cdk.App()
 
-# What is there already. Versioned: the bytes that were announced are sent, whatever is put meanwhile.
+# The existing bucket. Versioning ensures that the announced bytes are sent, whatever is put in the meantime.
 shop = cdk.Stack(app, "Shop")
 orders = s3.Bucket(shop, "Orders", versioned=True, enforce_ssl=True)
 

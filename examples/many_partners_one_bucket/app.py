@@ -1,4 +1,4 @@
-"""Reports for two partners, who both get what lands under reports/ in a bucket of somebody else."""
+"""Reports for two partners, who both get every object under reports/ in a bucket of another stack."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_s3 as s3
@@ -15,7 +15,7 @@ PARTNERS = {
 app = cdk.App()
 lake = s3.Bucket(cdk.Stack(app, "Lake"), "Bucket", versioned=True, enforce_ssl=True)
 
-# Each partner has a stack, a login, a queue and a ledger: what is wrong with one does not concern the other.
+# Each partner has its own stack, login, queue and ledger: a problem with one does not affect the other.
 for name, server in PARTNERS.items():
     S3ToSftp(
         cdk.Stack(app, f"To{name}"),

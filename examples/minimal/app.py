@@ -1,4 +1,4 @@
-"""Invoices for the bank: what lands under outgoing/ in a new bucket is delivered to the bank's /inbox."""
+"""Invoices for the bank: delivers every object under outgoing/ in a new bucket to the bank's /inbox."""
 
 import aws_cdk as cdk
 

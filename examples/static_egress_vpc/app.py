@@ -1,4 +1,4 @@
-"""Payments for a bank and statements for its auditor, who both allow our one address and no other."""
+"""Payments for a bank and statements for its auditor, who both allow only our one address."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_s3 as s3
@@ -11,8 +11,8 @@ AUDITORS_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMIfBq2U4imGMWRZOzBc/ARp/FQd
 app = cdk.App()
 stack = cdk.Stack(app, "Payments")
 
-# The output `Addresses` says which address it is. It is kept even when the stack is deleted. The network is
-# paid for once, however many partners use it.
+# The output `Addresses` shows the address, which is retained even when the stack is deleted. Any number of
+# partners share the network and its cost.
 egress = StaticEgress(stack, "Egress", ports=[22, 2222])
 
 bucket = s3.Bucket(stack, "Bucket", versioned=True, enforce_ssl=True)

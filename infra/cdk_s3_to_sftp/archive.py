@@ -1,4 +1,4 @@
-"""A bundle as one file."""
+"""Writes a bundle as one zip file."""
 
 import zipfile
 from pathlib import Path
@@ -8,7 +8,7 @@ _REGULAR_FILE_READABLE_BY_ALL = 0o100644 << 16
 
 
 def write_zip(directory: Path, output: Path) -> None:
-    """Zip the files of `directory`: same names, order, dates and modes wherever it runs."""
+    """Zip the files of `directory` reproducibly: same names, order, dates and modes on every machine."""
     with zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(directory.rglob("*")):
             if path.is_file():

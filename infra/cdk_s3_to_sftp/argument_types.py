@@ -1,7 +1,7 @@
-"""What an argument of the wrong type says.
+"""Checks arguments against their type annotations.
 
-Python does not check annotations, and jsii does so late: a text in place of an enum would count as the
-default, and `8.0` in place of `8` would reach the function as `4.0`, which it cannot read.
+Python does not check annotations, and jsii does so late: a string in place of an enum would count as the
+default, and `8.0` in place of `8` would reach the function as `4.0`, which it cannot parse.
 """
 
 import contextlib
@@ -18,7 +18,8 @@ _Parameters = ParamSpec("_Parameters")
 _Returned = TypeVar("_Returned")
 
 _LONGEST_SHOWN = 40
-"""Characters of a text in place of an enum. What is longer was meant for something else, perhaps a secret."""
+"""Characters of a string given in place of an enum. A longer one was meant for something else, perhaps a
+secret."""
 
 _EXAMPLES = {
     "Alarms": "Alarms(errors=5)",
@@ -45,11 +46,11 @@ _EXAMPLES = {
     "SubnetSelection": "ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS)",
     "Tracing": "lambda_.Tracing.ACTIVE",
 }
-"""How to write one, by the name of the type."""
+"""Name of a type -> an example of a value."""
 
 
 def checks_types(function: Callable[_Parameters, _Returned]) -> Callable[_Parameters, _Returned]:
-    """Have the arguments of a function or method compared with its annotations before it is called."""
+    """Decorate a function or method so that its arguments are checked against its annotations."""
 
     @functools.wraps(function)
     def checked(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Returned:
@@ -63,10 +64,10 @@ def checks_types(function: Callable[_Parameters, _Returned]) -> Callable[_Parame
 
 
 def check_fields(value: object) -> None:
-    """Compare the fields of a dataclass with their annotations.
+    """Check the fields of a dataclass against their annotations.
 
     Raises:
-        InvalidArgument: One has the wrong type.
+        InvalidArgument: A field has the wrong type.
     """
     _check(get_type_hints(type(value)), vars(value))
 
@@ -80,7 +81,7 @@ def _check(hints: Mapping[str, Any], given: Mapping[str, object]) -> None:
 @functools.cache
 def _annotations(function: Callable[..., object]) -> tuple[inspect.Signature, dict[str, Any]]:
     signature = inspect.signature(function)
-    # The rest (`**stack`) is checked by those whom it is handed on to.
+    # The rest (`**stack`) is checked by the callee that receives it.
     names = {each.name for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD}
     return signature, {name: hint for name, hint in get_type_hints(function).items() if name in names}
 
@@ -93,7 +94,7 @@ def _is(value: object, hint: Any) -> bool:
     if hint is Any:
         return True
     if hint is int:
-        # CDK hands out numbers that it does not know yet as floats.
+        # CDK represents numbers that it does not know yet as floats.
         whole = isinstance(value, int) and not isinstance(value, bool)
         return whole or (isinstance(value, float) and is_token(value))
     if getattr(hint, "_is_protocol", False):
@@ -106,12 +107,14 @@ def _is_list(value: object) -> TypeGuard[Sequence[object]]:
 
 
 def _has_members_of(value: object, interface: type) -> bool:
-    """Whether its class has the members of an interface of CDK. jsii's interfaces know no `isinstance`.
+    """Return whether its class has the members of an interface of CDK.
 
-    Asks classes only: to ask the object would have Node read each property.
+    jsii's interfaces do not support `isinstance`.
+
+    Inspects classes only: inspecting the object would make Node read each property.
     """
     members = [name for name in vars(interface) if not name.startswith("_")]
-    # What CDK returns as nothing but an interface is a proxy that holds objects with the members.
+    # What CDK returns as a bare interface is a proxy that holds objects with the members.
     classes = [type(value), *(type(each) for each in getattr(value, "_delegates", ()))]
     return all(any(hasattr(each, member) for each in classes) for member in members)
 
@@ -131,13 +134,13 @@ def _complaint(value: object, hint: Any) -> str:
 
 
 def _listed(hint: Any) -> str:
-    """Several of them in words."""
+    """Describe several values of the type."""
     own = {int: "whole numbers", str: "texts"}
     return own.get(hint) or f"{hint.__name__} objects{_such_as(hint)}"
 
 
 def _described(hint: Any) -> str:
-    """One in words, with an example where the type is none of Python's own."""
+    """Describe one value of the type, with an example unless it is one of Python's own."""
     own = {bool: "True or False", int: "a whole number", str: "text"}
     return own.get(hint) or f"{_article(hint.__name__)} {hint.__name__}{_such_as(hint)}"
 
@@ -148,7 +151,7 @@ def _such_as(hint: Any) -> str:
 
 
 def _article(name: str) -> str:
-    # Interfaces are read letter by letter: an I-bucket. So is an S before a consonant: an S-F-T-P server.
+    # The I of an interface is pronounced as a letter: an I-bucket. So is the S of SFTP: an S-F-T-P server.
     return "an" if name[0].lower() in "aeio" or name.startswith("Sftp") else "a"
 
 
@@ -158,7 +161,7 @@ def _members(hint: Any) -> Iterator[str]:
 
 
 def _shown(value: object, hint: Any) -> str:
-    """The value where it is short and can hold no secret, else its type."""
+    """Return the value if it is short and cannot hold a secret, else its type."""
     if value is None or isinstance(value, bool | int | float):
         return f"{value}"
     if not isinstance(value, str):

@@ -1,4 +1,4 @@
-"""What a wrong argument says."""
+"""Checks of arguments, and the error that an invalid one raises."""
 
 import re
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ _SECONDS_IN_A = {"seconds": 1, "hours": 3600, "days": 86_400}
 
 
 class InvalidArgument(ValueError):
-    """An argument cannot be right. The message is a sentence that begins with its name.
+    """An argument is invalid. The message is a sentence that begins with its name.
 
     Attributes:
-        argument: Its name, so that the stock app can name the context key behind it.
+        argument: Its name, from which the stock app finds the context key.
         complaint: The rest of the sentence.
     """
 
@@ -25,12 +25,12 @@ class InvalidArgument(ValueError):
 
 
 def is_token(value: object) -> bool:
-    """Whether the value is known only at deployment: then nobody can check it now."""
+    """Return whether the value is known only at deployment, and cannot be checked now."""
     return bool(cdk.Token.is_unresolved(value))
 
 
 def is_made_here(construct: IConstruct) -> bool:
-    """Whether the app makes the resource; otherwise it is imported, and nothing about it can be changed."""
+    """Return whether the app creates the resource. Otherwise it is imported, and cannot be changed."""
     return cdk.Resource.is_owned_resource(construct)
 
 
@@ -40,15 +40,15 @@ def check_same_place(
     """Refuse a resource of another account or Region, where both are known.
 
     Args:
-        scope: Its stack says where it must be.
+        scope: Its stack determines the account and Region.
         name: Of the argument.
         resource: What was passed in.
-        arn: Its ARN, which says where it is: not every import of CDK knows.
-        beside: What is there already.
-        otherwise: What would happen.
+        arn: Its ARN, which holds account and Region: not every import of CDK knows them.
+        beside: The resource that it must share its account and Region with.
+        otherwise: The consequence that the message names.
 
     Raises:
-        InvalidArgument: It is somewhere else.
+        InvalidArgument: It is in another account or Region.
     """
     stack = cdk.Stack.of(scope)
     region, account = (resource.env.region, resource.env.account) if is_token(arn) else arn.split(":")[3:5]
@@ -62,7 +62,7 @@ def check_same_place(
 
 
 def whole_seconds(value: cdk.Duration) -> str:
-    """The duration as the environment of a function can hold it, whether it is known now or at deployment."""
+    """Return the duration as text for an environment variable, whether it is known now or at deployment."""
     return cdk.Tokenization.stringify_number(value.to_seconds())
 
 
@@ -70,7 +70,7 @@ def check_known(name: str, value: object, what_it_decides: str) -> None:
     """Refuse a Token where the shape of the template depends on the value.
 
     Raises:
-        InvalidArgument: It is one.
+        InvalidArgument: It is a Token.
     """
     if is_token(value):
         raise InvalidArgument(
@@ -80,10 +80,10 @@ def check_known(name: str, value: object, what_it_decides: str) -> None:
 
 
 def check_range(name: str, value: float, low: int, high: int, unit: str = "") -> None:
-    """Refuse a number outside of the range, which includes both ends.
+    """Refuse a number outside the range, which includes both ends.
 
     Raises:
-        InvalidArgument: It is.
+        InvalidArgument: It is outside.
     """
     if not is_token(value) and not low <= value <= high:
         raise InvalidArgument(name, f"must be {low}-{high}{unit and f' {unit}'}, got {value:g}")
@@ -92,10 +92,10 @@ def check_range(name: str, value: float, low: int, high: int, unit: str = "") ->
 def check_duration(
     name: str, value: cdk.Duration, low: int, high: int, unit: Literal["seconds", "hours", "days"]
 ) -> None:
-    """Refuse a duration outside of the range, or with a fraction of a second, which nobody means.
+    """Refuse a duration that is outside the range or has a fraction of a second.
 
     Raises:
-        InvalidArgument: It is, or has.
+        InvalidArgument: It is one of these.
     """
     if value.is_unresolved():
         return
@@ -106,14 +106,14 @@ def check_duration(
 
 
 def check_directory(directory: str | None, *, otherwise: str) -> None:
-    """Refuse what cannot be a remote directory.
+    """Refuse an invalid remote directory.
 
     Args:
-        directory: None where there is none.
-        otherwise: Where objects go then.
+        directory: The directory, or None.
+        otherwise: Where objects go without one.
 
     Raises:
-        InvalidArgument: It cannot be one.
+        InvalidArgument: It is invalid.
     """
     if directory is None or is_token(directory):
         return
@@ -125,16 +125,16 @@ def check_directory(directory: str | None, *, otherwise: str) -> None:
     if directory.startswith("~"):
         raise InvalidArgument(
             "directory",
-            f"must not begin with '~', which SFTP does not know: write the whole path, or one that begins "
-            f"where the login starts (leave it out for {otherwise}), got {directory!r}",
+            "must not begin with '~', which SFTP does not expand: write the absolute path, or one relative "
+            f"to the login directory (leave it out for {otherwise}), got {directory!r}",
         )
 
 
 def check_filter(prefix: str | None, suffix: str | None) -> None:
-    """Refuse a filter that no key has which can be delivered.
+    """Refuse a filter that matches no deliverable key.
 
     Raises:
-        InvalidArgument: It is one.
+        InvalidArgument: It is a Token.
     """
     begun = (prefix or "").split("/") if not is_token(prefix) else [""]
     ended = (suffix or "").split("/") if not is_token(suffix) else [""]
@@ -142,7 +142,7 @@ def check_filter(prefix: str | None, suffix: str | None) -> None:
         raise InvalidArgument("prefix", f"must not begin with '/': keys do not, got {prefix!r}")
     if ended[-1] == "" and len(ended) > 1:
         raise InvalidArgument("suffix", f"must not end with '/': such keys are directories, got {suffix!r}")
-    # The last name of a prefix, and the first of a suffix, are only parts of names.
+    # The last segment of a prefix and the first segment of a suffix are only parts of names.
     for argument, names, value in (("prefix", begun[:-1], prefix), ("suffix", ended[1:], suffix)):
         if not {"", ".", ".."}.isdisjoint(names):
             raise InvalidArgument(
@@ -151,16 +151,17 @@ def check_filter(prefix: str | None, suffix: str | None) -> None:
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    """Refuse what is none of the choices.
+    """Refuse a value that is not one of the choices.
 
     Raises:
-        InvalidArgument: It is none.
+        InvalidArgument: It is not one of them.
     """
     if value not in choices:
         raise InvalidArgument(name, f"must be one of {', '.join(choices)}, got {value}")
 
 
-# Of a private key: the lines around PEM, PuTTY's fields, and in base64 the beginning of OpenSSH's form.
+# Marks of a private key: the PEM header and footer, PuTTY's fields, and the base64 beginning of OpenSSH's
+# format.
 _PRIVATE_KEY = re.compile(
     r"[-\u2010-\u2015]{1,5}\s*(?:BEGIN|END)\s[A-Z0-9\s]{0,40}PRIVATE\s*KEY|PuTTY-User-Key-File"
     "|Private-(?:Lines|MAC):|b3BlbnNzaC1rZXk|LS0tLS1CRUdJTi"
@@ -168,10 +169,10 @@ _PRIVATE_KEY = re.compile(
 
 
 def check_no_private_key(name: str, *values: object) -> None:
-    """Refuse a private key where it does not belong, before a message or a template shows it.
+    """Refuse a private key in the wrong field, before a message or a template shows it.
 
     Raises:
-        InvalidArgument: One of the values holds one. Shows nothing of it.
+        InvalidArgument: One of the values holds one. The message shows nothing of it.
     """
     if any(isinstance(value, str) and _PRIVATE_KEY.search(value) for value in values):
         raise InvalidArgument(

@@ -1,8 +1,8 @@
-"""The recipe of the bundle: what turns the function's source into the directory that Lambda runs.
+"""Builds the bundle: turns the function's source into the directory that Lambda runs.
 
-There are two ways to cook it and one recipe. The local bundler calls `build` in this process; the Docker
-bundler runs this very file inside the Lambda build image. Hence the rules of this module: standard library
-only, no import from this package, and nothing that differs between two machines may reach the output.
+There are two bundlers and one builder. The local bundler calls `build` in this process; the Docker bundler
+runs this file inside the Lambda build image. Hence the rules of this module: standard library only, no
+import from this package, and nothing that differs between two machines may reach the output.
 """
 
 import argparse
@@ -25,10 +25,10 @@ LOCK = "requirements.txt"
 """Beside the source: every dependency, pinned, with the hashes of its wheels for both architectures."""
 
 MANIFEST = f"{PACKAGE}/bundle.json"
-"""In the bundle: what it was made from and for, so that one built elsewhere can be judged."""
+"""In the bundle: what it was built from and for, so that one built elsewhere can be checked."""
 
 _MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
-"""Lambda's name of an architecture -> the one that wheels are tagged with."""
+"""Lambda's name of an architecture -> the name in the tags of wheels."""
 
 _GLIBC = range(28, 16, -1)
 """Wheels built for glibc 2.28 down to 2.17 run on Lambda's Amazon Linux 2023 (glibc 2.34)."""
@@ -36,11 +36,12 @@ _GLIBC = range(28, 16, -1)
 _TASK_ROOT = "/var/task"
 """Where Lambda unpacks the bundle: tracebacks show this path, not that of the machine that built it."""
 
-# Written by the installer about itself, different for pip and uv, and never read at run time.
+# The installer writes these about itself. They differ between pip and uv, and nothing reads them at run time.
 _INSTALLER_TRACES = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
 
-# What a user's settings may decide: where packages come from. How and where they are installed is fixed here:
-# `user`, `prefix` or `require-virtualenv` would make pip refuse, `constraint` or `dry-run` change the result.
+# A user's settings may decide where packages come from. How and where they are installed is fixed here:
+# `user`, `prefix` or `require-virtualenv` would make pip fail, `constraint` or `dry-run` would change the
+# result.
 _PIP_SOURCES = (
     "index-url",
     "extra-index-url",
@@ -80,12 +81,12 @@ _UV_SOURCES = (
     "UV_NO_CONFIG",
 )
 
-# Zip cannot store an earlier date, and CDK dates the files of every asset so.
+# Zip cannot store an earlier date, and CDK gives the files of every asset this one.
 _EPOCH = 315532800  # 1980-01-01T00:00:00Z
 
 
 class CannotBuild(Exception):
-    """The bundle was not made. The message is a sentence that says why."""
+    """The bundle could not be built. The message is a sentence that says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +96,7 @@ class Target:
     Attributes:
         architecture: As Lambda calls it: `x86_64` or `arm64`.
         python: Minor version of the Lambda runtime, such as `3.13`.
-        compiled: Whether compiled modules are shipped, which takes an interpreter of that version.
+        compiled: Whether compiled modules are included, which requires an interpreter of that version.
     """
 
     architecture: str
@@ -114,15 +115,15 @@ class Target:
 def source_files(source: Path) -> list[Path]:
     """The files of the function, sorted: modules only.
 
-    Caches, lock files and what an editor leaves behind would make the bundle differ from machine to machine.
+    Caches, lock files and editor backups would make the bundle differ between machines.
     """
     return sorted(path for path in source.rglob("*.py") if "__pycache__" not in path.parts)
 
 
 def fingerprint(source: Path, target: Target) -> str:
-    """A hash over everything that decides the bundle: recipe, lock, source and all of the target.
+    """Return a hash of everything that determines the bundle: builder, lock, source, target.
 
-    CDK's own asset hash sees nothing of the target: it would reuse a stale bundle.
+    CDK's own asset hash does not include the target: it would reuse a stale bundle.
     """
     digest = hashlib.sha256(repr(target).encode())
     for path in (Path(__file__), source / LOCK, *source_files(source)):
@@ -134,12 +135,12 @@ def fingerprint(source: Path, target: Target) -> str:
 def build(source: Path, output: Path, target: Target) -> None:
     """Fill the empty directory `output` with the bundle of the package `source`.
 
-    Two runs give the same bytes, names, modes and times, be it with uv or with pip. A machine decides one
-    thing: the bytes of compiled modules follow the patch release of its interpreter (the compiler of 3.13.5
-    is not that of 3.13.0). They run the same.
+    Two runs produce the same bytes, names, modes and times, with uv or with pip. One thing depends on the
+    machine: the bytes of compiled modules follow the patch release of its interpreter (the compiler of
+        3.13.5 is not that of 3.13.0). They behave the same.
 
     Raises:
-        CannotBuild: What it takes is not here, or failed. `output` then holds an unfinished bundle.
+        CannotBuild: A tool is missing or failed. `output` then holds an incomplete bundle.
     """
     _install(source / LOCK, output, target)
     _remove_traces(output)
@@ -162,9 +163,9 @@ class _Installer:
 
 
 def _install(lock: Path, output: Path, target: Target) -> None:
-    """Install with the first installer that can: uv is faster, but does not read pip's settings.
+    """Install with the first installer that succeeds: uv is faster, but does not read pip's settings.
 
-    Where these name the only package index that a company lets through, pip gets what uv cannot.
+    If those name the only package index that a company allows, pip succeeds where uv fails.
     """
     complaints = []
     for installer in _installers(target):
@@ -179,7 +180,7 @@ def _install(lock: Path, output: Path, target: Target) -> None:
 
 
 def install_arguments(lock: Path, output: Path, target: Target) -> list[str]:
-    """What pip and uv are both told: exactly the locked wheels, nothing built here, nothing resolved."""
+    """Return the options that pip and uv share: only locked wheels, nothing built or resolved."""
     return [
         f"--requirement={lock}",
         f"--target={output}",
@@ -192,16 +193,16 @@ def install_arguments(lock: Path, output: Path, target: Target) -> list[str]:
 
 
 def pip_platform(target: Target) -> list[str]:
-    """The platform in pip's words: every acceptable tag, best first, because pip does not derive them."""
+    """Return pip's options for the platform: every tag, best first. pip does not derive them."""
     tags = [f"manylinux_2_{minor}_{target.machine}" for minor in _GLIBC] + [f"manylinux2014_{target.machine}"]
     return ["--implementation=cp", *(f"--platform={tag}" for tag in tags)]
 
 
 def uv_platform(target: Target) -> list[str]:
-    """The platform in uv's words.
+    """Return uv's options for the platform.
 
-    uv wants an interpreter to run with, and would download one. Its files are copied, not linked:
-    `normalise` would change those in its cache.
+    uv needs an interpreter, and would otherwise download one. Files are copied, not linked: `normalise`
+    would change the files in uv's cache.
     """
     return [
         f"--python-platform={target.machine}-manylinux_2_{_GLIBC[0]}",
@@ -211,13 +212,13 @@ def uv_platform(target: Target) -> list[str]:
 
 
 def _installers(target: Target) -> Iterator[_Installer]:
-    """The installers that run when they are tried, told the platform in their own words."""
-    # -P: no module beside the user's app is run in place of the installer of that name.
+    """Yield the installers that work on this machine, with their own options for the platform."""
+    # -P: a module beside the user's app cannot shadow the installer of that name.
     python = [sys.executable, "-P", "-m"]
     for uv in (["uv"], [*python, "uv"]):
         if _answers([*uv, "--version"]):
             yield _Installer([*uv, "pip"], uv_platform(target))
-            # What its cache holds is enough, but uv asks the index whether it is still true.
+            # Its cache may suffice, but uv asks the index whether it is still valid.
             yield _Installer([*uv, "--offline", "pip"], uv_platform(target))
             break
     pip = [*python, "pip"]
@@ -226,29 +227,29 @@ def _installers(target: Target) -> Iterator[_Installer]:
 
 
 def _pip_variables(pip: Sequence[str]) -> dict[str, str]:
-    """The user's sources of packages, from pip's files and variables, in place of all that these say.
+    """Return the user's package sources from pip's files and variables, to be used in place of those.
 
-    Of a file pip reads everything or nothing, and not all of it can be overruled by an option.
+    pip reads a whole file or nothing of it, and options cannot override all of its settings.
     """
-    # `user` in a file would make this command look for the settings in the user's file alone.
+    # `user` in a file would make this command read only the user's file.
     done = _run([*pip, "config", "list"], PIP_USER="0")
     if done.returncode != 0:
         return {}  # pip will say itself what is wrong with its files
     settings: dict[str, str] = {}
-    for section in ("global", "install", ":env:"):  # the later overrule the earlier
+    for section in ("global", "install", ":env:"):  # later ones override earlier ones
         for line in done.stdout.splitlines():
             key, _, value = line.partition("=")
             name = key.removeprefix(f"{section}.")
             if name != key and name in _PIP_SOURCES:
                 settings[name] = ast.literal_eval(value)
     if "find-links" not in settings:
-        settings["no-index"] = "0"  # with it nothing would be left to install from
+        settings["no-index"] = "0"  # with it there would be nothing left to install from
     variables = {f"PIP_{name.upper().replace('-', '_')}": value for name, value in settings.items()}
     return {**variables, "PIP_CONFIG_FILE": os.devnull}
 
 
 def _remove_traces(output: Path) -> None:
-    """Delete what tells the installer from another, and the commands of the dependencies."""
+    """Delete what depends on the installer, and the commands of the dependencies."""
     shutil.rmtree(output / "bin", ignore_errors=True)
     (output / ".lock").unlink(missing_ok=True)
     for metadata in output.glob("*.dist-info"):
@@ -257,9 +258,9 @@ def _remove_traces(output: Path) -> None:
 
 
 def _compile(output: Path, target: Target) -> None:
-    """Ship compiled modules: Lambda's file system is read-only, so every cold start would compile again.
+    """Add compiled modules: Lambda's file system is read-only, so every cold start would compile again.
 
-    `unchecked-hash`: valid whatever date the file gets when Lambda unpacks it.
+    `unchecked-hash`: they stay valid whatever date the source file gets when Lambda unpacks it.
     """
     interpreter = _interpreter(target)
     if interpreter is None:
@@ -283,7 +284,7 @@ def _interpreter(target: Target) -> str | None:
 
 @functools.cache
 def _find_interpreter(python: str, _path: str | None) -> str | None:
-    """An interpreter of the minor version that runs when tried: a shim may be found but refuse."""
+    """Find an interpreter of the minor version that really runs: a shim may exist but fail."""
     ask = ["-I", "-c", f"import sys; sys.exit('%d.%d' % sys.version_info[:2] != '{python}')"]
     for candidate in (sys.executable, f"python{python}"):
         if _answers([candidate, *ask], **_for_compiling(python)):
@@ -292,12 +293,12 @@ def _find_interpreter(python: str, _path: str | None) -> str | None:
 
 
 def _for_compiling(python: str) -> dict[str, str]:
-    """Environment: no PYTHON* switch reaches the output. pyenv's shims ask for the version by variable."""
+    """Return environment variables for compiling. pyenv's shims take the version from one."""
     return {"PYTHONHASHSEED": "0", "PYENV_VERSION": python}
 
 
 def normalise(output: Path) -> None:
-    """Same modes and times everywhere; Lambda's user must be able to read everything."""
+    """Set the same modes and times everywhere. Lambda's user must be able to read everything."""
     for path in _bottom_up(output):
         path.chmod(0o755 if path.is_dir() else 0o644)
         os.utime(path, (_EPOCH, _EPOCH))
@@ -333,7 +334,7 @@ def _run(command: Sequence[str], **variables: str) -> subprocess.CompletedProces
 
 
 def _changes_bundle(variable: str) -> bool:
-    """Return whether a variable of the user's could reach the bundle, or make an installer refuse."""
+    """Return whether a variable of the user's could affect the bundle, or make an installer fail."""
     if variable.startswith("PIP_"):
         return variable != "PIP_CONFIG_FILE" and variable[4:].lower().replace("_", "-") not in _PIP_SOURCES
     if variable.startswith("UV_"):
@@ -342,12 +343,12 @@ def _changes_bundle(variable: str) -> bool:
 
 
 def say(sentence: str) -> None:
-    """Tell the person at the terminal; standard output belongs to the template."""
+    """Print to standard error: standard output belongs to the template."""
     print(sentence, file=sys.stderr)  # noqa: T201 -- there is no logger at synth
 
 
 def main() -> None:
-    """Build from the command line: how the Docker bundler gets at the recipe, inside the image."""
+    """Build from the command line, as the Docker bundler does inside the image."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     for option in ("--source", "--output"):
         parser.add_argument(option, type=Path, required=True)

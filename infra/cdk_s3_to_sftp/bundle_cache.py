@@ -1,8 +1,8 @@
-"""Bundles that this machine has built before: one for all stacks and checkouts, not one per fresh cdk.out.
+"""Cache of bundles that this machine has built: shared by all stacks and checkouts, not one per new cdk.out.
 
-Each is one zip, named by the bundle's fingerprint. It appears by a rename when it is complete, so synths that
-run at the same time find all of it or nothing; two that build the same both put the same thing there. A zip
-knows the checksum of every file: a damaged one is noticed, and built again.
+Each is one zip, named by the bundle's fingerprint. A rename publishes it when it is complete, so concurrent
+synths find all of it or nothing; two that build the same bundle write the same file. A zip holds the
+checksum of every file: a damaged one is detected and rebuilt.
 """
 
 import json
@@ -19,7 +19,7 @@ from cdk_s3_to_sftp import bundle_builder
 from cdk_s3_to_sftp.archive import write_zip
 
 VARIABLE = "CDK_S3_TO_SFTP_CACHE"
-"""Names another directory; empty: nothing is kept."""
+"""Sets another directory. Empty: the cache is off."""
 
 _MOST = 10
 """Bundles to keep, each of some 15 MB: both architectures, and the last few versions."""
@@ -27,11 +27,11 @@ _MOST = 10
 _UNFINISHED = "unfinished-"
 
 _ABANDONED_AFTER = 24 * 3600
-"""Seconds after which nobody still writes a file that is not complete."""
+"""Seconds after which an incomplete file counts as abandoned."""
 
 
 def take(fingerprint: str, output: Path) -> Path | None:
-    """Fill the empty directory `output` with the bundle, and return where it was; None if there is none."""
+    """Fill the empty directory `output` from the cache. Return the cached file, or None."""
     directory = _directory()
     if directory is None:
         return None
@@ -48,7 +48,7 @@ def take(fingerprint: str, output: Path) -> Path | None:
         return None
     bundle_builder.normalise(output)
     with suppress(OSError):
-        os.utime(kept)  # what was used last is kept longest
+        os.utime(kept)  # the least recently used are removed first
     return kept
 
 
@@ -58,7 +58,7 @@ def _check(archive: zipfile.ZipFile, fingerprint: str) -> None:
 
 
 def keep(fingerprint: str, bundle: Path) -> None:
-    """Keep what was built. It is no error when that cannot be done: the next synth builds again."""
+    """Cache a bundle. A failure is no error: the next synth builds it again."""
     directory = _directory()
     if directory is None:
         return
@@ -70,15 +70,15 @@ def keep(fingerprint: str, bundle: Path) -> None:
         _tidy(directory)
     except OSError as error:
         bundle_builder.say(
-            f"The bundle is not kept for other synths: {error}. {VARIABLE} can name another directory."
+            f"Cannot cache the bundle for other synths: {error}. {VARIABLE} can name another directory."
         )
 
 
 def _tidy(directory: Path) -> None:
-    """Remove what was not used for longest, and what a synth that was killed has left."""
+    """Remove the least recently used bundles, and the leftovers of killed synths."""
     bundles = sorted(directory.glob("*.zip"), key=_last_used, reverse=True)
     for old in bundles[_MOST:]:
-        with suppress(OSError):  # another synth was faster, or Windows holds it open for one
+        with suppress(OSError):  # another synth removed it, or has it open on Windows
             old.unlink()
     for work in directory.glob(f"{_UNFINISHED}*"):
         if time.time() - _last_used(work) > _ABANDONED_AFTER:
@@ -104,7 +104,7 @@ def _directory() -> Path | None:
 
 
 def _users_caches() -> Path:
-    """Where programs keep what they can make again, as each system wants it."""
+    """Return the user's cache directory by the convention of the operating system."""
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
     if sys.platform == "darwin":

@@ -20,19 +20,19 @@ RUNTIME = lambda_.Runtime.PYTHON_3_13
 RUNTIMES = (
     lambda_.Runtime.PYTHON_3_12,
     RUNTIME,
-    # By its name: older releases of CDK, which do as well, have no constant for it.
+    # By its name: older releases of CDK, which are supported, have no constant for it.
     lambda_.Runtime("python3.14", lambda_.RuntimeFamily.PYTHON),
 )
-"""What the tests bundle the function for. Compared by name."""
+"""Runtimes that the tests bundle the function for. Compared by name."""
 
 ARCHITECTURES = (lambda_.Architecture.X86_64, lambda_.Architecture.ARM_64)
-"""What the function can run on."""
+"""CPU architectures that the function can run on."""
 
 MEGABYTE = 1024 * 1024
 """As Lambda's quotas count."""
 
 LARGEST_BUNDLE = 250
-"""Megabytes that Lambda takes at the most, unzipped."""
+"""Lambda's limit in megabytes, unzipped."""
 
 
 _PACKAGE = "`python -m cdk_s3_to_sftp.package`"
@@ -44,12 +44,12 @@ _WITHOUT_BUNDLING = (
 
 
 class Bundling(StrEnum):
-    """Where the function's code and its dependencies are put together. The result is the same."""
+    """Where the function's code and its dependencies are bundled. The result is the same."""
 
     AUTO = "auto"
-    """On this machine; in Docker when this machine cannot, with the reason on standard error."""
+    """On this machine, or in Docker if that fails, with the reason on standard error."""
     LOCAL = "local"
-    """On this machine, with uv or pip, or not at all."""
+    """On this machine with uv or pip, without a fallback."""
     DOCKER = "docker"
     """In the Lambda build image, with Docker or with the command in the variable CDK_DOCKER."""
 
@@ -57,21 +57,21 @@ class Bundling(StrEnum):
 def function_code(
     *, architecture: lambda_.Architecture, runtime: lambda_.Runtime, bundling: Bundling
 ) -> lambda_.AssetCode:
-    """The function's code as an asset. It is built unless a bundle of the same hash is there already.
+    """Return the function's code as an asset. It is built unless a bundle with the same hash exists already.
 
-    The hash comes from what decides the content, not from where it is built: a machine with Docker, one
-    without, and a synth that skips bundling (context `aws:cdk:bundling-stacks`) give the same template. Only
-    a machine that cannot compile the modules has another hash, because it ships something else.
+    The hash depends on what determines the content, not on where it is built: a machine with Docker, one
+    without, and a synth that skips bundling (context `aws:cdk:bundling-stacks`) produce the same template.
+    Only a machine that cannot compile the modules has another hash, because its bundle differs.
     """
     source = find_source()
     return lambda_.Code.from_asset(
         str(source),
         asset_hash=bundle_builder.fingerprint(source, target_of(architecture, runtime, bundling)),
         # CDK hashes these options, too. So they hold no path, and are the same for all kinds of bundling:
-        # Docker is run by the bundler, which CDK calls local.
+        # the bundler, which CDK calls local, runs Docker itself.
         bundling=cdk.BundlingOptions(
             image=runtime.bundling_image,
-            local=_Bundler(architecture, runtime, bundling),  # type: ignore[arg-type]  # jsii's stub of try_bundle is wrong
+            local=_Bundler(architecture, runtime, bundling),  # type: ignore[arg-type]  # jsii's stub is wrong
         ),
     )
 
@@ -79,10 +79,10 @@ def function_code(
 def check_prebuilt(
     code: lambda_.Code, *, architecture: lambda_.Architecture, runtime: lambda_.Runtime
 ) -> None:
-    """Check a bundle that was built elsewhere, as far as it can be looked at: not in a bucket.
+    """Check a bundle that was built elsewhere, if it can be read. One in a bucket cannot.
 
     Raises:
-        InvalidArgument: It is no bundle, or one that would fail, or behave otherwise, in this function.
+        InvalidArgument: It is not a bundle, or one that would fail or behave differently in this function.
     """
     if isinstance(code, lambda_.InlineCode):
         raise InvalidArgument("code", f"must be a bundle as {_PACKAGE} writes it, got inline code")
@@ -93,16 +93,16 @@ def check_prebuilt(
     if (manifest.get("python"), manifest.get("architecture")) != (python, architecture.name):
         raise InvalidArgument(
             "code",
-            f"must be for Python {python} on {architecture.name}, as `runtime` and `architecture` say, "
-            f"got one for Python {manifest.get('python')} on {manifest.get('architecture')}: build it with "
+            f"must be for Python {python} on {architecture.name}, as `runtime` and `architecture` say, got a "
+            f"bundle for Python {manifest.get('python')} on {manifest.get('architecture')}: build it with "
             f"`python -m cdk_s3_to_sftp.package --python {python} --architecture {architecture.name}`",
         )
     target = Target(architecture=architecture.name, python=python, compiled=bool(manifest.get("compiled")))
     if manifest.get("fingerprint") != bundle_builder.fingerprint(find_source(), target):
         raise InvalidArgument(
             "code",
-            f"must be of the same version as the construct, got another in {code.path}: build it again with "
-            f"{_PACKAGE}, of the cdk-s3-to-sftp that this app has",
+            f"must have the same version as the construct, got another version in {code.path}: build it "
+            f"again with {_PACKAGE}, of the cdk-s3-to-sftp that this app has",
         )
 
 
@@ -132,13 +132,13 @@ def bundle(
     """Put the function and its dependencies into the empty directory `output`.
 
     Raises:
-        CannotBuild: It cannot be done in the way that was asked for. `output` may hold an unfinished bundle.
+        CannotBuild: It cannot be built in the requested way. `output` may hold an incomplete bundle.
     """
     source = find_source()
     target = target_of(architecture, runtime, bundling)
     if not target.compiled:
         bundle_builder.say(
-            f"No Python {target.python} here: the bundle goes without compiled modules (slower cold start)."
+            f"No Python {target.python} here: the bundle has no compiled modules (slower cold start)."
         )
     if bundling is Bundling.DOCKER:
         return _build_in_docker(source, output, target)
@@ -157,14 +157,14 @@ def bundle(
 
 
 def unzipped_size(directory: Path) -> float:
-    """Megabytes of all files below it, which is what Lambda limits."""
+    """Return the size of all files below the directory in megabytes, which is what Lambda limits."""
     return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file()) / MEGABYTE
 
 
 def find_source() -> Path:
-    """The directory of the runtime package that came with this one. Imports nothing.
+    """Return the directory of the runtime package that came with this one. Imports nothing.
 
-    `sys.path` is not asked: there a user's module of the same name, beside app.py, would come first.
+    Does not search `sys.path`: there a user's module of the same name, beside app.py, would come first.
 
     Raises:
         CannotBuild: The package is not where the distribution puts it.
@@ -176,8 +176,8 @@ def find_source() -> Path:
         if (source / bundle_builder.LOCK).is_file():
             return source
     raise CannotBuild(
-        f"the package {bundle_builder.PACKAGE} (the function's source) is neither {installed} nor {checkout}: "
-        "install the distribution cdk-s3-to-sftp again, which holds it."
+        f"the package {bundle_builder.PACKAGE} (the function's source) is neither {installed} nor "
+        f"{checkout}: reinstall the distribution cdk-s3-to-sftp, which contains it."
     )
 
 
@@ -186,15 +186,16 @@ def target_of(
     runtime: lambda_.Runtime = RUNTIME,
     bundling: Bundling = Bundling.AUTO,
 ) -> Target:
-    """What the recipe must build for a function of this architecture and runtime."""
+    """Return what to build for a function of this architecture and runtime."""
     python = runtime.name.removeprefix("python")
-    # The image has its interpreter. Where Docker only helps out, this machine has promised what is shipped.
+    # The image has its interpreter. Where Docker is only the fallback, this machine has already determined
+    # the content.
     compiled = bundling is Bundling.DOCKER or bundle_builder.can_compile(python)
     return Target(architecture=architecture.name, python=python, compiled=compiled)
 
 
 def _build_in_docker(source: Path, output: Path, target: Target) -> None:
-    """Run the recipe in the Lambda build image, whose interpreter is named like the runtime.
+    """Run the builder in the Lambda build image, whose interpreter is named like the runtime.
 
     The image may be of either CPU architecture: wheels are chosen by tag, and compiled modules are portable.
     """
@@ -213,25 +214,26 @@ def _build_in_docker(source: Path, output: Path, target: Target) -> None:
             ],
             volumes=[cdk.DockerVolume(host_path=str(p), container_path=there) for p, there in mounts.items()],
             user=_user(),
-            # That user has no home in the image; installers want one.
+            # That user has no home directory in the image; installers need one.
             environment={"HOME": "/tmp"},  # noqa: S108 -- the container's own, gone with it
         )
-    except RuntimeError as error:  # what jsii makes of every error of CDK
+    except RuntimeError as error:  # jsii turns every error of CDK into one
         raise CannotBuild(
             f"{error}\n"
-            "Is Docker running? CDK_DOCKER can name another command. To do without: 'pip install uv', "
-            "and let it reach the package index."
+            "Is Docker running? CDK_DOCKER can name another command. To bundle without Docker: 'pip install "
+            "uv', "
+            "and make sure that it can reach the package index."
         ) from error
 
 
 def _user() -> str:
-    """Who owns what the container writes: whoever runs this. Windows has no such number; CDK says 1000."""
+    """Return the current user, who owns what the container writes. Windows has no ids; CDK uses 1000."""
     return f"{os.getuid()}:{os.getgid()}" if hasattr(os, "getuid") else "1000:1000"
 
 
 @jsii.implements(cdk.ILocalBundling)
 class _Bundler:
-    """What CDK calls when there is no bundle of this hash yet."""
+    """CDK calls it when there is no bundle with this hash yet."""
 
     def __init__(
         self, architecture: lambda_.Architecture, runtime: lambda_.Runtime, bundling: Bundling
@@ -253,7 +255,7 @@ class _Bundler:
             raise CannotBuild(f"{reason}\n{_WITHOUT_BUNDLING}") from reason
         bundle_cache.keep(fingerprint, output)
         bundle_builder.say(
-            f"Bundled the function for {target}: "
-            f"{unzipped_size(output):.0f} MB unzipped, Lambda takes {LARGEST_BUNDLE}."
+            f"Bundled the function for {target}: {unzipped_size(output):.0f} MB unzipped, Lambda's limit is "
+            f"{LARGEST_BUNDLE}."
         )
         return True

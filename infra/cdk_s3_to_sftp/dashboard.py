@@ -1,4 +1,4 @@
-"""The dashboard: the questions that people have about a partner, from left to right and top to bottom."""
+"""The dashboard of a delivery: alarms, circuit breaker, queues, deliveries and failures."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from constructs import Construct
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
 
 _WIDTH = 24
-"""Of every dashboard."""
+"""Columns of every dashboard."""
 
 _RED, _ORANGE, _GREEN, _BLUE, _GREY = "#d62728", "#ff7f0e", "#2ca02c", "#1f77b4", "#7f7f7f"
 
@@ -20,7 +20,7 @@ _WHAT_FAILED = (
     "sort last_seen desc",
     "limit 20",
 )
-"""CloudWatch Logs Insights, over the function's log: one line for each kind of error."""
+"""CloudWatch Logs Insights query over the function's log: one row for each kind of error."""
 
 _WHAT_WAS_DELIVERED = (
     "filter message = 'delivered'",
@@ -37,9 +37,9 @@ def make_dashboard(
 
     Args:
         scope: The construct that it belongs to.
-        delivery: What it shows.
-        partner: Its name.
-        alarms: To be shown with their state; may be empty.
+        delivery: The delivery that it shows.
+        partner: Name of the partner.
+        alarms: Alarms to show with their state. May be empty.
     """
     return cloudwatch.Dashboard(
         scope,
@@ -58,7 +58,7 @@ def make_dashboard(
 
 def _heading(partner: str) -> cloudwatch.IWidget:
     return cloudwatch.TextWidget(
-        markdown=f"# Deliveries to {partner}\n\nNumbers are of the time shown, a day by default.",
+        markdown=f"# Deliveries to {partner}\n\nNumbers cover the selected time range, a day by default.",
         width=_WIDTH,
         height=2,
     )
@@ -66,19 +66,19 @@ def _heading(partner: str) -> cloudwatch.IWidget:
 
 def _is_anything_wrong(alarms: Sequence[cloudwatch.IAlarm]) -> cloudwatch.IWidget:
     if not alarms:
-        return cloudwatch.TextWidget(markdown="No alarms are set.", width=_WIDTH // 3, height=6)
+        return cloudwatch.TextWidget(markdown="No alarms.", width=_WIDTH // 3, height=6)
     return cloudwatch.AlarmStatusWidget(
-        title="Does anything need a person?", alarms=list(alarms), width=_WIDTH // 3, height=6
+        title="Active alarms", alarms=list(alarms), width=_WIDTH // 3, height=6
     )
 
 
 def _is_the_partner_up(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
     return cloudwatch.GraphWidget(
-        title="Is the partner up?",
+        title="Circuit breaker (1 = open)",
         left=[
             delivery.metric_circuit_breaker_open(
                 period=cdk.Duration.minutes(1),
-                label="0 takes files, 1 has its circuit breaker open",
+                label="circuit breaker open",
                 color=_RED,
             )
         ],
@@ -91,14 +91,12 @@ def _is_the_partner_up(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
 def _what_waits(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
     queue, dead_letters = delivery.queue, delivery.dead_letter_queue
     return cloudwatch.GraphWidget(
-        title="What is waiting?",
+        title="Queue",
         left=[
-            queue.metric_approximate_number_of_messages_visible(label="not begun", color=_BLUE),
-            queue.metric_approximate_number_of_messages_not_visible(label="being sent", color=_GREEN),
-            queue.metric_approximate_number_of_messages_delayed(
-                label="waiting for the next try", color=_ORANGE
-            ),
-            dead_letters.metric_approximate_number_of_messages_visible(label="given up", color=_RED),
+            queue.metric_approximate_number_of_messages_visible(label="waiting", color=_BLUE),
+            queue.metric_approximate_number_of_messages_not_visible(label="in flight", color=_GREEN),
+            queue.metric_approximate_number_of_messages_delayed(label="waiting for a retry", color=_ORANGE),
+            dead_letters.metric_approximate_number_of_messages_visible(label="dead-lettered", color=_RED),
         ],
         right=[delivery.metric_oldest_waiting(color=_GREY)],
         left_y_axis=cloudwatch.YAxisProps(min=0, label="messages", show_units=False),
@@ -110,7 +108,7 @@ def _what_waits(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
 
 def _how_much(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
     return cloudwatch.SingleValueWidget(
-        title="What was delivered?",
+        title="Totals",
         metrics=[
             delivery.metric_delivered(label="delivered", color=_GREEN),
             delivery.metric_bytes(label="bytes delivered", color=_GREEN),
@@ -118,7 +116,7 @@ def _how_much(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
             delivery.metric_gone(label="gone from S3", color=_GREY),
             delivery.metric_failed(label="failed attempts", color=_ORANGE),
             delivery.metric_deferred(label="deferred", color=_ORANGE),
-            delivery.metric_dead_lettered(label="given up", color=_RED),
+            delivery.metric_dead_lettered(label="dead-lettered", color=_RED),
         ],
         set_period_to_time_range=True,
         width=_WIDTH,
@@ -128,7 +126,7 @@ def _how_much(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
 
 def _what_was_delivered(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
     return cloudwatch.GraphWidget(
-        title="When was it delivered?",
+        title="Deliveries over time",
         left=[delivery.metric_delivered(label="delivered", color=_GREEN)],
         right=[delivery.metric_bytes(label="bytes delivered", color=_BLUE)],
         left_y_axis=cloudwatch.YAxisProps(min=0, label="objects", show_units=False),
@@ -145,15 +143,15 @@ def _how_fast(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
             "bytes": delivery.metric_bytes(),
             "seconds": delivery.metric_duration(statistic="Sum"),
         },
-        label="MB/s while sending",
+        label="MB/s per object",
         color=_BLUE,
     )
     return cloudwatch.GraphWidget(
-        title="How fast?",
+        title="Delivery time and throughput",
         left=[
-            delivery.metric_duration(statistic="p50", label="seconds, half are faster", color=_GREEN),
-            delivery.metric_duration(statistic="p95", label="seconds, 95 % are faster", color=_ORANGE),
-            delivery.metric_duration(statistic="Maximum", label="seconds, slowest", color=_RED),
+            delivery.metric_duration(statistic="p50", label="median, seconds", color=_GREEN),
+            delivery.metric_duration(statistic="p95", label="95th percentile, seconds", color=_ORANGE),
+            delivery.metric_duration(statistic="Maximum", label="slowest, seconds", color=_RED),
         ],
         right=[speed],
         left_y_axis=cloudwatch.YAxisProps(min=0, label="seconds per object", show_units=False),
@@ -165,12 +163,12 @@ def _how_fast(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
 
 def _what_failed(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
     return cloudwatch.GraphWidget(
-        title="What failed?",
+        title="Failures",
         left=[
             delivery.metric_failed(label="failed attempts", color=_ORANGE),
-            delivery.metric_dead_lettered(label="given up", color=_RED),
-            delivery.function.metric_errors(label="errors of the function", color=_GREY),
-            delivery.function.metric_throttles(label="function not started", color=_BLUE),
+            delivery.metric_dead_lettered(label="dead-lettered", color=_RED),
+            delivery.function.metric_errors(label="function errors", color=_GREY),
+            delivery.function.metric_throttles(label="function throttles", color=_BLUE),
         ],
         left_y_axis=cloudwatch.YAxisProps(min=0, show_units=False),
         width=_WIDTH // 3,
@@ -180,7 +178,7 @@ def _what_failed(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
 
 def _why(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
     return cloudwatch.LogQueryWidget(
-        title="Why did it fail, and what helps?",
+        title="Errors by kind: reason and hint",
         log_group_names=[delivery.log_group.log_group_name],
         query_lines=list(_WHAT_FAILED),
         view=cloudwatch.LogQueryVisualizationType.TABLE,
@@ -191,7 +189,7 @@ def _why(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
 
 def _the_last_ones(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
     return cloudwatch.LogQueryWidget(
-        title="What was delivered last?",
+        title="Latest deliveries",
         log_group_names=[delivery.log_group.log_group_name],
         query_lines=list(_WHAT_WAS_DELIVERED),
         view=cloudwatch.LogQueryVisualizationType.TABLE,

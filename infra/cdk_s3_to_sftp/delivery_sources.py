@@ -1,4 +1,4 @@
-"""What is delivered, and how sources come and go."""
+"""The sources of a delivery, and how to add and remove them."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_events as events
@@ -8,15 +8,15 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_s3_to_sftp.argument_types import checks_types
+from cdk_s3_to_sftp.notifications import watch
+from cdk_s3_to_sftp.permissions import Permissions
+from cdk_s3_to_sftp.queue_policies import QueuePolicies
 from cdk_s3_to_sftp.queues import check_takes_events
-from cdk_s3_to_sftp.role import Permissions
-from cdk_s3_to_sftp.senders import Senders
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.sources import Source, Trigger, directories, known_length, warn_of_shared_names
-from cdk_s3_to_sftp.triggers import watch
 
 _LARGEST_ENVIRONMENT = 4096
-"""Bytes of all variables of a function together."""
+"""Lambda's limit in bytes for all environment variables of a function together."""
 
 
 class DeliverySources(Construct):
@@ -26,7 +26,7 @@ class DeliverySources(Construct):
     function: lambda_.Function
     dead_letter_queue: sqs.IQueue
     _permissions: Permissions
-    _senders: Senders
+    _queue_policies: QueuePolicies
     _made_bucket: s3.Bucket | None
     _sources: list[Source]
     _former_sources: list[Source]
@@ -34,7 +34,7 @@ class DeliverySources(Construct):
 
     @property
     def bucket(self) -> s3.IBucket:
-        """The bucket of the first source: the one that was made, where none was given.
+        """The bucket of the first source: the created one if none was given.
 
         Raises:
             LookupError: There is no source yet.
@@ -47,25 +47,25 @@ class DeliverySources(Construct):
 
     @property
     def made_bucket(self) -> s3.Bucket:
-        """The bucket that was made here: one that rules and policies can be added to.
+        """The bucket that the construct created, to which rules and policies can be added.
 
         Raises:
-            LookupError: None was, since one was given.
+            LookupError: The construct was given `bucket` or `sources`, and created none.
         """
         if self._made_bucket is None:
             raise LookupError(
-                f"{self.node.path} has made no bucket, since it was given bucket or sources: use these"
+                f"{self.node.path} has created no bucket, since it was given bucket or sources: use these"
             )
         return self._made_bucket
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """What is delivered, in the order in which it was added."""
+        """The sources, in the order in which they were added."""
         return tuple(self._sources)
 
     @property
     def rules(self) -> dict[Source, events.Rule]:
-        """The rules of EventBridge, by the source that each announces, in the order of `sources`.
+        """The EventBridge rule of each source, in the order of `sources`.
 
         Sources with `Trigger.NOTIFICATION` have none.
         """
@@ -81,17 +81,17 @@ class DeliverySources(Construct):
         directory: str | None = None,
         trigger: Trigger = Trigger.NOTIFICATION,
     ) -> Source:
-        """Deliver the objects of another bucket, or of another part of one, to the same partner.
+        """Deliver the objects of another bucket, or of another prefix, to the same partner.
 
         Args:
-            bucket: Any: made in this stack or another, or imported by its name or ARN.
-            prefix: Deliver only objects whose key begins so. By default all.
-            suffix: Deliver only objects whose key ends so. By default all.
+            bucket: Any bucket: created in this stack or another, or imported by its name or ARN.
+            prefix: Deliver only objects whose key has this prefix. By default all.
+            suffix: Deliver only objects whose key has this suffix. By default all.
             directory: Remote directory for them. By default that of the server.
             trigger: What announces a new object. By default S3's own notification.
 
         Raises:
-            InvalidArgument: A value cannot be right, or some objects would be announced twice.
+            InvalidArgument: A value is invalid, or some objects would be announced twice.
         """
         source = Source(bucket, prefix=prefix, suffix=suffix, directory=directory, trigger=trigger)
         self._add(source)
@@ -106,42 +106,42 @@ class DeliverySources(Construct):
         suffix: str | None = None,
         directory: str | None = None,
     ) -> None:
-        """Let the function still read what was a source, and is not announced any more.
+        """Let the function keep reading the objects of a removed source.
 
-        Of what waits in the queues when a source is changed or removed: it would be dead-lettered, as
-        `SourceDenied`. Take it out again when nothing of it is waiting any more.
+        When a source is changed or removed, its messages that still wait in the queues would be
+        dead-lettered as `SourceDenied`. Remove this call when none of them is waiting.
 
         Args:
-            bucket: As the source had it; one that is not in the app any more is imported by its name.
+            bucket: As the source had it. Import it by its name if it is no longer in the app.
             prefix: As the source had it.
             suffix: As the source had it.
-            directory: As the source had it: what waits still goes there.
+            directory: As the source had it: waiting objects still go there.
 
         Raises:
-            InvalidArgument: A value cannot be right.
+            InvalidArgument: A value is invalid.
         """
         source = Source(bucket, prefix=prefix, suffix=suffix, directory=directory)
-        self._permissions.read(source)
+        self._permissions.grant_read(source)
         self._former_sources.append(source)
-        self._tell_directories()
+        self._update_directories()
 
     def _add(self, source: Source) -> None:
         if source.trigger.has_rule:
             check_takes_events(self.dead_letter_queue)
-            self._permissions.let_rules_use(self.dead_letter_queue.encryption_master_key)
-        if rule := watch(self, source, self._senders):
+            self._permissions.grant_eventbridge_use_of_key(self.dead_letter_queue.encryption_master_key)
+        if rule := watch(self, source, self._queue_policies):
             self._rules[source] = rule
-        self._permissions.read(source)
+        self._permissions.grant_read(source)
         warn_of_shared_names(self, source, self._sources, otherwise=self.server.directory)
         self._sources.append(source)
-        self._tell_directories()
+        self._update_directories()
 
-    def _tell_directories(self) -> None:
-        # Where two are alike the function takes the first.
+    def _update_directories(self) -> None:
+        # If two have the same filter the function uses the first.
         if told := directories(cdk.Stack.of(self), [*self._sources, *self._former_sources]):
             self.function.add_environment("SSH_SOURCES", told)
 
-    def _complaints(self) -> list[str]:
+    def _errors(self) -> list[str]:
         if not self._sources:
             return ["there is nothing to deliver: leave out `sources`, or call add_source()"]
         told = directories(cdk.Stack.of(self), [*self._sources, *self._former_sources]) or ""
@@ -149,7 +149,7 @@ class DeliverySources(Construct):
         if known <= _LARGEST_ENVIRONMENT:
             return []
         return [
-            f"the directories of its sources and the host keys take {known} bytes of the function's "
-            f"environment, for which Lambda has {_LARGEST_ENVIRONMENT}: give the same directory to more of "
+            f"the directories of its sources and the host keys need {known} bytes of the function's "
+            f"environment, and Lambda allows {_LARGEST_ENVIRONMENT}: give the same directory to more of "
             "the sources (their keys are paths below it), or make a second construct"
         ]

@@ -1,16 +1,17 @@
-"""The ledger: a table that remembers what was delivered, and what is under way."""
+"""The ledger: the table that records what was delivered, and what is in progress."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
 
 from cdk_s3_to_sftp import suppressions
+from cdk_s3_to_sftp.acknowledgements import acknowledge
+from cdk_s3_to_sftp.annotations import warn
 from cdk_s3_to_sftp.arguments import InvalidArgument, check_same_place, is_made_here
-from cdk_s3_to_sftp.findings import accept, warn
-from cdk_s3_to_sftp.parts import DataProtection
+from cdk_s3_to_sftp.resources import DataProtection
 
 ACTIONS = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
-"""What the function does with it. A transaction is authorised by the actions that it is made of."""
+"""What the function does with it. A transaction is authorised by the actions that it consists of."""
 
 KEY_ACTIONS = (
     "kms:Decrypt",
@@ -21,7 +22,8 @@ KEY_ACTIONS = (
     "kms:ReEncryptFrom",
     "kms:ReEncryptTo",
 )
-"""What DynamoDB asks of those who use a table with a key of its own, without the wildcards of its manual."""
+"""What DynamoDB requires of principals that use a table with a customer managed key, without its manual's
+wildcards."""
 
 _TEXT = dynamodb.AttributeType.STRING
 
@@ -30,13 +32,14 @@ _EXPIRES = "expires"
 
 
 def make_ledger(scope: Construct, protection: DataProtection) -> dynamodb.Table:
-    """Make the table. One that is always to be kept refuses to be deleted by hand, too.
+    """Create the table. `RETAIN` also turns on deletion protection.
 
-    Without it, the next message of every object would deliver the object again. The default does not refuse:
-    after a first deployment that failed, CloudFormation could not delete it either, and would be stuck. A
-    table that somebody deletes leaves a backup for 35 days, as point-in-time recovery makes one.
+    Without the table, the next message of every object would deliver the object again. The default has no
+    deletion protection: after a first deployment that failed, CloudFormation could not delete the table
+    either, and would be stuck. Point-in-time recovery keeps a backup of a deleted table for 35 days.
 
-    Not a global table: conditional writes decide who sends an object, and they decide in one region alone.
+    Not a global table: conditional writes decide which invocation sends an object, and they are only
+    consistent within one Region.
     """
     table = dynamodb.Table(
         scope,
@@ -52,21 +55,21 @@ def make_ledger(scope: Construct, protection: DataProtection) -> dynamodb.Table:
         deletion_protection=protection.removal_policy is cdk.RemovalPolicy.RETAIN,
         removal_policy=protection.removal_policy,
     )
-    # "What failed?", "what is in flight?", "what was delivered that day?": a person's questions, who then
-    # wants to see everything. The function never asks them.
+    # "What failed?", "what is in flight?", "what was delivered that day?": questions of an operator, who
+    # then wants to see all attributes. The function never queries it.
     table.add_global_secondary_index(
         index_name="by-status",
         partition_key=dynamodb.Attribute(name="status", type=_TEXT),
         sort_key=dynamodb.Attribute(name="status_at", type=_TEXT),
         projection_type=dynamodb.ProjectionType.ALL,
     )
-    accept(table, suppressions.LEDGER_BACKUP_PLAN)
+    acknowledge(table, suppressions.LEDGER_BACKUP_PLAN)
     protection.acknowledge_aws_managed_key(table, suppressions.LEDGER_KEY)
     return table
 
 
 def check_ledger(scope: Construct, ledger: dynamodb.ITable | None) -> None:
-    """Refuse a table that cannot be the ledger, as far as the app knows it.
+    """Refuse a table that cannot be the ledger, as far as the app knows its schema.
 
     Raises:
         InvalidArgument: It cannot.
@@ -92,12 +95,12 @@ def check_ledger(scope: Construct, ledger: dynamodb.ITable | None) -> None:
         raise InvalidArgument(
             "ledger",
             "must have the partition key pk and the sort key sk, both strings, got "
-            f"{ledger.node.path} with {got}: leave it out, and a table is made",
+            f"{ledger.node.path} with {got}: leave it out, and a table is created",
         )
     if (resolve(made.time_to_live_specification) or {}).get("attributeName") != _EXPIRES:
         warn(
             scope,
             "ledgerForgetsNothing",
-            f"The ledger {ledger.node.path} keeps everything, and grows: DynamoDB deletes what receipts_for "
-            f"says only with time_to_live_attribute='{_EXPIRES}'.",
+            f"The ledger {ledger.node.path} keeps every item and keeps growing: DynamoDB deletes items after "
+            f"receipts_for only with time_to_live_attribute='{_EXPIRES}'.",
         )

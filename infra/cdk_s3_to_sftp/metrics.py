@@ -1,4 +1,4 @@
-"""What can be measured of the deliveries to one partner."""
+"""The metrics of the deliveries to one partner."""
 
 from typing import Any, TypedDict, Unpack
 
@@ -10,15 +10,15 @@ from aws_cdk import aws_sqs as sqs
 
 NAMESPACE = "S3ToSftp"
 _SERVICE = "s3-to-sftp"
-"""As the function writes them into its log, where CloudWatch finds them. Tests compare."""
+"""As the function writes them into its log in embedded metric format. Tests compare."""
 
 
 class MetricOptions(TypedDict, total=False):
-    """What can be said of a metric; all of it has a default.
+    """Options of a metric. All have a default.
 
     Attributes:
-        period: Over which values are put together. By default 5 minutes.
-        statistic: How: `Sum`, `Maximum`, `p95` and so on. By default what suits the metric.
+        period: Period over which values are aggregated. By default 5 minutes.
+        statistic: `Sum`, `Maximum`, `p95` and so on. By default the one that suits the metric.
         label: Its name in a graph. By default the name of the metric.
         color: Its colour in a graph, such as `#2ca02c`.
     """
@@ -30,7 +30,7 @@ class MetricOptions(TypedDict, total=False):
 
 
 class WaitingOptions(TypedDict, total=False):
-    """What can be said of a metric that is computed of others; see `MetricOptions`."""
+    """Options of a metric that is computed from others; see `MetricOptions`."""
 
     period: cdk.Duration
     label: str
@@ -40,14 +40,15 @@ class WaitingOptions(TypedDict, total=False):
 class DeliveryMetrics:
     """The metrics of a construct that delivers to one partner.
 
-    Each is about this partner alone, however many there are in the account, and is empty while nothing
-    happens. They carry the function's name: when CloudFormation replaces the function, new ones begin.
+    Each covers this partner only, however many there are in the account, and has no data points while
+    nothing happens. The function's name is a dimension: when CloudFormation replaces the function, new
+    metrics begin.
 
     Attributes:
         function: The function that delivers.
         queue: Notifications of objects that are not delivered yet.
         dead_letter_queue: Notifications of objects that could not be delivered.
-        log_group: The function's log.
+        log_group: The function's log group.
     """
 
     function: lambda_.Function
@@ -64,7 +65,7 @@ class DeliveryMetrics:
         return self._metric("DeliveredBytes", "Sum", options)
 
     def metric_duration(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """Seconds that deliveries took, each from its turn to the rename. By default their average."""
+        """Seconds that deliveries took, from acquiring the lease to the RENAME. By default their average."""
         return self._metric("DeliverySeconds", "Average", options)
 
     def metric_failed(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
@@ -72,15 +73,15 @@ class DeliveryMetrics:
         return self._metric("Failed", "Sum", options)
 
     def metric_deferred(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """Times that a message went back to wait for its next try. By default their sum."""
+        """Messages that were returned to the queue to wait for the next try. By default their sum."""
         return self._metric("Deferred", "Sum", options)
 
     def metric_dead_lettered(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """Messages that the function gave up, and sent to the dead-letter queue. By default their sum."""
+        """Messages that the function sent to the dead-letter queue. By default their sum."""
         return self._metric("DeadLettered", "Sum", options)
 
     def metric_superseded(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """Object versions that were not sent, because of a newer one. By default their sum."""
+        """Object versions that were not sent because there was a newer one. By default their sum."""
         return self._metric("Superseded", "Sum", options)
 
     def metric_gone(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
@@ -88,29 +89,29 @@ class DeliveryMetrics:
         return self._metric("Gone", "Sum", options)
 
     def metric_circuit_breaker_open(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """1 where the partner was left in peace, 0 where he took files; nothing where nobody asked.
+        """1: the circuit breaker is open. 0: the partner is accepting files. No data without traffic.
 
-        By default the minimum: who takes one file in a period is up.
+        By default the minimum: one accepted file in a period means that the partner is accepting files.
         """
         return self._metric("CircuitBreakerOpen", "Minimum", options)
 
     def metric_retrying(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """Seconds since the events of messages that go back for another try. By default the oldest one's.
+        """Age in seconds of messages that are returned to the queue for a retry. By default the oldest one's.
 
-        Nothing while none goes back; one that waits does so every 15 minutes at least.
+        No data while none is returned; a waiting message is returned every 15 minutes at least.
         """
         return self._metric("WaitingSeconds", "Maximum", options)
 
     def metric_oldest_waiting(self, **options: Unpack[WaitingOptions]) -> cloudwatch.MathExpression:
-        """Seconds that the oldest message has been waiting, the higher of what SQS and the function say.
+        """Seconds that the oldest message has been waiting: the higher of what SQS and the function report.
 
-        SQS knows the age of what was not received yet. What goes back for another try is a new message to
-        it; `metric_retrying` has the age of those.
+        SQS knows the age of messages that were not received yet. A message that is returned for a retry is a
+        new one to SQS; `metric_retrying` has the age of those.
         """
         label = options.get("label", "oldest waiting, seconds")
         more: dict[str, Any] = {name: value for name, value in options.items() if name == "color"}
         period = options.get("period", cdk.Duration.minutes(5))
-        of_ours = self.function.node.addr[-8:]  # so that a graph can show several partners
+        of_ours = self.function.node.addr[-8:]  # lets a graph show several partners
         return cloudwatch.MathExpression(
             expression=f"MAX([FILL(new_{of_ours}, 0), FILL(tried_{of_ours}, 0)])",
             using_metrics={
@@ -123,7 +124,7 @@ class DeliveryMetrics:
         )
 
     def _metric(self, name: str, statistic: str, options: MetricOptions) -> cloudwatch.Metric:
-        # No label of ours: an alarm on a metric with a label is one on an expression to CloudFormation.
+        # No default label: CDK renders an alarm on a metric with a label as an alarm on an expression.
         chosen: dict[str, Any] = {"statistic": statistic, **options}
         return cloudwatch.Metric(
             namespace=NAMESPACE,

@@ -13,18 +13,18 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_s3_assets as assets
 from constructs import IConstruct
 
+from cdk_s3_to_sftp.annotations import validate_with
 from cdk_s3_to_sftp.argument_types import checks_types
 from cdk_s3_to_sftp.arguments import InvalidArgument, check_directory, check_filter, is_made_here
-from cdk_s3_to_sftp.construct import S3ToSftp
+from cdk_s3_to_sftp.s3_to_sftp import S3ToSftp
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.sources import Source, Trigger
-from cdk_s3_to_sftp.triggers import validate_with
 
 # constructs has mixins from 10.5 on. Before, there are aspects and a plain call of `apply_to`.
 _INTERFACES = [each for each in (cdk.IAspect, getattr(constructs, "IMixin", None)) if each]
 
-_WATCHED_FOR_ANOTHER_STACK = re.compile(r"Watched\w*[0-9A-F]{8}")
-"""Id of what `S3ToSftp` imports into its stack of a bucket that another stack owns."""
+_IMPORT_OF_ANOTHER_STACK = re.compile(r"SourceBucket\w*[0-9A-F]{8}")
+"""Id under which `S3ToSftp` imports a bucket of another stack into its own."""
 
 
 @jsii.implements(*_INTERFACES)
@@ -32,32 +32,32 @@ class DeliverToSftp:
     """A mixin that delivers every object of the buckets that it is applied to: `S3ToSftp` in one line.
 
     `bucket.with_(DeliverToSftp("ToBank", server=bank))` makes `S3ToSftp(stack, "ToBank", server=bank,
-    bucket=bucket)` in the stack of the bucket: the same resources under the same names, so one can take the
-    place of the other later. Whatever bucket comes next becomes another source of the same delivery. A
-    partner counts connections, and locks out a login, over all buckets: two deliveries would open twice as
-    many connections, and the circuit breaker of one would know nothing about the other.
+    bucket=bucket)` in the stack of the bucket: the same resources under the same names, so one can replace
+    the other later. Each further bucket becomes another source of the same delivery. A partner counts
+    connections, and locks out a login, over all buckets: two deliveries would open twice as many
+    connections, and the circuit breaker of one would know nothing about the other.
 
-    It can be applied in four ways: `bucket.with_(mixin)`; `cdk.Mixins.of(stack, selector).apply(mixin)`;
-    `cdk.Aspects.of(stack).add(mixin)`, which waits for the synth; and `mixin.apply_to(bucket)`, the only one
-    beside aspects where the installed `constructs` is older than 10.5 and has no mixins. Applied to a stack,
-    it takes all the buckets in it, also one for logs: choose with `cdk.ConstructSelector`. What CDK imports
-    for itself, such as the bucket of assets, is left out.
+    There are four ways to apply it: `bucket.with_(mixin)`; `cdk.Mixins.of(stack, selector).apply(mixin)`;
+    `cdk.Aspects.of(stack).add(mixin)`, which takes effect at synth; and `mixin.apply_to(bucket)`, the only
+    one besides aspects if the installed `constructs` is older than 10.5 and has no mixins. Applied to a
+    stack, it delivers all buckets in it, including one for logs: narrow it down with
+    `cdk.ConstructSelector`. What CDK imports for itself, such as the bucket of assets, is left out.
 
     Args:
-        id: Name of the delivery in the stack, as that of any construct: rename it, and queues and ledger are
-            replaced. Mixins with the same id and the same arguments share a delivery.
+        id: Id of the delivery in the stack. Renaming it replaces queues and ledger. Mixins with the same id
+            and the same arguments share a delivery.
         server: The partner's server.
         prefix: Deliver only objects whose key has this prefix. By default all.
         suffix: Deliver only objects whose key has this suffix. By default all.
         directory: Remote directory for them. By default that of the server.
         trigger: What announces a new object. By default S3's own notification; two partners of one bucket
             need `Trigger.EVENTBRIDGE`.
-        **delivery: All other arguments of `S3ToSftp`, but for `bucket` and `sources`.
+        **delivery: All other arguments of `S3ToSftp`, except `bucket` and `sources`.
 
     Raises:
-        InvalidArgument: A value cannot be right; the message says what to write instead. What can only be
-            known with the bucket is raised when the mixin is applied. Node is between `with_` and this
-            class: from there it is a RuntimeError with the same sentence.
+        InvalidArgument: A value is invalid; the message says what to write instead. What depends on the
+            bucket is raised when the mixin is applied. `with_` calls this class through Node, which turns
+            the error into a RuntimeError with the same sentence.
     """
 
     @checks_types
@@ -89,10 +89,10 @@ class DeliverToSftp:
 
     @property
     def delivery(self) -> S3ToSftp:
-        """What delivers: for its `credentials`, `dead_letter_queue`, `outputs` and so on.
+        """The delivery, with its `credentials`, `dead_letter_queue`, `outputs` and so on.
 
         Raises:
-            LookupError: The mixin was not applied to a bucket yet.
+            LookupError: The mixin has not been applied to a bucket yet.
         """
         if self._delivery is None:
             raise LookupError(
@@ -102,20 +102,20 @@ class DeliverToSftp:
         return self._delivery
 
     def supports(self, construct: IConstruct) -> bool:
-        """Return whether the construct is a bucket. CDK asks about each of a tree, and skips the others."""
+        """Return whether the construct is a bucket. CDK skips the others of a tree."""
         if _is_bucket(construct):
             return True
         root = construct.node.root
         if root not in self._asked_in:
             self._asked_in.add(root)
-            validate_with(construct, self._complaints)  # type: ignore[arg-type]  # asks for its node only
+            validate_with(construct, self._errors)  # type: ignore[arg-type]  # asks for its node only
         return False
 
     def apply_to(self, construct: IConstruct) -> None:
-        """Deliver the objects of a bucket. Once: again it changes nothing.
+        """Deliver the objects of a bucket. Idempotent.
 
         Raises:
-            InvalidArgument: It is no bucket or one of another stack, or what `S3ToSftp` raises.
+            InvalidArgument: It is not a bucket, or belongs to another stack, or `S3ToSftp` raises it.
         """
         if not isinstance(construct, s3.BucketBase):
             raise InvalidArgument(
@@ -137,7 +137,7 @@ class DeliverToSftp:
         self._applied_to.add(construct.node.addr)
 
     def visit(self, node: IConstruct) -> None:
-        """Do the same as an aspect, with what is a bucket.
+        """Apply it as an aspect to each bucket.
 
         Raises:
             InvalidArgument: As `apply_to` does.
@@ -157,21 +157,22 @@ class DeliverToSftp:
             )
 
     def _find_existing(self, stack: cdk.Stack) -> S3ToSftp | None:
-        """The delivery with this id, where this mixin, or one with the same arguments, has made it."""
+        """Return the delivery with this id that this mixin, or one with the same arguments, has created."""
         if self._delivery or not (found := stack.node.try_find_child(self._id)):
             return self._delivery
         maker = _MADE_BY.get(found)
         if not maker:
-            owner = f"which {found.node.path} has, made by no mixin"
+            owner = f"which belongs to {found.node.path}, created by no mixin"
         elif differing := maker._differences(self):
             owner = (
-                f"which a DeliverToSftp with another {', '.join(differing)} has in stack {stack.node.path}"
+                f"which belongs to a DeliverToSftp with a different {', '.join(differing)} in stack "
+                f"{stack.node.path}"
             )
         else:
             return maker.delivery
         raise InvalidArgument(
             "id",
-            f"must be another one than '{self._id}', {owner}: give another id to another partner; for the "
+            f"must not be '{self._id}', {owner}: use another id for another partner; for the "
             "same one, apply the same DeliverToSftp to both buckets",
         )
 
@@ -179,31 +180,31 @@ class DeliverToSftp:
         names = {**self._arguments, **other._arguments}
         return [name for name in names if self._arguments.get(name) != other._arguments.get(name)]
 
-    def _complaints(self) -> list[str]:
+    def _errors(self) -> list[str]:
         if self._applied_to:
             return []
         return [
-            f"DeliverToSftp '{self._id}' was applied to no bucket, so nothing is delivered: apply it to an "
-            "s3.Bucket, to one that is imported, or to a construct with one in it"
+            f"DeliverToSftp '{self._id}' was not applied to any bucket, so nothing is delivered: apply it to "
+            "an s3.Bucket, an imported bucket, or a construct that contains one"
         ]
 
 
 _MADE_BY: WeakKeyDictionary[IConstruct, DeliverToSftp] = WeakKeyDictionary()
-"""Deliveries that a mixin has made, and which."""
+"""Delivery -> the mixin that created it."""
 
 
 def _is_bucket(construct: IConstruct) -> bool:
-    """Whether it is a bucket, and none that CDK or `S3ToSftp` imports for its own use."""
+    """Return whether it is a bucket, except those that CDK or `S3ToSftp` imports for its own use."""
     if not isinstance(construct, s3.BucketBase) or is_made_here(construct):
         return isinstance(construct, s3.BucketBase)
     scope = construct.node.scope
     of_asset = isinstance(scope, assets.Asset)
-    of_delivery = isinstance(scope, cdk.Stack) and _WATCHED_FOR_ANOTHER_STACK.fullmatch(construct.node.id)
+    of_delivery = isinstance(scope, cdk.Stack) and _IMPORT_OF_ANOTHER_STACK.fullmatch(construct.node.id)
     return not (of_asset or of_delivery)
 
 
 def _check_names(delivery: dict[str, Any]) -> None:
-    """Refuse what `S3ToSftp` would refuse only later, on the far side of Node."""
+    """Refuse early what `S3ToSftp` would refuse later, when the error has to pass through Node."""
     known = list(inspect.signature(S3ToSftp.__init__).parameters)
     for name in delivery:
         if name in ("bucket", "sources", "scope", "self"):

@@ -1,6 +1,4 @@
-"""Who is told when something needs a person, and where to look."""
-
-from dataclasses import dataclass
+"""The alarms and the dashboard of a delivery."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -10,97 +8,57 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from cdk_s3_to_sftp import suppressions
-from cdk_s3_to_sftp.argument_types import check_fields, checks_types
-from cdk_s3_to_sftp.arguments import InvalidArgument, check_duration, is_token
+from cdk_s3_to_sftp.acknowledgements import acknowledge
+from cdk_s3_to_sftp.alarms import Alarms
+from cdk_s3_to_sftp.argument_types import checks_types
 from cdk_s3_to_sftp.dashboard import make_dashboard
-from cdk_s3_to_sftp.findings import accept
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
 
 _FIVE_MINUTES = cdk.Duration.minutes(5)
-_ONE_HOUR = cdk.Duration.hours(1)
-_DAY_IN_SECONDS = 86_400
 
 _COMES_BACK_WITHIN = 4
-"""Periods of five minutes in which a message that waits is seen once at least: it comes back after 15."""
+"""Periods of five minutes in which a waiting message is received at least once: it comes back after 15."""
 
 _STILL_THROTTLED_AFTER = 3
-"""Periods of five minutes. A burst is throttled for a while, and nothing is wrong."""
+"""Periods of five minutes. A burst may be throttled for a while without anything being wrong."""
 
 _MORE_ARRIVES = (
-    "and others are sent: more arrives than leaves. More connections help (max_connections), or more memory."
+    "while others are being sent: objects arrive faster than they are delivered. Raise max_connections or "
+    "memory_size."
 )
 
 _PAUSED = (
-    "since deliveries are paused (enabled=False). The queue forgets what has waited for 14 days. Deploy with "
-    "enabled=True to deliver it."
+    "because deliveries are paused (enabled=False). The queue drops messages after 14 days. Deploy with "
+    "enabled=True to resume."
 )
 
 _ABOVE = cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
-
-
-@dataclass(frozen=True, kw_only=True)
-class Alarms:
-    """When to raise which alarm; None for never.
-
-    Attributes:
-        dead-lettered: So many messages are in the dead-letter queue. By default 1.
-        oldest_waiting: An object waits for so long, 5 minutes to 14 days. By default 1 hour. Two alarms: one
-            for what was not tried yet (more arrives than is sent), one for what was tried in vain.
-        breaker_open_for: The partner was left in peace at every look in so long, whole minutes up to a day.
-            By default 5 minutes. More for a partner with an outage every night.
-        errors: So many invocations in 5 minutes ended in an error: out of time or memory, or a defect. What
-            goes wrong with a delivery is none. By default 1.
-        throttles: So many invocations in each of three times 5 minutes were refused, because the account's
-            concurrency is used up. By default 10. A function that is held to one at a time is refused
-            whenever two messages wait: for it, there is no such alarm.
-
-    Raises:
-        InvalidArgument: A value cannot be right; the message says why.
-    """
-
-    dead_lettered: int | None = 1
-    oldest_waiting: cdk.Duration | None = _ONE_HOUR
-    breaker_open_for: cdk.Duration | None = _FIVE_MINUTES
-    errors: int | None = 1
-    throttles: int | None = 10
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        for name in ("dead_lettered", "errors", "throttles"):
-            value = getattr(self, name)
-            if value is not None and not is_token(value) and value < 1:
-                raise InvalidArgument(name, f"must be at least 1, or None for no such alarm, got {value}")
-        if self.oldest_waiting:
-            check_duration("oldest_waiting", self.oldest_waiting, 300, 14 * _DAY_IN_SECONDS, "seconds")
-        if self.breaker_open_for:
-            check_duration("breaker_open_for", self.breaker_open_for, 60, _DAY_IN_SECONDS, "seconds")
-            _check_whole_minutes(self.breaker_open_for)
 
 
 class Monitoring(Construct):
     """Alarms and a dashboard for the deliveries to one partner.
 
     Attributes:
-        alarms: Every alarm that there is.
-        dead_lettered_alarm: Something is in the dead-letter queue.
-        backlog_alarm: An object waits too long for its first try.
-        retrying_alarm: An object has been tried in vain for too long.
-        breaker_alarm: The partner has its circuit breaker open.
+        alarms: All alarms.
+        dead_lettered_alarm: There are messages in the dead-letter queue.
+        backlog_alarm: An object has been waiting too long for its first try.
+        retrying_alarm: An object has been failing for too long.
+        breaker_alarm: The circuit breaker is open.
         errors_alarm: The function fails.
-        throttles_alarm: The function is not started. None for one that is held to one at a time.
-        dashboard: Whether the partner is up, what waits, what was delivered, how fast, what failed and why.
-            None where none was wanted.
+        throttles_alarm: The function is throttled. None if its reserved concurrency is 1.
+        dashboard: Active alarms, circuit breaker, queue, deliveries, throughput, failures and their reasons.
+            None if it was turned off.
 
     Args:
         scope: The construct that this one belongs to.
         id: Its name in that scope.
-        delivery: What is watched.
-        partner: Its name, for people who read an alarm at night.
-        alarms: When to raise which. By default as `Alarms` says.
-        alarm_topic: Who is told, when an alarm is raised and when it is over. By default nobody: alarms are
-            seen on the dashboard only.
-        dashboard: Whether there is one. By default there is.
-        enabled: Whether messages are delivered at all: else the alarm for the backlog says that they wait.
+        delivery: The delivery to monitor.
+        partner: Name of the partner, for the descriptions of the alarms.
+        alarms: Thresholds of the alarms. By default those of `Alarms`.
+        alarm_topic: Topic to notify when an alarm is raised and when it is over. By default alarms only show
+            on the dashboard.
+        dashboard: Whether to create a dashboard. By default True.
+        enabled: Whether messages are delivered. If not, the backlog alarm says that deliveries are paused.
     """
 
     @checks_types
@@ -141,14 +99,14 @@ class Monitoring(Construct):
         queue, dead_letters = self._delivery.queue, self._delivery.dead_letter_queue
         return self._alarm(
             "DeadLettered",
-            # The highest of five minutes: a message that somebody looks at is out of sight for a while.
+            # The maximum of five minutes: a message that somebody reads is invisible for a while.
             dead_letters.metric_approximate_number_of_messages_visible(
                 period=_FIVE_MINUTES, statistic="Maximum"
             ),
-            f"Deliveries to {{partner}} were given up. The messages in {dead_letters.queue_name} say why: "
-            "see their attributes `reason` and `hint`. Mend the cause, then send them back: "
-            f"aws sqs start-message-move-task --source-arn {dead_letters.queue_arn} "
-            f"--destination-arn {queue.queue_arn}",
+            f"Deliveries to {{partner}} were dead-lettered. The messages in {dead_letters.queue_name} say "
+            "why: see their attributes `reason` and `hint`. Fix the cause, then redrive them: aws sqs "
+            f"start-message-move-task --source-arn {dead_letters.queue_arn} --destination-arn "
+            f"{queue.queue_arn}",
             threshold=threshold,
         )
 
@@ -169,8 +127,8 @@ class Monitoring(Construct):
         return self._alarm(
             "Retrying",
             self._delivery.metric_retrying(period=_FIVE_MINUTES),
-            f"An object for {{partner}} has been tried for {_in_words(longest)} in vain. The function's log "
-            f"{self._delivery.log_group.log_group_name} says why. It is tried again by itself.",
+            f"An object for {{partner}} has been failing for {_in_words(longest)}. The function's log "
+            f"{self._delivery.log_group.log_group_name} says why. It will be retried.",
             threshold=longest.to_seconds(),
             periods=_COMES_BACK_WITHIN,
             breaching=1,
@@ -182,11 +140,11 @@ class Monitoring(Construct):
         return self._alarm(
             "CircuitBreakerOpen",
             self._delivery.metric_circuit_breaker_open(period=lasting),
-            "{partner} has its circuit breaker open: the server cannot be reached, shows another host key, or refuses "
-            "the login. The function's log says which, and what to do. It is tried again by itself, and at "
-            "once when secret or host keys have been changed.",
+            "The circuit breaker for {partner} is open: the server cannot be reached, presents another host "
+            "key, or refuses the login. The function's log says which, and what to do. The function checks "
+            "the server again on its own, and at once when the secret or the host keys change.",
             threshold=1,
-            # While nobody asks, it is as it was.
+            # Without traffic there is no data, and the alarm keeps its state.
             missing=cloudwatch.TreatMissingData.IGNORE,
         )
 
@@ -196,8 +154,9 @@ class Monitoring(Construct):
         return self._alarm(
             "Errors",
             self._delivery.function.metric_errors(period=_FIVE_MINUTES),
-            "The function that delivers to {partner} fails: it runs out of time or memory, or has a defect. "
-            f"Its log is {self._delivery.log_group.log_group_name}. Nothing is lost: messages come back.",
+            "The function that delivers to {partner} fails: it ran out of time or memory, or has a defect. "
+            f"Its log is {self._delivery.log_group.log_group_name}. Nothing is lost: messages return to the "
+            "queue.",
             threshold=threshold,
         )
 
@@ -207,8 +166,9 @@ class Monitoring(Construct):
         return self._alarm(
             "Throttles",
             self._delivery.function.metric_throttles(period=_FIVE_MINUTES),
-            "The function that delivers to {partner} is not started: all of the account's concurrency is in "
-            "use. Ask AWS for more, or reserve some for this function. Nothing is lost: messages wait.",
+            "The function that delivers to {partner} is throttled: all of the account's concurrency is in "
+            "use. Request a higher quota, or reserve concurrency for this function. Nothing is lost: "
+            "messages wait in the queue.",
             threshold=threshold,
             periods=_STILL_THROTTLED_AFTER,
         )
@@ -239,16 +199,9 @@ class Monitoring(Construct):
             alarm.add_alarm_action(actions.SnsAction(self._topic))
             alarm.add_ok_action(actions.SnsAction(self._topic))
         else:
-            accept(alarm, suppressions.ALARM_ACTION)
+            acknowledge(alarm, suppressions.ALARM_ACTION)
         self.alarms.append(alarm)
         return alarm
-
-
-def _check_whole_minutes(value: cdk.Duration) -> None:
-    if not value.is_unresolved() and value.to_seconds() % 60:
-        raise InvalidArgument(
-            "breaker_open_for", f"must be whole minutes, got {value.to_seconds():g} seconds"
-        )
 
 
 def _in_words(value: cdk.Duration) -> str:

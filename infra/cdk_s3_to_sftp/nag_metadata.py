@@ -1,6 +1,6 @@
-"""Suppressions of findings as cdk-nag 2 reads them, for a CDK that has no acknowledgements of its own.
+"""Suppressions in the format of cdk-nag 2, for a CDK that has no acknowledgements of its own.
 
-cdk-nag 3 needs a CDK that has them, so nothing is said twice.
+cdk-nag 3 requires a CDK that has them, so no finding is suppressed twice.
 """
 
 from typing import Any
@@ -10,18 +10,18 @@ import jsii
 from constructs import IConstruct
 
 _KEY = "cdk_nag"
-"""Key of a resource's metadata, where `NagSuppressions` of cdk-nag writes, too."""
+"""Key of a resource's metadata that `NagSuppressions` of cdk-nag also uses."""
 
 
 def suppress_in_metadata(scope: IConstruct, rule: str, reason: str) -> None:
-    """Suppress a finding for `scope` and what is below it, whenever it is made.
+    """Suppress a finding for `scope` and everything below it, including constructs that are added later.
 
     Args:
-        scope: Where.
-        rule: Id of the rule; one that has several findings is followed by the id of the finding in brackets.
-        reason: Why.
+        scope: The root of the constructs.
+        rule: Id of the rule. If the rule has several findings, the id of the finding follows in brackets.
+        reason: Why it is suppressed.
     """
-    # Before the packs look, which are aspects, too.
+    # Runs before the packs, which are aspects, too.
     cdk.Aspects.of(scope).add(_Suppression(rule, reason), priority=cdk.AspectPriority.MUTATING)
 
 
@@ -34,7 +34,7 @@ class _Suppression:
             self._entry["applies_to"] = [finding.removesuffix("]")]
 
     def visit(self, node: IConstruct) -> None:
-        """Add it to the metadata of a resource, beside what others have put there."""
+        """Add it to the metadata of a resource, next to existing suppressions."""
         if isinstance(node, cdk.CfnResource):
             so_far = (node.get_metadata(_KEY) or {"rules_to_suppress": []})["rules_to_suppress"]
             node.add_metadata(_KEY, {"rules_to_suppress": [*so_far, self._entry]})

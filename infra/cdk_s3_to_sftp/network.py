@@ -1,4 +1,4 @@
-"""Addresses that a partner can allow-list, and a security group that lets out what a delivery needs."""
+"""Static source addresses that a partner can allow-list, and a security group for the function."""
 
 from collections.abc import Sequence
 
@@ -8,39 +8,39 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from cdk_s3_to_sftp import suppressions
+from cdk_s3_to_sftp.acknowledgements import acknowledge
 from cdk_s3_to_sftp.argument_types import checks_types
 from cdk_s3_to_sftp.arguments import InvalidArgument, check_range, is_token
-from cdk_s3_to_sftp.findings import accept
 
 _MOST_ADDRESSES = 3
-"""One per availability zone, and every region has three that can be used."""
+"""One per availability zone, and every Region has three that can be used."""
 
 _CIDR = "10.213.0.0/24"
-"""Nothing is ever routed to it from outside. 3 zones of 16 and 32 addresses are 144 of its 256."""
+"""Nothing is ever routed to it from outside. 3 zones with 16 and 32 addresses use 144 of its 256."""
 
 _PUBLIC_MASK, _PRIVATE_MASK = 28, 27
 
 _HTTPS, _DNS, _SFTP = 443, 53, 22
 
 _OUTLIVES_THE_STACK = cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
-"""But not a deployment that fails before anybody has been told the addresses: they would only cost."""
+"""But not a failed first deployment: nobody knows the addresses yet, and they would only cost money."""
 
 
 class DeliverySecurityGroup(ec2.SecurityGroup):
-    """Lets nobody in, and out only to SFTP servers, to AWS by HTTPS, and to the name servers of the VPC.
+    """Allows no inbound traffic, and outbound only to SFTP servers, AWS by HTTPS, and name servers.
 
-    For a VPC that exists; `StaticEgress` has one already.
+    For an existing VPC; `StaticEgress` already has one.
 
     Args:
         scope: The construct that it belongs to.
         id: Its name in that scope.
         vpc: The VPC of the function.
         ports: TCP ports of the partners' servers. By default 22.
-        name_servers: CIDR that holds the name servers, where they are not Amazon's own: those are always
-            within reach, no security group can bar the way. By default the VPC, where its CIDR is known.
+        name_servers: CIDR of the name servers, if they are not Amazon's own: those are always reachable,
+            security groups do not apply to them. By default the CIDR of the VPC, if it is known.
 
     Raises:
-        InvalidArgument: A port cannot be right.
+        InvalidArgument: A port is invalid.
     """
 
     @checks_types
@@ -71,39 +71,40 @@ class DeliverySecurityGroup(ec2.SecurityGroup):
 
 
 class StaticEgress(Construct):
-    """A network that is always left from the same addresses, to be given to partners for their allow-lists.
+    """A network whose outbound traffic always has the same source addresses, for partners' allow-lists.
 
-    One network serves any number of partners; what it costs, it costs once. Hand it to a delivery as
+    One network serves any number of partners, and is paid for once. Pass it to a delivery as
     `vpc=egress.vpc, vpc_subnets=egress.vpc_subnets, security_groups=egress.security_groups`.
 
-    Objects and ledger take gateway endpoints: only what goes to the partner passes the NAT, and pays for it.
+    Traffic to S3 and DynamoDB uses gateway endpoints: only traffic to the partner passes the NAT gateway and
+    is charged for it.
 
     Attributes:
         vpc: The network.
         vpc_subnets: Its private subnets, one for each address.
-        security_group: Lets out what a delivery needs, see `DeliverySecurityGroup`.
-        security_groups: The same as a list, as functions take it.
-        addresses: The addresses, known when it is deployed. Empty where `elastic_ips` were given: whoever has
-            made those knows them.
+        security_group: Allows the outbound traffic of a delivery, see `DeliverySecurityGroup`.
+        security_groups: The same as a list, as functions accept it.
+        addresses: The addresses, known at deployment. Empty if `elastic_ips` were given, whose owner knows
+            them.
         elastic_ips: Allocation ids of the Elastic IPs.
-        flow_log_group: Who talked to whom, as far as the network saw it.
+        flow_log_group: The log group of the VPC flow logs.
 
     Args:
         scope: The construct that this one belongs to.
         id: Its name in that scope.
-        addresses: How many addresses, 1 to 3, each in an availability zone of its own. By default 1: while
-            its zone is down, deliveries wait. With 2 they go on; the partner must allow both, for nobody can
-            say which one a connection comes from. It can be raised later, and the first ones stay.
-        elastic_ips: Allocation ids (`eipalloc-...`) of addresses that you have, as many as `addresses`. By
-            default new ones are made. They are kept when the stack is deleted: a partner may take weeks to
-            allow another.
+        addresses: Number of addresses, 1 to 3, each in its own availability zone. By default 1: while its
+            zone is down, deliveries wait. With 2 they continue; the partner must allow both, because a
+            connection may come from either. It can be raised later without changing the first ones.
+        elastic_ips: Allocation ids (`eipalloc-...`) of existing Elastic IPs, as many as `addresses`. By
+            default new ones are created. They are retained when the stack is deleted: a partner may take
+            weeks to allow another address.
         ports: TCP ports of the partners' servers. By default 22.
-        ip_addresses: Range of the network, a /24 or larger. By default 10.213.0.0/24. It may be the range of
-            other networks, too: nothing is routed between them.
-        flow_log_retention: How long the record of connections is kept. By default three months.
+        ip_addresses: Range of the network, a /24 or larger. By default 10.213.0.0/24. It may overlap other
+            networks: nothing is routed between them.
+        flow_log_retention: How long flow logs are kept. By default three months.
 
     Raises:
-        InvalidArgument: A value cannot be right; the message says what to write instead.
+        InvalidArgument: A value is invalid; the message says what to write instead.
     """
 
     @checks_types
@@ -133,7 +134,7 @@ class StaticEgress(Construct):
             "Vpc",
             ip_addresses=ip_addresses or ec2.IpAddresses.cidr(_CIDR),
             max_azs=addresses,
-            # Room for the zones that may come later: otherwise the subnets that there are would have to move.
+            # Reserves room for zones that are added later: otherwise the existing subnets would have to move.
             reserved_azs=_MOST_ADDRESSES - addresses,
             nat_gateways=addresses,
             nat_gateway_provider=ec2.NatProvider.gateway(eip_allocation_ids=self.elastic_ips),
@@ -145,7 +146,7 @@ class StaticEgress(Construct):
                     map_public_ip_on_launch=False,
                 ),
                 ec2.SubnetConfiguration(
-                    name="InvocationRunner",
+                    name="Deliveries",
                     subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS,
                     cidr_mask=_PRIVATE_MASK,
                 ),
@@ -164,13 +165,13 @@ class StaticEgress(Construct):
         self.security_group = DeliverySecurityGroup(self, "SecurityGroup", vpc=self.vpc, ports=ports)
         self.security_groups: list[ec2.ISecurityGroup] = [self.security_group]
         self._acknowledge_findings()
-        self._tell()
+        self._add_outputs()
 
     def _acknowledge_findings(self) -> None:
-        accept(self.flow_log_group, suppressions.FLOW_LOG_KEY)
-        accept(self.vpc.node.find_child("Connections"), suppressions.FLOW_LOG_POLICY)
+        acknowledge(self.flow_log_group, suppressions.FLOW_LOG_KEY)
+        acknowledge(self.vpc.node.find_child("Connections"), suppressions.FLOW_LOG_POLICY)
         for subnet in self.vpc.public_subnets:
-            accept(subnet, suppressions.NAT_ROUTE)
+            acknowledge(subnet, suppressions.NAT_ROUTE)
 
     def _check_zones(self, addresses: int) -> None:
         stack = cdk.Stack.of(self)
@@ -180,13 +181,15 @@ class StaticEgress(Construct):
         if is_token(stack.region):
             raise InvalidArgument(
                 "addresses",
-                f"must be 1-{zones} in a stack without a region, got {addresses}: give the stack "
-                "env=cdk.Environment(account=..., region=...), and CDK looks up the zones that there are",
+                f"must be 1-{zones} in a stack without a Region, got {addresses}: give the stack "
+                "env=cdk.Environment(account=..., region=...), and CDK looks up its availability zones",
             )
-        raise InvalidArgument("addresses", f"must be 1-{zones}, the zones of {stack.region}, got {addresses}")
+        raise InvalidArgument(
+            "addresses", f"must be 1-{zones}, the number of zones of {stack.region}, got {addresses}"
+        )
 
     def _make_elastic_ips(self, addresses: int) -> list[str]:
-        """Make the addresses. They outlive the stack: partners know them."""
+        """Create the addresses. They outlive the stack, because partners have allowed them."""
         return [self._make_elastic_ip(number) for number in range(1, addresses + 1)]
 
     def _make_elastic_ip(self, number: int) -> str:
@@ -196,25 +199,25 @@ class StaticEgress(Construct):
         self.addresses.append(address.ref)
         return address.attr_allocation_id
 
-    def _tell(self) -> None:
+    def _add_outputs(self) -> None:
         if self.addresses:
             cdk.CfnOutput(
                 self,
                 "Addresses",
-                description="Give these to the partner: all connections come from them",
+                description="Source addresses of all connections, for the partner's allow-list",
                 value=cdk.Fn.join(", ", self.addresses),
             )
         cdk.CfnOutput(
             self,
             "ElasticIps",
-            description="The same as allocation ids: elastic_ips=[...] takes them over in another stack",
+            description="Allocation ids of the addresses: elastic_ips=[...] reuses them in another stack",
             value=cdk.Fn.join(", ", self.elastic_ips),
         )
 
 
 def _check_ports(ports: Sequence[int]) -> None:
     if not ports:
-        raise InvalidArgument("ports", "must hold at least one port of a partner's server, got none")
+        raise InvalidArgument("ports", "must contain at least one port of a partner's server, got none")
     for port in ports:
         check_range("ports", port, 1, 65535)
 
@@ -226,8 +229,8 @@ def _check_elastic_ips(elastic_ips: Sequence[str] | None, addresses: int) -> Non
         if not is_token(each) and not each.startswith("eipalloc-"):
             raise InvalidArgument(
                 "elastic_ips",
-                f"must be allocation ids (eipalloc-...), got {each!r}: "
-                "'aws ec2 describe-addresses' prints them",
+                f"must be allocation ids (eipalloc-...), got {each!r}: 'aws ec2 describe-addresses' prints "
+                "them",
             )
     if len(elastic_ips) != addresses:
         raise InvalidArgument(

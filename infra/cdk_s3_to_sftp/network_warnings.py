@@ -1,4 +1,4 @@
-"""What a network keeps from a delivery, as far as the app knows: said at synth, when all rules are there."""
+"""Warnings at synth, when all rules are known, about a network that blocks deliveries."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -7,9 +7,8 @@ import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
+from cdk_s3_to_sftp.annotations import validate_with, warn
 from cdk_s3_to_sftp.arguments import is_made_here, is_token
-from cdk_s3_to_sftp.findings import warn
-from cdk_s3_to_sftp.triggers import validate_with
 
 _ALL_PROTOCOLS = "-1"
 
@@ -22,14 +21,14 @@ def warn_at_synth_of_network(
     vpc_subnets: ec2.SubnetSelection | None,
     security_groups: Sequence[ec2.ISecurityGroup],
 ) -> None:
-    """Say at synth what a function cannot reach from there.
+    """Warn at synth about what the function cannot reach from its network.
 
     Args:
         scope: The construct that the function belongs to.
         port: Of the partner's server.
-        vpc: The network.
-        vpc_subnets: Where in it; None: where CDK puts functions by default.
-        security_groups: Those of the function.
+        vpc: The VPC of the function.
+        vpc_subnets: Its subnets. None: CDK's default for functions.
+        security_groups: Its security groups.
     """
 
     def look() -> list[str]:
@@ -50,14 +49,14 @@ def _warn_of_closed_port(scope: Construct, port: int, groups: Sequence[ec2.ISecu
     warn(
         scope,
         "portNotOpen",
-        f"The server listens on port {port}, to which no rule of {names} lets anything out: nothing can be "
-        f"delivered. Open it with ports=[{port}] in StaticEgress or DeliverySecurityGroup, or with "
+        f"The server listens on port {port}, and no rule of {names} allows outbound traffic to it: nothing "
+        f"can be delivered. Open it with ports=[{port}] in StaticEgress or DeliverySecurityGroup, or with "
         "add_egress_rule().",
     )
 
 
 def _egress_rules(group: ec2.ISecurityGroup) -> Iterable[dict[str, Any]]:
-    """Those that are written in the group, and those of their own that CDK puts beside it."""
+    """Yield the rules in the group, and those that CDK adds as separate resources."""
     resolve = cdk.Stack.of(group).resolve
     for each in group.node.find_all():
         if isinstance(each, ec2.CfnSecurityGroup):
@@ -68,7 +67,7 @@ def _egress_rules(group: ec2.ISecurityGroup) -> Iterable[dict[str, Any]]:
 
 
 def _may_let_out(rule: dict[str, Any], port: int) -> bool:
-    """Whether it is for the port, as far as that is known. Whether the address fits nobody knows here."""
+    """Return whether the rule may allow the port. Addresses are not known at synth."""
     protocol, low, high = (rule.get(name) for name in ("ipProtocol", "fromPort", "toPort"))
     if protocol == _ALL_PROTOCOLS or not isinstance(protocol, str):
         return True
@@ -78,11 +77,11 @@ def _may_let_out(rule: dict[str, Any], port: int) -> bool:
 
 
 def _warn_of_isolation(scope: Construct, vpc: ec2.IVpc, selection: ec2.SubnetSelection | None) -> None:
-    """Warn of subnets without a way out, where the app has no endpoint of AWS either.
+    """Warn about subnets without a route to the internet, if the app has no VPC endpoints either.
 
-    CDK takes isolated subnets by itself where there are no private ones. From there a function reaches only
-    the VPC (https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc-internet.html). This is no
-    refusal, since routes and endpoints may be made elsewhere.
+    CDK selects isolated subnets on its own if there are no private ones. From there a function reaches only
+    the VPC (https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc-internet.html). This is not an
+    error, since routes and endpoints may be created elsewhere.
     """
     isolated = {each.subnet_id for each in vpc.isolated_subnets}
     subnets = vpc.select_subnets(**_given(selection)).subnet_ids
@@ -91,10 +90,10 @@ def _warn_of_isolation(scope: Construct, vpc: ec2.IVpc, selection: ec2.SubnetSel
     warn(
         scope,
         "isolatedSubnets",
-        f"The subnets of {vpc.node.path} that the function runs in are isolated, and the app makes no VPC "
-        "endpoints: unless routes and endpoints are made elsewhere it reaches neither the server nor S3, "
-        "SQS, DynamoDB, Secrets Manager and EventBridge, and nothing is delivered. Give vpc_subnets that "
-        "have a NAT gateway, or use StaticEgress.",
+        f"The subnets of {vpc.node.path} that the function runs in are isolated, and the app has no VPC "
+        "endpoints: unless routes and endpoints are created elsewhere, it cannot reach the server, S3, "
+        "SQS, DynamoDB, Secrets Manager or EventBridge, and nothing is delivered. Choose vpc_subnets with a "
+        "NAT gateway, or use StaticEgress.",
     )
 
 

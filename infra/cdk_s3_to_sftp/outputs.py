@@ -1,4 +1,4 @@
-"""What a person needs after a deployment: commands, names, and the addresses that the partner sees."""
+"""Outputs for operators: commands, names, and the source addresses of connections."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,7 @@ _LOGIN = '{"username": "NAME", "password": "PASSWORD", "private_key": "", "passp
 
 
 class DeliveryOutputs(DeliverySources):
-    """What a person needs who works with a construct that delivers to one partner."""
+    """Commands and names for the operator of a delivery."""
 
     vpc: ec2.IVpc | None
     credentials: secretsmanager.ISecret
@@ -31,17 +31,17 @@ class DeliveryOutputs(DeliverySources):
 
     @property
     def fill_secret_command(self) -> str:
-        """The command that puts the login into the secret."""
+        """The command that writes the login into the secret."""
         return _fill_secret_command(self, self.credentials)
 
     @property
     def redrive_command(self) -> str:
-        """The command that sends back what is in the dead-letter queue."""
+        """The command that redrives the dead-letter queue."""
         return _redrive_command(self, dead_letter_queue=self.dead_letter_queue, queue=self.queue)
 
     @property
     def outputs(self) -> dict[str, str]:
-        """What a person needs after the deployment, by the names that the outputs of the stock stack have."""
+        """Output name -> value, as in the outputs of the stock stack."""
         first = {"BucketName": self.bucket.bucket_name} if self._sources else {}
         dashboard = self.monitoring.dashboard
         return {
@@ -61,7 +61,7 @@ class DeliveryOutputs(DeliverySources):
 
 
 def _fill_secret_command(scope: Construct, credentials: secretsmanager.ISecret) -> str:
-    """The command that puts the login into the secret."""
+    """The command that writes the login into the secret."""
     return (
         f"aws secretsmanager put-secret-value --region {cdk.Stack.of(scope).region} "
         f"--secret-id {credentials.secret_arn} --secret-string '{_LOGIN}'"
@@ -69,36 +69,36 @@ def _fill_secret_command(scope: Construct, credentials: secretsmanager.ISecret) 
 
 
 def _redrive_command(scope: Construct, *, dead_letter_queue: sqs.IQueue, queue: sqs.IQueue) -> str:
-    """The command that sends back what was dead-lettered.
+    """Return the command that redrives the dead-letter queue.
 
-    SQS knows where to send back what it moved itself, but not what the function has dead-lettered: so the
-    command names the queue.
+    SQS knows the source queue of messages that it moved itself, but not of those that the function
+    dead-lettered: so the command names the queue.
     """
     return (
-        f"aws sqs start-message-move-task --region {cdk.Stack.of(scope).region} "
-        f"--source-arn {dead_letter_queue.queue_arn} --destination-arn {queue.queue_arn}"
+        f"aws sqs start-message-move-task --region {cdk.Stack.of(scope).region} --source-arn "
+        f"{dead_letter_queue.queue_arn} --destination-arn {queue.queue_arn}"
     )
 
 
 def addresses_of(vpc: ec2.IVpc | None) -> tuple[str, ...]:
-    """The public addresses that connections come from, where the app knows them: those of `StaticEgress`."""
+    """Return the public source addresses of connections, if the app knows them: those of `StaticEgress`."""
     egress = vpc.node.scope if vpc else None
     return tuple(egress.addresses) if isinstance(egress, StaticEgress) else ()
 
 
 def _addresses_in_words(vpc: ec2.IVpc | None) -> str:
-    """The addresses, or why there are none to give to the partner."""
+    """Return the addresses, or why there are no fixed ones."""
     if known := addresses_of(vpc):
         return cdk.Fn.join(", ", list(known))
     if vpc is None:
-        return "They change: the function runs in no VPC. StaticEgress gives it addresses that stay."
+        return "Not fixed: the function runs outside a VPC. StaticEgress gives it static addresses."
     egress = vpc.node.scope
     if isinstance(egress, StaticEgress):
-        return f"Those of the Elastic IPs {cdk.Fn.join(', ', egress.elastic_ips)}"
-    return f"Those by which traffic leaves {vpc.vpc_id}, such as the addresses of its NAT gateways"
+        return f"The Elastic IPs {cdk.Fn.join(', ', egress.elastic_ips)}"
+    return f"The addresses by which traffic leaves {vpc.vpc_id}, such as those of its NAT gateways"
 
 
 def add_outputs(scope: Construct, outputs: Mapping[str, str]) -> None:
-    """Have the deployment print these, by their names."""
+    """Add stack outputs, which the deployment prints."""
     for name, value in outputs.items():
         cdk.CfnOutput(scope, name, value=value)

@@ -1,4 +1,4 @@
-"""Writes the function as a zip, for people who upload by hand: `python -m cdk_s3_to_sftp.package`."""
+"""Writes the function as a zip to upload by other means: `python -m cdk_s3_to_sftp.package`."""
 
 import argparse
 import sys
@@ -24,7 +24,7 @@ ARCHITECTURES = {each.name: each for each in (lambda_.Architecture.X86_64, lambd
 
 
 def main() -> None:
-    """Build, zip, and say where it is and how large."""
+    """Build and zip the function, and print where it is and how large."""
     parser = argparse.ArgumentParser(prog="python -m cdk_s3_to_sftp.package", description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("package.zip"))
     parser.add_argument("--architecture", choices=ARCHITECTURES, default="x86_64")
@@ -43,22 +43,22 @@ def main() -> None:
         sys.exit(f"Cannot bundle the function: {reason}")
     zipped = options.output.stat().st_size / MEGABYTE
     print(  # noqa: T201 -- a command for people
-        f"{options.output}: {zipped:.1f} MB, {unzipped:.0f} MB unzipped (Lambda takes "
-        f"{LARGEST_BUNDLE}), for {runtime.name} on {options.architecture}, "
-        "handler s3_to_sftp.handler.lambda_handler"
+        f"{options.output}: {zipped:.1f} MB, {unzipped:.0f} MB unzipped (Lambda's limit is "
+        f"{LARGEST_BUNDLE}), for {runtime.name} on {options.architecture}, handler "
+        "s3_to_sftp.handler.lambda_handler"
     )
 
 
 def write_package(
     output: Path, *, architecture: lambda_.Architecture, runtime: lambda_.Runtime, bundling: Bundling
 ) -> float:
-    """Build the function and zip it: the same bytes wherever it is done.
+    """Build the function and zip it: the same bytes on every machine.
 
     Returns:
-        How many megabytes it has, unzipped.
+        Its size in megabytes, unzipped.
 
     Raises:
-        CannotBuild: It cannot be done in the way that was asked for.
+        CannotBuild: It cannot be built in the requested way.
     """
     with tempfile.TemporaryDirectory() as work:
         directory = Path(work, "bundle")

@@ -1,4 +1,4 @@
-"""A partner's file: what the stock app is told, read, checked, and named in what is wrong about it."""
+"""Reads and checks a partner's file, the configuration of the stock app."""
 
 import difflib
 import tomllib
@@ -42,17 +42,17 @@ LOGIN = {"username", "password", "private_key", "passphrase", "ssh_username", "s
 
 
 class InvalidFile(Exception):
-    """A partner's file cannot be right. The message names it, and the key."""
+    """A partner's file is invalid. The message names the file and the key."""
 
 
 @dataclass(frozen=True)
 class Values:
-    """What the stack is made from: the context, else the partner's file, else the defaults.
+    """The configuration of the stack: the context, else the partner's file, else the defaults.
 
     Attributes:
         file: The file.
-        written: What stands in it, as text; of a list each item is a line.
-        given: What the context has: it holds for this command alone.
+        written: Its values as text; each item of a list is a line.
+        given: The values in the context, which apply to this command only.
     """
 
     file: Path
@@ -60,44 +60,44 @@ class Values:
     given: dict[str, str]
 
     def text(self, key: str) -> str:
-        """The value; empty when there is none."""
+        """Return the value, or an empty string."""
         return self.given.get(key, self.written.get(key, DEFAULTS.get(key, "")))
 
     def required(self, key: str) -> str:
-        """The value, which must be there."""
+        """Return the value, which must be set."""
         if not (value := self.text(key)):
             raise InvalidArgument(key, "is not set")
         return value
 
     def number(self, key: str) -> int:
-        """The value as a whole number."""
+        """Return the value as a whole number."""
         value = self.required(key)
         if not (value.isascii() and value.isdigit()):
             raise InvalidArgument(key, f"must be a whole number, got {value!r}")
         return int(value)
 
     def choice(self, key: str, values: Collection[str]) -> str:
-        """The value, which must be one of these."""
+        """Return the value, which must be one of these."""
         value = self.required(key)
         if value not in values:
             raise InvalidArgument(key, f"must be one of {', '.join(values)}, got {value!r}")
         return value
 
     def lines(self, key: str) -> list[str]:
-        """The items of a list. Only on a command line are they separated by commas, too."""
+        """Return the items of a list. On a command line, commas separate them, too."""
         text = self.text(key)
         return (text.replace(",", "\n") if key in self.given else text).splitlines()
 
     def host_keys(self) -> list[str]:
-        """Those of the server."""
+        """Return the host keys of the server."""
         return [line for line in self.lines("ssh_host_key") if line.strip()]
 
     def former_prefixes(self) -> list[str]:
-        """What the prefix was before; an empty one stands for all objects."""
+        """Return the former prefixes. An empty one stands for all objects."""
         return [line.strip() for line in self.lines("former_prefixes")]
 
     def bundle(self) -> Path | None:
-        """Where the bundle is that was built elsewhere: as seen from the file, or from where the CLI runs."""
+        """Return the path of a prebuilt bundle: relative to the file, or to where the CLI runs."""
         if not (text := self.text("code")):
             return None
         path = Path(text) if "code" in self.given else self.file.parent / text
@@ -109,16 +109,16 @@ class Values:
         return path
 
     def complaint(self, key: str, complaint: str) -> str:
-        """The sentence about a wrong value, and where to set another."""
+        """Return the sentence about an invalid value, and where to set another."""
         on_command_line = f"with -c {key}={EXAMPLES[key]}"
         if key in self.written and key not in self.given:
-            return f"{self.file.name}: {key} {complaint}. Write there {in_toml(key)}"
+            return f"{self.file.name}: {key} {complaint}. Write {in_toml(key)} there"
         if key in self.given:
             return f"{key} {complaint}. Set it {on_command_line}"
         return f"{key} {complaint}. Write {in_toml(key)} into {self.file.name}, or set it {on_command_line}"
 
     def not_kept(self) -> list[str]:
-        """What the next deployment would forget, since only the context has it: old and new values."""
+        """Return what the next deployment would revert, since only the context has it: old and new values."""
         changes = []
         for key, given in self.given.items():
             new = shown(key, given)
@@ -129,10 +129,10 @@ class Values:
 
 
 def read_values(context: Node, default: Path) -> Values:
-    """Read the file that the context key `partner` names, or the default one, and the context.
+    """Read the context, and the file that the context key `partner` names, or the default one.
 
     Raises:
-        InvalidFile: There is no such file, or something in it cannot be right.
+        InvalidFile: There is no such file, or its content is invalid.
     """
     given = {key: context.try_get_context(key) for key in (*EXAMPLES, "partner")}
     texts = {key: str(value).strip() for key, value in given.items() if value is not None}
@@ -140,22 +140,22 @@ def read_values(context: Node, default: Path) -> Values:
     file = Path(named) if named else default
     if named and not file.is_file():
         raise InvalidFile(
-            f"There is no file {named}, which -c partner= names. It is looked for in {Path.cwd()}"
+            f"There is no file {named}, which -c partner= names. It was searched in {Path.cwd()}"
         )
     written = read_file(file) if file.is_file() else {}
     if named and not (written.get("stack_name") or texts.get("stack_name")):
         raise InvalidFile(
             f"{file.name}: stack_name is not set. A second partner needs a name of its own, or it would "
-            f"take over the stack of the first. Write there {in_toml('stack_name')}"
+            f"take over the stack of the first. Write {in_toml('stack_name')} there"
         )
     return Values(file, written, texts)
 
 
 def read_file(file: Path) -> dict[str, str]:
-    """The values of a partner's file as text.
+    """Return the values of a partner's file as text.
 
     Raises:
-        InvalidFile: Something in it cannot be right. Shows no value, for it may be a secret.
+        InvalidFile: Its content is invalid. The message shows no value, which may be a secret.
     """
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8-sig"))
@@ -169,38 +169,38 @@ def read_file(file: Path) -> dict[str, str]:
 
 
 def as_text(file: Path, key: str, value: object) -> str:
-    """A value of the file as text.
+    """Return a value of the file as text.
 
     Raises:
-        InvalidFile: Nobody asks for this key, or its value is of another type.
+        InvalidFile: The key is unknown, or its value has the wrong type.
     """
     if key in LOGIN:
         raise InvalidFile(
-            f"{file.name}: {key} does not belong into a file: the login is put into the secret, see the "
-            "output FillSecretCommand. Replace it if the file was kept in version control"
+            f"{file.name}: {key} does not belong in a file: write the login into the secret with the "
+            "output FillSecretCommand. Replace the login if the file was kept in version control"
         )
     if key not in EXAMPLES:
         close = difflib.get_close_matches(key, EXAMPLES, n=1, cutoff=0.5)
         meant = f"did you mean {close[0]}? " if close else ""
-        raise InvalidFile(f"{file.name}: unknown key {key}: {meant}There are {', '.join(EXAMPLES)}")
+        raise InvalidFile(f"{file.name}: unknown key {key}: {meant}Known keys are {', '.join(EXAMPLES)}")
     if isinstance(value, str):
         return value.strip()
     if key in NUMBERS and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if key in LISTS and isinstance(value, list) and all(isinstance(each, str) for each in value):
-        return "".join(f"{each}\n" for each in value)  # so that one empty text is not an empty list
+        return "".join(f"{each}\n" for each in value)  # a single empty string is not an empty list
     wanted = "a whole number" if key in NUMBERS else "text in quotes"
     got = type(value).__name__
     raise InvalidFile(f"{file.name}: {key} must be {wanted}, got a value of type {got}. Write {in_toml(key)}")
 
 
 def in_toml(key: str) -> str:
-    """An example of the key as a line of the file."""
+    """Return an example of the key as a line of the file."""
     example = EXAMPLES[key].strip('"')
     quoted = example if key in NUMBERS else f'"{example}"'
     return f"{key} = [{quoted}]" if key in LISTS else f"{key} = {quoted}"
 
 
 def shown(key: str, text: str) -> str:
-    """The value in a sentence: a list in one line, however it was written."""
+    """Return the value for a sentence: a list in one line, however it was written."""
     return ", ".join(map(str.strip, text.replace(",", "\n").splitlines())) if key in LISTS else text

@@ -1,4 +1,4 @@
-"""The two queues: what waits for its delivery, and what a person must look at."""
+"""The two queues: notifications of objects to deliver, and dead letters."""
 
 import math
 from typing import Any
@@ -10,43 +10,44 @@ from constructs import Construct
 
 from cdk_s3_to_sftp import suppressions
 from cdk_s3_to_sftp.arguments import InvalidArgument, check_same_place
-from cdk_s3_to_sftp.parts import DataProtection
+from cdk_s3_to_sftp.resources import DataProtection
 
 _KEEP_MESSAGES_FOR = cdk.Duration.days(14)
 """The most that SQS allows.
 
-What the function parks has all of it to be looked at. What SQS moves after a crash keeps the age that it had.
+A message that the function dead-letters is kept for all of it. One that SQS moves after a crash keeps its
+age.
 """
 
 _MAX_MESSAGE_BYTES = 256 * 1024
-"""A notification of S3 may reach 64 KB."""
+"""An S3 notification may be up to 64 KB long."""
 
 LONGEST_INVOCATION = cdk.Duration.minutes(30)
 """The most that Lambda allows."""
 
 _MARGIN = cdk.Duration.minutes(1)
-"""For the way from the queue into the function."""
+"""For the way from the queue to the function."""
 
 _DEAD_FUNCTION_FOR = cdk.Duration.days(4)
-"""So long may no invocation come to an end, as after a deployment that went wrong before a long weekend."""
+"""How long every invocation may crash, as after a bad deployment before a long weekend."""
 
 _THROTTLED_FOR = cdk.Duration.days(11)
-"""So long may a message find the one function busy; the queue forgets it after 14 days."""
+"""How long a message may be throttled by the one busy function; the queue drops it after 14 days."""
 
 _MOST_RECEIVES = 1000
 """The most that SQS allows."""
 
 
 def make_dead_letter_queue(scope: Construct, protection: DataProtection) -> sqs.Queue:
-    """Make the queue of what could not be delivered."""
+    """Create the dead-letter queue."""
     return _make_queue(scope, "DeadLetterQueue", protection)
 
 
 def check_dead_letter_queue(scope: Construct, queue: sqs.IQueue | None) -> None:
-    """Refuse a queue that cannot take what could not be delivered.
+    """Refuse an unsuitable dead-letter queue.
 
     Raises:
-        InvalidArgument: It cannot.
+        InvalidArgument: It is unsuitable.
     """
     if queue is None:
         return
@@ -60,17 +61,17 @@ def check_dead_letter_queue(scope: Construct, queue: sqs.IQueue | None) -> None:
 
 
 def check_takes_events(queue: sqs.IQueue) -> None:
-    """Refuse a dead-letter queue that EventBridge cannot put anything into.
+    """Refuse a dead-letter queue that EventBridge cannot send to.
 
     Raises:
-        InvalidArgument: It cannot.
+        InvalidArgument: It is unsuitable.
     """
     if queue.encryption_type is sqs.QueueEncryption.KMS_MANAGED:
         raise InvalidArgument(
             "dead_letter_queue",
             "must not be encrypted with the key of SQS (KMS_MANAGED) where a source has "
-            f"trigger=Trigger.EVENTBRIDGE, got {queue.node.path}: EventBridge may not use that key. Encrypt "
-            "it with SQS_MANAGED, or with a key of yours",
+            f"trigger=Trigger.EVENTBRIDGE, got {queue.node.path}: EventBridge cannot use that key. Encrypt "
+            "it with SQS_MANAGED or a customer managed key",
         )
 
 
@@ -82,19 +83,19 @@ def make_queue(
     timeout: cdk.Duration,
     may_be_throttled: bool,
 ) -> sqs.Queue:
-    """Make the queue of what is not delivered yet.
+    """Create the queue of objects that are not delivered yet.
 
-    The function sends anew what has to wait or is retried, and decides when it was tried long enough. What is
-    set here takes over only when an invocation ends before it can say anything.
+    The function itself resends messages that are deferred or retried, and decides when to give up. The
+    redrive policy only applies when an invocation ends without a result.
 
     Args:
         scope: The construct that it belongs to.
-        custody: Has the key that encrypts what is in it.
-        dead_letter_queue: Takes what killed the function too often.
-        timeout: How long one invocation may take.
-        may_be_throttled: Whether messages are taken out that the function has no room for.
+        protection: The encryption key and the removal policy.
+        dead_letter_queue: Receives messages that crashed the function too often.
+        timeout: Timeout of one invocation.
+        may_be_throttled: Whether messages may be received while the function has no free concurrency.
     """
-    # Nothing can be added to what only the deployment knows, but it cannot be longer than this.
+    # A Token cannot be added to, but it cannot be longer than this.
     hidden_for = (LONGEST_INVOCATION if timeout.is_unresolved() else timeout).plus(_MARGIN)
     receives = most_receives(hidden_for, may_be_throttled=may_be_throttled)
     return _make_queue(
@@ -107,16 +108,16 @@ def make_queue(
 
 
 def most_receives(hidden_for: cdk.Duration, *, may_be_throttled: bool) -> int:
-    """How often SQS hands out a message before it moves it to the dead-letter queue by itself.
+    """Return how often SQS delivers a message before it moves it to the dead-letter queue on its own.
 
-    Every message that an invocation has answered for is gone or was sent anew, so this counts the
-    invocations that died, and the receives that Lambda could not hand on. Each lasts until the visibility
-    ends. There must be enough for a function that is out of order for days, and they must be over before the
-    queue forgets the message.
+    A message that an invocation has handled is deleted or resent, so this counts the invocations that
+    crashed, and the receives that Lambda could not pass on. Each lasts until the visibility timeout ends.
+    There must be enough for a function that is broken for days, and they must be used up before the queue
+    drops the message.
 
     Args:
         hidden_for: The visibility timeout.
-        may_be_throttled: Whether messages are taken out that the function has no room for.
+        may_be_throttled: Whether messages may be received while the function has no free concurrency.
     """
     lasts = _THROTTLED_FOR if may_be_throttled else _DEAD_FUNCTION_FOR
     return min(math.ceil(lasts.to_seconds() / hidden_for.to_seconds()), _MOST_RECEIVES)
@@ -145,12 +146,14 @@ def _make_queue(
 
 
 def _out_of_reach(scope: Construct, queue: str, key: kms.IKey) -> kms.IKey:
-    """The key, imported: CDK would name the bucket in its policy, which needs the key for itself (a cycle).
+    """Return the key, imported.
 
-    `Permissions.share` says what is needed, without names.
+    CDK would name the bucket in the key's policy, and the bucket may need the key: a cycle.
+
+    `Permissions.grant_service_use_of_key` grants what is needed, without names.
     """
     imported = kms.Key.from_key_arn(scope, f"KeyOf{queue}", key.key_arn)
     cdk.Annotations.of(imported).acknowledge_warning(
-        "@aws-cdk/aws-s3-notifications:sqsKMSPermissionsNotAdded", "The construct sees to it."
+        "@aws-cdk/aws-s3-notifications:sqsKMSPermissionsNotAdded", "The construct grants it."
     )
     return imported

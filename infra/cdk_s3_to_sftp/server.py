@@ -1,10 +1,8 @@
 """The partner's server, as users of the construct describe it."""
 
-import base64
-import binascii
 import ipaddress
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 
@@ -20,18 +18,7 @@ from cdk_s3_to_sftp.arguments import (
     is_token,
     whole_seconds,
 )
-
-AUTHORITY = "@cert-authority"
-"""In front of host patterns and the key of an authority that signs host keys, as in known_hosts."""
-
-_FIELDS_OF_KEY_TYPE = {
-    "ssh-ed25519": 2,
-    "ssh-rsa": 3,
-    "ecdsa-sha2-nistp256": 3,
-    "ecdsa-sha2-nistp384": 3,
-    "ecdsa-sha2-nistp521": 3,
-}
-"""Key type -> number of length-prefixed fields in its base64 part, with the type (RFC 4253, 5656, 8709)."""
+from cdk_s3_to_sftp.host_keys import checked_key, is_private
 
 CIPHERS = (
     "aes128-gcm@openssh.com",
@@ -44,56 +31,53 @@ CIPHERS = (
     "aes256-cbc",
     "3des-cbc",
 )
-"""What the function can encrypt a connection with. By default it offers those with GCM and CTR."""
+"""The ciphers that the function supports. By default it offers those with GCM and CTR."""
 
 REPLY_TIMEOUT = cdk.Duration.seconds(120)
-"""What the function takes where it is told nothing else."""
+"""Default of the function."""
 
 
 class UnknownOutcome(StrEnum):
-    """What to do with a file whose RENAME was not answered, where nothing at the partner tells more."""
+    """What to do if a RENAME was not answered and the server gives no evidence of its outcome."""
 
     HOLD = "hold"
-    """Its message goes to the dead-letter queue as `OutcomeUnknown`, with what to ask the partner."""
+    """The message is dead-lettered as `OutcomeUnknown`, with a hint what to ask the partner."""
     RESEND = "resend"
-    """It is sent again: the partner may get it twice."""
+    """The file is sent again: the partner may get it twice."""
     ASSUME_DELIVERED = "assume_delivered"
-    """It counts as delivered: for partners who collect files at once."""
+    """The file counts as delivered: for partners that pick up files at once."""
 
-
-_LONG_BASE64 = re.compile(r"(?:SHA256:)?[A-Za-z0-9+/]{24,}={0,2}")
 
 _LONGEST_LABEL, _LONGEST_NAME = 63, 253
-"""Characters of one part of a name, and of a whole one (RFC 1035, 2.3.4: 255 bytes with lengths and root)."""
+"""Characters of a label and of a whole name (RFC 1035, 2.3.4: 255 bytes with lengths and root)."""
 
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 
 
 @dataclass(frozen=True)
 class SftpServer:
-    """Where to deliver, and how to recognise the server. Checked when it is made; Tokens pass.
+    """The partner's server and its host keys. Validated when it is created; Tokens pass.
 
     Attributes:
         host: Name or address, such as `sftp.partner.example`.
         port: TCP port. By default 22.
-        directory: Remote directory for all objects; an object's key is its path below. By default the
-            directory that the login starts in.
-        host_keys: Public host keys in the form that known_hosts has them (`ssh-ed25519 AAAA...`). The
-            function talks only to a server that proves to own one of them. Several: for a server that changes
-            its key, or a farm behind one name. `@cert-authority *.partner.example ssh-ed25519 AAAA...` trusts
-            the host certificates that this key has signed for such hosts.
-        ciphers: Ciphers that may be used, the preferred one first, by their SSH names. By default those of
-            `CIPHERS` with GCM, which is the fastest by far, and CTR. For partners who prescribe some, or have
+        directory: Remote directory for all objects; an object's key is its path below. By default the login
+            directory.
+        host_keys: Public host keys in the format of known_hosts (`ssh-ed25519 AAAA...`). The function only
+            connects to a server that proves possession of one of them. Several are for a server that changes
+            its key, or a farm behind one name. `@cert-authority *.partner.example ssh-ed25519 AAAA...`
+            trusts the host certificates that this key has signed for such hosts.
+        ciphers: Allowed ciphers by their SSH names, the preferred one first. By default those of `CIPHERS`
+            with GCM, which is the fastest by far, and CTR. For partners that prescribe ciphers, or support
             only CBC.
         connect_timeout: How long to wait for a connection, 1 to 300 seconds. By default 15 seconds.
-        reply_timeout: How long the server may be silent while it owes an answer, 10 to 600 seconds. Servers
-            with an object store behind them take their time at the end of a large file. By default 120
-            seconds.
-        unknown_outcome: What to do with a file of which nobody can tell whether it got its final name: the
-            connection was lost, and the server shows neither name. By default a person is asked (HOLD).
+        reply_timeout: How long to wait for a reply, 10 to 600 seconds. Servers backed by an object store are
+            slow at the end of a large file. By default 120 seconds.
+        unknown_outcome: What to do if it is unknown whether a file got its final name: the connection was
+            lost, and the server shows neither name. By default an operator decides (HOLD).
 
     Raises:
-        InvalidArgument: A value cannot be right; the message says why and what to write instead.
+        InvalidArgument: A value is invalid; the message says why and what to write instead.
     """
 
     host: str
@@ -111,7 +95,7 @@ class SftpServer:
         self._check_no_private_key()
         _check_host(self.host)
         check_range("port", self.port, 1, 65535)
-        check_directory(self.directory, otherwise="the directory that the login starts in")
+        check_directory(self.directory, otherwise="the login directory")
         _check_ciphers(self.ciphers)
         if self.connect_timeout:
             check_duration("connect_timeout", self.connect_timeout, 1, 300, "seconds")
@@ -119,12 +103,12 @@ class SftpServer:
             check_duration("reply_timeout", self.reply_timeout, 10, 600, "seconds")
         self._check_keys_given()
         object.__setattr__(self, "ciphers", tuple(self.ciphers))
-        object.__setattr__(self, "host_keys", tuple(_checked_key(key) for key in self.host_keys))
+        object.__setattr__(self, "host_keys", tuple(checked_key(key) for key in self.host_keys))
 
     def check_replies_within(self, timeout: cdk.Duration) -> None:
-        """Refuse a timeout of the function in which it could not wait for one reply of the server.
+        """Refuse a function timeout that is too short to wait for one reply of the server.
 
-        Lambda would end the function before it could say that the server is silent.
+        Lambda would stop the function before it could report that the server does not reply.
 
         Raises:
             InvalidArgument: It is not longer than `reply_timeout`.
@@ -136,11 +120,11 @@ class SftpServer:
             raise InvalidArgument(
                 "timeout",
                 f"must be longer than the {reply.to_seconds():g} seconds that the server may take for one "
-                f"reply, got {timeout.to_seconds():g}; SftpServer(reply_timeout=...) makes those fewer",
+                f"reply, got {timeout.to_seconds():g}; SftpServer(reply_timeout=...) lowers the former",
             )
 
     def variables(self) -> dict[str, str]:
-        """What the function is told about the server. What was not given it decides by itself."""
+        """Return the environment variables of the server. The function has its own defaults for the rest."""
         outcome = self.unknown_outcome
         given = {
             "SSH_DIR": self.directory,
@@ -160,7 +144,7 @@ class SftpServer:
         check_no_private_key("host", self.host)
         check_no_private_key("directory", self.directory)
         check_no_private_key("ciphers", *self.ciphers)
-        if any(isinstance(key, str) and _is_private(key) for key in self.host_keys):
+        if any(isinstance(key, str) and is_private(key) for key in self.host_keys):
             raise InvalidArgument(
                 "host_keys",
                 "must be public keys, got a private key: paste the public one, 'ssh-ed25519 AAAA...'",
@@ -172,9 +156,10 @@ class SftpServer:
             scan = f"ssh-keyscan -p {self.port} {self.host}" if known else "ssh-keyscan -p PORT HOST"
             raise InvalidArgument(
                 "host_keys",
-                "must hold at least one public key of the server, got none: without it nobody can tell the "
-                f"partner from an impostor. Print the keys with '{scan}', take type and key (the second and "
-                "third word of a line), and compare the fingerprint ('ssh-keygen -lf FILE') with the partner",
+                "must contain at least one public key of the server, got none: without it nobody can tell "
+                f"the partner from an impostor. Print the keys with '{scan}', take type and key (the second "
+                "and third word of a line), and verify the fingerprint ('ssh-keygen -lf FILE') with the "
+                "partner out of band",
             )
 
 
@@ -184,15 +169,15 @@ def _check_host(host: str) -> None:
     if len(host) > _LONGEST_NAME or any(len(label) > _LONGEST_LABEL for label in host.split(".")):
         raise InvalidArgument(
             "host",
-            f"must be a name that DNS can hold, with at most {_LONGEST_LABEL} characters between two dots "
-            f"and {_LONGEST_NAME} in all, got {len(host)} characters that begin with {host[:32]!r}",
+            f"must be a valid DNS name, with at most {_LONGEST_LABEL} characters between two dots "
+            f"and {_LONGEST_NAME} in total, got {len(host)} characters that begin with {host[:32]!r}",
         )
     if _NAME.fullmatch(host) or _is_address(host):
         return
     raise InvalidArgument(
         "host",
-        "must be a bare name or address such as sftp.partner.example "
-        f"(no sftp://, no user@, no :port, no path), got {host!r}",
+        "must be a bare name or address such as sftp.partner.example (no sftp://, no user@, no :port, no "
+        f"path), got {host!r}",
     )
 
 
@@ -208,106 +193,3 @@ def _check_ciphers(ciphers: Sequence[str]) -> None:
     for cipher in ciphers:
         if not is_token(cipher) and cipher not in CIPHERS:
             raise InvalidArgument("ciphers", f"must be some of {', '.join(CIPHERS)}, got {cipher!r}")
-
-
-def _checked_key(text: str) -> str:
-    """The key as `type base64`.
-
-    Raises:
-        InvalidArgument: With the part of a pasted line that must be cut.
-    """
-    if is_token(text):
-        return text
-    words = text.split()
-    if words[:1] == [AUTHORITY]:
-        if len(words) < 4:
-            raise InvalidArgument(
-                "host_keys", f"must be '{AUTHORITY} patterns type base64', got {_short(text.strip())!r}"
-            )
-        return " ".join([*words[:2], _checked_key(" ".join(words[2:4]))])
-    where = next((index for index, word in enumerate(words) if word in _FIELDS_OF_KEY_TYPE), None)
-    if where is None:
-        raise InvalidArgument("host_keys", _why_not_a_key(text.strip()))
-    if where > 0 or len(words) > 2:
-        raise InvalidArgument("host_keys", _what_to_cut(words, where))
-    if len(words) < 2:
-        raise InvalidArgument(
-            "host_keys", f"must be of the form 'type base64', got only the type {words[0]!r}"
-        )
-    _check_base64(*words)
-    return " ".join(words)
-
-
-def _why_not_a_key(text: str) -> str:
-    if text.startswith(("SHA256:", "MD5:")):
-        return f"must be whole public keys, got the fingerprint {text!r}: print the keys with 'ssh-keyscan'"
-    if text.startswith("#"):
-        return f"must be public keys, got a comment line of ssh-keyscan: cut {text!r}"
-    if text.startswith("AAAA"):
-        return f"must begin with the type of the key, such as ssh-ed25519, got {_short(text)!r}"
-    known = ", ".join(_FIELDS_OF_KEY_TYPE)
-    return f"must be public keys of the form 'ssh-ed25519 AAAA...' (types: {known}), got {_short(text)!r}"
-
-
-def _is_private(text: str) -> bool:
-    """Whether it is a private key, or may be a line of one: then no message may show it.
-
-    A public key begins with the name of its type. So do not private parts, which may begin with AAAA, too.
-    """
-    if is_token(text):
-        return False
-    try:
-        check_no_private_key("host_keys", text)
-    except InvalidArgument:
-        return True
-    return any(not _is_public(word) for word in _LONG_BASE64.findall(text))
-
-
-def _is_public(word: str) -> bool:
-    if word.startswith("SHA256:"):
-        return True
-    try:
-        begin = base64.b64decode(word[:24])
-    except binascii.Error:
-        return False
-    return begin[:3] == b"\0\0\0" and begin[4:].startswith((b"ssh-", b"ecdsa-", b"sk-"))
-
-
-def _what_to_cut(words: Sequence[str], where: int) -> str:
-    before, behind = " ".join(words[:where]), " ".join(words[where + 2 :])
-    cuts = [f"the host name {before!r} in front"] if before else []
-    cuts += [f"the comment {behind!r} behind"] if behind else []
-    return f"must hold type and key alone: cut {' and '.join(cuts)} of {_short(' '.join(words[where:]))!r}"
-
-
-def _check_base64(key_type: str, encoded: str) -> None:
-    pasted = _short(f"{key_type} {encoded}")
-    try:
-        blob = base64.b64decode(encoded, validate=True)
-    except binascii.Error as error:
-        raise InvalidArgument(
-            "host_keys", f"must be complete keys: the base64 of {pasted!r} cannot be decoded ({error})"
-        ) from None
-    fields = list(_fields(blob))
-    if not fields or fields[0] != key_type.encode():
-        inside = fields[0].decode("ascii", "replace") if fields else "nothing readable"
-        raise InvalidArgument(
-            "host_keys", f"must be unaltered: {pasted!r} says {key_type} in front, but holds {inside}"
-        )
-    if len(fields) != _FIELDS_OF_KEY_TYPE[key_type]:
-        raise InvalidArgument("host_keys", f"must be complete keys: the end of {pasted!r} is missing")
-
-
-def _fields(blob: bytes) -> Iterator[bytes]:
-    """The length-prefixed fields of an SSH key; what is cut off at the end is left out."""
-    while len(blob) >= 4:
-        end = 4 + int.from_bytes(blob[:4], "big")
-        if end > len(blob):
-            return
-        yield blob[4:end]
-        blob = blob[end:]
-
-
-def _short(text: str) -> str:
-    """Enough of a key to recognise it."""
-    return text if len(text) <= 48 else f"{text[:32]}...{text[-12:]}"

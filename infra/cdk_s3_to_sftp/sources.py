@@ -1,4 +1,4 @@
-"""Where objects come from, as users of the construct describe it."""
+"""Sources of objects: a bucket, a filter, a remote directory and a trigger."""
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -10,46 +10,46 @@ import aws_cdk as cdk
 from aws_cdk import aws_s3 as s3
 from constructs import IConstruct
 
+from cdk_s3_to_sftp.annotations import warn
 from cdk_s3_to_sftp.argument_types import check_fields
 from cdk_s3_to_sftp.arguments import InvalidArgument, check_directory, check_filter, is_token
-from cdk_s3_to_sftp.findings import warn
 
 
 class Trigger(StrEnum):
-    """What says that a bucket holds a new object."""
+    """What announces a new object of a bucket."""
 
     NOTIFICATION = "notification"
-    """S3's own notification: the soonest, and free. Of those that match one object S3 takes only one."""
+    """An S3 notification: the fastest, and free. S3 allows only one that matches an object."""
     EVENTBRIDGE = "eventbridge"
-    """A rule of EventBridge: for a bucket whose notifications belong to somebody else, and for objects that
+    """An EventBridge rule: for a bucket whose notifications belong to somebody else, and for objects that
     several partners get."""
     BOTH = "both"
-    """For the deployment between one and the other: both announce, and no object is missed while one of them
-    comes or goes. An object that is announced twice is delivered once."""
+    """For the deployment between one and the other: both announce, and no object is missed while one
+    replaces the other. An object that is announced twice is delivered once."""
 
     @property
     def has_notification(self) -> bool:
-        """Whether S3's own notification is one of them."""
+        """Whether it includes an S3 notification."""
         return self is not Trigger.EVENTBRIDGE
 
     @property
     def has_rule(self) -> bool:
-        """Whether a rule of EventBridge is."""
+        """Whether it includes an EventBridge rule."""
         return self is not Trigger.NOTIFICATION
 
 
 @dataclass(frozen=True)
 class Source:
-    """Objects to deliver: those of a bucket, or some of them. Checked when it is made; Tokens pass.
+    """Objects to deliver: all or some of a bucket. Validated when it is created; Tokens pass.
 
     Attributes:
-        bucket: Holds them. Any: made in this stack or another, or imported by its name or ARN. One with a key
-            of its own must know it (`from_bucket_attributes(encryption_key=...)`).
-        prefix: Deliver only objects whose key begins so. By default all.
-        suffix: Deliver only objects whose key ends so. By default all.
+        bucket: Any bucket: created in this stack or another, or imported by its name or ARN. Import one with
+            a customer managed key together with the key (`from_bucket_attributes(encryption_key=...)`).
+        prefix: Deliver only objects whose key has this prefix. By default all.
+        suffix: Deliver only objects whose key has this suffix. By default all.
         directory: Remote directory for them; an object's key is its path below. By default that of the
             server.
-        trigger: What announces a new object. By default S3's own notification.
+        trigger: What announces a new object. By default an S3 notification.
     """
 
     bucket: s3.IBucket
@@ -65,7 +65,7 @@ class Source:
             if value and not is_token(value) and "*" in value:
                 raise InvalidArgument(
                     name,
-                    f"must not hold '*': S3 compares it letter by letter, got {value!r}; write it without",
+                    f"must not contain '*': S3 compares it literally, got {value!r}; remove the '*'",
                 )
         check_filter(self.prefix, self.suffix)
         check_directory(self.directory, otherwise="the directory of the server")
@@ -73,7 +73,7 @@ class Source:
     def __str__(self) -> str:
         return f"{self.bucket.node.path} ('{self.prefix or ''}*{self.suffix or ''}')"
 
-    # What is asked for each pair of sources, or whenever one is added: CDK answers in milliseconds.
+    # Cached, because they are compared for each pair of sources, and CDK takes milliseconds for each.
     @cached_property
     def bucket_name(self) -> str:
         """The name of the bucket."""
@@ -81,26 +81,26 @@ class Source:
 
     @cached_property
     def bucket_address(self) -> str:
-        """What tells the bucket from others of the app."""
+        """The unique address of the bucket in the app."""
         return self.bucket.node.addr
 
     @cached_property
     def is_clear(self) -> bool:
-        """Whether prefix, suffix and directory are known now."""
+        """Whether prefix, suffix and directory are known at synth."""
         return not any(is_token(text) for text in (self.prefix, self.suffix, self.directory))
 
     @property
     def objects(self) -> str:
-        """The ARN of all that may have to be read, with a wildcard at its end."""
+        """The ARN of all objects that may have to be read, ending with a wildcard."""
         prefix = self.prefix or ""
-        # IAM would take `${` for the beginning of a policy variable, and `${$}` for a dollar.
+        # To IAM `${` begins a policy variable, and `${$}` is a dollar sign.
         return self.bucket.arn_for_objects(
             f"{prefix if is_token(prefix) else prefix.replace('${', '${$}{')}*"
         )
 
 
 def directories(stack: cdk.Stack, sources: Sequence[Source]) -> str | None:
-    """What the function is told about the sources: JSON, where some have a directory of their own."""
+    """Return the sources as JSON for the function, if any has its own directory."""
     told = [
         {
             "bucket": source.bucket_name,
@@ -115,7 +115,7 @@ def directories(stack: cdk.Stack, sources: Sequence[Source]) -> str | None:
 
 
 def known_length(stack: cdk.Stack, *texts: str) -> int:
-    """How many bytes the texts have, without what only the deployment knows."""
+    """Return the number of bytes of the texts, without what is known only at deployment."""
     return sum(_bytes_in(stack.resolve(text)) for text in texts)
 
 
@@ -131,13 +131,13 @@ def _bytes_in(resolved: Any) -> int:
 def warn_of_shared_names(
     scope: IConstruct, source: Source, others: Sequence[Source], *, otherwise: str | None
 ) -> None:
-    """Say so when objects of two buckets may get the same remote path: one would replace the other.
+    """Warn if objects of two buckets may get the same remote path, where one would replace the other.
 
     Args:
         scope: The construct that they belong to.
-        source: A new one.
-        others: Those that are there.
-        otherwise: The directory of those without one of their own.
+        source: The new source.
+        others: The existing sources.
+        otherwise: The directory of sources without their own.
     """
     if is_token(otherwise) and not source.directory:
         return
@@ -146,14 +146,14 @@ def warn_of_shared_names(
             warn(
                 scope,
                 "sharedRemotePaths",
-                f"An object of {source} and one of {other} may get the same remote path: then the one that "
-                "comes later replaces the other. Give one of the sources a directory.",
+                f"An object of {source} and one of {other} may get the same remote path: then the later "
+                "one replaces the other. Give one of the sources a directory.",
             )
-            return  # a person who sees to one comes to the next
+            return  # fixing one warning leads to the next
 
 
 def _may_meet(one: Source, other: Source, otherwise: str) -> bool:
-    """Whether the paths of both may begin and end alike, and from the same directory."""
+    """Return whether remote paths of both may be the same."""
     if not (one.is_clear and other.is_clear):
         return False
     begins = [_beginning(source.directory or otherwise, source.prefix or "") for source in (one, other)]

@@ -1,4 +1,4 @@
-"""The stack of the stock app, and an example of how to use the construct."""
+"""The stack of the stock app, and an example of using the construct."""
 
 import inspect
 import re
@@ -11,12 +11,12 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from cdk_s3_to_sftp import suppressions
+from cdk_s3_to_sftp.acknowledgements import acknowledge
 from cdk_s3_to_sftp.argument_types import checks_types
 from cdk_s3_to_sftp.arguments import InvalidArgument, is_token
 from cdk_s3_to_sftp.bundling import Bundling
-from cdk_s3_to_sftp.construct import S3ToSftp
-from cdk_s3_to_sftp.findings import accept
 from cdk_s3_to_sftp.outputs import add_outputs
+from cdk_s3_to_sftp.s3_to_sftp import S3ToSftp
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.stack_arguments import StackArguments, check_stack_arguments
 
@@ -26,7 +26,7 @@ _TOPIC = re.compile(r"arn:[^:]+:sns:[^:]+:\d{12}:[^:]+")
 
 
 class S3ToSftpStack(cdk.Stack):
-    """One bucket, one partner, and outputs that say how to use them.
+    """One bucket, one partner, and outputs for operators.
 
     Attributes:
         delivery: The construct.
@@ -35,25 +35,24 @@ class S3ToSftpStack(cdk.Stack):
         scope: The app.
         id: Name of the stack.
         server: The partner's server.
-        prefix: Deliver only objects whose key begins so. By default all.
-        suffix: Deliver only objects whose key ends so. By default all.
-        former_prefixes: What `prefix` was before. Objects below these are not announced any more, and can
-            still be read while they wait in a queue; `""` stands for all. By default there are none.
+        prefix: Deliver only objects whose key has this prefix. By default all.
+        suffix: Deliver only objects whose key has this suffix. By default all.
+        former_prefixes: Former values of `prefix`. Objects with these prefixes are no longer announced, but
+            can still be read while they wait in a queue; `""` stands for all. By default none.
         max_connections: How many connections the partner allows at a time. By default 2; see `S3ToSftp`
             before you allow more than 3.
-        retry_for: How long an object is tried before its message goes to the dead-letter queue. By default 24
-            hours.
-        alarm_topic: ARN of the SNS topic that is told of alarms. By default nobody is: they are seen on the
-            dashboard only.
+        retry_for: How long an object is retried before its message goes to the dead-letter queue. By default
+            24 hours.
+        alarm_topic: ARN of the SNS topic that alarms notify. By default alarms only show on the dashboard.
         memory_size: Memory of the function in MB. By default 512.
         architecture: CPU of the function. By default x86_64.
-        bundling: Where the function's code is put together. By default on this machine, else in Docker.
-        code: The function's code, put together elsewhere; see `S3ToSftp`. By default it is put together at
-            synth.
+        bundling: Where the function's code is bundled. By default on this machine, with Docker as the
+            fallback.
+        code: The function's code, bundled elsewhere; see `S3ToSftp`. By default it is bundled at synth.
         **stack: What every `aws_cdk.Stack` takes: `env`, `tags`, `termination_protection` and so on.
 
     Raises:
-        InvalidArgument: A value cannot be right; the message says what to write instead.
+        InvalidArgument: A value is invalid; the message says what to write instead.
     """
 
     @checks_types
@@ -95,9 +94,9 @@ class S3ToSftpStack(cdk.Stack):
         )
         for former in former_prefixes:
             self._keep_readable(former)
-        # One for the whole stack, so it is the stack that can answer for it, not the construct.
-        accept(self.node.find_child(_NOTIFICATIONS_FUNCTION), suppressions.CDKS_NOTIFICATIONS_FUNCTION)
-        # What a person needs next, printed at the end of a deployment.
+        # CDK has one for the whole stack, so the stack acknowledges it, not the construct.
+        acknowledge(self.node.find_child(_NOTIFICATIONS_FUNCTION), suppressions.CDKS_NOTIFICATIONS_FUNCTION)
+        # Printed at the end of a deployment.
         add_outputs(self, self.delivery.outputs)
 
     def _keep_readable(self, former: str) -> None:

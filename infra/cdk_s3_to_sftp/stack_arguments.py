@@ -1,6 +1,6 @@
-"""What every stack of CDK takes, so that a stack that hands it on need not repeat it."""
+"""The arguments of every CDK stack, so that a stack that passes them on need not repeat them."""
 
-from __future__ import annotations  # so that a CDK without one of the types will do
+from __future__ import annotations  # supports a CDK without one of the types
 
 import difflib
 import inspect
@@ -30,16 +30,16 @@ class StackArguments(TypedDict, total=False):
 
 
 def stack_parameters() -> set[str]:
-    """The names of those that the installed CDK knows."""
+    """Return the names of the arguments that the installed CDK knows."""
     parameters = inspect.signature(cdk.Stack.__init__).parameters.values()
     return {each.name for each in parameters if each.kind is each.KEYWORD_ONLY}
 
 
 def check_stack_arguments(given: Collection[str], own: Collection[str]) -> None:
-    """Refuse a keyword that neither a stack of ours nor CDK's has.
+    """Refuse a keyword that neither our stack nor CDK's has.
 
     Args:
-        given: The keywords that are handed on.
+        given: The keywords that are passed on.
         own: The parameters of our stack, which may have been meant.
 
     Raises:
@@ -50,4 +50,4 @@ def check_stack_arguments(given: Collection[str], own: Collection[str]) -> None:
         if name not in known:
             close = difflib.get_close_matches(name, [*own, *sorted(known)], n=1)
             meant = f"did you mean {close[0]}?" if close else f"it takes {', '.join([*own, *sorted(known)])}"
-            raise InvalidArgument(name, f"is no argument of S3ToSftpStack or aws_cdk.Stack: {meant}")
+            raise InvalidArgument(name, f"is not an argument of S3ToSftpStack or aws_cdk.Stack: {meant}")

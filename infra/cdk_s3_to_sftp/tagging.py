@@ -1,4 +1,4 @@
-"""By what people find in the console which partner something is for."""
+"""Tags resources with their partner."""
 
 import re
 
@@ -8,10 +8,10 @@ from constructs import IConstruct
 from cdk_s3_to_sftp.arguments import is_token
 
 PARTNER_TAG = "s3-to-sftp:partner"
-"""Key of the tag that everything has which is made here and can have one."""
+"""Key of the tag on every created resource that supports tags."""
 
 _NOT_IN_TAGS = re.compile(r"[^A-Za-z0-9 _.:/=+@-]")
-"""What not every service takes in the value of a tag.
+"""Characters that not every service accepts in the value of a tag.
 
 https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
 """
@@ -20,6 +20,6 @@ _LONGEST_VALUE = 256
 
 
 def tag_with_partner(scope: IConstruct, host: str) -> None:
-    """Tag what is made in `scope` with the partner's host. What is passed in is not ours to tag."""
+    """Tag the resources created in `scope` with the partner's host. Passed-in resources are not tagged."""
     value = host if is_token(host) else _NOT_IN_TAGS.sub("_", host)[:_LONGEST_VALUE]
     cdk.Tags.of(scope).add(PARTNER_TAG, value)

@@ -1,6 +1,6 @@
-"""Writes a CloudFormation template for people without CDK: `python -m cdk_s3_to_sftp.template`.
+"""Writes a CloudFormation template to deploy without CDK: `python -m cdk_s3_to_sftp.template`.
 
-Beside it comes the function as a zip, which no template can hold.
+It also writes the function as a zip, which no template can hold.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from cdk_s3_to_sftp.template_stack import build_template
 TEMPLATE, BUNDLE = "s3-to-sftp.template.json", "function.zip"
 
 LARGEST_IN_REQUEST = 51_200
-"""Bytes of a template that CloudFormation takes without a bucket (quotas of CloudFormation)."""
+"""Bytes of a template that CloudFormation accepts without a bucket (quotas of CloudFormation)."""
 
 _ORDER = (
     "AWSTemplateFormatVersion",
@@ -34,10 +34,10 @@ _ORDER = (
 )
 
 _NEXT = """\
-{folder}/{template}: {size:,} bytes (CloudFormation takes {limit:,} without a bucket)
+{folder}/{template}: {size:,} bytes (CloudFormation accepts {limit:,} without a bucket)
 {folder}/{bundle}: for {runtime} on {architecture}
 
-Deploy them, with a bucket of yours in the same Region for the zip:
+Deploy them. The zip needs a bucket of yours in the same Region:
 
   aws s3 cp {folder}/{bundle} s3://BUCKET/{key}
   aws cloudformation deploy --stack-name s3-to-sftp --capabilities CAPABILITY_IAM \\
@@ -50,7 +50,7 @@ docs/guides/without-cdk.md has the rest.
 
 
 def main() -> None:
-    """Write both files, and say what to do with them."""
+    """Write both files, and print how to deploy them."""
     parser = argparse.ArgumentParser(prog="python -m cdk_s3_to_sftp.template", description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("build", "template"), help="a directory")
     parser.add_argument("--architecture", choices=ARCHITECTURES, default="x86_64")
@@ -75,14 +75,13 @@ def main() -> None:
 
 
 def write(folder: Path, *, architecture: lambda_.Architecture, bundling: Bundling) -> str:
-    """Write the template and the function's bundle: the same bytes from the same code.
+    """Write the template and the function's bundle. The same code always gives the same bytes.
 
     Returns:
-        The key that the template expects the bundle under, unless it is told another. It changes with the
-        bundle.
+        The default of the parameter `BundleKey`. It changes with the bundle.
 
     Raises:
-        CannotBuild: The function cannot be bundled in the way that was asked for.
+        CannotBuild: The function cannot be bundled in the requested way.
     """
     folder.mkdir(parents=True, exist_ok=True)
     bundle = folder / BUNDLE
@@ -94,7 +93,10 @@ def write(folder: Path, *, architecture: lambda_.Architecture, bundling: Bundlin
 
 
 def as_text(template: dict[str, Any]) -> str:
-    """The template as a file, with a line for each resource: indented, it would be too long for a request."""
+    """Return the text of the template, a line for each resource.
+
+    Indented, it would be too long for a request.
+    """
     sections = [*_ORDER, *(key for key in template if key not in _ORDER)]
     lines = [f"{json.dumps(key)}: {_section(template[key])}" for key in sections if key in template]
     return "{\n" + ",\n".join(lines) + "\n}\n"

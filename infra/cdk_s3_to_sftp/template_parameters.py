@@ -1,4 +1,4 @@
-"""What a person chooses who deploys the template without CDK: its parameters, and what they may be."""
+"""The parameters of the CloudFormation template, and their allowed values."""
 
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
@@ -7,10 +7,10 @@ import aws_cdk as cdk
 from constructs import Construct
 
 CONNECTIONS = (*range(1, 11), 12, 16, 20, 24, 32, 48, 64, 96, 128)
-"""Numbers of connections that a person may choose. Others would do no more than the even number below."""
+"""Allowed numbers of connections. Others would have the same effect as the next lower even number."""
 
 _LONGEST_HOST = 228
-"""Characters. The function's description holds the name of the host, and Lambda takes 256 of it."""
+"""Characters. The function's description contains the host name, and Lambda allows 256 characters."""
 
 _LONGEST_KEY_OF_S3 = 1024
 
@@ -22,9 +22,10 @@ class Parameter:
     Attributes:
         label: What the console calls it.
         description: What it is, and an example.
-        constraint: What a value must be, as CloudFormation shows it for one that does not match `pattern`.
-        pattern: A regular expression of what is allowed, in the part that Java and Python have in common.
-        settings: The rest, as `CfnParameter` takes it.
+        constraint: What a value must be, as CloudFormation shows it for a value that does not match
+            `pattern`.
+        pattern: A regular expression of what is allowed, in the syntax that Java and Python share.
+        settings: Other arguments of `CfnParameter`.
     """
 
     label: str
@@ -73,29 +74,29 @@ PARAMETERS = {
         "Public host key",
         "Public host key of the server: type and key, such as 'ssh-ed25519 AAAA...'. Several are separated "
         "by commas. Print them with 'ssh-keyscan -p PORT HOST', take the second and the third word of a "
-        "line, and verify the fingerprint with the partner.",
+        "line, and verify the fingerprint with the partner out of band.",
         pattern=(
             r"^(@cert-authority [^ ]+ )?(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) "
             r"AAAA[A-Za-z0-9+/]{60,}={0,2}$"
         ),
         constraint=(
-            "must be type and key of a public key, such as 'ssh-ed25519 AAAA...', without the host name in "
-            "front and the comment behind it; several are separated by commas."
+            "must be type and key of a public key, such as 'ssh-ed25519 AAAA...', without host name and "
+            "comment; several are separated by commas."
         ),
         settings={"type": "CommaDelimitedList"},
     ),
     "Directory": Parameter(
         "Remote directory",
         "Remote directory for all objects, such as /inbox; an object's key is its path below. Empty: the "
-        "directory that the login starts in.",
+        "login directory.",
         pattern=r"^([^~ \x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^ \x00-\x1f\x7f])?)?$",
-        constraint="must be a remote path such as /inbox. SFTP does not know '~'.",
+        constraint="must be a remote path such as /inbox. SFTP does not expand '~'.",
         settings={**_OPTIONAL, "max_length": 1024},
     ),
     "MaxConnections": Parameter(
         "Connections",
-        "How many connections the partner allows at a time. From 4 on large objects travel over several "
-        "connections: only for servers that keep one file written by several connections, as OpenSSH does. 1 "
+        "How many connections the partner allows at a time. From 4 on, large objects use several "
+        "connections: only for servers that support parallel writes to one file, as OpenSSH does. 1 "
         "reserves a concurrency of 1, which counts against the account's limit.",
         constraint=f"must be one of {', '.join(map(str, CONNECTIONS))}.",
         settings={**_TEXT, "default": "2", "allowed_values": [str(number) for number in CONNECTIONS]},
@@ -103,15 +104,15 @@ PARAMETERS = {
     "Prefix": Parameter(
         "Prefix of the objects",
         "Deliver only objects whose key has this prefix, such as outgoing/. Empty: all of the bucket.",
-        # Keys that no one can deliver, what S3 compares letter by letter, and a policy variable of IAM.
+        # Excludes keys that cannot be delivered, what S3 compares literally, and policy variables of IAM.
         pattern=r"^(?!(.*/)?\.{0,2}/)(?!.*\$\{)[^*\x00-\x1f\x7f]*$",
-        constraint="must not begin with '/', nor hold '*', '${', '//', './' or '../'.",
+        constraint="must not begin with '/', nor contain '*', '${', '//', './' or '../'.",
         settings={**_OPTIONAL, "max_length": _LONGEST_KEY_OF_S3},
     ),
     "ExistingSecretArn": Parameter(
         "Existing secret",
         "Complete ARN of a Secrets Manager secret that holds the login as JSON: username, password, "
-        "private_key, passphrase. Empty: a secret is made, and the output FillSecretCommand fills it.",
+        "private_key, passphrase. Empty: a secret is created, and the output FillSecretCommand fills it.",
         pattern=r"^(arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[^ *?]+-[A-Za-z0-9]{6})?$",
         constraint="must be the complete ARN of a secret, with the six characters at its end.",
         settings=_OPTIONAL,
@@ -126,7 +127,7 @@ PARAMETERS = {
     ),
     "AlarmTopicArn": Parameter(
         "SNS topic for alarms",
-        "ARN of the SNS topic that alarms are published to. Empty: nobody is told.",
+        "ARN of the SNS topic that alarms are published to. Empty: nobody is notified.",
         pattern=r"^(arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_.-]+)?$",
         constraint="must be the ARN of an SNS topic, as 'aws sns list-topics' prints it.",
         settings=_OPTIONAL,
@@ -147,7 +148,7 @@ PARAMETERS = {
         settings={**_TEXT, "max_length": _LONGEST_KEY_OF_S3},
     ),
 }
-"""In the order in which the console asks for them."""
+"""In the order of the console."""
 
 GROUPS = {
     "SFTP server": ("Host", "Port", "HostKey", "Directory", "MaxConnections"),
@@ -160,7 +161,7 @@ GROUPS = {
 
 
 def interface() -> dict[str, Any]:
-    """How the console shows the parameters: metadata `AWS::CloudFormation::Interface` of the template."""
+    """Return the metadata `AWS::CloudFormation::Interface`, by which the console groups the parameters."""
     return {
         "ParameterGroups": [
             {"Label": {"default": heading}, "Parameters": list(names)} for heading, names in GROUPS.items()

@@ -1,6 +1,6 @@
-"""The stack of people without CDK: one bucket, one partner, and parameters in place of arguments.
+"""The stack of the CloudFormation template: one bucket, one partner, and parameters instead of arguments.
 
-The construct decides some things at synth: how many functions there are, whether a secret is made, whether
+The construct decides some things at synth: the function's concurrency, whether a secret is created, whether
 alarms have a topic. Each is synthesised both ways, and the template has a condition where the results differ.
 """
 
@@ -17,19 +17,19 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sns as sns
 
 from cdk_s3_to_sftp import suppressions
+from cdk_s3_to_sftp.acknowledgements import acknowledge
 from cdk_s3_to_sftp.bundling import RUNTIME
-from cdk_s3_to_sftp.construct import S3ToSftp
-from cdk_s3_to_sftp.findings import accept
 from cdk_s3_to_sftp.function import connections_per_function
 from cdk_s3_to_sftp.outputs import add_outputs
-from cdk_s3_to_sftp.parts import KEEP_VERSIONS_FOR, DataProtection, make_bucket
+from cdk_s3_to_sftp.resources import KEEP_VERSIONS_FOR, DataProtection, make_bucket
+from cdk_s3_to_sftp.s3_to_sftp import S3ToSftp
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.sources import Trigger
 from cdk_s3_to_sftp.template_parameters import CONNECTIONS, PARAMETERS, interface
 from cdk_s3_to_sftp.template_variants import combine
 
 _STACK = "S3ToSftp"
-_CUSTODY = DataProtection(encryption_key=None, removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
+_PROTECTION = DataProtection(encryption_key=None, removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
 
 ONE_CONNECTION, EXISTING_SECRET, ALARM_TOPIC = "OneConnection", "ExistingSecret", "AlarmTopic"
 """Conditions of the template."""
@@ -41,13 +41,13 @@ _CONDITIONS = {
     f"Not{EXISTING_SECRET}": {"Fn::Equals": [{"Ref": "ExistingSecretArn"}, ""]},
     ALARM_TOPIC: {"Fn::Not": [{"Fn::Equals": [{"Ref": "AlarmTopicArn"}, ""]}]},
 }
-"""Not in the stack: where each is used is known when the results are combined."""
+"""Not in the stack: their uses are only known when the results are combined."""
 
 _BY_NUMBER, _PER_FUNCTION = "Connections", "PerFunction"
 
 
 class TemplateStack(cdk.Stack):
-    """One way to deploy the template.
+    """One variant of the template.
 
     Attributes:
         delivery: The construct.
@@ -57,7 +57,7 @@ class TemplateStack(cdk.Stack):
         architecture: CPU of the function.
         runtime: Python of the function.
         bundle_key: Default of the parameter `BundleKey`.
-        max_connections: The parameter `MaxConnections` where it changes more than a variable.
+        max_connections: The parameter `MaxConnections`, if it changes more than a variable.
         existing_secret: Whether `ExistingSecretArn` is set.
         alarm_topic: Whether `AlarmTopicArn` is set.
     """
@@ -73,7 +73,7 @@ class TemplateStack(cdk.Stack):
         existing_secret: bool = False,
         alarm_topic: bool = False,
     ) -> None:
-        # It has no assets, and expects nothing of the account: no bootstrap stack, no roles.
+        # It has no assets, and requires neither a bootstrap stack nor roles in the account.
         super().__init__(app, _STACK, synthesizer=cdk.BootstraplessSynthesizer())
         self.template_options.template_format_version = "2010-09-09"
         self.template_options.description = (
@@ -89,7 +89,7 @@ class TemplateStack(cdk.Stack):
             server=self._server(),
             bucket=self._bucket(),
             prefix=self._text("Prefix"),
-            # S3's own notification would need the prefix URL-encoded, and a custom resource to write it.
+            # An S3 notification would need a URL-encoded prefix, and a custom resource to write it.
             trigger=Trigger.EVENTBRIDGE,
             credentials=self._secret() if existing_secret else None,
             max_connections=max_connections,
@@ -101,8 +101,8 @@ class TemplateStack(cdk.Stack):
                 object_key_param=self._parameters["BundleKey"],
             ),
         )
-        self._tell_connections()
-        self._let_use_key_of_secret()
+        self._set_connections()
+        self._grant_key_of_secret()
         self._acknowledge_findings()
         add_outputs(self, self.delivery.outputs)
 
@@ -112,13 +112,13 @@ class TemplateStack(cdk.Stack):
     def _server(self) -> SftpServer:
         return SftpServer(
             self._text("Host"),
-            port=self._parameters["Port"].value_as_number,  # type: ignore[arg-type]  # a Token, which is a float
+            port=self._parameters["Port"].value_as_number,  # type: ignore[arg-type]  # a Token
             directory=self._text("Directory"),
             host_keys=[cdk.Fn.join("\n", self._parameters["HostKey"].value_as_list)],
         )
 
     def _bucket(self) -> s3.Bucket:
-        bucket = make_bucket(self, _CUSTODY, keep_versions_for=KEEP_VERSIONS_FOR)
+        bucket = make_bucket(self, _PROTECTION, keep_versions_for=KEEP_VERSIONS_FOR)
         resource = bucket.node.default_child
         assert isinstance(resource, s3.CfnBucket)  # noqa: S101 -- for mypy
         resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
@@ -136,18 +136,18 @@ class TemplateStack(cdk.Stack):
     def _topic(self) -> sns.ITopic:
         return sns.Topic.from_topic_arn(self, "Topic", self._text("AlarmTopicArn"))
 
-    def _tell_connections(self) -> None:
-        """CloudFormation cannot divide: a table has the share of each function."""
+    def _set_connections(self) -> None:
+        """Set the share of each function by a mapping: CloudFormation cannot divide."""
         shares = {
             str(number): {_PER_FUNCTION: str(connections_per_function(number))} for number in CONNECTIONS
         }
         table = cdk.CfnMapping(self, _BY_NUMBER, mapping=shares)
         share = table.find_in_map(self._text("MaxConnections"), _PER_FUNCTION)
         self.delivery.function.add_environment("SSH_MAX_CONNECTIONS", share)
-        # So that the hints of the function name what its user has written.
+        # The function's hints then name the parameters of the template.
         self.delivery.function.add_environment("CONFIGURED_BY", "template")
 
-    def _let_use_key_of_secret(self) -> None:
+    def _grant_key_of_secret(self) -> None:
         key = self._text("ExistingSecretKeyArn")
         policy = iam.Policy(
             self,
@@ -155,7 +155,7 @@ class TemplateStack(cdk.Stack):
             roles=[self.delivery.role],
             statements=[iam.PolicyStatement(actions=["kms:Decrypt"], resources=[key])],
         )
-        accept(policy, suppressions.ROLE_POLICY)
+        acknowledge(policy, suppressions.ROLE_POLICY)
         resource = policy.node.default_child
         assert isinstance(resource, cdk.CfnResource)  # noqa: S101 -- for mypy
         resource.cfn_options.condition = cdk.CfnCondition(
@@ -175,7 +175,7 @@ class TemplateStack(cdk.Stack):
 
 
 def synthesise(**arguments: Any) -> dict[str, Any]:
-    """The template of a `TemplateStack` with these arguments."""
+    """Return the template of a `TemplateStack` with these arguments."""
     with tempfile.TemporaryDirectory() as folder:
         app = cdk.App(outdir=folder, analytics_reporting=False)
         TemplateStack(app, **arguments)
@@ -186,7 +186,7 @@ def synthesise(**arguments: Any) -> dict[str, Any]:
 def build_template(
     *, architecture: lambda_.Architecture, runtime: lambda_.Runtime = RUNTIME, bundle_key: str
 ) -> dict[str, Any]:
-    """The template for every choice of its parameters.
+    """Return the template for every choice of its parameters.
 
     Args:
         architecture: CPU of the function.

@@ -1,4 +1,4 @@
-"""From several templates to one that decides by conditions: Fn::If stands where they differ."""
+"""Combines several templates into one with conditions: Fn::If where they differ."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,14 +10,14 @@ _ABSENT = object()
 def combine(base: Mapping[str, Any], variants: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Combine templates of one stack.
 
-    What a variant does not have gets the condition `Not<condition>`, which the template must have, too.
+    A resource that a variant lacks gets the condition `Not<condition>`, which the template must define, too.
 
     Args:
-        base: Holds where no condition does. It has every resource that a variant has.
-        variants: Condition -> the template that holds where it does.
+        base: The template if no condition is true. It has every resource of every variant.
+        variants: Condition -> the template if it is true.
 
     Raises:
-        ValueError: Two variants change the same value, or one changes what cannot have a condition.
+        ValueError: Two variants change the same value, or one changes something that cannot have a condition.
     """
     combined = dict(base)
     combined["Resources"] = {
@@ -51,7 +51,7 @@ def _resource(name: str, base: dict[str, Any], variants: dict[str, dict[str, Any
 
 
 def _differs(key: str, base: dict[str, Any], variant: dict[str, Any]) -> bool:
-    # Metadata cannot have conditions: what the base says to scanners holds for all.
+    # Metadata cannot have conditions: the suppressions of the base apply to all variants.
     return key not in {"Properties", "Metadata"} and base.get(key) != variant.get(key)
 
 
@@ -81,7 +81,7 @@ def _choose(path: str, base: Any, variants: dict[str, Any]) -> Any:
 
 
 def _is_structure(value: Any) -> bool:
-    """Whether it has keys that may differ one by one: intrinsic functions have not."""
+    """Return whether its keys may differ one by one, unlike those of intrinsic functions."""
     return isinstance(value, dict) and not any(key == "Ref" or key.startswith("Fn::") for key in value)
 
 

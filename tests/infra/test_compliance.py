@@ -18,7 +18,7 @@ from aws_cdk import aws_sns as sns
 from cfnlint import api as cfnlint  # type: ignore[import-untyped]  # it ships no types
 
 from cdk_s3_to_sftp import S3ToSftp, S3ToSftpStack
-from cdk_s3_to_sftp.findings import has_validations
+from cdk_s3_to_sftp.acknowledgements import has_validations
 from tests.infra.conftest import REPOSITORY, new_app
 from tests.infra.test_outputs import NAMES
 from tests.support.infra.rule_packs import (

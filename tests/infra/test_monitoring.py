@@ -22,9 +22,10 @@ from aws_cdk.assertions import Template
 from cfnlint import api as cfnlint  # type: ignore[import-untyped]  # it ships no types
 from constructs import Construct
 
+from cdk_s3_to_sftp.alarms import Alarms
 from cdk_s3_to_sftp.arguments import InvalidArgument
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
-from cdk_s3_to_sftp.monitoring import Alarms, Monitoring
+from cdk_s3_to_sftp.monitoring import Monitoring
 from s3_to_sftp.errors import AlreadyGone, ConnectionLost, ObjectGone, Superseded
 from tests.infra.conftest import load_script, new_app
 from tests.support.function_environment import HOUR, batch, emitted, installed

@@ -15,7 +15,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 
 from cdk_s3_to_sftp import S3ToSftp, S3ToSftpStack, SftpServer, StaticEgress, Trigger
-from cdk_s3_to_sftp.findings import has_validations
+from cdk_s3_to_sftp.acknowledgements import has_validations
 from tests.support.infra.keys import ED25519
 
 SERVER = SftpServer("sftp.partner.example", host_keys=[ED25519])

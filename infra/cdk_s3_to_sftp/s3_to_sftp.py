@@ -1,4 +1,4 @@
-"""The construct: from buckets to a partner's SFTP server."""
+"""The construct that delivers objects of buckets to a partner's SFTP server."""
 
 from collections.abc import Sequence
 
@@ -17,23 +17,27 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from cdk_s3_to_sftp.alarms import Alarms
+from cdk_s3_to_sftp.annotations import validate_with
 from cdk_s3_to_sftp.argument_types import checks_types
-from cdk_s3_to_sftp.arguments_of_construct import (
-    check_alone,
+from cdk_s3_to_sftp.bundling import RUNTIME, Bundling, function_code
+from cdk_s3_to_sftp.construct_arguments import (
     check_code,
     check_log,
     check_log_level,
     check_network,
+    check_no_source_arguments,
     check_removal_policy,
     check_sizes,
     check_times,
     check_versions,
 )
-from cdk_s3_to_sftp.bundling import RUNTIME, Bundling, function_code
+from cdk_s3_to_sftp.exclusive_use import claim_ledger, claim_queue, claim_role
+from cdk_s3_to_sftp.external_policies import ExternalPolicies
 from cdk_s3_to_sftp.function import (
     FIFTEEN_MINUTES,
     HANDLER,
-    accept_findings,
+    acknowledge_findings,
     deliver_from_queue,
     description_for,
     kept_connections,
@@ -43,19 +47,16 @@ from cdk_s3_to_sftp.function import (
 )
 from cdk_s3_to_sftp.ledger import check_ledger, make_ledger
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
-from cdk_s3_to_sftp.monitoring import Alarms, Monitoring
+from cdk_s3_to_sftp.monitoring import Monitoring
 from cdk_s3_to_sftp.network_warnings import warn_at_synth_of_network
 from cdk_s3_to_sftp.outputs import DeliveryOutputs, add_outputs, addresses_of
-from cdk_s3_to_sftp.parts import KEEP_VERSIONS_FOR, DataProtection, make_bucket, make_log, make_secret
-from cdk_s3_to_sftp.policies_of_others import PoliciesOfOthers
+from cdk_s3_to_sftp.permissions import Permissions
+from cdk_s3_to_sftp.queue_policies import QueuePolicies
 from cdk_s3_to_sftp.queues import check_dead_letter_queue, make_dead_letter_queue, make_queue
-from cdk_s3_to_sftp.role import Permissions
-from cdk_s3_to_sftp.senders import Senders
+from cdk_s3_to_sftp.resources import KEEP_VERSIONS_FOR, DataProtection, make_bucket, make_log, make_secret
 from cdk_s3_to_sftp.server import SftpServer
-from cdk_s3_to_sftp.sharing import claim_ledger, claim_queue, claim_role
 from cdk_s3_to_sftp.sources import Source, Trigger
 from cdk_s3_to_sftp.tagging import tag_with_partner
-from cdk_s3_to_sftp.triggers import validate_with
 
 _ONE_DAY = cdk.Duration.hours(24)
 _RECEIPTS_FOR = cdk.Duration.days(400)
@@ -63,130 +64,133 @@ _LOG_RETENTION = logs.RetentionDays.THREE_MONTHS
 
 
 @jsii.implements(iam.IGrantable, ec2.IConnectable)
-class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
+class S3ToSftp(DeliveryMetrics, ExternalPolicies, DeliveryOutputs):
     """Delivers every object that lands in a bucket, or in several, to one partner's SFTP server.
 
-    An object's notification waits in a queue until the function has delivered the object. The ledger
-    remembers what was delivered: an object that is announced twice is sent once. What cannot be delivered in
-    the time that it is tried for ends in the dead-letter queue, and its message says why.
+    An object's notification waits in a queue until the function has delivered the object. The ledger records
+    what was delivered: an object that is announced twice is sent once. An object that cannot be delivered
+    within `retry_for` ends up in the dead-letter queue, and its message says why.
 
-    Where CDK takes an `IGrantable` or an `IConnectable` it takes this construct, too, which stands for its
-    function: `bucket.grant_read(delivery)`, `database.connections.allow_default_port_from(delivery)`.
+    The construct is an `IGrantable` and an `IConnectable`, and stands for its function:
+    `bucket.grant_read(delivery)`, `database.connections.allow_default_port_from(delivery)`.
 
-    What is made has the tag `s3-to-sftp:partner`, with the host of the server as its value.
+    Every resource that it creates has the tag `s3-to-sftp:partner`, with the host of the server as its value.
 
     Attributes:
         credentials: The secret with the login, a JSON object: `username`, `password`, `private_key` and
-            `passphrase`; an empty string stands for what is not used.
-        ledger: The table with one item for each version of an object: where it stands, and its receipt.
-        event_bus: Where deliveries, failures and an unavailable partner are announced; source `s3-to-sftp`.
+            `passphrase`. Unused fields are empty strings.
+        ledger: The table with one item for each version of an object: its state and its receipt.
+        event_bus: The bus for events about deliveries, failures and an unavailable partner; their source is
+            `s3-to-sftp`.
         queue: Notifications of objects that are not delivered yet.
         dead_letter_queue: Notifications of objects that could not be delivered.
         function: The function that delivers.
-        role: What the function may do.
-        log_group: Its log.
+        role: The function's role.
+        log_group: Its log group.
         server: The partner's server.
-        vpc: The network that it runs in, if any.
-        vpc_subnets: Where in it, if that was said.
-        security_groups: What it may reach from there; none without a VPC.
-        architecture: CPU of the function.
+        vpc: The VPC that it runs in, if any.
+        vpc_subnets: The selected subnets, if any were selected.
+        security_groups: Its security groups. Empty without a VPC.
+        architecture: CPU architecture of the function.
         runtime: Python of the function.
-        memory_size: Its memory in MB.
-        timeout: How long one invocation may take.
-        log_retention: How long the log is kept; None for one that was passed in.
-        removal_policy: What becomes of what was made when the stack is deleted.
-        encryption_key: The key of what was made, if any.
-        alarm_topic: Who is told of alarms, if anybody.
+        memory_size: Memory of the function in MB.
+        timeout: Timeout of one invocation.
+        log_retention: How long the log is kept. None for a log group that was passed in.
+        removal_policy: What happens to the created resources when the stack is deleted.
+        encryption_key: The key that encrypts the created resources, if any.
+        alarm_topic: The topic that alarms are published to, if any.
         monitoring: The alarms and the dashboard.
-        event_source_mapping: Hands messages of the queue to the function; disabled, deliveries pause.
-        addresses: Public addresses that connections come from, known when it is deployed: those of
-            `StaticEgress`. Empty where they change, or where the app does not know them.
+        event_source_mapping: Passes messages from the queue to the function. Disabling it pauses deliveries.
+        addresses: Public source addresses of the connections, known at deployment: those of `StaticEgress`.
+            Empty if they change, or if the app does not know them.
 
     Args:
         scope: The construct that this one belongs to.
         id: Its name in that scope.
         server: The partner's server.
-        bucket: The bucket to watch. By default one is made: encrypted, versioned, private, TLS only, and
-            kept when the stack is deleted. Versioning makes sure that the announced bytes are the ones sent.
-        prefix: Deliver only objects whose key begins so. By default all.
-        suffix: Deliver only objects whose key ends so. By default all.
+        bucket: The bucket to watch. By default one is created: encrypted, versioned, private, TLS only, and
+            retained when the stack is deleted. Versioning ensures that the announced bytes are the ones sent.
+        prefix: Deliver only objects whose key has this prefix. By default all.
+        suffix: Deliver only objects whose key has this suffix. By default all.
         trigger: What announces a new object of the bucket. By default S3's own notification.
-        keep_versions_for: How long the bucket that is made here keeps a version after it was replaced or
-            deleted, in whole days: `retry_for` and 28 more at least, since an object that is replaced before
-            it is delivered is sent from its old version; what is gone by then would be recorded as gone. At
-            most 36,500 days. Parts of uploads that nobody finished are deleted after 7 days. By default 90
+        keep_versions_for: How long the created bucket keeps a version after it was replaced or deleted, in
+            whole days. At least `retry_for` plus 28 days, since an object that is replaced before it is
+            delivered is sent from its old version; a version deleted by then would be recorded as gone. At
+            most 36,500 days. By default 90 days. Parts of incomplete multipart uploads are deleted after 7
             days.
-        sources: What to deliver, in place of `bucket` and the three behind it; `[]` leaves all sources to
-            `add_source`. By default the one that these four describe.
-        credentials: The secret with the login. By default one is made with a placeholder to be filled once.
-        ledger: The table to remember deliveries in: keys `pk` and `sk`, both strings, `expires` as its time
-            to live, and the index `by-status` (keys `status` and `status_at`, both strings). No two
-            constructs may share one: what one has delivered would count as delivered by the other. By default
-            one is made: paid per request, with point-in-time recovery, and kept when the stack is deleted.
-        dead_letter_queue: Where to put what could not be delivered: a standard queue that no other construct
-            uses. By default one is made that keeps it for 14 days.
-        event_bus: Where to announce what was delivered and what was not. By default the account's default
-            bus.
-        encryption_key: Encrypts whatever is made here: bucket, secret, ledger, queues, log, and the
-            environment of the function. By default keys that AWS manages and that cost nothing.
-        role: The role of the function, and of no other; Lambda must be allowed to assume it. It is given the
-            permissions that it needs. By default one is made.
-        vpc: Network to run the function in; from there it must reach the server, S3, SQS, DynamoDB, Secrets
-            Manager and EventBridge. By default none: the function reaches the internet, from addresses that
-            change.
-        vpc_subnets: Where in the VPC. By default its private subnets.
-        security_groups: What the function may reach from there. By default one is made that lets it reach
-            everything.
-        max_connections: How many connections the partner allows at a time, over all functions. By default 2,
-            one for each of two functions. From 4 on large objects travel over several connections, which
-            pays when the partner is far away. Only for servers that keep one file written by several
-            connections together, as OpenSSH does; a gateway to an object store may say OK and not do it.
-            1 reserves a concurrency of 1, which counts against the account's limit.
-        keep_connection: Whether a function keeps a connection while it has nothing to do, which saves the
-            next delivery a login. Lambda keeps functions that it has replaced (after a deployment, or by
-            itself) frozen for a while, and the partner counts the connection of each. False closes it
-            whenever an invocation ends, so that `max_connections` holds then, too. By default True, unless
-            `max_connections` is 1, where a forgotten connection would lock out its successor.
-        retry_for: How long an object is tried before its message goes to the dead-letter queue: 1 hour to 3
-            days, counted from its first try, and anew when a large object got further or somebody sends the
-            message back. Waiting for its turn is no try. What cannot succeed goes there at once. By default
-            24 hours.
-        receipts_for: How long the ledger keeps what it knows about an object that is done with: 32 days to 10
-            years. By default 400 days.
-        sha256: Whether receipts hold the SHA-256 of what was sent; it costs the function CPU. By default the
-            checksum that S3 has stored is compared, and a CRC of the bytes is kept.
-        alarm_topic: Who is told, when an alarm is raised and when it is over. By default nobody.
-        alarms: When to raise which. By default as `Alarms` says.
-        dashboard: Whether there is one. By default there is.
+        sources: What to deliver, in place of `bucket`, `prefix`, `suffix` and `trigger`; `[]` leaves all
+            sources to `add_source`. By default the one source that these four describe.
+        credentials: The secret with the login. By default one is created with a placeholder to be filled
+            once.
+        ledger: The table that records deliveries: keys `pk` and `sk`, both strings, `expires` as its time to
+            live, and the index `by-status` (keys `status` and `status_at`, both strings). Two constructs
+            cannot share one: what one has delivered would count as delivered by the other. By default one is
+            created: on-demand capacity, point-in-time recovery, and retained when the stack is deleted.
+        dead_letter_queue: The queue for what could not be delivered: a standard queue that no other
+            construct uses. By default one is created that keeps messages for 14 days.
+        event_bus: The bus for events about deliveries. By default the account's default bus.
+        encryption_key: Encrypts everything that is created: bucket, secret, ledger, queues, log, and the
+            environment of the function. By default AWS managed keys, which cost nothing.
+        role: The role of this function only; Lambda must be allowed to assume it. It is granted the
+            permissions that it needs. By default one is created.
+        vpc: VPC to run the function in, from which it must reach the server, S3, SQS, DynamoDB, Secrets
+            Manager and EventBridge. By default none: the function reaches the internet from changing
+            addresses.
+        vpc_subnets: Subnets of the VPC. By default its private subnets.
+        security_groups: Security groups of the function. By default one is created that allows all outbound
+            traffic.
+        max_connections: How many connections the partner allows at a time, over all function instances. By
+            default 2, one for each of two instances. From 4 on, large objects use several connections in
+            parallel, which pays off when the partner is far away. Only for servers that support parallel
+            writes to one file, as OpenSSH does; a gateway to an object store may answer OK and not do it. 1
+            reserves a concurrency of 1, which counts against the account's limit.
+        keep_connection: Whether a function keeps its connection while it is idle, which saves the next
+            delivery a login. Lambda keeps instances that it has replaced (after a deployment, or on its own)
+            frozen for a while, and the partner counts the connection of each. False closes the connection
+            whenever an invocation ends, so that `max_connections` holds even then. By default True, unless
+            `max_connections` is 1, where a leftover connection would lock out its successor.
+        retry_for: How long an object is retried before its message goes to the dead-letter queue: 1 hour to
+            3 days, counted from the first try. The count restarts when a large object makes progress or the
+            message is redriven. Waiting does not count as a try. An object that cannot succeed is
+            dead-lettered at once. By default 24 hours.
+        receipts_for: How long the ledger keeps the item of an object in a final state: 32 days to 10 years.
+            By default 400 days.
+        sha256: Whether receipts include the SHA-256 of what was sent, which costs CPU time. By default the
+            checksum that S3 has stored is compared, and a CRC of the bytes is recorded.
+        alarm_topic: Topic to notify when an alarm is raised and when it is over. By default nobody is
+            notified.
+        alarms: Thresholds of the alarms. By default those of `Alarms`.
+        dashboard: Whether to create a dashboard. By default True.
         memory_size: Memory of the function in MB; CPU and network speed grow with it. By default 512.
-        timeout: How long one invocation may take, at most 30 minutes; a large object takes several. Longer
-            than the server's `reply_timeout`. By default 15 minutes.
-        architecture: CPU of the function. By default x86_64.
+        timeout: Timeout of one invocation, at most 30 minutes and longer than the server's `reply_timeout`.
+            A large object takes several invocations. By default 15 minutes.
+        architecture: CPU architecture of the function. By default x86_64.
         runtime: Python of the function: 3.12, 3.13 or 3.14. By default 3.13.
-        enabled: Whether messages are delivered. False stops deliveries with the next deployment, and what is
-            announced waits in the queue, which forgets it after 14 days; the alarm for the backlog says so.
-            Invocations that are under way come to their end. By default True.
-        tracing: Whether Lambda traces invocations with AWS X-Ray. The function adds nothing to a trace: it
-            shows when it was started and how long it took. By default it is not traced.
-        log_group: The log, where it is not to be made here; of the account and Region of the stack. One for
-            this function alone, or the tables of the dashboard show what others write there. By default one
-            is made.
-        log_retention: How long the log that is made here is kept. By default three months.
-        log_level: How detailed the log is: INFO, DEBUG or TRACE, which is the same as DEBUG. DEBUG shows the
-            dialogue with the SSH server, and nothing of the login. Higher ones are refused: metrics are log
-            lines of level INFO to Lambda. By default INFO.
-        removal_policy: What becomes of bucket, secret, ledger, queues and log, where they are made here, when
-            the stack is deleted, or this construct is removed from it or renamed. By default
-            (`RETAIN_ON_UPDATE_OR_DELETE`) they are kept, unless the deployment that made them fails. `RETAIN`
-            keeps them then, too, and lets nobody delete the ledger by hand. `DESTROY` deletes them; a bucket
-            only when it is empty. A queue that was kept has no reader: it forgets what waits after 14 days.
-        bundling: Where the function's code is put together. By default on this machine, else in Docker.
-        code: The function's code, put together elsewhere by `python -m cdk_s3_to_sftp.package`, such as
-            `lambda_.Code.from_asset("package.zip")`. By default it is put together at synth.
-        outputs: Whether the deployment prints `outputs`: commands, names and addresses. By default not.
+        enabled: Whether messages are delivered. False pauses deliveries with the next deployment.
+            Notifications then wait in the queue, which drops them after 14 days; the backlog alarm says so.
+            Running invocations finish. By default True.
+        tracing: Whether Lambda traces invocations with AWS X-Ray. The function adds nothing to a trace,
+            which shows when it was started and how long it took. By default no tracing.
+        log_group: An existing log group in the account and Region of the stack. It should be used by this
+            function only, or the tables of the dashboard show the lines of others. By default one is created.
+        log_retention: How long the created log group keeps its events. By default three months.
+        log_level: INFO, DEBUG, or TRACE, which is the same as DEBUG. DEBUG shows the dialogue with the SSH
+            server, but nothing of the login. Higher levels are refused: Lambda treats metrics as log lines
+            of level INFO. By default INFO.
+        removal_policy: What happens to the created bucket, secret, ledger, queues and log when the stack is
+            deleted, or this construct is removed from it or renamed. By default
+            (`RETAIN_ON_UPDATE_OR_DELETE`) they are retained, unless the deployment that creates them fails.
+            `RETAIN` retains them even then, and turns on deletion protection for the ledger. `DESTROY`
+            deletes them; a bucket only when it is empty. A retained queue has no consumer: it drops waiting
+            messages after 14 days.
+        bundling: Where the function's code is bundled. By default on this machine, with Docker as the
+            fallback.
+        code: The function's code, bundled elsewhere by `python -m cdk_s3_to_sftp.package`, such as
+            `lambda_.Code.from_asset("package.zip")`. By default it is bundled at synth.
+        outputs: Whether to add `outputs` to the stack: commands, names and addresses. By default False.
 
     Raises:
-        InvalidArgument: A value cannot be right; the message says what to write instead.
+        InvalidArgument: A value is invalid; the message says what to write instead.
     """
 
     @checks_types
@@ -247,7 +251,7 @@ class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
         makes_bucket = bucket is None and sources is None
         check_versions(keep_versions_for, retry_for=retry_for, makes_bucket=makes_bucket)
         if sources is not None:
-            check_alone(bucket=bucket, prefix=prefix, suffix=suffix, trigger=trigger)
+            check_no_source_arguments(bucket=bucket, prefix=prefix, suffix=suffix, trigger=trigger)
 
         self.server = server
         self.vpc = vpc
@@ -283,7 +287,7 @@ class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
             may_be_throttled=max_connections == 1,
         )
         claim_queue(self, self.queue)
-        self._senders = Senders(self, queue=self.queue, dead_letter_queue=self.dead_letter_queue)
+        self._queue_policies = QueuePolicies(self, queue=self.queue, dead_letter_queue=self.dead_letter_queue)
         self.log_group = log_group or make_log(self, protection, retention=self.log_retention)
         self._permissions = Permissions(self, role, partner=server.host)
         claim_role(self, self._permissions.role)
@@ -295,12 +299,12 @@ class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
             event_bus=self.event_bus,
             log_group=self.log_group,
         )
-        self._permissions.share(encryption_key)
+        self._permissions.grant_service_use_of_key(encryption_key)
         if dead_letter_queue:
-            self._permissions.send_to_encrypted_queue(dead_letter_queue.encryption_master_key)
+            self._permissions.grant_send_to_encrypted_queue(dead_letter_queue.encryption_master_key)
         network = self._permissions.grant_vpc_access() if vpc else None
         is_traced = tracing is not lambda_.Tracing.DISABLED
-        traces = self._permissions.be_traced() if is_traced else None
+        traces = self._permissions.grant_tracing() if is_traced else None
         self.role = self._permissions.role
         self.function = lambda_.Function(
             self,
@@ -327,12 +331,12 @@ class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
             logging_format=lambda_.LoggingFormat.JSON,
             application_log_level_v2=log_level,
             reserved_concurrent_executions=reserved_concurrency(max_connections),
-            # What has to wait or is continued goes through the queue again. Lambda would take that for a
-            # runaway loop, and drop the message at about the 16th round.
+            # Deferred and continued objects go through the queue again. Lambda would take that for a runaway
+            # loop, and drop the message after about 16 rounds.
             recursive_loop=lambda_.RecursiveLoop.ALLOW,
         )
         self.security_groups = tuple(self.function.connections.security_groups) if vpc else ()
-        accept_findings(
+        acknowledge_findings(
             self.function,
             max_connections=max_connections,
             timeout=timeout,
@@ -369,8 +373,8 @@ class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
         if outputs:
             add_outputs(self, self.outputs)
         tag_with_partner(self, server.host)
-        validate_with(self, self._complaints)
-        validate_with(self, self._senders.complaints)
+        validate_with(self, self._errors)
+        validate_with(self, self._queue_policies.errors)
         if vpc:
             warn_at_synth_of_network(
                 self,
@@ -382,12 +386,12 @@ class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
 
     @property
     def grant_principal(self) -> iam.IPrincipal:
-        """The role of the function, as far as policies of this stack reach it."""
+        """The role of the function, as this stack can attach policies to it."""
         return self._permissions.granted.grant_principal
 
     @property
     def connections(self) -> ec2.Connections:
-        """What the function's security groups let through.
+        """The connections of the function's security groups.
 
         Raises:
             LookupError: It runs in no VPC.
@@ -399,7 +403,7 @@ class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
         return self.function.connections
 
     def _variables(self) -> dict[str, str]:
-        """Names what the function works with. Of the login only where it is kept."""
+        """Return environment variables that name the function's resources. The login stays in its secret."""
         return {
             "SSH_SECRET_ARN": self.credentials.secret_arn,
             "LEDGER_TABLE": self.ledger.table_name,
@@ -407,6 +411,6 @@ class S3ToSftp(DeliveryMetrics, PoliciesOfOthers, DeliveryOutputs):
             "DEAD_LETTER_QUEUE_URL": self.dead_letter_queue.queue_url,
             # PutEvents takes a name or an ARN; only the ARN finds the bus of another account.
             "EVENT_BUS": self.event_bus.event_bus_arn,
-            # So that hints name the arguments of this construct, not variables.
+            # The function's hints then name arguments of this construct, not environment variables.
             "CONFIGURED_BY": "construct",
         }

@@ -1,4 +1,4 @@
-"""What the arguments of `S3ToSftp` must be, each by itself and together."""
+"""Checks of the arguments of `S3ToSftp`, one by one and in combination."""
 
 import math
 from collections.abc import Sequence
@@ -21,38 +21,39 @@ from cdk_s3_to_sftp.bundling import ARCHITECTURES, RUNTIMES, check_prebuilt
 from cdk_s3_to_sftp.function import FUNCTIONS
 
 _LONGEST_RETRIES_HOURS = 72
-"""A weekend and a bit: what does not work for longer should be seen by a person."""
+"""A weekend and a bit: somebody should look at what fails for longer."""
 
 _SHORTEST_RECEIPTS_DAYS = 32
-"""Longer than anything can ask for an object again: 14 days in the dead-letter queue, 14 in the queue that it
-is sent back to, three of retries, and a lease. What DynamoDB has deleted by then would be delivered again.
+"""Longer than an object can be announced again: 14 days in the dead-letter queue, 14 in the queue after a
+redrive, three of retries, and a lease. An object whose item DynamoDB has deleted by then would be delivered
+again.
 """
 
 _WAITS_DAYS = 28
-"""How long an announced version may wait beside its retries: 14 days in the dead-letter queue, and 14 in the
-queue that it is sent back to.
+"""How long an announced version may wait in addition to its retries: 14 days in the dead-letter queue, and
+14 in the queue after a redrive.
 """
 
 _LONGEST_VERSIONS_DAYS = 36_500
-"""A century, which stands for always."""
+"""A century, which stands for indefinitely."""
 
 _SECONDS_IN_A_DAY = 86_400
 
 _LOG_LEVELS = ("TRACE", "DEBUG", "INFO")
-"""With a higher one Lambda drops lines without a level, which count as INFO: so are those with the metrics.
+"""At a higher level Lambda drops lines without a level, which count as INFO. The metrics are such lines.
 
 https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
 """
 
 _REMOVAL_POLICIES = ("RETAIN", "RETAIN_ON_UPDATE_OR_DELETE", "DESTROY")
-"""Buckets, secrets and logs have no snapshots."""
+"""Buckets, secrets and log groups have no snapshots."""
 
 _MOST_STREAMS = 64
-"""What the function takes as its share of the connections."""
+"""The most connections that one function opens."""
 
 
 def check_sizes(*, max_connections: int, memory_size: int, timeout: cdk.Duration) -> None:
-    """Refuse what a function cannot have.
+    """Refuse invalid sizes of the function.
 
     Raises:
         InvalidArgument: A value is out of its range.
@@ -64,7 +65,7 @@ def check_sizes(*, max_connections: int, memory_size: int, timeout: cdk.Duration
 
 
 def check_times(*, retry_for: cdk.Duration, receipts_for: cdk.Duration) -> None:
-    """Refuse to try for too long, and to remember for too short.
+    """Refuse a retry period or a receipt retention that is out of range.
 
     Raises:
         InvalidArgument: A value is out of its range.
@@ -76,10 +77,10 @@ def check_times(*, retry_for: cdk.Duration, receipts_for: cdk.Duration) -> None:
 def check_code(
     code: lambda_.Code | None, *, architecture: lambda_.Architecture, runtime: lambda_.Runtime
 ) -> None:
-    """Refuse what the function cannot run on, and code that is not for it.
+    """Refuse an unsupported architecture or runtime, and code that was built for another one.
 
     Raises:
-        InvalidArgument: A value is none of the choices, or the code is for another one.
+        InvalidArgument: A value is not one of the choices, or the code was built for another one.
     """
     check_choice("architecture", architecture.name, [each.name for each in ARCHITECTURES])
     check_choice("runtime", runtime.name, [each.name for each in RUNTIMES])
@@ -88,10 +89,10 @@ def check_code(
 
 
 def check_removal_policy(policy: cdk.RemovalPolicy) -> None:
-    """Refuse what not everything that is made can have.
+    """Refuse a policy that not every created resource supports.
 
     Raises:
-        InvalidArgument: It is such a policy.
+        InvalidArgument: It is one.
     """
     check_choice("removal_policy", policy.name, _REMOVAL_POLICIES)
 
@@ -101,35 +102,35 @@ def check_network(
     vpc_subnets: ec2.SubnetSelection | None,
     security_groups: Sequence[ec2.ISecurityGroup] | None,
 ) -> None:
-    """Refuse places in a network that is not given.
+    """Refuse subnets and security groups without a VPC.
 
     Raises:
-        InvalidArgument: There is one.
+        InvalidArgument: One is given without it.
     """
     for name, value in (("vpc_subnets", vpc_subnets), ("security_groups", security_groups)):
         if value and not vpc:
             raise InvalidArgument(name, "must not be given without vpc, the network that they are in")
 
 
-def check_alone(**others: object) -> None:
-    """Refuse what describes a source beside `sources`.
+def check_no_source_arguments(**others: object) -> None:
+    """Refuse arguments that describe a source next to `sources`.
 
     Raises:
-        InvalidArgument: Something does.
+        InvalidArgument: One is given.
     """
     if given := [name for name, value in others.items() if value is not None]:
         raise InvalidArgument(
-            "sources", f"must not be given together with {', '.join(given)}: put them into a Source"
+            "sources", f"must not be given together with {', '.join(given)}: move them into a Source"
         )
 
 
 def check_log(
     scope: Construct, log_group: logs.ILogGroup | None, log_retention: logs.RetentionDays | None
 ) -> None:
-    """Refuse a retention for a log group that is not made here, and a log group that is out of reach.
+    """Refuse a retention for a log group that is passed in, and a log group in another account or Region.
 
     Raises:
-        InvalidArgument: There is one.
+        InvalidArgument: One is given without it.
     """
     if log_group is None:
         return
@@ -150,7 +151,7 @@ def check_log(
 
 
 def check_log_level(level: lambda_.ApplicationLogLevel | None) -> None:
-    """Refuse a level at which the metrics would be lost, and with them two alarms.
+    """Refuse a log level that would drop the metrics, and with them two alarms.
 
     Raises:
         InvalidArgument: It is one.
@@ -159,26 +160,27 @@ def check_log_level(level: lambda_.ApplicationLogLevel | None) -> None:
         raise InvalidArgument(
             "log_level",
             f"must be one of {', '.join(_LOG_LEVELS)}, got {level.name}: the metrics are log lines of level "
-            "INFO, and without them the alarms Retrying and CircuitBreakerOpen see nothing. A short log_retention "
-            "keeps the log small",
+            ""
+            f"INFO, and without them the alarms Retrying and CircuitBreakerOpen never fire. A short "
+            "log_retention keeps the log small",
         )
 
 
 def check_versions(
     keep_versions_for: cdk.Duration | None, *, retry_for: cdk.Duration, makes_bucket: bool
 ) -> None:
-    """Refuse to delete versions that may still have to be sent, and a rule for a bucket that is given.
+    """Refuse a version retention that is too short, or that is given for an existing bucket.
 
     Raises:
-        InvalidArgument: It is so.
+        InvalidArgument: It is one of these.
     """
     if keep_versions_for is None:
         return
     if not makes_bucket:
         raise InvalidArgument(
             "keep_versions_for",
-            "must not be given together with bucket or sources, got a bucket that is not made here: its "
-            "owner adds a lifecycle rule (Bucket.add_lifecycle_rule)",
+            "must not be given together with bucket or sources: the owner of an existing bucket adds a "
+            "lifecycle rule (Bucket.add_lifecycle_rule)",
         )
     if keep_versions_for.is_unresolved():
         return
@@ -192,5 +194,5 @@ def check_versions(
             "keep_versions_for",
             f"must be {shortest}-{_LONGEST_VERSIONS_DAYS} days, got {days:g}: an object that is replaced "
             f"before it is delivered is sent from its old version, which may wait for {shortest} days "
-            "(retry_for, 14 in the dead-letter queue, 14 in the queue that it is sent back to)",
+            "(retry_for, 14 in the dead-letter queue, 14 in the queue after a redrive)",
         )

@@ -1,4 +1,4 @@
-"""Buckets of other Regions, which cannot announce anything here, and of other accounts, which need help."""
+"""Checks the Region of a bucket, and forwards the events of a bucket in another account."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ from cdk_s3_to_sftp.arguments import InvalidArgument, is_token
 from cdk_s3_to_sftp.sources import Source
 
 
-def check_place(scope: Construct, source: Source) -> None:
-    """Refuse a source that would never announce anything here. What only a deployment knows passes.
+def check_region_and_account(scope: Construct, source: Source) -> None:
+    """Refuse a source whose objects would never be announced. Tokens pass.
 
     Raises:
-        InvalidArgument: It is in another Region, or in another account with a trigger that stays there.
+        InvalidArgument: It is in another Region, or in another account and has a notification of S3.
     """
     bucket, ours = source.bucket, cdk.Stack.of(scope).region
     theirs = bucket.env.region
@@ -23,7 +23,7 @@ def check_place(scope: Construct, source: Source) -> None:
         raise InvalidArgument(
             "bucket",
             f"must be in {ours}, the Region of the stack, got {bucket.node.path} in {theirs}: S3 announces "
-            f"objects only in the bucket's own Region. Make the construct in a stack in {theirs}",
+            f"objects only in the bucket's own Region. Create the construct in a stack in {theirs}",
         )
     if source.trigger.has_notification and (account := other_account(scope, bucket)):
         raise InvalidArgument(
@@ -34,13 +34,13 @@ def check_place(scope: Construct, source: Source) -> None:
 
 
 def other_account(scope: Construct, bucket: s3.IBucket) -> str | None:
-    """The account of the bucket, where it is known to be another one."""
+    """Return the account of the bucket, if it is known to be another one."""
     theirs, ours = bucket.env.account, cdk.Stack.of(scope).account
     return None if theirs == ours or is_token(theirs) or is_token(ours) else theirs
 
 
-def receive_events(scope: Construct, account: str) -> None:
-    """Let another account send what its S3 announces to the default bus of this one: once in a stack."""
+def allow_events_from(scope: Construct, account: str) -> None:
+    """Allow another account to send S3 events to the default bus of this one: once in a stack."""
     stack = cdk.Stack.of(scope)
     name = f"EventsOfS3From{account}"
     if stack.node.try_find_child(name):
@@ -61,7 +61,7 @@ def receive_events(scope: Construct, account: str) -> None:
 
 
 def forwarding_template(scope: Construct, bucket: s3.IBucket) -> dict[str, Any]:
-    """The template with which the owner of a bucket has its events sent to the default bus here.
+    """Return the template that the owner of a bucket deploys to forward its events to the default bus here.
 
     Nothing in it depends on this stack's resources: it can be deployed before or after.
     """
@@ -76,7 +76,7 @@ def forwarding_template(scope: Construct, bucket: s3.IBucket) -> dict[str, Any]:
     send = {"Effect": "Allow", "Action": "events:PutEvents", "Resource": bus}
     template = {
         "AWSTemplateFormatVersion": "2010-09-09",
-        "Description": f"Forwards what S3 announces about {bucket.bucket_name} to account {stack.account}",
+        "Description": f"Forwards the S3 events of {bucket.bucket_name} to account {stack.account}",
         "Resources": {
             "Role": {
                 "Type": "AWS::IAM::Role",

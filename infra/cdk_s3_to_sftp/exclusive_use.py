@@ -1,4 +1,7 @@
-"""What no two partners of an app may share: one would get, or lose, what is the other's."""
+"""Refuses a ledger, queue or role that two partners of an app share.
+
+One of them would get, or lose, objects of the other.
+"""
 
 import json
 
@@ -11,36 +14,38 @@ from constructs import Construct, IConstruct
 from cdk_s3_to_sftp.arguments import InvalidArgument, is_token
 
 _USED_BY = "s3-to-sftp:used-by"
-"""Type of the metadata by which a resource, and the app, tell which construct uses it."""
+"""Type of the metadata of a resource, and of the app, that names the construct that uses it."""
 
 
 def claim_ledger(scope: Construct, ledger: dynamodb.ITable) -> dynamodb.ITable:
-    """Return the ledger, unless another construct of the app has it: one of two partners would get nothing.
+    """Claim the ledger for one construct, and return it.
+
+    With a shared one, one of two partners would get nothing.
 
     Raises:
-        InvalidArgument: Another one has it.
+        InvalidArgument: Another construct of the app uses it.
     """
-    why = "what that has delivered would count as delivered here, too"
+    why = "what the other has delivered would count as delivered here, too"
     _claim(scope, "ledger", "table", ledger, ledger.table_arn, why)
     return ledger
 
 
 def claim_queue(scope: Construct, queue: sqs.IQueue) -> sqs.IQueue:
-    """Return a queue for dead letters, unless another construct of the app uses it, for whatever.
+    """Claim a queue for one construct, for any purpose, and return it.
 
     Raises:
-        InvalidArgument: Another one does.
+        InvalidArgument: Another construct of the app uses it.
     """
-    why = "messages are sent back by the queue, and one partner would get what is for the other"
+    why = "a redrive moves all of its messages, and one partner would get the other's objects"
     _claim(scope, "dead_letter_queue", "queue", queue, queue.queue_arn, why)
     return queue
 
 
 def claim_role(scope: Construct, role: iam.IRole) -> None:
-    """Refuse a role that another construct of the app has.
+    """Claim the role for one construct.
 
     Raises:
-        InvalidArgument: Another one has it.
+        InvalidArgument: Another construct of the app uses it.
     """
     why = "each function could read the files and the login of the other's partner"
     _claim(scope, "role", "role", role, role.role_arn, why)
@@ -49,16 +54,16 @@ def claim_role(scope: Construct, role: iam.IRole) -> None:
 def _claim(scope: Construct, argument: str, kind: str, resource: IConstruct, arn: str, why: str) -> None:
     named = _name_of(resource, arn)
     if other := _user_of(resource, named) or _user_of(scope.node.root, named):
-        raise InvalidArgument(argument, f"must be a {kind} of its own, got the one of {other}: {why}")
+        raise InvalidArgument(argument, f"must be a {kind} of its own, got the {kind} of {other}: {why}")
     entry = json.dumps({"resource": named, "by": scope.node.path})
     resource.node.add_metadata(_USED_BY, entry)
     if not resource.node.path.startswith(f"{scope.node.path}/"):
-        # It may be imported a second time; what was made here has one node only.
+        # It may be imported a second time. A resource that is created here has one node only.
         scope.node.root.node.add_metadata(_USED_BY, entry)
 
 
 def _name_of(resource: IConstruct, arn: str) -> str:
-    """What two imports of one resource have in common: its ARN, or where the app gets that from."""
+    """Return what two imports of one resource have in common: its ARN, or the expression for it."""
     stack = cdk.Stack.of(resource)
     return f"{stack.node.path}: {json.dumps(stack.resolve(arn))}" if is_token(arn) else arn
 

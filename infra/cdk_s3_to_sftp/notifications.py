@@ -1,53 +1,50 @@
-"""What puts a new object of a source into the queue: a notification of S3, or a rule of EventBridge."""
+"""Announces new objects of a source to the queue: by an S3 notification, or by an EventBridge rule."""
 
 import hashlib
 import json
 import urllib.parse
-from collections.abc import Callable
 
 import aws_cdk as cdk
-import constructs
-import jsii
 from aws_cdk import aws_events as events
 from aws_cdk import aws_s3 as s3
 from constructs import Construct, IConstruct
 
+from cdk_s3_to_sftp.annotations import validate_with, warn
 from cdk_s3_to_sftp.arguments import InvalidArgument, is_made_here, is_token
-from cdk_s3_to_sftp.findings import warn
-from cdk_s3_to_sftp.known_sources import identity, register_source
-from cdk_s3_to_sftp.places import check_place, other_account, receive_events
-from cdk_s3_to_sftp.senders import NotifiedQueue, Senders, TargetQueue
+from cdk_s3_to_sftp.queue_policies import NotifiedQueue, QueuePolicies, TargetQueue
+from cdk_s3_to_sftp.regions_and_accounts import allow_events_from, check_region_and_account, other_account
+from cdk_s3_to_sftp.source_registry import identity, register_source
 from cdk_s3_to_sftp.sources import Source
 
 _REFERENCES = "@aws-cdk/core:defaultCrossStackReferences"
 
 _RULES: dict[tuple[IConstruct, str, str], list[events.Rule]] = {}
-"""App, stack and bucket -> the rules for it."""
+"""App, stack and bucket -> its EventBridge rules."""
 
 _LONGEST_FILTER = 1024
-"""Characters of a prefix or suffix of a notification, encoded (API reference of S3, FilterRule)."""
+"""Characters of the URL-encoded prefix or suffix of a notification (Amazon S3 API Reference, FilterRule)."""
 
 _LONGEST_PATTERN = 2048
 """Characters of an event pattern (quotas of EventBridge)."""
 
 
-def watch(scope: Construct, source: Source, senders: Senders) -> events.Rule | None:
-    """Have every new object of the source announced to the queue.
+def watch(scope: Construct, source: Source, queue_policies: QueuePolicies) -> events.Rule | None:
+    """Announce every new object of the source to the queue.
 
     Args:
         scope: The construct that the source belongs to.
         source: What to watch.
-        senders: Has the queue, and says who may send to it.
+        queue_policies: The queue, and who may send to it.
 
     Returns:
-        The rule of EventBridge that announces them, if one does.
+        The EventBridge rule, if the trigger of the source has one.
 
     Raises:
-        InvalidArgument: Some objects would be announced twice or never, or S3 would refuse the notification.
+        InvalidArgument: Some objects would be announced twice or never, or S3 would reject the notification.
     """
-    check_place(scope, source)
+    check_region_and_account(scope, source)
     register_source(scope, source)
-    senders.allow(source.bucket)
+    queue_policies.allow(source.bucket)
     _warn_of_strong_reference(scope, source.bucket)
     rules = _RULES.setdefault((scope.node.root, cdk.Stack.of(scope).node.addr, identity(source.bucket)), [])
     bucket = _view_from(scope, source.bucket) if source.trigger.has_notification else source.bucket
@@ -55,11 +52,11 @@ def watch(scope: Construct, source: Source, senders: Senders) -> events.Rule | N
     rule = None
     if source.trigger.has_rule:
         _enable_eventbridge(scope, bucket, is_notified=source.trigger.has_notification)
-        rule = _add_rule(scope, source, senders)
+        rule = _add_rule(scope, source, queue_policies)
         rules.append(rule)
     if source.trigger.has_notification:
         bucket.add_event_notification(
-            s3.EventType.OBJECT_CREATED, NotifiedQueue(senders.queue), *_key_filter(scope, source)
+            s3.EventType.OBJECT_CREATED, NotifiedQueue(queue_policies.queue), *_key_filter(scope, source)
         )
     added = [rule] if rule else []
     _change_notifications_after(scope, bucket, rules if is_first else added)
@@ -67,16 +64,16 @@ def watch(scope: Construct, source: Source, senders: Senders) -> events.Rule | N
 
 
 def _change_notifications_after(scope: Construct, bucket: s3.IBucket, rules: list[events.Rule]) -> None:
-    """Have the rules stand before the bucket's notifications change: one of them may be what they replace."""
+    """Create the rules before the bucket's notifications change: a rule may replace a notification."""
     if notifications := _notifications(scope, bucket):
         for rule in rules:
             notifications.node.add_dependency(rule)
 
 
 def _notifications(scope: Construct, bucket: s3.IBucket) -> IConstruct | None:
-    """The resource of this stack that writes the bucket's notifications, if there is one.
+    """Return the resource of this stack that writes the bucket's notifications, if there is one.
 
-    Another stack that owns the bucket writes them alone, or not at all.
+    If another stack owns the bucket, only that stack writes them, or nobody does.
     """
     if not _is_of_same_stack(scope, bucket):
         return None
@@ -85,26 +82,26 @@ def _notifications(scope: Construct, bucket: s3.IBucket) -> IConstruct | None:
 
 
 def _view_from(scope: Construct, bucket: s3.IBucket) -> s3.IBucket:
-    """The bucket, imported where another stack owns it.
+    """Return the bucket, imported if another stack owns it.
 
-    Otherwise that stack's notification needs this one's queue, whose policy needs the bucket: a cycle. There
-    is one import for all constructs of a stack, under a name that does not depend on them: the custom
-    resource of an import that is removed takes the notifications of its whole stack away.
+    Otherwise that stack's notification would need this one's queue, whose policy needs the bucket: a cycle.
+    All constructs of a stack share one import, under an id that does not depend on them: when an import is
+    removed, its custom resource removes the notifications of the whole stack.
     """
     if _is_of_same_stack(scope, bucket):
         return bucket
     stack = cdk.Stack.of(scope)
     if is_made_here(bucket):
         validate_with(scope, lambda: _what_its_own_stack_would_overwrite(scope, bucket))
-    name = f"Watched{cdk.Names.node_unique_id(bucket.node)}"
+    name = f"SourceBucket{cdk.Names.node_unique_id(bucket.node)}"
     if existing := stack.node.try_find_child(name):
-        return existing  # type: ignore[return-value]  # nobody else gives such a name
+        return existing  # type: ignore[return-value]  # no other construct has such an id
     return s3.Bucket.from_bucket_attributes(
         stack,
         name,
         bucket_arn=bucket.bucket_arn,
         encryption_key=bucket.encryption_key,
-        # Protected in CDK's own language; it is what the owner's policies let write the notifications.
+        # Protected in TypeScript. The owner's policies allow this role to write the notifications.
         notifications_handler_role=getattr(bucket, "_notifications_handler_role", None),
     )
 
@@ -121,9 +118,10 @@ def _warn_of_strong_reference(scope: Construct, bucket: s3.IBucket) -> None:
         warn(
             scope,
             "strongReferenceToBucket",
-            f"Stack {owner} exports its bucket {bucket.node.path} to this one, and CloudFormation refuses to "
-            "change or remove an export that is in use: moving the bucket, or removing this partner, takes "
-            f'two deployments in the right order. Set "{_REFERENCES}" to "weak" in the context of cdk.json.',
+            f"Stack {owner} exports its bucket {bucket.node.path} to this one, and CloudFormation refuses "
+            "to change or remove an export that is in use: moving the bucket, or removing this "
+            f'partner, requires two deployments in the right order. Set "{_REFERENCES}" to "weak" in the '
+            "context of cdk.json.",
         )
 
 
@@ -131,23 +129,23 @@ def _what_its_own_stack_would_overwrite(scope: Construct, bucket: s3.IBucket) ->
     if bucket.node.try_find_child("Notifications") is None:
         return []
     return [
-        f"bucket {bucket.node.path} has its notifications (to {_who_is_notified(bucket)}) written by its own "
-        f"stack, all at once: its next deployment would remove the one of {scope.node.path}. Use "
-        "trigger=Trigger.EVENTBRIDGE here"
+        f"the stack of bucket {bucket.node.path} writes all of its notifications (to "
+        f"{_who_is_notified(bucket)}) at once: its next deployment would remove the notification of "
+        f"{scope.node.path}. Use trigger=Trigger.EVENTBRIDGE here"
     ]
 
 
 def _who_is_notified(bucket: s3.IBucket) -> str:
-    """Paths of the constructs that the bucket's own stack has it notify."""
+    """Return the paths of the constructs that the bucket notifies by its own stack."""
     resource = bucket.node.find_child("Notifications").node.find_child("Resource")
-    # Every destination makes the notification wait for it, or for its permission, a child of the bucket.
+    # The notification depends on every destination, or on its permission, a child of the bucket.
     own = f"{bucket.node.path}/Notifications/"
     paths = [each.node.path for each in resource.node.dependencies if not each.node.path.startswith(own)]
     return ", ".join(paths) or "EventBridge"
 
 
 def _key_filter(scope: Construct, source: Source) -> list[s3.NotificationKeyFilter]:
-    """The filter of the notification; none for all objects."""
+    """Return the filter of the notification. Empty: all objects."""
     if not (source.prefix or source.suffix):
         return []
     return [
@@ -159,9 +157,9 @@ def _key_filter(scope: Construct, source: Source) -> list[s3.NotificationKeyFilt
 
 
 def _as_in_notification(scope: Construct, name: str, text: str | None) -> str | None:
-    """The text as S3 compares it: a space as '+', what S3 does not call a safe character percent-encoded.
+    """Return the text as S3 compares it: a space as '+', all but S3's safe characters percent-encoded.
 
-    S3 takes it raw, too, and then it never matches. IAM and EventBridge compare it raw.
+    S3 accepts it unencoded, too, but then it never matches. IAM and EventBridge compare it unencoded.
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-filtering.html
     """
     if not text:
@@ -171,8 +169,8 @@ def _as_in_notification(scope: Construct, name: str, text: str | None) -> str | 
             scope,
             "filterKnownAtDeployment",
             f"The {name} of a source is known only at deployment and cannot be URL-encoded for S3's "
-            "notification. With anything in it but letters, digits and !-_.*'()/ nothing is delivered; "
-            "trigger=Trigger.EVENTBRIDGE takes all characters.",
+            "notification. If it contains anything but letters, digits and !-_.*'()/ nothing is delivered; "
+            "trigger=Trigger.EVENTBRIDGE accepts all characters.",
         )
         return text
     encoded = urllib.parse.quote_plus(text, safe="/!*'()").replace("~", "%7E")
@@ -186,8 +184,8 @@ def _as_in_notification(scope: Construct, name: str, text: str | None) -> str | 
 
 
 def _enable_eventbridge(scope: Construct, bucket: s3.IBucket, *, is_notified: bool) -> None:
-    # Where this stack writes the notifications of somebody else's bucket, it adds to what is there, and CDK
-    # leaves EventBridge switched on when that resource goes.
+    # If this stack writes the notifications of a bucket that it does not own, it adds to the existing ones,
+    # and CDK leaves EventBridge enabled when that resource is removed.
     if is_made_here(bucket) or is_notified:
         if not _announces_to_eventbridge(bucket):
             bucket.enable_event_bridge_notification()
@@ -195,14 +193,14 @@ def _enable_eventbridge(scope: Construct, bucket: s3.IBucket, *, is_notified: bo
     warn(
         scope,
         "eventBridgeOfImportedBucket",
-        f"The notifications of bucket {bucket.node.path} belong to somebody else, who must switch on "
-        '"Send notifications to Amazon EventBridge" there (EventBridgeConfiguration: {} in CloudFormation, '
+        f"The app does not own bucket {bucket.node.path}: its owner must turn on "
+        '"Send notifications to Amazon EventBridge" (EventBridgeConfiguration: {} in CloudFormation, '
         "event_bridge_enabled=True in CDK). Until then nothing is delivered from it.",
     )
 
 
 def _announces_to_eventbridge(bucket: s3.IBucket) -> bool:
-    """Whether the bucket's own resource says so: then CDK's custom resource has nothing to add."""
+    """Return whether the bucket's own resource enables it: then CDK's custom resource has nothing to add."""
     resource = bucket.node.default_child
     if not isinstance(resource, s3.CfnBucket):
         return False
@@ -210,14 +208,14 @@ def _announces_to_eventbridge(bucket: s3.IBucket) -> bool:
     return getattr(configuration, "event_bridge_enabled", False) is True
 
 
-def _add_rule(scope: Construct, source: Source, senders: Senders) -> events.Rule:
+def _add_rule(scope: Construct, source: Source, queue_policies: QueuePolicies) -> events.Rule:
     stack = cdk.Stack.of(scope)
-    # The name says what it is for, not which one it is: when sources are added, removed or put in another
-    # order, the rules of the others stay as they are, and no event falls between two versions of a rule.
+    # The id depends on the content, not on the position: when sources are added, removed or reordered, the
+    # rules of the others do not change, and no event is lost between two versions of a rule.
     named = stack.resolve([identity(source.bucket), source.prefix, source.suffix])
     owner = other_account(scope, source.bucket)
     if owner:
-        receive_events(scope, owner)
+        allow_events_from(scope, owner)
         warn(
             scope,
             "eventsOfForeignBucket",
@@ -237,18 +235,18 @@ def _add_rule(scope: Construct, source: Source, senders: Senders) -> events.Rule
                 **({"object": {"key": _key_patterns(source)}} if source.prefix or source.suffix else {}),
             },
         ),
-        targets=[TargetQueue(senders.queue, senders.dead_letters_of_rules())],
+        targets=[TargetQueue(queue_policies.queue, queue_policies.accept_dead_letters_of_rules())],
     )
-    rule.node.add_dependency(senders.queue)  # with its policy
+    rule.node.add_dependency(queue_policies.queue)  # including its policy
     return rule
 
 
 def _key_patterns(source: Source) -> list[str | dict[str, str]]:
-    """What the key must look like, one way or another.
+    """Return the patterns of which a key must match one.
 
-    Prefix and suffix make one condition: two for one field would mean either. A wildcard takes them one after
-    the other, but they may also share characters: `out/done.csv` begins with `out/` and ends with
-    `/done.csv`. Such keys are named whole.
+    Prefix and suffix make one condition: two conditions for one field are alternatives. A wildcard matches
+    one followed by the other, but they may also overlap: `out/done.csv` begins with `out/` and ends with
+    `/done.csv`. Such keys are listed in full.
     """
     match source.prefix, source.suffix:
         case str(prefix), None | "":
@@ -256,20 +254,20 @@ def _key_patterns(source: Source) -> list[str | dict[str, str]]:
         case None | "", str(suffix):
             return [{"suffix": suffix}]
     prefix, suffix = source.prefix or "", source.suffix or ""
-    # A backslash is the one other character that means something in a wildcard.
+    # Apart from the asterisk, a backslash is the only special character in a wildcard.
     apart = "*".join(part.replace("\\", "\\\\") for part in (prefix, suffix))
     patterns: list[str | dict[str, str]] = [{"wildcard": apart}, *_sharing_characters(prefix, suffix)]
     if (length := len(json.dumps(patterns))) > _LONGEST_PATTERN:
         raise InvalidArgument(
             "prefix",
-            f"and suffix make an event pattern of {length} characters, and EventBridge takes "
+            f"and suffix make an event pattern of {length} characters, and EventBridge allows "
             f"{_LONGEST_PATTERN}: shorten them, or use trigger=Trigger.NOTIFICATION",
         )
     return patterns
 
 
 def _sharing_characters(prefix: str, suffix: str) -> list[str]:
-    """The keys that begin and end so, and are too short to hold both, the longest first."""
+    """Return the keys in which prefix and suffix overlap, the longest first."""
     if is_token(prefix) or is_token(suffix):
         return []
     return [
@@ -277,17 +275,3 @@ def _sharing_characters(prefix: str, suffix: str) -> list[str]:
         for shared in range(1, min(len(prefix), len(suffix)) + 1)
         if prefix.endswith(suffix[:shared])
     ]
-
-
-def validate_with(scope: Construct, check: Callable[[], list[str]]) -> None:
-    """Ask `check` at synth, when everything is there, for sentences that say what is wrong."""
-    scope.node.add_validation(_Validation(check))
-
-
-@jsii.implements(constructs.IValidation)
-class _Validation:
-    def __init__(self, check: Callable[[], list[str]]) -> None:
-        self._check = check
-
-    def validate(self) -> list[str]:
-        return self._check()

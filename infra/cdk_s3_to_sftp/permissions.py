@@ -1,4 +1,4 @@
-"""What the function may do, action by action, and what must be said elsewhere so that it really may."""
+"""The permissions of the function's role, and the key and bucket policies that they depend on."""
 
 from collections.abc import Sequence
 
@@ -15,13 +15,14 @@ from constructs import Construct
 
 from cdk_s3_to_sftp import ledger as ledgers
 from cdk_s3_to_sftp import suppressions
+from cdk_s3_to_sftp.acknowledgements import acknowledge, acknowledge_wildcard
+from cdk_s3_to_sftp.annotations import warn
 from cdk_s3_to_sftp.arguments import is_made_here
-from cdk_s3_to_sftp.findings import accept, acknowledge_wildcard, warn
-from cdk_s3_to_sftp.places import other_account
+from cdk_s3_to_sftp.regions_and_accounts import other_account
 from cdk_s3_to_sftp.sources import Source
 from cdk_s3_to_sftp.suppressions import Suppression
 
-# The attributes tell the sizes of the parts, where S3 keeps a checksum of the parts' checksums.
+# The attributes hold the sizes of the parts, if S3 stores a checksum of the parts' checksums.
 READ_OBJECTS = (
     "s3:GetObject",
     "s3:GetObjectAttributes",
@@ -29,7 +30,7 @@ READ_OBJECTS = (
     "s3:GetObjectVersionAttributes",
 )
 
-# Without it S3 answers 403 for an object that is gone, as if reading were not allowed.
+# Without it S3 answers 403 for a missing object, as if reading it were denied.
 LIST_BUCKET = ("s3:ListBucket",)
 
 _SEND_TO_ENCRYPTED_QUEUE = ("kms:Decrypt", "kms:GenerateDataKey")
@@ -42,29 +43,30 @@ _USE_OF_NETWORK = (
     "ec2:DescribeSubnets",
     "ec2:UnassignPrivateIpAddresses",
 )
-"""What Lambda does with the role of a function in a VPC."""
+"""What Lambda does with the role of a function in a VPC (Lambda developer guide)."""
 
 _TRACES = ("xray:PutTelemetryRecords", "xray:PutTraceSegments")
-"""What Lambda does with the role of a function that is traced. X-Ray knows no resources for them.
+"""What Lambda does with the role of a traced function. X-Ray has no resource types for these actions.
 
 https://docs.aws.amazon.com/lambda/latest/dg/services-xray.html
 """
 
 
 class Permissions:
-    """Lets the function's role do what the function does, and nothing else.
+    """Grants the function's role the actions that the function uses, and no others.
 
-    Not by the L2 grants: they name groups of actions (`s3:GetObject*`, `s3:List*`) where few are needed.
+    Does not use CDK's L2 grants: they grant groups of actions (`s3:GetObject*`, `s3:List*`) where few are
+    needed.
 
     Attributes:
         role: The role. By default one that only Lambda can assume.
-        granted: The same role as policies of this stack are attached to it. The function needs them.
-        statements: What it may do.
+        granted: The same role, as this stack attaches policies to it. The function depends on it.
+        statements: All statements that the role needs.
     """
 
     def __init__(self, scope: Construct, role: iam.IRole | None, *, partner: str) -> None:
         self._scope = scope
-        self._for_keys: dict[str, list[iam.PolicyStatement]] = {}
+        self._key_statements: dict[str, list[iam.PolicyStatement]] = {}
         self._shared_key: kms.IKey | None = None
         self._key_of_dead_letters: kms.IKey | None = None
         self.statements: list[iam.PolicyStatement] = []
@@ -81,7 +83,7 @@ class Permissions:
         event_bus: events.IEventBus,
         log_group: logs.ILogGroup,
     ) -> None:
-        """Let it use what the construct consists of."""
+        """Grant the use of the construct's own resources."""
         secret = credentials.secret_full_arn or f"{credentials.secret_arn}-??????"
         self._allow(log_group.log_group_arn, "logs:CreateLogStream", "logs:PutLogEvents")
         self._allow(
@@ -90,7 +92,7 @@ class Permissions:
             "sqs:DeleteMessage",
             "sqs:ChangeMessageVisibility",
             "sqs:GetQueueAttributes",
-            "sqs:SendMessage",  # the continuation of an object that takes longer than one invocation
+            "sqs:SendMessage",  # continues an object that takes longer than one invocation
         )
         self._allow(dead_letter_queue.queue_arn, "sqs:SendMessage")
         self._allow(secret, "secretsmanager:GetSecretValue")
@@ -100,12 +102,12 @@ class Permissions:
         self._use_key(ledger.encryption_key, *ledgers.KEY_ACTIONS)
         self._warn_of_fixed_role()
 
-    def send_to_encrypted_queue(self, key: kms.IKey | None) -> None:
-        """Let it use the key of a queue, if any."""
+    def grant_send_to_encrypted_queue(self, key: kms.IKey | None) -> None:
+        """Grant the use of the key of a queue, if any."""
         self._use_key(key, *_SEND_TO_ENCRYPTED_QUEUE)
 
-    def read(self, source: Source) -> None:
-        """Let it read the objects of a source."""
+    def grant_read(self, source: Source) -> None:
+        """Grant reading the objects of a source."""
         self._allow(source.objects, *READ_OBJECTS)
         self._allow(source.bucket.bucket_arn, *LIST_BUCKET)
         acknowledge_wildcard(self.granted, source.objects, suppressions.ROLE_OBJECTS)
@@ -113,25 +115,25 @@ class Permissions:
         self._warn_of_foreign_bucket(source)
 
     def grant_vpc_access(self) -> iam.Policy | None:
-        """Let Lambda connect a function to a VPC in its name.
+        """Grant what Lambda needs to connect the function to a VPC.
 
         Returns:
-            The policy without which the function cannot be made, if there is one.
+            The policy that the function depends on, or None for a role that cannot be changed.
         """
         statement = iam.PolicyStatement(actions=list(_USE_OF_NETWORK), resources=["*"])
         return self._add_policy("Network", statement, suppressions.ROLE_NETWORK)
 
-    def be_traced(self) -> iam.Policy | None:
-        """Let Lambda send traces in the name of the function.
+    def grant_tracing(self) -> iam.Policy | None:
+        """Grant what Lambda needs to send traces of the function.
 
         Returns:
-            The policy, if there is one.
+            The policy that the function depends on, or None for a role that cannot be changed.
         """
         statement = iam.PolicyStatement(actions=list(_TRACES), resources=["*"])
         return self._add_policy("Tracing", statement, suppressions.ROLE_TRACING)
 
     def deny_vpc_access_to_code(self, function: lambda_.IFunction) -> None:
-        """Deny to the code of the function what Lambda needs for the network (Lambda developer guide)."""
+        """Deny the function's own code the VPC actions that Lambda needs (Lambda developer guide)."""
         statement = iam.PolicyStatement(
             effect=iam.Effect.DENY,
             actions=list(_USE_OF_NETWORK),
@@ -140,15 +142,15 @@ class Permissions:
         )
         self._add_policy("DenyVpcAccessToCode", statement)
 
-    def share(self, key: kms.IKey | None) -> None:
-        """Let function and AWS use the key of log and queues: to write, to put in what S3 announces."""
+    def grant_service_use_of_key(self, key: kms.IKey | None) -> None:
+        """Let the function, CloudWatch Logs, S3 and EventBridge use the key of log and queues."""
         if key is None:
             return
-        self.send_to_encrypted_queue(key)
+        self.grant_send_to_encrypted_queue(key)
         stack = cdk.Stack.of(self._scope)
-        # Not the log's own ARN: the log needs the key, whose policy would need the log.
+        # Not the log group's own ARN: the log group needs the key, whose policy would need the log group.
         logs_here = stack.format_arn(service="logs", resource="*", arn_format=cdk.ArnFormat.NO_RESOURCE_NAME)
-        self._say_in_policy_of(
+        self._add_to_key_policy(
             key,
             iam.PolicyStatement(
                 principals=[_logs_of(stack)],
@@ -163,27 +165,29 @@ class Permissions:
                 conditions={"ArnLike": {"kms:EncryptionContext:aws:logs:arn": logs_here}},
             ),
         )
-        self._say_in_policy_of(key, self._for_announcements(("s3", "events"), stack.account))
+        self._add_to_key_policy(key, self._statement_for_services(("s3", "events"), stack.account))
         self._shared_key = key
 
-    def let_rules_use(self, key: kms.IKey | None) -> None:
-        """Let EventBridge use the key of a dead-letter queue, if it is another one than the shared key."""
+    def grant_eventbridge_use_of_key(self, key: kms.IKey | None) -> None:
+        """Let EventBridge use the key of a dead-letter queue, unless it is the shared key."""
         known = [each.key_arn for each in (self._shared_key, self._key_of_dead_letters) if each]
         if key is None or key.key_arn in known:
             return
         self._key_of_dead_letters = key
-        self._say_in_policy_of(key, self._for_announcements(("events",), cdk.Stack.of(self._scope).account))
+        self._add_to_key_policy(
+            key, self._statement_for_services(("events",), cdk.Stack.of(self._scope).account)
+        )
 
-    def for_key(self, key: kms.IKey) -> list[iam.PolicyStatement]:
-        """What the policy of a key must say that the app cannot change."""
-        return list(self._for_keys.get(key.key_arn, []))
+    def key_policy_statements(self, key: kms.IKey) -> list[iam.PolicyStatement]:
+        """Return what the policy of an imported key must contain."""
+        return list(self._key_statements.get(key.key_arn, []))
 
-    def for_bucket(self, sources: Sequence[Source]) -> list[iam.PolicyStatement]:
-        """What the policy of the sources' bucket must say where it belongs to another account."""
+    def bucket_policy_statements(self, sources: Sequence[Source]) -> list[iam.PolicyStatement]:
+        """Return what the policy of the sources' bucket must contain if it belongs to another account."""
         objects = [source.objects for source in sources]
         return [
-            self._for_the_role(READ_OBJECTS, objects),
-            self._for_the_role(LIST_BUCKET, [sources[0].bucket.bucket_arn]),
+            self._statement_for_role(READ_OBJECTS, objects),
+            self._statement_for_role(LIST_BUCKET, [sources[0].bucket.bucket_arn]),
         ]
 
     def _allow(self, resource: str, *actions: str) -> None:
@@ -195,19 +199,19 @@ class Permissions:
         self,
         id: str,  # noqa: A002 -- as in every construct
         statement: iam.PolicyStatement,
-        *accepted: Suppression,
+        *suppressed: Suppression,
     ) -> iam.Policy | None:
-        """Add one statement in a policy of its own: what is accepted about it is accepted about no other."""
+        """Add a statement in a separate policy, so that its suppressions apply to no other statement."""
         self.statements.append(statement)
         if self._role_is_fixed:
             return None
         policy = iam.Policy(self._scope, id, roles=[self.granted], statements=[statement])
-        accept(policy, suppressions.ROLE_POLICY, *accepted)
+        acknowledge(policy, suppressions.ROLE_POLICY, *suppressed)
         return policy
 
     @property
     def _role_is_fixed(self) -> bool:
-        """Whether the first statement went nowhere: CDK does not say so."""
+        """Whether the first statement was dropped, which CDK does silently."""
         return not any(isinstance(child, iam.Policy) for child in self.granted.node.children)
 
     def _warn_of_fixed_role(self) -> None:
@@ -215,15 +219,15 @@ class Permissions:
             warn(
                 self._scope,
                 "policyOfFixedRole",
-                f"The role {self.role.node.path} cannot be changed here. Its policy must hold the statements "
-                "of `role_policy_statements`.",
+                f"The role {self.role.node.path} cannot be changed by the app. Its policy must contain the "
+                "statements of `role_policy_statements`.",
             )
 
-    def _for_announcements(self, services: Sequence[str], account: str) -> iam.PolicyStatement:
-        """Let services put into an encrypted queue what they announce on behalf of an account.
+    def _statement_for_services(self, services: Sequence[str], account: str) -> iam.PolicyStatement:
+        """Let services send to an encrypted queue on behalf of an account.
 
-        Not only of the buckets that are watched: one of them may need the same key, another cycle. The policy
-        of the queue says whose messages it takes.
+        Names no buckets: one of them may need the same key, which would be a cycle. The policy of the queue
+        restricts the senders.
         """
         return iam.PolicyStatement(
             principals=[iam.ServicePrincipal(f"{name}.amazonaws.com") for name in services],
@@ -237,23 +241,23 @@ class Permissions:
             return
         self._allow(key.key_arn, *actions)
         if not is_made_here(key):
-            self._say_in_policy_of(key, self._for_the_role(actions, ["*"]))
+            self._add_to_key_policy(key, self._statement_for_role(actions, ["*"]))
 
-    def _say_in_policy_of(self, key: kms.IKey, statement: iam.PolicyStatement) -> None:
+    def _add_to_key_policy(self, key: kms.IKey, statement: iam.PolicyStatement) -> None:
         if is_made_here(key):
             key.add_to_resource_policy(statement)
             return
-        if key.key_arn not in self._for_keys:
+        if key.key_arn not in self._key_statements:
             warn(
                 self._scope,
                 "policyOfImportedKey",
-                f"The policy of key {key.node.path} cannot be changed here. It must hold the statements of "
-                "`key_policy_statements(key)`; those for the role can be left out where it lets the account "
-                "decide by IAM policies, as key policies do by default.",
+                f"The policy of key {key.node.path} cannot be changed by the app. It must contain the "
+                "statements of `key_policy_statements(key)`. Those for the role are not needed if it lets "
+                "the account decide by IAM policies, as key policies do by default.",
             )
-        self._for_keys.setdefault(key.key_arn, []).append(statement)
+        self._key_statements.setdefault(key.key_arn, []).append(statement)
 
-    def _for_the_role(self, actions: Sequence[str], resources: Sequence[str]) -> iam.PolicyStatement:
+    def _statement_for_role(self, actions: Sequence[str], resources: Sequence[str]) -> iam.PolicyStatement:
         return iam.PolicyStatement(
             principals=[iam.ArnPrincipal(self.role.role_arn)],
             actions=list(actions),
@@ -267,15 +271,16 @@ class Permissions:
         warn(
             self._scope,
             "policyOfForeignBucket",
-            f"Bucket {source.bucket.node.path} belongs to account {theirs}: its policy must hold the "
+            f"Bucket {source.bucket.node.path} belongs to account {theirs}: its policy must contain the "
             "statements of `bucket_policy_statements(bucket)`.",
         )
 
 
 def _logs_of(stack: cdk.Stack) -> iam.ServicePrincipal:
-    """CloudWatch Logs of the Region: the one service here whose name ends as the partition's domain does.
+    """Return the principal of CloudWatch Logs, the one service here with the partition's domain in its name.
 
-    All others are `<service>.amazonaws.com` everywhere: see `region_info.Default.service_principal` of CDK.
+    All others are `<service>.amazonaws.com` in every partition: see `region_info.Default.service_principal`
+    of CDK.
     """
     return iam.ServicePrincipal(f"logs.{stack.region}.{stack.url_suffix}")
 
@@ -284,22 +289,23 @@ def _make_role(scope: Construct, partner: str) -> iam.Role:
     role = iam.Role(
         scope,
         "Role",
-        description=f"What the function may do that delivers objects from S3 to {partner}",
+        description=f"Role of the function that delivers objects from S3 to {partner}",
         assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
     )
-    # Of a role that is passed in, others may have made the policy: there it is not ours to accept.
-    accept(role, suppressions.ROLE_POLICY)
+    # The policy of a role that is passed in may belong to others, whose findings are not ours to acknowledge.
+    acknowledge(role, suppressions.ROLE_POLICY)
     return role
 
 
 def _to_be_granted(scope: Construct, role: iam.IRole) -> iam.IRole:
-    """The role, imported where another stack makes it.
+    """Return the role, imported if another stack creates it.
 
-    Otherwise its policy there would name what is made here, and the function here needs the role: a cycle.
-    Imported by its name: out of an ARN that only the deployment knows, CDK cannot read a name behind a path.
+    Otherwise its policy in that stack would name resources of this one, whose function needs the role: a
+    cycle. It is imported by name: CDK cannot parse a name with a path from an ARN that is only known at
+    deployment.
     """
     if not isinstance(role, iam.Role) or cdk.Stack.of(role).node.addr == cdk.Stack.of(scope).node.addr:
         return role
     imported = iam.Role.from_role_name(scope, "RoleOfAnotherStack", role.role_name)
-    accept(imported, suppressions.ROLE_POLICY)
+    acknowledge(imported, suppressions.ROLE_POLICY)
     return imported

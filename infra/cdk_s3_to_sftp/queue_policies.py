@@ -1,9 +1,9 @@
-"""Who may send to the queues: S3 for the buckets that are watched, and EventBridge for rules of this account.
+"""The queue policies: S3 may send for the source buckets, EventBridge for rules of this account.
 
-One statement each, whatever the number of sources: a policy of SQS holds at most 20 statements, 10 conditions
-and 8,192 bytes (Amazon SQS Developer Guide, "Amazon SQS policy quotas"). Neither says which trigger a source
-has. A deployment that changes a trigger so leaves the policy alone, and no announcement meets a queue that
-refuses it already, or still: EventBridge does not repeat what it had no permission for.
+There is one statement for each, whatever the number of sources: an SQS policy holds at most 20 statements,
+10 conditions and 8,192 bytes (Amazon SQS Developer Guide, "Amazon SQS policy quotas"). Neither depends on
+the trigger of a source. A deployment that changes a trigger therefore does not change the policy, and the
+queue accepts every announcement during it: EventBridge does not retry after a permission error.
 """
 
 from collections.abc import Callable
@@ -17,19 +17,19 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from cdk_s3_to_sftp.annotations import warn
 from cdk_s3_to_sftp.arguments import is_made_here
-from cdk_s3_to_sftp.findings import warn
 
 MOST_BUCKETS = 80
-"""As many ARNs have room in a policy of 8,192 bytes, when every name has 63 characters."""
+"""Number of ARNs that fit into a policy of 8,192 bytes if every name has 63 characters."""
 
 
-class Senders:
-    """Lets announcements into the queue, and what EventBridge cannot put there into the dead-letter queue.
+class QueuePolicies:
+    """Allows announcements into the queue, and what EventBridge cannot deliver into the dead-letter queue.
 
     Attributes:
-        queue: Gets the announcements.
-        for_dead_letter_queue: What the policy of the dead-letter queue must say that the app cannot change.
+        queue: Receives the announcements.
+        for_dead_letter_queue: What the policy of an imported dead-letter queue must contain.
     """
 
     def __init__(self, scope: Construct, *, queue: sqs.IQueue, dead_letter_queue: sqs.IQueue) -> None:
@@ -43,19 +43,19 @@ class Senders:
         queue.add_to_resource_policy(self._from_rules(queue))
 
     def allow(self, bucket: s3.IBucket) -> None:
-        """Let S3 send for a bucket."""
+        """Allow S3 to send for a bucket."""
         if (arn := bucket.bucket_arn) not in self._buckets:
             self._buckets.append(arn)
 
-    def dead_letters_of_rules(self) -> sqs.IQueue:
-        """The queue for what a rule cannot put into the other one, which takes it from now on."""
+    def accept_dead_letters_of_rules(self) -> sqs.IQueue:
+        """Allow rules to send to the dead-letter queue, and return that queue."""
         if not self._takes_dead_letters:
             self._takes_dead_letters = True
             self._let_rules_into_dead_letter_queue()
         return self._dead_letter_queue
 
     def _let_rules_into_dead_letter_queue(self) -> None:
-        # Names no rule: in the stack of the queue that would need this one, which needs the queue.
+        # Names no rule: the stack of the dead-letter queue would need this stack, which needs the queue.
         statement = self._from_rules(self._dead_letter_queue)
         if is_made_here(self._dead_letter_queue):
             self._dead_letter_queue.add_to_resource_policy(statement)
@@ -64,13 +64,14 @@ class Senders:
         warn(
             self._scope,
             "policyOfImportedQueue",
-            f"The policy of queue {self._dead_letter_queue.node.path} cannot be changed here. It must hold "
-            "the statement of `dead_letter_queue_policy_statements`, or what EventBridge cannot deliver in a "
-            "day is lost. Import one with a key of its own by `from_queue_attributes(key_arn=...)`.",
+            f"The policy of queue {self._dead_letter_queue.node.path} cannot be changed by the app. It must "
+            "contain the statement of `dead_letter_queue_policy_statements`, or what EventBridge cannot "
+            "deliver within a day is lost. Import a queue with a customer managed key by "
+            "`from_queue_attributes(key_arn=...)`.",
         )
 
-    def complaints(self) -> list[str]:
-        """What is wrong at synth."""
+    def errors(self) -> list[str]:
+        """Return the errors to report at synth."""
         if len(self._buckets) <= MOST_BUCKETS:
             return []
         return [
@@ -79,14 +80,15 @@ class Senders:
         ]
 
     def _from_buckets(self) -> iam.PolicyStatement:
-        # The ARN alone is not enough: after a bucket is deleted, any account can create one with its name.
+        # The ARN alone is not enough: after a bucket is deleted, any account can create one with the same
+        # name.
         return self._sending(
             self.queue, "s3.amazonaws.com", cdk.Lazy.list(_Producer(lambda: list(self._buckets)))
         )
 
     def _from_rules(self, queue: sqs.IQueue) -> iam.PolicyStatement:
-        # Not one rule each: a new rule would come before the policy that names it, and lose what it matches
-        # in between.
+        # Does not list rules: a new rule would exist before the policy that names it, and lose the events in
+        # between.
         every_rule = cdk.Stack.of(self._scope).format_arn(
             service="events", resource="rule", resource_name="*"
         )
@@ -115,7 +117,7 @@ class _Producer:
 
 @jsii.implements(s3.IBucketNotificationDestination)
 class NotifiedQueue:
-    """The queue as the destination of a notification: CDK's own adds a statement for each source."""
+    """The queue as the destination of a notification. CDK's own class adds a statement for each source."""
 
     def __init__(self, queue: sqs.IQueue) -> None:
         self._queue = queue
@@ -125,7 +127,7 @@ class NotifiedQueue:
         scope: Construct,  # noqa: ARG002 -- CDK passes it by its name
         bucket: Any,  # noqa: ARG002
     ) -> s3.BucketNotificationDestinationConfig:
-        """Say where it is. Its policy comes first: S3 tries whether it may send."""
+        """Return the destination. It depends on the queue's policy: S3 checks its permission to send."""
         return s3.BucketNotificationDestinationConfig(
             arn=self._queue.queue_arn,
             type=s3.BucketNotificationDestinationType.QUEUE,
@@ -135,7 +137,7 @@ class NotifiedQueue:
 
 @jsii.implements(events.IRuleTarget)
 class TargetQueue:
-    """The queue as the target of a rule: CDK's own adds a statement for each rule, to both queues."""
+    """The queue as the target of a rule. CDK's own class adds a statement for each rule to both queues."""
 
     def __init__(self, queue: sqs.IQueue, dead_letter_queue: sqs.IQueue) -> None:
         self._queue = queue
@@ -146,7 +148,7 @@ class TargetQueue:
         rule: Any,  # noqa: ARG002
         id: str | None = None,  # noqa: A002, ARG002
     ) -> events.RuleTargetConfig:
-        """Say where it is, and where to put what cannot be put there."""
+        """Return the target and its dead-letter queue."""
         return events.RuleTargetConfig(
             arn=self._queue.queue_arn,
             dead_letter_config=events.CfnRule.DeadLetterConfigProperty(arn=self._dead_letter_queue.queue_arn),

@@ -1,4 +1,4 @@
-"""What the constructs of an app know about each other's sources: no object may be announced twice."""
+"""Registry of all sources of an app: no object may be announced twice."""
 
 from dataclasses import dataclass
 
@@ -10,17 +10,17 @@ from cdk_s3_to_sftp.arguments import InvalidArgument, is_made_here, is_token
 from cdk_s3_to_sftp.sources import Source
 
 _MOST_NOTIFICATIONS = 100
-"""Of a bucket (Amazon S3 User Guide, "Amazon S3 Event Notifications")."""
+"""Limit of a bucket (Amazon S3 User Guide, "Amazon S3 Event Notifications")."""
 
 _OF_APPS: dict[IConstruct, list["_Known"]] = {}
-"""What each app has so far. Not in the app's own metadata, which CDK hands over as a whole every time."""
+"""App -> its sources so far. Not in the app's own metadata, which CDK copies as a whole on every access."""
 
 
 def register_source(scope: Construct, source: Source) -> None:
-    """Compare the source with all that the app has so far, then add it to them.
+    """Check the source against all registered ones, then register it.
 
     Raises:
-        InvalidArgument: It does not go together with one of them.
+        InvalidArgument: It conflicts with one of them.
     """
     known = _OF_APPS.setdefault(scope.node.root, [])
     new = _Known(
@@ -40,7 +40,7 @@ def register_source(scope: Construct, source: Source) -> None:
 
 
 def identity(bucket: s3.IBucket) -> str:
-    """What two imports of one bucket have in common: its name, or where the app gets its name from."""
+    """Return what two imports of one bucket have in common: its name, or the expression for it."""
     if is_made_here(bucket):
         return str(bucket.node.path)
     name = bucket.bucket_name
@@ -50,7 +50,7 @@ def identity(bucket: s3.IBucket) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class _Known:
-    """What the other constructs of the app know about a source."""
+    """A registered source."""
 
     owner: str
     stack: str
@@ -59,9 +59,9 @@ class _Known:
     prefix: str
     suffix: str
     is_clear: bool
-    """Whether both are known now."""
+    """Whether prefix and suffix are known at synth."""
     notifies: bool
-    """Whether S3 notifies the queue itself."""
+    """Whether S3 notifies the queue directly."""
 
     def __str__(self) -> str:
         return f"'{self.prefix}*{self.suffix}' of {self.owner}"
@@ -75,21 +75,22 @@ def _check_goes_together(new: _Known, known: _Known) -> None:
         if new.owner == known.owner:
             raise InvalidArgument(
                 "prefix",
-                f"and suffix must not overlap those of another source of the bucket, got {new} beside "
+                f"and suffix must not overlap those of another source of the bucket, got {new} and "
                 f"{known}: objects of both would be announced twice",
             )
         if both_notify:
             raise InvalidArgument(
                 "prefix",
-                f"and suffix must not overlap those of another notification of the bucket, got {new} beside "
-                f"{known}: S3 takes only one. With trigger=Trigger.EVENTBRIDGE both get the objects",
+                f"and suffix must not overlap those of another notification of the bucket, got {new} and "
+                f"{known}: S3 allows only one. With trigger=Trigger.EVENTBRIDGE both get the objects",
             )
     if both_notify and new.stack == known.stack and new.imported_as != known.imported_as:
-        # Each import has a custom resource of its own, which reads the notifications, adds its own and
-        # writes them back: two at a time lose those of one, and removing one removes those of all.
+        # Each import has its own custom resource, which reads the notifications, adds its own and writes
+        # them back: two running at the same time lose the changes of one, and removing one removes all
+        # notifications.
         raise InvalidArgument(
             "bucket",
-            f"must be imported once in a stack, got {new.imported_as} beside {known.imported_as}: CDK would "
+            f"must be imported once in a stack, got {new.imported_as} and {known.imported_as}: CDK would "
             "write its notifications from both at the same time, and one would be lost. Pass the same import",
         )
 
@@ -100,13 +101,16 @@ def _check_number(known: list[_Known]) -> None:
     if new.notifies and number > _MOST_NOTIFICATIONS:
         raise InvalidArgument(
             "bucket",
-            f"must not have more than {_MOST_NOTIFICATIONS} notifications, got another one with {new}: give "
+            f"must not have more than {_MOST_NOTIFICATIONS} notifications, got one more with {new}: give "
             "sources fewer prefixes and suffixes, or use trigger=Trigger.EVENTBRIDGE",
         )
 
 
 def _overlap(one: _Known, other: _Known) -> bool:
-    """S3's own rule: prefixes do where one begins with the other, suffixes where one ends with the other."""
+    """Return whether they overlap by S3's rule.
+
+    One prefix begins with the other, and one suffix ends with the other.
+    """
     if not (one.is_clear and other.is_clear):
         return False
     prefixes = one.prefix.startswith(other.prefix) or other.prefix.startswith(one.prefix)

@@ -1,4 +1,4 @@
-"""The bucket, the secret and the log that the construct makes where it is given none."""
+"""The bucket, the secret and the log group that the construct creates by default."""
 
 from dataclasses import dataclass
 
@@ -10,52 +10,51 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from cdk_s3_to_sftp import suppressions
-from cdk_s3_to_sftp.findings import accept
+from cdk_s3_to_sftp.acknowledgements import acknowledge
 from cdk_s3_to_sftp.suppressions import Suppression
 
 LOGIN_PLACEHOLDER = {"username": "REPLACE-ME", "password": "", "private_key": "", "passphrase": ""}
 """What the secret holds until somebody fills it.
 
-Never change this: CloudFormation writes a secret's value again when its text in the template changes. That
-would wipe out the login in every stack that is updated.
+Never change this: CloudFormation rewrites a secret's value when its text in the template changes. That would
+erase the login in every stack that is updated.
 """
 
 
 KEEP_VERSIONS_FOR = cdk.Duration.days(90)
-"""By default: time to notice that something was deleted or overwritten by mistake."""
+"""Default: time to notice that something was deleted or overwritten by mistake."""
 
 _UNFINISHED_UPLOADS_FOR = cdk.Duration.days(7)
-"""What AWS suggests for its parts, which nobody sees and which are paid for
-(https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpu-abort-incomplete-mpu-lifecycle-config.html).
-"""
+"""AWS's suggestion for parts of incomplete uploads, which are invisible and billed
+(https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpu-abort-incomplete-mpu-lifecycle-config.html). """
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataProtection:
-    """How what is made here is kept.
+    """How created resources are protected.
 
     Attributes:
-        encryption_key: Encrypts it; None: a key that AWS manages.
-        removal_policy: What becomes of what holds data when the stack is deleted.
+        encryption_key: The key that encrypts them. None: an AWS managed key.
+        removal_policy: What happens to resources that hold data when the stack is deleted.
     """
 
     encryption_key: kms.IKey | None
     removal_policy: cdk.RemovalPolicy
 
-    def acknowledge_aws_managed_key(self, scope: Construct, trade: Suppression) -> None:
-        """Accept it for `scope` where there is no other key: with one, there is nothing to find."""
+    def acknowledge_aws_managed_key(self, scope: Construct, suppression: Suppression) -> None:
+        """Acknowledge the finding for `scope`, unless there is a customer managed key."""
         if self.encryption_key is None:
-            accept(scope, trade)
+            acknowledge(scope, suppression)
 
 
 def make_bucket(
     scope: Construct, protection: DataProtection, *, keep_versions_for: cdk.Duration
 ) -> s3.Bucket:
-    """Make a bucket: encrypted, versioned, private, TLS only, without old versions for ever.
+    """Create a bucket: encrypted, versioned, private, TLS only, with old versions that expire.
 
     Args:
-        scope: The construct that it belongs to.
-        custody: How it is kept.
+        scope: The construct that the resource belongs to.
+        protection: The encryption key and the removal policy.
         keep_versions_for: How long a version is kept after it was replaced or deleted.
     """
     bucket = s3.Bucket(
@@ -63,7 +62,7 @@ def make_bucket(
         "Bucket",
         encryption=s3.BucketEncryption.KMS if protection.encryption_key else s3.BucketEncryption.S3_MANAGED,
         encryption_key=protection.encryption_key,
-        # Else every object costs a request to the key, when it is put and when it is read.
+        # Otherwise every object costs a KMS request when it is written and when it is read.
         bucket_key_enabled=True if protection.encryption_key else None,
         versioned=True,
         block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
@@ -72,14 +71,14 @@ def make_bucket(
             s3.LifecycleRule(
                 id="OldVersions",
                 noncurrent_version_expiration=keep_versions_for,
-                # The mark of a deletion stays behind when the last version is gone.
+                # A delete marker remains after the last version has expired.
                 expired_object_delete_marker=True,
                 abort_incomplete_multipart_upload_after=_UNFINISHED_UPLOADS_FOR,
             )
         ],
         removal_policy=protection.removal_policy,
     )
-    accept(
+    acknowledge(
         bucket, suppressions.BUCKET_ACCESS_LOG, suppressions.BUCKET_REPLICA, suppressions.NOTIFICATIONS_POLICY
     )
     protection.acknowledge_aws_managed_key(bucket, suppressions.BUCKET_KEY)
@@ -87,7 +86,7 @@ def make_bucket(
 
 
 def make_secret(scope: Construct, protection: DataProtection) -> secretsmanager.Secret:
-    """Make a secret to be filled once."""
+    """Create a secret to be filled once."""
     plain = cdk.SecretValue.unsafe_plain_text  # nothing of the placeholder is secret
     secret = secretsmanager.Secret(
         scope,
@@ -97,7 +96,7 @@ def make_secret(scope: Construct, protection: DataProtection) -> secretsmanager.
         encryption_key=protection.encryption_key,
         removal_policy=protection.removal_policy,
     )
-    accept(secret, suppressions.SECRET_ROTATION)
+    acknowledge(secret, suppressions.SECRET_ROTATION)
     protection.acknowledge_aws_managed_key(secret, suppressions.SECRET_KEY)
     return secret
 
@@ -105,7 +104,7 @@ def make_secret(scope: Construct, protection: DataProtection) -> secretsmanager.
 def make_log(
     scope: Construct, protection: DataProtection, *, retention: logs.RetentionDays | None
 ) -> logs.LogGroup:
-    """Make the log."""
+    """Create the log group."""
     log = logs.LogGroup(
         scope,
         "Log",

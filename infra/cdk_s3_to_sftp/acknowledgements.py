@@ -1,4 +1,4 @@
-"""What people should know at synth: warnings, and answers to what rule packs find."""
+"""Acknowledges findings of rule packs, each with its reason, where cdk-nag and checkov read it."""
 
 from typing import Any
 
@@ -9,33 +9,28 @@ from cdk_s3_to_sftp.nag_metadata import suppress_in_metadata
 from cdk_s3_to_sftp.suppressions import OBJECTS, Suppression
 
 _CHECKOV = "checkov"
-"""Key of a resource's metadata in the template, where checkov looks for what it should skip."""
+"""Key of a resource's metadata in the template, where checkov reads which checks to skip."""
 
 
-def warn(scope: IConstruct, id: str, sentence: str) -> None:  # noqa: A002 -- as CDK calls it
-    """Say something at synth that a person must see to, who can then acknowledge it by its id."""
-    cdk.Annotations.of(scope).add_warning_v2(f"cdk-s3-to-sftp:{id}", sentence)
+def acknowledge(scope: IConstruct, *suppressions: Suppression) -> None:
+    """Acknowledge findings for `scope` and everything below it: apps that run the packs are clean.
 
-
-def accept(scope: IConstruct, *suppressions: Suppression) -> None:
-    """Accept what these trades are about for `scope` and what is below it: apps that run the packs are clean.
-
-    What checkov finds is accepted for the resource of `scope` alone.
+    A checkov finding is acknowledged for the resource of `scope` only.
     """
-    for trade in suppressions:
-        for rule in trade.rules:
-            _acknowledge(scope, rule, trade.reason)
+    for suppression in suppressions:
+        for rule in suppression.rules:
+            _acknowledge(scope, rule, suppression.reason)
 
 
-def acknowledge_wildcard(scope: IConstruct, resource: str, trade: Suppression) -> None:
-    """Accept that a policy in `scope` names `resource`, an ARN with a wildcard, and no other."""
+def acknowledge_wildcard(scope: IConstruct, resource: str, suppression: Suppression) -> None:
+    """Acknowledge that a policy in `scope` names this ARN with a wildcard, and no other one."""
     printed = _as_printed(cdk.Stack.of(scope).resolve(resource))
-    for rule in trade.rules:
-        _acknowledge(scope, rule.replace(OBJECTS, printed), trade.reason)
+    for rule in suppression.rules:
+        _acknowledge(scope, rule.replace(OBJECTS, printed), suppression.reason)
 
 
 def acknowledge_long_timeout(function: IConstruct) -> None:
-    """Accept a timeout that Lambda takes and that CDK's own rules, where it has some, do not know yet."""
+    """Acknowledge a timeout that Lambda accepts and that CDK's own rules, where it has some, reject."""
     rule = "CloudFormation-Validate::E3717"
     reason = "Lambda's API takes up to 1,800 seconds (CreateFunction, Timeout)."
     if has_validations():
@@ -61,14 +56,14 @@ def _acknowledge_in_cdk(scope: IConstruct, id: str, reason: str) -> None:  # noq
     try:
         cdk.Validations.of(scope).acknowledge(cdk.Acknowledgment(id=id, reason=reason))
     except RuntimeError as error:
-        # CDK takes no id whose brackets are not in pairs (a prefix `a)/`), and before 2.271 none of a finding
-        # with `::` in it: then the finding stays.
+        # CDK rejects an id with unbalanced brackets (a prefix `a)/`), and before 2.271 one of a finding that
+        # contains `::`. The finding then remains.
         if "InvalidValidationId" not in str(error):
             raise
 
 
 def _skip_in_checkov(scope: IConstruct, rule: str, reason: str) -> None:
-    """Say so in the template: checkov sees nothing else."""
+    """Write the suppression into the template, which is all that checkov reads."""
     resource = scope.node.default_child
     if isinstance(resource, cdk.CfnResource):
         so_far = (resource.get_metadata(_CHECKOV) or {"skip": []})["skip"]
@@ -76,7 +71,7 @@ def _skip_in_checkov(scope: IConstruct, rule: str, reason: str) -> None:
 
 
 def _as_printed(value: Any) -> str:
-    """The way that cdk-nag prints an ARN of the template, which is part of the finding's id."""
+    """Format an ARN of the template as cdk-nag prints it in the id of a finding."""
     match value:
         case {"Fn::GetAtt": [name, attribute]}:
             return f"<{name}.{attribute}>"
