@@ -1,7 +1,7 @@
 """Suppressed findings of rule packs: why each is suppressed, and what to do if you need it fixed.
 
-`docs/reference/security.md` lists them all; a test compares. AwsSolutions and NIST 800-53 are packs of cdk-nag, `CKV`
-is checkov.
+`docs/reference/security.md` lists them all; a test compares. AwsSolutions and NIST 800-53 are packs of
+cdk-nag, `CKV` is checkov.
 """
 
 from dataclasses import dataclass
