@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from s3_to_sftp.delivery.remote_path import SourceDirectory, home_in, never_delivered
-from s3_to_sftp.delivery.unknown_outcome import UnknownOutcome
 from s3_to_sftp.errors import ConfigurationError
 from s3_to_sftp.host_key_setting import pinned_host_keys
 from s3_to_sftp.ssh.algorithms import KNOWN_CIPHERS
 from s3_to_sftp.ssh.pasted_text import holds_private_key_file
+from s3_to_sftp.unknown_outcome import UnknownOutcome
 from s3_to_sftp.untrusted_text import quoted
 
 # The only contract with the construct: it sets exactly these, except those of a plain Lambda.

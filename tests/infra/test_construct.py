@@ -13,8 +13,7 @@ from aws_cdk.assertions import Match, Template
 
 from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer, Source, UnknownOutcome
 from cdk_s3_to_sftp.queues import most_receives
-from s3_to_sftp import configured_by, settings
-from s3_to_sftp.delivery import unknown_outcome
+from s3_to_sftp import configured_by, settings, unknown_outcome
 from tests.infra.conftest import Synthesise, new_app
 from tests.support.infra.keys import ECDSA, ED25519
 

@@ -17,7 +17,6 @@ import pytest
 
 from local.sftp_server import RunningServer, start_asyncssh_server
 from s3_to_sftp.delivery.deadline import SMALL_BYTES
-from s3_to_sftp.delivery.unknown_outcome import UnknownOutcome
 from s3_to_sftp.errors import (
     ConnectionLost,
     DeliveryError,
@@ -31,6 +30,7 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.sftp.protocol import POSIX_RENAME, Status
 from s3_to_sftp.state.receipt import Evidence, Receipt
+from s3_to_sftp.unknown_outcome import UnknownOutcome
 from tests.integration.conftest import start as start_healthy
 from tests.support.faults.sftp_server import (
     PERMISSION_DENIED,

@@ -9,7 +9,6 @@ from botocore.config import Config
 
 from s3_to_sftp.app import App, build_app
 from s3_to_sftp.credentials import Credentials, FixedCredentials, SecretCredentials
-from s3_to_sftp.delivery.unknown_outcome import UnknownOutcome
 from s3_to_sftp.errors import LedgerError
 from s3_to_sftp.events import EventPublisher, NullPublisher
 from s3_to_sftp.settings import Settings
@@ -18,6 +17,7 @@ from s3_to_sftp.state.circuit_breaker import NoCircuitBreaker
 from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
 from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
 from s3_to_sftp.state.no_ledger import NoLedger
+from s3_to_sftp.unknown_outcome import UnknownOutcome
 from tests.support.ledger_environment import ref
 
 PLAIN = {"SSH_HOST": "sftp.partner.example", "SSH_PORT": "22", "SSH_USERNAME": "u", "SSH_PASSWORD": "p"}

@@ -8,9 +8,9 @@ import traceback
 import pytest
 
 from s3_to_sftp.delivery.remote_path import SourceDirectory
-from s3_to_sftp.delivery.unknown_outcome import UnknownOutcome
 from s3_to_sftp.errors import ConfigurationError
 from s3_to_sftp.settings import PLAIN_LAMBDA_ONLY, VARIABLES, Server, Settings
+from s3_to_sftp.unknown_outcome import UnknownOutcome
 
 PLAIN = {"SSH_HOST": "sftp.partner.example", "SSH_PORT": "22", "SSH_USERNAME": "u", "SSH_PASSWORD": "p"}
 WITH_SECRET = {"SSH_HOST": "sftp.partner.example", "SSH_PORT": "22", "SSH_SECRET_ARN": "arn:secret"}

@@ -26,7 +26,6 @@ from s3_to_sftp.delivery.leftovers import Leftovers, NameJournal, own_names
 from s3_to_sftp.delivery.recovery import Verdict, judge, outcome_unknown
 from s3_to_sftp.delivery.remote_path import SourceDirectory, directory_of, remote_path
 from s3_to_sftp.delivery.resumable_upload import ResumableUpload
-from s3_to_sftp.delivery.unknown_outcome import UnknownOutcome
 from s3_to_sftp.errors import (
     ConnectionLost,
     CredentialsError,
@@ -55,6 +54,7 @@ from s3_to_sftp.state.ledger import Commit, Lease, Ledger, TerminalState
 from s3_to_sftp.state.no_ledger import NoLedger
 from s3_to_sftp.state.receipt import Evidence, Receipt
 from s3_to_sftp.state.remote_names import NameKind
+from s3_to_sftp.unknown_outcome import UnknownOutcome
 
 _log = logging.getLogger(__name__)
 

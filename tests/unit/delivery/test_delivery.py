@@ -12,7 +12,6 @@ import pytest
 
 from s3_to_sftp.delivery.deadline import Invocation
 from s3_to_sftp.delivery.delivery import SmallDelivery
-from s3_to_sftp.delivery.unknown_outcome import UnknownOutcome
 from s3_to_sftp.errors import (
     AlreadyDelivered,
     AlreadyGone,
@@ -43,6 +42,7 @@ from s3_to_sftp.sftp.upload import Staged
 from s3_to_sftp.sftp.upload_request import TransferTuning
 from s3_to_sftp.state.items import KEY
 from s3_to_sftp.state.receipt import Evidence, Receipt
+from s3_to_sftp.unknown_outcome import UnknownOutcome
 from tests.support.delivery_environment import PLENTY, DeliveryEnvironment, crc_of, is_rename, vague
 from tests.support.ledger_environment import TABLE, create_table
 from tests.support.odd_servers import IgnoresOffsets

@@ -12,7 +12,6 @@ import pytest
 
 from s3_to_sftp.credentials import Credentials, FixedCredentials
 from s3_to_sftp.delivery.deadline import Deadline
-from s3_to_sftp.delivery.unknown_outcome import UnknownOutcome
 from s3_to_sftp.errors import (
     CheckpointSaved,
     ConnectionLost,
@@ -26,6 +25,7 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.protocol import LIMITS, Request, Status, read_text
 from s3_to_sftp.sftp.upload_request import TransferTuning
 from s3_to_sftp.state.receipt import Evidence
+from s3_to_sftp.unknown_outcome import UnknownOutcome
 from tests.support.delivery_environment import DeliveryEnvironment
 from tests.support.ledger_environment import TABLE, create_table
 from tests.support.scripted_server import NOTHING, Asked, ScriptedServer, status

@@ -23,7 +23,6 @@ from moto import mock_aws
 from s3_to_sftp.delivery.batch import deliver_all
 from s3_to_sftp.delivery.deadline import Deadline, Invocation
 from s3_to_sftp.delivery.delivery import Delivery
-from s3_to_sftp.delivery.unknown_outcome import UnknownOutcome
 from s3_to_sftp.errors import (
     ConnectionLost,
     DeliveryError,
@@ -51,6 +50,7 @@ from s3_to_sftp.state.items import (
 from s3_to_sftp.state.receipt import Receipt
 from s3_to_sftp.state.table import Table
 from s3_to_sftp.state.update_expression import Change, Path
+from s3_to_sftp.unknown_outcome import UnknownOutcome
 from tests.support.ledger_environment import LEASE_SECONDS, TABLE, Clock, NamedLedger, create_table, ref
 from tests.support.memory_s3 import MemoryS3, client_error
 from tests.support.model_partner import (

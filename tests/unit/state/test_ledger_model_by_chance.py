@@ -12,8 +12,8 @@ from typing import TypeVar
 
 import pytest
 
-from s3_to_sftp.delivery.unknown_outcome import UnknownOutcome
 from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.unknown_outcome import UnknownOutcome
 from tests.support.ledger_environment import LEASE_SECONDS
 from tests.unit.state.test_ledger_model import DIRECTORIES, FAULTS, VERSIONS, DeliveryModel, in_memory
 
