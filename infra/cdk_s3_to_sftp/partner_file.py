@@ -112,7 +112,7 @@ class Values:
         """Return the sentence about an invalid value, and where to set another."""
         on_command_line = f"with -c {key}={EXAMPLES[key]}"
         if key in self.written and key not in self.given:
-            return f"{self.file.name}: {key} {complaint}. Write {in_toml(key)} there"
+            return f"{self.file.name}: {key} {complaint}. Write {in_toml(key)}"
         if key in self.given:
             return f"{key} {complaint}. Set it {on_command_line}"
         return f"{key} {complaint}. Write {in_toml(key)} into {self.file.name}, or set it {on_command_line}"
@@ -146,7 +146,7 @@ def read_values(context: Node, default: Path) -> Values:
     if named and not (written.get("stack_name") or texts.get("stack_name")):
         raise InvalidFile(
             f"{file.name}: stack_name is not set. A second partner needs a name of its own, or it would "
-            f"take over the stack of the first. Write {in_toml('stack_name')} there"
+            f"take over the stack of the first. Write {in_toml('stack_name')}"
         )
     return Values(file, written, texts)
 

@@ -159,7 +159,7 @@ class TestBundle:
         assert (tmp_path / "s3_to_sftp" / "handler.py").exists()
         assert list(tmp_path.rglob("*.pyc")) == []
         assert capsys.readouterr().err == (
-            "No Python 3.13 here: the bundle goes without compiled modules (slower cold start).\n"
+            "No Python 3.13 here: the bundle has no compiled modules (slower cold start).\n"
         )
 
     def test_runs_on_the_interpreter_it_was_made_for(self, bundle: Path) -> None:
@@ -291,7 +291,7 @@ class TestBundling:
         bundler = bundling._Bundler(lambda_.Architecture.ARM_64, bundling.RUNTIME, Bundling.AUTO)
         bundler.try_bundle(str(tmp_path), None)
         assert capsys.readouterr().err == (
-            "Bundled the function for Python 3.13 on arm64: 3 MB unzipped, Lambda takes 250.\n"
+            "Bundled the function for Python 3.13 on arm64: 3 MB unzipped, Lambda's limit is 250.\n"
         )
 
     def test_tries_uvs_cache_and_then_pip_where_uv_fails(
@@ -434,7 +434,7 @@ class TestPackage:
         monkeypatch.setattr(sys, "argv", ["package", f"--output={tmp_path}/p.zip", "--architecture=arm64"])
         package.main()
         assert capsys.readouterr().out == (
-            f"{tmp_path}/p.zip: 3.0 MB, 3 MB unzipped (Lambda takes 250), for python3.13 on arm64, "
+            f"{tmp_path}/p.zip: 3.0 MB, 3 MB unzipped (Lambda's limit is 250), for python3.13 on arm64, "
             "handler s3_to_sftp.handler.lambda_handler\n"
         )
 

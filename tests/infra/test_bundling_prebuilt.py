@@ -64,21 +64,24 @@ def test_bundle_in_a_bucket_is_taken_as_it_is(stack: cdk.Stack, synthesise: Synt
         (
             {},
             {"architecture": lambda_.Architecture.ARM_64},
-            "code must be for Python 3.13 on arm64, as `runtime` and `architecture` say, got one for Python "
+            "code must be for Python 3.13 on arm64, as `runtime` and `architecture` say, got a bundle for "
+            "Python "
             "3.13 on x86_64: build it with `python -m cdk_s3_to_sftp.package --python 3.13 "
             "--architecture arm64`",
         ),
         (
             {},
             {"runtime": lambda_.Runtime.PYTHON_3_12},
-            "code must be for Python 3.12 on x86_64, as `runtime` and `architecture` say, got one for Python "
+            "code must be for Python 3.12 on x86_64, as `runtime` and `architecture` say, got a bundle for "
+            "Python "
             "3.13 on x86_64: build it with `python -m cdk_s3_to_sftp.package --python 3.12 "
             "--architecture x86_64`",
         ),
         (
             {"fingerprint": "of an older version"},
             {},
-            "code must be of the same version as the construct, got another in {path}: build it again with "
+            "code must have the same version as the construct, got another version in {path}: build it again "
+            "with "
             "`python -m cdk_s3_to_sftp.package`, of the cdk-s3-to-sftp that this app has",
         ),
     ],

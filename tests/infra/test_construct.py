@@ -317,8 +317,8 @@ class TestLedger:
         with pytest.raises(InvalidArgument) as caught:
             synthesise(ledger=insurer.ledger)
         assert str(caught.value) == (
-            "ledger must be a table of its own, got the one of Test/ToInsurer: what that has delivered would "
-            "count as delivered here, too"
+            "ledger must be a table of its own, got the table of Test/ToInsurer: what the other has delivered "
+            "would count as delivered here, too"
         )
 
     def test_that_is_passed_in_is_not_shared_either(
@@ -326,7 +326,7 @@ class TestLedger:
     ) -> None:
         theirs = dynamodb.Table.from_table_name(stack, "Theirs", "theirs")
         S3ToSftp(stack, "ToInsurer", server=server, ledger=theirs)
-        with pytest.raises(InvalidArgument, match="got the one of Test/ToInsurer"):
+        with pytest.raises(InvalidArgument, match="got the table of Test/ToInsurer"):
             synthesise(ledger=theirs)
 
 
@@ -603,7 +603,7 @@ def test_its_parts_are_attributes(stack: cdk.Stack, server: SftpServer) -> None:
         (
             {"timeout": cdk.Duration.seconds(120)},
             "timeout must be longer than the 120 seconds that the server may take for one reply, got 120; "
-            "SftpServer(reply_timeout=...) makes those fewer",
+            "SftpServer(reply_timeout=...) lowers the former",
         ),
         ({"timeout": cdk.Duration.millis(1500)}, "timeout must be whole seconds, got 1.5"),
         ({"retry_for": cdk.Duration.minutes(30)}, "retry_for must be 1-72 hours, got 0.5"),
@@ -612,11 +612,11 @@ def test_its_parts_are_attributes(stack: cdk.Stack, server: SftpServer) -> None:
         ({"receipts_for": cdk.Duration.days(3651)}, "receipts_for must be 32-3650 days, got 3651"),
         (
             {"suffix": "*.csv"},
-            "suffix must not hold '*': S3 compares it letter by letter, got '*.csv'; write it without",
+            "suffix must not contain '*': S3 compares it literally, got '*.csv'; remove the '*'",
         ),
         (
             {"prefix": "out/*"},
-            "prefix must not hold '*': S3 compares it letter by letter, got 'out/*'; write it without",
+            "prefix must not contain '*': S3 compares it literally, got 'out/*'; remove the '*'",
         ),
     ],
     ids=lambda value: None if isinstance(value, str) else str(value)[:30],

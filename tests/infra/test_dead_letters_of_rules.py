@@ -114,8 +114,8 @@ def test_with_the_key_of_sqs_is_refused(stack: cdk.Stack, server: SftpServer) ->
         deliver(stack, server, queue)
     assert str(caught.value) == (
         "dead_letter_queue must not be encrypted with the key of SQS (KMS_MANAGED) where a source has "
-        "trigger=Trigger.EVENTBRIDGE, got Test/DeadLettered: EventBridge may not use that key. Encrypt it with "
-        "SQS_MANAGED, or with a key of yours"
+        "trigger=Trigger.EVENTBRIDGE, got Test/DeadLettered: EventBridge cannot use that key. Encrypt it "
+        "with SQS_MANAGED or a customer managed key"
     )
 
 

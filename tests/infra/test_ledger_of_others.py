@@ -53,7 +53,7 @@ def test_with_other_keys_is_refused(
         synthesise(ledger=make(**keys))
     assert str(caught.value) == (
         "ledger must have the partition key pk and the sort key sk, both strings, got Test/Theirs with "
-        f"{got}: leave it out, and a table is made"
+        f"{got}: leave it out, and a table is created"
     )
 
 

@@ -79,7 +79,7 @@ class TestLogLevel:
             synthesise(log_level=level)
         assert str(caught.value) == (
             f"log_level must be one of TRACE, DEBUG, INFO, got {level.name}: the metrics are log lines of "
-            "level INFO, and without them the alarms Retrying and CircuitBreakerOpen see nothing. A short "
+            "level INFO, and without them the alarms Retrying and CircuitBreakerOpen never fire. A short "
             "log_retention keeps the log small"
         )
 

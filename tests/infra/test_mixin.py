@@ -203,8 +203,8 @@ def test_same_id_with_other_arguments_is_refused(differing: dict[str, Any], name
     with pytest.raises(InvalidArgument) as caught:
         DeliverToSftp("ToBank", **differing).apply_to(s3.Bucket(stack, "Second"))
     assert str(caught.value) == (
-        f"id must be another one than 'ToBank', which a DeliverToSftp with another {named} has in stack "
-        "Test: give another id to another partner; for the same one, apply the same DeliverToSftp to both "
+        f"id must not be 'ToBank', which belongs to a DeliverToSftp with a different {named} in stack "
+        "Test: use another id for another partner; for the same one, apply the same DeliverToSftp to both "
         "buckets"
     )
 
@@ -212,7 +212,7 @@ def test_same_id_with_other_arguments_is_refused(differing: dict[str, Any], name
 def test_id_of_something_else_is_refused() -> None:
     stack = new_stack()
     S3ToSftp(stack, "ToBank", server=BANK)
-    with pytest.raises(InvalidArgument, match="id must be another one than 'ToBank', which Test/ToBank has"):
+    with pytest.raises(InvalidArgument, match="id must not be 'ToBank', which Test/ToBank has"):
         DeliverToSftp("ToBank", server=BANK).apply_to(s3.Bucket(stack, "First"))
 
 

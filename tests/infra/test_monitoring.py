@@ -275,7 +275,7 @@ def test_every_alarm_names_the_partner_and_says_what_to_do(watch: Watch) -> None
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"dead_lettered": 0}, "dead-lettered must be at least 1, or None for no such alarm, got 0"),
+        ({"dead_lettered": 0}, "dead_lettered must be at least 1, or None for no such alarm, got 0"),
         ({"errors": -1}, "errors must be at least 1, or None for no such alarm, got -1"),
         ({"throttles": 0}, "throttles must be at least 1, or None for no such alarm, got 0"),
         ({"oldest_waiting": cdk.Duration.seconds(9)}, "oldest_waiting must be 300-1209600 seconds, got 9"),
@@ -322,19 +322,19 @@ def test_no_dashboard_where_none_is_wanted(watch: Watch) -> None:
     watch(dashboard=False).resource_count_is("AWS::CloudWatch::Dashboard", 0)
 
 
-def test_dashboard_answers_the_questions_that_people_have(watch: Watch) -> None:
+def test_dashboard_has_its_widgets_in_order(watch: Watch) -> None:
     questions = [each["properties"].get("title") for each in dashboard_in(watch())]
     assert questions == [
         None,
-        "Does anything need a person?",
-        "Is the partner up?",
-        "What is waiting?",
-        "What was delivered?",
-        "When was it delivered?",
-        "How fast?",
-        "What failed?",
-        "Why did it fail, and what helps?",
-        "What was delivered last?",
+        "Active alarms",
+        "Circuit breaker (1 = open)",
+        "Queue",
+        "Totals",
+        "Deliveries over time",
+        "Delivery time and throughput",
+        "Failures",
+        "Errors by kind: reason and hint",
+        "Latest deliveries",
     ]
 
 

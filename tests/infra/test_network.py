@@ -240,8 +240,8 @@ def test_function_takes_the_network_by_three_arguments(stack: cdk.Stack) -> None
         ({"addresses": 4}, "addresses must be 1-3, got 4"),
         (
             {"addresses": 3},
-            "addresses must be 1-2 in a stack without a region, got 3: give the stack "
-            "env=cdk.Environment(account=..., region=...), and CDK looks up the zones that there are",
+            "addresses must be 1-2 in a stack without a Region, got 3: give the stack "
+            "env=cdk.Environment(account=..., region=...), and CDK looks up its availability zones",
         ),
         (
             {"elastic_ips": ["203.0.113.7"]},
@@ -257,7 +257,7 @@ def test_function_takes_the_network_by_three_arguments(stack: cdk.Stack) -> None
             "elastic_ips must be as many as addresses (1), got 2",
         ),
         ({"elastic_ips": []}, "elastic_ips must be as many as addresses (1), got 0"),
-        ({"ports": []}, "ports must hold at least one port of a partner's server, got none"),
+        ({"ports": []}, "ports must contain at least one port of a partner's server, got none"),
         ({"ports": [0]}, "ports must be 1-65535, got 0"),
     ],
 )
@@ -272,7 +272,7 @@ def test_wrong_argument_is_told_in_a_sentence(
 def test_region_with_fewer_zones_than_addresses_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cdk.Stack, "availability_zones", property(lambda self: ["a", "b"]))
     stack = cdk.Stack(new_app(), "Test", env=cdk.Environment(account="1" * 12, region="us-west-1"))
-    with pytest.raises(InvalidArgument, match="must be 1-2, the zones of us-west-1, got 3"):
+    with pytest.raises(InvalidArgument, match="must be 1-2, the number of zones of us-west-1, got 3"):
         StaticEgress(stack, "Egress", addresses=3)
 
 

@@ -28,7 +28,7 @@ def through(egress: StaticEgress) -> dict[str, Any]:
 def test_egress_that_does_not_open_the_port_of_the_server_is_said(stack: cdk.Stack) -> None:
     deliver(stack, port=2222, **through(StaticEgress(stack, "Egress")))
     (warning,) = warned(stack, "portNotOpen")
-    assert "port 2222, to which no rule of Test/Egress/SecurityGroup lets anything out" in warning
+    assert "port 2222, and no rule of Test/Egress/SecurityGroup lets anything out" in warning
     assert "ports=[2222]" in warning
 
 

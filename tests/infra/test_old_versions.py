@@ -53,7 +53,7 @@ def test_time_that_only_a_deployment_knows_passes(stack: cdk.Stack, synthesise: 
 
 WHY = (
     "an object that is replaced before it is delivered is sent from its old version, which may wait for {} "
-    "days (retry_for, 14 in the dead-letter queue, 14 in the queue that it is sent back to)"
+    "days (retry_for, 14 in the dead-letter queue, 14 in the queue after a redrive)"
 )
 
 
@@ -84,6 +84,6 @@ def test_bucket_of_others_gets_no_rule(stack: cdk.Stack, synthesise: Synthesise,
     with pytest.raises(InvalidArgument) as caught:
         synthesise(**given, keep_versions_for=DAYS(60))
     assert str(caught.value) == (
-        "keep_versions_for must not be given together with bucket or sources, got a bucket that is not made "
-        "here: its owner adds a lifecycle rule (Bucket.add_lifecycle_rule)"
+        "keep_versions_for must not be given together with bucket or sources: the owner of an existing "
+        "bucket adds a lifecycle rule (Bucket.add_lifecycle_rule)"
     )

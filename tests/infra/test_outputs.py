@@ -76,7 +76,7 @@ def test_elastic_ips_of_ones_own_are_named(stack: cdk.Stack, server: SftpServer)
     egress = StaticEgress(stack, "Egress", elastic_ips=["eipalloc-1"])
     delivery = S3ToSftp(stack, "Delivery", server=server, vpc=egress.vpc)
     assert delivery.addresses == ()
-    assert stack.resolve(delivery.outputs["SourceAddresses"]) == "Those of the Elastic IPs eipalloc-1"
+    assert stack.resolve(delivery.outputs["SourceAddresses"]) == "The Elastic IPs eipalloc-1"
 
 
 def test_vpc_of_ones_own_is_named(stack: cdk.Stack, server: SftpServer) -> None:

@@ -54,7 +54,7 @@ def test_bucket_of_another_region_is_refused(
         S3ToSftp(here, "Delivery", server=server, bucket=bucket, trigger=trigger)
     assert str(caught.value) == (
         f"bucket must be in eu-west-1, the Region of the stack, got {bucket.node.path} in us-east-1: S3 "
-        "announces objects only in the bucket's own Region. Make the construct in a stack in us-east-1"
+        "announces objects only in the bucket's own Region. Create the construct in a stack in us-east-1"
     )
 
 

@@ -49,8 +49,8 @@ def test_what_is_not_a_bare_host_is_refused(host: str) -> None:
 )
 def test_host_longer_than_dns_allows_is_refused(host: str) -> None:
     assert complaint_about(host) == (
-        "host must be a name that DNS can hold, with at most 63 characters between two dots and 253 in all, "
-        f"got {len(host)} characters that begin with {host[:32]!r}"
+        "host must be a valid DNS name, with at most 63 characters between two dots and 253 in total, got "
+        f"{len(host)} characters that begin with {host[:32]!r}"
     )
 
 
@@ -63,14 +63,14 @@ def test_a_port_outside_the_range_is_refused(port: int) -> None:
 def test_a_directory_that_cannot_exist_is_refused(directory: str) -> None:
     assert complaint_about(directory=directory) == (
         "directory must be a remote path such as /inbox "
-        f"(leave it out for the directory that the login starts in), got {directory!r}"
+        f"(leave it out for the login directory), got {directory!r}"
     )
 
 
 def test_without_host_keys_the_message_says_how_to_get_them() -> None:
     message = complaint_about(port=2222, host_keys=[])
     assert "'ssh-keyscan -p 2222 sftp.partner.example'" in message
-    assert "compare the fingerprint ('ssh-keygen -lf FILE') with the partner" in message
+    assert "verify the fingerprint ('ssh-keygen -lf FILE') with the partner out of band" in message
 
 
 def test_one_string_instead_of_a_list_is_refused() -> None:
@@ -84,21 +84,21 @@ def test_one_string_instead_of_a_list_is_refused() -> None:
     [
         (
             f"bank.example {ED25519}",
-            "must hold type and key alone: cut the host name 'bank.example' in front of '",
+            "must be type and key only: remove the host name 'bank.example' before '",
         ),
         (
             f"{ED25519} root@bank old",
-            "must hold type and key alone: cut the comment 'root@bank old' behind of '",
+            "must be type and key only: remove the comment 'root@bank old' after '",
         ),
         (
             f"@revoked [bank]:2222 {ED25519} root@bank",
-            "must hold type and key alone: "
-            "cut the host name '@revoked [bank]:2222' in front and the comment 'root@bank' behind of '",
+            "must be type and key only: remove the host name '@revoked [bank]:2222' before and the "
+            "comment 'root@bank' after '",
         ),
         ("ssh-ed25519", "must be of the form 'type base64', got only the type 'ssh-ed25519'"),
         (
             "# bank SSH-2.0-x",
-            "must be public keys, got a comment line of ssh-keyscan: cut '# bank SSH-2.0-x'",
+            "must be public keys, got a comment line of ssh-keyscan: remove '# bank SSH-2.0-x'",
         ),
         (
             "SHA256:pQ+9",
@@ -132,7 +132,7 @@ def test_what_was_pasted_wrongly_is_named(pasted: str, complaint: str) -> None:
 
 def test_a_key_of_another_type_than_it_says_is_named() -> None:
     message = complaint_about(host_keys=[ED25519.replace("ssh-ed25519", "ssh-rsa")])
-    assert message.endswith(" says ssh-rsa in front, but holds ssh-ed25519")
+    assert message.endswith(" begins with ssh-rsa, but contains ssh-ed25519")
 
 
 @pytest.mark.parametrize("key", [ED25519, ECDSA, RSA], ids=["ed25519", "ecdsa", "rsa"])

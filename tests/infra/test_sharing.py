@@ -19,10 +19,10 @@ Make = Callable[[Construct, str], Any]
 
 WHY = {
     "dead_letter_queue": (
-        "messages are sent back by the queue, and one partner would get what is for the other"
+        "a redrive moves all of its messages, and one partner would get the other's objects"
     ),
     "role": "each function could read the files and the login of the other's partner",
-    "ledger": "what that has delivered would count as delivered here, too",
+    "ledger": "what the other has delivered would count as delivered here, too",
 }
 KINDS = {"dead_letter_queue": "queue", "role": "role", "ledger": "table"}
 
@@ -56,7 +56,7 @@ def a_table_of_others(scope: Construct, name: str) -> dynamodb.ITable:
 
 
 def refusal(argument: str) -> str:
-    return f"{argument} must be a {KINDS[argument]} of its own, got the one of Test/ToBank: {WHY[argument]}"
+    return f"{argument} must be a {KINDS[argument]} of its own, got the {KINDS[argument]} of Test/ToBank: {WHY[argument]}"
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_the_same_imported_in_two_stacks_is_refused(server: SftpServer) -> None:
     app = new_app()
     ours, others = cdk.Stack(app, "Test"), cdk.Stack(app, "Others")
     S3ToSftp(ours, "ToBank", server=server, role=a_role_of_others(ours, "Theirs"))
-    with pytest.raises(InvalidArgument, match="got the one of Test/ToBank"):
+    with pytest.raises(InvalidArgument, match="got the .* of Test/ToBank"):
         S3ToSftp(others, "ToInsurer", server=server, role=a_role_of_others(others, "Theirs"))
 
 

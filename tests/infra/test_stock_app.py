@@ -141,15 +141,15 @@ def test_several_host_keys_can_be_given_in_one_value(main: Main, separator: str)
         ({"ssh_port": ""}, "ssh_port is not set. Set it with -c ssh_port=22"),
         (
             {"ssh_dir": "in\nbox"},
-            "ssh_dir must be a remote path such as /inbox (leave it out for the directory that the login "
-            "starts in), got 'in\\nbox'. Set it with -c ssh_dir=/inbox",
+            "ssh_dir must be a remote path such as /inbox (leave it out for the login directory), got "
+            "'in\\nbox'. Set it with -c ssh_dir=/inbox",
         ),
         (
             {"ssh_host_key": ""},
-            "ssh_host_key must hold at least one public key of the server, got none: without it nobody can "
-            "tell the partner from an impostor. Print the keys with "
-            "'ssh-keyscan -p 22 sftp.partner.example', take type and key (the second and third word of a "
-            "line), and compare the fingerprint ('ssh-keygen -lf FILE') with the partner. "
+            "ssh_host_key must contain at least one public key of the server, got none: without it nobody "
+            "can tell the partner from an impostor. Print the keys with 'ssh-keyscan -p 22 "
+            "sftp.partner.example', take type and key (the second and third word of a line), and verify "
+            "the fingerprint ('ssh-keygen -lf FILE') with the partner out of band. "
             'Set it with -c ssh_host_key="ssh-ed25519 AAAA..."',
         ),
         (
@@ -159,12 +159,12 @@ def test_several_host_keys_can_be_given_in_one_value(main: Main, separator: str)
         ),
         (
             {"prefix": "out/*"},
-            "prefix must not hold '*': S3 compares it letter by letter, got 'out/*'; write it without. "
+            "prefix must not contain '*': S3 compares it literally, got 'out/*'; remove the '*'. "
             "Set it with -c prefix=outgoing/",
         ),
         (
             {"suffix": "*.csv"},
-            "suffix must not hold '*': S3 compares it letter by letter, got '*.csv'; write it without. "
+            "suffix must not contain '*': S3 compares it literally, got '*.csv'; remove the '*'. "
             "Set it with -c suffix=.csv",
         ),
         ({"memory_size": "64"}, "memory_size must be 128-10240 MB, got 64. Set it with -c memory_size=512"),
@@ -265,7 +265,7 @@ def test_context_overrides_the_file_and_it_is_said_that_this_is_not_kept(main: M
     assert (variables["SSH_DIR"], variables["SSH_HOST"]) == ("/other", "new.partner.example")
     (warning,) = template["warnings"]
     assert warning.startswith(
-        "For this command alone ssh_host is 'new.partner.example' in place of 'sftp.partner.example'; "
+        "For this command only, ssh_host is 'new.partner.example' in place of 'sftp.partner.example'; "
         "ssh_dir is '/other' in place of '/inbox'; prefix is '' in place of 'outgoing/'. The next deployment"
     )
 
@@ -283,10 +283,10 @@ def test_byte_order_mark_of_windows_editors_does_not_matter(main: Main) -> None:
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("ssh_port = 0", "partner.toml: ssh_port must be 1-65535, got 0. Write there ssh_port = 22"),
+        ("ssh_port = 0", "partner.toml: ssh_port must be 1-65535, got 0. Write ssh_port = 22"),
         (
             'ssh_port = "ssh"',
-            "partner.toml: ssh_port must be a whole number, got 'ssh'. Write there ssh_port = 22",
+            "partner.toml: ssh_port must be a whole number, got 'ssh'. Write ssh_port = 22",
         ),
         (
             "ssh_port = 22.0",
@@ -303,18 +303,18 @@ def test_byte_order_mark_of_windows_editors_does_not_matter(main: Main) -> None:
         ),
         (
             'suffix = "*.csv"',
-            "partner.toml: suffix must not hold '*': S3 compares it letter by letter, got '*.csv'; write it "
-            'without. Write there suffix = ".csv"',
+            "partner.toml: suffix must not contain '*': S3 compares it literally, got '*.csv'; write it "
+            'without. Write suffix = ".csv"',
         ),
         (
             'ssh_host_key = ["ssh-rsa"]',
             "partner.toml: ssh_host_key must be of the form 'type base64', got only the type 'ssh-rsa'. "
-            'Write there ssh_host_key = ["ssh-ed25519 AAAA..."]',
+            'Write ssh_host_key = ["ssh-ed25519 AAAA..."]',
         ),
         (
             'former_prefixes = ["old/", "/older/"]',
             "partner.toml: former_prefixes must not begin with '/': keys do not, got '/older/'. "
-            'Write there former_prefixes = ["old/"]',
+            'Write former_prefixes = ["old/"]',
         ),
         (
             "former_prefixes = [1]",
@@ -323,7 +323,8 @@ def test_byte_order_mark_of_windows_editors_does_not_matter(main: Main) -> None:
         ),
         (
             "ssh_directory = 1",
-            "partner.toml: unknown key ssh_directory: did you mean ssh_dir? There are ssh_host, ssh_port, "
+            "partner.toml: unknown key ssh_directory: did you mean ssh_dir? Known keys are ssh_host, "
+            "ssh_port, "
             "ssh_dir, ssh_host_key, prefix, suffix, former_prefixes, memory_size, max_connections, "
             "retry_for_hours, alarm_topic, architecture, bundling, code, stack_name",
         ),
@@ -334,8 +335,8 @@ def test_byte_order_mark_of_windows_editors_does_not_matter(main: Main) -> None:
         ),
         (
             'password = "hunter2"',
-            "partner.toml: password does not belong into a file: the login is put into the secret, see the "
-            "output FillSecretCommand. Replace it if the file was kept in version control",
+            "partner.toml: password does not belong in a file: write the login into the secret with the "
+            "output FillSecretCommand. Replace the login if the file was kept in version control",
         ),
     ],
 )
@@ -408,7 +409,7 @@ def test_former_prefixes_on_the_command_line_are_not_kept(main: Main) -> None:
     template = main(PARTNER, former_prefixes="old/, older/")
     assert readable(template) == ["/old/*", "/older/*", "/outgoing/*"]
     (warning,) = template["warnings"]
-    assert warning.startswith("For this command alone former_prefixes is 'old/, older/'. The next")
+    assert warning.startswith("For this command only, former_prefixes is 'old/, older/'. The next")
 
 
 @pytest.fixture
@@ -475,7 +476,7 @@ def test_wrong_bundle_ends_in_one_sentence(
     with pytest.raises(SystemExit) as caught:
         main(PARTNER + written, **given)
     assert caught.value.code == (
-        f'partner.toml: {complaint}. Write there code = "package.zip"'
+        f'partner.toml: {complaint}. Write code = "package.zip"'
         if is_written
         else f"{complaint}. Set it with -c code=package.zip"
     )
@@ -507,7 +508,7 @@ def test_wrong_keyword_of_the_stack_is_refused_in_one_sentence(keyword: str, mea
     app = new_app()
     with pytest.raises(InvalidArgument) as caught:
         S3ToSftpStack(app, "Bank", server=SftpServer("sftp.partner.example", host_keys=[ED25519]), **wrong)
-    assert str(caught.value) == f"{keyword} is no argument of S3ToSftpStack or aws_cdk.Stack: {meant}"
+    assert str(caught.value) == f"{keyword} is not an argument of S3ToSftpStack or aws_cdk.Stack: {meant}"
     assert app.node.try_find_child("Bank") is None
 
 
