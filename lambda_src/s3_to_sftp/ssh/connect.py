@@ -196,7 +196,8 @@ def _no_common_algorithm(server: Server, error: Exception, transport: Transport)
     why = transport.received.compare(ours) or str(error)
     return PartnerUnreachable(
         f"{server} and this function have no common algorithm ({why}).",
-        hint="Ask the partner to enable one of these. SSH_CIPHERS can choose older ciphers (docs/reference/ssh.md).",
+        hint="Ask the partner to enable one of these. SSH_CIPHERS can choose older ciphers "
+        "(docs/reference/ssh.md).",
     )
 
 
