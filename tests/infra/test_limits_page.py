@@ -17,7 +17,7 @@ PAGE = (REPOSITORY / "docs" / "reference" / "what-it-costs.md").read_text()
 
 
 def value(quota: str) -> int:
-    """The number in the row of the table that begins so."""
+    """The number in the row of the table for this quota."""
     (row,) = re.findall(rf"^\| {quota} \[\d\] \| ([\d,]+) \|", PAGE, re.MULTILINE)
     return int(row.replace(",", ""))
 

@@ -101,6 +101,6 @@ def test_no_other_host_of_aws_is_named(template: dict[str, Any], region: str | N
     # the account decide by IAM: not needed, and not ours.
     text = text.replace(f'"secretsmanager.{region}.amazonaws.com"', '""')
     text = re.sub(r'\["secretsmanager\.", \{"Ref": "AWS::Region"\}, "\.amazonaws\.com"\]', "[]", text)
-    # Names of VPC endpoints of S3 and DynamoDB begin so in every partition.
+    # Names of VPC endpoints of S3 and DynamoDB have this prefix in every partition.
     text = text.replace('"com.amazonaws.', '"')
     assert re.findall(r"[^\"]*amazonaws[^\"]*", text) == []
