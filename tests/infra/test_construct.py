@@ -318,8 +318,8 @@ class TestLedger:
         with pytest.raises(InvalidArgument) as caught:
             synthesise(ledger=insurer.ledger)
         assert str(caught.value) == (
-            "ledger must be a table of its own, got the table of Test/ToInsurer: what the other has delivered "
-            "would count as delivered here, too"
+            "ledger must be a table of its own, got the table of Test/ToInsurer: what the other has "
+            "delivered would count as delivered here, too"
         )
 
     def test_that_is_passed_in_is_not_shared_either(

@@ -56,7 +56,8 @@ def a_table_of_others(scope: Construct, name: str) -> dynamodb.ITable:
 
 
 def refusal(argument: str) -> str:
-    return f"{argument} must be a {KINDS[argument]} of its own, got the {KINDS[argument]} of Test/ToBank: {WHY[argument]}"
+    kind = KINDS[argument]
+    return f"{argument} must be a {kind} of its own, got the {kind} of Test/ToBank: {WHY[argument]}"
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def test_the_same_imported_in_two_stacks_is_refused(server: SftpServer) -> None:
     app = new_app()
     ours, others = cdk.Stack(app, "Test"), cdk.Stack(app, "Others")
     S3ToSftp(ours, "ToBank", server=server, role=a_role_of_others(ours, "Theirs"))
-    with pytest.raises(InvalidArgument, match="got the .* of Test/ToBank"):
+    with pytest.raises(InvalidArgument, match=r"got the .* of Test/ToBank"):
         S3ToSftp(others, "ToInsurer", server=server, role=a_role_of_others(others, "Theirs"))
 
 

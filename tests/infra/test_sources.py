@@ -329,8 +329,8 @@ class TestBucketOfAnotherStack:
         bucket.enable_event_bridge_notification()
         with pytest.raises(
             RuntimeError,
-            match=r"the stack of bucket Theirs/Bucket writes all of its notifications \(to EventBridge\) at once: "
-            r"its next deployment would remove the notification of Test/Delivery. Use "
+            match=r"the stack of bucket Theirs/Bucket writes all of its notifications \(to EventBridge\) at "
+            r"once: its next deployment would remove the notification of Test/Delivery. Use "
             r"trigger=Trigger.EVENTBRIDGE",
         ):
             app.synth()
