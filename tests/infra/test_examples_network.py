@@ -38,7 +38,7 @@ def test_both_functions_are_in_the_network_and_in_no_other_security_group(templa
     ]
     assert len(functions) == 2
     (group,) = properties(template, "AWS::EC2::SecurityGroup")
-    (private,) = (name for name in properties(template, "AWS::EC2::Subnet") if "InvocationRunner" in name)
+    (private,) = (name for name in properties(template, "AWS::EC2::Subnet") if "Deliveries" in name)
     for function in functions:
         assert function["VpcConfig"]["SubnetIds"] == [{"Ref": private}]
         assert function["VpcConfig"]["SecurityGroupIds"] == [{"Fn::GetAtt": [group, "GroupId"]}]

@@ -163,7 +163,7 @@ def test_mixin_that_found_no_bucket_is_an_error_at_synth(way: str) -> None:
     app = new_app()
     queue: Any = sqs.Queue(cdk.Stack(app, "Test"), "Queue")
     WAYS[way](queue, DeliverToSftp("ToBank", server=BANK))
-    with pytest.raises(RuntimeError, match=r"DeliverToSftp 'ToBank' was applied to no bucket"):
+    with pytest.raises(RuntimeError, match=r"DeliverToSftp 'ToBank' was not applied to any bucket"):
         app.synth()
 
 
@@ -212,7 +212,9 @@ def test_same_id_with_other_arguments_is_refused(differing: dict[str, Any], name
 def test_id_of_something_else_is_refused() -> None:
     stack = new_stack()
     S3ToSftp(stack, "ToBank", server=BANK)
-    with pytest.raises(InvalidArgument, match="id must not be 'ToBank', which Test/ToBank has"):
+    with pytest.raises(
+        InvalidArgument, match="id must not be 'ToBank', which belongs to Test/ToBank, created by no mixin"
+    ):
         DeliverToSftp("ToBank", server=BANK).apply_to(s3.Bucket(stack, "First"))
 
 

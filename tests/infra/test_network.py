@@ -86,7 +86,7 @@ def test_each_address_has_a_zone_and_a_private_subnet_of_its_own(two: Template) 
         if "NatGatewayId" in route
     }
     assert len(set(gateways.values())) == 2
-    assert set(leaves) == {name for name in zone_of if "InvocationRunner" in name}
+    assert set(leaves) == {name for name in zone_of if "Deliveries" in name}
     assert all(zone_of[subnet] == gateways[gateway] for subnet, gateway in leaves.items())
 
 
@@ -112,7 +112,7 @@ def test_address_that_is_added_later_moves_nothing(
 def test_outputs_list_the_addresses_for_the_partner(two: Template) -> None:
     addresses = [{"Ref": name} for name in resources(two, "EIP")]
     (listed,) = two.find_outputs(
-        "*", {"Description": "Give these to the partner: all connections come from them"}
+        "*", {"Description": "Source addresses of all connections, for the partner's allow-list"}
     ).values()
     assert listed["Value"] == {"Fn::Join": [", ", addresses]}
 

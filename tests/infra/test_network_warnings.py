@@ -28,7 +28,7 @@ def through(egress: StaticEgress) -> dict[str, Any]:
 def test_egress_that_does_not_open_the_port_of_the_server_is_said(stack: cdk.Stack) -> None:
     deliver(stack, port=2222, **through(StaticEgress(stack, "Egress")))
     (warning,) = warned(stack, "portNotOpen")
-    assert "port 2222, and no rule of Test/Egress/SecurityGroup lets anything out" in warning
+    assert "port 2222, and no rule of Test/Egress/SecurityGroup allows outbound traffic to it" in warning
     assert "ports=[2222]" in warning
 
 
@@ -74,7 +74,7 @@ def isolated_vpc(stack: cdk.Stack) -> ec2.Vpc:
 def test_vpc_with_isolated_subnets_alone_is_said(stack: cdk.Stack) -> None:
     deliver(stack, vpc=isolated_vpc(stack))
     (warning,) = warned(stack, "isolatedSubnets")
-    assert "Test/Vpc that the function runs in are isolated, and the app makes no VPC endpoints" in warning
+    assert "Test/Vpc that the function runs in are isolated, and the app has no VPC endpoints" in warning
 
 
 def test_imported_isolated_subnets_are_said(stack: cdk.Stack) -> None:

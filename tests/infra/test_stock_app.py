@@ -303,8 +303,9 @@ def test_byte_order_mark_of_windows_editors_does_not_matter(main: Main) -> None:
         ),
         (
             'suffix = "*.csv"',
-            "partner.toml: suffix must not contain '*': S3 compares it literally, got '*.csv'; write it "
-            'without. Write suffix = ".csv"',
+            "partner.toml: suffix must not contain '*': S3 compares it literally, got '*.csv'; remove "
+            "the '*'. "
+            'Write suffix = ".csv"',
         ),
         (
             'ssh_host_key = ["ssh-rsa"]',
