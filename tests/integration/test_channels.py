@@ -76,11 +76,11 @@ def test_server_that_allows_one_session_gets_one_and_that_is_said_once(
         assert arrived_whole
     refused = sshd.read_log().count("no more sessions")
     assert (logins(sshd), connections(sshd), refused) == (1, 1, 1)
-    assert caplog.text.count("does not take all streams") == 1
+    assert caplog.text.count("does not accept all streams") == 1
     now = 600.0
     assert send(partner, GatheringSource(DATA), "c.bin") == 1
     assert sshd.read_log().count("no more sessions") == 2, "asked again when some time has passed"
-    assert caplog.text.count("does not take all streams") == 1
+    assert caplog.text.count("does not accept all streams") == 1
     partner.close()
 
 

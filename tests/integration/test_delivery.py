@@ -244,7 +244,7 @@ def test_receipt_names_the_path_the_size_and_the_host_key(server: RunningServer)
 STREAM = """
 import json, resource, sys
 from s3_to_sftp.credentials import Credentials, FixedCredentials
-from s3_to_sftp.delivery import Delivery
+from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.events import ObjectRef
 from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp import streams

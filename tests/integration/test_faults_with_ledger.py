@@ -27,6 +27,7 @@ from s3_to_sftp.errors import (
     DeliveryError,
     Disposition,
     PartnerUnreachable,
+    RenameUnanswered,
     RequestRefused,
     ResumeNotSupported,
     ResumeRefused,
@@ -141,10 +142,10 @@ FAULTS = {
     "it hangs up at a WRITE": Case(hangs_up("write", nth=3), ConnectionLost),
     "it hangs up at CLOSE": Case(hangs_up("close"), ConnectionLost),
     "it hangs up after CLOSE": Case(hangs_up("close", done=True), ConnectionLost),
-    "it hangs up at RENAME": Case(hangs_up("posix_rename"), ConnectionLost),
-    "it hangs up after RENAME": Case(hangs_up("posix_rename", done=True), ConnectionLost),
+    "it hangs up at RENAME": Case(hangs_up("posix_rename"), RenameUnanswered),
+    "it hangs up after RENAME": Case(hangs_up("posix_rename", done=True), RenameUnanswered),
     "it is silent from a WRITE on": Case(stalls("write"), ConnectionLost),
-    "it is silent from RENAME on": Case(stalls("posix_rename"), ConnectionLost),
+    "it is silent from RENAME on": Case(stalls("posix_rename"), RenameUnanswered),
 }
 
 

@@ -139,4 +139,4 @@ def test_proftpd_that_limits_logins_gets_as_many_streams_as_it_allows(
             assert (root / name).read_bytes() == LARGE
         partner.close()
         assert proxy.connections == 3, "asked again for what was refused"
-    assert caplog.text.count("does not take all streams") == 1
+    assert caplog.text.count("does not accept all streams") == 1

@@ -146,7 +146,9 @@ def test_server_that_closes_after_some_requests_gets_everything(
     data = LARGE if most == 1_000 else DATA
 
     def attempt(start: int, temporary: str, streams: int | None) -> Staged:
-        return upload(partner, BytesSource(data), "a.bin", temporary=temporary, start=start, streams=streams)
+        return upload(
+            partner, BytesSource(data), "a.bin", temporary=temporary, start=start, most_streams=streams
+        )
 
     until_complete(attempt)
     assert same((root / "a.bin").read_bytes(), data)
@@ -167,7 +169,9 @@ def test_what_was_acknowledged_before_a_loss_is_kept(
 
     def attempt(start: int, temporary: str, streams: int | None) -> Staged:
         starts.append(start)
-        return upload(partner, BytesSource(DATA), "a.bin", temporary=temporary, start=start, streams=streams)
+        return upload(
+            partner, BytesSource(DATA), "a.bin", temporary=temporary, start=start, most_streams=streams
+        )
 
     until_complete(attempt)
     assert same((server.root / "a.bin").read_bytes(), DATA)
@@ -212,7 +216,7 @@ def test_file_of_another_size_gets_no_final_name(streams: int, root: Path, stack
 
     def attempt() -> TransferError | None:
         try:
-            upload(partner, GatheringSource(DATA), "a.bin", temporary=TEMPORARY, streams=streams)
+            upload(partner, GatheringSource(DATA), "a.bin", temporary=TEMPORARY, most_streams=streams)
         except SizeMismatch as mismatch:
             return mismatch
         return None
@@ -246,7 +250,7 @@ def test_size_and_time_are_shown_before_the_final_name_is_given(
 ) -> None:
     partner = partner_at(server, max_connections=streams)
     stack.callback(partner.close)
-    what = upload(partner, GatheringSource(DATA), "a.bin", temporary=TEMPORARY, streams=streams).seen
+    what = upload(partner, GatheringSource(DATA), "a.bin", temporary=TEMPORARY, most_streams=streams).seen
     assert what is not None
     assert what.is_regular
     found = (server.root / "a.bin").stat()

@@ -26,7 +26,7 @@ from s3_to_sftp import app, handler
 from s3_to_sftp.queue import message_queue
 from s3_to_sftp.queue.message_queue import MessageQueue
 from s3_to_sftp.s3.object_reader import ObjectReader
-from s3_to_sftp.sftp import session
+from s3_to_sftp.sftp import replies
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.ssh.stream import NOT_READY, Piece
@@ -111,11 +111,11 @@ def _sftp(when: str, *names: str, nth: int = 1, probe: bool = False) -> Seam:
         if _is_of_probe(*args, **more) is not probe or asked[id(sftp)] != nth:
             return call(sftp, *args, **more)
         if when == "unsent":
-            sftp._flush("die")  # what was asked before is on its way
+            sftp._wire.flush("die")  # what was asked before is on its way
             _die()
         pending = call(sftp, *args, **more)
         if when == "sent":
-            sftp._flush("die")
+            sftp._wire.flush("die")
             _die()
         pending._decode = lambda _reply, _doing: _die()
         return pending
@@ -162,8 +162,8 @@ STEPS: dict[str, Seam] = {
 PAUSING_STEPS: dict[str, Seam] = {
     "before the checkpoint": _before(DynamoLedger, "checkpoint"),
     "after the checkpoint": _after(DynamoLedger, "checkpoint"),
-    "before the continuation is sent": _before(MessageQueue, "continue_"),
-    "after the continuation, before the acknowledgement": _after(MessageQueue, "continue_"),
+    "before the continuation is sent": _before(MessageQueue, "send_continuation"),
+    "after the continuation, before the acknowledgement": _after(MessageQueue, "send_continuation"),
 }
 """Further ones of an invocation that ends before the object does."""
 
@@ -213,7 +213,7 @@ def _invoke(invocation: Invocation) -> Any:
         _ALL_STEPS[invocation.dies]()
     writes = _Writes()
     _count(writes, gather=invocation.streams)
-    _set(session, _MAX_WRITE_BYTES=WRITE_BYTES)
+    _set(replies, _MAX_WRITE_BYTES=WRITE_BYTES)
     _set(message_queue, _LONGEST_DELAY=0)  # the clock is ours, but not that of the queue
     if invocation.streams > 1:
         _set(app, SftpClient=functools.partial(SftpClient, tuning=tuned(WRITE_BYTES)))
