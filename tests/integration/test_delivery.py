@@ -245,14 +245,14 @@ STREAM = """
 import json, resource, sys
 from s3_to_sftp.credentials import Credentials, FixedCredentials
 from s3_to_sftp.delivery.delivery import Delivery
-from s3_to_sftp.events import ObjectRef
+from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.settings import Server
-from s3_to_sftp.sftp import streams
+from s3_to_sftp.sftp.client import SftpClient
+from s3_to_sftp.sftp.upload_request import TransferTuning
 from s3_to_sftp.ssh.connect import Timeouts
-from s3_to_sftp.sftp.client import Partner
 
 # Each stream has its own blocks, and a busy machine looks like a distance at which a second one pays.
-streams.stream_count = lambda **_: 1
+tuning = TransferTuning(aim_bytes_per_second=1)
 given = json.load(sys.stdin)
 
 PATTERN = bytes(range(256)) * 4096
@@ -274,10 +274,11 @@ class S3:
     def get_object(self, Bucket, Key, IfMatch):
         return {"Body": Body(0, int(Key))}
 
-partner = Partner(
+partner = SftpClient(
     Server(host=given["host"], port=given["port"], host_keys=given["host_keys"]),
     FixedCredentials(Credentials(username=given["username"], private_key=given["private_key"])),
     timeouts=Timeouts(),
+    tuning=tuning,
 )
 delivery = Delivery(s3=S3(), sftp=partner, directory="")
 for size in (16 * 1024 * 1024, 256 * 1024 * 1024):

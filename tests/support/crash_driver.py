@@ -214,7 +214,7 @@ def _invoke(invocation: Invocation) -> Any:
     writes = _Writes()
     _count(writes, gather=invocation.streams)
     _set(replies, _MAX_WRITE_BYTES=WRITE_BYTES)
-    _set(message_queue, _LONGEST_DELAY=0)  # the clock is ours, but not that of the queue
+    _set(message_queue, _MAX_DELAY_SECONDS=0)  # the clock is ours, but not that of the queue
     if invocation.streams > 1:
         _set(app, SftpClient=functools.partial(SftpClient, tuning=tuned(WRITE_BYTES)))
     context: Any = _Context(invocation, writes)
