@@ -114,7 +114,7 @@ class TestBothTriggersWhileOneReplacesTheOther:
         bucket = s3.Bucket(stack, "B")
         S3ToSftp(stack, "One", server=server, bucket=bucket, prefix="a/", trigger=Trigger.BOTH)
         S3ToSftp(stack, "Two", server=server, bucket=bucket, prefix="a/", trigger=Trigger.EVENTBRIDGE)
-        with pytest.raises(InvalidArgument, match="S3 takes only one"):
+        with pytest.raises(InvalidArgument, match="S3 allows only"):
             S3ToSftp(stack, "Three", server=server, bucket=bucket, prefix="a/b/")
 
     def test_is_refused_for_a_bucket_of_another_account(self, server: SftpServer) -> None:

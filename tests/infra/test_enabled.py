@@ -37,7 +37,7 @@ def test_alarm_of_the_backlog_says_that_deliveries_are_paused(
 def test_alarm_of_the_backlog_names_how_long_the_queue_remembers(synthesise: Synthesise) -> None:
     template = synthesise(enabled=False)
     days = work_queue(template)["MessageRetentionPeriod"] // 86_400
-    assert f"waited for {days} days" in backlog(template)
+    assert f"after {days} days" in backlog(template)
     assert f"after {days} days" in (REPOSITORY / "docs" / "guides" / "monitoring.md").read_text()
 
 

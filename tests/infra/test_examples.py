@@ -147,7 +147,7 @@ def test_owner_of_a_bucket_in_another_account_gets_what_has_to_be_deployed(
 @pytest.mark.parametrize("example", sorted(path.parent.name for path in EXAMPLES.glob("*/app.py")))
 def test_every_example_has_a_page_that_the_index_names(example: str) -> None:
     page = (EXAMPLES / example / "README.md").read_text()
-    for heading in ("What it makes.", "What you change.", "Good to know"):
+    for heading in ("What it creates.", "What to change.", "Good to know"):
         assert f"**{heading}" in page
     assert f"[{example}]({example}/README.md)" in (EXAMPLES / "README.md").read_text()
 

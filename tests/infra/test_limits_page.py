@@ -9,7 +9,15 @@ import pytest
 from aws_cdk import aws_s3 as s3
 from aws_cdk.assertions import Template
 
-from cdk_s3_to_sftp import S3ToSftp, SftpServer, delivery_sources, known_sources, queues, senders, triggers
+from cdk_s3_to_sftp import (
+    S3ToSftp,
+    SftpServer,
+    delivery_sources,
+    notifications,
+    queue_policies,
+    queues,
+    source_registry,
+)
 from tests.infra import test_many_sources as policies_of_queues
 from tests.infra.conftest import REPOSITORY
 
@@ -25,9 +33,9 @@ def value(quota: str) -> int:
 @pytest.mark.parametrize(
     ("quota", "in_code"),
     [
-        ("notifications of a bucket", known_sources._MOST_NOTIFICATIONS),
-        ("characters of the prefix or suffix of a notification", triggers._LONGEST_FILTER),
-        ("characters of an event pattern", triggers._LONGEST_PATTERN),
+        ("notifications of a bucket", source_registry._MOST_NOTIFICATIONS),
+        ("characters of the prefix or suffix of a notification", notifications._LONGEST_FILTER),
+        ("characters of an event pattern", notifications._LONGEST_PATTERN),
         ("statements of a queue's policy", policies_of_queues.STATEMENTS),
         ("bytes of a queue's policy", policies_of_queues.BYTES),
         ("bytes of the function's environment", delivery_sources._LARGEST_ENVIRONMENT),
@@ -44,7 +52,7 @@ def test_message_size_of_the_queue_is_below_the_limit() -> None:
 
 
 def test_number_of_buckets_in_the_policy_is_the_one_in_the_code() -> None:
-    assert f"beyond {senders.MOST_BUCKETS} buckets it names the account" in PAGE
+    assert f"beyond {queue_policies.MOST_BUCKETS} buckets it names the account" in PAGE
 
 
 def test_bundle_is_as_small_as_the_page_says(bundle: Path) -> None:

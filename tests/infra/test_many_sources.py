@@ -160,7 +160,7 @@ def test_more_notifications_than_a_bucket_has_are_refused(placed: cdk.Stack, ser
         delivery.add_source(bucket, prefix=f"{number:03}/")
     delivery.add_source(bucket, prefix="200/", trigger=Trigger.EVENTBRIDGE)
     with pytest.raises(
-        InvalidArgument, match=r"^bucket must not have more than 100 notifications, got another"
+        InvalidArgument, match=r"^bucket must not have more than 100 notifications, got one more"
     ):
         delivery.add_source(bucket, prefix="100/")
 

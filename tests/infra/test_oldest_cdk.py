@@ -10,7 +10,7 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk.assertions import Template
 
-from cdk_s3_to_sftp import S3ToSftp, findings, suppressions
+from cdk_s3_to_sftp import S3ToSftp, acknowledgements, suppressions
 from tests.infra.conftest import new_app
 from tests.support.infra.rule_packs import SERVER
 
@@ -18,7 +18,7 @@ from tests.support.infra.rule_packs import SERVER
 @pytest.fixture
 def resources(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
     """What is made, as a CDK without acknowledgements makes it."""
-    monkeypatch.setattr(findings, "has_validations", lambda: False)
+    monkeypatch.setattr(acknowledgements, "has_validations", lambda: False)
     stack = cdk.Stack(new_app(), "Test")
     S3ToSftp(stack, "Delivery", server=SERVER, prefix="outgoing/")
     found: dict[str, dict[str, Any]] = Template.from_stack(stack).to_json()["Resources"]
@@ -68,8 +68,8 @@ def test_id_that_cdk_does_not_take_does_not_end_the_synth(monkeypatch: pytest.Mo
     def refuse(*_: object) -> None:
         raise RuntimeError("InvalidValidationId: Invalid validation rule ID")
 
-    monkeypatch.setattr(findings, "has_validations", lambda: True)
+    monkeypatch.setattr(acknowledgements, "has_validations", lambda: True)
     refusing = SimpleNamespace(of=lambda _: SimpleNamespace(acknowledge=refuse))
     monkeypatch.setattr(cdk, "Validations", refusing, raising=False)
     monkeypatch.setattr(cdk, "Acknowledgment", lambda **_: None, raising=False)
-    findings.accept(cdk.Stack(new_app(), "Test"), suppressions.FUNCTION_RUNTIME)
+    acknowledgements.acknowledge(cdk.Stack(new_app(), "Test"), suppressions.FUNCTION_RUNTIME)
