@@ -220,9 +220,8 @@ def _build_in_docker(source: Path, output: Path, target: Target) -> None:
     except RuntimeError as error:  # jsii turns every error of CDK into one
         raise CannotBuild(
             f"{error}\n"
-            "Is Docker running? CDK_DOCKER can name another command. To bundle without Docker: 'pip install "
-            "uv', "
-            "and make sure that it can reach the package index."
+            "Is Docker running? CDK_DOCKER can name another command. To bundle without Docker: "
+            "'pip install uv', and make sure that it can reach the package index."
         ) from error
 
 

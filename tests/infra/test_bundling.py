@@ -365,7 +365,7 @@ class TestDocker:
         assert done.returncode == 1
         _, _, reason = done.stderr.partition("Cannot bundle the function: ")
         assert "no-such-command" in reason
-        assert done.stderr.endswith("'pip install uv', and let it reach the package index.\n")
+        assert done.stderr.endswith("'pip install uv', and make sure that it can reach the package index.\n")
         assert "Traceback" not in done.stderr
 
 
@@ -419,7 +419,7 @@ class TestSource:
 
     def test_that_is_missing_is_named(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(bundling, "__file__", str(tmp_path / "cdk_s3_to_sftp" / "bundling.py"))
-        with pytest.raises(CannotBuild, match="install the distribution cdk-s3-to-sftp again"):
+        with pytest.raises(CannotBuild, match="reinstall the distribution cdk-s3-to-sftp"):
             find_source()
 
 
