@@ -1,6 +1,6 @@
 """Deliver every object of S3 buckets to a partner's SFTP server."""
 
-from cdk_s3_to_sftp.alarms import Alarms
+from cdk_s3_to_sftp.alarm_thresholds import Alarms
 from cdk_s3_to_sftp.arguments import InvalidArgument
 from cdk_s3_to_sftp.bundling import Bundling
 from cdk_s3_to_sftp.metrics import DeliveryMetrics

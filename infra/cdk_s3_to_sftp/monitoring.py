@@ -9,7 +9,7 @@ from constructs import Construct
 
 from cdk_s3_to_sftp import suppressions
 from cdk_s3_to_sftp.acknowledgements import acknowledge
-from cdk_s3_to_sftp.alarms import Alarms
+from cdk_s3_to_sftp.alarm_thresholds import Alarms
 from cdk_s3_to_sftp.argument_types import checks_types
 from cdk_s3_to_sftp.dashboard import make_dashboard
 from cdk_s3_to_sftp.metrics import DeliveryMetrics

@@ -17,7 +17,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from cdk_s3_to_sftp.alarms import Alarms
+from cdk_s3_to_sftp.alarm_thresholds import Alarms
 from cdk_s3_to_sftp.annotations import validate_with
 from cdk_s3_to_sftp.argument_types import checks_types
 from cdk_s3_to_sftp.bundling import RUNTIME, Bundling, function_code

@@ -22,7 +22,7 @@ from aws_cdk.assertions import Template
 from cfnlint import api as cfnlint  # type: ignore[import-untyped]  # it ships no types
 from constructs import Construct
 
-from cdk_s3_to_sftp.alarms import Alarms
+from cdk_s3_to_sftp.alarm_thresholds import Alarms
 from cdk_s3_to_sftp.arguments import InvalidArgument
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
 from cdk_s3_to_sftp.monitoring import Monitoring

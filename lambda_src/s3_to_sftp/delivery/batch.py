@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 _THREADS = 8
 """Small objects that are read, or written down, at a time. Memory of a batch of small objects: each is in
-memory from its GET to its RENAME, at most (_THREADS + the files at a time of `concurrency.py`) x SMALL_BYTES;
+memory from its GET to its RENAME, at most (_THREADS + the files at a time of `open_files.py`) x SMALL_BYTES;
 those that are sent again, because the server bears fewer, are among the files at a time.
 When an old connection is found dead, those that it had been given are kept for the second attempt."""
 

@@ -1,7 +1,8 @@
 """One object, from the lease to the receipt: the story of the program.
 
 A large object travels alone, over several connections and invocations where it takes them. Small ones share a
-connection, and the scheduler (`batch.py`) runs the steps of many at a time. The steps are the same:
+connection, and the scheduler (`batch.py`) runs the steps of many at a time. The steps are the same (a small
+object is verified as soon as it is read):
 
     acquire ─► read ─► upload under a temporary name ─► verify ─► commit ─► publish ─► record
 
@@ -169,7 +170,7 @@ class Delivery:
             if blocked_by is not None:
                 raise blocked_by
             if lease.commit:
-                receipt = self._finish(attempt, lease.commit, deadline)
+                receipt = self._recover(attempt, lease.commit, deadline)
             else:
                 receipt = self._send(attempt, deadline)
             self._leftovers.sweep(lease, receipt.remote_path, self._journal(attempt, InlineExecutor()))
@@ -185,7 +186,7 @@ class Delivery:
         self.sftp.run(lambda session: self._publish(session, attempt, commit, InlineExecutor()))
         return self._receipt(attempt, commit, streams=staged.streams)
 
-    # A small one.
+    # A small one: read_small in a thread, send_small as a coroutine beside others, finish_small in a thread.
 
     def read_small(self, ref: ObjectRef, invocation: Invocation) -> SmallDelivery | Lease:
         """Acquire the lease and read the object; just the lease where an earlier attempt has left something.
@@ -387,7 +388,7 @@ class Delivery:
 
     # A file that was complete before this attempt.
 
-    def _finish(self, attempt: Attempt, commit: Commit, deadline: Deadline) -> Receipt:
+    def _recover(self, attempt: Attempt, commit: Commit, deadline: Deadline) -> Receipt:
         """Find out what became of a file that an earlier attempt has completed, and do what is left to do."""
         if commit.is_renamed and self.sftp.account == commit.server.account:
             _note_found(attempt, commit)

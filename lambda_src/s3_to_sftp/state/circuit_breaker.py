@@ -1,6 +1,7 @@
 """The circuit breaker: nobody connects to a partner who is away, refuses the login, or refuses every file.
 
-One item in the ledger's table per server, shared by all functions that deliver to it.
+One item in the ledger's table per server, shared by all functions that deliver to it. `breaker_state.py`
+decides what a failure makes of it, `dynamodb_circuit_breaker.py` reads and writes it.
 
     closed ──failures in a row──> open ──time over, or new login──> half-open ──success──> closed
                                    ^                                    │
