@@ -19,6 +19,8 @@ Templates = dict[str, dict[str, Any]]
 
 def synthesised(example: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Templates:
     """Name of each stack -> its template, as the example's own folder gives it, but without bundling."""
+    if example == "one_line_on_a_bucket" and not hasattr(cdk, "Mixins"):
+        pytest.skip("this CDK has no mixins, which the example uses")
     real = cdk.App
     settings = json.loads((EXAMPLES / example / "cdk.json").read_text())
     assert settings["app"] == "python3 app.py"

@@ -139,6 +139,7 @@ def test_aspect_leaves_alone_what_is_imported_for_its_own_use() -> None:
     assert all({"Key": "team", "Value": "payments"} in queue["Properties"]["Tags"] for queue in queues)
 
 
+@needs_mixins
 def test_synth_may_visit_a_bucket_again() -> None:
     stack = new_stack()
     cdk.Aspects.of(stack).add(DeliverToSftp("ToBank", server=BANK))

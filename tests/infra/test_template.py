@@ -311,6 +311,9 @@ def test_patterns_refuse(parameter: str, value: str) -> None:
     assert not allows(parameter, value)
 
 
+@pytest.mark.skipif(
+    not hasattr(cdk, "Acknowledgment"), reason="an older CDK adds metadata that suppresses findings"
+)
 def test_it_fits_in_a_request_without_a_bucket(built: dict[str, Any]) -> None:
     # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
     assert len(template.as_text(built).encode()) <= template.LARGEST_IN_REQUEST == 51_200
