@@ -7,7 +7,9 @@ from typing import Any
 import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
@@ -52,11 +54,17 @@ def synthesised(stack: cdk.Stack, host: str, **arguments: Any) -> dict[str, Any]
     return made
 
 
-UNTAGGED_IN_THIS_CDK = (
-    set()
-    if "tags" in inspect.signature(cloudwatch.CfnDashboard.__init__).parameters
-    else {"AWS::CloudWatch::Dashboard"}
-)
+TAGGED_BY_NEWER_CDKS: dict[str, type[cdk.CfnResource]] = {
+    "AWS::CloudWatch::Alarm": cloudwatch.CfnAlarm,
+    "AWS::CloudWatch::Dashboard": cloudwatch.CfnDashboard,
+    "AWS::Events::Rule": events.CfnRule,
+    "AWS::Lambda::EventSourceMapping": lambda_.CfnEventSourceMapping,
+}
+UNTAGGED_IN_THIS_CDK = {
+    kind
+    for kind, resource in TAGGED_BY_NEWER_CDKS.items()
+    if "tags" not in inspect.signature(resource.__init__).parameters
+}
 
 
 def test_everything_that_is_made_names_the_partner(stack: cdk.Stack) -> None:
