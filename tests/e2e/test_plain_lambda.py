@@ -34,7 +34,7 @@ def test_a_zip_uploaded_by_hand_delivers_what_s3_announces_directly(
         Role="arn:aws:iam::123456789012:role/by-hand",
         Timeout=900,
         Code={"ZipFile": package.read_bytes()},
-        StackEnvironment={
+        Environment={
             "Variables": {
                 "SSH_HOST": env.server.host,
                 "SSH_PORT": str(env.server.port),
