@@ -41,5 +41,5 @@ def ours(
 
 def _missing() -> str | None:
     if importlib.util.find_spec("s3_to_sftp.sftp.client") is None:
-        return "s3_to_sftp.sftp.partner, the transfer engine, cannot be imported"
+        return "s3_to_sftp.sftp.client, the transfer engine, cannot be imported"
     return None

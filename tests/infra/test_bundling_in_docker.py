@@ -30,12 +30,12 @@ import boto3, paramiko, s3_to_sftp.handler
 from s3_to_sftp.credentials import Credentials, FixedCredentials
 from s3_to_sftp.settings import Server
 from s3_to_sftp.ssh.connect import Timeouts
-from s3_to_sftp.sftp.client import Partner, SmallFile
+from s3_to_sftp.sftp.client import SftpClient, SmallFile
 
 for module in (boto3, paramiko, s3_to_sftp.handler):
     assert module.__file__.startswith("/var/task/"), module.__file__
 host, port, host_key, username, password = sys.argv[1:]
-partner = Partner(
+partner = SftpClient(
     Server(host=host, port=int(port), host_keys=(host_key,)),
     FixedCredentials(Credentials(username=username, password=password)),
     timeouts=Timeouts(),
