@@ -1,8 +1,37 @@
 """An object under way: what is known of it from the lease to the receipt."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease
+
+
+@dataclass
+class UploadProgress:
+    """How far the upload is, and what has happened to it.
+
+    Attributes:
+        resume: Where the file is resumed that is under the temporary name; None: at its beginning.
+        stalled: Invocations in a row, before this one, that have brought it no further.
+        fell_back: Whether what they had sent is lost.
+        has_answered: Whether the partner has answered since its turn came: the connection is not too old.
+        has_progress: Whether `resume` says more than the ledger does.
+        was_interrupted: Whether a connection was lost on the way, and perhaps a probe's file left behind.
+        one_stream: Whether it travels over one connection, because several were lost at once.
+    """
+
+    resume: Checkpoint | None = None
+    stalled: int = 0
+    fell_back: bool = False
+    has_answered: bool = False
+    has_progress: bool = False
+    was_interrupted: bool = False
+    one_stream: bool = False
+
+    @classmethod
+    def from_lease(cls, lease: Lease) -> "UploadProgress":
+        """Return what earlier invocations have left."""
+        checkpoint = lease.checkpoint
+        return cls(resume=checkpoint, stalled=checkpoint.rounds_without_progress if checkpoint else 0)
 
 
 @dataclass
@@ -12,13 +41,7 @@ class Attempt:
     Attributes:
         lease: Changes when the upload starts over.
         started: By the clock of the delivery.
-        resume: Where the file is resumed that is under the temporary name.
-        stalled: Invocations in a row, before this one, that have brought it no further.
-        fell_back: Whether what they had sent is lost.
-        has_answered: Whether the partner has answered since its turn came: the connection is not too old.
-        has_progress: Whether `resume` says more than the ledger does.
-        was_interrupted: Whether a connection was lost on the way, and perhaps a probe's file left behind.
-        one_stream: Whether it travels over one connection, because several were lost at once.
+        progress: Of its upload.
         has_written: Whether something may have been written under the temporary name.
         may_ask: Whether its thread may talk to the partner: small objects share a connection of another one.
         commit: Recorded: a RENAME may be sent.
@@ -29,16 +52,27 @@ class Attempt:
 
     lease: Lease
     started: float
-    resume: Checkpoint | None = None
-    stalled: int = 0
-    fell_back: bool = False
-    has_answered: bool = False
-    has_progress: bool = False
-    was_interrupted: bool = False
-    one_stream: bool = False
+    progress: UploadProgress = field(default_factory=UploadProgress)
     has_written: bool = False
     may_ask: bool = True
     commit: Commit | None = None
     earlier_rename: bool = False
     is_published: bool = False
     rename_answered: bool = False
+
+    def note_published(self, *, rename_answered: bool) -> None:
+        """Note that the file has its final name: the server has said so, or it was found, or is assumed."""
+        self.is_published = True
+        self.rename_answered = rename_answered
+        if self.commit is None:
+            return
+        names, temporary = self.lease.names, self.commit.temporary
+        if self.may_ask and (self.progress.was_interrupted or self.lease.attempt > 1):
+            names.rename_resolved(temporary)  # what a probe has left is named after it: swept with it
+        else:
+            names.remove(temporary)
+
+    def note_found(self, commit: Commit) -> None:
+        """Note that the file of an earlier attempt has its final name."""
+        self.commit = commit
+        self.note_published(rename_answered=commit.is_renamed)

@@ -22,6 +22,9 @@ _SLOW_BYTES_PER_SECOND = 5e6
 _FAST_BYTES_PER_SECOND = 75e6
 """The network of one function: nothing is sent faster."""
 
+_LONGEST_SECONDS = 1800.0
+"""No function may run longer (Lambda allows 900)."""
+
 _MARGIN_SECONDS = 2.0
 """Lambda ends an invocation a little later than it says."""
 
@@ -95,3 +98,9 @@ class Invocation:
 
     deadline: Deadline
     request_id: str = ""
+
+    @classmethod
+    def longest(cls) -> "Invocation":
+        """Return one that lasts as long as any may."""
+        started = time.monotonic()
+        return cls(Deadline(lambda: started + _LONGEST_SECONDS - time.monotonic()))

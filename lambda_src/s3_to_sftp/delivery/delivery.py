@@ -19,7 +19,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from s3_to_sftp.delivery.attempt import Attempt
+from s3_to_sftp.delivery.attempt import Attempt, UploadProgress
 from s3_to_sftp.delivery.deadline import Deadline, Invocation
 from s3_to_sftp.delivery.failed_attempt import FailedAttempts
 from s3_to_sftp.delivery.inline_executor import InlineExecutor
@@ -46,7 +46,7 @@ from s3_to_sftp.s3.object_reader import ObjectReader, SmallObject, read_whole
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.s3.verification import VerifiedContent
 from s3_to_sftp.sftp.client import SftpClient, SmallFile
-from s3_to_sftp.sftp.publish import PathStatus, publish
+from s3_to_sftp.sftp.publish import publish
 from s3_to_sftp.sftp.scheduler import ExternalFuture
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.temporary_names import aside_name, temporary_path
@@ -58,8 +58,6 @@ from s3_to_sftp.state.remote_names import NameKind
 from s3_to_sftp.unknown_outcome import UnknownOutcome
 
 _log = logging.getLogger(__name__)
-
-_LONGEST_INVOCATION_SECONDS = 1800.0
 
 NOBODY_LET_IN = (PartnerError, CredentialsError)
 """Errors that every other object would meet, too."""
@@ -118,7 +116,6 @@ class Delivery:
         self._directory = directory
         self._sources = sources
         self._ledger = ledger or NoLedger()
-        self._has_ledger = not isinstance(self._ledger, NoLedger)
         self._sha256 = sha256
         self._unknown_outcome = unknown_outcome
         self._new_token = new_token
@@ -148,7 +145,7 @@ class Delivery:
             CheckpointSaved: A part of them is at the partner, and recorded.
             DeliveryError: They are not delivered, and nothing half-written stands under the final name.
         """
-        invocation = invocation or Invocation(Deadline(_longest_invocation()))
+        invocation = invocation or Invocation.longest()
         self._refuse_folder_marker(ref)
         return self.deliver_leased(self._acquire(ref, invocation), invocation.deadline)
 
@@ -178,8 +175,8 @@ class Delivery:
         return receipt
 
     def _send(self, attempt: Attempt, deadline: Deadline) -> Receipt:
-        if self._leftovers.remove_dead(attempt.lease, attempt.resume):
-            attempt.has_answered = True
+        if self._leftovers.remove_dead(attempt.lease, attempt.progress.resume):
+            attempt.progress.has_answered = True
         reader, staged = self._uploads.upload(attempt, deadline)
         commit = self._commit_of(attempt, staged, self._verify(attempt, reader))
         self._commit(attempt, commit)
@@ -219,7 +216,7 @@ class Delivery:
     ) -> None:
         """Send the file and give it its final name; the executor writes to the ledger meanwhile."""
         attempt = file.ticket.attempt
-        executor = executor if self._has_ledger else InlineExecutor()
+        executor = executor if self._ledger.remembers else InlineExecutor()
         staged = await upload_small(
             session, file.data, temporary=file.temporary, path=file.path, journal=file.journal
         )
@@ -271,7 +268,7 @@ class Delivery:
         Raises:
             NothingToSend, LeaseHeld, DeadlineTooClose, RemotePathRefused, LedgerError: It is not ours.
         """
-        invocation.deadline.require_time_for(ref, can_be_continued=self._has_ledger)
+        invocation.deadline.require_time_for(ref, can_be_continued=self._ledger.remembers)
         path = self._path(ref)
         return self._ledger.acquire(
             ref,
@@ -283,8 +280,7 @@ class Delivery:
         )
 
     def _begin(self, lease: Lease) -> Attempt:
-        stalled = lease.checkpoint.rounds_without_progress if lease.checkpoint else 0
-        return Attempt(lease, self._clock(), resume=lease.checkpoint, stalled=stalled)
+        return Attempt(lease, self._clock(), UploadProgress.from_lease(lease))
 
     def _verify(self, attempt: Attempt, reader: ObjectReader) -> VerifiedContent:
         try:
@@ -342,15 +338,15 @@ class Delivery:
             await self._leftovers.prevent_renames(session, lease, commit, journal)
             await publish(session, commit.temporary, commit.remote_path, aside=aside, journal=journal)
         except ConnectionLost as lost:
-            if not self._has_ledger:  # nobody can find out what became of it: it is sent again
+            if not self._ledger.remembers:  # nobody can find out what became of it: it is sent again
                 raise
             raise RenameUnanswered(lost.reason, hint=lost.hint) from lost
         except RequestRefused:
             await self._leftovers.restore(session, lease, commit.remote_path, journal)
-            if not self._has_ledger:
+            if not self._ledger.remembers:
                 await discard(session, commit.temporary)
             raise
-        _note_published(attempt, rename_answered=True)
+        attempt.note_published(rename_answered=True)
 
     def _receipt(
         self,
@@ -391,14 +387,19 @@ class Delivery:
     def _recover(self, attempt: Attempt, commit: Commit, deadline: Deadline) -> Receipt:
         """Find out what became of a file that an earlier attempt has completed, and do what is left to do."""
         if commit.is_renamed and self.sftp.account == commit.server.account:
-            _note_found(attempt, commit)
+            attempt.note_found(commit)
             receipt = self._receipt(attempt, commit, recovered=True)
             return replace(receipt, host_key_fingerprint=commit.server.host_key)
         server = self.sftp.connect()
-        attempt.has_answered = True
+        attempt.progress.has_answered = True
         temporary, final = self.sftp.look_at(commit.temporary, commit.remote_path)
         verdict = judge(
-            commit, server=server, remote_path=attempt.lease.remote_path, temporary=temporary, final=final
+            commit,
+            server=server,
+            remote_path=attempt.lease.remote_path,
+            temporary=temporary,
+            final=final,
+            if_unknown=self._unknown_outcome,
         )
         _log.warning("%s was complete before this attempt: %s", attempt.lease.ref, verdict.value)
         match verdict:
@@ -413,35 +414,18 @@ class Delivery:
                 self.sftp.run(
                     lambda session: self._leftovers.prevent_renames(session, attempt.lease, commit, journal)
                 )
-                _note_found(attempt, commit)
+                attempt.note_found(commit)
                 return self._receipt(attempt, commit, recovered=True, evidence=Evidence.SEEN_AFTER_RENAME)
-            case Verdict.START_OVER:
-                return self._start_over(attempt, deadline)
-            case Verdict.UNKNOWN:
-                return self._handle_unknown(attempt, commit, final, deadline)
-
-    def _handle_unknown(
-        self, attempt: Attempt, commit: Commit, final: PathStatus, deadline: Deadline
-    ) -> Receipt:
-        """Do what was configured for a file of which nobody knows whether it was delivered.
-
-        Raises:
-            OutcomeUnknown: A person has to ask the partner.
-        """
-        match self._unknown_outcome:
-            case UnknownOutcome.RESEND:
-                return self._start_over(attempt, deadline)
-            case UnknownOutcome.ASSUME_DELIVERED:
-                _note_found(attempt, commit)
+            case Verdict.ASSUMED:
+                attempt.note_found(commit)
                 return self._receipt(attempt, commit, recovered=True, evidence=Evidence.ASSUMED)
-            case UnknownOutcome.HOLD:
+            case Verdict.START_OVER:
+                deadline.require_time_for(attempt.lease.ref, can_be_continued=self._ledger.remembers)
+                self._uploads.start_over(attempt)
+                return self._send(attempt, deadline)
+            case Verdict.UNKNOWN:
                 attempt.commit, attempt.earlier_rename = commit, True
                 raise outcome_unknown(commit, final=final, asides=own_names(attempt.lease, NameKind.ASIDE))
-
-    def _start_over(self, attempt: Attempt, deadline: Deadline) -> Receipt:
-        deadline.require_time_for(attempt.lease.ref, can_be_continued=self._has_ledger)
-        self._uploads.start_over(attempt)
-        return self._send(attempt, deadline)
 
     # What others ask.
 
@@ -472,30 +456,7 @@ class Delivery:
         return self._leftovers.journal(attempt.lease, self._ledger, executor)
 
 
-def _note_published(attempt: Attempt, *, rename_answered: bool) -> None:
-    """Note that the file has its final name: the server has said so, or it was found, or is assumed."""
-    attempt.is_published = True
-    attempt.rename_answered = rename_answered
-    if attempt.commit is None:
-        return
-    names, temporary = attempt.lease.names, attempt.commit.temporary
-    if attempt.may_ask and (attempt.was_interrupted or attempt.lease.attempt > 1):
-        names.rename_resolved(temporary)  # what a probe has left is named after it: swept with it
-    else:
-        names.remove(temporary)
-
-
-def _note_found(attempt: Attempt, commit: Commit) -> None:
-    attempt.commit = commit
-    _note_published(attempt, rename_answered=commit.is_renamed)
-
-
 def _is_before_writing(error: Exception | None) -> bool:
     """Return whether nothing was written: no login succeeded, or the server refused the name."""
     is_name = isinstance(error, RemotePathRefused) and not isinstance(error, NameTaken)
     return is_name or isinstance(error, NOBODY_LET_IN)
-
-
-def _longest_invocation() -> Callable[[], float]:
-    started = time.monotonic()
-    return lambda: started + _LONGEST_INVOCATION_SECONDS - time.monotonic()

@@ -22,7 +22,6 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.state.ledger import Ledger, TerminalState
-from s3_to_sftp.state.no_ledger import NoLedger
 from s3_to_sftp.untrusted_text import quoted
 
 _log = logging.getLogger(__name__)
@@ -35,7 +34,6 @@ class FailedAttempts:
         self._ledger = ledger
         self._sftp = sftp
         self._leftovers = leftovers
-        self._has_ledger = not isinstance(ledger, NoLedger)
 
     @contextlib.contextmanager
     def recorded(self, attempt: Attempt) -> Iterator[None]:
@@ -50,12 +48,12 @@ class FailedAttempts:
         except (NothingToSend, CheckpointSaved):  # the ledger knows
             raise
         except ObjectGone as gone:
-            if not self._has_ledger:
+            if not self._ledger.remembers:
                 raise
             self._end(attempt, "GONE", gone)
             raise AlreadyGone(gone.reason, hint=gone.hint) from None
         except ObjectChanged as changed:
-            if not self._has_ledger:
+            if not self._ledger.remembers:
                 raise
             self._end(attempt, "SUPERSEDED", changed)
             raise Superseded(changed.reason, hint=changed.hint) from None
@@ -100,20 +98,20 @@ class FailedAttempts:
                 lease.names.rename_resolved(commit.temporary)
             self._ledger.stage(lease, replace(commit, rename_unanswered=unanswered), reason=reason)
             return
-        if commit and attempt.rename_answered and self._has_ledger:  # only the receipt is missing
+        if commit and attempt.rename_answered and self._ledger.remembers:  # only the receipt is missing
             self._ledger.stage(lease, replace(commit, is_renamed=True), reason=reason)
             return
         if not commit and not lease.commit:
             self._forget_temporary(attempt, error)
-        if attempt.has_progress and attempt.resume:
-            self._ledger.checkpoint(lease, attempt.resume)
+        if attempt.progress.has_progress and attempt.progress.resume:
+            self._ledger.checkpoint(lease, attempt.progress.resume)
         else:
             self._ledger.release(lease, reason=reason)
 
     def _forget_temporary(self, attempt: Attempt, error: Exception) -> None:
         """Remove what was written, where the partner still answers."""
         lease = attempt.lease
-        if attempt.resume or lease.checkpoint:
+        if attempt.progress.resume or lease.checkpoint:
             return
         if not attempt.has_written:
             lease.names.remove(lease.temporary)

@@ -10,6 +10,7 @@ from s3_to_sftp.errors import OutcomeUnknown
 from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.sftp.publish import PathStatus
 from s3_to_sftp.state.ledger import Commit
+from s3_to_sftp.unknown_outcome import UnknownOutcome
 
 
 class Verdict(Enum):
@@ -21,12 +22,27 @@ class Verdict(Enum):
     """It is complete under its temporary name."""
     START_OVER = "start over"
     """It has no final name, and is not seen to be complete, or belongs elsewhere."""
+    ASSUMED = "assumed to be delivered"
+    """Nothing that can be seen tells, and the setting is to assume that it was delivered."""
     UNKNOWN = "unknown"
-    """Nothing that can be seen tells."""
+    """Nothing that can be seen tells: a person has to ask the partner."""
+
+
+_IF_UNKNOWN = {
+    UnknownOutcome.RESEND: Verdict.START_OVER,
+    UnknownOutcome.ASSUME_DELIVERED: Verdict.ASSUMED,
+    UnknownOutcome.HOLD: Verdict.UNKNOWN,
+}
 
 
 def judge(
-    commit: Commit, *, server: ServerIdentity, remote_path: str, temporary: PathStatus, final: PathStatus
+    commit: Commit,
+    *,
+    server: ServerIdentity,
+    remote_path: str,
+    temporary: PathStatus,
+    final: PathStatus,
+    if_unknown: UnknownOutcome = UnknownOutcome.HOLD,
 ) -> Verdict:
     """Judge what became of a file.
 
@@ -36,6 +52,7 @@ def judge(
         remote_path: The final name that the object should have now.
         temporary: What that server shows under the temporary name.
         final: What it shows under the final name of the commit.
+        if_unknown: What to do where nothing that can be seen tells.
     """
     is_other_account = server.account != commit.server.account
     if temporary.present:
@@ -45,7 +62,7 @@ def judge(
     # What cannot be seen may have lost its tail: it is not renamed.
     if not commit.rename_unanswered or is_other_account:
         return Verdict.START_OVER
-    return Verdict.DELIVERED if _is_it(commit, final) else Verdict.UNKNOWN
+    return Verdict.DELIVERED if _is_it(commit, final) else _IF_UNKNOWN[if_unknown]
 
 
 def _is_intact(commit: Commit, temporary: PathStatus) -> bool:

@@ -30,7 +30,6 @@ from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.upload import Staged
 from s3_to_sftp.sftp.upload_request import UploadRequest
 from s3_to_sftp.state.ledger import Checkpoint, Ledger
-from s3_to_sftp.state.no_ledger import NoLedger
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +72,6 @@ class ResumableUpload:
         self._leftovers = leftovers
         self._sha256 = sha256
         self._new_temporary = new_temporary
-        self._has_ledger = not isinstance(ledger, NoLedger)
 
     def upload(self, attempt: Attempt, deadline: Deadline) -> tuple[ObjectReader, Staged]:
         """Put every byte under the temporary name, however many connections that takes.
@@ -98,7 +96,7 @@ class ResumableUpload:
             if staged.lost is None or reconnects == _RECONNECTS:
                 self._save_checkpoint(attempt, reader, staged)
             reconnects += 1
-            attempt.was_interrupted = True
+            attempt.progress.was_interrupted = True
             self._keep_progress(attempt, reader, staged)
             _log.warning("resuming %s at byte %d: %s", attempt.lease.ref, staged.acknowledged, staged.lost)
 
@@ -108,17 +106,19 @@ class ResumableUpload:
         Raises:
             LedgerError: The lease is lost, or the ledger cannot be used.
         """
+        progress = attempt.progress
         if attempt.has_written:
             self._leftovers.note_server(attempt.lease)
         temporary = self._new_temporary(attempt.lease.remote_path)
         attempt.lease = self._ledger.start_over(attempt.lease, temporary=temporary)
-        attempt.resume, attempt.commit = None, None
-        attempt.has_progress = attempt.has_written = False
+        progress.resume, attempt.commit = None, None
+        progress.has_progress = attempt.has_written = False
 
     def _upload_over_one_connection(
         self, attempt: Attempt, deadline: Deadline
     ) -> tuple[ObjectReader, Staged]:
-        lease, resume = attempt.lease, attempt.resume
+        progress = attempt.progress
+        lease, resume = attempt.lease, progress.resume
         # The object first: nobody logs in at the partner for one that is gone.
         reader = self._open(lease.ref, resume)
         if resume and reader.start != resume.offset:
@@ -134,12 +134,12 @@ class ResumableUpload:
                     path=lease.remote_path,
                     start=reader.start,
                     is_spread=resume is not None and resume.is_spread,
-                    stop=deadline.is_near if self._has_ledger else lambda: False,
+                    stop=deadline.is_near if self._ledger.remembers else lambda: False,
                     # In order where the SHA-256 needs it; where several streams got nowhere, one may.
-                    most_streams=1 if self._sha256 or attempt.stalled or attempt.one_stream else None,
+                    most_streams=1 if self._sha256 or progress.stalled or progress.one_stream else None,
                 )
             )
-        attempt.was_interrupted |= staged.probe_may_stand
+        progress.was_interrupted |= staged.probe_may_stand
         return reader, staged
 
     def _open(self, ref: ObjectRef, resume: Checkpoint | None) -> ObjectReader:
@@ -172,24 +172,25 @@ class ResumableUpload:
 
     def _prepare_retry(self, attempt: Attempt, error: DeliveryError, deadline: Deadline) -> None:
         """Get ready for another try within the invocation, or raise the error."""
-        resumes = attempt.resume is not None
+        progress = attempt.progress
+        resumes = progress.resume is not None
         if isinstance(error, ConnectionLost):
             # An old connection may have died of its age; that says nothing about the partner.
-            if attempt.has_answered or not self._sftp.was_reused:
+            if progress.has_answered or not self._sftp.was_reused:
                 raise error
-            attempt.has_answered = attempt.was_interrupted = True
+            progress.has_answered = progress.was_interrupted = True
             if resumes:
                 return
-        elif attempt.resume is None or attempt.fell_back:
+        elif progress.resume is None or progress.fell_back:
             raise error
-        elif isinstance(error, ResumeRefused) and attempt.resume.refusals < _REFUSALS_TO_RESUME:
-            attempt.resume = replace(attempt.resume, refusals=attempt.resume.refusals + 1)
-            attempt.has_progress = self._has_ledger
+        elif isinstance(error, ResumeRefused) and progress.resume.refusals < _REFUSALS_TO_RESUME:
+            progress.resume = replace(progress.resume, refusals=progress.resume.refusals + 1)
+            progress.has_progress = self._ledger.remembers
             raise error
         else:
-            attempt.fell_back = True
+            progress.fell_back = True
             _log.warning("sending %s from its beginning: %s", attempt.lease.ref, error.reason)
-        deadline.require_time_for(attempt.lease.ref, can_be_continued=self._has_ledger)
+        deadline.require_time_for(attempt.lease.ref, can_be_continued=self._ledger.remembers)
         self.start_over(attempt)
 
     def _fall_back_to_one_stream(
@@ -200,20 +201,25 @@ class ResumableUpload:
         Raises:
             TransferError: That is how it was lost.
         """
-        if attempt.one_stream:
+        progress = attempt.progress
+        if progress.one_stream:
             raise lost
-        attempt.one_stream = attempt.has_answered = attempt.was_interrupted = True
-        if attempt.resume is None:
-            deadline.require_time_for(attempt.lease.ref, can_be_continued=self._has_ledger)
+        progress.one_stream = progress.has_answered = progress.was_interrupted = True
+        if progress.resume is None:
+            deadline.require_time_for(attempt.lease.ref, can_be_continued=self._ledger.remembers)
             self.start_over(attempt)
         else:
-            attempt.resume = replace(attempt.resume, is_spread=staged.is_spread)
+            progress.resume = replace(progress.resume, is_spread=staged.is_spread)
 
     # What one invocation cannot finish.
 
     def _require_time_or_resume(self, attempt: Attempt, reader: ObjectReader, deadline: Deadline) -> None:
         """Refuse, before a byte is wasted, what no invocation could finish and no other could resume."""
-        if self._has_ledger and not reader.start and not deadline.suffices_for(reader.size, at_best=True):
+        if (
+            self._ledger.remembers
+            and not reader.start
+            and not deadline.suffices_for(reader.size, at_best=True)
+        ):
             self._require_resume_support(attempt, reader)
 
     def _require_resume_support(self, attempt: Attempt, reader: ObjectReader) -> None:
@@ -241,7 +247,7 @@ class ResumableUpload:
             NoProgress, ResumeNotSupported, LedgerError: When not.
         """
         lease = attempt.lease
-        if staged.lost is not None and not self._has_ledger:
+        if staged.lost is not None and not self._ledger.remembers:
             raise staged.lost
         # A server that is not asked may say OK to all that the next invocation writes, and keep only that.
         if staged.lost is None:
@@ -276,14 +282,16 @@ class ResumableUpload:
 
     def _keep_progress(self, attempt: Attempt, reader: ObjectReader, staged: Staged) -> None:
         """Resume there, in this invocation or in the next."""
-        attempt.resume = self._checkpoint_of(attempt, reader, staged)
-        attempt.has_progress = self._has_ledger
-        attempt.has_answered = True
+        progress = attempt.progress
+        progress.resume = self._checkpoint_of(attempt, reader, staged)
+        progress.has_progress = self._ledger.remembers
+        progress.has_answered = True
 
     def _checkpoint_of(self, attempt: Attempt, reader: ObjectReader, staged: Staged) -> Checkpoint:
+        progress = attempt.progress
         so_far = reader.checksum_up_to(staged.acknowledged)
         known = attempt.lease.checkpoint
-        is_further = not attempt.fell_back and so_far.size > (known.offset if known else 0)
+        is_further = not progress.fell_back and so_far.size > (known.offset if known else 0)
         return Checkpoint(
             temporary=staged.temporary,
             offset=so_far.size,
@@ -291,7 +299,7 @@ class ResumableUpload:
             crc=so_far.crc,
             parts_crc=so_far.parts_crc,
             part_crc=so_far.part_crc,
-            rounds_without_progress=0 if is_further else attempt.stalled + 1,
+            rounds_without_progress=0 if is_further else progress.stalled + 1,
             etag=reader.etag,
             is_spread=staged.is_spread,
         )

@@ -52,6 +52,8 @@ class DynamoLedger:
         sleep: Waits between attempts when others write to the same items.
     """
 
+    remembers = True
+
     def __init__(
         self,
         client: Any,

@@ -128,7 +128,12 @@ class Ledger(Protocol):
     """The record of deliveries.
 
     Every write also records what has changed in the lease's `names`.
+
+    Attributes:
+        remembers: Whether the next invocation finds what this one has written.
     """
+
+    remembers: bool
 
     def acquire(
         self,

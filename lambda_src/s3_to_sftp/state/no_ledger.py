@@ -13,6 +13,8 @@ from s3_to_sftp.state.remote_names import RemoteNames
 class NoLedger:
     """Grants every lease and remembers nothing."""
 
+    remembers = False
+
     def acquire(
         self,
         ref: ObjectRef,
