@@ -1,0 +1,158 @@
+"""The AWS account: clients, and what the errors of AWS mean to an operator."""
+
+import functools
+import getpass
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+)
+from botocore.exceptions import (
+    ConnectionError as EndpointError,
+)
+
+from s3_to_sftp_cli.errors import CliError, ExitCode
+
+_DENIED = {
+    "AccessDenied",
+    "AccessDeniedException",
+    "AuthorizationError",
+    "KMSAccessDeniedException",
+    "UnauthorizedOperation",
+}
+_BAD_CREDENTIALS = {
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aws:
+    """An account and region.
+
+    Attributes:
+        profile: Of the configuration files; None: the default chain of credentials.
+        region: None: as configured.
+        endpoint_url: For a local AWS; None: AWS itself.
+    """
+
+    profile: str | None = None
+    region: str | None = None
+    endpoint_url: str | None = None
+
+    def client(self, service: str) -> Any:
+        """Return a low-level client.
+
+        Raises:
+            CliError: There is no such profile, or no region.
+        """
+        try:
+            return self._client(service)
+        except (BotoCoreError, ValueError) as error:
+            raise explained(error) from None
+
+    @functools.cache  # noqa: B019 - one Aws per process
+    def _client(self, service: str) -> Any:
+        session = boto3.Session(profile_name=self.profile, region_name=self.region)
+        config = Config(connect_timeout=10, read_timeout=60, retries={"mode": "standard"})
+        if self.endpoint_url:
+            config = config.merge(Config(s3={"addressing_style": "path"}))
+        return session.client(  # type: ignore[call-overload]
+            service, endpoint_url=self.endpoint_url, config=config
+        )
+
+    def caller(self) -> str:
+        """Return who is asking: the ARN of the caller, or the login name where AWS does not tell."""
+        try:
+            arn: str = self.client("sts").get_caller_identity()["Arn"]
+        except (ClientError, BotoCoreError):
+            return f"{getpass.getuser()}@{os.uname().nodename}"
+        return arn
+
+
+def explained(error: Exception) -> CliError:
+    """Return what an error of boto3 means, and what to do next."""
+    if isinstance(error, CliError):
+        return error
+    if isinstance(error, ClientError):
+        return _explained_answer(error)
+    if isinstance(error, NoCredentialsError | PartialCredentialsError | SSOError):
+        return CliError(
+            f"There are no usable AWS credentials: {error}.",
+            hint="Log in (`aws sso login`), or name a profile with --profile.",
+            code=ExitCode.DENIED,
+        )
+    if isinstance(error, ProfileNotFound):
+        return CliError(
+            f"{error}.", hint="`aws configure list-profiles` lists those that exist.", code=ExitCode.USAGE
+        )
+    if isinstance(error, NoRegionError):
+        return CliError(
+            "No region is configured.", hint="Name it with --region or AWS_REGION.", code=ExitCode.USAGE
+        )
+    if isinstance(error, EndpointError):
+        return CliError(
+            f"AWS cannot be reached: {error}.", hint="Check the network, --region and --endpoint-url."
+        )
+    return CliError(f"AWS did not answer as expected: {error}.", hint="Try again.")
+
+
+def is_missing(error: ClientError) -> bool:
+    """Return whether AWS says that what was named does not exist."""
+    code = error.response["Error"].get("Code", "")
+    missing = ("ResourceNotFound", "NoSuch", "NotFound", "404", "NonExistent", "QueueDoesNotExist")
+    return any(part in code for part in missing)
+
+
+def _explained_answer(error: ClientError) -> CliError:
+    code = error.response["Error"].get("Code", "")
+    text = error.response["Error"].get("Message", "") or code
+    action = _action(error)
+    if code in _DENIED or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 403:
+        if code in _BAD_CREDENTIALS:
+            return _bad_credentials(text)
+        return CliError(
+            f"The credentials lack the permission {action}: {text}",
+            hint="docs/reference/cli.md lists the least policy of each command; "
+            "`delivery.grant_status()` and `grant_operate()` grant it.",
+            code=ExitCode.DENIED,
+        )
+    if code in _BAD_CREDENTIALS:
+        return _bad_credentials(text)
+    where = ExitCode.NOT_FOUND if is_missing(error) else ExitCode.FAILED
+    return CliError(
+        f"AWS refused {action}: {code}: {text}",
+        hint="Check --region and the name of the delivery.",
+        code=where,
+    )
+
+
+def _bad_credentials(text: str) -> CliError:
+    return CliError(
+        f"AWS does not accept the credentials: {text}",
+        hint="Log in again (`aws sso login`), or name another profile with --profile.",
+        code=ExitCode.DENIED,
+    )
+
+
+def _action(error: ClientError) -> str:
+    """Return the IAM action that the request needed, as far as the error tells."""
+    marker = "not authorized to perform: "
+    text = error.response["Error"].get("Message", "")
+    if marker in text:
+        return str(text.split(marker, 1)[1].split()[0])
+    return str(error.operation_name)

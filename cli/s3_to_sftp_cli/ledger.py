@@ -1,0 +1,237 @@
+"""Reads the ledger: what became of each object version. Nothing here writes."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer
+
+IN_FLIGHT = "IN_FLIGHT"
+FINAL_STATES = ("FAILED", "UNKNOWN", "SUPERSEDED", "GONE", "CANCELLED")
+_PREFIX = "object#"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One object version in the ledger.
+
+    Attributes:
+        bucket: Of the object.
+        key: Of the object.
+        version: Its VersionId; empty in a bucket without versions.
+        state: `WAITING`, `SENDING`, `STAGED`, `COMMITTING`, `DELIVERED`, `FAILED`, `SUPERSEDED`, `GONE`,
+            `UNKNOWN` or `CANCELLED`.
+        attempts: Leases granted so far.
+        remote_path: Final name at the partner, as far as it is known.
+        reason: Why it is in this state.
+        hint: What a person can do about it.
+        error: Class of the last error.
+        operation: What the server refused (`create`, `rename` ...), where it refused.
+        sftp_status: The server's status, e.g. `PERMISSION_DENIED`.
+        size: Bytes; None: not known.
+        first_seen: When the function first saw it.
+        changed: When it came into this state (those in flight: when they were first seen).
+        next_try: When it is tried next; None: not known.
+        owner: Request id of the invocation that sends it now, or did.
+        lease_until: Until when that invocation may run.
+        progress: Of an upload: `bytes`, `total` and `at` (seconds since 1970).
+        receipt: Of the last delivery.
+        earlier_receipts: Of those before.
+        operator_actions: What operators did: `action`, `who`, `at` (seconds since 1970), `reason`.
+        item: All attributes.
+    """
+
+    bucket: str
+    key: str
+    version: str
+    state: str
+    attempts: int
+    remote_path: str
+    reason: str
+    hint: str
+    error: str
+    operation: str
+    sftp_status: str
+    size: int | None
+    first_seen: datetime | None
+    changed: datetime | None
+    next_try: float | None
+    owner: str | None
+    lease_until: float
+    progress: Mapping[str, Any]
+    receipt: Mapping[str, Any]
+    earlier_receipts: tuple[Mapping[str, Any], ...]
+    operator_actions: tuple[Mapping[str, Any], ...]
+    item: Mapping[str, Any] = field(repr=False)
+
+    def is_being_sent(self, now: float) -> bool:
+        """Return whether an invocation holds the lease at this time (seconds since 1970)."""
+        return self.owner is not None and self.lease_until > now
+
+
+class LedgerReader:
+    """The ledger's table, with its index `by-status`.
+
+    Args:
+        client: A low-level DynamoDB client; needs `dynamodb:Query` on table and index, `dynamodb:GetItem`.
+        table: Name of the table.
+    """
+
+    def __init__(self, client: Any, table: str) -> None:
+        self._client = client
+        self.table = table
+
+    def item(self, pk: str, sk: str) -> dict[str, Any] | None:
+        """Return the attributes of an item; None: there is none.
+
+        Raises:
+            ClientError, BotoCoreError: The table refused, or did not answer.
+        """
+        key = {"pk": {"S": pk}, "sk": {"S": sk}}
+        answer = self._client.get_item(TableName=self.table, Key=key, ConsistentRead=True)
+        return _plain(answer["Item"]) if answer.get("Item") else None
+
+    def versions(self, bucket: str, key: str) -> list[Record]:
+        """Return all versions of an object, the one that was seen last first.
+
+        Raises:
+            ClientError, BotoCoreError: The table refused, or did not answer.
+        """
+        items = self._query(
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": {"S": f"{_PREFIX}{bucket}/{key}"}},
+            ConsistentRead=True,
+        )
+        records = [_record(item, bucket=bucket) for item in items if _is_version(item)]
+        return sorted(records, key=lambda each: str(each.item.get("first_seen", "")), reverse=True)
+
+    def in_flight(self) -> Iterator[Record]:
+        """Yield the versions that have no final state yet, the oldest first."""
+        return self._by_status(IN_FLIGHT)
+
+    def in_state(self, state: str, *, since: datetime | None = None) -> Iterator[Record]:
+        """Yield the versions with a final state other than DELIVERED, the latest first."""
+        return self._by_status(state, since=since, newest_first=True)
+
+    def delivered(
+        self, first: date, last: date, *, since: datetime | None = None, until: datetime | None = None
+    ) -> Iterator[Record]:
+        """Yield what was delivered on these days (UTC, both included), in order.
+
+        Args:
+            first: The first day.
+            last: The last day.
+            since: Leave out what was delivered before.
+            until: Leave out what was delivered at this time, or later.
+        """
+        day = first
+        while day <= last:
+            for record in self._by_status(f"DELIVERED#{day.isoformat()}", since=since):
+                if until is None or record.changed is None or record.changed < until:
+                    yield record
+            day += timedelta(days=1)
+
+    def count(self, status: str) -> int:
+        """Return how many items are in a partition of the index `by-status`.
+
+        Raises:
+            ClientError, BotoCoreError: The table refused, or did not answer.
+        """
+        total = 0
+        request: dict[str, Any] = {**self._status_query(status), "Select": "COUNT"}
+        while True:
+            answer = self._client.query(**request)
+            total += int(answer["Count"])
+            if not answer.get("LastEvaluatedKey"):
+                return total
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    def _by_status(
+        self, status: str, *, since: datetime | None = None, newest_first: bool = False
+    ) -> Iterator[Record]:
+        request = self._status_query(status, since=since)
+        items = self._query(**request, ScanIndexForward=not newest_first)
+        return (_record(item) for item in items if _is_version(item))
+
+    def _status_query(self, status: str, *, since: datetime | None = None) -> dict[str, Any]:
+        request: dict[str, Any] = {
+            "TableName": self.table,
+            "IndexName": "by-status",
+            "KeyConditionExpression": "#s = :s",
+            "ExpressionAttributeNames": {"#s": "status"},
+            "ExpressionAttributeValues": {":s": {"S": status}},
+        }
+        if since is not None:
+            request["KeyConditionExpression"] += " AND status_at >= :t"
+            request["ExpressionAttributeValues"][":t"] = {"S": _instant(since)}
+        return request
+
+    def _query(self, **request: Any) -> Iterator[dict[str, Any]]:
+        request.setdefault("TableName", self.table)
+        while True:
+            answer = self._client.query(**request)
+            yield from (_plain(item) for item in answer["Items"])
+            if not answer.get("LastEvaluatedKey"):
+                return
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+def _is_version(item: Mapping[str, Any]) -> bool:
+    return str(item["sk"]).startswith(("version#", "etag#")) and str(item["pk"]).startswith(_PREFIX)
+
+
+def _record(item: dict[str, Any], *, bucket: str | None = None) -> Record:
+    named = str(item["pk"]).removeprefix(_PREFIX)
+    # Names of buckets have no slash.
+    bucket = bucket or named.partition("/")[0]
+    receipt = item.get("receipt") or {}
+    size = item.get("size", receipt.get("bytes"))
+    return Record(
+        bucket=bucket,
+        key=named.removeprefix(f"{bucket}/"),
+        version=str(item["sk"]).removeprefix("version#") if str(item["sk"]).startswith("version#") else "",
+        state=str(item.get("state", "")),
+        attempts=int(item.get("attempts", 0)),
+        remote_path=str(receipt.get("remote_path") or item.get("remote_path") or ""),
+        reason=str(item.get("reason", "")),
+        hint=str(item.get("hint", "")),
+        error=str(item.get("error", "")),
+        operation=str(item.get("operation", "")),
+        sftp_status=str(item.get("sftp_status", "")),
+        size=None if size is None else int(size),
+        first_seen=_time(item.get("first_seen")),
+        changed=_time(item.get("status_at")),
+        next_try=None if item.get("next_try") is None else float(item["next_try"]),
+        owner=item.get("owner"),
+        lease_until=float(item.get("lease_until") or 0),
+        progress=item.get("progress") or {},
+        receipt=receipt,
+        earlier_receipts=tuple(item.get("earlier_receipts") or ()),
+        operator_actions=tuple(item.get("operator_actions") or ()),
+        item=item,
+    )
+
+
+def _time(text: Any) -> datetime | None:
+    return datetime.fromisoformat(str(text)) if text else None
+
+
+def _instant(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
+    deserialize = TypeDeserializer().deserialize
+    return {name: _number(deserialize(value)) for name, value in item.items()}
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, dict):
+        return {name: _number(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_number(each) for each in value]
+    return value

@@ -1,0 +1,113 @@
+"""`s3-to-sftp`: the commands, and what becomes of errors."""
+
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from botocore.exceptions import BotoCoreError, ClientError
+
+from s3_to_sftp_cli.aws import explained
+from s3_to_sftp_cli.errors import CliError, ExitCode
+from s3_to_sftp_cli.output import VERSION, Output
+
+_COMMANDS = {
+    "status": "status",
+    "watch": "status",
+    "list": "list",
+    "receipts": "receipts",
+    "report": "report",
+    "logs": "logs",
+    "resend": "objects",
+    "retry": "objects",
+    "cancel": "objects",
+    "confirm": "objects",
+    "redrive": "redrive",
+    "pause": "pause",
+    "resume": "pause",
+    "backfill": "backfill",
+    "trust-host-key": "trust_host_key",
+    "selftest": "selftest",
+    "addresses": "addresses",
+    "algorithms": "algorithms",
+    "key": "key",
+}
+"""Each command, and the module below `commands` that has it as `<name>_command`; in the order of --help."""
+
+COMMANDS = {
+    name: module
+    for name, module in _COMMANDS.items()
+    if importlib.util.find_spec(f"s3_to_sftp_cli.commands.{module}")
+}
+
+
+class _Commands(click.Group):
+    """Loads the module of a command when it is called: `--help` and completion need no other."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
+        """Return the names, without loading a module."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Load a command; None: there is none of this name."""
+        module = COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        loaded = importlib.import_module(f"s3_to_sftp_cli.commands.{module}")
+        command: click.Command = getattr(loaded, f"{cmd_name.replace('-', '_')}_command")
+        return command
+
+
+@click.command(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80}
+)
+@click.version_option(importlib.metadata.version("cdk-s3-to-sftp"), prog_name="s3-to-sftp")
+def cli() -> None:
+    """Operate deliveries from S3 to SFTP servers.
+
+    Needs AWS credentials, and the name of a function or stack where there are several (--name).
+    Start with `s3-to-sftp status`.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command, and exit with its code. Errors are one line and a hint, on stderr."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        code = cli.main(args=given, prog_name="s3-to-sftp", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Abort:
+        code = _interrupted()
+    except KeyboardInterrupt:
+        code = _interrupted()
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except BrokenPipeError:
+        # What reads us has seen enough. Python would complain when it flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = ExitCode.OK
+    except (CliError, ClientError, BotoCoreError) as error:
+        code = _tell(explained(error), as_json="--json" in given)
+    sys.exit(int(code or 0))
+
+
+def _interrupted() -> ExitCode:
+    click.echo("interrupted: what was finished stays finished; the command can be repeated", err=True)
+    return ExitCode.INTERRUPTED
+
+
+def _tell(error: CliError, *, as_json: bool) -> ExitCode:
+    if as_json:
+        document: dict[str, Any] = {
+            "version": VERSION,
+            "error": {"code": error.code.name, "message": error.message, "hint": error.hint},
+        }
+        Output(as_json=True).line(document)
+    click.echo(f"error: {error.message}", err=True)
+    click.echo(f"       {error.hint}", err=True)
+    return error.code

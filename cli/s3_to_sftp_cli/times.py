@@ -1,0 +1,133 @@
+"""Times as people type and read them."""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+
+from s3_to_sftp_cli.errors import CliError, ExitCode
+
+_DURATION = re.compile(
+    r"(?:(\d+)\s*d)?\s*(?:(\d+)\s*h)?\s*(?:(\d+)\s*m(?:in)?)?\s*(?:(\d+)\s*s)?", re.IGNORECASE
+)
+_CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
+_EXAMPLES = (
+    "Write 06:00 (local time), 2026-11-29, 2026-11-29T06:00, 2026-11-29T06:00Z, or a duration: 30m, 2h, 7d."
+)
+
+
+def parse_future(text: str, *, now: datetime) -> datetime:
+    """Return the time that is meant, after now: a clock time is the next one, a duration counts from now.
+
+    Args:
+        text: `06:00`, `2026-11-29T06:00`, with `Z` or an offset, or `2h`.
+        now: With a time zone; texts without one mean this zone.
+
+    Raises:
+        CliError: It cannot be read, or is not after now.
+    """
+    if clock := _CLOCK.fullmatch(text.strip()):
+        time = now.replace(hour=int(clock[1]), minute=int(clock[2]), second=0, microsecond=0)
+        return time if time > now else time + timedelta(days=1)
+    duration = _duration(text)
+    time = now + duration if duration else _instant(text, now)
+    if time <= now:
+        raise CliError(
+            f"{text!r} is not in the future: it is {now:%Y-%m-%d %H:%M %Z} now.",
+            hint=_EXAMPLES,
+            code=ExitCode.USAGE,
+        )
+    return time
+
+
+def parse_past(text: str, *, now: datetime) -> datetime:
+    """Return the time that is meant, before now: a clock time is the last one, a duration counts back.
+
+    Raises:
+        CliError: It cannot be read, or is not before now.
+    """
+    if clock := _CLOCK.fullmatch(text.strip()):
+        time = now.replace(hour=int(clock[1]), minute=int(clock[2]), second=0, microsecond=0)
+        return time if time <= now else time - timedelta(days=1)
+    duration = _duration(text)
+    time = now - duration if duration else _instant(text, now)
+    if time > now:
+        raise CliError(
+            f"{text!r} is in the future: it is {now:%Y-%m-%d %H:%M %Z} now.",
+            hint=_EXAMPLES,
+            code=ExitCode.USAGE,
+        )
+    return time
+
+
+def parse_day(text: str) -> date:
+    """Return the day, a calendar day in UTC, as the ledger counts them.
+
+    Raises:
+        CliError: It is none.
+    """
+    today = datetime.now(UTC).date()
+    if text in {"today", "yesterday"}:
+        return today - timedelta(days=text == "yesterday")
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise CliError(
+            f"{text!r} is no day.", hint="Write 2026-11-29, today or yesterday (UTC).", code=ExitCode.USAGE
+        ) from None
+
+
+def parse_month(text: str) -> tuple[date, date]:
+    """Return the first and the last day of a month, written 2026-11.
+
+    Raises:
+        CliError: It is none.
+    """
+    try:
+        first = date.fromisoformat(f"{text}-01")
+    except ValueError:
+        raise CliError(f"{text!r} is no month.", hint="Write 2026-11.", code=ExitCode.USAGE) from None
+    return first, (first.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
+
+
+def local_now() -> datetime:
+    """Return the time, in the time zone of this machine."""
+    return datetime.now().astimezone()
+
+
+def in_words(seconds: float) -> str:
+    """Return a duration as people say it: `6 min`, `2 h 10 min`."""
+    seconds = max(0, round(seconds))
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86_400
+    if hours < 1:
+        return f"{minutes} min"
+    if days < 1:
+        return f"{hours} h {minutes % 60} min" if minutes % 60 else f"{hours} h"
+    return f"{days} d {hours % 24} h" if hours % 24 else f"{days} d"
+
+
+def clock(time: datetime, *, now: datetime) -> str:
+    """Return a time in the zone of `now`: `06:00` today, `Mon 30 Nov 06:00` otherwise."""
+    local = time.astimezone(now.tzinfo)
+    return f"{local:%H:%M}" if local.date() == now.date() else f"{local:%a %d %b %H:%M}"
+
+
+def from_epoch(seconds: float) -> datetime:
+    """Return the time of seconds since 1970, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _duration(text: str) -> timedelta | None:
+    found = _DURATION.fullmatch(text.strip())
+    if found is None or not any(found.groups()):
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+
+
+def _instant(text: str, now: datetime) -> datetime:
+    try:
+        time = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise CliError(f"{text!r} is no time.", hint=_EXAMPLES, code=ExitCode.USAGE) from None
+    return time if time.tzinfo else time.replace(tzinfo=now.tzinfo)
