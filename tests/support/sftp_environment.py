@@ -12,6 +12,7 @@ from typing import Any
 
 from s3_to_sftp.credentials import Credentials, FixedCredentials
 from s3_to_sftp.settings import Server
+from s3_to_sftp.sftp.capabilities import Capabilities
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.sftp.session import SftpSession
@@ -89,10 +90,7 @@ class MemoryConnection:
 class _ProvenPool(ConnectionPool):
     """Of a server that has shown everything."""
 
-    resumes = True
-
-    def has_proof(self, number: int) -> bool:
-        return True
+    capabilities = Capabilities(resume=True, parallel_connections=True, parallel_channels=True)
 
 
 def _healthy(_asked: object) -> None:
@@ -160,7 +158,7 @@ class SftpEnvironment:
             SERVER, FixedCredentials(LOGIN), timeouts=Timeouts(), limit=limit, connect=self.connect, **more
         )
         if not self.channels:
-            pool._disabled[CHANNEL] = math.inf
+            pool._accepted_streams._disabled_until[CHANNEL] = math.inf
         return pool
 
     def partner(self, max_connections: int = 1, **more: Any) -> SftpClient:

@@ -115,9 +115,9 @@ def test_messages_are_tried_for_as_long_as_configured() -> None:
 
 def test_partner_is_given_the_time_that_is_configured() -> None:
     function, _ = assembled(PLAIN, SSH_CONNECT_TIMEOUT="7", SSH_REPLY_TIMEOUT="70")
-    timeouts = function.runner._delivery.sftp._pool._timeouts
+    timeouts = function.runner._delivery.sftp._pool._connector._timeouts
     assert (timeouts.connect, timeouts.reply) == (7, 70)
-    timeouts = assembled(PLAIN)[0].runner._delivery.sftp._pool._timeouts
+    timeouts = assembled(PLAIN)[0].runner._delivery.sftp._pool._connector._timeouts
     assert (timeouts.connect, timeouts.reply) == (15, 120)
 
 

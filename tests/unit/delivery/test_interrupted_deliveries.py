@@ -274,7 +274,7 @@ def test_rename_that_was_answered_elsewhere_is_no_delivery_here(
     harness.env.files.clear()
     elsewhere = harness.function()
     other = Credentials(username="another", password="p")
-    monkeypatch.setattr(elsewhere.sftp._pool, "_credentials", FixedCredentials(other))
+    monkeypatch.setattr(elsewhere.sftp._pool._connector, "_credentials", FixedCredentials(other))
     receipt = elsewhere.deliver(ref, harness.invocation())
     assert not receipt.recovered
     assert harness.env.files == {"inbox/small": b"news"}

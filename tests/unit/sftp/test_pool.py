@@ -20,9 +20,9 @@ from s3_to_sftp.errors import (
     TooManyConnections,
 )
 from s3_to_sftp.settings import Server
-from s3_to_sftp.sftp import pool as pool_module
-from s3_to_sftp.sftp.connection import Connection
-from s3_to_sftp.sftp.pool import Connect, ConnectionPool
+from s3_to_sftp.sftp import connector
+from s3_to_sftp.sftp.connection import Connect, Connection
+from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.ssh.connect import Timeouts
 from tests.support.sftp_environment import CHANNEL, SERVER, SOON, stream_number, wait_for_streams
 
@@ -454,7 +454,7 @@ def test_stream_does_not_wait_for_one_of_another_number(pool: ConnectionPool, pa
 def test_no_more_handshakes_are_under_way_than_servers_take(pool: ConnectionPool, partner: Partner) -> None:
     """OpenSSH drops connections by chance when more than 10 are not logged in yet."""
     pool.first()
-    most = pool_module._HANDSHAKES_AT_A_TIME
+    most = connector._HANDSHAKES_AT_A_TIME
     under_way: list[int] = []
     now = threading.Semaphore(0)
     let_in = threading.Semaphore(0)
@@ -480,7 +480,7 @@ def test_no_more_handshakes_are_under_way_than_servers_take(pool: ConnectionPool
 def test_refused_stream_gives_its_place_to_the_next_handshake(pool: ConnectionPool, partner: Partner) -> None:
     pool.first()
     partner.refuses = {"old": PartnerUnreachable("full.", hint="")}
-    for _ in range(2 * pool_module._HANDSHAKES_AT_A_TIME):
+    for _ in range(2 * connector._HANDSHAKES_AT_A_TIME):
         with pytest.raises(PartnerUnreachable):
             pool.stream(1)
     partner.refuses = {}

@@ -371,8 +371,8 @@ def test_proof_over_connections_says_nothing_about_channels() -> None:
     pool = env.pool(2)
     assert send(pool, gathering()) == 2
     wait_for_streams()
-    assert pool.has_proof(1)
-    assert not pool.has_proof(CHANNEL)
+    assert pool.capabilities.supports_stream(1)
+    assert not pool.capabilities.supports_stream(CHANNEL)
 
 
 def test_channels_are_proven_over_channels() -> None:
@@ -380,8 +380,8 @@ def test_channels_are_proven_over_channels() -> None:
     pool = env.pool()
     assert send(pool, gathering()) == 2
     wait_for_streams()
-    assert pool.has_proof(CHANNEL)
-    assert not pool.has_proof(1)
+    assert pool.capabilities.supports_stream(CHANNEL)
+    assert not pool.capabilities.supports_stream(1)
     assert opens_of_probe(env, CHANNEL) == 2
 
 
@@ -590,17 +590,17 @@ def test_file_is_resumed_where_the_server_shows_that_it_does(*, channels: bool) 
     env = made_inbox(channels=channels)
     env.files[TEMPORARY] = bytearray(DATA[:5])
     pool = env.pool()
-    assert pool.resumes is None
+    assert pool.capabilities.resume is None
     send(pool, start=5, most_streams=1)
     assert env.files == {PATH: DATA}
-    assert pool.resumes
+    assert pool.capabilities.resume
     assert env.tried == ({0: 1, CHANNEL: 1} if channels else {0: 2})
     env.files[TEMPORARY] = bytearray(DATA[:5])
     send(pool, start=5, most_streams=1)
     opens = [path for each in env.made for (path,) in each.server.paths(Request.OPEN)]
     assert sum(path.endswith("-resume.part") for path in opens) == 3, "asked once"
     pool.drop(0)
-    assert pool.resumes is None, "forgotten with the connection"
+    assert pool.capabilities.resume is None, "forgotten with the connection"
 
 
 @pytest.mark.parametrize("kind", [KeepsApart, KeepsConnectionsApart, WipesAtOpen, IgnoresOffsets])
