@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 _CHANNEL = -1
 """The stream that is a second channel of connection 0. A third brings nothing."""
 
-_HANDSHAKES_AT_A_TIME = 8
+HANDSHAKES_AT_A_TIME = 8
 """OpenSSH drops connections by chance when more than 10 are not logged in yet (MaxStartups)."""
 
 _DISABLED_FOR_SECONDS = 600.0
@@ -102,7 +102,7 @@ class ConnectionPool:
         self._first_is_up = threading.Event()
         # A stream that comes too late for one object leaves its connection to the next.
         self._locks: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
-        self._handshakes = threading.Semaphore(_HANDSHAKES_AT_A_TIME)
+        self._handshakes = threading.Semaphore(HANDSHAKES_AT_A_TIME)
         self._open: dict[int, Connection] = {}
         self._logins: dict[int, Credentials] = {}
         self._used_at: dict[int, float] = {}
