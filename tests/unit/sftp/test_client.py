@@ -1,4 +1,4 @@
-"""Small files travel together, and each has its own outcome."""
+"""Small files share round trips, and each has its own outcome; leftovers and resume support."""
 
 from __future__ import annotations
 
@@ -112,8 +112,8 @@ def silent_after(files: int) -> Script:
     """Script: this many files are renamed, then the server is silent."""
 
     def script(asked: Asked) -> bytes | None:
-        renamed = asked.kind == Request.EXTENDED and asked.number > 1
-        return NOTHING if renamed and asked.number > 1 + files else None
+        is_lost = asked.kind == Request.EXTENDED and asked.number > 1 + files  # the first asks for limits
+        return NOTHING if is_lost else None
 
     return script
 

@@ -543,7 +543,7 @@ def test_source_error_ends_all_streams_and_leaves_no_file(
     wait_for_streams()
     assert raised.value is error
     assert remaining_files(env) == []
-    assert pool.limit == 2, "the partner has done nothing wrong"
+    assert pool.limit == 2, "the error is not the partner's"
     assert caplog.records == []
     assert not env.connection(0).closed
     assert send(pool, Bytes(DATA[:SEGMENT])) == 1
@@ -605,7 +605,7 @@ def test_source_stops_reading_when_a_write_fails() -> None:
     source = Bytes(DATA * 2)  # more than the window: the refusal is read before the end
     with pytest.raises(RequestRefused) as raised:
         send(env.pool(), source)
-    assert raised.value.__traceback__ is not None  # which holds the frames of the failed delivery
+    assert raised.value.__traceback__ is not None  # which keeps the frames of the failed upload alive
     assert source.closed == 1
     assert len(source.read[0]) < 30
 
@@ -697,7 +697,7 @@ def test_hanging_stream_does_not_delay_the_failure_of_the_upload(
     assert env.connection(1).closed
     old = stream_threads()
     assert old
-    # The next object has its own connection, which the old stream must leave alone.
+    # The next object has its own connection, which the old stream must not close.
     env.scripts.clear()
     pool.first()
     new = pool.stream(1)

@@ -1,4 +1,4 @@
-"""A warm connection is reused while it is the right one and answers, and replaced in every other case."""
+"""A warm connection is reused while its login is current and it answers, and replaced otherwise."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NEW = Credentials(username="u", password="new")
 
 @dataclass
 class FakeConnection:
-    """A connection whose health a test decides."""
+    """A connection whose health a test sets."""
 
     login: Credentials
     number: int

@@ -44,7 +44,7 @@ def wait_for_all_streams() -> Iterator[None]:
 
 
 def stop_at_check(checks: int) -> Callable[[], bool]:
-    """Stop at this check only: later checks return False, since a stop must be permanent."""
+    """Stop at this check only: later checks return False, and the upload must stay stopped."""
     lock = threading.Lock()
     asked = 0
 

@@ -1,4 +1,4 @@
-"""The writer returns only when every WRITE and the CLOSE were answered with OK."""
+"""The writer returns only when every WRITE and the CLOSE got an OK reply."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_fstat_and_close_are_sent_with_the_last_write() -> None:
     session = server.session()
     handle = result_of(session, session.create("a"))
     server.forget()
-    writes = 4  # as many as are sent at first without an answer
+    writes = 4  # as many as are sent at first without a reply
     session.run_one(write_and_close(session, handle, [(0, DATA[: writes * PIECE])], path="a"))
     assert server.turns == [[*[Request.WRITE] * writes, Request.FSTAT, Request.CLOSE]]
 
@@ -148,13 +148,13 @@ def test_handle_is_closed_once_after_any_refused_write(number: int) -> None:
 
 
 def test_handle_is_closed_once_when_a_write_is_refused_between_blocks() -> None:
-    blocks = [bytes(1024 * 1024)] * 12  # more than the window: the first answers are read before the end
+    blocks = [bytes(1024 * 1024)] * 12  # more than the window: the first replies are read before the end
     server = ScriptedServer(refusing(Request.WRITE, number=1))
     session = server.session()
     with pytest.raises(RequestRefused):
         write(session, blocks)
     session.ping()
-    assert len(server.sizes) < 40, "not all blocks were asked for"
+    assert len(server.sizes) < 40, "the writer stops before the last block"
     assert len(server.paths(Request.CLOSE)) == 1
 
 
@@ -263,7 +263,7 @@ class PacedServer:
         return self._receive()
 
     def write(self, size: int) -> None:
-        """Have so many bytes written."""
+        """Write this many bytes."""
         session = self.server.session()
         handle = result_of(session, session.create("a"))
         blocks = ((offset, bytes(min(PIECE, size - offset))) for offset in range(0, size, PIECE))
