@@ -40,7 +40,7 @@ def test_unexpected_exception_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         return []
 
     report = found(monkeypatch, Target("it", raises))
-    assert len(report.foreign) == 3
+    assert len(report.unexpected) == 3
     assert not report.is_clean
 
 

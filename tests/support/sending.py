@@ -1,4 +1,4 @@
-"""Sends one file in streams whose ranges are so small that a test's file has many."""
+"""Uploads a file in streams with such small ranges that the file of a test has many."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from s3_to_sftp.ssh.stream import NOT_READY, Piece
 from tests.support.scripted_server import Asked, Script
 from tests.support.sftp_environment import SOON, MemoryJournal, stream_number, stream_threads
 
-WRITE = 128 * 1024  # so long that the session sends each by itself
+WRITE = 128 * 1024  # so long that the session sends each on its own
 SEGMENT = 2 * WRITE
 SMALL_SEGMENTS = TransferTuning(
     min_bytes_per_stream=SEGMENT, segment_bytes=SEGMENT, last_segment_bytes=SEGMENT
@@ -30,11 +30,12 @@ PATH, TEMPORARY = "inbox/a.bin", "inbox/.a.part"
 
 @dataclass
 class Bytes:
-    """A source in memory, as unhelpful as the protocol allows: each block is overwritten by the next.
+    """A source in memory; each block overwrites the one before, as `RangeSource` allows.
 
     Attributes:
         on_range: Called with the offset of each range before it is read; may raise or wait.
-        until: The first stream gets no second block of a reading before this is so.
+        extra: Bytes to yield beyond each range.
+        until: The first stream gets no second block of a reading before this returns True.
         read: Number of the stream -> offsets of the ranges that it read.
         closed: How many readings have ended.
     """
@@ -70,23 +71,23 @@ class Bytes:
         end = time.monotonic() + SOON
         while not self.until():
             assert time.monotonic() < end
-            time.sleep(0.001)  # for the other threads, as long as the condition does not hold
+            time.sleep(0.001)  # lets the other threads run
             yield offset, NOT_READY
 
     def is_gathered(self) -> bool:
-        """Whether each further stream that is still there has its first block."""
+        """Return whether each further stream that has not ended has its first block."""
         return {int(thread.name.removeprefix("stream-")) for thread in stream_threads()} <= set(self.read)
 
 
 def gathering(data: bytes = DATA) -> Bytes:
-    """A source that makes the first stream wait until the others have joined, or ended."""
+    """Return a source whose first stream waits until the others have joined or ended."""
     source = Bytes(data)
     source.until = source.is_gathered
     return source
 
 
 def send_part(pool: ConnectionPool, source: RangeSource | None = None, **more: Any) -> Staged:
-    """Send in segments so small that a test's file has many; what is complete gets its final name."""
+    """Upload in small segments, and publish a complete file."""
     sent = upload_part(pool, source, **more)
     if sent.complete:
         session = pool.first().session
@@ -95,13 +96,13 @@ def send_part(pool: ConnectionPool, source: RangeSource | None = None, **more: A
 
 
 def upload_part(pool: ConnectionPool, source: RangeSource | None = None, **more: Any) -> Staged:
-    """Send in segments so small that a test's file has many."""
+    """Upload in small segments."""
     request = UploadRequest(**{"source": source or Bytes(), "temporary": TEMPORARY, **more})
     return upload_parallel(pool, request, SMALL_SEGMENTS)
 
 
 def send(pool: ConnectionPool, source: Bytes | None = None, **more: Any) -> int:
-    """Send all in small segments; return the number of streams."""
+    """Upload and publish the whole file in small segments; return the number of streams."""
     source = source or Bytes()
     sent = send_part(pool, source, **more)
     assert sent.complete
@@ -110,7 +111,7 @@ def send(pool: ConnectionPool, source: Bytes | None = None, **more: Any) -> int:
 
 
 def at(kind: Request, number: int, then: Callable[[], object], otherwise: Script | None = None) -> Script:
-    """Script: before the request is answered in health (or by another script), something happens."""
+    """Script: call `then` before this request is answered normally, or by another script."""
 
     def script(asked: Asked) -> bytes | None:
         if (asked.kind, asked.number) == (kind, number):

@@ -11,7 +11,7 @@ from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.connection import Connect, Connection, connect
 from s3_to_sftp.ssh.connect import Timeouts
 
-_HANDSHAKES_AT_A_TIME = 8
+HANDSHAKES_AT_A_TIME = 8
 """OpenSSH drops connections by chance when more than 10 are not logged in yet (MaxStartups)."""
 
 _LOGIN_VALID_SECONDS = 120.0
@@ -42,7 +42,7 @@ class Connector:
         self._connect = connect
         self._clock = clock
         self._accepted: tuple[Credentials | None, float] = None, 0.0
-        self._handshakes = threading.Semaphore(_HANDSHAKES_AT_A_TIME)
+        self._handshakes = threading.Semaphore(HANDSHAKES_AT_A_TIME)
 
     def next_login(self) -> Credentials:
         """Return the login of the next connection.

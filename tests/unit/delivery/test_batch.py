@@ -58,7 +58,7 @@ both_sizes = pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "larg
 
 def delivery(s3: Any, env: Environment, *, directory: str = "inbox", **more: Any) -> Delivery:
     tokens = count(1)  # several threads may ask at a time, which a generator does not bear
-    partner = env.partner(**more)
+    partner = env.client(**more)
     return Delivery(s3=s3, sftp=partner, directory=directory, new_token=lambda: f"token{next(tokens)}")
 
 

@@ -76,7 +76,7 @@ class Harness:
         if final:
             self.env.files[PATH] = bytearray(b"delivered")
         self.before = dict(self.env.files)
-        self.partner: SftpClient = self.env.partner()
+        self.partner: SftpClient = self.env.client()
         self.partner.connect()
         self.leftovers = Leftovers(self.partner, now=lambda: self.now)
         self.lease = Lease(

@@ -67,7 +67,7 @@ def test_object_goes_to_the_directory_of_its_source() -> None:
     s3, env = MemoryS3({"in/a.csv": b"a", "out/b.csv": b"b"}), Environment()
     delivery = Delivery(
         s3=s3,
-        sftp=env.partner(),
+        sftp=env.client(),
         directory="inbox",
         sources=[SourceDirectory(bucket=BUCKET, prefix="out/", directory="outbox")],
     )

@@ -1,4 +1,4 @@
-"""An upload may stop and resume at any byte: what is reported is there, and the file ends up whole."""
+"""An upload may stop and resume at any byte: what is reported is there, and the file ends up complete."""
 
 from __future__ import annotations
 
@@ -32,77 +32,76 @@ from tests.support.sending import (
     send_part,
     waiting_for,
 )
-from tests.support.sftp_environment import SOON, wait_for_streams
-from tests.support.sftp_environment import SftpEnvironment as Environment
+from tests.support.sftp_environment import SOON, SftpEnvironment, wait_for_streams
 
 START = 3 * WRITE + 77
 
 
 @pytest.fixture(autouse=True)
-def no_stream_is_left() -> Iterator[None]:
+def wait_for_all_streams() -> Iterator[None]:
     yield
     wait_for_streams()
 
 
-def after(questions: int) -> Callable[[], bool]:
-    """Pause at this question, and never be asked to answer rightly again."""
+def stop_at_check(checks: int) -> Callable[[], bool]:
+    """Stop at this check only: later checks return False, and the upload must stay stopped."""
     lock = threading.Lock()
     asked = 0
 
-    def pause() -> bool:
+    def stop() -> bool:
         nonlocal asked
         with lock:
             asked += 1
-            return asked == questions + 1
+            return asked == checks + 1
 
-    return pause
+    return stop
 
 
-def begun(env: Environment, size: int = START) -> Environment:
-    """The first bytes are at the partner."""
+def with_checkpoint(env: SftpEnvironment, size: int = START) -> SftpEnvironment:
+    """Put the first bytes of the file at the partner."""
     env.disk.directories.add("inbox")
     env.files[TEMPORARY] = bytearray(DATA[:size])
     return env
 
 
-# --- any number of rounds ---
+# --- any number of stops ---
 
 
 def crc_of(data: bytes) -> int:
     return RangeChecksum("CRC64NVME").of(data)
 
 
-def whole_of(data: bytes) -> str:
+def checksum_of(data: bytes) -> str:
     checksum = RangeChecksum("CRC64NVME")
     checksum.add(0, len(data), checksum.of(data))
     return checksum.value(len(data))
 
 
-def full(data: bytes) -> dict[str, str]:
-    return {"ChecksumType": "FULL_OBJECT", "ChecksumCRC64NVME": whole_of(data)}
+def full_object_checksum(data: bytes) -> dict[str, str]:
+    return {"ChecksumType": "FULL_OBJECT", "ChecksumCRC64NVME": checksum_of(data)}
 
 
 @settings(max_examples=120, deadline=None)
 @given(
     size=st.integers(0, 60_000),
-    pauses=st.lists(st.integers(0, 40), max_size=6),
+    stops=st.lists(st.integers(0, 40), max_size=6),
     limit=st.integers(1, 4),
     tail=st.sampled_from([b"", b"?"]),
 )
-def test_file_is_whole_after_any_number_of_pauses(
-    size: int, pauses: list[int], limit: int, tail: bytes
+def test_file_is_complete_after_any_number_of_stops(
+    size: int, stops: list[int], limit: int, tail: bytes
 ) -> None:
     data = DATA[:size]
-    s3 = MemoryS3({"a": data}, checksums={"a": full(data)})
-    env = Environment(max_write=1000)
+    s3 = MemoryS3({"a": data}, checksums={"a": full_object_checksum(data)})
+    env = SftpEnvironment(max_write=1000)
     so_far: ChecksumSoFar | None = None
     temporary = TEMPORARY
-    for questions in (*pauses, 10**9):
-        # Another invocation, with nothing but what was written down.
+    for checks in (*stops, 10**9):
+        # Another invocation, which knows only what was recorded.
         source = ObjectReader(s3, s3.ref("a"), before=so_far)
         assert source.start == (so_far.size if so_far else 0)
         request = UploadRequest(
-            source=source, temporary=temporary, start=source.start, stop=yielding(after(questions))
+            source=source, temporary=temporary, start=source.start, stop=with_yield(stop_at_check(checks))
         )
         tuning = TransferTuning(min_bytes_per_stream=1, segment_bytes=7000, last_segment_bytes=1500)
         sent = upload_parallel(env.pool(limit), request, tuning)
@@ -115,53 +114,53 @@ def test_file_is_whole_after_any_number_of_pauses(
         so_far = source.checksum_up_to(sent.acknowledged)
         assert source.start <= so_far.size <= sent.acknowledged
         assert so_far.crc == crc_of(data[: so_far.size])
-        # What is behind was never told to be there.
+        # What follows was never reported as acknowledged.
         file[so_far.size :] = tail * (len(file) - so_far.size)
     assert sent.complete
     assert sent.acknowledged == size
     assert env.files == {sent.temporary: data}
-    assert (source.verify().checksum_algorithm, source.verify().checksum) == ("CRC64NVME", whole_of(data))
+    assert (source.verify().checksum_algorithm, source.verify().checksum) == ("CRC64NVME", checksum_of(data))
 
 
-def yielding(pause: Callable[[], bool]) -> Callable[[], bool]:
-    """Give the other streams a chance at each question."""
+def with_yield(stop: Callable[[], bool]) -> Callable[[], bool]:
+    """Let the other threads run at each check."""
 
     def ask() -> bool:
         time.sleep(0.0001)
-        return pause()
+        return stop()
 
     return ask
 
 
-# --- a pause ---
+# --- a stop ---
 
 
 @pytest.mark.parametrize("blocks", [0, 1, 2, 17])
-def test_everything_before_the_pause_is_acknowledged(blocks: int) -> None:
-    env = Environment()
+def test_everything_before_the_stop_is_acknowledged(blocks: int) -> None:
+    env = SftpEnvironment()
     pool = env.pool()
-    # One question for the range, then one before each block.
-    sent = send_part(pool, stop=after(blocks and 1 + blocks))
+    # One check for the range, then one before each block.
+    sent = send_part(pool, stop=stop_at_check(blocks and 1 + blocks))
     assert (sent.complete, sent.acknowledged, sent.streams) == (False, blocks * WRITE, 1)
     assert sent.temporary == TEMPORARY
     assert env.files == {TEMPORARY: DATA[: blocks * WRITE]}
 
 
-def test_pause_closes_the_file_and_gives_it_no_other_name() -> None:
-    env = Environment()
+def test_stop_closes_the_file_and_keeps_its_temporary_name() -> None:
+    env = SftpEnvironment()
     pool = env.pool()
-    sent = send_part(pool, stop=after(5))
+    sent = send_part(pool, stop=stop_at_check(5))
     assert not sent.complete
     server = env.connection(0).server
-    assert server._handles == {}
+    assert server.open_handles == set()
     assert server.asked[-1].kind == Request.CLOSE
     send(pool, Bytes(DATA[:SEGMENT]), temporary="inbox/.b.part")
     assert env.tried[0] == 1, "the connection stays warm"
 
 
-def test_pause_ends_all_streams_in_order() -> None:
+def test_stop_ends_all_streams_cleanly() -> None:
     both = {0: threading.Event(), 1: threading.Event()}
-    env = Environment(
+    env = SftpEnvironment(
         scripts={
             number: at(Request.WRITE, 1, lambda number=number: meet(both, number))  # type: ignore[misc] # its default
             for number in both
@@ -174,7 +173,7 @@ def test_pause_ends_all_streams_in_order() -> None:
     assert not sent.complete
     assert 0 < sent.acknowledged < len(DATA)
     assert env.files[TEMPORARY][: sent.acknowledged] == DATA[: sent.acknowledged]
-    assert env.connection(0).server._handles == env.connection(1).server._handles == {}
+    assert env.connection(0).server.open_handles == env.connection(1).server.open_handles == set()
     assert pool.limit == 2
     assert not env.connection(1).closed
 
@@ -184,61 +183,64 @@ def meet(events: dict[int, threading.Event], number: int) -> None:
     waiting_for(*events.values())()
 
 
-def test_bytes_of_a_stream_that_has_failed_before_the_pause_are_not_acknowledged() -> None:
-    """The second stream has the second range, and loses it; the first goes on behind it until the pause."""
-    begun, failed = threading.Event(), threading.Event()
+def test_bytes_of_a_stream_that_failed_before_the_stop_are_not_acknowledged() -> None:
+    """The second stream has the second range, and loses it; the first continues after it until the stop."""
+    has_written, failed = threading.Event(), threading.Event()
 
     def lossy(asked: Asked) -> bytes | None:
         if asked.kind == Request.CLOSE:
             return status(asked, Status.FAILURE)
         return status(asked, Status.OK) if asked.kind == Request.WRITE else None
 
-    env = Environment(
+    env = SftpEnvironment(
         scripts={
-            0: at(Request.WRITE, 1, waiting_for(begun)),
-            1: at(Request.WRITE, 1, begun.set, lossy),
+            0: at(Request.WRITE, 1, waiting_for(has_written)),
+            1: at(Request.WRITE, 1, has_written.set, lossy),
         }
     )
     pool = env.pool(2)
-    give_up = pool.disable_stream
+    disable_stream = pool.disable_stream
 
     def note(number: int, reason: Exception) -> None:
-        give_up(number, reason)
+        disable_stream(number, reason)
         failed.set()
 
-    pool.disable_stream = note  # type: ignore[method-assign] # tells when
+    pool.disable_stream = note  # type: ignore[method-assign] # notes the call
     asked_by: set[str] = set()
 
-    def pause() -> bool:
+    def stop() -> bool:
         asked_by.add(threading.current_thread().name)
-        return begun.is_set() and "stream-1" in asked_by
+        return has_written.is_set() and "stream-1" in asked_by
 
-    sent = send_part(pool, stop=pause)
+    sent = send_part(pool, stop=stop)
     waiting_for(failed)()
     assert env.files[TEMPORARY][: sent.acknowledged] == DATA[: sent.acknowledged]
     assert sent.acknowledged < len(DATA)
 
 
 @pytest.mark.parametrize("kind", [Request.WRITE, Request.CLOSE])
-@pytest.mark.parametrize("script", [refusing, silent_at])
-def test_refusal_behind_the_pause_is_raised(kind: Request, script: Callable[..., Script]) -> None:
-    env = Environment(scripts={0: script(kind)})
-    error: Exception | None = None
-    try:
-        sent = send_part(env.pool(), stop=after(3))
-        error = sent.lost
-        assert (kind, sent.acknowledged) == (Request.CLOSE, 2 * WRITE)
-    except RequestRefused as refused:
-        error = refused
-    except ConnectionLost as lost:
-        assert kind == Request.WRITE
-        error = lost
-    assert isinstance(error, ConnectionLost if script is silent_at else RequestRefused)
+def test_refusal_after_the_stop_is_raised(kind: Request) -> None:
+    env = SftpEnvironment(scripts={0: refusing(kind)})
+    with pytest.raises(RequestRefused):
+        send_part(env.pool(), stop=stop_at_check(3))
+
+
+def test_unanswered_first_write_after_the_stop_raises_connection_lost() -> None:
+    env = SftpEnvironment(scripts={0: silent_at(Request.WRITE)})
+    with pytest.raises(ConnectionLost):
+        send_part(env.pool(), stop=stop_at_check(3))
+
+
+def test_unanswered_close_after_the_stop_leaves_a_checkpoint() -> None:
+    env = SftpEnvironment(scripts={0: silent_at(Request.CLOSE)})
+    sent = send_part(env.pool(), stop=stop_at_check(3))
+    assert isinstance(sent.lost, ConnectionLost)
+    assert (sent.complete, sent.acknowledged) == (False, 2 * WRITE)
 
 
 @pytest.mark.parametrize("is_up", [True, False])
-def test_progress_of_a_stream_that_was_lost_beside_others_does_not_count(*, is_up: bool) -> None:
-    # It may have been in the server's memory, and the others have made the file as long as it should be.
+def test_progress_of_a_lost_stream_among_several_does_not_count(*, is_up: bool) -> None:
+    # Its bytes may only be in the server's memory, while the others have made the file as long as expected.
     lost = threading.Event()
 
     def cut(asked: Asked) -> bytes | None:
@@ -253,7 +255,7 @@ def test_progress_of_a_stream_that_was_lost_beside_others_does_not_count(*, is_u
         assert lost.wait(SOON)
         return None if is_up else NOTHING
 
-    env = Environment(scripts={0: cut, 1: close})
+    env = SftpEnvironment(scripts={0: cut, 1: close})
     sent = send_part(env.pool(2), gathering())
     wait_for_streams()
     assert isinstance(sent.lost, ConnectionLost)
@@ -262,19 +264,19 @@ def test_progress_of_a_stream_that_was_lost_beside_others_does_not_count(*, is_u
     assert env.files[TEMPORARY][: sent.acknowledged] == DATA[: sent.acknowledged]
 
 
-def test_pause_that_comes_too_late_is_none() -> None:
-    env = Environment()
+def test_stop_after_the_close_is_ignored() -> None:
+    env = SftpEnvironment()
     closed = threading.Event()
     env.scripts = {0: at(Request.CLOSE, 1, closed.set)}
     send(env.pool(), stop=closed.is_set)
     assert env.files == {PATH: DATA}
 
 
-# --- going on ---
+# --- resume ---
 
 
-def test_file_is_gone_on_with_behind_what_is_there() -> None:
-    env = begun(Environment())
+def test_resume_writes_only_the_missing_bytes() -> None:
+    env = with_checkpoint(SftpEnvironment())
     source = Bytes()
     send(env.pool(), source, start=START)
     assert env.files == {PATH: DATA}
@@ -284,10 +286,10 @@ def test_file_is_gone_on_with_behind_what_is_there() -> None:
     assert sum(server.sizes) == len(DATA) - START
 
 
-def test_file_is_gone_on_with_in_streams() -> None:
+def test_resume_uses_several_streams() -> None:
     joined = threading.Event()
-    env = begun(
-        Environment(
+    env = with_checkpoint(
+        SftpEnvironment(
             scripts={0: at(Request.WRITE, 1, waiting_for(joined)), 1: at(Request.WRITE, 1, joined.set)}
         )
     )
@@ -296,96 +298,96 @@ def test_file_is_gone_on_with_in_streams() -> None:
     assert sum(sum(each.server.sizes) for each in env.made) == len(DATA) - START
 
 
-def test_file_that_is_all_there_just_gets_its_name() -> None:
-    env = begun(Environment(), len(DATA))
+def test_resume_of_a_complete_file_only_renames_it() -> None:
+    env = with_checkpoint(SftpEnvironment(), len(DATA))
     send(env.pool(), start=len(DATA))
     assert env.files == {PATH: DATA}
 
 
-def test_bytes_that_were_never_acknowledged_are_written_over() -> None:
-    env = begun(Environment())
+def test_resume_overwrites_unacknowledged_bytes() -> None:
+    env = with_checkpoint(SftpEnvironment())
     env.files[TEMPORARY] += b"?" * 200_000
     send(env.pool(), start=START)
     assert env.files == {PATH: DATA}
 
 
 @pytest.mark.parametrize("left", [0, 1, START - 1])
-def test_file_that_is_shorter_than_was_acknowledged_is_lost(left: int) -> None:
-    env = begun(Environment(), left)
+def test_file_shorter_than_its_checkpoint_raises_checkpoint_lost(left: int) -> None:
+    env = with_checkpoint(SftpEnvironment(), left)
     with pytest.raises(CheckpointLost, match=f"has {left} bytes at the partner, {START} were") as raised:
         send_part(env.pool(), start=START)
     assert raised.value.disposition is Disposition.RETRY
     assert env.files == {TEMPORARY: DATA[:left]}
-    pool_is_usable(env)
+    assert_connection_is_usable(env)
 
 
-def pool_is_usable(env: Environment) -> None:
+def assert_connection_is_usable(env: SftpEnvironment) -> None:
     connection = env.connection(0)
     assert connection.is_open()
     connection.session.ping()
-    assert connection.server._handles == {}
+    assert connection.server.open_handles == set()
 
 
 @pytest.mark.parametrize("code", [Status.NO_SUCH_FILE, Status.FAILURE])
-def test_file_that_is_gone_is_lost(code: int) -> None:
-    env = Environment(scripts={0: refusing(Request.OPEN, code)})
+def test_missing_file_raises_checkpoint_lost(code: int) -> None:
+    env = SftpEnvironment(scripts={0: refusing(Request.OPEN, code)})
     with pytest.raises(CheckpointLost, match="no longer at the partner"):
         send_part(env.pool(), start=START)
-    pool_is_usable(env)
+    assert_connection_is_usable(env)
 
 
 @pytest.mark.parametrize("code", [Status.PERMISSION_DENIED, Status.FAILURE, Status.OP_UNSUPPORTED])
 @pytest.mark.parametrize("look", [Status.OK, Status.PERMISSION_DENIED])
-def test_file_that_may_not_be_opened_again_is_kept_for_the_next_time(look: int, code: int) -> None:
+def test_file_that_cannot_be_reopened_is_kept_for_a_retry(look: int, code: int) -> None:
     def script(asked: Asked) -> bytes | None:
         if asked.kind == Request.STAT and look:
             return status(asked, look)
         return status(asked, code) if asked.kind == Request.OPEN else None
 
-    env = begun(Environment(scripts={0: script}))
+    env = with_checkpoint(SftpEnvironment(scripts={0: script}))
     with pytest.raises(ResumeRefused, match="refused to open") as raised:
         send_part(env.pool(), start=START)
     assert raised.value.disposition is Disposition.RETRY
     assert env.files == {TEMPORARY: DATA[:START]}
-    pool_is_usable(env)
+    assert_connection_is_usable(env)
 
 
-def size_is_a_secret(asked: Asked) -> bytes | None:
-    secret = framed(Answer.ATTRS, struct.pack(">II", asked.request_id, 0))
-    return secret if asked.kind == Request.STAT else None
+def without_a_size(asked: Asked) -> bytes | None:
+    without_size = framed(Answer.ATTRS, struct.pack(">II", asked.request_id, 0))
+    return without_size if asked.kind == Request.STAT else None
 
 
-@pytest.mark.parametrize("script", [refusing(Request.STAT, Status.PERMISSION_DENIED), size_is_a_secret])
-def test_drop_box_that_shows_nothing_is_gone_on_with(script: Script) -> None:
-    env = begun(Environment(scripts={0: script}))
+@pytest.mark.parametrize("script", [refusing(Request.STAT, Status.PERMISSION_DENIED), without_a_size])
+def test_resume_works_where_the_server_shows_no_size(script: Script) -> None:
+    env = with_checkpoint(SftpEnvironment(scripts={0: script}))
     send(env.pool(), start=START)
     assert env.files == {PATH: DATA}
 
 
 @pytest.mark.parametrize("kind", [Request.WRITE, Request.CLOSE])
-def test_file_that_was_begun_before_stays_when_going_on_fails(kind: Request) -> None:
-    env = begun(Environment(scripts={0: refusing(kind)}))
+def test_failed_resume_keeps_the_bytes_of_the_checkpoint(kind: Request) -> None:
+    env = with_checkpoint(SftpEnvironment(scripts={0: refusing(kind)}))
     with pytest.raises(RequestRefused):
         send_part(env.pool(), start=START)
     assert env.files[TEMPORARY][:START] == DATA[:START]
     assert PATH not in env.files
 
 
-def test_refusal_among_streams_never_costs_the_bytes_that_are_there() -> None:
-    """What is there is not sent again, so there is no other file that it could be put into."""
-    begun_writing, refused = threading.Event(), threading.Event()
+def test_refusal_among_streams_keeps_the_bytes_of_the_checkpoint() -> None:
+    """A resumed file gets no second attempt under another name: its first bytes are not sent again."""
+    has_written, refused = threading.Event(), threading.Event()
 
     def fail_once(asked: Asked) -> bytes | None:
         if (asked.kind, asked.number) != (Request.WRITE, 1):
             return None
-        waiting_for(begun_writing)()
+        waiting_for(has_written)()
         refused.set()
         return status(asked, Status.FAILURE)
 
-    env = begun(Environment())
+    env = with_checkpoint(SftpEnvironment())
     env.scripts = {
         0: fail_once,
-        1: at(Request.WRITE, 1, lambda: (begun_writing.set(), waiting_for(refused)())),
+        1: at(Request.WRITE, 1, lambda: (has_written.set(), waiting_for(refused)())),
     }
     pool = env.pool(2)
     assert send(pool, start=START) == 1
@@ -394,10 +396,10 @@ def test_refusal_among_streams_never_costs_the_bytes_that_are_there() -> None:
     assert pool.limit == 1
 
 
-def test_pause_in_a_second_attempt_tells_where_it_is() -> None:
-    """A server that takes bytes only in order gets another file, which is the one to resume."""
-    env = Environment()
-    begun_writing, refused = threading.Event(), threading.Event()
+def test_stop_in_a_second_attempt_returns_its_temporary_name() -> None:
+    """A server that requires sequential writes gets a second file, which is the one to resume."""
+    env = SftpEnvironment()
+    has_written, refused = threading.Event(), threading.Event()
 
     def in_order(asked: Asked) -> bytes | None:
         handle, behind = read_text(asked.payload)
@@ -408,22 +410,22 @@ def test_pause_in_a_second_attempt_tells_where_it_is() -> None:
         return status(asked, Status.OP_UNSUPPORTED)
 
     def stream_writes() -> None:
-        begun_writing.set()
+        has_written.set()
         waiting_for(refused)()
 
-    anew: list[str] = []
+    second_attempts: list[str] = []
 
     def first(asked: Asked) -> bytes | None:
         if asked.kind == Request.OPEN and b"-2.part" in asked.payload:
-            anew.append("begun")
+            second_attempts.append("started")
         return in_order(asked) if asked.kind == Request.WRITE else None
 
     env.scripts = {
-        0: at(Request.WRITE, 1, waiting_for(begun_writing), first),
+        0: at(Request.WRITE, 1, waiting_for(has_written), first),
         1: at(Request.WRITE, 1, stream_writes),
     }
     pool = env.pool(2)
-    sent = send_part(pool, stop=lambda: bool(anew) and len(env.connection(0).server.sizes) > 20)
+    sent = send_part(pool, stop=lambda: bool(second_attempts) and len(env.connection(0).server.sizes) > 20)
     wait_for_streams()
     assert sent.temporary == "inbox/.a-2.part"
     assert 0 < sent.acknowledged < len(DATA)
