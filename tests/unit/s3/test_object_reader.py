@@ -353,8 +353,9 @@ def test_s3_error_of_a_later_read_is_classified(
             raise error
 
     source = ObjectReader(RefusesReads({"a": DATA}), REF)
-    with pytest.raises(expected, match="s3://bucket/a"):
+    with pytest.raises(expected, match="s3://bucket/a") as raised:
         list(source.blocks([(0, len(DATA))], BLOCK))
+    assert raised.value.disposition is disposition
 
 
 # --- pinned reads ---
@@ -448,7 +449,7 @@ def test_response_with_another_range_is_refused(lie: str | None) -> None:
             return {**super().get_object(**request), "ContentRange": lie}
 
     s3 = Lying({"a": DATA})
-    with pytest.raises(SourceInterrupted, match="asked was 'bytes 100-199/262144'"):
+    with pytest.raises(SourceInterrupted, match="requested was 'bytes 100-199/262144'"):
         list(ObjectReader(s3, s3.ref("a")).blocks([(100, 100)], BLOCK))
     assert all(body.closed for body in s3.bodies)
 
@@ -597,7 +598,7 @@ def test_small_object_of_unexpected_length_raises_source_interrupted(difference:
             return {**answer, "ContentLength": answer["ContentLength"] + difference}
 
     s3 = Lying({"a": DATA})
-    with pytest.raises(SourceInterrupted, match=f"{len(DATA)} bytes came"):
+    with pytest.raises(SourceInterrupted, match=f"{len(DATA)} bytes were received"):
         read_whole(s3, s3.ref("a"))
 
 
