@@ -279,7 +279,7 @@ def test_small_objects_share_round_trips() -> None:
     assert published_files(env) == {f"inbox/{key}": key.encode() for key in "abcdef"}
 
 
-def test_large_object_is_sent_over_parallel_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_object_is_sent_over_parallel_streams() -> None:
     tuning = TransferTuning(min_bytes_per_stream=len(LARGE) // 2)
     s3, env = MemoryS3({"a": LARGE}), SftpEnvironment(tuning=tuning)
     joined: list[int] = []
@@ -324,7 +324,7 @@ def test_versions_of_one_key_are_delivered_in_sequencer_order(arrival: tuple[int
         def _object(self, request: dict[str, Any]) -> bytes:
             return versions[int(request["VersionId"])]
 
-    # The shorter one is padded with zeros on the right, and compared as text, in whatever letters.
+    # The shorter one is padded with zeros on the right, and compared as text, ignoring case.
     sequencers = ["0055AED6DCD90281E4FF", "0055aed6dcd90281e5", "0055AED6DCD90281E501"]
     refs = [
         ObjectRef(

@@ -608,7 +608,7 @@ def test_object_sent_in_25_invocations_arrives_identical(long_harness: DeliveryE
 
 
 def test_object_sent_in_parallel_streams_over_many_invocations_arrives_identical(
-    long_harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
+    long_harness: DeliveryEnvironment,
 ) -> None:
     long_harness.env.tuning = TransferTuning(
         min_bytes_per_stream=1,
@@ -817,9 +817,7 @@ def test_files_removed_by_the_partner_between_invocations_raise_no_progress(
         long_harness.deliver(ref, deadline=long_harness.deadline(budget=len(DATA) // 2))
 
 
-def test_single_stream_is_used_after_parallel_streams_stalled(
-    long_harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_single_stream_is_used_after_parallel_streams_stalled(long_harness: DeliveryEnvironment) -> None:
     long_harness.env.tuning = TransferTuning(min_bytes_per_stream=1)
     ref = long_harness.ref()
     with pytest.raises(CheckpointSaved):
@@ -1008,9 +1006,7 @@ def test_object_does_not_restart_without_time_left(
 # --- SHA-256 ---
 
 
-def test_sha256_is_in_the_receipt_and_forces_one_stream(
-    long_harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sha256_is_in_the_receipt_and_forces_one_stream(long_harness: DeliveryEnvironment) -> None:
     long_harness.env.tuning = TransferTuning(min_bytes_per_stream=1)
     ref = long_harness.ref()
     receipt = long_harness.deliver(ref, max_connections=4, sha256=True)

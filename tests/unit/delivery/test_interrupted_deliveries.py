@@ -172,9 +172,7 @@ class ClusterNode(ScriptedServer):
         return super()._close(asked)
 
 
-def test_bytes_of_a_lost_stream_without_close_are_sent_again(
-    harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bytes_of_a_lost_stream_without_close_are_sent_again(harness: DeliveryEnvironment) -> None:
     """The other stream has extended the file, so that its size proves nothing."""
     harness.env.tuning = TransferTuning(
         min_bytes_per_stream=4 * BLOCK, segment_bytes=4 * BLOCK, last_segment_bytes=4 * BLOCK

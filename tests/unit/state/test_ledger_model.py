@@ -80,8 +80,9 @@ EXAMPLES = int(os.environ.get("LEDGER_MODEL_EXAMPLES", "150"))
 """A soak test sets a higher number, which also makes the examples random."""
 
 FAULTS = (
-    "dies", "time is over", "time is short", "another function", "write is lost", "answer is lost",
-    "hangs", "hangs", "is refused", "is denied", "power", "tidies up", "collects", "wakes up", "exchanged",
+    "dies", "timeout", "deadline near", "another function", "write is lost", "answer is lost",
+    "hangs", "hangs", "is refused", "is denied", "power loss",
+    "deletes files", "collects files", "delayed rename", "replaced",
 )  # fmt: skip
 FAULTS_OF_A_RUN = st.dictionaries(st.integers(0, 16), st.sampled_from(FAULTS), max_size=3)
 
@@ -188,7 +189,7 @@ class Run:
             fault = ""
         self._inject(fault)
         lost: Exception = ConnectionLost("Cut.", hint="")
-        self._is_cut |= fault in ("power", "exchanged")
+        self._is_cut |= fault in ("power loss", "replaced")
         if what == "ledger":
             lost = LedgerError("No answer.", hint="")
         elif self._is_cut:
@@ -214,22 +215,22 @@ class Run:
         match fault:
             case "dies":
                 raise Killed
-            case "time is over":
+            case "timeout":
                 world.clock.now += LEASE_SECONDS + 2
                 raise Killed
-            case "time is short":
+            case "deadline near":
                 self.seconds = 0
             case "another function":
                 world.another_function_tries()
-            case "power":
+            case "power loss":
                 world.server.loses_power()
-            case "tidies up":
+            case "deletes files":
                 world.server.tidies_up()
-            case "collects":
+            case "collects files":
                 world.server.collects()
-            case "wakes up":
+            case "delayed rename":
                 world.server.wakes_up()
-            case "exchanged":
+            case "replaced":
                 world.server.is_exchanged()
 
 
@@ -348,19 +349,23 @@ class DeliveryModel(RuleBasedStateMachine):
 
     # The server
 
-    @rule(what=st.sampled_from(["power", "tidies up", "collects", "wakes up", "exchanged", "new key"]))
+    @rule(
+        what=st.sampled_from(
+            ["power loss", "deletes files", "collects files", "delayed rename", "replaced", "new key"]
+        )
+    )
     def server_event_occurs(self, what: str) -> None:
         try:
             match what:
-                case "power":
+                case "power loss":
                     self.server.loses_power()
-                case "tidies up":
+                case "deletes files":
                     self.server.tidies_up()
-                case "collects":
+                case "collects files":
                     self.server.collects()
-                case "wakes up":
+                case "delayed rename":
                     self.server.wakes_up()
-                case "exchanged":
+                case "replaced":
                     self.server.is_exchanged()
                 case "new key":
                     self.server.gets_new_key()

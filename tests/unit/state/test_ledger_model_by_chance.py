@@ -75,7 +75,15 @@ class RandomRun:
         return self._random.random() < probability
 
 
-SERVER_EVENTS = ("power", "tidies up", "collects", "wakes up", "wakes up", "exchanged", "new key")
+SERVER_EVENTS = (
+    "power loss",
+    "deletes files",
+    "collects files",
+    "delayed rename",
+    "delayed rename",
+    "replaced",
+    "new key",
+)
 
 
 @pytest.mark.parametrize("first", range(0, EPISODES, PER_TEST))

@@ -51,10 +51,10 @@ def test_bytes_of_several_connections_arrive_complete_and_in_order(link: Link, t
 
 
 def test_missing_server_closes_the_connection(tmp_path: Path) -> None:
-    with socket.socket() as nobody:
-        nobody.bind((LOOPBACK, 0))
+    with socket.socket() as unused:
+        unused.bind((LOOPBACK, 0))
         with (
-            start_link(Link(rtt_ms=4), to_port=nobody.getsockname()[1], log=tmp_path / "log") as port,
+            start_link(Link(rtt_ms=4), to_port=unused.getsockname()[1], log=tmp_path / "log") as port,
             _client(port) as client,
         ):
             assert client.recv(1) == b""
