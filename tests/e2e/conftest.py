@@ -11,7 +11,8 @@ import pytest
 
 from local.deployment import missing_tool
 from tests.support.e2e.bundles import Bundles
-from tests.support.e2e.stack_environment import Partner, StackEnvironment, deployed_stack
+from tests.support.e2e.stack_environment import StackEnvironment, deployed_stack
+from tests.support.restartable_server import RestartableServer
 
 _LIMIT_SECONDS = 3600
 """The first test of a stack waits for its deployment, too."""
@@ -34,8 +35,8 @@ def _tools() -> None:
 
 
 @pytest.fixture(scope="session")
-def _partner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Partner]:
-    partner = Partner(tmp_path_factory.mktemp("partner"))
+def _partner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestartableServer]:
+    partner = RestartableServer(tmp_path_factory.mktemp("partner"))
     yield partner
     partner.stop()
 
@@ -51,7 +52,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
 
 @pytest.fixture(scope="session")
 def _deployed(
-    _tools: None, _partner: Partner, bundles: Bundles, tmp_path_factory: pytest.TempPathFactory
+    _tools: None, _partner: RestartableServer, bundles: Bundles, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[StackEnvironment]:
     with deployed_stack(tmp_path_factory.mktemp("e2e"), _partner, bundles) as deployed:
         yield deployed

@@ -32,7 +32,8 @@ from local.deployment import App, bootstrap, function_log, messages_in
 from local.environments import REPOSITORY
 from local.sftp_server import RunningServer
 from tests.support.e2e.bundles import Bundles
-from tests.support.e2e.stack_environment import Partner, last_lines, wait_until
+from tests.support.e2e.stack_environment import last_lines, wait_until
+from tests.support.restartable_server import RestartableServer
 
 APP = Path(__file__).parents[1] / "support" / "e2e" / "changing_app.py"
 PAUSE_SECONDS = 0.2
@@ -47,7 +48,7 @@ class Place:
     assembly: Path
     bundles: Bundles
     secret: str
-    partner: Partner
+    partner: RestartableServer
     server: RunningServer
     has_bundle: bool = False
 
@@ -66,7 +67,7 @@ def place(_tools: None, bundles: Bundles, tmp_path_factory: pytest.TempPathFacto
         pytest.skip("openssl is missing: the local AWS makes its certificate with it")
     folder = tmp_path_factory.mktemp("between")
     with ExitStack() as stack:
-        partner = Partner(tmp_path_factory.mktemp("partner"))
+        partner = RestartableServer(tmp_path_factory.mktemp("partner"))
         stack.callback(partner.stop)
         server = partner.start()
         cloud = stack.enter_context(start_cloud(folder / "cloud", enforce_iam=True))
@@ -330,7 +331,7 @@ def test_host_is_changed(stage: Stage, tmp_path: Path) -> None:
     bank = stage.state["partners"]["Bank"]
     keys = deployed(stage)
     (tmp_path / "new").mkdir()
-    new = Partner(tmp_path / "new")
+    new = RestartableServer(tmp_path / "new")
     try:
         bank["server"].update(server_of(new.start(password=stage.place.partner.password)))
         keys += changed(stage)

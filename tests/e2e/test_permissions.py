@@ -17,7 +17,8 @@ from botocore.exceptions import ClientError
 from local.cloud import ACCOUNT, REGION
 from tests.support.e2e.bundles import Bundles
 from tests.support.e2e.function_role import OTHER, OURS, PREFIX, PRIVATE, Function, deployed_function
-from tests.support.e2e.stack_environment import Partner, StackEnvironment, wait_until
+from tests.support.e2e.stack_environment import StackEnvironment, wait_until
+from tests.support.restartable_server import RestartableServer
 
 ITEM = {"pk": {"S": "somebody's"}, "sk": {"S": "item"}}
 CDK_ROLE = f"arn:aws:iam::{ACCOUNT}:role/cdk-hnb659fds-deploy-role-{ACCOUNT}-{REGION}"
@@ -36,7 +37,7 @@ Call = Callable[[Function], object]
 def function(_tools: None, bundles: Bundles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Function]:
     if shutil.which("openssl") is None:
         pytest.skip("openssl is missing: the local AWS makes its certificate with it")
-    partner = Partner(tmp_path_factory.mktemp("partner"))
+    partner = RestartableServer(tmp_path_factory.mktemp("partner"))
     with deployed_function(tmp_path_factory.mktemp("role"), partner, bundles) as deployed:
         yield deployed
     partner.stop()

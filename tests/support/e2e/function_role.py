@@ -13,7 +13,8 @@ from typing import Any
 
 from local.deployment import Deployment
 from tests.support.e2e.bundles import Bundles
-from tests.support.e2e.stack_environment import Partner, StackEnvironment, deployed_stack
+from tests.support.e2e.stack_environment import StackEnvironment, deployed_stack
+from tests.support.restartable_server import RestartableServer
 
 PREFIX = "outgoing/"
 OURS = f"{PREFIX}1.csv"
@@ -68,7 +69,7 @@ class Function:
 
 
 @contextmanager
-def deployed_function(folder: Path, partner: Partner, bundles: Bundles) -> Iterator[Function]:
+def deployed_function(folder: Path, partner: RestartableServer, bundles: Bundles) -> Iterator[Function]:
     """The stock stack for a prefix, in an account where there is more than that."""
     with deployed_stack(folder, partner, bundles, prefix=PREFIX, enforce_iam=True) as env:
         own, functions = env.deployment, env.cloud.client("lambda")

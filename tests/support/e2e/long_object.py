@@ -23,7 +23,8 @@ from chaos.aws_proxy import aws_proxy
 from local.deployment import configure_function, hide_messages_for
 from local.sftp_server import RunningServer, start_asyncssh_server
 from tests.support.e2e.bundles import Bundles
-from tests.support.e2e.stack_environment import Partner, StackEnvironment, deployed_stack, wait_until
+from tests.support.e2e.stack_environment import StackEnvironment, deployed_stack, wait_until
+from tests.support.restartable_server import RestartableServer
 
 CONTINUATIONS = 25
 _WINDOW = 128 * 1024
@@ -67,7 +68,7 @@ class Long:
 @contextmanager
 def stack_of_its_own(bundles: Bundles, folders: pytest.TempPathFactory) -> Iterator[StackEnvironment]:
     """A stack of its own: messages that other tests have left in a queue come back when they like."""
-    partner = Partner(folders.mktemp("partner"))
+    partner = RestartableServer(folders.mktemp("partner"))
     with deployed_stack(folders.mktemp("long"), partner, bundles) as deployed:
         yield deployed
     partner.stop()

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import asyncssh
 
 from local.cloud import REGION, LocalCloud, start_cloud
 from local.deployment import (
@@ -23,9 +21,9 @@ from local.deployment import (
     put_secret,
     server_context,
 )
-from local.processes import free_port
-from local.sftp_server import RunningServer, start_asyncssh_server
+from local.sftp_server import RunningServer
 from tests.support.e2e.bundles import Bundles
+from tests.support.restartable_server import RestartableServer
 
 PATIENCE_SECONDS = 600.0
 """A limit for what never comes: on a busy machine everything takes many times as long."""
@@ -35,39 +33,12 @@ INBOX = "inbox"
 _LAST_LINES = 20
 
 
-class Partner:
-    """A partner at one address, whose server a test may stop, or replace by another."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.password = "correct horse battery staple"
-        self._identity = asyncssh.generate_private_key("ssh-ed25519")
-        self._up = ExitStack()
-        self._port = free_port()
-
-    def start(self, *, password: str | None = None, identity: asyncssh.SSHKey | None = None) -> RunningServer:
-        """Starts the server anew at the same address; by default as the stack knows it."""
-        self.stop()
-        return self._up.enter_context(
-            start_asyncssh_server(
-                self.root,
-                port=self._port,
-                password=password or self.password,
-                host_keys=[identity or self._identity],
-            )
-        )
-
-    def stop(self) -> None:
-        """Cuts every connection and refuses new ones."""
-        self._up.close()
-
-
 @dataclass(frozen=True, kw_only=True)
 class StackEnvironment:
     """The deployed stack, its cloud and its partner."""
 
     cloud: LocalCloud
-    partner: Partner
+    partner: RestartableServer
     server: RunningServer
     deployment: Deployment
     asset: Path
@@ -149,7 +120,7 @@ class StackEnvironment:
 
 @contextmanager
 def deployed_stack(
-    folder: Path, partner: Partner, bundles: Bundles, *, prefix: str = "", enforce_iam: bool = False
+    folder: Path, partner: RestartableServer, bundles: Bundles, *, prefix: str = "", enforce_iam: bool = False
 ) -> Iterator[StackEnvironment]:
     """The stock stack in a cloud of its own, which ends with the block."""
     scratch = folder / "cdk"
