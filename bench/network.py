@@ -76,10 +76,18 @@ class Link:
 
 
 @contextmanager
-def start_link(link: Link, *, to_port: int, log: Path) -> Iterator[int]:
-    """Runs a link in a process of its own until the block ends; yields the port on loopback to connect to."""
-    with server_on_a_free_port("the link", functools.partial(_launch, link, to_port), log=log) as port:
-        yield port
+def start_link(link: Link, *, to_port: int, log: Path, port: int | None = None) -> Iterator[int]:
+    """Runs a link in its own process until the block ends; yields the port on loopback to connect to.
+
+    Args:
+        link: What to model.
+        to_port: Where the server listens, on loopback.
+        log: Takes the output of the process.
+        port: A port to listen on; by default a free one.
+    """
+    launch = functools.partial(_launch, link, to_port)
+    with server_on_a_free_port("the link", launch, log=log, port=port) as chosen:
+        yield chosen
 
 
 def _launch(link: Link, to_port: int, port: int) -> Launch:
