@@ -295,6 +295,7 @@ def test_fixed_secret_is_read_again_by_the_warm_function(harness: Harness, secre
     assert harness.put_back() == ["m1"]
     harness.fill_secret(json.dumps({"username": "partner", "password": PASSWORD}))
     assert harness.put_back() == []
+    assert files_below(harness.server.root) == {KEY: DATA}
 
 
 def test_fixed_passphrase_is_read_again_by_the_warm_function(harness: Harness) -> None:
@@ -303,3 +304,4 @@ def test_fixed_passphrase_is_read_again_by_the_warm_function(harness: Harness) -
     assert harness.put_back() == ["m1"]
     harness.fill_secret(json.dumps(secret))
     assert harness.put_back() == []
+    assert files_below(harness.server.root) == {KEY: DATA}

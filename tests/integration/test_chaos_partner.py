@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
 from chaos.partner import INBOX, Partner
 from chaos.records import Renamed, Taken, final_names, temporary_names
-from s3_to_sftp.delivery.inline_executor import InlineExecutor
 from s3_to_sftp.errors import ConnectionLost, RequestRefused
-from s3_to_sftp.sftp.publish import publish
+from s3_to_sftp.sftp.publish import NoJournal, publish
 from tests.support.faults.sftp_server import PERMISSION_DENIED
 from tests.support.ledger_harness import KEY, SHORT
 from tests.support.partner import partner_at
@@ -35,18 +33,6 @@ def put(partner: Partner, name: str = TEMPORARY) -> Path:
     return path
 
 
-class Journal:
-    """Remembers nothing."""
-
-    def will_move_aside(self, _name: str) -> Future[None]:
-        return InlineExecutor().submit(lambda: None)
-
-    def rename_resolved(self, _name: str) -> None:
-        pass
-
-    blocked = gone = rename_resolved
-
-
 def publish_at(partner: Partner) -> None:
     client = partner_at(partner.server, port=partner.port, timeouts=SHORT)
     try:
@@ -56,7 +42,7 @@ def publish_at(partner: Partner) -> None:
                 f"{INBOX}/{TEMPORARY}",
                 f"{INBOX}/{KEY}",
                 aside=f"{INBOX}/{TEMPORARY}.1.old",
-                journal=Journal(),
+                journal=NoJournal(),
             )
         )
     finally:

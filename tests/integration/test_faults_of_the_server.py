@@ -237,8 +237,10 @@ def test_server_that_never_answers_a_clean_up_does_not_hide_the_first_error(
             await super().before(operation)
 
     factory = faulty(FailsThenStalls, fault, "write", nth=2)
-    with start_asyncssh_server(root, sftp_factory=factory) as server, pytest.raises(RequestRefused):
-        delivery_to(server, s3).deliver(s3.ref(KEY))
+    with start_asyncssh_server(root, sftp_factory=factory) as server:
+        with pytest.raises(RequestRefused, match="refused to write"):
+            delivery_to(server, s3).deliver(s3.ref(KEY))
+        assert fault.requests["remove"] > 0, "the cleanup was not requested"
 
 
 # --- quirks that must not be errors ---
@@ -253,6 +255,7 @@ def assert_delivers(server: RunningServer, s3: MemoryS3) -> None:
 
 def test_delivers_where_nothing_may_be_looked_at(start_faulty: Start, s3: MemoryS3, fault: Fault) -> None:
     assert_delivers(start_faulty(DeniesLooking), s3)
+    assert fault.caused
 
 
 def test_drop_box_that_cannot_replace_names_the_rename_as_the_cause(

@@ -19,6 +19,7 @@ from s3_to_sftp.errors import (
     DeliveryError,
     Disposition,
     ObjectCorrupt,
+    RenameUnanswered,
     SourceDenied,
     SourceInterrupted,
     Superseded,
@@ -372,7 +373,7 @@ def test_object_that_is_deleted_once_it_was_sent_is_recorded_as_delivered(
     fault = Fault()
     factory = faulty(HangsUp, fault, "posix_rename", done=True)
     with start_asyncssh_server(root, sftp_factory=factory) as server:
-        harness.attempt(server)
+        assert isinstance(harness.attempt(server), RenameUnanswered)
         fault.clear()
         del s3.objects[KEY]
         recovered = harness.attempt(server)

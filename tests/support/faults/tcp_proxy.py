@@ -36,7 +36,6 @@ class Plan:
         delay: Seconds that every byte is on the way, in each direction. Any number of bytes travel at a
             time: this is distance, not a slow line.
         banner: Said to the client in place of anything that the server says.
-        idle_close: Seconds without a byte in either direction after which it is ended; None: never.
     """
 
     action: Literal["cut", "reset", "stall"] = "cut"
@@ -45,7 +44,6 @@ class Plan:
     accept_delay: float = 0.0
     delay: float = 0.0
     banner: bytes | None = None
-    idle_close: float | None = None
 
 
 HEALTHY = Plan()
@@ -124,13 +122,10 @@ class _Pair:
         self._target_port = target_port
         self._plan = plan
         self._closing = closing
-        self._moved_at = time.monotonic()
-        self._ended = False
         self._threads = [threading.Thread(target=self._begin, daemon=True)]
         self._threads[0].start()
 
     def end(self, *, rudely: bool = False) -> None:
-        self._ended = True
         for end in filter(None, (self._client, self._server)):
             with suppress(OSError):
                 if rudely:
@@ -161,22 +156,12 @@ class _Pair:
             return
         for end in (self._client, server):
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a delay is ours alone
-        if self._plan.idle_close is not None:
-            idle = threading.Thread(target=self._end_when_idle, args=(self._plan.idle_close,), daemon=True)
-            self._threads.append(idle)
-            idle.start()
         back = threading.Thread(
             target=self._pump, args=(server, self._client, self._plan.to_client), daemon=True
         )
         self._threads.append(back)
         back.start()
         self._pump(self._client, server, self._plan.to_server)
-
-    def _end_when_idle(self, seconds: float) -> None:
-        while (left := self._moved_at + seconds - time.monotonic()) > 0:
-            if self._closing.wait(left) or self._ended:
-                return
-        self.end()
 
     def _pump(self, source: socket.socket, target: socket.socket, limit: int | None) -> None:
         passed = 0
@@ -188,7 +173,6 @@ class _Pair:
                 data = source.recv(_CHUNK if limit is None else min(_CHUNK, limit - passed))
                 if not data or self.stalled.is_set():
                     break
-                self._moved_at = time.monotonic()
                 send(data)
                 passed += len(data)
         if not self.stalled.is_set():
