@@ -1,4 +1,4 @@
-"""The circuit breaker spares a partner who refuses us: thirty new functions make one login, or three."""
+"""The circuit breaker limits logins at a partner that refuses them: thirty functions make one or three."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ REFUSALS: dict[str, tuple[type[Exception], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("how", REFUSALS)
-def test_thirty_functions_make_one_login_or_three_of_what_may_pass(
+def test_thirty_functions_make_one_login_or_three_for_transient_errors(
     how: str, env: InvocationEnvironment
 ) -> None:
     error, server = REFUSALS[how]
@@ -100,21 +100,21 @@ def test_thirty_functions_make_one_login_or_three_of_what_may_pass(
 
 
 def functions_at(door: Door, env: InvocationEnvironment) -> Callable[[], list[Exception]]:
-    """Return what starts a new function, delivers two objects with it, and returns their errors."""
+    """Return a call that delivers two objects with a new function, and returns their errors."""
 
     def invoke() -> list[Exception]:
         credentials = FixedCredentials(door.login)
-        partner = SftpClient(door.address, credentials, timeouts=IMPATIENT)
+        client = SftpClient(door.address, credentials, timeouts=IMPATIENT)
         function = InvocationRunner(
             server=door.address,
             credentials=credentials,
-            delivery=env.harness.function(partner=partner),
+            delivery=env.harness.function(partner=client),
             breaker=DynamoCircuitBreaker(
                 env.dynamodb, TABLE, str(door.address), clock=env.clock, random=lambda: 0
             ),
             publisher=env.listener,
             telemetry=env.reports,
-            end_of_invocation=partner.close,
+            end_of_invocation=client.close,
         )
         return list(env.invoke("a", "b", function=function).values())
 

@@ -26,7 +26,7 @@ from tests.support.crash_driver import WRITE_BYTES, Invocation
 from tests.support.faults.sftp_server import Fault, WatchedServer, faulty, stating_write_limit
 from tests.support.lambda_events import s3_notification, s3_record, sqs_record
 from tests.support.ledger_environment import LedgerEnvironment, create_table
-from tests.support.partner import connections, files_below
+from tests.support.partner import connections, contents_below
 from tests.support.watch import never_partial
 
 INBOX = "inbox"
@@ -197,7 +197,7 @@ class CrashEnvironment:
 
     def assert_delivered_once(self) -> None:
         """Assert that each object arrived once, that no other file exists, and that the ledger records it."""
-        files = files_below(self._server.root)
+        files = contents_below(self._server.root)
         final_names = {f"{INBOX}/{key}" for key in self._objects}
         assert set(files) == final_names, f"{sorted(files)}\n{self._function.log()}"
         # Not `assert a == b`: pytest would explain the difference of megabytes.

@@ -28,14 +28,13 @@ class Plan:
     """What happens to a connection.
 
     Attributes:
-        action: `cut` ends it orderly (FIN), `reset` rudely (RST), `stall` keeps it and moves no more
-            bytes in either direction.
-        to_server: After so many bytes towards the server; None: never.
-        to_client: After so many bytes towards the client; None: never.
+        action: `cut` ends it with FIN, `reset` with RST, `stall` keeps it open and moves no more bytes in
+            either direction.
+        to_server: The action happens after this number of bytes to the server; None: never.
+        to_client: The action happens after this number of bytes to the client; None: never.
         accept_delay: Seconds between a connection and the first byte that is passed on.
-        delay: Seconds that every byte is on the way, in each direction. Any number of bytes travel at a
-            time: this is distance, not a slow line.
-        banner: Said to the client in place of anything that the server says.
+        delay: Seconds of latency in each direction, without a limit of bandwidth.
+        banner: Sent to the client in place of anything that the server sends.
     """
 
     action: Literal["cut", "reset", "stall"] = "cut"
@@ -125,13 +124,13 @@ class _Pair:
         self._threads = [threading.Thread(target=self._begin, daemon=True)]
         self._threads[0].start()
 
-    def end(self, *, rudely: bool = False) -> None:
+    def end(self, *, with_reset: bool = False) -> None:
         for end in filter(None, (self._client, self._server)):
             with suppress(OSError):
-                if rudely:
+                if with_reset:
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                # Wakes the thread that waits in recv: until it lets go, close() would do nothing.
-                end.shutdown(socket.SHUT_RD if rudely else socket.SHUT_RDWR)
+                # Wakes the thread that waits in recv: until it returns, close() has no effect.
+                end.shutdown(socket.SHUT_RD if with_reset else socket.SHUT_RDWR)
             with suppress(OSError):
                 end.close()
 
@@ -180,7 +179,7 @@ class _Pair:
 
     @contextmanager
     def _line_to(self, target: socket.socket) -> Iterator[Callable[[bytes], None]]:
-        """A way to send, on which the bytes take their time; at the end it is empty."""
+        """Yields a way to send with the delay of the plan; waits for the last byte at the end."""
         if not self._plan.delay:
             yield target.sendall
             return
@@ -204,7 +203,7 @@ class _Pair:
         if self._plan.action == "stall":
             self.stalled.set()
         else:
-            self.end(rudely=self._plan.action == "reset")
+            self.end(with_reset=self._plan.action == "reset")
 
 
 @contextmanager
