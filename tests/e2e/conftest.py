@@ -15,7 +15,7 @@ from tests.support.e2e.stack_environment import StackEnvironment, deployed_stack
 from tests.support.restartable_server import RestartableServer
 
 _LIMIT_SECONDS = 3600
-"""The first test of a stack waits for its deployment, too."""
+"""Includes the deployment of the stack, for which the first test waits."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -43,7 +43,7 @@ def _partner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestartableSe
 
 @pytest.fixture(scope="session")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
-    """What this run of all workers has built of the function."""
+    """The bundles of the function that this run has built, shared by all workers."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
@@ -60,7 +60,7 @@ def _deployed(
 
 @pytest.fixture
 def env(_deployed: StackEnvironment) -> Iterator[StackEnvironment]:
-    """The deployed stack; whatever a test changes about it is put right afterwards."""
+    """The deployed stack; server, secret and circuit breaker are restored after each test."""
     yield _deployed
     _deployed.partner.start()
     _deployed.fill_secret(_deployed.partner.password)
