@@ -41,8 +41,8 @@ class Partner:
         self.root = root.resolve()
         self.inbox = self.root / INBOX
         self.inbox.mkdir()
-        self._attic = self.root.with_name(f"{self.root.name}-disks")
-        self._attic.mkdir()
+        self._disks = self.root.with_name(f"{self.root.name}-disks")
+        self._disks.mkdir()
         self.records = Records()
         self.disk = Disk()
         self.server_faults = ServerFaults()
@@ -122,11 +122,11 @@ class Partner:
     def back_up(self) -> None:
         """Copies the disk, except files that are being written: a copy has no defined state of those."""
         with self.records.lock:
-            shutil.rmtree(self._attic / "backup", ignore_errors=True)
+            shutil.rmtree(self._disks / "backup", ignore_errors=True)
             writing = set(self.records.open)
             shutil.copytree(
                 self.inbox,
-                self._attic / "backup",
+                self._disks / "backup",
                 ignore=lambda folder, names: {name for name in names if Path(folder, name) in writing},
             )
 
@@ -140,13 +140,13 @@ class Partner:
                 Taken(file=appearance(path, self.inbox)) for path in final_names(self.inbox)
             ]
             self.records.removed |= self._temporaries()
-            new = self._attic / f"new-{self._exchanges}"
-            backup = self._attic / "backup"
+            new = self._disks / f"new-{self._exchanges}"
+            backup = self._disks / "backup"
             if backup.exists() and not empty:
                 shutil.copytree(backup, new)
             else:
                 new.mkdir()
-            self.inbox.rename(self._attic / f"old-{self._exchanges}")
+            self.inbox.rename(self._disks / f"old-{self._exchanges}")
             new.rename(self.inbox)
             self.records.brought_back |= self._temporaries()
         self.start_server()
@@ -167,7 +167,7 @@ class Partner:
             due = [delayed for delayed in self.server_faults.delayed if delayed.due <= until]
             for delayed in due:
                 self.server_faults.delayed.remove(delayed)
-                with suppress(OSError):  # nothing is left to rename: as it should be
+                with suppress(OSError):  # its file has been removed, or its target exists
                     recorded_rename(
                         self.records,
                         self.inbox,
