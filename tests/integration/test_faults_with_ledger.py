@@ -1,7 +1,7 @@
-"""Every fault of server and network, through a ledger: delivered, or a clear error and the next try delivers.
+"""Every fault of server and network, with a ledger: a clear error, and the next attempt delivers.
 
-What stands under the final name is the old file or the new one, whole, at every moment. Once it is delivered
-nothing else of ours is left at the partner, and the same event does not touch the partner again.
+The file under the final name is the old or the new one, complete, at every moment. After the delivery no
+other file of ours is left at the partner, and the same event makes no further connection.
 """
 
 from __future__ import annotations

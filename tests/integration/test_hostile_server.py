@@ -90,7 +90,7 @@ def read_to_the_end(connection: socket.socket, deadline: float) -> None:
         return  # reset, or closed by the server's own thread: over, too
 
 
-def fails(behaviour: Behaviour, streams: int = 1) -> DeliveryError:
+def error_of_delivery(behaviour: Behaviour, streams: int = 1) -> DeliveryError:
     """Deliver once; return the error, with which it must end."""
     with hostile_server(behaviour) as server, client_for(server, streams) as client:
         server.files[NAME] = bytearray(b"old")
@@ -141,7 +141,7 @@ def silence(_asked: Asked) -> bytes:
 def test_silence_before_the_first_request_times_out(
     step: str, expected: type[DeliveryError], words: str
 ) -> None:
-    error = fails(Behaviour(silent_at=step))  # type: ignore[arg-type] # one of the steps
+    error = error_of_delivery(Behaviour(silent_at=step))  # type: ignore[arg-type] # one of the steps
     assert type(error) is expected
     assert words in error.reason
 
@@ -157,7 +157,7 @@ def test_silence_before_the_first_request_times_out(
     ids=["OPEN", "WRITE", "CLOSE", "RENAME"],
 )
 def test_timeout_names_the_unanswered_request(kind: Request, words: str) -> None:
-    error = fails(Behaviour(script=at(kind, silence)))
+    error = error_of_delivery(Behaviour(script=at(kind, silence)))
     assert type(error) is ConnectionLost
     assert "did not answer in time" in error.reason
     assert words in error.reason
@@ -180,7 +180,7 @@ def test_unanswered_limits_request_does_not_block_the_upload() -> None:
 def test_reply_that_arrives_byte_by_byte_times_out(kind: int) -> None:
     """Every byte arrives in time and the reply never does: that must not block the function."""
     behaviour = Behaviour(drips_at=kind, drip_seconds=SHORT.reply / 4)
-    error = fails(behaviour)
+    error = error_of_delivery(behaviour)
     assert type(error) is (SftpNotStarted if kind == 1 else ConnectionLost)
     # Meanwhile it reads nothing, which may be noticed first.
     assert re.search("did not finish its answer in time|took no more data for too long", error.reason)
@@ -191,14 +191,14 @@ def test_reply_that_arrives_byte_by_byte_in_time_is_accepted() -> None:
 
 
 def test_timeout_names_the_offset_of_the_unanswered_write() -> None:
-    error = fails(Behaviour(script=at(Request.WRITE, silence, nth=4)))
+    error = error_of_delivery(Behaviour(script=at(Request.WRITE, silence, nth=4)))
     assert f"at offset {3 * 261_120}" in error.reason
 
 
 @pytest.mark.usefixtures("streams_at_any_distance")
 @pytest.mark.parametrize("kind", [Request.OPEN, Request.WRITE, Request.CLOSE], ids=["OPEN", "WRITE", "CLOSE"])
 def test_silence_on_all_streams_times_out_and_leaves_no_thread(kind: Request) -> None:
-    error = fails(Behaviour(script=at(kind, silence)), streams=3)
+    error = error_of_delivery(Behaviour(script=at(kind, silence)), streams=3)
     assert isinstance(error, ConnectionLost)
 
 
@@ -217,25 +217,25 @@ def test_silence_on_all_streams_times_out_and_leaves_no_thread(kind: Request) ->
     ids=["nothing", "zeros", "version 1", "endless lines", "no key exchange"],
 )
 def test_server_that_does_not_speak_ssh_2_is_unreachable(greets: bytes) -> None:
-    assert isinstance(fails(Behaviour(greets=greets)), PartnerUnreachable)
+    assert isinstance(error_of_delivery(Behaviour(greets=greets)), PartnerUnreachable)
 
 
-def unknown_id(asked: Asked) -> bytes:
+def unknown_request_id(asked: Asked) -> bytes:
     return status(asked.id + 1_000_000)
 
 
-def twice(asked: Asked) -> bytes:
+def repeated_reply(asked: Asked) -> bytes:
     return status(asked.id) * 2
 
 
-def in_advance(asked: Asked) -> bytes:
+def replies_in_advance(asked: Asked) -> bytes:
     return b"".join(status(asked.id + number) for number in range(100))
 
 
 MALFORMED: dict[str, Callable[[Asked], bytes]] = {
-    "unknown id": unknown_id,
-    "twice": twice,
-    "in advance": in_advance,
+    "unknown id": unknown_request_id,
+    "twice": repeated_reply,
+    "in advance": replies_in_advance,
     "attributes": lambda asked: framed(Answer.ATTRS, struct.pack(">II", asked.id, 0)),
     "handle": lambda asked: framed(Answer.HANDLE, struct.pack(">II", asked.id, 1) + b"h"),
     "unknown type": lambda asked: framed(77, struct.pack(">I", asked.id)),
@@ -256,25 +256,25 @@ MALFORMED: dict[str, Callable[[Asked], bytes]] = {
 @pytest.mark.parametrize("kind", [Request.WRITE, Request.CLOSE], ids=["WRITE", "CLOSE"])
 @pytest.mark.parametrize("malformed", MALFORMED)
 def test_malformed_reply_is_a_protocol_violation(malformed: str, kind: Request) -> None:
-    error = fails(Behaviour(script=at(kind, MALFORMED[malformed])))
+    error = error_of_delivery(Behaviour(script=at(kind, MALFORMED[malformed])))
     assert isinstance(error, ProtocolViolation), error
 
 
 @pytest.mark.usefixtures("streams_at_any_distance")
 @pytest.mark.parametrize("malformed", ["unknown id", "twice", "in advance", "no id", "garbage"])
 def test_malformed_reply_on_all_streams_fails_the_delivery(malformed: str) -> None:
-    error = fails(Behaviour(script=at(Request.WRITE, MALFORMED[malformed])), streams=3)
+    error = error_of_delivery(Behaviour(script=at(Request.WRITE, MALFORMED[malformed])), streams=3)
     assert isinstance(error, TransferError)
 
 
 def test_open_answered_with_ok_is_a_protocol_violation() -> None:
-    error = fails(Behaviour(script=at(Request.OPEN, lambda asked: status(asked.id))))
+    error = error_of_delivery(Behaviour(script=at(Request.OPEN, lambda asked: status(asked.id))))
     assert isinstance(error, ProtocolViolation)
     assert "gave no handle" in error.reason
 
 
 def test_unknown_status_code_is_reported_with_its_number() -> None:
-    error = fails(Behaviour(script=at(Request.WRITE, lambda asked: status(asked.id, 4711))))
+    error = error_of_delivery(Behaviour(script=at(Request.WRITE, lambda asked: status(asked.id, 4711))))
     assert isinstance(error, RequestRefused)
     assert "4711" in error.reason
     assert "at offset 0" in error.reason
@@ -347,7 +347,7 @@ def test_write_within_the_stated_limit_that_is_refused_is_reported() -> None:
         too_much = asked.kind == Request.WRITE and len(asked.payload) > 40_000
         return status(asked.id, Status.BAD_MESSAGE) if too_much else None
 
-    error = fails(Behaviour(max_write=2**63, script=script))
+    error = error_of_delivery(Behaviour(max_write=2**63, script=script))
     assert isinstance(error, RequestRefused)
     assert "BAD_MESSAGE" in error.reason
     assert "at offset 0" in error.reason
@@ -359,7 +359,7 @@ def test_unreadable_limits_are_a_protocol_violation() -> None:
             return framed(Answer.EXTENDED_REPLY, struct.pack(">IQ", asked.id, 1))
         return None
 
-    assert isinstance(fails(Behaviour(script=script)), ProtocolViolation)
+    assert isinstance(error_of_delivery(Behaviour(script=script)), ProtocolViolation)
 
 
 # --- keys ---

@@ -39,7 +39,7 @@ from tests.support.partner import IMPATIENT, assert_connects
 KI = "keyboard-interactive"
 
 
-def fails(door: Door) -> PartnerError:
+def error_of_login(door: Door) -> PartnerError:
     with pytest.raises(PartnerError) as raised:
         connect(door.address, door.login, IMPATIENT)
     assert PASSWORD not in str(raised.value)
@@ -66,7 +66,7 @@ def accepts_any_login(_asked: Asked) -> Sequence[bytes]:
 
 def test_request_to_change_the_password_is_an_expired_password() -> None:
     with ssh_door(offers("password", wants_new_password("Password läuft ab: é".encode("latin-1")))) as door:
-        error = fails(door)
+        error = error_of_login(door)
     assert type(error) is PasswordExpired
     assert "Password läuft ab: é" in error.reason
     assert door.methods == ["none", "password"]
@@ -84,20 +84,20 @@ def test_request_to_change_the_password_is_an_expired_password() -> None:
 )
 def test_no_answer_is_sent_to_a_prompt_for_a_new_password(asked: list[str]) -> None:
     with ssh_door(offers(KI, prompts(*asked), and_then=[success()])) as door:
-        assert type(fails(door)) is PasswordExpired
+        assert type(error_of_login(door)) is PasswordExpired
     assert door.methods == ["none", KI]
 
 
 def test_current_password_is_not_sent_to_a_dialogue_that_changes_it() -> None:
     said = "You are required to change your password immediately (password expired)."
     with ssh_door(offers(KI, prompts("Current password: ", said=said), and_then=[success()])) as door:
-        assert type(fails(door)) is PasswordExpired
+        assert type(error_of_login(door)) is PasswordExpired
     assert door.methods == ["none", KI]
 
 
 def test_password_is_sent_once_and_not_to_a_following_change_prompt() -> None:
     with ssh_door(offers(KI, prompts("Password: "), and_then=[prompts("New password: ")])) as door:
-        assert type(fails(door)) is PasswordExpired
+        assert type(error_of_login(door)) is PasswordExpired
     assert door.heard[-1].answers == (PASSWORD,)
     assert door.methods == ["none", KI, "answers"]
 
@@ -118,7 +118,7 @@ def test_password_is_sent_once_and_not_to_a_following_change_prompt() -> None:
 )
 def test_password_is_not_sent_to_other_prompts(prompt: str, kind: type[LoginRefused]) -> None:
     with ssh_door(offers(KI, prompts(prompt), and_then=[success()])) as door:
-        error = fails(door)
+        error = error_of_login(door)
     assert type(error) is kind
     assert prompt.strip() in error.reason
     assert door.methods == ["none", KI]
@@ -126,7 +126,7 @@ def test_password_is_not_sent_to_other_prompts(prompt: str, kind: type[LoginRefu
 
 def test_code_requested_with_the_password_is_a_second_factor() -> None:
     with ssh_door(offers(KI, prompts("Password: ", "Token code: "), and_then=[success()])) as door:
-        assert type(fails(door)) is SecondFactorRequired
+        assert type(error_of_login(door)) is SecondFactorRequired
     assert "answers" not in door.methods
 
 
@@ -145,7 +145,7 @@ def test_password_prompt_is_answered_whatever_the_user_name(prompt: str) -> None
 
 def test_password_is_not_sent_twice_in_one_dialogue() -> None:
     with ssh_door(offers(KI, prompts("Password: "), and_then=[prompts("Password: ")])) as door:
-        assert type(fails(door)) is LoginRefused
+        assert type(error_of_login(door)) is LoginRefused
     assert door.methods.count("answers") == 1
 
 
@@ -160,7 +160,7 @@ def test_endless_prompts_end_the_login() -> None:
 @pytest.mark.parametrize("method", ["publickey", "gssapi-with-mic", ""])
 def test_password_is_not_sent_where_its_method_is_not_offered(method: str) -> None:
     with ssh_door(offers(method, success())) as door:
-        error = fails(door)
+        error = error_of_login(door)
     assert door.methods == ["none"]
     assert f"It offers '{method}'" in error.reason
     assert type(error) is LoginRefused
@@ -221,7 +221,7 @@ def test_disconnect_for_a_limit_is_not_a_refused_login(said: bytes, at: str) -> 
         return [said] if asked.method == at else [failure("password")]
 
     with ssh_door(script) as door:
-        assert type(fails(door)) is TooManyConnections
+        assert type(error_of_login(door)) is TooManyConnections
 
 
 NOTICES = [
@@ -239,15 +239,15 @@ LOCKED = [
 @pytest.mark.parametrize("notice", NOTICES)
 def test_banner_that_mentions_limits_is_not_a_reached_limit(notice: bytes) -> None:
     with ssh_door(offers("password", banner(notice), failure("password"))) as door:
-        assert type(fails(door)) is LoginRefused
+        assert type(error_of_login(door)) is LoginRefused
     with ssh_door(offers("password", failure("password")), greets=notice + b"\r\n") as door:
-        assert type(fails(door)) is LoginRefused
+        assert type(error_of_login(door)) is LoginRefused
 
 
 @pytest.mark.parametrize("said", LOCKED)
 def test_locked_account_is_a_refused_login(said: bytes) -> None:
     with ssh_door(offers("password", disconnect(2, said))) as door:
-        error = fails(door)
+        error = error_of_login(door)
     assert type(error) is LoginRefused
     assert said.decode() in error.reason
 
@@ -258,14 +258,14 @@ def test_silence_during_the_login_times_out_and_quotes_the_banner(at: str) -> No
         return [banner(b"Account awaiting approval")] if asked.method == at else [failure("password")]
 
     with ssh_door(script) as door:
-        error = fails(door)
+        error = error_of_login(door)
     assert type(error) is PartnerUnreachable
     assert "did not answer the login in time. It said 'Account awaiting approval'" in error.reason
 
 
 def test_malformed_request_to_change_the_password_is_not_an_expired_password() -> None:
     with ssh_door(offers("password", b"\x3c\0")) as door:
-        assert type(fails(door)) is PartnerUnreachable
+        assert type(error_of_login(door)) is PartnerUnreachable
 
 
 def test_refused_password_with_a_line_break_gets_a_hint() -> None:
@@ -278,7 +278,7 @@ def test_refused_password_with_a_line_break_gets_a_hint() -> None:
 
 def test_limit_before_the_version_line_is_not_a_server_without_ssh() -> None:
     with ssh_door(accepts_any_login, greets=b"Exceeded MaxStartups\r\n", sends_version=False) as door:
-        error = fails(door)
+        error = error_of_login(door)
     assert type(error) is TooManyConnections
     assert "It said 'Exceeded MaxStartups'" in error.reason
 
@@ -288,14 +288,14 @@ def test_limit_before_the_version_line_is_not_a_server_without_ssh() -> None:
 )
 def test_disconnect_after_the_password_quotes_the_server(said: bytes) -> None:
     with ssh_door(offers("password", said)) as door:
-        error = fails(door)
+        error = error_of_login(door)
     assert type(error) is LoginRefused
     assert said[9:].split(b"\0")[0].decode() in error.reason
 
 
 def test_disconnect_before_any_credentials_is_not_a_refused_login() -> None:
     with ssh_door(lambda asked: [disconnect(11, b"Go away")]) as door:
-        error = fails(door)
+        error = error_of_login(door)
     assert type(error) is PartnerUnreachable
     assert "'Go away'" in error.reason
 
@@ -314,7 +314,7 @@ def test_text_of_a_refusal_is_quoted_sanitised_and_bounded(
     said: bytes, answer: Callable[[bytes], bytes]
 ) -> None:
     with ssh_door(offers("password", answer(said), failure("password"))) as door:
-        error = fails(door)
+        error = error_of_login(door)
     assert type(error) is LoginRefused
     assert error.reason.isprintable()
     assert len(error.reason) < QUOTED_CHARACTERS + 400
@@ -325,14 +325,14 @@ def test_text_of_a_refusal_is_quoted_sanitised_and_bounded(
 @pytest.mark.parametrize("said", [PASSWORD.encode(), f"bad password {PASSWORD}!".encode()])
 def test_password_that_the_server_echoes_is_not_in_the_error(said: bytes) -> None:
     with ssh_door(offers("password", banner(said), failure("password"))) as door:
-        assert "[secret]" in fails(door).reason
+        assert "[secret]" in error_of_login(door).reason
 
 
 def test_text_before_the_version_line_is_quoted() -> None:
     with ssh_door(
         accepts_any_login, greets=b"220 ftp.partner.example F\xfcr Sie\r\n", sends_version=False
     ) as door:
-        error = fails(door)
+        error = error_of_login(door)
     assert type(error) is PartnerUnreachable
     assert "It said '220 ftp.partner.example Für Sie'" in error.reason
 
@@ -344,14 +344,14 @@ def test_lines_before_the_version_line_are_accepted() -> None:
 
 def test_endless_version_line_is_unreachable_and_bounded_in_the_error() -> None:
     with ssh_door(accepts_any_login, greets=b"y" * 100_000, sends_version=False) as door:
-        error = fails(door)
+        error = error_of_login(door)
     assert type(error) is PartnerUnreachable
     assert len(error.reason) < QUOTED_CHARACTERS + 200
 
 
 def test_missing_common_algorithm_is_reported_with_the_offered_ones() -> None:
     with ssh_door(accepts_any_login, offers={"ciphers": ("aes256-cbc", "3des-cbc")}) as door:
-        error = fails(door)
+        error = error_of_login(door)
         assert type(error) is PartnerUnreachable
         assert "ciphers: it offers 'aes256-cbc, 3des-cbc'" in error.reason
         connect(replace(door.address, ciphers=("aes256-cbc",)), door.login, IMPATIENT).close()
@@ -360,7 +360,9 @@ def test_missing_common_algorithm_is_reported_with_the_offered_ones() -> None:
 # --- a login that starts no SFTP ---
 
 
-def says(text: bytes, *, on_stderr: bytes = b"", status: int = 1) -> Callable[[paramiko.Channel], None]:
+def session_that_sends(
+    text: bytes, *, on_stderr: bytes = b"", status: int = 1
+) -> Callable[[paramiko.Channel], None]:
     def session(channel: paramiko.Channel) -> None:
         if on_stderr:
             channel.sendall_stderr(on_stderr)
@@ -373,8 +375,8 @@ def says(text: bytes, *, on_stderr: bytes = b"", status: int = 1) -> Callable[[p
 
 
 def test_login_without_sftp_is_a_partner_error() -> None:
-    with ssh_door(accepts_any_login, session=says(b"", status=127)) as door:
-        error = fails(door)
+    with ssh_door(accepts_any_login, session=session_that_sends(b"", status=127)) as door:
+        error = error_of_login(door)
     assert type(error) is SftpNotStarted
     assert error.disposition is Disposition.PARTNER
     assert "exit status 127" in error.reason
@@ -384,8 +386,8 @@ def test_login_without_sftp_is_a_partner_error() -> None:
     "text", [b"This account is currently not available.\n", b"Welcome to b\xf6rse!\r\n", b"Hi\n"]
 )
 def test_greeting_of_a_shell_is_quoted(text: bytes) -> None:
-    with ssh_door(accepts_any_login, session=says(text)) as door:
-        error = fails(door)
+    with ssh_door(accepts_any_login, session=session_that_sends(text)) as door:
+        error = error_of_login(door)
     assert type(error) is SftpNotStarted
     assert f"said '{text.decode('latin-1').strip()}'" in error.reason
     assert "bytes" not in error.reason
@@ -393,8 +395,8 @@ def test_greeting_of_a_shell_is_quoted(text: bytes) -> None:
 
 def test_expired_password_reported_on_stderr_of_the_session_is_recognised() -> None:
     stderr = b"WARNING: Your password has expired.\nPassword change required but no TTY available.\n"
-    with ssh_door(accepts_any_login, session=says(b"", on_stderr=stderr)) as door:
-        assert type(fails(door)) is PasswordExpired
+    with ssh_door(accepts_any_login, session=session_that_sends(b"", on_stderr=stderr)) as door:
+        assert type(error_of_login(door)) is PasswordExpired
 
 
 @pytest.mark.parametrize(
@@ -404,6 +406,6 @@ def test_refused_channel_is_reported_with_the_text_of_the_server(
     words: bytes, kind: type[PartnerError]
 ) -> None:
     with ssh_door(accepts_any_login, refuses_channel=words) as door:
-        error = fails(door)
+        error = error_of_login(door)
     assert type(error) is kind
     assert f"said '{words.decode('latin-1')}'" in error.reason

@@ -86,31 +86,31 @@ def test_removed_temporary_file_raises_checkpoint_lost(
 
 
 @pytest.fixture
-def asked(root: Path, request: pytest.FixtureRequest) -> Iterator[SftpClient]:
+def client(root: Path, request: pytest.FixtureRequest) -> Iterator[SftpClient]:
     with start_asyncssh_server(root, sftp_factory=faulty(request.param, Fault())) as server:
         client = client_for(server)
         yield client
         client.close()
 
 
-@pytest.mark.parametrize("asked", [WatchedServer, DeniesLooking], indirect=True)
-def test_server_that_supports_resume_is_recognized(asked: SftpClient, root: Path) -> None:
-    assert asked.supports_resume("new/.a.part")
+@pytest.mark.parametrize("client", [WatchedServer, DeniesLooking], indirect=True)
+def test_server_that_supports_resume_is_recognized(client: SftpClient, root: Path) -> None:
+    assert client.supports_resume("new/.a.part")
     assert contents_below(root) == {}
 
 
-@pytest.mark.parametrize("asked", [SpoolsPerHandle, IgnoresOffsets], indirect=True)
-def test_server_that_does_not_support_resume_is_recognized(asked: SftpClient, root: Path) -> None:
-    assert not asked.supports_resume("new/.a.part")
+@pytest.mark.parametrize("client", [SpoolsPerHandle, IgnoresOffsets], indirect=True)
+def test_server_that_does_not_support_resume_is_recognized(client: SftpClient, root: Path) -> None:
+    assert not client.supports_resume("new/.a.part")
     assert contents_below(root) == {}
 
 
 @pytest.mark.parametrize(
-    "asked", [OneOpenFile, RefusesSecondOpen, WritesInOrderOnly, RefusesReading], indirect=True
+    "client", [OneOpenFile, RefusesSecondOpen, WritesInOrderOnly, RefusesReading], indirect=True
 )
 def test_refused_resume_probe_is_reported_with_the_name_of_the_probe_file(
-    asked: SftpClient, root: Path
+    client: SftpClient, root: Path
 ) -> None:
     with pytest.raises(RequestRefused, match=r"-resume\.part"):
-        asked.supports_resume("new/.a.part")
+        client.supports_resume("new/.a.part")
     assert contents_below(root) == {}
