@@ -110,11 +110,13 @@ class MessageQueue:
         queue_url: str,
         dead_letter_queue_url: str,
         clock: Callable[[], float] = time.time,
+        max_delay_seconds: int = _MAX_DELAY_SECONDS,
     ) -> None:
         self._client = client
         self._queue_url = queue_url
         self._dead_letter_queue_url = dead_letter_queue_url
         self._clock = clock
+        self._max_delay_seconds = max_delay_seconds
 
     def return_to_queue(self, message: Message, *, body: str, history: RetryHistory, delay: float) -> None:
         """Send the message to the queue again, to be received after a delay. The old message is still there.
@@ -138,7 +140,7 @@ class MessageQueue:
             self._queue_url,
             attributes,
             f"The message {message.id} cannot be returned to the queue",
-            DelaySeconds=min(max(math.ceil(delay), 0), _MAX_DELAY_SECONDS),
+            DelaySeconds=min(max(math.ceil(delay), 0), self._max_delay_seconds),
         )
 
     def send_continuation(self, message: Message, *, body: str) -> None:

@@ -30,6 +30,11 @@ def test_modules_of_one_stack_share_a_worker() -> None:
     )
 
 
+def test_long_objects_are_delivered_by_several_workers_at_a_time() -> None:
+    one, other = (f"tests/e2e/test_long_object.py::test_a[{name} connections]" for name in ("one", "two"))
+    assert group_of(one) != group_of(other)
+
+
 def test_longest_modules_start_first() -> None:
     nodes = [
         "tests/unit/queue/test_retry_policy.py::test_a",

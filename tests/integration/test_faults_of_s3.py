@@ -1,4 +1,4 @@
-"""S3 that is busy, breaks off or changes its mind: what was announced is delivered whole, or not at all."""
+"""Faults of S3 and objects that change: the announced version is delivered complete, or not at all."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from s3_to_sftp.errors import (
     DeliveryError,
     Disposition,
     ObjectCorrupt,
+    RenameUnanswered,
     SourceDenied,
     SourceInterrupted,
     Superseded,
@@ -40,8 +41,8 @@ Hook = Callable[[int], None]
 """Called with the number of the request, before it is answered; may raise."""
 
 
-class MovingS3(MemoryS3):
-    """Lets a test step in before each request.
+class ChangingS3(MemoryS3):
+    """Calls a hook before each request.
 
     Attributes:
         before_get: Called before each GetObject.
@@ -77,12 +78,12 @@ def data(request: pytest.FixtureRequest) -> bytes:
 
 
 @pytest.fixture
-def s3(data: bytes) -> MovingS3:
-    return MovingS3({KEY: data})
+def s3(data: bytes) -> ChangingS3:
+    return ChangingS3({KEY: data})
 
 
 @pytest.fixture
-def harness(dynamodb: Any, s3: MovingS3) -> Iterator[LedgerHarness]:
+def harness(dynamodb: Any, s3: ChangingS3) -> Iterator[LedgerHarness]:
     harness = LedgerHarness(dynamodb, s3)
     yield harness
     harness.close()
@@ -90,7 +91,7 @@ def harness(dynamodb: Any, s3: MovingS3) -> Iterator[LedgerHarness]:
 
 @pytest.fixture
 def server(root: Path, data: bytes) -> Iterator[RunningServer]:
-    """A healthy server; what stands under the final name is never half."""
+    """A healthy server; asserts that no partial file is ever seen under the final name."""
     (root / KEY).write_bytes(OLD)
     factory = faulty(WatchedServer, Fault(broken=False))
     with (
@@ -107,7 +108,7 @@ only_large = pytest.mark.parametrize("data", [LARGE], ids=["large"])
 def assert_fails(
     harness: LedgerHarness, server: RunningServer, error: type[DeliveryError], disposition: Disposition
 ) -> DeliveryError:
-    """Assert this error, an unchanged old file and no lease."""
+    """Assert that an attempt meets this error and leaves the old file and no lease; return the error."""
     outcome = harness.attempt(server)
     assert type(outcome) is error
     assert isinstance(outcome, DeliveryError)
@@ -126,7 +127,7 @@ def assert_delivers(harness: LedgerHarness, server: RunningServer, data: bytes) 
     assert isinstance(harness.attempt(server), AlreadyDelivered)
 
 
-def supersedes(harness: LedgerHarness, server: RunningServer) -> None:
+def assert_superseded(harness: LedgerHarness, server: RunningServer) -> None:
     """Assert that the version is recorded as superseded, and the newer one is delivered by its event."""
     assert are_files(server, report=OLD)
     assert harness.state() == "SUPERSEDED"
@@ -139,7 +140,7 @@ def supersedes(harness: LedgerHarness, server: RunningServer) -> None:
     assert are_files(server, report=NEWER)
 
 
-def is_gone(harness: LedgerHarness, server: RunningServer) -> None:
+def assert_gone(harness: LedgerHarness, server: RunningServer) -> None:
     """Assert that it is recorded as gone, and that its event is acknowledged from now on."""
     assert are_files(server, report=OLD)
     assert harness.state() == "GONE"
@@ -149,12 +150,12 @@ def is_gone(harness: LedgerHarness, server: RunningServer) -> None:
     assert connections(server) == before
 
 
-# --- S3 is busy, or breaks off ---
+# --- S3 is busy, or its answers are incomplete ---
 
 
 @pytest.mark.parametrize(("code", "status"), [("SlowDown", 503), ("InternalError", 500)])
-def test_busy_s3_is_asked_again_another_time(
-    code: str, status: int, data: bytes, s3: MovingS3, harness: LedgerHarness, server: RunningServer
+def test_busy_s3_is_retried(
+    code: str, status: int, data: bytes, s3: ChangingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     s3.before_get = refusing(code, status)
     assert_fails(harness, server, SourceInterrupted, Disposition.RETRY)
@@ -164,8 +165,8 @@ def test_busy_s3_is_asked_again_another_time(
 
 
 @only_large
-def test_s3_that_becomes_busy_after_a_reset_is_asked_again_another_time(
-    data: bytes, s3: MovingS3, harness: LedgerHarness, server: RunningServer
+def test_s3_that_is_busy_after_a_reset_is_retried(
+    data: bytes, s3: ChangingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     def busy_from_the_second_on(number: int) -> None:
         if number > 1:
@@ -179,8 +180,8 @@ def test_s3_that_becomes_busy_after_a_reset_is_asked_again_another_time(
 
 
 @only_large
-def test_resets_of_a_body_are_survived(
-    data: bytes, s3: MovingS3, harness: LedgerHarness, server: RunningServer
+def test_large_object_is_delivered_despite_resets_of_its_body(
+    data: bytes, s3: ChangingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     s3.breaks = [1, 0, 500_000, 300_000, 0, 0]
     assert_delivers(harness, server, data)
@@ -188,8 +189,8 @@ def test_resets_of_a_body_are_survived(
 
 
 @pytest.mark.parametrize("data", [SIZES["small"]], ids=["small"])
-def test_reset_of_a_small_body_is_tried_again_another_time(
-    data: bytes, s3: MovingS3, harness: LedgerHarness, server: RunningServer
+def test_reset_of_a_small_body_is_retried(
+    data: bytes, s3: ChangingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     s3.breaks = [len(data) // 2]
     assert_fails(harness, server, SourceInterrupted, Disposition.RETRY)
@@ -197,8 +198,8 @@ def test_reset_of_a_small_body_is_tried_again_another_time(
 
 
 @pytest.mark.parametrize("length", [0, 1000, -1])
-def test_body_that_always_ends_early_is_no_object(
-    length: int, data: bytes, s3: MovingS3, harness: LedgerHarness, server: RunningServer
+def test_truncated_body_is_not_delivered(
+    length: int, data: bytes, s3: ChangingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     s3.wire[KEY] = data[:length]
     assert_fails(harness, server, SourceInterrupted, Disposition.RETRY)
@@ -208,7 +209,7 @@ def test_body_that_always_ends_early_is_no_object(
 
 
 def test_damaged_body_gets_no_final_name(
-    data: bytes, s3: MovingS3, harness: LedgerHarness, server: RunningServer
+    data: bytes, s3: ChangingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     checksum = RangeChecksum("CRC32")
     checksum.add(0, len(data), checksum.of(data))
@@ -220,8 +221,8 @@ def test_damaged_body_gets_no_final_name(
 
 
 @pytest.mark.parametrize("algorithm", ["SHA256", "SHA1"])
-def test_body_with_another_hash_than_the_stored_one_gets_no_final_name(
-    algorithm: str, data: bytes, s3: MovingS3, harness: LedgerHarness, server: RunningServer
+def test_body_that_differs_from_its_stored_hash_gets_no_final_name(
+    algorithm: str, data: bytes, s3: ChangingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     stored = base64.b64encode(digest_of(algorithm, data)).decode()
     s3.checksums[KEY] = {"ChecksumType": "FULL_OBJECT", f"Checksum{algorithm}": stored}
@@ -232,16 +233,20 @@ def test_body_with_another_hash_than_the_stored_one_gets_no_final_name(
     assert harness.receipt()["verified_by"] == {"S": f"full_object:{algorithm}"}
 
 
-def test_checksum_of_the_parts_is_not_mistaken_for_one_of_the_whole(
-    data: bytes, s3: MovingS3, harness: LedgerHarness, server: RunningServer
+def test_composite_checksum_is_not_compared_as_full_object_checksum(
+    data: bytes, s3: ChangingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     s3.put_in_parts(KEY, [data[:70_000], data[70_000:]], "CRC32", announced="FULL_OBJECT")
     assert_delivers(harness, server, data)
     assert harness.receipt()["verified_by"] == {"S": "composite:CRC32/2"}
 
 
-def test_object_whose_parts_may_not_be_listed_is_delivered_and_said_to_be_uncompared(
-    data: bytes, s3: MovingS3, harness: LedgerHarness, server: RunningServer, monkeypatch: pytest.MonkeyPatch
+def test_object_whose_parts_cannot_be_listed_is_delivered_with_verified_by_none(
+    data: bytes,
+    s3: ChangingS3,
+    harness: LedgerHarness,
+    server: RunningServer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def deny(**_request: Any) -> Any:
         raise client_error("AccessDenied", 403)
@@ -252,8 +257,8 @@ def test_object_whose_parts_may_not_be_listed_is_delivered_and_said_to_be_uncomp
     assert harness.receipt()["verified_by"] == {"S": "none"}
 
 
-def test_denied_object_is_delivered_when_it_may_be_read(
-    data: bytes, s3: MovingS3, harness: LedgerHarness, server: RunningServer
+def test_denied_object_is_delivered_once_access_is_granted(
+    data: bytes, s3: ChangingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     s3.before_get = s3.before_head = refusing("AccessDenied", 403)
     error = assert_fails(harness, server, SourceDenied, Disposition.PERMANENT)
@@ -265,26 +270,26 @@ def test_denied_object_is_delivered_when_it_may_be_read(
 # --- the object changes ---
 
 
-def test_object_that_was_overwritten_before_is_left_to_its_own_event(
-    s3: MovingS3, harness: LedgerHarness, server: RunningServer
+def test_overwritten_object_is_superseded_and_the_newer_event_delivers(
+    s3: ChangingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     s3.objects[KEY] = NEWER
     assert isinstance(harness.attempt(server), Superseded)
-    supersedes(harness, server)
+    assert_superseded(harness, server)
 
 
-def test_object_that_was_deleted_before_is_recorded_as_gone_without_a_connection(
-    s3: MovingS3, harness: LedgerHarness, server: RunningServer
+def test_deleted_object_is_recorded_as_gone_without_a_connection(
+    s3: ChangingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     del s3.objects[KEY]
     assert isinstance(harness.attempt(server), AlreadyGone)
-    is_gone(harness, server)
+    assert_gone(harness, server)
     assert connections(server) == 0
 
 
 @only_large
-def test_object_that_is_overwritten_while_it_is_read_leaves_nothing_behind(
-    s3: MovingS3, harness: LedgerHarness, server: RunningServer
+def test_object_overwritten_during_the_read_leaves_no_file(
+    s3: ChangingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     def overwrite(number: int) -> None:
         if number == 2:
@@ -293,12 +298,12 @@ def test_object_that_is_overwritten_while_it_is_read_leaves_nothing_behind(
     s3.breaks = [500_000]
     s3.before_get = overwrite
     assert isinstance(harness.attempt(server), Superseded)
-    supersedes(harness, server)
+    assert_superseded(harness, server)
 
 
 @only_large
-def test_object_that_is_deleted_while_it_is_read_leaves_nothing_behind(
-    s3: MovingS3, harness: LedgerHarness, server: RunningServer
+def test_object_deleted_during_the_read_leaves_no_file(
+    s3: ChangingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     def delete(number: int) -> None:
         if number == 2:
@@ -307,56 +312,56 @@ def test_object_that_is_deleted_while_it_is_read_leaves_nothing_behind(
     s3.breaks = [500_000]
     s3.before_get = delete
     assert isinstance(harness.attempt(server), AlreadyGone)
-    is_gone(harness, server)
+    assert_gone(harness, server)
 
 
 @only_large
-def test_object_that_is_overwritten_between_question_and_answer_is_not_mixed(
-    s3: MovingS3, harness: LedgerHarness, server: RunningServer
+def test_object_overwritten_between_head_and_get_is_superseded(
+    s3: ChangingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     def overwrite(_number: int) -> None:
         s3.objects[KEY] = NEWER
 
     s3.before_get = overwrite
     assert isinstance(harness.attempt(server), Superseded)
-    supersedes(harness, server)
+    assert_superseded(harness, server)
 
 
 # --- between two invocations ---
 
 
-def pause(harness: LedgerHarness, server: RunningServer) -> None:
+def save_checkpoint(harness: LedgerHarness, server: RunningServer) -> None:
     asked = iter([900.0] * 100)
     outcome = harness.attempt(server, remaining=lambda: next(asked, 0.0))
     assert isinstance(outcome, CheckpointSaved)
-    assert not are_files(server, report=OLD), "nothing was begun"
+    assert not are_files(server, report=OLD), "nothing was sent"
 
 
 @only_large
-def test_object_that_is_overwritten_between_invocations_is_given_up_and_cleared_away(
-    s3: MovingS3, harness: LedgerHarness, server: RunningServer
+def test_object_overwritten_between_invocations_is_superseded_and_leaves_no_file(
+    s3: ChangingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
-    pause(harness, server)
+    save_checkpoint(harness, server)
     s3.objects[KEY] = NEWER
     assert isinstance(harness.attempt(server), Superseded)
-    supersedes(harness, server)
+    assert_superseded(harness, server)
 
 
 @only_large
-def test_object_that_is_deleted_between_invocations_is_given_up_and_cleared_away(
-    s3: MovingS3, harness: LedgerHarness, server: RunningServer
+def test_object_deleted_between_invocations_is_gone_and_leaves_no_file(
+    s3: ChangingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
-    pause(harness, server)
+    save_checkpoint(harness, server)
     del s3.objects[KEY]
     assert isinstance(harness.attempt(server), AlreadyGone)
-    is_gone(harness, server)
+    assert_gone(harness, server)
 
 
 @only_large
-def test_s3_that_is_busy_in_the_next_invocation_costs_nothing_of_what_was_sent(
-    data: bytes, s3: MovingS3, harness: LedgerHarness, server: RunningServer
+def test_checkpoint_survives_busy_s3_in_the_next_invocation(
+    data: bytes, s3: ChangingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
-    pause(harness, server)
+    save_checkpoint(harness, server)
     s3.before_head = refusing("SlowDown", 503)
     assert isinstance(harness.attempt(server), SourceInterrupted)
     s3.before_head = healthy
@@ -366,13 +371,13 @@ def test_s3_that_is_busy_in_the_next_invocation_costs_nothing_of_what_was_sent(
 
 
 @only_large
-def test_object_that_is_deleted_once_it_was_sent_is_recorded_as_delivered(
-    data: bytes, s3: MovingS3, harness: LedgerHarness, root: Path
+def test_object_deleted_after_its_rename_is_recorded_as_delivered(
+    data: bytes, s3: ChangingS3, harness: LedgerHarness, root: Path
 ) -> None:
     fault = Fault()
     factory = faulty(HangsUp, fault, "posix_rename", done=True)
     with start_asyncssh_server(root, sftp_factory=factory) as server:
-        harness.attempt(server)
+        assert isinstance(harness.attempt(server), RenameUnanswered)
         fault.clear()
         del s3.objects[KEY]
         recovered = harness.attempt(server)
