@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -10,11 +11,14 @@ from typing import Any
 import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import cx_api
 from aws_cdk.assertions import Annotations, Match, Template
 
-from cdk_s3_to_sftp import S3ToSftp, SftpServer, bundle_builder, bundle_cache
+from cdk_s3_to_sftp import S3ToSftp, S3ToSftpStack, SftpServer, bundle_builder, bundle_cache
 from cdk_s3_to_sftp.bundling import find_source, target_of
+from tests.infra.stock_app import Main
 from tests.support.infra.keys import ED25519
+from tests.support.infra.rule_packs import stock
 
 REPOSITORY = Path(__file__).parents[2]
 X86_64 = target_of(lambda_.Architecture.X86_64)
@@ -40,7 +44,7 @@ def load_script(path: Path) -> ModuleType:
     return module
 
 
-def warned(stack: cdk.Stack, warning: str) -> list[str]:
+def warnings_of(stack: cdk.Stack, warning: str) -> list[str]:
     """What our warnings with this id say at synth."""
     found = Annotations.from_stack(stack).find_warning(
         "*", Match.string_like_regexp(f"cdk-s3-to-sftp:{warning}")
@@ -55,8 +59,13 @@ def no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def stack() -> cdk.Stack:
-    return cdk.Stack(new_app(), "Test")
+def app() -> cdk.App:
+    return new_app()
+
+
+@pytest.fixture
+def stack(app: cdk.App) -> cdk.Stack:
+    return cdk.Stack(app, "Test")
 
 
 @pytest.fixture
@@ -89,3 +98,60 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("bundle")
     bundle_builder.build(find_source(), output, X86_64)
     return output
+
+
+@pytest.fixture
+def stock_app() -> ModuleType:
+    return load_script(REPOSITORY / "app.py")
+
+
+@pytest.fixture
+def main(stock_app: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Main:
+    """Runs the app with this partner.toml, and this context in place of the CLI's.
+
+    Returns the template of the only stack, with the stack's name and warnings.
+    """
+
+    def run(written: str = "", /, **context: Any) -> dict[str, Any]:
+        # The CLI's context reaches an app through the environment, which Node has read long ago.
+        real = cdk.App
+
+        def app(*, context: dict[str, Any], **arguments: Any) -> cdk.App:
+            return real(context={**context, **given}, outdir=str(tmp_path), **arguments)
+
+        given = {"aws:cdk:bundling-stacks": [], **context}
+        (tmp_path / "cdk.json").write_text((REPOSITORY / "cdk.json").read_text())
+        (tmp_path / "partner.toml").write_text(written)
+        monkeypatch.setattr(stock_app, "__file__", str(tmp_path / "app.py"))
+        monkeypatch.setattr(stock_app.cdk, "App", app)
+        stock_app.main()
+        (template,) = tmp_path.glob("*.template.json")
+        name = template.name.partition(".")[0]
+        assembly = cx_api.CloudAssembly(str(tmp_path))
+        warnings = [
+            each.entry.data
+            for each in assembly.get_stack_by_name(name).messages
+            if each.level is cx_api.SynthesisMessageLevel.WARNING
+        ]
+        return {"name": name, "warnings": warnings, **json.loads(template.read_text())}
+
+    return run
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A copy of the function's source that a test may change."""
+    return Path(shutil.copytree(find_source(), tmp_path / "source"))
+
+
+@pytest.fixture(scope="session")
+def stock_stack() -> S3ToSftpStack:
+    return stock(new_app())
+
+
+@pytest.fixture(scope="session")
+def stock_template(stock_stack: S3ToSftpStack) -> dict[str, Any]:
+    app = stock_stack.node.root
+    assert isinstance(app, cdk.App)
+    found: dict[str, Any] = app.synth().get_stack_by_name("S3ToSftp").template
+    return found

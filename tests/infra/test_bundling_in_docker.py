@@ -18,8 +18,8 @@ from cdk_s3_to_sftp.bundle_builder import Target
 from cdk_s3_to_sftp.bundling import find_source
 from local.sftp_server import start_asyncssh_server
 from tests.infra.conftest import ARM64, REPOSITORY, X86_64
-from tests.infra.test_stock_app import synth
-from tests.support.infra.bundles import hashes, made_for_other_machines, run_package
+from tests.infra.stock_app import synth
+from tests.support.infra.bundles import hashes, libraries_for_other_cpus, run_package
 
 IMAGE = "public.ecr.aws/sam/build-python3.13"
 
@@ -109,7 +109,7 @@ def test_the_image_builds_what_this_machine_builds(in_docker: Built, here: Built
 
 @pytest.mark.parametrize("target", [X86_64, ARM64], ids=lambda target: target.architecture)
 def test_every_library_is_for_the_cpu_that_was_asked_for(in_docker: Built, target: Target) -> None:
-    assert made_for_other_machines(in_docker(target), target) == []
+    assert libraries_for_other_cpus(in_docker(target), target) == []
 
 
 @pytest.mark.parametrize("builder", ["in_docker", "here"])

@@ -8,7 +8,12 @@ import pytest
 from local.processes import CannotRun
 from tests.infra.checkov import Report, prepare_checkov, scan
 from tests.infra.conftest import new_app
-from tests.support.infra.rule_packs import all_brought_along, careless, stock, through_static_egress
+from tests.support.infra.rule_packs import (
+    insecure_bucket,
+    stock,
+    through_static_egress,
+    with_existing_resources,
+)
 
 NOTIFICATIONS_FUNCTION = "BucketNotificationsHandler050a0587b7544547bf325f094a3db834"
 DEFAULT_GROUP_FUNCTION = "CustomVpcRestrictDefaultSGCustomResourceProviderHandler"
@@ -34,7 +39,7 @@ def not_ours(*functions: str) -> set[tuple[str, str]]:
 def templates() -> dict[str, dict[str, Any]]:
     """Name of each stack -> its template."""
     found: dict[str, dict[str, Any]] = {}
-    for build in (stock, all_brought_along, through_static_egress, careless):
+    for build in (stock, with_existing_resources, through_static_egress, insecure_bucket):
         app = new_app()
         build(app)
         found |= {each.stack_name: each.template for each in app.synth().stacks}

@@ -14,7 +14,7 @@ from aws_cdk.assertions import Template
 
 from cdk_s3_to_sftp import S3ToSftp, SftpServer, Trigger
 from tests.infra.conftest import new_app
-from tests.infra.test_construct import permissions
+from tests.infra.templates import role_permissions
 
 
 class TestGrants:
@@ -22,7 +22,7 @@ class TestGrants:
         delivery = S3ToSftp(stack, "Delivery", server=server)
         s3.Bucket(stack, "DeliveryReports").grant_read(delivery)
         kms.Key(stack, "DeliveryKey").grant_decrypt(delivery)
-        allowed = permissions(Template.from_stack(stack))
+        allowed = role_permissions(Template.from_stack(stack))
         assert "s3:GetObject*" in str(allowed)
         assert allowed["DeliveryKey"] == ["kms:Decrypt"]
 

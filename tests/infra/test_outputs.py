@@ -11,21 +11,7 @@ from aws_cdk.assertions import Match, Template
 
 from cdk_s3_to_sftp import S3ToSftp, SftpServer, StaticEgress
 from tests.infra.conftest import Synthesise
-
-NAMES = {
-    "BucketName",
-    "SecretArn",
-    "FillSecretCommand",
-    "QueueUrl",
-    "DeadLetterQueueUrl",
-    "RedriveCommand",
-    "LedgerTableName",
-    "FunctionName",
-    "LogGroupName",
-    "EventSourceMappingId",
-    "SourceAddresses",
-    "DashboardName",
-}
+from tests.infra.templates import OUTPUT_NAMES
 
 
 def printed(template: Template) -> dict[str, Any]:
@@ -44,7 +30,7 @@ def test_construct_prints_nothing_unless_asked(default_template: Template) -> No
 
 def test_construct_prints_what_the_stock_stack_prints_when_asked(synthesise: Synthesise) -> None:
     outputs = printed(synthesise(outputs=True))
-    assert set(outputs) == NAMES
+    assert set(outputs) == OUTPUT_NAMES
     assert outputs["SourceAddresses"].startswith("Not fixed")
     assert outputs["EventSourceMappingId"].keys() == {"Ref"}
 
@@ -54,14 +40,14 @@ def test_commands_are_attributes(stack: cdk.Stack, server: SftpServer) -> None:
     assert "put-secret-value" in delivery.fill_secret_command
     assert "start-message-move-task" in delivery.redrive_command
     assert delivery.event_source_mapping.node.path == "Test/Delivery/Function/Deliveries"
-    assert set(delivery.outputs) == NAMES
+    assert set(delivery.outputs) == OUTPUT_NAMES
 
 
 def test_without_a_source_or_a_dashboard_there_is_nothing_to_name(
     stack: cdk.Stack, server: SftpServer
 ) -> None:
     delivery = S3ToSftp(stack, "Delivery", server=server, sources=[], dashboard=False)
-    assert set(delivery.outputs) == NAMES - {"BucketName", "DashboardName"}
+    assert set(delivery.outputs) == OUTPUT_NAMES - {"BucketName", "DashboardName"}
 
 
 def test_addresses_of_a_static_egress_are_those_of_the_delivery(stack: cdk.Stack, server: SftpServer) -> None:
@@ -113,3 +99,30 @@ def test_bucket_that_was_given_was_not_made(stack: cdk.Stack, server: SftpServer
     delivery = S3ToSftp(stack, "Delivery", server=server, bucket=theirs)
     with pytest.raises(LookupError, match=r"Test/Delivery has created no bucket, since it was given"):
         _ = delivery.made_bucket
+
+
+def test_outputs_say_what_a_person_needs_next(stock_template: dict[str, Any]) -> None:
+    assert set(stock_template["Outputs"]) == OUTPUT_NAMES
+    secret = {"Ref": "DeliveryCredentials9BE288DA"}
+    assert stock_template["Outputs"]["SecretArn"]["Value"] == secret
+    (_, words) = stock_template["Outputs"]["FillSecretCommand"]["Value"]["Fn::Join"]
+    assert words == [
+        "aws secretsmanager put-secret-value --region ",
+        {"Ref": "AWS::Region"},
+        " --secret-id ",
+        secret,
+        " --secret-string "
+        """'{"username": "NAME", "password": "PASSWORD", "private_key": "", "passphrase": ""}'""",
+    ]
+
+
+def test_dead_lettered_messages_are_sent_back_by_one_command(stock_template: dict[str, Any]) -> None:
+    (_, words) = stock_template["Outputs"]["RedriveCommand"]["Value"]["Fn::Join"]
+    assert words == [
+        "aws sqs start-message-move-task --region ",
+        {"Ref": "AWS::Region"},
+        " --source-arn ",
+        {"Fn::GetAtt": ["DeliveryDeadLetterQueue7D230F16", "Arn"]},
+        " --destination-arn ",
+        {"Fn::GetAtt": ["DeliveryQueue6A0D8ED9", "Arn"]},
+    ]

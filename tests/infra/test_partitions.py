@@ -15,7 +15,7 @@ from aws_cdk.assertions import Template
 
 from cdk_s3_to_sftp import S3ToSftp, StaticEgress, Trigger
 from tests.infra.conftest import new_app
-from tests.infra.test_construct import readable
+from tests.infra.templates import as_text
 from tests.support.infra.rule_packs import SERVER
 
 PARTITIONS = {"cn-north-1": "aws-cn", "us-iso-east-1": "aws-iso", "us-gov-west-1": "aws-us-gov"}
@@ -61,7 +61,7 @@ def principals(template: Any) -> set[str]:
     if isinstance(template, dict):
         service = (template.get("Principal") or {}).get("Service") if "Principal" in template else None
         for each in service if isinstance(service, list) else [service] if service else []:
-            found.add(readable(each))
+            found.add(as_text(each))
         for each in template.values():
             found |= principals(each)
     return found

@@ -9,7 +9,7 @@ from aws_cdk import aws_s3 as s3
 from cdk_s3_to_sftp import S3ToSftp, suppressions
 from cdk_s3_to_sftp.suppressions import Suppression
 from tests.infra.conftest import REPOSITORY, new_app
-from tests.support.infra.rule_packs import SERVER, all_brought_along
+from tests.support.infra.rule_packs import SERVER, with_existing_resources
 
 PAGE = (REPOSITORY / "docs" / "reference" / "security.md").read_text()
 SUPPRESSIONS = [each for each in vars(suppressions).values() if isinstance(each, Suppression)]
@@ -55,7 +55,7 @@ def permitted(build: Callable[[cdk.App], cdk.Stack]) -> set[str]:
 
 def test_what_the_function_may_do_is_listed_action_by_action() -> None:
     listed = [action for may, *_ in rows("What the function may do") for action in quoted(may)]
-    assert sorted(listed) == sorted(permitted(all_brought_along))
+    assert sorted(listed) == sorted(permitted(with_existing_resources))
 
 
 def test_what_it_may_do_only_with_keys_or_in_a_network_is_said_to_be_so() -> None:

@@ -20,7 +20,7 @@ from cdk_s3_to_sftp import S3ToSftp, SftpServer, Source, Trigger
 from tests.infra.conftest import new_app
 from tests.infra.test_examples import EXAMPLES, synthesised
 from tests.support.infra.keys import ED25519
-from tests.support.infra.rule_packs import SERVER, all_brought_along, stock, through_static_egress
+from tests.support.infra.rule_packs import SERVER, stock, through_static_egress, with_existing_resources
 
 NAMES_THE_CALLER = {
     "aws:SourceArn",
@@ -64,7 +64,7 @@ def plain(app: cdk.App) -> None:
 
 
 def brought(app: cdk.App) -> None:
-    all_brought_along(app)
+    with_existing_resources(app)
 
 
 def through_egress(app: cdk.App) -> None:

@@ -20,7 +20,7 @@ from cdk_s3_to_sftp.template_variants import combine
 from local.processes import CannotRun
 from tests.infra.checkov import prepare_checkov, scan
 from tests.infra.conftest import Synthesise, new_app
-from tests.infra.test_outputs import NAMES
+from tests.infra.templates import OUTPUT_NAMES
 from tests.support.infra.keys import ECDSA, ED25519, RSA
 from tests.support.infra.rule_packs import findings
 
@@ -220,7 +220,7 @@ def test_only_server_and_bundle_must_be_given(built: dict[str, Any]) -> None:
 
 
 def test_outputs_are_those_of_the_stock_stack(built: dict[str, Any]) -> None:
-    assert built["Outputs"].keys() == NAMES
+    assert built["Outputs"].keys() == OUTPUT_NAMES
 
 
 def test_longest_host_has_room_in_the_description_of_the_function(built: dict[str, Any]) -> None:

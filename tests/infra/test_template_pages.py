@@ -7,7 +7,7 @@ import pytest
 from cdk_s3_to_sftp import template
 from cdk_s3_to_sftp.template_parameters import CONNECTIONS, PARAMETERS
 from tests.infra.conftest import REPOSITORY
-from tests.infra.test_outputs import NAMES
+from tests.infra.templates import OUTPUT_NAMES
 
 PAGES = ("without-cdk.md", "terraform.md", "service-catalog.md")
 FILES = {template.TEMPLATE, template.BUNDLE}
@@ -31,7 +31,7 @@ def named(text: str) -> set[str]:
 def test_names_on_the_pages_are_those_of_the_template(name: str) -> None:
     found = named(page(name))
     assert {"HostKey", "BundleKey"} <= found
-    assert found - PARAMETERS.keys() - NAMES == set()
+    assert found - PARAMETERS.keys() - OUTPUT_NAMES == set()
 
 
 def test_names_that_there_are_not_would_be_found() -> None:

@@ -8,7 +8,7 @@ from aws_cdk.assertions import Template
 
 from cdk_s3_to_sftp import S3ToSftp, SftpServer
 from tests.infra.conftest import Synthesise
-from tests.infra.test_construct import only, permissions, resources
+from tests.infra.templates import own_properties, own_resources, role_permissions
 
 TRACES = ["xray:PutTelemetryRecords", "xray:PutTraceSegments"]
 """https://docs.aws.amazon.com/lambda/latest/dg/services-xray.html"""
@@ -22,12 +22,12 @@ def test_function_is_traced_and_may_send_traces_and_nothing_more(
     synthesise: Synthesise, default_template: Template, tracing: lambda_.Tracing, mode: str
 ) -> None:
     template = synthesise(tracing=tracing)
-    assert only(template, "AWS::Lambda::Function")["TracingConfig"] == {"Mode": mode}
-    assert permissions(template) == {**permissions(default_template), "*": TRACES}
+    assert own_properties(template, "AWS::Lambda::Function")["TracingConfig"] == {"Mode": mode}
+    assert role_permissions(template) == {**role_permissions(default_template), "*": TRACES}
 
 
 def test_function_is_made_when_it_may_send_traces(synthesise: Synthesise) -> None:
-    (function,) = resources(synthesise(tracing=lambda_.Tracing.ACTIVE), "AWS::Lambda::Function")
+    (function,) = own_resources(synthesise(tracing=lambda_.Tracing.ACTIVE), "AWS::Lambda::Function")
     assert any(each.startswith("DeliveryTracing") for each in function["DependsOn"])
 
 
@@ -40,4 +40,4 @@ def test_role_that_cannot_be_changed_is_told_what_traces_need(stack: cdk.Stack, 
     delivery = S3ToSftp(stack, "Delivery", server=server, role=role, tracing=lambda_.Tracing.ACTIVE)
     said = [each.to_statement_json() for each in delivery.role_policy_statements]
     assert [each["Resource"] for each in said if each["Action"] == TRACES] == ["*"]
-    assert "xray" not in str(resources(Template.from_stack(stack), "AWS::IAM::Policy"))
+    assert "xray" not in str(own_resources(Template.from_stack(stack), "AWS::IAM::Policy"))

@@ -34,7 +34,7 @@ def stock(app: cdk.App, **arguments: Any) -> S3ToSftpStack:
     return S3ToSftpStack(app, "S3ToSftp", server=SERVER, **arguments)
 
 
-def all_brought_along(app: cdk.App) -> cdk.Stack:
+def with_existing_resources(app: cdk.App) -> cdk.Stack:
     """A stack whose key, network, role and topic are not made by the construct."""
     platform, stack = cdk.Stack(app, "Platform", env=PLACE), cdk.Stack(app, "Test", env=PLACE)
     made = S3ToSftp(
@@ -66,7 +66,7 @@ def through_static_egress(app: cdk.App, addresses: int = 1) -> cdk.Stack:
     return stack
 
 
-def careless(app: cdk.App) -> cdk.Stack:
+def insecure_bucket(app: cdk.App) -> cdk.Stack:
     stack = cdk.Stack(app, "Careless")
     s3.Bucket(stack, "Bucket")
     return stack

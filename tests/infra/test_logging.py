@@ -10,7 +10,7 @@ from aws_cdk.assertions import Template
 
 from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer
 from tests.infra.conftest import Synthesise, new_app
-from tests.infra.test_construct import only, permissions, readable
+from tests.infra.templates import as_text, own_properties, role_permissions
 
 Level = lambda_.ApplicationLogLevel
 
@@ -19,9 +19,9 @@ class TestLogGroup:
     def test_that_is_passed_in_is_used(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
         template = synthesise(log_group=logs.LogGroup(stack, "DeliveryTheirs"))
         template.resource_count_is("AWS::Logs::LogGroup", 1)
-        logging = only(template, "AWS::Lambda::Function")["LoggingConfig"]
-        assert readable(logging["LogGroup"]) == "DeliveryTheirs"
-        assert permissions(template)["DeliveryTheirs"] == ["logs:CreateLogStream", "logs:PutLogEvents"]
+        logging = own_properties(template, "AWS::Lambda::Function")["LoggingConfig"]
+        assert as_text(logging["LogGroup"]) == "DeliveryTheirs"
+        assert role_permissions(template)["DeliveryTheirs"] == ["logs:CreateLogStream", "logs:PutLogEvents"]
 
     def test_that_is_passed_in_is_an_attribute_without_a_retention_of_ours(
         self, stack: cdk.Stack, server: SftpServer
@@ -32,7 +32,7 @@ class TestLogGroup:
         assert delivery.log_retention is None
         assert delivery.outputs["LogGroupName"] == "their-log"
         # Imported by its name it may be written to as a whole: streams are below it.
-        (resource,) = [each for each in permissions(Template.from_stack(stack)) if "their-log" in each]
+        (resource,) = [each for each in role_permissions(Template.from_stack(stack)) if "their-log" in each]
         assert resource.endswith(":log-group:their-log:*")
 
     def test_of_another_stack_makes_no_cycle(self, server: SftpServer) -> None:
@@ -62,12 +62,12 @@ class TestLogGroup:
 
 class TestLogLevel:
     def test_is_left_to_lambda_by_default(self, default_template: Template) -> None:
-        logging = only(default_template, "AWS::Lambda::Function")["LoggingConfig"]
+        logging = own_properties(default_template, "AWS::Lambda::Function")["LoggingConfig"]
         assert set(logging) == {"LogFormat", "LogGroup"}
 
     @pytest.mark.parametrize("level", [Level.TRACE, Level.DEBUG, Level.INFO])
     def test_that_is_given_is_told_to_lambda(self, synthesise: Synthesise, level: Level) -> None:
-        logging = only(synthesise(log_level=level), "AWS::Lambda::Function")["LoggingConfig"]
+        logging = own_properties(synthesise(log_level=level), "AWS::Lambda::Function")["LoggingConfig"]
         assert (logging["LogFormat"], logging["ApplicationLogLevel"]) == ("JSON", level.name)
 
     @pytest.mark.parametrize("level", [Level.WARN, Level.ERROR, Level.FATAL])

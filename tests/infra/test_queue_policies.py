@@ -1,16 +1,14 @@
 """What a queue's policy says about who may send, and that it, and the synth, bear any number of sources."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_s3 as s3
 from aws_cdk.assertions import Template
-from jsii._kernel.providers.process import _NodeProcess
 
-from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer, Trigger
+from cdk_s3_to_sftp import S3ToSftp, SftpServer, Trigger
 from tests.infra.conftest import new_app
 
 # Amazon SQS Developer Guide, "Amazon SQS policy quotas":
@@ -21,16 +19,11 @@ PLACE = cdk.Environment(account="123456789012", region="eu-west-1")
 
 
 @pytest.fixture
-def app() -> cdk.App:
-    return new_app()
-
-
-@pytest.fixture
 def placed(app: cdk.App) -> cdk.Stack:
     return cdk.Stack(app, "Test", env=PLACE)
 
 
-def partner(scope: cdk.Stack, server: SftpServer) -> S3ToSftp:
+def new_delivery(scope: cdk.Stack, server: SftpServer) -> S3ToSftp:
     return S3ToSftp(scope, "Delivery", server=server, sources=[])
 
 
@@ -72,7 +65,7 @@ def as_deployed(statements: list[dict[str, Any]]) -> str:
 def test_sixty_sources_of_both_triggers_fit_into_the_policies(
     app: cdk.App, placed: cdk.Stack, server: SftpServer
 ) -> None:
-    delivery = partner(placed, server)
+    delivery = new_delivery(placed, server)
     for number in range(60):
         name = f"{number:02}".ljust(63, "x")
         bucket = s3.Bucket.from_bucket_name(placed, f"Theirs{number}", name)
@@ -88,7 +81,7 @@ def test_sixty_sources_of_both_triggers_fit_into_the_policies(
 
 
 def test_only_buckets_that_are_watched_may_send(placed: cdk.Stack, server: SftpServer) -> None:
-    delivery = partner(placed, server)
+    delivery = new_delivery(placed, server)
     for name in ("one", "two"):
         delivery.add_source(s3.Bucket.from_bucket_name(placed, name, f"bucket-{name}"))
     s3_may = senders(policies(placed)[0])["s3.amazonaws.com"]
@@ -105,7 +98,7 @@ def test_only_rules_of_this_account_and_region_may_send(
     """Else a rule of any account may: https://github.com/aws/aws-cdk/issues/22740."""
     app = new_app(**{"@aws-cdk/aws-events:eventsTargetQueueSameAccount": same_account_flag})
     stack = cdk.Stack(app, "Test", env=PLACE)
-    partner(stack, server).add_source(s3.Bucket(stack, "Bucket"), trigger=Trigger.EVENTBRIDGE)
+    new_delivery(stack, server).add_source(s3.Bucket(stack, "Bucket"), trigger=Trigger.EVENTBRIDGE)
     for statements in policies(stack):
         condition = senders(statements)["events.amazonaws.com"]["Condition"]
         assert ":events:eu-west-1:123456789012:rule/*" in json.dumps(condition["ArnLike"]["aws:SourceArn"])
@@ -120,7 +113,7 @@ def test_trigger_does_not_change_the_policy_of_the_queue(server: SftpServer) -> 
     written = []
     for trigger in Trigger:
         stack = cdk.Stack(new_app(), "Test")
-        partner(stack, server).add_source(s3.Bucket(stack, "Bucket"), trigger=trigger)
+        new_delivery(stack, server).add_source(s3.Bucket(stack, "Bucket"), trigger=trigger)
         written.append(policies(stack)[0])
     assert written[0] == written[1]
 
@@ -135,7 +128,7 @@ def test_trigger_does_not_change_the_policy_of_the_queue(server: SftpServer) -> 
 def test_announcement_comes_after_the_policy(
     placed: cdk.Stack, server: SftpServer, trigger: Trigger, kind: str
 ) -> None:
-    partner(placed, server).add_source(s3.Bucket(placed, "Bucket"), trigger=trigger)
+    new_delivery(placed, server).add_source(s3.Bucket(placed, "Bucket"), trigger=trigger)
     (announcing,) = Template.from_stack(placed).find_resources(kind).values()
     assert any(name.startswith("DeliveryQueuePolicy") for name in announcing["DependsOn"])
 
@@ -143,7 +136,7 @@ def test_announcement_comes_after_the_policy(
 def test_more_buckets_than_the_policy_has_room_for_are_refused(
     app: cdk.App, placed: cdk.Stack, server: SftpServer
 ) -> None:
-    delivery = partner(placed, server)
+    delivery = new_delivery(placed, server)
     for number in range(81):
         bucket = s3.Bucket.from_bucket_name(placed, f"Theirs{number}", f"bucket-{number}")
         delivery.add_source(bucket, trigger=Trigger.EVENTBRIDGE)
@@ -151,32 +144,3 @@ def test_more_buckets_than_the_policy_has_room_for_are_refused(
         RuntimeError, match=r"its sources are in 81 buckets, and the policy of a queue has room"
     ):
         app.synth()
-
-
-def test_more_notifications_than_a_bucket_has_are_refused(placed: cdk.Stack, server: SftpServer) -> None:
-    """100: https://docs.aws.amazon.com/AmazonS3/latest/userguide/EventNotifications.html."""
-    delivery, bucket = partner(placed, server), s3.Bucket(placed, "Bucket")
-    for number in range(100):
-        delivery.add_source(bucket, prefix=f"{number:03}/")
-    delivery.add_source(bucket, prefix="200/", trigger=Trigger.EVENTBRIDGE)
-    with pytest.raises(
-        InvalidArgument, match=r"^bucket must not have more than 100 notifications, got one more"
-    ):
-        delivery.add_source(bucket, prefix="100/")
-
-
-@pytest.mark.parametrize("trigger", Trigger)
-def test_a_source_costs_the_same_however_many_there_are(
-    placed: cdk.Stack, server: SftpServer, monkeypatch: pytest.MonkeyPatch, trigger: Trigger
-) -> None:
-    delivery = partner(placed, server)
-    sent: list[object] = []
-    send: Callable[..., Any] = _NodeProcess.send
-    monkeypatch.setattr(_NodeProcess, "send", lambda *args: (sent.append(args), send(*args))[1])
-    costs = []
-    for number in range(40):
-        bucket = s3.Bucket.from_bucket_name(placed, f"Theirs{number}", f"bucket-{number}")
-        before = len(sent)
-        delivery.add_source(bucket, prefix=f"{number}/", directory=f"/{number % 5}", trigger=trigger)
-        costs.append(len(sent) - before)
-    assert costs[-1] <= costs[5] + 10

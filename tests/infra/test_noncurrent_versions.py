@@ -8,13 +8,13 @@ from aws_cdk import aws_s3 as s3
 
 from cdk_s3_to_sftp import InvalidArgument
 from tests.infra.conftest import Synthesise
-from tests.infra.test_construct import only, work_queue
+from tests.infra.templates import own_properties, work_queue_properties
 
 HOURS, DAYS = cdk.Duration.hours, cdk.Duration.days
 
 
 def noncurrent_days(synthesise: Synthesise, **arguments: Any) -> Any:
-    (rule,) = only(synthesise(**arguments), "AWS::S3::Bucket")["LifecycleConfiguration"]["Rules"]
+    (rule,) = own_properties(synthesise(**arguments), "AWS::S3::Bucket")["LifecycleConfiguration"]["Rules"]
     return rule["NoncurrentVersionExpiration"]["NoncurrentDays"]
 
 
@@ -35,7 +35,7 @@ def test_old_versions_are_deleted_after_their_time(
 
 def test_only_old_versions_are_deleted_and_what_they_leave_behind(synthesise: Synthesise) -> None:
     # https://docs.aws.amazon.com/AmazonS3/latest/userguide/intro-lifecycle-rules.html
-    (rule,) = only(synthesise(), "AWS::S3::Bucket")["LifecycleConfiguration"]["Rules"]
+    (rule,) = own_properties(synthesise(), "AWS::S3::Bucket")["LifecycleConfiguration"]["Rules"]
     assert rule["ExpiredObjectDeleteMarker"] is True
     assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
     assert not {"ExpirationInDays", "ExpirationDate", "Transitions"} & set(rule)
@@ -43,7 +43,7 @@ def test_only_old_versions_are_deleted_and_what_they_leave_behind(synthesise: Sy
 
 def test_both_queues_together_remember_no_longer_than_the_shortest_time(synthesise: Synthesise) -> None:
     template = synthesise(keep_versions_for=DAYS(29), retry_for=HOURS(1))
-    assert 2 * work_queue(template)["MessageRetentionPeriod"] == 28 * 86_400
+    assert 2 * work_queue_properties(template)["MessageRetentionPeriod"] == 28 * 86_400
 
 
 def test_time_that_only_a_deployment_knows_passes(stack: cdk.Stack, synthesise: Synthesise) -> None:

@@ -14,7 +14,7 @@ from aws_cdk import aws_kms as kms
 
 from cdk_s3_to_sftp import S3ToSftp, Trigger
 from tests.infra.conftest import REPOSITORY
-from tests.support.infra.rule_packs import SERVER, all_brought_along, stock, through_static_egress
+from tests.support.infra.rule_packs import SERVER, stock, through_static_egress, with_existing_resources
 
 FLAGS: dict[str, Any] = json.loads((REPOSITORY / "cdk.json").read_text())["context"]
 PINNED = re.search(r"^aws-cdk-lib==(\S+)", (REPOSITORY / "requirements.txt").read_text(), re.MULTILINE)
@@ -67,7 +67,7 @@ def services() -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    "build", [stock, all_brought_along, through_static_egress, with_key_and_events, with_alias_of_a_key]
+    "build", [stock, with_existing_resources, through_static_egress, with_key_and_events, with_alias_of_a_key]
 )
 def test_every_recommended_flag_that_is_left_out_changes_nothing(
     build: Callable[[cdk.App], cdk.Stack], recommended: dict[str, Any]

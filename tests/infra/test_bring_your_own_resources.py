@@ -20,8 +20,14 @@ from aws_cdk.assertions import Annotations, Match, Template
 
 from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer, Trigger, bundle_builder
 from cdk_s3_to_sftp.bundling import RUNTIMES, find_source, target_of
-from tests.infra.conftest import Synthesise, new_app, warned
-from tests.infra.test_construct import only, permissions, readable, resources, work_queue
+from tests.infra.conftest import Synthesise, new_app, warnings_of
+from tests.infra.templates import (
+    as_text,
+    own_properties,
+    own_resources,
+    role_permissions,
+    work_queue_properties,
+)
 from tests.support.infra.keys import ED25519
 
 KEY_ARN = "arn:aws:kms:eu-west-1:123456789012:key/0f0f0f0f-0000-4000-8000-0123456789ab"
@@ -29,14 +35,14 @@ KEY_ARN = "arn:aws:kms:eu-west-1:123456789012:key/0f0f0f0f-0000-4000-8000-012345
 
 class TestNetwork:
     def test_is_none_by_default(self, default_template: Template) -> None:
-        assert "VpcConfig" not in only(default_template, "AWS::Lambda::Function")
+        assert "VpcConfig" not in own_properties(default_template, "AWS::Lambda::Function")
         assert "ec2:" not in json.dumps(default_template.to_json())
 
     def test_is_the_vpc_that_is_passed_in(self, stack: cdk.Stack, server: SftpServer) -> None:
         vpc = ec2.Vpc(stack, "Vpc")
         delivery = S3ToSftp(stack, "Delivery", server=server, vpc=vpc)
-        function = only(Template.from_stack(stack), "AWS::Lambda::Function")
-        assert [readable(each)[:10] for each in function["VpcConfig"]["SubnetIds"]] == ["VpcPrivate"] * 2
+        function = own_properties(Template.from_stack(stack), "AWS::Lambda::Function")
+        assert [as_text(each)[:10] for each in function["VpcConfig"]["SubnetIds"]] == ["VpcPrivate"] * 2
         assert len(delivery.function.connections.security_groups) == 1
         assert delivery.vpc is vpc
 
@@ -50,8 +56,8 @@ class TestNetwork:
             vpc_subnets=ec2.SubnetSelection(subnets=[vpc.private_subnets[1]]),
             security_groups=[group],
         )
-        (subnet,) = only(template, "AWS::Lambda::Function")["VpcConfig"]["SubnetIds"]
-        (used,) = only(template, "AWS::Lambda::Function")["VpcConfig"]["SecurityGroupIds"]
+        (subnet,) = own_properties(template, "AWS::Lambda::Function")["VpcConfig"]["SubnetIds"]
+        (used,) = own_properties(template, "AWS::Lambda::Function")["VpcConfig"]["SecurityGroupIds"]
         assert "Subnet2" in str(subnet)
         assert "Theirs" in str(used)
 
@@ -59,19 +65,19 @@ class TestNetwork:
         self, stack: cdk.Stack, synthesise: Synthesise
     ) -> None:
         template = synthesise(vpc=ec2.Vpc(stack, "Vpc"))
-        allowed = permissions(template)["*"]
+        allowed = role_permissions(template)["*"]
         (denied,) = [
             statement
-            for each in resources(template, "AWS::IAM::Policy")
+            for each in own_resources(template, "AWS::IAM::Policy")
             for statement in each["Properties"]["PolicyDocument"]["Statement"]
             if statement["Effect"] == "Deny"
         ]
-        (function,) = resources(template, "AWS::Lambda::Function")
+        (function,) = own_resources(template, "AWS::Lambda::Function")
         assert [each for each in function["DependsOn"] if each.startswith("DeliveryNetwork")]
         assert "ec2:CreateNetworkInterface" in allowed
         assert denied["Action"] == allowed
         source = denied["Condition"]["ArnEquals"]["lambda:SourceFunctionArn"]
-        assert readable(source) == "DeliveryFunction"
+        assert as_text(source) == "DeliveryFunction"
 
     @pytest.mark.parametrize("name", ["vpc_subnets", "security_groups"])
     def test_must_be_there_for_what_is_in_it(
@@ -86,7 +92,7 @@ class TestNetwork:
 
 class TestEncryptionKey:
     def test_is_aws_own_by_default(self, default_template: Template) -> None:
-        assert "kms" not in json.dumps(resources(default_template, "AWS::IAM::Policy"))
+        assert "kms" not in json.dumps(own_resources(default_template, "AWS::IAM::Policy"))
         default_template.resource_count_is("AWS::KMS::Key", 0)
 
     @pytest.mark.parametrize("trigger", Trigger)
@@ -103,16 +109,18 @@ class TestEncryptionKey:
             "AWS::Lambda::Function": "KmsKeyArn",
         }
         for kind, name in named.items():
-            for resource in resources(template, kind):
+            for resource in own_resources(template, kind):
                 assert "Theirs" in str(resource["Properties"][name]), kind
 
     def test_is_not_asked_for_every_single_object(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
         template = synthesise(encryption_key=kms.Key(stack, "Theirs"))
-        (rule,) = only(template, "AWS::S3::Bucket")["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        (rule,) = own_properties(template, "AWS::S3::Bucket")["BucketEncryption"][
+            "ServerSideEncryptionConfiguration"
+        ]
         assert rule["BucketKeyEnabled"] is True
 
     def test_may_be_used_by_the_function(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
-        allowed = permissions(synthesise(encryption_key=kms.Key(stack, "Theirs")))["Theirs"]
+        allowed = role_permissions(synthesise(encryption_key=kms.Key(stack, "Theirs")))["Theirs"]
         assert {"kms:Decrypt", "kms:GenerateDataKey"} <= set(allowed)
 
     def test_may_be_used_by_the_log_by_s3_and_by_eventbridge(
@@ -123,7 +131,7 @@ class TestEncryptionKey:
         services: list[str] = []
         for statement in key["Properties"]["KeyPolicy"]["Statement"]:
             service = statement["Principal"].get("Service", [])
-            services += [readable(each) for each in (service if isinstance(service, list) else [service])]
+            services += [as_text(each) for each in (service if isinstance(service, list) else [service])]
         assert services == [
             "logs.AWS::Region.AWS::URLSuffix",
             "events.amazonaws.com",
@@ -143,7 +151,7 @@ class TestEncryptionKey:
     ) -> None:
         key = kms.Key.from_key_arn(stack, "Theirs", KEY_ARN)
         delivery = S3ToSftp(stack, "Delivery", server=server, encryption_key=key)
-        assert len(warned(stack, "policyOfImportedKey")) == 1
+        assert len(warnings_of(stack, "policyOfImportedKey")) == 1
         said = json.dumps(
             [stack.resolve(each.to_statement_json()) for each in delivery.key_policy_statements(key)]
         )
@@ -161,13 +169,13 @@ class TestDeadLetterQueue:
     def test_that_is_passed_in_is_used(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
         theirs = sqs.Queue.from_queue_arn(stack, "Theirs", "arn:aws:sqs:eu-west-1:123456789012:theirs")
         template = synthesise(dead_letter_queue=theirs)
-        assert len(resources(template, "AWS::SQS::Queue")) == 1
-        assert work_queue(template)["RedrivePolicy"]["deadLetterTargetArn"] == theirs.queue_arn
-        assert permissions(template)[theirs.queue_arn] == ["sqs:SendMessage"]
+        assert len(own_resources(template, "AWS::SQS::Queue")) == 1
+        assert work_queue_properties(template)["RedrivePolicy"]["deadLetterTargetArn"] == theirs.queue_arn
+        assert role_permissions(template)[theirs.queue_arn] == ["sqs:SendMessage"]
 
     def test_with_a_key_of_its_own_can_be_used(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
         theirs = sqs.Queue(stack, "Theirs", encryption_master_key=kms.Key(stack, "TheirKey"))
-        assert permissions(synthesise(dead_letter_queue=theirs))["TheirKey"] == [
+        assert role_permissions(synthesise(dead_letter_queue=theirs))["TheirKey"] == [
             "kms:Decrypt",
             "kms:GenerateDataKey",
         ]
@@ -215,9 +223,9 @@ class TestRole:
         delivery = S3ToSftp(stack, "Delivery", server=server, role=theirs)
         assert delivery.role is theirs
         template = Template.from_stack(stack)
-        assert permissions(template) == permissions(default_template)
-        function = only(template, "AWS::Lambda::Function")
-        assert readable(function["Role"]) == "DeliveryRole"
+        assert role_permissions(template) == role_permissions(default_template)
+        function = own_properties(template, "AWS::Lambda::Function")
+        assert as_text(function["Role"]) == "DeliveryRole"
 
     def test_that_is_imported_gets_a_policy(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
         theirs = iam.Role.from_role_arn(stack, "Theirs", "arn:aws:iam::123456789012:role/theirs")
@@ -228,7 +236,7 @@ class TestRole:
             if each["Properties"].get("Roles") == ["theirs"]
         ]
         assert "secretsmanager:GetSecretValue" in json.dumps(policy)
-        assert only(template, "AWS::Lambda::Function")["Role"] == theirs.role_arn
+        assert own_properties(template, "AWS::Lambda::Function")["Role"] == theirs.role_arn
 
     @pytest.mark.parametrize("account", ["111111111111", "222222222222"])
     def test_that_cannot_be_changed_comes_with_the_statements_for_its_policy(
@@ -238,7 +246,7 @@ class TestRole:
         arn = f"arn:aws:iam::{account}:role/theirs"
         theirs = iam.Role.from_role_arn(stack, "Theirs", arn, mutable=account != "111111111111")
         delivery = S3ToSftp(stack, "Delivery", server=server, role=theirs)
-        (said,) = warned(stack, "policyOfFixedRole")
+        (said,) = warnings_of(stack, "policyOfFixedRole")
         assert "`role_policy_statements`" in said
         actions = [
             action
@@ -253,7 +261,7 @@ class TestRole:
         arn = "arn:aws:iam::111111111111:role/theirs"
         theirs = iam.Role.from_role_arn(stack, "Theirs", arn, mutable=False)
         delivery = S3ToSftp(stack, "Delivery", server=server, role=theirs, vpc=ec2.Vpc(stack, "Vpc"))
-        policies = resources(Template.from_stack(stack), "AWS::IAM::Policy")
+        policies = own_resources(Template.from_stack(stack), "AWS::IAM::Policy")
         assert [each for each in policies if "theirs" in each["Properties"]["Roles"]] == []
         effects = [
             str(said["Effect"])
@@ -279,7 +287,7 @@ class TestRole:
         said = json.dumps([policies[name] for name in attached])
         for action in ("sqs:ReceiveMessage", "s3:GetObject", "ec2:CreateNetworkInterface"):
             assert action in said
-        (function,) = resources(template, "AWS::Lambda::Function")
+        (function,) = own_resources(template, "AWS::Lambda::Function")
         assert "DeliveryRole" in str(function["Properties"]["Role"])
         # Lambda asks whether the role may read the queue and use the network, when it is told to.
         assert {each for each in attached if "DenyVpcAccessToCode" not in each} <= set(function["DependsOn"])
@@ -291,19 +299,19 @@ class TestRole:
         theirs = iam.Role(platform, "Role", assumed_by=assumed_by).without_policy_updates()
         S3ToSftp(ours, "Delivery", server=server, role=theirs)
         app.synth()
-        assert len(warned(ours, "policyOfFixedRole")) == 1
+        assert len(warnings_of(ours, "policyOfFixedRole")) == 1
 
 
 class TestRuntime:
     @pytest.mark.parametrize("runtime", RUNTIMES, ids=lambda each: each.name)
     def test_may_be_any_that_is_tested(self, synthesise: Synthesise, runtime: lambda_.Runtime) -> None:
-        assert only(synthesise(runtime=runtime), "AWS::Lambda::Function")["Runtime"] == runtime.name
+        assert own_properties(synthesise(runtime=runtime), "AWS::Lambda::Function")["Runtime"] == runtime.name
 
     def test_of_another_version_gets_other_code(
         self, default_template: Template, synthesise: Synthesise
     ) -> None:
         other = synthesise(runtime=lambda_.Runtime.PYTHON_3_12)
-        codes = [only(each, "AWS::Lambda::Function")["Code"] for each in (other, default_template)]
+        codes = [own_properties(each, "AWS::Lambda::Function")["Code"] for each in (other, default_template)]
         assert codes[0] != codes[1]
 
     def test_must_be_one_that_is_tested(self, synthesise: Synthesise) -> None:
@@ -345,7 +353,7 @@ class TestRemovalPolicy:
     def test_leaves_alone_what_is_passed_in(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
         bucket = s3.Bucket(stack, "DeliveryTheirs")
         template = synthesise(bucket=bucket, removal_policy=cdk.RemovalPolicy.DESTROY)
-        (resource,) = resources(template, "AWS::S3::Bucket")
+        (resource,) = own_resources(template, "AWS::S3::Bucket")
         assert resource["DeletionPolicy"] == "Retain"
 
     def test_cannot_be_a_snapshot(self, synthesise: Synthesise) -> None:

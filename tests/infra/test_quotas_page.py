@@ -18,7 +18,7 @@ from cdk_s3_to_sftp import (
     queues,
     source_registry,
 )
-from tests.infra import test_many_sources as policies_of_queues
+from tests.infra import test_queue_policies as queue_policy_quotas
 from tests.infra.conftest import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "reference" / "what-it-costs.md").read_text()
@@ -36,8 +36,8 @@ def value(quota: str) -> int:
         ("notifications of a bucket", source_registry._MOST_NOTIFICATIONS),
         ("characters of the prefix or suffix of a notification", notifications._LONGEST_FILTER),
         ("characters of an event pattern", notifications._LONGEST_PATTERN),
-        ("statements of a queue's policy", policies_of_queues.STATEMENTS),
-        ("bytes of a queue's policy", policies_of_queues.BYTES),
+        ("statements of a queue's policy", queue_policy_quotas.STATEMENTS),
+        ("bytes of a queue's policy", queue_policy_quotas.BYTES),
         ("bytes of the function's environment", delivery_sources._LARGEST_ENVIRONMENT),
         ("seconds of an invocation", int(queues.LONGEST_INVOCATION.to_seconds())),
     ],

@@ -11,7 +11,7 @@ from aws_cdk.assertions import Template
 from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer, Trigger
 from s3_to_sftp.delivery.remote_path import directory_of
 from s3_to_sftp.settings import Settings
-from tests.infra.conftest import new_app, warned
+from tests.infra.conftest import new_app, warnings_of
 
 
 def only(stack: cdk.Stack, kind: str) -> dict[str, Any]:
@@ -87,7 +87,7 @@ class TestBothTriggersWhileOneReplacesTheOther:
         S3ToSftp(stack, "Delivery", server=server, bucket=bucket, trigger=Trigger.BOTH)
         assert self.announced_by(stack) == ["EventBridgeConfiguration", "QueueConfigurations"]
         assert len(depends_on_rules(stack)) == 1
-        assert warned(stack, "eventBridgeOfImportedBucket") == []
+        assert warnings_of(stack, "eventBridgeOfImportedBucket") == []
 
     @pytest.mark.parametrize("before", [Trigger.NOTIFICATION, Trigger.EVENTBRIDGE])
     def test_leaves_the_policy_of_the_queue_and_the_rule_as_they_are(
@@ -162,7 +162,7 @@ def test_strong_reference_to_the_bucket_of_another_stack_is_warned_about(
     app = new_app(**{"@aws-cdk/core:defaultCrossStackReferences": references})
     stack = cdk.Stack(app, "Test")
     S3ToSftp(stack, "Delivery", server=server, bucket=s3.Bucket(cdk.Stack(app, "Owner"), "Bucket"))
-    said = warned(stack, "strongReferenceToBucket")
+    said = warnings_of(stack, "strongReferenceToBucket")
     assert ["Stack Owner exports its bucket Owner/Bucket" in each for each in said] == (
         [] if references == "weak" else [True]
     )

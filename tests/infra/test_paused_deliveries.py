@@ -6,7 +6,7 @@ from aws_cdk.assertions import Template
 
 from cdk_s3_to_sftp import S3ToSftp, SftpServer
 from tests.infra.conftest import REPOSITORY, Synthesise
-from tests.infra.test_construct import only, work_queue
+from tests.infra.templates import own_properties, work_queue_properties
 
 
 def backlog(template: Template) -> str:
@@ -20,9 +20,9 @@ def backlog(template: Template) -> str:
 
 def test_paused_deliveries_wait_in_the_queue(synthesise: Synthesise, default_template: Template) -> None:
     template = synthesise(enabled=False)
-    assert only(template, "AWS::Lambda::EventSourceMapping")["Enabled"] is False
-    assert work_queue(template) == work_queue(default_template)
-    assert "Enabled" not in only(default_template, "AWS::Lambda::EventSourceMapping")
+    assert own_properties(template, "AWS::Lambda::EventSourceMapping")["Enabled"] is False
+    assert work_queue_properties(template) == work_queue_properties(default_template)
+    assert "Enabled" not in own_properties(default_template, "AWS::Lambda::EventSourceMapping")
 
 
 def test_alarm_of_the_backlog_says_that_deliveries_are_paused(
@@ -36,7 +36,7 @@ def test_alarm_of_the_backlog_says_that_deliveries_are_paused(
 
 def test_alarm_of_the_backlog_names_how_long_the_queue_remembers(synthesise: Synthesise) -> None:
     template = synthesise(enabled=False)
-    days = work_queue(template)["MessageRetentionPeriod"] // 86_400
+    days = work_queue_properties(template)["MessageRetentionPeriod"] // 86_400
     assert f"after {days} days" in backlog(template)
     assert f"after {days} days" in (REPOSITORY / "docs" / "guides" / "monitoring.md").read_text()
 

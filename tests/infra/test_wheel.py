@@ -12,6 +12,7 @@ import aws_cdk as cdk
 import pytest
 
 from tests.infra.conftest import REPOSITORY
+from tests.support.infra.bundles import write_shadowing_modules
 from tests.support.wheel import build_wheel, fresh_environment
 
 EXAMPLE = REPOSITORY / "examples" / "minimal" / "app.py"
@@ -31,19 +32,10 @@ def test_the_readme_shows_the_example() -> None:
     assert EXAMPLE.read_text() in (REPOSITORY / "README.md").read_text()
 
 
-def put_namesakes(directory: Path) -> None:
-    """Modules of a user beside app.py, each with the name of one that the bundler needs."""
-    (directory / "s3_to_sftp").mkdir()
-    (directory / "s3_to_sftp" / "__init__.py").write_text("raise SystemExit('the user's own module')\n")
-    (directory / "s3_to_sftp" / "requirements.txt").touch()
-    for name in ("pip", "uv", "compileall"):
-        (directory / f"{name}.py").write_text("raise SystemExit('the user's own module')\n")
-
-
 def test_the_wheel_is_enough_to_synthesise_an_app_elsewhere(tmp_path: Path) -> None:
     python = fresh_environment(tmp_path / "environment", build_wheel(tmp_path / "dist"))
     app = Path(shutil.copy(EXAMPLE, tmp_path / "app.py"))
-    put_namesakes(tmp_path)
+    write_shadowing_modules(tmp_path)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     done = subprocess.run(
         [python, app], cwd=tmp_path, env={**environment, "CDK_OUTDIR": str(tmp_path / "out")}, check=False

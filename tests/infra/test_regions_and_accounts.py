@@ -13,15 +13,10 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk.assertions import Template
 
 from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer, Trigger
-from tests.infra.conftest import new_app, warned
+from tests.infra.conftest import warnings_of
 
 OURS, THEIRS = "111111111111", "222222222222"
 REGION = "eu-west-1"
-
-
-@pytest.fixture
-def app() -> cdk.App:
-    return new_app()
 
 
 @pytest.fixture
@@ -84,7 +79,7 @@ def test_events_of_another_account_are_let_in_and_no_others_match(here: cdk.Stac
     (rule,) = template.find_resources("AWS::Events::Rule").values()
     assert rule["Properties"]["EventPattern"]["account"] == [THEIRS]
     template.resource_count_is("Custom::S3BucketNotifications", 0)
-    (warning,) = warned(here, "eventsOfForeignBucket")
+    (warning,) = warnings_of(here, "eventsOfForeignBucket")
     assert "stay in account 222222222222 until its owner deploys `forwarding_template(bucket)`" in warning
     assert foreign.bucket_policy_statements(foreign.bucket)
 

@@ -15,7 +15,7 @@ from aws_cdk import aws_sqs as sqs
 from aws_cdk.assertions import Template
 
 from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer, Trigger
-from tests.infra.conftest import new_app, warned
+from tests.infra.conftest import new_app, warnings_of
 
 QUEUE_ARN = "arn:aws:sqs:eu-west-1:123456789012:theirs"
 KEY_ARN = "arn:aws:kms:eu-west-1:123456789012:key/0f0f0f0f-0000-4000-8000-0123456789ab"
@@ -83,7 +83,7 @@ def test_that_is_imported_is_used_and_comes_with_the_statements_for_both_policie
     theirs = sqs.Queue.from_queue_attributes(stack, "Theirs", queue_arn=QUEUE_ARN, key_arn=KEY_ARN)
     delivery = deliver(stack, server, theirs)
     assert dead_letters_go_to(stack) == json.dumps(QUEUE_ARN)
-    (said,) = warned(stack, "policyOfImportedQueue")
+    (said,) = warnings_of(stack, "policyOfImportedQueue")
     assert "Test/Theirs" in said
     assert "`dead_letter_queue_policy_statements`" in said
     statements = [
@@ -100,7 +100,7 @@ def test_that_is_imported_is_used_and_comes_with_the_statements_for_both_policie
 def test_that_is_imported_needs_nothing_without_eventbridge(stack: cdk.Stack, server: SftpServer) -> None:
     theirs = sqs.Queue.from_queue_arn(stack, "Theirs", QUEUE_ARN)
     delivery = S3ToSftp(stack, "Delivery", server=server, dead_letter_queue=theirs)
-    assert warned(stack, "policyOfImportedQueue") == []
+    assert warnings_of(stack, "policyOfImportedQueue") == []
     assert delivery.dead_letter_queue_policy_statements == []
 
 

@@ -10,7 +10,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 
 from cdk_s3_to_sftp import S3ToSftp, SftpServer, StaticEgress, bundle_cache, bundling
-from tests.infra.conftest import REPOSITORY, new_app, warned
+from tests.infra.conftest import REPOSITORY, new_app, warnings_of
 
 PAGE = (REPOSITORY / "docs" / "guides" / "testing-and-ci.md").read_text()
 
@@ -53,7 +53,7 @@ def test_weak_references_make_no_export(server: SftpServer, *, weak: bool) -> No
     )
     assert ('"Export"' in shop, "Fn::ImportValue" in delivery) == (not weak, not weak)
     assert ("Fn::GetStackOutput" in delivery) is weak
-    assert (warned(stack, "strongReferenceToBucket") == []) is weak
+    assert (warnings_of(stack, "strongReferenceToBucket") == []) is weak
     assert "strongReferenceToBucket" in PAGE
 
 

@@ -8,7 +8,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk.assertions import Template
 
 from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer, Trigger
-from tests.infra.conftest import warned
+from tests.infra.conftest import warnings_of
 
 
 def with_filter(stack: cdk.Stack, server: SftpServer, trigger: Trigger, **filtered: str) -> Template:
@@ -116,7 +116,7 @@ def test_filter_stays_raw_for_eventbridge(stack: cdk.Stack, server: SftpServer) 
 def test_filter_that_only_a_deployment_knows_is_warned_about(stack: cdk.Stack, server: SftpServer) -> None:
     prefix = cdk.CfnParameter(stack, "Prefix").value_as_string
     with_filter(stack, server, Trigger.NOTIFICATION, prefix=prefix)
-    (warning,) = warned(stack, "filterKnownAtDeployment")
+    (warning,) = warnings_of(stack, "filterKnownAtDeployment")
     assert "The prefix of a source is known only at deployment" in warning
 
 

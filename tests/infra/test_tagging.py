@@ -60,6 +60,7 @@ TAGGED_BY_NEWER_CDKS: dict[str, type[cdk.CfnResource]] = {
     "AWS::Events::Rule": events.CfnRule,
     "AWS::Lambda::EventSourceMapping": lambda_.CfnEventSourceMapping,
 }
+
 UNTAGGED_IN_THIS_CDK = {
     kind
     for kind, resource in TAGGED_BY_NEWER_CDKS.items()
@@ -120,3 +121,27 @@ def test_host_that_only_a_deployment_knows_is_the_value(stack: cdk.Stack) -> Non
 
 def test_page_names_the_tag() -> None:
     assert f"`{PARTNER_TAG}`" in (REPOSITORY / "docs" / "reference" / "security.md").read_text()
+
+
+def test_longest_host_has_a_description_that_lambda_takes(stack: cdk.Stack) -> None:
+    """https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html: Description, at most 256."""
+    host = ".".join(["a" * 49] * 5) + ".abc"
+    assert len(host) == 253
+    S3ToSftp(stack, "Delivery", server=SftpServer(host, host_keys=[ED25519]))
+    template = Template.from_stack(stack).to_json()["Resources"].values()
+    (description,) = [
+        each["Properties"]["Description"]
+        for each in template
+        if each["Type"] == "AWS::Lambda::Function"
+        and "Description" in each["Properties"]
+        and each["Properties"]["Description"].startswith("Delivers")
+    ]
+    assert len(description) <= 256
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html: at most 1,024.
+    alarms = [
+        str(each["Properties"]["AlarmDescription"])
+        for each in template
+        if each["Type"] == "AWS::CloudWatch::Alarm"
+    ]
+    assert alarms
+    assert max(map(len, alarms)) <= 1024

@@ -1,6 +1,6 @@
 """A CDK that has no acknowledgements of findings yet: what stands in their place is read by cdk-nag 2.
 
-`make compat` runs cdk-nag 2 itself, on the oldest CDK that pyproject.toml allows: see test_compliance.
+`make compat` runs cdk-nag 2 itself, on the oldest CDK that pyproject.toml allows: see test_cdk_nag.
 """
 
 from types import SimpleNamespace

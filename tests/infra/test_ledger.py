@@ -1,0 +1,175 @@
+"""A ledger that is passed in: what could not work is refused at synth, not found out by the first object."""
+
+from collections.abc import Callable
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_kms as kms
+from aws_cdk.assertions import Template
+
+from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer
+from tests.infra.conftest import Synthesise, new_app, warnings_of
+from tests.infra.templates import (
+    environment_variables,
+    own_properties,
+    role_permissions,
+)
+from tests.support.infra.rule_packs import SERVER
+
+Make = Callable[..., dynamodb.ITable]
+
+
+def key(name: str, kind: dynamodb.AttributeType = dynamodb.AttributeType.STRING) -> dynamodb.Attribute:
+    return dynamodb.Attribute(name=name, type=kind)
+
+
+@pytest.fixture(params=[dynamodb.Table, dynamodb.TableV2], ids=["Table", "TableV2"])
+def make(request: pytest.FixtureRequest, stack: cdk.Stack) -> Make:
+    def table(**settings: Any) -> dynamodb.ITable:
+        made: dynamodb.ITable = request.param(stack, "Theirs", **settings)
+        return made
+
+    return table
+
+
+def test_with_the_right_keys_is_taken(stack: cdk.Stack, synthesise: Synthesise, make: Make) -> None:
+    theirs = make(partition_key=key("pk"), sort_key=key("sk"), time_to_live_attribute="expires")
+    synthesise(ledger=theirs)
+    assert warnings_of(stack, "ledgerForgetsNothing") == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "got"),
+    [
+        ({"partition_key": key("pk")}, "pk (S)"),
+        ({"partition_key": key("sk"), "sort_key": key("pk")}, "sk (S), pk (S)"),
+        ({"partition_key": key("id"), "sort_key": key("sk")}, "id (S), sk (S)"),
+        (
+            {"partition_key": key("pk"), "sort_key": key("sk", dynamodb.AttributeType.NUMBER)},
+            "pk (S), sk (N)",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_with_other_keys_is_refused(
+    synthesise: Synthesise, make: Make, keys: dict[str, Any], got: str
+) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        synthesise(ledger=make(**keys))
+    assert str(caught.value) == (
+        "ledger must have the partition key pk and the sort key sk, both strings, got Test/Theirs with "
+        f"{got}: leave it out, and a table is created"
+    )
+
+
+@pytest.mark.parametrize("settings", [{}, {"time_to_live_attribute": "ttl"}], ids=["none", "other"])
+def test_that_would_forget_nothing_is_warned_about(
+    stack: cdk.Stack, synthesise: Synthesise, make: Make, settings: dict[str, Any]
+) -> None:
+    synthesise(ledger=make(partition_key=key("pk"), sort_key=key("sk"), **settings))
+    (said,) = warnings_of(stack, "ledgerForgetsNothing")
+    assert "time_to_live_attribute" in said
+    assert "expires" in said
+
+
+@pytest.mark.parametrize(
+    ("arn", "what"),
+    [
+        ("arn:aws:dynamodb:eu-west-1:222222222222:table/theirs", "account 222222222222"),
+        ("arn:aws:dynamodb:us-east-1:111111111111:table/theirs", "Region us-east-1"),
+    ],
+)
+def test_of_another_account_or_region_is_refused(arn: str, what: str) -> None:
+    """The function is told its name, which DynamoDB looks up in the function's own account and Region."""
+    env = cdk.Environment(account="111111111111", region="eu-west-1")
+    stack = cdk.Stack(new_app(), "Test", env=env)
+    with pytest.raises(InvalidArgument) as caught:
+        S3ToSftp(stack, "Delivery", server=SERVER, ledger=dynamodb.Table.from_table_arn(stack, "Theirs", arn))
+    assert str(caught.value) == (
+        "ledger must be in account 111111111111 and Region eu-west-1, as the function is, got Test/Theirs in "
+        f"{what}: the function would not find it"
+    )
+
+
+def test_that_only_a_deployment_knows_is_taken(stack: cdk.Stack, synthesise: Synthesise) -> None:
+    arn = cdk.Fn.import_value("Ledger")
+    synthesise(ledger=dynamodb.Table.from_table_arn(stack, "Theirs", arn))
+
+
+LEDGER_KEYS: dict[str, Any] = {
+    "partition_key": dynamodb.Attribute(name="pk", type=dynamodb.AttributeType.STRING),
+    "sort_key": dynamodb.Attribute(name="sk", type=dynamodb.AttributeType.STRING),
+}
+
+
+class TestLedger:
+    def test_has_the_keys_and_the_index_that_the_function_writes(self, default_template: Template) -> None:
+        table = own_properties(default_template, "AWS::DynamoDB::Table")
+        assert table["KeySchema"] == keys("pk", "sk")
+        (index,) = table["GlobalSecondaryIndexes"]
+        assert index["IndexName"] == "by-status"
+        assert index["KeySchema"] == keys("status", "status_at")
+        assert index["Projection"] == {"ProjectionType": "ALL"}
+        assert {each["AttributeType"] for each in table["AttributeDefinitions"]} == {"S"}
+
+    def test_forgets_receipts_when_their_time_is_over(self, default_template: Template) -> None:
+        forgets = {"AttributeName": "expires", "Enabled": True}
+        assert own_properties(default_template, "AWS::DynamoDB::Table")["TimeToLiveSpecification"] == forgets
+        assert environment_variables(default_template)["RECEIPTS_FOR_SECONDS"] == str(400 * 86_400)
+
+    def test_is_paid_per_request(self, default_template: Template) -> None:
+        assert own_properties(default_template, "AWS::DynamoDB::Table")["BillingMode"] == "PAY_PER_REQUEST"
+
+    def test_survives_mistakes(self, default_template: Template) -> None:
+        kept = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
+        default_template.has_resource("AWS::DynamoDB::Table", kept)
+        table = own_properties(default_template, "AWS::DynamoDB::Table")
+        assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+    def test_that_is_passed_in_is_used(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+        arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/theirs"
+        template = synthesise(ledger=dynamodb.Table.from_table_arn(stack, "Theirs", arn))
+        template.resource_count_is("AWS::DynamoDB::Table", 0)
+        assert environment_variables(template)["LEDGER_TABLE"] == "theirs"
+        assert role_permissions(template)[arn] == [
+            "dynamodb:GetItem",
+            "dynamodb:PutItem",
+            "dynamodb:UpdateItem",
+        ]
+
+    def test_of_another_stack_makes_no_cycle(self, server: SftpServer) -> None:
+        app = new_app()
+        theirs = dynamodb.Table(cdk.Stack(app, "Theirs"), "Table", **LEDGER_KEYS)
+        S3ToSftp(cdk.Stack(app, "Ours"), "Delivery", server=server, ledger=theirs)
+        app.synth()
+
+    def test_with_a_key_of_its_own_can_be_used(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+        key = kms.Key(stack, "DeliveryKey")
+        theirs = dynamodb.Table(stack, "Theirs", encryption_key=key, **LEDGER_KEYS)
+        assert "kms:Decrypt" in role_permissions(synthesise(ledger=theirs))["DeliveryKey"]
+
+    def test_is_not_shared(self, stack: cdk.Stack, server: SftpServer, synthesise: Synthesise) -> None:
+        insurer = S3ToSftp(stack, "ToInsurer", server=server)
+        with pytest.raises(InvalidArgument) as caught:
+            synthesise(ledger=insurer.ledger)
+        assert str(caught.value) == (
+            "ledger must be a table of its own, got the table of Test/ToInsurer: what the other has "
+            "delivered would count as delivered here, too"
+        )
+
+    def test_that_is_passed_in_is_not_shared_either(
+        self, stack: cdk.Stack, server: SftpServer, synthesise: Synthesise
+    ) -> None:
+        theirs = dynamodb.Table.from_table_name(stack, "Theirs", "theirs")
+        S3ToSftp(stack, "ToInsurer", server=server, ledger=theirs)
+        with pytest.raises(InvalidArgument, match="got the table of Test/ToInsurer"):
+            synthesise(ledger=theirs)
+
+
+def keys(partition: str, sort: str) -> list[dict[str, str]]:
+    return [
+        {"AttributeName": partition, "KeyType": "HASH"},
+        {"AttributeName": sort, "KeyType": "RANGE"},
+    ]

@@ -1,0 +1,223 @@
+"""S3 notifications and EventBridge rules, by the owner of the bucket: this stack, another one, or neither."""
+
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_s3_notifications as s3n
+from aws_cdk.assertions import Template
+
+from cdk_s3_to_sftp import InvalidArgument, Trigger
+from tests.infra.conftest import new_app, warnings_of
+from tests.infra.templates import READ_ACTIONS, new_delivery, queue_notifications, stack_properties
+
+
+class TestBucketOfAnotherStack:
+    @pytest.fixture
+    def theirs(self, app: cdk.App) -> cdk.Stack:
+        return cdk.Stack(app, "Theirs")
+
+    @pytest.mark.parametrize("trigger", Trigger)
+    def test_makes_no_cycle_even_with_a_key(
+        self, app: cdk.App, theirs: cdk.Stack, stack: cdk.Stack, trigger: Trigger
+    ) -> None:
+        bucket = s3.Bucket(theirs, "Bucket", encryption_key=kms.Key(theirs, "Key"))
+        new_delivery(stack, bucket=bucket, trigger=trigger)
+        app.synth()
+        (policy,) = [
+            each
+            for each in stack_properties(stack, "AWS::IAM::Policy")
+            if "DeliveryRole" in str(each["Roles"])
+        ]
+        assert "kms:Decrypt" in str(policy["PolicyDocument"])
+
+    def test_has_one_custom_resource_for_all_partners_of_a_stack(
+        self, theirs: cdk.Stack, stack: cdk.Stack
+    ) -> None:
+        bucket = s3.Bucket(theirs, "Bucket")
+        new_delivery(stack, "ToBank", bucket=bucket, prefix="bank/")
+        new_delivery(stack, "ToInsurer", bucket=bucket, prefix="insurer/")
+        assert len(stack_properties(stack, "Custom::S3BucketNotifications")) == 1
+        assert len(queue_notifications(stack)) == 2
+
+    def test_keeps_its_custom_resource_whoever_is_first(self, app: cdk.App) -> None:
+        names = set()
+        for number, partners in enumerate([("ToBank", "ToInsurer"), ("ToInsurer",)]):
+            app = new_app()
+            bucket, stack = s3.Bucket(cdk.Stack(app, "Theirs"), "Bucket"), cdk.Stack(app, "Test")
+            for name in partners:
+                new_delivery(stack, name, bucket=bucket, prefix=name)
+            names |= set(Template.from_stack(stack).find_resources("Custom::S3BucketNotifications"))
+            assert number < 2
+        assert len(names) == 1
+
+    def test_whose_own_stack_would_overwrite_the_notification_is_refused(
+        self, app: cdk.App, theirs: cdk.Stack, stack: cdk.Stack
+    ) -> None:
+        bucket = s3.Bucket(theirs, "Bucket")
+        new_delivery(stack, bucket=bucket)
+        bucket.enable_event_bridge_notification()
+        with pytest.raises(
+            RuntimeError,
+            match=r"the stack of bucket Theirs/Bucket writes all of its notifications \(to EventBridge\) at "
+            r"once: its next deployment would remove the notification of Test/Delivery. Use "
+            r"trigger=Trigger.EVENTBRIDGE",
+        ):
+            app.synth()
+
+    def test_whose_own_stack_would_overwrite_the_notification_names_who_is_notified(
+        self, app: cdk.App, theirs: cdk.Stack, stack: cdk.Stack
+    ) -> None:
+        bucket = s3.Bucket(theirs, "Bucket")
+        new_delivery(stack, bucket=bucket, prefix="bank/")
+        new_delivery(theirs, "ToInsurer", bucket=bucket, prefix="insurer/", trigger=Trigger.NOTIFICATION)
+        function = lambda_.Function(
+            theirs,
+            "Thumbnails",
+            runtime=lambda_.Runtime.PYTHON_3_13,
+            code=lambda_.Code.from_inline("-"),
+            handler="index.handler",
+        )
+        bucket.add_object_removed_notification(s3n.LambdaDestination(function))
+        with pytest.raises(RuntimeError, match=r"\(to Theirs/ToInsurer/Queue, Theirs/.*Thumbnails.*\)"):
+            app.synth()
+
+
+class TestImportedBucket:
+    @pytest.mark.parametrize("here", [True, False], ids=["here", "other-stack"])
+    def test_has_its_notifications_written_with_the_role_that_it_came_with(
+        self, app: cdk.App, stack: cdk.Stack, *, here: bool
+    ) -> None:
+        scope = stack if here else cdk.Stack(app, "Platform")
+        s3.Bucket(scope, "Own")
+        role = iam.Role.from_role_arn(scope, "Handler", "arn:aws:iam::123456789012:role/handler")
+        theirs = s3.Bucket.from_bucket_attributes(
+            scope, "Theirs", bucket_name="theirs", notifications_handler_role=role
+        )
+        new_delivery(stack, bucket=theirs)
+        handlers = [
+            each
+            for each in stack_properties(stack, "AWS::Lambda::Function")
+            if each["Handler"] != "s3_to_sftp.handler.lambda_handler"
+        ]
+        assert [each["Role"] for each in handlers] == [role.role_arn]
+
+    def test_imported_twice_is_refused(self, stack: cdk.Stack) -> None:
+        delivery = new_delivery(stack)
+        delivery.add_source(s3.Bucket.from_bucket_name(stack, "Once", "theirs"), prefix="a/")
+        with pytest.raises(InvalidArgument, match=r"imported once in a stack, got Test/Twice and Test/Once"):
+            delivery.add_source(s3.Bucket.from_bucket_name(stack, "Twice", "theirs"), prefix="b/")
+
+    @pytest.mark.parametrize(
+        "theirs",
+        [
+            lambda scope: s3.Bucket.from_bucket_name(scope, "Theirs", "theirs"),
+            lambda scope: s3.Bucket.from_bucket_arn(scope, "Theirs", "arn:aws:s3:::theirs"),
+        ],
+        ids=["name", "arn"],
+    )
+    def test_is_watched_without_touching_what_else_it_announces(self, stack: cdk.Stack, theirs: Any) -> None:
+        new_delivery(stack, bucket=theirs(stack))
+        (custom,) = stack_properties(stack, "Custom::S3BucketNotifications")
+        assert (custom["BucketName"], custom["Managed"]) == ("theirs", False)
+
+    def test_needs_no_statement_in_its_policy_in_this_account(self, stack: cdk.Stack) -> None:
+        new_delivery(stack, bucket=s3.Bucket.from_bucket_name(stack, "Theirs", "theirs"))
+        assert warnings_of(stack, "policyOfForeignBucket") == []
+
+    def test_of_another_account_comes_with_the_statements_for_its_policy(self, app: cdk.App) -> None:
+        stack = cdk.Stack(app, "Ours", env=cdk.Environment(account="111111111111", region="eu-west-1"))
+        theirs = s3.Bucket.from_bucket_attributes(
+            stack, "Theirs", bucket_name="theirs", account="222222222222"
+        )
+        delivery = new_delivery(stack, bucket=theirs, prefix="in/", trigger=Trigger.EVENTBRIDGE)
+        (warning,) = warnings_of(stack, "policyOfForeignBucket")
+        assert "belongs to account 222222222222" in warning
+        read, look = (
+            stack.resolve(each.to_statement_json()) for each in delivery.bucket_policy_statements(theirs)
+        )
+        assert read["Action"] == READ_ACTIONS
+        assert look["Action"] == "s3:ListBucket"
+        assert (read["Resource"], look["Resource"]) == ("arn:aws:s3:::theirs/in/*", "arn:aws:s3:::theirs")
+        for statement in (read, look):
+            assert "DeliveryRole" in str(statement["Principal"]["AWS"])
+
+    def test_that_is_no_source_has_no_statements(self, stack: cdk.Stack) -> None:
+        delivery = new_delivery(stack, bucket=s3.Bucket(stack, "Theirs"))
+        with pytest.raises(InvalidArgument, match="must be a source of Test/Delivery, got Test/Other"):
+            delivery.bucket_policy_statements(s3.Bucket(stack, "Other"))
+
+    def test_with_an_imported_key_comes_with_the_statement_for_its_policy(self, stack: cdk.Stack) -> None:
+        key = kms.Key.from_key_arn(stack, "Key", "arn:aws:kms:eu-west-1:123456789012:key/0")
+        theirs = s3.Bucket.from_bucket_attributes(stack, "Theirs", bucket_name="theirs", encryption_key=key)
+        delivery = new_delivery(stack, bucket=theirs)
+        (warning,) = warnings_of(stack, "policyOfImportedKey")
+        assert "`key_policy_statements(key)`" in warning
+        (statement,) = delivery.key_policy_statements(key)
+        said = stack.resolve(statement.to_statement_json())
+        assert (said["Action"], said["Resource"]) == ("kms:Decrypt", "*")
+        assert "DeliveryRole" in str(said["Principal"])
+
+
+class TestEventBridge:
+    @pytest.mark.parametrize(
+        ("given", "key"),
+        [
+            ({"prefix": "in/"}, {"prefix": "in/"}),
+            ({"suffix": ".csv"}, {"suffix": ".csv"}),
+            ({"prefix": "in/", "suffix": ".csv"}, {"wildcard": "in/*.csv"}),
+            ({"prefix": "in\\", "suffix": ".csv"}, {"wildcard": "in\\\\*.csv"}),
+            ({"prefix": "a=1/B ü+/"}, {"prefix": "a=1/B ü+/"}),
+        ],
+    )
+    def test_passes_on_what_matches(
+        self, stack: cdk.Stack, given: dict[str, Any], key: dict[str, str]
+    ) -> None:
+        theirs = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
+        new_delivery(stack).add_source(theirs, trigger=Trigger.EVENTBRIDGE, **given)
+        (rule,) = stack_properties(stack, "AWS::Events::Rule")
+        assert rule["EventPattern"] == {
+            "source": ["aws.s3"],
+            "detail-type": ["Object Created"],
+            "detail": {"bucket": {"name": ["theirs"]}, "object": {"key": [key]}},
+        }
+
+    def test_passes_on_all_objects_to_the_queue_and_what_it_cannot_to_the_other_queue(
+        self, stack: cdk.Stack
+    ) -> None:
+        bucket = s3.Bucket(stack, "Theirs")
+        new_delivery(stack, bucket=bucket, trigger=Trigger.EVENTBRIDGE)
+        (rule,) = stack_properties(stack, "AWS::Events::Rule")
+        assert list(rule["EventPattern"]["detail"]) == ["bucket"]
+        (target,) = rule["Targets"]
+        assert "DeliveryQueue" in str(target["Arn"])
+        assert "DeliveryDeadLetterQueue" in str(target["DeadLetterConfig"])
+        assert "Input" not in str(target)
+
+    def test_is_switched_on_for_a_bucket_of_the_app(self, stack: cdk.Stack) -> None:
+        new_delivery(stack, bucket=s3.Bucket(stack, "Theirs"), trigger=Trigger.EVENTBRIDGE)
+        (custom,) = stack_properties(stack, "Custom::S3BucketNotifications")
+        assert custom["NotificationConfiguration"] == {"EventBridgeConfiguration": {}}
+        assert warnings_of(stack, "eventBridgeOfImportedBucket") == []
+
+    def test_must_be_switched_on_for_an_imported_bucket_by_its_owner(self, stack: cdk.Stack) -> None:
+        theirs = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
+        new_delivery(stack, bucket=theirs, trigger=Trigger.EVENTBRIDGE)
+        (warning,) = warnings_of(stack, "eventBridgeOfImportedBucket")
+        assert '"Send notifications to Amazon EventBridge"' in warning
+        Template.from_stack(stack).resource_count_is("Custom::S3BucketNotifications", 0)
+
+    def test_rules_stay_as_they_are_when_sources_change_places(self) -> None:
+        rules = []
+        for prefixes in (["a/", "b/"], ["b/", "a/", "c/"]):
+            stack = cdk.Stack(new_app(), "Test")
+            delivery, bucket = new_delivery(stack), s3.Bucket(stack, "Theirs")
+            for prefix in prefixes:
+                delivery.add_source(bucket, prefix=prefix, trigger=Trigger.EVENTBRIDGE)
+            rules.append(Template.from_stack(stack).find_resources("AWS::Events::Rule"))
+        before, after = rules
+        assert before.items() <= after.items()

@@ -1,0 +1,103 @@
+"""The queue and the dead-letter queue: retention, encryption, visibility timeout and receive count."""
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk.assertions import Template
+
+from cdk_s3_to_sftp import SftpServer
+from cdk_s3_to_sftp.queues import most_receives
+from tests.infra.conftest import Synthesise
+from tests.infra.templates import as_text, own_properties, own_resources, work_queue_properties
+from tests.support.infra.keys import ED25519
+
+
+class TestQueues:
+    def test_are_encrypted_and_take_the_largest_notification(self, default_template: Template) -> None:
+        queues = own_resources(default_template, "AWS::SQS::Queue")
+        assert len(queues) == 2
+        for queue in queues:
+            assert queue["Properties"]["SqsManagedSseEnabled"] is True
+            assert queue["Properties"]["MaximumMessageSize"] >= 64 * 1024
+
+    def test_keep_messages_as_long_as_sqs_can(self, default_template: Template) -> None:
+        for queue in own_resources(default_template, "AWS::SQS::Queue"):
+            assert queue["Properties"]["MessageRetentionPeriod"] == 14 * 24 * 3600
+
+    @pytest.mark.parametrize("kind", ["AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy"])
+    def test_and_bucket_refuse_plain_http(self, default_template: Template, kind: str) -> None:
+        policies = own_resources(default_template, kind)
+        assert policies
+        for policy in policies:
+            first = policy["Properties"]["PolicyDocument"]["Statement"][0]
+            assert (first["Effect"], first["Condition"]) == (
+                "Deny",
+                {"Bool": {"aws:SecureTransport": "false"}},
+            )
+
+    def test_only_the_bucket_and_rules_of_the_account_may_send(self, default_template: Template) -> None:
+        senders = [
+            statement["Condition"]
+            for policy in own_resources(default_template, "AWS::SQS::QueuePolicy")
+            for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+            if "sqs:SendMessage" in statement["Action"]
+        ]
+        from_bucket, from_rules = senders
+        assert [as_text(arn) for arn in from_bucket["ArnLike"]["aws:SourceArn"]] == ["DeliveryBucket"]
+        assert ":rule/*" in as_text(from_rules["ArnLike"]["aws:SourceArn"])
+        assert {as_text(each["StringEquals"]["aws:SourceAccount"]) for each in senders} == {"AWS::AccountId"}
+
+    @pytest.mark.parametrize("max_connections", [1, 2])
+    def test_hide_a_message_for_longer_than_an_invocation_lasts(
+        self, synthesise: Synthesise, max_connections: int
+    ) -> None:
+        template = synthesise(max_connections=max_connections)
+        timeout = own_properties(template, "AWS::Lambda::Function")["Timeout"]
+        assert work_queue_properties(template)["VisibilityTimeout"] == timeout + 60
+
+
+FORGOTTEN_AFTER = 14 * 86_400
+
+
+class TestMostReceives:
+    """What SQS counts: invocations that died, and receives that found the one function busy."""
+
+    def test_leave_a_function_that_is_out_of_order_a_long_weekend(self, default_template: Template) -> None:
+        queue = work_queue_properties(default_template)
+        assert queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"] >= 4 * 86_400
+
+    @pytest.mark.parametrize("max_connections", [1, 2])
+    @pytest.mark.parametrize("seconds", [11, 60, 900, 1800])
+    def test_are_over_before_the_message_is_forgotten(
+        self, synthesise: Synthesise, seconds: int, max_connections: int
+    ) -> None:
+        queue = work_queue_properties(
+            synthesise(
+                server=SftpServer(
+                    "sftp.partner.example", host_keys=[ED25519], reply_timeout=cdk.Duration.seconds(10)
+                ),
+                timeout=cdk.Duration.seconds(seconds),
+                max_connections=max_connections,
+            )
+        )
+        lasts = queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"]
+        assert lasts < 0.8 * FORGOTTEN_AFTER
+
+    def test_leave_what_waits_behind_the_only_connection_as_long_as_possible(
+        self, synthesise: Synthesise
+    ) -> None:
+        queue = work_queue_properties(synthesise(max_connections=1))
+        lasts = queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"]
+        assert lasts >= 11 * 86_400
+
+    @pytest.mark.parametrize("may_be_throttled", [True, False])
+    def test_are_no_more_than_sqs_allows(self, may_be_throttled: bool) -> None:  # noqa: FBT001 - a parameter
+        for seconds in (61, 90, 960, 1860):
+            count = most_receives(cdk.Duration.seconds(seconds), may_be_throttled=may_be_throttled)
+            assert 100 < count <= 1000
+
+    @pytest.mark.parametrize("hours", [1, 24, 72])
+    def test_have_nothing_to_do_with_how_long_objects_are_retried(
+        self, synthesise: Synthesise, default_template: Template, hours: int
+    ) -> None:
+        queue = work_queue_properties(synthesise(retry_for=cdk.Duration.hours(hours)))
+        assert queue["RedrivePolicy"] == work_queue_properties(default_template)["RedrivePolicy"]
