@@ -12,7 +12,7 @@ import pytest
 import cdk_s3_to_sftp
 
 
-def test_reference_explains_every_public_name(tmp_path: Path) -> None:
+def test_api_reference_documents_every_public_name(tmp_path: Path) -> None:
     pytest.importorskip("pdoc", reason="the generator is not installed: pip install -r requirements-dev.txt")
     command = [sys.executable, "-m", "pdoc", "--docformat", "google", "--no-show-source", "--no-search"]
     subprocess.run(

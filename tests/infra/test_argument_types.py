@@ -49,13 +49,13 @@ LISTS = {"host_keys", "former_prefixes", "ciphers", "sources", "security_groups"
 SECRET = "hunter2-hunter2-hunter2-hunter2-hunter2-hunter2-hunter2"
 
 
-def is_text(of: type, name: str) -> bool:
+def accepts_text(of: type, name: str) -> bool:
     return name in TEXTS or (of is S3ToSftpStack and name == "alarm_topic")
 
 
 def wrong_values(of: type, name: str) -> Iterator[object]:
     yield from (object(), b"bytes", 8.5, {"a": 1}, int, {1, 2})
-    if not is_text(of, name):
+    if not accepts_text(of, name):
         yield from ("eventbridge", "", SECRET)
     if name not in NUMBERS:
         yield from (8, 0)
@@ -78,7 +78,7 @@ def parameters(of: type) -> list[inspect.Parameter]:
 
 
 @pytest.fixture(scope="module")
-def needed() -> dict[str, Any]:
+def required_arguments() -> dict[str, Any]:
     """What the classes cannot do without."""
     stack = cdk.Stack(new_app(), "Needed")
     server = SftpServer("sftp.partner.example", host_keys=[ED25519])
@@ -103,14 +103,14 @@ def needed() -> dict[str, Any]:
         if each.name != "scope"
     ],
 )
-def test_wrong_type_is_refused_in_one_sentence(
-    of: Callable[..., Any], name: str, needed: dict[str, Any], stack: cdk.Stack
+def test_wrong_type_raises_one_sentence_that_names_the_argument(
+    of: Callable[..., Any], name: str, required_arguments: dict[str, Any], stack: cdk.Stack
 ) -> None:
     assert isinstance(of, type)
     given = {
-        each.name: needed[each.name]
+        each.name: required_arguments[each.name]
         for each in parameters(of)
-        if each.name in needed and (each.default is each.empty or each.name == "host_keys")
+        if each.name in required_arguments and (each.default is each.empty or each.name == "host_keys")
     }
     if issubclass(of, Construct):
         given["scope"] = stack
@@ -126,7 +126,7 @@ def test_wrong_type_is_refused_in_one_sentence(
     assert stack.node.children == [], "nothing was made before the refusal"
 
 
-def test_every_parameter_of_add_source_is_checked(stack: cdk.Stack) -> None:
+def test_methods_check_the_types_of_their_arguments(stack: cdk.Stack) -> None:
     delivery = S3ToSftp(
         stack, "Checked", server=SftpServer("sftp.partner.example", host_keys=[ED25519]), prefix="a/"
     )
@@ -199,7 +199,7 @@ def test_every_parameter_of_add_source_is_checked(stack: cdk.Stack) -> None:
         ),
     ],
 )
-def test_sentence_says_what_to_write_instead(
+def test_error_of_a_wrong_type_suggests_the_right_value(
     synthesise: Synthesise, arguments: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(InvalidArgument) as caught:
@@ -207,7 +207,7 @@ def test_sentence_says_what_to_write_instead(
     assert str(caught.value) == sentence
 
 
-def test_what_cdk_returns_for_imports_and_tokens_passes(stack: cdk.Stack) -> None:
+def test_imported_constructs_and_tokens_are_accepted(stack: cdk.Stack) -> None:
     vpc = ec2.Vpc.from_vpc_attributes(
         stack,
         "Vpc",

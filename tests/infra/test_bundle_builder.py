@@ -20,7 +20,7 @@ from tests.support.infra.bundles import hashes, libraries_for_other_cpus, write_
 DELIVERS = {"Properties": {"Handler": "s3_to_sftp.handler.lambda_handler"}}
 
 
-def content(directory: Path) -> dict[str, tuple[str, int, float]]:
+def file_hashes_modes_and_times(directory: Path) -> dict[str, tuple[str, int, float]]:
     """Path -> hash, mode and time: everything about a file that a zip can hold."""
     status = {str(path.relative_to(directory)): path.stat() for path in directory.rglob("*")}
     digests = hashes(directory)
@@ -39,31 +39,31 @@ def no_uv(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestBundle:
-    def test_is_the_same_when_built_again(self, bundle: Path, tmp_path: Path) -> None:
+    def test_bundle_is_reproducible(self, bundle: Path, tmp_path: Path) -> None:
         bundle_builder.build(find_source(), tmp_path, X86_64)
-        assert content(tmp_path) == content(bundle)
+        assert file_hashes_modes_and_times(tmp_path) == file_hashes_modes_and_times(bundle)
 
-    def test_is_the_same_with_pip_as_with_uv(self, bundle: Path, tmp_path: Path, no_uv: None) -> None:
+    def test_pip_and_uv_build_the_same_bundle(self, bundle: Path, tmp_path: Path, no_uv: None) -> None:
         bundle_builder.build(find_source(), tmp_path, X86_64)
-        assert content(tmp_path) == content(bundle)
+        assert file_hashes_modes_and_times(tmp_path) == file_hashes_modes_and_times(bundle)
 
-    def test_does_not_depend_on_the_builders_permissions(self, bundle: Path) -> None:
+    def test_file_modes_are_normalised(self, bundle: Path) -> None:
         modes = {(path.is_dir(), stat.S_IMODE(path.stat().st_mode)) for path in bundle.rglob("*")}
         assert modes == {(True, 0o755), (False, 0o644)}
 
-    def test_has_the_package_next_to_what_it_imports(self, bundle: Path) -> None:
+    def test_bundle_contains_the_function_and_its_dependencies(self, bundle: Path) -> None:
         assert (bundle / "s3_to_sftp" / "handler.py").is_file()
         for dependency in ("boto3", "paramiko", "aws_lambda_powertools"):
             assert (bundle / dependency / "__init__.py").is_file()
 
-    def test_leaves_behind_what_only_the_build_needs(self, bundle: Path) -> None:
+    def test_bundle_contains_no_build_metadata(self, bundle: Path) -> None:
         unwanted = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", ".lock", "bin", "py.typed"}
         function = {path.name for path in (bundle / "s3_to_sftp").iterdir()}
         everywhere = {path.name for path in [*bundle.iterdir(), *bundle.glob("*.dist-info/*")]}
         assert not unwanted & (function | everywhere)
         assert not [name for name in function if name.startswith("requirements")]
 
-    def test_takes_no_litter_from_the_source(self, source: Path) -> None:
+    def test_only_python_modules_are_source_files(self, source: Path) -> None:
         (source / "secrets.env").touch()
         (source / ".handler.py.swp").touch()
         (source / "__pycache__").mkdir(exist_ok=True)
@@ -71,7 +71,7 @@ class TestBundle:
         assert {path.suffix for path in bundle_builder.source_files(source)} == {".py"}
         assert len(bundle_builder.source_files(source)) == len(bundle_builder.source_files(find_source()))
 
-    def test_holds_nothing_of_the_machine_that_built_it(
+    def test_bundle_contains_no_path_of_the_build_machine(
         self, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         traces = [str(bundle).encode(), str(find_source().parent).encode(), str(Path.home()).encode() + b"/"]
@@ -88,7 +88,7 @@ class TestBundle:
 
     @pytest.mark.parametrize("architecture", bundling.ARCHITECTURES, ids=lambda each: each.name)
     @pytest.mark.parametrize("runtime", bundling.RUNTIMES, ids=lambda each: each.name)
-    def test_for_every_runtime_and_cpu_comes_from_the_lock(
+    def test_native_libraries_match_the_cpu_and_python_version(
         self, tmp_path: Path, runtime: lambda_.Runtime, architecture: lambda_.Architecture
     ) -> None:
         target = target_of(architecture, runtime)
@@ -99,13 +99,13 @@ class TestBundle:
         assert bound
         assert [name for name in bound if f".cpython-{digits}-" not in name] == []
 
-    def test_for_another_machine_would_be_noticed(self, bundle: Path) -> None:
+    def test_check_of_native_libraries_detects_another_cpu(self, bundle: Path) -> None:
         assert "_cffi_backend" in str(libraries_for_other_cpus(bundle, ARM64))
 
-    def test_is_far_below_what_lambda_takes(self, bundle: Path) -> None:
+    def test_unzipped_bundle_is_below_half_of_the_quota(self, bundle: Path) -> None:
         assert bundling.unzipped_size(bundle) < 0.5 * bundling.LARGEST_BUNDLE
 
-    def test_is_compiled_where_the_interpreter_is_at_hand(self, bundle: Path) -> None:
+    def test_modules_are_compiled_with_unchecked_hashes(self, bundle: Path) -> None:
         if bundle_builder._interpreter(X86_64) is None:
             pytest.skip("no Python 3.13 on this machine")
         compiled = bundle / "s3_to_sftp" / "__pycache__" / "handler.cpython-313.pyc"
@@ -113,7 +113,7 @@ class TestBundle:
         assert compiled.read_bytes()[4] == unchecked_hash
         assert b"/var/task/s3_to_sftp/handler.py" in compiled.read_bytes()
 
-    def test_goes_uncompiled_where_it_is_not(
+    def test_bundle_is_not_compiled_without_the_interpreter(
         self,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
@@ -128,7 +128,7 @@ class TestBundle:
             "No Python 3.13 here: the bundle has no compiled modules (slower cold start).\n"
         )
 
-    def test_runs_on_the_interpreter_it_was_made_for(self, bundle: Path) -> None:
+    def test_bundle_imports_on_its_own_python_version(self, bundle: Path) -> None:
         interpreter = bundle_builder._interpreter(X86_64)
         if interpreter is None or os.uname().machine != "x86_64":
             pytest.skip("no Python 3.13 for x86_64 on this machine")
@@ -145,22 +145,22 @@ class TestBundle:
 
 class TestFingerprint:
     @pytest.mark.parametrize("name", ["handler.py", "requirements.txt", "sftp/writer.py"])
-    def test_changes_with_every_file_that_matters(self, source: Path, name: str) -> None:
+    def test_fingerprint_changes_with_the_content_of_a_file(self, source: Path, name: str) -> None:
         before = bundle_builder.fingerprint(source, X86_64)
         with (source / name).open("a") as file:
             file.write("\n")
         assert bundle_builder.fingerprint(source, X86_64) != before
 
-    def test_changes_with_the_name_of_a_file(self, source: Path) -> None:
+    def test_fingerprint_changes_with_the_name_of_a_file(self, source: Path) -> None:
         before = bundle_builder.fingerprint(source, X86_64)
         (source / "handler.py").rename(source / "handlers.py")
         assert bundle_builder.fingerprint(source, X86_64) != before
 
-    def test_changes_with_cpu_and_python_version(self) -> None:
+    def test_fingerprint_changes_with_cpu_and_python_version(self) -> None:
         later = bundle_builder.Target(architecture="x86_64", python="3.14")
         assert len({bundle_builder.fingerprint(find_source(), each) for each in (X86_64, ARM64, later)}) == 3
 
-    def test_changes_where_no_compiled_modules_are_shipped(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_fingerprint_differs_without_compiled_modules(self, monkeypatch: pytest.MonkeyPatch) -> None:
         if not bundle_builder.can_compile("3.13"):
             pytest.skip("no Python 3.13 on this machine")
         before = bundle_builder.fingerprint(find_source(), target_of(lambda_.Architecture.X86_64))
@@ -169,11 +169,11 @@ class TestFingerprint:
         in_docker = target_of(lambda_.Architecture.X86_64, bundling=Bundling.DOCKER)
         assert bundle_builder.fingerprint(find_source(), in_docker) == before
 
-    def test_does_not_depend_on_where_the_source_is(self, source: Path) -> None:
+    def test_fingerprint_does_not_depend_on_the_path_or_other_files(self, source: Path) -> None:
         (source / "notes.txt").touch()
         assert bundle_builder.fingerprint(source, X86_64) == bundle_builder.fingerprint(find_source(), X86_64)
 
-    def test_alone_names_the_asset(self, server: SftpServer) -> None:
+    def test_asset_is_the_same_for_every_bundling_option(self, server: SftpServer) -> None:
         if not bundle_builder.can_compile("3.13"):
             pytest.skip("no Python 3.13 on this machine")
         keys = set()
@@ -189,7 +189,7 @@ class TestFingerprint:
 
 
 class TestInstallers:
-    def test_tries_uvs_cache_and_then_pip_where_uv_fails(
+    def test_failing_uv_is_retried_offline_and_then_replaced_by_pip(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tried: list[str] = []
@@ -205,7 +205,7 @@ class TestInstallers:
         assert tried == ["uv", "uv", "--offline", "-m"]
 
     @pytest.mark.parametrize("installer", ["uv", "pip"])
-    def test_runs_no_module_of_the_users_in_place_of_an_installer(
+    def test_installer_is_not_shadowed_by_a_module_of_the_user(
         self, installer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         write_shadowing_modules(tmp_path)
@@ -213,7 +213,7 @@ class TestInstallers:
         monkeypatch.setenv("PATH", "")  # no uv but the one that this interpreter has
         assert any(installer in each.command for each in bundle_builder._installers(X86_64))
 
-    def test_runs_no_module_of_the_users_in_place_of_the_compiler(
+    def test_compiler_is_not_shadowed_by_a_module_of_the_user(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         if bundle_builder._interpreter(X86_64) is None:
@@ -225,12 +225,12 @@ class TestInstallers:
         bundle_builder._compile(tmp_path / "output", X86_64)
         assert (tmp_path / "output" / "__pycache__" / "module.cpython-313.pyc").exists()
 
-    def test_reports_what_the_installers_say(self, source: Path, tmp_path: Path) -> None:
+    def test_error_contains_the_output_of_the_installers(self, source: Path, tmp_path: Path) -> None:
         (source / "requirements.txt").write_text("paramiko==5.1.0 --hash=sha256:" + "0" * 64)
         with pytest.raises(CannotBuild, match=r"(?s)Python 3.13 on x86_64 cannot be installed\..*[Hh]ash"):
             bundle_builder.build(source, tmp_path / "output", X86_64)
 
-    def test_refuses_source_that_does_not_compile(self, source: Path, tmp_path: Path) -> None:
+    def test_syntax_error_in_the_source_fails_the_build(self, source: Path, tmp_path: Path) -> None:
         if bundle_builder._interpreter(X86_64) is None:
             pytest.skip("no Python 3.13 on this machine")
         (source / "requirements.txt").write_text("")

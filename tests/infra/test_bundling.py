@@ -40,7 +40,7 @@ def three_megabytes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestBundling:
-    def test_leaves_to_docker_what_this_machine_cannot_do_and_says_why(
+    def test_auto_falls_back_to_docker_and_prints_the_reason(
         self, tmp_path: Path, no_installer: None, docker: list[Path], capsys: pytest.CaptureFixture[str]
     ) -> None:
         bundling.bundle(tmp_path, architecture=lambda_.Architecture.X86_64, bundling=Bundling.AUTO)
@@ -50,7 +50,7 @@ class TestBundling:
             f"there is no uv on the PATH, and {sys.executable} has neither uv nor pip.\nTrying Docker.\n"
         )
 
-    def test_hands_docker_an_empty_directory(
+    def test_docker_gets_an_empty_directory_after_a_failed_local_build(
         self, tmp_path: Path, docker: list[Path], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def fail_halfway(source: Path, output: Path, target: bundle_builder.Target) -> None:
@@ -64,7 +64,7 @@ class TestBundling:
         assert docker == [tmp_path]
         assert list(tmp_path.iterdir()) == []
 
-    def test_lets_docker_ship_what_this_machine_has_promised(
+    def test_docker_build_keeps_the_promised_fingerprint(
         self, tmp_path: Path, no_installer: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         asked: list[bundle_builder.Target] = []
@@ -74,7 +74,7 @@ class TestBundling:
             bundling.bundle(tmp_path, architecture=lambda_.Architecture.X86_64, bundling=way)
         assert [target.compiled for target in asked] == [False, True]
 
-    def test_ends_with_both_reasons_where_docker_cannot_do_it_either(
+    def test_error_names_both_reasons_when_docker_fails_too(
         self, tmp_path: Path, no_installer: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def no_docker(source: Path, output: Path, target: bundle_builder.Target) -> None:
@@ -88,21 +88,21 @@ class TestBundling:
             f"there is no uv on the PATH, and {sys.executable} has neither uv nor pip."
         )
 
-    def test_fails_with_the_reason_where_docker_is_not_wanted(
+    def test_local_bundling_does_not_fall_back_to_docker(
         self, tmp_path: Path, no_installer: None, docker: list[Path]
     ) -> None:
         with pytest.raises(CannotBuild, match="there is no uv on the PATH"):
             bundling.bundle(tmp_path, architecture=lambda_.Architecture.X86_64, bundling=Bundling.LOCAL)
         assert docker == []
 
-    def test_asks_docker_alone_where_that_is_wanted(
+    def test_docker_bundling_does_not_build_locally(
         self, tmp_path: Path, docker: list[Path], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(bundle_builder, "build", None)
         bundling.bundle(tmp_path, architecture=lambda_.Architecture.X86_64, bundling=Bundling.DOCKER)
         assert docker == [tmp_path]
 
-    def test_says_how_large_it_is_beside_what_lambda_takes(
+    def test_bundling_prints_the_unzipped_size_and_the_quota(
         self, tmp_path: Path, three_megabytes: None, capsys: pytest.CaptureFixture[str]
     ) -> None:
         bundler = bundling._Bundler(lambda_.Architecture.ARM_64, bundling.RUNTIME, Bundling.AUTO)
@@ -113,22 +113,24 @@ class TestBundling:
 
 
 class TestDocker:
-    def test_runs_the_same_recipe_and_gives_the_same_zip(self, source: Path, tmp_path: Path) -> None:
+    def test_docker_and_local_builds_give_the_same_zip(self, source: Path, tmp_path: Path) -> None:
         (source / "requirements.txt").write_text("")
-        in_docker = run_package(tmp_path / "docker.zip", CDK_DOCKER=str(stand_in(tmp_path, source)))
+        in_docker = run_package(tmp_path / "docker.zip", CDK_DOCKER=str(write_fake_docker(tmp_path, source)))
         assert in_docker.returncode == 0, in_docker.stderr
         (tmp_path / "local").mkdir()
         bundle_builder.build(source, tmp_path / "local", X86_64)
         write_zip(tmp_path / "local", tmp_path / "local.zip")
         assert (tmp_path / "docker.zip").read_bytes() == (tmp_path / "local.zip").read_bytes()
 
-    def test_writes_as_the_user_and_on_windows_as_cdk_does(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_docker_runs_as_the_current_user_or_on_windows_as_1000(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         assert bundling._user() == f"{os.getuid()}:{os.getgid()}"
         monkeypatch.delattr(os, "getuid")
         monkeypatch.delattr(os, "getgid")
         assert bundling._user() == "1000:1000"
 
-    def test_that_is_not_there_is_named_together_with_a_way_out(self, tmp_path: Path) -> None:
+    def test_missing_docker_command_is_named_with_an_alternative(self, tmp_path: Path) -> None:
         done = run_package(tmp_path / "package.zip", CDK_DOCKER="no-such-command")
         assert done.returncode == 1
         _, _, reason = done.stderr.partition("Cannot bundle the function: ")
@@ -137,7 +139,7 @@ class TestDocker:
         assert "Traceback" not in done.stderr
 
 
-def stand_in(directory: Path, source: Path) -> Path:
+def write_fake_docker(directory: Path, source: Path) -> Path:
     """A docker command that runs on this machine, on a source without dependencies, what the image would."""
     script = directory / "docker"
     script.write_text(f"""#!{sys.executable}
@@ -158,10 +160,10 @@ sys.exit(subprocess.run([sys.executable, mounts[recipe], *options]).returncode)
 
 
 class TestSource:
-    def test_is_the_runtime_of_the_checkout(self) -> None:
+    def test_source_is_the_one_of_the_repository(self) -> None:
         assert find_source() == REPOSITORY / "lambda_src" / "s3_to_sftp"
 
-    def test_is_not_a_module_of_the_users_with_the_same_name(self, tmp_path: Path) -> None:
+    def test_source_is_not_shadowed_by_a_module_of_the_user(self, tmp_path: Path) -> None:
         write_shadowing_modules(tmp_path)
         (tmp_path / "app.py").write_text(
             "from cdk_s3_to_sftp.bundling import find_source\nprint(find_source())"
@@ -171,7 +173,7 @@ class TestSource:
         )
         assert done.stdout == f"{REPOSITORY / 'lambda_src' / 's3_to_sftp'}\n"
 
-    def test_is_beside_the_construct_in_a_wheel(
+    def test_source_is_next_to_the_construct_when_installed(
         self, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         env = tmp_path / "env-packages"
@@ -180,12 +182,14 @@ class TestSource:
         monkeypatch.setattr(bundling, "__file__", str(env / "cdk_s3_to_sftp" / "bundling.py"))
         assert find_source() == env / "s3_to_sftp"
 
-    def test_is_found_without_being_imported(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_source_is_found_without_importing_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, "s3_to_sftp", raising=False)
         assert find_source().name == "s3_to_sftp"
         assert "s3_to_sftp" not in sys.modules
 
-    def test_that_is_missing_is_named(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_missing_source_raises_cannot_build(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
         monkeypatch.setattr(bundling, "__file__", str(tmp_path / "cdk_s3_to_sftp" / "bundling.py"))
         with pytest.raises(CannotBuild, match="reinstall the distribution cdk-s3-to-sftp"):
             find_source()

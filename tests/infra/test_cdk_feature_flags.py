@@ -69,22 +69,22 @@ def services() -> Iterator[str]:
 @pytest.mark.parametrize(
     "build", [stock, with_existing_resources, through_static_egress, with_key_and_events, with_alias_of_a_key]
 )
-def test_every_recommended_flag_that_is_left_out_changes_nothing(
+def test_omitted_recommended_flags_do_not_change_the_template(
     build: Callable[[cdk.App], cdk.Stack], recommended: dict[str, Any]
 ) -> None:
     assert templates(build, FLAGS) == templates(build, {**recommended, **FLAGS})
 
 
-def test_flags_change_what_is_made() -> None:
+def test_flags_change_the_template() -> None:
     assert templates(stock, FLAGS) != templates(stock, {})
 
 
-def test_flags_are_of_services_that_are_used() -> None:
+def test_every_flag_belongs_to_a_used_service() -> None:
     used = {*services(), *WITHOUT_SERVICE}
     assert [flag for flag in FLAGS if flag.removeprefix("@aws-cdk/").partition(":")[0] not in used] == []
 
 
-def test_flags_are_known_to_cdk_with_the_value_that_it_recommends(recommended: dict[str, Any]) -> None:
+def test_every_flag_has_the_recommended_value(recommended: dict[str, Any]) -> None:
     assert PINNED is not None
     if version("aws-cdk-lib") != PINNED[1]:
         pytest.skip(f"the flags are those of CDK {PINNED[1]}, this is {version('aws-cdk-lib')}")

@@ -47,13 +47,13 @@ ALARMS = ("DeadLettered", "Backlog", "Retrying", "CircuitBreakerOpen", "Errors",
     [{}, {"prefix": "outgoing/", "max_connections": 1, "retry_for": cdk.Duration.hours(1)}],
     ids=["default", "other"],
 )
-def test_cdk_nag_finds_nothing_unexplained(arguments: dict[str, Any]) -> None:
+def test_stock_stack_has_no_unsuppressed_finding(arguments: dict[str, Any]) -> None:
     app = new_app()
     stock(app, **arguments)
     assert findings(app) == set()
 
 
-def test_cdk_nag_finds_nothing_unexplained_about_a_bucket_that_is_passed_in() -> None:
+def test_existing_bucket_adds_only_findings_of_cdks_own_resources() -> None:
     app = new_app()
     stack = cdk.Stack(app, "Test")
     theirs = s3.Bucket.from_bucket_name(stack, "Theirs", "their-bucket")
@@ -66,7 +66,7 @@ def test_cdk_nag_finds_nothing_unexplained_about_a_bucket_that_is_passed_in() ->
     }
 
 
-def test_cdk_nag_finds_nothing_unexplained_about_a_ledger_with_a_key_of_its_own() -> None:
+def test_existing_encrypted_ledger_adds_no_finding() -> None:
     app = new_app()
     stack = cdk.Stack(app, "Test")
     arn = "arn:aws:kms:eu-west-1:123456789012:key/0"
@@ -77,7 +77,7 @@ def test_cdk_nag_finds_nothing_unexplained_about_a_ledger_with_a_key_of_its_own(
     assert findings(app) == {(f"Test/{HANDLER}/Role/Resource", MANAGED_POLICY)}
 
 
-def test_cdk_nag_finds_nothing_unexplained_but_about_what_is_brought_along() -> None:
+def test_existing_resources_leave_only_findings_of_others() -> None:
     app = new_app()
     with_existing_resources(app)
     assert {each for each in findings(app) if not each[0].startswith("Platform/")} == {
@@ -86,14 +86,14 @@ def test_cdk_nag_finds_nothing_unexplained_but_about_what_is_brought_along() -> 
     }
 
 
-def test_cdk_nag_finds_nothing_unexplained_about_static_egress() -> None:
+def test_static_egress_has_no_unsuppressed_finding() -> None:
     app = new_app()
     through_static_egress(app, addresses=2)
     assert findings(app) == {(f"Fixed/{HANDLER}/Role/Resource", MANAGED_POLICY)}
 
 
 @pytest.mark.parametrize("pack", [AWS_SOLUTIONS, NIST])
-def test_cdk_nag_is_awake(pack: str) -> None:
+def test_insecure_bucket_is_found(pack: str) -> None:
     app = new_app()
     insecure_bucket(app)
     told = {AWS_SOLUTIONS: "S10", NIST: "S3BucketSSLRequestsOnly"}
@@ -101,7 +101,7 @@ def test_cdk_nag_is_awake(pack: str) -> None:
 
 
 @needs_acknowledgements
-def test_acknowledgements_are_few_and_each_for_one_resource(stock_stack: S3ToSftpStack) -> None:
+def test_acknowledgements_of_the_stock_stack_are_these(stock_stack: S3ToSftpStack) -> None:
     by_path: dict[str, set[str]] = {}
     for path, rule in acknowledged(stock_stack):
         by_path.setdefault(path.removeprefix("S3ToSftp/"), set()).add(rule)
@@ -138,7 +138,7 @@ def test_acknowledgements_are_few_and_each_for_one_resource(stock_stack: S3ToSft
 
 @needs_acknowledgements
 @pytest.mark.parametrize("build", [stock, with_existing_resources, through_static_egress])
-def test_every_acknowledgement_answers_one_finding(
+def test_every_acknowledgement_answers_exactly_one_finding(
     build: Callable[[cdk.App], cdk.Stack], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = acknowledged(build(new_app()))
@@ -167,7 +167,7 @@ def test_every_acknowledgement_answers_one_finding(
     ],
     ids=["encryption_key", "vpc", "alarm_topic", "max_connections"],
 )
-def test_argument_takes_a_finding_away_and_its_acknowledgement_with_it(
+def test_argument_removes_the_finding_and_its_acknowledgement(
     bring: Callable[[cdk.Stack], dict[str, Any]], rules: set[str]
 ) -> None:
     gone = {f"{NIST}-{rule}" for rule in rules}
@@ -181,6 +181,6 @@ def test_argument_takes_a_finding_away_and_its_acknowledgement_with_it(
 
 
 @needs_acknowledgements
-def test_acknowledgements_of_cdk_nag_are_not_in_the_template(stock_template: dict[str, Any]) -> None:
+def test_acknowledgements_are_not_in_the_template(stock_template: dict[str, Any]) -> None:
     text = json.dumps(stock_template)
     assert [pack for pack in (AWS_SOLUTIONS, NIST) if pack in text] == []

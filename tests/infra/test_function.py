@@ -22,7 +22,7 @@ from tests.support.infra.keys import ECDSA, ED25519
 
 
 class TestFunction:
-    def test_is_what_the_documentation_says(self, default_template: Template) -> None:
+    def test_function_defaults(self, default_template: Template) -> None:
         function = own_properties(default_template, "AWS::Lambda::Function")
         expected = {
             "Runtime": "python3.13",
@@ -33,10 +33,10 @@ class TestFunction:
         }
         assert {name: function.get(name) for name in expected} == expected
 
-    def test_is_not_traced_by_default(self, default_template: Template) -> None:
+    def test_function_is_not_traced_by_default(self, default_template: Template) -> None:
         assert "TracingConfig" not in own_properties(default_template, "AWS::Lambda::Function")
 
-    def test_logs_json_into_a_group_of_its_own(self, default_template: Template) -> None:
+    def test_function_logs_json_to_its_own_log_group(self, default_template: Template) -> None:
         logging = own_properties(default_template, "AWS::Lambda::Function")["LoggingConfig"]
         assert logging["LogFormat"] == "JSON"
         assert as_text(logging["LogGroup"]) == "DeliveryLog"
@@ -45,7 +45,9 @@ class TestFunction:
             "Tags": PARTNER_TAGS,
         }
 
-    def test_takes_size_cpu_and_log_retention_from_the_caller(self, synthesise: Synthesise) -> None:
+    def test_memory_timeout_architecture_and_log_retention_are_arguments(
+        self, synthesise: Synthesise
+    ) -> None:
         template = synthesise(
             memory_size=1769,
             timeout=cdk.Duration.minutes(30),
@@ -60,21 +62,23 @@ class TestFunction:
             "Tags": PARTNER_TAGS,
         }
 
-    def test_of_the_other_cpu_gets_other_code(
+    def test_each_architecture_has_its_own_bundle(
         self, default_template: Template, synthesise: Synthesise
     ) -> None:
         arm = synthesise(architecture=lambda_.Architecture.ARM_64)
         codes = [own_properties(each, "AWS::Lambda::Function")["Code"] for each in (arm, default_template)]
         assert codes[0] != codes[1]
 
-    def test_gets_objects_in_batches_and_reports_failures(self, default_template: Template) -> None:
+    def test_event_source_mapping_reads_batches_and_reports_item_failures(
+        self, default_template: Template
+    ) -> None:
         mapping = own_properties(default_template, "AWS::Lambda::EventSourceMapping")
         assert mapping["BatchSize"] == 10
         assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
         assert as_text(mapping["EventSourceArn"]) == "DeliveryQueue"
 
     @pytest.mark.parametrize(("allowed", "of_each"), [(2, "1"), (3, "1"), (4, "2"), (17, "8"), (128, "64")])
-    def test_opens_no_more_connections_than_stated(
+    def test_connection_limit_is_split_between_two_concurrent_invocations(
         self, allowed: int, of_each: str, synthesise: Synthesise
     ) -> None:
         template = synthesise(max_connections=allowed)
@@ -84,19 +88,17 @@ class TestFunction:
         assert variables["SSH_MAX_CONNECTIONS"] == of_each
         assert "ReservedConcurrentExecutions" not in own_properties(template, "AWS::Lambda::Function")
 
-    def test_opens_one_connection_where_the_partner_allows_one(self, synthesise: Synthesise) -> None:
+    def test_one_connection_reserves_one_concurrent_execution(self, synthesise: Synthesise) -> None:
         template = synthesise(max_connections=1)
         assert own_properties(template, "AWS::Lambda::Function")["ReservedConcurrentExecutions"] == 1
         assert "ScalingConfig" not in own_properties(template, "AWS::Lambda::EventSourceMapping")
 
-    def test_may_continue_through_its_own_queue_as_often_as_it_takes(
-        self, default_template: Template
-    ) -> None:
+    def test_recursive_loop_detection_is_off(self, default_template: Template) -> None:
         assert own_properties(default_template, "AWS::Lambda::Function")["RecursiveLoop"] == "Allow"
 
 
 class TestEnvironment:
-    def test_names_are_exactly_those_that_the_settings_read(
+    def test_variable_names_equal_those_of_the_settings(
         self, stack: cdk.Stack, synthesise: Synthesise
     ) -> None:
         everything = SftpServer(
@@ -117,7 +119,7 @@ class TestEnvironment:
         assert set(written) == read - settings.PLAIN_LAMBDA_ONLY
         assert written[configured_by.VARIABLE] == configured_by.CONSTRUCT
 
-    def test_is_understood_by_the_settings(self, synthesise: Synthesise) -> None:
+    def test_settings_parse_the_variables(self, synthesise: Synthesise) -> None:
         partner = SftpServer(
             "sftp.partner.example", port=2222, directory="/inbox", host_keys=[ED25519, ECDSA]
         )
@@ -131,7 +133,7 @@ class TestEnvironment:
         assert (read.retry_for, read.receipts_for) == (24 * 3600, 400 * 24 * 3600)
         assert (read.ledger_table, read.queue_url) == ("LEDGER_TABLE", "QUEUE_URL")
 
-    def test_leaves_to_the_function_what_is_not_given(self, default_template: Template) -> None:
+    def test_omitted_arguments_set_no_variable(self, default_template: Template) -> None:
         assert set(environment_variables(default_template)) == {
             "SSH_HOST",
             "SSH_PORT",
@@ -147,19 +149,19 @@ class TestEnvironment:
             "RECEIPTS_FOR_SECONDS",
         }
 
-    def test_names_the_parts_of_this_construct(self, default_template: Template) -> None:
+    def test_variables_refer_to_the_resources_of_the_construct(self, default_template: Template) -> None:
         written = environment_variables(default_template)
         assert as_text(written["LEDGER_TABLE"]) == "DeliveryLedger"
         assert as_text(written["QUEUE_URL"]) == "DeliveryQueue"
         assert as_text(written["DEAD_LETTER_QUEUE_URL"]) == "DeliveryDeadLetterQueue"
 
-    def test_tells_times_in_seconds(self, synthesise: Synthesise) -> None:
+    def test_durations_are_in_seconds(self, synthesise: Synthesise) -> None:
         written = environment_variables(
             synthesise(retry_for=cdk.Duration.minutes(90), receipts_for=cdk.Duration.days(32))
         )
         assert (written["RETRY_FOR_SECONDS"], written["RECEIPTS_FOR_SECONDS"]) == ("5400", "2764800")
 
-    def test_lets_the_ledger_remember_long_enough_whatever_else_is_asked_for(
+    def test_settings_accept_the_longest_retry_with_the_shortest_receipt_retention(
         self, synthesise: Synthesise
     ) -> None:
         written = environment_variables(
@@ -177,23 +179,23 @@ class TestEnvironment:
             ({"keep_connection": False}, "false"),
         ],
     )
-    def test_keeps_a_connection_unless_it_would_lock_out_its_successor(
+    def test_connection_is_kept_unless_only_one_is_allowed(
         self, synthesise: Synthesise, arguments: dict[str, Any], told: str | None
     ) -> None:
         assert environment_variables(synthesise(**arguments)).get("SSH_KEEP_CONNECTION") == told
 
     @pytest.mark.parametrize("outcome", list(UnknownOutcome))
-    def test_names_the_policy_for_unknown_outcomes_as_the_settings_do(
+    def test_unknown_outcome_has_the_value_of_the_settings(
         self, synthesise: Synthesise, outcome: UnknownOutcome
     ) -> None:
         partner = SftpServer("sftp.partner.example", host_keys=[ED25519], unknown_outcome=outcome)
         written = environment_variables(synthesise(server=partner)).get("UNKNOWN_OUTCOME", "hold")
         assert written == unknown_outcome.UnknownOutcome(outcome.value)
 
-    def test_asks_for_sha256_where_it_is_wanted(self, synthesise: Synthesise) -> None:
+    def test_sha256_sets_its_variable(self, synthesise: Synthesise) -> None:
         assert environment_variables(synthesise(sha256=True))["SSH_SHA256"] == "true"
 
-    def test_can_hold_what_a_deployment_decides(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+    def test_host_and_port_can_be_tokens(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
         host = cdk.CfnParameter(stack, "Host").value_as_string
         port: Any = cdk.CfnParameter(stack, "Port", type="Number").value_as_number
         template = synthesise(server=SftpServer(host, port=port, host_keys=[ED25519]))

@@ -6,30 +6,30 @@ from cdk_s3_to_sftp import InvalidArgument, SftpServer
 from tests.support.infra.keys import ECDSA, ED25519, RSA
 
 
-def complaint_about(host: str = "sftp.partner.example", **arguments: object) -> str:
+def refusal_of(host: str = "sftp.partner.example", **arguments: object) -> str:
     with pytest.raises(InvalidArgument) as caught:
         SftpServer(host, **{"host_keys": [ED25519], **arguments})  # type: ignore[arg-type]  # wrong on purpose
     return str(caught.value)
 
 
 @pytest.mark.parametrize("key", [ED25519, ECDSA, RSA], ids=["ed25519", "ecdsa", "rsa"])
-def test_every_common_kind_of_host_key_is_taken(key: str) -> None:
+def test_common_key_types_are_accepted(key: str) -> None:
     assert SftpServer("sftp.partner.example", host_keys=[key]).host_keys == (key,)
 
 
-def test_blanks_around_a_key_do_not_matter() -> None:
+def test_whitespace_around_a_key_is_removed() -> None:
     pasted = f"  {ED25519.replace(' ', '   ')}\n"
     assert SftpServer("sftp.partner.example", host_keys=[pasted]).host_keys == (ED25519,)
 
 
-def test_without_host_keys_the_message_says_how_to_get_them() -> None:
-    message = complaint_about(port=2222, host_keys=[])
+def test_missing_host_keys_error_explains_ssh_keyscan() -> None:
+    message = refusal_of(port=2222, host_keys=[])
     assert "'ssh-keyscan -p 2222 sftp.partner.example'" in message
     assert "verify the fingerprint ('ssh-keygen -lf FILE') with the partner out of band" in message
 
 
-def test_one_string_instead_of_a_list_is_refused() -> None:
-    assert complaint_about(host_keys=ED25519) == (
+def test_string_instead_of_a_list_is_refused() -> None:
+    assert refusal_of(host_keys=ED25519) == (
         "host_keys must be a list of texts, got one string: put it in [brackets]"
     )
 
@@ -81,23 +81,23 @@ def test_one_string_instead_of_a_list_is_refused() -> None:
         "no base64",
     ],
 )
-def test_what_was_pasted_wrongly_is_named(pasted: str, complaint: str) -> None:
-    assert complaint_about(host_keys=[ED25519, pasted]).startswith(f"host_keys {complaint}")
+def test_malformed_key_error_names_the_defect(pasted: str, complaint: str) -> None:
+    assert refusal_of(host_keys=[ED25519, pasted]).startswith(f"host_keys {complaint}")
 
 
-def test_a_key_of_another_type_than_it_says_is_named() -> None:
-    message = complaint_about(host_keys=[ED25519.replace("ssh-ed25519", "ssh-rsa")])
+def test_key_type_mismatch_is_refused() -> None:
+    message = refusal_of(host_keys=[ED25519.replace("ssh-ed25519", "ssh-rsa")])
     assert message.endswith(" begins with ssh-rsa, but contains ssh-ed25519")
 
 
 @pytest.mark.parametrize("key", [ED25519, ECDSA, RSA], ids=["ed25519", "ecdsa", "rsa"])
-def test_a_key_that_lost_its_end_is_refused(key: str) -> None:
+def test_truncated_key_is_refused(key: str) -> None:
     whole_base64_groups = key[: -len(key.split()[1]) + 40]
-    assert "the end of" in complaint_about(host_keys=[whole_base64_groups])
+    assert "the end of" in refusal_of(host_keys=[whole_base64_groups])
 
 
-def test_a_private_key_is_refused_and_never_shown() -> None:
-    message = complaint_about(host_keys=["-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEA"])
+def test_private_key_is_refused_without_being_shown() -> None:
+    message = refusal_of(host_keys=["-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEA"])
     assert (
         message
         == "host_keys must be public keys, got a private key: paste the public one, 'ssh-ed25519 AAAA...'"
@@ -122,19 +122,19 @@ PRIVATE = f"-----BEGIN PRIVATE KEY-----\n{BODY}\n-----END PRIVATE KEY-----"
         ["ssh-ed25519 b3BlbnNzaC1rZXktdjEAAAAABG5vbmU"],
     ],
 )
-def test_no_part_of_a_private_key_is_shown(pasted: list[str]) -> None:
-    message = complaint_about(host_keys=pasted)
+def test_error_shows_no_part_of_a_private_key(pasted: list[str]) -> None:
+    message = refusal_of(host_keys=pasted)
     assert "got a private key" in message
     assert not any(part in message for part in (BODY[:12], BODY[-12:], "b3BlbnNz"))
 
 
-def test_authority_that_signs_host_keys_is_taken_with_its_host_patterns() -> None:
+def test_certificate_authority_with_host_patterns_is_accepted() -> None:
     line = f"@cert-authority *.partner.example,10.0.0.? {ED25519}"
     server = SftpServer("sftp.partner.example", host_keys=[f"{line} comment", ED25519])
     assert server.variables()["SSH_HOST_KEY"] == f"{line}\n{ED25519}"
 
 
-def test_authority_without_host_patterns_is_refused() -> None:
-    assert complaint_about(host_keys=[f"@cert-authority {ED25519}"]).startswith(
+def test_certificate_authority_without_host_patterns_is_refused() -> None:
+    assert refusal_of(host_keys=[f"@cert-authority {ED25519}"]).startswith(
         "host_keys must be '@cert-authority patterns type base64', got"
     )

@@ -62,7 +62,7 @@ def output(tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return tmp_path / "output"
 
 
-def only(installer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def use_only(installer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = bundle_builder._answers
     monkeypatch.setattr(
         bundle_builder,
@@ -72,10 +72,10 @@ def only(installer: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("where", ["variables", "file"])
-def test_pips_settings_do_not_reach_the_bundle(
+def test_pip_settings_do_not_affect_the_bundle(
     where: str, output: Path, wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    only("pip", monkeypatch)
+    use_only("pip", monkeypatch)
     settings = {**PIP_SETTINGS, "find-links": str(wheels), "no-index": "1"}
     if where == "file":
         lines = [f"{name} = {value}" for name, value in settings.items()]
@@ -88,21 +88,21 @@ def test_pips_settings_do_not_reach_the_bundle(
     assert (output / "parcel.py").is_file()
 
 
-def test_uvs_variables_do_not_reach_the_bundle(
+def test_uv_variables_do_not_affect_the_bundle(
     output: Path, wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    only("uv", monkeypatch)
+    use_only("uv", monkeypatch)
     for name, value in {**UV_SETTINGS, "UV_FIND_LINKS": str(wheels), "UV_NO_INDEX": "1"}.items():
         monkeypatch.setenv(name, value)
     bundle_builder._install(tmp_path / "lock.txt", output, X86_64)
     assert (output / "parcel.py").is_file()
 
 
-def test_no_other_version_comes_in_through_a_project(
+def test_override_in_pyproject_toml_is_refused_by_the_hashes(
     output: Path, wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A `pyproject.toml` beside app.py may name the index, so uv reads it: the hashes hold all the same."""
-    only("uv", monkeypatch)
+    use_only("uv", monkeypatch)
     project = "[project]\nname = 'app'\nversion = '1'\n[tool.uv]\noverride-dependencies = ['parcel==2.0']\n"
     (tmp_path / "pyproject.toml").write_text(project)
     other = (wheels / WHEEL).rename(wheels / WHEEL.replace("1.0", "2.0"))
@@ -117,7 +117,7 @@ def test_no_other_version_comes_in_through_a_project(
         bundle_builder._install(tmp_path / "lock.txt", output, X86_64)
 
 
-def test_no_index_without_another_source_is_not_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_index_is_ignored_without_another_package_source(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -138,10 +138,10 @@ class _Index(http.server.SimpleHTTPRequestHandler):
         """Keep the terminal to the tests."""
 
 
-def test_a_warm_cache_is_enough_without_a_network(
+def test_warm_cache_installs_without_a_network(
     output: Path, wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    only("uv", monkeypatch)
+    use_only("uv", monkeypatch)
     (tmp_path / "simple" / "parcel").mkdir(parents=True)
     (wheels / WHEEL).rename(tmp_path / "simple" / "parcel" / WHEEL)
     handler = functools.partial(_Index, directory=str(tmp_path))

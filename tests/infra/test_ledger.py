@@ -34,7 +34,9 @@ def make(request: pytest.FixtureRequest, stack: cdk.Stack) -> Make:
     return table
 
 
-def test_with_the_right_keys_is_taken(stack: cdk.Stack, synthesise: Synthesise, make: Make) -> None:
+def test_existing_table_with_the_right_keys_is_accepted(
+    stack: cdk.Stack, synthesise: Synthesise, make: Make
+) -> None:
     theirs = make(partition_key=key("pk"), sort_key=key("sk"), time_to_live_attribute="expires")
     synthesise(ledger=theirs)
     assert warnings_of(stack, "ledgerForgetsNothing") == []
@@ -53,7 +55,7 @@ def test_with_the_right_keys_is_taken(stack: cdk.Stack, synthesise: Synthesise, 
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_with_other_keys_is_refused(
+def test_existing_table_with_other_keys_is_refused(
     synthesise: Synthesise, make: Make, keys: dict[str, Any], got: str
 ) -> None:
     with pytest.raises(InvalidArgument) as caught:
@@ -65,7 +67,7 @@ def test_with_other_keys_is_refused(
 
 
 @pytest.mark.parametrize("settings", [{}, {"time_to_live_attribute": "ttl"}], ids=["none", "other"])
-def test_that_would_forget_nothing_is_warned_about(
+def test_existing_table_without_ttl_adds_a_warning(
     stack: cdk.Stack, synthesise: Synthesise, make: Make, settings: dict[str, Any]
 ) -> None:
     synthesise(ledger=make(partition_key=key("pk"), sort_key=key("sk"), **settings))
@@ -81,7 +83,7 @@ def test_that_would_forget_nothing_is_warned_about(
         ("arn:aws:dynamodb:us-east-1:111111111111:table/theirs", "Region us-east-1"),
     ],
 )
-def test_of_another_account_or_region_is_refused(arn: str, what: str) -> None:
+def test_table_of_another_account_or_region_is_refused(arn: str, what: str) -> None:
     """The function is told its name, which DynamoDB looks up in the function's own account and Region."""
     env = cdk.Environment(account="111111111111", region="eu-west-1")
     stack = cdk.Stack(new_app(), "Test", env=env)
@@ -93,7 +95,7 @@ def test_of_another_account_or_region_is_refused(arn: str, what: str) -> None:
     )
 
 
-def test_that_only_a_deployment_knows_is_taken(stack: cdk.Stack, synthesise: Synthesise) -> None:
+def test_table_known_at_deployment_is_accepted(stack: cdk.Stack, synthesise: Synthesise) -> None:
     arn = cdk.Fn.import_value("Ledger")
     synthesise(ledger=dynamodb.Table.from_table_arn(stack, "Theirs", arn))
 
@@ -105,30 +107,30 @@ LEDGER_KEYS: dict[str, Any] = {
 
 
 class TestLedger:
-    def test_has_the_keys_and_the_index_that_the_function_writes(self, default_template: Template) -> None:
+    def test_table_has_the_keys_and_the_index_of_the_function(self, default_template: Template) -> None:
         table = own_properties(default_template, "AWS::DynamoDB::Table")
-        assert table["KeySchema"] == keys("pk", "sk")
+        assert table["KeySchema"] == key_schema("pk", "sk")
         (index,) = table["GlobalSecondaryIndexes"]
         assert index["IndexName"] == "by-status"
-        assert index["KeySchema"] == keys("status", "status_at")
+        assert index["KeySchema"] == key_schema("status", "status_at")
         assert index["Projection"] == {"ProjectionType": "ALL"}
         assert {each["AttributeType"] for each in table["AttributeDefinitions"]} == {"S"}
 
-    def test_forgets_receipts_when_their_time_is_over(self, default_template: Template) -> None:
+    def test_receipts_expire_by_ttl(self, default_template: Template) -> None:
         forgets = {"AttributeName": "expires", "Enabled": True}
         assert own_properties(default_template, "AWS::DynamoDB::Table")["TimeToLiveSpecification"] == forgets
         assert environment_variables(default_template)["RECEIPTS_FOR_SECONDS"] == str(400 * 86_400)
 
-    def test_is_paid_per_request(self, default_template: Template) -> None:
+    def test_billing_mode_is_pay_per_request(self, default_template: Template) -> None:
         assert own_properties(default_template, "AWS::DynamoDB::Table")["BillingMode"] == "PAY_PER_REQUEST"
 
-    def test_survives_mistakes(self, default_template: Template) -> None:
+    def test_point_in_time_recovery_is_on(self, default_template: Template) -> None:
         kept = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
         default_template.has_resource("AWS::DynamoDB::Table", kept)
         table = own_properties(default_template, "AWS::DynamoDB::Table")
         assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
 
-    def test_that_is_passed_in_is_used(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+    def test_existing_table_is_used(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
         arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/theirs"
         template = synthesise(ledger=dynamodb.Table.from_table_arn(stack, "Theirs", arn))
         template.resource_count_is("AWS::DynamoDB::Table", 0)
@@ -139,13 +141,15 @@ class TestLedger:
             "dynamodb:UpdateItem",
         ]
 
-    def test_of_another_stack_makes_no_cycle(self, server: SftpServer) -> None:
+    def test_table_of_another_stack_causes_no_dependency_cycle(self, server: SftpServer) -> None:
         app = new_app()
         theirs = dynamodb.Table(cdk.Stack(app, "Theirs"), "Table", **LEDGER_KEYS)
         S3ToSftp(cdk.Stack(app, "Ours"), "Delivery", server=server, ledger=theirs)
         app.synth()
 
-    def test_with_a_key_of_its_own_can_be_used(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+    def test_function_may_use_the_key_of_an_existing_table(
+        self, stack: cdk.Stack, synthesise: Synthesise
+    ) -> None:
         key = kms.Key(stack, "DeliveryKey")
         theirs = dynamodb.Table(stack, "Theirs", encryption_key=key, **LEDGER_KEYS)
         assert "kms:Decrypt" in role_permissions(synthesise(ledger=theirs))["DeliveryKey"]
@@ -168,7 +172,7 @@ class TestLedger:
             synthesise(ledger=theirs)
 
 
-def keys(partition: str, sort: str) -> list[dict[str, str]]:
+def key_schema(partition: str, sort: str) -> list[dict[str, str]]:
     return [
         {"AttributeName": partition, "KeyType": "HASH"},
         {"AttributeName": sort, "KeyType": "RANGE"},

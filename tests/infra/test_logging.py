@@ -16,14 +16,14 @@ Level = lambda_.ApplicationLogLevel
 
 
 class TestLogGroup:
-    def test_that_is_passed_in_is_used(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+    def test_existing_log_group_is_used(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
         template = synthesise(log_group=logs.LogGroup(stack, "DeliveryTheirs"))
         template.resource_count_is("AWS::Logs::LogGroup", 1)
         logging = own_properties(template, "AWS::Lambda::Function")["LoggingConfig"]
         assert as_text(logging["LogGroup"]) == "DeliveryTheirs"
         assert role_permissions(template)["DeliveryTheirs"] == ["logs:CreateLogStream", "logs:PutLogEvents"]
 
-    def test_that_is_passed_in_is_an_attribute_without_a_retention_of_ours(
+    def test_existing_log_group_is_an_attribute_without_log_retention(
         self, stack: cdk.Stack, server: SftpServer
     ) -> None:
         theirs = logs.LogGroup.from_log_group_name(stack, "Theirs", "their-log")
@@ -35,13 +35,13 @@ class TestLogGroup:
         (resource,) = [each for each in role_permissions(Template.from_stack(stack)) if "their-log" in each]
         assert resource.endswith(":log-group:their-log:*")
 
-    def test_of_another_stack_makes_no_cycle(self, server: SftpServer) -> None:
+    def test_log_group_of_another_stack_causes_no_dependency_cycle(self, server: SftpServer) -> None:
         app = new_app()
         theirs = logs.LogGroup(cdk.Stack(app, "Theirs"), "Log")
         S3ToSftp(cdk.Stack(app, "Ours"), "Delivery", server=server, log_group=theirs)
         app.synth()
 
-    def test_that_is_passed_in_takes_no_retention(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+    def test_log_retention_with_log_group_is_refused(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
         theirs = logs.LogGroup(stack, "Theirs")
         with pytest.raises(InvalidArgument) as caught:
             synthesise(log_group=theirs, log_retention=logs.RetentionDays.ONE_WEEK)
@@ -50,7 +50,7 @@ class TestLogGroup:
             "Test/Theirs itself"
         )
 
-    def test_of_another_region_is_refused(self, server: SftpServer) -> None:
+    def test_log_group_of_another_region_is_refused(self, server: SftpServer) -> None:
         # Lambda takes the name of a log group, not its ARN:
         # https://docs.aws.amazon.com/lambda/latest/api/API_LoggingConfig.html
         stack = cdk.Stack(new_app(), "Test", env=cdk.Environment(account="111111111111", region="eu-west-1"))
@@ -61,17 +61,17 @@ class TestLogGroup:
 
 
 class TestLogLevel:
-    def test_is_left_to_lambda_by_default(self, default_template: Template) -> None:
+    def test_log_level_is_not_set_by_default(self, default_template: Template) -> None:
         logging = own_properties(default_template, "AWS::Lambda::Function")["LoggingConfig"]
         assert set(logging) == {"LogFormat", "LogGroup"}
 
     @pytest.mark.parametrize("level", [Level.TRACE, Level.DEBUG, Level.INFO])
-    def test_that_is_given_is_told_to_lambda(self, synthesise: Synthesise, level: Level) -> None:
+    def test_log_level_is_set_on_the_function(self, synthesise: Synthesise, level: Level) -> None:
         logging = own_properties(synthesise(log_level=level), "AWS::Lambda::Function")["LoggingConfig"]
         assert (logging["LogFormat"], logging["ApplicationLogLevel"]) == ("JSON", level.name)
 
     @pytest.mark.parametrize("level", [Level.WARN, Level.ERROR, Level.FATAL])
-    def test_at_which_metrics_would_be_dropped_is_refused(self, synthesise: Synthesise, level: Level) -> None:
+    def test_log_level_that_drops_metrics_is_refused(self, synthesise: Synthesise, level: Level) -> None:
         # "If the "level" value field is invalid or missing, Lambda will assign the log output the level
         # INFO":
         # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
@@ -84,7 +84,7 @@ class TestLogLevel:
         )
 
 
-def test_lines_with_metrics_have_no_level_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+def test_metric_log_lines_have_no_level(capsys: pytest.CaptureFixture[str]) -> None:
     """Why higher levels are refused. When this fails they may be allowed."""
     from s3_to_sftp.handler import metrics
 

@@ -22,7 +22,7 @@ class TestBucketOfAnotherStack:
         return cdk.Stack(app, "Theirs")
 
     @pytest.mark.parametrize("trigger", Trigger)
-    def test_makes_no_cycle_even_with_a_key(
+    def test_encrypted_bucket_causes_no_dependency_cycle(
         self, app: cdk.App, theirs: cdk.Stack, stack: cdk.Stack, trigger: Trigger
     ) -> None:
         bucket = s3.Bucket(theirs, "Bucket", encryption_key=kms.Key(theirs, "Key"))
@@ -35,7 +35,7 @@ class TestBucketOfAnotherStack:
         ]
         assert "kms:Decrypt" in str(policy["PolicyDocument"])
 
-    def test_has_one_custom_resource_for_all_partners_of_a_stack(
+    def test_all_deliveries_of_a_stack_share_one_custom_resource(
         self, theirs: cdk.Stack, stack: cdk.Stack
     ) -> None:
         bucket = s3.Bucket(theirs, "Bucket")
@@ -44,7 +44,7 @@ class TestBucketOfAnotherStack:
         assert len(stack_properties(stack, "Custom::S3BucketNotifications")) == 1
         assert len(queue_notifications(stack)) == 2
 
-    def test_keeps_its_custom_resource_whoever_is_first(self, app: cdk.App) -> None:
+    def test_id_of_the_custom_resource_does_not_depend_on_the_order(self, app: cdk.App) -> None:
         names = set()
         for number, partners in enumerate([("ToBank", "ToInsurer"), ("ToInsurer",)]):
             app = new_app()
@@ -55,7 +55,7 @@ class TestBucketOfAnotherStack:
             assert number < 2
         assert len(names) == 1
 
-    def test_whose_own_stack_would_overwrite_the_notification_is_refused(
+    def test_bucket_whose_stack_overwrites_the_notification_is_refused(
         self, app: cdk.App, theirs: cdk.Stack, stack: cdk.Stack
     ) -> None:
         bucket = s3.Bucket(theirs, "Bucket")
@@ -69,7 +69,7 @@ class TestBucketOfAnotherStack:
         ):
             app.synth()
 
-    def test_whose_own_stack_would_overwrite_the_notification_names_who_is_notified(
+    def test_overwrite_error_names_the_other_targets(
         self, app: cdk.App, theirs: cdk.Stack, stack: cdk.Stack
     ) -> None:
         bucket = s3.Bucket(theirs, "Bucket")
@@ -89,7 +89,7 @@ class TestBucketOfAnotherStack:
 
 class TestImportedBucket:
     @pytest.mark.parametrize("here", [True, False], ids=["here", "other-stack"])
-    def test_has_its_notifications_written_with_the_role_that_it_came_with(
+    def test_handler_of_an_imported_bucket_uses_its_given_role(
         self, app: cdk.App, stack: cdk.Stack, *, here: bool
     ) -> None:
         scope = stack if here else cdk.Stack(app, "Platform")
@@ -106,7 +106,7 @@ class TestImportedBucket:
         ]
         assert [each["Role"] for each in handlers] == [role.role_arn]
 
-    def test_imported_twice_is_refused(self, stack: cdk.Stack) -> None:
+    def test_bucket_imported_twice_is_refused(self, stack: cdk.Stack) -> None:
         delivery = new_delivery(stack)
         delivery.add_source(s3.Bucket.from_bucket_name(stack, "Once", "theirs"), prefix="a/")
         with pytest.raises(InvalidArgument, match=r"imported once in a stack, got Test/Twice and Test/Once"):
@@ -120,16 +120,16 @@ class TestImportedBucket:
         ],
         ids=["name", "arn"],
     )
-    def test_is_watched_without_touching_what_else_it_announces(self, stack: cdk.Stack, theirs: Any) -> None:
+    def test_other_notifications_of_an_imported_bucket_are_kept(self, stack: cdk.Stack, theirs: Any) -> None:
         new_delivery(stack, bucket=theirs(stack))
         (custom,) = stack_properties(stack, "Custom::S3BucketNotifications")
         assert (custom["BucketName"], custom["Managed"]) == ("theirs", False)
 
-    def test_needs_no_statement_in_its_policy_in_this_account(self, stack: cdk.Stack) -> None:
+    def test_imported_bucket_of_the_same_account_adds_no_policy_warning(self, stack: cdk.Stack) -> None:
         new_delivery(stack, bucket=s3.Bucket.from_bucket_name(stack, "Theirs", "theirs"))
         assert warnings_of(stack, "policyOfForeignBucket") == []
 
-    def test_of_another_account_comes_with_the_statements_for_its_policy(self, app: cdk.App) -> None:
+    def test_bucket_of_another_account_gets_a_warning_and_policy_statements(self, app: cdk.App) -> None:
         stack = cdk.Stack(app, "Ours", env=cdk.Environment(account="111111111111", region="eu-west-1"))
         theirs = s3.Bucket.from_bucket_attributes(
             stack, "Theirs", bucket_name="theirs", account="222222222222"
@@ -146,12 +146,12 @@ class TestImportedBucket:
         for statement in (read, look):
             assert "DeliveryRole" in str(statement["Principal"]["AWS"])
 
-    def test_that_is_no_source_has_no_statements(self, stack: cdk.Stack) -> None:
+    def test_policy_statements_of_a_bucket_without_source_are_refused(self, stack: cdk.Stack) -> None:
         delivery = new_delivery(stack, bucket=s3.Bucket(stack, "Theirs"))
         with pytest.raises(InvalidArgument, match="must be a source of Test/Delivery, got Test/Other"):
             delivery.bucket_policy_statements(s3.Bucket(stack, "Other"))
 
-    def test_with_an_imported_key_comes_with_the_statement_for_its_policy(self, stack: cdk.Stack) -> None:
+    def test_imported_key_of_the_bucket_gets_a_warning_and_policy_statement(self, stack: cdk.Stack) -> None:
         key = kms.Key.from_key_arn(stack, "Key", "arn:aws:kms:eu-west-1:123456789012:key/0")
         theirs = s3.Bucket.from_bucket_attributes(stack, "Theirs", bucket_name="theirs", encryption_key=key)
         delivery = new_delivery(stack, bucket=theirs)
@@ -174,7 +174,7 @@ class TestEventBridge:
             ({"prefix": "a=1/B ü+/"}, {"prefix": "a=1/B ü+/"}),
         ],
     )
-    def test_passes_on_what_matches(
+    def test_rule_matches_prefix_and_suffix(
         self, stack: cdk.Stack, given: dict[str, Any], key: dict[str, str]
     ) -> None:
         theirs = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
@@ -186,9 +186,7 @@ class TestEventBridge:
             "detail": {"bucket": {"name": ["theirs"]}, "object": {"key": [key]}},
         }
 
-    def test_passes_on_all_objects_to_the_queue_and_what_it_cannot_to_the_other_queue(
-        self, stack: cdk.Stack
-    ) -> None:
+    def test_rule_targets_the_queue_and_has_a_dead_letter_queue(self, stack: cdk.Stack) -> None:
         bucket = s3.Bucket(stack, "Theirs")
         new_delivery(stack, bucket=bucket, trigger=Trigger.EVENTBRIDGE)
         (rule,) = stack_properties(stack, "AWS::Events::Rule")
@@ -198,20 +196,20 @@ class TestEventBridge:
         assert "DeliveryDeadLetterQueue" in str(target["DeadLetterConfig"])
         assert "Input" not in str(target)
 
-    def test_is_switched_on_for_a_bucket_of_the_app(self, stack: cdk.Stack) -> None:
+    def test_eventbridge_is_enabled_for_a_bucket_of_the_app(self, stack: cdk.Stack) -> None:
         new_delivery(stack, bucket=s3.Bucket(stack, "Theirs"), trigger=Trigger.EVENTBRIDGE)
         (custom,) = stack_properties(stack, "Custom::S3BucketNotifications")
         assert custom["NotificationConfiguration"] == {"EventBridgeConfiguration": {}}
         assert warnings_of(stack, "eventBridgeOfImportedBucket") == []
 
-    def test_must_be_switched_on_for_an_imported_bucket_by_its_owner(self, stack: cdk.Stack) -> None:
+    def test_imported_bucket_without_eventbridge_adds_a_warning(self, stack: cdk.Stack) -> None:
         theirs = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
         new_delivery(stack, bucket=theirs, trigger=Trigger.EVENTBRIDGE)
         (warning,) = warnings_of(stack, "eventBridgeOfImportedBucket")
         assert '"Send notifications to Amazon EventBridge"' in warning
         Template.from_stack(stack).resource_count_is("Custom::S3BucketNotifications", 0)
 
-    def test_rules_stay_as_they_are_when_sources_change_places(self) -> None:
+    def test_rules_do_not_depend_on_the_order_of_sources(self) -> None:
         rules = []
         for prefixes in (["a/", "b/"], ["b/", "a/", "c/"]):
             stack = cdk.Stack(new_app(), "Test")

@@ -20,7 +20,7 @@ def three_megabytes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestPackage:
-    def test_says_how_large_it_is_beside_what_lambda_takes(
+    def test_package_prints_size_quota_and_target(
         self,
         tmp_path: Path,
         three_megabytes: None,
@@ -35,7 +35,7 @@ class TestPackage:
         )
 
     @pytest.mark.parametrize("python", ["3.12", "3.13", "3.14"])
-    def test_is_made_for_every_runtime(
+    def test_python_option_selects_the_runtime(
         self,
         tmp_path: Path,
         three_megabytes: None,

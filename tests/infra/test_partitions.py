@@ -22,7 +22,7 @@ PARTITIONS = {"cn-north-1": "aws-cn", "us-iso-east-1": "aws-iso", "us-gov-west-1
 REGIONS = [*PARTITIONS, None]
 
 
-def everything(region: str | None) -> cdk.Stack:
+def full_stack(region: str | None) -> cdk.Stack:
     """A delivery with a key, a network, traces and both triggers."""
     env = cdk.Environment(account="123456789012", region=region) if region else None
     stack = cdk.Stack(new_app(), "Test", env=env)
@@ -49,40 +49,40 @@ def region(request: pytest.FixtureRequest) -> str | None:
 
 @pytest.fixture(scope="module")
 def template(region: str | None) -> dict[str, Any]:
-    made: dict[str, Any] = Template.from_stack(everything(region)).to_json()
+    made: dict[str, Any] = Template.from_stack(full_stack(region)).to_json()
     return made
 
 
-def principals(template: Any) -> set[str]:
+def service_principals(template: Any) -> set[str]:
     """Every service that a policy names, as text."""
     found: set[str] = set()
     if isinstance(template, list):
-        return found.union(*(principals(each) for each in template)) if template else found
+        return found.union(*(service_principals(each) for each in template)) if template else found
     if isinstance(template, dict):
         service = (template.get("Principal") or {}).get("Service") if "Principal" in template else None
         for each in service if isinstance(service, list) else [service] if service else []:
             found.add(as_text(each))
         for each in template.values():
-            found |= principals(each)
+            found |= service_principals(each)
     return found
 
 
-def test_every_arn_is_of_the_partition(template: dict[str, Any], region: str | None) -> None:
+def test_every_arn_has_the_partition_of_the_region(template: dict[str, Any], region: str | None) -> None:
     partitions = set(re.findall(r"arn:([a-z-]+):[a-z]", json.dumps(template)))
     assert partitions <= ({PARTITIONS[region]} if region else set())
 
 
-def test_principal_of_the_log_ends_as_the_domain_of_the_partition_does(
-    template: dict[str, Any], region: str | None
-) -> None:
+def test_logs_principal_has_the_region_and_url_suffix(template: dict[str, Any], region: str | None) -> None:
     # Regional and partitional, alone of those used here: CDK's region-info (Default.servicePrincipal), and
     # serverless/serverless#12087 for China, where "logs.cn-north-1.amazonaws.com" is refused.
-    (logs,) = [each for each in principals(template) if each.startswith("logs.")]
+    (logs,) = [each for each in service_principals(template) if each.startswith("logs.")]
     assert logs == f"logs.{region or 'AWS::Region'}.AWS::URLSuffix"
 
 
-def test_all_other_principals_are_the_same_everywhere(template: dict[str, Any], region: str | None) -> None:
-    others = {each for each in principals(template) if not each.startswith("logs.")}
+def test_other_service_principals_are_the_same_in_every_partition(
+    template: dict[str, Any], region: str | None
+) -> None:
+    others = {each for each in service_principals(template) if not each.startswith("logs.")}
     # The one of flow logs, and those that the construct names.
     assert others >= {"lambda.amazonaws.com", "s3.amazonaws.com", "events.amazonaws.com"}
     if region is None:
@@ -93,7 +93,7 @@ def test_all_other_principals_are_the_same_everywhere(template: dict[str, Any], 
         assert each == told or each.endswith(suffix), each
 
 
-def test_no_other_host_of_aws_is_named(template: dict[str, Any], region: str | None) -> None:
+def test_no_other_aws_hostname_is_hard_coded(template: dict[str, Any], region: str | None) -> None:
     text = json.dumps(template)
     for name in ("lambda", "s3", "events", "vpc-flow-logs"):
         text = text.replace(f'"{name}.amazonaws.com"', '""')

@@ -24,7 +24,7 @@ stack_name = "Bank"
 """
 
 
-def test_file_of_the_partner_is_all_that_is_needed(main: Main) -> None:
+def test_partner_file_alone_configures_the_app(main: Main) -> None:
     template = main(PARTNER)
     variables = function_in(template)["Environment"]["Variables"]
     assert template["name"] == "Bank"
@@ -37,13 +37,13 @@ def test_file_of_the_partner_is_all_that_is_needed(main: Main) -> None:
     assert template["warnings"] == []
 
 
-def test_new_host_key_on_the_command_line_leaves_the_directory_as_it_is(main: Main) -> None:
+def test_context_overrides_one_key_and_keeps_the_others(main: Main) -> None:
     template = main(PARTNER, ssh_host_key=ECDSA)
     variables = function_in(template)["Environment"]["Variables"]
     assert (variables["SSH_DIR"], variables["SSH_HOST_KEY"]) == ("/inbox", ECDSA)
 
 
-def test_context_overrides_the_file_and_it_is_said_that_this_is_not_kept(main: Main) -> None:
+def test_context_override_adds_a_warning(main: Main) -> None:
     template = main(PARTNER, ssh_dir="/other", ssh_host="new.partner.example", prefix="", ssh_port="2222")
     variables = function_in(template)["Environment"]["Variables"]
     assert (variables["SSH_DIR"], variables["SSH_HOST"]) == ("/other", "new.partner.example")
@@ -54,13 +54,13 @@ def test_context_overrides_the_file_and_it_is_said_that_this_is_not_kept(main: M
     )
 
 
-def test_several_patterns_of_an_authority_stay_together_in_the_file(main: Main) -> None:
+def test_commas_in_host_patterns_do_not_split_a_key(main: Main) -> None:
     line = f"@cert-authority *.partner.example,10.0.0.? {ED25519}"
     template = main(f'ssh_host = "sftp.partner.example"\nssh_host_key = "{line}"')
     assert function_in(template)["Environment"]["Variables"]["SSH_HOST_KEY"] == line
 
 
-def test_byte_order_mark_of_windows_editors_does_not_matter(main: Main) -> None:
+def test_byte_order_mark_is_ignored(main: Main) -> None:
     assert main("\ufeff" + PARTNER)["name"] == "Bank"
 
 
@@ -125,7 +125,7 @@ def test_byte_order_mark_of_windows_editors_does_not_matter(main: Main) -> None:
         ),
     ],
 )
-def test_wrong_value_in_the_file_is_told_with_file_and_key(main: Main, line: str, sentence: str) -> None:
+def test_invalid_value_error_names_file_and_key(main: Main, line: str, sentence: str) -> None:
     key = line.partition(" ")[0]
     context = {name: value for name, value in GIVEN.items() if name != key}
     with pytest.raises(SystemExit) as caught:
@@ -133,7 +133,7 @@ def test_wrong_value_in_the_file_is_told_with_file_and_key(main: Main, line: str
     assert caught.value.code == sentence
 
 
-def test_second_partner_has_a_file_and_a_stack_of_its_own(main: Main, tmp_path: Path) -> None:
+def test_second_partner_has_its_own_file_and_stack(main: Main, tmp_path: Path) -> None:
     file = tmp_path / "insurer.toml"
     file.write_text(PARTNER.replace("Bank", "Insurer"))
     assert main(partner=str(file))["name"] == "Insurer"
@@ -146,12 +146,12 @@ def test_second_partner_without_a_stack_name_is_refused(main: Main, tmp_path: Pa
         main(partner=str(file))
 
 
-def test_missing_file_of_a_partner_is_named(main: Main) -> None:
+def test_missing_partner_file_is_named(main: Main) -> None:
     with pytest.raises(SystemExit, match=r"^There is no file bnak\.toml, which -c partner= names"):
         main(partner="bnak.toml")
 
 
-def readable(template: dict[str, Any]) -> list[str]:
+def granted_object_arns(template: dict[str, Any]) -> list[str]:
     """What the function may read, below the bucket."""
     statements = [
         statement
@@ -179,9 +179,11 @@ def readable(template: dict[str, Any]) -> list[str]:
         ("former_prefixes = []", ["/outgoing/*"]),
     ],
 )
-def test_what_waits_of_a_former_prefix_can_be_read(main: Main, line: str, prefixes: list[str]) -> None:
+def test_former_prefixes_stay_readable_without_notifications(
+    main: Main, line: str, prefixes: list[str]
+) -> None:
     template = main(PARTNER + line)
-    assert readable(template) == prefixes
+    assert granted_object_arns(template) == prefixes
     (notifications,) = (
         each["Properties"]["NotificationConfiguration"]
         for each in template["Resources"].values()
@@ -190,9 +192,9 @@ def test_what_waits_of_a_former_prefix_can_be_read(main: Main, line: str, prefix
     assert "old" not in json.dumps(notifications)
 
 
-def test_former_prefixes_on_the_command_line_are_not_kept(main: Main) -> None:
+def test_former_prefixes_as_context_add_a_warning(main: Main) -> None:
     template = main(PARTNER, former_prefixes="old/, older/")
-    assert readable(template) == ["/old/*", "/older/*", "/outgoing/*"]
+    assert granted_object_arns(template) == ["/old/*", "/older/*", "/outgoing/*"]
     (warning,) = template["warnings"]
     assert warning.startswith("For this command only, former_prefixes is 'old/, older/'. The next")
 
@@ -211,7 +213,7 @@ def code_key(template: dict[str, Any]) -> str:
     return str(function_in(template)["Code"]["S3Key"])
 
 
-def test_bundle_of_the_file_lies_beside_it(
+def test_code_path_is_relative_to_the_partner_file(
     main: Main, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
@@ -221,7 +223,7 @@ def test_bundle_of_the_file_lies_beside_it(
     )
 
 
-def test_bundle_on_the_command_line_is_seen_from_where_it_is_typed(
+def test_code_path_as_context_is_relative_to_the_working_directory(
     main: Main, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -251,7 +253,7 @@ def test_bundle_on_the_command_line_is_seen_from_where_it_is_typed(
         ),
     ],
 )
-def test_wrong_bundle_ends_in_one_sentence(
+def test_invalid_bundle_exits_with_one_sentence(
     main: Main, tmp_path: Path, name: str, complaint: str, *, is_written: bool
 ) -> None:
     (tmp_path / "package.tar").touch()
@@ -267,7 +269,7 @@ def test_wrong_bundle_ends_in_one_sentence(
     )
 
 
-def test_file_that_is_shipped_names_every_key_and_sets_none() -> None:
+def test_example_file_lists_every_key_and_sets_none() -> None:
     text = (REPOSITORY / "partner.example.toml").read_text()
     assert tomllib.loads(text) == {}
     lines = [line.removeprefix("# ") for line in text.splitlines() if " = " in line]

@@ -9,7 +9,7 @@ from tests.infra.conftest import REPOSITORY, Synthesise
 from tests.infra.templates import own_properties, work_queue_properties
 
 
-def backlog(template: Template) -> str:
+def backlog_description(template: Template) -> str:
     (alarm,) = [
         each["Properties"]
         for name, each in template.find_resources("AWS::CloudWatch::Alarm").items()
@@ -18,26 +18,28 @@ def backlog(template: Template) -> str:
     return str(alarm["AlarmDescription"])
 
 
-def test_paused_deliveries_wait_in_the_queue(synthesise: Synthesise, default_template: Template) -> None:
+def test_enabled_false_disables_the_event_source_mapping(
+    synthesise: Synthesise, default_template: Template
+) -> None:
     template = synthesise(enabled=False)
     assert own_properties(template, "AWS::Lambda::EventSourceMapping")["Enabled"] is False
     assert work_queue_properties(template) == work_queue_properties(default_template)
     assert "Enabled" not in own_properties(default_template, "AWS::Lambda::EventSourceMapping")
 
 
-def test_alarm_of_the_backlog_says_that_deliveries_are_paused(
+def test_backlog_alarm_says_that_deliveries_are_paused(
     synthesise: Synthesise, default_template: Template
 ) -> None:
-    paused = backlog(synthesise(enabled=False))
+    paused = backlog_description(synthesise(enabled=False))
     assert "paused (enabled=False)" in paused
     assert "more arrives" not in paused
-    assert "paused" not in backlog(default_template)
+    assert "paused" not in backlog_description(default_template)
 
 
-def test_alarm_of_the_backlog_names_how_long_the_queue_remembers(synthesise: Synthesise) -> None:
+def test_backlog_alarm_and_guide_name_the_retention_of_the_queue(synthesise: Synthesise) -> None:
     template = synthesise(enabled=False)
     days = work_queue_properties(template)["MessageRetentionPeriod"] // 86_400
-    assert f"after {days} days" in backlog(template)
+    assert f"after {days} days" in backlog_description(template)
     assert f"after {days} days" in (REPOSITORY / "docs" / "guides" / "monitoring.md").read_text()
 
 

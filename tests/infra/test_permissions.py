@@ -7,7 +7,7 @@ from tests.infra.templates import own_properties, role_permissions
 
 
 class TestRole:
-    def test_may_do_exactly_this(self, default_template: Template) -> None:
+    def test_default_permissions_are_exactly_these(self, default_template: Template) -> None:
         assert role_permissions(default_template) == {
             "DeliveryLog": ["logs:CreateLogStream", "logs:PutLogEvents"],
             "DeliveryQueue": [
@@ -30,10 +30,10 @@ class TestRole:
             "DeliveryCredentials": ["secretsmanager:GetSecretValue"],
         }
 
-    def test_reads_only_below_the_prefix(self, synthesise: Synthesise) -> None:
+    def test_read_access_is_limited_to_the_prefix(self, synthesise: Synthesise) -> None:
         assert "DeliveryBucket/outgoing/*" in role_permissions(synthesise(prefix="outgoing/"))
 
-    def test_has_no_managed_policy(self, default_template: Template) -> None:
+    def test_role_has_no_managed_policy(self, default_template: Template) -> None:
         default_template.has_resource_properties(
             "AWS::IAM::Role",
             {

@@ -19,7 +19,7 @@ PLACE = cdk.Environment(account="123456789012", region="eu-west-1")
 
 
 @pytest.fixture
-def placed(app: cdk.App) -> cdk.Stack:
+def stack_in_region(app: cdk.App) -> cdk.Stack:
     return cdk.Stack(app, "Test", env=PLACE)
 
 
@@ -62,29 +62,31 @@ def as_deployed(statements: list[dict[str, Any]]) -> str:
     return json.dumps(known(statements), separators=(",", ":"))
 
 
-def test_sixty_sources_of_both_triggers_fit_into_the_policies(
-    app: cdk.App, placed: cdk.Stack, server: SftpServer
+def test_policies_of_60_sources_are_within_the_quotas(
+    app: cdk.App, stack_in_region: cdk.Stack, server: SftpServer
 ) -> None:
-    delivery = new_delivery(placed, server)
+    delivery = new_delivery(stack_in_region, server)
     for number in range(60):
         name = f"{number:02}".ljust(63, "x")
-        bucket = s3.Bucket.from_bucket_name(placed, f"Theirs{number}", name)
+        bucket = s3.Bucket.from_bucket_name(stack_in_region, f"Theirs{number}", name)
         delivery.add_source(bucket, prefix="a/")
         delivery.add_source(bucket, prefix="b/", trigger=Trigger.EVENTBRIDGE)
     app.synth()
-    for statements in policies(placed):
+    for statements in policies(stack_in_region):
         assert len(statements) <= STATEMENTS
         assert conditions(statements) <= CONDITIONS
         assert len(as_deployed(statements)) <= BYTES
-    sources = senders(policies(placed)[0])["s3.amazonaws.com"]["Condition"]["ArnLike"]["aws:SourceArn"]
+    sources = senders(policies(stack_in_region)[0])["s3.amazonaws.com"]["Condition"]["ArnLike"][
+        "aws:SourceArn"
+    ]
     assert len(sources) == 60
 
 
-def test_only_buckets_that_are_watched_may_send(placed: cdk.Stack, server: SftpServer) -> None:
-    delivery = new_delivery(placed, server)
+def test_only_source_buckets_may_send(stack_in_region: cdk.Stack, server: SftpServer) -> None:
+    delivery = new_delivery(stack_in_region, server)
     for name in ("one", "two"):
-        delivery.add_source(s3.Bucket.from_bucket_name(placed, name, f"bucket-{name}"))
-    s3_may = senders(policies(placed)[0])["s3.amazonaws.com"]
+        delivery.add_source(s3.Bucket.from_bucket_name(stack_in_region, name, f"bucket-{name}"))
+    s3_may = senders(policies(stack_in_region)[0])["s3.amazonaws.com"]
     assert s3_may["Action"] == "sqs:SendMessage"
     named = s3_may["Condition"]["ArnLike"]["aws:SourceArn"]
     assert [json.dumps(arn).rpartition(":")[2].split('"')[0] for arn in named] == ["bucket-one", "bucket-two"]
@@ -105,7 +107,7 @@ def test_only_rules_of_this_account_and_region_may_send(
         assert condition["StringEquals"] == {"aws:SourceAccount": PLACE.account}
 
 
-def test_trigger_does_not_change_the_policy_of_the_queue(server: SftpServer) -> None:
+def test_queue_policy_is_the_same_for_every_trigger(server: SftpServer) -> None:
     """EventBridge does not repeat what it may not send.
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
@@ -125,20 +127,20 @@ def test_trigger_does_not_change_the_policy_of_the_queue(server: SftpServer) -> 
         (Trigger.EVENTBRIDGE, "AWS::Events::Rule"),
     ],
 )
-def test_announcement_comes_after_the_policy(
-    placed: cdk.Stack, server: SftpServer, trigger: Trigger, kind: str
+def test_trigger_depends_on_the_queue_policy(
+    stack_in_region: cdk.Stack, server: SftpServer, trigger: Trigger, kind: str
 ) -> None:
-    new_delivery(placed, server).add_source(s3.Bucket(placed, "Bucket"), trigger=trigger)
-    (announcing,) = Template.from_stack(placed).find_resources(kind).values()
+    new_delivery(stack_in_region, server).add_source(s3.Bucket(stack_in_region, "Bucket"), trigger=trigger)
+    (announcing,) = Template.from_stack(stack_in_region).find_resources(kind).values()
     assert any(name.startswith("DeliveryQueuePolicy") for name in announcing["DependsOn"])
 
 
-def test_more_buckets_than_the_policy_has_room_for_are_refused(
-    app: cdk.App, placed: cdk.Stack, server: SftpServer
+def test_more_buckets_than_the_policy_quota_are_refused(
+    app: cdk.App, stack_in_region: cdk.Stack, server: SftpServer
 ) -> None:
-    delivery = new_delivery(placed, server)
+    delivery = new_delivery(stack_in_region, server)
     for number in range(81):
-        bucket = s3.Bucket.from_bucket_name(placed, f"Theirs{number}", f"bucket-{number}")
+        bucket = s3.Bucket.from_bucket_name(stack_in_region, f"Theirs{number}", f"bucket-{number}")
         delivery.add_source(bucket, trigger=Trigger.EVENTBRIDGE)
     with pytest.raises(
         RuntimeError, match=r"its sources are in 81 buckets, and the policy of a queue has room"

@@ -12,19 +12,19 @@ from tests.support.infra.keys import ED25519
 
 
 class TestQueues:
-    def test_are_encrypted_and_take_the_largest_notification(self, default_template: Template) -> None:
+    def test_queues_are_encrypted_and_accept_64_kib_messages(self, default_template: Template) -> None:
         queues = own_resources(default_template, "AWS::SQS::Queue")
         assert len(queues) == 2
         for queue in queues:
             assert queue["Properties"]["SqsManagedSseEnabled"] is True
             assert queue["Properties"]["MaximumMessageSize"] >= 64 * 1024
 
-    def test_keep_messages_as_long_as_sqs_can(self, default_template: Template) -> None:
+    def test_queues_retain_messages_for_14_days(self, default_template: Template) -> None:
         for queue in own_resources(default_template, "AWS::SQS::Queue"):
             assert queue["Properties"]["MessageRetentionPeriod"] == 14 * 24 * 3600
 
     @pytest.mark.parametrize("kind", ["AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy"])
-    def test_and_bucket_refuse_plain_http(self, default_template: Template, kind: str) -> None:
+    def test_queues_and_bucket_deny_plain_http(self, default_template: Template, kind: str) -> None:
         policies = own_resources(default_template, kind)
         assert policies
         for policy in policies:
@@ -47,7 +47,7 @@ class TestQueues:
         assert {as_text(each["StringEquals"]["aws:SourceAccount"]) for each in senders} == {"AWS::AccountId"}
 
     @pytest.mark.parametrize("max_connections", [1, 2])
-    def test_hide_a_message_for_longer_than_an_invocation_lasts(
+    def test_visibility_timeout_is_longer_than_the_function_timeout(
         self, synthesise: Synthesise, max_connections: int
     ) -> None:
         template = synthesise(max_connections=max_connections)
@@ -55,19 +55,19 @@ class TestQueues:
         assert work_queue_properties(template)["VisibilityTimeout"] == timeout + 60
 
 
-FORGOTTEN_AFTER = 14 * 86_400
+RETENTION_SECONDS = 14 * 86_400
 
 
-class TestMostReceives:
+class TestMaxReceiveCount:
     """What SQS counts: invocations that died, and receives that found the one function busy."""
 
-    def test_leave_a_function_that_is_out_of_order_a_long_weekend(self, default_template: Template) -> None:
+    def test_failing_function_has_four_days_before_dead_lettering(self, default_template: Template) -> None:
         queue = work_queue_properties(default_template)
         assert queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"] >= 4 * 86_400
 
     @pytest.mark.parametrize("max_connections", [1, 2])
     @pytest.mark.parametrize("seconds", [11, 60, 900, 1800])
-    def test_are_over_before_the_message_is_forgotten(
+    def test_dead_lettering_happens_before_the_retention_ends(
         self, synthesise: Synthesise, seconds: int, max_connections: int
     ) -> None:
         queue = work_queue_properties(
@@ -80,23 +80,21 @@ class TestMostReceives:
             )
         )
         lasts = queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"]
-        assert lasts < 0.8 * FORGOTTEN_AFTER
+        assert lasts < 0.8 * RETENTION_SECONDS
 
-    def test_leave_what_waits_behind_the_only_connection_as_long_as_possible(
-        self, synthesise: Synthesise
-    ) -> None:
+    def test_single_connection_has_eleven_days_before_dead_lettering(self, synthesise: Synthesise) -> None:
         queue = work_queue_properties(synthesise(max_connections=1))
         lasts = queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"]
         assert lasts >= 11 * 86_400
 
     @pytest.mark.parametrize("may_be_throttled", [True, False])
-    def test_are_no_more_than_sqs_allows(self, may_be_throttled: bool) -> None:  # noqa: FBT001 - a parameter
+    def test_receive_count_is_within_the_quota_of_sqs(self, may_be_throttled: bool) -> None:  # noqa: FBT001 - a parameter
         for seconds in (61, 90, 960, 1860):
             count = most_receives(cdk.Duration.seconds(seconds), may_be_throttled=may_be_throttled)
             assert 100 < count <= 1000
 
     @pytest.mark.parametrize("hours", [1, 24, 72])
-    def test_have_nothing_to_do_with_how_long_objects_are_retried(
+    def test_receive_count_does_not_depend_on_retry_for(
         self, synthesise: Synthesise, default_template: Template, hours: int
     ) -> None:
         queue = work_queue_properties(synthesise(retry_for=cdk.Duration.hours(hours)))

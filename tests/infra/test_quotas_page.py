@@ -24,7 +24,7 @@ from tests.infra.conftest import REPOSITORY
 PAGE = (REPOSITORY / "docs" / "reference" / "what-it-costs.md").read_text()
 
 
-def value(quota: str) -> int:
+def quota_value(quota: str) -> int:
     """The number in the row of the table for this quota."""
     (row,) = re.findall(rf"^\| {quota} \[\d\] \| ([\d,]+) \|", PAGE, re.MULTILINE)
     return int(row.replace(",", ""))
@@ -42,26 +42,26 @@ def value(quota: str) -> int:
         ("seconds of an invocation", int(queues.LONGEST_INVOCATION.to_seconds())),
     ],
 )
-def test_limit_is_the_one_in_the_code(quota: str, in_code: int) -> None:
-    assert value(quota) == in_code
+def test_documented_quota_equals_the_constant(quota: str, in_code: int) -> None:
+    assert quota_value(quota) == in_code
 
 
-def test_message_size_of_the_queue_is_below_the_limit() -> None:
+def test_maximum_message_size_is_documented_and_below_the_quota() -> None:
     assert f"the queue takes {queues._MAX_MESSAGE_BYTES:,}" in PAGE
-    assert value("bytes of a message") > queues._MAX_MESSAGE_BYTES
+    assert quota_value("bytes of a message") > queues._MAX_MESSAGE_BYTES
 
 
-def test_number_of_buckets_in_the_policy_is_the_one_in_the_code() -> None:
+def test_documented_number_of_buckets_equals_the_constant() -> None:
     assert f"beyond {queue_policies.MOST_BUCKETS} buckets it names the account" in PAGE
 
 
-def test_bundle_is_as_small_as_the_page_says(bundle: Path) -> None:
+def test_bundle_is_below_the_documented_size(bundle: Path) -> None:
     size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
-    assert size < 100e6 < value("MB of the unpacked bundle") * 1e6
+    assert size < 100e6 < quota_value("MB of the unpacked bundle") * 1e6
     assert "the bundle has less than 100" in PAGE
 
 
-def test_prefixes_that_fill_the_inline_policy_go_on_in_managed_ones(
+def test_permissions_over_the_inline_quota_move_to_managed_policies(
     stack: cdk.Stack, server: SftpServer
 ) -> None:
     """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"""
@@ -72,6 +72,6 @@ def test_prefixes_that_fill_the_inline_policy_go_on_in_managed_ones(
     template = Template.from_stack(stack)
     inline = template.find_resources("AWS::IAM::Policy").values()
     documents = (json.dumps(each["Properties"]["PolicyDocument"]) for each in inline)
-    assert sum(map(len, documents)) < value("characters of a role's inline policies")
+    assert sum(map(len, documents)) < quota_value("characters of a role's inline policies")
     template.resource_count_is("AWS::IAM::ManagedPolicy", 2)
     assert "99 prefixes of 28 characters take 2" in PAGE

@@ -23,7 +23,7 @@ from tests.infra.templates import (
 
 
 class TestBucket:
-    def test_is_private_encrypted_and_versioned(self, default_template: Template) -> None:
+    def test_bucket_is_private_encrypted_and_versioned(self, default_template: Template) -> None:
         assert own_properties(default_template, "AWS::S3::Bucket") == {
             "BucketEncryption": {
                 "ServerSideEncryptionConfiguration": [
@@ -55,7 +55,7 @@ class TestBucket:
         kept = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
         default_template.has_resource("AWS::S3::Bucket", kept)
 
-    def test_announces_every_object_to_the_queue(self, default_template: Template) -> None:
+    def test_notification_sends_every_created_object_to_the_queue(self, default_template: Template) -> None:
         (rule,) = own_properties(default_template, "Custom::S3BucketNotifications")[
             "NotificationConfiguration"
         ]["QueueConfigurations"]
@@ -63,7 +63,7 @@ class TestBucket:
         assert rule["Events"] == ["s3:ObjectCreated:*"]
         assert "Filter" not in rule
 
-    def test_announces_only_what_matches_prefix_and_suffix(self, synthesise: Synthesise) -> None:
+    def test_notification_filters_by_prefix_and_suffix(self, synthesise: Synthesise) -> None:
         template = synthesise(prefix="outgoing/", suffix=".csv")
         (rule,) = own_properties(template, "Custom::S3BucketNotifications")["NotificationConfiguration"][
             "QueueConfigurations"
@@ -73,12 +73,12 @@ class TestBucket:
             {"Name": "prefix", "Value": "outgoing/"},
         ]
 
-    def test_that_is_passed_in_is_used(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+    def test_existing_bucket_is_used(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
         template = synthesise(bucket=s3.Bucket.from_bucket_name(stack, "Theirs", "their-bucket"))
         template.resource_count_is("AWS::S3::Bucket", 0)
         template.has_resource_properties("Custom::S3BucketNotifications", {"BucketName": "their-bucket"})
 
-    def test_of_another_stack_makes_no_cycle(self, server: SftpServer) -> None:
+    def test_bucket_of_another_stack_causes_no_dependency_cycle(self, server: SftpServer) -> None:
         app = new_app()
         theirs = s3.Bucket(cdk.Stack(app, "Theirs"), "Bucket")
         ours = cdk.Stack(app, "Ours")
@@ -87,7 +87,9 @@ class TestBucket:
         (custom,) = Template.from_stack(ours).find_resources("Custom::S3BucketNotifications").values()
         assert custom["Properties"]["Managed"] is False
 
-    def test_with_a_key_of_its_own_can_be_read(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+    def test_function_may_decrypt_with_the_key_of_an_existing_bucket(
+        self, stack: cdk.Stack, synthesise: Synthesise
+    ) -> None:
         template = synthesise(
             bucket=s3.Bucket(stack, "Theirs", encryption_key=kms.Key(stack, "DeliveryKey")),
         )
@@ -95,13 +97,13 @@ class TestBucket:
 
 
 class TestCredentials:
-    def test_are_a_placeholder_that_never_changes(self, default_template: Template) -> None:
+    def test_secret_placeholder_is_constant(self, default_template: Template) -> None:
         # Other text would overwrite the login of every stack that is updated.
         assert own_properties(default_template, "AWS::SecretsManager::Secret")["SecretString"] == (
             '{"username":"REPLACE-ME","password":"","private_key":"","passphrase":""}'
         )
 
-    def test_that_are_passed_in_are_used(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+    def test_existing_secret_is_used(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
         arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:bank-AbCdEf"
         template = synthesise(
             credentials=secretsmanager.Secret.from_secret_complete_arn(stack, "Theirs", arn),
@@ -113,14 +115,16 @@ class TestCredentials:
             == arn
         )
 
-    def test_known_by_name_can_be_read_whatever_suffix_the_arn_has(
+    def test_secret_imported_by_name_is_readable_with_any_arn_suffix(
         self, stack: cdk.Stack, synthesise: Synthesise
     ) -> None:
         template = synthesise(credentials=secretsmanager.Secret.from_secret_name_v2(stack, "Theirs", "bank"))
         (resource,) = [each for each in role_permissions(template) if "secret:" in each]
         assert resource.endswith(":secret:bank-??????")
 
-    def test_with_a_key_of_their_own_can_be_read(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+    def test_function_may_decrypt_with_the_key_of_an_existing_secret(
+        self, stack: cdk.Stack, synthesise: Synthesise
+    ) -> None:
         template = synthesise(
             credentials=secretsmanager.Secret(stack, "Theirs", encryption_key=kms.Key(stack, "DeliveryKey")),
         )
@@ -128,11 +132,11 @@ class TestCredentials:
 
 
 class TestEventBus:
-    def test_is_the_accounts_own_by_default(self, default_template: Template) -> None:
+    def test_events_go_to_the_default_bus(self, default_template: Template) -> None:
         default_template.resource_count_is("AWS::Events::EventBus", 0)
         assert as_text(environment_variables(default_template)["EVENT_BUS"]).endswith(":event-bus/default")
 
-    def test_that_is_passed_in_is_used_even_in_another_account(
+    def test_existing_event_bus_of_another_account_is_used(
         self, stack: cdk.Stack, synthesise: Synthesise
     ) -> None:
         arn = "arn:aws:events:eu-west-1:210987654321:event-bus/central"
@@ -141,7 +145,7 @@ class TestEventBus:
         assert role_permissions(template)[arn] == ["events:PutEvents"]
 
 
-def test_nothing_has_a_physical_name(default_template: Template) -> None:
+def test_no_resource_has_a_physical_name(default_template: Template) -> None:
     names = {"BucketName", "QueueName", "TableName", "FunctionName", "RoleName", "LogGroupName", "Name"}
     for name, resource in default_template.to_json()["Resources"].items():
         if resource["Type"] in {"Custom::S3BucketNotifications", "AWS::Lambda::EventSourceMapping"}:
@@ -149,13 +153,13 @@ def test_nothing_has_a_physical_name(default_template: Template) -> None:
         assert not names & set(resource.get("Properties", {})), name
 
 
-def test_one_stack_can_hold_several(stack: cdk.Stack, server: SftpServer) -> None:
+def test_one_stack_can_contain_two_deliveries(stack: cdk.Stack, server: SftpServer) -> None:
     S3ToSftp(stack, "ToBank", server=server)
     S3ToSftp(stack, "ToInsurer", server=server)
     Template.from_stack(stack).resource_count_is("AWS::S3::Bucket", 2)
 
 
-def test_its_parts_are_attributes(stack: cdk.Stack, server: SftpServer) -> None:
+def test_resources_are_attributes(stack: cdk.Stack, server: SftpServer) -> None:
     delivery = S3ToSftp(stack, "Delivery", server=server)
     parts = (
         "bucket",
@@ -200,7 +204,7 @@ def test_its_parts_are_attributes(stack: cdk.Stack, server: SftpServer) -> None:
     ],
     ids=lambda value: None if isinstance(value, str) else str(value)[:30],
 )
-def test_a_value_that_cannot_be_right_is_refused(
+def test_invalid_argument_is_refused(
     synthesise: Synthesise, arguments: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(InvalidArgument) as caught:
@@ -208,9 +212,7 @@ def test_a_value_that_cannot_be_right_is_refused(
     assert str(caught.value) == sentence
 
 
-def test_a_value_that_only_a_deployment_knows_passes_unchecked(
-    stack: cdk.Stack, synthesise: Synthesise
-) -> None:
+def test_numbers_and_durations_can_be_tokens(stack: cdk.Stack, synthesise: Synthesise) -> None:
     number: Any = cdk.CfnParameter(stack, "Number", type="Number").value_as_number
     seconds = cdk.Duration.seconds(number)
     template = synthesise(memory_size=number, timeout=seconds, retry_for=seconds, receipts_for=seconds)
@@ -221,7 +223,7 @@ def test_a_value_that_only_a_deployment_knows_passes_unchecked(
     assert environment_variables(template)["RECEIPTS_FOR_SECONDS"] == {"Ref": "Number"}
 
 
-def test_the_number_of_connections_must_be_known_at_synth(stack: cdk.Stack, synthesise: Synthesise) -> None:
+def test_max_connections_cannot_be_a_token(stack: cdk.Stack, synthesise: Synthesise) -> None:
     number: Any = cdk.CfnParameter(stack, "Number", type="Number").value_as_number
     with pytest.raises(InvalidArgument) as caught:
         synthesise(max_connections=number)

@@ -26,7 +26,7 @@ def quoted(text: str) -> list[str]:
     return re.findall("`([^`]+)`", text)
 
 
-def test_what_is_accepted_is_listed_with_its_reason() -> None:
+def test_every_suppression_is_documented_with_its_reason() -> None:
     accepted: dict[str, list[str]] = {}
     for trade in SUPPRESSIONS:
         accepted.setdefault(trade.reason, []).extend(trade.rules)
@@ -41,7 +41,7 @@ def without_a_key(app: cdk.App) -> cdk.Stack:
     return stack
 
 
-def permitted(build: Callable[[cdk.App], cdk.Stack]) -> set[str]:
+def allowed_actions(build: Callable[[cdk.App], cdk.Stack]) -> set[str]:
     """What the role may do; one action for each name, whatever it may be done with."""
     delivery = build(new_app()).node.find_child("Delivery")
     assert isinstance(delivery, S3ToSftp)
@@ -53,22 +53,22 @@ def permitted(build: Callable[[cdk.App], cdk.Stack]) -> set[str]:
     }
 
 
-def test_what_the_function_may_do_is_listed_action_by_action() -> None:
+def test_every_iam_action_is_documented() -> None:
     listed = [action for may, *_ in rows("What the function may do") for action in quoted(may)]
-    assert sorted(listed) == sorted(permitted(with_existing_resources))
+    assert sorted(listed) == sorted(allowed_actions(with_existing_resources))
 
 
-def test_what_it_may_do_only_with_keys_or_in_a_network_is_said_to_be_so() -> None:
+def test_documented_default_actions_equal_the_default_permissions() -> None:
     always = [
         action
         for may, *_ in rows("What the function may do")
         if may.startswith("`")
         for action in quoted(may)
     ]
-    assert sorted(always) == sorted(permitted(without_a_key))
+    assert sorted(always) == sorted(allowed_actions(without_a_key))
 
 
-def test_price_of_a_network_is_the_one_of_its_own_page() -> None:
+def test_prices_in_the_vpc_suppression_are_on_the_cost_page() -> None:
     page = (REPOSITORY / "docs" / "reference" / "what-it-costs.md").read_text()
     prices = re.findall(r"\$[\d.]+\d", suppressions.FUNCTION_VPC.reason)
     assert prices == ["$36.50", "$45"]

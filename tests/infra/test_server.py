@@ -12,14 +12,14 @@ from s3_to_sftp.ssh.connect import Timeouts
 from tests.support.infra.keys import ED25519
 
 
-def complaint_about(host: str = "sftp.partner.example", **arguments: object) -> str:
+def refusal_of(host: str = "sftp.partner.example", **arguments: object) -> str:
     with pytest.raises(InvalidArgument) as caught:
         SftpServer(host, **{"host_keys": [ED25519], **arguments})  # type: ignore[arg-type]  # wrong on purpose
     return str(caught.value)
 
 
 @pytest.mark.parametrize("host", ["localhost", "sftp-1.partner.example", "partner.", "10.1.2.3", "::1"])
-def test_names_and_addresses_are_hosts(host: str) -> None:
+def test_host_names_and_ip_addresses_are_accepted(host: str) -> None:
     assert SftpServer(host, host_keys=[ED25519]).host == host
 
 
@@ -27,8 +27,8 @@ def test_names_and_addresses_are_hosts(host: str) -> None:
     "host",
     ["", "sftp://partner.example", "me@partner.example", "partner.example:22", "a/b", "a b", "-oProxy=x"],
 )
-def test_what_is_not_a_bare_host_is_refused(host: str) -> None:
-    assert complaint_about(host) == (
+def test_host_with_scheme_user_port_or_path_is_refused(host: str) -> None:
+    assert refusal_of(host) == (
         "host must be a bare name or address such as sftp.partner.example "
         f"(no sftp://, no user@, no :port, no path), got {host!r}"
     )
@@ -39,21 +39,21 @@ def test_what_is_not_a_bare_host_is_refused(host: str) -> None:
     ["a" * 64 + ".example", "a" * 240, ".".join(["a" * 49] * 5) + ".abcdef"],
     ids=["label", "240", "256 in all"],
 )
-def test_host_longer_than_dns_allows_is_refused(host: str) -> None:
-    assert complaint_about(host) == (
+def test_host_over_the_dns_length_limits_is_refused(host: str) -> None:
+    assert refusal_of(host) == (
         "host must be a valid DNS name, with at most 63 characters between two dots and 253 in total, got "
         f"{len(host)} characters that begin with {host[:32]!r}"
     )
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536])
-def test_a_port_outside_the_range_is_refused(port: int) -> None:
-    assert complaint_about(port=port) == f"port must be 1-65535, got {port}"
+def test_port_out_of_range_is_refused(port: int) -> None:
+    assert refusal_of(port=port) == f"port must be 1-65535, got {port}"
 
 
 @pytest.mark.parametrize("directory", ["", "  ", "/in\nbox", "/in\0box"])
-def test_a_directory_that_cannot_exist_is_refused(directory: str) -> None:
-    assert complaint_about(directory=directory) == (
+def test_empty_directory_or_control_characters_are_refused(directory: str) -> None:
+    assert refusal_of(directory=directory) == (
         "directory must be a remote path such as /inbox "
         f"(leave it out for the login directory), got {directory!r}"
     )
@@ -65,13 +65,13 @@ PRIVATE = f"-----BEGIN PRIVATE KEY-----\n{BODY}\n-----END PRIVATE KEY-----"
 
 
 @pytest.mark.parametrize("argument", ["host", "directory"])
-def test_private_key_in_another_argument_is_refused_and_never_shown(argument: str) -> None:
-    message = complaint_about(**{"host": "sftp.partner.example", argument: PRIVATE})
+def test_private_key_in_another_argument_is_refused_without_being_shown(argument: str) -> None:
+    message = refusal_of(**{"host": "sftp.partner.example", argument: PRIVATE})
     assert message.startswith(f"{argument} must not hold a private key")
     assert BODY[:12] not in message
 
 
-def test_values_that_are_known_only_at_deployment_pass() -> None:
+def test_arguments_can_be_tokens() -> None:
     app = cdk.App()
     stack = cdk.Stack(app, "Test")
     text = cdk.CfnParameter(stack, "Text").value_as_string
@@ -96,26 +96,26 @@ def test_values_that_are_known_only_at_deployment_pass() -> None:
     }
 
 
-def test_ciphers_keep_the_order_of_preference() -> None:
+def test_ciphers_keep_their_order() -> None:
     server = SftpServer("sftp.partner.example", host_keys=[ED25519], ciphers=["aes256-ctr", "aes128-ctr"])
     assert server.variables()["SSH_CIPHERS"] == "aes256-ctr,aes128-ctr"
 
 
 @pytest.mark.parametrize("cipher", ["aes256-gcm", "", "aes256-ctr,aes128-ctr", "none"])
-def test_a_cipher_that_the_function_does_not_have_is_refused(cipher: str) -> None:
-    assert complaint_about(ciphers=["aes256-ctr", cipher]) == (
+def test_unsupported_cipher_is_refused(cipher: str) -> None:
+    assert refusal_of(ciphers=["aes256-ctr", cipher]) == (
         "ciphers must be some of aes128-gcm@openssh.com, aes256-gcm@openssh.com, aes128-ctr, aes192-ctr, "
         f"aes256-ctr, aes128-cbc, aes192-cbc, aes256-cbc, 3des-cbc, got {cipher!r}"
     )
 
 
-def test_one_string_instead_of_a_list_of_ciphers_is_refused() -> None:
-    assert complaint_about(ciphers="aes256-ctr") == (
+def test_string_instead_of_a_list_of_ciphers_is_refused() -> None:
+    assert refusal_of(ciphers="aes256-ctr") == (
         "ciphers must be a list of texts, got one string: put it in [brackets]"
     )
 
 
-def test_the_ciphers_are_those_of_the_function() -> None:
+def test_supported_ciphers_equal_those_of_the_function() -> None:
     assert CIPHERS == KNOWN_CIPHERS
 
 
@@ -128,19 +128,19 @@ def test_the_ciphers_are_those_of_the_function() -> None:
         ("reply_timeout", 601, "reply_timeout must be 10-600 seconds, got 601"),
     ],
 )
-def test_a_timeout_outside_the_range_is_refused(timeout: str, seconds: int, sentence: str) -> None:
+def test_timeout_out_of_range_is_refused(timeout: str, seconds: int, sentence: str) -> None:
     arguments: dict[str, object] = {timeout: cdk.Duration.seconds(seconds)}
-    assert complaint_about("sftp.partner.example", **arguments) == sentence
+    assert refusal_of("sftp.partner.example", **arguments) == sentence
 
 
-def test_a_fraction_of_a_second_is_refused() -> None:
-    assert complaint_about(connect_timeout=cdk.Duration.millis(1500)) == (
+def test_fractional_seconds_are_refused() -> None:
+    assert refusal_of(connect_timeout=cdk.Duration.millis(1500)) == (
         "connect_timeout must be whole seconds, got 1.5"
     )
 
 
 @pytest.mark.parametrize(("connect", "reply"), [(1, 10), (300, 600)])
-def test_timeouts_reach_the_function_in_seconds(connect: int, reply: int) -> None:
+def test_timeout_variables_are_in_seconds(connect: int, reply: int) -> None:
     server = SftpServer(
         "sftp.partner.example",
         host_keys=[ED25519],
@@ -151,7 +151,7 @@ def test_timeouts_reach_the_function_in_seconds(connect: int, reply: int) -> Non
     assert server.variables()["SSH_REPLY_TIMEOUT"] == str(reply)
 
 
-def test_the_timeouts_that_are_documented_are_those_of_the_function() -> None:
+def test_documented_default_timeouts_equal_those_of_the_function() -> None:
     text = " ".join(str(SftpServer.__doc__).split())
     assert f"1 to 300 seconds. By default {Timeouts().connect:g} seconds." in text
     assert f"end of a large file. By default {Timeouts().reply:g} seconds." in text
@@ -161,7 +161,7 @@ def test_the_timeouts_that_are_documented_are_those_of_the_function() -> None:
 @pytest.mark.parametrize(
     ("reply", "timeout", "passes"), [(60, 60, False), (60, 61, True), (None, 120, False)]
 )
-def test_function_must_be_able_to_wait_for_a_reply(
+def test_function_timeout_must_exceed_the_reply_timeout(
     reply: int | None,
     timeout: int,
     passes: bool,  # noqa: FBT001 - a parameter
@@ -175,6 +175,6 @@ def test_function_must_be_able_to_wait_for_a_reply(
         server.check_replies_within(cdk.Duration.seconds(timeout))
 
 
-def test_what_is_not_given_is_left_to_the_function() -> None:
+def test_omitted_arguments_set_no_variable() -> None:
     server = SftpServer("sftp.partner.example", host_keys=[ED25519])
     assert set(server.variables()) == {"SSH_HOST", "SSH_PORT", "SSH_HOST_KEY"}

@@ -27,7 +27,7 @@ class TestOverlap:
             ({"prefix": "in/", "suffix": "v"}, {"prefix": "in/a", "suffix": ".csv"}),
         ],
     )
-    def test_in_one_construct_is_refused(
+    def test_overlap_within_one_construct_is_refused(
         self, stack: cdk.Stack, one: dict[str, Any], other: dict[str, Any], trigger: Trigger
     ) -> None:
         delivery, bucket = new_delivery(stack), s3.Bucket(stack, "Theirs")
@@ -43,13 +43,15 @@ class TestOverlap:
             ({"prefix": "in/", "suffix": ".csv"}, {"prefix": "in/", "suffix": ".pdf"}),
         ],
     )
-    def test_is_what_s3_calls_so(self, stack: cdk.Stack, one: dict[str, Any], other: dict[str, Any]) -> None:
+    def test_disjoint_filters_are_accepted(
+        self, stack: cdk.Stack, one: dict[str, Any], other: dict[str, Any]
+    ) -> None:
         delivery, bucket = new_delivery(stack), s3.Bucket(stack, "Theirs")
         delivery.add_source(bucket, **one)
         delivery.add_source(bucket, **other)
         assert len(queue_notifications(stack)) == 2
 
-    def test_of_two_constructs_names_both(self, stack: cdk.Stack) -> None:
+    def test_overlap_error_names_both_constructs(self, stack: cdk.Stack) -> None:
         bucket = s3.Bucket(stack, "Theirs")
         new_delivery(stack, "ToBank", bucket=bucket, prefix="in/")
         with pytest.raises(InvalidArgument) as caught:
@@ -60,27 +62,27 @@ class TestOverlap:
             "trigger=Trigger.EVENTBRIDGE both get the objects"
         )
 
-    def test_of_two_stacks_is_found_by_the_name_of_the_bucket(self, app: cdk.App) -> None:
+    def test_overlap_of_two_stacks_is_found_by_bucket_name(self, app: cdk.App) -> None:
         stacks = [cdk.Stack(app, name) for name in ("One", "Other")]
         buckets = [s3.Bucket.from_bucket_name(each, "Theirs", "their-bucket") for each in stacks]
         new_delivery(stacks[0], bucket=buckets[0])
         with pytest.raises(InvalidArgument, match=r"of Other/Delivery and '\*' of One/Delivery"):
             new_delivery(stacks[1], bucket=buckets[1])
 
-    def test_of_rules_of_two_partners_is_what_they_are_for(self, stack: cdk.Stack) -> None:
+    def test_overlapping_rules_of_two_deliveries_are_accepted(self, stack: cdk.Stack) -> None:
         bucket = s3.Bucket(stack, "Theirs")
         for name in ("ToBank", "ToInsurer"):
             new_delivery(stack, name, bucket=bucket, prefix="in/", trigger=Trigger.EVENTBRIDGE)
         assert len(stack_properties(stack, "AWS::Events::Rule")) == 2
 
-    def test_that_only_a_deployment_knows_is_left_to_it(self, stack: cdk.Stack) -> None:
+    def test_overlap_with_a_token_is_not_checked(self, stack: cdk.Stack) -> None:
         delivery, bucket = new_delivery(stack), s3.Bucket(stack, "Theirs")
         delivery.add_source(bucket)
         delivery.add_source(bucket, prefix=cdk.CfnParameter(stack, "Prefix").value_as_string)
         assert len(queue_notifications(stack)) == 2
 
 
-def test_more_notifications_than_a_bucket_has_are_refused(stack: cdk.Stack) -> None:
+def test_more_than_100_notifications_of_a_bucket_are_refused(stack: cdk.Stack) -> None:
     """100: https://docs.aws.amazon.com/AmazonS3/latest/userguide/EventNotifications.html."""
     delivery, bucket = new_delivery(stack), s3.Bucket(stack, "Bucket")
     for number in range(100):

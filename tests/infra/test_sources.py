@@ -25,8 +25,8 @@ from tests.infra.templates import (
 from tests.support.infra.keys import ED25519
 
 
-class TestSeveral:
-    def test_are_announced_to_one_queue(self, stack: cdk.Stack) -> None:
+class TestSeveralSources:
+    def test_all_sources_notify_one_queue(self, stack: cdk.Stack) -> None:
         delivery = new_delivery(stack)
         one, other = s3.Bucket(stack, "One"), s3.Bucket(stack, "Other")
         delivery.add_source(one, prefix="a/")
@@ -40,20 +40,20 @@ class TestSeveral:
             {"suffix": ".csv", "prefix": "b/"},
         ]
 
-    def test_may_be_given_to_the_constructor(self, stack: cdk.Stack) -> None:
+    def test_sources_are_an_argument_of_the_constructor(self, stack: cdk.Stack) -> None:
         sources = [Source(s3.Bucket(stack, "One"), prefix="a/"), Source(s3.Bucket(stack, "Other"))]
         delivery = new_delivery(stack, sources=sources)
         assert delivery.sources == tuple(sources)
         assert len(queue_notifications(stack)) == 2
         Template.from_stack(stack).resource_count_is("AWS::S3::Bucket", 2)
 
-    def test_may_be_added_to_the_bucket_that_is_made(self, stack: cdk.Stack) -> None:
+    def test_source_can_be_added_to_the_created_bucket(self, stack: cdk.Stack) -> None:
         delivery = new_delivery(stack, sources=None)
         added = delivery.add_source(s3.Bucket(stack, "Other"), directory="/other")
         assert [source.bucket for source in delivery.sources] == [delivery.bucket, added.bucket]
         assert len(queue_notifications(stack)) == 2
 
-    def test_can_be_read_and_nothing_else_can(self, stack: cdk.Stack) -> None:
+    def test_function_may_read_only_the_sources(self, stack: cdk.Stack) -> None:
         delivery = new_delivery(stack)
         delivery.add_source(s3.Bucket.from_bucket_name(stack, "One", "one"), prefix="a/")
         delivery.add_source(s3.Bucket.from_bucket_name(stack, "Other", "other"))
@@ -73,18 +73,18 @@ class TestSeveral:
             "s3:ListBucket": [":s3:::one", ":s3:::other"],
         }
 
-    def test_none_at_all_is_refused_at_synth(self, app: cdk.App, stack: cdk.Stack) -> None:
+    def test_delivery_without_a_source_fails_at_synth(self, app: cdk.App, stack: cdk.Stack) -> None:
         new_delivery(stack)
         with pytest.raises(
             RuntimeError, match=r"nothing to deliver: leave out `sources`, or call add_source"
         ):
             app.synth()
 
-    def test_there_is_no_bucket_before_the_first(self, stack: cdk.Stack) -> None:
+    def test_bucket_without_a_source_raises_lookup_error(self, stack: cdk.Stack) -> None:
         with pytest.raises(LookupError, match=r"Test/Delivery has no source yet"):
             _ = new_delivery(stack).bucket
 
-    def test_exclude_the_arguments_for_one(self, stack: cdk.Stack) -> None:
+    def test_sources_with_the_arguments_of_one_source_are_refused(self, stack: cdk.Stack) -> None:
         with pytest.raises(InvalidArgument) as caught:
             S3ToSftp(
                 stack,
@@ -100,7 +100,7 @@ class TestSeveral:
 
 
 class TestDirectory:
-    def test_of_a_source_reaches_the_function(self, stack: cdk.Stack) -> None:
+    def test_directories_of_sources_reach_the_settings(self, stack: cdk.Stack) -> None:
         delivery = new_delivery(stack)
         delivery.add_source(s3.Bucket.from_bucket_name(stack, "One", "one"))
         two = s3.Bucket.from_bucket_name(stack, "Two", "two")
@@ -114,9 +114,7 @@ class TestDirectory:
             SourceDirectory(bucket="two", prefix="b/", directory="/b"),
         )
 
-    def test_of_a_bucket_whose_name_only_a_deployment_knows_reaches_the_function(
-        self, stack: cdk.Stack
-    ) -> None:
+    def test_directory_of_a_bucket_with_a_generated_name_reaches_the_function(self, stack: cdk.Stack) -> None:
         new_delivery(stack).add_source(s3.Bucket(stack, "One"), directory="/one")
         told = delivery_function(stack)["Environment"]["Variables"]["SSH_SOURCES"]
         (_, (before, reference, after)) = told["Fn::Join"]
@@ -124,7 +122,7 @@ class TestDirectory:
         assert json.loads(f"{before}one{after}") == [{"bucket": "one", "directory": "/one"}]
 
     @pytest.mark.parametrize(("count", "fits"), [(20, True), (60, False)])
-    def test_of_more_sources_than_lambda_has_room_for_fails_at_synth(
+    def test_directories_over_the_environment_quota_fail_at_synth(
         self, app: cdk.App, stack: cdk.Stack, count: int, *, fits: bool
     ) -> None:
         delivery, bucket = new_delivery(stack), s3.Bucket(stack, "Theirs")
@@ -138,7 +136,7 @@ class TestDirectory:
         ):
             app.synth()
 
-    def test_may_be_known_at_deployment_only(self, stack: cdk.Stack) -> None:
+    def test_directory_can_be_a_token(self, stack: cdk.Stack) -> None:
         directory = cdk.CfnParameter(stack, "Directory").value_as_string
         new_delivery(stack).add_source(s3.Bucket.from_bucket_name(stack, "One", "one"), directory=directory)
         assert {"Ref": "Directory"} in delivery_function(stack)["Environment"]["Variables"]["SSH_SOURCES"][
@@ -146,7 +144,7 @@ class TestDirectory:
         ][1]
 
     @pytest.mark.parametrize("directory", ["", " ", "in\nbox"])
-    def test_that_is_none_is_refused(self, stack: cdk.Stack, directory: str) -> None:
+    def test_empty_or_multiline_directory_is_refused(self, stack: cdk.Stack, directory: str) -> None:
         with pytest.raises(InvalidArgument) as caught:
             new_delivery(stack).add_source(s3.Bucket(stack, "One"), directory=directory)
         assert str(caught.value) == (
@@ -166,7 +164,7 @@ class TestDirectory:
             ({}, {"directory": "/elsewhere"}, False),
         ],
     )
-    def test_that_two_buckets_share_is_warned_about(
+    def test_remote_paths_shared_by_two_buckets_add_a_warning(
         self, stack: cdk.Stack, one: dict[str, Any], other: dict[str, Any], *, meet: bool
     ) -> None:
         server = SftpServer("sftp.partner.example", directory="/in", host_keys=[ED25519])
@@ -187,7 +185,7 @@ class TestDirectory:
         ("directory", "~/inbox", "must not begin with '~'"),
     ],
 )
-def test_what_no_object_can_be_delivered_by_is_refused(
+def test_filter_or_directory_that_matches_no_deliverable_key_is_refused(
     stack: cdk.Stack, name: str, value: str, why: str
 ) -> None:
     with pytest.raises(InvalidArgument) as caught:
@@ -196,12 +194,12 @@ def test_what_no_object_can_be_delivered_by_is_refused(
 
 
 @pytest.mark.parametrize(("prefix", "suffix"), [("in", None), ("in/", ".csv"), ("in/..", "/a.csv"), ("", "")])
-def test_a_filter_of_deliverable_keys_is_taken(stack: cdk.Stack, prefix: str, suffix: str | None) -> None:
+def test_filter_of_deliverable_keys_is_accepted(stack: cdk.Stack, prefix: str, suffix: str | None) -> None:
     assert Source(s3.Bucket(stack, "Theirs"), prefix=prefix, suffix=suffix).prefix == prefix
 
 
 @pytest.mark.parametrize("name", ["prefix", "suffix"])
-def test_a_wildcard_is_refused(stack: cdk.Stack, name: str) -> None:
+def test_wildcard_in_a_filter_is_refused(stack: cdk.Stack, name: str) -> None:
     filtered: dict[str, Any] = {name: "a*"}
     with pytest.raises(InvalidArgument) as caught:
         new_delivery(stack).add_source(s3.Bucket(stack, "Theirs"), **filtered)
@@ -211,7 +209,7 @@ def test_a_wildcard_is_refused(stack: cdk.Stack, name: str) -> None:
 
 
 @pytest.mark.parametrize("trigger", Trigger)
-def test_a_source_costs_the_same_however_many_there_are(
+def test_synth_cost_of_a_source_does_not_grow_with_their_number(
     stack: cdk.Stack, monkeypatch: pytest.MonkeyPatch, trigger: Trigger
 ) -> None:
     delivery = new_delivery(stack)

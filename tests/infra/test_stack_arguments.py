@@ -12,16 +12,16 @@ from tests.infra.conftest import new_app
 from tests.support.infra.keys import ED25519
 
 
-def alternatives(hint: Any) -> set[Any]:
+def union_members(hint: Any) -> set[Any]:
     """What a union is made of, whether typing or collections.abc wrote it."""
     return {get_origin(each) or each for each in get_args(hint)}
 
 
-def test_stack_names_every_argument_of_cdks_stack() -> None:
+def test_every_argument_of_the_cdk_stack_is_accepted() -> None:
     assert stack_parameters() <= set(StackArguments.__annotations__)
     ours, theirs = get_type_hints(StackArguments), get_type_hints(cdk.Stack.__init__)
     for name in stack_parameters():
-        assert alternatives(ours[name]) == alternatives(theirs[name]), name
+        assert union_members(ours[name]) == union_members(theirs[name]), name
     parameters = inspect.signature(vars(S3ToSftpStack)["__init__"]).parameters
     assert not set(parameters) & set(StackArguments.__annotations__)
 
@@ -33,7 +33,7 @@ def test_stack_names_every_argument_of_cdks_stack() -> None:
         ("maximum_connections", "did you mean max_connections?"),
     ],
 )
-def test_wrong_keyword_of_the_stack_is_refused_in_one_sentence(keyword: str, meant: str) -> None:
+def test_unknown_keyword_is_refused_with_a_suggestion(keyword: str, meant: str) -> None:
     wrong: dict[str, Any] = {keyword: True}
     app = new_app()
     with pytest.raises(InvalidArgument) as caught:
@@ -42,7 +42,7 @@ def test_wrong_keyword_of_the_stack_is_refused_in_one_sentence(keyword: str, mea
     assert app.node.try_find_child("Bank") is None
 
 
-def test_type_checkers_know_the_keywords_of_the_stack() -> None:
+def test_keywords_are_typed_for_type_checkers() -> None:
     """PEP 692: `Unpack` of the TypedDict, in place of `Any`, makes them refuse a wrong keyword or type."""
     hints = get_type_hints(vars(S3ToSftpStack)["__init__"].__wrapped__)
     assert hints["stack"] == Unpack[StackArguments]

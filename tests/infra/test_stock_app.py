@@ -16,7 +16,7 @@ from tests.infra.stock_app import GIVEN, PATH, Main, function_in, synth
 from tests.support.infra.keys import ECDSA, ED25519
 
 
-def test_two_values_are_enough(main: Main) -> None:
+def test_host_and_host_key_are_the_only_required_values(main: Main) -> None:
     template = main(**GIVEN)
     assert template["name"] == "S3ToSftp"
     variables = function_in(template)["Environment"]["Variables"]
@@ -31,7 +31,7 @@ def test_two_values_are_enough(main: Main) -> None:
     }
 
 
-def test_every_value_has_its_effect(main: Main) -> None:
+def test_every_context_value_reaches_the_template(main: Main) -> None:
     template = main(
         **GIVEN,
         ssh_port="2222",
@@ -59,7 +59,7 @@ def test_every_value_has_its_effect(main: Main) -> None:
 
 
 @pytest.mark.parametrize("separator", ["\n", ",", ", ", "\n\n"])
-def test_several_host_keys_can_be_given_in_one_value(main: Main, separator: str) -> None:
+def test_one_context_value_can_contain_several_host_keys(main: Main, separator: str) -> None:
     template = main(ssh_host="sftp.partner.example", ssh_host_key=f"{ED25519}{separator}{ECDSA}")
     assert function_in(template)["Environment"]["Variables"]["SSH_HOST_KEY"] == f"{ED25519}\n{ECDSA}"
 
@@ -129,7 +129,7 @@ def test_several_host_keys_can_be_given_in_one_value(main: Main, separator: str)
         " ".join(f"{key}={given}" for key, given in value.items()) if isinstance(value, dict) else None
     ),
 )
-def test_a_wrong_value_ends_in_one_sentence_that_names_its_key(
+def test_invalid_value_exits_with_one_sentence_that_names_the_key(
     main: Main, context: dict[str, str], sentence: str
 ) -> None:
     with pytest.raises(SystemExit) as caught:
@@ -137,9 +137,7 @@ def test_a_wrong_value_ends_in_one_sentence_that_names_its_key(
     assert caught.value.code == sentence
 
 
-def test_a_bundle_that_cannot_be_built_ends_in_the_reason(
-    main: Main, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_bundling_exits_with_the_reason(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
     def cannot(*arguments: object) -> None:
         raise bundle_builder.CannotBuild("there is no network.")
 
@@ -150,7 +148,7 @@ def test_a_bundle_that_cannot_be_built_ends_in_the_reason(
         main(**GIVEN, bundling="local", **{"aws:cdk:bundling-stacks": ["**"]})
 
 
-def test_a_missing_value_ends_the_process_without_a_traceback(tmp_path: Path) -> None:
+def test_missing_value_exits_without_a_traceback(tmp_path: Path) -> None:
     app = shutil.copy(REPOSITORY / "app.py", tmp_path)
     shutil.copy(REPOSITORY / "cdk.json", tmp_path)
     done = subprocess.run(
@@ -167,13 +165,13 @@ def test_a_missing_value_ends_the_process_without_a_traceback(tmp_path: Path) ->
     )
 
 
-def test_cdk_json_holds_flags_alone() -> None:
+def test_cdk_json_contains_only_feature_flags() -> None:
     """The CLI hands on what it holds as if it had been typed: no default of ours may look like that."""
     context = json.loads((REPOSITORY / "cdk.json").read_text())["context"]
     assert [key for key in context if not key.startswith("@aws-cdk")] == []
 
 
-def test_cdk_synth_gives_the_same_template_from_every_directory(tmp_path: Path) -> None:
+def test_cdk_synth_does_not_depend_on_the_working_directory(tmp_path: Path) -> None:
     cli = REPOSITORY / "node_modules" / ".bin" / "cdk"
     if not cli.exists():
         pytest.skip("the CDK CLI is not installed (make setup)")

@@ -20,7 +20,7 @@ from cdk_s3_to_sftp.tagging import PARTNER_TAG
 from tests.infra.conftest import REPOSITORY
 from tests.support.infra.keys import ED25519
 
-SEEN_IN_THE_CONSOLE = {
+TAGGED = {
     "AWS::S3::Bucket",
     "AWS::SQS::Queue",
     "AWS::DynamoDB::Table",
@@ -43,7 +43,7 @@ DESCRIBED = {
 }
 
 
-def tags(resource: Any) -> list[Any]:
+def partner_tags(resource: Any) -> list[Any]:
     return [each["Value"] for each in resource["Properties"].get("Tags", []) if each["Key"] == PARTNER_TAG]
 
 
@@ -68,23 +68,23 @@ UNTAGGED_IN_THIS_CDK = {
 }
 
 
-def test_everything_that_is_made_names_the_partner(stack: cdk.Stack) -> None:
+def test_every_taggable_resource_has_the_partner_tag(stack: cdk.Stack) -> None:
     made = synthesised(stack, "sftp.partner.example")
     ours = {name: each for name, each in made.items() if name.startswith("Delivery")}
-    assert {each["Type"] for each in ours.values()} >= SEEN_IN_THE_CONSOLE
+    assert {each["Type"] for each in ours.values()} >= TAGGED
     for name, each in ours.items():
-        if each["Type"] in SEEN_IN_THE_CONSOLE - UNTAGGED_IN_THIS_CDK:
-            assert tags(each) == ["sftp.partner.example"], name
+        if each["Type"] in TAGGED - UNTAGGED_IN_THIS_CDK:
+            assert partner_tags(each) == ["sftp.partner.example"], name
 
 
-def test_everything_that_can_have_a_description_has_one(stack: cdk.Stack) -> None:
+def test_every_describable_resource_has_a_description(stack: cdk.Stack) -> None:
     made = synthesised(stack, "sftp.partner.example")
     for name, each in made.items():
         if name.startswith("Delivery") and (described := DESCRIBED.get(each["Type"])):
             assert each["Properties"][described], name
 
 
-def test_what_is_passed_in_and_what_is_cdks_own_is_not_tagged(stack: cdk.Stack) -> None:
+def test_existing_resources_and_those_of_cdk_are_not_tagged(stack: cdk.Stack) -> None:
     made = synthesised(
         stack,
         "sftp.partner.example",
@@ -100,30 +100,30 @@ def test_what_is_passed_in_and_what_is_cdks_own_is_not_tagged(stack: cdk.Stack) 
 
 
 @pytest.mark.parametrize("host", ["a_b.partner.example", "2001:db8::1", "x." * 126 + "y", "fe80::1%eth0"])
-def test_value_is_one_that_aws_takes(stack: cdk.Stack, host: str) -> None:
+def test_tag_value_contains_only_characters_that_aws_accepts(stack: cdk.Stack, host: str) -> None:
     # https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
     made = synthesised(stack, host)
-    values = {value for each in made.values() for value in tags(each)}
+    values = {value for each in made.values() for value in partner_tags(each)}
     (value,) = values
     assert re.fullmatch(r"[A-Za-z0-9 _.:/=+@-]{1,256}", value)
     assert value == host.replace("%", "_")
 
 
-def test_host_that_only_a_deployment_knows_is_the_value(stack: cdk.Stack) -> None:
+def test_tag_value_can_be_a_token(stack: cdk.Stack) -> None:
     made = synthesised(stack, cdk.CfnParameter(stack, "Host").value_as_string)
     (bucket,) = [each for each in made.values() if each["Type"] == "AWS::S3::Bucket"]
-    assert tags(bucket) == [{"Ref": "Host"}]
+    assert partner_tags(bucket) == [{"Ref": "Host"}]
     (role,) = [
         each for name, each in made.items() if name.startswith("DeliveryRole") and "Role" in each["Type"]
     ]
     assert {"Ref": "Host"} in role["Properties"]["Description"]["Fn::Join"][1]
 
 
-def test_page_names_the_tag() -> None:
+def test_security_page_names_the_tag() -> None:
     assert f"`{PARTNER_TAG}`" in (REPOSITORY / "docs" / "reference" / "security.md").read_text()
 
 
-def test_longest_host_has_a_description_that_lambda_takes(stack: cdk.Stack) -> None:
+def test_descriptions_with_the_longest_host_fit_the_quotas(stack: cdk.Stack) -> None:
     """https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html: Description, at most 256."""
     host = ".".join(["a" * 49] * 5) + ".abc"
     assert len(host) == 253

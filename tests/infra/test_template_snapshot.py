@@ -15,13 +15,13 @@ from tests.infra.conftest import REPOSITORY
 SNAPSHOT = Path(__file__).with_name("snapshot.json")
 
 
-def test_cfn_lint_has_nothing_to_say(stock_template: dict[str, Any]) -> None:
+def test_cfn_lint_reports_nothing(stock_template: dict[str, Any]) -> None:
     # W3005: CDK writes dependencies that a reference implies anyway.
     config = cfnlint.ManualArgs(ignore_checks=["W3005"], regions=["eu-west-1"])
     assert cfnlint.lint(json.dumps(stock_template), config=config) == []
 
 
-def test_template_is_the_one_that_was_reviewed(stock_template: dict[str, Any]) -> None:
+def test_template_equals_the_reviewed_snapshot(stock_template: dict[str, Any]) -> None:
     """After an intended change, run it with `UPDATE_SNAPSHOTS=1` in the environment and review the diff."""
     if f"aws-cdk-lib=={version('aws-cdk-lib')}\n" not in (REPOSITORY / "requirements.txt").read_text():
         pytest.skip(f"it was reviewed as another CDK than {version('aws-cdk-lib')} makes it")
@@ -31,7 +31,7 @@ def test_template_is_the_one_that_was_reviewed(stock_template: dict[str, Any]) -
     assert json.loads(text) == json.loads(SNAPSHOT.read_text())
 
 
-def test_template_holds_no_secret(stock_template: dict[str, Any]) -> None:
+def test_template_contains_no_secret(stock_template: dict[str, Any]) -> None:
     text = json.dumps(stock_template)
     assert "resolve:" not in text
     assert [name for name in ("SSH_USERNAME", "SSH_PASSWORD") if name in text] == []

@@ -15,7 +15,7 @@ from tests.infra.conftest import REPOSITORY, new_app, warnings_of
 PAGE = (REPOSITORY / "docs" / "guides" / "testing-and-ci.md").read_text()
 
 
-def test_zones_in_the_context_are_enough_for_a_network_without_credentials() -> None:
+def test_documented_context_avoids_the_lookup_of_availability_zones() -> None:
     found = re.search(r'"(availability-zones:[^"]+)": \[([^]]+)\]', PAGE)
     assert found is not None
     app = new_app(**{found[1]: re.findall('"(.+?)"', found[2])})
@@ -26,23 +26,23 @@ def test_zones_in_the_context_are_enough_for_a_network_without_credentials() -> 
     assert "missing" not in manifest
 
 
-def blocks(language: str) -> list[str]:
+def code_blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
 
 
-def test_unit_test_of_the_page_runs(server: SftpServer) -> None:
+def test_documented_unit_test_passes(server: SftpServer) -> None:
     class Invoices(cdk.Stack):
         def __init__(self, app: cdk.App, name: str) -> None:
             super().__init__(app, name)
             S3ToSftp(self, "ToBank", server=server)
 
-    exec(blocks("python")[0], {"Invoices": Invoices})
+    exec(code_blocks("python")[0], {"Invoices": Invoices})
 
 
 @pytest.mark.skipif(not hasattr(cdk, "ReferenceStrength"), reason="CDK knows weak references from 2.258 on")
 @pytest.mark.parametrize("weak", [True, False])
-def test_weak_references_make_no_export(server: SftpServer, *, weak: bool) -> None:
-    (settings,) = blocks("json")
+def test_documented_weak_references_create_no_export(server: SftpServer, *, weak: bool) -> None:
+    (settings,) = code_blocks("json")
     context = {**json.loads(settings)["context"]} if weak else {}
     app = cdk.App(context={"aws:cdk:bundling-stacks": [], **context})
     orders = s3.Bucket(cdk.Stack(app, "Shop"), "Orders")
@@ -57,7 +57,7 @@ def test_weak_references_make_no_export(server: SftpServer, *, weak: bool) -> No
     assert "strongReferenceToBucket" in PAGE
 
 
-def test_names_on_the_page_are_the_ones_in_the_code() -> None:
+def test_documented_names_equal_those_in_the_code() -> None:
     assert bundle_cache.VARIABLE in PAGE
     assert bundling.RUNTIME.name == lambda_.Runtime.PYTHON_3_13.name
     assert "Python of the function's version (3.13)" in PAGE

@@ -28,11 +28,11 @@ def test_the_example_is_a_complete_app(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert {"AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::Lambda::Function"} <= kinds
 
 
-def test_the_readme_shows_the_example() -> None:
+def test_readme_contains_the_minimal_example() -> None:
     assert EXAMPLE.read_text() in (REPOSITORY / "README.md").read_text()
 
 
-def test_the_wheel_is_enough_to_synthesise_an_app_elsewhere(tmp_path: Path) -> None:
+def test_app_synthesises_with_only_the_wheel_installed(tmp_path: Path) -> None:
     python = fresh_environment(tmp_path / "environment", build_wheel(tmp_path / "dist"))
     app = Path(shutil.copy(EXAMPLE, tmp_path / "app.py"))
     write_shadowing_modules(tmp_path)
