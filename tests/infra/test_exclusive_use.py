@@ -8,6 +8,7 @@ import pytest
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sqs as sqs
+from aws_cdk.assertions import Template
 from constructs import Construct
 
 from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer
@@ -55,6 +56,10 @@ def imported_table(scope: Construct, name: str) -> dynamodb.ITable:
     return dynamodb.Table.from_table_arn(scope, name, f"arn:aws:dynamodb:eu-west-1:{ACCOUNT}:table/theirs")
 
 
+def table_imported_by_name(scope: Construct, name: str) -> dynamodb.ITable:
+    return dynamodb.Table.from_table_name(scope, name, "theirs")
+
+
 def expected_error(argument: str) -> str:
     kind = KINDS[argument]
     return f"{argument} must be a {kind} of its own, got the {kind} of Test/ToBank: {WHY[argument]}"
@@ -69,6 +74,7 @@ def expected_error(argument: str) -> str:
         ("role", imported_role),
         ("role", imported_immutable_role),
         ("ledger", imported_table),
+        ("ledger", table_imported_by_name),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
@@ -89,6 +95,7 @@ def test_sharing_one_resource_between_two_deliveries_is_refused(
         ("dead_letter_queue", queue_imported_by_export),
         ("role", imported_role),
         ("ledger", imported_table),
+        ("ledger", table_imported_by_name),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
@@ -131,3 +138,4 @@ def test_separate_resources_are_accepted(stack: cdk.Stack, server: SftpServer) -
     for name in ("ToBank", "ToInsurer"):
         queue, role = own_queue(stack, f"DeadLettered{name}"), own_role(stack, f"Role{name}")
         S3ToSftp(stack, name, server=server, dead_letter_queue=queue, role=role)
+    Template.from_stack(stack).resource_count_is("AWS::Lambda::EventSourceMapping", 2)

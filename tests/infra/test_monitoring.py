@@ -255,17 +255,23 @@ def test_reserved_concurrency_creates_no_throttles_alarm(watch: Watch) -> None:
 def test_topic_is_notified_of_alarm_and_ok(stack: cdk.Stack, watch: Watch) -> None:
     template = watch(alarm_topic=sns.Topic(stack, "OnCall"))
     (topic,) = template.find_resources("AWS::SNS::Topic")
-    for alarm in alarms_in(template).values():
+    alarms = alarms_in(template)
+    assert alarms
+    for alarm in alarms.values():
         assert (alarm["AlarmActions"], alarm["OKActions"]) == ([{"Ref": topic}], [{"Ref": topic}])
 
 
 def test_alarms_without_a_topic_have_no_action(watch: Watch) -> None:
-    for alarm in alarms_in(watch()).values():
+    alarms = alarms_in(watch())
+    assert alarms
+    for alarm in alarms.values():
         assert "AlarmActions" not in alarm
 
 
 def test_every_alarm_description_names_the_partner_and_fits_the_quota(watch: Watch) -> None:
-    for alarm in alarms_in(watch()).values():
+    alarms = alarms_in(watch())
+    assert alarms
+    for alarm in alarms.values():
         text = json.dumps(alarm["AlarmDescription"])
         assert "sftp.partner.example" in text
         assert "{partner}" not in text
@@ -312,7 +318,10 @@ def test_one_graph_shows_several_partners(stack: cdk.Stack) -> None:
     partners = [Delivery(stack, name) for name in ("Acme", "Bank")]
     waiting = [partner.metric_oldest_waiting(label=partner.node.id) for partner in partners]
     cloudwatch.Dashboard(stack, "All", widgets=[[cloudwatch.GraphWidget(left=waiting)]])
-    Template.from_stack(stack)
+    (graph,) = dashboard_in(Template.from_stack(stack))
+    expressions = [metric[0] for metric in graph["properties"]["metrics"] if "expression" in metric[0]]
+    assert [each["label"] for each in expressions] == ["Acme", "Bank"]
+    assert len({each["expression"] for each in expressions}) == 2
 
 
 # --- the dashboard ---

@@ -1,10 +1,7 @@
 """Deliveries that are paused."""
 
-import aws_cdk as cdk
-import pytest
 from aws_cdk.assertions import Template
 
-from cdk_s3_to_sftp import S3ToSftp, SftpServer
 from tests.infra.conftest import REPOSITORY, Synthesise
 from tests.infra.templates import own_properties, work_queue_properties
 
@@ -41,9 +38,3 @@ def test_backlog_alarm_and_guide_name_the_retention_of_the_queue(synthesise: Syn
     days = work_queue_properties(template)["MessageRetentionPeriod"] // 86_400
     assert f"after {days} days" in backlog_description(template)
     assert f"after {days} days" in (REPOSITORY / "docs" / "guides" / "monitoring.md").read_text()
-
-
-@pytest.mark.parametrize("enabled", [True, False])
-def test_mapping_is_an_attribute_either_way(stack: cdk.Stack, server: SftpServer, *, enabled: bool) -> None:
-    delivery = S3ToSftp(stack, "Delivery", server=server, enabled=enabled)
-    assert delivery.event_source_mapping.node.path.startswith("Test/Delivery/")

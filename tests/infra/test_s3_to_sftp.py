@@ -51,10 +51,6 @@ class TestBucket:
             "VersioningConfiguration": {"Status": "Enabled"},
         }
 
-    def test_stays_when_the_stack_goes(self, default_template: Template) -> None:
-        kept = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
-        default_template.has_resource("AWS::S3::Bucket", kept)
-
     def test_notification_sends_every_created_object_to_the_queue(self, default_template: Template) -> None:
         (rule,) = own_properties(default_template, "Custom::S3BucketNotifications")[
             "NotificationConfiguration"

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import aws_cdk as cdk
 import pytest
-from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 
 from cdk_s3_to_sftp import S3ToSftp, SftpServer, StaticEgress, bundle_cache, bundling
@@ -59,7 +58,7 @@ def test_documented_weak_references_create_no_export(server: SftpServer, *, weak
 
 def test_documented_names_equal_those_in_the_code() -> None:
     assert bundle_cache.VARIABLE in PAGE
-    assert bundling.RUNTIME.name == lambda_.Runtime.PYTHON_3_13.name
-    assert "Python of the function's version (3.13)" in PAGE
+    python = bundling.RUNTIME.name.removeprefix("python")
+    assert f"Python of the function's version ({python})" in PAGE
     assert "aws:cdk:bundling-stacks" in PAGE
     assert "aws:cdk:bundling-stacks" in bundling._WITHOUT_BUNDLING

@@ -1,31 +1,15 @@
 """What other people get: the example of the README, and the wheel in an environment of their own."""
 
-import json
 import os
-import runpy
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
-
-import aws_cdk as cdk
-import pytest
 
 from tests.infra.conftest import REPOSITORY
 from tests.support.infra.bundles import write_shadowing_modules
 from tests.support.wheel import build_wheel, fresh_environment
 
 EXAMPLE = REPOSITORY / "examples" / "minimal" / "app.py"
-
-
-def test_the_example_is_a_complete_app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    real = cdk.App
-    context: dict[str, Any] = {"aws:cdk:bundling-stacks": []}
-    monkeypatch.setattr(cdk, "App", lambda: real(context=context, outdir=str(tmp_path)))
-    runpy.run_path(str(EXAMPLE), run_name="__main__")
-    template = json.loads((tmp_path / "Invoices.template.json").read_text())
-    kinds = {resource["Type"] for resource in template["Resources"].values()}
-    assert {"AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::Lambda::Function"} <= kinds
 
 
 def test_readme_contains_the_minimal_example() -> None:
