@@ -1,4 +1,4 @@
-"""What the infra tests share: one Node process, one bundle, synths without bundling."""
+"""Fixtures and helpers of all construct tests. Synths do not bundle; the bundle is built once."""
 
 import importlib.util
 import json
@@ -28,14 +28,14 @@ Synthesise = Callable[..., Template]
 
 
 def new_app(**context: Any) -> cdk.App:
-    """An app with the flags of the stock app that does not bundle."""
+    """Return an app with the feature flags of the stock app that does not bundle."""
     defaults = json.loads((REPOSITORY / "cdk.json").read_text())["context"]
     context = {**defaults, "aws:cdk:bundling-stacks": [], **context}
     return cdk.App(context=context, analytics_reporting=False)
 
 
 def load_script(path: Path) -> ModuleType:
-    """Import a file that is no module of a package, each time anew."""
+    """Import a file that is not part of a package. Every call runs it again."""
     spec = importlib.util.spec_from_file_location(f"script_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
@@ -45,7 +45,7 @@ def load_script(path: Path) -> ModuleType:
 
 
 def warnings_of(stack: cdk.Stack, warning: str) -> list[str]:
-    """What our warnings with this id say at synth."""
+    """Return the texts of our synth-time warnings with this id."""
     found = Annotations.from_stack(stack).find_warning(
         "*", Match.string_like_regexp(f"cdk-s3-to-sftp:{warning}")
     )
@@ -54,7 +54,7 @@ def warnings_of(stack: cdk.Stack, warning: str) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an earlier test, or the person at this machine, has built decides nothing."""
+    """Disable the bundle cache, so that no test depends on an earlier build."""
     monkeypatch.setenv(bundle_cache.VARIABLE, "")
 
 
@@ -75,7 +75,7 @@ def server() -> SftpServer:
 
 @pytest.fixture
 def synthesise(stack: cdk.Stack, server: SftpServer) -> Synthesise:
-    """The template of a stack that holds the construct with these arguments alone."""
+    """Return the template of a stack that contains only the construct with these arguments."""
 
     def template(**arguments: Any) -> Template:
         S3ToSftp(stack, "Delivery", **{"server": server, **arguments})
@@ -86,7 +86,7 @@ def synthesise(stack: cdk.Stack, server: SftpServer) -> Synthesise:
 
 @pytest.fixture(scope="session")
 def default_template() -> Template:
-    """The construct with nothing but a server."""
+    """The template of the construct with only a server."""
     stack = cdk.Stack(new_app(), "Test")
     S3ToSftp(stack, "Delivery", server=SftpServer("sftp.partner.example", host_keys=[ED25519]))
     return Template.from_stack(stack)
@@ -94,7 +94,7 @@ def default_template() -> Template:
 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the function of the stock app runs, built here."""
+    """The bundle of the function, built on this machine."""
     output = tmp_path_factory.mktemp("bundle")
     bundle_builder.build(find_source(), output, X86_64)
     return output
@@ -107,13 +107,13 @@ def stock_app() -> ModuleType:
 
 @pytest.fixture
 def main(stock_app: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Main:
-    """Runs the app with this partner.toml, and this context in place of the CLI's.
+    """Run the app with this partner.toml, and with this context in place of the CLI's.
 
-    Returns the template of the only stack, with the stack's name and warnings.
+    Returns the template of its only stack, with the name and the warnings of the stack.
     """
 
     def run(written: str = "", /, **context: Any) -> dict[str, Any]:
-        # The CLI's context reaches an app through the environment, which Node has read long ago.
+        # The CLI passes context in the environment, which the Node process has already read.
         real = cdk.App
 
         def app(*, context: dict[str, Any], **arguments: Any) -> cdk.App:

@@ -1,4 +1,4 @@
-"""Runs `app.py` and `cdk synth` on it."""
+"""What the tests of `app.py` share: its required values, its function, and `cdk synth`."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ from typing import Any
 from tests.support.infra.keys import ED25519
 
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-"""The environment's Node before the machine's own, as in the Makefile."""
+"""The Node of the environment precedes the one of the machine, as in the Makefile."""
 
 GIVEN = {"ssh_host": "sftp.partner.example", "ssh_host_key": ED25519}
 

@@ -1,4 +1,4 @@
-"""What tests look up in a synthesised template."""
+"""Helpers that look up resources in a synthesised template."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def work_queue_properties(template: Template) -> dict[str, Any]:
 
 
 def role_permissions(template: Template) -> dict[str, list[str]]:
-    """Resource -> actions of the function's role, the resource in a readable form."""
+    """Map each resource, as text, to the actions that the function's role is allowed on it."""
     statements = [
         statement
         for each in own_resources(template, "AWS::IAM::Policy")
@@ -86,7 +86,7 @@ READ_ACTIONS = [
 
 
 def new_delivery(scope: cdk.Stack, name: str = "Delivery", **arguments: Any) -> S3ToSftp:
-    """A partner without a source, unless it is given one."""
+    """Create a delivery, without a source unless the arguments contain one."""
     server = arguments.pop("server", SftpServer("sftp.partner.example", host_keys=[ED25519]))
     arguments = arguments if "bucket" in arguments else {"sources": [], **arguments}
     return S3ToSftp(scope, name, server=server, **arguments)

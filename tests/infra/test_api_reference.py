@@ -1,4 +1,4 @@
-"""`make docs` makes a page on which everything that the package promises is explained."""
+"""`make docs` generates an API reference that documents every public name of the package."""
 
 import html
 import os

@@ -1,4 +1,4 @@
-"""Every argument of every class that users call, with values of wrong types: one sentence that names it."""
+"""A wrong type for any argument of any public class raises one sentence that names the argument."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -68,7 +68,7 @@ def wrong_values(of: type, name: str) -> Iterator[object]:
 
 
 def parameters(of: type) -> list[inspect.Parameter]:
-    """Of its own constructor: the metaclass of jsii shows none."""
+    """Return the parameters of its own constructor: the metaclass of jsii hides them."""
     constructor = vars(of)["__init__"]
     return [
         each
@@ -79,7 +79,7 @@ def parameters(of: type) -> list[inspect.Parameter]:
 
 @pytest.fixture(scope="module")
 def required_arguments() -> dict[str, Any]:
-    """What the classes cannot do without."""
+    """Values of the arguments that have no default."""
     stack = cdk.Stack(new_app(), "Needed")
     server = SftpServer("sftp.partner.example", host_keys=[ED25519])
     return {
@@ -123,7 +123,7 @@ def test_wrong_type_raises_one_sentence_that_names_the_argument(
         assert ", got " in message
         assert len(message.splitlines()) == 1
         assert not any(word in message for word in ("0x", "jsii", "object has no", "typing.", SECRET))
-    assert stack.node.children == [], "nothing was made before the refusal"
+    assert stack.node.children == [], "the arguments are checked before a construct is created"
 
 
 def test_methods_check_the_types_of_their_arguments(stack: cdk.Stack) -> None:

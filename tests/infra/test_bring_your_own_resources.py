@@ -1,4 +1,4 @@
-"""What a platform team passes in is used as it is; what it leaves out is made."""
+"""Existing resources that are passed in: VPC, key, dead-letter queue, topic, role, runtime and others."""
 
 import json
 from typing import Any
@@ -152,11 +152,11 @@ class TestEncryptionKey:
         key = kms.Key.from_key_arn(stack, "Theirs", KEY_ARN)
         delivery = S3ToSftp(stack, "Delivery", server=server, encryption_key=key)
         assert len(warnings_of(stack, "policyOfImportedKey")) == 1
-        said = json.dumps(
+        statements = json.dumps(
             [stack.resolve(each.to_statement_json()) for each in delivery.key_policy_statements(key)]
         )
         for principal in ("DeliveryRole", "logs.", "s3.amazonaws.com", "events.amazonaws.com"):
-            assert principal in said
+            assert principal in statements
         other = Annotations.from_stack(stack).find_warning("*", Match.string_like_regexp("aws-s3-notif"))
         assert other == []
 
@@ -167,17 +167,17 @@ class TestEncryptionKey:
 
 class TestDeadLetterQueue:
     def test_given_dead_letter_queue_is_used(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
-        theirs = sqs.Queue.from_queue_arn(stack, "Theirs", "arn:aws:sqs:eu-west-1:123456789012:theirs")
-        template = synthesise(dead_letter_queue=theirs)
+        existing = sqs.Queue.from_queue_arn(stack, "Theirs", "arn:aws:sqs:eu-west-1:123456789012:theirs")
+        template = synthesise(dead_letter_queue=existing)
         assert len(own_resources(template, "AWS::SQS::Queue")) == 1
-        assert work_queue_properties(template)["RedrivePolicy"]["deadLetterTargetArn"] == theirs.queue_arn
-        assert role_permissions(template)[theirs.queue_arn] == ["sqs:SendMessage"]
+        assert work_queue_properties(template)["RedrivePolicy"]["deadLetterTargetArn"] == existing.queue_arn
+        assert role_permissions(template)[existing.queue_arn] == ["sqs:SendMessage"]
 
     def test_function_may_use_the_key_of_the_dead_letter_queue(
         self, stack: cdk.Stack, synthesise: Synthesise
     ) -> None:
-        theirs = sqs.Queue(stack, "Theirs", encryption_master_key=kms.Key(stack, "TheirKey"))
-        assert role_permissions(synthesise(dead_letter_queue=theirs))["TheirKey"] == [
+        existing = sqs.Queue(stack, "Theirs", encryption_master_key=kms.Key(stack, "TheirKey"))
+        assert role_permissions(synthesise(dead_letter_queue=existing))["TheirKey"] == [
             "kms:Decrypt",
             "kms:GenerateDataKey",
         ]
@@ -221,24 +221,24 @@ class TestRole:
     def test_given_role_gets_the_default_permissions(
         self, stack: cdk.Stack, server: SftpServer, default_template: Template
     ) -> None:
-        theirs = iam.Role(stack, "DeliveryRole", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-        delivery = S3ToSftp(stack, "Delivery", server=server, role=theirs)
-        assert delivery.role is theirs
+        existing = iam.Role(stack, "DeliveryRole", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        delivery = S3ToSftp(stack, "Delivery", server=server, role=existing)
+        assert delivery.role is existing
         template = Template.from_stack(stack)
         assert role_permissions(template) == role_permissions(default_template)
         function = own_properties(template, "AWS::Lambda::Function")
         assert as_text(function["Role"]) == "DeliveryRole"
 
     def test_imported_role_gets_an_inline_policy(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
-        theirs = iam.Role.from_role_arn(stack, "Theirs", "arn:aws:iam::123456789012:role/theirs")
-        template = synthesise(role=theirs)
+        existing = iam.Role.from_role_arn(stack, "Theirs", "arn:aws:iam::123456789012:role/theirs")
+        template = synthesise(role=existing)
         (policy,) = [
             each["Properties"]
             for each in template.find_resources("AWS::IAM::Policy").values()
             if each["Properties"].get("Roles") == ["theirs"]
         ]
         assert "secretsmanager:GetSecretValue" in json.dumps(policy)
-        assert own_properties(template, "AWS::Lambda::Function")["Role"] == theirs.role_arn
+        assert own_properties(template, "AWS::Lambda::Function")["Role"] == existing.role_arn
 
     @pytest.mark.parametrize("account", ["111111111111", "222222222222"])
     def test_immutable_role_gets_a_warning_and_policy_statements(
@@ -246,10 +246,10 @@ class TestRole:
     ) -> None:
         stack = cdk.Stack(new_app(), "Test", env=cdk.Environment(account="111111111111", region="eu-west-1"))
         arn = f"arn:aws:iam::{account}:role/theirs"
-        theirs = iam.Role.from_role_arn(stack, "Theirs", arn, mutable=account != "111111111111")
-        delivery = S3ToSftp(stack, "Delivery", server=server, role=theirs)
-        (said,) = warnings_of(stack, "policyOfFixedRole")
-        assert "`role_policy_statements`" in said
+        existing = iam.Role.from_role_arn(stack, "Theirs", arn, mutable=account != "111111111111")
+        delivery = S3ToSftp(stack, "Delivery", server=server, role=existing)
+        (warning,) = warnings_of(stack, "policyOfFixedRole")
+        assert "`role_policy_statements`" in warning
         actions = [
             action
             for each in delivery.role_policy_statements
@@ -259,14 +259,14 @@ class TestRole:
 
     def test_immutable_role_gets_no_policy_for_a_vpc(self, stack: cdk.Stack, server: SftpServer) -> None:
         arn = "arn:aws:iam::111111111111:role/theirs"
-        theirs = iam.Role.from_role_arn(stack, "Theirs", arn, mutable=False)
-        delivery = S3ToSftp(stack, "Delivery", server=server, role=theirs, vpc=ec2.Vpc(stack, "Vpc"))
+        existing = iam.Role.from_role_arn(stack, "Theirs", arn, mutable=False)
+        delivery = S3ToSftp(stack, "Delivery", server=server, role=existing, vpc=ec2.Vpc(stack, "Vpc"))
         policies = own_resources(Template.from_stack(stack), "AWS::IAM::Policy")
         assert [each for each in policies if "theirs" in each["Properties"]["Roles"]] == []
         effects = [
-            str(said["Effect"])
-            for said in (each.to_statement_json() for each in delivery.role_policy_statements)
-            if "ec2:CreateNetworkInterface" in said["Action"]
+            str(statement["Effect"])
+            for statement in (each.to_statement_json() for each in delivery.role_policy_statements)
+            if "ec2:CreateNetworkInterface" in statement["Action"]
         ]
         assert effects == ["Allow", "Deny"]
 
@@ -277,29 +277,29 @@ class TestRole:
         app = new_app()
         platform, ours = cdk.Stack(app, "Platform"), cdk.Stack(app, "Ours")
         assumed_by = iam.ServicePrincipal("lambda.amazonaws.com")
-        theirs = iam.Role(platform, "DeliveryRole", assumed_by=assumed_by, path=path)
-        delivery = S3ToSftp(ours, "Delivery", server=server, role=theirs, vpc=ec2.Vpc(ours, "Vpc"))
-        app.synth()  # no cycle
-        assert delivery.role is theirs
+        existing = iam.Role(platform, "DeliveryRole", assumed_by=assumed_by, path=path)
+        delivery = S3ToSftp(ours, "Delivery", server=server, role=existing, vpc=ec2.Vpc(ours, "Vpc"))
+        app.synth()  # raises on a dependency cycle
+        assert delivery.role is existing
         assert "AWS::IAM::Policy" not in str(Template.from_stack(platform).to_json())
         template = Template.from_stack(ours)
         policies = template.find_resources("AWS::IAM::Policy")
         named = {name: str(each["Properties"]["Roles"]) for name, each in policies.items()}
         attached = {name for name, roles in named.items() if "Platform" in roles and "Arn" not in roles}
-        said = json.dumps([policies[name] for name in attached])
+        documents = json.dumps([policies[name] for name in attached])
         for action in ("sqs:ReceiveMessage", "s3:GetObject", "ec2:CreateNetworkInterface"):
-            assert action in said
+            assert action in documents
         (function,) = own_resources(template, "AWS::Lambda::Function")
         assert "DeliveryRole" in str(function["Properties"]["Role"])
-        # Lambda asks whether the role may read the queue and use the network, when it is told to.
+        # Lambda checks these permissions when it creates the mapping and the network interfaces.
         assert {each for each in attached if "DenyVpcAccessToCode" not in each} <= set(function["DependsOn"])
 
     def test_immutable_role_of_another_stack_gets_a_warning(self, server: SftpServer) -> None:
         app = new_app()
         platform, ours = cdk.Stack(app, "Platform"), cdk.Stack(app, "Ours")
         assumed_by = iam.ServicePrincipal("lambda.amazonaws.com")
-        theirs = iam.Role(platform, "Role", assumed_by=assumed_by).without_policy_updates()
-        S3ToSftp(ours, "Delivery", server=server, role=theirs)
+        existing = iam.Role(platform, "Role", assumed_by=assumed_by).without_policy_updates()
+        S3ToSftp(ours, "Delivery", server=server, role=existing)
         app.synth()
         assert len(warnings_of(ours, "policyOfFixedRole")) == 1
 

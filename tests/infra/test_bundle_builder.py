@@ -21,7 +21,7 @@ DELIVERS = {"Properties": {"Handler": "s3_to_sftp.handler.lambda_handler"}}
 
 
 def file_hashes_modes_and_times(directory: Path) -> dict[str, tuple[str, int, float]]:
-    """Path -> hash, mode and time: everything about a file that a zip can hold."""
+    """Map each path to hash, mode and time: everything about a file that a zip stores."""
     status = {str(path.relative_to(directory)): path.stat() for path in directory.rglob("*")}
     digests = hashes(directory)
     return {
@@ -201,7 +201,7 @@ class TestInstallers:
     ) -> None:
         write_shadowing_modules(tmp_path)
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setenv("PATH", "")  # no uv but the one that this interpreter has
+        monkeypatch.setenv("PATH", "")  # no uv except the module of this interpreter
         assert any(installer in each.command for each in bundle_builder._installers(X86_64))
 
     def test_compiler_is_not_shadowed_by_a_module_of_the_user(

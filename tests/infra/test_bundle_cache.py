@@ -1,4 +1,4 @@
-"""One bundle per machine: kept outside cdk.out, whole or not at all, and never in the way of a synth."""
+"""The bundle cache: outside cdk.out, never partial, and never a reason for a synth to fail."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def built(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The directories that were filled by the recipe, but for the dependencies."""
+    """The directories that the builder filled. Dependencies are replaced by one empty file."""
     directories: list[Path] = []
 
     def install(lock: Path, output: Path, target: bundle_builder.Target) -> None:
@@ -39,7 +39,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 
 def synth(output: Path) -> Path:
-    """What CDK does where cdk.out has no bundle of this hash."""
+    """Bundle as CDK does when cdk.out has no asset with this hash."""
     output.mkdir()
     bundler = bundling._Bundler(lambda_.Architecture.X86_64, bundling.RUNTIME, Bundling.LOCAL)
     assert bundler.try_bundle(str(output), None)
@@ -97,7 +97,7 @@ def test_corrupt_cached_bundle_is_rebuilt_and_replaced(
 def test_parallel_synths_never_read_a_partial_bundle(cache: Path, built: list[Path], tmp_path: Path) -> None:
     outputs = [tmp_path / str(number) for number in range(8)]
 
-    def without_cdk(output: Path) -> None:  # whose Node process takes one call at a time
+    def without_cdk(output: Path) -> None:  # whose Node process handles one call at a time
         output.mkdir()
         if not bundle_cache.take(FINGERPRINT, output):
             bundle_builder.build(find_source(), output, X86_64)
@@ -108,8 +108,8 @@ def test_parallel_synths_never_read_a_partial_bundle(cache: Path, built: list[Pa
         each.start()
     for each in synths:
         each.join()
-    wanted = hashes(synth(tmp_path / "last"))
-    assert [hashes(output) for output in outputs] == [wanted] * 8
+    expected = hashes(synth(tmp_path / "last"))
+    assert [hashes(output) for output in outputs] == [expected] * 8
     assert [path.name for path in cache.iterdir()] == [f"{FINGERPRINT}.zip"]
 
 
@@ -125,12 +125,12 @@ def test_bundle_is_built_without_a_usable_cache_directory(
 
 
 def test_missing_home_directory_disables_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def nobody(cls: type[Path]) -> Path:
+    def no_home(cls: type[Path]) -> Path:
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.delenv(bundle_cache.VARIABLE)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr(Path, "home", classmethod(nobody))
+    monkeypatch.setattr(Path, "home", classmethod(no_home))
     assert bundle_cache.take(FINGERPRINT, tmp_path) is None
     bundle_cache.keep(FINGERPRINT, tmp_path)
 

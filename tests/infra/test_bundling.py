@@ -18,7 +18,7 @@ from tests.support.infra.bundles import run_package, write_shadowing_modules
 
 @pytest.fixture
 def docker(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The directories that Docker was asked to fill, without doing it."""
+    """The output directories of calls of Docker, which is not run."""
     asked: list[Path] = []
     monkeypatch.setattr(bundling, "_build_in_docker", lambda source, output, target: asked.append(output))
     return asked
@@ -140,7 +140,7 @@ class TestDocker:
 
 
 def write_fake_docker(directory: Path, source: Path) -> Path:
-    """A docker command that runs on this machine, on a source without dependencies, what the image would."""
+    """Write a docker command that runs the builder on this machine, on a source without dependencies."""
     script = directory / "docker"
     script.write_text(f"""#!{sys.executable}
 import subprocess, sys
@@ -149,11 +149,11 @@ volumes = [word.split(":") for word in sys.argv[1:image] if ":/" in word]
 mounts = {{there: here for here, there, *_ in volumes}}
 assert mounts["/source"] == {str(find_source())!r}
 mounts["/source"] = {str(source)!r}
-interpreter, recipe, *options = sys.argv[image + 1 :]
+interpreter, builder, *options = sys.argv[image + 1 :]
 options = [option if there not in mounts else name + "=" + mounts[there]
            for option in options for name, _, there in [option.partition("=")]]
 assert interpreter == "python3.13"
-sys.exit(subprocess.run([sys.executable, mounts[recipe], *options]).returncode)
+sys.exit(subprocess.run([sys.executable, mounts[builder], *options]).returncode)
 """)
     script.chmod(0o755)
     return script

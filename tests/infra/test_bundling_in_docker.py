@@ -1,6 +1,6 @@
-"""The Docker path for real: Lambda's build image builds what this machine builds, and it works in there.
+"""Bundling in Docker with Lambda's build image: it gives the same bundle, which works in the image.
 
-`.ci/lambda-build-image` makes the image where none can be pulled.
+`.ci/lambda-build-image` builds the image where it cannot be pulled.
 """
 
 import os
@@ -57,7 +57,7 @@ def docker_command() -> str:
         pytest.skip(
             "no docker command (set CDK_DOCKER for another, such as the one of .ci/lambda-build-image)"
         )
-    # Not only whether it is there: a sandbox may have it and let nobody run it.
+    # A sandbox may have the command without permission to run it.
     tried = subprocess.run(
         [command, "run", "--rm", "--pull=never", IMAGE, "true"], capture_output=True, text=True, check=False
     )
@@ -71,7 +71,7 @@ Built = Callable[[Target], Path]
 
 @pytest.fixture(scope="module")
 def in_docker(docker_command: str, tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """The bundle that the image builds, once for each target."""
+    """Return the bundle that the image builds, once for each target."""
     folder = tmp_path_factory.mktemp("docker")
 
     def built(target: Target) -> Path:
@@ -89,7 +89,7 @@ def in_docker(docker_command: str, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def here(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """The bundle that this machine builds."""
+    """Return the bundle that this machine builds."""
 
     def built(target: Target) -> Path:
         if target == X86_64:
@@ -120,7 +120,7 @@ def test_docker_and_local_bundles_deliver_a_file_in_the_image(
         pytest.skip(f"the image runs on this machine's CPU, which is {platform.machine()}")
     built: Built = request.getfixturevalue(builder)
     with start_asyncssh_server(tmp_path) as server:
-        python = ["python3.13", "-I", "-S", "-c", CONNECT]  # no env-packages: what is missing is missing
+        python = ["python3.13", "-I", "-S", "-c", CONNECT]  # no site-packages: the bundle must be complete
         login = [server.host, str(server.port), server.host_key, server.username, server.password or ""]
         mount = f"{built(X86_64)}:/var/task:ro"
         container = ["run", "--rm", "--network=host", "-v", mount, "-e", "AWS_DEFAULT_REGION=eu-west-1"]

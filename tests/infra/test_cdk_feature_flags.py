@@ -1,4 +1,4 @@
-"""cdk.json has the flags that make a difference here, and no other."""
+"""cdk.json has exactly the feature flags that change our template."""
 
 import json
 import re
@@ -20,14 +20,14 @@ FLAGS: dict[str, Any] = json.loads((REPOSITORY / "cdk.json").read_text())["conte
 PINNED = re.search(r"^aws-cdk-lib==(\S+)", (REPOSITORY / "requirements.txt").read_text(), re.MULTILINE)
 
 WITHOUT_SERVICE = {"core"}
-"""Part of a flag's name where the flag belongs to no service."""
+"""The first part of the name of a flag that belongs to no service."""
 
 Templates = dict[str, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
 def recommended() -> dict[str, Any]:
-    """What `cdk init` writes into cdk.json, of the CDK that is installed."""
+    """The flags that `cdk init` of the installed CDK writes into cdk.json."""
     folder = Path(cdk.__file__).parent / "_jsii"
     (archive,) = folder.glob("aws-cdk-lib@*.jsii.tgz")
     with tarfile.open(archive) as files:
@@ -53,14 +53,14 @@ def with_alias_of_a_key(app: cdk.App) -> cdk.Stack:
 
 
 def templates(build: Callable[[cdk.App], cdk.Stack], flags: dict[str, Any]) -> Templates:
-    """Name of each stack -> its template, with these flags."""
+    """Map the name of each stack to its template with these flags."""
     app = cdk.App(context={**flags, "aws:cdk:bundling-stacks": []}, analytics_reporting=False)
     build(app)
     return {stack.stack_name: stack.template for stack in app.synth().stacks_recursively}
 
 
 def services() -> Iterator[str]:
-    """The services whose constructs are used, as flags name them."""
+    """Yield the services whose constructs are used, by the names that flags use."""
     for path in (REPOSITORY / "infra").rglob("*.py"):
         for name in re.findall(r"^from aws_cdk import aws_(\w+)", path.read_text(), re.MULTILINE):
             yield "aws-" + name.replace("_", "-")

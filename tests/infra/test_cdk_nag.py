@@ -29,7 +29,7 @@ from tests.support.infra.rule_packs import (
 )
 
 HANDLER = "BucketNotificationsHandler050a0587b7544547bf325f094a3db834"
-"""CDK's own function, one for a whole stack: what there is to say about it is for the stack to say."""
+"""CDK's own function, one for each stack: its findings are for the owner of the stack to suppress."""
 
 MANAGED_POLICY = (
     "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole]"
@@ -56,8 +56,8 @@ def test_stock_stack_has_no_unsuppressed_finding(arguments: dict[str, Any]) -> N
 def test_existing_bucket_adds_only_findings_of_cdks_own_resources() -> None:
     app = new_app()
     stack = cdk.Stack(app, "Test")
-    theirs = s3.Bucket.from_bucket_name(stack, "Theirs", "their-bucket")
-    S3ToSftp(stack, "Delivery", server=SERVER, bucket=theirs)
+    existing = s3.Bucket.from_bucket_name(stack, "Theirs", "their-bucket")
+    S3ToSftp(stack, "Delivery", server=SERVER, bucket=existing)
     of_bucket = ("Test/Theirs/Notifications/HandlerPolicy/Resource", "NIST.800.53.R5-IAMNoInlinePolicy")
     # Older CDKs have one policy for all buckets, which `findings` leaves out.
     assert findings(app) == {
@@ -96,8 +96,8 @@ def test_static_egress_has_no_unsuppressed_finding() -> None:
 def test_insecure_bucket_is_found(pack: str) -> None:
     app = new_app()
     insecure_bucket(app)
-    told = {AWS_SOLUTIONS: "S10", NIST: "S3BucketSSLRequestsOnly"}
-    assert ("Careless/Bucket/Resource", f"{pack}-{told[pack]}") in findings(app)
+    expected_rules = {AWS_SOLUTIONS: "S10", NIST: "S3BucketSSLRequestsOnly"}
+    assert ("Careless/Bucket/Resource", f"{pack}-{expected_rules[pack]}") in findings(app)
 
 
 @needs_acknowledgements
@@ -155,7 +155,7 @@ def test_every_acknowledgement_answers_exactly_one_finding(
 
 @needs_acknowledgements
 @pytest.mark.parametrize(
-    ("bring", "rules"),
+    ("arguments", "rules"),
     [
         (
             lambda stack: {"encryption_key": kms.Key(stack, "Key", enable_key_rotation=True)},
@@ -168,16 +168,16 @@ def test_every_acknowledgement_answers_exactly_one_finding(
     ids=["encryption_key", "vpc", "alarm_topic", "max_connections"],
 )
 def test_argument_removes_the_finding_and_its_acknowledgement(
-    bring: Callable[[cdk.Stack], dict[str, Any]], rules: set[str]
+    arguments: Callable[[cdk.Stack], dict[str, Any]], rules: set[str]
 ) -> None:
     gone = {f"{NIST}-{rule}" for rule in rules}
     app = new_app()
-    plain, brought = cdk.Stack(new_app(), "Plain"), cdk.Stack(app, "Brought")
-    S3ToSftp(plain, "Delivery", server=SERVER)
-    S3ToSftp(brought, "Delivery", server=SERVER, **bring(brought))
-    assert gone <= {rule for _, rule in acknowledged(plain)}
-    assert not gone & {rule for _, rule in acknowledged(brought)}
-    assert not gone & {rule for path, rule in findings(app) if path.startswith("Brought/Delivery/")}
+    default, changed = cdk.Stack(new_app(), "Default"), cdk.Stack(app, "Changed")
+    S3ToSftp(default, "Delivery", server=SERVER)
+    S3ToSftp(changed, "Delivery", server=SERVER, **arguments(changed))
+    assert gone <= {rule for _, rule in acknowledged(default)}
+    assert not gone & {rule for _, rule in acknowledged(changed)}
+    assert not gone & {rule for path, rule in findings(app) if path.startswith("Changed/Delivery/")}
 
 
 @needs_acknowledgements

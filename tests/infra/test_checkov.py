@@ -1,4 +1,4 @@
-"""What checkov says about the templates: nothing that was not answered, and no answer without a question."""
+"""checkov has no unsuppressed finding, and every suppression answers a finding."""
 
 import json
 from typing import Any
@@ -19,13 +19,13 @@ NOTIFICATIONS_FUNCTION = "BucketNotificationsHandler050a0587b7544547bf325f094a3d
 DEFAULT_GROUP_FUNCTION = "CustomVpcRestrictDefaultSGCustomResourceProviderHandler"
 
 FUNCTIONS_OF_CDK = {
-    NOTIFICATIONS_FUNCTION: "CDK's own, one for a whole stack: what there is to say is for the stack to say.",
-    DEFAULT_GROUP_FUNCTION: "CDK's own, and runs only where a VPC is made: it empties the default group.",
+    NOTIFICATIONS_FUNCTION: "CDK's own, one for each stack: for the owner of the stack to suppress.",
+    DEFAULT_GROUP_FUNCTION: "CDK's own, runs only when a VPC is created: it empties the default group.",
 }
 RULES_FOR_FUNCTIONS = {"CKV_AWS_115", "CKV_AWS_116", "CKV_AWS_117"}
 
 BARE = "-bare"
-"""At the end of the name of a template from which everything that is accepted was taken out."""
+"""The suffix of the name of a template without suppressions."""
 
 ABOUT_KEYS = {"CKV_AWS_27", "CKV_AWS_119", "CKV_AWS_149", "CKV_AWS_158", "CKV_AWS_173"}
 
@@ -37,7 +37,7 @@ def findings_of_cdks_functions(*functions: str) -> set[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def templates() -> dict[str, dict[str, Any]]:
-    """Name of each stack -> its template."""
+    """Map the name of each stack to its template."""
     found: dict[str, dict[str, Any]] = {}
     for build in (stock, with_existing_resources, through_static_egress, insecure_bucket):
         app = new_app()
@@ -47,7 +47,7 @@ def templates() -> dict[str, dict[str, Any]]:
 
 
 def without_metadata(template: dict[str, Any]) -> dict[str, Any]:
-    """The template without anything that is accepted: checkov does not look at what it is told to skip."""
+    """Return the template without suppressions: checkov does not evaluate what they skip."""
     resources = template["Resources"].items()
     return {
         **template,

@@ -1,7 +1,7 @@
-"""What EventBridge cannot put into the queue reaches the dead-letter queue, whoever made that.
+"""EventBridge sends undeliverable events to an existing dead-letter queue.
 
-It needs the policy of that queue and, where it has a key of its own, the policy of the key:
-https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html. Without, the event is lost.
+The policy of that queue must allow it and, if the queue has its own key, the policy of the key:
+https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html. Otherwise the event is lost.
 """
 
 import json
@@ -32,7 +32,7 @@ def properties(stack: cdk.Stack, kind: str) -> list[dict[str, Any]]:
 
 
 def eventbridge_statements(policies: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The statements for EventBridge."""
+    """Return the statements for EventBridge."""
     return [
         statement
         for policy in policies
@@ -69,7 +69,7 @@ def test_queue_of_another_stack_allows_eventbridge(server: SftpServer) -> None:
     app = new_app()
     platform, ours = cdk.Stack(app, "Platform"), cdk.Stack(app, "Ours")
     deliver(ours, server, sqs.Queue(platform, "DeadLettered", encryption_master_key=kms.Key(platform, "Key")))
-    app.synth()  # no cycle
+    app.synth()  # raises on a dependency cycle
     assert "DeadLettered" in dead_letter_target(ours)
     (policy,) = properties(platform, "AWS::SQS::QueuePolicy")
     (statement,) = eventbridge_statements([policy["PolicyDocument"]])
@@ -82,18 +82,18 @@ def test_queue_of_another_stack_allows_eventbridge(server: SftpServer) -> None:
 def test_imported_queue_gets_a_warning_and_statements_for_both_policies(
     stack: cdk.Stack, server: SftpServer
 ) -> None:
-    theirs = sqs.Queue.from_queue_attributes(stack, "Theirs", queue_arn=QUEUE_ARN, key_arn=KEY_ARN)
-    delivery = deliver(stack, server, theirs)
+    existing = sqs.Queue.from_queue_attributes(stack, "Theirs", queue_arn=QUEUE_ARN, key_arn=KEY_ARN)
+    delivery = deliver(stack, server, existing)
     assert dead_letter_target(stack) == json.dumps(QUEUE_ARN)
-    (said,) = warnings_of(stack, "policyOfImportedQueue")
-    assert "Test/Theirs" in said
-    assert "`dead_letter_queue_policy_statements`" in said
+    (warning,) = warnings_of(stack, "policyOfImportedQueue")
+    assert "Test/Theirs" in warning
+    assert "`dead_letter_queue_policy_statements`" in warning
     statements = [
         stack.resolve(each.to_statement_json()) for each in delivery.dead_letter_queue_policy_statements
     ]
     (statement,) = eventbridge_statements([{"Statement": statements}])
     assert (statement["Action"], statement["Resource"]) == ("sqs:SendMessage", QUEUE_ARN)
-    key = theirs.encryption_master_key
+    key = existing.encryption_master_key
     assert key is not None
     for_key = [stack.resolve(each.to_statement_json()) for each in delivery.key_policy_statements(key)]
     assert (
@@ -107,8 +107,8 @@ def test_imported_queue_gets_a_warning_and_statements_for_both_policies(
 
 
 def test_imported_queue_needs_no_statement_without_eventbridge(stack: cdk.Stack, server: SftpServer) -> None:
-    theirs = sqs.Queue.from_queue_arn(stack, "Theirs", QUEUE_ARN)
-    delivery = S3ToSftp(stack, "Delivery", server=server, dead_letter_queue=theirs)
+    existing = sqs.Queue.from_queue_arn(stack, "Theirs", QUEUE_ARN)
+    delivery = S3ToSftp(stack, "Delivery", server=server, dead_letter_queue=existing)
     assert warnings_of(stack, "policyOfImportedQueue") == []
     assert delivery.dead_letter_queue_policy_statements == []
 
@@ -116,7 +116,7 @@ def test_imported_queue_needs_no_statement_without_eventbridge(stack: cdk.Stack,
 def test_queue_encrypted_with_the_aws_managed_key_is_refused(stack: cdk.Stack, server: SftpServer) -> None:
     """https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html.
 
-    Nobody can change the policy of that key, and it does not name EventBridge.
+    The policy of that key cannot be changed, and it does not allow EventBridge.
     """
     queue = sqs.Queue(stack, "DeadLettered", encryption=sqs.QueueEncryption.KMS_MANAGED)
     with pytest.raises(InvalidArgument) as caught:

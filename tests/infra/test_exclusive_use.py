@@ -1,4 +1,4 @@
-"""Two partners of an app share nothing that would give one of them what is the other's."""
+"""Deliveries to different partners cannot share a dead-letter queue, a role or a ledger."""
 
 from collections.abc import Callable
 from typing import Any
@@ -120,7 +120,7 @@ def test_sharing_a_resource_imported_in_two_stacks_is_refused(server: SftpServer
     ("argument", "attribute"),
     [
         ("dead_letter_queue", "dead_letter_queue"),
-        ("dead_letter_queue", "queue"),  # its dead letters would be delivered to the other partner
+        ("dead_letter_queue", "queue"),  # its dead-lettered messages would be delivered to the other partner
         ("role", "role"),
         ("ledger", "ledger"),
     ],

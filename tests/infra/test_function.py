@@ -124,7 +124,7 @@ class TestEnvironment:
             "sftp.partner.example", port=2222, directory="/inbox", host_keys=[ED25519, ECDSA]
         )
         written = environment_variables(synthesise(server=partner))
-        # What only the deployment knows is a reference; any text stands for it.
+        # Values known at deployment are references, which the name of the variable replaces here.
         deployed = {name: value if isinstance(value, str) else name for name, value in written.items()}
         read = settings.Settings.from_environment(deployed)
         assert (read.server.host, read.server.port) == ("sftp.partner.example", 2222)
@@ -171,7 +171,7 @@ class TestEnvironment:
         assert settings.Settings.from_environment(deployed).receipts_for == 32 * 86_400
 
     @pytest.mark.parametrize(
-        ("arguments", "told"),
+        ("arguments", "variable"),
         [
             ({}, None),
             ({"max_connections": 1}, "false"),
@@ -180,9 +180,9 @@ class TestEnvironment:
         ],
     )
     def test_connection_is_kept_unless_only_one_is_allowed(
-        self, synthesise: Synthesise, arguments: dict[str, Any], told: str | None
+        self, synthesise: Synthesise, arguments: dict[str, Any], variable: str | None
     ) -> None:
-        assert environment_variables(synthesise(**arguments)).get("SSH_KEEP_CONNECTION") == told
+        assert environment_variables(synthesise(**arguments)).get("SSH_KEEP_CONNECTION") == variable
 
     @pytest.mark.parametrize("outcome", list(UnknownOutcome))
     def test_unknown_outcome_has_the_value_of_the_settings(

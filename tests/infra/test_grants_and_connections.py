@@ -1,4 +1,4 @@
-"""The construct itself where CDK takes a principal or something with security groups."""
+"""The construct as an `IGrantable` and an `IConnectable`, and its rules."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ class TestGrants:
         role = iam.Role(platform, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
         delivery = S3ToSftp(ours, "Delivery", server=server, role=role)
         s3.Bucket(ours, "Reports").grant_read(delivery)
-        app.synth()  # no cycle
+        app.synth()  # raises on a dependency cycle
         assert "AWS::IAM::Policy" not in str(Template.from_stack(platform).to_json())
 
     def test_event_bus_can_be_granted(self, stack: cdk.Stack, server: SftpServer) -> None:
@@ -80,7 +80,7 @@ class TestConnections:
             _ = delivery.connections
         assert str(caught.value) == sentence
         group = ec2.SecurityGroup(stack, "Scanner", vpc=ec2.Vpc(stack, "Vpc"))
-        with pytest.raises(RuntimeError, match=sentence):  # what jsii makes of it on its way through Node
+        with pytest.raises(RuntimeError, match=sentence):  # jsii re-raises it as this type
             group.connections.allow_to(delivery, ec2.Port.tcp(8443))
 
 
@@ -91,10 +91,10 @@ class TestRules:
         second = delivery.add_source(bucket, prefix="b/", trigger=Trigger.EVENTBRIDGE)
         third = delivery.add_source(bucket, prefix="a/", trigger=Trigger.EVENTBRIDGE)
         assert list(delivery.rules) == [second, third]
-        made = Template.from_stack(stack).find_resources("AWS::Events::Rule")
+        rules = Template.from_stack(stack).find_resources("AWS::Events::Rule")
         for source, rule in delivery.rules.items():
             logical_id = stack.get_logical_id(rule.node.default_child)  # type: ignore[arg-type]  # a CfnRule
-            assert made[logical_id]["Properties"]["EventPattern"]["detail"]["object"] == {
+            assert rules[logical_id]["Properties"]["EventPattern"]["detail"]["object"] == {
                 "key": [{"prefix": source.prefix}]
             }
 

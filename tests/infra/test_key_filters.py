@@ -1,4 +1,4 @@
-"""Which keys a prefix and a suffix let through: S3, EventBridge and IAM are told in different ways."""
+"""Prefix and suffix as S3 notification filters, EventBridge patterns and IAM resources."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ from tests.infra.conftest import warnings_of
 
 
 def with_filter(stack: cdk.Stack, server: SftpServer, trigger: Trigger, **filtered: str) -> Template:
-    theirs = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
-    S3ToSftp(stack, "Delivery", server=server, bucket=theirs, trigger=trigger, **filtered)
+    existing = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
+    S3ToSftp(stack, "Delivery", server=server, bucket=existing, trigger=trigger, **filtered)
     return Template.from_stack(stack)
 
 
@@ -30,7 +30,7 @@ def key_patterns_of_rule(template: Template) -> list[Any]:
 
 
 def granted_object_arns(template: Template) -> list[str]:
-    """The ends of the ARNs that policies name."""
+    """Return the last parts of the ARNs in IAM policies."""
     return [
         resource["Fn::Join"][1][-1]
         for policy in template.find_resources("AWS::IAM::Policy").values()

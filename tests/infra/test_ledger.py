@@ -1,4 +1,4 @@
-"""A ledger that is passed in: what could not work is refused at synth, not found out by the first object."""
+"""The ledger table: the one that is created, and checks of an existing one at synth."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,8 +28,8 @@ def key(name: str, kind: dynamodb.AttributeType = dynamodb.AttributeType.STRING)
 @pytest.fixture(params=[dynamodb.Table, dynamodb.TableV2], ids=["Table", "TableV2"])
 def make(request: pytest.FixtureRequest, stack: cdk.Stack) -> Make:
     def table(**settings: Any) -> dynamodb.ITable:
-        made: dynamodb.ITable = request.param(stack, "Theirs", **settings)
-        return made
+        created: dynamodb.ITable = request.param(stack, "Theirs", **settings)
+        return created
 
     return table
 
@@ -37,8 +37,8 @@ def make(request: pytest.FixtureRequest, stack: cdk.Stack) -> Make:
 def test_existing_table_with_the_right_keys_is_accepted(
     stack: cdk.Stack, synthesise: Synthesise, make: Make
 ) -> None:
-    theirs = make(partition_key=key("pk"), sort_key=key("sk"), time_to_live_attribute="expires")
-    synthesise(ledger=theirs)
+    existing = make(partition_key=key("pk"), sort_key=key("sk"), time_to_live_attribute="expires")
+    synthesise(ledger=existing)
     assert warnings_of(stack, "ledgerForgetsNothing") == []
 
 
@@ -71,9 +71,9 @@ def test_existing_table_without_ttl_adds_a_warning(
     stack: cdk.Stack, synthesise: Synthesise, make: Make, settings: dict[str, Any]
 ) -> None:
     synthesise(ledger=make(partition_key=key("pk"), sort_key=key("sk"), **settings))
-    (said,) = warnings_of(stack, "ledgerForgetsNothing")
-    assert "time_to_live_attribute" in said
-    assert "expires" in said
+    (warning,) = warnings_of(stack, "ledgerForgetsNothing")
+    assert "time_to_live_attribute" in warning
+    assert "expires" in warning
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_existing_table_without_ttl_adds_a_warning(
     ],
 )
 def test_table_of_another_account_or_region_is_refused(arn: str, what: str) -> None:
-    """The function is told its name, which DynamoDB looks up in the function's own account and Region."""
+    """The function gets its name, which DynamoDB looks up in the function's account and Region."""
     env = cdk.Environment(account="111111111111", region="eu-west-1")
     stack = cdk.Stack(new_app(), "Test", env=env)
     with pytest.raises(InvalidArgument) as caught:
@@ -142,16 +142,16 @@ class TestLedger:
 
     def test_table_of_another_stack_causes_no_dependency_cycle(self, server: SftpServer) -> None:
         app = new_app()
-        theirs = dynamodb.Table(cdk.Stack(app, "Theirs"), "Table", **LEDGER_KEYS)
-        S3ToSftp(cdk.Stack(app, "Ours"), "Delivery", server=server, ledger=theirs)
+        existing = dynamodb.Table(cdk.Stack(app, "Theirs"), "Table", **LEDGER_KEYS)
+        S3ToSftp(cdk.Stack(app, "Ours"), "Delivery", server=server, ledger=existing)
         app.synth()
 
     def test_function_may_use_the_key_of_an_existing_table(
         self, stack: cdk.Stack, synthesise: Synthesise
     ) -> None:
         key = kms.Key(stack, "DeliveryKey")
-        theirs = dynamodb.Table(stack, "Theirs", encryption_key=key, **LEDGER_KEYS)
-        assert "kms:Decrypt" in role_permissions(synthesise(ledger=theirs))["DeliveryKey"]
+        existing = dynamodb.Table(stack, "Theirs", encryption_key=key, **LEDGER_KEYS)
+        assert "kms:Decrypt" in role_permissions(synthesise(ledger=existing))["DeliveryKey"]
 
 
 def key_schema(partition: str, sort: str) -> list[dict[str, str]]:

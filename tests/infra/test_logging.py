@@ -1,4 +1,4 @@
-"""The log: one of the caller's own, and how detailed it is."""
+"""The log group, created or existing, and the log level."""
 
 from typing import Any
 
@@ -26,38 +26,38 @@ class TestLogGroup:
     def test_existing_log_group_is_an_attribute_without_log_retention(
         self, stack: cdk.Stack, server: SftpServer
     ) -> None:
-        theirs = logs.LogGroup.from_log_group_name(stack, "Theirs", "their-log")
-        delivery = S3ToSftp(stack, "Delivery", server=server, log_group=theirs)
-        assert delivery.log_group is theirs
+        existing = logs.LogGroup.from_log_group_name(stack, "Theirs", "their-log")
+        delivery = S3ToSftp(stack, "Delivery", server=server, log_group=existing)
+        assert delivery.log_group is existing
         assert delivery.log_retention is None
         assert delivery.outputs["LogGroupName"] == "their-log"
-        # Imported by its name it may be written to as a whole: streams are below it.
+        # The resource of an imported log group includes its streams.
         (resource,) = [each for each in role_permissions(Template.from_stack(stack)) if "their-log" in each]
         assert resource.endswith(":log-group:their-log:*")
 
     def test_log_group_of_another_stack_causes_no_dependency_cycle(self, server: SftpServer) -> None:
         app = new_app()
-        theirs = logs.LogGroup(cdk.Stack(app, "Theirs"), "Log")
-        S3ToSftp(cdk.Stack(app, "Ours"), "Delivery", server=server, log_group=theirs)
+        existing = logs.LogGroup(cdk.Stack(app, "Theirs"), "Log")
+        S3ToSftp(cdk.Stack(app, "Ours"), "Delivery", server=server, log_group=existing)
         app.synth()
 
     def test_log_retention_with_log_group_is_refused(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
-        theirs = logs.LogGroup(stack, "Theirs")
+        existing = logs.LogGroup(stack, "Theirs")
         with pytest.raises(InvalidArgument) as caught:
-            synthesise(log_group=theirs, log_retention=logs.RetentionDays.ONE_WEEK)
+            synthesise(log_group=existing, log_retention=logs.RetentionDays.ONE_WEEK)
         assert str(caught.value) == (
             "log_retention must not be given together with log_group, got both: set the retention of "
             "Test/Theirs itself"
         )
 
     def test_log_group_of_another_region_is_refused(self, server: SftpServer) -> None:
-        # Lambda takes the name of a log group, not its ARN:
+        # Lambda accepts the name of a log group, not its ARN:
         # https://docs.aws.amazon.com/lambda/latest/api/API_LoggingConfig.html
         stack = cdk.Stack(new_app(), "Test", env=cdk.Environment(account="111111111111", region="eu-west-1"))
         arn = "arn:aws:logs:us-east-1:111111111111:log-group:theirs"
-        theirs = logs.LogGroup.from_log_group_arn(stack, "Theirs", arn)
+        existing = logs.LogGroup.from_log_group_arn(stack, "Theirs", arn)
         with pytest.raises(InvalidArgument, match=r"^log_group must be in account .* in Region us-east-1"):
-            S3ToSftp(stack, "Delivery", server=server, log_group=theirs)
+            S3ToSftp(stack, "Delivery", server=server, log_group=existing)
 
 
 class TestLogLevel:
@@ -85,7 +85,7 @@ class TestLogLevel:
 
 
 def test_metric_log_lines_have_no_level(capsys: pytest.CaptureFixture[str]) -> None:
-    """Why higher levels are refused. When this fails they may be allowed."""
+    """This is why higher log levels are refused. If it fails, they can be allowed."""
     from s3_to_sftp.handler import metrics
 
     metrics.add_metric(name="Delivered", unit="Count", value=1)

@@ -1,4 +1,4 @@
-"""`bucket.with_(DeliverToSftp(...))` makes what `S3ToSftp(bucket=...)` makes, and one for each partner.
+"""`bucket.with_(DeliverToSftp(...))` creates what `S3ToSftp(bucket=...)` creates.
 
 https://docs.aws.amazon.com/cdk/api/v2/python/aws_cdk/Mixins.html
 https://docs.aws.amazon.com/cdk/api/v2/python/aws_cdk/MixinApplicator.html
@@ -117,7 +117,7 @@ def test_delivery_of_a_nested_bucket_is_created_in_the_stack() -> None:
 
 
 def test_aspect_skips_buckets_imported_by_other_constructs() -> None:
-    """Functions import the bucket of `cdk bootstrap` below themselves, and S3ToSftp those of other stacks."""
+    """Functions import the bucket of `cdk bootstrap`, and `S3ToSftp` imports buckets of other stacks."""
     stack = new_stack()
     cdk.Aspects.of(stack).add(DeliverToSftp("ToBank", server=BANK))
     cdk.Tags.of(stack).add("team", "payments")
@@ -255,7 +255,7 @@ def test_invalid_argument_is_refused_by_the_constructor(arguments: dict[str, Any
 
 @needs_mixins
 def test_error_message_is_kept_by_jsii() -> None:
-    """jsii turns whatever a callback raises into a RuntimeError; its text is what a person reads."""
+    """jsii re-raises an error of a callback as RuntimeError. Its message must be the original one."""
     bucket = s3.Bucket(new_stack(), "Bucket")
     with pytest.raises(RuntimeError, match=r"^max_connections must be 1-128, got 500$"):
         bucket.with_(DeliverToSftp("ToBank", server=BANK, max_connections=500))

@@ -1,4 +1,4 @@
-"""Alarms and dashboard: built on what the function really says, and raised when they should be."""
+"""Metrics, alarms and dashboard, compared with what the function emits."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 class Delivery(DeliveryMetrics, Construct):
-    """What `S3ToSftp` shows of itself."""
+    """The attributes of `S3ToSftp` that monitoring uses."""
 
     def __init__(self, scope: Construct, name: str = "Delivery", **function: Any) -> None:
         super().__init__(scope, name)
@@ -58,7 +58,7 @@ Watch = Callable[..., Template]
 
 @pytest.fixture
 def watch(stack: cdk.Stack) -> Watch:
-    """The template of a stack with a delivery that is watched by these arguments."""
+    """Return the template of a stack with a delivery and `Monitoring` with these arguments."""
 
     def template(*, function: dict[str, Any] | None = None, **arguments: Any) -> Template:
         delivery = Delivery(stack, **(function or {}))
@@ -69,7 +69,7 @@ def watch(stack: cdk.Stack) -> Watch:
 
 
 def alarms_in(template: Template) -> dict[str, dict[str, Any]]:
-    """Properties of the alarms by the id that they have in the construct."""
+    """Map the construct id of each alarm to its properties."""
     return {
         name.removeprefix("DeliveryMonitoring")[:-8]: alarm["Properties"]
         for name, alarm in template.find_resources("AWS::CloudWatch::Alarm").items()
@@ -85,12 +85,12 @@ def dashboard_in(template: Template) -> list[dict[str, Any]]:
     return widgets
 
 
-# --- what the function says ---
+# --- metrics and log lines of the function ---
 
 
 @pytest.fixture
 def metric_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    """The lines of metrics of invocations in which everything happens that is counted."""
+    """The metric log lines of invocations in which every counted outcome occurs."""
     env = installed(monkeypatch)
     env.outcomes = {
         "b": ConnectionLost("cut.", hint="wait."),
@@ -110,7 +110,7 @@ def metric_names(metric_lines: list[dict[str, Any]]) -> set[str]:
 
 
 def shown_metrics(widgets: list[dict[str, Any]]) -> list[list[Any]]:
-    """Namespace, name and dimensions of the function's own metrics on the dashboard."""
+    """Return namespace, name and dimensions of the function's metrics on the dashboard."""
     return [
         metric[:-1]
         for widget in widgets
@@ -169,10 +169,10 @@ KEYWORDS |= {"latest", "by", "sort", "desc", "limit"}
 
 
 def fields_of(query: str) -> set[str]:
-    """The fields of the log that a query names."""
-    made = set(re.findall(r" as (\w+)", query))
+    """Return the log fields that a query uses."""
+    aliases = set(re.findall(r" as (\w+)", query))
     text = re.sub(r"SOURCE '[^']*'|'[^']*'|@\w+|\d+", "", query)
-    return set(re.findall(r"\w+", text)) - made - (KEYWORDS - {"level"})
+    return set(re.findall(r"\w+", text)) - aliases - (KEYWORDS - {"level"})
 
 
 # --- alarms ---
@@ -211,7 +211,7 @@ def test_retrying_alarm_stays_raised_between_two_tries(watch: Watch) -> None:
 
 
 def test_alarms_use_no_metric_math(watch: Watch) -> None:
-    """An expression costs as much as its metrics, and says less about what is wrong."""
+    """An alarm on an expression costs as much as one for each metric, and is less specific."""
     assert [name for name, alarm in alarms_in(watch()).items() if "Metrics" in alarm] == []
 
 
@@ -306,7 +306,7 @@ def test_thresholds_can_be_tokens(stack: cdk.Stack, watch: Watch) -> None:
     assert alarms["DeadLettered"]["Threshold"] == alarms["Backlog"]["Threshold"] == {"Ref": "Number"}
 
 
-# --- metrics ---
+# --- metrics of the construct ---
 
 
 def test_metric_accepts_statistic_period_and_label(stack: cdk.Stack) -> None:
@@ -355,12 +355,12 @@ def test_every_dashboard_row_is_24_columns_wide(watch: Watch) -> None:
 
 
 def test_dashboard_picture_in_the_docs_is_current() -> None:
-    """After a change that is meant: `python docs/draw_dashboard.py`."""
+    """After an intended change, run `python docs/draw_dashboard.py`."""
     drawn = load_draw_dashboard()
     assert drawn.PICTURE.read_text() == drawn.picture()
 
 
-# --- what others say ---
+# --- linters ---
 
 
 def test_monitoring_adds_no_cdk_nag_finding() -> None:

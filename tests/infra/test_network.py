@@ -1,4 +1,4 @@
-"""One address, two addresses, a VPC that exists: where connections come from, and where they may go."""
+"""`StaticEgress` and `DeliverySecurityGroup`: source addresses, routes and egress rules."""
 
 import json
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def template_of(**arguments: Any) -> Template:
 
 
 def resources(template: Template, *kinds: str) -> Resources:
-    """Resources of these kinds; by default all of EC2."""
+    """Return the EC2 resources of these types, by default all."""
     found: Resources = template.to_json()["Resources"]
     wanted = [f"AWS::EC2::{kind}" for kind in kinds]
     return {
@@ -102,7 +102,7 @@ def test_adding_an_address_replaces_no_subnet_route_or_gateway(
     grown = {name for name, each in before.items() if each["Type"] == "AWS::EC2::VPCEndpoint"}
     for name in before.keys() - grown:
         was, becomes = before[name]["Properties"], after[name]["Properties"]
-        # Zones are written differently with and without a region; what cannot change is the range.
+        # Zones are rendered differently with and without a Region; the CIDR range must not change.
         assert {**becomes, "AvailabilityZone": 0} == {**was, "AvailabilityZone": 0}
     for name in grown:
         tables = before[name]["Properties"]["RouteTableIds"]

@@ -1,4 +1,4 @@
-"""A network from which the function could not work is said at synth."""
+"""Synth-time warnings about a network in which the function could not work."""
 
 from typing import Any
 
@@ -51,15 +51,17 @@ def test_egress_rule_added_later_removes_the_warning(stack: cdk.Stack, how: ec2.
 def test_egress_rule_to_a_security_group_removes_the_warning(stack: cdk.Stack) -> None:
     egress = StaticEgress(stack, "Egress")
     deliver(stack, port=2222, **network_of(egress))
-    theirs = ec2.SecurityGroup(stack, "Server", vpc=egress.vpc)
-    egress.security_group.add_egress_rule(theirs, ec2.Port.tcp(2222))
+    existing = ec2.SecurityGroup(stack, "Server", vpc=egress.vpc)
+    egress.security_group.add_egress_rule(existing, ec2.Port.tcp(2222))
     assert warnings_of(stack, "portNotOpen") == []
 
 
 def test_imported_security_group_adds_no_warning(stack: cdk.Stack) -> None:
     vpc = ec2.Vpc(stack, "Vpc", max_azs=1)
-    theirs = ec2.SecurityGroup.from_security_group_id(stack, "Theirs", "sg-0123456789abcdef0")
-    deliver(stack, port=2222, vpc=vpc, security_groups=[DeliverySecurityGroup(stack, "Out", vpc=vpc), theirs])
+    existing = ec2.SecurityGroup.from_security_group_id(stack, "Theirs", "sg-0123456789abcdef0")
+    deliver(
+        stack, port=2222, vpc=vpc, security_groups=[DeliverySecurityGroup(stack, "Out", vpc=vpc), existing]
+    )
     assert warnings_of(stack, "portNotOpen") == []
 
 

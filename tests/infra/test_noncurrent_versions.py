@@ -1,4 +1,4 @@
-"""What becomes of versions that were replaced or deleted, in the bucket that is made here."""
+"""`keep_versions_for`: when noncurrent versions expire in the created bucket."""
 
 from typing import Any
 

@@ -18,14 +18,14 @@ from tests.infra.templates import READ_ACTIONS, new_delivery, queue_notification
 
 class TestBucketOfAnotherStack:
     @pytest.fixture
-    def theirs(self, app: cdk.App) -> cdk.Stack:
+    def owner_stack(self, app: cdk.App) -> cdk.Stack:
         return cdk.Stack(app, "Theirs")
 
     @pytest.mark.parametrize("trigger", Trigger)
     def test_encrypted_bucket_causes_no_dependency_cycle(
-        self, app: cdk.App, theirs: cdk.Stack, stack: cdk.Stack, trigger: Trigger
+        self, app: cdk.App, owner_stack: cdk.Stack, stack: cdk.Stack, trigger: Trigger
     ) -> None:
-        bucket = s3.Bucket(theirs, "Bucket", encryption_key=kms.Key(theirs, "Key"))
+        bucket = s3.Bucket(owner_stack, "Bucket", encryption_key=kms.Key(owner_stack, "Key"))
         new_delivery(stack, bucket=bucket, trigger=trigger)
         app.synth()
         (policy,) = [
@@ -36,9 +36,9 @@ class TestBucketOfAnotherStack:
         assert "kms:Decrypt" in str(policy["PolicyDocument"])
 
     def test_all_deliveries_of_a_stack_share_one_custom_resource(
-        self, theirs: cdk.Stack, stack: cdk.Stack
+        self, owner_stack: cdk.Stack, stack: cdk.Stack
     ) -> None:
-        bucket = s3.Bucket(theirs, "Bucket")
+        bucket = s3.Bucket(owner_stack, "Bucket")
         new_delivery(stack, "ToBank", bucket=bucket, prefix="bank/")
         new_delivery(stack, "ToInsurer", bucket=bucket, prefix="insurer/")
         assert len(stack_properties(stack, "Custom::S3BucketNotifications")) == 1
@@ -55,9 +55,9 @@ class TestBucketOfAnotherStack:
         assert len(names) == 1
 
     def test_bucket_whose_stack_overwrites_the_notification_is_refused(
-        self, app: cdk.App, theirs: cdk.Stack, stack: cdk.Stack
+        self, app: cdk.App, owner_stack: cdk.Stack, stack: cdk.Stack
     ) -> None:
-        bucket = s3.Bucket(theirs, "Bucket")
+        bucket = s3.Bucket(owner_stack, "Bucket")
         new_delivery(stack, bucket=bucket)
         bucket.enable_event_bridge_notification()
         with pytest.raises(
@@ -69,13 +69,13 @@ class TestBucketOfAnotherStack:
             app.synth()
 
     def test_overwrite_error_names_the_other_targets(
-        self, app: cdk.App, theirs: cdk.Stack, stack: cdk.Stack
+        self, app: cdk.App, owner_stack: cdk.Stack, stack: cdk.Stack
     ) -> None:
-        bucket = s3.Bucket(theirs, "Bucket")
+        bucket = s3.Bucket(owner_stack, "Bucket")
         new_delivery(stack, bucket=bucket, prefix="bank/")
-        new_delivery(theirs, "ToInsurer", bucket=bucket, prefix="insurer/", trigger=Trigger.NOTIFICATION)
+        new_delivery(owner_stack, "ToInsurer", bucket=bucket, prefix="insurer/", trigger=Trigger.NOTIFICATION)
         function = lambda_.Function(
-            theirs,
+            owner_stack,
             "Thumbnails",
             runtime=lambda_.Runtime.PYTHON_3_13,
             code=lambda_.Code.from_inline("-"),
@@ -94,10 +94,10 @@ class TestImportedBucket:
         scope = stack if here else cdk.Stack(app, "Platform")
         s3.Bucket(scope, "Own")
         role = iam.Role.from_role_arn(scope, "Handler", "arn:aws:iam::123456789012:role/handler")
-        theirs = s3.Bucket.from_bucket_attributes(
+        existing = s3.Bucket.from_bucket_attributes(
             scope, "Theirs", bucket_name="theirs", notifications_handler_role=role
         )
-        new_delivery(stack, bucket=theirs)
+        new_delivery(stack, bucket=existing)
         handlers = [
             each
             for each in stack_properties(stack, "AWS::Lambda::Function")
@@ -112,15 +112,17 @@ class TestImportedBucket:
             delivery.add_source(s3.Bucket.from_bucket_name(stack, "Twice", "theirs"), prefix="b/")
 
     @pytest.mark.parametrize(
-        "theirs",
+        "existing",
         [
             lambda scope: s3.Bucket.from_bucket_name(scope, "Theirs", "theirs"),
             lambda scope: s3.Bucket.from_bucket_arn(scope, "Theirs", "arn:aws:s3:::theirs"),
         ],
         ids=["name", "arn"],
     )
-    def test_other_notifications_of_an_imported_bucket_are_kept(self, stack: cdk.Stack, theirs: Any) -> None:
-        new_delivery(stack, bucket=theirs(stack))
+    def test_other_notifications_of_an_imported_bucket_are_kept(
+        self, stack: cdk.Stack, existing: Any
+    ) -> None:
+        new_delivery(stack, bucket=existing(stack))
         (custom,) = stack_properties(stack, "Custom::S3BucketNotifications")
         assert (custom["BucketName"], custom["Managed"]) == ("theirs", False)
 
@@ -130,19 +132,22 @@ class TestImportedBucket:
 
     def test_bucket_of_another_account_gets_a_warning_and_policy_statements(self, app: cdk.App) -> None:
         stack = cdk.Stack(app, "Ours", env=cdk.Environment(account="111111111111", region="eu-west-1"))
-        theirs = s3.Bucket.from_bucket_attributes(
+        existing = s3.Bucket.from_bucket_attributes(
             stack, "Theirs", bucket_name="theirs", account="222222222222"
         )
-        delivery = new_delivery(stack, bucket=theirs, prefix="in/", trigger=Trigger.EVENTBRIDGE)
+        delivery = new_delivery(stack, bucket=existing, prefix="in/", trigger=Trigger.EVENTBRIDGE)
         (warning,) = warnings_of(stack, "policyOfForeignBucket")
         assert "belongs to account 222222222222" in warning
-        read, look = (
-            stack.resolve(each.to_statement_json()) for each in delivery.bucket_policy_statements(theirs)
+        read, list_bucket = (
+            stack.resolve(each.to_statement_json()) for each in delivery.bucket_policy_statements(existing)
         )
         assert read["Action"] == READ_ACTIONS
-        assert look["Action"] == "s3:ListBucket"
-        assert (read["Resource"], look["Resource"]) == ("arn:aws:s3:::theirs/in/*", "arn:aws:s3:::theirs")
-        for statement in (read, look):
+        assert list_bucket["Action"] == "s3:ListBucket"
+        assert (read["Resource"], list_bucket["Resource"]) == (
+            "arn:aws:s3:::theirs/in/*",
+            "arn:aws:s3:::theirs",
+        )
+        for statement in (read, list_bucket):
             assert "DeliveryRole" in str(statement["Principal"]["AWS"])
 
     def test_policy_statements_of_a_bucket_without_source_are_refused(self, stack: cdk.Stack) -> None:
@@ -152,14 +157,14 @@ class TestImportedBucket:
 
     def test_imported_key_of_the_bucket_gets_a_warning_and_policy_statement(self, stack: cdk.Stack) -> None:
         key = kms.Key.from_key_arn(stack, "Key", "arn:aws:kms:eu-west-1:123456789012:key/0")
-        theirs = s3.Bucket.from_bucket_attributes(stack, "Theirs", bucket_name="theirs", encryption_key=key)
-        delivery = new_delivery(stack, bucket=theirs)
+        existing = s3.Bucket.from_bucket_attributes(stack, "Theirs", bucket_name="theirs", encryption_key=key)
+        delivery = new_delivery(stack, bucket=existing)
         (warning,) = warnings_of(stack, "policyOfImportedKey")
         assert "`key_policy_statements(key)`" in warning
         (statement,) = delivery.key_policy_statements(key)
-        said = stack.resolve(statement.to_statement_json())
-        assert (said["Action"], said["Resource"]) == ("kms:Decrypt", "*")
-        assert "DeliveryRole" in str(said["Principal"])
+        resolved = stack.resolve(statement.to_statement_json())
+        assert (resolved["Action"], resolved["Resource"]) == ("kms:Decrypt", "*")
+        assert "DeliveryRole" in str(resolved["Principal"])
 
 
 class TestEventBridge:
@@ -176,8 +181,8 @@ class TestEventBridge:
     def test_rule_matches_prefix_and_suffix(
         self, stack: cdk.Stack, given: dict[str, Any], key: dict[str, str]
     ) -> None:
-        theirs = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
-        new_delivery(stack).add_source(theirs, trigger=Trigger.EVENTBRIDGE, **given)
+        existing = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
+        new_delivery(stack).add_source(existing, trigger=Trigger.EVENTBRIDGE, **given)
         (rule,) = stack_properties(stack, "AWS::Events::Rule")
         assert rule["EventPattern"] == {
             "source": ["aws.s3"],
@@ -202,8 +207,8 @@ class TestEventBridge:
         assert warnings_of(stack, "eventBridgeOfImportedBucket") == []
 
     def test_imported_bucket_without_eventbridge_adds_a_warning(self, stack: cdk.Stack) -> None:
-        theirs = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
-        new_delivery(stack, bucket=theirs, trigger=Trigger.EVENTBRIDGE)
+        existing = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
+        new_delivery(stack, bucket=existing, trigger=Trigger.EVENTBRIDGE)
         (warning,) = warnings_of(stack, "eventBridgeOfImportedBucket")
         assert '"Send notifications to Amazon EventBridge"' in warning
         Template.from_stack(stack).resource_count_is("Custom::S3BucketNotifications", 0)

@@ -1,4 +1,4 @@
-"""What a person needs after a deployment exists for the construct as for the stock stack."""
+"""Stack outputs of the construct and of the stock stack."""
 
 import re
 from typing import Any
@@ -15,7 +15,7 @@ from tests.infra.templates import OUTPUT_NAMES
 
 
 def outputs_of(template: Template) -> dict[str, Any]:
-    """Output -> value, by the name without the construct's own and the hash."""
+    """Map the name of each output, without construct id and hash, to its value."""
     outputs = template.to_json().get("Outputs", {})
     return {
         re.sub(r"^Delivery|[0-9A-F]{8}$", "", name): each["Value"]
@@ -95,8 +95,8 @@ def test_created_bucket_accepts_lifecycle_rules(stack: cdk.Stack, server: SftpSe
 def test_made_bucket_with_an_existing_bucket_raises_lookup_error(
     stack: cdk.Stack, server: SftpServer
 ) -> None:
-    theirs = s3.Bucket.from_bucket_name(stack, "Theirs", "their-bucket")
-    delivery = S3ToSftp(stack, "Delivery", server=server, bucket=theirs)
+    existing = s3.Bucket.from_bucket_name(stack, "Theirs", "their-bucket")
+    delivery = S3ToSftp(stack, "Delivery", server=server, bucket=existing)
     with pytest.raises(LookupError, match=r"Test/Delivery has created no bucket, since it was given"):
         _ = delivery.made_bucket
 

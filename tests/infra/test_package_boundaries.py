@@ -1,4 +1,4 @@
-"""The construct and the function meet in the environment variables, and nowhere else."""
+"""The construct and the function do not import each other, and their dependencies are pinned."""
 
 import ast
 import tomllib
@@ -14,7 +14,7 @@ FUNCTION = REPOSITORY / "lambda_src" / "s3_to_sftp"
 
 
 def top_level_imports(package: Path) -> set[str]:
-    """The top-level packages that are imported anywhere in `package`."""
+    """Return the top-level packages that any module of `package` imports."""
     names: set[str] = set()
     for module in package.rglob("*.py"):
         for node in ast.walk(ast.parse(module.read_text())):
@@ -41,7 +41,7 @@ OPERATIONS = {
     "delete_item": "DeleteItem",
     "query": "Query",
     "scan": "Scan",
-    # Within a transaction, which is authorised by what it is made of.
+    # Within a transaction, whose operations are authorised one by one.
     "Put": "PutItem",
     "Update": "UpdateItem",
     "Delete": "DeleteItem",

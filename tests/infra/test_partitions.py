@@ -1,4 +1,4 @@
-"""Nothing names the partition: China, GovCloud and the isolated Regions have other ARNs and domains."""
+"""No partition is hard-coded: China, GovCloud and isolated Regions have other ARNs and domains."""
 
 import json
 import re
@@ -21,7 +21,7 @@ REGIONS = [*PARTITIONS, None]
 
 
 def full_stack(region: str | None) -> cdk.Stack:
-    """A delivery with a key, a network, traces and both triggers."""
+    """Return a stack whose delivery has a key, a VPC, tracing and both triggers."""
     env = cdk.Environment(account="123456789012", region=region) if region else None
     stack = cdk.Stack(new_app(), "Test", env=env)
     egress = StaticEgress(stack, "Egress")
@@ -40,18 +40,18 @@ def full_stack(region: str | None) -> cdk.Stack:
 
 @pytest.fixture(scope="module", params=REGIONS, ids=str)
 def region(request: pytest.FixtureRequest) -> str | None:
-    wanted: str | None = request.param
-    return wanted
+    name: str | None = request.param
+    return name
 
 
 @pytest.fixture(scope="module")
 def template(region: str | None) -> dict[str, Any]:
-    made: dict[str, Any] = Template.from_stack(full_stack(region)).to_json()
-    return made
+    found: dict[str, Any] = Template.from_stack(full_stack(region)).to_json()
+    return found
 
 
 def service_principals(template: Any) -> set[str]:
-    """Every service that a policy names, as text."""
+    """Return every service principal in a policy, as text."""
     found: set[str] = set()
     if isinstance(template, list):
         return found.union(*(service_principals(each) for each in template)) if template else found
@@ -70,15 +70,16 @@ def test_every_arn_has_the_partition_of_the_region(template: dict[str, Any], reg
 
 
 def test_logs_principal_has_the_region_and_url_suffix(template: dict[str, Any], region: str | None) -> None:
-    # Regional and partitional, alone of those used here: CDK's region-info (Default.servicePrincipal), and
-    # serverless/serverless#12087 for China, where "logs.cn-north-1.amazonaws.com" is refused.
+    # The only principal here that depends on Region and partition: CDK's region-info
+    # (Default.servicePrincipal), and serverless/serverless#12087 for China, where
+    # "logs.cn-north-1.amazonaws.com" is refused.
     (logs,) = [each for each in service_principals(template) if each.startswith("logs.")]
     assert logs == f"logs.{region or 'AWS::Region'}.AWS::URLSuffix"
 
 
 def test_other_service_principals_are_the_same_in_every_partition(template: dict[str, Any]) -> None:
     others = {each for each in service_principals(template) if not each.startswith("logs.")}
-    # The one of flow logs, and those that the construct names.
+    # Those that the construct names; there are more, such as the one of flow logs.
     assert others >= {"lambda.amazonaws.com", "s3.amazonaws.com", "events.amazonaws.com"}
     assert [each for each in others if not each.endswith(".amazonaws.com")] == []
 
@@ -87,8 +88,8 @@ def test_no_other_aws_hostname_is_hard_coded(template: dict[str, Any], region: s
     text = json.dumps(template)
     for name in ("lambda", "s3", "events", "vpc-flow-logs"):
         text = text.replace(f'"{name}.amazonaws.com"', '""')
-    # What CDK's own secret writes into the policy of a key that the app makes, beside the statement that lets
-    # the account decide by IAM: not needed, and not ours.
+    # CDK's Secret adds this principal to the policy of a key that the app creates. It is not needed, since
+    # another statement lets the account decide by IAM, and it is not ours.
     text = text.replace(f'"secretsmanager.{region}.amazonaws.com"', '""')
     text = re.sub(r'\["secretsmanager\.", \{"Ref": "AWS::Region"\}, "\.amazonaws\.com"\]', "[]", text)
     # Names of VPC endpoints of S3 and DynamoDB have this prefix in every partition.

@@ -152,7 +152,7 @@ def test_missing_partner_file_is_named(main: Main) -> None:
 
 
 def granted_object_arns(template: dict[str, Any]) -> list[str]:
-    """What the function may read, below the bucket."""
+    """Return the object ARNs that the function may read, without the bucket."""
     statements = [
         statement
         for resource in template["Resources"].values()
@@ -201,7 +201,7 @@ def test_former_prefixes_as_context_add_a_warning(main: Main) -> None:
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A bundle as the recipe makes it, but for the dependencies."""
+    """A zipped bundle without dependencies."""
     monkeypatch.setattr(bundle_builder, "_install", lambda lock, output, target: None)
     monkeypatch.setattr(bundle_builder, "_compile", lambda output, target: None)
     bundle_builder.build(find_source(), tmp_path / "bundle", X86_64)

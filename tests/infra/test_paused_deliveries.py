@@ -1,4 +1,4 @@
-"""Deliveries that are paused."""
+"""`enabled=False` pauses deliveries: messages stay in the queue."""
 
 from aws_cdk.assertions import Template
 

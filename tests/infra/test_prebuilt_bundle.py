@@ -1,4 +1,4 @@
-"""`code=`: a bundle that was built elsewhere is taken when it fits, and refused with a reason."""
+"""`code=`: a prebuilt bundle is used if it fits, and refused with a reason otherwise."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,7 @@ Build = Callable[..., Path]
 
 @pytest.fixture
 def prebuilt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
-    """A bundle of the function as the recipe makes it, but for the dependencies."""
+    """Build a bundle without dependencies, whose manifest can be changed."""
     monkeypatch.setattr(bundle_builder, "_install", lambda lock, output, target: None)
     monkeypatch.setattr(bundle_builder, "_compile", lambda output, target: None)
 
@@ -46,7 +46,7 @@ def test_prebuilt_bundle_is_used_as_the_code(
         "AWS::Lambda::Function", {"Properties": {"Handler": "s3_to_sftp.handler.lambda_handler"}}
     )
     (function,) = functions.values()
-    # The hash is that of what was given, not the fingerprint of what would have been built.
+    # The asset hash is the one of the given bundle, not the fingerprint of a new build.
     assert bundle_builder.fingerprint(find_source(), X86_64) not in function["Properties"]["Code"]["S3Key"]
 
 

@@ -1,4 +1,4 @@
-"""What a queue's policy says about who may send, and that it, and the synth, bear any number of sources."""
+"""Queue policies: who may send messages, and the quotas of a policy with many sources."""
 
 import json
 from typing import Any
@@ -28,7 +28,7 @@ def new_delivery(scope: cdk.Stack, server: SftpServer) -> S3ToSftp:
 
 
 def policies(stack: cdk.Stack) -> list[list[dict[str, Any]]]:
-    """The statements of the policy of each queue: first the queue's, then the dead-letter queue's."""
+    """Return the policy statements of the queue, and those of the dead-letter queue."""
     found = Template.from_stack(stack).find_resources("AWS::SQS::QueuePolicy")
     ordered = sorted(found.items(), key=lambda item: "DeadLetter" in item[0])
     return [each["Properties"]["PolicyDocument"]["Statement"] for _, each in ordered]
@@ -43,7 +43,7 @@ def conditions(statements: list[dict[str, Any]]) -> int:
 
 
 def as_deployed(statements: list[dict[str, Any]]) -> str:
-    """The policy with names as long as they may be in place of what only a deployment knows."""
+    """Return the policy with names of the maximum length in place of values known at deployment."""
 
     def known(value: Any) -> Any:
         match value:
@@ -97,7 +97,7 @@ def test_only_source_buckets_may_send(stack_in_region: cdk.Stack, server: SftpSe
 def test_only_rules_of_this_account_and_region_may_send(
     server: SftpServer, *, same_account_flag: bool
 ) -> None:
-    """Else a rule of any account may: https://github.com/aws/aws-cdk/issues/22740."""
+    """Otherwise a rule of any account may: https://github.com/aws/aws-cdk/issues/22740."""
     app = new_app(**{"@aws-cdk/aws-events:eventsTargetQueueSameAccount": same_account_flag})
     stack = cdk.Stack(app, "Test", env=PLACE)
     new_delivery(stack, server).add_source(s3.Bucket(stack, "Bucket"), trigger=Trigger.EVENTBRIDGE)
@@ -108,7 +108,7 @@ def test_only_rules_of_this_account_and_region_may_send(
 
 
 def test_queue_policy_is_the_same_for_every_trigger(server: SftpServer) -> None:
-    """EventBridge does not repeat what it may not send.
+    """EventBridge does not retry an event that it is not allowed to send.
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
     """

@@ -59,7 +59,7 @@ RETENTION_SECONDS = 14 * 86_400
 
 
 class TestMaxReceiveCount:
-    """What SQS counts: invocations that died, and receives that found the one function busy."""
+    """SQS counts invocations that failed, and receives that were throttled since the function was busy."""
 
     def test_failing_function_has_four_days_before_dead_lettering(self, default_template: Template) -> None:
         queue = work_queue_properties(default_template)

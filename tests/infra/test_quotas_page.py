@@ -1,4 +1,4 @@
-"""The limits on docs/reference/what-it-costs.md are those in the code, and its statements are true."""
+"""The quotas on docs/reference/what-it-costs.md equal those in the code."""
 
 import json
 import re
@@ -25,7 +25,7 @@ PAGE = (REPOSITORY / "docs" / "reference" / "what-it-costs.md").read_text()
 
 
 def quota_value(quota: str) -> int:
-    """The number in the row of the table for this quota."""
+    """Return the number in the row of the table for this quota."""
     (row,) = re.findall(rf"^\| {quota} \[\d\] \| ([\d,]+) \|", PAGE, re.MULTILINE)
     return int(row.replace(",", ""))
 

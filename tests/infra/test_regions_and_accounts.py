@@ -1,4 +1,4 @@
-"""Buckets of other Regions and accounts: S3's announcements stay where the bucket is.
+"""Buckets of other Regions and accounts: S3 sends events only in the bucket's own Region.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-event-types-and-destinations.html
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-cross-account.html

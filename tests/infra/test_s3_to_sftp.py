@@ -76,9 +76,9 @@ class TestBucket:
 
     def test_bucket_of_another_stack_causes_no_dependency_cycle(self, server: SftpServer) -> None:
         app = new_app()
-        theirs = s3.Bucket(cdk.Stack(app, "Theirs"), "Bucket")
+        existing = s3.Bucket(cdk.Stack(app, "Theirs"), "Bucket")
         ours = cdk.Stack(app, "Ours")
-        S3ToSftp(ours, "Delivery", server=server, bucket=theirs)
+        S3ToSftp(ours, "Delivery", server=server, bucket=existing)
         app.synth()
         (custom,) = Template.from_stack(ours).find_resources("Custom::S3BucketNotifications").values()
         assert custom["Properties"]["Managed"] is False
@@ -94,7 +94,7 @@ class TestBucket:
 
 class TestCredentials:
     def test_secret_placeholder_is_constant(self, default_template: Template) -> None:
-        # Other text would overwrite the login of every stack that is updated.
+        # A changed placeholder would overwrite the login when a stack is updated.
         assert own_properties(default_template, "AWS::SecretsManager::Secret")["SecretString"] == (
             '{"username":"REPLACE-ME","password":"","private_key":"","passphrase":""}'
         )
@@ -214,7 +214,7 @@ def test_numbers_and_durations_can_be_tokens(stack: cdk.Stack, synthesise: Synth
     template = synthesise(memory_size=number, timeout=seconds, retry_for=seconds, receipts_for=seconds)
     function = own_properties(template, "AWS::Lambda::Function")
     assert (function["MemorySize"], function["Timeout"]) == ({"Ref": "Number"}, {"Ref": "Number"})
-    # Whatever the timeout will be, a message stays hidden for longer.
+    # The visibility timeout exceeds the longest possible timeout of the function.
     assert work_queue_properties(template)["VisibilityTimeout"] == 1860
     assert environment_variables(template)["RECEIPTS_FOR_SECONDS"] == {"Ref": "Number"}
 

@@ -1,4 +1,4 @@
-"""docs/reference/security.md lists what is accepted and what the function may do: all, nothing else."""
+"""docs/reference/security.md lists exactly the suppressions and the IAM actions in the code."""
 
 import re
 from collections.abc import Callable
@@ -16,7 +16,7 @@ SUPPRESSIONS = [each for each in vars(suppressions).values() if isinstance(each,
 
 
 def rows(heading: str) -> list[list[str]]:
-    """The rows of the table below the heading."""
+    """Return the rows of the table below the heading."""
     (section,) = [each for each in PAGE.split("\n## ") if each.startswith(heading)]
     lines = [line for line in section.splitlines() if line.startswith("| ")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[1:]]
@@ -28,8 +28,8 @@ def quoted(text: str) -> list[str]:
 
 def test_every_suppression_is_documented_with_its_reason() -> None:
     accepted: dict[str, list[str]] = {}
-    for trade in SUPPRESSIONS:
-        accepted.setdefault(trade.reason, []).extend(trade.rules)
+    for suppression in SUPPRESSIONS:
+        accepted.setdefault(suppression.reason, []).extend(suppression.rules)
     assert {reason: sorted(quoted(rules)) for _, rules, reason in rows("What is accepted")} == {
         reason: sorted(rules) for reason, rules in accepted.items()
     }
@@ -42,14 +42,14 @@ def without_a_key(app: cdk.App) -> cdk.Stack:
 
 
 def allowed_actions(build: Callable[[cdk.App], cdk.Stack]) -> set[str]:
-    """What the role may do; one action for each name, whatever it may be done with."""
+    """Return the actions that the role is allowed, on any resource."""
     delivery = build(new_app()).node.find_child("Delivery")
     assert isinstance(delivery, S3ToSftp)
     return {
         action
         for statement in delivery.role_policy_statements
-        for said in [statement.to_statement_json()["Action"]]
-        for action in ([said] if isinstance(said, str) else said)
+        for actions in [statement.to_statement_json()["Action"]]
+        for action in ([actions] if isinstance(actions, str) else actions)
     }
 
 

@@ -1,7 +1,7 @@
-"""No AWS service is let in without saying on whose behalf: else any account's rule or bucket could use it.
+"""Every statement for an AWS service has a condition on the caller: otherwise any account matches.
 
-The confused deputy: https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html. CDK says it only
-with the feature flag `eventsTargetQueueSameAccount` (aws/aws-cdk#22740), which apps of others need not have.
+The confused deputy: https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html. CDK adds the
+condition only with the feature flag `eventsTargetQueueSameAccount` (aws/aws-cdk#22740), which apps may lack.
 """
 
 import json
@@ -34,7 +34,7 @@ KEY_ARN = "arn:aws:kms:eu-west-1:123456789012:key/0f0f0f0f-0000-4000-8000-012345
 
 
 def service_statements(template: Any) -> Iterator[dict[str, Any]]:
-    """Every statement of a resource's policy for a service. Trust policies of roles are no such policy."""
+    """Yield every statement for a service in a resource policy. Trust policies of roles are left out."""
     if isinstance(template, list):
         for each in template:
             yield from service_statements(each)
@@ -55,7 +55,7 @@ def statements_without_caller(template: Any) -> list[dict[str, Any]]:
 
 
 def app_with_flags(*, on: bool) -> cdk.App:
-    """An app with all the feature flags of the stock app, or with none."""
+    """Return an app with all feature flags of the stock app, or with none."""
     return new_app() if on else cdk.App(context={"aws:cdk:bundling-stacks": []}, analytics_reporting=False)
 
 
@@ -134,9 +134,9 @@ def test_key_policy_statements_have_a_caller_condition() -> None:
     stack = cdk.Stack(app_with_flags(on=False), "Test")
     key = kms.Key.from_key_arn(stack, "Theirs", KEY_ARN)
     delivery = S3ToSftp(stack, "Delivery", server=SERVER, encryption_key=key, trigger=Trigger.EVENTBRIDGE)
-    said = [stack.resolve(each.to_statement_json()) for each in delivery.key_policy_statements(key)]
-    assert "events.amazonaws.com" in json.dumps(said)
-    assert statements_without_caller(said) == []
+    statements = [stack.resolve(each.to_statement_json()) for each in delivery.key_policy_statements(key)]
+    assert "events.amazonaws.com" in json.dumps(statements)
+    assert statements_without_caller(statements) == []
 
 
 def test_s3_and_eventbridge_may_use_the_key_for_the_own_account_only() -> None:
@@ -147,15 +147,15 @@ def test_s3_and_eventbridge_may_use_the_key_for_the_own_account_only() -> None:
         server=SftpServer("sftp.partner.example", host_keys=[ED25519]),
         encryption_key=kms.Key(stack, "Key"),
     )
-    theirs = {"bucket_name": "theirs", "account": "222222222222"}
-    bucket = s3.Bucket.from_bucket_attributes(stack, "Theirs", **theirs)
+    existing = {"bucket_name": "theirs", "account": "222222222222"}
+    bucket = s3.Bucket.from_bucket_attributes(stack, "Theirs", **existing)
     delivery.add_source(bucket, trigger=Trigger.EVENTBRIDGE)  # forwarded to a bus of this account
     for service in ("s3.amazonaws.com", "events.amazonaws.com"):
         assert allowed_accounts(stack, service) == ["111111111111"]
 
 
 def allowed_accounts(stack: cdk.Stack, service: str) -> list[str]:
-    """In whose name the service may use the key."""
+    """Return the accounts on whose behalf the service may use the key."""
     (key,) = [each for each in stack.node.find_all() if isinstance(each, kms.CfnKey)]
     return sorted(
         each["Condition"]["StringEquals"]["aws:SourceAccount"]

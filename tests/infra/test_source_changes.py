@@ -1,4 +1,4 @@
-"""Changes of a deployed configuration: what announces objects, and what may be read, in between."""
+"""Changing triggers and sources of a deployed stack without losing events."""
 
 import json
 from typing import Any
@@ -35,8 +35,8 @@ def granted_object_arns(stack: cdk.Stack) -> str:
     )
 
 
-# CloudFormation removes what is not in the template any more after all that is new or changed ("cleanup"):
-# a rule that goes outlasts the change of the notifications anyway. One that comes must not be late.
+# CloudFormation deletes removed resources after it has created and updated all others ("cleanup"): a removed
+# rule outlasts the change of the notifications. A new rule must exist before that change.
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-updating-stacks-update-behaviors.html
 class TestNotificationsDependOnTheRule:
     def test_rule_is_created_before_notifications_of_a_bucket_of_the_stack(
@@ -58,8 +58,8 @@ class TestNotificationsDependOnTheRule:
         assert len(depends_on_rules(stack)) == 1
 
 
-# CDK's function for notifications of buckets that it does not own reads what is there, adds its own and keeps
-# EventBridge as it is, when its resource is deleted, too; for one of its own it writes all at once.
+# For a bucket that the stack does not own, CDK's notification handler merges its notifications into the
+# existing ones and keeps the EventBridge setting, also on deletion. For its own bucket it overwrites all.
 # https://github.com/aws/aws-cdk/blob/main/packages/@aws-cdk/custom-resource-handlers/lib/aws-s3/notifications-resource-handler/index.py
 class TestTriggerBoth:
     @staticmethod
@@ -83,7 +83,7 @@ class TestTriggerBoth:
         assert self.announced_by(stack) == ["EventBridgeConfiguration", "QueueConfigurations"]
         assert only_resource(stack, "Custom::S3BucketNotifications")["Properties"]["Managed"] is False
         assert len(depends_on_rules(stack)) == 1
-        # Written by the owner it would take away the notification that is there, before there is a rule.
+        # The owner's stack would remove the existing notification before the rule exists.
         assert Template.from_stack(owner).find_resources("Custom::S3BucketNotifications") == {}
 
     def test_imported_bucket_uses_both_triggers_without_a_warning(
@@ -154,12 +154,12 @@ class TestFormerSource:
         delivery.add_former_source(bucket, prefix="b/", directory="/b")
         delivery.add_source(bucket, prefix="a/", directory="/after")
         functions = Template.from_stack(stack).find_resources("AWS::Lambda::Function").values()
-        (told,) = [
+        (ssh_sources,) = [
             each["Properties"]["Environment"]["Variables"]["SSH_SOURCES"]
             for each in functions
             if "Environment" in each["Properties"]
         ]
-        fixed = {"SSH_HOST": "h", "SSH_PORT": "22", "SSH_SECRET_ARN": "arn", "SSH_SOURCES": told}
+        fixed = {"SSH_HOST": "h", "SSH_PORT": "22", "SSH_SECRET_ARN": "arn", "SSH_SOURCES": ssh_sources}
         sources = Settings.from_environment(fixed).sources
         assert directory_of("theirs", "a/1", sources, otherwise="/") == "/after"
         assert directory_of("theirs", "b/1", sources, otherwise="/") == "/b"
@@ -172,7 +172,7 @@ def test_strong_reference_to_a_bucket_of_another_stack_adds_a_warning(
     app = new_app(**{"@aws-cdk/core:defaultCrossStackReferences": references})
     stack = cdk.Stack(app, "Test")
     S3ToSftp(stack, "Delivery", server=server, bucket=s3.Bucket(cdk.Stack(app, "Owner"), "Bucket"))
-    said = warnings_of(stack, "strongReferenceToBucket")
-    assert ["Stack Owner exports its bucket Owner/Bucket" in each for each in said] == (
+    warnings = warnings_of(stack, "strongReferenceToBucket")
+    assert ["Stack Owner exports its bucket Owner/Bucket" in each for each in warnings] == (
         [] if references == "weak" else [True]
     )

@@ -116,8 +116,8 @@ class TestDirectory:
 
     def test_directory_of_a_bucket_with_a_generated_name_reaches_the_function(self, stack: cdk.Stack) -> None:
         new_delivery(stack).add_source(s3.Bucket(stack, "One"), directory="/one")
-        told = delivery_function(stack)["Environment"]["Variables"]["SSH_SOURCES"]
-        (_, (before, reference, after)) = told["Fn::Join"]
+        ssh_sources = delivery_function(stack)["Environment"]["Variables"]["SSH_SOURCES"]
+        (_, (before, reference, after)) = ssh_sources["Fn::Join"]
         assert reference["Ref"].startswith("One")
         assert json.loads(f"{before}one{after}") == [{"bucket": "one", "directory": "/one"}]
 

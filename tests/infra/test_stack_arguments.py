@@ -13,7 +13,7 @@ from tests.support.infra.keys import ED25519
 
 
 def union_members(hint: Any) -> set[Any]:
-    """What a union is made of, whether typing or collections.abc wrote it."""
+    """Return the members of a union, without the difference between typing and collections.abc."""
     return {get_origin(each) or each for each in get_args(hint)}
 
 
@@ -27,22 +27,24 @@ def test_every_argument_of_the_cdk_stack_is_accepted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("keyword", "meant"),
+    ("keyword", "suggestion"),
     [
         ("termination_protected", "did you mean termination_protection?"),
         ("maximum_connections", "did you mean max_connections?"),
     ],
 )
-def test_unknown_keyword_is_refused_with_a_suggestion(keyword: str, meant: str) -> None:
+def test_unknown_keyword_is_refused_with_a_suggestion(keyword: str, suggestion: str) -> None:
     wrong: dict[str, Any] = {keyword: True}
     app = new_app()
     with pytest.raises(InvalidArgument) as caught:
         S3ToSftpStack(app, "Bank", server=SftpServer("sftp.partner.example", host_keys=[ED25519]), **wrong)
-    assert str(caught.value) == f"{keyword} is not an argument of S3ToSftpStack or aws_cdk.Stack: {meant}"
+    assert (
+        str(caught.value) == f"{keyword} is not an argument of S3ToSftpStack or aws_cdk.Stack: {suggestion}"
+    )
     assert app.node.try_find_child("Bank") is None
 
 
 def test_keywords_are_typed_for_type_checkers() -> None:
-    """PEP 692: `Unpack` of the TypedDict, in place of `Any`, makes them refuse a wrong keyword or type."""
+    """PEP 692: `Unpack` of the TypedDict makes type checkers refuse a wrong keyword or type."""
     hints = get_type_hints(vars(S3ToSftpStack)["__init__"].__wrapped__)
     assert hints["stack"] == Unpack[StackArguments]

@@ -1,4 +1,4 @@
-"""What a deployed stack goes through when its configuration changes, and when it is deleted."""
+"""Updates and deletion of a deployed stack do not replace or delete stateful resources."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ Resources = dict[str, dict[str, Any]]
 def stateful_resources(
     *, host: str = "sftp.partner.example", directory: str | None = None, key: str = ED25519, **arguments: Any
 ) -> Resources:
-    """Logical id -> resource, as far as it holds what a deployment must not take away."""
+    """Map the logical id of each stateful resource to the resource."""
     stack = cdk.Stack(new_app(), "Test")
     S3ToSftp(stack, "Delivery", server=SftpServer(host, directory=directory, host_keys=[key]), **arguments)
     return stateful_resources_of(stack)
@@ -41,7 +41,7 @@ def stateful_resources_of(stack: cdk.Stack) -> Resources:
 
 
 def create_only_properties(kind: str) -> set[str]:
-    """The properties that CloudFormation cannot change without making the resource anew."""
+    """Return the properties whose change makes CloudFormation replace the resource."""
     schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("eu-west-1", kind).schema
     paths = [
         *schema.get("createOnlyProperties", []),
@@ -92,8 +92,8 @@ def test_additional_source_replaces_no_stateful_resource(before: Resources) -> N
     stack = cdk.Stack(new_app(), "Test")
     server = SftpServer("sftp.partner.example", host_keys=[ED25519])
     delivery = S3ToSftp(stack, "Delivery", server=server)
-    theirs = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
-    delivery.add_source(theirs, prefix="in/", directory="/theirs")
+    existing = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
+    delivery.add_source(existing, prefix="in/", directory="/theirs")
     assert_no_replacement(before, stateful_resources_of(stack))
 
 
@@ -105,15 +105,15 @@ def test_added_encryption_key_replaces_no_stateful_resource(before: Resources) -
 
 
 def deletion_and_replacement_policies(resources: Resources) -> set[tuple[str, str]]:
-    """What becomes of them when they leave the stack, and when they are replaced in it."""
+    """Return the pairs of deletion policy and update replace policy."""
     return {(each["DeletionPolicy"], each["UpdateReplacePolicy"]) for each in resources.values()}
 
 
 class TestDeletion:
     """https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-deletionpolicy.html.
 
-    `RetainExceptOnCreate` keeps a resource that leaves the stack, and one whose stack is deleted. It does not
-    keep what was made by a deployment that failed: nothing is in it yet, and it would be made again.
+    `RetainExceptOnCreate` retains a resource that leaves the stack, or whose stack is deleted. It does not
+    retain a resource that a failed deployment created: it is empty, and the next deployment creates another.
     """
 
     def test_stateful_resources_are_retained_except_after_a_failed_creation(self, before: Resources) -> None:
@@ -158,5 +158,5 @@ def assert_no_replacement(before: Resources, after: Resources) -> None:
         old, new = before[name].get("Properties", {}), resource.get("Properties", {})
         changed = {each for each in old.keys() | new.keys() if old.get(each) != new.get(each)}
         assert not changed & create_only_properties(resource["Type"]), name
-        # Written again whenever its text changes: that would wipe out the login.
+        # CloudFormation writes the secret again when this text changes, which would overwrite the login.
         assert "SecretString" not in changed

@@ -1,4 +1,4 @@
-"""The example with a network: both deliveries leave through it, and the partners learn their addresses."""
+"""The example static_egress_vpc: two deliveries share a VPC, and its address is an output."""
 
 import json
 import runpy
@@ -17,7 +17,7 @@ Template = dict[str, dict[str, Any]]
 
 @pytest.fixture
 def template(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Template:
-    """What `cdk synth` makes of it, but without bundling."""
+    """The template of the example, without bundling."""
     real = cdk.App
     context: dict[str, Any] = {"aws:cdk:bundling-stacks": []}
     monkeypatch.setattr(cdk, "App", lambda: real(context=context, outdir=str(tmp_path)))

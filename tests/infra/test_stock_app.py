@@ -1,4 +1,4 @@
-"""`app.py`: from context to a template, from any directory; and what it says when a value is wrong."""
+"""`app.py`: context values, their errors, and `cdk synth` from any directory."""
 
 import json
 import os
@@ -166,7 +166,7 @@ def test_missing_value_exits_without_a_traceback(tmp_path: Path) -> None:
 
 
 def test_cdk_json_contains_only_feature_flags() -> None:
-    """The CLI hands on what it holds as if it had been typed: no default of ours may look like that."""
+    """The CLI passes context of cdk.json like `-c` options, so it must contain no default of ours."""
     context = json.loads((REPOSITORY / "cdk.json").read_text())["context"]
     assert [key for key in context if not key.startswith("@aws-cdk")] == []
 
@@ -177,10 +177,10 @@ def test_cdk_synth_does_not_depend_on_the_working_directory(tmp_path: Path) -> N
         pytest.skip("the CDK CLI is not installed (make setup)")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    partner = tmp_path / "partner.toml"  # the checkout may have one, too
+    partner = tmp_path / "partner.toml"  # not the one that the working tree may have
     partner.write_text('stack_name = "S3ToSftp"')
     here = synth(cli, tmp_path / "one.out", f"--context=partner={partner}", cwd=REPOSITORY)
-    # With the bundle of the first. If it were not the one that is wanted there would be two afterwards.
+    # Reuses the asset of the first synth. Another fingerprint would add a second asset.
     for asset in (tmp_path / "one.out").glob("asset.*/"):
         shutil.copytree(asset, tmp_path / "two.out" / asset.name)
     options = [f"--app={sys.executable} {REPOSITORY / 'app.py'}", f"--context=partner={partner}"]

@@ -1,4 +1,4 @@
-"""By what people find in the console what is for which partner."""
+"""Tags and descriptions that name the partner of a resource."""
 
 import inspect
 import re
@@ -50,8 +50,8 @@ def partner_tags(resource: Any) -> list[Any]:
 def synthesised(stack: cdk.Stack, host: str, **arguments: Any) -> dict[str, Any]:
     server = SftpServer(host, host_keys=[ED25519])
     S3ToSftp(stack, "Delivery", server=server, **{"trigger": Trigger.EVENTBRIDGE, **arguments})
-    made: dict[str, Any] = Template.from_stack(stack).to_json()["Resources"]
-    return made
+    resources: dict[str, Any] = Template.from_stack(stack).to_json()["Resources"]
+    return resources
 
 
 TAGGED_BY_NEWER_CDKS: dict[str, type[cdk.CfnResource]] = {
@@ -69,8 +69,8 @@ UNTAGGED_IN_THIS_CDK = {
 
 
 def test_every_taggable_resource_has_the_partner_tag(stack: cdk.Stack) -> None:
-    made = synthesised(stack, "sftp.partner.example")
-    ours = {name: each for name, each in made.items() if name.startswith("Delivery")}
+    resources = synthesised(stack, "sftp.partner.example")
+    ours = {name: each for name, each in resources.items() if name.startswith("Delivery")}
     assert {each["Type"] for each in ours.values()} >= TAGGED
     for name, each in ours.items():
         if each["Type"] in TAGGED - UNTAGGED_IN_THIS_CDK:
@@ -78,14 +78,14 @@ def test_every_taggable_resource_has_the_partner_tag(stack: cdk.Stack) -> None:
 
 
 def test_every_describable_resource_has_a_description(stack: cdk.Stack) -> None:
-    made = synthesised(stack, "sftp.partner.example")
-    for name, each in made.items():
+    resources = synthesised(stack, "sftp.partner.example")
+    for name, each in resources.items():
         if name.startswith("Delivery") and (described := DESCRIBED.get(each["Type"])):
             assert each["Properties"][described], name
 
 
 def test_existing_resources_and_those_of_cdk_are_not_tagged(stack: cdk.Stack) -> None:
-    made = synthesised(
+    resources = synthesised(
         stack,
         "sftp.partner.example",
         bucket=s3.Bucket(stack, "TheirBucket"),
@@ -94,7 +94,7 @@ def test_existing_resources_and_those_of_cdk_are_not_tagged(stack: cdk.Stack) ->
         dead_letter_queue=sqs.Queue(stack, "TheirQueue"),
         log_group=logs.LogGroup(stack, "TheirLog"),
     )
-    others = {name: each for name, each in made.items() if not name.startswith("Delivery")}
+    others = {name: each for name, each in resources.items() if not name.startswith("Delivery")}
     assert any(name.startswith("BucketNotificationsHandler") for name in others)
     assert [name for name, each in others.items() if PARTNER_TAG in str(each)] == []
 
@@ -102,19 +102,19 @@ def test_existing_resources_and_those_of_cdk_are_not_tagged(stack: cdk.Stack) ->
 @pytest.mark.parametrize("host", ["a_b.partner.example", "2001:db8::1", "x." * 126 + "y", "fe80::1%eth0"])
 def test_tag_value_contains_only_characters_that_aws_accepts(stack: cdk.Stack, host: str) -> None:
     # https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
-    made = synthesised(stack, host)
-    values = {value for each in made.values() for value in partner_tags(each)}
+    resources = synthesised(stack, host)
+    values = {value for each in resources.values() for value in partner_tags(each)}
     (value,) = values
     assert re.fullmatch(r"[A-Za-z0-9 _.:/=+@-]{1,256}", value)
     assert value == host.replace("%", "_")
 
 
 def test_tag_value_can_be_a_token(stack: cdk.Stack) -> None:
-    made = synthesised(stack, cdk.CfnParameter(stack, "Host").value_as_string)
-    (bucket,) = [each for each in made.values() if each["Type"] == "AWS::S3::Bucket"]
+    resources = synthesised(stack, cdk.CfnParameter(stack, "Host").value_as_string)
+    (bucket,) = [each for each in resources.values() if each["Type"] == "AWS::S3::Bucket"]
     assert partner_tags(bucket) == [{"Ref": "Host"}]
     (role,) = [
-        each for name, each in made.items() if name.startswith("DeliveryRole") and "Role" in each["Type"]
+        each for name, each in resources.items() if name.startswith("DeliveryRole") and "Role" in each["Type"]
     ]
     assert {"Ref": "Host"} in role["Properties"]["Description"]["Fn::Join"][1]
 

@@ -1,4 +1,4 @@
-"""The template for people without CDK: plain resources, and what the construct makes for every choice."""
+"""The template for use without CDK: plain resources that equal those of the construct."""
 
 import hashlib
 import json
@@ -40,7 +40,7 @@ def built() -> dict[str, Any]:
 
 
 def resolve(built: dict[str, Any], **values: str) -> dict[str, Any]:
-    """Resources and outputs as CloudFormation takes them for these values of parameters with a default."""
+    """Return resources and outputs as CloudFormation resolves them for these parameter values."""
     given = {name: str(each.get("Default", "")) for name, each in built["Parameters"].items()} | values
     conditions: dict[str, bool] = {}
 
@@ -92,7 +92,7 @@ def resolve(built: dict[str, Any], **values: str) -> dict[str, Any]:
         ),
         ({"MaxConnections": "1", "AlarmTopicArn": TOPIC}, {"max_connections": 1, "alarm_topic": True}),
     ],
-    ids=["defaults", "one", "most", "one, theirs", "theirs, told", "one, told"],
+    ids=["defaults", "one", "most", "one, secret", "secret, topic", "one, topic"],
 )
 def test_template_with_parameters_equals_the_construct_with_arguments(
     built: dict[str, Any], values: dict[str, str], arguments: dict[str, Any]
@@ -159,7 +159,7 @@ def test_parameters_reach_the_function(built: dict[str, Any]) -> None:
 
 
 def test_rule_matches_the_raw_prefix_or_every_key(built: dict[str, Any]) -> None:
-    # An empty prefix is one of every key. https://github.com/aws/event-ruler, JsonRuleCompiler:
+    # An empty prefix matches every key. https://github.com/aws/event-ruler, JsonRuleCompiler:
     # Patterns.prefixMatch('"' + text).
     (rule,) = of_type(built, "AWS::Events::Rule")
     assert rule["Properties"]["EventPattern"]["detail"]["object"] == {"key": [{"prefix": {"Ref": "Prefix"}}]}
@@ -184,9 +184,9 @@ def test_bucket_with_eventbridge_enabled_needs_no_custom_resource(
     resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
         event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=enabled)
     )
-    made = synthesise(bucket=bucket, trigger=Trigger.EVENTBRIDGE)
-    made.resource_count_is("Custom::S3BucketNotifications", resources)
-    made.resource_count_is("AWS::Events::Rule", 1)
+    synthesised = synthesise(bucket=bucket, trigger=Trigger.EVENTBRIDGE)
+    synthesised.resource_count_is("Custom::S3BucketNotifications", resources)
+    synthesised.resource_count_is("AWS::Events::Rule", 1)
 
 
 def test_function_may_decrypt_with_the_key_of_an_existing_secret(built: dict[str, Any]) -> None:
@@ -238,7 +238,7 @@ def allows(parameter: str, value: str) -> bool:
 
 
 def is_accepted(parameter: str, value: str) -> bool:
-    """Whether the construct takes the value."""
+    """Return whether the construct accepts the value."""
     bucket = s3.Bucket.from_bucket_name(cdk.Stack(), "Theirs", "theirs")
     try:
         match parameter:

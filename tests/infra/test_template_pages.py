@@ -1,4 +1,4 @@
-"""The pages for people without CDK name parameters, outputs and files that there are."""
+"""The guides for use without CDK name only existing parameters, outputs and files."""
 
 import re
 
@@ -13,7 +13,7 @@ PAGES = ("without-cdk.md", "terraform.md", "service-catalog.md")
 FILES = {template.TEMPLATE, template.BUNDLE}
 
 NOT_OURS = {"Stacks", "Outputs", "Parameters", "Default", "Name", "Type", "Info", "LoadTemplateFromURL"}
-"""What AWS calls its own."""
+"""Names of AWS."""
 
 
 def page(name: str) -> str:
@@ -21,7 +21,7 @@ def page(name: str) -> str:
 
 
 def names_in(text: str) -> set[str]:
-    """What may be a parameter or an output: in code, as a word in CamelCase."""
+    """Return what may be a parameter or an output: words in CamelCase in code."""
     code = "\n".join([*re.findall(r"```\w+\n(.*?)```", text, re.DOTALL), *re.findall(r"`([^`\n]+)`", text)])
     words = set(re.findall(r"(?<![\w\"/.:-])([A-Z][a-z]+(?:[A-Z][a-z]+)*)(?==|\s*=|$)", code, re.MULTILINE))
     return words - NOT_OURS

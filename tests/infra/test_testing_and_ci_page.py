@@ -1,4 +1,4 @@
-"""What docs/guides/testing-and-ci.md promises, as far as no other test shows it."""
+"""The examples and names in docs/guides/testing-and-ci.md work."""
 
 import json
 import re
@@ -20,7 +20,7 @@ def test_documented_context_avoids_the_lookup_of_availability_zones() -> None:
     app = new_app(**{found[1]: re.findall('"(.+?)"', found[2])})
     stack = cdk.Stack(app, "Network", env=cdk.Environment(account="123456789012", region="eu-west-1"))
     StaticEgress(stack, "Egress", addresses=3)
-    # What CDK lists as missing, the CLI would ask AWS for.
+    # The CLI looks up in AWS what the manifest lists as missing.
     manifest = json.loads(Path(app.synth().directory, "manifest.json").read_text())
     assert "missing" not in manifest
 

@@ -1,4 +1,4 @@
-"""Traces of X-Ray, where they are wanted."""
+"""`tracing`: X-Ray mode and permissions."""
 
 import aws_cdk as cdk
 import pytest
@@ -40,6 +40,6 @@ def test_tracing_disabled_gives_the_default_template(
 def test_policy_statements_of_an_immutable_role_include_xray(stack: cdk.Stack, server: SftpServer) -> None:
     role = iam.Role.from_role_arn(stack, "Theirs", "arn:aws:iam::111111111111:role/theirs", mutable=False)
     delivery = S3ToSftp(stack, "Delivery", server=server, role=role, tracing=lambda_.Tracing.ACTIVE)
-    said = [each.to_statement_json() for each in delivery.role_policy_statements]
-    assert [each["Resource"] for each in said if each["Action"] == TRACES] == ["*"]
+    statements = [each.to_statement_json() for each in delivery.role_policy_statements]
+    assert [each["Resource"] for each in statements if each["Action"] == TRACES] == ["*"]
     assert "xray" not in str(own_resources(Template.from_stack(stack), "AWS::IAM::Policy"))

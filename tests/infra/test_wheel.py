@@ -1,4 +1,4 @@
-"""What other people get: the example of the README, and the wheel in an environment of their own."""
+"""The wheel, installed in an environment of its own, and the example in the README."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What tests ask of a bundle, wherever it was built."""
+"""Helpers for bundles: hashes, native libraries, and builds in Docker."""
 
 import hashlib
 import os
@@ -20,7 +20,7 @@ def hashes(directory: Path, *, compiled: bool = True) -> dict[str, str]:
 
 
 def libraries_for_other_cpus(directory: Path, target: Target) -> list[Path]:
-    """The shared libraries that the target cannot load. There must be some that are looked at."""
+    """Return the shared libraries that the target cannot load. There must be at least one library."""
     libraries = [path for path in directory.rglob("*.so*") if path.is_file()]
     assert libraries
     wanted = _ELF_MACHINES[target.architecture]
