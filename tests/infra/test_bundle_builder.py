@@ -135,7 +135,7 @@ class TestBundle:
 
 
 class TestFingerprint:
-    @pytest.mark.parametrize("name", ["handler.py", "requirements.txt", "sftp/writer.py"])
+    @pytest.mark.parametrize("name", ["handler.py", "requirements.txt", "sftp/upload.py"])
     def test_fingerprint_changes_with_the_content_of_a_file(self, source: Path, name: str) -> None:
         before = bundle_builder.fingerprint(source, X86_64)
         with (source / name).open("a") as file:
