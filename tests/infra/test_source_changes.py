@@ -71,7 +71,7 @@ class TestTriggerBoth:
         self, stack: cdk.Stack, server: SftpServer
     ) -> None:
         S3ToSftp(stack, "Delivery", server=server, bucket=s3.Bucket(stack, "B"), trigger=Trigger.BOTH)
-        assert self.announced_by(stack) == ["EventBridgeConfiguration", "QueueConfigurations"]
+        assert self.configured_triggers(stack) == ["EventBridgeConfiguration", "QueueConfigurations"]
         assert len(depends_on_rules(stack)) == 1
 
     def test_bucket_of_another_stack_is_configured_by_the_stack_of_the_delivery(
@@ -80,7 +80,7 @@ class TestTriggerBoth:
         app = new_app()
         owner, stack = cdk.Stack(app, "Owner"), cdk.Stack(app, "Test")
         S3ToSftp(stack, "Delivery", server=server, bucket=s3.Bucket(owner, "B"), trigger=Trigger.BOTH)
-        assert self.announced_by(stack) == ["EventBridgeConfiguration", "QueueConfigurations"]
+        assert self.configured_triggers(stack) == ["EventBridgeConfiguration", "QueueConfigurations"]
         assert only_resource(stack, "Custom::S3BucketNotifications")["Properties"]["Managed"] is False
         assert len(depends_on_rules(stack)) == 1
         # The owner's stack would remove the existing notification before the rule exists.
@@ -91,7 +91,7 @@ class TestTriggerBoth:
     ) -> None:
         bucket = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
         S3ToSftp(stack, "Delivery", server=server, bucket=bucket, trigger=Trigger.BOTH)
-        assert self.announced_by(stack) == ["EventBridgeConfiguration", "QueueConfigurations"]
+        assert self.configured_triggers(stack) == ["EventBridgeConfiguration", "QueueConfigurations"]
         assert len(depends_on_rules(stack)) == 1
         assert warnings_of(stack, "eventBridgeOfImportedBucket") == []
 
