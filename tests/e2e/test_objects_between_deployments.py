@@ -5,7 +5,7 @@ is deployed. During means: objects are put continuously while CloudFormation upd
 
 The emulator enforces IAM, so what the role may no longer read is dead-lettered. It does not show in which
 order CloudFormation makes and removes resources, nor how long S3 takes until it uses a new configuration:
-tests/infra/test_changes.py has the order, docs/guides/changing-your-mind.md the times.
+tests/infra/test_source_changes.py has the order, docs/guides/changing-your-mind.md the times.
 """
 
 from __future__ import annotations

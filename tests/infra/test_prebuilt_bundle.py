@@ -1,4 +1,4 @@
-"""`code=`: a bundle that was built elsewhere is taken when it fits, and refused with a reason."""
+"""`code=`: a prebuilt bundle is used if it fits, and refused with a reason otherwise."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,7 @@ Build = Callable[..., Path]
 
 @pytest.fixture
 def prebuilt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
-    """A bundle of the function as the recipe makes it, but for the dependencies."""
+    """Build a bundle without dependencies, whose manifest can be changed."""
     monkeypatch.setattr(bundle_builder, "_install", lambda lock, output, target: None)
     monkeypatch.setattr(bundle_builder, "_compile", lambda output, target: None)
 
@@ -34,7 +34,7 @@ def prebuilt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
 
 
 @pytest.mark.parametrize("kind", ["directory", "zip"])
-def test_prebuilt_bundle_is_the_code(
+def test_prebuilt_bundle_is_used_as_the_code(
     kind: str, prebuilt: Build, tmp_path: Path, synthesise: Synthesise
 ) -> None:
     path = prebuilt()
@@ -46,11 +46,11 @@ def test_prebuilt_bundle_is_the_code(
         "AWS::Lambda::Function", {"Properties": {"Handler": "s3_to_sftp.handler.lambda_handler"}}
     )
     (function,) = functions.values()
-    # The hash is that of what was given, not the fingerprint of what would have been built.
+    # The asset hash is the one of the given bundle, not the fingerprint of a new build.
     assert bundle_builder.fingerprint(find_source(), X86_64) not in function["Properties"]["Code"]["S3Key"]
 
 
-def test_bundle_in_a_bucket_is_taken_as_it_is(stack: cdk.Stack, synthesise: Synthesise) -> None:
+def test_bundle_in_a_bucket_is_used_unchecked(stack: cdk.Stack, synthesise: Synthesise) -> None:
     artifacts = s3.Bucket.from_bucket_name(stack, "Artifacts", "artifacts")
     template = synthesise(code=lambda_.Code.from_bucket(artifacts, "package.zip"))
     template.has_resource_properties(
@@ -86,7 +86,7 @@ def test_bundle_in_a_bucket_is_taken_as_it_is(stack: cdk.Stack, synthesise: Synt
         ),
     ],
 )
-def test_bundle_that_does_not_fit_is_refused(
+def test_bundle_for_another_target_or_version_is_refused(
     manifest: dict[str, str],
     arguments: dict[str, Any],
     sentence: str,
@@ -99,7 +99,7 @@ def test_bundle_that_does_not_fit_is_refused(
     assert str(caught.value) == sentence.format(path=path)
 
 
-def test_something_else_is_refused(tmp_path: Path, synthesise: Synthesise) -> None:
+def test_directory_without_manifest_is_refused(tmp_path: Path, synthesise: Synthesise) -> None:
     (tmp_path / "handler.py").touch()
     with pytest.raises(InvalidArgument) as caught:
         synthesise(code=lambda_.Code.from_asset(str(tmp_path)))

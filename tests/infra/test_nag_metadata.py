@@ -1,6 +1,6 @@
-"""A CDK that has no acknowledgements of findings yet: what stands in their place is read by cdk-nag 2.
+"""On a CDK without acknowledgements, suppressions are metadata that cdk-nag 2 reads.
 
-`make compat` runs cdk-nag 2 itself, on the oldest CDK that pyproject.toml allows: see test_compliance.
+`make compat` runs cdk-nag 2 itself, on the oldest CDK that pyproject.toml allows: see test_cdk_nag.
 """
 
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ from tests.support.infra.rule_packs import SERVER
 
 @pytest.fixture
 def resources(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
-    """What is made, as a CDK without acknowledgements makes it."""
+    """The resources as a CDK without acknowledgements synthesises them."""
     monkeypatch.setattr(acknowledgements, "has_validations", lambda: False)
     stack = cdk.Stack(new_app(), "Test")
     S3ToSftp(stack, "Delivery", server=SERVER, prefix="outgoing/")
@@ -25,19 +25,19 @@ def resources(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
     return found
 
 
-def suppressed(resource: dict[str, Any]) -> list[dict[str, Any]]:
-    """As cdk-nag has it (https://github.com/cdklabs/cdk-nag, Suppressing a Rule)."""
+def suppressed_rules(resource: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the suppressions in the format of https://github.com/cdklabs/cdk-nag, Suppressing a Rule."""
     rules: list[dict[str, Any]] = resource["Metadata"]["cdk_nag"]["rules_to_suppress"]
     return rules
 
 
-def only(resources: dict[str, dict[str, Any]], start: str, kind: str) -> dict[str, Any]:
+def only_resource(resources: dict[str, dict[str, Any]], start: str, kind: str) -> dict[str, Any]:
     (found,) = (each for name, each in resources.items() if name.startswith(start) and each["Type"] == kind)
     return found
 
 
-def test_rules_are_suppressed_with_their_reasons(resources: dict[str, dict[str, Any]]) -> None:
-    rules = suppressed(only(resources, "DeliveryFunction", "AWS::Lambda::Function"))
+def test_rules_are_suppressed_with_reasons(resources: dict[str, dict[str, Any]]) -> None:
+    rules = suppressed_rules(only_resource(resources, "DeliveryFunction", "AWS::Lambda::Function"))
     assert [each["id"] for each in rules] == [
         "AwsSolutions-L1",
         "NIST.800.53.R5-LambdaDLQ",
@@ -47,23 +47,23 @@ def test_rules_are_suppressed_with_their_reasons(resources: dict[str, dict[str, 
     assert [each for each in rules if len(each["reason"]) < 50] == []
 
 
-def test_finding_of_a_wildcard_is_suppressed_for_that_wildcard_alone(
+def test_wildcard_finding_is_suppressed_for_that_wildcard_only(
     resources: dict[str, dict[str, Any]],
 ) -> None:
-    """The policy is made later than the role, for which it was said."""
-    rules = suppressed(only(resources, "DeliveryRoleDefaultPolicy", "AWS::IAM::Policy"))
+    """The policy is created after the suppression was added to the role."""
+    rules = suppressed_rules(only_resource(resources, "DeliveryRoleDefaultPolicy", "AWS::IAM::Policy"))
     assert [each["applies_to"] for each in rules if each["id"] == "AwsSolutions-IAM5"] == [
         ["Resource::<DeliveryBucket818C8F75.Arn>/outgoing/*"]
     ]
 
 
-def test_what_checkov_skips_stays_beside_it(resources: dict[str, dict[str, Any]]) -> None:
-    function = only(resources, "DeliveryFunction", "AWS::Lambda::Function")
+def test_checkov_metadata_is_kept(resources: dict[str, dict[str, Any]]) -> None:
+    function = only_resource(resources, "DeliveryFunction", "AWS::Lambda::Function")
     assert "CKV_AWS_116" in {each["id"] for each in function["Metadata"]["checkov"]["skip"]}
 
 
-def test_id_that_cdk_does_not_take_does_not_end_the_synth(monkeypatch: pytest.MonkeyPatch) -> None:
-    """CDK 2.256 to 2.270 take no `::` in the id of a finding."""
+def test_finding_id_rejected_by_cdk_does_not_fail_the_synth(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CDK 2.256 to 2.270 reject `::` in the id of a finding."""
 
     def refuse(*_: object) -> None:
         raise RuntimeError("InvalidValidationId: Invalid validation rule ID")

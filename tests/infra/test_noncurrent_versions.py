@@ -1,4 +1,4 @@
-"""What becomes of versions that were replaced or deleted, in the bucket that is made here."""
+"""`keep_versions_for`: when noncurrent versions expire in the created bucket."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from aws_cdk import aws_s3 as s3
 
 from cdk_s3_to_sftp import InvalidArgument
 from tests.infra.conftest import Synthesise
-from tests.infra.test_construct import only, work_queue
+from tests.infra.templates import own_properties, work_queue_properties
 
 HOURS, DAYS = cdk.Duration.hours, cdk.Duration.days
 
 
 def noncurrent_days(synthesise: Synthesise, **arguments: Any) -> Any:
-    (rule,) = only(synthesise(**arguments), "AWS::S3::Bucket")["LifecycleConfiguration"]["Rules"]
+    (rule,) = own_properties(synthesise(**arguments), "AWS::S3::Bucket")["LifecycleConfiguration"]["Rules"]
     return rule["NoncurrentVersionExpiration"]["NoncurrentDays"]
 
 
@@ -27,26 +27,26 @@ def noncurrent_days(synthesise: Synthesise, **arguments: Any) -> Any:
         ({"keep_versions_for": DAYS(36_500)}, 36_500),
     ],
 )
-def test_old_versions_are_deleted_after_their_time(
+def test_noncurrent_versions_expire_after_keep_versions_for(
     synthesise: Synthesise, arguments: dict[str, Any], days: int
 ) -> None:
     assert noncurrent_days(synthesise, **arguments) == days
 
 
-def test_only_old_versions_are_deleted_and_what_they_leave_behind(synthesise: Synthesise) -> None:
+def test_lifecycle_rule_never_expires_current_versions(synthesise: Synthesise) -> None:
     # https://docs.aws.amazon.com/AmazonS3/latest/userguide/intro-lifecycle-rules.html
-    (rule,) = only(synthesise(), "AWS::S3::Bucket")["LifecycleConfiguration"]["Rules"]
+    (rule,) = own_properties(synthesise(), "AWS::S3::Bucket")["LifecycleConfiguration"]["Rules"]
     assert rule["ExpiredObjectDeleteMarker"] is True
     assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
     assert not {"ExpirationInDays", "ExpirationDate", "Transitions"} & set(rule)
 
 
-def test_both_queues_together_remember_no_longer_than_the_shortest_time(synthesise: Synthesise) -> None:
+def test_shortest_keep_versions_for_covers_the_retention_of_both_queues(synthesise: Synthesise) -> None:
     template = synthesise(keep_versions_for=DAYS(29), retry_for=HOURS(1))
-    assert 2 * work_queue(template)["MessageRetentionPeriod"] == 28 * 86_400
+    assert 2 * work_queue_properties(template)["MessageRetentionPeriod"] == 28 * 86_400
 
 
-def test_time_that_only_a_deployment_knows_passes(stack: cdk.Stack, synthesise: Synthesise) -> None:
+def test_keep_versions_for_can_be_a_token(stack: cdk.Stack, synthesise: Synthesise) -> None:
     number: Any = cdk.CfnParameter(stack, "Number", type="Number").value_as_number
     assert noncurrent_days(synthesise, keep_versions_for=DAYS(number)) == {"Ref": "Number"}
 
@@ -69,7 +69,7 @@ WHY = (
         ({"keep_versions_for": HOURS(36)}, "must be whole days, got 1.5"),
     ],
 )
-def test_time_in_which_something_may_still_be_sent_is_refused(
+def test_keep_versions_for_below_the_longest_delivery_is_refused(
     synthesise: Synthesise, arguments: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(InvalidArgument) as caught:
@@ -78,7 +78,9 @@ def test_time_in_which_something_may_still_be_sent_is_refused(
 
 
 @pytest.mark.parametrize("how", ["bucket", "sources"])
-def test_bucket_of_others_gets_no_rule(stack: cdk.Stack, synthesise: Synthesise, how: str) -> None:
+def test_keep_versions_for_with_an_existing_bucket_is_refused(
+    stack: cdk.Stack, synthesise: Synthesise, how: str
+) -> None:
     bucket = s3.Bucket(stack, "Theirs")
     given: dict[str, Any] = {"bucket": bucket} if how == "bucket" else {"sources": []}
     with pytest.raises(InvalidArgument) as caught:

@@ -1,4 +1,4 @@
-"""The example with a network: both deliveries leave through it, and the partners learn their addresses."""
+"""The example static_egress_vpc: two deliveries share a VPC, and its address is an output."""
 
 import json
 import runpy
@@ -17,7 +17,7 @@ Template = dict[str, dict[str, Any]]
 
 @pytest.fixture
 def template(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Template:
-    """What `cdk synth` makes of it, but without bundling."""
+    """The template of the example, without bundling."""
     real = cdk.App
     context: dict[str, Any] = {"aws:cdk:bundling-stacks": []}
     monkeypatch.setattr(cdk, "App", lambda: real(context=context, outdir=str(tmp_path)))
@@ -30,7 +30,7 @@ def properties(template: Template, kind: str) -> dict[str, dict[str, Any]]:
     return {name: each["Properties"] for name, each in template["Resources"].items() if each["Type"] == kind}
 
 
-def test_both_functions_are_in_the_network_and_in_no_other_security_group(template: Template) -> None:
+def test_both_functions_use_the_subnet_and_security_group_of_the_egress(template: Template) -> None:
     functions = [
         each
         for each in properties(template, "AWS::Lambda::Function").values()
@@ -44,12 +44,12 @@ def test_both_functions_are_in_the_network_and_in_no_other_security_group(templa
         assert function["VpcConfig"]["SecurityGroupIds"] == [{"Fn::GetAtt": [group, "GroupId"]}]
 
 
-def test_functions_may_be_put_into_the_network(template: Template) -> None:
+def test_both_roles_may_create_network_interfaces(template: Template) -> None:
     policies = json.dumps(list(properties(template, "AWS::IAM::Policy").values()))
     assert policies.count('"ec2:CreateNetworkInterface"') >= 2
 
 
-def test_partners_can_be_told_the_address(template: Template) -> None:
+def test_address_is_an_output(template: Template) -> None:
     (address,) = properties(template, "AWS::EC2::EIP")
     assert {"Ref": address} in [output["Value"] for output in template["Outputs"].values()]
 

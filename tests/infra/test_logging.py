@@ -1,4 +1,4 @@
-"""The log: one of the caller's own, and how detailed it is."""
+"""The log group, created or existing, and the log level."""
 
 from typing import Any
 
@@ -10,68 +10,68 @@ from aws_cdk.assertions import Template
 
 from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer
 from tests.infra.conftest import Synthesise, new_app
-from tests.infra.test_construct import only, permissions, readable
+from tests.infra.templates import as_text, own_properties, role_permissions
 
 Level = lambda_.ApplicationLogLevel
 
 
 class TestLogGroup:
-    def test_that_is_passed_in_is_used(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+    def test_existing_log_group_is_used(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
         template = synthesise(log_group=logs.LogGroup(stack, "DeliveryTheirs"))
         template.resource_count_is("AWS::Logs::LogGroup", 1)
-        logging = only(template, "AWS::Lambda::Function")["LoggingConfig"]
-        assert readable(logging["LogGroup"]) == "DeliveryTheirs"
-        assert permissions(template)["DeliveryTheirs"] == ["logs:CreateLogStream", "logs:PutLogEvents"]
+        logging = own_properties(template, "AWS::Lambda::Function")["LoggingConfig"]
+        assert as_text(logging["LogGroup"]) == "DeliveryTheirs"
+        assert role_permissions(template)["DeliveryTheirs"] == ["logs:CreateLogStream", "logs:PutLogEvents"]
 
-    def test_that_is_passed_in_is_an_attribute_without_a_retention_of_ours(
+    def test_existing_log_group_is_an_attribute_without_log_retention(
         self, stack: cdk.Stack, server: SftpServer
     ) -> None:
-        theirs = logs.LogGroup.from_log_group_name(stack, "Theirs", "their-log")
-        delivery = S3ToSftp(stack, "Delivery", server=server, log_group=theirs)
-        assert delivery.log_group is theirs
+        existing = logs.LogGroup.from_log_group_name(stack, "Theirs", "their-log")
+        delivery = S3ToSftp(stack, "Delivery", server=server, log_group=existing)
+        assert delivery.log_group is existing
         assert delivery.log_retention is None
         assert delivery.outputs["LogGroupName"] == "their-log"
-        # Imported by its name it may be written to as a whole: streams are below it.
-        (resource,) = [each for each in permissions(Template.from_stack(stack)) if "their-log" in each]
+        # The resource of an imported log group includes its streams.
+        (resource,) = [each for each in role_permissions(Template.from_stack(stack)) if "their-log" in each]
         assert resource.endswith(":log-group:their-log:*")
 
-    def test_of_another_stack_makes_no_cycle(self, server: SftpServer) -> None:
+    def test_log_group_of_another_stack_causes_no_dependency_cycle(self, server: SftpServer) -> None:
         app = new_app()
-        theirs = logs.LogGroup(cdk.Stack(app, "Theirs"), "Log")
-        S3ToSftp(cdk.Stack(app, "Ours"), "Delivery", server=server, log_group=theirs)
+        existing = logs.LogGroup(cdk.Stack(app, "Theirs"), "Log")
+        S3ToSftp(cdk.Stack(app, "Ours"), "Delivery", server=server, log_group=existing)
         app.synth()
 
-    def test_that_is_passed_in_takes_no_retention(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
-        theirs = logs.LogGroup(stack, "Theirs")
+    def test_log_retention_with_log_group_is_refused(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+        existing = logs.LogGroup(stack, "Theirs")
         with pytest.raises(InvalidArgument) as caught:
-            synthesise(log_group=theirs, log_retention=logs.RetentionDays.ONE_WEEK)
+            synthesise(log_group=existing, log_retention=logs.RetentionDays.ONE_WEEK)
         assert str(caught.value) == (
             "log_retention must not be given together with log_group, got both: set the retention of "
             "Test/Theirs itself"
         )
 
-    def test_of_another_region_is_refused(self, server: SftpServer) -> None:
-        # Lambda takes the name of a log group, not its ARN:
+    def test_log_group_of_another_region_is_refused(self, server: SftpServer) -> None:
+        # Lambda accepts the name of a log group, not its ARN:
         # https://docs.aws.amazon.com/lambda/latest/api/API_LoggingConfig.html
         stack = cdk.Stack(new_app(), "Test", env=cdk.Environment(account="111111111111", region="eu-west-1"))
         arn = "arn:aws:logs:us-east-1:111111111111:log-group:theirs"
-        theirs = logs.LogGroup.from_log_group_arn(stack, "Theirs", arn)
+        existing = logs.LogGroup.from_log_group_arn(stack, "Theirs", arn)
         with pytest.raises(InvalidArgument, match=r"^log_group must be in account .* in Region us-east-1"):
-            S3ToSftp(stack, "Delivery", server=server, log_group=theirs)
+            S3ToSftp(stack, "Delivery", server=server, log_group=existing)
 
 
 class TestLogLevel:
-    def test_is_left_to_lambda_by_default(self, default_template: Template) -> None:
-        logging = only(default_template, "AWS::Lambda::Function")["LoggingConfig"]
+    def test_log_level_is_not_set_by_default(self, default_template: Template) -> None:
+        logging = own_properties(default_template, "AWS::Lambda::Function")["LoggingConfig"]
         assert set(logging) == {"LogFormat", "LogGroup"}
 
     @pytest.mark.parametrize("level", [Level.TRACE, Level.DEBUG, Level.INFO])
-    def test_that_is_given_is_told_to_lambda(self, synthesise: Synthesise, level: Level) -> None:
-        logging = only(synthesise(log_level=level), "AWS::Lambda::Function")["LoggingConfig"]
+    def test_log_level_is_set_on_the_function(self, synthesise: Synthesise, level: Level) -> None:
+        logging = own_properties(synthesise(log_level=level), "AWS::Lambda::Function")["LoggingConfig"]
         assert (logging["LogFormat"], logging["ApplicationLogLevel"]) == ("JSON", level.name)
 
     @pytest.mark.parametrize("level", [Level.WARN, Level.ERROR, Level.FATAL])
-    def test_at_which_metrics_would_be_dropped_is_refused(self, synthesise: Synthesise, level: Level) -> None:
+    def test_log_level_that_drops_metrics_is_refused(self, synthesise: Synthesise, level: Level) -> None:
         # "If the "level" value field is invalid or missing, Lambda will assign the log output the level
         # INFO":
         # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
@@ -84,8 +84,8 @@ class TestLogLevel:
         )
 
 
-def test_lines_with_metrics_have_no_level_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
-    """Why higher levels are refused. When this fails they may be allowed."""
+def test_metric_log_lines_have_no_level(capsys: pytest.CaptureFixture[str]) -> None:
+    """This is why higher log levels are refused. If it fails, they can be allowed."""
     from s3_to_sftp.handler import metrics
 
     metrics.add_metric(name="Delivered", unit="Count", value=1)

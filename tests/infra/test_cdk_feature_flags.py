@@ -1,4 +1,4 @@
-"""cdk.json has the flags that make a difference here, and no other."""
+"""cdk.json has exactly the feature flags that change our template."""
 
 import json
 import re
@@ -14,20 +14,20 @@ from aws_cdk import aws_kms as kms
 
 from cdk_s3_to_sftp import S3ToSftp, Trigger
 from tests.infra.conftest import REPOSITORY
-from tests.support.infra.rule_packs import SERVER, all_brought_along, stock, through_static_egress
+from tests.support.infra.rule_packs import SERVER, stock, through_static_egress, with_existing_resources
 
 FLAGS: dict[str, Any] = json.loads((REPOSITORY / "cdk.json").read_text())["context"]
 PINNED = re.search(r"^aws-cdk-lib==(\S+)", (REPOSITORY / "requirements.txt").read_text(), re.MULTILINE)
 
 WITHOUT_SERVICE = {"core"}
-"""Part of a flag's name where the flag belongs to no service."""
+"""The first part of the name of a flag that belongs to no service."""
 
 Templates = dict[str, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
 def recommended() -> dict[str, Any]:
-    """What `cdk init` writes into cdk.json, of the CDK that is installed."""
+    """The flags that `cdk init` of the installed CDK writes into cdk.json."""
     folder = Path(cdk.__file__).parent / "_jsii"
     (archive,) = folder.glob("aws-cdk-lib@*.jsii.tgz")
     with tarfile.open(archive) as files:
@@ -53,38 +53,38 @@ def with_alias_of_a_key(app: cdk.App) -> cdk.Stack:
 
 
 def templates(build: Callable[[cdk.App], cdk.Stack], flags: dict[str, Any]) -> Templates:
-    """Name of each stack -> its template, with these flags."""
+    """Map the name of each stack to its template with these flags."""
     app = cdk.App(context={**flags, "aws:cdk:bundling-stacks": []}, analytics_reporting=False)
     build(app)
     return {stack.stack_name: stack.template for stack in app.synth().stacks_recursively}
 
 
 def services() -> Iterator[str]:
-    """The services whose constructs are used, as flags name them."""
+    """Yield the services whose constructs are used, by the names that flags use."""
     for path in (REPOSITORY / "infra").rglob("*.py"):
         for name in re.findall(r"^from aws_cdk import aws_(\w+)", path.read_text(), re.MULTILINE):
             yield "aws-" + name.replace("_", "-")
 
 
 @pytest.mark.parametrize(
-    "build", [stock, all_brought_along, through_static_egress, with_key_and_events, with_alias_of_a_key]
+    "build", [stock, with_existing_resources, through_static_egress, with_key_and_events, with_alias_of_a_key]
 )
-def test_every_recommended_flag_that_is_left_out_changes_nothing(
+def test_omitted_recommended_flags_do_not_change_the_template(
     build: Callable[[cdk.App], cdk.Stack], recommended: dict[str, Any]
 ) -> None:
     assert templates(build, FLAGS) == templates(build, {**recommended, **FLAGS})
 
 
-def test_flags_change_what_is_made() -> None:
+def test_flags_change_the_template() -> None:
     assert templates(stock, FLAGS) != templates(stock, {})
 
 
-def test_flags_are_of_services_that_are_used() -> None:
+def test_every_flag_belongs_to_a_used_service() -> None:
     used = {*services(), *WITHOUT_SERVICE}
     assert [flag for flag in FLAGS if flag.removeprefix("@aws-cdk/").partition(":")[0] not in used] == []
 
 
-def test_flags_are_known_to_cdk_with_the_value_that_it_recommends(recommended: dict[str, Any]) -> None:
+def test_every_flag_has_the_recommended_value(recommended: dict[str, Any]) -> None:
     assert PINNED is not None
     if version("aws-cdk-lib") != PINNED[1]:
         pytest.skip(f"the flags are those of CDK {PINNED[1]}, this is {version('aws-cdk-lib')}")

@@ -1,4 +1,4 @@
-"""Two partners of an app share nothing that would give one of them what is the other's."""
+"""Deliveries to different partners cannot share a dead-letter queue, a role or a ledger."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +8,7 @@ import pytest
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sqs as sqs
+from aws_cdk.assertions import Template
 from constructs import Construct
 
 from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer
@@ -27,35 +28,39 @@ WHY = {
 KINDS = {"dead_letter_queue": "queue", "role": "role", "ledger": "table"}
 
 
-def a_queue(scope: Construct, name: str) -> sqs.IQueue:
+def own_queue(scope: Construct, name: str) -> sqs.IQueue:
     return sqs.Queue(scope, name)
 
 
-def a_queue_of_others(scope: Construct, name: str) -> sqs.IQueue:
+def imported_queue(scope: Construct, name: str) -> sqs.IQueue:
     return sqs.Queue.from_queue_arn(scope, name, f"arn:aws:sqs:eu-west-1:{ACCOUNT}:theirs")
 
 
-def a_queue_of_another_stack(scope: Construct, name: str) -> sqs.IQueue:
+def queue_imported_by_export(scope: Construct, name: str) -> sqs.IQueue:
     return sqs.Queue.from_queue_arn(scope, name, cdk.Fn.import_value("DeadLettered"))
 
 
-def a_role(scope: Construct, name: str) -> iam.IRole:
+def own_role(scope: Construct, name: str) -> iam.IRole:
     return iam.Role(scope, name, assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
 
 
-def a_role_of_others(scope: Construct, name: str) -> iam.IRole:
+def imported_role(scope: Construct, name: str) -> iam.IRole:
     return iam.Role.from_role_arn(scope, name, f"arn:aws:iam::{ACCOUNT}:role/theirs")
 
 
-def a_fixed_role_of_others(scope: Construct, name: str) -> iam.IRole:
+def imported_immutable_role(scope: Construct, name: str) -> iam.IRole:
     return iam.Role.from_role_arn(scope, name, f"arn:aws:iam::{ACCOUNT}:role/theirs", mutable=False)
 
 
-def a_table_of_others(scope: Construct, name: str) -> dynamodb.ITable:
+def imported_table(scope: Construct, name: str) -> dynamodb.ITable:
     return dynamodb.Table.from_table_arn(scope, name, f"arn:aws:dynamodb:eu-west-1:{ACCOUNT}:table/theirs")
 
 
-def refusal(argument: str) -> str:
+def table_imported_by_name(scope: Construct, name: str) -> dynamodb.ITable:
+    return dynamodb.Table.from_table_name(scope, name, "theirs")
+
+
+def expected_error(argument: str) -> str:
     kind = KINDS[argument]
     return f"{argument} must be a {kind} of its own, got the {kind} of Test/ToBank: {WHY[argument]}"
 
@@ -63,71 +68,74 @@ def refusal(argument: str) -> str:
 @pytest.mark.parametrize(
     ("argument", "make"),
     [
-        ("dead_letter_queue", a_queue),
-        ("dead_letter_queue", a_queue_of_others),
-        ("role", a_role),
-        ("role", a_role_of_others),
-        ("role", a_fixed_role_of_others),
-        ("ledger", a_table_of_others),
+        ("dead_letter_queue", own_queue),
+        ("dead_letter_queue", imported_queue),
+        ("role", own_role),
+        ("role", imported_role),
+        ("role", imported_immutable_role),
+        ("ledger", imported_table),
+        ("ledger", table_imported_by_name),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
-def test_the_same_for_two_partners_is_refused(
+def test_sharing_one_resource_between_two_deliveries_is_refused(
     stack: cdk.Stack, server: SftpServer, argument: str, make: Make
 ) -> None:
     shared = {argument: make(stack, "Theirs")}
     S3ToSftp(stack, "ToBank", server=server, **shared)
     with pytest.raises(InvalidArgument) as caught:
         S3ToSftp(stack, "ToInsurer", server=server, **shared)
-    assert str(caught.value) == refusal(argument)
+    assert str(caught.value) == expected_error(argument)
 
 
 @pytest.mark.parametrize(
     ("argument", "make"),
     [
-        ("dead_letter_queue", a_queue_of_others),
-        ("dead_letter_queue", a_queue_of_another_stack),
-        ("role", a_role_of_others),
-        ("ledger", a_table_of_others),
+        ("dead_letter_queue", imported_queue),
+        ("dead_letter_queue", queue_imported_by_export),
+        ("role", imported_role),
+        ("ledger", imported_table),
+        ("ledger", table_imported_by_name),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
-def test_the_same_imported_twice_is_refused(
+def test_sharing_a_resource_imported_twice_is_refused(
     stack: cdk.Stack, server: SftpServer, argument: str, make: Make
 ) -> None:
     S3ToSftp(stack, "ToBank", server=server, **{argument: make(stack, "Theirs")})
     with pytest.raises(InvalidArgument) as caught:
         S3ToSftp(stack, "ToInsurer", server=server, **{argument: make(stack, "TheirsAgain")})
-    assert str(caught.value) == refusal(argument)
+    assert str(caught.value) == expected_error(argument)
 
 
-def test_the_same_imported_in_two_stacks_is_refused(server: SftpServer) -> None:
+def test_sharing_a_resource_imported_in_two_stacks_is_refused(server: SftpServer) -> None:
     app = new_app()
     ours, others = cdk.Stack(app, "Test"), cdk.Stack(app, "Others")
-    S3ToSftp(ours, "ToBank", server=server, role=a_role_of_others(ours, "Theirs"))
+    S3ToSftp(ours, "ToBank", server=server, role=imported_role(ours, "Theirs"))
     with pytest.raises(InvalidArgument, match=r"got the .* of Test/ToBank"):
-        S3ToSftp(others, "ToInsurer", server=server, role=a_role_of_others(others, "Theirs"))
+        S3ToSftp(others, "ToInsurer", server=server, role=imported_role(others, "Theirs"))
 
 
 @pytest.mark.parametrize(
     ("argument", "attribute"),
     [
         ("dead_letter_queue", "dead_letter_queue"),
-        ("dead_letter_queue", "queue"),  # its dead letters would be delivered to the other partner
+        ("dead_letter_queue", "queue"),  # its dead-lettered messages would be delivered to the other partner
         ("role", "role"),
         ("ledger", "ledger"),
     ],
 )
-def test_what_was_made_for_one_is_refused_for_another(
+def test_resource_created_by_one_delivery_is_refused_for_another(
     stack: cdk.Stack, server: SftpServer, argument: str, attribute: str
 ) -> None:
     bank = S3ToSftp(stack, "ToBank", server=server)
     with pytest.raises(InvalidArgument) as caught:
         S3ToSftp(stack, "ToInsurer", server=server, **{argument: getattr(bank, attribute)})
-    assert str(caught.value) == refusal(argument)
+    assert str(caught.value) == expected_error(argument)
 
 
-def test_one_of_its_own_for_each_is_taken(stack: cdk.Stack, server: SftpServer) -> None:
+def test_separate_resources_are_accepted(stack: cdk.Stack, server: SftpServer) -> None:
     for name in ("ToBank", "ToInsurer"):
-        queue, role = a_queue(stack, f"DeadLettered{name}"), a_role(stack, f"Role{name}")
+        queue, role = own_queue(stack, f"DeadLettered{name}"), own_role(stack, f"Role{name}")
         S3ToSftp(stack, name, server=server, dead_letter_queue=queue, role=role)
+    Template.from_stack(stack).resource_count_is("AWS::Lambda::EventSourceMapping", 2)

@@ -1,4 +1,4 @@
-"""What a platform team passes in is used as it is; what it leaves out is made."""
+"""Existing resources that are passed in: VPC, key, dead-letter queue, topic, role, runtime and others."""
 
 import json
 from typing import Any
@@ -20,27 +20,32 @@ from aws_cdk.assertions import Annotations, Match, Template
 
 from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer, Trigger, bundle_builder
 from cdk_s3_to_sftp.bundling import RUNTIMES, find_source, target_of
-from tests.infra.conftest import Synthesise, new_app, warned
-from tests.infra.test_construct import only, permissions, readable, resources, work_queue
-from tests.support.infra.keys import ED25519
+from tests.infra.conftest import Synthesise, new_app, warnings_of
+from tests.infra.templates import (
+    as_text,
+    own_properties,
+    own_resources,
+    role_permissions,
+    work_queue_properties,
+)
 
 KEY_ARN = "arn:aws:kms:eu-west-1:123456789012:key/0f0f0f0f-0000-4000-8000-0123456789ab"
 
 
-class TestNetwork:
-    def test_is_none_by_default(self, default_template: Template) -> None:
-        assert "VpcConfig" not in only(default_template, "AWS::Lambda::Function")
+class TestVpc:
+    def test_function_has_no_vpc_by_default(self, default_template: Template) -> None:
+        assert "VpcConfig" not in own_properties(default_template, "AWS::Lambda::Function")
         assert "ec2:" not in json.dumps(default_template.to_json())
 
-    def test_is_the_vpc_that_is_passed_in(self, stack: cdk.Stack, server: SftpServer) -> None:
+    def test_given_vpc_is_used_with_its_private_subnets(self, stack: cdk.Stack, server: SftpServer) -> None:
         vpc = ec2.Vpc(stack, "Vpc")
         delivery = S3ToSftp(stack, "Delivery", server=server, vpc=vpc)
-        function = only(Template.from_stack(stack), "AWS::Lambda::Function")
-        assert [readable(each)[:10] for each in function["VpcConfig"]["SubnetIds"]] == ["VpcPrivate"] * 2
+        function = own_properties(Template.from_stack(stack), "AWS::Lambda::Function")
+        assert [as_text(each)[:10] for each in function["VpcConfig"]["SubnetIds"]] == ["VpcPrivate"] * 2
         assert len(delivery.function.connections.security_groups) == 1
         assert delivery.vpc is vpc
 
-    def test_is_entered_through_the_subnets_and_groups_that_are_passed_in(
+    def test_given_subnets_and_security_groups_are_used(
         self, stack: cdk.Stack, synthesise: Synthesise
     ) -> None:
         vpc = ec2.Vpc(stack, "Vpc")
@@ -50,31 +55,31 @@ class TestNetwork:
             vpc_subnets=ec2.SubnetSelection(subnets=[vpc.private_subnets[1]]),
             security_groups=[group],
         )
-        (subnet,) = only(template, "AWS::Lambda::Function")["VpcConfig"]["SubnetIds"]
-        (used,) = only(template, "AWS::Lambda::Function")["VpcConfig"]["SecurityGroupIds"]
+        (subnet,) = own_properties(template, "AWS::Lambda::Function")["VpcConfig"]["SubnetIds"]
+        (used,) = own_properties(template, "AWS::Lambda::Function")["VpcConfig"]["SecurityGroupIds"]
         assert "Subnet2" in str(subnet)
         assert "Theirs" in str(used)
 
-    def test_can_be_joined_by_lambda_but_not_by_the_code(
+    def test_lambda_may_create_network_interfaces_but_the_code_may_not(
         self, stack: cdk.Stack, synthesise: Synthesise
     ) -> None:
         template = synthesise(vpc=ec2.Vpc(stack, "Vpc"))
-        allowed = permissions(template)["*"]
+        allowed = role_permissions(template)["*"]
         (denied,) = [
             statement
-            for each in resources(template, "AWS::IAM::Policy")
+            for each in own_resources(template, "AWS::IAM::Policy")
             for statement in each["Properties"]["PolicyDocument"]["Statement"]
             if statement["Effect"] == "Deny"
         ]
-        (function,) = resources(template, "AWS::Lambda::Function")
+        (function,) = own_resources(template, "AWS::Lambda::Function")
         assert [each for each in function["DependsOn"] if each.startswith("DeliveryNetwork")]
         assert "ec2:CreateNetworkInterface" in allowed
         assert denied["Action"] == allowed
         source = denied["Condition"]["ArnEquals"]["lambda:SourceFunctionArn"]
-        assert readable(source) == "DeliveryFunction"
+        assert as_text(source) == "DeliveryFunction"
 
     @pytest.mark.parametrize("name", ["vpc_subnets", "security_groups"])
-    def test_must_be_there_for_what_is_in_it(
+    def test_subnets_and_security_groups_require_vpc(
         self, stack: cdk.Stack, synthesise: Synthesise, name: str
     ) -> None:
         group = ec2.SecurityGroup.from_security_group_id(stack, "Theirs", "sg-0123456789abcdef0")
@@ -85,12 +90,12 @@ class TestNetwork:
 
 
 class TestEncryptionKey:
-    def test_is_aws_own_by_default(self, default_template: Template) -> None:
-        assert "kms" not in json.dumps(resources(default_template, "AWS::IAM::Policy"))
+    def test_no_customer_managed_key_by_default(self, default_template: Template) -> None:
+        assert "kms" not in json.dumps(own_resources(default_template, "AWS::IAM::Policy"))
         default_template.resource_count_is("AWS::KMS::Key", 0)
 
     @pytest.mark.parametrize("trigger", Trigger)
-    def test_encrypts_whatever_is_made(
+    def test_encryption_key_encrypts_every_created_resource(
         self, stack: cdk.Stack, synthesise: Synthesise, trigger: Trigger
     ) -> None:
         template = synthesise(encryption_key=kms.Key(stack, "Theirs"), trigger=trigger)
@@ -103,19 +108,22 @@ class TestEncryptionKey:
             "AWS::Lambda::Function": "KmsKeyArn",
         }
         for kind, name in named.items():
-            for resource in resources(template, kind):
+            assert own_resources(template, kind), kind
+            for resource in own_resources(template, kind):
                 assert "Theirs" in str(resource["Properties"][name]), kind
 
-    def test_is_not_asked_for_every_single_object(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+    def test_bucket_key_reduces_requests_to_kms(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
         template = synthesise(encryption_key=kms.Key(stack, "Theirs"))
-        (rule,) = only(template, "AWS::S3::Bucket")["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        (rule,) = own_properties(template, "AWS::S3::Bucket")["BucketEncryption"][
+            "ServerSideEncryptionConfiguration"
+        ]
         assert rule["BucketKeyEnabled"] is True
 
-    def test_may_be_used_by_the_function(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
-        allowed = permissions(synthesise(encryption_key=kms.Key(stack, "Theirs")))["Theirs"]
+    def test_function_may_use_the_encryption_key(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+        allowed = role_permissions(synthesise(encryption_key=kms.Key(stack, "Theirs")))["Theirs"]
         assert {"kms:Decrypt", "kms:GenerateDataKey"} <= set(allowed)
 
-    def test_may_be_used_by_the_log_by_s3_and_by_eventbridge(
+    def test_key_policy_allows_logs_eventbridge_and_s3(
         self, stack: cdk.Stack, synthesise: Synthesise
     ) -> None:
         template = synthesise(encryption_key=kms.Key(stack, "Theirs"))
@@ -123,14 +131,14 @@ class TestEncryptionKey:
         services: list[str] = []
         for statement in key["Properties"]["KeyPolicy"]["Statement"]:
             service = statement["Principal"].get("Service", [])
-            services += [readable(each) for each in (service if isinstance(service, list) else [service])]
+            services += [as_text(each) for each in (service if isinstance(service, list) else [service])]
         assert services == [
             "logs.AWS::Region.AWS::URLSuffix",
             "events.amazonaws.com",
             "s3.amazonaws.com",
         ]
 
-    def test_of_another_stack_makes_no_cycle(self, server: SftpServer) -> None:
+    def test_encryption_key_of_another_stack_causes_no_dependency_cycle(self, server: SftpServer) -> None:
         app = new_app()
         key = kms.Key(cdk.Stack(app, "Theirs"), "Key")
         stack = cdk.Stack(app, "Ours")
@@ -138,41 +146,43 @@ class TestEncryptionKey:
         delivery.add_source(s3.Bucket(stack, "More"), directory="/more", trigger=Trigger.EVENTBRIDGE)
         app.synth()
 
-    def test_that_is_imported_comes_with_the_statements_for_its_policy(
+    def test_imported_key_gets_a_warning_and_policy_statements(
         self, stack: cdk.Stack, server: SftpServer
     ) -> None:
         key = kms.Key.from_key_arn(stack, "Theirs", KEY_ARN)
         delivery = S3ToSftp(stack, "Delivery", server=server, encryption_key=key)
-        assert len(warned(stack, "policyOfImportedKey")) == 1
-        said = json.dumps(
+        assert len(warnings_of(stack, "policyOfImportedKey")) == 1
+        statements = json.dumps(
             [stack.resolve(each.to_statement_json()) for each in delivery.key_policy_statements(key)]
         )
         for principal in ("DeliveryRole", "logs.", "s3.amazonaws.com", "events.amazonaws.com"):
-            assert principal in said
+            assert principal in statements
         other = Annotations.from_stack(stack).find_warning("*", Match.string_like_regexp("aws-s3-notif"))
         assert other == []
 
-    def test_is_an_attribute(self, stack: cdk.Stack, server: SftpServer) -> None:
+    def test_encryption_key_is_an_attribute(self, stack: cdk.Stack, server: SftpServer) -> None:
         key = kms.Key(stack, "Theirs")
         assert S3ToSftp(stack, "Delivery", server=server, encryption_key=key).encryption_key is key
 
 
 class TestDeadLetterQueue:
-    def test_that_is_passed_in_is_used(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
-        theirs = sqs.Queue.from_queue_arn(stack, "Theirs", "arn:aws:sqs:eu-west-1:123456789012:theirs")
-        template = synthesise(dead_letter_queue=theirs)
-        assert len(resources(template, "AWS::SQS::Queue")) == 1
-        assert work_queue(template)["RedrivePolicy"]["deadLetterTargetArn"] == theirs.queue_arn
-        assert permissions(template)[theirs.queue_arn] == ["sqs:SendMessage"]
+    def test_given_dead_letter_queue_is_used(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+        existing = sqs.Queue.from_queue_arn(stack, "Theirs", "arn:aws:sqs:eu-west-1:123456789012:theirs")
+        template = synthesise(dead_letter_queue=existing)
+        assert len(own_resources(template, "AWS::SQS::Queue")) == 1
+        assert work_queue_properties(template)["RedrivePolicy"]["deadLetterTargetArn"] == existing.queue_arn
+        assert role_permissions(template)[existing.queue_arn] == ["sqs:SendMessage"]
 
-    def test_with_a_key_of_its_own_can_be_used(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
-        theirs = sqs.Queue(stack, "Theirs", encryption_master_key=kms.Key(stack, "TheirKey"))
-        assert permissions(synthesise(dead_letter_queue=theirs))["TheirKey"] == [
+    def test_function_may_use_the_key_of_the_dead_letter_queue(
+        self, stack: cdk.Stack, synthesise: Synthesise
+    ) -> None:
+        existing = sqs.Queue(stack, "Theirs", encryption_master_key=kms.Key(stack, "TheirKey"))
+        assert role_permissions(synthesise(dead_letter_queue=existing))["TheirKey"] == [
             "kms:Decrypt",
             "kms:GenerateDataKey",
         ]
 
-    def test_must_not_be_fifo(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+    def test_fifo_dead_letter_queue_is_refused(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
         with pytest.raises(InvalidArgument) as caught:
             synthesise(dead_letter_queue=sqs.Queue(stack, "Theirs", fifo=True))
         assert (
@@ -180,7 +190,7 @@ class TestDeadLetterQueue:
         )
 
 
-def test_topic_that_is_passed_in_is_told_of_every_alarm(stack: cdk.Stack, server: SftpServer) -> None:
+def test_every_alarm_notifies_the_given_topic(stack: cdk.Stack, server: SftpServer) -> None:
     topic = sns.Topic(stack, "OnCall")
     delivery = S3ToSftp(stack, "Delivery", server=server, alarm_topic=topic)
     assert delivery.alarm_topic is topic
@@ -189,7 +199,7 @@ def test_topic_that_is_passed_in_is_told_of_every_alarm(stack: cdk.Stack, server
     assert all("OnCall" in str(alarm["Properties"]["AlarmActions"]) for alarm in alarms)
 
 
-def test_all_that_was_decided_is_an_attribute(stack: cdk.Stack, server: SftpServer) -> None:
+def test_arguments_are_attributes(stack: cdk.Stack, server: SftpServer) -> None:
     vpc = ec2.Vpc(stack, "Vpc")
     decided: dict[str, Any] = {
         "vpc": vpc,
@@ -208,38 +218,38 @@ def test_all_that_was_decided_is_an_attribute(stack: cdk.Stack, server: SftpServ
 
 
 class TestRole:
-    def test_that_is_passed_in_gets_the_permissions(
+    def test_given_role_gets_the_default_permissions(
         self, stack: cdk.Stack, server: SftpServer, default_template: Template
     ) -> None:
-        theirs = iam.Role(stack, "DeliveryRole", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-        delivery = S3ToSftp(stack, "Delivery", server=server, role=theirs)
-        assert delivery.role is theirs
+        existing = iam.Role(stack, "DeliveryRole", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        delivery = S3ToSftp(stack, "Delivery", server=server, role=existing)
+        assert delivery.role is existing
         template = Template.from_stack(stack)
-        assert permissions(template) == permissions(default_template)
-        function = only(template, "AWS::Lambda::Function")
-        assert readable(function["Role"]) == "DeliveryRole"
+        assert role_permissions(template) == role_permissions(default_template)
+        function = own_properties(template, "AWS::Lambda::Function")
+        assert as_text(function["Role"]) == "DeliveryRole"
 
-    def test_that_is_imported_gets_a_policy(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
-        theirs = iam.Role.from_role_arn(stack, "Theirs", "arn:aws:iam::123456789012:role/theirs")
-        template = synthesise(role=theirs)
+    def test_imported_role_gets_an_inline_policy(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+        existing = iam.Role.from_role_arn(stack, "Theirs", "arn:aws:iam::123456789012:role/theirs")
+        template = synthesise(role=existing)
         (policy,) = [
             each["Properties"]
             for each in template.find_resources("AWS::IAM::Policy").values()
             if each["Properties"].get("Roles") == ["theirs"]
         ]
         assert "secretsmanager:GetSecretValue" in json.dumps(policy)
-        assert only(template, "AWS::Lambda::Function")["Role"] == theirs.role_arn
+        assert own_properties(template, "AWS::Lambda::Function")["Role"] == existing.role_arn
 
     @pytest.mark.parametrize("account", ["111111111111", "222222222222"])
-    def test_that_cannot_be_changed_comes_with_the_statements_for_its_policy(
+    def test_immutable_role_gets_a_warning_and_policy_statements(
         self, server: SftpServer, account: str
     ) -> None:
         stack = cdk.Stack(new_app(), "Test", env=cdk.Environment(account="111111111111", region="eu-west-1"))
         arn = f"arn:aws:iam::{account}:role/theirs"
-        theirs = iam.Role.from_role_arn(stack, "Theirs", arn, mutable=account != "111111111111")
-        delivery = S3ToSftp(stack, "Delivery", server=server, role=theirs)
-        (said,) = warned(stack, "policyOfFixedRole")
-        assert "`role_policy_statements`" in said
+        existing = iam.Role.from_role_arn(stack, "Theirs", arn, mutable=account != "111111111111")
+        delivery = S3ToSftp(stack, "Delivery", server=server, role=existing)
+        (warning,) = warnings_of(stack, "policyOfFixedRole")
+        assert "`role_policy_statements`" in warning
         actions = [
             action
             for each in delivery.role_policy_statements
@@ -247,82 +257,80 @@ class TestRole:
         ]
         assert {"s3:GetObject", "sqs:ReceiveMessage"} <= set(actions)
 
-    def test_that_cannot_be_changed_is_not_changed_for_the_network_either(
-        self, stack: cdk.Stack, server: SftpServer
-    ) -> None:
+    def test_immutable_role_gets_no_policy_for_a_vpc(self, stack: cdk.Stack, server: SftpServer) -> None:
         arn = "arn:aws:iam::111111111111:role/theirs"
-        theirs = iam.Role.from_role_arn(stack, "Theirs", arn, mutable=False)
-        delivery = S3ToSftp(stack, "Delivery", server=server, role=theirs, vpc=ec2.Vpc(stack, "Vpc"))
-        policies = resources(Template.from_stack(stack), "AWS::IAM::Policy")
+        existing = iam.Role.from_role_arn(stack, "Theirs", arn, mutable=False)
+        delivery = S3ToSftp(stack, "Delivery", server=server, role=existing, vpc=ec2.Vpc(stack, "Vpc"))
+        policies = own_resources(Template.from_stack(stack), "AWS::IAM::Policy")
         assert [each for each in policies if "theirs" in each["Properties"]["Roles"]] == []
         effects = [
-            str(said["Effect"])
-            for said in (each.to_statement_json() for each in delivery.role_policy_statements)
-            if "ec2:CreateNetworkInterface" in said["Action"]
+            str(statement["Effect"])
+            for statement in (each.to_statement_json() for each in delivery.role_policy_statements)
+            if "ec2:CreateNetworkInterface" in statement["Action"]
         ]
         assert effects == ["Allow", "Deny"]
 
     @pytest.mark.parametrize("path", [None, "/platform/"])
-    def test_of_another_stack_gets_a_policy_in_this_one(self, server: SftpServer, path: str | None) -> None:
+    def test_role_of_another_stack_gets_its_policy_in_the_stack_of_the_delivery(
+        self, server: SftpServer, path: str | None
+    ) -> None:
         app = new_app()
         platform, ours = cdk.Stack(app, "Platform"), cdk.Stack(app, "Ours")
         assumed_by = iam.ServicePrincipal("lambda.amazonaws.com")
-        theirs = iam.Role(platform, "DeliveryRole", assumed_by=assumed_by, path=path)
-        delivery = S3ToSftp(ours, "Delivery", server=server, role=theirs, vpc=ec2.Vpc(ours, "Vpc"))
-        app.synth()  # no cycle
-        assert delivery.role is theirs
+        existing = iam.Role(platform, "DeliveryRole", assumed_by=assumed_by, path=path)
+        delivery = S3ToSftp(ours, "Delivery", server=server, role=existing, vpc=ec2.Vpc(ours, "Vpc"))
+        app.synth()  # raises on a dependency cycle
+        assert delivery.role is existing
         assert "AWS::IAM::Policy" not in str(Template.from_stack(platform).to_json())
         template = Template.from_stack(ours)
         policies = template.find_resources("AWS::IAM::Policy")
         named = {name: str(each["Properties"]["Roles"]) for name, each in policies.items()}
         attached = {name for name, roles in named.items() if "Platform" in roles and "Arn" not in roles}
-        said = json.dumps([policies[name] for name in attached])
+        documents = json.dumps([policies[name] for name in attached])
         for action in ("sqs:ReceiveMessage", "s3:GetObject", "ec2:CreateNetworkInterface"):
-            assert action in said
-        (function,) = resources(template, "AWS::Lambda::Function")
+            assert action in documents
+        (function,) = own_resources(template, "AWS::Lambda::Function")
         assert "DeliveryRole" in str(function["Properties"]["Role"])
-        # Lambda asks whether the role may read the queue and use the network, when it is told to.
+        # Lambda checks these permissions when it creates the mapping and the network interfaces.
         assert {each for each in attached if "DenyVpcAccessToCode" not in each} <= set(function["DependsOn"])
 
-    def test_of_another_stack_that_cannot_be_changed_is_not_changed(self, server: SftpServer) -> None:
+    def test_immutable_role_of_another_stack_gets_a_warning(self, server: SftpServer) -> None:
         app = new_app()
         platform, ours = cdk.Stack(app, "Platform"), cdk.Stack(app, "Ours")
         assumed_by = iam.ServicePrincipal("lambda.amazonaws.com")
-        theirs = iam.Role(platform, "Role", assumed_by=assumed_by).without_policy_updates()
-        S3ToSftp(ours, "Delivery", server=server, role=theirs)
+        existing = iam.Role(platform, "Role", assumed_by=assumed_by).without_policy_updates()
+        S3ToSftp(ours, "Delivery", server=server, role=existing)
         app.synth()
-        assert len(warned(ours, "policyOfFixedRole")) == 1
+        assert len(warnings_of(ours, "policyOfFixedRole")) == 1
 
 
 class TestRuntime:
     @pytest.mark.parametrize("runtime", RUNTIMES, ids=lambda each: each.name)
-    def test_may_be_any_that_is_tested(self, synthesise: Synthesise, runtime: lambda_.Runtime) -> None:
-        assert only(synthesise(runtime=runtime), "AWS::Lambda::Function")["Runtime"] == runtime.name
+    def test_supported_runtime_is_set(self, synthesise: Synthesise, runtime: lambda_.Runtime) -> None:
+        assert own_properties(synthesise(runtime=runtime), "AWS::Lambda::Function")["Runtime"] == runtime.name
 
-    def test_of_another_version_gets_other_code(
+    def test_each_python_version_has_its_own_bundle(
         self, default_template: Template, synthesise: Synthesise
     ) -> None:
         other = synthesise(runtime=lambda_.Runtime.PYTHON_3_12)
-        codes = [only(each, "AWS::Lambda::Function")["Code"] for each in (other, default_template)]
+        codes = [own_properties(each, "AWS::Lambda::Function")["Code"] for each in (other, default_template)]
         assert codes[0] != codes[1]
 
-    def test_must_be_one_that_is_tested(self, synthesise: Synthesise) -> None:
+    def test_unsupported_runtime_is_refused(self, synthesise: Synthesise) -> None:
         with pytest.raises(InvalidArgument) as caught:
             synthesise(runtime=lambda_.Runtime.PYTHON_3_9)
         assert str(caught.value) == (
             "runtime must be one of python3.12, python3.13, python3.14, got python3.9"
         )
 
-    def test_must_not_be_of_another_cpu(self, synthesise: Synthesise) -> None:
+    def test_unsupported_architecture_is_refused(self, synthesise: Synthesise) -> None:
         with pytest.raises(InvalidArgument) as caught:
             synthesise(architecture=lambda_.Architecture.custom("riscv64"))
         assert str(caught.value) == "architecture must be one of x86_64, arm64, got riscv64"
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES, ids=lambda each: each.name)
-def test_the_bundle_of_every_runtime_holds_all_that_it_imports(
-    runtime: lambda_.Runtime, tmp_path: Any
-) -> None:
+def test_bundle_imports_on_every_runtime(runtime: lambda_.Runtime, tmp_path: Any) -> None:
     target = target_of(lambda_.Architecture.X86_64, runtime)
     interpreter = bundle_builder._interpreter(target)
     if interpreter is None:
@@ -342,13 +350,15 @@ def test_the_bundle_of_every_runtime_holds_all_that_it_imports(
 
 
 class TestRemovalPolicy:
-    def test_leaves_alone_what_is_passed_in(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
+    def test_removal_policy_does_not_apply_to_a_given_bucket(
+        self, stack: cdk.Stack, synthesise: Synthesise
+    ) -> None:
         bucket = s3.Bucket(stack, "DeliveryTheirs")
         template = synthesise(bucket=bucket, removal_policy=cdk.RemovalPolicy.DESTROY)
-        (resource,) = resources(template, "AWS::S3::Bucket")
+        (resource,) = own_resources(template, "AWS::S3::Bucket")
         assert resource["DeletionPolicy"] == "Retain"
 
-    def test_cannot_be_a_snapshot(self, synthesise: Synthesise) -> None:
+    def test_removal_policy_snapshot_is_refused(self, synthesise: Synthesise) -> None:
         with pytest.raises(InvalidArgument) as caught:
             synthesise(removal_policy=cdk.RemovalPolicy.SNAPSHOT)
         assert str(caught.value) == (
@@ -356,7 +366,7 @@ class TestRemovalPolicy:
         )
 
 
-def test_everything_can_be_brought_from_another_stack(server: SftpServer) -> None:
+def test_all_resources_can_come_from_another_stack(server: SftpServer) -> None:
     app = new_app()
     platform, ours = cdk.Stack(app, "Platform"), cdk.Stack(app, "Ours")
     key, vpc = kms.Key(platform, "Key"), ec2.Vpc(platform, "Vpc")
@@ -391,12 +401,3 @@ def test_everything_can_be_brought_from_another_stack(server: SftpServer) -> Non
     assert delivery.ledger is ledger
     kinds = {each["Type"] for each in Template.from_stack(ours).to_json()["Resources"].values()}
     assert not kinds & {"AWS::S3::Bucket", "AWS::SecretsManager::Secret", "AWS::DynamoDB::Table"}
-
-
-def test_a_stack_made_for_one_region_and_account_is_the_same(server: SftpServer) -> None:
-    app = new_app()
-    env = cdk.Environment(account="111111111111", region="eu-west-1")
-    stack = cdk.Stack(app, "Test", env=env)
-    partner = SftpServer("sftp.partner.example", host_keys=[ED25519])
-    S3ToSftp(stack, "Delivery", server=partner, encryption_key=kms.Key(stack, "Key"))
-    app.synth()

@@ -1,4 +1,4 @@
-"""A user's settings of pip and uv say where packages come from, and nothing else about the bundle."""
+"""Settings of pip and uv choose the package index and do not change the bundle otherwise."""
 
 import functools
 import hashlib
@@ -15,7 +15,7 @@ from tests.infra.conftest import X86_64
 
 WHEEL = "parcel-1.0-py3-none-any.whl"
 
-# Each of them made pip or uv refuse, or leave something else behind.
+# Each of these settings made the installer fail or changed the bundle.
 PIP_SETTINGS = {
     "user": "1",
     "prefix": "/nowhere",
@@ -37,7 +37,7 @@ UV_SETTINGS = {
 
 @pytest.fixture
 def wheels(tmp_path: Path) -> Path:
-    """A directory with one wheel, and beside it the lock that names it."""
+    """A directory with one wheel, next to the lock file that names it."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     about = "parcel-1.0.dist-info"
@@ -53,7 +53,7 @@ def wheels(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def output(tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where installers put what the lock names. They know no index but the test's."""
+    """The directory that installers install into. They have no index except the one of the test."""
     for name in ("PIP_CONFIG_FILE", "PIP_FIND_LINKS", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("UV_NO_CONFIG", "1")
@@ -62,7 +62,7 @@ def output(tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return tmp_path / "output"
 
 
-def only(installer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def use_only(installer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = bundle_builder._answers
     monkeypatch.setattr(
         bundle_builder,
@@ -72,10 +72,10 @@ def only(installer: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("where", ["variables", "file"])
-def test_pips_settings_do_not_reach_the_bundle(
+def test_pip_settings_do_not_affect_the_bundle(
     where: str, output: Path, wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    only("pip", monkeypatch)
+    use_only("pip", monkeypatch)
     settings = {**PIP_SETTINGS, "find-links": str(wheels), "no-index": "1"}
     if where == "file":
         lines = [f"{name} = {value}" for name, value in settings.items()]
@@ -88,21 +88,21 @@ def test_pips_settings_do_not_reach_the_bundle(
     assert (output / "parcel.py").is_file()
 
 
-def test_uvs_variables_do_not_reach_the_bundle(
+def test_uv_variables_do_not_affect_the_bundle(
     output: Path, wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    only("uv", monkeypatch)
+    use_only("uv", monkeypatch)
     for name, value in {**UV_SETTINGS, "UV_FIND_LINKS": str(wheels), "UV_NO_INDEX": "1"}.items():
         monkeypatch.setenv(name, value)
     bundle_builder._install(tmp_path / "lock.txt", output, X86_64)
     assert (output / "parcel.py").is_file()
 
 
-def test_no_other_version_comes_in_through_a_project(
+def test_override_in_pyproject_toml_is_refused_by_the_hashes(
     output: Path, wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A `pyproject.toml` beside app.py may name the index, so uv reads it: the hashes hold all the same."""
-    only("uv", monkeypatch)
+    """uv reads the `pyproject.toml` next to app.py, which may name the index. The hashes still apply."""
+    use_only("uv", monkeypatch)
     project = "[project]\nname = 'app'\nversion = '1'\n[tool.uv]\noverride-dependencies = ['parcel==2.0']\n"
     (tmp_path / "pyproject.toml").write_text(project)
     other = (wheels / WHEEL).rename(wheels / WHEEL.replace("1.0", "2.0"))
@@ -117,7 +117,7 @@ def test_no_other_version_comes_in_through_a_project(
         bundle_builder._install(tmp_path / "lock.txt", output, X86_64)
 
 
-def test_no_index_without_another_source_is_not_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_index_is_ignored_without_another_package_source(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -128,20 +128,20 @@ def test_no_index_without_another_source_is_not_obeyed(monkeypatch: pytest.Monke
 
 
 class _Index(http.server.SimpleHTTPRequestHandler):
-    """An index whose answers must be asked for each time."""
+    """A package index whose responses must be revalidated each time."""
 
     def end_headers(self) -> None:
         self.send_header("Cache-Control", "max-age=0, must-revalidate")
         super().end_headers()
 
     def log_message(self, *arguments: object) -> None:
-        """Keep the terminal to the tests."""
+        """Log nothing."""
 
 
-def test_a_warm_cache_is_enough_without_a_network(
+def test_warm_cache_installs_without_a_network(
     output: Path, wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    only("uv", monkeypatch)
+    use_only("uv", monkeypatch)
     (tmp_path / "simple" / "parcel").mkdir(parents=True)
     (wheels / WHEEL).rename(tmp_path / "simple" / "parcel" / WHEEL)
     handler = functools.partial(_Index, directory=str(tmp_path))

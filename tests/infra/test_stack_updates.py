@@ -1,4 +1,4 @@
-"""What a deployed stack goes through when its configuration changes, and when it is deleted."""
+"""Updates and deletion of a deployed stack do not replace or delete stateful resources."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from cdk_s3_to_sftp import S3ToSftp, SftpServer, StaticEgress, Trigger
 from tests.infra.conftest import new_app
 from tests.support.infra.keys import ECDSA, ED25519
 
-HOLDS_DATA = {
+STATEFUL_RESOURCES = {
     "AWS::DynamoDB::Table": 1,
     "AWS::S3::Bucket": 1,
     "AWS::SQS::Queue": 2,
@@ -26,22 +26,22 @@ HOLDS_DATA = {
 Resources = dict[str, dict[str, Any]]
 
 
-def what_holds_data(
+def stateful_resources(
     *, host: str = "sftp.partner.example", directory: str | None = None, key: str = ED25519, **arguments: Any
 ) -> Resources:
-    """Logical id -> resource, as far as it holds what a deployment must not take away."""
+    """Map the logical id of each stateful resource to the resource."""
     stack = cdk.Stack(new_app(), "Test")
     S3ToSftp(stack, "Delivery", server=SftpServer(host, directory=directory, host_keys=[key]), **arguments)
-    return holding_data(stack)
+    return stateful_resources_of(stack)
 
 
-def holding_data(stack: cdk.Stack) -> Resources:
+def stateful_resources_of(stack: cdk.Stack) -> Resources:
     resources: Resources = Template.from_stack(stack).to_json()["Resources"]
-    return {name: each for name, each in resources.items() if each["Type"] in HOLDS_DATA}
+    return {name: each for name, each in resources.items() if each["Type"] in STATEFUL_RESOURCES}
 
 
-def replacing_properties(kind: str) -> set[str]:
-    """The properties that CloudFormation cannot change without making the resource anew."""
+def create_only_properties(kind: str) -> set[str]:
+    """Return the properties whose change makes CloudFormation replace the resource."""
     schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("eu-west-1", kind).schema
     paths = [
         *schema.get("createOnlyProperties", []),
@@ -52,13 +52,13 @@ def replacing_properties(kind: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def before() -> Resources:
-    return what_holds_data()
+    return stateful_resources()
 
 
-def test_everything_that_holds_data_is_looked_at(before: Resources) -> None:
+def test_stateful_resources_are_complete(before: Resources) -> None:
     kinds = [each["Type"] for each in before.values()]
-    assert {kind: kinds.count(kind) for kind in HOLDS_DATA} == HOLDS_DATA
-    assert replacing_properties("AWS::DynamoDB::Table") >= {"TableName", "KeySchema"}
+    assert {kind: kinds.count(kind) for kind in STATEFUL_RESOURCES} == STATEFUL_RESOURCES
+    assert create_only_properties("AWS::DynamoDB::Table") >= {"TableName", "KeySchema"}
 
 
 @pytest.mark.parametrize(
@@ -82,83 +82,81 @@ def test_everything_that_holds_data_is_looked_at(before: Resources) -> None:
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_a_change_of_the_configuration_replaces_nothing_that_holds_data(
+def test_configuration_change_replaces_no_stateful_resource(
     before: Resources, change: dict[str, Any]
 ) -> None:
-    assert_nothing_is_replaced(before, what_holds_data(**change))
+    assert_no_replacement(before, stateful_resources(**change))
 
 
-def test_another_source_replaces_nothing_that_holds_data(before: Resources) -> None:
+def test_additional_source_replaces_no_stateful_resource(before: Resources) -> None:
     stack = cdk.Stack(new_app(), "Test")
     server = SftpServer("sftp.partner.example", host_keys=[ED25519])
     delivery = S3ToSftp(stack, "Delivery", server=server)
-    theirs = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
-    delivery.add_source(theirs, prefix="in/", directory="/theirs")
-    assert_nothing_is_replaced(before, holding_data(stack))
+    existing = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
+    delivery.add_source(existing, prefix="in/", directory="/theirs")
+    assert_no_replacement(before, stateful_resources_of(stack))
 
 
-def test_a_key_added_later_replaces_nothing_that_holds_data(before: Resources) -> None:
+def test_added_encryption_key_replaces_no_stateful_resource(before: Resources) -> None:
     stack = cdk.Stack(new_app(), "Test")
     server = SftpServer("sftp.partner.example", host_keys=[ED25519])
     S3ToSftp(stack, "Delivery", server=server, encryption_key=kms.Key(stack, "Key"))
-    assert_nothing_is_replaced(before, holding_data(stack))
+    assert_no_replacement(before, stateful_resources_of(stack))
 
 
-def policies(resources: Resources) -> set[tuple[str, str]]:
-    """What becomes of them when they leave the stack, and when they are replaced in it."""
+def deletion_and_replacement_policies(resources: Resources) -> set[tuple[str, str]]:
+    """Return the pairs of deletion policy and update replace policy."""
     return {(each["DeletionPolicy"], each["UpdateReplacePolicy"]) for each in resources.values()}
 
 
 class TestDeletion:
     """https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-deletionpolicy.html.
 
-    `RetainExceptOnCreate` keeps a resource that leaves the stack, and one whose stack is deleted. It does not
-    keep what was made by a deployment that failed: nothing is in it yet, and it would be made again.
+    `RetainExceptOnCreate` retains a resource that leaves the stack, or whose stack is deleted. It does not
+    retain a resource that a failed deployment created: it is empty, and the next deployment creates another.
     """
 
-    def test_keeps_all_that_holds_data_but_not_after_a_first_deployment_that_failed(
-        self, before: Resources
-    ) -> None:
-        assert policies(before) == {("RetainExceptOnCreate", "Retain")}
+    def test_stateful_resources_are_retained_except_after_a_failed_creation(self, before: Resources) -> None:
+        assert deletion_and_replacement_policies(before) == {("RetainExceptOnCreate", "Retain")}
 
-    def test_of_what_a_failed_deployment_has_made_is_not_refused(self, before: Resources) -> None:
+    def test_deletion_protection_is_off_by_default(self, before: Resources) -> None:
         # Deletion protection would end the rollback in ROLLBACK_FAILED.
         # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/WorkingWithTables.Basics.html
         (table,) = [each for each in before.values() if each["Type"] == "AWS::DynamoDB::Table"]
         assert table["Properties"]["DeletionProtectionEnabled"] is False
 
-    def test_keeps_all_of_it_always_where_that_is_asked_for(self) -> None:
-        kept = what_holds_data(removal_policy=cdk.RemovalPolicy.RETAIN)
-        assert policies(kept) == {("Retain", "Retain")}
+    def test_removal_policy_retain_always_retains(self) -> None:
+        kept = stateful_resources(removal_policy=cdk.RemovalPolicy.RETAIN)
+        assert deletion_and_replacement_policies(kept) == {("Retain", "Retain")}
         (table,) = [each for each in kept.values() if each["Type"] == "AWS::DynamoDB::Table"]
         assert table["Properties"]["DeletionProtectionEnabled"] is True
 
-    def test_takes_all_of_it_where_that_is_asked_for(self) -> None:
-        gone = what_holds_data(removal_policy=cdk.RemovalPolicy.DESTROY)
-        assert policies(gone) == {("Delete", "Delete")}
+    def test_removal_policy_destroy_deletes(self) -> None:
+        gone = stateful_resources(removal_policy=cdk.RemovalPolicy.DESTROY)
+        assert deletion_and_replacement_policies(gone) == {("Delete", "Delete")}
 
-    def test_of_a_construct_by_another_id_keeps_what_waits(self, before: Resources) -> None:
+    def test_renaming_the_construct_retains_both_queues(self, before: Resources) -> None:
         stack = cdk.Stack(new_app(), "Test")
         S3ToSftp(stack, "Renamed", server=SftpServer("sftp.partner.example", host_keys=[ED25519]))
-        assert not before.keys() & holding_data(stack).keys()
+        assert not before.keys() & stateful_resources_of(stack).keys()
         removed = [each for each in before.values() if each["Type"] == "AWS::SQS::Queue"]
         assert [each["DeletionPolicy"] for each in removed] == ["RetainExceptOnCreate"] * 2
 
-    def test_of_a_network_that_was_never_finished_keeps_no_address_that_costs(self) -> None:
+    def test_failed_creation_of_static_egress_retains_no_elastic_ip(self) -> None:
         stack = cdk.Stack(new_app(), "Test")
         StaticEgress(stack, "Egress")
         resources: Resources = Template.from_stack(stack).to_json()["Resources"]
         lasting = {"AWS::EC2::EIP", "AWS::Logs::LogGroup"}
         kept = {name: each for name, each in resources.items() if each["Type"] in lasting}
         assert len(kept) == len(lasting)
-        assert policies(kept) == {("RetainExceptOnCreate", "Retain")}
+        assert deletion_and_replacement_policies(kept) == {("RetainExceptOnCreate", "Retain")}
 
 
-def assert_nothing_is_replaced(before: Resources, after: Resources) -> None:
+def assert_no_replacement(before: Resources, after: Resources) -> None:
     assert after.keys() == before.keys()
     for name, resource in after.items():
         old, new = before[name].get("Properties", {}), resource.get("Properties", {})
         changed = {each for each in old.keys() | new.keys() if old.get(each) != new.get(each)}
-        assert not changed & replacing_properties(resource["Type"]), name
-        # Written again whenever its text changes: that would wipe out the login.
+        assert not changed & create_only_properties(resource["Type"]), name
+        # CloudFormation writes the secret again when this text changes, which would overwrite the login.
         assert "SecretString" not in changed

@@ -1,4 +1,4 @@
-"""The construct and the function meet in the environment variables, and nowhere else."""
+"""The construct and the function do not import each other, and their dependencies are pinned."""
 
 import ast
 import tomllib
@@ -13,8 +13,8 @@ CONSTRUCT = REPOSITORY / "infra" / "cdk_s3_to_sftp"
 FUNCTION = REPOSITORY / "lambda_src" / "s3_to_sftp"
 
 
-def imported_by(package: Path) -> set[str]:
-    """The top-level packages that are imported anywhere in `package`."""
+def top_level_imports(package: Path) -> set[str]:
+    """Return the top-level packages that any module of `package` imports."""
     names: set[str] = set()
     for module in package.rglob("*.py"):
         for node in ast.walk(ast.parse(module.read_text())):
@@ -26,12 +26,12 @@ def imported_by(package: Path) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
-def test_the_construct_never_imports_the_function() -> None:
-    assert "s3_to_sftp" not in imported_by(CONSTRUCT)
+def test_construct_does_not_import_the_function() -> None:
+    assert "s3_to_sftp" not in top_level_imports(CONSTRUCT)
 
 
-def test_the_function_never_imports_the_construct_or_the_cdk() -> None:
-    assert not imported_by(FUNCTION) & {"aws_cdk", "constructs", "jsii", "cdk_s3_to_sftp"}
+def test_function_does_not_import_the_construct_or_cdk() -> None:
+    assert not top_level_imports(FUNCTION) & {"aws_cdk", "constructs", "jsii", "cdk_s3_to_sftp"}
 
 
 OPERATIONS = {
@@ -41,7 +41,7 @@ OPERATIONS = {
     "delete_item": "DeleteItem",
     "query": "Query",
     "scan": "Scan",
-    # Within a transaction, which is authorised by what it is made of.
+    # Within a transaction, whose operations are authorised one by one.
     "Put": "PutItem",
     "Update": "UpdateItem",
     "Delete": "DeleteItem",
@@ -49,7 +49,7 @@ OPERATIONS = {
 }
 
 
-def test_the_role_may_do_with_the_ledger_what_the_function_does() -> None:
+def test_ledger_permissions_equal_the_dynamodb_operations_in_the_code() -> None:
     trees = [ast.parse(module.read_text()) for module in FUNCTION.rglob("*.py")]
     used: set[str] = set()
     for node in (node for tree in trees for node in ast.walk(tree)):
@@ -68,18 +68,18 @@ def pins(path: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", ["aws-lambda-powertools", "boto3", "paramiko"])
-def test_the_tests_run_with_what_is_shipped(name: str) -> None:
+def test_development_pins_equal_the_shipped_pins(name: str) -> None:
     assert pins(REPOSITORY / "requirements-dev.txt")[name] == pins(FUNCTION / "requirements.txt")[name]
 
 
-def test_everything_shipped_is_pinned_by_hash() -> None:
+def test_every_shipped_dependency_has_a_hash() -> None:
     lock = (FUNCTION / "requirements.txt").read_text()
     for requirement in lock.replace("\\\n", " ").splitlines():
         if requirement and requirement[0].isalnum():
             assert "--hash=sha256:" in requirement
 
 
-def test_the_wheel_holds_both_packages_and_none_called_infra() -> None:
+def test_wheel_contains_exactly_the_two_packages() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
     packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     assert packages == ["infra/cdk_s3_to_sftp", "lambda_src/s3_to_sftp"]
