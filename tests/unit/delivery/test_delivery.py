@@ -500,6 +500,22 @@ def test_refused_rename_keeps_the_state_staged(harness: DeliveryEnvironment) -> 
     assert harness.item(ref)["commit"]["M"]["rename_unanswered"] == {"BOOL": False}
 
 
+def test_file_of_a_refused_rename_is_kept_and_published_later_without_sending_it_again(
+    harness: DeliveryEnvironment,
+) -> None:
+    ref = harness.ref()
+    harness.env.scripts[0] = lambda asked: (
+        status(asked, Status.PERMISSION_DENIED) if is_rename(asked) else None
+    )
+    with pytest.raises(RequestRefused):
+        harness.deliver(ref)
+    sent = harness.written
+    assert len(harness.partial) == 1
+    del harness.env.scripts[0]
+    assert harness.deliver(ref).recovered
+    assert (harness.written, harness.whole) == (sent, {"inbox/a": DATA})
+
+
 def test_refused_rename_does_not_resolve_an_earlier_unanswered_one(harness: DeliveryEnvironment) -> None:
     ref = harness.ref()
     lose_connection_at_rename(harness, ref, done=False)
