@@ -513,7 +513,7 @@ def test_file_of_a_refused_rename_is_kept_and_published_later_without_sending_it
     assert len(harness.partial) == 1
     del harness.env.scripts[0]
     assert harness.deliver(ref).recovered
-    assert (harness.written, harness.whole) == (sent, {"inbox/a": DATA})
+    assert (harness.written, harness.whole) == (sent, {"inbox/a": harness.s3.objects["a"]})
 
 
 def test_refused_rename_does_not_resolve_an_earlier_unanswered_one(harness: DeliveryEnvironment) -> None:
