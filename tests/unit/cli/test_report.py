@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from s3_to_sftp_cli.checksums import hexadecimal
@@ -238,6 +239,10 @@ def test_json_names_the_files_and_the_figures(run: Any, capsys: Any) -> None:
     failed = record(9, state="FAILED", error="RequestRefused")
     run(FakeLedger([record()], [failed]), "--month", "2026-11", "-o", "r.html", "--json")
     document = json.loads(capsys.readouterr().out)
+    schema = json.loads(
+        (Path(__file__).parents[3] / "docs/reference/cli-json/report.schema.json").read_text()
+    )
+    jsonschema.validate(document, schema)
     assert document["files"] == ["r.html"]
     assert (document["delivered"], document["bytes"], document["failed"]) == (1, 1000, 1)
 
