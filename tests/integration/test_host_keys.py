@@ -11,7 +11,8 @@ import pytest
 
 from local.sftp_server import RunningServer, start_asyncssh_server, start_sshd
 from s3_to_sftp.errors import HostKeyRefused
-from s3_to_sftp.settings import Server, Settings
+from s3_to_sftp.server import Server
+from s3_to_sftp.settings import Settings
 from tests.integration.conftest import skip_without_sshd
 from tests.support.partner import assert_connects, login_of
 

@@ -21,7 +21,7 @@ from s3_to_sftp.queue.disposition import MessageDisposition
 from s3_to_sftp.queue.message_queue import Message
 from s3_to_sftp.queue.retry_policy import RetryHistory, RetryPolicy
 from s3_to_sftp.s3.object_ref import ObjectRef
-from s3_to_sftp.settings import Server
+from s3_to_sftp.server import Server
 from s3_to_sftp.state.circuit_breaker import NoCircuitBreaker
 from s3_to_sftp.state.receipt import Receipt
 from tests.support.lambda_events import LambdaContext, s3_notification, s3_record, sqs_event

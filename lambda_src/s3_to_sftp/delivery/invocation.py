@@ -20,7 +20,7 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.events import Publisher
 from s3_to_sftp.s3.object_ref import ObjectRef
-from s3_to_sftp.settings import Server
+from s3_to_sftp.server import Server
 from s3_to_sftp.state.circuit_breaker import CircuitBreaker, Recovered
 from s3_to_sftp.state.receipt import Receipt
 from s3_to_sftp.state.refusal_streak import RefusalStreak

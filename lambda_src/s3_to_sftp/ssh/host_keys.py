@@ -6,7 +6,7 @@ import hashlib
 import paramiko
 
 from s3_to_sftp.errors import HostKeyRefused
-from s3_to_sftp.settings import Server
+from s3_to_sftp.server import Server
 from s3_to_sftp.ssh.algorithms import CERTIFICATE_SUFFIX
 from s3_to_sftp.ssh.certificates import AUTHORITY, problem_with_host
 

@@ -7,7 +7,7 @@ import paramiko
 import pytest
 
 from s3_to_sftp.errors import HostKeyRefused
-from s3_to_sftp.settings import Server
+from s3_to_sftp.server import Server
 from s3_to_sftp.ssh.host_keys import algorithms_for, check, fingerprint, pasteable
 
 OFFERED = (
