@@ -108,7 +108,7 @@ def explanation(reason: str, hint: str = "", error: Exception | None = None) -> 
     """Return the attributes that say why an attempt failed, and those that would say something else."""
     put: Put = {"reason": reason, **({"hint": hint} if hint else {})}
     if error is not None:
-        put = {**put, **failure_fields(error)}
+        put.update(failure_fields(error).items())
     return put, tuple(name for name in FAILURE if name not in put)
 
 
