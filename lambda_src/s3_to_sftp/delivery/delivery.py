@@ -385,7 +385,8 @@ class Delivery:
             evidence=evidence,
             sha256=commit.sha256 or None,
             streams=streams,
-            host_key_fingerprint=self.sftp.host_key_fingerprint,
+            # Not that of the last connection: another file may have met another server since.
+            host_key_fingerprint=commit.server.host_key,
             attempt=attempt.lease.attempt,
             recovered=recovered,
         )
@@ -404,8 +405,7 @@ class Delivery:
         """Find out what became of a file that an earlier attempt has completed, and do what is left to do."""
         if commit.is_renamed and self.sftp.account == commit.server.account:
             attempt.note_found(commit)
-            receipt = self._receipt(attempt, commit, recovered=True)
-            return replace(receipt, host_key_fingerprint=commit.server.host_key)
+            return self._receipt(attempt, commit, recovered=True)
         server = self.sftp.connect()
         attempt.progress.has_answered = True
         temporary, final = self.sftp.look_at(commit.temporary, commit.remote_path)
@@ -423,7 +423,7 @@ class Delivery:
                 here = replace(commit, server=server)
                 self._commit(attempt, here)
                 self.sftp.run(lambda session: self._publish(session, attempt, here, InlineExecutor()))
-                return self._receipt(attempt, commit, recovered=True)
+                return self._receipt(attempt, here, recovered=True)
             case Verdict.DELIVERED:
                 # A delayed RENAME must not move the delivered file aside.
                 journal = self._journal(attempt, InlineExecutor())
@@ -431,7 +431,8 @@ class Delivery:
                     lambda session: self._leftovers.prevent_renames(session, attempt.lease, commit, journal)
                 )
                 attempt.note_found(commit)
-                return self._receipt(attempt, commit, recovered=True, evidence=Evidence.SEEN_AFTER_RENAME)
+                seen = replace(commit, server=server)
+                return self._receipt(attempt, seen, recovered=True, evidence=Evidence.SEEN_AFTER_RENAME)
             case Verdict.ASSUMED:
                 attempt.note_found(commit)
                 return self._receipt(attempt, commit, recovered=True, evidence=Evidence.ASSUMED)
