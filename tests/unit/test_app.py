@@ -103,8 +103,23 @@ def test_failed_object_is_recorded_in_the_ledger(monkeypatch: pytest.MonkeyPatch
         function.runner._delivery._ledger, "record_outcome", lambda *what, **how: recorded.append((what, how))
     )
     assert function.disposition is not None
-    function.disposition._give_up(ref(), LedgerError("corrupt.", hint="fix it."))
-    assert recorded == [((ref(),), {"state": "FAILED", "reason": "corrupt.", "hint": "fix it."})]
+    error = LedgerError("corrupt.", hint="fix it.")
+    function.disposition._give_up(ref(), error)
+    about = {"state": "FAILED", "reason": "corrupt.", "hint": "fix it.", "error": error}
+    assert recorded == [((ref(),), about)]
+
+
+def test_what_is_deferred_is_recorded_in_the_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    function, _ = built_app(FULL)
+    recorded: list[Any] = []
+    monkeypatch.setattr(
+        function.runner._delivery._ledger, "note_deferred", lambda *what, **how: recorded.append((what, how))
+    )
+    assert function.disposition is not None
+    assert function.disposition._note_deferred is not None
+    error = LedgerError("busy.", hint="wait.")
+    function.disposition._note_deferred(ref(), error, next_try=7, was_tried=True)
+    assert recorded == [((ref(), error), {"next_try": 7, "was_tried": True})]
 
 
 def test_retry_for_reaches_the_retry_policy() -> None:
