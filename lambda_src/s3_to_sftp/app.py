@@ -22,6 +22,7 @@ from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
 from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
 from s3_to_sftp.state.ledger import Ledger
 from s3_to_sftp.state.no_ledger import NoLedger
+from s3_to_sftp.state.pause import DynamoPause, NoPause, Pause
 from s3_to_sftp.telemetry import Telemetry
 
 _S3_CONFIG = Config(
@@ -63,7 +64,7 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
     """
     credentials = _credentials(settings, new_client)
     publisher = _publisher(settings, new_client)
-    ledger, breaker = _ledger_and_breaker(settings, new_client)
+    table = _table(settings, new_client)
     timeouts = _timeouts(settings)
     sftp = SftpClient(
         settings.server,
@@ -77,7 +78,7 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
         sftp=sftp,
         directory=settings.directory,
         sources=settings.sources,
-        ledger=ledger,
+        ledger=table.ledger,
         sha256=settings.sha256,
         unknown_outcome=settings.unknown_outcome,
     )
@@ -86,7 +87,8 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
             server=settings.server,
             credentials=credentials,
             delivery=delivery,
-            breaker=breaker,
+            breaker=table.breaker,
+            pause=table.pause,
             publisher=publisher,
             telemetry=telemetry,
             directory=settings.directory,
@@ -119,12 +121,25 @@ def _publisher(settings: Settings, new_client: NewClient) -> Publisher:
     return EventPublisher(client, bus=settings.event_bus, server=str(settings.server))
 
 
-def _ledger_and_breaker(settings: Settings, new_client: NewClient) -> tuple[Ledger, CircuitBreaker]:
-    if settings.ledger_table is None:
-        return NoLedger(), NoCircuitBreaker()
+@dataclass(frozen=True, kw_only=True)
+class _Table:
+    """What is kept in the ledger's table, or stands for it where there is none."""
+
+    ledger: Ledger
+    breaker: CircuitBreaker
+    pause: Pause
+
+
+def _table(settings: Settings, new_client: NewClient) -> _Table:
+    name, server = settings.ledger_table, str(settings.server)
+    if name is None:
+        return _Table(ledger=NoLedger(), breaker=NoCircuitBreaker(), pause=NoPause())
     client = new_client("dynamodb", config=_SMALL_ANSWERS)
-    ledger = DynamoLedger(client, settings.ledger_table, receipts_for_seconds=settings.receipts_for)
-    return ledger, DynamoCircuitBreaker(client, settings.ledger_table, str(settings.server))
+    return _Table(
+        ledger=DynamoLedger(client, name, receipts_for_seconds=settings.receipts_for),
+        breaker=DynamoCircuitBreaker(client, name, server),
+        pause=DynamoPause(client, name),
+    )
 
 
 def _disposition(

@@ -42,8 +42,15 @@ class Telemetry(Protocol):
     def circuit_breaker(self, *, is_open: bool) -> None:
         """The circuit breaker is open, or the partner has let us in: told when known, which may be twice."""
 
-    def deferred(self, *, age: float) -> None:
-        """A message stays in the queue, or is sent again, so many seconds after its event was first sent."""
+    def paused(self, *, age: float) -> None:
+        """Objects wait because an operator has paused deliveries, so many seconds ago."""
+
+    def deferred(self, *, age: float | None) -> None:
+        """A message stays in the queue, or is sent again.
+
+        Args:
+            age: Seconds since its event was first sent; None: it waits only because deliveries are paused.
+        """
 
     def dead_lettered(self) -> None:
         """A message went to the dead-letter queue."""
@@ -61,7 +68,10 @@ class NullTelemetry:
     def circuit_breaker(self, *, is_open: bool) -> None:
         """Do nothing."""
 
-    def deferred(self, *, age: float) -> None:
+    def paused(self, *, age: float) -> None:
+        """Do nothing."""
+
+    def deferred(self, *, age: float | None) -> None:
         """Do nothing."""
 
     def dead_lettered(self) -> None:
@@ -106,11 +116,16 @@ class LambdaTelemetry:
         """Count 1 while it is open, 0 when the partner takes files."""
         metrics.add_metric("CircuitBreakerOpen", MetricUnit.Count, int(is_open))
 
-    def deferred(self, *, age: float) -> None:
+    def paused(self, *, age: float) -> None:
+        """Say how long deliveries have been paused: once per invocation that meets the pause."""
+        metrics.add_metric("PausedSeconds", MetricUnit.Seconds, age)
+
+    def deferred(self, *, age: float | None) -> None:
         """Count a message that stays in the queue, and say how long it has been there."""
         metrics.add_metric("Deferred", MetricUnit.Count, 1)
-        # SQS' own age of the oldest message leaves out what was received three times.
-        metrics.add_metric("WaitingSeconds", MetricUnit.Seconds, age)
+        if age is not None:
+            # SQS' own age of the oldest message leaves out what was received three times.
+            metrics.add_metric("WaitingSeconds", MetricUnit.Seconds, age)
 
     def dead_lettered(self) -> None:
         """Count a message that went to the dead-letter queue."""

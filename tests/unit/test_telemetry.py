@@ -99,6 +99,24 @@ def test_message_that_waits_for_an_open_breaker_is_deferred_too(
     assert emitted(capsys, batch("a", age=HOUR))["WaitingSeconds"] == [HOUR]
 
 
+def test_pause_is_counted_with_its_age_once_per_invocation_and_is_no_failure(
+    env: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env.pause.keys, env.pause.age = {"a", "b"}, 13 * HOUR
+    line = emitted(capsys, batch("a", "b", age=HOUR))
+    assert line["PausedSeconds"] == [13 * HOUR]
+    assert "Failed" not in line
+
+
+def test_paused_message_is_deferred_and_does_not_count_as_failing(
+    env: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env.pause.keys = {"a"}
+    line = emitted(capsys, batch("a", "b", age=2 * HOUR))
+    assert (line["Deferred"], line["Delivered"]) == ([1], [1])
+    assert "WaitingSeconds" not in line
+
+
 def test_age_is_counted_from_the_event_however_often_the_message_was_sent_anew(
     env: Environment, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -21,6 +21,7 @@ from s3_to_sftp.errors import (
     ConnectionLost,
     CredentialsError,
     DeadlineTooClose,
+    DeliveriesPaused,
     DeliveryError,
     Disposition,
     EventError,
@@ -199,6 +200,7 @@ RETRIED = [
 TOO_LATE = DeadlineTooClose("late.", hint="", retry_after=0)
 WAITING = [LeaseHeld("another.", hint="", retry_after=77), TOO_LATE]
 CIRCUIT_OPEN = CircuitOpen("open.", hint="later.", retry_after=60)
+PAUSED = DeliveriesPaused("paused.", hint="wait.", retry_after=300, paused_for=60)
 PERMANENT = [
     EventError("not S3.", hint="look."),
     RemotePathRefused("no path.", hint="rename."),
@@ -258,7 +260,7 @@ def test_delay_grows_with_the_attempts_that_failed(env: DispositionEnvironment) 
         assert 0.4 * longest < max(env.queue.delays) <= longest
 
 
-@pytest.mark.parametrize("error", [TOO_LATE, CIRCUIT_OPEN], ids=names)
+@pytest.mark.parametrize("error", [TOO_LATE, CIRCUIT_OPEN, PAUSED], ids=names)
 def test_what_waits_for_its_turn_comes_back_when_the_error_says(
     error: Any, env: DispositionEnvironment
 ) -> None:
@@ -288,6 +290,14 @@ def test_what_another_function_sends_is_looked_at_less_and_less_often(env: Dispo
                 message(history=RetryHistory(first_sent=SENT_AT, waits=waits)), [(A, busy)]
             )
         assert 0.4 * longest < max(env.queue.delays) <= longest
+
+
+def test_pause_uses_up_no_tries_and_stops_the_clock(env: DispositionEnvironment) -> None:
+    history = RetryHistory(first_sent=SENT_AT, count=3, since=SENT_AT)
+    env.now += 2 * RETRY_FOR
+    assert env.message_disposition(base=5, cap=900).apply(message(history=history), [(A, PAUSED)])
+    (sent,) = env.queue.sent
+    assert (sent.history.count, sent.history.since) == (3, SENT_AT + 300)
 
 
 def test_what_is_under_way_is_continued_and_acknowledged(env: DispositionEnvironment) -> None:
