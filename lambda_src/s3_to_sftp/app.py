@@ -16,6 +16,9 @@ from s3_to_sftp.queue.message_queue import MessageQueue
 from s3_to_sftp.queue.retry_policy import RetryPolicy
 from s3_to_sftp.settings import Settings
 from s3_to_sftp.sftp.client import SftpClient
+from s3_to_sftp.sftp.connection import connect
+from s3_to_sftp.sftp.pool import Connect
+from s3_to_sftp.sftp.trusting_connect import TrustingConnect
 from s3_to_sftp.ssh.connect import Timeouts
 from s3_to_sftp.state.circuit_breaker import CircuitBreaker, NoCircuitBreaker
 from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
@@ -23,6 +26,7 @@ from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
 from s3_to_sftp.state.ledger import Ledger
 from s3_to_sftp.state.no_ledger import NoLedger
 from s3_to_sftp.state.pause import DynamoPause, NoPause, Pause
+from s3_to_sftp.state.trusted_host_key import DynamoTrustedHostKeys
 from s3_to_sftp.telemetry import Telemetry
 
 _S3_CONFIG = Config(
@@ -72,6 +76,7 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
         timeouts=timeouts,
         max_connections=settings.max_connections,
         directories=[settings.directory, *(source.directory for source in settings.sources)],
+        connect=table.connect,
     )
     delivery = Delivery(
         s3=new_client("s3", config=_S3_CONFIG),
@@ -128,17 +133,19 @@ class _Table:
     ledger: Ledger
     breaker: CircuitBreaker
     pause: Pause
+    connect: Connect
 
 
 def _table(settings: Settings, new_client: NewClient) -> _Table:
     name, server = settings.ledger_table, str(settings.server)
     if name is None:
-        return _Table(ledger=NoLedger(), breaker=NoCircuitBreaker(), pause=NoPause())
+        return _Table(ledger=NoLedger(), breaker=NoCircuitBreaker(), pause=NoPause(), connect=connect)
     client = new_client("dynamodb", config=_SMALL_ANSWERS)
     return _Table(
         ledger=DynamoLedger(client, name, receipts_for_seconds=settings.receipts_for),
         breaker=DynamoCircuitBreaker(client, name, server),
         pause=DynamoPause(client, name),
+        connect=TrustingConnect(DynamoTrustedHostKeys(client, name, server)),
     )
 
 

@@ -168,7 +168,17 @@ class PartnerUnreachable(PartnerError):
 
 
 class HostKeyRefused(PartnerError):
-    """The server's key is not a pinned one, or none is pinned."""
+    """The server's key is not a pinned one, or none is pinned.
+
+    Attributes:
+        offered: The server's key, `type base64`.
+        fingerprint: Of that key, `SHA256:...`.
+    """
+
+    def __init__(self, reason: str, *, hint: str, offered: str = "", fingerprint: str = "") -> None:
+        super().__init__(reason, hint=hint)
+        self.offered = offered
+        self.fingerprint = fingerprint
 
 
 class DirectoryAmbiguous(PartnerError):

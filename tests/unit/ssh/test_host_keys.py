@@ -66,3 +66,4 @@ def test_other_key_is_refused_and_shown(pinned: tuple[str, ...]) -> None:
         check(PKEY, Server(host="h", port=22, host_keys=pinned))
     assert f"'{LINE}'" in str(raised.value)
     assert fingerprint(PKEY) in str(raised.value)
+    assert (raised.value.offered, raised.value.fingerprint) == (LINE, fingerprint(PKEY))
