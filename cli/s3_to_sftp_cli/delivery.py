@@ -48,6 +48,8 @@ class DeployedDelivery:
         secret_arn: None: the login is in the function's environment.
         sources: What it watches, as far as its configuration tells.
         log_group: Of the function.
+        configured_by: What has set the function's variables: `construct`, `partner.toml` or `template`;
+            empty: a person.
         configuration: As Lambda returns it, without the values of variables that hold a login.
     """
 
@@ -63,6 +65,7 @@ class DeployedDelivery:
     secret_arn: str | None = None
     sources: tuple[WatchedSource, ...] = ()
     log_group: str = ""
+    configured_by: str = ""
     configuration: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -142,6 +145,7 @@ def from_configuration(configuration: Mapping[str, Any]) -> DeployedDelivery:
         secret_arn=variables.get("SSH_SECRET_ARN", "").strip() or None,
         sources=_sources(variables.get("SSH_SOURCES", "")),
         log_group=(configuration.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{name}",
+        configured_by=variables.get("CONFIGURED_BY", "").strip(),
         configuration=shown,
     )
 
