@@ -111,7 +111,7 @@ def test_replaced_pause_lasts_from_its_beginning_and_is_kept(
     assert earlier["M"]["reason"] == {"S": "planned maintenance"}
 
 
-def test_pause_that_is_over_is_no_hindrance_to_the_next(at_night: CliEnvironment) -> None:
+def test_pause_that_is_over_does_not_refuse_the_next(at_night: CliEnvironment) -> None:
     at_night.pause(since=NOW.timestamp() - 7200, until=NOW.timestamp() - 1)
     assert paused(at_night).code == ExitCode.OK
     assert hold_of(at_night).since == NOW.timestamp()
