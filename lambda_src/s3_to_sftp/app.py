@@ -1,4 +1,4 @@
-"""Puts the function together from its settings: what is not configured is left out."""
+"""Builds the function from its settings: parts that are not configured are left out."""
 
 import functools
 from collections.abc import Callable
@@ -16,8 +16,7 @@ from s3_to_sftp.queue.message_queue import MessageQueue
 from s3_to_sftp.queue.retry_policy import RetryPolicy
 from s3_to_sftp.settings import Settings
 from s3_to_sftp.sftp.client import SftpClient
-from s3_to_sftp.sftp.connection import connect
-from s3_to_sftp.sftp.pool import Connect
+from s3_to_sftp.sftp.connection import Connect, connect
 from s3_to_sftp.sftp.trusting_connect import TrustingConnect
 from s3_to_sftp.ssh.connect import Timeouts
 from s3_to_sftp.state.circuit_breaker import CircuitBreaker, NoCircuitBreaker
@@ -47,7 +46,7 @@ class App:
 
     Attributes:
         runner: Delivers the objects of an invocation.
-        disposition: What becomes of messages; None where they are left to SQS.
+        disposition: Decides about messages; None where they are left to SQS.
         publisher: To be flushed at the end of an invocation.
         longest_reply: Seconds that the partner may take for one reply.
     """
