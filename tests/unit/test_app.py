@@ -61,7 +61,7 @@ def test_plain_lambda_needs_only_an_s3_client() -> None:
     assert isinstance(deliveries._delivery._ledger, NoLedger)
     assert isinstance(deliveries._breaker, NoCircuitBreaker)
     assert isinstance(deliveries._pause, NoPause)
-    assert deliveries._delivery.sftp._pool._connector._connect is connect, "no key is trusted but the pinned ones"
+    assert deliveries._delivery.sftp._pool._connector._connect is connect
     assert isinstance(deliveries._credentials, FixedCredentials)
     assert deliveries._credentials.current() == Credentials(username="u", password="p")
     assert isinstance(function.publisher, NullPublisher)
