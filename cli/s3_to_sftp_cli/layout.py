@@ -19,21 +19,21 @@ def printable(text: object) -> str:
 
 
 def labelled(
-    label: str, parts: Iterable[str | Text], *, width: int, gap: int = _GAP, style: str = ""
+    label: str, parts: Iterable[str | Text], *, width: int, gap: int = _GAP, label_width: int = LABEL
 ) -> Text:
     """Return a label and its parts, wrapped between parts, and within one that is too long.
 
     Args:
-        label: At most 9 characters.
+        label: Shorter than `label_width`.
         parts: Each one is kept together where it fits into a line, and always where its `no_wrap` is set.
         width: Columns of the terminal.
         gap: Blanks between parts.
-        style: Of the parts that have none, as Rich names it.
+        label_width: Columns of the label, and of the indentation below.
     """
-    room = max(width, _LEAST) - LABEL
+    room = max(width, _LEAST) - label_width
     lines: list[Text] = []
     for part in parts:
-        for number, line in enumerate(_wrapped(part, room, style)):
+        for number, line in enumerate(_wrapped(part, room)):
             fits = bool(lines) and not number and lines[-1].cell_len + gap + line.cell_len <= room
             if fits:
                 lines[-1].append(" " * gap).append_text(line)
@@ -42,14 +42,14 @@ def labelled(
     result = Text()
     for number, line in enumerate(lines or [Text()]):
         result.append("\n" if number else "")
-        result.append(" " * LABEL if number else f"{label:<{LABEL}}")
+        result.append(" " * label_width if number else f"{label:<{label_width}}")
         result.append_text(line)
     result.rstrip()
     return result
 
 
-def _wrapped(part: str | Text, room: int, style: str) -> list[Text]:
-    text = part if isinstance(part, Text) else Text(part, style=style)
+def _wrapped(part: str | Text, room: int) -> list[Text]:
+    text = part if isinstance(part, Text) else Text(part)
     if text.no_wrap or text.cell_len <= room:
         return [text.copy()]
     # Long words, such as keys, are kept whole: people copy them.
