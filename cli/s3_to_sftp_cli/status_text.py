@@ -97,6 +97,13 @@ def _partner(status: Status) -> Iterator[str | Text]:
     if isinstance(partner, Unavailable):
         yield Text(str(partner), style=_WARNING)
         return
+    yield from _circuit_breaker(partner, now)
+    if trusted := partner.trusted_host_key:
+        until = clock(from_epoch(trusted.until), now=now)
+        yield Text(f"host key {printable(trusted.fingerprint)} trusted until {until}", style=_WARNING)
+
+
+def _circuit_breaker(partner: Partner, now: datetime) -> Iterator[str | Text]:
     since = clock(from_epoch(partner.since), now=now)
     if not partner.is_open:
         last = f"last delivery {clock(partner.last_delivery, now=now)}" if partner.last_delivery else ""
