@@ -103,7 +103,7 @@ class CliEnvironment:
         code = 0
         with CliRunner().isolation(input=answers) as (stdout, stderr, _):
             try:
-                main([*arguments, *(("--region", REGION) if arguments else ())])
+                main(list(arguments))
             except SystemExit as exited:
                 code = int(exited.code or 0)
             return Outcome(code, stdout.getvalue().decode(), stderr.getvalue().decode())
@@ -346,7 +346,12 @@ def check_schema(name: str, document: Any) -> None:
     """Require that a document is as its schema in docs/reference/cli-json says."""
     schema = json.loads((_SCHEMAS / f"{name}.schema.json").read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
-    jsonschema.validate(document, schema, cls=jsonschema.Draft202012Validator)
+    jsonschema.validate(
+        document,
+        schema,
+        cls=jsonschema.Draft202012Validator,
+        format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER,
+    )
 
 
 def notification(version: ObjectRef) -> str:
