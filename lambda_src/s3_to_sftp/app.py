@@ -16,12 +16,16 @@ from s3_to_sftp.queue.message_queue import MessageQueue
 from s3_to_sftp.queue.retry_policy import RetryPolicy
 from s3_to_sftp.settings import Settings
 from s3_to_sftp.sftp.client import SftpClient
+from s3_to_sftp.sftp.connection import Connect, connect
+from s3_to_sftp.sftp.trusting_connect import TrustingConnect
 from s3_to_sftp.ssh.connect import Timeouts
 from s3_to_sftp.state.circuit_breaker import CircuitBreaker, NoCircuitBreaker
 from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
 from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
 from s3_to_sftp.state.ledger import Ledger
 from s3_to_sftp.state.no_ledger import NoLedger
+from s3_to_sftp.state.pause import DynamoPause, NoPause, Pause
+from s3_to_sftp.state.trusted_host_key import DynamoTrustedHostKeys
 from s3_to_sftp.telemetry import Telemetry
 
 _S3_CONFIG = Config(
@@ -63,7 +67,7 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
     """
     credentials = _credentials(settings, new_client)
     publisher = _publisher(settings, new_client)
-    ledger, breaker = _ledger_and_breaker(settings, new_client)
+    table = _table(settings, new_client)
     timeouts = _timeouts(settings)
     sftp = SftpClient(
         settings.server,
@@ -71,13 +75,14 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
         timeouts=timeouts,
         max_connections=settings.max_connections,
         directories=[settings.directory, *(source.directory for source in settings.sources)],
+        connect=table.connect,
     )
     delivery = Delivery(
         s3=new_client("s3", config=_S3_CONFIG),
         sftp=sftp,
         directory=settings.directory,
         sources=settings.sources,
-        ledger=ledger,
+        ledger=table.ledger,
         sha256=settings.sha256,
         unknown_outcome=settings.unknown_outcome,
     )
@@ -86,7 +91,8 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
             server=settings.server,
             credentials=credentials,
             delivery=delivery,
-            breaker=breaker,
+            breaker=table.breaker,
+            pause=table.pause,
             publisher=publisher,
             telemetry=telemetry,
             directory=settings.directory,
@@ -119,12 +125,27 @@ def _publisher(settings: Settings, new_client: NewClient) -> Publisher:
     return EventPublisher(client, bus=settings.event_bus, server=str(settings.server))
 
 
-def _ledger_and_breaker(settings: Settings, new_client: NewClient) -> tuple[Ledger, CircuitBreaker]:
-    if settings.ledger_table is None:
-        return NoLedger(), NoCircuitBreaker()
+@dataclass(frozen=True, kw_only=True)
+class _Table:
+    """What is kept in the ledger's table, or stands for it where there is none."""
+
+    ledger: Ledger
+    breaker: CircuitBreaker
+    pause: Pause
+    connect: Connect
+
+
+def _table(settings: Settings, new_client: NewClient) -> _Table:
+    name, server = settings.ledger_table, str(settings.server)
+    if name is None:
+        return _Table(ledger=NoLedger(), breaker=NoCircuitBreaker(), pause=NoPause(), connect=connect)
     client = new_client("dynamodb", config=_SMALL_ANSWERS)
-    ledger = DynamoLedger(client, settings.ledger_table, receipts_for_seconds=settings.receipts_for)
-    return ledger, DynamoCircuitBreaker(client, settings.ledger_table, str(settings.server))
+    return _Table(
+        ledger=DynamoLedger(client, name, receipts_for_seconds=settings.receipts_for),
+        breaker=DynamoCircuitBreaker(client, name, server),
+        pause=DynamoPause(client, name),
+        connect=TrustingConnect(DynamoTrustedHostKeys(client, name, server)),
+    )
 
 
 def _disposition(

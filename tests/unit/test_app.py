@@ -13,10 +13,13 @@ from s3_to_sftp.errors import LedgerError
 from s3_to_sftp.events import EventPublisher, NullPublisher
 from s3_to_sftp.settings import Settings
 from s3_to_sftp.sftp.client import SftpClient
+from s3_to_sftp.sftp.connection import connect
+from s3_to_sftp.sftp.trusting_connect import TrustingConnect
 from s3_to_sftp.state.circuit_breaker import NoCircuitBreaker
 from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
 from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
 from s3_to_sftp.state.no_ledger import NoLedger
+from s3_to_sftp.state.pause import DynamoPause, NoPause
 from s3_to_sftp.unknown_outcome import UnknownOutcome
 from tests.support.ledger_environment import ref
 
@@ -57,6 +60,8 @@ def test_plain_lambda_needs_only_an_s3_client() -> None:
     deliveries = function.runner
     assert isinstance(deliveries._delivery._ledger, NoLedger)
     assert isinstance(deliveries._breaker, NoCircuitBreaker)
+    assert isinstance(deliveries._pause, NoPause)
+    assert deliveries._delivery.sftp._pool._connector._connect is connect
     assert isinstance(deliveries._credentials, FixedCredentials)
     assert deliveries._credentials.current() == Credentials(username="u", password="p")
     assert isinstance(function.publisher, NullPublisher)
@@ -69,6 +74,8 @@ def test_all_configured_parts_are_built() -> None:
     deliveries = function.runner
     assert isinstance(deliveries._delivery._ledger, DynamoLedger)
     assert isinstance(deliveries._breaker, DynamoCircuitBreaker)
+    assert isinstance(deliveries._pause, DynamoPause)
+    assert isinstance(deliveries._delivery.sftp._pool._connector._connect, TrustingConnect)
     assert isinstance(deliveries._credentials, SecretCredentials)
     assert isinstance(function.publisher, EventPublisher)
     assert function.disposition is not None

@@ -20,6 +20,7 @@ from typing import Protocol
 from s3_to_sftp.errors import (
     CircuitOpen,
     DeadlineTooClose,
+    DeliveriesPaused,
     DeliveryError,
     Disposition,
     LeaseHeld,
@@ -152,7 +153,10 @@ class MessageDisposition:
             _log.warning("%s", error)
             waits, may_leave = True, False
         if waits:
-            self._telemetry.deferred(age=max(0.0, self._clock() - message.history.first_sent))
+            # Its age counts for those that keep failing; what a person has paused does not fail.
+            is_paused = all(isinstance(error, DeliveriesPaused) for _, error in failures)
+            age = max(0.0, self._clock() - message.history.first_sent)
+            self._telemetry.deferred(age=None if is_paused else age)
         return may_leave
 
     def _apply(self, message: Message, failures: Sequence[Failure]) -> bool:

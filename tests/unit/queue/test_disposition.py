@@ -21,6 +21,7 @@ from s3_to_sftp.errors import (
     ConnectionLost,
     CredentialsError,
     DeadlineTooClose,
+    DeliveriesPaused,
     DeliveryError,
     Disposition,
     EventError,
@@ -209,6 +210,7 @@ RETRIED = [
 TOO_LATE = DeadlineTooClose("late.", hint="", retry_after=0)
 WAITING = [LeaseHeld("another.", hint="", retry_after=77), TOO_LATE]
 CIRCUIT_OPEN = CircuitOpen("open.", hint="later.", retry_after=60)
+PAUSED = DeliveriesPaused("paused.", hint="wait.", retry_after=300, paused_for=60)
 PERMANENT = [
     EventError("not S3.", hint="look."),
     RemotePathRefused("no path.", hint="rename."),
@@ -270,7 +272,7 @@ def test_delay_grows_with_the_number_of_failed_attempts(env: DispositionEnvironm
         assert 0.4 * longest < max(env.queue.delays) <= longest
 
 
-@pytest.mark.parametrize("error", [TOO_LATE, CIRCUIT_OPEN], ids=class_name)
+@pytest.mark.parametrize("error", [TOO_LATE, CIRCUIT_OPEN, PAUSED], ids=class_name)
 def test_deferred_message_returns_after_the_delay_of_the_error(
     error: Any, env: DispositionEnvironment
 ) -> None:
@@ -300,6 +302,14 @@ def test_delay_of_a_message_that_waits_for_a_lease_grows(env: DispositionEnviron
                 message(history=RetryHistory(first_sent=SENT_AT, waits=waits)), [(A, busy)]
             )
         assert 0.4 * longest < max(env.queue.delays) <= longest
+
+
+def test_pause_uses_up_no_tries_and_stops_the_clock(env: DispositionEnvironment) -> None:
+    history = RetryHistory(first_sent=SENT_AT, count=3, since=SENT_AT)
+    env.now += 2 * RETRY_FOR
+    assert env.message_disposition(base=5, cap=900).apply(message(history=history), [(A, PAUSED)])
+    (sent,) = env.queue.sent
+    assert (sent.history.count, sent.history.since) == (3, SENT_AT + 300)
 
 
 def test_saved_checkpoint_sends_a_continuation_and_acknowledges_the_message(
