@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from s3_to_sftp.credentials import Credentials
 from s3_to_sftp.errors import HostKeyRefused
-from s3_to_sftp.settings import Server
+from s3_to_sftp.server import Server
 from s3_to_sftp.sftp.connection import Connection, connect
 from s3_to_sftp.ssh.connect import Timeouts
 from s3_to_sftp.trusted_host_key import TrustedHostKeys
