@@ -334,11 +334,12 @@ def test_source_of_which_nothing_can_be_delivered_is_refused(source: dict[str, s
 def test_sources_may_have_directories_of_their_own() -> None:
     text = (
         '[{"bucket": "b", "prefix": "in/", "suffix": ".csv", "directory": "/csv"},'
-        ' {"bucket": "c", "directory": "/c"}]'
+        ' {"bucket": "c", "directory": "/c"}, {"bucket": "d", "former": true}]'
     )
     assert Settings.from_environment({**PLAIN, "SSH_SOURCES": text}).sources == (
         SourceDirectory(bucket="b", prefix="in/", suffix=".csv", directory="/csv"),
         SourceDirectory(bucket="c", directory="/c"),
+        SourceDirectory(bucket="d", former=True),
     )
 
 
@@ -354,11 +355,11 @@ def test_sources_may_all_go_to_the_one_directory(text: str) -> None:
         '{"b": "/in"}',
         '["b"]',
         "7",
-        '[{"bucket": "b"}]',
         '[{"directory": "/in"}]',
         '[{"bucket": "b", "directory": 7}]',
         '[{"bucket": "b", "directory": null}]',
         '[{"bucket": "b", "directory": "/in", "key": "k"}]',
+        '[{"bucket": "b", "former": "yes"}]',
     ],
 )
 def test_sources_that_cannot_be_read_are_named_and_shown(text: str) -> None:
