@@ -146,6 +146,7 @@ def _disposition(
         policy=RetryPolicy(retry_for=settings.retry_for),
         publisher=publisher,
         give_up=delivery.give_up,
+        note_deferred=delivery.note_deferred,
         path_of=delivery.path_of,
         telemetry=telemetry,
     )

@@ -47,6 +47,7 @@ DeliveryError
     ├── AlreadyDelivered          this version is at the partner
     ├── FolderMarker              an empty object that stands for a folder
     ├── AlreadyGone               this version was found missing from S3 before
+    ├── Cancelled                 an operator has cancelled the delivery of this version
     └── Superseded                a newer version of the key is at the partner, or on its way
 """
 
@@ -343,6 +344,10 @@ class FolderMarker(NothingToSend):
 
 class AlreadyGone(NothingToSend):
     """This version was found missing from S3 before, and is recorded as gone."""
+
+
+class Cancelled(NothingToSend):
+    """An operator has cancelled the delivery of this version."""
 
 
 class Superseded(NothingToSend):

@@ -99,9 +99,11 @@ def _is_done(error: Exception) -> bool:
 
 def _announced_by(record: dict[str, Any]) -> ParsedMessage:
     announced = _reported(read_message(record.get("body")), message_id=record["messageId"])
-    if not Message.from_record(record).is_operator_resend:
+    message = Message.from_record(record)
+    resend, operator = message.is_operator_resend, message.operator
+    if not resend and operator is None:
         return announced
-    objects = tuple(dataclasses.replace(ref, resend=True) for ref in announced.objects)
+    objects = tuple(dataclasses.replace(ref, resend=resend, operator=operator) for ref in announced.objects)
     return dataclasses.replace(announced, objects=objects)
 
 

@@ -375,6 +375,15 @@ def test_object_of_which_a_person_has_asked_the_partner_is_sent_again(
     assert [ref.resend for ref in delivery.seen] == [error == "OutcomeUnknown"]
 
 
+def test_request_of_an_operator_reaches_the_objects_of_its_message(delivery: FakeDeliveries) -> None:
+    event = sqs_event(one=json.dumps(direct("a")), two=json.dumps(direct("a")))
+    asked = {"stringValue": '{"action": "resend", "id": "r"}', "dataType": "String"}
+    event["Records"][1]["messageAttributes"] = {"operator": asked}
+    handler.lambda_handler(event, lambda_context())
+    assert [ref.operator and ref.operator.id for ref in delivery.seen] == [None, "r"]
+    assert len(set(delivery.seen)) == 2  # a duplicate that is already delivered does not answer for the other
+
+
 def test_direct_notification_that_is_to_be_continued_raises(delivery: FakeDeliveries) -> None:
     delivery.failures["a"] = CheckpointSaved("half.", hint="")
     with pytest.raises(CheckpointSaved):

@@ -42,7 +42,8 @@ from s3_to_sftp.errors import (
     RequestRefused,
     SourceError,
 )
-from s3_to_sftp.s3.object_reader import ObjectReader, SmallObject, read_whole
+from s3_to_sftp.operator_request import Action
+from s3_to_sftp.s3.object_reader import ObjectReader, SmallObject, read_whole, require_current
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.s3.verification import VerifiedContent
 from s3_to_sftp.sftp.client import SftpClient, SmallFile
@@ -166,6 +167,7 @@ class Delivery:
         with self._failures.recorded(attempt):
             if blocked_by is not None:
                 raise blocked_by
+            self._require_current(lease.ref)
             if lease.commit:
                 receipt = self._recover(attempt, lease.commit, deadline)
             else:
@@ -197,6 +199,7 @@ class Delivery:
         attempt = self._begin(lease)
         attempt.may_ask = False  # the connection belongs to the thread that sends
         with self._failures.recorded(attempt):
+            self._require_current(ref)
             return SmallDelivery(attempt, read_whole(self._s3, ref, sha256=self._sha256))
 
     def small_file(self, small: SmallDelivery, executor: Executor) -> SmallFile[SmallDelivery]:
@@ -278,6 +281,19 @@ class Delivery:
             until=invocation.deadline.ends_at,
             account=self.sftp.account,
         )
+
+    def _require_current(self, ref: ObjectRef) -> None:
+        """Refuse what an operator asks for, where nothing else tells that it is older than what was sent.
+
+        With the lease: from now on no other version of the key can be sent before this one.
+
+        Raises:
+            ObjectChanged: A newer version is in the bucket.
+            SourceError: The object is gone, or S3 does not tell.
+        """
+        request = ref.operator
+        if request is not None and (request.action is Action.BACKFILL or not ref.sequencer):
+            require_current(self._s3, ref)
 
     def _begin(self, lease: Lease) -> Attempt:
         return Attempt(lease, self._clock(), UploadProgress.from_lease(lease))
@@ -443,7 +459,23 @@ class Delivery:
             DeliveryError: It could not be recorded, or has ended otherwise meanwhile.
         """
         state: TerminalState = "UNKNOWN" if isinstance(error, OutcomeUnknown) else "FAILED"
-        self._ledger.record_outcome(ref, state=state, reason=error.reason, hint=error.hint)
+        self._ledger.record_outcome(ref, state=state, reason=error.reason, hint=error.hint, error=error)
+
+    def note_deferred(
+        self, ref: ObjectRef, error: DeliveryError, *, next_try: float, was_tried: bool
+    ) -> None:
+        """Record when the object will be tried next, and why it is not delivered.
+
+        Args:
+            ref: The object.
+            error: Of the attempt, or what the object waits for.
+            next_try: Seconds since 1970.
+            was_tried: Which of the two it is.
+
+        Raises:
+            DeliveryError: It could not be recorded.
+        """
+        self._ledger.note_deferred(ref, error, next_try=next_try, was_tried=was_tried)
 
     def _path(self, ref: ObjectRef) -> str:
         directory = directory_of(ref.bucket, ref.key, self._sources, otherwise=self._directory)

@@ -9,6 +9,7 @@ from typing import Any
 from s3_to_sftp.delivery.attempt import Attempt
 from s3_to_sftp.delivery.deadline import Deadline
 from s3_to_sftp.delivery.leftovers import Leftovers
+from s3_to_sftp.delivery.upload_report import UploadReport
 from s3_to_sftp.errors import (
     CheckpointLost,
     CheckpointSaved,
@@ -80,6 +81,10 @@ class ResumableUpload:
             CheckpointSaved: The deadline is near. What is at the partner is recorded.
             DeliveryError: It cannot be done, or not now.
         """
+        with UploadReport(self._ledger, attempt):
+            return self._upload(attempt, deadline)
+
+    def _upload(self, attempt: Attempt, deadline: Deadline) -> tuple[ObjectReader, Staged]:
         reconnects = 0
         while True:
             try:
@@ -120,7 +125,7 @@ class ResumableUpload:
         progress = attempt.progress
         lease, resume = attempt.lease, progress.resume
         # The object first: nobody logs in at the partner for one that is gone.
-        reader = self._open(lease.ref, resume)
+        reader = progress.reader = self._open(lease.ref, resume)
         if resume and reader.start != resume.offset:
             raise CheckpointLost(
                 "Its checksum so far is of another kind.", hint="It is sent from the beginning."

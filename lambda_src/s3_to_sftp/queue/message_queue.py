@@ -28,6 +28,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3_to_sftp.errors import OutcomeUnknown, QueueError
+from s3_to_sftp.operator_request import OperatorRequest
 from s3_to_sftp.queue.retry_policy import RetryHistory
 from s3_to_sftp.untrusted_text import cut, quoted
 
@@ -45,7 +46,10 @@ _MAX_TEXT_BYTES = 4096
 
 _CONTINUED = "continued"
 _RETRIES = "retries"
-_OURS = (_CONTINUED, _RETRIES)
+_OPERATOR = "operator"
+_KEPT = (_CONTINUED, _OPERATOR)
+"""Attributes of ours that every message keeps which is made of another one."""
+_OURS = (*_KEPT, _RETRIES)
 _EXPLANATIONS = ("error", "reason", "hint")
 """In the order in which they get the room that is left."""
 
@@ -93,6 +97,18 @@ class Message:
     def is_operator_resend(self) -> bool:
         """Whether it was redriven after an unknown outcome: its attributes still carry that error."""
         return _text(self.attributes, "error") == OutcomeUnknown.__name__
+
+    @property
+    def operator(self) -> OperatorRequest | None:
+        """What an operator asked for; None for a message that no operator has sent."""
+        text = _text(self.attributes, _OPERATOR)
+        if not text:
+            return None
+        try:
+            return OperatorRequest.from_text(text)
+        except ValueError as error:  # anybody who may send to the queue may write anything into an attribute
+            _log.warning("attribute %r of message %s ignored: %s", _OPERATOR, self.id, error)
+            return None
 
     @property
     def history(self) -> RetryHistory:
@@ -227,8 +243,9 @@ def _kept_attributes(message: Message) -> dict[str, dict[str, Any]]:
     S3's messages have none. If another sender has set ten, the last ones make room for ours.
     """
     foreign = (name for name in message.attributes if name not in (*_OURS, *_EXPLANATIONS))
-    kept = [name for name in message.attributes if name == _CONTINUED]
-    kept += list(foreign)[: _MAX_ATTRIBUTES - len(_EXPLANATIONS) - 1]
+    kept = [name for name in message.attributes if name in _KEPT]
+    ours = len({_CONTINUED, *kept})  # a continuation adds its count
+    kept += list(foreign)[: _MAX_ATTRIBUTES - len(_EXPLANATIONS) - ours]
     return {name: _as_sent(message.attributes[name]) for name in kept}
 
 

@@ -160,6 +160,8 @@ class DispositionEnvironment:
         self.given_up: list[tuple[ObjectRef, DeliveryError]] = []
         self.meanwhile: dict[ObjectRef, DeliveryError] = {}
         self.now = SENT_AT
+        self.noted: list[tuple[ObjectRef, str, float, bool]] = []
+        self.cannot_note: DeliveryError | None = None
 
     def apply(self, *failures: Failure, of: Message | None = None) -> bool:
         return self.message_disposition().apply(of or message(), failures)
@@ -170,9 +172,17 @@ class DispositionEnvironment:
             policy=RetryPolicy(retry_for=RETRY_FOR, base=base, cap=cap),
             publisher=self.announcements,
             give_up=self._give_up,
+            note_deferred=self._note_deferred,
             path_of=lambda ref: f"inbox/{ref.key}",
             clock=lambda: self.now,
         )
+
+    def _note_deferred(
+        self, ref: ObjectRef, error: DeliveryError, *, next_try: float, was_tried: bool
+    ) -> None:
+        if self.cannot_note is not None:
+            raise self.cannot_note
+        self.noted.append((ref, error.reason, next_try, was_tried))
 
     def _give_up(self, ref: ObjectRef, error: DeliveryError) -> None:
         self.events.append("give up")
@@ -625,3 +635,55 @@ def test_no_message_is_received_a_second_time_however_often_its_object_waits(sqs
         its = Message.from_record(sqs_record(received))
         assert (its.receive_count, its.history.waits, its.history.count) == (1, waits, 0)
         assert message_disposition.apply(its, [(A, DeadlineTooClose("late.", hint="", retry_after=0))])
+
+
+# What people can read of an object that comes back later
+
+
+@pytest.mark.parametrize("error", RETRIED, ids=lambda error: type(error).__name__)
+def test_every_failed_attempt_is_recorded_with_its_next_try(
+    error: Exception, env: DispositionEnvironment
+) -> None:
+    history = RetryHistory(first_sent=SENT_AT, count=4, since=SENT_AT, waits=2)
+    env.apply((A, error), of=message(history=history))
+    ((ref, reason, next_try, was_tried),) = env.noted
+    assert (ref, next_try, was_tried) == (A, SENT_AT + env.queue.delays[0], True)
+    assert str(getattr(error, "reason", "surprise")) in reason
+
+
+@pytest.mark.parametrize("error", [LeaseHeld("another.", hint="", retry_after=77), CIRCUIT_OPEN])
+def test_only_the_first_wait_is_recorded(error: DeliveryError, env: DispositionEnvironment) -> None:
+    env.apply((A, error))
+    assert env.noted == [(A, error.reason, SENT_AT + env.queue.delays[0], False)]
+    env.apply((A, error), of=message(history=env.queue.sent[0].history))
+    assert len(env.noted) == 1
+
+
+def test_wait_between_two_attempts_is_not_recorded(env: DispositionEnvironment) -> None:
+    env.apply((A, CIRCUIT_OPEN), of=message(history=RetryHistory(first_sent=SENT_AT, count=1, since=SENT_AT)))
+    assert env.noted == []
+
+
+def test_object_that_comes_back_at_once_is_not_recorded(env: DispositionEnvironment) -> None:
+    env.apply((A, TOO_LATE))
+    assert env.noted == []
+
+
+@pytest.mark.parametrize("error", [*SETTLED, *PERMANENT, CheckpointSaved("half.", hint="")])
+def test_object_that_does_not_wait_is_not_recorded_as_waiting(
+    error: DeliveryError, env: DispositionEnvironment
+) -> None:
+    env.apply((A, error))
+    assert env.noted == []
+
+
+def test_message_without_an_object_is_not_recorded(env: DispositionEnvironment) -> None:
+    env.apply((None, LedgerError("busy.", hint="")))
+    assert env.noted == []
+    assert len(env.queue.sent) == 1
+
+
+def test_ledger_that_cannot_be_written_defers_all_the_same(env: DispositionEnvironment) -> None:
+    env.cannot_note = LedgerError("busy.", hint="")
+    assert env.apply((A, CIRCUIT_OPEN))
+    assert env.events == ["return to queue", "acknowledge"]

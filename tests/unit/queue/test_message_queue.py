@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from s3_to_sftp.errors import Disposition, QueueError
+from s3_to_sftp.operator_request import Action, OperatorRequest
 from s3_to_sftp.queue.message_queue import Message, MessageQueue
 from s3_to_sftp.queue.retry_policy import RetryHistory
 from s3_to_sftp.untrusted_text import cut
@@ -178,6 +179,58 @@ def test_redriven_message_that_sqs_itself_had_moved_starts_its_retries_again(
     env.put(attributes={"retries": text(old)})
     (back,) = env.received(env.url)
     assert back.history == RetryHistory(first_sent=back.sent_at)
+
+
+OPERATOR = '{"action": "resend", "id": "r1", "who": "arn:me", "at": 7, "reason": "they lost it"}'
+
+
+@pytest.mark.parametrize("way", ["returned", "continued", "dead-lettered"])
+def test_request_of_an_operator_travels_with_the_message(env: Environment, way: str) -> None:
+    env.put(attributes={"operator": text(OPERATOR)} | {f"n{n}": text("x") for n in range(9)})
+    message = env.one(env.url)
+    if way == "returned":
+        env.queue.return_to_queue(message, body=BODY, history=HISTORY, delay=0)
+    elif way == "continued":
+        env.queue.send_continuation(message, body=BODY)
+    else:
+        env.queue.dead_letter(message, **EXPLANATION)
+    env.queue.acknowledge(message)
+    asked = env.one(env.dead if way == "dead-lettered" else env.url)
+    assert asked.operator == OperatorRequest(
+        action=Action.RESEND, id="r1", who="arn:me", at=7, reason="they lost it"
+    )
+    assert len(asked.attributes) <= 10
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        "no JSON",
+        "[]",
+        "null",
+        "{}",
+        '{"action": "resend"}',
+        '{"action": "resend", "id": ""}',
+        '{"action": "resend", "id": 7}',
+        '{"action": "delete", "id": "r"}',
+        '{"action": "resend", "id": "r", "at": "now"}',
+        '{"action": "resend", "id": "r", "at": NaN}',
+        '{"action": "resend", "id": "r", "who": ["x"]}',
+        '{"action": "resend", "id": "\\ud800"}',
+        "[" * 100_000,
+    ],
+    ids=lambda nonsense: nonsense[:60],
+)
+def test_nonsense_in_the_request_of_an_operator_leaves_an_ordinary_message(
+    nonsense: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    attributes = {"operator": {"stringValue": nonsense, "dataType": "String"}}
+    assert a_message(attributes=attributes).operator is None
+    assert "attribute 'operator' of message id-1 ignored" in caplog.text
+
+
+def test_message_that_s3_has_sent_asks_for_nothing() -> None:
+    assert a_message().operator is None
 
 
 def test_message_is_acknowledged_once_and_again(env: Environment) -> None:

@@ -740,7 +740,7 @@ def test_a_delivered_item_holds_no_lease(env: LedgerEnvironment) -> None:
     env.deliver(NEW)
     assert set(env.item(NEW)) == {
         "pk", "sk", "state", "attempts", "remote_path", "receipt", "first_seen", "status", "status_at",
-        "expires", "revision",
+        "expires", "revision", "etag", "sequencer",
     }  # fmt: skip
     kept = {"pk", "sk", "committed", "modified", "temporaries", "expires", "revision"}
     assert set(env.key_item(NEW)) == kept
