@@ -310,7 +310,8 @@ def test_what_nobody_can_deliver_is_dead_lettered_with_the_reason(
     error: Any, env: DispositionEnvironment
 ) -> None:
     assert env.apply((A, error))
-    assert env.queue.dead_lettered == [{"reason": error.reason, "hint": error.hint, "error": names(error)}]
+    (told,) = env.queue.dead_lettered
+    assert told.items() >= {"reason": error.reason, "hint": error.hint, "error": names(error)}.items()
     assert env.given_up == [(A, error)]
     assert env.announcements.failures == [(A, error, 1)]
 
@@ -532,7 +533,44 @@ def test_every_object_of_a_dead_lettered_message_is_recorded_announced_and_expla
         "reason": f"{A}: no path.\n{B}: cut.",
         "hint": "rename.\nwait.",
         "error": "RemotePathRefused",
+        "operation": "",
+        "status": "",
+        "bucket": A.bucket,
+        "key": A.key,
     }
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [(3, "PERMISSION_DENIED"), (14, "NO_SPACE_ON_FILESYSTEM"), (99, "99")]
+)
+def test_dead_letter_of_a_refusal_says_which_request_and_which_status(
+    code: int, status: str, env: DispositionEnvironment
+) -> None:
+    refused = RequestRefused("no.", hint="", code=code, disposition=Disposition.PERMANENT, request="create")
+    assert env.apply((A, refused))
+    (told,) = env.queue.dead_lettered
+    assert (told["operation"], told["status"]) == ("create", status)
+    assert (told["bucket"], told["key"]) == (A.bucket, A.key)
+
+
+def test_attributes_of_a_dead_letter_are_those_of_the_first_object_that_failed(
+    env: DispositionEnvironment,
+) -> None:
+    refused = RequestRefused("no.", hint="", code=3, disposition=Disposition.PERMANENT, request="rename")
+    env.apply((A, SETTLED[0]), (B, refused), (C, PERMANENT[1]), of=message(objects=(A, B, C)))
+    (told,) = env.queue.dead_lettered
+    assert [told[name] for name in ("error", "operation", "status", "key")] == [
+        "RequestRefused",
+        "rename",
+        "PERMISSION_DENIED",
+        B.key,
+    ]
+
+
+def test_dead_letter_that_names_no_object_has_no_key(env: DispositionEnvironment) -> None:
+    env.apply((None, PERMANENT[0]))
+    (told,) = env.queue.dead_lettered
+    assert (told["bucket"], told["key"]) == ("", "")
 
 
 def test_what_lives_on_is_sent_before_the_message_is_dead_lettered(env: DispositionEnvironment) -> None:
@@ -615,6 +653,8 @@ def test_dead_lettered_message_is_in_the_dead_letter_queue_as_it_was_with_why(sq
         "reason": "no path.",
         "hint": "rename.",
         "error": "RemotePathRefused",
+        "bucket": A.bucket,
+        "key": A.key,
     }
 
 

@@ -286,6 +286,47 @@ def test_ten_attributes_of_a_stranger_make_room_for_the_explanation(env: Environ
     assert values(dead_lettered).items() >= {**EXPLANATION, "continued": "4"}.items()
 
 
+REFUSAL = {
+    "reason": "refused.",
+    "hint": "ask.",
+    "error": "RequestRefused",
+    "operation": "create",
+    "status": "PERMISSION_DENIED",
+    "bucket": "orders",
+    "key": "2026/a b.csv",
+}
+
+
+def test_dead_letter_of_a_refusal_names_request_status_and_object(env: Environment) -> None:
+    env.put()
+    env.queue.dead_letter(env.one(env.url), **REFUSAL)
+    assert values(env.one(env.dead)) == REFUSAL
+
+
+def test_request_of_an_operator_survives_beside_everything_that_a_dead_letter_says(env: Environment) -> None:
+    strangers = {f"n{n}": text("x") for n in range(8)}
+    env.put(attributes=strangers | {"continued": text("4"), "operator": text("{}")})
+    env.queue.dead_letter(env.one(env.url), **REFUSAL)
+    dead_lettered = values(env.one(env.dead))
+    assert len(dead_lettered) == 10
+    assert dead_lettered.items() >= {**REFUSAL, "continued": "4", "operator": "{}"}.items()
+
+
+def test_what_a_dead_letter_said_before_is_not_said_again_when_it_does_not_hold(env: Environment) -> None:
+    env.put()
+    env.queue.dead_letter(env.one(env.url), **REFUSAL)
+    env.queue.dead_letter(env.one(env.dead), **EXPLANATION)
+    assert values(env.one(env.dead)) == EXPLANATION
+
+
+def test_what_dead_letters_are_selected_by_is_not_given_up_for_a_long_reason() -> None:
+    body = "x" * (MOST_BYTES - 400)
+    told = {**REFUSAL, "reason": "r" * 5000, "hint": "h" * 5000}
+    sent = what_is_sent(lambda queue: queue.dead_letter(a_message(body), **told))["MessageAttributes"]
+    names = ("error", "operation", "status", "bucket", "key")
+    assert {name: sent[name]["StringValue"] for name in names} == {name: REFUSAL[name] for name in names}
+
+
 def test_characters_that_sqs_refuses_are_replaced(env: Environment) -> None:
     env.put()
     reason = "bell \x07, half a pair \ud800, not a character \uffff, fine: ü\t😀"
