@@ -28,7 +28,7 @@ from s3_to_sftp.sftp.scheduler import SftpTask
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.size_check import confirm_size
 from s3_to_sftp.sftp.stream_admission import Admission
-from s3_to_sftp.sftp.temporary_names import another_name, probe_name, resume_probe_name
+from s3_to_sftp.sftp.temporary_names import another_name, described, probe_name, resume_probe_name
 from s3_to_sftp.sftp.upload import Staged, create, discard
 from s3_to_sftp.sftp.upload_request import DEFAULT_TUNING, TransferTuning, UploadRequest
 from s3_to_sftp.sftp.upload_stream import ParallelStream, write_ranges
@@ -194,7 +194,8 @@ class _Transfer:
         except RequestRefused as refused:
             if refused.code in NOTHING_THERE or await _is_gone(size):
                 raise CheckpointLost(
-                    f"{self._temporary!r}, {self._start} bytes of an object, is no longer at the partner.",
+                    f"{described(self._temporary)} with {self._start} bytes of an object is no longer at "
+                    "the partner.",
                     hint="The object is sent from its beginning.",
                 ) from None
             raise _not_resumed(refused) from None
@@ -204,7 +205,8 @@ class _Transfer:
             if found is not None and found < self._start:
                 session.abandon(session.close_file(handle, path=self._temporary))
                 raise CheckpointLost(
-                    f"{self._temporary!r} has {found} bytes at the partner, {self._start} were acknowledged.",
+                    f"{described(self._temporary)} has {found} bytes at the partner, {self._start} were "
+                    "acknowledged.",
                     hint="The object is sent from its beginning.",
                 )
         return handle
