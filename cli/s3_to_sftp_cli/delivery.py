@@ -159,6 +159,7 @@ def _variables(configuration: Mapping[str, Any]) -> Mapping[str, str]:
 
 def _sources(text: str) -> tuple[WatchedSource, ...]:
     try:
-        return tuple(WatchedSource(**source) for source in json.loads(text.strip() or "[]"))
-    except (ValueError, TypeError):
+        described = json.loads(text.strip() or "[]")
+        return tuple(WatchedSource(**source) for source in described if not source.pop("former", False))
+    except (ValueError, TypeError, AttributeError):
         return ()

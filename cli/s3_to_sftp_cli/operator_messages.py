@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote_plus
 
 from s3_to_sftp_cli.errors import CliError
 from s3_to_sftp_cli.ledger import Record
+
+Named = TypeVar("Named")
 
 _BATCH = 10
 """The most that SQS takes in one request."""
@@ -83,6 +85,7 @@ class Sender:
         client: A low-level SQS client; needs `sqs:SendMessage`.
         queue_url: The queue that the function reads.
         max_rate: Messages per second at most; None: as fast as SQS takes them.
+        hint: What to do when SQS does not take messages.
         clock: Seconds.
         sleep: Waits so many seconds.
     """
@@ -93,17 +96,29 @@ class Sender:
         queue_url: str,
         *,
         max_rate: float | None = None,
+        hint: str = "Repeat the command with the same --id: what was sent is not sent twice.",
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._client = client
         self._queue_url = queue_url
         self._max_rate = max_rate
+        self._hint = hint
         self._clock = clock
         self._sleep = sleep
 
-    def send(self, records: Iterable[Record], request: Request) -> Iterator[Record]:
+    def send(
+        self,
+        records: Iterable[Named],
+        request: Request,
+        notification: Callable[[Named], dict[str, Any]] | None = None,
+    ) -> Iterator[Named]:
         """Send a message for each version, and yield the version once SQS has it.
+
+        Args:
+            records: Of the ledger, or whatever `notification` takes.
+            request: Travels with every message.
+            notification: Returns the notification that names a version; by default `notification_of`.
 
         Raises:
             CliError: SQS refuses messages again and again.
@@ -113,21 +128,21 @@ class Sender:
         size = _BATCH if self._max_rate is None else max(1, min(_BATCH, int(self._max_rate)))
         iterator = iter(records)
         while batch := list(islice(iterator, size)):
-            self._send(batch, request)
+            self._send([(notification or notification_of)(each) for each in batch], request)  # type: ignore[arg-type]
             sent += len(batch)
             yield from batch
             if self._max_rate is not None and (early := started + sent / self._max_rate - self._clock()) > 0:
                 self._sleep(early)
 
-    def _send(self, batch: list[Record], request: Request) -> None:
+    def _send(self, batch: list[dict[str, Any]], request: Request) -> None:
         attribute = {"DataType": "String", "StringValue": json.dumps(request.as_action())}
         entries = [
             {
                 "Id": str(number),
-                "MessageBody": json.dumps(notification_of(record)),
+                "MessageBody": json.dumps(body),
                 "MessageAttributes": {"operator": attribute},
             }
-            for number, record in enumerate(batch)
+            for number, body in enumerate(batch)
         ]
         for attempt in range(_TRIES):
             answer = self._client.send_message_batch(QueueUrl=self._queue_url, Entries=entries)
@@ -141,5 +156,5 @@ class Sender:
         why = next(iter(failed.values()))
         raise CliError(
             f"SQS does not take {len(failed)} of the messages: {why.get('Message') or why.get('Code')}",
-            hint="Repeat the command with the same --id: what was sent is not sent twice.",
+            hint=self._hint,
         )

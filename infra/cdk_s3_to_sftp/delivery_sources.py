@@ -13,7 +13,7 @@ from cdk_s3_to_sftp.permissions import Permissions
 from cdk_s3_to_sftp.queue_policies import QueuePolicies
 from cdk_s3_to_sftp.queues import check_takes_events
 from cdk_s3_to_sftp.server import SftpServer
-from cdk_s3_to_sftp.sources import Source, Trigger, directories, known_length, warn_of_shared_names
+from cdk_s3_to_sftp.sources import Source, Trigger, described_sources, known_length, warn_of_shared_names
 
 _LARGEST_ENVIRONMENT = 4096
 """Lambda's limit in bytes for all environment variables of a function together."""
@@ -138,13 +138,18 @@ class DeliverySources(Construct):
 
     def _update_directories(self) -> None:
         # If two have the same filter the function uses the first.
-        if told := directories(cdk.Stack.of(self), [*self._sources, *self._former_sources]):
-            self.function.add_environment("SSH_SOURCES", told)
+        if described := self._described_sources():
+            self.function.add_environment("SSH_SOURCES", described)
+
+    def _described_sources(self) -> str | None:
+        stack = cdk.Stack.of(self)
+        room = _LARGEST_ENVIRONMENT - known_length(stack, *self.server.variables().values())
+        return described_sources(stack, self._sources, self._former_sources, room=room)
 
     def _errors(self) -> list[str]:
         if not self._sources:
             return ["there is nothing to deliver: leave out `sources`, or call add_source()"]
-        told = directories(cdk.Stack.of(self), [*self._sources, *self._former_sources]) or ""
+        told = self._described_sources() or ""
         known = known_length(cdk.Stack.of(self), told, *self.server.variables().values())
         if known <= _LARGEST_ENVIRONMENT:
             return []

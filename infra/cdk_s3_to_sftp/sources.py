@@ -99,19 +99,38 @@ class Source:
         )
 
 
-def directories(stack: cdk.Stack, sources: Sequence[Source]) -> str | None:
-    """Return the sources as JSON for the function, if any has its own directory."""
-    told = [
-        {
-            "bucket": source.bucket_name,
-            **({"prefix": source.prefix} if source.prefix else {}),
-            **({"suffix": source.suffix} if source.suffix else {}),
-            "directory": source.directory,
-        }
-        for source in sources
-        if source.directory
+def described_sources(
+    stack: cdk.Stack, sources: Sequence[Source], former: Sequence[Source], *, room: int
+) -> str | None:
+    """Return the sources as JSON for the function, and for the operator's command.
+
+    The function needs those with a directory of their own; the command shows and backfills all.
+
+    Args:
+        stack: Resolves names that are known only at deployment.
+        sources: Those that are watched.
+        former: Those whose messages may still wait.
+        room: Bytes that it may take. Where not all sources fit, only those with a directory are described.
+    """
+    all_of_them = [
+        *(_described(each) for each in sources),
+        *(_described(each, former=True) for each in former),
     ]
-    return stack.to_json_string(told) if told else None
+    needed = [each for each in all_of_them if "directory" in each]
+    text: str = stack.to_json_string(all_of_them)
+    if known_length(stack, text) <= room:
+        return text
+    return stack.to_json_string(needed) if needed else None
+
+
+def _described(source: Source, *, former: bool = False) -> dict[str, object]:
+    return {
+        "bucket": source.bucket_name,
+        **({"prefix": source.prefix} if source.prefix else {}),
+        **({"suffix": source.suffix} if source.suffix else {}),
+        **({"directory": source.directory} if source.directory else {}),
+        **({"former": True} if former else {}),
+    }
 
 
 def known_length(stack: cdk.Stack, *texts: str) -> int:

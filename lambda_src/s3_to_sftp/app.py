@@ -14,6 +14,7 @@ from s3_to_sftp.events import EventPublisher, NullPublisher, Publisher
 from s3_to_sftp.queue.disposition import MessageDisposition
 from s3_to_sftp.queue.message_queue import MessageQueue
 from s3_to_sftp.queue.retry_policy import RetryPolicy
+from s3_to_sftp.selftest import SelftestFiles
 from s3_to_sftp.settings import Settings
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.connection import Connect, connect
@@ -25,6 +26,7 @@ from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
 from s3_to_sftp.state.ledger import Ledger
 from s3_to_sftp.state.no_ledger import NoLedger
 from s3_to_sftp.state.pause import DynamoPause, NoPause, Pause
+from s3_to_sftp.state.table import Table
 from s3_to_sftp.state.trusted_host_key import DynamoTrustedHostKeys
 from s3_to_sftp.telemetry import Telemetry
 
@@ -49,12 +51,14 @@ class App:
         disposition: Decides about messages; None where they are left to SQS.
         publisher: To be flushed at the end of an invocation.
         longest_reply: Seconds that the partner may take for one reply.
+        selftests: Removes the files of self-tests; None where there is no ledger.
     """
 
     runner: InvocationRunner
     disposition: MessageDisposition | None
     publisher: Publisher
     longest_reply: float = 0
+    selftests: SelftestFiles | None = None
 
 
 def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient) -> App:
@@ -86,6 +90,7 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
         sha256=settings.sha256,
         unknown_outcome=settings.unknown_outcome,
     )
+    end_of_invocation = functools.partial(sftp.end_of_invocation, keep_first=settings.keep_connection)
     return App(
         runner=InvocationRunner(
             server=settings.server,
@@ -96,12 +101,22 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
             publisher=publisher,
             telemetry=telemetry,
             directory=settings.directory,
-            end_of_invocation=functools.partial(sftp.end_of_invocation, keep_first=settings.keep_connection),
+            end_of_invocation=end_of_invocation,
         ),
         disposition=_disposition(settings, new_client, publisher, delivery, telemetry),
         publisher=publisher,
         longest_reply=timeouts.reply,
+        selftests=_selftests(settings, new_client, sftp, end_of_invocation),
     )
+
+
+def _selftests(
+    settings: Settings, new_client: NewClient, sftp: SftpClient, end_of_invocation: Callable[[], None]
+) -> SelftestFiles | None:
+    if settings.ledger_table is None:
+        return None
+    client = _WhenNeeded(lambda: new_client("dynamodb", config=_SMALL_ANSWERS))
+    return SelftestFiles(Table(client, settings.ledger_table), sftp, end_of_invocation=end_of_invocation)
 
 
 def _timeouts(settings: Settings) -> Timeouts:

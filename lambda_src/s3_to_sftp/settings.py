@@ -237,17 +237,21 @@ def _ciphers(text: str) -> tuple[str, ...]:
 
 def _sources(text: str) -> tuple[SourceDirectory, ...]:
     try:
-        return tuple(_source(_texts(source)) for source in json.loads(text.strip() or "[]"))
+        return tuple(_source(source) for source in json.loads(text.strip() or "[]"))
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigurationError(
             'SSH_SOURCES must be a JSON list of {"bucket": ..., "prefix": ..., "suffix": ..., "directory": '
-            f"...}}, prefix and suffix where there are any, got {quoted(text)!r} ({quoted(error)}).",
+            f"...}}, all but the bucket where they are needed, got {quoted(text)!r} ({quoted(error)}).",
             hint="Set it in the function's configuration.",
         ) from None
 
 
-def _source(fields: Mapping[str, str]) -> SourceDirectory:
-    source = SourceDirectory(**fields)
+def _source(fields: Mapping[str, object]) -> SourceDirectory:
+    former = fields.get("former", False)
+    if not isinstance(former, bool):
+        raise TypeError(f"{former!r} is neither true nor false")
+    texts = _texts({name: value for name, value in fields.items() if name != "former"})
+    source = SourceDirectory(**texts, former=former)
     _directory("SSH_SOURCES", source.directory)
     if why := never_delivered(prefix=source.prefix, suffix=source.suffix):
         raise ConfigurationError(

@@ -110,6 +110,7 @@ class TestDirectory:
         texts = {name: value for name, value in written.items() if isinstance(value, str)}
         read = Settings.from_environment({**texts, "SSH_SECRET_ARN": "arn"})
         assert read.sources == (
+            SourceDirectory(bucket="one"),
             SourceDirectory(bucket="two", prefix="a/", suffix=".csv", directory="/csv"),
             SourceDirectory(bucket="two", prefix="b/", directory="/b"),
         )
@@ -120,6 +121,15 @@ class TestDirectory:
         (_, (before, reference, after)) = ssh_sources["Fn::Join"]
         assert reference["Ref"].startswith("One")
         assert json.loads(f"{before}one{after}") == [{"bucket": "one", "directory": "/one"}]
+
+    def test_sources_without_a_directory_are_left_out_where_not_all_fit(self, stack: cdk.Stack) -> None:
+        delivery, bucket = new_delivery(stack), s3.Bucket(stack, "Theirs")
+        for number in range(90):
+            delivery.add_source(bucket, prefix=f"department-of-very-long-names-{number}/")
+        delivery.add_source(bucket, prefix="other/", directory="/other")
+        told = delivery_function(stack)["Environment"]["Variables"]["SSH_SOURCES"]["Fn::Join"][1]
+        assert "department" not in json.dumps(told)
+        assert "/other" in json.dumps(told)
 
     @pytest.mark.parametrize(("count", "fits"), [(20, True), (60, False)])
     def test_directories_over_the_environment_quota_fail_at_synth(

@@ -335,11 +335,12 @@ def test_source_without_deliverable_keys_is_refused(source: dict[str, str]) -> N
 def test_sources_may_have_their_own_directories() -> None:
     text = (
         '[{"bucket": "b", "prefix": "in/", "suffix": ".csv", "directory": "/csv"},'
-        ' {"bucket": "c", "directory": "/c"}]'
+        ' {"bucket": "c", "directory": "/c"}, {"bucket": "d", "former": true}]'
     )
     assert Settings.from_environment({**PLAIN, "SSH_SOURCES": text}).sources == (
         SourceDirectory(bucket="b", prefix="in/", suffix=".csv", directory="/csv"),
         SourceDirectory(bucket="c", directory="/c"),
+        SourceDirectory(bucket="d", former=True),
     )
 
 
@@ -355,11 +356,11 @@ def test_missing_sources_are_an_empty_tuple(text: str) -> None:
         '{"b": "/in"}',
         '["b"]',
         "7",
-        '[{"bucket": "b"}]',
         '[{"directory": "/in"}]',
         '[{"bucket": "b", "directory": 7}]',
         '[{"bucket": "b", "directory": null}]',
         '[{"bucket": "b", "directory": "/in", "key": "k"}]',
+        '[{"bucket": "b", "former": "yes"}]',
     ],
 )
 def test_invalid_sources_are_shown_in_the_error(text: str) -> None:

@@ -434,7 +434,14 @@ class Delivery:
             final=final,
             if_unknown=self._unknown_outcome,
         )
-        _log.warning("%s was complete before this attempt: %s", attempt.lease.ref, verdict.value)
+        asides = own_names(attempt.lease, NameKind.ASIDE)
+        _log.warning(
+            "%s was complete as %r before this attempt: %s",
+            attempt.lease.ref,
+            commit.temporary,
+            verdict.value,
+            extra={"moved_aside": asides},
+        )
         match verdict:
             case Verdict.PUBLISH:
                 here = replace(commit, server=server)
@@ -460,7 +467,7 @@ class Delivery:
                 return self._send(attempt, deadline)
             case Verdict.UNKNOWN:
                 attempt.commit, attempt.earlier_rename = commit, True
-                raise outcome_unknown(commit, final=final, asides=own_names(attempt.lease, NameKind.ASIDE))
+                raise outcome_unknown(commit, final=final, asides=asides)
 
     # What others ask.
 

@@ -85,6 +85,10 @@ class FailedAttempts:
         reason = (
             error.reason if isinstance(error, DeliveryError) else f"{type(error).__name__}: {quoted(error)}"
         )
+        if attempt.has_written:  # reasons have no random names
+            _log.info(
+                "attempt %d at %s wrote %r", attempt.lease.attempt, attempt.lease.ref, attempt.lease.temporary
+            )
         try:
             self._record(attempt, error, reason)
         except LedgerError as trouble:  # the error to tell is the first one; the lease ends by itself

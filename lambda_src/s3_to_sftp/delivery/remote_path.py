@@ -18,19 +18,21 @@ _REORDERING = re.compile("[\\u202a-\\u202e\\u2066-\\u2069]")
 
 @dataclass(frozen=True, kw_only=True)
 class SourceDirectory:
-    """Where the objects of one source go, when they don't go where all others do.
+    """Where the objects of one source go.
 
     Attributes:
         bucket: The bucket's name.
-        prefix: How their keys begin.
-        suffix: How their keys end.
-        directory: Remote directory.
+        prefix: Of their keys; empty: any.
+        suffix: Of their keys; empty: any.
+        directory: Remote directory; empty: that of the delivery.
+        former: Whether it is no longer watched: only waiting messages name its objects.
     """
 
     bucket: str
     prefix: str = ""
     suffix: str = ""
-    directory: str
+    directory: str = ""
+    former: bool = False
 
     def holds(self, bucket: str, key: str) -> bool:
         """Return whether the object comes from there."""
@@ -43,13 +45,13 @@ def directory_of(bucket: str, key: str, sources: Sequence[SourceDirectory], *, o
     Args:
         bucket: The object's bucket.
         key: Its decoded key.
-        sources: Those with a directory of their own.
-        otherwise: The directory of all others.
+        sources: As they are configured.
+        otherwise: The directory of sources without their own, and of objects of no source.
     """
     holding = [source for source in sources if source.holds(bucket, key)]
     if not holding:
         return otherwise
-    return max(holding, key=lambda source: (len(source.prefix), len(source.suffix))).directory
+    return max(holding, key=lambda source: (len(source.prefix), len(source.suffix))).directory or otherwise
 
 
 def remote_path(*, directory: str, key: str) -> str:

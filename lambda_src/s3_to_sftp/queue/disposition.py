@@ -28,6 +28,7 @@ from s3_to_sftp.errors import (
     QueueError,
 )
 from s3_to_sftp.events import Publisher
+from s3_to_sftp.explanation import failure_fields
 from s3_to_sftp.queue.message_part import part_of
 from s3_to_sftp.queue.message_queue import Message, MessageQueue
 from s3_to_sftp.queue.retry_policy import RetryHistory, RetryPolicy
@@ -249,18 +250,31 @@ class MessageDisposition:
         return _DeadLettered(ref, shown, type(error).__name__, attempt)
 
     def _dead_letter(self, message: Message, dead: Sequence[_DeadLettered]) -> None:
-        """Send the message to the dead-letter queue, unchanged and with the reason, and publish that."""
+        """Send the message to the dead-letter queue, unchanged and with the reason, and publish that.
+
+        Where its objects have failed differently, the attributes are those of the first one.
+        """
         first = dead[0].error
         reason, hint = first.reason, first.hint
         if len(dead) > 1:
             reason = "\n".join(f"{each.ref}: {each.error.reason}" for each in dead)
             hint = "\n".join(dict.fromkeys(each.error.hint for each in dead))
         reason, hint = cut(reason, MOST_REASON_BYTES), cut(hint, MOST_REASON_BYTES)
-        self._queue.dead_letter(message, reason=reason, hint=hint, error=dead[0].error_class)
+        about = failure_fields(dead[0].error)
+        self._queue.dead_letter(
+            message,
+            reason=reason,
+            hint=hint,
+            error=dead[0].error_class,
+            operation=about.get("operation", ""),
+            status=about.get("sftp_status", ""),
+            bucket=dead[0].ref.bucket if dead[0].ref else "",
+            key=dead[0].ref.key if dead[0].ref else "",
+        )
         self._telemetry.dead_lettered()
         # Not "message": logging refuses an extra field of a name that a record has, with a KeyError.
-        about = {"message_id": message.id, "receives": message.receive_count, "hint": hint}
-        _log.error("dead-lettered: %s", reason, extra=about)
+        extra = {"message_id": message.id, "receives": message.receive_count, "hint": hint}
+        _log.error("dead-lettered: %s", reason, extra=extra)
         for each in dead:
             path = self._path_of(each.ref) if each.ref else None
             self._publisher.failed(each.ref, each.error, attempt=each.attempt, remote_path=path)

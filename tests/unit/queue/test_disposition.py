@@ -322,9 +322,8 @@ def test_saved_checkpoint_sends_a_continuation_and_acknowledges_the_message(
 @pytest.mark.parametrize("error", PERMANENT, ids=class_name)
 def test_permanent_failure_is_dead_lettered_with_the_reason(error: Any, env: DispositionEnvironment) -> None:
     assert env.apply((A, error))
-    assert env.queue.dead_lettered == [
-        {"reason": error.reason, "hint": error.hint, "error": class_name(error)}
-    ]
+    (told,) = env.queue.dead_lettered
+    assert told.items() >= {"reason": error.reason, "hint": error.hint, "error": class_name(error)}.items()
     assert env.given_up == [(A, error)]
     assert env.publisher.failures == [(A, error, 1)]
 
@@ -546,7 +545,44 @@ def test_every_failed_object_of_a_dead_lettered_message_is_recorded_and_publishe
         "reason": f"{A}: no path.\n{B}: cut.",
         "hint": "rename.\nwait.",
         "error": "RemotePathRefused",
+        "operation": "",
+        "status": "",
+        "bucket": A.bucket,
+        "key": A.key,
     }
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [(3, "PERMISSION_DENIED"), (14, "NO_SPACE_ON_FILESYSTEM"), (99, "99")]
+)
+def test_dead_letter_of_a_refusal_says_which_request_and_which_status(
+    code: int, status: str, env: DispositionEnvironment
+) -> None:
+    refused = RequestRefused("no.", hint="", code=code, disposition=Disposition.PERMANENT, request="create")
+    assert env.apply((A, refused))
+    (told,) = env.queue.dead_lettered
+    assert (told["operation"], told["status"]) == ("create", status)
+    assert (told["bucket"], told["key"]) == (A.bucket, A.key)
+
+
+def test_attributes_of_a_dead_letter_are_those_of_the_first_object_that_failed(
+    env: DispositionEnvironment,
+) -> None:
+    refused = RequestRefused("no.", hint="", code=3, disposition=Disposition.PERMANENT, request="rename")
+    env.apply((A, NOTHING_TO_SEND[0]), (B, refused), (C, PERMANENT[1]), of=message(objects=(A, B, C)))
+    (told,) = env.queue.dead_lettered
+    assert [told[name] for name in ("error", "operation", "status", "key")] == [
+        "RequestRefused",
+        "rename",
+        "PERMISSION_DENIED",
+        B.key,
+    ]
+
+
+def test_dead_letter_that_names_no_object_has_no_key(env: DispositionEnvironment) -> None:
+    env.apply((None, PERMANENT[0]))
+    (told,) = env.queue.dead_lettered
+    assert (told["bucket"], told["key"]) == ("", "")
 
 
 def test_returned_and_continued_objects_are_sent_before_the_message_is_dead_lettered(
@@ -631,6 +667,8 @@ def test_dead_lettered_message_has_its_body_and_the_reason_as_attributes(sqs: An
         "reason": "no path.",
         "hint": "rename.",
         "error": "RemotePathRefused",
+        "bucket": A.bucket,
+        "key": A.key,
     }
 
 

@@ -285,6 +285,47 @@ def test_foreign_attributes_make_room_for_the_explanation(env: QueueEnvironment)
     assert values(dead_lettered).items() >= {**EXPLANATION, "continued": "4"}.items()
 
 
+REFUSAL = {
+    "reason": "refused.",
+    "hint": "ask.",
+    "error": "RequestRefused",
+    "operation": "create",
+    "status": "PERMISSION_DENIED",
+    "bucket": "orders",
+    "key": "2026/a b.csv",
+}
+
+
+def test_dead_letter_of_a_refusal_names_request_status_and_object(env: QueueEnvironment) -> None:
+    env.put()
+    env.queue.dead_letter(env.one(env.url), **REFUSAL)
+    assert values(env.one(env.dead)) == REFUSAL
+
+
+def test_operator_request_survives_with_all_explanations_of_a_dead_letter(env: QueueEnvironment) -> None:
+    strangers = {f"n{n}": text("x") for n in range(8)}
+    env.put(attributes=strangers | {"continued": text("4"), "operator": text("{}")})
+    env.queue.dead_letter(env.one(env.url), **REFUSAL)
+    dead_lettered = values(env.one(env.dead))
+    assert len(dead_lettered) == 10
+    assert dead_lettered.items() >= {**REFUSAL, "continued": "4", "operator": "{}"}.items()
+
+
+def test_outdated_explanations_of_a_dead_letter_are_dropped(env: QueueEnvironment) -> None:
+    env.put()
+    env.queue.dead_letter(env.one(env.url), **REFUSAL)
+    env.queue.dead_letter(env.one(env.dead), **EXPLANATION)
+    assert values(env.one(env.dead)) == EXPLANATION
+
+
+def test_long_reason_does_not_displace_what_dead_letters_are_selected_by() -> None:
+    body = "x" * (MOST_BYTES - 400)
+    told = {**REFUSAL, "reason": "r" * 5000, "hint": "h" * 5000}
+    sent = sent_request(lambda queue: queue.dead_letter(message_with(body), **told))["MessageAttributes"]
+    names = ("error", "operation", "status", "bucket", "key")
+    assert {name: sent[name]["StringValue"] for name in names} == {name: REFUSAL[name] for name in names}
+
+
 def test_characters_that_sqs_refuses_are_replaced(env: QueueEnvironment) -> None:
     env.put()
     reason = "bell \x07, half a pair \ud800, not a character \uffff, fine: ü\t😀"

@@ -13,7 +13,7 @@ import pytest
 
 from s3_to_sftp.credentials import Credentials
 from s3_to_sftp.errors import HostKeyRefused, LedgerError, PartnerUnreachable
-from s3_to_sftp.settings import Server
+from s3_to_sftp.server import Server
 from s3_to_sftp.sftp.connection import Connection
 from s3_to_sftp.sftp.trusting_connect import TrustingConnect
 from s3_to_sftp.ssh.connect import Timeouts

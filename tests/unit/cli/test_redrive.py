@@ -1,0 +1,241 @@
+"""Dead letters: what is sent back, what stays, and what an interruption leaves."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_plus
+
+import boto3
+import jsonschema
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from s3_to_sftp_cli import dead_letters
+from s3_to_sftp_cli.context import Context
+from s3_to_sftp_cli.dead_letters import DeadLetterQueue, Selection
+from s3_to_sftp_cli.delivery import DeployedDelivery
+from s3_to_sftp_cli.main import main
+from s3_to_sftp_cli.pace import Pace
+
+DENIED = {"error": "RequestRefused", "status": "PERMISSION_DENIED", "operation": "create"}
+NAMED = {"error": "RemotePathRefused", "reason": "The name is too long."}
+
+
+class Queues:
+    def __init__(self) -> None:
+        self.sqs = boto3.client("sqs", region_name="eu-west-1")
+        self.queue, self.dead = (
+            self.sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("queue", "dead")
+        )
+
+    def dead_letter(self, key: str, **attributes: str) -> None:
+        self.sqs.send_message(
+            QueueUrl=self.dead,
+            MessageBody=notification(key),
+            MessageAttributes={
+                name: {"DataType": "String", "StringValue": text} for name, text in attributes.items()
+            },
+        )
+
+    def messages(self, url: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        while messages := self.sqs.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], VisibilityTimeout=600
+        ).get("Messages"):
+            found += messages
+        for message in found:
+            self.sqs.change_message_visibility(
+                QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
+            )
+        return found
+
+
+def notification(key: str) -> str:
+    record = {
+        "eventSource": "aws:s3",
+        "eventName": "ObjectCreated:Put",
+        "eventVersion": "2.1",
+        "s3": {
+            "bucket": {"name": "orders"},
+            "object": {"key": quote_plus(key), "size": 1, "sequencer": "01"},
+        },
+    }
+    return json.dumps({"Records": [record]})
+
+
+@pytest.fixture
+def queues(monkeypatch: pytest.MonkeyPatch) -> Iterator[Queues]:
+    monkeypatch.setattr(dead_letters, "_WAIT_SECONDS", 0)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    with mock_aws():
+        yield Queues()
+
+
+@pytest.fixture
+def redrive(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> Any:
+    delivery = DeployedDelivery(
+        function="f", arn="", host="h", port=22, queue_url=queues.queue, dead_letter_queue_url=queues.dead
+    )
+    monkeypatch.setattr(Context, "delivery", delivery)
+
+    def redrive(*arguments: str) -> int:
+        with pytest.raises(SystemExit) as ended:
+            main(["redrive", "--region", "eu-west-1", "--max-rate", "10000", *arguments])
+        return int(ended.value.code or 0)
+
+    return redrive
+
+
+def test_one_kind_goes_back_and_the_other_stays_visible(redrive: Any, queues: Queues) -> None:
+    for number in range(12):
+        queues.dead_letter(f"denied/{number}.csv", **DENIED)
+        queues.dead_letter(f"named/{number}.csv", **NAMED)
+    assert redrive("--error", "PERMISSION_DENIED") == 0
+    back, stay = queues.messages(queues.queue), queues.messages(queues.dead)
+    assert Counter("denied" in message["Body"] for message in back) == {True: 12}
+    assert Counter("named" in message["Body"] for message in stay) == {True: 12}
+
+
+def test_body_and_attributes_are_sent_back_unchanged(redrive: Any, queues: Queues) -> None:
+    queues.dead_letter("a b+ü.csv", **DENIED, reason="r", continued="3")
+    redrive("--all")
+    (message,) = queues.messages(queues.queue)
+    assert message["Body"] == notification("a b+ü.csv")
+    texts = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
+    assert texts == {**DENIED, "reason": "r", "continued": "3"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sent"),
+    [
+        (["--error", "requestrefused"], {"denied/1.csv"}),
+        (["--error", "create"], {"denied/1.csv"}),
+        (["--error", "RequestRefused PERMISSION_DENIED create"], {"denied/1.csv"}),
+        (["--reason", "too LONG"], {"named/2.csv"}),
+        (["--key", "named/*"], {"named/2.csv"}),
+        (["--key", "*.csv", "--reason", "long"], {"named/2.csv"}),
+        (["--error", "received too often"], {"native.csv"}),
+        (["--all"], {"denied/1.csv", "named/2.csv", "native.csv"}),
+    ],
+)
+def test_selection_by_error_reason_and_key(
+    redrive: Any, queues: Queues, arguments: list[str], sent: set[str]
+) -> None:
+    queues.dead_letter("denied/1.csv", **DENIED)
+    queues.dead_letter("named/2.csv", **NAMED)
+    queues.dead_letter("native.csv")
+    assert redrive(*arguments) == 0
+    assert {message["Body"] for message in queues.messages(queues.queue)} == {
+        notification(key) for key in sent
+    }
+
+
+def test_without_a_selection_nothing_is_sent_and_the_usage_is_explained(
+    redrive: Any, queues: Queues, capsys: Any
+) -> None:
+    queues.dead_letter("a.csv", **DENIED)
+    assert redrive() == 2
+    assert "--all" in capsys.readouterr().err
+    assert queues.messages(queues.queue) == []
+
+
+def test_dry_run_shows_the_kinds_and_changes_nothing(redrive: Any, queues: Queues, capsys: Any) -> None:
+    queues.dead_letter("a.csv", **DENIED)
+    queues.dead_letter("b.csv", **NAMED)
+    assert redrive("--dry-run") == 0
+    shown = capsys.readouterr().out
+    assert "RequestRefused PERMISSION_DENIED create" in shown
+    assert "2 messages would be sent back" in shown
+    assert queues.messages(queues.queue) == []
+    assert len(queues.messages(queues.dead)) == 2
+
+
+def test_a_selection_that_matches_nothing_has_an_exit_code_of_its_own(redrive: Any, queues: Queues) -> None:
+    queues.dead_letter("a.csv", **DENIED)
+    assert redrive("--error", "QUOTA_EXCEEDED") == 4
+    assert len(queues.messages(queues.dead)) == 1
+
+
+def test_an_empty_queue_is_said_so(redrive: Any, capsys: Any) -> None:
+    assert redrive("--all") == 0
+    assert "empty" in capsys.readouterr().out
+
+
+def test_json_counts_what_was_sent_and_what_stays(redrive: Any, queues: Queues, capsys: Any) -> None:
+    queues.dead_letter("a.csv", **DENIED)
+    queues.dead_letter("b.csv", **NAMED)
+    redrive("--error", "create", "--json")
+    document = json.loads(capsys.readouterr().out)
+    schema = Path(__file__).parents[3] / "docs/reference/cli-json/redrive.schema.json"
+    jsonschema.validate(document, json.loads(schema.read_text()))
+    assert document["sent"] == 1
+    assert document["matched"] == [{"kind": "RequestRefused PERMISSION_DENIED create", "messages": 1}]
+    assert document["kept"] == [{"kind": "RemotePathRefused", "messages": 1}]
+
+
+@pytest.mark.parametrize("when", ["before the message is sent", "before it is deleted"])
+def test_an_interruption_loses_nothing_and_can_be_repeated(
+    redrive: Any, queues: Queues, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    for number in range(5):
+        queues.dead_letter(f"{number}.csv", **DENIED)
+    left = [3]
+
+    def interrupted(*_: object) -> None:
+        left[0] -= 1
+        if not left[0]:
+            raise KeyboardInterrupt
+
+    target = Pace if when == "before the message is sent" else DeadLetterQueue
+    method = "wait" if target is Pace else "delete"
+    whole = getattr(target, method)
+    with monkeypatch.context() as patched:
+        patched.setattr(target, method, lambda *given: (interrupted(), whole(*given)))
+        assert redrive("--all") == 130
+    names = {notification(f"{number}.csv") for number in range(5)}
+    everywhere = [*queues.messages(queues.queue), *queues.messages(queues.dead)]
+    assert {message["Body"] for message in everywhere} == names
+    assert redrive("--all") == 0
+    assert queues.messages(queues.dead) == []
+    assert {message["Body"] for message in queues.messages(queues.queue)} == names
+
+
+def test_a_queue_that_refuses_leaves_the_dead_letters(
+    redrive: Any, queues: Queues, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    queues.dead_letter("a.csv", **DENIED)
+
+    def refuse(*_: object) -> None:
+        text = "User: x is not authorized to perform: sqs:SendMessage on resource: y"
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": text}}, "SendMessage")
+
+    monkeypatch.setattr(DeadLetterQueue, "send_back", refuse)
+    assert redrive("--all") == 5
+    assert "lack the permission sqs:SendMessage" in capsys.readouterr().err
+    assert len(queues.messages(queues.dead)) == 1
+
+
+def test_selection_is_of_whole_words_not_of_parts() -> None:
+    letter = dead_letters.DeadLetter(
+        id="1",
+        body="",
+        receipt_handle="",
+        attributes={"error": {"DataType": "String", "StringValue": "OutcomeUnknown"}},
+        objects=(),
+    )
+    assert Selection(error="OutcomeUnknown").matches(letter)
+    assert not Selection(error="Unknown").matches(letter)
+
+
+def test_pace_spreads_what_passes_evenly() -> None:
+    now = [0.0]
+    pace = Pace(4, clock=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds))
+    for _ in range(9):
+        pace.wait()
+    assert now[0] == 2.0
