@@ -505,6 +505,15 @@ def test_resend_sends_a_cancelled_object_after_all(account: Account) -> None:
     assert [each["action"] for each in account.actions()] == ["cancel", "resend"]
 
 
+def test_resend_that_still_waits_does_not_overrule_a_later_cancel(account: Account) -> None:
+    account.unknown()
+    account.run("resend", A.key, "--reason", "they have not got it")
+    (asked,) = account.announced()  # and it waits
+    account.run("cancel", A.key, "--reason", "they do not want it any more")
+    with pytest.raises(Cancelled):
+        account.ledger.lease(asked)
+
+
 # confirm
 
 
