@@ -44,7 +44,7 @@ class Request:
         return {
             "action": self.action,
             "who": self.who,
-            "at": int(self.at),
+            "at": round(self.at, 3),
             "reason": self.reason,
             "id": self.id,
         }

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import click
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from s3_to_sftp_cli.aws import explained
 from s3_to_sftp_cli.context import Context, dry_run_option, reason_option, shared_options
 from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.ledger import Record
@@ -286,7 +288,8 @@ def _send_all(
     dry_run: bool,
     already: int = 0,
 ) -> int:
-    about = f"{count_text(count, 'object')}, {size_text(size)}"
+    # Of what was recorded by an earlier release the size may not be known.
+    about = count_text(count, "object") + (f", {size_text(size)}" if size else "")
     sent = already
     if count > already and not dry_run:
         if ask:
@@ -347,7 +350,15 @@ def _tell_ended(
     dead_letters = context.delivery.dead_letter_queue_url
     has_letter = record.state in {"FAILED", "UNKNOWN"} and dead_letters is not None
     if has_letter and not dry_run:
-        removed = remove_dead_letters(context.aws.client("sqs"), str(dead_letters), record)
+        try:
+            removed = remove_dead_letters(context.aws.client("sqs"), str(dead_letters), record)
+        except (ClientError, BotoCoreError) as error:
+            why = explained(error)
+            raise CliError(
+                f"{record.key} is {state}, and its dead letter could not be removed: {why.message}",
+                hint="It can stay: redriven, it is acknowledged and nothing is sent.",
+                code=why.code,
+            ) from None
 
     def show(console: Any) -> None:
         would = "would become" if dry_run else "is"

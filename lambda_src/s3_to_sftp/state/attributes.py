@@ -28,6 +28,14 @@ class RawAttribute:
         entry = self.value.get("M", {}).get(name, {})
         return str(entry.get("S", "")) if isinstance(entry, Mapping) else ""
 
+    def number(self, name: str) -> float:
+        """Return a number of the map that it is; 0 where there is none."""
+        entry = self.value.get("M", {}).get(name, {})
+        try:
+            return float(entry["N"])
+        except (TypeError, KeyError, ValueError):
+            return 0
+
 
 def to_attribute(value: object) -> dict[str, Any]:
     """Return a value in the form that the low-level client takes.

@@ -24,6 +24,9 @@ from s3_to_sftp.state.remote_names import NameKind, RemoteName
 KEY = "key"
 """Sort key of the key item."""
 
+_DECISIONS = ("cancel", "confirm")
+"""Actions of operators that end a version. The command writes them."""
+
 FILE = "file"
 """Sort key of the item of a file."""
 
@@ -89,6 +92,13 @@ class VersionItem:
     def has_done(self, request: OperatorRequest) -> bool:
         """Return whether this request of an operator was carried out on the version before."""
         return any(action.text("id") == request.id for action in self.operator_actions)
+
+    def is_overruled(self, request: OperatorRequest) -> bool:
+        """Return whether an operator has cancelled or confirmed the version after this request."""
+        return any(
+            action.text("action") in _DECISIONS and action.number("at") >= request.at
+            for action in self.operator_actions
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -74,7 +74,8 @@ class Snapshot:
         version, request = self.version, ref.operator
         if version is None or request is None or request.action is not Action.RESEND:
             return False
-        return version.state in _RESENDABLE and not version.has_done(request)
+        is_new = not version.has_done(request) and not version.is_overruled(request)
+        return version.state in _RESENDABLE and is_new
 
     def refuse_ended(self, ref: ObjectRef) -> None:
         """Refuse a version that has reached a final state.

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
+import re
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from typing import Any
 import boto3
 import jsonschema
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from s3_to_sftp.errors import AlreadyDelivered, Cancelled, CircuitOpen, PartnerUnreachable
@@ -24,8 +28,10 @@ from s3_to_sftp_cli import object_selection, partner_attempt
 from s3_to_sftp_cli.context import Context
 from s3_to_sftp_cli.delivery import DeployedDelivery, WatchedSource
 from s3_to_sftp_cli.errors import CliError, ExitCode
+from s3_to_sftp_cli.ledger import Record
 from s3_to_sftp_cli.main import main
 from s3_to_sftp_cli.object_selection import parse_period
+from s3_to_sftp_cli.operator_messages import Request, Sender
 from tests.support.lambda_events import eventbridge_event, s3_notification, s3_record, sqs_record
 from tests.support.ledger_environment import TABLE, LedgerEnvironment, commit_of, create_table, ref
 
@@ -499,6 +505,15 @@ def test_resend_sends_a_cancelled_object_after_all(account: Account) -> None:
     assert [each["action"] for each in account.actions()] == ["cancel", "resend"]
 
 
+def test_resend_that_still_waits_does_not_overrule_a_later_cancel(account: Account) -> None:
+    account.unknown()
+    account.run("resend", A.key, "--reason", "they have not got it")
+    (asked,) = account.announced()  # and it waits
+    account.run("cancel", A.key, "--reason", "they do not want it any more")
+    with pytest.raises(Cancelled):
+        account.ledger.lease(asked)
+
+
 # confirm
 
 
@@ -545,8 +560,6 @@ def test_resend_after_an_unknown_outcome_is_leased(account: Account) -> None:
 
 
 def test_permission_that_is_missing_is_named(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    from botocore.exceptions import ClientError
-
     account.waits()
 
     def denied(*_: Any, **__: Any) -> Any:
@@ -555,3 +568,59 @@ def test_permission_that_is_missing_is_named(account: Account, monkeypatch: pyte
     monkeypatch.setattr("s3_to_sftp_cli.ledger_changes.LedgerWriter._update", denied)
     text = account.run("cancel", A.key, "--reason", "r", code=ExitCode.DENIED)
     assert "lack the permission UpdateItem" in text
+
+
+def test_dead_letter_that_cannot_be_removed_is_said_after_the_change(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account.unknown()
+
+    def denied(*_: Any) -> int:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "ReceiveMessage")
+
+    monkeypatch.setattr("s3_to_sftp_cli.commands.objects.remove_dead_letters", denied)
+    text = account.run("confirm", A.key, "--reason", "r", code=ExitCode.DENIED)
+    assert "in/a.csv is DELIVERED, and its dead letter could not be removed" in text
+    assert account.ledger.state(A) == "DELIVERED"
+
+
+@pytest.mark.parametrize(("answer", "sent", "code"), [("y\n", 1, 0), ("n\n", 0, ExitCode.INTERRUPTED)])
+def test_person_is_asked_before_many_are_sent_again(
+    account: Account, monkeypatch: pytest.MonkeyPatch, answer: str, sent: int, code: Any
+) -> None:
+    account.ledger.deliver(A)
+    time.sleep(0.01)
+    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+    for stream in (sys.stdin, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    text = account.run("resend", "--delivered", "1h..", "--reason", "r", code=code)
+    assert "Send it again [y/N]" in text
+    assert len(account.received()) == sent
+
+
+class InterruptedSender(Sender):
+    """Ctrl-C after the first ten."""
+
+    def send(self, records: Iterable[Record], request: Request) -> Iterator[Record]:
+        for number, record in enumerate(super().send(records, request), start=1):
+            yield record
+            if number == 10:
+                raise KeyboardInterrupt
+
+
+def test_interrupted_resend_has_told_how_to_continue(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(15):
+        account.ledger.deliver(ref("0A", key=f"k{number}"))
+    time.sleep(0.01)
+    arguments = ("resend", "--delivered", "1h..", "--reason", "r", "--yes")
+    with monkeypatch.context() as patched:
+        patched.setattr("s3_to_sftp_cli.commands.objects.Sender", InterruptedSender)
+        text = account.run(*arguments, code=ExitCode.INTERRUPTED)
+    (id_,) = re.findall(r"id (resend-\S+): --id continues", text)
+    sent = account.announced()
+    for each in sent:
+        account.ledger.deliver(each)
+    assert account.json(*arguments, "--id", id_)["sent"] == 5
+    assert not {each.key for each in account.announced()} & {each.key for each in sent}

@@ -203,6 +203,22 @@ def test_a_resend_sends_what_was_cancelled_after_all(env: LedgerEnvironment) -> 
     assert env.lease(asked()).attempt == 1
 
 
+@pytest.mark.parametrize(("action", "state"), [("cancel", "CANCELLED"), ("confirm", "DELIVERED")])
+def test_a_resend_that_waited_does_not_overrule_a_later_decision(
+    env: LedgerEnvironment, action: str, state: str
+) -> None:
+    env.function().record_outcome(A, state="UNKNOWN", reason="r", hint="h")
+    env.write(A, "state", {"S": state})
+    decision = {"action": {"S": action}, "id": {"S": "c1"}, "at": {"N": "7.5"}}
+    env.write(A, "operator_actions", {"L": [{"M": decision}]})
+    with pytest.raises(Cancelled if action == "cancel" else AlreadyDelivered):
+        env.lease(asked())  # at 7
+    later = asked()
+    assert later.operator is not None
+    later = dataclasses.replace(later, operator=dataclasses.replace(later.operator, at=8))
+    assert env.lease(later).attempt == 1
+
+
 def test_a_resend_does_not_bring_back_what_is_gone(env: LedgerEnvironment) -> None:
     env.function().record_outcome(A, state="GONE", reason="r", hint="h")
     with pytest.raises(AlreadyGone):
