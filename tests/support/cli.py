@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -106,6 +107,7 @@ class CliEnvironment:
                 main(list(arguments))
             except SystemExit as exited:
                 code = int(exited.code or 0)
+            sys.stdout.flush()
             return Outcome(code, stdout.getvalue().decode(), stderr.getvalue().decode())
 
     # --- what the function has done ---
