@@ -184,25 +184,51 @@ def _is_day(text: str) -> bool:
     return True
 
 
-def waiting_versions(
-    context: Context, key: str | None, *, bucket: str | None, version: str | None, now: float
-) -> list[Record]:
-    """Return what can be tried now, the oldest first.
+class WaitingVersions:
+    """What can be tried now, in bounded memory.
 
-    Raises:
-        CliError: The named object does not wait.
+    Attributes:
+        count: Versions.
+        size: Their bytes, as far as they are known.
     """
-    if key is None:
-        return [
-            record
-            for record in context.ledger.in_flight()
-            if not record.is_being_sent(now) and bucket in (None, record.bucket)
-        ]
-    record = find_version(context, key, bucket=bucket, version=version)
-    if record.state not in IN_FLIGHT_STATES:
-        raise wrong_state(record, "it does not wait for an attempt")
-    require_not_being_sent(record, now=now)
-    return [record]
+
+    def __init__(
+        self, context: Context, key: str | None, *, bucket: str | None, version: str | None, now: float
+    ) -> None:
+        """Look at the ledger.
+
+        Args:
+            context: The delivery.
+            key: One object; None: all that wait.
+            bucket: Of the objects; None: any.
+            version: Of the one object; None: the latest.
+            now: Seconds since 1970.
+
+        Raises:
+            CliError: The named object does not wait.
+        """
+        self._ledger = context.ledger
+        self._bucket = bucket
+        self._now = now
+        self._one = None
+        if key is not None:
+            self._one = find_version(context, key, bucket=bucket, version=version)
+            if self._one.state not in IN_FLIGHT_STATES:
+                raise wrong_state(self._one, "it does not wait for an attempt")
+            require_not_being_sent(self._one, now=now)
+        self.count = self.size = 0
+        for record in self():
+            self.count += 1
+            self.size += record.size or 0
+
+    def __call__(self) -> Iterator[Record]:
+        """Yield them, the oldest first."""
+        if self._one is not None:
+            yield self._one
+            return
+        for record in self._ledger.in_flight():
+            if not record.is_being_sent(self._now) and self._bucket in (None, record.bucket):
+                yield record
 
 
 def require_not_being_sent(record: Record, *, now: float) -> None:

@@ -22,15 +22,31 @@ def require_not_paused(context: Context) -> None:
     Raises:
         CliError: They are.
     """
+    if paused := _pause(context):
+        raise CliError(
+            f"{paused}: nothing can be tried.",
+            hint="`s3-to-sftp resume` ends the pause, and starts what waits.",
+            code=ExitCode.CONFLICT,
+        )
+
+
+def what_all_wait_for(context: Context) -> str:
+    """Return why nothing is tried now, for people; empty: there is no such reason."""
+    if paused := _pause(context):
+        return f"{paused}: it waits until then, or for `s3-to-sftp resume`."
+    breaker = _breaker(context)
+    if breaker is None:
+        return ""
+    retry_at = clock(from_epoch(float(breaker["retry_at"])), now=local_now())
+    return f"The circuit breaker is open ({breaker['reason']}): it waits, next attempt {retry_at}."
+
+
+def _pause(context: Context) -> str:
     hold = context.ledger.item("delivery", "hold")
     if hold is None or ("until" in hold and float(hold["until"]) <= time.time()):
-        return
+        return ""
     until = f" until {clock(from_epoch(float(hold['until'])), now=local_now())}" if "until" in hold else ""
-    raise CliError(
-        f"Deliveries are paused{until} ({hold.get('reason', 'no reason')}): nothing can be tried.",
-        hint="`s3-to-sftp resume` ends the pause, and starts what waits.",
-        code=ExitCode.CONFLICT,
-    )
+    return f"Deliveries are paused{until} ({hold.get('reason', 'no reason')})"
 
 
 def admit_one_attempt(

@@ -65,8 +65,11 @@ def status_lines(status: Status, *, width: int, advice: Sequence[tuple[str, str]
 
 def _header(status: Status, width: int) -> Text:
     delivery = status.delivery
-    name = printable(f"{delivery.function} → {delivery.server} {delivery.directory}".rstrip())
-    header, state = Text(name, style="bold"), _paused(status)
+    target = printable(f"→ {delivery.server} {delivery.directory}".rstrip())
+    header, state = Text(f"{printable(delivery.function)} {target}", style="bold"), _paused(status)
+    if header.cell_len > width:
+        below = labelled("", [Text(target, style="bold", no_wrap=True)], width=width)
+        header = Text(f"{printable(delivery.function)}\n", style="bold").append_text(below)
     if not state.plain:
         return header
     if header.cell_len + LABEL + state.cell_len <= width:

@@ -40,6 +40,7 @@ DeliveryError
 ├── EarlierRenamePending          a RENAME of an earlier attempt may still happen and cannot be prevented
 ├── LeaseHeld                     another function is sending this key now
 ├── CircuitOpen                   the circuit breaker is open: nobody connects for a while
+├── DeliveriesPaused              an operator has paused deliveries
 ├── DeadlineTooClose              not started: the invocation would end first
 ├── CheckpointSaved               unfinished: the next invocation resumes it
 ├── NoProgress                    several invocations in a row have sent nothing of it
@@ -168,7 +169,17 @@ class PartnerUnreachable(PartnerError):
 
 
 class HostKeyRefused(PartnerError):
-    """The server's key is not a pinned one, or none is pinned."""
+    """The server's key is not a pinned one, or none is pinned.
+
+    Attributes:
+        offered: The server's key, `type base64`.
+        fingerprint: Of that key, `SHA256:...`.
+    """
+
+    def __init__(self, reason: str, *, hint: str, offered: str = "", fingerprint: str = "") -> None:
+        super().__init__(reason, hint=hint)
+        self.offered = offered
+        self.fingerprint = fingerprint
 
 
 class DirectoryAmbiguous(PartnerError):
@@ -310,6 +321,18 @@ class LeaseHeld(_NotNow):
 
 class CircuitOpen(_NotNow):
     """The circuit breaker is open: nobody connects to the partner for a while."""
+
+
+class DeliveriesPaused(_NotNow):
+    """An operator has paused deliveries.
+
+    Attributes:
+        paused_for: Seconds since the pause began.
+    """
+
+    def __init__(self, reason: str, *, hint: str, retry_after: float, paused_for: float) -> None:
+        super().__init__(reason, hint=hint, retry_after=retry_after)
+        self.paused_for = paused_for
 
 
 class DeadlineTooClose(_NotNow):

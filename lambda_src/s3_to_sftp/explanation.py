@@ -1,7 +1,7 @@
 """Why an object was not delivered, in the fields that programs and people group errors by."""
 
 from s3_to_sftp.errors import DeliveryError, PartnerRefusesWrites, RequestRefused
-from s3_to_sftp.sftp.protocol import Status
+from s3_to_sftp.sftp_status import Status
 
 
 def failure_fields(error: Exception) -> dict[str, str]:

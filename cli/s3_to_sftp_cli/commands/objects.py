@@ -17,17 +17,25 @@ from s3_to_sftp_cli.object_dead_letters import remove_dead_letters
 from s3_to_sftp_cli.object_selection import (
     IN_FLIGHT_STATES,
     DeliveredInPeriod,
+    WaitingVersions,
     find_version,
     require_not_being_sent,
     require_resendable,
-    waiting_versions,
     wrong_state,
 )
 from s3_to_sftp_cli.operator_messages import Request, Sender, new_id
-from s3_to_sftp_cli.partner_attempt import admit_one_attempt, require_not_paused, wait_for_partner
+from s3_to_sftp_cli.partner_attempt import (
+    admit_one_attempt,
+    require_not_paused,
+    wait_for_partner,
+    what_all_wait_for,
+)
 from s3_to_sftp_cli.sizes import count_text, size_text
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+_MAX_TEXT_BYTES = 1000
+"""The function keeps so much of a reason."""
 
 _CANCELLABLE = (*IN_FLIGHT_STATES, "FAILED", "UNKNOWN")
 
@@ -148,27 +156,33 @@ def retry_command(
     queue_url, _ = context.delivery.require_queues()
     require_not_paused(context)
     request = _request(context, "retry", reason, None)
-    records = waiting_versions(context, key, bucket=bucket, version=version, now=request.at)
+    waiting = WaitingVersions(context, key, bucket=bucket, version=version, now=request.at)
     ask = (lambda _question: None) if yes else functools.partial(_confirm, context)
     is_open = admit_one_attempt(context, partner=partner, ask=ask, dry_run=dry_run, now=request.at)
     sender = Sender(context.aws.client("sqs"), queue_url, max_rate=max_rate)
-    count, size = len(records), sum(record.size or 0 for record in records)
+    chosen: Callable[[], Iterable[Record]] = waiting
     already = 0
-    if is_open and records and not dry_run:
+    if is_open and not dry_run and (first := next(waiting(), None)) is not None:
         # The breaker lets one function try. The others would only wait again before it has closed.
-        already = sum(1 for _ in sender.send(records[:1], request))
+        already = sum(1 for _ in sender.send([first], request))
         wait_for_partner(context)
+        chosen = functools.partial(_all_but, first, waiting)
     return _send_all(
         context,
         sender,
-        lambda: records[already:],
+        chosen,
         request,
-        count=count,
-        size=size,
+        count=waiting.count,
+        size=waiting.size,
         ask=False,
         dry_run=dry_run,
         already=already,
     )
+
+
+def _all_but(first: Record, records: Callable[[], Iterable[Record]]) -> Iterator[Record]:
+    known = (first.item["pk"], first.item["sk"])
+    return (each for each in records() if (each.item["pk"], each.item["sk"]) != known)
 
 
 @click.command("cancel")
@@ -185,8 +199,8 @@ def cancel_command(
 
     Refused while it is being sent. Its dead letter is removed. `resend` sends it after all.
     """
-    record = find_version(context, key, bucket=bucket, version=version)
     request = _request(context, "cancel", reason, None)
+    record = find_version(context, key, bucket=bucket, version=version)
     if record.state not in _CANCELLABLE:
         raise wrong_state(record, "there is nothing to cancel")
     require_not_being_sent(record, now=request.at)
@@ -210,8 +224,8 @@ def confirm_command(
     Ask the partner first. The object gets a receipt whose evidence is `confirmed`, and its dead letter is
     removed. If the partner does not have the file: `s3-to-sftp resend KEY`.
     """
-    record = find_version(context, key, bucket=bucket, version=version)
     request = _request(context, "confirm", reason, None)
+    record = find_version(context, key, bucket=bucket, version=version)
     if record.state != "UNKNOWN":
         raise wrong_state(record, "only an object whose outcome is unknown can be confirmed")
     require_not_being_sent(record, now=request.at)
@@ -227,6 +241,15 @@ def confirm_command(
 
 
 def _request(context: Context, action: str, reason: str, id_: str | None) -> Request:
+    if action != "retry" and not reason.strip():
+        raise CliError("The reason is empty.", hint="Say why with --reason.", code=ExitCode.USAGE)
+    for name, text in (("--reason", reason), ("--id", id_ or "")):
+        if len(text.encode()) > _MAX_TEXT_BYTES:
+            raise CliError(
+                f"{name} has {len(text.encode())} bytes; at most {_MAX_TEXT_BYTES} are kept.",
+                hint="Shorten it.",
+                code=ExitCode.USAGE,
+            )
     return Request(action=action, id=id_ or new_id(action), who=context.caller, at=time.time(), reason=reason)
 
 
@@ -273,6 +296,8 @@ def _send_all(
             context.output.note(f"id {request.id}: --id continues an interrupted command")
         sent += _with_progress(context, sender.send(chosen(), request), count - already)
 
+    waits = what_all_wait_for(context) if sent else ""
+
     def show(console: Any) -> None:
         if not count:
             console.print("There is nothing to send.", markup=False)
@@ -280,7 +305,7 @@ def _send_all(
             console.print(f"would send {about} to {context.delivery.target}", markup=False)
         else:
             console.print(f"{request.action}: {about} in the queue (id {request.id})", markup=False)
-            console.print("`s3-to-sftp status` shows what becomes of it.", markup=False)
+            console.print(waits or "`s3-to-sftp status` shows what becomes of it.", markup=False)
 
     result = {
         "delivery": context.delivery.as_json(),

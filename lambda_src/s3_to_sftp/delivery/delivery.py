@@ -180,9 +180,10 @@ class Delivery:
         if self._leftovers.remove_dead(attempt.lease, attempt.progress.resume):
             attempt.progress.has_answered = True
         reader, staged = self._uploads.upload(attempt, deadline)
+        if not staged.complete:
+            self._uploads.save_checkpoint(attempt, reader, staged)
         commit = self._commit_of(attempt, staged, self._verify(attempt, reader))
-        self._commit(attempt, commit)
-        self.sftp.run(lambda session: self._publish(session, attempt, commit, InlineExecutor()))
+        self.sftp.run(lambda session: self._commit_and_publish(session, attempt, commit, InlineExecutor()))
         return self._receipt(attempt, commit, streams=staged.streams)
 
     # A small one: read_small in a thread, send_small as a coroutine beside others, finish_small in a thread.
@@ -224,13 +225,7 @@ class Delivery:
             session, file.data, temporary=file.temporary, path=file.path, journal=file.journal
         )
         commit = self._commit_of(attempt, staged, file.ticket.object.content)
-        try:
-            await ExternalFuture(executor.submit(self._commit, attempt, commit))
-        except NameTaken:
-            if await discard(session, staged.temporary):
-                file.journal.gone(staged.temporary)
-            raise
-        await self._publish(session, attempt, commit, executor)
+        await self._commit_and_publish(session, attempt, commit, executor)
 
     def finish_small(
         self, small: SmallDelivery, error: Exception | None, *, was_sent: bool = False
@@ -325,6 +320,28 @@ class Delivery:
             sha256=content.sha256,
         )
 
+    async def _commit_and_publish(
+        self, session: SftpSession, attempt: Attempt, commit: Commit, executor: Executor
+    ) -> None:
+        """Record that the complete file is about to get its final name, and give it that name.
+
+        Args:
+            session: To the server that has the file.
+            attempt: Whose file it is.
+            commit: What is true of the file.
+            executor: Writes to the ledger, while other tasks use the session.
+
+        Raises:
+            DeliveryError: See `_commit` and `_publish`.
+        """
+        try:
+            await ExternalFuture(executor.submit(self._commit, attempt, commit))
+        except NameTaken:
+            if await discard(session, commit.temporary):
+                self._journal(attempt, executor).gone(commit.temporary)
+            raise
+        await self._publish(session, attempt, commit, executor)
+
     def _commit(self, attempt: Attempt, commit: Commit) -> None:
         """Record that a complete file is about to get its final name.
 
@@ -385,7 +402,8 @@ class Delivery:
             evidence=evidence,
             sha256=commit.sha256 or None,
             streams=streams,
-            host_key_fingerprint=self.sftp.host_key_fingerprint,
+            # Not that of the last connection: another file may have met another server since.
+            host_key_fingerprint=commit.server.host_key,
             attempt=attempt.lease.attempt,
             recovered=recovered,
         )
@@ -404,8 +422,7 @@ class Delivery:
         """Find out what became of a file that an earlier attempt has completed, and do what is left to do."""
         if commit.is_renamed and self.sftp.account == commit.server.account:
             attempt.note_found(commit)
-            receipt = self._receipt(attempt, commit, recovered=True)
-            return replace(receipt, host_key_fingerprint=commit.server.host_key)
+            return self._receipt(attempt, commit, recovered=True)
         server = self.sftp.connect()
         attempt.progress.has_answered = True
         temporary, final = self.sftp.look_at(commit.temporary, commit.remote_path)
@@ -428,9 +445,10 @@ class Delivery:
         match verdict:
             case Verdict.PUBLISH:
                 here = replace(commit, server=server)
-                self._commit(attempt, here)
-                self.sftp.run(lambda session: self._publish(session, attempt, here, InlineExecutor()))
-                return self._receipt(attempt, commit, recovered=True)
+                self.sftp.run(
+                    lambda session: self._commit_and_publish(session, attempt, here, InlineExecutor())
+                )
+                return self._receipt(attempt, here, recovered=True)
             case Verdict.DELIVERED:
                 # A delayed RENAME must not move the delivered file aside.
                 journal = self._journal(attempt, InlineExecutor())
@@ -438,7 +456,8 @@ class Delivery:
                     lambda session: self._leftovers.prevent_renames(session, attempt.lease, commit, journal)
                 )
                 attempt.note_found(commit)
-                return self._receipt(attempt, commit, recovered=True, evidence=Evidence.SEEN_AFTER_RENAME)
+                seen = replace(commit, server=server)
+                return self._receipt(attempt, seen, recovered=True, evidence=Evidence.SEEN_AFTER_RENAME)
             case Verdict.ASSUMED:
                 attempt.note_found(commit)
                 return self._receipt(attempt, commit, recovered=True, evidence=Evidence.ASSUMED)

@@ -1,4 +1,4 @@
-"""What happens to the messages of a batch: each error has been classified, and here the consequences follow.
+"""What happens to the messages of a batch: each error has been classified; its disposition follows here.
 
 Every object of a message is decided by itself, and an unfinished one gets a message of its own: none is lost,
 and none is dead-lettered, or retried later, because of an error of another.
@@ -20,6 +20,7 @@ from typing import Protocol
 from s3_to_sftp.errors import (
     CircuitOpen,
     DeadlineTooClose,
+    DeliveriesPaused,
     DeliveryError,
     Disposition,
     LeaseHeld,
@@ -92,7 +93,7 @@ class _DeadLettered:
 
     Attributes:
         ref: None for a message that names none.
-        error: As people see it.
+        error: With reason and hint.
         error_class: Name of the class of the original error.
         attempt: The last one.
     """
@@ -153,7 +154,10 @@ class MessageDisposition:
             _log.warning("%s", error)
             waits, may_leave = True, False
         if waits:
-            self._telemetry.deferred(age=max(0.0, self._clock() - message.history.first_sent))
+            # Its age counts for those that keep failing; what a person has paused does not fail.
+            is_paused = all(isinstance(error, DeliveriesPaused) for _, error in failures)
+            age = max(0.0, self._clock() - message.history.first_sent)
+            self._telemetry.deferred(age=None if is_paused else age)
         return may_leave
 
     def _apply(self, message: Message, failures: Sequence[Failure]) -> bool:
@@ -241,7 +245,7 @@ class MessageDisposition:
             return None
         except LeaseHeld as held:
             return self._defer(message, ref, held)
-        except DeliveryError as trouble:  # the message carries the reason anyway
+        except DeliveryError as trouble:  # the dead-lettered message has the reason anyway
             _log.warning("not recorded as failed: %s: %s", ref, trouble)
         return _DeadLettered(ref, shown, type(error).__name__, attempt)
 
@@ -287,7 +291,7 @@ def _retry_after(error: Exception, *, default: float) -> float:
 
 
 def _as_delivery_error(error: Exception) -> DeliveryError:
-    """Return the error as people see it."""
+    """Return the error as a DeliveryError with reason and hint."""
     if isinstance(error, DeliveryError):
         return error
     shown = DeliveryError(

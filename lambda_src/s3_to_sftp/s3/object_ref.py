@@ -21,7 +21,7 @@ class ObjectRef:
         etag: Without quotes; `-N` at its end for multipart uploads.
         size: Bytes, where the event says so.
         sequencer: Orders the events of one key: hexadecimal, right-pad with zeros, compare as text.
-        resend: A person has sent the message again after the outcome was unknown: the partner has no file.
+        resend: An operator has redriven the message after an unknown outcome: the partner has no file.
         operator: What an operator asked for with the message; None for an event of S3. Two messages about the
             same version, one of them an operator's, are two tasks.
     """
@@ -37,7 +37,7 @@ class ObjectRef:
 
     @property
     def is_named_like_a_folder(self) -> bool:
-        """Whether consoles and Hadoop call the markers of folders so: they are empty objects."""
+        """Whether consoles and Hadoop use such a name for folder markers, which are empty objects."""
         return self.key.endswith(("/", _HADOOP_MARKER))
 
     @property

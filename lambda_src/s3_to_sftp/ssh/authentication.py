@@ -13,7 +13,7 @@ from s3_to_sftp.errors import (
     SecondFactorRequired,
     TooManyConnections,
 )
-from s3_to_sftp.settings import Server
+from s3_to_sftp.server import Server
 from s3_to_sftp.ssh.algorithms import signatures_of
 from s3_to_sftp.ssh.auth_exchange import INTERACTIVE, PASSWORD, PUBLICKEY, Exchange, Reply, Verdict
 from s3_to_sftp.ssh.certificates import add_certificate
@@ -23,7 +23,7 @@ from s3_to_sftp.ssh.server_messages import RecordingTransport, quote
 from s3_to_sftp.untrusted_text import decoded
 
 _MOST_REQUESTS = 16
-"""Of one login: with a server that always wants something else, the login ends."""
+"""Of one login: it ends even if a server always asks for something else."""
 
 
 def log_in(transport: RecordingTransport, credentials: Credentials, server: Server) -> None:

@@ -8,6 +8,9 @@ from s3_to_sftp.state.refusal_streak import ALIKE
 from s3_to_sftp.untrusted_text import cut
 
 _MAX_REASON_BYTES = 1000
+_MAX_HINT_BYTES = 3000
+"""A hint may hold a host key that is to be pinned: 1,400 bytes for RSA with 8,192 bits."""
+
 _REMEMBERED_CONFIGURATIONS = 8
 _REMEMBERED_OBJECTS = 8
 
@@ -48,6 +51,7 @@ class BreakerState:
         since: First of them, seconds since the epoch.
         error: Class of the last of them.
         reason: Of the last of them.
+        hint: Of the last of them.
         openings: Class of error -> how often in a row it has opened the breaker. Empty: closed. Counted per
             class, so that a server that is unreachable every other time does not get more login attempts.
         retry_at: Open until then, in seconds since the epoch.
@@ -55,7 +59,7 @@ class BreakerState:
         refused: Configurations that failed in this streak. More than one, because functions that still have
             an old secret may alternate with others, and neither is news to the partner.
         alike: What the refusals of this streak have in common. Empty: it is another kind of failure.
-        objects: Those that were refused, as many as it takes to tell the next one from them.
+        objects: Those that were refused, as many as are needed to recognise them.
     """
 
     revision: int = 0
@@ -63,6 +67,7 @@ class BreakerState:
     since: float = 0
     error: str = ""
     reason: str = ""
+    hint: str = ""
     openings: Mapping[str, int] = field(default_factory=dict)
     retry_at: float = 0
     claimed_until: float = 0
@@ -104,18 +109,19 @@ class BreakerState:
             since=streak.since or now,
             error=name,
             reason=cut(error.reason, _MAX_REASON_BYTES),
+            hint=cut(error.hint, _MAX_HINT_BYTES),
             claimed_until=0,
             refused=_with(self.refused, configuration),
         )
         if not self.is_open and failed.failures < schedule.failures:
             return failed
-        # A person who has changed the configuration should learn soon whether the change was right.
+        # A changed configuration is tried again soon, so that its author learns whether it works.
         earlier = self.openings if configuration in self.refused else {}
         openings = {**earlier, name: earlier.get(name, 0) + 1}
         return replace(failed, openings=openings, retry_at=now + schedule.open_for(openings[name]) * jitter)
 
     def _streak_of(self, error: DeliveryError) -> "BreakerState":
-        """Return the streak that this failure continues: of its kind, or an open breaker's."""
+        """Return the streak that this failure continues: one of its kind, or that of an open breaker."""
         alike = error.alike if isinstance(error, PartnerRefusesWrites) else ""
         if self.is_open or alike == self.alike:
             return replace(self, alike=alike)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from botocore.exceptions import ClientError
 from rich.text import Text
 
-from s3_to_sftp_cli.aws import denied_action
 from s3_to_sftp_cli.layout import labelled, printable
 
 
@@ -36,18 +34,3 @@ def test_long_part_is_wrapped_and_a_command_is_not() -> None:
 
 def test_no_parts_are_an_empty_line() -> None:
     assert labelled("x", [], width=80).plain == "x"
-
-
-@pytest.mark.parametrize(
-    ("code", "message", "action"),
-    [
-        ("AccessDeniedException", "not authorized to perform: sqs:GetQueueUrl on x", "sqs:GetQueueUrl"),
-        ("UnauthorizedOperation", "You are not authorized to perform this operation.", "ec2:DescribeVpcs"),
-        ("ExpiredToken", "expired", None),
-        ("ThrottlingException", "slow down", None),
-    ],
-)
-def test_denied_action_is_named(code: str, message: str, action: str | None) -> None:
-    error = ClientError({"Error": {"Code": code, "Message": message}}, "DescribeVpcs")
-    assert denied_action(error, "ec2") == action
-    assert denied_action(ValueError(), "ec2") is None

@@ -282,6 +282,8 @@ def test_key_in_several_buckets_needs_the_bucket(account: Account) -> None:
         ("resend", "--delivered", "1h..", "--version", "v", "--reason", "r"),
         ("resend", "--delivered", "yesterday", "--reason", "r"),
         ("resend", "k"),
+        ("resend", "k", "--reason", " "),
+        ("cancel", "k", "--reason", "x" * 1001),
     ],
 )
 def test_wrong_command_line_is_refused_before_anything_is_done(
@@ -303,6 +305,21 @@ def test_period_includes_the_day_that_it_ends_with() -> None:
 def test_what_is_no_period_is_refused(text: str) -> None:
     with pytest.raises(CliError):
         parse_period(text, now=datetime(2026, 11, 29, 2, 30, tzinfo=UTC))
+
+
+def test_resend_while_deliveries_are_paused_says_that_it_waits(account: Account) -> None:
+    account.ledger.deliver(A)
+    hold = {"pk": {"S": "delivery"}, "sk": {"S": "hold"}, "reason": {"S": "maintenance"}}
+    account.dynamodb.put_item(TableName=TABLE, Item=hold)
+    assert "Deliveries are paused (maintenance)" in account.run("resend", A.key, "--reason", "r")
+    assert len(account.received()) == 1
+
+
+def test_resend_while_the_breaker_is_open_says_that_it_waits(account: Account) -> None:
+    account.ledger.deliver(A)
+    account.open_breaker()
+    text = account.run("resend", A.key, "--reason", "r")
+    assert "The circuit breaker is open (No route to the server.): it waits, next attempt" in text
 
 
 # retry

@@ -123,6 +123,13 @@ def test_json_has_the_same(cli: CliEnvironment) -> None:
     assert document["next"][0]["command"] == "s3-to-sftp resume"
 
 
+def test_long_name_has_a_line_of_its_own(cli: CliEnvironment) -> None:
+    cli.deploy(function="S3ToSftp-DeliveryFunction8263A102-3274BCB11DA54", directory="/incoming/of/ours")
+    lines = cli.run("status").stdout.splitlines()
+    assert lines[0] == "S3ToSftp-DeliveryFunction8263A102-3274BCB11DA54"
+    assert lines[1] == "          → sftp.acme.example:22 /incoming/of/ours"
+
+
 # --- the pause ---
 
 
