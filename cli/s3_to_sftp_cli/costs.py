@@ -18,7 +18,7 @@ class Part:
     per_million: float
 
     def __str__(self) -> str:
-        return f"{self.each} {self.what} x ${self.per_million:g}"
+        return f"{self.each} x ${self.per_million:g} {self.what}"
 
 
 PARTS = (
@@ -28,8 +28,9 @@ PARTS = (
 )
 """The figures of docs/reference/what-it-costs.md, which says how they are counted; a test compares."""
 
-SOURCE = "list prices of us-east-1, November 2026: docs/reference/what-it-costs.md"
-EXTRA = "duration, logs and traffic are extra"
+SOURCE = ("list prices of us-east-1, November 2026", "docs/reference/what-it-costs.md")
+"""What the prices are, and where they are explained."""
+EXTRA = "duration, logs, traffic extra"
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,11 @@ class Cost:
 
     def as_json(self) -> dict[str, object]:
         """Return it for JSON documents."""
-        return {"dollars": round(self.dollars, 6), "formula": self.formula, "source": f"{SOURCE}; {EXTRA}"}
+        return {
+            "dollars": round(self.dollars, 6),
+            "formula": self.formula,
+            "source": f"{': '.join(SOURCE)}; {EXTRA}",
+        }
 
     def __str__(self) -> str:
         return f"${self.dollars:,.2f}" if self.dollars >= 0.01 or not self.objects else "less than $0.01"

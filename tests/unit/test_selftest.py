@@ -22,6 +22,7 @@ from s3_to_sftp.state.receipt import Receipt
 from s3_to_sftp.state.table import Table
 from tests.support.lambda_events import lambda_context
 from tests.support.ledger_environment import TABLE, LedgerEnvironment, commit_of, create_table, ref
+from tests.support.sftp_environment import SftpEnvironment
 
 KEY = "in/s3-to-sftp-selftest-20261129T024500Z-0a1b2c.csv"
 SIZE = 7
@@ -62,8 +63,9 @@ class Environment:
         self.ledger = LedgerEnvironment(dynamodb)
         self.partner = Partner()
         self.ended = 0
+        self.table = Table(dynamodb, TABLE)
         self.files = SelftestFiles(
-            Table(dynamodb, TABLE),
+            self.table,
             self.partner,  # type: ignore[arg-type] # a stand-in
             end_of_invocation=self._end,
         )
@@ -197,6 +199,14 @@ def test_request_that_names_no_object_is_answered(changes: dict[str, Any], env: 
 @pytest.mark.parametrize("event", [{}, {"Records": []}, {"operation": "remove"}, [], None, "remove-selftest"])
 def test_other_events_are_no_request(event: object) -> None:
     assert not is_selftest_request(event)
+
+
+def test_client_removes_this_file_and_no_other_one(env: Environment) -> None:
+    sftp = SftpEnvironment()
+    sftp.files.update({f"out/{KEY}": bytearray(SIZE), "out/in/report.csv": bytearray(SIZE)})
+    files = SelftestFiles(env.table, sftp.client(), end_of_invocation=lambda: None)
+    assert files.remove(request(env.delivered())) == {"removed": True, "reason": ""}
+    assert list(sftp.files) == ["out/in/report.csv"]
 
 
 # The handler

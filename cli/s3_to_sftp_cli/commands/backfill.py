@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from s3_to_sftp_cli.backfill_plan import Marker, Plan
 from s3_to_sftp_cli.context import Context, dry_run_option, reason_option, shared_options
-from s3_to_sftp_cli.costs import EXTRA, SOURCE, Cost
+from s3_to_sftp_cli.costs import EXTRA, PARTS, SOURCE, Cost
 from s3_to_sftp_cli.delivery import WatchedSource
 from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.inventory import objects_of, read_manifest
@@ -210,9 +210,11 @@ def _show_plan(console: Console, plan: Plan) -> None:
         console.print(
             f"{count_text(plan.count, 'object')}, {size_text(plan.size)} to send: {cost}", markup=False
         )
-        console.print(f"  = {cost.formula}", markup=False)
-        console.print(f"  {SOURCE}", markup=False)
-        console.print(f"  {EXTRA}", markup=False)
+        for part in PARTS:
+            console.print(
+                f"{part.each:>10}  {part.what} an object x ${part.per_million:g} per million", markup=False
+            )
+        console.print(f"            {SOURCE[0]}:\n            {SOURCE[1]}; {EXTRA}", markup=False)
     else:
         console.print("There is nothing to send.", markup=False)
     for name, words in _WHY.items():
