@@ -1,4 +1,4 @@
-"""The machine and the versions, without which no figure means anything."""
+"""The machine and the versions, without which the figures are meaningless."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the start of the process to ready for an event: our bundle beside a naive function."""
+"""The time from the start of the process until it is ready for an event: our bundle and a naive function."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from local.interpreter import LAMBDA_PYTHON, NOT_FOUND, lambda_interpreter
 _NAIVE = Path(__file__).with_name("naive_function.py")
 _READY = b"ready"
 
-# Both import what they need and make their clients: what is left to do is the event's own work.
+# Both import their modules and make their clients; only the work for an event remains.
 _PROGRAMS = {
     NAME: "import s3_to_sftp.handler as handler; handler._function()",
     "naive": "import naive_function",
@@ -83,7 +83,7 @@ def _start(interpreter: Path, bundle: Path, program: str) -> float:
         stderr=subprocess.PIPE,
         env=_ENVIRONMENT,
     ) as process:
-        assert process.stdout is not None  # noqa: S101 - asked for above
+        assert process.stdout is not None  # noqa: S101 - requested above
         said = process.stdout.readline()
         seconds = time.perf_counter() - begun
         _, complaint = process.communicate()

@@ -1,4 +1,4 @@
-"""Runs one client as a process of its own and says what it took."""
+"""Runs one client as a separate process and measures its cost."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _SECONDS = 1800.0
 
 
 class ClientFailed(RuntimeError):
-    """A client ended badly; the text holds the end of what it printed."""
+    """A client failed; the text holds the end of its output."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Phases:
-    """What a Python client says about itself, in seconds.
+    """What a Python client reports about itself, in seconds.
 
     Attributes:
         setup_s: Connect, log in, start the session.

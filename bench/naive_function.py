@@ -1,4 +1,4 @@
-"""The Lambda function that everybody writes first, for the comparison of cold starts."""
+"""A naive Lambda function, for the comparison of cold starts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def lambda_handler(event: dict[str, Any], _context: object) -> None:
     record = event["Records"][0]["s3"]
     key = record["object"]["key"]
     ssh = paramiko.SSHClient()
-    ssh.set_missing_host_key_policy(paramiko.AutoAddPolicy())  # noqa: S507 - naive is what it is
+    ssh.set_missing_host_key_policy(paramiko.AutoAddPolicy())  # noqa: S507 - naive on purpose
     ssh.connect(
         os.environ["SSH_HOST"],
         port=int(os.environ["SSH_PORT"]),

@@ -1,4 +1,4 @@
-"""Is the link what it says? Measured before anything is measured over it."""
+"""Measures delay and throughput of a link before anything is measured over it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PIECE = bytes(1024 * 1024)
 
 @dataclass(frozen=True, kw_only=True)
 class LinkCheck:
-    """What a link was asked to be, and what it is.
+    """The configured values of a link, and the measured ones.
 
     Attributes:
         link: As asked.

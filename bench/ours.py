@@ -11,7 +11,7 @@ from bench.tools import Tool
 
 NAME = "s3-to-sftp"
 CONNECTIONS = 10
-"""What the function may open at most, unless a measurement says otherwise."""
+"""The connection limit of the function, unless a measurement sets another."""
 
 
 def ours(

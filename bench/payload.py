@@ -1,4 +1,4 @@
-"""What is sent: bytes at any offset for next to no CPU, in which a lost, doubled or swapped block shows."""
+"""The bytes to send: cheap to make at any offset, and different for a lost, doubled or swapped block."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ class Payload:
 
 
 class PayloadReader(io.RawIOBase):
-    """A payload as a file, for clients that want to call `read`."""
+    """A payload as a file, for clients that call `read`."""
 
     def __init__(self, payload: Payload) -> None:
         self._payload = payload
         self._position = 0
 
     def readable(self) -> bool:
-        """Says yes."""
+        """Returns True."""
         return True
 
     def read(self, size: int = -1) -> bytes:

@@ -16,11 +16,11 @@ from bench.tools import Tool
 
 _GCM = "aes128-gcm@openssh.com"
 TRANSFERS = (4, 8, 16, 32)
-"""The counts among which rclone's best is looked for."""
+"""The counts among which the best one of rclone is searched."""
 
 
 def for_large() -> list[Tool]:
-    """One large file, each tool as it comes and, where it has the knobs, tuned for speed."""
+    """One large file, each tool with its defaults and, where it has options for it, tuned for speed."""
     return [
         _sftp(),
         _sftp("tuned", "-c", _GCM, "-B", "261120", "-R", "256"),
@@ -35,7 +35,7 @@ def for_large() -> list[Tool]:
 
 
 def for_small(transfers: Sequence[int]) -> list[Tool]:
-    """Many small files, each tool in the way it does that best; rclone with each of these counts."""
+    """Many small files, each tool in its fastest way; rclone with each of these counts."""
     return [
         _sftp("batch"),
         *(_rclone(f"transfers {count}", "--transfers", str(count)) for count in transfers),
@@ -47,17 +47,17 @@ def for_small(transfers: Sequence[int]) -> list[Tool]:
 
 
 def naive() -> Tool:
-    """The first Lambda function that everybody writes."""
+    """A naive Lambda function."""
     return _python_peer("naive", "naive")
 
 
 def s3_get() -> Tool:
-    """Not a peer: one plain GET, thrown away."""
+    """Not a peer: one plain GET, whose bytes are discarded."""
     return _python_peer("s3-get", "s3_get")
 
 
 def rclone_program() -> str | None:
-    """rclone: the one installed beside this Python, else the system's."""
+    """rclone: the one in the environment of this Python, otherwise the system's."""
     beside = Path(sys.executable).with_name("rclone")
     return str(beside) if beside.exists() else shutil.which("rclone")
 

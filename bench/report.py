@@ -1,4 +1,4 @@
-"""Tables for people, and the file for machines."""
+"""Tables for the terminal, and the file of results."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def target_table(verdicts: Iterable[Verdict]) -> str:
-    """The targets, what came out, and whether they are met."""
+    """The targets, the measured values, and whether they are met."""
     body = [
         [
             verdict.what,

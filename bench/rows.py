@@ -63,8 +63,8 @@ def row_of(work: Work, tool: Tool, runs: Sequence[Measurement], *, size: int, fi
 
 
 def _streams(runs: Sequence[Measurement]) -> int:
-    told = [run.phases.streams for run in runs if run.phases and run.phases.streams is not None]
-    return max(told) if told else max(run.logins for run in runs)
+    reported = [run.phases.streams for run in runs if run.phases and run.phases.streams is not None]
+    return max(reported) if reported else max(run.logins for run in runs)
 
 
 def _rounded(figure: float) -> float:

@@ -1,4 +1,4 @@
-"""Runs the workloads: all tools of one workload in turn, in rounds, so that disturbances hit all alike."""
+"""Runs the workloads: all tools of one workload in turn, so that disturbances affect all of them."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _MEMORY_TO_SPARE = 2 * 1024**3
 
 @dataclass
 class Results:
-    """What came out.
+    """The results.
 
     Attributes:
         rows: One per work and tool.
-        skipped: Reasons by what was not measured.
+        skipped: What was not measured -> reason.
         cpu_limit: How CPU shares were enforced.
     """
 

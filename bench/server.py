@@ -15,13 +15,13 @@ from bench.payload import Payload, small_file, small_name
 from local.sftp_server import RunningServer, start_sshd
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
-# Thirty-two clients that log in at once are not an attack here.
+# Thirty-two concurrent logins are no attack here.
 _CONFIG = ("MaxStartups 200:30:400", "MaxSessions 100")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sink:
-    """Where everything is sent to, and the files that command line tools send.
+    """The server that receives everything, and the files that command line tools send.
 
     Attributes:
         server: sshd.
@@ -36,12 +36,12 @@ class Sink:
     outbox: Path
 
     def empty(self) -> None:
-        """Takes away what arrived."""
+        """Removes the files that arrived."""
         shutil.rmtree(self.inbox, ignore_errors=True)
         self.inbox.mkdir()
 
     def logins(self) -> int:
-        """How many connections have logged in so far."""
+        """The number of logins so far."""
         return self.server.read_log().count("Accepted publickey")
 
     def local(self, *, size: int, files: int) -> Path:
@@ -59,14 +59,14 @@ class Sink:
         return path
 
     def _drop_large(self) -> None:
-        # They live in memory: one at a time.
+        # They are in memory, so only one exists at a time.
         for path in self.outbox.glob("1x*"):
             path.unlink()
 
 
 @contextmanager
 def start_sink() -> Iterator[Sink]:
-    """Runs sshd until the block ends; leaves nothing behind.
+    """Runs sshd until the block ends, and removes all files.
 
     Raises:
         RuntimeError: sshd is not installed.
@@ -84,7 +84,7 @@ def start_sink() -> Iterator[Sink]:
 
 
 class WrongArrival(RuntimeError):
-    """What arrived is not what was sent."""
+    """The files that arrived differ from those that were sent."""
 
 
 def check_arrival(inbox: Path, *, size: int, files: int, sha256: str) -> None:

@@ -1,4 +1,4 @@
-"""What the project promises itself, computed from the rows of one run."""
+"""The performance targets of the project, computed from the rows of one run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Verdict:
 
     @property
     def met(self) -> bool | None:
-        """Whether it holds; None: unknown."""
+        """Whether it is met; None: unknown."""
         if self.got is None:
             return None
         return self.got >= self.wanted if self.at_least else self.got <= self.wanted

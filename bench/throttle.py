@@ -71,7 +71,7 @@ def duty_cycle(share: float) -> CpuShare:
 def _make_cgroup(share: float) -> Path | None:
     quota, period = int(share * _PERIOD_S * 1e6), int(_PERIOD_S * 1e6)
     name = f"bench-{os.getpid()}"
-    # Version 1 has a hierarchy for the CPU; version 2 one for all, mounted at the root or beside the others.
+    # Version 1 has a hierarchy for the CPU; version 2 one for all, mounted at the root or next to the others.
     for parent in (_HIERARCHIES / "cpu", _HIERARCHIES, _HIERARCHIES / "unified"):
         group = parent / name
         try:

@@ -1,4 +1,4 @@
-"""What a tool is, to the harness."""
+"""A tool, as the harness sees it."""
 
 from __future__ import annotations
 

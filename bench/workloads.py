@@ -1,4 +1,4 @@
-"""What is measured: every work with its link and its tools."""
+"""The workloads, each with its link and its tools."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CAPPED = Link(rtt_ms=100, mbit=600)
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """One upload that several tools do in turn.
+    """An upload that several tools perform in turn.
 
     Attributes:
         name: `large`, `small` or `end-to-end`.
@@ -34,7 +34,7 @@ class Work:
         runs: How often each.
         memory_mb: Do it with the CPU of a Lambda function of this size; None: with all there is.
         curve: The scaling curve that it is a point of; empty: of none.
-        less: Sends only so many bytes, for a tool that is too slow for the whole; by tool name.
+        less: A smaller number of bytes for a tool that is too slow for all of them; by tool name.
         fewer: The same for the number of files.
     """
 
@@ -57,7 +57,7 @@ class Work:
 
 
 def size_text(size: int) -> str:
-    """A number of bytes for people."""
+    """Formats a number of bytes."""
     for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (1024, "KiB")):
         if size >= unit:
             return f"{size / unit:g} {name}"
@@ -85,7 +85,7 @@ def quick_works() -> Iterator[Work]:
 
 
 def full_works() -> Iterator[Work]:
-    """Everything, in the sizes that the targets speak of."""
+    """All workloads, in the sizes of the targets."""
     yield Work(name="large", group="large", link=NEAR, size=GIB, tools=[*_ours_near(), *peers.for_large()])
     for link, naive_size in ((FAR, 16 * MIB), (VERY_FAR, 4 * MIB)):
         yield Work(
@@ -102,7 +102,7 @@ def full_works() -> Iterator[Work]:
         link=CAPPED,
         size=GIB,
         tools=[*_ours_far(), *(tool for tool in peers.for_large() if str(tool) in ("sftp", "rclone"))],
-        # They are held back by the SSH window, whatever the size: a quarter shows their rate.
+        # The SSH window limits them at any size: a quarter shows their rate.
         less={"sftp": 256 * MIB, "rclone": 256 * MIB},
     )
     yield _small(NEAR, files=1000, transfers=peers.TRANSFERS)

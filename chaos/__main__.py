@@ -9,8 +9,8 @@ removed, the queue drains, and the partner's directory is compared with what was
 
 The exit status is 0 if nothing was lost, no partial file was ever visible under a final name, no older
 version replaced a newer one, no receipt is false, every dead-lettered message has a reason, every held object
-needs a person to decide it, the ledger knows every temporary file that is left, and the newest version of
-every key was delivered last. Files that the partner itself loses after they have their final name are not
+can only be decided by an operator, the ledger knows every temporary file that is left, and the newest version
+of every key was delivered last. Files that the partner itself loses after they have their final name are not
 counted.
 """
 
@@ -135,42 +135,42 @@ def _put_all(
 ) -> None:
     """Puts the versions, spread over the whole run: later ones meet what earlier ones have left."""
     started = time.monotonic()
-    told = started
+    reported_at = started
     for number, version in enumerate(versions):
         time.sleep(max(0.0, started + seconds * number / len(versions) - time.monotonic()))
         env.put(version)
-        if time.monotonic() - told > _PROGRESS_SECONDS:
-            told = time.monotonic()
-            _tell(env, progress)
+        if time.monotonic() - reported_at > _PROGRESS_SECONDS:
+            reported_at = time.monotonic()
+            _report(env, progress)
 
 
 def _settle(env: ChaosEnvironment, progress: Progress, *, seconds: float) -> None:
     """Waits until the queue is empty."""
     progress.say("all faults are removed; waiting until the queue is empty")
-    _wait_until_settled(env, seconds=seconds, tell=lambda: _tell(env, progress))
+    _wait_until_settled(env, seconds=seconds, report=lambda: _report(env, progress))
 
 
 def _wait_until_settled(
-    env: ChaosEnvironment, *, seconds: float, tell: Callable[[], None] = lambda: None
+    env: ChaosEnvironment, *, seconds: float, report: Callable[[], None] = lambda: None
 ) -> None:
     """Waits until the queue is empty, or until nothing has progressed for `seconds`."""
     deadline = time.monotonic() + seconds
-    told = time.monotonic()
+    reported_at = time.monotonic()
     best = _progress(env)
     while not env.is_settled() and time.monotonic() < deadline:
         time.sleep(0.2)
         if (now := _progress(env)) > best:
             best, deadline = now, time.monotonic() + seconds
-        if time.monotonic() - told > _PROGRESS_SECONDS:
-            told = time.monotonic()
-            tell()
+        if time.monotonic() - reported_at > _PROGRESS_SECONDS:
+            reported_at = time.monotonic()
+            report()
 
 
 def _progress(env: ChaosEnvironment) -> tuple[int, int]:
     return len(env.partner.records.events), -env.waiting()
 
 
-def _tell(env: ChaosEnvironment, progress: Progress) -> None:
+def _report(env: ChaosEnvironment, progress: Progress) -> None:
     renames = env.partner.records.renames
     progress.say(f"  {len(env.puts)} put, {renames} renamed at the partner, {env.waiting()} waiting")
 

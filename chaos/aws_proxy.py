@@ -150,7 +150,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._stream(whole, part)
 
     def _part(self, status: int, length: int) -> tuple[int, range, str]:
-        """What to pass on. MiniStack 1.5.33 ignores the range of a GET with a version id."""
+        """Returns status, bytes and Content-Range.
+
+        MiniStack 1.5.33 ignores the range of a GET with a version id.
+        """
         asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
         if not (asked and self.command == "GET" and status == HTTPStatus.OK):
             return status, range(length), ""

@@ -307,5 +307,5 @@ def _event(body: str) -> Event:
 
 def _reason(message: dict[str, Any]) -> str:
     attributes = message.get("MessageAttributes", {})
-    told = [attributes.get(name, {}).get("StringValue", "") for name in ("error", "reason", "hint")]
-    return " ".join(told) if all(told) else ""
+    texts = [attributes.get(name, {}).get("StringValue", "") for name in ("error", "reason", "hint")]
+    return " ".join(texts) if all(texts) else ""

@@ -259,10 +259,10 @@ class FaultInjector:
         ]
 
     def _plan(self, rng: random.Random, plan: Plan) -> None:
-        line = self._env.partner.proxy
-        line.plan = plan
+        proxy = self._env.partner.proxy
+        proxy.plan = plan
         self._wait(rng, 0.5, 3)
-        line.plan = HEALTHY
+        proxy.plan = HEALTHY
         self._maybe_restore_login()
 
     def _wait(self, rng: random.Random, shortest: float, longest: float) -> None:

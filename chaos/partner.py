@@ -16,14 +16,13 @@ import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-import asyncssh
-
 from chaos.records import Records, Taken, appearance, final_names, temporary_names
 from chaos.server import DelayedRename, Disk, RecordingServer, ServerFaults, recorded_rename
-from local.sftp_server import RunningServer, start_asyncssh_server
+from local.sftp_server import RunningServer
 from s3_to_sftp.sftp.protocol import POSIX_RENAME
 from tests.support.faults.sftp_server import without_extensions
 from tests.support.faults.tcp_proxy import TcpProxy
+from tests.support.restartable_server import RestartableServer
 
 INBOX = "inbox"
 _POLL_SECONDS = 0.05
@@ -42,16 +41,21 @@ class Partner:
         self.root = root.resolve()
         self.inbox = self.root / INBOX
         self.inbox.mkdir()
-        self._attic = self.root.with_name(f"{self.root.name}-disks")
-        self._attic.mkdir()
+        self._disks = self.root.with_name(f"{self.root.name}-disks")
+        self._disks.mkdir()
         self.records = Records()
         self.disk = Disk()
         self.server_faults = ServerFaults()
         self._exchanges = 0
-        self._identity = asyncssh.generate_private_key("ssh-ed25519")
-        self._up = ExitStack()
         self._hidden = ExitStack()
-        self._server_port: int | None = None
+        factory = functools.partial(
+            RecordingServer,
+            inbox=self.inbox,
+            records=self.records,
+            disk=self.disk,
+            server_faults=self.server_faults,
+        )
+        self._server = RestartableServer(self.root, sftp_factory=factory)
         self.server = self.start_server()
         self.proxy = TcpProxy(self.server.port)
         self.port = self.proxy.port
@@ -61,27 +65,12 @@ class Partner:
 
     def start_server(self) -> RunningServer:
         """Starts the server with its former identity, port and files."""
-        self.server = self._up.enter_context(
-            start_asyncssh_server(
-                self.root,
-                port=self._server_port,
-                password="correct horse battery staple",  # noqa: S106 - of a server on loopback
-                host_keys=[self._identity],
-                sftp_factory=functools.partial(
-                    RecordingServer,
-                    inbox=self.inbox,
-                    records=self.records,
-                    disk=self.disk,
-                    server_faults=self.server_faults,
-                ),
-            )
-        )
-        self._server_port = self.server.port
+        self.server = self._server.start()
         return self.server
 
     def stop_server(self) -> None:
         """Stops the server: the port still accepts connections and closes them at once."""
-        self._up.close()
+        self._server.stop()
         with self.records.lock:
             self.records.open.clear()
 
@@ -98,7 +87,7 @@ class Partner:
         self._ended.set()
         self._delayed.join()
         self.proxy.close()
-        self._up.close()
+        self._server.stop()
         self._hidden.close()
 
     def hide_posix_rename(self) -> None:
@@ -133,11 +122,11 @@ class Partner:
     def back_up(self) -> None:
         """Copies the disk, except files that are being written: a copy has no defined state of those."""
         with self.records.lock:
-            shutil.rmtree(self._attic / "backup", ignore_errors=True)
+            shutil.rmtree(self._disks / "backup", ignore_errors=True)
             writing = set(self.records.open)
             shutil.copytree(
                 self.inbox,
-                self._attic / "backup",
+                self._disks / "backup",
                 ignore=lambda folder, names: {name for name in names if Path(folder, name) in writing},
             )
 
@@ -151,13 +140,13 @@ class Partner:
                 Taken(file=appearance(path, self.inbox)) for path in final_names(self.inbox)
             ]
             self.records.removed |= self._temporaries()
-            new = self._attic / f"new-{self._exchanges}"
-            backup = self._attic / "backup"
+            new = self._disks / f"new-{self._exchanges}"
+            backup = self._disks / "backup"
             if backup.exists() and not empty:
                 shutil.copytree(backup, new)
             else:
                 new.mkdir()
-            self.inbox.rename(self._attic / f"old-{self._exchanges}")
+            self.inbox.rename(self._disks / f"old-{self._exchanges}")
             new.rename(self.inbox)
             self.records.brought_back |= self._temporaries()
         self.start_server()
@@ -178,7 +167,7 @@ class Partner:
             due = [delayed for delayed in self.server_faults.delayed if delayed.due <= until]
             for delayed in due:
                 self.server_faults.delayed.remove(delayed)
-                with suppress(OSError):  # nothing is left to rename: as it should be
+                with suppress(OSError):  # its file has been removed, or its target exists
                     recorded_rename(
                         self.records,
                         self.inbox,

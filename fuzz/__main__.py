@@ -1,7 +1,7 @@
 """Fuzzes SFTP replies, SSH handshakes, events and keys: seeded, bounded in number and in time.
 
-The exit status is 0 if no exception escaped that callers do not expect, nothing hung, no secret stands in an
-error, threads and descriptors are as before, and the memory stayed under the bound.
+The exit status is 0 if no unexpected exception escaped, nothing hung, no secret appeared in an error, no
+thread or descriptor was left, and the memory stayed under the bound.
 """
 
 from __future__ import annotations
@@ -24,33 +24,33 @@ from s3_to_sftp.ssh.incoming import MOST_RECEIVED_BYTES
 
 TRIES = {"conversations": 5000, "connects": 300, "greetings": 300, "events": 20_000, "keys": 2000}
 SECONDS = 60.0
-"""Of each target, at most."""
+"""Limit for each target."""
 
 HANGS_AFTER_SECONDS = 120.0
 """All timeouts of one try together are a few seconds; a busy machine takes longer."""
 
 MOST_GROWTH_BYTES = 64 * 1024 * 1024
-"""Of the whole process: what one connection may receive, the servers in it, and the allocator's slack."""
+"""For the whole process: what one connection may receive, the servers, and the slack of the allocator."""
 
 assert MOST_RECEIVED_BYTES < MOST_GROWTH_BYTES
 
 
 @dataclass
 class Report:
-    """What came of it.
+    """The result of a run.
 
     Attributes:
-        tried: Inputs, by target.
-        foreign: Tracebacks of unexpected exceptions.
+        tried: Number of inputs, by target.
+        unexpected: Tracebacks of unexpected exceptions.
         hangs: Tries that took too long.
-        secrets: Secrets in texts of errors.
-        threads: That are left.
-        descriptors: That are left open.
-        growth: Of the memory, in bytes.
+        secrets: Secrets found in texts of errors.
+        threads: Threads that have not ended.
+        descriptors: File descriptors that are still open.
+        growth: Memory growth in bytes.
     """
 
     tried: Counter[str] = field(default_factory=Counter)
-    foreign: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
     hangs: int = 0
     secrets: int = 0
     threads: int = 0
@@ -59,18 +59,19 @@ class Report:
 
     @property
     def is_clean(self) -> bool:
-        """Whether all is as it should be."""
+        """Whether nothing was found."""
         left = self.hangs or self.secrets or self.threads > 0 or self.descriptors > 0
-        return not self.foreign and not left and self.growth < MOST_GROWTH_BYTES
+        return not self.unexpected and not left and self.growth < MOST_GROWTH_BYTES
 
     def lines(self) -> list[str]:
-        """Return it for people."""
+        """Return the report as readable lines."""
         return [
             ", ".join(f"{name} {count}" for name, count in self.tried.items()),
-            f"foreign exceptions {len(self.foreign)}, hangs {self.hangs}, secrets in texts {self.secrets}",
+            f"unexpected exceptions {len(self.unexpected)}, hangs {self.hangs}, "
+            f"secrets in texts {self.secrets}",
             f"threads left {self.threads}, descriptors left {self.descriptors}, "
             f"memory +{self.growth / 2**20:.1f} MiB of {MOST_GROWTH_BYTES / 2**20:.0f}",
-            *(f"\n{trace}" for trace in self.foreign[:5]),
+            *(f"\n{trace}" for trace in self.unexpected[:5]),
         ]
 
 
@@ -78,16 +79,16 @@ def run(*, seed: int, share: float = 1.0, seconds: float = SECONDS) -> Report:
     """Try inputs of all targets.
 
     Args:
-        seed: The same one makes the same inputs.
-        share: Of the number of tries.
-        seconds: Of each target, at most.
+        seed: The same seed produces the same inputs.
+        share: Fraction of the number of tries.
+        seconds: Limit for each target.
     """
     report = Report()
-    everything = targets()
-    for target in everything:  # what is loaded or made once does not count as growth
+    all_targets = targets()
+    for target in all_targets:  # what is loaded once does not count as growth
         target.attempt(random.Random(0))
     threads, descriptors, memory = threading.active_count(), _descriptors(), _peak_bytes()
-    for target in everything:
+    for target in all_targets:
         _try(target, report, seed, max(1, int(TRIES[target.name] * share)), seconds)
     deadline = time.monotonic() + HANGS_AFTER_SECONDS
     while (
@@ -101,19 +102,19 @@ def run(*, seed: int, share: float = 1.0, seconds: float = SECONDS) -> Report:
 
 
 def _try(target: Target, report: Report, seed: int, count: int, seconds: float) -> None:
-    over = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     for number in range(count):
-        began = time.monotonic()
-        if began > over:
+        started = time.monotonic()
+        if started > deadline:
             return
         report.tried[target.name] += 1
         try:
-            said = target.attempt(random.Random(f"{seed} {target.name} {number}"))
-        except Exception:  # noqa: BLE001 - that is what is looked for
-            report.foreign.append(f"{target.name} {number}, seed {seed}\n{traceback.format_exc()}")
+            texts = target.attempt(random.Random(f"{seed} {target.name} {number}"))
+        except Exception:  # noqa: BLE001 - this is what fuzzing looks for
+            report.unexpected.append(f"{target.name} {number}, seed {seed}\n{traceback.format_exc()}")
             continue
-        report.hangs += time.monotonic() - began > HANGS_AFTER_SECONDS
-        report.secrets += sum(secret in text for secret in target.secrets for text in said)
+        report.hangs += time.monotonic() - started > HANGS_AFTER_SECONDS
+        report.secrets += sum(secret in text for secret in target.secrets for text in texts)
 
 
 def _descriptors() -> int:
@@ -128,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run it and print the report."""
     parser = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, action="append", help="may be repeated; by default 1, 2 and 3")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each target, at most")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="limit for each target")
     options = parser.parse_args(arguments)
     logging.getLogger("s3_to_sftp").setLevel(logging.CRITICAL)
     clean = True

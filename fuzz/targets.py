@@ -1,4 +1,4 @@
-"""What is fuzzed. Each target tries one input, and raises what no caller expects."""
+"""The fuzz targets. Each one tries an input, and raises any error that callers do not expect."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import paramiko
-from cryptography.hazmat.primitives import serialization as pem
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from s3_to_sftp.credentials import Credentials, parse_secret
@@ -30,17 +30,17 @@ from tests.support.scripted_server import ScriptedServer
 
 TIMEOUTS = Timeouts(connect=5, handshake=1, login=1, reply=1)
 Said = list[str]
-"""The texts of the errors that an input has led to."""
+"""The texts of the errors that an input caused."""
 
 
 @dataclass
 class Target:
-    """Something that listens.
+    """One fuzz target.
 
     Attributes:
-        name: What is counted.
+        name: Under which its inputs are counted.
         attempt: Tries one input; returns the texts of errors.
-        secrets: What must not stand in these texts.
+        secrets: What must not appear in these texts.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Target:
 
 @contextmanager
 def expecting(said: Said) -> Iterator[None]:
-    """Note an error that callers expect, and let any other through."""
+    """Record the text of an error that callers expect; let any other error through."""
     try:
         yield
     except DeliveryError as error:
@@ -58,7 +58,7 @@ def expecting(said: Said) -> Iterator[None]:
 
 
 def mutated(data: bytes, chance: random.Random) -> bytes:
-    """Return the bytes with a few of them changed, left out, doubled or made up."""
+    """Return the bytes with a few of them changed, removed, repeated or inserted."""
     result = bytearray(data)
     for _ in range(chance.choice((0, 1, 1, 2, 5))):
         at, length = chance.randrange(len(result) + 1), chance.choice((1, 1, 4, 8, 64))
@@ -84,7 +84,7 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
 
 
 class _Mutating:
-    """The stream of a healthy server, with a few bytes changed on the way to us."""
+    """The stream of a healthy server, with a few bytes of its replies changed."""
 
     def __init__(self, server: ScriptedServer, chance: random.Random) -> None:
         self._server = server
@@ -113,7 +113,7 @@ async def _conversation(session: SftpSession) -> None:
 
 
 def conversation(chance: random.Random) -> Said:
-    """Send a small file to a server of which some answers are not what it said."""
+    """Send a small file to a server whose replies are mutated."""
     said: Said = []
     with expecting(said):
         server = ScriptedServer()
@@ -125,7 +125,7 @@ def conversation(chance: random.Random) -> Said:
 # --- SSH ---
 
 
-def _nonsense(chance: random.Random) -> Callable[[RawTransport], None]:
+def _random_message(chance: random.Random) -> Callable[[RawTransport], None]:
     kind = chance.choice(
         (*range(1, 8), *range(20, 42), *range(50, 62), 80, 81, 82, *range(90, 101), 192, 255)
     )
@@ -155,9 +155,9 @@ def _nonsense(chance: random.Random) -> Callable[[RawTransport], None]:
 
 
 def connection(chance: random.Random) -> Said:
-    """Log in to a server that says something else at some step, and hangs up."""
+    """Log in to a server that sends random messages at some step, and hangs up."""
     said: Said = []
-    say = _nonsense(chance)
+    say = _random_message(chance)
     script = Script()
     match chance.randrange(3):
         case 0:
@@ -172,7 +172,7 @@ def connection(chance: random.Random) -> Said:
 
 
 def greeting(chance: random.Random) -> Said:
-    """Connect to what is nearly an SSH server: its first bytes are a healthy one's, changed."""
+    """Connect to a server whose banner and KEXINIT are mutated."""
     said: Said = []
     first = mutated(b"SSH-2.0-OpenSSH_9.6\r\n" + _key_exchange_init(), chance)
 
@@ -237,7 +237,7 @@ def _damaged(value: Any, chance: random.Random) -> Any:
 
 
 def event(chance: random.Random) -> Said:
-    """Understand an event of S3 of which some parts are missing or are something else."""
+    """Parse an S3 event of which parts are missing or replaced."""
     said: Said = []
     record = s3_record("bucket", "in/red flower.jpg", size=7)
     whole = chance.choice((s3_notification(record, record), eventbridge_event("bucket", "in/ü.csv")))
@@ -257,7 +257,7 @@ def event(chance: random.Random) -> Said:
 
 # --- keys and secrets ---
 
-PASSPHRASE = "a-pass-phrase-of-nobody"
+PASSPHRASE = "a-passphrase-of-a-test"
 
 
 def _keys() -> list[str]:
@@ -266,13 +266,13 @@ def _keys() -> list[str]:
         ec.generate_private_key(ec.SECP256R1()),
         rsa.generate_private_key(65537, 2048),
     )
-    locks = (pem.NoEncryption(), pem.BestAvailableEncryption(PASSPHRASE.encode()))
-    formats = (pem.PrivateFormat.OpenSSH, pem.PrivateFormat.PKCS8)
+    encryptions = (serialization.NoEncryption(), serialization.BestAvailableEncryption(PASSPHRASE.encode()))
+    formats = (serialization.PrivateFormat.OpenSSH, serialization.PrivateFormat.PKCS8)
     return [
-        key.private_bytes(pem.Encoding.PEM, form, lock).decode()
+        key.private_bytes(serialization.Encoding.PEM, file_format, encryption).decode()
         for key in kinds
-        for form in formats
-        for lock in locks
+        for file_format in formats
+        for encryption in encryptions
     ]
 
 
@@ -296,7 +296,7 @@ def _key_target() -> Target:
 
 
 def targets() -> list[Target]:
-    """Return all that is fuzzed."""
+    """Return all targets."""
     return [
         Target("conversations", conversation),
         Target("connects", connection, secrets=(PASSWORD,)),

@@ -15,7 +15,7 @@ from local.progress import Progress
 
 
 def main() -> int:
-    """Returns the exit status: 0 if every file arrived whole."""
+    """Returns the exit status: 0 if every file arrived complete."""
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     parser.add_argument(
         "what", choices=["demo", "run"], help="demo ends after the table, run waits for Ctrl-C"

@@ -54,5 +54,5 @@ def watch(paths: Iterable[Path]) -> Iterator[Arrivals]:
 
 
 def files_below(root: Path) -> set[Path]:
-    """Every file below `root`, whatever its name."""
+    """Returns every file below `root`, whatever its name."""
     return {path for path in root.rglob("*") if not path.is_dir()}

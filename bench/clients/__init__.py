@@ -1,1 +1,1 @@
-"""The Python clients, each a program of its own: `python -m bench.clients.<name> '<job as JSON>'`."""
+"""The Python clients, each a separate program: `python -m bench.clients.<name> '<job as JSON>'`."""

@@ -1,4 +1,4 @@
-"""asyncssh's own `put` of local files; small ones many at a time."""
+"""asyncssh's own `put` of local files; small ones concurrently."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What a client is told and what it tells: the one contract between the harness and its Python clients.
+"""The job of a client and its report: the only contract between the harness and its Python clients.
 
-Only the standard library is imported here: what a client loads is part of what is measured.
+Only the standard library is imported here, since the imports of a client are part of the measurement.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Job:
         connections: How many connections the client may open.
         warm: Send this first, and measure from there: a `tiny` file, or the `same` file under another name.
         boto3: Load boto3 and make an S3 client, as the function does, so that it counts in the memory.
-        checksum: Compute this of what is sent, as the function does of an object: `crc`, or both.
-        cipher: Ask for this cipher before all others; empty: what the client likes best.
+        checksum: Compute this of the bytes, as the function does of an object: `crc`, or both.
+        cipher: Prefer this cipher; empty: the default of the client.
         endpoint: Read from this S3 instead of from memory.
         bucket: Where the object is.
         key: Its key.
@@ -64,7 +64,7 @@ class Job:
         return cls(**json.loads(sys.argv[1]))
 
     def command(self, client: str) -> list[str]:
-        """How the client with this module name is started for the job."""
+        """The command that starts the client with this module name for the job."""
         return [sys.executable, "-m", f"bench.clients.{client}", json.dumps(asdict(self))]
 
     @property
@@ -78,7 +78,7 @@ class Job:
         return Path(self.key_file).read_text()
 
     def s3(self, **config: Any) -> Any:
-        """A client of the local S3, with boto3's defaults but for what `config` says."""
+        """A client of the local S3, with boto3's defaults except for `config`."""
         import boto3
         from botocore.config import Config
 
@@ -87,13 +87,13 @@ class Job:
             endpoint_url=self.endpoint or None,
             region_name="eu-west-1",
             aws_access_key_id="test",
-            aws_secret_access_key="test",  # noqa: S106 - the local S3 takes any
+            aws_secret_access_key="test",  # noqa: S106 - the local S3 accepts any
             config=Config(proxies={}, s3={"addressing_style": "path"}, **config),
         )
 
 
 class Phases:
-    """Takes the times of set-up (connect, log in, open the session) and of the transfer."""
+    """Measures the times of set-up (connect, log in, open the session) and of the transfer."""
 
     def __init__(self) -> None:
         self._begun = self._mark()
@@ -104,7 +104,7 @@ class Phases:
         self._ready = self._mark()
 
     def print_done(self, **more: object) -> None:
-        """Call it when the last byte is acknowledged; tells the harness."""
+        """Call it when the last byte is acknowledged; reports to the harness."""
         done = self._mark()
         told = {
             "setup_s": self._ready[0] - self._begun[0],

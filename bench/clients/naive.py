@@ -1,4 +1,4 @@
-"""The Lambda function that everybody writes first: `download_fileobj` into `sftp.file(name, "w")`."""
+"""A naive Lambda function: `download_fileobj` into `sftp.file(name, "w")`."""
 
 from __future__ import annotations
 

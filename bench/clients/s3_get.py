@@ -1,4 +1,4 @@
-"""Reads the object with one plain GET and throws it away: what S3 alone allows."""
+"""Reads the object with one plain GET and discards it: the limit that S3 sets."""
 
 from __future__ import annotations
 

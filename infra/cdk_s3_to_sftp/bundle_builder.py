@@ -213,7 +213,7 @@ def uv_platform(target: Target) -> list[str]:
 
 def _installers(target: Target) -> Iterator[_Installer]:
     """Yield the installers that work on this machine, with their own options for the platform."""
-    # -P: a module beside the user's app cannot shadow the installer of that name.
+    # -P: a module next to the user's app cannot shadow the installer of that name.
     python = [sys.executable, "-P", "-m"]
     for uv in (["uv"], [*python, "uv"]):
         if _answers([*uv, "--version"]):
@@ -234,7 +234,7 @@ def _pip_variables(pip: Sequence[str]) -> dict[str, str]:
     # `user` in a file would make this command read only the user's file.
     done = _run([*pip, "config", "list"], PIP_USER="0")
     if done.returncode != 0:
-        return {}  # pip will say itself what is wrong with its files
+        return {}  # pip reports itself what is wrong with its files
     settings: dict[str, str] = {}
     for section in ("global", "install", ":env:"):  # later ones override earlier ones
         for line in done.stdout.splitlines():

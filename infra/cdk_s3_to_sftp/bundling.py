@@ -164,7 +164,7 @@ def unzipped_size(directory: Path) -> float:
 def find_source() -> Path:
     """Return the directory of the runtime package that came with this one. Imports nothing.
 
-    Does not search `sys.path`: there a user's module of the same name, beside app.py, would come first.
+    Does not search `sys.path`: there a user's module of the same name, next to app.py, would be found first.
 
     Raises:
         CannotBuild: The package is not where the distribution puts it.

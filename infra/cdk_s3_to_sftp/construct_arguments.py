@@ -21,7 +21,7 @@ from cdk_s3_to_sftp.bundling import ARCHITECTURES, RUNTIMES, check_prebuilt
 from cdk_s3_to_sftp.function import FUNCTIONS
 
 _LONGEST_RETRIES_HOURS = 72
-"""A weekend and a bit: somebody should look at what fails for longer."""
+"""A weekend and a bit: an operator should look at what fails for longer."""
 
 _SHORTEST_RECEIPTS_DAYS = 32
 """Longer than an object can be announced again: 14 days in the dead-letter queue, 14 in the queue after a

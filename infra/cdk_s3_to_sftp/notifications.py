@@ -73,7 +73,7 @@ def _change_notifications_after(scope: Construct, bucket: s3.IBucket, rules: lis
 def _notifications(scope: Construct, bucket: s3.IBucket) -> IConstruct | None:
     """Return the resource of this stack that writes the bucket's notifications, if there is one.
 
-    If another stack owns the bucket, only that stack writes them, or nobody does.
+    If another stack owns the bucket, only that stack can write them.
     """
     if not _is_of_same_stack(scope, bucket):
         return None

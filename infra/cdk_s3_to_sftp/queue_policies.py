@@ -3,7 +3,7 @@
 There is one statement for each, whatever the number of sources: an SQS policy holds at most 20 statements,
 10 conditions and 8,192 bytes (Amazon SQS Developer Guide, "Amazon SQS policy quotas"). Neither depends on
 the trigger of a source. A deployment that changes a trigger therefore does not change the policy, and the
-queue accepts every announcement during it: EventBridge does not retry after a permission error.
+queue accepts every event during it: EventBridge does not retry after a permission error.
 """
 
 from collections.abc import Callable
@@ -25,10 +25,10 @@ MOST_BUCKETS = 80
 
 
 class QueuePolicies:
-    """Allows announcements into the queue, and what EventBridge cannot deliver into the dead-letter queue.
+    """Allows S3 and EventBridge to send to the queue, and undeliverable events to the dead-letter queue.
 
     Attributes:
-        queue: Receives the announcements.
+        queue: Receives the events.
         for_dead_letter_queue: What the policy of an imported dead-letter queue must contain.
     """
 

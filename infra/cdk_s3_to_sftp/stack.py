@@ -49,7 +49,7 @@ class S3ToSftpStack(cdk.Stack):
         bundling: Where the function's code is bundled. By default on this machine, with Docker as the
             fallback.
         code: The function's code, bundled elsewhere; see `S3ToSftp`. By default it is bundled at synth.
-        **stack: What every `aws_cdk.Stack` takes: `env`, `tags`, `termination_protection` and so on.
+        **stack: Arguments of every `aws_cdk.Stack`: `env`, `tags`, `termination_protection` and so on.
 
     Raises:
         InvalidArgument: A value is invalid; the message says what to write instead.

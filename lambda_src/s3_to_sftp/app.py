@@ -1,4 +1,4 @@
-"""Puts the function together from its settings: what is not configured is left out."""
+"""Builds the function from its settings: parts that are not configured are left out."""
 
 import functools
 from collections.abc import Callable
@@ -42,7 +42,7 @@ class App:
 
     Attributes:
         runner: Delivers the objects of an invocation.
-        disposition: What becomes of messages; None where they are left to SQS.
+        disposition: Decides about messages; None where they are left to SQS.
         publisher: To be flushed at the end of an invocation.
         longest_reply: Seconds that the partner may take for one reply.
     """

@@ -1,10 +1,10 @@
-"""How a hint names a setting: as the reader of the hint has configured it."""
+"""Names settings in hints in the way in which the function was configured."""
 
 import os
 import re
 
 VARIABLE = "CONFIGURED_BY"
-"""Names what has set the other variables; where it is missing, a person has."""
+"""Names the tool that has set the other variables; if it is missing, they were set by hand."""
 
 CONSTRUCT, PARTNER_FILE, TEMPLATE = "construct", "partner.toml", "template"
 
@@ -36,7 +36,7 @@ _NAME = re.compile(r"\bSSH_[A-Z_]*[A-Z]\b")
 
 
 def in_words_of_author(hint: str) -> str:
-    """Return the hint with each variable named as it is where the function was configured."""
+    """Return the hint with each variable replaced by the name of the setting behind it."""
     author = os.environ.get(VARIABLE)
     if author == CONSTRUCT:
         return _NAME.sub(lambda name: _ARGUMENTS.get(name[0], name[0]), hint)

@@ -56,7 +56,7 @@ class Publisher(Protocol):
         attempt: int,
         remote_path: str | None = None,
     ) -> None:
-        """Publish that a message was dead-lettered: nothing happens until a person acts.
+        """Publish that a message was dead-lettered: nothing happens until an operator acts.
 
         Args:
             ref: The object; None for a message that names none.
@@ -253,7 +253,7 @@ def _requests(entries: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]
 
 
 def _size(entry: Mapping[str, Any]) -> int:
-    """Count as PutEvents does: 14 bytes for the time, and the texts in UTF-8."""
+    """Return the size as PutEvents counts it: 14 bytes for the time, and the texts in UTF-8."""
     return 14 + sum(len(entry[name].encode()) for name in ("Source", "DetailType", "Detail"))
 
 

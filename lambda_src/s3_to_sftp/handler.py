@@ -41,8 +41,8 @@ def lambda_handler(
         context: Lambda's context.
 
     Returns:
-        For SQS the partial batch response: the messages to put back. For S3 Batch Operations what came of
-        each task. Otherwise nothing.
+        For SQS the partial batch response: the messages that stay in the queue. For S3 Batch Operations
+        the result of each task. Otherwise nothing.
 
     Raises:
         DeliveryError: No queue: an object was not delivered; Lambda's own retry brings the event again.
@@ -89,7 +89,7 @@ def _apply(record: dict[str, Any], failures: Sequence[Failure]) -> bool:
     app = _app_or_error()
     if isinstance(app, App) and app.disposition is not None:
         return app.disposition.apply(Message.from_record(record), failures)
-    # No queue is configured to act on: SQS' own visibility and redrive policy do what they can.
+    # No queue is configured to act on: the visibility timeout and the redrive policy of SQS apply.
     return all(_is_done(error) for _, error in failures)
 
 
@@ -115,7 +115,7 @@ def _deliver_tasks(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     """Deliver the objects of S3 Batch Operations, and answer for each.
 
     Raises:
-        EventError: Nobody could tell which answer belongs to what: the job counts it as failed.
+        EventError: The results could not be assigned to tasks: the job counts them as failed.
     """
     try:
         job = BatchJob.from_event(event)
@@ -135,7 +135,7 @@ def _deliver_tasks(event: dict[str, Any], context: LambdaContext) -> dict[str, A
 
 
 def _deliver(refs: list[ObjectRef], context: LambdaContext) -> dict[ObjectRef, Exception]:
-    """Try every object and return the errors: one bad object never costs the others."""
+    """Try every object and return the errors: a failed object does not affect the others."""
     app = _app_or_error()
     if isinstance(app, ConfigurationError):  # no object can be delivered
         for ref in refs:
@@ -154,7 +154,7 @@ def _warn_of_short_timeout(app: App) -> None:
     """
     logger.warning(
         "the function's timeout is shorter than the %s s that the partner may take for one reply "
-        "(SSH_REPLY_TIMEOUT): where it is silent, Lambda ends the function before it can say so",
+        "(SSH_REPLY_TIMEOUT): without a reply, Lambda ends the function before it can report that",
         f"{app.longest_reply:g}",
         extra={"hint": in_words_of_author("Raise the timeout of the function, or lower SSH_REPLY_TIMEOUT.")},
     )

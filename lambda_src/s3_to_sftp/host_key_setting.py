@@ -44,7 +44,7 @@ def _host_key(line: str, number: int) -> str:
     if not is_key:
         # The error does not show the line: what is no public key may be part of a private one.
         raise ConfigurationError(
-            f"SSH_HOST_KEY must hold public keys of the form 'ssh-ed25519 AAAA...': line {number} is none.",
+            f"SSH_HOST_KEY must hold public keys of the form 'ssh-ed25519 AAAA...': line {number} has none.",
             hint="Print the server's keys with 'ssh-keyscan -p PORT HOST' and paste type and key.",
         )
     return line if line.startswith("@") else " ".join(words[place - 1 : place + 1])

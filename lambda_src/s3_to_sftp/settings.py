@@ -312,7 +312,7 @@ def _refuse_private_keys(environment: Mapping[str, str]) -> None:
     for name in sorted(VARIABLES):
         if holds_private_key_file(environment.get(name, "")):
             raise ConfigurationError(
-                f"{name} holds a private key, which is no longer secret: everybody who may view the "
-                "function can read it.",
+                f"{name} holds a private key, which is no longer secret: everybody with access to the "
+                "configuration of the function can read it.",
                 hint="Replace the key, and put the new one into the secret as 'private_key'.",
             )

@@ -1,4 +1,4 @@
-"""What the log and the metrics say of deliveries, and of messages."""
+"""Logs and metrics of deliveries and messages."""
 
 import logging
 import warnings
@@ -27,26 +27,26 @@ _LEVELS = {
     Disposition.PARTNER: logger.error,
     Disposition.RETRY: logger.warning,
 }
-"""Waiting, resuming and having nothing to do are the ordinary course of things: logged as information."""
+"""Expected outcomes (waiting, resuming, nothing to send) are logged at level INFO."""
 
 
 class Telemetry(Protocol):
     """Logs and counts. Nothing here fails a delivery."""
 
     def delivered(self, receipt: Receipt) -> None:
-        """An object stands under its final name."""
+        """Report an object that has its final name."""
 
     def not_delivered(self, error: Exception, ref: ObjectRef) -> None:
-        """An object does not, and why."""
+        """Report an object that was not delivered, and the reason."""
 
     def circuit_breaker(self, *, is_open: bool) -> None:
-        """The circuit breaker is open, or the partner has let us in: told when known, which may be twice."""
+        """Report whether the circuit breaker is open, as soon as it is known; maybe twice per invocation."""
 
     def deferred(self, *, age: float) -> None:
-        """A message stays in the queue, or is sent again, so many seconds after its event was first sent."""
+        """Report a message that is not done, with its age: seconds since its event was first sent."""
 
     def dead_lettered(self) -> None:
-        """A message went to the dead-letter queue."""
+        """Report a dead-lettered message."""
 
 
 class NullTelemetry:
@@ -91,7 +91,7 @@ class LambdaTelemetry:
         )
 
     def not_delivered(self, error: Exception, ref: ObjectRef) -> None:
-        """Log why, and count it."""
+        """Log the reason and count it."""
         if isinstance(error, Superseded):
             metrics.add_metric("Superseded", MetricUnit.Count, 1)
         if isinstance(error, AlreadyGone):
@@ -103,11 +103,11 @@ class LambdaTelemetry:
             logger.error("not delivered: unexpected error", exc_info=error, extra={"object": str(ref)})
 
     def circuit_breaker(self, *, is_open: bool) -> None:
-        """Count 1 while it is open, 0 when the partner takes files."""
+        """Count 1 while it is open, 0 when the partner accepts files."""
         metrics.add_metric("CircuitBreakerOpen", MetricUnit.Count, int(is_open))
 
     def deferred(self, *, age: float) -> None:
-        """Count a message that stays in the queue, and say how long it has been there."""
+        """Count a message that is not done, and its age."""
         metrics.add_metric("Deferred", MetricUnit.Count, 1)
         # SQS' own age of the oldest message leaves out what was received three times.
         metrics.add_metric("WaitingSeconds", MetricUnit.Seconds, age)

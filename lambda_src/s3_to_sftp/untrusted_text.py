@@ -2,7 +2,7 @@
 
 Errors go to the ledger, to events, to the dead-letter queue, to the circuit breaker and to logs. Each has a
 size limit, and would not record a text that is too large. So a reason is bounded from the moment it is made,
-and what a server says is cut before it becomes part of a reason.
+and text of a server is truncated before it becomes part of a reason.
 """
 
 import base64

@@ -11,10 +11,11 @@ import pytest
 
 from local.deployment import missing_tool
 from tests.support.e2e.bundles import Bundles
-from tests.support.e2e.stack_environment import Partner, StackEnvironment, deployed_stack
+from tests.support.e2e.stack_environment import StackEnvironment, deployed_stack
+from tests.support.restartable_server import RestartableServer
 
 _LIMIT_SECONDS = 3600
-"""The first test of a stack waits for its deployment, too."""
+"""Includes the deployment of the stack, for which the first test waits."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,15 +35,15 @@ def _tools() -> None:
 
 
 @pytest.fixture(scope="session")
-def _partner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Partner]:
-    partner = Partner(tmp_path_factory.mktemp("partner"))
+def _partner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestartableServer]:
+    partner = RestartableServer(tmp_path_factory.mktemp("partner"))
     yield partner
     partner.stop()
 
 
 @pytest.fixture(scope="session")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
-    """What this run of all workers has built of the function."""
+    """The bundles of the function that this run has built, shared by all workers."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
@@ -51,7 +52,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
 
 @pytest.fixture(scope="session")
 def _deployed(
-    _tools: None, _partner: Partner, bundles: Bundles, tmp_path_factory: pytest.TempPathFactory
+    _tools: None, _partner: RestartableServer, bundles: Bundles, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[StackEnvironment]:
     with deployed_stack(tmp_path_factory.mktemp("e2e"), _partner, bundles) as deployed:
         yield deployed
@@ -59,7 +60,7 @@ def _deployed(
 
 @pytest.fixture
 def env(_deployed: StackEnvironment) -> Iterator[StackEnvironment]:
-    """The deployed stack; whatever a test changes about it is put right afterwards."""
+    """The deployed stack; server, secret and circuit breaker are restored after each test."""
     yield _deployed
     _deployed.partner.start()
     _deployed.fill_secret(_deployed.partner.password)

@@ -24,12 +24,12 @@ from tests.support.lambda_events import sqs_event
         ("one-byte.bin", b"x"),
     ],
 )
-def test_an_object_arrives_under_its_key_byte_for_byte(env: StackEnvironment, key: str, body: bytes) -> None:
+def test_object_arrives_under_its_key_byte_for_byte(env: StackEnvironment, key: str, body: bytes) -> None:
     env.put(key, body)
     assert env.wait_for_file(key) == body
 
 
-def test_a_multipart_upload_arrives_byte_for_byte(env: StackEnvironment, tmp_path: Path) -> None:
+def test_multipart_upload_arrives_byte_for_byte(env: StackEnvironment, tmp_path: Path) -> None:
     body = bytes(range(256)) * (11 * MIB // 256)
     path = tmp_path / "multipart"
     path.write_bytes(body)
@@ -38,7 +38,7 @@ def test_a_multipart_upload_arrives_byte_for_byte(env: StackEnvironment, tmp_pat
     assert env.wait_for_file("multipart.bin") == body
 
 
-def test_an_object_put_twice_leaves_the_newer_bytes_and_no_temporary_name(env: StackEnvironment) -> None:
+def test_overwritten_object_leaves_the_newer_bytes_and_no_temporary_file(env: StackEnvironment) -> None:
     env.put("twice.txt", b"old")
     assert env.wait_for_file("twice.txt") == b"old"
     env.put("twice.txt", b"newer")
@@ -47,7 +47,7 @@ def test_an_object_put_twice_leaves_the_newer_bytes_and_no_temporary_name(env: S
     assert {path for path in files_below(env.partner.root) if "twice" in path.name} == {place}
 
 
-def test_an_object_refused_for_its_login_arrives_once_the_secret_is_right(env: StackEnvironment) -> None:
+def test_object_arrives_once_the_refused_login_is_corrected(env: StackEnvironment) -> None:
     env.partner.start(password="changed by the partner")
     env.put("login.txt", b"patient")
     # The same login was accepted a moment ago: that may also be a limit of sessions.
@@ -57,14 +57,14 @@ def test_an_object_refused_for_its_login_arrives_once_the_secret_is_right(env: S
     assert env.wait_for_file("login.txt") == b"patient"
 
 
-def test_a_refused_login_leaves_no_password_in_the_log(env: StackEnvironment) -> None:
+def test_refused_login_leaves_no_password_in_the_log(env: StackEnvironment) -> None:
     env.partner.start(password="changed once more")
     env.put("log.txt", b"x")
     assert "'partner'" in env.wait_for_failure("log.txt")["message"]
     assert env.partner.password not in env.log()
 
 
-def test_a_changed_host_key_is_refused_and_logged_ready_to_paste(env: StackEnvironment) -> None:
+def test_changed_host_key_is_refused_and_logged_ready_to_paste(env: StackEnvironment) -> None:
     stranger = asyncssh.generate_private_key("ssh-ed25519")
     offered = " ".join(stranger.export_public_key().decode().split()[:2])
     env.partner.start(identity=stranger)
@@ -75,7 +75,7 @@ def test_a_changed_host_key_is_refused_and_logged_ready_to_paste(env: StackEnvir
     assert not env.landing_place("stranger.txt").exists()
 
 
-def test_an_object_refused_for_the_host_key_arrives_when_the_partner_is_back(env: StackEnvironment) -> None:
+def test_object_arrives_once_the_pinned_host_key_is_back(env: StackEnvironment) -> None:
     env.partner.start(identity=asyncssh.generate_private_key("ssh-ed25519"))
     env.put("back.txt", b"patient")
     env.wait_for_failure("back.txt")
@@ -85,7 +85,7 @@ def test_an_object_refused_for_the_host_key_arrives_when_the_partner_is_back(env
     assert env.wait_for_file("back.txt") == b"patient"
 
 
-def test_an_object_put_while_the_partner_is_down_arrives_when_it_is_up(env: StackEnvironment) -> None:
+def test_object_put_while_the_partner_is_down_arrives_when_it_is_up(env: StackEnvironment) -> None:
     env.partner.stop()
     env.put("down.txt", b"patient")
     assert env.wait_for_failure("down.txt")["error"] == "PartnerUnreachable"
@@ -93,7 +93,7 @@ def test_an_object_put_while_the_partner_is_down_arrives_when_it_is_up(env: Stac
     assert env.wait_for_file("down.txt") == b"patient"
 
 
-def test_a_bad_message_in_a_batch_is_dead_lettered_with_the_reason_and_does_not_cost_the_others(
+def test_bad_message_in_a_batch_is_dead_lettered_and_the_others_are_delivered(
     env: StackEnvironment,
 ) -> None:
     bucket = env.bucket_of_its_own("batch")
@@ -115,7 +115,7 @@ def test_a_bad_message_in_a_batch_is_dead_lettered_with_the_reason_and_does_not_
     )
 
 
-def test_the_test_event_of_s3_is_taken_from_the_queue(env: StackEnvironment) -> None:
+def test_s3_test_event_is_deleted_from_the_queue(env: StackEnvironment) -> None:
     body = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": env.deployment.bucket}
     answer = env.cloud.client("lambda").invoke(
         FunctionName=env.deployment.function, Payload=json.dumps(sqs_event(test=json.dumps(body)))

@@ -1,4 +1,4 @@
-"""The examples, deployed as they are, but for the partner: what they promise arrives."""
+"""The examples, deployed unchanged except for the partner: their objects arrive."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def deploy(env: StackEnvironment, tmp_path: Path) -> Deploy:
     return deployed
 
 
-def test_minimal(deploy: Deploy) -> None:
+def test_minimal_example_delivers(deploy: Deploy) -> None:
     example = deploy("minimal", "Invoices")
     example.put("ToBank", "outgoing/1.csv", b"invoice")
     assert example.arrived("inbox/outgoing/1.csv") == b"invoice"
 
 
-def test_one_line_on_a_bucket(deploy: Deploy) -> None:
+def test_one_line_on_a_bucket_example_delivers_two_buckets(deploy: Deploy) -> None:
     example = deploy("one_line_on_a_bucket", "Accounting")
     example.put("Invoices", "1.pdf", b"invoice")
     example.put("Orders", "1.csv", b"order")
@@ -57,13 +57,13 @@ def test_one_line_on_a_bucket(deploy: Deploy) -> None:
     assert example.arrived("orders/1.csv") == b"order"
 
 
-def test_existing_bucket_in_another_stack(deploy: Deploy) -> None:
+def test_existing_bucket_in_another_stack_example_delivers(deploy: Deploy) -> None:
     example = deploy("existing_bucket_in_another_stack", "Shop", "Delivery")
     example.put("Orders", "ready/1.csv", b"order")
     assert example.arrived("orders/ready/1.csv") == b"order"
 
 
-def test_many_sources_one_partner(deploy: Deploy) -> None:
+def test_many_sources_one_partner_example_delivers(deploy: Deploy) -> None:
     example = deploy("many_sources_one_partner", "Audit")
     for bucket, key in (("Sales", "invoices/1.csv"), ("Payroll", "a b+1.csv"), ("Payroll", "1.pdf")):
         example.put(bucket, key, key.encode())
@@ -75,14 +75,14 @@ def test_many_sources_one_partner(deploy: Deploy) -> None:
         assert example.arrived(path) == key.encode()
 
 
-def test_many_partners_one_bucket(deploy: Deploy) -> None:
+def test_many_partners_one_bucket_example_delivers(deploy: Deploy) -> None:
     example = deploy("many_partners_one_bucket", "Lake", "ToBank", "ToInsurer")
     example.put("Bucket", "reports/a b+1.csv", b"report")
     assert example.arrived("inbox/reports/a b+1.csv") == b"report"
     assert example.arrived("from-us/reports/a b+1.csv") == b"report"
 
 
-def test_customer_managed_keys(deploy: Deploy) -> None:
+def test_customer_managed_keys_example_delivers(deploy: Deploy) -> None:
     example = deploy("customer_managed_keys", "Statements")
     example.put("Statements", "2026.pdf", b"statement")
     assert example.arrived("inbox/2026.pdf") == b"statement"

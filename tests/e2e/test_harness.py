@@ -1,4 +1,4 @@
-"""`python -m local`: beside another copy, twice, and gone without a trace."""
+"""`python -m local`: it runs while another copy does, and leaves nothing when a signal ends it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from local.processes import LOOPBACK, read, run, running
 from tests.support.e2e.stack_environment import PATIENCE_SECONDS, StackEnvironment, wait_until
 
 
-def test_the_demo_succeeds_while_another_copy_runs(env: StackEnvironment, tmp_path: Path) -> None:
+def test_demo_succeeds_while_another_copy_runs(env: StackEnvironment, tmp_path: Path) -> None:
     log = tmp_path / "log"
     run(
         [sys.executable, "-m", "local", "demo"],
@@ -31,7 +31,9 @@ def test_the_demo_succeeds_while_another_copy_runs(env: StackEnvironment, tmp_pa
 
 @pytest.mark.usefixtures("_tools")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_servers_and_folders(tmp_path: Path, number: signal.Signals, status: int) -> None:
+def test_signal_stops_servers_and_removes_folders(
+    tmp_path: Path, number: signal.Signals, status: int
+) -> None:
     log, scratch = tmp_path / "log", tmp_path / "tmp"
     scratch.mkdir()
     command = [sys.executable, "-m", "local", "run"]

@@ -1,4 +1,4 @@
-"""An object that takes many invocations, over one connection. It has a worker of its own."""
+"""An object that takes many invocations, over one and over two connections."""
 
 from __future__ import annotations
 
@@ -9,19 +9,31 @@ import pytest
 
 from bench.network import Link
 from tests.support.e2e.bundles import Bundles
-from tests.support.e2e.long_object import Long, assert_arrives, stack_of_its_own
+from tests.support.e2e.long_object import LongObject, assert_arrives, own_stack
 from tests.support.e2e.stack_environment import StackEnvironment
 
+_LIMIT_SECONDS = 4 * 3600
+"""A machine that is ten times slower takes ten times as long. A delivery that hangs fails much earlier."""
 
-@pytest.fixture(scope="module")
+
+@pytest.fixture
 def env(
     _tools: None, bundles: Bundles, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[StackEnvironment]:
-    with stack_of_its_own(bundles, tmp_path_factory) as deployed:
+    with own_stack(bundles, tmp_path_factory) as deployed:
         yield deployed
 
 
-def test_an_object_that_takes_25_continuations_arrives_byte_for_byte(
-    env: StackEnvironment, tmp_path: Path
+@pytest.mark.timeout(_LIMIT_SECONDS)
+@pytest.mark.parametrize(
+    "long",
+    [
+        LongObject(size=28_000_000, link=Link(mbit=4.5), connections=1, timeout=4),
+        LongObject(size=82_000_000, link=Link(mbit=9.4, rtt_ms=40), connections=2, timeout=4),
+    ],
+    ids=["one connection", "two connections"],
+)
+def test_object_that_takes_25_continuations_arrives_byte_for_byte(
+    long: LongObject, env: StackEnvironment, tmp_path: Path
 ) -> None:
-    assert_arrives(env, tmp_path, Long(size=28_000_000, link=Link(mbit=4.5), connections=1, timeout=4))
+    assert_arrives(env, tmp_path, long)

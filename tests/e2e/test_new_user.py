@@ -1,4 +1,4 @@
-"""Somebody else's project: the wheel, an app of six lines, a partner; and what is left when it is deleted."""
+"""The project of a new user: the wheel, an app of six lines, a partner; and what a deleted stack retains."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ KEPT = {
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of an environment with nothing but the wheel and what it depends on."""
+    """The Python of an environment with only the wheel and its dependencies."""
     folder = tmp_path_factory.mktemp("new-user")
     return fresh_environment(folder / "environment", build_wheel(folder / "dist"))
 
 
 def app_of_six_lines(env: StackEnvironment, python: Path, folder: Path, stack: str, *, more: str = "") -> App:
-    """In a folder with nothing else; the bundle is built anew there, unless there is one."""
+    """An app in a folder with nothing else; it builds the bundle, unless there is one."""
     folder.mkdir(parents=True)
     text = SIX_LINES.format(
         host=env.server.host,
@@ -54,7 +54,7 @@ def app_of_six_lines(env: StackEnvironment, python: Path, folder: Path, stack: s
     return App(command=command, assembly=folder / "cdk.out", scratch=folder)
 
 
-def test_the_wheel_and_six_lines_deliver_a_file(env: StackEnvironment, python: Path, tmp_path: Path) -> None:
+def test_wheel_and_six_line_app_deliver_a_file(env: StackEnvironment, python: Path, tmp_path: Path) -> None:
     app_of_six_lines(env, python, tmp_path / "project", "Orders").deploy(env.cloud)
     stacks = Stacks(env, "Orders")
     stacks.fill_secrets()
@@ -62,7 +62,7 @@ def test_the_wheel_and_six_lines_deliver_a_file(env: StackEnvironment, python: P
     assert stacks.arrived(f"{INBOX}/orders/first.csv") == b"id,amount\n1,2\n"
 
 
-def test_what_holds_data_outlives_the_stack(
+def test_data_is_retained_when_the_stack_is_deleted(
     env: StackEnvironment, python: Path, bundles: Bundles, tmp_path: Path
 ) -> None:
     app = app_of_six_lines(env, python, tmp_path / "project", "Kept")
@@ -77,7 +77,7 @@ def test_what_holds_data_outlives_the_stack(
     stacks.put("ToPartner", "after.txt", b"the bucket still takes files")
 
 
-def test_what_holds_data_goes_with_the_stack_where_that_is_asked_for(
+def test_data_is_deleted_with_the_stack_where_configured(
     env: StackEnvironment, python: Path, bundles: Bundles, tmp_path: Path
 ) -> None:
     more = ", removal_policy=cdk.RemovalPolicy.DESTROY"

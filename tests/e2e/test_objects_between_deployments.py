@@ -1,11 +1,11 @@
-"""A deployed delivery is changed while objects come: before, between, during and after. None may be lost.
+"""A deployed delivery is changed while objects arrive: before, between, during and after. None may be lost.
 
-Between means: the function does not read its queue (its mapping is disabled), so what is announced waits
-while the change is deployed. During means: objects are put continuously while CloudFormation updates.
+Between means: the function does not read its queue (its mapping is disabled), so events wait while the change
+is deployed. During means: objects are put continuously while CloudFormation updates.
 
 The emulator enforces IAM, so what the role may no longer read is dead-lettered. It does not show in which
 order CloudFormation makes and removes resources, nor how long S3 takes until it uses a new configuration:
-tests/infra/test_changes.py has the order, docs/guides/changing-your-mind.md the times.
+tests/infra/test_source_changes.py has the order, docs/guides/changing-your-mind.md the times.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from local.deployment import App, bootstrap, function_log, messages_in
 from local.environments import REPOSITORY
 from local.sftp_server import RunningServer
 from tests.support.e2e.bundles import Bundles
-from tests.support.e2e.stack_environment import Partner, last_lines, wait_until
+from tests.support.e2e.stack_environment import last_lines, redrive, wait_until
+from tests.support.restartable_server import RestartableServer
 
 APP = Path(__file__).parents[1] / "support" / "e2e" / "changing_app.py"
 PAUSE_SECONDS = 0.2
@@ -47,7 +48,7 @@ class Place:
     assembly: Path
     bundles: Bundles
     secret: str
-    partner: Partner
+    partner: RestartableServer
     server: RunningServer
     has_bundle: bool = False
 
@@ -66,7 +67,7 @@ def place(_tools: None, bundles: Bundles, tmp_path_factory: pytest.TempPathFacto
         pytest.skip("openssl is missing: the local AWS makes its certificate with it")
     folder = tmp_path_factory.mktemp("between")
     with ExitStack() as stack:
-        partner = Partner(tmp_path_factory.mktemp("partner"))
+        partner = RestartableServer(tmp_path_factory.mktemp("partner"))
         stack.callback(partner.stop)
         server = partner.start()
         cloud = stack.enter_context(start_cloud(folder / "cloud", enforce_iam=True))
@@ -85,7 +86,7 @@ def place(_tools: None, bundles: Bundles, tmp_path_factory: pytest.TempPathFacto
 
 @dataclass
 class Stage:
-    """A stack that changes, and what is put for it."""
+    """A stack that changes, and the objects that are put for it."""
 
     place: Place
     scratch: Path
@@ -155,12 +156,7 @@ class Stage:
         self.is_paused = False
 
     def redrive(self) -> None:
-        """Sends what is in the dead-letter queue back, as a person does."""
-        sqs = self.place.cloud.client("sqs")
-        source, target = (self.resources[name] for name in ("BankDeadLetterQueue", "BankQueue"))
-        for message in sqs.receive_message(QueueUrl=source, MaxNumberOfMessages=10).get("Messages", []):
-            sqs.send_message(QueueUrl=target, MessageBody=message["Body"])
-            sqs.delete_message(QueueUrl=source, ReceiptHandle=message["ReceiptHandle"])
+        redrive(self.place.cloud, self.resources["BankDeadLetterQueue"], target=self.resources["BankQueue"])
 
     def let_read(self, *, enabled: bool) -> None:
         functions = self.place.cloud.client("lambda")
@@ -209,7 +205,7 @@ class Stage:
 
 @pytest.fixture
 def stage(place: Place, tmp_path: Path, request: pytest.FixtureRequest) -> Stage:
-    """One partner who gets what lies below `2026/` of one bucket; not deployed yet."""
+    """A stack with one partner, and the prefix `2026/` of one bucket as source; not deployed yet."""
     name = re.sub(r"\W|_", "", request.node.name.removeprefix("test_").title())[:30]
     flags = json.loads((REPOSITORY / "cdk.json").read_text())["context"]
     return Stage(
@@ -263,7 +259,7 @@ def deployed(stage: Stage) -> list[str]:
     return [key]
 
 
-def test_prefix_becomes_narrower_and_the_former_one_stays_readable(stage: Stage) -> None:
+def test_prefix_is_narrowed_and_the_former_one_stays_readable(stage: Stage) -> None:
     bank, bucket = stage.state["partners"]["Bank"], bucket_of(stage)
     keys = deployed(stage)
     with stage.paused():
@@ -290,7 +286,7 @@ def test_prefix_changed_without_the_former_one_can_be_redriven(stage: Stage) -> 
     stage.assert_all_delivered_once([*keys, stage.put(bucket, "2027/")])
 
 
-def test_bucket_is_moved_with_both_for_a_while(stage: Stage) -> None:
+def test_bucket_is_replaced_through_both(stage: Stage) -> None:
     bank, old = stage.state["partners"]["Bank"], bucket_of(stage)
     keys = deployed(stage)
     new = f"{old}-new"
@@ -308,7 +304,7 @@ def test_bucket_is_moved_with_both_for_a_while(stage: Stage) -> None:
 
 # Without versions: unlike S3, the emulator leaves the version out of EventBridge events, so that the two
 # notifications of one put look like two puts. tests/unit/s3/test_announced_twice.py has S3's own format.
-def test_trigger_is_changed_there_and_back_through_both(stage: Stage) -> None:
+def test_trigger_is_changed_and_changed_back_through_both(stage: Stage) -> None:
     stage.state["versioned"] = False
     keys = deployed(stage)
     for trigger in ("both", "eventbridge", "both", "notification"):
@@ -330,7 +326,7 @@ def test_host_is_changed(stage: Stage, tmp_path: Path) -> None:
     bank = stage.state["partners"]["Bank"]
     keys = deployed(stage)
     (tmp_path / "new").mkdir()
-    new = Partner(tmp_path / "new")
+    new = RestartableServer(tmp_path / "new")
     try:
         bank["server"].update(server_of(new.start(password=stage.place.partner.password)))
         keys += changed(stage)

@@ -17,14 +17,15 @@ from botocore.exceptions import ClientError
 from local.cloud import ACCOUNT, REGION
 from tests.support.e2e.bundles import Bundles
 from tests.support.e2e.function_role import OTHER, OURS, PREFIX, PRIVATE, Function, deployed_function
-from tests.support.e2e.stack_environment import Partner, StackEnvironment, wait_until
+from tests.support.e2e.stack_environment import StackEnvironment, wait_until
+from tests.support.restartable_server import RestartableServer
 
 ITEM = {"pk": {"S": "somebody's"}, "sk": {"S": "item"}}
 CDK_ROLE = f"arn:aws:iam::{ACCOUNT}:role/cdk-hnb659fds-deploy-role-{ACCOUNT}-{REGION}"
 ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
 
 DENIALS = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"}
-"""Codes by which services say it; the last two are those of SNS and EC2."""
+"""Error codes of a denial; the last two are those of SNS and EC2."""
 
 # Policies name a log group with `:*` behind, which MiniStack does not know: it would deny both.
 WRITE_LOG = {"logs:CreateLogStream", "logs:PutLogEvents"}
@@ -36,39 +37,39 @@ Call = Callable[[Function], object]
 def function(_tools: None, bundles: Bundles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Function]:
     if shutil.which("openssl") is None:
         pytest.skip("openssl is missing: the local AWS makes its certificate with it")
-    partner = Partner(tmp_path_factory.mktemp("partner"))
+    partner = RestartableServer(tmp_path_factory.mktemp("partner"))
     with deployed_function(tmp_path_factory.mktemp("role"), partner, bundles) as deployed:
         yield deployed
     partner.stop()
 
 
-def test_the_function_delivers_an_object_and_says_so(function: Function) -> None:
+def test_function_delivers_an_object_and_publishes_an_event(function: Function) -> None:
     env = function.env
-    queue = announcements(function)
+    queue = event_queue(function)
     env.put(f"{PREFIX}delivered.csv", b"id,amount\n1,2\n")
     assert env.wait_for_file(f"{PREFIX}delivered.csv") == b"id,amount\n1,2\n"
-    heard: list[str] = []
+    received: list[str] = []
 
-    def told() -> bool:
+    def is_published() -> bool:
         messages = function.root("sqs").receive_message(QueueUrl=queue).get("Messages", [])
-        heard.extend(message["Body"] for message in messages)
-        return any("delivered.csv" in body for body in heard)
+        received.extend(message["Body"] for message in messages)
+        return any("delivered.csv" in body for body in received)
 
-    wait_until(told, "event", env.explain)
+    wait_until(is_published, "event", env.explain)
     assert denials_in_the_log(env) == []
 
 
-def announcements(function: Function) -> str:
-    """URL of a queue that gets what the function puts on the event bus."""
+def event_queue(function: Function) -> str:
+    """Return the URL of a queue that receives the events of the function."""
     sqs, events = function.root("sqs"), function.root("events")
-    queue: str = sqs.create_queue(QueueName="announcements")["QueueUrl"]
-    arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:announcements"
-    events.put_rule(Name="announcements", EventPattern=json.dumps({"source": ["s3-to-sftp"]}))
-    events.put_targets(Rule="announcements", Targets=[{"Id": "queue", "Arn": arn}])
+    queue: str = sqs.create_queue(QueueName="events")["QueueUrl"]
+    arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:events"
+    events.put_rule(Name="events", EventPattern=json.dumps({"source": ["s3-to-sftp"]}))
+    events.put_targets(Rule="events", Targets=[{"Id": "queue", "Arn": arn}])
     return queue
 
 
-def test_the_function_defers_what_the_partner_refuses(function: Function) -> None:
+def test_function_defers_a_refused_object(function: Function) -> None:
     env = function.env
     env.partner.stop()
     env.put(f"{PREFIX}deferred.csv", b"patient")
@@ -80,7 +81,7 @@ def test_the_function_defers_what_the_partner_refuses(function: Function) -> Non
     assert denials_in_the_log(env) == []
 
 
-def test_the_function_parks_what_it_cannot_read(function: Function) -> None:
+def test_function_dead_letters_what_it_cannot_read(function: Function) -> None:
     env = function.env
     before = env.messages(function.own.dead_letter_queue_url)
     function.root("sqs").send_message(QueueUrl=function.own.queue_url, MessageBody="no notification")
@@ -97,7 +98,7 @@ def denials_in_the_log(env: StackEnvironment) -> list[str]:
 
 
 def no_such_message(call: Callable[..., object], **arguments: object) -> None:
-    """Asks for something to be done with a message that never was; SQS says so only to those who may ask."""
+    """Calls with an unknown receipt handle, which SQS reports only to principals with the permission."""
     with pytest.raises(ClientError, match="ReceiptHandleIsInvalid"):
         call(ReceiptHandle="none", **arguments)
 
@@ -196,14 +197,14 @@ def event_for(bus: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("call", [call for _, call in MAY.values()], ids=list(MAY))
-def test_the_role_may(function: Function, call: Call) -> None:
+def test_role_allows_action(function: Function, call: Call) -> None:
     try:
         call(function)
     except ClientError as error:
         pytest.fail(f"the role is denied: {error}")
 
 
-def test_the_role_holds_no_action_besides_those_tried(function: Function) -> None:
+def test_role_allows_only_the_tried_actions(function: Function) -> None:
     iam = function.root("iam")
     names = iam.list_role_policies(RoleName=function.role_name)["PolicyNames"]
     policies = [iam.get_role_policy(RoleName=function.role_name, PolicyName=name) for name in names]
@@ -473,10 +474,10 @@ def other_queue(function: Function) -> str:
 
 
 @pytest.mark.parametrize(("action", "call"), list(MAY_NOT.values()), ids=list(MAY_NOT))
-def test_the_role_may_not(function: Function, action: str, call: Call) -> None:
-    said = denial(lambda: call(function))
-    assert f"assumed-role/{function.role_name}/" in said
-    assert f"not authorized to perform: {action} " in said
+def test_role_denies_action(function: Function, action: str, call: Call) -> None:
+    message = denial(lambda: call(function))
+    assert f"assumed-role/{function.role_name}/" in message
+    assert f"not authorized to perform: {action} " in message
 
 
 def test_only_lambda_can_assume_the_role(function: Function) -> None:
@@ -487,12 +488,12 @@ def test_only_lambda_can_assume_the_role(function: Function) -> None:
     sts = function.env.cloud.client(
         "sts", aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"]
     )
-    said = denial(lambda: sts.assume_role(RoleArn=function.role, RoleSessionName="administrator"))
-    assert f"not authorized to perform: sts:AssumeRole on resource: {function.role}" in said
+    message = denial(lambda: sts.assume_role(RoleArn=function.role, RoleSessionName="administrator"))
+    assert f"not authorized to perform: sts:AssumeRole on resource: {function.role}" in message
     assert sts.assume_role(RoleArn=CDK_ROLE, RoleSessionName="administrator")["Credentials"]
 
 
-def test_the_queue_takes_no_announcements_of_another_bucket(function: Function) -> None:
+def test_queue_denies_events_of_another_bucket(function: Function) -> None:
     queue = function.own.queue_url.rpartition("/")[2]
     configuration = {
         "QueueArn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}",
@@ -504,7 +505,7 @@ def test_the_queue_takes_no_announcements_of_another_bucket(function: Function) 
         )
 
 
-def test_a_forged_signature_is_told_from_a_denial(function: Function) -> None:
+def test_forged_signature_is_not_an_access_denial(function: Function) -> None:
     forged = {**function.credentials, "aws_secret_access_key": "forged"}
     s3 = function.env.cloud.client("s3", **forged)
     with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
@@ -512,7 +513,7 @@ def test_a_forged_signature_is_told_from_a_denial(function: Function) -> None:
 
 
 def denial(call: Callable[[], object]) -> str:
-    """What a service says to somebody who may not do this."""
+    """Return the message of a denial, which must be the outcome of the call."""
     with pytest.raises(ClientError) as raised:
         call()
     error = raised.value.response["Error"]

@@ -23,9 +23,7 @@ def package(tmp_path: Path) -> Path:
     return output
 
 
-def test_a_zip_uploaded_by_hand_delivers_what_s3_announces_directly(
-    env: StackEnvironment, package: Path
-) -> None:
+def test_uploaded_zip_delivers_objects_of_direct_s3_events(env: StackEnvironment, package: Path) -> None:
     functions = env.cloud.client("lambda")
     function = functions.create_function(
         FunctionName="by-hand",

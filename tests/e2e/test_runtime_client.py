@@ -36,7 +36,7 @@ def runtime_client(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_shipped_asset_delivers_under_the_real_runtime_client(
+def test_shipped_asset_delivers_under_the_real_runtime_client(
     env: StackEnvironment, interpreter: Path, runtime_client: Path, tmp_path: Path
 ) -> None:
     bucket = env.bucket_of_its_own("runtime-client")

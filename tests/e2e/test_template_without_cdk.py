@@ -1,4 +1,4 @@
-"""The files of `make template`, deployed as people without CDK do: an upload, `aws cloudformation deploy`."""
+"""The files of `make template`, deployed without CDK: an upload, then `aws cloudformation deploy`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STACK = "WithoutCdk"
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the command writes, bundle and all."""
+    """The files that the command writes, including the bundle."""
     folder = tmp_path_factory.mktemp("template")
     command = [sys.executable, "-m", "cdk_s3_to_sftp.template", "--output", folder, "--bundling", "local"]
     subprocess.run(command, check=True)
@@ -65,7 +65,7 @@ def _deploy_by_command(env: StackEnvironment, template: Path, chosen: dict[str, 
 
 
 def _deploy_by_change_set(env: StackEnvironment, template: Path, chosen: dict[str, str]) -> None:
-    """What the command does; nothing that `chosen` leaves out has a value of before."""
+    """Does what the command does; a parameter that `chosen` omits gets its default, not its former value."""
     client: Any = env.cloud.client("cloudformation")
     is_new = STACK not in [each["StackName"] for each in client.describe_stacks()["Stacks"]]
     kind, waiter = ("CREATE", "stack_create_complete") if is_new else ("UPDATE", "stack_update_complete")
@@ -88,7 +88,7 @@ def function(env: StackEnvironment, outputs: dict[str, str]) -> dict[str, Any]:
     return found
 
 
-def test_template_and_a_zip_deliver_a_file(env: StackEnvironment, files: Path) -> None:
+def test_template_and_zip_deliver_a_file(env: StackEnvironment, files: Path) -> None:
     outputs = deploy(env, files, **parameters(env))
     stacks = Stacks(env, STACK)
     stacks.fill_secrets()
@@ -98,7 +98,7 @@ def test_template_and_a_zip_deliver_a_file(env: StackEnvironment, files: Path) -
     assert (variables["SSH_MAX_CONNECTIONS"], variables.get("SSH_KEEP_CONNECTION")) == ("1", None)
 
 
-def test_existing_secret_prefix_and_a_single_connection(env: StackEnvironment, files: Path) -> None:
+def test_parameters_for_secret_prefix_and_connections_take_effect(env: StackEnvironment, files: Path) -> None:
     login = {"username": env.server.username, "password": env.partner.password}
     secret = env.cloud.client("secretsmanager").create_secret(
         Name="login-of-theirs", SecretString=json.dumps(login)
@@ -120,7 +120,7 @@ def test_existing_secret_prefix_and_a_single_connection(env: StackEnvironment, f
     # a mapping's ScalingConfig away. tests/infra looks at both in the template.
 
 
-def test_value_that_cannot_be_right_is_refused_with_the_sentence_of_its_parameter(
+def test_invalid_parameter_is_refused_with_its_constraint_description(
     env: StackEnvironment, files: Path
 ) -> None:
     with pytest.raises(ClientError, match=r"must be a bare name or address such as sftp\.partner\.example"):

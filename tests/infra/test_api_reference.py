@@ -1,4 +1,4 @@
-"""`make docs` makes a page on which everything that the package promises is explained."""
+"""`make docs` generates an API reference that documents every public name of the package."""
 
 import html
 import os
@@ -12,7 +12,7 @@ import pytest
 import cdk_s3_to_sftp
 
 
-def test_reference_explains_every_public_name(tmp_path: Path) -> None:
+def test_api_reference_documents_every_public_name(tmp_path: Path) -> None:
     pytest.importorskip("pdoc", reason="the generator is not installed: pip install -r requirements-dev.txt")
     command = [sys.executable, "-m", "pdoc", "--docformat", "google", "--no-show-source", "--no-search"]
     subprocess.run(

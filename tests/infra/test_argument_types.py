@@ -1,4 +1,4 @@
-"""Every argument of every class that users call, with values of wrong types: one sentence that names it."""
+"""A wrong type for any argument of any public class raises one sentence that names the argument."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -49,13 +49,13 @@ LISTS = {"host_keys", "former_prefixes", "ciphers", "sources", "security_groups"
 SECRET = "hunter2-hunter2-hunter2-hunter2-hunter2-hunter2-hunter2"
 
 
-def is_text(of: type, name: str) -> bool:
+def accepts_text(of: type, name: str) -> bool:
     return name in TEXTS or (of is S3ToSftpStack and name == "alarm_topic")
 
 
 def wrong_values(of: type, name: str) -> Iterator[object]:
     yield from (object(), b"bytes", 8.5, {"a": 1}, int, {1, 2})
-    if not is_text(of, name):
+    if not accepts_text(of, name):
         yield from ("eventbridge", "", SECRET)
     if name not in NUMBERS:
         yield from (8, 0)
@@ -68,7 +68,7 @@ def wrong_values(of: type, name: str) -> Iterator[object]:
 
 
 def parameters(of: type) -> list[inspect.Parameter]:
-    """Of its own constructor: the metaclass of jsii shows none."""
+    """Return the parameters of its own constructor: the metaclass of jsii hides them."""
     constructor = vars(of)["__init__"]
     return [
         each
@@ -78,8 +78,8 @@ def parameters(of: type) -> list[inspect.Parameter]:
 
 
 @pytest.fixture(scope="module")
-def needed() -> dict[str, Any]:
-    """What the classes cannot do without."""
+def required_arguments() -> dict[str, Any]:
+    """Values of the arguments that have no default."""
     stack = cdk.Stack(new_app(), "Needed")
     server = SftpServer("sftp.partner.example", host_keys=[ED25519])
     return {
@@ -103,14 +103,14 @@ def needed() -> dict[str, Any]:
         if each.name != "scope"
     ],
 )
-def test_wrong_type_is_refused_in_one_sentence(
-    of: Callable[..., Any], name: str, needed: dict[str, Any], stack: cdk.Stack
+def test_wrong_type_raises_one_sentence_that_names_the_argument(
+    of: Callable[..., Any], name: str, required_arguments: dict[str, Any], stack: cdk.Stack
 ) -> None:
     assert isinstance(of, type)
     given = {
-        each.name: needed[each.name]
+        each.name: required_arguments[each.name]
         for each in parameters(of)
-        if each.name in needed and (each.default is each.empty or each.name == "host_keys")
+        if each.name in required_arguments and (each.default is each.empty or each.name == "host_keys")
     }
     if issubclass(of, Construct):
         given["scope"] = stack
@@ -123,10 +123,10 @@ def test_wrong_type_is_refused_in_one_sentence(
         assert ", got " in message
         assert len(message.splitlines()) == 1
         assert not any(word in message for word in ("0x", "jsii", "object has no", "typing.", SECRET))
-    assert stack.node.children == [], "nothing was made before the refusal"
+    assert stack.node.children == [], "the arguments are checked before a construct is created"
 
 
-def test_every_parameter_of_add_source_is_checked(stack: cdk.Stack) -> None:
+def test_methods_check_the_types_of_their_arguments(stack: cdk.Stack) -> None:
     delivery = S3ToSftp(
         stack, "Checked", server=SftpServer("sftp.partner.example", host_keys=[ED25519]), prefix="a/"
     )
@@ -199,7 +199,7 @@ def test_every_parameter_of_add_source_is_checked(stack: cdk.Stack) -> None:
         ),
     ],
 )
-def test_sentence_says_what_to_write_instead(
+def test_error_of_a_wrong_type_suggests_the_right_value(
     synthesise: Synthesise, arguments: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(InvalidArgument) as caught:
@@ -207,7 +207,7 @@ def test_sentence_says_what_to_write_instead(
     assert str(caught.value) == sentence
 
 
-def test_what_cdk_returns_for_imports_and_tokens_passes(stack: cdk.Stack) -> None:
+def test_imported_constructs_and_tokens_are_accepted(stack: cdk.Stack) -> None:
     vpc = ec2.Vpc.from_vpc_attributes(
         stack,
         "Vpc",

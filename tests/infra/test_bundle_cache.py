@@ -1,4 +1,4 @@
-"""One bundle per machine: kept outside cdk.out, whole or not at all, and never in the way of a synth."""
+"""The bundle cache: outside cdk.out, never partial, and never a reason for a synth to fail."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def built(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The directories that were filled by the recipe, but for the dependencies."""
+    """The directories that the builder filled. Dependencies are replaced by one empty file."""
     directories: list[Path] = []
 
     def install(lock: Path, output: Path, target: bundle_builder.Target) -> None:
@@ -39,36 +39,36 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 
 def synth(output: Path) -> Path:
-    """What CDK does where cdk.out has no bundle of this hash."""
+    """Bundle as CDK does when cdk.out has no asset with this hash."""
     output.mkdir()
     bundler = bundling._Bundler(lambda_.Architecture.X86_64, bundling.RUNTIME, Bundling.LOCAL)
     assert bundler.try_bundle(str(output), None)
     return output
 
 
-def state(directory: Path) -> dict[str, tuple[int, float]]:
+def modes_and_times(directory: Path) -> dict[str, tuple[int, float]]:
     return {
         str(path.relative_to(directory)): (path.stat().st_mode, path.stat().st_mtime)
         for path in directory.rglob("*")
     }
 
 
-def test_second_synth_takes_what_the_first_has_built(cache: Path, built: list[Path], tmp_path: Path) -> None:
+def test_second_synth_uses_the_cached_bundle(cache: Path, built: list[Path], tmp_path: Path) -> None:
     first, second = synth(tmp_path / "one"), synth(tmp_path / "two")
     assert built == [first]
     assert hashes(second) == hashes(first)
-    assert state(second) == state(first)
+    assert modes_and_times(second) == modes_and_times(first)
     assert [path.name for path in cache.iterdir()] == [f"{FINGERPRINT}.zip"]
 
 
-def test_another_hash_is_another_bundle(cache: Path, built: list[Path], tmp_path: Path) -> None:
+def test_bundle_with_another_fingerprint_is_not_used(cache: Path, built: list[Path], tmp_path: Path) -> None:
     first = synth(tmp_path / "one")
     (cache / f"{FINGERPRINT}.zip").rename(cache / "other.zip")
     assert built == [first, synth(tmp_path / "two")]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "overwritten", "empty", "another bundle"])
-def test_damaged_bundle_is_built_again(
+def test_corrupt_cached_bundle_is_rebuilt_and_replaced(
     damage: str, cache: Path, built: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = synth(tmp_path / "one")
@@ -94,10 +94,10 @@ def test_damaged_bundle_is_built_again(
     assert third not in built
 
 
-def test_parallel_synths_find_all_of_it_or_nothing(cache: Path, built: list[Path], tmp_path: Path) -> None:
+def test_parallel_synths_never_read_a_partial_bundle(cache: Path, built: list[Path], tmp_path: Path) -> None:
     outputs = [tmp_path / str(number) for number in range(8)]
 
-    def without_cdk(output: Path) -> None:  # whose Node process takes one call at a time
+    def without_cdk(output: Path) -> None:  # whose Node process handles one call at a time
         output.mkdir()
         if not bundle_cache.take(FINGERPRINT, output):
             bundle_builder.build(find_source(), output, X86_64)
@@ -108,13 +108,13 @@ def test_parallel_synths_find_all_of_it_or_nothing(cache: Path, built: list[Path
         each.start()
     for each in synths:
         each.join()
-    wanted = hashes(synth(tmp_path / "last"))
-    assert [hashes(output) for output in outputs] == [wanted] * 8
+    expected = hashes(synth(tmp_path / "last"))
+    assert [hashes(output) for output in outputs] == [expected] * 8
     assert [path.name for path in cache.iterdir()] == [f"{FINGERPRINT}.zip"]
 
 
 @pytest.mark.parametrize("place", ["", "{file}/cache"])
-def test_without_a_place_to_keep_it_it_is_built(
+def test_bundle_is_built_without_a_usable_cache_directory(
     place: str, built: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
@@ -124,13 +124,13 @@ def test_without_a_place_to_keep_it_it_is_built(
     assert len(built) == 2
 
 
-def test_a_machine_without_home_directory_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def nobody(cls: type[Path]) -> Path:
+def test_missing_home_directory_disables_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home(cls: type[Path]) -> Path:
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.delenv(bundle_cache.VARIABLE)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr(Path, "home", classmethod(nobody))
+    monkeypatch.setattr(Path, "home", classmethod(no_home))
     assert bundle_cache.take(FINGERPRINT, tmp_path) is None
     bundle_cache.keep(FINGERPRINT, tmp_path)
 
@@ -139,7 +139,7 @@ def test_a_machine_without_home_directory_builds(tmp_path: Path, monkeypatch: py
     ("system", "place"),
     [("linux", ".cache"), ("darwin", "Library/Caches"), ("win32", "AppData/Local")],
 )
-def test_is_kept_where_the_system_keeps_caches(
+def test_cache_directory_follows_the_convention_of_the_system(
     system: str, place: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in (bundle_cache.VARIABLE, "XDG_CACHE_HOME", "LOCALAPPDATA"):
@@ -149,7 +149,7 @@ def test_is_kept_where_the_system_keeps_caches(
     assert bundle_cache._directory() == tmp_path / place / "cdk-s3-to-sftp"
 
 
-def test_old_bundles_and_what_a_killed_synth_has_left_go(
+def test_cache_evicts_old_bundles_and_abandoned_directories(
     cache: Path, built: list[Path], tmp_path: Path
 ) -> None:
     cache.mkdir()
@@ -166,7 +166,7 @@ def test_old_bundles_and_what_a_killed_synth_has_left_go(
     assert left == {f"{FINGERPRINT}.zip", *(f"{age}.zip" for age in range(9)), "unfinished-new"}
 
 
-def test_a_real_synth_elsewhere_uses_it(cache: Path, bundle: Path, tmp_path: Path) -> None:
+def test_app_in_another_directory_uses_the_cache(cache: Path, bundle: Path, tmp_path: Path) -> None:
     bundle_cache.keep(FINGERPRINT, bundle)
     app = tmp_path / "app.py"
     app.write_text((find_source().parents[1] / "examples" / "minimal" / "app.py").read_text())

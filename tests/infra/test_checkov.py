@@ -1,4 +1,4 @@
-"""What checkov says about the templates: nothing that was not answered, and no answer without a question."""
+"""checkov has no unsuppressed finding, and every suppression answers a finding."""
 
 import json
 from typing import Any
@@ -8,41 +8,46 @@ import pytest
 from local.processes import CannotRun
 from tests.infra.checkov import Report, prepare_checkov, scan
 from tests.infra.conftest import new_app
-from tests.support.infra.rule_packs import all_brought_along, careless, stock, through_static_egress
+from tests.support.infra.rule_packs import (
+    insecure_bucket,
+    stock,
+    through_static_egress,
+    with_existing_resources,
+)
 
 NOTIFICATIONS_FUNCTION = "BucketNotificationsHandler050a0587b7544547bf325f094a3db834"
 DEFAULT_GROUP_FUNCTION = "CustomVpcRestrictDefaultSGCustomResourceProviderHandler"
 
-NOT_OURS = {
-    NOTIFICATIONS_FUNCTION: "CDK's own, one for a whole stack: what there is to say is for the stack to say.",
-    DEFAULT_GROUP_FUNCTION: "CDK's own, and runs only where a VPC is made: it empties the default group.",
+FUNCTIONS_OF_CDK = {
+    NOTIFICATIONS_FUNCTION: "CDK's own, one for each stack: for the owner of the stack to suppress.",
+    DEFAULT_GROUP_FUNCTION: "CDK's own, runs only when a VPC is created: it empties the default group.",
 }
 RULES_FOR_FUNCTIONS = {"CKV_AWS_115", "CKV_AWS_116", "CKV_AWS_117"}
 
 BARE = "-bare"
-"""At the end of the name of a template from which everything that is accepted was taken out."""
+"""The suffix of the name of a template without suppressions."""
 
 ABOUT_KEYS = {"CKV_AWS_27", "CKV_AWS_119", "CKV_AWS_149", "CKV_AWS_158", "CKV_AWS_173"}
 
 
-def not_ours(*functions: str) -> set[tuple[str, str]]:
-    assert set(functions) <= set(NOT_OURS)
+def findings_of_cdks_functions(*functions: str) -> set[tuple[str, str]]:
+    assert set(functions) <= set(FUNCTIONS_OF_CDK)
     return {(function, rule) for function in functions for rule in RULES_FOR_FUNCTIONS}
 
 
 @pytest.fixture(scope="module")
 def templates() -> dict[str, dict[str, Any]]:
-    """Name of each stack -> its template."""
+    """Map the name of each stack to its template."""
     found: dict[str, dict[str, Any]] = {}
-    for build in (stock, all_brought_along, through_static_egress, careless):
+    for build in (stock, with_existing_resources, through_static_egress, insecure_bucket):
         app = new_app()
         build(app)
         found |= {each.stack_name: each.template for each in app.synth().stacks}
     return found
 
 
-def bare(template: dict[str, Any]) -> dict[str, Any]:
-    """The template without anything that is accepted: checkov does not look at what it is told to skip."""
+def without_metadata(template: dict[str, Any]) -> dict[str, Any]:
+    """Return the template without suppressions: checkov does not evaluate what they skip."""
     resources = template["Resources"].items()
     return {
         **template,
@@ -58,7 +63,7 @@ def report(templates: dict[str, dict[str, Any]], tmp_path_factory: pytest.TempPa
     folder = tmp_path_factory.mktemp("templates")
     for name, template in templates.items():
         (folder / f"{name}.template.json").write_text(json.dumps(template, indent=1))
-        (folder / f"{name}{BARE}.template.json").write_text(json.dumps(bare(template), indent=1))
+        (folder / f"{name}{BARE}.template.json").write_text(json.dumps(without_metadata(template), indent=1))
     try:
         interpreter = prepare_checkov()
     except CannotRun as error:
@@ -66,19 +71,21 @@ def report(templates: dict[str, dict[str, Any]], tmp_path_factory: pytest.TempPa
     return scan(interpreter, folder)
 
 
-def test_nothing_is_left_to_explain_about_the_stock_stack(report: Report) -> None:
+def test_stock_stack_has_no_unsuppressed_finding(report: Report) -> None:
     assert report.failed_in("S3ToSftp") == set()
 
 
-def test_nothing_is_left_to_explain_but_about_what_is_brought_along(report: Report) -> None:
-    assert report.failed_in("Test") == not_ours(NOTIFICATIONS_FUNCTION)
+def test_existing_resources_leave_only_findings_of_cdks_functions(report: Report) -> None:
+    assert report.failed_in("Test") == findings_of_cdks_functions(NOTIFICATIONS_FUNCTION)
 
 
-def test_nothing_is_left_to_explain_about_static_egress(report: Report) -> None:
-    assert report.failed_in("Fixed") == not_ours(NOTIFICATIONS_FUNCTION, DEFAULT_GROUP_FUNCTION)
+def test_static_egress_leaves_only_findings_of_cdks_functions(report: Report) -> None:
+    assert report.failed_in("Fixed") == findings_of_cdks_functions(
+        NOTIFICATIONS_FUNCTION, DEFAULT_GROUP_FUNCTION
+    )
 
 
-def test_what_is_accepted_in_the_stock_stack_is_this(report: Report) -> None:
+def test_suppressions_of_the_stock_stack_are_these(report: Report) -> None:
     assert report.skipped_in("S3ToSftp") == {
         ("DeliveryBucket", "CKV_AWS_18"),
         ("DeliveryCredentials", "CKV_AWS_149"),
@@ -90,11 +97,11 @@ def test_what_is_accepted_in_the_stock_stack_is_this(report: Report) -> None:
         ("DeliveryFunction", "CKV_AWS_116"),
         ("DeliveryFunction", "CKV_AWS_117"),
         ("DeliveryFunction", "CKV_AWS_173"),
-        *not_ours(NOTIFICATIONS_FUNCTION),
+        *findings_of_cdks_functions(NOTIFICATIONS_FUNCTION),
     }
 
 
-def test_keys_and_network_that_are_brought_along_leave_nothing_to_accept_about_them(report: Report) -> None:
+def test_existing_key_and_vpc_need_no_suppression(report: Report) -> None:
     assert report.skipped_in("Test") == {
         ("DeliveryBucket", "CKV_AWS_18"),
         ("DeliveryFunction", "CKV_AWS_115"),
@@ -104,7 +111,7 @@ def test_keys_and_network_that_are_brought_along_leave_nothing_to_accept_about_t
     assert not ABOUT_KEYS & {rule for _, rule in report.failed_in("Test")}
 
 
-def test_what_is_accepted_in_static_egress_is_its_log(report: Report) -> None:
+def test_static_egress_suppresses_only_the_encryption_of_its_flow_log(report: Report) -> None:
     accepted = report.skipped_in("Fixed")
     assert {each for each in accepted if not each[0].startswith("Delivery")} == {
         ("EgressFlowLog", "CKV_AWS_158")
@@ -112,12 +119,12 @@ def test_what_is_accepted_in_static_egress_is_its_log(report: Report) -> None:
 
 
 @pytest.mark.parametrize("stack", ["S3ToSftp", "Test", "Fixed"])
-def test_what_is_accepted_is_what_would_be_found_otherwise(report: Report, stack: str) -> None:
+def test_every_suppression_answers_a_finding(report: Report, stack: str) -> None:
     otherwise = report.failed_in(f"{stack}{BARE}")
     assert report.skipped_in(stack) == otherwise - report.failed_in(stack)
 
 
-def test_a_careless_bucket_is_found(report: Report) -> None:
+def test_insecure_bucket_is_found(report: Report) -> None:
     assert {("Bucket", "CKV_AWS_18"), ("Bucket", "CKV_AWS_21"), ("Bucket", "CKV_AWS_56")} <= (
         report.failed_in("Careless")
     )

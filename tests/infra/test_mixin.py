@@ -1,4 +1,4 @@
-"""`bucket.with_(DeliverToSftp(...))` makes what `S3ToSftp(bucket=...)` makes, and one for each partner.
+"""`bucket.with_(DeliverToSftp(...))` creates what `S3ToSftp(bucket=...)` creates.
 
 https://docs.aws.amazon.com/cdk/api/v2/python/aws_cdk/Mixins.html
 https://docs.aws.amazon.com/cdk/api/v2/python/aws_cdk/MixinApplicator.html
@@ -63,7 +63,7 @@ def sources_of(stack: cdk.Stack, id: str = "ToBank") -> list[str]:  # noqa: A002
 
 
 @pytest.mark.parametrize("imported", [True, False])
-def test_template_is_the_one_of_the_construct(apply: Apply, *, imported: bool) -> None:
+def test_mixin_and_construct_give_the_same_template(apply: Apply, *, imported: bool) -> None:
     def bucket(stack: cdk.Stack) -> s3.IBucket:
         if imported:
             return s3.Bucket.from_bucket_name(stack, "Bucket", "their-bucket")
@@ -77,7 +77,7 @@ def test_template_is_the_one_of_the_construct(apply: Apply, *, imported: bool) -
     assert Template.from_stack(as_mixin).to_json() == Template.from_stack(as_construct).to_json()
 
 
-def test_buckets_of_one_mixin_share_a_delivery(apply: Apply) -> None:
+def test_one_mixin_on_two_buckets_creates_one_delivery(apply: Apply) -> None:
     stack, to_bank = new_stack(), DeliverToSftp("ToBank", server=BANK)
     for name in ("First", "Second"):
         apply(s3.Bucket(stack, name), to_bank)
@@ -87,7 +87,7 @@ def test_buckets_of_one_mixin_share_a_delivery(apply: Apply) -> None:
 
 
 @needs_mixins
-def test_mixins_with_the_same_id_and_arguments_share_a_delivery() -> None:
+def test_mixins_with_equal_id_and_arguments_share_a_delivery() -> None:
     stack = new_stack()
     s3.Bucket(stack, "First").with_(DeliverToSftp("ToBank", server=BANK, directory="/a"))
     s3.Bucket(stack, "Second").with_(DeliverToSftp("ToBank", server=BANK, directory="/b"))
@@ -95,7 +95,7 @@ def test_mixins_with_the_same_id_and_arguments_share_a_delivery() -> None:
 
 
 @needs_mixins
-def test_partners_of_a_bucket_have_a_delivery_each() -> None:
+def test_each_partner_of_a_bucket_has_its_own_delivery() -> None:
     stack = new_stack()
     insurer = SftpServer("sftp.insurer.example", host_keys=[ED25519])
     bucket = s3.Bucket(stack, "Bucket")
@@ -108,7 +108,7 @@ def test_partners_of_a_bucket_have_a_delivery_each() -> None:
 
 
 @needs_mixins
-def test_bucket_below_a_construct_is_delivered_by_one_in_the_stack() -> None:
+def test_delivery_of_a_nested_bucket_is_created_in_the_stack() -> None:
     stack = new_stack()
     shop = constructs.Construct(stack, "Shop")
     s3.Bucket(shop, "Orders")
@@ -116,8 +116,8 @@ def test_bucket_below_a_construct_is_delivered_by_one_in_the_stack() -> None:
     assert sources_of(stack) == ["Orders"]
 
 
-def test_aspect_leaves_alone_what_is_imported_for_its_own_use() -> None:
-    """Functions import the bucket of `cdk bootstrap` below themselves, and S3ToSftp those of other stacks."""
+def test_aspect_skips_buckets_imported_by_other_constructs() -> None:
+    """Functions import the bucket of `cdk bootstrap`, and `S3ToSftp` imports buckets of other stacks."""
     stack = new_stack()
     cdk.Aspects.of(stack).add(DeliverToSftp("ToBank", server=BANK))
     cdk.Tags.of(stack).add("team", "payments")
@@ -140,7 +140,7 @@ def test_aspect_leaves_alone_what_is_imported_for_its_own_use() -> None:
 
 
 @needs_mixins
-def test_synth_may_visit_a_bucket_again() -> None:
+def test_second_synth_gives_the_same_template() -> None:
     stack = new_stack()
     cdk.Aspects.of(stack).add(DeliverToSftp("ToBank", server=BANK))
     s3.Bucket(stack, "Orders")
@@ -150,7 +150,7 @@ def test_synth_may_visit_a_bucket_again() -> None:
 
 
 @needs_selectors
-def test_selector_chooses_among_the_buckets_of_a_stack() -> None:
+def test_construct_selector_limits_the_buckets() -> None:
     stack = new_stack()
     for name in ("OutInvoices", "OutOrders", "Logs"):
         s3.Bucket(stack, name)
@@ -160,7 +160,7 @@ def test_selector_chooses_among_the_buckets_of_a_stack() -> None:
 
 
 @pytest.mark.parametrize("way", [pytest.param("with", marks=needs_mixins), "aspect"])
-def test_mixin_that_found_no_bucket_is_an_error_at_synth(way: str) -> None:
+def test_mixin_without_a_bucket_fails_at_synth(way: str) -> None:
     app = new_app()
     queue: Any = sqs.Queue(cdk.Stack(app, "Test"), "Queue")
     WAYS[way](queue, DeliverToSftp("ToBank", server=BANK))
@@ -168,7 +168,7 @@ def test_mixin_that_found_no_bucket_is_an_error_at_synth(way: str) -> None:
         app.synth()
 
 
-def test_what_is_no_bucket_is_refused() -> None:
+def test_construct_other_than_a_bucket_is_refused() -> None:
     queue: Any = sqs.Queue(new_stack(), "Queue")
     with pytest.raises(InvalidArgument) as caught:
         DeliverToSftp("ToBank", server=BANK).apply_to(queue)
@@ -177,7 +177,7 @@ def test_what_is_no_bucket_is_refused() -> None:
     )
 
 
-def test_bucket_of_another_stack_is_refused() -> None:
+def test_bucket_in_another_stack_is_refused() -> None:
     app = new_app()
     to_bank = DeliverToSftp("ToBank", server=BANK)
     to_bank.apply_to(s3.Bucket(cdk.Stack(app, "One"), "Bucket"))
@@ -210,7 +210,7 @@ def test_same_id_with_other_arguments_is_refused(differing: dict[str, Any], name
     )
 
 
-def test_id_of_something_else_is_refused() -> None:
+def test_id_of_another_construct_is_refused() -> None:
     stack = new_stack()
     S3ToSftp(stack, "ToBank", server=BANK)
     with pytest.raises(
@@ -220,7 +220,7 @@ def test_id_of_something_else_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", ["bucket", "sources"])
-def test_bucket_is_not_an_argument(name: str) -> None:
+def test_bucket_and_sources_are_refused_as_arguments(name: str) -> None:
     arguments: dict[str, Any] = {name: None}
     with pytest.raises(
         InvalidArgument,
@@ -229,7 +229,7 @@ def test_bucket_is_not_an_argument(name: str) -> None:
         DeliverToSftp("ToBank", server=BANK, **arguments)
 
 
-def test_misspelt_argument_is_refused_where_it_is_written() -> None:
+def test_misspelt_argument_is_refused_by_the_constructor() -> None:
     arguments: dict[str, Any] = {"max_conections": 4}
     with pytest.raises(InvalidArgument) as caught:
         DeliverToSftp("ToBank", server=BANK, **arguments)
@@ -248,20 +248,20 @@ def test_misspelt_argument_is_refused_where_it_is_written() -> None:
         ({"server": BANK, "directory": "~/in"}, "directory must not begin with '~'"),
     ],
 )
-def test_wrong_argument_is_refused_where_it_is_written(arguments: dict[str, Any], complaint: str) -> None:
+def test_invalid_argument_is_refused_by_the_constructor(arguments: dict[str, Any], complaint: str) -> None:
     with pytest.raises(InvalidArgument, match=complaint):
         DeliverToSftp("ToBank", **arguments)
 
 
 @needs_mixins
-def test_sentence_of_the_construct_survives_the_way_through_node() -> None:
-    """jsii turns whatever a callback raises into a RuntimeError; its text is what a person reads."""
+def test_error_message_is_kept_by_jsii() -> None:
+    """jsii re-raises an error of a callback as RuntimeError. Its message must be the original one."""
     bucket = s3.Bucket(new_stack(), "Bucket")
     with pytest.raises(RuntimeError, match=r"^max_connections must be 1-128, got 500$"):
         bucket.with_(DeliverToSftp("ToBank", server=BANK, max_connections=500))
 
 
-def test_delivery_is_there_once_a_bucket_is() -> None:
+def test_delivery_before_a_bucket_raises_lookup_error() -> None:
     to_bank = DeliverToSftp("ToBank", server=BANK)
     with pytest.raises(LookupError, match="DeliverToSftp 'ToBank' has no delivery yet: apply it to a bucket"):
         _ = to_bank.delivery

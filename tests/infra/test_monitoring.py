@@ -1,4 +1,4 @@
-"""Alarms and dashboard: built on what the function really says, and raised when they should be."""
+"""Metrics, alarms and dashboard, compared with what the function emits."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 class Delivery(DeliveryMetrics, Construct):
-    """What `S3ToSftp` shows of itself."""
+    """The attributes of `S3ToSftp` that monitoring uses."""
 
     def __init__(self, scope: Construct, name: str = "Delivery", **function: Any) -> None:
         super().__init__(scope, name)
@@ -58,7 +58,7 @@ Watch = Callable[..., Template]
 
 @pytest.fixture
 def watch(stack: cdk.Stack) -> Watch:
-    """The template of a stack with a delivery that is watched by these arguments."""
+    """Return the template of a stack with a delivery and `Monitoring` with these arguments."""
 
     def template(*, function: dict[str, Any] | None = None, **arguments: Any) -> Template:
         delivery = Delivery(stack, **(function or {}))
@@ -69,28 +69,28 @@ def watch(stack: cdk.Stack) -> Watch:
 
 
 def alarms_in(template: Template) -> dict[str, dict[str, Any]]:
-    """Properties of the alarms by the id that they have in the construct."""
+    """Map the construct id of each alarm to its properties."""
     return {
         name.removeprefix("DeliveryMonitoring")[:-8]: alarm["Properties"]
         for name, alarm in template.find_resources("AWS::CloudWatch::Alarm").items()
     }
 
 
-def drawing() -> ModuleType:
+def load_draw_dashboard() -> ModuleType:
     return load_script(DOCS / "draw_dashboard.py")
 
 
 def dashboard_in(template: Template) -> list[dict[str, Any]]:
-    widgets: list[dict[str, Any]] = drawing().dashboard_body(template.to_json())["widgets"]
+    widgets: list[dict[str, Any]] = load_draw_dashboard().dashboard_body(template.to_json())["widgets"]
     return widgets
 
 
-# --- what the function says ---
+# --- metrics and log lines of the function ---
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    """The lines of metrics of invocations in which everything happens that is counted."""
+def metric_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """The metric log lines of invocations in which every counted outcome occurs."""
     env = installed(monkeypatch)
     env.outcomes = {
         "b": ConnectionLost("cut.", hint="wait."),
@@ -103,14 +103,14 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     return [busy, emitted(capsys, batch("a"))]
 
 
-def counted(said: list[dict[str, Any]]) -> set[str]:
-    groups = [line["_aws"]["CloudWatchMetrics"][0] for line in said]
+def metric_names(metric_lines: list[dict[str, Any]]) -> set[str]:
+    groups = [line["_aws"]["CloudWatchMetrics"][0] for line in metric_lines]
     assert {group["Namespace"] for group in groups} == {"S3ToSftp"}
     return {metric["Name"] for group in groups for metric in group["Metrics"]}
 
 
 def shown_metrics(widgets: list[dict[str, Any]]) -> list[list[Any]]:
-    """Namespace, name and dimensions of the function's own metrics on the dashboard."""
+    """Return namespace, name and dimensions of the function's metrics on the dashboard."""
     return [
         metric[:-1]
         for widget in widgets
@@ -120,32 +120,32 @@ def shown_metrics(widgets: list[dict[str, Any]]) -> list[list[Any]]:
     ]
 
 
-def test_dashboard_shows_what_the_function_counts_and_nothing_else(
-    watch: Watch, said: list[dict[str, Any]]
+def test_dashboard_shows_exactly_the_metrics_of_the_function(
+    watch: Watch, metric_lines: list[dict[str, Any]]
 ) -> None:
     shown = {metric[1] for metric in shown_metrics(dashboard_in(watch()))}
-    assert shown == counted(said)
+    assert shown == metric_names(metric_lines)
 
 
-def test_alarms_watch_what_the_function_counts(watch: Watch, said: list[dict[str, Any]]) -> None:
+def test_alarms_use_metrics_that_the_function_emits(watch: Watch, metric_lines: list[dict[str, Any]]) -> None:
     text = json.dumps(alarms_in(watch()))
     of_ours = re.findall(r'"MetricName": "(\w+)", "Namespace": "S3ToSftp"', text)
     assert sorted(of_ours) == ["CircuitBreakerOpen", "WaitingSeconds"]
-    assert set(of_ours) <= counted(said)
+    assert set(of_ours) <= metric_names(metric_lines)
 
 
-def test_metrics_have_the_dimensions_under_which_the_function_counts(
-    watch: Watch, said: list[dict[str, Any]]
+def test_dashboard_metrics_have_the_dimensions_of_the_function(
+    watch: Watch, metric_lines: list[dict[str, Any]]
 ) -> None:
-    (dimensions,) = said[0]["_aws"]["CloudWatchMetrics"][0]["Dimensions"]
+    (dimensions,) = metric_lines[0]["_aws"]["CloudWatchMetrics"][0]["Dimensions"]
     template = watch()
     (function,) = template.find_resources("AWS::Lambda::Function")
-    values = {**{name: said[0][name] for name in dimensions}, "function_name": f"<{function}>"}
+    values = {**{name: metric_lines[0][name] for name in dimensions}, "function_name": f"<{function}>"}
     for metric in shown_metrics(dashboard_in(template)):
         assert dict(zip(metric[2::2], metric[3::2], strict=True)) == values
 
 
-def test_queries_ask_for_what_the_log_has(
+def test_log_queries_use_fields_of_the_log(
     watch: Watch, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stream = io.StringIO()
@@ -169,16 +169,16 @@ KEYWORDS |= {"latest", "by", "sort", "desc", "limit"}
 
 
 def fields_of(query: str) -> set[str]:
-    """The fields of the log that a query names."""
-    made = set(re.findall(r" as (\w+)", query))
+    """Return the log fields that a query uses."""
+    aliases = set(re.findall(r" as (\w+)", query))
     text = re.sub(r"SOURCE '[^']*'|'[^']*'|@\w+|\d+", "", query)
-    return set(re.findall(r"\w+", text)) - made - (KEYWORDS - {"level"})
+    return set(re.findall(r"\w+", text)) - aliases - (KEYWORDS - {"level"})
 
 
 # --- alarms ---
 
 
-def test_there_is_an_alarm_for_everything_that_needs_a_person(watch: Watch) -> None:
+def test_default_alarms(watch: Watch) -> None:
     assert set(alarms_in(watch())) == {
         "DeadLettered",
         "Backlog",
@@ -189,33 +189,33 @@ def test_there_is_an_alarm_for_everything_that_needs_a_person(watch: Watch) -> N
     }
 
 
-def test_first_message_in_the_dead_letter_queue_is_told(watch: Watch) -> None:
+def test_first_dead_lettered_message_raises_the_alarm(watch: Watch) -> None:
     alarm = alarms_in(watch())["DeadLettered"]
     assert alarm["MetricName"] == "ApproximateNumberOfMessagesVisible"
     assert alarm["Dimensions"][0]["Value"]["Fn::GetAtt"][0].startswith("DeliveryDeadLetterQueue")
     assert (alarm["Statistic"], alarm["Threshold"], alarm["EvaluationPeriods"]) == ("Maximum", 1, 1)
 
 
-def test_age_is_watched_of_messages_that_sqs_leaves_out_too(watch: Watch) -> None:
+def test_alarms_cover_the_age_of_visible_and_of_retried_messages(watch: Watch) -> None:
     alarms = alarms_in(watch())
     watched = [(alarms[name]["MetricName"], alarms[name]["Statistic"]) for name in ("Backlog", "Retrying")]
     assert watched == [("ApproximateAgeOfOldestMessage", "Maximum"), ("WaitingSeconds", "Maximum")]
     assert {alarms[name]["Threshold"] for name in ("Backlog", "Retrying")} == {HOUR}
 
 
-def test_alarm_of_retrying_lasts_from_one_try_to_the_next(watch: Watch) -> None:
+def test_retrying_alarm_stays_raised_between_two_tries(watch: Watch) -> None:
     alarm = alarms_in(watch())["Retrying"]
     longest_wait_between_tries = 900
     assert alarm["DatapointsToAlarm"] == 1
     assert alarm["Period"] * (alarm["EvaluationPeriods"] - 1) >= longest_wait_between_tries
 
 
-def test_alarms_are_of_one_metric_each(watch: Watch) -> None:
-    """An expression costs as much as its metrics, and says less about what is wrong."""
+def test_alarms_use_no_metric_math(watch: Watch) -> None:
+    """An alarm on an expression costs as much as one for each metric, and is less specific."""
     assert [name for name, alarm in alarms_in(watch()).items() if "Metrics" in alarm] == []
 
 
-def test_breaker_stays_open_while_nobody_asks_and_is_closed_by_one_delivery(watch: Watch) -> None:
+def test_circuit_breaker_alarm_keeps_its_state_without_data_and_clears_on_one_success(watch: Watch) -> None:
     alarm = alarms_in(watch())["CircuitBreakerOpen"]
     assert alarm["TreatMissingData"] == "ignore"
     assert alarm["Statistic"] == "Minimum"
@@ -232,40 +232,46 @@ def test_breaker_stays_open_while_nobody_asks_and_is_closed_by_one_delivery(watc
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_threshold_is_an_argument(alarms: Alarms, name: str, expected: dict[str, Any], watch: Watch) -> None:
+def test_thresholds_are_arguments(alarms: Alarms, name: str, expected: dict[str, Any], watch: Watch) -> None:
     assert alarms_in(watch(alarms=alarms))[name].items() >= expected.items()
 
 
-def test_how_long_the_breaker_may_be_open_is_an_argument(watch: Watch) -> None:
+def test_breaker_open_for_is_the_period_of_the_alarm(watch: Watch) -> None:
     alarm = alarms_in(watch(alarms=Alarms(breaker_open_for=cdk.Duration.hours(2))))["CircuitBreakerOpen"]
     assert alarm["Period"] == 2 * HOUR
 
 
-def test_alarm_that_nobody_wants_is_not_made(watch: Watch) -> None:
+def test_threshold_none_creates_no_alarm(watch: Watch) -> None:
     none = Alarms(dead_lettered=None, oldest_waiting=None, breaker_open_for=None, errors=None, throttles=None)
     template = watch(alarms=none)
     assert alarms_in(template) == {}
     assert "alarm" not in {widget["type"] for widget in dashboard_in(template)}
 
 
-def test_function_that_is_held_to_one_at_a_time_has_no_alarm_for_being_throttled(watch: Watch) -> None:
+def test_reserved_concurrency_creates_no_throttles_alarm(watch: Watch) -> None:
     assert "Throttles" not in alarms_in(watch(function={"reserved_concurrent_executions": 1}))
 
 
-def test_topic_is_told_when_an_alarm_is_raised_and_when_it_is_over(stack: cdk.Stack, watch: Watch) -> None:
+def test_topic_is_notified_of_alarm_and_ok(stack: cdk.Stack, watch: Watch) -> None:
     template = watch(alarm_topic=sns.Topic(stack, "OnCall"))
     (topic,) = template.find_resources("AWS::SNS::Topic")
-    for alarm in alarms_in(template).values():
+    alarms = alarms_in(template)
+    assert alarms
+    for alarm in alarms.values():
         assert (alarm["AlarmActions"], alarm["OKActions"]) == ([{"Ref": topic}], [{"Ref": topic}])
 
 
-def test_without_a_topic_alarms_are_made_and_tell_nobody(watch: Watch) -> None:
-    for alarm in alarms_in(watch()).values():
+def test_alarms_without_a_topic_have_no_action(watch: Watch) -> None:
+    alarms = alarms_in(watch())
+    assert alarms
+    for alarm in alarms.values():
         assert "AlarmActions" not in alarm
 
 
-def test_every_alarm_names_the_partner_and_says_what_to_do(watch: Watch) -> None:
-    for alarm in alarms_in(watch()).values():
+def test_every_alarm_description_names_the_partner_and_fits_the_quota(watch: Watch) -> None:
+    alarms = alarms_in(watch())
+    assert alarms
+    for alarm in alarms.values():
         text = json.dumps(alarm["AlarmDescription"])
         assert "sftp.partner.example" in text
         assert "{partner}" not in text
@@ -286,13 +292,13 @@ def test_every_alarm_names_the_partner_and_says_what_to_do(watch: Watch) -> None
         ),
     ],
 )
-def test_wrong_threshold_is_told_in_a_sentence(arguments: dict[str, Any], sentence: str) -> None:
+def test_invalid_threshold_is_refused(arguments: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InvalidArgument) as error:
         Alarms(**arguments)
     assert str(error.value) == sentence
 
 
-def test_tokens_pass_unchecked(stack: cdk.Stack, watch: Watch) -> None:
+def test_thresholds_can_be_tokens(stack: cdk.Stack, watch: Watch) -> None:
     number = int(cdk.CfnParameter(stack, "Number", type="Number").value_as_number)
     alarms = alarms_in(
         watch(alarms=Alarms(dead_lettered=number, oldest_waiting=cdk.Duration.seconds(number)))
@@ -300,29 +306,32 @@ def test_tokens_pass_unchecked(stack: cdk.Stack, watch: Watch) -> None:
     assert alarms["DeadLettered"]["Threshold"] == alarms["Backlog"]["Threshold"] == {"Ref": "Number"}
 
 
-# --- metrics ---
+# --- metrics of the construct ---
 
 
-def test_metric_takes_what_every_metric_takes(stack: cdk.Stack) -> None:
+def test_metric_accepts_statistic_period_and_label(stack: cdk.Stack) -> None:
     metric = Delivery(stack).metric_duration(statistic="p99", period=cdk.Duration.hours(1), label="slow")
     assert (metric.statistic, metric.period.to_seconds(), metric.label) == ("p99", HOUR, "slow")
 
 
-def test_one_graph_can_show_several_partners(stack: cdk.Stack) -> None:
+def test_one_graph_shows_several_partners(stack: cdk.Stack) -> None:
     partners = [Delivery(stack, name) for name in ("Acme", "Bank")]
     waiting = [partner.metric_oldest_waiting(label=partner.node.id) for partner in partners]
     cloudwatch.Dashboard(stack, "All", widgets=[[cloudwatch.GraphWidget(left=waiting)]])
-    Template.from_stack(stack)
+    (graph,) = dashboard_in(Template.from_stack(stack))
+    expressions = [metric[0] for metric in graph["properties"]["metrics"] if "expression" in metric[0]]
+    assert [each["label"] for each in expressions] == ["Acme", "Bank"]
+    assert len({each["expression"] for each in expressions}) == 2
 
 
 # --- the dashboard ---
 
 
-def test_no_dashboard_where_none_is_wanted(watch: Watch) -> None:
+def test_dashboard_false_creates_no_dashboard(watch: Watch) -> None:
     watch(dashboard=False).resource_count_is("AWS::CloudWatch::Dashboard", 0)
 
 
-def test_dashboard_has_its_widgets_in_order(watch: Watch) -> None:
+def test_dashboard_widgets_are_in_order(watch: Watch) -> None:
     questions = [each["properties"].get("title") for each in dashboard_in(watch())]
     assert questions == [
         None,
@@ -338,23 +347,23 @@ def test_dashboard_has_its_widgets_in_order(watch: Watch) -> None:
     ]
 
 
-def test_every_row_of_the_dashboard_is_full(watch: Watch) -> None:
+def test_every_dashboard_row_is_24_columns_wide(watch: Watch) -> None:
     widths: dict[int, int] = {}
     for widget in dashboard_in(watch()):
         widths[widget["y"]] = widths.get(widget["y"], 0) + widget["width"]
     assert set(widths.values()) == {24}
 
 
-def test_picture_in_the_docs_is_the_one_of_this_dashboard() -> None:
-    """After a change that is meant: `python docs/draw_dashboard.py`."""
-    drawn = drawing()
+def test_dashboard_picture_in_the_docs_is_current() -> None:
+    """After an intended change, run `python docs/draw_dashboard.py`."""
+    drawn = load_draw_dashboard()
     assert drawn.PICTURE.read_text() == drawn.picture()
 
 
-# --- what others say ---
+# --- linters ---
 
 
-def test_cdk_nag_finds_nothing_to_explain() -> None:
+def test_monitoring_adds_no_cdk_nag_finding() -> None:
     without, app = new_app(), new_app()
     Delivery(cdk.Stack(without, "Test"))
     stack = cdk.Stack(app, "Test")
@@ -362,7 +371,7 @@ def test_cdk_nag_finds_nothing_to_explain() -> None:
     assert findings(app) <= findings(without)
 
 
-def test_cfn_lint_has_nothing_to_say(stack: cdk.Stack, watch: Watch) -> None:
+def test_cfn_lint_reports_nothing(stack: cdk.Stack, watch: Watch) -> None:
     config = cfnlint.ManualArgs(ignore_checks=["W3005", "W2001"], regions=["eu-west-1"])
     assert (
         cfnlint.lint(json.dumps(watch(alarm_topic=sns.Topic(stack, "OnCall")).to_json()), config=config) == []

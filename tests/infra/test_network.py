@@ -1,4 +1,4 @@
-"""One address, two addresses, a VPC that exists: where connections come from, and where they may go."""
+"""`StaticEgress` and `DeliverySecurityGroup`: source addresses, routes and egress rules."""
 
 import json
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def template_of(**arguments: Any) -> Template:
 
 
 def resources(template: Template, *kinds: str) -> Resources:
-    """Resources of these kinds; by default all of EC2."""
+    """Return the EC2 resources of these types, by default all."""
     found: Resources = template.to_json()["Resources"]
     wanted = [f"AWS::EC2::{kind}" for kind in kinds]
     return {
@@ -41,48 +41,48 @@ def properties(template: Template, kind: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def one() -> Template:
+def one_address() -> Template:
     return template_of()
 
 
 @pytest.fixture(scope="module")
-def two() -> Template:
+def two_addresses() -> Template:
     return template_of(addresses=2)
 
 
-def test_by_default_there_is_one_address_and_everything_leaves_through_it(one: Template) -> None:
-    (address,) = resources(one, "EIP")
-    ((name, gateway),) = resources(one, "NatGateway").items()
+def test_default_is_one_address_for_all_traffic(one_address: Template) -> None:
+    (address,) = resources(one_address, "EIP")
+    ((name, gateway),) = resources(one_address, "NatGateway").items()
     assert gateway["Properties"]["AllocationId"] == {"Fn::GetAtt": [address, "AllocationId"]}
-    assert [route["NatGatewayId"] for route in properties(one, "Route") if "NatGatewayId" in route] == [
-        {"Ref": name}
-    ]
+    assert [
+        route["NatGatewayId"] for route in properties(one_address, "Route") if "NatGatewayId" in route
+    ] == [{"Ref": name}]
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_addresses_outlive_the_stack(count: int) -> None:
+def test_elastic_ips_are_retained(count: int) -> None:
     addresses = resources(template_of(addresses=count), "EIP").values()
-    assert [(one["DeletionPolicy"], one["UpdateReplacePolicy"]) for one in addresses] == [
+    assert [(each["DeletionPolicy"], each["UpdateReplacePolicy"]) for each in addresses] == [
         ("RetainExceptOnCreate", "Retain")
     ] * count
 
 
-def test_each_address_has_a_zone_and_a_private_subnet_of_its_own(two: Template) -> None:
+def test_each_address_has_its_own_zone_and_private_subnet(two_addresses: Template) -> None:
     zone_of = {
         name: json.dumps(subnet["Properties"]["AvailabilityZone"])
-        for name, subnet in resources(two, "Subnet").items()
+        for name, subnet in resources(two_addresses, "Subnet").items()
     }
     gateways = {
         name: zone_of[gateway["Properties"]["SubnetId"]["Ref"]]
-        for name, gateway in resources(two, "NatGateway").items()
+        for name, gateway in resources(two_addresses, "NatGateway").items()
     }
     subnet_of_table = {
         each["RouteTableId"]["Ref"]: each["SubnetId"]["Ref"]
-        for each in properties(two, "SubnetRouteTableAssociation")
+        for each in properties(two_addresses, "SubnetRouteTableAssociation")
     }
     leaves = {
         subnet_of_table[route["RouteTableId"]["Ref"]]: route["NatGatewayId"]["Ref"]
-        for route in properties(two, "Route")
+        for route in properties(two_addresses, "Route")
         if "NatGatewayId" in route
     }
     assert len(set(gateways.values())) == 2
@@ -91,33 +91,33 @@ def test_each_address_has_a_zone_and_a_private_subnet_of_its_own(two: Template) 
 
 
 @pytest.mark.parametrize("more", [2, 3])
-def test_address_that_is_added_later_moves_nothing(
-    more: int, one: Template, monkeypatch: pytest.MonkeyPatch
+def test_adding_an_address_replaces_no_subnet_route_or_gateway(
+    more: int, one_address: Template, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     zones = property(lambda self: ["a", "b", "c"])  # as in a stack with a region
     monkeypatch.setattr(cdk.Stack, "availability_zones", zones)
     stack = cdk.Stack(new_app(), "Test", env=cdk.Environment(account="1" * 12, region="eu-west-1"))
     StaticEgress(stack, "Egress", addresses=more)
-    before, after = resources(one), resources(Template.from_stack(stack))
+    before, after = resources(one_address), resources(Template.from_stack(stack))
     grown = {name for name, each in before.items() if each["Type"] == "AWS::EC2::VPCEndpoint"}
     for name in before.keys() - grown:
         was, becomes = before[name]["Properties"], after[name]["Properties"]
-        # Zones are written differently with and without a region; what cannot change is the range.
+        # Zones are rendered differently with and without a Region; the CIDR range must not change.
         assert {**becomes, "AvailabilityZone": 0} == {**was, "AvailabilityZone": 0}
     for name in grown:
         tables = before[name]["Properties"]["RouteTableIds"]
         assert [each for each in tables if each not in after[name]["Properties"]["RouteTableIds"]] == []
 
 
-def test_outputs_list_the_addresses_for_the_partner(two: Template) -> None:
-    addresses = [{"Ref": name} for name in resources(two, "EIP")]
-    (listed,) = two.find_outputs(
+def test_output_lists_the_addresses(two_addresses: Template) -> None:
+    addresses = [{"Ref": name} for name in resources(two_addresses, "EIP")]
+    (listed,) = two_addresses.find_outputs(
         "*", {"Description": "Source addresses of all connections, for the partner's allow-list"}
     ).values()
     assert listed["Value"] == {"Fn::Join": [", ", addresses]}
 
 
-def test_addresses_are_exposed_in_the_order_of_the_outputs() -> None:
+def test_addresses_attribute_has_the_order_of_the_output() -> None:
     stack = cdk.Stack(new_app(), "Test")
     egress = StaticEgress(stack, "Egress", addresses=2)
     assert stack.resolve(egress.addresses) == [
@@ -125,7 +125,7 @@ def test_addresses_are_exposed_in_the_order_of_the_outputs() -> None:
     ]
 
 
-def test_addresses_that_exist_are_used_and_none_is_made() -> None:
+def test_existing_elastic_ips_are_used() -> None:
     template = template_of(addresses=2, elastic_ips=["eipalloc-1", "eipalloc-2"])
     assert resources(template, "EIP") == {}
     assert [each["AllocationId"] for each in properties(template, "NatGateway")] == [
@@ -135,9 +135,9 @@ def test_addresses_that_exist_are_used_and_none_is_made() -> None:
     assert [each["Value"] for each in template.find_outputs("*").values()] == ["eipalloc-1, eipalloc-2"]
 
 
-def test_objects_and_ledger_do_not_pass_the_nat(one: Template) -> None:
-    private = [route["RouteTableId"] for route in properties(one, "Route") if "NatGatewayId" in route]
-    endpoints = properties(one, "VPCEndpoint")
+def test_s3_and_dynamodb_bypass_the_nat_gateway(one_address: Template) -> None:
+    private = [route["RouteTableId"] for route in properties(one_address, "Route") if "NatGatewayId" in route]
+    endpoints = properties(one_address, "VPCEndpoint")
     services = [each["ServiceName"]["Fn::Join"][1][-1] for each in endpoints]
     assert sorted(services) == [".dynamodb", ".s3"]
     for endpoint in endpoints:
@@ -145,7 +145,7 @@ def test_objects_and_ledger_do_not_pass_the_nat(one: Template) -> None:
         assert [table for table in private if table not in endpoint["RouteTableIds"]] == []
 
 
-def ways_out(group: dict[str, Any]) -> set[tuple[str, int, str]]:
+def egress_rules(group: dict[str, Any]) -> set[tuple[str, int, str]]:
     assert all(rule["FromPort"] == rule["ToPort"] for rule in group["SecurityGroupEgress"])
     return {
         (rule["IpProtocol"], rule["ToPort"], str(rule["CidrIp"])) for rule in group["SecurityGroupEgress"]
@@ -157,16 +157,16 @@ VPC = "{'Fn::GetAtt': ['EgressVpc43239058', 'CidrBlock']}"
 NAME_SERVERS = {("udp", 53, VPC), ("tcp", 53, VPC)}
 
 
-def test_function_reaches_port_22_aws_and_name_servers_and_is_reached_by_nobody(one: Template) -> None:
-    (group,) = properties(one, "SecurityGroup")
-    assert ways_out(group) == {("tcp", 22, ANYWHERE), ("tcp", 443, ANYWHERE), *NAME_SERVERS}
+def test_security_group_allows_ssh_https_and_dns_out_and_nothing_in(one_address: Template) -> None:
+    (group,) = properties(one_address, "SecurityGroup")
+    assert egress_rules(group) == {("tcp", 22, ANYWHERE), ("tcp", 443, ANYWHERE), *NAME_SERVERS}
     assert "SecurityGroupIngress" not in group
-    assert properties(one, "SecurityGroupIngress") == []
+    assert properties(one_address, "SecurityGroupIngress") == []
 
 
-def test_ports_of_the_partners_take_the_place_of_port_22() -> None:
+def test_ports_replace_port_22() -> None:
     (group,) = properties(template_of(ports=[2222, 443]), "SecurityGroup")
-    assert ways_out(group) == {("tcp", 2222, ANYWHERE), ("tcp", 443, ANYWHERE), *NAME_SERVERS}
+    assert egress_rules(group) == {("tcp", 2222, ANYWHERE), ("tcp", 443, ANYWHERE), *NAME_SERVERS}
 
 
 def security_group_in(vpc: Callable[[cdk.Stack], ec2.IVpc], **arguments: Any) -> dict[str, Any]:
@@ -176,15 +176,15 @@ def security_group_in(vpc: Callable[[cdk.Stack], ec2.IVpc], **arguments: Any) ->
     return group
 
 
-def their_vpc(stack: cdk.Stack, **more: Any) -> ec2.IVpc:
+def imported_vpc(stack: cdk.Stack, **more: Any) -> ec2.IVpc:
     return ec2.Vpc.from_vpc_attributes(
         stack, "Theirs", vpc_id="vpc-0123456789abcdef0", availability_zones=["eu-west-1a"], **more
     )
 
 
-def test_vpc_that_exists_gets_the_same_security_group() -> None:
-    group = security_group_in(lambda stack: their_vpc(stack, vpc_cidr_block="10.1.0.0/16"))
-    assert ways_out(group) == {
+def test_existing_vpc_gets_the_same_egress_rules() -> None:
+    group = security_group_in(lambda stack: imported_vpc(stack, vpc_cidr_block="10.1.0.0/16"))
+    assert egress_rules(group) == {
         ("tcp", 22, ANYWHERE),
         ("tcp", 443, ANYWHERE),
         ("udp", 53, "10.1.0.0/16"),
@@ -193,16 +193,16 @@ def test_vpc_that_exists_gets_the_same_security_group() -> None:
     assert group["VpcId"] == "vpc-0123456789abcdef0"
 
 
-def test_name_servers_outside_of_the_vpc_can_be_named() -> None:
-    group = security_group_in(their_vpc, name_servers="10.9.0.0/24")
-    assert {rule for rule in ways_out(group) if rule[1] == 53} == {
+def test_name_servers_outside_the_vpc_are_an_argument() -> None:
+    group = security_group_in(imported_vpc, name_servers="10.9.0.0/24")
+    assert {rule for rule in egress_rules(group) if rule[1] == 53} == {
         ("udp", 53, "10.9.0.0/24"),
         ("tcp", 53, "10.9.0.0/24"),
     }
 
 
-def test_vpc_whose_range_nobody_knows_gets_no_rule_for_name_servers() -> None:
-    assert {port for _, port, _ in ways_out(security_group_in(their_vpc))} == {22, 443}
+def test_vpc_with_unknown_cidr_gets_no_dns_rule() -> None:
+    assert {port for _, port, _ in egress_rules(security_group_in(imported_vpc))} == {22, 443}
 
 
 def function_in(egress: StaticEgress) -> lambda_.Function:
@@ -218,7 +218,7 @@ def function_in(egress: StaticEgress) -> lambda_.Function:
     )
 
 
-def test_function_takes_the_network_by_three_arguments(stack: cdk.Stack) -> None:
+def test_function_accepts_vpc_subnets_and_security_groups_of_the_egress(stack: cdk.Stack) -> None:
     function_in(StaticEgress(stack, "Egress", addresses=2))
     template = Template.from_stack(stack)
     (function,) = [
@@ -261,22 +261,20 @@ def test_function_takes_the_network_by_three_arguments(stack: cdk.Stack) -> None
         ({"ports": [0]}, "ports must be 1-65535, got 0"),
     ],
 )
-def test_wrong_argument_is_told_in_a_sentence(
-    arguments: dict[str, Any], sentence: str, stack: cdk.Stack
-) -> None:
+def test_invalid_argument_is_refused(arguments: dict[str, Any], sentence: str, stack: cdk.Stack) -> None:
     with pytest.raises(InvalidArgument) as error:
         StaticEgress(stack, "Egress", **arguments)
     assert str(error.value) == sentence
 
 
-def test_region_with_fewer_zones_than_addresses_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_addresses_than_zones_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cdk.Stack, "availability_zones", property(lambda self: ["a", "b"]))
     stack = cdk.Stack(new_app(), "Test", env=cdk.Environment(account="1" * 12, region="us-west-1"))
     with pytest.raises(InvalidArgument, match="must be 1-2, the number of zones of us-west-1, got 3"):
         StaticEgress(stack, "Egress", addresses=3)
 
 
-def test_tokens_pass_unchecked(stack: cdk.Stack) -> None:
+def test_elastic_ips_and_ports_can_be_tokens(stack: cdk.Stack) -> None:
     port = int(cdk.CfnParameter(stack, "Port", type="Number").value_as_number)
     address = cdk.CfnParameter(stack, "Address").value_as_string
     StaticEgress(stack, "Egress", elastic_ips=[address], ports=[port])
@@ -286,12 +284,12 @@ def test_tokens_pass_unchecked(stack: cdk.Stack) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_cdk_nag_finds_nothing_to_explain(count: int) -> None:
+def test_static_egress_has_no_cdk_nag_finding(count: int) -> None:
     app = new_app()
     StaticEgress(cdk.Stack(app, "Test"), "Egress", addresses=count)
     assert findings(app) == set()
 
 
-def test_cfn_lint_has_nothing_to_say(two: Template) -> None:
+def test_cfn_lint_reports_nothing(two_addresses: Template) -> None:
     config = cfnlint.ManualArgs(ignore_checks=["W3005"], regions=["eu-west-1"])
-    assert cfnlint.lint(json.dumps(two.to_json()), config=config) == []
+    assert cfnlint.lint(json.dumps(two_addresses.to_json()), config=config) == []

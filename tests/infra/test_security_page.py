@@ -1,4 +1,4 @@
-"""docs/reference/security.md lists what is accepted and what the function may do: all, nothing else."""
+"""docs/reference/security.md lists exactly the suppressions and the IAM actions in the code."""
 
 import re
 from collections.abc import Callable
@@ -9,14 +9,14 @@ from aws_cdk import aws_s3 as s3
 from cdk_s3_to_sftp import S3ToSftp, suppressions
 from cdk_s3_to_sftp.suppressions import Suppression
 from tests.infra.conftest import REPOSITORY, new_app
-from tests.support.infra.rule_packs import SERVER, all_brought_along
+from tests.support.infra.rule_packs import SERVER, with_existing_resources
 
 PAGE = (REPOSITORY / "docs" / "reference" / "security.md").read_text()
 SUPPRESSIONS = [each for each in vars(suppressions).values() if isinstance(each, Suppression)]
 
 
 def rows(heading: str) -> list[list[str]]:
-    """The rows of the table below the heading."""
+    """Return the rows of the table below the heading."""
     (section,) = [each for each in PAGE.split("\n## ") if each.startswith(heading)]
     lines = [line for line in section.splitlines() if line.startswith("| ")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[1:]]
@@ -26,10 +26,10 @@ def quoted(text: str) -> list[str]:
     return re.findall("`([^`]+)`", text)
 
 
-def test_what_is_accepted_is_listed_with_its_reason() -> None:
+def test_every_suppression_is_documented_with_its_reason() -> None:
     accepted: dict[str, list[str]] = {}
-    for trade in SUPPRESSIONS:
-        accepted.setdefault(trade.reason, []).extend(trade.rules)
+    for suppression in SUPPRESSIONS:
+        accepted.setdefault(suppression.reason, []).extend(suppression.rules)
     assert {reason: sorted(quoted(rules)) for _, rules, reason in rows("What is accepted")} == {
         reason: sorted(rules) for reason, rules in accepted.items()
     }
@@ -41,34 +41,34 @@ def without_a_key(app: cdk.App) -> cdk.Stack:
     return stack
 
 
-def permitted(build: Callable[[cdk.App], cdk.Stack]) -> set[str]:
-    """What the role may do; one action for each name, whatever it may be done with."""
+def allowed_actions(build: Callable[[cdk.App], cdk.Stack]) -> set[str]:
+    """Return the actions that the role is allowed, on any resource."""
     delivery = build(new_app()).node.find_child("Delivery")
     assert isinstance(delivery, S3ToSftp)
     return {
         action
         for statement in delivery.role_policy_statements
-        for said in [statement.to_statement_json()["Action"]]
-        for action in ([said] if isinstance(said, str) else said)
+        for actions in [statement.to_statement_json()["Action"]]
+        for action in ([actions] if isinstance(actions, str) else actions)
     }
 
 
-def test_what_the_function_may_do_is_listed_action_by_action() -> None:
+def test_every_iam_action_is_documented() -> None:
     listed = [action for may, *_ in rows("What the function may do") for action in quoted(may)]
-    assert sorted(listed) == sorted(permitted(all_brought_along))
+    assert sorted(listed) == sorted(allowed_actions(with_existing_resources))
 
 
-def test_what_it_may_do_only_with_keys_or_in_a_network_is_said_to_be_so() -> None:
+def test_documented_default_actions_equal_the_default_permissions() -> None:
     always = [
         action
         for may, *_ in rows("What the function may do")
         if may.startswith("`")
         for action in quoted(may)
     ]
-    assert sorted(always) == sorted(permitted(without_a_key))
+    assert sorted(always) == sorted(allowed_actions(without_a_key))
 
 
-def test_price_of_a_network_is_the_one_of_its_own_page() -> None:
+def test_prices_in_the_vpc_suppression_are_on_the_cost_page() -> None:
     page = (REPOSITORY / "docs" / "reference" / "what-it-costs.md").read_text()
     prices = re.findall(r"\$[\d.]+\d", suppressions.FUNCTION_VPC.reason)
     assert prices == ["$36.50", "$45"]

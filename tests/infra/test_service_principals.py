@@ -1,7 +1,7 @@
-"""No AWS service is let in without saying on whose behalf: else any account's rule or bucket could use it.
+"""Every statement for an AWS service has a condition on the caller: otherwise any account matches.
 
-The confused deputy: https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html. CDK says it only
-with the feature flag `eventsTargetQueueSameAccount` (aws/aws-cdk#22740), which apps of others need not have.
+The confused deputy: https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html. CDK adds the
+condition only with the feature flag `eventsTargetQueueSameAccount` (aws/aws-cdk#22740), which apps may lack.
 """
 
 import json
@@ -20,9 +20,9 @@ from cdk_s3_to_sftp import S3ToSftp, SftpServer, Source, Trigger
 from tests.infra.conftest import new_app
 from tests.infra.test_examples import EXAMPLES, synthesised
 from tests.support.infra.keys import ED25519
-from tests.support.infra.rule_packs import SERVER, all_brought_along, stock, through_static_egress
+from tests.support.infra.rule_packs import SERVER, stock, through_static_egress, with_existing_resources
 
-NAMES_THE_CALLER = {
+CALLER_CONDITIONS = {
     "aws:SourceArn",
     "aws:SourceAccount",
     # What CloudWatch Logs offers instead: the ARN of the log group, with the account in it.
@@ -33,41 +33,41 @@ NAMES_THE_CALLER = {
 KEY_ARN = "arn:aws:kms:eu-west-1:123456789012:key/0f0f0f0f-0000-4000-8000-0123456789ab"
 
 
-def services_let_in(template: Any) -> Iterator[dict[str, Any]]:
-    """Every statement of a resource's policy for a service. Trust policies of roles are no such policy."""
+def service_statements(template: Any) -> Iterator[dict[str, Any]]:
+    """Yield every statement for a service in a resource policy. Trust policies of roles are left out."""
     if isinstance(template, list):
         for each in template:
-            yield from services_let_in(each)
+            yield from service_statements(each)
     elif isinstance(template, dict):
         if template.get("Effect") == "Allow" and "Service" in (template.get("Principal") or ()):
             yield template
         for name, each in template.items():
             if name != "AssumeRolePolicyDocument":
-                yield from services_let_in(each)
+                yield from service_statements(each)
 
 
-def open_to_all_accounts(template: Any) -> list[dict[str, Any]]:
+def statements_without_caller(template: Any) -> list[dict[str, Any]]:
     return [
         each
-        for each in services_let_in(template)
-        if not NAMES_THE_CALLER & {key for keys in each.get("Condition", {}).values() for key in keys}
+        for each in service_statements(template)
+        if not CALLER_CONDITIONS & {key for keys in each.get("Condition", {}).values() for key in keys}
     ]
 
 
-def flags(*, on: bool) -> cdk.App:
-    """An app with all the feature flags of the stock app, or with none."""
+def app_with_flags(*, on: bool) -> cdk.App:
+    """Return an app with all feature flags of the stock app, or with none."""
     return new_app() if on else cdk.App(context={"aws:cdk:bundling-stacks": []}, analytics_reporting=False)
 
 
-def plain(app: cdk.App) -> None:
+def stock_stack(app: cdk.App) -> None:
     stock(app)
 
 
-def brought(app: cdk.App) -> None:
-    all_brought_along(app)
+def existing_resources(app: cdk.App) -> None:
+    with_existing_resources(app)
 
 
-def through_egress(app: cdk.App) -> None:
+def static_egress(app: cdk.App) -> None:
     through_static_egress(app)
 
 
@@ -97,7 +97,7 @@ def unencrypted(app: cdk.App) -> None:
     by_every_trigger(app, encrypted=False)
 
 
-def with_a_dead_letter_queue_of_their_own(app: cdk.App) -> None:
+def existing_dead_letter_queue(app: cdk.App) -> None:
     stack = cdk.Stack(app, "Test")
     S3ToSftp(
         stack,
@@ -111,35 +111,35 @@ def with_a_dead_letter_queue_of_their_own(app: cdk.App) -> None:
 @pytest.mark.parametrize("on", [True, False], ids=["flags", "no-flags"])
 @pytest.mark.parametrize(
     "make",
-    [plain, brought, through_egress, encrypted, unencrypted, with_a_dead_letter_queue_of_their_own],
+    [stock_stack, existing_resources, static_egress, encrypted, unencrypted, existing_dead_letter_queue],
     ids=lambda make: make.__name__,
 )
-def test_every_service_is_let_in_for_a_named_caller_only(
-    make: Callable[[cdk.App], None], *, on: bool
-) -> None:
-    app = flags(on=on)
+def test_every_service_statement_has_a_caller_condition(make: Callable[[cdk.App], None], *, on: bool) -> None:
+    app = app_with_flags(on=on)
     make(app)
     templates = [each.template for each in app.synth().stacks]
-    assert list(services_let_in(templates))
-    assert open_to_all_accounts(templates) == []
+    assert list(service_statements(templates))
+    assert statements_without_caller(templates) == []
 
 
 @pytest.mark.parametrize("example", sorted(path.parent.name for path in EXAMPLES.glob("*/app.py")))
-def test_so_it_is_in_every_example(example: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_every_service_statement_of_the_examples_has_a_caller_condition(
+    example: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     templates = synthesised(example, monkeypatch, tmp_path)
-    assert open_to_all_accounts(list(templates.values())) == []
+    assert statements_without_caller(list(templates.values())) == []
 
 
-def test_so_it_is_in_the_statements_for_keys_of_others() -> None:
-    stack = cdk.Stack(flags(on=False), "Test")
+def test_key_policy_statements_have_a_caller_condition() -> None:
+    stack = cdk.Stack(app_with_flags(on=False), "Test")
     key = kms.Key.from_key_arn(stack, "Theirs", KEY_ARN)
     delivery = S3ToSftp(stack, "Delivery", server=SERVER, encryption_key=key, trigger=Trigger.EVENTBRIDGE)
-    said = [stack.resolve(each.to_statement_json()) for each in delivery.key_policy_statements(key)]
-    assert "events.amazonaws.com" in json.dumps(said)
-    assert open_to_all_accounts(said) == []
+    statements = [stack.resolve(each.to_statement_json()) for each in delivery.key_policy_statements(key)]
+    assert "events.amazonaws.com" in json.dumps(statements)
+    assert statements_without_caller(statements) == []
 
 
-def test_s3_and_eventbridge_use_the_key_for_this_account_only() -> None:
+def test_s3_and_eventbridge_may_use_the_key_for_the_own_account_only() -> None:
     stack = cdk.Stack(new_app(), "Test", env=cdk.Environment(account="111111111111", region="eu-west-1"))
     delivery = S3ToSftp(
         stack,
@@ -147,18 +147,18 @@ def test_s3_and_eventbridge_use_the_key_for_this_account_only() -> None:
         server=SftpServer("sftp.partner.example", host_keys=[ED25519]),
         encryption_key=kms.Key(stack, "Key"),
     )
-    theirs = {"bucket_name": "theirs", "account": "222222222222"}
-    bucket = s3.Bucket.from_bucket_attributes(stack, "Theirs", **theirs)
+    existing = {"bucket_name": "theirs", "account": "222222222222"}
+    bucket = s3.Bucket.from_bucket_attributes(stack, "Theirs", **existing)
     delivery.add_source(bucket, trigger=Trigger.EVENTBRIDGE)  # forwarded to a bus of this account
     for service in ("s3.amazonaws.com", "events.amazonaws.com"):
-        assert accounts_of(stack, service) == ["111111111111"]
+        assert allowed_accounts(stack, service) == ["111111111111"]
 
 
-def accounts_of(stack: cdk.Stack, service: str) -> list[str]:
-    """In whose name the service may use the key."""
+def allowed_accounts(stack: cdk.Stack, service: str) -> list[str]:
+    """Return the accounts on whose behalf the service may use the key."""
     (key,) = [each for each in stack.node.find_all() if isinstance(each, kms.CfnKey)]
     return sorted(
         each["Condition"]["StringEquals"]["aws:SourceAccount"]
-        for each in services_let_in(stack.resolve(key.key_policy))
+        for each in service_statements(stack.resolve(key.key_policy))
         if service in str(each["Principal"])
     )

@@ -1,4 +1,4 @@
-"""The template for people without CDK: plain resources, and what the construct makes for every choice."""
+"""The template for use without CDK: plain resources that equal those of the construct."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from cdk_s3_to_sftp.template_variants import combine
 from local.processes import CannotRun
 from tests.infra.checkov import prepare_checkov, scan
 from tests.infra.conftest import Synthesise, new_app
-from tests.infra.test_outputs import NAMES
+from tests.infra.templates import OUTPUT_NAMES
 from tests.support.infra.keys import ECDSA, ED25519, RSA
 from tests.support.infra.rule_packs import findings
 
@@ -39,8 +39,8 @@ def built() -> dict[str, Any]:
     return build_template(**STACK)
 
 
-def chosen(built: dict[str, Any], **values: str) -> dict[str, Any]:
-    """Resources and outputs as CloudFormation takes them for these values of parameters with a default."""
+def resolve(built: dict[str, Any], **values: str) -> dict[str, Any]:
+    """Return resources and outputs as CloudFormation resolves them for these parameter values."""
     given = {name: str(each.get("Default", "")) for name, each in built["Parameters"].items()} | values
     conditions: dict[str, bool] = {}
 
@@ -92,16 +92,16 @@ def chosen(built: dict[str, Any], **values: str) -> dict[str, Any]:
         ),
         ({"MaxConnections": "1", "AlarmTopicArn": TOPIC}, {"max_connections": 1, "alarm_topic": True}),
     ],
-    ids=["defaults", "one", "most", "one, theirs", "theirs, told", "one, told"],
+    ids=["defaults", "one", "most", "one, secret", "secret, topic", "one, topic"],
 )
-def test_every_choice_gives_what_the_construct_makes(
+def test_template_with_parameters_equals_the_construct_with_arguments(
     built: dict[str, Any], values: dict[str, str], arguments: dict[str, Any]
 ) -> None:
-    assert chosen(built, **values) == chosen(synthesise(**STACK, **arguments), **values)
+    assert resolve(built, **values) == resolve(synthesise(**STACK, **arguments), **values)
 
 
 @pytest.mark.parametrize("number", [1, 3, 8, 128])
-def test_table_has_the_share_of_each_function_for_every_number_of_connections(
+def test_mapping_has_the_connections_per_function(
     built: dict[str, Any], synthesise: Synthesise, number: int
 ) -> None:
     (function,) = synthesise(max_connections=number).find_resources("AWS::Lambda::Function", OURS).values()
@@ -124,7 +124,7 @@ def of_type(built: dict[str, Any], kind: str) -> list[dict[str, Any]]:
     return [each for each in built["Resources"].values() if each["Type"] == kind]
 
 
-def test_it_has_plain_resources_alone(built: dict[str, Any]) -> None:
+def test_template_contains_only_plain_aws_resources(built: dict[str, Any]) -> None:
     text = json.dumps(built)
     assert {each["Type"].partition("::")[0] for each in built["Resources"].values()} == {"AWS"}
     assert len(of_type(built, "AWS::Lambda::Function")) == 1
@@ -158,15 +158,15 @@ def test_parameters_reach_the_function(built: dict[str, Any]) -> None:
     }
 
 
-def test_eventbridge_gets_the_prefix_raw_and_empty_where_there_is_none(built: dict[str, Any]) -> None:
-    # An empty prefix is one of every key. https://github.com/aws/event-ruler, JsonRuleCompiler:
+def test_rule_matches_the_raw_prefix_or_every_key(built: dict[str, Any]) -> None:
+    # An empty prefix matches every key. https://github.com/aws/event-ruler, JsonRuleCompiler:
     # Patterns.prefixMatch('"' + text).
     (rule,) = of_type(built, "AWS::Events::Rule")
     assert rule["Properties"]["EventPattern"]["detail"]["object"] == {"key": [{"prefix": {"Ref": "Prefix"}}]}
     assert built["Parameters"]["Prefix"]["Default"] == ""
 
 
-def test_bucket_announces_its_objects_by_a_property_of_its_own(built: dict[str, Any]) -> None:
+def test_bucket_enables_eventbridge_by_its_own_property(built: dict[str, Any]) -> None:
     # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-s3-bucket-eventbridgeconfiguration.html
     (bucket,) = of_type(built, "AWS::S3::Bucket")
     assert bucket["Properties"]["NotificationConfiguration"] == {
@@ -175,7 +175,7 @@ def test_bucket_announces_its_objects_by_a_property_of_its_own(built: dict[str, 
 
 
 @pytest.mark.parametrize(("enabled", "resources"), [(True, 0), (False, 1)])
-def test_bucket_that_announces_to_eventbridge_already_needs_no_custom_resource(
+def test_bucket_with_eventbridge_enabled_needs_no_custom_resource(
     stack: cdk.Stack, synthesise: Synthesise, *, enabled: bool, resources: int
 ) -> None:
     bucket = s3.Bucket(stack, "Theirs")
@@ -184,12 +184,12 @@ def test_bucket_that_announces_to_eventbridge_already_needs_no_custom_resource(
     resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
         event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=enabled)
     )
-    made = synthesise(bucket=bucket, trigger=Trigger.EVENTBRIDGE)
-    made.resource_count_is("Custom::S3BucketNotifications", resources)
-    made.resource_count_is("AWS::Events::Rule", 1)
+    synthesised = synthesise(bucket=bucket, trigger=Trigger.EVENTBRIDGE)
+    synthesised.resource_count_is("Custom::S3BucketNotifications", resources)
+    synthesised.resource_count_is("AWS::Events::Rule", 1)
 
 
-def test_key_of_an_existing_secret_may_be_used_where_it_is_given(built: dict[str, Any]) -> None:
+def test_function_may_decrypt_with_the_key_of_an_existing_secret(built: dict[str, Any]) -> None:
     (policy,) = [each for each in of_type(built, "AWS::IAM::Policy") if "Condition" in each]
     (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
     assert statement == {
@@ -200,7 +200,7 @@ def test_key_of_an_existing_secret_may_be_used_where_it_is_given(built: dict[str
     assert policy["Condition"] == "ExistingSecretKey"
 
 
-def test_every_parameter_is_explained_and_in_one_group(built: dict[str, Any]) -> None:
+def test_every_parameter_is_described_constrained_and_grouped(built: dict[str, Any]) -> None:
     assert list(built["Parameters"]) == list(PARAMETERS)
     for name, each in built["Parameters"].items():
         assert each["Description"], name
@@ -214,16 +214,16 @@ def test_every_parameter_is_explained_and_in_one_group(built: dict[str, Any]) ->
     assert shown["ParameterLabels"].keys() == PARAMETERS.keys()
 
 
-def test_only_server_and_bundle_must_be_given(built: dict[str, Any]) -> None:
+def test_required_parameters_are_host_host_key_and_bundle_bucket(built: dict[str, Any]) -> None:
     required = [name for name, each in built["Parameters"].items() if "Default" not in each]
     assert required == ["Host", "HostKey", "BundleBucket"]
 
 
-def test_outputs_are_those_of_the_stock_stack(built: dict[str, Any]) -> None:
-    assert built["Outputs"].keys() == NAMES
+def test_outputs_equal_those_of_the_stock_stack(built: dict[str, Any]) -> None:
+    assert built["Outputs"].keys() == OUTPUT_NAMES
 
 
-def test_longest_host_has_room_in_the_description_of_the_function(built: dict[str, Any]) -> None:
+def test_description_with_the_longest_host_fits_the_quota(built: dict[str, Any]) -> None:
     (function,) = of_type(built, "AWS::Lambda::Function")
     (_, words) = function["Properties"]["Description"]["Fn::Join"]
     # https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html, Description
@@ -237,8 +237,8 @@ def allows(parameter: str, value: str) -> bool:
     return re.search(pattern, value) is not None
 
 
-def is_taken(parameter: str, value: str) -> bool:
-    """Whether the construct takes the value."""
+def is_accepted(parameter: str, value: str) -> bool:
+    """Return whether the construct accepts the value."""
     bucket = s3.Bucket.from_bucket_name(cdk.Stack(), "Theirs", "theirs")
     try:
         match parameter:
@@ -272,8 +272,8 @@ def is_taken(parameter: str, value: str) -> bool:
         *(("Prefix", value) for value in ("/a", "a//b", "./a", "a/../b", "..", "*.csv", "a/.../b", "a/./b")),
     ],
 )
-def test_patterns_allow_what_the_construct_takes(parameter: str, value: str) -> None:
-    assert allows(parameter, value) == is_taken(parameter, value)
+def test_patterns_accept_exactly_what_the_construct_accepts(parameter: str, value: str) -> None:
+    assert allows(parameter, value) == is_accepted(parameter, value)
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_patterns_allow_what_the_construct_takes(parameter: str, value: str) -> 
         ("BundleKey", STACK["bundle_key"]),
     ],
 )
-def test_patterns_allow(parameter: str, value: str) -> None:
+def test_pattern_accepts_valid_value(parameter: str, value: str) -> None:
     assert allows(parameter, value)
 
 
@@ -307,23 +307,23 @@ def test_patterns_allow(parameter: str, value: str) -> None:
         ("BundleKey", "/function.zip"),
     ],
 )
-def test_patterns_refuse(parameter: str, value: str) -> None:
+def test_pattern_refuses_invalid_value(parameter: str, value: str) -> None:
     assert not allows(parameter, value)
 
 
 @pytest.mark.skipif(
     not hasattr(cdk, "Acknowledgment"), reason="an older CDK adds metadata that suppresses findings"
 )
-def test_it_fits_in_a_request_without_a_bucket(built: dict[str, Any]) -> None:
+def test_template_fits_in_a_request_body(built: dict[str, Any]) -> None:
     # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
     assert len(template.as_text(built).encode()) <= template.LARGEST_IN_REQUEST == 51_200
 
 
-def test_file_says_the_same_as_the_template(built: dict[str, Any]) -> None:
+def test_file_equals_the_template(built: dict[str, Any]) -> None:
     assert json.loads(template.as_text(built)) == built
 
 
-def test_same_code_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_template_and_bundle_are_reproducible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def package(output: Path, **_: Any) -> float:
         output.write_bytes(b"zip")
         return 1.0
@@ -340,7 +340,7 @@ def test_same_code_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Monk
     assert function["Properties"]["Architectures"] == ["arm64"]
 
 
-def test_variants_that_change_the_same_value_are_refused() -> None:
+def test_variants_of_the_same_value_are_refused() -> None:
     def with_size(size: int) -> dict[str, Any]:
         queue = {"Type": "AWS::SQS::Queue", "Properties": {"MaximumMessageSize": size}}
         return {"Resources": {"Queue": queue}, "Outputs": {}}
@@ -358,7 +358,7 @@ def test_variant_with_another_type_or_more_resources_is_refused() -> None:
         combine({"Resources": {}, "Outputs": {}}, {"A": queue})
 
 
-def test_cfn_lint_has_nothing_to_say(built: dict[str, Any]) -> None:
+def test_cfn_lint_reports_nothing(built: dict[str, Any]) -> None:
     # W3005: CDK writes dependencies that a reference implies anyway.
     config = cfnlint.ManualArgs(ignore_checks=["W3005"], regions=["eu-west-1"])
     assert cfnlint.lint(template.as_text(built), config=config) == []
@@ -367,13 +367,13 @@ def test_cfn_lint_has_nothing_to_say(built: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "arguments", [{}, {"max_connections": 1, "existing_secret": True, "alarm_topic": True}]
 )
-def test_cdk_nag_finds_nothing_unexplained(arguments: dict[str, Any]) -> None:
+def test_cdk_nag_has_no_unsuppressed_finding(arguments: dict[str, Any]) -> None:
     app = new_app()
     TemplateStack(app, **STACK, **arguments)
     assert findings(app) == set()
 
 
-def test_checkov_finds_nothing_unexplained(built: dict[str, Any], tmp_path: Path) -> None:
+def test_checkov_has_no_unsuppressed_finding(built: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "S3ToSftp.template.json").write_text(template.as_text(built))
     try:
         interpreter = prepare_checkov()

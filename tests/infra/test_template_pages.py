@@ -1,4 +1,4 @@
-"""The pages for people without CDK name parameters, outputs and files that there are."""
+"""The guides for use without CDK name only existing parameters, outputs and files."""
 
 import re
 
@@ -7,56 +7,52 @@ import pytest
 from cdk_s3_to_sftp import template
 from cdk_s3_to_sftp.template_parameters import CONNECTIONS, PARAMETERS
 from tests.infra.conftest import REPOSITORY
-from tests.infra.test_outputs import NAMES
+from tests.infra.templates import OUTPUT_NAMES
 
 PAGES = ("without-cdk.md", "terraform.md", "service-catalog.md")
 FILES = {template.TEMPLATE, template.BUNDLE}
 
 NOT_OURS = {"Stacks", "Outputs", "Parameters", "Default", "Name", "Type", "Info", "LoadTemplateFromURL"}
-"""What AWS calls its own."""
+"""Names of AWS."""
 
 
 def page(name: str) -> str:
     return (REPOSITORY / "docs" / "guides" / name).read_text()
 
 
-def named(text: str) -> set[str]:
-    """What may be a parameter or an output: in code, as a word in CamelCase."""
+def names_in(text: str) -> set[str]:
+    """Return what may be a parameter or an output: words in CamelCase in code."""
     code = "\n".join([*re.findall(r"```\w+\n(.*?)```", text, re.DOTALL), *re.findall(r"`([^`\n]+)`", text)])
     words = set(re.findall(r"(?<![\w\"/.:-])([A-Z][a-z]+(?:[A-Z][a-z]+)*)(?==|\s*=|$)", code, re.MULTILINE))
     return words - NOT_OURS
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_names_on_the_pages_are_those_of_the_template(name: str) -> None:
-    found = named(page(name))
+def test_names_on_the_page_exist_in_the_template(name: str) -> None:
+    found = names_in(page(name))
     assert {"HostKey", "BundleKey"} <= found
-    assert found - PARAMETERS.keys() - NAMES == set()
+    assert found - PARAMETERS.keys() - OUTPUT_NAMES == set()
 
 
-def test_names_that_there_are_not_would_be_found() -> None:
-    assert named("```bash\n  Hostname=x MaxConnections=2\n```\n`FillCommand`") == {
+def test_names_in_detects_unknown_names() -> None:
+    assert names_in("```bash\n  Hostname=x MaxConnections=2\n```\n`FillCommand`") == {
         "Hostname",
         "MaxConnections",
         "FillCommand",
     }
 
 
-def test_every_parameter_is_in_the_table() -> None:
+def test_table_lists_every_parameter() -> None:
     rows = re.findall(r"^\| (`[^|]+) \|", page("without-cdk.md"), re.MULTILINE)
-    assert [name for row in rows for name in re.findall("`(.+?)`", row)] == [
-        *("Host", "Port", "HostKey", "Directory", "MaxConnections", "Prefix"),
-        *("ExistingSecretArn", "ExistingSecretKeyArn", "AlarmTopicArn", "BundleBucket", "BundleKey"),
-    ]
-    assert len(PARAMETERS) == 11
+    assert [name for row in rows for name in re.findall("`(.+?)`", row)] == list(PARAMETERS)
     assert "1 to 10, 12, 16, 20, 24, 32, 48, 64, 96 or 128" in page("without-cdk.md")
     assert (*range(1, 11), 12, 16, 20, 24, 32, 48, 64, 96, 128) == CONNECTIONS
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_files_are_those_that_are_written(name: str) -> None:
+def test_page_names_every_written_file(name: str) -> None:
     assert [file for file in FILES if file not in page(name)] == []
 
 
-def test_size_is_the_one_that_is_kept() -> None:
+def test_page_names_the_size_limit() -> None:
     assert f"{template.LARGEST_IN_REQUEST:,} bytes" in page("without-cdk.md")

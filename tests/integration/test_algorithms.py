@@ -1,4 +1,4 @@
-"""What is offered is modern, and every part of it works with a server that has nothing else."""
+"""The offered algorithms are modern, and each works with a server that has no other."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def assert_logs_in(server: RunningServer, *, ciphers: tuple[str, ...] = ()) -> N
     assert_connects(replace(address_of(server), ciphers=ciphers), login_of(server))
 
 
-class _Listening(paramiko.Transport):
+class _RecordingTransport(paramiko.Transport):
     offered: dict[str, list[str]]
 
     def _parse_kex_init(self, message: paramiko.Message) -> None:
@@ -34,19 +34,19 @@ class _Listening(paramiko.Transport):
         library._parse_kex_init(message)  # type: ignore[misc]
 
 
-def test_nothing_broken_is_on_the_wire(monkeypatch: pytest.MonkeyPatch) -> None:
-    def anybody(_asked: Asked) -> Sequence[bytes]:
+def test_client_offers_no_broken_algorithm(monkeypatch: pytest.MonkeyPatch) -> None:
+    def accept(_asked: Asked) -> Sequence[bytes]:
         return [success()]
 
-    monkeypatch.setattr("tests.support.faults.ssh_door.paramiko.Transport", _Listening)
-    with ssh_door(anybody) as door:
+    monkeypatch.setattr("tests.support.faults.ssh_door.paramiko.Transport", _RecordingTransport)
+    with ssh_door(accept) as door:
         connect(door.address, door.login, IMPATIENT).close()
     for kind in ("kex_algo_list", "client_encrypt_algo_list", "client_mac_algo_list", "server_key_algo_list"):
-        names = _Listening.offered[kind]
+        names = _RecordingTransport.offered[kind]
         assert names
         assert not [name for name in names for part in BROKEN if part in name], kind
-    assert _Listening.offered["client_encrypt_algo_list"] == list(algorithms.CIPHERS)
-    assert _Listening.offered["client_mac_algo_list"] == list(algorithms.MACS)
+    assert _RecordingTransport.offered["client_encrypt_algo_list"] == list(algorithms.CIPHERS)
+    assert _RecordingTransport.offered["client_mac_algo_list"] == list(algorithms.MACS)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def _kex_of(connection: Connection) -> str:
     return next(name for name in algorithms.KEY_EXCHANGES if name in offered)
 
 
-def test_key_of_every_signature_logs_in(root: Path) -> None:
+def test_host_key_of_every_type_is_verified(root: Path) -> None:
     for kind in ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp521", "ssh-rsa"):
         with start_asyncssh_server(root, host_keys=[asyncssh.generate_private_key(kind)]) as server:
             assert_logs_in(server)

@@ -1,4 +1,4 @@
-"""What can be wrong outside the program: one clear error, no secret, no half file, and the message goes back.
+"""Wrong configuration and input: one clear error, no secret, no partial file, and the message is retried.
 
 Through `lambda_handler`, with an SQS event, against real servers.
 """
@@ -30,7 +30,7 @@ from tests.support.faults.sftp_server import (
     faulty,
 )
 from tests.support.lambda_events import lambda_context, s3_notification, s3_record, sqs_event
-from tests.support.partner import files_below
+from tests.support.partner import contents_below
 
 BUCKET = "bucket"
 KEY = "report.csv"
@@ -42,7 +42,7 @@ PASSPHRASE = "correct-horse-battery"
 
 @dataclass
 class Harness:
-    """A function that is set up and works, until a test spoils something.
+    """A configured function that works until a test breaks something.
 
     Attributes:
         environment: Sets environment variables of the function.
@@ -56,8 +56,8 @@ class Harness:
     read_output: Callable[[], str]
     s3: Any
 
-    def put_back(self, body: str | None = None) -> list[str]:
-        """Run the function on one message; return the ids of the messages that it puts back."""
+    def failed_messages(self, body: str | None = None) -> list[str]:
+        """Run the function on one message; return the ids of the messages that it reports as failed."""
         body = json.dumps(s3_notification(s3_record(BUCKET, KEY))) if body is None else body
         answer = handler.lambda_handler(sqs_event(m1=body), lambda_context())
         assert answer is not None
@@ -71,7 +71,7 @@ def fault() -> Fault:
 
 @pytest.fixture
 def secrets() -> list[str]:
-    """Texts that must never be seen in any output; tests add theirs."""
+    """Texts that must not appear in any output; tests add theirs."""
     return [PASSWORD, PASSPHRASE]
 
 
@@ -142,29 +142,29 @@ def errors_in(output: str) -> list[dict[str, Any]]:
 
 def assert_clear_failure(harness: Harness, *words: str, body: str | None = None) -> dict[str, Any]:
     """Run once: the message is retried, one error names cause and hint, the old file is unchanged."""
-    assert harness.put_back(body) == ["m1"]
+    assert harness.failed_messages(body) == ["m1"]
     (error,) = errors_in(harness.read_output())
     assert error["reason"]
     assert error["hint"]
     for word in words:
         assert word in error["message"]
-    assert files_below(harness.server.root) == {KEY: OLD}
+    assert contents_below(harness.server.root) == {KEY: OLD}
     return error
 
 
-def test_nothing_wrong_delivers(harness: Harness) -> None:
-    assert harness.put_back() == []
-    assert files_below(harness.server.root) == {KEY: DATA}
+def test_function_delivers_when_nothing_is_wrong(harness: Harness) -> None:
+    assert harness.failed_messages() == []
+    assert contents_below(harness.server.root) == {KEY: DATA}
 
 
-def test_wrong_password(harness: Harness, secrets: list[str]) -> None:
+def test_wrong_password_is_reported_and_tried_once(harness: Harness, secrets: list[str]) -> None:
     secrets.append("not-the-one")
     harness.fill_secret(json.dumps({"username": "partner", "password": "not-the-one"}))
     assert_clear_failure(harness, "does not accept the password", "'partner'", "Check the secret")
     assert harness.server.read_log().count("refused") == 1, "an unchanged password is not tried twice"
 
 
-def test_closed_port(harness: Harness) -> None:
+def test_closed_port_is_reported_with_a_hint(harness: Harness) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     harness.environment(SSH_PORT=str(port))
@@ -174,29 +174,29 @@ def test_closed_port(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("name", ["sftp.partner.invalid", "sftp..partner.example", "x" * 64 + ".example"])
-def test_name_that_cannot_be_resolved(name: str, harness: Harness) -> None:
+def test_unresolvable_host_name_is_reported_with_a_hint(name: str, harness: Harness) -> None:
     harness.environment(SSH_HOST=name)
     assert_clear_failure(harness, name, "cannot be resolved", "Check SSH_HOST")
 
 
-def test_changed_host_key(harness: Harness) -> None:
+def test_changed_host_key_is_reported_with_the_offered_key(harness: Harness) -> None:
     other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
     harness.environment(SSH_HOST_KEY=other)
     assert_clear_failure(harness, "not pinned", harness.server.host_key, "SSH_HOST_KEY")
 
 
-def test_no_host_key(harness: Harness) -> None:
+def test_missing_host_key_is_reported_with_the_offered_key(harness: Harness) -> None:
     harness.environment(SSH_HOST_KEY=None)
     assert_clear_failure(harness, "No host key is pinned", harness.server.host_key, "SSH_HOST_KEY")
 
 
 @pytest.mark.parametrize("name", ["SSH_HOST", "SSH_PORT"])
-def test_missing_variable(name: str, harness: Harness) -> None:
+def test_missing_variable_is_reported_by_name(name: str, harness: Harness) -> None:
     harness.environment(**{name: None})
     assert_clear_failure(harness, f"{name} is not set", "function's configuration")
 
 
-def test_no_login_at_all(harness: Harness) -> None:
+def test_missing_login_is_reported_with_both_ways_to_configure_it(harness: Harness) -> None:
     harness.environment(SSH_SECRET_ARN=None)
     assert_clear_failure(harness, "SSH_USERNAME is not set", "SSH_SECRET_ARN")
 
@@ -211,17 +211,17 @@ def test_no_login_at_all(harness: Harness) -> None:
     ],
     ids=["not JSON", "no username", "no password", "placeholder"],
 )
-def test_malformed_secret(text: str, words: str, harness: Harness) -> None:
+def test_malformed_secret_is_reported_with_a_hint(text: str, words: str, harness: Harness) -> None:
     harness.fill_secret(text)
     assert_clear_failure(harness, words, "aws secretsmanager put-secret-value")
 
 
-def test_secret_that_does_not_exist(harness: Harness) -> None:
+def test_missing_secret_is_reported_by_its_arn(harness: Harness) -> None:
     harness.environment(SSH_SECRET_ARN="arn:aws:secretsmanager:eu-west-1:123456789012:secret:gone-AbCdEf")
     assert_clear_failure(harness, "gone-AbCdEf cannot be read", "Check that it exists")
 
 
-def test_garbage_key(harness: Harness, secrets: list[str]) -> None:
+def test_damaged_private_key_is_reported_with_a_hint(harness: Harness, secrets: list[str]) -> None:
     secrets.append("Z2FyYmFnZQ")
     garbage = "-----BEGIN OPENSSH PRIVATE KEY-----\nZ2FyYmFnZQ==\n-----END OPENSSH PRIVATE KEY-----\n"
     harness.fill_secret(json.dumps({"username": "partner", "private_key": garbage}))
@@ -229,7 +229,9 @@ def test_garbage_key(harness: Harness, secrets: list[str]) -> None:
 
 
 @pytest.mark.parametrize("passphrase", ["not-this-one", ""])
-def test_wrong_or_missing_passphrase(passphrase: str, harness: Harness, secrets: list[str]) -> None:
+def test_wrong_or_missing_passphrase_is_reported(
+    passphrase: str, harness: Harness, secrets: list[str]
+) -> None:
     new = asyncssh.generate_private_key("ssh-ed25519")
     key = new.export_private_key(passphrase=PASSPHRASE, rounds=16, ignore_few_rounds=True).decode()
     secrets.extend(["not-this-one", *key.splitlines()[1:-1]])
@@ -237,18 +239,18 @@ def test_wrong_or_missing_passphrase(passphrase: str, harness: Harness, secrets:
     assert_clear_failure(harness, "'private_key' of the secret", "passphrase")
 
 
-def test_no_such_object(harness: Harness) -> None:
+def test_deleted_object_is_reported_without_a_connection(harness: Harness) -> None:
     harness.s3.delete_object(Bucket=BUCKET, Key=KEY)
     assert_clear_failure(harness, f"s3://{BUCKET}/{KEY} is no longer in S3", "put it again")
     assert "connected" not in harness.server.read_log()
 
 
-def test_no_such_bucket(harness: Harness) -> None:
+def test_missing_bucket_is_reported(harness: Harness) -> None:
     body = json.dumps(s3_notification(s3_record("elsewhere", KEY)))
     assert_clear_failure(harness, "s3://elsewhere/report.csv is no longer in S3", body=body)
 
 
-def test_object_that_was_overwritten(harness: Harness) -> None:
+def test_overwritten_object_is_reported(harness: Harness) -> None:
     body = json.dumps(s3_notification(s3_record(BUCKET, KEY, etag="0" * 32)))
     assert_clear_failure(harness, "holds other bytes than its event says", body=body)
 
@@ -262,7 +264,7 @@ FULL = Fault()
 
 
 @pytest.mark.parametrize("harness", [refusing(FORBIDS)], indirect=True, ids=[""])
-def test_no_permission_to_write(harness: Harness) -> None:
+def test_missing_write_permission_is_reported_with_a_hint(harness: Harness) -> None:
     assert_clear_failure(harness, "PERMISSION_DENIED", "Ask the partner for permission to write")
     assert FORBIDS.caused
 
@@ -273,7 +275,7 @@ def test_no_permission_to_write(harness: Harness) -> None:
     indirect=True,
     ids=[""],
 )
-def test_disk_full_at_the_partner(harness: Harness) -> None:
+def test_full_disk_at_the_partner_is_reported_with_a_hint(harness: Harness) -> None:
     assert_clear_failure(harness, "NO_SPACE_ON_FILESYSTEM", "Ask the partner to free disk space")
     assert FULL.caused
 
@@ -282,24 +284,26 @@ def test_disk_full_at_the_partner(harness: Harness) -> None:
     "body",
     ["not json", "[]", "{}", '{"Records": [{}]}', '{"Records": [{"eventName": "ObjectCreated:Put"}]}', ""],
 )
-def test_malformed_event(body: str, harness: Harness) -> None:
+def test_malformed_event_is_reported_with_a_hint(body: str, harness: Harness) -> None:
     assert_clear_failure(harness, "not an S3 notification", "dead-letter queue", body=body)
 
 
-# --- recovery: a corrected configuration takes effect at once, in the same warm function ---
+# --- a corrected configuration takes effect at once, in the same warm function ---
 
 
-def test_fixed_secret_is_read_again_by_the_warm_function(harness: Harness, secrets: list[str]) -> None:
+def test_warm_function_reads_a_corrected_password(harness: Harness, secrets: list[str]) -> None:
     secrets.append("not-the-one")
     harness.fill_secret(json.dumps({"username": "partner", "password": "not-the-one"}))
-    assert harness.put_back() == ["m1"]
+    assert harness.failed_messages() == ["m1"]
     harness.fill_secret(json.dumps({"username": "partner", "password": PASSWORD}))
-    assert harness.put_back() == []
+    assert harness.failed_messages() == []
+    assert contents_below(harness.server.root) == {KEY: DATA}
 
 
-def test_fixed_passphrase_is_read_again_by_the_warm_function(harness: Harness) -> None:
+def test_warm_function_reads_a_corrected_private_key(harness: Harness) -> None:
     secret = {"username": "partner", "private_key": harness.server.private_key}
     harness.fill_secret(json.dumps({**secret, "private_key": "garbage"}))
-    assert harness.put_back() == ["m1"]
+    assert harness.failed_messages() == ["m1"]
     harness.fill_secret(json.dumps(secret))
-    assert harness.put_back() == []
+    assert harness.failed_messages() == []
+    assert contents_below(harness.server.root) == {KEY: DATA}

@@ -1,4 +1,4 @@
-"""SSH certificates: of the user, and of the server, signed by a pinned authority."""
+"""SSH certificates of the user, and of the server, signed by a pinned authority."""
 
 from __future__ import annotations
 
@@ -46,14 +46,16 @@ def server_that_trusts(authority: asyncssh.SSHKey, root: Path, folder: Path) -> 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_certificate_logs_in_where_the_key_alone_is_unknown(kind: str, root: Path, tmp_path: Path) -> None:
+def test_certificate_logs_in_where_only_the_authority_is_trusted(
+    kind: str, root: Path, tmp_path: Path
+) -> None:
     authority, key = asyncssh.generate_private_key("ssh-ed25519"), asyncssh.generate_private_key(kind)
     login = login_with(key, authority, getpass.getuser())
     with server_that_trusts(authority, root, tmp_path) as server:
         assert_connects(address_of(server), login)
 
 
-def test_certificate_for_another_user_is_refused_and_named(root: Path, tmp_path: Path) -> None:
+def test_certificate_for_another_user_is_refused_and_reported(root: Path, tmp_path: Path) -> None:
     authority, key = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(2))
     login = login_with(key, authority, "somebody-else")
     with (
@@ -93,7 +95,7 @@ def assert_connects_with(server: RunningServer, *pinned: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_host_key_that_a_pinned_authority_has_signed_is_known(kind: str, root: Path, tmp_path: Path) -> None:
+def test_host_key_signed_by_a_pinned_authority_is_accepted(kind: str, root: Path, tmp_path: Path) -> None:
     authority = asyncssh.generate_private_key("ssh-ed25519")
     with server_with_certificate(root, tmp_path, authority, kind=kind) as server:
         assert_connects_with(server, f"@cert-authority 127.0.0.* {public(authority)}")

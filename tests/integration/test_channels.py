@@ -15,7 +15,7 @@ from s3_to_sftp.sftp.client import SftpClient
 from tests.integration.conftest import skip_without_sshd
 from tests.support import partner
 from tests.support.faults.sftp_server import Fault, Stalls, faulty
-from tests.support.partner import connections, files_below, partner_at, send, tuned
+from tests.support.partner import client_for, connections, contents_below, send, tuned
 from tests.support.sources import GatheringSource
 
 MIB = 1024 * 1024
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("streams_at_any_distance")
 
 @pytest.fixture
 def streams_at_any_distance(streams_at_any_distance: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ranges as in production: each longer than what the server's window takes."""
+    """Ranges as in production: each is longer than the window of the server."""
     monkeypatch.setattr(partner, "TUNING", tuned(4 * MIB))
 
 
@@ -51,51 +51,51 @@ def sshd(request: pytest.FixtureRequest, root: Path) -> Iterator[RunningServer]:
 @pytest.mark.parametrize("sshd", [10], indirect=True)
 @pytest.mark.parametrize("ciphers", [(), ("aes256-ctr",)], ids=["in bulk", "by paramiko"])
 def test_two_sessions_over_one_login_write_one_file(ciphers: tuple[str, ...], sshd: RunningServer) -> None:
-    partner = partner_at(sshd, ciphers=ciphers)
+    client = client_for(sshd, ciphers=ciphers)
     for name in ("a.bin", "b.bin"):
         source = GatheringSource(DATA)
-        assert send(partner, source, name) == 2
+        assert send(client, source, name) == 2
         assert len(source.readers) == 2
         arrived_whole = (sshd.root / name).read_bytes() == DATA
         assert arrived_whole
-    partner.close()
+    client.close()
     assert (logins(sshd), connections(sshd), sessions(sshd)) == (1, 1, 2)
     assert sorted(path.name for path in sshd.root.iterdir()) == ["a.bin", "b.bin"]
 
 
 @pytest.mark.parametrize("sshd", [1], indirect=True)
-def test_server_that_allows_one_session_gets_one_and_that_is_said_once(
+def test_server_that_allows_one_session_gets_one_stream_and_one_warning(
     sshd: RunningServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING, "s3_to_sftp")
     now = 0.0
-    partner = partner_at(sshd, clock=lambda: now)
+    client = client_for(sshd, clock=lambda: now)
     for name in ("a.bin", "b.bin"):
-        assert send(partner, GatheringSource(DATA), name) == 1
+        assert send(client, GatheringSource(DATA), name) == 1
         arrived_whole = (sshd.root / name).read_bytes() == DATA
         assert arrived_whole
     refused = sshd.read_log().count("no more sessions")
     assert (logins(sshd), connections(sshd), refused) == (1, 1, 1)
     assert caplog.text.count("does not accept all streams") == 1
     now = 600.0
-    assert send(partner, GatheringSource(DATA), "c.bin") == 1
+    assert send(client, GatheringSource(DATA), "c.bin") == 1
     assert sshd.read_log().count("no more sessions") == 2, "asked again when some time has passed"
     assert caplog.text.count("does not accept all streams") == 1
-    partner.close()
+    client.close()
 
 
-def test_channel_that_hangs_leaves_its_work_to_the_other(root: Path, fault: Fault) -> None:
+def test_other_channel_takes_over_when_one_hangs(root: Path, fault: Fault) -> None:
     factory = faulty(Stalls, fault, "write", nth=6)
     with start_asyncssh_server(root, sftp_factory=factory) as server:
-        partner = partner_at(server)
-        send_until_done(partner)
+        client = client_for(server)
+        send_with_retry(client)
         assert fault.caused
-        found = files_below(root)
+        found = contents_below(root)
         arrived_whole = found["a.bin"] == DATA
         assert arrived_whole
-        # What was under way when the first channel hung stays, for the ledger to remember and to remove.
+        # The hanging channel may leave a temporary file, which the ledger records and a delivery removes.
         assert all(name.endswith(".part") for name in found if name != "a.bin")
-        partner.close()
+        client.close()
 
 
 @pytest.fixture
@@ -103,9 +103,9 @@ def fault() -> Fault:
     return Fault()
 
 
-def send_until_done(partner: SftpClient) -> None:
-    """The hanging channel may be the first one, whose failure fails the delivery."""
+def send_with_retry(client: SftpClient) -> None:
+    """Send again after an error: the failure of the first channel fails the delivery."""
     try:
-        send(partner, GatheringSource(DATA), "a.bin")
+        send(client, GatheringSource(DATA), "a.bin")
     except ConnectionLost:
-        send(partner, GatheringSource(DATA), "a.bin")
+        send(client, GatheringSource(DATA), "a.bin")

@@ -1,22 +1,20 @@
-"""What the partner of the chaos run does to files, and that its records tell it as it was."""
+"""The partner of the chaos run: what it does to files, and that its records are right."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
 from chaos.partner import INBOX, Partner
 from chaos.records import Renamed, Taken, final_names, temporary_names
-from s3_to_sftp.delivery.inline_executor import InlineExecutor
 from s3_to_sftp.errors import ConnectionLost, RequestRefused
-from s3_to_sftp.sftp.publish import publish
+from s3_to_sftp.sftp.publish import NoJournal, publish
 from tests.support.faults.sftp_server import PERMISSION_DENIED
 from tests.support.ledger_harness import KEY, SHORT
-from tests.support.partner import partner_at
+from tests.support.partner import client_for
 
 DATA = b"some bytes"
 TEMPORARY = ".1.part"
@@ -35,20 +33,8 @@ def put(partner: Partner, name: str = TEMPORARY) -> Path:
     return path
 
 
-class Journal:
-    """Remembers nothing."""
-
-    def will_move_aside(self, _name: str) -> Future[None]:
-        return InlineExecutor().submit(lambda: None)
-
-    def rename_resolved(self, _name: str) -> None:
-        pass
-
-    blocked = gone = rename_resolved
-
-
 def publish_at(partner: Partner) -> None:
-    client = partner_at(partner.server, port=partner.port, timeouts=SHORT)
+    client = client_for(partner.server, port=partner.port, timeouts=SHORT)
     try:
         client.run(
             lambda session: publish(
@@ -56,44 +42,44 @@ def publish_at(partner: Partner) -> None:
                 f"{INBOX}/{TEMPORARY}",
                 f"{INBOX}/{KEY}",
                 aside=f"{INBOX}/{TEMPORARY}.1.old",
-                journal=Journal(),
+                journal=NoJournal(),
             )
         )
     finally:
         client.close()
 
 
-def what_happened(partner: Partner) -> list[tuple[type, str, bool]]:
+def recorded_events(partner: Partner) -> list[tuple[type, str, bool]]:
     return [
         (type(event), event.file.key, isinstance(event, Renamed) and event.late)
         for event in partner.records.events
     ]
 
 
-def test_rename_that_hung_is_carried_out_later_and_recorded_as_late(partner: Partner) -> None:
+def test_delayed_rename_is_completed_later_and_recorded_as_late(partner: Partner) -> None:
     put(partner)
     partner.server_faults.hanging = 1
     with pytest.raises(ConnectionLost):
         publish_at(partner)
-    assert what_happened(partner) == []
+    assert recorded_events(partner) == []
     partner.complete_delayed_renames()
-    assert what_happened(partner) == [(Renamed, KEY, True)]
+    assert recorded_events(partner) == [(Renamed, KEY, True)]
     assert (partner.inbox / KEY).read_bytes() == DATA
 
 
-def test_rename_that_hung_does_nothing_when_its_file_is_gone(partner: Partner) -> None:
+def test_delayed_rename_of_a_removed_file_is_not_recorded(partner: Partner) -> None:
     put(partner)
     partner.server_faults.hanging = 1
     with pytest.raises(ConnectionLost):
         publish_at(partner)
     partner.remove_temporary_files(random.Random(0))
     partner.complete_delayed_renames()
-    assert what_happened(partner) == []
+    assert recorded_events(partner) == []
     assert partner.records.removed == {TEMPORARY}
 
 
 @pytest.mark.parametrize("empty", [False, True])
-def test_exchanged_disk_is_empty_or_older_and_what_is_gone_is_recorded(
+def test_replaced_disk_is_empty_or_older_and_lost_files_are_recorded(
     partner: Partner,
     empty: bool,  # noqa: FBT001 - a parameter
 ) -> None:
@@ -105,13 +91,13 @@ def test_exchanged_disk_is_empty_or_older_and_what_is_gone_is_recorded(
     assert {path.name for path in final_names(partner.inbox)} == (set() if empty else {"older"})
     assert {path.name for path in temporary_names(partner.inbox)} == (set() if empty else {TEMPORARY})
     assert partner.records.brought_back == (set() if empty else {TEMPORARY})
-    assert {key for kind, key, _ in what_happened(partner) if kind is Taken} == {KEY, "older"}
+    assert {key for kind, key, _ in recorded_events(partner) if kind is Taken} == {KEY, "older"}
     put(partner)
     publish_at(partner)
     assert (partner.inbox / KEY).read_bytes() == DATA
 
 
-def test_lost_power_cuts_only_unfinished_files_short_and_keeps_their_times(partner: Partner) -> None:
+def test_power_failure_truncates_only_temporary_files_and_keeps_their_times(partner: Partner) -> None:
     temporary, final = put(partner), put(partner, KEY)
     before = temporary.stat().st_mtime_ns
     partner.lose_power(random.Random(1))
@@ -125,7 +111,7 @@ def test_refused_rename_is_not_recorded(partner: Partner) -> None:
     partner.server_faults.refusing = {"rename": PERMISSION_DENIED}
     with pytest.raises(RequestRefused):
         publish_at(partner)
-    assert what_happened(partner) == []
+    assert recorded_events(partner) == []
 
 
 def test_old_file_is_moved_aside_while_there_is_no_posix_rename(partner: Partner) -> None:
@@ -134,5 +120,5 @@ def test_old_file_is_moved_aside_while_there_is_no_posix_rename(partner: Partner
     partner.hide_posix_rename()
     publish_at(partner)
     partner.show_posix_rename()
-    assert what_happened(partner) == [(Renamed, KEY, False)]
+    assert recorded_events(partner) == [(Renamed, KEY, False)]
     assert [path.name for path in partner.inbox.iterdir()] == [KEY]

@@ -1,7 +1,7 @@
-"""The crash matrix: a function that is killed at any step is followed by one right file, and by one only.
+"""The crash matrix: a function may be killed at any step, and each object still arrives complete and once.
 
 Every step of a delivery is a line of the tables in crash_driver.py. The process is killed there with SIGKILL;
-its messages come back to a process that knows nothing of it but what is in the ledger.
+its messages come back to a process that knows of it only what is in the ledger.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Attempt:
 
     Attributes:
         objects: Key -> bytes; all are announced in one batch.
-        streams: Connections that carry a large one.
-        pause_after: WRITEs after which a first invocation ends; None: one suffices.
+        streams: Connections over which a large one is sent.
+        pause_after: WRITEs after which a first invocation ends; None: one invocation suffices.
     """
 
     objects: dict[str, bytes]
@@ -87,15 +87,17 @@ def announce(cloud: LocalCloud, function: CrashingFunction, root: Path) -> Itera
 
 
 def pause(env: CrashEnvironment, attempt: str, *, dies: str = "") -> None:
-    """Let a first invocation carry as much as it has time for, where one does not suffice."""
+    """Let a first invocation send what it has time for, where one invocation does not suffice."""
     pause_after = ATTEMPTS[attempt].pause_after
     if pause_after is not None:
         assert env.invoke(pause_after=pause_after, dies=dies) == 1
 
 
 @pytest.mark.parametrize("attempt", ATTEMPTS)
-def test_function_that_lives_delivers_as_the_others_are_supposed_to(attempt: str, announce: Announce) -> None:
-    # Without this the matrix could pass with other streams, or without continuations.
+def test_function_that_is_not_killed_uses_the_streams_and_invocations_of_its_attempt(
+    attempt: str, announce: Announce
+) -> None:
+    # Otherwise the matrix could pass with fewer streams, or without continuations.
     env = announce(attempt)
     pause(env, attempt)
     assert env.invoke() == len(ATTEMPTS[attempt].objects)
@@ -108,7 +110,9 @@ def test_function_that_lives_delivers_as_the_others_are_supposed_to(attempt: str
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("attempt", ATTEMPTS)
-def test_killed_function_is_followed_by_one_right_file(attempt: str, step: str, announce: Announce) -> None:
+def test_object_is_delivered_once_after_a_kill_at_any_step(
+    attempt: str, step: str, announce: Announce
+) -> None:
     env = announce(attempt)
     pause(env, attempt)
     env.invoke(dies=step)
@@ -118,7 +122,7 @@ def test_killed_function_is_followed_by_one_right_file(attempt: str, step: str, 
 
 @pytest.mark.parametrize("step", PAUSING_STEPS)
 @pytest.mark.parametrize("attempt", CONTINUATIONS)
-def test_function_that_is_killed_while_it_pauses_is_followed_by_one_right_file(
+def test_object_is_delivered_once_after_a_kill_while_its_checkpoint_is_saved(
     attempt: str, step: str, announce: Announce
 ) -> None:
     env = announce(attempt)
@@ -128,9 +132,7 @@ def test_function_that_is_killed_while_it_pauses_is_followed_by_one_right_file(
 
 
 @pytest.mark.parametrize("step", PROBING_STEPS)
-def test_function_that_is_killed_while_it_probes_for_streams_leaves_nothing_there(
-    step: str, announce: Announce
-) -> None:
+def test_kill_during_the_probe_for_parallel_writes_leaves_no_file(step: str, announce: Announce) -> None:
     env = announce("a large object over streams")
     env.invoke(dies=step)
     env.redeliver()
@@ -138,9 +140,7 @@ def test_function_that_is_killed_while_it_probes_for_streams_leaves_nothing_ther
 
 
 @pytest.mark.parametrize("step", ["after OPEN", "before CLOSE"])
-def test_function_that_is_killed_while_it_probes_for_continuations_leaves_nothing_there(
-    step: str, announce: Announce
-) -> None:
+def test_kill_during_the_probe_for_resuming_leaves_no_file(step: str, announce: Announce) -> None:
     # With so little time, the first file that is opened is the probe's.
     env = announce("a large object")
     env.invoke(dies=step, seconds=0.1)
@@ -150,7 +150,7 @@ def test_function_that_is_killed_while_it_probes_for_continuations_leaves_nothin
 
 @pytest.mark.parametrize("step", REPLACING_STEPS)
 @pytest.mark.parametrize("attempt", ["one small object", "a large object"])
-def test_function_that_is_killed_while_it_replaces_a_file_is_followed_by_one_right_file(
+def test_object_is_delivered_once_after_a_kill_while_it_replaces_a_file(
     attempt: str, step: str, announce: Announce
 ) -> None:
     with without_extensions(POSIX_RENAME):
@@ -162,9 +162,7 @@ def test_function_that_is_killed_while_it_replaces_a_file_is_followed_by_one_rig
 
 @pytest.mark.parametrize("step", ["mid-write", "after the commit, before RENAME"])
 @pytest.mark.parametrize("attempt", ["a batch of small objects", "a continuation over streams"])
-def test_function_that_is_killed_twice_is_followed_by_one_right_file(
-    attempt: str, step: str, announce: Announce
-) -> None:
+def test_object_is_delivered_once_after_two_kills(attempt: str, step: str, announce: Announce) -> None:
     env = announce(attempt)
     pause(env, attempt)
     env.invoke(dies="mid-write")
@@ -175,7 +173,7 @@ def test_function_that_is_killed_twice_is_followed_by_one_right_file(
 
 @pytest.mark.parametrize("step", ["after the record", "before the acknowledgement"])
 @pytest.mark.parametrize("attempt", ["one small object", "a continuation over streams"])
-def test_partner_is_not_even_called_for_what_is_recorded(attempt: str, step: str, announce: Announce) -> None:
+def test_recorded_delivery_makes_no_further_connection(attempt: str, step: str, announce: Announce) -> None:
     env = announce(attempt)
     pause(env, attempt)
     env.invoke(dies=step)

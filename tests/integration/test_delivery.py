@@ -21,11 +21,11 @@ from tests.support.faults.sftp_server import without_extensions
 from tests.support.faults.tcp_proxy import tcp_proxy
 from tests.support.memory_s3 import MemoryS3
 from tests.support.partner import (
+    client_for,
     connections,
+    contents_below,
     delivery_to,
-    files_below,
     login_of,
-    partner_at,
 )
 
 KIB = 1024
@@ -52,7 +52,7 @@ def test_every_size_arrives_byte_for_byte(server: RunningServer) -> None:
     delivery = delivery_to(server, s3)
     for key, data in s3.objects.items():
         assert delivery.deliver(s3.ref(key)).size == len(data)
-    assert files_below(server.root) == s3.objects
+    assert contents_below(server.root) == s3.objects
     assert connections(server) == 1
 
 
@@ -72,14 +72,14 @@ def test_every_size_arrives_byte_for_byte(server: RunningServer) -> None:
         "/".join(["directory"] * 30) + "/deep.csv",
     ],
 )
-def test_odd_name_arrives_as_it_is(key: str, server: RunningServer) -> None:
+def test_unusual_name_arrives_unchanged(key: str, server: RunningServer) -> None:
     s3 = MemoryS3({key: b"content"})
     delivery_to(server, s3).deliver(s3.ref(key))
-    assert files_below(server.root) == {key: b"content"}
+    assert contents_below(server.root) == {key: b"content"}
 
 
 @pytest.mark.parametrize("key", ["new\nline.csv", "x" * 256, "../outside.csv", "a//b.csv", "/absolute.csv"])
-def test_name_that_cannot_be_is_refused_without_a_connection(key: str, server: RunningServer) -> None:
+def test_impossible_name_is_refused_without_a_connection(key: str, server: RunningServer) -> None:
     s3 = MemoryS3({key: b"content"})
     with pytest.raises(RemotePathRefused):
         delivery_to(server, s3).deliver(s3.ref(key))
@@ -93,14 +93,14 @@ def test_missing_directories_are_made(server: RunningServer, *, relative: bool) 
     delivery = delivery_to(server, s3, directory=directory)
     for key in s3.objects:
         delivery.deliver(s3.ref(key))
-    assert files_below(server.root) == {"inbox/today/a/b/c.csv": b"1", "inbox/today/a/d.csv": b"2"}
+    assert contents_below(server.root) == {"inbox/today/a/b/c.csv": b"1", "inbox/today/a/d.csv": b"2"}
 
 
 def test_existing_file_is_replaced(server: RunningServer) -> None:
     (server.root / "report.csv").write_bytes(b"old, and longer than the new one")
     s3 = MemoryS3({"report.csv": b"new"})
     delivery_to(server, s3).deliver(s3.ref("report.csv"))
-    assert files_below(server.root) == {"report.csv": b"new"}
+    assert contents_below(server.root) == {"report.csv": b"new"}
 
 
 def test_existing_file_is_replaced_without_posix_rename(root: Path) -> None:
@@ -108,45 +108,37 @@ def test_existing_file_is_replaced_without_posix_rename(root: Path) -> None:
     s3 = MemoryS3({"report.csv": b"new"})
     with without_extensions(POSIX_RENAME), start_asyncssh_server(root) as server:
         delivery_to(server, s3).deliver(s3.ref("report.csv"))
-    assert files_below(root) == {"report.csv": b"new"}
+    assert contents_below(root) == {"report.csv": b"new"}
 
 
-def test_directory_in_the_place_of_the_file_is_an_error_and_stays(server: RunningServer) -> None:
+def test_directory_under_the_final_name_is_an_error_and_stays(server: RunningServer) -> None:
     (server.root / "report.csv").mkdir()
     (server.root / "report.csv" / "inside").write_bytes(b"kept")
     s3 = MemoryS3({"report.csv": b"new"})
     with pytest.raises(RequestRefused):
         delivery_to(server, s3).deliver(s3.ref("report.csv"))
-    assert files_below(server.root) == {"report.csv/inside": b"kept"}
+    assert contents_below(server.root) == {"report.csv/inside": b"kept"}
 
 
-def test_file_in_the_place_of_a_directory_is_an_error_and_stays(server: RunningServer) -> None:
+def test_file_under_the_name_of_a_directory_is_an_error_and_stays(server: RunningServer) -> None:
     (server.root / "inbox").write_bytes(b"a file")
     s3 = MemoryS3({"inbox/report.csv": b"new"})
     with pytest.raises(RequestRefused):
         delivery_to(server, s3).deliver(s3.ref("inbox/report.csv"))
-    assert files_below(server.root) == {"inbox": b"a file"}
-
-
-def test_body_that_breaks_off_arrives_complete(server: RunningServer) -> None:
-    data = os.urandom(5 * MIB)
-    s3 = MemoryS3({"big.bin": data}, breaks=[1_500_000, 1, 70_000])
-    delivery_to(server, s3).deliver(s3.ref("big.bin"))
-    assert files_below(server.root) == {"big.bin": data}
-    assert len(s3.requests) == 4
+    assert contents_below(server.root) == {"inbox": b"a file"}
 
 
 def test_connection_is_reused_by_later_deliveries_after_a_pause(server: RunningServer) -> None:
     now = 0.0
     s3 = MemoryS3({"report.csv": b"new"})
-    partner = partner_at(server, clock=lambda: now)
-    delivery = Delivery(s3=s3, sftp=partner, directory="")
+    client = client_for(server, clock=lambda: now)
+    delivery = Delivery(s3=s3, sftp=client, directory="")
     for now in (0.0, 1.0, 3600.0):  # noqa: B007 - the clock above reads it
         delivery.deliver(s3.ref("report.csv"))
     assert connections(server) == 1
 
 
-def test_refused_request_does_not_cost_the_connection(server: RunningServer) -> None:
+def test_connection_stays_open_after_a_refused_request(server: RunningServer) -> None:
     (server.root / "taken").mkdir()
     s3 = MemoryS3({"taken": b"new", "report.csv": b"new"})
     delivery = delivery_to(server, s3)
@@ -161,21 +153,23 @@ def test_connection_that_the_server_dropped_is_replaced(idle: float, server: Run
     now = 0.0
     s3 = MemoryS3({"report.csv": b"new"})
     with tcp_proxy(server.port) as proxy:
-        partner = partner_at(server, port=proxy.port, clock=lambda: now)
-        delivery = Delivery(s3=s3, sftp=partner, directory="")
+        client = client_for(server, port=proxy.port, clock=lambda: now)
+        delivery = Delivery(s3=s3, sftp=client, directory="")
         delivery.deliver(s3.ref("report.csv"))
         proxy.cut()
         now += idle
+        s3.objects["report.csv"] = b"newer"
         delivery.deliver(s3.ref("report.csv"))
         assert proxy.connections == 2
+    assert contents_below(server.root) == {"report.csv": b"newer"}
 
 
-def test_new_connection_that_is_lost_is_not_tried_again_at_once(server: RunningServer) -> None:
+def test_lost_new_connection_is_not_retried_in_the_same_delivery(server: RunningServer) -> None:
     data = bytes(8 * MIB)
     s3 = MemoryS3({"report.csv": data})
     with tcp_proxy(server.port) as proxy:
         s3_cutting = _CutsAfterTheFirstBlock(s3, proxy.cut)
-        delivery = Delivery(s3=s3_cutting, sftp=partner_at(server, port=proxy.port), directory="")
+        delivery = Delivery(s3=s3_cutting, sftp=client_for(server, port=proxy.port), directory="")
         with pytest.raises(ConnectionLost):
             delivery.deliver(s3.ref("report.csv"))
         assert proxy.connections == 1
@@ -225,17 +219,17 @@ def test_rotated_password_is_read_again_once_and_then_kept(root: Path) -> None:
             Credentials(username="partner", password="old"),
             Credentials(username="partner", password=server.password or ""),
         )
-        delivery = Delivery(s3=s3, sftp=partner_at(server, credentials=secret), directory="")
+        delivery = Delivery(s3=s3, sftp=client_for(server, credentials=secret), directory="")
         delivery.deliver(s3.ref("report.csv"))
         delivery.deliver(s3.ref("report.csv"))
         assert secret.reads == 1
-        assert connections(server) == 2  # the refused one and the one that stays
+        assert connections(server) == 2  # the refused one and the one that is reused
 
 
 def test_receipt_names_the_path_the_size_and_the_host_key(server: RunningServer) -> None:
     s3 = MemoryS3({"report.csv": b"new"})
-    partner = partner_at(server, credentials=FixedCredentials(login_of(server)))
-    receipt = Delivery(s3=s3, sftp=partner, directory="inbox").deliver(s3.ref("report.csv"))
+    client = client_for(server, credentials=FixedCredentials(login_of(server)))
+    receipt = Delivery(s3=s3, sftp=client, directory="inbox").deliver(s3.ref("report.csv"))
     assert receipt.remote_path == "inbox/report.csv"
     assert receipt.size == 3
     assert receipt.host_key_fingerprint.startswith("SHA256:")
@@ -274,13 +268,13 @@ class S3:
     def get_object(self, Bucket, Key, IfMatch):
         return {"Body": Body(0, int(Key))}
 
-partner = SftpClient(
+client = SftpClient(
     Server(host=given["host"], port=given["port"], host_keys=given["host_keys"]),
     FixedCredentials(Credentials(username=given["username"], private_key=given["private_key"])),
     timeouts=Timeouts(),
     tuning=tuning,
 )
-delivery = Delivery(s3=S3(), sftp=partner, directory="")
+delivery = Delivery(s3=S3(), sftp=client, directory="")
 for size in (16 * 1024 * 1024, 256 * 1024 * 1024):
     delivery.deliver(ObjectRef(bucket="b", key=str(size)))
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

@@ -1,7 +1,7 @@
 """Every fault, on one stream, two channels, three connections: a clear error or the same bytes, never a gap.
 
-The unlucky stream may be the first, whose failure fails the delivery, or a further one, whose work the others
-do. Which one it is, is up to the threads; the promise is the same.
+The fault may strike the first stream, whose failure fails the delivery, or a further one, whose work the
+others take over. The threads decide which; the guarantee is the same.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from tests.support.faults.sftp_server import (
 )
 from tests.support.faults.tcp_proxy import Plan, TcpProxy, tcp_proxy
 from tests.support.pace import short
-from tests.support.partner import files_below, partner_at, send
+from tests.support.partner import client_for, contents_below, send
 from tests.support.sources import GatheringSource
 from tests.support.watch import never_partial
 
@@ -53,7 +53,7 @@ pytestmark = pytest.mark.usefixtures("streams_at_any_distance")
 
 KEY = "report.csv"
 OLD = b"the old file, complete"
-NEW = os.urandom(6 * 1024 * 1024 + 12345)  # 25 ranges: more than the streams can have under way at first
+NEW = os.urandom(6 * 1024 * 1024 + 12345)  # 25 ranges: more than the streams can have in flight at first
 SHORT = short(connect=3, handshake=1.5, login=1.5, reply=0.8)
 
 streams = pytest.mark.parametrize("streams", [1, 2, 3], ids=["one stream", "two channels", "three streams"])
@@ -61,25 +61,25 @@ streams = pytest.mark.parametrize("streams", [1, 2, 3], ids=["one stream", "two 
 
 @dataclass
 class StreamsEnvironment:
-    """A server that may misbehave, a proxy that may break, and who delivers through both."""
+    """A server that may misbehave, a proxy that may break connections, and a client behind both."""
 
     server: RunningServer
     proxy: TcpProxy
-    partner: SftpClient
+    client: SftpClient
     streams: int
 
     def deliver(self) -> int:
-        """Deliver NEW over OLD; nothing else is ever seen there."""
+        """Deliver NEW over OLD, and assert that nothing else is seen there; return the number of streams."""
         target = self.server.root / KEY
         with never_partial(target, OLD, NEW):
-            used = send(self.partner, GatheringSource(NEW), KEY, most_streams=self.streams)
+            used = send(self.client, GatheringSource(NEW), KEY, most_streams=self.streams)
             # Not `assert a == b`: in CI pytest explains the difference of megabytes for minutes.
             arrived_whole = target.read_bytes() == NEW
             assert arrived_whole
         return used
 
-    def raises_or_delivers(self) -> DeliveryError | None:
-        """Deliver while the fault strikes. A raised error leaves the old file, success the new one."""
+    def error_of_delivery(self) -> DeliveryError | None:
+        """Deliver during the fault; return the error. An error leaves the old file, success the new one."""
         error = None
         try:
             self.deliver()
@@ -92,7 +92,7 @@ class StreamsEnvironment:
 
     def left_behind(self) -> list[str]:
         """Names of files that are neither the old nor the new one."""
-        return sorted(set(files_below(self.server.root)) - {KEY})
+        return sorted(set(contents_below(self.server.root)) - {KEY})
 
 
 Start = Callable[..., StreamsEnvironment]
@@ -121,17 +121,17 @@ def start(root: Path, fault: Fault, streams: int) -> Iterator[Start]:
             server = stack.enter_context(start_asyncssh_server(root, sftp_factory=factory, options=options))
             proxy = stack.enter_context(tcp_proxy(server.port))
             # Where one connection is allowed, the second stream is a channel.
-            partner = partner_at(
+            client = client_for(
                 server, port=proxy.port, max_connections=1 if streams == 2 else streams, timeouts=SHORT
             )
-            stack.callback(partner.close)
-            return StreamsEnvironment(server, proxy, partner, streams)
+            stack.callback(client.close)
+            return StreamsEnvironment(server, proxy, client, streams)
 
         yield start
 
 
-def fails_clearly_or_delivers(env: StreamsEnvironment, fault: Fault) -> DeliveryError | None:
-    error = env.raises_or_delivers()
+def fail_or_deliver_then_deliver(env: StreamsEnvironment, fault: Fault) -> DeliveryError | None:
+    error = env.error_of_delivery()
     assert fault.caused, "the fault did not happen: the test proves nothing"
     fault.clear()
     env.deliver()
@@ -140,61 +140,69 @@ def fails_clearly_or_delivers(env: StreamsEnvironment, fault: Fault) -> Delivery
 
 @streams
 @pytest.mark.parametrize("nth", [1, 2, 3, 4, 10, 25])
-def test_failing_write(nth: int, streams: int, start: Start, fault: Fault) -> None:
+def test_one_refused_write_leaves_no_gap_and_no_file(
+    nth: int, streams: int, start: Start, fault: Fault
+) -> None:
     env = start(RefusesRequest, "write", nth=nth, code=FAILURE)
-    error = fails_clearly_or_delivers(env, fault)
+    error = fail_or_deliver_then_deliver(env, fault)
     assert streams > 1 or isinstance(error, RequestRefused)
     assert error is None or "offset" in error.reason
     assert env.left_behind() == []
 
 
 @streams
-def test_all_writes_failing(streams: int, start: Start, fault: Fault) -> None:
+def test_refusal_of_all_writes_fails_the_delivery(streams: int, start: Start, fault: Fault) -> None:
     env = start(RefusesRequest, "write")
-    assert isinstance(fails_clearly_or_delivers(env, fault), RequestRefused)
+    assert isinstance(fail_or_deliver_then_deliver(env, fault), RequestRefused)
     assert env.left_behind() == []
 
 
 @streams
-def test_all_closes_failing(streams: int, start: Start, fault: Fault) -> None:
+def test_refusal_of_all_closes_fails_the_delivery(streams: int, start: Start, fault: Fault) -> None:
     env = start(FailsOnClose)
-    error = fails_clearly_or_delivers(env, fault)
+    error = fail_or_deliver_then_deliver(env, fault)
     assert isinstance(error, RequestRefused)
     assert "close" in error.reason
     assert env.left_behind() == []
 
 
 @pytest.mark.parametrize(("streams", "nth"), [(1, 1), (3, 1), (3, 2), (3, 3)])
-def test_one_close_failing(nth: int, streams: int, start: Start, fault: Fault) -> None:
+def test_one_refused_close_leaves_no_gap_and_no_file(
+    nth: int, streams: int, start: Start, fault: Fault
+) -> None:
     env = start(RefusesRequest, "close", nth=nth)
-    error = fails_clearly_or_delivers(env, fault)
+    error = fail_or_deliver_then_deliver(env, fault)
     assert streams > 1 or isinstance(error, RequestRefused)
     assert env.left_behind() == []
 
 
 @streams
 @pytest.mark.parametrize("hide", [(), (POSIX_RENAME,)], ids=["posix-rename", "rename"])
-def test_failing_rename(hide: tuple[str, ...], streams: int, start: Start, fault: Fault) -> None:
+def test_refused_rename_keeps_the_complete_temporary_file(
+    hide: tuple[str, ...], streams: int, start: Start, fault: Fault
+) -> None:
     if hide:
         # Version 3 moves the old file aside between two attempts: refuse the last.
         env = start(RefusesRequest, "rename", nth=3, hide=hide)
     else:
         env = start(RefusesRequest, "posix_rename", code=PERMISSION_DENIED)
-    assert isinstance(env.raises_or_delivers(), RequestRefused)
+    assert isinstance(env.error_of_delivery(), RequestRefused)
     assert fault.caused
     (complete,) = env.left_behind()  # the next attempt of a delivery starts there
     assert (env.server.root / complete).read_bytes() == NEW
     (env.server.root / complete).unlink()
     fault.clear()
-    send(env.partner, GatheringSource(NEW), KEY, most_streams=streams)
-    assert files_below(env.server.root) == {KEY: NEW}
+    send(env.client, GatheringSource(NEW), KEY, most_streams=streams)
+    assert contents_below(env.server.root) == {KEY: NEW}
 
 
 @streams
 @pytest.mark.parametrize("capacity", [0, 1_000_000, 1_500_000])
-def test_full_disk(capacity: int, streams: int, start: Start, fault: Fault) -> None:
+def test_full_disk_fails_the_delivery_and_leaves_no_file(
+    capacity: int, streams: int, start: Start, fault: Fault
+) -> None:
     env = start(DiskFull, capacity=capacity, code=NO_SPACE_ON_FILESYSTEM)
-    error = fails_clearly_or_delivers(env, fault)
+    error = fail_or_deliver_then_deliver(env, fault)
     assert isinstance(error, RequestRefused)
     assert error.code == NO_SPACE_ON_FILESYSTEM
     assert env.left_behind() == []
@@ -212,9 +220,11 @@ def test_full_disk(capacity: int, streams: int, start: Start, fault: Fault) -> N
         (1, "write", 10),
     ],
 )
-def test_stalled_request(operation: str, nth: int, streams: int, start: Start, fault: Fault) -> None:
+def test_stalled_request_times_out_or_another_stream_takes_over(
+    operation: str, nth: int, streams: int, start: Start, fault: Fault
+) -> None:
     env = start(Stalls, operation, nth=nth)
-    error = fails_clearly_or_delivers(env, fault)
+    error = fail_or_deliver_then_deliver(env, fault)
     assert streams > 1 or isinstance(error, ConnectionLost)
     assert error is None or re.search("did not answer in time|took no more data for too long", error.reason)
 
@@ -226,12 +236,13 @@ CUTS = [3_000, 500_000, 1_500_000]
 @pytest.mark.parametrize(("streams", "number"), [(1, 0), (3, 0), (3, 1)])
 @pytest.mark.parametrize("action", ["cut", "reset", "stall"])
 @pytest.mark.parametrize("at", CUTS)
-def test_broken_connection(
-    action: str, at: int, number: int, streams: int, start: Start, fault: Fault
+def test_broken_connection_fails_or_another_stream_takes_over(
+    action: str, at: int, number: int, streams: int, start: Start
 ) -> None:
     env = start()
     env.proxy.plans = {number: Plan(action=action, to_server=at)}  # type: ignore[arg-type] # one of the three
-    error = env.raises_or_delivers()
+    error = env.error_of_delivery()
+    assert env.proxy.connections > number, "the connection that breaks was never made"
     assert streams > 1 or error is not None
     env.deliver()
 
@@ -239,20 +250,22 @@ def test_broken_connection(
 @streams
 @pytest.mark.parametrize("action", ["cut", "stall"])
 @pytest.mark.parametrize("at", [2_500, 3_400, 4_500])
-def test_broken_way_back(action: str, at: int, streams: int, start: Start) -> None:
+def test_connection_broken_towards_the_client_fails_the_delivery(
+    action: str, at: int, streams: int, start: Start
+) -> None:
     env = start()
     env.proxy.plan = Plan(action=action, to_client=at)  # type: ignore[arg-type] # one of the two
-    assert env.raises_or_delivers() is not None
+    assert env.error_of_delivery() is not None
     env.proxy.plan = Plan()
     env.deliver()
 
 
-# --- servers with less: the delivery works on what is left ---
+# --- servers with fewer capabilities: the delivery uses those that remain ---
 
 
 @pytest.fixture
-def said(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
-    """What the program has logged, warnings and worse."""
+def warnings(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """Returns what the program has logged, warnings and worse."""
     caplog.set_level(logging.WARNING, "s3_to_sftp")
     return lambda: [r.getMessage() for r in caplog.records if r.name.startswith("s3_to_sftp")]
 
@@ -263,44 +276,44 @@ def said(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     [OneOpenFile, RefusesSecondOpen, WritesInOrderOnly, RefusesReading, SweepsAtClose],
     ids=lambda kind: str(kind.__name__),
 )
-def test_server_that_allows_one_writer_gets_one_and_that_is_said_once(
-    kind: type[WatchedServer], streams: int, start: Start, said: Callable[[], list[str]]
+def test_server_that_allows_one_writer_gets_one_stream_and_one_warning(
+    kind: type[WatchedServer], streams: int, start: Start, warnings: Callable[[], list[str]]
 ) -> None:
     env = start(kind)
     for _ in range(3):
         env.deliver()
     assert env.deliver() == 1
     assert env.left_behind() == []
-    assert len(said()) == (streams > 1), said()
+    assert len(warnings()) == (streams > 1), warnings()
 
 
 @streams
 @pytest.mark.parametrize("kind", [SpoolsPerHandle, IgnoresOffsets], ids=lambda kind: str(kind.__name__))
-def test_server_that_undoes_what_streams_write_gets_one_and_that_is_said_once(
-    kind: type[WatchedServer], streams: int, start: Start, said: Callable[[], list[str]]
+def test_server_that_discards_parallel_writes_gets_one_stream_and_one_warning(
+    kind: type[WatchedServer], streams: int, start: Start, warnings: Callable[[], list[str]]
 ) -> None:
     env = start(kind)
     assert [env.deliver(), env.deliver()] == [1, 1]
     assert env.left_behind() == []
-    assert len(said()) == (streams > 1), said()
+    assert len(warnings()) == (streams > 1), warnings()
 
 
 @pytest.mark.parametrize("streams", [2, 3], ids=["two channels", "three streams"])
 @pytest.mark.parametrize("nth", [2, 3, 4], ids=["create", "open", "open for reading"])
-def test_server_that_hangs_up_during_the_probe_is_not_probed_again(
-    nth: int, streams: int, start: Start, fault: Fault, said: Callable[[], list[str]]
+def test_server_that_disconnects_during_the_probe_is_not_probed_again(
+    nth: int, streams: int, start: Start, fault: Fault, warnings: Callable[[], list[str]]
 ) -> None:
     env = start(HangsUp, "open", nth=nth)
-    error = fails_clearly_or_delivers(env, fault)
+    error = fail_or_deliver_then_deliver(env, fault)
     # The second file is opened by the first stream, the others by the further one.
     assert isinstance(error, ConnectionLost) or (streams == 3 and nth > 2)
     assert env.deliver() == 1
-    assert len(said()) == 1, said()
+    assert len(warnings()) == 1, warnings()
 
 
 @streams
-def test_login_limit_leaves_two_channels_and_is_said_once(
-    streams: int, start: Start, said: Callable[[], list[str]]
+def test_connection_limit_leaves_two_channels_and_one_warning(
+    streams: int, start: Start, warnings: Callable[[], list[str]]
 ) -> None:
     env = start()
     env.proxy.at_most = 1
@@ -308,8 +321,8 @@ def test_login_limit_leaves_two_channels_and_is_said_once(
         1 if streams == 3 else streams,
         *[min(2, streams)] * 2,
     ]
-    assert env.proxy.connections == (3 if streams == 3 else 1), "asked again for what was refused"
-    assert len(said()) == (streams == 3), said()
+    assert env.proxy.connections == (3 if streams == 3 else 1), "a refused connection was requested again"
+    assert len(warnings()) == (streams == 3), warnings()
 
 
 @streams
@@ -327,7 +340,9 @@ def test_login_limit_leaves_two_channels_and_is_said_once(
     ],
     ids=str,
 )
-def test_narrow_server_gets_the_same_bytes(options: dict[str, Any], streams: int, start: Start) -> None:
+def test_small_windows_and_other_algorithms_leave_the_bytes_unchanged(
+    options: dict[str, Any], streams: int, start: Start
+) -> None:
     env = start(hide=(LIMITS,), options=options)
     assert env.deliver() == streams
     assert env.left_behind() == []
@@ -335,9 +350,9 @@ def test_narrow_server_gets_the_same_bytes(options: dict[str, Any], streams: int
 
 @streams
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the kernel has no TCP_USER_TIMEOUT")
-def test_server_that_stops_reading_on_all_streams(streams: int, start: Start) -> None:
+def test_server_that_stops_reading_on_all_streams_times_out(streams: int, start: Start) -> None:
     env = start()
     env.proxy.plan = Plan(action="stall", to_server=700_000)
-    assert isinstance(env.raises_or_delivers(), ConnectionLost)
+    assert isinstance(env.error_of_delivery(), ConnectionLost)
     env.proxy.plan = Plan()
     env.deliver()

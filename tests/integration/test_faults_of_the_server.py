@@ -1,4 +1,4 @@
-"""A server that misbehaves: no success on hearsay, no half file, nothing left, the next try works."""
+"""A server that misbehaves: no false success, no partial file, no leftovers, and the next delivery works."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from tests.support.faults.sftp_server import (
     without_extensions,
 )
 from tests.support.memory_s3 import MemoryS3
-from tests.support.partner import delivery_to, files_below
+from tests.support.partner import contents_below, delivery_to
 
 KEY = "report.csv"
 OLD = b"the old file, complete"
@@ -89,19 +89,19 @@ def assert_fails_then_delivers(
     with pytest.raises(error) as raised:
         delivery.deliver(s3.ref(KEY))
     assert fault.caused, "the fault did not happen: the test proves nothing"
-    after = files_below(server.root)
+    after = contents_below(server.root)
     temporary = [name for name in after if name.endswith(".part")]
     assert len(temporary) == left_behind
     assert {name: data for name, data in after.items() if name not in temporary} == before
     fault.clear()
     delivery.deliver(s3.ref(KEY))
-    assert files_below(server.root)[KEY] == NEW
+    assert contents_below(server.root)[KEY] == NEW
     return raised.value
 
 
 @pytest.fixture(params=[{}, {KEY: OLD}], ids=["new file", "over an old file"])
 def before(request: pytest.FixtureRequest) -> dict[str, bytes]:
-    """What stands on the server before."""
+    """The files on the server before the delivery."""
     files: dict[str, bytes] = request.param
     return files
 
@@ -154,7 +154,7 @@ def test_forbidden_rename_of_version_3_keeps_the_old_file(
     assert "rename" in str(error)
 
 
-def test_new_file_that_cannot_take_its_name_leaves_the_old_one_there(
+def test_old_file_stays_when_the_new_one_cannot_be_renamed(
     start_faulty: Start, s3: MemoryS3, fault: Fault
 ) -> None:
     # Renames without OpenSSH's extension: onto the old file, the old one aside, the new one to its name.
@@ -162,19 +162,19 @@ def test_new_file_that_cannot_take_its_name_leaves_the_old_one_there(
     assert_fails_then_delivers(server, s3, fault, before={KEY: OLD}, error=RequestRefused)
 
 
-def test_old_file_that_may_not_be_removed_does_not_keep_the_new_one_from_its_name(
+def test_new_file_gets_its_name_although_the_old_one_cannot_be_removed(
     start_faulty: Start, s3: MemoryS3, fault: Fault
 ) -> None:
     server = start_faulty(RefusesRequest, "remove", code=PERMISSION_DENIED, hide=(POSIX_RENAME,))
     (server.root / KEY).write_bytes(OLD)
     delivery_to(server, s3).deliver(s3.ref(KEY))
     assert fault.caused
-    files = files_below(server.root)
+    files = contents_below(server.root)
     assert files.pop(KEY) == NEW
     assert list(files.values()) == [OLD]
 
 
-def test_permission_denied_is_retried_and_says_whom_to_ask(
+def test_permission_denied_is_retried_with_a_hint(
     before: dict[str, bytes], start_faulty: Start, s3: MemoryS3, fault: Fault
 ) -> None:
     server = start_faulty(RefusesRequest, "open", code=PERMISSION_DENIED)
@@ -184,7 +184,7 @@ def test_permission_denied_is_retried_and_says_whom_to_ask(
 
 
 @pytest.mark.parametrize("hide", [(), (POSIX_RENAME,)], ids=["posix-rename", "rename"])
-def test_file_that_a_scanner_holds_for_a_moment_is_retried(
+def test_rename_refused_by_a_virus_scanner_is_retried(
     hide: tuple[str, ...], start_faulty: Start, s3: MemoryS3, fault: Fault
 ) -> None:
     error = assert_fails_then_delivers(
@@ -196,7 +196,7 @@ def test_file_that_a_scanner_holds_for_a_moment_is_retried(
 
 @pytest.mark.parametrize("code", [FAILURE, NO_SPACE_ON_FILESYSTEM, QUOTA_EXCEEDED])
 @pytest.mark.parametrize("capacity", [0, 1_000_000, len(NEW) - 1])
-def test_full_disk_fails_the_delivery_and_is_tried_again(
+def test_full_disk_fails_the_delivery_and_is_retried(
     code: int, capacity: int, start_faulty: Start, s3: MemoryS3, fault: Fault
 ) -> None:
     server = start_faulty(DiskFull, capacity=capacity, code=code)
@@ -207,7 +207,7 @@ def test_full_disk_fails_the_delivery_and_is_tried_again(
 
 
 @pytest.mark.parametrize("operation", ["open", "write", "posix_rename"])
-def test_server_that_never_answers_is_given_up(
+def test_unanswered_request_times_out(
     operation: str, start_faulty: Start, s3: MemoryS3, fault: Fault
 ) -> None:
     server = start_faulty(Stalls, operation)
@@ -218,18 +218,16 @@ def test_server_that_never_answers_is_given_up(
     )
 
 
-def test_server_that_never_answers_a_close_gets_the_rest_over_another_connection(
+def test_unanswered_close_is_completed_over_another_connection(
     start_faulty: Start, s3: MemoryS3, fault: Fault
 ) -> None:
     server = start_faulty(Stalls, "close")
     delivery_to(server, s3).deliver(s3.ref(KEY))
     assert fault.caused
-    assert files_below(server.root) == {KEY: NEW}
+    assert contents_below(server.root) == {KEY: NEW}
 
 
-def test_server_that_never_answers_a_clean_up_does_not_hide_the_first_error(
-    root: Path, s3: MemoryS3, fault: Fault
-) -> None:
+def test_unanswered_cleanup_does_not_hide_the_first_error(root: Path, s3: MemoryS3, fault: Fault) -> None:
     class FailsThenStalls(RefusesRequest):
         async def before(self, operation: Operation) -> None:
             if operation == "remove":
@@ -237,58 +235,65 @@ def test_server_that_never_answers_a_clean_up_does_not_hide_the_first_error(
             await super().before(operation)
 
     factory = faulty(FailsThenStalls, fault, "write", nth=2)
-    with start_asyncssh_server(root, sftp_factory=factory) as server, pytest.raises(RequestRefused):
-        delivery_to(server, s3).deliver(s3.ref(KEY))
+    with start_asyncssh_server(root, sftp_factory=factory) as server:
+        with pytest.raises(RequestRefused, match="refused to write"):
+            delivery_to(server, s3).deliver(s3.ref(KEY))
+        assert fault.requests["remove"] > 0, "the cleanup was not requested"
 
 
-# --- quirks that must not be errors ---
+# --- peculiarities of servers that are not errors ---
 
 
 def assert_delivers(server: RunningServer, s3: MemoryS3) -> None:
     delivery: Delivery = delivery_to(server, s3)
     delivery.deliver(s3.ref(KEY))
     delivery.deliver(s3.ref(KEY))  # again, over the file of the first time
-    assert files_below(server.root) == {KEY: NEW}
+    assert contents_below(server.root) == {KEY: NEW}
 
 
-def test_delivers_where_nothing_may_be_looked_at(start_faulty: Start, s3: MemoryS3, fault: Fault) -> None:
+def test_file_is_delivered_to_a_drop_box_that_refuses_stat(
+    start_faulty: Start, s3: MemoryS3, fault: Fault
+) -> None:
     assert_delivers(start_faulty(DeniesLooking), s3)
+    assert fault.caused
 
 
-def test_drop_box_that_cannot_replace_names_the_rename_as_the_cause(
+def test_drop_box_that_cannot_replace_reports_the_refused_rename(
     start_faulty: Start, s3: MemoryS3, fault: Fault
 ) -> None:
     server = start_faulty(DeniesLooking, hide=(POSIX_RENAME,))
     (server.root / KEY).write_bytes(OLD)
     with pytest.raises(RequestRefused, match="refused to rename"):
         delivery_to(server, s3).deliver(s3.ref(KEY))
-    assert files_below(server.root) == {KEY: OLD}
+    assert contents_below(server.root) == {KEY: OLD}
 
 
-def test_delivers_where_the_file_is_swept_away_at_once(
+def test_file_removed_right_after_its_rename_is_delivered(
     tmp_path: Path, start_faulty: Start, s3: MemoryS3, fault: Fault
 ) -> None:
     swept = tmp_path / "swept"
     swept.mkdir()
     server = start_faulty(SweepsAway, swept=swept)
     delivery_to(server, s3).deliver(s3.ref(KEY))
-    assert files_below(server.root) == {}
-    assert files_below(swept) == {KEY: NEW}
+    assert contents_below(server.root) == {}
+    assert contents_below(swept) == {KEY: NEW}
 
 
-def test_delivers_where_attributes_may_not_be_set(start_faulty: Start, s3: MemoryS3, fault: Fault) -> None:
+def test_file_is_delivered_without_setting_attributes(
+    start_faulty: Start, s3: MemoryS3, fault: Fault
+) -> None:
     assert_delivers(start_faulty(RefusesAttributes), s3)
     assert not fault.caused
 
 
-def test_delivers_where_only_one_file_may_be_open(start_faulty: Start, s3: MemoryS3, fault: Fault) -> None:
+def test_file_is_delivered_with_one_open_file(start_faulty: Start, s3: MemoryS3, fault: Fault) -> None:
     assert_delivers(start_faulty(OneOpenFile), s3)
     assert not fault.caused
 
 
 @pytest.mark.parametrize("code", [PERMISSION_DENIED, FAILURE])
 @pytest.mark.parametrize("most", [1, 2, 8])
-def test_delivers_a_batch_where_few_files_may_be_open(
+def test_batch_is_delivered_where_few_files_can_be_open(
     most: int, code: int, start_faulty: Start, fault: Fault
 ) -> None:
     server = start_faulty(HandleCap, most=most, code=code)
@@ -299,12 +304,12 @@ def test_delivers_a_batch_where_few_files_may_be_open(
         assert {
             type(outcome) for _, outcome in deliver_all(delivery, refs, Invocation(Deadline(lambda: 900)))
         } == {Receipt}
-        assert files_below(server.root) == s3.objects
+        assert contents_below(server.root) == s3.objects
         refused, fault.caused = fault.caused, 0
-    assert not refused, "what the server bears is remembered"
+    assert not refused, "the limit of the server is remembered"
 
 
-def test_server_that_refuses_new_files_is_not_asked_for_every_object(
+def test_server_that_refuses_all_creates_is_not_asked_for_every_object(
     start_faulty: Start, fault: Fault
 ) -> None:
     server = start_faulty(RefuseAllCreates)
@@ -319,28 +324,28 @@ def test_server_that_refuses_new_files_is_not_asked_for_every_object(
     assert {
         type(outcome) for _, outcome in deliver_all(delivery, refs, Invocation(Deadline(lambda: 900)))
     } == {Receipt}
-    assert files_below(server.root) == s3.objects
+    assert contents_below(server.root) == s3.objects
 
 
 @pytest.mark.parametrize("hide", [(POSIX_RENAME,), (LIMITS,), (POSIX_RENAME, LIMITS)])
-def test_delivers_without_the_extensions_of_openssh(
+def test_file_is_delivered_without_the_openssh_extensions(
     hide: tuple[str, ...], start_faulty: Start, s3: MemoryS3
 ) -> None:
     assert_delivers(start_faulty(OneOpenFile, hide=hide), s3)
 
 
 @pytest.mark.parametrize("kind", [FailsOnMissingParent, NoSuchPath])
-def test_makes_directories_whatever_a_missing_parent_is_called(
+def test_directories_are_made_whatever_status_reports_a_missing_parent(
     kind: Callable[..., Any], start_faulty: Start, fault: Fault
 ) -> None:
     server = start_faulty(kind)
     s3 = MemoryS3({"a/b/c/report.csv": NEW})
     delivery_to(server, s3).deliver(s3.ref("a/b/c/report.csv"))
     assert fault.caused
-    assert files_below(server.root) == {"a/b/c/report.csv": NEW}
+    assert contents_below(server.root) == {"a/b/c/report.csv": NEW}
 
 
-def test_directory_that_may_not_be_made_is_the_error_to_tell(start_faulty: Start, fault: Fault) -> None:
+def test_refused_mkdir_is_the_reported_error(start_faulty: Start, fault: Fault) -> None:
     server = start_faulty(RefusesRequest, "mkdir", code=PERMISSION_DENIED)
     s3 = MemoryS3({"a/b/report.csv": NEW})
     with pytest.raises(RequestRefused, match="refused to make the directory 'a/b': status 3") as raised:

@@ -1,7 +1,7 @@
-"""Every fault of server and network, through a ledger: delivered, or a clear error and the next try delivers.
+"""Every fault of server and network, with a ledger: a clear error, and the next attempt delivers.
 
-What stands under the final name is the old file or the new one, whole, at every moment. Once it is delivered
-nothing else of ours is left at the partner, and the same event does not touch the partner again.
+The file under the final name is the old or the new one, complete, at every moment. After the delivery no
+other file of ours is left at the partner, and the same event makes no further connection.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ from tests.support.faults.sftp_server import (
 from tests.support.faults.tcp_proxy import HEALTHY, Plan, tcp_proxy
 from tests.support.ledger_harness import KEY, LedgerHarness, are_files
 from tests.support.memory_s3 import MemoryS3
-from tests.support.partner import connections, files_below
+from tests.support.partner import connections, contents_below
 from tests.support.watch import never_partial
 
 OLD = b"the old file, complete"
@@ -75,8 +75,8 @@ class Case:
 
     Attributes:
         kind: Makes the server.
-        raises: What the first attempt meets; None: it delivers.
-        disposition: Of that error.
+        raises: Error of the first attempt; None: it delivers.
+        disposition: Disposition of that error.
         around: Entered before the server starts.
     """
 
@@ -171,7 +171,7 @@ Start = Callable[[Case], RunningServer]
 
 @pytest.fixture
 def start(root: Path, fault: Fault) -> Iterator[Start]:
-    """Starts a server with a fault, an old file in it; it ends with the test."""
+    """Starts a server with a fault and an old file; it ends with the test."""
     (root / KEY).write_bytes(OLD)
     with ExitStack() as stack:
 
@@ -184,14 +184,14 @@ def start(root: Path, fault: Fault) -> Iterator[Start]:
 
 
 def is_resumed(outcome: Receipt | Exception, error: type[DeliveryError], data: bytes) -> bool:
-    """Whether a large object was resumed over another connection, within the same attempt."""
+    """Return whether a large object was resumed over another connection, within the same attempt."""
     return isinstance(outcome, Receipt) and error is ConnectionLost and len(data) > SMALL_BYTES
 
 
 def assert_delivered_once(
     harness: LedgerHarness, server: RunningServer, data: bytes, *, port: int | None = None
 ) -> None:
-    """Assert that it is delivered, recorded, and not sent again."""
+    """Assert that the object is delivered, recorded, and not sent again."""
     assert are_files(server, report=data)
     assert harness.state() == "DELIVERED"
     assert not harness.is_leased()
@@ -201,12 +201,12 @@ def assert_delivered_once(
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_fault_of_the_server(
+def test_object_is_delivered_once_despite_a_fault_of_the_server(
     name: str, data: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     case = FAULTS[name]
     server = start(case)
-    # Without OpenSSH's extension there is a moment without a file, but never one with a half file.
+    # Without OpenSSH's extension there is a moment without a file, but never with a partial one.
     with never_partial(server.root / KEY, OLD, data):
         outcome = harness.attempt(server)
         if case.raises is None:
@@ -225,16 +225,16 @@ def test_fault_of_the_server(
     assert_delivered_once(harness, server, data)
 
 
-def test_file_that_is_swept_away_at_once_is_delivered(
+def test_file_removed_right_after_its_rename_is_delivered(
     tmp_path: Path, data: bytes, harness: LedgerHarness, start: Start
 ) -> None:
     swept = tmp_path / "swept"
     swept.mkdir()
     server = start(Case(functools.partial(SweepsAway, swept=swept)))
     assert isinstance(harness.attempt(server), Receipt)
-    assert files_below(server.root) == {}
+    assert contents_below(server.root) == {}
     assert isinstance(harness.attempt(server), AlreadyDelivered)
-    assert list(files_below(swept)) == [KEY]
+    assert list(contents_below(swept)) == [KEY]
 
 
 # --- the network ---
@@ -251,7 +251,9 @@ BREAKS = {
 
 
 @pytest.mark.parametrize("name", BREAKS)
-def test_fault_of_the_network(name: str, data: bytes, harness: LedgerHarness, start: Start) -> None:
+def test_object_is_delivered_once_despite_a_fault_of_the_network(
+    name: str, data: bytes, harness: LedgerHarness, start: Start
+) -> None:
     plan, error, disposition = BREAKS[name]
     server = start(Case(WatchedServer))
     with tcp_proxy(server.port, plan) as proxy, never_partial(server.root / KEY, OLD, data):
@@ -269,18 +271,18 @@ def test_fault_of_the_network(name: str, data: bytes, harness: LedgerHarness, st
         assert_delivered_once(harness, server, data, port=proxy.port)
 
 
-def test_connection_that_was_closed_for_being_idle_is_replaced_within_the_same_delivery(
+def test_connection_closed_while_idle_is_replaced_within_the_same_delivery(
     data: bytes, harness: LedgerHarness, start: Start
 ) -> None:
     server = start(Case(WatchedServer))
     harness.s3.objects["other.csv"] = b"the next one"
     with (
-        tcp_proxy(server.port, Plan(idle_close=3.0)) as proxy,
+        tcp_proxy(server.port) as proxy,
         harness.function(server, port=proxy.port) as function,
     ):
         assert isinstance(harness.invoke(function), Receipt)
+        proxy.cut()
         wait_until(lambda: "connection ended" in server.read_log())
-        proxy.plan = HEALTHY  # a busy machine is no idle partner
         other = harness.invoke(function, ref=harness.announced("0A", key="other.csv"))
         assert isinstance(other, Receipt)
         assert other.attempt == 1
@@ -300,15 +302,15 @@ only_large = pytest.mark.parametrize("data", [DATA], ids=["large"])
 IN_PIECES = Case(WatchedServer, around=lambda: stating_write_limit(5000))
 
 
-def soon_over() -> Callable[[], float]:
-    """An invocation that is over after a part of the large object, asked for at each of its WRITEs."""
+def ends_within_the_object() -> Callable[[], float]:
+    """Return the remaining time of an invocation that ends within the large object; read at each WRITE."""
     times = itertools.count()
     return lambda: 900.0 if next(times) < 100 else 0.0
 
 
-def pause(harness: LedgerHarness, server: RunningServer) -> Path:
-    """Deliver a part; return the file that holds it."""
-    assert isinstance(harness.attempt(server, remaining=soon_over()), CheckpointSaved)
+def save_checkpoint(harness: LedgerHarness, server: RunningServer) -> Path:
+    """Deliver a part, up to a checkpoint; return the temporary file."""
+    assert isinstance(harness.attempt(server, remaining=ends_within_the_object()), CheckpointSaved)
     assert (server.root / KEY).read_bytes() == OLD
     (part,) = (path for path in server.root.iterdir() if path.name != KEY)
     assert 0 < part.stat().st_size < len(DATA)
@@ -316,24 +318,26 @@ def pause(harness: LedgerHarness, server: RunningServer) -> Path:
 
 
 @only_large
-def test_next_invocation_goes_on(data: bytes, harness: LedgerHarness, start: Start, fault: Fault) -> None:
+def test_next_invocation_resumes_at_the_checkpoint(
+    data: bytes, harness: LedgerHarness, start: Start, fault: Fault
+) -> None:
     server = start(IN_PIECES)
-    pause(harness, server)
+    save_checkpoint(harness, server)
     sent = fault.requests["write"]
     assert isinstance(harness.attempt(server), Receipt)
-    asking = 2 * 3  # whether the server resumes files, over either connection
-    assert 0 <= fault.requests["write"] - -(-len(data) // 5000) <= asking
+    probing = 2 * 3  # WRITEs of the probe for resuming, over either connection
+    assert 0 <= fault.requests["write"] - -(-len(data) // 5000) <= probing
     assert 0 < sent < fault.requests["write"]
     assert_delivered_once(harness, server, data)
 
 
 @only_large
 @pytest.mark.parametrize("what", ["is swept away", "is cut short", "is emptied"])
-def test_begun_file_that_does_not_fit_the_checkpoint_is_sent_anew(
+def test_object_is_sent_from_the_beginning_where_its_temporary_file_contradicts_the_checkpoint(
     what: str, data: bytes, harness: LedgerHarness, start: Start
 ) -> None:
     server = start(IN_PIECES)
-    part = pause(harness, server)
+    part = save_checkpoint(harness, server)
     if what == "is swept away":
         part.unlink()
     else:
@@ -343,14 +347,14 @@ def test_begun_file_that_does_not_fit_the_checkpoint_is_sent_anew(
 
 
 @only_large
-def test_object_is_sent_anew_to_a_server_that_does_not_resume_files_any_more(
+def test_object_is_sent_from_the_beginning_where_resuming_is_refused_three_times(
     data: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     fault.clear()
     server = start(Case(RefusesSecondOpen, around=lambda: stating_write_limit(5000)))
-    pause(harness, server)
+    save_checkpoint(harness, server)
     fault.broken = True
-    for _ in range(3):  # it may pass
+    for _ in range(3):  # a refusal may be transient
         assert isinstance(harness.attempt(server), ResumeRefused)
     assert isinstance(harness.attempt(server), Receipt)
     assert fault.caused
@@ -359,7 +363,7 @@ def test_object_is_sent_anew_to_a_server_that_does_not_resume_files_any_more(
 
 @only_large
 @pytest.mark.parametrize("kind", [SpoolsPerHandle, RefusesSecondOpen, WritesInOrderOnly])
-def test_server_without_resume_is_recognized_before_bytes_are_wasted(
+def test_object_too_large_for_one_invocation_is_refused_before_any_upload_without_resume(
     kind: Callable[..., Any], data: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     server = start(Case(kind))
@@ -367,22 +371,22 @@ def test_server_without_resume_is_recognized_before_bytes_are_wasted(
     assert isinstance(refused, ResumeNotSupported)
     assert are_files(server, report=OLD)
     assert fault.requests["write"] <= 2
-    # In one invocation it can be delivered.
+    # One invocation with enough time delivers it.
     assert isinstance(harness.attempt(server), Receipt)
     assert_delivered_once(harness, server, data)
 
 
 @only_large
-def test_begun_file_survives_a_cut(data: bytes, harness: LedgerHarness, start: Start) -> None:
+def test_checkpoint_survives_a_cut_connection(data: bytes, harness: LedgerHarness, start: Start) -> None:
     server = start(IN_PIECES)
-    pause(harness, server)
+    save_checkpoint(harness, server)
     with tcp_proxy(server.port, Plan(to_server=300_000)) as proxy:
-        # Each connection brings it further, unless it is cut before there is anything to write down.
+        # Each connection makes progress, unless it is cut before there is anything for a checkpoint.
         outcome = harness.attempt(server, port=proxy.port)
         assert isinstance(outcome, Receipt | ConnectionLost)
     if not isinstance(outcome, Receipt):
         assert isinstance(harness.attempt(server), Receipt)
-    files = files_below(server.root)
+    files = contents_below(server.root)
     assert files.pop(KEY) == data
-    assert set(files) <= set(harness.names()), "the last connection may have been cut at the clean-up"
+    assert set(files) <= set(harness.names()), "the last connection may have been cut during the cleanup"
     assert harness.state() == "DELIVERED"

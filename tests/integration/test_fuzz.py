@@ -1,4 +1,4 @@
-"""A short run of the fuzzers; `make fuzz` has the long one. And the fuzzers find what they look for."""
+"""A short run of the fuzzers, of which `make fuzz` is the long one; and that they find what they look for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _quiet(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, logger="s3_to_sftp")  # log lines with text that no report can carry
 
 
-def test_no_input_leads_to_an_unexpected_exception_a_hang_a_leak_or_a_secret_in_an_error() -> None:
+def test_fuzzers_find_no_unexpected_exception_hang_leak_or_secret() -> None:
     report = run(seed=2026, share=0.02, seconds=10)
     assert report.is_clean, "\n".join(report.lines())
     assert set(report.tried) == set(TRIES)
@@ -29,7 +29,7 @@ def found(monkeypatch: pytest.MonkeyPatch, target: Target) -> Report:
     return run(seed=1)
 
 
-def test_unexpected_exception_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_exception_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     tried = 0
 
     def raises(_chance: random.Random) -> Said:
@@ -40,11 +40,11 @@ def test_unexpected_exception_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         return []
 
     report = found(monkeypatch, Target("it", raises))
-    assert len(report.foreign) == 3
+    assert len(report.unexpected) == 3
     assert not report.is_clean
 
 
-def test_secret_in_an_error_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secret_in_an_error_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     report = found(monkeypatch, Target("it", lambda _chance: ["you sent hunter2"], secrets=("hunter2",)))
     assert report.secrets == 3
     assert not report.is_clean

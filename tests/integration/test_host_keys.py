@@ -1,4 +1,4 @@
-"""No login is sent to a server that is not known; the error shows the key that it offers, ready to paste."""
+"""No credentials are sent to an unknown server; the error shows the offered key, ready to paste."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def server_with(kind: str, root: Path, *types: str) -> Iterator[RunningServer]:
 
 
 def assert_connects_with(server: RunningServer, *pinned: str) -> str:
-    """Connect with these keys pinned; return the fingerprint of the key that was shown."""
+    """Connect with these keys pinned; return the fingerprint of the offered key."""
     address = Server(host=server.host, port=server.port, host_keys=pinned)
     return assert_connects(address, login_of(server))
 
 
 def pasted(error: HostKeyRefused) -> tuple[str, ...]:
-    """What somebody pastes into SSH_HOST_KEY who does what the error says."""
+    """Return the pinned keys after the line that the error shows was pasted into SSH_HOST_KEY."""
     line = str(error).split("It offers '")[1].split("'")[0]
     environment = {
         "SSH_HOST": "h",
@@ -57,27 +57,27 @@ def fingerprint_of(line: str) -> str:
 
 
 @BOTH_SERVERS
-def test_each_key_of_a_server_with_several_can_be_the_pinned_one(kind: str, root: Path) -> None:
+def test_any_host_key_of_a_server_can_be_pinned(kind: str, root: Path) -> None:
     with server_with(kind, root, *ALL_TYPES) as server:
         for line in server.host_keys:
             assert assert_connects_with(server, line) == fingerprint_of(line)
 
 
 @BOTH_SERVERS
-def test_comment_behind_a_pinned_key_does_not_matter(kind: str, root: Path) -> None:
+def test_comment_of_a_pinned_key_is_ignored(kind: str, root: Path) -> None:
     with server_with(kind, root, "ssh-ed25519") as server:
         assert_connects_with(server, server.host_key + " root@sftp.partner.example")
 
 
 @BOTH_SERVERS
-def test_one_of_an_old_and_a_new_key_is_enough(kind: str, root: Path) -> None:
+def test_one_of_several_pinned_keys_suffices(kind: str, root: Path) -> None:
     with server_with(kind, root, "ssh-ed25519") as server:
         assert_connects_with(server, new_public_key(), server.host_key)
         assert_connects_with(server, new_public_key("ecdsa-sha2-nistp256"), server.host_key)
 
 
 @BOTH_SERVERS
-def test_unknown_key_is_refused_before_the_login_and_can_be_pasted(kind: str, root: Path) -> None:
+def test_unknown_key_is_refused_before_the_login_and_shown_ready_to_paste(kind: str, root: Path) -> None:
     with server_with(kind, root, "ssh-ed25519") as server:
         other = new_public_key()
         with pytest.raises(HostKeyRefused, match="not pinned") as raised:
@@ -90,7 +90,7 @@ def test_unknown_key_is_refused_before_the_login_and_can_be_pasted(kind: str, ro
 
 
 @BOTH_SERVERS
-def test_without_a_pinned_key_nothing_is_sent_and_the_offered_one_can_be_pasted(
+def test_missing_pinned_key_is_refused_before_the_login_and_the_offered_key_shown(
     kind: str, root: Path
 ) -> None:
     with server_with(kind, root, "ssh-ed25519") as server:
@@ -102,7 +102,7 @@ def test_without_a_pinned_key_nothing_is_sent_and_the_offered_one_can_be_pasted(
 
 @BOTH_SERVERS
 @pytest.mark.parametrize("pinned_type", ["ecdsa-sha2-nistp521", "ssh-rsa"])
-def test_pinned_type_that_the_server_lacks_shows_the_key_that_it_has(
+def test_pinned_type_that_the_server_lacks_is_refused_and_its_own_key_shown(
     kind: str, pinned_type: str, root: Path
 ) -> None:
     with server_with(kind, root, "ssh-ed25519") as server:
@@ -114,7 +114,7 @@ def test_pinned_type_that_the_server_lacks_shows_the_key_that_it_has(
 
 @BOTH_SERVERS
 @pytest.mark.parametrize("garbage", ["ssh-ed25519 not-base64", "ssh-ed25519 AAAA", "made-up-type AAAA"])
-def test_garbage_that_is_pinned_matches_nothing_and_shows_the_offered_key(
+def test_malformed_pinned_key_matches_no_server_and_the_offered_key_is_shown(
     kind: str, garbage: str, root: Path
 ) -> None:
     with server_with(kind, root, "ssh-ed25519") as server:
@@ -123,7 +123,7 @@ def test_garbage_that_is_pinned_matches_nothing_and_shows_the_offered_key(
         assert server.host_key in str(raised.value)
 
 
-def test_changed_key_stops_a_connection_that_worked_before(root: Path) -> None:
+def test_changed_host_key_is_refused(root: Path) -> None:
     with start_asyncssh_server(root) as before:
         assert_connects_with(before, before.host_key)
     with start_asyncssh_server(root, port=before.port) as after, pytest.raises(HostKeyRefused):

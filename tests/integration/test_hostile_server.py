@@ -1,4 +1,4 @@
-"""A server that lies, babbles or falls silent at any step: a clear error in time, nothing left over."""
+"""A server that violates the protocol or falls silent at any step: a clear error in time, no leftovers."""
 
 from __future__ import annotations
 
@@ -49,27 +49,27 @@ streams = pytest.mark.parametrize("streams", [1, 3], ids=["one stream", "three s
 
 
 @contextmanager
-def partner_of(server: HostileServer, streams: int = 1) -> Iterator[SftpClient]:
-    partner = SftpClient(
+def client_for(server: HostileServer, streams: int = 1) -> Iterator[SftpClient]:
+    client = SftpClient(
         server.address, FixedCredentials(server.login), timeouts=SHORT, max_connections=streams
     )
-    yield partner
-    partner.close()
-    leaves_nothing_behind(server)
+    yield client
+    client.close()
+    assert_no_leftovers(server)
 
 
-def leaves_nothing_behind(server: HostileServer) -> None:
-    """Assert that soon none of our threads and no connection is left: the server reads the end of each."""
+def assert_no_leftovers(server: HostileServer) -> None:
+    """Assert that our threads and connections end soon: the server reads the end of each connection."""
     deadline = time.monotonic() + 120
-    while (threads := threads_of_ours(server)) and time.monotonic() < deadline:
+    while (threads := our_threads(server)) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threads == []
     for connection in server.sockets:
         if connection.fileno() >= 0:
-            reads_the_end(connection, deadline)
+            read_to_the_end(connection, deadline)
 
 
-def threads_of_ours(server: HostileServer) -> list[str]:
+def our_threads(server: HostileServer) -> list[str]:
     servers = {id(transport) for transport in server.transports}
     return [
         thread.name
@@ -79,7 +79,7 @@ def threads_of_ours(server: HostileServer) -> list[str]:
     ]
 
 
-def reads_the_end(connection: socket.socket, deadline: float) -> None:
+def read_to_the_end(connection: socket.socket, deadline: float) -> None:
     try:
         connection.settimeout(max(0.1, deadline - time.monotonic()))
         while connection.recv(65536):
@@ -90,25 +90,25 @@ def reads_the_end(connection: socket.socket, deadline: float) -> None:
         return  # reset, or closed by the server's own thread: over, too
 
 
-def fails(behaviour: Behaviour, streams: int = 1) -> DeliveryError:
-    """Deliver once, which must come to an end, and fail; return the error."""
-    with hostile_server(behaviour) as server, partner_of(server, streams) as partner:
+def error_of_delivery(behaviour: Behaviour, streams: int = 1) -> DeliveryError:
+    """Deliver once; return the error, with which it must end."""
+    with hostile_server(behaviour) as server, client_for(server, streams) as client:
         server.files[NAME] = bytearray(b"old")
         with pytest.raises(DeliveryError) as raised:
-            send(partner, BytesSource(DATA), NAME)
+            send(client, BytesSource(DATA), NAME)
         assert server.files[NAME] == b"old"
         assert str(server.address) in raised.value.reason
         return raised.value
 
 
 def assert_delivers(behaviour: Behaviour, streams: int = 1) -> None:
-    with hostile_server(behaviour) as server, partner_of(server, streams) as partner:
-        send(partner, GatheringSource(DATA), NAME)
+    with hostile_server(behaviour) as server, client_for(server, streams) as client:
+        send(client, GatheringSource(DATA), NAME)
         assert server.files == {NAME: DATA}
 
 
 def at(kind: Request, answer: Callable[[Asked], bytes], *, nth: int = 1) -> Script:
-    """Answer from request number `nth` of a kind on as told, everything else rightly."""
+    """Script: gives this answer from request number `nth` of a kind on, and correct answers to all others."""
     count = 0
 
     def script(asked: Asked) -> bytes | None:
@@ -138,10 +138,10 @@ def silence(_asked: Asked) -> bytes:
         ("subsystem", SftpNotStarted, "asked to start SFTP"),
     ],
 )
-def test_silence_before_the_first_request_is_given_up(
+def test_silence_before_the_first_request_times_out(
     step: str, expected: type[DeliveryError], words: str
 ) -> None:
-    error = fails(Behaviour(silent_at=step))  # type: ignore[arg-type] # one of the steps
+    error = error_of_delivery(Behaviour(silent_at=step))  # type: ignore[arg-type] # one of the steps
     assert type(error) is expected
     assert words in error.reason
 
@@ -156,14 +156,14 @@ def test_silence_before_the_first_request_is_given_up(
     ],
     ids=["OPEN", "WRITE", "CLOSE", "RENAME"],
 )
-def test_request_that_is_never_answered_is_named(kind: Request, words: str) -> None:
-    error = fails(Behaviour(script=at(kind, silence)))
+def test_timeout_names_the_unanswered_request(kind: Request, words: str) -> None:
+    error = error_of_delivery(Behaviour(script=at(kind, silence)))
     assert type(error) is ConnectionLost
     assert "did not answer in time" in error.reason
     assert words in error.reason
 
 
-def test_limits_that_are_never_stated_hold_nothing_up() -> None:
+def test_unanswered_limits_request_does_not_block_the_upload() -> None:
     sizes: list[int] = []
 
     def script(asked: Asked) -> bytes | None:
@@ -177,32 +177,32 @@ def test_limits_that_are_never_stated_hold_nothing_up() -> None:
 
 
 @pytest.mark.parametrize("kind", [1, Request.OPEN, Request.WRITE, Request.CLOSE, Request.EXTENDED])
-def test_answer_that_drips_is_given_up(kind: int) -> None:
-    """Every byte is in time, the answer never is: a server must not hold a function up with that."""
+def test_reply_that_arrives_byte_by_byte_times_out(kind: int) -> None:
+    """Every byte arrives in time and the reply never does: that must not block the function."""
     behaviour = Behaviour(drips_at=kind, drip_seconds=SHORT.reply / 4)
-    error = fails(behaviour)
+    error = error_of_delivery(behaviour)
     assert type(error) is (SftpNotStarted if kind == 1 else ConnectionLost)
-    # While it drips it reads nothing: that may be what is noticed first.
+    # Meanwhile it reads nothing, which may be noticed first.
     assert re.search("did not finish its answer in time|took no more data for too long", error.reason)
 
 
-def test_answer_that_drips_in_time_is_understood() -> None:
+def test_reply_that_arrives_byte_by_byte_in_time_is_accepted() -> None:
     assert_delivers(Behaviour(drips_at=Request.OPEN, drip_seconds=0.005))
 
 
-def test_offset_of_the_write_that_is_never_answered_is_named() -> None:
-    error = fails(Behaviour(script=at(Request.WRITE, silence, nth=4)))
+def test_timeout_names_the_offset_of_the_unanswered_write() -> None:
+    error = error_of_delivery(Behaviour(script=at(Request.WRITE, silence, nth=4)))
     assert f"at offset {3 * 261_120}" in error.reason
 
 
 @pytest.mark.usefixtures("streams_at_any_distance")
 @pytest.mark.parametrize("kind", [Request.OPEN, Request.WRITE, Request.CLOSE], ids=["OPEN", "WRITE", "CLOSE"])
-def test_silence_on_all_streams_is_given_up_and_leaves_no_thread(kind: Request) -> None:
-    error = fails(Behaviour(script=at(kind, silence)), streams=3)
+def test_silence_on_all_streams_times_out_and_leaves_no_thread(kind: Request) -> None:
+    error = error_of_delivery(Behaviour(script=at(kind, silence)), streams=3)
     assert isinstance(error, ConnectionLost)
 
 
-# --- nonsense ---
+# --- malformed replies ---
 
 
 @pytest.mark.parametrize(
@@ -216,26 +216,26 @@ def test_silence_on_all_streams_is_given_up_and_leaves_no_thread(kind: Request) 
     ],
     ids=["nothing", "zeros", "version 1", "endless lines", "no key exchange"],
 )
-def test_greeting_of_anything_else_is_given_up(greets: bytes) -> None:
-    assert isinstance(fails(Behaviour(greets=greets)), PartnerUnreachable)
+def test_server_that_does_not_speak_ssh_2_is_unreachable(greets: bytes) -> None:
+    assert isinstance(error_of_delivery(Behaviour(greets=greets)), PartnerUnreachable)
 
 
-def unknown_id(asked: Asked) -> bytes:
+def unknown_request_id(asked: Asked) -> bytes:
     return status(asked.id + 1_000_000)
 
 
-def twice(asked: Asked) -> bytes:
+def repeated_reply(asked: Asked) -> bytes:
     return status(asked.id) * 2
 
 
-def in_advance(asked: Asked) -> bytes:
+def replies_in_advance(asked: Asked) -> bytes:
     return b"".join(status(asked.id + number) for number in range(100))
 
 
-NONSENSE: dict[str, Callable[[Asked], bytes]] = {
-    "unknown id": unknown_id,
-    "twice": twice,
-    "in advance": in_advance,
+MALFORMED: dict[str, Callable[[Asked], bytes]] = {
+    "unknown id": unknown_request_id,
+    "twice": repeated_reply,
+    "in advance": replies_in_advance,
     "attributes": lambda asked: framed(Answer.ATTRS, struct.pack(">II", asked.id, 0)),
     "handle": lambda asked: framed(Answer.HANDLE, struct.pack(">II", asked.id, 1) + b"h"),
     "unknown type": lambda asked: framed(77, struct.pack(">I", asked.id)),
@@ -254,34 +254,34 @@ NONSENSE: dict[str, Callable[[Asked], bytes]] = {
 
 @pytest.mark.usefixtures("streams_at_any_distance")
 @pytest.mark.parametrize("kind", [Request.WRITE, Request.CLOSE], ids=["WRITE", "CLOSE"])
-@pytest.mark.parametrize("nonsense", NONSENSE)
-def test_nonsense_is_a_violation_and_no_success(nonsense: str, kind: Request) -> None:
-    error = fails(Behaviour(script=at(kind, NONSENSE[nonsense])))
+@pytest.mark.parametrize("malformed", MALFORMED)
+def test_malformed_reply_is_a_protocol_violation(malformed: str, kind: Request) -> None:
+    error = error_of_delivery(Behaviour(script=at(kind, MALFORMED[malformed])))
     assert isinstance(error, ProtocolViolation), error
 
 
 @pytest.mark.usefixtures("streams_at_any_distance")
-@pytest.mark.parametrize("nonsense", ["unknown id", "twice", "in advance", "no id", "garbage"])
-def test_nonsense_on_all_streams_fails_the_delivery(nonsense: str) -> None:
-    error = fails(Behaviour(script=at(Request.WRITE, NONSENSE[nonsense])), streams=3)
+@pytest.mark.parametrize("malformed", ["unknown id", "twice", "in advance", "no id", "garbage"])
+def test_malformed_reply_on_all_streams_fails_the_delivery(malformed: str) -> None:
+    error = error_of_delivery(Behaviour(script=at(Request.WRITE, MALFORMED[malformed])), streams=3)
     assert isinstance(error, TransferError)
 
 
-def test_open_that_is_answered_with_ok_alone_is_a_violation() -> None:
-    error = fails(Behaviour(script=at(Request.OPEN, lambda asked: status(asked.id))))
+def test_open_answered_with_ok_is_a_protocol_violation() -> None:
+    error = error_of_delivery(Behaviour(script=at(Request.OPEN, lambda asked: status(asked.id))))
     assert isinstance(error, ProtocolViolation)
     assert "gave no handle" in error.reason
 
 
-def test_status_of_a_later_draft_is_told_as_it_is() -> None:
-    error = fails(Behaviour(script=at(Request.WRITE, lambda asked: status(asked.id, 4711))))
+def test_unknown_status_code_is_reported_with_its_number() -> None:
+    error = error_of_delivery(Behaviour(script=at(Request.WRITE, lambda asked: status(asked.id, 4711))))
     assert isinstance(error, RequestRefused)
     assert "4711" in error.reason
     assert "at offset 0" in error.reason
 
 
-def test_answers_in_any_order_are_no_nonsense() -> None:
-    """A server may answer late and in another order, as long as it answers each request."""
+def test_replies_are_accepted_in_any_order() -> None:
+    """A server may reply late and in another order, as long as it replies to each request."""
     held: list[bytes] = []
 
     def late(asked: Asked) -> bytes | None:
@@ -294,9 +294,9 @@ def test_answers_in_any_order_are_no_nonsense() -> None:
         held.clear()
         return answers
 
-    # The server's own memory is not written by this script: what counts is that it is believed.
-    with hostile_server(Behaviour(script=late)) as server, partner_of(server) as partner:
-        send(partner, BytesSource(DATA), NAME)
+    # The script does not write the server's files: the client must accept the replies.
+    with hostile_server(Behaviour(script=late)) as server, client_for(server) as client:
+        send(client, BytesSource(DATA), NAME)
         assert list(server.files) == [NAME]
 
 
@@ -306,7 +306,7 @@ def test_answers_in_any_order_are_no_nonsense() -> None:
 @streams
 @pytest.mark.usefixtures("streams_at_any_distance")
 @pytest.mark.parametrize("seed", range(6))
-def test_channels_that_are_closed_at_random_never_leave_half_a_file(seed: int, streams: int) -> None:
+def test_channels_closed_at_random_never_leave_a_partial_file(seed: int, streams: int) -> None:
     chance = random.Random(seed)
 
     def script(asked: Asked) -> bytes | None:
@@ -314,22 +314,22 @@ def test_channels_that_are_closed_at_random_never_leave_half_a_file(seed: int, s
             raise EOFError
         return None
 
-    with hostile_server(Behaviour(script=script)) as server, partner_of(server, streams) as partner:
+    with hostile_server(Behaviour(script=script)) as server, client_for(server, streams) as client:
         for _ in range(4):
             server.files[NAME] = bytearray(b"old")
             try:
-                send(partner, BytesSource(DATA), NAME)
+                send(client, BytesSource(DATA), NAME)
             except TransferError:
                 assert server.files[NAME] == b"old"
             else:
                 assert server.files[NAME] == DATA
 
 
-# --- lies about limits ---
+# --- false limits ---
 
 
 @pytest.mark.parametrize("stated", [0, 1, 100, 4096, 32_768, 2**31, 2**32, 2**63, 2**64 - 1])
-def test_stated_limit_is_not_believed_beyond_reason(stated: int) -> None:
+def test_stated_write_limit_is_used_within_bounds(stated: int) -> None:
     sizes: list[int] = []
 
     def script(asked: Asked) -> bytes | None:
@@ -342,30 +342,30 @@ def test_stated_limit_is_not_believed_beyond_reason(stated: int) -> None:
     assert len(sizes) < 1000, "a few bytes per request would never finish"
 
 
-def test_server_that_takes_less_than_it_states_is_told_by_its_refusal() -> None:
+def test_write_within_the_stated_limit_that_is_refused_is_reported() -> None:
     def script(asked: Asked) -> bytes | None:
         too_much = asked.kind == Request.WRITE and len(asked.payload) > 40_000
         return status(asked.id, Status.BAD_MESSAGE) if too_much else None
 
-    error = fails(Behaviour(max_write=2**63, script=script))
+    error = error_of_delivery(Behaviour(max_write=2**63, script=script))
     assert isinstance(error, RequestRefused)
     assert "BAD_MESSAGE" in error.reason
     assert "at offset 0" in error.reason
 
 
-def test_limits_that_cannot_be_read_are_a_violation() -> None:
+def test_unreadable_limits_are_a_protocol_violation() -> None:
     def script(asked: Asked) -> bytes | None:
         if asked.kind == Request.EXTENDED:
             return framed(Answer.EXTENDED_REPLY, struct.pack(">IQ", asked.id, 1))
         return None
 
-    assert isinstance(fails(Behaviour(script=script)), ProtocolViolation)
+    assert isinstance(error_of_delivery(Behaviour(script=script)), ProtocolViolation)
 
 
 # --- keys ---
 
 
-def test_server_that_changes_the_cipher_in_the_middle_gets_the_same_bytes() -> None:
+def test_file_is_unchanged_when_the_server_renews_the_keys() -> None:
     first_write = threading.Lock()
     renewed = threading.Event()
     server: HostileServer
@@ -377,8 +377,8 @@ def test_server_that_changes_the_cipher_in_the_middle_gets_the_same_bytes() -> N
         return None
 
     behaviour = Behaviour(script=script, ciphers=("aes256-ctr",))
-    with hostile_server(behaviour) as server, partner_of(server) as partner:
+    with hostile_server(behaviour) as server, client_for(server) as client:
         for _ in range(2):
-            send(partner, GatheringSource(DATA), NAME)
+            send(client, GatheringSource(DATA), NAME)
             assert server.files == {NAME: DATA}
     assert renewed.is_set()

@@ -1,4 +1,4 @@
-"""The same promises at every server that can be had here: OpenSSH, asyncssh, ProFTPD, dropbear, rclone."""
+"""The same guarantees at every server that can run here: OpenSSH, asyncssh, ProFTPD, dropbear, rclone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from s3_to_sftp.ssh.connect import Timeouts
 from tests.integration.conftest import skip_without_sshd
 from tests.support.faults.tcp_proxy import Plan, tcp_proxy
 from tests.support.other_servers import start_dropbear, start_proftpd, start_rclone
-from tests.support.partner import files_below, partner_at, send
+from tests.support.partner import client_for, contents_below, send
 from tests.support.sources import GatheringSource
 
 MIB = 1024 * 1024
@@ -51,19 +51,19 @@ def server(request: pytest.FixtureRequest, root: Path) -> Iterator[RunningServer
 
 
 @pytest.fixture
-def partner(server: RunningServer) -> Iterator[SftpClient]:
-    partner = partner_at(server, timeouts=PATIENT)
-    yield partner
-    partner.close()
+def client(server: RunningServer) -> Iterator[SftpClient]:
+    client = client_for(server, timeouts=PATIENT)
+    yield client
+    client.close()
 
 
 def remote(server: RunningServer, name: str) -> str:
     return f"{server.directory.rstrip('/')}/{name}".lstrip("/" if not server.directory else "")
 
 
-def send_small(partner: SftpClient, server: RunningServer, files: dict[str, bytes]) -> None:
+def send_small(client: SftpClient, server: RunningServer, files: dict[str, bytes]) -> None:
     """Send all concurrently, and assert that each has arrived."""
-    outcomes = partner.send_small(
+    outcomes = client.send_small(
         SmallFile(
             name, remote(server, name), remote(server, f"{name}.part"), data, remote(server, f"{name}.old")
         )
@@ -72,20 +72,20 @@ def send_small(partner: SftpClient, server: RunningServer, files: dict[str, byte
     assert {file.ticket: error for file, error in outcomes} == dict.fromkeys(files)
 
 
-def test_empty_and_small_files_of_all_boundaries(partner: SftpClient, server: RunningServer) -> None:
+def test_files_of_all_boundary_sizes_arrive(client: SftpClient, server: RunningServer) -> None:
     sizes = [0, 1, 32_703, 32_704, 32_705, 32_768, 261_119, 261_120, 261_121, MIB]
     files = {f"{size}.bin": os.urandom(size) for size in sizes}
-    send_small(partner, server, files)
-    assert files_below(server.root) == files
+    send_small(client, server, files)
+    assert contents_below(server.root) == files
 
 
-def test_many_small_files_at_a_time(partner: SftpClient, server: RunningServer) -> None:
+def test_200_small_files_sent_concurrently_arrive(client: SftpClient, server: RunningServer) -> None:
     files = {f"{number}.csv": os.urandom(number * 37) for number in range(200)}
-    send_small(partner, server, files)
-    assert files_below(server.root) == files
+    send_small(client, server, files)
+    assert contents_below(server.root) == files
 
 
-def test_odd_names_in_directories_that_are_missing(partner: SftpClient, server: RunningServer) -> None:
+def test_unusual_names_arrive_in_missing_directories(client: SftpClient, server: RunningServer) -> None:
     names = [
         "a b+ü(1)&%41.csv",
         "🚀 emoji.csv",
@@ -97,34 +97,36 @@ def test_odd_names_in_directories_that_are_missing(partner: SftpClient, server: 
         "deep/er/and deeper/too.csv",
     ]
     files = {name: name.encode() for name in names}
-    send_small(partner, server, files)
-    assert files_below(server.root) == files
+    send_small(client, server, files)
+    assert contents_below(server.root) == files
 
 
 @pytest.mark.parametrize("size", [3, 3 * MIB], ids=["small", "large"])
-def test_file_that_is_there_is_replaced(size: int, partner: SftpClient, server: RunningServer) -> None:
+def test_existing_file_is_replaced(size: int, client: SftpClient, server: RunningServer) -> None:
     for version in (os.urandom(2 * size), os.urandom(size)):
         if size < MIB:
-            send_small(partner, server, {"report.csv": version})
+            send_small(client, server, {"report.csv": version})
         else:
-            send(partner, GatheringSource(version), remote(server, "report.csv"))
-        assert files_below(server.root) == {"report.csv": version}
+            send(client, GatheringSource(version), remote(server, "report.csv"))
+        assert contents_below(server.root) == {"report.csv": version}
 
 
-def test_large_file_over_three_streams(server: RunningServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_large_file_arrives_over_three_connections(
+    server: RunningServer, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.WARNING, "s3_to_sftp")
     with tcp_proxy(server.port, FAR) as proxy:
-        partner = partner_at(server, port=proxy.port, max_connections=3, timeouts=PATIENT)
+        client = client_for(server, port=proxy.port, max_connections=3, timeouts=PATIENT)
         for name in ("a.bin", "deep/b.bin"):
-            streams = send(partner, GatheringSource(LARGE), remote(server, name))
+            streams = send(client, GatheringSource(LARGE), remote(server, name))
             assert (server.root / name).read_bytes() == LARGE
-        partner.close()
-        assert set(files_below(server.root)) == {"a.bin", "deep/b.bin"}
+        client.close()
+        assert set(contents_below(server.root)) == {"a.bin", "deep/b.bin"}
         assert proxy.connections == 3
     assert streams == 3 or "gets every file over one connection" in caplog.text
 
 
-def test_proftpd_that_limits_logins_gets_as_many_streams_as_it_allows(
+def test_proftpd_that_limits_clients_gets_at_most_two_streams(
     root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING, "s3_to_sftp")
@@ -132,11 +134,11 @@ def test_proftpd_that_limits_logins_gets_as_many_streams_as_it_allows(
         start_proftpd(root, extra_config=["MaxClients 2"]) as server,
         tcp_proxy(server.port, FAR) as proxy,
     ):
-        partner = partner_at(server, port=proxy.port, max_connections=3, timeouts=PATIENT)
+        client = client_for(server, port=proxy.port, max_connections=3, timeouts=PATIENT)
         for name in ("a.bin", "b.bin"):
-            # Streams that come at the same time may count against each other: both may be refused.
-            assert send(partner, GatheringSource(LARGE), remote(server, name)) <= 2
+            # Connections made at the same time may count against each other: both may be refused.
+            assert send(client, GatheringSource(LARGE), remote(server, name)) <= 2
             assert (root / name).read_bytes() == LARGE
-        partner.close()
-        assert proxy.connections == 3, "asked again for what was refused"
+        client.close()
+        assert proxy.connections == 3, "a refused connection was requested again"
     assert caplog.text.count("does not accept all streams") == 1

@@ -1,4 +1,4 @@
-"""The ledger's writes mean the same to another DynamoDB than the one of the unit tests."""
+"""The ledger works with the DynamoDB of the local AWS as with that of the unit tests."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def env(dynamodb: Any) -> Iterator[LedgerEnvironment]:
     dynamodb.delete_table(TableName=TABLE)
 
 
-def test_a_version_goes_from_lease_to_receipt(env: LedgerEnvironment) -> None:
+def test_version_is_delivered_from_lease_to_receipt(env: LedgerEnvironment) -> None:
     ledger = env.function()
     lease = env.lease(NEW, ledger)
     ledger.commit(lease, commit_of(lease))
@@ -58,7 +58,7 @@ def test_a_version_goes_from_lease_to_receipt(env: LedgerEnvironment) -> None:
     assert env.names(NEW) == set()
 
 
-def test_a_refused_write_comes_back_with_the_items_that_are_there(env: LedgerEnvironment) -> None:
+def test_refused_write_returns_the_existing_items(env: LedgerEnvironment) -> None:
     env.lease(OLD)
     with pytest.raises(LeaseHeld):
         env.lease(NEW)
@@ -69,7 +69,7 @@ def test_a_refused_write_comes_back_with_the_items_that_are_there(env: LedgerEnv
     assert [item["sk"]["S"] for item in env.with_status("SUPERSEDED")] == ["version#v0A"]
 
 
-def test_an_interrupted_commit_and_a_checkpoint_are_found_again(env: LedgerEnvironment) -> None:
+def test_commit_and_checkpoint_are_read_back(env: LedgerEnvironment) -> None:
     ledger = env.function()
     lease = env.lease(OLD, ledger)
     checkpoint = Checkpoint(
@@ -87,7 +87,7 @@ def test_an_interrupted_commit_and_a_checkpoint_are_found_again(env: LedgerEnvir
     assert env.lease(OLD).commit == commit_of(fresh, rename_unanswered=False)
 
 
-def test_a_name_that_stays_is_listed_until_it_is_gone(env: LedgerEnvironment) -> None:
+def test_leftover_name_is_listed_until_it_is_removed(env: LedgerEnvironment) -> None:
     ledger = env.function()
     lease = env.lease(NEW, ledger)
     aside = "out/.a'{}.[0] \u00fc.old"  # names of files are no names of attributes
@@ -104,7 +104,7 @@ def test_a_name_that_stays_is_listed_until_it_is_gone(env: LedgerEnvironment) ->
     assert env.with_status("LEFTOVERS") == []
 
 
-def test_a_lost_lease_and_a_missing_table_are_told_apart(env: LedgerEnvironment, dynamodb: Any) -> None:
+def test_lost_lease_and_missing_table_are_different_errors(env: LedgerEnvironment, dynamodb: Any) -> None:
     ledger = env.function()
     lease = env.lease(NEW, ledger)
     env.all_leases_expire()

@@ -18,7 +18,7 @@ PASSWORD = " a pässword: with 'odd' characters "
 
 
 @pytest.mark.parametrize("method", ["password", "keyboard-interactive"])
-def test_password_logs_in_by_the_one_method_that_the_server_has(method: AuthMethod, root: Path) -> None:
+def test_password_logs_in_by_the_only_offered_method(method: AuthMethod, root: Path) -> None:
     with start_asyncssh_server(root, password=PASSWORD, methods=[method]) as server:
         credentials = Credentials(username=server.username, password=PASSWORD)
         assert_connects(address_of(server), credentials)
@@ -59,32 +59,24 @@ def test_private_key_of_every_kind_logs_in_at_openssh(
         ("keyboard-interactive", "publickey"),
     ],
 )
-def test_server_that_wants_key_and_password_gets_both_in_its_order(steps: tuple[Step, Step]) -> None:
+def test_server_that_requires_key_and_password_gets_both_in_its_order(steps: tuple[Step, Step]) -> None:
     with two_step_server(*steps) as server:
         credentials = Credentials(
             username=server.username, password=server.password, private_key=server.private_key
         )
         connect(server.address, credentials, IMPATIENT).close()
         assert server.given == list(steps)
+        assert server.refused == [], "nothing is sent by a method that is not offered"
 
 
-def test_password_is_not_sent_by_a_method_that_the_server_does_not_offer() -> None:
-    with two_step_server("publickey", "keyboard-interactive") as server:
-        credentials = Credentials(
-            username=server.username, password=server.password, private_key=server.private_key
-        )
-        connect(server.address, credentials, IMPATIENT).close()
-        assert server.refused == []
-
-
-def test_key_alone_where_more_is_wanted_says_what_else_is_wanted() -> None:
+def test_key_alone_is_refused_and_the_missing_method_named() -> None:
     with two_step_server("publickey", "password") as server:
         credentials = Credentials(username=server.username, private_key=server.private_key)
         with pytest.raises(LoginRefused, match="it also wants password"):
             connect(server.address, credentials, IMPATIENT)
 
 
-def test_password_alone_where_more_is_wanted_says_what_else_is_wanted() -> None:
+def test_password_alone_is_refused_and_the_missing_method_named() -> None:
     with two_step_server("password", "publickey") as server:
         credentials = Credentials(username=server.username, password=server.password)
         with pytest.raises(LoginRefused, match="it also wants publickey"):
@@ -92,7 +84,7 @@ def test_password_alone_where_more_is_wanted_says_what_else_is_wanted() -> None:
 
 
 @pytest.mark.parametrize("method", ["password", "keyboard-interactive"])
-def test_wrong_password_is_sent_once_and_named(method: AuthMethod, root: Path) -> None:
+def test_wrong_password_is_sent_once_and_reported(method: AuthMethod, root: Path) -> None:
     with start_asyncssh_server(root, methods=[method]) as server:
         credentials = Credentials(username=server.username, password="the-wrong-one")
         with pytest.raises(LoginRefused, match="does not accept the password for user 'partner'") as raised:
@@ -101,7 +93,7 @@ def test_wrong_password_is_sent_once_and_named(method: AuthMethod, root: Path) -
         assert "the-wrong-one" not in str(raised.value)
 
 
-def test_unknown_key_is_named_by_its_fingerprint(root: Path) -> None:
+def test_unknown_key_is_reported_by_its_fingerprint(root: Path) -> None:
     stranger = asyncssh.generate_private_key("ssh-ed25519")
     with start_asyncssh_server(root, methods=["publickey"]) as server:
         credentials = Credentials(
@@ -112,7 +104,7 @@ def test_unknown_key_is_named_by_its_fingerprint(root: Path) -> None:
     assert stranger.get_fingerprint() in str(raised.value)
 
 
-def test_key_is_followed_by_the_password_where_either_is_enough(root: Path) -> None:
+def test_password_logs_in_after_a_refused_key(root: Path) -> None:
     stranger = asyncssh.generate_private_key("ssh-ed25519")
     with start_asyncssh_server(root) as server:
         credentials = Credentials(
@@ -123,7 +115,7 @@ def test_key_is_followed_by_the_password_where_either_is_enough(root: Path) -> N
         assert_connects(address_of(server), credentials)
 
 
-def test_server_that_never_starts_sftp_is_given_up() -> None:
+def test_server_that_never_starts_sftp_times_out() -> None:
     with two_step_server("password", starts_sftp=False) as server:
         credentials = Credentials(username=server.username, password=server.password)
         with pytest.raises(SftpNotStarted, match="accepted the login but does not start SFTP"):

@@ -1,4 +1,4 @@
-"""What a server may say during a login: each is understood, quoted and bounded; nothing is typed blindly."""
+"""Messages of a server during a login are classified, quoted and bounded; no secret is sent blindly."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ from tests.support.partner import IMPATIENT, assert_connects
 KI = "keyboard-interactive"
 
 
-def fails(door: Door) -> PartnerError:
+def error_of_login(door: Door) -> PartnerError:
     with pytest.raises(PartnerError) as raised:
         connect(door.address, door.login, IMPATIENT)
     assert PASSWORD not in str(raised.value)
     return raised.value
 
 
-def takes(method: str, *answers: bytes, and_then: Sequence[bytes] = ()) -> Script:
-    """Script: lists one method, and answers it; `and_then` to what is typed into prompts."""
+def offers(method: str, *answers: bytes, and_then: Sequence[bytes] = ()) -> Script:
+    """Script: offers one method, sends these answers to it, and `and_then` when its prompts are answered."""
 
     def script(asked: Asked) -> Sequence[bytes]:
         if asked.method == "none":
@@ -57,16 +57,16 @@ def takes(method: str, *answers: bytes, and_then: Sequence[bytes] = ()) -> Scrip
     return script
 
 
-def takes_everything(_asked: Asked) -> Sequence[bytes]:
+def accepts_any_login(_asked: Asked) -> Sequence[bytes]:
     return [success()]
 
 
-# --- an expired password, a code, and other questions ---
+# --- an expired password, a code, and other prompts ---
 
 
-def test_request_for_a_new_password_is_an_expired_password() -> None:
-    with ssh_door(takes("password", wants_new_password("Password läuft ab: é".encode("latin-1")))) as door:
-        error = fails(door)
+def test_request_to_change_the_password_is_an_expired_password() -> None:
+    with ssh_door(offers("password", wants_new_password("Password läuft ab: é".encode("latin-1")))) as door:
+        error = error_of_login(door)
     assert type(error) is PasswordExpired
     assert "Password läuft ab: é" in error.reason
     assert door.methods == ["none", "password"]
@@ -82,22 +82,22 @@ def test_request_for_a_new_password_is_an_expired_password() -> None:
         ["Confirm password: "],
     ],
 )
-def test_nothing_is_typed_into_a_prompt_for_a_new_password(asked: list[str]) -> None:
-    with ssh_door(takes(KI, prompts(*asked), and_then=[success()])) as door:
-        assert type(fails(door)) is PasswordExpired
+def test_no_answer_is_sent_to_a_prompt_for_a_new_password(asked: list[str]) -> None:
+    with ssh_door(offers(KI, prompts(*asked), and_then=[success()])) as door:
+        assert type(error_of_login(door)) is PasswordExpired
     assert door.methods == ["none", KI]
 
 
-def test_current_password_is_not_given_to_a_dialogue_that_would_change_it() -> None:
+def test_current_password_is_not_sent_to_a_dialogue_that_changes_it() -> None:
     said = "You are required to change your password immediately (password expired)."
-    with ssh_door(takes(KI, prompts("Current password: ", said=said), and_then=[success()])) as door:
-        assert type(fails(door)) is PasswordExpired
+    with ssh_door(offers(KI, prompts("Current password: ", said=said), and_then=[success()])) as door:
+        assert type(error_of_login(door)) is PasswordExpired
     assert door.methods == ["none", KI]
 
 
-def test_password_is_typed_once_and_not_into_the_change_that_follows() -> None:
-    with ssh_door(takes(KI, prompts("Password: "), and_then=[prompts("New password: ")])) as door:
-        assert type(fails(door)) is PasswordExpired
+def test_password_is_sent_once_and_not_to_a_following_change_prompt() -> None:
+    with ssh_door(offers(KI, prompts("Password: "), and_then=[prompts("New password: ")])) as door:
+        assert type(error_of_login(door)) is PasswordExpired
     assert door.heard[-1].answers == (PASSWORD,)
     assert door.methods == ["none", KI, "answers"]
 
@@ -116,17 +116,17 @@ def test_password_is_typed_once_and_not_into_the_change_that_follows() -> None:
         ("", LoginRefused),
     ],
 )
-def test_password_is_not_typed_into_other_prompts(prompt: str, kind: type[LoginRefused]) -> None:
-    with ssh_door(takes(KI, prompts(prompt), and_then=[success()])) as door:
-        error = fails(door)
+def test_password_is_not_sent_to_other_prompts(prompt: str, kind: type[LoginRefused]) -> None:
+    with ssh_door(offers(KI, prompts(prompt), and_then=[success()])) as door:
+        error = error_of_login(door)
     assert type(error) is kind
     assert prompt.strip() in error.reason
     assert door.methods == ["none", KI]
 
 
-def test_code_beside_the_password_is_a_second_factor() -> None:
-    with ssh_door(takes(KI, prompts("Password: ", "Token code: "), and_then=[success()])) as door:
-        assert type(fails(door)) is SecondFactorRequired
+def test_code_requested_with_the_password_is_a_second_factor() -> None:
+    with ssh_door(offers(KI, prompts("Password: ", "Token code: "), and_then=[success()])) as door:
+        assert type(error_of_login(door)) is SecondFactorRequired
     assert "answers" not in door.methods
 
 
@@ -134,8 +134,8 @@ def test_code_beside_the_password_is_a_second_factor() -> None:
     "prompt",
     ["Password: ", "password", "(tokenfeed@127.0.0.1) Password:", "tokenfeed's password: ", "Passwort: "],
 )
-def test_prompt_for_the_password_is_answered_whatever_the_user_is_called(prompt: str) -> None:
-    script = takes(
+def test_password_prompt_is_answered_whatever_the_user_name(prompt: str) -> None:
+    script = offers(
         KI, prompts(prompt), and_then=[prompts(said="Your password will expire in 3 days"), success()]
     )
     with ssh_door(script) as door:
@@ -143,14 +143,14 @@ def test_prompt_for_the_password_is_answered_whatever_the_user_is_called(prompt:
     assert next(asked.answers for asked in door.heard if asked.method == "answers") == (PASSWORD,)
 
 
-def test_password_is_not_typed_twice_into_one_dialogue() -> None:
-    with ssh_door(takes(KI, prompts("Password: "), and_then=[prompts("Password: ")])) as door:
-        assert type(fails(door)) is LoginRefused
+def test_password_is_not_sent_twice_in_one_dialogue() -> None:
+    with ssh_door(offers(KI, prompts("Password: "), and_then=[prompts("Password: ")])) as door:
+        assert type(error_of_login(door)) is LoginRefused
     assert door.methods.count("answers") == 1
 
 
-def test_server_that_asks_without_end_is_given_up() -> None:
-    with ssh_door(takes(KI, prompts(), and_then=[prompts()])) as door, pytest.raises(PartnerUnreachable):
+def test_endless_prompts_end_the_login() -> None:
+    with ssh_door(offers(KI, prompts(), and_then=[prompts()])) as door, pytest.raises(PartnerUnreachable):
         connect(door.address, door.login, IMPATIENT)
 
 
@@ -158,22 +158,22 @@ def test_server_that_asks_without_end_is_given_up() -> None:
 
 
 @pytest.mark.parametrize("method", ["publickey", "gssapi-with-mic", ""])
-def test_password_is_not_sent_where_it_is_not_listed(method: str) -> None:
-    with ssh_door(takes(method, success())) as door:
-        error = fails(door)
+def test_password_is_not_sent_where_its_method_is_not_offered(method: str) -> None:
+    with ssh_door(offers(method, success())) as door:
+        error = error_of_login(door)
     assert door.methods == ["none"]
     assert f"It offers '{method}'" in error.reason
     assert type(error) is LoginRefused
 
 
-def test_key_is_not_sent_where_it_is_not_listed() -> None:
-    with ssh_door(takes("password", success())) as door:
+def test_key_is_not_sent_where_its_method_is_not_offered() -> None:
+    with ssh_door(offers("password", success())) as door:
         connect(door.address, replace(door.login, private_key=private_key("ssh-ed25519")), IMPATIENT).close()
     assert door.methods == ["none", "password"]
 
 
-def test_server_that_lets_anybody_in_gets_no_proof() -> None:
-    with ssh_door(takes_everything) as door:
+def test_no_credentials_are_sent_to_a_server_that_requires_none() -> None:
+    with ssh_door(accepts_any_login) as door:
         connect(door.address, door.login, IMPATIENT).close()
     assert door.methods == ["none"]
 
@@ -183,7 +183,7 @@ def private_key(kind: str) -> str:
 
 
 @pytest.mark.parametrize("good", ["rsa-sha2-512", "rsa-sha2-256"])
-def test_other_hash_is_tried_where_the_server_does_not_say_which_it_takes(good: str) -> None:
+def test_second_signature_hash_is_tried_without_server_sig_algs(good: str) -> None:
     def script(asked: Asked) -> Sequence[bytes]:
         if asked.method == "none":
             return [failure("publickey")]
@@ -196,8 +196,8 @@ def test_other_hash_is_tried_where_the_server_does_not_say_which_it_takes(good: 
     assert tried[-1] == good
 
 
-def test_refused_key_is_not_offered_twice_where_the_server_says_which_hash_it_takes() -> None:
-    with ssh_door(takes("publickey", failure("publickey"))) as door:
+def test_refused_key_is_offered_once_with_server_sig_algs() -> None:
+    with ssh_door(offers("publickey", failure("publickey"))) as door:
         login = replace(door.login, private_key=private_key("ssh-rsa"), password="")
         with pytest.raises(LoginRefused, match="does not accept the ssh-rsa key SHA256:"):
             connect(door.address, login, IMPATIENT)
@@ -216,12 +216,12 @@ def test_refused_key_is_not_offered_twice_where_the_server_says_which_hash_it_ta
     ],
 )
 @pytest.mark.parametrize("at", ["none", "password"])
-def test_limit_that_is_answered_by_a_disconnect_is_not_a_wrong_password(said: bytes, at: str) -> None:
+def test_disconnect_for_a_limit_is_not_a_refused_login(said: bytes, at: str) -> None:
     def script(asked: Asked) -> Sequence[bytes]:
         return [said] if asked.method == at else [failure("password")]
 
     with ssh_door(script) as door:
-        assert type(fails(door)) is TooManyConnections
+        assert type(error_of_login(door)) is TooManyConnections
 
 
 NOTICES = [
@@ -237,39 +237,39 @@ LOCKED = [
 
 
 @pytest.mark.parametrize("notice", NOTICES)
-def test_notice_about_limits_is_no_limit_that_was_reached(notice: bytes) -> None:
-    with ssh_door(takes("password", banner(notice), failure("password"))) as door:
-        assert type(fails(door)) is LoginRefused
-    with ssh_door(takes("password", failure("password")), greets=notice + b"\r\n") as door:
-        assert type(fails(door)) is LoginRefused
+def test_banner_that_mentions_limits_is_not_a_reached_limit(notice: bytes) -> None:
+    with ssh_door(offers("password", banner(notice), failure("password"))) as door:
+        assert type(error_of_login(door)) is LoginRefused
+    with ssh_door(offers("password", failure("password")), greets=notice + b"\r\n") as door:
+        assert type(error_of_login(door)) is LoginRefused
 
 
 @pytest.mark.parametrize("said", LOCKED)
-def test_account_that_was_locked_is_no_limit_that_passes(said: bytes) -> None:
-    with ssh_door(takes("password", disconnect(2, said))) as door:
-        error = fails(door)
+def test_locked_account_is_a_refused_login(said: bytes) -> None:
+    with ssh_door(offers("password", disconnect(2, said))) as door:
+        error = error_of_login(door)
     assert type(error) is LoginRefused
     assert said.decode() in error.reason
 
 
 @pytest.mark.parametrize("at", ["none", "password"])
-def test_silence_is_a_matter_of_the_partner_and_quotes_what_was_said_before(at: str) -> None:
+def test_silence_during_the_login_times_out_and_quotes_the_banner(at: str) -> None:
     def script(asked: Asked) -> Sequence[bytes]:
         return [banner(b"Account awaiting approval")] if asked.method == at else [failure("password")]
 
     with ssh_door(script) as door:
-        error = fails(door)
+        error = error_of_login(door)
     assert type(error) is PartnerUnreachable
     assert "did not answer the login in time. It said 'Account awaiting approval'" in error.reason
 
 
-def test_incomplete_request_for_a_new_password_is_none() -> None:
-    with ssh_door(takes("password", b"\x3c\0")) as door:
-        assert type(fails(door)) is PartnerUnreachable
+def test_malformed_request_to_change_the_password_is_not_an_expired_password() -> None:
+    with ssh_door(offers("password", b"\x3c\0")) as door:
+        assert type(error_of_login(door)) is PartnerUnreachable
 
 
-def test_password_with_a_line_break_is_hinted_at() -> None:
-    with ssh_door(takes("password", failure("password"))) as door:
+def test_refused_password_with_a_line_break_gets_a_hint() -> None:
+    with ssh_door(offers("password", failure("password"))) as door:
         login = replace(door.login, password=f"{PASSWORD}\n")
         with pytest.raises(LoginRefused) as raised:
             connect(door.address, login, IMPATIENT)
@@ -277,8 +277,8 @@ def test_password_with_a_line_break_is_hinted_at() -> None:
 
 
 def test_limit_before_the_version_line_is_not_a_server_without_ssh() -> None:
-    with ssh_door(takes_everything, greets=b"Exceeded MaxStartups\r\n", goes_on=False) as door:
-        error = fails(door)
+    with ssh_door(accepts_any_login, greets=b"Exceeded MaxStartups\r\n", sends_version=False) as door:
+        error = error_of_login(door)
     assert type(error) is TooManyConnections
     assert "It said 'Exceeded MaxStartups'" in error.reason
 
@@ -287,15 +287,15 @@ def test_limit_before_the_version_line_is_not_a_server_without_ssh() -> None:
     "said", [disconnect(2, b"Too many authentication failures"), disconnect(14, b"Account disabled")]
 )
 def test_disconnect_after_the_password_quotes_the_server(said: bytes) -> None:
-    with ssh_door(takes("password", said)) as door:
-        error = fails(door)
+    with ssh_door(offers("password", said)) as door:
+        error = error_of_login(door)
     assert type(error) is LoginRefused
     assert said[9:].split(b"\0")[0].decode() in error.reason
 
 
-def test_goodbye_before_anything_was_sent_is_no_refused_login() -> None:
+def test_disconnect_before_any_credentials_is_not_a_refused_login() -> None:
     with ssh_door(lambda asked: [disconnect(11, b"Go away")]) as door:
-        error = fails(door)
+        error = error_of_login(door)
     assert type(error) is PartnerUnreachable
     assert "'Go away'" in error.reason
 
@@ -310,11 +310,11 @@ LONG = b"x" * 30_000
     "said", [ODD, ODD + b"\x00\x1b[2J\x9b", b"\xff" * 2000, LONG, "Größe \u202e".encode()]
 )
 @pytest.mark.parametrize("answer", [banner, lambda said: disconnect(14, said)], ids=["banner", "disconnect"])
-def test_words_of_a_refusal_are_quoted_cleaned_and_bounded(
+def test_text_of_a_refusal_is_quoted_sanitised_and_bounded(
     said: bytes, answer: Callable[[bytes], bytes]
 ) -> None:
-    with ssh_door(takes("password", answer(said), failure("password"))) as door:
-        error = fails(door)
+    with ssh_door(offers("password", answer(said), failure("password"))) as door:
+        error = error_of_login(door)
     assert type(error) is LoginRefused
     assert error.reason.isprintable()
     assert len(error.reason) < QUOTED_CHARACTERS + 400
@@ -324,32 +324,34 @@ def test_words_of_a_refusal_are_quoted_cleaned_and_bounded(
 
 @pytest.mark.parametrize("said", [PASSWORD.encode(), f"bad password {PASSWORD}!".encode()])
 def test_password_that_the_server_echoes_is_not_in_the_error(said: bytes) -> None:
-    with ssh_door(takes("password", banner(said), failure("password"))) as door:
-        assert "[secret]" in fails(door).reason
+    with ssh_door(offers("password", banner(said), failure("password"))) as door:
+        assert "[secret]" in error_of_login(door).reason
 
 
 def test_text_before_the_version_line_is_quoted() -> None:
-    with ssh_door(takes_everything, greets=b"220 ftp.partner.example F\xfcr Sie\r\n", goes_on=False) as door:
-        error = fails(door)
+    with ssh_door(
+        accepts_any_login, greets=b"220 ftp.partner.example F\xfcr Sie\r\n", sends_version=False
+    ) as door:
+        error = error_of_login(door)
     assert type(error) is PartnerUnreachable
     assert "It said '220 ftp.partner.example Für Sie'" in error.reason
 
 
-def test_lines_before_the_version_line_are_no_obstacle() -> None:
-    with ssh_door(takes_everything, greets=b"Willkommen \xfc\r\nSecond line\n") as door:
+def test_lines_before_the_version_line_are_accepted() -> None:
+    with ssh_door(accepts_any_login, greets=b"Willkommen \xfc\r\nSecond line\n") as door:
         assert_connects(door.address, door.login)
 
 
-def test_version_line_without_an_end_is_given_up() -> None:
-    with ssh_door(takes_everything, greets=b"y" * 100_000, goes_on=False) as door:
-        error = fails(door)
+def test_endless_version_line_is_unreachable_and_bounded_in_the_error() -> None:
+    with ssh_door(accepts_any_login, greets=b"y" * 100_000, sends_version=False) as door:
+        error = error_of_login(door)
     assert type(error) is PartnerUnreachable
     assert len(error.reason) < QUOTED_CHARACTERS + 200
 
 
-def test_server_without_a_common_algorithm_shows_what_it_offers() -> None:
-    with ssh_door(takes_everything, offers={"ciphers": ("aes256-cbc", "3des-cbc")}) as door:
-        error = fails(door)
+def test_missing_common_algorithm_is_reported_with_the_offered_ones() -> None:
+    with ssh_door(accepts_any_login, offers={"ciphers": ("aes256-cbc", "3des-cbc")}) as door:
+        error = error_of_login(door)
         assert type(error) is PartnerUnreachable
         assert "ciphers: it offers 'aes256-cbc, 3des-cbc'" in error.reason
         connect(replace(door.address, ciphers=("aes256-cbc",)), door.login, IMPATIENT).close()
@@ -358,7 +360,9 @@ def test_server_without_a_common_algorithm_shows_what_it_offers() -> None:
 # --- a login that starts no SFTP ---
 
 
-def says(text: bytes, *, on_stderr: bytes = b"", status: int = 1) -> Callable[[paramiko.Channel], None]:
+def session_that_sends(
+    text: bytes, *, on_stderr: bytes = b"", status: int = 1
+) -> Callable[[paramiko.Channel], None]:
     def session(channel: paramiko.Channel) -> None:
         if on_stderr:
             channel.sendall_stderr(on_stderr)
@@ -370,9 +374,9 @@ def says(text: bytes, *, on_stderr: bytes = b"", status: int = 1) -> Callable[[p
     return session
 
 
-def test_login_without_sftp_is_a_matter_of_the_partner() -> None:
-    with ssh_door(takes_everything, session=says(b"", status=127)) as door:
-        error = fails(door)
+def test_login_without_sftp_is_a_partner_error() -> None:
+    with ssh_door(accepts_any_login, session=session_that_sends(b"", status=127)) as door:
+        error = error_of_login(door)
     assert type(error) is SftpNotStarted
     assert error.disposition is Disposition.PARTNER
     assert "exit status 127" in error.reason
@@ -381,25 +385,27 @@ def test_login_without_sftp_is_a_matter_of_the_partner() -> None:
 @pytest.mark.parametrize(
     "text", [b"This account is currently not available.\n", b"Welcome to b\xf6rse!\r\n", b"Hi\n"]
 )
-def test_shell_that_greets_is_quoted(text: bytes) -> None:
-    with ssh_door(takes_everything, session=says(text)) as door:
-        error = fails(door)
+def test_greeting_of_a_shell_is_quoted(text: bytes) -> None:
+    with ssh_door(accepts_any_login, session=session_that_sends(text)) as door:
+        error = error_of_login(door)
     assert type(error) is SftpNotStarted
     assert f"said '{text.decode('latin-1').strip()}'" in error.reason
     assert "bytes" not in error.reason
 
 
-def test_expired_password_that_only_the_session_mentions_is_one() -> None:
+def test_expired_password_reported_on_stderr_of_the_session_is_recognised() -> None:
     stderr = b"WARNING: Your password has expired.\nPassword change required but no TTY available.\n"
-    with ssh_door(takes_everything, session=says(b"", on_stderr=stderr)) as door:
-        assert type(fails(door)) is PasswordExpired
+    with ssh_door(accepts_any_login, session=session_that_sends(b"", on_stderr=stderr)) as door:
+        assert type(error_of_login(door)) is PasswordExpired
 
 
 @pytest.mark.parametrize(
     ("words", "kind"), [(ODD, SftpNotStarted), (b"Too many open sessions", TooManyConnections)]
 )
-def test_refused_channel_quotes_the_server(words: bytes, kind: type[PartnerError]) -> None:
-    with ssh_door(takes_everything, refuses_channel=words) as door:
-        error = fails(door)
+def test_refused_channel_is_reported_with_the_text_of_the_server(
+    words: bytes, kind: type[PartnerError]
+) -> None:
+    with ssh_door(accepts_any_login, refuses_channel=words) as door:
+        error = error_of_login(door)
     assert type(error) is kind
     assert f"said '{words.decode('latin-1')}'" in error.reason

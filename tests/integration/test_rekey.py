@@ -1,4 +1,4 @@
-"""New keys in the middle of a transfer, asked for by us and by the server, many times over."""
+"""Key exchanges in the middle of a transfer, requested by the client and by the server, many times."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from local.sftp_server import RunningServer, start_asyncssh_server, start_sshd
 from s3_to_sftp.ssh.packetizer import Packetizer
 from tests.integration.conftest import skip_without_sshd
-from tests.support.partner import partner_at, send
+from tests.support.partner import client_for, send
 from tests.support.sources import GatheringSource
 
 pytestmark = pytest.mark.usefixtures("streams_at_any_distance")
@@ -61,19 +61,19 @@ def asyncssh(root: Path, *, rekey_bytes: int | None, cipher: str) -> Iterator[Ru
 SERVERS = pytest.mark.parametrize("start", [openssh, asyncssh], ids=["sshd", "asyncssh"])
 
 
-def arrives(server: RunningServer, streams: int) -> None:
+def assert_arrives(server: RunningServer, streams: int) -> None:
     # Where one connection is allowed, the second stream is a channel.
-    partner = partner_at(server, max_connections=1 if streams == 2 else streams)
+    client = client_for(server, max_connections=1 if streams == 2 else streams)
     for name in ("a.bin", "b.bin"):
-        assert send(partner, GatheringSource(DATA), name, most_streams=streams) == streams
+        assert send(client, GatheringSource(DATA), name, most_streams=streams) == streams
         arrived_whole = (server.root / name).read_bytes() == DATA
         assert arrived_whole
-    partner.close()
+    client.close()
 
 
 @ciphers
 @SERVERS
-def test_keys_are_renewed_when_we_have_sent_enough(
+def test_keys_are_renewed_by_the_client(
     start: Callable[..., Iterator[RunningServer]],
     cipher: str,
     streams: int,
@@ -83,8 +83,8 @@ def test_keys_are_renewed_when_we_have_sent_enough(
 ) -> None:
     monkeypatch.setattr(Packetizer, "REKEY_BYTES", MIB)
     with start(root, rekey_bytes=None, cipher=cipher) as server:  # type: ignore[attr-defined] # a context
-        arrives(server, streams)
-    # A limit is looked at when a batch has gone out, and what is on the way comes on top.
+        assert_arrives(server, streams)
+    # The limit is checked when a batch is sent, and what is in flight comes on top.
     assert exchanges() > streams + 8
 
 
@@ -94,7 +94,7 @@ def test_keys_are_renewed_when_we_have_sent_enough(
     [(openssh, MIB), (asyncssh, 3000)],  # asyncssh counts only what it sends: statuses
     ids=["sshd", "asyncssh"],
 )
-def test_keys_are_renewed_when_the_server_wants_it(
+def test_keys_are_renewed_by_the_server(
     start: Callable[..., Iterator[RunningServer]],
     limit: int,
     cipher: str,
@@ -103,15 +103,15 @@ def test_keys_are_renewed_when_the_server_wants_it(
     exchanges: Callable[[], int],
 ) -> None:
     with start(root, rekey_bytes=limit, cipher=cipher) as server:  # type: ignore[attr-defined] # a context
-        arrives(server, streams)
+        assert_arrives(server, streams)
     assert exchanges() >= 2 * streams
 
 
 @streams
-def test_keys_are_renewed_when_both_want_it_at_once(
+def test_keys_are_renewed_by_both_at_once(
     streams: int, root: Path, monkeypatch: pytest.MonkeyPatch, exchanges: Callable[[], int]
 ) -> None:
     monkeypatch.setattr(Packetizer, "REKEY_BYTES", 700_000)
     with openssh(root, rekey_bytes=700_000, cipher="aes128-gcm@openssh.com") as server:
-        arrives(server, streams)
+        assert_arrives(server, streams)
     assert exchanges() > streams + 8

@@ -1,7 +1,7 @@
-"""What became of a RENAME: an answer is a fact, only silence leaves it open, and nothing is guessed.
+"""The outcome of a RENAME: a reply is a fact, only silence leaves it unknown, and nothing is guessed.
 
-The partner tidies up, exchanges the server, hangs and wakes, loses the end of a file. There is no receipt for
-a file that is not there, no older file over a newer one, and no file of the partner's is lost.
+The partner removes files, replaces the server, delays a RENAME, loses the end of a file. No missing file gets
+a receipt, no older file replaces a newer one, and no file of the partner is lost.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from tests.support.faults.sftp_server import (
 )
 from tests.support.ledger_harness import KEY, LedgerHarness, are_files
 from tests.support.memory_s3 import MemoryS3
-from tests.support.partner import files_below
+from tests.support.partner import contents_below
 
 DATA = os.urandom(SMALL_BYTES + 300_000)
 SIZES = {"small": DATA[:SMALL_BYTES], "large": DATA}
@@ -64,7 +64,7 @@ def data(request: pytest.FixtureRequest) -> bytes:
 
 @pytest.fixture
 def old(data: bytes) -> bytes:
-    """Yesterday's file: as long as today's."""
+    """An older file of the same length."""
     return bytes(len(data))
 
 
@@ -101,13 +101,13 @@ def start(tmp_path: Path, fault: Fault) -> Iterator[Start]:
 
 @pytest.fixture(params=["posix_rename", "rename"])
 def rename(request: pytest.FixtureRequest) -> Iterator[str]:
-    """How files are renamed: with an extension that replaces what is there, or as version 3 does it."""
+    """The RENAME: with the extension, which replaces an existing file, or of version 3, which does not."""
     with without_extensions(*([] if request.param == "posix_rename" else [POSIX_RENAME])):
         yield request.param
 
 
 def sweep(server: RunningServer) -> list[str]:
-    """The partner removes what looks unfinished; return what that was."""
+    """Remove all files that look unfinished, as a cleanup job of the partner does; return their names."""
     swept = [path for path in server.root.rglob("*") if ".part" in path.name]
     for path in swept:
         path.unlink()
@@ -119,11 +119,11 @@ def only_temporary(server: RunningServer) -> Path:
     return temporary
 
 
-# --- an answer is a fact ---
+# --- a reply is a fact ---
 
 
 @pytest.mark.parametrize("code", ANSWERS)
-def test_refused_rename_is_no_delivery_after_the_partner_has_tidied_up(
+def test_refused_rename_is_no_delivery_after_the_temporary_file_was_removed(
     code: int,
     rename: str,
     data: bytes,
@@ -143,7 +143,7 @@ def test_refused_rename_is_no_delivery_after_the_partner_has_tidied_up(
 
 
 @pytest.mark.parametrize("kind", ["sshd", "asyncssh"])
-def test_directory_in_the_way_is_left_alone_and_no_delivery(
+def test_directory_under_the_final_name_stays_and_is_a_permanent_failure(
     kind: str,
     tmp_path: Path,
     rename: str,
@@ -166,7 +166,7 @@ def test_directory_in_the_way_is_left_alone_and_no_delivery(
         assert are_files(server, report=data)
 
 
-def test_link_of_the_partners_is_not_moved_aside(
+def test_symbolic_link_of_the_partner_is_not_moved_aside(
     tmp_path: Path, data: bytes, harness: LedgerHarness, start: Start
 ) -> None:
     with without_extensions(POSIX_RENAME):
@@ -178,7 +178,7 @@ def test_link_of_the_partners_is_not_moved_aside(
     assert (server.root / "elsewhere").read_bytes() == b"theirs"
 
 
-def test_name_that_the_server_refuses_is_never_delivered_and_the_bytes_are_sent_once(
+def test_refused_rename_keeps_state_staged_and_bytes_are_sent_once(
     data: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     server = start(RefusesRequest, "posix_rename", code=Status.NO_SUCH_FILE)
@@ -198,8 +198,8 @@ def test_name_that_the_server_refuses_is_never_delivered_and_the_bytes_are_sent_
 # --- only silence is unknown ---
 
 
-def lose_at_rename(harness: LedgerHarness, server: RunningServer, fault: Fault) -> None:
-    """Lose the connection at the RENAME; from then on the server works."""
+def lose_connection_at_rename(harness: LedgerHarness, server: RunningServer, fault: Fault) -> None:
+    """Lose the connection at the RENAME; afterwards the server works."""
     lost = harness.attempt(server)
     assert isinstance(lost, ConnectionLost), lost
     assert harness.state() == "COMMITTING"
@@ -207,7 +207,7 @@ def lose_at_rename(harness: LedgerHarness, server: RunningServer, fault: Fault) 
 
 
 @pytest.mark.parametrize("done", [False, True])
-def test_lost_rename_is_found_out_and_nothing_is_sent_twice(
+def test_unanswered_rename_is_recovered_without_sending_twice(
     done: bool,  # noqa: FBT001 - a parameter
     rename: str,
     data: bytes,
@@ -216,7 +216,7 @@ def test_lost_rename_is_found_out_and_nothing_is_sent_twice(
     fault: Fault,
 ) -> None:
     server = start(HangsUp, rename, done=done)
-    lose_at_rename(harness, server, fault)
+    lose_connection_at_rename(harness, server, fault)
     writes = fault.requests["write"]
     receipt = harness.attempt(server)
     assert isinstance(receipt, Receipt)
@@ -228,13 +228,13 @@ def test_lost_rename_is_found_out_and_nothing_is_sent_twice(
 
 
 @pytest.mark.parametrize("policy", UnknownOutcome)
-def test_yesterdays_file_of_the_same_length_is_no_evidence(
+def test_older_file_of_the_same_length_is_no_evidence(
     policy: UnknownOutcome, data: bytes, old: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     server = start(HangsUp, "posix_rename")
     (server.root / KEY).write_bytes(old)
     os.utime(server.root / KEY, (1_700_000_000, 1_700_000_000))
-    lose_at_rename(harness, server, fault)
+    lose_connection_at_rename(harness, server, fault)
     assert len(sweep(server)) == 1
     outcome = harness.attempt(server, unknown_outcome=policy)
     if policy is UnknownOutcome.HOLD:
@@ -264,24 +264,24 @@ class CoarseClock(HangsUp):
         return attributes
 
 
-def test_older_version_of_the_same_length_and_second_is_no_evidence(
+def test_older_version_of_the_same_length_and_modification_time_is_no_evidence(
     data: bytes, old: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     server = start(CoarseClock, "posix_rename", nth=2)
     harness.s3.objects[KEY] = old
     assert isinstance(harness.attempt(server, ref=harness.announced("09")), Receipt)
     harness.s3.objects[KEY] = data
-    lose_at_rename(harness, server, fault)
+    lose_connection_at_rename(harness, server, fault)
     sweep(server)
     assert isinstance(harness.attempt(server), OutcomeUnknown)
     assert are_files(server, report=old)
 
 
-def test_held_object_is_sent_again_only_when_a_person_asks_for_it(
+def test_held_object_is_sent_again_only_when_redriven(
     data: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     server = start(HangsUp, "posix_rename")
-    lose_at_rename(harness, server, fault)
+    lose_connection_at_rename(harness, server, fault)
     sweep(server)
     held = harness.attempt(server)
     assert isinstance(held, OutcomeUnknown)
@@ -289,21 +289,21 @@ def test_held_object_is_sent_again_only_when_a_person_asks_for_it(
     assert harness.state() == "UNKNOWN"
     again = harness.attempt(server)
     assert isinstance(again, OutcomeUnknown)
-    assert files_below(server.root) == {}
+    assert contents_below(server.root) == {}
     assert isinstance(harness.attempt(server, ref=harness.redriven()), Receipt)
     assert are_files(server, report=data)
 
 
-def test_rename_lost_at_one_server_is_no_delivery_at_another(
+def test_unanswered_rename_at_one_server_is_no_delivery_at_another(
     data: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
-    lose_at_rename(harness, start(HangsUp, "posix_rename", done=True), fault)
+    lose_connection_at_rename(harness, start(HangsUp, "posix_rename", done=True), fault)
     other = start(WatchedServer, folder="another partner")
     assert isinstance(harness.attempt(other), Receipt)
     assert are_files(other, report=data)
 
 
-def test_file_that_was_cut_short_after_the_loss_is_never_given_the_final_name(
+def test_truncated_temporary_file_never_gets_the_final_name(
     rename: str,
     data: bytes,
     old: bytes,
@@ -313,7 +313,7 @@ def test_file_that_was_cut_short_after_the_loss_is_never_given_the_final_name(
 ) -> None:
     server = start(HangsUp, rename)
     (server.root / KEY).write_bytes(old)
-    lose_at_rename(harness, server, fault)
+    lose_connection_at_rename(harness, server, fault)
     os.truncate(only_temporary(server), len(data) // 2)
     receipt = harness.attempt(server)
     assert isinstance(receipt, Receipt)
@@ -321,13 +321,13 @@ def test_file_that_was_cut_short_after_the_loss_is_never_given_the_final_name(
     assert are_files(server, report=data)
 
 
-def test_old_file_that_was_moved_aside_is_kept_while_the_outcome_is_unknown(
+def test_aside_file_is_kept_while_the_outcome_is_unknown(
     data: bytes, old: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     with without_extensions(POSIX_RENAME):
         server = start(HangsUp, "rename", nth=3)
         (server.root / KEY).write_bytes(old)
-        lose_at_rename(harness, server, fault)
+        lose_connection_at_rename(harness, server, fault)
         (aside,) = (path for path in server.root.iterdir() if path.name.endswith(".old"))
         only_temporary(server).unlink()
         assert isinstance(harness.attempt(server), OutcomeUnknown)
@@ -335,19 +335,19 @@ def test_old_file_that_was_moved_aside_is_kept_while_the_outcome_is_unknown(
     assert aside.name in harness.names()
 
 
-def test_partner_who_sweeps_everything_gets_no_false_receipt(
+def test_removed_files_after_an_unanswered_rename_give_no_receipt(
     data: bytes, old: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     with without_extensions(POSIX_RENAME):
         server = start(HangsUp, "rename", nth=3)
         (server.root / KEY).write_bytes(old)
-        lose_at_rename(harness, server, fault)
+        lose_connection_at_rename(harness, server, fault)
         assert len(sweep(server)) == 2
         assert isinstance(harness.attempt(server), OutcomeUnknown)
     assert harness.state() == "COMMITTING"
 
 
-def test_drop_box_that_shows_nothing_is_asked_by_a_person(
+def test_unanswered_rename_at_a_drop_box_is_an_unknown_outcome(
     data: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     class DropBox(DeniesLooking, HangsUp):
@@ -362,13 +362,13 @@ def test_drop_box_that_shows_nothing_is_asked_by_a_person(
     assert are_files(server, report=data)
 
 
-def test_file_swept_at_once_with_the_answer_is_held_by_default_and_assumed_where_that_is_configured(
+def test_file_removed_after_an_unanswered_rename_is_held_or_assumed_as_configured(
     tmp_path: Path, data: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     swept = tmp_path / "swept"
     swept.mkdir()
     server = start(SweepsAwayAndHangsUp, swept=swept)
-    lose_at_rename(harness, server, fault)
+    lose_connection_at_rename(harness, server, fault)
     writes = fault.requests["write"]
     assert isinstance(harness.attempt(server), OutcomeUnknown)
     receipt = harness.attempt(server, unknown_outcome=UnknownOutcome.ASSUME_DELIVERED)
@@ -382,7 +382,7 @@ def test_size_is_compared_before_every_rename(
     data: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     class LosesTheTailEarly(LosesTheLastByte):
-        """Shows before the CLOSE already that the last byte is missing."""
+        """Shows already before the CLOSE that the last byte is missing."""
 
         async def write(self, file_obj: object, offset: int, data: bytes) -> Any:
             return await super().write(file_obj, offset, data[:-1] if self.fault.strike() else data)
@@ -390,13 +390,13 @@ def test_size_is_compared_before_every_rename(
     server = start(LosesTheTailEarly)
     assert isinstance(harness.attempt(server), SizeMismatch)
     assert fault.requests["posix_rename"] == 0
-    assert files_below(server.root) == {}
+    assert contents_below(server.root) == {}
     fault.clear()
     assert isinstance(harness.attempt(server), Receipt)
     assert are_files(server, report=data)
 
 
-# --- the past never wins, and what is not ours stays ---
+# --- an older version never wins, and files of others stay ---
 
 
 def newer_version(harness: LedgerHarness, data: bytes) -> Any:
@@ -409,7 +409,7 @@ class HangsAndKeepsFiles(KeepsFiles, HangsInRename):
 
 
 class HangsAndKeepsNames(HangsAndKeepsFiles):
-    """Neither lets it anybody rename a file but with posix-rename."""
+    """Also refuses every RENAME of version 3."""
 
     async def rename(self, oldpath: bytes, newpath: bytes) -> Any:
         if self.fault.strike():
@@ -418,7 +418,7 @@ class HangsAndKeepsNames(HangsAndKeepsFiles):
 
 
 @pytest.mark.parametrize("kind", [HangsInRename, HangsAndKeepsFiles])
-def test_delayed_rename_of_an_older_version_finds_nothing_to_rename(
+def test_delayed_rename_of_an_older_version_does_not_replace_the_newer_file(
     kind: Any, data: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     server = start(kind)
@@ -431,7 +431,7 @@ def test_delayed_rename_of_an_older_version_finds_nothing_to_rename(
     assert isinstance(harness.attempt(server), Superseded)
 
 
-def test_newer_version_waits_where_an_older_rename_cannot_be_prevented(
+def test_newer_version_is_retried_while_an_older_rename_cannot_be_prevented(
     data: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     server = start(HangsAndKeepsNames)
@@ -446,7 +446,7 @@ def test_newer_version_waits_where_an_older_rename_cannot_be_prevented(
     assert (server.root / KEY).read_bytes() == b"newer" + data
 
 
-def test_delayed_move_aside_does_not_take_the_delivered_file_away(
+def test_delayed_move_aside_does_not_move_the_delivered_file(
     data: bytes, old: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     with without_extensions(POSIX_RENAME):
@@ -460,7 +460,7 @@ def test_delayed_move_aside_does_not_take_the_delivered_file_away(
     assert harness.keys_with_leftovers() == 1
 
 
-def test_server_that_announces_replacing_and_does_not_gets_the_old_file_moved_aside(
+def test_old_file_is_moved_aside_where_posix_rename_does_not_replace(
     data: bytes, old: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     server = start(AnnouncesReplacing)
@@ -471,10 +471,10 @@ def test_server_that_announces_replacing_and_does_not_gets_the_old_file_moved_as
     assert harness.names() == {}
 
 
-# --- what is left is known ---
+# --- leftovers are in the ledger ---
 
 
-def test_file_of_a_dead_lettered_object_is_listed_and_used_by_the_redrive(
+def test_staged_file_of_a_dead_lettered_object_is_listed_and_used_by_the_redrive(
     data: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     server = start(RefusesRequest, "posix_rename")
@@ -491,7 +491,7 @@ def test_file_of_a_dead_lettered_object_is_listed_and_used_by_the_redrive(
     assert (harness.names(), harness.keys_with_leftovers()) == ({}, 0)
 
 
-def test_old_file_that_may_not_be_removed_is_listed_until_it_may(
+def test_aside_file_that_cannot_be_removed_is_listed_until_it_is_removed(
     data: bytes, old: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     with without_extensions(POSIX_RENAME):
@@ -500,7 +500,7 @@ def test_old_file_that_may_not_be_removed_is_listed_until_it_may(
         assert isinstance(harness.attempt(server), Receipt)
         assert list(harness.names().values()) == ["aside"]
         assert harness.keys_with_leftovers() == 1
-        assert set(harness.names()) == set(files_below(server.root)) - {KEY}
+        assert set(harness.names()) == set(contents_below(server.root)) - {KEY}
         fault.clear()
         assert isinstance(harness.attempt(server, ref=newer_version(harness, b"newer")), Receipt)
     assert are_files(server, report=b"newer")
@@ -517,7 +517,7 @@ class HangsUpOnceAndRefusesNames(RefusesRequest):
         await super().before(operation)
 
 
-def test_name_that_is_gone_is_not_removed_at_every_retry(
+def test_removed_name_is_not_removed_again_at_every_retry(
     data: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     server = start(HangsUpOnceAndRefusesNames, "posix_rename")
@@ -531,7 +531,7 @@ def test_name_that_is_gone_is_not_removed_at_every_retry(
     assert fault.requests["remove"] == removed
 
 
-def test_directory_that_was_changed_after_a_dead_lettered_rename_takes_effect(
+def test_changed_directory_applies_to_a_dead_lettered_object(
     data: bytes, harness: LedgerHarness, start: Start, fault: Fault
 ) -> None:
     server = start(RefusesRequest, "posix_rename")
@@ -542,4 +542,4 @@ def test_directory_that_was_changed_after_a_dead_lettered_rename_takes_effect(
     receipt = harness.attempt(server, directory="elsewhere")
     assert isinstance(receipt, Receipt)
     assert receipt.remote_path == f"elsewhere/{KEY}"
-    assert files_below(server.root) == {f"elsewhere/{KEY}": data}
+    assert contents_below(server.root) == {f"elsewhere/{KEY}": data}

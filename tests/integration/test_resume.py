@@ -24,7 +24,7 @@ from tests.support.faults.sftp_server import (
     WritesInOrderOnly,
     faulty,
 )
-from tests.support.partner import files_below, partner_at, upload
+from tests.support.partner import client_for, contents_below, upload
 from tests.support.sources import BytesSource
 
 MIB = 1024 * 1024
@@ -34,13 +34,13 @@ TEMPORARY = "deep/.a.part"
 
 @pytest.fixture(params=[1, 2, 3], ids=["one stream", "two channels", "three streams"])
 def resume(request: pytest.FixtureRequest) -> Callable[..., Staged]:
-    """Sends from `start` on over new connections, and stops at call number `stop` of the condition."""
+    """Sends from `start` on over new connections, and stops at call number `stop` of the stop condition."""
 
     def resume(server: RunningServer, *, start: int = 0, stop: int = 10**9) -> Staged:
-        partner = partner_at(server, max_connections=1 if request.param == 2 else request.param)
+        client = client_for(server, max_connections=1 if request.param == 2 else request.param)
         questions = iter(range(10**9))
         sent = upload(
-            partner,
+            client,
             BytesSource(DATA),
             "deep/a.bin",
             temporary=TEMPORARY,
@@ -48,7 +48,7 @@ def resume(request: pytest.FixtureRequest) -> Callable[..., Staged]:
             stop=lambda: next(questions) >= stop,
             most_streams=request.param,
         )
-        partner.close()
+        client.close()
         return sent
 
     return resume
@@ -56,7 +56,7 @@ def resume(request: pytest.FixtureRequest) -> Callable[..., Staged]:
 
 @pytest.mark.usefixtures("streams_at_any_distance")
 @pytest.mark.parametrize("stops", [[1], [40], [3, 20, 20], [15] * 6])
-def test_file_is_complete_after_interruptions(
+def test_interrupted_upload_is_completed(
     stops: list[int], server: RunningServer, resume: Callable[..., Staged]
 ) -> None:
     start = 0
@@ -70,7 +70,7 @@ def test_file_is_complete_after_interruptions(
         # Bytes after that are undefined; the checksum may end before it.
         start = max(0, sent.acknowledged - 1000)
     assert resume(server, start=start).complete
-    is_complete = files_below(server.root) == {"deep/a.bin": DATA}
+    is_complete = contents_below(server.root) == {"deep/a.bin": DATA}
     assert is_complete
 
 
@@ -82,33 +82,35 @@ def test_removed_temporary_file_raises_checkpoint_lost(
     (server.root / TEMPORARY).unlink()
     with pytest.raises(CheckpointLost):
         resume(server, start=sent.acknowledged)
-    assert files_below(server.root) == {}
+    assert contents_below(server.root) == {}
 
 
 @pytest.fixture
-def asked(root: Path, request: pytest.FixtureRequest) -> Iterator[SftpClient]:
+def client(root: Path, request: pytest.FixtureRequest) -> Iterator[SftpClient]:
     with start_asyncssh_server(root, sftp_factory=faulty(request.param, Fault())) as server:
-        partner = partner_at(server)
-        yield partner
-        partner.close()
+        client = client_for(server)
+        yield client
+        client.close()
 
 
-@pytest.mark.parametrize("asked", [WatchedServer, DeniesLooking], indirect=True)
-def test_server_that_resumes_files_is_recognized(asked: SftpClient, root: Path) -> None:
-    assert asked.supports_resume("new/.a.part")
-    assert files_below(root) == {}
+@pytest.mark.parametrize("client", [WatchedServer, DeniesLooking], indirect=True)
+def test_server_that_supports_resume_is_recognized(client: SftpClient, root: Path) -> None:
+    assert client.supports_resume("new/.a.part")
+    assert contents_below(root) == {}
 
 
-@pytest.mark.parametrize("asked", [SpoolsPerHandle, IgnoresOffsets], indirect=True)
-def test_server_that_does_not_resume_files_is_recognized(asked: SftpClient, root: Path) -> None:
-    assert not asked.supports_resume("new/.a.part")
-    assert files_below(root) == {}
+@pytest.mark.parametrize("client", [SpoolsPerHandle, IgnoresOffsets], indirect=True)
+def test_server_that_does_not_support_resume_is_recognized(client: SftpClient, root: Path) -> None:
+    assert not client.supports_resume("new/.a.part")
+    assert contents_below(root) == {}
 
 
 @pytest.mark.parametrize(
-    "asked", [OneOpenFile, RefusesSecondOpen, WritesInOrderOnly, RefusesReading], indirect=True
+    "client", [OneOpenFile, RefusesSecondOpen, WritesInOrderOnly, RefusesReading], indirect=True
 )
-def test_error_of_server_that_refuses_the_probe_names_the_probe_file(asked: SftpClient, root: Path) -> None:
+def test_refused_resume_probe_is_reported_with_the_name_of_the_probe_file(
+    client: SftpClient, root: Path
+) -> None:
     with pytest.raises(RequestRefused, match=r"-resume\.part"):
-        asked.supports_resume("new/.a.part")
-    assert files_below(root) == {}
+        client.supports_resume("new/.a.part")
+    assert contents_below(root) == {}

@@ -84,7 +84,7 @@ def connected(script: Script) -> Iterator[tuple[Running, Connection]]:
 # --- before the host key is checked ---
 
 
-def test_list_of_4_billion_extensions_ends_the_connection_and_its_thread() -> None:
+def test_list_of_4_billion_extensions_ends_the_connection() -> None:
     script = Script(after_newkeys=lambda server: server.say(EXT_INFO, number(2**32 - 1)))
     with raw_server(script) as running:
         stranger = replace(running.address, host_keys=(_pin(new_key()),))
@@ -103,7 +103,7 @@ def test_packet_of_impossible_length_before_the_key_exchange_is_refused(length: 
 
 
 @pytest.mark.parametrize("size", [0, 1, 63, 200])
-def test_signature_of_another_length_is_an_unreachable_partner(size: int) -> None:
+def test_signature_of_wrong_length_is_an_unreachable_partner(size: int) -> None:
     class Signs(paramiko.Ed25519Key):
         def sign_ssh_data(self, data: bytes, algorithm: str | None = None) -> paramiko.Message:
             message = paramiko.Message()
@@ -124,8 +124,8 @@ def _pin(key: paramiko.PKey) -> str:
 # --- during the login ---
 
 
-def test_wrong_password_that_is_refused_in_latin_1_is_one_login_and_a_refusal() -> None:
-    """In ASCII it was. In Latin-1 it was an error that the circuit breaker did not see."""
+def test_refusal_in_latin_1_is_one_login_and_login_refused() -> None:
+    """Regression: in Latin-1 it was an error that the circuit breaker did not see."""
 
     def disconnect(server: RawTransport) -> None:
         server.say(DISCONNECT, number(2), text(LATIN_1), text(b"de-\xe4"))
@@ -135,7 +135,7 @@ def test_wrong_password_that_is_refused_in_latin_1_is_one_login_and_a_refusal() 
         assert len(running.logins) == 1
 
 
-def test_methods_in_latin_1_are_a_refusal() -> None:
+def test_list_of_methods_in_latin_1_is_login_refused() -> None:
     def refuse(server: RawTransport) -> None:
         server.say(51, text(b"password,m\xe4thod"), b"\0")
 
@@ -143,7 +143,7 @@ def test_methods_in_latin_1_are_a_refusal() -> None:
         assert isinstance(refused(running, WRONG), LoginRefused)
 
 
-def test_disconnect_right_behind_the_new_keys_is_no_refused_login() -> None:
+def test_disconnect_right_after_the_key_exchange_is_not_login_refused() -> None:
     def disconnect(server: RawTransport) -> None:
         server.say(DISCONNECT, number(11), text(b"closed for maintenance"), text(b""))
 
@@ -154,7 +154,7 @@ def test_disconnect_right_behind_the_new_keys_is_no_refused_login() -> None:
             assert not isinstance(error, LoginRefused)
 
 
-NONSENSE: dict[str, Callable[[RawTransport], None]] = {
+MALFORMED: dict[str, Callable[[RawTransport], None]] = {
     "a packet of 2 GB": lambda server: server.say_raw(number(2**31) + bytes(64)),
     "a packet that is not authentic": lambda server: server.say_raw(number(32) + bytes(48)),
     "no type": lambda server: server.say_raw(bytes(40)),
@@ -164,18 +164,18 @@ NONSENSE: dict[str, Callable[[RawTransport], None]] = {
 }
 
 
-@pytest.mark.parametrize("nonsense", NONSENSE.values(), ids=NONSENSE)
-def test_nonsense_instead_of_an_answer_to_the_login_is_seen_by_the_circuit_breaker(
-    nonsense: Callable[[RawTransport], None],
+@pytest.mark.parametrize("malformed", MALFORMED.values(), ids=MALFORMED)
+def test_malformed_reply_to_the_login_is_a_partner_error(
+    malformed: Callable[[RawTransport], None],
 ) -> None:
-    with raw_server(Script(at_login=nonsense)) as running:
+    with raw_server(Script(at_login=malformed)) as running:
         error = refused(running)
         assert isinstance(error, PartnerError)
         assert not isinstance(error, LoginRefused), error
         assert len(running.logins) == 1
 
 
-def test_unknown_message_number_changes_nothing() -> None:
+def test_unknown_message_number_is_ignored() -> None:
     """OpenSSH's ping has number 192, and paramiko fails with a KeyError."""
 
     def say_all(server: RawTransport) -> None:
@@ -190,7 +190,7 @@ def test_unknown_message_number_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("secret", [PASSWORD, "the-wrong-pässword"])
-def test_password_that_a_server_repeats_stands_in_no_error(secret: str) -> None:
+def test_password_echoed_by_the_server_is_in_no_error(secret: str) -> None:
     def repeat(server: RawTransport) -> None:
         server.say(DISCONNECT, number(2), text(f"no {secret} here".encode()), text(b""))
 
@@ -208,8 +208,8 @@ def test_packet_of_2_gb_after_the_login_ends_the_connection() -> None:
         assert isinstance(refused(running), TransferError | PartnerError)
 
 
-def test_unread_stderr_does_not_use_up_the_window() -> None:
-    """It did after 2 MB: 1,900 small files at a server that logs a line for each."""
+def test_stderr_does_not_use_up_the_window() -> None:
+    """Regression: it did after 2 MB, or 1,900 small files at a server that logs a line for each."""
     logged = 0
 
     def log(channel: paramiko.Channel) -> None:
@@ -224,7 +224,7 @@ def test_unread_stderr_does_not_use_up_the_window() -> None:
     assert logged >= 3 * incoming.WINDOW_BYTES
 
 
-def test_flood_of_stderr_is_not_kept() -> None:
+def test_flood_of_stderr_is_not_kept_in_memory() -> None:
     def flood(server: RawTransport, channel: paramiko.Channel) -> None:
         for _ in range(40 * MIB // 32_000):  # without a look at the window
             server.say(CHANNEL_EXTENDED_DATA, number(channel.get_id()), number(1), text(bytes(32_000)))
@@ -242,7 +242,7 @@ def _resident_bytes() -> int:
     return pages * resource.getpagesize()
 
 
-def test_other_host_key_when_keys_are_renewed_ends_the_connection() -> None:
+def test_other_host_key_in_a_later_key_exchange_ends_the_connection() -> None:
     script = Script(at_subsystem=lambda _server, channel: speak_sftp(channel))
     with connected(script) as (running, connection):
         connection.session.ping()
@@ -255,7 +255,7 @@ def test_other_host_key_when_keys_are_renewed_ends_the_connection() -> None:
         assert "another host key" in str(connection.transport.get_exception())
 
 
-def test_same_host_key_when_keys_are_renewed_is_fine() -> None:
+def test_same_host_key_in_a_later_key_exchange_is_accepted() -> None:
     script = Script(at_subsystem=lambda _server, channel: speak_sftp(channel))
     with connected(script) as (running, connection):
         running.transports[0].renegotiate_keys()
@@ -264,13 +264,13 @@ def test_same_host_key_when_keys_are_renewed_is_fine() -> None:
 
 
 class NeverWaitedFor(threading.Event):
-    """Fails who waits for it."""
+    """Raises when it is waited for."""
 
     def wait(self, timeout: float | None = None) -> bool:
         raise AssertionError("close waits for a key exchange")
 
 
-def test_key_exchange_that_never_ends_does_not_hold_up_close() -> None:
+def test_endless_key_exchange_does_not_block_close() -> None:
     script = Script(at_subsystem=lambda _server, channel: speak_sftp(channel), never_renews_keys=True)
     with connected(script) as (_, connection):
         transport: Any = connection.transport
@@ -281,7 +281,7 @@ def test_key_exchange_that_never_ends_does_not_hold_up_close() -> None:
     assert not transport.is_active()
 
 
-def test_what_has_to_wait_for_new_keys_is_sent_when_they_are_there() -> None:
+def test_messages_held_back_during_a_key_exchange_are_sent_after_it() -> None:
     ended = threading.Event()
 
     def speak(_server: RawTransport, channel: paramiko.Channel) -> None:

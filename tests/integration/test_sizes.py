@@ -19,7 +19,7 @@ from s3_to_sftp.sftp.write_window import WINDOW_BYTES
 from s3_to_sftp.ssh.connect import Timeouts
 from tests.support import partner
 from tests.support.faults.sftp_server import without_extensions
-from tests.support.partner import partner_at, send, tuned
+from tests.support.partner import client_for, send, tuned
 from tests.support.sources import BytesSource, GatheringSource, StampedSource
 
 KIB = 1024
@@ -42,7 +42,7 @@ BOUNDARIES = [
     WRITE,
     4 * MIB,  # a range of a stream
     MIB,  # its last ones
-    128 * KIB,  # what is collected before it is sent
+    128 * KIB,  # collected before it is sent
     2 * MIB,  # the window of OpenSSH
     WINDOW_BYTES,
     16 * SAFE_WRITE,
@@ -74,13 +74,13 @@ def server(
 
 
 @pytest.fixture(scope="module")
-def partners(server: RunningServer) -> Iterator[dict[int, SftpClient]]:
-    """One partner for each number of streams, with connections that stay warm from size to size."""
-    partners = {
-        streams: partner_at(server, max_connections=streams, timeouts=Timeouts()) for streams in range(1, 5)
+def clients(server: RunningServer) -> Iterator[dict[int, SftpClient]]:
+    """One client for each number of streams, with connections that are reused for all sizes."""
+    clients = {
+        streams: client_for(server, max_connections=streams, timeouts=Timeouts()) for streams in range(1, 5)
     }
-    yield partners
-    for each in partners.values():
+    yield clients
+    for each in clients.values():
         each.close()
 
 
@@ -100,10 +100,10 @@ def streams_of_any_size(request: pytest.FixtureRequest) -> Iterator[None]:
 )
 @given(size=SIZES, streams=st.integers(1, 4))
 def test_any_size_arrives_on_any_number_of_streams(
-    size: int, streams: int, server: RunningServer, partners: dict[int, SftpClient]
+    size: int, streams: int, server: RunningServer, clients: dict[int, SftpClient]
 ) -> None:
     data = DATA[:size]
-    send(partners[streams], GatheringSource(data), "report.bin")
+    send(clients[streams], GatheringSource(data), "report.bin")
     assert sha256_of(server.root / "report.bin") == hashlib.sha256(data).digest()
     assert [path.name for path in server.root.iterdir()] == ["report.bin"]
 
@@ -112,17 +112,17 @@ def test_any_size_arrives_on_any_number_of_streams(
 @pytest.mark.parametrize("server", ["sshd"], indirect=True)
 @pytest.mark.usefixtures("streams_at_any_distance")
 def test_each_boundary_arrives_once_without_a_hole(
-    streams: int, server: RunningServer, partners: dict[int, SftpClient]
+    streams: int, server: RunningServer, clients: dict[int, SftpClient]
 ) -> None:
     for boundary in BOUNDARIES:
         for size in range(max(0, boundary - 1), boundary + 2):
-            send(partners[streams], BytesSource(DATA[:size]), "report.bin")
+            send(clients[streams], BytesSource(DATA[:size]), "report.bin")
             assert sha256_of(server.root / "report.bin") == hashlib.sha256(DATA[:size]).digest()
 
 
 @pytest.fixture
 def in_memory() -> Iterator[Path]:
-    """A folder in memory, for what would wear out a disk."""
+    """A folder in memory, to spare the disk."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
         yield Path(folder)
 
@@ -153,7 +153,7 @@ def test_offsets_beyond_32_bits_arrive_where_they_belong(
     monkeypatch.setattr(partner, "TUNING", tuned(4 * MIB))
     source = StampedSource(size)
     with start_sshd(in_memory) as server:
-        client = partner_at(server, max_connections=2, timeouts=Timeouts())
+        client = client_for(server, max_connections=2, timeouts=Timeouts())
         send(client, source, "big.bin")
         client.close()
     assert (in_memory / "big.bin").stat().st_size == size

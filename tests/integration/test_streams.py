@@ -1,4 +1,4 @@
-"""Several streams, resuming, lost connections at real servers: what arrives is right, or is not there."""
+"""Streams, resuming and lost connections at real servers: a file is complete or has no final name."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.support.faults.sftp_server import (
 )
 from tests.support.faults.tcp_proxy import Plan, tcp_proxy
 from tests.support.other_servers import start_rclone
-from tests.support.partner import files_below, partner_at, send, upload
+from tests.support.partner import client_for, contents_below, send, upload
 from tests.support.sources import BytesSource, GatheringSource
 
 MIB = 1024 * 1024
@@ -45,51 +45,51 @@ def stack() -> Iterator[ExitStack]:
 
 
 def same(found: bytes, expected: bytes) -> bool:
-    """Compare without the explanation that pytest would give for minutes."""
+    """Compare without an explanation by pytest, which would take minutes."""
     return found == expected
 
 
-# --- the proof ---
+# --- the probe for parallel writes ---
 
 
 @pytest.mark.usefixtures("streams_at_any_distance")
 @pytest.mark.parametrize("cache", ["writes", "full"])
 @pytest.mark.parametrize("max_connections", [1, 3], ids=["channels", "connections"])
-def test_rclone_that_wipes_what_was_written_gets_one_stream(
+def test_rclone_that_discards_earlier_writes_gets_one_stream(
     cache: str, max_connections: int, root: Path, stack: ExitStack
 ) -> None:
     server = stack.enter_context(start_rclone(root, cache=cache))
-    partner = partner_at(server, max_connections=max_connections)
-    stack.callback(partner.close)
+    client = client_for(server, max_connections=max_connections)
+    stack.callback(client.close)
     for name in ("a.bin", "b.bin"):
-        assert send(partner, GatheringSource(DATA), name) == 1
+        assert send(client, GatheringSource(DATA), name) == 1
         assert same((root / name).read_bytes(), DATA)
-    assert set(files_below(root)) == {"a.bin", "b.bin"}
+    assert set(contents_below(root)) == {"a.bin", "b.bin"}
 
 
 @pytest.mark.usefixtures("streams_at_any_distance")
-def test_large_object_in_a_new_directory_gets_streams(server: RunningServer, stack: ExitStack) -> None:
-    partner = partner_at(server, max_connections=3)
-    stack.callback(partner.close)
-    assert send(partner, GatheringSource(DATA), "2026/11/28/a.bin") == 3
+def test_large_object_in_a_new_directory_gets_three_streams(server: RunningServer, stack: ExitStack) -> None:
+    client = client_for(server, max_connections=3)
+    stack.callback(client.close)
+    assert send(client, GatheringSource(DATA), "2026/11/28/a.bin") == 3
     assert same((server.root / "2026/11/28/a.bin").read_bytes(), DATA)
 
 
 @pytest.mark.usefixtures("streams_at_any_distance")
-def test_server_with_one_handle_for_each_connection_gets_streams(root: Path, stack: ExitStack) -> None:
+def test_server_with_one_handle_per_connection_gets_three_streams(root: Path, stack: ExitStack) -> None:
     server = stack.enter_context(start_asyncssh_server(root, sftp_factory=faulty(OneHandle, Fault())))
-    partner = partner_at(server, max_connections=3)
-    stack.callback(partner.close)
-    send(partner, BytesSource(LARGE), "a.bin")
+    client = client_for(server, max_connections=3)
+    stack.callback(client.close)
+    send(client, BytesSource(LARGE), "a.bin")
     assert same((root / "a.bin").read_bytes(), LARGE)
-    assert send(partner, GatheringSource(DATA), "b.bin") == 3
+    assert send(client, GatheringSource(DATA), "b.bin") == 3
     assert same((root / "b.bin").read_bytes(), DATA)
-    assert set(files_below(root)) == {"a.bin", "b.bin"}
+    assert set(contents_below(root)) == {"a.bin", "b.bin"}
 
 
 @pytest.mark.usefixtures("streams_at_any_distance")
-def test_server_that_was_exchanged_must_show_it_anew(root: Path, stack: ExitStack) -> None:
-    """The address and the host key are those of the first one; it keeps apart what two handles write."""
+def test_replaced_server_is_probed_again_for_parallel_writes(root: Path, stack: ExitStack) -> None:
+    """The second server has the address and host key of the first; it discards parallel writes."""
     kinds: list[type[WatchedServer]] = [WatchedServer]
     fault = Fault()
     server = stack.enter_context(
@@ -97,13 +97,13 @@ def test_server_that_was_exchanged_must_show_it_anew(root: Path, stack: ExitStac
     )
     proxy = stack.enter_context(tcp_proxy(server.port))
     now = 0.0
-    partner = partner_at(server, port=proxy.port, max_connections=3, clock=lambda: now)
-    stack.callback(partner.close)
-    assert send(partner, GatheringSource(DATA), "a.bin") == 3
+    client = client_for(server, port=proxy.port, max_connections=3, clock=lambda: now)
+    stack.callback(client.close)
+    assert send(client, GatheringSource(DATA), "a.bin") == 3
     kinds.append(SpoolsPerHandle)
     proxy.cut()
     now = 3600.0
-    assert send(partner, GatheringSource(DATA[::-1]), "a.bin") == 1
+    assert send(client, GatheringSource(DATA[::-1]), "a.bin") == 1
     assert same((root / "a.bin").read_bytes(), DATA[::-1])
 
 
@@ -113,9 +113,9 @@ def test_server_that_was_exchanged_must_show_it_anew(root: Path, stack: ExitStac
 def until_complete(
     attempt: Callable[[int, str, int | None], Staged], *, at_most: int = 30
 ) -> tuple[Staged, int]:
-    """Send as a delivery does: on a new connection from where the last one was lost.
+    """Send as a delivery does: resume over a new connection where the last one was lost.
 
-    Over one connection from the moment on in which several were lost at once.
+    From the first loss without progress on, over one connection.
     """
     start, temporary, streams = 0, TEMPORARY, None
     for number in range(1, 1 + at_most):
@@ -127,12 +127,12 @@ def until_complete(
             assert sent.streams > 1
             streams = 1
         start, temporary = sent.acknowledged, sent.temporary
-    raise AssertionError("no end")
+    raise AssertionError("the upload never ends")
 
 
 @pytest.mark.parametrize("max_connections", [1, 3])
 @pytest.mark.parametrize("most", [1_000, 40])
-def test_server_that_closes_after_some_requests_gets_everything(
+def test_file_arrives_complete_at_server_that_closes_after_some_requests(
     most: int, max_connections: int, root: Path, stack: ExitStack, request: pytest.FixtureRequest
 ) -> None:
     if max_connections > 1:
@@ -141,66 +141,66 @@ def test_server_that_closes_after_some_requests_gets_everything(
     factory = faulty(ClosesAfterRequests, fault, most=most)
     stack.enter_context(without_extensions(LIMITS))  # then a WRITE holds 32 KiB
     server = stack.enter_context(start_asyncssh_server(root, sftp_factory=factory))
-    partner = partner_at(server, max_connections=max_connections)
-    stack.callback(partner.close)
+    client = client_for(server, max_connections=max_connections)
+    stack.callback(client.close)
     data = LARGE if most == 1_000 else DATA
 
     def attempt(start: int, temporary: str, streams: int | None) -> Staged:
         return upload(
-            partner, BytesSource(data), "a.bin", temporary=temporary, start=start, most_streams=streams
+            client, BytesSource(data), "a.bin", temporary=temporary, start=start, most_streams=streams
         )
 
     until_complete(attempt)
     assert same((root / "a.bin").read_bytes(), data)
-    assert fault.requests["write"] * 32 * 1024 < 3 * len(data), "not sent again and again"
+    assert fault.requests["write"] * 32 * 1024 < 3 * len(data), "bytes are sent repeatedly"
 
 
 @pytest.mark.parametrize("action", ["cut", "reset"])
 @pytest.mark.parametrize("max_connections", [1, 3])
 @pytest.mark.usefixtures("streams_at_any_distance")
-def test_what_was_acknowledged_before_a_loss_is_kept(
+def test_acknowledged_bytes_are_kept_when_the_connection_is_lost(
     max_connections: int, action: str, server: RunningServer, stack: ExitStack
 ) -> None:
     proxy = stack.enter_context(tcp_proxy(server.port))
     proxy.plan = Plan(action=action, to_server=3 * MIB)  # type: ignore[arg-type] # one of the two
-    partner = partner_at(server, port=proxy.port, max_connections=max_connections)
-    stack.callback(partner.close)
+    client = client_for(server, port=proxy.port, max_connections=max_connections)
+    stack.callback(client.close)
     starts: list[int] = []
 
     def attempt(start: int, temporary: str, streams: int | None) -> Staged:
         starts.append(start)
         return upload(
-            partner, BytesSource(DATA), "a.bin", temporary=temporary, start=start, most_streams=streams
+            client, BytesSource(DATA), "a.bin", temporary=temporary, start=start, most_streams=streams
         )
 
     until_complete(attempt)
     assert same((server.root / "a.bin").read_bytes(), DATA)
     assert starts == sorted(starts)
     assert all(starts.count(start) <= 2 for start in starts)
-    partner.remove(TEMPORARY)  # as a delivery does that was interrupted: with it goes what a probe has left
-    assert files_below(server.root).keys() == {"a.bin"}
+    client.remove(TEMPORARY)  # as an interrupted delivery does: that includes a probe file
+    assert contents_below(server.root).keys() == {"a.bin"}
 
 
-def test_loss_before_the_first_acknowledgement_is_raised(root: Path, stack: ExitStack) -> None:
+def test_connection_lost_before_the_first_acknowledgement_is_an_error(root: Path, stack: ExitStack) -> None:
     server = stack.enter_context(
         start_asyncssh_server(root, sftp_factory=faulty(ClosesAfterRequests, Fault(), most=0))
     )
-    partner = partner_at(server)
-    stack.callback(partner.close)
+    client = client_for(server)
+    stack.callback(client.close)
     with pytest.raises(ConnectionLost):
-        upload(partner, BytesSource(DATA), "a.bin", temporary=TEMPORARY)
+        upload(client, BytesSource(DATA), "a.bin", temporary=TEMPORARY)
 
 
-def test_file_whose_tail_was_lost_with_the_connection_is_not_resumed(root: Path, stack: ExitStack) -> None:
+def test_file_that_lost_acknowledged_bytes_is_not_resumed(root: Path, stack: ExitStack) -> None:
     server = stack.enter_context(
         start_asyncssh_server(root, sftp_factory=faulty(LosesTheTail, Fault(), most=20))
     )
-    partner = partner_at(server)
-    stack.callback(partner.close)
-    sent = upload(partner, BytesSource(DATA), "a.bin", temporary=TEMPORARY)
+    client = client_for(server)
+    stack.callback(client.close)
+    sent = upload(client, BytesSource(DATA), "a.bin", temporary=TEMPORARY)
     assert sent.lost
     with pytest.raises(CheckpointLost, match="were acknowledged"):
-        upload(partner, BytesSource(DATA), "a.bin", temporary=TEMPORARY, start=sent.acknowledged)
+        upload(client, BytesSource(DATA), "a.bin", temporary=TEMPORARY, start=sent.acknowledged)
 
 
 # --- the size ---
@@ -208,15 +208,15 @@ def test_file_whose_tail_was_lost_with_the_connection_is_not_resumed(root: Path,
 
 @pytest.mark.usefixtures("streams_at_any_distance")
 @pytest.mark.parametrize("streams", [1, 3])
-def test_file_of_another_size_gets_no_final_name(streams: int, root: Path, stack: ExitStack) -> None:
+def test_file_of_wrong_size_gets_no_final_name(streams: int, root: Path, stack: ExitStack) -> None:
     fault = Fault()
     server = stack.enter_context(start_asyncssh_server(root, sftp_factory=faulty(ShortensAtClose, fault)))
-    partner = partner_at(server, max_connections=streams)
-    stack.callback(partner.close)
+    client = client_for(server, max_connections=streams)
+    stack.callback(client.close)
 
     def attempt() -> TransferError | None:
         try:
-            upload(partner, GatheringSource(DATA), "a.bin", temporary=TEMPORARY, most_streams=streams)
+            upload(client, GatheringSource(DATA), "a.bin", temporary=TEMPORARY, most_streams=streams)
         except SizeMismatch as mismatch:
             return mismatch
         return None
@@ -225,18 +225,18 @@ def test_file_of_another_size_gets_no_final_name(streams: int, root: Path, stack
     if streams > 1:  # for one stream FSTAT travels with the data, and was right then
         assert error is not None
         assert f"{len(DATA)} were acknowledged" in error.reason
-        assert files_below(root) == {}
+        assert contents_below(root) == {}
     fault.clear()
     assert attempt() is None
     assert same((root / "a.bin").read_bytes(), DATA)
 
 
-def test_server_that_tells_the_size_only_after_the_close_is_asked_then(root: Path, stack: ExitStack) -> None:
+def test_size_is_read_after_close_at_server_that_reports_it_only_then(root: Path, stack: ExitStack) -> None:
     fault = Fault()
     server = stack.enter_context(start_asyncssh_server(root, sftp_factory=faulty(TellsSizeLate, fault)))
-    partner = partner_at(server)
-    stack.callback(partner.close)
-    sent = upload(partner, BytesSource(DATA), "a.bin", temporary=TEMPORARY)
+    client = client_for(server)
+    stack.callback(client.close)
+    sent = upload(client, BytesSource(DATA), "a.bin", temporary=TEMPORARY)
     assert fault.caused
     assert sent.seen is not None
     assert sent.seen.size == len(DATA)
@@ -245,12 +245,12 @@ def test_server_that_tells_the_size_only_after_the_close_is_asked_then(root: Pat
 
 @pytest.mark.parametrize("streams", [1, 3])
 @pytest.mark.usefixtures("streams_at_any_distance")
-def test_size_and_time_are_shown_before_the_final_name_is_given(
+def test_upload_returns_the_size_and_modification_time_of_the_file(
     streams: int, server: RunningServer, stack: ExitStack
 ) -> None:
-    partner = partner_at(server, max_connections=streams)
-    stack.callback(partner.close)
-    what = upload(partner, GatheringSource(DATA), "a.bin", temporary=TEMPORARY, most_streams=streams).seen
+    client = client_for(server, max_connections=streams)
+    stack.callback(client.close)
+    what = upload(client, GatheringSource(DATA), "a.bin", temporary=TEMPORARY, most_streams=streams).seen
     assert what is not None
     assert what.is_regular
     found = (server.root / "a.bin").stat()
@@ -260,11 +260,11 @@ def test_size_and_time_are_shown_before_the_final_name_is_given(
 # --- resuming ---
 
 
-def test_file_is_resumed_at_a_server_with_one_session_for_each_login(root: Path, stack: ExitStack) -> None:
+def test_file_is_resumed_at_server_with_one_session_per_login(root: Path, stack: ExitStack) -> None:
     skip_without_sshd()
     server = stack.enter_context(start_sshd(root, extra_config=["MaxSessions 1"]))
     (root / TEMPORARY).write_bytes(DATA[:MIB])
-    partner: SftpClient = partner_at(server)
-    stack.callback(partner.close)
-    assert upload(partner, BytesSource(DATA), "a.bin", temporary=TEMPORARY, start=MIB).complete
+    client: SftpClient = client_for(server)
+    stack.callback(client.close)
+    assert upload(client, BytesSource(DATA), "a.bin", temporary=TEMPORARY, start=MIB).complete
     assert same((root / "a.bin").read_bytes(), DATA)

@@ -1,4 +1,4 @@
-"""The circuit breaker spares a partner who refuses us: thirty new functions make one login, or three."""
+"""The circuit breaker limits logins at a partner that refuses them: thirty functions make one or three."""
 
 from __future__ import annotations
 
@@ -47,47 +47,47 @@ def env(dynamodb: Any) -> Iterator[InvocationEnvironment]:
     dynamodb.delete_table(TableName=TABLE)
 
 
-def answers(method: str, *said: bytes) -> Script:
+def script_for(method: str, *said: bytes) -> Script:
     def script(asked: Asked) -> Sequence[bytes]:
         return [failure(method)] if asked.method == "none" else said
 
     return script
 
 
-def ends_at_once(channel: paramiko.Channel) -> None:
+def end_session(channel: paramiko.Channel) -> None:
     channel.send_exit_status(127)
     channel.close()
 
 
-def greets(channel: paramiko.Channel) -> None:
+def send_greeting(channel: paramiko.Channel) -> None:
     channel.sendall(b"Bienvenue \xe0 la banque\r\n")
 
 
 REFUSALS: dict[str, tuple[type[Exception], dict[str, Any]]] = {
-    "wrong password": (LoginRefused, {"script": answers("password", failure("password"))}),
+    "wrong password": (LoginRefused, {"script": script_for("password", failure("password"))}),
     "wrong password, in Latin-1": (
         LoginRefused,
-        {"script": answers("password", banner(b"Zugang verweigert f\xfcr Sie"), failure("password"))},
+        {"script": script_for("password", banner(b"Zugang verweigert f\xfcr Sie"), failure("password"))},
     ),
     "wrong password, and goodbye": (
         LoginRefused,
-        {"script": answers("password", disconnect(2, b"Zu viele Fehlversuche f\xfcr heute"))},
+        {"script": script_for("password", disconnect(2, b"Zu viele Fehlversuche f\xfcr heute"))},
     ),
-    "expired password": (PasswordExpired, {"script": answers("password", wants_new_password(b"expired"))}),
+    "expired password": (PasswordExpired, {"script": script_for("password", wants_new_password(b"expired"))}),
     "a code": (
         SecondFactorRequired,
-        {"script": answers("keyboard-interactive", prompts(b"Verification code: "))},
+        {"script": script_for("keyboard-interactive", prompts(b"Verification code: "))},
     ),
-    "a limit": (TooManyConnections, {"script": answers("password", disconnect(12, b"too many users"))}),
+    "a limit": (TooManyConnections, {"script": script_for("password", disconnect(12, b"too many users"))}),
     "silence": (PartnerUnreachable, {"script": lambda _asked: []}),
-    "no SFTP": (SftpNotStarted, {"script": lambda _asked: [success()], "session": ends_at_once}),
-    "a shell": (SftpNotStarted, {"script": lambda _asked: [success()], "session": greets}),
+    "no SFTP": (SftpNotStarted, {"script": lambda _asked: [success()], "session": end_session}),
+    "a shell": (SftpNotStarted, {"script": lambda _asked: [success()], "session": send_greeting}),
     "no channel": (SftpNotStarted, {"script": lambda _asked: [success()], "refuses_channel": b"not you"}),
 }
 
 
 @pytest.mark.parametrize("how", REFUSALS)
-def test_thirty_functions_make_one_login_or_three_of_what_may_pass(
+def test_thirty_functions_make_one_login_or_three_for_transient_errors(
     how: str, env: InvocationEnvironment
 ) -> None:
     error, server = REFUSALS[how]
@@ -100,21 +100,21 @@ def test_thirty_functions_make_one_login_or_three_of_what_may_pass(
 
 
 def functions_at(door: Door, env: InvocationEnvironment) -> Callable[[], list[Exception]]:
-    """Return what starts a new function, delivers two objects with it, and returns their errors."""
+    """Return a call that delivers two objects with a new function, and returns their errors."""
 
     def invoke() -> list[Exception]:
         credentials = FixedCredentials(door.login)
-        partner = SftpClient(door.address, credentials, timeouts=IMPATIENT)
+        client = SftpClient(door.address, credentials, timeouts=IMPATIENT)
         function = InvocationRunner(
             server=door.address,
             credentials=credentials,
-            delivery=env.harness.function(partner=partner),
+            delivery=env.harness.function(partner=client),
             breaker=DynamoCircuitBreaker(
                 env.dynamodb, TABLE, str(door.address), clock=env.clock, random=lambda: 0
             ),
             publisher=env.listener,
             telemetry=env.reports,
-            end_of_invocation=partner.close,
+            end_of_invocation=client.close,
         )
         return list(env.invoke("a", "b", function=function).values())
 

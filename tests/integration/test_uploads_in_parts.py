@@ -1,4 +1,4 @@
-"""Objects that were uploaded in parts arrive at the first attempt, compared with their composite checksum."""
+"""Multipart uploads are delivered at the first attempt, and verified by their composite checksum."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from local.sftp_server import start_asyncssh_server
 from s3_to_sftp.errors import ObjectCorrupt
 from s3_to_sftp.s3.object_ref import ObjectRef
 from tests.support.memory_s3 import MemoryS3, digest_of
-from tests.support.partner import delivery_to, files_below
+from tests.support.partner import contents_below, delivery_to
 
 MIB = 1024 * 1024
 DATA = random.Random(10).randbytes(9 * MIB + 4321)  # above 8 MiB boto3 and the AWS CLI upload in parts
@@ -86,13 +86,13 @@ def announced(s3: Any, bucket: str) -> ObjectRef:
     ],
     ids=["boto3", "boto3 with SHA-256", "AWS CLI"],
 )
-def test_upload_in_parts_is_delivered_and_compared(
+def test_multipart_upload_is_verified_by_its_composite_checksum(
     upload: Upload, verified_by: str, s3: Any, bucket: str, root: Path
 ) -> None:
     upload(s3, bucket)
     with start_asyncssh_server(root) as server:
         receipt = delivery_to(server, s3).deliver(announced(s3, bucket))
-        assert files_below(server.root) == {KEY: DATA}
+        assert contents_below(server.root) == {KEY: DATA}
     assert receipt.verified_by == verified_by
 
 
@@ -104,4 +104,4 @@ def test_damaged_part_gets_no_final_name(algorithm: str, root: Path) -> None:
     with start_asyncssh_server(root) as server:
         with pytest.raises(ObjectCorrupt, match=f"composite:{algorithm}/2"):
             delivery_to(server, memory).deliver(memory.ref(KEY))
-        assert files_below(server.root) == {}
+        assert contents_below(server.root) == {}

@@ -1,9 +1,9 @@
 """The function in processes of its own, one per invocation, each killed at the step that a test names.
 
 A test starts `python -m tests.support.crash_driver` once. That process imports everything and then forks
-for each line that it reads, so that an invocation costs milliseconds; what is forked has no connection, no
-client and nothing else that an earlier invocation has made. Nothing in the function knows of this: the steps
-are where its own modules call each other, and are wrapped here.
+for each line that it reads, so that an invocation costs milliseconds. A fork has no connection, no client and
+nothing else that an earlier invocation has made. The function does not know of this: the steps are where its
+own modules call each other, and are wrapped here.
 """
 
 from __future__ import annotations
@@ -23,18 +23,15 @@ from typing import Any, NoReturn
 import boto3
 
 from s3_to_sftp import app, handler
-from s3_to_sftp.queue import message_queue
 from s3_to_sftp.queue.message_queue import MessageQueue
 from s3_to_sftp.s3.object_reader import ObjectReader
-from s3_to_sftp.sftp import replies
-from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.ssh.stream import NOT_READY, Piece
 from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
 from tests.support.partner import tuned
 
 WRITE_BYTES = 64 * 1024
-"""What one WRITE holds here, and a range that a stream takes: many steps, few bytes."""
+"""The limit of a WRITE that the server states, and the range of a stream: many steps, few bytes."""
 
 _MOST_SECONDS = 600
 _STREAMS_SECONDS = 120.0
@@ -45,17 +42,17 @@ Seam = Callable[[], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Invocation:
-    """What one process is to do.
+    """What one process does.
 
     Attributes:
-        environment: Of the function.
-        event: Lambda's.
-        request_id: Lambda's.
-        dies: The step at which it is killed; empty: it lives.
-        clock_ahead: Seconds that its clock is ahead of ours.
-        seconds: That the invocation may take.
-        streams: How many write a large object; each has begun before any goes on.
-        pause_after: WRITEs after which the time of the invocation is over; None: it has all the time.
+        environment: Environment variables of the function.
+        event: The event of Lambda.
+        request_id: The request id of Lambda.
+        dies: The step at which it is killed; empty: it is not killed.
+        clock_ahead: Seconds by which its clock is ahead of ours.
+        seconds: The time limit of the invocation.
+        streams: Streams that write a large object; each sends a WRITE before any sends its second.
+        pause_after: WRITEs after which the time of the invocation is over; None: no such limit.
     """
 
     environment: dict[str, str]
@@ -103,7 +100,7 @@ def _after(owner: Any, name: str) -> Seam:
 
 
 def _sftp(when: str, *names: str, nth: int = 1, probe: bool = False) -> Seam:
-    """One of these requests, the nth of its connection: unsent, sent or answered."""
+    """Kill at one of these requests, the nth of its connection: unsent, sent or answered."""
     asked: Counter[int] = Counter()
 
     def wrapped(call: Callable[..., Any], sftp: SftpSession, *args: Any, **more: Any) -> Any:
@@ -111,7 +108,7 @@ def _sftp(when: str, *names: str, nth: int = 1, probe: bool = False) -> Seam:
         if _is_of_probe(*args, **more) is not probe or asked[id(sftp)] != nth:
             return call(sftp, *args, **more)
         if when == "unsent":
-            sftp._wire.flush("die")  # what was asked before is on its way
+            sftp._wire.flush("die")  # earlier requests are on their way
             _die()
         pending = call(sftp, *args, **more)
         if when == "sent":
@@ -131,10 +128,10 @@ def _wrap(owner: Any, name: str, wrapped: Callable[..., Any]) -> None:
     call = getattr(owner, name)
 
     @functools.wraps(call)
-    def stands_in(*args: Any, **more: Any) -> Any:
+    def replacement(*args: Any, **more: Any) -> Any:
         return wrapped(call, *args, **more)
 
-    setattr(owner, name, stands_in)
+    setattr(owner, name, replacement)
 
 
 def _is_of_probe(*args: Any, **more: Any) -> bool:
@@ -165,14 +162,14 @@ PAUSING_STEPS: dict[str, Seam] = {
     "before the continuation is sent": _before(MessageQueue, "send_continuation"),
     "after the continuation, before the acknowledgement": _after(MessageQueue, "send_continuation"),
 }
-"""Further ones of an invocation that ends before the object does."""
+"""Further steps of an invocation that ends before the object is complete."""
 
 PROBING_STEPS: dict[str, Seam] = {
-    "the probe's file is there": _sftp("answered", "create", probe=True),
+    "the probe file is created": _sftp("answered", "create", probe=True),
     "the probe is written": _sftp("sent", "write", probe=True),
     "the probe is about to be removed": _sftp("unsent", "remove", probe=True),
 }
-"""Further ones of the first delivery in streams."""
+"""Further steps of the first delivery over several streams."""
 
 REPLACING_STEPS: dict[str, Seam] = {
     "RENAME onto the old file is sent": _sftp("sent", "rename"),
@@ -181,7 +178,7 @@ REPLACING_STEPS: dict[str, Seam] = {
     "the new file has its name": _sftp("answered", "rename_without_replacing", nth=2),
     "the old file is about to be removed": _sftp("unsent", "remove"),
 }
-"""Further ones where a rename does not replace a file."""
+"""Further steps where a RENAME does not replace a file."""
 
 _ALL_STEPS = {**STEPS, **PAUSING_STEPS, **PROBING_STEPS, **REPLACING_STEPS}
 
@@ -213,10 +210,9 @@ def _invoke(invocation: Invocation) -> Any:
         _ALL_STEPS[invocation.dies]()
     writes = _Writes()
     _count(writes, gather=invocation.streams)
-    _set(replies, _MAX_WRITE_BYTES=WRITE_BYTES)
-    _set(message_queue, _MAX_DELAY_SECONDS=0)  # the clock is ours, but not that of the queue
+    _construct_with(app, "MessageQueue", max_delay_seconds=0)  # SQS does not know our clock
     if invocation.streams > 1:
-        _set(app, SftpClient=functools.partial(SftpClient, tuning=tuned(WRITE_BYTES)))
+        _construct_with(app, "SftpClient", tuning=tuned(WRITE_BYTES))
     context: Any = _Context(invocation, writes)
     return handler.lambda_handler(invocation.event, context)
 
@@ -226,7 +222,12 @@ def _set_clock_ahead(seconds: float) -> None:
         return time.time() + seconds
 
     for module, name in ((app, "DynamoLedger"), (app, "DynamoCircuitBreaker"), (handler, "Deadline")):
-        setattr(module, name, functools.partial(getattr(module, name), clock=clock))
+        _construct_with(module, name, clock=clock)
+
+
+def _construct_with(module: Any, name: str, **arguments: Any) -> None:
+    """Let the module construct this class with further arguments."""
+    setattr(module, name, functools.partial(getattr(module, name), **arguments))
 
 
 def _count(writes: _Writes, *, gather: int) -> None:
@@ -239,14 +240,17 @@ def _count(writes: _Writes, *, gather: int) -> None:
         return call(sftp, *args, **more)
 
     def gathered(
-        call: Callable[..., Any], source: ObjectReader, *args: Any, **more: Any
+        call: Callable[..., Any], reader: ObjectReader, *args: Any, **more: Any
     ) -> Iterator[tuple[int, Piece]]:
         until = time.monotonic() + _STREAMS_SECONDS
-        for number, block in enumerate(call(source, *args, **more)):
+        for number, block in enumerate(call(reader, *args, **more)):
             while number == 1 and len(writes.of_session) < gather:
                 assert time.monotonic() < until
                 time.sleep(0.001)
-                yield block[0], NOT_READY  # the first stream has its part in the proof for the others
+                yield (
+                    block[0],
+                    NOT_READY,
+                )  # the others join when the first stream has done its part of the probe
             yield block
 
     _wrap(SftpSession, "write", counted)
@@ -254,20 +258,14 @@ def _count(writes: _Writes, *, gather: int) -> None:
         _wrap(ObjectReader, "blocks", gathered)
 
 
-def _set(module: Any, **values: Any) -> None:
-    for name, value in values.items():
-        assert hasattr(module, name)
-        setattr(module, name, value)
-
-
 # --- the process that forks ---
 
 
 def _serve() -> None:
     for service in ("s3", "dynamodb", "sqs"):
-        boto3.client(service)  # what botocore reads from its files for this, forks need not read again
+        boto3.client(service)  # forks inherit the files that botocore reads for this
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what the function logs is no answer
+    os.dup2(2, 1)  # the function logs to stderr
     for line in sys.stdin:
         print(json.dumps(_answer_of(Invocation(**json.loads(line)))), file=answers, flush=True)
 
@@ -277,22 +275,22 @@ def _answer_of(invocation: Invocation) -> dict[str, Any]:
     pid = os.fork()
     if pid == 0:
         os.close(reading)
-        _be(invocation, writing)
+        _run_in_fork(invocation, writing)
     os.close(writing)
     with os.fdopen(reading) as pipe:
-        said = pipe.read()
+        response = pipe.read()
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return {"status": status, "response": json.loads(said) if said else None}
+    return {"status": status, "response": json.loads(response) if response else None}
 
 
-def _be(invocation: Invocation, answer: int) -> NoReturn:
+def _run_in_fork(invocation: Invocation, answer: int) -> NoReturn:
     status = 1
     try:
         response = json.dumps(_invoke(invocation))
         sys.stdout.flush()
         os.write(answer, response.encode())
         status = 0
-    except BaseException:  # noqa: BLE001 - the fork must not go on as its parent would
+    except BaseException:  # noqa: BLE001 - the fork must not continue with the code of its parent
         traceback.print_exc()
     os._exit(status)
 

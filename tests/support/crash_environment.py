@@ -1,4 +1,4 @@
-"""A partner, a local AWS and a function whose invocations die: what the crash matrix is played on."""
+"""A partner, a local AWS and a function whose invocations are killed: the environment of the crash matrix."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from local.processes import read
 from local.sftp_server import RunningServer, start_asyncssh_server
 from s3_to_sftp.s3.envelopes import objects_in_message
 from s3_to_sftp.s3.object_ref import ObjectRef
-from tests.support.crash_driver import Invocation
-from tests.support.faults.sftp_server import Fault, WatchedServer, faulty
+from tests.support.crash_driver import WRITE_BYTES, Invocation
+from tests.support.faults.sftp_server import Fault, WatchedServer, faulty, stating_write_limit
 from tests.support.lambda_events import s3_notification, s3_record, sqs_record
 from tests.support.ledger_environment import LedgerEnvironment, create_table
-from tests.support.partner import connections, files_below
+from tests.support.partner import connections, contents_below
 from tests.support.watch import never_partial
 
 INBOX = "inbox"
@@ -65,7 +65,7 @@ class CrashingFunction:
     def invoke(self, invocation: Invocation) -> dict[str, Any] | None:
         """Return its response; None when it was killed.
 
-        Anything else that ends it is a failure of the test.
+        Any other end of the process fails the test.
         """
         assert self._process.stdin
         assert self._process.stdout
@@ -78,12 +78,12 @@ class CrashingFunction:
         return response
 
     def log(self) -> str:
-        """What the function has logged so far, its end."""
+        """Return the end of what the function has logged so far."""
         return read(self._log)[-8000:]
 
 
-class _Witness(WatchedServer):
-    """Writes down which names files got, and which were opened."""
+class _RecordingServer(WatchedServer):
+    """Records the names that files got, and the names that were opened."""
 
     def __init__(self, chan: Any, chroot: bytes, *, fault: Fault, seen: Seen) -> None:
         super().__init__(chan, chroot, fault=fault)
@@ -107,8 +107,8 @@ class Seen:
     """What the partner has seen.
 
     Attributes:
-        arrivals: Final name -> how often a file got it.
-        opened: Names under which something was opened.
+        arrivals: Name -> how often a file got it by a RENAME.
+        opened: Names that were opened.
     """
 
     arrivals: Counter[str] = field(default_factory=Counter)
@@ -116,7 +116,7 @@ class Seen:
 
 
 class CrashEnvironment:
-    """Announced objects, and invocations that are given their messages as an event source mapping does it."""
+    """Announced objects, and invocations that receive their messages as from an event source mapping."""
 
     def __init__(
         self, cloud: LocalCloud, function: CrashingFunction, server: RunningServer, seen: Seen, streams: int
@@ -139,7 +139,7 @@ class CrashEnvironment:
         self._invocations = 0
 
     def announce(self, objects: Mapping[str, bytes]) -> None:
-        """Put objects into the bucket, and their notifications into the queue."""
+        """Put objects into the bucket, and their events into the queue."""
         for place, (key, data) in enumerate(objects.items()):
             etag = self._s3.put_object(Bucket=self._bucket, Key=key, Body=data)["ETag"].strip('"')
             record = s3_record(self._bucket, key, size=len(data), etag=etag)
@@ -151,22 +151,22 @@ class CrashEnvironment:
 
     @contextmanager
     def no_partial_file_is_seen(self) -> Iterator[None]:
-        """Polls the final names, and asserts that no partial file is visible."""
+        """Polls the final names, and asserts that no partial file is ever visible."""
         with ExitStack() as watchers:
             for key, data in self._objects.items():
                 watchers.enter_context(never_partial(self._server.root / INBOX / key, data, OLD))
             yield
 
     def put_old_files(self) -> None:
-        """Put a file in the place of each object."""
+        """Put an old file under the final name of each object."""
         for key in self._objects:
             (self._server.root / INBOX / key).write_bytes(OLD)
 
     def invoke(self, *, dies: str = "", pause_after: int | None = None, seconds: float = 900.0) -> int:
-        """Give one invocation what is in the queue; return to how many messages that came.
+        """Give one invocation all messages of the queue; return their number.
 
-        Each has a clock that is later than all leases of the earlier ones. What is not acknowledged can be
-        received again at once.
+        The clock of each invocation is later than all leases of the earlier ones. Messages that are not
+        acknowledged can be received again at once.
         """
         messages = self._receive()
         self._invocations += 1
@@ -181,11 +181,11 @@ class CrashEnvironment:
             pause_after=pause_after,
         )
         response = self._function.invoke(invocation) if messages else {"batchItemFailures": []}
-        put_back = {message["MessageId"] for message in messages}
+        returned = {message["MessageId"] for message in messages}
         if response is not None:
-            put_back = {failure["itemIdentifier"] for failure in response["batchItemFailures"]}
+            returned = {failure["itemIdentifier"] for failure in response["batchItemFailures"]}
         for message in messages:
-            self._end(message, put_back=message["MessageId"] in put_back)
+            self._end(message, returned=message["MessageId"] in returned)
         return len(messages)
 
     def redeliver(self) -> None:
@@ -197,7 +197,7 @@ class CrashEnvironment:
 
     def assert_delivered_once(self) -> None:
         """Assert that each object arrived once, that no other file exists, and that the ledger records it."""
-        files = files_below(self._server.root)
+        files = contents_below(self._server.root)
         final_names = {f"{INBOX}/{key}" for key in self._objects}
         assert set(files) == final_names, f"{sorted(files)}\n{self._function.log()}"
         # Not `assert a == b`: pytest would explain the difference of megabytes.
@@ -211,13 +211,13 @@ class CrashEnvironment:
             self._assert_recorded(ref)
 
     def receipt(self, key: str) -> dict[str, Any]:
-        """What the ledger says of a delivered object."""
+        """Return the receipt of a delivered object from the ledger."""
         (ref,) = (ref for ref in self._refs if ref.key == key)
         receipt: dict[str, Any] = self._ledger.item(ref)["receipt"]["M"]
         return receipt
 
     def connections(self) -> int:
-        """How many the partner has seen."""
+        """Return the number of connections that the partner has seen."""
         return connections(self._server)
 
     def _assert_recorded(self, ref: ObjectRef) -> None:
@@ -252,11 +252,11 @@ class CrashEnvironment:
             received += found
         return received
 
-    def _end(self, message: Mapping[str, Any], *, put_back: bool) -> None:
+    def _end(self, message: Mapping[str, Any], *, returned: bool) -> None:
         named = {"QueueUrl": self._queue, "ReceiptHandle": message["ReceiptHandle"]}
-        # The function deletes what it has sent anew; unlike AWS, the emulator refuses to delete that again.
+        # The function deletes what it has sent again; unlike AWS, the emulator refuses a second deletion.
         with suppress(self._sqs.exceptions.ReceiptHandleIsInvalid):
-            if put_back:
+            if returned:
                 self._sqs.change_message_visibility(**named, VisibilityTimeout=0)
             else:
                 self._sqs.delete_message(**named)
@@ -266,9 +266,9 @@ class CrashEnvironment:
 def crash_environment(
     cloud: LocalCloud, function: CrashingFunction, root: Path, *, streams: int
 ) -> Iterator[CrashEnvironment]:
-    """An environment with a partner, a bucket, a queue and a table of its own."""
-    (root / INBOX).mkdir()  # a server is not asked about streams in a directory that is just being made
+    """An environment with its own partner, bucket, queue and table."""
+    (root / INBOX).mkdir()  # streams are not probed in a directory that is being made
     seen = Seen()
-    factory = faulty(functools.partial(_Witness, seen=seen), Fault(broken=False))
-    with start_asyncssh_server(root, sftp_factory=factory) as server:
+    factory = faulty(functools.partial(_RecordingServer, seen=seen), Fault(broken=False))
+    with stating_write_limit(WRITE_BYTES), start_asyncssh_server(root, sftp_factory=factory) as server:
         yield CrashEnvironment(cloud, function, server, seen, streams)

@@ -76,7 +76,7 @@ class DeliveryEnvironment:
         """A function that has just been started."""
         return Delivery(
             s3=self.s3,
-            sftp=partner or self.env.partner(max_connections),
+            sftp=partner or self.env.client(max_connections),
             directory="inbox",
             ledger=self.ledger.function(name) if has_ledger else None,
             new_token=self._new_token,

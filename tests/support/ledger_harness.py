@@ -18,7 +18,7 @@ from s3_to_sftp.state.receipt import Receipt
 from tests.support.ledger_environment import TABLE, LedgerEnvironment, create_table
 from tests.support.memory_s3 import MemoryS3
 from tests.support.pace import short
-from tests.support.partner import files_below, partner_at
+from tests.support.partner import client_for, contents_below
 
 KEY = "report.csv"
 SHORT = short(connect=3, handshake=2, login=2, reply=1)
@@ -41,11 +41,11 @@ class LedgerHarness:
         self._dynamodb.delete_table(TableName=TABLE)
 
     def announced(self, sequencer: str, *, key: str = KEY) -> ObjectRef:
-        """An object as it is now, and its place in the order of events."""
+        """Return the object as it is now, with this sequencer."""
         return dataclasses.replace(self.s3.ref(key), sequencer=sequencer)
 
     def redriven(self) -> ObjectRef:
-        """The object as it is announced by a message that a person has sent again."""
+        """Return the object as a redriven message announces it."""
         return dataclasses.replace(self.ref, resend=True)
 
     @contextmanager
@@ -53,12 +53,12 @@ class LedgerHarness:
         self, server: RunningServer, *, port: int | None = None, directory: str = "", **more: Any
     ) -> Iterator[Delivery]:
         """A new function without connections."""
-        partner = partner_at(server, port=port, timeouts=SHORT)
+        client = client_for(server, port=port, timeouts=SHORT)
         ledger = self._ledger.function(next(self._names))
         try:
-            yield Delivery(s3=self.s3, sftp=partner, directory=directory, ledger=ledger, **more)
+            yield Delivery(s3=self.s3, sftp=client, directory=directory, ledger=ledger, **more)
         finally:
-            partner.close()
+            client.close()
 
     def attempt(
         self,
@@ -69,7 +69,7 @@ class LedgerHarness:
         remaining: Callable[[], float] = lambda: 900.0,
         **more: Any,
     ) -> Receipt | Exception:
-        """What comes of one invocation of a new function."""
+        """Return the outcome of one invocation of a new function."""
         with self.function(server, port=port, **more) as function:
             return self.invoke(function, ref=ref, remaining=remaining)
 
@@ -80,22 +80,22 @@ class LedgerHarness:
         ref: ObjectRef | None = None,
         remaining: Callable[[], float] = lambda: 900.0,
     ) -> Receipt | Exception:
-        """What comes of one invocation."""
+        """Return the outcome of one invocation."""
         deadline = Deadline(remaining, clock=self._ledger.clock)
         ((_, outcome),) = deliver_all(function, [ref or self.ref], Invocation(deadline))
         return outcome
 
     def state(self, ref: ObjectRef | None = None) -> str:
-        """How far the ledger says it is."""
+        """Return the state in the ledger."""
         return self._ledger.state(ref or self.ref)
 
     def names(self) -> dict[str, str]:
-        """The names that the ledger says may stand at the partner, and of what kind each is."""
+        """Return the names that may exist at the partner according to the ledger, and the kind of each."""
         entries = self._ledger.key_item(self.ref).get("temporaries", {"M": {}})["M"]
         return {name: entry["M"]["kind"]["S"] for name, entry in entries.items()}
 
     def keys_with_leftovers(self) -> int:
-        """How many keys people see who ask the ledger for leftovers."""
+        """Return the number of keys that the index of the ledger lists with leftovers."""
         return len(self._ledger.with_status("LEFTOVERS"))
 
     def give_up(self, error: DeliveryError) -> None:
@@ -103,7 +103,7 @@ class LedgerHarness:
         self._without_partner().give_up(self.ref, error)
 
     def leases_expire(self) -> None:
-        """Let the time of every invocation so far be over."""
+        """Let all leases expire."""
         self._ledger.all_leases_expire()
 
     def _without_partner(self) -> Delivery:
@@ -111,16 +111,16 @@ class LedgerHarness:
         return Delivery(s3=self.s3, sftp=None, directory="", ledger=ledger)  # type: ignore[arg-type] # not asked
 
     def receipt(self) -> dict[str, Any]:
-        """What the ledger keeps of the delivery, as DynamoDB writes it."""
+        """Return the receipt in the ledger, as DynamoDB stores it."""
         receipt: dict[str, Any] = self._ledger.item(self.ref)["receipt"]["M"]
         return receipt
 
     def is_leased(self) -> bool:
-        """Whether the ledger says that somebody has it."""
+        """Return whether the ledger has a lease on the object."""
         return "owner" in self._ledger.key_item(self.ref) or "owner" in self._ledger.item(self.ref)
 
 
 def are_files(server: RunningServer, **expected: bytes) -> bool:
     """Return whether exactly these files are at the partner; names without their `.csv`."""
     # Not left to `assert a == b`: pytest would explain the difference of megabytes.
-    return files_below(server.root) == {f"{name}.csv": data for name, data in expected.items()}
+    return contents_below(server.root) == {f"{name}.csv": data for name, data in expected.items()}

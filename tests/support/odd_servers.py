@@ -1,4 +1,4 @@
-"""Servers in memory that say OK to everything and make something else of it."""
+"""Servers in memory that reply OK but do something other than what was requested."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.support.scripted_server import Asked, ScriptedServer, status
 
 
 class Spool(bytearray):
-    """What one handle has written."""
+    """The bytes that one handle has written."""
 
     def __init__(self, path: str) -> None:
         super().__init__()
@@ -17,7 +17,7 @@ class Spool(bytearray):
 
 
 def flags_of(asked: Asked) -> int:
-    """How a file is to be opened."""
+    """Return the flags of an OPEN."""
     (flags,) = struct.unpack_from(">I", asked.payload, len(asked.payload) - 8)
     return int(flags)
 
@@ -61,7 +61,7 @@ class KeepsConnectionsApart(ScriptedServer):
 
 
 class WipesAtOpen(ScriptedServer):
-    """Turns what is there into zeros when a file is opened for writing again, as rclone's cache does."""
+    """Overwrites the content with zeros when a file is reopened for writing, as rclone's cache does."""
 
     def _open(self, asked: Asked) -> bytes:
         answer = super()._open(asked)
@@ -72,7 +72,7 @@ class WipesAtOpen(ScriptedServer):
 
 
 class IgnoresOffsets(ScriptedServer):
-    """Writes everything behind what is there, as a file opened for appending."""
+    """Appends every WRITE, like a file opened for appending."""
 
     def _write(self, asked: Asked) -> bytes:
         handle_end = 4 + int.from_bytes(asked.payload[:4], "big")
@@ -82,7 +82,7 @@ class IgnoresOffsets(ScriptedServer):
 
 
 class OneHandle(ScriptedServer):
-    """Lets each connection have one handle open."""
+    """Limits each connection to one open handle."""
 
     code = Status.FAILURE
 
@@ -91,7 +91,7 @@ class OneHandle(ScriptedServer):
 
 
 class OneHandleAnsweredInAnyOrder(OneHandle):
-    """Works at the last of several requests first: here the open of the proof's file before the real one."""
+    """Processes the last of several requests first: here the OPEN of the probe file before the real one."""
 
     def __init__(self, *args: object, **more: object) -> None:
         super().__init__(*args, **more)  # type: ignore[arg-type] # passed on

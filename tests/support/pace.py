@@ -10,7 +10,7 @@ _BURST_SECONDS = 0.05
 
 
 def _slowness() -> float:
-    """How many times longer work takes here than on a processor of its own."""
+    """Return how many times longer work takes here than on a processor without other work."""
     started, used = time.monotonic(), time.thread_time()
     while time.thread_time() - used < _BURST_SECONDS:
         pass
@@ -18,7 +18,7 @@ def _slowness() -> float:
 
 
 def short(*, connect: float, handshake: float, login: float, reply: float) -> Timeouts:
-    """Timeouts that a healthy server keeps, in seconds as an idle machine needs them.
+    """Return timeouts that a healthy server meets; the arguments are seconds on an idle machine.
 
     A server on a busy machine must not be mistaken for one that hangs.
     """

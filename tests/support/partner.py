@@ -1,4 +1,4 @@
-"""The partner's side of an integration test: a real server, and a delivery that is aimed at it."""
+"""Clients and deliveries for the real server of an integration test, and what is on its disk."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from local.arrivals import files_below
 from local.sftp_server import RunningServer
 from s3_to_sftp.credentials import Credentials, CredentialSource, FixedCredentials
 from s3_to_sftp.delivery.delivery import Delivery
@@ -24,14 +25,14 @@ from tests.support.pace import short
 from tests.support.sftp_environment import MemoryJournal
 
 TUNING: TransferTuning | None = None
-"""How large files are shared out among streams, where a fixture says so; else as in production."""
+"""How large files are divided among streams, where a fixture sets it; otherwise as in production."""
 
 IMPATIENT = short(connect=5, handshake=2.5, login=2.5, reply=2.5)
 """Servers on loopback answer at once or never."""
 
 
 def tuned(segment_bytes: int) -> TransferTuning:
-    """As many streams as the partner allows, at any distance and for any size; each takes so many bytes."""
+    """As many streams as the partner allows, at any distance and for any size, with ranges of this length."""
     return TransferTuning(
         aim_bytes_per_second=1e15,
         min_bytes_per_stream=1,
@@ -41,12 +42,12 @@ def tuned(segment_bytes: int) -> TransferTuning:
 
 
 def address_of(server: RunningServer, *, port: int | None = None, host_keys: tuple[str, ...] = ()) -> Server:
-    """Describe the server as settings do; by default with the key that it has."""
+    """Return the address of the server as settings give it; by default with its own host keys."""
     return Server(host=server.host, port=port or server.port, host_keys=host_keys or server.host_keys)
 
 
 def login_of(server: RunningServer) -> Credentials:
-    """The login that the server accepts."""
+    """Return the login that the server accepts."""
     return Credentials(username=server.username, private_key=server.private_key)
 
 
@@ -60,7 +61,7 @@ def assert_connects(server: Server, credentials: Credentials) -> str:
         connection.close()
 
 
-def partner_at(
+def client_for(
     server: RunningServer,
     *,
     port: int | None = None,
@@ -71,7 +72,7 @@ def partner_at(
     ciphers: tuple[str, ...] = (),
     directories: Sequence[str] = (),
 ) -> SftpClient:
-    """Make a client with the address and the login of the server, and short timeouts."""
+    """Return a client with the address and the login of the server, and short timeouts."""
     return SftpClient(
         replace(address_of(server, port=port), ciphers=ciphers),
         credentials or FixedCredentials(login_of(server)),
@@ -84,14 +85,14 @@ def partner_at(
 
 
 def delivery_to(server: RunningServer, s3: Any, *, port: int | None = None, directory: str = "") -> Delivery:
-    """Make a delivery over a connection of its own."""
-    return Delivery(s3=s3, sftp=partner_at(server, port=port), directory=directory)
+    """Return a delivery with its own client."""
+    return Delivery(s3=s3, sftp=client_for(server, port=port), directory=directory)
 
 
-def send(partner: SftpClient, source: RangeSource, path: str, *, most_streams: int | None = None) -> int:
+def send(client: SftpClient, source: RangeSource, path: str, *, most_streams: int | None = None) -> int:
     """Send a file as the delivery of a large object does; return the number of its streams."""
     temporary = temporary_path(path, token=secrets.token_hex(8))
-    sent = upload(partner, source, path, temporary=temporary, most_streams=most_streams)
+    sent = upload(client, source, path, temporary=temporary, most_streams=most_streams)
     if sent.lost is not None:
         raise sent.lost
     assert sent.complete
@@ -99,11 +100,11 @@ def send(partner: SftpClient, source: RangeSource, path: str, *, most_streams: i
     return sent.streams
 
 
-def upload(partner: SftpClient, source: RangeSource, path: str, *, temporary: str, **more: Any) -> Staged:
-    """Send a file as far as that works; what is complete gets its final name."""
-    sent = partner.upload(UploadRequest(source=source, temporary=temporary, **more))
+def upload(client: SftpClient, source: RangeSource, path: str, *, temporary: str, **more: Any) -> Staged:
+    """Send a file as far as possible; a complete file gets its final name."""
+    sent = client.upload(UploadRequest(source=source, temporary=temporary, **more))
     if sent.complete:
-        partner.run(
+        client.run(
             lambda session: publish(
                 session, sent.temporary, path, aside=f"{path}.old", journal=MemoryJournal()
             )
@@ -111,14 +112,12 @@ def upload(partner: SftpClient, source: RangeSource, path: str, *, temporary: st
     return sent
 
 
-def files_below(root: Path) -> dict[str, bytes]:
-    """Return every file on the partner's disk, temporary ones included."""
-    return {
-        path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()
-    }
+def contents_below(root: Path) -> dict[str, bytes]:
+    """Return name and bytes of every file on the partner's disk, temporary ones included."""
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files_below(root)}
 
 
 def connections(server: RunningServer) -> int:
     """Count the connections that the server has seen."""
-    said = {"sshd": "Connection from ", "asyncssh": " connected"}[server.kind]
-    return server.read_log().count(said)
+    line = {"sshd": "Connection from ", "asyncssh": " connected"}[server.kind]
+    return server.read_log().count(line)

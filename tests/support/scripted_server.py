@@ -1,4 +1,4 @@
-"""An SFTP server in memory that answers as a test tells it to, on the other end of a session's stream."""
+"""An SFTP server in memory at the other end of a session's stream; a script decides its replies."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NOTHING = b""
 
 @dataclass(frozen=True)
 class Asked:
-    """One request as it came: `number` counts the requests of its kind from 1 on."""
+    """One request as received; `number` counts the requests of its kind from 1 on."""
 
     kind: Request
     request_id: int
@@ -44,7 +44,7 @@ class Asked:
 
     @property
     def texts(self) -> list[str]:
-        """The strings that the request begins with: paths, or the name of the extension and paths."""
+        """The strings at the start of the request: paths, or the name of the extension and paths."""
         count = {Request.RENAME: 2, Request.EXTENDED: 3}.get(self.kind, 1)
         texts: list[str] = []
         offset = 0
@@ -63,10 +63,10 @@ START = 1_795_392_000
 
 
 class File(bytearray):
-    """What has a name and is no directory: its bytes, and what LSTAT shows of it besides.
+    """The bytes and attributes of anything but a directory.
 
     Attributes:
-        mode: As POSIX has it, with the type.
+        mode: The POSIX mode, including the file type.
         modified: In seconds since 1970.
     """
 
@@ -80,13 +80,13 @@ class File(bytearray):
 
 @dataclass
 class Disk:
-    """Files that several connections see. Writing them is one step, as on a real disk.
+    """Files that several connections share. Each request is atomic, as on a real disk.
 
     Attributes:
-        files: What stands where. One that is no `File` is an ordinary file of long ago.
-        directories: Those that exist besides the start directory.
+        files: Path -> content. One that is not a `File` is a regular file, modified in 1970.
+        directories: Those that exist, including the start directory.
         now: Seconds since 1970. Every WRITE takes one.
-        shows_types: Whether the permissions that are shown have type bits: version 3 does not ask for them.
+        shows_types: Whether permissions are shown with type bits, which version 3 does not require.
     """
 
     files: dict[str, bytearray] = field(default_factory=dict)
@@ -96,11 +96,11 @@ class Disk:
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def has(self, path: str) -> bool:
-        """Whether anything stands there."""
+        """Return whether a file or directory has this path."""
         return path in self.files or path in self.directories
 
     def move(self, old: str, new: str) -> None:
-        """Rename a file, or a directory with all that is in it."""
+        """Rename a file, or a directory with its content."""
         if old in self.files:
             self.files[new] = self.files.pop(old)
             return
@@ -110,22 +110,22 @@ class Disk:
         self.directories = self.directories - moved | {new + path.removeprefix(old) for path in moved}
 
     def tick(self) -> int:
-        """A second later."""
+        """Advance the time by a second, and return it."""
         self.now += 1
         return self.now
 
 
 class ScriptedServer:
-    """A healthy server with files in memory, as far as the script does not say otherwise.
+    """A healthy server with files in memory, unless its script decides otherwise.
 
-    Handles are numbered as OpenSSH's: a closed one is given to the next file that is opened.
+    Handles are numbered like those of OpenSSH: the next file reuses a closed one.
 
     Attributes:
-        disk: What stands where.
+        disk: The files and directories.
         asked: Every request after INIT.
         sizes: Bytes of data of each WRITE.
-        turns: For each time that the client waited after it had sent something: the kinds of what it sent.
-        sends: For each time that the client sent something: the kinds of the messages.
+        turns: The kinds of the messages that the client sent before each wait.
+        sends: The kinds of the messages in each send of the client.
         closed: Whether the client has closed the stream.
         broken: Raised by the stream from now on.
     """
@@ -157,7 +157,7 @@ class ScriptedServer:
         self._handles: dict[str, bytearray] = {}
 
     def session(self) -> SftpSession:
-        """Start a session with it, and let it learn the limits, as the first OPEN would."""
+        """Start a session, and let it learn the limits, as the first OPEN would."""
         session = SftpSession(self, server="sftp.partner.example:22")
         if self._has_limits:
             session._wire.receive("state its limits")
@@ -166,24 +166,29 @@ class ScriptedServer:
 
     @property
     def files(self) -> dict[str, bytearray]:
-        """What stands where."""
+        """Path -> content."""
         return self.disk.files
 
     @property
     def directories(self) -> set[str]:
-        """Those that exist besides the start directory."""
+        """Those that exist, including the start directory."""
         return self.disk.directories
 
     def paths(self, kind: Request) -> list[list[str]]:
-        """The strings of every request of this kind."""
+        """Return the strings of every request of this kind."""
         return [asked.texts for asked in self.asked if asked.kind == kind]
 
+    @property
+    def open_handles(self) -> set[str]:
+        """The handles that are not closed."""
+        return set(self._handles)
+
     def file_of(self, handle: bytes) -> bytearray:
-        """The file that is open under this handle."""
+        """Return the file that is open under this handle."""
         return self._handles[handle.decode()]
 
     def forget(self) -> None:
-        """Begin the records anew."""
+        """Clear the records."""
         self.asked, self.sizes, self.sends, self.turns = [], [], [], []
         self._sent_since_the_last_wait = False
 
@@ -258,7 +263,7 @@ class ScriptedServer:
 
     def _opendir(self, asked: Asked) -> bytes:
         if asked.texts[0] not in self.directories:
-            return status(asked, Status.NO_SUCH_FILE)  # as OpenSSH says it of a file, too
+            return status(asked, Status.NO_SUCH_FILE)  # OpenSSH's status for a file, too
         return self._handle_of(asked, bytearray())
 
     def _handle_of(self, asked: Asked, file: bytearray) -> bytes:
@@ -364,7 +369,7 @@ T = TypeVar("T")
 
 
 def result_of(session: SftpSession, pending: Pending[T]) -> T:
-    """Wait for the answer to one request, alone."""
+    """Wait for the reply to one request, alone."""
 
     async def conversation() -> T:
         return await pending
@@ -372,13 +377,19 @@ def result_of(session: SftpSession, pending: Pending[T]) -> T:
     return session.run_one(conversation())
 
 
+def assert_nothing_pending(session: SftpSession) -> None:
+    """Assert that the session remembers no request and no reply."""
+    wire = session._wire
+    assert (wire._waiting, wire._arrived, wire._abandoned) == (set(), {}, set())
+
+
 def framed(kind: int, body: bytes) -> bytes:
-    """A message with its length."""
+    """Return a message with its length in front."""
     return struct.pack(">IB", len(body) + 1, kind) + body
 
 
 def status(asked: Asked | int, code: int, words: str | None = "said the partner") -> bytes:
-    """A STATUS answer; without words as servers older than version 3 send it."""
+    """Return a STATUS reply; without `words` as servers older than version 3 send it."""
     request_id = asked if isinstance(asked, int) else asked.request_id
     said = b"" if words is None else text(words) + text("en")
     return framed(Answer.STATUS, struct.pack(">II", request_id, code) + said)
@@ -387,7 +398,7 @@ def status(asked: Asked | int, code: int, words: str | None = "said the partner"
 def attributes(
     asked: Asked, *, size: int | None = None, mode: int | None = None, modified: int | None = None
 ) -> bytes:
-    """An ATTRS answer with what is given."""
+    """Return an ATTRS reply with the given attributes."""
     flags, shown = 0, b""
     if size is not None:
         flags, shown = flags | ATTR_SIZE, shown + struct.pack(">Q", size)
@@ -399,18 +410,18 @@ def attributes(
 
 
 def is_rename(asked: Asked) -> bool:
-    """Whether it is a RENAME, of whatever kind."""
+    """Return whether the request is a RENAME, plain or posix-rename."""
     return asked.kind == Request.RENAME or (asked.kind == Request.EXTENDED and asked.texts[0] == POSIX_RENAME)
 
 
 def renamed(asked: Asked) -> tuple[str, str]:
-    """The old and the new name of a RENAME of whatever kind."""
+    """Return the old and the new name of a RENAME, plain or posix-rename."""
     old, new = asked.texts[-2:]
     return old, new
 
 
 def one_of(*scripts: Script) -> Script:
-    """Script: what the first of them says that says anything."""
+    """Script: the reply of the first script that returns one."""
 
     def script(asked: Asked) -> bytes | None:
         return next((answer for each in scripts if (answer := each(asked)) is not None), None)
@@ -420,11 +431,11 @@ def one_of(*scripts: Script) -> Script:
 
 @dataclass
 class Hanging:
-    """Script: a process at the partner hangs in a request, and the client never hears of it again.
+    """Script: a process at the partner hangs in a request, which is never answered.
 
     Attributes:
         is_due: Which requests hang.
-        disk: Where they are carried out in the end.
+        disk: Where `wakes_up` executes them.
     """
 
     is_due: Callable[[Asked], bool]
@@ -438,14 +449,14 @@ class Hanging:
         return NOTHING
 
     def wakes_up(self) -> None:
-        """What hung is carried out, as far as it still can be."""
+        """Execute the hanging requests, as far as that is still possible."""
         assert self.hung, "nothing hung"
         for asked in self.hung:
             ScriptedServer(disk=self.disk).healthy(asked)
 
 
 def refusing(kind: Request, code: int = Status.FAILURE, *, number: int | None = None) -> Script:
-    """Script: request `number` of this kind (None: each one) is refused and not done."""
+    """Script: request `number` of this kind (None: each one) is refused and not executed."""
 
     def script(asked: Asked) -> bytes | None:
         due = asked.kind == kind and number in {None, asked.number}
@@ -460,5 +471,5 @@ def silent_at(kind: Request, *, number: int = 1) -> Script:
 
 
 def after_start(script: Script) -> Script:
-    """Script: as `script` says, but the question for limits at the start is answered in health."""
+    """Script: like `script`, but the limits request at the start is answered normally."""
     return lambda asked: None if asked.kind == Request.EXTENDED and asked.number == 1 else script(asked)

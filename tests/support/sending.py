@@ -1,12 +1,11 @@
-"""Sends one file in streams whose ranges are so small that a test's file has many."""
+"""Uploads a file in streams with such small ranges that the file of a test has many."""
 
 from __future__ import annotations
 
 import random
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from s3_to_sftp.sftp.parallel_upload import upload_parallel
@@ -15,11 +14,11 @@ from s3_to_sftp.sftp.protocol import Request
 from s3_to_sftp.sftp.publish import publish
 from s3_to_sftp.sftp.upload import Staged
 from s3_to_sftp.sftp.upload_request import RangeSource, TransferTuning, UploadRequest
-from s3_to_sftp.ssh.stream import NOT_READY, Piece
 from tests.support.scripted_server import Asked, Script
-from tests.support.sftp_environment import SOON, MemoryJournal, stream_number, stream_threads
+from tests.support.sftp_environment import SOON, MemoryJournal
+from tests.support.sources import BytesSource, GatheringSource
 
-WRITE = 128 * 1024  # so long that the session sends each by itself
+WRITE = 128 * 1024  # so long that the session sends each on its own
 SEGMENT = 2 * WRITE
 SMALL_SEGMENTS = TransferTuning(
     min_bytes_per_stream=SEGMENT, segment_bytes=SEGMENT, last_segment_bytes=SEGMENT
@@ -29,64 +28,19 @@ PATH, TEMPORARY = "inbox/a.bin", "inbox/.a.part"
 
 
 @dataclass
-class Bytes:
-    """A source in memory, as unhelpful as the protocol allows: each block is overwritten by the next.
-
-    Attributes:
-        on_range: Called with the offset of each range before it is read; may raise or wait.
-        until: The first stream gets no second block of a reading before this is so.
-        read: Number of the stream -> offsets of the ranges that it read.
-        closed: How many readings have ended.
-    """
+class Bytes(BytesSource):
+    """The file of a test, by default with many ranges."""
 
     data: bytes = DATA
-    on_range: Callable[[int], object] = lambda _offset: None
-    extra: int = 0
-    until: Callable[[], bool] = lambda: True
-    read: dict[int, list[int]] = field(default_factory=dict)
-    closed: int = 0
-
-    def __post_init__(self) -> None:
-        self.size = len(self.data)
-
-    def blocks(self, ranges: Iterable[tuple[int, int]], block_bytes: int) -> Iterator[tuple[int, Piece]]:
-        buffer = bytearray(block_bytes)
-        try:
-            for offset, length in ranges:
-                self.read.setdefault(stream_number(), []).append(offset)
-                self.on_range(offset)
-                for start in range(offset, offset + length + self.extra, block_bytes):
-                    if start and not stream_number():
-                        yield from self._waiting(start)
-                    end = min(start + block_bytes, offset + length + self.extra)
-                    block = memoryview(buffer)[: end - start]
-                    block[:] = (self.data + b"!")[start:end].ljust(end - start, b"?")
-                    yield start, block
-                    block[:] = b"\0" * len(block)
-        finally:
-            self.closed += 1
-
-    def _waiting(self, offset: int) -> Iterator[tuple[int, Piece]]:
-        end = time.monotonic() + SOON
-        while not self.until():
-            assert time.monotonic() < end
-            time.sleep(0.001)  # for the other threads, as long as the condition does not hold
-            yield offset, NOT_READY
-
-    def is_gathered(self) -> bool:
-        """Whether each further stream that is still there has its first block."""
-        return {int(thread.name.removeprefix("stream-")) for thread in stream_threads()} <= set(self.read)
 
 
-def gathering(data: bytes = DATA) -> Bytes:
-    """A source that makes the first stream wait until the others have joined, or ended."""
-    source = Bytes(data)
-    source.until = source.is_gathered
-    return source
+def gathering(data: bytes = DATA) -> GatheringSource:
+    """A source that makes each stream wait until the others have joined, or ended."""
+    return GatheringSource(data)
 
 
 def send_part(pool: ConnectionPool, source: RangeSource | None = None, **more: Any) -> Staged:
-    """Send in segments so small that a test's file has many; what is complete gets its final name."""
+    """Upload in small segments, and publish a complete file."""
     sent = upload_part(pool, source, **more)
     if sent.complete:
         session = pool.first().session
@@ -95,12 +49,12 @@ def send_part(pool: ConnectionPool, source: RangeSource | None = None, **more: A
 
 
 def upload_part(pool: ConnectionPool, source: RangeSource | None = None, **more: Any) -> Staged:
-    """Send in segments so small that a test's file has many."""
+    """Upload in small segments."""
     request = UploadRequest(**{"source": source or Bytes(), "temporary": TEMPORARY, **more})
     return upload_parallel(pool, request, SMALL_SEGMENTS)
 
 
-def send(pool: ConnectionPool, source: Bytes | None = None, **more: Any) -> int:
+def send(pool: ConnectionPool, source: BytesSource | None = None, **more: Any) -> int:
     """Send all in small segments; return the number of streams."""
     source = source or Bytes()
     sent = send_part(pool, source, **more)
@@ -110,7 +64,7 @@ def send(pool: ConnectionPool, source: Bytes | None = None, **more: Any) -> int:
 
 
 def at(kind: Request, number: int, then: Callable[[], object], otherwise: Script | None = None) -> Script:
-    """Script: before the request is answered in health (or by another script), something happens."""
+    """Script: calls `then` before the request is answered, by a healthy server or by another script."""
 
     def script(asked: Asked) -> bytes | None:
         if (asked.kind, asked.number) == (kind, number):

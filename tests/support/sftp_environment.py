@@ -12,6 +12,7 @@ from typing import Any
 
 from s3_to_sftp.credentials import Credentials, FixedCredentials
 from s3_to_sftp.settings import Server
+from s3_to_sftp.sftp.capabilities import Capabilities
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.sftp.session import SftpSession
@@ -22,7 +23,7 @@ from tests.support.scripted_server import Disk, Script, ScriptedServer
 SERVER = Server(host="sftp.partner.example", port=22)
 LOGIN = Credentials(username="u", password="p")
 SOON = 120
-"""Seconds that a test waits for what must happen; it never takes them when all is well."""
+"""Seconds to wait for what must happen; a passing test does not wait that long."""
 
 
 CHANNEL = -1
@@ -30,7 +31,7 @@ CHANNEL = -1
 
 
 def done() -> Future[None]:
-    """What is waited for and has happened."""
+    """Return a future that has its result."""
     future: Future[None] = Future()
     future.set_result(None)
     return future
@@ -38,11 +39,11 @@ def done() -> Future[None]:
 
 @dataclass
 class MemoryJournal:
-    """What a publisher has told of names.
+    """Records which names may exist at the partner.
 
     Attributes:
-        names: Those that may stand at the partner, and what is known of each.
-        moves: Returns what a move of the partner's file waits for.
+        names: Each name with its last known state.
+        moves: Returns the future that a move of the partner's old file waits for.
     """
 
     names: dict[str, str] = field(default_factory=dict)
@@ -87,12 +88,9 @@ class MemoryConnection:
 
 
 class _ProvenPool(ConnectionPool):
-    """Of a server that has shown everything."""
+    """The pool of a server that has passed every probe."""
 
-    resumes = True
-
-    def has_proof(self, number: int) -> bool:
-        return True
+    capabilities = Capabilities(resume=True, parallel_connections=True, parallel_channels=True)
 
 
 def _healthy(_asked: object) -> None:
@@ -101,28 +99,28 @@ def _healthy(_asked: object) -> None:
 
 @dataclass
 class SftpEnvironment:
-    """Connects, and counts.
+    """Connects to scripted servers, and counts the connections.
 
     Attributes:
-        scripts: Number of a connection -> what its server does. Read at each connect.
-        before_connect: Number of a connection -> called before it is made; may raise or wait.
+        scripts: Number of a connection -> script of its server. Read at each connect.
+        before_connect: Number of a connection -> called before it connects; may raise or wait.
         made: Every connection so far.
-        tried: How often each connection was asked for.
-        round_trip: Seconds, as the login shows it.
+        tried: How often each connection was requested.
+        round_trip: Seconds, as the login measures it.
     """
 
     scripts: dict[int, Script] = field(default_factory=dict)
     before_connect: dict[int, Callable[[], object]] = field(default_factory=dict)
     max_write: int = 128 * 1024
-    """WRITEs of this length are sent each by itself."""
+    """A WRITE of this length is sent on its own."""
     round_trip: float = 0.1
     fingerprint: str = "SHA256:abc"
     kind: type[ScriptedServer] = ScriptedServer
     extensions: dict[str, bytes] | None = None
     proven: bool = True
-    """Whether it is known already that several may write one file, and that files are resumed."""
+    """Whether parallel writes and resume are proven already."""
     channels: bool = False
-    """Whether a second channel may be asked for."""
+    """Whether a second channel may be opened."""
     disk: Disk = field(default_factory=Disk)
     tuning: TransferTuning = DEFAULT_TUNING
     made: list[MemoryConnection] = field(default_factory=list)
@@ -160,10 +158,10 @@ class SftpEnvironment:
             SERVER, FixedCredentials(LOGIN), timeouts=Timeouts(), limit=limit, connect=self.connect, **more
         )
         if not self.channels:
-            pool._disabled[CHANNEL] = math.inf
+            pool._accepted_streams._disabled_until[CHANNEL] = math.inf
         return pool
 
-    def partner(self, max_connections: int = 1, **more: Any) -> SftpClient:
+    def client(self, max_connections: int = 1, **more: Any) -> SftpClient:
         return SftpClient(
             SERVER,
             FixedCredentials(LOGIN),
@@ -183,13 +181,13 @@ class SftpEnvironment:
 
 
 def stream_number() -> int:
-    """Number of the stream whose thread this is; 0 for the one that delivers."""
+    """Return the number of the stream that this thread runs; 0 for the first one."""
     name = threading.current_thread().name
     return int(name.removeprefix("stream-")) if name.startswith("stream-") else 0
 
 
 def stream_threads() -> list[threading.Thread]:
-    """The streams that are still there."""
+    """Return the threads of the streams that have not ended."""
     return [thread for thread in threading.enumerate() if thread.name.startswith("stream-")]
 
 

@@ -6,7 +6,6 @@ from xdist.scheduler import LoadScopeScheduling
 
 TOGETHER = {
     "tests/e2e/test_long_object.py": "long object",
-    "tests/e2e/test_long_object_over_two_streams.py": "long object over two streams",
     "tests/e2e/test_chaos.py": "chaos",
     "tests/e2e/test_objects_between_deployments.py": "changes",
     "tests/e2e/test_deployed_stack.py": "stock stack",
@@ -18,21 +17,28 @@ TOGETHER = {
     "tests/e2e/test_template_without_cdk.py": "other apps",
     "tests/e2e/test_permissions.py": "permissions",
 }
-"""Modules that use one deployed stack. The slowest start first, beside all others."""
+"""Modules of the end-to-end tests. Those with one group share a deployed stack. The slowest start first."""
+
+APART = {"tests/e2e/test_long_object.py"}
+"""Modules each of whose tests is a group of its own, with its own stack."""
 
 _ORDER = list(dict.fromkeys(TOGETHER.values()))
 
 
 def group_of(nodeid: str) -> str:
-    """What one worker does as a whole: a module, for its fixtures, or several of them."""
-    module = nodeid.partition("::")[0]
-    return TOGETHER.get(module, module)
+    """Return what one worker runs as a whole: a module, for its fixtures, or several; or a single test."""
+    module = _module_of(nodeid)
+    return nodeid if module in APART else TOGETHER.get(module, module)
 
 
 def turn_of(nodeid: str) -> int:
-    """The position of its group: the lower, the earlier."""
-    group = group_of(nodeid)
-    return _ORDER.index(group) if group in _ORDER else len(_ORDER)
+    """Return the position of its group: the lower, the earlier."""
+    group = TOGETHER.get(_module_of(nodeid))
+    return len(_ORDER) if group is None else _ORDER.index(group)
+
+
+def _module_of(nodeid: str) -> str:
+    return nodeid.partition("::")[0]
 
 
 # Not `--dist=loadgroup`: under pytest 9.2 the groups of xdist 3.8 have no effect.

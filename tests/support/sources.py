@@ -1,70 +1,100 @@
-"""Objects as streams read them: from memory, or made up on the way."""
+"""Objects as streams read them: from memory, or generated on demand."""
 
 from __future__ import annotations
 
 import hashlib
 import struct
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 
 from s3_to_sftp.ssh.stream import NOT_READY, Piece
+from tests.support.sftp_environment import SOON, stream_number, stream_threads
 
 _STAMP = struct.Struct(">Q")
 _STAMP_EVERY = 32 * 1024
 _GATHER_SECONDS = 10.0
 
 
+@dataclass
 class BytesSource:
-    """Bytes in memory."""
+    """Bytes in memory. As the protocol allows, the memory of a block is used again for the next one.
 
-    def __init__(self, data: bytes) -> None:
-        self.size = len(data)
-        self._data = data
+    Attributes:
+        data: The bytes.
+        on_range: Called with the offset of each range before it is read; may raise or wait.
+        extra: Bytes by which each range is longer than it should be.
+        until: The first stream gets only the block at offset 0 before this returns True.
+        read: Number of the stream -> offsets of the ranges that it read.
+        closed: Number of readings that have ended.
+    """
+
+    data: bytes
+    on_range: Callable[[int], object] = lambda _offset: None
+    extra: int = 0
+    until: Callable[[], bool] = lambda: True
+    read: dict[int, list[int]] = field(default_factory=dict)
+    closed: int = 0
+
+    def __post_init__(self) -> None:
+        self.size = len(self.data)
 
     def blocks(self, ranges: Iterable[tuple[int, int]], block_bytes: int) -> Iterator[tuple[int, Piece]]:
-        view = memoryview(self._data)
-        for start, length in ranges:
-            for offset in range(start, start + length, block_bytes):
-                yield offset, view[offset : min(offset + block_bytes, start + length)]
+        buffer = bytearray(block_bytes)
+        try:
+            for offset, length in ranges:
+                self.read.setdefault(stream_number(), []).append(offset)
+                self.on_range(offset)
+                range_end = offset + length + self.extra
+                for start in range(offset, range_end, block_bytes):
+                    if start:
+                        yield from self._waiting(start)
+                    end = min(start + block_bytes, range_end)
+                    block = memoryview(buffer)[: end - start]
+                    block[:] = self.data[start:end].ljust(end - start, b"?")
+                    yield start, block
+                    block[:] = b"\0" * len(block)
+        finally:
+            self.closed += 1
+
+    def is_gathered(self) -> bool:
+        """Return whether each further stream that still runs has read a block."""
+        return {int(thread.name.removeprefix("stream-")) for thread in stream_threads()} <= set(self.read)
+
+    def _waiting(self, offset: int) -> Iterator[tuple[int, Piece]]:
+        if stream_number():
+            return
+        deadline = time.monotonic() + SOON
+        while not self.until():
+            assert time.monotonic() < deadline
+            time.sleep(0.001)  # for the other threads, as long as the condition does not hold
+            yield offset, NOT_READY
 
 
 class GatheringSource(BytesSource):
-    """Yields no second block before every stream that is still connecting has its first.
+    """Yields only the block at offset 0 before every stream that is still connecting has taken a range.
 
     A stream needs longer to connect than a small object takes to be sent: without this, a test of several
-    streams could be one of a single stream.
-
-    Attributes:
-        readers: Names of the threads that have read something.
+    streams could be one of a single stream. A stream that hangs is waited for at most 10 s.
     """
 
-    def __init__(self, data: bytes, *, until: Callable[[], bool] = lambda: True) -> None:
-        super().__init__(data)
-        self.readers: set[str] = set()
-        self._until = until
+    @property
+    def readers(self) -> set[int]:
+        """The numbers of the streams that have read something."""
+        return set(self.read)
 
-    def blocks(self, ranges: Iterable[tuple[int, int]], block_bytes: int) -> Iterator[tuple[int, Piece]]:
-        for number, block in enumerate(super().blocks(ranges, block_bytes)):
-            self.readers.add(threading.current_thread().name)
-            if number == 1:
-                # The first stream has its part in the proof that lets the others join.
-                for _ in self._until_the_others_are_there():
-                    yield block[0], NOT_READY
-            yield block
-
-    def _until_the_others_are_there(self) -> Iterator[None]:
+    def _waiting(self, offset: int) -> Iterator[tuple[int, Piece]]:
         deadline = time.monotonic() + _GATHER_SECONDS
-        while not (self._streams() <= self.readers and self._until()) and time.monotonic() < deadline:
+        while not self.is_gathered() and time.monotonic() < deadline:
             time.sleep(0.001)
-            yield
-
-    def _streams(self) -> set[str]:
-        return {thread.name for thread in threading.enumerate() if thread.name.startswith("stream-")}
+            yield (
+                offset,
+                NOT_READY,
+            )  # the other streams join when the first one has done its part of the probe
 
 
 class StampedSource:
-    """Any number of bytes without memory: zeros, with its offset stamped into each 32 KiB."""
+    """Any number of bytes, generated: zeros, with the offset stamped into each 32 KiB."""
 
     def __init__(self, size: int) -> None:
         self.size = size

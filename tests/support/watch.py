@@ -1,4 +1,4 @@
-"""Polls a name while a file is delivered under it."""
+"""Polls a final name during a delivery."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The function is put together from its settings: what is not configured is left out."""
+"""The app is built from its settings: parts that are not configured are left out."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FULL = {
 
 
 class Clients:
-    """Makes clients, and knows of which services and how."""
+    """Creates clients, and records their services and configurations."""
 
     def __init__(self) -> None:
         self.made: dict[str, Config] = {}
@@ -44,15 +44,15 @@ class Clients:
         return f"client of {service}"
 
 
-def assembled(environment: dict[str, str], **more: str) -> tuple[App, Clients]:
+def built_app(environment: dict[str, str], **more: str) -> tuple[App, Clients]:
     clients = Clients()
     settings = Settings.from_environment({**environment, **more})
     reporter: Any = object()
     return build_app(settings, telemetry=reporter, new_client=clients), clients
 
 
-def test_plain_lambda_needs_nothing_but_s3() -> None:
-    function, clients = assembled(PLAIN)
+def test_plain_lambda_needs_only_an_s3_client() -> None:
+    function, clients = built_app(PLAIN)
     assert list(clients.made) == ["s3"]
     deliveries = function.runner
     assert isinstance(deliveries._delivery._ledger, NoLedger)
@@ -63,8 +63,8 @@ def test_plain_lambda_needs_nothing_but_s3() -> None:
     assert function.disposition is None
 
 
-def test_everything_that_is_configured_is_there() -> None:
-    function, clients = assembled(FULL)
+def test_all_configured_parts_are_built() -> None:
+    function, clients = built_app(FULL)
     assert sorted(clients.made) == ["dynamodb", "events", "s3", "secretsmanager"]
     deliveries = function.runner
     assert isinstance(deliveries._delivery._ledger, DynamoLedger)
@@ -74,21 +74,21 @@ def test_everything_that_is_configured_is_there() -> None:
     assert function.disposition is not None
 
 
-def test_all_parts_announce_on_the_same_bus() -> None:
-    function, _ = assembled(FULL)
+def test_all_parts_share_one_publisher() -> None:
+    function, _ = built_app(FULL)
     assert function.disposition is not None
     assert function.disposition._publisher is function.publisher
     assert function.runner._publisher is function.publisher
 
 
 @pytest.mark.parametrize("missing", ["QUEUE_URL", "DEAD_LETTER_QUEUE_URL"])
-def test_messages_are_left_to_sqs_where_one_of_the_queues_is_not_known(missing: str) -> None:
-    function, _ = assembled(FULL, **{missing: ""})
+def test_without_both_queue_urls_there_is_no_disposition(missing: str) -> None:
+    function, _ = built_app(FULL, **{missing: ""})
     assert function.disposition is None
 
 
-def test_client_of_the_queue_is_made_once_and_only_when_it_is_needed() -> None:
-    function, clients = assembled(FULL)
+def test_sqs_client_is_created_on_first_use() -> None:
+    function, clients = built_app(FULL)
     assert function.disposition is not None
     client = function.disposition._queue._client
     assert "sqs" not in clients.made
@@ -96,8 +96,8 @@ def test_client_of_the_queue_is_made_once_and_only_when_it_is_needed() -> None:
     assert "sqs" in clients.made
 
 
-def test_what_is_given_up_is_recorded_in_the_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
-    function, _ = assembled(FULL)
+def test_failed_object_is_recorded_in_the_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    function, _ = built_app(FULL)
     recorded: list[Any] = []
     monkeypatch.setattr(
         function.runner._delivery._ledger, "record_outcome", lambda *what, **how: recorded.append((what, how))
@@ -107,28 +107,28 @@ def test_what_is_given_up_is_recorded_in_the_ledger(monkeypatch: pytest.MonkeyPa
     assert recorded == [((ref(),), {"state": "FAILED", "reason": "corrupt.", "hint": "fix it."})]
 
 
-def test_messages_are_tried_for_as_long_as_configured() -> None:
-    function, _ = assembled(FULL, RETRY_FOR_SECONDS="3600")
+def test_retry_for_reaches_the_retry_policy() -> None:
+    function, _ = built_app(FULL, RETRY_FOR_SECONDS="3600")
     assert function.disposition is not None
     assert function.disposition._policy.retry_for == 3600
 
 
-def test_partner_is_given_the_time_that_is_configured() -> None:
-    function, _ = assembled(PLAIN, SSH_CONNECT_TIMEOUT="7", SSH_REPLY_TIMEOUT="70")
-    timeouts = function.runner._delivery.sftp._pool._timeouts
+def test_timeouts_reach_the_connection_pool() -> None:
+    function, _ = built_app(PLAIN, SSH_CONNECT_TIMEOUT="7", SSH_REPLY_TIMEOUT="70")
+    timeouts = function.runner._delivery.sftp._pool._connector._timeouts
     assert (timeouts.connect, timeouts.reply) == (7, 70)
-    timeouts = assembled(PLAIN)[0].runner._delivery.sftp._pool._timeouts
+    timeouts = built_app(PLAIN)[0].runner._delivery.sftp._pool._connector._timeouts
     assert (timeouts.connect, timeouts.reply) == (15, 120)
 
 
-def test_partner_gets_no_more_connections_than_configured() -> None:
-    function, _ = assembled(PLAIN, SSH_MAX_CONNECTIONS="4")
+def test_max_connections_reaches_the_connection_pool() -> None:
+    function, _ = built_app(PLAIN, SSH_MAX_CONNECTIONS="4")
     assert function.runner._delivery.sftp._pool.limit == 4
 
 
-@pytest.mark.parametrize(("told", "keeps"), [({}, True), ({"SSH_KEEP_CONNECTION": "false"}, False)])
-def test_connection_is_kept_between_invocations_where_that_is_configured(
-    told: dict[str, str],
+@pytest.mark.parametrize(("variables", "keeps"), [({}, True), ({"SSH_KEEP_CONNECTION": "false"}, False)])
+def test_keep_connection_reaches_the_end_of_the_invocation(
+    variables: dict[str, str],
     keeps: bool,  # noqa: FBT001 - a parameter
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -136,29 +136,29 @@ def test_connection_is_kept_between_invocations_where_that_is_configured(
     monkeypatch.setattr(
         SftpClient, "end_of_invocation", lambda _self, *, keep_first: asked.append(keep_first)
     )
-    assembled(PLAIN, **told)[0].runner._end_of_invocation()
+    built_app(PLAIN, **variables)[0].runner._end_of_invocation()
     assert asked == [keeps]
 
 
-def test_function_knows_how_long_a_reply_may_take() -> None:
-    assert assembled(PLAIN)[0].longest_reply == 120
-    assert assembled(PLAIN, SSH_REPLY_TIMEOUT="70")[0].longest_reply == 70
+def test_longest_reply_is_the_reply_timeout() -> None:
+    assert built_app(PLAIN)[0].longest_reply == 120
+    assert built_app(PLAIN, SSH_REPLY_TIMEOUT="70")[0].longest_reply == 70
 
 
 def test_sha256_and_directory_reach_the_delivery() -> None:
-    delivery = assembled(PLAIN, SSH_SHA256="true", SSH_DIR="inbox")[0].runner._delivery
+    delivery = built_app(PLAIN, SSH_SHA256="true", SSH_DIR="inbox")[0].runner._delivery
     assert (delivery._sha256, delivery._directory) == (True, "inbox")
 
 
 def test_policy_for_unknown_outcomes_reaches_the_delivery() -> None:
-    delivery = assembled(PLAIN, UNKNOWN_OUTCOME="resend")[0].runner._delivery
+    delivery = built_app(PLAIN, UNKNOWN_OUTCOME="resend")[0].runner._delivery
     assert delivery._unknown_outcome is UnknownOutcome.RESEND
 
 
-def test_small_answers_are_not_waited_for_as_long_as_objects() -> None:
-    function, clients = assembled(FULL)
+def test_read_timeout_of_s3_is_longer_than_of_other_services() -> None:
+    function, clients = built_app(FULL)
     assert function.disposition is not None
-    assert function.disposition._queue._client.upper()  # made now
-    patience = {service: config.read_timeout for service, config in clients.made.items()}  # type: ignore[attr-defined] # set at run time
-    assert patience.pop("s3") == 30
-    assert set(patience.values()) == {10}
+    assert function.disposition._queue._client.upper()  # creates the client
+    timeouts = {service: config.read_timeout for service, config in clients.made.items()}  # type: ignore[attr-defined] # set at run time
+    assert timeouts.pop("s3") == 30
+    assert set(timeouts.values()) == {10}

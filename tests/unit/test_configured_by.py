@@ -1,4 +1,4 @@
-"""A hint names a setting as the person knows it who reads it."""
+"""A hint names a setting in the way in which the function was configured."""
 
 import re
 from pathlib import Path
@@ -16,12 +16,12 @@ def hint() -> str:
     return PartnerUnreachable("No answer.", hint=HINT).hint
 
 
-def test_person_who_has_set_variables_reads_of_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hint_of_a_plain_lambda_names_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
     assert hint() == HINT
 
 
-def test_author_of_an_app_reads_of_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hint_of_the_construct_names_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "construct")
     assert hint() == (
         "Check SftpServer(host=...) and SftpServer(port=...); ask the partner whether the server is up. "
@@ -29,24 +29,24 @@ def test_author_of_an_app_reads_of_arguments(monkeypatch: pytest.MonkeyPatch) ->
     )
 
 
-def test_user_of_the_stock_app_reads_of_keys_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hint_of_the_stock_app_names_keys_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "partner.toml")
     assert hint().startswith("Check ssh_host in partner.toml and ssh_port in partner.toml; ask")
 
 
-def test_user_of_the_template_reads_of_its_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hint_of_the_template_names_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "template")
     assert hint().startswith("Check the parameter Host and the parameter Port; ask the partner")
     assert PartnerUnreachable("No.", hint="see SSH_CIPHERS").hint == "see SSH_CIPHERS"
 
 
-def test_key_of_a_host_is_not_taken_for_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_longer_variable_name_is_replaced_completely(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "construct")
     error = PartnerUnreachable("No.", hint="add it to SSH_HOST_KEY, see SSH_CIPHERS")
     assert error.hint == "add it to SftpServer(host_keys=...), see SftpServer(ciphers=...)"
 
 
-def test_every_variable_that_a_hint_names_has_an_argument() -> None:
+def test_every_variable_in_a_hint_has_an_argument() -> None:
     code = "\n".join(path.read_text() for path in Path(s3_to_sftp.__file__).parent.rglob("*.py"))
     # Sentences, not names alone: the latter are where a variable is read.
     texts = [text for text in re.findall(r'"([^"\n]*)"', code) if " " in text and "environment" not in text]

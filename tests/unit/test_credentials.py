@@ -21,7 +21,7 @@ GOOD = {"username": "partner", "password": CANARY, "private_key": "", "passphras
 
 
 def everything_shown(error: BaseException) -> str:
-    """What a log can show of an exception: its text, its repr, its traceback."""
+    """Return what a log may show of an exception: its text, its repr, its traceback."""
     return "".join([str(error), repr(error), repr(vars(error)), *traceback.format_exception(error)])
 
 
@@ -44,7 +44,7 @@ EXPECTED = Credentials(username="u", password="p", private_key="k")
     ],
     ids=["Transfer Family", "null", "both spellings", "blanks around the name"],
 )
-def test_other_spellings_are_read(fields: dict[str, str | None]) -> None:
+def test_alternative_spellings_are_read(fields: dict[str, str | None]) -> None:
     assert parse_secret(json.dumps(fields), name="n") == EXPECTED
 
 
@@ -54,17 +54,17 @@ def test_binary_secret_is_read_in_every_encoding_of_json(encoding: str) -> None:
     assert parse_secret(text.encode(encoding), name="n").password == "p\u00fc"
 
 
-def test_byte_order_mark_does_not_matter() -> None:
+def test_byte_order_mark_is_ignored() -> None:
     text = "\ufeff" + json.dumps({"username": "u", "password": "p"})
     assert parse_secret(text, name="n") == Credentials(username="u", password="p")
 
 
 @pytest.mark.parametrize("only", ["password", "private_key"])
-def test_fields_that_are_not_used_may_be_missing(only: str) -> None:
+def test_unused_fields_may_be_missing(only: str) -> None:
     assert parse_secret(json.dumps({"username": "u", only: "x"}), name="n").username == "u"
 
 
-def test_unknown_fields_do_not_matter() -> None:
+def test_unknown_fields_are_ignored() -> None:
     assert parse_secret(json.dumps({**GOOD, "comment": 1, "host": "h"}), name="n").username == "partner"
 
 
@@ -103,14 +103,14 @@ def test_unknown_fields_do_not_matter() -> None:
         (json.dumps({**GOOD, "private_key": 1}), "has a 'private_key' that is not text"),
     ],
 )
-def test_unusable_secret_says_what_is_wrong_and_how_to_fill_it(text: str | bytes | None, words: str) -> None:
+def test_unusable_secret_raises_reason_and_hint(text: str | bytes | None, words: str) -> None:
     with pytest.raises(CredentialsError, match=words) as raised:
         parse_secret(text, name="arn:of:the:secret")
     assert "put-secret-value --secret-id arn:of:the:secret" in raised.value.hint
     assert CANARY not in everything_shown(raised.value)
 
 
-def test_credentials_show_no_secret() -> None:
+def test_repr_of_credentials_shows_no_secret() -> None:
     credentials = Credentials(username="u", password=CANARY, private_key=CANARY, passphrase=CANARY)
     assert CANARY not in repr(credentials)
     assert CANARY not in str(credentials)
@@ -133,7 +133,7 @@ def create(client: Any, **value: Any) -> str:
 
 
 class CountingClient:
-    """Counts the reads of a client."""
+    """Counts the reads of another client."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -151,7 +151,7 @@ def test_secret_is_read_once(client: Any) -> None:
     assert counting.reads == 1
 
 
-def test_refreshed_secret_is_read_anew_and_kept(client: Any) -> None:
+def test_refreshed_secret_is_read_again_and_cached(client: Any) -> None:
     arn = create(client, SecretString=json.dumps(GOOD))
     source = SecretCredentials(secret_arn=arn, client=client)
     source.current()
@@ -161,7 +161,7 @@ def test_refreshed_secret_is_read_anew_and_kept(client: Any) -> None:
     assert source.current().password == "new"
 
 
-def test_version_names_what_was_read_last_and_shows_nothing_of_it(client: Any) -> None:
+def test_version_is_the_version_id_last_read(client: Any) -> None:
     arn = create(client, SecretString=json.dumps(GOOD))
     source = SecretCredentials(secret_arn=arn, client=client)
     assert source.version == ""
@@ -175,7 +175,7 @@ def test_version_names_what_was_read_last_and_shows_nothing_of_it(client: Any) -
     assert CANARY not in first
 
 
-def test_unreadable_secret_does_not_live_on_in_the_cache(client: Any) -> None:
+def test_unusable_refreshed_secret_clears_the_cache(client: Any) -> None:
     arn = create(client, SecretString=json.dumps(GOOD))
     source = SecretCredentials(secret_arn=arn, client=client)
     source.current()
@@ -200,14 +200,14 @@ def test_binary_secret_is_read(client: Any) -> None:
     assert source.current() == Credentials(username="partner", password=CANARY)
 
 
-def test_binary_secret_that_is_no_json_is_refused(client: Any) -> None:
+def test_binary_secret_that_is_not_json_is_refused(client: Any) -> None:
     source = SecretCredentials(secret_arn=create(client, SecretBinary=CANARY.encode()), client=client)
     with pytest.raises(CredentialsError, match="is binary, and not JSON") as raised:
         source.current()
     assert CANARY not in everything_shown(raised.value)
 
 
-def test_missing_secret_is_named(client: Any) -> None:
+def test_missing_secret_is_named_in_the_error(client: Any) -> None:
     source = SecretCredentials(secret_arn="arn:of:nothing", client=client)
     with pytest.raises(CredentialsError, match="arn:of:nothing cannot be read") as raised:
         source.current()
@@ -221,7 +221,7 @@ def test_missing_secret_is_named(client: Any) -> None:
         EndpointConnectionError(endpoint_url="https://secretsmanager.example"),
     ],
 )
-def test_secret_that_may_not_or_cannot_be_read_is_named(error: Exception) -> None:
+def test_denied_or_unreachable_secret_is_named_in_the_error(error: Exception) -> None:
     class Refusing:
         def get_secret_value(self, **request: Any) -> Any:
             raise error
@@ -230,7 +230,7 @@ def test_secret_that_may_not_or_cannot_be_read_is_named(error: Exception) -> Non
         SecretCredentials(secret_arn="arn", client=Refusing()).current()
 
 
-def test_environment_does_not_change_under_a_running_function() -> None:
+def test_fixed_credentials_never_change() -> None:
     login = Credentials(username="u", password="p")
     source = FixedCredentials(login)
     assert source.current() is source.refreshed() is login

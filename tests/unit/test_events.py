@@ -1,4 +1,4 @@
-"""What the bus hears is what the schemas in docs/events say, and a deaf bus fails no delivery."""
+"""Published events conform to the schemas in docs/events, and an unreachable bus fails no delivery."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ RECOVERED = Recovered(server=SERVER, reason="No answer.", error="PartnerUnreacha
 
 
 class Bus:
-    """Records the requests; refuses entries, or everything, as it is told."""
+    """Records the requests; refuses entries by `refuses`, or fails with `error`."""
 
     def __init__(self) -> None:
         self.requests: list[list[dict[str, Any]]] = []
@@ -63,7 +63,7 @@ class Bus:
         return {"FailedEntryCount": sum("ErrorCode" in result for result in results), "Entries": results}
 
     def events(self) -> list[dict[str, Any]]:
-        """The events as a rule's target gets them."""
+        """Return the events as the target of a rule receives them."""
         return [
             {
                 "source": entry["Source"],
@@ -76,7 +76,7 @@ class Bus:
         ]
 
 
-def announcer(bus: Any) -> EventPublisher:
+def publisher_to(bus: Any) -> EventPublisher:
     return EventPublisher(bus, bus="default", server=SERVER, clock=lambda: NOW)
 
 
@@ -116,46 +116,46 @@ EVERYTHING: dict[str, Callable[[Publisher], None]] = {
 }
 
 
-def event_of(announce: Callable[[Publisher], None]) -> dict[str, Any]:
+def event_of(publish: Callable[[Publisher], None]) -> dict[str, Any]:
     bus = Bus()
-    to = announcer(bus)
-    announce(to)
+    to = publisher_to(bus)
+    publish(to)
     to.flush()
     (event,) = bus.events()
     return event
 
 
-def closed(schema: Any) -> Any:
-    """Forbid fields that the schema does not name: others may ignore them, we may not make them."""
+def without_additional_properties(schema: Any) -> Any:
+    """Return the schema without additional properties: consumers ignore them, we must not send them."""
     if isinstance(schema, list):
-        return [closed(part) for part in schema]
+        return [without_additional_properties(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    parts = {name: closed(part) for name, part in schema.items()}
+    parts = {name: without_additional_properties(part) for name, part in schema.items()}
     return {**parts, "additionalProperties": False} if "properties" in schema else parts
 
 
-def faults(event: dict[str, Any]) -> list[str]:
-    schema = closed(SCHEMAS[event["detail-type"]])
+def schema_errors(event: dict[str, Any]) -> list[str]:
+    schema = without_additional_properties(SCHEMAS[event["detail-type"]])
     return [error.message for error in Draft202012Validator(schema).iter_errors(event)]
 
 
 def test_every_kind_of_event_has_a_schema() -> None:
-    assert {event_of(announce)["detail-type"] for announce in EVERYTHING.values()} == SCHEMAS.keys()
+    assert {event_of(publish)["detail-type"] for publish in EVERYTHING.values()} == SCHEMAS.keys()
 
 
 @pytest.mark.parametrize("title", SCHEMAS)
-def test_schema_is_one(title: str) -> None:
+def test_schema_is_valid(title: str) -> None:
     Draft202012Validator.check_schema(SCHEMAS[title])
     assert SCHEMAS[title]["properties"]["detail-type"]["const"] == title
 
 
-@pytest.mark.parametrize("announce", EVERYTHING.values(), ids=EVERYTHING)
-def test_event_is_what_its_schema_says(announce: Callable[[Publisher], None]) -> None:
-    assert faults(event_of(announce)) == []
+@pytest.mark.parametrize("publish", EVERYTHING.values(), ids=EVERYTHING)
+def test_event_conforms_to_its_schema(publish: Callable[[Publisher], None]) -> None:
+    assert schema_errors(event_of(publish)) == []
 
 
-def changed(event: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def with_changed_fields(event: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Change one field at a time: another name, another type."""
     for name in event["detail"]:
         for change in ("renamed", "retyped"):
@@ -172,16 +172,16 @@ def changed(event: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"checksum.{name} renamed", other
 
 
-@pytest.mark.parametrize("announce", EVERYTHING.values(), ids=EVERYTHING)
-def test_changed_field_is_not_what_the_schema_says(announce: Callable[[Publisher], None]) -> None:
-    assert [what for what, event in changed(event_of(announce)) if not faults(event)] == []
+@pytest.mark.parametrize("publish", EVERYTHING.values(), ids=EVERYTHING)
+def test_schema_rejects_a_renamed_or_retyped_field(publish: Callable[[Publisher], None]) -> None:
+    assert [what for what, event in with_changed_fields(event_of(publish)) if not schema_errors(event)] == []
 
 
-def test_example_of_the_documentation_is_what_the_schema_says() -> None:
+def test_documented_example_conforms_to_its_schema() -> None:
     (example, _rule) = (
         block.split("```")[0] for block in (DOCS / "README.md").read_text().split("```json")[1:]
     )
-    assert faults(json.loads(example)) == []
+    assert schema_errors(json.loads(example)) == []
 
 
 def test_documentation_names_every_event() -> None:
@@ -189,7 +189,7 @@ def test_documentation_names_every_event() -> None:
     assert [title for title in SCHEMAS if f"`{title}`" not in text] == []
 
 
-def test_delivered_object_is_told_with_all_its_evidence() -> None:
+def test_delivery_event_has_all_fields_of_the_receipt() -> None:
     assert event_of(EVERYTHING["completed"])["detail"] == {
         "version": "1",
         "server": SERVER,
@@ -209,12 +209,12 @@ def test_delivered_object_is_told_with_all_its_evidence() -> None:
     }
 
 
-def test_outage_is_told_with_its_times() -> None:
+def test_unavailable_event_has_its_times() -> None:
     detail = event_of(EVERYTHING["unavailable"])["detail"]
     assert (detail["since"], detail["retryAt"]) == ("2026-11-23T00:00:00.500Z", "2026-11-23T00:01:00.500Z")
 
 
-def test_event_has_the_time_at_which_it_was_published() -> None:
+def test_event_has_the_time_of_its_publication() -> None:
     now = [NOW]
     bus = Bus()
     to = EventPublisher(bus, bus="default", server=SERVER, clock=lambda: now[0])
@@ -224,26 +224,26 @@ def test_event_has_the_time_at_which_it_was_published() -> None:
     assert bus.requests[0][0]["Time"].timestamp() == NOW
 
 
-def test_event_bridge_takes_what_is_sent(
+def test_eventbridge_accepts_every_event(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     with mock_aws():
         events = boto3.client("events", region_name="eu-west-1")
-        taken: list[str] = []
+        accepted: list[str] = []
 
         class Recorder:
             def put_events(self, **request: Any) -> Any:
                 answer = events.put_events(**request)
-                taken.extend(result["EventId"] for result in answer["Entries"])
+                accepted.extend(result["EventId"] for result in answer["Entries"])
                 return answer
 
-        to = announcer(Recorder())
-        for announce in EVERYTHING.values():
-            announce(to)
+        to = publisher_to(Recorder())
+        for publish in EVERYTHING.values():
+            publish(to)
         to.flush()
-    assert len(set(taken)) == len(EVERYTHING)
+    assert len(set(accepted)) == len(EVERYTHING)
     assert caplog.records == []
 
 
@@ -252,13 +252,13 @@ def test_event_bridge_takes_what_is_sent(
 
 def test_flush_without_events_sends_nothing() -> None:
     bus = Bus()
-    announcer(bus).flush()
+    publisher_to(bus).flush()
     assert bus.requests == []
 
 
-def test_what_was_sent_is_not_sent_again() -> None:
+def test_sent_events_are_not_sent_again() -> None:
     bus = Bus()
-    to = announcer(bus)
+    to = publisher_to(bus)
     to.superseded(REF, NEWER)
     to.flush()
     to.flush()
@@ -266,9 +266,11 @@ def test_what_was_sent_is_not_sent_again() -> None:
 
 
 @given(lengths=st.lists(st.integers(1, 6000), max_size=45), most_bytes=st.integers(30_000, 60_000))
-def test_requests_are_small_enough_and_hold_every_event_in_order(lengths: list[int], most_bytes: int) -> None:
+def test_requests_respect_the_limits_and_hold_every_event_in_order(
+    lengths: list[int], most_bytes: int
+) -> None:
     bus = Bus()
-    to = announcer(bus)
+    to = publisher_to(bus)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(events, "_MAX_BYTES", most_bytes)
         for length in lengths:
@@ -287,33 +289,33 @@ def test_requests_are_small_enough_and_hold_every_event_in_order(lengths: list[i
         assert len(before) == 10 or full > most_bytes
 
 
-def test_largest_events_fit_many_times_into_a_request() -> None:
+def test_largest_event_is_below_a_quarter_of_a_request() -> None:
     bus = Bus()
-    to = announcer(bus)
+    to = publisher_to(bus)
     error = RemotePathRefused("ü" * 1_000_000, hint="😀" * 1_000_000)
     to.failed(ObjectRef(bucket="b" * 63, key="ü" * 512), error, attempt=1, remote_path="ü" * 1000)
     to.flush()
     assert len(bus.requests[0][0]["Detail"]) < 256_000 / 4
-    assert faults(bus.events()[0]) == []
+    assert schema_errors(bus.events()[0]) == []
 
 
-# A bus that does not take them
+# Refused events and an unreachable bus
 
 
-def test_refused_entries_are_sent_once_more() -> None:
+def test_refused_entries_are_retried_once() -> None:
     bus = Bus()
     bus.refuses = lambda request, entry: request == 1 and "one" in entry["Detail"]
-    to = announcer(bus)
+    to = publisher_to(bus)
     for key in ("one", "two"):
         to.superseded(ObjectRef(bucket="b", key=key), NEWER)
     to.flush()
     assert [event["detail"]["key"] for event in bus.events()] == ["one", "two", "one"]
 
 
-def test_entries_refused_twice_are_logged_and_forgotten(caplog: pytest.LogCaptureFixture) -> None:
+def test_entries_refused_twice_are_logged_and_dropped(caplog: pytest.LogCaptureFixture) -> None:
     bus = Bus()
     bus.refuses = lambda _request, entry: "one" in entry["Detail"]
-    to = announcer(bus)
+    to = publisher_to(bus)
     for key in ("one", "two"):
         to.superseded(ObjectRef(bucket="b", key=key), NEWER)
     to.flush()
@@ -331,10 +333,10 @@ def test_entries_refused_twice_are_logged_and_forgotten(caplog: pytest.LogCaptur
         EndpointConnectionError(endpoint_url="https://events"),
     ],
 )
-def test_bus_out_of_reach_fails_nothing(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+def test_unreachable_bus_raises_no_error(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
     bus = Bus()
     bus.error = error
-    to = announcer(bus)
+    to = publisher_to(bus)
     for _ in range(12):
         to.superseded(REF, NEWER)
     to.flush()
@@ -342,8 +344,9 @@ def test_bus_out_of_reach_fails_nothing(error: Exception, caplog: pytest.LogCapt
     assert "events not sent (10)" in caplog.text
 
 
-def test_without_a_bus_nothing_is_said() -> None:
-    silent: Publisher = NullPublisher()
-    for announce in EVERYTHING.values():
-        announce(silent)
-    silent.flush()
+def test_null_publisher_accepts_every_event() -> None:
+    publisher: Publisher = NullPublisher()
+    for publish in EVERYTHING.values():
+        publish(publisher)
+    publisher.flush()
+    assert vars(publisher) == {}, "it keeps nothing"

@@ -1,4 +1,4 @@
-"""Every message and every object gets its turn, and failures go back where they came from."""
+"""The handler tries every object of every message, and reports failures to the source of the event."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publis
 
 
 class FakeDeliveries:
-    """Delivers, but for the keys that it was told to fail on."""
+    """Delivers every object except those in `failures`."""
 
     def __init__(self) -> None:
         self.failures: dict[str, Exception] = {}
@@ -64,7 +64,7 @@ class FakeDeliveries:
 
 
 class FakeDisposition:
-    """Notes what it is to decide about; keeps the messages that it was told to keep."""
+    """Records the messages with their failures; keeps those in `kept`."""
 
     def __init__(self) -> None:
         self.kept: set[str] = set()
@@ -84,7 +84,7 @@ class FlushCounter(NullPublisher):
 
 @pytest.fixture
 def function(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A function without a queue to act on."""
+    """Return an app without a message disposition."""
     fake = App(runner=FakeDeliveries(), disposition=None, publisher=FlushCounter())  # type: ignore[arg-type] # a stand-in
     monkeypatch.setattr(handler, "_app", lambda: fake)
     return fake
@@ -116,19 +116,20 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[dict[str,
 Log = Callable[[], list[dict[str, Any]]]
 
 
-def direct(*keys: str) -> dict[str, Any]:
+def direct_event(*keys: str) -> dict[str, Any]:
     return s3_notification(*(s3_record("bucket", key) for key in keys))
 
 
-def queued(**messages: list[str] | str) -> dict[str, Any]:
-    """Messages of a queue: each a list of keys, or a body as it is."""
+def queue_event(**messages: list[str] | str) -> dict[str, Any]:
+    """Return an event of messages, each given as a list of keys or as a body."""
     bodies = {
-        name: body if isinstance(body, str) else json.dumps(direct(*body)) for name, body in messages.items()
+        name: body if isinstance(body, str) else json.dumps(direct_event(*body))
+        for name, body in messages.items()
     }
     return sqs_event(**bodies)
 
 
-def put_back(event: dict[str, Any], *remaining: int) -> list[str]:
+def returned_messages(event: dict[str, Any], *remaining: int) -> list[str]:
     answer = handler.lambda_handler(event, lambda_context(*remaining))
     assert answer is not None
     return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
@@ -138,46 +139,48 @@ def put_back(event: dict[str, Any], *remaining: int) -> list[str]:
 
 
 def test_delivered_messages_leave_the_queue(delivery: FakeDeliveries) -> None:
-    assert put_back(queued(m1=["a"], m2=["b"])) == []
+    assert returned_messages(queue_event(m1=["a"], m2=["b"])) == []
     assert delivery.tried == ["a", "b"]
 
 
 @pytest.mark.parametrize("bad", ["a", "b", "c"])
-def test_one_bad_message_never_costs_the_others(bad: str, delivery: FakeDeliveries) -> None:
+def test_failed_message_does_not_affect_the_others(bad: str, delivery: FakeDeliveries) -> None:
     delivery.failures[bad] = ConnectionLost("cut.", hint="")
-    assert put_back(queued(m_a=["a"], m_b=["b"], m_c=["c"])) == [f"m_{bad}"]
+    assert returned_messages(queue_event(m_a=["a"], m_b=["b"], m_c=["c"])) == [f"m_{bad}"]
     assert delivery.tried == ["a", "b", "c"]
 
 
-def test_all_messages_can_go_back_without_an_exception(delivery: FakeDeliveries) -> None:
+def test_batch_of_failed_messages_raises_no_exception(delivery: FakeDeliveries) -> None:
     delivery.failures = {key: ConnectionLost("cut.", hint="") for key in "ab"}
-    assert put_back(queued(m1=["a"], m2=["b"])) == ["m1", "m2"]
+    assert returned_messages(queue_event(m1=["a"], m2=["b"])) == ["m1", "m2"]
 
 
 @pytest.mark.parametrize("bad", ["a", "b", "c"])
-def test_one_bad_object_of_a_message_never_costs_the_others(bad: str, delivery: FakeDeliveries) -> None:
+def test_failed_object_does_not_affect_the_others_of_its_message(bad: str, delivery: FakeDeliveries) -> None:
     delivery.failures[bad] = ConnectionLost("cut.", hint="")
-    assert put_back(queued(m1=["a", "b", "c"])) == ["m1"]
+    assert returned_messages(queue_event(m1=["a", "b", "c"])) == ["m1"]
     assert delivery.tried == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("body", ["", "not json", "[]", "{}", "null", '{"Records": [{}]}', "[" * 100_000])
-def test_malformed_message_goes_back_alone(body: str, delivery: FakeDeliveries, log: Log) -> None:
-    assert put_back(queued(m1=["a"], m2=body, m3=["c"])) == ["m2"]
+def test_malformed_message_does_not_affect_the_others(body: str, delivery: FakeDeliveries, log: Log) -> None:
+    assert returned_messages(queue_event(m1=["a"], m2=body, m3=["c"])) == ["m2"]
     assert delivery.tried == ["a", "c"]
     (line,) = [line for line in log() if "not delivered" in line["message"]]
     assert line["message_id"] == "m2"
 
 
-def test_bad_record_never_costs_its_neighbour(delivery: FakeDeliveries, disposition: FakeDisposition) -> None:
+def test_malformed_record_does_not_affect_the_others(
+    delivery: FakeDeliveries, disposition: FakeDisposition
+) -> None:
     notification = s3_notification({}, s3_record("bucket", "a"))
-    put_back(sqs_event(m1=json.dumps(notification)))
+    returned_messages(sqs_event(m1=json.dumps(notification)))
     assert delivery.tried == ["a"]
     ((ref, error),) = disposition.applied["m1"]
     assert (ref, type(error)) == (None, EventError)
 
 
-def test_bad_record_of_a_direct_notification_raises_when_its_neighbour_is_delivered(
+def test_malformed_record_of_a_direct_notification_raises_after_the_others_are_delivered(
     delivery: FakeDeliveries,
 ) -> None:
     with pytest.raises(EventError):
@@ -186,7 +189,7 @@ def test_bad_record_of_a_direct_notification_raises_when_its_neighbour_is_delive
 
 
 @pytest.mark.parametrize("source", ["aws:kinesis", "aws:dynamodb"])
-def test_batch_of_a_stream_is_refused_aloud(source: str, delivery: FakeDeliveries, log: Log) -> None:
+def test_stream_event_is_refused_and_logged(source: str, delivery: FakeDeliveries, log: Log) -> None:
     with pytest.raises(EventError, match=source):
         handler.lambda_handler(
             {"Records": [{"eventSource": source, "eventName": "INSERT"}]}, lambda_context()
@@ -194,60 +197,60 @@ def test_batch_of_a_stream_is_refused_aloud(source: str, delivery: FakeDeliverie
     assert [line["error"] for line in log()] == ["EventError"]
 
 
-def test_unexpected_exception_goes_back_alone_with_its_traceback_in_the_log(
+def test_unexpected_exception_returns_its_message_and_logs_the_traceback(
     delivery: FakeDeliveries, log: Log
 ) -> None:
     delivery.failures["b"] = ZeroDivisionError("surprise")
-    assert put_back(queued(m1=["a"], m2=["b"], m3=["c"])) == ["m2"]
+    assert returned_messages(queue_event(m1=["a"], m2=["b"], m3=["c"])) == ["m2"]
     (line,) = [line for line in log() if "unexpected" in line["message"]]
     assert line["object"] == "s3://bucket/b"
     assert "ZeroDivisionError: surprise" in line["exception"]
 
 
 def test_test_event_leaves_the_queue(delivery: FakeDeliveries) -> None:
-    assert put_back(queued(m1='{"Event": "s3:TestEvent", "Bucket": "bucket"}')) == []
+    assert returned_messages(queue_event(m1='{"Event": "s3:TestEvent", "Bucket": "bucket"}')) == []
     assert delivery.tried == []
 
 
-def test_missing_configuration_puts_everything_back(monkeypatch: pytest.MonkeyPatch, log: Log) -> None:
+def test_missing_configuration_returns_every_message(monkeypatch: pytest.MonkeyPatch, log: Log) -> None:
     for name in ("SSH_HOST", "SSH_PORT"):
         monkeypatch.delenv(name, raising=False)
     handler._app.cache_clear()
-    assert put_back(queued(m1=["a"], m2=["b"])) == ["m1", "m2"]
+    assert returned_messages(queue_event(m1=["a"], m2=["b"])) == ["m1", "m2"]
     assert [line["error"] for line in log()] == ["ConfigurationError"] * 2
     assert all("SSH_HOST is not set" in line["message"] for line in log())
 
 
 def test_objects_of_all_messages_are_delivered_together(delivery: FakeDeliveries) -> None:
-    put_back(queued(m1=["a", "b"], m2="malformed", m3=["c"]))
+    returned_messages(queue_event(m1=["a", "b"], m2="malformed", m3=["c"]))
     assert delivery.batches == [["a", "b", "c"]]
 
 
-def test_message_that_comes_twice_is_answered_twice(delivery: FakeDeliveries) -> None:
+def test_duplicate_messages_are_both_answered(delivery: FakeDeliveries) -> None:
     delivery.failures["a"] = ConnectionLost("cut.", hint="")
-    assert put_back(queued(m1=["a"], m2=["a"], m3=["b"])) == ["m1", "m2"]
+    assert returned_messages(queue_event(m1=["a"], m2=["a"], m3=["b"])) == ["m1", "m2"]
 
 
 def test_message_whose_object_needs_no_delivery_leaves_the_queue(delivery: FakeDeliveries) -> None:
     delivery.failures["a"] = AlreadyDelivered("before.", hint="")
-    assert put_back(queued(m1=["a"])) == []
+    assert returned_messages(queue_event(m1=["a"])) == []
 
 
-def test_message_of_which_one_object_needs_no_delivery_goes_back_for_the_other(
+def test_message_stays_if_one_of_its_objects_failed(
     delivery: FakeDeliveries,
 ) -> None:
     delivery.failures = {"a": AlreadyDelivered("before.", hint=""), "b": ConnectionLost("cut.", hint="")}
-    assert put_back(queued(m1=["a", "b"])) == ["m1"]
+    assert returned_messages(queue_event(m1=["a", "b"])) == ["m1"]
 
 
-# --- from a queue that the function may act on ---
+# --- with a message disposition ---
 
 
-def test_disposition_is_told_what_became_of_each_message(
+def test_disposition_gets_the_failures_of_each_message(
     delivery: FakeDeliveries, disposition: FakeDisposition
 ) -> None:
     delivery.failures = {"b": ConnectionLost("cut.", hint=""), "d": CheckpointSaved("half.", hint="")}
-    put_back(queued(m1=["a"], m2=["b", "c", "d"]))
+    returned_messages(queue_event(m1=["a"], m2=["b", "c", "d"]))
     assert disposition.applied["m1"] == []
     assert [(ref.key, error) for ref, error in disposition.applied["m2"] if ref] == [
         ("b", delivery.failures["b"]),
@@ -255,23 +258,23 @@ def test_disposition_is_told_what_became_of_each_message(
     ]
 
 
-def test_malformed_message_is_judged_as_one_that_names_no_object(
+def test_disposition_gets_a_malformed_message_without_an_object(
     delivery: FakeDeliveries, disposition: FakeDisposition
 ) -> None:
-    put_back(queued(m1="malformed"))
+    returned_messages(queue_event(m1="malformed"))
     ((ref, error),) = disposition.applied["m1"]
     assert ref is None
     assert isinstance(error, EventError)
 
 
-def test_disposition_decides_what_stays_in_the_queue(
+def test_disposition_decides_which_messages_stay_in_the_queue(
     delivery: FakeDeliveries, disposition: FakeDisposition
 ) -> None:
     disposition.kept = {"m2"}
-    assert put_back(queued(m1=["a"], m2=["b"], m3=["c"])) == ["m2"]
+    assert returned_messages(queue_event(m1=["a"], m2=["b"], m3=["c"])) == ["m2"]
 
 
-def test_message_that_cannot_be_judged_stays_and_costs_no_other(
+def test_message_stays_when_its_disposition_raises(
     delivery: FakeDeliveries, disposition: FakeDisposition, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def apply(message: Message, failures: Sequence[Failure]) -> bool:
@@ -280,72 +283,74 @@ def test_message_that_cannot_be_judged_stays_and_costs_no_other(
         return True
 
     monkeypatch.setattr(disposition, "apply", apply)
-    assert put_back(queued(m1=["a"], m2=["b"], m3=["c"])) == ["m2"]
+    assert returned_messages(queue_event(m1=["a"], m2=["b"], m3=["c"])) == ["m2"]
 
 
 def test_request_id_is_that_of_the_invocation(delivery: FakeDeliveries) -> None:
     context = lambda_context()
     context.aws_request_id = "request-7"
-    handler.lambda_handler(queued(m1=["a"]), context)
+    handler.lambda_handler(queue_event(m1=["a"]), context)
     assert [invocation.request_id for invocation in delivery.invocations] == ["request-7"]
 
 
 def test_deadline_is_that_of_the_invocation(delivery: FakeDeliveries) -> None:
-    put_back(queued(m1=["a"]), 100_000, 26_000, 24_000)
+    returned_messages(queue_event(m1=["a"]), 100_000, 26_000, 24_000)
     (invocation,) = delivery.invocations
     assert invocation.deadline.reserve == 25
     assert [invocation.deadline.is_near(), invocation.deadline.is_near()] == [False, True]
 
 
-def test_timeout_that_is_shorter_than_a_reply_may_take_is_told_once(
+def test_timeout_shorter_than_the_reply_timeout_is_logged_once(
     function: Any, delivery: FakeDeliveries, log: Log
 ) -> None:
     function.longest_reply = 120
     for _ in range(2):
-        assert put_back(queued(m1=["a"]), 119_000) == []
+        assert returned_messages(queue_event(m1=["a"]), 119_000) == []
     assert delivery.tried == ["a", "a"]
     (line,) = [line for line in log() if line["level"] == "WARNING"]
     assert "shorter than the 120 s" in line["message"]
     assert "SSH_REPLY_TIMEOUT" in line["hint"]
 
 
-def test_timeout_that_is_as_long_as_a_reply_may_take_is_nothing_to_talk_about(
+def test_timeout_as_long_as_the_reply_timeout_is_not_logged(
     function: Any, delivery: FakeDeliveries, log: Log
 ) -> None:
     function.longest_reply = 120
-    put_back(queued(m1=["a"]), 120_000)
+    returned_messages(queue_event(m1=["a"]), 120_000)
     assert [line["level"] for line in log()] == ["INFO"]
 
 
-@pytest.mark.parametrize("event", [queued(m1=["a"], m2=["b"]), direct("a", "b")], ids=["queue", "direct"])
-def test_announcements_are_sent_once_per_invocation(
+@pytest.mark.parametrize(
+    "event", [queue_event(m1=["a"], m2=["b"]), direct_event("a", "b")], ids=["queue", "direct"]
+)
+def test_events_are_flushed_once_per_invocation(
     event: dict[str, Any], function: Any, delivery: FakeDeliveries
 ) -> None:
     handler.lambda_handler(event, lambda_context())
     assert function.publisher.flushes == 1
 
 
-def test_announcements_are_sent_when_the_invocation_raises(function: Any, delivery: FakeDeliveries) -> None:
+def test_events_are_flushed_when_the_invocation_raises(function: Any, delivery: FakeDeliveries) -> None:
     delivery.failures["a"] = ConnectionLost("cut.", hint="")
     with pytest.raises(ConnectionLost):
-        handler.lambda_handler(direct("a"), lambda_context())
+        handler.lambda_handler(direct_event("a"), lambda_context())
     assert function.publisher.flushes == 1
 
 
-# --- from S3 itself ---
+# --- direct notifications ---
 
 
 def test_direct_notification_is_delivered(delivery: FakeDeliveries) -> None:
-    assert handler.lambda_handler(direct("a", "b"), lambda_context()) is None
+    assert handler.lambda_handler(direct_event("a", "b"), lambda_context()) is None
     assert delivery.tried == ["a", "b"]
 
 
-def test_direct_notification_raises_the_first_failure_after_the_others_had_their_turn(
+def test_direct_notification_raises_the_first_failure_after_all_objects_were_tried(
     delivery: FakeDeliveries,
 ) -> None:
     delivery.failures = {"a": ObjectGone("gone.", hint=""), "b": ConnectionLost("cut.", hint="")}
     with pytest.raises(ObjectGone):
-        handler.lambda_handler(direct("a", "b", "c"), lambda_context())
+        handler.lambda_handler(direct_event("a", "b", "c"), lambda_context())
     assert delivery.tried == ["a", "b", "c"]
 
 
@@ -360,25 +365,23 @@ def test_direct_test_event_is_acknowledged(delivery: FakeDeliveries) -> None:
     assert handler.lambda_handler({"Event": "s3:TestEvent"}, lambda_context()) is None
 
 
-def test_direct_notification_of_what_needs_no_delivery_does_not_raise(delivery: FakeDeliveries) -> None:
+def test_direct_notification_of_a_delivered_object_does_not_raise(delivery: FakeDeliveries) -> None:
     delivery.failures["a"] = AlreadyDelivered("before.", hint="")
-    assert handler.lambda_handler(direct("a"), lambda_context()) is None
+    assert handler.lambda_handler(direct_event("a"), lambda_context()) is None
 
 
 @pytest.mark.parametrize("error", ["OutcomeUnknown", "RequestRefused"])
-def test_object_of_which_a_person_has_asked_the_partner_is_sent_again(
-    error: str, delivery: FakeDeliveries
-) -> None:
-    event = sqs_event(one=json.dumps(direct("a")))
+def test_redriven_unknown_outcome_is_marked_as_resend(error: str, delivery: FakeDeliveries) -> None:
+    event = sqs_event(one=json.dumps(direct_event("a")))
     event["Records"][0]["messageAttributes"] = {"error": {"stringValue": error, "dataType": "String"}}
     handler.lambda_handler(event, lambda_context())
     assert [ref.resend for ref in delivery.seen] == [error == "OutcomeUnknown"]
 
 
-def test_direct_notification_that_is_to_be_continued_raises(delivery: FakeDeliveries) -> None:
+def test_direct_notification_with_a_saved_checkpoint_raises(delivery: FakeDeliveries) -> None:
     delivery.failures["a"] = CheckpointSaved("half.", hint="")
     with pytest.raises(CheckpointSaved):
-        handler.lambda_handler(direct("a"), lambda_context())
+        handler.lambda_handler(direct_event("a"), lambda_context())
 
 
 # --- S3 Batch Operations ---
@@ -402,7 +405,7 @@ def results(event: dict[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 @pytest.mark.parametrize("schema", ["1.0", "2.0"])
-def test_object_of_a_batch_job_is_delivered_and_answered_for(schema: str, delivery: FakeDeliveries) -> None:
+def test_object_of_a_batch_job_is_delivered_and_reported(schema: str, delivery: FakeDeliveries) -> None:
     assert results(batch_event("a+b%2Bc", schema=schema)) == {"task a+b%2Bc": ("Succeeded", "delivered")}
     assert delivery.seen == [ObjectRef(bucket="bucket", key="a b+c")]
 
@@ -421,16 +424,16 @@ def test_object_of_a_batch_job_is_delivered_and_answered_for(schema: str, delive
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
-def test_batch_job_is_told_what_to_do_and_why(error: Exception, code: str, delivery: FakeDeliveries) -> None:
+def test_batch_job_gets_result_code_and_reason(error: Exception, code: str, delivery: FakeDeliveries) -> None:
     delivery.failures["a"] = error
-    told = results(batch_event("a", "b"))
-    assert told["task b"] == ("Succeeded", "delivered")
-    assert told["task a"][0] == code
-    assert told["task a"][1].startswith(type(error).__name__)
-    assert "secret" not in told["task a"][1]
+    found = results(batch_event("a", "b"))
+    assert found["task b"] == ("Succeeded", "delivered")
+    assert found["task a"][0] == code
+    assert found["task a"][1].startswith(type(error).__name__)
+    assert "secret" not in found["task a"][1]
 
 
-def test_what_a_batch_job_is_told_is_bounded(delivery: FakeDeliveries) -> None:
+def test_result_string_of_a_batch_job_is_bounded(delivery: FakeDeliveries) -> None:
     delivery.failures["a"] = ConnectionLost("\u00fc" * 9000, hint="")
     assert len(results(batch_event("a"))["task a"][1].encode()) <= 1024
 
@@ -438,12 +441,12 @@ def test_what_a_batch_job_is_told_is_bounded(delivery: FakeDeliveries) -> None:
 @pytest.mark.parametrize(
     "fields", [{"s3Key": None}, {"s3Key": "%FF"}, {"s3BucketArn": 7}, {"s3VersionId": 7}]
 )
-def test_malformed_task_fails_alone(fields: dict[str, Any], delivery: FakeDeliveries) -> None:
+def test_malformed_task_does_not_affect_the_others(fields: dict[str, Any], delivery: FakeDeliveries) -> None:
     event = batch_event("a", "b")
     event["tasks"][0].update(fields)
-    told = results(event)
-    assert told["task a"][0] == "PermanentFailure"
-    assert "S3 Batch Operations" in told["task a"][1]
+    found = results(event)
+    assert found["task a"][0] == "PermanentFailure"
+    assert "S3 Batch Operations" in found["task a"][1]
     assert delivery.tried == ["b"]
 
 
@@ -458,7 +461,7 @@ def test_malformed_task_fails_alone(fields: dict[str, Any], delivery: FakeDelive
         {"tasks": [{"taskId": 1}]},
     ],
 )
-def test_batch_job_that_nobody_can_answer_is_refused_aloud(
+def test_malformed_batch_job_is_refused_and_logged(
     fields: dict[str, Any], delivery: FakeDeliveries, log: Log
 ) -> None:
     with pytest.raises(EventError, match="S3 Batch Operations"):
@@ -484,7 +487,7 @@ def test_deliveries_and_failures_are_counted(
     delivery: FakeDeliveries, capsys: pytest.CaptureFixture[str]
 ) -> None:
     delivery.failures["b"] = ConnectionLost("cut.", hint="")
-    put_back(queued(m1=["a"], m2=["b"], m3=["c"], m4="malformed"))
+    returned_messages(queue_event(m1=["a"], m2=["b"], m3=["c"], m4="malformed"))
     assert metrics_in(capsys.readouterr().out) == {
         "Delivered": [1, 1],
         "DeliveredBytes": [42, 42],
@@ -493,20 +496,20 @@ def test_deliveries_and_failures_are_counted(
     }
 
 
-def test_failures_are_counted_also_when_the_invocation_raises(
+def test_failures_are_counted_when_the_invocation_raises(
     delivery: FakeDeliveries, capsys: pytest.CaptureFixture[str]
 ) -> None:
     delivery.failures["a"] = ConnectionLost("cut.", hint="")
     with pytest.raises(ConnectionLost):
-        handler.lambda_handler(direct("a"), lambda_context())
+        handler.lambda_handler(direct_event("a"), lambda_context())
     assert metrics_in(capsys.readouterr().out) == {"Failed": [1]}
 
 
 PROOF = ("object", "remote_path", "bytes", "checksum", "streams", "seconds", "attempt", "host_key")
 
 
-def test_delivery_is_logged_with_all_that_proves_it(delivery: FakeDeliveries, log: Log) -> None:
-    put_back(queued(m1=["a"]))
+def test_delivery_is_logged_with_its_receipt(delivery: FakeDeliveries, log: Log) -> None:
+    returned_messages(queue_event(m1=["a"]))
     (line,) = log()
     proof = {name: line[name] for name in PROOF}
     assert proof == {
@@ -531,11 +534,11 @@ def test_delivery_is_logged_with_all_that_proves_it(delivery: FakeDeliveries, lo
         (ConfigurationError("unset.", hint="set it."), "ERROR"),
     ],
 )
-def test_failure_is_logged_once_with_cause_next_step_and_kind(
+def test_failure_is_logged_once_with_reason_hint_and_disposition(
     error: DeliveryError, level: str, delivery: FakeDeliveries, log: Log
 ) -> None:
     delivery.failures["a"] = error
-    put_back(queued(m1=["a"]))
+    returned_messages(queue_event(m1=["a"]))
     (line,) = log()
     assert line["level"] == level
     assert line["message"] == f"not delivered: {error.reason} {error.hint}"
@@ -555,17 +558,17 @@ def test_failure_is_logged_once_with_cause_next_step_and_kind(
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_ordinary_course_of_things_is_logged_as_information_and_counted_as_no_failure(
+def test_expected_outcome_is_logged_as_info_and_not_counted_as_failed(
     error: DeliveryError, delivery: FakeDeliveries, log: Log, capsys: pytest.CaptureFixture[str]
 ) -> None:
     delivery.failures["a"] = error
-    put_back(queued(m1=["a"]))
+    returned_messages(queue_event(m1=["a"]))
     (line,) = log()
     assert (line["level"], line["message"]) == ("INFO", f"{error.reason} {error.hint}")
     assert metrics_in(capsys.readouterr().out) == {}
 
 
-def test_clients_and_connection_are_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_app_is_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     for name, value in {"HOST": "h", "PORT": "22", "USERNAME": "u", "PASSWORD": "p"}.items():
         monkeypatch.setenv(f"SSH_{name}", value)

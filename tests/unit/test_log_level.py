@@ -1,4 +1,4 @@
-"""With ApplicationLogLevel DEBUG Lambda's runtime sets the level of the root logger."""
+"""The log level DEBUG, which Lambda's runtime sets on the root logger, shows no secret."""
 
 import logging
 import subprocess
@@ -14,7 +14,7 @@ PASSWORD = "correct-horse-battery-staple"
 
 
 @pytest.mark.parametrize("library", ["boto3", "botocore.parsers", "s3transfer", "urllib3.connectionpool"])
-def test_debug_is_not_for_libraries_that_see_the_answers_of_aws(
+def test_debug_is_disabled_for_libraries_that_see_aws_responses(
     caplog: pytest.LogCaptureFixture, library: str
 ) -> None:
     assert handler.logger
@@ -23,7 +23,7 @@ def test_debug_is_not_for_libraries_that_see_the_answers_of_aws(
 
 
 @pytest.mark.parametrize(("level", "shown"), [("DEBUG", True), ("INFO", False)])
-def test_dialogue_with_the_server_is_shown_at_debug_only(level: str, *, shown: bool) -> None:
+def test_ssh_dialogue_is_logged_at_debug_only(level: str, *, shown: bool) -> None:
     # As Lambda does: first the level of the root, then the function's modules.
     program = (
         f"import logging; logging.getLogger().setLevel('{level}')\n"
@@ -35,7 +35,7 @@ def test_dialogue_with_the_server_is_shown_at_debug_only(level: str, *, shown: b
 
 
 @mock_aws
-def test_debug_never_shows_the_secret(caplog: pytest.LogCaptureFixture) -> None:
+def test_debug_log_never_shows_the_secret(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     client = boto3.client("secretsmanager", region_name="eu-west-1")
     client.create_secret(Name="login", SecretString=PASSWORD)

@@ -1,4 +1,4 @@
-"""The environment is read once; what is missing or wrong is named."""
+"""Settings are parsed from the environment; errors name the missing or invalid variable."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ def test_plain_lambda_needs_four_variables() -> None:
     )
 
 
-def test_secret_stands_in_for_user_and_password() -> None:
+def test_secret_replaces_username_and_password() -> None:
     settings = Settings.from_environment(WITH_SECRET)
     assert (settings.secret_arn, settings.username, settings.password) == ("arn:secret", "", "")
 
 
-def test_policy_for_unknown_outcomes_is_one_of_three() -> None:
+def test_unknown_outcome_must_be_one_of_three_policies() -> None:
     with pytest.raises(ConfigurationError, match="UNKNOWN_OUTCOME must be one of hold, resend") as raised:
         Settings.from_environment({**PLAIN, "UNKNOWN_OUTCOME": "retry"})
     assert "'retry'" in raised.value.reason
 
 
-def test_person_is_asked_about_unknown_outcomes_by_default() -> None:
+def test_unknown_outcome_is_hold_by_default() -> None:
     assert Settings.from_environment(PLAIN).unknown_outcome is UnknownOutcome.HOLD
 
 
 @pytest.mark.parametrize("value", [None, "", "   "])
 @pytest.mark.parametrize("name", sorted(PLAIN))
-def test_missing_variable_is_named(name: str, value: str | None) -> None:
+def test_missing_variable_is_named_in_the_error(name: str, value: str | None) -> None:
     environment = {**PLAIN, name: value} if value is not None else {**PLAIN}
     if value is None:
         del environment[name]
@@ -49,23 +49,23 @@ def test_missing_variable_is_named(name: str, value: str | None) -> None:
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "22.0", "ssh", "2 2", "٢٢", "0x16", "+22"])
-def test_bad_port_is_named_and_shown(port: str) -> None:
+def test_invalid_port_is_shown_in_the_error(port: str) -> None:
     with pytest.raises(ConfigurationError, match="SSH_PORT must be a number from 1 to 65535") as raised:
         Settings.from_environment({**PLAIN, "SSH_PORT": port})
     assert repr(port) in str(raised.value)
 
 
 @pytest.mark.parametrize(("text", "port"), [("1", 1), ("65535", 65535), (" 2222 ", 2222)])
-def test_port_from_1_to_65535_is_taken(text: str, port: int) -> None:
+def test_port_from_1_to_65535_is_accepted(text: str, port: int) -> None:
     assert Settings.from_environment({**PLAIN, "SSH_PORT": text}).server.port == port
 
 
-def test_one_connection_at_a_time_where_nothing_else_is_said() -> None:
+def test_max_connections_is_1_by_default() -> None:
     assert Settings.from_environment(PLAIN).max_connections == 1
 
 
 @pytest.mark.parametrize(("text", "number"), [("1", 1), ("8", 8), ("64", 64)])
-def test_connections_from_1_to_64_are_taken(text: str, number: int) -> None:
+def test_max_connections_from_1_to_64_is_accepted(text: str, number: int) -> None:
     assert Settings.from_environment({**PLAIN, "SSH_MAX_CONNECTIONS": text}).max_connections == number
 
 
@@ -78,7 +78,7 @@ def test_connections_from_1_to_64_are_taken(text: str, number: int) -> None:
         ("RETRY_FOR_SECONDS", 1, 10**8),
     ],
 )
-def test_number_out_of_its_limits_is_named_and_shown(name: str, lowest: int, highest: int) -> None:
+def test_number_out_of_range_is_shown_in_the_error(name: str, lowest: int, highest: int) -> None:
     for text in (str(lowest), str(highest)):
         Settings.from_environment({**PLAIN, "RECEIPTS_FOR_SECONDS": "1000000000", name: text})
     for text in (str(lowest - 1), str(highest + 1), "-1", "many", "2.5"):
@@ -93,12 +93,12 @@ LEAST = 28 * 86_400 + 24 * 3600 + 3600
 
 
 @pytest.mark.parametrize("seconds", [1, 500, LEAST - 1])
-def test_ledger_that_would_forget_what_may_still_be_asked_for_is_refused(seconds: int) -> None:
+def test_receipts_shorter_than_the_life_of_a_message_are_refused(seconds: int) -> None:
     with pytest.raises(ConfigurationError, match=f"RECEIPTS_FOR_SECONDS must be at least {LEAST}"):
         Settings.from_environment({**PLAIN, "RECEIPTS_FOR_SECONDS": str(seconds)})
 
 
-def test_ledger_must_remember_for_longer_where_objects_are_retried_for_longer() -> None:
+def test_longer_retries_require_longer_receipts() -> None:
     for retry_for in (3600, 72 * 3600, 10**8):
         least = 28 * 86_400 + retry_for + 3600
         given = {**PLAIN, "RETRY_FOR_SECONDS": str(retry_for)}
@@ -110,29 +110,29 @@ def test_ledger_must_remember_for_longer_where_objects_are_retried_for_longer() 
 
 
 @pytest.mark.parametrize("text", ["0", "1000000001", "-1", "many", "2.5"])
-def test_time_that_the_ledger_remembers_is_a_number(text: str) -> None:
+def test_receipts_for_must_be_a_number(text: str) -> None:
     with pytest.raises(ConfigurationError, match="RECEIPTS_FOR_SECONDS must be"):
         Settings.from_environment({**PLAIN, "RECEIPTS_FOR_SECONDS": text})
 
 
 @pytest.mark.parametrize(("text", "keeps"), [("true", True), ("false", False), ("", True)])
-def test_a_connection_is_kept_unless_told_otherwise(text: str, keeps: bool) -> None:  # noqa: FBT001 - a parameter
+def test_keep_connection_is_true_by_default(text: str, keeps: bool) -> None:  # noqa: FBT001 - a parameter
     assert Settings.from_environment({**PLAIN, "SSH_KEEP_CONNECTION": text}).keep_connection is keeps
 
 
 @pytest.mark.parametrize("text", ["yes", "1", "True", "on"])
-def test_switch_that_is_neither_true_nor_false_is_named_and_shown(text: str) -> None:
+def test_invalid_flag_is_shown_in_the_error(text: str) -> None:
     with pytest.raises(ConfigurationError, match="SSH_SHA256 must be true or false") as raised:
         Settings.from_environment({**PLAIN, "SSH_SHA256": text})
     assert repr(text) in str(raised.value)
 
 
 @pytest.mark.parametrize(("text", "asked_for"), [("true", True), ("false", False), ("", False)])
-def test_sha256_is_computed_when_asked_for(text: str, asked_for: bool) -> None:  # noqa: FBT001 - a parameter
+def test_sha256_is_false_by_default(text: str, asked_for: bool) -> None:  # noqa: FBT001 - a parameter
     assert Settings.from_environment({**PLAIN, "SSH_SHA256": text}).sha256 is asked_for
 
 
-def test_everything_that_the_construct_sets_is_read() -> None:
+def test_every_variable_of_the_construct_is_read() -> None:
     settings = Settings.from_environment(
         {
             **WITH_SECRET,
@@ -176,33 +176,33 @@ def test_everything_that_the_construct_sets_is_read() -> None:
 
 
 @pytest.mark.parametrize("blank", ["", "  "])
-def test_blank_value_of_what_may_be_missing_is_as_good_as_none(blank: str) -> None:
+def test_blank_optional_variable_equals_a_missing_one(blank: str) -> None:
     blanks = dict.fromkeys(VARIABLES - PLAIN.keys(), blank)
     assert Settings.from_environment({**PLAIN, **blanks}) == Settings.from_environment(PLAIN)
 
 
-def test_blanks_around_values_are_ignored() -> None:
+def test_whitespace_around_values_is_stripped() -> None:
     environment = {**PLAIN, "SSH_HOST": " h ", "SSH_DIR": " /inbox ", "SSH_USERNAME": " u "}
     settings = Settings.from_environment(environment)
     assert (settings.server.host, settings.directory, settings.username) == ("h", "/inbox", "u")
 
 
-def test_blanks_around_a_password_belong_to_it() -> None:
+def test_whitespace_around_a_password_is_kept() -> None:
     assert Settings.from_environment({**PLAIN, "SSH_PASSWORD": " a b "}).password == " a b "
 
 
 @pytest.mark.parametrize("port", ["1" * 5000, "²2"])
-def test_number_that_is_none_is_refused(port: str) -> None:
+def test_invalid_number_is_refused(port: str) -> None:
     with pytest.raises(ConfigurationError, match="SSH_PORT must be a number"):
         Settings.from_environment({**PLAIN, "SSH_PORT": port})
 
 
-def test_sources_that_are_nested_too_deep_are_refused() -> None:
+def test_deeply_nested_sources_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="SSH_SOURCES must be a JSON list"):
         Settings.from_environment({**PLAIN, "SSH_SOURCES": "[" * 100_000})
 
 
-def test_login_in_the_place_of_the_host_is_not_shown() -> None:
+def test_login_in_ssh_host_is_not_shown() -> None:
     with pytest.raises(ConfigurationError, match="SSH_HOST must be a bare name") as raised:
         Settings.from_environment({**PLAIN, "SSH_HOST": "sftp://acme:hunter2@sftp.partner.example/in"})
     assert "hunter2" not in str(raised.value)
@@ -215,7 +215,7 @@ def test_login_in_the_place_of_the_host_is_not_shown() -> None:
         "ssh-ed25519 AAAAIEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXWFlaW1xdXl9g",
     ],
 )
-def test_private_part_of_a_putty_key_is_no_host_key_and_is_not_shown(line: str) -> None:
+def test_private_part_of_a_putty_key_is_refused_and_not_shown(line: str) -> None:
     with pytest.raises(ConfigurationError, match="SSH_HOST_KEY must hold public keys") as raised:
         Settings.from_environment({**PLAIN, "SSH_HOST_KEY": line})
     assert "EFCQ0RF" not in str(raised.value)
@@ -229,7 +229,7 @@ def test_private_part_of_a_putty_key_is_no_host_key_and_is_not_shown(line: str) 
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5\\n",
     ],
 )
-def test_other_ways_to_paste_a_host_key_are_understood(text: str) -> None:
+def test_host_key_is_read_from_various_pasted_formats(text: str) -> None:
     keys = Settings.from_environment({**PLAIN, "SSH_HOST_KEY": text}).server.host_keys
     assert keys == ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5",)
 
@@ -242,11 +242,11 @@ def test_several_host_keys_are_separated_by_lines_or_commas(separator: str) -> N
 
 
 @pytest.mark.parametrize("text", ["", "  ", "\n", ","])
-def test_no_host_key_is_an_empty_tuple(text: str) -> None:
+def test_missing_host_key_is_an_empty_tuple(text: str) -> None:
     assert Settings.from_environment({**PLAIN, "SSH_HOST_KEY": text}).server.host_keys == ()
 
 
-def test_host_key_without_its_type_is_named() -> None:
+def test_host_key_without_its_type_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="SSH_HOST_KEY") as raised:
         Settings.from_environment({**PLAIN, "SSH_HOST_KEY": "AAAAC3Nz"})
     assert "ssh-keyscan" in raised.value.hint
@@ -273,7 +273,7 @@ PKCS8 = f"MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v\n{TAIL}"
         f"PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\nPrivate-Lines: 1\n{TAIL}",
     ],
 )
-def test_private_key_in_place_of_the_host_key_is_refused_and_never_shown(pasted: str) -> None:
+def test_private_key_in_ssh_host_key_is_refused_and_never_shown(pasted: str) -> None:
     with pytest.raises(ConfigurationError, match="SSH_HOST_KEY") as raised:
         Settings.from_environment({**PLAIN, "SSH_HOST_KEY": pasted})
     shown = "".join(traceback.format_exception(raised.value)) + repr(vars(raised.value))
@@ -319,19 +319,19 @@ def test_lines_of_keyscan_and_known_hosts_are_read(line: str, kept: str) -> None
         {"SSH_SOURCES": '[{"bucket": "b", "directory": "~partner/in"}]'},
     ],
 )
-def test_home_that_sftp_does_not_know_is_refused(variables: dict[str, str]) -> None:
+def test_tilde_in_a_directory_is_refused(variables: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError, match="SFTP does not know '~'"):
         Settings.from_environment({**PLAIN, **variables})
 
 
 @pytest.mark.parametrize("source", [{"prefix": "/in/"}, {"prefix": "a//b"}, {"suffix": "/"}])
-def test_source_of_which_nothing_can_be_delivered_is_refused(source: dict[str, str]) -> None:
+def test_source_without_deliverable_keys_is_refused(source: dict[str, str]) -> None:
     text = json.dumps([{"bucket": "b", "directory": "/d", **source}])
     with pytest.raises(ConfigurationError, match="no object can be delivered"):
         Settings.from_environment({**PLAIN, "SSH_SOURCES": text})
 
 
-def test_sources_may_have_directories_of_their_own() -> None:
+def test_sources_may_have_their_own_directories() -> None:
     text = (
         '[{"bucket": "b", "prefix": "in/", "suffix": ".csv", "directory": "/csv"},'
         ' {"bucket": "c", "directory": "/c"}, {"bucket": "d", "former": true}]'
@@ -344,7 +344,7 @@ def test_sources_may_have_directories_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]"])
-def test_sources_may_all_go_to_the_one_directory(text: str) -> None:
+def test_missing_sources_are_an_empty_tuple(text: str) -> None:
     assert Settings.from_environment({**PLAIN, "SSH_SOURCES": text}).sources == ()
 
 
@@ -362,7 +362,7 @@ def test_sources_may_all_go_to_the_one_directory(text: str) -> None:
         '[{"bucket": "b", "former": "yes"}]',
     ],
 )
-def test_sources_that_cannot_be_read_are_named_and_shown(text: str) -> None:
+def test_invalid_sources_are_shown_in_the_error(text: str) -> None:
     with pytest.raises(ConfigurationError, match="SSH_SOURCES must be a JSON list") as raised:
         Settings.from_environment({**PLAIN, "SSH_SOURCES": text})
     assert repr(text) in str(raised.value)
@@ -387,5 +387,5 @@ def test_only_the_listed_variables_are_read() -> None:
     assert PLAIN_LAMBDA_ONLY < VARIABLES
 
 
-def test_server_reads_as_host_and_port() -> None:
+def test_server_is_printed_as_host_and_port() -> None:
     assert str(Server(host="h", port=22)) == "h:22"

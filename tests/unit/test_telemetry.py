@@ -1,4 +1,4 @@
-"""What the function counts, and for whom: the construct's alarms and dashboard are built on these names."""
+"""The metrics of the function: the construct's alarms and dashboard depend on these names."""
 
 from __future__ import annotations
 
@@ -15,20 +15,26 @@ from s3_to_sftp.errors import (
     RequestRefused,
     Superseded,
 )
-from tests.support.function_environment import HOUR, batch, emitted, forget_dimensions, installed
-from tests.support.function_environment import FunctionEnvironment as Environment
+from tests.support.function_environment import (
+    HOUR,
+    FunctionEnvironment,
+    batch,
+    emitted,
+    forget_dimensions,
+    installed,
+)
 
 # As handler.py itself does; pytest has filters of its own.
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
 
 
 @pytest.fixture
-def env(monkeypatch: pytest.MonkeyPatch) -> Environment:
+def env(monkeypatch: pytest.MonkeyPatch) -> FunctionEnvironment:
     return installed(monkeypatch)
 
 
-def test_metrics_of_two_functions_are_not_mixed_up(
-    env: Environment, capsys: pytest.CaptureFixture[str]
+def test_metrics_have_the_function_name_as_dimension(
+    env: FunctionEnvironment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("acme", "bank"):
         line = emitted(capsys, batch("a"), function_name=name)
@@ -39,8 +45,8 @@ def test_metrics_of_two_functions_are_not_mixed_up(
         forget_dimensions()
 
 
-def test_delivery_says_that_the_partner_takes_files(
-    env: Environment, capsys: pytest.CaptureFixture[str]
+def test_delivery_emits_a_closed_circuit(
+    env: FunctionEnvironment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = emitted(capsys, batch("a", "b"))
     assert (line["Delivered"], line["CircuitBreakerOpen"]) == ([1, 1], [0])
@@ -54,15 +60,15 @@ def test_delivery_says_that_the_partner_takes_files(
     ],
     ids=lambda outcome: type(outcome).__name__,
 )
-def test_partner_who_has_let_us_in_takes_files(
-    outcome: DeliveryError, env: Environment, capsys: pytest.CaptureFixture[str]
+def test_accepted_login_emits_a_closed_circuit(
+    outcome: DeliveryError, env: FunctionEnvironment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     env.outcomes["a"] = outcome
     assert emitted(capsys, batch("a"))["CircuitBreakerOpen"] == [0]
 
 
-def test_open_breaker_is_counted_once_per_invocation(
-    env: Environment, capsys: pytest.CaptureFixture[str]
+def test_open_circuit_is_counted_once_per_invocation(
+    env: FunctionEnvironment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     env.breaker.is_open = True
     line = emitted(capsys, batch("a", "b"))
@@ -75,8 +81,8 @@ def test_open_breaker_is_counted_once_per_invocation(
     [PartnerUnreachable("no route.", hint=""), ConnectionLost("cut.", hint=""), ObjectGone("gone.", hint="")],
     ids=lambda outcome: type(outcome).__name__,
 )
-def test_failure_says_nothing_about_the_breaker(
-    outcome: DeliveryError, env: Environment, capsys: pytest.CaptureFixture[str]
+def test_failure_emits_no_circuit_breaker_metric(
+    outcome: DeliveryError, env: FunctionEnvironment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     env.outcomes["a"] = outcome
     line = emitted(capsys, batch("a"))
@@ -85,36 +91,36 @@ def test_failure_says_nothing_about_the_breaker(
 
 
 def test_deferred_message_is_counted_with_its_age(
-    env: Environment, capsys: pytest.CaptureFixture[str]
+    env: FunctionEnvironment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     env.outcomes["a"] = ConnectionLost("cut.", hint="")
     line = emitted(capsys, batch("a", "b", age=2 * HOUR))
     assert (line["Deferred"], line["WaitingSeconds"]) == ([1], [2 * HOUR])
 
 
-def test_message_that_waits_for_an_open_breaker_is_deferred_too(
-    env: Environment, capsys: pytest.CaptureFixture[str]
+def test_message_that_waits_for_an_open_circuit_is_counted_with_its_age(
+    env: FunctionEnvironment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     env.breaker.is_open = True
     assert emitted(capsys, batch("a", age=HOUR))["WaitingSeconds"] == [HOUR]
 
 
-def test_age_is_counted_from_the_event_however_often_the_message_was_sent_anew(
-    env: Environment, capsys: pytest.CaptureFixture[str]
+def test_age_of_a_returned_message_is_counted_from_its_event(
+    env: FunctionEnvironment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     env.outcomes["a"] = ConnectionLost("cut.", hint="")
     assert emitted(capsys, batch("a", age=5 * HOUR, tried_for=HOUR))["WaitingSeconds"] == [5 * HOUR]
 
 
-def test_message_that_the_queue_will_not_take_stays_and_is_counted(
-    env: Environment, capsys: pytest.CaptureFixture[str]
+def test_message_refused_by_the_queue_is_counted_with_its_age(
+    env: FunctionEnvironment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     env.outcomes["a"], env.queue.broken = ConnectionLost("cut.", hint=""), True
     assert emitted(capsys, batch("a", age=HOUR))["WaitingSeconds"] == [HOUR]
 
 
-def test_dead_lettered_message_is_counted_and_waits_no_more(
-    env: Environment, capsys: pytest.CaptureFixture[str]
+def test_dead_lettered_message_is_counted_without_an_age(
+    env: FunctionEnvironment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     env.outcomes["a"] = ObjectGone("gone.", hint="")
     line = emitted(capsys, batch("a", "b"))
@@ -123,15 +129,15 @@ def test_dead_lettered_message_is_counted_and_waits_no_more(
     assert "WaitingSeconds" not in line
 
 
-def test_message_that_is_given_up_is_dead_lettered(
-    env: Environment, capsys: pytest.CaptureFixture[str]
+def test_message_is_dead_lettered_after_its_last_try(
+    env: FunctionEnvironment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     env.outcomes["a"] = ConnectionLost("cut.", hint="")
     assert emitted(capsys, batch("a", age=30 * HOUR, tried_for=25 * HOUR))["DeadLettered"] == [1]
 
 
-def test_superseded_version_is_counted_and_is_no_failure(
-    env: Environment, capsys: pytest.CaptureFixture[str]
+def test_superseded_version_is_counted_but_not_as_failed(
+    env: FunctionEnvironment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     env.outcomes["a"] = Superseded("newer.", hint="")
     line = emitted(capsys, batch("a"))
@@ -139,8 +145,8 @@ def test_superseded_version_is_counted_and_is_no_failure(
     assert "Failed" not in line
 
 
-def test_object_that_is_gone_is_counted_and_is_no_failure(
-    env: Environment, capsys: pytest.CaptureFixture[str]
+def test_missing_object_is_counted_but_not_as_failed(
+    env: FunctionEnvironment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     env.outcomes["a"] = AlreadyGone("gone.", hint="")
     line = emitted(capsys, batch("a"))
@@ -149,7 +155,7 @@ def test_object_that_is_gone_is_counted_and_is_no_failure(
 
 
 def test_age_of_a_message_from_the_future_is_zero(
-    env: Environment, capsys: pytest.CaptureFixture[str]
+    env: FunctionEnvironment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     env.outcomes["a"] = ConnectionLost("cut.", hint="")
     assert emitted(capsys, batch("a", age=-5))["WaitingSeconds"] == [0]

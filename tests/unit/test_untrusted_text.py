@@ -1,7 +1,8 @@
-"""What others said is quoted without secrets and control characters, and never longer than stated."""
+"""Text of others is quoted without secrets and control characters, up to a maximum length."""
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.support.ledger_environment import TABLE, LedgerEnvironment, create_ta
 from tests.support.scripted_server import Asked, ScriptedServer, framed
 
 PASSWORD = "Grüße-and-42 'quotes'"
+ALLOWED = re.compile("[\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
 
 
 @pytest.fixture(autouse=True)
@@ -25,13 +27,13 @@ def only_our_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "utf-16-le"])
-def test_password_that_a_server_repeats_is_not_quoted(encoding: str) -> None:
+def test_password_echoed_by_a_server_is_redacted(encoding: str) -> None:
     never_show(PASSWORD)
     raw = b"you sent " + PASSWORD.encode(encoding) + b", no \xfc"
     assert quoted(raw) == "you sent [secret], no ü"
 
 
-def test_password_is_not_quoted_from_text_that_others_have_decoded_or_escaped() -> None:
+def test_password_is_redacted_from_decoded_and_escaped_text() -> None:
     never_show(PASSWORD)
     for text in (PASSWORD, repr(PASSWORD), PASSWORD.encode().decode("latin-1")):
         assert "42" not in quoted(f"no {text}!")
@@ -42,29 +44,29 @@ def test_password_is_not_quoted_from_text_that_others_have_decoded_or_escaped() 
     ["P&ss/wörd-7", "p&SS/wörd-7", "P&amp;ss/wörd-7", "P%26ss%2Fw%C3%B6rd-7", "UCZzcy93w7ZyZC03"],
     ids=["trimmed", "other case", "HTML", "URL", "base64"],
 )
-def test_password_with_a_line_break_is_not_quoted_however_it_is_repeated(looks: str) -> None:
+def test_password_with_a_line_break_is_redacted_in_every_encoding(looks: str) -> None:
     never_show("P&ss/wörd-7\n")
     assert looks not in quoted(f"no login with {looks} here")
 
 
-def test_password_is_taken_out_before_the_text_is_cut() -> None:
+def test_password_is_redacted_before_the_text_is_truncated() -> None:
     never_show(PASSWORD)
     for before in range(380, 401):
         assert "Gr" not in quoted("x" * before + PASSWORD)
 
 
-def test_short_password_is_taken_out_as_a_word_and_leaves_other_words_alone() -> None:
+def test_short_password_is_redacted_only_as_a_whole_word() -> None:
     never_show("an")
     assert quoted("no 'an' can enter") == "no '[secret]' can enter"
 
 
-def test_private_key_is_never_quoted_whoever_said_it() -> None:
+def test_private_key_is_redacted() -> None:
     key = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk\n-----END OPENSSH PRIVATE KEY-----"
     assert without_secrets(f"a {key} b") == "a [secret] b"
     assert quoted(key[:60]) == "[secret]"
 
 
-def test_secrets_of_many_rotations_do_not_pile_up() -> None:
+def test_number_of_remembered_secrets_is_bounded() -> None:
     for number in range(100):
         never_show(f"password-{number}")
     never_show("", " ")
@@ -72,35 +74,44 @@ def test_secrets_of_many_rotations_do_not_pile_up() -> None:
     assert len(untrusted_text._secrets) <= 16
 
 
-def test_controls_and_line_breaks_become_one_line() -> None:
+def test_control_characters_and_line_breaks_become_one_line() -> None:
     assert quoted("a\r\n\tb\0\0\0c\x9b1md\u202ee") == "a b\ufffdc\ufffd1md\ufffde"
     assert quoted("\0" * 120_000) == "\ufffd"
     assert quoted("\ud800x") == "\ufffdx"
 
 
-def test_exception_without_words_is_quoted_by_its_name() -> None:
+def test_exception_without_a_message_is_quoted_by_its_name() -> None:
     assert quoted(EOFError()) == "EOFError"
 
 
-def test_latin_1_is_read_where_it_is_no_utf_8() -> None:
+def test_invalid_utf_8_is_decoded_as_latin_1() -> None:
     assert decoded("Kennwort ungültig".encode("latin-1")) == "Kennwort ungültig"
     assert decoded("Kennwort ungültig".encode()) == "Kennwort ungültig"
 
 
 @given(raw=st.binary(max_size=600), most=st.integers(3, 50))
-def test_quoted_bytes_fit_and_can_be_written_anywhere(raw: bytes, most: int) -> None:
+def test_quoted_bytes_fit_and_can_be_encoded(raw: bytes, most: int) -> None:
     shown = quoted(raw, most=most)
     assert len(shown) <= most
     assert shown.encode() == cut(shown, 1_000_000).encode()
     assert "\n" not in shown
 
 
-@given(text=st.text(), most=st.integers(-1, 40))
-def test_cut_text_has_at_most_so_many_bytes(text: str, most: int) -> None:
-    assert len(cut(text, most).encode()) <= max(most, 0)
+@given(whole=st.text(st.characters(exclude_categories=[]), max_size=200), most=st.integers(-5, 300))
+def test_cut_text_fits_and_is_a_prefix_of_the_whole(whole: str, most: int) -> None:
+    short = cut(whole, most)
+    assert len(short.encode()) <= max(most, 0)
+    assert ALLOWED.fullmatch(short)
+    clean = cut(whole, 10_000)
+    assert short == clean or (short.endswith("."[:most]) and clean.startswith(short.rstrip(".")))
 
 
-def test_every_error_has_a_reason_that_the_ledger_can_take() -> None:
+def test_exactly_the_characters_that_sqs_accepts_are_kept() -> None:
+    taken = {*range(0x20, 0xD800), *range(0xE000, 0xFFFE), *range(0x10000, 0x10100), 0x9, 0xA, 0xD}
+    assert {code for code in range(0x10100) if cut(chr(code), 4) == chr(code)} == taken
+
+
+def test_reason_and_hint_of_an_error_are_bounded() -> None:
     error = ConnectionLost("x\0" * 500_000, hint="y" * 500_000)
     assert len(error.reason.encode()) <= MOST_REASON_BYTES
     assert len(error.hint.encode()) <= MOST_REASON_BYTES
@@ -108,7 +119,7 @@ def test_every_error_has_a_reason_that_the_ledger_can_take() -> None:
     assert "\0" not in DeliveryError("a\0b", hint="").reason
 
 
-def test_status_text_of_120000_nuls_is_recorded_as_the_reason_of_a_failure(dynamodb: Any) -> None:
+def test_status_message_of_120000_nuls_is_recorded_as_a_bounded_reason(dynamodb: Any) -> None:
     def says_nuls(asked: Asked) -> bytes:
         words = struct.pack(">I", 120_000) + bytes(120_000)
         return framed(Answer.STATUS, struct.pack(">II", asked.request_id, 4) + words)

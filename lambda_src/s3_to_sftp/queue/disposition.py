@@ -1,4 +1,4 @@
-"""What happens to the messages of a batch: each error has been classified, and here the consequences follow.
+"""What happens to the messages of a batch: each error has been classified; its disposition follows here.
 
 Every object of a message is decided by itself, and an unfinished one gets a message of its own: none is lost,
 and none is dead-lettered, or retried later, because of an error of another.
@@ -59,7 +59,7 @@ class _DeadLettered:
 
     Attributes:
         ref: None for a message that names none.
-        error: As people see it.
+        error: With reason and hint.
         error_class: Name of the class of the original error.
         attempt: The last one.
     """
@@ -191,7 +191,7 @@ class MessageDisposition:
             return None
         except LeaseHeld as held:
             return self._defer(message, ref, held)
-        except DeliveryError as trouble:  # the message carries the reason anyway
+        except DeliveryError as trouble:  # the dead-lettered message has the reason anyway
             _log.warning("not recorded as failed: %s: %s", ref, trouble)
         return _DeadLettered(ref, shown, type(error).__name__, attempt)
 
@@ -224,7 +224,7 @@ def _retry_after(error: Exception, *, default: float) -> float:
 
 
 def _as_delivery_error(error: Exception) -> DeliveryError:
-    """Return the error as people see it."""
+    """Return the error as a DeliveryError with reason and hint."""
     if isinstance(error, DeliveryError):
         return error
     return DeliveryError(

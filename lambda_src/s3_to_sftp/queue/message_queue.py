@@ -47,12 +47,12 @@ _CONTINUED = "continued"
 _RETRIES = "retries"
 _OURS = (_CONTINUED, _RETRIES)
 _EXPLANATIONS = ("error", "reason", "hint")
-"""In the order in which they get the room that is left."""
+"""In the order in which they get the remaining room."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """One SQS message, as Lambda hands it over.
+    """One SQS message, as Lambda passes it.
 
     Attributes:
         id: Message id.
@@ -86,7 +86,7 @@ class Message:
     def continued(self) -> int:
         """How many continuations led to this message."""
         text = _text(self.attributes, _CONTINUED)
-        # Anybody who may send to the queue may write anything into an attribute.
+        # Every sender with access to the queue may write anything into an attribute.
         return int(text) if re.fullmatch("[0-9]{1,9}", text) else 0
 
     @property
@@ -110,11 +110,13 @@ class MessageQueue:
         queue_url: str,
         dead_letter_queue_url: str,
         clock: Callable[[], float] = time.time,
+        max_delay_seconds: int = _MAX_DELAY_SECONDS,
     ) -> None:
         self._client = client
         self._queue_url = queue_url
         self._dead_letter_queue_url = dead_letter_queue_url
         self._clock = clock
+        self._max_delay_seconds = max_delay_seconds
 
     def return_to_queue(self, message: Message, *, body: str, history: RetryHistory, delay: float) -> None:
         """Send the message to the queue again, to be received after a delay. The old message is still there.
@@ -138,7 +140,7 @@ class MessageQueue:
             self._queue_url,
             attributes,
             f"The message {message.id} cannot be returned to the queue",
-            DelaySeconds=min(max(math.ceil(delay), 0), _MAX_DELAY_SECONDS),
+            DelaySeconds=min(max(math.ceil(delay), 0), self._max_delay_seconds),
         )
 
     def send_continuation(self, message: Message, *, body: str) -> None:
@@ -161,7 +163,7 @@ class MessageQueue:
         """Delete a message after its content was sent in another message.
 
         Lambda deletes it, too, when the invocation ends. A function that dies before that would leave the old
-        message beside the new one, and each of the two could be duplicated again.
+        message in addition to the new one, and each of the two could be duplicated again.
         """
         try:
             self._client.delete_message(QueueUrl=self._queue_url, ReceiptHandle=message.receipt_handle)
@@ -254,7 +256,7 @@ def _with_explanations(
 
 
 def _size(body: str, attributes: Mapping[str, Mapping[str, Any]]) -> int:
-    """Count as SQS does: the body, and name, type and value of every attribute."""
+    """Return the size as SQS counts it: the body, and name, type and value of every attribute."""
     return len(body.encode()) + sum(
         len(name.encode())
         + len(attribute["DataType"].encode())

@@ -14,7 +14,7 @@ _MAX = 1e11
 
 @dataclass(frozen=True, kw_only=True)
 class RetryHistory:
-    """The retries and waits of a message. It travels along whenever the message is sent again.
+    """The retries and waits of a message. It is sent with every copy of the message.
 
     Attributes:
         first_sent: When the event was first sent, in seconds since the epoch.
@@ -88,7 +88,7 @@ def _number(value: object) -> float:
 class RetryPolicy:
     """Exponential backoff with full jitter, bounded by the time since the first failure.
 
-    Full jitter, because messages that fail together must not come back together: a partner who was away
+    Full jitter, because messages that fail together must not return together: a partner that was away
     would get the whole backlog in one second ("Exponential Backoff And Jitter", AWS Architecture Blog).
 
     Attributes:
@@ -111,7 +111,7 @@ class RetryPolicy:
         Returns:
             Whole seconds, from 1 to the smaller of `cap` and base x 2^(attempt - 1).
         """
-        # The exponent is bounded: a message that waits for a long transfer may be at its thousandth wait.
+        # The exponent is bounded: a message may wait a thousand times for a long transfer.
         bound = min(self.cap, self.base * 2 ** min(max(attempt, 1) - 1, 64))
         return 1 + int(random() * max(int(bound), 1))
 

@@ -1,4 +1,4 @@
-"""S3 Batch Operations invokes the function for each object of a manifest, and wants to hear what came of it.
+"""S3 Batch Operations invokes the function for each object of a manifest, and expects a result for each.
 
 Request and answer: "Invoke AWS Lambda function" in the S3 user guide. Schema 1.0 names the bucket by its ARN,
 2.0 by its name; both encode the key as notifications do. A task has neither size nor ETag nor sequencer, and
@@ -35,8 +35,8 @@ class Task:
     """One object of the job.
 
     Attributes:
-        id: Names the task in the answer.
-        named: The object, or why the task names none.
+        id: Identifies the task in the answer.
+        named: The object, or the error of a malformed task.
     """
 
     id: str
@@ -49,7 +49,7 @@ class BatchJob:
 
     Attributes:
         schema: Version of request and answer.
-        invocation_id: Names the invocation in the answer.
+        invocation_id: Identifies the invocation in the answer.
         tasks: One, so far; the schema allows several.
     """
 
@@ -62,7 +62,7 @@ class BatchJob:
         """Read the request.
 
         Raises:
-            EventError: It cannot even be answered.
+            EventError: It is malformed, so that there is no valid answer.
         """
         schema, tasks = event["invocationSchemaVersion"], event["tasks"]
         if schema not in ("1.0", "2.0"):
@@ -77,7 +77,7 @@ class BatchJob:
         """Return the answer to the job.
 
         Args:
-            outcomes: What came of each task, by its id; None: the object was delivered.
+            outcomes: The error of each task, by its id; None: the object was delivered.
         """
         return {
             "invocationSchemaVersion": self.schema,
@@ -129,7 +129,9 @@ def _code(error: Exception | None) -> str:
 def _result(error: Exception | None) -> str:
     if error is None:
         return "delivered"
-    reason = error.reason if isinstance(error, DeliveryError) else "unexpected error: the log has it"
+    reason = (
+        error.reason if isinstance(error, DeliveryError) else "unexpected error: see the log of the function"
+    )
     text = f"{type(error).__name__}: {reason}".encode(errors="replace")
     return text[:_MOST_RESULT_BYTES].decode(errors="ignore")
 

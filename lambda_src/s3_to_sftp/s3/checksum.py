@@ -16,7 +16,7 @@ from typing import Any
 import anycrc  # type: ignore[import-untyped]  # ships no stubs
 
 DEFAULT_ALGORITHM = "CRC64NVME"
-"""What S3 computes by itself."""
+"""The default of S3."""
 
 _MODELS = {"CRC64NVME": "CRC64-NVME", "CRC32C": "CRC32-ISCSI", "CRC32": "CRC32-ISO-HDLC"}
 _CRC_BYTES = {"CRC64NVME": 8, "CRC32C": 4, "CRC32": 4}
@@ -34,7 +34,7 @@ class ChecksumSoFar:
         crc: The value.
         parts_crc: The CRC of the CRCs of the parts that end within these bytes. None where the parts are
             unknown, or not needed.
-        part_crc: The CRC of the bytes behind the last of these parts; None like the other.
+        part_crc: The CRC of the bytes after the last of these parts; None as above.
     """
 
     size: int
@@ -76,7 +76,7 @@ class RangeChecksum:
     def __init__(
         self, algorithm: str, *, before: ChecksumSoFar | None = None, part_ends: Sequence[int] = ()
     ) -> None:
-        """Begin behind bytes that were counted another time.
+        """Start after bytes that were counted earlier.
 
         Args:
             algorithm: CRC64NVME, CRC32C or CRC32.
@@ -107,7 +107,7 @@ class RangeChecksum:
         return int(self._crc.calc(data, crc))
 
     def add(self, offset: int, length: int, crc: int) -> None:
-        """Count a range. One that comes again, longer or written anew, counts as it came last."""
+        """Count a range. A longer or rewritten one replaces the earlier range at this offset."""
         with self._lock:
             counted = self._ranges[offset]
             while counted and counted[-1][0] >= length:
@@ -173,7 +173,7 @@ class RangeChecksum:
 
 
 class _Walk:
-    """Joins range after range, and closes each part at its end."""
+    """Combines range after range, and ends each part at its boundary."""
 
     def __init__(self, crc: Any, digest_bytes: int, part_ends: Sequence[int], begin: ChecksumSoFar) -> None:
         self._crc = crc
@@ -204,7 +204,7 @@ class _Walk:
 
 
 class RangeReader:
-    """The CRCs of bytes that are read in a row: a new one begins with each part."""
+    """The CRCs of bytes that are read in sequence: a new one starts with each part."""
 
     def __init__(self, checksum: RangeChecksum, offset: int) -> None:
         self._checksum = checksum

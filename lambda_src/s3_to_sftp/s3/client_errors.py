@@ -17,7 +17,7 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.untrusted_text import quoted
 
 HEAD_HAS_NO_BODY = frozenset({"400", "403"})
-"""Statuses for which a HEAD does not tell the reason: a GET does."""
+"""Statuses for which a HEAD has no reason, but a GET has."""
 
 
 def status_of(error: ClientError) -> str:
@@ -31,13 +31,13 @@ def error_of(error: ClientError, ref: ObjectRef) -> SourceError:
     code, status = str(answer.get("Code", "")), status_of(error)
     sentence = quoted(answer.get("Message") or "")
     kind = _KINDS.get(code) or _kind_of_sentence(code, sentence) or _KINDS.get(status) or _OTHER
-    # A HEAD is answered without a body: botocore then makes words of the status.
+    # The response to a HEAD has no body: botocore then uses the HTTP status as the message.
     says_more = sentence and code != status
     return _error(kind, ref, f"{code}: {sentence}" if says_more else code or status)
 
 
 def _kind_of_sentence(code: str, sentence: str) -> "_Kind | None":
-    """Return what only the words tell: there is one code for many things."""
+    """Return the error class that only the message shows: several errors share one code."""
     if code == "InvalidRequest" and "Server Side Encryption" in sentence:
         return _CUSTOMER_KEY
     return _KEY if code.startswith("KMS.") else None
@@ -50,7 +50,7 @@ def changed(ref: ObjectRef, why: str) -> SourceError:
 
 def interrupted(ref: ObjectRef, reason: str) -> SourceInterrupted:
     """Return the error for a body that ended early."""
-    return SourceInterrupted(f"S3 breaks off reading {ref} ({reason}).", hint="It will be retried.")
+    return SourceInterrupted(f"S3 interrupted the response for {ref} ({reason}).", hint="It will be retried.")
 
 
 def _error(kind: "_Kind", ref: ObjectRef, why: str) -> SourceError:
@@ -68,13 +68,13 @@ _GONE: _Kind = (
 _CHANGED: _Kind = (
     ObjectChanged,
     "holds other bytes than its event says",
-    "It was overwritten; the newer object has an event of its own.",
+    "It was overwritten; the newer object has its own event.",
 )
 _DENIED: _Kind = (
     SourceDenied,
     "may not be read by the function",
     "Check the role's s3:GetObject and s3:GetObjectVersion, the bucket policy, and kms:Decrypt of its key. "
-    "Without s3:ListBucket S3 answers like this for an object that is gone, too.",
+    "Without s3:ListBucket S3 also responds like this for a deleted object.",
 )
 _ARCHIVED: _Kind = (
     ObjectNotReadable,
@@ -84,7 +84,7 @@ _ARCHIVED: _Kind = (
 )
 _CUSTOMER_KEY: _Kind = (
     ObjectNotReadable,
-    "is encrypted with a key of the customer's (SSE-C), which S3 does not have",
+    "is encrypted with a customer-provided key (SSE-C), which S3 does not store",
     "Put it again with SSE-S3 or SSE-KMS.",
 )
 _KEY: _Kind = (
@@ -104,7 +104,7 @@ _KINDS: dict[str, _Kind] = {
     "NoSuchVersion": _GONE,
     "NoSuchBucket": _GONE,
     "404": _GONE,
-    "405": _GONE,  # a delete marker was named as the version
+    "405": _GONE,  # the version is a delete marker
     "PreconditionFailed": _CHANGED,
     "412": _CHANGED,
     "InvalidObjectState": _ARCHIVED,

@@ -27,7 +27,7 @@ _MOST_REASONS = 3
 """Different reasons that an error quotes of one message."""
 
 _DEEPEST = 3
-"""Envelopes around each other. SNS in a queue is one; wrapping it twice is never intended."""
+"""Nested envelopes. SNS in a queue is one; wrapping it twice is never intended."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _in_envelope(notification: object, *, depth: int) -> ParsedMessage:
     if not isinstance(notification, dict):
         raise malformed(f"it is {type(notification).__name__}, not an object")
     if depth > _DEEPEST:
-        raise malformed(f"it is inside of more than {_DEEPEST} other messages")
+        raise malformed(f"it is nested in more than {_DEEPEST} other messages")
     if "detail-type" in notification:
         return _one_object(object_in_event(notification))
     if "Type" in notification and "TopicArn" in notification:

@@ -1,9 +1,9 @@
-"""What is wrong with an event, quoted within bounds."""
+"""Errors of malformed events, with bounded quotations."""
 
 from s3_to_sftp.errors import EventError
 
 _MOST_QUOTED = 100
-"""Characters. Whoever may send to the queue may write anything, of any length, into a field."""
+"""Characters. A sender with access to the queue may write text of any length into a field."""
 
 
 def malformed(why: str, *, hint: str = "") -> EventError:
@@ -17,7 +17,7 @@ def malformed(why: str, *, hint: str = "") -> EventError:
 
 
 def quoted(value: object) -> str:
-    """Return a value of an event as it can be shown: never long, never deep."""
+    """Return a value of an event as a short text: bounded in length and depth."""
     if isinstance(value, list | dict):
         return f"a {'list' if isinstance(value, list) else 'JSON object'}"
     text = repr(value)

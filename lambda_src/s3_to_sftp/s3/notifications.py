@@ -34,7 +34,7 @@ _NOT_CREATED = (
     "LifecycleTransition",
     "IntelligentTiering",
 )
-"""How the names of S3's other events begin ("Supported event types" in the S3 user guide)."""
+"""Prefixes of the names of other S3 events ("Supported event types" in the S3 user guide)."""
 
 _NOT_CREATED_ON_EVENTBRIDGE = frozenset(
     {
@@ -58,7 +58,7 @@ def object_in_record(record: Mapping[str, Any]) -> ObjectRef | None:
         EventError: It is no such record.
     """
     source = record.get("eventSource")
-    # Stores that speak S3's language say minio:s3 or ceph:s3.
+    # S3-compatible stores use minio:s3 or ceph:s3.
     if source is not None and not str(source).endswith(":s3"):
         raise malformed(f"a record comes from {quoted(source)}, not from S3")
     name = record.get("eventName")
@@ -115,7 +115,7 @@ def _reported_by_cloudtrail(detail: object) -> EventError:
 
 
 def _named(about: object) -> str:
-    """Return bucket and key as an event writes them, as far as it does: a trace for people."""
+    """Return bucket and key as the event writes them, if it does, for the log."""
     entry = about if isinstance(about, dict) else {}
     bucket, item = entry.get("bucket"), entry.get("object")
     name = bucket.get("name") if isinstance(bucket, dict) else None

@@ -21,7 +21,7 @@ __all__ = ["ChecksumSoFar", "ObjectReader", "SmallObject", "read_whole"]
 _log = logging.getLogger(__name__)
 
 _MOST_STALLED_READS = 4
-"""How many times in a row S3 may break off without a single new byte."""
+"""How many times in a row S3 may interrupt a response without a new byte."""
 
 _CHUNK_BYTES = 256 * 1024
 """Bytes per read of a body."""
@@ -32,7 +32,7 @@ class SmallObject(NamedTuple):
 
     Attributes:
         data: Its bytes.
-        content: What they are.
+        content: Their size and checksums.
     """
 
     data: bytes
@@ -94,7 +94,7 @@ class ObjectReader:
     def blocks(self, ranges: Iterable[Range], block_bytes: int) -> Iterator[tuple[int, memoryview]]:
         """Yield offset and bytes of each block of the ranges, in order, while the next ones are being read.
 
-        A block is valid until the next one is asked for: its memory is used again.
+        A block is valid until the next one is asked for: its memory is reused.
 
         Args:
             ranges: Offset and length of each range, requested one by one as there is room.
@@ -152,14 +152,14 @@ class ObjectReader:
         if answer.get("ContentRange") != expected:
             answer["Body"].close()
             raise SourceInterrupted(
-                f"S3 answered with {answer.get('ContentRange')!r} of {self.ref}, asked was {expected!r}.",
+                f"S3 returned {answer.get('ContentRange')!r} of {self.ref}, requested was {expected!r}.",
                 hint="It will be retried.",
             )
         return answer["Body"]
 
 
 class _PersistentBody:
-    """The bytes of a range in order, asked for again from the first missing one when a body breaks off."""
+    """The bytes of a range in order, requested again from the first missing one after an interruption."""
 
     def __init__(self, source: ObjectReader, position: int, end: int) -> None:
         self._source = source
@@ -210,7 +210,7 @@ def read_whole(client: Any, ref: ObjectRef, *, sha256: bool = False) -> SmallObj
     """Read a small object with one request; with another one for its parts where its checksum is of several.
 
     Raises:
-        SourceError: Gone, changed, forbidden, not the bytes that S3 has a checksum of, or S3 breaks off.
+        SourceError: Gone, changed, forbidden, not the bytes that S3 has a checksum of, or interrupted.
     """
     answer = _ask(client.get_object, ref, ChecksumMode="ENABLED", **_pin(ref))
     body = answer["Body"]
@@ -221,7 +221,7 @@ def read_whole(client: Any, ref: ObjectRef, *, sha256: bool = False) -> SmallObj
     finally:
         body.close()
     if len(data) != answer["ContentLength"]:
-        raise interrupted(ref, f"{len(data)} bytes came, ContentLength is {answer['ContentLength']}")
+        raise interrupted(ref, f"{len(data)} bytes were received, ContentLength is {answer['ContentLength']}")
     stored = stored_checksum(answer)
     etag = _unquoted(answer["ETag"])
     ends = part_ends_of(client, ref, stored, etag=etag, size=len(data)) if stored else ()
@@ -257,7 +257,7 @@ def _with_reason(client: Any, ref: ObjectRef, pin: dict[str, str], error: Client
     """Return the refusal of a HEAD with S3's own words, where a GET gets them; else as it is."""
     if status_of(error) in HEAD_HAS_NO_BODY:
         with contextlib.suppress(SourceInterrupted):
-            try:  # takes the same permission; a byte, should it work after all
+            try:  # needs the same permission; reads one byte if it succeeds after all
                 _answered(client.get_object, ref, Range="bytes=0-0", **pin)["Body"].close()
             except ClientError as refused:
                 return refused if status_of(refused) in HEAD_HAS_NO_BODY else error

@@ -19,7 +19,7 @@ class ObjectRef:
         etag: Without quotes; `-N` at its end for multipart uploads.
         size: Bytes, where the event says so.
         sequencer: Orders the events of one key: hexadecimal, right-pad with zeros, compare as text.
-        resend: A person has sent the message again after the outcome was unknown: the partner has no file.
+        resend: An operator has redriven the message after an unknown outcome: the partner has no file.
     """
 
     bucket: str
@@ -32,7 +32,7 @@ class ObjectRef:
 
     @property
     def is_named_like_a_folder(self) -> bool:
-        """Whether consoles and Hadoop call the markers of folders so: they are empty objects."""
+        """Whether consoles and Hadoop use such a name for folder markers, which are empty objects."""
         return self.key.endswith(("/", _HADOOP_MARKER))
 
     @property

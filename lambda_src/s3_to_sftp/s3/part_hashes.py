@@ -32,8 +32,8 @@ class _PartHash:
 class PartHashes:
     """A hash of each part of an object, whose bytes are expected in order. Used by several threads.
 
-    A part may be begun again at its first byte. Bytes that come otherwise end it all: nothing is computed any
-    more, and there is no result.
+    A part may be started again at its first byte. After any other bytes out of order nothing more is
+    computed, and there is no result.
     """
 
     def __init__(self, algorithm: str, part_ends: Sequence[int]) -> None:

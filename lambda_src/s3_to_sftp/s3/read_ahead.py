@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from s3_to_sftp.s3.checksum import CountedRange
 
 BLOCKS_PER_BUFFER = 4
-"""Blocks that are read in one go: with OpenSSH's limit about 1 MB."""
+"""Blocks per read: about 1 MB with the limit of OpenSSH."""
 
 _BUFFERS = 3
 """Per stream: one being sent, one ready, one being filled. Memory of a large object, in all streams together:
@@ -19,7 +19,7 @@ FilledBuffer = tuple[list[CountedRange], int, memoryview]
 
 
 class ReadAhead(threading.Thread):
-    """Fills buffers in a thread of its own, and fills them again when they have been sent."""
+    """Fills buffers in its own thread, and reuses them after they have been sent."""
 
     def __init__(
         self,

@@ -65,7 +65,7 @@ def part_ends_of(
 ) -> Sequence[int]:
     """Return the offset behind each part of an object with a composite checksum.
 
-    Nothing for another one, and where the parts cannot be had, which is never an error. One request for a
+    Nothing for another one, and where the parts are unavailable, which is never an error. One request for a
     thousand parts; none for one part.
 
     Args:

@@ -18,7 +18,7 @@ from s3_to_sftp.s3.part_hashes import PartHashes
 from s3_to_sftp.s3.stored_checksum import StoredChecksum
 
 NOT_COMPARED = "none"
-"""What receipts say where no checksum of S3's was compared with the bytes."""
+"""The value in receipts if no checksum of S3 was compared with the bytes."""
 
 
 class Reader:
@@ -143,12 +143,12 @@ class Verification:
             raise ObjectCorrupt(
                 f"The bytes of {self._ref} have the {self._stored} {computed}, "
                 f"S3 has stored {self._stored.value}.",
-                hint="They were damaged on the way from S3. It will be retried.",
+                hint="They were corrupted on the way from S3. It will be retried.",
             )
         return str(self._stored)
 
     def content(self) -> VerifiedContent:
-        """Return what all bytes are.
+        """Return size and checksums of all bytes.
 
         Raises:
             ObjectCorrupt: S3 has stored another checksum.

@@ -11,10 +11,10 @@ from s3_to_sftp.credentials import CredentialSource
 from s3_to_sftp.errors import ConnectionLost, CredentialsError, RenameUnanswered
 from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.settings import Server
-from s3_to_sftp.sftp.connection import connect
+from s3_to_sftp.sftp.connection import Connect, connect
 from s3_to_sftp.sftp.open_files import FILES_AT_A_TIME, Limit, send_all
 from s3_to_sftp.sftp.parallel_upload import upload_parallel
-from s3_to_sftp.sftp.pool import Connect, ConnectionPool
+from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.sftp.publish import (
     Journal,
     NoJournal,
@@ -154,7 +154,7 @@ class SftpClient:
         """Return whether the server resumes files; asked once for each connection. See `supports_resume`.
 
         Args:
-            temporary: Of the file that is to be resumed: what is tried is tried beside it.
+            temporary: Of the file that is to be resumed: the probe file is put in the same directory.
 
         Raises:
             RequestRefused: The server does not let it be tried.
@@ -282,7 +282,7 @@ class SftpClient:
         self._pool.touch(0)
 
     def _limit(self) -> Limit:
-        """Return what the server behind the connection has shown to bear."""
+        """Return how many open files the server behind the connection has accepted."""
         server = self._pool.host_key_fingerprint
         if server not in self._limits:
             self._limits[server] = Limit(server, clock=self._clock)

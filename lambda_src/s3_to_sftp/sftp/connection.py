@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import paramiko
 
@@ -67,6 +68,19 @@ class _FurtherChannel(Connection):
         self.session.close()
 
 
+class Connect(Protocol):
+    """Opens a connection (see `connect`)."""
+
+    def __call__(
+        self,
+        server: Server,
+        credentials: Credentials,
+        timeouts: Timeouts,
+        logged_in: Callable[[float], None] = ...,
+    ) -> Connection:
+        """Open it."""
+
+
 def connect(
     server: Server,
     credentials: Credentials,
@@ -87,7 +101,7 @@ def connect(
     Raises:
         PartnerUnreachable: No name, no route, no answer, or no SSH server there; or it was lost at the login.
         HostKeyRefused: The host key is not pinned.
-        TooManyConnections: The server takes no more connections, logins or sessions now.
+        TooManyConnections: The server accepts no more connections, logins or sessions now.
         LoginRefused: The server does not accept the login.
         CredentialsError: The private key of the credentials cannot be used.
         SftpNotStarted: The login is accepted, but SFTP does not start.

@@ -7,32 +7,22 @@ connection only costs (docs/decisions/0009-parallel-streams.md has the measureme
 
 import contextlib
 import math
-import time
 from collections.abc import Callable
 from typing import Any
 
-from s3_to_sftp.errors import (
-    CheckpointLost,
-    ConnectionLost,
-    RequestRefused,
-    ResumeRefused,
-    SizeMismatch,
-    TransferError,
-)
+from s3_to_sftp.errors import ConnectionLost, RequestRefused, SizeMismatch, TransferError
 from s3_to_sftp.sftp.byte_ranges import ByteRanges
-from s3_to_sftp.sftp.connection import Connection
 from s3_to_sftp.sftp.pool import ConnectionPool
-from s3_to_sftp.sftp.protocol import NOTHING_THERE, FileAttributes, Status
-from s3_to_sftp.sftp.resume import supports_resume
+from s3_to_sftp.sftp.protocol import FileAttributes, Status
+from s3_to_sftp.sftp.resume import open_at_checkpoint, require_resume_support
 from s3_to_sftp.sftp.scheduler import SftpTask
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.size_check import confirm_size
 from s3_to_sftp.sftp.stream_admission import Admission
-from s3_to_sftp.sftp.temporary_names import another_name, probe_name, resume_probe_name
+from s3_to_sftp.sftp.temporary_names import another_name, probe_name
 from s3_to_sftp.sftp.upload import Staged, create, discard
 from s3_to_sftp.sftp.upload_request import DEFAULT_TUNING, TransferTuning, UploadRequest
-from s3_to_sftp.sftp.upload_stream import ParallelStream, write_ranges
-from s3_to_sftp.sftp.wire import Pending
+from s3_to_sftp.sftp.upload_stream import FurtherStreams, write_ranges
 
 _WINDOW_BYTES = 2 * 1024 * 1024
 """OpenSSH's channel window: what one connection carries per round trip."""
@@ -43,13 +33,13 @@ _FULL = {Status.NO_SPACE_ON_FILESYSTEM, Status.QUOTA_EXCEEDED}
 
 
 def stream_count(*, size: int, round_trip: float, limit: int, tuning: TransferTuning = DEFAULT_TUNING) -> int:
-    """Return how many streams pay for an object.
+    """Return how many streams are worth their cost for an object.
 
     Args:
         size: Bytes.
         round_trip: Seconds to the server and back.
         limit: Streams that the partner allows.
-        tuning: What pays.
+        tuning: When a further stream is worth its cost.
     """
     until_window_is_no_limit = math.ceil(tuning.aim_bytes_per_second * round_trip / _WINDOW_BYTES)
     return max(1, min(limit, until_window_is_no_limit, size // tuning.min_bytes_per_stream))
@@ -104,9 +94,8 @@ class _Transfer:
         self._byte_ranges = ByteRanges(
             request.source.size, start=request.start, stop=request.stop, tuning=tuning
         )
-        self._streams: list[ParallelStream] = []
         self._admission = Admission(pool, probe_name(request.temporary))
-        self._first: Connection | None = None
+        self._streams = FurtherStreams(pool, self._admission)
         self._handles = 0  # of the first stream, one after the other
         self._at_close: FileAttributes | None = None
 
@@ -124,7 +113,7 @@ class _Transfer:
             return self._send(session, handle)
         except BaseException as error:
             self._byte_ranges.abort()
-            self._drop_streams()
+            self._streams.drop()
             if self._is_ours or isinstance(error, SizeMismatch):
                 session.run_one(discard(session, self._temporary))
             raise
@@ -132,23 +121,12 @@ class _Transfer:
             self._admission.end()
 
     def _connect(self) -> SftpSession:
-        self._first = self._pool.first(self._start_streams)
-        self._first.session.require_valid_name(self._request.path)
+        self._admission.first = first = self._pool.first(self._start_streams)
+        first.session.require_valid_name(self._request.path)
         if self._start:
-            self._require_resume_support(self._first)
-            self._first = self._pool.first()  # it may be another one now
-        return self._first.session
-
-    def _require_resume_support(self, first: Connection) -> None:
-        try:
-            supports = supports_resume(self._pool, resume_probe_name(self._temporary))
-        except RequestRefused as refused:
-            raise _not_resumed(refused) from None
-        if not supports:
-            raise CheckpointLost(
-                f"{first.server} does not keep what was written when a file is resumed.",
-                hint="The object is sent from its beginning.",
-            )
+            require_resume_support(self._pool, self._temporary)
+            self._admission.first = first = self._pool.first()  # it may be another one now
+        return first.session
 
     def _start_streams(self, round_trip: float) -> None:
         limit = min(self._pool.limit, self._request.most_streams or self._pool.limit)
@@ -156,21 +134,12 @@ class _Transfer:
             size=self._source.size - self._start, round_trip=round_trip, limit=limit, tuning=self._tuning
         )
         numbers = self._pool.streams(count - 1)
-        self._admission.numbers = numbers
-        self._streams += [
-            ParallelStream(number, self._pool, self._source, self._byte_ranges, self._temporary, self._admits)
-            for number in numbers
-        ]
-        if self._streams:
-            self._byte_ranges.share(1 + len(self._streams))
-        for stream in self._streams:
-            stream.start()
-
-    def _admits(self, number: int, connection: Connection) -> bool:
-        return self._first is not None and self._admission.admits(number, connection, self._first)
+        if numbers:
+            self._byte_ranges.share(1 + len(numbers))
+        self._streams.start(numbers, self._source, self._byte_ranges, self._temporary)
 
     def _open(self, session: SftpSession) -> bytes:
-        """Open the file. What the proof needs travels with it, and delays nothing."""
+        """Open the file, and the probe file in the same round trip."""
         handle, error = _run_together(session, self._open_file(session), self._admission.open(session))
         if error is not None:
             raise error
@@ -185,29 +154,9 @@ class _Transfer:
         raise handle
 
     async def _open_file(self, session: SftpSession) -> bytes:
-        return await (self._open_again(session) if self._start else create(session, self._temporary))
-
-    async def _open_again(self, session: SftpSession) -> bytes:
-        opened, size = session.open_existing(self._temporary), session.size_of(self._temporary)
-        try:
-            handle = await opened
-        except RequestRefused as refused:
-            if refused.code in NOTHING_THERE or await _is_gone(size):
-                raise CheckpointLost(
-                    f"{self._temporary!r}, {self._start} bytes of an object, is no longer at the partner.",
-                    hint="The object is sent from its beginning.",
-                ) from None
-            raise _not_resumed(refused) from None
-        # A drop box does not tell; then the statuses of the former writes are what is known.
-        with contextlib.suppress(RequestRefused):
-            found = await size
-            if found is not None and found < self._start:
-                session.abandon(session.close_file(handle, path=self._temporary))
-                raise CheckpointLost(
-                    f"{self._temporary!r} has {found} bytes at the partner, {self._start} were acknowledged.",
-                    hint="The object is sent from its beginning.",
-                )
-        return handle
+        if self._start:
+            return await open_at_checkpoint(session, self._temporary, start=self._start)
+        return await create(session, self._temporary)
 
     def _send(self, session: SftpSession, handle: bytes) -> Staged:
         try:
@@ -231,19 +180,20 @@ class _Transfer:
         seen: FileAttributes | None = None,
         lost: TransferError | None = None,
     ) -> Staged:
+        at_work = self._streams.at_work()
         return Staged(
-            streams=1 + sum(stream.at_work.is_set() for stream in self._streams),
+            streams=1 + at_work,
             acknowledged=acknowledged,
             complete=complete,
             temporary=self._temporary,
             seen=seen,
             probe_may_stand=self._admission.file_may_stand,
-            is_spread=self._request.is_spread or any(stream.at_work.is_set() for stream in self._streams),
+            is_spread=self._request.is_spread or at_work > 0,
             lost=lost,
         )
 
     def _look(self, session: SftpSession) -> FileAttributes | None:
-        is_all = self._handles == 1 and not any(stream.at_work.is_set() for stream in self._streams)
+        is_all = self._handles == 1 and not self._streams.at_work()
         looking = confirm_size(
             session, self._temporary, size=self._source.size, at_close=self._at_close, is_all=is_all
         )
@@ -255,11 +205,8 @@ class _Transfer:
         self._admission.end()
         if self._byte_ranges.acknowledged_after_loss(at_best=True) <= self._start:
             return None
-        lost_at = time.monotonic()
-        at_work = [stream for stream in self._streams if stream.at_work.is_set()]
-        for stream in at_work:
-            stream.join(max(0.0, lost_at + self._tuning.closing_seconds - time.monotonic()))
-        self._drop_streams()
+        at_work = self._streams.wait_at_most(self._tuning.closing_seconds)
+        self._streams.drop()
         if at_work or self._request.is_spread:
             # A server may keep what it has acknowledged in memory until CLOSE: a process that dies, or a
             # machine of several, takes it along. Where others have written behind it, no size shows that.
@@ -268,13 +215,9 @@ class _Transfer:
         acknowledged = self._byte_ranges.acknowledged_after_loss()
         return self._sent(acknowledged, complete=False, lost=lost) if acknowledged > self._start else None
 
-    def _drop_streams(self) -> None:
-        for stream in self._streams:
-            self._pool.drop(stream.number)
-
     def _write(self, session: SftpSession, handle: bytes) -> None:
         try:
-            self._write_beside_the_proof(session, handle)
+            self._write_during_probe(session, handle)
             while (
                 self._admission.needs_free_handle
                 and self._byte_ranges.left()
@@ -285,14 +228,14 @@ class _Transfer:
             self._admission.call_off()
             self._finish(session)
         except RequestRefused as refused:
-            if refused.code in _FULL or not any(stream.at_work.is_set() for stream in self._streams):
+            if refused.code in _FULL or not self._streams.at_work():
                 raise
             self._write_in_order(session, refused)
 
-    def _write_beside_the_proof(self, session: SftpSession, handle: bytes) -> None:
+    def _write_during_probe(self, session: SftpSession, handle: bytes) -> None:
         proving, writing = self._admission.take_part(session), self._write_own(session, handle, self._take)
         errors: dict[int, Exception] = {}
-        # The proof first: its few bytes go out before what fills the line.
+        # The probe first: its few bytes are sent before those that fill the line.
         for place, outcome in session.run([proving, writing], at_a_time=2):
             if isinstance(outcome, Exception):
                 errors[place] = outcome
@@ -315,11 +258,7 @@ class _Transfer:
     def _finish(self, session: SftpSession) -> None:
         """Wait for the streams that joined, and write what failed ones have left."""
         self._byte_ranges.close()
-        for stream in self._streams:
-            if stream.at_work.is_set():
-                stream.join()
-            if stream.failure is not None:
-                raise stream.failure
+        self._streams.wait()
         if self._byte_ranges.left() and not self._byte_ranges.stopped:
             session.run_one(self._write_rest(session, self._byte_ranges.take))
 
@@ -333,7 +272,7 @@ class _Transfer:
         """
         self._byte_ranges.abort()
         self._admission.call_off()
-        self._drop_streams()
+        self._streams.drop()
         self._byte_ranges = self._byte_ranges.restarted()
         if self._start:
             session.run_one(self._write_rest(session, self._byte_ranges.take))
@@ -344,31 +283,10 @@ class _Transfer:
             session.run_one(self._write_anew(session))
             # Once more: meanwhile the handles of the streams have ended, which may have brought it back.
             session.run_one(discard(session, abandoned))
-        while self._streams:  # now it is clear that they were the cause
-            self._pool.disable_stream(self._streams.pop().number, refused)
+        self._streams.disable(refused)  # now it is clear that they were the cause
 
     async def _write_anew(self, session: SftpSession) -> None:
         await self._write_own(session, await create(session, self._temporary), self._byte_ranges.take)
-
-
-async def _is_gone(size: Pending[int | None]) -> bool:
-    """Return whether the file is missing: some servers refuse its OPEN without that reason."""
-    try:
-        await size
-    except RequestRefused as refused:
-        return refused.code in NOTHING_THERE
-    return False
-
-
-def _not_resumed(refused: RequestRefused) -> ResumeRefused:
-    return ResumeRefused(
-        refused.reason,
-        hint="The server must allow writing into a file that exists. It will be retried; ask the partner if "
-        "it persists.",
-        code=refused.code,
-        disposition=refused.disposition,
-        request=refused.request,
-    )
 
 
 def _run_together(

@@ -38,6 +38,7 @@ class SftpSession:
         *,
         server: str,
         reply_timeout: float = 120,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start SFTP.
 
@@ -45,8 +46,9 @@ class SftpSession:
             stream: To the server's SFTP subsystem; has a timeout of its own for each read and write.
             server: Its name in errors.
             reply_timeout: Seconds for the whole of one reply (see `Wire`).
+            clock: Returns seconds for `reply_timeout`.
         """
-        self._wire = Wire(stream, server=server, reply_timeout=reply_timeout)
+        self._wire = Wire(stream, server=server, reply_timeout=reply_timeout, clock=clock)
         self._replies = ReplyDecoder(self._wire)
         self._extensions: dict[str, bytes] = {}
         self._limits: Pending[int] | None = None

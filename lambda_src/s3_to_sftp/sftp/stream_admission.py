@@ -1,33 +1,36 @@
 """Lets further streams of a file join the first one, once the server has shown that they may.
 
-The first stream writes meanwhile: its thread does its half of the proof beside the writing. The further
-stream that is connected first does the other half: what is shown holds for the connections that will be used.
+The first stream writes meanwhile: its thread does its half of the probe between its WRITEs. The further
+stream that is connected first does the other half: the result holds for the connections that will be used.
 """
 
 import threading
 
 from s3_to_sftp.errors import ConnectionLost, PartnerUnreachable, RequestRefused, TransferError
 from s3_to_sftp.sftp import probe
+from s3_to_sftp.sftp.capabilities import Capabilities, channels_only
 from s3_to_sftp.sftp.connection import Connection
-from s3_to_sftp.sftp.pool import ConnectionPool, channels_only
+from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.sftp.session import SftpSession
 
 
 class Admission:
-    """Of the further streams of one file.
+    """Decides which further streams of one file may write.
 
     Attributes:
-        numbers: Of these streams.
+        numbers: The further streams.
+        first: The connection of the first stream; None until it is there.
     """
 
     def __init__(self, pool: ConnectionPool, path: str) -> None:
-        """Begin.
+        """Prepare the admission.
 
         Args:
-            pool: Remembers what the server shows.
-            path: Of the file to prove it with.
+            pool: Remembers what the server proves.
+            path: The probe file.
         """
         self.numbers: list[int] = []
+        self.first: Connection | None = None
         self._pool = pool
         self._path = path
         self._handle: bytes | None = None
@@ -40,13 +43,13 @@ class Admission:
 
     @property
     def file_may_stand(self) -> bool:
-        """Whether the file of the proof may be left, once the first stream has ended."""
+        """Whether the probe file may be left, once the first stream has ended."""
         return self._writers.may_stand or self._is_tried_alone
 
     # The first stream's thread.
 
     async def open(self, session: SftpSession) -> None:
-        """Open the file of the proof where one is needed; travels with the open of the real file."""
+        """Open the probe file where one is needed, in the same round trip as the real file."""
         if not self._is_needed:
             return
         try:
@@ -59,16 +62,16 @@ class Admission:
 
     @property
     def has_file(self) -> bool:
-        """Whether the file of the proof is open."""
+        """Whether the probe file is open."""
         return self._handle is not None
 
     async def discard(self, session: SftpSession) -> None:
-        """Close and remove the file of the proof."""
+        """Close and remove the probe file."""
         self.call_off()
         await self.take_part(session)
 
     async def take_part(self, session: SftpSession) -> None:
-        """Do the first stream's half, where a proof is needed. Ends when it is called off at the latest."""
+        """Do the first stream's half of the probe, if one is needed. Ends when called off at the latest."""
         if not self._is_needed:
             return
         self._needs_free_handle = False
@@ -76,16 +79,16 @@ class Admission:
         try:
             await self._writers.first(session, handle)
         except RequestRefused:
-            return  # the further stream gets the error, and decides
+            return  # the further stream gets the error and decides
         except ConnectionLost as lost:
-            # Some servers hang up on what they do not know: that is not asked again and again.
+            # Some servers disconnect on requests that they do not know: they are not asked repeatedly.
             if self._writers.is_asking:
                 self._pool.disable_parallel_streams(lost.reason, permanent=False)
             raise
 
     @property
     def needs_free_handle(self) -> bool:
-        """Whether the proof waits for the first stream to close its file: one handle per connection."""
+        """Whether the probe waits for the first stream to close its file: one handle per connection."""
         return self._needs_free_handle
 
     def call_off(self) -> None:
@@ -101,35 +104,41 @@ class Admission:
         self._writers.end()
 
     def note_loss(self, lost: ConnectionLost) -> None:
-        """Do not ask again soon where the proof may be what the first stream's connection was lost for."""
+        """Stop asking for a while where the probe may have cost the first stream its connection."""
         if channels_only(self.numbers) and self._writers.is_second_asking:
             self._pool.disable_parallel_streams(lost.reason, permanent=False)
 
     @property
     def _is_needed(self) -> bool:
-        return not all(self._pool.has_proof(number) for number in self.numbers)
+        return not all(map(self._is_proven, self.numbers))
+
+    def _is_proven(self, number: int) -> bool:
+        return self._pool.capabilities.supports_stream(number)
 
     # The further streams' threads.
 
-    def admits(self, number: int, connection: Connection, first: Connection) -> bool:
-        """Return whether this stream may join; waits for the proof.
+    def admits(self, number: int, connection: Connection) -> bool:
+        """Return whether this stream may join; waits for the probe.
 
         Raises:
             PartnerUnreachable: Another server has answered.
             TransferError: The stream's connection is lost.
         """
+        first = self.first
+        if first is None:
+            return False
         if connection.host_key_fingerprint != first.host_key_fingerprint:
             raise PartnerUnreachable(
                 f"{connection.server} answers with another host key than before.",
                 hint="Several servers share the address; a file is written over connections to one of them.",
             )
         with self._one_at_a_time:
-            if not self._pool.has_proof(number) and not self._is_over:
+            if not self._is_proven(number) and not self._is_over:
                 try:
                     self._ask(number, connection, first)
                 except probe.CalledOff:
                     return False
-            return self._pool.has_proof(number)
+            return self._is_proven(number)
 
     def _ask(self, number: int, connection: Connection, first: Connection) -> None:
         session = connection.session
@@ -149,7 +158,7 @@ class Admission:
         if reason:
             self._refuse(reason)
         else:
-            self._pool.remember_proof(number, first)
+            self._pool.remember(Capabilities.of_stream(number), first=first)
 
     def _first_has_begun(self, session: SftpSession) -> bool:
         try:

@@ -1,8 +1,9 @@
-"""One stream of an upload: it takes byte ranges, writes them through a handle of its own, and closes it."""
+"""The streams of an upload. Each takes byte ranges, writes them through its own handle, and closes that."""
 
 import contextlib
 import threading
-from collections.abc import Callable, Generator, Iterator
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 from s3_to_sftp.errors import ConnectionLost, PartnerError, TransferError
 from s3_to_sftp.sftp.byte_ranges import ByteRanges, first_of, rest_of
@@ -10,6 +11,7 @@ from s3_to_sftp.sftp.connection import Connection
 from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.sftp.protocol import FileAttributes
 from s3_to_sftp.sftp.session import SftpSession
+from s3_to_sftp.sftp.stream_admission import Admission
 from s3_to_sftp.sftp.upload_request import RangeSource
 from s3_to_sftp.sftp.write_window import write_and_close
 from s3_to_sftp.ssh.stream import Piece
@@ -22,15 +24,15 @@ class ParallelStream(threading.Thread):
         self,
         number: int,
         pool: ConnectionPool,
+        admission: Admission,
         source: RangeSource,
         byte_ranges: ByteRanges,
         path: str,
-        admits: Callable[[int, Connection], bool],
     ) -> None:
         super().__init__(name=f"stream-{number}", daemon=True)
         self.number = number
         self._pool = pool
-        self._admits = admits
+        self._admission = admission
         self._source = source
         self._byte_ranges = byte_ranges
         self._path = path
@@ -45,7 +47,7 @@ class ParallelStream(threading.Thread):
         try:
             connection = self._pool.stream(self.number)
             self._byte_ranges.wait_until_opened()
-            if self._admits(self.number, connection) and self._byte_ranges.join(self.at_work):
+            if self._admission.admits(self.number, connection) and self._byte_ranges.join(self.at_work):
                 connection.session.run_one(self._write(connection.session))
                 self._pool.touch(self.number)
         except (TransferError, PartnerError) as error:
@@ -70,6 +72,58 @@ class ParallelStream(threading.Thread):
         await write_ranges(
             session, handle, self._source, self._byte_ranges, self._byte_ranges.take, self._path
         )
+
+
+class FurtherStreams:
+    """The further streams of one upload. Belongs to the first stream's thread."""
+
+    def __init__(self, pool: ConnectionPool, admission: Admission) -> None:
+        self._pool = pool
+        self._admission = admission
+        self._streams: list[ParallelStream] = []
+
+    def start(self, numbers: Iterable[int], source: RangeSource, byte_ranges: ByteRanges, path: str) -> None:
+        """Start one for each number. They join the work when they are connected and admitted."""
+        self._admission.numbers = list(numbers)
+        self._streams = [
+            ParallelStream(number, self._pool, self._admission, source, byte_ranges, path)
+            for number in self._admission.numbers
+        ]
+        for stream in self._streams:
+            stream.start()
+
+    def at_work(self) -> int:
+        """Return how many have joined the work."""
+        return len(self._joined())
+
+    def wait(self) -> None:
+        """Wait until those that have joined the work end; raise the error that ended the delivery in one."""
+        for stream in self._streams:
+            if stream.at_work.is_set():
+                stream.join()
+            if stream.failure is not None:
+                raise stream.failure
+
+    def wait_at_most(self, seconds: float) -> int:
+        """Wait until those that have joined the work end, but no longer; return how many they are."""
+        end = time.monotonic() + seconds
+        joined = self._joined()
+        for stream in joined:
+            stream.join(max(0.0, end - time.monotonic()))
+        return len(joined)
+
+    def drop(self) -> None:
+        """Close their connections."""
+        for stream in self._streams:
+            self._pool.drop(stream.number)
+
+    def disable(self, reason: Exception) -> None:
+        """Disable these streams for a while, and no longer count them."""
+        while self._streams:
+            self._pool.disable_stream(self._streams.pop().number, reason)
+
+    def _joined(self) -> list[ParallelStream]:
+        return [stream for stream in self._streams if stream.at_work.is_set()]
 
 
 async def write_ranges(

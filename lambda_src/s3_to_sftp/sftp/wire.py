@@ -79,7 +79,14 @@ class Wire:
         incoming: What has been received and is not a whole message yet.
     """
 
-    def __init__(self, stream: Stream, *, server: str, reply_timeout: float) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        *,
+        server: str,
+        reply_timeout: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Start without sending anything.
 
         Args:
@@ -87,12 +94,14 @@ class Wire:
             server: Its name in errors.
             reply_timeout: Seconds for the whole of one reply, so that a server that sends it byte by byte
                 blocks nobody. Checked when bytes arrive: with the stream's timeout, twice as long at most.
+            clock: Returns seconds for `reply_timeout`.
         """
         self.server = server
         self.is_closed = False
         self.incoming = bytearray()
         self._stream = stream
         self._reply_timeout = reply_timeout
+        self._clock = clock
         self._next_id = 0
         self._outgoing: list[Piece] = []
         self._outgoing_bytes = 0
@@ -185,9 +194,9 @@ class Wire:
     def receive_message(self, doing: str) -> tuple[int, bytes]:
         """Send what is queued, and return type and body of the next message."""
         self.flush(doing)
-        deadline = time.monotonic() + self._reply_timeout
+        deadline = self._clock() + self._reply_timeout
         while (message := self._message_at_hand(doing)) is None:
-            if time.monotonic() > deadline:
+            if self._clock() > deadline:
                 raise self.lost(f"did not finish its answer in time when asked to {doing}")
             self.incoming += self._recv(doing)
         return message

@@ -1,7 +1,7 @@
 """The SSH algorithms that are offered, best first: the one list, which docs/reference/ssh.md explains.
 
 Left out is what the SSH library also knows but is broken or too short: CBC, 3DES, MD5, MACs of 96 bits.
-SSH_CIPHERS may name a cipher of `KNOWN_CIPHERS` for a partner who has nothing else.
+SSH_CIPHERS may name a cipher of `KNOWN_CIPHERS` for a partner that supports nothing else.
 """
 
 from typing import Any

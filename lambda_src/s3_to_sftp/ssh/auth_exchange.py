@@ -29,7 +29,7 @@ INTERACTIVE = "keyboard-interactive"
 
 
 class Verdict(Enum):
-    """What became of a request."""
+    """The result of a request."""
 
     ACCEPTED = "accepted"
     PARTIAL = "partial"

@@ -23,7 +23,7 @@ from s3_to_sftp.ssh.server_messages import RecordingTransport, quote
 from s3_to_sftp.untrusted_text import decoded
 
 _MOST_REQUESTS = 16
-"""Of one login: with a server that always wants something else, the login ends."""
+"""Of one login: it ends even if a server always asks for something else."""
 
 
 def log_in(transport: RecordingTransport, credentials: Credentials, server: Server) -> None:

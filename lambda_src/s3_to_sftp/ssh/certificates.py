@@ -1,4 +1,4 @@
-"""OpenSSH certificates: of the user, beside the private key, and of servers, signed by a pinned authority.
+"""OpenSSH certificates: of the user, next to the private key, and of servers, signed by a pinned authority.
 
 Format and rules: OpenSSH's PROTOCOL.certkeys. `cryptography` reads a certificate and checks its signature.
 """
@@ -75,7 +75,7 @@ def problem_with_host(
     if names and not any(_is_like(name, host) for name in names):
         return f"is for other hosts ({', '.join(names)[:200]!r})"
     if certificate.critical_options:
-        return "has critical options, which nobody knows for hosts"
+        return "has critical options, and none are defined for hosts"
     return _time_problem(certificate, clock())
 
 

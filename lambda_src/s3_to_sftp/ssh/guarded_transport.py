@@ -1,4 +1,4 @@
-"""paramiko's transport, of which a server can neither use up memory and threads nor hold anybody up."""
+"""paramiko's transport, hardened: a server can neither exhaust memory and threads nor block it."""
 
 import threading
 from typing import Any, ClassVar

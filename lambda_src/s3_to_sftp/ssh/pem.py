@@ -1,4 +1,4 @@
-"""PEM as people paste it, brought into the one form that a library reads."""
+"""Normalises pasted PEM text into the form that a library reads."""
 
 import base64
 import binascii
@@ -101,7 +101,7 @@ def private_key_in(text: str) -> Pem | None:
 
 
 def label_of(text: str) -> str:
-    """Return what the first line of PEM in the text says; empty: there is none."""
+    """Return the label of the first PEM line in the text; empty: there is none."""
     first = _FIRST_LINE.search(text)
     return first["label"] if first else ""
 

@@ -55,7 +55,7 @@ class BreakerState:
         refused: Configurations that failed in this streak. More than one, because functions that still have
             an old secret may alternate with others, and neither is news to the partner.
         alike: What the refusals of this streak have in common. Empty: it is another kind of failure.
-        objects: Those that were refused, as many as it takes to tell the next one from them.
+        objects: Those that were refused, as many as are needed to recognise them.
     """
 
     revision: int = 0
@@ -109,13 +109,13 @@ class BreakerState:
         )
         if not self.is_open and failed.failures < schedule.failures:
             return failed
-        # A person who has changed the configuration should learn soon whether the change was right.
+        # A changed configuration is tried again soon, so that its author learns whether it works.
         earlier = self.openings if configuration in self.refused else {}
         openings = {**earlier, name: earlier.get(name, 0) + 1}
         return replace(failed, openings=openings, retry_at=now + schedule.open_for(openings[name]) * jitter)
 
     def _streak_of(self, error: DeliveryError) -> "BreakerState":
-        """Return the streak that this failure continues: of its kind, or an open breaker's."""
+        """Return the streak that this failure continues: one of its kind, or that of an open breaker."""
         alike = error.alike if isinstance(error, PartnerRefusesWrites) else ""
         if self.is_open or alike == self.alike:
             return replace(self, alike=alike)

@@ -1,4 +1,4 @@
-"""The circuit breaker: nobody connects to a partner who is away, refuses the login, or refuses every file.
+"""The circuit breaker: no connections to a partner that is away, refuses the login, or refuses every file.
 
 One item in the ledger's table per server, shared by all functions that deliver to it. `breaker_state.py`
 decides what a failure makes of it, `dynamodb_circuit_breaker.py` reads and writes it.
@@ -72,10 +72,10 @@ class CircuitBreaker(Protocol):
         """Whether it was open when it was last read or written."""
 
     def admit(self, *, configuration: str, until: float) -> None:
-        """Let the caller connect, or raise an error that says when to come back.
+        """Let the caller connect, or raise an error with the time to wait.
 
         Args:
-            configuration: Identifies what a person can fix (secret's version, host keys) without showing it.
+            configuration: Identifies what can be fixed (secret's version, host keys) without showing it.
             until: When the caller's invocation must have ended, in seconds since the epoch.
 
         Raises:
@@ -83,24 +83,24 @@ class CircuitBreaker(Protocol):
         """
 
     def failed(self, error: DeliveryError, *, configuration: str) -> Opened | None:
-        """Count an error that blocks every delivery; other errors say nothing about the partner.
+        """Count an error that blocks every delivery; other errors are not counted.
 
         Returns:
-            What to announce: the breaker has opened, or stays open for a new reason. Else None.
+            The event to publish: the breaker has opened, or stays open for a new reason. Else None.
         """
 
     def login_accepted(self) -> Recovered | None:
         """Learn that the server accepted the login and refused a file: all that is known so far.
 
         Returns:
-            What to announce, when the breaker was open for another reason than refused files.
+            The event to publish, when the breaker was open for another reason than refused files.
         """
 
     def succeeded(self) -> Recovered | None:
         """Close the breaker: the server has accepted a file. Called once per invocation.
 
         Returns:
-            What to announce, when the breaker was open.
+            The event to publish, when the breaker was open.
         """
 
     def release(self) -> None:
@@ -108,7 +108,7 @@ class CircuitBreaker(Protocol):
 
 
 class NoCircuitBreaker:
-    """Admits everybody: there is no table to keep its state in."""
+    """Always admits the caller: there is no table for its state."""
 
     is_open = False
 

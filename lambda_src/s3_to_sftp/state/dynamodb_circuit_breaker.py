@@ -20,10 +20,10 @@ from s3_to_sftp.state.table import Table
 _log = logging.getLogger(__name__)
 
 _MAX_WAIT = 300
-"""Seconds that a message waits at most before it asks again: a fixed secret is noticed that soon."""
+"""Upper bound of the seconds that a message waits: after that, a fixed secret is noticed."""
 
 _MAX_ATTEMPTS = 10
-"""Of a write that loses against others. Three of them open the breaker, and then nobody writes any more."""
+"""Of a write that conflicts with others. Three failures open the breaker, and then no function writes."""
 
 
 class DynamoCircuitBreaker:
@@ -61,7 +61,7 @@ class DynamoCircuitBreaker:
         return self._is_open
 
     def admit(self, *, configuration: str, until: float) -> None:
-        """Let the caller connect, or raise an error that says when to come back.
+        """Let the caller connect, or raise an error with the time to wait.
 
         Raises:
             CircuitOpen: The breaker is open, or another function is trying.
@@ -92,7 +92,7 @@ class DynamoCircuitBreaker:
         return CircuitOpen(
             f"The circuit breaker for {self._server} is open: {state.reason}",
             hint="It will be retried later, and at once when the secret or the host keys have been changed.",
-            # What waits for the same moment does not come back in the same second.
+            # Jitter: messages that wait for the same moment do not return in the same second.
             retry_after=min(wait, _MAX_WAIT) * (1 + 0.2 * self._random()),
         )
 
@@ -100,7 +100,7 @@ class DynamoCircuitBreaker:
         """Count an error that blocks every delivery, and open the breaker when there are enough.
 
         Returns:
-            What to announce: the breaker has opened, or stays open for a new reason. Else None.
+            The event to publish: the breaker has opened, or stays open for a new reason. Else None.
         """
         if error.disposition is not Disposition.PARTNER:
             return None
@@ -116,7 +116,7 @@ class DynamoCircuitBreaker:
         for _ in range(_MAX_ATTEMPTS):
             before = self._read()
             if before.is_open and before.revision != claim:
-                return None  # it has opened meanwhile; the function with the claim will report how it is now
+                return None  # it has opened meanwhile; the function with the claim reports its state
             after = before.after_failure(
                 error,
                 configuration=configuration,
@@ -150,10 +150,10 @@ class DynamoCircuitBreaker:
         )
 
     def login_accepted(self) -> Recovered | None:
-        """Close the breaker, unless refused files have opened it; forget failures counted so far likewise.
+        """Close the breaker, unless refused files have opened it; reset the count of failures likewise.
 
         Returns:
-            What to announce, when the breaker was open and this function had the claim.
+            The event to publish, when the breaker was open and this function had the claim.
         """
         return None if self._admitted is None or self._admitted.alike else self.succeeded()
 
@@ -161,13 +161,13 @@ class DynamoCircuitBreaker:
         """Close the breaker when it was open, or had counted failures; otherwise this costs nothing.
 
         Returns:
-            What to announce, when the breaker was open and this function had the claim.
+            The event to publish, when the breaker was open and this function had the claim.
         """
         admitted, self._has_claim = self._admitted, False
         if admitted is None or not admitted.failures:
             return None
         try:
-            # Lost against others: something was learned since we were admitted, and that counts.
+            # Another function has written since this one was admitted: its result counts.
             self._admitted = self._write(BreakerState(revision=admitted.revision))
         except LedgerError as error:
             self._warn_once(error)

@@ -36,13 +36,13 @@ from s3_to_sftp.state.transitions import (
 from s3_to_sftp.state.update_expression import Change, Put
 
 _MAX_ATTEMPTS = 8
-"""Each write of others in between costs one more. More than three need many functions at the same item."""
+"""Each write of another function in between needs one more; more than three need many functions."""
 
 
 class DynamoLedger:
     """A DynamoDB table with the keys `pk` and `sk`, TTL on `expires`, and the index `by-status`.
 
-    Takes several threads.
+    Thread-safe.
 
     Args:
         client: A low-level DynamoDB client.
@@ -138,7 +138,7 @@ class DynamoLedger:
                     "commit": {**commit_fields(commit), "rename_unanswered": True},
                 },
             ),
-            # Nobody else can have committed a newer version while we hold the lease.
+            # No other function can have committed a newer version while we hold the lease.
             key_change(lease, key_fields),
         )
         if not refused:
@@ -185,7 +185,7 @@ class DynamoLedger:
         if not refused:
             return
         version = Snapshot().refreshed(refused).version
-        # We had renamed, the lease expired, and another function found and recorded it: that is fine.
+        # After our rename the lease expired, and another function has recorded the delivery: that is fine.
         if version is None or version.state is not State.DELIVERED:
             raise lease_lost_error(lease)
 

@@ -33,7 +33,7 @@ def refuse_claim_of_other(lease: Lease, seen: Item | None) -> None:
     raise NameTaken(
         f"{lease.remote_path!r} is the file of s3://{other} at the partner: the server says that it runs on "
         "Windows, where upper and lower case are the same, and it would replace that file.",
-        hint="Put the object again under another key. If the other key is not used any more, delete the item "
+        hint="Put the object again under another key. If the other key is no longer used, delete the item "
         f"of the ledger whose 'remote_path' is {known_as!r} and whose sort key is {FILE!r}, and redrive.",
     )
 

@@ -14,7 +14,7 @@ ALIKE = 3
 """This many different objects in a row, refused alike, mean that the partner refuses writes."""
 
 _REPORTED_OBJECTS = 2 * ALIKE
-"""There is no need to remember more."""
+"""More are not remembered."""
 
 
 class RefusalStreak:
@@ -30,7 +30,7 @@ class RefusalStreak:
         self._objects: dict[str, None] = {}
 
     def record(self, ref: ObjectRef, outcome: object, *, accepted_before: int | None = None) -> None:
-        """Count the outcome of an object. One that says nothing about the partner changes nothing.
+        """Count the outcome of an object. Other errors change nothing.
 
         Args:
             ref: The object.
@@ -60,7 +60,7 @@ class RefusalStreak:
         return len(self._objects) >= ALIKE
 
     def error(self) -> PartnerRefusesWrites | None:
-        """Return the error that the refusals add up to; None: nothing was refused."""
+        """Return the error for the streak of refusals; None: nothing was refused."""
         refused = self._refused
         if refused is None:
             return None

@@ -28,7 +28,7 @@ from s3_to_sftp.state.ledger import Checkpoint, Lease
 from s3_to_sftp.state.remote_names import RemoteNames
 
 _MAX_NAMES = 500
-"""Each attempt that dies leaves a name behind, and a partner who refuses REMOVE keeps them all. None is ever
+"""Each attempt that dies leaves a name behind, and a partner that refuses REMOVE keeps them all. None is ever
 forgotten, and an item has at most 400 KB: about 1,500 names."""
 
 
@@ -76,7 +76,7 @@ class Snapshot:
                 raise superseded_error(ref)
 
     def refuse_unknown(self, ref: ObjectRef) -> None:
-        """Refuse to send what may be at the partner, unless a person redrives it: no duplicate event does.
+        """Refuse to send what may be at the partner, unless an operator redrives it.
 
         Raises:
             OutcomeUnknown: As it was recorded.
@@ -104,7 +104,7 @@ class Snapshot:
 
     @property
     def may_be_renamed(self) -> bool:
-        """Whether a RENAME of the version may have been sent, without anybody knowing the result."""
+        """Whether a RENAME of the version may have been sent, with an unknown result."""
         commit = self.version.commit if self.version is not None else None
         return commit is not None and commit.rename_unanswered
 
@@ -129,7 +129,7 @@ class Snapshot:
             LedgerError: Too many files of ours may exist at the partner.
         """
         version = self.version
-        # After UNKNOWN, a person has found out that the file is not there: it is sent from the start.
+        # After UNKNOWN, an operator has found that the partner has no file: it is sent from the start.
         resumes = version is not None and version.state is not State.UNKNOWN
         commit = version.commit if version is not None and resumes else None
         checkpoint = None
@@ -187,6 +187,6 @@ def _refuse_running(ref: ObjectRef, owner: str, rest: float) -> None:
     if rest > 0:
         raise LeaseHeld(
             f"{ref}, or another version of its key, is being sent by {owner}.",
-            hint="Nothing: its turn comes when that is done.",
+            hint="Nothing: it will be sent after that.",
             retry_after=rest,
         )

@@ -14,9 +14,9 @@ from s3_to_sftp.untrusted_text import quoted
 
 _MAX_ATTEMPTS = 5
 _FIRST_PAUSE_SECONDS = 0.05
-# A transaction that met others, not one that is wrong. botocore does not look at these and gives up at once.
+# A transaction that conflicts with others, not an invalid one. botocore does not retry these.
 _BUSY_REASONS = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
-# The same of a single request. botocore has retried these before it raises them.
+# The same for a single request. botocore has retried these before it raises them.
 _BUSY = {"ThrottlingException", "ProvisionedThroughputExceededException", "RequestLimitExceeded"}
 _DENIED = {"AccessDeniedException", "UnrecognizedClientException", "KMSAccessDeniedException"}
 
@@ -24,7 +24,7 @@ _DENIED = {"AccessDeniedException", "UnrecognizedClientException", "KMSAccessDen
 class Table:
     """A DynamoDB table with the keys `pk` and `sk`; what is written depends on what is there.
 
-    Takes several threads.
+    Thread-safe.
 
     Args:
         client: A low-level DynamoDB client; `write` needs `dynamodb:UpdateItem`, `read` needs
@@ -73,7 +73,7 @@ class Table:
             expected_revision: 0: there is no item yet.
 
         Returns:
-            Whether it was written. If not, somebody else has written it since it was read.
+            Whether it was written. If not, another function has written it since it was read.
 
         Raises:
             LedgerError: The table did not answer, or refused.
@@ -115,7 +115,7 @@ class Table:
                     return _current_items(reasons)
                 if not codes & _BUSY_REASONS or pause is None:
                     raise self._explained(error, "UpdateItem", codes) from None
-                self._sleep(pause * random.random())  # noqa: S311 - spreads those who met, hides nothing
+                self._sleep(pause * random.random())  # noqa: S311 - spreads conflicting writes, no secret
             else:
                 return {}
         raise AssertionError("the last attempt returns or raises")

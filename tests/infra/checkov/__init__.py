@@ -1,4 +1,4 @@
-"""checkov, which looks at templates, in an environment of its own."""
+"""Runs checkov on templates, in its own environment."""
 
 import json
 import os
@@ -15,7 +15,7 @@ _SCAN_SECONDS = 900.0
 
 @dataclass(frozen=True, order=True)
 class Finding:
-    """What a rule says about a resource."""
+    """A finding of a rule about a resource."""
 
     template: str
     resource: str
@@ -24,27 +24,27 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """What checkov says about all templates of a folder.
+    """The findings of checkov in all templates of a folder.
 
     Attributes:
-        failed: What it found.
-        skipped: What it was told to skip, and so did not look at.
+        failed: Findings.
+        skipped: Rules that a suppression skips; checkov does not evaluate them.
     """
 
     failed: set[Finding]
     skipped: set[Finding]
 
     def failed_in(self, template: str) -> set[tuple[str, str]]:
-        """Resource and rule of what it found in one template."""
+        """Return resource and rule of each finding in one template."""
         return {(each.resource, each.rule) for each in self.failed if each.template == template}
 
     def skipped_in(self, template: str) -> set[tuple[str, str]]:
-        """Resource and rule of what it skipped in one template."""
+        """Return resource and rule of each suppression in one template."""
         return {(each.resource, each.rule) for each in self.skipped if each.template == template}
 
 
 def prepare_checkov() -> Path:
-    """checkov's interpreter.
+    """Install checkov and return its interpreter.
 
     Raises:
         CannotRun: It could not be installed.
@@ -53,17 +53,17 @@ def prepare_checkov() -> Path:
 
 
 def scan(interpreter: Path, folder: Path) -> Report:
-    """Have checkov look at the templates in `folder`, which it may write to. It asks nobody else.
+    """Scan the templates in `folder`, which it writes its results to. It uses no network.
 
     Raises:
-        CannotRun: It failed, or did not come to an end.
+        CannotRun: It failed or timed out.
     """
     run(
         [interpreter, "-m", "checkov.main", "--directory", folder, "--output-file-path", folder, *_OPTIONS],
         log=folder / "checkov.log",
         seconds=_SCAN_SECONDS,
         cwd=folder,
-        # Spelled out: neither settings nor an API key of the user are for it.
+        # No other variables, so that settings and API keys of the user have no effect.
         env={
             "PATH": os.environ.get("PATH", os.defpath),
             "LANG": "C.UTF-8",
@@ -84,7 +84,7 @@ _OPTIONS = (
     *("--output", "json"),
     "--compact",
     "--skip-download",  # of severities and guidelines, from the vendor
-    "--soft-fail",  # whether a finding is a failure is for the tests to say
+    "--soft-fail",  # the tests decide whether a finding is a failure
 )
 
 

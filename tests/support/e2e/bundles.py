@@ -1,4 +1,4 @@
-"""The function's bundle, built once in a run, whichever worker needs it first."""
+"""The bundle of the function, built once in a run, by the worker that needs it first."""
 
 from __future__ import annotations
 

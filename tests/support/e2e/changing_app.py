@@ -25,7 +25,7 @@ def main() -> None:
         for name in state["buckets"]
     }
     if owner is not stack:
-        # Asked for from the start: the emulator takes an update that only adds an output for none at all.
+        # Requested from the start: the emulator ignores an update that only adds an output.
         for name, bucket in buckets.items():
             cdk.CfnOutput(stack, f"{name}Name", value=bucket.bucket_name)
     login = secretsmanager.Secret.from_secret_complete_arn(stack, "Login", state["secret"])
@@ -54,7 +54,7 @@ def add_partner(
 
 
 def replace_code(stack: cdk.Stack, function: lambda_.Function, path: str) -> None:
-    """Have the function run other code than this version of the construct has, as one of another version."""
+    """Let the function run other code, as another version of the construct would."""
     asset = assets.Asset(stack, "OtherVersion", path=path)
     resource = function.node.default_child
     assert isinstance(resource, lambda_.CfnFunction)

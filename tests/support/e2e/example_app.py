@@ -1,6 +1,6 @@
-"""Runs an example as it is, but for the partner: `python example_app.py EXAMPLE/app.py`.
+"""Runs an example unchanged except for the partner: `python example_app.py EXAMPLE/app.py`.
 
-Whatever server the example names is in truth the one of the variable LOCAL_PARTNER (JSON).
+The server of the example is replaced by that of the variable LOCAL_PARTNER (JSON).
 """
 
 from __future__ import annotations

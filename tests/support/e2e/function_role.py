@@ -1,4 +1,4 @@
-"""The deployed function in a cloud that enforces IAM, and a way to act in its name."""
+"""The deployed function in a cloud that enforces IAM, and clients with its credentials."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import Any
 
 from local.deployment import Deployment
 from tests.support.e2e.bundles import Bundles
-from tests.support.e2e.stack_environment import Partner, StackEnvironment, deployed_stack
+from tests.support.e2e.stack_environment import StackEnvironment, deployed_stack
+from tests.support.restartable_server import RestartableServer
 
 PREFIX = "outgoing/"
 OURS = f"{PREFIX}1.csv"
@@ -49,7 +50,7 @@ class Function:
 
     @property
     def own(self) -> Deployment:
-        """What belongs to it."""
+        """The resources of its stack."""
         return self.env.deployment
 
     @property
@@ -68,8 +69,8 @@ class Function:
 
 
 @contextmanager
-def deployed_function(folder: Path, partner: Partner, bundles: Bundles) -> Iterator[Function]:
-    """The stock stack for a prefix, in an account where there is more than that."""
+def deployed_function(folder: Path, partner: RestartableServer, bundles: Bundles) -> Iterator[Function]:
+    """The stock stack for a prefix, in an account with other resources."""
     with deployed_stack(folder, partner, bundles, prefix=PREFIX, enforce_iam=True) as env:
         own, functions = env.deployment, env.cloud.client("lambda")
         role: str = functions.get_function_configuration(FunctionName=own.function)["Role"]

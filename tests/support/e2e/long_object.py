@@ -1,20 +1,20 @@
-"""An object that takes many invocations: the function's time is cut to seconds, and the link is slow.
+"""An object that takes many invocations: the function has seconds for each, and the link is slow.
 
-How many seconds is measured: on a busy machine, too, an invocation must not end before it has got anywhere.
+The length of an invocation follows from what it achieves, not from the speed of this machine: when
+invocations save no checkpoint, both the function and the link get slower, so that an invocation has twice the
+time for the same number of bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 import random
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,33 +23,39 @@ from chaos.aws_proxy import aws_proxy
 from local.deployment import configure_function, hide_messages_for
 from local.sftp_server import RunningServer, start_asyncssh_server
 from tests.support.e2e.bundles import Bundles
-from tests.support.e2e.stack_environment import Partner, StackEnvironment, deployed_stack, wait_until
+from tests.support.e2e.stack_environment import StackEnvironment, deployed_stack, wait_until
+from tests.support.restartable_server import RestartableServer
 
 CONTINUATIONS = 25
 _WINDOW = 128 * 1024
-"""Of the server's SSH channels. What is on its way when time is up must arrive in what is left of it, so a
-window of the usual 2 MiB would need an invocation that is ten times as long, and a test that is."""
+"""Of the server's SSH channels. What is in flight when the time is up must arrive in the rest of the
+invocation, so the usual window of 2 MiB would need invocations, and a test, of ten times the length."""
+
+_LONGEST_INVOCATION_SECONDS = 900
+"""The limit of Lambda."""
+
+_STALLED_INVOCATIONS = 10
+"""After the time of so many invocations without a checkpoint they get longer: functions may have been killed
+while they started, which leaves no trace in the log."""
 
 _PATIENCE_SECONDS = 3000.0
-_COLD_STARTS = 2.0
-"""So many must fit into an invocation: what is not under way by then is little."""
+"""Without a checkpoint: the limit for a delivery that hangs."""
 
-_REDRIVES = 5
-"""So often is the object sent on where a machine that was busy for a while has brought it no further."""
+_POLL_SECONDS = 1.0  # reading the log is work for the emulator, too
 
 
 @dataclass(frozen=True, kw_only=True)
-class Long:
-    """An object, and the link that makes it long.
+class LongObject:
+    """An object, and the link that makes its delivery long.
 
     Attributes:
-        size: Bytes. What is written down are whole buffers of 1,044,480 bytes without a gap before them.
-        link: To the partner. What it carries in three quarters of `timeout`, together with the windows, is
-            less than two buffers for one connection and less than four for two: so many invocations it takes,
-            however fast the machine is. Only at a distance does more than one connection pay, and only while
+        size: Bytes. A checkpoint names whole buffers of 1,044,480 bytes without a gap before them.
+        link: To the partner. In three quarters of `timeout` it carries, together with the windows, less than
+            two buffers for one connection and less than four for two. That sets the number of invocations,
+            however fast the machine is. More than one connection pays only at a distance, and only while
             there are 32 MiB left to send.
-        connections: That the partner allows.
-        timeout: Seconds of an invocation. A second login takes some of it.
+        connections: The connection limit of the partner.
+        timeout: Seconds of an invocation. A second login uses some of them.
     """
 
     size: int
@@ -57,51 +63,106 @@ class Long:
     connections: int
     timeout: int
 
-    def for_a_machine_that_takes(self, cold_start: float) -> Long:
-        """The same in slow motion where needed: as many bytes in each invocation, but more time."""
-        timeout = max(self.timeout, math.ceil(_COLD_STARTS * cold_start))
+    def slowed(self) -> LongObject:
+        """Return the same with twice the time for an invocation, and as many bytes in each."""
+        timeout = min(2 * self.timeout, _LONGEST_INVOCATION_SECONDS)
         mbit = (self.link.mbit or 0) * self.timeout / timeout
         return replace(self, timeout=timeout, link=replace(self.link, mbit=mbit))
 
 
+@dataclass(kw_only=True)
+class _SlowMotion:
+    """The deployed function and its link to the partner, both as slow as this machine needs them.
+
+    Attributes:
+        env: The deployed stack.
+        server: The partner's server behind the link.
+        variables: Environment variables of the function, except the port.
+        long: What is delivered, and at which speed now.
+        folder: Takes the logs of the link.
+    """
+
+    env: StackEnvironment
+    server: RunningServer
+    variables: Mapping[str, str]
+    long: LongObject
+    folder: Path
+    _link: ExitStack = field(default_factory=ExitStack)
+    _port: int | None = None
+
+    def start(self) -> None:
+        """Start the link at its speed, and give the function its time."""
+        self._link.close()
+        log = self.folder / f"link-{self.long.timeout}"
+        # The same port at every speed: a checkpoint belongs to one server.
+        link = start_link(self.long.link, to_port=self.server.port, port=self._port, log=log)
+        self._port = self._link.enter_context(link)
+        configure_function(
+            self.env.cloud,
+            self.env.deployment,
+            timeout=self.long.timeout,
+            variables={**self.variables, "SSH_PORT": str(self._port)},
+        )
+        hide_messages_for(self.env.cloud, self.env.deployment, seconds=4 * self.long.timeout)
+
+    def slow_down(self) -> None:
+        """Halve the speed of everything."""
+        is_slowest = self.long.timeout == _LONGEST_INVOCATION_SECONDS
+        assert not is_slowest, f"no progress in invocations of {self.long.timeout} s\n{self.env.explain()}"
+        self.long = self.long.slowed()
+        self.start()
+
+    def stop(self) -> None:
+        self._link.close()
+
+
 @contextmanager
-def stack_of_its_own(bundles: Bundles, folders: pytest.TempPathFactory) -> Iterator[StackEnvironment]:
-    """A stack of its own: messages that other tests have left in a queue come back when they like."""
-    partner = Partner(folders.mktemp("partner"))
+def own_stack(bundles: Bundles, folders: pytest.TempPathFactory) -> Iterator[StackEnvironment]:
+    """Deploys a stack: in a shared one, messages of other tests could come back at any time."""
+    partner = RestartableServer(folders.mktemp("partner"))
     with deployed_stack(folders.mktemp("long"), partner, bundles) as deployed:
         yield deployed
     partner.stop()
 
 
-def assert_arrives(env: StackEnvironment, folder: Path, long: Long) -> None:
-    """Delivers the object, and compares every byte."""
+def assert_arrives(env: StackEnvironment, folder: Path, long: LongObject) -> None:
+    """Deliver the object, and assert that every byte arrives in at least 25 steps."""
     key = f"long-{long.connections}.bin"
     body = random.Random(long.size).randbytes(long.size)
-    place = env.landing_place(key)
-    with _short_of_time(env, long, log=folder / "link") as server:
-        _warm_up(env, f"before-{key}")
+    path = env.landing_place(key)
+    with _slow_motion(env, long, folder) as motion:
         env.put(key, body)
-        ended = partial(_has_ended, env, place, iter(range(_REDRIVES)))
-        wait_until(ended, f"{key} at the partner", env.explain, seconds=_PATIENCE_SECONDS)
-        wait_until(lambda: bool(_entries(env, key, "delivered")), "receipt", env.explain)
-        assert server.read_log().count("logged in") >= long.connections
-    assert hashlib.sha256(place.read_bytes()).digest() == hashlib.sha256(body).digest()
-    assert len(_continuations(env, key)) >= CONTINUATIONS
-    assert not [path for path in place.parent.iterdir() if path.name.endswith(".part")]
+        _wait_until_arrived(env, motion, path)
+        wait_until(lambda: _is_delivered(env, key), "receipt", env.explain)
+        assert motion.server.read_log().count("logged in") >= long.connections
+    assert hashlib.sha256(path.read_bytes()).digest() == hashlib.sha256(body).digest()
+    assert len(_checkpoints(env, key)) >= CONTINUATIONS
+    assert not [path for path in path.parent.iterdir() if path.name.endswith(".part")]
 
 
-def _has_ended(env: StackEnvironment, place: Path, redrives: Iterator[int]) -> bool:
-    """Returns whether it has arrived, and redrives it when it was dead-lettered for lack of progress."""
-    if not place.exists() and env.messages(env.deployment.dead_letter_queue_url):
-        reason = _entries(env, place.name, "NoProgress", field="error")
-        assert reason, f"{place.name} was sent to the dead-letter queue\n{env.explain()}"
-        assert next(redrives, None) is not None, f"{place.name} gets nowhere\n{env.explain()}"
-        env.redrive()
-    return place.exists()
+def _wait_until_arrived(env: StackEnvironment, motion: _SlowMotion, path: Path) -> None:
+    """Wait, and slow down whenever invocations have saved no checkpoint."""
+    known = 0
+    progressed_at = slowed_at = time.monotonic()
+    while not path.exists():
+        time.sleep(_POLL_SECONDS)
+        now = time.monotonic()
+        if (number := len(_checkpoints(env, path.name))) > known:
+            known, progressed_at = number, now
+        assert now - progressed_at < _PATIENCE_SECONDS, f"{path.name} hangs\n{env.explain()}"
+        stalled_for = now - max(progressed_at, slowed_at)
+        is_dead_lettered = bool(env.messages(env.deployment.dead_letter_queue_url))
+        if is_dead_lettered or stalled_for > _STALLED_INVOCATIONS * motion.long.timeout:
+            motion.slow_down()
+            slowed_at = time.monotonic()
+            while env.messages(env.deployment.dead_letter_queue_url):
+                # Without an error: SQS itself moved it, since the function was killed too often.
+                errors = set(env.redrive())
+                assert errors <= {"NoProgress", ""}, f"{errors}\n{env.explain()}"
 
 
 @contextmanager
-def _short_of_time(env: StackEnvironment, long: Long, *, log: Path) -> Iterator[RunningServer]:
+def _slow_motion(env: StackEnvironment, long: LongObject, folder: Path) -> Iterator[_SlowMotion]:
     """Gives the function seconds, and a link on which these suffice for a small part of the object."""
     queue = env.deployment.queue_url
     wait_until(lambda: not env.messages(queue), "empty queue", env.explain)
@@ -114,54 +175,35 @@ def _short_of_time(env: StackEnvironment, long: Long, *, log: Path) -> Iterator[
     with server as slow, proxy as (aws, _):
         variables = {
             "AWS_ENDPOINT_URL": aws,
-            "SSH_PORT": str(slow.port),
             "SSH_HOST_KEY": slow.host_key,
             "SSH_MAX_CONNECTIONS": str(long.connections),
         }
-        configure_function(env.cloud, env.deployment, timeout=before["Timeout"], variables=variables)
-        long = long.for_a_machine_that_takes(_cold_start(env, f"fast-{long.connections}.bin"))
-        with start_link(long.link, to_port=slow.port, log=log) as port:
-            shorter = {**variables, "SSH_PORT": str(port)}
-            configure_function(env.cloud, env.deployment, timeout=long.timeout, variables=shorter)
-            hide_messages_for(env.cloud, env.deployment, seconds=4 * long.timeout)
-            try:
-                yield slow
-            finally:
-                configure_function(
-                    env.cloud,
-                    env.deployment,
-                    timeout=before["Timeout"],
-                    variables={"AWS_ENDPOINT_URL": env.cloud.endpoint, **before["Environment"]["Variables"]},
-                )
+        motion = _SlowMotion(env=env, server=slow, variables=variables, long=long, folder=folder)
+        try:
+            motion.start()
+            yield motion
+        finally:
+            motion.stop()
+            configure_function(
+                env.cloud,
+                env.deployment,
+                timeout=before["Timeout"],
+                variables={"AWS_ENDPOINT_URL": env.cloud.endpoint, **before["Environment"]["Variables"]},
+            )
 
 
-def _cold_start(env: StackEnvironment, key: str) -> float:
-    """Seconds that the function takes to start, log in and deliver a few bytes over a fast link."""
-    before = len(_durations(env))
-    _warm_up(env, key)
-    wait_until(lambda: len(_durations(env)) > before, "report of the invocation", env.explain)
-    return max(_durations(env)[before:])
-
-
-def _durations(env: StackEnvironment) -> list[float]:
-    return [int(milliseconds) / 1000 for milliseconds in re.findall(r"\tDuration: (\d+) ms", env.log())]
-
-
-def _warm_up(env: StackEnvironment, small: str) -> None:
-    """Lets the function start and log in: two cold starts that got nowhere would count as no progress."""
-    env.put(small, b"small")
-    wait_until(env.landing_place(small).exists, f"{small} at the partner", env.explain)
-    wait_until(lambda: not env.messages(env.deployment.queue_url), "empty queue", env.explain)
-
-
-def _continuations(env: StackEnvironment, key: str) -> list[dict[str, Any]]:
-    return _entries(env, key, "CheckpointSaved", field="error")
-
-
-def _entries(env: StackEnvironment, key: str, value: str, *, field: str = "message") -> list[dict[str, Any]]:
-    """What the function's log says of the object, as far as this field has this value."""
-    return [
-        entry
+def _is_delivered(env: StackEnvironment, key: str) -> bool:
+    return any(
+        entry.get("message") == "delivered" and f"/{key} " in f"{entry.get('object')} "
         for entry in env.entries()
-        if f"/{key} " in f"{entry.get('object')} " and entry.get(field) == value
-    ]
+    )
+
+
+def _checkpoints(env: StackEnvironment, key: str) -> set[int]:
+    """The offsets of the checkpoints of the object, as the function has logged them."""
+    reasons = (
+        str(entry.get("message"))
+        for entry in env.entries()
+        if entry.get("error") == "CheckpointSaved" and f"/{key} " in f"{entry.get('object')} "
+    )
+    return {int(found[1]) for reason in reasons if (found := re.search(r"(\d+) of \d+ bytes of", reason))}

@@ -1,4 +1,4 @@
-"""The HTTP side of Lambda that a runtime talks to, for one invocation.
+"""The Lambda runtime API, for one invocation.
 
 "Using the Lambda runtime API for custom runtimes" in the Lambda developer guide says what it answers.
 """
@@ -31,7 +31,7 @@ class RuntimeApi:
 
 @contextmanager
 def start_runtime_api(event: dict[str, Any], *, function_arn: str) -> Iterator[RuntimeApi]:
-    """Hands `event` to the first runtime that asks, and keeps it waiting when it asks for more."""
+    """Gives `event` to the first runtime that asks, and lets its next request wait."""
     events: queue.Queue[dict[str, Any] | None] = queue.Queue()
     events.put(event)
 
@@ -74,7 +74,7 @@ def start_runtime_api(event: dict[str, Any], *, function_arn: str) -> Iterator[R
     try:
         yield api
     finally:
-        events.put(None)  # lets go of the runtime that waits for more
+        events.put(None)  # ends the wait of the runtime for another event
         server.shutdown()
         thread.join()
         server.server_close()

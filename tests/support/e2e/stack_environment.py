@@ -1,16 +1,14 @@
-"""The deployed stack and the partner that it delivers to, in words that a test can use."""
+"""The deployed stack and its partner, and what a test does with them."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import asyncssh
 
 from local.cloud import REGION, LocalCloud, start_cloud
 from local.deployment import (
@@ -23,43 +21,16 @@ from local.deployment import (
     put_secret,
     server_context,
 )
-from local.processes import free_port
-from local.sftp_server import RunningServer, start_asyncssh_server
+from local.sftp_server import RunningServer
 from tests.support.e2e.bundles import Bundles
+from tests.support.restartable_server import RestartableServer
 
 PATIENCE_SECONDS = 600.0
-"""A limit for what never comes: on a busy machine everything takes many times as long."""
+"""A limit for what never happens: on a busy machine everything takes many times as long."""
 
 _GLANCE_SECONDS = 0.1  # reading a log or a queue takes the emulator some milliseconds
 INBOX = "inbox"
 _LAST_LINES = 20
-
-
-class Partner:
-    """A partner at one address, whose server a test may stop, or replace by another."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.password = "correct horse battery staple"
-        self._identity = asyncssh.generate_private_key("ssh-ed25519")
-        self._up = ExitStack()
-        self._port = free_port()
-
-    def start(self, *, password: str | None = None, identity: asyncssh.SSHKey | None = None) -> RunningServer:
-        """Starts the server anew at the same address; by default as the stack knows it."""
-        self.stop()
-        return self._up.enter_context(
-            start_asyncssh_server(
-                self.root,
-                port=self._port,
-                password=password or self.password,
-                host_keys=[identity or self._identity],
-            )
-        )
-
-    def stop(self) -> None:
-        """Cuts every connection and refuses new ones."""
-        self._up.close()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +38,7 @@ class StackEnvironment:
     """The deployed stack, its cloud and its partner."""
 
     cloud: LocalCloud
-    partner: Partner
+    partner: RestartableServer
     server: RunningServer
     deployment: Deployment
     asset: Path
@@ -84,7 +55,7 @@ class StackEnvironment:
         return place.read_bytes()
 
     def wait_for_failure(self, key: str) -> dict[str, Any]:
-        """The first log entry that says why this object was not delivered."""
+        """Return the first log entry about a failed delivery of this object."""
         entries: list[dict[str, Any]] = []
 
         def failed() -> bool:
@@ -114,7 +85,7 @@ class StackEnvironment:
         put_secret(self.cloud, self.deployment, login)
 
     def close_breaker(self) -> None:
-        """Lets the function try the partner at once, as an operator can."""
+        """Closes the circuit breaker, as an operator can."""
         self.cloud.client("dynamodb").delete_item(
             TableName=self.deployment.ledger_table,
             Key={"pk": {"S": f"partner#{self.server.host}:{self.server.port}"}, "sk": {"S": "breaker"}},
@@ -126,19 +97,15 @@ class StackEnvironment:
         self.cloud.client("sqs").send_message(QueueUrl=self.deployment.queue_url, MessageBody=body)
 
     def messages(self, queue_url: str) -> int:
-        """How many messages a queue holds, handed out, delayed or neither."""
+        """Return the number of messages in a queue, in flight, delayed or visible."""
         return messages_in(self.cloud, queue_url)
 
-    def redrive(self) -> None:
-        """Sends what is in the dead-letter queue back, as a person does."""
-        sqs = self.cloud.client("sqs")
-        source, target = self.deployment.dead_letter_queue_url, self.deployment.queue_url
-        for message in sqs.receive_message(QueueUrl=source, MaxNumberOfMessages=10).get("Messages", []):
-            sqs.send_message(QueueUrl=target, MessageBody=message["Body"])
-            sqs.delete_message(QueueUrl=source, ReceiptHandle=message["ReceiptHandle"])
+    def redrive(self) -> list[str]:
+        """Redrives the dead-letter queue; returns the error of each message, empty where SQS moved it."""
+        return redrive(self.cloud, self.deployment.dead_letter_queue_url, target=self.deployment.queue_url)
 
     def bucket_of_its_own(self, name: str) -> str:
-        """A bucket that nothing watches yet."""
+        """Creates a bucket without notifications."""
         location = {"LocationConstraint": REGION}
         self.cloud.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration=location)
         return name
@@ -149,7 +116,7 @@ class StackEnvironment:
 
 @contextmanager
 def deployed_stack(
-    folder: Path, partner: Partner, bundles: Bundles, *, prefix: str = "", enforce_iam: bool = False
+    folder: Path, partner: RestartableServer, bundles: Bundles, *, prefix: str = "", enforce_iam: bool = False
 ) -> Iterator[StackEnvironment]:
     """The stock stack in a cloud of its own, which ends with the block."""
     scratch = folder / "cdk"
@@ -167,8 +134,21 @@ def deployed_stack(
         )
 
 
+def redrive(cloud: LocalCloud, dead_letter_queue: str, *, target: str) -> list[str]:
+    """Redrives a dead-letter queue; returns the error of each message, empty where SQS moved it."""
+    sqs = cloud.client("sqs")
+    messages = sqs.receive_message(
+        QueueUrl=dead_letter_queue, MaxNumberOfMessages=10, MessageAttributeNames=["error"]
+    ).get("Messages", [])
+    for message in messages:
+        sqs.send_message(QueueUrl=target, MessageBody=message["Body"])
+        sqs.delete_message(QueueUrl=dead_letter_queue, ReceiptHandle=message["ReceiptHandle"])
+    attributes = [message.get("MessageAttributes", {}) for message in messages]
+    return [each.get("error", {}).get("StringValue", "") for each in attributes]
+
+
 def notification(bucket: str, key: str) -> dict[str, Any]:
-    """What S3 says when an object was put; `key` as it is, so without anything to encode."""
+    """Return the event of S3 for a put; `key` must not need URL encoding."""
     return {
         "Records": [
             {

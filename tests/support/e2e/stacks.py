@@ -10,7 +10,7 @@ from tests.support.e2e.stack_environment import StackEnvironment, last_lines, wa
 
 
 class Stacks:
-    """What they are made of, and what arrives at the partner through them."""
+    """The resources of the stacks, and what arrives at the partner through them."""
 
     def __init__(self, env: StackEnvironment, *stacks: str) -> None:
         self._env = env

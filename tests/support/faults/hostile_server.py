@@ -1,4 +1,4 @@
-"""An SSH server that says whatever a test wants, at any step: silence, nonsense, lies.
+"""An SSH server that sends whatever a test wants, at any step: nothing, malformed replies, false limits.
 
 It speaks SFTP by itself, message by message, since a library would not let it lie. Files live in memory.
 
@@ -29,14 +29,14 @@ from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME, Answer, Request, Stat
 Step = Literal["connect", "banner", "auth", "channel", "subsystem"]
 Files = dict[str, bytearray]
 Script = Callable[["Asked"], bytes | None]
-"""Returns what to send for a request, or None for what is right. Raises EOFError to close the channel."""
+"""Returns the reply to a request, or None for the correct one. Raises EOFError to close the channel."""
 
 NOTHING = b""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A request: its kind, its place among all requests of the session, its id and what follows."""
+    """A request: its kind, its position among all requests of the session, its id and the rest of it."""
 
     kind: int
     place: int
@@ -53,12 +53,12 @@ class Behaviour:
     """How the server behaves.
 
     Attributes:
-        silent_at: The step at which it stops talking, indefinitely.
-        greets: Said in place of its SSH banner.
+        silent_at: The step from which on it sends nothing.
+        greets: Sent in place of its SSH banner.
         script: Answers to SFTP requests; one is shared by all sessions.
         max_write: The limit of a WRITE that it states.
-        ciphers: What it offers when keys are renewed.
-        drips_at: Answers to requests of this kind come byte by byte.
+        ciphers: Offered in later key exchanges.
+        drips_at: Replies to requests of this kind are sent byte by byte.
         drip_seconds: The time between two of these bytes.
     """
 
@@ -73,7 +73,7 @@ class Behaviour:
 
 @dataclass
 class HostileServer:
-    """A running server: where it is, its login, and the files that it holds."""
+    """A running server: its address, its login, and its files."""
 
     address: Server
     login: Credentials
@@ -84,7 +84,7 @@ class HostileServer:
     goodbye: threading.Event = field(default_factory=threading.Event)
 
     def renew_keys(self) -> None:
-        """Exchange keys anew on all connections that are logged in, with what the behaviour offer then."""
+        """Exchange keys on all connections that are logged in, with the ciphers of the behaviour."""
         for transport in filter(paramiko.Transport.is_authenticated, self.transports):
             transport.get_security_options().ciphers = self.behaviour.ciphers
             transport.renegotiate_keys()
@@ -232,10 +232,10 @@ def _asked(body: bytes, place: int) -> Asked:
 
 
 def framed(kind: int, body: bytes) -> bytes:
-    """Put a message together: length, type, body."""
+    """Encode a message: length, type, body."""
     return struct.pack(">IB", 1 + len(body), kind) + body
 
 
 def status(request_id: int, code: int = Status.OK) -> bytes:
-    """A STATUS answer."""
+    """Encode a STATUS reply."""
     return framed(Answer.STATUS, struct.pack(">II", request_id, code) + text("said the partner") + text(""))

@@ -1,4 +1,4 @@
-"""An SSH server that breaks the rules of the transport itself: lengths, counts, windows, key exchanges.
+"""An SSH server that violates the transport protocol itself: lengths, counts, windows, key exchanges.
 
 with raw_server(Script(after_newkeys=lambda server: server.say(EXT_INFO, count(2**32 - 1)))) as running:
     connect(running.address, running.login, timeouts)
@@ -31,23 +31,23 @@ PASSWORD = "not-a-real-password"
 
 
 class RawTransport(paramiko.Transport):
-    """The server's side of one connection, which says what a test wants, when it wants."""
+    """The server's side of one connection, which sends any message at any time."""
 
     script: Script
     packetizer: Any
 
     def say(self, kind: int, *parts: bytes) -> None:
-        """Send a message, whatever it is."""
+        """Send any message."""
         message = paramiko.Message()
         message.add_bytes(bytes([kind]) + b"".join(parts))
         self._send_message(message)  # type: ignore[attr-defined] # private to the stubs
 
     def say_raw(self, data: bytes) -> None:
-        """Send bytes that are no packet."""
+        """Send raw bytes."""
         self.packetizer.write_all(data)
 
     def show_key(self, key: paramiko.PKey) -> None:
-        """Have another host key from the next key exchange on."""
+        """Use another host key from the next key exchange on."""
         self.server_key_dict = {key.get_name(): key}
 
     def _activate_outbound(self) -> None:
@@ -64,20 +64,20 @@ class RawTransport(paramiko.Transport):
 
 
 def nothing(*_: Any) -> None:
-    """Say nothing."""
+    """Do nothing."""
 
 
 @dataclass
 class Script:
-    """What the server does beside what is right.
+    """How the server departs from the protocol.
 
     Attributes:
-        after_newkeys: Called by its own thread as soon as it may encrypt.
-        at_login: Called before the password is judged.
-        at_subsystem: Called with the channel once SFTP is asked for; it has to answer what comes.
-        never_renews_keys: Answers to no further KEXINIT.
+        after_newkeys: Called in its own thread as soon as it can encrypt.
+        at_login: Called before the password is checked.
+        at_subsystem: Called with the channel when SFTP is requested; it has to answer the requests.
+        never_renews_keys: Answers no KEXINIT after the first.
         host_key: By default a new one.
-        takes: Passwords.
+        accepts: Passwords.
     """
 
     after_newkeys: Callable[[RawTransport], None] = nothing
@@ -85,12 +85,12 @@ class Script:
     at_subsystem: Callable[[RawTransport, paramiko.Channel], None] = nothing
     never_renews_keys: bool = False
     host_key: paramiko.PKey | None = None
-    takes: tuple[str, ...] = (PASSWORD,)
+    accepts: tuple[str, ...] = (PASSWORD,)
 
 
 @dataclass
 class Running:
-    """A running server: where it is, its login, and what has come to it."""
+    """A running server: its address, its login, and the logins and connections that it received."""
 
     address: Server
     login: Credentials
@@ -99,7 +99,7 @@ class Running:
 
 
 def new_key() -> paramiko.PKey:
-    """A host key."""
+    """Return a new host key."""
     import io
 
     private = ed25519.Ed25519PrivateKey.generate().private_bytes(
@@ -171,7 +171,7 @@ class _Door(paramiko.ServerInterface):
     def check_auth_password(self, username: str, password: str) -> int:
         self._running.logins.append(password)
         self._transport.script.at_login(self._transport)
-        return AUTH_SUCCESSFUL if password in self._transport.script.takes else AUTH_FAILED
+        return AUTH_SUCCESSFUL if password in self._transport.script.accepts else AUTH_FAILED
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
         return OPEN_SUCCEEDED
@@ -184,17 +184,17 @@ class _Subsystem(paramiko.SubsystemHandler):
 
 
 def text(value: bytes) -> bytes:
-    """An SSH string."""
+    """Encode an SSH string."""
     return number(len(value)) + value
 
 
 def number(value: int) -> bytes:
-    """An SSH uint32."""
+    """Encode an SSH uint32."""
     return struct.pack(">I", value)
 
 
 def read_exactly(channel: paramiko.Channel, size: int) -> bytes:
-    """Read so many bytes of a channel."""
+    """Read this number of bytes from a channel."""
     read = b""
     while len(read) < size:
         if not (more := channel.recv(size - len(read))):
@@ -204,7 +204,7 @@ def read_exactly(channel: paramiko.Channel, size: int) -> bytes:
 
 
 def speak_sftp(channel: paramiko.Channel, before_each: Callable[[int], None] = nothing) -> None:
-    """Say VERSION, a handle, and OK to everything else."""
+    """Answer INIT with VERSION, OPEN with a handle, and everything else with OK."""
     for count in itertools.count():
         (length,) = struct.unpack(">I", read_exactly(channel, 4))
         body = read_exactly(channel, length)

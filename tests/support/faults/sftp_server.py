@@ -47,7 +47,7 @@ class Fault:
         broken: Whether it still happens.
         caused: How often it happened.
         requests: How many requests of each kind the server got.
-        delayed: What hanging processes still have to do.
+        delayed: Work that hanging processes have not done yet.
     """
 
     broken: bool = True
@@ -56,7 +56,7 @@ class Fault:
     delayed: list[Callable[[], None]] = field(default_factory=list)
 
     def wake(self) -> None:
-        """Let the processes that hang do what they were asked for."""
+        """Let the hanging processes do their work."""
         while self.delayed:
             self.delayed.pop(0)()
 
@@ -80,7 +80,7 @@ class Refusal(SFTPError):
 
 
 class WatchedServer(asyncssh.SFTPServer):
-    """Works; counts requests, and lets a subclass step in before and after each."""
+    """Works; counts requests, and calls hooks of a subclass before and after each."""
 
     def __init__(self, chan: Any, chroot: bytes, *, fault: Fault) -> None:
         super().__init__(chan, chroot=chroot)
@@ -93,9 +93,9 @@ class WatchedServer(asyncssh.SFTPServer):
         """Called with the request done; may raise."""
 
     async def silence(self) -> None:
-        """Do nothing until the client has gone."""
+        """Do nothing until the client disconnects."""
         await self.channel.wait_closed()
-        raise asyncssh.SFTPConnectionLost("the client has gone")
+        raise asyncssh.SFTPConnectionLost("the client has disconnected")
 
     async def _do(self, operation: Operation, work: Callable[[], Any]) -> Any:
         self.fault.requests[operation] += 1
@@ -184,7 +184,7 @@ class DiskFull(WatchedServer):
 
 
 class DeniesLooking(WatchedServer):
-    """A drop box: files may be put there, but neither looked at nor listed."""
+    """A drop box: files can be written, but neither examined nor listed."""
 
     async def stat(self, path: bytes) -> Any:
         raise self._denied()
@@ -204,7 +204,7 @@ class DeniesLooking(WatchedServer):
 
 
 class SweepsAway(WatchedServer):
-    """Takes a file away in the moment in which it got its final name, into the folder `swept`."""
+    """Moves a file to the folder `swept` in the moment in which it gets its final name."""
 
     def __init__(self, chan: Any, chroot: bytes, *, fault: Fault, swept: Path) -> None:
         super().__init__(chan, chroot, fault=fault)
@@ -281,7 +281,7 @@ class RefusesSecondOpen(WatchedServer):
 
 
 class WritesInOrderOnly(WatchedServer):
-    """Takes a WRITE only where the last one of the same handle has ended, as object stores do."""
+    """Accepts a WRITE only where the last one of the same handle ended, as object stores do."""
 
     def __init__(self, chan: Any, chroot: bytes, *, fault: Fault) -> None:
         super().__init__(chan, chroot, fault=fault)
@@ -328,7 +328,7 @@ class SpoolsPerHandle(WatchedServer):
 
 
 class IgnoresOffsets(WatchedServer):
-    """Writes everything behind what is there, whatever the offset says."""
+    """Appends every WRITE to the file, whatever its offset."""
 
     async def write(self, file_obj: object, offset: int, data: bytes) -> Any:
         file: Any = file_obj
@@ -345,7 +345,7 @@ class RefusesReading(WatchedServer):
 
 
 class SweepsAtClose(WatchedServer):
-    """Takes a file away in the moment in which it is closed, unless it is a large one."""
+    """Removes a small file in the moment in which it is closed."""
 
     async def close(self, file_obj: object) -> Any:
         file: Any = file_obj
@@ -376,7 +376,7 @@ class OneHandle(WatchedServer):
 
 
 class ClosesAfterRequests(WatchedServer):
-    """Ends the connection when the session has had so many WRITEs."""
+    """Ends the connection after `most` WRITEs of the session."""
 
     def __init__(self, chan: Any, chroot: bytes, *, fault: Fault, most: int) -> None:
         super().__init__(chan, chroot, fault=fault)
@@ -392,7 +392,7 @@ class ClosesAfterRequests(WatchedServer):
 
 
 class LosesTheTail(ClosesAfterRequests):
-    """Ends the connection, and half of what the file had by then is gone."""
+    """Ends the connection, and truncates the file to half of its length."""
 
     async def write(self, file_obj: object, offset: int, data: bytes) -> Any:
         if self._left <= 0:
@@ -416,7 +416,7 @@ class ShortensAtClose(WatchedServer):
 
 
 class TellsSizeLate(WatchedServer):
-    """Shows a file as empty as long as it is open."""
+    """Reports a file as empty while it is open."""
 
     def fstat(self, file_obj: object) -> Any:
         found: Any = super().fstat(file_obj)
@@ -427,7 +427,7 @@ class TellsSizeLate(WatchedServer):
 
 
 class Stalls(WatchedServer):
-    """Takes request `operation` number `nth` and never answers it nor any that follow in the session."""
+    """Never answers request `operation` number `nth`, nor later requests of the session."""
 
     def __init__(self, chan: Any, chroot: bytes, operation: Operation, *, fault: Fault, nth: int = 1) -> None:
         super().__init__(chan, chroot, fault=fault)
@@ -568,7 +568,7 @@ def without_extensions(*names: str) -> Iterator[None]:
 
 @contextmanager
 def stating_write_limit(most: int) -> Iterator[None]:
-    """Makes the asyncssh servers of this process state so many bytes as the most that a WRITE may hold."""
+    """Makes the asyncssh servers of this process state this limit of bytes in a WRITE."""
     stated = asyncssh.sftp.MAX_SFTP_WRITE_LEN
     asyncssh.sftp.MAX_SFTP_WRITE_LEN = most
     try:
@@ -578,7 +578,7 @@ def stating_write_limit(most: int) -> Iterator[None]:
 
 
 class HangsInRename(WatchedServer):
-    """Takes the nth request for a new name and never answers: its process may do it at any time later.
+    """Never answers the nth RENAME: its process may do it at any time later.
 
     `fault.wake` lets it. A RENAME of version 3 then does nothing if the target is taken.
     """
@@ -611,7 +611,7 @@ def _rename_late(old: Path, new: Path, *, replace: bool) -> None:
 
 
 class AnnouncesReplacing(WatchedServer):
-    """Announces posix-rename, and does not replace what is there: some servers on Windows."""
+    """Offers posix-rename, and does not replace an existing file, as some servers on Windows."""
 
     async def posix_rename(self, oldpath: bytes, newpath: bytes) -> Any:
         if Path(self.map_path(newpath).decode()).exists() and self.fault.strike():
@@ -620,7 +620,7 @@ class AnnouncesReplacing(WatchedServer):
 
 
 class LosesTheLastByte(WatchedServer):
-    """Says OK to everything, and keeps all but the last byte of a file when it is closed."""
+    """Answers OK to everything, and truncates the last byte of a file when it is closed."""
 
     async def close(self, file_obj: object) -> Any:
         file: Any = file_obj

@@ -1,4 +1,4 @@
-"""An SSH server whose answers to a login are raw messages, in any encoding, and whose sessions do as told.
+"""An SSH server that answers a login with raw messages, in any encoding, and whose sessions are scripted.
 
 with ssh_door(lambda asked: [failure("password")]) as door:
     ...
@@ -68,7 +68,7 @@ def ssh_door(
     *,
     session: Callable[[paramiko.Channel], None] | None = None,
     greets: bytes = b"",
-    goes_on: bool = True,
+    sends_version: bool = True,
     refuses_channel: bytes | None = None,
     sig_algs: bool = True,
     offers: dict[str, tuple[str, ...]] | None = None,
@@ -78,11 +78,11 @@ def ssh_door(
 
     Args:
         script: Returns raw messages for each request of the login.
-        session: What it does when SFTP is asked for; None: SFTP.
-        greets: Said before the version line.
-        goes_on: Whether a version line follows; else the connection is closed.
-        refuses_channel: Words of the refusal of every channel.
-        sig_algs: Whether it says which signatures it takes.
+        session: Called when SFTP is requested; None: starts SFTP.
+        greets: Sent before the version line.
+        sends_version: Whether a version line follows; otherwise the connection is closed.
+        refuses_channel: Text of the refusal of every channel.
+        sig_algs: Whether it sends server-sig-algs (RFC 8308).
         offers: `kex`, `ciphers`, `digests` -> names.
         host_key: By default a new Ed25519 key.
     """
@@ -101,7 +101,7 @@ def ssh_door(
         def serve(connection: socket.socket) -> None:
             if greets:
                 connection.sendall(greets)
-            if not goes_on:
+            if not sends_version:
                 connection.shutdown(socket.SHUT_WR)
                 return
             kind = paramiko.Transport if refuses_channel is None else _refusing(refuses_channel)

@@ -28,15 +28,13 @@ class Plan:
     """What happens to a connection.
 
     Attributes:
-        action: `cut` ends it orderly (FIN), `reset` rudely (RST), `stall` keeps it and moves no more
-            bytes in either direction.
-        to_server: After so many bytes towards the server; None: never.
-        to_client: After so many bytes towards the client; None: never.
+        action: `cut` ends it with FIN, `reset` with RST, `stall` keeps it open and moves no more bytes in
+            either direction.
+        to_server: The action happens after this number of bytes to the server; None: never.
+        to_client: The action happens after this number of bytes to the client; None: never.
         accept_delay: Seconds between a connection and the first byte that is passed on.
-        delay: Seconds that every byte is on the way, in each direction. Any number of bytes travel at a
-            time: this is distance, not a slow line.
-        banner: Said to the client in place of anything that the server says.
-        idle_close: Seconds without a byte in either direction after which it is ended; None: never.
+        delay: Seconds of latency in each direction, without a limit of bandwidth.
+        banner: Sent to the client in place of anything that the server sends.
     """
 
     action: Literal["cut", "reset", "stall"] = "cut"
@@ -45,7 +43,6 @@ class Plan:
     accept_delay: float = 0.0
     delay: float = 0.0
     banner: bytes | None = None
-    idle_close: float | None = None
 
 
 HEALTHY = Plan()
@@ -124,19 +121,16 @@ class _Pair:
         self._target_port = target_port
         self._plan = plan
         self._closing = closing
-        self._moved_at = time.monotonic()
-        self._ended = False
         self._threads = [threading.Thread(target=self._begin, daemon=True)]
         self._threads[0].start()
 
-    def end(self, *, rudely: bool = False) -> None:
-        self._ended = True
+    def end(self, *, with_reset: bool = False) -> None:
         for end in filter(None, (self._client, self._server)):
             with suppress(OSError):
-                if rudely:
+                if with_reset:
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                # Wakes the thread that waits in recv: until it lets go, close() would do nothing.
-                end.shutdown(socket.SHUT_RD if rudely else socket.SHUT_RDWR)
+                # Wakes the thread that waits in recv: until it returns, close() has no effect.
+                end.shutdown(socket.SHUT_RD if with_reset else socket.SHUT_RDWR)
             with suppress(OSError):
                 end.close()
 
@@ -161,22 +155,12 @@ class _Pair:
             return
         for end in (self._client, server):
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a delay is ours alone
-        if self._plan.idle_close is not None:
-            idle = threading.Thread(target=self._end_when_idle, args=(self._plan.idle_close,), daemon=True)
-            self._threads.append(idle)
-            idle.start()
         back = threading.Thread(
             target=self._pump, args=(server, self._client, self._plan.to_client), daemon=True
         )
         self._threads.append(back)
         back.start()
         self._pump(self._client, server, self._plan.to_server)
-
-    def _end_when_idle(self, seconds: float) -> None:
-        while (left := self._moved_at + seconds - time.monotonic()) > 0:
-            if self._closing.wait(left) or self._ended:
-                return
-        self.end()
 
     def _pump(self, source: socket.socket, target: socket.socket, limit: int | None) -> None:
         passed = 0
@@ -188,7 +172,6 @@ class _Pair:
                 data = source.recv(_CHUNK if limit is None else min(_CHUNK, limit - passed))
                 if not data or self.stalled.is_set():
                     break
-                self._moved_at = time.monotonic()
                 send(data)
                 passed += len(data)
         if not self.stalled.is_set():
@@ -196,7 +179,7 @@ class _Pair:
 
     @contextmanager
     def _line_to(self, target: socket.socket) -> Iterator[Callable[[bytes], None]]:
-        """A way to send, on which the bytes take their time; at the end it is empty."""
+        """Yields a way to send with the delay of the plan; waits for the last byte at the end."""
         if not self._plan.delay:
             yield target.sendall
             return
@@ -220,7 +203,7 @@ class _Pair:
         if self._plan.action == "stall":
             self.stalled.set()
         else:
-            self.end(rudely=self._plan.action == "reset")
+            self.end(with_reset=self._plan.action == "reset")
 
 
 @contextmanager

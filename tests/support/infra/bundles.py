@@ -1,4 +1,4 @@
-"""What tests ask of a bundle, wherever it was built."""
+"""Helpers for bundles: hashes, native libraries, and builds in Docker."""
 
 import hashlib
 import os
@@ -19,8 +19,8 @@ def hashes(directory: Path, *, compiled: bool = True) -> dict[str, str]:
     }
 
 
-def made_for_other_machines(directory: Path, target: Target) -> list[Path]:
-    """The shared libraries that the target cannot load. There must be some that are looked at."""
+def libraries_for_other_cpus(directory: Path, target: Target) -> list[Path]:
+    """Return the shared libraries that the target cannot load. There must be at least one library."""
     libraries = [path for path in directory.rglob("*.so*") if path.is_file()]
     assert libraries
     wanted = _ELF_MACHINES[target.architecture]
@@ -33,3 +33,13 @@ def run_package(output: Path, *options: str, **variables: str) -> subprocess.Com
     return subprocess.run(
         [*command, *options], env={**os.environ, **variables}, capture_output=True, text=True, check=False
     )
+
+
+def write_shadowing_modules(directory: Path) -> None:
+    """Write modules of a user next to app.py that shadow the modules that the bundler needs."""
+    raises = 'raise SystemExit("the user\'s own module")\n'
+    (directory / "s3_to_sftp").mkdir()
+    (directory / "s3_to_sftp" / "__init__.py").write_text(raises)
+    (directory / "s3_to_sftp" / "requirements.txt").touch()
+    for name in ("pip", "uv", "compileall"):
+        (directory / f"{name}.py").write_text(raises)

@@ -1,4 +1,4 @@
-"""Public host keys, made for the tests: nobody holds their private halves."""
+"""Public host keys for tests. Their private keys were not kept."""
 
 ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMIfBq2U4imGMWRZOzBc/ARp/FQdEJIp/kfKsHz2x+I9"
 ECDSA = (

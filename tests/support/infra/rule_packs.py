@@ -1,4 +1,4 @@
-"""Stacks for rule packs to look at, and what the packs of cdk-nag find there and what is acknowledged."""
+"""Stacks for rule packs, their cdk-nag findings, and their acknowledgements."""
 
 import json
 import re
@@ -24,7 +24,7 @@ PLACE = cdk.Environment(account="123456789012", region="eu-west-1")
 AWS_SOLUTIONS, NIST = "AwsSolutions", "NIST.800.53.R5"
 
 _OLD_POLICY = "/BucketNotificationsHandler050a0587b7544547bf325f094a3db834/Role/DefaultPolicy/"
-"""CDK's own policy for notifications, where it is not yet one for each bucket: not ours to narrow."""
+"""The policy of CDK's notification handler before there was one for each bucket: not ours to narrow."""
 
 Finding = tuple[str, str]
 """Path of a construct, and the full id of the rule."""
@@ -34,8 +34,8 @@ def stock(app: cdk.App, **arguments: Any) -> S3ToSftpStack:
     return S3ToSftpStack(app, "S3ToSftp", server=SERVER, **arguments)
 
 
-def all_brought_along(app: cdk.App) -> cdk.Stack:
-    """A stack whose key, network, role and topic are not made by the construct."""
+def with_existing_resources(app: cdk.App) -> cdk.Stack:
+    """Return a stack whose key, VPC, role and topic are not created by the construct."""
     platform, stack = cdk.Stack(app, "Platform", env=PLACE), cdk.Stack(app, "Test", env=PLACE)
     made = S3ToSftp(
         stack,
@@ -66,24 +66,24 @@ def through_static_egress(app: cdk.App, addresses: int = 1) -> cdk.Stack:
     return stack
 
 
-def careless(app: cdk.App) -> cdk.Stack:
+def insecure_bucket(app: cdk.App) -> cdk.Stack:
     stack = cdk.Stack(app, "Careless")
     s3.Bucket(stack, "Bucket")
     return stack
 
 
 def findings(app: cdk.App) -> set[Finding]:
-    """What both packs have to say about the app."""
+    """Return the findings of both packs in the app."""
     return _reported(app) if has_validations() else _annotated(app)
 
 
 def _reported(app: cdk.App) -> set[Finding]:
-    """Findings of cdk-nag 3, which CDK puts into a report."""
+    """Return the findings of cdk-nag 3, which CDK writes into a report."""
     validations = cdk.Validations.of(app)
     validations.add_plugins(cdk_nag.AwsSolutionsChecks(app), cdk_nag.NIST80053R5Checks(app))
     try:
         app.synth()
-    except RuntimeError:  # a finding ends the synth; the report says which
+    except RuntimeError:  # a finding fails the synth; the report contains it
         report = json.loads((Path(app.outdir) / "validation-report.json").read_text())
         return {
             (construct["constructPath"], violation["ruleName"])
@@ -96,7 +96,7 @@ def _reported(app: cdk.App) -> set[Finding]:
 
 
 def _annotated(app: cdk.App) -> set[Finding]:
-    """Findings of cdk-nag 2, which are errors and warnings of the resources: `RULE[FINDING]: sentence`."""
+    """Return the findings of cdk-nag 2, errors and warnings of resources: `RULE[FINDING]: sentence`."""
     packs = (cdk_nag.AwsSolutionsChecks(reports=False), cdk_nag.NIST80053R5Checks(reports=False))
     for pack in packs:
         cdk.Aspects.of(app).add(pack)
@@ -109,7 +109,7 @@ def _annotated(app: cdk.App) -> set[Finding]:
 
 
 def acknowledged(stack: cdk.Stack) -> dict[Finding, str]:
-    """The reason of everything that is acknowledged in the stack. CDK's own acknowledgements are left out."""
+    """Map each acknowledged finding of the stack to its reason. CDK's own acknowledgements are left out."""
     key = cdk.Validations.ACKNOWLEDGED_RULES_METADATA_KEY
     return {
         (construct.node.path, rule.partition("::")[2]): reason

@@ -1,4 +1,4 @@
-"""Many objects: each has its outcome, none costs the others, and what hinders all is met once."""
+"""A batch: each object has its own outcome, and an error that blocks all of them occurs once."""
 
 from __future__ import annotations
 
@@ -46,8 +46,7 @@ from tests.support.delivery_environment import DeliveryEnvironment, crc_of
 from tests.support.ledger_environment import TABLE, create_table, raising
 from tests.support.memory_s3 import BUCKET, MemoryS3
 from tests.support.scripted_server import Asked, refusing, silent_at, status
-from tests.support.sftp_environment import SftpEnvironment as Environment
-from tests.support.sftp_environment import wait_for_streams
+from tests.support.sftp_environment import SftpEnvironment, wait_for_streams
 
 SMALL = bytes(range(256)) * 100
 LARGE = bytes(range(256)) * (SMALL_BYTES // 256 + 1)
@@ -56,41 +55,46 @@ Outcomes = dict[str, Receipt | Exception]
 both_sizes = pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
 
 
-def delivery(s3: Any, env: Environment, *, directory: str = "inbox", **more: Any) -> Delivery:
-    tokens = count(1)  # several threads may ask at a time, which a generator does not bear
-    partner = env.partner(**more)
-    return Delivery(s3=s3, sftp=partner, directory=directory, new_token=lambda: f"token{next(tokens)}")
+def delivery(s3: Any, env: SftpEnvironment, *, directory: str = "inbox", **more: Any) -> Delivery:
+    tokens = count(1)  # several threads may call this at a time, which a generator does not support
+    client = env.client(**more)
+    return Delivery(s3=s3, sftp=client, directory=directory, new_token=lambda: f"token{next(tokens)}")
 
 
-def plenty() -> Deadline:
+def far_deadline() -> Deadline:
     return Deadline(lambda: 900.0)
 
 
 def outcomes(deliveries: Delivery, *refs: ObjectRef, deadline: Deadline | None = None) -> Outcomes:
     return {
-        ref.key: outcome for ref, outcome in deliver_all(deliveries, refs, Invocation(deadline or plenty()))
+        ref.key: outcome
+        for ref, outcome in deliver_all(deliveries, refs, Invocation(deadline or far_deadline()))
     }
 
 
 def deliver(deliveries: Delivery, ref: ObjectRef) -> Receipt:
     """Deliver one object of a batch of one."""
-    ((_, outcome),) = deliver_all(deliveries, [ref], Invocation(plenty()))
+    ((_, outcome),) = deliver_all(deliveries, [ref], Invocation(far_deadline()))
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
 
 
-def whole(env: Environment) -> dict[str, bytes]:
-    """What stands under final names."""
+def published_files(env: SftpEnvironment) -> dict[str, bytes]:
+    """Return the files with final names."""
     return {path: bytes(data) for path, data in env.files.items() if not path.endswith(".part")}
+
+
+def refuse_connection() -> None:
+    raise PartnerUnreachable("no connection", hint="later")
 
 
 # --- one object ---
 
 
 @both_sizes
-def test_receipt_says_what_was_delivered(data: bytes) -> None:
-    s3, env = MemoryS3({"a.csv": data}), Environment()
+def test_receipt_describes_the_delivered_file(data: bytes) -> None:
+    s3, env = MemoryS3({"a.csv": data}), SftpEnvironment()
     deliveries = delivery(s3, env)
     deliveries._clock = iter([100.0, 107.5]).__next__
     receipt = deliver(deliveries, s3.ref("a.csv"))
@@ -104,58 +108,55 @@ def test_receipt_says_what_was_delivered(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("data", [b"123456789", b"123456789" + LARGE])
-def test_receipt_has_the_checksum_of_the_bytes(data: bytes) -> None:
+def test_receipt_has_the_checksum_of_the_content(data: bytes) -> None:
     s3 = MemoryS3({"a": data})
-    receipt = deliver(delivery(s3, Environment()), s3.ref("a"))
+    receipt = deliver(delivery(s3, SftpEnvironment()), s3.ref("a"))
     content = read_whole(s3, s3.ref("a")).content
     assert (receipt.checksum_algorithm, receipt.checksum) == (content.checksum_algorithm, content.checksum)
     if len(data) == 9:
         assert receipt.checksum == "rosUhgp5mIg="
 
 
-def test_small_object_is_read_whole_and_a_large_one_in_ranges() -> None:
+def test_small_object_is_read_in_one_request_and_large_one_in_ranges() -> None:
     s3 = MemoryS3({"limit": bytes(SMALL_BYTES), "above": bytes(SMALL_BYTES + 1)})
-    deliveries = delivery(s3, Environment())
+    deliveries = delivery(s3, SftpEnvironment())
     deliver(deliveries, s3.ref("limit"))
     assert s3.heads == []
     deliver(deliveries, s3.ref("above"))
     assert [request["Key"] for request in s3.heads] == ["above"]
 
 
-def test_object_of_unknown_size_is_not_read_whole() -> None:
-    s3, env = MemoryS3({"a": SMALL, "empty": b""}), Environment()
+def test_object_of_unknown_size_is_read_in_ranges() -> None:
+    s3, env = MemoryS3({"a": SMALL, "empty": b""}), SftpEnvironment()
     for key in s3.objects:
         deliver(delivery(s3, env), dataclasses.replace(s3.ref(key), size=None))
     assert len(s3.heads) == 2
-    assert whole(env) == {"inbox/a": SMALL, "inbox/empty": b""}
+    assert published_files(env) == {"inbox/a": SMALL, "inbox/empty": b""}
 
 
 @pytest.mark.parametrize("size", [None, 10, SMALL_BYTES + 1])
-def test_nobody_connects_for_an_object_that_is_gone(size: int | None) -> None:
-    env = Environment()
+def test_missing_object_opens_no_connection(size: int | None) -> None:
+    env = SftpEnvironment()
     with pytest.raises(ObjectGone):
         deliver(delivery(MemoryS3(), env), ObjectRef(bucket=BUCKET, key="gone", size=size))
     assert env.made == []
 
 
 @pytest.mark.parametrize("size", [None, 10, SMALL_BYTES + 1])
-def test_nobody_reads_an_object_that_has_no_remote_path(size: int | None) -> None:
+def test_object_without_a_valid_remote_path_is_not_read(size: int | None) -> None:
     s3 = MemoryS3()
     with pytest.raises(RemotePathRefused):
-        deliver(delivery(s3, Environment()), ObjectRef(bucket=BUCKET, key="../a", size=size))
+        deliver(delivery(s3, SftpEnvironment()), ObjectRef(bucket=BUCKET, key="../a", size=size))
     assert s3.requests == s3.heads == []
 
 
 @both_sizes
-def test_body_is_closed_in_any_case(data: bytes) -> None:
-    def down() -> None:
-        raise PartnerUnreachable("down.", hint="")
-
+def test_s3_body_is_closed_on_success_and_failure(data: bytes) -> None:
     for env in (
-        Environment(),
-        Environment(scripts={0: refusing(Request.OPEN)}),
-        Environment(scripts={0: refusing(Request.WRITE)}),
-        Environment(before_connect={0: down}),
+        SftpEnvironment(),
+        SftpEnvironment(scripts={0: refusing(Request.OPEN)}),
+        SftpEnvironment(scripts={0: refusing(Request.WRITE)}),
+        SftpEnvironment(before_connect={0: refuse_connection}),
     ):
         s3 = MemoryS3({"a": data})
         outcomes(delivery(s3, env), s3.ref("a"))
@@ -165,24 +166,24 @@ def test_body_is_closed_in_any_case(data: bytes) -> None:
         assert all(body.closed for body in s3.bodies)
 
 
-def test_large_object_that_comes_damaged_gets_no_final_name() -> None:
+def test_corrupt_large_object_gets_no_final_name() -> None:
     fields = {"ChecksumType": "FULL_OBJECT", "ChecksumCRC32": "AAAAAA=="}
-    s3, env = MemoryS3({"a": LARGE}, checksums={"a": fields}), Environment()
+    s3, env = MemoryS3({"a": LARGE}, checksums={"a": fields}), SftpEnvironment()
     with pytest.raises(ObjectCorrupt):
         deliver(delivery(s3, env), s3.ref("a"))
     assert env.files == {}
 
 
-def test_small_object_that_comes_damaged_is_not_even_sent() -> None:
+def test_corrupt_small_object_is_not_sent() -> None:
     fields = {"ChecksumType": "FULL_OBJECT", "ChecksumCRC32": "AAAAAA=="}
-    s3, env = MemoryS3({"a": SMALL}, checksums={"a": fields}), Environment()
+    s3, env = MemoryS3({"a": SMALL}, checksums={"a": fields}), SftpEnvironment()
     with pytest.raises(ObjectCorrupt):
         deliver(delivery(s3, env), s3.ref("a"))
     assert env.made == []
 
 
 @both_sizes
-def test_object_that_ends_too_early_gets_no_final_name(data: bytes) -> None:
+def test_truncated_object_gets_no_final_name(data: bytes) -> None:
     class Longer(MemoryS3):
         def get_object(self, **request: Any) -> dict[str, Any]:
             answer = super().get_object(**request)
@@ -192,18 +193,18 @@ def test_object_that_ends_too_early_gets_no_final_name(data: bytes) -> None:
             answer = super().head_object(**request)
             return {**answer, "ContentLength": answer["ContentLength"] + 1}
 
-    s3, env = Longer({"a": data}), Environment()
+    s3, env = Longer({"a": data}), SftpEnvironment()
     with pytest.raises(SourceInterrupted, match="s3://bucket/a"):
         deliver(delivery(s3, env), s3.ref("a"))
     assert env.files == {}
 
 
-# --- a connection that dies ---
+# --- lost connections ---
 
 
-def warmed_up(data: bytes) -> tuple[MemoryS3, Environment, Delivery]:
-    """A delivery whose connection has been used before."""
-    s3, env = MemoryS3({"a": data, "before": b"x"}), Environment()
+def with_used_connection(data: bytes) -> tuple[MemoryS3, SftpEnvironment, Delivery]:
+    """Return a delivery whose connection has already been used."""
+    s3, env = MemoryS3({"a": data, "before": b"x"}), SftpEnvironment()
     deliveries = delivery(s3, env)
     deliver(deliveries, s3.ref("before"))
     return s3, env, deliveries
@@ -211,19 +212,19 @@ def warmed_up(data: bytes) -> tuple[MemoryS3, Environment, Delivery]:
 
 @both_sizes
 @pytest.mark.parametrize("step", [Request.OPEN, Request.WRITE, Request.CLOSE])
-def test_reused_connection_that_is_lost_is_tried_once_more_on_a_new_one(data: bytes, step: Request) -> None:
-    s3, env, deliveries = warmed_up(data)
+def test_lost_reused_connection_is_replaced_once(data: bytes, step: Request) -> None:
+    s3, env, deliveries = with_used_connection(data)
     env.connection(0).server.forget()
     env.connection(0).server.script = silent_at(step)
     receipt = deliver(deliveries, s3.ref("a"))
-    assert whole(env) == {"inbox/a": data, "inbox/before": b"x"}
+    assert published_files(env) == {"inbox/a": data, "inbox/before": b"x"}
     assert env.tried[0] == 2
     assert receipt.size == len(data)
 
 
 @both_sizes
-def test_second_loss_is_the_end(data: bytes) -> None:
-    s3, env, deliveries = warmed_up(data)
+def test_second_lost_connection_fails_the_delivery(data: bytes) -> None:
+    s3, env, deliveries = with_used_connection(data)
     env.scripts[0] = silent_at(Request.WRITE)
     env.connection(0).server.forget()
     env.connection(0).server.script = silent_at(Request.WRITE)
@@ -233,24 +234,24 @@ def test_second_loss_is_the_end(data: bytes) -> None:
 
 
 @both_sizes
-def test_new_connection_that_is_lost_is_not_tried_again_at_once(data: bytes) -> None:
-    s3, env = MemoryS3({"a": data}), Environment(scripts={0: silent_at(Request.WRITE)})
+def test_lost_new_connection_is_not_replaced(data: bytes) -> None:
+    s3, env = MemoryS3({"a": data}), SftpEnvironment(scripts={0: silent_at(Request.WRITE)})
     with pytest.raises(ConnectionLost):
         deliver(delivery(s3, env), s3.ref("a"))
     assert env.tried[0] == 1
 
 
 @both_sizes
-def test_refusal_on_a_reused_connection_is_not_tried_again_at_once(data: bytes) -> None:
-    s3, env, deliveries = warmed_up(data)
+def test_refusal_on_a_reused_connection_is_not_retried_on_a_new_one(data: bytes) -> None:
+    s3, env, deliveries = with_used_connection(data)
     env.connection(0).server.script = refusing(Request.WRITE)
     with pytest.raises(RequestRefused):
         deliver(deliveries, s3.ref("a"))
     assert env.tried[0] == 1
 
 
-def test_attempts_never_share_a_temporary_file() -> None:
-    s3, env, deliveries = warmed_up(LARGE)
+def test_each_attempt_has_its_own_temporary_name() -> None:
+    s3, env, deliveries = with_used_connection(LARGE)
     env.connection(0).server.forget()
     env.connection(0).server.script = silent_at(Request.WRITE)
     deliver(deliveries, s3.ref("a"))
@@ -262,25 +263,25 @@ def test_attempts_never_share_a_temporary_file() -> None:
 # --- a batch ---
 
 
-def in_s3(*keys: str, **objects: bytes) -> tuple[MemoryS3, list[ObjectRef]]:
+def objects_in_s3(*keys: str, **objects: bytes) -> tuple[MemoryS3, list[ObjectRef]]:
     s3 = MemoryS3({**{key: key.encode() for key in keys}, **objects})
     return s3, [s3.ref(key) for key in s3.objects]
 
 
-def test_small_objects_share_their_round_trips() -> None:
-    s3, refs = in_s3(*"abcdef")
-    env = Environment()
+def test_small_objects_share_round_trips() -> None:
+    s3, refs = objects_in_s3(*"abcdef")
+    env = SftpEnvironment()
     deliveries = delivery(s3, env)
     outcomes(deliveries, *refs)
     env.connection(0).server.forget()
     assert all(isinstance(outcome, Receipt) for outcome in outcomes(deliveries, *refs).values())
     assert len(env.connection(0).server.turns) == 3
-    assert whole(env) == {f"inbox/{key}": key.encode() for key in "abcdef"}
+    assert published_files(env) == {f"inbox/{key}": key.encode() for key in "abcdef"}
 
 
-def test_large_object_travels_in_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_object_is_sent_over_parallel_streams() -> None:
     tuning = TransferTuning(min_bytes_per_stream=len(LARGE) // 2)
-    s3, env = MemoryS3({"a": LARGE}), Environment(tuning=tuning)
+    s3, env = MemoryS3({"a": LARGE}), SftpEnvironment(tuning=tuning)
     joined: list[int] = []
     env.scripts[1] = lambda asked: joined.append(1) if asked.kind == Request.OPEN else None
     receipt = deliver(delivery(s3, env, max_connections=2), s3.ref("a"))
@@ -290,34 +291,32 @@ def test_large_object_travels_in_streams(monkeypatch: pytest.MonkeyPatch) -> Non
     assert receipt.streams == 1 + len(joined)
 
 
-def test_small_and_large_objects_of_a_batch_are_all_delivered() -> None:
-    s3, refs = in_s3("a", "b", big=LARGE, bigger=LARGE + b"x")
-    env = Environment()
+def test_batch_of_small_and_large_objects_is_delivered() -> None:
+    s3, refs = objects_in_s3("a", "b", big=LARGE, bigger=LARGE + b"x")
+    env = SftpEnvironment()
     found = outcomes(delivery(s3, env), *refs)
     assert {key: type(outcome) for key, outcome in found.items()} == dict.fromkeys(s3.objects, Receipt)
-    assert whole(env) == {f"inbox/{key}": data for key, data in s3.objects.items()}
+    assert published_files(env) == {f"inbox/{key}": data for key, data in s3.objects.items()}
     assert env.tried[0] == 1
 
 
 def test_every_object_has_one_outcome() -> None:
-    s3, refs = in_s3("a", "b", "c", big=LARGE)
+    s3, refs = objects_in_s3("a", "b", "c", big=LARGE)
     del s3.objects["b"]
     wrong = ObjectRef(bucket=BUCKET, key="../x", size=1)
-    env = Environment(scripts={0: refusing(Request.WRITE, number=1)})
-    found = list(deliver_all(delivery(s3, env, directory=""), [*refs, wrong], Invocation(plenty())))
+    env = SftpEnvironment(scripts={0: refusing(Request.WRITE, number=1)})
+    found = list(deliver_all(delivery(s3, env, directory=""), [*refs, wrong], Invocation(far_deadline())))
     assert sorted(ref.key for ref, _ in found) == ["../x", "a", "b", "big", "c"]
-    kinds = {ref.key: type(outcome) for ref, outcome in found}
-    assert kinds["b"] is ObjectGone
-    assert kinds["../x"] is RemotePathRefused
-    assert kinds["big"] is Receipt
-    assert sorted((kinds["a"].__name__, kinds["c"].__name__)) == ["Receipt", "RequestRefused"]
+    types = {ref.key: type(outcome) for ref, outcome in found}
+    assert types["b"] is ObjectGone
+    assert types["../x"] is RemotePathRefused
+    assert types["big"] is Receipt
+    assert sorted((types["a"].__name__, types["c"].__name__)) == ["Receipt", "RequestRefused"]
 
 
 @pytest.mark.parametrize("sizes", ["small", "large", "mixed"])
 @pytest.mark.parametrize("arrival", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
-def test_versions_of_one_key_are_delivered_in_the_order_of_their_events(
-    arrival: tuple[int, ...], sizes: str
-) -> None:
+def test_versions_of_one_key_are_delivered_in_sequencer_order(arrival: tuple[int, ...], sizes: str) -> None:
     data = {"small": SMALL, "large": LARGE}.get(sizes)
     versions = [b"%d" % number + (data or (SMALL, LARGE)[number % 2]) for number in range(3)]
 
@@ -325,7 +324,7 @@ def test_versions_of_one_key_are_delivered_in_the_order_of_their_events(
         def _object(self, request: dict[str, Any]) -> bytes:
             return versions[int(request["VersionId"])]
 
-    # The shorter one is padded with zeros on the right, and compared as text, in whatever letters.
+    # The shorter one is padded with zeros on the right, and compared as text, ignoring case.
     sequencers = ["0055AED6DCD90281E4FF", "0055aed6dcd90281e5", "0055AED6DCD90281E501"]
     refs = [
         ObjectRef(
@@ -337,32 +336,32 @@ def test_versions_of_one_key_are_delivered_in_the_order_of_their_events(
         )
         for number in range(3)
     ]
-    env = Environment()
+    env = SftpEnvironment()
     deliveries = delivery(Versioned(), env)
-    found = list(deliver_all(deliveries, [refs[number] for number in arrival], Invocation(plenty())))
+    found = list(deliver_all(deliveries, [refs[number] for number in arrival], Invocation(far_deadline())))
     assert [ref.version_id for ref, _ in found] == ["0", "1", "2"]
-    assert whole(env) == {"inbox/a": versions[2]}
+    assert published_files(env) == {"inbox/a": versions[2]}
 
 
-def test_event_that_comes_twice_is_delivered_twice_and_never_at_a_time() -> None:
-    s3, (ref,) = in_s3("a")
-    env = Environment()
-    found = list(deliver_all(delivery(s3, env), [ref, ref], Invocation(plenty())))
+def test_duplicate_event_without_a_ledger_is_delivered_twice() -> None:
+    s3, (ref,) = objects_in_s3("a")
+    env = SftpEnvironment()
+    found = list(deliver_all(delivery(s3, env), [ref, ref], Invocation(far_deadline())))
     assert [type(outcome) for _, outcome in found] == [Receipt, Receipt]
-    assert whole(env) == {"inbox/a": b"a"}
+    assert published_files(env) == {"inbox/a": b"a"}
 
 
-def test_object_that_cannot_be_read_does_not_cost_the_others() -> None:
-    s3, refs = in_s3(*"abcdef")
+def test_unreadable_object_does_not_fail_the_others() -> None:
+    s3, refs = objects_in_s3(*"abcdef")
     for key in "ace":
         del s3.objects[key]
-    env = Environment()
+    env = SftpEnvironment()
     found = outcomes(delivery(s3, env), *refs)
     assert {key for key, outcome in found.items() if isinstance(outcome, ObjectGone)} == set("ace")
-    assert whole(env) == {f"inbox/{key}": key.encode() for key in "bdf"}
+    assert published_files(env) == {f"inbox/{key}": key.encode() for key in "bdf"}
 
 
-def test_unexpected_error_is_an_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_error_is_the_outcome_of_its_object(monkeypatch: pytest.MonkeyPatch) -> None:
     def surprising(s3: Any, ref: ObjectRef, **options: Any) -> SmallObject:
         if ref.key == "b":
             raise ZeroDivisionError
@@ -370,31 +369,25 @@ def test_unexpected_error_is_an_outcome(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr("s3_to_sftp.delivery.delivery.read_whole", surprising)
     s3 = MemoryS3({"a": SMALL, "b": SMALL, "c": LARGE})
-    found = outcomes(delivery(s3, Environment()), *(s3.ref(key) for key in "abc"))
+    found = outcomes(delivery(s3, SftpEnvironment()), *(s3.ref(key) for key in "abc"))
     assert isinstance(found["b"], ZeroDivisionError)
     assert isinstance(found["a"], Receipt)
     assert isinstance(found["c"], Receipt)
 
 
-def test_partner_that_is_down_is_asked_once_for_all_objects_of_a_batch() -> None:
-    def down() -> None:
-        raise PartnerUnreachable("down.", hint="")
-
+def test_unreachable_server_is_contacted_once_per_batch() -> None:
     s3, env = (
         MemoryS3({"a": LARGE, "b": SMALL, "c": LARGE, "d": SMALL}),
-        Environment(before_connect={0: down}),
+        SftpEnvironment(before_connect={0: refuse_connection}),
     )
     found = outcomes(delivery(s3, env), *(s3.ref(key) for key in "abcd"))
     assert [type(found[key]) for key in "abcd"] == [PartnerUnreachable] * 4
     assert env.tried[0] == 1
 
 
-def test_objects_behind_a_partner_that_is_down_are_not_read() -> None:
-    def down() -> None:
-        raise PartnerUnreachable("down.", hint="")
-
-    s3, refs = in_s3(*(f"{number:03}" for number in range(200)))
-    found = outcomes(delivery(s3, Environment(before_connect={0: down})), *refs)
+def test_objects_are_not_read_while_the_server_is_unreachable() -> None:
+    s3, refs = objects_in_s3(*(f"{number:03}" for number in range(200)))
+    found = outcomes(delivery(s3, SftpEnvironment(before_connect={0: refuse_connection})), *refs)
     assert {type(outcome) for outcome in found.values()} == {PartnerUnreachable}
     assert len(s3.requests) <= 2 * batch._THREADS
 
@@ -404,32 +397,30 @@ def is_rename(asked: Asked) -> bool:
 
 
 @pytest.mark.parametrize("request_name", ["create", "rename"])
-def test_partner_that_refuses_everything_alike_is_not_asked_for_all(request_name: str) -> None:
+def test_batch_stops_when_the_server_refuses_every_file(request_name: str) -> None:
     def read_only(asked: Asked) -> bytes | None:
         refused = is_rename(asked) if request_name == "rename" else asked.kind == Request.OPEN
         return status(asked, 3) if refused else None
 
-    s3, refs = in_s3(*(f"{number:03}" for number in range(300)))
-    env = Environment(scripts={0: read_only})
+    s3, refs = objects_in_s3(*(f"{number:03}" for number in range(300)))
+    env = SftpEnvironment(scripts={0: read_only})
     env.disk.directories.add("inbox")
     found = outcomes(delivery(s3, env), *refs)
     assert len(found) == 300
-    kinds = {
+    by_type = {
         kind: [each for each in found.values() if type(each) is kind]
         for kind in set(map(type, found.values()))
     }
-    assert set(kinds) == {RequestRefused, PartnerRefusesWrites}
-    assert 3 <= len(kinds[RequestRefused]) <= 64
-    assert len(set(map(id, kinds[PartnerRefusesWrites]))) == 1, "one error, met once"
+    assert set(by_type) == {RequestRefused, PartnerRefusesWrites}
+    assert 3 <= len(by_type[RequestRefused]) <= 64
+    assert len(set(map(id, by_type[PartnerRefusesWrites]))) == 1, "all share one error"
     assert len(env.connection(0).server.paths(Request.OPEN)) <= 64
     assert len(s3.requests) <= 64 + 2 * batch._THREADS
 
 
 @pytest.mark.parametrize("request_name", ["create", "rename"])
 @pytest.mark.parametrize("bad", [range(3), range(10), range(60, 70), range(197, 200), range(0, 200, 7)])
-def test_objects_that_are_refused_beside_others_that_are_not_block_nothing(
-    bad: range, request_name: str
-) -> None:
+def test_refused_objects_do_not_block_accepted_ones(bad: range, request_name: str) -> None:
     def locked(asked: Asked) -> bytes | None:
         if request_name == "rename":
             refused = is_rename(asked) and "/locked/" in asked.texts[2]
@@ -438,8 +429,8 @@ def test_objects_that_are_refused_beside_others_that_are_not_block_nothing(
         return status(asked, 3) if refused else None
 
     keys = [f"locked/{number}" if number in bad else f"open/{number}" for number in range(200)]
-    s3, refs = in_s3(*keys)
-    env = Environment(scripts={0: locked})
+    s3, refs = objects_in_s3(*keys)
+    env = SftpEnvironment(scripts={0: locked})
     env.disk.directories |= {"inbox", "inbox/locked", "inbox/open"}
     found = outcomes(delivery(s3, env), *refs)
     assert {key: type(found[key]) for key in keys} == {
@@ -447,14 +438,14 @@ def test_objects_that_are_refused_beside_others_that_are_not_block_nothing(
     }
 
 
-def test_large_objects_that_are_refused_alike_are_not_all_tried() -> None:
+def test_batch_of_large_objects_stops_after_three_equal_refusals() -> None:
     s3 = MemoryS3(dict.fromkeys("abcdef", LARGE))
-    env = Environment(scripts={0: refusing(Request.OPEN, Status.PERMISSION_DENIED)})
+    env = SftpEnvironment(scripts={0: refusing(Request.OPEN, Status.PERMISSION_DENIED)})
     found = outcomes(delivery(s3, env), *(s3.ref(key) for key in "abcdef"))
     assert [type(found[key]) for key in "abcdef"] == [RequestRefused] * 3 + [PartnerRefusesWrites] * 3
 
 
-def test_leases_of_objects_that_are_not_tried_are_released(
+def test_leases_of_skipped_objects_are_released(
     harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(open_files, "FILES_AT_A_TIME", 4)
@@ -463,19 +454,21 @@ def test_leases_of_objects_that_are_not_tried_are_released(
     harness.env.scripts[0] = refusing(Request.OPEN, Status.PERMISSION_DENIED)
     refs = [harness.ref(key) for key in keys]
     found = outcomes(harness.function(), *refs, deadline=harness.deadline())
-    assert set(kinds(found).values()) == {RequestRefused, PartnerRefusesWrites}
+    assert set(outcome_types(found).values()) == {RequestRefused, PartnerRefusesWrites}
     assert not any(harness.has_lease(ref) for ref in refs)
     harness.env.scripts.clear()
     harness.env.connection(0).server.script = lambda _asked: None
-    assert set(kinds(outcomes(harness.function(), *refs, deadline=harness.deadline())).values()) == {Receipt}
+    assert set(outcome_types(outcomes(harness.function(), *refs, deadline=harness.deadline())).values()) == {
+        Receipt
+    }
 
 
-def test_connection_that_is_lost_in_the_middle_is_told_for_each_object() -> None:
+def test_lost_connection_is_the_outcome_of_each_unfinished_object() -> None:
     def dies(asked: Asked) -> bytes | None:
         return b"" if asked.kind == Request.EXTENDED and asked.number > 3 else None
 
-    s3, refs = in_s3(*"abcd")
-    env = Environment(scripts={0: dies})
+    s3, refs = objects_in_s3(*"abcd")
+    env = SftpEnvironment(scripts={0: dies})
     found = outcomes(delivery(s3, env), *refs)
     assert sorted(type(outcome).__name__ for outcome in found.values()) == [
         "ConnectionLost",
@@ -485,11 +478,11 @@ def test_connection_that_is_lost_in_the_middle_is_told_for_each_object() -> None
     ]
     for key, outcome in found.items():
         if isinstance(outcome, Receipt):
-            assert whole(env)[f"inbox/{key}"] == key.encode()
+            assert published_files(env)[f"inbox/{key}"] == key.encode()
 
 
-def test_no_more_objects_are_read_ahead_than_the_partner_takes() -> None:
-    s3, refs = in_s3(*(f"{number:03}" for number in range(200)))
+def test_number_of_objects_read_ahead_is_bounded() -> None:
+    s3, refs = objects_in_s3(*(f"{number:03}" for number in range(200)))
     read_before_the_first_answer: list[int] = []
 
     def note(asked: Asked) -> bytes | None:
@@ -497,19 +490,19 @@ def test_no_more_objects_are_read_ahead_than_the_partner_takes() -> None:
             read_before_the_first_answer.append(len(s3.requests))
         return None
 
-    env = Environment(scripts={0: note})
+    env = SftpEnvironment(scripts={0: note})
     found = outcomes(delivery(s3, env), *refs)
     assert {type(outcome) for outcome in found.values()} == {Receipt}
     assert read_before_the_first_answer[0] <= 64 + 2 * batch._THREADS
 
 
-def test_directory_that_refuses_everything_costs_no_more_than_its_objects() -> None:
+def test_refused_directory_does_not_affect_other_directories() -> None:
     def read_only(asked: Asked) -> bytes | None:
         refused = asked.kind == Request.OPEN and asked.texts[0].startswith("inbox/closed/")
         return status(asked, 3) if refused else None
 
-    s3, refs = in_s3("closed/a", "open/b")
-    env = Environment(scripts={0: read_only})
+    s3, refs = objects_in_s3("closed/a", "open/b")
+    env = SftpEnvironment(scripts={0: read_only})
     found = outcomes(delivery(s3, env), *refs)
     assert isinstance(found["closed/a"], RequestRefused)
     assert isinstance(found["open/b"], Receipt)
@@ -529,18 +522,18 @@ def refs_of(harness: DeliveryEnvironment) -> list[ObjectRef]:
     return [harness.ref(key) for key in harness.s3.objects]
 
 
-def kinds(found: Outcomes) -> dict[str, type]:
+def outcome_types(found: Outcomes) -> dict[str, type]:
     return {key: type(outcome) for key, outcome in found.items()}
 
 
-def in_batch(harness: DeliveryEnvironment, *refs: ObjectRef, name: str = "f", **more: Any) -> Outcomes:
+def deliver_batch(harness: DeliveryEnvironment, *refs: ObjectRef, name: str = "f", **more: Any) -> Outcomes:
     return outcomes(harness.function(name, **more), *refs, deadline=harness.deadline())
 
 
-def test_ledger_has_the_receipt_of_every_object_of_a_batch(harness: DeliveryEnvironment) -> None:
+def test_ledger_stores_the_receipt_of_every_object_of_a_batch(harness: DeliveryEnvironment) -> None:
     refs = refs_of(harness)
-    found = in_batch(harness, *refs, name="request-7")
-    assert set(kinds(found).values()) == {Receipt}
+    found = deliver_batch(harness, *refs, name="request-7")
+    assert set(outcome_types(found).values()) == {Receipt}
     for ref in refs:
         assert harness.state(ref) == "DELIVERED"
         assert not harness.has_lease(ref)
@@ -549,48 +542,52 @@ def test_ledger_has_the_receipt_of_every_object_of_a_batch(harness: DeliveryEnvi
         assert item["request_id"] == {"S": "request-7"}
 
 
-def test_batch_of_duplicates_does_not_touch_the_partner(harness: DeliveryEnvironment) -> None:
-    in_batch(harness, *refs_of(harness))
+def test_batch_of_duplicates_opens_no_connection(harness: DeliveryEnvironment) -> None:
+    deliver_batch(harness, *refs_of(harness))
     tried = dict(harness.env.tried)
-    found = in_batch(harness, *refs_of(harness))
-    assert set(kinds(found).values()) == {AlreadyDelivered}
+    found = deliver_batch(harness, *refs_of(harness))
+    assert set(outcome_types(found).values()) == {AlreadyDelivered}
     assert harness.env.tried == tried
 
 
-def test_event_that_comes_twice_in_a_batch_is_delivered_once(harness: DeliveryEnvironment) -> None:
+def test_duplicate_event_in_a_batch_is_delivered_once(harness: DeliveryEnvironment) -> None:
     ref = harness.ref()
     found = list(deliver_all(harness.function(), [ref, ref], harness.invocation()))
     assert [type(outcome) for _, outcome in found] == [Receipt, AlreadyDelivered]
 
 
-def test_objects_that_are_gone_or_changed_are_recorded(harness: DeliveryEnvironment) -> None:
+def test_deleted_and_overwritten_objects_are_recorded(harness: DeliveryEnvironment) -> None:
     refs = refs_of(harness)
     harness.s3.objects["a"] = b"newer"
     del harness.s3.objects["b"], harness.s3.objects["big"]
-    assert kinds(in_batch(harness, *refs)) == {"a": Superseded, "b": AlreadyGone, "big": AlreadyGone}
+    assert outcome_types(deliver_batch(harness, *refs)) == {
+        "a": Superseded,
+        "b": AlreadyGone,
+        "big": AlreadyGone,
+    }
     assert [harness.state(ref) for ref in refs] == ["SUPERSEDED", "GONE", "GONE"]
     assert not any(harness.has_lease(ref) for ref in refs)
     assert harness.env.made == []
 
 
 @pytest.mark.parametrize("blocking", [LoginRefused, HostKeyRefused, PartnerUnreachable])
-def test_what_hinders_every_delivery_is_met_once_and_all_leases_are_given_back(
+def test_error_that_blocks_all_deliveries_occurs_once_and_releases_all_leases(
     blocking: Callable[..., Exception], harness: DeliveryEnvironment
 ) -> None:
     harness.s3.objects.update(old=b"O", bigger=LARGE + b"x")
     refs = refs_of(harness)
     harness.dies_after(harness.ref("old"))
     harness.env.before_connect[0] = raising(blocking("no.", hint=""))
-    found = in_batch(harness, *refs)
-    assert set(kinds(found).values()) == {blocking}
+    found = deliver_batch(harness, *refs)
+    assert set(outcome_types(found).values()) == {blocking}
     assert len(found) == 5
     assert harness.env.tried == {0: 1}
     assert not any(harness.has_lease(ref) for ref in refs if harness.item(ref))
     del harness.env.before_connect[0]
-    assert set(kinds(in_batch(harness, *refs)).values()) == {Receipt}
+    assert set(outcome_types(deliver_batch(harness, *refs)).values()) == {Receipt}
 
 
-def test_what_hinders_every_delivery_is_not_met_again_for_a_later_version(
+def test_error_that_blocks_all_deliveries_is_not_repeated_for_a_later_version(
     harness: DeliveryEnvironment,
 ) -> None:
     harness.env.before_connect[0] = raising(LoginRefused("no.", hint=""))
@@ -600,17 +597,17 @@ def test_what_hinders_every_delivery_is_not_met_again_for_a_later_version(
     assert harness.env.tried == {0: 1}
 
 
-def test_small_object_with_a_history_is_sent_after_what_is_left_was_removed(
+def test_leftovers_of_an_earlier_attempt_at_a_small_object_are_removed(
     harness: DeliveryEnvironment,
 ) -> None:
     left = harness.dies_after(harness.ref("a"))
-    found = in_batch(harness, harness.ref("a"), harness.ref("b"))
-    assert kinds(found) == {"a": Receipt, "b": Receipt}
+    found = deliver_batch(harness, harness.ref("a"), harness.ref("b"))
+    assert outcome_types(found) == {"a": Receipt, "b": Receipt}
     assert left not in harness.env.files
     assert harness.whole == {"inbox/a": b"A", "inbox/b": b"B"}
 
 
-def test_nothing_is_renamed_when_the_commit_is_refused(
+def test_failed_commit_prevents_the_rename(
     harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     function = harness.function()
@@ -623,14 +620,14 @@ def test_nothing_is_renamed_when_the_commit_is_refused(
 
     monkeypatch.setattr(function._ledger, "commit", busy_for_a)
     found = outcomes(function, *refs_of(harness), deadline=harness.deadline())
-    assert kinds(found) == {"a": LedgerError, "b": Receipt, "big": Receipt}
+    assert outcome_types(found) == {"a": LedgerError, "b": Receipt, "big": Receipt}
     assert set(harness.whole) == {"inbox/b", "inbox/big"}
     assert not harness.has_lease(harness.ref("a"))
-    assert kinds(in_batch(harness, harness.ref("a"))) == {"a": Receipt}
+    assert outcome_types(deliver_batch(harness, harness.ref("a"))) == {"a": Receipt}
     assert harness.partial == []
 
 
-def test_final_names_are_given_only_after_the_commit(
+def test_files_are_renamed_only_after_the_commit(
     harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     function = harness.function()
@@ -647,7 +644,7 @@ def test_final_names_are_given_only_after_the_commit(
 
 
 @pytest.mark.parametrize("done", [True, False])
-def test_connection_lost_at_the_renames_has_nothing_sent_twice(
+def test_connection_lost_during_the_rename_causes_no_second_upload(
     done: bool,  # noqa: FBT001 - a parameter
     harness: DeliveryEnvironment,
 ) -> None:
@@ -657,41 +654,37 @@ def test_connection_lost_at_the_renames_has_nothing_sent_twice(
     harness.env.connection(0).server.script = harness.cut_at_rename(done=done)
     small = [harness.ref("a"), harness.ref("b")]
     found = outcomes(function, *small, deadline=harness.deadline())
-    assert set(kinds(found).values()) == {RenameUnanswered}
+    assert set(outcome_types(found).values()) == {RenameUnanswered}
     assert harness.env.tried[0] == 1
     assert not any(harness.has_lease(ref) for ref in small)
     sent = harness.written
-    found = in_batch(harness, *small)
+    found = deliver_batch(harness, *small)
     assert [outcome.recovered for outcome in found.values() if isinstance(outcome, Receipt)] == [True, True]
     assert harness.written == sent
     assert harness.whole == {"inbox/before": b"x", "inbox/a": b"A", "inbox/b": b"B"}
     assert harness.partial == []
 
 
-def test_second_name_of_a_small_file_is_the_one_that_the_next_attempt_completes(
+def test_next_attempt_renames_the_second_temporary_name_of_a_small_file(
     harness: DeliveryEnvironment,
 ) -> None:
-    """A reused connection dies in the middle of a file, and the one after it at the rename."""
+    """A reused connection is lost in the middle of a file, and the next one during the rename."""
     harness.s3.objects["before"] = b"x"
     function, ref = harness.function(), harness.ref("a")
     outcomes(function, harness.ref("before"), deadline=harness.deadline())
     harness.env.connection(0).server.forget()
     harness.env.connection(0).server.script = silent_at(Request.WRITE)
     harness.env.scripts[0] = harness.cut_at_rename(done=False)
-    assert kinds(outcomes(function, ref, deadline=harness.deadline())) == {"a": RenameUnanswered}
+    assert outcome_types(outcomes(function, ref, deadline=harness.deadline())) == {"a": RenameUnanswered}
     del harness.env.scripts[0]
     sent = harness.written
-    assert kinds(in_batch(harness, ref)) == {"a": Receipt}
+    assert outcome_types(deliver_batch(harness, ref)) == {"a": Receipt}
     assert harness.written == sent
     assert harness.env.files == {"inbox/before": b"x", "inbox/a": b"A"}
 
 
-def refuse_everybody() -> None:
-    raise PartnerUnreachable("nobody is let in", hint="later")
-
-
 @pytest.mark.parametrize("is_reused", [True, False])
-def test_name_is_forgotten_only_where_nothing_was_written_before_nobody_was_let_in(
+def test_temporary_name_is_forgotten_only_if_nothing_was_written(
     is_reused: bool,  # noqa: FBT001 - a parameter
     harness: DeliveryEnvironment,
 ) -> None:
@@ -701,47 +694,47 @@ def test_name_is_forgotten_only_where_nothing_was_written_before_nobody_was_let_
         outcomes(function, harness.ref("before"), deadline=harness.deadline())
         harness.env.connection(0).server.forget()
         harness.env.connection(0).server.script = silent_at(Request.CLOSE)
-    harness.env.before_connect[0] = refuse_everybody
-    assert kinds(outcomes(function, ref, deadline=harness.deadline())) == {"a": PartnerUnreachable}
+    harness.env.before_connect[0] = refuse_connection
+    assert outcome_types(outcomes(function, ref, deadline=harness.deadline())) == {"a": PartnerUnreachable}
     left = set(harness.partial)
     assert bool(left) == is_reused
     assert harness.temporaries(ref) == left
     harness.env.before_connect.clear()
-    assert kinds(in_batch(harness, ref)) == {"a": Receipt}
+    assert outcome_types(deliver_batch(harness, ref)) == {"a": Receipt}
     assert harness.partial == []
     assert harness.temporaries(ref) == set()
 
 
 @pytest.mark.parametrize("asked_for", [True, False])
-def test_sha256_of_small_objects_is_in_their_receipts_when_asked_for(
+def test_sha256_of_small_objects_is_in_their_receipts_on_request(
     asked_for: bool,  # noqa: FBT001 - a parameter
     harness: DeliveryEnvironment,
 ) -> None:
-    (receipt,) = in_batch(harness, harness.ref("a"), sha256=asked_for).values()
+    (receipt,) = deliver_batch(harness, harness.ref("a"), sha256=asked_for).values()
     assert isinstance(receipt, Receipt)
     assert receipt.sha256 == (hashlib.sha256(b"A").hexdigest() if asked_for else None)
     assert ("sha256" in harness.item(harness.ref("a"))["receipt"]["M"]) is asked_for
 
 
-def test_what_cannot_start_before_the_deadline_goes_back_at_once(harness: DeliveryEnvironment) -> None:
+def test_large_object_is_deferred_when_the_deadline_is_too_close(harness: DeliveryEnvironment) -> None:
     harness.s3.objects["bigger"] = LARGE + b"x"
     harness.env.max_write = 16 * 1024
     refs = [harness.ref("big"), harness.ref("bigger")]
     found = outcomes(harness.function(), *refs, deadline=harness.deadline(budget=1))
-    assert kinds(found) == {"big": CheckpointSaved, "bigger": DeadlineTooClose}
+    assert outcome_types(found) == {"big": CheckpointSaved, "bigger": DeadlineTooClose}
     assert harness.item(refs[1]) == {}
 
 
-def test_small_objects_that_come_too_late_go_back_at_once(harness: DeliveryEnvironment) -> None:
+def test_small_objects_are_deferred_when_the_deadline_is_too_close(harness: DeliveryEnvironment) -> None:
     deadline = harness.deadline()
     deadline._remaining = lambda: 0
     found = outcomes(harness.function(), harness.ref("a"), harness.ref("b"), deadline=deadline)
-    assert kinds(found) == {"a": DeadlineTooClose, "b": DeadlineTooClose}
+    assert outcome_types(found) == {"a": DeadlineTooClose, "b": DeadlineTooClose}
     assert harness.s3.requests == []
     assert harness.item(harness.ref("a")) == {}
 
 
-def test_unreadable_ledger_is_the_outcome_of_each_object_and_nobody_connects(
+def test_unreadable_ledger_is_the_outcome_of_each_object_and_opens_no_connection(
     harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     function = harness.function()
@@ -751,5 +744,5 @@ def test_unreadable_ledger_is_the_outcome_of_each_object_and_nobody_connects(
 
     monkeypatch.setattr(function._ledger, "acquire", busy)
     found = outcomes(function, *refs_of(harness), deadline=harness.deadline())
-    assert kinds(found) == dict.fromkeys(("a", "b", "big"), LedgerError)
+    assert outcome_types(found) == dict.fromkeys(("a", "b", "big"), LedgerError)
     assert harness.env.made == []

@@ -1,4 +1,4 @@
-"""A RENAME that hangs in a process of the partner's, and is carried out after a later one was answered."""
+"""A RENAME hangs in a server process and is carried out after a later one was answered."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def harness(dynamodb: Any) -> Iterator[DeliveryEnvironment]:
 
 
 class Killed(BaseException):
-    """The function is gone, and nobody gives its lease back."""
+    """The function was killed, and its lease is not released."""
 
 
 Deliver = Callable[[DeliveryEnvironment, ObjectRef], Receipt]
@@ -50,11 +50,11 @@ def as_small(harness: DeliveryEnvironment, ref: ObjectRef) -> Receipt:
 each_way = pytest.mark.parametrize("deliver", [as_large, as_small])
 
 
-# --- what the partner's server does not do ---
+# --- what the server refuses ---
 
 
-def replaces_nothing(harness: DeliveryEnvironment) -> Script:
-    """Script: posix-rename is announced, and does not replace, as on Windows."""
+def refuse_to_replace(harness: DeliveryEnvironment) -> Script:
+    """Return a script: posix-rename is announced but does not replace, as on Windows."""
 
     def script(asked: Asked) -> bytes | None:
         taken = is_rename(asked) and harness.env.disk.has(renamed(asked)[1])
@@ -63,29 +63,29 @@ def replaces_nothing(harness: DeliveryEnvironment) -> Script:
     return script
 
 
-def removes_nothing(asked: Asked) -> bytes | None:
+def refuse_remove(asked: Asked) -> bytes | None:
     return status(asked, Status.PERMISSION_DENIED) if asked.kind == Request.REMOVE else None
 
 
-def voids_nothing(asked: Asked) -> bytes | None:
+def refuse_void(asked: Asked) -> bytes | None:
     voids = is_rename(asked) and renamed(asked)[1].endswith(".void")
     return status(asked, Status.PERMISSION_DENIED) if voids else None
 
 
-def occupies_nothing(asked: Asked) -> bytes | None:
+def refuse_blocker(asked: Asked) -> bytes | None:
     occupies = asked.kind == Request.OPEN and asked.texts[0].endswith(".old")
     return status(asked, Status.PERMISSION_DENIED) if occupies else None
 
 
-def moves_aside(asked: Asked) -> bool:
+def is_move_aside(asked: Asked) -> bool:
     return is_rename(asked) and renamed(asked)[0] == PATH
 
 
-def publishes(asked: Asked) -> bool:
+def is_publish(asked: Asked) -> bool:
     return is_rename(asked) and renamed(asked)[1] == PATH
 
 
-def hang(
+def attempt_with_hanging_rename(
     harness: DeliveryEnvironment,
     ref: ObjectRef,
     is_due: Callable[[Asked], bool],
@@ -93,7 +93,7 @@ def hang(
     deliver: Deliver = as_large,
     raises: type[Exception] = ConnectionLost,
 ) -> Hanging:
-    """Let an attempt meet a server that hangs."""
+    """Run an attempt at a server whose RENAME hangs; return the pending RENAME."""
     hanging = Hanging(is_due, harness.env.disk)
     harness.env.scripts[0] = one_of(hanging, *scripts)
     with pytest.raises(raises):
@@ -103,10 +103,10 @@ def hang(
     return hanging
 
 
-def killed(
+def killed_attempt_with_hanging_rename(
     harness: DeliveryEnvironment, ref: ObjectRef, is_due: Callable[[Asked], bool], *scripts: Script
 ) -> Hanging:
-    """Let an attempt be killed at a server that hangs."""
+    """Kill an attempt at a server whose RENAME hangs."""
     hanging = Hanging(is_due, harness.env.disk)
 
     def script(asked: Asked) -> bytes | None:
@@ -122,32 +122,34 @@ def killed(
     return hanging
 
 
-def second(harness: DeliveryEnvironment) -> ObjectRef:
+def newer_version(harness: DeliveryEnvironment) -> ObjectRef:
     harness.s3.objects["a"] = TWO
     return harness.ref(sequencer="0B")
 
 
-# --- the partner's old file is moved aside when it is ours that has the name ---
+# --- the partner's old file is moved aside after ours has the final name ---
 
 each_server = pytest.mark.parametrize("posix", [True, False], ids=["posix-rename", "rename"])
 
 
-def without_replacing(harness: DeliveryEnvironment, posix: object) -> Script:
+def server_without_replace(harness: DeliveryEnvironment, posix: object) -> Script:
     harness.env.extensions = {LIMITS: b"1", **({POSIX_RENAME: b"1"} if posix else {})}
-    return replaces_nothing(harness)
+    return refuse_to_replace(harness)
 
 
 @each_way
 @each_server
-@pytest.mark.parametrize("more", [[], [removes_nothing]], ids=["REMOVE", "no REMOVE"])
+@pytest.mark.parametrize("more", [[], [refuse_remove]], ids=["REMOVE", "no REMOVE"])
 @pytest.mark.parametrize("newer", [False, True], ids=["next attempt", "next version"])
-def test_delivered_file_is_not_moved_aside_later(
+def test_delayed_rename_does_not_move_a_delivered_file_aside(
     harness: DeliveryEnvironment, *, newer: bool, more: list[Script], posix: bool, deliver: Deliver
 ) -> None:
-    server = without_replacing(harness, posix)
-    hanging = hang(harness, harness.ref(), moves_aside, server, *more, deliver=deliver, raises=RequestRefused)
+    server = server_without_replace(harness, posix)
+    hanging = attempt_with_hanging_rename(
+        harness, harness.ref(), is_move_aside, server, *more, deliver=deliver, raises=RequestRefused
+    )
     assert harness.env.files[PATH] == OLD
-    deliver(harness, second(harness) if newer else harness.ref())
+    deliver(harness, newer_version(harness) if newer else harness.ref())
     delivered = TWO if newer else ONE
     assert harness.env.files[PATH] == delivered
     hanging.wakes_up()
@@ -155,11 +157,11 @@ def test_delivered_file_is_not_moved_aside_later(
 
 
 @each_server
-def test_delivered_file_is_not_moved_aside_later_when_the_function_was_killed(
+def test_delayed_rename_of_a_killed_function_does_not_move_a_delivered_file_aside(
     harness: DeliveryEnvironment, *, posix: bool
 ) -> None:
-    server = without_replacing(harness, posix)
-    hanging = killed(harness, harness.ref(), moves_aside, server)
+    server = server_without_replace(harness, posix)
+    hanging = killed_attempt_with_hanging_rename(harness, harness.ref(), is_move_aside, server)
     harness.deliver(harness.ref())
     hanging.wakes_up()
     assert harness.env.files[PATH] == ONE
@@ -167,11 +169,13 @@ def test_delivered_file_is_not_moved_aside_later_when_the_function_was_killed(
 
 @each_way
 @each_server
-def test_old_file_that_is_moved_aside_between_two_attempts_is_replaced(
+def test_file_moved_aside_between_two_attempts_is_replaced(
     harness: DeliveryEnvironment, *, posix: bool, deliver: Deliver
 ) -> None:
-    server = without_replacing(harness, posix)
-    hanging = hang(harness, harness.ref(), moves_aside, server, deliver=deliver, raises=RequestRefused)
+    server = server_without_replace(harness, posix)
+    hanging = attempt_with_hanging_rename(
+        harness, harness.ref(), is_move_aside, server, deliver=deliver, raises=RequestRefused
+    )
     hanging.wakes_up()
     assert PATH not in harness.env.files
     deliver(harness, harness.ref())
@@ -181,12 +185,14 @@ def test_old_file_that_is_moved_aside_between_two_attempts_is_replaced(
 
 @each_server
 @pytest.mark.parametrize("newer", [False, True], ids=["next attempt", "next version"])
-def test_nothing_is_renamed_while_the_old_name_cannot_be_occupied(
+def test_file_is_not_renamed_while_the_aside_name_cannot_be_occupied(
     harness: DeliveryEnvironment, *, newer: bool, posix: bool
 ) -> None:
-    server = without_replacing(harness, posix)
-    hanging = hang(harness, harness.ref(), moves_aside, server, occupies_nothing, raises=RequestRefused)
-    ref = second(harness) if newer else harness.ref()
+    server = server_without_replace(harness, posix)
+    hanging = attempt_with_hanging_rename(
+        harness, harness.ref(), is_move_aside, server, refuse_blocker, raises=RequestRefused
+    )
+    ref = newer_version(harness) if newer else harness.ref()
     with pytest.raises(EarlierRenamePending):
         harness.deliver(ref)
     assert harness.env.files[PATH] == OLD
@@ -197,7 +203,7 @@ def test_nothing_is_renamed_while_the_old_name_cannot_be_occupied(
     assert harness.state(ref) == "DELIVERED"
 
 
-# --- an older version, or an earlier attempt, gets the name when a later one has it ---
+# --- an older version, or an earlier attempt, is renamed after a later one ---
 
 each_replacing_server = pytest.mark.parametrize(
     "extensions", [None, {LIMITS: b"1"}], ids=["posix-rename", "rename"]
@@ -206,47 +212,49 @@ each_replacing_server = pytest.mark.parametrize(
 
 @each_way
 @each_replacing_server
-@pytest.mark.parametrize("more", [[], [removes_nothing]], ids=["REMOVE", "no REMOVE"])
-def test_older_version_never_replaces_a_newer_one(
+@pytest.mark.parametrize("more", [[], [refuse_remove]], ids=["REMOVE", "no REMOVE"])
+def test_delayed_rename_of_an_older_version_never_replaces_a_newer_one(
     harness: DeliveryEnvironment, more: list[Script], extensions: dict[str, bytes] | None, deliver: Deliver
 ) -> None:
     harness.env.extensions = extensions
     if extensions:
-        del harness.env.files[PATH]  # a RENAME that does not replace would be answered
-    hanging = hang(harness, harness.ref(), publishes, *more, deliver=deliver)
-    newer = second(harness)
+        del harness.env.files[PATH]  # a RENAME that does not replace would be answered with an error
+    hanging = attempt_with_hanging_rename(harness, harness.ref(), is_publish, *more, deliver=deliver)
+    newer = newer_version(harness)
     deliver(harness, newer)
     assert harness.env.files[PATH] == TWO
-    harness.env.files.pop(PATH)  # the partner takes it: nothing is in the way
+    harness.env.files.pop(PATH)  # the partner collects it: the name is free
     hanging.wakes_up()
     assert PATH not in harness.env.files
     assert harness.state(newer) == "DELIVERED"
 
 
 @each_replacing_server
-def test_older_version_never_replaces_a_newer_one_when_its_function_was_killed(
+def test_delayed_rename_of_a_killed_function_never_replaces_a_newer_version(
     harness: DeliveryEnvironment, extensions: dict[str, bytes] | None
 ) -> None:
     harness.env.extensions = extensions
     if extensions:
         del harness.env.files[PATH]
-    hanging = killed(harness, harness.ref(), publishes)
-    harness.deliver(second(harness))
+    hanging = killed_attempt_with_hanging_rename(harness, harness.ref(), is_publish)
+    harness.deliver(newer_version(harness))
     hanging.wakes_up()
     assert harness.env.files == {PATH: TWO}
 
 
 @each_way
 @each_replacing_server
-def test_newer_version_waits_while_the_older_one_can_neither_be_removed_nor_renamed(
+def test_newer_version_waits_while_the_older_file_cannot_be_removed_or_renamed(
     harness: DeliveryEnvironment, extensions: dict[str, bytes] | None, deliver: Deliver
 ) -> None:
     harness.env.extensions = extensions
     if extensions:
         del harness.env.files[PATH]
     before = dict(harness.env.files)
-    hanging = hang(harness, harness.ref(), publishes, removes_nothing, voids_nothing, deliver=deliver)
-    newer = second(harness)
+    hanging = attempt_with_hanging_rename(
+        harness, harness.ref(), is_publish, refuse_remove, refuse_void, deliver=deliver
+    )
+    newer = newer_version(harness)
     for _ in range(2):
         with pytest.raises(EarlierRenamePending):
             deliver(harness, newer)
@@ -261,11 +269,11 @@ def test_newer_version_waits_while_the_older_one_can_neither_be_removed_nor_rena
 
 
 @each_way
-@pytest.mark.parametrize("more", [[], [removes_nothing]], ids=["REMOVE", "no REMOVE"])
-def test_stump_of_an_earlier_attempt_never_replaces_the_whole_file(
+@pytest.mark.parametrize("more", [[], [refuse_remove]], ids=["REMOVE", "no REMOVE"])
+def test_truncated_file_of_an_earlier_attempt_never_replaces_the_complete_file(
     harness: DeliveryEnvironment, more: list[Script], deliver: Deliver
 ) -> None:
-    hanging = hang(harness, harness.ref(), publishes, *more, deliver=deliver)
+    hanging = attempt_with_hanging_rename(harness, harness.ref(), is_publish, *more, deliver=deliver)
     (temporary,) = harness.partial
     del harness.env.files[temporary][3:]  # the partner has lost power
     deliver(harness, harness.ref())
@@ -273,12 +281,12 @@ def test_stump_of_an_earlier_attempt_never_replaces_the_whole_file(
     assert harness.env.files[PATH] == ONE
 
 
-def test_rename_that_was_carried_out_is_not_prevented(harness: DeliveryEnvironment) -> None:
-    hanging = hang(harness, harness.ref(), publishes)
+def test_completed_rename_is_not_prevented(harness: DeliveryEnvironment) -> None:
+    hanging = attempt_with_hanging_rename(harness, harness.ref(), is_publish)
     hanging.wakes_up()
     receipt = harness.deliver(harness.ref())
     assert receipt.recovered
     assert harness.env.files == {PATH: ONE}
-    newer = second(harness)
+    newer = newer_version(harness)
     harness.deliver(newer)
     assert harness.env.files == {PATH: TWO}

@@ -1,4 +1,4 @@
-"""One object, from the lease to the receipt: sent once whatever happens, and in pieces where it must be."""
+"""One object, from the lease to the receipt: sent once, over several invocations if necessary."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ from tests.support.sftp_environment import CHANNEL, wait_for_streams
 
 BLOCK = 16 * 1024
 DATA = random.Random(1).randbytes(30 * 8 * BLOCK + 777)
-"""What a session sends in thirty goes, and a bit."""
+"""More than a session sends in thirty windows."""
 
 
 @pytest.fixture
@@ -61,12 +61,12 @@ def harness(dynamodb: Any) -> Iterator[DeliveryEnvironment]:
     dynamodb.delete_table(TableName=TABLE)
 
 
-def deliver_in_rounds(
+def deliver_in_several_invocations(
     harness: DeliveryEnvironment, ref: ObjectRef, *, budget: int, most: int = 100, **about: Any
 ) -> tuple[Receipt, int]:
-    """Deliver with a new function for each round that takes so many bytes; return the number of rounds."""
-    for round_ in range(1, most + 1):
-        function = harness.function(f"f{round_}", **about)
+    """Deliver with a new function for each invocation of `budget` bytes; return the number of invocations."""
+    for number in range(1, most + 1):
+        function = harness.function(f"f{number}", **about)
         try:
             receipt = function.deliver(ref, harness.invocation(budget=budget))
         except CheckpointSaved:
@@ -74,14 +74,14 @@ def deliver_in_rounds(
             function.sftp.close()
         else:
             wait_for_streams()
-            return receipt, round_
-    raise AssertionError("never done")
+            return receipt, number
+    raise AssertionError(f"not delivered in {most} invocations")
 
 
-# --- in one go ---
+# --- in one invocation ---
 
 
-def test_ledger_has_the_receipt_of_what_was_delivered(harness: DeliveryEnvironment) -> None:
+def test_ledger_stores_the_receipt_of_a_delivery(harness: DeliveryEnvironment) -> None:
     ref = harness.ref()
     clock = iter([100.0, 107.5]).__next__
     receipt = harness.deliver(ref, name="request-7", clock=clock)
@@ -115,7 +115,7 @@ def test_ledger_has_the_receipt_of_what_was_delivered(harness: DeliveryEnvironme
     assert harness.temporaries(ref) == set()
 
 
-def test_lease_names_the_invocation_and_lasts_until_it_has_ended(harness: DeliveryEnvironment) -> None:
+def test_lease_names_the_invocation_and_lasts_until_its_end(harness: DeliveryEnvironment) -> None:
     ref = harness.ref()
     deadline = harness.deadline()
     lease = harness.function().read_small(ref, Invocation(deadline, "request-7"))
@@ -125,7 +125,7 @@ def test_lease_names_the_invocation_and_lasts_until_it_has_ended(harness: Delive
     assert harness.item(ref)["owner"] == {"S": "request-7"}
 
 
-def test_duplicate_does_not_touch_the_partner(harness: DeliveryEnvironment) -> None:
+def test_duplicate_event_opens_no_connection(harness: DeliveryEnvironment) -> None:
     ref = harness.ref()
     harness.deliver(ref)
     requests = len(harness.s3.requests) + len(harness.s3.heads)
@@ -135,7 +135,7 @@ def test_duplicate_does_not_touch_the_partner(harness: DeliveryEnvironment) -> N
     assert len(harness.s3.requests) + len(harness.s3.heads) == requests
 
 
-def test_older_version_is_not_put_over_a_newer_one(harness: DeliveryEnvironment) -> None:
+def test_older_version_does_not_replace_a_newer_one(harness: DeliveryEnvironment) -> None:
     old, new = harness.ref(sequencer="0A"), harness.ref(sequencer="0B")
     harness.deliver(new)
     with pytest.raises(Superseded):
@@ -144,7 +144,7 @@ def test_older_version_is_not_put_over_a_newer_one(harness: DeliveryEnvironment)
     assert harness.env.tried[0] == len(harness.s3.heads) == 1
 
 
-def test_key_that_another_function_is_sending_waits_for_its_turn(harness: DeliveryEnvironment) -> None:
+def test_key_leased_by_another_function_is_deferred(harness: DeliveryEnvironment) -> None:
     ref = harness.ref()
     harness.function("other").read_small(ref, harness.invocation())
     with pytest.raises(LeaseHeld) as raised:
@@ -160,10 +160,10 @@ def test_without_a_ledger_the_same_event_is_delivered_again(harness: DeliveryEnv
     assert len(harness.paths(Request.OPEN)) == 2
 
 
-# --- objects that are not there any more ---
+# --- deleted and overwritten objects ---
 
 
-def test_object_that_is_gone_is_recorded_and_done_with(harness: DeliveryEnvironment) -> None:
+def test_deleted_object_is_recorded_as_gone(harness: DeliveryEnvironment) -> None:
     ref = harness.ref()
     harness.s3.objects.clear()
     for _ in range(2):
@@ -175,7 +175,7 @@ def test_object_that_is_gone_is_recorded_and_done_with(harness: DeliveryEnvironm
     assert len(harness.s3.heads) == 1
 
 
-def test_object_that_was_overwritten_is_recorded_as_superseded(harness: DeliveryEnvironment) -> None:
+def test_overwritten_object_is_recorded_as_superseded(harness: DeliveryEnvironment) -> None:
     ref = harness.ref()
     harness.s3.objects["a"] = b"newer"
     with pytest.raises(Superseded):
@@ -196,7 +196,7 @@ def test_without_a_ledger_a_missing_object_is_an_error(
 
 
 @pytest.mark.parametrize("overwritten", [True, False])
-def test_object_that_disappears_between_two_rounds_leaves_nothing_at_the_partner(
+def test_object_deleted_between_two_invocations_leaves_no_file_at_the_partner(
     overwritten: bool,  # noqa: FBT001 - a parameter
     harness: DeliveryEnvironment,
 ) -> None:
@@ -215,7 +215,7 @@ def test_object_that_disappears_between_two_rounds_leaves_nothing_at_the_partner
     assert harness.env.files == {}
 
 
-def test_object_overwritten_between_two_rounds_is_followed_by_its_newer_version(
+def test_newer_version_is_delivered_after_an_overwrite_between_two_invocations(
     harness: DeliveryEnvironment,
 ) -> None:
     harness.env.max_write = BLOCK
@@ -237,7 +237,7 @@ def test_object_overwritten_between_two_rounds_is_followed_by_its_newer_version(
     ("script", "error"),
     [(silent_at(Request.WRITE), ConnectionLost), (refusing(Request.OPEN), RequestRefused)],
 )
-def test_failed_delivery_gives_its_lease_back_and_says_why(
+def test_failed_delivery_releases_its_lease_and_records_the_reason(
     script: Any, error: type[Exception], harness: DeliveryEnvironment
 ) -> None:
     ref = harness.ref()
@@ -251,7 +251,7 @@ def test_failed_delivery_gives_its_lease_back_and_says_why(
     assert harness.deliver(ref).attempt == 2
 
 
-def test_unexpected_error_gives_the_lease_back(
+def test_unexpected_error_releases_the_lease(
     harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: Any, **__: Any) -> None:
@@ -265,7 +265,7 @@ def test_unexpected_error_gives_the_lease_back(
     assert harness.item(ref)["reason"] == {"S": "ZeroDivisionError: surprise"}
 
 
-def test_lease_that_cannot_be_given_back_does_not_hide_the_error(
+def test_failed_release_of_the_lease_does_not_hide_the_error(
     harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def busy(*_: Any, **__: Any) -> None:
@@ -278,7 +278,7 @@ def test_lease_that_cannot_be_given_back_does_not_hide_the_error(
         function.deliver(harness.ref(), harness.invocation())
 
 
-def test_nothing_is_renamed_when_the_commit_is_refused(
+def test_failed_commit_prevents_the_rename(
     harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def busy(*_: Any) -> None:
@@ -294,7 +294,7 @@ def test_nothing_is_renamed_when_the_commit_is_refused(
     assert harness.env.files == {"inbox/a": b"news"}
 
 
-def test_what_a_dead_attempt_has_left_is_removed_before_the_next_one_sends(
+def test_leftovers_of_a_dead_attempt_are_removed_before_the_next_upload(
     harness: DeliveryEnvironment,
 ) -> None:
     ref = harness.ref()
@@ -313,7 +313,7 @@ def test_what_a_dead_attempt_has_left_is_removed_before_the_next_one_sends(
     assert harness.temporaries(ref) == set()
 
 
-def test_what_is_left_of_an_older_version_is_removed_after_the_rename(harness: DeliveryEnvironment) -> None:
+def test_leftovers_of_an_older_version_are_removed_after_the_rename(harness: DeliveryEnvironment) -> None:
     old = harness.ref(sequencer="0A")
     left = harness.dies_after(old)
     there_at_rename: list[bool] = []
@@ -329,7 +329,7 @@ def test_what_is_left_of_an_older_version_is_removed_after_the_rename(harness: D
     assert harness.temporaries(old) == set()
 
 
-def test_delivery_counts_although_leftovers_cannot_be_removed(harness: DeliveryEnvironment) -> None:
+def test_delivery_succeeds_although_leftovers_cannot_be_removed(harness: DeliveryEnvironment) -> None:
     harness.dies_after(harness.ref(sequencer="0A"))
     ref = harness.ref(sequencer="0B")
     harness.env.scripts[0] = silent_at(Request.REMOVE)
@@ -338,7 +338,7 @@ def test_delivery_counts_although_leftovers_cannot_be_removed(harness: DeliveryE
 
 
 @pytest.mark.parametrize("has_ledger", [True, False])
-def test_file_begun_over_a_connection_that_died_is_removed_over_the_next_one(
+def test_partial_file_of_a_lost_connection_is_removed_over_the_next_one(
     has_ledger: bool,  # noqa: FBT001 - a parameter
     harness: DeliveryEnvironment,
 ) -> None:
@@ -352,7 +352,7 @@ def test_file_begun_over_a_connection_that_died_is_removed_over_the_next_one(
     assert harness.env.tried[0] == 2
 
 
-def test_connection_that_has_just_answered_and_is_lost_is_not_tried_again_at_once(
+def test_connection_lost_after_a_reply_is_not_replaced(
     harness: DeliveryEnvironment,
 ) -> None:
     ref = harness.ref()
@@ -363,7 +363,9 @@ def test_connection_that_has_just_answered_and_is_lost_is_not_tried_again_at_onc
     assert harness.env.tried[0] == 1
 
 
-def test_corrupt_object_gets_no_final_name_and_is_read_again_next_time(harness: DeliveryEnvironment) -> None:
+def test_corrupt_object_gets_no_final_name_and_is_read_again_by_the_next_attempt(
+    harness: DeliveryEnvironment,
+) -> None:
     ref = harness.ref()
     fields = {"ChecksumType": "FULL_OBJECT", "ChecksumCRC64NVME": crc_of(b"news")}
     harness.s3.checksums["a"] = fields
@@ -376,11 +378,11 @@ def test_corrupt_object_gets_no_final_name_and_is_read_again_next_time(harness: 
     assert harness.env.files == {"inbox/a": b"news"}
 
 
-# --- lost at the rename ---
+# --- connections lost during the rename ---
 
 
-def lose_at_rename(harness: DeliveryEnvironment, ref: ObjectRef, *, done: bool) -> None:
-    """Lose the connection when the final name is asked for, over a connection that had been used before."""
+def lose_connection_at_rename(harness: DeliveryEnvironment, ref: ObjectRef, *, done: bool) -> None:
+    """Lose a reused connection during the rename."""
     harness.s3.objects["before"] = b"x"
     function = harness.function()
     function.deliver(harness.ref("before"), harness.invocation())
@@ -393,22 +395,22 @@ def lose_at_rename(harness: DeliveryEnvironment, ref: ObjectRef, *, done: bool) 
 
 
 @pytest.mark.parametrize("done", [True, False])
-def test_nothing_is_sent_again_at_once_when_the_connection_is_lost_at_the_rename(
+def test_connection_lost_during_the_rename_causes_no_second_upload(
     done: bool,  # noqa: FBT001 - a parameter
     harness: DeliveryEnvironment,
 ) -> None:
-    lose_at_rename(harness, harness.ref(), done=done)
+    lose_connection_at_rename(harness, harness.ref(), done=done)
     assert harness.env.tried[0] == 1
     assert len(harness.paths(Request.OPEN)) == 2
 
 
 @pytest.mark.parametrize("done", [True, False])
-def test_next_attempt_completes_a_rename_that_may_have_happened_and_sends_nothing(
+def test_next_attempt_recovers_an_unanswered_rename_without_a_second_upload(
     done: bool,  # noqa: FBT001 - a parameter
     harness: DeliveryEnvironment,
 ) -> None:
     ref = harness.ref()
-    lose_at_rename(harness, ref, done=done)
+    lose_connection_at_rename(harness, ref, done=done)
     sent = harness.written
     receipt = harness.deliver(ref, name="second")
     assert harness.written == sent
@@ -419,11 +421,11 @@ def test_next_attempt_completes_a_rename_that_may_have_happened_and_sends_nothin
     assert harness.item(ref)["receipt"]["M"]["recovered"] == {"BOOL": True}
 
 
-def test_file_that_is_nowhere_after_a_lost_rename_is_neither_sent_again_nor_delivered(
+def test_missing_file_after_an_unanswered_rename_has_an_unknown_outcome(
     harness: DeliveryEnvironment,
 ) -> None:
     ref = harness.ref()
-    lose_at_rename(harness, ref, done=True)
+    lose_connection_at_rename(harness, ref, done=True)
     del harness.env.files["inbox/a"]
     sent = harness.written
     with pytest.raises(OutcomeUnknown) as raised:
@@ -443,14 +445,14 @@ def test_file_that_is_nowhere_after_a_lost_rename_is_neither_sent_again_nor_deli
         (UnknownOutcome.ASSUME_DELIVERED, False, Evidence.ASSUMED),
     ],
 )
-def test_policy_decides_about_a_file_that_is_nowhere_after_a_lost_rename(
+def test_policy_decides_about_a_missing_file_after_an_unanswered_rename(
     policy: UnknownOutcome,
     sends: bool,  # noqa: FBT001 - a parameter
     evidence: Evidence,
     harness: DeliveryEnvironment,
 ) -> None:
     ref = harness.ref()
-    lose_at_rename(harness, ref, done=True)
+    lose_connection_at_rename(harness, ref, done=True)
     del harness.env.files["inbox/a"]
     receipt = harness.deliver(ref, unknown_outcome=policy)
     assert (receipt.evidence, "inbox/a" in harness.env.files) == (evidence, sends)
@@ -460,12 +462,12 @@ def test_policy_decides_about_a_file_that_is_nowhere_after_a_lost_rename(
 
 
 @pytest.mark.parametrize("done", [True, False])
-def test_rename_is_recovered_at_a_server_that_gives_no_reason_for_a_missing_file(
+def test_unanswered_rename_is_recovered_at_a_server_with_vague_status_codes(
     done: bool,  # noqa: FBT001 - a parameter
     harness: DeliveryEnvironment,
 ) -> None:
     ref = harness.ref()
-    lose_at_rename(harness, ref, done=done)
+    lose_connection_at_rename(harness, ref, done=done)
     harness.env.scripts[0] = lambda asked: vague(asked, harness.env)
     harness.deliver(ref)
     assert harness.whole["inbox/a"] == b"news"
@@ -473,13 +475,13 @@ def test_rename_is_recovered_at_a_server_that_gives_no_reason_for_a_missing_file
 
 
 @pytest.mark.parametrize("done", [True, False])
-def test_file_that_cannot_be_seen_is_not_renamed_after_a_loss(
+def test_invisible_file_is_not_renamed_after_an_unanswered_rename(
     done: bool,  # noqa: FBT001 - a parameter
     harness: DeliveryEnvironment,
 ) -> None:
-    # It may have lost its tail meanwhile, and nobody could tell.
+    # It may have been truncated meanwhile, which cannot be detected.
     ref = harness.ref()
-    lose_at_rename(harness, ref, done=done)
+    lose_connection_at_rename(harness, ref, done=done)
     harness.env.scripts[0] = refusing(Request.LSTAT, Status.PERMISSION_DENIED)
     with pytest.raises(OutcomeUnknown):
         harness.deliver(ref)
@@ -487,7 +489,7 @@ def test_file_that_cannot_be_seen_is_not_renamed_after_a_loss(
     assert ("inbox/a" in harness.whole) is done
 
 
-def test_refused_rename_is_an_answer(harness: DeliveryEnvironment) -> None:
+def test_refused_rename_keeps_the_state_staged(harness: DeliveryEnvironment) -> None:
     ref = harness.ref()
     harness.env.scripts[0] = lambda asked: (
         status(asked, Status.PERMISSION_DENIED) if is_rename(asked) else None
@@ -498,9 +500,25 @@ def test_refused_rename_is_an_answer(harness: DeliveryEnvironment) -> None:
     assert harness.item(ref)["commit"]["M"]["rename_unanswered"] == {"BOOL": False}
 
 
-def test_refused_rename_does_not_answer_an_earlier_one(harness: DeliveryEnvironment) -> None:
+def test_file_of_a_refused_rename_is_kept_and_published_later_without_sending_it_again(
+    harness: DeliveryEnvironment,
+) -> None:
     ref = harness.ref()
-    lose_at_rename(harness, ref, done=False)
+    harness.env.scripts[0] = lambda asked: (
+        status(asked, Status.PERMISSION_DENIED) if is_rename(asked) else None
+    )
+    with pytest.raises(RequestRefused):
+        harness.deliver(ref)
+    sent = harness.written
+    assert len(harness.partial) == 1
+    del harness.env.scripts[0]
+    assert harness.deliver(ref).recovered
+    assert (harness.written, harness.whole) == (sent, {"inbox/a": harness.s3.objects["a"]})
+
+
+def test_refused_rename_does_not_resolve_an_earlier_unanswered_one(harness: DeliveryEnvironment) -> None:
+    ref = harness.ref()
+    lose_connection_at_rename(harness, ref, done=False)
     harness.env.scripts[0] = lambda asked: (
         status(asked, Status.PERMISSION_DENIED) if is_rename(asked) else None
     )
@@ -509,18 +527,18 @@ def test_refused_rename_does_not_answer_an_earlier_one(harness: DeliveryEnvironm
     assert harness.state(ref) == "COMMITTING"
 
 
-def test_drop_box_that_gives_no_reason_gets_nothing_twice(
+def test_drop_box_with_vague_status_codes_gets_no_file_twice(
     harness: DeliveryEnvironment,
 ) -> None:
-    def secretive(asked: Asked) -> bytes | None:
+    def denies_stat(asked: Asked) -> bytes | None:
         if asked.kind in {Request.STAT, Request.LSTAT}:
             return status(asked, Status.PERMISSION_DENIED)
         return vague(asked, harness.env)
 
     ref = harness.ref()
-    lose_at_rename(harness, ref, done=True)
+    lose_connection_at_rename(harness, ref, done=True)
     sent = harness.written
-    harness.env.scripts[0] = secretive
+    harness.env.scripts[0] = denies_stat
     with pytest.raises(OutcomeUnknown):
         harness.deliver(ref)
     assert (harness.written, harness.state(ref)) == (sent, "COMMITTING")
@@ -528,12 +546,12 @@ def test_drop_box_that_gives_no_reason_gets_nothing_twice(
 
 
 @pytest.mark.parametrize("done", [True, False])
-def test_rename_is_recovered_where_a_rename_may_not_replace(
+def test_unanswered_rename_is_recovered_at_a_server_without_posix_rename(
     done: bool,  # noqa: FBT001 - a parameter
     harness: DeliveryEnvironment,
 ) -> None:
     ref = harness.ref()
-    lose_at_rename(harness, ref, done=done)
+    lose_connection_at_rename(harness, ref, done=done)
     harness.env.extensions = {}
     if not done:
         harness.env.files["inbox/a"] = bytearray(b"an older version")
@@ -543,16 +561,16 @@ def test_rename_is_recovered_where_a_rename_may_not_replace(
     assert harness.paths(Request.RENAME) == [] or not done
 
 
-def test_recovered_delivery_of_an_object_that_is_gone_meanwhile_counts(harness: DeliveryEnvironment) -> None:
+def test_delivery_of_a_deleted_object_is_recovered(harness: DeliveryEnvironment) -> None:
     ref = harness.ref()
-    lose_at_rename(harness, ref, done=False)
+    lose_connection_at_rename(harness, ref, done=False)
     harness.s3.objects.clear()
     receipt = harness.deliver(ref)
     assert harness.whole["inbox/a"] == b"news"
     assert (receipt.size, receipt.checksum) == (4, crc_of(b"news"))
 
 
-def test_receipt_that_could_not_be_written_is_written_by_the_next_attempt(
+def test_next_attempt_writes_a_receipt_that_could_not_be_written(
     harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def busy(*_: Any) -> None:
@@ -567,7 +585,7 @@ def test_receipt_that_could_not_be_written_is_written_by_the_next_attempt(
     assert (harness.written, harness.state(ref)) == (sent, "DELIVERED")
 
 
-def test_recovery_removes_what_attempts_before_the_commit_have_left(harness: DeliveryEnvironment) -> None:
+def test_recovery_removes_leftovers_of_attempts_before_the_commit(harness: DeliveryEnvironment) -> None:
     ref = harness.ref()
     left = harness.dies_after(ref)
     harness.env.scripts[0] = lambda asked: (
@@ -584,29 +602,29 @@ def test_recovery_removes_what_attempts_before_the_commit_have_left(harness: Del
     assert harness.temporaries(ref) == set()
 
 
-# --- in pieces ---
+# --- over several invocations ---
 
 
 @pytest.fixture
 def long_harness(harness: DeliveryEnvironment) -> DeliveryEnvironment:
-    """An object that takes many rounds of a few blocks each."""
+    """Return an environment with an object that takes many invocations of a few blocks each."""
     harness.env.max_write = BLOCK
     harness.s3.objects["a"] = DATA
     return harness
 
 
-def test_object_that_takes_25_invocations_arrives_identical(long_harness: DeliveryEnvironment) -> None:
+def test_object_sent_in_25_invocations_arrives_identical(long_harness: DeliveryEnvironment) -> None:
     ref = long_harness.ref()
-    receipt, rounds = deliver_in_rounds(long_harness, ref, budget=1)
-    assert rounds >= 25
+    receipt, invocations = deliver_in_several_invocations(long_harness, ref, budget=1)
+    assert invocations >= 25
     assert long_harness.env.files == {"inbox/a": DATA}
-    assert (receipt.checksum, receipt.size, receipt.attempt) == (crc_of(DATA), len(DATA), rounds)
+    assert (receipt.checksum, receipt.size, receipt.attempt) == (crc_of(DATA), len(DATA), invocations)
     assert long_harness.state(ref) == "DELIVERED"
     assert long_harness.temporaries(ref) == set()
 
 
-def test_object_that_takes_many_invocations_in_streams_arrives_identical(
-    long_harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
+def test_object_sent_in_parallel_streams_over_many_invocations_arrives_identical(
+    long_harness: DeliveryEnvironment,
 ) -> None:
     long_harness.env.tuning = TransferTuning(
         min_bytes_per_stream=1,
@@ -617,15 +635,17 @@ def test_object_that_takes_many_invocations_in_streams_arrives_identical(
     ref = long_harness.ref()
     checksums = {"ChecksumType": "FULL_OBJECT", "ChecksumCRC64NVME": crc_of(DATA)}
     long_harness.s3.checksums["a"] = checksums
-    receipt, rounds = deliver_in_rounds(long_harness, ref, budget=6 * BLOCK, max_connections=4)
-    assert rounds > 5
+    receipt, invocations = deliver_in_several_invocations(
+        long_harness, ref, budget=6 * BLOCK, max_connections=4
+    )
+    assert invocations > 5
     assert long_harness.env.tried[1]
     assert long_harness.whole == {"inbox/a": DATA}
     assert receipt.checksum == crc_of(DATA)
     assert long_harness.partial == []
 
 
-def test_checkpoint_says_where_to_go_on(long_harness: DeliveryEnvironment) -> None:
+def test_checkpoint_holds_the_acknowledged_offset(long_harness: DeliveryEnvironment) -> None:
     ref = long_harness.ref()
     with pytest.raises(CheckpointSaved):
         long_harness.deliver(ref, deadline=long_harness.deadline(budget=8 * BLOCK))
@@ -639,7 +659,7 @@ def test_checkpoint_says_where_to_go_on(long_harness: DeliveryEnvironment) -> No
     assert long_harness.state(ref) == "SENDING"
 
 
-def test_only_what_is_missing_is_sent_by_the_next_invocation(long_harness: DeliveryEnvironment) -> None:
+def test_next_invocation_sends_only_the_missing_bytes(long_harness: DeliveryEnvironment) -> None:
     ref = long_harness.ref()
     with pytest.raises(CheckpointSaved):
         long_harness.deliver(ref, deadline=long_harness.deadline(budget=len(DATA) // 2))
@@ -650,14 +670,14 @@ def test_only_what_is_missing_is_sent_by_the_next_invocation(long_harness: Deliv
     assert long_harness.whole == {"inbox/a": DATA}
 
 
-def test_without_a_ledger_nothing_is_paused(long_harness: DeliveryEnvironment) -> None:
+def test_without_a_ledger_the_object_is_sent_in_one_invocation(long_harness: DeliveryEnvironment) -> None:
     deadline = long_harness.deadline(budget=8 * BLOCK)
     long_harness.deliver(long_harness.ref(), deadline=deadline, has_ledger=False)
     assert long_harness.whole == {"inbox/a": DATA}
 
 
 @pytest.mark.parametrize("shorter", [True, False])
-def test_lost_checkpoint_makes_the_object_be_sent_anew_under_another_name(
+def test_object_restarts_under_another_name_when_checkpointed_bytes_are_lost(
     shorter: bool,  # noqa: FBT001 - a parameter
     long_harness: DeliveryEnvironment,
 ) -> None:
@@ -676,7 +696,9 @@ def test_lost_checkpoint_makes_the_object_be_sent_anew_under_another_name(
     assert long_harness.temporaries(ref) == set()
 
 
-def test_checksum_of_another_kind_makes_the_object_be_sent_anew(long_harness: DeliveryEnvironment) -> None:
+def test_object_restarts_when_the_checkpoint_has_another_checksum_algorithm(
+    long_harness: DeliveryEnvironment,
+) -> None:
     ref = long_harness.ref()
     with pytest.raises(CheckpointSaved):
         long_harness.deliver(ref, deadline=long_harness.deadline(budget=len(DATA) // 2))
@@ -692,7 +714,7 @@ def test_checksum_of_another_kind_makes_the_object_be_sent_anew(long_harness: De
     assert receipt.checksum == crc_of(DATA)
 
 
-def test_bytes_damaged_in_an_earlier_round_are_found_at_the_end_and_everything_is_sent_anew(
+def test_corruption_in_an_earlier_invocation_is_detected_and_the_object_restarts(
     long_harness: DeliveryEnvironment,
 ) -> None:
     ref = long_harness.ref()
@@ -705,7 +727,7 @@ def test_bytes_damaged_in_an_earlier_round_are_found_at_the_end_and_everything_i
     del long_harness.s3.wire["a"]
     with pytest.raises(ObjectCorrupt) as raised:
         long_harness.deliver(ref)
-    assert raised.value.disposition is Disposition.PERMANENT, "or it would repeat indefinitely"
+    assert raised.value.disposition is Disposition.PERMANENT, "it would repeat indefinitely otherwise"
     assert long_harness.whole == {}
     assert "checkpoint" not in long_harness.item(ref)
     long_harness.deliver(ref)
@@ -713,8 +735,8 @@ def test_bytes_damaged_in_an_earlier_round_are_found_at_the_end_and_everything_i
     assert old not in long_harness.env.files
 
 
-def test_second_name_of_a_file_is_gone_on_with(long_harness: DeliveryEnvironment) -> None:
-    """Where streams were refused, the checkpoint stands under the second name of an attempt."""
+def test_upload_resumes_under_the_second_temporary_name(long_harness: DeliveryEnvironment) -> None:
+    """Where streams were refused, the checkpoint names the second temporary name of an attempt."""
     ref = long_harness.ref()
     with pytest.raises(CheckpointSaved):
         long_harness.deliver(ref, deadline=long_harness.deadline(budget=len(DATA) // 2))
@@ -730,7 +752,7 @@ def test_second_name_of_a_file_is_gone_on_with(long_harness: DeliveryEnvironment
     assert long_harness.temporaries(ref) == set()
 
 
-def test_reused_connection_that_dies_in_a_later_round_is_replaced_and_the_checkpoint_kept(
+def test_lost_reused_connection_is_replaced_and_the_checkpoint_kept(
     long_harness: DeliveryEnvironment,
 ) -> None:
     ref = long_harness.ref()
@@ -747,11 +769,11 @@ def test_reused_connection_that_dies_in_a_later_round_is_replaced_and_the_checkp
     assert long_harness.whole == {"inbox/a": DATA}
 
 
-# --- no further ---
+# --- no progress ---
 
 
-def stalling(harness: DeliveryEnvironment) -> Any:
-    """An invocation that has its time taken away as soon as the file is open."""
+def deadline_after_open(harness: DeliveryEnvironment) -> Any:
+    """Return the deadline of an invocation whose time ends as soon as the file is open."""
 
     def remaining() -> float:
         opened = harness.env.made and any(
@@ -765,39 +787,41 @@ def stalling(harness: DeliveryEnvironment) -> Any:
     return deadline
 
 
-def test_two_rounds_in_a_row_without_a_byte_are_the_end(long_harness: DeliveryEnvironment) -> None:
+def test_two_consecutive_invocations_without_progress_raise_no_progress(
+    long_harness: DeliveryEnvironment,
+) -> None:
     ref = long_harness.ref()
     with pytest.raises(CheckpointSaved):
-        long_harness.deliver(ref, deadline=stalling(long_harness))
+        long_harness.deliver(ref, deadline=deadline_after_open(long_harness))
     with pytest.raises(NoProgress, match="no further: 0 of"):
-        long_harness.deliver(ref, deadline=stalling(long_harness))
+        long_harness.deliver(ref, deadline=deadline_after_open(long_harness))
     assert not long_harness.has_lease(ref)
 
 
-def test_two_rounds_in_a_row_that_end_at_the_checkpoint_are_the_end(
+def test_two_consecutive_invocations_without_progress_after_a_checkpoint_raise_no_progress(
     long_harness: DeliveryEnvironment,
 ) -> None:
     ref = long_harness.ref()
     with pytest.raises(CheckpointSaved):
         long_harness.deliver(ref, deadline=long_harness.deadline(budget=len(DATA) // 2))
     with pytest.raises(CheckpointSaved):
-        long_harness.deliver(ref, deadline=stalling(long_harness))
+        long_harness.deliver(ref, deadline=deadline_after_open(long_harness))
     with pytest.raises(NoProgress):
-        long_harness.deliver(ref, deadline=stalling(long_harness))
+        long_harness.deliver(ref, deadline=deadline_after_open(long_harness))
 
 
-def test_round_with_a_byte_of_progress_begins_the_count_anew(long_harness: DeliveryEnvironment) -> None:
+def test_progress_resets_the_count_of_stalled_invocations(long_harness: DeliveryEnvironment) -> None:
     ref = long_harness.ref()
     for _ in range(3):
         with pytest.raises(CheckpointSaved):
-            long_harness.deliver(ref, deadline=stalling(long_harness))
+            long_harness.deliver(ref, deadline=deadline_after_open(long_harness))
         with pytest.raises(CheckpointSaved):
             long_harness.deliver(ref, deadline=long_harness.deadline(budget=8 * BLOCK))
     long_harness.deliver(ref)
     assert long_harness.whole == {"inbox/a": DATA}
 
 
-def test_files_that_the_partner_removes_between_the_rounds_are_no_endless_loop(
+def test_files_removed_by_the_partner_between_invocations_raise_no_progress(
     long_harness: DeliveryEnvironment,
 ) -> None:
     ref = long_harness.ref()
@@ -809,13 +833,11 @@ def test_files_that_the_partner_removes_between_the_rounds_are_no_endless_loop(
         long_harness.deliver(ref, deadline=long_harness.deadline(budget=len(DATA) // 2))
 
 
-def test_one_stream_is_tried_where_several_got_nowhere(
-    long_harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_single_stream_is_used_after_parallel_streams_stalled(long_harness: DeliveryEnvironment) -> None:
     long_harness.env.tuning = TransferTuning(min_bytes_per_stream=1)
     ref = long_harness.ref()
     with pytest.raises(CheckpointSaved):
-        long_harness.deliver(ref, deadline=stalling(long_harness), max_connections=4)
+        long_harness.deliver(ref, deadline=deadline_after_open(long_harness), max_connections=4)
     wait_for_streams()
     assert long_harness.env.tried[1]
     long_harness.env.tried.clear()
@@ -827,23 +849,23 @@ def test_one_stream_is_tried_where_several_got_nowhere(
 # --- servers that do not support resume ---
 
 
-def short_of_time(harness: DeliveryEnvironment, seconds: float) -> Any:
-    """An invocation that has so much time for sending."""
+def deadline_in(harness: DeliveryEnvironment, seconds: float) -> Any:
+    """Return the deadline of an invocation with this many seconds for sending."""
     return harness.deadline(left=seconds / 0.75)
 
 
-def refusing_second_open(asked: Asked) -> bytes | None:
+def refuse_second_open(asked: Asked) -> bytes | None:
     is_existing = asked.kind == Request.OPEN and not asked.payload[-5] & 0x08
     return status(asked, Status.PERMISSION_DENIED) if is_existing else None
 
 
-def test_object_that_cannot_be_continued_is_refused_before_its_first_byte(
+def test_object_that_cannot_be_resumed_is_refused_before_its_first_byte(
     long_harness: DeliveryEnvironment,
 ) -> None:
-    long_harness.env.scripts = dict.fromkeys((0, CHANNEL), refusing_second_open)
+    long_harness.env.scripts = dict.fromkeys((0, CHANNEL), refuse_second_open)
     ref = long_harness.ref()
     with pytest.raises(ResumeNotSupported, match="longer than one invocation") as raised:
-        long_harness.deliver(ref, deadline=short_of_time(long_harness, 0.02))
+        long_harness.deliver(ref, deadline=deadline_in(long_harness, 0.02))
     assert "refused to open" in raised.value.reason
     assert "said the partner" in raised.value.reason, "the partner's own words"
     assert "ask the partner" in raised.value.hint
@@ -853,39 +875,41 @@ def test_object_that_cannot_be_continued_is_refused_before_its_first_byte(
     assert not long_harness.has_lease(ref)
 
 
-def test_server_that_undoes_what_is_resumed_is_evidence_enough(long_harness: DeliveryEnvironment) -> None:
+def test_server_that_ignores_write_offsets_makes_the_refusal_permanent(
+    long_harness: DeliveryEnvironment,
+) -> None:
     long_harness.env.kind = IgnoresOffsets
     with pytest.raises(ResumeNotSupported, match="does not keep what is resumed") as raised:
-        long_harness.deliver(long_harness.ref(), deadline=short_of_time(long_harness, 0.02))
+        long_harness.deliver(long_harness.ref(), deadline=deadline_in(long_harness, 0.02))
     assert raised.value.disposition is Disposition.PERMANENT
     assert long_harness.env.files == {}
 
 
-def test_object_is_continued_at_a_server_whose_refusal_has_passed(long_harness: DeliveryEnvironment) -> None:
-    long_harness.env.scripts = dict.fromkeys((0, CHANNEL), refusing_second_open)
+def test_object_is_resumed_after_the_server_stops_refusing(long_harness: DeliveryEnvironment) -> None:
+    long_harness.env.scripts = dict.fromkeys((0, CHANNEL), refuse_second_open)
     ref = long_harness.ref()
     with pytest.raises(ResumeNotSupported):
-        long_harness.deliver(ref, deadline=short_of_time(long_harness, 0.02))
+        long_harness.deliver(ref, deadline=deadline_in(long_harness, 0.02))
     long_harness.env.scripts = {}
-    receipt, rounds = deliver_in_rounds(long_harness, ref, budget=len(DATA) // 2)
-    assert rounds > 1
+    receipt, invocations = deliver_in_several_invocations(long_harness, ref, budget=len(DATA) // 2)
+    assert invocations > 1
     assert receipt.size == len(DATA)
     assert long_harness.env.files == {"inbox/a": DATA}
 
 
-def test_file_that_showed_whether_files_are_resumed_is_known_until_it_is_gone(
+def test_resume_probe_file_stays_in_the_ledger_until_it_is_removed(
     long_harness: DeliveryEnvironment,
 ) -> None:
-    """The partner let nobody in any more while it was asked."""
+    """The server accepts no more connections during the probe."""
 
     def refuse_the_second() -> None:
         if long_harness.env.tried[0] > 1:
-            raise PartnerUnreachable("nobody is let in", hint="later")
+            raise PartnerUnreachable("no connection", hint="later")
 
-    long_harness.env.before_connect = {0: refuse_the_second, CHANNEL: refuse_everybody}
+    long_harness.env.before_connect = {0: refuse_the_second, CHANNEL: refuse_connection}
     ref = long_harness.ref()
     with pytest.raises(PartnerUnreachable):
-        long_harness.deliver(ref, deadline=short_of_time(long_harness, 0.02))
+        long_harness.deliver(ref, deadline=deadline_in(long_harness, 0.02))
     assert [name.endswith("-resume.part") for name in long_harness.partial] == [True]
     assert len(long_harness.temporaries(ref)) == 1
     long_harness.env.before_connect = {}
@@ -894,14 +918,14 @@ def test_file_that_showed_whether_files_are_resumed_is_known_until_it_is_gone(
     assert long_harness.temporaries(ref) == set()
 
 
-def refuse_everybody() -> None:
+def refuse_connection() -> None:
     raise ConnectionLost("no channel", hint="later")
 
 
-def test_file_of_a_proof_that_was_cut_short_is_removed_before_the_delivery_ends(
+def test_file_of_an_interrupted_probe_is_removed_before_the_delivery_ends(
     long_harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A further stream was called off while it wrote: what it may have left is looked for by name."""
+    """A further stream was cancelled while it wrote; the file that it may have left is removed by name."""
     function = long_harness.function()
     send = function.sftp.upload
 
@@ -917,20 +941,20 @@ def test_file_of_a_proof_that_was_cut_short_is_removed_before_the_delivery_ends(
     assert long_harness.temporaries(ref) == set()
 
 
-def test_object_that_may_be_in_time_is_sent_to_a_server_that_cannot_continue(
+def test_object_that_fits_one_invocation_is_sent_to_a_server_without_resume(
     long_harness: DeliveryEnvironment,
 ) -> None:
-    long_harness.env.scripts = dict.fromkeys((0, CHANNEL), refusing_second_open)
-    long_harness.deliver(long_harness.ref(), deadline=short_of_time(long_harness, 0.1))
+    long_harness.env.scripts = dict.fromkeys((0, CHANNEL), refuse_second_open)
+    long_harness.deliver(long_harness.ref(), deadline=deadline_in(long_harness, 0.1))
     assert long_harness.env.files == {"inbox/a": DATA}
 
 
-def test_object_that_was_not_in_time_says_that_it_cannot_be_continued(
+def test_object_that_exceeds_one_invocation_raises_resume_not_supported(
     long_harness: DeliveryEnvironment,
 ) -> None:
     long_harness.env.kind = IgnoresOffsets
     ref = long_harness.ref()
-    deadline = short_of_time(long_harness, 0.1)
+    deadline = deadline_in(long_harness, 0.1)
     left = deadline._remaining
     deadline._remaining = lambda: 0 if long_harness.written > 8 * BLOCK else left()
     with pytest.raises(ResumeNotSupported):
@@ -938,10 +962,10 @@ def test_object_that_was_not_in_time_says_that_it_cannot_be_continued(
     assert "checkpoint" not in long_harness.item(ref)
 
 
-def test_no_checkpoint_is_written_where_the_server_has_shown_that_it_does_not_resume_files(
+def test_no_checkpoint_is_written_at_a_server_without_resume(
     long_harness: DeliveryEnvironment,
 ) -> None:
-    """There seemed to be time enough, so nobody has asked before the first byte."""
+    """There seemed to be enough time, so the server was not probed before the first byte."""
     long_harness.env.kind = IgnoresOffsets
     ref = long_harness.ref()
     with pytest.raises(ResumeNotSupported):
@@ -950,19 +974,21 @@ def test_no_checkpoint_is_written_where_the_server_has_shown_that_it_does_not_re
     assert long_harness.whole == {}
 
 
-def test_object_in_a_directory_that_is_yet_to_be_made_can_be_continued(
+def test_object_in_a_missing_directory_can_be_resumed(
     long_harness: DeliveryEnvironment,
 ) -> None:
     long_harness.env.disk.directories.discard("inbox")
     ref = long_harness.ref()
-    deadline = short_of_time(long_harness, 0.02)
+    deadline = deadline_in(long_harness, 0.02)
     left = deadline._remaining
     deadline._remaining = lambda: 0 if long_harness.written > 8 * BLOCK else left()
     with pytest.raises(CheckpointSaved):
         long_harness.deliver(ref, deadline=deadline)
 
 
-def test_nobody_is_asked_about_continuing_what_is_surely_in_time(long_harness: DeliveryEnvironment) -> None:
+def test_resume_is_not_probed_for_an_object_that_fits_one_invocation(
+    long_harness: DeliveryEnvironment,
+) -> None:
     long_harness.deliver(long_harness.ref())
     assert len(long_harness.paths(Request.OPEN)) == 1
 
@@ -970,7 +996,7 @@ def test_nobody_is_asked_about_continuing_what_is_surely_in_time(long_harness: D
 # --- the deadline ---
 
 
-def test_nothing_is_started_when_the_invocation_is_about_to_end(harness: DeliveryEnvironment) -> None:
+def test_object_is_not_started_when_the_deadline_is_near(harness: DeliveryEnvironment) -> None:
     ref = harness.ref()
     with pytest.raises(DeadlineTooClose):
         harness.deliver(ref, deadline=harness.deadline(budget=0))
@@ -979,7 +1005,7 @@ def test_nothing_is_started_when_the_invocation_is_about_to_end(harness: Deliver
     assert harness.env.made == []
 
 
-def test_object_is_not_begun_anew_when_there_is_no_time_left_for_it(
+def test_object_does_not_restart_without_time_left(
     long_harness: DeliveryEnvironment,
 ) -> None:
     ref = long_harness.ref()
@@ -987,7 +1013,7 @@ def test_object_is_not_begun_anew_when_there_is_no_time_left_for_it(
         long_harness.deliver(ref, deadline=long_harness.deadline(budget=len(DATA) // 2))
     long_harness.env.files.clear()
     with pytest.raises(DeadlineTooClose):
-        long_harness.deliver(ref, deadline=stalling(long_harness))
+        long_harness.deliver(ref, deadline=deadline_after_open(long_harness))
     assert not long_harness.has_lease(ref)
     long_harness.deliver(ref)
     assert long_harness.env.files == {"inbox/a": DATA}
@@ -996,9 +1022,7 @@ def test_object_is_not_begun_anew_when_there_is_no_time_left_for_it(
 # --- SHA-256 ---
 
 
-def test_sha256_is_in_the_receipt_and_forces_one_stream(
-    long_harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sha256_is_in_the_receipt_and_forces_one_stream(long_harness: DeliveryEnvironment) -> None:
     long_harness.env.tuning = TransferTuning(min_bytes_per_stream=1)
     ref = long_harness.ref()
     receipt = long_harness.deliver(ref, max_connections=4, sha256=True)
@@ -1008,22 +1032,22 @@ def test_sha256_is_in_the_receipt_and_forces_one_stream(
     assert long_harness.env.tried == {0: 1}
 
 
-def test_sha256_is_left_out_of_what_took_several_rounds(long_harness: DeliveryEnvironment) -> None:
+def test_sha256_is_omitted_after_several_invocations(long_harness: DeliveryEnvironment) -> None:
     ref = long_harness.ref()
-    receipt, _ = deliver_in_rounds(long_harness, ref, budget=len(DATA) // 2, sha256=True)
+    receipt, _ = deliver_in_several_invocations(long_harness, ref, budget=len(DATA) // 2, sha256=True)
     assert receipt.sha256 is None
     assert "sha256" not in long_harness.item(ref)["receipt"]["M"]
     assert receipt.checksum == crc_of(DATA)
 
 
-def test_sha256_is_not_computed_where_nobody_asks(harness: DeliveryEnvironment) -> None:
+def test_sha256_is_not_computed_by_default(harness: DeliveryEnvironment) -> None:
     assert harness.deliver(harness.ref()).sha256 is None
 
 
-# --- giving up ---
+# --- failed objects ---
 
 
-def test_object_that_is_given_up_is_recorded_and_can_be_redriven(harness: DeliveryEnvironment) -> None:
+def test_failed_object_is_recorded_and_can_be_redriven(harness: DeliveryEnvironment) -> None:
     ref = harness.ref()
     harness.env.scripts[0] = refusing(Request.OPEN)
     with pytest.raises(RequestRefused) as raised:
@@ -1040,7 +1064,7 @@ def test_object_that_is_given_up_is_recorded_and_can_be_redriven(harness: Delive
     assert harness.state(ref) == "DELIVERED"
 
 
-def test_object_that_is_given_up_in_the_middle_is_gone_on_with_after_a_redrive(
+def test_partly_sent_failed_object_resumes_after_a_redrive(
     long_harness: DeliveryEnvironment,
 ) -> None:
     ref = long_harness.ref()
@@ -1053,7 +1077,7 @@ def test_object_that_is_given_up_in_the_middle_is_gone_on_with_after_a_redrive(
     assert long_harness.whole == {"inbox/a": DATA}
 
 
-def test_corrupt_item_of_the_ledger_is_an_error_that_names_it(harness: DeliveryEnvironment) -> None:
+def test_corrupt_ledger_item_is_named_in_the_error(harness: DeliveryEnvironment) -> None:
     ref = harness.ref()
     harness.dies_after(ref)
     harness.ledger.write(ref, "revision", {"S": "many"}, sk=KEY)
@@ -1062,15 +1086,13 @@ def test_corrupt_item_of_the_ledger_is_an_error_that_names_it(harness: DeliveryE
     assert harness.env.made == []
 
 
-def test_small_object_without_a_size_is_delivered(harness: DeliveryEnvironment) -> None:
+def test_object_of_unknown_size_is_delivered(harness: DeliveryEnvironment) -> None:
     ref = dataclasses.replace(harness.ref(), size=None)
     assert harness.deliver(ref).size == 4
 
 
 @pytest.mark.parametrize("key", ["dir/", "dir_$folder$"])
-def test_marker_of_a_folder_is_known_where_the_event_does_not_say_that_it_is_empty(
-    key: str, harness: DeliveryEnvironment
-) -> None:
+def test_folder_marker_of_unknown_size_is_recognised(key: str, harness: DeliveryEnvironment) -> None:
     """S3 Batch Operations names an object without its size."""
     harness.s3.objects[key] = b""
     ref = dataclasses.replace(harness.ref(key), size=None)

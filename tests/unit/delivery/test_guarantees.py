@@ -1,4 +1,4 @@
-"""Details on which a guarantee rests, and that no story of a delivery shows by itself."""
+"""Details that a guarantee depends on and that no delivery test shows by itself."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from s3_to_sftp.sftp.connection import connect
 from s3_to_sftp.ssh.connect import Timeouts
 from s3_to_sftp.ssh.host_keys import pasteable
 from tests.support.delivery_environment import DeliveryEnvironment
-from tests.support.ledger_environment import LEASE_SECONDS, TABLE, LedgerEnvironment, create_table, ref
+from tests.support.ledger_environment import TABLE, create_table
 from tests.support.sftp_environment import SOON
 
 LOGIN = Credentials(username="u", password="p")
 
 
 class SocketSeen(Exception):
-    """Ends the connection before its handshake."""
+    """Ends the connection before the SSH handshake."""
 
 
 @pytest.fixture
-def listening() -> Iterator[Server]:
+def listening_server() -> Iterator[Server]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield Server(host="127.0.0.1", port=listener.getsockname()[1])
 
 
 def options_of(server: Server, timeouts: Timeouts, monkeypatch: pytest.MonkeyPatch) -> dict[int, int]:
-    """The TCP options of the socket over which a connection is about to speak SSH."""
+    """Return the TCP options of the socket before the SSH handshake."""
     seen: dict[int, int] = {}
 
     def transport(sock: socket.socket) -> None:
@@ -59,21 +59,19 @@ def options_of(server: Server, timeouts: Timeouts, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the kernel has no TCP_USER_TIMEOUT")
 @pytest.mark.parametrize("reply", [120, 2.5])
-def test_kernel_gives_up_a_peer_that_takes_no_more_bytes_after_the_reply_timeout(
-    reply: float, listening: Server, monkeypatch: pytest.MonkeyPatch
+def test_tcp_user_timeout_is_the_reply_timeout(
+    reply: float, listening_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = options_of(listening, Timeouts(reply=reply), monkeypatch)
+    options = options_of(listening_server, Timeouts(reply=reply), monkeypatch)
     assert options[socket.TCP_USER_TIMEOUT] == reply * 1000
 
 
-def test_small_requests_do_not_wait_for_earlier_ones_to_be_acknowledged(
-    listening: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert options_of(listening, Timeouts(), monkeypatch)[socket.TCP_NODELAY]
+def test_nagle_algorithm_is_disabled(listening_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert options_of(listening_server, Timeouts(), monkeypatch)[socket.TCP_NODELAY]
 
 
-class Eavesdropper(paramiko.ServerInterface):
-    """A server that is not the partner's, and writes down every login."""
+class LoginRecordingServer(paramiko.ServerInterface):
+    """A server of an impostor that records every login."""
 
     def __init__(self) -> None:
         self.logins: list[str] = []
@@ -83,7 +81,7 @@ class Eavesdropper(paramiko.ServerInterface):
         client, _ = listener.accept()
         transport = paramiko.Transport(client)
         transport.add_server_key(self.key)
-        with contextlib.suppress(paramiko.SSHException, EOFError):  # a client that turns away
+        with contextlib.suppress(paramiko.SSHException, EOFError):  # the client hangs up
             transport.start_server(server=self)
             transport.join(SOON)
         transport.close()
@@ -102,17 +100,17 @@ class Eavesdropper(paramiko.ServerInterface):
 
 @pytest.mark.parametrize("is_pinned", [False, True], ids=["another is pinned", "it is pinned"])
 def test_login_is_sent_only_to_the_owner_of_a_pinned_host_key(is_pinned: object) -> None:
-    eavesdropper = Eavesdropper()
-    pinned = eavesdropper.key if is_pinned else paramiko.ECDSAKey.generate()
+    recorder = LoginRecordingServer()
+    pinned = recorder.key if is_pinned else paramiko.ECDSAKey.generate()
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=eavesdropper.serve, args=[listener], daemon=True)
+        thread = threading.Thread(target=recorder.serve, args=[listener], daemon=True)
         thread.start()
         port = listener.getsockname()[1]
         server = Server(host="127.0.0.1", port=port, host_keys=(pasteable(pinned),))
         with pytest.raises(LoginRefused if is_pinned else HostKeyRefused):
             connect(server, LOGIN, Timeouts())
         thread.join(SOON)
-    assert bool(eavesdropper.logins) == bool(is_pinned)
+    assert bool(recorder.logins) == bool(is_pinned)
 
 
 @pytest.fixture
@@ -122,10 +120,10 @@ def harness(dynamodb: Any) -> Iterator[DeliveryEnvironment]:
     dynamodb.delete_table(TableName=TABLE)
 
 
-def test_file_of_the_same_length_and_second_is_no_evidence_of_a_delivery(
+def test_file_of_equal_size_and_modification_time_is_no_evidence_of_a_delivery(
     harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(harness.env.disk, "tick", lambda: harness.env.disk.now)  # both are of one second
+    monkeypatch.setattr(harness.env.disk, "tick", lambda: harness.env.disk.now)  # both within one second
     harness.deliver(harness.ref(sequencer="0A"))
     harness.s3.objects["a"] = b"news"
     newer = harness.ref(sequencer="0B")
@@ -134,23 +132,9 @@ def test_file_of_the_same_length_and_second_is_no_evidence_of_a_delivery(
     harness.env.connection(0).server.script = harness.cut_at_rename(done=False)
     with pytest.raises(ConnectionLost):
         function.deliver(newer, harness.invocation())
-    for name in harness.partial:  # the partner tidies up
+    for name in harness.partial:  # the partner deletes them
         del harness.env.files[name]
     with pytest.raises(OutcomeUnknown):
         harness.deliver(newer)
     assert harness.whole == {"inbox/a": b"old!"}
     assert harness.state(newer) == "COMMITTING"
-
-
-# --- leases ---
-
-
-def test_lease_of_a_dead_function_is_free_however_long_ago_it_ended(dynamodb: Any) -> None:
-    create_table(dynamodb)
-    try:
-        env = LedgerEnvironment(dynamodb)
-        env.lease(ref())
-        env.clock.now += LEASE_SECONDS + 3600
-        assert env.lease(ref()).attempt == 2
-    finally:
-        dynamodb.delete_table(TableName=TABLE)

@@ -1,4 +1,4 @@
-"""What was acknowledged is kept through whatever interrupts a delivery, and counts only where it is safe."""
+"""Acknowledged bytes survive every interruption of a delivery, and count only where that is safe."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.support.delivery_environment import DeliveryEnvironment
 from tests.support.ledger_environment import TABLE, create_table
 from tests.support.scripted_server import NOTHING, Asked, ScriptedServer, status
 from tests.support.sftp_environment import CHANNEL, SOON, wait_for_streams
-from tests.unit.delivery.test_delivery import BLOCK, DATA, refuse_everybody, refusing_second_open
+from tests.unit.delivery.test_delivery import BLOCK, DATA, refuse_connection, refuse_second_open
 
 
 @pytest.fixture
@@ -40,34 +40,34 @@ def harness(dynamodb: Any) -> Iterator[DeliveryEnvironment]:
     dynamodb.delete_table(TableName=TABLE)
 
 
-def half(harness: DeliveryEnvironment) -> Deadline:
-    """An invocation in which half of the object can be sent."""
+def deadline_at_half(harness: DeliveryEnvironment) -> Deadline:
+    """Return the deadline of an invocation that can send half of the object."""
     return harness.deadline(budget=len(DATA) // 2)
 
 
-# --- the pause ---
+# --- checkpoints ---
 
 
-def test_pause_is_recorded_where_nobody_is_let_in_to_try_whether_files_are_resumed(
+def test_checkpoint_is_saved_when_no_connection_is_left_for_the_resume_probe(
     harness: DeliveryEnvironment,
 ) -> None:
-    """One session for each login, and the partner still counts the one that we have just closed."""
+    """The server allows one session per login, and still counts the one that has just been closed."""
 
     def busy() -> None:
         if harness.env.tried[0] % 2 == 0:
             raise TooManyConnections("one session at a time", hint="")
 
-    harness.env.before_connect = {0: busy, CHANNEL: refuse_everybody}
+    harness.env.before_connect = {0: busy, CHANNEL: refuse_connection}
     with pytest.raises(CheckpointSaved):
-        harness.deliver(harness.ref(), deadline=half(harness))
+        harness.deliver(harness.ref(), deadline=deadline_at_half(harness))
     assert "checkpoint" in harness.item(harness.ref())
 
 
-def test_pause_is_recorded_where_the_server_refuses_for_now(harness: DeliveryEnvironment) -> None:
-    harness.env.scripts = dict.fromkeys((0, CHANNEL), refusing_second_open)
+def test_checkpoint_is_saved_when_the_server_refuses_the_resume_probe(harness: DeliveryEnvironment) -> None:
+    harness.env.scripts = dict.fromkeys((0, CHANNEL), refuse_second_open)
     ref = harness.ref()
     with pytest.raises(CheckpointSaved):
-        harness.deliver(ref, deadline=half(harness))
+        harness.deliver(ref, deadline=deadline_at_half(harness))
     harness.env.scripts = {}
     sent = harness.written
     harness.deliver(ref)
@@ -78,19 +78,21 @@ def test_pause_is_recorded_where_the_server_refuses_for_now(harness: DeliveryEnv
 # --- resuming ---
 
 
-def paused(harness: DeliveryEnvironment) -> str:
-    """Send half of the object; return the name of the file."""
+def save_checkpoint_at_half(harness: DeliveryEnvironment) -> str:
+    """Send half of the object; return the temporary name."""
     with pytest.raises(CheckpointSaved):
-        harness.deliver(harness.ref(), deadline=half(harness))
+        harness.deliver(harness.ref(), deadline=deadline_at_half(harness))
     (name,) = harness.partial
     return name
 
 
 @pytest.mark.parametrize("code", [Status.FAILURE, Status.PERMISSION_DENIED, Status.LOCK_CONFLICT])
 @pytest.mark.parametrize("what", ["the probe", "the file"])
-def test_refusal_that_passes_costs_no_byte(what: str, code: int, harness: DeliveryEnvironment) -> None:
+def test_temporary_refusal_to_resume_keeps_the_acknowledged_bytes(
+    what: str, code: int, harness: DeliveryEnvironment
+) -> None:
     """A virus scanner holds the file for a moment, or the server has too many open."""
-    file = paused(harness)
+    file = save_checkpoint_at_half(harness)
 
     def script(asked: Asked) -> bytes | None:
         is_it = asked.kind == Request.OPEN and (
@@ -110,8 +112,8 @@ def test_refusal_that_passes_costs_no_byte(what: str, code: int, harness: Delive
     assert harness.env.files == {"inbox/a": DATA}
 
 
-def test_refusal_that_does_not_pass_makes_the_object_be_sent_anew(harness: DeliveryEnvironment) -> None:
-    file = paused(harness)
+def test_persistent_refusal_to_resume_restarts_the_object(harness: DeliveryEnvironment) -> None:
+    file = save_checkpoint_at_half(harness)
 
     def locked(asked: Asked) -> bytes | None:
         refused = asked.kind == Request.OPEN and asked.texts[0] == file
@@ -126,7 +128,7 @@ def test_refusal_that_does_not_pass_makes_the_object_be_sent_anew(harness: Deliv
     assert harness.temporaries(harness.ref()) == set()
 
 
-def test_partner_who_tidies_up_between_invocations_that_lose_a_connection_is_no_endless_loop(
+def test_lost_connections_and_removed_files_end_with_no_progress(
     harness: DeliveryEnvironment,
 ) -> None:
     for number in range(8):
@@ -139,18 +141,18 @@ def test_partner_who_tidies_up_between_invocations_that_lose_a_connection_is_no_
 
         harness.env.scripts = {0: cut}
         with pytest.raises(DeliveryError) as raised:
-            harness.deliver(harness.ref(), deadline=half(harness), name=f"f{number}")
+            harness.deliver(harness.ref(), deadline=deadline_at_half(harness), name=f"f{number}")
         if isinstance(raised.value, NoProgress):
             return
         harness.env.files.clear()
-    raise AssertionError("it goes on without end")
+    raise AssertionError("no invocation raised NoProgress")
 
 
 # --- several streams ---
 
 
-class Node(ScriptedServer):
-    """One machine of several over one storage: what a handle has written is in its memory until CLOSE."""
+class ClusterNode(ScriptedServer):
+    """One of several machines over one storage: it keeps what a handle has written in memory until CLOSE."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -170,14 +172,12 @@ class Node(ScriptedServer):
         return super()._close(asked)
 
 
-def test_what_a_lost_stream_has_not_closed_does_not_count_beside_others(
-    harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The other stream has stretched the file, so that its size shows nothing."""
+def test_bytes_of_a_lost_stream_without_close_are_sent_again(harness: DeliveryEnvironment) -> None:
+    """The other stream has extended the file, so that its size proves nothing."""
     harness.env.tuning = TransferTuning(
         min_bytes_per_stream=4 * BLOCK, segment_bytes=4 * BLOCK, last_segment_bytes=4 * BLOCK
     )
-    harness.env.kind, harness.env.proven = Node, False
+    harness.env.kind, harness.env.proven = ClusterNode, False
     joined, died = threading.Event(), threading.Event()
     after_that: list[int] = []
 
@@ -216,7 +216,7 @@ def test_what_a_lost_stream_has_not_closed_does_not_count_beside_others(
 def renamed_without_receipt(
     harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch, **about: Any
 ) -> ObjectRef:
-    """Deliver an object while the ledger does not take the receipt."""
+    """Deliver an object while the ledger does not accept the receipt."""
 
     def throttled(*_: object) -> None:
         raise LedgerError("throttled", hint="")
@@ -228,7 +228,7 @@ def renamed_without_receipt(
     return ref
 
 
-def test_rename_that_was_answered_is_a_fact_though_its_receipt_could_not_be_written(
+def test_answered_rename_counts_as_delivered_although_its_receipt_was_not_written(
     harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref = renamed_without_receipt(harness, monkeypatch)
@@ -237,7 +237,7 @@ def test_rename_that_was_answered_is_a_fact_though_its_receipt_could_not_be_writ
     receipt = harness.deliver(ref)
     assert (receipt.evidence, receipt.recovered) == (Evidence.RENAME_OK, True)
     assert harness.state(ref) == "DELIVERED"
-    assert len(harness.env.made) == made, "nobody is asked"
+    assert len(harness.env.made) == made, "no connection is needed"
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_rename_that_was_answered_is_a_fact_though_its_receipt_could_not_be_writ
         (False, UnknownOutcome.ASSUME_DELIVERED, Evidence.ASSUMED),
     ],
 )
-def test_receipt_that_could_not_be_written_does_not_make_a_rename_an_answered_one(
+def test_failed_receipt_of_a_recovered_rename_keeps_its_evidence(
     is_there: bool,  # noqa: FBT001 - a parameter
     policy: UnknownOutcome,
     evidence: Evidence,
@@ -266,21 +266,21 @@ def test_receipt_that_could_not_be_written_does_not_make_a_rename_an_answered_on
     assert (receipt.evidence, receipt.recovered) == (evidence, True)
 
 
-def test_rename_that_was_answered_elsewhere_is_no_delivery_here(
+def test_rename_answered_by_another_account_is_no_delivery(
     harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The function was aimed at another login before the receipt could be written."""
+    """The login was changed before the receipt could be written."""
     ref = renamed_without_receipt(harness, monkeypatch)
     harness.env.files.clear()
     elsewhere = harness.function()
     other = Credentials(username="another", password="p")
-    monkeypatch.setattr(elsewhere.sftp._pool, "_credentials", FixedCredentials(other))
+    monkeypatch.setattr(elsewhere.sftp._pool._connector, "_credentials", FixedCredentials(other))
     receipt = elsewhere.deliver(ref, harness.invocation())
     assert not receipt.recovered
     assert harness.env.files == {"inbox/small": b"news"}
 
 
-def test_file_of_the_partners_gets_its_name_back_when_the_object_is_gone(
+def test_partner_file_moved_aside_is_restored_when_the_object_is_gone(
     harness: DeliveryEnvironment,
 ) -> None:
     harness.env.extensions = {LIMITS: b"1"}  # no posix-rename
@@ -293,7 +293,7 @@ def test_file_of_the_partners_gets_its_name_back_when_the_object_is_gone(
         harness.deliver(ref)
     harness.env.scripts = {}
     for name in harness.partial:
-        del harness.env.files[name]  # the partner tidies up
+        del harness.env.files[name]  # the partner deletes them
     del harness.s3.objects["small"]
     with pytest.raises(DeliveryError):
         harness.deliver(ref, unknown_outcome=UnknownOutcome.RESEND)

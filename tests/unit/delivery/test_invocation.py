@@ -1,4 +1,4 @@
-"""One invocation: the circuit breaker opens where it must, and each party is told once."""
+"""One invocation: the circuit breaker opens and closes, and every outcome is reported once."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ CANARY = "s3cret-canary"
 
 
 class Secret:
-    """A secret that a person can change.
+    """A secret that can be changed.
 
     Attributes:
         reads: How often it was read.
@@ -66,8 +66,8 @@ class Secret:
         return {"SecretString": self.text, "VersionId": f"version-{self.version}"}
 
 
-class Listener(NullPublisher):
-    """Hears what is reported and announced."""
+class RecordingPublisher(NullPublisher):
+    """Records the published events."""
 
     def __init__(self) -> None:
         self.heard: list[Any] = []
@@ -91,8 +91,8 @@ class Listener(NullPublisher):
         self.heard.append(recovered)
 
 
-class Reports(NullTelemetry):
-    """What was reported of each object."""
+class RecordingTelemetry(NullTelemetry):
+    """Records the reported outcome of each object."""
 
     def __init__(self) -> None:
         self.of: list[tuple[str, Receipt | Exception]] = []
@@ -109,24 +109,24 @@ class Reports(NullTelemetry):
 
 
 class InvocationEnvironment:
-    """A partner, a secret and a breaker that many functions share."""
+    """A server, a secret and a circuit breaker that many functions share."""
 
     def __init__(self, dynamodb: Any) -> None:
         self.dynamodb = dynamodb
         self.harness = DeliveryEnvironment(dynamodb, {"a": b"A", "b": b"B"})
         self.clock = self.harness.ledger.clock
         self.secret = Secret()
-        self.listener = Listener()
-        self.reports = Reports()
+        self.listener = RecordingPublisher()
+        self.reports = RecordingTelemetry()
         self.ended = 0
 
     def function(self) -> InvocationRunner:
         credentials = SecretCredentials(secret_arn="arn", client=self.secret)
-        partner = SftpClient(SERVER, credentials, timeouts=Timeouts(), connect=self.harness.env.connect)
+        client = SftpClient(SERVER, credentials, timeouts=Timeouts(), connect=self.harness.env.connect)
         return InvocationRunner(
             server=SERVER,
             credentials=credentials,
-            delivery=self.harness.function(partner=partner),
+            delivery=self.harness.function(partner=client),
             breaker=DynamoCircuitBreaker(
                 self.harness.ledger.dynamodb, TABLE, str(SERVER), clock=self.clock, random=lambda: 0
             ),
@@ -147,7 +147,7 @@ class InvocationEnvironment:
 
     @property
     def tried(self) -> int:
-        """Connections that were asked for."""
+        """The number of attempted connections."""
         return self.harness.env.tried[0]
 
     def breaks(self, error: Exception) -> None:
@@ -164,36 +164,36 @@ def env(dynamodb: Any) -> Iterator[InvocationEnvironment]:
     dynamodb.delete_table(TableName=TABLE)
 
 
-def kinds(errors: dict[str, Exception]) -> dict[str, type]:
+def error_types(errors: dict[str, Exception]) -> dict[str, type]:
     return {key: type(error) for key, error in errors.items()}
 
 
-# --- what is told ---
+# --- reports ---
 
 
-def test_delivered_objects_are_no_errors_and_are_reported(env: InvocationEnvironment) -> None:
+def test_delivered_objects_cause_no_errors_and_are_reported(env: InvocationEnvironment) -> None:
     assert env.invoke() == {}
     assert sorted(key for key, _ in env.reports.of) == ["a", "b"]
     assert {type(outcome) for _, outcome in env.reports.of} == {Receipt}
 
 
-def test_one_bad_object_never_costs_the_others(env: InvocationEnvironment) -> None:
+def test_failure_of_one_object_does_not_affect_the_others(env: InvocationEnvironment) -> None:
     env.harness.env.scripts[0] = refusing(Request.WRITE, number=1)
     errors = env.invoke()
     assert len(errors) == 1
     assert sorted(type(outcome).__name__ for _, outcome in env.reports.of) == ["Receipt", "RequestRefused"]
 
 
-def test_delivery_is_announced_with_all_that_proves_it(env: InvocationEnvironment) -> None:
+def test_published_delivery_has_the_receipt(env: InvocationEnvironment) -> None:
     env.invoke("a")
-    (told,) = env.listener.heard
-    assert told == env.reports.of[-1][1], "what is announced is what was reported"
-    assert told.ref == env.harness.ref("a")
-    assert (told.remote_path, told.size, told.checksum) == ("inbox/a", 1, crc_of(b"A"))
-    assert (told.attempt, told.host_key_fingerprint) == (1, "SHA256:abc")
+    (receipt,) = env.listener.heard
+    assert receipt == env.reports.of[-1][1], "the event has the reported receipt"
+    assert receipt.ref == env.harness.ref("a")
+    assert (receipt.remote_path, receipt.size, receipt.checksum) == ("inbox/a", 1, crc_of(b"A"))
+    assert (receipt.attempt, receipt.host_key_fingerprint) == (1, "SHA256:abc")
 
 
-def test_objects_that_are_gone_are_announced_and_duplicates_are_not(env: InvocationEnvironment) -> None:
+def test_missing_objects_are_published_and_duplicates_are_not(env: InvocationEnvironment) -> None:
     env.invoke("a")
     env.listener.heard.clear()
     gone = env.harness.ref("b")
@@ -203,55 +203,53 @@ def test_objects_that_are_gone_are_announced_and_duplicates_are_not(env: Invocat
     assert env.listener.heard == [("gone", gone, errors[gone])]
 
 
-def test_superseded_object_is_announced(env: InvocationEnvironment) -> None:
+def test_superseded_object_is_published(env: InvocationEnvironment) -> None:
     newer = dataclasses.replace(env.harness.ref("a"), sequencer="0B")
     env.function().deliver([newer], env.harness.invocation())
     env.listener.heard.clear()
     errors = env.invoke("a")
-    assert kinds(errors) == {"a": Superseded}
+    assert error_types(errors) == {"a": Superseded}
     assert env.listener.heard == [(env.harness.ref("a"), errors["a"])]
 
 
 @pytest.mark.parametrize("error", [None, ConnectionLost("cut.", hint=""), NO_LOGIN, DOWN])
-def test_connections_are_seen_to_when_nothing_more_is_sent(
-    error: Exception | None, env: InvocationEnvironment
-) -> None:
+def test_end_of_invocation_is_signalled_once(error: Exception | None, env: InvocationEnvironment) -> None:
     if error is not None:
         env.breaks(error)
     env.invoke("a", "b")
     assert env.ended == 1
 
 
-def test_invocation_without_objects_asks_nobody_anything(env: InvocationEnvironment) -> None:
+def test_invocation_without_objects_reads_no_secret(env: InvocationEnvironment) -> None:
     assert env.function().deliver([], env.harness.invocation()) == {}
     assert env.secret.reads == 0
 
 
-# --- the breaker opens ---
+# --- the circuit opens ---
 
 
-def test_refused_login_leaves_the_partner_in_peace_at_once(env: InvocationEnvironment) -> None:
+def test_refused_login_opens_the_circuit_at_once(env: InvocationEnvironment) -> None:
     env.breaks(NO_LOGIN)
-    assert kinds(env.invoke()) == {"a": LoginRefused, "b": LoginRefused}
-    assert kinds(env.invoke()) == {"a": CircuitOpen, "b": CircuitOpen}
+    assert error_types(env.invoke()) == {"a": LoginRefused, "b": LoginRefused}
+    assert error_types(env.invoke()) == {"a": CircuitOpen, "b": CircuitOpen}
     assert env.tried == 1
 
 
-def test_unreachable_partner_is_left_in_peace_after_three_invocations(env: InvocationEnvironment) -> None:
+def test_unreachable_partner_opens_the_circuit_after_three_invocations(env: InvocationEnvironment) -> None:
     env.breaks(DOWN)
-    found = [set(kinds(env.invoke()).values()) for _ in range(5)]
+    found = [set(error_types(env.invoke()).values()) for _ in range(5)]
     assert found == [{PartnerUnreachable}] * 3 + [{CircuitOpen}] * 2
     assert env.tried == 3
 
 
-def test_warm_function_counts_every_invocation_that_fails(env: InvocationEnvironment) -> None:
+def test_warm_function_counts_every_failed_invocation(env: InvocationEnvironment) -> None:
     env.harness.env.before_connect[0] = lambda: raising(PartnerUnreachable("down.", hint="wait."))()
     function = env.function()
-    found = [set(kinds(env.invoke(function=function)).values()) for _ in range(4)]
+    found = [set(error_types(env.invoke(function=function)).values()) for _ in range(4)]
     assert found == [{PartnerUnreachable}] * 3 + [{CircuitOpen}]
 
 
-def test_partner_that_is_left_in_peace_costs_neither_a_read_nor_a_lease(env: InvocationEnvironment) -> None:
+def test_open_circuit_costs_no_s3_request_and_no_lease(env: InvocationEnvironment) -> None:
     env.breaks(NO_LOGIN)
     env.invoke("a")
     requests = len(env.harness.s3.heads) + len(env.harness.s3.requests)
@@ -261,7 +259,7 @@ def test_partner_that_is_left_in_peace_costs_neither_a_read_nor_a_lease(env: Inv
     assert 0 < getattr(errors["b"], "retry_after", 0) <= 360
 
 
-def test_partner_that_is_left_in_peace_is_announced_once(env: InvocationEnvironment) -> None:
+def test_opening_of_the_circuit_is_published_once(env: InvocationEnvironment) -> None:
     env.breaks(NO_LOGIN)
     for _ in range(3):
         env.invoke()
@@ -275,12 +273,12 @@ def test_partner_that_is_left_in_peace_is_announced_once(env: InvocationEnvironm
     )
 
 
-def test_opening_and_closing_are_counted(env: InvocationEnvironment) -> None:
+def test_opening_and_closing_of_the_circuit_are_counted(env: InvocationEnvironment) -> None:
     env.breaks(NO_LOGIN)
     env.invoke()
     assert env.reports.breaker_open == [True]
     env.invoke()
-    assert env.reports.breaker_open == [True, True], "turned away"
+    assert env.reports.breaker_open == [True, True], "no connection while open"
     env.clock.now += 3600
     env.is_fixed()
     env.reports.breaker_open.clear()
@@ -289,9 +287,9 @@ def test_opening_and_closing_are_counted(env: InvocationEnvironment) -> None:
     assert env.reports.breaker_open == [False]
 
 
-def test_secret_that_cannot_be_used_counts_against_the_partner(env: InvocationEnvironment) -> None:
+def test_unusable_secret_opens_the_circuit_after_three_invocations(env: InvocationEnvironment) -> None:
     env.secret.text = "broken"
-    found = [set(kinds(env.invoke()).values()) for _ in range(4)]
+    found = [set(error_types(env.invoke()).values()) for _ in range(4)]
     assert found == [{CredentialsError}] * 3 + [{CircuitOpen}]
     assert env.tried == 0
 
@@ -299,19 +297,19 @@ def test_secret_that_cannot_be_used_counts_against_the_partner(env: InvocationEn
 @pytest.mark.parametrize(
     "script", [silent_at(Request.WRITE), refusing(Request.WRITE)], ids=["lost", "refused"]
 )
-def test_failure_of_a_file_says_nothing_about_the_partner(script: Any, env: InvocationEnvironment) -> None:
+def test_failure_of_one_file_does_not_open_the_circuit(script: Any, env: InvocationEnvironment) -> None:
     env.harness.env.scripts[0] = script
     for _ in range(5):
-        assert set(kinds(env.invoke("a")).values()) <= {ConnectionLost, RequestRefused}
+        assert set(error_types(env.invoke("a")).values()) <= {ConnectionLost, RequestRefused}
     assert env.tried == 5
     assert env.listener.heard == []
 
 
-# --- and closes ---
+# --- the circuit closes ---
 
 
-def opened(env: InvocationEnvironment) -> InvocationEnvironment:
-    """The partner has its circuit breaker open, but his time is over."""
+def with_expired_open_circuit(env: InvocationEnvironment) -> InvocationEnvironment:
+    """Open the circuit, and let its open time pass."""
     env.breaks(NO_LOGIN)
     env.invoke()
     env.listener.heard.clear()
@@ -320,8 +318,8 @@ def opened(env: InvocationEnvironment) -> InvocationEnvironment:
     return env
 
 
-def test_first_delivery_after_its_time_lets_everybody_in_again(env: InvocationEnvironment) -> None:
-    opened(env).is_fixed()
+def test_first_delivery_after_the_open_time_closes_the_circuit(env: InvocationEnvironment) -> None:
+    with_expired_open_circuit(env).is_fixed()
     assert env.invoke() == {}
     env.invoke()
     assert env.tried == 1
@@ -329,37 +327,37 @@ def test_first_delivery_after_its_time_lets_everybody_in_again(env: InvocationEn
     assert (recovered.server, recovered.error, recovered.failures) == (str(SERVER), "LoginRefused", 1)
 
 
-def test_failure_after_its_time_is_one_try_and_no_news(env: InvocationEnvironment) -> None:
-    opened(env)
-    assert kinds(env.invoke()) == {"a": LoginRefused, "b": LoginRefused}
-    assert set(kinds(env.invoke()).values()) == {CircuitOpen}
+def test_failure_of_the_half_open_attempt_is_not_published_again(env: InvocationEnvironment) -> None:
+    with_expired_open_circuit(env)
+    assert error_types(env.invoke()) == {"a": LoginRefused, "b": LoginRefused}
+    assert set(error_types(env.invoke()).values()) == {CircuitOpen}
     assert env.tried == 1
     assert env.listener.heard == []
 
 
 @pytest.mark.parametrize("kind", ["refused", "part"])
-def test_server_that_answers_is_no_longer_left_in_peace(kind: str, env: InvocationEnvironment) -> None:
-    opened(env).is_fixed()
+def test_answer_of_the_server_closes_the_circuit(kind: str, env: InvocationEnvironment) -> None:
+    with_expired_open_circuit(env).is_fixed()
     if kind == "refused":
         env.harness.env.scripts[0] = refusing(Request.OPEN)
-        assert set(kinds(env.invoke()).values()) == {RequestRefused}
+        assert set(error_types(env.invoke()).values()) == {RequestRefused}
     else:
         env.harness.env.max_write = 16 * 1024
         env.harness.s3.objects["big"] = bytes(2 * 1024 * 1024)
-        assert kinds(env.invoke("big", budget=1)) == {"big": CheckpointSaved}
+        assert error_types(env.invoke("big", budget=1)) == {"big": CheckpointSaved}
     assert len(env.listener.of(Recovered)) == 1
 
 
-def test_function_that_learned_nothing_lets_another_one_try(env: InvocationEnvironment) -> None:
-    opened(env).is_fixed()
+def test_function_that_did_not_connect_releases_the_half_open_attempt(env: InvocationEnvironment) -> None:
+    with_expired_open_circuit(env).is_fixed()
     gone = dataclasses.replace(env.harness.ref("a"), key="gone")
     (error,) = env.function().deliver([gone], env.harness.invocation()).values()
     assert isinstance(error, AlreadyGone)
     assert env.invoke() == {}
 
 
-def test_only_one_function_tries_at_a_time(env: InvocationEnvironment) -> None:
-    opened(env)
+def test_only_one_function_tries_while_half_open(env: InvocationEnvironment) -> None:
+    with_expired_open_circuit(env)
     others: list[dict[str, Exception]] = []
 
     def another_comes() -> None:
@@ -368,30 +366,30 @@ def test_only_one_function_tries_at_a_time(env: InvocationEnvironment) -> None:
 
     env.harness.env.before_connect[0] = another_comes
     assert env.invoke() == {}
-    assert set(kinds(others[0]).values()) == {CircuitOpen}
+    assert set(error_types(others[0]).values()) == {CircuitOpen}
     assert env.tried == 1
 
 
-def test_function_that_was_killed_lets_another_one_try_when_its_time_is_over(
+def test_half_open_attempt_of_a_killed_function_expires(
     env: InvocationEnvironment,
 ) -> None:
-    opened(env)
+    with_expired_open_circuit(env)
     ends_at = env.harness.deadline().ends_at
     found: list[dict[str, type]] = []
 
     def hangs() -> None:
         env.is_fixed()
         env.clock.now = ends_at - 1
-        found.append(kinds(env.invoke()))
+        found.append(error_types(env.invoke()))
         env.clock.now = ends_at
-        found.append(kinds(env.invoke()))
+        found.append(error_types(env.invoke()))
 
     env.harness.env.before_connect[0] = hangs
     env.invoke()
     assert found == [{"a": CircuitOpen, "b": CircuitOpen}, {}]
 
 
-# --- files that are refused alike ---
+# --- equal refusals of different files ---
 
 DENIED = refusing(Request.OPEN, Status.PERMISSION_DENIED)
 
@@ -410,12 +408,12 @@ def accepts_all(env: InvocationEnvironment) -> None:
     env.harness.env.scripts.clear()
 
 
-def test_partner_who_refuses_every_file_alike_is_asked_no_more_for_a_minute(
+def test_equal_refusals_of_all_files_open_the_circuit_for_a_minute(
     env: InvocationEnvironment,
 ) -> None:
     refuses_all(with_objects(env, "c"))
-    assert set(kinds(env.invoke()).values()) == {RequestRefused}
-    assert set(kinds(env.invoke()).values()) == {CircuitOpen}
+    assert set(error_types(env.invoke()).values()) == {RequestRefused}
+    assert set(error_types(env.invoke()).values()) == {CircuitOpen}
     (opened,) = env.listener.heard
     assert (opened.error, opened.failures, opened.retry_at) == (
         "PartnerRefusesWrites",
@@ -426,26 +424,26 @@ def test_partner_who_refuses_every_file_alike_is_asked_no_more_for_a_minute(
     assert env.tried == 1
 
 
-def test_refusals_of_different_objects_are_counted_over_invocations(env: InvocationEnvironment) -> None:
+def test_refusals_of_different_objects_are_counted_across_invocations(env: InvocationEnvironment) -> None:
     refuses_all(with_objects(env, "c"))
     for key in ("a", "a", "b", "b", "a"):
-        assert kinds(env.invoke(key)) == {key: RequestRefused}
+        assert error_types(env.invoke(key)) == {key: RequestRefused}
     assert env.listener.heard == []
-    assert kinds(env.invoke("c")) == {"c": RequestRefused}
-    assert kinds(env.invoke("a")) == {"a": CircuitOpen}
+    assert error_types(env.invoke("c")) == {"c": RequestRefused}
+    assert error_types(env.invoke("a")) == {"a": CircuitOpen}
 
 
-def test_file_that_is_accepted_in_between_ends_the_row(env: InvocationEnvironment) -> None:
+def test_accepted_file_resets_the_count_of_refusals(env: InvocationEnvironment) -> None:
     refuses_all(with_objects(env, "c", "good"))
     env.invoke("a", "b")
     accepts_all(env)
     assert env.invoke("good") == {}
     refuses_all(env)
-    assert kinds(env.invoke("c")) == {"c": RequestRefused}
+    assert error_types(env.invoke("c")) == {"c": RequestRefused}
     assert len(env.listener.of(Opened)) == 0
 
 
-def test_files_that_are_refused_beside_others_do_not_open_it(env: InvocationEnvironment) -> None:
+def test_refused_files_among_accepted_ones_do_not_open_the_circuit(env: InvocationEnvironment) -> None:
     def locked(asked: Asked) -> bytes | None:
         denied = asked.kind == Request.OPEN and "/locked/" in asked.texts[0]
         return status(asked, Status.PERMISSION_DENIED) if denied else None
@@ -453,13 +451,13 @@ def test_files_that_are_refused_beside_others_do_not_open_it(env: InvocationEnvi
     with_objects(env, *(f"locked/{number}" for number in range(8)))
     env.harness.env.scripts[0] = locked
     found = env.invoke()
-    assert kinds(found) == {f"locked/{number}": RequestRefused for number in range(8)}
+    assert error_types(found) == {f"locked/{number}": RequestRefused for number in range(8)}
     assert env.listener.of(Opened) == []
     assert env.reports.breaker_open == [False]
 
 
-def opened_by_refusals(env: InvocationEnvironment) -> InvocationEnvironment:
-    """The partner has refused everything, but his time is over."""
+def with_circuit_opened_by_refusals(env: InvocationEnvironment) -> InvocationEnvironment:
+    """Open the circuit by refusing every file, and let its open time pass."""
     refuses_all(with_objects(env, "c")).invoke()
     env.listener.heard.clear()
     env.reports.breaker_open.clear()
@@ -468,14 +466,14 @@ def opened_by_refusals(env: InvocationEnvironment) -> InvocationEnvironment:
     return env
 
 
-def test_one_function_tries_whether_files_are_accepted_again(env: InvocationEnvironment) -> None:
-    opened_by_refusals(env)
-    assert kinds(env.invoke("a")) == {"a": RequestRefused}
-    assert kinds(env.invoke("b")) == {"b": CircuitOpen}
+def test_one_function_tries_again_after_refused_files(env: InvocationEnvironment) -> None:
+    with_circuit_opened_by_refusals(env)
+    assert error_types(env.invoke("a")) == {"a": RequestRefused}
+    assert error_types(env.invoke("b")) == {"b": CircuitOpen}
     assert (env.tried, env.listener.heard) == (1, [])
     assert False not in env.reports.breaker_open, "it is still open"
     env.clock.now += 119
-    assert kinds(env.invoke("b")) == {"b": CircuitOpen}
+    assert error_types(env.invoke("b")) == {"b": CircuitOpen}
     env.clock.now += 1
     accepts_all(env)
     assert env.invoke() == {}
@@ -483,29 +481,29 @@ def test_one_function_tries_whether_files_are_accepted_again(env: InvocationEnvi
     assert recovered.error == "PartnerRefusesWrites"
 
 
-def test_another_directory_is_tried_at_once(env: InvocationEnvironment) -> None:
-    opened_by_refusals(env)
+def test_changed_directory_is_tried_at_once(env: InvocationEnvironment) -> None:
+    with_circuit_opened_by_refusals(env)
     env.clock.now -= 60
     accepts_all(env)
-    assert set(kinds(env.invoke()).values()) == {CircuitOpen}
+    assert set(error_types(env.invoke()).values()) == {CircuitOpen}
     changed = env.function()
     changed._directory = "elsewhere"
     assert env.invoke(function=changed) == {}
 
 
-def test_rest_of_a_large_batch_waits_and_opens_it_once(
+def test_refused_batch_is_cut_short_and_opens_the_circuit_once(
     env: InvocationEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(open_files, "FILES_AT_A_TIME", 4)
     refuses_all(with_objects(env, *(f"{number:02}" for number in range(20))))
-    found = kinds(env.invoke())
+    found = error_types(env.invoke())
     assert set(found.values()) == {RequestRefused, PartnerRefusesWrites}
     assert list(found.values()).count(RequestRefused) <= 4
     assert len(env.listener.of(Opened)) == 1
     assert env.reports.breaker_open == [True]
 
 
-# --- a person fixes the secret ---
+# --- changed secrets ---
 
 
 def test_changed_secret_is_tried_at_once(env: InvocationEnvironment) -> None:
@@ -519,7 +517,7 @@ def test_changed_secret_is_tried_at_once(env: InvocationEnvironment) -> None:
     assert len(env.listener.of(Recovered)) == 1
 
 
-def test_unchanged_secret_is_looked_at_and_nobody_connects(env: InvocationEnvironment) -> None:
+def test_unchanged_secret_is_read_again_without_a_connection(env: InvocationEnvironment) -> None:
     env.breaks(NO_LOGIN)
     function = env.function()
     env.invoke(function=function)
@@ -528,7 +526,7 @@ def test_unchanged_secret_is_looked_at_and_nobody_connects(env: InvocationEnviro
     assert (env.secret.reads, env.tried) == (reads + 1, 1)
 
 
-def test_secret_that_is_changed_to_another_wrong_one_is_tried_once(env: InvocationEnvironment) -> None:
+def test_changed_but_wrong_secret_is_tried_once(env: InvocationEnvironment) -> None:
     env.breaks(NO_LOGIN)
     env.invoke()
     env.secret.change()
@@ -537,7 +535,7 @@ def test_secret_that_is_changed_to_another_wrong_one_is_tried_once(env: Invocati
     assert env.tried == 2
 
 
-def test_fixed_secret_is_noticed_after_an_unusable_one(env: InvocationEnvironment) -> None:
+def test_fixed_secret_is_used_after_an_unusable_one(env: InvocationEnvironment) -> None:
     env.secret.text = "broken"
     function = env.function()
     for _ in range(4):
@@ -546,7 +544,7 @@ def test_fixed_secret_is_noticed_after_an_unusable_one(env: InvocationEnvironmen
     assert env.invoke(function=function) == {}
 
 
-def test_breaker_knows_nothing_of_the_login(env: InvocationEnvironment) -> None:
+def test_breaker_item_holds_nothing_of_the_login(env: InvocationEnvironment) -> None:
     env.breaks(NO_LOGIN)
     env.invoke()
     items = env.dynamodb.scan(TableName=TABLE)["Items"]
@@ -554,9 +552,9 @@ def test_breaker_knows_nothing_of_the_login(env: InvocationEnvironment) -> None:
     assert CANARY not in repr(items)
 
 
-def test_duplicates_are_settled_while_nothing_is_known_against_the_partner(
+def test_duplicates_need_no_connection_while_the_circuit_is_closed(
     env: InvocationEnvironment,
 ) -> None:
     env.invoke()
-    assert set(kinds(env.invoke()).values()) == {AlreadyDelivered}
+    assert set(error_types(env.invoke()).values()) == {AlreadyDelivered}
     assert env.tried == 1

@@ -1,4 +1,4 @@
-"""Of the names in the ledger only those are touched that are surely ours, here, and not newer."""
+"""Only names in the ledger that are ours, at this account and not newer are changed at the server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from s3_to_sftp.state.no_ledger import NoLedger
 from s3_to_sftp.state.remote_names import NameKind, RemoteName, RemoteNames
 from tests.support.ledger_environment import START, ref
 from tests.support.scripted_server import NOTHING, Asked, is_rename, refusing
-from tests.support.sftp_environment import SftpEnvironment as Environment
+from tests.support.sftp_environment import SftpEnvironment
 
 HERE = "u@sftp.partner.example:22"
 ELSEWHERE = ["u@sftp.other.example:22", "other@sftp.partner.example:22", "u@sftp.partner.example:2222"]
@@ -45,8 +45,8 @@ def aside(version: ObjectRef = MINE, **about: Any) -> RemoteName:
 
 
 @dataclass
-class Ledger(NoLedger):
-    """Keeps what it is told of names, or refuses.
+class RecordingLedger(NoLedger):
+    """Records the names that it is given, or refuses them.
 
     Attributes:
         noted: The names at each write.
@@ -61,14 +61,14 @@ class Ledger(NoLedger):
         self.noted.append(dict(lease.names.items()))
 
 
-class Harness:
-    """A lease on `MINE` with names that all stand at the partner, each with its own name as content."""
+class LeftoversEnvironment:
+    """A lease on `MINE` whose names all exist at the server, each file with its name as content."""
 
     def __init__(
         self, names: dict[str, RemoteName], *, version: ObjectRef = MINE, final: bool = True
     ) -> None:
         self.now = START
-        self.env = Environment()
+        self.env = SftpEnvironment()
         self.env.disk.directories |= {"inbox", "other"}
         for name in names:
             self.env.files[name] = bytearray(name.encode())
@@ -76,9 +76,9 @@ class Harness:
         if final:
             self.env.files[PATH] = bytearray(b"delivered")
         self.before = dict(self.env.files)
-        self.partner: SftpClient = self.env.partner()
-        self.partner.connect()
-        self.leftovers = Leftovers(self.partner, now=lambda: self.now)
+        self.client: SftpClient = self.env.client()
+        self.client.connect()
+        self.leftovers = Leftovers(self.client, now=lambda: self.now)
         self.lease = Lease(
             ref=version,
             owner="f",
@@ -88,12 +88,12 @@ class Harness:
             until=START + 900,
             names=RemoteNames({TEMPORARY: entry(version), **names}),
         )
-        self.ledger = Ledger()
+        self.ledger = RecordingLedger()
 
     @property
     def commit(self) -> Commit:
         return Commit(
-            temporary=TEMPORARY, remote_path=PATH, size=3, modified=None, server=self.partner.identity
+            temporary=TEMPORARY, remote_path=PATH, size=3, modified=None, server=self.client.identity
         )
 
     def journal(self, executor: Executor | None = None) -> NameJournal:
@@ -101,17 +101,17 @@ class Harness:
             self.lease,
             self.ledger,
             executor or InlineExecutor(),
-            account=lambda: self.partner.identity.account,
+            account=lambda: self.client.identity.account,
             now=lambda: self.now,
         )
 
     def prevent(self) -> None:
-        self.partner.run(
+        self.client.run(
             lambda session: self.leftovers.prevent_renames(session, self.lease, self.commit, self.journal())
         )
 
     def restore(self) -> None:
-        self.partner.run(lambda session: self.leftovers.restore(session, self.lease, PATH, self.journal()))
+        self.client.run(lambda session: self.leftovers.restore(session, self.lease, PATH, self.journal()))
 
     def sweep(self) -> None:
         self.lease.names.remove(TEMPORARY)  # it has its final name
@@ -126,8 +126,8 @@ class Harness:
     def remove(self) -> None:
         self.leftovers.remove(self.lease, list(self.lease.names))
 
-    def touched(self) -> set[str]:
-        """The names, but for that of this attempt, that were removed, moved or opened."""
+    def changed_by_request(self) -> set[str]:
+        """Return the names, except that of this attempt, that were removed, renamed or opened."""
         asked = [each for connection in self.env.made for each in connection.server.asked]
         kinds = {Request.REMOVE, Request.RENAME, Request.OPEN}
         names = {name for each in asked if each.kind in kinds or is_rename(each) for name in each.texts}
@@ -135,7 +135,7 @@ class Harness:
 
     @property
     def changed(self) -> set[str]:
-        """What has gone from the partner, or come there."""
+        """The names of files that were removed, created or changed."""
         return {name for name in {*self.before, *self.env.files} if self._differs(name)}
 
     def _differs(self, name: str) -> bool:
@@ -143,11 +143,11 @@ class Harness:
 
     @property
     def names(self) -> dict[str, RemoteName]:
-        """What the lease knows, but for the name of this attempt."""
+        """The names of the lease, except that of this attempt."""
         return {name: known for name, known in self.lease.names.items() if name != TEMPORARY}
 
 
-def operations(harness: Harness) -> list[Callable[[], None]]:
+def operations(harness: LeftoversEnvironment) -> list[Callable[[], None]]:
     return [
         harness.prevent,
         harness.restore,
@@ -158,10 +158,10 @@ def operations(harness: Harness) -> list[Callable[[], None]]:
     ]
 
 
-every_operation = pytest.mark.parametrize("operation", range(6))
+each_operation = pytest.mark.parametrize("operation", range(6))
 
 
-# --- whose names are touched ---
+# --- which names are changed ---
 
 
 def pending_elsewhere(version: ObjectRef, kind: NameKind, server: str) -> list[RemoteName]:
@@ -169,23 +169,21 @@ def pending_elsewhere(version: ObjectRef, kind: NameKind, server: str) -> list[R
 
 
 @pytest.mark.parametrize("server", ELSEWHERE)
-@pytest.mark.parametrize("stands", [True, False])
-def test_file_that_may_still_be_renamed_is_removed_where_another_name_leads_to_the_same_server(
-    server: str, *, stands: bool
-) -> None:
+@pytest.mark.parametrize("exists", [True, False])
+def test_pending_file_recorded_for_another_account_is_removed_here_too(server: str, *, exists: bool) -> None:
     names = {"inbox/.t": pending(OLDER, server=server)}
-    harness = Harness(names)
-    if not stands:
+    harness = LeftoversEnvironment(names)
+    if not exists:
         del harness.env.files["inbox/.t"]
     harness.prevent()
     assert "inbox/.t" not in harness.env.files
-    assert harness.names == names, "it may stand at the other one"
+    assert harness.names == names, "it may exist at the other one"
 
 
-@every_operation
+@each_operation
 @pytest.mark.parametrize("final", [True, False])
 @pytest.mark.parametrize("server", ELSEWHERE)
-def test_names_at_other_accounts_are_never_touched(server: str, *, final: bool, operation: int) -> None:
+def test_names_at_other_accounts_are_never_changed(server: str, *, final: bool, operation: int) -> None:
     names = {
         f"inbox/.{number}": known
         for number, known in enumerate(
@@ -195,9 +193,9 @@ def test_names_at_other_accounts_are_never_touched(server: str, *, final: bool, 
             for each in (entry(version, kind, server=server), *pending_elsewhere(version, kind, server))
         )
     }
-    harness = Harness(names, final=final)
+    harness = LeftoversEnvironment(names, final=final)
     operations(harness)[operation]()
-    assert harness.touched() & set(names) == set()
+    assert harness.changed_by_request() & set(names) == set()
     assert harness.names == names
     assert harness.changed <= {TEMPORARY}
 
@@ -205,44 +203,44 @@ def test_names_at_other_accounts_are_never_touched(server: str, *, final: bool, 
 @pytest.mark.parametrize(
     ("mine", "other"), [(MINE, UNORDERED), (UNORDERED, MINE), (ref(None), UNORDERED), (MINE, NEWER)]
 )
-@every_operation
-def test_names_of_versions_that_may_be_newer_are_never_touched(
+@each_operation
+def test_names_of_possibly_newer_versions_are_never_changed(
     operation: int, mine: ObjectRef, other: ObjectRef
 ) -> None:
     kinds = (NameKind.TEMPORARY, NameKind.ASIDE)
     names = {f"inbox/.{kind}": pending(other, kind) for kind in kinds}
     names |= {f"inbox/.{kind}-2": entry(other, kind) for kind in kinds}
-    harness = Harness(names, version=mine)
+    harness = LeftoversEnvironment(names, version=mine)
     if operation == operations(harness).index(harness.remove):
-        return  # it is told the names
+        return  # its caller names the files
     operations(harness)[operation]()
-    assert harness.touched() & set(names) == set()
+    assert harness.changed_by_request() & set(names) == set()
     assert harness.names == names
     assert harness.changed <= {TEMPORARY}
 
 
 @pytest.mark.parametrize("version", [MINE, OLDER, UNORDERED])
-def test_names_of_this_version_and_of_older_ones_are_swept(version: ObjectRef) -> None:
+def test_sweep_removes_names_of_this_version_and_older_ones(version: ObjectRef) -> None:
     mine = UNORDERED if version is UNORDERED else MINE
-    harness = Harness({"inbox/.t": entry(version), "inbox/.o": aside(version)}, version=mine)
+    harness = LeftoversEnvironment({"inbox/.t": entry(version), "inbox/.o": aside(version)}, version=mine)
     harness.sweep()
     assert harness.names == {}
     assert {"inbox/.t", "inbox/.o"}.isdisjoint(harness.env.files)
     assert harness.env.files[PATH] == b"delivered"
 
 
-def test_name_that_was_written_down_before_anybody_had_logged_in_is_removed() -> None:
-    harness = Harness({"inbox/.t": entry(server="")})
+def test_name_recorded_before_the_login_is_removed() -> None:
+    harness = LeftoversEnvironment({"inbox/.t": entry(server="")})
     harness.remove_dead()
     assert harness.names == {}
     assert "inbox/.t" not in harness.env.files
 
 
-# --- renames that may still happen ---
+# --- pending renames ---
 
 
-def test_files_are_voided_before_names_are_occupied() -> None:
-    harness = Harness(
+def test_pending_files_are_removed_before_aside_names_are_occupied() -> None:
+    harness = LeftoversEnvironment(
         {
             "inbox/.aside": pending(OLDER, NameKind.ASIDE),
             "inbox/.t": pending(OLDER),
@@ -263,24 +261,24 @@ def test_files_are_voided_before_names_are_occupied() -> None:
     assert harness.env.files["inbox/.aside"] == b""
 
 
-def test_file_that_is_about_to_be_renamed_is_not_voided() -> None:
-    harness = Harness({})
+def test_file_of_the_current_commit_is_not_removed() -> None:
+    harness = LeftoversEnvironment({})
     harness.lease.names.put(TEMPORARY, pending())
     harness.prevent()
     assert harness.changed == set()
 
 
-def test_names_without_a_pending_rename_cost_no_request() -> None:
-    harness = Harness({"inbox/.t": entry(OLDER), "inbox/.o": aside(OLDER)})
+def test_names_without_a_pending_rename_need_no_request() -> None:
+    harness = LeftoversEnvironment({"inbox/.t": entry(OLDER), "inbox/.o": aside(OLDER)})
     harness.env.connection(0).server.forget()
     harness.prevent()
     assert harness.env.connection(0).server.asked == []
 
 
 @pytest.mark.parametrize("kind", [NameKind.TEMPORARY, NameKind.ASIDE])
-def test_rename_that_cannot_be_prevented_is_waited_for(kind: NameKind) -> None:
+def test_rename_that_cannot_be_prevented_raises_earlier_rename_pending(kind: NameKind) -> None:
     names = {"inbox/.x": pending(OLDER, kind)}
-    harness = Harness(names)
+    harness = LeftoversEnvironment(names)
     if kind is NameKind.ASIDE:
         del harness.env.files["inbox/.x"]
     refuses = {Request.REMOVE, Request.RENAME, Request.OPEN}
@@ -292,21 +290,21 @@ def test_rename_that_cannot_be_prevented_is_waited_for(kind: NameKind) -> None:
     assert harness.names == names
 
 
-# --- the empty file that occupies a name ---
+# --- blockers ---
 
 
 @pytest.mark.parametrize(("age", "goes"), [(0, False), (DAY, False), (DAY + 1, True), (9 * DAY, True)])
 @pytest.mark.parametrize("version", [MINE, OLDER, NEWER])
-def test_blockers_are_removed_after_a_day_only(version: ObjectRef, age: int, goes: object) -> None:
+def test_blockers_are_removed_only_after_a_day(version: ObjectRef, age: int, goes: object) -> None:
     names = {"inbox/.o": entry(version, NameKind.BLOCKER, since=int(START) - age)}
-    harness = Harness(names)
+    harness = LeftoversEnvironment(names)
     harness.sweep()
     assert harness.names == ({} if goes else names)
     assert ("inbox/.o" in harness.env.files) == (not goes)
 
 
-def test_day_of_a_blocker_begins_when_it_is_put_there() -> None:
-    harness = Harness({"inbox/.o": pending(OLDER, NameKind.ASIDE, since=int(START) - 9 * DAY)})
+def test_day_of_a_blocker_starts_when_it_is_created() -> None:
+    harness = LeftoversEnvironment({"inbox/.o": pending(OLDER, NameKind.ASIDE, since=int(START) - 9 * DAY)})
     del harness.env.files["inbox/.o"]
     harness.prevent()
     harness.sweep()
@@ -317,13 +315,13 @@ def test_day_of_a_blocker_begins_when_it_is_put_there() -> None:
     assert harness.names == {}
 
 
-# --- files of the partner's that were moved aside ---
+# --- files of the partner that were moved aside ---
 
 
 @pytest.mark.parametrize("name", ["other/.o", ".o", "/inbox/.o", "inbox/more/.o"])
-def test_old_files_of_other_directories_are_not_touched(name: str) -> None:
+def test_aside_files_of_other_directories_are_not_changed(name: str) -> None:
     names = {name: aside()}
-    swept, restored = Harness(names), Harness(names, final=False)
+    swept, restored = LeftoversEnvironment(names), LeftoversEnvironment(names, final=False)
     swept.sweep()
     restored.restore()
     for harness in (swept, restored):
@@ -331,49 +329,49 @@ def test_old_files_of_other_directories_are_not_touched(name: str) -> None:
         assert harness.changed == set()
 
 
-def test_old_file_stays_where_the_new_one_is_not_seen() -> None:
+def test_aside_file_stays_while_the_new_file_is_not_visible() -> None:
     names = {"inbox/.o": aside()}
-    harness = Harness(names, final=False)
+    harness = LeftoversEnvironment(names, final=False)
     harness.sweep()
     assert harness.names == names
     assert harness.changed == set()
 
 
 @pytest.mark.parametrize("version", [MINE, OLDER])
-def test_old_file_that_may_still_be_moved_is_not_swept(version: ObjectRef) -> None:
+def test_sweep_keeps_an_aside_file_with_a_pending_rename(version: ObjectRef) -> None:
     names = {"inbox/.o": pending(version, NameKind.ASIDE)}
-    harness = Harness(names)
+    harness = LeftoversEnvironment(names)
     harness.sweep()
     assert harness.names == names
     assert harness.changed == set()
 
 
-def test_old_file_gets_its_name_back_when_nothing_has_it() -> None:
-    harness = Harness({"inbox/.o": aside()}, final=False)
+def test_aside_file_is_restored_when_the_final_name_is_free() -> None:
+    harness = LeftoversEnvironment({"inbox/.o": aside()}, final=False)
     harness.restore()
     assert harness.env.files[PATH] == b"inbox/.o"
     assert harness.names == {}
 
 
 @pytest.mark.parametrize("names", [{"inbox/.o": aside(OLDER)}, {"inbox/.b": entry(MINE, NameKind.BLOCKER)}])
-def test_only_what_this_version_has_moved_gets_its_name_back(names: dict[str, RemoteName]) -> None:
-    harness = Harness(names, final=False)
+def test_only_aside_files_of_this_version_are_restored(names: dict[str, RemoteName]) -> None:
+    harness = LeftoversEnvironment(names, final=False)
     harness.restore()
     assert harness.names == names
     assert harness.changed == set()
 
 
-def test_old_file_that_may_still_be_moved_is_not_forgotten_when_nothing_has_its_name() -> None:
+def test_aside_name_with_a_pending_rename_is_kept_when_the_final_name_is_free() -> None:
     names = {"inbox/.o": pending(MINE, NameKind.ASIDE)}
-    harness = Harness(names, final=False)
-    del harness.env.files["inbox/.o"]  # nor is it aside yet: the partner has taken it
+    harness = LeftoversEnvironment(names, final=False)
+    del harness.env.files["inbox/.o"]  # it is not aside yet either: the partner has collected it
     harness.restore()
     assert harness.names == names
 
 
-def test_file_that_has_the_name_is_not_replaced_by_an_old_one() -> None:
+def test_aside_file_does_not_replace_an_existing_file() -> None:
     names = {"inbox/.o": aside()}
-    harness = Harness(names)
+    harness = LeftoversEnvironment(names)
     harness.restore()
     assert harness.names == names
     assert harness.changed == set()
@@ -382,8 +380,10 @@ def test_file_that_has_the_name_is_not_replaced_by_an_old_one() -> None:
 # --- dead attempts ---
 
 
-def test_what_leads_to_the_file_to_resume_is_no_leftover() -> None:
-    harness = Harness({name: entry() for name in ("inbox/.r.part", "inbox/.r-2.part", "inbox/.dead.part")})
+def test_names_of_the_file_to_resume_are_not_leftovers() -> None:
+    harness = LeftoversEnvironment(
+        {name: entry() for name in ("inbox/.r.part", "inbox/.r-2.part", "inbox/.dead.part")}
+    )
     resume = Checkpoint(
         temporary="inbox/.r-2.part", offset=1, algorithm="CRC64NVME", crc=0, rounds_without_progress=0
     )
@@ -392,25 +392,25 @@ def test_what_leads_to_the_file_to_resume_is_no_leftover() -> None:
     assert harness.changed == {"inbox/.dead.part"}
 
 
-def test_partner_without_dead_files_is_not_asked() -> None:
-    harness = Harness({"inbox/.o": aside(), "inbox/.older": entry(OLDER)})
+def test_no_request_is_sent_without_dead_files() -> None:
+    harness = LeftoversEnvironment({"inbox/.o": aside(), "inbox/.older": entry(OLDER)})
     harness.env.connection(0).server.forget()
     assert not harness.leftovers.remove_dead(harness.lease, None)
     assert harness.env.connection(0).server.asked == []
 
 
-def test_all_that_was_sent_of_a_version_is_removed_and_nothing_else() -> None:
+def test_remove_all_removes_only_the_temporary_files_of_the_version() -> None:
     others = {"inbox/.o": aside(), "inbox/.older": entry(OLDER), "inbox/.b": entry(kind=NameKind.BLOCKER)}
-    harness = Harness({"inbox/.dead.part": entry(), **others})
+    harness = LeftoversEnvironment({"inbox/.dead.part": entry(), **others})
     harness.remove_all()
     assert harness.changed == {"inbox/.dead.part", TEMPORARY}
     assert harness.names == others
 
 
-@every_operation
-def test_name_of_what_may_not_be_removed_is_kept(operation: int) -> None:
+@each_operation
+def test_name_of_a_file_that_cannot_be_removed_is_kept(operation: int) -> None:
     names = {"inbox/.t": entry(), "inbox/.o": aside(), "inbox/.b": entry(kind=NameKind.BLOCKER)}
-    harness = Harness(names)
+    harness = LeftoversEnvironment(names)
     harness.env.connection(0).server.script = refusing(Request.REMOVE, Status.PERMISSION_DENIED)
     operations(harness)[operation]()
     assert harness.names == names
@@ -418,12 +418,12 @@ def test_name_of_what_may_not_be_removed_is_kept(operation: int) -> None:
 
 
 @pytest.mark.parametrize("final", [True, False])
-def test_lost_connection_is_no_error_of_what_is_delivered_or_was_refused(*, final: bool) -> None:
+def test_lost_connection_during_sweep_or_restore_raises_no_error(*, final: bool) -> None:
     def dead(_asked: Asked) -> bytes:
         return NOTHING
 
     names = {"inbox/.t": entry(), "inbox/.o": aside()}
-    harness = Harness(names, final=final)
+    harness = LeftoversEnvironment(names, final=final)
     harness.env.connection(0).server.script = dead
     if final:
         harness.sweep()
@@ -436,8 +436,8 @@ def test_lost_connection_is_no_error_of_what_is_delivered_or_was_refused(*, fina
 # --- the journal ---
 
 
-def test_name_is_written_down_before_the_old_file_gets_it() -> None:
-    harness = Harness({})
+def test_aside_name_is_recorded_before_the_move() -> None:
+    harness = LeftoversEnvironment({})
     name = aside_name(TEMPORARY, 3)
     with ThreadPoolExecutor(1) as threads:
         harness.journal(threads).will_move_aside(name).result()
@@ -445,26 +445,26 @@ def test_name_is_written_down_before_the_old_file_gets_it() -> None:
     assert harness.ledger.noted == [{TEMPORARY: entry(), name: known}]
 
 
-def test_names_that_cannot_be_written_down_are_not_used() -> None:
-    harness = Harness({})
+def test_aside_name_that_cannot_be_recorded_raises() -> None:
+    harness = LeftoversEnvironment({})
     harness.ledger.refuses = True
     with pytest.raises(LedgerError):
         harness.journal().will_move_aside("inbox/.o").result()
 
 
-def test_no_two_attempts_move_a_file_to_the_same_name() -> None:
+def test_each_attempt_has_its_own_aside_name() -> None:
     assert aside_name(TEMPORARY, 1) != aside_name(TEMPORARY, 2)
 
 
-def test_journal_tells_the_lease_what_has_become_of_names() -> None:
+def test_journal_updates_the_names_of_the_lease() -> None:
     names = {f"inbox/.{number}": pending(MINE, NameKind.ASIDE, since=1) for number in range(4)}
-    harness = Harness(names)
+    harness = LeftoversEnvironment(names)
     journal = harness.journal()
     journal.rename_resolved("inbox/.0")
     journal.blocked("inbox/.1")
     journal.gone("inbox/.2")
-    for tell in (journal.rename_resolved, journal.blocked, journal.gone):
-        tell("never heard of")
+    for report in (journal.rename_resolved, journal.blocked, journal.gone):
+        report("unknown")
     assert harness.names == {
         "inbox/.0": aside(since=1),
         "inbox/.1": entry(kind=NameKind.BLOCKER, since=int(START)),
@@ -472,12 +472,12 @@ def test_journal_tells_the_lease_what_has_become_of_names() -> None:
     }
 
 
-def test_account_of_names_is_noted_once_it_is_known() -> None:
+def test_account_of_names_is_recorded_after_the_login() -> None:
     names = {
         "inbox/.t": entry(server=""),
         "inbox/.u": entry(server=ELSEWHERE[0]),
         "o": entry(OLDER, server=""),
     }
-    harness = Harness(names)
+    harness = LeftoversEnvironment(names)
     harness.leftovers.note_server(harness.lease)
     assert harness.names == {**names, "inbox/.t": replace(names["inbox/.t"], server=HERE)}

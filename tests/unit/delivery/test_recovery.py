@@ -1,4 +1,4 @@
-"""What became of a file that was complete: an answer is a fact, silence is unknown, evidence alone counts."""
+"""The verdict on a complete file: an answer is a fact, silence is unknown, only evidence counts."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def file(size: int | None = SIZE, mtime: int | None = MTIME) -> PathStatus:
 
 @dataclass(frozen=True)
 class Case:
-    """A commit, and what is found later.
+    """A commit, and what the server shows later.
 
     Attributes:
-        unanswered: A RENAME may have been sent, and was not answered.
-        modified: The modification time that the temporary file had, where the server told.
+        unanswered: A RENAME may have been sent and was not answered.
+        modified: The modification time of the temporary file, if the server returned one.
     """
 
     unanswered: bool
@@ -93,45 +93,45 @@ CASES = [
 
 
 def expected(case: Case) -> Verdict:
-    """Apply the rules in words, the first that applies."""
-    # A file under a name that nobody else can have made up was not renamed, whatever else is seen.
+    """Return the verdict of the first rule that applies."""
+    # A file under the random temporary name was not renamed, whatever else is visible.
     if case.temporary.present:
-        # It gets its final name when it is as it was, and wanted there; otherwise everything is sent anew.
+        # It is renamed if it is unchanged and still has this final name; otherwise the object starts over.
         is_whole = case.temporary == file()
         return Verdict.PUBLISH if is_whole and not case.has_other_path else Verdict.START_OVER
-    # An answered refusal is a fact: there is no final name. A file that is not seen whole is not renamed.
+    # An answered refusal is a fact: the file was not renamed. Only a visibly complete file is renamed.
     if not case.unanswered:
         return Verdict.START_OVER
-    # Another account is another story: what was sent elsewhere was not sent here.
+    # What was sent to another account was not sent to this one.
     if case.is_other_account:
         return Verdict.START_OVER
-    # The evidence: the final name, seen with the size and modification time of the temporary file.
+    # The evidence: the final name has the size and modification time of the temporary file.
     if case.final == file() and case.modified is not None:
         return Verdict.DELIVERED
-    # The temporary file is gone, and nobody sees where to; or nothing can be seen at all.
+    # The temporary file is gone without evidence of a rename, or nothing is visible.
     return Verdict.UNKNOWN
 
 
-def test_every_combination_is_judged_by_the_rules() -> None:
+def test_every_combination_gets_the_verdict_of_the_rules() -> None:
     assert len(CASES) == 2 * 5 * 2 * 5 * 7 * 2
     wrong = [(case, verdict) for case in CASES if (verdict := case.verdict()) is not expected(case)]
     assert wrong == []
 
 
-def test_nothing_is_delivered_without_the_file_of_the_same_size_and_time_under_the_final_name() -> None:
+def test_delivered_requires_the_final_name_with_equal_size_and_modification_time() -> None:
     delivered = [case for case in CASES if case.verdict() is Verdict.DELIVERED]
     assert delivered
     assert {(case.final, case.modified, case.unanswered) for case in delivered} == {(file(), MTIME, True)}
     assert not any(case.temporary.present or case.is_other_account for case in delivered)
 
 
-def test_nothing_is_renamed_that_is_not_seen_whole() -> None:
+def test_publish_requires_the_complete_temporary_file() -> None:
     for case in CASES:
         if case.verdict() is Verdict.PUBLISH:
             assert case.temporary == file(), case
 
 
-def test_a_refusal_is_never_unknown_and_silence_is_sent_anew_only_where_that_cannot_double_it() -> None:
+def test_refusal_is_never_unknown_and_silence_restarts_only_without_risk_of_a_duplicate() -> None:
     for case in CASES:
         if not case.unanswered:
             assert case.verdict() is not Verdict.UNKNOWN, case
@@ -139,77 +139,74 @@ def test_a_refusal_is_never_unknown_and_silence_is_sent_anew_only_where_that_can
             assert case.temporary.present or case.is_other_account, case
 
 
-# By name
+# Examples
 
 
-def refused(temporary: PathStatus, final: PathStatus = ABSENT) -> Case:
+def refused_case(temporary: PathStatus, final: PathStatus = ABSENT) -> Case:
     return Case(unanswered=False, server=SAME, path=PATH, temporary=temporary, final=final)
 
 
-def silent(temporary: PathStatus, final: PathStatus, server: ServerIdentity = SAME) -> Case:
+def unanswered_case(temporary: PathStatus, final: PathStatus, server: ServerIdentity = SAME) -> Case:
     return Case(unanswered=True, server=server, path=PATH, temporary=temporary, final=final)
 
 
 @pytest.mark.parametrize("final", FINALS)
-def test_a_rename_was_refused_and_somebody_cleared_the_file_away(final: PathStatus) -> None:
-    assert refused(ABSENT, final).verdict() is Verdict.START_OVER
+def test_refused_rename_of_a_removed_file_starts_over(final: PathStatus) -> None:
+    assert refused_case(ABSENT, final).verdict() is Verdict.START_OVER
 
 
 @pytest.mark.parametrize("final", FINALS)
-def test_a_rename_is_refused_with_no_such_file_while_the_file_stands(final: PathStatus) -> None:
-    assert refused(file(), final).verdict() is Verdict.PUBLISH
+def test_refused_rename_of_an_existing_file_is_published_again(final: PathStatus) -> None:
+    assert refused_case(file(), final).verdict() is Verdict.PUBLISH
 
 
-def test_a_rename_was_refused_and_the_file_cannot_be_seen() -> None:
-    assert refused(HIDDEN, HIDDEN).verdict() is Verdict.START_OVER
+def test_refused_rename_of_an_invisible_file_starts_over() -> None:
+    assert refused_case(HIDDEN, HIDDEN).verdict() is Verdict.START_OVER
 
 
 @pytest.mark.parametrize("server", OTHER_ACCOUNTS, ids=["user", "host", "port"])
-def test_the_connection_was_lost_at_one_server_and_another_has_nothing(server: ServerIdentity) -> None:
-    assert silent(ABSENT, ABSENT, server).verdict() is Verdict.START_OVER
+def test_unanswered_rename_at_another_account_starts_over(server: ServerIdentity) -> None:
+    assert unanswered_case(ABSENT, ABSENT, server).verdict() is Verdict.START_OVER
 
 
-def test_the_server_behind_the_address_was_exchanged_and_has_nothing() -> None:
-    assert silent(ABSENT, ABSENT, OTHER_KEY).verdict() is Verdict.UNKNOWN
+def test_unanswered_rename_is_unknown_at_a_server_with_another_host_key() -> None:
+    assert unanswered_case(ABSENT, ABSENT, OTHER_KEY).verdict() is Verdict.UNKNOWN
 
 
-def test_the_file_has_lost_its_tail_at_the_partner() -> None:
-    assert silent(file(size=SIZE - 1), file()).verdict() is Verdict.START_OVER
+def test_truncated_temporary_file_starts_over() -> None:
+    assert unanswered_case(file(size=SIZE - 1), file()).verdict() is Verdict.START_OVER
 
 
-def test_the_old_file_was_moved_aside_and_the_partner_swept_the_temporary_one() -> None:
-    assert silent(ABSENT, ABSENT).verdict() is Verdict.UNKNOWN
+def test_file_absent_under_both_names_after_an_unanswered_rename_is_unknown() -> None:
+    # The partner collected the file at once, or moved it aside and deleted the temporary one.
+    assert unanswered_case(ABSENT, ABSENT).verdict() is Verdict.UNKNOWN
 
 
-def test_yesterdays_file_is_as_long_as_todays() -> None:
-    assert silent(ABSENT, file(mtime=MTIME - 86_400)).verdict() is Verdict.UNKNOWN
+def test_final_file_of_equal_size_and_older_time_is_unknown() -> None:
+    assert unanswered_case(ABSENT, file(mtime=MTIME - 86_400)).verdict() is Verdict.UNKNOWN
 
 
-def test_the_partner_collects_files_at_once() -> None:
-    assert silent(ABSENT, ABSENT).verdict() is Verdict.UNKNOWN
+def test_unanswered_rename_in_a_drop_box_is_unknown() -> None:
+    assert unanswered_case(HIDDEN, HIDDEN).verdict() is Verdict.UNKNOWN
 
 
-def test_a_drop_box_shows_nothing() -> None:
-    assert silent(HIDDEN, HIDDEN).verdict() is Verdict.UNKNOWN
+def test_final_file_with_equal_size_and_time_is_delivered() -> None:
+    assert unanswered_case(ABSENT, file()).verdict() is Verdict.DELIVERED
 
 
-def test_the_answer_to_a_rename_that_happened_was_lost() -> None:
-    assert silent(ABSENT, file()).verdict() is Verdict.DELIVERED
-
-
-def test_the_rename_that_was_lost_never_happened() -> None:
-    assert silent(file(), file(mtime=MTIME - 86_400)).verdict() is Verdict.PUBLISH
+def test_complete_temporary_file_after_an_unanswered_rename_is_published() -> None:
+    assert unanswered_case(file(), file(mtime=MTIME - 86_400)).verdict() is Verdict.PUBLISH
 
 
 @pytest.mark.parametrize("unanswered", [True, False])
-def test_the_directory_was_changed_while_the_message_was_dead_lettered(
+def test_changed_directory_starts_over(
     unanswered: bool,  # noqa: FBT001 - pytest names the argument
 ) -> None:
     case = Case(unanswered=unanswered, server=SAME, path="outbox/a", temporary=file(), final=ABSENT)
     assert case.verdict() is Verdict.START_OVER
 
 
-# What a person is told
+# The error
 
 COMMIT = Commit(
     temporary="inbox/.t.part",
@@ -222,7 +219,7 @@ COMMIT = Commit(
 
 
 @pytest.mark.parametrize(
-    ("final", "told"),
+    ("final", "description"),
     [
         (ABSENT, f"'{PATH}' is not there"),
         (HIDDEN, f"'{PATH}' cannot be seen"),
@@ -230,15 +227,15 @@ COMMIT = Commit(
     ],
     ids=["absent", "hidden", "another"],
 )
-def test_who_has_to_ask_the_partner_is_told_what_is_known(final: PathStatus, told: str) -> None:
+def test_unknown_outcome_error_describes_the_final_name(final: PathStatus, description: str) -> None:
     error = outcome_unknown(COMMIT, final=final, asides=[])
-    assert told in error.reason
+    assert description in error.reason
     assert "us@sftp.example:22" in error.reason
     assert f"whether '{PATH}' with {SIZE} bytes has arrived" in error.hint
     assert "may be" not in error.hint
     assert error.disposition is Disposition.PERMANENT
 
 
-def test_who_has_to_ask_the_partner_is_told_where_the_old_file_may_be() -> None:
+def test_unknown_outcome_error_lists_the_aside_files() -> None:
     error = outcome_unknown(COMMIT, final=ABSENT, asides=["a.old", "b.old"])
     assert "before may be 'a.old' or 'b.old'." in error.hint

@@ -1,4 +1,4 @@
-"""One key, one path, never outside the directory."""
+"""Every key has its own remote path, never outside the directory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from s3_to_sftp.delivery.remote_path import SourceDirectory, directory_of, never
 from s3_to_sftp.errors import RemotePathRefused
 from s3_to_sftp.sftp.temporary_names import temporary_path
 
-# Keys as somebody hostile would make them: the dangerous pieces more often than chance would.
+# Hostile keys: dangerous parts occur more often than by chance.
 KEYS = st.lists(
     st.one_of(st.sampled_from(["..", ".", "", "/", "a", "\\", "\n", "\0", "ü", " ", "\ud800"]), st.text()),
     min_size=1,
@@ -29,7 +29,7 @@ def path_or_none(directory: str, key: str) -> str | None:
 
 
 @given(DIRECTORIES, KEYS, KEYS)
-def test_two_keys_never_share_a_path(directory: str, one: str, other: str) -> None:
+def test_different_keys_never_share_a_path(directory: str, one: str, other: str) -> None:
     path = path_or_none(directory, one)
     if path is not None and one != other:
         assert posixpath.normpath(path) != posixpath.normpath(path_or_none(directory, other) or "")
@@ -45,7 +45,7 @@ def test_no_key_leaves_the_directory(directory: str, key: str) -> None:
 
 
 @given(DIRECTORIES, KEYS)
-def test_every_accepted_path_can_be_sent(directory: str, key: str) -> None:
+def test_every_accepted_path_can_be_encoded(directory: str, key: str) -> None:
     path = path_or_none(directory, key)
     if path is not None:
         path.encode()
@@ -64,7 +64,7 @@ def test_every_accepted_path_can_be_sent(directory: str, key: str) -> None:
         ("//", "/a/b.csv"),
     ],
 )
-def test_directories_of_the_key_are_kept_below_the_directory(directory: str, path: str) -> None:
+def test_key_is_the_path_below_the_directory(directory: str, path: str) -> None:
     assert remote_path(directory=directory, key="a/b.csv") == path
 
 
@@ -86,7 +86,7 @@ def test_directories_of_the_key_are_kept_below_the_directory(directory: str, pat
         "ü" * 127,
     ],
 )
-def test_odd_but_harmless_key_is_kept_as_it_is(key: str) -> None:
+def test_unusual_but_harmless_key_is_kept_unchanged(key: str) -> None:
     assert remote_path(directory="inbox", key=key) == f"inbox/{key}"
 
 
@@ -117,14 +117,14 @@ def test_odd_but_harmless_key_is_kept_as_it_is(key: str) -> None:
         ("\ud800", "not valid Unicode"),
     ],
 )
-def test_dangerous_key_is_refused_with_the_reason(key: str, why: str) -> None:
+def test_dangerous_key_is_refused_with_a_reason(key: str, why: str) -> None:
     with pytest.raises(RemotePathRefused, match=why) as raised:
         remote_path(directory="inbox", key=key)
     assert repr(key) in str(raised.value)
 
 
 @pytest.mark.parametrize("key", ["~/a", "~root/a", "~root/b/c"])
-def test_home_in_front_of_a_key_is_refused_where_a_server_might_expand_it(key: str) -> None:
+def test_leading_tilde_is_refused_only_without_a_directory(key: str) -> None:
     with pytest.raises(RemotePathRefused, match="would leave the directory of the login"):
         remote_path(directory="", key=key)
     assert remote_path(directory="inbox", key=key) == f"inbox/{key}"
@@ -144,12 +144,12 @@ def test_home_in_front_of_a_key_is_refused_where_a_server_might_expand_it(key: s
         ("a\n", ""),
     ],
 )
-def test_filter_that_no_deliverable_key_has_is_found(prefix: str, suffix: str) -> None:
+def test_filter_without_deliverable_keys_is_detected(prefix: str, suffix: str) -> None:
     assert never_delivered(prefix=prefix, suffix=suffix)
 
 
 @given(KEYS, KEYS, KEYS)
-def test_filter_that_is_found_has_no_deliverable_key(prefix: str, middle: str, suffix: str) -> None:
+def test_detected_filter_matches_no_deliverable_key(prefix: str, middle: str, suffix: str) -> None:
     if never_delivered(prefix=prefix, suffix=suffix):
         assert path_or_none("inbox", prefix + middle + suffix) is None
 
@@ -157,11 +157,11 @@ def test_filter_that_is_found_has_no_deliverable_key(prefix: str, middle: str, s
 @pytest.mark.parametrize(
     ("prefix", "suffix"), [("", ""), ("in", ""), ("in/", ".csv"), (".", "."), ("in/..", "a"), ("", "/a.csv")]
 )
-def test_filter_of_deliverable_keys_is_let_through(prefix: str, suffix: str) -> None:
+def test_filter_with_deliverable_keys_is_accepted(prefix: str, suffix: str) -> None:
     assert never_delivered(prefix=prefix, suffix=suffix) == ""
 
 
-def test_temporary_name_stands_in_the_same_directory_and_is_hidden() -> None:
+def test_temporary_name_is_hidden_in_the_same_directory() -> None:
     path = temporary_path("in/box/report.csv", token="0123")
     assert posixpath.dirname(path) == "in/box"
     assert posixpath.basename(path).startswith(".")
@@ -177,7 +177,7 @@ def test_temporary_name_differs_between_files() -> None:
 
 
 @given(st.text(min_size=1, max_size=255))
-def test_temporary_name_is_short_however_long_the_final_one_is(name: str) -> None:
+def test_temporary_name_is_shorter_than_64_bytes(name: str) -> None:
     path = path_or_none("", name)
     if path is not None:
         assert len(posixpath.basename(temporary_path(path, token="0" * 16)).encode()) < 64
@@ -212,6 +212,6 @@ SOURCES = [
         ("d", "in/a", "/inbox"),
     ],
 )
-def test_the_directory_is_that_of_the_source_or_of_all(bucket: str, key: str, directory: str) -> None:
+def test_directory_is_that_of_the_source_or_the_default(bucket: str, key: str, directory: str) -> None:
     for sources in (SOURCES, SOURCES[::-1]):
         assert directory_of(bucket, key, sources, otherwise="/inbox") == directory

@@ -1,4 +1,4 @@
-"""Whatever way an object is announced, it goes to the directory of its source."""
+"""Every event of an object is delivered, to the directory of its source."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from s3_to_sftp.errors import PartnerUnreachable
 from s3_to_sftp.s3.object_ref import ObjectRef
 from tests.support.lambda_events import eventbridge_event, lambda_context, sqs_event
 from tests.support.memory_s3 import BUCKET, MemoryS3
-from tests.support.sftp_environment import SftpEnvironment as Environment
+from tests.support.sftp_environment import SftpEnvironment
 
 KEY = "a+b %41.csv"
 
 
-class Tried:
-    """Delivers nothing, and remembers what it was asked for."""
+class RecordingRunner:
+    """Delivers nothing and records the requested objects."""
 
     def __init__(self) -> None:
         self.refs: list[ObjectRef] = []
@@ -34,40 +34,40 @@ class Tried:
         return dict.fromkeys(refs, self.error) if self.error else {}
 
     def flush(self) -> None:
-        """Nothing is announced."""
+        """Publish nothing."""
 
 
 @pytest.fixture
-def tried(monkeypatch: pytest.MonkeyPatch) -> Tried:
-    tried = Tried()
-    fake: Any = tried
+def runner(monkeypatch: pytest.MonkeyPatch) -> RecordingRunner:
+    runner = RecordingRunner()
+    fake: Any = runner
     function = App(runner=fake, disposition=None, publisher=fake)
     monkeypatch.setattr(handler, "_app", lambda: function)
-    return tried
+    return runner
 
 
-def test_event_of_eventbridge_in_a_queue_is_delivered(tried: Tried) -> None:
+def test_queued_eventbridge_event_is_delivered(runner: RecordingRunner) -> None:
     body = json.dumps(eventbridge_event("bucket", KEY))
     assert handler.lambda_handler(sqs_event(m1=body), lambda_context()) == {"batchItemFailures": []}
-    assert [ref.key for ref in tried.refs] == [KEY]
+    assert [ref.key for ref in runner.refs] == [KEY]
 
 
-def test_event_that_eventbridge_invokes_the_function_with_is_delivered(tried: Tried) -> None:
+def test_direct_eventbridge_event_is_delivered(runner: RecordingRunner) -> None:
     assert handler.lambda_handler(eventbridge_event("bucket", KEY), lambda_context()) is None
-    assert [ref.key for ref in tried.refs] == [KEY]
+    assert [ref.key for ref in runner.refs] == [KEY]
 
 
-def test_event_that_eventbridge_invokes_the_function_with_is_retried_by_lambda(tried: Tried) -> None:
-    tried.error = PartnerUnreachable("no answer.", hint="")
+def test_failure_of_a_direct_eventbridge_event_raises(runner: RecordingRunner) -> None:
+    runner.error = PartnerUnreachable("no answer.", hint="")
     with pytest.raises(PartnerUnreachable):
         handler.lambda_handler(eventbridge_event("bucket", KEY), lambda_context())
 
 
-def test_object_goes_to_the_directory_of_its_source() -> None:
-    s3, env = MemoryS3({"in/a.csv": b"a", "out/b.csv": b"b"}), Environment()
+def test_object_is_delivered_to_the_directory_of_its_source() -> None:
+    s3, env = MemoryS3({"in/a.csv": b"a", "out/b.csv": b"b"}), SftpEnvironment()
     delivery = Delivery(
         s3=s3,
-        sftp=env.partner(),
+        sftp=env.client(),
         directory="inbox",
         sources=[SourceDirectory(bucket=BUCKET, prefix="out/", directory="outbox")],
     )

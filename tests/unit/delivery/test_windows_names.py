@@ -1,4 +1,4 @@
-"""Names that a server on Windows would not keep: refused before a byte is sent, for what they are."""
+"""Names that are invalid on a Windows server are refused, with the reason, before a byte is sent."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from s3_to_sftp.state.receipt import Receipt
 from tests.support.delivery_environment import DeliveryEnvironment
 from tests.support.ledger_environment import TABLE, create_table
 from tests.support.memory_s3 import MemoryS3
-from tests.support.sftp_environment import MemoryConnection
-from tests.support.sftp_environment import SftpEnvironment as Environment
+from tests.support.sftp_environment import MemoryConnection, SftpEnvironment
 from tests.unit.delivery.test_batch import SIZES, deliver, delivery
 
 WINDOWS = [
@@ -73,18 +72,18 @@ HARMLESS = [
 
 
 @pytest.mark.parametrize("identification", WINDOWS)
-def test_server_that_says_that_it_runs_on_windows_is_known(identification: str) -> None:
+def test_identification_of_a_windows_server_is_recognised(identification: str) -> None:
     assert is_windows(identification)
 
 
 @pytest.mark.parametrize("identification", OTHERS)
-def test_other_servers_keep_their_names(identification: str) -> None:
+def test_other_identifications_are_not_taken_for_windows(identification: str) -> None:
     assert not is_windows(identification)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("directory", ["", "inbox", "/C:/inbox", "C:/inbox/"])
-def test_name_that_windows_would_not_keep_is_refused(name: str, directory: str) -> None:
+def test_name_that_is_invalid_on_windows_is_refused(name: str, directory: str) -> None:
     path = f"{directory.rstrip('/')}/{name}" if directory else name
     with pytest.raises(RemotePathRefused, match=HOSTILE[name]) as raised:
         require_valid_name(path, directories=[directory] if directory else [])
@@ -94,13 +93,13 @@ def test_name_that_windows_would_not_keep_is_refused(name: str, directory: str) 
 
 @pytest.mark.parametrize("name", HARMLESS)
 @pytest.mark.parametrize("directory", ["", "inbox", "/C:/inbox", "C:/inbox/"])
-def test_other_names_are_kept(name: str, directory: str) -> None:
+def test_valid_windows_name_is_accepted(name: str, directory: str) -> None:
     path = f"{directory.rstrip('/')}/{name}" if directory else name
     require_valid_name(path, directories=[directory] if directory else [])
 
 
-def windows_env() -> Environment:
-    env = Environment()
+def windows_env() -> SftpEnvironment:
+    env = SftpEnvironment()
     serve = env.serve
 
     def on_windows(number: int) -> MemoryConnection:
@@ -113,7 +112,7 @@ def windows_env() -> Environment:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_nothing_is_sent_under_such_a_name(size: str) -> None:
+def test_object_with_an_invalid_windows_name_is_not_sent(size: str) -> None:
     s3, env = MemoryS3({"a.txt:stream": SIZES[size], "b": SIZES[size]}), windows_env()
     env.disk.directories.add("inbox")
     with pytest.raises(RemotePathRefused, match="runs on Windows"):
@@ -124,14 +123,14 @@ def test_nothing_is_sent_under_such_a_name(size: str) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_such_a_name_is_any_other_on_other_servers(size: str) -> None:
-    s3, env = MemoryS3({"a.txt:stream": SIZES[size]}), Environment()
+def test_invalid_windows_name_is_delivered_to_other_servers(size: str) -> None:
+    s3, env = MemoryS3({"a.txt:stream": SIZES[size]}), SftpEnvironment()
     env.disk.directories.add("inbox")
     deliver(delivery(s3, env), s3.ref("a.txt:stream"))
     assert set(env.files) == {"inbox/a.txt:stream"}
 
 
-# --- names that differ, and are one file ---
+# --- different names of one file ---
 
 
 @pytest.fixture
@@ -145,9 +144,7 @@ def harness(dynamodb: Any) -> Iterator[DeliveryEnvironment]:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_key_whose_file_is_another_keys_is_refused_and_leaves_nothing(
-    harness: DeliveryEnvironment, size: str
-) -> None:
+def test_key_that_maps_to_the_file_of_another_key_is_refused(harness: DeliveryEnvironment, size: str) -> None:
     harness.s3.objects |= {"Öl/Report.csv": SIZES[size], "öl/REPORT.CSV": SIZES[size][::-1]}
     first, second = harness.ref("Öl/Report.csv"), harness.ref("öl/REPORT.CSV")
     assert isinstance(deliver_one(harness, first), Receipt)
@@ -162,34 +159,36 @@ def test_key_whose_file_is_another_keys_is_refused_and_leaves_nothing(
     )
 
 
-def test_keys_that_are_two_files_are_both_delivered(harness: DeliveryEnvironment) -> None:
+def test_keys_that_map_to_different_files_are_both_delivered(harness: DeliveryEnvironment) -> None:
     harness.s3.objects |= {"straße": b"1", "strasse": b"2"}
     assert isinstance(deliver_one(harness, harness.ref("straße")), Receipt)
     assert isinstance(deliver_one(harness, harness.ref("strasse")), Receipt)
 
 
-def test_letters_without_a_capital_of_their_own_are_two_files(harness: DeliveryEnvironment) -> None:
+def test_letters_without_their_own_uppercase_form_map_to_different_files(
+    harness: DeliveryEnvironment,
+) -> None:
     harness.s3.objects |= {"\u0131": b"1", "i": b"2", "\u017f": b"3", "s": b"4"}
     for key in ("\u0131", "i", "\u017f", "s"):
         assert isinstance(deliver_one(harness, harness.ref(key)), Receipt)
 
 
-def test_nothing_is_left_of_a_name_that_is_refused(harness: DeliveryEnvironment) -> None:
+def test_refused_name_leaves_no_temporary_name_in_the_ledger(harness: DeliveryEnvironment) -> None:
     harness.s3.objects |= {"CON.txt": b"x"}
     ref = harness.ref("CON.txt")
     assert isinstance(deliver_one(harness, ref), RemotePathRefused)
     assert harness.temporaries(ref) == set()
 
 
-def test_upper_and_lower_case_are_two_files_on_other_servers(harness: DeliveryEnvironment) -> None:
-    harness.env = Environment(disk=harness.env.disk)
+def test_other_servers_distinguish_upper_and_lower_case(harness: DeliveryEnvironment) -> None:
+    harness.env = SftpEnvironment(disk=harness.env.disk)
     harness.s3.objects |= {"A": b"1", "a": b"2"}
     for key in ("A", "a"):
         assert isinstance(deliver_one(harness, harness.ref(key)), Receipt)
     assert harness.env.files == {"inbox/A": b"1", "inbox/a": b"2"}
 
 
-def test_file_belongs_to_the_server_and_login_where_it_is(harness: DeliveryEnvironment) -> None:
+def test_file_claim_applies_to_one_server_and_login(harness: DeliveryEnvironment) -> None:
     ledger = harness.ledger.function("f")
     harness.s3.objects |= {"A": b"1", "a": b"2"}
     upper, lower = (

@@ -1,4 +1,4 @@
-"""Each outcome has its consequence: acknowledged, returned to the queue, continued or dead-lettered."""
+"""The disposition of a message: acknowledged, returned to the queue, continued or dead-lettered."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ RETRY_FOR = 3600.0
 def message(
     *, history: RetryHistory | None = None, sent_at: float = SENT_AT, objects: tuple[ObjectRef, ...] = (A,)
 ) -> Message:
-    """A message as it is received, the first time or after it was returned to the queue."""
+    """Return a message as received for the first time, or after it was returned to the queue."""
     attributes = {}
     if history is not None:
         attributes["retries"] = {"stringValue": history.as_text(sent=sent_at), "dataType": "String"}
@@ -76,12 +76,12 @@ def record_of(ref: ObjectRef) -> Any:
 
 
 @dataclass
-class Staged:
+class ReturnedMessage:
     """A message that was returned to the queue.
 
     Attributes:
         body: Its body.
-        history: What it carries along.
+        history: Its retry history.
         delay: Seconds.
     """
 
@@ -90,21 +90,21 @@ class Staged:
     delay: float
 
     @property
-    def announces(self) -> list[ObjectRef]:
+    def objects(self) -> list[ObjectRef]:
         return objects_in_message(self.body)
 
 
-class NotingQueue:
-    """Notes what it is asked for, and refuses what it is told to."""
+class RecordingQueue:
+    """Records its operations, and refuses those in `refused`."""
 
     def __init__(self, events: list[str]) -> None:
         self.events = events
-        self.sent: list[Staged] = []
+        self.sent: list[ReturnedMessage] = []
         self.dead_lettered: list[dict[str, str]] = []
         self.continued: list[str] = []
         self.refused: set[str] = set()
 
-    def _note(self, what: str) -> None:
+    def _record(self, what: str) -> None:
         if what in self.refused:
             raise QueueError(f"{what} did not work.", hint="")
         self.events.append(what)
@@ -114,19 +114,19 @@ class NotingQueue:
         return [sent.delay for sent in self.sent]
 
     def return_to_queue(self, _message: Message, *, body: str, history: RetryHistory, delay: float) -> None:
-        self._note("return to queue")
-        self.sent.append(Staged(body, history, delay))
+        self._record("return to queue")
+        self.sent.append(ReturnedMessage(body, history, delay))
 
     def dead_letter(self, _message: Message, **why: str) -> None:
-        self._note("dead_letter")
+        self._record("dead_letter")
         self.dead_lettered.append(why)
 
     def send_continuation(self, _message: Message, *, body: str) -> None:
-        self._note("continue")
+        self._record("continue")
         self.continued.append(body)
 
     def acknowledge(self, _message: Message) -> None:
-        self._note("acknowledge")
+        self._record("acknowledge")
 
 
 class RecordingPublisher(NullPublisher):
@@ -138,7 +138,7 @@ class RecordingPublisher(NullPublisher):
     def failed(
         self, ref: ObjectRef | None, error: DeliveryError, *, attempt: int, remote_path: str | None = None
     ) -> None:
-        self.events.append("announce")
+        self.events.append("publish")
         self.failures.append((ref, error, attempt))
         self.paths.append(remote_path)
 
@@ -147,16 +147,16 @@ class DispositionEnvironment:
     """A message disposition whose every action is recorded.
 
     Attributes:
-        events: What was done, in order.
+        events: The actions, in order.
         given_up: Objects whose failure the ledger recorded.
-        meanwhile: What the ledger answers instead of taking that an object is given up.
+        meanwhile: Errors that the ledger raises instead of recording the failure.
         now: Seconds since the epoch.
     """
 
     def __init__(self) -> None:
         self.events: list[str] = []
-        self.queue = NotingQueue(self.events)
-        self.announcements = RecordingPublisher(self.events)
+        self.queue = RecordingQueue(self.events)
+        self.publisher = RecordingPublisher(self.events)
         self.given_up: list[tuple[ObjectRef, DeliveryError]] = []
         self.meanwhile: dict[ObjectRef, DeliveryError] = {}
         self.now = SENT_AT
@@ -168,7 +168,7 @@ class DispositionEnvironment:
         return MessageDisposition(
             self.queue,  # type: ignore[arg-type] # a stand-in
             policy=RetryPolicy(retry_for=RETRY_FOR, base=base, cap=cap),
-            publisher=self.announcements,
+            publisher=self.publisher,
             give_up=self._give_up,
             path_of=lambda ref: f"inbox/{ref.key}",
             clock=lambda: self.now,
@@ -210,14 +210,14 @@ PERMANENT = [
     ResumeNotSupported("too large.", hint="split."),
     NoProgress("stuck.", hint="ask."),
 ]
-SETTLED = [
+NOTHING_TO_SEND = [
     AlreadyDelivered("before.", hint=""),
     AlreadyGone("gone.", hint=""),
     Superseded("older.", hint=""),
 ]
 
 
-def names(value: object) -> str:
+def class_name(value: object) -> str:
     return type(value).__name__
 
 
@@ -229,15 +229,17 @@ def test_delivered_message_leaves_the_queue(env: DispositionEnvironment) -> None
     assert env.events == []
 
 
-@pytest.mark.parametrize("error", SETTLED, ids=names)
-def test_what_needs_no_delivery_leaves_the_queue(error: Exception, env: DispositionEnvironment) -> None:
+@pytest.mark.parametrize("error", NOTHING_TO_SEND, ids=class_name)
+def test_object_that_needs_no_delivery_leaves_the_queue(
+    error: Exception, env: DispositionEnvironment
+) -> None:
     env.now += 2 * RETRY_FOR
     assert env.apply((A, error))
     assert env.events == []
 
 
-@pytest.mark.parametrize("error", RETRIED, ids=names)
-def test_retryable_error_returns_the_message_with_jitter_and_acknowledges_it(
+@pytest.mark.parametrize("error", RETRIED, ids=class_name)
+def test_retryable_error_returns_the_message_to_the_queue_with_jitter(
     error: Exception, env: DispositionEnvironment
 ) -> None:
     for _ in range(20):
@@ -248,7 +250,7 @@ def test_retryable_error_returns_the_message_with_jitter_and_acknowledges_it(
     assert env.queue.sent[0].body == message().body
 
 
-def test_delay_grows_with_the_attempts_that_failed(env: DispositionEnvironment) -> None:
+def test_delay_grows_with_the_number_of_failed_attempts(env: DispositionEnvironment) -> None:
     message_disposition = env.message_disposition(base=5, cap=900)
     for count, longest in ((0, 5), (7, 640)):
         env.queue.sent.clear()
@@ -258,8 +260,8 @@ def test_delay_grows_with_the_attempts_that_failed(env: DispositionEnvironment) 
         assert 0.4 * longest < max(env.queue.delays) <= longest
 
 
-@pytest.mark.parametrize("error", [TOO_LATE, CIRCUIT_OPEN], ids=names)
-def test_what_waits_for_its_turn_comes_back_when_the_error_says(
+@pytest.mark.parametrize("error", [TOO_LATE, CIRCUIT_OPEN], ids=class_name)
+def test_deferred_message_returns_after_the_delay_of_the_error(
     error: Any, env: DispositionEnvironment
 ) -> None:
     assert env.apply((A, error))
@@ -268,7 +270,7 @@ def test_what_waits_for_its_turn_comes_back_when_the_error_says(
 
 
 @pytest.mark.parametrize(("rest", "longest"), [(900, 100), (5, 5)])
-def test_what_another_function_sends_is_looked_at_soon_and_at_the_latest_when_its_lease_ends(
+def test_message_that_waits_for_a_lease_returns_before_the_lease_ends(
     rest: float, longest: float, env: DispositionEnvironment
 ) -> None:
     for _ in range(30):
@@ -276,7 +278,7 @@ def test_what_another_function_sends_is_looked_at_soon_and_at_the_latest_when_it
     assert 0 < max(env.queue.delays) <= longest
 
 
-def test_what_another_function_sends_is_looked_at_less_and_less_often(env: DispositionEnvironment) -> None:
+def test_delay_of_a_message_that_waits_for_a_lease_grows(env: DispositionEnvironment) -> None:
     message_disposition, busy = (
         env.message_disposition(base=5, cap=900),
         LeaseHeld("another.", hint="", retry_after=900),
@@ -290,54 +292,56 @@ def test_what_another_function_sends_is_looked_at_less_and_less_often(env: Dispo
         assert 0.4 * longest < max(env.queue.delays) <= longest
 
 
-def test_what_is_under_way_is_continued_and_acknowledged(env: DispositionEnvironment) -> None:
-    assert env.apply((A, CheckpointSaved("half.", hint="")), of=tried_for(2 * RETRY_FOR))
+def test_saved_checkpoint_sends_a_continuation_and_acknowledges_the_message(
+    env: DispositionEnvironment,
+) -> None:
+    assert env.apply((A, CheckpointSaved("half.", hint="")), of=message_retried_for(2 * RETRY_FOR))
     assert env.events == ["continue", "acknowledge"]
 
 
-@pytest.mark.parametrize("error", PERMANENT, ids=names)
-def test_what_nobody_can_deliver_is_dead_lettered_with_the_reason(
-    error: Any, env: DispositionEnvironment
-) -> None:
+@pytest.mark.parametrize("error", PERMANENT, ids=class_name)
+def test_permanent_failure_is_dead_lettered_with_the_reason(error: Any, env: DispositionEnvironment) -> None:
     assert env.apply((A, error))
-    assert env.queue.dead_lettered == [{"reason": error.reason, "hint": error.hint, "error": names(error)}]
+    assert env.queue.dead_lettered == [
+        {"reason": error.reason, "hint": error.hint, "error": class_name(error)}
+    ]
     assert env.given_up == [(A, error)]
-    assert env.announcements.failures == [(A, error, 1)]
+    assert env.publisher.failures == [(A, error, 1)]
 
 
 def test_failure_is_recorded_before_the_message_is_dead_lettered_and_published_after(
     env: DispositionEnvironment,
 ) -> None:
     env.apply((A, PERMANENT[1]))
-    assert env.events == ["give up", "dead_letter", "announce", "acknowledge"]
+    assert env.events == ["give up", "dead_letter", "publish", "acknowledge"]
 
 
 def test_message_that_names_no_object_is_dead_lettered(env: DispositionEnvironment) -> None:
     assert env.apply((None, PERMANENT[0]))
     assert env.queue.dead_lettered[0]["error"] == "EventError"
     assert env.given_up == []
-    assert env.announcements.failures == [(None, PERMANENT[0], 1)]
+    assert env.publisher.failures == [(None, PERMANENT[0], 1)]
 
 
-# --- how long it is tried, and how often ---
+# --- retries ---
 
 
-def tried_for(seconds: float, *, objects: tuple[ObjectRef, ...] = (A,)) -> Message:
-    """A message whose first attempt failed so long ago, received after it was returned to the queue."""
+def message_retried_for(seconds: float, *, objects: tuple[ObjectRef, ...] = (A,)) -> Message:
+    """Return a returned message whose first attempt failed this many seconds ago."""
     history = RetryHistory(first_sent=SENT_AT - 10 * RETRY_FOR, count=4, since=SENT_AT - seconds)
     return message(history=history, objects=objects)
 
 
-def after(env: DispositionEnvironment, received: Message, *errors: Exception) -> Message:
-    """Settle these outcomes one after the other; what comes of it is received at once each time."""
+def apply_in_turn(env: DispositionEnvironment, received: Message, *errors: Exception) -> Message:
+    """Apply these outcomes in turn, each to the message that the last one returned to the queue."""
     for error in errors:
         assert env.apply((A, error), of=received)
         received = message(history=env.queue.sent[-1].history, sent_at=env.now)
     return received
 
 
-@pytest.mark.parametrize("error", RETRIED, ids=names)
-def test_what_lay_in_a_backlog_for_longer_than_it_is_retried_for_gets_more_than_one_try(
+@pytest.mark.parametrize("error", RETRIED, ids=class_name)
+def test_time_in_a_backlog_does_not_count_towards_retry_for(
     error: Exception, env: DispositionEnvironment
 ) -> None:
     env.now = SENT_AT + 100 * RETRY_FOR
@@ -347,56 +351,56 @@ def test_what_lay_in_a_backlog_for_longer_than_it_is_retried_for_gets_more_than_
     assert again.history == RetryHistory(first_sent=SENT_AT, count=1, since=env.now)
 
 
-@pytest.mark.parametrize("error", [*RETRIED, CIRCUIT_OPEN], ids=names)
-def test_object_is_given_up_when_its_first_try_was_long_enough_ago(
+@pytest.mark.parametrize("error", [*RETRIED, CIRCUIT_OPEN], ids=class_name)
+def test_object_is_dead_lettered_when_its_first_try_is_retry_for_ago(
     error: Exception, env: DispositionEnvironment
 ) -> None:
-    assert env.apply((A, error), of=tried_for(RETRY_FOR - 1))
+    assert env.apply((A, error), of=message_retried_for(RETRY_FOR - 1))
     assert env.queue.dead_lettered == []
-    assert env.apply((A, error), of=tried_for(RETRY_FOR))
+    assert env.apply((A, error), of=message_retried_for(RETRY_FOR))
     assert len(env.queue.dead_lettered) == 1
 
 
-@pytest.mark.parametrize("error", WAITING, ids=names)
-def test_what_only_waits_for_its_turn_is_never_given_up(
-    error: Exception, env: DispositionEnvironment
-) -> None:
-    assert env.apply((A, error), of=tried_for(100 * RETRY_FOR))
+@pytest.mark.parametrize("error", WAITING, ids=class_name)
+def test_deferred_object_is_never_dead_lettered(error: Exception, env: DispositionEnvironment) -> None:
+    assert env.apply((A, error), of=message_retried_for(100 * RETRY_FOR))
     assert env.events == ["return to queue", "acknowledge"]
 
 
-@pytest.mark.parametrize("error", [*WAITING, CIRCUIT_OPEN], ids=names)
-def test_a_wait_is_no_try_and_starts_no_clock(error: Exception, env: DispositionEnvironment) -> None:
-    received = after(env, message(), *[error] * 2000)
+@pytest.mark.parametrize("error", [*WAITING, CIRCUIT_OPEN], ids=class_name)
+def test_deferral_does_not_count_as_a_try(error: Exception, env: DispositionEnvironment) -> None:
+    received = apply_in_turn(env, message(), *[error] * 2000)
     assert received.history == RetryHistory(first_sent=SENT_AT, waits=2000)
     env.now += 100 * RETRY_FOR
-    assert after(env, received, RETRIED[0]).history == RetryHistory(
+    assert apply_in_turn(env, received, RETRIED[0]).history == RetryHistory(
         first_sent=SENT_AT, count=1, since=env.now
     )
 
 
-def test_time_is_paused_while_an_object_waits_for_a_lease(env: DispositionEnvironment) -> None:
-    received = after(env, tried_for(RETRY_FOR - 50), LeaseHeld("another.", hint="", retry_after=77))
+def test_retry_time_is_paused_while_an_object_waits_for_a_lease(env: DispositionEnvironment) -> None:
+    received = apply_in_turn(
+        env, message_retried_for(RETRY_FOR - 50), LeaseHeld("another.", hint="", retry_after=77)
+    )
     env.now += env.queue.delays[-1]
     assert env.apply((A, RETRIED[0]), of=received)
     assert env.queue.dead_lettered == []
 
 
-def test_time_runs_while_the_circuit_is_open(env: DispositionEnvironment) -> None:
-    received = after(env, tried_for(RETRY_FOR - 50), CIRCUIT_OPEN)
+def test_retry_time_continues_while_the_circuit_is_open(env: DispositionEnvironment) -> None:
+    received = apply_in_turn(env, message_retried_for(RETRY_FOR - 50), CIRCUIT_OPEN)
     env.now += CIRCUIT_OPEN.retry_after
     assert env.apply((A, CIRCUIT_OPEN), of=received)
     assert [dead_lettered["reason"] for dead_lettered in env.queue.dead_lettered] == ["open."]
 
 
-def test_attempts_are_counted_over_all_messages_of_an_object(env: DispositionEnvironment) -> None:
-    received = after(env, message(), RETRIED[0], WAITING[0], CIRCUIT_OPEN, RETRIED[4], RETRIED[0])
+def test_attempts_are_counted_across_all_messages_of_an_object(env: DispositionEnvironment) -> None:
+    received = apply_in_turn(env, message(), RETRIED[0], WAITING[0], CIRCUIT_OPEN, RETRIED[4], RETRIED[0])
     assert (received.history.count, received.history.since) == (3, SENT_AT + env.queue.delays[1])
     assert env.apply((A, PERMANENT[1]), of=received)
-    assert env.announcements.failures == [(A, PERMANENT[1], 4)]
+    assert env.publisher.failures == [(A, PERMANENT[1], 4)]
 
 
-def test_redriven_message_starts_its_retries_again(env: DispositionEnvironment) -> None:
+def test_redrive_resets_the_retries(env: DispositionEnvironment) -> None:
     old = RetryHistory(first_sent=SENT_AT, count=9, since=SENT_AT).as_text(sent=SENT_AT)
     back = dataclasses.replace(
         message(sent_at=SENT_AT + 2 * RETRY_FOR),
@@ -408,8 +412,8 @@ def test_redriven_message_starts_its_retries_again(env: DispositionEnvironment) 
     assert env.queue.sent[0].history.count == 1
 
 
-def test_unexpected_error_is_published_by_its_name(env: DispositionEnvironment) -> None:
-    env.apply((A, ZeroDivisionError("surprise")), of=tried_for(RETRY_FOR))
+def test_unexpected_error_is_dead_lettered_with_its_class_name(env: DispositionEnvironment) -> None:
+    env.apply((A, ZeroDivisionError("surprise")), of=message_retried_for(RETRY_FOR))
     (dead_lettered,) = env.queue.dead_lettered
     assert (dead_lettered["reason"], dead_lettered["error"]) == (
         "ZeroDivisionError: surprise",
@@ -425,13 +429,13 @@ CONTINUED = CheckpointSaved("half.", hint="")
 
 @dataclass(frozen=True)
 class Case:
-    """What may become of one object of a message whose first try was long ago, or not.
+    """An outcome of one object of a message, and its expected disposition.
 
     Attributes:
         error: Its outcome; None: it was delivered.
-        over: What is right for it when the message was tried long enough.
-        young: What is right for it before that.
-        meanwhile: What the ledger answers when it is given up.
+        over: The disposition after `retry_for`.
+        young: The disposition before that.
+        meanwhile: The error that the ledger raises instead of recording a failure.
     """
 
     error: Exception | None
@@ -445,7 +449,7 @@ ELSEWHERE = AlreadyDelivered("delivered elsewhere.", hint="")
 TAKEN = LeaseHeld("another.", hint="", retry_after=60)
 CASES = {
     "delivered": Case(None, "done", "done"),
-    "settled": Case(SETTLED[2], "done", "done"),
+    "nothing to send": Case(NOTHING_TO_SEND[2], "done", "done"),
     "retry": Case(ConnectionLost("cut.", hint=""), "later", "dead"),
     "retry, ended elsewhere": Case(ConnectionLost("cut.", hint=""), "later", "done", ELSEWHERE),
     "retry, being sent elsewhere": Case(ConnectionLost("cut.", hint=""), "later", "later", TAKEN),
@@ -467,7 +471,7 @@ CASES = {
 @pytest.mark.parametrize("is_over", [False, True], ids=["young", "over"])
 @pytest.mark.parametrize("first", CASES)
 @pytest.mark.parametrize("second", CASES)
-def test_each_object_of_a_message_gets_what_is_right_for_it(
+def test_each_object_of_a_message_gets_its_own_disposition(
     first: str,
     second: str,
     is_over: bool,  # noqa: FBT001 - a parameter
@@ -475,15 +479,15 @@ def test_each_object_of_a_message_gets_what_is_right_for_it(
 ) -> None:
     cases = {A: CASES[first], B: CASES[second]}
     env.meanwhile = {ref: case.meanwhile for ref, case in cases.items() if case.meanwhile}
-    received = tried_for(2 * RETRY_FOR if is_over else 1, objects=(A, B))
+    received = message_retried_for(2 * RETRY_FOR if is_over else 1, objects=(A, B))
     assert env.apply(*((ref, case.error) for ref, case in cases.items() if case.error), of=received)
     wanted = {ref: case.over if is_over else case.young for ref, case in cases.items()}
     dead = [ref for ref, end in wanted.items() if end == "dead"]
-    assert [sent.announces for sent in env.queue.sent] == [[ref] for ref in wanted if wanted[ref] == "later"]
+    assert [sent.objects for sent in env.queue.sent] == [[ref] for ref in wanted if wanted[ref] == "later"]
     assert [objects_in_message(body) for body in env.queue.continued] == [
         [ref] for ref in wanted if wanted[ref] == "continued"
     ]
-    assert [ref for ref, _, _ in env.announcements.failures] == dead
+    assert [ref for ref, _, _ in env.publisher.failures] == dead
     assert len(env.queue.dead_lettered) == bool(dead)
     for one in dead:
         assert getattr(cases[one].error, "reason", "surprise") in env.queue.dead_lettered[0]["reason"]
@@ -492,31 +496,31 @@ def test_each_object_of_a_message_gets_what_is_right_for_it(
     assert not moved or env.events[-1] == "acknowledge"
 
 
-def test_object_that_goes_on_does_not_take_along_what_another_has_been_through(
+def test_returned_objects_keep_separate_retry_histories(
     env: DispositionEnvironment,
 ) -> None:
-    received = tried_for(10, objects=(A, B, C))
+    received = message_retried_for(10, objects=(A, B, C))
     assert env.apply((A, RETRIED[0]), (B, CIRCUIT_OPEN), (C, TOO_LATE), of=received)
     history = received.history
-    assert {sent.announces[0]: sent.history for sent in env.queue.sent} == {
+    assert {sent.objects[0]: sent.history for sent in env.queue.sent} == {
         A: dataclasses.replace(history, count=5),
         B: dataclasses.replace(history, waits=1),
         C: dataclasses.replace(history, waits=1),
     }
 
 
-def test_object_that_a_message_names_twice_is_returned_once(env: DispositionEnvironment) -> None:
+def test_object_named_twice_in_a_message_is_returned_once(env: DispositionEnvironment) -> None:
     assert env.apply((A, RETRIED[0]), (A, RETRIED[0]), of=message(objects=(A, A)))
-    assert [sent.announces for sent in env.queue.sent] == [[A]]
+    assert [sent.objects for sent in env.queue.sent] == [[A]]
 
 
-def test_every_object_of_a_dead_lettered_message_is_recorded_announced_and_explained(
+def test_every_failed_object_of_a_dead_lettered_message_is_recorded_and_published(
     env: DispositionEnvironment,
 ) -> None:
-    failures = [(A, PERMANENT[1]), (B, RETRIED[0]), (C, SETTLED[0])]
-    assert env.apply(*failures, of=tried_for(RETRY_FOR, objects=(A, B, C)))
+    failures = [(A, PERMANENT[1]), (B, RETRIED[0]), (C, NOTHING_TO_SEND[0])]
+    assert env.apply(*failures, of=message_retried_for(RETRY_FOR, objects=(A, B, C)))
     assert {ref for ref, _ in env.given_up} == {A, B}
-    assert {ref for ref, _, _ in env.announcements.failures} == {A, B}
+    assert {ref for ref, _, _ in env.publisher.failures} == {A, B}
     (dead_lettered,) = env.queue.dead_lettered
     assert dead_lettered == {
         "reason": f"{A}: no path.\n{B}: cut.",
@@ -525,20 +529,22 @@ def test_every_object_of_a_dead_lettered_message_is_recorded_announced_and_expla
     }
 
 
-def test_what_lives_on_is_sent_before_the_message_is_dead_lettered(env: DispositionEnvironment) -> None:
+def test_returned_and_continued_objects_are_sent_before_the_message_is_dead_lettered(
+    env: DispositionEnvironment,
+) -> None:
     failures = [(A, PERMANENT[1]), (B, RETRIED[0]), (C, CONTINUED)]
     assert env.apply(*failures, of=message(objects=(A, B, C)))
-    assert env.events == ["give up", "return to queue", "continue", "dead_letter", "announce", "acknowledge"]
+    assert env.events == ["give up", "return to queue", "continue", "dead_letter", "publish", "acknowledge"]
 
 
-# --- when it does not work ---
+# --- errors of the queue and the ledger ---
 
 
 @pytest.mark.parametrize(
     ("act", "error"),
     [("return to queue", RETRIED[0]), ("dead_letter", PERMANENT[1]), ("continue", CONTINUED)],
 )
-def test_message_that_the_queue_refuses_to_move_stays(
+def test_message_stays_when_the_queue_refuses_to_move_it(
     act: str, error: Exception, env: DispositionEnvironment
 ) -> None:
     env.queue.refused.add(act)
@@ -547,37 +553,37 @@ def test_message_that_the_queue_refuses_to_move_stays(
 
 
 @pytest.mark.parametrize("act", ["return to queue", "dead_letter", "continue"])
-def test_message_stays_when_a_part_of_it_could_not_be_moved(act: str, env: DispositionEnvironment) -> None:
+def test_message_stays_when_the_queue_refuses_a_part_of_it(act: str, env: DispositionEnvironment) -> None:
     env.queue.refused.add(act)
     failures = [(A, PERMANENT[1]), (B, RETRIED[0]), (C, CONTINUED)]
     assert not env.apply(*failures, of=message(objects=(A, B, C)))
     assert "acknowledge" not in env.events
 
 
-def test_nothing_is_announced_of_a_message_that_could_not_be_dead_lettered(
+def test_failure_is_not_published_when_the_message_could_not_be_dead_lettered(
     env: DispositionEnvironment,
 ) -> None:
     env.queue.refused.add("dead_letter")
     env.apply((A, PERMANENT[1]))
-    assert env.announcements.failures == []
+    assert env.publisher.failures == []
 
 
-def test_message_is_dead_lettered_although_the_ledger_cannot_be_written(env: DispositionEnvironment) -> None:
+def test_message_is_dead_lettered_although_the_ledger_is_unavailable(env: DispositionEnvironment) -> None:
     env.meanwhile[A] = LedgerError("busy.", hint="")
     assert env.apply((A, PERMANENT[1]))
-    assert len(env.queue.dead_lettered) == len(env.announcements.failures) == 1
+    assert len(env.queue.dead_lettered) == len(env.publisher.failures) == 1
 
 
-def test_object_that_has_ended_otherwise_meanwhile_is_not_dead_lettered(env: DispositionEnvironment) -> None:
+def test_object_delivered_meanwhile_is_not_dead_lettered(env: DispositionEnvironment) -> None:
     env.meanwhile[A] = AlreadyDelivered("delivered before.", hint="")
     assert env.apply((A, PERMANENT[1]))
-    assert (env.queue.dead_lettered, env.announcements.failures) == ([], [])
+    assert (env.queue.dead_lettered, env.publisher.failures) == ([], [])
 
 
-def test_announcement_of_a_failure_names_the_path_where_there_is_one(env: DispositionEnvironment) -> None:
+def test_published_failure_has_the_remote_path_if_any(env: DispositionEnvironment) -> None:
     env.apply((A, PERMANENT[1]))
     env.apply((None, EventError("no JSON.", hint="")))
-    assert env.announcements.paths == [f"inbox/{A.key}", None]
+    assert env.publisher.paths == [f"inbox/{A.key}", None]
 
 
 # --- with real queues ---
@@ -589,7 +595,7 @@ def sqs() -> Iterator[Any]:
         yield boto3.client("sqs", region_name="eu-west-1")
 
 
-def test_dead_lettered_message_is_in_the_dead_letter_queue_as_it_was_with_why(sqs: Any) -> None:
+def test_dead_lettered_message_has_its_body_and_the_reason_as_attributes(sqs: Any) -> None:
     queue_url = sqs.create_queue(QueueName="q")["QueueUrl"]
     dead_letters = sqs.create_queue(QueueName="dlq")["QueueUrl"]
     message_disposition = MessageDisposition(
@@ -608,7 +614,7 @@ def test_dead_lettered_message_is_in_the_dead_letter_queue_as_it_was_with_why(sq
     }
 
 
-def test_no_message_is_received_a_second_time_however_often_its_object_waits(sqs: Any) -> None:
+def test_every_deferral_sends_a_new_message(sqs: Any) -> None:
     queue_url = sqs.create_queue(QueueName="q")["QueueUrl"]
     dead_letters = sqs.create_queue(QueueName="dlq")["QueueUrl"]
     message_disposition = MessageDisposition(
@@ -622,6 +628,6 @@ def test_no_message_is_received_a_second_time_however_often_its_object_waits(sqs
         (received,) = sqs.receive_message(
             QueueUrl=queue_url, AttributeNames=["All"], MessageAttributeNames=["All"], MaxNumberOfMessages=10
         )["Messages"]
-        its = Message.from_record(sqs_record(received))
-        assert (its.receive_count, its.history.waits, its.history.count) == (1, waits, 0)
-        assert message_disposition.apply(its, [(A, DeadlineTooClose("late.", hint="", retry_after=0))])
+        again = Message.from_record(sqs_record(received))
+        assert (again.receive_count, again.history.waits, again.history.count) == (1, waits, 0)
+        assert message_disposition.apply(again, [(A, DeadlineTooClose("late.", hint="", retry_after=0))])

@@ -1,4 +1,4 @@
-"""A message for one object of a message announces this object, and nothing else."""
+"""The part of a message for one of its objects announces this object and nothing else."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SEVERAL = json.dumps(s3_notification(*RECORDS))
 
 
 @pytest.mark.parametrize("place", range(3))
-def test_record_of_the_object_is_the_one_that_s3_has_written(place: int) -> None:
+def test_part_has_the_original_record_of_the_object(place: int) -> None:
     ref = objects_in_message(SEVERAL)[place]
     part = part_of(SEVERAL, ref)
     assert json.loads(part) == {"Records": [RECORDS[place]]}
@@ -30,12 +30,12 @@ def test_record_of_the_object_is_the_one_that_s3_has_written(place: int) -> None
 @pytest.mark.parametrize(
     "message", [s3_notification(RECORDS[1]), eventbridge_event("bucket", "a b")], ids=["S3", "EventBridge"]
 )
-def test_message_of_one_object_stays_as_it_is(message: Any) -> None:
+def test_message_of_one_object_is_unchanged(message: Any) -> None:
     body = json.dumps(message, indent=3)
     assert part_of(body, *objects_in_message(body)) is body
 
 
-def test_what_announces_nothing_is_left_behind() -> None:
+def test_part_omits_records_that_announce_no_object() -> None:
     marker, removed = s3_record("bucket", "dir/", size=0), s3_record("bucket", "c")
     removed["eventName"] = "ObjectRemoved:Delete"
     body = json.dumps(s3_notification(marker, removed, *RECORDS[:2]))
@@ -56,7 +56,5 @@ refs = st.builds(
 
 @given(ref=refs)
 @pytest.mark.parametrize("body", ["", "[]", '{"Type": "Notification", "Message": "{}"}', '{"Records": 3}'])
-def test_object_that_no_record_of_the_body_announces_is_announced_all_the_same(
-    body: str, ref: ObjectRef
-) -> None:
+def test_part_announces_an_object_without_a_record_in_the_body(body: str, ref: ObjectRef) -> None:
     assert objects_in_message(part_of(body, ref)) == [ref]

@@ -1,9 +1,8 @@
-"""A message is returned to the queue, dead-lettered with an explanation or continued, and never lost."""
+"""Messages are returned to the queue, dead-lettered with an explanation or continued, and never lost."""
 
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,18 +17,16 @@ from moto import mock_aws
 from s3_to_sftp.errors import Disposition, QueueError
 from s3_to_sftp.queue.message_queue import Message, MessageQueue
 from s3_to_sftp.queue.retry_policy import RetryHistory
-from s3_to_sftp.untrusted_text import cut
 from tests.support.lambda_events import sqs_record
 
 BODY = '{"Records": [{"eventName": "ObjectCreated:Put", "s3": {"object": {"key": "a+b"}}}]}'
 EXPLANATION = {"reason": "The path is not safe.", "hint": "Rename it.", "error": "RemotePathRefused"}
-ALLOWED = re.compile("[\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
 
 MOST_BYTES = 256 * 1024
 
 
-class Environment:
-    """Both queues, and what Lambda would hand over of them."""
+class QueueEnvironment:
+    """Both queues, and their messages as Lambda passes them."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
@@ -55,11 +52,11 @@ class Environment:
 
 
 @pytest.fixture
-def env(monkeypatch: pytest.MonkeyPatch) -> Iterator[Environment]:
+def env(monkeypatch: pytest.MonkeyPatch) -> Iterator[QueueEnvironment]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     with mock_aws():
-        yield Environment(boto3.client("sqs", region_name="eu-west-1"))
+        yield QueueEnvironment(boto3.client("sqs", region_name="eu-west-1"))
 
 
 def text(value: str) -> dict[str, Any]:
@@ -70,7 +67,7 @@ def values(message: Message) -> dict[str, str]:
     return {name: attribute["stringValue"] for name, attribute in message.attributes.items()}
 
 
-def test_record_of_the_lambda_event_is_read() -> None:
+def test_message_is_parsed_from_the_lambda_record() -> None:
     message = Message.from_record(
         {
             "messageId": "id-1",
@@ -94,10 +91,10 @@ def test_record_of_the_lambda_event_is_read() -> None:
 @pytest.mark.parametrize(
     ("error", "is_operator_resend"), [("OutcomeUnknown", True), ("RequestRefused", False)]
 )
-def test_message_that_a_person_has_sent_back_is_known_until_it_has_been_tried(
+def test_operator_resend_is_recognised_and_kept_when_the_message_is_returned(
     error: str,
     is_operator_resend: bool,  # noqa: FBT001 - a parameter
-    env: Environment,
+    env: QueueEnvironment,
 ) -> None:
     env.put()
     env.queue.dead_letter(env.one(env.url), reason="r", hint="h", error=error)
@@ -108,12 +105,12 @@ def test_message_that_a_person_has_sent_back_is_known_until_it_has_been_tried(
 
 
 @pytest.mark.parametrize("nonsense", ["", "-1", "1.5", "abc", "²", "9" * 5000])
-def test_nonsense_in_the_count_of_continuations_counts_as_none(nonsense: str) -> None:
+def test_invalid_continuation_count_is_read_as_zero(nonsense: str) -> None:
     attributes = {"continued": {"stringValue": nonsense, "dataType": "String"}}
-    assert a_message(attributes=attributes).continued == 0
+    assert message_with(attributes=attributes).continued == 0
 
 
-def a_message(body: str = BODY, attributes: dict[str, Any] | None = None) -> Message:
+def message_with(body: str = BODY, attributes: dict[str, Any] | None = None) -> Message:
     return Message(
         id="id-1",
         body=body,
@@ -127,10 +124,10 @@ def a_message(body: str = BODY, attributes: dict[str, Any] | None = None) -> Mes
 HISTORY = RetryHistory(first_sent=1_795_392_000.0, count=3, since=1_795_392_600.5, waits=2)
 
 
-def test_returned_message_carries_its_history_and_starts_its_receive_count_again(
-    env: Environment,
+def test_returned_message_has_its_retry_history_and_a_new_receive_count(
+    env: QueueEnvironment,
 ) -> None:
-    env.put(attributes={"who": text("a person"), "reason": text("of an earlier parking")})
+    env.put(attributes={"who": text("a person"), "reason": text("of an earlier failure")})
     first = env.one(env.url)
     env.queue.return_to_queue(first, body="a part of it", history=HISTORY, delay=0)
     env.queue.acknowledge(first)
@@ -139,40 +136,42 @@ def test_returned_message_carries_its_history_and_starts_its_receive_count_again
     assert again.attributes.keys() == {"who", "retries"}
 
 
-def test_returned_message_is_received_after_its_delay(env: Environment) -> None:
-    env.queue.return_to_queue(a_message(), body=BODY, history=HISTORY, delay=600)
+def test_returned_message_is_received_after_its_delay(env: QueueEnvironment) -> None:
+    env.queue.return_to_queue(message_with(), body=BODY, history=HISTORY, delay=600)
     assert env.received(env.url) == []
     names = ["ApproximateNumberOfMessagesDelayed"]
     answer = env.client.get_queue_attributes(QueueUrl=env.url, AttributeNames=names)
     assert answer["Attributes"] == {names[0]: "1"}
 
 
-@pytest.mark.parametrize(("asked", "sent"), [(0.2, 1), (7, 7), (-3, 0), (1e9, 900)])
-def test_delay_is_rounded_up_and_kept_within_what_sqs_takes(asked: float, sent: int) -> None:
-    request = what_is_sent(lambda q: q.return_to_queue(a_message(), body=BODY, history=HISTORY, delay=asked))
+@pytest.mark.parametrize(("delay", "sent"), [(0.2, 1), (7, 7), (-3, 0), (1e9, 900)])
+def test_delay_is_rounded_up_and_within_the_limits_of_sqs(delay: float, sent: int) -> None:
+    request = sent_request(
+        lambda q: q.return_to_queue(message_with(), body=BODY, history=HISTORY, delay=delay)
+    )
     assert (request["QueueUrl"], request["DelaySeconds"]) == ("url", sent)
 
 
-def test_message_that_was_never_returned_has_not_been_tried() -> None:
-    message = dataclasses.replace(a_message(), sent_at=1000)
+def test_new_message_has_an_empty_retry_history() -> None:
+    message = dataclasses.replace(message_with(), sent_at=1000)
     assert message.history == RetryHistory(first_sent=1000)
 
 
-def test_message_that_is_dead_lettered_forgets_its_retries(env: Environment) -> None:
-    env.queue.return_to_queue(a_message(), body=BODY, history=HISTORY, delay=0)
+def test_dead_lettered_message_has_no_retry_history(env: QueueEnvironment) -> None:
+    env.queue.return_to_queue(message_with(), body=BODY, history=HISTORY, delay=0)
     env.queue.dead_letter(env.one(env.url), **EXPLANATION)
     assert "retries" not in env.one(env.dead).attributes
 
 
-def test_message_that_is_continued_forgets_its_retries(env: Environment) -> None:
-    env.queue.return_to_queue(a_message(), body=BODY, history=HISTORY, delay=0)
+def test_continuation_resets_the_retry_history(env: QueueEnvironment) -> None:
+    env.queue.return_to_queue(message_with(), body=BODY, history=HISTORY, delay=0)
     env.queue.send_continuation(env.one(env.url), body=BODY)
     (continued,) = env.received(env.url)
     assert (continued.history.count, continued.history.since, continued.continued) == (0, None, 1)
 
 
-def test_redriven_message_that_sqs_itself_had_moved_starts_its_retries_again(
-    env: Environment,
+def test_redrive_of_a_message_moved_by_sqs_resets_the_retry_history(
+    env: QueueEnvironment,
 ) -> None:
     old = HISTORY.as_text(sent=HISTORY.first_sent)
     env.put(attributes={"retries": text(old)})
@@ -180,7 +179,7 @@ def test_redriven_message_that_sqs_itself_had_moved_starts_its_retries_again(
     assert back.history == RetryHistory(first_sent=back.sent_at)
 
 
-def test_message_is_acknowledged_once_and_again(env: Environment) -> None:
+def test_message_may_be_acknowledged_twice(env: QueueEnvironment) -> None:
     env.put()
     message = env.one(env.url)
     for _ in range(2):
@@ -188,16 +187,16 @@ def test_message_is_acknowledged_once_and_again(env: Environment) -> None:
     assert env.received(env.url) == []
 
 
-def test_message_that_cannot_be_acknowledged_is_left_to_lambda(caplog: pytest.LogCaptureFixture) -> None:
-    client = offline("sqs")
+def test_failed_acknowledgement_is_logged_and_raises_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    client = offline_client("sqs")
     with Stubber(client) as stub:
         stub.add_client_error("delete_message", "AccessDenied", "not authorized")
-        MessageQueue(client, queue_url="url", dead_letter_queue_url="dead").acknowledge(a_message())
+        MessageQueue(client, queue_url="url", dead_letter_queue_url="dead").acknowledge(message_with())
     assert "id-1" in caplog.text
     assert "not authorized" in caplog.text
 
 
-def test_dead_lettered_message_has_its_body_and_the_explanation(env: Environment) -> None:
+def test_dead_lettered_message_has_its_body_and_explanation(env: QueueEnvironment) -> None:
     env.put()
     env.queue.dead_letter(env.one(env.url), **EXPLANATION)
     dead_lettered = env.one(env.dead)
@@ -205,7 +204,7 @@ def test_dead_lettered_message_has_its_body_and_the_explanation(env: Environment
     assert values(dead_lettered) == EXPLANATION
 
 
-def test_dead_lettered_message_keeps_its_own_attributes(env: Environment) -> None:
+def test_dead_lettered_message_keeps_its_own_attributes(env: QueueEnvironment) -> None:
     own = {
         "who": text("a person"),
         "count": {"DataType": "Number", "StringValue": "12"},
@@ -218,14 +217,14 @@ def test_dead_lettered_message_keeps_its_own_attributes(env: Environment) -> Non
     assert {name: kept[name] for name in own} == own
 
 
-def test_explanation_of_an_earlier_parking_is_replaced(env: Environment) -> None:
+def test_second_dead_lettering_replaces_the_explanation(env: QueueEnvironment) -> None:
     env.put()
     env.queue.dead_letter(env.one(env.url), reason="old", hint="old", error="Old")
     env.queue.dead_letter(env.one(env.dead), reason="new", hint="", error="New")
     assert values(env.one(env.dead)) == {"reason": "new", "error": "New"}
 
 
-def test_ten_attributes_of_a_stranger_make_room_for_the_explanation(env: Environment) -> None:
+def test_foreign_attributes_make_room_for_the_explanation(env: QueueEnvironment) -> None:
     env.put(attributes={f"n{n}": text("x") for n in range(9)} | {"continued": text("4")})
     env.queue.dead_letter(env.one(env.url), **EXPLANATION)
     dead_lettered = env.one(env.dead)
@@ -233,26 +232,12 @@ def test_ten_attributes_of_a_stranger_make_room_for_the_explanation(env: Environ
     assert values(dead_lettered).items() >= {**EXPLANATION, "continued": "4"}.items()
 
 
-def test_characters_that_sqs_refuses_are_replaced(env: Environment) -> None:
+def test_characters_that_sqs_refuses_are_replaced(env: QueueEnvironment) -> None:
     env.put()
     reason = "bell \x07, half a pair \ud800, not a character \uffff, fine: ü\t😀"
     env.queue.dead_letter(env.one(env.url), reason=reason, hint="h", error="E")
     expected = "bell \ufffd, half a pair \ufffd, not a character \ufffd, fine: ü\t😀"
     assert values(env.one(env.dead))["reason"] == expected
-
-
-def test_exactly_the_characters_that_sqs_takes_are_kept() -> None:
-    taken = {*range(0x20, 0xD800), *range(0xE000, 0xFFFE), *range(0x10000, 0x10100), 0x9, 0xA, 0xD}
-    assert {code for code in range(0x10100) if cut(chr(code), 4) == chr(code)} == taken
-
-
-@given(whole=st.text(st.characters(exclude_categories=[]), max_size=200), most=st.integers(-5, 300))
-def test_cut_text_fits_and_begins_like_the_whole(whole: str, most: int) -> None:
-    short = cut(whole, most)
-    assert len(short.encode()) <= max(most, 0)
-    assert ALLOWED.fullmatch(short)
-    clean = cut(whole, 10_000)
-    assert short == clean or (short.endswith("."[:most]) and clean.startswith(short.rstrip(".")))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
@@ -263,7 +248,9 @@ def test_cut_text_fits_and_begins_like_the_whole(whole: str, most: int) -> None:
 )
 def test_dead_lettered_message_is_never_too_large(room: int, reason: str, hint: str) -> None:
     body = "x" * (MOST_BYTES - room)
-    sent = what_is_sent(lambda queue: queue.dead_letter(a_message(body), reason=reason, hint=hint, error="E"))
+    sent = sent_request(
+        lambda queue: queue.dead_letter(message_with(body), reason=reason, hint=hint, error="E")
+    )
     attributes = sent["MessageAttributes"]
     size = len(sent["MessageBody"]) + sum(
         len(name) + len("String") + len(attribute["StringValue"].encode())
@@ -276,13 +263,13 @@ def test_dead_lettered_message_is_never_too_large(room: int, reason: str, hint: 
         assert {"reason", "error"} <= attributes.keys()
 
 
-def test_message_without_any_room_is_dead_lettered_without_explanation() -> None:
-    sent = what_is_sent(lambda queue: queue.dead_letter(a_message("x" * MOST_BYTES), **EXPLANATION))
+def test_message_of_the_maximum_size_is_dead_lettered_without_explanation() -> None:
+    sent = sent_request(lambda queue: queue.dead_letter(message_with("x" * MOST_BYTES), **EXPLANATION))
     assert sent["MessageAttributes"] == {}
 
 
-def test_continuation_is_the_same_body_in_the_same_queue(env: Environment) -> None:
-    env.put(attributes={"who": text("a person"), "reason": text("of an earlier parking")})
+def test_continuation_has_the_same_body_in_the_same_queue(env: QueueEnvironment) -> None:
+    env.put(attributes={"who": text("a person"), "reason": text("of an earlier failure")})
     env.queue.send_continuation(env.one(env.url), body=BODY)
     first = env.one(env.url)
     assert (first.body, values(first)) == (BODY, {"who": "a person", "continued": "1"})
@@ -296,19 +283,19 @@ def test_continuation_is_the_same_body_in_the_same_queue(env: Environment) -> No
     [
         (
             "send_message",
-            lambda q: q.return_to_queue(a_message(), body=BODY, history=HISTORY, delay=1),
+            lambda q: q.return_to_queue(message_with(), body=BODY, history=HISTORY, delay=1),
             "cannot be returned to the queue",
         ),
         (
             "send_message",
-            lambda q: q.dead_letter(a_message(), **EXPLANATION),
+            lambda q: q.dead_letter(message_with(), **EXPLANATION),
             "cannot be sent to the dead-letter",
         ),
-        ("send_message", lambda q: q.send_continuation(a_message(), body=BODY), "cannot be continued"),
+        ("send_message", lambda q: q.send_continuation(message_with(), body=BODY), "cannot be continued"),
     ],
 )
-def test_refusal_by_sqs_is_an_error_that_keeps_the_message(operation: str, call: Any, words: str) -> None:
-    client = offline("sqs")
+def test_refusal_by_sqs_raises_a_retryable_error(operation: str, call: Any, words: str) -> None:
+    client = offline_client("sqs")
     with Stubber(client) as stub:
         stub.add_client_error(operation, "AccessDenied", "not authorized")
         with pytest.raises(QueueError, match=words) as raised:
@@ -318,18 +305,18 @@ def test_refusal_by_sqs_is_an_error_that_keeps_the_message(operation: str, call:
     assert "sqs:" in raised.value.hint
 
 
-def test_silence_of_sqs_is_an_error_that_keeps_the_message() -> None:
+def test_unreachable_sqs_raises_a_queue_error() -> None:
     class Unreachable:
         def send_message(self, **request: Any) -> None:
             raise EndpointConnectionError(endpoint_url="https://sqs")
 
     with pytest.raises(QueueError, match="Could not connect"):
         MessageQueue(Unreachable(), queue_url="url", dead_letter_queue_url="dead").send_continuation(
-            a_message(), body=BODY
+            message_with(), body=BODY
         )
 
 
-def offline(service: str) -> Any:
+def offline_client(service: str) -> Any:
     return boto3.client(
         service,  # type: ignore[call-overload]  # the stubs know literal names only
         region_name="eu-west-1",
@@ -338,8 +325,8 @@ def offline(service: str) -> Any:
     )
 
 
-def what_is_sent(call: Any) -> dict[str, Any]:
-    """Return the request that SQS would get."""
+def sent_request(call: Any) -> dict[str, Any]:
+    """Return the request that the queue sends to SQS."""
     requests: list[dict[str, Any]] = []
 
     class Recorder:

@@ -1,4 +1,4 @@
-"""One put, announced by S3's notification and by EventBridge: one item of the ledger.
+"""An S3 notification and an EventBridge event of one put lead to one item in the ledger.
 
 The examples are those of the Amazon S3 User Guide, with one object in both:
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
@@ -32,17 +32,17 @@ def event(**version: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("version", ["IYV3p45BT0ac8hjHg1houSdS1a.Mro8e", None])
-def test_both_announcements_name_the_same_version(version: str | None) -> None:
+def test_notification_and_eventbridge_event_name_the_same_version(version: str | None) -> None:
     notified = object_in_record(record(**{"versionId": version} if version else {}))
-    passed_on = object_in_event(event(**{"version-id": version} if version else {}))
+    published = object_in_event(event(**{"version-id": version} if version else {}))
     assert notified
-    assert passed_on
-    assert partition_key(notified) == partition_key(passed_on)
-    assert version_key(notified) == version_key(passed_on)
+    assert published
+    assert partition_key(notified) == partition_key(published)
+    assert version_key(notified) == version_key(published)
     assert identifies_one_put(notified)
 
 
-def test_another_put_of_the_same_bytes_is_another_version() -> None:
+def test_second_put_of_the_same_content_is_another_version() -> None:
     first, second = object_in_event(event()), object_in_event(event(sequencer="617f08299329d190"))
     assert first
     assert second

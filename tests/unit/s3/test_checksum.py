@@ -1,4 +1,4 @@
-"""The CRC of the whole comes out of those of its ranges, and is the one that S3 means."""
+"""The checksum of an object is combined from those of its ranges and equals the one of S3."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def whole(algorithm: str, data: bytes) -> str:
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_value_is_the_known_one_in_base64(algorithm: str) -> None:
+def test_check_value_is_returned_in_base64(algorithm: str) -> None:
     assert whole(algorithm, b"123456789") == base64_of(CHECKS[algorithm])
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_empty_object_has_the_value_of_no_bytes(algorithm: str) -> None:
+def test_empty_object_has_the_checksum_of_no_bytes(algorithm: str) -> None:
     assert RangeChecksum(algorithm).value(0) == base64_of(OF_NOTHING[algorithm])
     assert whole(algorithm, b"") == base64_of(OF_NOTHING[algorithm])
 
 
 @given(data=st.binary(max_size=2000))
-def test_crc32_is_that_of_zlib(data: bytes) -> None:
+def test_crc32_equals_that_of_zlib(data: bytes) -> None:
     assert whole("CRC32", data) == base64_of(f"{zlib.crc32(data):08x}")
 
 
@@ -58,7 +58,7 @@ def test_crc32_is_that_of_zlib(data: bytes) -> None:
     order=st.randoms(use_true_random=False),
     steps=st.integers(1, 50),
 )
-def test_ranges_in_any_order_give_the_value_of_the_whole(
+def test_ranges_in_any_order_combine_to_the_full_object_checksum(
     algorithm: str, pieces: list[bytes], order: object, steps: int
 ) -> None:
     checksum = RangeChecksum(algorithm)
@@ -77,7 +77,7 @@ def test_ranges_in_any_order_give_the_value_of_the_whole(
     assert checksum.value(offset) == whole(algorithm, b"".join(pieces))
 
 
-def test_range_that_is_written_again_counts_as_it_came_last() -> None:
+def test_rewritten_range_replaces_the_earlier_one() -> None:
     checksum = RangeChecksum("CRC32")
     for data in (b"wrong", b"right"):
         checksum.add(0, 5, checksum.of(data))
@@ -97,9 +97,7 @@ def test_range_that_is_written_again_counts_as_it_came_last() -> None:
     ],
     ids=["nothing", "too short", "too long", "no start", "a hole", "an overlap", "an overlap and a hole"],
 )
-def test_ranges_that_are_not_exactly_the_whole_have_no_value(
-    ranges: list[tuple[int, bytes]], size: int
-) -> None:
+def test_ranges_with_gaps_or_overlaps_have_no_checksum(ranges: list[tuple[int, bytes]], size: int) -> None:
     checksum = RangeChecksum("CRC64NVME")
     for offset, data in ranges:
         checksum.add(offset, len(data), checksum.of(data))
@@ -131,7 +129,7 @@ def test_full_object_checksum_is_found(algorithm: str) -> None:
 
 @pytest.mark.parametrize("algorithm", STORED)
 @pytest.mark.parametrize("announced", ["COMPOSITE", "FULL_OBJECT", None])
-def test_value_that_ends_in_a_number_of_parts_is_composite_whatever_is_announced(
+def test_checksum_with_a_part_count_is_composite_for_every_announced_type(
     announced: str | None, algorithm: str
 ) -> None:
     answer = {f"Checksum{algorithm}": "AAAA-12", **({"ChecksumType": announced} if announced else {})}
@@ -150,11 +148,11 @@ def test_value_that_ends_in_a_number_of_parts_is_composite_whatever_is_announced
     ],
     ids=["none", "of an unknown number of parts", "an algorithm that we lack", "of unknown type"],
 )
-def test_checksum_that_cannot_be_compared_is_not_used(answer: dict[str, str]) -> None:
+def test_checksum_of_unknown_kind_is_ignored(answer: dict[str, str]) -> None:
     assert stored_checksum(answer) is None
 
 
-# --- the first bytes ---
+# --- partial checksums ---
 
 
 @settings(deadline=None)
@@ -164,7 +162,7 @@ def test_checksum_that_cannot_be_compared_is_not_used(answer: dict[str, str]) ->
     missing=st.integers(0, 10),
     limit=st.integers(0, 3000),
 )
-def test_first_bytes_are_counted_up_to_the_first_gap_or_the_limit(
+def test_partial_checksum_ends_at_the_first_gap_or_the_limit(
     algorithm: str, pieces: list[bytes], missing: int, limit: int
 ) -> None:
     checksum = RangeChecksum(algorithm)
@@ -181,7 +179,7 @@ def test_first_bytes_are_counted_up_to_the_first_gap_or_the_limit(
 
 @settings(deadline=None)
 @given(algorithm=st.sampled_from(ALGORITHMS), first=st.binary(max_size=500), rest=st.binary(max_size=500))
-def test_count_can_be_gone_on_with_by_another(algorithm: str, first: bytes, rest: bytes) -> None:
+def test_checksum_can_be_resumed_by_another_instance(algorithm: str, first: bytes, rest: bytes) -> None:
     one = RangeChecksum(algorithm)
     one.add(0, len(first), one.of(first))
     another = RangeChecksum(algorithm, before=one.up_to(len(first)))
@@ -190,7 +188,7 @@ def test_count_can_be_gone_on_with_by_another(algorithm: str, first: bytes, rest
     assert another.value(len(first + rest)) == whole(algorithm, first + rest)
 
 
-def test_range_that_grows_counts_as_it_is() -> None:
+def test_growing_range_replaces_the_shorter_one() -> None:
     checksum = RangeChecksum("CRC32")
     for end in (2, 5, 9):
         checksum.add(0, end, checksum.of(b"123456789"[:end]))
@@ -200,7 +198,7 @@ def test_range_that_grows_counts_as_it_is() -> None:
     assert checksum.value(9) == base64_of(CHECKS["CRC32"])
 
 
-def test_range_behind_the_end_is_none_of_the_whole() -> None:
+def test_range_beyond_the_end_is_an_error() -> None:
     checksum = RangeChecksum("CRC32")
     checksum.add(0, 2, checksum.of(b"ab"))
     checksum.add(2, 1, checksum.of(b"c"))
@@ -208,7 +206,7 @@ def test_range_behind_the_end_is_none_of_the_whole() -> None:
         checksum.value(2)
 
 
-# --- the parts ---
+# --- composite checksums ---
 
 
 def ends_of(parts: list[bytes]) -> tuple[int, ...]:
@@ -219,8 +217,8 @@ def composite(algorithm: str, parts: list[bytes]) -> bytes:
     return digest_of(algorithm, b"".join(digest_of(algorithm, part) for part in parts))
 
 
-def read(checksum: RangeChecksum, data: bytes, offset: int, length: int, step: int) -> None:
-    """Count a range as it is read: in steps, of which each says what counts from then on."""
+def add_range(checksum: RangeChecksum, data: bytes, offset: int, length: int, step: int) -> None:
+    """Add a range as it is read, in steps that each replace what they supersede."""
     reader = RangeReader(checksum, offset)
     for start in range(offset, offset + length, step):
         for each in reader.update(memoryview(data)[start : min(start + step, offset + length)]):
@@ -238,7 +236,7 @@ PARTS = st.lists(st.binary(max_size=60), min_size=1, max_size=8)
     step=st.integers(1, 100),
     order=st.randoms(use_true_random=False),
 )
-def test_ranges_in_any_order_give_the_checksum_of_the_parts_as_well(
+def test_ranges_in_any_order_combine_to_the_composite_checksum(
     algorithm: str, parts: list[bytes], length: int, step: int, order: object
 ) -> None:
     data = b"".join(parts)
@@ -246,36 +244,36 @@ def test_ranges_in_any_order_give_the_checksum_of_the_parts_as_well(
     starts = list(range(0, len(data), length))
     order.shuffle(starts)  # type: ignore[attr-defined] # a Random
     for start in starts:
-        read(checksum, data, start, min(length, len(data) - start), step)
+        add_range(checksum, data, start, min(length, len(data) - start), step)
     assert checksum.value(len(data)) == whole(algorithm, data)
     assert checksum.composite_value(len(data)) == base64.b64encode(composite(algorithm, parts)).decode()
 
 
 @settings(deadline=None)
 @given(algorithm=st.sampled_from(ALGORITHMS), parts=PARTS, at=st.integers(0, 500))
-def test_checksum_of_the_parts_can_be_continued_by_another(
+def test_composite_checksum_can_be_resumed_by_another_instance(
     algorithm: str, parts: list[bytes], at: int
 ) -> None:
     data, ends = b"".join(parts), ends_of(parts)
     at = min(at, len(data))
     one = RangeChecksum(algorithm, part_ends=ends)
-    read(one, data, 0, at, 7)
+    add_range(one, data, 0, at, 7)
     another = RangeChecksum(algorithm, before=one.up_to(at), part_ends=ends)
-    read(another, data, at, len(data) - at, 11)
+    add_range(another, data, at, len(data) - at, 11)
     assert another.value(len(data)) == whole(algorithm, data)
     assert another.composite_value(len(data)) == base64.b64encode(composite(algorithm, parts)).decode()
 
 
-def test_checksum_of_the_parts_is_not_told_where_the_first_bytes_were_counted_without_parts() -> None:
+def test_composite_checksum_is_none_after_a_checkpoint_without_parts() -> None:
     one = RangeChecksum("CRC32")
-    read(one, b"abcdef", 0, 4, 4)
+    add_range(one, b"abcdef", 0, 4, 4)
     another = RangeChecksum("CRC32", before=one.up_to(4), part_ends=(3, 6))
-    read(another, b"abcdef", 4, 2, 2)
+    add_range(another, b"abcdef", 4, 2, 2)
     assert another.composite_value(6) is None
     assert another.value(6) == whole("CRC32", b"abcdef")
 
 
-def test_checksum_of_the_parts_is_not_told_where_they_are_unknown() -> None:
+def test_composite_checksum_is_none_without_part_boundaries() -> None:
     checksum = RangeChecksum("CRC32")
     checksum.add(0, 3, checksum.of(b"abc"))
     assert checksum.composite_value(3) is None
@@ -283,7 +281,7 @@ def test_checksum_of_the_parts_is_not_told_where_they_are_unknown() -> None:
 
 @settings(deadline=None)
 @given(algorithm=st.sampled_from(HASHES), parts=PARTS, step=st.integers(1, 100))
-def test_bytes_in_order_give_the_hash_of_each_part(algorithm: str, parts: list[bytes], step: int) -> None:
+def test_sequential_bytes_give_the_hash_of_each_part(algorithm: str, parts: list[bytes], step: int) -> None:
     data = b"".join(parts)
     hashes = PartHashes(algorithm, ends_of(parts))
     for start in range(0, len(data), step):
@@ -292,7 +290,7 @@ def test_bytes_in_order_give_the_hash_of_each_part(algorithm: str, parts: list[b
     assert hashes.composite() == composite(algorithm, parts)
 
 
-def test_parts_may_come_in_any_order_and_again() -> None:
+def test_parts_may_arrive_in_any_order_and_repeatedly() -> None:
     hashes = PartHashes("SHA256", (3, 6))
     for offset, data in [(3, b"d"), (4, b"wrong"[:1]), (0, b"abc"), (3, b"de"), (5, b"f")]:
         hashes.update(offset, data)
@@ -310,7 +308,7 @@ def test_parts_may_come_in_any_order_and_again() -> None:
     ],
     ids=["a hole", "an overlap", "another order", "changed afterwards", "nothing"],
 )
-def test_hash_is_not_told_of_bytes_that_came_out_of_order(pieces: list[tuple[int, bytes]]) -> None:
+def test_bytes_out_of_order_have_no_part_hashes(pieces: list[tuple[int, bytes]]) -> None:
     hashes = PartHashes("SHA256", (3, 6))
     for offset, data in pieces:
         hashes.update(offset, data)

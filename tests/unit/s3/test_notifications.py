@@ -1,4 +1,4 @@
-"""Every shape that S3 sends becomes ObjectRefs; everything else is refused or ignored aloud."""
+"""Every event format of S3 is parsed into ObjectRefs; the rest is refused, or ignored with a log line."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def with_object(**fields: Any) -> Any:
     return record
 
 
-def test_every_field_is_taken_over() -> None:
+def test_record_is_parsed_into_all_fields() -> None:
     record = with_object(versionId="v1", size=42, eTag="abc-3", sequencer="00F")
     assert only_object(record) == ObjectRef(
         bucket="bucket", key="a.csv", version_id="v1", etag="abc-3", size=42, sequencer="00F"
@@ -46,12 +46,12 @@ def test_unversioned_bucket_has_no_version() -> None:
     assert only_object(with_object()).version_id is None
 
 
-def test_message_of_a_queue_is_the_same_notification_as_text() -> None:
+def test_queue_message_is_parsed_like_a_direct_notification() -> None:
     notification = s3_notification(s3_record("bucket", "a b.csv"))
     assert objects_in_message(json.dumps(notification)) == objects_in_notification(notification)
 
 
-def test_every_record_is_taken_in_order() -> None:
+def test_records_are_read_in_order() -> None:
     records = [s3_record("bucket", key) for key in ("c", "a", "b")]
     assert [ref.key for ref in objects_in_notification(s3_notification(*records))] == ["c", "a", "b"]
 
@@ -73,18 +73,18 @@ def test_key_is_decoded_once(encoded: str, key: str) -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
-def test_every_key_survives_the_encoding_of_s3(key: str) -> None:
+def test_every_url_encoded_key_is_decoded(key: str) -> None:
     assert only_object(with_object(key=quote_plus(key, safe="/"))).key == key
 
 
-def test_key_that_is_not_utf_8_is_refused_and_not_guessed() -> None:
+def test_key_that_is_not_utf_8_is_refused() -> None:
     with pytest.raises(EventError):
         only_object(with_object(key="%FF.csv"))
 
 
 @pytest.mark.parametrize("name", ["Put", "Post", "Copy", "CompleteMultipartUpload"])
 @pytest.mark.parametrize("prefix", ["", "s3:"])
-def test_every_way_to_create_an_object_is_taken(name: str, prefix: str) -> None:
+def test_every_object_created_event_is_accepted(name: str, prefix: str) -> None:
     assert only_object({**with_object(), "eventName": f"{prefix}ObjectCreated:{name}"}).key == "a.csv"
 
 
@@ -102,7 +102,7 @@ def test_every_way_to_create_an_object_is_taken(name: str, prefix: str) -> None:
         "IntelligentTiering",
     ],
 )
-def test_other_events_are_ignored_with_a_log_line(name: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_other_s3_events_are_ignored_with_a_log_line(name: str, caplog: pytest.LogCaptureFixture) -> None:
     record = {**with_object(), "eventName": name}
     assert objects_in_notification(s3_notification(record)) == []
     assert f"event {name!r} of bucket 'bucket', key 'a.csv' ignored" in caplog.text
@@ -126,7 +126,7 @@ def test_other_major_versions_are_refused_and_named(version: object) -> None:
         only_object({**with_object(), "eventVersion": version})
 
 
-def test_test_event_announces_nothing() -> None:
+def test_test_event_announces_no_object() -> None:
     event = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "bucket"}
     assert objects_in_message(json.dumps(event)) == []
 
@@ -142,27 +142,27 @@ def test_empty_file_is_no_folder_marker() -> None:
 
 
 @pytest.mark.parametrize("size", [1, None])
-def test_key_that_ends_in_a_slash_is_only_skipped_when_it_is_surely_empty(size: int | None) -> None:
+def test_key_with_a_trailing_slash_is_skipped_only_if_empty(size: int | None) -> None:
     assert only_object(with_object(key="folder/", size=size)).key == "folder/"
 
 
-def test_markers_of_hadoop_are_skipped_where_they_are_empty(caplog: pytest.LogCaptureFixture) -> None:
+def test_empty_hadoop_folder_marker_is_skipped(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     assert objects_in_notification(s3_notification(with_object(key="a/b_%24folder%24", size=0))) == []
     assert "folder marker s3://bucket/a/b_$folder$ skipped" in caplog.text
 
 
 @pytest.mark.parametrize("size", [1, None])
-def test_file_that_is_called_like_a_marker_of_hadoop_is_a_file(size: int | None) -> None:
+def test_nonempty_hadoop_folder_marker_is_delivered(size: int | None) -> None:
     assert only_object(with_object(key="b_%24folder%24", size=size)).key == "b_$folder$"
 
 
-def test_empty_list_of_records_leaves_a_log_line(caplog: pytest.LogCaptureFixture) -> None:
+def test_empty_list_of_records_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert objects_in_message('{"Records": []}') == []
     assert "empty list of records acknowledged" in caplog.text
 
 
-def test_bad_records_never_cost_their_neighbours() -> None:
+def test_malformed_records_do_not_affect_the_others() -> None:
     announced = read_notification(s3_notification({}, with_object(), None, with_object(key="b")))
     assert [ref.key for ref in announced.objects] == ["a.csv", "b"]
     assert announced.error is not None
@@ -185,7 +185,7 @@ def test_batch_of_another_service_is_refused_and_named(source: object, body: dic
         objects_in_notification({"Records": [{"eventSource": source, **body}]})
 
 
-def test_stores_that_speak_the_language_of_s3_are_understood() -> None:
+def test_events_of_s3_compatible_stores_are_accepted() -> None:
     assert only_object({**with_object(), "eventSource": "minio:s3"}).key == "a.csv"
 
 
@@ -219,7 +219,7 @@ class TestSns:
         assert [ref.key for ref in announced.objects] == ["a b", "a b"]
         assert "the message of SNS is not JSON" in str(announced.error)
 
-    def test_test_event_announces_nothing(self) -> None:
+    def test_test_event_announces_no_object(self) -> None:
         assert objects_in_message(json.dumps(sns_message({"Event": "s3:TestEvent", "Bucket": "b"}))) == []
 
     def test_request_to_confirm_is_refused_with_what_to_do(self) -> None:
@@ -304,12 +304,12 @@ EVENTS = st.recursive(
 
 @settings(deadline=None)
 @given(EVENTS)
-def test_nothing_that_is_sent_raises(event: object) -> None:
+def test_arbitrary_event_raises_no_exception(event: object) -> None:
     read_notification(event)
     read_message(json.dumps(event))
 
 
-def test_bad_record_is_not_hidden_by_good_ones() -> None:
+def test_malformed_record_among_valid_ones_raises() -> None:
     with pytest.raises(EventError):
         objects_in_notification(s3_notification(with_object(), {}))
 
@@ -330,7 +330,7 @@ def test_bad_record_is_not_hidden_by_good_ones() -> None:
         "[" * 100_000,
     ],
 )
-def test_message_that_is_no_notification_is_refused(body: str) -> None:
+def test_message_that_is_not_a_notification_is_refused(body: str) -> None:
     with pytest.raises(EventError, match="not an S3 notification"):
         objects_in_message(body)
 
@@ -366,7 +366,7 @@ def test_message_that_is_no_notification_is_refused(body: str) -> None:
         with_object(sequencer=7),
     ],
 )
-def test_record_that_is_malformed_is_refused(record: Any) -> None:
+def test_malformed_record_is_refused(record: Any) -> None:
     with pytest.raises(EventError, match="not an S3 notification"):
         objects_in_notification(s3_notification(record))
 
@@ -377,7 +377,7 @@ def object_of(event: Any) -> ObjectRef:
 
 
 class TestEventBridge:
-    def test_every_field_is_taken_over(self) -> None:
+    def test_event_is_parsed_into_all_fields(self) -> None:
         entry = {"key": "a.csv", "version-id": "v1", "size": 42, "etag": "abc-3", "sequencer": "00F"}
         assert object_of(eventbridge_event("bucket", "", detail={"object": entry})) == ObjectRef(
             bucket="bucket", key="a.csv", version_id="v1", etag="abc-3", size=42, sequencer="00F"
@@ -386,12 +386,12 @@ class TestEventBridge:
     def test_unversioned_bucket_has_no_version(self) -> None:
         assert object_of(eventbridge_event("bucket", "a.csv")).version_id is None
 
-    def test_message_of_a_queue_is_the_same_event_as_text(self) -> None:
+    def test_queue_message_is_parsed_like_a_direct_event(self) -> None:
         event = eventbridge_event("bucket", "a b.csv")
         assert objects_in_message(json.dumps(event)) == objects_in_notification(event)
 
     @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
-    def test_key_is_taken_as_it_is(self, key: str) -> None:
+    def test_every_key_is_read_unchanged(self, key: str) -> None:
         assert object_of(eventbridge_event("bucket", key)).key == key
 
     @pytest.mark.parametrize("key", ["a+b.csv", "100%25.csv", "red flower.jpg"])
@@ -416,7 +416,7 @@ class TestEventBridge:
             "Object Access Tier Changed",
         ],
     )
-    def test_other_events_are_ignored_with_a_log_line(
+    def test_other_s3_events_are_ignored_with_a_log_line(
         self, name: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         event = eventbridge_event("bucket", "a.csv", **{"detail-type": name})
@@ -429,7 +429,7 @@ class TestEventBridge:
             objects_in_notification(eventbridge_event("bucket", "a.csv", **{"detail-type": name}))
 
     @pytest.mark.parametrize("call", ["PutObject", "CopyObject", "CompleteMultipartUpload"])
-    def test_report_of_cloudtrail_is_refused_with_what_to_do(self, call: str) -> None:
+    def test_cloudtrail_event_is_refused_with_a_hint(self, call: str) -> None:
         detail = {"eventName": call, "requestParameters": {"bucketName": "bucket", "key": "a.csv"}}
         event = eventbridge_event("bucket", "a.csv", **{"detail-type": "AWS API Call via CloudTrail"})
         with pytest.raises(EventError, match=f"CloudTrail's report of the call '{call}'") as raised:
@@ -461,7 +461,7 @@ class TestEventBridge:
             {"object": {"key": "k", "size": "many"}},
         ],
     )
-    def test_event_that_is_malformed_is_refused(self, detail: Any) -> None:
+    def test_malformed_event_is_refused(self, detail: Any) -> None:
         with pytest.raises(EventError, match="not an S3 notification"):
             objects_in_notification(eventbridge_event("bucket", "a.csv", detail=detail))
 
@@ -471,25 +471,25 @@ class TestEventBridge:
         with pytest.raises(EventError, match="not an S3 notification"):
             objects_in_notification(event)
 
-    def test_detail_alone_is_refused_with_what_to_do(self) -> None:
+    def test_detail_without_its_event_is_refused_with_a_hint(self) -> None:
         with pytest.raises(EventError, match="the detail of an EventBridge event alone") as raised:
             objects_in_notification(eventbridge_event("bucket", "a.csv")["detail"])
         assert "InputPath" in raised.value.hint
 
-    def test_is_told_apart_from_a_queue(self) -> None:
+    def test_event_is_not_from_a_queue(self) -> None:
         assert not is_from_queue(eventbridge_event("bucket", "a.csv"))
 
 
-def test_ref_reads_as_people_write_it() -> None:
+def test_object_ref_is_printed_as_an_s3_url() -> None:
     assert str(ObjectRef(bucket="b", key="k")) == "s3://b/k"
     assert str(ObjectRef(bucket="b", key="k", version_id="v")) == "s3://b/k (version v)"
 
 
-def test_queue_and_direct_notification_are_told_apart() -> None:
+def test_queue_and_direct_notification_are_distinguished() -> None:
     assert is_from_queue(sqs_event(m1="{}"))
     assert not is_from_queue(s3_notification(with_object()))
 
 
 @pytest.mark.parametrize("event", [{}, {"Records": []}, {"Records": None}, {"Records": [1]}, [], None, "x"])
-def test_anything_else_does_not_come_from_a_queue(event: object) -> None:
+def test_other_events_are_not_from_a_queue(event: object) -> None:
     assert not is_from_queue(event)

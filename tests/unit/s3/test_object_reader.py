@@ -1,4 +1,4 @@
-"""The bytes are those of the announced version, all of them, in order, however often S3 breaks off."""
+"""The reader returns all bytes of the announced version, however often S3 interrupts a response."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ DATA = b"".join(number.to_bytes(4, "big") for number in range(65_536))
 REF = ObjectRef(bucket=BUCKET, key="a")
 BLOCK = 10_000
 SOON = 120
-"""Seconds that a test waits for what must happen; it never takes them when all is well."""
+"""Seconds that a test waits at most; a passing test never waits that long."""
 
 
 def in_one_range(client: Any, ref: ObjectRef) -> bytes:
@@ -82,7 +82,7 @@ Read = Callable[[Any, ObjectRef], bytes]
 every_way = pytest.mark.parametrize("read", [in_one_range, in_ranges, at_once])
 
 
-# --- against moto: what S3 itself answers ---
+# --- against moto ---
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def s3(client: Any) -> Any:
 
 
 def put(s3: Any, data: bytes, key: str = "a", **more: Any) -> ObjectRef:
-    """Put the object and announce it as S3 does."""
+    """Put the object and return the ref of its event."""
     answer = s3.put_object(Bucket=BUCKET, Key=key, Body=data, **more)
     return ObjectRef(
         bucket=BUCKET,
@@ -119,11 +119,11 @@ def versioned(s3: Any) -> None:
 
 @every_way
 @pytest.mark.parametrize("size", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 8, len(DATA)])
-def test_object_of_any_size_is_read_whole(size: int, read: Read, s3: Any) -> None:
+def test_object_of_any_size_is_read_completely(size: int, read: Read, s3: Any) -> None:
     assert read(s3, put(s3, DATA[:size])) == DATA[:size]
 
 
-def test_blocks_are_as_long_as_asked_for_but_for_the_last_of_a_range(s3: Any) -> None:
+def test_blocks_have_the_requested_length_except_the_last_of_a_range(s3: Any) -> None:
     source = ObjectReader(s3, put(s3, DATA))
     blocks = [(offset, len(block)) for offset, block in source.blocks([(5, 25_000), (70_000, 9)], BLOCK)]
     assert blocks == [(5, BLOCK), (10_005, BLOCK), (20_005, 5000), (70_000, 9)]
@@ -131,12 +131,12 @@ def test_blocks_are_as_long_as_asked_for_but_for_the_last_of_a_range(s3: Any) ->
 
 @every_way
 @pytest.mark.parametrize("key", ["a b+ü(1)&%41.csv", "🚀", "in/box", "a//b"])
-def test_odd_key_is_read(key: str, read: Read, s3: Any) -> None:
+def test_unusual_key_is_read(key: str, read: Read, s3: Any) -> None:
     assert read(s3, put(s3, DATA, key)) == DATA
 
 
 @every_way
-def test_announced_version_is_read_though_a_newer_one_is_there(read: Read, s3: Any) -> None:
+def test_announced_version_is_read_although_a_newer_one_exists(read: Read, s3: Any) -> None:
     versioned(s3)
     old = put(s3, b"old")
     put(s3, b"newer")
@@ -144,7 +144,7 @@ def test_announced_version_is_read_though_a_newer_one_is_there(read: Read, s3: A
 
 
 @every_way
-def test_announced_version_is_read_though_the_key_was_deleted(read: Read, s3: Any) -> None:
+def test_announced_version_is_read_although_the_key_was_deleted(read: Read, s3: Any) -> None:
     versioned(s3)
     ref = put(s3, b"old")
     s3.delete_object(Bucket=BUCKET, Key="a")
@@ -152,7 +152,7 @@ def test_announced_version_is_read_though_the_key_was_deleted(read: Read, s3: An
 
 
 @every_way
-def test_overwritten_object_is_not_sent_under_the_older_event(read: Read, s3: Any) -> None:
+def test_overwritten_object_raises_object_changed(read: Read, s3: Any) -> None:
     old = put(s3, b"old")
     put(s3, b"newer")
     with pytest.raises(ObjectChanged, match="overwritten"):
@@ -160,7 +160,7 @@ def test_overwritten_object_is_not_sent_under_the_older_event(read: Read, s3: An
 
 
 @every_way
-def test_etag_in_quotes_is_the_same_etag(read: Read, s3: Any) -> None:
+def test_quoted_etag_equals_the_unquoted_one(read: Read, s3: Any) -> None:
     ref = put(s3, b"data")
     assert read(s3, dataclasses.replace(ref, etag=f'"{ref.etag}"')) == b"data"
 
@@ -198,7 +198,7 @@ def test_missing_bucket_is_gone(read: Read, s3: Any) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["CRC32", "CRC32C", "CRC64NVME"])
-def test_checksum_that_s3_has_stored_is_asked_for_in_the_algorithm_of_the_uploader(algorithm: str) -> None:
+def test_stored_checksum_is_verified_in_the_algorithm_of_the_uploader(algorithm: str) -> None:
     stored = {"CRC32": "y/Q5Jg==", "CRC32C": "4waSgw==", "CRC64NVME": "rosUhgp5mIg="}[algorithm]
     fields = {"ChecksumType": "FULL_OBJECT", f"Checksum{algorithm}": stored}
     s3 = MemoryS3({"a": b"123456789"}, checksums={"a": fields})
@@ -213,7 +213,7 @@ def test_checksum_that_s3_has_stored_is_asked_for_in_the_algorithm_of_the_upload
     assert source.verify().verified_by == name
 
 
-# --- answers that moto does not give ---
+# --- responses that moto does not produce ---
 
 CLASSIFIED = [
     (client_error("AccessDenied", 403), SourceDenied, Disposition.PERMANENT),
@@ -229,7 +229,7 @@ CLASSIFIED = [
 ]
 
 
-SENTENCES = [
+ERRORS_WITH_MESSAGES = [
     (
         "InvalidObjectState",
         403,
@@ -276,12 +276,14 @@ SENTENCES = [
 
 
 @every_way
-@pytest.mark.parametrize(("code", "status", "sentence", "expected", "disposition", "hint"), SENTENCES)
+@pytest.mark.parametrize(
+    ("code", "status", "message", "expected", "disposition", "hint"), ERRORS_WITH_MESSAGES
+)
 @pytest.mark.parametrize("head", ["says nothing", "says it", "is fine"])
-def test_sentence_of_s3_stands_in_the_reason(
+def test_error_message_of_s3_is_in_the_reason(
     code: str,
     status: int,
-    sentence: str,
+    message: str,
     expected: type[SourceError],
     disposition: Disposition,
     hint: str,
@@ -289,7 +291,7 @@ def test_sentence_of_s3_stands_in_the_reason(
     read: Read,
 ) -> None:
     error = client_error(code, status)
-    error.response["Error"]["Message"] = sentence
+    error.response["Error"]["Message"] = message
     no_body = client_error(str(status), status)
     no_body.response["Error"]["Message"] = "Forbidden"
 
@@ -306,7 +308,7 @@ def test_sentence_of_s3_stands_in_the_reason(
         read(Refusing({"a": DATA}), REF)
     assert type(raised.value) is expected
     assert raised.value.disposition is disposition
-    assert f"({code}: {sentence})" in raised.value.reason
+    assert f"({code}: {message})" in raised.value.reason
     assert hint in raised.value.hint
 
 
@@ -314,7 +316,7 @@ def test_sentence_of_s3_stands_in_the_reason(
 @pytest.mark.parametrize(
     "error", [ValueError("x"), KeyError("x"), UnicodeDecodeError("utf-8", b"", 0, 1, "x")]
 )
-def test_exception_from_within_the_sdk_is_an_interruption(error: Exception, read: Read) -> None:
+def test_unexpected_exception_of_the_sdk_is_an_interruption(error: Exception, read: Read) -> None:
     class Raising:
         def get_object(self, **request: Any) -> Any:
             raise error
@@ -327,7 +329,7 @@ def test_exception_from_within_the_sdk_is_an_interruption(error: Exception, read
 
 @every_way
 @pytest.mark.parametrize(("error", "expected", "disposition"), CLASSIFIED)
-def test_answer_of_s3_is_classified_and_names_the_object(
+def test_s3_error_is_classified_and_names_the_object(
     error: Exception, expected: type[SourceError], disposition: Disposition, read: Read
 ) -> None:
     class Refusing:
@@ -343,7 +345,7 @@ def test_answer_of_s3_is_classified_and_names_the_object(
 
 
 @pytest.mark.parametrize(("error", "expected", "disposition"), CLASSIFIED)
-def test_answer_to_a_read_of_a_known_object_is_classified_as_well(
+def test_s3_error_of_a_later_read_is_classified(
     error: Exception, expected: type[SourceError], disposition: Disposition
 ) -> None:
     class RefusesReads(MemoryS3):
@@ -351,11 +353,12 @@ def test_answer_to_a_read_of_a_known_object_is_classified_as_well(
             raise error
 
     source = ObjectReader(RefusesReads({"a": DATA}), REF)
-    with pytest.raises(expected, match="s3://bucket/a"):
+    with pytest.raises(expected, match="s3://bucket/a") as raised:
         list(source.blocks([(0, len(DATA))], BLOCK))
+    assert raised.value.disposition is disposition
 
 
-# --- pins ---
+# --- pinned reads ---
 
 
 @every_way
@@ -366,7 +369,7 @@ def test_every_request_is_pinned_to_the_announced_etag(read: Read) -> None:
 
 
 @every_way
-def test_version_and_etag_are_both_required(read: Read) -> None:
+def test_every_request_names_version_and_etag(read: Read) -> None:
     s3 = MemoryS3({"a": DATA})
     read(s3, dataclasses.replace(s3.ref("a"), version_id="v1"))
     for request in (*s3.heads, *s3.requests):
@@ -375,14 +378,14 @@ def test_version_and_etag_are_both_required(read: Read) -> None:
         assert request["IfMatch"].strip('"') == s3.ref("a").etag
 
 
-def test_announced_without_etag_is_read_with_the_etag_of_the_first_answer() -> None:
+def test_object_announced_without_etag_is_pinned_to_the_first_response() -> None:
     s3 = MemoryS3({"a": DATA})
     in_ranges(s3, REF)
     assert "IfMatch" not in s3.heads[0]
     assert {request["IfMatch"].strip('"') for request in s3.requests} == {s3.ref("a").etag}
 
 
-def test_version_without_etag_is_read_with_the_etag_of_the_first_answer() -> None:
+def test_version_announced_without_etag_is_pinned_to_the_first_response() -> None:
     s3 = MemoryS3({"a": DATA})
     in_ranges(s3, dataclasses.replace(REF, version_id="null"))
     for request in s3.requests:
@@ -391,7 +394,7 @@ def test_version_without_etag_is_read_with_the_etag_of_the_first_answer() -> Non
 
 @pytest.mark.parametrize("quotes", ["", '"'])
 @pytest.mark.parametrize("version_id", [None, "null"])
-def test_object_that_was_announced_without_etag_is_continued_with_the_etag_of_its_first_invocation(
+def test_resumed_object_is_pinned_to_the_etag_of_its_first_invocation(
     version_id: str | None, quotes: str
 ) -> None:
     ref = dataclasses.replace(REF, version_id=version_id)
@@ -406,7 +409,7 @@ def test_object_that_was_announced_without_etag_is_continued_with_the_etag_of_it
 
 
 @pytest.mark.parametrize("ref", [REF, dataclasses.replace(REF, etag="e1")], ids=["pinned", "announced"])
-def test_answer_with_another_etag_is_no_answer_even_where_the_condition_was_ignored(ref: ObjectRef) -> None:
+def test_response_with_another_etag_raises_although_the_condition_was_ignored(ref: ObjectRef) -> None:
     class Careless(MemoryS3):
         def head_object(self, **request: Any) -> dict[str, Any]:
             request.pop("IfMatch")
@@ -417,13 +420,13 @@ def test_answer_with_another_etag_is_no_answer_even_where_the_condition_was_igno
 
 
 @every_way
-def test_empty_object_is_never_asked_for_by_range(read: Read) -> None:
+def test_empty_object_is_read_without_a_range(read: Read) -> None:
     s3 = MemoryS3({"a": b""})
     assert read(s3, s3.ref("a")) == b""
     assert not any("Range" in request for request in s3.requests)
 
 
-def test_small_object_takes_one_request() -> None:
+def test_small_object_needs_one_request() -> None:
     s3 = MemoryS3({"a": DATA})
     read_whole(s3, s3.ref("a"))
     assert (len(s3.heads), len(s3.requests)) == (0, 1)
@@ -440,13 +443,13 @@ def test_small_object_takes_one_request() -> None:
         f"bytes 100-198/{len(DATA)}",
     ],
 )
-def test_answer_of_another_range_is_refused(lie: str | None) -> None:
+def test_response_with_another_range_is_refused(lie: str | None) -> None:
     class Lying(MemoryS3):
         def get_object(self, **request: Any) -> dict[str, Any]:
             return {**super().get_object(**request), "ContentRange": lie}
 
     s3 = Lying({"a": DATA})
-    with pytest.raises(SourceInterrupted, match="asked was 'bytes 100-199/262144'"):
+    with pytest.raises(SourceInterrupted, match="requested was 'bytes 100-199/262144'"):
         list(ObjectReader(s3, s3.ref("a")).blocks([(100, 100)], BLOCK))
     assert all(body.closed for body in s3.bodies)
 
@@ -460,23 +463,12 @@ def full_crc32(data: bytes) -> dict[str, str]:
 
 
 @every_way
-@pytest.mark.parametrize("at", [0, 1, len(DATA) // 2, len(DATA) - 1])
-def test_damaged_bytes_are_noticed(at: int, read: Read) -> None:
-    s3 = MemoryS3({"a": DATA}, checksums={"a": full_crc32(DATA)})
-    damaged = bytearray(DATA)
-    damaged[at] ^= 1
-    s3.wire["a"] = bytes(damaged)
-    with pytest.raises(ObjectCorrupt, match="CRC32"):
-        read(s3, s3.ref("a"))
-
-
-@every_way
-def test_checksum_of_the_parts_is_not_taken_for_one_of_the_whole(read: Read) -> None:
+def test_composite_checksum_is_not_compared_as_a_full_object_checksum(read: Read) -> None:
     s3 = MemoryS3({"a": DATA}, checksums={"a": {"ChecksumType": "COMPOSITE", "ChecksumCRC32": "AAAAAA==-2"}})
     assert read(s3, s3.ref("a")) == DATA
 
 
-def test_checksum_is_told_also_where_s3_has_none() -> None:
+def test_checksum_is_computed_without_a_stored_one() -> None:
     s3 = MemoryS3({"a": b"123456789"})
     source = ObjectReader(s3, s3.ref("a"))
     joined(source, [(0, 9)])
@@ -485,7 +477,7 @@ def test_checksum_is_told_also_where_s3_has_none() -> None:
     assert read_whole(s3, s3.ref("a")).content == source.verify()
 
 
-def test_object_that_was_not_read_to_its_end_has_no_checksum() -> None:
+def test_incompletely_read_object_has_no_checksum() -> None:
     s3 = MemoryS3({"a": DATA})
     source = ObjectReader(s3, s3.ref("a"))
     list(source.blocks([(0, len(DATA) - 1)], BLOCK))
@@ -495,7 +487,7 @@ def test_object_that_was_not_read_to_its_end_has_no_checksum() -> None:
         source.verify()
 
 
-# --- breaks ---
+# --- interruptions ---
 
 
 @pytest.mark.parametrize("breaks", [[0], [1], [len(DATA) - 1], [len(DATA)], [1000, 0, 0, 0, 5], [1] * 50])
@@ -521,7 +513,7 @@ def test_broken_range_is_resumed_within_its_bounds(breaks: list[int]) -> None:
         assert request["Range"] == f"bytes={offset}-30499"
 
 
-def test_object_that_changes_between_two_reads_is_not_mixed() -> None:
+def test_object_that_changes_between_two_reads_raises_object_changed() -> None:
     class Changes(MemoryS3):
         def get_object(self, **request: Any) -> dict[str, Any]:
             answer = super().get_object(**request)
@@ -533,7 +525,7 @@ def test_object_that_changes_between_two_reads_is_not_mixed() -> None:
         in_one_range(s3, s3.ref("a"))
 
 
-def test_object_that_goes_between_two_reads_is_gone() -> None:
+def test_object_deleted_between_two_reads_raises_object_gone() -> None:
     class Goes(MemoryS3):
         def get_object(self, **request: Any) -> dict[str, Any]:
             answer = super().get_object(**request)
@@ -545,7 +537,7 @@ def test_object_that_goes_between_two_reads_is_gone() -> None:
         in_one_range(s3, s3.ref("a"))
 
 
-def test_body_that_breaks_off_without_a_new_byte_is_given_up() -> None:
+def test_body_without_progress_raises_source_interrupted() -> None:
     s3 = MemoryS3({"a": DATA}, breaks=[1000] + [0] * 99)
     with pytest.raises(SourceInterrupted, match="at byte 1000"):
         in_one_range(s3, s3.ref("a"))
@@ -553,12 +545,12 @@ def test_body_that_breaks_off_without_a_new_byte_is_given_up() -> None:
     assert all(body.closed for body in s3.bodies)
 
 
-def test_progress_starts_the_count_of_stalled_reads_again() -> None:
+def test_progress_resets_the_count_of_stalled_reads() -> None:
     s3 = MemoryS3({"a": DATA}, breaks=[0, 0, 0, 1] * 5)
     assert in_one_range(s3, s3.ref("a")) == DATA
 
 
-BREAKS = [
+INTERRUPTIONS = [
     ReadTimeoutError(endpoint_url="https://s3"),
     IncompleteReadError(actual_bytes=1, expected_bytes=2),
     ConnectionResetError(),
@@ -566,8 +558,8 @@ BREAKS = [
 ]
 
 
-class BreaksOnce(MemoryS3):
-    """The first body breaks off with a certain error."""
+class InterruptedOnce(MemoryS3):
+    """The first body is interrupted by `error`."""
 
     error: Exception
 
@@ -582,16 +574,16 @@ class BreaksOnce(MemoryS3):
         return answer
 
 
-@pytest.mark.parametrize("error", BREAKS)
-def test_every_kind_of_break_is_resumed(error: Exception) -> None:
-    s3 = BreaksOnce({"a": DATA})
+@pytest.mark.parametrize("error", INTERRUPTIONS)
+def test_every_kind_of_interruption_is_resumed(error: Exception) -> None:
+    s3 = InterruptedOnce({"a": DATA})
     s3.error = error
     assert in_ranges(s3, s3.ref("a")) == DATA
 
 
-@pytest.mark.parametrize("error", BREAKS)
-def test_break_of_a_small_object_is_an_interruption(error: Exception) -> None:
-    s3 = BreaksOnce({"a": DATA})
+@pytest.mark.parametrize("error", INTERRUPTIONS)
+def test_interrupted_small_object_raises_source_interrupted(error: Exception) -> None:
+    s3 = InterruptedOnce({"a": DATA})
     s3.error = error
     with pytest.raises(SourceInterrupted, match="s3://bucket/a"):
         read_whole(s3, s3.ref("a"))
@@ -599,14 +591,14 @@ def test_break_of_a_small_object_is_an_interruption(error: Exception) -> None:
 
 
 @pytest.mark.parametrize("difference", [-1, 1])
-def test_small_object_of_another_length_than_announced_is_an_interruption(difference: int) -> None:
+def test_small_object_of_unexpected_length_raises_source_interrupted(difference: int) -> None:
     class Lying(MemoryS3):
         def get_object(self, **request: Any) -> dict[str, Any]:
             answer = super().get_object(**request)
             return {**answer, "ContentLength": answer["ContentLength"] + difference}
 
     s3 = Lying({"a": DATA})
-    with pytest.raises(SourceInterrupted, match=f"{len(DATA)} bytes came"):
+    with pytest.raises(SourceInterrupted, match=f"{len(DATA)} bytes were received"):
         read_whole(s3, s3.ref("a"))
 
 
@@ -628,8 +620,8 @@ def test_truncated_body_of_botocore_is_resumed() -> None:
     ]
 
 
-def test_body_that_just_ends_too_early_is_resumed() -> None:
-    class NullPublisher(MemoryS3):
+def test_body_that_ends_early_without_an_error_is_resumed() -> None:
+    class EndsEarly(MemoryS3):
         def get_object(self, **request: Any) -> dict[str, Any]:
             answer = super().get_object(**request)
             return (
@@ -638,12 +630,12 @@ def test_body_that_just_ends_too_early_is_resumed() -> None:
                 else answer
             )
 
-    s3 = NullPublisher({"a": DATA})
+    s3 = EndsEarly({"a": DATA})
     assert in_ranges(s3, s3.ref("a")) == DATA
 
 
 @every_way
-def test_every_body_gives_its_connection_back(read: Read) -> None:
+def test_every_body_is_closed(read: Read) -> None:
     s3 = MemoryS3({"a": DATA})
     read(s3, s3.ref("a"))
     assert s3.bodies
@@ -665,7 +657,7 @@ def readers() -> list[threading.Thread]:
 
 
 def buffers_made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The lengths of all buffers from now on."""
+    """Return a list that receives the size of each new buffer."""
     made: list[int] = []
 
     class Counted(bytearray):
@@ -678,9 +670,7 @@ def buffers_made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.parametrize("ranges", [ranges_of(len(DATA), 2900), ranges_of(len(DATA), len(DATA))])
-def test_buffers_are_used_again_and_again(
-    ranges: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_buffers_are_reused(ranges: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch) -> None:
     made = buffers_made(monkeypatch)
     s3 = MemoryS3({"a": DATA})
     assert joined(ObjectReader(s3, s3.ref("a")), ranges) == DATA
@@ -688,29 +678,29 @@ def test_buffers_are_used_again_and_again(
     assert set(made) == {BLOCK * read_ahead.BLOCKS_PER_BUFFER}
 
 
-def test_no_more_is_read_ahead_than_the_buffers_hold() -> None:
+def test_bytes_read_ahead_are_bounded_by_the_buffers() -> None:
     s3 = MemoryS3({"a": DATA})
     block = 256
     blocks = ObjectReader(s3, s3.ref("a")).blocks(ranges_of(len(DATA), 512), block)
     next(blocks)
     ahead = read_ahead._BUFFERS  # a buffer holds bytes of one range only
     wait_until(lambda: len(s3.requests) >= ahead)
-    taken = [next(blocks) for _ in range(1)]
-    assert taken[0][0] == block
+    read_blocks = [next(blocks) for _ in range(1)]
+    assert read_blocks[0][0] == block
     assert len(s3.requests) <= ahead + 1
     blocks.close()  # type: ignore[attr-defined] # it is a generator
     wait_until(lambda: not readers())
     assert len(s3.requests) <= ahead + 2
 
 
-def test_block_stays_as_it_is_until_the_next_one_is_asked_for() -> None:
+def test_block_is_unchanged_until_the_next_one_is_requested() -> None:
     s3 = MemoryS3({"a": DATA})
     blocks = ObjectReader(s3, s3.ref("a")).blocks(ranges_of(len(DATA), 256), 256)
     buffers = read_ahead._BUFFERS  # each holds bytes of one range
     for number in range(buffers):
         _, block = next(blocks)
         wait_until(lambda ahead=number + buffers: len(s3.requests) >= ahead)  # type: ignore[misc] # its default
-        time.sleep(0.02)  # a reader that took a buffer too early would have filled it by now
+        time.sleep(0.02)  # a reader that reused the buffer too early would have overwritten it by now
         assert block == DATA[256 * number :][:256]
         assert len(s3.requests) <= number + buffers + 1
     blocks.close()  # type: ignore[attr-defined] # it is a generator
@@ -731,38 +721,39 @@ def test_memory_does_not_grow_with_the_object() -> None:
     assert peak - len(data) < 1024 * 1024
 
 
-def test_next_range_is_asked_for_while_one_is_sent() -> None:
+def test_next_range_is_requested_while_one_is_sent() -> None:
     s3 = MemoryS3({"a": DATA})
     blocks = ObjectReader(s3, s3.ref("a")).blocks(ranges_of(len(DATA), BLOCK), BLOCK)
     next(blocks)
     wait_until(lambda: len(s3.requests) >= 2)
+    assert s3.requests[1]["Range"].startswith(f"bytes={BLOCK}-")
     blocks.close()  # type: ignore[attr-defined] # it is a generator
 
 
-def test_nothing_is_read_before_the_first_block_is_asked_for() -> None:
+def test_nothing_is_read_before_the_first_block_is_requested() -> None:
     s3 = MemoryS3({"a": DATA})
     ObjectReader(s3, s3.ref("a")).blocks([(0, 10)], BLOCK)
     assert s3.requests == []
 
 
-def test_no_range_is_taken_after_the_reading_was_ended() -> None:
+def test_no_range_is_taken_after_close() -> None:
     s3 = MemoryS3({"a": DATA})
-    taken: list[int] = []
+    read_blocks: list[int] = []
 
     def ranges() -> Iterator[tuple[int, int]]:
         for start in range(0, len(DATA), 100):
-            taken.append(start)
+            read_blocks.append(start)
             yield start, 100
 
     blocks = ObjectReader(s3, s3.ref("a")).blocks(ranges(), BLOCK)
     next(blocks)
     blocks.close()  # type: ignore[attr-defined] # it is a generator
-    until_then = len(taken)
+    until_then = len(read_blocks)
     wait_until(lambda: not readers())
-    assert len(taken) == until_then < 10
+    assert len(read_blocks) == until_then < 10
 
 
-def test_bodies_are_closed_when_the_reading_is_ended() -> None:
+def test_bodies_are_closed_after_close() -> None:
     s3 = MemoryS3({"a": DATA})
     blocks = ObjectReader(s3, s3.ref("a")).blocks([(0, len(DATA))], 100)
     next(blocks)
@@ -771,7 +762,7 @@ def test_bodies_are_closed_when_the_reading_is_ended() -> None:
     assert all(body.closed for body in s3.bodies)
 
 
-def test_read_that_hangs_does_not_hold_up_the_end() -> None:
+def test_close_does_not_wait_for_a_hanging_read() -> None:
     hangs, let_go = threading.Event(), threading.Event()
 
     class Hanging(MemoryS3):
@@ -791,7 +782,7 @@ def test_read_that_hangs_does_not_hold_up_the_end() -> None:
     assert len(s3.requests) == 2
 
 
-def test_error_of_the_ranges_is_raised_where_the_bytes_are_waited_for() -> None:
+def test_error_of_the_ranges_is_raised_to_the_consumer() -> None:
     def ranges() -> Iterator[tuple[int, int]]:
         yield 0, 10
         raise ValueError("no more")
@@ -802,7 +793,7 @@ def test_error_of_the_ranges_is_raised_where_the_bytes_are_waited_for() -> None:
 
 
 @pytest.mark.parametrize("max_write", [1000, 100_000, 261_120])
-def test_memory_that_is_used_again_is_safe_with_the_writer(max_write: int) -> None:
+def test_reused_buffers_are_safe_with_the_writer(max_write: int) -> None:
     data = b"".join(number.to_bytes(4, "big") for number in range(500_000))
     s3 = MemoryS3({"a": data}, breaks=[123_456, 1, 0, 77])
     source = ObjectReader(s3, s3.ref("a"))
@@ -834,11 +825,11 @@ def test_several_threads_may_read_one_object() -> None:
     crc_of(source)
 
 
-# --- a part of it ---
+# --- partial reads ---
 
 
-def taken(source: ObjectReader, ranges: list[tuple[int, int]], blocks: int) -> int:
-    """Take so many blocks, then stop; return their bytes."""
+def read_blocks(source: ObjectReader, ranges: list[tuple[int, int]], blocks: int) -> int:
+    """Read this many blocks, then close; return the number of their bytes."""
     reading = source.blocks(ranges, BLOCK)
     count = sum(len(block) for _, block in itertools.islice(reading, blocks))
     reading.close()  # type: ignore[attr-defined] # it is a generator
@@ -847,17 +838,17 @@ def taken(source: ObjectReader, ranges: list[tuple[int, int]], blocks: int) -> i
 
 
 @pytest.mark.parametrize("blocks", range(10))
-def test_checksum_counts_nothing_that_was_only_read_ahead(blocks: int) -> None:
+def test_partial_checksum_excludes_bytes_that_were_only_read_ahead(blocks: int) -> None:
     s3 = MemoryS3({"a": DATA})
     source = ObjectReader(s3, s3.ref("a"))
-    given = taken(source, [(0, len(DATA))], blocks)
+    given = read_blocks(source, [(0, len(DATA))], blocks)
     so_far = source.checksum_up_to(len(DATA))
     assert so_far.size <= given
     assert given - so_far.size <= BLOCK * read_ahead.BLOCKS_PER_BUFFER
     assert so_far.crc == RangeChecksum("CRC64NVME").of(DATA[: so_far.size])
 
 
-def test_checksum_of_the_first_bytes_ends_at_the_limit() -> None:
+def test_partial_checksum_ends_at_the_limit() -> None:
     s3 = MemoryS3({"a": DATA})
     source = ObjectReader(s3, s3.ref("a"))
     joined(source, ranges_of(len(DATA), 50_000))
@@ -871,7 +862,7 @@ def test_checksum_of_the_first_bytes_ends_at_the_limit() -> None:
 
 
 @pytest.mark.parametrize("at", [50_000, 200_000, len(DATA)])
-def test_object_is_gone_on_with_by_another_reader(at: int) -> None:
+def test_object_is_resumed_by_another_reader(at: int) -> None:
     s3 = MemoryS3({"a": DATA}, checksums={"a": full_crc32(DATA)})
     first = ObjectReader(s3, s3.ref("a"))
     joined(first, ranges_of(at, 50_000))
@@ -885,7 +876,7 @@ def test_object_is_gone_on_with_by_another_reader(at: int) -> None:
     assert crc_of(second)[0] == "CRC32"
 
 
-def test_wrong_bytes_of_another_time_are_noticed() -> None:
+def test_corruption_before_the_checkpoint_is_detected() -> None:
     s3 = MemoryS3({"a": DATA}, checksums={"a": full_crc32(DATA)})
     before = ChecksumSoFar(size=1000, algorithm="CRC32", crc=zlib.crc32(b"?" * 1000))
     source = ObjectReader(s3, s3.ref("a"), before=before)
@@ -894,7 +885,7 @@ def test_wrong_bytes_of_another_time_are_noticed() -> None:
         crc_of(source)
 
 
-def test_checksum_of_another_kind_is_of_no_use() -> None:
+def test_checkpoint_with_another_checksum_algorithm_is_ignored() -> None:
     s3 = MemoryS3({"a": DATA}, checksums={"a": full_crc32(DATA)})
     before = ChecksumSoFar(size=1000, algorithm="CRC64NVME", crc=5)
     source = ObjectReader(s3, s3.ref("a"), before=before)
@@ -908,7 +899,7 @@ def test_checksum_of_another_kind_is_of_no_use() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, BLOCK, len(DATA)])
 @pytest.mark.parametrize("breaks", [[], [5, 0, 1000]])
-def test_sha256_is_that_of_the_bytes(size: int, breaks: list[int]) -> None:
+def test_sha256_is_computed_from_the_bytes(size: int, breaks: list[int]) -> None:
     s3 = MemoryS3({"a": DATA[:size]}, breaks=list(breaks))
     source = ObjectReader(s3, s3.ref("a"), sha256=True)
     joined(source, ranges_of(size, 70_000))

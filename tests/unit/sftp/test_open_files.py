@@ -1,4 +1,4 @@
-"""A server that limits open files gets no more than it bears, and every file all the same."""
+"""The client stays below a server's limit of open files and still delivers every file."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ from s3_to_sftp.errors import RequestRefused
 from s3_to_sftp.sftp.client import SftpClient, SmallFile
 from s3_to_sftp.sftp.protocol import Request, Status
 from tests.support.scripted_server import Asked, ScriptedServer, refusing, status
-from tests.support.sftp_environment import MemoryConnection, MemoryJournal
-from tests.support.sftp_environment import SftpEnvironment as Environment
+from tests.support.sftp_environment import MemoryConnection, MemoryJournal, SftpEnvironment
 
 MANY = [f"{number:03}" for number in range(100)]
 Outcomes = dict[str, Exception | None]
 
 
-class HandleCap(ScriptedServer):
-    """Lets so many files be open at a time.
+class LimitsOpenFiles(ScriptedServer):
+    """Limits the number of open files.
 
     Attributes:
-        most: How many.
-        code: What it says to those who open more.
-        refused: How often it has said so.
+        most: The limit.
+        code: The status of an OPEN beyond the limit.
+        refused: How many OPENs were refused.
     """
 
     most = 1
@@ -34,15 +33,17 @@ class HandleCap(ScriptedServer):
     refused = 0
 
     def _open(self, asked: Asked) -> bytes:
-        if len(self._handles) >= self.most:
+        if len(self.open_handles) >= self.most:
             self.refused += 1
             return status(asked, self.code)
         return super()._open(asked)
 
 
-def cap(most: int, code: int = Status.PERMISSION_DENIED, kind: type[HandleCap] = HandleCap) -> Environment:
-    """A partner with such servers."""
-    return Environment(kind=type("Cap", (kind,), {"most": most, "code": code}))
+def environment_with_limit(
+    most: int, code: int = Status.PERMISSION_DENIED, kind: type[LimitsOpenFiles] = LimitsOpenFiles
+) -> SftpEnvironment:
+    """An environment whose servers have this limit."""
+    return SftpEnvironment(kind=type("Limited", (kind,), {"most": most, "code": code}))
 
 
 def files(*names: str) -> Iterator[SmallFile[str]]:
@@ -52,11 +53,11 @@ def files(*names: str) -> Iterator[SmallFile[str]]:
         yield SmallFile(name, name, temporary, name.encode(), f"{temporary}.old", MemoryJournal())
 
 
-def send(partner: SftpClient, *names: str) -> Outcomes:
-    return {file.ticket: error for file, error in partner.send_small(files(*names))}
+def send(client: SftpClient, *names: str) -> Outcomes:
+    return {file.ticket: error for file, error in client.send_small(files(*names))}
 
 
-def server_of(env: Environment) -> Any:
+def server_of(env: SftpEnvironment) -> Any:
     return env.connection(0).server
 
 
@@ -64,22 +65,22 @@ def content(*names: str) -> dict[str, bytes]:
     return {name: name.encode() for name in names}
 
 
-def opened_at_a_time(env: Environment) -> int:
+def most_concurrent_opens(env: SftpEnvironment) -> int:
     turns: list[list[Request]] = server_of(env).turns
     return max(turn.count(Request.OPEN) for turn in turns)
 
 
 @pytest.mark.parametrize("code", [Status.PERMISSION_DENIED, Status.FAILURE, Status.QUOTA_EXCEEDED, 99])
 @pytest.mark.parametrize("most", [1, 2, 8, 63, 64])
-def test_every_file_arrives_whatever_number_of_open_files_is_allowed(most: int, code: int) -> None:
-    env = cap(most, code)
-    assert send(env.partner(), *MANY) == dict.fromkeys(MANY)
+def test_every_file_arrives_under_any_open_file_limit(most: int, code: int) -> None:
+    env = environment_with_limit(most, code)
+    assert send(env.client(), *MANY) == dict.fromkeys(MANY)
     assert env.files == content(*MANY)
     assert (server_of(env).refused > 0) == (most < 64)
 
 
-class ShrinkingCap(HandleCap):
-    """Lets fewer and fewer files be open, down to one."""
+class ShrinkingLimit(LimitsOpenFiles):
+    """Lowers its limit with every 8 refusals, down to one."""
 
     most = 32
 
@@ -89,41 +90,41 @@ class ShrinkingCap(HandleCap):
         return super()._open(asked)
 
 
-def test_every_file_arrives_at_a_server_that_bears_fewer_and_fewer() -> None:
-    """A file that is refused beside others a second time is sent alone before that counts."""
-    env = cap(32, kind=ShrinkingCap)
-    assert send(env.partner(), *MANY) == dict.fromkeys(MANY)
+def test_every_file_arrives_while_the_open_file_limit_shrinks() -> None:
+    """A file that is refused twice among others is sent alone before the refusal counts."""
+    env = environment_with_limit(32, kind=ShrinkingLimit)
+    assert send(env.client(), *MANY) == dict.fromkeys(MANY)
     assert env.files == content(*MANY)
     assert server_of(env).most == 1
 
 
 @pytest.mark.parametrize("most", [1, 2, 8])
-def test_what_a_server_bears_is_remembered(most: int) -> None:
-    env = cap(most)
-    partner = env.partner()
-    send(partner, *MANY)
+def test_open_file_limit_is_remembered(most: int) -> None:
+    env = environment_with_limit(most)
+    client = env.client()
+    send(client, *MANY)
     server_of(env).refused = 0
     server_of(env).forget()
-    assert send(partner, *MANY) == dict.fromkeys(MANY)
+    assert send(client, *MANY) == dict.fromkeys(MANY)
     assert server_of(env).refused == 0
-    assert opened_at_a_time(env) == most
+    assert most_concurrent_opens(env) == most
 
 
-def test_what_a_server_bears_is_remembered_on_its_next_connection() -> None:
-    env = cap(2)
-    partner = env.partner()
-    send(partner, *MANY)
-    partner._pool.drop(0)
-    assert send(partner, *MANY) == dict.fromkeys(MANY)
+def test_open_file_limit_is_remembered_on_the_next_connection() -> None:
+    env = environment_with_limit(2)
+    client = env.client()
+    send(client, *MANY)
+    env.connection(0).close()
+    assert send(client, *MANY) == dict.fromkeys(MANY)
     assert env.tried[0] == 2
     assert server_of(env).refused == 0
 
 
-def test_another_server_is_asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    env = cap(2)
-    partner = env.partner()
-    send(partner, *MANY)
-    partner._pool.drop(0)
+def test_open_file_limit_is_not_applied_to_another_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = environment_with_limit(2)
+    client = env.client()
+    send(client, *MANY)
+    env.connection(0).close()
     serve = env.serve
 
     def serve_elsewhere(number: int) -> MemoryConnection:
@@ -134,40 +135,40 @@ def test_another_server_is_asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(env, "serve", serve_elsewhere)
     env.kind = ScriptedServer
     env.made.clear()
-    send(partner, *MANY)
-    assert opened_at_a_time(env) == 64
+    send(client, *MANY)
+    assert most_concurrent_opens(env) == 64
 
 
-def test_more_files_are_tried_again_after_some_time() -> None:
+def test_open_file_limit_doubles_every_10_minutes() -> None:
     now = [0.0]
-    env = cap(2)
-    partner = env.partner(clock=lambda: now[0])
-    send(partner, *MANY)
+    env = environment_with_limit(2)
+    client = env.client(clock=lambda: now[0])
+    send(client, *MANY)
     server_of(env).most = 64
     found = []
     for _ in range(7):
         now[0] += 599
-        send(partner, *MANY)
+        send(client, *MANY)
         server_of(env).forget()
         now[0] += 1
-        assert send(partner, *MANY) == dict.fromkeys(MANY)
-        found.append(opened_at_a_time(env))
+        assert send(client, *MANY) == dict.fromkeys(MANY)
+        found.append(most_concurrent_opens(env))
     assert found == [4, 8, 16, 32, 64, 64, 64]
 
 
-def test_number_that_has_grown_too_far_is_lowered_again_and_costs_no_file() -> None:
+def test_limit_raised_too_far_is_lowered_without_losing_a_file() -> None:
     now = [0.0]
-    env = cap(3)
-    partner = env.partner(clock=lambda: now[0])
-    send(partner, *MANY)
+    env = environment_with_limit(3)
+    client = env.client(clock=lambda: now[0])
+    send(client, *MANY)
     now[0] += 600
-    assert send(partner, *MANY) == dict.fromkeys(MANY)
+    assert send(client, *MANY) == dict.fromkeys(MANY)
     server_of(env).refused = 0
-    assert send(partner, *MANY) == dict.fromkeys(MANY)
+    assert send(client, *MANY) == dict.fromkeys(MANY)
     assert server_of(env).refused == 0
 
 
-def refusing_files(*names: str) -> Any:
+def refusing_temporary_files_of(*names: str) -> Any:
     parts = {f".{name}.part" for name in names}
 
     def script(asked: Asked) -> bytes | None:
@@ -178,53 +179,53 @@ def refusing_files(*names: str) -> Any:
 
 
 @pytest.mark.parametrize("bad", [["000"], ["050"], ["099"], ["003", "004", "070"]])
-def test_file_that_is_refused_alone_is_refused_and_says_nothing_about_the_number(bad: list[str]) -> None:
-    env = Environment(scripts={0: refusing_files(*bad)})
-    partner = env.partner()
-    errors = send(partner, *MANY)
+def test_file_refused_on_its_own_does_not_lower_the_limit(bad: list[str]) -> None:
+    env = SftpEnvironment(scripts={0: refusing_temporary_files_of(*bad)})
+    client = env.client()
+    errors = send(client, *MANY)
     assert [name for name in MANY if errors[name]] == bad
     assert {type(errors[name]) for name in bad} == {RequestRefused}
     assert env.files == content(*(name for name in MANY if name not in bad))
     server_of(env).forget()
-    send(partner, *(f"new{number}" for number in range(64)))
-    assert opened_at_a_time(env) == 64
+    send(client, *(f"new{number}" for number in range(64)))
+    assert most_concurrent_opens(env) == 64
 
 
-def test_file_that_is_refused_at_a_server_with_a_limit_does_not_undo_the_limit() -> None:
-    env = cap(4)
-    env.scripts[0] = refusing_files("050")
-    partner = env.partner()
-    errors = send(partner, *MANY)
+def test_file_refused_on_its_own_does_not_reset_the_limit() -> None:
+    env = environment_with_limit(4)
+    env.scripts[0] = refusing_temporary_files_of("050")
+    client = env.client()
+    errors = send(client, *MANY)
     assert [name for name in MANY if errors[name]] == ["050"]
     server_of(env).refused = 0
-    send(partner, *(f"new{number}" for number in range(64)))
+    send(client, *(f"new{number}" for number in range(64)))
     assert server_of(env).refused == 0
 
 
-def test_refusal_of_every_file_is_asked_for_once_per_file() -> None:
-    env = Environment(scripts={0: refusing(Request.OPEN, Status.PERMISSION_DENIED)})
-    partner = env.partner()
-    errors = send(partner, *MANY)
+def test_each_file_is_opened_once_when_every_open_is_refused() -> None:
+    env = SftpEnvironment(scripts={0: refusing(Request.OPEN, Status.PERMISSION_DENIED)})
+    client = env.client()
+    errors = send(client, *MANY)
     assert {type(error) for error in errors.values()} == {RequestRefused}
     assert len(server_of(env).paths(Request.OPEN)) == len(MANY)
 
 
-def test_one_file_that_is_refused_is_asked_for_once() -> None:
-    env = Environment(scripts={0: refusing(Request.OPEN, Status.PERMISSION_DENIED)})
-    assert isinstance(send(env.partner(), "a")["a"], RequestRefused)
+def test_single_refused_file_is_opened_once() -> None:
+    env = SftpEnvironment(scripts={0: refusing(Request.OPEN, Status.PERMISSION_DENIED)})
+    assert isinstance(send(env.client(), "a")["a"], RequestRefused)
     assert server_of(env).paths(Request.OPEN) == [[".a.part"]]
 
 
 @pytest.mark.parametrize("code", [Status.PERMISSION_DENIED, Status.FAILURE])
-def test_directories_are_made_at_a_server_with_a_limit(code: int) -> None:
-    env = cap(2, code)
+def test_directories_are_created_under_an_open_file_limit(code: int) -> None:
+    env = environment_with_limit(2, code)
     names = [f"{number % 3}/{number}" for number in range(40)]
-    assert send(env.partner(), *names) == dict.fromkeys(names)
+    assert send(env.client(), *names) == dict.fromkeys(names)
     assert env.files == content(*names)
 
 
-class AnswersBackwards(HandleCap):
-    """Works on many requests at a time: its last answer comes first."""
+class RepliesInReverse(LimitsOpenFiles):
+    """Processes many requests at a time: its last reply comes first."""
 
     def recv(self) -> bytes:
         data = super().recv()
@@ -237,13 +238,16 @@ class AnswersBackwards(HandleCap):
 
 
 @pytest.mark.parametrize("most", [1, 8])
-def test_order_of_the_answers_does_not_matter(most: int) -> None:
-    env = cap(most, kind=AnswersBackwards)
-    assert send(env.partner(), *MANY) == dict.fromkeys(MANY)
+def test_files_arrive_when_replies_come_in_reverse_order(most: int) -> None:
+    env = environment_with_limit(most, kind=RepliesInReverse)
+    assert send(env.client(), *MANY) == dict.fromkeys(MANY)
     assert env.files == content(*MANY)
 
 
-def test_no_more_files_are_in_memory_while_some_are_sent_again() -> None:
+@pytest.mark.parametrize(
+    "env", [SftpEnvironment(), environment_with_limit(1)], ids=["every open succeeds", "files are sent again"]
+)
+def test_bytes_of_a_finished_file_are_released(env: SftpEnvironment) -> None:
     class Bytes(bytearray):
         pass
 
@@ -259,16 +263,17 @@ def test_no_more_files_are_in_memory_while_some_are_sent_again() -> None:
             names = (str(number), f".{number}.part")
             yield SmallFile(number, *names, memoryview(data), f".{number}.part.old", MemoryJournal())
 
-    gc.disable()  # what is let go only by the collector is not let go in time
+    gc.disable()  # what only the collector releases is released too late
     try:
-        assert all(error is None for _, error in cap(1).partner().send_small(watched()))
+        errors = [error for _, error in env.client().send_small(watched())]
     finally:
         gc.enable()
+    assert errors == [None] * 300
     assert most <= 64 + 2
 
 
-def test_files_that_are_to_be_sent_again_share_the_fate_of_the_connection() -> None:
-    class Dies(HandleCap):
+def test_files_waiting_for_a_retry_fail_with_the_connection() -> None:
+    class Dies(LimitsOpenFiles):
         def _rename(self, asked: Asked) -> bytes:
             raise AssertionError("posix-rename is offered")
 
@@ -278,7 +283,7 @@ def test_files_that_are_to_be_sent_again_share_the_fate_of_the_connection() -> N
                 self.broken = EOFError("cut")
             return answer
 
-    env = cap(1, kind=Dies)
-    errors = send(env.partner(), *MANY)
+    env = environment_with_limit(1, kind=Dies)
+    errors = send(env.client(), *MANY)
     assert sorted(errors) == MANY
     assert sum(error is None for error in errors.values()) < 4

@@ -1,4 +1,4 @@
-"""Whatever a stream does, the file is whole under its final name, or it is not there."""
+"""Whatever a stream does, the final name has the complete file or does not exist."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.sftp.byte_ranges import ByteRanges, first_of
 from s3_to_sftp.sftp.parallel_upload import stream_count
-from s3_to_sftp.sftp.protocol import Request, Status, read_text
+from s3_to_sftp.sftp.protocol import OPEN_WRITE, Request, Status, read_text
+from s3_to_sftp.sftp.upload_request import TransferTuning
+from tests.support.odd_servers import flags_of
 from tests.support.scripted_server import NOTHING, Asked, Script, framed, refusing, silent_at, status
 from tests.support.sending import (
     DATA,
@@ -36,13 +38,19 @@ from tests.support.sending import (
     upload_part,
     waiting_for,
 )
-from tests.support.sftp_environment import CHANNEL, SOON, stream_number, stream_threads, wait_for_streams
-from tests.support.sftp_environment import SftpEnvironment as Environment
+from tests.support.sftp_environment import (
+    CHANNEL,
+    SOON,
+    SftpEnvironment,
+    stream_number,
+    stream_threads,
+    wait_for_streams,
+)
 
 MIB = 1024 * 1024
 
 
-# --- how many ---
+# --- the number of streams ---
 
 
 @pytest.mark.parametrize(
@@ -61,11 +69,13 @@ MIB = 1024 * 1024
         (256 * MIB, 0.1, 64, 16),
     ],
 )
-def test_streams_are_as_many_as_pay(size: int, round_trip: float, limit: int, expected: int) -> None:
+def test_stream_count_depends_on_size_round_trip_and_limit(
+    size: int, round_trip: float, limit: int, expected: int
+) -> None:
     assert stream_count(size=size, round_trip=round_trip, limit=limit) == expected
 
 
-# --- who writes what ---
+# --- the ranges of the streams ---
 
 
 @settings(max_examples=200, deadline=None)
@@ -76,11 +86,11 @@ def test_streams_are_as_many_as_pay(size: int, round_trip: float, limit: int, ex
     sharing=st.integers(1, 8),
     choices=st.lists(st.booleans(), max_size=300),
 )
-def test_every_byte_is_given_once_and_given_back_ones_again(
+def test_every_byte_is_handed_out_once_and_again_after_release(
     size: int, start: int, segment: int, sharing: int, choices: list[bool]
 ) -> None:
     start = min(start, size)
-    byte_ranges = shared(size, segment, sharing, start=start)
+    byte_ranges = ranges_for(size, segment, sharing, start=start)
     kept: list[tuple[int, int]] = []
     failing: list[tuple[int, int]] = []
     for keeps in choices:
@@ -104,16 +114,15 @@ def test_every_byte_is_given_once_and_given_back_ones_again(
     assert byte_ranges.acknowledged() == size
 
 
-def shared(size: int, segment: int, streams: int = 2, **more: Any) -> ByteRanges:
-    """Segments of at most this size for so many streams, which may begin."""
-    byte_ranges = ByteRanges(size, **more)
+def ranges_for(size: int, segment: int, streams: int = 2, **more: Any) -> ByteRanges:
+    """Ranges of at most this size for this number of streams, which may start."""
+    byte_ranges = ByteRanges(size, tuning=TransferTuning(segment_bytes=segment), **more)
     byte_ranges.share(streams)
-    byte_ranges._longest = segment
     byte_ranges.open()
     return byte_ranges
 
 
-def test_stream_that_is_alone_takes_all_at_once() -> None:
+def test_single_stream_takes_the_whole_file_as_one_range() -> None:
     byte_ranges = ByteRanges(1024 * MIB, start=5)
     assert byte_ranges.take() == (5, 1024 * MIB - 5)
     assert byte_ranges.take() is None
@@ -129,13 +138,13 @@ def test_ranges_shrink_towards_the_end_and_never_grow() -> None:
     assert sum(lengths) == 100 * MIB
 
 
-def test_no_range_is_shorter_than_a_mebibyte_but_the_last() -> None:
+def test_no_range_but_the_last_is_shorter_than_one_mib() -> None:
     byte_ranges = ByteRanges(10 * MIB + 1)
     byte_ranges.share(8)
     assert [length for _, length in iter(byte_ranges.take, None)] == [MIB] * 10 + [1]
 
 
-def test_pause_is_for_good() -> None:
+def test_stop_is_permanent() -> None:
     answers = iter([False, True, False, False])
     byte_ranges = ByteRanges(100, stop=lambda: next(answers))
     assert byte_ranges.take() == (0, 100)
@@ -152,12 +161,12 @@ def test_pause_is_for_good() -> None:
     segment=st.integers(1, 700),
     ends=st.lists(st.integers(0, 700), max_size=8),
 )
-def test_acknowledged_is_where_the_first_missing_byte_is(
+def test_acknowledged_is_the_offset_of_the_first_missing_byte(
     size: int, start: int, segment: int, ends: list[int]
 ) -> None:
-    """Some ranges are written up to a point, as after a pause; all the others to their end."""
+    """Some ranges are written up to a point, as after a stop; all others to their end."""
     start = min(start, size)
-    byte_ranges = shared(size, segment, start=start)
+    byte_ranges = ranges_for(size, segment, start=start)
     there = [True] * start + [False] * (size - start)
     back = []
     for place, (offset, length) in enumerate(iter(byte_ranges.take, None)):
@@ -177,12 +186,12 @@ def test_acknowledged_is_where_the_first_missing_byte_is(
         st.tuples(st.sampled_from(["lost", "at work", "closed"]), st.integers(0, 3_000)), max_size=6
     ),
 )
-def test_what_was_acknowledged_before_a_loss_reaches_to_the_first_missing_byte(
+def test_acknowledged_after_loss_is_the_offset_of_the_first_missing_byte(
     size: int, start: int, segment: int, streams: list[tuple[str, int]]
 ) -> None:
-    """The streams take ranges by turns; of a lost one the first bytes of its own were acknowledged."""
+    """The streams take turns; of the bytes of a lost one, only the first were acknowledged."""
     start = min(start, size)
-    byte_ranges = shared(size, segment, start=start)
+    byte_ranges = ranges_for(size, segment, start=start)
     there = [True] * start + [False] * (size - start)
     taken: list[list[tuple[int, int]]] = [[] for _ in streams]
     for place, range_ in enumerate(iter(byte_ranges.take, None)):
@@ -204,8 +213,8 @@ def test_what_was_acknowledged_before_a_loss_reaches_to_the_first_missing_byte(
         assert byte_ranges.acknowledged_after_loss() == (there.index(False) if False in there else size)
 
 
-def test_streams_that_take_at_a_time_never_take_the_same() -> None:
-    byte_ranges = shared(50_000, 7)
+def test_concurrent_streams_never_take_the_same_range() -> None:
+    byte_ranges = ranges_for(50_000, 7)
     taken: list[list[tuple[int, int]]] = [[] for _ in range(8)]
     start = threading.Barrier(8)
 
@@ -224,8 +233,8 @@ def test_streams_that_take_at_a_time_never_take_the_same() -> None:
     assert byte_ranges._given == everything
 
 
-def test_nothing_is_given_after_a_stop() -> None:
-    byte_ranges = shared(100, 10)
+def test_no_range_is_handed_out_after_abort() -> None:
+    byte_ranges = ranges_for(100, 10)
     byte_ranges.take()
     byte_ranges.abort()
     byte_ranges.release([(0, 10)])
@@ -234,7 +243,9 @@ def test_nothing_is_given_after_a_stop() -> None:
 
 
 @pytest.mark.parametrize("end", [ByteRanges.close, ByteRanges.abort])
-def test_stream_that_joins_is_seen_by_who_ends_the_work(end: Callable[[ByteRanges], None]) -> None:
+def test_joining_stream_is_visible_to_the_thread_that_ends_the_upload(
+    end: Callable[[ByteRanges], None],
+) -> None:
     for _ in range(100):
         byte_ranges = ByteRanges(100)
         at_work = [threading.Event() for _ in range(4)]
@@ -253,11 +264,11 @@ def test_stream_that_joins_is_seen_by_who_ends_the_work(end: Callable[[ByteRange
         end(byte_ranges)
         seen = [event.is_set() for event in at_work]
         wait_for_streams(threads)
-        assert joined == seen, "a stream that is not seen here would write unwatched"
+        assert joined == seen, "a stream that joins unseen would write after the end"
 
 
 @pytest.mark.parametrize("end", [ByteRanges.close, ByteRanges.abort])
-def test_stream_that_comes_after_the_end_does_not_join(end: Callable[[ByteRanges], None]) -> None:
+def test_stream_cannot_join_after_the_end(end: Callable[[ByteRanges], None]) -> None:
     byte_ranges = ByteRanges(100)
     byte_ranges.open()
     end(byte_ranges)
@@ -266,7 +277,7 @@ def test_stream_that_comes_after_the_end_does_not_join(end: Callable[[ByteRanges
     assert not at_work.is_set()
 
 
-def test_stop_wakes_streams_that_wait_for_the_file() -> None:
+def test_abort_wakes_streams_that_wait_for_the_file() -> None:
     byte_ranges = ByteRanges(100)
     at_work = threading.Event()
     thread = threading.Thread(target=lambda: byte_ranges.join(at_work))
@@ -280,14 +291,14 @@ def test_stop_wakes_streams_that_wait_for_the_file() -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_stream_is_left() -> Iterator[None]:
+def wait_for_all_streams() -> Iterator[None]:
     yield
     wait_for_streams()
 
 
 @pytest.mark.parametrize("size", [0, 1, WRITE, SEGMENT, SEGMENT + 1, len(DATA)])
 def test_file_of_any_size_arrives_over_one_connection(size: int) -> None:
-    env = Environment()
+    env = SftpEnvironment()
     assert send(env.pool(), Bytes(DATA[:size])) == 1
     assert env.files == {PATH: DATA[:size]}
     assert stream_threads() == []
@@ -296,7 +307,7 @@ def test_file_of_any_size_arrives_over_one_connection(size: int) -> None:
 @pytest.mark.parametrize("limit", [2, 3, 8])
 def test_file_arrives_over_several_connections(limit: int) -> None:
     all_write = threading.Barrier(limit)
-    env = Environment(
+    env = SftpEnvironment(
         scripts={number: at(Request.WRITE, 1, lambda: all_write.wait(SOON)) for number in range(limit)}
     )
     source = Bytes()
@@ -306,20 +317,23 @@ def test_file_arrives_over_several_connections(limit: int) -> None:
     assert source.closed == limit
 
 
-def test_streams_open_the_file_without_emptying_it_and_only_the_first_renames() -> None:
+def test_further_streams_open_without_truncating_and_only_the_first_renames() -> None:
     joined = threading.Event()
-    env = Environment(
+    env = SftpEnvironment(
         scripts={0: at(Request.WRITE, 1, waiting_for(joined)), 1: at(Request.WRITE, 1, joined.set)}
     )
     send(env.pool(2))
-    kinds = [asked.kind for asked in env.connection(1).server.asked]
+    assert env.files == {PATH: DATA}
+    requests = env.connection(1).server.asked
+    kinds = [asked.kind for asked in requests]
     assert kinds[1] == Request.OPEN
+    assert flags_of(requests[1]) == OPEN_WRITE
     assert kinds[-1] == Request.CLOSE
     assert set(kinds[2:-2]) == {Request.WRITE}
     assert env.connection(0).server.asked[-1].kind == Request.EXTENDED
 
 
-def test_file_is_complete_after_all_streams_have_closed() -> None:
+def test_upload_is_complete_only_after_all_streams_have_closed() -> None:
     order: list[str] = []
     joined = threading.Event()
 
@@ -328,7 +342,7 @@ def test_file_is_complete_after_all_streams_have_closed() -> None:
             order.append(asked.kind.name)
         return None
 
-    env = Environment(
+    env = SftpEnvironment(
         scripts={
             0: at(Request.WRITE, 1, waiting_for(joined), note),
             1: at(Request.WRITE, 1, joined.set, note),
@@ -341,9 +355,9 @@ def test_file_is_complete_after_all_streams_have_closed() -> None:
     assert set(env.files) == {TEMPORARY}
 
 
-def test_connections_stay_for_the_next_file() -> None:
+def test_connections_are_reused_for_the_next_file() -> None:
     joined = threading.Event()
-    env = Environment(
+    env = SftpEnvironment(
         scripts={0: at(Request.WRITE, 1, waiting_for(joined)), 1: at(Request.WRITE, 1, joined.set)}
     )
     pool = env.pool(2)
@@ -357,7 +371,7 @@ def test_connections_stay_for_the_next_file() -> None:
 # --- streams that fail ---
 
 
-def nonsense(asked: Asked) -> bytes | None:
+def malformed_reply(asked: Asked) -> bytes | None:
     return framed(250, asked.request_id.to_bytes(4, "big")) if asked.kind == Request.WRITE else None
 
 
@@ -368,14 +382,14 @@ FAILING_STREAMS: dict[str, Script] = {
     "first write is refused": refusing(Request.WRITE, number=1),
     "second write is refused": refusing(Request.WRITE, Status.OP_UNSUPPORTED, number=2),
     "second write is not answered": silent_at(Request.WRITE, number=2),
-    "a write is answered with nonsense": nonsense,
+    "a write gets a malformed reply": malformed_reply,
     "close is refused": refusing(Request.CLOSE),
     "close is not answered": silent_at(Request.CLOSE),
 }
 
 
-def lost_writes(script: Script) -> Script:
-    """A stream whose writes are all said to be fine and never done: only writing them again helps."""
+def falsely_acknowledging(script: Script) -> Script:
+    """Script: each WRITE is answered with OK and not executed, so that only writing again helps."""
 
     def lossy(asked: Asked) -> bytes | None:
         answer = script(asked)
@@ -385,15 +399,15 @@ def lost_writes(script: Script) -> Script:
 
 
 @pytest.mark.parametrize("fault", FAILING_STREAMS)
-def test_what_a_failing_stream_has_taken_is_written_again_by_the_others(
+def test_ranges_of_a_failed_stream_are_written_again_by_the_others(
     fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    begun = threading.Event()
+    started = threading.Event()
     first_step = Request.OPEN if "open" in fault else Request.WRITE
-    env = Environment(
+    env = SftpEnvironment(
         scripts={
-            0: at(Request.WRITE, 1, waiting_for(begun)),
-            1: at(first_step, 1, begun.set, lost_writes(FAILING_STREAMS[fault])),
+            0: at(Request.WRITE, 1, waiting_for(started)),
+            1: at(first_step, 1, started.set, falsely_acknowledging(FAILING_STREAMS[fault])),
         }
     )
     pool = env.pool(2)
@@ -417,7 +431,7 @@ def test_what_a_failing_stream_has_taken_is_written_again_by_the_others(
         ProtocolViolation("odd.", hint=""),
     ],
 )
-def test_stream_that_cannot_connect_retires_quietly(
+def test_stream_that_cannot_connect_is_disabled_with_one_warning(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     asked_for = threading.Event()
@@ -426,7 +440,9 @@ def test_stream_that_cannot_connect_retires_quietly(
         asked_for.set()
         raise error
 
-    env = Environment(before_connect={1: refuse}, scripts={0: at(Request.WRITE, 1, waiting_for(asked_for))})
+    env = SftpEnvironment(
+        before_connect={1: refuse}, scripts={0: at(Request.WRITE, 1, waiting_for(asked_for))}
+    )
     pool = env.pool(2)
     assert send(pool) == 1
     wait_for_streams()
@@ -435,7 +451,7 @@ def test_stream_that_cannot_connect_retires_quietly(
     assert len(caplog.records) == 1
 
 
-def test_limit_that_was_learned_holds_for_the_next_file(caplog: pytest.LogCaptureFixture) -> None:
+def test_learned_stream_limit_applies_to_the_next_file(caplog: pytest.LogCaptureFixture) -> None:
     asked_for = threading.Event()
     third = threading.Event()
 
@@ -443,7 +459,7 @@ def test_limit_that_was_learned_holds_for_the_next_file(caplog: pytest.LogCaptur
         third.set()
         raise PartnerUnreachable("two are enough.", hint="")
 
-    env = Environment(
+    env = SftpEnvironment(
         before_connect={2: refuse},
         scripts={
             0: at(Request.WRITE, 1, waiting_for(asked_for, third)),
@@ -460,10 +476,10 @@ def test_limit_that_was_learned_holds_for_the_next_file(caplog: pytest.LogCaptur
     assert len(caplog.records) == 1
 
 
-def test_all_streams_but_one_may_fail() -> None:
+def test_file_arrives_when_all_streams_but_the_first_fail() -> None:
     all_write = threading.Barrier(6)  # then each has a segment of two WRITEs
-    faults = [lambda asked: None, *map(lost_writes, list(FAILING_STREAMS.values())[-5:])]
-    env = Environment(
+    faults = [lambda asked: None, *map(falsely_acknowledging, list(FAILING_STREAMS.values())[-5:])]
+    env = SftpEnvironment(
         scripts={
             number: at(Request.WRITE, 1, lambda: all_write.wait(SOON), fault)
             for number, fault in enumerate(faults)
@@ -475,22 +491,22 @@ def test_all_streams_but_one_may_fail() -> None:
     assert pool.limit == 1
 
 
-def test_stream_that_fails_after_the_first_has_nothing_left_to_write_is_made_good() -> None:
-    """The first stream has written its share and closed; the other's share comes back only then."""
-    begun, first_is_done = threading.Event(), threading.Event()
+def test_first_stream_reopens_the_file_for_ranges_released_after_its_close() -> None:
+    """The first stream has closed its file before the ranges of the other one are released."""
+    started, first_is_done = threading.Event(), threading.Event()
 
     def begin() -> None:
-        begun.set()
+        started.set()
         waiting_for(first_is_done)()
 
-    env = Environment(
+    env = SftpEnvironment(
         scripts={
-            0: at(Request.CLOSE, 1, first_is_done.set, at(Request.WRITE, 1, waiting_for(begun))),
+            0: at(Request.CLOSE, 1, first_is_done.set, at(Request.WRITE, 1, waiting_for(started))),
             1: at(
                 Request.WRITE,
                 1,
                 begin,
-                lost_writes(refusing(Request.WRITE, number=1)),
+                falsely_acknowledging(refusing(Request.WRITE, number=1)),
             ),
         }
     )
@@ -499,16 +515,16 @@ def test_stream_that_fails_after_the_first_has_nothing_left_to_write_is_made_goo
     assert len(env.connection(0).server.paths(Request.OPEN)) >= 2
 
 
-# --- deliveries that fail ---
+# --- uploads that fail ---
 
 
-def left_behind(env: Environment) -> list[str]:
+def remaining_files(env: SftpEnvironment) -> list[str]:
     return sorted(env.files)
 
 
 @pytest.mark.parametrize("where", [0, 1])
 @pytest.mark.parametrize("error", [SourceInterrupted("S3.", hint=""), ValueError("surprise")])
-def test_error_of_the_source_ends_all_streams_and_leaves_nothing(
+def test_source_error_ends_all_streams_and_leaves_no_file(
     where: int, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     both_read = {0: threading.Event(), 1: threading.Event()}
@@ -520,31 +536,31 @@ def test_error_of_the_source_ends_all_streams_and_leaves_nothing(
         if number == where:
             raise error
 
-    env = Environment()
+    env = SftpEnvironment()
     pool = env.pool(2)
     with pytest.raises(type(error)) as raised:
         send(pool, Bytes(on_range=fail))
     wait_for_streams()
     assert raised.value is error
-    assert left_behind(env) == []
-    assert pool.limit == 2, "the partner has done nothing wrong"
+    assert remaining_files(env) == []
+    assert pool.limit == 2, "the error is not the partner's"
     assert caplog.records == []
     assert not env.connection(0).closed
     assert send(pool, Bytes(DATA[:SEGMENT])) == 1
 
 
-def test_unexpected_error_while_a_stream_connects_ends_the_delivery_at_the_next_block() -> None:
-    begun, stopped = threading.Event(), threading.Event()
+def test_unexpected_error_while_a_stream_connects_ends_the_upload_at_the_next_block() -> None:
+    started, stopped = threading.Event(), threading.Event()
 
     def surprise() -> None:
-        waiting_for(begun)()
+        waiting_for(started)()
         raise ZeroDivisionError
 
     def begin() -> None:
-        begun.set()
+        started.set()
         waiting_for(stopped)()
 
-    env = Environment(before_connect={1: surprise}, scripts={0: at(Request.WRITE, 1, begin)})
+    env = SftpEnvironment(before_connect={1: surprise}, scripts={0: at(Request.WRITE, 1, begin)})
     stop = ByteRanges.abort
 
     def stop_and_tell(byte_ranges: ByteRanges) -> None:
@@ -555,61 +571,67 @@ def test_unexpected_error_while_a_stream_connects_ends_the_delivery_at_the_next_
         patched.setattr(ByteRanges, "abort", stop_and_tell)
         with pytest.raises(ZeroDivisionError):
             send(env.pool(2))
-    assert left_behind(env) == []
+    assert remaining_files(env) == []
     assert env.connection(0).server.sizes == [WRITE]
 
 
 @pytest.mark.parametrize("extra", [-1, 1, WRITE])
-def test_source_that_gives_another_number_of_bytes_is_an_error(extra: int) -> None:
-    env = Environment()
+def test_source_with_a_wrong_number_of_bytes_raises(extra: int) -> None:
+    env = SftpEnvironment()
     with pytest.raises(RuntimeError, match="the source gave"):
         send(env.pool(), Bytes(extra=extra))
-    assert left_behind(env) == []
+    assert remaining_files(env) == []
 
 
 @pytest.mark.parametrize("step", [Request.OPEN, Request.WRITE, Request.CLOSE])
 @pytest.mark.parametrize("limit", [1, 2])
-def test_refusal_on_the_first_stream_leaves_nothing(step: Request, limit: int) -> None:
-    env = Environment(scripts={0: refusing(step)})
+def test_refusal_on_the_first_stream_leaves_no_file(step: Request, limit: int) -> None:
+    env = SftpEnvironment(scripts={0: refusing(step)})
     with pytest.raises(RequestRefused):
         send(env.pool(limit))
     wait_for_streams()
-    assert left_behind(env) == []
+    assert remaining_files(env) == []
 
 
-def test_no_handle_is_closed_twice() -> None:
-    env = Environment(scripts={0: refusing(Request.WRITE, number=5)})
+def test_handle_is_closed_once_after_a_refused_write() -> None:
+    env = SftpEnvironment(scripts={0: refusing(Request.WRITE, number=5)})
     with pytest.raises(RequestRefused):
         send(env.pool())
     assert len(env.connection(0).server.paths(Request.CLOSE)) == 1
 
 
 def test_source_stops_reading_when_a_write_fails() -> None:
-    env = Environment(scripts={0: refusing(Request.WRITE, number=1)})
+    env = SftpEnvironment(scripts={0: refusing(Request.WRITE, number=1)})
     source = Bytes(DATA * 2)  # more than the window: the refusal is read before the end
     with pytest.raises(RequestRefused) as raised:
         send(env.pool(), source)
-    assert raised.value.__traceback__ is not None  # which holds the frames of the failed delivery
+    assert raised.value.__traceback__ is not None  # which keeps the frames of the failed upload alive
     assert source.closed == 1
     assert len(source.read[0]) < 30
 
 
-@pytest.mark.parametrize("step", ["first", "create"])
-def test_streams_end_when_the_file_cannot_even_be_made(step: str) -> None:
-    env = Environment(scripts={0: refusing(Request.OPEN, Status.PERMISSION_DENIED)})
-    if step == "first":
-        env.scripts[0] = lambda asked: NOTHING  # logged in, but SFTP does not start
-    with pytest.raises((ConnectionLost, RequestRefused)):
+@pytest.mark.parametrize(
+    ("script", "error"),
+    [
+        (lambda _asked: NOTHING, ConnectionLost),
+        (refusing(Request.OPEN, Status.PERMISSION_DENIED), RequestRefused),
+    ],
+    ids=["server is silent after the login", "open is refused"],
+)
+def test_streams_end_when_the_file_cannot_be_created(script: Script, error: type[Exception]) -> None:
+    env = SftpEnvironment(scripts={0: script})
+    with pytest.raises(error):
         send(env.pool(3))
     wait_for_streams()
+    assert env.files == {}
 
 
-# --- streams that come late ---
+# --- streams that connect late ---
 
 
-def test_stream_that_still_connects_when_the_work_is_over_is_not_waited_for() -> None:
+def test_upload_does_not_wait_for_a_stream_that_is_still_connecting() -> None:
     let_in = threading.Event()
-    env = Environment(before_connect={1: waiting_for(let_in)})
+    env = SftpEnvironment(before_connect={1: waiting_for(let_in)})
     pool = env.pool(2)
     assert send(pool) == 1
     assert env.files == {PATH: DATA}
@@ -620,9 +642,11 @@ def test_stream_that_still_connects_when_the_work_is_over_is_not_waited_for() ->
     assert pool.limit == 2
 
 
-def test_late_connection_is_used_by_the_next_object_that_waits_for_it() -> None:
+def test_late_connection_is_used_by_the_next_upload() -> None:
     let_in, joined = threading.Event(), threading.Event()
-    env = Environment(before_connect={1: waiting_for(let_in)}, scripts={1: at(Request.WRITE, 1, joined.set)})
+    env = SftpEnvironment(
+        before_connect={1: waiting_for(let_in)}, scripts={1: at(Request.WRITE, 1, joined.set)}
+    )
     pool = env.pool(2)
     send(pool)
 
@@ -637,21 +661,21 @@ def test_late_connection_is_used_by_the_next_object_that_waits_for_it() -> None:
     assert env.tried[1] == 1
 
 
-def test_stream_that_is_refused_when_the_work_is_over_lowers_the_limit_all_the_same() -> None:
+def test_stream_refused_after_the_upload_lowers_the_limit() -> None:
     let_in = threading.Event()
 
     def refuse() -> None:
         waiting_for(let_in)()
         raise PartnerUnreachable("full.", hint="")
 
-    pool = Environment(before_connect={1: refuse}).pool(2)
+    pool = SftpEnvironment(before_connect={1: refuse}).pool(2)
     send(pool)
     let_in.set()
     wait_for_streams()
     assert pool.limit == 1
 
 
-def test_stream_that_hangs_does_not_hold_up_the_failure_of_the_delivery(
+def test_hanging_stream_does_not_delay_the_failure_of_the_upload(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     hangs, let_go = threading.Event(), threading.Event()
@@ -660,7 +684,7 @@ def test_stream_that_hangs_does_not_hold_up_the_failure_of_the_delivery(
         hangs.set()
         waiting_for(let_go)()
 
-    env = Environment(
+    env = SftpEnvironment(
         scripts={
             0: at(Request.WRITE, 1, waiting_for(hangs), silent_at(Request.WRITE)),
             1: at(Request.WRITE, 1, hang),
@@ -673,7 +697,7 @@ def test_stream_that_hangs_does_not_hold_up_the_failure_of_the_delivery(
     assert env.connection(1).closed
     old = stream_threads()
     assert old
-    # The next object has its own connection, which the old stream must leave alone.
+    # The next object has its own connection, which the old stream must not close.
     env.scripts.clear()
     pool.first()
     new = pool.stream(1)
@@ -685,11 +709,11 @@ def test_stream_that_hangs_does_not_hold_up_the_failure_of_the_delivery(
     assert caplog.records == []
 
 
-# --- servers that take one writer, or bytes only in order ---
+# --- servers that accept one writer, or sequential writes only ---
 
 
-def only_in_order(env: Environment, number: int, refused: threading.Event) -> Script:
-    """As in front of an object store: a WRITE must begin where the file ends."""
+def sequential_writes_only(env: SftpEnvironment, number: int, refused: threading.Event) -> Script:
+    """Script: as in front of an object store, a WRITE must start where the file ends."""
 
     def script(asked: Asked) -> bytes | None:
         if asked.kind != Request.WRITE:
@@ -704,24 +728,24 @@ def only_in_order(env: Environment, number: int, refused: threading.Event) -> Sc
     return script
 
 
-def in_order_env() -> Environment:
-    """The first stream is refused a write while the other is at work."""
-    env = Environment()
-    begun, refused = threading.Event(), threading.Event()
+def environment_with_sequential_writes() -> SftpEnvironment:
+    """The server refuses a WRITE of the first stream while the other one is writing."""
+    env = SftpEnvironment()
+    started, refused = threading.Event(), threading.Event()
 
     def begin() -> None:
-        begun.set()
+        started.set()
         waiting_for(refused)()
 
     env.scripts = {
-        0: at(Request.WRITE, 1, waiting_for(begun), only_in_order(env, 0, refused)),
-        1: at(Request.WRITE, 1, begin, only_in_order(env, 1, threading.Event())),
+        0: at(Request.WRITE, 1, waiting_for(started), sequential_writes_only(env, 0, refused)),
+        1: at(Request.WRITE, 1, begin, sequential_writes_only(env, 1, threading.Event())),
     }
     return env
 
 
-def test_server_that_takes_bytes_only_in_order_is_given_them_so(caplog: pytest.LogCaptureFixture) -> None:
-    env = in_order_env()
+def test_server_that_requires_sequential_writes_gets_one_stream(caplog: pytest.LogCaptureFixture) -> None:
+    env = environment_with_sequential_writes()
     pool = env.pool(2)
     send(pool)
     assert env.files == {PATH: DATA}
@@ -732,8 +756,8 @@ def test_server_that_takes_bytes_only_in_order_is_given_them_so(caplog: pytest.L
     assert env.tried[1] == 1
 
 
-def test_second_attempt_that_fails_leaves_nothing() -> None:
-    env = in_order_env()
+def test_failed_second_attempt_leaves_no_final_name() -> None:
+    env = environment_with_sequential_writes()
     script = env.scripts[0]
     env.scripts[0] = lambda asked: (
         refused
@@ -746,16 +770,16 @@ def test_second_attempt_that_fails_leaves_nothing() -> None:
     assert PATH not in env.files
 
 
-def test_source_is_asked_for_the_same_ranges_by_the_second_attempt() -> None:
+def test_second_attempt_reads_all_ranges_again() -> None:
     source = Bytes()
-    send(in_order_env().pool(2), source)
+    send(environment_with_sequential_writes().pool(2), source)
     assert source.read[0][-len(DATA) // SEGMENT :] == list(range(0, len(DATA), SEGMENT))
 
 
 @pytest.mark.parametrize("code", [Status.NO_SPACE_ON_FILESYSTEM, Status.QUOTA_EXCEEDED])
-def test_full_disk_is_not_tried_again_and_costs_no_stream(code: int) -> None:
+def test_full_disk_is_not_retried_and_disables_no_stream(code: int) -> None:
     joined = threading.Event()
-    env = Environment(
+    env = SftpEnvironment(
         scripts={
             0: at(Request.WRITE, 1, waiting_for(joined), refusing(Request.WRITE, code)),
             1: at(Request.WRITE, 1, joined.set),
@@ -767,13 +791,13 @@ def test_full_disk_is_not_tried_again_and_costs_no_stream(code: int) -> None:
         send(pool)
     wait_for_streams()
     assert len(env.connection(0).server.paths(Request.OPEN)) == 1
-    assert left_behind(env) == []
+    assert remaining_files(env) == []
     assert pool.limit == 2
 
 
-def test_refusal_while_no_other_stream_is_at_work_is_not_tried_again() -> None:
+def test_refusal_without_a_second_active_stream_is_not_retried() -> None:
     let_in = threading.Event()
-    env = Environment(before_connect={1: waiting_for(let_in)}, scripts={0: refusing(Request.WRITE)})
+    env = SftpEnvironment(before_connect={1: waiting_for(let_in)}, scripts={0: refusing(Request.WRITE)})
     env.disk.directories.add("inbox")
     pool = env.pool(2)
     with pytest.raises(RequestRefused):
@@ -789,7 +813,7 @@ def test_refusal_while_no_other_stream_is_at_work_is_not_tried_again() -> None:
 
 def test_file_arrives_over_two_channels_of_one_connection() -> None:
     joined = threading.Event()
-    env = Environment(
+    env = SftpEnvironment(
         channels=True,
         scripts={0: at(Request.WRITE, 1, waiting_for(joined)), CHANNEL: at(Request.WRITE, 1, joined.set)},
     )
@@ -803,16 +827,16 @@ def test_file_arrives_over_two_channels_of_one_connection() -> None:
 
 
 @pytest.mark.parametrize("fault", FAILING_STREAMS)
-def test_channel_that_fails_leaves_the_connection_and_its_work_to_it(
+def test_failed_channel_leaves_the_connection_to_write_its_ranges(
     fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    begun = threading.Event()
+    started = threading.Event()
     first_step = Request.OPEN if "open" in fault else Request.WRITE
-    env = Environment(
+    env = SftpEnvironment(
         channels=True,
         scripts={
-            0: at(Request.WRITE, 1, waiting_for(begun)),
-            CHANNEL: at(first_step, 1, begun.set, lost_writes(FAILING_STREAMS[fault])),
+            0: at(Request.WRITE, 1, waiting_for(started)),
+            CHANNEL: at(first_step, 1, started.set, falsely_acknowledging(FAILING_STREAMS[fault])),
         },
     )
     pool = env.pool()
@@ -824,16 +848,16 @@ def test_channel_that_fails_leaves_the_connection_and_its_work_to_it(
     assert not env.connection(0).closed
 
 
-def test_one_stream_is_enough_when_that_is_asked_for() -> None:
-    env = Environment(channels=True)
+def test_most_streams_limits_the_number_of_streams() -> None:
+    env = SftpEnvironment(channels=True)
     assert send(env.pool(8), most_streams=1) == 1
     assert dict(env.tried) == {0: 1}
 
 
-def test_streams_that_fail_with_the_first_are_not_held_against_the_partner(
+def test_streams_that_fail_with_the_first_do_not_lower_the_limit(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The partner goes down: that says nothing about how many connections it takes."""
+    """The partner goes down: that proves no limit of connections."""
     refused = threading.Event()
 
     def down() -> None:
@@ -844,7 +868,7 @@ def test_streams_that_fail_with_the_first_are_not_held_against_the_partner(
         waiting_for(refused)()
         return NOTHING
 
-    env = Environment(before_connect={1: down, 2: down}, scripts={0: last})
+    env = SftpEnvironment(before_connect={1: down, 2: down}, scripts={0: last})
     pool = env.pool(3)
     with pytest.raises(ConnectionLost):
         send(pool)

@@ -1,4 +1,4 @@
-"""A warm connection is reused while it is the right one and answers, and replaced in every other case."""
+"""A warm connection is reused while its login is current and it answers, and replaced otherwise."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from s3_to_sftp.errors import (
     TooManyConnections,
 )
 from s3_to_sftp.settings import Server
-from s3_to_sftp.sftp import pool as pool_module
-from s3_to_sftp.sftp.connection import Connection
-from s3_to_sftp.sftp.pool import Connect, ConnectionPool
+from s3_to_sftp.sftp.connection import Connect, Connection
+from s3_to_sftp.sftp.connector import HANDSHAKES_AT_A_TIME
+from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.ssh.connect import Timeouts
 from tests.support.sftp_environment import CHANNEL, SERVER, SOON, stream_number, wait_for_streams
 
@@ -32,7 +32,7 @@ NEW = Credentials(username="u", password="new")
 
 @dataclass
 class FakeConnection:
-    """A connection whose health a test decides."""
+    """A connection whose health a test sets."""
 
     login: Credentials
     number: int
@@ -66,8 +66,8 @@ class FakeConnection:
 
 
 @dataclass
-class Partner:
-    """Connects, and refuses the logins it is told to refuse."""
+class FakePartner:
+    """Connects, and refuses the passwords in `refuses`."""
 
     refuses: dict[str, Exception] = field(default_factory=dict)
     tried: list[Credentials] = field(default_factory=list)
@@ -92,8 +92,8 @@ class Partner:
 
 
 @dataclass
-class Secret:
-    """What is cached, and what is really in the secret."""
+class FakeSecret:
+    """The cached login, and the one that is in the secret now."""
 
     cached: Credentials = OLD
     real: Credentials = OLD
@@ -117,13 +117,13 @@ class Clock:
 
 
 @pytest.fixture
-def partner() -> Partner:
-    return Partner()
+def partner() -> FakePartner:
+    return FakePartner()
 
 
 @pytest.fixture
-def secret() -> Secret:
-    return Secret()
+def secret() -> FakeSecret:
+    return FakeSecret()
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def pool(partner: Partner, secret: Secret, clock: Clock) -> Iterator[ConnectionPool]:
+def pool(partner: FakePartner, secret: FakeSecret, clock: Clock) -> Iterator[ConnectionPool]:
     connect: Connect = partner.connect  # type: ignore[assignment] # its connections are fakes
     yield ConnectionPool(SERVER, secret, timeouts=Timeouts(), limit=8, connect=connect, clock=clock)
     wait_for_streams()
@@ -142,11 +142,11 @@ def refused() -> LoginRefused:
     return LoginRefused("no.", hint="")
 
 
-# --- a limit that is answered like a wrong password ---
+# --- a session limit that looks like a wrong password ---
 
 
-def test_refusal_of_a_login_that_was_just_accepted_is_a_limit(
-    pool: ConnectionPool, partner: Partner, clock: Clock
+def test_refusal_of_a_recently_accepted_login_is_too_many_connections(
+    pool: ConnectionPool, partner: FakePartner, clock: Clock
 ) -> None:
     pool.first()
     pool.drop(0)
@@ -159,8 +159,8 @@ def test_refusal_of_a_login_that_was_just_accepted_is_a_limit(
         pool.first()
 
 
-def test_refusal_of_a_login_that_was_never_accepted_is_one(
-    pool: ConnectionPool, partner: Partner, secret: Secret
+def test_refusal_of_a_login_never_accepted_is_login_refused(
+    pool: ConnectionPool, partner: FakePartner, secret: FakeSecret
 ) -> None:
     pool.first()
     secret.cached = secret.real = NEW
@@ -169,7 +169,9 @@ def test_refusal_of_a_login_that_was_never_accepted_is_one(
         pool.first()
 
 
-def test_password_that_has_expired_meanwhile_is_no_limit(pool: ConnectionPool, partner: Partner) -> None:
+def test_expired_password_is_not_reported_as_too_many_connections(
+    pool: ConnectionPool, partner: FakePartner
+) -> None:
     pool.first()
     pool.drop(0)
     partner.refuses["old"] = PasswordExpired("change it.", hint="")
@@ -180,30 +182,30 @@ def test_password_that_has_expired_meanwhile_is_no_limit(pool: ConnectionPool, p
 # --- connection 0 ---
 
 
-def test_first_connection_is_new(pool: ConnectionPool, partner: Partner) -> None:
+def test_first_connection_is_new(pool: ConnectionPool, partner: FakePartner) -> None:
     assert pool.first() is partner.made[0]  # type: ignore[comparison-overlap] # it is a fake
     assert not pool.reused
     assert pool.host_key_fingerprint == "SHA256:abc"
 
 
-def test_connection_that_was_just_used_is_reused_without_a_ping(
-    pool: ConnectionPool, partner: Partner
+def test_recently_used_connection_is_reused_without_a_ping(
+    pool: ConnectionPool, partner: FakePartner
 ) -> None:
     assert pool.first() is pool.first()
     assert pool.reused
     assert partner.made[0].pings == 0
 
 
-def test_connection_that_was_idle_must_answer_a_ping(
-    pool: ConnectionPool, partner: Partner, clock: Clock
-) -> None:
+def test_idle_connection_must_answer_a_ping(pool: ConnectionPool, partner: FakePartner, clock: Clock) -> None:
     first = pool.first()
     clock.now += 60
     assert pool.first() is first
     assert partner.made[0].pings == 1
 
 
-def test_use_counts_from_its_end(pool: ConnectionPool, partner: Partner, clock: Clock) -> None:
+def test_idle_time_counts_from_the_last_touch(
+    pool: ConnectionPool, partner: FakePartner, clock: Clock
+) -> None:
     pool.first()
     clock.now += 600
     pool.touch(0)
@@ -212,8 +214,8 @@ def test_use_counts_from_its_end(pool: ConnectionPool, partner: Partner, clock: 
     assert partner.made[0].pings == 0
 
 
-def test_connection_that_does_not_answer_is_closed_and_replaced(
-    pool: ConnectionPool, partner: Partner, clock: Clock
+def test_unresponsive_connection_is_closed_and_replaced(
+    pool: ConnectionPool, partner: FakePartner, clock: Clock
 ) -> None:
     old = pool.first()
     partner.made[0].answers = False
@@ -223,9 +225,7 @@ def test_connection_that_does_not_answer_is_closed_and_replaced(
     assert not pool.reused
 
 
-def test_connection_that_is_known_to_be_dead_is_replaced_without_a_ping(
-    pool: ConnectionPool, partner: Partner
-) -> None:
+def test_closed_connection_is_replaced_without_a_ping(pool: ConnectionPool, partner: FakePartner) -> None:
     pool.first()
     partner.made[0].looks_open = False
     pool.first()
@@ -234,8 +234,8 @@ def test_connection_that_is_known_to_be_dead_is_replaced_without_a_ping(
     assert partner.made[0].pings == 0
 
 
-def test_connections_of_another_login_are_closed(
-    pool: ConnectionPool, partner: Partner, secret: Secret
+def test_connections_of_a_replaced_login_are_closed(
+    pool: ConnectionPool, partner: FakePartner, secret: FakeSecret
 ) -> None:
     pool.first()
     pool.stream(1)
@@ -246,7 +246,7 @@ def test_connections_of_another_login_are_closed(
     assert [connection.login for connection in partner.made] == [OLD, OLD, NEW, NEW]
 
 
-def test_dropped_connection_is_closed_and_not_reused(pool: ConnectionPool, partner: Partner) -> None:
+def test_dropped_connection_is_closed_and_not_reused(pool: ConnectionPool, partner: FakePartner) -> None:
     old = pool.first()
     pool.drop(0)
     pool.drop(0)
@@ -254,7 +254,7 @@ def test_dropped_connection_is_closed_and_not_reused(pool: ConnectionPool, partn
     assert pool.first() is not old
 
 
-def test_close_closes_all(pool: ConnectionPool, partner: Partner) -> None:
+def test_close_closes_all_connections(pool: ConnectionPool, partner: FakePartner) -> None:
     pool.first()
     pool.stream(1)
     pool.stream(5)
@@ -262,7 +262,7 @@ def test_close_closes_all(pool: ConnectionPool, partner: Partner) -> None:
     assert all(connection.closed for connection in partner.made)
 
 
-def test_stream_that_comes_up_after_the_close_is_closed(pool: ConnectionPool, partner: Partner) -> None:
+def test_stream_that_connects_after_close_is_closed(pool: ConnectionPool, partner: FakePartner) -> None:
     pool.first()
     connecting, let_in = threading.Event(), threading.Event()
 
@@ -280,8 +280,8 @@ def test_stream_that_comes_up_after_the_close_is_closed(pool: ConnectionPool, pa
 
 
 @pytest.mark.parametrize("error", [refused(), CredentialsError("wrong passphrase.", hint="")])
-def test_login_that_does_not_work_is_read_again_once(
-    error: Exception, pool: ConnectionPool, partner: Partner, secret: Secret
+def test_refused_login_is_read_again_from_the_secret_once(
+    error: Exception, pool: ConnectionPool, partner: FakePartner, secret: FakeSecret
 ) -> None:
     partner.refuses = {"old": error}
     secret.real = NEW
@@ -290,22 +290,24 @@ def test_login_that_does_not_work_is_read_again_once(
     assert secret.reads == 1
 
 
-def test_rotated_login_stays_warm(pool: ConnectionPool, partner: Partner, secret: Secret) -> None:
+def test_connection_with_a_rotated_login_is_reused(
+    pool: ConnectionPool, partner: FakePartner, secret: FakeSecret
+) -> None:
     partner.refuses = {"old": refused()}
     secret.real = NEW
     assert pool.first() is pool.first()
     assert secret.reads == 1
 
 
-def test_unchanged_login_is_not_tried_twice(pool: ConnectionPool, partner: Partner) -> None:
+def test_unchanged_login_is_not_tried_twice(pool: ConnectionPool, partner: FakePartner) -> None:
     partner.refuses = {"old": refused()}
     with pytest.raises(LoginRefused):
         pool.first()
     assert partner.tried == [OLD]
 
 
-def test_new_login_that_is_refused_as_well_is_the_end(
-    pool: ConnectionPool, partner: Partner, secret: Secret
+def test_refusal_of_the_rotated_login_is_raised(
+    pool: ConnectionPool, partner: FakePartner, secret: FakeSecret
 ) -> None:
     partner.refuses = {"old": refused(), "new": refused()}
     secret.real = NEW
@@ -314,8 +316,8 @@ def test_new_login_that_is_refused_as_well_is_the_end(
     assert partner.tried == [OLD, NEW]
 
 
-def test_partner_that_is_down_does_not_cause_a_read_of_the_secret(
-    pool: ConnectionPool, partner: Partner, secret: Secret
+def test_unreachable_partner_does_not_cause_a_secret_read(
+    pool: ConnectionPool, partner: FakePartner, secret: FakeSecret
 ) -> None:
     partner.refuses = {"old": PartnerUnreachable("down.", hint="")}
     with pytest.raises(PartnerUnreachable):
@@ -323,18 +325,18 @@ def test_partner_that_is_down_does_not_cause_a_read_of_the_secret(
     assert secret.reads == 0
 
 
-def test_failed_connection_leaves_a_state_from_which_the_next_one_works(
-    pool: ConnectionPool, partner: Partner
-) -> None:
+def test_pool_connects_again_after_a_failed_connection(pool: ConnectionPool, partner: FakePartner) -> None:
     partner.refuses = {"old": PartnerUnreachable("down.", hint="")}
     with pytest.raises(PartnerUnreachable):
         pool.first()
     partner.refuses = {}
-    pool.first()
+    assert pool.first() is partner.made[0]  # type: ignore[comparison-overlap] # it is a fake
     assert not pool.reused
 
 
-def test_streams_may_begin_when_the_login_is_accepted(pool: ConnectionPool, partner: Partner) -> None:
+def test_logged_in_is_called_before_a_new_connection_is_ready(
+    pool: ConnectionPool, partner: FakePartner
+) -> None:
     seen: list[tuple[float, int]] = []
     pool.first(lambda round_trip: seen.append((round_trip, len(partner.made))))
     assert seen == [(0.3, 0)], "before the connection is ready"
@@ -345,18 +347,14 @@ def test_streams_may_begin_when_the_login_is_accepted(pool: ConnectionPool, part
 # --- streams ---
 
 
-def test_each_stream_has_a_connection_of_its_own_that_stays_warm(
-    pool: ConnectionPool, partner: Partner
-) -> None:
+def test_each_stream_keeps_its_own_warm_connection(pool: ConnectionPool, partner: FakePartner) -> None:
     connections: list[object] = [pool.first(), pool.stream(1), pool.stream(2)]
     assert len(set(map(id, connections))) == 3
     assert [pool.first(), pool.stream(1), pool.stream(2)] == connections
     assert len(partner.made) == 3
 
 
-def test_stream_that_was_idle_must_answer_a_ping(
-    pool: ConnectionPool, partner: Partner, clock: Clock
-) -> None:
+def test_idle_stream_must_answer_a_ping(pool: ConnectionPool, partner: FakePartner, clock: Clock) -> None:
     pool.first()
     pool.stream(1)
     clock.now += 60
@@ -366,17 +364,17 @@ def test_stream_that_was_idle_must_answer_a_ping(
     assert partner.made[1].closed
 
 
-def test_stream_uses_the_login_that_worked_for_the_first(
-    pool: ConnectionPool, partner: Partner, secret: Secret
+def test_stream_uses_the_login_of_the_first_connection(
+    pool: ConnectionPool, partner: FakePartner, secret: FakeSecret
 ) -> None:
     pool.first()
-    secret.cached = NEW  # read anew by somebody, and not yet tried
+    secret.cached = NEW  # read again, and not yet tried
     pool.stream(1)
     assert partner.tried == [OLD, OLD]
 
 
-def test_stream_of_a_login_that_was_replaced_is_not_used(
-    pool: ConnectionPool, partner: Partner, secret: Secret
+def test_stream_of_a_replaced_login_is_not_reused(
+    pool: ConnectionPool, partner: FakePartner, secret: FakeSecret
 ) -> None:
     """A refused login is replaced within `first`; connections that were made with it are still open."""
     pool.first()
@@ -396,8 +394,8 @@ def in_stream(number: int, work: Callable[[], object]) -> threading.Thread:
     return thread
 
 
-def test_stream_that_was_connecting_when_the_login_changed_is_not_used(
-    pool: ConnectionPool, partner: Partner, secret: Secret
+def test_stream_connecting_while_the_login_changes_is_not_reused(
+    pool: ConnectionPool, partner: FakePartner, secret: FakeSecret
 ) -> None:
     pool.first()
     connecting, let_in = threading.Event(), threading.Event()
@@ -419,8 +417,8 @@ def test_stream_that_was_connecting_when_the_login_changed_is_not_used(
     assert partner.made[-1].login == NEW
 
 
-def test_stream_waits_for_an_earlier_one_of_its_number_and_takes_its_connection(
-    pool: ConnectionPool, partner: Partner
+def test_stream_waits_for_an_earlier_one_of_its_number_and_uses_its_connection(
+    pool: ConnectionPool, partner: FakePartner
 ) -> None:
     pool.first()
     connecting, let_in = threading.Event(), threading.Event()
@@ -440,21 +438,25 @@ def test_stream_waits_for_an_earlier_one_of_its_number_and_takes_its_connection(
     assert len(partner.made) == 2
 
 
-def test_stream_does_not_wait_for_one_of_another_number(pool: ConnectionPool, partner: Partner) -> None:
+def test_stream_does_not_wait_for_one_of_another_number(pool: ConnectionPool, partner: FakePartner) -> None:
     pool.first()
     let_in = threading.Event()
     partner.on_connect = lambda: stream_number() == 1 and let_in.wait(SOON)
     slow = in_stream(1, lambda: pool.stream(1))
     fast = in_stream(2, lambda: pool.stream(2))
     wait_for_streams([fast])
+    assert slow.is_alive()
     let_in.set()
     wait_for_streams([slow])
 
 
-def test_no_more_handshakes_are_under_way_than_servers_take(pool: ConnectionPool, partner: Partner) -> None:
-    """OpenSSH drops connections by chance when more than 10 are not logged in yet."""
+def test_concurrent_handshakes_stay_below_max_startups_of_openssh(
+    pool: ConnectionPool, partner: FakePartner
+) -> None:
+    """OpenSSH drops connections at random when more than 10 are not logged in yet."""
     pool.first()
-    most = pool_module._HANDSHAKES_AT_A_TIME
+    most = HANDSHAKES_AT_A_TIME
+    assert most <= 10
     under_way: list[int] = []
     now = threading.Semaphore(0)
     let_in = threading.Semaphore(0)
@@ -477,17 +479,18 @@ def test_no_more_handshakes_are_under_way_than_servers_take(pool: ConnectionPool
     assert len(partner.made) == 2 * most
 
 
-def test_refused_stream_gives_its_place_to_the_next_handshake(pool: ConnectionPool, partner: Partner) -> None:
+def test_refused_stream_frees_its_handshake_slot(pool: ConnectionPool, partner: FakePartner) -> None:
     pool.first()
     partner.refuses = {"old": PartnerUnreachable("full.", hint="")}
-    for _ in range(2 * pool_module._HANDSHAKES_AT_A_TIME):
+    for _ in range(2 * HANDSHAKES_AT_A_TIME):
         with pytest.raises(PartnerUnreachable):
             pool.stream(1)
     partner.refuses = {}
-    pool.stream(1)
+    assert pool.stream(1) is partner.made[-1]  # type: ignore[comparison-overlap] # it is a fake
+    assert len(partner.made) == 2
 
 
-def test_stream_can_be_had_again_after_it_was_dropped(pool: ConnectionPool, partner: Partner) -> None:
+def test_dropped_stream_gets_a_new_connection(pool: ConnectionPool, partner: FakePartner) -> None:
     pool.first()
     old = pool.stream(1)
     pool.drop(1)
@@ -495,9 +498,7 @@ def test_stream_can_be_had_again_after_it_was_dropped(pool: ConnectionPool, part
     assert partner.made[1].closed
 
 
-def test_drop_of_a_connection_that_was_replaced_leaves_the_new_one(
-    pool: ConnectionPool, partner: Partner
-) -> None:
+def test_drop_of_a_replaced_connection_keeps_the_new_one(pool: ConnectionPool, partner: FakePartner) -> None:
     pool.first()
     old = pool.stream(1)
     pool.drop(1)
@@ -518,7 +519,7 @@ def test_streams_are_numbered_from_one(pool: ConnectionPool) -> None:
     assert pool.streams(0) == []
 
 
-def test_refused_stream_is_struck_out_and_the_others_keep_their_connections(pool: ConnectionPool) -> None:
+def test_disabled_stream_is_skipped_and_the_others_keep_their_numbers(pool: ConnectionPool) -> None:
     pool.disable_stream(2, PartnerUnreachable("full.", hint=""))
     assert pool.limit == 7
     assert pool.streams(3) == [1, 3, 4]
@@ -533,7 +534,7 @@ def test_refusals_warn_once(pool: ConnectionPool, caplog: pytest.LogCaptureFixtu
     assert str(SERVER) in caplog.text
 
 
-def test_one_connection_is_always_left(pool: ConnectionPool) -> None:
+def test_first_connection_is_never_disabled(pool: ConnectionPool) -> None:
     for number in (CHANNEL, *range(8)):
         pool.disable_stream(number, PartnerUnreachable("full.", hint=""))
     assert pool.limit == 1
@@ -541,7 +542,7 @@ def test_one_connection_is_always_left(pool: ConnectionPool) -> None:
     pool.first()
 
 
-def test_stream_is_tried_again_when_time_has_passed(pool: ConnectionPool, clock: Clock) -> None:
+def test_disabled_stream_is_enabled_again_after_10_minutes(pool: ConnectionPool, clock: Clock) -> None:
     pool.disable_stream(2, PartnerUnreachable("full.", hint=""))
     clock.now += 300
     pool.disable_stream(5, PartnerUnreachable("full.", hint=""))
@@ -554,7 +555,7 @@ def test_stream_is_tried_again_when_time_has_passed(pool: ConnectionPool, clock:
     assert pool.streams(9) == [1, 2, 3, 4, 5, 6, 7]
 
 
-def test_stream_that_fails_again_is_given_up_again_and_that_is_no_second_warning(
+def test_stream_that_fails_again_is_disabled_without_a_second_warning(
     pool: ConnectionPool, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(3):
@@ -565,7 +566,7 @@ def test_stream_that_fails_again_is_given_up_again_and_that_is_no_second_warning
     assert [record.levelname for record in caplog.records if record.levelno > logging.INFO] == ["WARNING"]
 
 
-def test_streams_that_are_all_given_up_stay_so(
+def test_disabled_parallel_streams_stay_disabled(
     pool: ConnectionPool, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     pool.disable_stream(2, PartnerUnreachable("full.", hint=""))
@@ -583,14 +584,14 @@ def test_streams_that_are_all_given_up_stay_so(
 
 
 @pytest.fixture
-def single(partner: Partner, secret: Secret, clock: Clock) -> Iterator[ConnectionPool]:
+def single(partner: FakePartner, secret: FakeSecret, clock: Clock) -> Iterator[ConnectionPool]:
     connect: Connect = partner.connect  # type: ignore[assignment] # its connections are fakes
     yield ConnectionPool(SERVER, secret, timeouts=Timeouts(), limit=1, connect=connect, clock=clock)
     wait_for_streams()
 
 
-def test_where_one_connection_is_allowed_one_further_stream_is_a_channel(
-    single: ConnectionPool, partner: Partner
+def test_second_channel_is_the_further_stream_of_a_single_connection(
+    single: ConnectionPool, partner: FakePartner
 ) -> None:
     assert single.limit == 2
     assert single.streams(9) == [CHANNEL]
@@ -601,7 +602,9 @@ def test_where_one_connection_is_allowed_one_further_stream_is_a_channel(
     assert len(partner.made) == 1
 
 
-def test_channel_stays_open_for_the_next_file(single: ConnectionPool, partner: Partner, clock: Clock) -> None:
+def test_channel_stays_open_for_the_next_file(
+    single: ConnectionPool, partner: FakePartner, clock: Clock
+) -> None:
     single.first()
     channel = single.stream(CHANNEL)
     clock.now += 60
@@ -610,7 +613,7 @@ def test_channel_stays_open_for_the_next_file(single: ConnectionPool, partner: P
     assert partner.made[0].channels[0].pings == 1
 
 
-def test_channel_is_used_where_no_further_connection_is_left(pool: ConnectionPool) -> None:
+def test_channel_is_used_when_no_further_connection_is_left(pool: ConnectionPool) -> None:
     for number in range(1, 7):
         pool.disable_stream(number, PartnerUnreachable("full.", hint=""))
     assert pool.streams(9) == [7]
@@ -618,14 +621,14 @@ def test_channel_is_used_where_no_further_connection_is_left(pool: ConnectionPoo
     assert pool.streams(9) == [CHANNEL]
 
 
-def test_channel_that_was_refused_is_tried_again_later(single: ConnectionPool, clock: Clock) -> None:
+def test_refused_channel_is_enabled_again_after_10_minutes(single: ConnectionPool, clock: Clock) -> None:
     single.disable_stream(CHANNEL, ConnectionLost("one is enough.", hint=""))
     assert (single.limit, single.streams(9)) == (1, [])
     clock.now += 600
     assert (single.limit, single.streams(9)) == (2, [CHANNEL])
 
 
-def test_dropped_channel_leaves_the_connection(single: ConnectionPool, partner: Partner) -> None:
+def test_dropped_channel_keeps_the_connection_open(single: ConnectionPool, partner: FakePartner) -> None:
     first = single.first()
     single.stream(CHANNEL)
     single.drop(CHANNEL)
@@ -633,7 +636,7 @@ def test_dropped_channel_leaves_the_connection(single: ConnectionPool, partner: 
     assert single.first() is first
 
 
-def test_channel_waits_until_the_connection_is_up(single: ConnectionPool, partner: Partner) -> None:
+def test_channel_waits_until_the_connection_is_up(single: ConnectionPool, partner: FakePartner) -> None:
     connecting, let_in = threading.Event(), threading.Event()
 
     def wait() -> None:
@@ -653,8 +656,8 @@ def test_channel_waits_until_the_connection_is_up(single: ConnectionPool, partne
     assert got == partner.made[0].channels
 
 
-def test_channel_of_a_connection_that_did_not_come_up_is_lost(
-    single: ConnectionPool, partner: Partner
+def test_channel_of_a_failed_connection_raises_connection_lost(
+    single: ConnectionPool, partner: FakePartner
 ) -> None:
     partner.refuses = {"old": PartnerUnreachable("down.", hint="")}
     with pytest.raises(PartnerUnreachable):
@@ -663,8 +666,8 @@ def test_channel_of_a_connection_that_did_not_come_up_is_lost(
         single.stream(CHANNEL)
 
 
-def test_channel_of_a_connection_that_was_replaced_is_not_used(
-    single: ConnectionPool, partner: Partner, clock: Clock
+def test_channel_of_a_replaced_connection_is_not_reused(
+    single: ConnectionPool, partner: FakePartner, clock: Clock
 ) -> None:
     single.first()
     single.stream(CHANNEL)
@@ -675,7 +678,7 @@ def test_channel_of_a_connection_that_was_replaced_is_not_used(
     assert single.stream(CHANNEL) is partner.made[1].channels[0]  # type: ignore[comparison-overlap] # it is a fake
 
 
-def test_close_closes_the_channel(single: ConnectionPool, partner: Partner) -> None:
+def test_close_closes_the_channel(single: ConnectionPool, partner: FakePartner) -> None:
     single.first()
     single.stream(CHANNEL)
     single.close()
@@ -690,7 +693,7 @@ def as_fake(connection: Connection) -> FakeConnection:
     return connection
 
 
-def test_a_channel_is_no_connection_and_stays(single: ConnectionPool) -> None:
+def test_channel_stays_open_with_the_first_connection(single: ConnectionPool) -> None:
     single.first()
     channel = single.stream(CHANNEL)
     single.end_of_invocation(keep_first=True)
@@ -699,7 +702,7 @@ def test_a_channel_is_no_connection_and_stays(single: ConnectionPool) -> None:
     assert as_fake(channel).closed
 
 
-def test_a_frozen_function_keeps_one_connection_at_most(pool: ConnectionPool) -> None:
+def test_end_of_invocation_keeps_only_the_first_connection(pool: ConnectionPool) -> None:
     first = pool.first()
     opened = [as_fake(connection) for connection in (first, pool.stream(1), pool.stream(2))]
     pool.end_of_invocation(keep_first=True)
@@ -707,7 +710,7 @@ def test_a_frozen_function_keeps_one_connection_at_most(pool: ConnectionPool) ->
     assert pool.first() is first
 
 
-def test_a_frozen_function_keeps_no_connection_where_it_must_not(pool: ConnectionPool) -> None:
+def test_end_of_invocation_closes_the_first_connection_unless_it_is_kept(pool: ConnectionPool) -> None:
     before = [pool.first(), pool.stream(1)]
     pool.end_of_invocation(keep_first=False)
     assert all(as_fake(connection).closed for connection in before)
@@ -715,8 +718,8 @@ def test_a_frozen_function_keeps_no_connection_where_it_must_not(pool: Connectio
     assert not pool.reused
 
 
-def test_connection_that_a_stream_opens_too_late_is_closed_at_the_end_of_the_invocation(
-    pool: ConnectionPool, partner: Partner
+def test_stream_opened_after_the_end_of_the_invocation_is_closed(
+    pool: ConnectionPool, partner: FakePartner
 ) -> None:
     pool.first()
     partner.on_connect = lambda: pool.end_of_invocation(keep_first=True)
@@ -726,7 +729,7 @@ def test_connection_that_a_stream_opens_too_late_is_closed_at_the_end_of_the_inv
     assert not as_fake(pool.stream(1)).closed
 
 
-def test_connection_that_does_not_close_costs_nothing(
+def test_error_while_closing_is_logged_and_not_raised(
     pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(_connection: FakeConnection) -> None:

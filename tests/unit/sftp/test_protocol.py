@@ -25,7 +25,7 @@ from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.wire import Pending
 from tests.support.scripted_server import Asked, ScriptedServer, framed, refusing, result_of
 
-ALL = ATTR_SIZE | ATTR_UIDGID | ATTR_PERMISSIONS | ATTR_ACMODTIME
+ALL_FLAGS = ATTR_SIZE | ATTR_UIDGID | ATTR_PERMISSIONS | ATTR_ACMODTIME
 
 
 def attributes(flags: int) -> bytes:
@@ -41,8 +41,8 @@ def attributes(flags: int) -> bytes:
     return body
 
 
-@pytest.mark.parametrize("flags", range(ALL + 1))
-def test_each_attribute_is_read_where_its_flag_says_that_it_is(flags: int) -> None:
+@pytest.mark.parametrize("flags", range(ALL_FLAGS + 1))
+def test_attributes_are_read_as_their_flags_state(flags: int) -> None:
     assert read_attributes(attributes(flags)) == FileAttributes(
         size=2**40 + 1 if flags & ATTR_SIZE else None,
         mtime=1_800_000_000 if flags & ATTR_ACMODTIME else None,
@@ -50,13 +50,13 @@ def test_each_attribute_is_read_where_its_flag_says_that_it_is(flags: int) -> No
     )
 
 
-def test_what_stands_behind_the_attributes_is_ignored() -> None:
-    extended = struct.pack(">I", ALL | 0x8000_0000) + attributes(ALL)[4:] + struct.pack(">I", 1)
-    assert read_attributes(extended) == read_attributes(attributes(ALL))
+def test_extended_attributes_are_ignored() -> None:
+    extended = struct.pack(">I", ALL_FLAGS | 0x8000_0000) + attributes(ALL_FLAGS)[4:] + struct.pack(">I", 1)
+    assert read_attributes(extended) == read_attributes(attributes(ALL_FLAGS))
 
 
-@pytest.mark.parametrize("flags", [ATTR_SIZE, ATTR_PERMISSIONS, ATTR_ACMODTIME, ALL])
-def test_attributes_that_are_shorter_than_their_flags_say_are_malformed(flags: int) -> None:
+@pytest.mark.parametrize("flags", [ATTR_SIZE, ATTR_PERMISSIONS, ATTR_ACMODTIME, ALL_FLAGS])
+def test_truncated_attributes_are_malformed(flags: int) -> None:
     with pytest.raises(MalformedReplyError):
         read_attributes(attributes(flags)[:-1])
 
@@ -72,42 +72,42 @@ def test_attributes_that_are_shorter_than_their_flags_say_are_malformed(flags: i
         (None, None),
     ],
 )
-def test_type_is_what_the_permissions_say(permissions: int | None, *, is_regular: bool | None) -> None:
+def test_file_type_is_read_from_the_permissions(permissions: int | None, *, is_regular: bool | None) -> None:
     assert FileAttributes(permissions=permissions).is_regular is is_regular
 
 
-Ask = Callable[[SftpSession], Pending[FileAttributes]]
-both = pytest.mark.parametrize(
-    ("ask", "kind"),
+SendStat = Callable[[SftpSession], Pending[FileAttributes]]
+each_stat = pytest.mark.parametrize(
+    ("send_stat", "kind"),
     [(lambda session: session.stat("a"), Request.STAT), (lambda session: session.lstat("a"), Request.LSTAT)],
     ids=["stat", "lstat"],
 )
 
 
-@both
-def test_attributes_of_a_path_are_returned(ask: Ask, kind: Request) -> None:
+@each_stat
+def test_stat_returns_the_attributes(send_stat: SendStat, kind: Request) -> None:
     def script(asked: Asked) -> bytes | None:
-        body = struct.pack(">I", asked.request_id) + attributes(ALL)
+        body = struct.pack(">I", asked.request_id) + attributes(ALL_FLAGS)
         return framed(Answer.ATTRS, body) if asked.kind == kind else None
 
     session = ScriptedServer(script).session()
-    assert result_of(session, ask(session)) == read_attributes(attributes(ALL))
+    assert result_of(session, send_stat(session)) == read_attributes(attributes(ALL_FLAGS))
 
 
-@both
-def test_refused_attributes_of_a_path_are_raised(ask: Ask, kind: Request) -> None:
+@each_stat
+def test_refused_stat_is_raised(send_stat: SendStat, kind: Request) -> None:
     session = ScriptedServer(refusing(kind, Status.PERMISSION_DENIED)).session()
     with pytest.raises(RequestRefused, match="show the attributes of 'a'"):
-        result_of(session, ask(session))
+        result_of(session, send_stat(session))
 
 
-@both
-def test_unreadable_attributes_of_a_path_end_the_session(ask: Ask, kind: Request) -> None:
+@each_stat
+def test_malformed_stat_reply_ends_the_session(send_stat: SendStat, kind: Request) -> None:
     def script(asked: Asked) -> bytes | None:
         body = struct.pack(">IIB", asked.request_id, ATTR_SIZE, 1)
         return framed(Answer.ATTRS, body) if asked.kind == kind else None
 
     session = ScriptedServer(script).session()
     with pytest.raises(ProtocolViolation):
-        result_of(session, ask(session))
+        result_of(session, send_stat(session))
     assert session.is_over

@@ -1,4 +1,4 @@
-"""A refused RENAME is a fact; nothing of the partner's is touched for it that is no regular file."""
+"""A refused RENAME did not happen; only a regular file of the partner is moved aside for it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ each_refusal = pytest.mark.parametrize(
 
 
 class Scene:
-    """A server that has a complete file, and refuses to rename it to a name that something has."""
+    """A server with a complete temporary file, which refuses a RENAME to an existing name."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class Scene:
 
 
 def refusing_rename(names: tuple[str, str], code: int, *, number: int = 1) -> Script:
-    """Script: this RENAME is refused from its nth time on, and not done."""
+    """Script: this RENAME is refused from its nth occurrence on, and not executed."""
     seen = 0
 
     def script(asked: Asked) -> bytes | None:
@@ -117,8 +117,8 @@ def refusing_rename(names: tuple[str, str], code: int, *, number: int = 1) -> Sc
     return script
 
 
-def nth(position: int, answer: bytes | None) -> Script:
-    """Script: the nth request from now on gets this answer (None: nonsense), and is not done."""
+def at_request(position: int, answer: bytes | None) -> Script:
+    """Script: the request at this position gets this answer (None: malformed) and is not executed."""
     seen = 0
 
     def script(asked: Asked) -> bytes | None:
@@ -133,14 +133,14 @@ def nth(position: int, answer: bytes | None) -> Script:
     return script
 
 
-each_break = pytest.mark.parametrize("answer", [NOTHING, None], ids=["lost", "nonsense"])
+each_break = pytest.mark.parametrize("answer", [NOTHING, None], ids=["lost", "malformed"])
 
 
 # --- the first RENAME ---
 
 
 @each_rename
-def test_free_name_is_given_with_one_request(extensions: dict[str, bytes]) -> None:
+def test_rename_to_a_free_name_takes_one_request(extensions: dict[str, bytes]) -> None:
     scene = Scene(extensions=extensions, old=None)
     scene.publish()
     assert scene.files == {PATH: NEW}
@@ -161,7 +161,7 @@ def test_free_name_is_given_with_one_request(extensions: dict[str, bytes]) -> No
         99,
     ],
 )
-def test_rename_refused_for_another_reason_is_raised_and_nothing_else_is_asked(
+def test_rename_refused_for_another_reason_is_raised_without_further_requests(
     code: int, old: bytes | None, extensions: dict[str, bytes]
 ) -> None:
     scene = Scene(refusing_rename(PUBLISH, code), extensions=extensions, old=old)
@@ -169,6 +169,7 @@ def test_rename_refused_for_another_reason_is_raised_and_nothing_else_is_asked(
         scene.publish()
     assert (raised.value.code, raised.value.request) == (code, "rename")
     assert len(scene.server.asked) == 1
+    assert scene.files == {TEMPORARY: NEW} | ({PATH: old} if old else {})
     assert scene.journal.names == {}
 
 
@@ -186,20 +187,23 @@ def test_refused_rename_to_a_free_name_is_raised_and_nothing_is_moved(
 
 
 @each_rename
-@each_taken
-def test_nothing_is_moved_aside_for_a_file_that_is_missing(code: int, extensions: dict[str, bytes]) -> None:
-    scene = Scene(refusing_rename(PUBLISH, code), extensions=extensions)
+@pytest.mark.parametrize("old", [None, OLD])
+@pytest.mark.parametrize("code", [Status.NO_SUCH_FILE, Status.FAILURE, Status.FILE_ALREADY_EXISTS])
+def test_nothing_is_moved_aside_when_the_temporary_file_is_missing(
+    code: int, old: bytes | None, extensions: dict[str, bytes]
+) -> None:
+    scene = Scene(refusing_rename(PUBLISH, code), extensions=extensions, old=old)
     del scene.files[TEMPORARY]
     with pytest.raises(RequestRefused, match="rename"):
         scene.publish()
     assert scene.renames == [PUBLISH]
-    assert scene.files == {PATH: OLD}
+    assert scene.files == ({PATH: OLD} if old else {})
 
 
 @each_rename
 @each_taken
 @pytest.mark.parametrize("hidden", [2, 3, 4, 8, 10, 11])
-def test_nothing_is_moved_where_the_server_shows_nothing(
+def test_nothing_is_moved_aside_where_lstat_is_refused(
     hidden: int, code: int, extensions: dict[str, bytes]
 ) -> None:
     scene = Scene(refusing(Request.LSTAT, hidden), extensions=extensions, code=code)
@@ -211,7 +215,7 @@ def test_nothing_is_moved_where_the_server_shows_nothing(
     assert scene.journal.names == {}
 
 
-# --- what has the name ---
+# --- what has the final name ---
 
 
 @each_rename
@@ -238,13 +242,13 @@ def test_directory_is_never_moved_aside(shows_types: object, code: int, extensio
     assert scene.renames == [PUBLISH]
     assert scene.files == {f"{PATH}/theirs": OLD, TEMPORARY: NEW}
     assert scene.journal.names == {}
-    assert scene.server._handles == {}
+    assert scene.server.open_handles == set()
 
 
 @each_rename
 @each_taken
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK])
-def test_what_is_no_file_is_never_moved_aside(kind: int, code: int, extensions: dict[str, bytes]) -> None:
+def test_special_file_is_never_moved_aside(kind: int, code: int, extensions: dict[str, bytes]) -> None:
     scene = Scene(extensions=extensions, code=code, old=File(OLD, mode=kind | 0o644))
     with pytest.raises(TargetNotAFile) as raised:
         scene.publish()
@@ -254,7 +258,7 @@ def test_what_is_no_file_is_never_moved_aside(kind: int, code: int, extensions: 
 
 
 @each_rename
-def test_file_whose_type_is_not_shown_is_replaced_when_it_is_no_directory(
+def test_file_of_unknown_type_is_replaced_when_it_is_not_a_directory(
     extensions: dict[str, bytes],
 ) -> None:
     scene = Scene(extensions=extensions, shows_types=False)
@@ -284,7 +288,7 @@ def test_file_that_may_be_a_directory_is_not_moved_aside(answer: int, moved: obj
     assert scene.files == {PATH: OLD, TEMPORARY: NEW}
 
 
-def test_directory_that_cannot_be_closed_is_a_directory() -> None:
+def test_directory_whose_handle_cannot_be_closed_is_not_moved_aside() -> None:
     scene = Scene(refusing(Request.CLOSE), old=None, shows_types=False)
     scene.disk.directories.add(PATH)
     with pytest.raises(TargetNotAFile):
@@ -295,7 +299,7 @@ def test_directory_that_cannot_be_closed_is_a_directory() -> None:
 
 
 @each_rename
-def test_old_file_is_not_moved_before_its_name_is_written_down(extensions: dict[str, bytes]) -> None:
+def test_old_file_is_not_moved_before_its_aside_name_is_recorded(extensions: dict[str, bytes]) -> None:
     scene = Scene(extensions=extensions)
     written: Future[None] = Future()
     scene.journal.moves = lambda: written
@@ -315,7 +319,7 @@ def test_old_file_is_not_moved_before_its_name_is_written_down(extensions: dict[
 
 @each_rename
 @pytest.mark.parametrize("at_once", [True, False])
-def test_old_file_is_not_moved_when_its_name_cannot_be_written_down(
+def test_old_file_is_not_moved_when_its_aside_name_cannot_be_recorded(
     at_once: object, extensions: dict[str, bytes]
 ) -> None:
     def moves() -> Future[None]:
@@ -334,12 +338,12 @@ def test_old_file_is_not_moved_when_its_name_cannot_be_written_down(
     assert scene.journal.names == {}, "no RENAME to this name was ever sent"
 
 
-# --- what is moved aside comes back, or is removed when the new file is seen ---
+# --- an aside file is restored, or removed when the new file is seen ---
 
 
 @each_rename
 @each_refusal
-def test_old_file_that_may_not_be_moved_stays_and_the_first_refusal_is_raised(
+def test_refused_move_aside_keeps_the_old_file_and_raises_the_first_refusal(
     code: int, extensions: dict[str, bytes]
 ) -> None:
     scene = Scene(refusing_rename(MAKE_ROOM, code), extensions=extensions)
@@ -382,14 +386,14 @@ def test_refused_restore_keeps_the_name_in_the_journal(
 
 
 @pytest.mark.parametrize("code", [Status.NO_SUCH_FILE, Status.NO_SUCH_PATH, Status.FAILURE])
-def test_name_of_an_old_file_that_somebody_has_taken_is_forgotten(code: int) -> None:
-    def taken(asked: Asked) -> bytes | None:
+def test_aside_name_is_forgotten_when_the_old_file_has_disappeared(code: int) -> None:
+    def disappeared(asked: Asked) -> bytes | None:
         if is_rename(asked) and renamed(asked) == RESTORE:
             del scene.files[ASIDE]
             return status(asked, code)
         return None
 
-    scene = Scene(refusing_rename(PUBLISH, Status.PERMISSION_DENIED, number=2), taken)
+    scene = Scene(refusing_rename(PUBLISH, Status.PERMISSION_DENIED, number=2), disappeared)
     with pytest.raises(RequestRefused):
         scene.publish()
     assert scene.journal.names == {}
@@ -416,7 +420,7 @@ def test_old_file_stays_when_the_new_one_is_not_seen(hidden: int, extensions: di
         (Status.OP_UNSUPPORTED, True),
     ],
 )
-def test_old_file_that_may_not_be_removed_stays_in_the_journal(
+def test_aside_file_that_cannot_be_removed_stays_in_the_journal(
     code: int, kept: object, extensions: dict[str, bytes]
 ) -> None:
     scene = Scene(refusing(Request.REMOVE, code), extensions=extensions)
@@ -431,7 +435,7 @@ def test_old_file_that_may_not_be_removed_stays_in_the_journal(
 REQUESTS = 7
 
 
-def test_replacing_a_file_takes_the_requests_that_are_lost_below() -> None:
+def test_replacing_a_file_takes_seven_requests() -> None:
     scene = Scene()
     scene.publish()
     assert len(scene.server.asked) == REQUESTS
@@ -440,10 +444,10 @@ def test_replacing_a_file_takes_the_requests_that_are_lost_below() -> None:
 @each_rename
 @each_break
 @pytest.mark.parametrize("position", [1, 5])
-def test_rename_without_an_answer_may_have_happened(
+def test_unanswered_rename_may_have_happened(
     position: int, answer: bytes | None, extensions: dict[str, bytes]
 ) -> None:
-    scene = Scene(nth(position, answer), extensions=extensions)
+    scene = Scene(at_request(position, answer), extensions=extensions)
     with pytest.raises(ConnectionLost if answer == NOTHING else ProtocolViolation):
         scene.publish()
     assert len(scene.server.asked) == position
@@ -454,10 +458,10 @@ def test_rename_without_an_answer_may_have_happened(
 @each_rename
 @each_break
 @pytest.mark.parametrize("position", [2, 3, 4])
-def test_refused_rename_stays_a_fact_when_the_connection_is_lost_behind_it(
+def test_refused_rename_is_raised_when_the_connection_is_lost_afterwards(
     position: int, answer: bytes | None, extensions: dict[str, bytes]
 ) -> None:
-    scene = Scene(nth(position, answer), extensions=extensions)
+    scene = Scene(at_request(position, answer), extensions=extensions)
     with pytest.raises(RequestRefused, match=r"rename '\.a\.part' to 'a'.*when asked to") as raised:
         scene.publish()
     assert (raised.value.code, raised.value.request) == (Status.FAILURE, "rename")
@@ -468,8 +472,10 @@ def test_refused_rename_stays_a_fact_when_the_connection_is_lost_behind_it(
 
 @each_break
 @pytest.mark.parametrize("position", [4, 5])
-def test_refused_rename_stays_a_fact_when_the_type_is_not_told(position: int, answer: bytes | None) -> None:
-    scene = Scene(nth(position, answer), old=None, shows_types=False)
+def test_refused_rename_is_raised_when_the_file_type_stays_unknown(
+    position: int, answer: bytes | None
+) -> None:
+    scene = Scene(at_request(position, answer), old=None, shows_types=False)
     scene.disk.directories.add(PATH)
     with pytest.raises(RequestRefused, match="rename"):
         scene.publish()
@@ -480,10 +486,10 @@ def test_refused_rename_stays_a_fact_when_the_type_is_not_told(position: int, an
 @each_rename
 @each_break
 @pytest.mark.parametrize("position", [6, 7])
-def test_file_that_has_its_name_is_published_when_the_connection_is_lost_behind_it(
+def test_renamed_file_is_published_when_the_connection_is_lost_afterwards(
     position: int, answer: bytes | None, extensions: dict[str, bytes]
 ) -> None:
-    scene = Scene(nth(position, answer), extensions=extensions)
+    scene = Scene(at_request(position, answer), extensions=extensions)
     scene.publish()
     assert len(scene.server.asked) == position
     assert scene.files == {PATH: NEW, ASIDE: OLD}
@@ -492,11 +498,13 @@ def test_file_that_has_its_name_is_published_when_the_connection_is_lost_behind_
 
 @each_rename
 @each_break
-def test_second_refusal_is_raised_when_the_connection_is_lost_at_the_restore(
+def test_second_refusal_is_raised_when_the_connection_is_lost_during_the_restore(
     answer: bytes | None, extensions: dict[str, bytes]
 ) -> None:
     scene = Scene(
-        nth(6, answer), refusing_rename(PUBLISH, Status.PERMISSION_DENIED, number=2), extensions=extensions
+        at_request(6, answer),
+        refusing_rename(PUBLISH, Status.PERMISSION_DENIED, number=2),
+        extensions=extensions,
     )
     with pytest.raises(RequestRefused) as raised:
         scene.publish()
@@ -532,7 +540,7 @@ async def _rename(session: SftpSession) -> None:
     await session.rename(TEMPORARY, PATH)
 
 
-def test_file_is_removed_before_a_delayed_rename_finds_it() -> None:
+def test_voided_file_is_removed_before_a_delayed_rename() -> None:
     scene, journal = voiding()
     assert scene.files == {}
     assert journal.names == {**PENDING, TEMPORARY: "settled"}
@@ -540,23 +548,23 @@ def test_file_is_removed_before_a_delayed_rename_finds_it() -> None:
 
 
 @pytest.mark.parametrize("code", [Status.NO_SUCH_FILE, Status.NO_SUCH_PATH])
-def test_file_that_is_gone_cannot_be_renamed(code: int) -> None:
+def test_missing_file_counts_as_voided(code: int) -> None:
     scene, journal = voiding(refusing(Request.REMOVE, code), there=False)
     assert journal.names == {**PENDING, TEMPORARY: "settled"}
     assert scene.renames == []
 
 
 @pytest.mark.parametrize("code", [Status.PERMISSION_DENIED, Status.FAILURE, Status.OP_UNSUPPORTED])
-def test_file_that_may_not_be_removed_is_renamed_out_of_the_way(code: int) -> None:
+def test_file_that_cannot_be_removed_is_renamed_to_its_void_name(code: int) -> None:
     scene, journal = voiding(refusing(Request.REMOVE, code))
     assert scene.files == {VOID: NEW}
-    assert journal.names == {**PENDING, TEMPORARY: "settled"}, "its bytes stand there still"
+    assert journal.names == {**PENDING, TEMPORARY: "settled"}, "its bytes are under the void name"
     assert delayed_rename_finds_nothing(scene.session)
 
 
 @each_refusal
 @pytest.mark.parametrize("look", [None, Status.PERMISSION_DENIED, Status.FAILURE])
-def test_file_that_may_be_neither_removed_nor_renamed_is_a_pending_rename(
+def test_file_that_can_be_neither_removed_nor_renamed_raises_earlier_rename_pending(
     look: int | None, code: int
 ) -> None:
     scripts = [refusing(Request.REMOVE, Status.PERMISSION_DENIED), refusing(Request.RENAME, code)]
@@ -570,7 +578,7 @@ def test_file_that_may_be_neither_removed_nor_renamed_is_a_pending_rename(
 
 
 @pytest.mark.parametrize("code", [Status.NO_SUCH_FILE, Status.NO_SUCH_PATH, Status.FAILURE])
-def test_file_that_went_while_it_was_voided_cannot_be_renamed(code: int) -> None:
+def test_file_that_disappears_while_it_is_voided_counts_as_voided(code: int) -> None:
     _, journal = voiding(
         refusing(Request.REMOVE, Status.FAILURE), refusing(Request.RENAME, code), there=False
     )
@@ -583,7 +591,7 @@ def test_pending_rename_stays_in_the_journal_when_the_connection_is_lost(
     position: int, answer: bytes | None
 ) -> None:
     scene = Scene(
-        nth(position, answer),
+        at_request(position, answer),
         refusing(Request.REMOVE, Status.PERMISSION_DENIED),
         refusing(Request.RENAME, Status.PERMISSION_DENIED),
         old=None,
@@ -595,7 +603,7 @@ def test_pending_rename_stays_in_the_journal_when_the_connection_is_lost(
     assert scene.journal.names == PENDING
 
 
-# --- a name to which the partner's file may still be moved ---
+# --- an aside name that a delayed RENAME may still use ---
 
 
 def block(scene: Scene) -> None:
@@ -604,7 +612,7 @@ def block(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("close", [Status.OK, Status.FAILURE])
-def test_name_is_occupied_by_an_empty_file(close: int) -> None:
+def test_aside_name_is_blocked_by_an_empty_file(close: int) -> None:
     scene = Scene(*([refusing(Request.CLOSE, close)] if close else []))
     block(scene)
     assert scene.files == {PATH: OLD, TEMPORARY: NEW, ASIDE: b""}
@@ -613,7 +621,7 @@ def test_name_is_occupied_by_an_empty_file(close: int) -> None:
 
 
 @each_taken
-def test_name_that_the_old_file_has_is_left_to_it(code: int) -> None:
+def test_aside_name_of_the_old_file_is_not_blocked(code: int) -> None:
     def taken(asked: Asked) -> bytes | None:
         return status(asked, code) if scene.server.healthy(asked) == status(asked, 4) else None
 
@@ -627,7 +635,7 @@ def test_name_that_the_old_file_has_is_left_to_it(code: int) -> None:
 
 @each_refusal
 @pytest.mark.parametrize("look", [None, Status.PERMISSION_DENIED])
-def test_name_that_cannot_be_occupied_is_a_pending_rename(look: int | None, code: int) -> None:
+def test_aside_name_that_cannot_be_blocked_raises_earlier_rename_pending(look: int | None, code: int) -> None:
     scene = Scene(refusing(Request.OPEN, code), *([refusing(Request.LSTAT, look)] if look else []))
     with pytest.raises(EarlierRenamePending, match=r"'\.a\.part\.1\.old' cannot be taken out of its way"):
         block(scene)
@@ -638,11 +646,11 @@ def test_name_that_cannot_be_occupied_is_a_pending_rename(look: int | None, code
 @each_break
 @pytest.mark.parametrize("position", [1, 2])
 @pytest.mark.parametrize("is_refused", [True, False])
-def test_name_stays_in_the_journal_when_the_connection_is_lost(
+def test_aside_name_stays_in_the_journal_when_the_connection_is_lost(
     is_refused: object, position: int, answer: bytes | None
 ) -> None:
     scripts = [refusing(Request.OPEN)] if is_refused else []
-    scene = Scene(nth(position, answer), *scripts)
+    scene = Scene(at_request(position, answer), *scripts)
     with pytest.raises(ConnectionLost if answer == NOTHING else ProtocolViolation):
         block(scene)
     assert scene.journal.names == PENDING

@@ -1,4 +1,4 @@
-"""The session believes nothing but the status that belongs to its request, and keeps conversations apart."""
+"""Each request gets its own reply, malformed replies end the session, and tasks do not affect each other."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from tests.support.scripted_server import (
     Script,
     ScriptedServer,
     after_start,
+    assert_nothing_pending,
     framed,
     refusing,
     result_of,
@@ -32,14 +33,14 @@ from tests.support.scripted_server import (
 )
 
 SOON = 120
-"""Seconds that a test waits for what must happen; it never takes them when all is well."""
+"""Seconds to wait for what must happen; a passing test does not wait that long."""
 
 SAFE_WRITE = 32 * 1024 - 64
-"""With its header it fits the 32 KiB that every server takes."""
+"""With its header it fits the 32 KiB that every server accepts."""
 
 
-def answering(script: Script) -> SftpSession:
-    """A session whose start went well; then the server answers as the script says."""
+def session_with(script: Script) -> SftpSession:
+    """A started session whose server replies as the script says from then on."""
     return ScriptedServer(after_start(script)).session()
 
 
@@ -47,11 +48,11 @@ def remove(session: SftpSession, path: str = "a") -> None:
     result_of(session, session.remove(path))
 
 
-def test_writes_are_as_long_as_the_server_says() -> None:
+def test_write_size_is_the_limit_that_the_server_states() -> None:
     assert ScriptedServer(max_write=100_000).session().max_write_bytes == 100_000
 
 
-def test_writes_are_never_longer_than_openssh_takes() -> None:
+def test_write_size_never_exceeds_the_limit_of_openssh() -> None:
     assert ScriptedServer(max_write=10**9).session().max_write_bytes == 255 * 1024
 
 
@@ -76,16 +77,16 @@ def test_writes_are_never_longer_than_openssh_takes() -> None:
         "limits not understood",
     ],
 )
-def test_writes_fit_32_kib_where_no_limit_is_known(server: ScriptedServer) -> None:
+def test_write_size_fits_32_kib_without_a_stated_limit(server: ScriptedServer) -> None:
     assert server.session().max_write_bytes == SAFE_WRITE
 
 
 def start(server: ScriptedServer) -> SftpSession:
-    """A session as it is before the first request."""
+    """A session before its first request."""
     return SftpSession(server, server="sftp.partner.example:22")
 
 
-def test_limits_are_asked_for_together_with_the_first_open() -> None:
+def test_limits_request_is_sent_with_the_first_open() -> None:
     server = ScriptedServer()
     session = start(server)
     assert server.turns == [[Request.INIT]]
@@ -94,14 +95,14 @@ def test_limits_are_asked_for_together_with_the_first_open() -> None:
     assert session.max_write_bytes == 255 * 1024
 
 
-def test_limits_are_not_asked_of_a_server_that_does_not_offer_to_tell_them() -> None:
+def test_limits_are_not_requested_where_the_extension_is_not_offered() -> None:
     server = ScriptedServer(extensions={})
     session = start(server)
     result_of(session, session.create("a"))
     assert server.turns == [[Request.INIT], [Request.OPEN]]
 
 
-def test_limits_that_are_never_stated_leave_those_that_all_servers_take() -> None:
+def test_unanswered_limits_request_keeps_the_safe_write_size() -> None:
     server = ScriptedServer(silent_at(Request.EXTENDED))
     session = start(server)
     result_of(session, session.create("a"))
@@ -109,7 +110,7 @@ def test_limits_that_are_never_stated_leave_those_that_all_servers_take() -> Non
     remove(session)
 
 
-def test_limits_that_come_late_hold_from_then_on() -> None:
+def test_late_limits_apply_from_their_arrival() -> None:
     late: list[Asked] = []
 
     def script(asked: Asked) -> bytes | None:
@@ -125,10 +126,10 @@ def test_limits_that_come_late_hold_from_then_on() -> None:
     server.say(server.healthy(late[0]))
     session.ping()
     assert session.max_write_bytes == 255 * 1024
-    assert (session._wire._waiting, session._wire._arrived, session._wire._abandoned) == (set(), {}, set())
+    assert_nothing_pending(session)
 
 
-def test_cut_limits_are_a_violation() -> None:
+def test_truncated_limits_are_a_protocol_violation() -> None:
     def script(asked: Asked) -> bytes | None:
         cut = framed(Answer.EXTENDED_REPLY, struct.pack(">IQ", asked.request_id, 1))
         return cut if asked.kind == Request.EXTENDED else None
@@ -153,7 +154,7 @@ def test_new_file_is_opened_with_write_create_truncate_only() -> None:
     assert flags_of(server) == (0x02 | 0x08 | 0x10, 0)
 
 
-def test_file_of_another_stream_is_opened_with_write_only() -> None:
+def test_existing_file_is_opened_with_write_only() -> None:
     server = ScriptedServer()
     server.files["a.csv"] = bytearray(b"kept")
     session = server.session()
@@ -162,24 +163,30 @@ def test_file_of_another_stream_is_opened_with_write_only() -> None:
     assert server.files == {"a.csv": b"kept"}
 
 
-# --- answers find their request ---
+# --- replies reach their requests ---
 
 
-def test_answers_may_come_in_any_order() -> None:
+def test_replies_in_any_order_reach_their_requests() -> None:
     held: list[Asked] = []
+    codes = [Status.OK, Status.QUOTA_EXCEEDED, Status.PERMISSION_DENIED]
 
-    def hold_the_first(asked: Asked) -> bytes | None:
+    def reply_in_reverse(asked: Asked) -> bytes | None:
         if asked.kind != Request.WRITE:
             return None
         held.append(asked)
-        return NOTHING if len(held) < 3 else b"".join(status(each, Status.OK) for each in reversed(held))
+        replies = [status(each, code) for each, code in zip(held, codes, strict=False)]
+        return NOTHING if len(held) < 3 else b"".join(reversed(replies))
 
-    session = ScriptedServer(hold_the_first).session()
-    for pending in [session.write(b"0", offset, b"x", path="a") for offset in range(3)]:
-        result_of(session, pending)
+    session = ScriptedServer(reply_in_reverse).session()
+    first, second, third = [session.write(b"0", offset, b"x", path="a") for offset in range(3)]
+    result_of(session, first)
+    with pytest.raises(RequestRefused, match="write 'a' at offset 1: status 15 QUOTA_EXCEEDED"):
+        result_of(session, second)
+    with pytest.raises(RequestRefused, match="write 'a' at offset 2: status 3 PERMISSION_DENIED"):
+        result_of(session, third)
 
 
-def test_failure_goes_to_the_write_that_failed() -> None:
+def test_refusal_is_raised_by_the_write_that_failed() -> None:
     session = ScriptedServer(refusing(Request.WRITE, number=2)).session()
     handle = result_of(session, session.create("a"))
     pending = [session.write(handle, offset, b"x", path="a") for offset in range(3)]
@@ -189,29 +196,29 @@ def test_failure_goes_to_the_write_that_failed() -> None:
         result_of(session, pending[1])
 
 
-def test_answer_to_an_unknown_request_is_a_violation() -> None:
+def test_reply_to_an_unknown_request_is_a_protocol_violation() -> None:
     with pytest.raises(ProtocolViolation, match="4711"):
-        remove(answering(lambda asked: status(4711, Status.OK)))
+        remove(session_with(lambda asked: status(4711, Status.OK)))
 
 
-async def both(session: SftpSession) -> None:
+async def remove_two_files(session: SftpSession) -> None:
     await session.remove("a")
     await session.remove("b")
 
 
-def test_second_answer_to_one_request_is_a_violation() -> None:
-    session = answering(lambda asked: status(asked, Status.OK) * 2)
+def test_second_reply_to_a_request_is_a_protocol_violation() -> None:
+    session = session_with(lambda asked: status(asked, Status.OK) * 2)
     with pytest.raises(ProtocolViolation, match="already answered"):
-        session.run_one(both(session))
+        session.run_one(remove_two_files(session))
 
 
 @pytest.mark.parametrize("length", [0, 256 * 1024 + 1, 0xFFFFFFFF])
-def test_message_of_impossible_length_is_a_violation(length: int) -> None:
+def test_message_of_impossible_length_is_a_protocol_violation(length: int) -> None:
     with pytest.raises(ProtocolViolation, match=f"{length} bytes"):
-        remove(answering(lambda asked: struct.pack(">I", length)))
+        remove(session_with(lambda asked: struct.pack(">I", length)))
 
 
-def test_reply_may_come_byte_by_byte() -> None:
+def test_reply_may_arrive_byte_by_byte() -> None:
     server = ScriptedServer()
     session = server.session()
     receive = server.recv
@@ -227,25 +234,22 @@ def test_reply_may_come_byte_by_byte() -> None:
 
 
 class Clock:
-    """Time that passes only when a server lets it."""
+    """A clock that only the server of a test advances."""
 
     def __init__(self) -> None:
         self.now = 1000.0
 
-    def monotonic(self) -> float:
+    def __call__(self) -> float:
         return self.now
 
 
 @pytest.mark.parametrize(("pause", "in_time"), [(5.0, True), (10.0, False)])
-def test_reply_that_drips_must_be_complete_in_time(
-    pause: float, in_time: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each byte is in time by itself; the answer to REMOVE has 41."""
+def test_slow_reply_must_be_complete_within_the_reply_timeout(pause: float, in_time: object) -> None:
+    """Each byte is in time by itself; the reply to REMOVE has 41."""
     server = ScriptedServer()
-    session = SftpSession(server, server="sftp.partner.example:22", reply_timeout=300)
-    result_of(session, session.create("a"))
     clock = Clock()
-    monkeypatch.setattr("s3_to_sftp.sftp.wire.time", clock)
+    session = SftpSession(server, server="sftp.partner.example:22", reply_timeout=300, clock=clock)
+    result_of(session, session.create("a"))
     receive = server.recv
     pieces: list[int] = []
 
@@ -258,6 +262,7 @@ def test_reply_that_drips_must_be_complete_in_time(
     server.recv = drip  # type: ignore[method-assign] # a byte at a time
     if in_time:
         remove(session)
+        assert not session.is_over
         return
     with pytest.raises(ConnectionLost, match="did not finish its answer in time when asked to remove 'a'"):
         remove(session)
@@ -265,36 +270,37 @@ def test_reply_that_drips_must_be_complete_in_time(
     assert session.is_over
 
 
-def test_time_for_a_reply_begins_anew_with_each(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reply_timeout_starts_anew_with_each_reply() -> None:
     server = ScriptedServer()
-    session = SftpSession(server, server="sftp.partner.example:22", reply_timeout=60)
-    result_of(session, session.create("a"))
     clock = Clock()
-    monkeypatch.setattr("s3_to_sftp.sftp.wire.time", clock)
+    session = SftpSession(server, server="sftp.partner.example:22", reply_timeout=60, clock=clock)
+    result_of(session, session.create("a"))
     receive = server.recv
 
     def slow() -> bytes:
         clock.now += 50
         return receive()
 
-    server.recv = slow  # type: ignore[method-assign] # takes its time
+    server.recv = slow  # type: ignore[method-assign] # a slow server
     for _ in range(5):
         session.ping()
+    assert clock.now == 1000 + 5 * 50
+    assert not session.is_over
 
 
-def test_status_without_words_is_understood() -> None:
-    session = answering(lambda asked: status(asked, Status.PERMISSION_DENIED, words=None))
+def test_status_without_a_message_is_accepted() -> None:
+    session = session_with(lambda asked: status(asked, Status.PERMISSION_DENIED, words=None))
     with pytest.raises(RequestRefused, match="status 3 PERMISSION_DENIED") as raised:
         remove(session)
     assert "it says" not in str(raised.value)
 
 
-def test_words_that_are_not_utf_8_are_shown_as_latin_1() -> None:
+def test_status_message_that_is_not_utf_8_is_shown_as_latin_1() -> None:
     def latin_1(asked: Asked) -> bytes:
         return framed(Answer.STATUS, struct.pack(">III", asked.request_id, 4, 1) + b"\xfc")
 
     with pytest.raises(RequestRefused, match="it says 'ü'"):
-        remove(answering(latin_1))
+        remove(session_with(latin_1))
 
 
 @pytest.mark.parametrize(
@@ -306,38 +312,38 @@ def test_words_that_are_not_utf_8_are_shown_as_latin_1() -> None:
         struct.pack(">I", 1) + b"\0\0",
         struct.pack(">III", 1, 4, 99) + b"cut",
     ],
-    ids=["empty", "cut id", "no code", "cut code", "cut words"],
+    ids=["empty", "truncated id", "no code", "truncated code", "truncated message"],
 )
-def test_unreadable_status_is_a_violation(body: bytes) -> None:
+def test_malformed_status_is_a_protocol_violation(body: bytes) -> None:
     with pytest.raises(ProtocolViolation, match="unreadable"):
-        remove(answering(lambda asked: framed(Answer.STATUS, body)))
+        remove(session_with(lambda asked: framed(Answer.STATUS, body)))
 
 
 @pytest.mark.parametrize("kind", [Answer.HANDLE, Answer.ATTRS, Answer.VERSION, 250])
-def test_answer_of_the_wrong_type_is_a_violation(kind: int) -> None:
+def test_reply_of_the_wrong_type_is_a_protocol_violation(kind: int) -> None:
     def script(asked: Asked) -> bytes:
         return framed(kind, struct.pack(">II", asked.request_id, 0))
 
     with pytest.raises(ProtocolViolation, match=f"message type {int(kind)}"):
-        remove(answering(script))
+        remove(session_with(script))
 
 
-def test_ok_without_a_handle_is_a_violation() -> None:
-    session = answering(lambda asked: status(asked, Status.OK))
+def test_ok_in_place_of_a_handle_is_a_protocol_violation() -> None:
+    session = session_with(lambda asked: status(asked, Status.OK))
     with pytest.raises(ProtocolViolation, match="no handle"):
         result_of(session, session.create("a"))
 
 
-def test_cut_handle_is_a_violation() -> None:
-    session = answering(
+def test_truncated_handle_is_a_protocol_violation() -> None:
+    session = session_with(
         lambda asked: framed(Answer.HANDLE, struct.pack(">II", asked.request_id, 99) + b"cut")
     )
     with pytest.raises(ProtocolViolation, match="handle"):
         result_of(session, session.create("a"))
 
 
-def test_ok_without_attributes_is_a_violation() -> None:
-    session = answering(lambda asked: status(asked, Status.OK))
+def test_ok_in_place_of_attributes_is_a_protocol_violation() -> None:
+    session = session_with(lambda asked: status(asked, Status.OK))
     with pytest.raises(ProtocolViolation, match="no attributes"):
         result_of(session, session.exists("a"))
 
@@ -349,9 +355,9 @@ def test_ok_without_attributes_is_a_violation() -> None:
         framed(Answer.VERSION, struct.pack(">II", 3, 99) + b"cut"),
         b"Welcome to our server!\r\n",
     ],
-    ids=["refused", "cut extensions", "a greeting of a shell"],
+    ids=["refused", "truncated extensions", "greeting of a shell"],
 )
-def test_unusable_start_is_a_violation(version: bytes) -> None:
+def test_malformed_version_reply_is_a_protocol_violation(version: bytes) -> None:
     server = ScriptedServer(version=version)
     with pytest.raises(ProtocolViolation):
         server.session()
@@ -362,7 +368,7 @@ def test_unusable_start_is_a_violation(version: bytes) -> None:
 
 
 @pytest.mark.parametrize("broken", [TimeoutError(), OSError("reset"), EOFError()])
-def test_broken_stream_is_a_lost_connection(broken: Exception) -> None:
+def test_broken_stream_raises_connection_lost(broken: Exception) -> None:
     server = ScriptedServer()
     session = server.session()
     server.broken = broken
@@ -371,7 +377,7 @@ def test_broken_stream_is_a_lost_connection(broken: Exception) -> None:
     assert session.is_over
 
 
-def test_peer_that_takes_no_more_data_is_named_as_that() -> None:
+def test_send_timeout_is_named_in_the_error() -> None:
     server = ScriptedServer()
     session = server.session()
     server.broken = TimeoutError()
@@ -379,12 +385,12 @@ def test_peer_that_takes_no_more_data_is_named_as_that() -> None:
         remove(session)
 
 
-def test_silence_is_a_lost_connection() -> None:
+def test_unanswered_request_raises_connection_lost() -> None:
     with pytest.raises(ConnectionLost, match="did not answer in time when asked to remove 'a'"):
         remove(ScriptedServer(silent_at(Request.REMOVE)).session())
 
 
-def test_end_of_the_stream_is_a_lost_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_end_of_stream_raises_connection_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     server = ScriptedServer(silent_at(Request.REMOVE))
     session = server.session()
     monkeypatch.setattr(server, "recv", lambda: b"")
@@ -392,7 +398,7 @@ def test_end_of_the_stream_is_a_lost_connection(monkeypatch: pytest.MonkeyPatch)
         remove(session)
 
 
-def test_nothing_is_sent_after_the_first_doubt() -> None:
+def test_nothing_is_sent_after_a_lost_connection() -> None:
     server = ScriptedServer(silent_at(Request.REMOVE))
     session = server.session()
     with pytest.raises(ConnectionLost):
@@ -404,7 +410,7 @@ def test_nothing_is_sent_after_the_first_doubt() -> None:
     assert server.closed
 
 
-def test_refusal_keeps_the_session() -> None:
+def test_session_stays_open_after_a_refusal() -> None:
     session = ScriptedServer(refusing(Request.REMOVE, number=1)).session()
     with pytest.raises(RequestRefused):
         remove(session)
@@ -416,7 +422,7 @@ def test_refusal_keeps_the_session() -> None:
 # --- abandoned requests ---
 
 
-def test_answer_to_an_abandoned_request_is_thrown_away_when_it_comes() -> None:
+def test_reply_to_an_abandoned_request_is_discarded() -> None:
     server = ScriptedServer(silent_at(Request.WRITE))
     session = server.session()
     abandoned = session.write(result_of(session, session.create("a")), 0, b"x", path="a")
@@ -437,16 +443,16 @@ def test_abandoned_requests_leave_nothing_in_memory(answered: str) -> None:
     if answered == "after":
         server.say(status(abandoned.id, Status.OK))
     session.ping()
-    assert (session._wire._waiting, session._wire._arrived, session._wire._abandoned) == (set(), {}, set())
+    assert_nothing_pending(session)
 
 
-def test_failed_write_that_is_abandoned_leaves_nothing_in_memory() -> None:
+def test_abandoned_failed_write_leaves_nothing_in_memory() -> None:
     session = ScriptedServer(refusing(Request.WRITE)).session()
     failed = session.write(result_of(session, session.create("a")), 0, b"x", path="a")
     with pytest.raises(RequestRefused):
         result_of(session, failed)
     session.abandon(failed)
-    assert session._wire._abandoned == set()
+    assert_nothing_pending(session)
 
 
 # --- renames, statuses, pings ---
@@ -471,7 +477,7 @@ def test_plain_rename_is_used_where_posix_rename_is_not_offered() -> None:
 
 
 @pytest.mark.parametrize("code", [*(code for code in Status if code != Status.OK), 32, 0xFFFFFFFF])
-def test_every_status_but_ok_is_a_refusal_with_advice(code: int) -> None:
+def test_every_status_but_ok_is_a_refusal_with_a_hint(code: int) -> None:
     with pytest.raises(RequestRefused, match="refused to remove 'a'") as raised:
         remove(ScriptedServer(refusing(Request.REMOVE, code)).session())
     assert raised.value.code == code
@@ -494,7 +500,7 @@ REFUSABLE: dict[str, Callable[[SftpSession], Pending[Any]]] = {
 
 @pytest.mark.parametrize("extensions", [{}, {POSIX_RENAME: b"1"}], ids=["rename", "posix-rename"])
 @pytest.mark.parametrize("request_name", REFUSABLE)
-def test_refusal_names_the_request_that_was_refused(request_name: str, extensions: dict[str, bytes]) -> None:
+def test_refusal_names_its_request(request_name: str, extensions: dict[str, bytes]) -> None:
     server = ScriptedServer(lambda asked: status(asked, Status.FAILURE), extensions=extensions)
     session = server.session()
     with pytest.raises(RequestRefused) as raised:
@@ -531,7 +537,7 @@ LATER_CODES = {
 
 
 @pytest.mark.parametrize(("code", "name"), LATER_CODES.items())
-def test_codes_of_later_drafts_are_named(code: int, name: str) -> None:
+def test_status_codes_of_later_drafts_are_named(code: int, name: str) -> None:
     with pytest.raises(RequestRefused, match=f"status {code} {name}"):
         remove(ScriptedServer(refusing(Request.REMOVE, code)).session())
 
@@ -540,7 +546,7 @@ PERMANENT = {Status.INVALID_FILENAME, Status.FILE_IS_A_DIRECTORY}
 
 
 @pytest.mark.parametrize("code", [*(code for code in Status if code != Status.OK), 32])
-def test_refusal_is_permanent_only_when_it_is_about_the_name(code: int) -> None:
+def test_refusal_is_permanent_only_for_an_unusable_name(code: int) -> None:
     with pytest.raises(RequestRefused) as raised:
         remove(ScriptedServer(refusing(Request.REMOVE, code)).session())
     expected = Disposition.PERMANENT if code in PERMANENT else Disposition.RETRY
@@ -548,22 +554,25 @@ def test_refusal_is_permanent_only_when_it_is_about_the_name(code: int) -> None:
 
 
 @pytest.mark.parametrize("code", [Status.NO_SUCH_FILE, Status.NO_SUCH_PATH])
-def test_missing_file_is_not_there_in_the_words_of_any_draft(code: int) -> None:
+def test_exists_is_false_for_every_missing_file_status(code: int) -> None:
     session = ScriptedServer(refusing(Request.STAT, code)).session()
     assert result_of(session, session.exists("a/b")) is False
 
 
-def test_ping_is_content_with_any_answer() -> None:
-    ScriptedServer().session().ping()
-    ScriptedServer(refusing(Request.REALPATH)).session().ping()
+def test_ping_accepts_any_reply() -> None:
+    for server in (ScriptedServer(), ScriptedServer(refusing(Request.REALPATH))):
+        session = server.session()
+        session.ping()
+        assert len(server.paths(Request.REALPATH)) == 1
+        assert not session.is_over
 
 
-def test_ping_notices_silence() -> None:
+def test_unanswered_ping_raises_connection_lost() -> None:
     with pytest.raises(ConnectionLost):
         ScriptedServer(silent_at(Request.REALPATH)).session().ping()
 
 
-def test_request_ids_start_again_at_zero_after_the_highest() -> None:
+def test_request_id_wraps_to_zero_after_the_highest() -> None:
     server = ScriptedServer()
     session = server.session()
     server.forget()
@@ -573,10 +582,10 @@ def test_request_ids_start_again_at_zero_after_the_highest() -> None:
     assert [asked.request_id for asked in server.asked] == [0xFFFFFFFF, 0]
 
 
-# --- what travels together ---
+# --- which requests are sent together ---
 
 
-def test_nothing_is_sent_before_somebody_waits() -> None:
+def test_requests_are_not_sent_before_a_reply_is_awaited() -> None:
     server = ScriptedServer()
     session = server.session()
     server.forget()
@@ -585,7 +594,7 @@ def test_nothing_is_sent_before_somebody_waits() -> None:
     assert server.sends == []
 
 
-def test_requests_of_all_conversations_travel_together() -> None:
+def test_requests_of_all_tasks_are_sent_together() -> None:
     server = ScriptedServer()
     session = server.session()
     server.forget()
@@ -598,7 +607,7 @@ def test_requests_of_all_conversations_travel_together() -> None:
 
 
 @pytest.mark.parametrize(("size", "sent_at_once"), [(60 * 1024, 3), (127 * 1024, 2), (128 * 1024, 3)])
-def test_requests_are_collected_to_128_kib(size: int, sent_at_once: int) -> None:
+def test_requests_are_buffered_up_to_128_kib(size: int, sent_at_once: int) -> None:
     server = ScriptedServer()
     session = server.session()
     handle = result_of(session, session.create("a"))
@@ -610,7 +619,7 @@ def test_requests_are_collected_to_128_kib(size: int, sent_at_once: int) -> None
     assert sum(map(len, server.sends)) == 3
 
 
-def test_large_write_is_not_copied_and_leaves_at_once() -> None:
+def test_large_write_is_sent_at_once_without_a_copy() -> None:
     server = ScriptedServer()
     session = server.session()
     handle = result_of(session, session.create("a"))
@@ -620,13 +629,13 @@ def test_large_write_is_not_copied_and_leaves_at_once() -> None:
     def send(pieces: Sequence[Piece]) -> None:
         sent.extend(pieces)
 
-    server.send = send  # type: ignore[method-assign] # looks at what is sent
+    server.send = send  # type: ignore[method-assign] # records what is sent
     session.write(handle, 0, data, path="a")
     assert any(piece is data for piece in sent)
 
 
 @pytest.mark.parametrize("size", [1, 1000, 128 * 1024 - 1, 128 * 1024, 128 * 1024 + 1, 255 * 1024])
-def test_memory_of_a_write_may_be_used_again_when_it_returns(size: int) -> None:
+def test_write_buffer_may_be_reused_after_write_returns(size: int) -> None:
     server = ScriptedServer()
     session = server.session()
     handle = result_of(session, session.create("a"))
@@ -641,10 +650,10 @@ def test_memory_of_a_write_may_be_used_again_when_it_returns(size: int) -> None:
     assert server.files["a"] == b"".join(bytes([number]) * size for number in range(1, 6))
 
 
-# --- many conversations ---
+# --- many tasks ---
 
 
-def test_outcome_carries_the_place_of_its_conversation() -> None:
+def test_outcome_carries_the_index_of_its_task() -> None:
     held: dict[str, Asked] = {}
 
     def last_comes_first(asked: Asked) -> bytes | None:
@@ -664,7 +673,7 @@ def test_outcome_carries_the_place_of_its_conversation() -> None:
     assert outcomes == [(3, "d"), (1, "b"), (2, "c"), (0, "a")]
 
 
-def test_no_more_conversations_are_under_way_than_allowed() -> None:
+def test_no_more_tasks_run_than_allowed() -> None:
     server = ScriptedServer()
     session = server.session()
     server.forget()
@@ -676,7 +685,7 @@ def test_no_more_conversations_are_under_way_than_allowed() -> None:
     assert [len(turn) for turn in server.turns] == [4, 4, 2]
 
 
-def test_conversation_is_started_when_there_is_room_for_it() -> None:
+def test_task_is_started_when_a_slot_is_free() -> None:
     session = ScriptedServer().session()
     started: list[int] = []
 
@@ -691,7 +700,7 @@ def test_conversation_is_started_when_there_is_room_for_it() -> None:
     assert started == list(range(9))
 
 
-def test_failing_conversation_does_not_disturb_the_others() -> None:
+def test_failing_task_does_not_affect_the_others() -> None:
     session = ScriptedServer(refusing(Request.OPEN, number=2)).session()
 
     async def create(path: str) -> str:
@@ -707,7 +716,7 @@ def test_failing_conversation_does_not_disturb_the_others() -> None:
     assert not session.is_over
 
 
-def test_conversation_that_never_waits_has_its_outcome() -> None:
+def test_task_that_never_awaits_has_an_outcome() -> None:
     session = ScriptedServer().session()
 
     async def three() -> int:
@@ -717,7 +726,7 @@ def test_conversation_that_never_waits_has_its_outcome() -> None:
 
 
 @pytest.mark.parametrize("at_a_time", [1, 2, 5])
-def test_lost_connection_fails_all_conversations_and_lets_each_clean_up(at_a_time: int) -> None:
+def test_lost_connection_fails_all_tasks_and_each_cleans_up(at_a_time: int) -> None:
     server = ScriptedServer(silent_at(Request.OPEN))
     session = server.session()
     cleaned_up: list[str] = []
@@ -731,7 +740,7 @@ def test_lost_connection_fails_all_conversations_and_lets_each_clean_up(at_a_tim
 
     async def create(path: str) -> None:
         try:
-            # The first never has its answer, so that all others wait longer than it takes to notice.
+            # The first gets no reply, so that all others still wait when the loss is noticed.
             await session.create(path)
             await session.create(path + path)
         finally:
@@ -745,10 +754,10 @@ def test_lost_connection_fails_all_conversations_and_lets_each_clean_up(at_a_tim
     assert sorted(outcomes) == [0, 1, 2, 3]
     assert all(isinstance(outcome, ConnectionLost) for outcome in outcomes.values())
     assert sorted(cleaned_up) == list("abcd")
-    assert waits == 1, "no clean-up waits for a server that is lost"
+    assert waits == 1, "no clean-up waits for a lost server"
 
 
-def test_lost_connection_is_told_with_the_first_cause() -> None:
+def test_lost_connection_error_names_the_first_cause() -> None:
     session = ScriptedServer(silent_at(Request.OPEN)).session()
 
     async def create() -> None:
@@ -763,7 +772,7 @@ def test_lost_connection_is_told_with_the_first_cause() -> None:
     assert "did not answer in time when asked to create 'a'" in str(outcome)
 
 
-def test_caller_that_stops_early_leaves_a_session_that_can_be_used() -> None:
+def test_session_is_usable_after_the_caller_stops_early() -> None:
     server = ScriptedServer(silent_at(Request.OPEN, number=2))
     session = server.session()
     ended: list[str] = []
@@ -777,15 +786,15 @@ def test_caller_that_stops_early_leaves_a_session_that_can_be_used() -> None:
     outcomes = session.run((create(path) for path in "abc"), at_a_time=2)
     next(outcomes)
     outcomes.close()  # type: ignore[attr-defined] # it is a generator
-    gc.collect()  # a conversation that nobody ended would be reported now
+    gc.collect()  # a task that was not ended would be reported now
     assert ended == ["a", "b"]
     (unanswered,) = [asked for asked in server.asked if asked.texts == ["b"]]
     server.say(server.healthy(unanswered))
     remove(session)
-    assert (session._wire._waiting, session._wire._arrived, session._wire._abandoned) == (set(), {}, set())
+    assert_nothing_pending(session)
 
 
-def test_conversations_that_cannot_be_made_end_those_under_way() -> None:
+def test_error_in_the_task_iterator_ends_running_tasks() -> None:
     session = ScriptedServer().session()
     ended: list[str] = []
 
@@ -795,19 +804,19 @@ def test_conversations_that_cannot_be_made_end_those_under_way() -> None:
         finally:
             ended.append(path)
 
-    def conversations() -> Iterator[object]:
+    def tasks() -> Iterator[object]:
         yield create("a")
         raise ValueError("no more")
 
     with pytest.raises(ValueError, match="no more"):
-        list(session.run(conversations(), at_a_time=2))  # type: ignore[arg-type] # one is enough here
+        list(session.run(tasks(), at_a_time=2))  # type: ignore[arg-type] # one is enough here
     assert ended == ["a"]
 
 
-# --- what another thread works on ---
+# --- tasks that wait for another thread ---
 
 
-def test_conversation_gets_the_result_of_another_thread() -> None:
+def test_task_receives_the_result_of_another_thread() -> None:
     session = ScriptedServer().session()
 
     async def ask(future: Future[int]) -> int:
@@ -817,7 +826,7 @@ def test_conversation_gets_the_result_of_another_thread() -> None:
         assert session.run_one(ask(pool.submit(lambda: 7))) == 7
 
 
-def test_conversation_gets_the_error_of_another_thread() -> None:
+def test_task_receives_the_error_of_another_thread() -> None:
     session = ScriptedServer().session()
     failed: Future[int] = Future()
     failed.set_exception(ValueError("of its own"))
@@ -830,7 +839,7 @@ def test_conversation_gets_the_error_of_another_thread() -> None:
     assert not session.is_over
 
 
-def test_conversations_go_on_while_one_waits_for_another_thread() -> None:
+def test_tasks_proceed_while_one_waits_for_another_thread() -> None:
     session = ScriptedServer().session()
     slow: Future[str] = Future()
     done: list[str] = []
@@ -848,8 +857,8 @@ def test_conversations_go_on_while_one_waits_for_another_thread() -> None:
     assert done == ["a", "b", "c", "late"]
 
 
-def test_what_was_asked_behind_a_wait_is_not_held_up_by_another_wait() -> None:
-    """The first is told its result and asks the server; its answer must not wait for the second's thread."""
+def test_reply_is_delivered_while_another_task_waits_for_a_thread() -> None:
+    """The first gets its result and sends a request; the reply must not wait for the thread of the second."""
     server = ScriptedServer()
     session = server.session()
     ready: Future[None] = Future()
@@ -867,14 +876,14 @@ def test_what_was_asked_behind_a_wait_is_not_held_up_by_another_wait() -> None:
         await session.create("b")
         ready.set_result(None)
 
-    patience = threading.Timer(SOON, lambda: late.done() or late.set_exception(TimeoutError()))
-    patience.start()
+    timeout = threading.Timer(SOON, lambda: late.done() or late.set_exception(TimeoutError()))
+    timeout.start()
     outcomes = dict(session.run([first(), second(), begins()], at_a_time=3))
-    patience.cancel()
+    timeout.cancel()
     assert outcomes == {0: None, 1: None, 2: None}
 
 
-def test_wait_for_another_thread_counts_among_those_under_way() -> None:
+def test_task_waiting_for_a_thread_counts_as_running() -> None:
     session = ScriptedServer().session()
     started: list[int] = []
     futures: list[Future[None]] = [Future() for _ in range(6)]
@@ -894,7 +903,7 @@ def test_wait_for_another_thread_counts_among_those_under_way() -> None:
         assert sorted(place for place, _ in outcomes) == [0, 2, 3, 4, 5]
 
 
-def test_loss_of_the_connection_leaves_the_work_of_another_thread_alone() -> None:
+def test_lost_connection_does_not_affect_a_task_waiting_for_a_thread() -> None:
     session = ScriptedServer(silent_at(Request.OPEN)).session()
     slow: Future[str] = Future()
 
@@ -915,7 +924,7 @@ def test_loss_of_the_connection_leaves_the_work_of_another_thread_alone() -> Non
     assert isinstance(outcomes[1], ConnectionLost)
 
 
-def test_request_that_nobody_waits_for_leaves_before_all_wait_for_other_threads() -> None:
+def test_abandoned_request_is_sent_before_all_tasks_wait_for_threads() -> None:
     server = ScriptedServer()
     session = server.session()
     seen: Future[None] = Future()
@@ -934,13 +943,13 @@ def test_request_that_nobody_waits_for_leaves_before_all_wait_for_other_threads(
     session.run_one(ask())
 
 
-def test_request_that_nobody_waits_for_does_not_end_the_others_when_the_session_is_over(
+def test_abandoned_request_on_a_closed_session_does_not_end_other_tasks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     session = ScriptedServer().session()
     session.close()
     done: Future[str] = Future()
-    # Done no earlier than somebody waits for it.
+    # Done only when the scheduler waits for it.
     monkeypatch.setattr("s3_to_sftp.sftp.scheduler.wait", lambda *_, **__: done.set_result("fine"))
 
     async def ask() -> str:
@@ -950,7 +959,7 @@ def test_request_that_nobody_waits_for_does_not_end_the_others_when_the_session_
     assert session.run_one(ask()) == "fine"
 
 
-def test_caller_that_stops_early_ends_those_that_wait_for_another_thread() -> None:
+def test_tasks_waiting_for_a_thread_end_when_the_caller_stops_early() -> None:
     session = ScriptedServer().session()
     never: Future[None] = Future()
     ended: list[str] = []

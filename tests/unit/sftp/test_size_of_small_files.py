@@ -1,4 +1,4 @@
-"""No file gets its final name that the server shows with another size than it has acknowledged."""
+"""A small file whose shown size differs from the acknowledged bytes gets no final name."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Upload:
     """One small file on its way to a server.
 
     Attributes:
-        staged: What the caller was told of.
+        staged: What `upload_small` returned.
     """
 
     def __init__(self, *scripts: Script, extensions: dict[str, bytes] | None = None) -> None:
@@ -60,7 +60,7 @@ class Upload:
 
 
 @each_rename
-def test_size_that_is_right_before_the_close_costs_no_further_request(
+def test_correct_size_before_the_close_sends_no_stat(
     extensions: dict[str, bytes] | None,
 ) -> None:
     upload = Upload(extensions=extensions)
@@ -74,7 +74,7 @@ def test_size_that_is_right_before_the_close_costs_no_further_request(
 
 @each_rename
 @each_wrong_size
-def test_size_that_is_right_after_the_close_is_right(wrong: int, extensions: dict[str, bytes] | None) -> None:
+def test_correct_size_after_the_close_is_accepted(wrong: int, extensions: dict[str, bytes] | None) -> None:
     upload = Upload(showing(Request.FSTAT, size=wrong, modified=1), extensions=extensions)
     upload.run()
     assert upload.server.files == {"a": DATA}
@@ -87,7 +87,7 @@ def test_size_that_is_right_after_the_close_is_right(wrong: int, extensions: dic
 
 @each_rename
 @each_wrong_size
-def test_wrong_size_gets_no_final_name_and_nothing_is_left(
+def test_file_of_wrong_size_gets_no_final_name_and_is_removed(
     wrong: int, extensions: dict[str, bytes] | None
 ) -> None:
     upload = Upload(
@@ -96,31 +96,27 @@ def test_wrong_size_gets_no_final_name_and_nothing_is_left(
     upload.server.files["a"] = bytearray(b"old")
     with pytest.raises(
         SizeMismatch, match=f"'.a.part' has {wrong} bytes at the partner, {SIZE} were acknowledged"
-    ):
+    ) as raised:
         upload.run()
+    assert raised.value.disposition is Disposition.RETRY
     assert upload.staged == []
     assert not any(map(is_rename, upload.server.asked))
     assert upload.server.files == {"a": b"old"}
     assert upload.journal.names == {}
 
 
-def test_wrong_size_is_worth_another_try() -> None:
-    upload = Upload(showing(Request.FSTAT, size=1), showing(Request.STAT, size=1))
-    with pytest.raises(SizeMismatch) as raised:
-        upload.run()
-    assert raised.value.disposition is Disposition.RETRY
-
-
 @each_rename
 @pytest.mark.parametrize("code", [2, 3, 4, 8, 10, 11])
-def test_server_that_tells_nothing_gets_the_file(code: int, extensions: dict[str, bytes] | None) -> None:
+def test_file_is_published_where_the_server_refuses_to_show_its_size(
+    code: int, extensions: dict[str, bytes] | None
+) -> None:
     upload = Upload(refusing(Request.FSTAT, code), refusing(Request.STAT, code), extensions=extensions)
     upload.run()
     assert upload.server.files == {"a": DATA}
     assert [staged.seen for staged in upload.staged] == [None]
 
 
-def test_size_that_is_not_shown_is_no_error() -> None:
+def test_attributes_without_a_size_are_accepted() -> None:
     upload = Upload(showing(Request.FSTAT, modified=7), showing(Request.STAT, modified=7))
     upload.run()
     assert upload.server.files == {"a": DATA}
@@ -128,7 +124,7 @@ def test_size_that_is_not_shown_is_no_error() -> None:
 
 
 @pytest.mark.parametrize("code", [2, 3, 4, 8, 10])
-def test_wrong_size_stands_when_the_second_look_is_refused(code: int) -> None:
+def test_wrong_size_before_the_close_counts_when_the_stat_is_refused(code: int) -> None:
     upload = Upload(showing(Request.FSTAT, size=5), refusing(Request.STAT, code))
     with pytest.raises(SizeMismatch, match="has 5 bytes at the partner"):
         upload.run()
@@ -136,7 +132,7 @@ def test_wrong_size_stands_when_the_second_look_is_refused(code: int) -> None:
     assert upload.server.files == {}
 
 
-def test_wrong_size_of_a_file_that_may_not_be_removed_stays_in_the_journal() -> None:
+def test_file_of_wrong_size_that_cannot_be_removed_stays_in_the_journal() -> None:
     upload = Upload(
         showing(Request.FSTAT, size=5),
         showing(Request.STAT, size=5),
@@ -148,7 +144,7 @@ def test_wrong_size_of_a_file_that_may_not_be_removed_stays_in_the_journal() -> 
     assert not any(map(is_rename, upload.server.asked))
 
 
-def test_lost_connection_at_the_second_look_is_told() -> None:
+def test_connection_lost_at_the_stat_is_raised() -> None:
     upload = Upload(showing(Request.FSTAT, size=5), silent_at(Request.STAT))
     with pytest.raises(ConnectionLost):
         upload.run()
@@ -156,12 +152,13 @@ def test_lost_connection_at_the_second_look_is_told() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, SIZE])
-def test_what_was_seen_is_returned_when_the_size_is_right(size: int) -> None:
-    def unasked(asked: Asked) -> bytes | None:
+def test_confirm_size_returns_the_attributes_without_a_request(size: int) -> None:
+    def unexpected(asked: Asked) -> bytes | None:
         raise AssertionError(asked)
 
-    session = ScriptedServer().session()
-    session._wire._stream.script = unasked  # type: ignore[attr-defined] # the stream is the scripted server
+    server = ScriptedServer()
+    session = server.session()
+    server.script = unexpected
     seen = FileAttributes(size=size, mtime=7)
     for at_close in (seen, None):
         asking = confirm_size(session, TEMPORARY, size=size, at_close=at_close, is_all=True)

@@ -1,4 +1,4 @@
-"""The final name appears last, and nothing else is left."""
+"""The final name appears last, and no other file remains."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_file_arrives(extensions: dict[str, bytes] | None, data: bytes) -> None:
     assert server.files == {"a.csv": data}
 
 
-def test_file_takes_three_round_trips() -> None:
+def test_upload_takes_three_round_trips() -> None:
     server = ScriptedServer()
     put(server)
     assert server.turns == [[Request.OPEN], [Request.WRITE, Request.FSTAT, Request.CLOSE], [Request.EXTENDED]]
@@ -74,7 +74,7 @@ def test_many_files_share_three_round_trips() -> None:
     assert server.files == {str(number): b"x" for number in range(64)}
 
 
-def test_old_file_is_replaced_in_one_step_where_the_server_can() -> None:
+def test_old_file_is_replaced_in_one_step_where_posix_rename_is_offered() -> None:
     server = ScriptedServer()
     server.files["a.csv"] = bytearray(OLD)
     put(server)
@@ -82,18 +82,8 @@ def test_old_file_is_replaced_in_one_step_where_the_server_can() -> None:
     assert server.paths(Request.REMOVE) == []
 
 
-@pytest.mark.parametrize("code", [Status.FAILURE, Status.FILE_ALREADY_EXISTS])
-def test_old_file_is_put_aside_where_the_server_cannot_replace(code: int) -> None:
-    server = ScriptedServer(refusing(Request.RENAME, code, number=1), extensions=NO_POSIX_RENAME)
-    server.files["a.csv"] = bytearray(OLD)
-    put(server)
-    assert server.files == {"a.csv": DATA}
-    assert server.paths(Request.RENAME)[1:] == [["a.csv", ".a.csv.part.old"], [".a.csv.part", "a.csv"]]
-    assert server.paths(Request.REMOVE) == [[".a.csv.part.old"]]
-
-
 @pytest.mark.parametrize("code", [Status.PERMISSION_DENIED, Status.OP_UNSUPPORTED, Status.NO_SUCH_FILE])
-def test_old_file_is_not_removed_when_the_rename_is_refused_for_another_reason(code: int) -> None:
+def test_old_file_stays_when_the_rename_is_refused_for_another_reason(code: int) -> None:
     server = ScriptedServer(refusing(Request.RENAME, code), extensions=NO_POSIX_RENAME)
     server.files["a.csv"] = bytearray(OLD)
     with pytest.raises(RequestRefused, match="rename"):
@@ -106,7 +96,7 @@ def refuse_posix_rename(asked: Asked) -> bytes | None:
     return status(asked, Status.FAILURE) if renames else None
 
 
-def test_rename_that_is_refused_twice_leaves_the_old_file() -> None:
+def test_twice_refused_rename_keeps_the_old_file() -> None:
     def script(asked: Asked) -> bytes | None:
         refused = is_rename(asked) and renamed(asked) == (".a.csv.part", "a.csv")
         return status(asked, Status.FAILURE) if refused else None
@@ -118,25 +108,14 @@ def test_rename_that_is_refused_twice_leaves_the_old_file() -> None:
     assert server.files == {"a.csv": OLD}
 
 
-def test_refused_look_does_not_hide_the_refused_rename() -> None:
-    def script(asked: Asked) -> bytes | None:
-        return status(asked, Status.PERMISSION_DENIED) if asked.kind == Request.LSTAT else None
-
-    server = ScriptedServer(script, extensions=NO_POSIX_RENAME)
-    server.files["a.csv"] = bytearray(OLD)
-    with pytest.raises(RequestRefused, match="refused to rename"):
-        put(server)
-    assert server.files == {"a.csv": OLD}
-
-
 # --- every step can fail ---
 
 STEPS = [Request.OPEN, Request.WRITE, Request.CLOSE, Request.RENAME]
-SENT_LAST = {Request.WRITE: Request.CLOSE}  # CLOSE is sent behind WRITE without waiting
+SENT_LAST = {Request.WRITE: Request.CLOSE}  # CLOSE is sent with WRITE, without waiting
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_refused_step_leaves_nothing(step: Request) -> None:
+def test_refused_step_leaves_no_file(step: Request) -> None:
     server = ScriptedServer(refusing(step, number=1), extensions=NO_POSIX_RENAME)
     with pytest.raises(RequestRefused):
         put(server)
@@ -144,18 +123,18 @@ def test_refused_step_leaves_nothing(step: Request) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_silence_at_any_step_leaves_the_old_file_and_ends_the_conversation(step: Request) -> None:
+def test_unanswered_step_keeps_the_old_file_and_sends_nothing_more(step: Request) -> None:
     server = ScriptedServer(silent_at(step), extensions=NO_POSIX_RENAME)
     server.files["a.csv"] = bytearray(OLD)
     with pytest.raises(ConnectionLost):
         put(server)
     assert server.files["a.csv"] == OLD
     last = server.asked[-1].kind
-    assert last == SENT_LAST.get(step, step), "a clean-up must not wait for a silent server"
+    assert last == SENT_LAST.get(step, step), "a clean-up does not wait for a silent server"
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_nonsense_at_any_step_is_no_success(step: Request) -> None:
+def test_malformed_reply_at_any_step_raises_protocol_violation(step: Request) -> None:
     def script(asked: Asked) -> bytes | None:
         return framed(250, asked.request_id.to_bytes(4, "big")) if asked.kind == step else None
 
@@ -166,7 +145,7 @@ def test_nonsense_at_any_step_is_no_success(step: Request) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 2, 5])
-def test_file_is_not_renamed_unless_every_write_was_fine(number: int) -> None:
+def test_file_is_renamed_only_after_every_write_succeeded(number: int) -> None:
     server = ScriptedServer(refusing(Request.WRITE, number=number), max_write=len(DATA) // 5)
     with pytest.raises(RequestRefused, match="write"):
         put(server)
@@ -174,7 +153,7 @@ def test_file_is_not_renamed_unless_every_write_was_fine(number: int) -> None:
     assert server.files == {}
 
 
-def test_close_that_fails_is_no_success_even_when_every_write_was_fine() -> None:
+def test_refused_close_removes_the_file() -> None:
     server = ScriptedServer(refusing(Request.CLOSE, number=1))
     with pytest.raises(RequestRefused, match="close"):
         put(server)
@@ -195,7 +174,7 @@ def test_refused_clean_up_does_not_hide_the_first_error(clean_up: Request) -> No
 
 @pytest.mark.parametrize("step", ["write", "rename"])
 def test_failed_file_never_closes_the_handle_of_another(step: str) -> None:
-    """Servers give a closed handle's number to the next file: a second CLOSE would hit that one."""
+    """Servers reuse a closed handle for the next file: a second CLOSE would close that one."""
 
     def script(asked: Asked) -> bytes | None:
         if asked.kind == Request.WRITE and step == "write" and asked.payload.endswith(b"bad"):
@@ -223,14 +202,14 @@ def test_failed_file_never_closes_the_handle_of_another(step: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["a/b/c/d.csv", "/a/b/c/d.csv", "a/d.csv"])
-def test_missing_directories_are_made(path: str) -> None:
+def test_missing_directories_are_created(path: str) -> None:
     server = ScriptedServer()
     put(server, path=path)
     assert server.files == {path: DATA}
 
 
 @pytest.mark.parametrize("exists", [False, True])
-def test_directory_is_made_within_itself_only_where_it_is_there(*, exists: bool) -> None:
+def test_directory_is_created_within_itself_only_if_it_exists_there(*, exists: bool) -> None:
     """The login starts in /home/inbox, and the directory is `inbox`."""
 
     def at_home(asked: Asked) -> bytes | None:
@@ -252,14 +231,14 @@ def test_directory_is_made_within_itself_only_where_it_is_there(*, exists: bool)
         assert server.paths(Request.MKDIR) == []
 
 
-def test_directories_are_only_made_when_the_open_has_failed() -> None:
+def test_directories_are_created_only_after_a_failed_open() -> None:
     server = ScriptedServer()
     server.directories.add("a")
     put(server, path="a/d.csv")
     assert server.paths(Request.MKDIR) == []
 
 
-def test_many_files_make_their_common_directories_at_a_time() -> None:
+def test_many_files_create_their_common_directories_concurrently() -> None:
     server = ScriptedServer()
     session = server.session()
     paths = [f"a/{number % 3}/{number}.csv" for number in range(20)]
@@ -269,7 +248,7 @@ def test_many_files_make_their_common_directories_at_a_time() -> None:
 
 
 @pytest.mark.parametrize("code", [Status.FAILURE, Status.NO_SUCH_PATH])
-def test_directories_are_made_whatever_a_missing_parent_is_called(code: int) -> None:
+def test_directories_are_created_for_any_missing_parent_status(code: int) -> None:
     def vague(asked: Asked) -> bytes | None:
         answer = server.healthy(asked)
         missing = answer == status(asked, Status.NO_SUCH_FILE)
@@ -281,7 +260,7 @@ def test_directories_are_made_whatever_a_missing_parent_is_called(code: int) -> 
 
 
 @pytest.mark.parametrize("code", [Status.PERMISSION_DENIED, Status.QUOTA_EXCEEDED, Status.FAILURE])
-def test_directory_that_is_refused_is_the_error_to_tell(code: int) -> None:
+def test_refused_mkdir_is_the_error_that_is_raised(code: int) -> None:
     server = ScriptedServer(refusing(Request.MKDIR, code))
     with pytest.raises(
         RequestRefused, match=r"refused to make the directory 'a(/b)?'.*said the partner"
@@ -291,7 +270,7 @@ def test_directory_that_is_refused_is_the_error_to_tell(code: int) -> None:
     assert "refused to create 'a/b/.d.csv.part'" in raised.value.reason
 
 
-def test_topmost_directory_that_is_refused_is_the_error_to_tell() -> None:
+def test_topmost_refused_mkdir_is_the_error_that_is_raised() -> None:
     def script(asked: Asked) -> bytes | None:
         return status(asked, 3) if asked.kind == Request.MKDIR and asked.texts == ["a/b"] else None
 
@@ -302,7 +281,7 @@ def test_topmost_directory_that_is_refused_is_the_error_to_tell() -> None:
     assert raised.value.code == Status.PERMISSION_DENIED
 
 
-def test_directory_that_is_there_is_not_to_blame_for_a_refused_file() -> None:
+def test_refused_create_in_an_existing_directory_is_raised() -> None:
     server = ScriptedServer(refusing(Request.OPEN, Status.FAILURE))
     server.directories.add("a")
     with pytest.raises(RequestRefused, match=r"refused to create 'a/\.d\.csv\.part'") as raised:
@@ -310,7 +289,7 @@ def test_directory_that_is_there_is_not_to_blame_for_a_refused_file() -> None:
     assert (raised.value.request, raised.value.code) == ("create", Status.FAILURE)
 
 
-def test_file_that_is_refused_in_its_new_directory_is_the_error_to_tell() -> None:
+def test_refused_create_in_a_new_directory_is_raised() -> None:
     def script(asked: Asked) -> bytes | None:
         again = asked.kind == Request.OPEN and asked.number == 2
         return status(asked, Status.QUOTA_EXCEEDED) if again else None
@@ -320,7 +299,7 @@ def test_file_that_is_refused_in_its_new_directory_is_the_error_to_tell() -> Non
     assert raised.value.code == Status.QUOTA_EXCEEDED
 
 
-def test_open_without_permission_makes_no_directories() -> None:
+def test_permission_denied_on_open_creates_no_directories() -> None:
     server = ScriptedServer(refusing(Request.OPEN, Status.PERMISSION_DENIED))
     with pytest.raises(RequestRefused, match="PERMISSION_DENIED"):
         put(server, path="a/d.csv")
@@ -328,7 +307,7 @@ def test_open_without_permission_makes_no_directories() -> None:
 
 
 @pytest.mark.parametrize("path", ["/x", "a/x", "/a/x", "a/b/x"])
-def test_making_directories_ends_where_nothing_can_be_made(path: str) -> None:
+def test_directory_creation_ends_when_no_parent_can_be_created(path: str) -> None:
     def nothing_there(asked: Asked) -> bytes | None:
         return status(asked, Status.NO_SUCH_FILE) if asked.kind in {Request.MKDIR, Request.OPEN} else None
 
@@ -338,7 +317,7 @@ def test_making_directories_ends_where_nothing_can_be_made(path: str) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"x", DATA])
-def test_what_is_staged_is_told(data: bytes) -> None:
+def test_upload_small_returns_what_was_staged(data: bytes) -> None:
     server = ScriptedServer()
     session = server.session()
     staged = session.run_one(
@@ -350,7 +329,7 @@ def test_what_is_staged_is_told(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("answer", [Status.OK, Status.NO_SUCH_FILE, Status.NO_SUCH_PATH, Status.FAILURE])
-def test_name_of_a_removed_file_is_forgotten_when_it_is_gone_for_sure(answer: int) -> None:
+def test_temporary_name_is_forgotten_only_when_the_file_is_known_to_be_gone(answer: int) -> None:
     def script(asked: Asked) -> bytes | None:
         if asked.kind == Request.REMOVE and answer:
             return status(asked, answer)

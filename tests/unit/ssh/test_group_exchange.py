@@ -13,7 +13,7 @@ from s3_to_sftp.ssh.group_exchange import CheckedGroupExchange
 PRIME = 2**2203 - 1
 
 
-def offered(prime: int, generator: int) -> Any:
+def exchange_with_group(prime: int, generator: int) -> Any:
     """Return the exchange after the server has named this group."""
     sent: list[paramiko.Message] = []
     transport = SimpleNamespace(
@@ -29,8 +29,8 @@ def offered(prime: int, generator: int) -> Any:
     return exchange
 
 
-def test_group_is_taken() -> None:
-    exchange = offered(PRIME, 2)
+def test_valid_group_is_accepted() -> None:
+    exchange = exchange_with_group(PRIME, 2)
     assert (exchange.p, exchange.g) == (PRIME, 2)
 
 
@@ -48,6 +48,6 @@ def test_group_is_taken() -> None:
     ],
     ids=["negative", "zero", "even", "short", "long", "one", "minus one", "negative generator"],
 )
-def test_what_is_no_group_is_refused(prime: int, generator: int) -> None:
+def test_invalid_group_is_refused(prime: int, generator: int) -> None:
     with pytest.raises(paramiko.SSHException, match="cannot be used"):
-        offered(prime, generator)
+        exchange_with_group(prime, generator)

@@ -1,4 +1,4 @@
-"""Host keys: which algorithms are asked for, and what is shown of keys."""
+"""Host keys: which algorithms are requested, and how keys are compared and shown."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ PKEY = paramiko.PKey.from_type_string("ssh-ed25519", KEY.public_data)
         ((), ()),
     ],
 )
-def test_only_algorithms_of_pinned_types_are_asked_for_in_the_librarys_order(
+def test_only_algorithms_of_pinned_key_types_are_requested_in_offered_order(
     pinned: tuple[str, ...], algorithms: tuple[str, ...]
 ) -> None:
     assert algorithms_for(pinned, offered=OFFERED) == algorithms
 
 
-def test_fingerprint_is_the_one_that_ssh_keygen_prints() -> None:
+def test_fingerprint_has_the_format_of_ssh_keygen() -> None:
     assert fingerprint(PKEY) == KEY.get_fingerprint()
 
 
@@ -52,7 +52,7 @@ def test_pasteable_form_is_type_and_base64() -> None:
     [LINE, LINE + " comment with words", "  " + LINE.replace(" ", "   ")],
     ids=["as it is", "with a comment", "with more blanks"],
 )
-def test_pinned_key_is_recognised_however_it_is_spaced(line: str) -> None:
+def test_pinned_key_is_accepted_with_any_spacing_or_comment(line: str) -> None:
     check(PKEY, Server(host="h", port=22, host_keys=("ssh-rsa AAAA", line)))
 
 
@@ -61,7 +61,7 @@ def test_pinned_key_is_recognised_however_it_is_spaced(line: str) -> None:
     [(), ("ssh-ed25519 AAAA",), ("ssh-ed25519 nonsense!", "x y"), (LINE[:-4],)],
     ids=["none", "another", "garbage", "a cut one"],
 )
-def test_other_key_is_refused_and_shown(pinned: tuple[str, ...]) -> None:
+def test_unpinned_key_is_refused_and_shown_in_the_error(pinned: tuple[str, ...]) -> None:
     with pytest.raises(HostKeyRefused) as raised:
         check(PKEY, Server(host="h", port=22, host_keys=pinned))
     assert f"'{LINE}'" in str(raised.value)

@@ -1,4 +1,4 @@
-"""What a server sends is taken as far as it was allowed, and read no further than it goes."""
+"""Incoming data is bounded by the granted window, and fields by the end of their message."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from s3_to_sftp.ssh.incoming import WINDOW_BYTES, Message, feed, feed_extended
 from tests.unit.ssh.test_packetizer import CHANNEL, FakeTransport
 
 
-class KeepsMessages(FakeTransport):
+class RecordingTransport(FakeTransport):
     def __init__(self) -> None:
         super().__init__()
         self.sent: list[bytes] = []
@@ -24,18 +24,18 @@ class KeepsMessages(FakeTransport):
 
     @property
     def granted(self) -> int:
-        """Bytes of all WINDOW_ADJUST."""
+        """The sum of all WINDOW_ADJUST messages, in bytes."""
         assert all(message[0] == 93 for message in self.sent)
         return sum(int.from_bytes(message[5:9], "big") for message in self.sent)
 
 
 @pytest.fixture
-def transport() -> KeepsMessages:
-    return KeepsMessages()
+def transport() -> RecordingTransport:
+    return RecordingTransport()
 
 
 @pytest.fixture
-def channel(transport: KeepsMessages) -> Any:
+def channel(transport: RecordingTransport) -> Any:
     channel = cast("Any", paramiko.Channel(0))
     channel._set_transport(transport)
     channel._set_window(WINDOW_BYTES, 32 * 1024)
@@ -59,7 +59,7 @@ def stderr(size: int, code: int = 1) -> Message:
     return message(code.to_bytes(4, "big"), text(bytes(size)))
 
 
-def test_whole_window_is_taken_and_not_a_byte_more(channel: Any) -> None:
+def test_data_beyond_the_granted_window_is_refused(channel: Any) -> None:
     for _ in range(4):
         feed(channel, data(WINDOW_BYTES // 4))
     with pytest.raises(paramiko.SSHException, match="more data than the window allows"):
@@ -67,8 +67,8 @@ def test_whole_window_is_taken_and_not_a_byte_more(channel: Any) -> None:
 
 
 @given(sizes=st.lists(st.integers(0, 60_000), max_size=60), reads=st.lists(st.integers(1, 60_000)))
-def test_server_that_keeps_to_the_window_is_never_refused(sizes: list[int], reads: list[int]) -> None:
-    transport = KeepsMessages()
+def test_data_within_the_granted_window_is_accepted(sizes: list[int], reads: list[int]) -> None:
+    transport = RecordingTransport()
     channel = cast("Any", paramiko.Channel(0))
     channel._set_transport(transport)
     channel._set_window(100_000, 32 * 1024)
@@ -85,8 +85,8 @@ def test_server_that_keeps_to_the_window_is_never_refused(sizes: list[int], read
 
 
 @pytest.mark.parametrize("code", [1, 2])
-def test_stderr_is_granted_again_and_its_first_words_are_kept(
-    channel: Any, transport: KeepsMessages, code: int
+def test_stderr_window_is_replenished_and_only_its_first_2048_bytes_are_kept(
+    channel: Any, transport: RecordingTransport, code: int
 ) -> None:
     for _ in range(1000):
         feed_extended(channel, stderr(20_000, code))
@@ -95,37 +95,37 @@ def test_stderr_is_granted_again_and_its_first_words_are_kept(
     assert len(channel.recv_stderr(10_000)) == 2048
 
 
-def test_stderr_beyond_the_window_ends_the_connection(channel: Any) -> None:
+def test_stderr_beyond_the_granted_window_is_refused(channel: Any) -> None:
     with pytest.raises(paramiko.SSHException, match="more data than the window allows"):
         feed_extended(channel, stderr(WINDOW_BYTES + 1))
 
 
-def test_fields_that_servers_leave_out_at_the_end_are_empty() -> None:
+def test_omitted_trailing_text_fields_read_as_empty() -> None:
     disconnect = message((11).to_bytes(4, "big"))
     assert (disconnect.get_int(), disconnect.get_text(), disconnect.get_text()) == (11, "", "")
 
 
-def test_list_that_goes_on_behind_the_end_is_refused() -> None:
+def test_reading_more_fields_than_the_message_holds_raises() -> None:
     extensions = message(text(b"name"), text(b"value"))
     with pytest.raises(paramiko.SSHException, match="ends before its fields do"):
         [extensions.get_text() for _ in range(2**32 - 1)]
 
 
-def test_string_longer_than_its_message_is_refused() -> None:
+def test_string_longer_than_its_message_raises() -> None:
     with pytest.raises(paramiko.SSHException, match="ends before its fields do"):
         message((2**32 - 1).to_bytes(4, "big"), b"x").get_string()
 
 
-def test_text_in_any_encoding_is_text() -> None:
+def test_text_that_is_not_utf_8_is_decoded_as_latin_1() -> None:
     assert message(text("ungültig".encode("latin-1"))).get_text() == "ungültig"
 
 
 @given(number=st.integers(-(2**200), 2**200))
-def test_numbers_are_those_of_paramiko(number: int) -> None:
+def test_mpint_is_read_as_paramiko_writes_it(number: int) -> None:
     written = paramiko.Message()
     written.add_mpint(number)
     assert Message(written.asbytes()).get_mpint() == number
 
 
-def test_stated_memory_bound_is_below_a_tenth_of_a_small_function() -> None:
+def test_receive_memory_bound_is_below_a_tenth_of_128_mib() -> None:
     assert incoming.MOST_RECEIVED_BYTES < 128 * 1024 * 1024 // 10

@@ -1,4 +1,4 @@
-"""What is sent in bulk is what SSH wants: read here by a second implementation, and by paramiko's server."""
+"""Bulk sends follow the SSH RFCs: they are read by a second implementation, and by paramiko's server."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ FIXED = b"\xa1\xb2\xc3\xd4"
 CHANNEL = 0x01020304
 MASK = 0xFFFFFFFFFFFFFFFF
 SOON = 120
-"""Seconds that a test waits for what must happen; it never takes them when all is well."""
+"""Seconds to wait for what must happen; a passing test does not wait that long."""
 
 
-def number_of(value: int) -> bytes:
+def uint32(value: int) -> bytes:
     return value.to_bytes(4, "big")
 
 
-class Wire:
-    """A socket that keeps what is sent, `at_a_time` bytes per call."""
+class RecordingSocket:
+    """A socket that records what is sent and accepts `at_a_time` bytes per call."""
 
     def setsockopt(self, *_option: int) -> None:
         pass
@@ -52,8 +52,8 @@ class Wire:
         return len(taken)
 
 
-def packetizer_on(wire: Wire, *, count: int = 0, key: bytes = KEY) -> Packetizer:
-    packetizer = Packetizer(cast("Any", wire))  # it is as much of a socket as is used
+def packetizer_on(socket_: RecordingSocket, *, count: int = 0, key: bytes = KEY) -> Packetizer:
+    packetizer = Packetizer(cast("Any", socket_))  # it is as much of a socket as is used
     cast("Any", packetizer).set_outbound_cipher(
         AESGCM(key), 16, None, 16, b"", aead=True, iv_out=FIXED + count.to_bytes(8, "big")
     )
@@ -69,7 +69,7 @@ def packets_in(sent: bytes, *, count: int = 0, key: bytes = KEY) -> Iterator[byt
         padding = plain[0]
         assert padding >= 4, "RFC 4253, section 6"
         assert len(plain) == length
-        assert 16 <= length + 4 <= 35_000, "what every implementation takes (RFC 4253, 6.1)"
+        assert 16 <= length + 4 <= 35_000, "what every implementation accepts (RFC 4253, 6.1)"
         yield plain[1 : length - padding]
         sent = sent[4 + length + 16 :]
         count = (count + 1) & MASK
@@ -107,11 +107,11 @@ PIECES = st.lists(
 def test_packets_hold_all_bytes_in_order(
     pieces: list[bytes], packet_bytes: int, count: int, at_a_time: int
 ) -> None:
-    wire = Wire(at_a_time)
+    socket_ = RecordingSocket(at_a_time)
     whole = b"".join(pieces)
     mixed: list[Piece] = [memoryview(piece) if index % 2 else piece for index, piece in enumerate(pieces)]
-    packetizer_on(wire, count=count).send_channel_data(CHANNEL, mixed, packet_bytes=packet_bytes)
-    found = data_in(bytes(wire.sent), count=count)
+    packetizer_on(socket_, count=count).send_channel_data(CHANNEL, mixed, packet_bytes=packet_bytes)
+    found = data_in(bytes(socket_.sent), count=count)
     assert b"".join(found) == whole
     assert all(len(data) == packet_bytes for data in found[:-1]), "full packets but for the last"
     assert 1 <= len(found[-1]) <= packet_bytes
@@ -119,80 +119,82 @@ def test_packets_hold_all_bytes_in_order(
 
 @settings(max_examples=60, deadline=None)
 @given(sizes=st.lists(st.integers(1, 40_000), min_size=1, max_size=6))
-def test_buffers_may_be_used_for_one_send_after_another(sizes: list[int]) -> None:
-    wire = Wire()
-    packetizer = packetizer_on(wire)
+def test_consecutive_sends_reuse_buffers_without_corrupting_data(sizes: list[int]) -> None:
+    socket_ = RecordingSocket()
+    packetizer = packetizer_on(socket_)
     expected = b""
     for number, size in enumerate(sizes):
         data = bytes([number + 1]) * size
         packetizer.send_channel_data(CHANNEL, [data], packet_bytes=32 * 1024)
         expected += data
-    assert b"".join(data_in(bytes(wire.sent))) == expected
+    assert b"".join(data_in(bytes(socket_.sent))) == expected
 
 
 @pytest.mark.parametrize("size", [32 * 1024 - 1, 32 * 1024, 32 * 1024 + 1, 3 * 32 * 1024, 300_000])
-def test_packets_of_32_kib_are_full(size: int) -> None:
-    wire = Wire()
-    packetizer_on(wire).send_channel_data(CHANNEL, [bytes(size)], packet_bytes=32 * 1024)
-    assert [len(data) for data in data_in(bytes(wire.sent))][:-1] == [32 * 1024] * ((size - 1) // (32 * 1024))
+def test_all_packets_but_the_last_hold_32_kib(size: int) -> None:
+    socket_ = RecordingSocket()
+    packetizer_on(socket_).send_channel_data(CHANNEL, [bytes(size)], packet_bytes=32 * 1024)
+    assert [len(data) for data in data_in(bytes(socket_.sent))][:-1] == [32 * 1024] * (
+        (size - 1) // (32 * 1024)
+    )
 
 
-def test_bulk_is_one_write_to_the_socket() -> None:
-    wire = Wire()
+def test_bulk_send_is_one_socket_write() -> None:
+    socket_ = RecordingSocket()
     calls: list[int] = []
-    send = wire.send
+    send = socket_.send
 
     def counting(data: bytes | memoryview) -> int:
         calls.append(len(data))
         return send(data)
 
-    wire.send = counting  # type: ignore[method-assign] # counts
-    packetizer_on(wire).send_channel_data(CHANNEL, [bytes(300_000)], packet_bytes=32 * 1024)
-    assert calls == [len(wire.sent)]
+    socket_.send = counting  # type: ignore[method-assign] # counts
+    packetizer_on(socket_).send_channel_data(CHANNEL, [bytes(300_000)], packet_bytes=32 * 1024)
+    assert calls == [len(socket_.sent)]
 
 
-def test_counters_go_on_where_paramiko_left_them_and_back() -> None:
-    wire = Wire()
-    packetizer = packetizer_on(wire, count=41)
+def test_bulk_send_and_paramiko_share_packet_counters() -> None:
+    socket_ = RecordingSocket()
+    packetizer = packetizer_on(socket_, count=41)
     message = paramiko.Message()
     message.add_byte(b"\x02")  # IGNORE
     for _ in range(2):
         packetizer.send_message(message)
         packetizer.send_channel_data(CHANNEL, [b"x" * 250], packet_bytes=100)
-    kinds = [payload[0] for payload in packets_in(bytes(wire.sent), count=41)]
+    kinds = [payload[0] for payload in packets_in(bytes(socket_.sent), count=41)]
     assert kinds == [2, 94, 94, 94, 2, 94, 94, 94]
     assert private(packetizer, "sequence_number_out") == 8
     assert private(packetizer, "sent_packets") == 8
-    assert private(packetizer, "sent_bytes") == len(wire.sent)
+    assert private(packetizer, "sent_bytes") == len(socket_.sent)
 
 
-def test_sequence_number_starts_again_after_32_bits() -> None:
-    packetizer = packetizer_on(Wire())
+def test_sequence_number_wraps_after_32_bits() -> None:
+    packetizer = packetizer_on(RecordingSocket())
     packetizer._Packetizer__sequence_number_out = 0xFFFFFFFE  # type: ignore[attr-defined] # base's private
     packetizer.send_channel_data(CHANNEL, [b"x" * 300], packet_bytes=100)
     assert private(packetizer, "sequence_number_out") == 1
 
 
 @pytest.mark.parametrize(("limit", "value"), [("REKEY_BYTES", 1000), ("REKEY_PACKETS", 3)])
-def test_new_keys_are_asked_for_at_the_limit(limit: str, value: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Packetizer, limit, value)
-    packetizer = packetizer_on(Wire())
+def test_rekey_is_requested_at_the_limit(limit: str, value: int) -> None:
+    packetizer = packetizer_on(RecordingSocket())
+    setattr(packetizer, limit, value)
     packetizer.send_channel_data(CHANNEL, [b"x" * 200], packet_bytes=100)
     assert not packetizer.need_rekey()
     packetizer.send_channel_data(CHANNEL, [b"x" * 900], packet_bytes=100)
     assert packetizer.need_rekey()
 
 
-def test_cipher_that_was_changed_with_the_keys_is_left_to_paramiko() -> None:
-    wire = Wire()
-    packetizer = packetizer_on(wire)
+def test_cipher_changed_by_a_rekey_is_sent_by_paramiko() -> None:
+    socket_ = RecordingSocket()
+    packetizer = packetizer_on(socket_)
     packetizer.send_channel_data(CHANNEL, [b"x" * 250], packet_bytes=100)
-    sent = len(wire.sent)
+    sent = len(socket_.sent)
     cast("Any", packetizer).set_outbound_cipher(
         None, 8, None, 0, b""
     )  # not encrypted, so that it can be read
     packetizer.send_channel_data(CHANNEL, [b"a" * 150, memoryview(b"b" * 100)], packet_bytes=100)
-    plain = bytes(wire.sent[sent:])
+    plain = bytes(socket_.sent[sent:])
     found = []
     while plain:
         length, padding, number, channel, size = struct.unpack_from(">IBBII", plain)
@@ -202,8 +204,8 @@ def test_cipher_that_was_changed_with_the_keys_is_left_to_paramiko() -> None:
     assert found == [b"a" * 100, b"a" * 50 + b"b" * 50, b"b" * 50]
 
 
-def test_connection_that_is_gone_ends_the_send() -> None:
-    class Gone(Wire):
+def test_broken_pipe_ends_the_send_with_eof_error() -> None:
+    class Gone(RecordingSocket):
         def send(self, data: bytes | memoryview) -> int:
             raise BrokenPipeError
 
@@ -214,8 +216,8 @@ def test_connection_that_is_gone_ends_the_send() -> None:
 # --- the window, and key exchanges ---
 
 
-class Recorder:
-    """In the place of the packetizer: keeps what is sent in bulk."""
+class RecordingPacketizer:
+    """Stands in for the packetizer and records what is sent in bulk."""
 
     def __init__(self) -> None:
         self.batches: queue.Queue[bytes] = queue.Queue()
@@ -233,7 +235,7 @@ class Recorder:
 
 
 class FakeTransport:
-    """What a channel and its stream need of a transport."""
+    """The part of a transport that a channel and its stream use."""
 
     def __init__(self) -> None:
         self.clear_to_send = threading.Event()
@@ -257,12 +259,12 @@ class FakeTransport:
         pass
 
 
-class Bulk:
-    """A bulk stream over a real channel of paramiko, and what is around it."""
+class BulkHarness:
+    """A bulk stream over a real channel of paramiko, with a fake transport and packetizer."""
 
     def __init__(self, *, window: int, max_packet: int = 32 * 1024, timeout: float = SOON) -> None:
         self.transport = FakeTransport()
-        self.recorder = Recorder()
+        self.recorder = RecordingPacketizer()
         self.channel = cast("Any", paramiko.Channel(0))
         self.channel._set_transport(self.transport)
         self.channel._set_remote_channel(CHANNEL, window, max_packet)
@@ -278,14 +280,14 @@ class Bulk:
 
 @contextmanager
 def in_background(work: Callable[[], None]) -> Iterator[Callable[[], None]]:
-    """Run it in a thread; yields what waits for its end and raises what it raised."""
+    """Run `work` in a thread; yield a function that waits for its end and raises its error."""
     with ThreadPoolExecutor(1) as threads:
         future = threads.submit(work)
         yield lambda: future.result(SOON)
 
 
-def test_window_is_taken_as_it_is_granted() -> None:
-    bulk = Bulk(window=100)
+def test_send_uses_the_window_as_it_is_granted() -> None:
+    bulk = BulkHarness(window=100)
     grants = iter([70, 1000])
     bulk.recorder.then = lambda: bulk.grant(next(grants, 0))
     data = bytes(range(250))
@@ -298,8 +300,10 @@ def test_window_is_taken_as_it_is_granted() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(pieces=PIECES, window=st.integers(1, 500), grants=st.lists(st.integers(1, 700), min_size=1))
-def test_any_window_carries_all_bytes_in_order(pieces: list[bytes], window: int, grants: list[int]) -> None:
-    bulk = Bulk(window=window)
+def test_all_bytes_are_sent_in_order_through_any_window(
+    pieces: list[bytes], window: int, grants: list[int]
+) -> None:
+    bulk = BulkHarness(window=window)
     granted = window
     following = iter(grants * 30_000)
 
@@ -319,14 +323,14 @@ def test_any_window_carries_all_bytes_in_order(pieces: list[bytes], window: int,
 @pytest.mark.parametrize(
     ("max_packet", "expected"), [(4096, 4096), (32 * 1024, 32 * 1024), (1 << 20, 32 * 1024)]
 )
-def test_packets_are_as_large_as_the_peer_takes_but_at_most_32_kib(max_packet: int, expected: int) -> None:
-    bulk = Bulk(window=100, max_packet=max_packet)
+def test_packet_size_is_the_maximum_of_the_peer_capped_at_32_kib(max_packet: int, expected: int) -> None:
+    bulk = BulkHarness(window=100, max_packet=max_packet)
     bulk.stream.send([b"x"])
     assert bulk.recorder.packet_bytes == {expected}
 
 
 def test_send_waits_for_the_window() -> None:
-    bulk = Bulk(window=0)
+    bulk = BulkHarness(window=0)
     with in_background(lambda: bulk.stream.send([b"abc"])) as finish:
         bulk.grant(2)
         assert bulk.recorder.batches.get(timeout=SOON) == b"ab"
@@ -335,13 +339,13 @@ def test_send_waits_for_the_window() -> None:
     assert bulk.recorder.sent() == [b"c"]
 
 
-def test_window_that_stays_shut_is_a_timeout() -> None:
+def test_window_that_stays_closed_times_out() -> None:
     with pytest.raises(TimeoutError):
-        Bulk(window=0, timeout=0.01).stream.send([b"x"])
+        BulkHarness(window=0, timeout=0.01).stream.send([b"x"])
 
 
-class Ticking:
-    """A clock that a test moves on."""
+class ManualClock:
+    """A clock that only a test advances."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
@@ -353,10 +357,10 @@ class Ticking:
         self.now += 0.2
 
 
-def test_window_of_a_byte_at_a_time_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each byte was in time. A file of 1 MB would have taken 2 days."""
-    clock = Ticking(monkeypatch)
-    bulk = Bulk(window=1, timeout=10)
+def test_window_granted_one_byte_at_a_time_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte is in time by itself, but a file of 1 MB would take 2 days."""
+    clock = ManualClock(monkeypatch)
+    bulk = BulkHarness(window=1, timeout=10)
 
     def grant_one() -> None:
         clock.tick()
@@ -368,10 +372,10 @@ def test_window_of_a_byte_at_a_time_is_a_timeout(monkeypatch: pytest.MonkeyPatch
     assert len(bulk.recorder.sent()) in range(40, 60)
 
 
-def test_window_of_a_byte_at_a_time_is_a_timeout_for_other_ciphers_too(
+def test_one_byte_sends_of_other_ciphers_time_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    clock = Ticking(monkeypatch)
+    clock = ManualClock(monkeypatch)
     sent = []
 
     class ByteByByte:
@@ -387,12 +391,12 @@ def test_window_of_a_byte_at_a_time_is_a_timeout_for_other_ciphers_too(
     assert len(sent) in range(40, 60)
 
 
-def test_peer_that_takes_a_byte_at_a_time_from_the_network_is_a_timeout(
+def test_socket_that_accepts_one_byte_at_a_time_times_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    clock = Ticking(monkeypatch)
+    clock = ManualClock(monkeypatch)
 
-    class ByteByByte(Wire):
+    class ByteByByte(RecordingSocket):
         closed = False
 
         def send(self, data: bytes | memoryview) -> int:
@@ -402,35 +406,35 @@ def test_peer_that_takes_a_byte_at_a_time_from_the_network_is_a_timeout(
         def close(self) -> None:
             self.closed = True
 
-    wire = ByteByByte(at_a_time=1)
-    packetizer = packetizer_on(wire)
+    socket_ = ByteByByte(at_a_time=1)
+    packetizer = packetizer_on(socket_)
     packetizer.write_seconds = 10
     with pytest.raises(TimeoutError) as raised:
         packetizer.send_channel_data(CHANNEL, [bytes(100_000)], packet_bytes=32 * 1024)
     assert raised.value.args == (), "paramiko's thread dies of an OSError with one argument"
-    assert len(wire.sent) in range(40, 60)
-    assert wire.closed, "half a packet was sent: nothing may follow"
+    assert len(socket_.sent) in range(40, 60)
+    assert socket_.closed, "half a packet was sent: nothing may follow"
 
 
 @pytest.mark.parametrize("length", [2**31 + 4, 2**32 - 4, incoming.MAX_PACKET_BYTES + 12])
-def test_packet_is_not_read_that_is_longer_than_any_may_be(length: int) -> None:
-    class Says(Wire):
+def test_oversized_packet_is_refused_before_it_is_read(length: int) -> None:
+    class Says(RecordingSocket):
         asked = 0
 
         def recv(self, size: int) -> bytes:
             self.asked += size
             return (length.to_bytes(4, "big") + bytes(size))[:size]
 
-    wire = Says()
-    packetizer = packetizer_on(wire)
+    socket_ = Says()
+    packetizer = packetizer_on(socket_)
     with pytest.raises(paramiko.SSHException, match="declared a packet"):
         packetizer.read_message()
-    assert wire.asked < 64
+    assert socket_.asked < 64
 
 
-@pytest.mark.parametrize("noise", [bytes(64), bytes(range(64)), number_of(32) + bytes(60)])
-def test_packet_that_is_none_is_an_error_of_the_connection(noise: bytes) -> None:
-    class Says(Wire):
+@pytest.mark.parametrize("noise", [bytes(64), bytes(range(64)), uint32(32) + bytes(60)])
+def test_undecryptable_packet_raises_a_connection_error(noise: bytes) -> None:
+    class Says(RecordingSocket):
         def recv(self, size: int) -> bytes:
             nonlocal noise
             taken, noise = noise[:size], noise[size:]
@@ -444,15 +448,15 @@ def test_packet_that_is_none_is_an_error_of_the_connection(noise: bytes) -> None
         packetizer.read_message()
 
 
-def test_channel_that_is_closed_takes_nothing() -> None:
-    bulk = Bulk(window=100)
+def test_send_on_a_closed_channel_raises_eof_error() -> None:
+    bulk = BulkHarness(window=100)
     bulk.channel.close()
     with pytest.raises(EOFError):
         bulk.stream.send([b"x"])
 
 
 def test_close_wakes_a_send_that_waits_for_the_window() -> None:
-    bulk = Bulk(window=1)
+    bulk = BulkHarness(window=1)
     with in_background(lambda: bulk.stream.send([b"abc"])) as finish:
         assert bulk.recorder.batches.get(timeout=SOON) == b"a"
         bulk.channel._unlink()  # as the transport does when it is closed
@@ -460,9 +464,9 @@ def test_close_wakes_a_send_that_waits_for_the_window() -> None:
             finish()
 
 
-def test_nothing_is_sent_on_a_channel_that_another_thread_closes_at_the_last_moment() -> None:
-    """Servers end the whole connection when data follows the CLOSE."""
-    bulk = Bulk(window=100)
+def test_nothing_is_sent_when_another_thread_closes_the_channel_before_the_write() -> None:
+    """Servers end the whole connection when data follows a CLOSE."""
+    bulk = BulkHarness(window=100)
 
     class ClosedAfterTheWindowIsTaken(threading.Event):
         def wait(self, timeout: float | None = None) -> bool:
@@ -476,8 +480,8 @@ def test_nothing_is_sent_on_a_channel_that_another_thread_closes_at_the_last_mom
     assert bulk.recorder.sent() == []
 
 
-class WatchedEvent(threading.Event):
-    """Says when somebody waits for it."""
+class ObservedEvent(threading.Event):
+    """An event that shows when a thread waits for it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -488,9 +492,9 @@ class WatchedEvent(threading.Event):
         return super().wait(timeout)
 
 
-def test_nothing_is_sent_while_keys_are_exchanged() -> None:
-    bulk = Bulk(window=100)
-    exchange = WatchedEvent()
+def test_nothing_is_sent_during_a_key_exchange() -> None:
+    bulk = BulkHarness(window=100)
+    exchange = ObservedEvent()
     bulk.transport.clear_to_send = exchange
     with in_background(lambda: bulk.stream.send([b"abc"])) as finish:
         assert exchange.is_waited_for.wait(SOON)
@@ -500,8 +504,8 @@ def test_nothing_is_sent_while_keys_are_exchanged() -> None:
     assert bulk.recorder.sent() == [b"abc"]
 
 
-def test_key_exchange_that_begins_at_the_last_moment_is_respected() -> None:
-    bulk = Bulk(window=100)
+def test_send_waits_for_a_key_exchange_that_starts_while_the_lock_is_acquired() -> None:
+    bulk = BulkHarness(window=100)
 
     class ClearedWhileTheLockIsTaken(threading.Event):
         waits = 0
@@ -519,23 +523,23 @@ def test_key_exchange_that_begins_at_the_last_moment_is_respected() -> None:
     assert bulk.recorder.sent() == [b"abc"]
 
 
-class Impatient(threading.Event):
-    """Never set; waits for nothing, so that the test need not."""
+class NeverSet(threading.Event):
+    """Never set; `wait` returns at once, so that the test does not wait."""
 
     def wait(self, timeout: float | None = None) -> bool:
         return False
 
 
-def test_key_exchange_that_never_ends_is_a_timeout() -> None:
-    bulk = Bulk(window=100, timeout=0.01)
-    bulk.transport.clear_to_send = Impatient()
+def test_key_exchange_that_never_ends_times_out() -> None:
+    bulk = BulkHarness(window=100, timeout=0.01)
+    bulk.transport.clear_to_send = NeverSet()
     with pytest.raises(TimeoutError):
         bulk.stream.send([b"x"])
 
 
-def test_connection_that_ends_amid_a_key_exchange_ends_the_send() -> None:
-    bulk = Bulk(window=100)
-    bulk.transport.clear_to_send = Impatient()
+def test_connection_lost_during_a_key_exchange_ends_the_send() -> None:
+    bulk = BulkHarness(window=100)
+    bulk.transport.clear_to_send = NeverSet()
     bulk.transport.active = False
     with pytest.raises(EOFError):
         bulk.stream.send([b"x"])
@@ -596,7 +600,7 @@ def read(channel: paramiko.Channel, size: int) -> bytes:
 
 
 @pytest.mark.parametrize("cipher", ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com"])
-def test_gcm_is_sent_in_bulk_and_arrives(cipher: str, host_key: paramiko.PKey) -> None:
+def test_gcm_data_is_sent_in_bulk_and_arrives(cipher: str, host_key: paramiko.PKey) -> None:
     data = bytes(range(256)) * 20_000  # more than the window
     with connected(host_key, cipher=cipher) as (channel, accepted):
         stream = stream_for(channel)
@@ -606,7 +610,7 @@ def test_gcm_is_sent_in_bulk_and_arrives(cipher: str, host_key: paramiko.PKey) -
             finish()
 
 
-def test_new_keys_in_the_middle_of_a_transfer_change_nothing(
+def test_rekey_during_a_transfer_keeps_the_data_intact(
     host_key: paramiko.PKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = bytes(range(256)) * 20_000
@@ -616,7 +620,7 @@ def test_new_keys_in_the_middle_of_a_transfer_change_nothing(
         exchange = transport._parse_newkeys
         monkeypatch.setattr(transport, "_parse_newkeys", lambda message: keys.append(exchange(message)))
         transport._handler_table = {**transport._handler_table, 21: transport._parse_newkeys}
-        monkeypatch.setattr(transport.packetizer, "REKEY_BYTES", 500_000)
+        transport.packetizer.REKEY_BYTES = 500_000
         stream = stream_for(channel)
 
         def send() -> None:
@@ -626,11 +630,11 @@ def test_new_keys_in_the_middle_of_a_transfer_change_nothing(
         with in_background(send) as finish:
             assert read(accepted, len(data)) == data
             finish()
-        # How many more depends on how soon the peer's thread gets to answer.
+        # Their number depends on how soon the peer's thread replies.
         assert keys
 
 
-def test_ctr_is_sent_by_paramiko_and_arrives(host_key: paramiko.PKey) -> None:
+def test_ctr_data_is_sent_by_paramiko_and_arrives(host_key: paramiko.PKey) -> None:
     data = bytes(range(256)) * 1000
     with connected(host_key, cipher="aes128-ctr") as (channel, accepted):
         stream = stream_for(channel)
@@ -639,14 +643,14 @@ def test_ctr_is_sent_by_paramiko_and_arrives(host_key: paramiko.PKey) -> None:
         assert read(accepted, len(data)) == data
 
 
-def test_stock_transport_is_not_touched(host_key: paramiko.PKey) -> None:
+def test_stock_transport_gets_a_plain_stream(host_key: paramiko.PKey) -> None:
     with connected(host_key, transport=paramiko.Transport) as (channel, _):
         assert isinstance(stream_for(channel), PlainStream)
 
 
 @pytest.mark.parametrize("name", packetizer._STATE)
-def test_paramiko_without_a_private_field_that_is_needed_is_not_touched(name: str) -> None:
-    packetizer = packetizer_on(Wire())
+def test_bulk_send_is_off_when_paramiko_lacks_a_required_private_field(name: str) -> None:
+    packetizer = packetizer_on(RecordingSocket())
     assert packetizer.can_send_in_bulk()
     del vars(packetizer)[f"_Packetizer__{name}"]
     assert not packetizer.can_send_in_bulk()
@@ -662,19 +666,19 @@ def test_paramiko_without_a_private_field_that_is_needed_is_not_touched(name: st
         ("dump_packets", True),
     ],
 )
-def test_anything_but_plain_gcm_is_left_to_paramiko(name: str, value: object) -> None:
-    packetizer = packetizer_on(Wire())
+def test_bulk_send_is_off_for_anything_but_plain_gcm(name: str, value: object) -> None:
+    packetizer = packetizer_on(RecordingSocket())
     vars(packetizer)[f"_Packetizer__{name}"] = value
     assert not packetizer.can_send_in_bulk()
 
 
-def test_library_that_cannot_encrypt_into_a_buffer_is_left_to_paramiko(
+def test_bulk_send_is_off_without_encrypt_into(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class OldAESGCM:
-        """As in versions of cryptography that have no `encrypt_into`."""
+        """AESGCM of a cryptography version without `encrypt_into`."""
 
-    packetizer = packetizer_on(Wire())
+    packetizer = packetizer_on(RecordingSocket())
     monkeypatch.setattr("s3_to_sftp.ssh.packetizer.AESGCM", OldAESGCM)
     vars(packetizer)["_Packetizer__block_engine_out"] = OldAESGCM()
     assert not packetizer.can_send_in_bulk()
@@ -711,34 +715,32 @@ class BrokenChannel:
         raise self._error
 
 
-KEY_EXCHANGE_HANGS = paramiko.SSHException("Key-exchange timed out waiting for key negotiation")
+KEY_EXCHANGE_TIMEOUT = paramiko.SSHException("Key-exchange timed out waiting for key negotiation")
 
 
-def test_key_exchange_that_hangs_while_reading_is_an_error_of_the_connection(
+def test_key_exchange_timeout_while_reading_raises_os_error(
     stream_on: Callable[[Any], Any],
 ) -> None:
     with pytest.raises(OSError, match="Key-exchange timed out"):
-        stream_on(BrokenChannel(KEY_EXCHANGE_HANGS)).recv()
+        stream_on(BrokenChannel(KEY_EXCHANGE_TIMEOUT)).recv()
 
 
-def test_key_exchange_that_hangs_while_paramiko_sends_is_an_error_of_the_connection() -> None:
+def test_key_exchange_timeout_while_paramiko_sends_raises_os_error() -> None:
     with pytest.raises(OSError, match="Key-exchange timed out"):
-        PlainStream(BrokenChannel(KEY_EXCHANGE_HANGS)).send([b"x"])  # type: ignore[arg-type] # a fake
+        PlainStream(BrokenChannel(KEY_EXCHANGE_TIMEOUT)).send([b"x"])  # type: ignore[arg-type] # a fake
 
 
-def test_silence_is_a_timeout(stream_on: Callable[[Any], Any]) -> None:
+def test_silent_channel_times_out(stream_on: Callable[[Any], Any]) -> None:
     with pytest.raises(TimeoutError):
         stream_on(BrokenChannel(TimeoutError())).recv()
 
 
-@pytest.mark.parametrize("error", [EOFError(), OSError("reset"), KEY_EXCHANGE_HANGS])
-def test_channel_that_cannot_even_be_closed_hides_no_error(
-    error: Exception, stream_on: Callable[[Any], Any]
-) -> None:
+@pytest.mark.parametrize("error", [EOFError(), OSError("reset"), KEY_EXCHANGE_TIMEOUT])
+def test_close_suppresses_errors_of_the_channel(error: Exception, stream_on: Callable[[Any], Any]) -> None:
     stream_on(BrokenChannel(error)).close()
 
 
-def test_closing_the_transport_wakes_a_read(host_key: paramiko.PKey) -> None:
+def test_closing_the_transport_wakes_a_blocked_read(host_key: paramiko.PKey) -> None:
     with connected(host_key) as (channel, accepted):
         stream = stream_for(channel)
         reads: queue.Queue[bytes] = queue.Queue()
@@ -756,7 +758,7 @@ def test_closing_the_transport_wakes_a_read(host_key: paramiko.PKey) -> None:
         assert reads.get(timeout=SOON) == b""
 
 
-def test_closing_the_transport_wakes_a_send_that_fills_the_line(host_key: paramiko.PKey) -> None:
+def test_closing_the_transport_wakes_a_send_blocked_in_the_socket(host_key: paramiko.PKey) -> None:
     """A peer that grants window but reads nothing: the send waits in the socket."""
     with connected(host_key) as (channel, accepted):
         transport: Any = channel.get_transport()
@@ -771,12 +773,12 @@ def test_closing_the_transport_wakes_a_send_that_fills_the_line(host_key: parami
 
         reader.packetizer.read_message = read_message
         stream = stream_for(channel)
-        stream.send([b"x"])  # its next read is the last one
+        stream.send([b"x"])  # the peer's next read is its last one
         assert stopped.wait(SOON)
         channel.out_window_size = 1 << 30
         with in_background(lambda: stream.send([bytes(1 << 20)] * 16)) as finish:
             deadline = time.monotonic() + SOON
-            while not transport.clear_to_send_lock.locked():  # it is in the socket's hands from then on
+            while not transport.clear_to_send_lock.locked():  # held while the send is blocked in the socket
                 assert time.monotonic() < deadline
             transport.close()
             try:

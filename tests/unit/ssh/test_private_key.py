@@ -13,7 +13,7 @@ from typing import Any
 
 import asyncssh
 import pytest
-from cryptography.hazmat.primitives import serialization as ser
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x25519
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,9 +24,9 @@ from tests.support import putty_keys
 
 PASSPHRASE = "pass phrase ü"
 FORMATS = {
-    "openssh": ser.PrivateFormat.OpenSSH,
-    "pem": ser.PrivateFormat.TraditionalOpenSSL,
-    "pkcs8": ser.PrivateFormat.PKCS8,
+    "openssh": serialization.PrivateFormat.OpenSSH,
+    "pem": serialization.PrivateFormat.TraditionalOpenSSL,
+    "pkcs8": serialization.PrivateFormat.PKCS8,
 }
 
 
@@ -48,17 +48,25 @@ def key_of(kind: str) -> Any:
 
 @functools.cache
 def text_of(kind: str, file_format: str, passphrase: str = "") -> str:
-    encryption = ser.BestAvailableEncryption(passphrase.encode()) if passphrase else ser.NoEncryption()
-    pem: bytes = key_of(kind).private_bytes(ser.Encoding.PEM, FORMATS[file_format], encryption)
+    encryption = (
+        serialization.BestAvailableEncryption(passphrase.encode())
+        if passphrase
+        else serialization.NoEncryption()
+    )
+    pem: bytes = key_of(kind).private_bytes(serialization.Encoding.PEM, FORMATS[file_format], encryption)
     return pem.decode()
 
 
 def public_blob(kind: str) -> bytes:
-    openssh: bytes = key_of(kind).public_key().public_bytes(ser.Encoding.OpenSSH, ser.PublicFormat.OpenSSH)
+    openssh: bytes = (
+        key_of(kind)
+        .public_key()
+        .public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    )
     return asyncssh.import_public_key(openssh).public_data
 
 
-ALL = [
+KEY_TYPES_AND_FORMATS = [
     (kind, file_format)
     for kind in ("ed25519", "ecdsa256", "ecdsa384", "ecdsa521", "rsa")
     for file_format in FORMATS
@@ -67,20 +75,20 @@ ALL = [
 
 
 @pytest.mark.parametrize("passphrase", ["", PASSPHRASE], ids=["plain", "encrypted"])
-@pytest.mark.parametrize(("kind", "file_format"), ALL)
+@pytest.mark.parametrize(("kind", "file_format"), KEY_TYPES_AND_FORMATS)
 def test_key_of_every_kind_and_format_opens(kind: str, file_format: str, passphrase: str) -> None:
     key = load_private_key(text_of(kind, file_format, passphrase), passphrase=passphrase)
     assert key.asbytes() == public_blob(kind)
     assert key.can_sign()
 
 
-@pytest.mark.parametrize(("kind", "file_format"), ALL)
+@pytest.mark.parametrize(("kind", "file_format"), KEY_TYPES_AND_FORMATS)
 def test_passphrase_of_a_key_without_one_is_ignored(kind: str, file_format: str) -> None:
     key = load_private_key(text_of(kind, file_format), passphrase="not needed")
     assert key.asbytes() == public_blob(kind)
 
 
-BAG = """Bag Attributes
+BAG_ATTRIBUTES = """Bag Attributes
     friendlyName: partner
     localKeyID: 54 69 6D 65 20 31
 Key Attributes: <No Attributes>
@@ -90,7 +98,7 @@ PARAMETERS = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAM
 
 
 @pytest.mark.parametrize(
-    "mangle",
+    "alter",
     [
         lambda pem: pem.replace("\n", "\\n"),
         lambda pem: pem.replace("\n", "\r\n"),
@@ -105,7 +113,7 @@ PARAMETERS = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAM
         lambda pem: "\ufeff" + pem,
         lambda pem: pem.replace("-----", "\u2014\u2014-"),
         lambda pem: f'"{pem}"',
-        lambda pem: BAG + pem + CERTIFICATE,
+        lambda pem: BAG_ATTRIBUTES + pem + CERTIFICATE,
         lambda pem: base64.b64encode(pem.encode()).decode(),
     ],
     ids=[
@@ -127,18 +135,18 @@ PARAMETERS = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAM
     ],
 )
 @pytest.mark.parametrize("file_format", FORMATS)
-def test_line_breaks_that_suffered_are_restored(mangle: object, file_format: str) -> None:
-    pem = mangle(text_of("rsa", file_format))  # type: ignore[operator] # a function
+def test_altered_line_breaks_are_restored(alter: object, file_format: str) -> None:
+    pem = alter(text_of("rsa", file_format))  # type: ignore[operator] # a function
     assert load_private_key(pem, passphrase="").asbytes() == public_blob("rsa")
 
 
-@pytest.mark.parametrize("mangle", [lambda pem: pem, lambda pem: pem.replace("\n", " ")])
-def test_header_of_the_older_form_survives_lost_line_breaks(mangle: Callable[[str], str]) -> None:
-    pem = mangle(text_of("rsa", "pem", PASSPHRASE))
+@pytest.mark.parametrize("alter", [lambda pem: pem, lambda pem: pem.replace("\n", " ")])
+def test_encrypted_pem_header_survives_lost_line_breaks(alter: Callable[[str], str]) -> None:
+    pem = alter(text_of("rsa", "pem", PASSPHRASE))
     assert load_private_key(pem, passphrase=PASSPHRASE).asbytes() == public_blob("rsa")
 
 
-def test_parameters_in_front_of_a_key_do_not_matter() -> None:
+def test_ec_parameters_before_the_key_are_ignored() -> None:
     pem = PARAMETERS + text_of("ecdsa256", "pem")
     assert load_private_key(pem, passphrase="").asbytes() == public_blob("ecdsa256")
 
@@ -153,19 +161,19 @@ def assert_refused(text: str, *, passphrase: str = "", words: str) -> None:
     assert raised.value.hint
 
 
-@pytest.mark.parametrize(("kind", "file_format"), ALL)
-def test_wrong_passphrase_is_named(kind: str, file_format: str) -> None:
+@pytest.mark.parametrize(("kind", "file_format"), KEY_TYPES_AND_FORMATS)
+def test_wrong_passphrase_is_named_in_the_error(kind: str, file_format: str) -> None:
     text = text_of(kind, file_format, PASSPHRASE)
     assert_refused(text, passphrase="not this one", words="the passphrase is wrong, or the key is damaged")
 
 
-@pytest.mark.parametrize(("kind", "file_format"), ALL)
-def test_missing_passphrase_is_named(kind: str, file_format: str) -> None:
+@pytest.mark.parametrize(("kind", "file_format"), KEY_TYPES_AND_FORMATS)
+def test_missing_passphrase_is_named_in_the_error(kind: str, file_format: str) -> None:
     assert_refused(text_of(kind, file_format, PASSPHRASE), words="encrypted, but 'passphrase' is empty")
 
 
 @pytest.mark.parametrize("kind", ["secp256k1", "ed448", "x25519", "dsa"])
-def test_kind_that_ssh_does_not_use_is_named(kind: str) -> None:
+def test_key_type_without_ssh_support_is_named_in_the_error(kind: str) -> None:
     assert_refused(text_of(kind, "pkcs8"), words="of a type that is not supported")
 
 
@@ -195,17 +203,21 @@ def test_kind_that_ssh_does_not_use_is_named(kind: str) -> None:
         ("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----", "holds a 'CERTIFICATE'"),
     ],
 )
-def test_what_is_no_private_key_is_named_for_what_it_is(text: str, words: str) -> None:
+def test_error_names_what_was_pasted_in_place_of_a_private_key(text: str, words: str) -> None:
     assert_refused(text, words=words)
 
 
 def test_public_key_in_pem_is_refused() -> None:
-    pem = key_of("rsa").public_key().public_bytes(ser.Encoding.PEM, ser.PublicFormat.SubjectPublicKeyInfo)
+    pem = (
+        key_of("rsa")
+        .public_key()
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
     assert_refused(pem.decode(), words="is a public key")
 
 
-@pytest.mark.parametrize(("kind", "file_format"), ALL)
-def test_key_with_a_lost_line_is_damaged(kind: str, file_format: str) -> None:
+@pytest.mark.parametrize(("kind", "file_format"), KEY_TYPES_AND_FORMATS)
+def test_key_with_a_missing_line_is_reported_as_damaged(kind: str, file_format: str) -> None:
     lines = text_of(kind, file_format).splitlines()
     assert_refused("\n".join([lines[0], *lines[2:]]), words="damaged")
 
@@ -225,7 +237,7 @@ def test_putty_key_of_every_kind_and_version_opens(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "mangle",
+    "alter",
     [
         lambda text: text.replace("\n", "\r\n"),
         lambda text: text.replace("\n", "\r"),
@@ -236,8 +248,8 @@ def test_putty_key_of_every_kind_and_version_opens(name: str) -> None:
     ],
     ids=["Windows lines", "Macintosh lines", "literal \\n", "blanks for line breaks", "mark", "base64"],
 )
-def test_line_breaks_of_a_putty_key_do_not_matter(mangle: Callable[[str], str]) -> None:
-    text = mangle(putty_keys.FILES["ed25519_v3_enc"])
+def test_altered_line_breaks_of_a_putty_key_are_restored(alter: Callable[[str], str]) -> None:
+    text = alter(putty_keys.FILES["ed25519_v3_enc"])
     key = load_private_key(text, passphrase=putty_keys.PASSPHRASE)
     assert key.get_base64() == putty_keys.PUBLIC["ed25519_v3_enc"]
 
@@ -259,7 +271,7 @@ def test_wrong_or_missing_passphrase_of_a_putty_key_is_named(name: str) -> None:
         ("Private-MAC: ", "Private-MAC: -", "cut off or altered"),
     ],
 )
-def test_altered_putty_key_is_refused_for_what_was_altered(old: str, new: str, words: str) -> None:
+def test_error_names_what_was_altered_in_a_putty_key(old: str, new: str, words: str) -> None:
     assert_refused(putty_keys.FILES["ed25519_v2_plain"].replace(old, new), words=words)
 
 
@@ -271,7 +283,7 @@ def test_altered_putty_key_is_refused_for_what_was_altered(old: str, new: str, w
         ("Argon2-Passes: 1", "Argon2-Passes: 999999999", "too much memory or time"),
     ],
 )
-def test_putty_key_that_costs_too_much_to_open_is_refused(old: str, new: str, words: str) -> None:
+def test_putty_key_with_an_expensive_key_derivation_is_refused(old: str, new: str, words: str) -> None:
     text = putty_keys.FILES["ed25519_v3_enc"].replace(old, new)
     assert_refused(text, passphrase=putty_keys.PASSPHRASE, words=words)
 
@@ -290,25 +302,25 @@ def made_by_ssh_keygen(directory: Path, *options: str) -> str:
 
 @needs_ssh_keygen
 @pytest.mark.parametrize("cipher", ["3des-cbc", "aes128-ctr", "chacha20-poly1305@openssh.com"])
-def test_cipher_that_is_not_supported_is_named_and_not_the_passphrase(cipher: str, tmp_path: Path) -> None:
+def test_unsupported_cipher_is_named_instead_of_the_passphrase(cipher: str, tmp_path: Path) -> None:
     text = made_by_ssh_keygen(tmp_path, "-Z", cipher)
     assert_refused(text, passphrase=PASSPHRASE, words=f"a cipher that is not supported .{cipher}")
 
 
 @needs_ssh_keygen
 @pytest.mark.parametrize("cipher", ["aes256-ctr", "aes256-cbc", "aes256-gcm@openssh.com"])
-def test_ciphers_that_are_supported_open_and_a_wrong_passphrase_is_named(cipher: str, tmp_path: Path) -> None:
+def test_supported_cipher_opens_and_a_wrong_passphrase_is_named(cipher: str, tmp_path: Path) -> None:
     text = made_by_ssh_keygen(tmp_path, "-Z", cipher)
     assert load_private_key(text, passphrase=PASSPHRASE).can_sign()
     assert_refused(text, passphrase="not this one", words="the passphrase is wrong")
 
 
-def test_cipher_of_the_older_form_that_is_not_supported_is_named() -> None:
+def test_unsupported_pem_cipher_is_named() -> None:
     text = text_of("rsa", "pem", PASSPHRASE).replace("DEK-Info: AES-256-CBC", "DEK-Info: BF-CBC")
     assert_refused(text, passphrase=PASSPHRASE, words="a cipher that is not supported .BF-CBC")
 
 
-def test_cipher_of_pkcs8_that_is_not_supported_is_named() -> None:
+def test_unsupported_pkcs8_cipher_is_reported_as_not_supported() -> None:
     lines = text_of("ed25519", "pkcs8", PASSPHRASE).splitlines()
     content = base64.b64decode("".join(lines[1:-1]))
     aes, camellia = bytes.fromhex("060960864801650304012a"), bytes.fromhex("06092a83088c9a4b3d0101")
@@ -317,7 +329,7 @@ def test_cipher_of_pkcs8_that_is_not_supported_is_named() -> None:
     assert_refused("\n".join([lines[0], encoded, lines[-1]]), passphrase=PASSPHRASE, words="not supported")
 
 
-def test_key_that_takes_too_long_to_open_is_refused() -> None:
+def test_key_with_too_many_bcrypt_rounds_is_refused() -> None:
     lines = text_of("ed25519", "openssh", PASSPHRASE).splitlines()
     content = base64.b64decode("".join(lines[1:-1]))
     place = content.index(b"\x00\x00\x00\x10", content.index(b"bcrypt")) + 20
@@ -336,9 +348,9 @@ def test_key_that_takes_too_long_to_open_is_refused() -> None:
         ("x" * 65_537, ""),
         ("-----BEGIN PRIVATE KEY-----" * 2000, ""),
     ],
-    ids=["no Unicode inside", "no Unicode", "no Unicode in the passphrase", "endless", "only beginnings"],
+    ids=["no Unicode inside", "no Unicode", "no Unicode in the passphrase", "too long", "only headers"],
 )
-def test_nothing_that_is_pasted_raises_anything_else(text: str, passphrase: str) -> None:
+def test_malformed_text_raises_only_credentials_error(text: str, passphrase: str) -> None:
     assert_refused(text, passphrase=passphrase, words="'private_key' of the secret")
 
 
@@ -359,12 +371,12 @@ def test_nothing_that_is_pasted_raises_anything_else(text: str, passphrase: str)
         )
     ).map("".join)
 )
-def test_no_text_raises_anything_else(text: str) -> None:
+def test_any_text_raises_only_credentials_error(text: str) -> None:
     with pytest.raises(CredentialsError):
         load_private_key(text, passphrase="p")
 
 
-def test_wrong_passphrase_of_a_key_that_is_encrypted_with_gcm_is_told() -> None:
+def test_wrong_passphrase_of_a_gcm_encrypted_key_is_named() -> None:
     key = asyncssh.generate_private_key("ssh-ed25519").export_private_key(
         "openssh", passphrase="right", cipher_name="aes256-gcm@openssh.com", rounds=16, ignore_few_rounds=True
     )

@@ -1,4 +1,4 @@
-"""What a prompt asks for."""
+"""Keyboard-interactive prompts are classified by what they ask for."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from s3_to_sftp.ssh.prompts import Asked, asked_for
         ("Account", Asked.OTHER),
     ],
 )
-def test_only_a_question_for_the_current_password_is_one(prompt: str, asked: Asked) -> None:
+def test_prompt_is_classified_by_what_it_asks_for(prompt: str, asked: Asked) -> None:
     assert asked_for([prompt]) is asked
 
 
@@ -31,22 +31,22 @@ def test_round_without_prompts_asks_for_nothing() -> None:
 
 
 @pytest.mark.parametrize("user", ["new", "sms", "confirm", "otp"])
-def test_name_of_the_user_says_nothing(user: str) -> None:
+def test_username_in_a_prompt_is_ignored(user: str) -> None:
     assert asked_for([f"({user}@sftp.partner.example) Password:"], names=[user]) is Asked.PASSWORD
 
 
-def test_old_password_after_the_password_belongs_to_a_change() -> None:
+def test_current_password_prompt_after_login_belongs_to_a_password_change() -> None:
     assert asked_for(["(current) UNIX password:"], answered=True) is Asked.NEW_PASSWORD
     assert asked_for(["(current) UNIX password:"], said="password expired") is Asked.NEW_PASSWORD
     assert asked_for(["(current) UNIX password:"]) is Asked.PASSWORD
 
 
-def test_second_question_for_the_password_gets_no_second_answer() -> None:
+def test_second_password_prompt_is_not_a_password_prompt() -> None:
     assert asked_for(["Password:"], answered=True) is Asked.OTHER
     assert asked_for(["Password:", "Password:"]) is Asked.OTHER
 
 
-NEW = [
+NEW_PASSWORD_PROMPTS = [
     "Новый пароль:",
     "新しいパスワード:",
     "新密码:",
@@ -67,7 +67,7 @@ NEW = [
     "Wiederholen Sie das Passwort:",
     "Choose a password:",
 ]
-ONE_TIME = [
+ONE_TIME_CODE_PROMPTS = [
     "Mot de passe à usage unique :",
     "Contraseña de un solo uso:",
     "Одноразовый пароль:",
@@ -85,13 +85,13 @@ ONE_TIME = [
 ]
 
 
-@pytest.mark.parametrize("prompt", NEW)
-def test_no_language_gets_the_password_typed_into_a_new_one(prompt: str) -> None:
+@pytest.mark.parametrize("prompt", NEW_PASSWORD_PROMPTS)
+def test_new_password_prompt_is_recognised_in_every_language(prompt: str) -> None:
     assert asked_for([prompt]) is Asked.NEW_PASSWORD
 
 
-@pytest.mark.parametrize("prompt", ONE_TIME)
-def test_no_language_gets_the_password_typed_in_place_of_a_code(prompt: str) -> None:
+@pytest.mark.parametrize("prompt", ONE_TIME_CODE_PROMPTS)
+def test_one_time_code_prompt_is_recognised_in_every_language(prompt: str) -> None:
     assert asked_for([prompt]) is Asked.CODE
 
 
@@ -104,5 +104,5 @@ def test_no_language_gets_the_password_typed_in_place_of_a_code(prompt: str) -> 
         ("Authorised partners of the bank only", Asked.PASSWORD),
     ],
 )
-def test_instruction_says_what_a_plain_prompt_is_for(said: str, asked: Asked) -> None:
+def test_instruction_decides_what_a_plain_prompt_asks_for(said: str, asked: Asked) -> None:
     assert asked_for(["Password:"], said=said) is asked

@@ -1,4 +1,4 @@
-"""The circuit breaker opens for a partner who is away or refuses the login; one function at a time tries."""
+"""The circuit breaker opens when the server is unreachable or refuses the login; one function tries again."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ class Clock:
         return self.now
 
 
-class OneAtATime:
-    """A client whose operations are atomic, as DynamoDB's are and moto's are not."""
+class AtomicClient:
+    """Makes operations atomic, as in DynamoDB; those of moto are not."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -77,12 +77,12 @@ class OneAtATime:
             return getattr(self._client, operation)(**request)
 
 
-class Environment:
-    """The table, the time, and as many functions as a test wants."""
+class BreakerEnvironment:
+    """The table, the clock, and any number of functions."""
 
     def __init__(self, client: Any) -> None:
         self.dynamodb = client
-        self.client = OneAtATime(client)
+        self.client = AtomicClient(client)
         self.clock = Clock()
         self.chance = 0.0
 
@@ -91,34 +91,34 @@ class Environment:
             client or self.client, TABLE, SERVER, clock=self.clock, random=lambda: self.chance
         )
 
-    def let_through(self, function: CircuitBreaker, configuration: str = "a") -> bool:
+    def is_admitted(self, function: CircuitBreaker, configuration: str = "a") -> bool:
         try:
             function.admit(configuration=configuration, until=self.clock.now + 900)
         except CircuitOpen:
             return False
         return True
 
-    def tries_and_fails(self, error: DeliveryError = REFUSED, configuration: str = "a") -> Opened | None:
+    def fail(self, error: DeliveryError = REFUSED, configuration: str = "a") -> Opened | None:
         function = self.function()
-        assert self.let_through(function, configuration)
+        assert self.is_admitted(function, configuration)
         return function.failed(error, configuration=configuration)
 
-    def tries_and_succeeds(self, configuration: str = "a") -> Recovered | None:
+    def succeed(self, configuration: str = "a") -> Recovered | None:
         function = self.function()
-        assert self.let_through(function, configuration)
+        assert self.is_admitted(function, configuration)
         return function.succeeded()
 
     def is_open(self) -> bool:
-        return not self.let_through(self.function())
+        return not self.is_admitted(self.function())
 
-    def wait_of_the_next(self, configuration: str = "a") -> float:
+    def delay_of_the_next(self, configuration: str = "a") -> float:
         with pytest.raises(CircuitOpen) as raised:
             self.function().admit(configuration=configuration, until=self.clock.now + 900)
         return raised.value.retry_after
 
 
 @pytest.fixture
-def env(monkeypatch: pytest.MonkeyPatch) -> Iterator[Environment]:
+def env(monkeypatch: pytest.MonkeyPatch) -> Iterator[BreakerEnvironment]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     with mock_aws():
@@ -135,7 +135,7 @@ def env(monkeypatch: pytest.MonkeyPatch) -> Iterator[Environment]:
                 {"AttributeName": "sk", "KeyType": "RANGE"},
             ],
         )
-        yield Environment(client)
+        yield BreakerEnvironment(client)
 
 
 # Opening
@@ -145,8 +145,10 @@ def env(monkeypatch: pytest.MonkeyPatch) -> Iterator[Environment]:
     "error",
     [REFUSED, NEW_KEY, PasswordExpired("Change it.", hint="Do."), SecondFactorRequired("Code?", hint="Ask.")],
 )
-def test_refused_login_and_host_key_open_it_at_once(env: Environment, error: DeliveryError) -> None:
-    opened = env.tries_and_fails(error)
+def test_refused_login_and_host_key_open_the_circuit_at_once(
+    env: BreakerEnvironment, error: DeliveryError
+) -> None:
+    opened = env.fail(error)
     assert opened == Opened(
         server=SERVER,
         reason=error.reason,
@@ -167,90 +169,98 @@ def test_refused_login_and_host_key_open_it_at_once(env: Environment, error: Del
         SftpNotStarted("No subsystem.", hint="Ask."),
     ],
 )
-def test_other_failures_open_it_when_they_are_three_in_a_row(env: Environment, error: DeliveryError) -> None:
-    assert env.tries_and_fails(error) is None
+def test_three_consecutive_other_failures_open_the_circuit(
+    env: BreakerEnvironment, error: DeliveryError
+) -> None:
+    assert env.fail(error) is None
     env.clock.now += 10
-    assert env.tries_and_fails(error) is None
+    assert env.fail(error) is None
     env.clock.now += 10
-    opened = env.tries_and_fails(error)
+    opened = env.fail(error)
     assert opened is not None
     assert (opened.failures, opened.since, opened.retry_at) == (3, START, START + 20 + 60)
     assert env.is_open()
 
 
-def test_success_ends_the_streak(env: Environment) -> None:
+def test_success_resets_the_failure_count(env: BreakerEnvironment) -> None:
     for _ in range(4):
-        env.tries_and_fails(UNREACHABLE)
-        env.tries_and_fails(UNREACHABLE)
-        assert env.tries_and_succeeds() is None
+        env.fail(UNREACHABLE)
+        env.fail(UNREACHABLE)
+        assert env.succeed() is None
     assert not env.is_open()
 
 
 @pytest.mark.parametrize(
     "error", [ConnectionLost("Cut.", hint="Wait."), ObjectGone("Not there.", hint="Look.")]
 )
-def test_what_concerns_one_object_does_not_count(env: Environment, error: DeliveryError) -> None:
+def test_failure_of_one_object_does_not_count(env: BreakerEnvironment, error: DeliveryError) -> None:
     for _ in range(5):
-        assert env.tries_and_fails(error) is None
+        assert env.fail(error) is None
     assert env.client.requests.count("put_item") == 0
 
 
-def test_one_table_keeps_partners_apart(env: Environment) -> None:
-    env.tries_and_fails(REFUSED)
+def test_circuits_of_different_partners_are_independent(env: BreakerEnvironment) -> None:
+    env.fail(REFUSED)
     other = DynamoCircuitBreaker(env.client, TABLE, "other.example:22", clock=env.clock)
-    assert env.let_through(other)
+    assert env.is_admitted(other)
 
 
 # Open
 
 
-def test_open_breaker_says_when_to_come_back_and_why(env: Environment) -> None:
-    env.tries_and_fails(REFUSED)
+def test_circuit_open_error_has_the_delay_and_the_reason(env: BreakerEnvironment) -> None:
+    env.fail(REFUSED)
     env.clock.now += 100
     with pytest.raises(CircuitOpen, match=r"circuit breaker for .* is open: Permission denied") as raised:
         env.function().admit(configuration="a", until=0)
     assert raised.value.retry_after == 200
 
 
-def test_nobody_is_sent_away_for_more_than_five_minutes_and_a_bit(env: Environment) -> None:
+def test_delay_of_an_open_circuit_is_at_most_six_minutes(env: BreakerEnvironment) -> None:
     for _ in range(4):
-        env.tries_and_fails(REFUSED)
+        env.fail(REFUSED)
         env.clock.now += HOUR
-    env.tries_and_fails(REFUSED)  # open for more than an hour now
-    assert env.wait_of_the_next() == 300
+    env.fail(REFUSED)  # open for more than an hour
+    assert env.delay_of_the_next() == 300
     env.chance = 0.999
-    assert 359 < env.wait_of_the_next() < 360
+    assert 359 < env.delay_of_the_next() < 360
 
 
-def test_asking_an_open_breaker_writes_nothing(env: Environment) -> None:
-    env.tries_and_fails(REFUSED)
+def test_reading_an_open_circuit_writes_nothing(env: BreakerEnvironment) -> None:
+    env.fail(REFUSED)
     env.client.requests.clear()
     assert all(env.is_open() for _ in range(20))
     assert set(env.client.requests) == {"get_item"}
 
 
-def test_failure_of_one_who_was_let_through_before_changes_nothing(env: Environment) -> None:
+def test_late_failure_of_a_function_admitted_before_the_opening_changes_nothing(
+    env: BreakerEnvironment,
+) -> None:
     late = env.function()
-    assert env.let_through(late)
-    env.tries_and_fails(REFUSED)
+    assert env.is_admitted(late)
+    env.fail(REFUSED)
     assert late.failed(REFUSED, configuration="a") is None
-    env.clock.now += 300  # and not 600
+    env.clock.now += 300  # not 600
     assert not env.is_open()
 
 
-def test_success_of_one_who_was_let_through_before_changes_nothing(env: Environment) -> None:
-    env.tries_and_fails(UNREACHABLE)
+def test_late_success_of_a_function_admitted_before_the_opening_changes_nothing(
+    env: BreakerEnvironment,
+) -> None:
+    env.fail(UNREACHABLE)
     late = env.function()
-    assert env.let_through(late)
-    env.tries_and_fails(REFUSED)
+    assert env.is_admitted(late)
+    env.fail(REFUSED)
     assert late.succeeded() is None
     assert env.is_open()
 
 
-def test_success_before_a_failure_of_the_same_invocation_does_not_close_it(env: Environment) -> None:
-    env.tries_and_fails(UNREACHABLE)
+def test_success_in_an_invocation_that_also_failed_does_not_close_the_circuit(
+    env: BreakerEnvironment,
+) -> None:
+    env.fail(UNREACHABLE)
     function = env.function()
-    assert env.let_through(function)
+    assert env.is_admitted(function)
     function.failed(REFUSED, configuration="a")
     assert function.succeeded() is None
     assert env.is_open()
@@ -264,30 +274,32 @@ def test_success_before_a_failure_of_the_same_invocation_does_not_close_it(env: 
         (REFUSED, [5, 10, 20, 40, 80, 160, 320, 480, 480]),
     ],
 )
-def test_time_doubles_up_to_a_bound(env: Environment, error: DeliveryError, minutes: list[int]) -> None:
+def test_open_time_doubles_up_to_a_maximum(
+    env: BreakerEnvironment, error: DeliveryError, minutes: list[int]
+) -> None:
     if error is UNREACHABLE:
-        env.tries_and_fails(error)
-        env.tries_and_fails(error)
+        env.fail(error)
+        env.fail(error)
     for wait in minutes:
-        env.tries_and_fails(error)
+        env.fail(error)
         env.clock.now += wait * 60 - 1
         assert env.is_open()
         env.clock.now += 1
 
 
-def test_time_has_some_jitter(env: Environment) -> None:
+def test_open_time_has_jitter(env: BreakerEnvironment) -> None:
     env.chance = 0.5
-    opened = env.tries_and_fails(REFUSED)
+    opened = env.fail(REFUSED)
     assert opened is not None
     assert opened.retry_at == START + 315
 
 
-def test_server_that_is_away_every_other_time_is_not_asked_for_the_login_more_often(env: Environment) -> None:
-    env.tries_and_fails(REFUSED)
+def test_intermittent_outage_does_not_shorten_the_backoff_of_the_login(env: BreakerEnvironment) -> None:
+    env.fail(REFUSED)
     env.clock.now += 300
-    env.tries_and_fails(UNREACHABLE)
+    env.fail(UNREACHABLE)
     env.clock.now += 60
-    env.tries_and_fails(REFUSED)
+    env.fail(REFUSED)
     env.clock.now += 599
     assert env.is_open()
 
@@ -295,50 +307,50 @@ def test_server_that_is_away_every_other_time_is_not_asked_for_the_login_more_of
 # Half-open
 
 
-def test_after_its_time_one_is_let_through(env: Environment) -> None:
-    env.tries_and_fails(REFUSED)
+def test_one_function_is_admitted_while_half_open(env: BreakerEnvironment) -> None:
+    env.fail(REFUSED)
     env.clock.now += 300
-    assert [env.let_through(env.function()) for _ in range(5)] == [True, False, False, False, False]
+    assert [env.is_admitted(env.function()) for _ in range(5)] == [True, False, False, False, False]
 
 
-def test_others_are_sent_away_until_the_one_must_have_ended(env: Environment) -> None:
-    env.tries_and_fails(REFUSED)
+def test_other_functions_are_refused_until_the_claim_expires(env: BreakerEnvironment) -> None:
+    env.fail(REFUSED)
     env.clock.now += 300
     env.function().admit(configuration="a", until=env.clock.now + 100)
-    assert env.wait_of_the_next() == 100
-    env.clock.now += 100  # it died
-    assert env.let_through(env.function())
+    assert env.delay_of_the_next() == 100
+    env.clock.now += 100  # its function died
+    assert env.is_admitted(env.function())
 
 
-def test_success_of_the_one_closes_it(env: Environment) -> None:
-    env.tries_and_fails(REFUSED)
+def test_success_while_half_open_closes_the_circuit(env: BreakerEnvironment) -> None:
+    env.fail(REFUSED)
     env.clock.now += 300
-    assert env.tries_and_succeeds() == Recovered(
+    assert env.succeed() == Recovered(
         server=SERVER, reason=REFUSED.reason, error="LoginRefused", since=START, failures=1
     )
-    assert all(env.let_through(env.function()) for _ in range(5))
+    assert all(env.is_admitted(env.function()) for _ in range(5))
 
 
-def test_recovery_forgets_how_often_it_was_open(env: Environment) -> None:
+def test_recovery_resets_the_backoff(env: BreakerEnvironment) -> None:
     for _ in range(3):
-        env.tries_and_fails(REFUSED)
+        env.fail(REFUSED)
         env.clock.now += HOUR
-    env.tries_and_succeeds()
-    opened = env.tries_and_fails(REFUSED)
+    env.succeed()
+    opened = env.fail(REFUSED)
     assert opened is not None
     assert (opened.failures, opened.since, opened.retry_at - opened.since) == (1, env.clock.now, 300)
 
 
-def test_one_who_learned_nothing_lets_another_try(env: Environment) -> None:
-    env.tries_and_fails(REFUSED)
+def test_released_claim_admits_another_function(env: BreakerEnvironment) -> None:
+    env.fail(REFUSED)
     env.clock.now += 300
     function = env.function()
-    assert env.let_through(function)
+    assert env.is_admitted(function)
     function.release()
-    assert env.let_through(env.function())
+    assert env.is_admitted(env.function())
 
 
-def test_releasing_after_success_failure_or_nothing_writes_nothing(env: Environment) -> None:
+def test_release_without_a_claim_writes_nothing(env: BreakerEnvironment) -> None:
     def releases(function: CircuitBreaker) -> None:
         writes = env.client.requests.count("put_item")
         function.release()
@@ -346,36 +358,36 @@ def test_releasing_after_success_failure_or_nothing_writes_nothing(env: Environm
 
     releases(env.function())
     failed = env.function()
-    assert env.let_through(failed)
+    assert env.is_admitted(failed)
     failed.failed(REFUSED, configuration="a")
     releases(failed)
     env.clock.now += 300
     succeeded = env.function()
-    assert env.let_through(succeeded)
+    assert env.is_admitted(succeeded)
     succeeded.succeeded()
     releases(succeeded)
     assert not env.is_open()
 
 
-def test_claim_that_has_passed_to_another_is_not_released(env: Environment) -> None:
-    env.tries_and_fails(REFUSED)
+def test_expired_claim_does_not_release_its_successor(env: BreakerEnvironment) -> None:
+    env.fail(REFUSED)
     env.clock.now += 300
     slow = env.function()
-    assert env.let_through(slow)
+    assert env.is_admitted(slow)
     env.clock.now += 901
-    assert env.let_through(env.function())
+    assert env.is_admitted(env.function())
     slow.release()
     assert env.is_open()
 
 
-def test_success_of_one_whose_claim_has_passed_to_another_is_not_told(env: Environment) -> None:
-    env.tries_and_fails(REFUSED)
+def test_success_with_an_expired_claim_is_not_published(env: BreakerEnvironment) -> None:
+    env.fail(REFUSED)
     env.clock.now += 300
     slow = env.function()
-    assert env.let_through(slow)
+    assert env.is_admitted(slow)
     env.clock.now += 901
     other = env.function()
-    assert env.let_through(other)
+    assert env.is_admitted(other)
     assert slow.succeeded() is None
     assert other.succeeded() is not None
 
@@ -383,57 +395,59 @@ def test_success_of_one_whose_claim_has_passed_to_another_is_not_told(env: Envir
 # Many at once
 
 
-def race(env: Environment, starters: int, step: Callable[[CircuitBreaker], Any]) -> list[Any]:
-    """Let so many functions take the step at once: nobody writes before all have read."""
+def race(env: BreakerEnvironment, starters: int, step: Callable[[CircuitBreaker], Any]) -> list[Any]:
+    """Run the step in this many functions at once: none writes before all have read."""
     all_have_read = threading.Barrier(starters)
 
-    class ReadsWithTheOthers:
+    class ReadBarrierClient:
         def __init__(self) -> None:
-            self._has_waited = False
+            self._waited = False
 
         def get_item(self, **request: Any) -> Any:
             answer = env.client.get_item(**request)
-            if not self._has_waited:
-                self._has_waited = True
+            if not self._waited:
+                self._waited = True
                 all_have_read.wait(timeout=30)
             return answer
 
         def put_item(self, **request: Any) -> Any:
             return env.client.put_item(**request)
 
-    functions = [env.function(ReadsWithTheOthers()) for _ in range(starters)]
+    functions = [env.function(ReadBarrierClient()) for _ in range(starters)]
     with ThreadPoolExecutor(starters) as pool:
         return list(pool.map(step, functions))
 
 
-def test_of_many_at_once_exactly_one_is_let_through(env: Environment) -> None:
-    env.tries_and_fails(REFUSED)
+def test_exactly_one_of_many_concurrent_functions_is_admitted(env: BreakerEnvironment) -> None:
+    env.fail(REFUSED)
     env.clock.now += 300
-    assert sum(race(env, 32, env.let_through)) == 1
+    assert sum(race(env, 32, env.is_admitted)) == 1
 
 
-def test_of_many_with_a_fixed_configuration_exactly_one_is_let_through(env: Environment) -> None:
-    env.tries_and_fails(REFUSED)
-    assert sum(race(env, 32, lambda function: env.let_through(function, "fixed"))) == 1
+def test_exactly_one_of_many_functions_with_a_changed_configuration_is_admitted(
+    env: BreakerEnvironment,
+) -> None:
+    env.fail(REFUSED)
+    assert sum(race(env, 32, lambda function: env.is_admitted(function, "fixed"))) == 1
 
 
-def test_no_failure_of_many_at_once_is_lost(env: Environment) -> None:
-    told = race(env, 32, lambda function: function.failed(UNREACHABLE, configuration="a"))
-    (opened,) = [event for event in told if event is not None]
+def test_concurrent_failures_are_all_counted(env: BreakerEnvironment) -> None:
+    results = race(env, 32, lambda function: function.failed(UNREACHABLE, configuration="a"))
+    (opened,) = [event for event in results if event is not None]
     assert opened.failures == 3
 
 
 # Refused files
 
 
-def refuses(*objects: str, alike: str = "create 3") -> PartnerRefusesWrites:
+def write_refusals(*objects: str, alike: str = "create 3") -> PartnerRefusesWrites:
     return PartnerRefusesWrites("Refused.", hint="Ask.", alike=alike, objects=objects)
 
 
-def test_three_objects_refused_alike_open_it_whoever_has_met_them(env: Environment) -> None:
-    assert env.tries_and_fails(refuses("1")) is None
-    assert env.tries_and_fails(refuses("2")) is None
-    opened = env.tries_and_fails(refuses("3"))
+def test_three_equal_refusals_across_functions_open_the_circuit(env: BreakerEnvironment) -> None:
+    assert env.fail(write_refusals("1")) is None
+    assert env.fail(write_refusals("2")) is None
+    opened = env.fail(write_refusals("3"))
     assert opened == Opened(
         server=SERVER,
         reason="Refused.",
@@ -445,54 +459,54 @@ def test_three_objects_refused_alike_open_it_whoever_has_met_them(env: Environme
     assert env.is_open()
 
 
-def test_three_objects_of_one_invocation_open_it_at_once(env: Environment) -> None:
-    assert env.tries_and_fails(refuses("1", "2", "3")) is not None
+def test_three_equal_refusals_in_one_invocation_open_the_circuit(env: BreakerEnvironment) -> None:
+    assert env.fail(write_refusals("1", "2", "3")) is not None
 
 
-def test_object_that_is_refused_again_and_again_neither_opens_it_nor_costs_a_write(env: Environment) -> None:
-    env.tries_and_fails(refuses("1"))
+def test_repeated_refusal_of_one_object_writes_nothing(env: BreakerEnvironment) -> None:
+    env.fail(write_refusals("1"))
     writes = env.client.requests.count("put_item")
     for _ in range(5):
-        assert env.tries_and_fails(refuses("1")) is None
+        assert env.fail(write_refusals("1")) is None
     assert env.client.requests.count("put_item") == writes
     assert not env.is_open()
 
 
-@pytest.mark.parametrize("other", [refuses("2", "3", alike="rename 3"), UNREACHABLE])
-def test_another_failure_begins_a_streak_of_its_own(env: Environment, other: DeliveryError) -> None:
-    env.tries_and_fails(refuses("1", "2"))
-    assert env.tries_and_fails(other) is None
+@pytest.mark.parametrize("other", [write_refusals("2", "3", alike="rename 3"), UNREACHABLE])
+def test_different_failure_starts_a_new_count(env: BreakerEnvironment, other: DeliveryError) -> None:
+    env.fail(write_refusals("1", "2"))
+    assert env.fail(other) is None
     assert not env.is_open()
-    assert env.tries_and_fails(refuses("3")) is None
-    assert not env.is_open()
-
-
-def test_accepted_object_ends_the_streak_of_refusals(env: Environment) -> None:
-    env.tries_and_fails(refuses("1", "2"))
-    env.tries_and_succeeds()
-    assert env.tries_and_fails(refuses("3")) is None
+    assert env.fail(write_refusals("3")) is None
     assert not env.is_open()
 
 
-def test_refused_files_double_the_time_up_to_a_quarter_of_an_hour(env: Environment) -> None:
-    env.tries_and_fails(refuses("1", "2", "3"))
+def test_accepted_object_resets_the_count_of_refusals(env: BreakerEnvironment) -> None:
+    env.fail(write_refusals("1", "2"))
+    env.succeed()
+    assert env.fail(write_refusals("3")) is None
+    assert not env.is_open()
+
+
+def test_open_time_after_refused_files_doubles_up_to_15_minutes(env: BreakerEnvironment) -> None:
+    env.fail(write_refusals("1", "2", "3"))
     waits = []
     for _ in range(6):
         state = env.dynamodb.get_item(TableName=TABLE, Key=KEY)["Item"]
         waits.append(round(float(state["retry_at"]["N"]) - env.clock.now))
         env.clock.now += waits[-1]
-        assert env.tries_and_fails(refuses("1")) is None, "no news"
+        assert env.fail(write_refusals("1")) is None, "published already"
     assert waits == [60, 120, 240, 480, 900, 900]
 
 
-def login_accepted(env: Environment) -> Recovered | None:
+def login_accepted(env: BreakerEnvironment) -> Recovered | None:
     function = env.function()
-    assert env.let_through(function)
+    assert env.is_admitted(function)
     return function.login_accepted()
 
 
-def test_server_that_accepts_the_login_closes_what_failed_logins_have_opened(env: Environment) -> None:
-    env.tries_and_fails(REFUSED)
+def test_accepted_login_closes_a_circuit_opened_by_a_refused_login(env: BreakerEnvironment) -> None:
+    env.fail(REFUSED)
     env.clock.now += 300
     recovered = login_accepted(env)
     assert recovered is not None
@@ -500,49 +514,49 @@ def test_server_that_accepts_the_login_closes_what_failed_logins_have_opened(env
     assert not env.is_open()
 
 
-def test_server_that_accepts_the_login_ends_a_streak_of_failures_to_reach_it(env: Environment) -> None:
-    env.tries_and_fails(UNREACHABLE)
-    env.tries_and_fails(UNREACHABLE)
+def test_accepted_login_resets_the_count_of_connection_failures(env: BreakerEnvironment) -> None:
+    env.fail(UNREACHABLE)
+    env.fail(UNREACHABLE)
     assert login_accepted(env) is None
-    assert env.tries_and_fails(UNREACHABLE) is None
+    assert env.fail(UNREACHABLE) is None
 
 
-def test_server_that_accepts_the_login_does_not_close_what_refused_files_have_opened(
-    env: Environment,
+def test_accepted_login_does_not_close_a_circuit_opened_by_refused_files(
+    env: BreakerEnvironment,
 ) -> None:
-    env.tries_and_fails(refuses("1", "2", "3"))
+    env.fail(write_refusals("1", "2", "3"))
     env.clock.now += 60
     assert login_accepted(env) is None
     assert env.is_open()
 
 
-def test_accepted_file_closes_what_refused_files_have_opened(env: Environment) -> None:
-    env.tries_and_fails(refuses("1", "2", "3"))
+def test_accepted_file_closes_a_circuit_opened_by_refused_files(env: BreakerEnvironment) -> None:
+    env.fail(write_refusals("1", "2", "3"))
     env.clock.now += 60
-    assert env.tries_and_succeeds() == Recovered(
+    assert env.succeed() == Recovered(
         server=SERVER, reason="Refused.", error="PartnerRefusesWrites", since=START, failures=3
     )
     assert not env.is_open()
 
 
-def test_whether_it_is_open_is_known_without_asking_again(env: Environment) -> None:
+def test_is_open_needs_no_further_read(env: BreakerEnvironment) -> None:
     function = env.function()
     assert not function.is_open
-    assert env.let_through(function)
-    function.failed(refuses("1", "2", "3"), configuration="a")
+    assert env.is_admitted(function)
+    function.failed(write_refusals("1", "2", "3"), configuration="a")
     assert function.is_open
     reads = len(env.client.requests)
     other = env.function()
-    assert not env.let_through(other)
+    assert not env.is_admitted(other)
     assert other.is_open
     assert len(env.client.requests) == reads + 1
 
 
-# What is read is what was written last
+# Consistent reads
 
 
-class StaleUnlessAsked(OneAtATime):
-    """A table as DynamoDB's is: a read that does not ask for more may miss the last write."""
+class EventuallyConsistentClient(AtomicClient):
+    """Misses the last write in reads without ConsistentRead, as DynamoDB may."""
 
     def __init__(self, client: Any) -> None:
         super().__init__(client)
@@ -556,113 +570,113 @@ class StaleUnlessAsked(OneAtATime):
         return super().put_item(**request)
 
 
-def test_breaker_that_has_just_opened_is_seen_by_the_next_one(env: Environment) -> None:
-    env.client = StaleUnlessAsked(env.dynamodb)
-    env.tries_and_fails(REFUSED)
+def test_opened_circuit_is_seen_by_the_next_function(env: BreakerEnvironment) -> None:
+    env.client = EventuallyConsistentClient(env.dynamodb)
+    env.fail(REFUSED)
     assert env.is_open()
 
 
-# A fixed configuration
+# A changed configuration
 
 
-def test_fixed_configuration_is_tried_at_once(env: Environment) -> None:
-    env.tries_and_fails(REFUSED)
-    assert env.let_through(env.function(), "fixed")
-    assert env.is_open()  # for everybody else
+def test_changed_configuration_is_tried_at_once(env: BreakerEnvironment) -> None:
+    env.fail(REFUSED)
+    assert env.is_admitted(env.function(), "fixed")
+    assert env.is_open()  # for other configurations
 
 
-def test_fixed_configuration_that_is_wrong_is_told_and_waits_from_the_beginning(env: Environment) -> None:
+def test_refused_changed_configuration_is_published_and_restarts_the_backoff(env: BreakerEnvironment) -> None:
     for _ in range(3):
-        env.tries_and_fails(REFUSED)
+        env.fail(REFUSED)
         env.clock.now += HOUR
-    env.tries_and_fails(REFUSED)
-    opened = env.tries_and_fails(REFUSED, "fixed wrongly")
+    env.fail(REFUSED)
+    opened = env.fail(REFUSED, "fixed wrongly")
     assert opened is not None
     assert (opened.failures, opened.since, opened.retry_at) == (5, START, env.clock.now + 300)
     assert env.is_open()
-    assert not env.let_through(env.function(), "fixed wrongly")
+    assert not env.is_admitted(env.function(), "fixed wrongly")
 
 
-def test_functions_with_the_old_and_the_new_secret_do_not_take_turns_indefinitely(env: Environment) -> None:
+def test_functions_with_two_wrong_secrets_try_each_once(env: BreakerEnvironment) -> None:
     tries = 0
     for attempt in range(100):
         configuration = "old" if attempt % 2 else "new"
         function = env.function()
-        if env.let_through(function, configuration):
+        if env.is_admitted(function, configuration):
             tries += 1
             function.failed(REFUSED, configuration=configuration)
     assert tries == 2
 
 
-# What people are told
+# Published events
 
 
-def test_one_outage_is_told_once(env: Environment) -> None:
-    told = []
+def test_outage_is_published_once(env: BreakerEnvironment) -> None:
+    events = []
     for _ in range(6):
-        told.append(env.tries_and_fails(REFUSED))
+        events.append(env.fail(REFUSED))
         env.clock.now += 8 * HOUR
-    assert [event is not None for event in told] == [True] + 5 * [False]
+    assert [event is not None for event in events] == [True] + 5 * [False]
 
 
-def test_another_reason_during_an_outage_is_told(env: Environment) -> None:
-    env.tries_and_fails(REFUSED)
+def test_another_reason_during_an_outage_is_published(env: BreakerEnvironment) -> None:
+    env.fail(REFUSED)
     env.clock.now += 300
-    opened = env.tries_and_fails(NEW_KEY)
+    opened = env.fail(NEW_KEY)
     assert opened is not None
     assert (opened.error, opened.since, opened.failures) == ("HostKeyRefused", START, 2)
 
 
-def test_very_long_reason_is_cut_in_the_item(env: Environment) -> None:
-    opened = env.tries_and_fails(LoginRefused("x" * 1_000_000, hint="Fix the secret."))
+def test_long_reason_is_truncated_in_the_item(env: BreakerEnvironment) -> None:
+    opened = env.fail(LoginRefused("x" * 1_000_000, hint="Fix the secret."))
     assert opened is not None
     assert len(opened.reason) == 1000
     assert env.is_open()
 
 
-# What it costs
+# Number of requests
 
 
-def test_success_while_closed_costs_one_read_and_no_write(env: Environment) -> None:
+def test_success_while_closed_needs_one_read_and_no_write(env: BreakerEnvironment) -> None:
     function = env.function()
     for _ in range(3):
-        assert env.let_through(function)
+        assert env.is_admitted(function)
         assert function.succeeded() is None
     assert env.client.requests == ["get_item"] * 3
 
 
-def test_success_that_ends_a_streak_is_written_once(env: Environment) -> None:
-    env.tries_and_fails(UNREACHABLE)
+def test_success_that_resets_the_failure_count_is_written_once(env: BreakerEnvironment) -> None:
+    env.fail(UNREACHABLE)
     env.client.requests.clear()
     function = env.function()
-    assert env.let_through(function)
+    assert env.is_admitted(function)
     function.succeeded()
     function.succeeded()
     assert env.client.requests == ["get_item", "put_item"]
 
 
-def test_thousand_invocations_with_a_refused_login_are_nine_attempts_in_a_day(env: Environment) -> None:
-    """Half of them at once, as a thousand queued files start, the others over 24 hours."""
+def test_thousand_invocations_with_a_refused_login_cause_nine_logins_a_day(env: BreakerEnvironment) -> None:
+    """Half of them start at once, as with a thousand queued files, the others over 24 hours."""
     functions = [env.function(), env.function()]
     starts = [n * 0.01 for n in range(500)] + [n * 24 * HOUR / 500 for n in range(1, 501)]
     attempts = 0
     for n, start in enumerate(starts):
         env.clock.now = START + start
         function = functions[n % 2]
-        if env.let_through(function, "wrong"):
+        if env.is_admitted(function, "wrong"):
             attempts += 1
             function.failed(REFUSED, configuration="wrong")
     assert attempts == 9
-    assert env.tries_and_succeeds("fixed") is not None
-    assert all(env.let_through(function, "fixed") for function in functions)
+    assert env.succeed("fixed") is not None
+    assert all(env.is_admitted(function, "fixed") for function in functions)
 
 
-# What is stored
+# The item
 
 
-def test_item_has_the_keys_and_attributes_that_deployed_functions_read_and_write(env: Environment) -> None:
+def test_item_has_the_documented_keys_and_attributes(env: BreakerEnvironment) -> None:
     env.chance = 0.25
-    env.tries_and_fails(refuses("1", "2", "3"))
+    env.fail(write_refusals("1", "2", "3"))
     opened = {
         **KEY,
         "revision": {"N": "1"},
@@ -691,15 +705,15 @@ def test_item_has_the_keys_and_attributes_that_deployed_functions_read_and_write
     assert env.client.puts[1:] == [{"TableName": TABLE, "Item": claimed, **second}]
 
 
-# Without a ledger that works
+# Errors of the table
 
 
 def dynamodb_error(code: str, operation: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "no"}}, operation)
 
 
-class Broken:
-    """Fails every request of a kind."""
+class FailingClient:
+    """Fails every request of one operation."""
 
     def __init__(self, client: Any, *, operation: str, error: Exception) -> None:
         self._client = client
@@ -727,12 +741,12 @@ class Broken:
         (EndpointConnectionError(endpoint_url="https://dynamodb"), "could not be read"),
     ],
 )
-def test_breaker_that_cannot_be_read_lets_everybody_through_and_says_so_once(
-    env: Environment, error: Exception, what: str, caplog: pytest.LogCaptureFixture
+def test_unreadable_breaker_admits_all_and_logs_once(
+    env: BreakerEnvironment, error: Exception, what: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    function = env.function(Broken(env.client, operation="get_item", error=error))
+    function = env.function(FailingClient(env.client, operation="get_item", error=error))
     for _ in range(3):
-        assert env.let_through(function)
+        assert env.is_admitted(function)
         assert function.failed(REFUSED, configuration="a") is None
         assert function.succeeded() is None
         function.release()
@@ -741,15 +755,15 @@ def test_breaker_that_cannot_be_read_lets_everybody_through_and_says_so_once(
     assert what in record.message
 
 
-def test_breaker_that_cannot_be_written_lets_through_whoever_may_try(
-    env: Environment, caplog: pytest.LogCaptureFixture
+def test_unwritable_breaker_admits_a_function_while_half_open(
+    env: BreakerEnvironment, caplog: pytest.LogCaptureFixture
 ) -> None:
-    env.tries_and_fails(REFUSED)
+    env.fail(REFUSED)
     denied = dynamodb_error("AccessDeniedException", "PutItem")
-    function = env.function(Broken(env.client, operation="put_item", error=denied))
-    assert not env.let_through(function)
+    function = env.function(FailingClient(env.client, operation="put_item", error=denied))
+    assert not env.is_admitted(function)
     env.clock.now += 300
-    assert env.let_through(function)
+    assert env.is_admitted(function)
     assert function.succeeded() is None
     assert function.failed(REFUSED, configuration="a") is None
     assert "could not be written" in caplog.text
@@ -766,20 +780,20 @@ def test_breaker_that_cannot_be_written_lets_through_whoever_may_try(
         {"reason": {"NULL": True}},
     ],
 )
-def test_item_that_is_corrupt_stops_no_delivery_and_is_named(
-    env: Environment, damage: dict[str, Any], caplog: pytest.LogCaptureFixture
+def test_corrupt_item_is_named_in_the_log_and_admits_all(
+    env: BreakerEnvironment, damage: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    env.tries_and_fails(REFUSED)
+    env.fail(REFUSED)
     good = env.dynamodb.get_item(TableName=TABLE, Key=KEY)["Item"]
     env.dynamodb.put_item(TableName=TABLE, Item={**good, **damage} if damage else KEY)
     function = env.function()
-    assert env.let_through(function)
+    assert env.is_admitted(function)
     assert function.failed(REFUSED, configuration="a") is None
     assert f"partner#{SERVER}" in caplog.text
     assert "Delete the item" in caplog.text
 
 
-def test_without_a_table_everybody_is_let_through() -> None:
+def test_without_a_table_all_functions_are_admitted() -> None:
     breaker: CircuitBreaker = NoCircuitBreaker()
     breaker.admit(configuration="a", until=0)
     assert breaker.failed(REFUSED, configuration="a") is None

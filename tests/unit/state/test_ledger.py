@@ -1,4 +1,4 @@
-"""One sender at a time, nothing sent twice, nothing old over something new, nothing forgotten."""
+"""Leases, order of versions, recovery, terminal states and errors of the DynamoDB ledger."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def env(dynamodb: Any) -> Iterator[LedgerEnvironment]:
 # Leases
 
 
-def test_a_new_version_is_leased_with_nothing_left_behind(env: LedgerEnvironment) -> None:
+def test_new_version_is_leased_without_history(env: LedgerEnvironment) -> None:
     lease = env.function("me").acquire(
         NEW, owner="me", remote_path="out/a", temporary="out/.t", until=START + 9
     )
@@ -76,13 +76,13 @@ def test_a_new_version_is_leased_with_nothing_left_behind(env: LedgerEnvironment
     )
 
 
-def test_a_new_version_of_a_new_key_costs_one_write_and_no_read(env: LedgerEnvironment) -> None:
+def test_lease_of_a_new_key_needs_one_write_and_no_read(env: LedgerEnvironment) -> None:
     client = FaultyClient(env.dynamodb)  # it cannot read
     env.lease(NEW, env.function(client=client))
     assert client.transactions == 1
 
 
-def test_a_version_that_is_being_sent_has_to_wait_for_the_rest_of_its_lease(env: LedgerEnvironment) -> None:
+def test_leased_version_is_refused_until_its_lease_ends(env: LedgerEnvironment) -> None:
     env.lease(NEW, env.function("the other"))
     env.clock.now += 100
     with pytest.raises(LeaseHeld, match="is being sent by the other") as raised:
@@ -91,7 +91,7 @@ def test_a_version_that_is_being_sent_has_to_wait_for_the_rest_of_its_lease(env:
 
 
 @pytest.mark.parametrize(("first", "second"), [(OLD, NEW), (NEW, OLD)])
-def test_only_one_version_of_a_key_is_sent_at_a_time(
+def test_only_one_version_of_a_key_is_leased_at_a_time(
     env: LedgerEnvironment, first: ObjectRef, second: ObjectRef
 ) -> None:
     env.lease(first)
@@ -100,19 +100,21 @@ def test_only_one_version_of_a_key_is_sent_at_a_time(
     assert raised.value.retry_after == LEASE_SECONDS
 
 
-def test_versions_of_other_keys_and_buckets_are_sent_meanwhile(env: LedgerEnvironment) -> None:
+def test_other_keys_and_buckets_are_leased_meanwhile(env: LedgerEnvironment) -> None:
     env.lease(NEW)
-    env.lease(ref(key="in/b.csv"))
-    env.lease(ref(bucket="other"))
+    for other in (ref(key="in/b.csv"), ref(bucket="other")):
+        env.lease(other)
+        assert env.state(other) == "SENDING"
 
 
-def test_a_lease_is_free_at_the_moment_it_ends(env: LedgerEnvironment) -> None:
+@pytest.mark.parametrize("seconds", [0, 3600])
+def test_expired_lease_is_free(env: LedgerEnvironment, seconds: float) -> None:
     env.lease(NEW)
-    env.all_leases_expire()
+    env.clock.now += LEASE_SECONDS + seconds
     assert env.lease(NEW).attempt == 2
 
 
-STEPS_WITH_A_LEASE = pytest.mark.parametrize(
+EACH_STEP = pytest.mark.parametrize(
     "step",
     [
         lambda ledger, lease: ledger.commit(
@@ -128,7 +130,7 @@ STEPS_WITH_A_LEASE = pytest.mark.parametrize(
     ],
     ids=["commit", "note_names", "delivered", "checkpoint", "start_over", "record_outcome"],
 )
-QUIET_STEPS = pytest.mark.parametrize(
+EACH_RELEASING_STEP = pytest.mark.parametrize(
     "step",
     [
         lambda ledger, lease: ledger.release(lease, reason="late"),
@@ -139,59 +141,48 @@ QUIET_STEPS = pytest.mark.parametrize(
 
 
 @pytest.mark.parametrize("committed", [False, True], ids=["sending", "committing"])
-@STEPS_WITH_A_LEASE
-def test_who_has_lost_the_lease_changes_nothing(
+@pytest.mark.parametrize(
+    ("now_leased", "message"),
+    [(OLD, r"attempt 1 of f\) is lost"), (NEW, "is lost")],
+    ids=["same version", "newer version"],
+)
+@EACH_STEP
+def test_step_with_a_lost_lease_raises_and_changes_nothing(
     env: LedgerEnvironment,
     step: Callable[[Ledger, Lease], None],
     committed: bool,  # noqa: FBT001 - pytest names the argument
+    now_leased: ObjectRef,
+    message: str,
 ) -> None:
+    """The owner is the same: the attempt differs, or the version that the key item names."""
     ledger = env.function()
-    mine = env.lease(NEW, ledger)
+    lost = env.lease(OLD, ledger)
     if committed:
-        ledger.commit(mine, commit_of(mine))
+        ledger.commit(lost, commit_of(lost))
     env.all_leases_expire()
-    env.lease(NEW, ledger)  # by the same name: the attempt tells them apart
-    before = env.item(NEW), env.key_item(NEW)
-    with pytest.raises(LedgerError, match=r"attempt 1 of f\) is lost") as raised:
-        step(ledger, mine)
-    assert raised.value.disposition is Disposition.RETRY
-    assert (env.item(NEW), env.key_item(NEW)) == before
-
-
-@pytest.mark.parametrize("committed", [False, True], ids=["sending", "committing"])
-@STEPS_WITH_A_LEASE
-def test_who_has_lost_the_key_to_another_version_of_the_same_owner_changes_nothing(
-    env: LedgerEnvironment,
-    step: Callable[[Ledger, Lease], None],
-    committed: bool,  # noqa: FBT001 - pytest names the argument
-) -> None:
-    ledger = env.function()
-    mine = env.lease(OLD, ledger)
-    if committed:
-        ledger.commit(mine, commit_of(mine))
-    env.all_leases_expire()
-    env.lease(NEW, ledger)  # nothing in the old version's item has changed: only the key's tells
+    env.lease(now_leased, ledger)
     before = env.item(OLD), env.item(NEW), env.key_item(NEW)
-    with pytest.raises(LedgerError, match="is lost"):
-        step(ledger, mine)
+    with pytest.raises(LedgerError, match=message) as raised:
+        step(ledger, lost)
+    assert raised.value.disposition is Disposition.RETRY
     assert (env.item(OLD), env.item(NEW), env.key_item(NEW)) == before
 
 
 @pytest.mark.parametrize("then", [OLD, NEW], ids=["same version", "newer version"])
-@QUIET_STEPS
-def test_releasing_a_lost_lease_is_quiet_and_changes_nothing(
+@EACH_RELEASING_STEP
+def test_releasing_a_lost_lease_raises_no_error_and_changes_nothing(
     env: LedgerEnvironment, step: Callable[[Ledger, Lease], None], then: ObjectRef
 ) -> None:
     ledger = env.function()
-    mine = env.lease(OLD, ledger)
+    lost = env.lease(OLD, ledger)
     env.all_leases_expire()
     env.lease(then, ledger)
     before = env.item(OLD), env.item(then), env.key_item(then)
-    step(ledger, mine)
+    step(ledger, lost)
     assert (env.item(OLD), env.item(then), env.key_item(then)) == before
 
 
-def test_nobody_commits_after_the_end_of_the_lease(env: LedgerEnvironment) -> None:
+def test_expired_lease_cannot_commit(env: LedgerEnvironment) -> None:
     ledger = env.function()
     lease = env.lease(NEW, ledger)
     env.all_leases_expire()
@@ -200,25 +191,25 @@ def test_nobody_commits_after_the_end_of_the_lease(env: LedgerEnvironment) -> No
     assert env.state(NEW) == "SENDING"
 
 
-def test_nothing_is_delivered_that_was_not_committed(env: LedgerEnvironment) -> None:
+def test_delivery_without_a_commit_is_refused(env: LedgerEnvironment) -> None:
     ledger = env.function()
     lease = env.lease(NEW, ledger)
     with pytest.raises(LedgerError):
         ledger.delivered(lease, {})
 
 
-def test_who_loses_the_race_between_two_looks_waits(env: LedgerEnvironment) -> None:
-    env.deliver(OLD)  # so that the first look is not enough
-    client = FaultyClient(env.dynamodb, [None, lambda: void(env.lease(NEW, env.function("faster")))])
+def test_loser_of_a_race_for_the_lease_is_refused(env: LedgerEnvironment) -> None:
+    env.deliver(OLD)  # the first read is not enough then
+    client = FaultyClient(env.dynamodb, [None, lambda: ignore(env.lease(NEW, env.function("faster")))])
     with pytest.raises(LeaseHeld, match="by faster"):
         env.lease(NEW, env.function("slower", client))
 
 
-def void(_: object) -> None:
-    """A callback may return nothing."""
+def ignore(_: object) -> None:
+    """Drop the result: a callback returns None."""
 
 
-def test_a_crowd_at_one_item_is_an_error_and_not_an_endless_loop(env: LedgerEnvironment) -> None:
+def test_endless_contention_raises_a_retryable_error(env: LedgerEnvironment) -> None:
     env.deliver(OLD)
     revisions = itertools.count(99)
     client = FaultyClient(
@@ -229,10 +220,10 @@ def test_a_crowd_at_one_item_is_an_error_and_not_an_endless_loop(env: LedgerEnvi
     assert raised.value.disposition is Disposition.RETRY
 
 
-# Delivered, and in which order
+# Order of versions
 
 
-def test_a_delivered_version_is_never_leased_again(env: LedgerEnvironment) -> None:
+def test_delivered_version_is_never_leased_again(env: LedgerEnvironment) -> None:
     env.deliver(NEW)
     env.all_leases_expire()
     with pytest.raises(AlreadyDelivered, match="has been delivered before") as raised:
@@ -240,12 +231,12 @@ def test_a_delivered_version_is_never_leased_again(env: LedgerEnvironment) -> No
     assert raised.value.disposition is Disposition.DONE
 
 
-def test_a_delivered_version_gives_its_lease_back(env: LedgerEnvironment) -> None:
+def test_delivery_releases_the_lease(env: LedgerEnvironment) -> None:
     env.deliver(OLD)
     assert env.lease(NEW).attempt == 1
 
 
-def test_the_receipt_is_stored_as_it_was_given(env: LedgerEnvironment) -> None:
+def test_receipt_is_stored_unchanged(env: LedgerEnvironment) -> None:
     ledger = env.function()
     lease = env.lease(NEW, ledger)
     ledger.commit(lease, commit_of(lease))
@@ -264,7 +255,7 @@ def test_the_receipt_is_stored_as_it_was_given(env: LedgerEnvironment) -> None:
     }
 
 
-def test_a_receipt_of_what_dynamodb_does_not_know_is_refused(env: LedgerEnvironment) -> None:
+def test_receipt_of_an_unsupported_type_is_refused(env: LedgerEnvironment) -> None:
     ledger = env.function()
     lease = env.lease(NEW, ledger)
     ledger.commit(lease, commit_of(lease))
@@ -272,24 +263,24 @@ def test_a_receipt_of_what_dynamodb_does_not_know_is_refused(env: LedgerEnvironm
         ledger.delivered(lease, {"ref": NEW})
 
 
-def test_recording_a_delivery_twice_is_quiet(env: LedgerEnvironment) -> None:
+def test_recording_a_delivery_twice_keeps_the_first_receipt(env: LedgerEnvironment) -> None:
     ledger = env.function()
     lease = env.deliver(NEW)
     ledger.delivered(lease, {"bytes": 2})
     assert env.item(NEW)["receipt"]["M"]["bytes"] == {"N": "1"}
 
 
-def test_an_old_event_after_a_newer_version_is_superseded_and_recorded(env: LedgerEnvironment) -> None:
+def test_late_event_of_an_older_version_is_recorded_as_superseded(env: LedgerEnvironment) -> None:
     env.deliver(NEW)
     with pytest.raises(Superseded):
         env.lease(OLD)
     assert env.state(OLD) == "SUPERSEDED"
     assert [item["sk"]["S"] for item in env.with_status("SUPERSEDED")] == ["version#v0A"]
-    with pytest.raises(Superseded):  # and again, from the record
+    with pytest.raises(Superseded):  # again, from the recorded state
         env.lease(OLD)
 
 
-def test_a_newer_version_that_is_only_committing_supersedes_too(env: LedgerEnvironment) -> None:
+def test_committing_newer_version_supersedes_older_ones(env: LedgerEnvironment) -> None:
     ledger = env.function()
     lease = env.lease(NEW, ledger)
     ledger.commit(lease, commit_of(lease))
@@ -297,7 +288,7 @@ def test_a_newer_version_that_is_only_committing_supersedes_too(env: LedgerEnvir
         env.lease(OLD)
 
 
-def test_a_version_that_was_overtaken_in_the_middle_of_its_rename_is_recorded_as_possibly_there(
+def test_version_superseded_during_its_rename_is_recorded_as_possibly_published(
     env: LedgerEnvironment,
 ) -> None:
     ledger = env.function()
@@ -311,7 +302,7 @@ def test_a_version_that_was_overtaken_in_the_middle_of_its_rename_is_recorded_as
     assert "may have had the final name before" in env.item(OLD)["reason"]["S"]
 
 
-def test_a_newer_version_that_only_sends_does_not(env: LedgerEnvironment) -> None:
+def test_sending_newer_version_does_not_supersede_older_ones(env: LedgerEnvironment) -> None:
     env.lease(NEW)
     env.all_leases_expire()
     assert env.lease(OLD).ref == OLD
@@ -321,49 +312,48 @@ def test_a_newer_version_that_only_sends_does_not(env: LedgerEnvironment) -> Non
     ("older", "newer"),
     [("0A", "0A1"), ("0A1", "0B"), ("0055AED6DCD90281E5", "0055AED6DCD90281E6"), ("0a", "0B")],
 )
-def test_sequencers_are_compared_as_if_padded_on_the_right(
-    env: LedgerEnvironment, older: str, newer: str
-) -> None:
+def test_sequencers_are_compared_padded_on_the_right(env: LedgerEnvironment, older: str, newer: str) -> None:
     env.deliver(ref(newer))
     with pytest.raises(Superseded):
         env.lease(ref(older))
 
 
-def test_a_padded_sequencer_is_the_same_one(env: LedgerEnvironment) -> None:
+def test_padded_sequencer_equals_the_unpadded_one(env: LedgerEnvironment) -> None:
     env.deliver(ref("0A0"))
     assert env.lease(ref("0A")).attempt == 1
 
 
 @pytest.mark.parametrize(("first", "second"), [("0B", None), (None, "0A")])
-def test_without_both_sequencers_there_is_no_order(
+def test_versions_without_sequencers_have_no_order(
     env: LedgerEnvironment, first: str | None, second: str | None
 ) -> None:
     env.deliver(ref(first))
     env.deliver(ref(second))
+    assert [env.state(ref(sequencer)) for sequencer in (first, second)] == ["DELIVERED"] * 2
 
 
-def test_a_version_without_a_sequencer_does_not_undo_the_order_of_the_others(env: LedgerEnvironment) -> None:
+def test_version_without_a_sequencer_does_not_change_the_order_of_others(env: LedgerEnvironment) -> None:
     env.deliver(NEW)
     env.deliver(ref(None))
     with pytest.raises(Superseded):
         env.lease(OLD)
 
 
-def test_who_was_overtaken_after_his_lease_does_not_commit_and_is_recorded(env: LedgerEnvironment) -> None:
+def test_superseded_lease_cannot_commit_and_is_recorded(env: LedgerEnvironment) -> None:
     ledger = env.function()
     late = env.lease(OLD, ledger)
     env.all_leases_expire()
     env.deliver(NEW)
-    with pytest.raises(Superseded):  # a clock that is behind does not help him
+    with pytest.raises(Superseded):  # a late clock makes no difference
         ledger.commit(dataclasses.replace(late, until=late.until + 9999), commit_of(late))
     assert env.state(OLD) == "SUPERSEDED"
 
 
-# Which version it is
+# Identity of versions
 
 
 @pytest.mark.parametrize("version_id", [None, "null"], ids=["unversioned", "suspended"])
-def test_where_puts_share_a_version_id_the_sequencer_tells_them_apart(
+def test_sequencer_distinguishes_puts_with_the_same_version_id(
     env: LedgerEnvironment, version_id: str | None
 ) -> None:
     env.deliver(ref("0A", version_id=version_id))
@@ -372,22 +362,23 @@ def test_where_puts_share_a_version_id_the_sequencer_tells_them_apart(
         env.lease(ref("0B", version_id=version_id))
 
 
-def test_an_event_by_way_of_eventbridge_is_the_same_version(env: LedgerEnvironment) -> None:
+def test_eventbridge_event_is_the_same_version(env: LedgerEnvironment) -> None:
     env.deliver(ref("0ABC", version_id=None))
     with pytest.raises(AlreadyDelivered):
         env.lease(ref("0abc", version_id=None))
 
 
-def test_content_that_was_put_back_is_sent_when_nothing_tells_the_puts_apart(env: LedgerEnvironment) -> None:
-    env.deliver(ref(None, version_id=None, etag="1"))
-    env.deliver(ref(None, version_id=None, etag="2"))
-    env.deliver(ref(None, version_id=None, etag="1"))
+def test_earlier_content_is_sent_again_when_puts_cannot_be_distinguished(env: LedgerEnvironment) -> None:
+    for etag in ("1", "2", "1"):
+        version = ref(None, version_id=None, etag=etag)
+        env.deliver(version)
+        assert env.state(version) == "DELIVERED"
 
 
 # Recovery
 
 
-def test_a_dead_attempt_leaves_its_name_to_the_next(env: LedgerEnvironment) -> None:
+def test_next_attempt_knows_the_temporary_name_of_a_dead_one(env: LedgerEnvironment) -> None:
     dead = env.lease(NEW)
     env.all_leases_expire()
     lease = env.lease(NEW)
@@ -396,7 +387,7 @@ def test_a_dead_attempt_leaves_its_name_to_the_next(env: LedgerEnvironment) -> N
     assert (lease.checkpoint, lease.commit) == (None, None)
 
 
-def test_an_interrupted_commit_is_recovered_as_one_each_time(env: LedgerEnvironment) -> None:
+def test_interrupted_commit_is_recovered_by_every_later_attempt(env: LedgerEnvironment) -> None:
     ledger = env.function()
     first = env.lease(NEW, ledger)
     ledger.commit(first, commit_of(first))
@@ -411,19 +402,19 @@ def test_an_interrupted_commit_is_recovered_as_one_each_time(env: LedgerEnvironm
         assert set(lease.names) == {first.temporary}
 
 
-def test_a_recovered_commit_ends_as_delivered(env: LedgerEnvironment) -> None:
+def test_recovered_commit_ends_as_delivered(env: LedgerEnvironment) -> None:
     ledger = env.function()
     lease = env.lease(NEW, ledger)
     ledger.commit(lease, commit_of(lease))
     env.all_leases_expire()
     lease = env.lease(NEW, ledger)
-    ledger.commit(lease, commit_of(lease))  # it may, it need not
+    ledger.commit(lease, commit_of(lease))  # allowed, but not required
     ledger.delivered(lease, {})
     assert env.state(NEW) == "DELIVERED"
     assert "commit" not in env.item(NEW)
 
 
-def test_a_commit_survives_the_ledger_with_all_that_is_needed_to_judge_it(env: LedgerEnvironment) -> None:
+def test_commit_is_read_back_with_all_fields(env: LedgerEnvironment) -> None:
     ledger = env.function()
     lease = env.lease(NEW, ledger)
     server = ServerIdentity(host="other.example", port=2222, user="them", host_key="SHA256:two")
@@ -435,7 +426,7 @@ def test_a_commit_survives_the_ledger_with_all_that_is_needed_to_judge_it(env: L
 
 
 @pytest.mark.parametrize("unanswered", [False, True], ids=["refused", "not answered"])
-def test_a_file_without_its_final_name_is_staged_with_what_is_known_of_the_rename(
+def test_file_is_staged_with_the_outcome_of_its_rename(
     env: LedgerEnvironment,
     unanswered: bool,  # noqa: FBT001 - pytest names the argument
 ) -> None:
@@ -451,7 +442,7 @@ def test_a_file_without_its_final_name_is_staged_with_what_is_known_of_the_renam
     assert len(env.with_status("IN_FLIGHT")) == 1
 
 
-def test_the_next_rename_of_a_staged_file_is_unanswered_until_it_is_answered(env: LedgerEnvironment) -> None:
+def test_second_rename_of_a_staged_file_counts_as_unanswered(env: LedgerEnvironment) -> None:
     ledger = env.function()
     lease = env.lease(NEW, ledger)
     ledger.commit(lease, commit_of(lease))
@@ -464,7 +455,7 @@ def test_the_next_rename_of_a_staged_file_is_unanswered_until_it_is_answered(env
     assert env.lease(NEW).commit == commit_of(lease, rename_unanswered=True)
 
 
-def test_a_changed_directory_takes_effect_after_a_commit_that_was_dead_lettered(
+def test_changed_directory_applies_after_a_dead_lettered_commit(
     env: LedgerEnvironment,
 ) -> None:
     ledger = env.function()
@@ -477,7 +468,7 @@ def test_a_changed_directory_takes_effect_after_a_commit_that_was_dead_lettered(
     assert (again.remote_path, again.commit.remote_path) == ("now/a", "then/a")
 
 
-def test_a_release_keeps_a_commit_as_unanswered_as_it_is(env: LedgerEnvironment) -> None:
+def test_release_keeps_an_unanswered_commit(env: LedgerEnvironment) -> None:
     ledger = env.function()
     lease = env.lease(NEW, ledger)
     ledger.commit(lease, commit_of(lease))
@@ -486,7 +477,7 @@ def test_a_release_keeps_a_commit_as_unanswered_as_it_is(env: LedgerEnvironment)
     assert env.state(NEW) == "COMMITTING"
 
 
-def test_a_late_receipt_after_another_has_recorded_one_is_quiet(env: LedgerEnvironment) -> None:
+def test_late_receipt_does_not_replace_an_earlier_one(env: LedgerEnvironment) -> None:
     ledger = env.function()
     slow = env.lease(NEW, ledger)
     ledger.commit(slow, commit_of(slow))
@@ -496,7 +487,7 @@ def test_a_late_receipt_after_another_has_recorded_one_is_quiet(env: LedgerEnvir
     assert env.item(NEW)["receipt"]["M"]["by"] == {"S": "the second"}
 
 
-def test_the_next_invocation_resumes_at_the_checkpoint(env: LedgerEnvironment) -> None:
+def test_next_invocation_resumes_at_the_checkpoint(env: LedgerEnvironment) -> None:
     ledger = env.function()
     lease = env.lease(NEW, ledger)
     ledger.checkpoint(lease, checkpoint_of(lease))
@@ -506,7 +497,7 @@ def test_the_next_invocation_resumes_at_the_checkpoint(env: LedgerEnvironment) -
 
 
 @pytest.mark.parametrize("end", ["crash", "release"])
-def test_a_checkpoint_outlives_an_attempt_that_resumed_there(env: LedgerEnvironment, end: str) -> None:
+def test_checkpoint_survives_a_resumed_attempt(env: LedgerEnvironment, end: str) -> None:
     ledger = env.function()
     lease = env.lease(NEW, ledger)
     ledger.checkpoint(lease, checkpoint_of(lease))
@@ -518,7 +509,7 @@ def test_a_checkpoint_outlives_an_attempt_that_resumed_there(env: LedgerEnvironm
     assert (again.checkpoint, set(again.names)) == (checkpoint_of(lease), {lease.temporary})
 
 
-def test_a_checkpoint_towards_another_final_name_is_not_resumed(env: LedgerEnvironment) -> None:
+def test_checkpoint_of_another_final_name_is_not_resumed(env: LedgerEnvironment) -> None:
     ledger = env.function()
     lease = env.lease(NEW, ledger, remote_path="then/a", temporary="then/.t")
     ledger.checkpoint(lease, checkpoint_of(lease))
@@ -529,7 +520,7 @@ def test_a_checkpoint_towards_another_final_name_is_not_resumed(env: LedgerEnvir
     assert env.lease(NEW, remote_path="now/a").checkpoint is None
 
 
-def test_a_released_version_can_be_leased_at_once_and_says_why_it_failed(env: LedgerEnvironment) -> None:
+def test_released_version_can_be_leased_at_once_and_has_the_reason(env: LedgerEnvironment) -> None:
     ledger = env.function()
     lease = env.lease(NEW, ledger)
     ledger.release(lease, reason="The connection was cut.")
@@ -539,7 +530,7 @@ def test_a_released_version_can_be_leased_at_once_and_says_why_it_failed(env: Le
 
 
 @pytest.mark.parametrize("before", ["checkpoint", "commit"])
-def test_starting_over_is_known_before_the_first_byte(env: LedgerEnvironment, before: str) -> None:
+def test_restart_is_recorded_before_the_first_byte(env: LedgerEnvironment, before: str) -> None:
     ledger = env.function()
     lease = env.lease(NEW, ledger)
     if before == "commit":
@@ -550,16 +541,16 @@ def test_starting_over_is_known_before_the_first_byte(env: LedgerEnvironment, be
     fresh = ledger.start_over(lease, temporary="out/.fresh")
     assert (fresh.temporary, fresh.checkpoint, fresh.commit) == ("out/.fresh", None, None)
     assert env.names(NEW) == {lease.temporary, "out/.fresh"}
-    env.all_leases_expire()  # and the one who did so dies
+    env.all_leases_expire()  # the attempt that restarted dies
     again = env.lease(NEW)
     assert (again.checkpoint, again.commit) == (None, None)
     assert set(again.names) == {lease.temporary, "out/.fresh", again.temporary}
 
 
-# Ends without a delivery
+# Terminal states without a delivery
 
 
-def test_a_failure_is_recorded_and_can_be_redriven(env: LedgerEnvironment) -> None:
+def test_failure_is_recorded_and_can_be_redriven(env: LedgerEnvironment) -> None:
     ledger = env.function()
     lease = env.lease(NEW, ledger)
     ledger.record_outcome(NEW, state="FAILED", reason="No permission.", hint="Ask.", lease=lease)
@@ -571,7 +562,7 @@ def test_a_failure_is_recorded_and_can_be_redriven(env: LedgerEnvironment) -> No
     assert env.with_status("FAILED") == []
 
 
-def test_a_failure_with_a_lease_forgets_what_is_at_the_partner(env: LedgerEnvironment) -> None:
+def test_failure_with_a_lease_drops_the_commit(env: LedgerEnvironment) -> None:
     ledger = env.function()
     lease = env.lease(NEW, ledger)
     ledger.commit(lease, commit_of(lease))
@@ -581,7 +572,7 @@ def test_a_failure_with_a_lease_forgets_what_is_at_the_partner(env: LedgerEnviro
 
 
 @pytest.mark.parametrize("unanswered", [False, True], ids=["refused", "not answered"])
-def test_a_failure_without_a_lease_keeps_the_commit(
+def test_failure_without_a_lease_keeps_the_commit(
     env: LedgerEnvironment,
     unanswered: bool,  # noqa: FBT001 - pytest names the argument
 ) -> None:
@@ -597,27 +588,27 @@ def test_a_failure_without_a_lease_keeps_the_commit(
 
 
 def unknown(env: LedgerEnvironment) -> Commit:
-    """A version of which nobody knows whether it was delivered."""
+    """Record a version of unknown outcome; return its commit."""
     ledger = env.function()
     lease = env.lease(NEW, ledger)
     commit = commit_of(lease)
     ledger.commit(lease, commit)
     ledger.stage(lease, commit, reason="not answered")
-    ledger.record_outcome(NEW, state="UNKNOWN", reason="Nobody knows.", hint="Ask the partner.")
+    ledger.record_outcome(NEW, state="UNKNOWN", reason="Not answered.", hint="Ask the partner.")
     return commit
 
 
-def test_a_version_of_unknown_outcome_is_not_sent_again_for_a_duplicate_event(env: LedgerEnvironment) -> None:
+def test_duplicate_event_of_an_unknown_outcome_is_not_sent_again(env: LedgerEnvironment) -> None:
     unknown(env)
     before = env.item(NEW), env.key_item(NEW)
-    with pytest.raises(OutcomeUnknown, match="Nobody knows") as raised:
+    with pytest.raises(OutcomeUnknown, match="Not answered") as raised:
         env.lease(NEW)
-    assert (raised.value.reason, raised.value.hint) == ("Nobody knows.", "Ask the partner.")
+    assert (raised.value.reason, raised.value.hint) == ("Not answered.", "Ask the partner.")
     assert (env.item(NEW), env.key_item(NEW)) == before
     assert [item["sk"]["S"] for item in env.with_status("UNKNOWN")] == ["version#v0B"]
 
 
-def test_a_version_of_unknown_outcome_is_sent_again_after_a_redrive(
+def test_redrive_of_an_unknown_outcome_is_sent_again(
     env: LedgerEnvironment,
 ) -> None:
     commit = unknown(env)
@@ -626,12 +617,12 @@ def test_a_version_of_unknown_outcome_is_sent_again_after_a_redrive(
     assert again.temporary != commit.temporary
     entry = again.names.get(commit.temporary)
     assert entry is not None
-    assert entry.rename_pending, "a process that hangs may still rename it"
+    assert entry.rename_pending, "a hanging server process may still rename it"
     env.all_leases_expire()
-    assert env.lease(NEW).commit is None, "it is forgotten, not only passed over"
+    assert env.lease(NEW).commit is None, "it is deleted, not only ignored"
 
 
-def test_a_version_of_unknown_outcome_does_not_keep_a_newer_one_from_being_sent(
+def test_unknown_outcome_does_not_block_a_newer_version(
     env: LedgerEnvironment,
 ) -> None:
     unknown(env)
@@ -639,7 +630,7 @@ def test_a_version_of_unknown_outcome_does_not_keep_a_newer_one_from_being_sent(
     assert newer.has_history
 
 
-def test_a_version_of_unknown_outcome_that_was_overtaken_is_not_sent_on_any_request(
+def test_redrive_of_a_superseded_unknown_outcome_is_not_sent(
     env: LedgerEnvironment,
 ) -> None:
     unknown(env)
@@ -650,7 +641,7 @@ def test_a_version_of_unknown_outcome_that_was_overtaken_is_not_sent_on_any_requ
 
 
 @pytest.mark.parametrize("end", ["DELIVERED", "GONE"])
-def test_a_request_to_send_again_does_not_undo_another_end(env: LedgerEnvironment, end: str) -> None:
+def test_redrive_does_not_change_another_terminal_state(env: LedgerEnvironment, end: str) -> None:
     if end == "DELIVERED":
         env.deliver(NEW)
     else:
@@ -659,12 +650,12 @@ def test_a_request_to_send_again_does_not_undo_another_end(env: LedgerEnvironmen
         env.lease(dataclasses.replace(NEW, resend=True))
 
 
-def test_who_sends_a_message_again_sends_the_same_version() -> None:
+def test_redriven_ref_equals_the_original() -> None:
     again = dataclasses.replace(NEW, resend=True)
     assert (again, hash(again)) == (NEW, hash(NEW))
 
 
-def test_a_version_nobody_ever_leased_can_fail(env: LedgerEnvironment) -> None:
+def test_failure_of_a_version_that_was_never_leased_is_recorded(env: LedgerEnvironment) -> None:
     env.function().record_outcome(NEW, state="FAILED", reason="first", hint="h")
     env.function().record_outcome(NEW, state="FAILED", reason="second", hint="h")
     assert env.item(NEW)["reason"] == {"S": "second"}
@@ -673,7 +664,7 @@ def test_a_version_nobody_ever_leased_can_fail(env: LedgerEnvironment) -> None:
 
 @pytest.mark.parametrize(("state", "error"), [("GONE", AlreadyGone), ("SUPERSEDED", Superseded)])
 @pytest.mark.parametrize("leased", [True, False])
-def test_a_version_that_ended_for_good_is_not_leased_again(
+def test_version_in_a_terminal_state_is_not_leased_again(
     env: LedgerEnvironment,
     state: TerminalState,
     error: type[NothingToSend],
@@ -685,27 +676,27 @@ def test_a_version_that_ended_for_good_is_not_leased_again(
     with pytest.raises(error):
         env.lease(NEW)
     assert len(env.with_status(state)) == 1
-    env.lease(ref("0C"))  # and the key is free
+    env.lease(ref("0C"))  # the key is free
 
 
-def test_a_delivery_is_not_overwritten_by_a_failure(env: LedgerEnvironment) -> None:
+def test_failure_does_not_overwrite_a_delivery(env: LedgerEnvironment) -> None:
     env.deliver(NEW)
     with pytest.raises(AlreadyDelivered):
         env.function().record_outcome(NEW, state="FAILED", reason="r", hint="h")
     assert env.state(NEW) == "DELIVERED"
 
 
-def test_a_version_in_flight_gets_no_outcome_from_others(env: LedgerEnvironment) -> None:
+def test_failure_without_a_lease_does_not_change_a_leased_version(env: LedgerEnvironment) -> None:
     env.lease(NEW)
     with pytest.raises(LeaseHeld):
         env.function().record_outcome(NEW, state="FAILED", reason="r", hint="h")
     assert env.state(NEW) == "SENDING"
 
 
-# What people find
+# The status index
 
 
-def test_the_index_knows_what_is_in_flight_since_when_and_what_was_delivered_on_which_day(
+def test_status_index_lists_versions_in_flight_and_deliveries_by_day(
     env: LedgerEnvironment,
 ) -> None:
     ledger = env.function()
@@ -721,7 +712,7 @@ def test_the_index_knows_what_is_in_flight_since_when_and_what_was_delivered_on_
     assert item["first_seen"] == {"S": f"{DAY}T00:00:00.000000Z"}
 
 
-def test_a_version_is_in_flight_since_its_first_attempt(env: LedgerEnvironment) -> None:
+def test_status_index_dates_a_version_in_flight_from_its_first_attempt(env: LedgerEnvironment) -> None:
     env.lease(NEW)
     env.all_leases_expire()
     env.lease(NEW)
@@ -729,14 +720,14 @@ def test_a_version_is_in_flight_since_its_first_attempt(env: LedgerEnvironment) 
     assert item["status_at"] == {"S": f"{DAY}T00:00:00.000000Z"}
 
 
-def test_every_item_expires_some_time_after_it_was_last_touched(env: LedgerEnvironment) -> None:
+def test_items_expire_a_fixed_time_after_their_last_change(env: LedgerEnvironment) -> None:
     env.clock.now += 10
     env.deliver(NEW)
     expected = {"N": str(int(START) + 10 + RECEIPTS_FOR)}
     assert (env.item(NEW)["expires"], env.key_item(NEW)["expires"]) == (expected, expected)
 
 
-def test_a_delivered_item_holds_no_lease(env: LedgerEnvironment) -> None:
+def test_delivered_item_has_no_lease_attributes(env: LedgerEnvironment) -> None:
     env.deliver(NEW)
     assert set(env.item(NEW)) == {
         "pk", "sk", "state", "attempts", "remote_path", "receipt", "first_seen", "status", "status_at",
@@ -746,7 +737,7 @@ def test_a_delivered_item_holds_no_lease(env: LedgerEnvironment) -> None:
     assert set(env.key_item(NEW)) == kept
 
 
-# When the table fails
+# Errors of the table
 
 
 class Step:
@@ -792,7 +783,7 @@ STEPS = ["acquire", "commit", "delivered", "release", "record_outcome"]
     ],
     ids=["no table", "denied", "throttled", "invalid", "no network"],
 )
-def test_a_table_that_cannot_be_used_is_explained_and_the_message_kept(
+def test_table_error_is_explained_and_retryable(
     env: LedgerEnvironment, name: str, error: Exception, reason: str, hint: str
 ) -> None:
     step = Step(env, name)
@@ -803,7 +794,7 @@ def test_a_table_that_cannot_be_used_is_explained_and_the_message_kept(
     assert raised.value.disposition is Disposition.RETRY
 
 
-def test_a_table_that_is_not_there_is_recognised_for_real(env: LedgerEnvironment) -> None:
+def test_missing_table_is_recognised(env: LedgerEnvironment) -> None:
     ledger = NamedLedger("f", env.dynamodb, "other", receipts_for_seconds=1)
     with pytest.raises(LedgerError, match="'other' does not exist"):
         env.lease(NEW, ledger)
@@ -814,7 +805,7 @@ BUSY = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded
 
 @pytest.mark.parametrize("name", STEPS)
 @pytest.mark.parametrize("reason", BUSY)
-def test_a_write_that_met_others_is_repeated(env: LedgerEnvironment, name: str, reason: str) -> None:
+def test_conflicting_write_is_retried(env: LedgerEnvironment, name: str, reason: str) -> None:
     step = Step(env, name)
     step.client.faults = [raising(refused("TransactionCanceledException", "None", reason))] * 4
     step.run()
@@ -822,14 +813,14 @@ def test_a_write_that_met_others_is_repeated(env: LedgerEnvironment, name: str, 
     assert all(0 <= pause <= 0.4 for pause in env.pauses)
 
 
-def test_a_condition_that_failed_is_decided_at_once_whatever_else_was_met(env: LedgerEnvironment) -> None:
-    met = refused("TransactionCanceledException", "ConditionalCheckFailed", "TransactionConflict")
-    client = FaultyClient(env.dynamodb, [raising(met)])
+def test_failed_condition_is_not_retried(env: LedgerEnvironment) -> None:
+    conflict = refused("TransactionCanceledException", "ConditionalCheckFailed", "TransactionConflict")
+    client = FaultyClient(env.dynamodb, [raising(conflict)])
     assert env.lease(NEW, env.function(client=client)).attempt == 1
     assert env.pauses == []
 
 
-def test_a_write_that_meets_others_for_ever_is_given_up_with_the_message_kept(env: LedgerEnvironment) -> None:
+def test_persistent_write_conflict_raises_a_retryable_error(env: LedgerEnvironment) -> None:
     busy = raising(refused("TransactionCanceledException", "None", "TransactionConflict"))
     client = FaultyClient(env.dynamodb, [busy] * 99)
     with pytest.raises(LedgerError, match=r"too busy \(TransactionConflict\)") as raised:
@@ -838,7 +829,7 @@ def test_a_write_that_meets_others_for_ever_is_given_up_with_the_message_kept(en
     assert client.transactions == 5
 
 
-def test_a_commit_whose_answer_was_lost_is_recovered_as_one(env: LedgerEnvironment) -> None:
+def test_commit_without_a_response_is_recovered(env: LedgerEnvironment) -> None:
     client = FaultyClient(env.dynamodb)
     ledger = env.function(client=client)
     lease = env.lease(NEW, ledger)
@@ -876,7 +867,7 @@ def test_a_commit_whose_answer_was_lost_is_recovered_as_one(env: LedgerEnvironme
         ("checkpoint", {"M": {"temporary": {"S": "t"}, "offset": {"S": "5"}}}),
     ],
 )
-def test_a_corrupt_version_is_dead_lettered_with_its_name_and_left_alone(
+def test_corrupt_version_item_is_named_and_not_changed(
     env: LedgerEnvironment, name: str, value: dict[str, Any] | None
 ) -> None:
     env.lease(NEW)
@@ -911,7 +902,7 @@ NAME: dict[str, Any] = {
         ("temporaries", {"M": {"t": {"M": {**NAME, "rename_pending": {"S": "no"}}}}}),
     ],
 )
-def test_a_corrupt_key_is_dead_lettered_with_its_name_and_left_alone(
+def test_corrupt_key_item_is_named_and_not_changed(
     env: LedgerEnvironment, name: str, value: dict[str, Any] | None
 ) -> None:
     env.lease(NEW)
@@ -925,7 +916,7 @@ def test_a_corrupt_key_is_dead_lettered_with_its_name_and_left_alone(
 
 
 @pytest.mark.parametrize("state", ["STAGED", "COMMITTING"])
-def test_a_complete_file_that_nothing_is_known_of_is_corrupt(env: LedgerEnvironment, state: str) -> None:
+def test_staged_item_without_a_commit_is_corrupt(env: LedgerEnvironment, state: str) -> None:
     ledger = env.function()
     lease = env.lease(NEW, ledger)
     ledger.commit(lease, commit_of(lease))
@@ -937,7 +928,7 @@ def test_a_complete_file_that_nothing_is_known_of_is_corrupt(env: LedgerEnvironm
 
 
 @pytest.mark.parametrize("field", ["temporary", "remote_path", "size", "host", "port", "user", "host_key"])
-def test_a_commit_that_lacks_a_field_is_corrupt(env: LedgerEnvironment, field: str) -> None:
+def test_commit_with_a_missing_field_is_corrupt(env: LedgerEnvironment, field: str) -> None:
     ledger = env.function()
     lease = env.lease(NEW, ledger)
     ledger.commit(lease, commit_of(lease))
@@ -948,7 +939,7 @@ def test_a_commit_that_lacks_a_field_is_corrupt(env: LedgerEnvironment, field: s
         env.lease(NEW)
 
 
-def test_an_item_deleted_by_a_person_starts_the_version_from_the_beginning(env: LedgerEnvironment) -> None:
+def test_deleted_items_start_the_version_from_the_beginning(env: LedgerEnvironment) -> None:
     lease = env.lease(NEW)
     for sk in ("version#v0B", KEY):
         env.delete(NEW, sk)
@@ -960,7 +951,7 @@ def test_an_item_deleted_by_a_person_starts_the_version_from_the_beginning(env: 
 # Without a ledger
 
 
-def test_the_plain_sender_always_leases_and_remembers_nothing() -> None:
+def test_no_ledger_always_leases_and_keeps_nothing() -> None:
     ledger: Ledger = NoLedger()
     for _ in range(2):
         lease = ledger.acquire(NEW, owner="f", remote_path="p", temporary="t", until=1.0)
@@ -974,7 +965,7 @@ def test_the_plain_sender_always_leases_and_remembers_nothing() -> None:
     assert ledger.start_over(lease, temporary="u").temporary == "u"
 
 
-def test_the_plain_sender_refuses_what_takes_longer_than_an_invocation() -> None:
+def test_no_ledger_refuses_a_checkpoint() -> None:
     ledger = NoLedger()
     lease = ledger.acquire(NEW, owner="f", remote_path="p", temporary="t", until=1.0)
     with pytest.raises(LedgerError, match="takes longer than one invocation") as raised:
@@ -982,6 +973,6 @@ def test_the_plain_sender_refuses_what_takes_longer_than_an_invocation() -> None
     assert raised.value.disposition is Disposition.PERMANENT
 
 
-def test_the_ledger_costs_no_import_of_boto3() -> None:
+def test_ledger_does_not_import_boto3() -> None:
     code = "import sys, s3_to_sftp.state.dynamodb_ledger; sys.exit('boto3' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

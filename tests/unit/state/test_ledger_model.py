@@ -1,9 +1,9 @@
-"""However functions interleave, die, and hear of objects twice and in any order: "delivered" is never wrong.
+"""Functions interleave, die, and receive duplicate events in any order: "delivered" is never wrong.
 
-Hypothesis plays functions that send four versions of one key with the product's own code, to partners whose
-disk is a dictionary. Before any request and any write of the ledger a fault may strike: the function dies, an
-answer is lost, a RENAME hangs and happens later, the partner tidies up, loses power, refuses, is exchanged.
-The machine knows the truth, and compares after each step.
+Hypothesis runs functions that send four versions of one key with the product's own code, to servers whose
+disk is a dictionary. Before any request and any write of the ledger a fault may occur: the function dies, a
+response is lost, a RENAME hangs and happens later, the server deletes files, loses power, refuses, is
+replaced. The state machine knows the truth and compares the ledger with it after each step.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ from tests.support.model_partner import (
 
 T = TypeVar("T")
 
-# Two are small, of two the size is not known: those take the way of large objects. The last has no order.
+# Two are small, two have no known size and are sent like large objects. The last has no order.
 VERSIONS = [
     ref("0A", etag=None, size=4),
     ref("0A1", etag=None),
@@ -77,17 +77,18 @@ CONTENTS = {version: bytes([number]) * 4 for number, version in enumerate(VERSIO
 DIRECTORIES = ("inbox", "outbox")
 
 EXAMPLES = int(os.environ.get("LEDGER_MODEL_EXAMPLES", "150"))
-"""A soak takes more, and others each time."""
+"""A soak test sets a higher number, which also makes the examples random."""
 
 FAULTS = (
-    "dies", "time is over", "time is short", "another function", "write is lost", "answer is lost",
-    "hangs", "hangs", "is refused", "is denied", "power", "tidies up", "collects", "wakes up", "exchanged",
+    "dies", "timeout", "deadline near", "another function", "write is lost", "answer is lost",
+    "hangs", "hangs", "is refused", "is denied", "power loss",
+    "deletes files", "collects files", "delayed rename", "replaced",
 )  # fmt: skip
 FAULTS_OF_A_RUN = st.dictionaries(st.integers(0, 16), st.sampled_from(FAULTS), max_size=3)
 
 
 class MemoryTable(Table):
-    """The table without DynamoDB: a hundred times faster, and the same to the rules of the ledger."""
+    """The table without DynamoDB: a hundred times faster, with the same semantics for the ledger."""
 
     def __init__(self) -> None:
         super().__init__(None, TABLE, kept_for_seconds=0, clock=lambda: 0)
@@ -126,11 +127,11 @@ def _place(item: dict[str, Any], path: Path) -> tuple[dict[str, Any], str]:
 
 
 class Killed(BaseException):
-    """Lambda has ended the function."""
+    """Lambda has killed the function."""
 
 
 class UnreliableTable(Table):
-    """Another table; every write passes a gate."""
+    """Passes every write to another table through a gate."""
 
     def __init__(self, table: Table) -> None:
         super().__init__(None, TABLE, kept_for_seconds=0, clock=lambda: 0)
@@ -143,7 +144,7 @@ class UnreliableTable(Table):
 
 
 class VersionedS3(MemoryS3):
-    """Every version of the one key."""
+    """All versions of the one key."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -156,7 +157,7 @@ class VersionedS3(MemoryS3):
 
 
 class Run:
-    """One invocation, and what happens to it: faults by the number of the step that they strike."""
+    """One invocation and its faults, by the number of the step in which they occur."""
 
     def __init__(self, world: DeliveryModel, version: ObjectRef, faults: dict[int, str]) -> None:
         self._world = world
@@ -166,29 +167,29 @@ class Run:
         self._is_cut = False
         self.seconds = LEASE_SECONDS
         self.ledger, table = world.function()
-        table.gate = lambda write: self.pass_("ledger", write, lambda: None)
+        table.gate = lambda write: self.intercept("ledger", write, lambda: None)
 
     def deliver(self) -> Receipt | Exception:
         world = self._world
         deadline = Deadline(lambda: self.seconds, clock=world.clock)
-        partner = ModelPartner(world.server, self._version, self.pass_)
-        delivery = world.delivery(partner, self.ledger)
+        client = ModelPartner(world.server, self._version, self.intercept)
+        delivery = world.delivery(client, self.ledger)
         ((_, outcome),) = deliver_all(delivery, [self._version], Invocation(deadline))
         if isinstance(outcome, DeliveryError) and outcome.disposition is Disposition.PERMANENT:
             error = outcome
             return _outcome_of(lambda: delivery.give_up(self._version, error)) or error
         return outcome
 
-    def pass_(self, what: str, work: Callable[[], T], hang: Callable[[], None]) -> T:
-        """Carry out a request, or a write of the ledger, unless a fault strikes."""
+    def intercept(self, what: str, work: Callable[[], T], hang: Callable[[], None]) -> T:
+        """Run a request, or a write of the ledger, unless a fault occurs."""
         step = next(self._steps)
         fault = self._faults.pop(step, "")
-        if fault == "hangs" and what != "rename":  # it is RENAMEs that hang, and come back
+        if fault == "hangs" and what != "rename":  # only a RENAME hangs and happens later
             self._faults.setdefault(step + 1, fault)
             fault = ""
-        self._strike(fault)
+        self._inject(fault)
         lost: Exception = ConnectionLost("Cut.", hint="")
-        self._is_cut |= fault in ("power", "exchanged")
+        self._is_cut |= fault in ("power loss", "replaced")
         if what == "ledger":
             lost = LedgerError("No answer.", hint="")
         elif self._is_cut:
@@ -209,27 +210,27 @@ class Run:
             raise lost
         return result
 
-    def _strike(self, fault: str) -> None:
+    def _inject(self, fault: str) -> None:
         world = self._world
         match fault:
             case "dies":
                 raise Killed
-            case "time is over":
+            case "timeout":
                 world.clock.now += LEASE_SECONDS + 2
                 raise Killed
-            case "time is short":
+            case "deadline near":
                 self.seconds = 0
             case "another function":
-                world.another_function_hears()
-            case "power":
+                world.another_function_tries()
+            case "power loss":
                 world.server.loses_power()
-            case "tidies up":
+            case "deletes files":
                 world.server.tidies_up()
-            case "collects":
+            case "collects files":
                 world.server.collects()
-            case "wakes up":
+            case "delayed rename":
                 world.server.wakes_up()
-            case "exchanged":
+            case "replaced":
                 world.server.is_exchanged()
 
 
@@ -242,7 +243,7 @@ def _outcome_of(step: Callable[[], None]) -> Exception | None:
 
 
 class DeliveryModel(RuleBasedStateMachine):
-    """Functions, a ledger, two servers, and people who do what they are told."""
+    """Functions, a ledger, two servers, and operators."""
 
     def __init__(self, table: Table, items: Callable[[], dict[tuple[str, str], Item]]) -> None:
         super().__init__()
@@ -271,10 +272,10 @@ class DeliveryModel(RuleBasedStateMachine):
         ledger._table = table
         return ledger, table
 
-    def delivery(self, partner: ModelPartner, ledger: DynamoLedger) -> Delivery:
+    def delivery(self, client: ModelPartner, ledger: DynamoLedger) -> Delivery:
         return Delivery(
             s3=self.s3,
-            sftp=partner,
+            sftp=client,
             directory=self.directory,
             ledger=ledger,
             unknown_outcome=self.policy,
@@ -282,16 +283,16 @@ class DeliveryModel(RuleBasedStateMachine):
             now=self.clock,
         )
 
-    # What functions and people do
+    # Functions and operators
 
     @rule(events=st.lists(st.tuples(st.sampled_from(VERSIONS), FAULTS_OF_A_RUN), min_size=1, max_size=3))
-    def functions_hear_of(self, events: list[tuple[ObjectRef, dict[int, str]]]) -> None:
+    def events_arrive(self, events: list[tuple[ObjectRef, dict[int, str]]]) -> None:
         for version, faults in events:
             self.run(version, faults)
 
     @rule(version=st.sampled_from(VERSIONS), faults=FAULTS_OF_A_RUN)
-    def a_person_asks_the_partner(self, version: ObjectRef, faults: dict[int, str]) -> None:
-        """The partner knows the file: the message is deleted. Otherwise it is sent again."""
+    def operator_resolves_unknown_outcome(self, version: ObjectRef, faults: dict[int, str]) -> None:
+        """Redrive the message of an unknown outcome if the partner does not have the file."""
         if self.state_of(version) is State.UNKNOWN and not self.has_landed(version):
             self.run(ObjectRef(**{**vars(version), "resend": True}), faults)
 
@@ -304,14 +305,16 @@ class DeliveryModel(RuleBasedStateMachine):
         except Violation as violation:
             raise AssertionError(str(violation)) from None
         if isinstance(outcome, Receipt):
-            assert was is not State.UNKNOWN or version.resend, "sent again, and nobody asked for it"
+            assert was is not State.UNKNOWN or version.resend, (
+                "an unknown outcome was sent again without a redrive"
+            )
             self.check_receipt(version, outcome.host_key_fingerprint, outcome.remote_path)
         elif not isinstance(outcome, DeliveryError):
             raise outcome
         return outcome
 
-    def another_function_hears(self) -> None:
-        """While one holds the lease: nobody else gets one on the key."""
+    def another_function_tries(self) -> None:
+        """No other function gets a lease on a leased key."""
         key = self.key()
         if key is None or key.owner is None or key.lease_until <= self.clock.now:
             return
@@ -321,7 +324,7 @@ class DeliveryModel(RuleBasedStateMachine):
                 ledger.acquire(version, owner="f", remote_path="p", temporary="t", until=self.clock.now + 1)
             except (LeaseHeld, NothingToSend, OutcomeUnknown):
                 continue
-            check(holds=False, claim="two have the key")
+            check(holds=False, claim="two functions hold leases on one key")
 
     @rule(version=st.sampled_from(VERSIONS))
     def is_dead_lettered(self, version: ObjectRef) -> None:
@@ -341,24 +344,28 @@ class DeliveryModel(RuleBasedStateMachine):
         directory=st.sampled_from(DIRECTORIES),
         policy=st.sampled_from([UnknownOutcome.HOLD, UnknownOutcome.RESEND]),
     )
-    def the_configuration_is_changed(self, number: int, directory: str, policy: UnknownOutcome) -> None:
+    def configuration_changes(self, number: int, directory: str, policy: UnknownOutcome) -> None:
         self.server, self.directory, self.policy = self.servers[number], directory, policy
 
-    # What happens at the partner
+    # The server
 
-    @rule(what=st.sampled_from(["power", "tidies up", "collects", "wakes up", "exchanged", "new key"]))
-    def the_partner_does_something(self, what: str) -> None:
+    @rule(
+        what=st.sampled_from(
+            ["power loss", "deletes files", "collects files", "delayed rename", "replaced", "new key"]
+        )
+    )
+    def server_event_occurs(self, what: str) -> None:
         try:
             match what:
-                case "power":
+                case "power loss":
                     self.server.loses_power()
-                case "tidies up":
+                case "deletes files":
                     self.server.tidies_up()
-                case "collects":
+                case "collects files":
                     self.server.collects()
-                case "wakes up":
+                case "delayed rename":
                     self.server.wakes_up()
-                case "exchanged":
+                case "replaced":
                     self.server.is_exchanged()
                 case "new key":
                     self.server.gets_new_key()
@@ -371,7 +378,7 @@ class DeliveryModel(RuleBasedStateMachine):
         rename=st.booleans(),
         remove=st.booleans(),
     )
-    def the_partner_is_of_another_kind(
+    def server_behaviour_changes(
         self,
         replaces: bool,  # noqa: FBT001 - drawn
         shows: bool,  # noqa: FBT001 - drawn
@@ -383,10 +390,10 @@ class DeliveryModel(RuleBasedStateMachine):
             self.server.shows_nothing()
         self.server.refuses_rename, self.server.refuses_remove = rename, remove
 
-    # The truth
+    # Checks
 
     def compare(self) -> None:
-        """Nothing in the ledger is wrong, and nothing is missing there."""
+        """Check that receipts are true and that every temporary file is in the ledger."""
         items = self.items()
         for version in VERSIONS:
             item = items.get((partition_key(version), version_key(version)))
@@ -406,7 +413,10 @@ class DeliveryModel(RuleBasedStateMachine):
     def check_receipt(self, version: ObjectRef, host_key: str, path: str) -> None:
         disks = [disk for server in self.servers for disk in server.disks if host_key in disk[0]]
         landed = [each for _, there in disks for each in there]
-        check(Landed(version, path) in landed, f"a false receipt: {version} was never {path!r} at {host_key}")
+        check(
+            Landed(version, path) in landed,
+            f"false receipt: {version} was never published as {path!r} at {host_key}",
+        )
 
     def check_order(self, server: Server, landed: Landed) -> None:
         for other in server.landed:
@@ -414,11 +424,11 @@ class DeliveryModel(RuleBasedStateMachine):
             if is_older_one and other.path == landed.path:
                 check(
                     self.state_of(other.version) is not State.DELIVERED,
-                    f"{landed.version} is put over {other.version}, which is newer and delivered",
+                    f"{landed.version} replaced {other.version}, which is newer and delivered",
                 )
 
     def check_aside(self, sender: ObjectRef, moved: File) -> None:
-        """A RENAME that hung takes a file from its final name."""
+        """Check a file that a delayed RENAME moves from its final name."""
         if moved.version and (
             sender == moved.version or is_older(sender.padded_sequencer, moved.version.padded_sequencer)
         ):
@@ -436,10 +446,10 @@ class DeliveryModel(RuleBasedStateMachine):
         item = self.items().get((partition_key(VERSIONS[0]), KEY))
         return read_key(item) if item else None
 
-    # In the end
+    # The end
 
     def teardown(self) -> None:
-        """Nothing is stuck: at a healthy partner one healthy function brings all to an end."""
+        """Check that one healthy function at a healthy server brings every version to a terminal state."""
         for server in self.servers:
             server.replaces = server.shows = True
             server.refuses_rename = server.refuses_remove = False
@@ -456,7 +466,7 @@ class DeliveryModel(RuleBasedStateMachine):
             assert state in (State.DELIVERED, State.SUPERSEDED, State.GONE, State.UNKNOWN), (version, outcome)
 
 
-def play(
+def run_model(
     make_table: Callable[[], tuple[Table, Callable[[], dict[tuple[str, str], Item]]]], *, examples: int
 ) -> None:
     run_state_machine_as_test(
@@ -476,8 +486,8 @@ def in_memory() -> tuple[Table, Callable[[], dict[tuple[str, str], Item]]]:
     return table, lambda: table.items  # type: ignore[return-value] # an item is a mapping
 
 
-def test_delivered_is_never_wrong_whatever_happens() -> None:
-    play(in_memory, examples=EXAMPLES)
+def test_ledger_never_records_a_false_delivery() -> None:
+    run_model(in_memory, examples=EXAMPLES)
 
 
 @pytest.fixture
@@ -488,7 +498,7 @@ def dynamodb() -> Iterator[Any]:
         yield client
 
 
-def test_nor_is_it_in_dynamodb(dynamodb: Any) -> None:
+def test_ledger_never_records_a_false_delivery_in_dynamodb(dynamodb: Any) -> None:
     def empty_table() -> tuple[Table, Callable[[], dict[tuple[str, str], Item]]]:
         dynamodb.delete_table(TableName=TABLE)
         create_table(dynamodb)
@@ -499,4 +509,4 @@ def test_nor_is_it_in_dynamodb(dynamodb: Any) -> None:
 
         return Table(dynamodb, TABLE, kept_for_seconds=1, clock=lambda: 0), items
 
-    play(empty_table, examples=3)
+    run_model(empty_table, examples=3)

@@ -1,6 +1,6 @@
-"""The ledger's model once more, played by dice: they meet rare sequences sooner, Hypothesis explains them.
+"""The model of the ledger with random steps: they reach rare sequences sooner; Hypothesis shrinks them.
 
-A seed that fails: `LEDGER_MODEL_EXAMPLES=5000` lets Hypothesis look for the shortest way to the same.
+After a failed seed, `LEDGER_MODEL_EXAMPLES=5000` lets Hypothesis search for the shortest failing sequence.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from tests.unit.state.test_ledger_model import DIRECTORIES, FAULTS, VERSIONS, De
 T = TypeVar("T")
 
 EPISODES = int(os.environ.get("LEDGER_MODEL_EPISODES", "300"))
-"""A soak takes more."""
+"""A soak test sets a higher number."""
 
 STEPS = 25
 PER_TEST = 50
 
 
-class Dice:
-    """Chooses what happens next."""
+class RandomRun:
+    """Chooses random steps of the model."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
         self.world = DeliveryModel(*in_memory())
         self._moves: list[tuple[int, Callable[[], object]]] = [
-            (50, lambda: self.world.functions_hear_of([(self.version(), self.faults())])),
-            (10, lambda: self.world.a_person_asks_the_partner(self.version(), self.faults())),
+            (50, lambda: self.world.events_arrive([(self.version(), self.faults())])),
+            (10, lambda: self.world.operator_resolves_unknown_outcome(self.version(), self.faults())),
             (5, lambda: self.world.is_dead_lettered(self.version())),
             (1, lambda: self.world.is_deleted_from_s3(self.version())),
             (6, lambda: self.world.time_passes(self.one_of(1, LEASE_SECONDS + 2, 90_000))),
             (6, self.change_the_configuration),
-            (10, lambda: self.world.the_partner_does_something(self.one_of(*DEEDS))),
+            (10, lambda: self.world.server_event_occurs(self.one_of(*SERVER_EVENTS))),
             (8, self.change_the_partner),
         ]
 
@@ -58,10 +58,10 @@ class Dice:
 
     def change_the_configuration(self) -> None:
         policy = self.one_of(UnknownOutcome.HOLD, UnknownOutcome.HOLD, UnknownOutcome.RESEND)
-        self.world.the_configuration_is_changed(self.one_of(0, 1), self.one_of(*DIRECTORIES), policy)
+        self.world.configuration_changes(self.one_of(0, 1), self.one_of(*DIRECTORIES), policy)
 
     def change_the_partner(self) -> None:
-        self.world.the_partner_is_of_another_kind(
+        self.world.server_behaviour_changes(
             replaces=self.happens(0.5),
             shows=self.happens(0.7),
             rename=self.happens(0.3),
@@ -75,14 +75,22 @@ class Dice:
         return self._random.random() < probability
 
 
-DEEDS = ("power", "tidies up", "collects", "wakes up", "wakes up", "exchanged", "new key")
+SERVER_EVENTS = (
+    "power loss",
+    "deletes files",
+    "collects files",
+    "delayed rename",
+    "delayed rename",
+    "replaced",
+    "new key",
+)
 
 
 @pytest.mark.parametrize("first", range(0, EPISODES, PER_TEST))
-def test_delivered_is_never_wrong_by_chance(first: int) -> None:
+def test_ledger_never_records_a_false_delivery_in_random_runs(first: int) -> None:
     for seed in range(first, first + PER_TEST):
         try:
-            Dice(seed).play()
+            RandomRun(seed).play()
         except Exception as error:
             error.add_note(f"seed {seed}")
             raise

@@ -1,4 +1,4 @@
-"""Every file that may exist at the partner is in the ledger until it is known to be gone."""
+"""Every file that may exist at the server is in the ledger until it is known to be gone."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def env(dynamodb: Any) -> Iterator[LedgerEnvironment]:
     dynamodb.delete_table(TableName=TABLE)
 
 
-# What the holder of a lease knows
+# The names of a lease
 
 
-def test_names_are_those_that_were_given_and_those_that_were_put() -> None:
+def test_names_are_the_given_ones_and_the_added_ones() -> None:
     names = RemoteNames({"a": ENTRY})
     names.put("b", ASIDE)
     assert (list(names), len(names), "b" in names, "c" in names) == (["a", "b"], 2, True, False)
@@ -46,7 +46,7 @@ def test_names_are_those_that_were_given_and_those_that_were_put() -> None:
     assert dict(names.items()) == {"a": ENTRY, "b": ASIDE}
 
 
-def test_only_what_differs_is_written() -> None:
+def test_only_changes_are_written() -> None:
     names = RemoteNames({"a": ENTRY, "b": ENTRY, "c": ENTRY})
     names.put("a", ENTRY)
     names.put("b", ASIDE)
@@ -57,7 +57,7 @@ def test_only_what_differs_is_written() -> None:
     assert names.changes() == ({}, [])
 
 
-def test_a_name_that_was_put_and_removed_is_deleted_and_one_that_came_back_is_written() -> None:
+def test_removed_name_is_deleted_and_readded_name_is_written() -> None:
     names = RemoteNames({"b": ENTRY})
     names.put("a", ENTRY)
     names.remove("a")
@@ -66,7 +66,7 @@ def test_a_name_that_was_put_and_removed_is_deleted_and_one_that_came_back_is_wr
     assert names.changes() == ({"b": ASIDE}, ["a"])
 
 
-def test_a_name_with_a_resolved_rename_stays_without_a_pending_rename() -> None:
+def test_resolved_rename_keeps_the_name_without_a_pending_rename() -> None:
     names = RemoteNames({"a": ASIDE, "b": ASIDE})
     names.rename_resolved("a")
     names.rename_resolved("b", kind=NameKind.BLOCKER)
@@ -79,7 +79,7 @@ def test_a_name_with_a_resolved_rename_stays_without_a_pending_rename() -> None:
     }
 
 
-def test_names_can_be_removed_while_they_are_looked_through() -> None:
+def test_names_can_be_removed_during_iteration() -> None:
     names = RemoteNames({"a": ENTRY, "b": ENTRY})
     for name in names:
         names.remove(name)
@@ -91,7 +91,7 @@ def test_names_can_be_removed_while_they_are_looked_through() -> None:
     assert len(names) == 0
 
 
-# What the ledger keeps
+# Names in the ledger
 
 
 def checkpoint_of(lease: Lease) -> Checkpoint:
@@ -135,7 +135,7 @@ EVERY_WRITE = pytest.mark.parametrize(
 
 
 @EVERY_WRITE
-def test_whatever_is_written_next_tells_what_stands_at_the_partner(
+def test_every_write_includes_the_changed_names(
     env: LedgerEnvironment, write: Callable[[Ledger, Lease], object]
 ) -> None:
     ledger = env.function()
@@ -153,20 +153,20 @@ def test_whatever_is_written_next_tells_what_stands_at_the_partner(
     assert (names.get("kept"), names.get("new")) == (ASIDE, ENTRY)
 
 
-def test_a_name_is_in_the_ledger_with_the_lease_before_anything_stands_there(env: LedgerEnvironment) -> None:
+def test_temporary_name_is_recorded_with_the_lease(env: LedgerEnvironment) -> None:
     lease = env.lease(NEW)
     assert env.names(NEW) == {lease.temporary}
     assert lease.names.get(lease.temporary) == ENTRY
 
 
-def test_a_new_name_is_in_the_ledger_before_the_first_byte_is_written_to_it(env: LedgerEnvironment) -> None:
+def test_restart_records_the_new_temporary_name(env: LedgerEnvironment) -> None:
     ledger = env.function()
     lease = env.lease(NEW, ledger)
     ledger.start_over(lease, temporary="out/.fresh")
     assert env.names(NEW) == {lease.temporary, "out/.fresh"}
 
 
-def test_a_name_has_its_server_and_a_pending_rename_before_the_rename_is_sent(env: LedgerEnvironment) -> None:
+def test_commit_records_the_account_and_the_pending_rename_of_the_name(env: LedgerEnvironment) -> None:
     ledger = env.function()
     lease = env.lease(NEW, ledger)
     ledger.commit(lease, commit_of(lease))
@@ -176,7 +176,7 @@ def test_a_name_has_its_server_and_a_pending_rename_before_the_rename_is_sent(en
     assert (entry.server, entry.rename_pending, entry.kind) == (SERVER.account, True, NameKind.TEMPORARY)
 
 
-def test_the_second_name_of_an_attempt_is_in_the_ledger_when_it_is_to_be_renamed(
+def test_commit_records_the_second_temporary_name(
     env: LedgerEnvironment,
 ) -> None:
     ledger = env.function()
@@ -185,7 +185,7 @@ def test_the_second_name_of_an_attempt_is_in_the_ledger_when_it_is_to_be_renamed
     assert env.names(NEW) == {lease.temporary, "out/.second"}
 
 
-def test_a_dead_attempt_leaves_its_names_to_every_version_of_the_key(env: LedgerEnvironment) -> None:
+def test_names_of_a_dead_attempt_are_known_to_every_version_of_the_key(env: LedgerEnvironment) -> None:
     temporaries = []
     for version in (NEW, OLD, ref(None)):
         lease = env.lease(version)
@@ -195,7 +195,7 @@ def test_a_dead_attempt_leaves_its_names_to_every_version_of_the_key(env: Ledger
     assert env.names(NEW) == set(temporaries)
 
 
-def test_an_end_does_not_forget_a_name_that_nobody_has_removed(env: LedgerEnvironment) -> None:
+def test_terminal_state_keeps_names_that_were_not_removed(env: LedgerEnvironment) -> None:
     ledger = env.function()
     lease = env.lease(NEW, ledger)
     ledger.commit(lease, commit_of(lease))
@@ -203,7 +203,7 @@ def test_an_end_does_not_forget_a_name_that_nobody_has_removed(env: LedgerEnviro
     assert env.names(NEW) == {lease.temporary}
 
 
-def test_a_resumed_file_and_a_complete_one_are_no_second_name(env: LedgerEnvironment) -> None:
+def test_resumed_and_staged_files_keep_their_name(env: LedgerEnvironment) -> None:
     ledger = env.function()
     lease = env.lease(NEW, ledger)
     ledger.checkpoint(lease, checkpoint_of(lease))
@@ -214,7 +214,7 @@ def test_a_resumed_file_and_a_complete_one_are_no_second_name(env: LedgerEnviron
     assert env.names(NEW) == {lease.temporary}
 
 
-def test_a_failed_write_is_made_up_for_by_the_next_one(env: LedgerEnvironment) -> None:
+def test_names_of_a_failed_write_are_in_the_next_one(env: LedgerEnvironment) -> None:
     ledger = env.function()
     lease = env.lease(NEW, ledger)
     lease.names.put("new", ENTRY)
@@ -227,10 +227,10 @@ def test_a_failed_write_is_made_up_for_by_the_next_one(env: LedgerEnvironment) -
     assert env.names(NEW) == {lease.temporary, "new"}
 
 
-# Where they are
+# Accounts
 
 
-def test_a_name_has_its_account_before_anybody_has_logged_in(env: LedgerEnvironment) -> None:
+def test_name_has_its_account_before_the_login(env: LedgerEnvironment) -> None:
     ledger = env.function()
     lease = env.lease(NEW, ledger, account="us@one:22")
     ledger.start_over(lease, temporary="out/.fresh")
@@ -249,7 +249,7 @@ def test_a_name_has_its_account_before_anybody_has_logged_in(env: LedgerEnvironm
     ("then", "now", "resumes"),
     [("a@b:1", "a@b:1", True), ("a@b:1", "a@c:1", False), ("", "a@b:1", True), ("a@b:1", "", True)],
 )
-def test_a_checkpoint_is_resumed_where_its_bytes_are(
+def test_checkpoint_is_resumed_only_at_its_own_account(
     env: LedgerEnvironment,
     then: str,
     now: str,
@@ -268,16 +268,14 @@ def test_a_checkpoint_is_resumed_where_its_bytes_are(
 
 
 @pytest.mark.parametrize("before", [OLD, NEW, ref(None)], ids=["older", "same", "unordered"])
-def test_names_of_any_version_are_history(env: LedgerEnvironment, before: Any) -> None:
+def test_names_of_any_version_count_as_history(env: LedgerEnvironment, before: Any) -> None:
     assert not env.lease(before).has_history
     env.all_leases_expire()
     assert env.lease(NEW).has_history
 
 
 @pytest.mark.parametrize("left", ["checkpoint", "commit"])
-def test_a_file_to_resume_or_to_judge_is_history_though_no_other_name_is_left(
-    env: LedgerEnvironment, left: str
-) -> None:
+def test_checkpoint_or_commit_counts_as_history(env: LedgerEnvironment, left: str) -> None:
     ledger = env.function()
     lease = env.lease(NEW, ledger)
     if left == "commit":
@@ -288,12 +286,12 @@ def test_a_file_to_resume_or_to_judge_is_history_though_no_other_name_is_left(
     assert env.lease(NEW).has_history
 
 
-def test_a_key_whose_names_are_gone_has_no_history(env: LedgerEnvironment) -> None:
+def test_key_without_names_has_no_history(env: LedgerEnvironment) -> None:
     env.deliver(OLD)
     assert not env.lease(NEW).has_history
 
 
-# What people find
+# The status index
 
 
 @pytest.mark.parametrize(
@@ -307,7 +305,7 @@ def test_a_key_whose_names_are_gone_has_no_history(env: LedgerEnvironment) -> No
     ],
     ids=["release", "stage", "checkpoint", "record_outcome", "delivered"],
 )
-def test_a_key_is_listed_as_long_as_a_name_is_left(
+def test_key_with_names_is_listed_as_leftovers(
     env: LedgerEnvironment, end: Callable[[Ledger, Lease], object]
 ) -> None:
     ledger = env.function()
@@ -323,7 +321,7 @@ def test_a_key_is_listed_as_long_as_a_name_is_left(
     assert {"status", "status_at"} & set(env.key_item(NEW)) == set()
 
 
-def test_a_key_with_nothing_left_is_not_listed(env: LedgerEnvironment) -> None:
+def test_key_without_names_is_not_listed_as_leftovers(env: LedgerEnvironment) -> None:
     env.deliver(NEW)
     assert env.with_status("LEFTOVERS") == []
 
@@ -331,7 +329,7 @@ def test_a_key_with_nothing_left_is_not_listed(env: LedgerEnvironment) -> None:
 # Bounds
 
 
-def test_many_names_are_refused_and_none_is_forgotten(env: LedgerEnvironment) -> None:
+def test_more_than_500_names_are_refused_and_all_are_kept(env: LedgerEnvironment) -> None:
     ledger = env.function()
     lease = env.lease(OLD, ledger)
     for number in range(499):
@@ -348,8 +346,8 @@ def test_many_names_are_refused_and_none_is_forgotten(env: LedgerEnvironment) ->
     assert env.item(NEW) == {}
 
 
-class ExpressionsOfDynamoDB:
-    """A client that refuses what DynamoDB refuses, and moto does not: expressions of more than 4 KB."""
+class ExpressionLimitClient:
+    """Refuses expressions of more than 4 KB, as DynamoDB does and moto does not."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -360,8 +358,8 @@ class ExpressionsOfDynamoDB:
         return self._client.transact_write_items(**request)
 
 
-def test_any_number_of_names_can_be_written_and_forgotten_at_once(env: LedgerEnvironment) -> None:
-    ledger = env.function(client=ExpressionsOfDynamoDB(env.dynamodb))
+def test_any_number_of_names_can_be_written_and_removed_at_once(env: LedgerEnvironment) -> None:
+    ledger = env.function(client=ExpressionLimitClient(env.dynamodb))
     lease = env.lease(OLD, ledger)
     written = set()
     for count in (1, 49, 50, 51, 300):
@@ -380,7 +378,7 @@ def test_any_number_of_names_can_be_written_and_forgotten_at_once(env: LedgerEnv
     ledger.release(lease, reason="r")
 
 
-def test_the_last_name_that_is_allowed_is_allowed(env: LedgerEnvironment) -> None:
+def test_exactly_500_names_are_accepted(env: LedgerEnvironment) -> None:
     ledger = env.function()
     lease = env.lease(OLD, ledger)
     for number in range(498):
@@ -389,7 +387,7 @@ def test_the_last_name_that_is_allowed_is_allowed(env: LedgerEnvironment) -> Non
     assert len(env.lease(NEW).names) == 500
 
 
-def test_a_person_who_empties_the_map_sets_the_key_free(env: LedgerEnvironment) -> None:
+def test_emptied_map_of_names_unblocks_the_key(env: LedgerEnvironment) -> None:
     ledger = env.function()
     lease = env.lease(OLD, ledger)
     for number in range(499):

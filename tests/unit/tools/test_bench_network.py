@@ -1,4 +1,4 @@
-"""The link of the benchmarks changes nothing of what travels over it."""
+"""The simulated link of the benchmarks does not change the bytes sent over it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the link is mad
 _MIB = 1024 * 1024
 
 
-def test_without_the_window_of_tcp_a_link_only_delays(tmp_path: Path) -> None:
+def test_link_without_tcp_window_returns_every_byte(tmp_path: Path) -> None:
     link = Link(rtt_ms=40, tcp_window=False)
     with _echo_behind(link, tmp_path) as port, _client(port) as client:
         data = random.Random(1).randbytes(3 * _MIB)
@@ -30,7 +30,7 @@ def test_without_the_window_of_tcp_a_link_only_delays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("link", [Link(), Link(rtt_ms=4), Link(rtt_ms=4, mbit=800)], ids=str)
-def test_bytes_of_several_connections_arrive_whole_and_in_order(link: Link, tmp_path: Path) -> None:
+def test_bytes_of_several_connections_arrive_complete_and_in_order(link: Link, tmp_path: Path) -> None:
     size = 8 * _MIB
     with _digests_behind(link, tmp_path) as port:
         answers: dict[int, bytes] = {}
@@ -50,11 +50,11 @@ def test_bytes_of_several_connections_arrive_whole_and_in_order(link: Link, tmp_
     assert answers == expected
 
 
-def test_a_server_that_is_not_there_closes_the_connection(tmp_path: Path) -> None:
-    with socket.socket() as nobody:
-        nobody.bind((LOOPBACK, 0))
+def test_missing_server_closes_the_connection(tmp_path: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind((LOOPBACK, 0))
         with (
-            start_link(Link(rtt_ms=4), to_port=nobody.getsockname()[1], log=tmp_path / "log") as port,
+            start_link(Link(rtt_ms=4), to_port=unused.getsockname()[1], log=tmp_path / "log") as port,
             _client(port) as client,
         ):
             assert client.recv(1) == b""
@@ -76,7 +76,7 @@ def _digests_behind(link: Link, folder: Path) -> Iterator[int]:
         so_far = hashlib.sha256()
         while data := server.recv(_MIB):
             so_far.update(data)
-        server.sendall(so_far.digest())  # which arrives only if the half-close did
+        server.sendall(so_far.digest())  # arrives only if the half-close arrived
 
     with _behind(link, digest, folder) as port:
         yield port

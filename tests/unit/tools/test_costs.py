@@ -1,4 +1,4 @@
-"""The figures of docs/reference/what-it-costs.md and the page about addresses follow from formulas."""
+"""The figures of the costs page and the addresses page equal those computed from prices and benchmark."""
 
 import json
 import re
@@ -19,7 +19,7 @@ ROWS: list[dict[str, Any]] = json.loads(BENCH.read_text())["rows"]
 
 
 def measured(what: str, **row: object) -> float:
-    """What the full run of the bench says in the only row like this."""
+    """Return the value in the one row of the full benchmark run with these fields."""
     (value,) = {each[what] for each in ROWS if row.items() <= {"variant": None, **each}.items()}
     return float(value)
 
@@ -77,27 +77,27 @@ def row(page: str, beginning: str) -> list[float]:
         ("the naive Lambda", NAIVE, FAR_NAIVE),
     ],
 )
-def test_compute_per_tb(beginning: str, cpu: float | None, rate: float) -> None:
+def test_compute_costs_per_tb(beginning: str, cpu: float | None, rate: float) -> None:
     near = [] if cpu is None else [cpu, cpu_per_tb(cpu)]
     expected = [*near, rate, line_per_tb(rate)]
     assert row(PAGE, beginning) == [pytest.approx(each, abs=0.005) for each in expected]
 
 
-def test_network_of_a_function() -> None:
+def test_minimum_costs_at_the_network_rate_of_a_function() -> None:
     assert f"no less than {line_per_tb(75):.2f} is paid" in PAGE
 
 
 @pytest.mark.parametrize("item", PER_MILLION)
-def test_per_million_objects(item: str) -> None:
+def test_costs_per_million_objects(item: str) -> None:
     assert row(PAGE, item)[-1] == pytest.approx(PER_MILLION[item], abs=0.005)
 
 
 @pytest.mark.parametrize("item", PER_PARTNER)
-def test_per_partner(item: str) -> None:
+def test_fixed_costs_per_partner(item: str) -> None:
     assert row(PAGE, item) == [pytest.approx(PER_PARTNER[item], abs=0.005)]
 
 
-def test_sums() -> None:
+def test_sums_of_the_tables() -> None:
     sums = [float(each) for each in re.findall(r"^\| \*\*sum\*\*.*?([\d.]+)\*\*", PAGE, re.MULTILINE)]
     assert sums == [
         pytest.approx(sum(PER_MILLION.values()), abs=0.005),
@@ -109,20 +109,20 @@ def test_sums() -> None:
     ("beginning", "terabytes", "files"),
     [("1,000 files", 1, 1000), ("1,000,000 files", 1, 1_000_000), ("nothing at all", 0, 0)],
 )
-def test_beside_the_managed_connectors(beginning: str, terabytes: int, files: int) -> None:
+def test_comparison_with_managed_connectors(beginning: str, terabytes: int, files: int) -> None:
     here = sum(PER_PARTNER.values()) + terabytes * cpu_per_tb(OURS) + files / 1e6 * sum(PER_MILLION.values())
     fixed = here + PER_ADDRESS + terabytes * NAT_PER_TB
     connectors = terabytes * 1000 * CONNECTOR_PER_GB + files * CONNECTOR_PER_CALL
     assert row(PAGE, beginning) == [pytest.approx(each, abs=0.005) for each in (here, fixed, connectors)]
 
 
-def test_where_a_connector_is_cheaper() -> None:
+def test_volume_below_which_a_connector_is_cheaper() -> None:
     fixed_costs = sum(PER_PARTNER.values())
     assert f"less than {fixed_costs / CONNECTOR_PER_GB:.0f} GB a month" in PAGE.replace("\n", " ")
     assert f"({(fixed_costs + PER_ADDRESS) / CONNECTOR_PER_GB:.0f} GB with" in PAGE
 
 
-def test_addresses() -> None:
+def test_costs_of_fixed_addresses() -> None:
     assert row(ADDRESSES, "NAT gateways") == [pytest.approx(n * 0.045 * HOURS) for n in (1, 2)]
     assert row(ADDRESSES, "Elastic IPs") == [pytest.approx(n * 0.005 * HOURS) for n in (1, 2)]
     assert row(ADDRESSES, "fixed") == [pytest.approx(n * PER_ADDRESS) for n in (1, 2)]

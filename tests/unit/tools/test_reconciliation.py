@@ -1,3 +1,5 @@
+"""The chaos run classifies what the servers, the ledger and the queues show, and names broken guarantees."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -65,52 +67,52 @@ SWEPT_WITHOUT_AN_ANSWER = replace(
 )
 
 
-def test_both_versions_delivered_in_order_is_good() -> None:
+def test_versions_delivered_in_order_are_good() -> None:
     result = reconcile(GOOD)
     assert result.is_good
     assert result.delivered == [OLD, NEW]
 
 
-def test_a_version_that_a_newer_one_came_before_is_superseded() -> None:
+def test_older_version_after_a_newer_one_is_superseded() -> None:
     skipped = {("a", "v1"): SUPERSEDED, ("a", "v2"): receipt()}
     result = reconcile(replace(GOOD, events=[renamed(NEW)], seen=[], ledger=skipped))
     assert result.is_good
     assert result.superseded == [OLD]
 
 
-def test_a_version_renamed_twice_is_a_duplicate() -> None:
+def test_version_renamed_twice_is_a_duplicate() -> None:
     assert reconcile(replace(GOOD, events=[renamed(OLD), renamed(OLD), renamed(NEW)])).duplicates == [OLD]
 
 
-def test_old_file_that_was_put_back_is_no_duplicate() -> None:
+def test_restored_file_is_no_duplicate() -> None:
     assert not reconcile(replace(GOOD, events=[renamed(OLD), put_back(OLD), renamed(NEW)])).duplicates
 
 
-def test_what_the_partner_loses_after_the_rename_is_not_counted() -> None:
+def test_file_lost_by_the_partner_after_the_rename_is_good() -> None:
     result = reconcile(replace(GOOD, events=[renamed(OLD), renamed(NEW), taken(NEW)], standing=[]))
     assert result.is_good
     assert result.delivered == [OLD, NEW]
 
 
-def test_older_file_that_came_back_with_an_older_disk_and_was_lost_too_is_not_counted() -> None:
+def test_older_file_restored_with_the_disk_and_lost_again_is_good() -> None:
     events = [renamed(OLD), renamed(NEW), taken(NEW), taken(OLD)]
     assert reconcile(replace(GOOD, events=events, standing=[])).is_good
 
 
-def test_what_the_partner_swept_without_an_answer_is_held_not_lost() -> None:
+def test_temporary_file_removed_before_an_unanswered_rename_is_held() -> None:
     result = reconcile(SWEPT_WITHOUT_AN_ANSWER)
     assert result.is_good
     assert (result.held, result.delivered, result.lost) == ([NEW], [OLD], [])
 
 
-def test_what_the_partner_lost_after_an_unanswered_rename_is_held() -> None:
+def test_file_lost_after_an_unanswered_rename_is_held() -> None:
     events = [renamed(OLD), renamed(NEW), taken(NEW)]
     result = reconcile(replace(SWEPT_WITHOUT_AN_ANSWER, events=events, removed=(), standing=[]))
     assert result.is_good
     assert result.held == [NEW]
 
 
-def test_a_version_older_than_one_that_is_held_is_superseded() -> None:
+def test_version_older_than_a_held_one_is_superseded() -> None:
     ledger = {("a", "v1"): SUPERSEDED, ("a", "v2"): held(NEW)}
     result = reconcile(replace(SWEPT_WITHOUT_AN_ANSWER, events=[], seen=[], standing=[], ledger=ledger))
     assert result.is_good
@@ -118,14 +120,14 @@ def test_a_version_older_than_one_that_is_held_is_superseded() -> None:
 
 
 @pytest.mark.parametrize("name", [".9.part", ".9-2.part", ".9-probe.part", ".9.part.void", ".9.part.1.old"])
-def test_temporary_file_that_the_ledger_knows_may_stand(name: str) -> None:
+def test_temporary_file_in_the_ledger_is_allowed(name: str) -> None:
     known = {".9.part.1.old" if name.endswith(".old") else ".9.part"}
     result = reconcile(replace(GOOD, temporaries=[name], names=known))
     assert result.is_good
     assert result.temporaries == [name]
 
 
-def test_temporary_file_that_came_back_with_an_older_disk_may_stand() -> None:
+def test_temporary_file_restored_with_the_disk_is_allowed() -> None:
     assert reconcile(replace(GOOD, temporaries=[".9.part"], brought_back={".9.part"})).is_good
 
 
@@ -153,12 +155,12 @@ def test_temporary_file_that_came_back_with_an_older_disk_may_stand() -> None:
         (replace(GOOD, waiting=1), "waiting"),
     ],
 )
-def test_a_guarantee_that_does_not_hold_is_named(broken: Observations, where: str) -> None:
+def test_broken_guarantee_is_named(broken: Observations, where: str) -> None:
     result = reconcile(broken)
     assert not result.is_good
     assert getattr(result, where)
 
 
-def test_no_two_versions_have_the_same_bytes() -> None:
+def test_versions_have_different_content() -> None:
     assert OLD.body() != NEW.body()
     assert OLD.body() == Version(key="a", number=1, size=100).body()

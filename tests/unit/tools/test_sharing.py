@@ -1,4 +1,4 @@
-"""Which tests several workers keep together, and which they begin with."""
+"""How tests are grouped and ordered for several workers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.sharing import TOGETHER, group_of, turn_of
 REPOSITORY = Path(__file__).parents[3]
 
 
-def test_tests_of_a_module_stay_together() -> None:
+def test_tests_of_one_module_share_a_worker() -> None:
     one, other = (
         group_of("tests/unit/queue/test_retry_policy.py::test_a[x::y]"),
         group_of("tests/unit/queue/test_retry_policy.py::test_b"),
@@ -21,7 +21,7 @@ def test_tests_of_a_module_stay_together() -> None:
     assert one == other != group_of("tests/unit/delivery/test_deadline.py::test_a")
 
 
-def test_modules_that_use_one_stack_stay_together() -> None:
+def test_modules_of_one_stack_share_a_worker() -> None:
     stock = group_of("tests/e2e/test_deployed_stack.py::test_a")
     assert (
         stock
@@ -30,7 +30,12 @@ def test_modules_that_use_one_stack_stay_together() -> None:
     )
 
 
-def test_what_waits_longest_is_begun_first() -> None:
+def test_long_objects_are_delivered_by_several_workers_at_a_time() -> None:
+    one, other = (f"tests/e2e/test_long_object.py::test_a[{name} connections]" for name in ("one", "two"))
+    assert group_of(one) != group_of(other)
+
+
+def test_longest_modules_start_first() -> None:
     nodes = [
         "tests/unit/queue/test_retry_policy.py::test_a",
         *(f"{module}::test_a" for module in reversed(TOGETHER)),
@@ -39,6 +44,6 @@ def test_what_waits_longest_is_begun_first() -> None:
     assert sorted(nodes, key=turn_of)[-1].startswith("tests/unit/")
 
 
-def test_every_module_of_the_end_to_end_tests_is_named_and_every_name_is_a_module() -> None:
+def test_sharing_list_equals_the_end_to_end_modules() -> None:
     modules = {str(path.relative_to(REPOSITORY)) for path in REPOSITORY.glob("tests/e2e/test_*.py")}
     assert set(TOGETHER) == modules
