@@ -118,6 +118,23 @@ def is_missing(error: ClientError) -> bool:
     return any(part in code for part in missing)
 
 
+def denied_action(error: Exception, service: str) -> str | None:
+    """Return the IAM action that the caller lacks, as `sqs:GetQueueAttributes`; None: it is another error.
+
+    Args:
+        error: What boto3 raised.
+        service: Prefix of the service's actions, for answers that do not name the action.
+    """
+    if not isinstance(error, ClientError):
+        return None
+    code = error.response["Error"].get("Code", "")
+    is_refused = code in _DENIED or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 403
+    if not is_refused or code in _BAD_CREDENTIALS:
+        return None
+    action = _action(error)
+    return action if ":" in action else f"{service}:{action}"
+
+
 def _explained_answer(error: ClientError) -> CliError:
     code = error.response["Error"].get("Code", "")
     text = error.response["Error"].get("Message", "") or code

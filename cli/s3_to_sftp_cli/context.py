@@ -1,6 +1,8 @@
 """What every command gets: the account, the delivery that is meant, and where results go."""
 
 import functools
+import os
+import shlex
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -47,6 +49,16 @@ class Context:
             CliError: It has none.
         """
         return LedgerReader(self.aws.client("dynamodb"), self.delivery.require_table())
+
+    def command_line(self, command: str) -> str:
+        """Return a command to type next, with the options by which this delivery was found."""
+        given = {
+            "--name": None if self._name == os.environ.get("S3_TO_SFTP_NAME") else self._name,
+            "--profile": self.aws.profile,
+            "--region": self.aws.region,
+        }
+        options = [f"{option} {shlex.quote(value)}" for option, value in given.items() if value]
+        return " ".join(["s3-to-sftp", command, *options])
 
     @functools.cached_property
     def caller(self) -> str:

@@ -47,6 +47,7 @@ class DeployedDelivery:
         dead_letter_queue_url: The same.
         secret_arn: None: the login is in the function's environment.
         sources: What it watches, as far as its configuration tells.
+        ciphers: The only ones that it offers, preferred first; empty: the default ones.
         log_group: Of the function.
         configuration: As Lambda returns it, without the values of variables that hold a login.
     """
@@ -62,6 +63,7 @@ class DeployedDelivery:
     dead_letter_queue_url: str | None = None
     secret_arn: str | None = None
     sources: tuple[WatchedSource, ...] = ()
+    ciphers: tuple[str, ...] = ()
     log_group: str = ""
     configuration: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -141,6 +143,7 @@ def from_configuration(configuration: Mapping[str, Any]) -> DeployedDelivery:
         dead_letter_queue_url=variables.get("DEAD_LETTER_QUEUE_URL", "").strip() or None,
         secret_arn=variables.get("SSH_SECRET_ARN", "").strip() or None,
         sources=_sources(variables.get("SSH_SOURCES", "")),
+        ciphers=tuple(name.strip() for name in variables.get("SSH_CIPHERS", "").split(",") if name.strip()),
         log_group=(configuration.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{name}",
         configuration=shown,
     )

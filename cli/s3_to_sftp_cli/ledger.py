@@ -133,6 +133,17 @@ class LedgerReader:
                     yield record
             day += timedelta(days=1)
 
+    def last_delivered(self, day: date) -> Record | None:
+        """Return what was delivered last on this day (UTC); None: nothing was.
+
+        Raises:
+            ClientError, BotoCoreError: The table refused, or did not answer.
+        """
+        request = {**self._status_query(f"DELIVERED#{day.isoformat()}"), "Limit": 1}
+        answer = self._client.query(**request, ScanIndexForward=False)
+        records = [_record(_plain(item)) for item in answer["Items"]]
+        return records[0] if records else None
+
     def count(self, status: str) -> int:
         """Return how many items are in a partition of the index `by-status`.
 

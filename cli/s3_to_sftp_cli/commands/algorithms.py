@@ -1,0 +1,63 @@
+"""`s3-to-sftp algorithms`: what the function offers, for a partner who asks."""
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from s3_to_sftp.errors import ConfigurationError
+from s3_to_sftp.host_key_setting import pinned_host_keys
+from s3_to_sftp.ssh import algorithms, host_keys
+from s3_to_sftp_cli.context import Context, shared_options
+from s3_to_sftp_cli.delivery import DeployedDelivery
+from s3_to_sftp_cli.errors import ExitCode
+from s3_to_sftp_cli.layout import labelled, printable
+
+_TITLES = {
+    "key_exchange": "key exchange",
+    "host_keys": "host keys (of the pinned types)",
+    "ciphers": "ciphers",
+    "macs": "MACs (not used with GCM ciphers)",
+    "compression": "compression",
+    "signatures": "signatures with our key",
+}
+
+
+@click.command("algorithms")
+@shared_options
+def algorithms_command(context: Context) -> int:
+    """Show which SSH algorithms the function offers, the preferred ones first."""
+    offered = offered_algorithms(context.delivery)
+
+    def show(console: Console) -> None:
+        for name, title in _TITLES.items():
+            console.print(Text(title, style="bold"))
+            names = [printable(each) for each in offered[name]]
+            listed = [f"{each}," for each in names[:-1]] + names[-1:]
+            console.print(labelled("", listed, width=console.width, gap=1))
+
+    document = {"delivery": context.delivery.as_json(), **offered}
+    context.output.result("algorithms", document, show)
+    return ExitCode.OK
+
+
+def offered_algorithms(delivery: DeployedDelivery) -> dict[str, list[str]]:
+    """Return what the function offers, each list in order of preference.
+
+    It is what this version of the package offers: a function that was deployed from another one may differ.
+    """
+    return {
+        "key_exchange": list(algorithms.KEY_EXCHANGES),
+        "host_keys": list(_host_key_algorithms(delivery)),
+        "ciphers": list(delivery.ciphers or algorithms.CIPHERS),
+        "macs": list(algorithms.MACS),
+        "compression": ["none"],
+        "signatures": list(algorithms.SIGNATURES),
+    }
+
+
+def _host_key_algorithms(delivery: DeployedDelivery) -> tuple[str, ...]:
+    try:
+        pinned = pinned_host_keys("\n".join(delivery.host_keys))
+    except ConfigurationError:
+        return algorithms.SIGNATURES
+    return host_keys.algorithms_for(pinned, offered=algorithms.SIGNATURES) or algorithms.SIGNATURES

@@ -1,0 +1,78 @@
+"""Why the ledger may have nothing of an object, and what to do."""
+
+import difflib
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from s3_to_sftp_cli.aws import Aws
+from s3_to_sftp_cli.delivery import DeployedDelivery
+from s3_to_sftp_cli.errors import CliError, ExitCode
+from s3_to_sftp_cli.layout import printable
+from s3_to_sftp_cli.sizes import size_text
+
+_MOST_NAMES = 1000
+
+
+def missing_object(aws: Aws, delivery: DeployedDelivery, buckets: list[str], key: str) -> CliError:
+    """Return the error for an object of which the ledger has nothing.
+
+    It looks into the buckets where the caller may (s3:GetObject, s3:ListBucket).
+
+    Args:
+        aws: The account.
+        delivery: That was asked.
+        buckets: In which the object could be.
+        key: Of the object.
+    """
+    s3 = aws.client("s3")
+    names = ", ".join(printable(f"s3://{bucket}/{key}") for bucket in buckets)
+    hints = [hint for bucket in buckets if (hint := _hint(s3, delivery, bucket, key))]
+    return CliError(f"The ledger has nothing of {names}.", hint=" ".join(hints), code=ExitCode.NOT_FOUND)
+
+
+def _hint(s3: Any, delivery: DeployedDelivery, bucket: str, key: str) -> str:
+    is_watched = any(source.watches(bucket, key) for source in delivery.sources)
+    try:
+        found = s3.head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        return _without_object(s3, error, bucket, key)
+    except BotoCoreError:
+        return f"Whether the object is in {bucket} could not be checked."
+    put_at, size = found["LastModified"], size_text(found["ContentLength"])
+    there = f"The object is in {bucket}: {size}, put {put_at:%Y-%m-%d %H:%M:%S %Z}."
+    if delivery.sources and not is_watched:
+        watched = ", ".join(
+            printable(f"s3://{each.bucket}/{each.prefix}*{each.suffix}") for each in delivery.sources
+        )
+        return f"{there} It is not watched: {watched} is."
+    return (
+        f"{there} Its event has not arrived yet, or it was put before this delivery was deployed: "
+        "`s3-to-sftp backfill --prefix KEY` sends it."
+    )
+
+
+def _without_object(s3: Any, error: ClientError, bucket: str, key: str) -> str:
+    code = error.response["Error"].get("Code", "")
+    if error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("x-amz-delete-marker") == "true":
+        return f"The object was deleted from {bucket} (it has a delete marker)."
+    if code == "NoSuchBucket":
+        return f"There is no bucket {bucket}."
+    if code not in ("404", "NoSuchKey"):
+        return (
+            f"Whether the object is in {bucket} could not be checked: not allowed "
+            "(s3:GetObject, s3:ListBucket)."
+        )
+    close = _close_names(s3, bucket, key)
+    similar = f" Similar names: {', '.join(map(printable, close))}." if close else " Check the spelling."
+    return f"There is no such object in {bucket}.{similar}"
+
+
+def _close_names(s3: Any, bucket: str, key: str) -> list[str]:
+    directory = key.rpartition("/")[0]
+    prefix = f"{directory}/" if directory else ""
+    try:
+        answer = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=_MOST_NAMES)
+    except (ClientError, BotoCoreError):
+        return []
+    return difflib.get_close_matches(key, [each["Key"] for each in answer.get("Contents", ())], n=3)

@@ -1,0 +1,181 @@
+"""Which object versions `receipts` shows, and their fields in JSON and CSV."""
+
+import csv
+import fnmatch
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import IO, Any
+
+from s3_to_sftp_cli.ledger import FINAL_STATES, LedgerReader, Record
+from s3_to_sftp_cli.receipt_words import checksum_hex
+from s3_to_sftp_cli.times import from_epoch
+
+FAILURES = ("FAILED", "UNKNOWN")
+
+CSV_COLUMNS = (
+    "bucket",
+    "key",
+    "version_id",
+    "state",
+    "first_seen",
+    "changed",
+    "seconds_to_deliver",
+    "bytes",
+    "remote_path",
+    "checksum_algorithm",
+    "checksum",
+    "sha256",
+    "verified_by",
+    "evidence",
+    "attempts",
+    "host_key",
+    "request_id",
+    "error",
+    "operation",
+    "sftp_status",
+    "reason",
+    "earlier_receipts",
+    "operator_actions",
+)
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""Spreadsheets take a cell with such a first character for a formula, and names of objects are not ours."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which object versions are shown.
+
+    Attributes:
+        since: Those that came into their state from then on; None: however long ago.
+        until: Before then; None: up to now, those in flight included.
+        name: A pattern such as `in/*.csv`, where `*` also stands for slashes; None: any key.
+        bucket: None: any.
+        failed: Only those that were given up, or whose outcome is unknown.
+    """
+
+    since: datetime | None
+    until: datetime | None = None
+    name: str | None = None
+    bucket: str | None = None
+    failed: bool = False
+
+    def records(self, ledger: LedgerReader, *, today: date) -> Iterator[Record]:
+        """Yield what was delivered in order of time, then other final states, then what is in flight.
+
+        Args:
+            ledger: Where to read; one page of a query is in memory at a time.
+            today: In UTC.
+
+        Raises:
+            ClientError, BotoCoreError: The table refused, or did not answer.
+        """
+        matches = re.compile(fnmatch.translate(self.name)).match if self.name is not None else None
+        for record in self._all(ledger, today):
+            if self.bucket not in (None, record.bucket):
+                continue
+            if matches is None or matches(record.key):
+                yield record
+
+    def _all(self, ledger: LedgerReader, today: date) -> Iterator[Record]:
+        if not self.failed and self.since is not None:
+            last = (self.until - timedelta(microseconds=1)).astimezone(UTC).date() if self.until else today
+            first = self.since.astimezone(UTC).date()
+            yield from ledger.delivered(first, last, since=self.since, until=self.until)
+        for state in FAILURES if self.failed else FINAL_STATES:
+            for record in ledger.in_state(state, since=self.since):
+                if self.until is None or record.changed is None or record.changed < self.until:
+                    yield record
+        if self.until is None and not self.failed:
+            yield from ledger.in_flight()
+
+
+def row(record: Record, *, now: float) -> dict[str, Any]:
+    """Return the fields of a version in JSON.
+
+    Args:
+        record: From the ledger.
+        now: Seconds since 1970: what is over is not told as if it were not.
+    """
+    receipt = record.receipt if record.state == "DELIVERED" else {}
+    is_final = record.state == "DELIVERED" or record.state in FINAL_STATES
+    return {
+        "bucket": record.bucket,
+        "key": record.key,
+        "version_id": record.version or None,
+        "state": record.state,
+        "being_sent": not is_final and record.is_being_sent(now),
+        "first_seen": record.first_seen,
+        "changed": record.changed,
+        "seconds_to_deliver": seconds_to_deliver(record),
+        "bytes": record.size,
+        "attempts": record.attempts,
+        "remote_path": record.remote_path or None,
+        "next_try": None if is_final or record.next_try is None else from_epoch(record.next_try),
+        "error": record.error or None,
+        "operation": record.operation or None,
+        "sftp_status": record.sftp_status or None,
+        "reason": record.reason or None,
+        "hint": record.hint or None,
+        "receipt": receipt_json(receipt) if receipt else None,
+        "earlier_receipts": [receipt_json(each) for each in record.earlier_receipts],
+        "operator_actions": [
+            {
+                "action": str(each.get("action", "")),
+                "who": str(each.get("who", "")),
+                "at": from_epoch(float(each["at"])) if each.get("at") is not None else None,
+                "reason": str(each.get("reason", "")),
+                "id": str(each.get("id", "")),
+            }
+            for each in record.operator_actions
+        ],
+    }
+
+
+def receipt_json(receipt: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a receipt in JSON: as the ledger has them, the checksum in hexadecimal."""
+    return {**receipt, "checksum": checksum_hex(receipt)}
+
+
+def seconds_to_deliver(record: Record) -> float | None:
+    """Return the seconds from the first sight to the receipt; None: not delivered, or sent again later."""
+    if record.state != "DELIVERED" or record.earlier_receipts or not (record.changed and record.first_seen):
+        return None
+    return round((record.changed - record.first_seen).total_seconds(), 3)
+
+
+class CsvWriter:
+    """Writes rows for spreadsheets, the header first.
+
+    Args:
+        stream: Where to.
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._writer = csv.writer(stream, lineterminator="\n")
+        self._writer.writerow(CSV_COLUMNS)
+
+    def write(self, fields: Mapping[str, Any]) -> None:
+        """Write a row.
+
+        Args:
+            fields: As `row` returns them.
+        """
+        receipt = fields["receipt"] or {}
+        actions = [
+            f"{each['action']} by {each['who']}: {each['reason']}" for each in fields["operator_actions"]
+        ]
+        flat = {**receipt, **{name: value for name, value in fields.items() if name in CSV_COLUMNS}}
+        if fields["state"] == "SENDING" and not fields["being_sent"]:
+            flat["state"] = "WAITING"
+        flat |= {"earlier_receipts": len(fields["earlier_receipts"]), "operator_actions": "; ".join(actions)}
+        self._writer.writerow([_cell(flat.get(name)) for name in CSV_COLUMNS])
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    text = f"{value:%Y-%m-%dT%H:%M:%S.%fZ}" if isinstance(value, datetime) else str(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text

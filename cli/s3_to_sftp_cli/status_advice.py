@@ -1,0 +1,98 @@
+"""What a person should do about a status: whether anything, and which command to type."""
+
+from collections.abc import Iterator
+
+from s3_to_sftp_cli.status import DeadLetters, InFlight, Partner, Pause, Queue, Status, Unavailable
+
+PAUSE_FORGOTTEN_SECONDS = 12 * 3600
+"""A pause without an end is forgotten after this time; the alarm uses the same."""
+
+WAITING_TOO_LONG_SECONDS = 3600
+"""Likewise for an object that waits although nothing is paused."""
+
+_ABOUT_PARTNER = {
+    "LoginRefused": ("compare the public key with the one that the partner has", "key --public"),
+    "PasswordExpired": ("the partner wants a new password; the log has its words", "logs --since 1h"),
+    "SecondFactorRequired": ("the partner asks for a code; the log has its words", "logs --since 1h"),
+    "CredentialsError": ("the secret is not usable", "key --public"),
+    "PartnerUnreachable": ("ask the partner whether these addresses are allowed", "addresses"),
+}
+_LOG = ("read what the server has said", "logs --since 1h")
+
+
+def needs_attention(status: Status) -> bool:
+    """Return whether something needs a person: dead letters, an open circuit breaker, a forgotten pause."""
+    now = status.at.timestamp()
+    return (
+        (isinstance(status.dead_letters, DeadLetters) and status.dead_letters.count > 0)
+        or (isinstance(status.partner, Partner) and status.partner.is_open)
+        or (isinstance(status.pause, Pause) and is_forgotten(status.pause, now))
+        or status.is_disabled is True
+        or _waits_too_long(status)
+    )
+
+
+def is_forgotten(pause: Pause, now: float) -> bool:
+    """Return whether a pause has lasted for too long."""
+    return pause.until is None and now - pause.since > PAUSE_FORGOTTEN_SECONDS
+
+
+def advice(status: Status) -> list[tuple[str, str]]:
+    """Return for each abnormal thing why, and the command to type, without the name of the program.
+
+    A command is empty where there is none that helps.
+    """
+    return list(_advice(status))
+
+
+def _advice(status: Status) -> Iterator[tuple[str, str]]:
+    if status.is_disabled is True:
+        yield "the trigger is disabled: deploy with enabled=True", ""
+    if isinstance(status.pause, Pause):
+        yield "deliveries are paused", "resume"
+    if isinstance(status.partner, Partner) and status.partner.is_open:
+        yield _about_partner(status.partner, status.in_flight)
+    if isinstance(status.dead_letters, DeadLetters) and status.dead_letters.count:
+        yield from _about_dead_letters(status.dead_letters)
+    if _waits_too_long(status):
+        yield "objects are waiting, and nothing is paused", "logs --since 1h"
+
+
+def _about_partner(partner: Partner, in_flight: InFlight | Unavailable) -> tuple[str, str]:
+    if partner.error == "HostKeyRefused":
+        offered = in_flight.offered_host_key if isinstance(in_flight, InFlight) else ""
+        why = "when the partner has confirmed this fingerprint out of band"
+        if offered:
+            return why, f"trust-host-key {offered}"
+        return "the log has the fingerprint that the server shows; then trust-host-key", "logs --since 1h"
+    return _ABOUT_PARTNER.get(partner.error, _LOG)
+
+
+def _about_dead_letters(dead_letters: DeadLetters) -> Iterator[tuple[str, str]]:
+    groups = dead_letters.groups or ()
+    if not groups:
+        yield "read why they failed; when it is fixed, redrive", "redrive --dry-run"
+        return
+    errors = list(dict.fromkeys(group.error for group in groups if group.state == "FAILED" and group.error))
+    for error in errors[:3]:
+        yield "when the cause is fixed", f"redrive --error {error}"
+    if any(group.state == "UNKNOWN" for group in groups):
+        yield "ask the partner whether these files have arrived; then confirm or redrive", "receipts --failed"
+    elif len(errors) != 1 or not all(group.error for group in groups):
+        yield "reason and hint of each", "receipts --failed"
+
+
+def _waits_too_long(status: Status) -> bool:
+    is_quiet = status.pause is None and status.is_disabled is not True
+    is_closed = isinstance(status.partner, Partner) and not status.partner.is_open
+    if not (is_quiet and is_closed and isinstance(status.in_flight, InFlight)):
+        return False
+    waiting = status.in_flight.waiting or (isinstance(status.queue, Queue) and status.queue.visible)
+    oldest = status.in_flight.oldest
+    is_sending = status.in_flight.uploads or status.in_flight.others_being_sent
+    return bool(
+        waiting
+        and not is_sending
+        and oldest
+        and (status.at - oldest).total_seconds() > WAITING_TOO_LONG_SECONDS
+    )

@@ -1,0 +1,376 @@
+"""Reads the status of a delivery: each part by itself, so that a missing permission hides one part only."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from itertools import islice
+from typing import Any, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from s3_to_sftp_cli.addresses import source_addresses
+from s3_to_sftp_cli.aws import Aws, denied_action, explained
+from s3_to_sftp_cli.delivery import DeployedDelivery
+from s3_to_sftp_cli.ledger import LedgerReader, Record
+from s3_to_sftp_cli.status import (
+    DeadLetters,
+    FailureGroup,
+    InFlight,
+    Partner,
+    Pause,
+    Queue,
+    Status,
+    Today,
+    Unavailable,
+    Upload,
+)
+
+MOST_TODAY = 20_000
+"""Deliveries that are counted in the ledger; more are taken from CloudWatch."""
+
+MOST_FAILURES = 1000
+"""Failed objects that are grouped."""
+
+MOST_IN_FLIGHT = 10_000
+"""Objects without a final state that are looked at, the oldest first."""
+
+STALE_SECONDS = 90
+"""Progress is written every 20 seconds. What is older is not shown as present."""
+
+_DEAD_LETTERS_KEPT = timedelta(days=14)
+_DAYS_BACK = 7
+_LEASE_MARGIN_SECONDS = 2.0
+"""A lease lasts this much longer than the invocation's timeout."""
+
+_OFFERED_KEY = re.compile(r"It offers '[^']*' \((SHA256:[A-Za-z0-9+/]{43})\)")
+
+_Observation = tuple[int, float]
+"""Bytes that were sent, and when, in seconds since 1970."""
+
+_P = TypeVar("_P")
+
+
+class StatusReader:
+    """Reads the status again and again: what is known already is not read again.
+
+    Args:
+        aws: The account.
+        delivery: Which one.
+        ledger: Its ledger.
+    """
+
+    def __init__(self, aws: Aws, delivery: DeployedDelivery, ledger: LedgerReader) -> None:
+        self._aws = aws
+        self._delivery = delivery
+        self._ledger = ledger
+        self._today = _TodaysDeliveries(ledger)
+        self._progress: dict[tuple[str, str, str], tuple[_Observation, ...]] = {}
+
+    def read(self, now: datetime) -> Status:
+        """Return the status now.
+
+        Args:
+            now: With the time zone of the reader.
+        """
+        seconds = now.timestamp()
+        dead_letters = self._delivery.dead_letter_queue_url
+        queue = self._delivery.queue_url
+        return Status(
+            at=now,
+            delivery=self._delivery,
+            pause=_part("dynamodb", lambda: self._pause(seconds)),
+            is_disabled=_part("lambda", self._is_disabled),
+            partner=_part("dynamodb", lambda: self._partner(now)),
+            queue=_part("sqs", lambda: self._queue(queue)) if queue else None,
+            in_flight=_part("dynamodb", lambda: self._in_flight(seconds)),
+            dead_letters=(
+                _part("sqs", lambda: self._dead_letters(dead_letters, now)) if dead_letters else None
+            ),
+            today=_part("dynamodb", lambda: self._deliveries_today(now)),
+        )
+
+    def _pause(self, now: float) -> Pause | None:
+        item = self._ledger.item("delivery", "hold")
+        if item is None:
+            return None
+        until = item.get("until")
+        if until is not None and float(until) <= now:
+            return None
+        return Pause(
+            since=float(item.get("since", 0)),
+            until=None if until is None else float(until),
+            reason=str(item.get("reason", "")),
+            who=str(item.get("who", "")),
+        )
+
+    def _is_disabled(self) -> bool:
+        """Return whether all triggers of the function are disabled, as `enabled=False` leaves them."""
+        answer = self._aws.client("lambda").list_event_source_mappings(FunctionName=self._delivery.function)
+        states = [each.get("State", "") for each in answer["EventSourceMappings"]]
+        return bool(states) and all(state in ("Disabled", "Disabling") for state in states)
+
+    def _partner(self, now: datetime) -> Partner:
+        item = self._ledger.item(f"partner#{self._delivery.server}", "breaker") or {}
+        is_open = bool(item.get("openings"))
+        return Partner(
+            is_open=is_open,
+            failures=int(item.get("failures", 0)),
+            since=float(item.get("since", 0)),
+            error=str(item.get("error", "")),
+            reason=str(item.get("reason", "")),
+            next_attempt=float(item.get("retry_at", 0)),
+            is_trying=is_open and float(item.get("claimed_until", 0)) > now.timestamp(),
+            last_delivery=self._last_delivery(now),
+            addresses=self._addresses() if is_open else (),
+        )
+
+    def _last_delivery(self, now: datetime) -> datetime | None:
+        today = now.astimezone(UTC).date()
+        days = (today - timedelta(days=back) for back in range(_DAYS_BACK))
+        return next((found.changed for day in days if (found := self._ledger.last_delivered(day))), None)
+
+    def _addresses(self) -> tuple[str, ...]:
+        try:
+            return source_addresses(self._aws, self._delivery).fixed
+        except (ClientError, BotoCoreError):
+            return ()  # `addresses` says why
+
+    def _queue(self, url: str) -> Queue:
+        counts = self._messages(url)
+        return Queue(visible=counts[""], in_flight=counts["NotVisible"], delayed=counts["Delayed"])
+
+    def _messages(self, url: str) -> dict[str, int]:
+        parts = ("", "NotVisible", "Delayed")
+        names = {part: f"ApproximateNumberOfMessages{part}" for part in parts}
+        answer = self._aws.client("sqs").get_queue_attributes(
+            QueueUrl=url, AttributeNames=list(names.values())
+        )
+        return {part: int(answer["Attributes"].get(name, 0)) for part, name in names.items()}
+
+    def _in_flight(self, now: float) -> InFlight:
+        records = self._ledger.in_flight()
+        oldest: datetime | None = None
+        looked_at = waiting = sending = 0
+        next_tries: list[float] = []
+        uploads: list[Upload] = []
+        seen: dict[tuple[str, str, str], tuple[_Observation, ...]] = {}
+        offered = ""
+        for looked_at, record in enumerate(islice(records, MOST_IN_FLIGHT), start=1):  # noqa: B007 - the last counts
+            if not offered and record.error == "HostKeyRefused":
+                offered = offered_host_key(record.hint)
+            if not record.is_being_sent(now):
+                oldest = oldest or record.changed or record.first_seen
+                waiting += 1
+                if record.next_try is not None:
+                    next_tries.append(record.next_try)
+                continue
+            sending += 1
+            if (upload := self._upload(record, now)) is not None:
+                seen[_identity(record)] = self._last_two(record, (upload.sent, upload.at))
+                uploads.append(upload)
+        self._progress = seen
+        return InFlight(
+            oldest=oldest,
+            waiting=waiting,
+            next_try=min(next_tries, default=None),
+            uploads=tuple(sorted(uploads, key=lambda each: each.total, reverse=True)),
+            others_being_sent=sending - len(uploads),
+            is_complete=looked_at < MOST_IN_FLIGHT,
+            offered_host_key=offered,
+        )
+
+    def _last_two(self, record: Record, observation: _Observation) -> tuple[_Observation, ...]:
+        """Return the last two observations that differ, this one included."""
+        before = self._progress.get(_identity(record), ())
+        return before if observation in before[-1:] else (*before, observation)[-2:]
+
+    def _upload(self, record: Record, now: float) -> Upload | None:
+        """Return the upload; None: it has no progress, or stale progress.
+
+        Its rate is that between the last two observations of a reader that looks again. At the first look it
+        is that since the invocation has begun, which is known from the lease and the function's timeout,
+        without the bytes that earlier invocations had sent.
+        """
+        progress = record.progress
+        if not progress or now - float(progress["at"]) > STALE_SECONDS:
+            return None
+        sent, at = int(progress["bytes"]), float(progress["at"])
+        observed = self._last_two(record, (sent, at))
+        # Fewer bytes than before: the object is sent anew.
+        since = observed[0] if len(observed) == 2 and observed[0] < (sent, at) else self._at_start(record)
+        rate = None
+        if since is not None and at > since[1] and sent > since[0]:
+            rate = (sent - since[0]) / (at - since[1])
+        return Upload(
+            bucket=record.bucket, key=record.key, sent=sent, total=int(progress["total"]), at=at, rate=rate
+        )
+
+    def _at_start(self, record: Record) -> _Observation | None:
+        timeout = self._delivery.configuration.get("Timeout")
+        if not timeout:
+            return None
+        resumed_at = (record.item.get("checkpoint") or {}).get("offset", 0)
+        return int(resumed_at), record.lease_until - float(timeout) - _LEASE_MARGIN_SECONDS
+
+    def _dead_letters(self, url: str, now: datetime) -> DeadLetters:
+        count = sum(self._messages(url).values())
+        if not count:
+            return DeadLetters(count=0, groups=(), looked_at=0, is_complete=True)
+        try:
+            failed = list(islice(self._failures(now), MOST_FAILURES))
+        except (ClientError, BotoCoreError):
+            return DeadLetters(count=count, groups=None, looked_at=0, is_complete=False)
+        groups = Counter((each.state, each.error, each.sftp_status, each.operation) for each in failed)
+        return DeadLetters(
+            count=count,
+            groups=tuple(
+                FailureGroup(
+                    count=number, state=state, error=error, sftp_status=sftp_status, operation=operation
+                )
+                for (state, error, sftp_status, operation), number in groups.most_common()
+            ),
+            looked_at=len(failed),
+            is_complete=len(failed) < MOST_FAILURES,
+        )
+
+    def _failures(self, now: datetime) -> Iterator[Record]:
+        """Yield what failed while its dead letter can still be there."""
+        for state in ("UNKNOWN", "FAILED"):
+            yield from self._ledger.in_state(state, since=now - _DEAD_LETTERS_KEPT)
+
+    def _deliveries_today(self, now: datetime) -> Today | Unavailable:
+        if (today := self._today.read(now)) is not None:
+            return today
+        try:
+            return todays_metrics(self._aws.client("cloudwatch"), self._delivery.function, now)
+        except (ClientError, BotoCoreError) as error:
+            action = denied_action(error, "cloudwatch")
+            return Unavailable(action=action or "", message="" if action else explained(error).message)
+
+
+class _TodaysDeliveries:
+    """Counts today's deliveries; looks only at those that it has not seen."""
+
+    def __init__(self, ledger: LedgerReader) -> None:
+        self._ledger = ledger
+        self._start(date.min)
+
+    def _start(self, day: date) -> None:
+        self._day = day
+        self._since: datetime | None = None
+        self._at_since: set[tuple[str, str, str]] = set()
+        self._size = 0
+        self._seconds: list[float] = []
+        self._count = 0
+        self._superseded = 0
+        self._superseded_since: datetime | None = None
+
+    def read(self, now: datetime) -> Today | None:
+        """Return today's deliveries; None: there are too many to count them.
+
+        Raises:
+            ClientError, BotoCoreError: The table refused, or did not answer.
+        """
+        day = now.astimezone(UTC).date()
+        if day != self._day:
+            self._start(day)
+        if self._count >= MOST_TODAY:
+            return None
+        for record in self._ledger.delivered(day, day, since=self._since):
+            self._add(record)
+            if self._count >= MOST_TODAY:
+                return None
+        midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        superseded = sum(1 for _ in islice(self._ledger.in_state("SUPERSEDED", since=midnight), MOST_TODAY))
+        return Today(
+            day=day,
+            delivered=self._count,
+            size=self._size,
+            p95=percentile(self._seconds, 95),
+            superseded=superseded,
+            source="ledger",
+        )
+
+    def _add(self, record: Record) -> None:
+        identity = _identity(record)
+        if record.changed == self._since:
+            if identity in self._at_since:
+                return
+        else:
+            self._since, self._at_since = record.changed, set()
+        self._at_since.add(identity)
+        self._count += 1
+        self._size += record.size or 0
+        if record.changed and record.first_seen and not record.earlier_receipts:
+            self._seconds.append((record.changed - record.first_seen).total_seconds())
+
+
+def todays_metrics(cloudwatch: Any, function: str, now: datetime) -> Today:
+    """Return today's deliveries as the metrics count them.
+
+    Raises:
+        ClientError, BotoCoreError: CloudWatch refused, or did not answer.
+    """
+    day = now.astimezone(UTC).date()
+    wanted = {
+        "delivered": ("Delivered", "Sum"),
+        "bytes": ("DeliveredBytes", "Sum"),
+        "p95": ("DeliverySeconds", "p95"),
+        "superseded": ("Superseded", "Sum"),
+    }
+    dimensions = [
+        {"Name": "function_name", "Value": function},
+        {"Name": "service", "Value": "s3-to-sftp"},
+    ]
+    answer = cloudwatch.get_metric_data(
+        StartTime=datetime(day.year, day.month, day.day, tzinfo=UTC),
+        EndTime=now,
+        MetricDataQueries=[
+            {
+                "Id": name,
+                "MetricStat": {
+                    "Metric": {"Namespace": "S3ToSftp", "MetricName": metric, "Dimensions": dimensions},
+                    "Period": 86_400,
+                    "Stat": statistic,
+                },
+            }
+            for name, (metric, statistic) in wanted.items()
+        ],
+    )
+    values = {each["Id"]: each["Values"] for each in answer["MetricDataResults"]}
+    return Today(
+        day=day,
+        delivered=int(sum(values.get("delivered", ()))),
+        size=int(sum(values.get("bytes", ()))),
+        p95=max(values.get("p95", ()), default=None),
+        superseded=int(sum(values.get("superseded", ()))),
+        source="cloudwatch",
+    )
+
+
+def percentile(values: Iterable[float], share: int) -> float | None:
+    """Return the smallest of the values that this many percent of them do not exceed; None: there is none."""
+    ordered = sorted(values)
+    return ordered[max(math.ceil(len(ordered) * share / 100) - 1, 0)] if ordered else None
+
+
+def offered_host_key(hint: str) -> str:
+    """Return the fingerprint of the host key that the server offers, as the hint of HostKeyRefused says."""
+    found = _OFFERED_KEY.search(hint)
+    return found[1] if found else ""
+
+
+def _identity(record: Record) -> tuple[str, str, str]:
+    return record.bucket, record.key, str(record.item["sk"])
+
+
+def _part(service: str, read: Callable[[], _P]) -> _P | Unavailable:
+    try:
+        return read()
+    except (ClientError, BotoCoreError) as error:
+        action = denied_action(error, service)
+        return Unavailable(action=action or "", message="" if action else explained(error).message)
+    except (ValueError, TypeError, KeyError) as error:
+        return Unavailable(message=f"an item of the ledger is corrupt ({type(error).__name__}: {error})")

@@ -1,0 +1,216 @@
+"""A status as lines for people."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from rich.text import Text
+
+from s3_to_sftp_cli.layout import LABEL, labelled, printable
+from s3_to_sftp_cli.sizes import count_text, size_text
+from s3_to_sftp_cli.status import (
+    DeadLetters,
+    Partner,
+    Pause,
+    Queue,
+    Status,
+    Today,
+    Unavailable,
+    Upload,
+)
+from s3_to_sftp_cli.times import clock, from_epoch, in_words
+
+MOST_UPLOADS = 5
+
+_BAD, _WARNING, _GOOD = "bold red", "yellow", "green"
+
+_IN_WORDS = {
+    "LoginRefused": "login refused",
+    "PasswordExpired": "password expired",
+    "SecondFactorRequired": "second factor required",
+    "HostKeyRefused": "host key not pinned",
+    "PartnerUnreachable": "not reachable",
+    "TooManyConnections": "too many connections",
+    "SftpNotStarted": "SFTP not started",
+    "PartnerRefusesWrites": "files refused",
+    "DirectoryAmbiguous": "directory ambiguous",
+    "CredentialsError": "secret not usable",
+}
+
+
+def status_lines(status: Status, *, width: int, advice: Sequence[tuple[str, str]]) -> list[Text]:
+    """Return what `status` prints.
+
+    Args:
+        status: What to show.
+        width: Columns of the terminal.
+        advice: For each thing to do: why, and the whole command to type (empty: there is none).
+    """
+    lines = [_header(status, width)]
+    lines += [labelled("trigger", [each], width=width) for each in _trigger(status)]
+    lines.append(labelled("partner", _partner(status), width=width))
+    if queue := list(_queue(status)):
+        lines.append(labelled("queue", queue, width=width))
+    lines += [
+        labelled("" if number else "sending", upload, width=width, gap=3)
+        for number, upload in enumerate(_sending(status))
+    ]
+    lines.append(labelled("today", _today(status.today), width=width))
+    for number, (why, command) in enumerate(advice):
+        parts: list[str | Text] = [f"({why})"]
+        if command:
+            parts.insert(0, Text(command, style="bold", no_wrap=True))
+        lines.append(labelled("" if number else "next", parts, width=width, gap=2))
+    return lines
+
+
+def _header(status: Status, width: int) -> Text:
+    delivery = status.delivery
+    name = printable(f"{delivery.function} → {delivery.server} {delivery.directory}".rstrip())
+    header, state = Text(name, style="bold"), _paused(status)
+    if not state.plain:
+        return header
+    if header.cell_len + LABEL + state.cell_len <= width:
+        return header.append(" " * LABEL).append_text(state)
+    return header.append("\n").append_text(labelled("", [state], width=width))
+
+
+def _paused(status: Status) -> Text:
+    match status.pause:
+        case Unavailable():
+            return Text(f"pause {status.pause}", style=_WARNING)
+        case Pause(until=until, reason=reason):
+            end = "until resumed" if until is None else f"until {clock(from_epoch(until), now=status.at)}"
+            why = f" ({printable(reason)})" if reason else ""
+            return Text(f"PAUSED {end}{why}", style=_WARNING)
+    return Text("DISABLED", style=_BAD) if status.is_disabled is True else Text()
+
+
+def _trigger(status: Status) -> Iterator[Text]:
+    if isinstance(status.is_disabled, Unavailable):
+        yield Text(str(status.is_disabled), style=_WARNING)
+    elif status.is_disabled and status.pause is not None:
+        yield Text("DISABLED", style=_BAD)
+
+
+def _partner(status: Status) -> Iterator[str | Text]:
+    partner, now = status.partner, status.at
+    if isinstance(partner, Unavailable):
+        yield Text(str(partner), style=_WARNING)
+        return
+    since = clock(from_epoch(partner.since), now=now)
+    if not partner.is_open:
+        last = f"last delivery {clock(partner.last_delivery, now=now)}" if partner.last_delivery else ""
+        if partner.failures:
+            failed = count_text(partner.failures, "failed attempt")
+            yield Text(f"{failed} since {since}, circuit breaker closed", style=_WARNING)
+            yield last or "no delivery in 7 days"
+            yield Text(printable(partner.reason))
+        else:
+            yield Text(f"accepting files, {last or 'no delivery in 7 days'}", style=_GOOD)
+        return
+    what = _IN_WORDS.get(partner.error, partner.error)
+    attempts = count_text(partner.failures, "attempt")
+    yield Text(f"{what} since {since} ({attempts}), {_next_attempt(partner, now)}", style=_BAD)
+    if partner.addresses:
+        yield f"from {', '.join(partner.addresses)}"
+    yield Text(printable(partner.reason))
+
+
+def _next_attempt(partner: Partner, now: datetime) -> str:
+    if partner.is_trying:
+        return "an attempt is under way"
+    if partner.next_attempt <= now.timestamp():
+        return "next attempt due"
+    return f"next attempt {clock(from_epoch(partner.next_attempt), now=now)}"
+
+
+def _queue(status: Status) -> Iterator[str | Text]:
+    queue, dead = status.queue, status.dead_letters
+    if isinstance(queue, Unavailable):
+        yield Text(str(queue), style=_WARNING)
+    elif queue is not None:
+        yield _waiting(queue, status)
+        if queue.in_flight:
+            yield f"in flight {queue.in_flight:,}"
+        yield _deferred(queue, status)
+    if isinstance(dead, Unavailable):
+        if dead != queue:
+            yield Text(f"dead-lettered {dead}", style=_WARNING)
+    elif dead is not None:
+        yield _dead_lettered(dead)
+
+
+def _waiting(queue: Queue, status: Status) -> str:
+    waiting = f"{queue.visible:,} waiting"
+    in_flight = status.in_flight
+    if isinstance(in_flight, Unavailable):
+        return f"{waiting}, oldest {in_flight}"
+    if in_flight.oldest is None:
+        return waiting
+    return f"{waiting}, oldest {in_words((status.at - in_flight.oldest).total_seconds())}"
+
+
+def _deferred(queue: Queue, status: Status) -> str:
+    deferred = f"deferred {queue.delayed:,}"
+    if not queue.delayed or isinstance(status.in_flight, Unavailable) or status.in_flight.next_try is None:
+        return deferred
+    next_try = status.in_flight.next_try
+    is_due = next_try <= status.at.timestamp()
+    return f"{deferred}, next {'due' if is_due else clock(from_epoch(next_try), now=status.at)}"
+
+
+def _dead_lettered(dead: DeadLetters) -> Text:
+    if not dead.count:
+        return Text("dead-lettered 0")
+    text = Text(f"dead-lettered {dead.count:,}", style=_BAD)
+    if not dead.groups:
+        return text
+    known = sum(group.count for group in dead.groups)
+    # SQS counts approximately, and a dead letter may have been deleted, or name no object.
+    note = "" if known == dead.count else f"the ledger's {'last ' if not dead.is_complete else ''}{known:,}: "
+    return text.append(f" ({note}{', '.join(printable(group) for group in dead.groups)})")
+
+
+def _sending(status: Status) -> Iterator[list[str | Text]]:
+    in_flight = status.in_flight
+    if isinstance(in_flight, Unavailable):
+        yield [Text(str(in_flight), style=_WARNING)]
+        return
+    shown = in_flight.uploads[:MOST_UPLOADS]
+    for upload in shown:
+        yield _upload(upload, status.at)
+    others = len(in_flight.uploads) - len(shown) + in_flight.others_being_sent
+    if others:
+        yield [count_text(others, "more object" if shown else "object")]
+    elif not shown:
+        yield ["nothing"]
+
+
+def _upload(upload: Upload, now: datetime) -> list[str | Text]:
+    sent, total = size_text(upload.sent).split(), size_text(upload.total)
+    both = f"{sent[0] if total.endswith(f' {sent[1]}') else ' '.join(sent)} of {total}"
+    parts: list[str | Text] = [printable(upload.key), both]
+    if upload.total:
+        parts.append(f"{100 * upload.sent // upload.total} %")
+    if upload.rate:
+        parts.append(f"{size_text(upload.rate)}/s")
+    if upload.done_at is not None:
+        done_at = from_epoch(upload.done_at)
+        parts.append(f"done about {clock(done_at, now=now)}" if done_at > now else "done any moment")
+    return parts
+
+
+def _today(today: Today | Unavailable) -> Iterator[str | Text]:
+    if isinstance(today, Unavailable):
+        yield Text(str(today), style=_WARNING)
+        return
+    parts = [f"{today.delivered:,} delivered", size_text(today.size)]
+    if today.p95 is not None:
+        parts.append(f"p95 {_seconds(today.p95)}")
+    parts.append(f"{today.superseded:,} superseded")
+    yield ", ".join(parts)
+    yield f"(UTC day {today.day}{', by CloudWatch' if today.source == 'cloudwatch' else ''})"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else in_words(seconds)

@@ -1,0 +1,356 @@
+"""`receipts`: what happened to an object, or to all of a time, without holding them all in memory."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from s3_to_sftp_cli.delivery import WatchedSource
+from s3_to_sftp_cli.ledger import LedgerReader
+from s3_to_sftp_cli.receipt_words import EVIDENCE, checksum_hex, verified_in_words
+from s3_to_sftp_cli.receipts import CSV_COLUMNS, Selection, row
+from tests.support.cli import BUCKET, REGION, CliEnvironment, check_schema
+
+
+def rows(cli: CliEnvironment, *arguments: str) -> list[Any]:
+    outcome = cli.run("receipts", *arguments, "--json")
+    assert outcome.code == 0, outcome.stderr
+    for document in outcome.lines:
+        check_schema("receipts", document)
+    return outcome.lines
+
+
+def keys(cli: CliEnvironment, *arguments: str) -> list[str]:
+    return [each["key"] for each in rows(cli, *arguments)]
+
+
+# --- one object ---
+
+
+def test_key_shows_everything_about_it(cli: CliEnvironment) -> None:
+    version = cli.delivered(
+        "in/a.csv", size=20_000_000_000, seconds=1.9, sha256="ab" * 32, checksum="AAAAAAAAAP8=", streams=4
+    )
+    text = cli.run("receipts", "in/a.csv").stdout
+    lines = {line[:14].strip(): line[14:] for line in text.splitlines()}
+    assert text.startswith("s3://bucket/in/a.csv\n")
+    assert f"version {version.version_id}   DELIVERED" in text
+    assert lines["delivered"].endswith(", 1.9 s later")
+    assert lines["size"] == "20,000,000,000 bytes (20.0 GB)"
+    assert lines["attempts"] == "1"
+    assert lines["remote path"] == "out/in/a.csv"
+    assert lines["checksum"] == "CRC64NVME 00000000000000ff"
+    assert lines["sha256"] == "ab" * 32
+    assert lines["verified"] == "the bytes match S3's CRC64NVME of the whole object"
+    assert lines["evidence"] == "the server answered the RENAME with OK"
+    assert lines["sent"] == "4 streams, 1.9 s"
+    assert lines["log"] == "There is no log group '/aws/lambda/Acme-Function'."
+
+
+def test_all_versions_of_a_key_are_shown_the_last_one_first(cli: CliEnvironment) -> None:
+    now = time.time()
+    cli.delivered("a.csv", sequencer="0A", at=now - 100)
+    cli.delivered("a.csv", sequencer="0B", at=now - 50)
+    assert [each["version_id"] for each in rows(cli, "a.csv")] == ["v0B", "v0A"]
+
+
+def test_failed_object_has_reason_and_hint(cli: CliEnvironment) -> None:
+    cli.failed("a.csv")
+    text = cli.run("receipts", "a.csv").stdout
+    assert "FAILED" in text
+    assert "permission denied." in text
+    assert "Ask the partner for write permission." in text
+    assert "refused       PERMISSION_DENIED create" in text
+
+
+def test_object_that_nobody_sends_is_waiting(cli: CliEnvironment) -> None:
+    cli.released("a.csv", next_try=time.time() - 5)
+    text = cli.run("receipts", "a.csv").stdout
+    assert "version v0A   waiting" in text
+    assert "next try      due" in text
+    (document,) = rows(cli, "a.csv")
+    assert (document["state"], document["being_sent"]) == ("SENDING", False)
+
+
+def test_object_that_is_being_sent_names_the_invocation(cli: CliEnvironment) -> None:
+    cli.sending("a.csv")
+    assert "by the invocation f" in cli.run("receipts", "a.csv").stdout
+    assert rows(cli, "a.csv")[0]["being_sent"]
+
+
+def test_earlier_receipts_and_operator_actions_are_kept(cli: CliEnvironment) -> None:
+    version = cli.delivered("a.csv")
+    earlier = {"remote_path": "out/a.csv", "bytes": 7, "checksum_algorithm": "CRC32", "checksum": "AAAAAQ=="}
+    action = {"action": "resend", "who": "arn:eve", "at": 1000, "reason": "they lost it", "id": "1"}
+    cli.write(version, earlier_receipts=[earlier], operator_actions=[action])
+    text = cli.run("receipts", "a.csv").stdout
+    assert "receipt 1     out/a.csv, 7 bytes, CRC32 00000001" in text
+    assert "resend by arn:eve: they lost it" in " ".join(text.split())
+    (document,) = rows(cli, "a.csv")
+    assert document["earlier_receipts"][0]["checksum"] == "00000001"
+    assert document["operator_actions"][0]["at"] == "1970-01-01T00:16:40+00:00"
+    assert document["seconds_to_deliver"] is None
+
+
+def test_log_of_the_object_is_shown(cli: CliEnvironment) -> None:
+    cli.delivered("a.csv", sequencer="0A")
+    cli.log(
+        {"level": "INFO", "message": "logged in", "function_request_id": "f"},
+        {"level": "INFO", "message": "delivered", "object": "s3://bucket/a.csv (version v0A)"},
+        {"level": "INFO", "message": "not this version", "object": "s3://bucket/a.csv (version v0B)"},
+        {
+            "level": "INFO",
+            "message": "not this object",
+            "object": "s3://bucket/b.csv",
+            "function_request_id": "f",
+        },
+        {"level": "INFO", "message": "not this invocation", "function_request_id": "g"},
+    )
+    text = cli.run("receipts", "a.csv").stdout
+    assert "logged in" in text
+    assert "delivered" in text.splitlines()[-1]
+    assert "not this" not in text
+    assert [each["message"] for each in rows(cli, "a.csv")[0]["log"]] == ["logged in", "delivered"]
+    assert "logged in" not in cli.run("receipts", "a.csv", "--no-logs").stdout
+
+
+def test_missing_permission_for_the_log_hides_only_the_log(cli: CliEnvironment) -> None:
+    cli.delivered("a.csv")
+    cli.refused.add("logs:FilterLogEvents")
+    outcome = cli.run("receipts", "a.csv")
+    assert "log           not allowed: logs:FilterLogEvents" in outcome.stdout
+    assert outcome.code == 0
+
+
+def test_key_cannot_move_the_cursor(cli: CliEnvironment) -> None:
+    cli.delivered("a\x1b[2J.csv")
+    assert "\x1b" not in cli.run("receipts", "a\x1b[2J.csv").stdout
+    assert "\x1b" not in cli.run("receipts").stdout
+
+
+# --- an object that is not in the ledger ---
+
+
+@pytest.fixture
+def s3(cli: CliEnvironment) -> Any:
+    client = cli.aws.client("s3")
+    client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    return client
+
+
+def missing(cli: CliEnvironment, key: str, *arguments: str) -> str:
+    outcome = cli.run("receipts", key, *arguments)
+    assert outcome.code == 4
+    assert f"The ledger has nothing of s3://bucket/{key}." in outcome.stderr
+    return outcome.stderr
+
+
+def test_misspelt_key_has_similar_names(cli: CliEnvironment, s3: Any) -> None:
+    s3.put_object(Bucket=BUCKET, Key="in/report.csv", Body=b"")
+    assert "Similar names: in/report.csv" in missing(cli, "in/reprot.csv")
+
+
+def test_key_without_similar_names_is_to_be_checked(cli: CliEnvironment, s3: Any) -> None:
+    assert "no such object in bucket. Check the spelling." in missing(cli, "in/a.csv")
+
+
+def test_object_that_is_not_watched_is_said(cli: CliEnvironment, s3: Any) -> None:
+    s3.put_object(Bucket=BUCKET, Key="other/a.csv", Body=b"")
+    cli.deploy(sources=(WatchedSource(bucket=BUCKET, prefix="in/"),))
+    assert "It is not watched: s3://bucket/in/* is." in missing(cli, "other/a.csv")
+
+
+def test_object_of_before_the_deployment_is_to_be_backfilled(cli: CliEnvironment, s3: Any) -> None:
+    s3.put_object(Bucket=BUCKET, Key="a.csv", Body=b"")
+    assert "s3-to-sftp backfill" in missing(cli, "a.csv")
+
+
+def test_deleted_object_has_a_delete_marker(cli: CliEnvironment, s3: Any) -> None:
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object(Bucket=BUCKET, Key="a.csv", Body=b"")
+    s3.delete_object(Bucket=BUCKET, Key="a.csv")
+    assert "delete marker" in missing(cli, "a.csv")
+
+
+def test_bucket_that_cannot_be_read_is_said(cli: CliEnvironment) -> None:
+    cli.refused.add("s3:HeadObject")
+    assert "could not be checked" in missing(cli, "a.csv")
+
+
+def test_bucket_must_be_named_where_none_is_known(cli: CliEnvironment) -> None:
+    cli.deploy(sources=())
+    outcome = cli.run("receipts", "a.csv")
+    assert outcome.code == 2
+    assert "--bucket" in outcome.stderr
+    cli.delivered("a.csv")
+    assert keys(cli, "a.csv", "--bucket", "bucket") == ["a.csv"]
+    assert keys(cli, "s3://bucket/a.csv") == ["a.csv"]
+
+
+# --- many ---
+
+
+def test_without_a_key_shows_today(cli: CliEnvironment) -> None:
+    now = time.time()
+    cli.delivered("today.csv", at=now)
+    cli.delivered("before.csv", at=now - 2 * 86_400)
+    cli.failed("failed.csv")
+    cli.waiting("waiting.csv")
+    assert keys(cli) == ["today.csv", "failed.csv", "waiting.csv"]
+    lines = cli.run("receipts").stdout.splitlines()
+    assert lines[0].endswith("  DELIVERED        7 B  today.csv")
+    assert lines[1].endswith("failed.csv  PERMISSION_DENIED create")
+    assert "  waiting   " in lines[2]
+
+
+def test_since_and_day_choose_a_time(cli: CliEnvironment) -> None:
+    two_days_ago = datetime.now(UTC) - timedelta(days=2)
+    cli.delivered("old.csv", at=two_days_ago.timestamp())
+    cli.failed("old-failed.csv", at=two_days_ago.timestamp())
+    cli.delivered("new.csv")
+    cli.waiting("waiting.csv")
+    assert keys(cli, "--since", "3d") == ["old.csv", "new.csv", "old-failed.csv", "waiting.csv"]
+    assert keys(cli, "--day", two_days_ago.date().isoformat()) == ["old.csv", "old-failed.csv"]
+    assert keys(cli, "--day", "2020-01-01") == []
+
+
+def test_pattern_looks_back_for_thirty_days(cli: CliEnvironment) -> None:
+    now = time.time()
+    cli.delivered("in/a.csv", at=now - 20 * 86_400)
+    cli.delivered("in/a.txt", at=now)
+    cli.delivered("in/b.csv", at=now - 40 * 86_400)
+    assert keys(cli, "--key", "in/*.csv") == ["in/a.csv"]
+    assert keys(cli, "--key", "*a*") == ["in/a.csv", "in/a.txt"]
+    assert keys(cli, "--key", "*.csv", "--since", "50d") == ["in/b.csv", "in/a.csv"]
+
+
+def test_failed_shows_what_needs_a_person_however_old(cli: CliEnvironment) -> None:
+    cli.failed("old.csv", at=time.time() - 20 * 86_400)
+    cli.failed("unknown.csv", state="UNKNOWN")
+    cli.failed("superseded.csv", state="SUPERSEDED")
+    cli.delivered("fine.csv")
+    assert keys(cli, "--failed") == ["old.csv", "unknown.csv"]
+
+
+def test_nothing_found_is_no_error(cli: CliEnvironment) -> None:
+    outcome = cli.run("receipts")
+    assert (outcome.code, outcome.stdout) == (0, "")
+    assert "Nothing of that time" in outcome.stderr
+
+
+def test_cancelled_objects_are_shown(cli: CliEnvironment) -> None:
+    version = cli.failed("a.csv", dead_letter=False)
+    cli.write(version, state="CANCELLED", status="CANCELLED")
+    assert rows(cli)[0]["state"] == "CANCELLED"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--csv", "--json"),
+        ("--since", "1h", "--day", "today"),
+        ("a.csv", "--failed"),
+        ("a.csv", "--key", "*"),
+        ("--since", "soon"),
+        ("--day", "someday"),
+    ],
+)
+def test_contradiction_is_a_usage_error(cli: CliEnvironment, arguments: tuple[str, ...]) -> None:
+    outcome = cli.run("receipts", *arguments)
+    assert outcome.code == 2
+    assert "Traceback" not in outcome.stderr
+
+
+# --- CSV ---
+
+
+def test_csv_has_a_header_and_a_line_each(cli: CliEnvironment) -> None:
+    cli.delivered("a,b\n.csv", checksum="AAAAAAAAAP8=")
+    cli.failed("c.csv")
+    delivered, failed = list(csv.DictReader(io.StringIO(cli.run("receipts", "--csv").stdout)))
+    assert tuple(delivered) == CSV_COLUMNS
+    assert (delivered["key"], delivered["checksum"]) == ("a,b\n.csv", "00000000000000ff")
+    assert delivered["changed"].endswith("Z")
+    assert (failed["state"], failed["sftp_status"], failed["checksum"]) == ("FAILED", "PERMISSION_DENIED", "")
+
+
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t"])
+def test_csv_has_no_formulas(cli: CliEnvironment, first: str) -> None:
+    cli.delivered(f"{first}1+1")
+    (line,) = csv.DictReader(io.StringIO(cli.run("receipts", "--csv").stdout))
+    assert line["key"] == f"'{first}1+1"
+
+
+def test_csv_says_waiting_of_what_nobody_sends(cli: CliEnvironment) -> None:
+    cli.released("a.csv")
+    cli.sending("b.csv")
+    lines = csv.DictReader(io.StringIO(cli.run("receipts", "--csv").stdout))
+    assert [line["state"] for line in lines] == ["WAITING", "SENDING"]
+
+
+def test_csv_of_one_object(cli: CliEnvironment) -> None:
+    cli.delivered("a.csv")
+    assert len(cli.run("receipts", "a.csv", "--csv").stdout.splitlines()) == 2
+
+
+# --- size ---
+
+
+def test_rows_are_read_page_by_page() -> None:
+    """A million receipts do not fit into memory."""
+    ledger = LedgerReader(Pages(), "table")
+    day = datetime(2026, 11, 1, tzinfo=UTC)
+    selection = Selection(since=day, until=day + timedelta(days=1))
+    records = selection.records(ledger, today=day.date())
+    first = next(records)
+    assert row(first, now=0)["key"] == "1-0"
+    assert Pages.asked == 1
+    assert sum(1 for _ in records) == Pages.PAGES * Pages.ITEMS - 1
+
+
+class Pages:
+    """A DynamoDB client whose first query has many pages."""
+
+    PAGES, ITEMS = 50, 100
+    asked = 0
+
+    def query(self, **request: Any) -> Any:
+        if not request["ExpressionAttributeValues"][":s"]["S"].startswith("DELIVERED"):
+            return {"Items": []}
+        Pages.asked += 1
+        items = [
+            {"pk": {"S": f"object#bucket/{Pages.asked}-{number}"}, "sk": {"S": "version#1"}}
+            for number in range(self.ITEMS)
+        ]
+        return {"Items": items, **({"LastEvaluatedKey": {"x": 1}} if Pages.asked < self.PAGES else {})}
+
+
+# --- words ---
+
+
+def test_checksum_that_is_no_base64_is_shown_as_it_is() -> None:
+    assert checksum_hex({"checksum": "what?"}) == "what?"
+    assert checksum_hex({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("verified_by", "words"),
+    [
+        ("composite:CRC32C/12", "the bytes match S3's composite CRC32C of 12 parts"),
+        ("none", "no checksum stored by S3 was compared"),
+        ("another", "another"),
+    ],
+)
+def test_verification_is_in_words(verified_by: str, words: str) -> None:
+    assert verified_in_words({"verified_by": verified_by}) == words
+
+
+def test_every_evidence_has_words() -> None:
+    from s3_to_sftp.state.receipt import Evidence
+
+    assert {*Evidence, "confirmed"} <= EVIDENCE.keys()

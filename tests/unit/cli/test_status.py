@@ -1,0 +1,529 @@
+"""`status` and `watch`: present facts only, each part by itself, and the command to type next."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from s3_to_sftp_cli import status_reader
+from s3_to_sftp_cli.commands import status as status_command
+from s3_to_sftp_cli.ledger import LedgerReader
+from s3_to_sftp_cli.status import InFlight, Today
+from s3_to_sftp_cli.status_reader import offered_host_key, percentile, todays_metrics
+from tests.support.cli import FUNCTION, CliEnvironment, check_schema
+from tests.support.ledger_environment import ref
+
+NOW = datetime(2026, 11, 29, 2, 44, tzinfo=UTC)
+"""What time it is for the reader, where a test depends on it."""
+
+
+@pytest.fixture
+def at_night(cli: CliEnvironment, monkeypatch: pytest.MonkeyPatch) -> CliEnvironment:
+    """It is a quarter to three, for the function and for whoever was woken."""
+    monkeypatch.setattr(status_command, "local_now", lambda: NOW)
+    cli.ledger.clock.now = NOW.timestamp()
+    return cli
+
+
+def line(text: str, label: str) -> str:
+    """The line with a label, with what it is continued by."""
+    lines = text.splitlines()
+    start = next(number for number, each in enumerate(lines) if each.startswith(f"{label:<10}"))
+    more = []
+    for each in lines[start + 1 :]:
+        if not each.startswith(" " * 10):
+            break
+        more.append(each.strip())
+    return " ".join([lines[start][10:], *more])
+
+
+def status_json(cli: CliEnvironment) -> Any:
+    document = cli.run("status", "--json").json
+    check_schema("status", document)
+    return document
+
+
+# --- the whole ---
+
+
+def test_shows_everything_of_a_bad_night(at_night: CliEnvironment) -> None:
+    cli, now = at_night, NOW.timestamp()
+    for number in range(3):
+        cli.delivered(f"done{number}", size=10**9, seconds=1.9, at=now - 3600)
+    for number in range(8):
+        cli.failed(f"refused{number}")
+    for number in range(3):
+        cli.failed(f"named{number}", error="RemotePathRefused", operation="", sftp_status="")
+    cli.pause(until=datetime(2026, 11, 29, 6, 0, tzinfo=UTC).timestamp())
+    cli.breaker(since=now - 1800, retry_at=now + 1800)
+    with cli.at(now - 360):
+        cli.waiting("w.csv", next_try=now + 60)
+    cli.announce(ref())
+    cli.announce(ref(), delay=600)
+    cli.deploy(configuration={"Timeout": 900})
+    cli.sending(
+        "2026/big.bin",
+        progress={"bytes": 8_100_000_000, "total": 20_000_000_000, "at": now},
+        lease_until=now - 112.5 + 902,
+    )
+    outcome = cli.run("status")
+    assert outcome.stdout == (
+        """\
+Acme-Function → sftp.acme.example:22 /inbox
+          PAUSED until 06:00 (planned maintenance)
+partner   login refused since 02:14 (4 attempts), next attempt 03:14
+          The server refused the login of 'us'.
+queue     1 waiting, oldest 6 min     deferred 1, next 02:45
+          dead-lettered 11 (8 PERMISSION_DENIED create, 3 RemotePathRefused)
+sending   2026/big.bin   8.1 of 20.0 GB   40 %   72.0 MB/s   done about 02:46
+today     3 delivered, 3.0 GB, p95 1.9 s, 0 superseded     (UTC day 2026-11-29)
+next      s3-to-sftp resume  (deliveries are paused)
+          s3-to-sftp key --public
+          (compare the public key with the one that the partner has)
+          s3-to-sftp redrive --error RequestRefused  (when the cause is fixed)
+          s3-to-sftp redrive --error RemotePathRefused
+          (when the cause is fixed)
+          s3-to-sftp receipts --failed  (reason and hint of each)
+"""
+    )
+    assert outcome.code == 3
+    assert max(map(len, outcome.stdout.splitlines())) <= 80
+
+
+def test_quiet_delivery_needs_nobody(at_night: CliEnvironment) -> None:
+    at_night.delivered("a.csv", at=NOW.timestamp() - 600)
+    outcome = at_night.run("status")
+    assert outcome.code == 0
+    assert line(outcome.stdout, "partner") == "accepting files, last delivery 02:34"
+    assert line(outcome.stdout, "queue") == "0 waiting     deferred 0     dead-lettered 0"
+    assert line(outcome.stdout, "sending") == "nothing"
+    assert "next " not in outcome.stdout
+
+
+def test_json_has_the_same(cli: CliEnvironment) -> None:
+    cli.breaker()
+    cli.failed()
+    cli.pause()
+    document = status_json(cli)
+    assert document["attention"]
+    assert document["paused"]["reason"] == "planned maintenance"
+    assert document["partner"]["circuit_breaker"] == "open"
+    assert document["dead_letters"]["groups"] == [
+        {
+            "count": 1,
+            "state": "FAILED",
+            "error": "RequestRefused",
+            "sftp_status": "PERMISSION_DENIED",
+            "operation": "create",
+        }
+    ]
+    assert document["next"][0]["command"] == "s3-to-sftp resume"
+
+
+# --- the pause ---
+
+
+def test_pause_that_is_over_is_not_shown(cli: CliEnvironment) -> None:
+    cli.pause(until=time.time() - 1)
+    assert status_json(cli)["paused"] is None
+
+
+def test_pause_with_an_end_needs_nobody(cli: CliEnvironment) -> None:
+    cli.pause(until=time.time() + 3600)
+    assert not status_json(cli)["attention"]
+
+
+@pytest.mark.parametrize(("hours", "is_forgotten"), [(11, False), (13, True)])
+def test_pause_without_an_end_needs_a_person_after_twelve_hours(
+    cli: CliEnvironment, hours: int, *, is_forgotten: bool
+) -> None:
+    cli.pause(since=time.time() - hours * 3600)
+    assert status_json(cli)["attention"] is is_forgotten
+    assert "PAUSED until resumed" in cli.run("status").stdout
+
+
+def test_disabled_trigger_needs_a_person(cli: CliEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status_reader.StatusReader, "_is_disabled", lambda self: True)
+    outcome = cli.run("status")
+    assert "DISABLED" in outcome.stdout
+    assert "deploy with enabled=True" in outcome.stdout
+    assert outcome.code == 3
+
+
+# --- the partner ---
+
+
+def test_attempt_in_the_past_is_due(cli: CliEnvironment) -> None:
+    cli.breaker(retry_at=time.time() - 60)
+    assert "next attempt due" in line(cli.run("status").stdout, "partner")
+
+
+def test_attempt_under_way_is_said(cli: CliEnvironment) -> None:
+    cli.breaker(claimed_until=time.time() + 60)
+    assert "an attempt is under way" in line(cli.run("status").stdout, "partner")
+
+
+def test_failures_below_the_threshold_do_not_open_the_circuit_breaker(cli: CliEnvironment) -> None:
+    cli.breaker(openings={}, failures=2, error="PartnerUnreachable", reason="No answer.")
+    outcome = cli.run("status")
+    assert "2 failed attempts" in line(outcome.stdout, "partner")
+    assert "circuit breaker closed" in outcome.stdout
+    assert outcome.code == 0
+
+
+def test_closed_circuit_breaker_forgets_the_failures_of_before(cli: CliEnvironment) -> None:
+    cli.breaker(openings={}, failures=0, since=0, error="", reason="")
+    assert status_json(cli)["partner"]["since"] is None
+    assert "accepting files" in cli.run("status").stdout
+
+
+def test_changed_host_key_is_trusted_with_the_fingerprint_that_the_server_shows(cli: CliEnvironment) -> None:
+    shown = "SHA256:" + "a" * 43
+    cli.breaker(error="HostKeyRefused", openings={"HostKeyRefused": 1})
+    cli.waiting(
+        error="HostKeyRefused", hint=f"Pinned: SHA256:{'b' * 43}. It offers 'x y' ({shown}). Verify it."
+    )
+    assert f"s3-to-sftp trust-host-key {shown}" in cli.run("status").stdout
+
+
+def test_changed_host_key_without_a_known_fingerprint_leads_to_the_log(cli: CliEnvironment) -> None:
+    cli.breaker(error="HostKeyRefused", openings={"HostKeyRefused": 1})
+    assert status_json(cli)["next"][0]["command"].startswith("s3-to-sftp logs")
+
+
+def test_fingerprint_of_a_pinned_key_is_not_the_offered_one() -> None:
+    assert offered_host_key(f"Pinned: SHA256:{'b' * 43}.") == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ("PartnerUnreachable", "not reachable"),
+        ("PartnerRefusesWrites", "files refused"),
+        ("NewError", "NewError"),
+    ],
+)
+def test_kind_of_refusal_is_in_words(cli: CliEnvironment, error: str, words: str) -> None:
+    cli.breaker(error=error, openings={error: 1})
+    assert line(cli.run("status").stdout, "partner").startswith(words)
+
+
+def test_text_of_the_partner_cannot_move_the_cursor(cli: CliEnvironment) -> None:
+    cli.breaker(reason="\x1b[2Jgone")
+    assert "\x1b" not in cli.run("status").stdout
+
+
+def test_corrupt_circuit_breaker_hides_only_its_line(cli: CliEnvironment) -> None:
+    cli.breaker(failures="many")
+    document = status_json(cli)
+    assert document["partner"] is None
+    assert document["unavailable"][0]["part"] == "partner"
+    assert document["queue"] is not None
+
+
+# --- the queue ---
+
+
+def test_next_try_in_the_past_is_due(cli: CliEnvironment) -> None:
+    cli.waiting(next_try=time.time() - 1)
+    cli.announce(ref(), delay=60)
+    assert "deferred 1, next due" in line(cli.run("status").stdout, "queue")
+
+
+def test_object_without_a_running_lease_is_waiting(cli: CliEnvironment) -> None:
+    now = time.time()
+    cli.sending("dead.bin", lease_until=now - 1, progress={"bytes": 1, "total": 2, "at": now})
+    cli.released("again.csv")
+    document = status_json(cli)["in_flight"]
+    assert (document["waiting"], document["sending"], document["others_being_sent"]) == (2, [], 0)
+
+
+def test_object_that_waits_for_an_hour_for_no_reason_needs_a_person(cli: CliEnvironment) -> None:
+    with cli.at(time.time() - 3700):
+        cli.waiting()
+    outcome = cli.run("status")
+    assert outcome.code == 3
+    assert "s3-to-sftp logs --since 1h" in outcome.stdout
+
+
+def test_object_that_waits_for_the_end_of_a_pause_needs_nobody(cli: CliEnvironment) -> None:
+    cli.pause(until=time.time() + 3600)
+    with cli.at(time.time() - 3700):
+        cli.waiting()
+    assert not status_json(cli)["attention"]
+
+
+def test_failures_are_shown_only_while_there_are_dead_letters(cli: CliEnvironment) -> None:
+    cli.failed(dead_letter=False)
+    assert status_json(cli)["dead_letters"] == {"count": 0, "groups": [], "looked_at": 0, "complete": True}
+
+
+def test_dead_letters_that_the_ledger_does_not_know_are_counted(cli: CliEnvironment) -> None:
+    cli.failed("a.csv")
+    cli.dead_letter(ref(), error="EventError")
+    assert "dead-lettered 2 (the ledger's 1: 1 PERMISSION_DENIED create)" in cli.run("status").stdout
+
+
+def test_at_most_a_thousand_failures_are_looked_at(
+    cli: CliEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status_reader, "MOST_FAILURES", 2)
+    for number in range(3):
+        cli.failed(f"{number}")
+    dead_letters = status_json(cli)["dead_letters"]
+    assert (dead_letters["count"], dead_letters["looked_at"], dead_letters["complete"]) == (3, 2, False)
+
+
+def test_unknown_outcome_leads_to_the_partner(cli: CliEnvironment) -> None:
+    cli.failed(state="UNKNOWN", error="OutcomeUnknown", operation="", sftp_status="")
+    assert "ask the partner whether" in cli.run("status").stdout
+
+
+def test_delivery_without_queues_has_no_queue_line(cli: CliEnvironment) -> None:
+    cli.deploy(queue_url=None, dead_letter_queue_url=None)
+    outcome = cli.run("status")
+    assert outcome.code == 0
+    assert "queue  " not in outcome.stdout
+    assert status_json(cli)["queue"] is None
+
+
+# --- uploads ---
+
+
+def test_stale_progress_is_not_shown(cli: CliEnvironment) -> None:
+    cli.sending(progress={"bytes": 1, "total": 2, "at": time.time() - 91})
+    in_flight = status_json(cli)["in_flight"]
+    assert (in_flight["sending"], in_flight["others_being_sent"]) == ([], 1)
+    assert line(cli.run("status").stdout, "sending") == "1 object"
+
+
+def test_five_largest_uploads_are_shown(cli: CliEnvironment) -> None:
+    for number in range(1, 8):
+        cli.sending(f"{number}.bin", progress={"bytes": 1, "total": number * 1000, "at": time.time()})
+    text = cli.run("status").stdout
+    assert [
+        each.split()[-0 if each.startswith(" ") else 1] for each in text.splitlines() if ".bin" in each
+    ] == [f"{number}.bin" for number in (7, 6, 5, 4, 3)]
+    assert "2 more objects" in text
+
+
+def test_rate_leaves_out_what_earlier_invocations_sent(cli: CliEnvironment) -> None:
+    now = time.time()
+    cli.deploy(configuration={"Timeout": 900})
+    cli.sending(
+        progress={"bytes": 1500, "total": 2000, "at": now},
+        checkpoint={"offset": 1000},
+        lease_until=now - 10 + 902,
+    )
+    assert status_json(cli)["in_flight"]["sending"][0]["bytes_per_second"] == 50
+
+
+def test_rate_is_between_two_observations_when_there_are_two(cli: CliEnvironment) -> None:
+    now = time.time()
+    cli.deploy(configuration={"Timeout": 900})
+    lease = cli.sending(progress={"bytes": 1000, "total": 9000, "at": now - 20}, lease_until=now + 800)
+    reader = status_reader.StatusReader(
+        cli.aws, cli.delivery, LedgerReader(cli.aws.client("dynamodb"), cli.ledger.table)
+    )
+    at = datetime.fromtimestamp(now, UTC)
+    reader.read(at)
+    cli.write(lease.ref, progress={"bytes": 5000, "total": 9000, "at": now})
+    for _ in range(2):  # also when nothing is new since
+        in_flight = reader.read(at).in_flight
+        assert isinstance(in_flight, InFlight)
+        assert in_flight.uploads[0].rate == pytest.approx(200)
+
+
+def test_rate_is_left_out_where_it_is_not_known(cli: CliEnvironment) -> None:
+    cli.sending("a.bin", progress={"bytes": 0, "total": 2000, "at": time.time()})
+    assert line(cli.run("status").stdout, "sending") == "a.bin   0 B of 2.0 kB   0 %"
+
+
+# --- today ---
+
+
+def test_time_to_deliver_counts_from_the_first_sight(cli: CliEnvironment) -> None:
+    now = time.time()
+    with cli.at(now - 100):
+        version = cli.waiting("a.csv", attempts=0)
+    cli.write(version, first_seen=f"{datetime.fromtimestamp(now - 100, UTC):%Y-%m-%dT%H:%M:%S.%fZ}")
+    cli.write(version, state="SENDING")
+    cli.delivered("a.csv", at=now)
+    assert status_json(cli)["today"]["p95_seconds"] == pytest.approx(100, abs=0.1)
+
+
+def test_deliveries_of_yesterday_are_not_todays(at_night: CliEnvironment) -> None:
+    at_night.delivered("a.csv", at=NOW.timestamp() - 86_400)
+    document = status_json(at_night)
+    assert document["today"]["delivered"] == 0
+    assert document["partner"]["last_delivery"].startswith("2026-11-28")
+
+
+def test_second_look_reads_only_what_is_new(cli: CliEnvironment) -> None:
+    client = Counting(cli.aws.client("dynamodb"))
+    reader = status_reader.StatusReader(cli.aws, cli.delivery, LedgerReader(client, cli.ledger.table))
+    now = datetime.now(UTC)
+    for number in range(5):
+        cli.delivered(f"{number}", at=now.timestamp() - 60 + number)
+    reader.read(now)
+    cli.delivered("new", at=now.timestamp())
+    client.items = 0
+    today = reader.read(now).today
+    assert isinstance(today, Today)
+    assert today.delivered == 6
+    assert client.items == 3  # the one that was the last, the new one, and the latest delivery
+
+
+class Counting:
+    """Counts the items that queries return."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.items = 0
+
+    def query(self, **request: Any) -> Any:
+        answer = self._client.query(**request)
+        self.items += len(answer["Items"])
+        return answer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+def test_too_many_deliveries_are_taken_from_the_metrics(
+    cli: CliEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status_reader, "MOST_TODAY", 2)
+    monkeypatch.setattr(
+        status_reader,
+        "todays_metrics",
+        lambda client, function, now: todays_metrics(FakeCloudWatch(), function, now),
+    )
+    for number in range(2):
+        cli.delivered(f"{number}")
+    today = status_json(cli)["today"]
+    assert (today["delivered"], today["bytes"], today["p95_seconds"], today["superseded"]) == (30, 70, 2.5, 0)
+    assert today["source"] == "cloudwatch"
+    assert "by CloudWatch" in cli.run("status").stdout
+
+
+class FakeCloudWatch:
+    def get_metric_data(self, **request: Any) -> Any:
+        metric = request["MetricDataQueries"][0]["MetricStat"]["Metric"]
+        assert {each["Name"]: each["Value"] for each in metric["Dimensions"]} == {
+            "function_name": FUNCTION,
+            "service": "s3-to-sftp",
+        }
+        values: dict[str, list[float]] = {
+            "delivered": [30.0],
+            "bytes": [70.0],
+            "p95": [2.5],
+            "superseded": [],
+        }
+        return {"MetricDataResults": [{"Id": name, "Values": each} for name, each in values.items()]}
+
+
+@pytest.mark.parametrize(("values", "expected"), [([], None), ([3.0], 3.0), (list(range(1, 101)), 95)])
+def test_percentile_is_one_of_the_values(values: list[float], expected: float | None) -> None:
+    assert percentile(values, 95) == expected
+
+
+# --- permissions ---
+
+
+@pytest.mark.parametrize(
+    ("action", "label"),
+    [
+        ("sqs:GetQueueAttributes", "queue"),
+        ("dynamodb:GetItem", "partner"),
+        ("dynamodb:Query", "today"),
+        ("lambda:ListEventSourceMappings", "trigger"),
+    ],
+)
+def test_missing_permission_hides_one_part_and_names_the_action(
+    cli: CliEnvironment, action: str, label: str
+) -> None:
+    cli.refused.add(action)
+    outcome = cli.run("status")
+    assert f"not allowed: {action}" in line(outcome.stdout, label)
+    assert outcome.code == 0
+    assert action in {each["action"] for each in status_json(cli)["unavailable"]}
+
+
+def test_missing_permission_for_metrics_is_shown_where_they_would_be(
+    cli: CliEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status_reader, "MOST_TODAY", 1)
+    cli.delivered()
+    cli.refused.add("cloudwatch:GetMetricData")
+    assert line(cli.run("status").stdout, "today") == "not allowed: cloudwatch:GetMetricData"
+
+
+def test_function_without_a_ledger_is_said(cli: CliEnvironment) -> None:
+    cli.deploy(table=None)
+    outcome = cli.run("status")
+    assert outcome.code == 6
+    assert "has no ledger" in outcome.stderr
+
+
+# --- watch ---
+
+
+def test_watch_prints_a_block_per_interval_where_there_is_no_terminal(
+    cli: CliEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = stop_after(monkeypatch, 2)
+    outcome = cli.run("watch", "--interval", "7")
+    assert outcome.stdout.count("partner   ") == 2
+    assert waits == [7, 7]
+    assert outcome.code == 0
+
+
+def test_watch_prints_json_lines(cli: CliEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_after(monkeypatch, 2)
+    documents = cli.run("watch", "--json").lines
+    assert len(documents) == 2
+    for document in documents:
+        check_schema("watch", document)
+
+
+def test_watch_leaves_the_last_status_on_a_terminal(
+    cli: CliEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # Rich takes it for a terminal
+    stop_after(monkeypatch, 2)
+    outcome = cli.run("watch")
+    assert "accepting files" in outcome.stdout
+    assert "Ctrl-C ends it" in outcome.stdout
+    assert outcome.code == 0
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, looks: int) -> list[float]:
+    """Ctrl-C is pressed in the wait after so many looks."""
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == looks:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(status_command, "_wait", wait)
+    return waits
+
+
+def test_addresses_are_shown_while_the_circuit_breaker_is_open(
+    cli: CliEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status_reader.StatusReader, "_addresses", lambda self: ("203.0.113.7",))
+    assert "203.0.113.7" not in cli.run("status").stdout
+    cli.breaker()
+    assert "from 203.0.113.7" in cli.run("status").stdout
+
+
+def test_superseded_versions_of_today_are_counted(cli: CliEnvironment) -> None:
+    cli.failed("a.csv", state="SUPERSEDED", dead_letter=False)
+    cli.failed("b.csv", state="SUPERSEDED", dead_letter=False, at=time.time() - 2 * 86_400)
+    assert status_json(cli)["today"]["superseded"] == 1
