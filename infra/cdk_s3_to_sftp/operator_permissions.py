@@ -166,12 +166,14 @@ class OperatorPermissions(DeliverySources):
         if owner is None or attachment is None:
             self._grant(principal, actions, "*")
             return
-        name = f"StatusOf{self.node.addr[-8:]}"
-        if owner.node.try_find_child(name):
+        # An imported principal is no construct to Python, and belongs to no stack.
+        scope = owner if isinstance(owner, Construct) else self
+        name = f"StatusOf{(self if scope is owner else owner).node.addr[-8:]}"
+        if scope.node.try_find_child(name):
             return
         statement = iam.PolicyStatement(actions=list(actions), resources=["*"])
         attached: dict[str, Any] = {_ATTACHMENTS[attachment]: [owner]}
-        policy = iam.Policy(owner, name, statements=[statement], **attached)
+        policy = iam.Policy(scope, name, statements=[statement], **attached)
         acknowledge(policy, suppressions.OPERATOR_POLICY, suppressions.OPERATOR_ACCOUNT)
 
 
