@@ -44,9 +44,9 @@ MOVE_DEAD_LETTERS = (
     "sqs:ReceiveMessage",
     "sqs:SendMessage",
 )
-LIST_SOURCES = ("s3:ListBucket", "s3:ListBucketVersions")
+LIST_SOURCES = ("s3:GetBucketVersioning", "s3:ListBucket", "s3:ListBucketVersions")
 READ_SOURCES = ("s3:GetObject", "s3:GetObjectVersion")
-SELFTEST = ("s3:DeleteObjectVersion", "s3:PutObject")
+SELFTEST = ("s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutObject")
 
 READ_WITH_KEY = ("kms:Decrypt",)
 WRITE_WITH_KEY = ("kms:Decrypt", "kms:GenerateDataKey")

@@ -80,9 +80,13 @@ def test_operate_adds_what_the_changing_commands_need() -> None:
             "sqs:ReceiveMessage",
             "sqs:SendMessage",
         },
-        "DeliveryBucket": {"s3:ListBucket", "s3:ListBucketVersions"},
+        "DeliveryBucket": {"s3:GetBucketVersioning", "s3:ListBucket", "s3:ListBucketVersions"},
         "DeliveryBucket/*": {"s3:GetObject", "s3:GetObjectVersion"},
-        "DeliveryBucket/s3-to-sftp-selftest-*": {"s3:DeleteObjectVersion", "s3:PutObject"},
+        "DeliveryBucket/s3-to-sftp-selftest-*": {
+            "s3:DeleteObject",
+            "s3:DeleteObjectVersion",
+            "s3:PutObject",
+        },
     }
 
 
