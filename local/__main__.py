@@ -56,7 +56,8 @@ def _instructions(harness: Harness) -> str:
     programs = Path(sys.executable).parent
     return f"""In another terminal:
 
-    export AWS_ENDPOINT_URL={harness.endpoint} AWS_REGION={REGION}
+    export AWS_ENDPOINT_URL={harness.endpoint}
+    export AWS_REGION={REGION} AWS_DEFAULT_REGION={REGION}
     export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
     export S3_TO_SFTP_NAME={harness.deployment.function}
     export PATH={programs}:$PATH
