@@ -18,7 +18,7 @@ from s3_to_sftp.credentials import Credentials, parse_secret
 from s3_to_sftp.errors import DeliveryError
 from s3_to_sftp.queue.message_part import part_of
 from s3_to_sftp.s3.envelopes import is_from_queue, objects_in_message, objects_in_notification
-from s3_to_sftp.settings import Server
+from s3_to_sftp.server import Server
 from s3_to_sftp.sftp.connection import connect
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.ssh.connect import Timeouts

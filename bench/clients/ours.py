@@ -10,7 +10,7 @@ from bench.clients.job import Job, Phases
 from bench.payload import Payload, small_file, small_name
 from s3_to_sftp.credentials import Credentials, FixedCredentials
 from s3_to_sftp.s3.checksum import DEFAULT_ALGORITHM, RangeChecksum
-from s3_to_sftp.settings import Server
+from s3_to_sftp.server import Server
 from s3_to_sftp.sftp.client import SftpClient, SmallFile
 from s3_to_sftp.sftp.publish import NoJournal, publish
 from s3_to_sftp.sftp.upload_request import UploadRequest

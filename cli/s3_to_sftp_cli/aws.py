@@ -67,7 +67,9 @@ class Aws:
 
     @functools.cache  # noqa: B019 - one Aws per process
     def _client(self, service: str) -> Any:
-        session = boto3.Session(profile_name=self.profile, region_name=self.region)
+        # boto3 knows AWS_DEFAULT_REGION alone, the AWS CLI this one, too.
+        region = self.region or os.environ.get("AWS_REGION") or None
+        session = boto3.Session(profile_name=self.profile, region_name=region)
         config = Config(connect_timeout=10, read_timeout=60, retries={"mode": "standard"})
         if self.endpoint_url:
             config = config.merge(Config(s3={"addressing_style": "path"}))

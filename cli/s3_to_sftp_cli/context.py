@@ -56,6 +56,9 @@ class Context:
             "--name": None if self._name == os.environ.get("S3_TO_SFTP_NAME") else self._name,
             "--profile": self.aws.profile,
             "--region": self.aws.region,
+            "--endpoint-url": None
+            if self.aws.endpoint_url == os.environ.get("AWS_ENDPOINT_URL")
+            else self.aws.endpoint_url,
         }
         options = [f"{option} {shlex.quote(value)}" for option, value in given.items() if value]
         return " ".join(["s3-to-sftp", command, *options])

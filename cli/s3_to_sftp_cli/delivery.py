@@ -49,6 +49,8 @@ class DeployedDelivery:
         sources: What it watches, as far as its configuration tells.
         ciphers: The only ones that it offers, preferred first; empty: the default ones.
         log_group: Of the function.
+        configured_by: What has set the function's variables: `construct`, `partner.toml` or `template`;
+            empty: a person.
         configuration: As Lambda returns it, without the values of variables that hold a login.
     """
 
@@ -65,6 +67,7 @@ class DeployedDelivery:
     sources: tuple[WatchedSource, ...] = ()
     ciphers: tuple[str, ...] = ()
     log_group: str = ""
+    configured_by: str = ""
     configuration: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -145,6 +148,7 @@ def from_configuration(configuration: Mapping[str, Any]) -> DeployedDelivery:
         sources=_sources(variables.get("SSH_SOURCES", "")),
         ciphers=tuple(name.strip() for name in variables.get("SSH_CIPHERS", "").split(",") if name.strip()),
         log_group=(configuration.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{name}",
+        configured_by=variables.get("CONFIGURED_BY", "").strip(),
         configuration=shown,
     )
 

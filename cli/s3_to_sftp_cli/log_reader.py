@@ -15,6 +15,9 @@ from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.times import from_epoch
 
 _POLL_SECONDS = 2.0
+_MOST_PATTERN = 1024
+"""Length that CloudWatch Logs accepts (FilterLogEvents, filterPattern)."""
+
 _LATE_SECONDS = 30.0
 """Lines may reach CloudWatch Logs in another order: so much is read again while following."""
 
@@ -153,10 +156,15 @@ class LogReader:
 def filter_pattern(terms: Sequence[str]) -> str:
     """Return the filter pattern for lines with at least one of these texts.
 
-    A text is cut where the log has an escape instead of the character: the caller has to compare the lines.
+    A text is cut where the log has an escape instead of the character, and where all together would be longer
+    than CloudWatch Logs allows: the caller has to compare the lines.
     """
-    quoted = [f'"{match[0]}"' for each in terms if (match := _QUOTABLE.match(each)) and match[0]]
-    return quoted[0] if len(quoted) == 1 else " ".join(f"?{each}" for each in quoted)
+    for most in (_MOST_PATTERN, 200, 60):
+        quoted = [f'"{match[0][:most]}"' for each in terms if (match := _QUOTABLE.match(each)) and match[0]]
+        pattern = quoted[0] if len(quoted) == 1 else " ".join(f"?{each}" for each in quoted)
+        if len(pattern.encode()) <= _MOST_PATTERN:
+            return pattern
+    return ""
 
 
 def parse_line(event: Mapping[str, Any]) -> LogLine | None:

@@ -1,6 +1,7 @@
 """Why the ledger may have nothing of an object, and what to do."""
 
 import difflib
+import shlex
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -48,7 +49,7 @@ def _hint(s3: Any, delivery: DeployedDelivery, bucket: str, key: str) -> str:
         return f"{there} It is not watched: {watched} is."
     return (
         f"{there} Its event has not arrived yet, or it was put before this delivery was deployed: "
-        "`s3-to-sftp backfill --prefix KEY` sends it."
+        f"`s3-to-sftp backfill --prefix {shlex.quote(printable(key))}` sends it."
     )
 
 

@@ -43,6 +43,21 @@ class Pause:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrustedHostKey:
+    """A host key that is trusted on an operator's word.
+
+    Attributes:
+        fingerprint: `SHA256:...`
+        until: When that ends, in seconds since 1970.
+        who: Whose word.
+    """
+
+    fingerprint: str
+    until: float
+    who: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Partner:
     """The circuit breaker of the partner's server.
 
@@ -56,6 +71,9 @@ class Partner:
         is_trying: Whether an invocation is making one now.
         last_delivery: Of the last days; None: there was none.
         addresses: From where the function connects, where that is known and the breaker is open.
+        offered_host_key: Fingerprint of the key that the server shows instead of a pinned one; empty: it
+            shows a pinned one, or that is not known.
+        trusted_host_key: None: only pinned keys are trusted.
     """
 
     is_open: bool
@@ -67,6 +85,8 @@ class Partner:
     is_trying: bool
     last_delivery: datetime | None = None
     addresses: tuple[str, ...] = ()
+    offered_host_key: str = ""
+    trusted_host_key: TrustedHostKey | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +141,6 @@ class InFlight:
         uploads: Those with progress, the largest first.
         others_being_sent: How many more an invocation holds a lease on.
         is_complete: Whether all of them were looked at.
-        offered_host_key: Fingerprint of the key that the server has shown instead of the pinned one.
     """
 
     oldest: datetime | None
@@ -130,7 +149,6 @@ class InFlight:
     uploads: tuple[Upload, ...]
     others_being_sent: int
     is_complete: bool
-    offered_host_key: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,7 +286,7 @@ def _json_of(part: Any) -> Any:
                 "reason": part.reason,
                 "who": part.who,
             }
-        case Partner():
+        case Partner(trusted_host_key=trusted):
             return {
                 "circuit_breaker": "open" if part.is_open else "closed",
                 "failures": part.failures,
@@ -279,6 +297,10 @@ def _json_of(part: Any) -> Any:
                 "trying_now": part.is_trying,
                 "last_delivery": part.last_delivery,
                 "addresses": list(part.addresses),
+                "offered_host_key": part.offered_host_key or None,
+                "trusted_host_key": None
+                if trusted is None
+                else {**vars(trusted), "until": from_epoch(trusted.until)},
             }
         case Queue():
             return vars(part)
@@ -290,7 +312,6 @@ def _json_of(part: Any) -> Any:
                 "sending": [_upload(upload) for upload in part.uploads],
                 "others_being_sent": part.others_being_sent,
                 "complete": part.is_complete,
-                "offered_host_key": part.offered_host_key or None,
             }
         case DeadLetters():
             groups = None if part.groups is None else [vars(group) for group in part.groups]

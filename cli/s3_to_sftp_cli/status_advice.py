@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from s3_to_sftp_cli.status import DeadLetters, InFlight, Partner, Pause, Queue, Status, Unavailable
+from s3_to_sftp_cli.status import DeadLetters, InFlight, Partner, Pause, Queue, Status
 
 PAUSE_FORGOTTEN_SECONDS = 12 * 3600
 """A pause without an end is forgotten after this time; the alarm uses the same."""
@@ -51,19 +51,20 @@ def _advice(status: Status) -> Iterator[tuple[str, str]]:
     if isinstance(status.pause, Pause):
         yield "deliveries are paused", "resume"
     if isinstance(status.partner, Partner) and status.partner.is_open:
-        yield _about_partner(status.partner, status.in_flight)
+        yield _about_partner(status.partner)
+    if isinstance(status.partner, Partner) and status.partner.trusted_host_key is not None:
+        yield "pin the trusted host key and deploy before its time is over", ""
     if isinstance(status.dead_letters, DeadLetters) and status.dead_letters.count:
         yield from _about_dead_letters(status.dead_letters)
     if _waits_too_long(status):
         yield "objects are waiting, and nothing is paused", "logs --since 1h"
 
 
-def _about_partner(partner: Partner, in_flight: InFlight | Unavailable) -> tuple[str, str]:
+def _about_partner(partner: Partner) -> tuple[str, str]:
     if partner.error == "HostKeyRefused":
-        offered = in_flight.offered_host_key if isinstance(in_flight, InFlight) else ""
-        why = "when the partner has confirmed this fingerprint out of band"
-        if offered:
-            return why, f"trust-host-key {offered}"
+        if partner.offered_host_key:
+            why = "when the partner has confirmed this fingerprint out of band"
+            return why, f"trust-host-key {partner.offered_host_key}"
         return "the log has the fingerprint that the server shows; then trust-host-key", "logs --since 1h"
     return _ABOUT_PARTNER.get(partner.error, _LOG)
 

@@ -13,7 +13,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from s3_to_sftp_cli.addresses import source_addresses
 from s3_to_sftp_cli.aws import Aws, denied_action, explained
 from s3_to_sftp_cli.delivery import DeployedDelivery
+from s3_to_sftp_cli.errors import CliError
 from s3_to_sftp_cli.ledger import LedgerReader, Record
+from s3_to_sftp_cli.log_reader import LogReader
 from s3_to_sftp_cli.status import (
     DeadLetters,
     FailureGroup,
@@ -23,6 +25,7 @@ from s3_to_sftp_cli.status import (
     Queue,
     Status,
     Today,
+    TrustedHostKey,
     Unavailable,
     Upload,
 )
@@ -41,6 +44,9 @@ STALE_SECONDS = 90
 
 _DEAD_LETTERS_KEPT = timedelta(days=14)
 _DAYS_BACK = 7
+_LOOK_FOR_HOST_KEY = timedelta(hours=2)
+"""The circuit breaker lets one try at least every hour."""
+
 _LEASE_MARGIN_SECONDS = 2.0
 """A lease lasts this much longer than the invocation's timeout."""
 
@@ -113,18 +119,39 @@ class StatusReader:
 
     def _partner(self, now: datetime) -> Partner:
         item = self._ledger.item(f"partner#{self._delivery.server}", "breaker") or {}
-        is_open = bool(item.get("openings"))
+        is_open, error = bool(item.get("openings")), str(item.get("error", ""))
         return Partner(
             is_open=is_open,
             failures=int(item.get("failures", 0)),
             since=float(item.get("since", 0)),
-            error=str(item.get("error", "")),
+            error=error,
             reason=str(item.get("reason", "")),
             next_attempt=float(item.get("retry_at", 0)),
             is_trying=is_open and float(item.get("claimed_until", 0)) > now.timestamp(),
             last_delivery=self._last_delivery(now),
             addresses=self._addresses() if is_open else (),
+            offered_host_key=self._offered_host_key(now) if error == "HostKeyRefused" and is_open else "",
+            trusted_host_key=self._trusted_host_key(now.timestamp()),
         )
+
+    def _trusted_host_key(self, now: float) -> TrustedHostKey | None:
+        item = self._ledger.item(f"partner#{self._delivery.server}", "trusted-host-key")
+        if item is None or float(item.get("until", 0)) <= now:
+            return None
+        return TrustedHostKey(
+            fingerprint=str(item["fingerprint"]), until=float(item["until"]), who=str(item.get("who", ""))
+        )
+
+    def _offered_host_key(self, now: datetime) -> str:
+        """Return the fingerprint that the server has shown last, as the function's log says."""
+        reader = LogReader(self._aws.client("logs"), self._delivery.log_group)
+        offered = ""
+        try:
+            for line in reader.lines(since=now - _LOOK_FOR_HOST_KEY, terms=["HostKeyRefused"]):
+                offered = offered_host_key(f"{line.fields.get('hint', '')} {line.message}") or offered
+        except (ClientError, BotoCoreError, CliError):
+            return ""
+        return offered
 
     def _last_delivery(self, now: datetime) -> datetime | None:
         today = now.astimezone(UTC).date()
@@ -156,10 +183,7 @@ class StatusReader:
         next_tries: list[float] = []
         uploads: list[Upload] = []
         seen: dict[tuple[str, str, str], tuple[_Observation, ...]] = {}
-        offered = ""
         for looked_at, record in enumerate(islice(records, MOST_IN_FLIGHT), start=1):  # noqa: B007 - the last counts
-            if not offered and record.error == "HostKeyRefused":
-                offered = offered_host_key(record.hint)
             if not record.is_being_sent(now):
                 oldest = oldest or record.changed or record.first_seen
                 waiting += 1
@@ -178,7 +202,6 @@ class StatusReader:
             uploads=tuple(sorted(uploads, key=lambda each: each.total, reverse=True)),
             others_being_sent=sending - len(uploads),
             is_complete=looked_at < MOST_IN_FLIGHT,
-            offered_host_key=offered,
         )
 
     def _last_two(self, record: Record, observation: _Observation) -> tuple[_Observation, ...]:

@@ -65,8 +65,11 @@ def status_lines(status: Status, *, width: int, advice: Sequence[tuple[str, str]
 
 def _header(status: Status, width: int) -> Text:
     delivery = status.delivery
-    name = printable(f"{delivery.function} → {delivery.server} {delivery.directory}".rstrip())
-    header, state = Text(name, style="bold"), _paused(status)
+    target = printable(f"→ {delivery.server} {delivery.directory}".rstrip())
+    header, state = Text(f"{printable(delivery.function)} {target}", style="bold"), _paused(status)
+    if header.cell_len > width:
+        below = labelled("", [Text(target, style="bold", no_wrap=True)], width=width)
+        header = Text(f"{printable(delivery.function)}\n", style="bold").append_text(below)
     if not state.plain:
         return header
     if header.cell_len + LABEL + state.cell_len <= width:
@@ -97,6 +100,13 @@ def _partner(status: Status) -> Iterator[str | Text]:
     if isinstance(partner, Unavailable):
         yield Text(str(partner), style=_WARNING)
         return
+    yield from _circuit_breaker(partner, now)
+    if trusted := partner.trusted_host_key:
+        until = clock(from_epoch(trusted.until), now=now)
+        yield Text(f"host key {printable(trusted.fingerprint)} trusted until {until}", style=_WARNING)
+
+
+def _circuit_breaker(partner: Partner, now: datetime) -> Iterator[str | Text]:
     since = clock(from_epoch(partner.since), now=now)
     if not partner.is_open:
         last = f"last delivery {clock(partner.last_delivery, now=now)}" if partner.last_delivery else ""

@@ -9,6 +9,7 @@ from cdk_s3_to_sftp.arguments import InvalidArgument, check_duration, is_token
 
 _FIVE_MINUTES = cdk.Duration.minutes(5)
 _ONE_HOUR = cdk.Duration.hours(1)
+_HALF_A_DAY = cdk.Duration.hours(12)
 _DAY_IN_SECONDS = 86_400
 
 
@@ -23,6 +24,8 @@ class Alarms:
             objects that keep failing.
         breaker_open_for: How long the circuit breaker has been open at every check, whole minutes up to a
             day. By default 5 minutes. Longer suits a partner with an outage every night.
+        paused_for: How long an operator's pause (`s3-to-sftp pause`) has lasted, 5 minutes to 14 days. By
+            default 12 hours: a longer one has probably been forgotten.
         errors: Number of invocations in 5 minutes that ended in an error: out of time or memory, or a
             defect. A failed delivery is not counted. By default 1.
         throttles: Number of invocations that were throttled in each of three periods of 5 minutes, because
@@ -36,6 +39,7 @@ class Alarms:
     dead_lettered: int | None = 1
     oldest_waiting: cdk.Duration | None = _ONE_HOUR
     breaker_open_for: cdk.Duration | None = _FIVE_MINUTES
+    paused_for: cdk.Duration | None = _HALF_A_DAY
     errors: int | None = 1
     throttles: int | None = 10
 
@@ -47,6 +51,8 @@ class Alarms:
                 raise InvalidArgument(name, f"must be at least 1, or None for no such alarm, got {value}")
         if self.oldest_waiting:
             check_duration("oldest_waiting", self.oldest_waiting, 300, 14 * _DAY_IN_SECONDS, "seconds")
+        if self.paused_for:
+            check_duration("paused_for", self.paused_for, 300, 14 * _DAY_IN_SECONDS, "seconds")
         if self.breaker_open_for:
             check_duration("breaker_open_for", self.breaker_open_for, 60, _DAY_IN_SECONDS, "seconds")
             _check_whole_minutes(self.breaker_open_for)

@@ -13,6 +13,7 @@ _WIDTH = 24
 """Columns of every dashboard."""
 
 _RED, _ORANGE, _GREEN, _BLUE, _GREY = "#d62728", "#ff7f0e", "#2ca02c", "#1f77b4", "#7f7f7f"
+_PURPLE = "#9467bd"
 
 _WHAT_FAILED = (
     "filter ispresent(error) and level in ['ERROR', 'WARNING']",
@@ -101,7 +102,10 @@ def _what_waits(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
             queue.metric_approximate_number_of_messages_delayed(label="waiting for a retry", color=_ORANGE),
             dead_letters.metric_approximate_number_of_messages_visible(label="dead-lettered", color=_RED),
         ],
-        right=[delivery.metric_oldest_waiting(color=_GREY)],
+        right=[
+            delivery.metric_oldest_waiting(color=_GREY),
+            delivery.metric_paused(label="paused by an operator, seconds", color=_PURPLE),
+        ],
         left_y_axis=cloudwatch.YAxisProps(min=0, label="messages", show_units=False),
         right_y_axis=cloudwatch.YAxisProps(min=0, label="seconds", show_units=False),
         width=_WIDTH // 3,

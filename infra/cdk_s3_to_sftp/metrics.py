@@ -95,6 +95,13 @@ class DeliveryMetrics:
         """
         return self._metric("CircuitBreakerOpen", "Minimum", options)
 
+    def metric_paused(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """Seconds since an operator has paused deliveries. By default the maximum.
+
+        No data while they are not paused, or no object waits; one that waits asks every 6 minutes at least.
+        """
+        return self._metric("PausedSeconds", "Maximum", options)
+
     def metric_retrying(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
         """Age in seconds of messages that are returned to the queue for a retry. By default the oldest one's.
 

@@ -17,6 +17,8 @@ from cdk_s3_to_sftp.operator_command import command_for
 
 _FIVE_MINUTES = cdk.Duration.minutes(5)
 
+_FIFTEEN_MINUTES = cdk.Duration.minutes(15)
+
 _COMES_BACK_WITHIN = 4
 """Periods of five minutes in which a waiting message is received at least once: it comes back after 15."""
 
@@ -45,6 +47,7 @@ class Monitoring(Construct):
         backlog_alarm: An object has been waiting too long for its first try.
         retrying_alarm: An object has been failing for too long.
         breaker_alarm: The circuit breaker is open.
+        paused_alarm: An operator has paused deliveries, and may have forgotten it.
         errors_alarm: The function fails.
         throttles_alarm: The function is throttled. None if its reserved concurrency is 1.
         dashboard: Active alarms, circuit breaker, queue, deliveries, throughput, failures and their reasons.
@@ -86,6 +89,7 @@ class Monitoring(Construct):
         self.backlog_alarm = self._backlog_alarm(when.oldest_waiting)
         self.retrying_alarm = self._retrying_alarm(when.oldest_waiting)
         self.breaker_alarm = self._breaker_alarm(when.breaker_open_for)
+        self.paused_alarm = self._paused_alarm(when.paused_for)
         self.errors_alarm = self._errors_alarm(when.errors)
         self.throttles_alarm = self._throttles_alarm(when.throttles)
         self.dashboard = (
@@ -153,6 +157,19 @@ class Monitoring(Construct):
             threshold=1,
             # Without traffic there is no data, and the alarm keeps its state.
             missing=cloudwatch.TreatMissingData.IGNORE,
+        )
+
+    def _paused_alarm(self, longest: cdk.Duration | None) -> cloudwatch.Alarm | None:
+        if longest is None:
+            return None
+        return self._alarm(
+            "PausedTooLong",
+            # An object that waits for the end of a pause asks at least once in this time.
+            self._delivery.metric_paused(period=_FIFTEEN_MINUTES),
+            f"Deliveries to {{partner}} have been paused for {_in_words(longest)} by an operator, and "
+            "objects are waiting. Nothing is lost. `s3-to-sftp status` says who paused them, when and why; "
+            f"`s3-to-sftp resume --name {self._delivery.function.function_name}` resumes them.",
+            threshold=longest.to_seconds(),
         )
 
     def _errors_alarm(self, threshold: int | None) -> cloudwatch.Alarm | None:

@@ -14,14 +14,20 @@ from s3_to_sftp.events import EventPublisher, NullPublisher, Publisher
 from s3_to_sftp.queue.disposition import MessageDisposition
 from s3_to_sftp.queue.message_queue import MessageQueue
 from s3_to_sftp.queue.retry_policy import RetryPolicy
+from s3_to_sftp.selftest import SelftestFiles
 from s3_to_sftp.settings import Settings
 from s3_to_sftp.sftp.client import SftpClient
+from s3_to_sftp.sftp.connection import Connect, connect
+from s3_to_sftp.sftp.trusting_connect import TrustingConnect
 from s3_to_sftp.ssh.connect import Timeouts
 from s3_to_sftp.state.circuit_breaker import CircuitBreaker, NoCircuitBreaker
 from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
 from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
 from s3_to_sftp.state.ledger import Ledger
 from s3_to_sftp.state.no_ledger import NoLedger
+from s3_to_sftp.state.pause import DynamoPause, NoPause, Pause
+from s3_to_sftp.state.table import Table
+from s3_to_sftp.state.trusted_host_key import DynamoTrustedHostKeys
 from s3_to_sftp.telemetry import Telemetry
 
 _S3_CONFIG = Config(
@@ -45,12 +51,14 @@ class App:
         disposition: Decides about messages; None where they are left to SQS.
         publisher: To be flushed at the end of an invocation.
         longest_reply: Seconds that the partner may take for one reply.
+        selftests: Removes the files of self-tests; None where there is no ledger.
     """
 
     runner: InvocationRunner
     disposition: MessageDisposition | None
     publisher: Publisher
     longest_reply: float = 0
+    selftests: SelftestFiles | None = None
 
 
 def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient) -> App:
@@ -63,7 +71,7 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
     """
     credentials = _credentials(settings, new_client)
     publisher = _publisher(settings, new_client)
-    ledger, breaker = _ledger_and_breaker(settings, new_client)
+    table = _table(settings, new_client)
     timeouts = _timeouts(settings)
     sftp = SftpClient(
         settings.server,
@@ -71,31 +79,44 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
         timeouts=timeouts,
         max_connections=settings.max_connections,
         directories=[settings.directory, *(source.directory for source in settings.sources)],
+        connect=table.connect,
     )
     delivery = Delivery(
         s3=new_client("s3", config=_S3_CONFIG),
         sftp=sftp,
         directory=settings.directory,
         sources=settings.sources,
-        ledger=ledger,
+        ledger=table.ledger,
         sha256=settings.sha256,
         unknown_outcome=settings.unknown_outcome,
     )
+    end_of_invocation = functools.partial(sftp.end_of_invocation, keep_first=settings.keep_connection)
     return App(
         runner=InvocationRunner(
             server=settings.server,
             credentials=credentials,
             delivery=delivery,
-            breaker=breaker,
+            breaker=table.breaker,
+            pause=table.pause,
             publisher=publisher,
             telemetry=telemetry,
             directory=settings.directory,
-            end_of_invocation=functools.partial(sftp.end_of_invocation, keep_first=settings.keep_connection),
+            end_of_invocation=end_of_invocation,
         ),
         disposition=_disposition(settings, new_client, publisher, delivery, telemetry),
         publisher=publisher,
         longest_reply=timeouts.reply,
+        selftests=_selftests(settings, new_client, sftp, end_of_invocation),
     )
+
+
+def _selftests(
+    settings: Settings, new_client: NewClient, sftp: SftpClient, end_of_invocation: Callable[[], None]
+) -> SelftestFiles | None:
+    if settings.ledger_table is None:
+        return None
+    client = _WhenNeeded(lambda: new_client("dynamodb", config=_SMALL_ANSWERS))
+    return SelftestFiles(Table(client, settings.ledger_table), sftp, end_of_invocation=end_of_invocation)
 
 
 def _timeouts(settings: Settings) -> Timeouts:
@@ -119,12 +140,27 @@ def _publisher(settings: Settings, new_client: NewClient) -> Publisher:
     return EventPublisher(client, bus=settings.event_bus, server=str(settings.server))
 
 
-def _ledger_and_breaker(settings: Settings, new_client: NewClient) -> tuple[Ledger, CircuitBreaker]:
-    if settings.ledger_table is None:
-        return NoLedger(), NoCircuitBreaker()
+@dataclass(frozen=True, kw_only=True)
+class _Table:
+    """What is kept in the ledger's table, or stands for it where there is none."""
+
+    ledger: Ledger
+    breaker: CircuitBreaker
+    pause: Pause
+    connect: Connect
+
+
+def _table(settings: Settings, new_client: NewClient) -> _Table:
+    name, server = settings.ledger_table, str(settings.server)
+    if name is None:
+        return _Table(ledger=NoLedger(), breaker=NoCircuitBreaker(), pause=NoPause(), connect=connect)
     client = new_client("dynamodb", config=_SMALL_ANSWERS)
-    ledger = DynamoLedger(client, settings.ledger_table, receipts_for_seconds=settings.receipts_for)
-    return ledger, DynamoCircuitBreaker(client, settings.ledger_table, str(settings.server))
+    return _Table(
+        ledger=DynamoLedger(client, name, receipts_for_seconds=settings.receipts_for),
+        breaker=DynamoCircuitBreaker(client, name, server),
+        pause=DynamoPause(client, name),
+        connect=TrustingConnect(DynamoTrustedHostKeys(client, name, server)),
+    )
 
 
 def _disposition(
@@ -146,6 +182,7 @@ def _disposition(
         policy=RetryPolicy(retry_for=settings.retry_for),
         publisher=publisher,
         give_up=delivery.give_up,
+        note_deferred=delivery.note_deferred,
         path_of=delivery.path_of,
         telemetry=telemetry,
     )

@@ -40,6 +40,7 @@ DeliveryError
 ├── EarlierRenamePending          a RENAME of an earlier attempt may still happen and cannot be prevented
 ├── LeaseHeld                     another function is sending this key now
 ├── CircuitOpen                   the circuit breaker is open: nobody connects for a while
+├── DeliveriesPaused              an operator has paused deliveries
 ├── DeadlineTooClose              not started: the invocation would end first
 ├── CheckpointSaved               unfinished: the next invocation resumes it
 ├── NoProgress                    several invocations in a row have sent nothing of it
@@ -47,6 +48,7 @@ DeliveryError
     ├── AlreadyDelivered          this version is at the partner
     ├── FolderMarker              an empty object that stands for a folder
     ├── AlreadyGone               this version was found missing from S3 before
+    ├── Cancelled                 an operator has cancelled the delivery of this version
     └── Superseded                a newer version of the key is at the partner, or on its way
 """
 
@@ -167,7 +169,17 @@ class PartnerUnreachable(PartnerError):
 
 
 class HostKeyRefused(PartnerError):
-    """The server's key is not a pinned one, or none is pinned."""
+    """The server's key is not a pinned one, or none is pinned.
+
+    Attributes:
+        offered: The server's key, `type base64`.
+        fingerprint: Of that key, `SHA256:...`.
+    """
+
+    def __init__(self, reason: str, *, hint: str, offered: str = "", fingerprint: str = "") -> None:
+        super().__init__(reason, hint=hint)
+        self.offered = offered
+        self.fingerprint = fingerprint
 
 
 class DirectoryAmbiguous(PartnerError):
@@ -311,6 +323,18 @@ class CircuitOpen(_NotNow):
     """The circuit breaker is open: nobody connects to the partner for a while."""
 
 
+class DeliveriesPaused(_NotNow):
+    """An operator has paused deliveries.
+
+    Attributes:
+        paused_for: Seconds since the pause began.
+    """
+
+    def __init__(self, reason: str, *, hint: str, retry_after: float, paused_for: float) -> None:
+        super().__init__(reason, hint=hint, retry_after=retry_after)
+        self.paused_for = paused_for
+
+
 class DeadlineTooClose(_NotNow):
     """The delivery was not started, because the invocation would end first."""
 
@@ -343,6 +367,10 @@ class FolderMarker(NothingToSend):
 
 class AlreadyGone(NothingToSend):
     """This version was found missing from S3 before, and is recorded as gone."""
+
+
+class Cancelled(NothingToSend):
+    """An operator has cancelled the delivery of this version."""
 
 
 class Superseded(NothingToSend):

@@ -21,6 +21,7 @@ from s3_to_sftp.queue.message_queue import Message
 from s3_to_sftp.s3.batch_operations import BatchJob, is_batch_job
 from s3_to_sftp.s3.envelopes import ParsedMessage, is_from_queue, read_message, read_notification
 from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.selftest import is_selftest_request
 from s3_to_sftp.settings import Settings
 from s3_to_sftp.telemetry import LambdaTelemetry, logger, metrics
 
@@ -36,13 +37,13 @@ def lambda_handler(
 
     Args:
         event: A batch of SQS messages that hold S3 notifications, a notification itself (an S3
-            notification, or an EventBridge event of S3, also inside a message of SNS), or a task of S3
-            Batch Operations.
+            notification, or an EventBridge event of S3, also inside a message of SNS), a task of S3
+            Batch Operations, or the request of `s3-to-sftp selftest` to remove its file.
         context: Lambda's context.
 
     Returns:
         For SQS the partial batch response: the messages that stay in the queue. For S3 Batch Operations
-        the result of each task. Otherwise nothing.
+        the result of each task. For a self-test whether its file was removed. Otherwise nothing.
 
     Raises:
         DeliveryError: No queue: an object was not delivered; Lambda's own retry brings the event again.
@@ -54,6 +55,8 @@ def lambda_handler(
             return _deliver_messages(event, context)
         if is_batch_job(event):
             return _deliver_tasks(event, context)
+        if is_selftest_request(event):
+            return _remove_selftest(event)
         announced = _reported(read_notification(event))
         for error in (*_deliver(list(announced.objects), context).values(), announced.error):
             if error is not None and not _is_done(error):
@@ -99,9 +102,11 @@ def _is_done(error: Exception) -> bool:
 
 def _announced_by(record: dict[str, Any]) -> ParsedMessage:
     announced = _reported(read_message(record.get("body")), message_id=record["messageId"])
-    if not Message.from_record(record).is_operator_resend:
+    message = Message.from_record(record)
+    resend, operator = message.is_operator_resend, message.operator
+    if not resend and operator is None:
         return announced
-    objects = tuple(dataclasses.replace(ref, resend=True) for ref in announced.objects)
+    objects = tuple(dataclasses.replace(ref, resend=resend, operator=operator) for ref in announced.objects)
     return dataclasses.replace(announced, objects=objects)
 
 
@@ -132,6 +137,19 @@ def _deliver_tasks(event: dict[str, Any], context: LambdaContext) -> dict[str, A
             telemetry.failed(task.named, task_id=task.id)
             outcomes[task.id] = task.named
     return job.answer(outcomes)
+
+
+def _remove_selftest(event: dict[str, Any]) -> dict[str, Any]:
+    app = _app_or_error()
+    if isinstance(app, ConfigurationError):
+        return {"removed": False, "reason": str(app)}
+    if app.selftests is None:
+        return {"removed": False, "reason": "There is no ledger: nothing tells what was delivered."}
+    answer = app.selftests.remove(event)
+    logger.info(
+        "file of a self-test", extra={**answer, "object": f"s3://{event.get('bucket')}/{event.get('key')}"}
+    )
+    return answer
 
 
 def _deliver(refs: list[ObjectRef], context: LambdaContext) -> dict[ObjectRef, Exception]:

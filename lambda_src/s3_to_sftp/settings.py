@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from s3_to_sftp.delivery.remote_path import SourceDirectory, home_in, never_delivered
 from s3_to_sftp.errors import ConfigurationError
 from s3_to_sftp.host_key_setting import pinned_host_keys
+from s3_to_sftp.server import Server
 from s3_to_sftp.ssh.algorithms import KNOWN_CIPHERS
 from s3_to_sftp.ssh.pasted_text import holds_private_key_file
 from s3_to_sftp.unknown_outcome import UnknownOutcome
@@ -59,27 +60,6 @@ _MAX_LEASE_SECONDS = 3600
 
 _NOT_IN_HOST = re.compile(r"[\s/@\\]")
 _LOGIN_IN_URL = re.compile(r"[^/]*@")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Server:
-    """Where to deliver, and how to verify the server.
-
-    Attributes:
-        host: Name or address.
-        port: TCP port, 1 to 65535.
-        host_keys: Pinned public keys, each `type base64`, or of an authority that signs host keys:
-            `@cert-authority patterns type base64`. Empty: every connection is refused.
-        ciphers: The only ones to offer, preferred first, by their SSH names. Empty: `algorithms.CIPHERS`.
-    """
-
-    host: str
-    port: int
-    host_keys: tuple[str, ...] = ()
-    ciphers: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, kw_only=True)

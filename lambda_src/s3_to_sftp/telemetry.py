@@ -42,8 +42,15 @@ class Telemetry(Protocol):
     def circuit_breaker(self, *, is_open: bool) -> None:
         """Report whether the circuit breaker is open, as soon as it is known; maybe twice per invocation."""
 
-    def deferred(self, *, age: float) -> None:
-        """Report a message that is not done, with its age: seconds since its event was first sent."""
+    def paused(self, *, age: float) -> None:
+        """Report that objects wait because an operator has paused deliveries, this many seconds ago."""
+
+    def deferred(self, *, age: float | None) -> None:
+        """Report a message that is not done.
+
+        Args:
+            age: Seconds since its event was first sent; None: it waits only because deliveries are paused.
+        """
 
     def dead_lettered(self) -> None:
         """Report a dead-lettered message."""
@@ -61,7 +68,10 @@ class NullTelemetry:
     def circuit_breaker(self, *, is_open: bool) -> None:
         """Do nothing."""
 
-    def deferred(self, *, age: float) -> None:
+    def paused(self, *, age: float) -> None:
+        """Do nothing."""
+
+    def deferred(self, *, age: float | None) -> None:
         """Do nothing."""
 
     def dead_lettered(self) -> None:
@@ -106,11 +116,16 @@ class LambdaTelemetry:
         """Count 1 while it is open, 0 when the partner accepts files."""
         metrics.add_metric("CircuitBreakerOpen", MetricUnit.Count, int(is_open))
 
-    def deferred(self, *, age: float) -> None:
+    def paused(self, *, age: float) -> None:
+        """Report how long deliveries have been paused: once per invocation in which an object waits."""
+        metrics.add_metric("PausedSeconds", MetricUnit.Seconds, age)
+
+    def deferred(self, *, age: float | None) -> None:
         """Count a message that is not done, and its age."""
         metrics.add_metric("Deferred", MetricUnit.Count, 1)
-        # SQS' own age of the oldest message leaves out what was received three times.
-        metrics.add_metric("WaitingSeconds", MetricUnit.Seconds, age)
+        if age is not None:
+            # SQS' own age of the oldest message leaves out what was received three times.
+            metrics.add_metric("WaitingSeconds", MetricUnit.Seconds, age)
 
     def dead_lettered(self) -> None:
         """Count a message that went to the dead-letter queue."""

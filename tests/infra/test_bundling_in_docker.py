@@ -28,7 +28,7 @@ import sys
 sys.path.insert(0, "/var/task")
 import boto3, paramiko, s3_to_sftp.handler
 from s3_to_sftp.credentials import Credentials, FixedCredentials
-from s3_to_sftp.settings import Server
+from s3_to_sftp.server import Server
 from s3_to_sftp.ssh.connect import Timeouts
 from s3_to_sftp.sftp.client import SftpClient, SmallFile
 

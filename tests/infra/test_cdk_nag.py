@@ -39,7 +39,15 @@ needs_acknowledgements = pytest.mark.skipif(
     not has_validations(), reason=f"aws-cdk-lib {version('aws-cdk-lib')} has no acknowledgements of findings"
 )
 
-ALARMS = ("DeadLettered", "Backlog", "Retrying", "CircuitBreakerOpen", "Errors", "Throttles")
+ALARMS = (
+    "DeadLettered",
+    "Backlog",
+    "Retrying",
+    "CircuitBreakerOpen",
+    "PausedTooLong",
+    "Errors",
+    "Throttles",
+)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import logging
@@ -27,6 +28,7 @@ from cdk_s3_to_sftp.arguments import InvalidArgument
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
 from cdk_s3_to_sftp.monitoring import Monitoring
 from s3_to_sftp.errors import AlreadyGone, ConnectionLost, ObjectGone, Superseded
+from s3_to_sftp.state.hold import LONGEST_WAIT
 from tests.infra.conftest import load_script, new_app
 from tests.support.function_environment import HOUR, batch, emitted, installed
 from tests.support.infra.rule_packs import findings
@@ -100,7 +102,8 @@ def metric_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     }
     busy = emitted(capsys, batch("a", "b", "c", "d", "e", age=HOUR))
     env.breaker.is_open = True
-    return [busy, emitted(capsys, batch("a"))]
+    env.pause.keys = {"b"}
+    return [busy, emitted(capsys, batch("a", "b"))]
 
 
 def metric_names(metric_lines: list[dict[str, Any]]) -> set[str]:
@@ -130,7 +133,7 @@ def test_dashboard_shows_exactly_the_metrics_of_the_function(
 def test_alarms_use_metrics_that_the_function_emits(watch: Watch, metric_lines: list[dict[str, Any]]) -> None:
     text = json.dumps(alarms_in(watch()))
     of_ours = re.findall(r'"MetricName": "(\w+)", "Namespace": "S3ToSftp"', text)
-    assert sorted(of_ours) == ["CircuitBreakerOpen", "WaitingSeconds"]
+    assert sorted(of_ours) == ["CircuitBreakerOpen", "PausedSeconds", "WaitingSeconds"]
     assert set(of_ours) <= metric_names(metric_lines)
 
 
@@ -184,6 +187,7 @@ def test_default_alarms(watch: Watch) -> None:
         "Backlog",
         "Retrying",
         "CircuitBreakerOpen",
+        "PausedTooLong",
         "Errors",
         "Throttles",
     }
@@ -227,6 +231,7 @@ def test_circuit_breaker_alarm_keeps_its_state_without_data_and_clears_on_one_su
         (Alarms(dead_lettered=10), "DeadLettered", {"Threshold": 10}),
         (Alarms(oldest_waiting=cdk.Duration.hours(6)), "Backlog", {"Threshold": 6 * HOUR}),
         (Alarms(oldest_waiting=cdk.Duration.hours(6)), "Retrying", {"Threshold": 6 * HOUR}),
+        (Alarms(paused_for=cdk.Duration.days(2)), "PausedTooLong", {"Threshold": 48 * HOUR}),
         (Alarms(errors=5), "Errors", {"Threshold": 5}),
         (Alarms(throttles=100), "Throttles", {"Threshold": 100}),
     ],
@@ -236,13 +241,29 @@ def test_thresholds_are_arguments(alarms: Alarms, name: str, expected: dict[str,
     assert alarms_in(watch(alarms=alarms))[name].items() >= expected.items()
 
 
+def test_pause_of_twelve_hours_raises_an_alarm_that_names_the_command(watch: Watch) -> None:
+    alarm = alarms_in(watch())["PausedTooLong"]
+    assert (alarm["MetricName"], alarm["Statistic"], alarm["Threshold"]) == (
+        "PausedSeconds",
+        "Maximum",
+        12 * HOUR,
+    )
+    assert alarm["TreatMissingData"] == "notBreaching"
+    assert "s3-to-sftp resume" in json.dumps(alarm["AlarmDescription"])
+
+
+def test_period_of_the_pause_alarm_is_longer_than_two_waits(watch: Watch) -> None:
+    longest_wait = LONGEST_WAIT * 1.2
+    assert alarms_in(watch())["PausedTooLong"]["Period"] > 2 * longest_wait
+
+
 def test_breaker_open_for_is_the_period_of_the_alarm(watch: Watch) -> None:
     alarm = alarms_in(watch(alarms=Alarms(breaker_open_for=cdk.Duration.hours(2))))["CircuitBreakerOpen"]
     assert alarm["Period"] == 2 * HOUR
 
 
 def test_threshold_none_creates_no_alarm(watch: Watch) -> None:
-    none = Alarms(dead_lettered=None, oldest_waiting=None, breaker_open_for=None, errors=None, throttles=None)
+    none = Alarms(**dict.fromkeys(field.name for field in dataclasses.fields(Alarms)))
     template = watch(alarms=none)
     assert alarms_in(template) == {}
     assert "alarm" not in {widget["type"] for widget in dashboard_in(template)}
@@ -334,6 +355,7 @@ def joined(value: Any) -> str:
         ({"errors": -1}, "errors must be at least 1, or None for no such alarm, got -1"),
         ({"throttles": 0}, "throttles must be at least 1, or None for no such alarm, got 0"),
         ({"oldest_waiting": cdk.Duration.seconds(9)}, "oldest_waiting must be 300-1209600 seconds, got 9"),
+        ({"paused_for": cdk.Duration.seconds(9)}, "paused_for must be 300-1209600 seconds, got 9"),
         ({"breaker_open_for": cdk.Duration.days(2)}, "breaker_open_for must be 60-86400 seconds, got 172800"),
         (
             {"breaker_open_for": cdk.Duration.seconds(90)},

@@ -123,11 +123,11 @@ class TestDirectory:
         assert json.loads(f"{before}one{after}") == [{"bucket": "one", "directory": "/one"}]
 
     def test_sources_without_a_directory_are_left_out_where_not_all_fit(self, stack: cdk.Stack) -> None:
-        delivery, bucket = partner(stack), s3.Bucket(stack, "Theirs")
+        delivery, bucket = new_delivery(stack), s3.Bucket(stack, "Theirs")
         for number in range(90):
             delivery.add_source(bucket, prefix=f"department-of-very-long-names-{number}/")
         delivery.add_source(bucket, prefix="other/", directory="/other")
-        told = the_function(stack)["Environment"]["Variables"]["SSH_SOURCES"]["Fn::Join"][1]
+        told = delivery_function(stack)["Environment"]["Variables"]["SSH_SOURCES"]["Fn::Join"][1]
         assert "department" not in json.dumps(told)
         assert "/other" in json.dumps(told)
 

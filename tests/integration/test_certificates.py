@@ -13,7 +13,7 @@ import pytest
 from local.sftp_server import RunningServer, start_sshd
 from s3_to_sftp.credentials import Credentials
 from s3_to_sftp.errors import HostKeyRefused, LoginRefused
-from s3_to_sftp.settings import Server
+from s3_to_sftp.server import Server
 from s3_to_sftp.sftp.connection import connect
 from tests.support.partner import IMPATIENT, address_of, assert_connects, login_of
 

@@ -240,7 +240,7 @@ import json, resource, sys
 from s3_to_sftp.credentials import Credentials, FixedCredentials
 from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.s3.object_ref import ObjectRef
-from s3_to_sftp.settings import Server
+from s3_to_sftp.server import Server
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.upload_request import TransferTuning
 from s3_to_sftp.ssh.connect import Timeouts

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import asyncssh
@@ -11,9 +13,12 @@ import pytest
 
 from local.sftp_server import RunningServer, start_asyncssh_server, start_sshd
 from s3_to_sftp.errors import HostKeyRefused
-from s3_to_sftp.settings import Server, Settings
+from s3_to_sftp.server import Server
+from s3_to_sftp.settings import Settings
+from s3_to_sftp.sftp.trusting_connect import TrustingConnect
+from s3_to_sftp.trusted_host_key import TrustedHostKey
 from tests.integration.conftest import skip_without_sshd
-from tests.support.partner import assert_connects, login_of
+from tests.support.partner import IMPATIENT, address_of, assert_connects, login_of
 
 ALL_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa")
 BOTH_SERVERS = pytest.mark.parametrize("kind", ["sshd", "asyncssh"])
@@ -128,3 +133,32 @@ def test_changed_host_key_is_refused(root: Path) -> None:
         assert_connects_with(before, before.host_key)
     with start_asyncssh_server(root, port=before.port) as after, pytest.raises(HostKeyRefused):
         assert_connects_with(after, before.host_key)
+
+
+@dataclass
+class OperatorsWord:
+    """Vouches for one key, for an hour from now."""
+
+    fingerprint: str
+
+    def current(self) -> TrustedHostKey:
+        now = time.time()
+        return TrustedHostKey(fingerprint=self.fingerprint, since=now, until=now + 3600)
+
+
+@BOTH_SERVERS
+@pytest.mark.parametrize("pinned_type", ["ssh-ed25519", "ecdsa-sha2-nistp256"])
+def test_operators_word_for_the_new_key_lets_it_in_and_no_other(
+    kind: str, pinned_type: str, root: Path
+) -> None:
+    with server_with(kind, root, "ssh-ed25519") as server:
+        address = address_of(server, host_keys=(new_public_key(pinned_type),))
+        shown = fingerprint_of(server.host_key)
+        connect = TrustingConnect(OperatorsWord(shown))
+        connection = connect(address, login_of(server), IMPATIENT)
+        assert connection.is_open()
+        assert connection.host_key_fingerprint == shown
+        connection.close()
+        other = TrustingConnect(OperatorsWord(fingerprint_of(new_public_key())))
+        with pytest.raises(HostKeyRefused):
+            other(address, login_of(server), IMPATIENT)

@@ -24,7 +24,7 @@ from s3_to_sftp.errors import (
     PartnerUnreachable,
     TransferError,
 )
-from s3_to_sftp.settings import Server
+from s3_to_sftp.server import Server
 from s3_to_sftp.sftp.connection import Connection, connect
 from s3_to_sftp.ssh import incoming
 from tests.support.faults.raw_server import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,13 +15,13 @@ from s3_to_sftp.credentials import Credentials, FixedCredentials
 from s3_to_sftp.delivery import invocation
 from s3_to_sftp.delivery.deadline import Deadline
 from s3_to_sftp.delivery.invocation import InvocationRunner
-from s3_to_sftp.errors import CircuitOpen, QueueError
+from s3_to_sftp.errors import CircuitOpen, DeliveriesPaused, QueueError
 from s3_to_sftp.events import NullPublisher
 from s3_to_sftp.queue.disposition import MessageDisposition
 from s3_to_sftp.queue.message_queue import Message
 from s3_to_sftp.queue.retry_policy import RetryHistory, RetryPolicy
 from s3_to_sftp.s3.object_ref import ObjectRef
-from s3_to_sftp.settings import Server
+from s3_to_sftp.server import Server
 from s3_to_sftp.state.circuit_breaker import NoCircuitBreaker
 from s3_to_sftp.state.receipt import Receipt
 from tests.support.lambda_events import LambdaContext, s3_notification, s3_record, sqs_event
@@ -62,12 +62,30 @@ class CircuitBreaker(NoCircuitBreaker):
 
 
 @dataclass
+class OperatorsPause:
+    """Holds back these keys.
+
+    Attributes:
+        keys: Of objects that are not under way.
+        age: Seconds since it began.
+    """
+
+    keys: set[str] = field(default_factory=set)
+    age: float = 0
+
+    def held(self, refs: Iterable[ObjectRef]) -> dict[ObjectRef, DeliveriesPaused]:
+        error = DeliveriesPaused("paused.", hint="", retry_after=300, paused_for=self.age)
+        return {ref: error for ref in refs if ref.key in self.keys}
+
+
+@dataclass
 class FunctionEnvironment:
     """A function without S3 and partner: each key has its outcome, by default a delivery."""
 
     outcomes: dict[str, Exception] = field(default_factory=dict)
     queue: Queue = field(default_factory=Queue)
     breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
+    pause: OperatorsPause = field(default_factory=OperatorsPause)
 
     def deliver_all(
         self, _delivery: Any, refs: Sequence[ObjectRef], _deadline: Deadline
@@ -82,6 +100,7 @@ class FunctionEnvironment:
             credentials=FixedCredentials(Credentials(username="u", password="p")),
             delivery=object(),  # type: ignore[arg-type]  # never used: `deliver_all` is ours
             breaker=self.breaker,
+            pause=self.pause,
             publisher=NullPublisher(),
             telemetry=report,
         )

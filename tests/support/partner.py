@@ -13,7 +13,7 @@ from local.arrivals import files_below
 from local.sftp_server import RunningServer
 from s3_to_sftp.credentials import Credentials, CredentialSource, FixedCredentials
 from s3_to_sftp.delivery.delivery import Delivery
-from s3_to_sftp.settings import Server
+from s3_to_sftp.server import Server
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.connection import connect
 from s3_to_sftp.sftp.publish import publish

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from s3_to_sftp.credentials import Credentials, FixedCredentials
-from s3_to_sftp.settings import Server
+from s3_to_sftp.server import Server
 from s3_to_sftp.sftp.capabilities import Capabilities
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.pool import ConnectionPool

@@ -18,7 +18,7 @@ import paramiko
 from paramiko.common import AUTH_FAILED, AUTH_PARTIALLY_SUCCESSFUL, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 from paramiko.server import InteractiveQuery
 
-from s3_to_sftp.settings import Server
+from s3_to_sftp.server import Server
 
 Step = Literal["publickey", "password", "keyboard-interactive"]
 

@@ -13,10 +13,13 @@ from s3_to_sftp.errors import LedgerError
 from s3_to_sftp.events import EventPublisher, NullPublisher
 from s3_to_sftp.settings import Settings
 from s3_to_sftp.sftp.client import SftpClient
+from s3_to_sftp.sftp.connection import connect
+from s3_to_sftp.sftp.trusting_connect import TrustingConnect
 from s3_to_sftp.state.circuit_breaker import NoCircuitBreaker
 from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
 from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
 from s3_to_sftp.state.no_ledger import NoLedger
+from s3_to_sftp.state.pause import DynamoPause, NoPause
 from s3_to_sftp.unknown_outcome import UnknownOutcome
 from tests.support.ledger_environment import ref
 
@@ -57,6 +60,8 @@ def test_plain_lambda_needs_only_an_s3_client() -> None:
     deliveries = function.runner
     assert isinstance(deliveries._delivery._ledger, NoLedger)
     assert isinstance(deliveries._breaker, NoCircuitBreaker)
+    assert isinstance(deliveries._pause, NoPause)
+    assert deliveries._delivery.sftp._pool._connector._connect is connect
     assert isinstance(deliveries._credentials, FixedCredentials)
     assert deliveries._credentials.current() == Credentials(username="u", password="p")
     assert isinstance(function.publisher, NullPublisher)
@@ -69,6 +74,8 @@ def test_all_configured_parts_are_built() -> None:
     deliveries = function.runner
     assert isinstance(deliveries._delivery._ledger, DynamoLedger)
     assert isinstance(deliveries._breaker, DynamoCircuitBreaker)
+    assert isinstance(deliveries._pause, DynamoPause)
+    assert isinstance(deliveries._delivery.sftp._pool._connector._connect, TrustingConnect)
     assert isinstance(deliveries._credentials, SecretCredentials)
     assert isinstance(function.publisher, EventPublisher)
     assert function.disposition is not None
@@ -103,8 +110,23 @@ def test_failed_object_is_recorded_in_the_ledger(monkeypatch: pytest.MonkeyPatch
         function.runner._delivery._ledger, "record_outcome", lambda *what, **how: recorded.append((what, how))
     )
     assert function.disposition is not None
-    function.disposition._give_up(ref(), LedgerError("corrupt.", hint="fix it."))
-    assert recorded == [((ref(),), {"state": "FAILED", "reason": "corrupt.", "hint": "fix it."})]
+    error = LedgerError("corrupt.", hint="fix it.")
+    function.disposition._give_up(ref(), error)
+    about = {"state": "FAILED", "reason": "corrupt.", "hint": "fix it.", "error": error}
+    assert recorded == [((ref(),), about)]
+
+
+def test_what_is_deferred_is_recorded_in_the_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    function, _ = built_app(FULL)
+    recorded: list[Any] = []
+    monkeypatch.setattr(
+        function.runner._delivery._ledger, "note_deferred", lambda *what, **how: recorded.append((what, how))
+    )
+    assert function.disposition is not None
+    assert function.disposition._note_deferred is not None
+    error = LedgerError("busy.", hint="wait.")
+    function.disposition._note_deferred(ref(), error, next_try=7, was_tried=True)
+    assert recorded == [((ref(), error), {"next_try": 7, "was_tried": True})]
 
 
 def test_retry_for_reaches_the_retry_policy() -> None:

@@ -378,6 +378,15 @@ def test_redriven_unknown_outcome_is_marked_as_resend(error: str, delivery: Fake
     assert [ref.resend for ref in delivery.seen] == [error == "OutcomeUnknown"]
 
 
+def test_request_of_an_operator_reaches_the_objects_of_its_message(delivery: FakeDeliveries) -> None:
+    event = sqs_event(one=json.dumps(direct_event("a")), two=json.dumps(direct_event("a")))
+    asked = {"stringValue": '{"action": "resend", "id": "r"}', "dataType": "String"}
+    event["Records"][1]["messageAttributes"] = {"operator": asked}
+    handler.lambda_handler(event, lambda_context())
+    assert [ref.operator and ref.operator.id for ref in delivery.seen] == [None, "r"]
+    assert len(set(delivery.seen)) == 2  # a duplicate that is already delivered does not answer for the other
+
+
 def test_direct_notification_with_a_saved_checkpoint_raises(delivery: FakeDeliveries) -> None:
     delivery.failures["a"] = CheckpointSaved("half.", hint="")
     with pytest.raises(CheckpointSaved):

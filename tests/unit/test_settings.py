@@ -9,7 +9,8 @@ import pytest
 
 from s3_to_sftp.delivery.remote_path import SourceDirectory
 from s3_to_sftp.errors import ConfigurationError
-from s3_to_sftp.settings import PLAIN_LAMBDA_ONLY, VARIABLES, Server, Settings
+from s3_to_sftp.server import Server
+from s3_to_sftp.settings import PLAIN_LAMBDA_ONLY, VARIABLES, Settings
 from s3_to_sftp.unknown_outcome import UnknownOutcome
 
 PLAIN = {"SSH_HOST": "sftp.partner.example", "SSH_PORT": "22", "SSH_USERNAME": "u", "SSH_PASSWORD": "p"}

@@ -105,6 +105,24 @@ def test_message_that_waits_for_an_open_circuit_is_counted_with_its_age(
     assert emitted(capsys, batch("a", age=HOUR))["WaitingSeconds"] == [HOUR]
 
 
+def test_pause_is_counted_with_its_age_once_per_invocation_and_is_no_failure(
+    env: FunctionEnvironment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env.pause.keys, env.pause.age = {"a", "b"}, 13 * HOUR
+    line = emitted(capsys, batch("a", "b", age=HOUR))
+    assert line["PausedSeconds"] == [13 * HOUR]
+    assert "Failed" not in line
+
+
+def test_paused_message_is_deferred_and_does_not_count_as_failing(
+    env: FunctionEnvironment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env.pause.keys = {"a"}
+    line = emitted(capsys, batch("a", "b", age=2 * HOUR))
+    assert (line["Deferred"], line["Delivered"]) == ([1], [1])
+    assert "WaitingSeconds" not in line
+
+
 def test_age_of_a_returned_message_is_counted_from_its_event(
     env: FunctionEnvironment, capsys: pytest.CaptureFixture[str]
 ) -> None:

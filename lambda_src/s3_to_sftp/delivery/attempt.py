@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from s3_to_sftp.s3.object_reader import ObjectReader
 from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease
 
 
@@ -17,6 +18,7 @@ class UploadProgress:
         has_progress: Whether `resume` says more than the ledger does.
         was_interrupted: Whether a connection was lost on the way, and perhaps a probe's file left behind.
         one_stream: Whether it travels over one connection, because several were lost at once.
+        reader: Reads the object that is being sent; None: not yet.
     """
 
     resume: Checkpoint | None = None
@@ -26,6 +28,7 @@ class UploadProgress:
     has_progress: bool = False
     was_interrupted: bool = False
     one_stream: bool = False
+    reader: ObjectReader | None = None
 
     @classmethod
     def from_lease(cls, lease: Lease) -> "UploadProgress":

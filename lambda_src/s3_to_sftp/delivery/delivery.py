@@ -42,7 +42,8 @@ from s3_to_sftp.errors import (
     RequestRefused,
     SourceError,
 )
-from s3_to_sftp.s3.object_reader import ObjectReader, SmallObject, read_whole
+from s3_to_sftp.operator_request import Action
+from s3_to_sftp.s3.object_reader import ObjectReader, SmallObject, read_whole, require_current
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.s3.verification import VerifiedContent
 from s3_to_sftp.sftp.client import SftpClient, SmallFile
@@ -166,6 +167,7 @@ class Delivery:
         with self._failures.recorded(attempt):
             if blocked_by is not None:
                 raise blocked_by
+            self._require_current(lease.ref)
             if lease.commit:
                 receipt = self._recover(attempt, lease.commit, deadline)
             else:
@@ -178,9 +180,10 @@ class Delivery:
         if self._leftovers.remove_dead(attempt.lease, attempt.progress.resume):
             attempt.progress.has_answered = True
         reader, staged = self._uploads.upload(attempt, deadline)
+        if not staged.complete:
+            self._uploads.save_checkpoint(attempt, reader, staged)
         commit = self._commit_of(attempt, staged, self._verify(attempt, reader))
-        self._commit(attempt, commit)
-        self.sftp.run(lambda session: self._publish(session, attempt, commit, InlineExecutor()))
+        self.sftp.run(lambda session: self._commit_and_publish(session, attempt, commit, InlineExecutor()))
         return self._receipt(attempt, commit, streams=staged.streams)
 
     # A small one: read_small in a thread, send_small as a coroutine beside others, finish_small in a thread.
@@ -197,6 +200,7 @@ class Delivery:
         attempt = self._begin(lease)
         attempt.may_ask = False  # the connection belongs to the thread that sends
         with self._failures.recorded(attempt):
+            self._require_current(ref)
             return SmallDelivery(attempt, read_whole(self._s3, ref, sha256=self._sha256))
 
     def small_file(self, small: SmallDelivery, executor: Executor) -> SmallFile[SmallDelivery]:
@@ -221,13 +225,7 @@ class Delivery:
             session, file.data, temporary=file.temporary, path=file.path, journal=file.journal
         )
         commit = self._commit_of(attempt, staged, file.ticket.object.content)
-        try:
-            await ExternalFuture(executor.submit(self._commit, attempt, commit))
-        except NameTaken:
-            if await discard(session, staged.temporary):
-                file.journal.gone(staged.temporary)
-            raise
-        await self._publish(session, attempt, commit, executor)
+        await self._commit_and_publish(session, attempt, commit, executor)
 
     def finish_small(
         self, small: SmallDelivery, error: Exception | None, *, was_sent: bool = False
@@ -279,6 +277,19 @@ class Delivery:
             account=self.sftp.account,
         )
 
+    def _require_current(self, ref: ObjectRef) -> None:
+        """Refuse what an operator asks for, where nothing else tells that it is older than what was sent.
+
+        With the lease: from now on no other version of the key can be sent before this one.
+
+        Raises:
+            ObjectChanged: A newer version is in the bucket.
+            SourceError: The object is gone, or S3 does not tell.
+        """
+        request = ref.operator
+        if request is not None and (request.action is Action.BACKFILL or not ref.sequencer):
+            require_current(self._s3, ref)
+
     def _begin(self, lease: Lease) -> Attempt:
         return Attempt(lease, self._clock(), UploadProgress.from_lease(lease))
 
@@ -308,6 +319,28 @@ class Delivery:
             verified_by=content.verified_by,
             sha256=content.sha256,
         )
+
+    async def _commit_and_publish(
+        self, session: SftpSession, attempt: Attempt, commit: Commit, executor: Executor
+    ) -> None:
+        """Record that the complete file is about to get its final name, and give it that name.
+
+        Args:
+            session: To the server that has the file.
+            attempt: Whose file it is.
+            commit: What is true of the file.
+            executor: Writes to the ledger, while other tasks use the session.
+
+        Raises:
+            DeliveryError: See `_commit` and `_publish`.
+        """
+        try:
+            await ExternalFuture(executor.submit(self._commit, attempt, commit))
+        except NameTaken:
+            if await discard(session, commit.temporary):
+                self._journal(attempt, executor).gone(commit.temporary)
+            raise
+        await self._publish(session, attempt, commit, executor)
 
     def _commit(self, attempt: Attempt, commit: Commit) -> None:
         """Record that a complete file is about to get its final name.
@@ -369,7 +402,8 @@ class Delivery:
             evidence=evidence,
             sha256=commit.sha256 or None,
             streams=streams,
-            host_key_fingerprint=self.sftp.host_key_fingerprint,
+            # Not that of the last connection: another file may have met another server since.
+            host_key_fingerprint=commit.server.host_key,
             attempt=attempt.lease.attempt,
             recovered=recovered,
         )
@@ -388,8 +422,7 @@ class Delivery:
         """Find out what became of a file that an earlier attempt has completed, and do what is left to do."""
         if commit.is_renamed and self.sftp.account == commit.server.account:
             attempt.note_found(commit)
-            receipt = self._receipt(attempt, commit, recovered=True)
-            return replace(receipt, host_key_fingerprint=commit.server.host_key)
+            return self._receipt(attempt, commit, recovered=True)
         server = self.sftp.connect()
         attempt.progress.has_answered = True
         temporary, final = self.sftp.look_at(commit.temporary, commit.remote_path)
@@ -401,13 +434,21 @@ class Delivery:
             final=final,
             if_unknown=self._unknown_outcome,
         )
-        _log.warning("%s was complete before this attempt: %s", attempt.lease.ref, verdict.value)
+        asides = own_names(attempt.lease, NameKind.ASIDE)
+        _log.warning(
+            "%s was complete as %r before this attempt: %s",
+            attempt.lease.ref,
+            commit.temporary,
+            verdict.value,
+            extra={"moved_aside": asides},
+        )
         match verdict:
             case Verdict.PUBLISH:
                 here = replace(commit, server=server)
-                self._commit(attempt, here)
-                self.sftp.run(lambda session: self._publish(session, attempt, here, InlineExecutor()))
-                return self._receipt(attempt, commit, recovered=True)
+                self.sftp.run(
+                    lambda session: self._commit_and_publish(session, attempt, here, InlineExecutor())
+                )
+                return self._receipt(attempt, here, recovered=True)
             case Verdict.DELIVERED:
                 # A delayed RENAME must not move the delivered file aside.
                 journal = self._journal(attempt, InlineExecutor())
@@ -415,7 +456,8 @@ class Delivery:
                     lambda session: self._leftovers.prevent_renames(session, attempt.lease, commit, journal)
                 )
                 attempt.note_found(commit)
-                return self._receipt(attempt, commit, recovered=True, evidence=Evidence.SEEN_AFTER_RENAME)
+                seen = replace(commit, server=server)
+                return self._receipt(attempt, seen, recovered=True, evidence=Evidence.SEEN_AFTER_RENAME)
             case Verdict.ASSUMED:
                 attempt.note_found(commit)
                 return self._receipt(attempt, commit, recovered=True, evidence=Evidence.ASSUMED)
@@ -425,7 +467,7 @@ class Delivery:
                 return self._send(attempt, deadline)
             case Verdict.UNKNOWN:
                 attempt.commit, attempt.earlier_rename = commit, True
-                raise outcome_unknown(commit, final=final, asides=own_names(attempt.lease, NameKind.ASIDE))
+                raise outcome_unknown(commit, final=final, asides=asides)
 
     # What others ask.
 
@@ -443,7 +485,23 @@ class Delivery:
             DeliveryError: It could not be recorded, or has ended otherwise meanwhile.
         """
         state: TerminalState = "UNKNOWN" if isinstance(error, OutcomeUnknown) else "FAILED"
-        self._ledger.record_outcome(ref, state=state, reason=error.reason, hint=error.hint)
+        self._ledger.record_outcome(ref, state=state, reason=error.reason, hint=error.hint, error=error)
+
+    def note_deferred(
+        self, ref: ObjectRef, error: DeliveryError, *, next_try: float, was_tried: bool
+    ) -> None:
+        """Record when the object will be tried next, and why it is not delivered.
+
+        Args:
+            ref: The object.
+            error: Of the attempt, or what the object waits for.
+            next_try: Seconds since 1970.
+            was_tried: Which of the two it is.
+
+        Raises:
+            DeliveryError: It could not be recorded.
+        """
+        self._ledger.note_deferred(ref, error, next_try=next_try, was_tried=was_tried)
 
     def _path(self, ref: ObjectRef) -> str:
         directory = directory_of(ref.bucket, ref.key, self._sources, otherwise=self._directory)

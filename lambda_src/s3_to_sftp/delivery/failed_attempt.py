@@ -69,7 +69,9 @@ class FailedAttempts:
             with contextlib.suppress(DeliveryError):
                 self._leftovers.remove_all(lease)
                 self._restore(attempt)
-        self._ledger.record_outcome(lease.ref, state=state, reason=error.reason, hint=error.hint, lease=lease)
+        self._ledger.record_outcome(
+            lease.ref, state=state, reason=error.reason, hint=error.hint, lease=lease, error=error
+        )
 
     def _restore(self, attempt: Attempt) -> None:
         lease = attempt.lease
@@ -83,6 +85,10 @@ class FailedAttempts:
         reason = (
             error.reason if isinstance(error, DeliveryError) else f"{type(error).__name__}: {quoted(error)}"
         )
+        if attempt.has_written:  # reasons have no random names
+            _log.info(
+                "attempt %d at %s wrote %r", attempt.lease.attempt, attempt.lease.ref, attempt.lease.temporary
+            )
         try:
             self._record(attempt, error, reason)
         except LedgerError as trouble:  # the error to tell is the first one; the lease ends by itself
@@ -96,17 +102,18 @@ class FailedAttempts:
             unanswered = attempt.earlier_rename or not _is_answer(error)
             if not unanswered:
                 lease.names.rename_resolved(commit.temporary)
-            self._ledger.stage(lease, replace(commit, rename_unanswered=unanswered), reason=reason)
+            staged = replace(commit, rename_unanswered=unanswered)
+            self._ledger.stage(lease, staged, reason=reason, error=error)
             return
         if commit and attempt.rename_answered and self._ledger.remembers:  # only the receipt is missing
-            self._ledger.stage(lease, replace(commit, is_renamed=True), reason=reason)
+            self._ledger.stage(lease, replace(commit, is_renamed=True), reason=reason, error=error)
             return
         if not commit and not lease.commit:
             self._forget_temporary(attempt, error)
         if attempt.progress.has_progress and attempt.progress.resume:
             self._ledger.checkpoint(lease, attempt.progress.resume)
         else:
-            self._ledger.release(lease, reason=reason)
+            self._ledger.release(lease, reason=reason, error=error)
 
     def _forget_temporary(self, attempt: Attempt, error: Exception) -> None:
         """Remove what was written, where the partner still answers."""

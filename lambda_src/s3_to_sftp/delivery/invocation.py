@@ -20,15 +20,16 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.events import Publisher
 from s3_to_sftp.s3.object_ref import ObjectRef
-from s3_to_sftp.settings import Server
+from s3_to_sftp.server import Server
 from s3_to_sftp.state.circuit_breaker import CircuitBreaker, Recovered
+from s3_to_sftp.state.pause import NoPause, Pause
 from s3_to_sftp.state.receipt import Receipt
 from s3_to_sftp.state.refusal_streak import RefusalStreak
 from s3_to_sftp.telemetry import Telemetry
 
 
 class InvocationRunner:
-    """Delivers the objects of an invocation, unless the circuit breaker is open."""
+    """Delivers the objects of an invocation, unless they are paused or the circuit breaker is open."""
 
     def __init__(
         self,
@@ -39,6 +40,7 @@ class InvocationRunner:
         breaker: CircuitBreaker,
         publisher: Publisher,
         telemetry: Telemetry,
+        pause: Pause | None = None,
         end_of_invocation: Callable[[], None] = lambda: None,
         directory: str = "",
     ) -> None:
@@ -51,6 +53,7 @@ class InvocationRunner:
             breaker: Decides who may connect.
             publisher: Told of what people want to know.
             telemetry: Logs and counts.
+            pause: Holds objects back while an operator has paused deliveries. By default nothing does.
             end_of_invocation: Called when nothing more is sent in this invocation; never raises.
             directory: Where to; when it is changed, the partner is asked at once.
         """
@@ -61,6 +64,7 @@ class InvocationRunner:
         self._breaker = breaker
         self._publisher = publisher
         self._telemetry = telemetry
+        self._pause = pause or NoPause()
         self._end_of_invocation = end_of_invocation
         self._blocking_error: DeliveryError | None = None
 
@@ -85,6 +89,14 @@ class InvocationRunner:
         return errors
 
     def _outcomes(self, refs: Sequence[ObjectRef], invocation: Invocation) -> Iterator[Outcome]:
+        if not refs:
+            return
+        # Before the breaker: a pause does not let a function claim an attempt that it does not make.
+        held = self._pause.held(refs)
+        if held:
+            self._telemetry.paused(age=max(error.paused_for for error in held.values()))
+            yield from held.items()
+            refs = [ref for ref in refs if ref not in held]
         if not refs:
             return
         try:

@@ -87,9 +87,11 @@ def outcome_unknown(commit: Commit, *, final: PathStatus, asides: list[str]) -> 
         there = "is not there"
     elif final.attributes is not None:
         there = f"has {final.attributes.size} bytes and another modification time or size"
-    before = f" The file that had this name before may be {' or '.join(map(repr, asides))}." if asides else ""
+    before = (
+        " The file that had this name before may stand beside it: the log has its name." if asides else ""
+    )
     return OutcomeUnknown(
-        f"A RENAME of {commit.temporary!r} to {commit.remote_path!r} at {commit.server.account} was not "
+        f"A RENAME to {commit.remote_path!r} at {commit.server.account} was not "
         f"answered, and the temporary file is gone or cannot be seen. {commit.remote_path!r} {there}.",
         hint=f"Ask the partner whether {commit.remote_path!r} with {commit.size} bytes has arrived. If so, "
         "delete the message; if not, redrive it: the object will be sent again. UNKNOWN_OUTCOME sets what "

@@ -4,11 +4,12 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 from s3_to_sftp.delivery.attempt import Attempt
 from s3_to_sftp.delivery.deadline import Deadline
 from s3_to_sftp.delivery.leftovers import Leftovers
+from s3_to_sftp.delivery.upload_report import UploadReport
 from s3_to_sftp.errors import (
     CheckpointLost,
     CheckpointSaved,
@@ -74,12 +75,18 @@ class ResumableUpload:
         self._new_temporary = new_temporary
 
     def upload(self, attempt: Attempt, deadline: Deadline) -> tuple[ObjectReader, Staged]:
-        """Put every byte under the temporary name, however many connections that takes.
+        """Write the object under the temporary name, over as many connections as that takes.
+
+        Returns:
+            What was read, and what is at the partner: complete, or as far as this invocation gets.
 
         Raises:
-            CheckpointSaved: The deadline is near. What is at the partner is recorded.
             DeliveryError: It cannot be done, or not now.
         """
+        with UploadReport(self._ledger, attempt):
+            return self._upload(attempt, deadline)
+
+    def _upload(self, attempt: Attempt, deadline: Deadline) -> tuple[ObjectReader, Staged]:
         reconnects = 0
         while True:
             try:
@@ -94,7 +101,7 @@ class ResumableUpload:
                 self._fall_back_to_one_stream(attempt, staged, staged.lost, deadline)
                 continue
             if staged.lost is None or reconnects == _RECONNECTS:
-                self._save_checkpoint(attempt, reader, staged)
+                return reader, staged
             reconnects += 1
             attempt.progress.was_interrupted = True
             self._keep_progress(attempt, reader, staged)
@@ -120,7 +127,7 @@ class ResumableUpload:
         progress = attempt.progress
         lease, resume = attempt.lease, progress.resume
         # The object first: nobody logs in at the partner for one that is gone.
-        reader = self._open(lease.ref, resume)
+        reader = progress.reader = self._open(lease.ref, resume)
         if resume and reader.start != resume.offset:
             raise CheckpointLost(
                 "Its checksum so far is of another kind.", hint="It is sent from the beginning."
@@ -239,12 +246,12 @@ class ResumableUpload:
         unsupported.disposition = disposition
         raise unsupported
 
-    def _save_checkpoint(self, attempt: Attempt, reader: ObjectReader, staged: Staged) -> None:
-        """Write down how far it is.
+    def save_checkpoint(self, attempt: Attempt, reader: ObjectReader, staged: Staged) -> NoReturn:
+        """Record how far the upload is; the next invocation resumes there.
 
         Raises:
-            CheckpointSaved: Always, when all is well.
-            NoProgress, ResumeNotSupported, LedgerError: When not.
+            CheckpointSaved: It is recorded.
+            NoProgress, ResumeNotSupported, LedgerError: It is not.
         """
         lease = attempt.lease
         if staged.lost is not None and not self._ledger.remembers:

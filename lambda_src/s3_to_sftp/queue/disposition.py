@@ -15,9 +15,12 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from s3_to_sftp.errors import (
     CircuitOpen,
+    DeadlineTooClose,
+    DeliveriesPaused,
     DeliveryError,
     Disposition,
     LeaseHeld,
@@ -25,6 +28,7 @@ from s3_to_sftp.errors import (
     QueueError,
 )
 from s3_to_sftp.events import Publisher
+from s3_to_sftp.explanation import failure_fields
 from s3_to_sftp.queue.message_part import part_of
 from s3_to_sftp.queue.message_queue import Message, MessageQueue
 from s3_to_sftp.queue.retry_policy import RetryHistory, RetryPolicy
@@ -37,13 +41,43 @@ _log = logging.getLogger(__name__)
 Failure = tuple[ObjectRef | None, Exception]
 
 
+class NoteDeferred(Protocol):
+    """Records when an object will be retried; see `Ledger.note_deferred`."""
+
+    def __call__(self, ref: ObjectRef, error: DeliveryError, *, next_try: float, was_tried: bool) -> None:
+        """Record it."""
+
+
 @dataclass(frozen=True)
 class _Deferred:
-    """An object that returns to the queue, to be retried after a delay in seconds."""
+    """An object that returns to the queue, to be retried after a delay.
+
+    Attributes:
+        ref: None for a message that names none.
+        error: Why.
+        history: Of its message, this time included.
+        delay: Seconds.
+    """
 
     ref: ObjectRef | None
+    error: Exception
     history: RetryHistory
     delay: float
+
+    @property
+    def was_tried(self) -> bool:
+        """Whether an attempt has failed; otherwise the object only waits for something."""
+        return self.history.waits == 0
+
+    @property
+    def is_news(self) -> bool:
+        """Whether people want to know: that is each failed attempt, and what an object waits for at first.
+
+        What comes back at once is not worth a write.
+        """
+        if isinstance(self.error, DeadlineTooClose):
+            return False
+        return self.was_tried or (self.history.count == 0 and self.history.waits == 1)
 
 
 @dataclass(frozen=True)
@@ -80,6 +114,7 @@ class MessageDisposition:
         policy: RetryPolicy,
         publisher: Publisher,
         give_up: Callable[[ObjectRef, DeliveryError], None],
+        note_deferred: NoteDeferred | None = None,
         path_of: Callable[[ObjectRef], str | None] = lambda _ref: None,
         telemetry: Telemetry | None = None,
         clock: Callable[[], float] = time.time,
@@ -91,6 +126,7 @@ class MessageDisposition:
             policy: How long messages are retried for, and when.
             publisher: Publishes what is dead-lettered.
             give_up: Records that an object will not be retried.
+            note_deferred: Records when an object will be retried, and why. By default nothing does.
             path_of: Returns the remote path that an object was meant for, if it is known.
             telemetry: Counts dispositions. By default nothing does.
             clock: Seconds since the epoch.
@@ -99,6 +135,7 @@ class MessageDisposition:
         self._policy = policy
         self._publisher = publisher
         self._give_up = give_up
+        self._note_deferred = note_deferred
         self._path_of = path_of
         self._telemetry = telemetry or NullTelemetry()
         self._clock = clock
@@ -117,7 +154,10 @@ class MessageDisposition:
             _log.warning("%s", error)
             waits, may_leave = True, False
         if waits:
-            self._telemetry.deferred(age=max(0.0, self._clock() - message.history.first_sent))
+            # Its age counts for those that keep failing; what a person has paused does not fail.
+            is_paused = all(isinstance(error, DeliveriesPaused) for _, error in failures)
+            age = max(0.0, self._clock() - message.history.first_sent)
+            self._telemetry.deferred(age=None if is_paused else age)
         return may_leave
 
     def _apply(self, message: Message, failures: Sequence[Failure]) -> bool:
@@ -131,6 +171,7 @@ class MessageDisposition:
         continued = [each for each in decisions if isinstance(each, _Continued)]
         dead = [each for each in decisions if isinstance(each, _DeadLettered)]
         for each in deferred:
+            self._note(each)
             body = _body(message, each.ref)
             self._queue.return_to_queue(message, body=body, history=each.history, delay=each.delay)
         for one in continued:
@@ -156,7 +197,7 @@ class MessageDisposition:
         history = message.history.failed(self._clock())
         if disposition is Disposition.PERMANENT or self._is_over(history):
             return self._give_up_on(message, ref, error, attempt=history.count)
-        return _Deferred(ref, history, _retry_after(error, default=self._policy.wait(history.count)))
+        return _Deferred(ref, error, history, _retry_after(error, default=self._policy.wait(history.count)))
 
     def _defer(
         self, message: Message, ref: ObjectRef | None, error: Exception
@@ -165,12 +206,25 @@ class MessageDisposition:
         if isinstance(error, CircuitOpen):
             if self._is_over(history):
                 return self._give_up_on(message, ref, error, attempt=history.count)
-            return _Deferred(ref, history.waited(), error.retry_after)
+            return _Deferred(ref, error, history.waited(), error.retry_after)
         # The lease may be released long before it expires: it is checked soon, then less and less often.
         soon = self._policy.wait(history.waits + 1)
         asked = _retry_after(error, default=soon)
         delay = min(asked, soon) if isinstance(error, LeaseHeld) else asked
-        return _Deferred(ref, history.waited(paused_for=min(delay, self._policy.cap)), delay)
+        return _Deferred(ref, error, history.waited(paused_for=min(delay, self._policy.cap)), delay)
+
+    def _note(self, deferred: _Deferred) -> None:
+        """Record when the object will be retried. Nothing that happens here can fail a delivery.
+
+        Before the message is sent: whoever receives it finds the record, and replaces it in its turn.
+        """
+        if self._note_deferred is None or deferred.ref is None or not deferred.is_news:
+            return
+        error, next_try = _as_delivery_error(deferred.error), self._clock() + deferred.delay
+        try:
+            self._note_deferred(deferred.ref, error, next_try=next_try, was_tried=deferred.was_tried)
+        except DeliveryError as trouble:
+            _log.warning("not recorded as deferred: %s: %s", deferred.ref, trouble)
 
     def _is_over(self, history: RetryHistory) -> bool:
         return self._policy.is_over(first_try=history.since, now=self._clock())
@@ -196,18 +250,31 @@ class MessageDisposition:
         return _DeadLettered(ref, shown, type(error).__name__, attempt)
 
     def _dead_letter(self, message: Message, dead: Sequence[_DeadLettered]) -> None:
-        """Send the message to the dead-letter queue, unchanged and with the reason, and publish that."""
+        """Send the message to the dead-letter queue, unchanged and with the reason, and publish that.
+
+        Where its objects have failed differently, the attributes are those of the first one.
+        """
         first = dead[0].error
         reason, hint = first.reason, first.hint
         if len(dead) > 1:
             reason = "\n".join(f"{each.ref}: {each.error.reason}" for each in dead)
             hint = "\n".join(dict.fromkeys(each.error.hint for each in dead))
         reason, hint = cut(reason, MOST_REASON_BYTES), cut(hint, MOST_REASON_BYTES)
-        self._queue.dead_letter(message, reason=reason, hint=hint, error=dead[0].error_class)
+        about = failure_fields(dead[0].error)
+        self._queue.dead_letter(
+            message,
+            reason=reason,
+            hint=hint,
+            error=dead[0].error_class,
+            operation=about.get("operation", ""),
+            status=about.get("sftp_status", ""),
+            bucket=dead[0].ref.bucket if dead[0].ref else "",
+            key=dead[0].ref.key if dead[0].ref else "",
+        )
         self._telemetry.dead_lettered()
         # Not "message": logging refuses an extra field of a name that a record has, with a KeyError.
-        about = {"message_id": message.id, "receives": message.receive_count, "hint": hint}
-        _log.error("dead-lettered: %s", reason, extra=about)
+        extra = {"message_id": message.id, "receives": message.receive_count, "hint": hint}
+        _log.error("dead-lettered: %s", reason, extra=extra)
         for each in dead:
             path = self._path_of(each.ref) if each.ref else None
             self._publisher.failed(each.ref, each.error, attempt=each.attempt, remote_path=path)
@@ -227,7 +294,9 @@ def _as_delivery_error(error: Exception) -> DeliveryError:
     """Return the error as a DeliveryError with reason and hint."""
     if isinstance(error, DeliveryError):
         return error
-    return DeliveryError(
+    shown = DeliveryError(
         f"{type(error).__name__}: {quoted(error)}",
         hint="This is a defect of the function; its log has the traceback.",
     )
+    shown.__cause__ = error
+    return shown

@@ -1,5 +1,6 @@
 """One object of a message that announces several: a message that announces it alone."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
@@ -32,7 +33,7 @@ def part_of(body: str, ref: ObjectRef) -> str:
 
 def _announces(parse: Callable[[Any], list[ObjectRef]], message: object, ref: ObjectRef) -> bool:
     try:
-        return parse(message) == [ref]
+        return parse(message) == [dataclasses.replace(ref, operator=None)]
     except EventError:
         return False
 

@@ -21,13 +21,14 @@ import logging
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3_to_sftp.errors import OutcomeUnknown, QueueError
+from s3_to_sftp.operator_request import OperatorRequest
 from s3_to_sftp.queue.retry_policy import RetryHistory
 from s3_to_sftp.untrusted_text import cut, quoted
 
@@ -45,9 +46,12 @@ _MAX_TEXT_BYTES = 4096
 
 _CONTINUED = "continued"
 _RETRIES = "retries"
-_OURS = (_CONTINUED, _RETRIES)
-_EXPLANATIONS = ("error", "reason", "hint")
-"""In the order in which they get the remaining room."""
+_OPERATOR = "operator"
+_KEPT = (_CONTINUED, _OPERATOR)
+"""Attributes of ours that every message keeps which is made of another one."""
+_OURS = (*_KEPT, _RETRIES)
+_EXPLANATIONS = ("error", "operation", "status", "bucket", "key", "reason", "hint")
+"""In the order in which they get the remaining room: what dead letters are selected by comes first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +99,18 @@ class Message:
         return _text(self.attributes, "error") == OutcomeUnknown.__name__
 
     @property
+    def operator(self) -> OperatorRequest | None:
+        """What an operator asked for; None for a message that no operator has sent."""
+        text = _text(self.attributes, _OPERATOR)
+        if not text:
+            return None
+        try:
+            return OperatorRequest.from_text(text)
+        except ValueError as error:  # anybody who may send to the queue may write anything into an attribute
+            _log.warning("attribute %r of message %s ignored: %s", _OPERATOR, self.id, error)
+            return None
+
+    @property
     def history(self) -> RetryHistory:
         """Its retries and waits since its event was sent."""
         return RetryHistory.from_text(_text(self.attributes, _RETRIES), sent=self.sent_at)
@@ -130,7 +146,7 @@ class MessageQueue:
         Raises:
             QueueError: SQS refused or did not answer; the message must stay in the queue.
         """
-        attributes = _kept_attributes(message)
+        attributes = _kept_attributes(message, added=(_RETRIES, "error"))
         text = history.as_text(sent=self._clock())
         attributes[_RETRIES] = {"DataType": "String", "StringValue": text}
         if message.is_operator_resend:  # until it has been tried
@@ -155,7 +171,7 @@ class MessageQueue:
         Raises:
             QueueError: SQS refused or did not answer; the message must stay in the queue.
         """
-        attributes = _kept_attributes(message)
+        attributes = _kept_attributes(message, added=(_CONTINUED,))
         attributes[_CONTINUED] = {"DataType": "Number", "StringValue": str(message.continued + 1)}
         self._send(body, self._queue_url, attributes, f"The message {message.id} cannot be continued")
 
@@ -170,25 +186,50 @@ class MessageQueue:
         except (ClientError, BotoCoreError) as error:
             _log.warning("message %s not deleted, Lambda will delete it: %s", message.id, error)
 
-    def dead_letter(self, message: Message, *, reason: str, hint: str, error: str) -> None:
+    def dead_letter(
+        self,
+        message: Message,
+        *,
+        reason: str,
+        hint: str,
+        error: str,
+        operation: str = "",
+        status: str = "",
+        bucket: str = "",
+        key: str = "",
+    ) -> None:
         """Send the message to the dead-letter queue: the same body and attributes, and the error.
 
-        The retry history is left out: a redrive starts the retries from the beginning.
+        The retry history is left out: a redrive starts the retries from the beginning. So are texts that are
+        empty.
 
         Args:
             message: As it was received.
             reason: What is wrong.
             hint: What a person can do.
             error: Name of the error's class.
+            operation: The request that the server has refused: `create`, `rename` ...
+            status: The status that it has refused it with: `PERMISSION_DENIED` ...
+            bucket: Of the object; of the first one, where several have failed.
+            key: Of the same object.
 
         Raises:
             QueueError: SQS refused or did not answer; the message must stay in the queue.
         """
-        explanations = {"error": error, "reason": reason, "hint": hint}
+        explanations = {
+            "error": error,
+            "operation": operation,
+            "status": status,
+            "bucket": bucket,
+            "key": key,
+            "reason": reason,
+            "hint": hint,
+        }
+        kept = _kept_attributes(message, added=[name for name, text in explanations.items() if text])
         self._send(
             message.body,
             self._dead_letter_queue_url,
-            _with_explanations(_kept_attributes(message), explanations, body=message.body),
+            _with_explanations(kept, explanations, body=message.body),
             f"The message {message.id} cannot be sent to the dead-letter queue",
         )
 
@@ -223,14 +264,18 @@ def _text(attributes: Mapping[str, Mapping[str, Any]], name: str) -> str:
     return str(attributes.get(name, {}).get("stringValue", ""))
 
 
-def _kept_attributes(message: Message) -> dict[str, dict[str, Any]]:
+def _kept_attributes(message: Message, *, added: Collection[str]) -> dict[str, dict[str, Any]]:
     """Return the attributes in the form in which they are sent, without those that are rewritten each time.
 
     S3's messages have none. If another sender has set ten, the last ones make room for ours.
+
+    Args:
+        message: As it was received.
+        added: Names of the attributes that it is about to get.
     """
     foreign = (name for name in message.attributes if name not in (*_OURS, *_EXPLANATIONS))
-    kept = [name for name in message.attributes if name == _CONTINUED]
-    kept += list(foreign)[: _MAX_ATTRIBUTES - len(_EXPLANATIONS) - 1]
+    kept = [name for name in message.attributes if name in _KEPT and name not in added]
+    kept += list(foreign)[: _MAX_ATTRIBUTES - len(added) - len(kept)]
     return {name: _as_sent(message.attributes[name]) for name in kept}
 
 

@@ -16,7 +16,7 @@ from s3_to_sftp.s3.stored_checksum import part_ends_of, stored_checksum
 from s3_to_sftp.s3.verification import Verification, VerifiedContent
 from s3_to_sftp.untrusted_text import quoted
 
-__all__ = ["ChecksumSoFar", "ObjectReader", "SmallObject", "read_whole"]
+__all__ = ["ChecksumSoFar", "ObjectReader", "SmallObject", "read_whole", "require_current"]
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +51,7 @@ class ObjectReader:
         size: Bytes.
         stored: Algorithm and value of the full-object CRC that S3 has, if it has one.
         start: Offset of the first byte that has not been counted before.
+        position: About how many bytes were sent so far, those before `start` included: for people, not exact.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class ObjectReader:
         self._verification = Verification(
             ref, size=self.size, stored=stored, part_ends=ends, before=before, sha256=sha256
         )
-        self.start = self._verification.start
+        self.start = self.position = self._verification.start
 
     def blocks(self, ranges: Iterable[Range], block_bytes: int) -> Iterator[tuple[int, memoryview]]:
         """Yield offset and bytes of each block of the ranges, in order, while the next ones are being read.
@@ -110,6 +111,7 @@ class ObjectReader:
                     yield offset + at, view[at : at + block_bytes]
                 # Only now: what was read ahead and never sent is not counted.
                 self._verification.add(counted)
+                self.position += len(view)
         finally:
             reader.stop()
 
@@ -228,6 +230,21 @@ def read_whole(client: Any, ref: ObjectRef, *, sha256: bool = False) -> SmallObj
     verification = Verification(ref, size=len(data), stored=stored, part_ends=ends, sha256=sha256)
     verification.add(verification.reader(0).update(data))
     return SmallObject(data, verification.content())
+
+
+def require_current(client: Any, ref: ObjectRef) -> None:
+    """Ask S3 whether the version is still the one that its key stands for.
+
+    Raises:
+        ObjectChanged: The key has a newer version.
+        SourceError: The key is gone, or S3 does not tell.
+    """
+    current = _head(client, ref, {})
+    if ref.version_id not in {None, "", "null"}:
+        if current.get("VersionId") != ref.version_id:
+            raise changed(ref, f"its current version is {current.get('VersionId')}")
+    elif ref.etag and _unquoted(current["ETag"]) != _unquoted(ref.etag):
+        raise changed(ref, f"its ETag is {_unquoted(current['ETag'])}")
 
 
 def _pin(ref: ObjectRef, etag: str | None = None) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from s3_to_sftp.operator_request import OperatorRequest
+
 _HADOOP_MARKER = "_$folder$"
 """Ends the keys that Hadoop and EMR write for directories."""
 
@@ -20,6 +22,8 @@ class ObjectRef:
         size: Bytes, where the event says so.
         sequencer: Orders the events of one key: hexadecimal, right-pad with zeros, compare as text.
         resend: An operator has redriven the message after an unknown outcome: the partner has no file.
+        operator: What an operator asked for with the message; None for an event of S3. Two messages about the
+            same version, one of them an operator's, are two tasks.
     """
 
     bucket: str
@@ -29,6 +33,7 @@ class ObjectRef:
     size: int | None = None
     sequencer: str | None = None
     resend: bool = field(default=False, compare=False)
+    operator: OperatorRequest | None = None
 
     @property
     def is_named_like_a_folder(self) -> bool:

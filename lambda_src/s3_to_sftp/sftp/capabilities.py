@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
-from s3_to_sftp.settings import Server
+from s3_to_sftp.server import Server
 
 _log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from typing import Any, Generic, TypeVar
 
 from s3_to_sftp.credentials import CredentialSource
 from s3_to_sftp.errors import ConnectionLost, CredentialsError, RenameUnanswered
+from s3_to_sftp.server import Server
 from s3_to_sftp.server_identity import ServerIdentity
-from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.connection import Connect, connect
 from s3_to_sftp.sftp.open_files import FILES_AT_A_TIME, Limit, send_all
 from s3_to_sftp.sftp.parallel_upload import upload_parallel

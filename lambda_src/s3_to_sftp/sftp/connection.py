@@ -16,7 +16,7 @@ from s3_to_sftp.errors import (
     SftpNotStarted,
     TooManyConnections,
 )
-from s3_to_sftp.settings import Server
+from s3_to_sftp.server import Server
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.windows import is_windows
 from s3_to_sftp.ssh.connect import Timeouts, closed_on_failure, log_in_to, start_transport

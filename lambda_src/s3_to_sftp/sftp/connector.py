@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from s3_to_sftp.credentials import Credentials, CredentialSource
 from s3_to_sftp.errors import CredentialsError, DeliveryError, LoginRefused, TooManyConnections
+from s3_to_sftp.server import Server
 from s3_to_sftp.server_identity import ServerIdentity
-from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.connection import Connect, Connection, connect
 from s3_to_sftp.ssh.connect import Timeouts
 

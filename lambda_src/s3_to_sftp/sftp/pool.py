@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 
 from s3_to_sftp.credentials import Credentials, CredentialSource
 from s3_to_sftp.errors import ConnectionLost, TransferError
+from s3_to_sftp.server import Server
 from s3_to_sftp.server_identity import ServerIdentity
-from s3_to_sftp.settings import Server
 from s3_to_sftp.sftp.capabilities import CHANNEL, AcceptedStreams, Capabilities
 from s3_to_sftp.sftp.connection import Connect, Connection, connect
 from s3_to_sftp.sftp.connector import Connector

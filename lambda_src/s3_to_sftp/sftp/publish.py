@@ -15,7 +15,7 @@ from s3_to_sftp.errors import Disposition, EarlierRenamePending, RequestRefused,
 from s3_to_sftp.sftp.protocol import NOTHING_THERE, FileAttributes, Status
 from s3_to_sftp.sftp.scheduler import ExternalFuture
 from s3_to_sftp.sftp.session import SftpSession
-from s3_to_sftp.sftp.temporary_names import void_name
+from s3_to_sftp.sftp.temporary_names import described, void_name
 
 _log = logging.getLogger(__name__)
 
@@ -274,7 +274,7 @@ async def block_aside(session: SftpSession, aside: str, journal: Journal) -> Non
 
 def _pending(name: str, refused: RequestRefused) -> EarlierRenamePending:
     return EarlierRenamePending(
-        f"A RENAME that an earlier attempt sent was never answered, and may still be carried out: {name!r} "
-        f"cannot be taken out of its way. {refused.reason}",
+        f"A RENAME that an earlier attempt sent was never answered, and may still be carried out: "
+        f"{described(name)} cannot be taken out of its way. {refused.reason}",
         hint="It will be retried. Ask the partner whether a process hangs, and to allow REMOVE.",
     )

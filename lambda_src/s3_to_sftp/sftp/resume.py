@@ -8,7 +8,7 @@ from s3_to_sftp.sftp.capabilities import Capabilities
 from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.sftp.protocol import NOTHING_THERE
 from s3_to_sftp.sftp.session import SftpSession
-from s3_to_sftp.sftp.temporary_names import resume_probe_name
+from s3_to_sftp.sftp.temporary_names import described, resume_probe_name
 from s3_to_sftp.sftp.wire import Pending
 
 
@@ -80,7 +80,7 @@ async def open_at_checkpoint(session: SftpSession, temporary: str, *, start: int
     except RequestRefused as refused:
         if refused.code in NOTHING_THERE or await _is_gone(size):
             raise CheckpointLost(
-                f"{temporary!r}, {start} bytes of an object, is no longer at the partner.",
+                f"{described(temporary)} with {start} bytes of an object is no longer at the partner.",
                 hint="The object is sent from its beginning.",
             ) from None
         raise _not_resumed(refused) from None
@@ -90,7 +90,7 @@ async def open_at_checkpoint(session: SftpSession, temporary: str, *, start: int
         if found is not None and found < start:
             session.abandon(session.close_file(handle, path=temporary))
             raise CheckpointLost(
-                f"{temporary!r} has {found} bytes at the partner, {start} were acknowledged.",
+                f"{described(temporary)} has {found} bytes at the partner, {start} were acknowledged.",
                 hint="The object is sent from its beginning.",
             )
     return handle

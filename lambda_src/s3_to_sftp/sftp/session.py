@@ -17,6 +17,7 @@ from s3_to_sftp.sftp import protocol, windows
 from s3_to_sftp.sftp.protocol import Answer, FileAttributes, MalformedReplyError, Request
 from s3_to_sftp.sftp.replies import SAFE_WRITE_BYTES, ReplyDecoder, attributes_if_told, name_if_told
 from s3_to_sftp.sftp.scheduler import SftpTask, run_tasks
+from s3_to_sftp.sftp.temporary_names import described
 from s3_to_sftp.sftp.wire import SEND_AT_BYTES, Pending, Wire
 from s3_to_sftp.ssh.server_messages import quote
 from s3_to_sftp.ssh.stream import Piece, Stream
@@ -126,16 +127,16 @@ class SftpSession:
         WRITE|CREAT|TRUNC and nothing more: object-store-backed servers refuse APPEND and READ.
         """
         flags = protocol.OPEN_WRITE | protocol.OPEN_CREATE | protocol.OPEN_TRUNCATE
-        return self._open(path, flags, doing=f"create {path!r}", request="create")
+        return self._open(path, flags, doing=f"create {described(path)}", request="create")
 
     def create_exclusively(self, path: str) -> Pending[bytes]:
         """Open a new file for writing; refused where the name is taken. The result is its handle."""
         flags = protocol.OPEN_WRITE | protocol.OPEN_CREATE | protocol.OPEN_EXCLUSIVE
-        return self._open(path, flags, doing=f"create {path!r} where nothing is", request="create")
+        return self._open(path, flags, doing=f"create {described(path)} where nothing is", request="create")
 
     def open_existing(self, path: str) -> Pending[bytes]:
         """Open a file that is there for writing at any offset; the result is its handle."""
-        return self._open(path, protocol.OPEN_WRITE, doing=f"open {path!r} a second time")
+        return self._open(path, protocol.OPEN_WRITE, doing=f"open {described(path)} a second time")
 
     def write(self, handle: bytes, offset: int, data: Piece, *, path: str) -> Pending[None]:
         """Write at an offset. When it returns, the data was sent or copied: its memory may be used again."""
@@ -143,19 +144,23 @@ class SftpSession:
         if len(data) < SEND_AT_BYTES:
             data = bytes(data)
         return self._wire.request(
-            Request.WRITE, header, data, doing=f"write {path!r} at offset {offset}", decode=self._replies.ok
+            Request.WRITE,
+            header,
+            data,
+            doing=f"write {described(path)} at offset {offset}",
+            decode=self._replies.ok,
         )
 
     def close_file(self, handle: bytes, *, path: str) -> Pending[None]:
         """Close the file; servers with an object store behind them commit it only now."""
         return self._wire.request(
-            Request.CLOSE, protocol.text(handle), doing=f"close {path!r}", decode=self._replies.ok
+            Request.CLOSE, protocol.text(handle), doing=f"close {described(path)}", decode=self._replies.ok
         )
 
     def rename(self, old: str, new: str) -> Pending[None]:
         """Rename, replacing the target where the server can do that in one step."""
         paths = protocol.text(old) + protocol.text(new)
-        doing = f"rename {old!r} to {new!r}"
+        doing = f"rename {described(old)} to {described(new)}"
         if self.renames_over_existing:
             name = protocol.text(protocol.POSIX_RENAME)
             return self._wire.request(
@@ -166,7 +171,7 @@ class SftpSession:
     def rename_without_replacing(self, old: str, new: str) -> Pending[None]:
         """Rename as version 3 does it: refused where the target exists."""
         paths = protocol.text(old) + protocol.text(new)
-        doing = f"rename {old!r} to {new!r}"
+        doing = f"rename {described(old)} to {described(new)}"
         return self._wire.request(
             Request.RENAME, paths, doing=doing, decode=self._replies.ok, request="rename"
         )
@@ -174,7 +179,7 @@ class SftpSession:
     def remove(self, path: str) -> Pending[None]:
         """Remove a file."""
         return self._wire.request(
-            Request.REMOVE, protocol.text(path), doing=f"remove {path!r}", decode=self._replies.ok
+            Request.REMOVE, protocol.text(path), doing=f"remove {described(path)}", decode=self._replies.ok
         )
 
     def make_directory(self, path: str) -> Pending[None]:
@@ -190,13 +195,19 @@ class SftpSession:
     def exists(self, path: str) -> Pending[bool]:
         """Ask whether the server shows something under this name."""
         return self._wire.request(
-            Request.STAT, protocol.text(path), doing=f"look at {path!r}", decode=self._replies.is_there
+            Request.STAT,
+            protocol.text(path),
+            doing=f"look at {described(path)}",
+            decode=self._replies.is_there,
         )
 
     def size_of(self, path: str) -> Pending[int | None]:
         """Ask for the size of a file in bytes; None when the server does not say."""
         return self._wire.request(
-            Request.STAT, protocol.text(path), doing=f"tell the size of {path!r}", decode=self._replies.size
+            Request.STAT,
+            protocol.text(path),
+            doing=f"tell the size of {described(path)}",
+            decode=self._replies.size,
         )
 
     def stat(self, path: str) -> Pending[FileAttributes]:
@@ -204,7 +215,7 @@ class SftpSession:
         return self._wire.request(
             Request.STAT,
             protocol.text(path),
-            doing=f"show the attributes of {path!r}",
+            doing=f"show the attributes of {described(path)}",
             decode=self._replies.attributes,
         )
 
@@ -213,7 +224,7 @@ class SftpSession:
         return self._wire.request(
             Request.LSTAT,
             protocol.text(path),
-            doing=f"show the attributes of {path!r}",
+            doing=f"show the attributes of {described(path)}",
             decode=self._replies.attributes,
         )
 
@@ -225,7 +236,7 @@ class SftpSession:
         return self._wire.request(
             Request.FSTAT,
             protocol.text(handle),
-            doing=f"show the attributes of {path!r}",
+            doing=f"show the attributes of {described(path)}",
             decode=attributes_if_told,
         )
 
@@ -240,12 +251,14 @@ class SftpSession:
 
     def open_reading(self, path: str) -> Pending[bytes]:
         """Open a file for reading; the result is its handle."""
-        return self._open(path, protocol.OPEN_READ, doing=f"open {path!r} for reading")
+        return self._open(path, protocol.OPEN_READ, doing=f"open {described(path)} for reading")
 
     def read(self, handle: bytes, offset: int, length: int, *, path: str) -> Pending[bytes]:
         """Read up to so many bytes; empty at the end of the file."""
         body = protocol.text(handle) + struct.pack(">QI", offset, length)
-        return self._wire.request(Request.READ, body, doing=f"read {path!r}", decode=self._replies.data)
+        return self._wire.request(
+            Request.READ, body, doing=f"read {described(path)}", decode=self._replies.data
+        )
 
     def ping(self) -> None:
         """Make one round trip that needs no permission; whatever the answer is, the server is there."""

@@ -3,6 +3,7 @@
 from s3_to_sftp.errors import RequestRefused, SizeMismatch
 from s3_to_sftp.sftp.protocol import FileAttributes
 from s3_to_sftp.sftp.session import SftpSession
+from s3_to_sftp.sftp.temporary_names import described
 
 
 async def confirm_size(
@@ -34,7 +35,7 @@ async def confirm_size(
         shown = at_close.size
     if shown not in {None, size}:
         raise SizeMismatch(
-            f"{path!r} has {shown} bytes at the partner, {size} were acknowledged.",
+            f"{described(path)} has {shown} bytes at the partner, {size} were acknowledged.",
             hint="It will be retried. Ask the partner whether the disk is full, or who changes files there.",
         )
     return seen

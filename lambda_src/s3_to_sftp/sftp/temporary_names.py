@@ -3,11 +3,16 @@
 The ledger keeps the temporary name; whoever removes what an attempt has left knows the others from it.
 """
 
+import functools
 import hashlib
 import posixpath
+import re
 
 _SUFFIX = ".part"
 _SECOND = "-2"
+_OURS = re.compile(
+    r"\.[0-9a-f]{8}-[0-9a-z]+(?P<probe>-2|-probe|-resume)?\.part(?P<end>\.void|\.[0-9]+\.old)?", re.ASCII
+)
 
 
 def temporary_path(path: str, *, token: str) -> str:
@@ -56,6 +61,25 @@ def void_name(temporary: str) -> str:
 def aside_name(temporary: str, attempt: int) -> str:
     """Return where a file of the partner's is moved while it is replaced; no two attempts share the name."""
     return f"{temporary}.{attempt}.old"
+
+
+@functools.lru_cache(maxsize=256)
+def described(path: str) -> str:
+    """Return how reasons and hints call a file: names of ours by their role, others in quotation marks.
+
+    Ours are random. With them no two reasons would be the same, and alike failures could not be counted
+    together. The ledger and the log have the names.
+    """
+    directory, name = posixpath.split(path)
+    ours = _OURS.fullmatch(name)
+    if ours is None:
+        return repr(path)
+    where = f"in {directory!r}" if directory else "where the login starts"
+    if (ours["end"] or "").endswith(".old"):
+        return f"the old file moved aside {where}"
+    if ours["probe"] in {"-probe", "-resume"}:
+        return f"a test file {where}"
+    return f"the temporary file {where}"
 
 
 def names_of_attempt(temporary: str) -> tuple[str, ...]:

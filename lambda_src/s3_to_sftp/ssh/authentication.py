@@ -13,7 +13,7 @@ from s3_to_sftp.errors import (
     SecondFactorRequired,
     TooManyConnections,
 )
-from s3_to_sftp.settings import Server
+from s3_to_sftp.server import Server
 from s3_to_sftp.ssh.algorithms import signatures_of
 from s3_to_sftp.ssh.auth_exchange import INTERACTIVE, PASSWORD, PUBLICKEY, Exchange, Reply, Verdict
 from s3_to_sftp.ssh.certificates import add_certificate

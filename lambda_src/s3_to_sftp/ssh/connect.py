@@ -17,7 +17,7 @@ from s3_to_sftp.errors import (
     PartnerUnreachable,
     TooManyConnections,
 )
-from s3_to_sftp.settings import Server
+from s3_to_sftp.server import Server
 from s3_to_sftp.ssh import algorithms, host_keys
 from s3_to_sftp.ssh.authentication import log_in
 from s3_to_sftp.ssh.server_messages import ServerMessages

@@ -6,7 +6,7 @@ import hashlib
 import paramiko
 
 from s3_to_sftp.errors import HostKeyRefused
-from s3_to_sftp.settings import Server
+from s3_to_sftp.server import Server
 from s3_to_sftp.ssh.algorithms import CERTIFICATE_SUFFIX
 from s3_to_sftp.ssh.certificates import AUTHORITY, problem_with_host
 
@@ -46,18 +46,19 @@ def check(key: paramiko.PKey, server: Server) -> None:
         problem = problem_with_host(certificate.key_blob, server.host, authorities)
         if not problem:
             return
-        raise HostKeyRefused(
+        raise _refused(
+            key,
             f"{server} showed a host certificate that {problem}.",
-            hint=f"Ask the partner for a certificate of {server.host!r}, or pin the key. {_how_to_pin(key)}",
+            hint=f"Ask the partner for a certificate of {server.host!r}, or pin the key. ",
         )
     if not server.host_keys:
-        raise HostKeyRefused(
-            f"No host key is pinned for {server}, so it is unknown whether it is the partner.",
-            hint=_how_to_pin(key),
+        raise _refused(
+            key, f"No host key is pinned for {server}, so it is unknown whether it is the partner.", hint=""
         )
-    raise HostKeyRefused(
+    raise _refused(
+        key,
         f"{server} showed a host key that is not pinned: it was changed, or this is another server.",
-        hint=f"Pinned: {', '.join(sorted(map(_fingerprint_of_line, pinned)))}. {_how_to_pin(key)}",
+        hint=f"Pinned: {', '.join(sorted(map(_fingerprint_of_line, pinned)))}. ",
     )
 
 
@@ -71,10 +72,14 @@ def fingerprint(key: paramiko.PKey) -> str:
     return _sha256(key.asbytes())
 
 
-def _how_to_pin(key: paramiko.PKey) -> str:
-    return (
-        f"It offers '{pasteable(key)}' ({fingerprint(key)}). Verify the fingerprint with the partner "
-        "out of band; when it is right, add this key to SSH_HOST_KEY."
+def _refused(key: paramiko.PKey, reason: str, *, hint: str) -> HostKeyRefused:
+    line, shown = pasteable(key), fingerprint(key)
+    return HostKeyRefused(
+        reason,
+        hint=f"{hint}It offers '{line}' ({shown}). Verify the fingerprint with the partner out of band; when "
+        "it is right, add this key to SSH_HOST_KEY. `s3-to-sftp trust-host-key` trusts it until then.",
+        offered=line,
+        fingerprint=shown,
     )
 
 

@@ -1,6 +1,7 @@
 """Attribute values of DynamoDB: written from plain values, and checked when they are read."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -10,6 +11,22 @@ _E = TypeVar("_E", bound=StrEnum)
 
 Item = Mapping[str, Mapping[str, Any]]
 """An item as the low-level client returns it: `{"state": {"S": "SENDING"}}`."""
+
+
+@dataclass(frozen=True)
+class RawAttribute:
+    """A value as DynamoDB returned it, to be written back as it is.
+
+    Attributes:
+        value: For example `{"S": "text"}`.
+    """
+
+    value: Mapping[str, Any]
+
+    def text(self, name: str) -> str:
+        """Return a text of the map that it is; empty where there is none."""
+        entry = self.value.get("M", {}).get(name, {})
+        return str(entry.get("S", "")) if isinstance(entry, Mapping) else ""
 
 
 def to_attribute(value: object) -> dict[str, Any]:
@@ -23,6 +40,8 @@ def to_attribute(value: object) -> dict[str, Any]:
     match value:
         case None:
             return {"NULL": True}
+        case RawAttribute():
+            return dict(value.value)
         case bool():
             return {"BOOL": value}
         case int() | float():
@@ -119,6 +138,19 @@ class Fields:
         if not isinstance(values, list) or not all(isinstance(value.get("S"), str) for value in values):
             raise self._corrupt(name, "a list of texts")
         return tuple(value["S"] for value in values)
+
+    def raw_list(self, name: str) -> tuple[RawAttribute, ...]:
+        """Return the values of a list as they are, or nothing where the attribute is missing."""
+        if name not in self._item:
+            return ()
+        values = self._value(name, "L")
+        if not isinstance(values, list) or not all(isinstance(value, Mapping) for value in values):
+            raise self._corrupt(name, "a list")
+        return tuple(RawAttribute(value) for value in values)
+
+    def raw(self, name: str) -> RawAttribute | None:
+        """Return a value as it is, or None where the attribute is missing."""
+        return RawAttribute(self._item[name]) if name in self._item else None
 
     def optional_map(self, name: str) -> "Fields | None":
         """Return the fields of a map, or None where the attribute is missing."""

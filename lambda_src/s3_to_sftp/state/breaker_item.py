@@ -20,6 +20,7 @@ def breaker_attributes(state: BreakerState) -> Item:
         "since": _seconds(state.since),
         "error": to_attribute(state.error),
         "reason": to_attribute(state.reason),
+        "hint": to_attribute(state.hint),
         "openings": to_attribute(state.openings),
         "retry_at": _seconds(state.retry_at),
         "claimed_until": _seconds(state.claimed_until),
@@ -42,6 +43,7 @@ def read_breaker(item: Item) -> BreakerState:
         since=fields.number("since"),
         error=fields.text("error"),
         reason=fields.text("reason"),
+        hint=fields.optional_text("hint") or "",  # an item of an earlier release has none
         openings=fields.map("openings").integers(),
         retry_at=fields.number("retry_at"),
         claimed_until=fields.number("claimed_until"),

@@ -8,6 +8,9 @@ from s3_to_sftp.state.refusal_streak import ALIKE
 from s3_to_sftp.untrusted_text import cut
 
 _MAX_REASON_BYTES = 1000
+_MAX_HINT_BYTES = 3000
+"""A hint may hold a host key that is to be pinned: 1,400 bytes for RSA with 8,192 bits."""
+
 _REMEMBERED_CONFIGURATIONS = 8
 _REMEMBERED_OBJECTS = 8
 
@@ -48,6 +51,7 @@ class BreakerState:
         since: First of them, seconds since the epoch.
         error: Class of the last of them.
         reason: Of the last of them.
+        hint: Of the last of them.
         openings: Class of error -> how often in a row it has opened the breaker. Empty: closed. Counted per
             class, so that a server that is unreachable every other time does not get more login attempts.
         retry_at: Open until then, in seconds since the epoch.
@@ -63,6 +67,7 @@ class BreakerState:
     since: float = 0
     error: str = ""
     reason: str = ""
+    hint: str = ""
     openings: Mapping[str, int] = field(default_factory=dict)
     retry_at: float = 0
     claimed_until: float = 0
@@ -104,6 +109,7 @@ class BreakerState:
             since=streak.since or now,
             error=name,
             reason=cut(error.reason, _MAX_REASON_BYTES),
+            hint=cut(error.hint, _MAX_HINT_BYTES),
             claimed_until=0,
             refused=_with(self.refused, configuration),
         )

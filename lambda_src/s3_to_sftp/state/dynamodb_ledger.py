@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from s3_to_sftp.errors import DeliveryError
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.attributes import Item
 from s3_to_sftp.state.file_claim import claim_change, refuse_claim_of_other
@@ -17,12 +18,17 @@ from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, TerminalState
 from s3_to_sftp.state.snapshot import Snapshot, superseded_error
 from s3_to_sftp.state.table import Table
 from s3_to_sftp.state.transitions import (
+    FAILURE,
     IN_FLIGHT,
     LEASE,
     NEWER,
     NEWER_AFTER_ALL,
+    OF_ONE_ATTEMPT,
     PARTNER_FIELDS,
     contention_error,
+    deferral,
+    deferral_after_attempt,
+    explanation,
     in_state,
     key_change,
     key_release,
@@ -83,6 +89,8 @@ class DynamoLedger:
             snapshot.refuse_ended(ref)
             snapshot.refuse_leased_version(ref, now)
             if snapshot.is_superseded(ref):
+                if snapshot.is_delivered:  # an operator wants it sent again: the receipt stays as it is
+                    raise superseded_error(ref)
                 reason = NEWER_AFTER_ALL if snapshot.may_be_renamed else NEWER
                 refused = self._table.write(
                     terminal_change(ref, snapshot.version, State.SUPERSEDED, now, reason, "")
@@ -145,8 +153,10 @@ class DynamoLedger:
             lease.names.written()
             return
         if Snapshot().refreshed(refused).is_superseded(lease.ref):
-            final = {"reason": NEWER, **in_state(State.SUPERSEDED, self._clock())}
-            self._table.write(version_change(lease, final, removed=(*LEASE, *PARTNER_FIELDS)))
+            why, removed = explanation(NEWER)
+            final = {**why, **in_state(State.SUPERSEDED, self._clock())}
+            removed = (*LEASE, *PARTNER_FIELDS, *OF_ONE_ATTEMPT, *removed)
+            self._table.write(version_change(lease, final, removed=removed))
             raise superseded_error(lease.ref)
         raise lease_lost_error(lease)
 
@@ -165,10 +175,16 @@ class DynamoLedger:
         """See `Ledger`."""
         self._write(lease, version_change(lease, {}), key_change(lease))
 
-    def stage(self, lease: Lease, commit: Commit, *, reason: str) -> None:
+    def note_progress(self, lease: Lease, *, sent: int, total: int) -> None:
         """See `Ledger`."""
-        put: Put = {"state": state_of(commit), "commit": commit_fields(commit), "reason": reason}
-        self._end_lease(lease, put)
+        progress = {"bytes": sent, "total": total, "at": round(self._clock(), 3)}
+        self._table.write(version_change(lease, {"progress": progress}, states=(State.SENDING,)))
+
+    def stage(self, lease: Lease, commit: Commit, *, reason: str, error: Exception | None = None) -> None:
+        """See `Ledger`."""
+        why, removed = _explained(reason, error)
+        put: Put = {"state": state_of(commit), "commit": commit_fields(commit), **why}
+        self._end_lease(lease, put, removed=removed)
 
     def delivered(self, lease: Lease, receipt: Mapping[str, Any]) -> None:
         """See `Ledger`."""
@@ -177,7 +193,7 @@ class DynamoLedger:
             version_change(
                 lease,
                 {"receipt": receipt, **in_state(State.DELIVERED, now)},
-                removed=(*LEASE, *PARTNER_FIELDS, "reason", "hint"),
+                removed=(*LEASE, *PARTNER_FIELDS, *FAILURE, *OF_ONE_ATTEMPT),
                 states=(State.COMMITTING,),
             ),
             key_release(lease, now),
@@ -192,21 +208,51 @@ class DynamoLedger:
     def checkpoint(self, lease: Lease, checkpoint: Checkpoint) -> None:
         """See `Ledger`."""
         put: Put = {"checkpoint": vars(checkpoint), "temporary": checkpoint.temporary}
-        if self._end_lease(lease, put, states=(State.SENDING,)):
+        if self._end_lease(lease, put, removed=FAILURE, states=(State.SENDING,)):
             raise lease_lost_error(lease)
 
-    def release(self, lease: Lease, *, reason: str) -> None:
+    def release(self, lease: Lease, *, reason: str, error: Exception | None = None) -> None:
         """See `Ledger`."""
-        self._end_lease(lease, {"reason": reason})  # a lost lease needs no release
+        why, removed = _explained(reason, error)
+        self._end_lease(lease, why, removed=removed)  # a lost lease needs no release
+
+    def note_deferred(
+        self, ref: ObjectRef, error: DeliveryError, *, next_try: float, was_tried: bool
+    ) -> None:
+        """See `Ledger`. One write; a second request where the item is not as expected."""
+        next_try = round(next_try, 3)
+        about: dict[str, Any] = {"next_try": next_try, "was_tried": was_tried}
+        change: Change | None
+        if was_tried:
+            change = deferral_after_attempt(ref, error, next_try)
+        else:
+            change = deferral(ref, None, error, now=self._clock(), **about)
+        for _ in range(_MAX_ATTEMPTS):
+            if change is None:
+                return
+            refused = self._table.write(change)
+            if not refused:
+                return
+            version = Snapshot().refreshed(refused).version
+            change = deferral(ref, version, error, now=self._clock(), **about)
+        raise contention_error(ref)
 
     def record_outcome(
-        self, ref: ObjectRef, *, state: TerminalState, reason: str, hint: str, lease: Lease | None = None
+        self,
+        ref: ObjectRef,
+        *,
+        state: TerminalState,
+        reason: str,
+        hint: str,
+        lease: Lease | None = None,
+        error: Exception | None = None,
     ) -> None:
         """See `Ledger`."""
         end = State(state)
         if lease is not None:
-            final = {"reason": reason, "hint": hint, **in_state(end, self._clock())}
-            if self._end_lease(lease, final, removed=PARTNER_FIELDS):
+            why, removed = explanation(reason, hint, error)
+            final = {**why, **in_state(end, self._clock())}
+            if self._end_lease(lease, final, removed=(*PARTNER_FIELDS, *OF_ONE_ATTEMPT, *removed)):
                 raise lease_lost_error(lease)
             return
         snapshot = Snapshot()
@@ -215,7 +261,9 @@ class DynamoLedger:
             if snapshot.version is None or snapshot.version.state is not end:
                 snapshot.refuse_ended(ref)
             snapshot.refuse_leased_version(ref, now)
-            refused = self._table.write(terminal_change(ref, snapshot.version, end, now, reason, hint))
+            if snapshot.is_new_resend(ref) and not snapshot.is_unknown:
+                return  # that it was delivered, or cancelled, stays true
+            refused = self._table.write(terminal_change(ref, snapshot.version, end, now, reason, hint, error))
             if not refused:
                 return
             snapshot = snapshot.refreshed(refused)
@@ -239,3 +287,7 @@ class DynamoLedger:
             version_change(lease, put, removed=(*LEASE, *removed), states=states),
             key_release(lease, self._clock()),
         )
+
+
+def _explained(reason: str, error: Exception | None) -> tuple[Put, tuple[str, ...]]:
+    return explanation(reason, error.hint if isinstance(error, DeliveryError) else "", error)

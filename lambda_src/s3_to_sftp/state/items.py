@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from s3_to_sftp.operator_request import OperatorRequest
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.server_identity import ServerIdentity
-from s3_to_sftp.state.attributes import Fields, Item
+from s3_to_sftp.state.attributes import Fields, Item, RawAttribute
 from s3_to_sftp.state.ledger import Checkpoint, Commit
 from s3_to_sftp.state.remote_names import NameKind, RemoteName
 
@@ -30,6 +31,8 @@ FILE = "file"
 class State(StrEnum):
     """How far the delivery of a version has come."""
 
+    WAITING = "WAITING"
+    """Announced, and not tried yet: no lease was granted, and nothing is at the partner."""
     SENDING = "SENDING"
     """Bytes are being sent, or the next invocation will send them. The final name is not in use."""
     STAGED = "STAGED"
@@ -42,11 +45,13 @@ class State(StrEnum):
     GONE = "GONE"
     UNKNOWN = "UNKNOWN"
     """A RENAME was not answered, and nothing visible at the partner shows whether it happened."""
+    CANCELLED = "CANCELLED"
+    """An operator does not want it to be sent."""
 
     @property
     def is_in_flight(self) -> bool:
         """Whether the version has reached no final state yet."""
-        return self in (State.SENDING, State.STAGED, State.COMMITTING)
+        return self in (State.WAITING, State.SENDING, State.STAGED, State.COMMITTING)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +67,9 @@ class VersionItem:
         commit: The complete file that may have been renamed.
         reason: Why it is in this state.
         hint: What a person can do about it.
+        receipt: Of the last delivery; None: it was not delivered.
+        earlier_receipts: Those before, the oldest first.
+        operator_actions: What operators did or asked for, the oldest first.
     """
 
     state: State
@@ -74,6 +82,13 @@ class VersionItem:
     commit: Commit | None
     reason: str
     hint: str
+    receipt: RawAttribute | None = None
+    earlier_receipts: tuple[RawAttribute, ...] = ()
+    operator_actions: tuple[RawAttribute, ...] = ()
+
+    def has_done(self, request: OperatorRequest) -> bool:
+        """Return whether this request of an operator was carried out on the version before."""
+        return any(action.text("id") == request.id for action in self.operator_actions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +178,9 @@ def read_version(item: Item) -> VersionItem:
         commit=_read_commit(commit) if commit is not None else None,
         reason=fields.optional_text("reason") or "",
         hint=fields.optional_text("hint") or "",
+        receipt=fields.raw("receipt"),
+        earlier_receipts=fields.raw_list("earlier_receipts"),
+        operator_actions=fields.raw_list("operator_actions"),
     )
 
 

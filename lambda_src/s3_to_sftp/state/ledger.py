@@ -3,10 +3,13 @@
 A lease covers a version and its key, so that only one version of a key is in flight at a time. It lasts until
 its owner's invocation must have ended: the owner of an expired lease is dead, not slow.
 
-    SENDING ──commit──► COMMITTING ──delivered──► DELIVERED
-                          │     ▲                        record_outcome: FAILED, SUPERSEDED, GONE, UNKNOWN
-                  refused ▼     │ commit
-                          STAGED
+    WAITING ──acquire──► SENDING ──commit──► COMMITTING ──delivered──► DELIVERED
+                                              │     ▲
+                                      refused ▼     │ commit
+                                              STAGED
+
+`record_outcome` ends a version as FAILED, SUPERSEDED, GONE or UNKNOWN. Operators also end one as CANCELLED,
+with the command `s3-to-sftp`. WAITING is only written for what is not tried at first sight.
 
 `DynamoLedger` implements it; `NoLedger` replaces it where there is no table.
 """
@@ -15,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
+from s3_to_sftp.errors import DeliveryError
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.state.remote_names import RemoteNames
@@ -156,8 +160,9 @@ class Ledger(Protocol):
             account: Where these names are, `user@host:port` (empty: not known yet).
 
         Raises:
-            AlreadyDelivered: It is at the partner.
+            AlreadyDelivered: It is at the partner, and no operator has asked for it again.
             AlreadyGone: It was recorded as gone from S3.
+            Cancelled: An operator has cancelled it.
             Superseded: A newer version was renamed, or is about to be. This one is recorded as superseded.
             OutcomeUnknown: It was recorded as such, and no person has redriven the message.
             LeaseHeld: Another invocation holds the lease on the key.
@@ -205,7 +210,36 @@ class Ledger(Protocol):
             LedgerError: The lease is lost or has expired, or the ledger cannot be used.
         """
 
-    def stage(self, lease: Lease, commit: Commit, *, reason: str) -> None:
+    def note_progress(self, lease: Lease, *, sent: int, total: int) -> None:
+        """Record how far an upload is, for people. Does nothing when the lease is lost or the upload is over.
+
+        Args:
+            lease: Of the upload.
+            sent: Bytes so far, those of earlier invocations included.
+            total: Bytes of the object.
+
+        Raises:
+            LedgerError: The ledger cannot be used.
+        """
+
+    def note_deferred(
+        self, ref: ObjectRef, error: DeliveryError, *, next_try: float, was_tried: bool
+    ) -> None:
+        """Record when a version will be tried next, and why it is not delivered; WAITING if it is new.
+
+        Does nothing where another invocation is sending the version, or where it has ended.
+
+        Args:
+            ref: The version.
+            error: Why it is not delivered.
+            next_try: When its message can be received again, in seconds since 1970.
+            was_tried: Whether the error is one of an attempt; otherwise it says what the version waits for.
+
+        Raises:
+            LedgerError: The ledger cannot be used, or the item is corrupt.
+        """
+
+    def stage(self, lease: Lease, commit: Commit, *, reason: str, error: Exception | None = None) -> None:
         """Record that the file is complete without its final name, and release the lease.
 
         Does nothing when the lease is lost.
@@ -214,6 +248,7 @@ class Ledger(Protocol):
             lease: After `commit`.
             commit: With `rename_unanswered` where an earlier RENAME may still happen.
             reason: Why it has no final name.
+            error: The same as an exception: its class, and what the server refused.
 
         Raises:
             LedgerError: The ledger cannot be used.
@@ -237,17 +272,29 @@ class Ledger(Protocol):
             LedgerError: The lease is lost, or the ledger cannot be used.
         """
 
-    def release(self, lease: Lease, *, reason: str) -> None:
+    def release(self, lease: Lease, *, reason: str, error: Exception | None = None) -> None:
         """Release the lease; the version will be retried. Does nothing when the lease is lost.
 
         The next attempt resumes at the checkpoint, examines the commit, or starts from the beginning.
+
+        Args:
+            lease: Of the attempt that has failed.
+            reason: Why it has failed.
+            error: The same as an exception: its class, hint, and what the server refused.
 
         Raises:
             LedgerError: The ledger cannot be used.
         """
 
     def record_outcome(
-        self, ref: ObjectRef, *, state: TerminalState, reason: str, hint: str, lease: Lease | None = None
+        self,
+        ref: ObjectRef,
+        *,
+        state: TerminalState,
+        reason: str,
+        hint: str,
+        lease: Lease | None = None,
+        error: Exception | None = None,
     ) -> None:
         """Record a final state other than DELIVERED. A redrive can acquire FAILED and UNKNOWN again.
 
@@ -255,6 +302,8 @@ class Ledger(Protocol):
         is kept: a redrive resumes, or examines the commit. UNKNOWN can be acquired only with `resend`, and
         always starts from the beginning: a person has found out that the file is not there. So when a rename
         may have happened, call `stage` first.
+
+        Without a lease, a version that an operator wants sent again stays DELIVERED, or CANCELLED.
 
         Raises:
             NothingToSend: Without a lease: it has another final state already (AlreadyDelivered, ...).

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from s3_to_sftp.errors import Disposition, LedgerError
+from s3_to_sftp.errors import DeliveryError, Disposition, LedgerError
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.items import name_entry
 from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, TerminalState
@@ -53,7 +53,15 @@ class NoLedger:
     def note_names(self, lease: Lease) -> None:
         """Do nothing."""
 
-    def stage(self, lease: Lease, commit: Commit, *, reason: str) -> None:
+    def note_progress(self, lease: Lease, *, sent: int, total: int) -> None:
+        """Do nothing."""
+
+    def note_deferred(
+        self, ref: ObjectRef, error: DeliveryError, *, next_try: float, was_tried: bool
+    ) -> None:
+        """Do nothing."""
+
+    def stage(self, lease: Lease, commit: Commit, *, reason: str, error: Exception | None = None) -> None:
         """Do nothing."""
 
     def delivered(self, lease: Lease, receipt: Mapping[str, Any]) -> None:
@@ -71,10 +79,17 @@ class NoLedger:
             disposition=Disposition.PERMANENT,
         )
 
-    def release(self, lease: Lease, *, reason: str) -> None:
+    def release(self, lease: Lease, *, reason: str, error: Exception | None = None) -> None:
         """Do nothing."""
 
     def record_outcome(
-        self, ref: ObjectRef, *, state: TerminalState, reason: str, hint: str, lease: Lease | None = None
+        self,
+        ref: ObjectRef,
+        *,
+        state: TerminalState,
+        reason: str,
+        hint: str,
+        lease: Lease | None = None,
+        error: Exception | None = None,
     ) -> None:
         """Do nothing."""

@@ -16,6 +16,8 @@ class Evidence(StrEnum):
     """No answer came; later the final name had the size and modification time of the temporary file."""
     ASSUMED = "assumed"
     """No answer came, nothing can be seen, and the configuration counts this as delivered."""
+    CONFIRMED = "confirmed"
+    """No answer came, and an operator has said that the partner has the file."""
 
 
 @dataclass(frozen=True, kw_only=True)

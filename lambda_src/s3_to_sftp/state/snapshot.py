@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from s3_to_sftp.errors import (
     AlreadyDelivered,
     AlreadyGone,
+    Cancelled,
     Disposition,
     LeaseHeld,
     LedgerError,
     OutcomeUnknown,
     Superseded,
 )
+from s3_to_sftp.operator_request import Action
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.attributes import Item
 from s3_to_sftp.state.items import (
@@ -30,6 +32,9 @@ from s3_to_sftp.state.remote_names import RemoteNames
 _MAX_NAMES = 500
 """Each attempt that dies leaves a name behind, and a partner that refuses REMOVE keeps them all. None is ever
 forgotten, and an item has at most 400 KB: about 1,500 names."""
+
+_RESENDABLE = (State.DELIVERED, State.UNKNOWN, State.CANCELLED)
+"""States from which an operator's `resend` starts again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,13 +59,38 @@ class Snapshot:
             key = read_key(item) if item is not None else None
         return Snapshot(version=version, key=key)
 
+    @property
+    def is_delivered(self) -> bool:
+        """Whether the version is recorded as delivered."""
+        return self.version is not None and self.version.state is State.DELIVERED
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether nobody knows whether the version is delivered."""
+        return self.version is not None and self.version.state is State.UNKNOWN
+
+    def is_new_resend(self, ref: ObjectRef) -> bool:
+        """Return whether an operator wants the version sent although it has ended: once for each request."""
+        version, request = self.version, ref.operator
+        if version is None or request is None or request.action is not Action.RESEND:
+            return False
+        return version.state in _RESENDABLE and not version.has_done(request)
+
     def refuse_ended(self, ref: ObjectRef) -> None:
         """Refuse a version that has reached a final state.
 
         Raises:
             NothingToSend: It has; the error says which.
         """
-        if self.version is None or not identifies_one_put(ref):
+        if self.version is None or self.is_new_resend(ref):
+            return
+        if self.version.state is State.CANCELLED:
+            raise Cancelled(
+                f"The delivery of {ref} was cancelled: {self.version.reason}",
+                hint="Nothing; `s3-to-sftp resend` sends it after all.",
+            )
+        is_repeated = ref.operator is not None and self.version.has_done(ref.operator)
+        if not identifies_one_put(ref) and not is_repeated:
             return
         match self.version.state:
             case State.DELIVERED:
@@ -81,7 +111,8 @@ class Snapshot:
         Raises:
             OutcomeUnknown: As it was recorded.
         """
-        if self.version is not None and self.version.state is State.UNKNOWN and not ref.resend:
+        is_wanted = ref.resend or self.is_new_resend(ref)
+        if self.version is not None and self.is_unknown and not is_wanted:
             raise OutcomeUnknown(self.version.reason, hint=self.version.hint)
 
     def refuse_leased_version(self, ref: ObjectRef, now: float) -> None:

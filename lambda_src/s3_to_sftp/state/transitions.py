@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from s3_to_sftp.errors import LedgerError
+from s3_to_sftp.errors import DeliveryError, LedgerError
+from s3_to_sftp.explanation import failure_fields
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.items import (
     KEY,
@@ -21,11 +22,19 @@ from s3_to_sftp.state.remote_names import RemoteName
 from s3_to_sftp.state.snapshot import Snapshot
 from s3_to_sftp.state.update_expression import Change, Path, Put
 
+_KEPT_RECEIPTS = 50
+_KEPT_ACTIONS = 100
+"""Of one version: an item has at most 400 KB."""
+
 _MAX_ENTRIES = 50
 """More changed names than this are written as one map: an update expression has at most 4 KB."""
 
 IN_FLIGHT = (State.SENDING, State.STAGED, State.COMMITTING)
 LEASE = ("owner", "lease_until")
+FAILURE = ("reason", "hint", "error", "operation", "sftp_status")
+"""Why an attempt failed, or was not made."""
+OF_ONE_ATTEMPT = ("next_try", "progress")
+"""What a lease, and a final state, make untrue."""
 KEY_LEASE = (*LEASE, "in_flight")
 LEFTOVERS = "LEFTOVERS"
 """Partition of the index `by-status` that lists keys whose files may still exist at the partner."""
@@ -46,18 +55,27 @@ def lease_changes(lease: Lease, snapshot: Snapshot, now: float) -> tuple[Change,
         "temporary": lease.temporary,
     }
     if version is None:
-        put["first_seen"] = instant(now)
+        put |= announced(lease.ref, now)
+    elif version.state is State.DELIVERED and version.receipt is not None:
+        put["earlier_receipts"] = (*version.earlier_receipts, version.receipt)[-_KEPT_RECEIPTS:]
+    if lease.ref.operator is not None and not (version and version.has_done(lease.ref.operator)):
+        earlier = version.operator_actions if version is not None else ()
+        put["operator_actions"] = (*earlier, lease.ref.operator.as_item())[-_KEPT_ACTIONS:]
     if version is None or not version.state.is_in_flight:
         # Not rewritten otherwise: every write to it goes to a single partition of the index.
         put |= _status(State.SENDING, now)
     removed = [name for name in ("checkpoint", "commit") if getattr(lease, name) is None]
+    if version is not None and version.state is State.WAITING:
+        removed += FAILURE  # what it waited for is over
+    elif version is not None and version.state is State.DELIVERED:
+        removed.append("receipt")
     return (
         Change(
             pk=partition_key(lease.ref),
             sk=version_key(lease.ref),
             expected=_unchanged(version),
             put=put,
-            remove=("hint", *removed),
+            remove=("hint", *OF_ONE_ATTEMPT, *removed),
         ),
         Change(
             pk=partition_key(lease.ref),
@@ -80,17 +98,91 @@ def state_of(commit: Commit | None) -> State:
     return State.COMMITTING if commit.rename_unanswered else State.STAGED
 
 
+def announced(ref: ObjectRef, now: float) -> Put:
+    """Return what a new item keeps of the event."""
+    known: Put = {"size": ref.size, "sequencer": ref.sequencer, "etag": ref.etag}
+    return {"first_seen": instant(now), **{name: value for name, value in known.items() if value is not None}}
+
+
+def explanation(reason: str, hint: str = "", error: Exception | None = None) -> tuple[Put, tuple[str, ...]]:
+    """Return the attributes that say why an attempt failed, and those that would say something else."""
+    put: Put = {"reason": reason, **({"hint": hint} if hint else {})}
+    if error is not None:
+        put.update(failure_fields(error).items())
+    return put, tuple(name for name in FAILURE if name not in put)
+
+
 def terminal_change(
-    ref: ObjectRef, version: VersionItem | None, state: State, now: float, reason: str, hint: str
+    ref: ObjectRef,
+    version: VersionItem | None,
+    state: State,
+    now: float,
+    reason: str,
+    hint: str,
+    error: Exception | None = None,
 ) -> Change:
     """Return the change that gives a version without a lease its final state."""
-    first_seen: Put = {"first_seen": instant(now)} if version is None else {}
+    new = announced(ref, now) if version is None else {}
+    why, removed = explanation(reason, hint, error)
     return Change(
         pk=partition_key(ref),
         sk=version_key(ref),
         expected=_unchanged(version),
-        put={"reason": reason, "hint": hint, **first_seen, **in_state(state, now)},
-        remove=LEASE,
+        put={**why, **new, **in_state(state, now)},
+        remove=(*LEASE, *OF_ONE_ATTEMPT, *removed),
+    )
+
+
+def deferral_after_attempt(ref: ObjectRef, error: DeliveryError, next_try: float) -> Change:
+    """Return the change for a version that was just tried: its item is in flight, and has no lease."""
+    why, removed = explanation(error.reason, error.hint, error)
+    return Change(
+        pk=partition_key(ref),
+        sk=version_key(ref),
+        expected={"owner": None, "state": (State.WAITING, *IN_FLIGHT)},
+        put={**why, "next_try": next_try},
+        remove=removed,
+    )
+
+
+def deferral(
+    ref: ObjectRef,
+    version: VersionItem | None,
+    error: DeliveryError,
+    *,
+    now: float,
+    next_try: float,
+    was_tried: bool,
+) -> Change | None:
+    """Return the change for a version that will be tried later; None: there is nothing to record.
+
+    Args:
+        ref: The version.
+        version: Its item.
+        error: Why it was not delivered.
+        now: Seconds since 1970.
+        next_try: When it is tried again, in seconds since 1970.
+        was_tried: Whether the error is one of an attempt; otherwise it says what the version waits for.
+    """
+    put: Put = {"next_try": next_try}
+    why, removed = explanation(error.reason, error.hint, error)
+    if version is None:
+        put |= {**why, **announced(ref, now), **in_state(State.WAITING, now)}
+    elif version.owner is not None and version.lease_until > now:
+        return None  # another invocation is sending it
+    elif version.state.is_in_flight:
+        # A refusal of the server is worth more than what the next attempt has to wait for.
+        if was_tried or version.state is State.WAITING:
+            put |= why
+        else:
+            removed = ()
+    elif version.state is State.FAILED:  # redriven
+        has_begun = version.commit is not None or version.checkpoint is not None
+        put |= {**why, **in_state(state_of(version.commit) if has_begun else State.WAITING, now)}
+    else:
+        return None
+    return Change(
+        pk=partition_key(ref), sk=version_key(ref), expected=_unchanged(version), put=put, remove=removed
     )
 
 

@@ -23,7 +23,7 @@ import paramiko
 from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 
 from s3_to_sftp.credentials import Credentials
-from s3_to_sftp.settings import Server
+from s3_to_sftp.server import Server
 from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME, Answer, Request, Status, read_text, text
 
 Step = Literal["connect", "banner", "auth", "channel", "subsystem"]

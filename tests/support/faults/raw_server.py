@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 
 from s3_to_sftp.credentials import Credentials
-from s3_to_sftp.settings import Server
+from s3_to_sftp.server import Server
 
 DISCONNECT, UNIMPLEMENTED, EXT_INFO = 1, 3, 7
 USERAUTH_FAILURE, USERAUTH_INFO_REQUEST = 51, 60

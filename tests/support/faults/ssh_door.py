@@ -20,7 +20,7 @@ from paramiko.auth_handler import AuthHandler
 from paramiko.common import OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED, OPEN_SUCCEEDED
 
 from s3_to_sftp.credentials import Credentials
-from s3_to_sftp.settings import Server
+from s3_to_sftp.server import Server
 
 PASSWORD = "not-a-real-password"
 

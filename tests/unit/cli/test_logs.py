@@ -134,6 +134,14 @@ def test_pattern_has_one_of_the_texts() -> None:
     assert filter_pattern(["a", 'b"c']) == '?"a" ?"b"'
 
 
+@pytest.mark.parametrize(("count", "longest"), [(1, 1024), (1, 200), (4, 1024), (7, 1024), (100, 1024)])
+def test_pattern_is_not_longer_than_is_accepted(count: int, longest: int) -> None:
+    terms = [f"{number}{'é' * longest}" for number in range(count)]
+    pattern = filter_pattern(terms)
+    assert len(pattern.encode()) <= 1024
+    assert bool(pattern) is (count < 100)  # else every line is read
+
+
 @pytest.mark.parametrize(
     ("message", "expected"),
     [

@@ -123,6 +123,13 @@ def test_json_has_the_same(cli: CliEnvironment) -> None:
     assert document["next"][0]["command"] == "s3-to-sftp resume"
 
 
+def test_long_name_has_a_line_of_its_own(cli: CliEnvironment) -> None:
+    cli.deploy(function="S3ToSftp-DeliveryFunction8263A102-3274BCB11DA54", directory="/incoming/of/ours")
+    lines = cli.run("status").stdout.splitlines()
+    assert lines[0] == "S3ToSftp-DeliveryFunction8263A102-3274BCB11DA54"
+    assert lines[1] == "          → sftp.acme.example:22 /incoming/of/ours"
+
+
 # --- the pause ---
 
 
@@ -183,9 +190,8 @@ def test_closed_circuit_breaker_forgets_the_failures_of_before(cli: CliEnvironme
 def test_changed_host_key_is_trusted_with_the_fingerprint_that_the_server_shows(cli: CliEnvironment) -> None:
     shown = "SHA256:" + "a" * 43
     cli.breaker(error="HostKeyRefused", openings={"HostKeyRefused": 1})
-    cli.waiting(
-        error="HostKeyRefused", hint=f"Pinned: SHA256:{'b' * 43}. It offers 'x y' ({shown}). Verify it."
-    )
+    hint = f"Pinned: SHA256:{'b' * 43}. It offers 'x y' ({shown}). Verify it."
+    cli.log({"level": "ERROR", "message": "not delivered", "error": "HostKeyRefused", "hint": hint})
     assert f"s3-to-sftp trust-host-key {shown}" in cli.run("status").stdout
 
 
@@ -527,3 +533,29 @@ def test_superseded_versions_of_today_are_counted(cli: CliEnvironment) -> None:
     cli.failed("a.csv", state="SUPERSEDED", dead_letter=False)
     cli.failed("b.csv", state="SUPERSEDED", dead_letter=False, at=time.time() - 2 * 86_400)
     assert status_json(cli)["today"]["superseded"] == 1
+
+
+def test_host_key_that_is_trusted_on_an_operators_word_is_to_be_pinned(cli: CliEnvironment) -> None:
+    until = time.time() + 3600
+    about = {"fingerprint": "SHA256:abc", "since": 0, "reason": "moved", "who": "arn:eve"}
+    cli.item("partner#sftp.acme.example:22", "trusted-host-key", until=until, **about)
+    outcome = cli.run("status")
+    assert "host key SHA256:abc trusted until" in outcome.stdout
+    assert "pin the trusted host key and deploy" in outcome.stdout
+    assert outcome.code == 0
+    trusted = status_json(cli)["partner"]["trusted_host_key"]
+    assert (trusted["fingerprint"], trusted["who"]) == ("SHA256:abc", "arn:eve")
+    cli.item("partner#sftp.acme.example:22", "trusted-host-key", until=time.time() - 1, **about)
+    assert "trusted" not in cli.run("status").stdout
+
+
+def test_next_command_has_the_options_by_which_the_delivery_was_found(
+    cli: CliEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.pause()
+    assert (
+        "s3-to-sftp resume --name 'My Stack' --region eu-west-1\n"
+        in cli.run("status", "--name", "My Stack", "--region", "eu-west-1").stdout
+    )
+    monkeypatch.setenv("S3_TO_SFTP_NAME", "Acme")
+    assert "s3-to-sftp resume  (" in cli.run("status").stdout

@@ -44,7 +44,7 @@ from s3_to_sftp.state.items import KEY
 from s3_to_sftp.state.receipt import Evidence, Receipt
 from s3_to_sftp.unknown_outcome import UnknownOutcome
 from tests.support.delivery_environment import PLENTY, DeliveryEnvironment, crc_of, is_rename, vague
-from tests.support.ledger_environment import TABLE, create_table
+from tests.support.ledger_environment import SERVER, TABLE, commit_of, create_table
 from tests.support.odd_servers import IgnoresOffsets
 from tests.support.scripted_server import Asked, refusing, silent_at, status
 from tests.support.sftp_environment import CHANNEL, wait_for_streams
@@ -1106,3 +1106,12 @@ def test_folder_marker_of_unknown_size_is_recognised(key: str, harness: Delivery
             harness.deliver(ref)
     else:
         harness.deliver(ref)
+
+
+def test_receipt_names_the_server_that_has_the_file_whatever_is_connected_since(
+    harness: DeliveryEnvironment,
+) -> None:
+    function, lease = harness.function(), harness.ledger.lease(harness.ref())
+    server = dataclasses.replace(SERVER, host_key="SHA256:that one")
+    receipt = function._receipt(function._begin(lease), commit_of(lease, server=server))
+    assert receipt.host_key_fingerprint == "SHA256:that one"

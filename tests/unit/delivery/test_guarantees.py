@@ -13,7 +13,7 @@ import pytest
 
 from s3_to_sftp.credentials import Credentials
 from s3_to_sftp.errors import ConnectionLost, HostKeyRefused, LoginRefused, OutcomeUnknown
-from s3_to_sftp.settings import Server
+from s3_to_sftp.server import Server
 from s3_to_sftp.sftp.connection import connect
 from s3_to_sftp.ssh.connect import Timeouts
 from s3_to_sftp.ssh.host_keys import pasteable

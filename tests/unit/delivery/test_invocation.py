@@ -18,6 +18,7 @@ from s3_to_sftp.errors import (
     CircuitOpen,
     ConnectionLost,
     CredentialsError,
+    DeliveriesPaused,
     DeliveryError,
     LoginRefused,
     PartnerRefusesWrites,
@@ -33,6 +34,8 @@ from s3_to_sftp.sftp.protocol import Request, Status
 from s3_to_sftp.ssh.connect import Timeouts
 from s3_to_sftp.state.circuit_breaker import Opened, Recovered
 from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
+from s3_to_sftp.state.hold import HOLD_PK, HOLD_SK, Hold, hold_attributes
+from s3_to_sftp.state.pause import DynamoPause
 from s3_to_sftp.state.receipt import Receipt
 from s3_to_sftp.telemetry import NullTelemetry
 from tests.support.delivery_environment import DeliveryEnvironment, crc_of
@@ -97,6 +100,7 @@ class RecordingTelemetry(NullTelemetry):
     def __init__(self) -> None:
         self.of: list[tuple[str, Receipt | Exception]] = []
         self.breaker_open: list[bool] = []
+        self.paused_for: list[float] = []
 
     def delivered(self, receipt: Receipt) -> None:
         self.of.append((receipt.ref.key, receipt))
@@ -106,6 +110,9 @@ class RecordingTelemetry(NullTelemetry):
 
     def circuit_breaker(self, *, is_open: bool) -> None:
         self.breaker_open.append(is_open)
+
+    def paused(self, *, age: float) -> None:
+        self.paused_for.append(age)
 
 
 class InvocationEnvironment:
@@ -130,6 +137,7 @@ class InvocationEnvironment:
             breaker=DynamoCircuitBreaker(
                 self.harness.ledger.dynamodb, TABLE, str(SERVER), clock=self.clock, random=lambda: 0
             ),
+            pause=DynamoPause(self.harness.ledger.dynamodb, TABLE, clock=self.clock, random=lambda: 0),
             publisher=self.listener,
             telemetry=self.reports,
             end_of_invocation=self._end,
@@ -155,6 +163,12 @@ class InvocationEnvironment:
 
     def is_fixed(self) -> None:
         self.harness.env.before_connect.clear()
+
+    def pauses(self, *, until: float | None = None) -> None:
+        """Pause deliveries, for so many seconds."""
+        hold = Hold(since=self.clock.now, until=until and self.clock.now + until, reason="maintenance")
+        keys = {"pk": {"S": HOLD_PK}, "sk": {"S": HOLD_SK}}
+        self.dynamodb.put_item(TableName=TABLE, Item={**keys, **hold_attributes(hold)})
 
 
 @pytest.fixture
@@ -223,6 +237,52 @@ def test_end_of_invocation_is_signalled_once(error: Exception | None, env: Invoc
 def test_invocation_without_objects_reads_no_secret(env: InvocationEnvironment) -> None:
     assert env.function().deliver([], env.harness.invocation()) == {}
     assert env.secret.reads == 0
+
+
+# --- deliveries are paused ---
+
+
+def test_no_delivery_starts_while_paused_and_all_do_afterwards(env: InvocationEnvironment) -> None:
+    env.pauses(until=600)
+    env.clock.now += 60
+    errors = env.invoke()
+    assert error_types(errors) == {"a": DeliveriesPaused, "b": DeliveriesPaused}
+    assert {error.retry_after for error in errors.values() if isinstance(error, DeliveriesPaused)} == {300}
+    assert env.tried == 0
+    assert env.harness.item(env.harness.ref("a")) == {}, "no lease"
+    env.clock.now += 540
+    assert env.invoke() == {}
+
+
+def test_pause_is_told_once_per_invocation_with_its_age(env: InvocationEnvironment) -> None:
+    env.pauses()
+    env.clock.now += 60
+    env.invoke()
+    assert env.reports.paused_for == [60]
+    assert [type(outcome) for _, outcome in env.reports.of] == [DeliveriesPaused] * 2
+    assert env.listener.heard == []
+
+
+def test_paused_function_takes_no_turn_at_an_open_breaker(env: InvocationEnvironment) -> None:
+    env.breaks(NO_LOGIN)
+    env.invoke()
+    env.clock.now += 3600  # one may try again
+    env.pauses(until=600)
+    reads = env.secret.reads
+    assert set(error_types(env.invoke()).values()) == {DeliveriesPaused}
+    assert env.secret.reads == reads
+    env.clock.now += 600
+    env.is_fixed()
+    assert env.invoke() == {}, "nobody had claimed the attempt"
+
+
+def test_large_object_is_finished_while_others_wait(env: InvocationEnvironment) -> None:
+    data = bytes(3_000_000)
+    env.harness.s3.objects["big"] = data
+    assert error_types(env.invoke("big", budget=1_000_000)) == {"big": CheckpointSaved}
+    env.pauses()
+    assert error_types(env.invoke("a", "big")) == {"a": DeliveriesPaused}
+    assert env.harness.whole == {"inbox/big": data}
 
 
 # --- the circuit opens ---

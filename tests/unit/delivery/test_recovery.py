@@ -238,4 +238,12 @@ def test_unknown_outcome_error_describes_the_final_name(final: PathStatus, descr
 
 def test_unknown_outcome_error_lists_the_aside_files() -> None:
     error = outcome_unknown(COMMIT, final=ABSENT, asides=["a.old", "b.old"])
-    assert "before may be 'a.old' or 'b.old'." in error.hint
+    assert "before may stand beside it: the log has its name" in error.hint
+
+
+def test_unknown_outcomes_of_one_path_have_equal_texts_whatever_the_random_names() -> None:
+    errors = [
+        outcome_unknown(dataclasses.replace(COMMIT, temporary=name), final=ABSENT, asides=[f"{name}.1.old"])
+        for name in ("inbox/.0a1b2c3d-11.part", "inbox/.0a1b2c3d-22.part")
+    ]
+    assert len({str(error) for error in errors}) == 1

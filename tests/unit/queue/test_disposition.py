@@ -21,6 +21,7 @@ from s3_to_sftp.errors import (
     ConnectionLost,
     CredentialsError,
     DeadlineTooClose,
+    DeliveriesPaused,
     DeliveryError,
     Disposition,
     EventError,
@@ -160,6 +161,8 @@ class DispositionEnvironment:
         self.given_up: list[tuple[ObjectRef, DeliveryError]] = []
         self.meanwhile: dict[ObjectRef, DeliveryError] = {}
         self.now = SENT_AT
+        self.noted: list[tuple[ObjectRef, str, float, bool]] = []
+        self.cannot_note: DeliveryError | None = None
 
     def apply(self, *failures: Failure, of: Message | None = None) -> bool:
         return self.message_disposition().apply(of or message(), failures)
@@ -170,9 +173,17 @@ class DispositionEnvironment:
             policy=RetryPolicy(retry_for=RETRY_FOR, base=base, cap=cap),
             publisher=self.publisher,
             give_up=self._give_up,
+            note_deferred=self._note_deferred,
             path_of=lambda ref: f"inbox/{ref.key}",
             clock=lambda: self.now,
         )
+
+    def _note_deferred(
+        self, ref: ObjectRef, error: DeliveryError, *, next_try: float, was_tried: bool
+    ) -> None:
+        if self.cannot_note is not None:
+            raise self.cannot_note
+        self.noted.append((ref, error.reason, next_try, was_tried))
 
     def _give_up(self, ref: ObjectRef, error: DeliveryError) -> None:
         self.events.append("give up")
@@ -199,6 +210,7 @@ RETRIED = [
 TOO_LATE = DeadlineTooClose("late.", hint="", retry_after=0)
 WAITING = [LeaseHeld("another.", hint="", retry_after=77), TOO_LATE]
 CIRCUIT_OPEN = CircuitOpen("open.", hint="later.", retry_after=60)
+PAUSED = DeliveriesPaused("paused.", hint="wait.", retry_after=300, paused_for=60)
 PERMANENT = [
     EventError("not S3.", hint="look."),
     RemotePathRefused("no path.", hint="rename."),
@@ -260,7 +272,7 @@ def test_delay_grows_with_the_number_of_failed_attempts(env: DispositionEnvironm
         assert 0.4 * longest < max(env.queue.delays) <= longest
 
 
-@pytest.mark.parametrize("error", [TOO_LATE, CIRCUIT_OPEN], ids=class_name)
+@pytest.mark.parametrize("error", [TOO_LATE, CIRCUIT_OPEN, PAUSED], ids=class_name)
 def test_deferred_message_returns_after_the_delay_of_the_error(
     error: Any, env: DispositionEnvironment
 ) -> None:
@@ -292,6 +304,14 @@ def test_delay_of_a_message_that_waits_for_a_lease_grows(env: DispositionEnviron
         assert 0.4 * longest < max(env.queue.delays) <= longest
 
 
+def test_pause_uses_up_no_tries_and_stops_the_clock(env: DispositionEnvironment) -> None:
+    history = RetryHistory(first_sent=SENT_AT, count=3, since=SENT_AT)
+    env.now += 2 * RETRY_FOR
+    assert env.message_disposition(base=5, cap=900).apply(message(history=history), [(A, PAUSED)])
+    (sent,) = env.queue.sent
+    assert (sent.history.count, sent.history.since) == (3, SENT_AT + 300)
+
+
 def test_saved_checkpoint_sends_a_continuation_and_acknowledges_the_message(
     env: DispositionEnvironment,
 ) -> None:
@@ -302,9 +322,8 @@ def test_saved_checkpoint_sends_a_continuation_and_acknowledges_the_message(
 @pytest.mark.parametrize("error", PERMANENT, ids=class_name)
 def test_permanent_failure_is_dead_lettered_with_the_reason(error: Any, env: DispositionEnvironment) -> None:
     assert env.apply((A, error))
-    assert env.queue.dead_lettered == [
-        {"reason": error.reason, "hint": error.hint, "error": class_name(error)}
-    ]
+    (told,) = env.queue.dead_lettered
+    assert told.items() >= {"reason": error.reason, "hint": error.hint, "error": class_name(error)}.items()
     assert env.given_up == [(A, error)]
     assert env.publisher.failures == [(A, error, 1)]
 
@@ -526,7 +545,44 @@ def test_every_failed_object_of_a_dead_lettered_message_is_recorded_and_publishe
         "reason": f"{A}: no path.\n{B}: cut.",
         "hint": "rename.\nwait.",
         "error": "RemotePathRefused",
+        "operation": "",
+        "status": "",
+        "bucket": A.bucket,
+        "key": A.key,
     }
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [(3, "PERMISSION_DENIED"), (14, "NO_SPACE_ON_FILESYSTEM"), (99, "99")]
+)
+def test_dead_letter_of_a_refusal_says_which_request_and_which_status(
+    code: int, status: str, env: DispositionEnvironment
+) -> None:
+    refused = RequestRefused("no.", hint="", code=code, disposition=Disposition.PERMANENT, request="create")
+    assert env.apply((A, refused))
+    (told,) = env.queue.dead_lettered
+    assert (told["operation"], told["status"]) == ("create", status)
+    assert (told["bucket"], told["key"]) == (A.bucket, A.key)
+
+
+def test_attributes_of_a_dead_letter_are_those_of_the_first_object_that_failed(
+    env: DispositionEnvironment,
+) -> None:
+    refused = RequestRefused("no.", hint="", code=3, disposition=Disposition.PERMANENT, request="rename")
+    env.apply((A, NOTHING_TO_SEND[0]), (B, refused), (C, PERMANENT[1]), of=message(objects=(A, B, C)))
+    (told,) = env.queue.dead_lettered
+    assert [told[name] for name in ("error", "operation", "status", "key")] == [
+        "RequestRefused",
+        "rename",
+        "PERMISSION_DENIED",
+        B.key,
+    ]
+
+
+def test_dead_letter_that_names_no_object_has_no_key(env: DispositionEnvironment) -> None:
+    env.apply((None, PERMANENT[0]))
+    (told,) = env.queue.dead_lettered
+    assert (told["bucket"], told["key"]) == ("", "")
 
 
 def test_returned_and_continued_objects_are_sent_before_the_message_is_dead_lettered(
@@ -611,6 +667,8 @@ def test_dead_lettered_message_has_its_body_and_the_reason_as_attributes(sqs: An
         "reason": "no path.",
         "hint": "rename.",
         "error": "RemotePathRefused",
+        "bucket": A.bucket,
+        "key": A.key,
     }
 
 
@@ -631,3 +689,55 @@ def test_every_deferral_sends_a_new_message(sqs: Any) -> None:
         again = Message.from_record(sqs_record(received))
         assert (again.receive_count, again.history.waits, again.history.count) == (1, waits, 0)
         assert message_disposition.apply(again, [(A, DeadlineTooClose("late.", hint="", retry_after=0))])
+
+
+# What people can read of an object that comes back later
+
+
+@pytest.mark.parametrize("error", RETRIED, ids=lambda error: type(error).__name__)
+def test_every_failed_attempt_is_recorded_with_its_next_try(
+    error: Exception, env: DispositionEnvironment
+) -> None:
+    history = RetryHistory(first_sent=SENT_AT, count=4, since=SENT_AT, waits=2)
+    env.apply((A, error), of=message(history=history))
+    ((ref, reason, next_try, was_tried),) = env.noted
+    assert (ref, next_try, was_tried) == (A, SENT_AT + env.queue.delays[0], True)
+    assert str(getattr(error, "reason", "surprise")) in reason
+
+
+@pytest.mark.parametrize("error", [LeaseHeld("another.", hint="", retry_after=77), CIRCUIT_OPEN])
+def test_only_the_first_wait_is_recorded(error: DeliveryError, env: DispositionEnvironment) -> None:
+    env.apply((A, error))
+    assert env.noted == [(A, error.reason, SENT_AT + env.queue.delays[0], False)]
+    env.apply((A, error), of=message(history=env.queue.sent[0].history))
+    assert len(env.noted) == 1
+
+
+def test_wait_between_two_attempts_is_not_recorded(env: DispositionEnvironment) -> None:
+    env.apply((A, CIRCUIT_OPEN), of=message(history=RetryHistory(first_sent=SENT_AT, count=1, since=SENT_AT)))
+    assert env.noted == []
+
+
+def test_object_that_comes_back_at_once_is_not_recorded(env: DispositionEnvironment) -> None:
+    env.apply((A, TOO_LATE))
+    assert env.noted == []
+
+
+@pytest.mark.parametrize("error", [*NOTHING_TO_SEND, *PERMANENT, CheckpointSaved("half.", hint="")])
+def test_object_that_does_not_wait_is_not_recorded_as_waiting(
+    error: DeliveryError, env: DispositionEnvironment
+) -> None:
+    env.apply((A, error))
+    assert env.noted == []
+
+
+def test_message_without_an_object_is_not_recorded(env: DispositionEnvironment) -> None:
+    env.apply((None, LedgerError("busy.", hint="")))
+    assert env.noted == []
+    assert len(env.queue.sent) == 1
+
+
+def test_ledger_that_cannot_be_written_defers_all_the_same(env: DispositionEnvironment) -> None:
+    env.cannot_note = LedgerError("busy.", hint="")
+    assert env.apply((A, CIRCUIT_OPEN))
+    assert env.events == ["return to queue", "acknowledge"]

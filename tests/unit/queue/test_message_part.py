@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from s3_to_sftp.operator_request import Action, OperatorRequest
 from s3_to_sftp.queue.message_part import part_of
 from s3_to_sftp.s3.envelopes import objects_in_message
 from s3_to_sftp.s3.object_ref import ObjectRef
@@ -33,6 +35,12 @@ def test_part_has_the_original_record_of_the_object(place: int) -> None:
 def test_message_of_one_object_is_unchanged(message: Any) -> None:
     body = json.dumps(message, indent=3)
     assert part_of(body, *objects_in_message(body)) is body
+
+
+def test_record_is_found_of_an_object_that_an_operator_asks_for() -> None:
+    ref = objects_in_message(SEVERAL)[1]
+    asked = dataclasses.replace(ref, operator=OperatorRequest(action=Action.RETRY, id="r"))
+    assert json.loads(part_of(SEVERAL, asked)) == {"Records": [RECORDS[1]]}
 
 
 def test_part_omits_records_that_announce_no_object() -> None:

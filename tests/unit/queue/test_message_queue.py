@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from s3_to_sftp.errors import Disposition, QueueError
+from s3_to_sftp.operator_request import Action, OperatorRequest
 from s3_to_sftp.queue.message_queue import Message, MessageQueue
 from s3_to_sftp.queue.retry_policy import RetryHistory
 from tests.support.lambda_events import sqs_record
@@ -179,6 +180,58 @@ def test_redrive_of_a_message_moved_by_sqs_resets_the_retry_history(
     assert back.history == RetryHistory(first_sent=back.sent_at)
 
 
+OPERATOR = '{"action": "resend", "id": "r1", "who": "arn:me", "at": 7, "reason": "they lost it"}'
+
+
+@pytest.mark.parametrize("way", ["returned", "continued", "dead-lettered"])
+def test_request_of_an_operator_travels_with_the_message(env: QueueEnvironment, way: str) -> None:
+    env.put(attributes={"operator": text(OPERATOR)} | {f"n{n}": text("x") for n in range(9)})
+    message = env.one(env.url)
+    if way == "returned":
+        env.queue.return_to_queue(message, body=BODY, history=HISTORY, delay=0)
+    elif way == "continued":
+        env.queue.send_continuation(message, body=BODY)
+    else:
+        env.queue.dead_letter(message, **EXPLANATION)
+    env.queue.acknowledge(message)
+    asked = env.one(env.dead if way == "dead-lettered" else env.url)
+    assert asked.operator == OperatorRequest(
+        action=Action.RESEND, id="r1", who="arn:me", at=7, reason="they lost it"
+    )
+    assert len(asked.attributes) <= 10
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        "no JSON",
+        "[]",
+        "null",
+        "{}",
+        '{"action": "resend"}',
+        '{"action": "resend", "id": ""}',
+        '{"action": "resend", "id": 7}',
+        '{"action": "delete", "id": "r"}',
+        '{"action": "resend", "id": "r", "at": "now"}',
+        '{"action": "resend", "id": "r", "at": NaN}',
+        '{"action": "resend", "id": "r", "who": ["x"]}',
+        '{"action": "resend", "id": "\\ud800"}',
+        "[" * 100_000,
+    ],
+    ids=lambda nonsense: nonsense[:60],
+)
+def test_nonsense_in_the_request_of_an_operator_leaves_an_ordinary_message(
+    nonsense: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    attributes = {"operator": {"stringValue": nonsense, "dataType": "String"}}
+    assert message_with(attributes=attributes).operator is None
+    assert "attribute 'operator' of message id-1 ignored" in caplog.text
+
+
+def test_message_that_s3_has_sent_asks_for_nothing() -> None:
+    assert message_with().operator is None
+
+
 def test_message_may_be_acknowledged_twice(env: QueueEnvironment) -> None:
     env.put()
     message = env.one(env.url)
@@ -230,6 +283,47 @@ def test_foreign_attributes_make_room_for_the_explanation(env: QueueEnvironment)
     dead_lettered = env.one(env.dead)
     assert len(dead_lettered.attributes) == 10
     assert values(dead_lettered).items() >= {**EXPLANATION, "continued": "4"}.items()
+
+
+REFUSAL = {
+    "reason": "refused.",
+    "hint": "ask.",
+    "error": "RequestRefused",
+    "operation": "create",
+    "status": "PERMISSION_DENIED",
+    "bucket": "orders",
+    "key": "2026/a b.csv",
+}
+
+
+def test_dead_letter_of_a_refusal_names_request_status_and_object(env: QueueEnvironment) -> None:
+    env.put()
+    env.queue.dead_letter(env.one(env.url), **REFUSAL)
+    assert values(env.one(env.dead)) == REFUSAL
+
+
+def test_operator_request_survives_with_all_explanations_of_a_dead_letter(env: QueueEnvironment) -> None:
+    strangers = {f"n{n}": text("x") for n in range(8)}
+    env.put(attributes=strangers | {"continued": text("4"), "operator": text("{}")})
+    env.queue.dead_letter(env.one(env.url), **REFUSAL)
+    dead_lettered = values(env.one(env.dead))
+    assert len(dead_lettered) == 10
+    assert dead_lettered.items() >= {**REFUSAL, "continued": "4", "operator": "{}"}.items()
+
+
+def test_outdated_explanations_of_a_dead_letter_are_dropped(env: QueueEnvironment) -> None:
+    env.put()
+    env.queue.dead_letter(env.one(env.url), **REFUSAL)
+    env.queue.dead_letter(env.one(env.dead), **EXPLANATION)
+    assert values(env.one(env.dead)) == EXPLANATION
+
+
+def test_long_reason_does_not_displace_what_dead_letters_are_selected_by() -> None:
+    body = "x" * (MOST_BYTES - 400)
+    told = {**REFUSAL, "reason": "r" * 5000, "hint": "h" * 5000}
+    sent = sent_request(lambda queue: queue.dead_letter(message_with(body), **told))["MessageAttributes"]
+    names = ("error", "operation", "status", "bucket", "key")
+    assert {name: sent[name]["StringValue"] for name in names} == {name: REFUSAL[name] for name in names}
 
 
 def test_characters_that_sqs_refuses_are_replaced(env: QueueEnvironment) -> None:

@@ -19,7 +19,7 @@ from s3_to_sftp.errors import (
     PasswordExpired,
     TooManyConnections,
 )
-from s3_to_sftp.settings import Server
+from s3_to_sftp.server import Server
 from s3_to_sftp.sftp.connection import Connect, Connection
 from s3_to_sftp.sftp.connector import HANDSHAKES_AT_A_TIME
 from s3_to_sftp.sftp.pool import ConnectionPool

@@ -7,7 +7,7 @@ import paramiko
 import pytest
 
 from s3_to_sftp.errors import HostKeyRefused
-from s3_to_sftp.settings import Server
+from s3_to_sftp.server import Server
 from s3_to_sftp.ssh.host_keys import algorithms_for, check, fingerprint, pasteable
 
 OFFERED = (
@@ -66,3 +66,4 @@ def test_unpinned_key_is_refused_and_shown_in_the_error(pinned: tuple[str, ...])
         check(PKEY, Server(host="h", port=22, host_keys=pinned))
     assert f"'{LINE}'" in str(raised.value)
     assert fingerprint(PKEY) in str(raised.value)
+    assert (raised.value.offered, raised.value.fingerprint) == (LINE, fingerprint(PKEY))

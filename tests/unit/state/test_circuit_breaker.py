@@ -634,6 +634,21 @@ def test_long_reason_is_truncated_in_the_item(env: BreakerEnvironment) -> None:
     assert env.is_open()
 
 
+def test_hint_is_kept_with_the_key_that_a_server_offers(env: BreakerEnvironment) -> None:
+    key = "ssh-rsa " + "A" * 1400
+    env.fail(HostKeyRefused("Another host key.", hint=f"It offers '{key}'."))
+    item = env.dynamodb.get_item(TableName=TABLE, Key=KEY)["Item"]
+    assert item["hint"] == {"S": f"It offers '{key}'."}
+
+
+def test_item_of_an_earlier_release_has_no_hint_and_is_read(env: BreakerEnvironment) -> None:
+    env.fail(REFUSED)
+    item = env.dynamodb.get_item(TableName=TABLE, Key=KEY)["Item"]
+    del item["hint"]
+    env.dynamodb.put_item(TableName=TABLE, Item=item)
+    assert env.is_open()
+
+
 # Number of requests
 
 
@@ -684,6 +699,7 @@ def test_item_has_the_documented_keys_and_attributes(env: BreakerEnvironment) ->
         "since": {"N": "1795392000.000"},
         "error": {"S": "PartnerRefusesWrites"},
         "reason": {"S": "Refused."},
+        "hint": {"S": "Ask."},
         "openings": {"M": {"PartnerRefusesWrites": {"N": "1"}}},
         "retry_at": {"N": "1795392061.500"},
         "claimed_until": {"N": "0.000"},

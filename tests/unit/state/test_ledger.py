@@ -731,7 +731,7 @@ def test_delivered_item_has_no_lease_attributes(env: LedgerEnvironment) -> None:
     env.deliver(NEW)
     assert set(env.item(NEW)) == {
         "pk", "sk", "state", "attempts", "remote_path", "receipt", "first_seen", "status", "status_at",
-        "expires", "revision",
+        "expires", "revision", "etag", "sequencer",
     }  # fmt: skip
     kept = {"pk", "sk", "committed", "modified", "temporaries", "expires", "revision"}
     assert set(env.key_item(NEW)) == kept

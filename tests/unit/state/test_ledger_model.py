@@ -8,6 +8,7 @@ replaced. The state machine knows the truth and compares the ledger with it afte
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -24,6 +25,8 @@ from s3_to_sftp.delivery.batch import deliver_all
 from s3_to_sftp.delivery.deadline import Deadline, Invocation
 from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.errors import (
+    AlreadyDelivered,
+    CircuitOpen,
     ConnectionLost,
     DeliveryError,
     Disposition,
@@ -32,6 +35,7 @@ from s3_to_sftp.errors import (
     NothingToSend,
     OutcomeUnknown,
 )
+from s3_to_sftp.operator_request import Action, OperatorRequest
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.sftp.protocol import Status
@@ -49,6 +53,7 @@ from s3_to_sftp.state.items import (
 )
 from s3_to_sftp.state.receipt import Receipt
 from s3_to_sftp.state.table import Table
+from s3_to_sftp.state.transitions import terminal_change
 from s3_to_sftp.state.update_expression import Change, Path
 from s3_to_sftp.unknown_outcome import UnknownOutcome
 from tests.support.ledger_environment import LEASE_SECONDS, TABLE, Clock, NamedLedger, create_table, ref
@@ -172,7 +177,7 @@ class Run:
     def deliver(self) -> Receipt | Exception:
         world = self._world
         deadline = Deadline(lambda: self.seconds, clock=world.clock)
-        client = ModelPartner(world.server, self._version, self.intercept)
+        client = ModelPartner(world.server, plain(self._version), self.intercept)
         delivery = world.delivery(client, self.ledger)
         ((_, outcome),) = deliver_all(delivery, [self._version], Invocation(deadline))
         if isinstance(outcome, DeliveryError) and outcome.disposition is Disposition.PERMANENT:
@@ -242,6 +247,11 @@ def _outcome_of(step: Callable[[], None]) -> Exception | None:
     return None
 
 
+def plain(version: ObjectRef) -> ObjectRef:
+    """The version, whoever wants it sent."""
+    return dataclasses.replace(version, operator=None)
+
+
 class DeliveryModel(RuleBasedStateMachine):
     """Functions, a ledger, two servers, and operators."""
 
@@ -257,7 +267,8 @@ class DeliveryModel(RuleBasedStateMachine):
         self.server = self.servers[0]
         self.directory = DIRECTORIES[0]
         self.policy = UnknownOutcome.HOLD
-        self.receipts_seen: set[ObjectRef] = set()
+        self.requests = (f"r{number}" for number in itertools.count())
+        self.receipts_seen: set[tuple[ObjectRef, str]] = set()
 
     def make_server(self, host: str) -> Server:
         identity = ServerIdentity(host=host, port=22, user="us", host_key=f"{host}-0")
@@ -296,6 +307,44 @@ class DeliveryModel(RuleBasedStateMachine):
         if self.state_of(version) is State.UNKNOWN and not self.has_landed(version):
             self.run(ObjectRef(**{**vars(version), "resend": True}), faults)
 
+    @rule(version=st.sampled_from(VERSIONS[:-1]), faults=FAULTS_OF_A_RUN)
+    def an_operator_resends(self, version: ObjectRef, faults: dict[int, str]) -> None:
+        """What has been asked for once is sent once, however often the message comes."""
+        asked = self.asked(version, Action.RESEND)
+        if isinstance(self.run(asked, faults), Receipt):
+            again = self.run(asked, {})
+            check(isinstance(again, AlreadyDelivered), f"one resend, and then another: {again!r}")
+
+    @rule(version=st.sampled_from(VERSIONS[:-1]), faults=FAULTS_OF_A_RUN)
+    def an_operator_retries(self, version: ObjectRef, faults: dict[int, str]) -> None:
+        was = self.state_of(version)
+        outcome = self.run(self.asked(version, Action.RETRY), faults)
+        check(was is not State.DELIVERED or not isinstance(outcome, Receipt), "a retry has sent it again")
+
+    @rule(version=st.sampled_from(VERSIONS))
+    def an_operator_cancels(self, version: ObjectRef) -> None:
+        """As the command does: what is delivered or being sent cannot be cancelled."""
+        item = self.items().get((partition_key(version), version_key(version)))
+        known = read_version(item) if item else None
+        if known is None or not (known.state.is_in_flight or known.state in (State.FAILED, State.UNKNOWN)):
+            return
+        if known.owner is None or known.lease_until <= self.clock.now:
+            self.table.write(terminal_change(version, known, State.CANCELLED, self.clock.now, "r", ""))
+
+    @rule(version=st.sampled_from(VERSIONS), was_tried=st.booleans())
+    def waits(self, version: ObjectRef, was_tried: bool) -> None:  # noqa: FBT001 - drawn
+        was = self.state_of(version)
+        ledger, _ = self.function()
+        error = CircuitOpen("r", hint="h", retry_after=1)
+        ledger.note_deferred(version, error, next_try=self.clock.now + 1, was_tried=was_tried)
+        state = self.state_of(version)
+        check(state is was or was in (None, State.FAILED), f"waiting has made {state} of {was}")
+        check(state is not None, "what waits is not in the ledger")
+
+    def asked(self, version: ObjectRef, action: Action) -> ObjectRef:
+        request = OperatorRequest(action=action, id=next(self.requests))
+        return dataclasses.replace(version, operator=request)
+
     def run(self, version: ObjectRef, faults: dict[int, str]) -> Receipt | Exception | None:
         was = self.state_of(version)
         try:
@@ -305,10 +354,12 @@ class DeliveryModel(RuleBasedStateMachine):
         except Violation as violation:
             raise AssertionError(str(violation)) from None
         if isinstance(outcome, Receipt):
-            assert was is not State.UNKNOWN or version.resend, (
-                "an unknown outcome was sent again without a redrive"
+            is_asked = version.operator is not None and version.operator.action is Action.RESEND
+            assert was is not State.UNKNOWN or version.resend or is_asked, (
+                "sent again, and nobody asked for it"
             )
-            self.check_receipt(version, outcome.host_key_fingerprint, outcome.remote_path)
+            assert was is not State.CANCELLED or is_asked, "cancelled, and sent"
+            self.check_receipt(plain(version), outcome.host_key_fingerprint, outcome.remote_path)
         elif not isinstance(outcome, DeliveryError):
             raise outcome
         return outcome
@@ -397,10 +448,16 @@ class DeliveryModel(RuleBasedStateMachine):
         items = self.items()
         for version in VERSIONS:
             item = items.get((partition_key(version), version_key(version)))
-            if version not in self.receipts_seen and item and item["state"]["S"] == State.DELIVERED:
-                self.receipts_seen.add(version)
+            if not item:
+                continue
+            if item["state"]["S"] == State.DELIVERED:
                 receipt = item["receipt"]["M"]
-                self.check_receipt(version, receipt["host_key"]["S"], receipt["remote_path"]["S"])
+                if (version, receipt["attempt"]["N"]) not in self.receipts_seen:
+                    self.receipts_seen.add((version, receipt["attempt"]["N"]))
+                    self.check_receipt(version, receipt["host_key"]["S"], receipt["remote_path"]["S"])
+            kept = len(item.get("earlier_receipts", {"L": []})["L"]) + ("receipt" in item)
+            seen = sum(seen == version for seen, _ in self.receipts_seen)
+            check(kept >= seen, f"{seen} receipts of {version}, and {kept} are kept")
         key = self.key()
         known = key.names if key else {}
         for server in self.servers:
@@ -463,7 +520,8 @@ class DeliveryModel(RuleBasedStateMachine):
                     outcome = self.run(ObjectRef(**{**vars(version), "resend": True}), {})
                     assert not isinstance(outcome, OutcomeUnknown)
             state = self.state_of(version)
-            assert state in (State.DELIVERED, State.SUPERSEDED, State.GONE, State.UNKNOWN), (version, outcome)
+            ends = (State.DELIVERED, State.SUPERSEDED, State.GONE, State.UNKNOWN, State.CANCELLED)
+            assert state in ends, (version, outcome)
 
 
 def run_model(

@@ -1,0 +1,372 @@
+"""`resend`, `retry`, `cancel`, `confirm`: what an operator does about single objects, or about many."""
+
+import functools
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from s3_to_sftp_cli.context import Context, dry_run_option, reason_option, shared_options
+from s3_to_sftp_cli.errors import CliError, ExitCode
+from s3_to_sftp_cli.ledger import Record
+from s3_to_sftp_cli.ledger_changes import LedgerWriter, confirmed_receipt
+from s3_to_sftp_cli.object_dead_letters import remove_dead_letters
+from s3_to_sftp_cli.object_selection import (
+    IN_FLIGHT_STATES,
+    DeliveredInPeriod,
+    WaitingVersions,
+    find_version,
+    require_not_being_sent,
+    require_resendable,
+    wrong_state,
+)
+from s3_to_sftp_cli.operator_messages import Request, Sender, new_id
+from s3_to_sftp_cli.partner_attempt import (
+    admit_one_attempt,
+    require_not_paused,
+    wait_for_partner,
+    what_all_wait_for,
+)
+from s3_to_sftp_cli.sizes import count_text, size_text
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_MAX_TEXT_BYTES = 1000
+"""The function keeps so much of a reason."""
+
+_CANCELLABLE = (*IN_FLIGHT_STATES, "FAILED", "UNKNOWN")
+
+
+def bucket_option(command: Command) -> Command:
+    """Add `--bucket`, needed where the delivery watches several and the key is in more than one."""
+    return click.option("--bucket", metavar="NAME", help="Where the key is in several buckets.")(command)
+
+
+def version_option(command: Command) -> Command:
+    """Add `--version`: one of an object's versions; by default the one that was seen last."""
+    return click.option(
+        "--version", metavar="ID", help="VersionId, or ETag where there are no versions. Default: the latest."
+    )(command)
+
+
+@click.command("resend")
+@click.argument("key", required=False)
+@version_option
+@bucket_option
+@click.option(
+    "--delivered", "period", metavar="FROM..TO", help="All that was delivered then; a day as TO is included."
+)
+@click.option("--prefix", default="", metavar="TEXT", help="With --delivered: keys with this prefix.")
+@reason_option
+@click.option(
+    "--max-rate", type=click.FloatRange(min=0.1), metavar="N", help="Objects per second. Default: no limit."
+)
+@click.option("--id", "id_", metavar="ID", help="Continue the command that printed this id.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@dry_run_option
+@shared_options
+def resend_command(
+    context: Context,
+    *,
+    key: str | None,
+    version: str | None,
+    bucket: str | None,
+    period: str | None,
+    prefix: str,
+    reason: str,
+    max_rate: float | None,
+    id_: str | None,
+    yes: bool,
+    dry_run: bool,
+) -> int:
+    """Send again what was delivered, and lost by the partner.
+
+    The earlier receipts are kept. Nothing is sent again that a newer version has replaced. An interrupted
+    command continues with --id: what it has sent is not sent twice.
+
+    \b
+    s3-to-sftp resend 2026/a.csv --reason "ticket 4711"
+    s3-to-sftp resend --delivered 2026-11-22..2026-11-28 --reason "they lost a week"
+    """  # noqa: D301 - click's mark
+    if (key is None) == (period is None):
+        raise CliError(
+            "Name one object, or a period with --delivered: one of the two.",
+            hint="s3-to-sftp resend 2026/a.csv, or s3-to-sftp resend --delivered 2026-11-22..2026-11-28",
+            code=ExitCode.USAGE,
+        )
+    _refuse_useless_options(key, prefix=prefix, version=version)
+    queue_url, _ = context.delivery.require_queues()
+    request = _request(context, "resend", reason, id_)
+    if key is not None:
+        record = find_version(context, key, bucket=bucket, version=version)
+        require_resendable(context, record)
+        chosen: Callable[[], Iterable[Record]] = lambda: [record]  # noqa: E731
+        count, size = 1, record.size or 0
+    else:
+        chosen = DeliveredInPeriod(context, str(period), prefix=prefix, bucket=bucket, id_=request.id)
+        count, size = chosen.count, chosen.size
+    return _send_all(
+        context,
+        Sender(context.aws.client("sqs"), queue_url, max_rate=max_rate),
+        chosen,
+        request,
+        count=count,
+        size=size,
+        ask=period is not None and not yes,
+        dry_run=dry_run,
+    )
+
+
+@click.command("retry")
+@click.argument("key", required=False)
+@version_option
+@bucket_option
+@click.option("--partner", is_flag=True, help="Also if the circuit breaker is open: try the partner now.")
+@click.option("--reason", default="", metavar="TEXT", help="Why; recorded in the ledger.")
+@click.option(
+    "--max-rate", type=click.FloatRange(min=0.1), metavar="N", help="Objects per second. Default: no limit."
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@dry_run_option
+@shared_options
+def retry_command(
+    context: Context,
+    *,
+    key: str | None,
+    version: str | None,
+    bucket: str | None,
+    partner: bool,
+    reason: str,
+    max_rate: float | None,
+    yes: bool,
+    dry_run: bool,
+) -> int:
+    """Try now what waits for its next attempt; without KEY everything that waits.
+
+    A second message is sent. The first one comes back in its time, and finds the object delivered.
+
+    \b
+    s3-to-sftp retry
+    s3-to-sftp retry --partner --reason "they say it is fixed"
+    """  # noqa: D301 - click's mark
+    _refuse_useless_options(key, prefix="", version=version)
+    queue_url, _ = context.delivery.require_queues()
+    require_not_paused(context)
+    request = _request(context, "retry", reason, None)
+    waiting = WaitingVersions(context, key, bucket=bucket, version=version, now=request.at)
+    ask = (lambda _question: None) if yes else functools.partial(_confirm, context)
+    is_open = admit_one_attempt(context, partner=partner, ask=ask, dry_run=dry_run, now=request.at)
+    sender = Sender(context.aws.client("sqs"), queue_url, max_rate=max_rate)
+    chosen: Callable[[], Iterable[Record]] = waiting
+    already = 0
+    if is_open and not dry_run and (first := next(waiting(), None)) is not None:
+        # The breaker lets one function try. The others would only wait again before it has closed.
+        already = sum(1 for _ in sender.send([first], request))
+        wait_for_partner(context)
+        chosen = functools.partial(_all_but, first, waiting)
+    return _send_all(
+        context,
+        sender,
+        chosen,
+        request,
+        count=waiting.count,
+        size=waiting.size,
+        ask=False,
+        dry_run=dry_run,
+        already=already,
+    )
+
+
+def _all_but(first: Record, records: Callable[[], Iterable[Record]]) -> Iterator[Record]:
+    known = (first.item["pk"], first.item["sk"])
+    return (each for each in records() if (each.item["pk"], each.item["sk"]) != known)
+
+
+@click.command("cancel")
+@click.argument("key")
+@version_option
+@bucket_option
+@reason_option
+@dry_run_option
+@shared_options
+def cancel_command(
+    context: Context, *, key: str, version: str | None, bucket: str | None, reason: str, dry_run: bool
+) -> int:
+    """Give up the delivery of an object: it is not sent, whatever messages name it.
+
+    Refused while it is being sent. Its dead letter is removed. `resend` sends it after all.
+    """
+    request = _request(context, "cancel", reason, None)
+    record = find_version(context, key, bucket=bucket, version=version)
+    if record.state not in _CANCELLABLE:
+        raise wrong_state(record, "there is nothing to cancel")
+    require_not_being_sent(record, now=request.at)
+    if not dry_run:
+        LedgerWriter(context.aws.client("dynamodb"), context.ledger.table).cancel(record, request)
+    return _tell_ended(context, "cancel", record, request, state="CANCELLED", dry_run=dry_run)
+
+
+@click.command("confirm")
+@click.argument("key")
+@version_option
+@bucket_option
+@reason_option
+@dry_run_option
+@shared_options
+def confirm_command(
+    context: Context, *, key: str, version: str | None, bucket: str | None, reason: str, dry_run: bool
+) -> int:
+    """Record that the partner has a file whose outcome is unknown.
+
+    Ask the partner first. The object gets a receipt whose evidence is `confirmed`, and its dead letter is
+    removed. If the partner does not have the file: `s3-to-sftp resend KEY`.
+    """
+    request = _request(context, "confirm", reason, None)
+    record = find_version(context, key, bucket=bucket, version=version)
+    if record.state != "UNKNOWN":
+        raise wrong_state(record, "only an object whose outcome is unknown can be confirmed")
+    require_not_being_sent(record, now=request.at)
+    receipt = confirmed_receipt(record)
+    if not dry_run:
+        LedgerWriter(context.aws.client("dynamodb"), context.ledger.table).confirm(record, request)
+    return _tell_ended(
+        context, "confirm", record, request, state="DELIVERED", dry_run=dry_run, receipt=receipt
+    )
+
+
+# What is done, and told
+
+
+def _request(context: Context, action: str, reason: str, id_: str | None) -> Request:
+    if action != "retry" and not reason.strip():
+        raise CliError("The reason is empty.", hint="Say why with --reason.", code=ExitCode.USAGE)
+    for name, text in (("--reason", reason), ("--id", id_ or "")):
+        if len(text.encode()) > _MAX_TEXT_BYTES:
+            raise CliError(
+                f"{name} has {len(text.encode())} bytes; at most {_MAX_TEXT_BYTES} are kept.",
+                hint="Shorten it.",
+                code=ExitCode.USAGE,
+            )
+    return Request(action=action, id=id_ or new_id(action), who=context.caller, at=time.time(), reason=reason)
+
+
+def _refuse_useless_options(key: str | None, *, prefix: str, version: str | None) -> None:
+    if key is not None and prefix:
+        raise CliError(
+            "--prefix goes with --delivered, not with one object.", hint="Leave it out.", code=ExitCode.USAGE
+        )
+    if key is None and version is not None:
+        raise CliError("--version needs an object.", hint="Name the key.", code=ExitCode.USAGE)
+
+
+def _confirm(context: Context, question: str) -> None:
+    """Ask.
+
+    Raises:
+        CliError: Nobody can be asked.
+        click.Abort: The answer is no.
+    """
+    if context.output.as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise CliError("Nobody can be asked here.", hint="Add --yes.", code=ExitCode.USAGE)
+    click.confirm(question, abort=True, err=True)
+
+
+def _send_all(
+    context: Context,
+    sender: Sender,
+    chosen: Callable[[], Iterable[Record]],
+    request: Request,
+    *,
+    count: int,
+    size: int,
+    ask: bool,
+    dry_run: bool,
+    already: int = 0,
+) -> int:
+    about = f"{count_text(count, 'object')}, {size_text(size)}"
+    sent = already
+    if count > already and not dry_run:
+        if ask:
+            context.output.note(f"{about} to {context.delivery.target}")
+            _confirm(context, f"Send {'it' if count == 1 else 'them'} again")
+        if ask or count > 1:
+            context.output.note(f"id {request.id}: --id continues an interrupted command")
+        sent += _with_progress(context, sender.send(chosen(), request), count - already)
+
+    waits = what_all_wait_for(context) if sent else ""
+
+    def show(console: Any) -> None:
+        if not count:
+            console.print("There is nothing to send.", markup=False)
+        elif dry_run:
+            console.print(f"would send {about} to {context.delivery.target}", markup=False)
+        else:
+            console.print(f"{request.action}: {about} in the queue (id {request.id})", markup=False)
+            console.print(waits or "`s3-to-sftp status` shows what becomes of it.", markup=False)
+
+    result = {
+        "delivery": context.delivery.as_json(),
+        "id": request.id,
+        "objects": count,
+        "bytes": size,
+        "sent": sent,
+        "dry_run": dry_run,
+    }
+    context.output.result(request.action, result, show)
+    return ExitCode.OK if count else ExitCode.NOT_FOUND
+
+
+def _with_progress(context: Context, sent: Iterator[Record], total: int) -> int:
+    console = context.output.messages
+    if total == 1 or not console.is_terminal or context.output.as_json:
+        return sum(1 for _ in sent)
+    columns = (TextColumn("sent"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=total)
+        number = 0
+        for number, _ in enumerate(sent, start=1):  # noqa: B007 - the last one counts
+            progress.advance(task)
+        return number
+
+
+def _tell_ended(
+    context: Context,
+    command: str,
+    record: Record,
+    request: Request,
+    *,
+    state: str,
+    dry_run: bool,
+    receipt: Mapping[str, Any] | None = None,
+) -> int:
+    """Remove the dead letter, and print what was done."""
+    removed = 0
+    dead_letters = context.delivery.dead_letter_queue_url
+    has_letter = record.state in {"FAILED", "UNKNOWN"} and dead_letters is not None
+    if has_letter and not dry_run:
+        removed = remove_dead_letters(context.aws.client("sqs"), str(dead_letters), record)
+
+    def show(console: Any) -> None:
+        would = "would become" if dry_run else "is"
+        console.print(f"{record.key} {would} {state} (was {record.state})", markup=False)
+        if removed:
+            console.print(f"removed {count_text(removed, 'dead letter')}", markup=False)
+        elif has_letter and not dry_run:
+            console.print("no dead letter names this object alone", markup=False)
+
+    result = {
+        "delivery": context.delivery.as_json(),
+        "bucket": record.bucket,
+        "key": record.key,
+        "version_id": record.version or None,
+        "state": state,
+        "state_before": record.state,
+        "action": request.as_action(),
+        "dead_letters_removed": removed,
+        "dry_run": dry_run,
+    }
+    context.output.result(command, {**result, **({"receipt": receipt} if receipt else {})}, show)
+    return ExitCode.OK

@@ -1,0 +1,183 @@
+"""`s3-to-sftp pause` and `resume`: no new delivery starts, until then or until somebody resumes."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import click
+from rich.console import Console
+
+from s3_to_sftp.state.attributes import Item, to_attribute
+from s3_to_sftp.state.hold import HOLD_PK, HOLD_SK, LONGEST_WAIT, Hold, hold_attributes, read_hold
+from s3_to_sftp_cli.context import Context, dry_run_option, reason_option, shared_options
+from s3_to_sftp_cli.control_items import (
+    ControlItems,
+    checked_reason,
+    earlier_values,
+    next_revision,
+    printable,
+    readable,
+)
+from s3_to_sftp_cli.errors import CliError, ExitCode
+from s3_to_sftp_cli.times import clock, from_epoch, in_words, local_now, parse_future
+
+ALARM_SECONDS = 12 * 3600
+"""The alarm PausedTooLong is raised after this time, unless another one was deployed."""
+
+_YEAR_9999 = 253_370_764_800
+
+_NOTICED_WITHIN = f"{LONGEST_WAIT * 1.2 / 60:.0f} minutes"
+"""How long a message may wait before it asks again."""
+
+
+@click.command("pause")
+@click.option(
+    "--until",
+    metavar="TIME",
+    help="When it ends by itself: 06:00, 2h, 2026-11-29T06:00. Without it: until `resume`.",
+)
+@click.option("--replace", "replaces", is_flag=True, help="Change the pause that is in force.")
+@reason_option
+@dry_run_option
+@shared_options
+def pause_command(context: Context, until: str | None, reason: str, *, replaces: bool, dry_run: bool) -> int:
+    """Pause deliveries: no new one starts.
+
+    What is under way may finish. Objects wait in the queue, lose none of their tries, and are delivered
+    when the pause is over. The deployed stack is not changed.
+    """
+    now = local_now()
+    ends = parse_future(until, now=now) if until else None
+    why = checked_reason(reason)
+    # Without the queue, Lambda would try an object twice more and drop it.
+    context.delivery.require_queues()
+    items = ControlItems(context.aws.client("dynamodb"), context.delivery.require_table())
+    before = items.read(HOLD_PK, HOLD_SK)
+    in_force = _in_force(before, now)
+    if in_force is not None and not replaces:
+        raise CliError(
+            f"Deliveries are paused already, {_in_words(in_force, now)}.",
+            hint="Change that with `s3-to-sftp pause --replace`, or end it with `s3-to-sftp resume`.",
+            code=ExitCode.CONFLICT,
+        )
+    hold = Hold(
+        # One that is extended has lasted from its beginning: the alarm counts from there.
+        since=in_force.since if in_force is not None else now.timestamp(),
+        until=ends.timestamp() if ends else None,
+        reason=why,
+        who=context.caller,
+        revision=next_revision(before),
+    )
+    if not dry_run:
+        items.replace(HOLD_PK, HOLD_SK, {**hold_attributes(hold), **earlier_values(before)}, before=before)
+    _show_pause(context, hold, in_force, now, dry_run=dry_run)
+    return ExitCode.OK
+
+
+@click.command("resume")
+@click.option("--reason", default="", metavar="TEXT", help="Why; recorded in the ledger.")
+@dry_run_option
+@shared_options
+def resume_command(context: Context, reason: str, *, dry_run: bool) -> int:
+    """Resume deliveries after `pause`."""
+    now = local_now()
+    why = checked_reason(reason) if reason else ""
+    items = ControlItems(context.aws.client("dynamodb"), context.delivery.require_table())
+    before = items.read(HOLD_PK, HOLD_SK)
+    in_force = _in_force(before, now)
+    if before is not None and in_force is not None and not dry_run:
+        ended = replace(in_force, until=now.timestamp(), revision=next_revision(before))
+        resumed = {"who": context.caller, "at": now.timestamp(), "reason": why}
+        kept = {"earlier": before["earlier"]} if "earlier" in before else {}
+        attributes: Item = {**hold_attributes(ended), "resumed": to_attribute(resumed), **kept}
+        items.replace(HOLD_PK, HOLD_SK, attributes, before=before)
+    _show_resume(context, in_force, now, dry_run=dry_run)
+    return ExitCode.OK
+
+
+def _in_force(item: Item | None, now: datetime) -> Hold | None:
+    """Return the pause that is in force. One that is corrupt is: the function takes it for one, too."""
+    if item is None:
+        return None
+    hold = readable(read_hold, item) or Hold(since=now.timestamp(), reason="the item is corrupt")
+    if not hold.is_in_force(now.timestamp()):
+        return None
+    # Written by hand: a time that no calendar has.
+    is_endless = hold.until is not None and hold.until > _YEAR_9999
+    return replace(
+        hold, since=max(0, min(hold.since, now.timestamp())), until=None if is_endless else hold.until
+    )
+
+
+def _show_pause(context: Context, hold: Hold, before: Hold | None, now: datetime, *, dry_run: bool) -> None:
+    delivery = context.delivery
+
+    def show(console: Console) -> None:
+        verb = "would be paused" if dry_run else "PAUSED"
+        console.print(f"{delivery.function} → {delivery.target}", markup=False)
+        console.print(f"{verb} {_end(hold, now)} ({printable(hold.reason)})", markup=False)
+        if before is not None:
+            console.print(f"instead of: {_in_words(before, now)}", markup=False)
+        console.print("No new delivery starts. What is under way may finish.")
+        console.print("Objects wait in the queue, lose none of their tries, and are delivered")
+        console.print(
+            f"within {_NOTICED_WITHIN} after {'somebody resumes' if hold.until is None else 'the end'}."
+        )
+
+    data = {
+        "delivery": delivery.as_json(),
+        "dry_run": dry_run,
+        "paused": _as_json(hold),
+        "replaced": None if before is None else _as_json(before),
+    }
+    context.output.result("pause", data, show)
+    if hold.until is None:
+        context.output.note(
+            f"warning: without --until, deliveries stay paused until `s3-to-sftp resume`. "
+            f"An alarm reminds after {in_words(ALARM_SECONDS)}."
+        )
+    elif hold.until - hold.since > ALARM_SECONDS:
+        context.output.note(
+            f"note: the alarm PausedTooLong is raised after {in_words(ALARM_SECONDS)}, where objects wait."
+        )
+
+
+def _show_resume(context: Context, ended: Hold | None, now: datetime, *, dry_run: bool) -> None:
+    delivery = context.delivery
+
+    def show(console: Console) -> None:
+        console.print(f"{delivery.function} → {delivery.target}", markup=False)
+        if ended is None:
+            console.print("Deliveries are not paused. Why objects wait: `s3-to-sftp status`")
+            return
+        console.print("would be resumed" if dry_run else "RESUMED")
+        console.print(
+            f"paused for {in_words(ended.age(now.timestamp()))}, {_in_words(ended, now)}", markup=False
+        )
+        console.print(f"Objects that wait are delivered within {_NOTICED_WITHIN}.")
+
+    data = {
+        "delivery": delivery.as_json(),
+        "dry_run": dry_run,
+        "resumed": ended is not None,
+        "paused": None if ended is None else _as_json(ended),
+    }
+    context.output.result("resume", data, show)
+
+
+def _end(hold: Hold, now: datetime) -> str:
+    return "until resumed" if hold.until is None else f"until {clock(from_epoch(hold.until), now=now)}"
+
+
+def _in_words(hold: Hold, now: datetime) -> str:
+    by = f" by {printable(hold.who)}" if hold.who else ""
+    return f"{_end(hold, now)}{by}: {printable(hold.reason) or 'no reason was given'}"
+
+
+def _as_json(hold: Hold) -> dict[str, Any]:
+    return {
+        "since": from_epoch(hold.since),
+        "until": None if hold.until is None else from_epoch(hold.until),
+        "reason": hold.reason,
+        "who": hold.who,
+    }

@@ -1,0 +1,180 @@
+"""What operators change in the ledger: conditional writes of items that were read before."""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from boto3.dynamodb.types import TypeSerializer
+from botocore.exceptions import ClientError
+
+from s3_to_sftp_cli.errors import CliError, ExitCode
+from s3_to_sftp_cli.ledger import Record
+from s3_to_sftp_cli.operator_messages import Request
+
+_CONFLICTS = 3
+_OF_ONE_ATTEMPT = (
+    "owner",
+    "lease_until",
+    "next_try",
+    "progress",
+    "hint",
+    "error",
+    "operation",
+    "sftp_status",
+)
+_AT_THE_PARTNER = ("temporary", "checkpoint", "commit")
+
+
+class LedgerWriter:
+    """Writes to the ledger's table.
+
+    Args:
+        client: A low-level DynamoDB client; needs `dynamodb:UpdateItem`.
+        table: Name of the table.
+    """
+
+    def __init__(self, client: Any, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def cancel(self, record: Record, request: Request) -> None:
+        """Give a version that is not being sent the state CANCELLED.
+
+        What is known of the file at the partner is kept: a resend starts from there.
+
+        Raises:
+            CliError: The item has changed since it was read.
+            ClientError, BotoCoreError: The table refused, or did not answer.
+        """
+        put = {"state": "CANCELLED", "status": "CANCELLED", "reason": request.reason}
+        self._end(record, request, put, removed=_OF_ONE_ATTEMPT)
+
+    def confirm(self, record: Record, request: Request) -> dict[str, Any]:
+        """Give a version with an unknown outcome the state DELIVERED; return its receipt.
+
+        Raises:
+            CliError: The item has changed since it was read, or does not say what was sent.
+            ClientError, BotoCoreError: The table refused, or did not answer.
+        """
+        receipt = confirmed_receipt(record)
+        day = datetime.fromtimestamp(request.at, UTC).date().isoformat()
+        put = {"state": "DELIVERED", "status": f"DELIVERED#{day}", "receipt": receipt}
+        self._end(record, request, put, removed=(*_OF_ONE_ATTEMPT, *_AT_THE_PARTNER, "reason"))
+        return receipt
+
+    def try_partner_now(self, server: str, breaker: Mapping[str, Any], *, now: float) -> bool:
+        """Let the circuit breaker admit one function now; return whether it was as it was read.
+
+        Raises:
+            ClientError, BotoCoreError: The table refused, or did not answer.
+        """
+        return self._update(
+            {"pk": f"partner#{server}", "sk": "breaker"},
+            {"retry_at": Decimal(str(round(now, 3))), "revision": breaker["revision"] + 1},
+            revision=breaker["revision"],
+        )
+
+    def _end(
+        self, record: Record, request: Request, put: Mapping[str, Any], *, removed: tuple[str, ...]
+    ) -> None:
+        item = record.item
+        # As the function writes it: text that sorts chronologically.
+        now = datetime.fromtimestamp(request.at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        written = self._update(
+            {"pk": item["pk"], "sk": item["sk"]},
+            {
+                **put,
+                "status_at": now,
+                "operator_actions": [*record.operator_actions, request.as_action()],
+                "revision": item["revision"] + 1,
+            },
+            revision=item["revision"],
+            removed=removed,
+        )
+        if not written:
+            raise CliError(
+                f"{record.key} has changed since it was read: a function is sending it. Nothing was changed.",
+                hint=f"Look at it (`s3-to-sftp receipts {record.key}`), then repeat the command.",
+                code=ExitCode.CONFLICT,
+            )
+
+    def _update(
+        self,
+        key: Mapping[str, str],
+        put: Mapping[str, Any],
+        *,
+        revision: int,
+        removed: tuple[str, ...] = (),
+    ) -> bool:
+        """Write attributes of an item on condition of its revision; return whether that held."""
+        serialize = TypeSerializer().serialize
+        names = {f"#{number}": name for number, name in enumerate((*put, *removed))}
+        alias = {name: key for key, name in names.items()}
+        sets = ", ".join(f"{alias[name]} = :{number}" for number, name in enumerate(put))
+        removes = ", ".join(alias[name] for name in removed)
+        for attempt in range(_CONFLICTS + 1):
+            try:
+                self._client.update_item(
+                    TableName=self._table,
+                    Key={name: {"S": value} for name, value in key.items()},
+                    UpdateExpression=f"SET {sets}" + (f" REMOVE {removes}" if removes else ""),
+                    ConditionExpression="revision = :revision",
+                    ExpressionAttributeNames=names,
+                    ExpressionAttributeValues={
+                        ":revision": {"N": str(revision)},
+                        **{f":{number}": serialize(_exact(put[name])) for number, name in enumerate(put)},
+                    },
+                )
+            except ClientError as error:
+                code = error.response["Error"].get("Code")
+                if code == "ConditionalCheckFailedException":
+                    return False
+                if code != "TransactionConflictException" or attempt == _CONFLICTS:
+                    raise
+                time.sleep(0.1 * 2**attempt)
+            else:
+                return True
+        raise AssertionError("the last attempt returns or raises")
+
+
+def confirmed_receipt(record: Record) -> dict[str, Any]:
+    """Return the receipt of a file that was complete at the partner, and that an operator says has arrived.
+
+    Raises:
+        CliError: The item does not say what was sent.
+    """
+    commit = record.item.get("commit")
+    if not isinstance(commit, Mapping):
+        raise CliError(
+            f"The ledger does not say what was sent of {record.key}: there is nothing to confirm.",
+            hint=f"`s3-to-sftp resend {record.key}` sends it again; `s3-to-sftp cancel` gives it up.",
+            code=ExitCode.CONFLICT,
+        )
+    receipt = {
+        "remote_path": commit["remote_path"],
+        "bytes": commit["size"],
+        "seconds": 0,
+        "checksum_algorithm": commit.get("checksum_algorithm", ""),
+        "checksum": commit.get("checksum", ""),
+        "verified_by": commit.get("verified_by", "none"),
+        "evidence": "confirmed",
+        "streams": 1,
+        "host_key": commit.get("host_key", ""),
+        "attempt": record.attempts,
+        "recovered": True,
+        "request_id": record.owner or "",
+    }
+    return {**receipt, "sha256": commit["sha256"]} if commit.get("sha256") else receipt
+
+
+def _exact(value: Any) -> Any:
+    """Return a value that boto3's serializer takes: it refuses floats."""
+    if isinstance(value, float):
+        return Decimal(str(value))
+    if isinstance(value, Mapping):
+        return {name: _exact(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_exact(each) for each in value]
+    return value

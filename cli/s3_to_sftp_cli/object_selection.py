@@ -1,0 +1,268 @@
+"""Which object versions a command is about, and whether their state allows what it does."""
+
+import hashlib
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+
+from s3_to_sftp_cli.context import Context
+from s3_to_sftp_cli.errors import CliError, ExitCode
+from s3_to_sftp_cli.ledger import Record
+from s3_to_sftp_cli.times import in_words, local_now, parse_past
+
+IN_FLIGHT_STATES = ("WAITING", "SENDING", "STAGED", "COMMITTING")
+_RESENDABLE = ("DELIVERED", "UNKNOWN", "CANCELLED")
+
+_SEQUENCER_WIDTH = 64
+"""Sequencers of one key are compared as text after zeros were added up to this width."""
+
+
+def find_version(context: Context, key: str, *, bucket: str | None, version: str | None) -> Record:
+    """Return a version of an object, by default the one that was seen last.
+
+    Args:
+        context: The delivery.
+        key: Of the object, also as s3://bucket/key.
+        bucket: Of the object; None: the one in which the key is.
+        version: VersionId, or ETag where there are no versions; None: the latest.
+
+    Raises:
+        CliError: There is none, or the bucket is not clear.
+    """
+    if key.startswith("s3://"):
+        named, _, key = key.removeprefix("s3://").partition("/")
+        bucket = bucket or named
+    buckets = [bucket] if bucket else context.delivery.buckets()
+    if not buckets:
+        raise CliError(
+            "The function's configuration does not tell which buckets it watches.",
+            hint="Name the bucket with --bucket.",
+            code=ExitCode.USAGE,
+        )
+    found = {each: versions for each in buckets if (versions := context.ledger.versions(each, key))}
+    if not found:
+        raise CliError(
+            f"The ledger has no object {key!r} in {', '.join(buckets)}.",
+            hint="Check the key (`s3-to-sftp receipts --name GLOB` looks for one). What the function has "
+            "never seen: `s3-to-sftp backfill --prefix KEY`.",
+            code=ExitCode.NOT_FOUND,
+        )
+    if len(found) > 1:
+        raise CliError(
+            f"{key!r} is in several buckets: {', '.join(found)}.",
+            hint="Name one with --bucket.",
+            code=ExitCode.USAGE,
+        )
+    (versions,) = found.values()
+    if version is None:
+        return versions[0]
+    for record in versions:
+        if version in (record.version, _etag(record)):
+            return record
+    known = ", ".join(record.version or _etag(record) for record in versions[:5])
+    raise CliError(
+        f"The ledger has no version {version!r} of {key!r}; it has {known}.",
+        hint="`s3-to-sftp receipts KEY` lists the versions.",
+        code=ExitCode.NOT_FOUND,
+    )
+
+
+def _etag(record: Record) -> str:
+    sk = str(record.item["sk"])
+    return sk.split("#")[1] if sk.startswith("etag#") else str(record.item.get("etag", ""))
+
+
+def require_resendable(context: Context, record: Record) -> None:
+    """Refuse a version that the function would not send again.
+
+    Raises:
+        CliError: It is not delivered, or a newer one is.
+    """
+    if record.state not in _RESENDABLE:
+        raise wrong_state(record, "it cannot be sent again")
+    key_item = context.ledger.item(str(record.item["pk"]), "key") or {}
+    own = str(record.item.get("sequencer") or _sequencer_of_key(record)).upper()
+    committed = str(key_item.get("committed", ""))
+    newer = [each for each in context.ledger.versions(record.bucket, record.key) if _is_newer(each, record)]
+    is_older = bool(own and committed and own.ljust(_SEQUENCER_WIDTH, "0") < committed)
+    if is_older or (not own and newer):
+        raise CliError(
+            f"A newer version of {record.key} was sent: this one would replace it at the partner.",
+            hint="Resend the newer one (without --version), or put the older content again.",
+            code=ExitCode.CONFLICT,
+        )
+
+
+def _sequencer_of_key(record: Record) -> str:
+    sk = str(record.item["sk"])
+    return sk.split("#", 2)[2] if sk.startswith("etag#") else ""
+
+
+def _is_newer(other: Record, than: Record) -> bool:
+    return (
+        other.state in {"DELIVERED", "COMMITTING", "UNKNOWN"}
+        and other.first_seen is not None
+        and than.first_seen is not None
+        and other.first_seen > than.first_seen
+    )
+
+
+class DeliveredInPeriod:
+    """What was delivered in a period: of each key the version that was delivered last in it.
+
+    Attributes:
+        count: Versions that are still to be sent.
+        size: Their bytes.
+    """
+
+    def __init__(self, context: Context, period: str, *, prefix: str, bucket: str | None, id_: str) -> None:
+        self._ledger = context.ledger
+        self._since, self._until = parse_period(period, now=local_now())
+        self._prefix = prefix
+        self._bucket = bucket
+        self._id = id_
+        # A short hash of each key: a million of them take about 150 MB.
+        last: dict[bytes, str] = {}
+        sizes: dict[bytes, int] = {}
+        for record in self._all():
+            last[_digest(record)] = str(record.item["sk"])
+            sizes[_digest(record)] = -1 if self._is_sent(record) else record.size or 0
+        self._last = last
+        self.count = sum(size >= 0 for size in sizes.values())
+        self.size = sum(size for size in sizes.values() if size >= 0)
+
+    def __call__(self) -> Iterator[Record]:
+        """Yield the versions that are still to be sent."""
+        for record in self._all():
+            if self._last.get(_digest(record)) == record.item["sk"] and not self._is_sent(record):
+                yield record
+
+    def _all(self) -> Iterator[Record]:
+        first, last = (time.astimezone(UTC).date() for time in (self._since, self._until))
+        for record in self._ledger.delivered(first, last, since=self._since, until=self._until):
+            if record.key.startswith(self._prefix) and self._bucket in (None, record.bucket):
+                yield record
+
+    def _is_sent(self, record: Record) -> bool:
+        return any(action.get("id") == self._id for action in record.operator_actions)
+
+
+def _digest(record: Record) -> bytes:
+    return hashlib.blake2b(str(record.item["pk"]).encode(), digest_size=12).digest()
+
+
+def parse_period(text: str, *, now: datetime) -> tuple[datetime, datetime]:
+    """Return begin and end of a period, written FROM..TO; without TO it ends now. A day as TO is included.
+
+    Raises:
+        CliError: It cannot be read, begins in the future, or ends before it begins.
+    """
+    begin, dots, end = text.partition("..")
+    if not dots or not begin:
+        raise CliError(
+            f"{text!r} is no period.",
+            hint="Write FROM..TO, e.g. 2026-11-22..2026-11-28, 06:00..08:30, or 2h.. (until now).",
+            code=ExitCode.USAGE,
+        )
+    since = parse_past(begin, now=now)
+    until = parse_past(end, now=now) if end else now
+    if end and _is_day(end):
+        until = min(until + timedelta(days=1), now)
+    if until <= since:
+        raise CliError(
+            f"The period ends before it begins: {since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M}.",
+            hint="Write the earlier time first.",
+            code=ExitCode.USAGE,
+        )
+    return since, until
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text.strip())
+    except ValueError:
+        return False
+    return True
+
+
+class WaitingVersions:
+    """What can be tried now, in bounded memory.
+
+    Attributes:
+        count: Versions.
+        size: Their bytes, as far as they are known.
+    """
+
+    def __init__(
+        self, context: Context, key: str | None, *, bucket: str | None, version: str | None, now: float
+    ) -> None:
+        """Look at the ledger.
+
+        Args:
+            context: The delivery.
+            key: One object; None: all that wait.
+            bucket: Of the objects; None: any.
+            version: Of the one object; None: the latest.
+            now: Seconds since 1970.
+
+        Raises:
+            CliError: The named object does not wait.
+        """
+        self._ledger = context.ledger
+        self._bucket = bucket
+        self._now = now
+        self._one = None
+        if key is not None:
+            self._one = find_version(context, key, bucket=bucket, version=version)
+            if self._one.state not in IN_FLIGHT_STATES:
+                raise wrong_state(self._one, "it does not wait for an attempt")
+            require_not_being_sent(self._one, now=now)
+        self.count = self.size = 0
+        for record in self():
+            self.count += 1
+            self.size += record.size or 0
+
+    def __call__(self) -> Iterator[Record]:
+        """Yield them, the oldest first."""
+        if self._one is not None:
+            yield self._one
+            return
+        for record in self._ledger.in_flight():
+            if not record.is_being_sent(self._now) and self._bucket in (None, record.bucket):
+                yield record
+
+
+def require_not_being_sent(record: Record, *, now: float) -> None:
+    """Refuse a version of which an invocation holds the lease at this time (seconds since 1970).
+
+    Raises:
+        CliError: One does.
+    """
+    if record.is_being_sent(now):
+        raise CliError(
+            f"{record.key} is being sent now, by {record.owner}.",
+            hint=f"Wait until that is over, in {in_words(record.lease_until - now)} at the latest "
+            "(`s3-to-sftp status` shows how far it is).",
+            code=ExitCode.CONFLICT,
+        )
+
+
+def wrong_state(record: Record, but: str) -> CliError:
+    """Return the error for a version whose state does not allow a command.
+
+    Args:
+        record: The version.
+        but: What is not possible.
+    """
+    named = record.key
+    hints = {
+        "DELIVERED": f"`s3-to-sftp resend {named}` sends it again.",
+        "FAILED": f"It is dead-lettered: `s3-to-sftp redrive --key {named}` sends it back to the queue.",
+        "UNKNOWN": f"Ask the partner whether it has arrived, then `s3-to-sftp confirm {named}` or "
+        f"`s3-to-sftp resend {named}`.",
+        "CANCELLED": f"`s3-to-sftp resend {named}` sends it after all.",
+        "GONE": "It was deleted from the bucket before it was sent: put it again.",
+        "SUPERSEDED": "A newer version of the key was sent instead.",
+    }
+    hint = hints.get(record.state, f"It is on its way; `s3-to-sftp retry {named}` tries it now.")
+    reason = f" ({record.reason})" if record.reason else ""
+    return CliError(f"{named} is {record.state}{reason}: {but}.", hint=hint, code=ExitCode.CONFLICT)

@@ -1,0 +1,47 @@
+"""The folders of the function import each other downwards only, also through the modules beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.docs.import_map import arrows, folder_of, imports_of, reached_from
+
+DOWNWARDS = {
+    "delivery": {"s3", "sftp", "ssh", "state"},
+    "queue": {"s3", "state"},  # the latter only for what events and telemetry are told
+    "state": {"s3"},
+    "sftp": {"ssh"},
+    "s3": set(),
+    "ssh": set(),
+}
+"""Folder -> folders that it may load. docs/architecture.md says the same."""
+
+IMPORTS = imports_of()
+
+
+@pytest.mark.parametrize("folder", DOWNWARDS)
+def test_folder_loads_only_what_is_below_it(folder: str) -> None:
+    loaded = {folder_of(module) for module in reached_from(folder, IMPORTS)} - {"."}
+    assert loaded <= DOWNWARDS[folder], sorted(reached_from(folder, IMPORTS))
+
+
+def test_every_folder_has_its_place() -> None:
+    assert {folder_of(module) for module in IMPORTS} - {"."} == set(DOWNWARDS)
+
+
+def test_map_sees_imports_of_names_modules_and_through_others(tmp_path: Path) -> None:
+    package = tmp_path / "p"
+    for name, text in {
+        "low/a.py": "",
+        "high/b.py": "from p.low.a import x\nfrom p import root",
+        "root.py": "import p.other.c",
+        "other/c.py": "from p.low import a",
+    }.items():
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text(text)
+    imports = imports_of(package)
+    assert imports["high.b"] == {"low.a", "root"}
+    assert arrows(imports) == {("high", "low"), ("high", "."), (".", "other"), ("other", "low")}
+    assert reached_from("high", imports) == {"low.a", "root", "other.c"}
