@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
-import io
 import json
 import random
-import re
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Protocol
-from urllib.parse import urlsplit
 
-from local.processes import LOOPBACK
+from local.aws_proxy import PIECE, Forwarder, ProxyServer, running
 
-_PIECE = 64 * 1024
 _TIMEOUT_SECONDS = 30.0
 
 
@@ -55,34 +46,13 @@ class FaultSchedule:
 def aws_proxy(endpoint: str, rng: random.Random) -> Iterator[tuple[str, FaultSchedule]]:
     """Runs the proxy until the block ends; yields its endpoint and its fault schedule."""
     fault_schedule = FaultSchedule()
-    server = _Server((LOOPBACK, 0), endpoint=endpoint, fault_schedule=fault_schedule, rng=rng)
-    thread = threading.Thread(target=server.serve_forever, name="AWS proxy", daemon=True)
-    thread.start()
-    try:
-        yield f"http://{LOOPBACK}:{server.server_address[1]}", fault_schedule
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with running(_Server(endpoint, fault_schedule=fault_schedule, rng=rng)) as own:
+        yield own, fault_schedule
 
 
-class Readable(Protocol):
-    """The body of a response."""
-
-    def read(self, size: int, /) -> bytes:
-        """Returns the next bytes, at most `size`."""
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 64
-
-    def __init__(
-        self, address: tuple[str, int], *, endpoint: str, fault_schedule: FaultSchedule, rng: random.Random
-    ) -> None:
-        super().__init__(address, _Handler)
-        self.target = urlsplit(endpoint).netloc
+class _Server(ProxyServer):
+    def __init__(self, endpoint: str, *, fault_schedule: FaultSchedule, rng: random.Random) -> None:
+        super().__init__(endpoint, _Handler, timeout=_TIMEOUT_SECONDS)
         self.fault_schedule = fault_schedule
         self._rng = rng
 
@@ -92,85 +62,29 @@ class _Server(ThreadingHTTPServer):
         self.fault_schedule.injected[what] += injected
         return injected
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Prints nothing: functions are killed in the middle of a request on purpose."""
 
+class _Handler(Forwarder):
+    """Applies the fault schedule to the requests of one connection."""
 
-class _Handler(BaseHTTPRequestHandler):
-    """Forwards the requests of one connection."""
-
-    protocol_version = "HTTP/1.1"
     server: _Server
 
-    def handle_one_request(self) -> None:
-        """Reads one request, and applies the fault schedule to it."""
-        self.raw_requestline = self.rfile.readline(_PIECE)
-        if not self.raw_requestline or not self.parse_request():
-            self.close_connection = True
-            return
-        body = self._with_shorter_waits(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+    def forward(self, body: bytes) -> None:
+        """Forwards a request, unless it is throttled."""
         fault_schedule = self.server.fault_schedule
         fault_schedule.requests += 1
+        body = self._with_shorter_waits(body)
         if self.server.injects("throttled", fault_schedule.throttled):
             self._slow_down()
-            return
-        upstream = http.client.HTTPConnection(self.server.target, timeout=_TIMEOUT_SECONDS)
-        try:
-            answer = self._ask(upstream, body)
-            if self.server.injects("unanswered", fault_schedule.unanswered):
-                self.close_connection = True
-                return
-            self._pass_back(answer)
-        finally:
-            upstream.close()
+        else:
+            super().forward(body)
 
-    def _ask(self, upstream: http.client.HTTPConnection, body: bytes) -> http.client.HTTPResponse:
-        upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
-        for name, value in self.headers.items():
-            if name.lower() not in {"content-length", "connection", "expect"}:
-                upstream.putheader(name, value)
-        upstream.putheader("Content-Length", str(len(body)))
-        upstream.endheaders(body)
-        return upstream.getresponse()
+    def is_passed_back(self) -> bool:
+        """Returns whether the client gets the response."""
+        return not self.server.injects("unanswered", self.server.fault_schedule.unanswered)
 
-    def _pass_back(self, answer: http.client.HTTPResponse) -> None:
-        size = answer.getheader("Content-Length")
-        whole = io.BytesIO(answer.read()) if size is None else answer
-        length = whole.getbuffer().nbytes if isinstance(whole, io.BytesIO) else int(size or 0)
-        status, part, about_part = self._part(answer.status, length)
-        self.send_response_only(status)
-        for name, value in answer.getheaders():
-            if name.lower() not in {"content-length", "connection", "transfer-encoding"}:
-                self.send_header(name, value)
-        if about_part:
-            self.send_header("Content-Range", about_part)
-        self.send_header("Content-Length", str(len(part)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self._stream(whole, part)
-
-    def _part(self, status: int, length: int) -> tuple[int, range, str]:
-        """Returns status, bytes and Content-Range.
-
-        MiniStack 1.5.33 ignores the range of a GET with a version id.
-        """
-        asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
-        if not (asked and self.command == "GET" and status == HTTPStatus.OK):
-            return status, range(length), ""
-        first, last = int(asked[1]), min(int(asked[2]), length - 1)
-        return HTTPStatus.PARTIAL_CONTENT, range(first, last + 1), f"bytes {first}-{last}/{length}"
-
-    def _stream(self, body: Readable, part: range) -> None:
-        left = len(part)
-        if left > _PIECE and self.server.injects("cut", self.server.fault_schedule.cut):
-            left //= 2
-            self.close_connection = True
-        skip = part.start
-        while skip:
-            skip -= len(body.read(min(_PIECE, skip)))
-        while left and (piece := body.read(min(_PIECE, left))):
-            self.wfile.write(piece)
-            left -= len(piece)
+    def is_cut(self, length: int) -> bool:
+        """Returns whether the connection ends in the middle of a body of this length."""
+        return length > PIECE and self.server.injects("cut", self.server.fault_schedule.cut)
 
     def _slow_down(self) -> None:
         operation = self.headers.get("X-Amz-Target", "")

@@ -28,8 +28,8 @@ from local.deployment import (
     hide_messages_for,
     messages_in,
     server_context,
+    wait_for_test_event,
 )
-from local.processes import CannotRun
 from local.progress import Progress
 
 TIMEOUT_SECONDS = 20
@@ -41,7 +41,6 @@ _COLD_START_SECONDS = 4.0
 """The longest cold start of an empty invocation on an idle machine."""
 _SLOWEST = 4.0
 
-_TEST_EVENT_SECONDS = 120.0
 _WITNESS = "witness"
 
 
@@ -236,13 +235,7 @@ def _tune(cloud: LocalCloud, deployment: Deployment, endpoint: str) -> float:
     Returns:
         How many times slower the machine is than an idle one.
     """
-    deadline = time.monotonic() + _TEST_EVENT_SECONDS
-    while messages_in(cloud, deployment.queue_url):  # the test event that S3 sends to a new queue
-        if time.monotonic() > deadline:
-            raise CannotRun(
-                f"the function has not consumed the S3 test event within {_TEST_EVENT_SECONDS:.0f} s"
-            )
-        time.sleep(0.1)
+    wait_for_test_event(cloud, deployment)
     variables = {"AWS_ENDPOINT_URL": endpoint, "SSH_REPLY_TIMEOUT": "10", "SSH_CONNECT_TIMEOUT": "5"}
     configure_function(cloud, deployment, timeout=TIMEOUT_SECONDS, variables=variables)
     slowness = _slowness(cloud, deployment)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from pathlib import Path
 
 from local.cloud import REGION
 from local.demo import demonstrate
@@ -41,34 +42,48 @@ def main() -> int:
 
 
 def _stay(harness: Harness) -> None:
+    print(_instructions(harness), flush=True)
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        print()
+
+
+def _instructions(harness: Harness) -> str:
+    """What to type in another terminal."""
     bucket = harness.deployment.bucket
-    credentials = "aws_access_key_id='test', aws_secret_access_key='test'"
-    client = (
-        f"boto3.client('s3', endpoint_url='{harness.cloud.endpoint}', region_name='{REGION}', {credentials})"
-    )
-    print(
-        f"""Put a file:
+    # Beside the interpreter, not on the PATH: another environment may be active there.
+    programs = Path(sys.executable).parent
+    return f"""In another terminal:
 
-    {sys.executable} -c "import boto3; {client}.upload_file('README.md', '{bucket}', 'README.md')"
+    export AWS_ENDPOINT_URL={harness.endpoint}
+    export AWS_REGION={REGION} AWS_DEFAULT_REGION={REGION}
+    export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
+    export S3_TO_SFTP_NAME={harness.deployment.function}
+    export PATH={programs}:$PATH
 
-or, where the AWS command line is installed:
+Put a file, with Python or with the AWS command line:
 
-    AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION={REGION} \\
-        aws --endpoint-url {harness.cloud.endpoint} s3 cp README.md s3://{bucket}/README.md
+    python -c "import boto3; boto3.client('s3').upload_file('README.md', '{bucket}', 'README.md')"
+    aws s3 cp README.md s3://{bucket}/README.md
 
 It appears as:
 
     {harness.landing_place("README.md")}
 
-The function's log: (same credentials) aws --endpoint-url {harness.cloud.endpoint} \\
-        logs tail /aws/lambda/{harness.deployment.function}
-Press Ctrl-C to stop everything.""",
-        flush=True,
-    )
-    try:
-        signal.pause()
-    except KeyboardInterrupt:
-        print()
+Operate the delivery:
+
+    s3-to-sftp status
+    s3-to-sftp logs --since 1h
+    s3-to-sftp receipts README.md
+
+An object that the partner refuses becomes a dead letter, and is sent again:
+
+    python -c "import boto3; boto3.client('s3').put_object(Bucket='{bucket}', Key='a/../b', Body=b'')"
+    s3-to-sftp redrive --dry-run
+    s3-to-sftp redrive --error RemotePathRefused
+
+`s3-to-sftp --help` lists all commands. Press Ctrl-C here to stop everything."""
 
 
 def _give_up(reason: str) -> int:

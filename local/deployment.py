@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ STACK = "S3ToSftp"
 
 # A custom resource that fails without an answer would keep the deployment waiting for an hour.
 _CDK_SECONDS = 900.0
+_TEST_EVENT_SECONDS = 120.0
 _LOG_LINES = 15
 _CLI = REPOSITORY / "node_modules" / "aws-cdk" / "bin" / "cdk"
 
@@ -175,7 +177,7 @@ def put_secret(cloud: LocalCloud, deployment: Deployment, login: Mapping[str, st
 
 
 def configure_function(
-    cloud: LocalCloud, deployment: Deployment, *, timeout: int, variables: Mapping[str, str]
+    cloud: LocalCloud, deployment: Deployment, *, variables: Mapping[str, str], timeout: int | None = None
 ) -> None:
     """Changes the configuration of a deployed function, in a second instead of in a deployment.
 
@@ -185,19 +187,34 @@ def configure_function(
     Args:
         cloud: Where it runs.
         deployment: It belongs to.
-        timeout: Seconds that one invocation may take from now on.
+        timeout: Seconds that one invocation may take from now on; None: as many as now.
         variables: Environment variables to set; the others stay as they are.
     """
     client = cloud.client("lambda")
     now = client.get_function_configuration(FunctionName=deployment.function)
     client.update_function_configuration(
         FunctionName=deployment.function,
-        Timeout=timeout,
+        Timeout=timeout or now["Timeout"],
         Environment={"Variables": {**now["Environment"]["Variables"], **variables}},
     )
     client.get_waiter("function_updated_v2").wait(
         FunctionName=deployment.function, WaiterConfig={"Delay": 1, "MaxAttempts": 20}
     )
+
+
+def wait_for_test_event(cloud: LocalCloud, deployment: Deployment) -> None:
+    """Waits until the function has consumed the event that S3 sends to a new queue.
+
+    Raises:
+        CannotRun: It has not within two minutes.
+    """
+    deadline = time.monotonic() + _TEST_EVENT_SECONDS
+    while messages_in(cloud, deployment.queue_url):
+        if time.monotonic() > deadline:
+            raise CannotRun(
+                f"the function has not consumed the S3 test event within {_TEST_EVENT_SECONDS:.0f} s"
+            )
+        time.sleep(0.1)
 
 
 def hide_messages_for(cloud: LocalCloud, deployment: Deployment, *, seconds: int) -> None:

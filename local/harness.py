@@ -8,8 +8,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from local.aws_proxy import aws_proxy
 from local.cloud import LocalCloud, prepare_emulator, start_cloud
-from local.deployment import Deployment, bootstrap, cloud_assembly, deploy, fill_secret, server_context
+from local.deployment import (
+    Deployment,
+    bootstrap,
+    cloud_assembly,
+    configure_function,
+    deploy,
+    fill_secret,
+    server_context,
+    wait_for_test_event,
+)
 from local.progress import Progress
 from local.sftp_server import RunningServer, start_server
 
@@ -22,12 +32,14 @@ class Harness:
 
     Attributes:
         cloud: The local AWS.
+        endpoint: The same with what the emulator lacks, for the function and for people.
         server: The SFTP server.
         deployment: The stack in between.
         scratch: A directory for files of this run; deleted at its end.
     """
 
     cloud: LocalCloud
+    endpoint: str
     server: RunningServer
     deployment: Deployment
     scratch: Path
@@ -52,8 +64,8 @@ def set_up(progress: Progress) -> Iterator[Harness]:
             prepare_emulator()
         with start_server(inbox) as server:
             progress.say(f"{server.kind} listens on {server.host}:{server.port}")
-            with start_cloud(scratch / "cloud") as cloud:
-                progress.say(f"MiniStack listens on {cloud.endpoint}")
+            with start_cloud(scratch / "cloud") as cloud, aws_proxy(cloud.endpoint) as endpoint:
+                progress.say(f"MiniStack listens on {cloud.endpoint}, behind {endpoint}")
                 with progress.step("cdk bootstrap"):
                     bootstrap(cloud, scratch=scratch / "cdk")
                 with progress.step("cdk deploy"), cloud_assembly(scratch / "cdk") as assembly:
@@ -62,4 +74,8 @@ def set_up(progress: Progress) -> Iterator[Harness]:
                     )
                 fill_secret(cloud, deployment, server)
                 progress.say("the secret holds the login of the SFTP server")
-                yield Harness(cloud=cloud, server=server, deployment=deployment, scratch=scratch)
+                wait_for_test_event(cloud, deployment)
+                configure_function(cloud, deployment, variables={"AWS_ENDPOINT_URL": endpoint})
+                yield Harness(
+                    cloud=cloud, endpoint=endpoint, server=server, deployment=deployment, scratch=scratch
+                )

@@ -2,8 +2,10 @@
 
 import contextlib
 import fnmatch
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -22,6 +24,9 @@ _EMPTY_ANSWERS = 3
 
 _WAIT_SECONDS = 1
 
+_CLOCK_SECONDS = 1.0
+"""Resolution of the time in the headers of SQS's answers."""
+
 NO_ERROR = "received too often"
 """In place of an error, for a message that SQS itself has moved: it was received as often as is allowed."""
 
@@ -36,6 +41,7 @@ class DeadLetter:
         receipt_handle: Identifies this receipt.
         attributes: As SQS returns them; they are sent back unchanged.
         objects: Bucket and key of the objects that it names; empty: it cannot be read.
+        sent_at: When it was sent, by the clock of SQS (seconds since 1970).
     """
 
     id: str
@@ -43,6 +49,7 @@ class DeadLetter:
     receipt_handle: str = field(repr=False)
     attributes: Mapping[str, Mapping[str, Any]]
     objects: tuple[tuple[str, str], ...]
+    sent_at: float = 0.0
 
     def text(self, name: str) -> str:
         """Return an attribute as text; empty: there is none."""
@@ -115,6 +122,9 @@ class DeadLetterQueue:
     def all_letters(self) -> Iterator[Iterator[DeadLetter]]:
         """Yield an iterator of all messages, each once; those that were not deleted come back at the end.
 
+        Leaves out those that were sent after it began: what is sent back and fails again at once is
+        dead-lettered anew, and would be sent back again and again.
+
         Raises:
             ClientError, BotoCoreError: SQS refused, or did not answer.
         """
@@ -147,20 +157,23 @@ class DeadLetterQueue:
         self._deleted.add(letter.id)
 
     def _receive_all(self, received: dict[str, DeadLetter]) -> Iterator[DeadLetter]:
+        begun: float | None = None
         empty = 0
         while empty < _EMPTY_ANSWERS:
             answer = self._client.receive_message(
                 QueueUrl=self._url,
                 MaxNumberOfMessages=_BATCH,
                 MessageAttributeNames=["All"],
+                AttributeNames=["SentTimestamp"],
                 VisibilityTimeout=_HIDDEN_SECONDS,
                 WaitTimeSeconds=_WAIT_SECONDS,
             )
+            begun = _answered_at(answer) if begun is None else begun
             letters = [_letter(message) for message in answer.get("Messages", [])]
             new = [letter for letter in letters if letter.id not in received]
             received.update((letter.id, letter) for letter in letters)
             empty = 0 if new else empty + 1
-            yield from new
+            yield from (letter for letter in new if letter.sent_at <= begun + _CLOCK_SECONDS)
 
     def _release(self, letters: Sequence[DeadLetter]) -> None:
         """Show messages to others again. What fails is shown when its time is over."""
@@ -199,8 +212,15 @@ def _letter(message: Mapping[str, Any]) -> DeadLetter:
         body=message["Body"],
         receipt_handle=message["ReceiptHandle"],
         attributes=message.get("MessageAttributes") or {},
+        sent_at=int(message["Attributes"]["SentTimestamp"]) / 1000,
         objects=tuple((ref.bucket, ref.key) for ref in parsed.objects),
     )
+
+
+def _answered_at(answer: Mapping[str, Any]) -> float:
+    """Return when SQS answered, by its own clock (seconds since 1970); by ours where it does not tell."""
+    date = answer["ResponseMetadata"].get("HTTPHeaders", {}).get("date")
+    return parsedate_to_datetime(date).timestamp() if date else time.time()
 
 
 def _as_sent(attributes: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

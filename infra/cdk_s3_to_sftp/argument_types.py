@@ -27,6 +27,7 @@ _EXAMPLES = {
     "Architecture": "lambda_.Architecture.ARM_64",
     "Duration": "cdk.Duration.hours(2)",
     "IBucket": 's3.Bucket.from_bucket_name(self, "Theirs", "their-bucket")',
+    "IGrantable": 'iam.Role.from_role_name(self, "OnCall", "their-role")',
     "IEventBus": 'events.EventBus.from_event_bus_name(self, "Bus", "their-bus")',
     "IIpAddresses": 'ec2.IpAddresses.cidr("10.213.0.0/24")',
     "IKey": 'kms.Key.from_key_arn(self, "Key", "arn:aws:kms:...")',

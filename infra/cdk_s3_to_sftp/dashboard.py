@@ -7,6 +7,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
+from cdk_s3_to_sftp.operator_command import command_for
 
 _WIDTH = 24
 """Columns of every dashboard."""
@@ -47,7 +48,7 @@ def make_dashboard(
         "Dashboard",
         default_interval=cdk.Duration.days(1),
         widgets=[
-            [_heading(partner)],
+            [_heading(delivery, partner)],
             [_is_anything_wrong(alarms), _is_the_partner_up(delivery), _what_waits(delivery)],
             [_how_much(delivery)],
             [_what_was_delivered(delivery), _how_fast(delivery), _what_failed(delivery)],
@@ -57,11 +58,13 @@ def make_dashboard(
     )
 
 
-def _heading(partner: str) -> cloudwatch.IWidget:
+def _heading(delivery: DeliveryMetrics, partner: str) -> cloudwatch.IWidget:
     return cloudwatch.TextWidget(
-        markdown=f"# Deliveries to {partner}\n\nNumbers cover the selected time range, a day by default.",
+        markdown=f"# Deliveries to {partner}\n\nNumbers cover the selected time range, a day by default. "
+        f"What needs a person, and which command to type next: {command_for(delivery, 'status')}. The kinds "
+        f"of dead letters: {command_for(delivery, 'redrive --dry-run')}.",
         width=_WIDTH,
-        height=2,
+        height=3,
     )
 
 

@@ -13,6 +13,7 @@ from cdk_s3_to_sftp.alarm_thresholds import Alarms
 from cdk_s3_to_sftp.argument_types import checks_types
 from cdk_s3_to_sftp.dashboard import make_dashboard
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
+from cdk_s3_to_sftp.operator_command import command_for
 
 _FIVE_MINUTES = cdk.Duration.minutes(5)
 
@@ -100,17 +101,17 @@ class Monitoring(Construct):
     def _dead_lettered_alarm(self, threshold: int | None) -> cloudwatch.Alarm | None:
         if threshold is None:
             return None
-        queue, dead_letters = self._delivery.queue, self._delivery.dead_letter_queue
+        dead_letters = self._delivery.dead_letter_queue
         return self._alarm(
             "DeadLettered",
             # The maximum of five minutes: a message that somebody reads is invisible for a while.
             dead_letters.metric_approximate_number_of_messages_visible(
                 period=_FIVE_MINUTES, statistic="Maximum"
             ),
-            f"Deliveries to {{partner}} were dead-lettered. The messages in {dead_letters.queue_name} say "
-            "why: see their attributes `reason` and `hint`. Fix the cause, then redrive them: aws sqs "
-            f"start-message-move-task --source-arn {dead_letters.queue_arn} --destination-arn "
-            f"{queue.queue_arn}",
+            f"Deliveries to {{partner}} were dead-lettered. {self._command('status')} says how many of each "
+            f"kind, and why. Fix the cause, then {self._command('redrive --error ERROR')} sends that kind "
+            f"back. Without the command: the messages in {dead_letters.queue_name} have the attributes "
+            "`reason` and `hint`.",
             threshold=threshold,
         )
 
@@ -121,7 +122,11 @@ class Monitoring(Construct):
             "Backlog",
             self._delivery.queue.metric_approximate_age_of_oldest_message(period=_FIVE_MINUTES),
             f"An object for {{partner}} has been waiting for {_in_words(longest)}, "
-            + (_MORE_ARRIVES if self._enabled else _PAUSED),
+            + (
+                f"{_MORE_ARRIVES} {self._command('status')} shows what is waiting."
+                if self._enabled
+                else _PAUSED
+            ),
             threshold=longest.to_seconds(),
         )
 
@@ -131,8 +136,9 @@ class Monitoring(Construct):
         return self._alarm(
             "Retrying",
             self._delivery.metric_retrying(period=_FIVE_MINUTES),
-            f"An object for {{partner}} has been failing for {_in_words(longest)}. The function's log "
-            f"{self._delivery.log_group.log_group_name} says why. It will be retried.",
+            f"An object for {{partner}} has been failing for {_in_words(longest)}. {self._command('status')} "
+            f"says why, and so does {self._command('logs')}. It will be retried; "
+            f"{self._command('retry KEY')} does so at once.",
             threshold=longest.to_seconds(),
             periods=_COMES_BACK_WITHIN,
             breaching=1,
@@ -145,8 +151,9 @@ class Monitoring(Construct):
             "CircuitBreakerOpen",
             self._delivery.metric_circuit_breaker_open(period=lasting),
             "The circuit breaker for {partner} is open: the server cannot be reached, presents another host "
-            "key, or refuses the login. The function's log says which, and what to do. The function checks "
-            "the server again on its own, and at once when the secret or the host keys change.",
+            f"key, or refuses the login. {self._command('status')} says which, since when, and what to "
+            "do. The function checks the server again on its own, and at once when the secret or the host "
+            "keys change.",
             threshold=1,
             # Without traffic there is no data, and the alarm keeps its state.
             missing=cloudwatch.TreatMissingData.IGNORE,
@@ -172,8 +179,7 @@ class Monitoring(Construct):
             "Errors",
             self._delivery.function.metric_errors(period=_FIVE_MINUTES),
             "The function that delivers to {partner} fails: it ran out of time or memory, or has a defect. "
-            f"Its log is {self._delivery.log_group.log_group_name}. Nothing is lost: messages return to the "
-            "queue.",
+            f"{self._command('logs')} shows its log. Nothing is lost: messages return to the queue.",
             threshold=threshold,
         )
 
@@ -189,6 +195,9 @@ class Monitoring(Construct):
             threshold=threshold,
             periods=_STILL_THROTTLED_AFTER,
         )
+
+    def _command(self, arguments: str) -> str:
+        return command_for(self._delivery, arguments)
 
     def _alarm(
         self,

@@ -49,6 +49,7 @@ from cdk_s3_to_sftp.ledger import check_ledger, make_ledger
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
 from cdk_s3_to_sftp.monitoring import Monitoring
 from cdk_s3_to_sftp.network_warnings import warn_at_synth_of_network
+from cdk_s3_to_sftp.operator_permissions import OperatorPermissions
 from cdk_s3_to_sftp.outputs import DeliveryOutputs, add_outputs, addresses_of
 from cdk_s3_to_sftp.permissions import Permissions
 from cdk_s3_to_sftp.queue_policies import QueuePolicies
@@ -64,7 +65,7 @@ _LOG_RETENTION = logs.RetentionDays.THREE_MONTHS
 
 
 @jsii.implements(iam.IGrantable, ec2.IConnectable)
-class S3ToSftp(DeliveryMetrics, ExternalPolicies, DeliveryOutputs):
+class S3ToSftp(DeliveryMetrics, ExternalPolicies, DeliveryOutputs, OperatorPermissions):
     """Delivers every object that lands in a bucket, or in several, to one partner's SFTP server.
 
     An object's notification waits in a queue until the function has delivered the object. The ledger records
@@ -72,7 +73,8 @@ class S3ToSftp(DeliveryMetrics, ExternalPolicies, DeliveryOutputs):
     within `retry_for` ends up in the dead-letter queue, and its message says why.
 
     The construct is an `IGrantable` and an `IConnectable`, and stands for its function:
-    `bucket.grant_read(delivery)`, `database.connections.allow_default_port_from(delivery)`.
+    `bucket.grant_read(delivery)`, `database.connections.allow_default_port_from(delivery)`. `grant_status`
+    and `grant_operate` let others use the operator's command, `s3-to-sftp`.
 
     Every resource that it creates has the tag `s3-to-sftp:partner`, with the host of the server as its value.
 
@@ -367,6 +369,7 @@ class S3ToSftp(DeliveryMetrics, ExternalPolicies, DeliveryOutputs):
         )
         self._sources = []
         self._former_sources = []
+        self._operators = []
         self._rules = {}
         for source in sources:
             self._add(source)

@@ -92,11 +92,20 @@ class Source:
     @property
     def objects(self) -> str:
         """The ARN of all objects that may have to be read, ending with a wildcard."""
-        prefix = self.prefix or ""
-        # To IAM `${` begins a policy variable, and `${$}` is a dollar sign.
-        return self.bucket.arn_for_objects(
-            f"{prefix if is_token(prefix) else prefix.replace('${', '${$}{')}*"
-        )
+        return self.bucket.arn_for_objects(f"{_literal(self.prefix)}*")
+
+    def objects_named(self, pattern: str) -> str:
+        """Return the ARN of the objects with such a name between prefix and suffix.
+
+        Args:
+            pattern: As in a policy: `*` stands for any text.
+        """
+        return self.bucket.arn_for_objects(f"{_literal(self.prefix)}{pattern}{_literal(self.suffix)}")
+
+
+def _literal(text: str | None) -> str:
+    """Escape a text for a policy, to which `${` begins a variable, and `${$}` is a dollar sign."""
+    return text.replace("${", "${$}{") if text and not is_token(text) else text or ""
 
 
 def described_sources(

@@ -128,6 +128,29 @@ ROLE_TRACING = Suppression(
     "traces, and read nothing. Without tracing= the role does not have them.",
 )
 
+OPERATOR_ACCOUNT = Suppression(
+    ("AwsSolutions-IAM5[Resource::*]",),
+    "AWS has no resource types for these actions: a policy can only name all resources. They read metrics, "
+    "the names of triggers and, for a function in a VPC, where its traffic leaves; they read no contents.",
+)
+
+OPERATOR_POLICY = Suppression(
+    ("NIST.800.53.R5-IAMNoInlinePolicy",),
+    f"{_ONE_ROLE_ONLY} It is separate from the principal's other statements, so that its findings are, too.",
+)
+
+OPERATOR_OBJECTS = Suppression(
+    (f"AwsSolutions-IAM5[Resource::{OBJECTS}]",),
+    "`s3-to-sftp backfill` reads what is in the sources, and the names are not known in advance. "
+    "grant_status() does not include it.",
+)
+
+OPERATOR_SELFTEST = Suppression(
+    (f"AwsSolutions-IAM5[Resource::{OBJECTS}]",),
+    "`s3-to-sftp selftest` puts an object with a name of its own, and deletes that version. grant_status() "
+    "does not include it.",
+)
+
 ALARM_ACTION = Suppression(
     ("NIST.800.53.R5-CloudWatchAlarmAction",),
     "Only you know whom to notify: a topic without subscribers would satisfy the rule and notify nobody. "

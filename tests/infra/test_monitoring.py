@@ -299,6 +299,55 @@ def test_every_alarm_description_names_the_partner_and_fits_the_quota(watch: Wat
         assert len(text) < 1024
 
 
+# What to type at each alarm.
+COMMANDS = {
+    "DeadLettered": ["status", "redrive --error ERROR"],
+    "Backlog": ["status"],
+    "Retrying": ["status", "logs", "retry KEY"],
+    "CircuitBreakerOpen": ["status"],
+    "Errors": ["logs"],
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_alarm_description_names_the_commands_to_type(name: str, watch: Watch) -> None:
+    template = watch()
+    (function,) = template.find_resources("AWS::Lambda::Function")
+    text = joined(alarms_in(template)[name]["AlarmDescription"])
+    assert re.findall("`(s3-to-sftp [^`]*)`", text) == [
+        f"s3-to-sftp {command} --name <{function}>" for command in COMMANDS[name]
+    ]
+
+
+def test_dashboard_heading_names_the_commands_to_type(watch: Watch) -> None:
+    (heading,) = [each for each in dashboard_in(watch()) if each["type"] == "text"]
+    typed = re.findall("`s3-to-sftp ([^`]*) --name <[^`]*>`", heading["properties"]["markdown"])
+    assert typed == ["status", "redrive --dry-run"]
+
+
+def test_every_command_in_a_text_is_documented() -> None:
+    page = (DOCS / "reference" / "cli.md").read_text()
+    named = {command.split()[0] for commands in COMMANDS.values() for command in commands}
+    assert [command for command in sorted(named) if f"`{command}`" not in page] == []
+
+
+def test_guide_names_the_command_of_each_alarm() -> None:
+    page = (DOCS / "guides" / "monitoring.md").read_text()
+    for name, commands in COMMANDS.items():
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| {name} |")]
+        assert [command for command in commands if f"`s3-to-sftp {command}`" not in row] == []
+
+
+def joined(value: Any) -> str:
+    """Return a text of the template, with the logical id of each reference in angle brackets."""
+    match value:
+        case {"Fn::Join": [separator, parts]}:
+            return str(separator).join(joined(part) for part in parts)
+        case {"Ref": name} | {"Fn::GetAtt": [name, _]}:
+            return f"<{name}>"
+    return str(value)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -239,3 +240,21 @@ def test_pace_spreads_what_passes_evenly() -> None:
     for _ in range(9):
         pace.wait()
     assert now[0] == 2.0
+
+
+def test_letter_that_is_dead_lettered_anew_is_not_sent_back_again(
+    queues: Queues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_letters, "_CLOCK_SECONDS", 0.0)
+    queues.dead_letter("a.csv", **DENIED)
+    time.sleep(1.1)  # the resolution of the clock in the answers
+    letters = DeadLetterQueue(queues.sqs, queues.dead)
+    sent = 0
+    with letters.all_letters() as found:
+        for letter in found:
+            letters.send_back(letter, queues.queue)
+            sent += 1
+            assert sent == 1
+            time.sleep(1.1)
+            queues.dead_letter("a.csv", **DENIED)
+    assert len(queues.messages(queues.dead)) == 1

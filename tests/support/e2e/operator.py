@@ -1,0 +1,32 @@
+"""Runs the operator's command against the deployed stack."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from tests.support.e2e.stack_environment import StackEnvironment
+
+_SECONDS = 600.0
+
+
+def operate(env: StackEnvironment, *arguments: str) -> tuple[int, Any]:
+    """Run `s3-to-sftp ARGUMENTS --json` in a process of its own.
+
+    Returns:
+        Its exit code, and what it printed: a document, or a list of them where it printed several.
+    """
+    ended = subprocess.run(
+        [sys.executable, "-m", "s3_to_sftp_cli", *arguments, "--json"],
+        env={**env.cloud.environment(), "S3_TO_SFTP_NAME": env.deployment.function},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+    )
+    lines = ended.stdout.splitlines()
+    assert lines, f"exit code {ended.returncode}, nothing printed\n{ended.stderr}"
+    documents = [json.loads(line) for line in lines]
+    return ended.returncode, documents[0] if len(documents) == 1 else documents
