@@ -18,6 +18,7 @@ from cdk_s3_to_sftp.arguments import (
     is_token,
     whole_seconds,
 )
+from cdk_s3_to_sftp.defaults import PORT, REPLY_TIMEOUT
 from cdk_s3_to_sftp.host_keys import checked_key, is_private
 
 CIPHERS = (
@@ -32,9 +33,6 @@ CIPHERS = (
     "3des-cbc",
 )
 """The ciphers that the function supports. By default it offers those with GCM and CTR."""
-
-REPLY_TIMEOUT = cdk.Duration.seconds(120)
-"""Default of the function."""
 
 
 class UnknownOutcome(StrEnum):
@@ -82,7 +80,7 @@ class SftpServer:
 
     host: str
     _: KW_ONLY
-    port: int = 22
+    port: int = PORT
     directory: str | None = None
     host_keys: Sequence[str] = ()
     ciphers: Sequence[str] = ()
