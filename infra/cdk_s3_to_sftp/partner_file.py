@@ -1,6 +1,7 @@
 """Reads and checks a partner's file, the configuration of the stock app."""
 
 import difflib
+import re
 import tomllib
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -40,6 +41,9 @@ EXAMPLES = {
 NUMBERS = {"ssh_port", "memory_size", "max_connections", "retry_for_hours"}
 LISTS = {"ssh_host_key", "former_prefixes"}
 LOGIN = {"username", "password", "private_key", "passphrase", "ssh_username", "ssh_password"}
+
+_AFTER_KEY = re.compile(r"(AAAA[^,\n]*),")
+"""A comma that separates keys, unlike those in the list of host names before a key."""
 
 
 class InvalidFile(Exception):
@@ -90,8 +94,10 @@ class Values:
         return (text.replace(",", "\n") if key in self.given else text).splitlines()
 
     def host_keys(self) -> list[str]:
-        """Return the host keys of the server."""
-        return [line for line in self.lines("ssh_host_key") if line.strip()]
+        """Return the host keys of the server: lines of known_hosts, whose host patterns may hold commas."""
+        text = self.text("ssh_host_key")
+        lines = _AFTER_KEY.sub(r"\1\n", text) if "ssh_host_key" in self.given else text
+        return [line for line in lines.splitlines() if line.strip()]
 
     def former_prefixes(self) -> list[str]:
         """Return the former prefixes. An empty one stands for all objects."""
