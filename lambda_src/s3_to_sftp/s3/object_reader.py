@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from botocore.exceptions import ClientError
 
 from s3_to_sftp.errors import SourceInterrupted
-from s3_to_sftp.s3.checksum import CRCS, ChecksumSoFar
+from s3_to_sftp.s3.checksum import ChecksumSoFar
 from s3_to_sftp.s3.client_errors import HEAD_HAS_NO_BODY, changed, error_of, interrupted, status_of
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.s3.read_ahead import BLOCKS_PER_BUFFER, FilledBuffer, Range, ReadAhead
@@ -49,7 +49,6 @@ class ObjectReader:
         ref: What the event names.
         etag: Of the bytes, without quotes.
         size: Bytes.
-        stored: Algorithm and value of the full-object CRC that S3 has, if it has one.
         start: Offset of the first byte that has not been counted before.
     """
 
@@ -83,8 +82,6 @@ class ObjectReader:
             raise changed(ref, f"its ETag is {self.etag}")
         self.size: int = answer["ContentLength"]
         stored = stored_checksum(answer)
-        is_crc = stored is not None and not stored.parts and stored.algorithm in CRCS
-        self.stored = (stored.algorithm, stored.value) if stored and is_crc else None
         ends = part_ends_of(client, ref, stored, etag=self.etag, size=self.size) if stored else ()
         self._verification = Verification(
             ref, size=self.size, stored=stored, part_ends=ends, before=before, sha256=sha256
