@@ -23,7 +23,7 @@ DeliveryError
 │   │   └── SecondFactorRequired  the server asks for a code
 │   ├── TooManyConnections        the server accepts no more connections or sessions now
 │   ├── SftpNotStarted            the login is accepted, but SFTP does not start
-│   └── PartnerRefusesWrites      the server refuses different objects alike
+│   └── PartnerRefusesWrites      the server refuses different objects for the same reason
 ├── TransferError                 the conversation with the SFTP server failed
 │   ├── ConnectionLost            cut, or silent for too long
 │   │   └── RenameUnanswered      ... when the RENAME may have been sent
@@ -195,7 +195,7 @@ class SftpNotStarted(PartnerError):
 
 
 class PartnerRefusesWrites(PartnerError):
-    """The server accepts the login and refuses different objects alike.
+    """The server accepts the login and refuses different objects for the same reason.
 
     Attributes:
         alike: What the refusals have in common: the request and the status code.
