@@ -44,7 +44,7 @@ demo: setup  ## deploy into a local AWS, put files, verify what arrives; exit 0 
 local: setup  ## the same, left running until Ctrl-C
 	@$(BIN)/python -m local run
 
-test: setup  ## all tests: unit, infra, integration, e2e (WORKERS=4)
+test: setup  ## all tests: unit, infra, integration, e2e, docs (WORKERS=4)
 	@$(PYTEST) --numprocesses=$(WORKERS)
 
 compat: setup  ## the oldest and the newest CDK, Python 3.11 to 3.14 (those that this machine has)

@@ -8,7 +8,7 @@ from pathlib import Path
 import aws_cdk as cdk
 from aws_cdk import aws_lambda as lambda_
 
-from cdk_s3_to_sftp import Bundling, InvalidArgument, S3ToSftpStack, SftpServer
+from cdk_s3_to_sftp import Bundling, InvalidArgument, S3ToSftpStack, SftpServer, configured_by
 from cdk_s3_to_sftp.partner_file import InvalidFile, Values, read_values
 
 KEYS_OF_ARGUMENTS = {
@@ -70,8 +70,7 @@ def add_stack(app: cdk.App, values: Values) -> None:
         bundling=Bundling(values.choice("bundling", list(Bundling))),
         code=lambda_.Code.from_asset(str(bundle.absolute())) if bundle else None,
     )
-    # The function's hints then name the keys of partner.toml.
-    stack.delivery.function.add_environment("CONFIGURED_BY", "partner.toml")
+    stack.delivery.function.add_environment(configured_by.VARIABLE, configured_by.PARTNER_FILE)
     if changes := values.not_kept():
         cdk.Annotations.of(stack).add_warning_v2(
             "cdk-s3-to-sftp:notKept",

@@ -139,7 +139,7 @@ class InFlight:
         waiting: How many no invocation holds a lease on.
         next_try: The earliest of their next tries, in seconds since 1970; None: none is recorded.
         uploads: Those with progress, the largest first.
-        others_being_sent: How many more an invocation holds a lease on.
+        others_being_sent: How many others an invocation holds a lease on.
         is_complete: Whether all of them were looked at.
     """
 

@@ -1,4 +1,4 @@
-"""Invoices for the bank: delivers every object under outgoing/ in a new bucket to the bank's /inbox."""
+"""Invoices for the bank: outgoing/a.csv in a new bucket arrives as /inbox/outgoing/a.csv."""
 
 import aws_cdk as cdk
 

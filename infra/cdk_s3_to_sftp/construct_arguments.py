@@ -19,6 +19,7 @@ from cdk_s3_to_sftp.arguments import (
 )
 from cdk_s3_to_sftp.bundling import ARCHITECTURES, RUNTIMES, check_prebuilt
 from cdk_s3_to_sftp.function import FUNCTIONS
+from cdk_s3_to_sftp.queues import LONGEST_INVOCATION
 
 _LONGEST_RETRIES_HOURS = 72
 """A weekend and a bit: an operator should look at what fails for longer."""
@@ -61,7 +62,7 @@ def check_sizes(*, max_connections: int, memory_size: int, timeout: cdk.Duration
     check_known("max_connections", max_connections, "how many functions there are at a time")
     check_range("max_connections", max_connections, 1, FUNCTIONS * _MOST_STREAMS)
     check_range("memory_size", memory_size, 128, 10240, "MB")
-    check_duration("timeout", timeout, 1, 1800, "seconds")
+    check_duration("timeout", timeout, 1, int(LONGEST_INVOCATION.to_seconds()), "seconds")
 
 
 def check_times(*, retry_for: cdk.Duration, receipts_for: cdk.Duration) -> None:

@@ -109,7 +109,7 @@ class DeliverySources(Construct):
         """Let the function keep reading the objects of a removed source.
 
         When a source is changed or removed, its messages that still wait in the queues would be
-        dead-lettered as `SourceDenied`. Remove this call when none of them is waiting.
+        dead-lettered as `ObjectAccessDenied`. Remove this call when none of them is waiting.
 
         Args:
             bucket: As the source had it. Import it by its name if it is no longer in the app.

@@ -20,42 +20,57 @@ _FIELDS_OF_KEY_TYPE = {
 """Key type -> number of length-prefixed fields in its base64 part, including the type (RFC 4253, 5656,
 8709)."""
 
+_HASHED_HOST = re.compile(r"(?m)^[ \t]*\|1(?:\|[A-Za-z0-9+/]{27}=){2}(?=[ \t])")
+"""The host name of a line that `HashKnownHosts` has hashed (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT)."""
+
 _LONG_BASE64 = re.compile(r"(?:SHA256:)?[A-Za-z0-9+/]{24,}={0,2}")
 
 
-def checked_key(text: str) -> str:
-    """Return the key as `type base64`.
+def checked_keys(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return the keys as `type base64`, without what known_hosts and ssh-keyscan write around them.
+
+    Args:
+        texts: One key each, or lines of known_hosts or ssh-keyscan.
 
     Raises:
-        InvalidArgument: It is not a valid key; the message names the part of a pasted line to remove.
+        InvalidArgument: A line has no valid key; the message says what is wrong with it.
     """
+    return tuple(key for text in texts for key in _keys_in(text))
+
+
+def _keys_in(text: str) -> list[str]:
     if is_token(text):
-        return text
+        return [text]
+    # A blank text is a mistake. Comment lines are what ssh-keyscan prints before each key.
+    lines = [line for line in text.splitlines() if line.strip()] or [text]
+    return [_checked_key(line) for line in lines if not line.lstrip().startswith("#")]
+
+
+def _checked_key(text: str) -> str:
     words = text.split()
     if words[:1] == [AUTHORITY]:
         if len(words) < 4:
             raise InvalidArgument(
                 "host_keys", f"must be '{AUTHORITY} patterns type base64', got {_short(text.strip())!r}"
             )
-        return " ".join([*words[:2], checked_key(" ".join(words[2:4]))])
+        return " ".join([*words[:2], _checked_key(" ".join(words[2:4]))])
+    if words and words[0].startswith("@"):
+        raise InvalidArgument(
+            "host_keys", f"must be keys to trust, got a line with the marker {words[0]!r}: remove it"
+        )
     where = next((index for index, word in enumerate(words) if word in _FIELDS_OF_KEY_TYPE), None)
     if where is None:
         raise InvalidArgument("host_keys", _why_not_a_key(text.strip()))
-    if where > 0 or len(words) > 2:
-        raise InvalidArgument("host_keys", _what_to_cut(words, where))
-    if len(words) < 2:
-        raise InvalidArgument(
-            "host_keys", f"must be of the form 'type base64', got only the type {words[0]!r}"
-        )
-    _check_base64(*words)
-    return " ".join(words)
+    key = words[where : where + 2]
+    if len(key) < 2:
+        raise InvalidArgument("host_keys", f"must be of the form 'type base64', got only the type {key[0]!r}")
+    _check_base64(*key)
+    return " ".join(key)
 
 
 def _why_not_a_key(text: str) -> str:
     if text.startswith(("SHA256:", "MD5:")):
         return f"must be whole public keys, got the fingerprint {text!r}: print the keys with 'ssh-keyscan'"
-    if text.startswith("#"):
-        return f"must be public keys, got a comment line of ssh-keyscan: remove {text!r}"
     if text.startswith("AAAA"):
         return f"must begin with the type of the key, such as ssh-ed25519, got {_short(text)!r}"
     known = ", ".join(_FIELDS_OF_KEY_TYPE)
@@ -74,7 +89,7 @@ def is_private(text: str) -> bool:
         check_no_private_key("host_keys", text)
     except InvalidArgument:
         return True
-    return any(not _is_public(word) for word in _LONG_BASE64.findall(text))
+    return any(not _is_public(word) for word in _LONG_BASE64.findall(_HASHED_HOST.sub("", text)))
 
 
 def _is_public(word: str) -> bool:
@@ -85,13 +100,6 @@ def _is_public(word: str) -> bool:
     except binascii.Error:
         return False
     return begin[:3] == b"\0\0\0" and begin[4:].startswith((b"ssh-", b"ecdsa-", b"sk-"))
-
-
-def _what_to_cut(words: Sequence[str], where: int) -> str:
-    before, behind = " ".join(words[:where]), " ".join(words[where + 2 :])
-    cuts = [f"the host name {before!r} before"] if before else []
-    cuts += [f"the comment {behind!r} after"] if behind else []
-    return f"must be type and key only: remove {' and '.join(cuts)} {_short(' '.join(words[where:]))!r}"
 
 
 def _check_base64(key_type: str, encoded: str) -> None:

@@ -1,6 +1,7 @@
 """Reads and checks a partner's file, the configuration of the stock app."""
 
 import difflib
+import re
 import tomllib
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -9,36 +10,40 @@ from pathlib import Path
 from constructs import Node
 
 from cdk_s3_to_sftp.arguments import InvalidArgument
+from cdk_s3_to_sftp.defaults import MAX_CONNECTIONS, MEMORY_MB, PORT, RETRY_FOR_HOURS, STACK_NAME
 
+DEFAULTS = {
+    "ssh_port": str(PORT),
+    "memory_size": str(MEMORY_MB),
+    "max_connections": str(MAX_CONNECTIONS),
+    "retry_for_hours": str(RETRY_FOR_HOURS),
+    "architecture": "x86_64",
+    "bundling": "auto",
+    "stack_name": STACK_NAME,
+}
 EXAMPLES = {
     "ssh_host": "sftp.partner.example",
-    "ssh_port": "22",
+    "ssh_port": DEFAULTS["ssh_port"],
     "ssh_dir": "/inbox",
     "ssh_host_key": '"ssh-ed25519 AAAA..."',
     "prefix": "outgoing/",
     "suffix": ".csv",
     "former_prefixes": "old/",
-    "memory_size": "512",
-    "max_connections": "2",
-    "retry_for_hours": "24",
+    "memory_size": DEFAULTS["memory_size"],
+    "max_connections": DEFAULTS["max_connections"],
+    "retry_for_hours": DEFAULTS["retry_for_hours"],
     "alarm_topic": "arn:aws:sns:eu-west-1:123456789012:on-call",
-    "architecture": "x86_64",
-    "bundling": "auto",
+    "architecture": DEFAULTS["architecture"],
+    "bundling": DEFAULTS["bundling"],
     "code": "package.zip",
-    "stack_name": "S3ToSftp",
-}
-DEFAULTS = {
-    "ssh_port": "22",
-    "memory_size": "512",
-    "max_connections": "2",
-    "retry_for_hours": "24",
-    "architecture": "x86_64",
-    "bundling": "auto",
-    "stack_name": "S3ToSftp",
+    "stack_name": DEFAULTS["stack_name"],
 }
 NUMBERS = {"ssh_port", "memory_size", "max_connections", "retry_for_hours"}
 LISTS = {"ssh_host_key", "former_prefixes"}
 LOGIN = {"username", "password", "private_key", "passphrase", "ssh_username", "ssh_password"}
+
+_AFTER_KEY = re.compile(r"(AAAA[^,\n]*),")
+"""A comma that separates keys, unlike those in the list of host names before a key."""
 
 
 class InvalidFile(Exception):
@@ -89,8 +94,10 @@ class Values:
         return (text.replace(",", "\n") if key in self.given else text).splitlines()
 
     def host_keys(self) -> list[str]:
-        """Return the host keys of the server."""
-        return [line for line in self.lines("ssh_host_key") if line.strip()]
+        """Return the host keys of the server: lines of known_hosts, whose host patterns may hold commas."""
+        text = self.text("ssh_host_key")
+        lines = _AFTER_KEY.sub(r"\1\n", text) if "ssh_host_key" in self.given else text
+        return [line for line in lines.splitlines() if line.strip()]
 
     def former_prefixes(self) -> list[str]:
         """Return the former prefixes. An empty one stands for all objects."""

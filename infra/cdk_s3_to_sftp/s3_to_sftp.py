@@ -17,6 +17,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from cdk_s3_to_sftp import configured_by
 from cdk_s3_to_sftp.alarm_thresholds import Alarms
 from cdk_s3_to_sftp.annotations import validate_with
 from cdk_s3_to_sftp.argument_types import checks_types
@@ -32,6 +33,7 @@ from cdk_s3_to_sftp.construct_arguments import (
     check_times,
     check_versions,
 )
+from cdk_s3_to_sftp.defaults import MAX_CONNECTIONS, MEMORY_MB, RECEIPTS_FOR, RETRY_FOR
 from cdk_s3_to_sftp.exclusive_use import claim_ledger, claim_queue, claim_role
 from cdk_s3_to_sftp.external_policies import ExternalPolicies
 from cdk_s3_to_sftp.function import (
@@ -59,8 +61,6 @@ from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.sources import Source, Trigger
 from cdk_s3_to_sftp.tagging import tag_with_partner
 
-_ONE_DAY = cdk.Duration.hours(24)
-_RECEIPTS_FOR = cdk.Duration.days(400)
 _LOG_RETENTION = logs.RetentionDays.THREE_MONTHS
 
 
@@ -217,15 +217,15 @@ class S3ToSftp(DeliveryMetrics, ExternalPolicies, DeliveryOutputs, OperatorPermi
         vpc: ec2.IVpc | None = None,
         vpc_subnets: ec2.SubnetSelection | None = None,
         security_groups: Sequence[ec2.ISecurityGroup] | None = None,
-        max_connections: int = 2,
+        max_connections: int = MAX_CONNECTIONS,
         keep_connection: bool | None = None,
-        retry_for: cdk.Duration = _ONE_DAY,
-        receipts_for: cdk.Duration = _RECEIPTS_FOR,
+        retry_for: cdk.Duration = RETRY_FOR,
+        receipts_for: cdk.Duration = RECEIPTS_FOR,
         sha256: bool = False,
         alarm_topic: sns.ITopic | None = None,
         alarms: Alarms | None = None,
         dashboard: bool = True,
-        memory_size: int = 512,
+        memory_size: int = MEMORY_MB,
         timeout: cdk.Duration = FIFTEEN_MINUTES,
         architecture: lambda_.Architecture = lambda_.Architecture.X86_64,
         runtime: lambda_.Runtime = RUNTIME,
@@ -414,6 +414,5 @@ class S3ToSftp(DeliveryMetrics, ExternalPolicies, DeliveryOutputs, OperatorPermi
             "DEAD_LETTER_QUEUE_URL": self.dead_letter_queue.queue_url,
             # PutEvents takes a name or an ARN; only the ARN finds the bus of another account.
             "EVENT_BUS": self.event_bus.event_bus_arn,
-            # The function's hints then name arguments of this construct, not environment variables.
-            "CONFIGURED_BY": "construct",
+            configured_by.VARIABLE: configured_by.CONSTRUCT,
         }

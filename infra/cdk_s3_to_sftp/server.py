@@ -18,7 +18,8 @@ from cdk_s3_to_sftp.arguments import (
     is_token,
     whole_seconds,
 )
-from cdk_s3_to_sftp.host_keys import checked_key, is_private
+from cdk_s3_to_sftp.defaults import PORT, REPLY_TIMEOUT
+from cdk_s3_to_sftp.host_keys import checked_keys, is_private
 
 CIPHERS = (
     "aes128-gcm@openssh.com",
@@ -32,9 +33,6 @@ CIPHERS = (
     "3des-cbc",
 )
 """The ciphers that the function supports. By default it offers those with GCM and CTR."""
-
-REPLY_TIMEOUT = cdk.Duration.seconds(120)
-"""Default of the function."""
 
 
 class UnknownOutcome(StrEnum):
@@ -63,10 +61,11 @@ class SftpServer:
         port: TCP port. By default 22.
         directory: Remote directory for all objects; an object's key is its path below. By default the login
             directory.
-        host_keys: Public host keys in the format of known_hosts (`ssh-ed25519 AAAA...`). The function only
-            connects to a server that proves possession of one of them. Several are for a server that changes
-            its key, or a farm behind one name. `@cert-authority *.partner.example ssh-ed25519 AAAA...`
-            trusts the host certificates that this key has signed for such hosts.
+        host_keys: Public host keys: type and key (`ssh-ed25519 AAAA...`), or lines of known_hosts or
+            ssh-keyscan, whose host names are ignored. The function only connects to a server that proves
+            possession of one of them. Several are for a server that changes its key, or a farm behind one
+            name. `@cert-authority *.partner.example ssh-ed25519 AAAA...` trusts the host certificates that
+            this key has signed for such hosts.
         ciphers: Allowed ciphers by their SSH names, the preferred one first. By default those of `CIPHERS`
             with GCM, which is the fastest by far, and CTR. For partners that prescribe ciphers, or support
             only CBC.
@@ -82,7 +81,7 @@ class SftpServer:
 
     host: str
     _: KW_ONLY
-    port: int = 22
+    port: int = PORT
     directory: str | None = None
     host_keys: Sequence[str] = ()
     ciphers: Sequence[str] = ()
@@ -101,9 +100,9 @@ class SftpServer:
             check_duration("connect_timeout", self.connect_timeout, 1, 300, "seconds")
         if self.reply_timeout:
             check_duration("reply_timeout", self.reply_timeout, 10, 600, "seconds")
-        self._check_keys_given()
         object.__setattr__(self, "ciphers", tuple(self.ciphers))
-        object.__setattr__(self, "host_keys", tuple(checked_key(key) for key in self.host_keys))
+        object.__setattr__(self, "host_keys", checked_keys(self.host_keys))
+        self._check_keys_given()
 
     def check_replies_within(self, timeout: cdk.Duration) -> None:
         """Refuse a function timeout that is too short to wait for one reply of the server.
@@ -157,9 +156,8 @@ class SftpServer:
             raise InvalidArgument(
                 "host_keys",
                 "must contain at least one public key of the server, got none: without it nobody can tell "
-                f"the partner from an impostor. Print the keys with '{scan}', take type and key (the second "
-                "and third word of a line), and verify the fingerprint ('ssh-keygen -lf FILE') with the "
-                "partner out of band",
+                f"the partner from an impostor. Print the keys with '{scan}', and verify the fingerprints "
+                "('ssh-keygen -lf FILE') with the partner out of band",
             )
 
 

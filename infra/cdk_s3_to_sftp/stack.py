@@ -15,12 +15,12 @@ from cdk_s3_to_sftp.acknowledgements import acknowledge
 from cdk_s3_to_sftp.argument_types import checks_types
 from cdk_s3_to_sftp.arguments import InvalidArgument, is_token
 from cdk_s3_to_sftp.bundling import Bundling
+from cdk_s3_to_sftp.defaults import MAX_CONNECTIONS, MEMORY_MB, RETRY_FOR
 from cdk_s3_to_sftp.outputs import add_outputs
 from cdk_s3_to_sftp.s3_to_sftp import S3ToSftp
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.stack_arguments import StackArguments, check_stack_arguments
 
-_ONE_DAY = cdk.Duration.hours(24)
 _NOTIFICATIONS_FUNCTION = "BucketNotificationsHandler050a0587b7544547bf325f094a3db834"
 _TOPIC = re.compile(r"arn:[^:]+:sns:[^:]+:\d{12}:[^:]+")
 
@@ -65,10 +65,10 @@ class S3ToSftpStack(cdk.Stack):
         prefix: str | None = None,
         suffix: str | None = None,
         former_prefixes: Sequence[str] = (),
-        max_connections: int = 2,
-        retry_for: cdk.Duration = _ONE_DAY,
+        max_connections: int = MAX_CONNECTIONS,
+        retry_for: cdk.Duration = RETRY_FOR,
         alarm_topic: str | None = None,
-        memory_size: int = 512,
+        memory_size: int = MEMORY_MB,
         architecture: lambda_.Architecture = lambda_.Architecture.X86_64,
         bundling: Bundling = Bundling.AUTO,
         code: lambda_.Code | None = None,

@@ -6,6 +6,8 @@ from typing import Any
 import aws_cdk as cdk
 from constructs import Construct
 
+from cdk_s3_to_sftp.defaults import MAX_CONNECTIONS, PORT
+
 CONNECTIONS = (*range(1, 11), 12, 16, 20, 24, 32, 48, 64, 96, 128)
 """Allowed numbers of connections. Others would have the same effect as the next lower even number."""
 
@@ -68,7 +70,7 @@ PARAMETERS = {
         "Port",
         "TCP port of the SFTP server.",
         constraint="must be a number from 1 to 65535.",
-        settings={"type": "Number", "default": 22, "min_value": 1, "max_value": 65535},
+        settings={"type": "Number", "default": PORT, "min_value": 1, "max_value": 65535},
     ),
     "HostKey": Parameter(
         "Public host key",
@@ -99,7 +101,11 @@ PARAMETERS = {
         "connections: only for servers that support parallel writes to one file, as OpenSSH does. 1 "
         "reserves a concurrency of 1, which counts against the account's limit.",
         constraint=f"must be one of {', '.join(map(str, CONNECTIONS))}.",
-        settings={**_TEXT, "default": "2", "allowed_values": [str(number) for number in CONNECTIONS]},
+        settings={
+            **_TEXT,
+            "default": str(MAX_CONNECTIONS),
+            "allowed_values": [str(number) for number in CONNECTIONS],
+        },
     ),
     "Prefix": Parameter(
         "Prefix of the objects",

@@ -16,9 +16,10 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sns as sns
 
-from cdk_s3_to_sftp import suppressions
+from cdk_s3_to_sftp import configured_by, suppressions
 from cdk_s3_to_sftp.acknowledgements import acknowledge
 from cdk_s3_to_sftp.bundling import RUNTIME
+from cdk_s3_to_sftp.defaults import MAX_CONNECTIONS, STACK_NAME
 from cdk_s3_to_sftp.function import connections_per_function
 from cdk_s3_to_sftp.outputs import add_outputs
 from cdk_s3_to_sftp.resources import KEEP_VERSIONS_FOR, DataProtection, make_bucket
@@ -28,7 +29,6 @@ from cdk_s3_to_sftp.sources import Trigger
 from cdk_s3_to_sftp.template_parameters import CONNECTIONS, PARAMETERS, interface
 from cdk_s3_to_sftp.template_variants import combine
 
-_STACK = "S3ToSftp"
 _PROTECTION = DataProtection(encryption_key=None, removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
 
 ONE_CONNECTION, EXISTING_SECRET, ALARM_TOPIC = "OneConnection", "ExistingSecret", "AlarmTopic"
@@ -69,12 +69,12 @@ class TemplateStack(cdk.Stack):
         architecture: lambda_.Architecture,
         runtime: lambda_.Runtime,
         bundle_key: str,
-        max_connections: int = 2,
+        max_connections: int = MAX_CONNECTIONS,
         existing_secret: bool = False,
         alarm_topic: bool = False,
     ) -> None:
         # It has no assets, and requires neither a bootstrap stack nor roles in the account.
-        super().__init__(app, _STACK, synthesizer=cdk.BootstraplessSynthesizer())
+        super().__init__(app, STACK_NAME, synthesizer=cdk.BootstraplessSynthesizer())
         self.template_options.template_format_version = "2010-09-09"
         self.template_options.description = (
             f"S3 to SFTP {version('cdk-s3-to-sftp')}: delivers every object of a bucket to a partner's SFTP "
@@ -144,8 +144,7 @@ class TemplateStack(cdk.Stack):
         table = cdk.CfnMapping(self, _BY_NUMBER, mapping=shares)
         share = table.find_in_map(self._text("MaxConnections"), _PER_FUNCTION)
         self.delivery.function.add_environment("SSH_MAX_CONNECTIONS", share)
-        # The function's hints then name the parameters of the template.
-        self.delivery.function.add_environment("CONFIGURED_BY", "template")
+        self.delivery.function.add_environment(configured_by.VARIABLE, configured_by.TEMPLATE)
 
     def _grant_key_of_secret(self) -> None:
         key = self._text("ExistingSecretKeyArn")
@@ -179,7 +178,7 @@ def synthesise(**arguments: Any) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         app = cdk.App(outdir=folder, analytics_reporting=False)
         TemplateStack(app, **arguments)
-        template: dict[str, Any] = app.synth().get_stack_by_name(_STACK).template
+        template: dict[str, Any] = app.synth().get_stack_by_name(STACK_NAME).template
     return template
 
 

@@ -6,14 +6,14 @@ DeliveryError
 ├── CredentialsError              the secret cannot be read, or holds no usable login
 ├── RemotePathRefused             the key cannot become a safe remote path
 │   └── NameTaken                 the final name means the same file as that of another key
-├── SourceError                   the object could not be read from S3
+├── ObjectReadError                   the object could not be read from S3
 │   ├── ObjectGone                the announced version is no longer in S3
 │   ├── ObjectChanged             the key holds other bytes than were announced
 │   ├── ObjectCorrupt             the bytes do not match S3's checksum
-│   ├── SourceDenied              the function's role may not read the object
+│   ├── ObjectAccessDenied              the function's role may not read the object
 │   ├── ObjectNotReadable         S3 does not return the object as it is: archived, or SSE-C
 │   ├── KeyNotUsable              S3 cannot use the KMS key that the object is encrypted with
-│   └── SourceInterrupted         S3 stopped answering in the middle
+│   └── ObjectReadInterrupted         S3 stopped answering in the middle
 ├── PartnerError                  concerns the partner as a whole, not this object
 │   ├── PartnerUnreachable        no name, no route, no answer, or no SSH server on the port
 │   ├── HostKeyRefused            the server's key is not the pinned one
@@ -23,7 +23,7 @@ DeliveryError
 │   │   └── SecondFactorRequired  the server asks for a code
 │   ├── TooManyConnections        the server accepts no more connections or sessions now
 │   ├── SftpNotStarted            the login is accepted, but SFTP does not start
-│   └── PartnerRefusesWrites      the server refuses different objects alike
+│   └── PartnerRefusesWrites      the server refuses different objects for the same reason
 ├── TransferError                 the conversation with the SFTP server failed
 │   ├── ConnectionLost            cut, or silent for too long
 │   │   └── RenameUnanswered      ... when the RENAME may have been sent
@@ -118,43 +118,43 @@ class RemotePathRefused(DeliveryError):
     disposition = Disposition.PERMANENT
 
 
-class SourceError(DeliveryError):
+class ObjectReadError(DeliveryError):
     """The object could not be read from S3."""
 
 
-class ObjectGone(SourceError):
+class ObjectGone(ObjectReadError):
     """The announced version is no longer in S3."""
 
     disposition = Disposition.PERMANENT
 
 
-class ObjectChanged(SourceError):
+class ObjectChanged(ObjectReadError):
     """The key holds other bytes than those that were announced."""
 
     disposition = Disposition.PERMANENT
 
 
-class ObjectCorrupt(SourceError):
+class ObjectCorrupt(ObjectReadError):
     """The received bytes do not match S3's checksum."""
 
 
-class SourceDenied(SourceError):
+class ObjectAccessDenied(ObjectReadError):
     """The function's role may not read the object."""
 
     disposition = Disposition.PERMANENT
 
 
-class ObjectNotReadable(SourceError):
+class ObjectNotReadable(ObjectReadError):
     """S3 has the object but does not return it as it is: archived, or encrypted with a customer's key."""
 
     disposition = Disposition.PERMANENT
 
 
-class KeyNotUsable(SourceError):
+class KeyNotUsable(ObjectReadError):
     """S3 has the object but cannot use its KMS key: disabled, or about to be deleted."""
 
 
-class SourceInterrupted(SourceError):
+class ObjectReadInterrupted(ObjectReadError):
     """S3 stopped answering in the middle of the object."""
 
 
@@ -207,7 +207,7 @@ class SftpNotStarted(PartnerError):
 
 
 class PartnerRefusesWrites(PartnerError):
-    """The server accepts the login and refuses different objects alike.
+    """The server accepts the login and refuses different objects for the same reason.
 
     Attributes:
         alike: What the refusals have in common: the request and the status code.

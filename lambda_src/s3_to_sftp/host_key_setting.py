@@ -36,7 +36,7 @@ def _host_key(line: str, number: int) -> str:
     if line.startswith("@") and (len(words) < 4 or words[0] in {"@", "@revoked"}):
         raise ConfigurationError(
             "SSH_HOST_KEY must hold lines of the form '@cert-authority HOSTS ssh-ed25519 AAAA...': line "
-            f"{number} is none.",
+            f"{number} is not one.",
             hint="Paste the whole line that the partner has given for known_hosts.",
         )
     place = next((at for at, word in enumerate(words) if _BLOB.fullmatch(word)), 0)
@@ -44,7 +44,8 @@ def _host_key(line: str, number: int) -> str:
     if not is_key:
         # The error does not show the line: what is no public key may be part of a private one.
         raise ConfigurationError(
-            f"SSH_HOST_KEY must hold public keys of the form 'ssh-ed25519 AAAA...': line {number} has none.",
-            hint="Print the server's keys with 'ssh-keyscan -p PORT HOST' and paste type and key.",
+            "SSH_HOST_KEY must hold public keys of the form 'ssh-ed25519 AAAA...': "
+            f"line {number} is not one.",
+            hint="Print the server's keys with 'ssh-keyscan -p PORT HOST' and paste them.",
         )
     return line if line.startswith("@") else " ".join(words[place - 1 : place + 1])

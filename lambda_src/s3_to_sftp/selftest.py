@@ -88,7 +88,7 @@ class SelftestFiles:
             return "The server has another host key than the one that received the file."
         (there,) = self._sftp.look_at(path)
         if there.absent:
-            return f"{path!r} is not there any more: the partner has taken it."
+            return f"{path!r} is no longer there: the partner has collected it."
         seen = there.attributes
         if seen is None or seen.size is None:
             return f"The server does not show {path!r}: nothing tells whether it is still the same file."

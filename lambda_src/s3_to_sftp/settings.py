@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from s3_to_sftp.defaults import RECEIPTS_FOR_DAYS, RECEIPTS_FOR_SECONDS, RETRY_FOR_SECONDS
 from s3_to_sftp.delivery.remote_path import SourceDirectory, home_in, never_delivered
 from s3_to_sftp.errors import ConfigurationError
 from s3_to_sftp.host_key_setting import pinned_host_keys
@@ -44,8 +45,6 @@ PLAIN_LAMBDA_ONLY = frozenset({"SSH_USERNAME", "SSH_PASSWORD"})
 """Replace SSH_SECRET_ARN where the zip was uploaded by hand."""
 
 
-_RETRY_FOR_SECONDS = 24 * 60 * 60
-_RECEIPTS_FOR_SECONDS = 400 * 24 * 60 * 60
 _MAX_RECEIPTS_SECONDS = 10**9
 _MAX_RETRY_SECONDS = 10**8
 
@@ -97,10 +96,10 @@ class Settings:
     sha256: bool = False
     unknown_outcome: UnknownOutcome = UnknownOutcome.HOLD
     ledger_table: str | None = None
-    receipts_for: int = _RECEIPTS_FOR_SECONDS
+    receipts_for: int = RECEIPTS_FOR_SECONDS
     queue_url: str | None = None
     dead_letter_queue_url: str | None = None
-    retry_for: int = _RETRY_FOR_SECONDS
+    retry_for: int = RETRY_FOR_SECONDS
     event_bus: str | None = None
     secret_arn: str | None = None
     username: str = ""
@@ -116,7 +115,7 @@ class Settings:
         _refuse_private_keys(environment)
         secret_arn = environment.get("SSH_SECRET_ARN", "").strip() or None
         retry_for = (
-            _optional_number(environment, "RETRY_FOR_SECONDS", 1, _MAX_RETRY_SECONDS) or _RETRY_FOR_SECONDS
+            _optional_number(environment, "RETRY_FOR_SECONDS", 1, _MAX_RETRY_SECONDS) or RETRY_FOR_SECONDS
         )
         login_source = "" if secret_arn else "no secret is configured (SSH_SECRET_ARN)"
         return cls(
@@ -176,14 +175,14 @@ def _receipts_for(environment: Mapping[str, str], retry_for: int) -> int:
     """
     seconds = _optional_number(environment, "RECEIPTS_FOR_SECONDS", 1, _MAX_RECEIPTS_SECONDS)
     if seconds is None:
-        seconds = _RECEIPTS_FOR_SECONDS
+        seconds = RECEIPTS_FOR_SECONDS
     least = _DAYS_IN_BOTH_QUEUES * 86_400 + retry_for + _MAX_LEASE_SECONDS
     if seconds < least:
         raise ConfigurationError(
             f"RECEIPTS_FOR_SECONDS must be at least {least}, got {seconds}: the ledger must not forget an "
             f"object while a message may still announce it again, after {_DAYS_IN_BOTH_QUEUES} days in both "
             f"queues and {retry_for} s of retries (RETRY_FOR_SECONDS), or while it is being sent (an hour).",
-            hint="Set it in the function's configuration, or leave it out for 400 days.",
+            hint=f"Set it in the function's configuration, or leave it out for {RECEIPTS_FOR_DAYS} days.",
         )
     return seconds
 

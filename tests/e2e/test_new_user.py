@@ -1,18 +1,27 @@
-"""The project of a new user: the wheel, an app of six lines, a partner; and what a deleted stack retains."""
+"""A new user: the commands of the README; the wheel and an app of six lines; what a deleted stack retains."""
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from local.deployment import App
+from local.deployment import App, server_context
 from tests.support.e2e.bundles import Bundles
 from tests.support.e2e.stack_environment import INBOX, StackEnvironment
 from tests.support.e2e.stacks import Stacks
 from tests.support.wheel import build_wheel, fresh_environment
+
+REPOSITORY = Path(__file__).parents[2]
+FILES_OF_STOCK_APP = ("app.py", "cdk.json", "partner.example.toml")
+README_STACK = "Readme"
 
 SIX_LINES = """\
 import aws_cdk as cdk
@@ -52,6 +61,62 @@ def app_of_six_lines(env: StackEnvironment, python: Path, folder: Path, stack: s
     (folder / "app.py").write_text(text)
     command = f"{python} {folder / 'app.py'}"
     return App(command=command, assembly=folder / "cdk.out", scratch=folder)
+
+
+def commands_of_readme() -> list[str]:
+    """The commands of "Deploy for real", without their comments."""
+    section = (REPOSITORY / "README.md").read_text().partition("## Deploy for real")[2]
+    lines = section.partition("```console\n")[2].partition("```")[0].splitlines()
+    return [line[2:].partition("#")[0].strip() for line in lines if line.startswith("$ ")]
+
+
+def set_keys(file: Path, keys: dict[str, str]) -> None:
+    """Replace each commented example in the file by a value."""
+    lines = file.read_text().splitlines()
+    for key, value in keys.items():
+        (at,) = (number for number, line in enumerate(lines) if line.startswith(f"# {key} = "))
+        lines[at] = f"{key} = {value if key == 'ssh_port' else json.dumps(value)}"
+    file.write_text("\n".join(lines))
+
+
+def run_as_user(env: StackEnvironment, command: str, folder: Path) -> None:
+    tools = [str(REPOSITORY / "node_modules" / ".bin"), str(Path(sys.executable).parent)]
+    done = subprocess.run(
+        command,
+        shell=True,
+        cwd=folder,
+        env={
+            **env.cloud.environment(),
+            "PATH": os.pathsep.join([*tools, os.environ["PATH"]]),
+            "CDK_HOME": str(folder / "cdk-home"),
+            "CDK_DISABLE_CLI_TELEMETRY": "true",
+            "CDK_REQUIRE_APPROVAL": "never",  # it would ask at a terminal
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+
+
+def test_commands_of_the_readme_work_in_their_order(env: StackEnvironment, tmp_path: Path) -> None:
+    for name in FILES_OF_STOCK_APP:
+        shutil.copy(REPOSITORY / name, tmp_path)
+    copy, *commands = commands_of_readme()
+    run_as_user(env, copy, tmp_path)
+    # Another stack than that of the other tests in this account.
+    set_keys(tmp_path / "partner.toml", {**server_context(env.server, INBOX), "stack_name": README_STACK})
+    assert [each.partition(" --")[0] for each in commands] == [
+        "cdk bootstrap",
+        "cdk deploy",
+        "aws secretsmanager put-secret-value",
+    ]
+    for command in commands[:2]:
+        run_as_user(env, command, tmp_path)
+    stacks = Stacks(env, README_STACK)
+    stacks.fill_secrets()
+    stacks.put("Delivery", "readme/first.csv", b"id\n1\n")
+    assert stacks.arrived(f"{INBOX}/readme/first.csv") == b"id\n1\n"
 
 
 def test_wheel_and_six_line_app_deliver_a_file(env: StackEnvironment, python: Path, tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ class TestEncryptionKey:
         stack = cdk.Stack(app, "Ours")
         delivery = S3ToSftp(stack, "Delivery", server=server, encryption_key=key)
         delivery.add_source(s3.Bucket(stack, "More"), directory="/more", trigger=Trigger.EVENTBRIDGE)
-        app.synth()
+        assert [each.stack_name for each in app.synth().stacks] == ["Theirs", "Ours"]
 
     def test_imported_key_gets_a_warning_and_policy_statements(
         self, stack: cdk.Stack, server: SftpServer

@@ -3,6 +3,7 @@
 import pytest
 
 from cdk_s3_to_sftp import InvalidArgument, SftpServer
+from s3_to_sftp.host_key_setting import pinned_host_keys
 from tests.support.infra.keys import ECDSA, ED25519, RSA
 
 
@@ -22,10 +23,48 @@ def test_whitespace_around_a_key_is_removed() -> None:
     assert SftpServer("sftp.partner.example", host_keys=[pasted]).host_keys == (ED25519,)
 
 
+HASHED = "|1|F1E1KeoE/eEWhi10WpGv4OdiO6Y=|3988QV0VE8wmZL7suNrYQLITLCg="
+KEYSCAN = f"""\
+# sftp.bank.example:22 SSH-2.0-OpenSSH_9.9
+sftp.bank.example {RSA}
+# sftp.bank.example:22 SSH-2.0-OpenSSH_9.9
+sftp.bank.example {ED25519}
+"""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"sftp.bank.example {ED25519}",
+        f"[sftp.bank.example]:2222 {ED25519}",
+        f"sftp.bank.example,192.0.2.7 {ED25519} root@bank",
+        f"{ED25519} root@bank old",
+        f"{HASHED} {ED25519}",
+    ],
+    ids=["ssh-keyscan", "with a port", "several names and a comment", "public key file", "hashed name"],
+)
+def test_lines_of_known_hosts_are_accepted(line: str) -> None:
+    assert SftpServer("sftp.bank.example", host_keys=[line]).host_keys == (ED25519,)
+
+
+@pytest.mark.parametrize("pasted", [[KEYSCAN], KEYSCAN.splitlines()], ids=["one text", "lines"])
+def test_output_of_ssh_keyscan_is_accepted_as_it_is(pasted: list[str]) -> None:
+    assert SftpServer("sftp.bank.example", host_keys=pasted).host_keys == (RSA, ED25519)
+
+
+def test_comment_lines_alone_are_no_keys() -> None:
+    assert "got none" in refusal_of(host_keys=["# bank SSH-2.0-x"])
+
+
+@pytest.mark.parametrize("lines", [KEYSCAN, f"{HASHED} {ED25519}", f"a,192.0.2.7 {RSA} b c"])
+def test_function_reads_the_same_keys_from_pasted_lines(lines: str) -> None:
+    assert SftpServer("sftp.bank.example", host_keys=[lines]).host_keys == pinned_host_keys(lines)
+
+
 def test_missing_host_keys_error_explains_ssh_keyscan() -> None:
     message = refusal_of(port=2222, host_keys=[])
     assert "'ssh-keyscan -p 2222 sftp.partner.example'" in message
-    assert "verify the fingerprint ('ssh-keygen -lf FILE') with the partner out of band" in message
+    assert "verify the fingerprints ('ssh-keygen -lf FILE') with the partner out of band" in message
 
 
 def test_string_instead_of_a_list_is_refused() -> None:
@@ -38,23 +77,12 @@ def test_string_instead_of_a_list_is_refused() -> None:
     ("pasted", "complaint"),
     [
         (
-            f"bank.example {ED25519}",
-            "must be type and key only: remove the host name 'bank.example' before '",
-        ),
-        (
-            f"{ED25519} root@bank old",
-            "must be type and key only: remove the comment 'root@bank old' after '",
-        ),
-        (
             f"@revoked [bank]:2222 {ED25519} root@bank",
-            "must be type and key only: remove the host name '@revoked [bank]:2222' before and the "
-            "comment 'root@bank' after '",
+            "must be keys to trust, got a line with the marker '@revoked': remove it",
         ),
         ("ssh-ed25519", "must be of the form 'type base64', got only the type 'ssh-ed25519'"),
-        (
-            "# bank SSH-2.0-x",
-            "must be public keys, got a comment line of ssh-keyscan: remove '# bank SSH-2.0-x'",
-        ),
+        ("bank.example ssh-rsa", "must be of the form 'type base64', got only the type 'ssh-rsa'"),
+        (" ", "must be public keys of the form 'ssh-ed25519 AAAA...' (types: ssh-ed25519, ssh-rsa, "),
         (
             "SHA256:pQ+9",
             "must be whole public keys, got the fingerprint 'SHA256:pQ+9': print the keys with 'ssh-keyscan'",
@@ -69,11 +97,10 @@ def test_string_instead_of_a_list_is_refused() -> None:
         ),
     ],
     ids=[
-        "host in front",
-        "comment behind",
-        "both",
+        "revoked",
         "type alone",
-        "comment line",
+        "host and type",
+        "blank",
         "fingerprint",
         "no type",
         "no key",

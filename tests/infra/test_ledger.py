@@ -144,7 +144,7 @@ class TestLedger:
         app = new_app()
         existing = dynamodb.Table(cdk.Stack(app, "Theirs"), "Table", **LEDGER_KEYS)
         S3ToSftp(cdk.Stack(app, "Ours"), "Delivery", server=server, ledger=existing)
-        app.synth()
+        assert [each.stack_name for each in app.synth().stacks] == ["Theirs", "Ours"]
 
     def test_function_may_use_the_key_of_an_existing_table(
         self, stack: cdk.Stack, synthesise: Synthesise

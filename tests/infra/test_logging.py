@@ -39,7 +39,7 @@ class TestLogGroup:
         app = new_app()
         existing = logs.LogGroup(cdk.Stack(app, "Theirs"), "Log")
         S3ToSftp(cdk.Stack(app, "Ours"), "Delivery", server=server, log_group=existing)
-        app.synth()
+        assert [each.stack_name for each in app.synth().stacks] == ["Theirs", "Ours"]
 
     def test_log_retention_with_log_group_is_refused(self, stack: cdk.Stack, synthesise: Synthesise) -> None:
         existing = logs.LogGroup(stack, "Theirs")

@@ -65,11 +65,15 @@ def test_checkov_metadata_is_kept(resources: dict[str, dict[str, Any]]) -> None:
 def test_finding_id_rejected_by_cdk_does_not_fail_the_synth(monkeypatch: pytest.MonkeyPatch) -> None:
     """CDK 2.256 to 2.270 reject `::` in the id of a finding."""
 
-    def refuse(*_: object) -> None:
+    refused: list[object] = []
+
+    def refuse(acknowledgment: object) -> None:
+        refused.append(acknowledgment)
         raise RuntimeError("InvalidValidationId: Invalid validation rule ID")
 
     monkeypatch.setattr(acknowledgements, "has_validations", lambda: True)
     refusing = SimpleNamespace(of=lambda _: SimpleNamespace(acknowledge=refuse))
     monkeypatch.setattr(cdk, "Validations", refusing, raising=False)
-    monkeypatch.setattr(cdk, "Acknowledgment", lambda **_: None, raising=False)
+    monkeypatch.setattr(cdk, "Acknowledgment", lambda **given: given["id"], raising=False)
     acknowledgements.acknowledge(cdk.Stack(new_app(), "Test"), suppressions.FUNCTION_RUNTIME)
+    assert refused == ["AwsSolutions::AwsSolutions-L1"]

@@ -60,6 +60,23 @@ def test_commas_in_host_patterns_do_not_split_a_key(main: Main) -> None:
     assert function_in(template)["Environment"]["Variables"]["SSH_HOST_KEY"] == line
 
 
+KEYSCAN = f"sftp.partner.example,192.0.2.7 {ED25519}"
+
+
+@pytest.mark.parametrize(
+    "written", [f'"""\n{KEYSCAN}\n{ECDSA}\n"""', f'["# sftp.partner.example:22", "{KEYSCAN}", "{ECDSA}"]']
+)
+def test_output_of_ssh_keyscan_is_accepted_as_it_is(main: Main, written: str) -> None:
+    template = main(f'ssh_host = "sftp.partner.example"\nssh_host_key = {written}')
+    assert function_in(template)["Environment"]["Variables"]["SSH_HOST_KEY"] == f"{ED25519}\n{ECDSA}"
+
+
+@pytest.mark.parametrize("between", [",", ", ", "\n"])
+def test_lines_of_ssh_keyscan_are_accepted_as_context(main: Main, between: str) -> None:
+    template = main(PARTNER, ssh_host_key=f"{KEYSCAN}{between}{ECDSA}")
+    assert function_in(template)["Environment"]["Variables"]["SSH_HOST_KEY"] == f"{ED25519}\n{ECDSA}"
+
+
 def test_byte_order_mark_is_ignored(main: Main) -> None:
     assert main("\ufeff" + PARTNER)["name"] == "Bank"
 

@@ -85,8 +85,8 @@ def test_one_context_value_can_contain_several_host_keys(main: Main, separator: 
             {"ssh_host_key": ""},
             "ssh_host_key must contain at least one public key of the server, got none: without it nobody "
             "can tell the partner from an impostor. Print the keys with 'ssh-keyscan -p 22 "
-            "sftp.partner.example', take type and key (the second and third word of a line), and verify "
-            "the fingerprint ('ssh-keygen -lf FILE') with the partner out of band. "
+            "sftp.partner.example', and verify the fingerprints ('ssh-keygen -lf FILE') with the partner "
+            "out of band. "
             'Set it with -c ssh_host_key="ssh-ed25519 AAAA..."',
         ),
         (

@@ -18,10 +18,10 @@ from s3_to_sftp.errors import (
     CheckpointSaved,
     DeliveryError,
     Disposition,
+    ObjectAccessDenied,
     ObjectCorrupt,
+    ObjectReadInterrupted,
     RenameUnanswered,
-    SourceDenied,
-    SourceInterrupted,
     Superseded,
 )
 from s3_to_sftp.s3.checksum import RangeChecksum
@@ -158,7 +158,7 @@ def test_busy_s3_is_retried(
     code: str, status: int, data: bytes, s3: ChangingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     s3.before_get = refusing(code, status)
-    assert_fails(harness, server, SourceInterrupted, Disposition.RETRY)
+    assert_fails(harness, server, ObjectReadInterrupted, Disposition.RETRY)
     assert harness.state() == "SENDING"
     s3.before_get = healthy
     assert_delivers(harness, server, data)
@@ -174,7 +174,7 @@ def test_s3_that_is_busy_after_a_reset_is_retried(
 
     s3.breaks = [500_000]
     s3.before_get = busy_from_the_second_on
-    assert_fails(harness, server, SourceInterrupted, Disposition.RETRY)
+    assert_fails(harness, server, ObjectReadInterrupted, Disposition.RETRY)
     s3.before_get = healthy
     assert_delivers(harness, server, data)
 
@@ -193,7 +193,7 @@ def test_reset_of_a_small_body_is_retried(
     data: bytes, s3: ChangingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     s3.breaks = [len(data) // 2]
-    assert_fails(harness, server, SourceInterrupted, Disposition.RETRY)
+    assert_fails(harness, server, ObjectReadInterrupted, Disposition.RETRY)
     assert_delivers(harness, server, data)
 
 
@@ -202,7 +202,7 @@ def test_truncated_body_is_not_delivered(
     length: int, data: bytes, s3: ChangingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     s3.wire[KEY] = data[:length]
-    assert_fails(harness, server, SourceInterrupted, Disposition.RETRY)
+    assert_fails(harness, server, ObjectReadInterrupted, Disposition.RETRY)
     assert harness.state() == "SENDING"
     del s3.wire[KEY]
     assert_delivers(harness, server, data)
@@ -261,7 +261,7 @@ def test_denied_object_is_delivered_once_access_is_granted(
     data: bytes, s3: ChangingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
     s3.before_get = s3.before_head = refusing("AccessDenied", 403)
-    error = assert_fails(harness, server, SourceDenied, Disposition.PERMANENT)
+    error = assert_fails(harness, server, ObjectAccessDenied, Disposition.PERMANENT)
     assert "s3:GetObject" in error.hint
     s3.before_get = s3.before_head = healthy
     assert_delivers(harness, server, data)
@@ -363,7 +363,7 @@ def test_checkpoint_survives_busy_s3_in_the_next_invocation(
 ) -> None:
     save_checkpoint(harness, server)
     s3.before_head = refusing("SlowDown", 503)
-    assert isinstance(harness.attempt(server), SourceInterrupted)
+    assert isinstance(harness.attempt(server), ObjectReadInterrupted)
     s3.before_head = healthy
     s3.requests.clear()
     assert_delivers(harness, server, data)

@@ -123,7 +123,7 @@ def test_large_file_arrives_over_three_connections(
         client.close()
         assert set(contents_below(server.root)) == {"a.bin", "deep/b.bin"}
         assert proxy.connections == 3
-    assert streams == 3 or "gets every file over one connection" in caplog.text
+    assert streams == 3 or "using one connection per file" in caplog.text
 
 
 def test_proftpd_that_limits_clients_gets_at_most_two_streams(

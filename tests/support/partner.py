@@ -19,7 +19,7 @@ from s3_to_sftp.sftp.connection import connect
 from s3_to_sftp.sftp.publish import publish
 from s3_to_sftp.sftp.temporary_names import temporary_path
 from s3_to_sftp.sftp.upload import Staged
-from s3_to_sftp.sftp.upload_request import DEFAULT_TUNING, RangeSource, TransferTuning, UploadRequest
+from s3_to_sftp.sftp.upload_request import DEFAULT_TUNING, RangeReader, TransferTuning, UploadRequest
 from s3_to_sftp.ssh.connect import Timeouts
 from tests.support.pace import short
 from tests.support.sftp_environment import MemoryJournal
@@ -89,7 +89,7 @@ def delivery_to(server: RunningServer, s3: Any, *, port: int | None = None, dire
     return Delivery(s3=s3, sftp=client_for(server, port=port), directory=directory)
 
 
-def send(client: SftpClient, source: RangeSource, path: str, *, most_streams: int | None = None) -> int:
+def send(client: SftpClient, source: RangeReader, path: str, *, most_streams: int | None = None) -> int:
     """Send a file as the delivery of a large object does; return the number of its streams."""
     temporary = temporary_path(path, token=secrets.token_hex(8))
     sent = upload(client, source, path, temporary=temporary, most_streams=most_streams)
@@ -100,7 +100,7 @@ def send(client: SftpClient, source: RangeSource, path: str, *, most_streams: in
     return sent.streams
 
 
-def upload(client: SftpClient, source: RangeSource, path: str, *, temporary: str, **more: Any) -> Staged:
+def upload(client: SftpClient, source: RangeReader, path: str, *, temporary: str, **more: Any) -> Staged:
     """Send a file as far as possible; a complete file gets its final name."""
     sent = client.upload(UploadRequest(source=source, temporary=temporary, **more))
     if sent.complete:

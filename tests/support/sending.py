@@ -13,7 +13,7 @@ from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.sftp.protocol import Request
 from s3_to_sftp.sftp.publish import publish
 from s3_to_sftp.sftp.upload import Staged
-from s3_to_sftp.sftp.upload_request import RangeSource, TransferTuning, UploadRequest
+from s3_to_sftp.sftp.upload_request import RangeReader, TransferTuning, UploadRequest
 from tests.support.scripted_server import Asked, Script
 from tests.support.sftp_environment import SOON, MemoryJournal
 from tests.support.sources import BytesSource, GatheringSource
@@ -39,7 +39,7 @@ def gathering(data: bytes = DATA) -> GatheringSource:
     return GatheringSource(data)
 
 
-def send_part(pool: ConnectionPool, source: RangeSource | None = None, **more: Any) -> Staged:
+def send_part(pool: ConnectionPool, source: RangeReader | None = None, **more: Any) -> Staged:
     """Upload in small segments, and publish a complete file."""
     sent = upload_part(pool, source, **more)
     if sent.complete:
@@ -48,7 +48,7 @@ def send_part(pool: ConnectionPool, source: RangeSource | None = None, **more: A
     return sent
 
 
-def upload_part(pool: ConnectionPool, source: RangeSource | None = None, **more: Any) -> Staged:
+def upload_part(pool: ConnectionPool, source: RangeReader | None = None, **more: Any) -> Staged:
     """Upload in small segments."""
     request = UploadRequest(**{"source": source or Bytes(), "temporary": TEMPORARY, **more})
     return upload_parallel(pool, request, SMALL_SEGMENTS)

@@ -6,7 +6,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExec
 from typing import Any, TypeVar
 
 from s3_to_sftp.delivery.deadline import SMALL_BYTES, Invocation
-from s3_to_sftp.delivery.delivery import NOBODY_LET_IN, Delivery, SmallDelivery
+from s3_to_sftp.delivery.delivery import PARTNER_WIDE_ERRORS, Delivery, SmallDelivery
 from s3_to_sftp.delivery.inline_executor import InlineExecutor
 from s3_to_sftp.errors import DirectoryAmbiguous
 from s3_to_sftp.s3.object_ref import ObjectRef
@@ -21,7 +21,7 @@ T = TypeVar("T")
 _THREADS = 8
 """Small objects that are read, or written down, at a time. Memory of a batch of small objects: each is in
 memory from its GET to its RENAME, at most (_THREADS + the files at a time of `open_files.py`) x SMALL_BYTES;
-those that are sent again, because the server bears fewer, are among the files at a time.
+those that are sent again, because the server accepts fewer, are among the files at a time.
 When an old connection is found dead, those that it had been given are kept for the second attempt."""
 
 Outcome = tuple[ObjectRef, Receipt | Exception]
@@ -31,7 +31,7 @@ def deliver_all(delivery: Delivery, refs: Sequence[ObjectRef], invocation: Invoc
     """Deliver objects and yield the outcome of each as it is known.
 
     Small objects travel many at a time, large ones one after the other, each over as many connections
-    as pay. Versions of one key keep the order of their events. What hinders every delivery (the partner is
+    as pay. Versions of one key keep the order of their events. What blocks every delivery (the partner is
     down, the login is wrong) is met once: the objects behind it get the same error without a try. So it is
     when different objects are refused alike, and none is accepted.
 
@@ -69,7 +69,7 @@ class _Blocking:
     def record(self, ref: ObjectRef, outcome: object, *, accepted_before: int | None = None) -> None:
         """Learn from the outcome of an object; see `RefusalStreak.record`."""
         # One directory of several says nothing about the others.
-        if isinstance(outcome, NOBODY_LET_IN) and not isinstance(outcome, DirectoryAmbiguous):
+        if isinstance(outcome, PARTNER_WIDE_ERRORS) and not isinstance(outcome, DirectoryAmbiguous):
             self.error = self.error or outcome
         self._refusals.record(ref, outcome, accepted_before=accepted_before)
 

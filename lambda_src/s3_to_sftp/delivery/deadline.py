@@ -23,7 +23,7 @@ _FAST_BYTES_PER_SECOND = 75e6
 """The network of one function: nothing is sent faster."""
 
 _LONGEST_SECONDS = 1800.0
-"""No function may run longer (Lambda allows 900)."""
+"""The most that Lambda allows (CreateFunction, `Timeout`; the developer guide still says 900)."""
 
 _MARGIN_SECONDS = 2.0
 """Lambda ends an invocation a little later than it says."""

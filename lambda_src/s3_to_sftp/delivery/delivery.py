@@ -1,4 +1,4 @@
-"""One object, from the lease to the receipt: the story of the program.
+"""One object, from the lease to the receipt.
 
 A large object travels alone, over several connections and invocations where it takes them. Small ones share a
 connection, and the scheduler (`batch.py`) runs the steps of many at a time. The steps are the same (a small
@@ -35,12 +35,12 @@ from s3_to_sftp.errors import (
     FolderMarker,
     NameTaken,
     ObjectCorrupt,
+    ObjectReadError,
     OutcomeUnknown,
     PartnerError,
     RemotePathRefused,
     RenameUnanswered,
     RequestRefused,
-    SourceError,
 )
 from s3_to_sftp.operator_request import Action
 from s3_to_sftp.s3.object_reader import ObjectReader, SmallObject, read_whole, require_current
@@ -60,8 +60,8 @@ from s3_to_sftp.unknown_outcome import UnknownOutcome
 
 _log = logging.getLogger(__name__)
 
-NOBODY_LET_IN = (PartnerError, CredentialsError)
-"""Errors that every other object would meet, too."""
+PARTNER_WIDE_ERRORS = (PartnerError, CredentialsError)
+"""Errors that affect every object."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class Delivery:
         Raises:
             NothingToSend: They need not be delivered, now or later.
             CheckpointSaved: A part of them is at the partner, and recorded.
-            DeliveryError: They are not delivered, and nothing half-written stands under the final name.
+            DeliveryError: They are not delivered, and no partial file has the final name.
         """
         invocation = invocation or Invocation.longest()
         self._refuse_folder_marker(ref)
@@ -256,9 +256,11 @@ class Delivery:
         """Refuse the marker of a folder where the event did not say that the object is empty."""
         if ref.size is not None or not ref.is_named_like_a_folder:
             return
-        with contextlib.suppress(SourceError):  # told in its turn
+        with contextlib.suppress(ObjectReadError):  # reported when the object itself is read
             if ObjectReader(self._s3, ref).size == 0:
-                raise FolderMarker(f"{ref} is the marker of a folder.", hint="Nothing: it has no content.")
+                raise FolderMarker(
+                    f"{ref} is the marker of a folder.", hint="No action needed: it has no content."
+                )
 
     def _acquire(self, ref: ObjectRef, invocation: Invocation) -> Lease:
         """Take the object until the end of the invocation.
@@ -284,7 +286,7 @@ class Delivery:
 
         Raises:
             ObjectChanged: A newer version is in the bucket.
-            SourceError: The object is gone, or S3 does not tell.
+            ObjectReadError: The object is gone, or S3 does not tell.
         """
         request = ref.operator
         if request is not None and (request.action is Action.BACKFILL or not ref.sequencer):
@@ -358,7 +360,7 @@ class Delivery:
     async def _publish(
         self, session: SftpSession, attempt: Attempt, commit: Commit, executor: Executor
     ) -> None:
-        """Give the file its final name, once nothing that is older can take it.
+        """Give the file its final name, once no older RENAME can take that name.
 
         Raises:
             RequestRefused: It has no final name.
@@ -409,7 +411,7 @@ class Delivery:
         )
 
     def _record(self, attempt: Attempt, receipt: Receipt) -> None:
-        """Write the receipt down.
+        """Record the receipt.
 
         Raises:
             LedgerError: It could not be written. The next attempt finds out that the object is delivered.
@@ -469,7 +471,7 @@ class Delivery:
                 attempt.commit, attempt.earlier_rename = commit, True
                 raise outcome_unknown(commit, final=final, asides=asides)
 
-    # What others ask.
+    # Questions from the disposition of messages.
 
     def path_of(self, ref: ObjectRef) -> str | None:
         """Return the final name; None where the key cannot have one."""
@@ -479,7 +481,7 @@ class Delivery:
             return None
 
     def give_up(self, ref: ObjectRef, error: DeliveryError) -> None:
-        """Record that the object is not tried any more until a person sends its message again.
+        """Record that the object will not be retried until an operator sends its message again.
 
         Raises:
             DeliveryError: It could not be recorded, or has ended otherwise meanwhile.
@@ -517,4 +519,4 @@ class Delivery:
 def _is_before_writing(error: Exception | None) -> bool:
     """Return whether nothing was written: no login succeeded, or the server refused the name."""
     is_name = isinstance(error, RemotePathRefused) and not isinstance(error, NameTaken)
-    return is_name or isinstance(error, NOBODY_LET_IN)
+    return is_name or isinstance(error, PARTNER_WIDE_ERRORS)

@@ -62,7 +62,7 @@ class FailedAttempts:
             raise
 
     def _end(self, attempt: Attempt, state: TerminalState, error: DeliveryError) -> None:
-        """Record the end of an object that is not delivered any more, and remove what was sent of it."""
+        """Record the end of an object that will not be delivered, and remove what was sent of it."""
         lease = attempt.lease
         self._forget_temporary(attempt, error)
         if attempt.may_ask:

@@ -155,7 +155,7 @@ class InvocationRunner:
     def _is_new_blocking_error(self, outcome: Exception) -> TypeGuard[DeliveryError]:
         """Return whether it concerns the partner, and is not the one that this invocation has met before.
 
-        What hinders every delivery is the outcome of each object, and counts once.
+        What blocks every delivery is the outcome of each object, and counts once.
         """
         if not (isinstance(outcome, DeliveryError) and outcome.disposition is Disposition.PARTNER):
             return False

@@ -66,7 +66,7 @@ class NameJournal:
         return self._executor.submit(self._ledger.note_names, self._lease)
 
     def rename_resolved(self, name: str) -> None:
-        """No RENAME that uses the name can happen any more."""
+        """No RENAME that uses the name can still happen."""
         self._lease.names.rename_resolved(name)
 
     def blocked(self, name: str) -> None:
@@ -100,7 +100,7 @@ class Leftovers:
 
         Args:
             session: To the partner.
-            lease: After `commit`: older versions are not delivered any more.
+            lease: After `commit`: older versions are no longer delivered.
             commit: The file that is about to be renamed.
             journal: Told what has become of each name.
 
@@ -188,7 +188,7 @@ class Leftovers:
                 lease.names.remove(name)
 
     def sweep(self, lease: Lease, path: str, journal: NameJournal) -> None:
-        """Remove what nobody needs any more now that the version is delivered, as far as that works.
+        """Remove what is no longer needed once the version is delivered, as far as that works.
 
         Args:
             lease: Of the version.

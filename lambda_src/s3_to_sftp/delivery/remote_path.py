@@ -86,9 +86,7 @@ def _check_name(name: str, key: str) -> None:
     if name in {".", ".."}:
         raise _refused(key, f"{name!r} as a directory would leave the remote directory")
     if not name:
-        raise _refused(
-            key, "'/' at an end or '//' makes an empty name, which would fall together with another key"
-        )
+        raise _refused(key, "'/' at an end or '//' makes an empty name, which would collide with another key")
     if _CONTROL.search(name):
         raise _refused(key, "it holds a control character")
     if _REORDERING.search(name):

@@ -216,7 +216,7 @@ class MessageDisposition:
     def _note(self, deferred: _Deferred) -> None:
         """Record when the object will be retried. Nothing that happens here can fail a delivery.
 
-        Before the message is sent: whoever receives it finds the record, and replaces it in its turn.
+        Before the message is sent: the invocation that receives it finds the record, and replaces it.
         """
         if self._note_deferred is None or deferred.ref is None or not deferred.is_news:
             return

@@ -5,6 +5,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from s3_to_sftp.defaults import RETRY_FOR_SECONDS
+
 _CLOCK_TOLERANCE_SECONDS = 300
 """Between our clock before SendMessage and the one of SQS: a request that is repeated takes a minute."""
 
@@ -97,7 +99,7 @@ class RetryPolicy:
         cap: Upper bound of every wait, in seconds. SQS delays a message by 900 at most.
     """
 
-    retry_for: float = 86_400
+    retry_for: float = RETRY_FOR_SECONDS
     base: float = 5
     cap: float = 900
 

@@ -6,12 +6,12 @@ from botocore.exceptions import ClientError
 
 from s3_to_sftp.errors import (
     KeyNotUsable,
+    ObjectAccessDenied,
     ObjectChanged,
     ObjectGone,
     ObjectNotReadable,
-    SourceDenied,
-    SourceError,
-    SourceInterrupted,
+    ObjectReadError,
+    ObjectReadInterrupted,
 )
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.untrusted_text import quoted
@@ -25,7 +25,7 @@ def status_of(error: ClientError) -> str:
     return str(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode"))
 
 
-def error_of(error: ClientError, ref: ObjectRef) -> SourceError:
+def error_of(error: ClientError, ref: ObjectRef) -> ObjectReadError:
     """Return the error for what S3 refuses: by its code, its words, and last by its HTTP status."""
     answer = error.response.get("Error", {})
     code, status = str(answer.get("Code", "")), status_of(error)
@@ -43,22 +43,24 @@ def _kind_of_sentence(code: str, sentence: str) -> "_Kind | None":
     return _KEY if code.startswith("KMS.") else None
 
 
-def changed(ref: ObjectRef, why: str) -> SourceError:
+def changed(ref: ObjectRef, why: str) -> ObjectReadError:
     """Return the error for an object that is not the one of the event."""
     return _error(_CHANGED, ref, why)
 
 
-def interrupted(ref: ObjectRef, reason: str) -> SourceInterrupted:
+def interrupted(ref: ObjectRef, reason: str) -> ObjectReadInterrupted:
     """Return the error for a body that ended early."""
-    return SourceInterrupted(f"S3 interrupted the response for {ref} ({reason}).", hint="It will be retried.")
+    return ObjectReadInterrupted(
+        f"S3 interrupted the response for {ref} ({reason}).", hint="It will be retried."
+    )
 
 
-def _error(kind: "_Kind", ref: ObjectRef, why: str) -> SourceError:
+def _error(kind: "_Kind", ref: ObjectRef, why: str) -> ObjectReadError:
     error, reason, hint = kind
     return error(f"{ref} {reason} ({why}).", hint=hint)
 
 
-_Kind = tuple[Callable[..., SourceError], str, str]
+_Kind = tuple[Callable[..., ObjectReadError], str, str]
 
 _GONE: _Kind = (
     ObjectGone,
@@ -71,7 +73,7 @@ _CHANGED: _Kind = (
     "It was overwritten; the newer object has its own event.",
 )
 _DENIED: _Kind = (
-    SourceDenied,
+    ObjectAccessDenied,
     "may not be read by the function",
     "Check the role's s3:GetObject and s3:GetObjectVersion, the bucket policy, and kms:Decrypt of its key. "
     "Without s3:ListBucket S3 also responds like this for a deleted object.",
@@ -93,11 +95,11 @@ _KEY: _Kind = (
     "Enable the key, or cancel its deletion; it will be retried.",
 )
 _CLOCK: _Kind = (
-    SourceInterrupted,
+    ObjectReadInterrupted,
     "cannot be read from S3 now",
     "The clock of this execution environment was wrong. It will be retried.",
 )
-_OTHER: _Kind = (SourceInterrupted, "cannot be read from S3 now", "It will be retried.")
+_OTHER: _Kind = (ObjectReadInterrupted, "cannot be read from S3 now", "It will be retried.")
 
 _KINDS: dict[str, _Kind] = {
     "NoSuchKey": _GONE,

@@ -181,7 +181,7 @@ def _not_a_list(notification: Mapping[str, Any]) -> EventError:
     if "bucket" in notification and "object" in notification:
         return malformed(
             "it is the detail of an EventBridge event alone",
-            hint="Let the rule pass the whole event on: no InputPath, no InputTransformer.",
+            hint="Let the rule forward the whole event: no InputPath, no InputTransformer.",
         )
     if "tasks" in notification and "job" in notification:
         return malformed(

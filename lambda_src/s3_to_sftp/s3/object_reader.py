@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
-from s3_to_sftp.errors import SourceInterrupted
-from s3_to_sftp.s3.checksum import CRCS, ChecksumSoFar
+from s3_to_sftp.errors import ObjectReadInterrupted
+from s3_to_sftp.s3.checksum import ChecksumSoFar
 from s3_to_sftp.s3.client_errors import HEAD_HAS_NO_BODY, changed, error_of, interrupted, status_of
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.s3.read_ahead import BLOCKS_PER_BUFFER, FilledBuffer, Range, ReadAhead
@@ -49,7 +49,6 @@ class ObjectReader:
         ref: What the event names.
         etag: Of the bytes, without quotes.
         size: Bytes.
-        stored: Algorithm and value of the full-object CRC that S3 has, if it has one.
         start: Offset of the first byte that has not been counted before.
         position: About how many bytes were sent so far, those before `start` included: for people, not exact.
     """
@@ -74,7 +73,7 @@ class ObjectReader:
             sha256: Compute the SHA-256, too, which takes all bytes in order.
 
         Raises:
-            SourceError: Gone, changed or forbidden.
+            ObjectReadError: Gone, changed or forbidden.
         """
         self.ref = ref
         self._client = client
@@ -84,8 +83,6 @@ class ObjectReader:
             raise changed(ref, f"its ETag is {self.etag}")
         self.size: int = answer["ContentLength"]
         stored = stored_checksum(answer)
-        is_crc = stored is not None and not stored.parts and stored.algorithm in CRCS
-        self.stored = (stored.algorithm, stored.value) if stored and is_crc else None
         ends = part_ends_of(client, ref, stored, etag=self.etag, size=self.size) if stored else ()
         self._verification = Verification(
             ref, size=self.size, stored=stored, part_ends=ends, before=before, sha256=sha256
@@ -102,7 +99,7 @@ class ObjectReader:
             block_bytes: Bytes per block; the last of a range may be shorter.
 
         Raises:
-            SourceError: Gone, changed, forbidden, or S3 keeps closing the connection.
+            ObjectReadError: Gone, changed, forbidden, or S3 keeps closing the connection.
         """
         reader = ReadAhead(self._fill, ranges, block_bytes * BLOCKS_PER_BUFFER)
         try:
@@ -144,7 +141,7 @@ class ObjectReader:
         """Return the body of the bytes from `start` up to `end`.
 
         Raises:
-            SourceError: Gone, changed, forbidden, or S3 answers with other bytes.
+            ObjectReadError: Gone, changed, forbidden, or S3 answers with other bytes.
         """
         pin = _pin(self.ref, self.etag)
         if (start, end) == (0, self.size):
@@ -153,7 +150,7 @@ class ObjectReader:
         expected = f"bytes {start}-{end - 1}/{self.size}"
         if answer.get("ContentRange") != expected:
             answer["Body"].close()
-            raise SourceInterrupted(
+            raise ObjectReadInterrupted(
                 f"S3 returned {answer.get('ContentRange')!r} of {self.ref}, requested was {expected!r}.",
                 hint="It will be retried.",
             )
@@ -175,7 +172,7 @@ class _PersistentBody:
         """Fill the view.
 
         Raises:
-            SourceError: S3 has closed the connection too often without a new byte, or refuses to send more.
+            ObjectReadError: S3 closes the connection too often without a new byte, or refuses to answer.
         """
         filled = 0
         while filled < len(view):
@@ -212,7 +209,7 @@ def read_whole(client: Any, ref: ObjectRef, *, sha256: bool = False) -> SmallObj
     """Read a small object with one request; with another one for its parts where its checksum is of several.
 
     Raises:
-        SourceError: Gone, changed, forbidden, not the bytes that S3 has a checksum of, or interrupted.
+        ObjectReadError: Gone, changed, forbidden, not the bytes that S3 has a checksum of, or interrupted.
     """
     answer = _ask(client.get_object, ref, ChecksumMode="ENABLED", **_pin(ref))
     body = answer["Body"]
@@ -237,7 +234,7 @@ def require_current(client: Any, ref: ObjectRef) -> None:
 
     Raises:
         ObjectChanged: The key has a newer version.
-        SourceError: The key is gone, or S3 does not tell.
+        ObjectReadError: The key is gone, or S3 does not tell.
     """
     current = _head(client, ref, {})
     if ref.version_id not in {None, "", "null"}:
@@ -262,7 +259,7 @@ def _head(client: Any, ref: ObjectRef, pin: dict[str, str]) -> dict[str, Any]:
     """Ask S3 for the object's properties; where it refuses, for its reason, too: HEAD has none.
 
     Raises:
-        SourceError: Gone, changed, forbidden, not readable.
+        ObjectReadError: Gone, changed, forbidden, not readable.
     """
     try:
         return _answered(client.head_object, ref, ChecksumMode="ENABLED", **pin)
@@ -273,7 +270,7 @@ def _head(client: Any, ref: ObjectRef, pin: dict[str, str]) -> dict[str, Any]:
 def _with_reason(client: Any, ref: ObjectRef, pin: dict[str, str], error: ClientError) -> ClientError:
     """Return the refusal of a HEAD with S3's own words, where a GET gets them; else as it is."""
     if status_of(error) in HEAD_HAS_NO_BODY:
-        with contextlib.suppress(SourceInterrupted):
+        with contextlib.suppress(ObjectReadInterrupted):
             try:  # needs the same permission; reads one byte if it succeeds after all
                 _answered(client.get_object, ref, Range="bytes=0-0", **pin)["Body"].close()
             except ClientError as refused:
@@ -293,14 +290,14 @@ def _answered(call: Callable[..., dict[str, Any]], ref: ObjectRef, **arguments: 
 
     Raises:
         ClientError: S3 refuses.
-        SourceInterrupted: There is no answer, or none that can be understood.
+        ObjectReadInterrupted: There is no answer, or none that can be understood.
     """
     try:
         return call(Bucket=ref.bucket, Key=ref.key, **arguments)
     except ClientError:
         raise
     except Exception as error:  # noqa: BLE001 - botocore lets through what its parsers and urllib3 raise
-        raise SourceInterrupted(
+        raise ObjectReadInterrupted(
             f"{ref} cannot be read from S3 ({type(error).__name__}: {quoted(error)}).",
             hint="It will be retried; in a VPC check the route or endpoint to S3.",
         ) from None

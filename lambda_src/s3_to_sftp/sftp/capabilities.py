@@ -114,7 +114,7 @@ class AcceptedStreams:
         until = math.inf if permanent else self._clock() + _DISABLED_FOR_SECONDS
         with self._lock:
             self._disabled_until = dict.fromkeys((*self._connections, CHANNEL), until)
-        self._log_refusal("gets every file over one connection", reason)
+        self._log_refusal("using one connection per file", reason)
 
     def forget_refusals(self) -> None:
         """Forget what was refused: it says nothing about another server."""
@@ -124,4 +124,4 @@ class AcceptedStreams:
     def _log_refusal(self, what: str, reason: object) -> None:
         level = logging.INFO if self._refusal_logged else logging.WARNING
         self._refusal_logged = True
-        _log.log(level, "%s %s (%s)", self._server, what, reason)
+        _log.log(level, "%s: %s (%s)", self._server, what, reason)

@@ -1,4 +1,4 @@
-"""How many files are sent at a time over one connection: as many as the server bears.
+"""How many files are sent at a time over one connection: as many as the server accepts.
 
 Servers limit the open handles of a session, to 1, to 8, to 64, and tell it by refusing an OPEN, with
 PERMISSION_DENIED or FAILURE or whatever they like. Such a refusal says nothing about the file. So an OPEN
@@ -38,7 +38,7 @@ _HOLDING_A_HANDLE = frozenset({"write", "close", "fstat"})
 
 
 class Limit:
-    """How many files one server bears at a time, as far as it has shown it. Lives with the environment."""
+    """How many open files one server accepts at a time, as far as is known. Lives with the environment."""
 
     def __init__(self, server: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._server = server
@@ -56,12 +56,12 @@ class Limit:
         return self._value
 
     def lower(self, to: int, refused: RequestRefused) -> None:
-        """Take a refused OPEN for a sign that the server bears no more files than this."""
+        """Take a refused OPEN as a sign that the server accepts no more files than this."""
         if to >= self._value:
             return
         self._unconfirmed = self._unconfirmed or self._value
         self._value, self._since = to, self._clock()
-        _log.info("%s seems to bear %d open files at a time: %s", self._server, to, refused.reason)
+        _log.info("%s accepts only %d open files at a time: %s", self._server, to, refused.reason)
 
     def confirm(self) -> None:
         """Learn that a file which was refused beside others was accepted: it was the number of files."""
@@ -76,7 +76,7 @@ class Limit:
 def send_all(
     session: SftpSession, files: Iterable[F], send: Callable[[F], SftpTask[Any]], limit: Limit
 ) -> Iterator[tuple[F, Exception | None]]:
-    """Send files, as many at a time as the server bears, and yield each with its error as it is done.
+    """Send files, as many at a time as the server accepts, and yield each with its error as it is done.
 
     Files that are to be sent again are kept, and no further one is started meanwhile: never more than
     FILES_AT_A_TIME are in memory.

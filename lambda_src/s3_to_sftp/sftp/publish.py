@@ -171,8 +171,8 @@ async def _require_regular_file(
         is_regular = await _is_no_directory(session, path)
     if not is_regular:
         raise TargetNotAFile(
-            f"{path!r} is not a regular file at the partner, but a directory or the like, and is left alone. "
-            f"{refused.reason}",
+            f"{path!r} is not a regular file at the partner, but a directory or the like, and is not "
+            f"touched. {refused.reason}",
             hint="Ask the partner to move it out of the way, or put the object under another key.",
             code=refused.code,
             disposition=Disposition.PERMANENT,
@@ -275,6 +275,6 @@ async def block_aside(session: SftpSession, aside: str, journal: Journal) -> Non
 def _pending(name: str, refused: RequestRefused) -> EarlierRenamePending:
     return EarlierRenamePending(
         f"A RENAME that an earlier attempt sent was never answered, and may still be carried out: "
-        f"{described(name)} cannot be taken out of its way. {refused.reason}",
-        hint="It will be retried. Ask the partner whether a process hangs, and to allow REMOVE.",
+        f"{described(name)} cannot be moved out of the way. {refused.reason}",
+        hint="It will be retried. Ask the partner whether one of its processes hangs, and to allow REMOVE.",
     )

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
+from s3_to_sftp.defaults import REPLY_TIMEOUT_SECONDS
 from s3_to_sftp.errors import TransferError
 from s3_to_sftp.sftp import protocol, windows
 from s3_to_sftp.sftp.protocol import Answer, FileAttributes, MalformedReplyError, Request
@@ -38,7 +39,7 @@ class SftpSession:
         stream: Stream,
         *,
         server: str,
-        reply_timeout: float = 120,
+        reply_timeout: float = REPLY_TIMEOUT_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start SFTP.

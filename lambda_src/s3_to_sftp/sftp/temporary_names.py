@@ -1,6 +1,7 @@
 """Every name that a delivery may use at the partner besides the final one, derived from one temporary name.
 
-The ledger keeps the temporary name; whoever removes what an attempt has left knows the others from it.
+The ledger keeps the temporary name. The code that removes leftovers of an attempt derives the others from
+it.
 """
 
 import functools

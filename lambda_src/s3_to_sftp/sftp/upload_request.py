@@ -32,7 +32,7 @@ class TransferTuning:
 DEFAULT_TUNING = TransferTuning()
 
 
-class RangeSource(Protocol):
+class RangeReader(Protocol):
     """Bytes that can be read from any offset, by several threads at a time.
 
     Attributes:
@@ -70,7 +70,7 @@ class UploadRequest:
         most_streams: By default as many as pay.
     """
 
-    source: RangeSource
+    source: RangeReader
     temporary: str
     path: str = ""
     start: int = 0

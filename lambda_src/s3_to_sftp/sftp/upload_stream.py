@@ -12,7 +12,7 @@ from s3_to_sftp.sftp.pool import ConnectionPool
 from s3_to_sftp.sftp.protocol import FileAttributes
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.stream_admission import Admission
-from s3_to_sftp.sftp.upload_request import RangeSource
+from s3_to_sftp.sftp.upload_request import RangeReader
 from s3_to_sftp.sftp.write_window import write_and_close
 from s3_to_sftp.ssh.stream import Piece
 
@@ -25,7 +25,7 @@ class ParallelStream(threading.Thread):
         number: int,
         pool: ConnectionPool,
         admission: Admission,
-        source: RangeSource,
+        source: RangeReader,
         byte_ranges: ByteRanges,
         path: str,
     ) -> None:
@@ -82,7 +82,7 @@ class FurtherStreams:
         self._admission = admission
         self._streams: list[ParallelStream] = []
 
-    def start(self, numbers: Iterable[int], source: RangeSource, byte_ranges: ByteRanges, path: str) -> None:
+    def start(self, numbers: Iterable[int], source: RangeReader, byte_ranges: ByteRanges, path: str) -> None:
         """Start one for each number. They join the work when they are connected and admitted."""
         self._admission.numbers = list(numbers)
         self._streams = [
@@ -129,7 +129,7 @@ class FurtherStreams:
 async def write_ranges(
     session: SftpSession,
     handle: bytes,
-    source: RangeSource,
+    source: RangeReader,
     byte_ranges: ByteRanges,
     take: Callable[[], tuple[int, int] | None],
     path: str,

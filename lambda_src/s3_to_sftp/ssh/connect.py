@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import paramiko
 
 from s3_to_sftp.credentials import Credentials
+from s3_to_sftp.defaults import REPLY_TIMEOUT_SECONDS
 from s3_to_sftp.errors import (
     DeliveryError,
     LoginRefused,
@@ -38,15 +39,14 @@ class Timeouts:
         connect: For the TCP connection.
         handshake: For the SSH banner and the key exchange.
         login: For the answer to each authentication request.
-        reply: For one SFTP reply, or for the peer to accept more data. Servers with an object store
-            behind them can need a minute to answer CLOSE.
+        reply: For one SFTP reply, or for the peer to accept more data.
         keepalive: Idle time after which a keepalive is sent; firewalls drop idle connections.
     """
 
     connect: float = 15
     handshake: float = 30
     login: float = 30
-    reply: float = 120
+    reply: float = REPLY_TIMEOUT_SECONDS
     keepalive: int = 30
 
 

@@ -33,7 +33,8 @@ class GuardedTransport(paramiko.Transport):
     """Takes what comes within the bounds of `receiving`, and shows each foreign exception as an SSHException.
 
     paramiko's own thread ends with whatever was raised over what a server has sent (UnicodeDecodeError,
-    KeyError, ValueError, InvalidTag, ...), and hands that to whoever waits. Here that is a protocol error.
+    KeyError, ValueError, InvalidTag, ...), and hands that to the waiting caller. Here
+    that is a protocol error.
     """
 
     _channel_handler_table: ClassVar = {

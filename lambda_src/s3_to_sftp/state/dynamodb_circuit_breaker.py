@@ -84,7 +84,7 @@ class DynamoCircuitBreaker:
             claimed = replace(state, claimed_until=until)
             if written := self._write(claimed):
                 self._admitted, self._has_claim = written, True
-                _log.info("trying whether %s is accepting files again", self._server)
+                _log.info("probing whether %s is accepting files again", self._server)
                 return
         raise self._circuit_open(state, 1)
 

@@ -108,7 +108,6 @@ class KeyItem:
     Attributes:
         revision: Counts the writes to the item.
         owner: Who holds the lease; None when it was released.
-        in_flight: Sort key of the version that holds the lease.
         committed: Padded sequencer of the newest version that reached COMMITTING (empty: none).
         modified: Modification time of the file that reached it last, in seconds since 1970; None: not known.
         names: Files of ours that may exist at the partner.
@@ -117,7 +116,6 @@ class KeyItem:
     revision: int
     owner: str | None
     lease_until: float
-    in_flight: str | None
     committed: str
     modified: int | None
     names: Mapping[str, RemoteName]
@@ -138,7 +136,7 @@ def version_key(ref: ObjectRef) -> str:
 def identifies_one_put(ref: ObjectRef) -> bool:
     """Return whether no other put can look like this one.
 
-    An ETag alone does not distinguish "the same event again" from "the old content put back".
+    An ETag alone does not distinguish "the same event again" from "the old content put again".
     """
     return _has_version_id(ref) or bool(ref.sequencer)
 
@@ -259,7 +257,6 @@ def read_key(item: Item) -> KeyItem:
         revision=fields.integer("revision"),
         owner=owner,
         lease_until=fields.number("lease_until") if owner is not None else 0,
-        in_flight=fields.text("in_flight") if owner is not None else None,
         committed=fields.optional_text("committed") or "",
         modified=fields.integer("modified") if "modified" in item else None,
         names={name: _read_name(entry) for name, entry in fields.map("temporaries").maps()},

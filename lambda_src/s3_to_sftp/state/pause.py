@@ -106,7 +106,7 @@ class DynamoPause:
         by = f" by {hold.who}" if hold.who else ""
         return DeliveriesPaused(
             f"Deliveries are paused{by} {until}: {hold.reason or 'no reason was given'}",
-            hint="Nothing: it is delivered when the pause is over. `s3-to-sftp resume` ends it now.",
+            hint="No action needed: it is delivered when the pause is over. `s3-to-sftp resume` ends it now.",
             # What waits for the same moment does not come back in the same second.
             retry_after=hold.wait(now) * (1 + 0.2 * self._random()),
             paused_for=hold.age(now),

@@ -72,7 +72,7 @@ class RemoteNames:
             self._changed[name] = None
 
     def rename_resolved(self, name: str, *, kind: NameKind | None = None) -> None:
-        """Record that no RENAME from or to this name can happen any more."""
+        """Record that no RENAME from or to this name can still happen."""
         if entry := self._entries.get(name):
             self.put(name, replace(entry, rename_pending=False, kind=kind or entry.kind))
 

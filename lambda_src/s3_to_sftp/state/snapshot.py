@@ -96,12 +96,13 @@ class Snapshot:
         match self.version.state:
             case State.DELIVERED:
                 raise AlreadyDelivered(
-                    f"{ref} has been delivered before.", hint="Nothing: the event came more than once."
+                    f"{ref} has been delivered before.",
+                    hint="No action needed: the event came more than once.",
                 )
             case State.GONE:
                 raise AlreadyGone(
                     f"{ref} is recorded as gone: {self.version.reason}",
-                    hint="Nothing; put the object again if it is needed.",
+                    hint="No action needed. Put the object again if it is wanted.",
                 )
             case State.SUPERSEDED:
                 raise superseded_error(ref)
@@ -201,7 +202,7 @@ def superseded_error(ref: ObjectRef) -> Superseded:
     """Return the error of a version that is older than one that was sent, or is about to be."""
     return Superseded(
         f"{ref} is older than the version that was sent, or is about to be.",
-        hint="Nothing: the events came in another order than the objects.",
+        hint="No action needed: the events came in another order than the objects.",
     )
 
 
@@ -219,6 +220,6 @@ def _refuse_running(ref: ObjectRef, owner: str, rest: float) -> None:
     if rest > 0:
         raise LeaseHeld(
             f"{ref}, or another version of its key, is being sent by {owner}.",
-            hint="Nothing: it will be sent after that.",
+            hint="No action needed: it will be sent after that.",
             retry_after=rest,
         )

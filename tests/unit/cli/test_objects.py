@@ -509,7 +509,7 @@ def test_resend_that_still_waits_does_not_overrule_a_later_cancel(account: Accou
     account.unknown()
     account.run("resend", A.key, "--reason", "they have not got it")
     (asked,) = account.announced()  # and it waits
-    account.run("cancel", A.key, "--reason", "they do not want it any more")
+    account.run("cancel", A.key, "--reason", "they no longer want it")
     with pytest.raises(Cancelled):
         account.ledger.lease(asked)
 

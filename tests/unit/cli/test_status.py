@@ -22,7 +22,7 @@ NOW = datetime(2026, 11, 29, 2, 44, tzinfo=UTC)
 
 @pytest.fixture
 def at_night(cli: CliEnvironment, monkeypatch: pytest.MonkeyPatch) -> CliEnvironment:
-    """It is a quarter to three, for the function and for whoever was woken."""
+    """It is a quarter to three, for the function and for the person who was woken."""
     monkeypatch.setattr(status_command, "local_now", lambda: NOW)
     cli.ledger.clock.now = NOW.timestamp()
     return cli

@@ -27,12 +27,12 @@ from s3_to_sftp.errors import (
     LoginRefused,
     ObjectCorrupt,
     ObjectGone,
+    ObjectReadInterrupted,
     PartnerRefusesWrites,
     PartnerUnreachable,
     RemotePathRefused,
     RenameUnanswered,
     RequestRefused,
-    SourceInterrupted,
     Superseded,
 )
 from s3_to_sftp.s3.object_reader import SmallObject, read_whole
@@ -194,7 +194,7 @@ def test_truncated_object_gets_no_final_name(data: bytes) -> None:
             return {**answer, "ContentLength": answer["ContentLength"] + 1}
 
     s3, env = Longer({"a": data}), SftpEnvironment()
-    with pytest.raises(SourceInterrupted, match="s3://bucket/a"):
+    with pytest.raises(ObjectReadInterrupted, match="s3://bucket/a"):
         deliver(delivery(s3, env), s3.ref("a"))
     assert env.files == {}
 

@@ -26,12 +26,12 @@ from s3_to_sftp.errors import (
     ObjectChanged,
     ObjectCorrupt,
     ObjectGone,
+    ObjectReadInterrupted,
     OutcomeUnknown,
     PartnerUnreachable,
     RemotePathRefused,
     RequestRefused,
     ResumeNotSupported,
-    SourceInterrupted,
     Superseded,
 )
 from s3_to_sftp.s3.object_ref import ObjectRef
@@ -1070,7 +1070,7 @@ def test_partly_sent_failed_object_resumes_after_a_redrive(
     ref = long_harness.ref()
     with pytest.raises(CheckpointSaved):
         long_harness.deliver(ref, deadline=long_harness.deadline(budget=len(DATA) // 2))
-    long_harness.function().give_up(ref, SourceInterrupted("S3 is away.", hint="wait."))
+    long_harness.function().give_up(ref, ObjectReadInterrupted("S3 is away.", hint="wait."))
     before = long_harness.written
     long_harness.deliver(ref)
     assert long_harness.written - before < 0.6 * len(DATA)

@@ -29,14 +29,14 @@ from s3_to_sftp.errors import (
     LedgerError,
     LoginRefused,
     NoProgress,
+    ObjectAccessDenied,
     ObjectGone,
+    ObjectReadInterrupted,
     PartnerUnreachable,
     QueueError,
     RemotePathRefused,
     RequestRefused,
     ResumeNotSupported,
-    SourceDenied,
-    SourceInterrupted,
     Superseded,
 )
 from s3_to_sftp.events import NullPublisher
@@ -199,7 +199,7 @@ def env() -> DispositionEnvironment:
 
 RETRIED = [
     ConnectionLost("cut.", hint="wait."),
-    SourceInterrupted("S3.", hint="wait."),
+    ObjectReadInterrupted("S3.", hint="wait."),
     RequestRefused("full.", hint="wait.", code=14, disposition=Disposition.RETRY),
     LedgerError("busy.", hint="wait."),
     PartnerUnreachable("down.", hint="wait."),
@@ -214,7 +214,7 @@ PAUSED = DeliveriesPaused("paused.", hint="wait.", retry_after=300, paused_for=6
 PERMANENT = [
     EventError("not S3.", hint="look."),
     RemotePathRefused("no path.", hint="rename."),
-    SourceDenied("forbidden.", hint="allow."),
+    ObjectAccessDenied("forbidden.", hint="allow."),
     ObjectGone("gone.", hint="put."),
     ConfigurationError("unset.", hint="set."),
     RequestRefused("forbidden.", hint="ask.", code=3, disposition=Disposition.PERMANENT),
@@ -481,8 +481,10 @@ CASES = {
     "lease": Case(WAITING[0], "later", "later"),
     "deadline": Case(TOO_LATE, "later", "later"),
     "permanent": Case(RemotePathRefused("no path.", hint=""), "dead", "dead"),
-    "permanent, ended elsewhere": Case(SourceDenied("forbidden.", hint=""), "done", "done", ELSEWHERE),
-    "permanent, being sent elsewhere": Case(SourceDenied("forbidden.", hint=""), "later", "later", TAKEN),
+    "permanent, ended elsewhere": Case(ObjectAccessDenied("forbidden.", hint=""), "done", "done", ELSEWHERE),
+    "permanent, being sent elsewhere": Case(
+        ObjectAccessDenied("forbidden.", hint=""), "later", "later", TAKEN
+    ),
     "continue": Case(CONTINUED, "continued", "continued"),
 }
 

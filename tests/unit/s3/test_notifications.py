@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from s3_to_sftp.errors import EventError
 from s3_to_sftp.s3.envelopes import (
+    ParsedMessage,
     is_from_queue,
     objects_in_message,
     objects_in_notification,
@@ -305,8 +306,8 @@ EVENTS = st.recursive(
 @settings(deadline=None)
 @given(EVENTS)
 def test_arbitrary_event_raises_no_exception(event: object) -> None:
-    read_notification(event)
-    read_message(json.dumps(event))
+    assert isinstance(read_notification(event), ParsedMessage)
+    assert isinstance(read_message(json.dumps(event)), ParsedMessage)
 
 
 def test_malformed_record_among_valid_ones_raises() -> None:

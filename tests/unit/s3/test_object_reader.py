@@ -24,13 +24,13 @@ from moto.backends import get_backend
 from s3_to_sftp.errors import (
     Disposition,
     KeyNotUsable,
+    ObjectAccessDenied,
     ObjectChanged,
     ObjectCorrupt,
     ObjectGone,
     ObjectNotReadable,
-    SourceDenied,
-    SourceError,
-    SourceInterrupted,
+    ObjectReadError,
+    ObjectReadInterrupted,
 )
 from s3_to_sftp.s3 import read_ahead
 from s3_to_sftp.s3.checksum import RangeChecksum
@@ -216,16 +216,16 @@ def test_stored_checksum_is_verified_in_the_algorithm_of_the_uploader(algorithm:
 # --- responses that moto does not produce ---
 
 CLASSIFIED = [
-    (client_error("AccessDenied", 403), SourceDenied, Disposition.PERMANENT),
-    (client_error("403", 403), SourceDenied, Disposition.PERMANENT),
+    (client_error("AccessDenied", 403), ObjectAccessDenied, Disposition.PERMANENT),
+    (client_error("403", 403), ObjectAccessDenied, Disposition.PERMANENT),
     (client_error("404", 404), ObjectGone, Disposition.PERMANENT),
     (client_error("NoSuchVersion", 404), ObjectGone, Disposition.PERMANENT),
     (client_error("MethodNotAllowed", 405), ObjectGone, Disposition.PERMANENT),
     (client_error("PreconditionFailed", 412), ObjectChanged, Disposition.PERMANENT),
-    (client_error("SlowDown", 503), SourceInterrupted, Disposition.RETRY),
-    (client_error("InternalError", 500), SourceInterrupted, Disposition.RETRY),
-    (ConnectTimeoutError(endpoint_url="https://s3"), SourceInterrupted, Disposition.RETRY),
-    (ConnectionResetError("reset"), SourceInterrupted, Disposition.RETRY),
+    (client_error("SlowDown", 503), ObjectReadInterrupted, Disposition.RETRY),
+    (client_error("InternalError", 500), ObjectReadInterrupted, Disposition.RETRY),
+    (ConnectTimeoutError(endpoint_url="https://s3"), ObjectReadInterrupted, Disposition.RETRY),
+    (ConnectionResetError("reset"), ObjectReadInterrupted, Disposition.RETRY),
 ]
 
 
@@ -260,7 +260,7 @@ ERRORS_WITH_MESSAGES = [
         "RequestTimeTooSkewed",
         403,
         "The difference between the request time and the current time is too large.",
-        SourceInterrupted,
+        ObjectReadInterrupted,
         Disposition.RETRY,
         "clock",
     ),
@@ -268,7 +268,7 @@ ERRORS_WITH_MESSAGES = [
         "AccessDenied",
         403,
         "User: r is not authorized to perform: kms:Decrypt on resource: k",
-        SourceDenied,
+        ObjectAccessDenied,
         Disposition.PERMANENT,
         "kms:Decrypt",
     ),
@@ -284,7 +284,7 @@ def test_error_message_of_s3_is_in_the_reason(
     code: str,
     status: int,
     message: str,
-    expected: type[SourceError],
+    expected: type[ObjectReadError],
     disposition: Disposition,
     hint: str,
     head: str,
@@ -323,14 +323,14 @@ def test_unexpected_exception_of_the_sdk_is_an_interruption(error: Exception, re
 
         head_object = get_object
 
-    with pytest.raises(SourceInterrupted, match=type(error).__name__):
+    with pytest.raises(ObjectReadInterrupted, match=type(error).__name__):
         read(Raising(), REF)
 
 
 @every_way
 @pytest.mark.parametrize(("error", "expected", "disposition"), CLASSIFIED)
 def test_s3_error_is_classified_and_names_the_object(
-    error: Exception, expected: type[SourceError], disposition: Disposition, read: Read
+    error: Exception, expected: type[ObjectReadError], disposition: Disposition, read: Read
 ) -> None:
     class Refusing:
         def get_object(self, **request: Any) -> Any:
@@ -346,7 +346,7 @@ def test_s3_error_is_classified_and_names_the_object(
 
 @pytest.mark.parametrize(("error", "expected", "disposition"), CLASSIFIED)
 def test_s3_error_of_a_later_read_is_classified(
-    error: Exception, expected: type[SourceError], disposition: Disposition
+    error: Exception, expected: type[ObjectReadError], disposition: Disposition
 ) -> None:
     class RefusesReads(MemoryS3):
         def get_object(self, **request: Any) -> Any:
@@ -449,7 +449,7 @@ def test_response_with_another_range_is_refused(lie: str | None) -> None:
             return {**super().get_object(**request), "ContentRange": lie}
 
     s3 = Lying({"a": DATA})
-    with pytest.raises(SourceInterrupted, match="requested was 'bytes 100-199/262144'"):
+    with pytest.raises(ObjectReadInterrupted, match="requested was 'bytes 100-199/262144'"):
         list(ObjectReader(s3, s3.ref("a")).blocks([(100, 100)], BLOCK))
     assert all(body.closed for body in s3.bodies)
 
@@ -539,7 +539,7 @@ def test_object_deleted_between_two_reads_raises_object_gone() -> None:
 
 def test_body_without_progress_raises_source_interrupted() -> None:
     s3 = MemoryS3({"a": DATA}, breaks=[1000] + [0] * 99)
-    with pytest.raises(SourceInterrupted, match="at byte 1000"):
+    with pytest.raises(ObjectReadInterrupted, match="at byte 1000"):
         in_one_range(s3, s3.ref("a"))
     assert len(s3.requests) < 10
     assert all(body.closed for body in s3.bodies)
@@ -585,7 +585,7 @@ def test_every_kind_of_interruption_is_resumed(error: Exception) -> None:
 def test_interrupted_small_object_raises_source_interrupted(error: Exception) -> None:
     s3 = InterruptedOnce({"a": DATA})
     s3.error = error
-    with pytest.raises(SourceInterrupted, match="s3://bucket/a"):
+    with pytest.raises(ObjectReadInterrupted, match="s3://bucket/a"):
         read_whole(s3, s3.ref("a"))
     assert s3.bodies[0].closed
 
@@ -598,7 +598,7 @@ def test_small_object_of_unexpected_length_raises_source_interrupted(difference:
             return {**answer, "ContentLength": answer["ContentLength"] + difference}
 
     s3 = Lying({"a": DATA})
-    with pytest.raises(SourceInterrupted, match=f"{len(DATA)} bytes were received"):
+    with pytest.raises(ObjectReadInterrupted, match=f"{len(DATA)} bytes were received"):
         read_whole(s3, s3.ref("a"))
 
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from s3_to_sftp.errors import (
     ConnectionLost,
     LoginRefused,
+    ObjectReadInterrupted,
     PartnerUnreachable,
     ProtocolViolation,
     RequestRefused,
-    SourceInterrupted,
 )
 from s3_to_sftp.sftp.byte_ranges import ByteRanges, first_of
 from s3_to_sftp.sftp.parallel_upload import stream_count
@@ -523,7 +523,7 @@ def remaining_files(env: SftpEnvironment) -> list[str]:
 
 
 @pytest.mark.parametrize("where", [0, 1])
-@pytest.mark.parametrize("error", [SourceInterrupted("S3.", hint=""), ValueError("surprise")])
+@pytest.mark.parametrize("error", [ObjectReadInterrupted("S3.", hint=""), ValueError("surprise")])
 def test_source_error_ends_all_streams_and_leaves_no_file(
     where: int, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:

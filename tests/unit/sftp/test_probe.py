@@ -317,7 +317,7 @@ def test_server_without_parallel_writes_gets_one_stream_permanently(
         assert env.files == {PATH: DATA}
     assert pool.limit == 1
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "gets every file over one connection" in caplog.text
+    assert "using one connection per file" in caplog.text
 
 
 def test_probe_result_is_forgotten_with_its_connection() -> None:

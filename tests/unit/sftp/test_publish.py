@@ -570,7 +570,7 @@ def test_file_that_can_be_neither_removed_nor_renamed_raises_earlier_rename_pend
     scripts = [refusing(Request.REMOVE, Status.PERMISSION_DENIED), refusing(Request.RENAME, code)]
     scene = Scene(*scripts, *([refusing(Request.LSTAT, look)] if look else []), old=None)
     scene.journal.names = dict(PENDING)
-    with pytest.raises(EarlierRenamePending, match=r"'\.a\.part' cannot be taken out of its way") as raised:
+    with pytest.raises(EarlierRenamePending, match=r"'\.a\.part' cannot be moved out of the way") as raised:
         scene.session.run_one(void_temporary(scene.session, TEMPORARY, scene.journal))
     assert raised.value.disposition is Disposition.RETRY
     assert scene.journal.names == PENDING
@@ -637,7 +637,7 @@ def test_aside_name_of_the_old_file_is_not_blocked(code: int) -> None:
 @pytest.mark.parametrize("look", [None, Status.PERMISSION_DENIED])
 def test_aside_name_that_cannot_be_blocked_raises_earlier_rename_pending(look: int | None, code: int) -> None:
     scene = Scene(refusing(Request.OPEN, code), *([refusing(Request.LSTAT, look)] if look else []))
-    with pytest.raises(EarlierRenamePending, match=r"'\.a\.part\.1\.old' cannot be taken out of its way"):
+    with pytest.raises(EarlierRenamePending, match=r"'\.a\.part\.1\.old' cannot be moved out of the way"):
         block(scene)
     assert scene.journal.names == PENDING
     assert scene.files == {PATH: OLD, TEMPORARY: NEW}

@@ -941,6 +941,7 @@ def test_abandoned_request_is_sent_before_all_tasks_wait_for_threads() -> None:
         await ExternalFuture(seen)
 
     session.run_one(ask())
+    assert server.asked[-1].kind == Request.REMOVE
 
 
 def test_abandoned_request_on_a_closed_session_does_not_end_other_tasks(

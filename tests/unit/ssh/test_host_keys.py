@@ -9,6 +9,7 @@ import pytest
 from s3_to_sftp.errors import HostKeyRefused
 from s3_to_sftp.server import Server
 from s3_to_sftp.ssh.host_keys import algorithms_for, check, fingerprint, pasteable
+from tests.support.does_not_raise import does_not_raise
 
 OFFERED = (
     "ssh-ed25519",
@@ -53,7 +54,8 @@ def test_pasteable_form_is_type_and_base64() -> None:
     ids=["as it is", "with a comment", "with more blanks"],
 )
 def test_pinned_key_is_accepted_with_any_spacing_or_comment(line: str) -> None:
-    check(PKEY, Server(host="h", port=22, host_keys=("ssh-rsa AAAA", line)))
+    with does_not_raise():
+        check(PKEY, Server(host="h", port=22, host_keys=("ssh-rsa AAAA", line)))
 
 
 @pytest.mark.parametrize(

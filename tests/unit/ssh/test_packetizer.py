@@ -704,11 +704,13 @@ class BrokenChannel:
 
     def __init__(self, error: Exception) -> None:
         self._error = error
+        self.was_closed = False
 
     def recv(self, size: int) -> bytes:
         raise self._error
 
     def close(self) -> None:
+        self.was_closed = True
         raise self._error
 
     def send(self, data: bytes) -> int:
@@ -737,7 +739,9 @@ def test_silent_channel_times_out(stream_on: Callable[[Any], Any]) -> None:
 
 @pytest.mark.parametrize("error", [EOFError(), OSError("reset"), KEY_EXCHANGE_TIMEOUT])
 def test_close_suppresses_errors_of_the_channel(error: Exception, stream_on: Callable[[Any], Any]) -> None:
-    stream_on(BrokenChannel(error)).close()
+    channel = BrokenChannel(error)
+    stream_on(channel).close()
+    assert channel.was_closed
 
 
 def test_closing_the_transport_wakes_a_blocked_read(host_key: paramiko.PKey) -> None:

@@ -96,7 +96,7 @@ def test_a_lease_ends_the_wait(env: LedgerEnvironment) -> None:
     assert not item.keys() & {"next_try", "reason", "hint", "error", "operation", "sftp_status"}
 
 
-def test_an_object_that_another_error_hindered_waits_though_it_was_never_leased(
+def test_an_object_that_another_error_blocked_waits_though_it_was_never_leased(
     env: LedgerEnvironment,
 ) -> None:
     deferred(env, error=REFUSED, was_tried=True)

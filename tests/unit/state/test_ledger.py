@@ -891,8 +891,6 @@ NAME: dict[str, Any] = {
     [
         ("revision", None),
         ("lease_until", None),
-        ("in_flight", None),
-        ("in_flight", {"N": "1"}),
         ("committed", {"N": "1"}),
         ("temporaries", None),
         ("temporaries", {"S": "t"}),

@@ -248,7 +248,7 @@ def _outcome_of(step: Callable[[], None]) -> Exception | None:
 
 
 def plain(version: ObjectRef) -> ObjectRef:
-    """The version, whoever wants it sent."""
+    """The version, without the request of an operator."""
     return dataclasses.replace(version, operator=None)
 
 

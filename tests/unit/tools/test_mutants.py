@@ -18,7 +18,7 @@ CHOSEN = selection()
 
 @pytest.mark.parametrize("mutant", NAMED, ids=lambda mutant: mutant.name)
 def test_named_mutant_can_be_applied_and_parsed(mutant: NamedMutant) -> None:
-    ast.parse(mutant.applied())
+    assert ast.parse(mutant.applied()).body
 
 
 @pytest.mark.parametrize(
