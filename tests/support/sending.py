@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +15,10 @@ from s3_to_sftp.sftp.protocol import Request
 from s3_to_sftp.sftp.publish import publish
 from s3_to_sftp.sftp.upload import Staged
 from s3_to_sftp.sftp.upload_request import RangeReader, TransferTuning, UploadRequest
+from s3_to_sftp.ssh.stream import Piece
 from tests.support.scripted_server import Asked, Script
 from tests.support.sftp_environment import SOON, MemoryJournal
-from tests.support.sources import BytesSource, GatheringSource
+from tests.support.sources import BytesSource
 
 WRITE = 128 * 1024  # so long that the session sends each on its own
 SEGMENT = 2 * WRITE
@@ -29,14 +31,24 @@ PATH, TEMPORARY = "inbox/a.bin", "inbox/.a.part"
 
 @dataclass
 class Bytes(BytesSource):
-    """The file of a test, by default with many ranges."""
+    """The file of a test, by default with many ranges. Reading a block takes a moment, as it does from S3.
+
+    Otherwise one stream could send the whole file before another has had its turn.
+    """
 
     data: bytes = DATA
 
+    def blocks(self, ranges: Iterable[tuple[int, int]], block_bytes: int) -> Iterator[tuple[int, Piece]]:
+        for offset, block in super().blocks(ranges, block_bytes):
+            time.sleep(0.001)
+            yield offset, block
 
-def gathering(data: bytes = DATA) -> GatheringSource:
-    """A source that makes each stream wait until the others have joined, or ended."""
-    return GatheringSource(data)
+
+def gathering(data: bytes = DATA) -> Bytes:
+    """A source that makes the first stream wait until the others have joined, or ended."""
+    source = Bytes(data)
+    source.until = source.is_gathered
+    return source
 
 
 def send_part(pool: ConnectionPool, source: RangeReader | None = None, **more: Any) -> Staged:

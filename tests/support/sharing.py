@@ -12,6 +12,7 @@ TOGETHER = {
     "tests/e2e/test_plain_lambda.py": "stock stack",
     "tests/e2e/test_runtime_client.py": "stock stack",
     "tests/e2e/test_harness.py": "stock stack",
+    "tests/e2e/test_operator_command.py": "stock stack",
     "tests/e2e/test_examples.py": "other apps",
     "tests/e2e/test_new_user.py": "other apps",
     "tests/e2e/test_template_without_cdk.py": "other apps",

@@ -162,7 +162,7 @@ def test_version_that_is_being_sent_is_not_removed(env: Environment) -> None:
         (PathStatus(FileAttributes(size=SIZE, permissions=0o040755)), "is another file by now"),
         (PathStatus(FileAttributes(permissions=0o100644)), "does not show"),
         (PathStatus(), "does not show"),
-        (PathStatus(absent=True), "the partner has taken it"),
+        (PathStatus(absent=True), "the partner has collected it"),
     ],
     ids=["another size", "a directory", "no size", "hidden", "taken"],
 )

@@ -146,7 +146,7 @@ def test_kept_object_and_file_stay(delivered: Selftest) -> None:
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        ({"Payload": b'{"removed": false, "reason": "the partner has taken it."}'}, "has taken it"),
+        ({"Payload": b'{"removed": false, "reason": "the partner has collected it."}'}, "has collected it"),
         (
             {"Payload": b'{"errorMessage": "x"}', "FunctionError": "Unhandled"},
             "the function failed (Unhandled)",
