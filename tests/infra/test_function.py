@@ -97,6 +97,12 @@ class TestFunction:
         assert own_properties(default_template, "AWS::Lambda::Function")["RecursiveLoop"] == "Allow"
 
 
+def as_deployed(written: dict[str, Any]) -> dict[str, str]:
+    """The variables, with the name of each in place of a value that only a deployment knows."""
+    texts = {name: value if isinstance(value, str) else name for name, value in written.items()}
+    return {**texts, "SSH_SOURCES": '[{"bucket": "b"}]'}
+
+
 class TestEnvironment:
     def test_variable_names_equal_those_of_the_settings(
         self, stack: cdk.Stack, synthesise: Synthesise
@@ -124,8 +130,7 @@ class TestEnvironment:
             "sftp.partner.example", port=2222, directory="/inbox", host_keys=[ED25519, ECDSA]
         )
         written = environment_variables(synthesise(server=partner))
-        # Values known at deployment are references, which the name of the variable replaces here.
-        deployed = {name: value if isinstance(value, str) else name for name, value in written.items()}
+        deployed = as_deployed(written)
         read = settings.Settings.from_environment(deployed)
         assert (read.server.host, read.server.port) == ("sftp.partner.example", 2222)
         assert read.server.host_keys == (ED25519, ECDSA)
@@ -139,6 +144,7 @@ class TestEnvironment:
             "SSH_PORT",
             "SSH_HOST_KEY",
             "SSH_SECRET_ARN",
+            "SSH_SOURCES",
             "SSH_MAX_CONNECTIONS",
             "LEDGER_TABLE",
             "QUEUE_URL",
@@ -167,7 +173,7 @@ class TestEnvironment:
         written = environment_variables(
             synthesise(retry_for=cdk.Duration.hours(72), receipts_for=cdk.Duration.days(32))
         )
-        deployed = {name: value if isinstance(value, str) else name for name, value in written.items()}
+        deployed = as_deployed(written)
         assert settings.Settings.from_environment(deployed).receipts_for == 32 * 86_400
 
     @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_every_shipped_dependency_has_a_hash() -> None:
             assert "--hash=sha256:" in requirement
 
 
-def test_wheel_contains_exactly_the_two_packages() -> None:
+def test_wheel_contains_exactly_the_three_packages() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
     packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-    assert packages == ["infra/cdk_s3_to_sftp", "lambda_src/s3_to_sftp"]
+    assert packages == ["infra/cdk_s3_to_sftp", "lambda_src/s3_to_sftp", "cli/s3_to_sftp_cli"]

@@ -255,6 +255,14 @@ def is_accepted(parameter: str, value: str) -> bool:
     return True
 
 
+@pytest.mark.parametrize("value", [f"a.example {ED25519}", f"{ED25519} comment"])
+def test_pattern_of_the_host_key_accepts_only_type_and_key_where_the_construct_reads_whole_lines(
+    value: str,
+) -> None:
+    assert is_accepted("HostKey", value)
+    assert not allows("HostKey", value)
+
+
 @pytest.mark.parametrize(
     ("parameter", "value"),
     [
@@ -265,7 +273,7 @@ def is_accepted(parameter: str, value: str) -> bool:
         ),
         *(("Host", value) for value in ("a" * 63 + ".example", "a" * 64 + ".example")),
         *(("HostKey", value) for value in (ED25519, ECDSA, RSA, f"@cert-authority *.a.example {ED25519}")),
-        *(("HostKey", value) for value in (f"a.example {ED25519}", f"{ED25519} comment", "ssh-ed25519", "#")),
+        *(("HostKey", value) for value in ("ssh-ed25519", "#")),
         *(("HostKey", value) for value in (ED25519.split()[1], f"@cert-authority {ED25519}", "SHA256:abc")),
         *(("Directory", value) for value in ("/", "/inbox", "a b/\u00fc", "~/inbox", " ", "/in\nbox")),
         *(("Prefix", value) for value in ("", "outgoing/", "year=2026/Daily Reports/\u00e9", "a.b", "..a/")),
