@@ -69,6 +69,7 @@ class _Run:
         matched: Kinds of those that are meant, and how many of each.
         kept: The same of the others.
         sent: Messages that were sent back.
+        came_back: Kinds of those that were sent back in this pass and have failed again meanwhile.
     """
 
     def __init__(
@@ -80,7 +81,9 @@ class _Run:
         self._pace = pace
         self.matched: Counter[str] = Counter()
         self.kept: Counter[str] = Counter()
+        self.came_back: Counter[str] = Counter()
         self.sent = 0
+        self._bodies: set[str] = set()
 
     def all(self, context: Context) -> None:
         """Go through all messages, and show how far it is."""
@@ -98,8 +101,12 @@ class _Run:
         if not self._selection.matches(letter):
             self.kept[letter.kind] += 1
             return
+        if letter.body in self._bodies:
+            self.came_back[letter.kind] += 1
+            return
         self.matched[letter.kind] += 1
         if self._queue_url is not None:
+            self._bodies.add(letter.body)
             self._pace.wait()
             self._letters.send_back(letter, self._queue_url)
             self.sent += 1
@@ -114,6 +121,11 @@ def _show(context: Context, run: _Run, *, dry_run: bool) -> None:
         verb = "would be sent back" if dry_run else "sent back"
         console.print(f"{count_text(matched if dry_run else run.sent, 'message')} {verb}")
         _show_kinds(console, run.matched)
+        if run.came_back:
+            console.print(
+                f"{count_text(run.came_back.total(), 'message')} failed again at once and stay in the dead-letter queue"
+            )
+            _show_kinds(console, run.came_back)
         if run.kept:
             console.print(f"{count_text(run.kept.total(), 'message')} stay")
             _show_kinds(console, run.kept)
@@ -122,6 +134,7 @@ def _show(context: Context, run: _Run, *, dry_run: bool) -> None:
         "dry_run": dry_run,
         "sent": run.sent,
         "matched": _kinds(run.matched),
+        "came_back": _kinds(run.came_back),
         "kept": _kinds(run.kept),
     }
     context.output.result("redrive", data, show)

@@ -258,3 +258,20 @@ def test_letter_that_is_dead_lettered_anew_is_not_sent_back_again(
             time.sleep(1.1)
             queues.dead_letter("a.csv", **DENIED)
     assert len(queues.messages(queues.dead)) == 1
+
+
+def test_message_that_fails_again_within_the_second_is_sent_back_once(
+    redrive: Any, queues: Queues, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    queues.dead_letter("a.csv", **DENIED)
+    send_back = DeadLetterQueue.send_back
+
+    def and_fails(letters: DeadLetterQueue, letter: dead_letters.DeadLetter, url: str) -> None:
+        send_back(letters, letter, url)
+        queues.dead_letter("a.csv", **DENIED)
+
+    monkeypatch.setattr(DeadLetterQueue, "send_back", and_fails)
+    assert redrive("--all") == 0
+    assert "1 message sent back" in (shown := capsys.readouterr().out)
+    assert "1 message failed again at once" in shown
+    assert len(queues.messages(queues.queue)) == len(queues.messages(queues.dead)) == 1
