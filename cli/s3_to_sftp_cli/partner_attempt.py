@@ -58,8 +58,8 @@ def admit_one_attempt(
         CliError: It is open, and `--partner` was not given.
     """
     breaker = _breaker(context)
-    if breaker is None:
-        return False
+    if breaker is None or (max(float(breaker["retry_at"]), float(breaker["claimed_until"])) <= now):
+        return False  # closed, or the next object that comes is let through
     retry_at = from_epoch(max(float(breaker["retry_at"]), float(breaker["claimed_until"])))
     told = f"The circuit breaker for {context.delivery.server} is open: {breaker['reason']}"
     if not partner:

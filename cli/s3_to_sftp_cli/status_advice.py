@@ -62,6 +62,9 @@ def _advice(status: Status) -> Iterator[tuple[str, str]]:
 
 def _about_partner(partner: Partner) -> tuple[str, str]:
     if partner.error == "HostKeyRefused":
+        trusted = partner.trusted_host_key
+        if trusted is not None and partner.offered_host_key in ("", trusted.fingerprint):
+            return "the host key is trusted; what waits is delivered with the next attempt", "retry"
         if partner.offered_host_key:
             why = "when the partner has confirmed this fingerprint out of band"
             return why, f"trust-host-key {partner.offered_host_key}"

@@ -122,9 +122,7 @@ def _show(context: Context, run: _Run, *, dry_run: bool) -> None:
         console.print(f"{count_text(matched if dry_run else run.sent, 'message')} {verb}")
         _show_kinds(console, run.matched)
         if run.came_back:
-            console.print(
-                f"{count_text(run.came_back.total(), 'message')} failed again at once and stay in the dead-letter queue"
-            )
+            console.print(f"{count_text(run.came_back.total(), 'message')} failed again at once and stay")
             _show_kinds(console, run.came_back)
         if run.kept:
             console.print(f"{count_text(run.kept.total(), 'message')} stay")

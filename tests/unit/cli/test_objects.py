@@ -381,6 +381,17 @@ def test_retry_while_the_breaker_is_open_needs_partner(account: Account) -> None
     assert account.received() == []
 
 
+def test_retry_needs_no_partner_once_the_next_attempt_of_the_breaker_is_due(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account.waits()
+    account.open_breaker()
+    later = time.time() + 7200
+    monkeypatch.setattr(partner_attempt.time, "time", lambda: later)
+    account.run("retry")
+    assert len(account.received()) == 1
+
+
 def test_retry_of_the_partner_sends_one_and_then_the_others(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -535,6 +535,19 @@ def test_superseded_versions_of_today_are_counted(cli: CliEnvironment) -> None:
     assert status_json(cli)["today"]["superseded"] == 1
 
 
+def test_next_command_for_a_changed_host_key_that_is_trusted_already_is_retry(cli: CliEnvironment) -> None:
+    shown = "SHA256:" + "a" * 43
+    cli.breaker(error="HostKeyRefused", openings={"HostKeyRefused": 1})
+    hint = f"It offers 'x y' ({shown}). Verify the fingerprint."
+    cli.log({"level": "ERROR", "message": "not delivered", "error": "HostKeyRefused", "hint": hint})
+    about = {"fingerprint": shown, "since": 0, "reason": "moved", "who": "arn:eve"}
+    assert f"s3-to-sftp trust-host-key {shown}" in cli.run("status").stdout
+    cli.item("partner#sftp.acme.example:22", "trusted-host-key", until=time.time() + 3600, **about)
+    text = cli.run("status").stdout
+    assert "s3-to-sftp trust-host-key" not in text
+    assert "s3-to-sftp retry" in text
+
+
 def test_host_key_that_is_trusted_on_an_operators_word_is_to_be_pinned(cli: CliEnvironment) -> None:
     until = time.time() + 3600
     about = {"fingerprint": "SHA256:abc", "since": 0, "reason": "moved", "who": "arn:eve"}
