@@ -35,10 +35,15 @@ def what_all_wait_for(context: Context) -> str:
     if paused := _pause(context):
         return f"{paused}: it waits until then, or for `s3-to-sftp resume`."
     breaker = _breaker(context)
-    if breaker is None:
+    if breaker is None or _is_due(breaker, time.time()):
         return ""
     retry_at = clock(from_epoch(float(breaker["retry_at"])), now=local_now())
     return f"The circuit breaker is open ({breaker['reason']}): it waits, next attempt {retry_at}."
+
+
+def _is_due(breaker: Mapping[str, Any], now: float) -> bool:
+    """Return whether the open breaker lets the next object through."""
+    return max(float(breaker["retry_at"]), float(breaker["claimed_until"])) <= now
 
 
 def _pause(context: Context) -> str:
@@ -58,7 +63,7 @@ def admit_one_attempt(
         CliError: It is open, and `--partner` was not given.
     """
     breaker = _breaker(context)
-    if breaker is None or (max(float(breaker["retry_at"]), float(breaker["claimed_until"])) <= now):
+    if breaker is None or _is_due(breaker, now):
         return False  # closed, or the next object that comes is let through
     retry_at = from_epoch(max(float(breaker["retry_at"]), float(breaker["claimed_until"])))
     told = f"The circuit breaker for {context.delivery.server} is open: {breaker['reason']}"
