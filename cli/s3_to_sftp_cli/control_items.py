@@ -111,11 +111,6 @@ def checked_reason(text: str) -> str:
     return reason
 
 
-def printable(text: object) -> str:
-    """Return text from the ledger with a mark for each character that a terminal would act on."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in str(text))
-
-
 def _key(pk: str, sk: str) -> dict[str, Any]:
     return {"pk": {"S": pk}, "sk": {"S": sk}}
 

@@ -1,22 +1,13 @@
 """Dead letters of one object version: found by what they name, and removed when it needs them no more."""
 
-import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote_plus
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from s3_to_sftp_cli.dead_letters import DeadLetterQueue
 from s3_to_sftp_cli.ledger import Record
 from s3_to_sftp_cli.operator_messages import notification_of
-
-_BATCH = 10
-_HIDDEN_SECONDS = 120
-"""How long a received message is hidden from others; it comes back by itself after an interruption."""
-
-_EMPTY_ANSWERS = 3
-"""This many answers in a row without anything new mean that all were seen: SQS asks a part of its servers."""
 
 
 def remove_dead_letters(client: Any, url: str, record: Record) -> int:
@@ -26,36 +17,21 @@ def remove_dead_letters(client: Any, url: str, record: Record) -> int:
     it, and the ledger keeps this one from being sent.
 
     Args:
-        client: A low-level SQS client; needs `sqs:ReceiveMessage`, `sqs:ChangeMessageVisibility` and
-            `sqs:DeleteMessage` on the dead-letter queue.
+        client: A low-level SQS client; see `DeadLetterQueue`.
         url: Of the dead-letter queue.
         record: The version.
 
     Raises:
         ClientError, BotoCoreError: SQS refused, or did not answer.
     """
-    others: dict[str, str] = {}
-    removed: set[str] = set()
-    empty = 0
-    try:
-        while empty < _EMPTY_ANSWERS:
-            answer = client.receive_message(
-                QueueUrl=url,
-                MaxNumberOfMessages=_BATCH,
-                VisibilityTimeout=_HIDDEN_SECONDS,
-                WaitTimeSeconds=1,
-            )
-            messages = answer.get("Messages", [])
-            empty = 0 if any(each["MessageId"] not in others for each in messages) else empty + 1
-            for message in messages:
-                if names_only(message["Body"], record):
-                    client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-                    removed.add(message["MessageId"])
-                else:
-                    others[message["MessageId"]] = message["ReceiptHandle"]
-    finally:
-        _show_again(client, url, list(others.values()))
-    return len(removed)
+    queue = DeadLetterQueue(client, url)
+    removed = 0
+    with queue.all_letters() as letters:
+        for letter in letters:
+            if names_only(letter.body, record):
+                queue.delete(letter)
+                removed += 1
+    return removed
 
 
 def names_only(body: str, record: Record) -> bool:
@@ -95,13 +71,3 @@ def _identity(entry: Mapping[str, Any]) -> tuple[str, ...]:
     if version not in (None, "", "null"):
         return (*named, version)
     return (*named, about.get("eTag") or "", (about.get("sequencer") or "").upper())
-
-
-def _show_again(client: Any, url: str, handles: Sequence[str]) -> None:
-    for start in range(0, len(handles), _BATCH):
-        entries = [
-            {"Id": str(number), "ReceiptHandle": handle, "VisibilityTimeout": 0}
-            for number, handle in enumerate(handles[start : start + _BATCH])
-        ]
-        with contextlib.suppress(ClientError, BotoCoreError):  # they come back by themselves
-            client.change_message_visibility_batch(QueueUrl=url, Entries=entries)

@@ -1,7 +1,6 @@
 """`resend`, `retry`, `cancel`, `confirm`: what an operator does about single objects, or about many."""
 
 import functools
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -32,6 +31,7 @@ from s3_to_sftp_cli.partner_attempt import (
     wait_for_partner,
     what_all_wait_for,
 )
+from s3_to_sftp_cli.questions import confirm
 from s3_to_sftp_cli.sizes import count_text, size_text
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -159,7 +159,7 @@ def retry_command(
     require_not_paused(context)
     request = _request(context, "retry", reason, None)
     waiting = WaitingVersions(context, key, bucket=bucket, version=version, now=request.at)
-    ask = (lambda _question: None) if yes else functools.partial(_confirm, context)
+    ask = (lambda _question: None) if yes else functools.partial(confirm, context)
     is_open = admit_one_attempt(context, partner=partner, ask=ask, dry_run=dry_run, now=request.at)
     sender = Sender(context.aws.client("sqs"), queue_url, max_rate=max_rate)
     chosen: Callable[[], Iterable[Record]] = waiting
@@ -264,18 +264,6 @@ def _refuse_useless_options(key: str | None, *, prefix: str, version: str | None
         raise CliError("--version needs an object.", hint="Name the key.", code=ExitCode.USAGE)
 
 
-def _confirm(context: Context, question: str) -> None:
-    """Ask.
-
-    Raises:
-        CliError: Nobody can be asked.
-        click.Abort: The answer is no.
-    """
-    if context.output.as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise CliError("Nobody can be asked here.", hint="Add --yes.", code=ExitCode.USAGE)
-    click.confirm(question, abort=True, err=True)
-
-
 def _send_all(
     context: Context,
     sender: Sender,
@@ -294,7 +282,7 @@ def _send_all(
     if count > already and not dry_run:
         if ask:
             context.output.note(f"{about} to {context.delivery.target}")
-            _confirm(context, f"Send {'it' if count == 1 else 'them'} again")
+            confirm(context, f"Send {'it' if count == 1 else 'them'} again")
         if ask or count > 1:
             context.output.note(f"id {request.id}: --id continues an interrupted command")
         sent += _with_progress(context, sender.send(chosen(), request), count - already)

@@ -15,10 +15,10 @@ from s3_to_sftp_cli.control_items import (
     checked_reason,
     earlier_values,
     next_revision,
-    printable,
     readable,
 )
 from s3_to_sftp_cli.errors import CliError, ExitCode
+from s3_to_sftp_cli.layout import printable
 from s3_to_sftp_cli.times import clock, from_epoch, in_words, local_now, parse_future
 
 ALARM_SECONDS = 12 * 3600

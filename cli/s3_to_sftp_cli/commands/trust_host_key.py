@@ -24,7 +24,6 @@ from s3_to_sftp_cli.control_items import (
     checked_reason,
     earlier_values,
     next_revision,
-    printable,
     readable,
 )
 from s3_to_sftp_cli.delivery import DeployedDelivery
@@ -37,6 +36,7 @@ from s3_to_sftp_cli.host_keys import (
     pinned_keys,
     pinned_lines,
 )
+from s3_to_sftp_cli.layout import printable
 from s3_to_sftp_cli.times import clock, from_epoch, local_now, parse_future
 
 _ATTEMPTS = 5
