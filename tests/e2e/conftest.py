@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from local.deployment import missing_tool
 from tests.support.e2e.bundles import Bundles
+from tests.support.e2e.function_role import Function, deployed_function
 from tests.support.e2e.stack_environment import StackEnvironment, deployed_stack
 from tests.support.restartable_server import RestartableServer
 
@@ -65,3 +67,14 @@ def env(_deployed: StackEnvironment) -> Iterator[StackEnvironment]:
     _deployed.partner.start()
     _deployed.fill_secret(_deployed.partner.password)
     _deployed.close_breaker()
+
+
+@pytest.fixture(scope="session")
+def function(_tools: None, bundles: Bundles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Function]:
+    """The stock stack in a cloud that enforces IAM, and its function's permissions."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is missing: the local AWS makes its certificate with it")
+    partner = RestartableServer(tmp_path_factory.mktemp("permissions"))
+    with deployed_function(tmp_path_factory.mktemp("role"), partner, bundles) as deployed:
+        yield deployed
+    partner.stop()

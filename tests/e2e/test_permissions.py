@@ -7,18 +7,15 @@ log), nor `iam:PassRole`. That the role holds no action besides those that are t
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from local.cloud import ACCOUNT, REGION
-from tests.support.e2e.bundles import Bundles
-from tests.support.e2e.function_role import OTHER, OURS, PREFIX, PRIVATE, Function, deployed_function
+from tests.support.e2e.function_role import OTHER, OURS, PREFIX, PRIVATE, Function
 from tests.support.e2e.stack_environment import StackEnvironment, wait_until
-from tests.support.restartable_server import RestartableServer
 
 ITEM = {"pk": {"S": "somebody's"}, "sk": {"S": "item"}}
 CDK_ROLE = f"arn:aws:iam::{ACCOUNT}:role/cdk-hnb659fds-deploy-role-{ACCOUNT}-{REGION}"
@@ -31,16 +28,6 @@ DENIALS = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "Unaut
 WRITE_LOG = {"logs:CreateLogStream", "logs:PutLogEvents"}
 
 Call = Callable[[Function], object]
-
-
-@pytest.fixture(scope="module")
-def function(_tools: None, bundles: Bundles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Function]:
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is missing: the local AWS makes its certificate with it")
-    partner = RestartableServer(tmp_path_factory.mktemp("partner"))
-    with deployed_function(tmp_path_factory.mktemp("role"), partner, bundles) as deployed:
-        yield deployed
-    partner.stop()
 
 
 def test_function_delivers_an_object_and_publishes_an_event(function: Function) -> None:

@@ -17,6 +17,7 @@ TOGETHER = {
     "tests/e2e/test_new_user.py": "other apps",
     "tests/e2e/test_template_without_cdk.py": "other apps",
     "tests/e2e/test_permissions.py": "permissions",
+    "tests/e2e/test_operator_policy.py": "permissions",
 }
 """Modules of the end-to-end tests. Those with one group share a deployed stack. The slowest start first."""
 

@@ -57,8 +57,11 @@ def redrive_command(
     run = _Run(letters, selection, queue_url=None if dry_run else queue_url, pace=Pace(max_rate))
     try:
         run.all(context)
-    finally:
-        _show(context, run, dry_run=dry_run)
+    except BaseException:
+        if run.sent:  # what was done before the error
+            _show(context, run, dry_run=dry_run)
+        raise
+    _show(context, run, dry_run=dry_run)
     return ExitCode.OK if run.matched or not (error or reason or key) else ExitCode.NOT_FOUND
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.support.e2e.stack_environment import StackEnvironment
@@ -12,15 +13,24 @@ from tests.support.e2e.stack_environment import StackEnvironment
 _SECONDS = 600.0
 
 
+def operate_as(env: StackEnvironment, credentials: Mapping[str, str], *arguments: str) -> tuple[int, Any]:
+    """Run it with these variables in its environment; see `operate`."""
+    return _run({**env.cloud.environment(), **credentials}, env.deployment.function, arguments)
+
+
 def operate(env: StackEnvironment, *arguments: str) -> tuple[int, Any]:
-    """Run `s3-to-sftp ARGUMENTS --json` in a process of its own.
+    """Run `s3-to-sftp ARGUMENTS --json` in a process of its own, with all permissions.
 
     Returns:
         Its exit code, and what it printed: a document, or a list of them where it printed several.
     """
+    return _run(env.cloud.environment(), env.deployment.function, arguments)
+
+
+def _run(environment: Mapping[str, str], name: str, arguments: Sequence[str]) -> tuple[int, Any]:
     ended = subprocess.run(
         [sys.executable, "-m", "s3_to_sftp_cli", *arguments, "--json"],
-        env={**env.cloud.environment(), "S3_TO_SFTP_NAME": env.deployment.function},
+        env={**environment, "S3_TO_SFTP_NAME": name},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
