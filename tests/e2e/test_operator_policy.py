@@ -28,7 +28,7 @@ def documented() -> dict[str, set[str]]:
     actions = {
         command: set(re.findall(r"`([a-z0-9]+:[A-Za-z]+)`", row[2])) | {"lambda:GetFunctionConfiguration"}
         for row in rows
-        for command in re.findall(r"`([a-z-]+)`", row[1])
+        for command in re.findall(r"`([a-z-]+)(?: --public)?`", row[1])
     }
     for command, others in {"resend": "redrive", "retry": "redrive", "cancel": "redrive"}.items():
         actions[command] |= actions[others]
