@@ -95,7 +95,7 @@ def test_command_works_with_its_documented_permissions(
 ) -> None:
     given = (argument.format(folder=tmp_path) for argument in arguments)
     code, document = operate_as(function.env, user(command), command, *given)
-    assert code in ((0, 3) if command == "status" else (0, 6) if command == "key" else (0,)), document
+    assert code in ((0, 3) if command == "status" else (0, 4) if command == "key" else (0,)), document
     assert "not allowed" not in json.dumps(document)
 
 
