@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests.support.e2e.operator import operate
+from tests.support.e2e.operator_command import operate
 from tests.support.e2e.stack_environment import StackEnvironment, wait_until
 
 REFUSED = "operator/../refused.csv"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.e2e.function_role import OURS, PREFIX, Function
-from tests.support.e2e.operator import operate_as
+from tests.support.e2e.operator_command import operate_as
 from tests.support.e2e.stack_environment import wait_until
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"

@@ -149,10 +149,10 @@ def test_silence_before_the_first_request_times_out(
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        (Request.OPEN, "asked to create '"),
+        (Request.OPEN, "asked to create the temporary file"),
         (Request.WRITE, "at offset "),
-        (Request.CLOSE, "asked to close '"),
-        (Request.EXTENDED, "asked to rename '"),
+        (Request.CLOSE, "asked to close the temporary file"),
+        (Request.EXTENDED, "asked to rename the temporary file"),
     ],
     ids=["OPEN", "WRITE", "CLOSE", "RENAME"],
 )
