@@ -14,6 +14,6 @@ REPOSITORY = Path(__file__).parents[3]
     "folder", ["tests/support", "tests/support/e2e", "bench", "bench/clients", "examples"]
 )
 def test_no_module_hides_one_of_the_standard_library(folder: str) -> None:
-    """The folder of a program comes first on its path: `operator.py` there would be everybody's `operator`."""
+    """The folder of a program comes first on its path: an `operator.py` there hides the library's."""
     names = {path.stem for path in (REPOSITORY / folder).glob("*.py")}
     assert not names & sys.stdlib_module_names
