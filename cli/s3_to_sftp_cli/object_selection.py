@@ -42,7 +42,7 @@ def find_version(context: Context, key: str, *, bucket: str | None, version: str
     if not found:
         raise CliError(
             f"The ledger has no object {key!r} in {', '.join(buckets)}.",
-            hint="Check the key (`s3-to-sftp receipts --name GLOB` looks for one). What the function has "
+            hint="Check the key (`s3-to-sftp receipts --key GLOB` looks for one). What the function has "
             "never seen: `s3-to-sftp backfill --prefix KEY`.",
             code=ExitCode.NOT_FOUND,
         )

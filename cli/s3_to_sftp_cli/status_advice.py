@@ -52,6 +52,7 @@ def _advice(status: Status) -> Iterator[tuple[str, str]]:
         yield "deliveries are paused", "resume"
     if isinstance(status.partner, Partner) and status.partner.is_open:
         yield _about_partner(status.partner)
+        yield "when the cause is fixed: tries once, then everything that waits", "retry --partner"
     if isinstance(status.partner, Partner) and status.partner.trusted_host_key is not None:
         yield "pin the trusted host key and deploy before its time is over", ""
     if isinstance(status.dead_letters, DeadLetters) and status.dead_letters.count:
@@ -64,7 +65,7 @@ def _about_partner(partner: Partner) -> tuple[str, str]:
     if partner.error == "HostKeyRefused":
         trusted = partner.trusted_host_key
         if trusted is not None and partner.offered_host_key in ("", trusted.fingerprint):
-            return "the host key is trusted; what waits is delivered with the next attempt", "retry"
+            return "the host key is trusted; the log has what else is wrong", "logs --since 1h"
         if partner.offered_host_key:
             why = "when the partner has confirmed this fingerprint out of band"
             return why, f"trust-host-key {partner.offered_host_key}"

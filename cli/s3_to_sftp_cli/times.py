@@ -27,8 +27,7 @@ def parse_future(text: str, *, now: datetime) -> datetime:
     if clock := _CLOCK.fullmatch(text.strip()):
         time = now.replace(hour=int(clock[1]), minute=int(clock[2]), second=0, microsecond=0)
         return time if time > now else time + timedelta(days=1)
-    duration = _duration(text)
-    time = now + duration if duration else _instant(text, now)
+    time = _shifted(text, now, sign=1) or _instant(text, now)
     if time <= now:
         raise CliError(
             f"{text!r} is not in the future: it is {now:%Y-%m-%d %H:%M %Z} now.",
@@ -47,8 +46,7 @@ def parse_past(text: str, *, now: datetime) -> datetime:
     if clock := _CLOCK.fullmatch(text.strip()):
         time = now.replace(hour=int(clock[1]), minute=int(clock[2]), second=0, microsecond=0)
         return time if time <= now else time - timedelta(days=1)
-    duration = _duration(text)
-    time = now - duration if duration else _instant(text, now)
+    time = _shifted(text, now, sign=-1) or _instant(text, now)
     if time > now:
         raise CliError(
             f"{text!r} is in the future: it is {now:%Y-%m-%d %H:%M %Z} now.",
@@ -107,14 +105,25 @@ def in_words(seconds: float) -> str:
 
 
 def clock(time: datetime, *, now: datetime) -> str:
-    """Return a time in the zone of `now`: `06:00` today, `Mon 30 Nov 06:00` otherwise."""
+    """Return a time in the zone of `now`: `06:00` today, else `Mon 30 Nov 06:00`, with another year named."""
     local = time.astimezone(now.tzinfo)
-    return f"{local:%H:%M}" if local.date() == now.date() else f"{local:%a %d %b %H:%M}"
+    if local.date() == now.date():
+        return f"{local:%H:%M}"
+    return f"{local:%a %d %b %H:%M}" if local.year == now.year else f"{local:%a %d %b %Y %H:%M}"
 
 
 def from_epoch(seconds: float) -> datetime:
     """Return the time of seconds since 1970, in UTC."""
     return datetime.fromtimestamp(seconds, UTC)
+
+
+def _shifted(text: str, now: datetime, *, sign: int) -> datetime | None:
+    """Return the time that is a duration away; None: the text is no duration."""
+    try:
+        duration = _duration(text)
+        return now + sign * duration if duration else None
+    except OverflowError:
+        raise CliError(f"{text!r} is too long.", hint=_EXAMPLES, code=ExitCode.USAGE) from None
 
 
 def _duration(text: str) -> timedelta | None:

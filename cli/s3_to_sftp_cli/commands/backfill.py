@@ -17,6 +17,7 @@ from s3_to_sftp_cli.delivery import WatchedSource
 from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.inventory import objects_of, read_manifest
 from s3_to_sftp_cli.operator_messages import Request, Sender, new_id
+from s3_to_sftp_cli.pace import Rate
 from s3_to_sftp_cli.questions import confirm
 from s3_to_sftp_cli.sizes import count_text, size_text
 from s3_to_sftp_cli.stored_objects import StoredObject, listed, notification_of
@@ -43,9 +44,7 @@ _WHY = {
 @click.option(
     "--since", metavar="TIME", help="Only what was put at this time or later, e.g. 2026-11-29T02:00."
 )
-@click.option(
-    "--max-rate", type=click.FloatRange(min=0.1), metavar="N", help="Objects per second. Default: no limit."
-)
+@click.option("--max-rate", type=Rate(min=0.1), metavar="N", help="Objects per second. Default: no limit.")
 @click.option(
     "--inventory",
     metavar="URL",

@@ -25,6 +25,7 @@ from s3_to_sftp_cli.object_selection import (
     wrong_state,
 )
 from s3_to_sftp_cli.operator_messages import Request, Sender, new_id
+from s3_to_sftp_cli.pace import Rate
 from s3_to_sftp_cli.partner_attempt import (
     admit_one_attempt,
     require_not_paused,
@@ -63,9 +64,7 @@ def version_option(command: Command) -> Command:
 )
 @click.option("--prefix", default="", metavar="TEXT", help="With --delivered: keys with this prefix.")
 @reason_option
-@click.option(
-    "--max-rate", type=click.FloatRange(min=0.1), metavar="N", help="Objects per second. Default: no limit."
-)
+@click.option("--max-rate", type=Rate(min=0.1), metavar="N", help="Objects per second. Default: no limit.")
 @click.option("--id", "id_", metavar="ID", help="Continue the command that printed this id.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @dry_run_option
@@ -128,9 +127,8 @@ def resend_command(
 @bucket_option
 @click.option("--partner", is_flag=True, help="Also if the circuit breaker is open: try the partner now.")
 @click.option("--reason", default="", metavar="TEXT", help="Why; recorded in the ledger.")
-@click.option(
-    "--max-rate", type=click.FloatRange(min=0.1), metavar="N", help="Objects per second. Default: no limit."
-)
+@click.option("--max-rate", type=Rate(min=0.1), metavar="N", help="Objects per second. Default: no limit.")
+@click.option("--id", "id_", metavar="ID", help="Continue the command that printed this id.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @dry_run_option
 @shared_options
@@ -143,6 +141,7 @@ def retry_command(
     partner: bool,
     reason: str,
     max_rate: float | None,
+    id_: str | None,
     yes: bool,
     dry_run: bool,
 ) -> int:
@@ -157,7 +156,7 @@ def retry_command(
     _refuse_useless_options(key, prefix="", version=version)
     queue_url, _ = context.delivery.require_queues()
     require_not_paused(context)
-    request = _request(context, "retry", reason, None)
+    request = _request(context, "retry", reason, id_)
     waiting = WaitingVersions(context, key, bucket=bucket, version=version, now=request.at)
     ask = (lambda _question: None) if yes else functools.partial(confirm, context)
     is_open = admit_one_attempt(context, partner=partner, ask=ask, dry_run=dry_run, now=request.at)

@@ -10,7 +10,7 @@ from rich.progress import Progress
 from s3_to_sftp_cli.context import Context, dry_run_option, shared_options
 from s3_to_sftp_cli.dead_letters import DeadLetter, DeadLetterQueue, Selection, require_selection
 from s3_to_sftp_cli.errors import ExitCode
-from s3_to_sftp_cli.pace import Pace
+from s3_to_sftp_cli.pace import Pace, Rate
 from s3_to_sftp_cli.sizes import count_text
 
 _PER_SECOND = 50.0
@@ -26,7 +26,7 @@ _PER_SECOND = 50.0
 @click.option("--all", "everything", is_flag=True, help="All of them.")
 @click.option(
     "--max-rate",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Rate(min=0, min_open=True),
     default=_PER_SECOND,
     show_default=True,
     metavar="N",

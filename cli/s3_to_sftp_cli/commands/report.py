@@ -37,6 +37,12 @@ def report_command(
     first, last, start = _period(month, day, since)
     delivery = context.delivery
     path = path or Path(f"{delivery.function}-{first}{'' if first == last else f'-to-{last}'}.html")
+    if not path.parent.is_dir():
+        raise CliError(
+            f"The folder {path.parent} does not exist.",
+            hint="Name another file with -o.",
+            code=ExitCode.USAGE,
+        )
     if path.exists() and not force:
         raise CliError(
             f"{path} exists.", hint="Name another file with -o, or add --force.", code=ExitCode.CONFLICT

@@ -211,6 +211,11 @@ def test_an_existing_file_is_replaced_only_by_force(run: Any, tmp_path: Path, ca
     assert (tmp_path / "r.html").read_text() != "mine"
 
 
+def test_a_folder_that_does_not_exist_is_refused(run: Any, capsys: Any) -> None:
+    assert run(FakeLedger([]), "--month", "2026-11", "-o", "nowhere/r.html") == 2
+    assert "The folder nowhere does not exist" in capsys.readouterr().err
+
+
 def test_a_report_that_is_interrupted_leaves_no_file(run: Any, tmp_path: Path) -> None:
     def deliveries() -> Iterator[Record]:
         yield record()

@@ -83,6 +83,8 @@ today     3 delivered, 3.0 GB, p95 1.9 s, 0 superseded     (UTC day 2026-11-29)
 next      s3-to-sftp resume  (deliveries are paused)
           s3-to-sftp key --public
           (compare the public key with the one that the partner has)
+          s3-to-sftp retry --partner
+          (when the cause is fixed: tries once, then everything that waits)
           s3-to-sftp redrive --error RequestRefused  (when the cause is fixed)
           s3-to-sftp redrive --error RemotePathRefused
           (when the cause is fixed)
@@ -545,7 +547,7 @@ def test_next_command_for_a_changed_host_key_that_is_trusted_already_is_retry(cl
     cli.item("partner#sftp.acme.example:22", "trusted-host-key", until=time.time() + 3600, **about)
     text = cli.run("status").stdout
     assert "s3-to-sftp trust-host-key" not in text
-    assert "s3-to-sftp retry" in text
+    assert "s3-to-sftp retry --partner" in text
 
 
 def test_host_key_that_is_trusted_on_an_operators_word_is_to_be_pinned(cli: CliEnvironment) -> None:

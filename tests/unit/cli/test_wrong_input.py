@@ -1,0 +1,34 @@
+"""What a person may type wrong, and gets one line for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import pytest
+
+from s3_to_sftp_cli.errors import CliError, ExitCode
+from s3_to_sftp_cli.pace import Rate
+from s3_to_sftp_cli.times import clock, parse_future, parse_past
+
+NOW = datetime(2026, 11, 29, 3, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["99999999999d", "3000000d", "99999999999999h"])
+@pytest.mark.parametrize("parse", [parse_future, parse_past])
+def test_duration_beyond_the_calendar_is_refused(parse: Any, text: str) -> None:
+    with pytest.raises(CliError, match="is too long") as refused:
+        parse(text, now=NOW)
+    assert refused.value.code is ExitCode.USAGE
+
+
+def test_time_in_another_year_is_shown_with_the_year() -> None:
+    assert clock(datetime(2028, 2, 3, 6, tzinfo=UTC), now=NOW) == "Thu 03 Feb 2028 06:00"
+    assert clock(datetime(2026, 11, 30, 6, tzinfo=UTC), now=NOW) == "Mon 30 Nov 06:00"
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "0", "-1", "fast"])
+def test_rate_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        Rate(min=0, min_open=True).convert(text, None, None)
