@@ -30,7 +30,7 @@ class OperatorRequest:
 
     Attributes:
         action: What to do.
-        id: The same for everything that one command has asked for, and for its repetition.
+        id: Identifies one request. A command that is repeated with it continues the request.
         who: ARN or login name.
         at: When, in seconds since 1970.
         reason: Why (may be empty).

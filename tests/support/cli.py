@@ -174,7 +174,7 @@ class CliEnvironment:
         return version
 
     def released(self, key: str = "in/a.csv", *, sequencer: str = "0A", **attributes: Any) -> ObjectRef:
-        """An object whose last attempt failed, and that will be tried again."""
+        """An object whose last attempt failed, and that will be retried."""
         ledger = self.ledger.function()
         lease = self.ledger.lease(ref(sequencer, key=key), ledger)
         ledger.release(lease, reason="The connection was lost.")

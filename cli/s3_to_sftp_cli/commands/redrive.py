@@ -44,7 +44,7 @@ def redrive_command(
     everything: bool,
     dry_run: bool,
 ) -> int:
-    """Send dead letters back to the queue: their objects are tried again.
+    """Redrive dead letters to the queue: their objects will be retried.
 
     Fix the cause first; --dry-run shows the kinds. Interrupted, it can be repeated: nothing is lost, and
     the ledger delivers no object twice.

@@ -115,7 +115,7 @@ class BreakerState:
         )
         if not self.is_open and failed.failures < schedule.failures:
             return failed
-        # A changed configuration is tried again soon, so that its author learns whether it works.
+        # A changed configuration is retried soon, so that its author learns whether it works.
         earlier = self.openings if configuration in self.refused else {}
         openings = {**earlier, name: earlier.get(name, 0) + 1}
         return replace(failed, openings=openings, retry_at=now + schedule.open_for(openings[name]) * jitter)

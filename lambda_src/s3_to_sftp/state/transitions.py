@@ -161,7 +161,7 @@ def deferral(
         version: Its item.
         error: Why it was not delivered.
         now: Seconds since 1970.
-        next_try: When it is tried again, in seconds since 1970.
+        next_try: When it will be retried, in seconds since 1970.
         was_tried: Whether the error is one of an attempt; otherwise it says what the version waits for.
     """
     put: Put = {"next_try": next_try}
