@@ -139,7 +139,7 @@ def _next_attempt(
         try:
             state = None if item is None else read_breaker(item)
         except LedgerError:
-            return "not needed"  # without a readable breaker the function delivers, and its log names the item
+            return "not needed"  # a corrupt item stops no delivery, and the log names it
         if state is None or not state.is_open:
             return "not needed"
         if state.error != HostKeyRefused.__name__:
