@@ -74,6 +74,8 @@ class Server:
         landed: On this disk, in this order.
         fingerprints: All host keys that it has had with this disk.
         disks: The fingerprints, and what has landed, of every disk that it has had.
+        deleted_blockers: Empty files that kept a delayed RENAME from happening, and that the partner deleted.
+        just_shown: The name that a STAT has shown, if that was the last request.
     """
 
     identity: ServerIdentity
@@ -89,6 +91,8 @@ class Server:
     shows: bool = True
     refuses_rename: bool = False
     refuses_remove: bool = False
+    deleted_blockers: set[str] = field(default_factory=set)
+    just_shown: str = ""
 
     def __post_init__(self) -> None:
         self.disks = [(self.fingerprints, self.landed)]
@@ -124,6 +128,9 @@ class Server:
 
     def tidies_up(self) -> None:
         """Somebody removes whatever looks temporary."""
+        self.deleted_blockers |= {
+            name for name, file in self.files.items() if name.endswith(".old") and not file.data
+        }
         self.files = {name: file for name, file in self.files.items() if ".part" not in name}
 
     def collects(self) -> None:
@@ -134,7 +141,8 @@ class Server:
         if self.pending:
             late = self.pending.pop(0)
             if late.old in self.files and (late.replaces or late.new not in self.files):
-                if late.new.endswith(".old"):
+                # Where the partner has deleted what was in its way, nothing is left that could stop it.
+                if late.new.endswith(".old") and late.new not in self.deleted_blockers:
                     self.on_late_aside(late.version, self.files[late.old])
                 self.move(late.old, late.new)
 
@@ -159,6 +167,7 @@ class Server:
     # Requests
 
     def rename(self, old: str, new: str, *, replaces: bool) -> None:
+        self.just_shown = ""
         if self.refuses_rename:
             raise refusal(Status.PERMISSION_DENIED, "rename")
         if old not in self.files:
@@ -168,6 +177,7 @@ class Server:
         self.move(old, new)
 
     def remove(self, name: str) -> None:
+        just_shown, self.just_shown = self.just_shown, ""
         if self.refuses_remove:
             raise refusal(Status.PERMISSION_DENIED, "remove")
         if name not in self.files:
@@ -175,29 +185,36 @@ class Server:
         file = self.files.pop(name)
         if name.endswith(".old") and file.data:
             path = "/".join([*name.split("/")[:-1], "a.csv"]).lstrip("/")
-            check(path in self.files, "the partner's old file is removed, and no other has its name")
+            # The partner may collect the new file in the moment between the STAT and the REMOVE.
+            is_seen = path in self.files or just_shown == path
+            check(is_seen, "the partner's old file is removed, and no other has its name")
 
     def create(self, name: str, version: ObjectRef | None, *, exclusively: bool) -> bytes:
+        self.just_shown = ""
         if exclusively and name in self.files:
             raise refusal(Status.FAILURE, "create")
         self.files[name] = File(b"", self.now(), version)
         return name.encode()
 
     def open_existing(self, name: str) -> bytes:
+        self.just_shown = ""
         if name not in self.files:
             raise refusal(Status.NO_SUCH_FILE, "open")
         return name.encode()
 
     def write(self, name: str, offset: int, data: bytes) -> None:
+        self.just_shown = ""
         if file := self.files.get(name):
             file.data = file.data[:offset].ljust(offset, b"\0") + data + file.data[offset + len(data) :]
             file.modified = self.now()
 
     def attributes(self, name: str) -> FileAttributes:
+        self.just_shown = ""
         if not self.shows:
             raise refusal(Status.PERMISSION_DENIED, "stat")
         if name not in self.files:
             raise refusal(Status.NO_SUCH_FILE, "stat")
+        self.just_shown = name
         file = self.files[name]
         return FileAttributes(size=len(file.data), mtime=file.modified, permissions=0o100644)
 
