@@ -174,7 +174,7 @@ def test_sha256_and_directory_reach_the_delivery() -> None:
 
 def test_policy_for_unknown_outcomes_reaches_the_delivery() -> None:
     delivery = built_app(PLAIN, UNKNOWN_OUTCOME="resend")[0].runner._delivery
-    assert delivery._unknown_outcome is UnknownOutcome.RESEND
+    assert delivery._recovery._if_unknown is UnknownOutcome.RESEND
 
 
 def test_read_timeout_of_s3_is_longer_than_of_other_services() -> None:

@@ -16,19 +16,19 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from s3_to_sftp.delivery.attempt import Attempt, UploadProgress
 from s3_to_sftp.delivery.deadline import Deadline, Invocation
 from s3_to_sftp.delivery.failed_attempt import FailedAttempts
 from s3_to_sftp.delivery.inline_executor import InlineExecutor
-from s3_to_sftp.delivery.leftovers import Leftovers, NameJournal, own_names
-from s3_to_sftp.delivery.recovery import Verdict, judge, outcome_unknown
+from s3_to_sftp.delivery.leftovers import Leftovers
+from s3_to_sftp.delivery.publication import Publication
+from s3_to_sftp.delivery.recovery import Recovery
 from s3_to_sftp.delivery.remote_path import SourceDirectory, directory_of, remote_path
 from s3_to_sftp.delivery.resumable_upload import ResumableUpload
 from s3_to_sftp.errors import (
-    ConnectionLost,
     CredentialsError,
     DeliveryError,
     Disposition,
@@ -39,23 +39,18 @@ from s3_to_sftp.errors import (
     OutcomeUnknown,
     PartnerError,
     RemotePathRefused,
-    RenameUnanswered,
-    RequestRefused,
 )
 from s3_to_sftp.operator_request import Action
 from s3_to_sftp.s3.object_reader import ObjectReader, SmallObject, read_whole, require_current
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.s3.verification import VerifiedContent
 from s3_to_sftp.sftp.client import SftpClient, SmallFile
-from s3_to_sftp.sftp.publish import publish
-from s3_to_sftp.sftp.scheduler import ExternalFuture
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.temporary_names import aside_name, temporary_path
-from s3_to_sftp.sftp.upload import Staged, discard, upload_small
-from s3_to_sftp.state.ledger import Commit, Lease, Ledger, TerminalState
+from s3_to_sftp.sftp.upload import upload_small
+from s3_to_sftp.state.ledger import Lease, Ledger, TerminalState
 from s3_to_sftp.state.no_ledger import NoLedger
-from s3_to_sftp.state.receipt import Evidence, Receipt
-from s3_to_sftp.state.remote_names import NameKind
+from s3_to_sftp.state.receipt import Receipt
 from s3_to_sftp.unknown_outcome import UnknownOutcome
 
 _log = logging.getLogger(__name__)
@@ -118,11 +113,19 @@ class Delivery:
         self._sources = sources
         self._ledger = ledger or NoLedger()
         self._sha256 = sha256
-        self._unknown_outcome = unknown_outcome
         self._new_token = new_token
         self._clock = clock
         self._leftovers = Leftovers(sftp, now=now)
         self._failures = FailedAttempts(ledger=self._ledger, sftp=sftp, leftovers=self._leftovers)
+        self._publication = Publication(
+            sftp=sftp, ledger=self._ledger, leftovers=self._leftovers, clock=clock
+        )
+        self._recovery = Recovery(
+            sftp=sftp,
+            leftovers=self._leftovers,
+            publication=self._publication,
+            if_unknown=unknown_outcome,
+        )
         self._uploads = ResumableUpload(
             s3=s3,
             sftp=sftp,
@@ -168,23 +171,25 @@ class Delivery:
             if blocked_by is not None:
                 raise blocked_by
             self._require_current(lease.ref)
-            if lease.commit:
-                receipt = self._recover(attempt, lease.commit, deadline)
-            else:
+            receipt = self._recovery.recover(attempt, lease.commit) if lease.commit else None
+            if receipt is None:
                 receipt = self._send(attempt, deadline)
-            self._leftovers.sweep(lease, receipt.remote_path, self._journal(attempt, InlineExecutor()))
+            self._leftovers.sweep(lease, receipt.remote_path, self._publication.journal(attempt))
             self._record(attempt, receipt)
         return receipt
 
     def _send(self, attempt: Attempt, deadline: Deadline) -> Receipt:
+        if attempt.lease.commit:  # what an earlier attempt has completed is no use
+            deadline.require_time_for(attempt.lease.ref, can_be_continued=self._ledger.remembers)
+            self._uploads.start_over(attempt)
         if self._leftovers.remove_dead(attempt.lease, attempt.progress.resume):
             attempt.progress.has_answered = True
         reader, staged = self._uploads.upload(attempt, deadline)
         if not staged.complete:
             self._uploads.save_checkpoint(attempt, reader, staged)
-        commit = self._commit_of(attempt, staged, self._verify(attempt, reader))
-        self.sftp.run(lambda session: self._commit_and_publish(session, attempt, commit, InlineExecutor()))
-        return self._receipt(attempt, commit, streams=staged.streams)
+        commit = self._publication.commit_of(attempt, staged, self._verify(attempt, reader))
+        self._publication.commit_and_publish_alone(attempt, commit)
+        return self._publication.receipt(attempt, commit, streams=staged.streams)
 
     # A small one: read_small in a thread, send_small as a coroutine beside others, finish_small in a thread.
 
@@ -212,7 +217,7 @@ class Delivery:
             lease.temporary,
             small.object.data,
             aside=aside_name(lease.temporary, lease.attempt),
-            journal=self._journal(small.attempt, executor),
+            journal=self._publication.journal(small.attempt, executor),
         )
 
     async def send_small(
@@ -224,8 +229,8 @@ class Delivery:
         staged = await upload_small(
             session, file.data, temporary=file.temporary, path=file.path, journal=file.journal
         )
-        commit = self._commit_of(attempt, staged, file.ticket.object.content)
-        await self._commit_and_publish(session, attempt, commit, executor)
+        commit = self._publication.commit_of(attempt, staged, file.ticket.object.content)
+        await self._publication.commit_and_publish(session, attempt, commit, executor)
 
     def finish_small(
         self, small: SmallDelivery, error: Exception | None, *, was_sent: bool = False
@@ -246,7 +251,7 @@ class Delivery:
             if error is not None:
                 raise error
             assert attempt.commit is not None  # noqa: S101 - it was published
-            receipt = self._receipt(attempt, attempt.commit)
+            receipt = self._publication.receipt(attempt, attempt.commit)
             self._record(attempt, receipt)
         return receipt
 
@@ -305,111 +310,6 @@ class Delivery:
                 corrupt.disposition = Disposition.PERMANENT
             raise
 
-    def _commit_of(self, attempt: Attempt, staged: Staged, content: VerifiedContent) -> Commit:
-        """Return what is true of a file that is complete under its temporary name."""
-        modified = staged.seen.mtime if staged.seen else None
-        if modified == attempt.lease.last_modified:
-            modified = None  # no evidence: another file that may have the final name is of the same second
-        return Commit(
-            temporary=staged.temporary,
-            remote_path=attempt.lease.remote_path,
-            size=content.size,
-            modified=modified,
-            server=self.sftp.identity,
-            checksum_algorithm=content.checksum_algorithm,
-            checksum=content.checksum,
-            verified_by=content.verified_by,
-            sha256=content.sha256,
-        )
-
-    async def _commit_and_publish(
-        self, session: SftpSession, attempt: Attempt, commit: Commit, executor: Executor
-    ) -> None:
-        """Record that the complete file is about to get its final name, and give it that name.
-
-        Args:
-            session: To the server that has the file.
-            attempt: Whose file it is.
-            commit: What is true of the file.
-            executor: Writes to the ledger, while other tasks use the session.
-
-        Raises:
-            DeliveryError: See `_commit` and `_publish`.
-        """
-        try:
-            await ExternalFuture(executor.submit(self._commit, attempt, commit))
-        except NameTaken:
-            if await discard(session, commit.temporary):
-                self._journal(attempt, executor).gone(commit.temporary)
-            raise
-        await self._publish(session, attempt, commit, executor)
-
-    def _commit(self, attempt: Attempt, commit: Commit) -> None:
-        """Record that a complete file is about to get its final name.
-
-        Raises:
-            Superseded, RemotePathRefused, LedgerError: It must not.
-        """
-        if (same_file := self.sftp.same_file(commit.remote_path)) is not None:
-            self._ledger.claim_file(attempt.lease, same_file, account=commit.server.account)
-        earlier = attempt.lease.names.get(commit.temporary)
-        attempt.earlier_rename = earlier is not None and earlier.rename_pending
-        attempt.commit = commit
-        self._ledger.commit(attempt.lease, commit)
-
-    async def _publish(
-        self, session: SftpSession, attempt: Attempt, commit: Commit, executor: Executor
-    ) -> None:
-        """Give the file its final name, once no older RENAME can take that name.
-
-        Raises:
-            RequestRefused: It has no final name.
-            RenameUnanswered, ProtocolViolation: It may have it, now or later.
-            EarlierRenamePending: An older RENAME cannot be prevented.
-        """
-        lease, journal = attempt.lease, self._journal(attempt, executor)
-        aside = aside_name(commit.temporary, lease.attempt)
-        try:
-            await self._leftovers.prevent_renames(session, lease, commit, journal)
-            await publish(session, commit.temporary, commit.remote_path, aside=aside, journal=journal)
-        except ConnectionLost as lost:
-            if not self._ledger.remembers:  # nobody can find out what became of it: it is sent again
-                raise
-            raise RenameUnanswered(lost.reason, hint=lost.hint) from lost
-        except RequestRefused:
-            await self._leftovers.restore(session, lease, commit.remote_path, journal)
-            if not self._ledger.remembers:
-                await discard(session, commit.temporary)
-            raise
-        attempt.note_published(rename_answered=True)
-
-    def _receipt(
-        self,
-        attempt: Attempt,
-        commit: Commit,
-        *,
-        streams: int = 1,
-        recovered: bool = False,
-        evidence: Evidence = Evidence.RENAME_OK,
-    ) -> Receipt:
-        """Return the receipt of what has just been delivered, or was found to be."""
-        return Receipt(
-            ref=attempt.lease.ref,
-            remote_path=commit.remote_path,
-            size=commit.size,
-            seconds=self._clock() - attempt.started,
-            checksum_algorithm=commit.checksum_algorithm,
-            checksum=commit.checksum,
-            verified_by=commit.verified_by,
-            evidence=evidence,
-            sha256=commit.sha256 or None,
-            streams=streams,
-            # Not that of the last connection: another file may have met another server since.
-            host_key_fingerprint=commit.server.host_key,
-            attempt=attempt.lease.attempt,
-            recovered=recovered,
-        )
-
     def _record(self, attempt: Attempt, receipt: Receipt) -> None:
         """Record the receipt.
 
@@ -417,59 +317,6 @@ class Delivery:
             LedgerError: It could not be written. The next attempt finds out that the object is delivered.
         """
         self._ledger.delivered(attempt.lease, receipt.as_item(request_id=attempt.lease.owner))
-
-    # A file that was complete before this attempt.
-
-    def _recover(self, attempt: Attempt, commit: Commit, deadline: Deadline) -> Receipt:
-        """Find out what became of a file that an earlier attempt has completed, and do what is left to do."""
-        if commit.is_renamed and self.sftp.account == commit.server.account:
-            attempt.note_found(commit)
-            return self._receipt(attempt, commit, recovered=True)
-        server = self.sftp.connect()
-        attempt.progress.has_answered = True
-        temporary, final = self.sftp.look_at(commit.temporary, commit.remote_path)
-        verdict = judge(
-            commit,
-            server=server,
-            remote_path=attempt.lease.remote_path,
-            temporary=temporary,
-            final=final,
-            if_unknown=self._unknown_outcome,
-        )
-        asides = own_names(attempt.lease, NameKind.ASIDE)
-        _log.warning(
-            "%s was complete as %r before this attempt: %s",
-            attempt.lease.ref,
-            commit.temporary,
-            verdict.value,
-            extra={"moved_aside": asides},
-        )
-        match verdict:
-            case Verdict.PUBLISH:
-                here = replace(commit, server=server)
-                self.sftp.run(
-                    lambda session: self._commit_and_publish(session, attempt, here, InlineExecutor())
-                )
-                return self._receipt(attempt, here, recovered=True)
-            case Verdict.DELIVERED:
-                # A delayed RENAME must not move the delivered file aside.
-                journal = self._journal(attempt, InlineExecutor())
-                self.sftp.run(
-                    lambda session: self._leftovers.prevent_renames(session, attempt.lease, commit, journal)
-                )
-                attempt.note_found(commit)
-                seen = replace(commit, server=server)
-                return self._receipt(attempt, seen, recovered=True, evidence=Evidence.SEEN_AFTER_RENAME)
-            case Verdict.ASSUMED:
-                attempt.note_found(commit)
-                return self._receipt(attempt, commit, recovered=True, evidence=Evidence.ASSUMED)
-            case Verdict.START_OVER:
-                deadline.require_time_for(attempt.lease.ref, can_be_continued=self._ledger.remembers)
-                self._uploads.start_over(attempt)
-                return self._send(attempt, deadline)
-            case Verdict.UNKNOWN:
-                attempt.commit, attempt.earlier_rename = commit, True
-                raise outcome_unknown(commit, final=final, asides=asides)
 
     # Questions from the disposition of messages.
 
@@ -511,9 +358,6 @@ class Delivery:
 
     def _new_temporary(self, path: str) -> str:
         return temporary_path(path, token=self._new_token())
-
-    def _journal(self, attempt: Attempt, executor: Executor) -> NameJournal:
-        return self._leftovers.journal(attempt.lease, self._ledger, executor)
 
 
 def _is_before_writing(error: Exception | None) -> bool:

@@ -4,13 +4,23 @@
 disks lose power. Neither is a file of the right size: yesterday's may be as long.
 """
 
+import logging
+from dataclasses import replace
 from enum import Enum
 
+from s3_to_sftp.delivery.attempt import Attempt
+from s3_to_sftp.delivery.leftovers import Leftovers, own_names
+from s3_to_sftp.delivery.publication import Publication
 from s3_to_sftp.errors import OutcomeUnknown
 from s3_to_sftp.server_identity import ServerIdentity
+from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.publish import PathStatus
 from s3_to_sftp.state.ledger import Commit
+from s3_to_sftp.state.receipt import Evidence, Receipt
+from s3_to_sftp.state.remote_names import NameKind
 from s3_to_sftp.unknown_outcome import UnknownOutcome
+
+_log = logging.getLogger(__name__)
 
 
 class Verdict(Enum):
@@ -33,6 +43,88 @@ _IF_UNKNOWN = {
     UnknownOutcome.ASSUME_DELIVERED: Verdict.ASSUMED,
     UnknownOutcome.HOLD: Verdict.UNKNOWN,
 }
+
+
+class Recovery:
+    """Finds out about files that were complete before this attempt, at one partner."""
+
+    def __init__(
+        self,
+        *,
+        sftp: SftpClient,
+        leftovers: Leftovers,
+        publication: Publication,
+        if_unknown: UnknownOutcome,
+    ) -> None:
+        """Recover at one partner.
+
+        Args:
+            sftp: The partner's server.
+            leftovers: What earlier attempts have left.
+            publication: Gives complete files their final names.
+            if_unknown: What to do where nobody knows whether a file was delivered.
+        """
+        self._sftp = sftp
+        self._leftovers = leftovers
+        self._publication = publication
+        self._if_unknown = if_unknown
+
+    def recover(self, attempt: Attempt, commit: Commit) -> Receipt | None:
+        """Find out what became of a file that an earlier attempt has completed, and do what is left to do.
+
+        Returns:
+            The receipt; None: the object has to be sent again from its beginning.
+
+        Raises:
+            OutcomeUnknown: A person has to ask the partner.
+            DeliveryError: See `Publication.commit_and_publish`.
+        """
+        if commit.is_renamed and self._sftp.account == commit.server.account:
+            attempt.note_found(commit)
+            return self._publication.receipt(attempt, commit, recovered=True)
+        server = self._sftp.connect()
+        attempt.progress.has_answered = True
+        temporary, final = self._sftp.look_at(commit.temporary, commit.remote_path)
+        verdict = judge(
+            commit,
+            server=server,
+            remote_path=attempt.lease.remote_path,
+            temporary=temporary,
+            final=final,
+            if_unknown=self._if_unknown,
+        )
+        asides = own_names(attempt.lease, NameKind.ASIDE)
+        _log.warning(
+            "%s was complete as %r before this attempt: %s",
+            attempt.lease.ref,
+            commit.temporary,
+            verdict.value,
+            extra={"moved_aside": asides},
+        )
+        match verdict:
+            case Verdict.PUBLISH:
+                here = replace(commit, server=server)
+                self._publication.commit_and_publish_alone(attempt, here)
+                return self._publication.receipt(attempt, here, recovered=True)
+            case Verdict.DELIVERED:
+                # A delayed RENAME must not move the delivered file aside.
+                journal = self._publication.journal(attempt)
+                self._sftp.run(
+                    lambda session: self._leftovers.prevent_renames(session, attempt.lease, commit, journal)
+                )
+                attempt.note_found(commit)
+                seen = replace(commit, server=server)
+                return self._publication.receipt(
+                    attempt, seen, recovered=True, evidence=Evidence.SEEN_AFTER_RENAME
+                )
+            case Verdict.ASSUMED:
+                attempt.note_found(commit)
+                return self._publication.receipt(attempt, commit, recovered=True, evidence=Evidence.ASSUMED)
+            case Verdict.START_OVER:
+                return None
+            case Verdict.UNKNOWN:
+                attempt.commit, attempt.earlier_rename = commit, True
+                raise outcome_unknown(commit, final=final, asides=asides)
 
 
 def judge(

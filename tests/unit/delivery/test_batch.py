@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import posixpath
 import threading
+import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
@@ -55,10 +56,19 @@ Outcomes = dict[str, Receipt | Exception]
 both_sizes = pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
 
 
-def delivery(s3: Any, env: SftpEnvironment, *, directory: str = "inbox", **more: Any) -> Delivery:
+def delivery(
+    s3: Any,
+    env: SftpEnvironment,
+    *,
+    directory: str = "inbox",
+    clock: Callable[[], float] = time.monotonic,
+    **more: Any,
+) -> Delivery:
     tokens = count(1)  # several threads may call this at a time, which a generator does not support
     client = env.client(**more)
-    return Delivery(s3=s3, sftp=client, directory=directory, new_token=lambda: f"token{next(tokens)}")
+    return Delivery(
+        s3=s3, sftp=client, directory=directory, new_token=lambda: f"token{next(tokens)}", clock=clock
+    )
 
 
 def far_deadline() -> Deadline:
@@ -95,8 +105,7 @@ def refuse_connection() -> None:
 @both_sizes
 def test_receipt_describes_the_delivered_file(data: bytes) -> None:
     s3, env = MemoryS3({"a.csv": data}), SftpEnvironment()
-    deliveries = delivery(s3, env)
-    deliveries._clock = iter([100.0, 107.5]).__next__
+    deliveries = delivery(s3, env, clock=iter([100.0, 107.5]).__next__)
     receipt = deliver(deliveries, s3.ref("a.csv"))
     assert env.files == {"inbox/a.csv": data}
     assert receipt.ref == s3.ref("a.csv")
