@@ -135,12 +135,15 @@ def test_code_requested_with_the_password_is_a_second_factor() -> None:
     ["Password: ", "password", "(tokenfeed@127.0.0.1) Password:", "tokenfeed's password: ", "Passwort: "],
 )
 def test_password_prompt_is_answered_whatever_the_user_name(prompt: str) -> None:
-    script = offers(
-        KI, prompts(prompt), and_then=[prompts(said="Your password will expire in 3 days"), success()]
-    )
+    # RFC 4256, section 3.2: one request at a time, and each is answered, also one without prompts.
+    dialogue = iter([prompts(prompt), prompts(said="Your password will expire in 3 days"), success()])
+
+    def script(asked: Asked) -> Sequence[bytes]:
+        return [failure(KI)] if asked.method == "none" else [next(dialogue)]
+
     with ssh_door(script) as door:
         connect(door.address, replace(door.login, username="tokenfeed"), IMPATIENT).close()
-    assert next(asked.answers for asked in door.heard if asked.method == "answers") == (PASSWORD,)
+    assert [asked.answers for asked in door.heard if asked.method == "answers"] == [(PASSWORD,), ()]
 
 
 def test_password_is_not_sent_twice_in_one_dialogue() -> None:
