@@ -6,14 +6,14 @@ DeliveryError
 ├── CredentialsError              the secret cannot be read, or holds no usable login
 ├── RemotePathRefused             the key cannot become a safe remote path
 │   └── NameTaken                 the final name means the same file as that of another key
-├── ObjectReadError                   the object could not be read from S3
+├── ObjectReadError               the object could not be read from S3
 │   ├── ObjectGone                the announced version is no longer in S3
 │   ├── ObjectChanged             the key holds other bytes than were announced
 │   ├── ObjectCorrupt             the bytes do not match S3's checksum
-│   ├── ObjectAccessDenied              the function's role may not read the object
+│   ├── ObjectAccessDenied        the function's role may not read the object
 │   ├── ObjectNotReadable         S3 does not return the object as it is: archived, or SSE-C
 │   ├── KeyNotUsable              S3 cannot use the KMS key that the object is encrypted with
-│   └── ObjectReadInterrupted         S3 stopped answering in the middle
+│   └── ObjectReadInterrupted     S3 stopped answering in the middle
 ├── PartnerError                  concerns the partner as a whole, not this object
 │   ├── PartnerUnreachable        no name, no route, no answer, or no SSH server on the port
 │   ├── HostKeyRefused            the server's key is not the pinned one
@@ -53,6 +53,7 @@ DeliveryError
 """
 
 from enum import Enum
+from typing import TypeGuard
 
 from s3_to_sftp.configured_by import in_words_of_author
 from s3_to_sftp.untrusted_text import MOST_REASON_BYTES, cut
@@ -91,6 +92,11 @@ class DeliveryError(Exception):
         self.reason = cut(reason, MOST_REASON_BYTES)
         self.hint = cut(in_words_of_author(hint), MOST_REASON_BYTES)
         super().__init__(f"{self.reason} {self.hint}")
+
+
+def is_partner_wide(error: object) -> TypeGuard[DeliveryError]:
+    """Return whether an outcome is an error that every other object would meet, too."""
+    return isinstance(error, DeliveryError) and error.disposition is Disposition.PARTNER
 
 
 class ConfigurationError(DeliveryError):
@@ -313,6 +319,10 @@ class _NotNow(DeliveryError):
     def __init__(self, reason: str, *, hint: str, retry_after: float) -> None:
         super().__init__(reason, hint=hint)
         self.retry_after = retry_after
+
+
+NOT_LET_IN = (PartnerError, CredentialsError)
+"""Met before anything is written over a connection."""
 
 
 class LeaseHeld(_NotNow):

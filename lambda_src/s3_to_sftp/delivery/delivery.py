@@ -29,7 +29,7 @@ from s3_to_sftp.delivery.recovery import Recovery
 from s3_to_sftp.delivery.remote_path import SourceDirectory, directory_of, remote_path
 from s3_to_sftp.delivery.resumable_upload import ResumableUpload
 from s3_to_sftp.errors import (
-    CredentialsError,
+    NOT_LET_IN,
     DeliveryError,
     Disposition,
     FolderMarker,
@@ -37,7 +37,6 @@ from s3_to_sftp.errors import (
     ObjectCorrupt,
     ObjectReadError,
     OutcomeUnknown,
-    PartnerError,
     RemotePathRefused,
 )
 from s3_to_sftp.operator_request import Action
@@ -54,9 +53,6 @@ from s3_to_sftp.state.receipt import Receipt
 from s3_to_sftp.unknown_outcome import UnknownOutcome
 
 _log = logging.getLogger(__name__)
-
-PARTNER_WIDE_ERRORS = (PartnerError, CredentialsError)
-"""Errors that affect every object."""
 
 
 @dataclass(frozen=True)
@@ -363,4 +359,4 @@ class Delivery:
 def _is_before_writing(error: Exception | None) -> bool:
     """Return whether nothing was written: no login succeeded, or the server refused the name."""
     is_name = isinstance(error, RemotePathRefused) and not isinstance(error, NameTaken)
-    return is_name or isinstance(error, PARTNER_WIDE_ERRORS)
+    return is_name or isinstance(error, NOT_LET_IN)

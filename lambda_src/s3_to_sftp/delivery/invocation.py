@@ -14,9 +14,9 @@ from s3_to_sftp.errors import (
     CircuitOpen,
     CredentialsError,
     DeliveryError,
-    Disposition,
     RequestRefused,
     Superseded,
+    is_partner_wide,
 )
 from s3_to_sftp.events import Publisher
 from s3_to_sftp.s3.object_ref import ObjectRef
@@ -157,7 +157,7 @@ class InvocationRunner:
 
         What blocks every delivery is the outcome of each object, and counts once.
         """
-        if not (isinstance(outcome, DeliveryError) and outcome.disposition is Disposition.PARTNER):
+        if not is_partner_wide(outcome):
             return False
         is_new = outcome is not self._blocking_error
         self._blocking_error = outcome

@@ -11,15 +11,14 @@ from s3_to_sftp.delivery.deadline import Deadline
 from s3_to_sftp.delivery.leftovers import Leftovers
 from s3_to_sftp.delivery.upload_report import UploadReport
 from s3_to_sftp.errors import (
+    NOT_LET_IN,
     CheckpointLost,
     CheckpointSaved,
     ConnectionLost,
-    CredentialsError,
     DeliveryError,
     Disposition,
     NoProgress,
     ObjectChanged,
-    PartnerError,
     RequestRefused,
     ResumeNotSupported,
     ResumeRefused,
@@ -170,7 +169,7 @@ class ResumableUpload:
         had_written, attempt.has_written = attempt.has_written, True
         try:
             yield
-        except (PartnerError, CredentialsError):
+        except NOT_LET_IN:
             # Nobody was let in. What was written before that, over another connection, is there all the same.
             attempt.has_written = had_written
             raise
@@ -284,7 +283,7 @@ class ResumableUpload:
             if unsupported.disposition is Disposition.PERMANENT:
                 raise
             _log.warning("%s", unsupported.reason)
-        except (PartnerError, CredentialsError, TransferError) as error:
+        except (*NOT_LET_IN, TransferError) as error:
             _log.warning("pausing %s, and whether it can be resumed is not known: %s", reader.ref, error)
 
     def _keep_progress(self, attempt: Attempt, reader: ObjectReader, staged: Staged) -> None:

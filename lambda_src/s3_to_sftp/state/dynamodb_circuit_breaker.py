@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from s3_to_sftp.errors import CircuitOpen, DeliveryError, Disposition, LedgerError
+from s3_to_sftp.errors import CircuitOpen, DeliveryError, LedgerError, is_partner_wide
 from s3_to_sftp.state.breaker_item import BREAKER, breaker_attributes, breaker_key, read_breaker
 from s3_to_sftp.state.breaker_state import BreakerState
 from s3_to_sftp.state.circuit_breaker import Opened, Recovered
@@ -102,7 +102,7 @@ class DynamoCircuitBreaker:
         Returns:
             The event to publish: the breaker has opened, or stays open for a new reason. Else None.
         """
-        if error.disposition is not Disposition.PARTNER:
+        if not is_partner_wide(error):
             return None
         claim = self._admitted.revision if self._admitted and self._has_claim else None
         self._has_claim = False
