@@ -83,9 +83,13 @@ class DeliveryError(Exception):
         reason: What is wrong and what was received. Never holds a secret. 4,096 bytes at most, like the hint.
         hint: What a person can do next.
         disposition: What to do with the message.
+        cause: Name of the cause in `diagnosis`; empty where it is not one of those.
+        to_partner: What to write to the partner; empty where there is nothing that they can do.
     """
 
     disposition: Disposition = Disposition.RETRY
+    cause: str = ""
+    to_partner: str = ""
 
     def __init__(self, reason: str, *, hint: str) -> None:
         # Many reasons quote the server. One that is too long for the ledger's item would prevent FAILED.
@@ -227,7 +231,15 @@ class PartnerRefusesWrites(PartnerError):
 
 
 class TransferError(DeliveryError):
-    """The conversation with the SFTP server failed."""
+    """The conversation with the SFTP server failed.
+
+    Attributes:
+        received: What came in place of an answer, where that was something else.
+        silent: Whether nothing came in time.
+    """
+
+    received: bytes = b""
+    silent: bool = False
 
 
 class ConnectionLost(TransferError):

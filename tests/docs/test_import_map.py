@@ -9,12 +9,13 @@ import pytest
 from tests.docs.import_map import arrows, folder_of, imports_of, reached_from
 
 DOWNWARDS = {
-    "delivery": {"s3", "sftp", "ssh", "state"},
-    "queue": {"s3", "state"},  # the latter only for what events and telemetry are told
-    "state": {"s3"},
-    "sftp": {"ssh"},
-    "s3": set(),
-    "ssh": set(),
+    "delivery": {"s3", "sftp", "ssh", "state", "diagnosis"},
+    "queue": {"s3", "state", "diagnosis"},  # the second only for what events and telemetry are told
+    "state": {"s3", "diagnosis"},
+    "sftp": {"ssh", "diagnosis"},
+    "s3": {"diagnosis"},
+    "ssh": {"diagnosis"},
+    "diagnosis": set(),
 }
 """Folder -> folders that it may load. docs/architecture.md says the same."""
 

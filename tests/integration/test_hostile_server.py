@@ -131,8 +131,8 @@ def silence(_asked: Asked) -> bytes:
 @pytest.mark.parametrize(
     ("step", "expected", "words"),
     [
-        ("connect", PartnerUnreachable, "did not complete the SSH handshake"),
-        ("banner", PartnerUnreachable, "did not complete the SSH handshake"),
+        ("connect", PartnerUnreachable, "accepts the connection and says nothing"),
+        ("banner", PartnerUnreachable, "greets, and then nothing more comes"),
         ("auth", PartnerUnreachable, "did not answer the login in time"),
         ("channel", SftpNotStarted, "does not start SFTP"),
         ("subsystem", SftpNotStarted, "asked to start SFTP"),

@@ -9,6 +9,7 @@ import asyncssh
 import paramiko
 import pytest
 
+from s3_to_sftp.diagnosis.server_messages import QUOTED_CHARACTERS
 from s3_to_sftp.errors import (
     Disposition,
     LoginRefused,
@@ -20,7 +21,6 @@ from s3_to_sftp.errors import (
     TooManyConnections,
 )
 from s3_to_sftp.sftp.connection import connect
-from s3_to_sftp.ssh.server_messages import QUOTED_CHARACTERS
 from tests.support.faults.ssh_door import (
     PASSWORD,
     Asked,
@@ -165,7 +165,8 @@ def test_password_is_not_sent_where_its_method_is_not_offered(method: str) -> No
     with ssh_door(offers(method, success())) as door:
         error = error_of_login(door)
     assert door.methods == ["none"]
-    assert f"It offers '{method}'" in error.reason
+    assert error.cause == "method-not-offered"
+    assert (f"it takes only '{method}'" if method else "it takes only no method at all") in error.reason
     assert type(error) is LoginRefused
 
 

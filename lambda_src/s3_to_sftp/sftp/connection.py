@@ -8,6 +8,8 @@ from typing import Protocol
 import paramiko
 
 from s3_to_sftp.credentials import Credentials
+from s3_to_sftp.diagnosis import login, sftp_start
+from s3_to_sftp.diagnosis.server_messages import ServerMessages, quote, says_too_many
 from s3_to_sftp.errors import (
     ConnectionLost,
     PartnerError,
@@ -15,13 +17,13 @@ from s3_to_sftp.errors import (
     ProtocolViolation,
     SftpNotStarted,
     TooManyConnections,
+    TransferError,
 )
 from s3_to_sftp.server import Server
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.windows import is_windows
 from s3_to_sftp.ssh.connect import Timeouts, closed_on_failure, log_in_to, start_transport
 from s3_to_sftp.ssh.prompts import says_expired
-from s3_to_sftp.ssh.server_messages import ServerMessages, quote, says_too_many
 from s3_to_sftp.ssh.stream import stream_for
 from s3_to_sftp.ssh.transport import Transport, request_subsystem
 from s3_to_sftp.untrusted_text import decoded, quoted
@@ -108,18 +110,18 @@ def connect(
     """
     transport = start_transport(server, credentials, timeouts)
     with closed_on_failure(transport, server):
-        login = log_in_to(transport, server, credentials, timeouts)
+        accepted = log_in_to(transport, server, credentials, timeouts)
         session = _open_session(
-            transport, server, timeouts, lambda round_trip: logged_in(min(round_trip, login.seconds))
+            transport, server, timeouts, lambda round_trip: logged_in(min(round_trip, accepted.seconds))
         )
-    return Connection(transport, session, login.host_key_fingerprint, server, timeouts)
+    return Connection(transport, session, accepted.host_key_fingerprint, server, timeouts)
 
 
 def _open_session(
     transport: Transport, server: Server, timeouts: Timeouts, logged_in: Callable[[float], None]
 ) -> SftpSession:
     received = transport.received
-    received.refusal = None
+    received.refusal, received.subsystem_refused = None, False
     try:
         asked_at = time.monotonic()
         channel = transport.open_session(timeout=timeouts.reply)
@@ -129,17 +131,56 @@ def _open_session(
         channel.settimeout(timeouts.reply)
         request_subsystem(channel, "sftp")
     except Exception as error:  # noqa: BLE001 - also of cryptography: whatever it is, the server has caused it
-        raise _no_sftp(server, f" ({quoted(error)}).{received.last_words}", received) from None
+        raise _no_session(server, error, received) from None
     logged_in(round_trip)
     try:
         session = SftpSession(stream_for(channel), server=str(server), reply_timeout=timeouts.reply)
     except (ConnectionLost, ProtocolViolation) as error:
-        said = _said_beside(channel)
-        why = error.reason.removeprefix(f"{server} ")
-        raise _no_sftp(server, f": it {why}{_ending(channel, said, received)}", received, said) from None
+        raise _no_sftp(server, error, channel, received) from None
     session.round_trip = min(session.round_trip, round_trip)
     session.is_windows = is_windows(transport.identification)
     return session
+
+
+def _no_session(server: Server, error: Exception, received: ServerMessages) -> PartnerError:
+    """Return the error for a session that the server did not open."""
+    if received.is_about_too_many():
+        return login.TOO_MANY_LOGINS.error(TooManyConnections, received.last_words, server=server)
+    refused = received.refusal is not None
+    cause = sftp_start.SESSION_REFUSED if refused else sftp_start.CLOSED
+    seen = received.last_words or f"({quoted(error)})"
+    return cause.error(SftpNotStarted, seen, server=server)
+
+
+def _no_sftp(
+    server: Server, error: TransferError, channel: paramiko.Channel, received: ServerMessages
+) -> PartnerError:
+    """Return the error for a session in which SFTP did not start."""
+    said, status = _said_beside(channel), _exit_status(channel)
+    seen = _seen(error, said, status, received)
+    words = said + b" " + error.received
+    if says_expired(decoded(words)):
+        return login.PASSWORD_EXPIRED.error(PasswordExpired, seen, server=server, user=_user(channel))
+    if received.is_about_too_many() or says_too_many(words):
+        return login.TOO_MANY_LOGINS.error(TooManyConnections, seen, server=server)
+    cause = sftp_start.cause_of_start(
+        said=said,
+        exit_status=status,
+        channel_data=error.received,
+        refused=received.subsystem_refused,
+        silent=error.silent,
+    )
+    return cause.error(SftpNotStarted, seen, server=server)
+
+
+def _seen(error: TransferError, said: bytes, status: int | None, received: ServerMessages) -> str:
+    if error.received:
+        seen = f"It said {quote(error.received)} in place of SFTP."
+    elif said.strip():
+        seen = f"It said {quote(said)}."
+    else:
+        seen = received.last_words or error.reason
+    return seen if status is None else f"Its program ended with exit status {status}. {seen}"
 
 
 def _said_beside(channel: paramiko.Channel) -> bytes:
@@ -147,23 +188,11 @@ def _said_beside(channel: paramiko.Channel) -> bytes:
     return channel.recv_stderr(_STDERR_BYTES) if channel.recv_stderr_ready() else b""
 
 
-def _ending(channel: paramiko.Channel, said: bytes, received: ServerMessages) -> str:
-    words = f" It said {quote(said)}." if said.strip() else received.last_words
+def _exit_status(channel: paramiko.Channel) -> int | None:
     if channel.exit_status_ready() and (status := channel.recv_exit_status()) >= 0:
-        return f" Its program ended with exit status {status}.{words}"
-    return words
+        return status
+    return None
 
 
-def _no_sftp(server: Server, why: str, received: ServerMessages, said: bytes = b"") -> PartnerError:
-    reason = f"{server} accepted the login but does not start SFTP{why}"
-    if says_expired(decoded(said)):
-        return PasswordExpired(reason, hint="Get a new password from the partner, and fill the secret.")
-    if received.is_about_too_many() or says_too_many(said):
-        return TooManyConnections(
-            reason, hint="Lower max_connections, or ask the partner to allow more. It will be retried."
-        )
-    return SftpNotStarted(
-        reason,
-        hint="Ask the partner whether SFTP is enabled for this user, whether its login script prints "
-        "something, and how many sessions it may have. It will be retried.",
-    )
+def _user(channel: paramiko.Channel) -> str:
+    return channel.get_transport().get_username() or ""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from s3_to_sftp.defaults import REPLY_TIMEOUT_SECONDS
+from s3_to_sftp.diagnosis.server_messages import quote
 from s3_to_sftp.errors import TransferError
 from s3_to_sftp.sftp import protocol, windows
 from s3_to_sftp.sftp.protocol import Answer, FileAttributes, MalformedReplyError, Request
@@ -20,7 +21,6 @@ from s3_to_sftp.sftp.replies import SAFE_WRITE_BYTES, ReplyDecoder, attributes_i
 from s3_to_sftp.sftp.scheduler import SftpTask, run_tasks
 from s3_to_sftp.sftp.temporary_names import described
 from s3_to_sftp.sftp.wire import SEND_AT_BYTES, Pending, Wire
-from s3_to_sftp.ssh.server_messages import quote
 from s3_to_sftp.ssh.stream import Piece, Stream
 
 T = TypeVar("T")
@@ -71,11 +71,12 @@ class SftpSession:
             kind, payload = self._wire.receive_message("start SFTP")
         except TransferError as error:
             # A login script, or a shell that denies access: the first byte of an SFTP message is 0.
-            if self._wire.incoming and self._wire.incoming[0]:
-                raise self._wire.violation(
-                    f"said {quote(bytes(self._wire.incoming))} in place of SFTP"
-                ) from error
-            raise
+            if not self._wire.incoming or not self._wire.incoming[0]:
+                raise
+            said = bytes(self._wire.incoming)
+            violation = self._wire.violation(f"said {quote(said)} in place of SFTP")
+            violation.received = said
+            raise violation from error
         self.round_trip = time.monotonic() - sent_at
         if kind != Answer.VERSION:
             raise self._wire.violation(f"answered INIT with message type {kind}")

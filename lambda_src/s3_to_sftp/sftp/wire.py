@@ -221,7 +221,9 @@ class Wire:
         try:
             data = self._stream.recv()
         except TimeoutError:
-            raise self.lost(f"did not answer in time when asked to {doing}") from None
+            lost = self.lost(f"did not answer in time when asked to {doing}")
+            lost.silent = True
+            raise lost from None
         except (OSError, EOFError) as error:
             raise self.lost(f"was lost when asked to {doing} ({quoted(error)})") from None
         if not data:

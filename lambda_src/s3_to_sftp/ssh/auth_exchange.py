@@ -15,7 +15,7 @@ from paramiko.auth_handler import AuthHandler
 from paramiko.common import cMSG_USERAUTH_INFO_RESPONSE
 
 from s3_to_sftp.ssh.prompts import Asked, asked_for
-from s3_to_sftp.ssh.server_messages import RecordingTransport
+from s3_to_sftp.ssh.recording_transport import RecordingTransport
 from s3_to_sftp.untrusted_text import decoded
 
 _MOST_ROUNDS = 16

@@ -1,11 +1,15 @@
 """Authentication: public key, password, keyboard-interactive, and servers that want two of them."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import paramiko
 
 from s3_to_sftp.credentials import Credentials
+from s3_to_sftp.diagnosis import login
+from s3_to_sftp.diagnosis.cause import Cause
+from s3_to_sftp.diagnosis.server_messages import quote
 from s3_to_sftp.errors import (
+    DeliveryError,
     LoginRefused,
     PartnerError,
     PartnerUnreachable,
@@ -17,10 +21,13 @@ from s3_to_sftp.server import Server
 from s3_to_sftp.ssh.algorithms import signatures_of
 from s3_to_sftp.ssh.auth_exchange import INTERACTIVE, PASSWORD, PUBLICKEY, Exchange, Reply, Verdict
 from s3_to_sftp.ssh.certificates import add_certificate
+from s3_to_sftp.ssh.host_keys import pasteable
 from s3_to_sftp.ssh.private_key import load_private_key
 from s3_to_sftp.ssh.prompts import Asked, says_expired
-from s3_to_sftp.ssh.server_messages import RecordingTransport, quote
-from s3_to_sftp.untrusted_text import decoded
+from s3_to_sftp.ssh.recording_transport import RecordingTransport
+from s3_to_sftp.untrusted_text import decoded, quoted
+
+E = TypeVar("E", bound=DeliveryError)
 
 _MOST_REQUESTS = 16
 """Of one login: it ends even if a server always asks for something else."""
@@ -51,6 +58,11 @@ def _key_of(credentials: Credentials) -> paramiko.PKey | None:
     return key
 
 
+def _algorithm_name(key: paramiko.PKey) -> str:
+    certificate = getattr(key, "public_blob", None)  # not every kind of key has the field
+    return str(certificate.key_type) if certificate else key.get_name()
+
+
 class _Login:
     def __init__(self, transport: RecordingTransport, credentials: Credentials, server: Server) -> None:
         self._transport = transport
@@ -59,7 +71,7 @@ class _Login:
         self._methods: tuple[str, ...] = ()
         self._given: set[str] = set()
         self._spent: set[str] = set()
-        self._refused: list[str] = []
+        self._refused: dict[str, str] = {}  # method -> what was sent, in words
         self._key = _key_of(credentials)
 
     def run(self) -> None:
@@ -92,7 +104,7 @@ class _Login:
         if reply.verdict is Verdict.PARTIAL:
             # What was refused may have come too early: some want the password before the key.
             self._given.add(method)
-            self._spent, self._refused = set(self._given), []
+            self._spent, self._refused = set(self._given), {}
         else:
             # The same password is not sent by another method: partners lock accounts.
             self._spent |= {PUBLICKEY} if method == PUBLICKEY else {PASSWORD, INTERACTIVE}
@@ -101,32 +113,30 @@ class _Login:
     def _send_key(self) -> Reply:
         key = self._key
         assert key is not None  # noqa: S101 - for the type checker: the method is chosen only with a key
-        certificate = getattr(key, "public_blob", None)  # not every kind of key has the field
-        name = certificate.key_type if certificate else key.get_name()
         reply = Reply(Verdict.REFUSED, self._methods)
         accepted = self._accepted_signatures()
         # Without server-sig-algs only a refusal tells that a server does not accept SHA-512 (RFC 8332, 3.3).
-        algorithms = signatures_of(name, accepted=accepted)
+        algorithms = signatures_of(_algorithm_name(key), accepted=accepted)
         for algorithm in algorithms:
             reply = self._answer(self._exchange().key(self._credentials.username, key, algorithm))
             if reply.verdict is not Verdict.REFUSED or PUBLICKEY not in reply.methods:
                 break
-        of_what = "the certificate of " if certificate else ""
+        of_what = "the certificate of " if getattr(key, "public_blob", None) else ""
         stated = quote(", ".join(accepted).encode("latin-1"))
         why = "" if algorithms else f" (not sent: the server takes signatures by {stated} alone)"
-        self._note(reply, f"{of_what}the {key.get_name()} key {key.fingerprint}{why}")
+        self._note(reply, PUBLICKEY, f"{of_what}the {key.get_name()} key {key.fingerprint}{why}")
         return reply
 
     def _send_password(self, method: str) -> Reply:
         exchange, username = self._exchange(), self._credentials.username
         send = exchange.password_of if method == PASSWORD else exchange.prompts
         reply = self._answer(send(username))
-        self._note(reply, "the password")
+        self._note(reply, PASSWORD, "the password")
         return reply
 
-    def _note(self, reply: Reply, what: str) -> None:
+    def _note(self, reply: Reply, method: str, what: str) -> None:
         if reply.verdict is Verdict.REFUSED:
-            self._refused.append(what)
+            self._refused[method] = what
 
     def _exchange(self) -> Exchange:
         names = (self._credentials.username, self._server.host)
@@ -142,81 +152,64 @@ class _Login:
         if reply.verdict is Verdict.ASKED_FOR_MORE:
             raise self._unanswerable(reply)
         if reply.verdict is Verdict.SILENCE:
-            raise PartnerUnreachable(
-                f"{self._server} did not answer the login in time.{self._transport.received.last_words}",
-                hint="It will be retried; ask the partner if it persists.",
-            )
+            raise self._error(login.NO_ANSWER_TO_LOGIN, PartnerUnreachable)
         if reply.verdict is Verdict.CLOSED:
             raise self._closed()
         return reply
 
+    def _error(self, cause: Cause, kind: type[E], seen: str | None = None, **names: object) -> E:
+        """Return an error of this login; behind the cause stands what the server said last."""
+        seen = self._transport.received.last_words if seen is None else seen
+        return cause.error(kind, seen, server=self._server, user=self._credentials.username, **names)
+
     def _unanswerable(self, reply: Reply) -> LoginRefused:
         prompt = quote(reply.said)
-        asks = f"{self._server} asks user {self._credentials.username!r} {prompt}"
         if reply.asked is Asked.NEW_PASSWORD:
-            return self._expired(f"{asks}: the password has expired.")
+            return self._error(login.PASSWORD_EXPIRED, PasswordExpired, f"It asks {prompt}.")
         if reply.asked is Asked.CODE:
-            return SecondFactorRequired(
-                f"{asks}: a second factor, which was not answered.",
-                hint="Ask the partner for an account without a second factor, or to accept a key.",
-            )
-        return LoginRefused(
-            f"{asks}, which is not a question for the current password: it was not answered.",
-            hint="Ask the partner for an account that logs in with a key or a password alone.",
-        )
-
-    def _expired(self, reason: str) -> PasswordExpired:
-        return PasswordExpired(
-            reason,
-            hint="Get a new password from the partner, or set one with an SSH client; fill the secret.",
-        )
+            return self._error(login.SECOND_FACTOR, SecondFactorRequired, "", prompt=prompt)
+        return self._error(login.OTHER_PROMPT, LoginRefused, "", prompt=prompt)
 
     def _closed(self) -> Exception:
         received = self._transport.received
         error: Exception | None = self._transport.get_exception()
         if received.is_about_too_many():
-            return self._too_many()
+            return self._error(login.TOO_MANY_LOGINS, TooManyConnections)
         if received.goodbye is None and error is not None and not isinstance(error, EOFError):
             return error  # no answer, but a broken connection
+        cause = login.cause_of_goodbye(received.goodbye[1] if received.goodbye else b"")
+        if cause is not None:
+            return self._error(cause, LoginRefused)
         if not self._methods:  # nothing was sent that could be wrong
-            return PartnerUnreachable(
-                f"{self._server} closed the connection before the login.{received.last_words}",
-                hint="Ask the partner whether it limits logins or allows only known addresses. It will be "
-                "retried.",
-            )
-        return LoginRefused(
-            f"{self._server} closed the connection during the login.{received.last_words}",
-            hint="Check the secret, and whether the partner limits logins or allows only known addresses.",
-        )
-
-    def _too_many(self) -> TooManyConnections:
-        return TooManyConnections(
-            f"{self._server} accepts no more logins now.{self._transport.received.last_words}",
-            hint="Lower max_connections, or ask the partner to allow more. It will be retried.",
-        )
+            return self._error(login.CLOSED_BEFORE_LOGIN, PartnerUnreachable)
+        return self._error(login.CLOSED_DURING_LOGIN, LoginRefused)
 
     def _refusal(self) -> PartnerError:
-        received, user = self._transport.received, self._credentials.username
+        received = self._transport.received
         if received.is_about_too_many(banner=False):
-            return self._too_many()
-        offers = f" It offers {quote(', '.join(self._methods).encode('latin-1'))}.{received.last_words}"
-        if says_expired(decoded(received.banner)) and "the password" in self._refused:
-            return self._expired(f"{self._server} refused the password of user {user!r}.{offers}")
+            return self._error(login.TOO_MANY_LOGINS, TooManyConnections)
+        methods = quote(", ".join(self._methods).encode("latin-1")) if self._methods else "no method at all"
+        offers = f"It offers {methods}.{received.last_words}"
+        if says_expired(decoded(received.banner)) and PASSWORD in self._refused:
+            return self._error(login.PASSWORD_EXPIRED, PasswordExpired, offers)
         if self._refused:
-            return LoginRefused(
-                f"{self._server} does not accept {' nor '.join(self._refused)} for user {user!r}.{offers}",
-                hint=f"Check the secret against what the partner has on record.{self._blanks()}",
-            )
+            return self._refused_by(offers)
         if self._given:
-            return LoginRefused(
-                f"{self._server} does not let user {user!r} in by {' and '.join(sorted(self._given))} alone: "
-                f"it also wants {' or '.join(self._methods)}.{received.last_words}",
-                hint="Put what it wants into the secret, or ask the partner for an account without that.",
-            )
-        return LoginRefused(
-            f"{self._server} takes no login by {self._held()} from user {user!r}: nothing was sent.{offers}",
-            hint="Put what it offers into the secret, or ask the partner to allow what the secret holds.",
-        )
+            given = " and ".join(sorted(self._given))
+            wanted = " or ".join(self._methods)
+            return self._error(login.BOTH_NEEDED, LoginRefused, given=given, methods=quoted(wanted))
+        return self._error(login.METHOD_NOT_OFFERED, LoginRefused, held=self._held(), methods=methods)
+
+    def _refused_by(self, offers: str) -> LoginRefused:
+        """Return the error for what was sent and refused."""
+        what, key = " nor ".join(self._refused.values()), self._key
+        if PUBLICKEY not in self._refused or key is None:
+            return self._error(login.PASSWORD_REFUSED, LoginRefused, offers, what=what, blanks=self._blanks())
+        accepted = self._accepted_signatures()
+        if not signatures_of(_algorithm_name(key), accepted=accepted) and len(self._refused) == 1:
+            stated = quote(", ".join(accepted).encode("latin-1"))
+            return self._error(login.KEY_TYPE_REFUSED, LoginRefused, offers, what=what, accepted=stated)
+        return self._error(login.KEY_REFUSED, LoginRefused, offers, what=what, public_key=pasteable(key))
 
     def _blanks(self) -> str:
         """A hint at what is invisible in a secret."""

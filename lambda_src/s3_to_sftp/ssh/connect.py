@@ -11,17 +11,14 @@ import paramiko
 
 from s3_to_sftp.credentials import Credentials
 from s3_to_sftp.defaults import REPLY_TIMEOUT_SECONDS
-from s3_to_sftp.errors import (
-    DeliveryError,
-    LoginRefused,
-    PartnerError,
-    PartnerUnreachable,
-    TooManyConnections,
-)
+from s3_to_sftp.diagnosis import connecting, handshake, login
+from s3_to_sftp.diagnosis.handshake import TcpState
+from s3_to_sftp.diagnosis.server_messages import ServerMessages
+from s3_to_sftp.errors import DeliveryError, LoginRefused, PartnerError, PartnerUnreachable
 from s3_to_sftp.server import Server
 from s3_to_sftp.ssh import algorithms, host_keys
 from s3_to_sftp.ssh.authentication import log_in
-from s3_to_sftp.ssh.server_messages import ServerMessages
+from s3_to_sftp.ssh.tcp import speaks_tls, tcp_state
 from s3_to_sftp.ssh.transport import Transport
 from s3_to_sftp.untrusted_text import never_show, quoted
 
@@ -128,8 +125,9 @@ def _handshake(server: Server, timeouts: Timeouts, *, pinned_types_only: bool) -
             _refuse_other_type(server, timeouts)
         raise _no_common_algorithm(server, error, transport) from None
     except Exception as error:  # noqa: BLE001 - also of cryptography: whatever it is, the server has caused it
+        state = tcp_state(transport.sock)
         transport.close()
-        raise _handshake_failed(server, error, transport.received) from None
+        raise _handshake_failed(server, error, transport.received, state, timeouts) from None
     return transport
 
 
@@ -141,23 +139,34 @@ def _shake_hands(transport: Transport, timeouts: Timeouts) -> None:
 
 
 def _open_socket(server: Server, timeouts: Timeouts) -> socket.socket:
+    addresses = look_up(server)
+    failed = OSError()
+    for address in addresses:
+        try:
+            sock = socket.create_connection((address, server.port), timeout=timeouts.connect)
+        except OSError as error:
+            failed = error
+        else:
+            return _tuned(sock, timeouts)
+    raise connecting.connection_failed(
+        failed, server=server, addresses=addresses, seconds=timeouts.connect
+    ) from None
+
+
+def look_up(server: Server) -> list[str]:
+    """Return the addresses of the server, in the order in which to try them.
+
+    Raises:
+        PartnerUnreachable: There is none.
+    """
     try:
-        sock = socket.create_connection((server.host, server.port), timeout=timeouts.connect)
+        found = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:  # UnicodeError: an empty or too long label
-        raise PartnerUnreachable(
-            f"The name {server.host!r} cannot be resolved ({getattr(error, 'strerror', error)}).",
-            hint="Check SSH_HOST; in a VPC check its DNS and its way to the internet.",
-        ) from None
-    except TimeoutError:
-        raise PartnerUnreachable(
-            f"{server} did not answer within {timeouts.connect:g} s.",
-            hint="Check SSH_HOST and SSH_PORT, and whether the partner allows this function's address.",
-        ) from None
-    except OSError as error:
-        raise PartnerUnreachable(
-            f"{server} cannot be reached ({error.strerror or error}).",
-            hint="Check SSH_HOST and SSH_PORT; ask the partner whether the server is up.",
-        ) from None
+        raise connecting.lookup_failed(error, host=server.host) from None
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def _tuned(sock: socket.socket, timeouts: Timeouts) -> socket.socket:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
         # paramiko tries indefinitely to write to a peer that has stopped reading; the kernel does not.
@@ -181,44 +190,34 @@ def _guarded_login(transport: Transport, credentials: Credentials, server: Serve
         if transport.is_active() or transport.took_login:
             raise
         # It has closed before it knew any login: that says nothing about the password.
-        raise PartnerUnreachable(refused.reason, hint="It will be retried.") from None
+        raise login.CLOSED_BEFORE_LOGIN.error(
+            PartnerUnreachable, transport.received.last_words, server=server
+        ) from refused
 
 
 def _no_common_algorithm(server: Server, error: Exception, transport: Transport) -> PartnerUnreachable:
     options = transport.get_security_options()
-    ours = {
+    ours: dict[str, tuple[str, ...]] = {
         "key exchange": tuple(options.kex),
         "host keys": tuple(options.key_types),
         "ciphers": tuple(options.ciphers),
         "MACs": tuple(options.digests),
         "compression": tuple(options.compression),
     }
-    why = transport.received.compare(ours) or str(error)
-    return PartnerUnreachable(
-        f"{server} and this function have no common algorithm ({why}).",
-        hint="Ask the partner to enable one of these. SSH_CIPHERS can choose older ciphers "
-        "(docs/reference/ssh.md).",
-    )
+    return handshake.no_common_algorithm(transport.received, ours, error, server=server)
 
 
-def _handshake_failed(server: Server, error: BaseException, received: ServerMessages) -> PartnerError:
-    why = (
-        f"{server} accepted the connection but did not complete the SSH handshake ({quoted(error)})."
-        f"{received.last_words}"
-    )
-    if received.is_about_too_many():
-        return TooManyConnections(
-            why, hint="Lower max_connections, or ask the partner to allow more. It will be retried."
-        )
-    return PartnerUnreachable(
-        why,
-        hint="Check SSH_PORT; a busy server or a firewall answers like this, too, and so does one that has "
-        "banned this address for a while. It will be retried.",
+def _handshake_failed(
+    server: Server, error: BaseException, received: ServerMessages, state: TcpState | None, timeouts: Timeouts
+) -> PartnerError:
+    # Only where nothing spoke: a server that waits for TLS is silent, or hangs up over our version line.
+    tls = handshake.heard_nothing(received) and not isinstance(error, ConnectionError) and speaks_tls(server)
+    return handshake.handshake_failed(
+        error, received, server=server, seconds=timeouts.handshake, tcp=state, speaks_tls=tls
     )
 
 
 def _lost_before_sftp(server: Server, error: Exception, received: ServerMessages) -> PartnerUnreachable:
-    return PartnerUnreachable(
-        f"{server} was lost during the login ({quoted(error)}).{received.last_words}",
-        hint="It will be retried; ask the partner if it persists.",
+    return login.LOST_DURING_LOGIN.error(
+        PartnerUnreachable, received.last_words, server=server, error=quoted(error)
     )

@@ -7,6 +7,7 @@ import paramiko
 from paramiko.common import (
     MSG_CHANNEL_DATA,
     MSG_CHANNEL_EXTENDED_DATA,
+    MSG_CHANNEL_FAILURE,
     MSG_NAMES,
     cMSG_CHANNEL_DATA,
     cMSG_UNIMPLEMENTED,
@@ -41,6 +42,7 @@ class GuardedTransport(paramiko.Transport):
         **paramiko.Transport._channel_handler_table,  # type: ignore[attr-defined] # private to the stubs
         MSG_CHANNEL_DATA: incoming.feed,
         MSG_CHANNEL_EXTENDED_DATA: incoming.feed_extended,
+        MSG_CHANNEL_FAILURE: incoming.note_refused_request,
     }
 
     clear_to_send_lock: threading.Lock

@@ -5,6 +5,8 @@ import hashlib
 
 import paramiko
 
+from s3_to_sftp.diagnosis import host_key
+from s3_to_sftp.diagnosis.cause import Cause
 from s3_to_sftp.errors import HostKeyRefused
 from s3_to_sftp.server import Server
 from s3_to_sftp.ssh.algorithms import CERTIFICATE_SUFFIX
@@ -46,20 +48,11 @@ def check(key: paramiko.PKey, server: Server) -> None:
         problem = problem_with_host(certificate.key_blob, server.host, authorities)
         if not problem:
             return
-        raise _refused(
-            key,
-            f"{server} showed a host certificate that {problem}.",
-            hint=f"Ask the partner for a certificate of {server.host!r}, or pin the key. ",
-        )
+        raise _refused(key, host_key.CERTIFICATE, server=server, host=server.host, problem=problem)
     if not server.host_keys:
-        raise _refused(
-            key, f"No host key is pinned for {server}, so it is unknown whether it is the partner.", hint=""
-        )
-    raise _refused(
-        key,
-        f"{server} showed a host key that is not pinned: it was changed, or this is another server.",
-        hint=f"Pinned: {', '.join(sorted(map(_fingerprint_of_line, pinned)))}. ",
-    )
+        raise _refused(key, host_key.NOT_PINNED, server=server)
+    shown = ", ".join(sorted(map(_fingerprint_of_line, pinned))) or "only authorities"
+    raise _refused(key, host_key.CHANGED, server=server, pinned=shown)
 
 
 def pasteable(key: paramiko.PKey) -> str:
@@ -72,15 +65,11 @@ def fingerprint(key: paramiko.PKey) -> str:
     return _sha256(key.asbytes())
 
 
-def _refused(key: paramiko.PKey, reason: str, *, hint: str) -> HostKeyRefused:
+def _refused(key: paramiko.PKey, cause: Cause, **names: object) -> HostKeyRefused:
     line, shown = pasteable(key), fingerprint(key)
-    return HostKeyRefused(
-        reason,
-        hint=f"{hint}It offers '{line}' ({shown}). Verify the fingerprint with the partner out of band; when "
-        "it is right, add this key to SSH_HOST_KEY. `s3-to-sftp trust-host-key` trusts it until then.",
-        offered=line,
-        fingerprint=shown,
-    )
+    error = cause.error(HostKeyRefused, "", line=line, fingerprint=shown, **names)
+    error.offered, error.fingerprint = line, shown
+    return error
 
 
 def _sorted_out(host_keys: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:

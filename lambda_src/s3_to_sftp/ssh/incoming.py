@@ -99,6 +99,12 @@ def feed_extended(channel: Any, message: Message) -> None:
         channel.transport._send_user_message(adjust)
 
 
+def note_refused_request(channel: Any, message: Message) -> None:
+    """Take CHANNEL_FAILURE, a refused subsystem. paramiko closes the channel, and forgets why."""
+    channel.transport.received.subsystem_refused = True
+    channel._request_failed(message)
+
+
 def _check_window(channel: Any, size: int) -> None:
     # Not read yet, and read but not granted again: together what is missing from the window.
     used = len(channel.in_buffer) + len(channel.in_stderr_buffer) + channel.in_window_sofar

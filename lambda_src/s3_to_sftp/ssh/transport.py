@@ -8,7 +8,7 @@ from paramiko.common import cMSG_CHANNEL_REQUEST, cMSG_SERVICE_REQUEST
 
 from s3_to_sftp.ssh.guarded_transport import GuardedTransport
 from s3_to_sftp.ssh.packetizer import Packetizer
-from s3_to_sftp.ssh.server_messages import RecordingTransport
+from s3_to_sftp.ssh.recording_transport import RecordingTransport
 from s3_to_sftp.untrusted_text import decoded
 
 

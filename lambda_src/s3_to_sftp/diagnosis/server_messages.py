@@ -6,12 +6,9 @@ what is not UTF-8 ends its thread. A server may say anything, in any encoding, a
 """
 
 import re
-import socket
-import time
 from dataclasses import dataclass, field
-from typing import Any
+from enum import Enum
 
-import paramiko
 from paramiko.common import CONNECTION_FAILED_CODE
 
 from s3_to_sftp.untrusted_text import decoded, quoted
@@ -19,12 +16,8 @@ from s3_to_sftp.untrusted_text import decoded, quoted
 QUOTED_CHARACTERS = 300
 """The longest quotation in an error."""
 
-_KEPT_BYTES = 4096
+KEPT_BYTES = 4096
 """Of each text that a server says."""
-
-_LONGEST_VERSION_LINE = 8192
-_MOST_LINES = 100
-_NEXT_LINE_SECONDS = 2.0
 
 TOO_MANY_CONNECTIONS = 12
 """SSH_DISCONNECT_TOO_MANY_CONNECTIONS (RFC 4253, section 11.1)."""
@@ -56,7 +49,26 @@ _DISCONNECT_NAMES = {
     14: "no more authentication methods",
     15: "illegal user name",
 }
-_OFFERS = ("key exchange", "host keys", "ciphers", "ciphers", "MACs", "MACs", "compression", "compression")
+
+
+class Ending(Enum):
+    """How a server stopped talking."""
+
+    CLOSED = "closed the connection"
+    RESET = "reset the connection"
+    SILENT = "said nothing more"
+
+    @classmethod
+    def of(cls, error: BaseException) -> "Ending | None":
+        """Return how an exception says that it ended; None: it says something else."""
+        match error:
+            case EOFError():
+                return cls.CLOSED
+            case TimeoutError():
+                return cls.SILENT
+            case ConnectionResetError() | BrokenPipeError():
+                return cls.RESET
+        return None
 
 
 @dataclass
@@ -66,17 +78,23 @@ class ServerMessages:
     Attributes:
         before_version: Text before the version line.
         version: The version line; empty while there is none.
+        version_seconds: How long it took; None while there is none.
+        ending: How it stopped talking before the version line; None: it did not.
         banner: Of the login, the last one.
         goodbye: Reason code and description of a DISCONNECT.
         refusal: Reason code and description of a refused channel.
+        subsystem_refused: Whether it has refused the subsystem that was requested.
         offered: What it offers -> names, best first.
     """
 
     before_version: bytes = b""
     version: bytes = b""
+    version_seconds: float | None = None
+    ending: Ending | None = None
     banner: bytes = b""
     goodbye: tuple[int, bytes] | None = None
     refusal: tuple[int, bytes] | None = None
+    subsystem_refused: bool = False
     offered: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
@@ -129,86 +147,3 @@ def says_too_many(said: bytes) -> bool:
 def quote(said: bytes) -> str:
     """Return a server's text as a quotation: one line of at most `QUOTED_CHARACTERS`; see `quoted`."""
     return f"'{quoted(said, most=QUOTED_CHARACTERS)}'"
-
-
-class RecordingTransport(paramiko.Transport):
-    """Keeps what the server says and offers.
-
-    Attributes:
-        received: All of it.
-    """
-
-    def __init__(self, sock: socket.socket, **more: Any) -> None:
-        self.received = ServerMessages()
-        super().__init__(sock, **more)
-
-    def _check_banner(self) -> None:
-        """Read up to the version line, within the time for it (RFC 4253, section 4.2).
-
-        Raises:
-            paramiko.SSHException: There is none.
-        """
-        deadline = time.monotonic() + self.banner_timeout
-        lines = 0
-        line = self._read_line(deadline, self.banner_timeout)
-        while not line.startswith(b"SSH-"):
-            lines += 1
-            self.received.before_version = (self.received.before_version + line + b"\n")[:_KEPT_BYTES]
-            if lines >= _MOST_LINES:
-                raise paramiko.SSHException("no SSH version line")
-            line = self._read_line(deadline, _NEXT_LINE_SECONDS)
-        self.received.version = line[:_KEPT_BYTES]
-        library: Any = self  # the stubs leave the field out; it is part of what both sides sign
-        library.remote_version = line
-        if not line.startswith((b"SSH-2.0-", b"SSH-1.99-")):
-            raise paramiko.SSHException(f"its version is {quote(line)}, not 2.0")
-
-    def _read_line(self, deadline: float, patience: float) -> bytes:
-        """Read a line without its end, which nothing is read behind."""
-        packetizer: Any = self.packetizer
-        line: bytes = packetizer._Packetizer__remainder
-        while b"\n" not in line:
-            if len(line) > _LONGEST_VERSION_LINE:
-                self.received.before_version = (self.received.before_version + line)[:_KEPT_BYTES]
-                raise paramiko.SSHException("no SSH version line")
-            try:
-                line += packetizer._read_timeout(min(patience, max(deadline - time.monotonic(), 0)))
-            except (OSError, EOFError) as error:
-                self.received.before_version = (self.received.before_version + line)[:_KEPT_BYTES]
-                why = "nothing more came" if isinstance(error, TimeoutError) else "the connection ended"
-                raise paramiko.SSHException(f"no SSH version line: {why}") from None
-        line, _, packetizer._Packetizer__remainder = line.partition(b"\n")
-        return line.removesuffix(b"\r")
-
-    def _parse_kex_init(self, message: paramiko.Message) -> None:
-        self.received.offered = _offered(message)
-        parse: Any = super()._parse_kex_init  # type: ignore[misc]  # the stubs leave it out
-        parse(message)
-
-    def _parse_disconnect(self, message: paramiko.Message) -> None:
-        self.received.goodbye = message.get_int(), message.get_string()[:_KEPT_BYTES]
-
-    def _parse_channel_open_failure(self, message: paramiko.Message) -> None:
-        channel, code, text = message.get_int(), message.get_int(), message.get_string()
-        self.received.refusal = code, text[:_KEPT_BYTES]
-        # The library decodes text and language as UTF-8: it gets none.
-        plain = paramiko.Message()
-        plain.add_int(channel)
-        plain.add_int(code)
-        plain.add_string("")
-        plain.add_string("")
-        plain.rewind()
-        parse: Any = super()._parse_channel_open_failure  # type: ignore[misc]  # the stubs leave it out
-        parse(plain)
-
-
-def _offered(message: paramiko.Message) -> dict[str, tuple[str, ...]]:
-    """Read the name-lists of a KEXINIT (RFC 4253, section 7.1); what is offered in one direction counts."""
-    lists = paramiko.Message(message.get_remainder())
-    lists.get_bytes(16)  # a cookie
-    offered: dict[str, tuple[str, ...]] = {}
-    for kind in _OFFERS:
-        names = tuple(decoded(lists.get_string()[: 4 * _KEPT_BYTES]).split(","))
-        both = offered.get(kind)
-        offered[kind] = names if both is None else tuple(name for name in both if name in names)
-    return offered

@@ -1,0 +1,101 @@
+"""paramiko's transport, with what the server says and offers kept: see `diagnosis/server_messages.py`."""
+
+import socket
+import time
+from typing import Any
+
+import paramiko
+
+from s3_to_sftp.diagnosis.server_messages import KEPT_BYTES, Ending, ServerMessages, quote
+from s3_to_sftp.untrusted_text import decoded
+
+_LONGEST_VERSION_LINE = 8192
+_MOST_LINES = 100
+_NEXT_LINE_SECONDS = 2.0
+_OFFERS = ("key exchange", "host keys", "ciphers", "ciphers", "MACs", "MACs", "compression", "compression")
+
+
+class RecordingTransport(paramiko.Transport):
+    """Keeps what the server says and offers.
+
+    Attributes:
+        received: All of it.
+    """
+
+    def __init__(self, sock: socket.socket, **more: Any) -> None:
+        self.received = ServerMessages()
+        super().__init__(sock, **more)
+
+    def _check_banner(self) -> None:
+        """Read up to the version line, within the time for it (RFC 4253, section 4.2).
+
+        Raises:
+            paramiko.SSHException: There is none.
+        """
+        started = time.monotonic()
+        deadline = started + self.banner_timeout
+        lines = 0
+        line = self._read_line(deadline, self.banner_timeout)
+        while not line.startswith(b"SSH-"):
+            lines += 1
+            self.received.before_version = (self.received.before_version + line + b"\n")[:KEPT_BYTES]
+            if lines >= _MOST_LINES:
+                raise paramiko.SSHException("no SSH version line")
+            line = self._read_line(deadline, _NEXT_LINE_SECONDS)
+        self.received.version = line[:KEPT_BYTES]
+        self.received.version_seconds = time.monotonic() - started
+        library: Any = self  # the stubs leave the field out; it is part of what both sides sign
+        library.remote_version = line
+        if not line.startswith((b"SSH-2.0-", b"SSH-1.99-")):
+            raise paramiko.SSHException(f"its version is {quote(line)}, not 2.0")
+
+    def _read_line(self, deadline: float, patience: float) -> bytes:
+        """Read a line without its end, which nothing is read behind."""
+        packetizer: Any = self.packetizer
+        line: bytes = packetizer._Packetizer__remainder
+        while b"\n" not in line:
+            if len(line) > _LONGEST_VERSION_LINE:
+                self.received.before_version = (self.received.before_version + line)[:KEPT_BYTES]
+                raise paramiko.SSHException("no SSH version line")
+            try:
+                line += packetizer._read_timeout(min(patience, max(deadline - time.monotonic(), 0)))
+            except (OSError, EOFError) as error:
+                self.received.before_version = (self.received.before_version + line)[:KEPT_BYTES]
+                self.received.ending = Ending.of(error)
+                why = "nothing more came" if isinstance(error, TimeoutError) else "the connection ended"
+                raise paramiko.SSHException(f"no SSH version line: {why}") from None
+        line, _, packetizer._Packetizer__remainder = line.partition(b"\n")
+        return line.removesuffix(b"\r")
+
+    def _parse_kex_init(self, message: paramiko.Message) -> None:
+        self.received.offered = _offered(message)
+        parse: Any = super()._parse_kex_init  # type: ignore[misc]  # the stubs leave it out
+        parse(message)
+
+    def _parse_disconnect(self, message: paramiko.Message) -> None:
+        self.received.goodbye = message.get_int(), message.get_string()[:KEPT_BYTES]
+
+    def _parse_channel_open_failure(self, message: paramiko.Message) -> None:
+        channel, code, text = message.get_int(), message.get_int(), message.get_string()
+        self.received.refusal = code, text[:KEPT_BYTES]
+        # The library decodes text and language as UTF-8: it gets none.
+        plain = paramiko.Message()
+        plain.add_int(channel)
+        plain.add_int(code)
+        plain.add_string("")
+        plain.add_string("")
+        plain.rewind()
+        parse: Any = super()._parse_channel_open_failure  # type: ignore[misc]  # the stubs leave it out
+        parse(plain)
+
+
+def _offered(message: paramiko.Message) -> dict[str, tuple[str, ...]]:
+    """Read the name-lists of a KEXINIT (RFC 4253, section 7.1); what is offered in one direction counts."""
+    lists = paramiko.Message(message.get_remainder())
+    lists.get_bytes(16)  # a cookie
+    offered: dict[str, tuple[str, ...]] = {}
+    for kind in _OFFERS:
+        names = tuple(decoded(lists.get_string()[: 4 * KEPT_BYTES]).split(","))
+        both = offered.get(kind)
+        offered[kind] = names if both is None else tuple(name for name in both if name in names)
+    return offered

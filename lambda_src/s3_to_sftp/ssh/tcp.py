@@ -1,0 +1,41 @@
+"""What the kernel and a second connection tell of a server that does not speak SSH."""
+
+import contextlib
+import socket
+import struct
+from typing import Any
+
+from s3_to_sftp.diagnosis.handshake import TcpState
+from s3_to_sftp.server import Server
+
+_TLS_SECONDS = 3.0
+_INFO_BYTES = 104
+# Linux, struct tcp_info (include/uapi/linux/tcp.h): eight bytes, then 32-bit numbers.
+_RETRANSMITS_AT, _UNACKNOWLEDGED_AT = 2, 24
+
+
+def tcp_state(sock: Any) -> TcpState | None:
+    """Return what the kernel knows of a connection; None: it does not tell."""
+    with contextlib.suppress(OSError, AttributeError, struct.error):
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
+        (unacknowledged,) = struct.unpack_from("=I", info, _UNACKNOWLEDGED_AT)
+        return TcpState(unacknowledged=unacknowledged, retransmits=info[_RETRANSMITS_AT])
+    return None
+
+
+def speaks_tls(server: Server) -> bool:
+    """Return whether the server answers a TLS ClientHello, over one more connection."""
+    import ssl  # only for a server that has said nothing
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection((server.host, server.port), timeout=_TLS_SECONDS) as sock,
+            context.wrap_socket(sock, server_hostname=server.host),
+        ):
+            return True
+    except ssl.SSLError as error:
+        return "ALERT" in (error.reason or "")  # only TLS has alerts
+    except (OSError, ValueError):
+        return False
