@@ -7,7 +7,7 @@ import hashlib
 import posixpath
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
@@ -44,7 +44,7 @@ from s3_to_sftp.sftp.upload_request import TransferTuning
 from s3_to_sftp.state.ledger import Commit, Lease
 from s3_to_sftp.state.receipt import Receipt
 from tests.support.delivery_environment import DeliveryEnvironment, crc_of
-from tests.support.ledger_environment import TABLE, create_table, raising
+from tests.support.ledger_environment import raising
 from tests.support.memory_s3 import BUCKET, MemoryS3
 from tests.support.scripted_server import Asked, refusing, silent_at, status
 from tests.support.sftp_environment import SftpEnvironment, wait_for_streams
@@ -521,10 +521,8 @@ def test_refused_directory_does_not_affect_other_directories() -> None:
 
 
 @pytest.fixture
-def harness(dynamodb: Any) -> Iterator[DeliveryEnvironment]:
-    create_table(dynamodb)
-    yield DeliveryEnvironment(dynamodb, {"a": b"A", "b": b"B", "big": LARGE})
-    dynamodb.delete_table(TableName=TABLE)
+def harness(ledger_table: Any) -> DeliveryEnvironment:
+    return DeliveryEnvironment(ledger_table, {"a": b"A", "b": b"B", "big": LARGE})
 
 
 def refs_of(harness: DeliveryEnvironment) -> list[ObjectRef]:

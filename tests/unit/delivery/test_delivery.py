@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -44,7 +43,7 @@ from s3_to_sftp.state.items import KEY
 from s3_to_sftp.state.receipt import Evidence, Receipt
 from s3_to_sftp.unknown_outcome import UnknownOutcome
 from tests.support.delivery_environment import PLENTY, DeliveryEnvironment, crc_of, is_rename, vague
-from tests.support.ledger_environment import SERVER, TABLE, commit_of, create_table
+from tests.support.ledger_environment import SERVER, commit_of
 from tests.support.odd_servers import IgnoresOffsets
 from tests.support.scripted_server import Asked, refusing, silent_at, status
 from tests.support.sftp_environment import CHANNEL, wait_for_streams
@@ -55,10 +54,8 @@ DATA = random.Random(1).randbytes(30 * 8 * BLOCK + 777)
 
 
 @pytest.fixture
-def harness(dynamodb: Any) -> Iterator[DeliveryEnvironment]:
-    create_table(dynamodb)
-    yield DeliveryEnvironment(dynamodb, {"a": b"news"})
-    dynamodb.delete_table(TableName=TABLE)
+def harness(ledger_table: Any) -> DeliveryEnvironment:
+    return DeliveryEnvironment(ledger_table, {"a": b"news"})
 
 
 def deliver_in_several_invocations(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -27,17 +26,14 @@ from s3_to_sftp.sftp.upload_request import TransferTuning
 from s3_to_sftp.state.receipt import Evidence
 from s3_to_sftp.unknown_outcome import UnknownOutcome
 from tests.support.delivery_environment import DeliveryEnvironment
-from tests.support.ledger_environment import TABLE, create_table
 from tests.support.scripted_server import NOTHING, Asked, ScriptedServer, status
 from tests.support.sftp_environment import CHANNEL, SOON, wait_for_streams
 from tests.unit.delivery.test_delivery import BLOCK, DATA, refuse_connection, refuse_second_open
 
 
 @pytest.fixture
-def harness(dynamodb: Any) -> Iterator[DeliveryEnvironment]:
-    create_table(dynamodb)
-    yield DeliveryEnvironment(dynamodb, {"a": DATA, "small": b"news"})
-    dynamodb.delete_table(TableName=TABLE)
+def harness(ledger_table: Any) -> DeliveryEnvironment:
+    return DeliveryEnvironment(ledger_table, {"a": DATA, "small": b"news"})
 
 
 def deadline_at_half(harness: DeliveryEnvironment) -> Deadline:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -39,7 +38,7 @@ from s3_to_sftp.state.pause import DynamoPause
 from s3_to_sftp.state.receipt import Receipt
 from s3_to_sftp.telemetry import NullTelemetry
 from tests.support.delivery_environment import DeliveryEnvironment, crc_of
-from tests.support.ledger_environment import TABLE, create_table, raising
+from tests.support.ledger_environment import TABLE, raising
 from tests.support.scripted_server import Asked, refusing, silent_at, status
 from tests.support.sftp_environment import SERVER
 
@@ -172,10 +171,8 @@ class InvocationEnvironment:
 
 
 @pytest.fixture
-def env(dynamodb: Any) -> Iterator[InvocationEnvironment]:
-    create_table(dynamodb)
-    yield InvocationEnvironment(dynamodb)
-    dynamodb.delete_table(TableName=TABLE)
+def env(ledger_table: Any) -> InvocationEnvironment:
+    return InvocationEnvironment(ledger_table)
 
 
 def error_types(errors: dict[str, Exception]) -> dict[str, type]:
