@@ -617,16 +617,16 @@ def test_leftovers_of_an_earlier_attempt_at_a_small_object_are_removed(
 def test_failed_commit_prevents_the_rename(
     harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    function = harness.function()
-    commit = function._ledger.commit
+    ledger = harness.ledger.function()
+    commit = ledger.commit
 
     def busy_for_a(lease: Lease, file: Commit) -> None:
         if lease.ref.key == "a":
             raise LedgerError("busy.", hint="")
         commit(lease, file)
 
-    monkeypatch.setattr(function._ledger, "commit", busy_for_a)
-    found = outcomes(function, *refs_of(harness), deadline=harness.deadline())
+    monkeypatch.setattr(ledger, "commit", busy_for_a)
+    found = outcomes(harness.function(ledger=ledger), *refs_of(harness), deadline=harness.deadline())
     assert outcome_types(found) == {"a": LedgerError, "b": Receipt, "big": Receipt}
     assert set(harness.whole) == {"inbox/b", "inbox/big"}
     assert not harness.has_lease(harness.ref("a"))
@@ -637,16 +637,16 @@ def test_failed_commit_prevents_the_rename(
 def test_files_are_renamed_only_after_the_commit(
     harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    function = harness.function()
-    commit = function._ledger.commit
+    ledger = harness.ledger.function()
+    commit = ledger.commit
     there_at_commit: dict[str, bool] = {}
 
     def noting(lease: Lease, file: Commit) -> None:
         there_at_commit[lease.ref.key] = lease.remote_path in harness.env.files
         commit(lease, file)
 
-    monkeypatch.setattr(function._ledger, "commit", noting)
-    outcomes(function, *refs_of(harness), deadline=harness.deadline())
+    monkeypatch.setattr(ledger, "commit", noting)
+    outcomes(harness.function(ledger=ledger), *refs_of(harness), deadline=harness.deadline())
     assert there_at_commit == {"a": False, "b": False, "big": False}
 
 
@@ -733,8 +733,7 @@ def test_large_object_is_deferred_when_the_deadline_is_too_close(harness: Delive
 
 
 def test_small_objects_are_deferred_when_the_deadline_is_too_close(harness: DeliveryEnvironment) -> None:
-    deadline = harness.deadline()
-    deadline._remaining = lambda: 0
+    deadline = harness.deadline(budget=0)
     found = outcomes(harness.function(), harness.ref("a"), harness.ref("b"), deadline=deadline)
     assert outcome_types(found) == {"a": DeadlineTooClose, "b": DeadlineTooClose}
     assert harness.s3.requests == []
@@ -744,12 +743,11 @@ def test_small_objects_are_deferred_when_the_deadline_is_too_close(harness: Deli
 def test_unreadable_ledger_is_the_outcome_of_each_object_and_opens_no_connection(
     harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    function = harness.function()
-
     def busy(*_: Any, **__: Any) -> None:
         raise LedgerError("busy.", hint="")
 
-    monkeypatch.setattr(function._ledger, "acquire", busy)
-    found = outcomes(function, *refs_of(harness), deadline=harness.deadline())
+    ledger = harness.ledger.function()
+    monkeypatch.setattr(ledger, "acquire", busy)
+    found = outcomes(harness.function(ledger=ledger), *refs_of(harness), deadline=harness.deadline())
     assert outcome_types(found) == dict.fromkeys(("a", "b", "big"), LedgerError)
     assert harness.env.made == []

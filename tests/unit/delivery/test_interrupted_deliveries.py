@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from s3_to_sftp.credentials import Credentials, FixedCredentials
+from s3_to_sftp.credentials import Credentials
 from s3_to_sftp.delivery.deadline import Deadline
 from s3_to_sftp.errors import (
     CheckpointSaved,
@@ -217,10 +217,10 @@ def renamed_without_receipt(
     def throttled(*_: object) -> None:
         raise LedgerError("throttled", hint="")
 
-    ref, function = harness.ref("small"), harness.function(**about)
-    monkeypatch.setattr(function._ledger, "delivered", throttled)
+    ref, ledger = harness.ref("small"), harness.ledger.function()
+    monkeypatch.setattr(ledger, "delivered", throttled)
     with pytest.raises(LedgerError):
-        function.deliver(ref, harness.invocation())
+        harness.deliver(ref, ledger=ledger, **about)
     return ref
 
 
@@ -268,10 +268,8 @@ def test_rename_answered_by_another_account_is_no_delivery(
     """The login was changed before the receipt could be written."""
     ref = renamed_without_receipt(harness, monkeypatch)
     harness.env.files.clear()
-    elsewhere = harness.function()
-    other = Credentials(username="another", password="p")
-    monkeypatch.setattr(elsewhere.sftp._pool._connector, "_credentials", FixedCredentials(other))
-    receipt = elsewhere.deliver(ref, harness.invocation())
+    elsewhere = harness.env.client(login=Credentials(username="another", password="p"))
+    receipt = harness.deliver(ref, partner=elsewhere)
     assert not receipt.recovered
     assert harness.env.files == {"inbox/small": b"news"}
 

@@ -126,7 +126,7 @@ class InvocationEnvironment:
         self.reports = RecordingTelemetry()
         self.ended = 0
 
-    def function(self) -> InvocationRunner:
+    def function(self, *, directory: str = "") -> InvocationRunner:
         credentials = SecretCredentials(secret_arn="arn", client=self.secret)
         client = SftpClient(SERVER, credentials, timeouts=Timeouts(), connect=self.harness.env.connect)
         return InvocationRunner(
@@ -139,6 +139,7 @@ class InvocationEnvironment:
             pause=DynamoPause(self.harness.ledger.dynamodb, TABLE, clock=self.clock, random=lambda: 0),
             publisher=self.listener,
             telemetry=self.reports,
+            directory=directory,
             end_of_invocation=self._end,
         )
 
@@ -543,9 +544,7 @@ def test_changed_directory_is_tried_at_once(env: InvocationEnvironment) -> None:
     env.clock.now -= 60
     accepts_all(env)
     assert set(error_types(env.invoke()).values()) == {CircuitOpen}
-    changed = env.function()
-    changed._directory = "elsewhere"
-    assert env.invoke(function=changed) == {}
+    assert env.invoke(function=env.function(directory="elsewhere")) == {}
 
 
 def test_refused_batch_is_cut_short_and_opens_the_circuit_once(
