@@ -199,7 +199,7 @@ class Delivery:
         if lease.has_history:
             return lease
         attempt = self._begin(lease)
-        attempt.may_ask = False  # the connection belongs to the thread that sends
+        attempt.may_use_connection = False  # the connection belongs to the thread that sends
         with self._failures.recorded(attempt):
             self._require_current(ref)
             return SmallDelivery(attempt, read_whole(self._s3, ref, sha256=self._sha256))

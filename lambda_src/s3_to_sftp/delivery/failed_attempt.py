@@ -65,7 +65,7 @@ class FailedAttempts:
         """Record the end of an object that will not be delivered, and remove what was sent of it."""
         lease = attempt.lease
         self._forget_temporary(attempt, error)
-        if attempt.may_ask:
+        if attempt.may_use_connection:
             with contextlib.suppress(DeliveryError):
                 self._leftovers.remove_all(lease)
                 self._restore(attempt)
@@ -122,7 +122,7 @@ class FailedAttempts:
             return
         if not attempt.has_written:
             lease.names.remove(lease.temporary)
-        elif attempt.may_ask and not isinstance(error, ConnectionLost | ProtocolViolation):
+        elif attempt.may_use_connection and not isinstance(error, ConnectionLost | ProtocolViolation):
             with contextlib.suppress(DeliveryError):
                 self._leftovers.remove(lease, [lease.temporary])
 
