@@ -48,12 +48,12 @@ class FailedAttempts:
         except (NothingToSend, CheckpointSaved):  # the ledger knows
             raise
         except ObjectGone as gone:
-            if not self._ledger.remembers:
+            if not self._ledger.is_persistent:
                 raise
             self._end(attempt, "GONE", gone)
             raise AlreadyGone(gone.reason, hint=gone.hint) from None
         except ObjectChanged as changed:
-            if not self._ledger.remembers:
+            if not self._ledger.is_persistent:
                 raise
             self._end(attempt, "SUPERSEDED", changed)
             raise Superseded(changed.reason, hint=changed.hint) from None
@@ -105,7 +105,7 @@ class FailedAttempts:
             staged = replace(commit, rename_unanswered=unanswered)
             self._ledger.stage(lease, staged, reason=reason, error=error)
             return
-        if commit and attempt.rename_answered and self._ledger.remembers:  # only the receipt is missing
+        if commit and attempt.rename_answered and self._ledger.is_persistent:  # only the receipt is missing
             self._ledger.stage(lease, replace(commit, is_renamed=True), reason=reason, error=error)
             return
         if not commit and not lease.commit:

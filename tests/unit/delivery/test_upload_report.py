@@ -24,7 +24,7 @@ def harness(ledger_table: Any) -> DeliveryEnvironment:
 class Reports(NoLedger):
     """Notes the progress that is recorded."""
 
-    remembers = True
+    is_persistent = True
 
     def __init__(self, trouble: Exception | None = None) -> None:
         self.trouble = trouble
