@@ -176,7 +176,7 @@ class Delivery:
 
     def _send(self, attempt: Attempt, deadline: Deadline) -> Receipt:
         if attempt.lease.commit:  # what an earlier attempt has completed is no use
-            deadline.require_time_for(attempt.lease.ref, can_be_continued=self._ledger.is_persistent)
+            deadline.require_time_for(attempt.lease.ref, is_resumable=self._ledger.is_persistent)
             self._uploads.start_over(attempt)
         if self._leftovers.remove_dead(attempt.lease, attempt.progress.resume):
             attempt.progress.has_answered = True
@@ -269,7 +269,7 @@ class Delivery:
         Raises:
             NothingToSend, LeaseHeld, DeadlineTooClose, RemotePathRefused, LedgerError: It is not ours.
         """
-        invocation.deadline.require_time_for(ref, can_be_continued=self._ledger.is_persistent)
+        invocation.deadline.require_time_for(ref, is_resumable=self._ledger.is_persistent)
         path = self._path(ref)
         return self._ledger.acquire(
             ref,

@@ -196,7 +196,7 @@ class ResumableUpload:
         else:
             progress.fell_back = True
             _log.warning("sending %s from its beginning: %s", attempt.lease.ref, error.reason)
-        deadline.require_time_for(attempt.lease.ref, can_be_continued=self._ledger.is_persistent)
+        deadline.require_time_for(attempt.lease.ref, is_resumable=self._ledger.is_persistent)
         self.start_over(attempt)
 
     def _fall_back_to_one_stream(
@@ -212,7 +212,7 @@ class ResumableUpload:
             raise lost
         progress.one_stream = progress.has_answered = progress.was_interrupted = True
         if progress.resume is None:
-            deadline.require_time_for(attempt.lease.ref, can_be_continued=self._ledger.is_persistent)
+            deadline.require_time_for(attempt.lease.ref, is_resumable=self._ledger.is_persistent)
             self.start_over(attempt)
         else:
             progress.resume = replace(progress.resume, is_spread=staged.is_spread)
