@@ -37,3 +37,13 @@ def dynamodb() -> Iterator[Any]:
 
     with mock_aws():
         yield boto3.client("dynamodb", "eu-west-1")
+
+
+@pytest.fixture
+def ledger_table(dynamodb: Any) -> Iterator[Any]:
+    """The client, with an empty table of the ledger."""
+    from tests.support.ledger_environment import TABLE, create_table
+
+    create_table(dynamodb)
+    yield dynamodb
+    dynamodb.delete_table(TableName=TABLE)

@@ -18,7 +18,7 @@ from cdk_s3_to_sftp.arguments import (
     check_same_place,
 )
 from cdk_s3_to_sftp.bundling import ARCHITECTURES, RUNTIMES, check_prebuilt
-from cdk_s3_to_sftp.function import FUNCTIONS
+from cdk_s3_to_sftp.function_settings import FUNCTIONS, FunctionSettings
 from cdk_s3_to_sftp.queues import LONGEST_INVOCATION
 
 _LONGEST_RETRIES_HOURS = 72
@@ -53,29 +53,34 @@ _MOST_STREAMS = 64
 """The most connections that one function opens."""
 
 
-def check_sizes(*, max_connections: int, memory_size: int, timeout: cdk.Duration) -> None:
-    """Refuse invalid sizes of the function.
+def check_function(settings: FunctionSettings) -> None:
+    """Refuse invalid arguments that concern the function.
 
     Raises:
-        InvalidArgument: A value is out of its range.
+        InvalidArgument: A value is out of its range, not one of the choices, or contradicts another one.
     """
-    check_known("max_connections", max_connections, "how many functions there are at a time")
-    check_range("max_connections", max_connections, 1, FUNCTIONS * _MOST_STREAMS)
-    check_range("memory_size", memory_size, 128, 10240, "MB")
-    check_duration("timeout", timeout, 1, int(LONGEST_INVOCATION.to_seconds()), "seconds")
+    _check_sizes(settings)
+    settings.server.check_replies_within(settings.timeout)
+    _check_times(settings)
+    _check_code(settings.code, architecture=settings.architecture, runtime=settings.runtime)
+    _check_network(settings.vpc, settings.vpc_subnets, settings.security_groups)
+    _check_log_level(settings.log_level)
 
 
-def check_times(*, retry_for: cdk.Duration, receipts_for: cdk.Duration) -> None:
-    """Refuse a retry period or a receipt retention that is out of range.
-
-    Raises:
-        InvalidArgument: A value is out of its range.
-    """
-    check_duration("retry_for", retry_for, 1, _LONGEST_RETRIES_HOURS, "hours")
-    check_duration("receipts_for", receipts_for, _SHORTEST_RECEIPTS_DAYS, 3650, "days")
+def _check_sizes(settings: FunctionSettings) -> None:
+    connections = settings.max_connections
+    check_known("max_connections", connections, "how many functions there are at a time")
+    check_range("max_connections", connections, 1, FUNCTIONS * _MOST_STREAMS)
+    check_range("memory_size", settings.memory_size, 128, 10240, "MB")
+    check_duration("timeout", settings.timeout, 1, int(LONGEST_INVOCATION.to_seconds()), "seconds")
 
 
-def check_code(
+def _check_times(settings: FunctionSettings) -> None:
+    check_duration("retry_for", settings.retry_for, 1, _LONGEST_RETRIES_HOURS, "hours")
+    check_duration("receipts_for", settings.receipts_for, _SHORTEST_RECEIPTS_DAYS, 3650, "days")
+
+
+def _check_code(
     code: lambda_.Code | None, *, architecture: lambda_.Architecture, runtime: lambda_.Runtime
 ) -> None:
     """Refuse an unsupported architecture or runtime, and code that was built for another one.
@@ -98,7 +103,7 @@ def check_removal_policy(policy: cdk.RemovalPolicy) -> None:
     check_choice("removal_policy", policy.name, _REMOVAL_POLICIES)
 
 
-def check_network(
+def _check_network(
     vpc: ec2.IVpc | None,
     vpc_subnets: ec2.SubnetSelection | None,
     security_groups: Sequence[ec2.ISecurityGroup] | None,
@@ -151,7 +156,7 @@ def check_log(
     )
 
 
-def check_log_level(level: lambda_.ApplicationLogLevel | None) -> None:
+def _check_log_level(level: lambda_.ApplicationLogLevel | None) -> None:
     """Refuse a log level that would drop the metrics, and with them two alarms.
 
     Raises:
@@ -161,8 +166,7 @@ def check_log_level(level: lambda_.ApplicationLogLevel | None) -> None:
         raise InvalidArgument(
             "log_level",
             f"must be one of {', '.join(_LOG_LEVELS)}, got {level.name}: the metrics are log lines of level "
-            ""
-            f"INFO, and without them the alarms Retrying and CircuitBreakerOpen never fire. A short "
+            "INFO, and without them the alarms Retrying and CircuitBreakerOpen never fire. A short "
             "log_retention keeps the log small",
         )
 

@@ -41,14 +41,15 @@ def claim_queue(scope: Construct, queue: sqs.IQueue) -> sqs.IQueue:
     return queue
 
 
-def claim_role(scope: Construct, role: iam.IRole) -> None:
-    """Claim the role for one construct.
+def claim_role(scope: Construct, role: iam.IRole) -> iam.IRole:
+    """Claim the role for one construct, and return it.
 
     Raises:
         InvalidArgument: Another construct of the app uses it.
     """
     why = "each function could read the files and the login of the other's partner"
     _claim(scope, "role", "role", role, role.role_arn, why)
+    return role
 
 
 def _claim(scope: Construct, argument: str, kind: str, resource: IConstruct, arn: str, why: str) -> None:

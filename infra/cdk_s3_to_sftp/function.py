@@ -1,18 +1,20 @@
 """The function that delivers, and its event source mapping."""
 
 import aws_cdk as cdk
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
+from constructs import Construct
 
 from cdk_s3_to_sftp import suppressions
 from cdk_s3_to_sftp.acknowledgements import acknowledge, acknowledge_long_timeout
-from cdk_s3_to_sftp.arguments import is_token, whole_seconds
+from cdk_s3_to_sftp.arguments import is_token
+from cdk_s3_to_sftp.bundling import function_code
+from cdk_s3_to_sftp.function_settings import FUNCTIONS, FunctionResources, FunctionSettings
+from cdk_s3_to_sftp.permissions import Permissions
 
-HANDLER = "s3_to_sftp.handler.lambda_handler"
+_HANDLER = "s3_to_sftp.handler.lambda_handler"
 """The handler in the bundle."""
-
-FUNCTIONS = 2
-"""Concurrent function instances: the lowest maximum concurrency of a mapping. Connections are scarce."""
 
 FIFTEEN_MINUTES = cdk.Duration.minutes(15)
 """Default timeout of an invocation, and the longest that CDK's own rules accept."""
@@ -26,48 +28,64 @@ _BATCH_SIZE = 10
 """The largest batch size without a batching window."""
 
 
-def description_for(host: str) -> str:
-    """Return the function's description, cut to Lambda's limit: a DNS name may be nearly as long."""
-    description = f"Delivers objects from S3 to {host}"
-    return description if is_token(description) else description[:_LONGEST_DESCRIPTION]
+def make_function(
+    scope: Construct,
+    settings: FunctionSettings,
+    resources: FunctionResources,
+    *,
+    permissions: Permissions,
+    encryption_key: kms.IKey | None,
+) -> lambda_.Function:
+    """Create the function, and grant its role what Lambda itself does with it.
 
-
-def connections_per_function(max_connections: int) -> int:
-    """Return how many of the partner's connections each function instance may open."""
-    return max(1, max_connections // FUNCTIONS)
-
-
-def options(
-    retry_for: cdk.Duration, receipts_for: cdk.Duration, max_connections: int, *, sha256: bool
-) -> dict[str, str]:
-    """Return the environment variables of the delivery options."""
-    variables = {
-        "RETRY_FOR_SECONDS": whole_seconds(retry_for),
-        "RECEIPTS_FOR_SECONDS": whole_seconds(receipts_for),
-        "SSH_MAX_CONNECTIONS": str(connections_per_function(max_connections)),
-    }
-    return {**variables, "SSH_SHA256": "true"} if sha256 else variables
-
-
-def kept_connections(max_connections: int, *, keep: bool | None) -> dict[str, str]:
-    """Return the environment variable that makes the function close its connections, if it should."""
-    keeps = max_connections > 1 if keep is None else keep
-    return {} if keeps else {"SSH_KEEP_CONNECTION": "false"}
-
-
-def reserved_concurrency(max_connections: int) -> int | None:
-    """Return 1 for one connection: the maximum concurrency of a mapping is at least 2."""
-    return 1 if max_connections == 1 else None
-
-
-def trace(function: lambda_.Function, tracing: lambda_.Tracing) -> None:
-    """Turn on Lambda's tracing of the function.
-
-    CDK's own argument would add a statement for all resources to the role's default policy.
+    Args:
+        scope: The construct that the function belongs to.
+        settings: The arguments that concern it.
+        resources: The resources that it uses.
+        permissions: Those of its role.
+        encryption_key: Encrypts its environment. None: an AWS managed key.
     """
-    resource = function.node.default_child
-    if isinstance(resource, lambda_.CfnFunction):
-        resource.tracing_config = lambda_.CfnFunction.TracingConfigProperty(mode=_TRACING_MODES[tracing])
+    network = permissions.grant_vpc_access() if settings.vpc else None
+    traces = permissions.grant_tracing() if settings.is_traced else None
+    groups = settings.security_groups
+    function = lambda_.Function(
+        scope,
+        "Function",
+        description=_description_for(settings.server.host),
+        runtime=settings.runtime,
+        architecture=settings.architecture,
+        code=settings.code
+        or function_code(
+            architecture=settings.architecture, runtime=settings.runtime, bundling=settings.bundling
+        ),
+        handler=_HANDLER,
+        role=permissions.role,
+        environment={**settings.variables(), **resources.variables()},
+        environment_encryption=encryption_key,
+        memory_size=settings.memory_size,
+        timeout=settings.timeout,
+        vpc=settings.vpc,
+        vpc_subnets=settings.vpc_subnets,
+        security_groups=list(groups) if groups else None,
+        log_group=resources.log_group,
+        logging_format=lambda_.LoggingFormat.JSON,
+        application_log_level_v2=settings.log_level,
+        # The maximum concurrency of a mapping is at least 2.
+        reserved_concurrent_executions=1 if settings.max_connections == 1 else None,
+        # Deferred and continued objects go through the queue again. Lambda would take that for a runaway
+        # loop, and drop the message after about 16 rounds.
+        recursive_loop=lambda_.RecursiveLoop.ALLOW,
+    )
+    _acknowledge_findings(function, settings, has_key=encryption_key is not None)
+    if permissions.granted is not permissions.role:
+        function.node.add_dependency(permissions.granted)
+    for policy in filter(None, (network, traces)):
+        function.node.add_dependency(policy)
+    if settings.is_traced:
+        _trace(function, settings.tracing)
+    if settings.vpc:
+        permissions.deny_vpc_access_to_code(function)
+    return function
 
 
 def deliver_from_queue(
@@ -87,16 +105,31 @@ def deliver_from_queue(
     )
 
 
-def acknowledge_findings(
-    function: lambda_.Function, *, max_connections: int, timeout: cdk.Duration, has_key: bool, has_vpc: bool
-) -> None:
+def _description_for(host: str) -> str:
+    """Return the function's description, cut to Lambda's limit: a DNS name may be nearly as long."""
+    description = f"Delivers objects from S3 to {host}"
+    return description if is_token(description) else description[:_LONGEST_DESCRIPTION]
+
+
+def _trace(function: lambda_.Function, tracing: lambda_.Tracing) -> None:
+    """Turn on Lambda's tracing of the function.
+
+    CDK's own argument would add a statement for all resources to the role's default policy.
+    """
+    resource = function.node.default_child
+    if isinstance(resource, lambda_.CfnFunction):
+        resource.tracing_config = lambda_.CfnFunction.TracingConfigProperty(mode=_TRACING_MODES[tracing])
+
+
+def _acknowledge_findings(function: lambda_.Function, settings: FunctionSettings, *, has_key: bool) -> None:
     """Acknowledge the findings about the function that the arguments do not resolve."""
     acknowledge(function, suppressions.FUNCTION_RUNTIME, suppressions.FUNCTION_DEAD_LETTERS)
     if not has_key:
         acknowledge(function, suppressions.ENVIRONMENT_KEY)
-    if not has_vpc:
+    if not settings.vpc:
         acknowledge(function, suppressions.FUNCTION_VPC)
-    if max_connections > 1:
+    if settings.max_connections > 1:
         acknowledge(function, suppressions.FUNCTION_CONCURRENCY)
+    timeout = settings.timeout
     if not timeout.is_unresolved() and timeout.to_seconds() > FIFTEEN_MINUTES.to_seconds():
         acknowledge_long_timeout(function)

@@ -9,31 +9,28 @@ from constructs import Construct
 
 from cdk_s3_to_sftp.annotations import validate_with, warn
 from cdk_s3_to_sftp.arguments import is_made_here, is_token
+from cdk_s3_to_sftp.function_settings import FunctionSettings
 
 _ALL_PROTOCOLS = "-1"
 
 
 def warn_at_synth_of_network(
-    scope: Construct,
-    *,
-    port: int,
-    vpc: ec2.IVpc,
-    vpc_subnets: ec2.SubnetSelection | None,
-    security_groups: Sequence[ec2.ISecurityGroup],
+    scope: Construct, settings: FunctionSettings, security_groups: Sequence[ec2.ISecurityGroup]
 ) -> None:
-    """Warn at synth about what the function cannot reach from its network.
+    """Warn at synth about what the function cannot reach from its VPC, if any.
 
     Args:
         scope: The construct that the function belongs to.
-        port: Of the partner's server.
-        vpc: The VPC of the function.
-        vpc_subnets: Its subnets. None: CDK's default for functions.
+        settings: Those of the function.
         security_groups: Its security groups.
     """
+    vpc = settings.vpc
+    if vpc is None:
+        return
 
     def look() -> list[str]:
-        _warn_of_closed_port(scope, port, security_groups)
-        _warn_of_isolation(scope, vpc, vpc_subnets)
+        _warn_of_closed_port(scope, settings.server.port, security_groups)
+        _warn_of_isolation(scope, vpc, settings.vpc_subnets)
         return []
 
     validate_with(scope, look)

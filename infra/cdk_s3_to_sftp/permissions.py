@@ -3,14 +3,9 @@
 from collections.abc import Sequence
 
 import aws_cdk as cdk
-from aws_cdk import aws_dynamodb as dynamodb
-from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_logs as logs
-from aws_cdk import aws_secretsmanager as secretsmanager
-from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_s3_to_sftp import ledger as ledgers
@@ -18,6 +13,7 @@ from cdk_s3_to_sftp import suppressions
 from cdk_s3_to_sftp.acknowledgements import acknowledge, acknowledge_wildcard
 from cdk_s3_to_sftp.annotations import warn
 from cdk_s3_to_sftp.arguments import is_made_here
+from cdk_s3_to_sftp.function_settings import FunctionResources
 from cdk_s3_to_sftp.regions_and_accounts import other_account
 from cdk_s3_to_sftp.sources import Source
 from cdk_s3_to_sftp.suppressions import Suppression
@@ -73,33 +69,25 @@ class Permissions:
         self.role: iam.IRole = role or _make_role(scope, partner)
         self.granted = _to_be_granted(scope, self.role)
 
-    def grant_core(
-        self,
-        *,
-        credentials: secretsmanager.ISecret,
-        ledger: dynamodb.ITable,
-        queue: sqs.IQueue,
-        dead_letter_queue: sqs.IQueue,
-        event_bus: events.IEventBus,
-        log_group: logs.ILogGroup,
-    ) -> None:
+    def grant_core(self, resources: FunctionResources) -> None:
         """Grant the use of the construct's own resources."""
+        credentials = resources.credentials
         secret = credentials.secret_full_arn or f"{credentials.secret_arn}-??????"
-        self._allow(log_group.log_group_arn, "logs:CreateLogStream", "logs:PutLogEvents")
+        self._allow(resources.log_group.log_group_arn, "logs:CreateLogStream", "logs:PutLogEvents")
         self._allow(
-            queue.queue_arn,
+            resources.queue.queue_arn,
             "sqs:ReceiveMessage",
             "sqs:DeleteMessage",
             "sqs:ChangeMessageVisibility",
             "sqs:GetQueueAttributes",
             "sqs:SendMessage",  # continues an object that takes longer than one invocation
         )
-        self._allow(dead_letter_queue.queue_arn, "sqs:SendMessage")
+        self._allow(resources.dead_letter_queue.queue_arn, "sqs:SendMessage")
         self._allow(secret, "secretsmanager:GetSecretValue")
-        self._allow(ledger.table_arn, *ledgers.ACTIONS)
-        self._allow(event_bus.event_bus_arn, "events:PutEvents")
+        self._allow(resources.ledger.table_arn, *ledgers.ACTIONS)
+        self._allow(resources.event_bus.event_bus_arn, "events:PutEvents")
         self._use_key(credentials.encryption_key, "kms:Decrypt")
-        self._use_key(ledger.encryption_key, *ledgers.KEY_ACTIONS)
+        self._use_key(resources.ledger.encryption_key, *ledgers.KEY_ACTIONS)
         self._warn_of_fixed_role()
 
     def grant_send_to_encrypted_queue(self, key: kms.IKey | None) -> None:

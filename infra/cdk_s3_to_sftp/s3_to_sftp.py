@@ -17,36 +17,22 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from cdk_s3_to_sftp import configured_by
 from cdk_s3_to_sftp.alarm_thresholds import Alarms
 from cdk_s3_to_sftp.annotations import validate_with
 from cdk_s3_to_sftp.argument_types import checks_types
-from cdk_s3_to_sftp.bundling import RUNTIME, Bundling, function_code
+from cdk_s3_to_sftp.bundling import RUNTIME, Bundling
 from cdk_s3_to_sftp.construct_arguments import (
-    check_code,
+    check_function,
     check_log,
-    check_log_level,
-    check_network,
     check_no_source_arguments,
     check_removal_policy,
-    check_sizes,
-    check_times,
     check_versions,
 )
 from cdk_s3_to_sftp.defaults import MAX_CONNECTIONS, MEMORY_MB, RECEIPTS_FOR, RETRY_FOR
 from cdk_s3_to_sftp.exclusive_use import claim_ledger, claim_queue, claim_role
 from cdk_s3_to_sftp.external_policies import ExternalPolicies
-from cdk_s3_to_sftp.function import (
-    FIFTEEN_MINUTES,
-    HANDLER,
-    acknowledge_findings,
-    deliver_from_queue,
-    description_for,
-    kept_connections,
-    options,
-    reserved_concurrency,
-    trace,
-)
+from cdk_s3_to_sftp.function import FIFTEEN_MINUTES, deliver_from_queue, make_function
+from cdk_s3_to_sftp.function_settings import FunctionResources, FunctionSettings
 from cdk_s3_to_sftp.ledger import check_ledger, make_ledger
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
 from cdk_s3_to_sftp.monitoring import Monitoring
@@ -240,16 +226,30 @@ class S3ToSftp(DeliveryMetrics, ExternalPolicies, DeliveryOutputs, OperatorPermi
         outputs: bool = False,
     ) -> None:
         super().__init__(scope, id)
-        check_sizes(max_connections=max_connections, memory_size=memory_size, timeout=timeout)
-        server.check_replies_within(timeout)
-        check_times(retry_for=retry_for, receipts_for=receipts_for)
-        check_code(code, architecture=architecture, runtime=runtime)
+        settings = FunctionSettings(
+            server=server,
+            vpc=vpc,
+            vpc_subnets=vpc_subnets,
+            security_groups=security_groups,
+            max_connections=max_connections,
+            keep_connection=keep_connection,
+            retry_for=retry_for,
+            receipts_for=receipts_for,
+            sha256=sha256,
+            memory_size=memory_size,
+            timeout=timeout,
+            architecture=architecture,
+            runtime=runtime,
+            tracing=tracing,
+            log_level=log_level,
+            bundling=bundling,
+            code=code,
+        )
+        check_function(settings)
         check_removal_policy(removal_policy)
         check_dead_letter_queue(self, dead_letter_queue)
         check_ledger(self, ledger)
-        check_network(vpc, vpc_subnets, security_groups)
         check_log(self, log_group, log_retention)
-        check_log_level(log_level)
         makes_bucket = bucket is None and sources is None
         check_versions(keep_versions_for, retry_for=retry_for, makes_bucket=makes_bucket)
         if sources is not None:
@@ -291,9 +291,7 @@ class S3ToSftp(DeliveryMetrics, ExternalPolicies, DeliveryOutputs, OperatorPermi
         claim_queue(self, self.queue)
         self._queue_policies = QueuePolicies(self, queue=self.queue, dead_letter_queue=self.dead_letter_queue)
         self.log_group = log_group or make_log(self, protection, retention=self.log_retention)
-        self._permissions = Permissions(self, role, partner=server.host)
-        claim_role(self, self._permissions.role)
-        self._permissions.grant_core(
+        resources = FunctionResources(
             credentials=self.credentials,
             ledger=self.ledger,
             queue=self.queue,
@@ -301,58 +299,16 @@ class S3ToSftp(DeliveryMetrics, ExternalPolicies, DeliveryOutputs, OperatorPermi
             event_bus=self.event_bus,
             log_group=self.log_group,
         )
+        self._permissions = Permissions(self, role, partner=server.host)
+        self.role = claim_role(self, self._permissions.role)
+        self._permissions.grant_core(resources)
         self._permissions.grant_service_use_of_key(encryption_key)
         if dead_letter_queue:
             self._permissions.grant_send_to_encrypted_queue(dead_letter_queue.encryption_master_key)
-        network = self._permissions.grant_vpc_access() if vpc else None
-        is_traced = tracing is not lambda_.Tracing.DISABLED
-        traces = self._permissions.grant_tracing() if is_traced else None
-        self.role = self._permissions.role
-        self.function = lambda_.Function(
-            self,
-            "Function",
-            description=description_for(server.host),
-            runtime=runtime,
-            architecture=architecture,
-            code=code or function_code(architecture=architecture, runtime=runtime, bundling=bundling),
-            handler=HANDLER,
-            role=self.role,
-            environment={
-                **server.variables(),
-                **self._variables(),
-                **options(retry_for, receipts_for, max_connections, sha256=sha256),
-                **kept_connections(max_connections, keep=keep_connection),
-            },
-            environment_encryption=encryption_key,
-            memory_size=memory_size,
-            timeout=timeout,
-            vpc=vpc,
-            vpc_subnets=vpc_subnets,
-            security_groups=list(security_groups) if security_groups else None,
-            log_group=self.log_group,
-            logging_format=lambda_.LoggingFormat.JSON,
-            application_log_level_v2=log_level,
-            reserved_concurrent_executions=reserved_concurrency(max_connections),
-            # Deferred and continued objects go through the queue again. Lambda would take that for a runaway
-            # loop, and drop the message after about 16 rounds.
-            recursive_loop=lambda_.RecursiveLoop.ALLOW,
+        self.function = make_function(
+            self, settings, resources, permissions=self._permissions, encryption_key=encryption_key
         )
         self.security_groups = tuple(self.function.connections.security_groups) if vpc else ()
-        acknowledge_findings(
-            self.function,
-            max_connections=max_connections,
-            timeout=timeout,
-            has_key=encryption_key is not None,
-            has_vpc=vpc is not None,
-        )
-        if self._permissions.granted is not self.role:
-            self.function.node.add_dependency(self._permissions.granted)
-        for policy in filter(None, (network, traces)):
-            self.function.node.add_dependency(policy)
-        if is_traced:
-            trace(self.function, tracing)
-        if vpc:
-            self._permissions.deny_vpc_access_to_code(self.function)
         self.event_source_mapping = deliver_from_queue(
             self.function, self.queue, max_connections=max_connections, enabled=enabled
         )
@@ -378,14 +334,7 @@ class S3ToSftp(DeliveryMetrics, ExternalPolicies, DeliveryOutputs, OperatorPermi
         tag_with_partner(self, server.host)
         validate_with(self, self._errors)
         validate_with(self, self._queue_policies.errors)
-        if vpc:
-            warn_at_synth_of_network(
-                self,
-                port=server.port,
-                vpc=vpc,
-                vpc_subnets=vpc_subnets,
-                security_groups=self.security_groups,
-            )
+        warn_at_synth_of_network(self, settings, self.security_groups)
 
     @property
     def grant_principal(self) -> iam.IPrincipal:
@@ -404,15 +353,3 @@ class S3ToSftp(DeliveryMetrics, ExternalPolicies, DeliveryOutputs, OperatorPermi
                 f"{self.node.path} has no security groups, since its function runs in no VPC: give it vpc="
             )
         return self.function.connections
-
-    def _variables(self) -> dict[str, str]:
-        """Return environment variables that name the function's resources. The login stays in its secret."""
-        return {
-            "SSH_SECRET_ARN": self.credentials.secret_arn,
-            "LEDGER_TABLE": self.ledger.table_name,
-            "QUEUE_URL": self.queue.queue_url,
-            "DEAD_LETTER_QUEUE_URL": self.dead_letter_queue.queue_url,
-            # PutEvents takes a name or an ARN; only the ARN finds the bus of another account.
-            "EVENT_BUS": self.event_bus.event_bus_arn,
-            configured_by.VARIABLE: configured_by.CONSTRUCT,
-        }

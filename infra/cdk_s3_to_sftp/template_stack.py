@@ -20,7 +20,7 @@ from cdk_s3_to_sftp import configured_by, suppressions
 from cdk_s3_to_sftp.acknowledgements import acknowledge
 from cdk_s3_to_sftp.bundling import RUNTIME
 from cdk_s3_to_sftp.defaults import MAX_CONNECTIONS, STACK_NAME
-from cdk_s3_to_sftp.function import connections_per_function
+from cdk_s3_to_sftp.function_settings import connections_per_function
 from cdk_s3_to_sftp.outputs import add_outputs
 from cdk_s3_to_sftp.resources import KEEP_VERSIONS_FOR, DataProtection, make_bucket
 from cdk_s3_to_sftp.s3_to_sftp import S3ToSftp

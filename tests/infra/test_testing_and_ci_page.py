@@ -7,6 +7,7 @@ from pathlib import Path
 import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_s3 as s3
+from aws_cdk.assertions import Template
 
 from cdk_s3_to_sftp import S3ToSftp, SftpServer, StaticEgress, bundle_cache, bundling
 from tests.infra.conftest import REPOSITORY, new_app, warnings_of
@@ -35,7 +36,9 @@ def test_documented_unit_test_passes(server: SftpServer) -> None:
             super().__init__(app, name)
             S3ToSftp(self, "ToBank", server=server)
 
-    exec(code_blocks("python")[0], {"Invoices": Invoices})
+    names = {"Invoices": Invoices}
+    exec(code_blocks("python")[0], names)  # it counts the queues
+    assert isinstance(names["template"], Template)
 
 
 @pytest.mark.skipif(not hasattr(cdk, "ReferenceStrength"), reason="CDK knows weak references from 2.258 on")

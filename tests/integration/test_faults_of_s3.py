@@ -269,11 +269,29 @@ def test_denied_object_is_delivered_once_access_is_granted(
 
 # --- the object changes ---
 
+Change = Callable[[ChangingS3], None]
+AssertEnd = Callable[[LedgerHarness, RunningServer], None]
+
+
+def overwrite(s3: ChangingS3) -> None:
+    s3.objects[KEY] = NEWER
+
+
+def delete(s3: ChangingS3) -> None:
+    del s3.objects[KEY]
+
+
+changed = pytest.mark.parametrize(
+    ("change", "error", "assert_end"),
+    [(overwrite, Superseded, assert_superseded), (delete, AlreadyGone, assert_gone)],
+    ids=["overwritten", "deleted"],
+)
+
 
 def test_overwritten_object_is_superseded_and_the_newer_event_delivers(
     s3: ChangingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
-    s3.objects[KEY] = NEWER
+    overwrite(s3)
     assert isinstance(harness.attempt(server), Superseded)
     assert_superseded(harness, server)
 
@@ -281,48 +299,37 @@ def test_overwritten_object_is_superseded_and_the_newer_event_delivers(
 def test_deleted_object_is_recorded_as_gone_without_a_connection(
     s3: ChangingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
-    del s3.objects[KEY]
+    delete(s3)
     assert isinstance(harness.attempt(server), AlreadyGone)
     assert_gone(harness, server)
     assert connections(server) == 0
 
 
 @only_large
-def test_object_overwritten_during_the_read_leaves_no_file(
-    s3: ChangingS3, harness: LedgerHarness, server: RunningServer
+@changed
+def test_object_changed_during_the_read_leaves_no_file(
+    change: Change,
+    error: type[DeliveryError],
+    assert_end: AssertEnd,
+    s3: ChangingS3,
+    harness: LedgerHarness,
+    server: RunningServer,
 ) -> None:
-    def overwrite(number: int) -> None:
+    def change_before_the_second(number: int) -> None:
         if number == 2:
-            s3.objects[KEY] = NEWER
+            change(s3)
 
     s3.breaks = [500_000]
-    s3.before_get = overwrite
-    assert isinstance(harness.attempt(server), Superseded)
-    assert_superseded(harness, server)
-
-
-@only_large
-def test_object_deleted_during_the_read_leaves_no_file(
-    s3: ChangingS3, harness: LedgerHarness, server: RunningServer
-) -> None:
-    def delete(number: int) -> None:
-        if number == 2:
-            del s3.objects[KEY]
-
-    s3.breaks = [500_000]
-    s3.before_get = delete
-    assert isinstance(harness.attempt(server), AlreadyGone)
-    assert_gone(harness, server)
+    s3.before_get = change_before_the_second
+    assert isinstance(harness.attempt(server), error)
+    assert_end(harness, server)
 
 
 @only_large
 def test_object_overwritten_between_head_and_get_is_superseded(
     s3: ChangingS3, harness: LedgerHarness, server: RunningServer
 ) -> None:
-    def overwrite(_number: int) -> None:
-        s3.objects[KEY] = NEWER
-
-    s3.before_get = overwrite
+    s3.before_get = lambda _number: overwrite(s3)
     assert isinstance(harness.attempt(server), Superseded)
     assert_superseded(harness, server)
 
@@ -338,23 +345,19 @@ def save_checkpoint(harness: LedgerHarness, server: RunningServer) -> None:
 
 
 @only_large
-def test_object_overwritten_between_invocations_is_superseded_and_leaves_no_file(
-    s3: ChangingS3, harness: LedgerHarness, server: RunningServer
+@changed
+def test_object_changed_between_invocations_leaves_no_file(
+    change: Change,
+    error: type[DeliveryError],
+    assert_end: AssertEnd,
+    s3: ChangingS3,
+    harness: LedgerHarness,
+    server: RunningServer,
 ) -> None:
     save_checkpoint(harness, server)
-    s3.objects[KEY] = NEWER
-    assert isinstance(harness.attempt(server), Superseded)
-    assert_superseded(harness, server)
-
-
-@only_large
-def test_object_deleted_between_invocations_is_gone_and_leaves_no_file(
-    s3: ChangingS3, harness: LedgerHarness, server: RunningServer
-) -> None:
-    save_checkpoint(harness, server)
-    del s3.objects[KEY]
-    assert isinstance(harness.attempt(server), AlreadyGone)
-    assert_gone(harness, server)
+    change(s3)
+    assert isinstance(harness.attempt(server), error)
+    assert_end(harness, server)
 
 
 @only_large

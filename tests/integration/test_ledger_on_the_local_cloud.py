@@ -16,11 +16,9 @@ from s3_to_sftp.state.ledger import Checkpoint
 from s3_to_sftp.state.remote_names import NameKind, RemoteName
 from tests.support.ledger_environment import (
     DAY,
-    TABLE,
     LedgerEnvironment,
     NamedLedger,
     commit_of,
-    create_table,
     ref,
 )
 
@@ -39,10 +37,8 @@ def dynamodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture
-def env(dynamodb: Any) -> Iterator[LedgerEnvironment]:
-    create_table(dynamodb)
-    yield LedgerEnvironment(dynamodb)
-    dynamodb.delete_table(TableName=TABLE)
+def env(ledger_table: Any) -> LedgerEnvironment:
+    return LedgerEnvironment(ledger_table)
 
 
 def test_version_is_delivered_from_lease_to_receipt(env: LedgerEnvironment) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import paramiko
@@ -33,7 +33,7 @@ from tests.support.faults.ssh_door import (
     success,
     wants_new_password,
 )
-from tests.support.ledger_environment import TABLE, create_table
+from tests.support.ledger_environment import TABLE
 from tests.support.partner import IMPATIENT
 from tests.unit.delivery.test_invocation import InvocationEnvironment
 
@@ -41,10 +41,8 @@ INVOCATIONS = 30
 
 
 @pytest.fixture
-def env(dynamodb: Any) -> Iterator[InvocationEnvironment]:
-    create_table(dynamodb)
-    yield InvocationEnvironment(dynamodb)
-    dynamodb.delete_table(TableName=TABLE)
+def env(ledger_table: Any) -> InvocationEnvironment:
+    return InvocationEnvironment(ledger_table)
 
 
 def script_for(method: str, *said: bytes) -> Script:

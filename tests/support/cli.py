@@ -346,7 +346,7 @@ def cli_environment() -> Iterator[CliEnvironment]:
 
 
 def check_schema(name: str, document: Any) -> None:
-    """Require that a document is as its schema in docs/reference/cli-json says."""
+    """Require that a document is as its schema in docs/reference/cli-json says, and has no other fields."""
     schema = json.loads((_SCHEMAS / f"{name}.schema.json").read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(
@@ -355,6 +355,7 @@ def check_schema(name: str, document: Any) -> None:
         cls=jsonschema.Draft202012Validator,
         format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER,
     )
+    assert document.keys() <= schema["properties"].keys()
 
 
 def notification(version: ObjectRef) -> str:
@@ -367,6 +368,7 @@ def notification(version: ObjectRef) -> str:
         "sequencer": version.sequencer,
     }
     record = {
+        "eventVersion": "2.1",
         "eventSource": "aws:s3",
         "eventName": "ObjectCreated:Put",
         "s3": {

@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import math
 import threading
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
@@ -15,6 +16,7 @@ from s3_to_sftp.s3.checksum import RangeChecksum
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.protocol import Request, Status
+from s3_to_sftp.state.ledger import Ledger
 from s3_to_sftp.state.receipt import Receipt
 from tests.support.ledger_environment import LEASE_SECONDS, LedgerEnvironment
 from tests.support.memory_s3 import MemoryS3
@@ -71,14 +73,15 @@ class DeliveryEnvironment:
         partner: SftpClient | None = None,
         max_connections: int = 1,
         has_ledger: bool = True,
+        ledger: Ledger | None = None,
         **more: Any,
     ) -> Delivery:
-        """A function that has just been started."""
+        """A function that has just been started, with its own view of the ledger unless one is given."""
         return Delivery(
             s3=self.s3,
             sftp=partner or self.env.client(max_connections),
             directory="inbox",
-            ledger=self.ledger.function(name) if has_ledger else None,
+            ledger=(ledger or self.ledger.function(name)) if has_ledger else None,
             new_token=self._new_token,
             **more,
         )
@@ -89,13 +92,19 @@ class DeliveryEnvironment:
         """Deliver one object with a function that has just been started."""
         return self.function(name, **more).deliver(ref, Invocation(deadline or self.deadline(), name))
 
-    def deadline(self, *, budget: int | None = None, left: float = PLENTY) -> Deadline:
-        """The end of an invocation: after that many bytes at the partner, if a budget is given."""
+    def deadline(
+        self,
+        *,
+        budget: int | None = None,
+        left: float = PLENTY,
+        is_over: Callable[[], bool] = lambda: False,
+    ) -> Deadline:
+        """The end of an invocation: after that many bytes at the partner, or as soon as `is_over` says so."""
         end = math.inf if budget is None else self.written + budget
         begun = False
 
         def remaining() -> float:
-            return 0 if begun and self.written >= end else left
+            return 0 if begun and (self.written >= end or is_over()) else left
 
         deadline = Deadline(remaining, clock=self.ledger.clock)
         begun = True

@@ -161,10 +161,10 @@ class SftpEnvironment:
             pool._accepted_streams._disabled_until[CHANNEL] = math.inf
         return pool
 
-    def client(self, max_connections: int = 1, **more: Any) -> SftpClient:
+    def client(self, max_connections: int = 1, *, login: Credentials = LOGIN, **more: Any) -> SftpClient:
         return SftpClient(
             SERVER,
-            FixedCredentials(LOGIN),
+            FixedCredentials(login),
             timeouts=Timeouts(),
             max_connections=max_connections,
             connect=self.connect,

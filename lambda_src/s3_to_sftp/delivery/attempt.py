@@ -46,7 +46,8 @@ class Attempt:
         started: By the clock of the delivery.
         progress: Of its upload.
         has_written: Whether something may have been written under the temporary name.
-        may_ask: Whether its thread may talk to the partner: small objects share a connection of another one.
+        may_use_connection: Whether its thread may talk to the partner: small objects share the connection
+            of another thread.
         commit: Recorded: a RENAME may be sent.
         earlier_rename: Whether one of the same file was sent before, and not answered.
         is_published: Whether it has its final name.
@@ -57,7 +58,7 @@ class Attempt:
     started: float
     progress: UploadProgress = field(default_factory=UploadProgress)
     has_written: bool = False
-    may_ask: bool = True
+    may_use_connection: bool = True
     commit: Commit | None = None
     earlier_rename: bool = False
     is_published: bool = False
@@ -70,7 +71,7 @@ class Attempt:
         if self.commit is None:
             return
         names, temporary = self.lease.names, self.commit.temporary
-        if self.may_ask and (self.progress.was_interrupted or self.lease.attempt > 1):
+        if self.may_use_connection and (self.progress.was_interrupted or self.lease.attempt > 1):
             names.rename_resolved(temporary)  # what a probe has left is named after it: swept with it
         else:
             names.remove(temporary)

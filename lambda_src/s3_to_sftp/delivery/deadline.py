@@ -65,19 +65,19 @@ class Deadline:
         speed = _FAST_BYTES_PER_SECOND if at_best else _SLOW_BYTES_PER_SECOND
         return size / speed < self._remaining() - self.reserve
 
-    def require_time_for(self, ref: ObjectRef, *, can_be_continued: bool) -> None:
+    def require_time_for(self, ref: ObjectRef, *, is_resumable: bool) -> None:
         """Refuse an object for which there is no time left.
 
         Args:
             ref: The object.
-            can_be_continued: Whether the next invocation could resume it.
+            is_resumable: Whether the next invocation could resume it.
 
         Raises:
             DeadlineTooClose: There is no time. The first large object of an invocation has all the time that
                 there is, and is only refused when that is nothing: however large, it must have its turn.
         """
         is_large = ref.size is None or ref.size > SMALL_BYTES
-        must_be_done = is_large and not self._first and not can_be_continued
+        must_be_done = is_large and not self._first and not is_resumable
         if self.is_near() or (must_be_done and not self.suffices_for(ref.size or 0)):
             raise DeadlineTooClose(
                 f"{ref} was not started: the invocation would end first.",

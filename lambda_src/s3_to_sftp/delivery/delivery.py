@@ -176,7 +176,7 @@ class Delivery:
 
     def _send(self, attempt: Attempt, deadline: Deadline) -> Receipt:
         if attempt.lease.commit:  # what an earlier attempt has completed is no use
-            deadline.require_time_for(attempt.lease.ref, can_be_continued=self._ledger.remembers)
+            deadline.require_time_for(attempt.lease.ref, is_resumable=self._ledger.is_persistent)
             self._uploads.start_over(attempt)
         if self._leftovers.remove_dead(attempt.lease, attempt.progress.resume):
             attempt.progress.has_answered = True
@@ -199,7 +199,7 @@ class Delivery:
         if lease.has_history:
             return lease
         attempt = self._begin(lease)
-        attempt.may_ask = False  # the connection belongs to the thread that sends
+        attempt.may_use_connection = False  # the connection belongs to the thread that sends
         with self._failures.recorded(attempt):
             self._require_current(ref)
             return SmallDelivery(attempt, read_whole(self._s3, ref, sha256=self._sha256))
@@ -221,7 +221,7 @@ class Delivery:
     ) -> None:
         """Send the file and give it its final name; the executor writes to the ledger meanwhile."""
         attempt = file.ticket.attempt
-        executor = executor if self._ledger.remembers else InlineExecutor()
+        executor = executor if self._ledger.is_persistent else InlineExecutor()
         staged = await upload_small(
             session, file.data, temporary=file.temporary, path=file.path, journal=file.journal
         )
@@ -269,7 +269,7 @@ class Delivery:
         Raises:
             NothingToSend, LeaseHeld, DeadlineTooClose, RemotePathRefused, LedgerError: It is not ours.
         """
-        invocation.deadline.require_time_for(ref, can_be_continued=self._ledger.remembers)
+        invocation.deadline.require_time_for(ref, is_resumable=self._ledger.is_persistent)
         path = self._path(ref)
         return self._ledger.acquire(
             ref,

@@ -48,12 +48,12 @@ class FailedAttempts:
         except (NothingToSend, CheckpointSaved):  # the ledger knows
             raise
         except ObjectGone as gone:
-            if not self._ledger.remembers:
+            if not self._ledger.is_persistent:
                 raise
             self._end(attempt, "GONE", gone)
             raise AlreadyGone(gone.reason, hint=gone.hint) from None
         except ObjectChanged as changed:
-            if not self._ledger.remembers:
+            if not self._ledger.is_persistent:
                 raise
             self._end(attempt, "SUPERSEDED", changed)
             raise Superseded(changed.reason, hint=changed.hint) from None
@@ -65,7 +65,7 @@ class FailedAttempts:
         """Record the end of an object that will not be delivered, and remove what was sent of it."""
         lease = attempt.lease
         self._forget_temporary(attempt, error)
-        if attempt.may_ask:
+        if attempt.may_use_connection:
             with contextlib.suppress(DeliveryError):
                 self._leftovers.remove_all(lease)
                 self._restore(attempt)
@@ -105,7 +105,7 @@ class FailedAttempts:
             staged = replace(commit, rename_unanswered=unanswered)
             self._ledger.stage(lease, staged, reason=reason, error=error)
             return
-        if commit and attempt.rename_answered and self._ledger.remembers:  # only the receipt is missing
+        if commit and attempt.rename_answered and self._ledger.is_persistent:  # only the receipt is missing
             self._ledger.stage(lease, replace(commit, is_renamed=True), reason=reason, error=error)
             return
         if not commit and not lease.commit:
@@ -122,7 +122,7 @@ class FailedAttempts:
             return
         if not attempt.has_written:
             lease.names.remove(lease.temporary)
-        elif attempt.may_ask and not isinstance(error, ConnectionLost | ProtocolViolation):
+        elif attempt.may_use_connection and not isinstance(error, ConnectionLost | ProtocolViolation):
             with contextlib.suppress(DeliveryError):
                 self._leftovers.remove(lease, [lease.temporary])
 

@@ -118,12 +118,12 @@ class Publication:
             await self._leftovers.prevent_renames(session, lease, commit, journal)
             await publish(session, commit.temporary, commit.remote_path, aside=aside, journal=journal)
         except ConnectionLost as lost:
-            if not self._ledger.remembers:  # nobody can find out what became of it: it is sent again
+            if not self._ledger.is_persistent:  # nobody can find out what became of it: it is sent again
                 raise
             raise RenameUnanswered(lost.reason, hint=lost.hint) from lost
         except RequestRefused:
             await self._leftovers.restore(session, lease, commit.remote_path, journal)
-            if not self._ledger.remembers:
+            if not self._ledger.is_persistent:
                 await discard(session, commit.temporary)
             raise
         attempt.note_published(rename_answered=True)

@@ -140,7 +140,7 @@ class ResumableUpload:
                     path=lease.remote_path,
                     start=reader.start,
                     is_spread=resume is not None and resume.is_spread,
-                    stop=deadline.is_near if self._ledger.remembers else lambda: False,
+                    stop=deadline.is_near if self._ledger.is_persistent else lambda: False,
                     # In order where the SHA-256 needs it; where several streams got nowhere, one may.
                     most_streams=1 if self._sha256 or progress.stalled or progress.one_stream else None,
                 )
@@ -191,12 +191,12 @@ class ResumableUpload:
             raise error
         elif isinstance(error, ResumeRefused) and progress.resume.refusals < _REFUSALS_TO_RESUME:
             progress.resume = replace(progress.resume, refusals=progress.resume.refusals + 1)
-            progress.has_progress = self._ledger.remembers
+            progress.has_progress = self._ledger.is_persistent
             raise error
         else:
             progress.fell_back = True
             _log.warning("sending %s from its beginning: %s", attempt.lease.ref, error.reason)
-        deadline.require_time_for(attempt.lease.ref, can_be_continued=self._ledger.remembers)
+        deadline.require_time_for(attempt.lease.ref, is_resumable=self._ledger.is_persistent)
         self.start_over(attempt)
 
     def _fall_back_to_one_stream(
@@ -212,7 +212,7 @@ class ResumableUpload:
             raise lost
         progress.one_stream = progress.has_answered = progress.was_interrupted = True
         if progress.resume is None:
-            deadline.require_time_for(attempt.lease.ref, can_be_continued=self._ledger.remembers)
+            deadline.require_time_for(attempt.lease.ref, is_resumable=self._ledger.is_persistent)
             self.start_over(attempt)
         else:
             progress.resume = replace(progress.resume, is_spread=staged.is_spread)
@@ -222,7 +222,7 @@ class ResumableUpload:
     def _require_time_or_resume(self, attempt: Attempt, reader: ObjectReader, deadline: Deadline) -> None:
         """Refuse, before a byte is wasted, what no invocation could finish and no other could resume."""
         if (
-            self._ledger.remembers
+            self._ledger.is_persistent
             and not reader.start
             and not deadline.suffices_for(reader.size, at_best=True)
         ):
@@ -253,7 +253,7 @@ class ResumableUpload:
             NoProgress, ResumeNotSupported, LedgerError: It is not.
         """
         lease = attempt.lease
-        if staged.lost is not None and not self._ledger.remembers:
+        if staged.lost is not None and not self._ledger.is_persistent:
             raise staged.lost
         # A server that is not asked may say OK to all that the next invocation writes, and keep only that.
         if staged.lost is None:
@@ -290,7 +290,7 @@ class ResumableUpload:
         """Resume there, in this invocation or in the next."""
         progress = attempt.progress
         progress.resume = self._checkpoint_of(attempt, reader, staged)
-        progress.has_progress = self._ledger.remembers
+        progress.has_progress = self._ledger.is_persistent
         progress.has_answered = True
 
     def _checkpoint_of(self, attempt: Attempt, reader: ObjectReader, staged: Staged) -> Checkpoint:

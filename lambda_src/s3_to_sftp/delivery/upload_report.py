@@ -49,7 +49,7 @@ class UploadReport:
 
     def __enter__(self) -> "UploadReport":
         """Start, where there is a ledger."""
-        if self._ledger.remembers:
+        if self._ledger.is_persistent:
             self._thread = threading.Thread(target=self._run, name="upload report", daemon=True)
             self._thread.start()
         return self

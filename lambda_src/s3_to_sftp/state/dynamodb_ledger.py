@@ -58,7 +58,7 @@ class DynamoLedger:
         sleep: Waits between attempts when others write to the same items.
     """
 
-    remembers = True
+    is_persistent = True
 
     def __init__(
         self,

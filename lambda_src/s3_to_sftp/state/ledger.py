@@ -134,10 +134,10 @@ class Ledger(Protocol):
     Every write also records what has changed in the lease's `names`.
 
     Attributes:
-        remembers: Whether the next invocation finds what this one has written.
+        is_persistent: Whether the next invocation finds what this one has written.
     """
 
-    remembers: bool
+    is_persistent: bool
 
     def acquire(
         self,

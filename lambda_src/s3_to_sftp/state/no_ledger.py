@@ -13,7 +13,7 @@ from s3_to_sftp.state.remote_names import RemoteNames
 class NoLedger:
     """Grants every lease and remembers nothing."""
 
-    remembers = False
+    is_persistent = False
 
     def acquire(
         self,

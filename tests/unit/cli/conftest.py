@@ -1,12 +1,29 @@
-"""The fixture of the command's tests."""
+"""The fixtures of the command's tests."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import pytest
+from botocore import session
 
+from s3_to_sftp_cli import dead_letters
 from tests.support.cli import CliEnvironment, cli_environment
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_loader() -> Iterator[None]:
+    """Parse the files that describe AWS once, not for each session: that takes longer than most tests."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(session, "create_loader", functools.cache(session.create_loader))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def no_long_polling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an empty queue answer at once: SQS in memory hands out all that it has with the first answer."""
+    monkeypatch.setattr(dead_letters, "_WAIT_SECONDS", 0)
 
 
 @pytest.fixture

@@ -10,14 +10,10 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import boto3
-import jsonschema
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from s3_to_sftp.errors import AlreadyDelivered, Cancelled, CircuitOpen, PartnerUnreachable
 from s3_to_sftp.queue.message_queue import Message
@@ -25,41 +21,35 @@ from s3_to_sftp.s3.envelopes import objects_in_message
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
 from s3_to_sftp_cli import object_selection, partner_attempt
-from s3_to_sftp_cli.context import Context
-from s3_to_sftp_cli.delivery import DeployedDelivery, WatchedSource
+from s3_to_sftp_cli.delivery import WatchedSource
 from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.ledger import Record
 from s3_to_sftp_cli.main import main
 from s3_to_sftp_cli.object_selection import parse_period
 from s3_to_sftp_cli.operator_messages import Request, Sender
+from tests.support.cli import CliEnvironment, check_schema
 from tests.support.lambda_events import eventbridge_event, s3_notification, s3_record, sqs_record
-from tests.support.ledger_environment import TABLE, LedgerEnvironment, commit_of, create_table, ref
+from tests.support.ledger_environment import TABLE, commit_of, ref
 
 A = ref("0A", size=5)
 SERVER = "sftp.example:22"
-SCHEMAS = Path(__file__).parents[3] / "docs/reference/cli-json"
 
 
 class Account:
     """A delivery in an account, with its ledger and its queues, as the function and the operator see it."""
 
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self.sqs = boto3.client("sqs", "eu-west-1")
-        self.dynamodb = boto3.client("dynamodb", "eu-west-1")
-        create_table(self.dynamodb)
-        self.ledger = LedgerEnvironment(self.dynamodb)
-        self.ledger.clock.now = time.time()
-        self.queue, self.dead = (self.sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("q", "d"))
-        self.delivery = DeployedDelivery(
+    def __init__(self, cli: CliEnvironment, capsys: pytest.CaptureFixture[str]) -> None:
+        self.sqs = cli.aws.client("sqs")
+        self.dynamodb = cli.aws.client("dynamodb")
+        self.ledger = cli.ledger
+        self.queue, self.dead = cli.queue_url, cli.dead_letter_queue_url
+        cli.deploy(
             function="acme",
             arn="arn:acme",
             host="sftp.example",
-            port=22,
-            table=TABLE,
-            queue_url=self.queue,
-            dead_letter_queue_url=self.dead,
             sources=(WatchedSource(bucket="bucket"), WatchedSource(bucket="other")),
         )
+        self.delivery = cli.delivery
         self._capsys = capsys
 
     def run(self, *arguments: str, code: ExitCode = ExitCode.OK) -> str:
@@ -74,9 +64,7 @@ class Account:
     def json(self, *arguments: str, code: ExitCode = ExitCode.OK) -> dict[str, Any]:
         """Run the command with --json; return the document."""
         document: dict[str, Any] = json.loads(self.run(*arguments, "--json", code=code).splitlines()[0])
-        schema = json.loads((SCHEMAS / f"{arguments[0]}.schema.json").read_text())
-        jsonschema.validate(document, schema, cls=jsonschema.Draft202012Validator)
-        assert document.keys() <= schema["properties"].keys()
+        check_schema(arguments[0], document)
         return document
 
     def received(self, url: str = "") -> list[Message]:
@@ -152,16 +140,8 @@ class Account:
 
 
 @pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Account]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "S3_TO_SFTP_NAME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("COLUMNS", "80")
-    with mock_aws():
-        made = Account(capsys)
-        monkeypatch.setattr(Context, "delivery", made.delivery)
-        yield made
+def account(cli: CliEnvironment, capsys: pytest.CaptureFixture[str]) -> Account:
+    return Account(cli, capsys)
 
 
 # resend

@@ -5,43 +5,31 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote_plus
 
-import boto3
-import jsonschema
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from s3_to_sftp_cli import dead_letters
-from s3_to_sftp_cli.context import Context
 from s3_to_sftp_cli.dead_letters import DeadLetterQueue, Selection
-from s3_to_sftp_cli.delivery import DeployedDelivery
 from s3_to_sftp_cli.main import main
 from s3_to_sftp_cli.pace import Pace
+from tests.support.cli import BUCKET, REGION, CliEnvironment, check_schema
+from tests.support.cli import notification as cli_notification
+from tests.support.ledger_environment import ref
 
 DENIED = {"error": "RequestRefused", "status": "PERMISSION_DENIED", "operation": "create"}
 NAMED = {"error": "RemotePathRefused", "reason": "The name is too long."}
 
 
 class Queues:
-    def __init__(self) -> None:
-        self.sqs = boto3.client("sqs", region_name="eu-west-1")
-        self.queue, self.dead = (
-            self.sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("queue", "dead")
-        )
+    def __init__(self, cli: CliEnvironment) -> None:
+        self._cli = cli
+        self.sqs = cli.aws.client("sqs")
+        self.queue, self.dead = cli.queue_url, cli.dead_letter_queue_url
 
     def dead_letter(self, key: str, **attributes: str) -> None:
-        self.sqs.send_message(
-            QueueUrl=self.dead,
-            MessageBody=notification(key),
-            MessageAttributes={
-                name: {"DataType": "String", "StringValue": text} for name, text in attributes.items()
-            },
-        )
+        self._cli.dead_letter(ref("01", key=key), **attributes)
 
     def messages(self, url: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
@@ -57,37 +45,19 @@ class Queues:
 
 
 def notification(key: str) -> str:
-    record = {
-        "eventSource": "aws:s3",
-        "eventName": "ObjectCreated:Put",
-        "eventVersion": "2.1",
-        "s3": {
-            "bucket": {"name": "orders"},
-            "object": {"key": quote_plus(key), "size": 1, "sequencer": "01"},
-        },
-    }
-    return json.dumps({"Records": [record]})
+    return cli_notification(ref("01", key=key))
 
 
 @pytest.fixture
-def queues(monkeypatch: pytest.MonkeyPatch) -> Iterator[Queues]:
-    monkeypatch.setattr(dead_letters, "_WAIT_SECONDS", 0)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    with mock_aws():
-        yield Queues()
+def queues(cli: CliEnvironment) -> Queues:
+    return Queues(cli)
 
 
 @pytest.fixture
-def redrive(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> Any:
-    delivery = DeployedDelivery(
-        function="f", arn="", host="h", port=22, queue_url=queues.queue, dead_letter_queue_url=queues.dead
-    )
-    monkeypatch.setattr(Context, "delivery", delivery)
-
+def redrive(queues: Queues) -> Any:
     def redrive(*arguments: str) -> int:
         with pytest.raises(SystemExit) as ended:
-            main(["redrive", "--region", "eu-west-1", "--max-rate", "10000", *arguments])
+            main(["redrive", "--region", REGION, "--max-rate", "10000", *arguments])
         return int(ended.value.code or 0)
 
     return redrive
@@ -109,7 +79,8 @@ def test_body_and_attributes_are_sent_back_unchanged(redrive: Any, queues: Queue
     (message,) = queues.messages(queues.queue)
     assert message["Body"] == notification("a b+ü.csv")
     texts = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
-    assert texts == {**DENIED, "reason": "r", "continued": "3"}
+    object_ = {"bucket": BUCKET, "key": "a b+ü.csv"}
+    assert texts == {**object_, **DENIED, "reason": "r", "continued": "3"}
 
 
 @pytest.mark.parametrize(
@@ -173,8 +144,7 @@ def test_json_counts_what_was_sent_and_what_stays(redrive: Any, queues: Queues, 
     queues.dead_letter("b.csv", **NAMED)
     redrive("--error", "create", "--json")
     document = json.loads(capsys.readouterr().out)
-    schema = Path(__file__).parents[3] / "docs/reference/cli-json/redrive.schema.json"
-    jsonschema.validate(document, json.loads(schema.read_text()))
+    check_schema("redrive", document)
     assert document["sent"] == 1
     assert document["matched"] == [{"kind": "RequestRefused PERMISSION_DENIED create", "messages": 1}]
     assert document["kept"] == [{"kind": "RemotePathRefused", "messages": 1}]

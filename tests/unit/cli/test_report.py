@@ -12,7 +12,6 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
 from s3_to_sftp_cli.checksums import hexadecimal
@@ -24,6 +23,7 @@ from s3_to_sftp_cli.main import main
 from s3_to_sftp_cli.report import page
 from s3_to_sftp_cli.report.charts import Bar, bar_chart
 from s3_to_sftp_cli.report.figures import Figures, Times, as_row
+from tests.support.cli import check_schema
 
 BEGIN = datetime(2026, 11, 2, 8, tzinfo=UTC)
 DELIVERY = DeployedDelivery(
@@ -244,10 +244,7 @@ def test_json_names_the_files_and_the_figures(run: Any, capsys: Any) -> None:
     failed = record(9, state="FAILED", error="RequestRefused")
     run(FakeLedger([record()], [failed]), "--month", "2026-11", "-o", "r.html", "--json")
     document = json.loads(capsys.readouterr().out)
-    schema = json.loads(
-        (Path(__file__).parents[3] / "docs/reference/cli-json/report.schema.json").read_text()
-    )
-    jsonschema.validate(document, schema)
+    check_schema("report", document)
     assert document["files"] == ["r.html"]
     assert (document["delivered"], document["bytes"], document["failed"]) == (1, 1000, 1)
 

@@ -7,7 +7,7 @@ import hashlib
 import posixpath
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
@@ -44,7 +44,7 @@ from s3_to_sftp.sftp.upload_request import TransferTuning
 from s3_to_sftp.state.ledger import Commit, Lease
 from s3_to_sftp.state.receipt import Receipt
 from tests.support.delivery_environment import DeliveryEnvironment, crc_of
-from tests.support.ledger_environment import TABLE, create_table, raising
+from tests.support.ledger_environment import raising
 from tests.support.memory_s3 import BUCKET, MemoryS3
 from tests.support.scripted_server import Asked, refusing, silent_at, status
 from tests.support.sftp_environment import SftpEnvironment, wait_for_streams
@@ -521,10 +521,8 @@ def test_refused_directory_does_not_affect_other_directories() -> None:
 
 
 @pytest.fixture
-def harness(dynamodb: Any) -> Iterator[DeliveryEnvironment]:
-    create_table(dynamodb)
-    yield DeliveryEnvironment(dynamodb, {"a": b"A", "b": b"B", "big": LARGE})
-    dynamodb.delete_table(TableName=TABLE)
+def harness(ledger_table: Any) -> DeliveryEnvironment:
+    return DeliveryEnvironment(ledger_table, {"a": b"A", "b": b"B", "big": LARGE})
 
 
 def refs_of(harness: DeliveryEnvironment) -> list[ObjectRef]:
@@ -619,16 +617,16 @@ def test_leftovers_of_an_earlier_attempt_at_a_small_object_are_removed(
 def test_failed_commit_prevents_the_rename(
     harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    function = harness.function()
-    commit = function._ledger.commit
+    ledger = harness.ledger.function()
+    commit = ledger.commit
 
     def busy_for_a(lease: Lease, file: Commit) -> None:
         if lease.ref.key == "a":
             raise LedgerError("busy.", hint="")
         commit(lease, file)
 
-    monkeypatch.setattr(function._ledger, "commit", busy_for_a)
-    found = outcomes(function, *refs_of(harness), deadline=harness.deadline())
+    monkeypatch.setattr(ledger, "commit", busy_for_a)
+    found = outcomes(harness.function(ledger=ledger), *refs_of(harness), deadline=harness.deadline())
     assert outcome_types(found) == {"a": LedgerError, "b": Receipt, "big": Receipt}
     assert set(harness.whole) == {"inbox/b", "inbox/big"}
     assert not harness.has_lease(harness.ref("a"))
@@ -639,16 +637,16 @@ def test_failed_commit_prevents_the_rename(
 def test_files_are_renamed_only_after_the_commit(
     harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    function = harness.function()
-    commit = function._ledger.commit
+    ledger = harness.ledger.function()
+    commit = ledger.commit
     there_at_commit: dict[str, bool] = {}
 
     def noting(lease: Lease, file: Commit) -> None:
         there_at_commit[lease.ref.key] = lease.remote_path in harness.env.files
         commit(lease, file)
 
-    monkeypatch.setattr(function._ledger, "commit", noting)
-    outcomes(function, *refs_of(harness), deadline=harness.deadline())
+    monkeypatch.setattr(ledger, "commit", noting)
+    outcomes(harness.function(ledger=ledger), *refs_of(harness), deadline=harness.deadline())
     assert there_at_commit == {"a": False, "b": False, "big": False}
 
 
@@ -735,8 +733,7 @@ def test_large_object_is_deferred_when_the_deadline_is_too_close(harness: Delive
 
 
 def test_small_objects_are_deferred_when_the_deadline_is_too_close(harness: DeliveryEnvironment) -> None:
-    deadline = harness.deadline()
-    deadline._remaining = lambda: 0
+    deadline = harness.deadline(budget=0)
     found = outcomes(harness.function(), harness.ref("a"), harness.ref("b"), deadline=deadline)
     assert outcome_types(found) == {"a": DeadlineTooClose, "b": DeadlineTooClose}
     assert harness.s3.requests == []
@@ -746,12 +743,11 @@ def test_small_objects_are_deferred_when_the_deadline_is_too_close(harness: Deli
 def test_unreadable_ledger_is_the_outcome_of_each_object_and_opens_no_connection(
     harness: DeliveryEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    function = harness.function()
-
     def busy(*_: Any, **__: Any) -> None:
         raise LedgerError("busy.", hint="")
 
-    monkeypatch.setattr(function._ledger, "acquire", busy)
-    found = outcomes(function, *refs_of(harness), deadline=harness.deadline())
+    ledger = harness.ledger.function()
+    monkeypatch.setattr(ledger, "acquire", busy)
+    found = outcomes(harness.function(ledger=ledger), *refs_of(harness), deadline=harness.deadline())
     assert outcome_types(found) == dict.fromkeys(("a", "b", "big"), LedgerError)
     assert harness.env.made == []

@@ -35,9 +35,9 @@ def sized(size: int | None) -> ObjectRef:
 SMALL, LARGE, HUGE, UNKNOWN = sized(SMALL_BYTES), sized(SMALL_BYTES + 1), sized(10**12), sized(None)
 
 
-def may_start(deadline: Deadline, ref: ObjectRef, *, can_be_continued: bool = False) -> bool:
+def may_start(deadline: Deadline, ref: ObjectRef, *, is_resumable: bool = False) -> bool:
     try:
-        deadline.require_time_for(ref, can_be_continued=can_be_continued)
+        deadline.require_time_for(ref, is_resumable=is_resumable)
     except DeadlineTooClose:
         return False
     return True
@@ -75,14 +75,14 @@ def test_time_suffices_at_best_for_bytes_at_the_rate_of_the_network() -> None:
 
 
 @pytest.mark.parametrize("ref", [SMALL, LARGE, HUGE, UNKNOWN])
-@pytest.mark.parametrize("can_be_continued", [True, False])
+@pytest.mark.parametrize("is_resumable", [True, False])
 def test_no_object_starts_in_the_reserve(
     ref: ObjectRef,
-    can_be_continued: bool,  # noqa: FBT001 - a parameter
+    is_resumable: bool,  # noqa: FBT001 - a parameter
 ) -> None:
     deadline, left = started(900)
     left.seconds = 29
-    assert not may_start(deadline, ref, can_be_continued=can_be_continued)
+    assert not may_start(deadline, ref, is_resumable=is_resumable)
 
 
 def test_first_large_object_may_use_all_the_remaining_time() -> None:
@@ -101,7 +101,7 @@ def test_second_large_object_must_fit_the_remaining_time() -> None:
 
 def test_resumable_objects_may_always_start() -> None:
     deadline, _ = started(130)
-    assert all(may_start(deadline, HUGE, can_be_continued=True) for _ in range(3))
+    assert all(may_start(deadline, HUGE, is_resumable=True) for _ in range(3))
 
 
 def test_small_object_does_not_count_as_the_first_large_one() -> None:
@@ -122,5 +122,5 @@ def test_deferral_names_the_object_and_has_no_delay() -> None:
     deadline, left = started(900)
     left.seconds = 0
     with pytest.raises(DeadlineTooClose, match="s3://bucket/a was not started") as raised:
-        deadline.require_time_for(HUGE, can_be_continued=False)
+        deadline.require_time_for(HUGE, is_resumable=False)
     assert raised.value.retry_after == 0

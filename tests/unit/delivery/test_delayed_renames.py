@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +13,6 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME, Request, Status
 from s3_to_sftp.state.receipt import Receipt
 from tests.support.delivery_environment import PLENTY, DeliveryEnvironment
-from tests.support.ledger_environment import TABLE, create_table
 from tests.support.scripted_server import Asked, File, Hanging, Script, is_rename, one_of, renamed, status
 
 PATH = "inbox/a"
@@ -21,12 +20,10 @@ OLD, ONE, TWO = b"theirs", b"version 1", b"version 2 is longer"
 
 
 @pytest.fixture
-def harness(dynamodb: Any) -> Iterator[DeliveryEnvironment]:
-    create_table(dynamodb)
-    harness = DeliveryEnvironment(dynamodb, {"a": ONE})
+def harness(ledger_table: Any) -> DeliveryEnvironment:
+    harness = DeliveryEnvironment(ledger_table, {"a": ONE})
     harness.env.files[PATH] = File(OLD)
-    yield harness
-    dynamodb.delete_table(TableName=TABLE)
+    return harness
 
 
 class Killed(BaseException):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from s3_to_sftp.delivery.deadline import Invocation
+from s3_to_sftp.delivery.deadline import Deadline, Invocation
 from s3_to_sftp.delivery.delivery import SmallDelivery
 from s3_to_sftp.errors import (
     AlreadyDelivered,
@@ -44,7 +43,7 @@ from s3_to_sftp.state.items import KEY
 from s3_to_sftp.state.receipt import Evidence, Receipt
 from s3_to_sftp.unknown_outcome import UnknownOutcome
 from tests.support.delivery_environment import PLENTY, DeliveryEnvironment, crc_of, is_rename, vague
-from tests.support.ledger_environment import SERVER, TABLE, commit_of, create_table
+from tests.support.ledger_environment import SERVER, commit_of
 from tests.support.odd_servers import IgnoresOffsets
 from tests.support.scripted_server import Asked, refusing, silent_at, status
 from tests.support.sftp_environment import CHANNEL, wait_for_streams
@@ -55,10 +54,8 @@ DATA = random.Random(1).randbytes(30 * 8 * BLOCK + 777)
 
 
 @pytest.fixture
-def harness(dynamodb: Any) -> Iterator[DeliveryEnvironment]:
-    create_table(dynamodb)
-    yield DeliveryEnvironment(dynamodb, {"a": b"news"})
-    dynamodb.delete_table(TableName=TABLE)
+def harness(ledger_table: Any) -> DeliveryEnvironment:
+    return DeliveryEnvironment(ledger_table, {"a": b"news"})
 
 
 def deliver_in_several_invocations(
@@ -271,11 +268,11 @@ def test_failed_release_of_the_lease_does_not_hide_the_error(
     def busy(*_: Any, **__: Any) -> None:
         raise LedgerError("busy.", hint="")
 
-    function = harness.function()
-    monkeypatch.setattr(function._ledger, "release", busy)
+    ledger = harness.ledger.function()
+    monkeypatch.setattr(ledger, "release", busy)
     harness.env.scripts[0] = refusing(Request.WRITE)
     with pytest.raises(RequestRefused):
-        function.deliver(harness.ref(), harness.invocation())
+        harness.deliver(harness.ref(), ledger=ledger)
 
 
 def test_failed_commit_prevents_the_rename(
@@ -284,10 +281,10 @@ def test_failed_commit_prevents_the_rename(
     def busy(*_: Any) -> None:
         raise LedgerError("busy.", hint="")
 
-    function, ref = harness.function(), harness.ref()
-    monkeypatch.setattr(function._ledger, "commit", busy)
+    ledger, ref = harness.ledger.function(), harness.ref()
+    monkeypatch.setattr(ledger, "commit", busy)
     with pytest.raises(LedgerError):
-        function.deliver(ref, harness.invocation())
+        harness.deliver(ref, ledger=ledger)
     assert harness.whole == {}
     assert not any(is_rename(asked) for made in harness.env.made for asked in made.server.asked)
     harness.deliver(ref)
@@ -576,10 +573,10 @@ def test_next_attempt_writes_a_receipt_that_could_not_be_written(
     def busy(*_: Any) -> None:
         raise LedgerError("busy.", hint="")
 
-    function, ref = harness.function(), harness.ref()
-    monkeypatch.setattr(function._ledger, "delivered", busy)
+    ledger, ref = harness.ledger.function(), harness.ref()
+    monkeypatch.setattr(ledger, "delivered", busy)
     with pytest.raises(LedgerError):
-        function.deliver(ref, harness.invocation())
+        harness.deliver(ref, ledger=ledger)
     sent = harness.written
     assert harness.deliver(ref).recovered
     assert (harness.written, harness.state(ref)) == (sent, "DELIVERED")
@@ -772,19 +769,16 @@ def test_lost_reused_connection_is_replaced_and_the_checkpoint_kept(
 # --- no progress ---
 
 
-def deadline_after_open(harness: DeliveryEnvironment) -> Any:
+def deadline_after_open(harness: DeliveryEnvironment) -> Deadline:
     """Return the deadline of an invocation whose time ends as soon as the file is open."""
 
-    def remaining() -> float:
-        opened = harness.env.made and any(
+    def is_open() -> bool:
+        return bool(harness.env.made) and any(
             asked.kind == Request.OPEN for asked in harness.env.connection(0).server.asked
         )
-        return 0 if opened else PLENTY
 
     harness.env.made.clear()
-    deadline = harness.deadline()
-    deadline._remaining = remaining
-    return deadline
+    return harness.deadline(is_over=is_open)
 
 
 def test_two_consecutive_invocations_without_progress_raise_no_progress(
@@ -849,9 +843,9 @@ def test_single_stream_is_used_after_parallel_streams_stalled(long_harness: Deli
 # --- servers that do not support resume ---
 
 
-def deadline_in(harness: DeliveryEnvironment, seconds: float) -> Any:
-    """Return the deadline of an invocation with this many seconds for sending."""
-    return harness.deadline(left=seconds / 0.75)
+def deadline_in(harness: DeliveryEnvironment, seconds: float, *, budget: int | None = None) -> Deadline:
+    """Return the deadline of an invocation with this many seconds, and bytes, for sending."""
+    return harness.deadline(left=seconds / 0.75, budget=budget)
 
 
 def refuse_second_open(asked: Asked) -> bytes | None:
@@ -954,9 +948,7 @@ def test_object_that_exceeds_one_invocation_raises_resume_not_supported(
 ) -> None:
     long_harness.env.kind = IgnoresOffsets
     ref = long_harness.ref()
-    deadline = deadline_in(long_harness, 0.1)
-    left = deadline._remaining
-    deadline._remaining = lambda: 0 if long_harness.written > 8 * BLOCK else left()
+    deadline = deadline_in(long_harness, 0.1, budget=8 * BLOCK + 1)
     with pytest.raises(ResumeNotSupported):
         long_harness.deliver(ref, deadline=deadline)
     assert "checkpoint" not in long_harness.item(ref)
@@ -979,9 +971,7 @@ def test_object_in_a_missing_directory_can_be_resumed(
 ) -> None:
     long_harness.env.disk.directories.discard("inbox")
     ref = long_harness.ref()
-    deadline = deadline_in(long_harness, 0.02)
-    left = deadline._remaining
-    deadline._remaining = lambda: 0 if long_harness.written > 8 * BLOCK else left()
+    deadline = deadline_in(long_harness, 0.02, budget=8 * BLOCK + 1)
     with pytest.raises(CheckpointSaved):
         long_harness.deliver(ref, deadline=deadline)
 

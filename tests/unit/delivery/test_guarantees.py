@@ -18,7 +18,6 @@ from s3_to_sftp.sftp.connection import connect
 from s3_to_sftp.ssh.connect import Timeouts
 from s3_to_sftp.ssh.host_keys import pasteable
 from tests.support.delivery_environment import DeliveryEnvironment
-from tests.support.ledger_environment import TABLE, create_table
 from tests.support.sftp_environment import SOON
 
 LOGIN = Credentials(username="u", password="p")
@@ -114,10 +113,8 @@ def test_login_is_sent_only_to_the_owner_of_a_pinned_host_key(is_pinned: object)
 
 
 @pytest.fixture
-def harness(dynamodb: Any) -> Iterator[DeliveryEnvironment]:
-    create_table(dynamodb)
-    yield DeliveryEnvironment(dynamodb, {"a": b"old!"})
-    dynamodb.delete_table(TableName=TABLE)
+def harness(ledger_table: Any) -> DeliveryEnvironment:
+    return DeliveryEnvironment(ledger_table, {"a": b"old!"})
 
 
 def test_file_of_equal_size_and_modification_time_is_no_evidence_of_a_delivery(

@@ -5,12 +5,11 @@ from __future__ import annotations
 import struct
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from s3_to_sftp.credentials import Credentials, FixedCredentials
+from s3_to_sftp.credentials import Credentials
 from s3_to_sftp.delivery.deadline import Deadline
 from s3_to_sftp.errors import (
     CheckpointSaved,
@@ -27,17 +26,14 @@ from s3_to_sftp.sftp.upload_request import TransferTuning
 from s3_to_sftp.state.receipt import Evidence
 from s3_to_sftp.unknown_outcome import UnknownOutcome
 from tests.support.delivery_environment import DeliveryEnvironment
-from tests.support.ledger_environment import TABLE, create_table
 from tests.support.scripted_server import NOTHING, Asked, ScriptedServer, status
 from tests.support.sftp_environment import CHANNEL, SOON, wait_for_streams
 from tests.unit.delivery.test_delivery import BLOCK, DATA, refuse_connection, refuse_second_open
 
 
 @pytest.fixture
-def harness(dynamodb: Any) -> Iterator[DeliveryEnvironment]:
-    create_table(dynamodb)
-    yield DeliveryEnvironment(dynamodb, {"a": DATA, "small": b"news"})
-    dynamodb.delete_table(TableName=TABLE)
+def harness(ledger_table: Any) -> DeliveryEnvironment:
+    return DeliveryEnvironment(ledger_table, {"a": DATA, "small": b"news"})
 
 
 def deadline_at_half(harness: DeliveryEnvironment) -> Deadline:
@@ -221,10 +217,10 @@ def renamed_without_receipt(
     def throttled(*_: object) -> None:
         raise LedgerError("throttled", hint="")
 
-    ref, function = harness.ref("small"), harness.function(**about)
-    monkeypatch.setattr(function._ledger, "delivered", throttled)
+    ref, ledger = harness.ref("small"), harness.ledger.function()
+    monkeypatch.setattr(ledger, "delivered", throttled)
     with pytest.raises(LedgerError):
-        function.deliver(ref, harness.invocation())
+        harness.deliver(ref, ledger=ledger, **about)
     return ref
 
 
@@ -272,10 +268,8 @@ def test_rename_answered_by_another_account_is_no_delivery(
     """The login was changed before the receipt could be written."""
     ref = renamed_without_receipt(harness, monkeypatch)
     harness.env.files.clear()
-    elsewhere = harness.function()
-    other = Credentials(username="another", password="p")
-    monkeypatch.setattr(elsewhere.sftp._pool._connector, "_credentials", FixedCredentials(other))
-    receipt = elsewhere.deliver(ref, harness.invocation())
+    elsewhere = harness.env.client(login=Credentials(username="another", password="p"))
+    receipt = harness.deliver(ref, partner=elsewhere)
     assert not receipt.recovered
     assert harness.env.files == {"inbox/small": b"news"}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -39,7 +38,7 @@ from s3_to_sftp.state.pause import DynamoPause
 from s3_to_sftp.state.receipt import Receipt
 from s3_to_sftp.telemetry import NullTelemetry
 from tests.support.delivery_environment import DeliveryEnvironment, crc_of
-from tests.support.ledger_environment import TABLE, create_table, raising
+from tests.support.ledger_environment import TABLE, raising
 from tests.support.scripted_server import Asked, refusing, silent_at, status
 from tests.support.sftp_environment import SERVER
 
@@ -127,7 +126,7 @@ class InvocationEnvironment:
         self.reports = RecordingTelemetry()
         self.ended = 0
 
-    def function(self) -> InvocationRunner:
+    def function(self, *, directory: str = "") -> InvocationRunner:
         credentials = SecretCredentials(secret_arn="arn", client=self.secret)
         client = SftpClient(SERVER, credentials, timeouts=Timeouts(), connect=self.harness.env.connect)
         return InvocationRunner(
@@ -140,6 +139,7 @@ class InvocationEnvironment:
             pause=DynamoPause(self.harness.ledger.dynamodb, TABLE, clock=self.clock, random=lambda: 0),
             publisher=self.listener,
             telemetry=self.reports,
+            directory=directory,
             end_of_invocation=self._end,
         )
 
@@ -172,10 +172,8 @@ class InvocationEnvironment:
 
 
 @pytest.fixture
-def env(dynamodb: Any) -> Iterator[InvocationEnvironment]:
-    create_table(dynamodb)
-    yield InvocationEnvironment(dynamodb)
-    dynamodb.delete_table(TableName=TABLE)
+def env(ledger_table: Any) -> InvocationEnvironment:
+    return InvocationEnvironment(ledger_table)
 
 
 def error_types(errors: dict[str, Exception]) -> dict[str, type]:
@@ -546,9 +544,7 @@ def test_changed_directory_is_tried_at_once(env: InvocationEnvironment) -> None:
     env.clock.now -= 60
     accepts_all(env)
     assert set(error_types(env.invoke()).values()) == {CircuitOpen}
-    changed = env.function()
-    changed._directory = "elsewhere"
-    assert env.invoke(function=changed) == {}
+    assert env.invoke(function=env.function(directory="elsewhere")) == {}
 
 
 def test_refused_batch_is_cut_short_and_opens_the_circuit_once(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,15 +11,12 @@ from s3_to_sftp.errors import AlreadyDelivered, AlreadyGone, Superseded
 from s3_to_sftp.operator_request import Action, OperatorRequest
 from s3_to_sftp.s3.object_ref import ObjectRef
 from tests.support.delivery_environment import DeliveryEnvironment
-from tests.support.ledger_environment import TABLE, create_table
 from tests.unit.delivery.test_delivery import DATA
 
 
 @pytest.fixture
-def harness(dynamodb: Any) -> Iterator[DeliveryEnvironment]:
-    create_table(dynamodb)
-    yield DeliveryEnvironment(dynamodb, {"a": DATA, "small": b"news"})
-    dynamodb.delete_table(TableName=TABLE)
+def harness(ledger_table: Any) -> DeliveryEnvironment:
+    return DeliveryEnvironment(ledger_table, {"a": DATA, "small": b"news"})
 
 
 def asked(ref: ObjectRef, action: Action = Action.BACKFILL, id_: str = "r1") -> ObjectRef:

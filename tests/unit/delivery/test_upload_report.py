@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,21 +13,18 @@ from s3_to_sftp.errors import LedgerError
 from s3_to_sftp.state.ledger import Lease
 from s3_to_sftp.state.no_ledger import NoLedger
 from tests.support.delivery_environment import DeliveryEnvironment
-from tests.support.ledger_environment import TABLE, create_table
 from tests.unit.delivery.test_delivery import DATA
 
 
 @pytest.fixture
-def harness(dynamodb: Any) -> Iterator[DeliveryEnvironment]:
-    create_table(dynamodb)
-    yield DeliveryEnvironment(dynamodb, {"a": DATA, "small": b"news"})
-    dynamodb.delete_table(TableName=TABLE)
+def harness(ledger_table: Any) -> DeliveryEnvironment:
+    return DeliveryEnvironment(ledger_table, {"a": DATA, "small": b"news"})
 
 
 class Reports(NoLedger):
     """Notes the progress that is recorded."""
 
-    remembers = True
+    is_persistent = True
 
     def __init__(self, trouble: Exception | None = None) -> None:
         self.trouble = trouble

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from s3_to_sftp.sftp.windows import is_windows, require_valid_name
 from s3_to_sftp.state.receipt import Receipt
 from tests.support.delivery_environment import DeliveryEnvironment
 from tests.support.does_not_raise import does_not_raise
-from tests.support.ledger_environment import TABLE, create_table
 from tests.support.memory_s3 import MemoryS3
 from tests.support.sftp_environment import MemoryConnection, SftpEnvironment
 from tests.unit.delivery.test_batch import SIZES, deliver, delivery
@@ -136,13 +134,11 @@ def test_invalid_windows_name_is_delivered_to_other_servers(size: str) -> None:
 
 
 @pytest.fixture
-def harness(dynamodb: Any) -> Iterator[DeliveryEnvironment]:
-    create_table(dynamodb)
-    harness = DeliveryEnvironment(dynamodb)
+def harness(ledger_table: Any) -> DeliveryEnvironment:
+    harness = DeliveryEnvironment(ledger_table)
     harness.env = windows_env()
     harness.env.disk.directories.add("inbox")
-    yield harness
-    dynamodb.delete_table(TableName=TABLE)
+    return harness
 
 
 @pytest.mark.parametrize("size", SIZES)

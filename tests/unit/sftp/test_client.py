@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from s3_to_sftp.credentials import Credentials, FixedCredentials
 from s3_to_sftp.errors import (
     ConnectionLost,
     PartnerUnreachable,
@@ -17,7 +18,8 @@ from s3_to_sftp.errors import (
     RenameUnanswered,
     RequestRefused,
 )
-from s3_to_sftp.sftp.client import SendSmall, SmallFile
+from s3_to_sftp.server import Server
+from s3_to_sftp.sftp.client import SendSmall, SftpClient, SmallFile
 from s3_to_sftp.sftp.protocol import FileAttributes, Request, Status
 from s3_to_sftp.sftp.publish import PathStatus, restore_first
 from s3_to_sftp.sftp.publish import publish as sftp_publish
@@ -25,6 +27,7 @@ from s3_to_sftp.sftp.scheduler import ExternalFuture
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.upload import Staged, upload_small
 from s3_to_sftp.sftp.upload_request import UploadRequest
+from s3_to_sftp.ssh.connect import Timeouts
 from tests.support.scripted_server import (
     NOTHING,
     Asked,
@@ -38,7 +41,7 @@ from tests.support.scripted_server import (
     status,
 )
 from tests.support.sending import DATA, TEMPORARY, Bytes
-from tests.support.sftp_environment import CHANNEL, MemoryJournal, SftpEnvironment, done
+from tests.support.sftp_environment import CHANNEL, LOGIN, SERVER, MemoryJournal, SftpEnvironment, done
 
 Outcomes = dict[str, Exception | None]
 
@@ -103,6 +106,20 @@ def test_failed_connect_is_the_outcome_of_every_file(error: Exception) -> None:
     env = SftpEnvironment(before_connect={0: down})
     assert outcomes(env.client(), *"abc") == dict.fromkeys("abc", error)
     assert env.tried[0] == 1, "one refused login is enough"
+
+
+def test_connection_is_made_with_the_timeouts_of_the_client() -> None:
+    given: list[Timeouts] = []
+
+    def connect(server: Server, credentials: Credentials, timeouts: Timeouts, *_: Any, **__: Any) -> Any:
+        given.append(timeouts)
+        raise PartnerUnreachable("down.", hint="")
+
+    timeouts = Timeouts(connect=7, reply=70)
+    client = SftpClient(SERVER, FixedCredentials(LOGIN), timeouts=timeouts, connect=connect)
+    with pytest.raises(PartnerUnreachable):
+        client.connect()
+    assert given == [timeouts]
 
 
 # --- a lost connection ---

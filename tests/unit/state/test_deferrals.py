@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,11 +20,9 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 from tests.support.ledger_environment import (
     LEASE_SECONDS,
     START,
-    TABLE,
     FaultyClient,
     LedgerEnvironment,
     commit_of,
-    create_table,
     ref,
 )
 from tests.unit.state.test_ledger import checkpoint_of
@@ -35,13 +32,6 @@ OPEN = CircuitOpen("The circuit breaker is open: no route.", hint="Wait.", retry
 REFUSED = RequestRefused(
     "The server refuses.", hint="Ask.", code=3, disposition=Disposition.RETRY, request="create"
 )
-
-
-@pytest.fixture
-def env(dynamodb: Any) -> Iterator[LedgerEnvironment]:
-    create_table(dynamodb)
-    yield LedgerEnvironment(dynamodb)
-    dynamodb.delete_table(TableName=TABLE)
 
 
 def deferred(

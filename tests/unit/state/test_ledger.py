@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -32,12 +32,10 @@ from tests.support.ledger_environment import (
     LEASE_SECONDS,
     RECEIPTS_FOR,
     START,
-    TABLE,
     FaultyClient,
     LedgerEnvironment,
     NamedLedger,
     commit_of,
-    create_table,
     raising,
     ref,
     refused,
@@ -55,13 +53,6 @@ def checkpoint_of(lease: Lease, offset: int = 5) -> Checkpoint:
         rounds_without_progress=1,
         etag='"e"',
     )
-
-
-@pytest.fixture
-def env(dynamodb: Any) -> Iterator[LedgerEnvironment]:
-    create_table(dynamodb)
-    yield LedgerEnvironment(dynamodb)
-    dynamodb.delete_table(TableName=TABLE)
 
 
 # Leases

@@ -524,9 +524,10 @@ class DeliveryModel(RuleBasedStateMachine):
             assert state in ends, (version, outcome)
 
 
-def run_model(
+def assert_no_false_delivery(
     make_table: Callable[[], tuple[Table, Callable[[], dict[tuple[str, str], Item]]]], *, examples: int
 ) -> None:
+    """Let Hypothesis run the model, whose steps and end assert what the ledger may say."""
     run_state_machine_as_test(
         lambda: DeliveryModel(*make_table()),  # type: ignore[arg-type] # any maker of machines will do
         settings=settings(
@@ -545,7 +546,7 @@ def in_memory() -> tuple[Table, Callable[[], dict[tuple[str, str], Item]]]:
 
 
 def test_ledger_never_records_a_false_delivery() -> None:
-    run_model(in_memory, examples=EXAMPLES)
+    assert_no_false_delivery(in_memory, examples=EXAMPLES)
 
 
 @pytest.fixture
@@ -567,4 +568,4 @@ def test_ledger_never_records_a_false_delivery_in_dynamodb(dynamodb: Any) -> Non
 
         return Table(dynamodb, TABLE, kept_for_seconds=1, clock=lambda: 0), items
 
-    run_model(empty_table, examples=3)
+    assert_no_false_delivery(empty_table, examples=3)

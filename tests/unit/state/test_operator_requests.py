@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,22 +19,13 @@ from s3_to_sftp.errors import (
 from s3_to_sftp.operator_request import Action, OperatorRequest
 from s3_to_sftp.s3.object_ref import ObjectRef
 from tests.support.ledger_environment import (
-    TABLE,
     FaultyClient,
     LedgerEnvironment,
     commit_of,
-    create_table,
     ref,
 )
 
 A, NEWER = ref("0A"), ref("0B")
-
-
-@pytest.fixture
-def env(dynamodb: Any) -> Iterator[LedgerEnvironment]:
-    create_table(dynamodb)
-    yield LedgerEnvironment(dynamodb)
-    dynamodb.delete_table(TableName=TABLE)
 
 
 def asked(version: ObjectRef = A, *, action: Action = Action.RESEND, id_: str = "r1") -> ObjectRef:

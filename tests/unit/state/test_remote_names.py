@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,10 +14,8 @@ from s3_to_sftp.state.remote_names import NameKind, RemoteName, RemoteNames
 from tests.support.ledger_environment import (
     SERVER,
     START,
-    TABLE,
     LedgerEnvironment,
     commit_of,
-    create_table,
     ref,
 )
 
@@ -26,13 +24,6 @@ ENTRY = RemoteName(version="version#v0B", sequencer=NEW.padded_sequencer, since=
 ASIDE = RemoteName(
     version="version#v0B", sequencer="", server="us@sftp.example:22", kind=NameKind.ASIDE, rename_pending=True
 )
-
-
-@pytest.fixture
-def env(dynamodb: Any) -> Iterator[LedgerEnvironment]:
-    create_table(dynamodb)
-    yield LedgerEnvironment(dynamodb)
-    dynamodb.delete_table(TableName=TABLE)
 
 
 # The names of a lease
