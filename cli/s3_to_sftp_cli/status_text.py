@@ -176,8 +176,9 @@ def _dead_lettered(dead: DeadLetters) -> Text:
     if not dead.groups:
         return text
     known = sum(group.count for group in dead.groups)
-    # SQS counts approximately, and a dead letter may have been deleted, or name no object.
-    note = "" if known == dead.count else f"the ledger's {'last ' if not dead.is_complete else ''}{known:,}: "
+    # SQS counts approximately, and a dead letter may have been deleted, or name no object, or one of another.
+    last = "" if dead.is_complete else "last "
+    note = "" if known == dead.count else f"the ledger's {last}{count_text(known, 'object')}: "
     return text.append(f" ({note}{', '.join(printable(group) for group in dead.groups)})")
 
 

@@ -21,6 +21,7 @@ from s3_to_sftp_cli.context import Context
 from s3_to_sftp_cli.dead_letters import DeadLetterQueue, Selection
 from s3_to_sftp_cli.delivery import DeployedDelivery
 from s3_to_sftp_cli.main import main
+from s3_to_sftp_cli.object_dead_letters import what_copies_share
 from s3_to_sftp_cli.pace import Pace
 
 DENIED = {"error": "RequestRefused", "status": "PERMISSION_DENIED", "operation": "create"}
@@ -275,3 +276,68 @@ def test_message_that_fails_again_within_the_second_is_sent_back_once(
     assert "1 message sent back" in (shown := capsys.readouterr().out)
     assert "1 message failed again at once" in shown
     assert len(queues.messages(queues.queue)) == len(queues.messages(queues.dead)) == 1
+
+
+def test_copy_that_a_retry_has_left_is_deleted_once_the_other_was_sent(
+    redrive: Any, queues: Queues, capsys: Any
+) -> None:
+    asked = json.dumps({"action": "retry", "id": "retry-1", "who": "eve", "at": 1.0})
+    queues.dead_letter("a.csv", **DENIED)
+    queues.dead_letter("a.csv", **DENIED, operator=asked)
+    queues.dead_letter("b.csv", **DENIED)
+    time.sleep(1.1)  # the resolution of the clock in the answers
+    assert redrive("--all", "--dry-run") == 0
+    shown = capsys.readouterr().out
+    assert "2 messages would be sent back" in shown
+    assert "1 message of the same objects would be deleted" in shown
+    assert len(queues.messages(queues.dead)) == 3
+    assert redrive("--all", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["sent"], document["copies"][0]["messages"]) == (2, 1)
+    assert {each["Body"] for each in queues.messages(queues.queue)} == {
+        notification("a.csv"),
+        notification("b.csv"),
+    }
+    assert len(queues.messages(queues.queue)) == 2
+    assert queues.messages(queues.dead) == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"operator": json.dumps({"action": "resend", "id": "resend-1"})},
+        {"operator": json.dumps({"action": "backfill", "id": "backfill-1"})},
+        {"operator": "nonsense"},
+        {"error": "OutcomeUnknown"},
+    ],
+)
+def test_message_that_asks_for_something_else_is_no_copy(
+    redrive: Any, queues: Queues, other: dict[str, str]
+) -> None:
+    queues.dead_letter("a.csv", **DENIED)
+    queues.dead_letter("a.csv", **{**DENIED, **other})
+    time.sleep(1.1)
+    redrive("--all")
+    everywhere = [*queues.messages(queues.queue), *queues.messages(queues.dead)]
+    assert len(everywhere) == 2
+
+
+def test_copy_stays_where_the_other_could_not_be_sent(
+    redrive: Any, queues: Queues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        queues.dead_letter("a.csv", **DENIED)
+    time.sleep(1.1)
+
+    def refuse(*_: object) -> None:
+        raise ClientError({"Error": {"Code": "InternalError"}}, "SendMessage")
+
+    monkeypatch.setattr(DeadLetterQueue, "send_back", refuse)
+    assert redrive("--all") == 1
+    assert len(queues.messages(queues.dead)) == 2
+
+
+@pytest.mark.parametrize("body", ["nonsense", '{"Records": []}', "[" * 100_000])
+def test_unreadable_body_has_no_copies_that_could_be_deleted(body: str) -> None:
+    letter = dead_letters.DeadLetter(id="1", body=body, receipt_handle="", attributes={}, objects=())
+    assert what_copies_share(letter) is None

@@ -272,7 +272,7 @@ def test_failures_are_shown_only_while_there_are_dead_letters(cli: CliEnvironmen
 def test_dead_letters_that_the_ledger_does_not_know_are_counted(cli: CliEnvironment) -> None:
     cli.failed("a.csv")
     cli.dead_letter(ref(), error="EventError")
-    assert "dead-lettered 2 (the ledger's 1: 1 PERMISSION_DENIED create)" in cli.run("status").stdout
+    assert "dead-lettered 2 (the ledger's 1 object: 1 PERMISSION_DENIED create)" in cli.run("status").stdout
 
 
 def test_at_most_a_thousand_failures_are_looked_at(
