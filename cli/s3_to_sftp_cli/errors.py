@@ -36,3 +36,7 @@ class CliError(Exception):
         self.message = message
         self.hint = hint
         self.code = code
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, after the command has printed what was done until then."""

@@ -52,9 +52,9 @@ def names_only(body: str, record: Record) -> bool:
 def what_copies_share(letter: DeadLetter) -> tuple[str, ...] | None:
     """Return what is the same in all copies of a dead letter; None: it has none that can be told.
 
-    `retry` sends a second message, and where the object fails permanently, both are dead-lettered. One of them
-    does what both do. A message that asks for something else (`resend`, `backfill`, or to send it after an
-    unknown outcome) is no copy, and one that names several objects has none.
+    `retry` sends a second message, and where the object fails permanently, both are dead-lettered. One of
+    them does what both do. A message that asks for something else (`resend`, `backfill`, or to send it after
+    an unknown outcome) is no copy, and one that names several objects has none.
     """
     try:
         entry = _only_entry(letter.body)

@@ -11,6 +11,7 @@ import pytest
 from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.pace import Rate
 from s3_to_sftp_cli.times import clock, parse_future, parse_past
+from tests.support.cli import CliEnvironment
 
 NOW = datetime(2026, 11, 29, 3, tzinfo=UTC)
 
@@ -32,3 +33,16 @@ def test_time_in_another_year_is_shown_with_the_year() -> None:
 def test_rate_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(click.BadParameter):
         Rate(min=0, min_open=True).convert(text, None, None)
+
+
+@pytest.mark.parametrize("command", ["receipts", "logs"])
+def test_key_with_a_leading_dash_is_told_how_to_write_it(cli: CliEnvironment, command: str) -> None:
+    outcome = cli.run(command, "-KEY")
+    assert outcome.code == ExitCode.USAGE
+    assert "write `-- -KEY`" in outcome.stderr
+    assert "write `-- -KEY`" not in cli.run("status", "-KEY").stderr
+
+
+def test_key_behind_two_dashes_is_taken(cli: CliEnvironment) -> None:
+    cli.delivered("-KEY")
+    assert cli.run("receipts", "--no-logs", "--", "-KEY").code == ExitCode.OK
