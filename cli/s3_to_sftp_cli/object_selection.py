@@ -1,12 +1,13 @@
 """Which object versions a command is about, and whether their state allows what it does."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 
 from s3_to_sftp_cli.context import Context
 from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.ledger import Record
+from s3_to_sftp_cli.object_name import parse_object_name
 from s3_to_sftp_cli.times import in_words, local_now, parse_past
 
 IN_FLIGHT_STATES = ("WAITING", "SENDING", "STAGED", "COMMITTING")
@@ -14,6 +15,27 @@ _RESENDABLE = ("DELIVERED", "UNKNOWN", "CANCELLED")
 
 _SEQUENCER_WIDTH = 64
 """Sequencers of one key are compared as text after zeros were added up to this width."""
+
+
+def possible_buckets(context: Context, bucket: str | None) -> list[str]:
+    """Return the buckets that an object can be in: the one that was named, or all that are watched.
+
+    Raises:
+        CliError: None was named, and the function's configuration names none.
+    """
+    buckets = [bucket] if bucket else context.delivery.buckets()
+    if not buckets:
+        raise CliError(
+            "The function's configuration does not tell which buckets it watches.",
+            hint="Name the bucket with --bucket.",
+            code=ExitCode.USAGE,
+        )
+    return buckets
+
+
+def versions_by_bucket(context: Context, buckets: Iterable[str], key: str) -> dict[str, list[Record]]:
+    """Return the versions of an object, of each bucket in which the ledger has it."""
+    return {each: versions for each in buckets if (versions := context.ledger.versions(each, key))}
 
 
 def find_version(context: Context, key: str, *, bucket: str | None, version: str | None) -> Record:
@@ -28,17 +50,9 @@ def find_version(context: Context, key: str, *, bucket: str | None, version: str
     Raises:
         CliError: There is none, or the bucket is not clear.
     """
-    if key.startswith("s3://"):
-        named, _, key = key.removeprefix("s3://").partition("/")
-        bucket = bucket or named
-    buckets = [bucket] if bucket else context.delivery.buckets()
-    if not buckets:
-        raise CliError(
-            "The function's configuration does not tell which buckets it watches.",
-            hint="Name the bucket with --bucket.",
-            code=ExitCode.USAGE,
-        )
-    found = {each: versions for each in buckets if (versions := context.ledger.versions(each, key))}
+    bucket, key = parse_object_name(key, bucket)
+    buckets = possible_buckets(context, bucket)
+    found = versions_by_bucket(context, buckets, key)
     if not found:
         raise CliError(
             f"The ledger has no object {key!r} in {', '.join(buckets)}.",

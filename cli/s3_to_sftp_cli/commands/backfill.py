@@ -17,6 +17,7 @@ from s3_to_sftp_cli.delivery import WatchedSource
 from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.inventory import objects_of, read_manifest
 from s3_to_sftp_cli.operator_messages import Request, Sender, new_id
+from s3_to_sftp_cli.option_types import FILE_PATH, NOT_EMPTY
 from s3_to_sftp_cli.pace import Rate
 from s3_to_sftp_cli.questions import confirm
 from s3_to_sftp_cli.sizes import count_text, size_text
@@ -39,10 +40,15 @@ _WHY = {
 
 
 @click.command("backfill")
-@click.option("--bucket", metavar="NAME", help="Only this bucket. Default: all that are watched.")
+@click.option(
+    "--bucket", type=NOT_EMPTY, metavar="NAME", help="Only this bucket. Default: all that are watched."
+)
 @click.option("--prefix", default="", metavar="TEXT", help="Only keys with this prefix.")
 @click.option(
-    "--since", metavar="TIME", help="Only what was put at this time or later, e.g. 2026-11-29T02:00."
+    "--since",
+    type=NOT_EMPTY,
+    metavar="TIME",
+    help="Only what was put at this time or later, e.g. 2026-11-29T02:00.",
 )
 @click.option("--max-rate", type=Rate(min=0.1), metavar="N", help="Objects per second. Default: no limit.")
 @click.option(
@@ -52,7 +58,7 @@ _WHY = {
 )
 @click.option(
     "--state",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE_PATH,
     metavar="FILE",
     help="Keep in this file how far it is; repeated, the command continues there.",
 )

@@ -9,14 +9,17 @@ from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.log_reader import LogLine, LogReader
 from s3_to_sftp_cli.log_text import log_text
 from s3_to_sftp_cli.object_name import parse_object_name
+from s3_to_sftp_cli.option_types import NOT_EMPTY
 from s3_to_sftp_cli.output import VERSION
 from s3_to_sftp_cli.times import local_now, parse_past
 
 
 @click.command("logs")
-@click.argument("key", required=False)
-@click.option("--bucket", metavar="NAME", help="Of the object; by default any that is watched.")
-@click.option("--request", metavar="ID", help="Only the invocation with this request id.")
+@click.argument("key", type=NOT_EMPTY, required=False)
+@click.option(
+    "--bucket", type=NOT_EMPTY, metavar="NAME", help="Of the object; by default any that is watched."
+)
+@click.option("--request", type=NOT_EMPTY, metavar="ID", help="Only the invocation with this request id.")
 @click.option(
     "--since", default="1h", show_default=True, metavar="TIME", help="02:00, 2h, 2026-11-29T02:00Z."
 )

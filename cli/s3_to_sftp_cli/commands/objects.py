@@ -25,6 +25,7 @@ from s3_to_sftp_cli.object_selection import (
     wrong_state,
 )
 from s3_to_sftp_cli.operator_messages import Request, Sender, new_id
+from s3_to_sftp_cli.option_types import NOT_EMPTY
 from s3_to_sftp_cli.pace import Rate
 from s3_to_sftp_cli.partner_attempt import (
     admit_one_attempt,
@@ -45,18 +46,23 @@ _CANCELLABLE = (*IN_FLIGHT_STATES, "FAILED", "UNKNOWN")
 
 def bucket_option(command: Command) -> Command:
     """Add `--bucket`, needed where the delivery watches several and the key is in more than one."""
-    return click.option("--bucket", metavar="NAME", help="Where the key is in several buckets.")(command)
+    return click.option(
+        "--bucket", type=NOT_EMPTY, metavar="NAME", help="Where the key is in several buckets."
+    )(command)
 
 
 def version_option(command: Command) -> Command:
     """Add `--version`: one of an object's versions; by default the one that was seen last."""
     return click.option(
-        "--version", metavar="ID", help="VersionId, or ETag where there are no versions. Default: the latest."
+        "--version",
+        type=NOT_EMPTY,
+        metavar="ID",
+        help="VersionId, or ETag where there are no versions. Default: the latest.",
     )(command)
 
 
 @click.command("resend")
-@click.argument("key", required=False)
+@click.argument("key", type=NOT_EMPTY, required=False)
 @version_option
 @bucket_option
 @click.option(
@@ -65,7 +71,7 @@ def version_option(command: Command) -> Command:
 @click.option("--prefix", default="", metavar="TEXT", help="With --delivered: keys with this prefix.")
 @reason_option
 @click.option("--max-rate", type=Rate(min=0.1), metavar="N", help="Objects per second. Default: no limit.")
-@click.option("--id", "id_", metavar="ID", help="Continue the command that printed this id.")
+@click.option("--id", "id_", type=NOT_EMPTY, metavar="ID", help="Continue the command that printed this id.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @dry_run_option
 @shared_options
@@ -122,13 +128,13 @@ def resend_command(
 
 
 @click.command("retry")
-@click.argument("key", required=False)
+@click.argument("key", type=NOT_EMPTY, required=False)
 @version_option
 @bucket_option
 @click.option("--partner", is_flag=True, help="Also if the circuit breaker is open: try the partner now.")
 @click.option("--reason", default="", metavar="TEXT", help="Why; recorded in the ledger.")
 @click.option("--max-rate", type=Rate(min=0.1), metavar="N", help="Objects per second. Default: no limit.")
-@click.option("--id", "id_", metavar="ID", help="Continue the command that printed this id.")
+@click.option("--id", "id_", type=NOT_EMPTY, metavar="ID", help="Continue the command that printed this id.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @dry_run_option
 @shared_options
@@ -187,7 +193,7 @@ def _all_but(first: Record, records: Callable[[], Iterable[Record]]) -> Iterator
 
 
 @click.command("cancel")
-@click.argument("key")
+@click.argument("key", type=NOT_EMPTY)
 @version_option
 @bucket_option
 @reason_option
@@ -211,7 +217,7 @@ def cancel_command(
 
 
 @click.command("confirm")
-@click.argument("key")
+@click.argument("key", type=NOT_EMPTY)
 @version_option
 @bucket_option
 @reason_option

@@ -11,6 +11,7 @@ from s3_to_sftp_cli.context import Context, dry_run_option, shared_options
 from s3_to_sftp_cli.dead_letters import DeadLetter, DeadLetterQueue, Selection, require_selection
 from s3_to_sftp_cli.errors import ExitCode
 from s3_to_sftp_cli.object_dead_letters import what_copies_share
+from s3_to_sftp_cli.option_types import NOT_EMPTY
 from s3_to_sftp_cli.pace import Pace, Rate
 from s3_to_sftp_cli.sizes import count_text
 
@@ -20,10 +21,15 @@ _PER_SECOND = 50.0
 
 @click.command("redrive")
 @click.option(
-    "--error", metavar="WORD", help="Only this error, server's status or request, e.g. PERMISSION_DENIED."
+    "--error",
+    type=NOT_EMPTY,
+    metavar="WORD",
+    help="Only this error, server's status or request, e.g. PERMISSION_DENIED.",
 )
-@click.option("--reason", metavar="TEXT", help="Only those whose reason holds this text.")
-@click.option("--key", metavar="PATTERN", help="Only objects whose key matches, e.g. '2026/11/*.csv'.")
+@click.option("--reason", type=NOT_EMPTY, metavar="TEXT", help="Only those whose reason holds this text.")
+@click.option(
+    "--key", type=NOT_EMPTY, metavar="PATTERN", help="Only objects whose key matches, e.g. '2026/11/*.csv'."
+)
 @click.option("--all", "everything", is_flag=True, help="All of them.")
 @click.option(
     "--max-rate",
