@@ -126,6 +126,7 @@ class DeliveredInPeriod:
     Attributes:
         count: Versions that are still to be sent.
         size: Their bytes.
+        done_before: Versions that were sent with this id before.
     """
 
     def __init__(self, context: Context, period: str, *, prefix: str, bucket: str | None, id_: str) -> None:
@@ -139,15 +140,16 @@ class DeliveredInPeriod:
         sizes: dict[bytes, int] = {}
         for record in self._all():
             last[_digest(record)] = str(record.item["sk"])
-            sizes[_digest(record)] = -1 if self._is_sent(record) else record.size or 0
+            sizes[_digest(record)] = -1 if was_done(record, id_) else record.size or 0
         self._last = last
         self.count = sum(size >= 0 for size in sizes.values())
         self.size = sum(size for size in sizes.values() if size >= 0)
+        self.done_before = len(sizes) - self.count
 
     def __call__(self) -> Iterator[Record]:
         """Yield the versions that are still to be sent."""
         for record in self._all():
-            if self._last.get(_digest(record)) == record.item["sk"] and not self._is_sent(record):
+            if self._last.get(_digest(record)) == record.item["sk"] and not was_done(record, self._id):
                 yield record
 
     def _all(self) -> Iterator[Record]:
@@ -156,8 +158,10 @@ class DeliveredInPeriod:
             if record.key.startswith(self._prefix) and self._bucket in (None, record.bucket):
                 yield record
 
-    def _is_sent(self, record: Record) -> bool:
-        return any(action.get("id") == self._id for action in record.operator_actions)
+
+def was_done(record: Record, id_: str) -> bool:
+    """Return whether the function has received the version with the request of this id."""
+    return any(action.get("id") == id_ for action in record.operator_actions)
 
 
 def _digest(record: Record) -> bytes:
@@ -204,10 +208,19 @@ class WaitingVersions:
     Attributes:
         count: Versions.
         size: Their bytes, as far as they are known.
+        done_before: Versions that the function has received with this id; those of all that wait, or the one.
+        one: The version that was named; None: all that wait are meant.
     """
 
     def __init__(
-        self, context: Context, key: str | None, *, bucket: str | None, version: str | None, now: float
+        self,
+        context: Context,
+        key: str | None,
+        *,
+        bucket: str | None,
+        version: str | None,
+        now: float,
+        id_: str,
     ) -> None:
         """Look at the ledger.
 
@@ -217,6 +230,7 @@ class WaitingVersions:
             bucket: Of the objects; None: any.
             version: Of the one object; None: the latest.
             now: Seconds since 1970.
+            id_: Of the request: what was tried with it is left out.
 
         Raises:
             CliError: The named object does not wait.
@@ -224,21 +238,29 @@ class WaitingVersions:
         self._ledger = context.ledger
         self._bucket = bucket
         self._now = now
-        self._one = None
+        self._id = id_
+        self.one: Record | None = None
         if key is not None:
-            self._one = find_version(context, key, bucket=bucket, version=version)
-            if self._one.state not in IN_FLIGHT_STATES:
-                raise wrong_state(self._one, "it does not wait for an attempt")
-            require_not_being_sent(self._one, now=now)
-        self.count = self.size = 0
-        for record in self():
-            self.count += 1
-            self.size += record.size or 0
+            self.one = find_version(context, key, bucket=bucket, version=version)
+            if not was_done(self.one, id_):
+                if self.one.state not in IN_FLIGHT_STATES:
+                    raise wrong_state(self.one, "it does not wait for an attempt")
+                require_not_being_sent(self.one, now=now)
+        self.count = self.size = self.done_before = 0
+        for record in self._all():
+            if was_done(record, id_):
+                self.done_before += 1
+            else:
+                self.count += 1
+                self.size += record.size or 0
 
     def __call__(self) -> Iterator[Record]:
         """Yield them, the oldest first."""
-        if self._one is not None:
-            yield self._one
+        return (record for record in self._all() if not was_done(record, self._id))
+
+    def _all(self) -> Iterator[Record]:
+        if self.one is not None:
+            yield self.one
             return
         for record in self._ledger.in_flight():
             if not record.is_being_sent(self._now) and self._bucket in (None, record.bucket):

@@ -7,16 +7,15 @@ from urllib.parse import urlsplit
 import click
 
 
-class NotEmpty(click.ParamType):
+class NotEmpty(click.types.StringParamType):
     """Text with something in it: an empty one, as of an unset shell variable, would mean everything."""
-
-    name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the text, or refuse what has none."""
-        if not str(value).strip():
+        text = super().convert(value, param, ctx)
+        if not text.strip():
             self.fail("It is empty.", param, ctx)
-        return value
+        return text
 
 
 class Url(NotEmpty):
