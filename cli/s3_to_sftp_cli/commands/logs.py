@@ -61,8 +61,12 @@ def logs_command(
         if not follow:
             raise
         return ExitCode.OK  # the usual way to end it
-    if not count and not context.output.as_json:
-        context.output.note(f"Nothing in {context.delivery.log_group} since {start:%Y-%m-%d %H:%M %Z}.")
+    if not count:
+        raise CliError(
+            f"Nothing in {context.delivery.log_group} since {start:%Y-%m-%d %H:%M %Z}.",
+            hint="Look further back: --since 1d.",
+            code=ExitCode.NOT_FOUND,
+        )
     return ExitCode.OK
 
 
