@@ -2,6 +2,8 @@
 
 from enum import IntEnum
 
+import click
+
 
 class ExitCode(IntEnum):
     """What the exit code of the command means. Documented in docs/reference/cli.md; never renumbered."""
@@ -38,5 +40,5 @@ class CliError(Exception):
         self.code = code
 
 
-class Interrupted(KeyboardInterrupt):
+class Interrupted(click.Abort):
     """Ctrl-C, after the command has printed what was done until then."""

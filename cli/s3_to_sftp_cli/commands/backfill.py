@@ -14,7 +14,7 @@ from s3_to_sftp_cli.backfill_plan import Marker, Plan
 from s3_to_sftp_cli.context import Context, dry_run_option, reason_option, shared_options
 from s3_to_sftp_cli.costs import EXTRA, PARTS, SOURCE, Cost
 from s3_to_sftp_cli.delivery import WatchedSource
-from s3_to_sftp_cli.errors import CliError, ExitCode
+from s3_to_sftp_cli.errors import CliError, ExitCode, Interrupted
 from s3_to_sftp_cli.inventory import objects_of, read_manifest
 from s3_to_sftp_cli.operator_messages import Request, Sender, new_id
 from s3_to_sftp_cli.option_types import FILE_PATH, NOT_EMPTY
@@ -110,7 +110,7 @@ def backfill_command(
             confirm(context, f"Send {'it' if plan.count == 1 else 'them'} to {context.delivery.target}")
         hint = "Repeat the command: what the ledger knows by then is not sent again."
         sender = Sender(context.aws.client("sqs"), queue_url, max_rate=max_rate, hint=hint)
-        sent = _send(context, plan, sender.send(plan.objects(), request, notification_of), marker)
+        sent = _send(context, plan, sender.send(plan.objects(), request, notification_of), marker, request)
         return _tell(context, plan, request, sent=sent, dry_run=False)
 
 
@@ -164,7 +164,9 @@ def _look(context: Context, plan: Plan, stored: Iterator[StoredObject]) -> None:
         )
 
 
-def _send(context: Context, plan: Plan, sent: Iterator[StoredObject], marker: Marker) -> int:
+def _send(
+    context: Context, plan: Plan, sent: Iterator[StoredObject], marker: Marker, request: Request
+) -> int:
     console = context.output.messages
     columns = (TextColumn("queued"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     last: StoredObject | None = None
@@ -176,17 +178,23 @@ def _send(context: Context, plan: Plan, sent: Iterator[StoredObject], marker: Ma
                 progress.advance(task)
                 if number % _MARK_EVERY == 0:
                     marker.write(last.position)
-        except BaseException:
+        except BaseException as error:
             if last is not None:
                 with contextlib.suppress(CliError):  # the first error says more
                     marker.write(last.position)
             context.output.note(f"{number:,} of {count_text(plan.count, 'object')} are in the queue")
+            if number and context.output.as_json:
+                _tell(context, plan, request, sent=number, dry_run=False, interrupted=True)
+                if isinstance(error, KeyboardInterrupt):
+                    raise Interrupted from None
             raise
     marker.remove()
     return number
 
 
-def _tell(context: Context, plan: Plan, request: Request, *, sent: int, dry_run: bool) -> int:
+def _tell(
+    context: Context, plan: Plan, request: Request, *, sent: int, dry_run: bool, interrupted: bool = False
+) -> int:
     def show(console: Console) -> None:
         if sent:
             console.print(f"{count_text(sent, 'object')} in the queue (id {request.id})", markup=False)
@@ -203,6 +211,7 @@ def _tell(context: Context, plan: Plan, request: Request, *, sent: int, dry_run:
         "sent": sent,
         "skipped": {name: plan.skipped[name] for name in _WHY},
         "cost": cost.as_json(),
+        "interrupted": interrupted,
         "dry_run": dry_run,
     }
     context.output.result("backfill", result, show)

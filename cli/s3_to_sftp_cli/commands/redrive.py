@@ -9,7 +9,7 @@ from rich.progress import Progress
 
 from s3_to_sftp_cli.context import Context, dry_run_option, shared_options
 from s3_to_sftp_cli.dead_letters import DeadLetter, DeadLetterQueue, Selection, require_selection
-from s3_to_sftp_cli.errors import ExitCode
+from s3_to_sftp_cli.errors import ExitCode, Interrupted
 from s3_to_sftp_cli.object_dead_letters import what_copies_share
 from s3_to_sftp_cli.option_types import NOT_EMPTY
 from s3_to_sftp_cli.pace import Pace, Rate
@@ -65,11 +65,13 @@ def redrive_command(
     run = _Run(letters, selection, queue_url=None if dry_run else queue_url, pace=Pace(max_rate))
     try:
         run.all(context)
-    except BaseException:
+    except BaseException as error:
         if run.sent:  # what was done before the error
-            _show(context, run, dry_run=dry_run)
+            _show(context, run, dry_run=dry_run, interrupted=True)
+            if isinstance(error, KeyboardInterrupt):
+                raise Interrupted from None
         raise
-    _show(context, run, dry_run=dry_run)
+    _show(context, run, dry_run=dry_run, interrupted=False)
     return ExitCode.OK if run.matched or not (error or reason or key) else ExitCode.NOT_FOUND
 
 
@@ -131,7 +133,7 @@ class _Run:
         self.matched[letter.kind] += 1
 
 
-def _show(context: Context, run: _Run, *, dry_run: bool) -> None:
+def _show(context: Context, run: _Run, *, dry_run: bool, interrupted: bool) -> None:
     def show(console: Console) -> None:
         matched = run.matched.total()
         if not matched and not run.kept:
@@ -153,6 +155,7 @@ def _show(context: Context, run: _Run, *, dry_run: bool) -> None:
 
     data: dict[str, Any] = {
         "dry_run": dry_run,
+        "interrupted": interrupted,
         "sent": run.sent,
         "matched": _kinds(run.matched),
         "copies": _kinds(run.copies),

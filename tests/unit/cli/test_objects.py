@@ -73,7 +73,8 @@ class Account:
 
     def json(self, *arguments: str, code: ExitCode = ExitCode.OK) -> dict[str, Any]:
         """Run the command with --json; return the document."""
-        document: dict[str, Any] = json.loads(self.run(*arguments, "--json", code=code).splitlines()[0])
+        printed = self.run(*arguments, "--json", code=code).splitlines()
+        (document,) = (json.loads(line) for line in printed if line.startswith("{"))
         schema = json.loads((SCHEMAS / f"{arguments[0]}.schema.json").read_text())
         jsonschema.validate(document, schema, cls=jsonschema.Draft202012Validator)
         assert document.keys() <= schema["properties"].keys()

@@ -179,6 +179,25 @@ def test_json_counts_what_was_sent_and_what_stays(redrive: Any, queues: Queues, 
     assert document["sent"] == 1
     assert document["matched"] == [{"kind": "RequestRefused PERMISSION_DENIED create", "messages": 1}]
     assert document["kept"] == [{"kind": "RemotePathRefused", "messages": 1}]
+    assert document["interrupted"] is False
+
+
+def test_interruption_is_one_document_that_tells_what_was_sent(
+    redrive: Any, queues: Queues, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    for number in range(3):
+        queues.dead_letter(f"{number}.csv", **DENIED)
+    waits = iter((None, KeyboardInterrupt()))
+
+    def interrupted(_: Pace) -> None:
+        if (error := next(waits)) is not None:
+            raise error
+
+    monkeypatch.setattr(Pace, "wait", interrupted)
+    assert redrive("--all", "--json") == 130
+    document = json.loads(capsys.readouterr().out)
+    assert (document["sent"], document["interrupted"]) == (1, True)
+    assert document["matched"] == [{"kind": "RequestRefused PERMISSION_DENIED create", "messages": 1}]
 
 
 @pytest.mark.parametrize("when", ["before the message is sent", "before it is deleted"])
