@@ -24,7 +24,7 @@ from s3_to_sftp.queue.message_queue import Message
 from s3_to_sftp.s3.envelopes import objects_in_message
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
-from s3_to_sftp_cli import object_selection, partner_attempt
+from s3_to_sftp_cli import dead_letters, object_selection, partner_attempt
 from s3_to_sftp_cli.context import Context
 from s3_to_sftp_cli.delivery import DeployedDelivery, WatchedSource
 from s3_to_sftp_cli.errors import CliError, ExitCode
@@ -159,6 +159,7 @@ def account(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "S3_TO_SFTP_NAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(dead_letters, "_WAIT_SECONDS", 0)
     with mock_aws():
         made = Account(capsys)
         monkeypatch.setattr(Context, "delivery", made.delivery)
