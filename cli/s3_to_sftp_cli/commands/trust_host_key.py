@@ -69,7 +69,7 @@ class _Result:
 @click.argument("fingerprint", metavar="SHA256:...")
 @reason_option
 @click.option("--for", "lasting", metavar="TIME", help="For how long; a day at most, which is the default.")
-@click.option("--withdraw", is_flag=True, help="Accept it no more: take the word back.")
+@click.option("--withdraw", is_flag=True, help="Stop trusting this key now.")
 @dry_run_option
 @shared_options
 def trust_host_key_command(
