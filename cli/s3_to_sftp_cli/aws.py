@@ -11,6 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    InvalidRegionError,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
@@ -105,6 +106,14 @@ def explained(error: Exception) -> CliError:
     if isinstance(error, NoRegionError):
         return CliError(
             "No region is configured.", hint="Name it with --region or AWS_REGION.", code=ExitCode.USAGE
+        )
+    if isinstance(error, InvalidRegionError):
+        return CliError(f"{error}", hint="Check --region and AWS_REGION.", code=ExitCode.USAGE)
+    if isinstance(error, ValueError) and not isinstance(error, BotoCoreError):
+        return CliError(
+            f"The address of an endpoint is none: {error}.",
+            hint="Check --endpoint-url, AWS_ENDPOINT_URL, and those of single services.",
+            code=ExitCode.USAGE,
         )
     if isinstance(error, EndpointError):
         return CliError(

@@ -13,6 +13,7 @@ from s3_to_sftp_cli.aws import Aws
 from s3_to_sftp_cli.delivery import DeployedDelivery
 from s3_to_sftp_cli.discovery import find
 from s3_to_sftp_cli.ledger import LedgerReader
+from s3_to_sftp_cli.option_types import NOT_EMPTY, URL
 from s3_to_sftp_cli.output import Output
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -89,13 +90,16 @@ def shared_options(command: Command) -> Command:
         click.option(
             "--name",
             "-n",
+            type=NOT_EMPTY,
             envvar="S3_TO_SFTP_NAME",
             metavar="NAME",
             help="Function or stack. Not needed where there is only one delivery.",
         ),
-        click.option("--profile", metavar="NAME", help="Profile of the AWS configuration."),
-        click.option("--region", metavar="NAME", help="AWS region."),
-        click.option("--endpoint-url", metavar="URL", envvar="AWS_ENDPOINT_URL", help="For a local AWS."),
+        click.option("--profile", type=NOT_EMPTY, metavar="NAME", help="Profile of the AWS configuration."),
+        click.option("--region", type=NOT_EMPTY, metavar="NAME", help="AWS region."),
+        click.option(
+            "--endpoint-url", type=URL, metavar="URL", envvar="AWS_ENDPOINT_URL", help="For a local AWS."
+        ),
         click.option("--json", "as_json", is_flag=True, help="Print JSON for programs."),
     )
     decorated: Any = with_context

@@ -107,6 +107,7 @@ class DeadLetterQueue:
         self._client = client
         self._url = url
         self._deleted: set[str] = set()
+        self._begun: float | None = None
 
     def count(self) -> int:
         """Return about how many messages it holds.
@@ -134,6 +135,10 @@ class DeadLetterQueue:
         finally:
             self._release([letter for letter in received.values() if letter.id not in self._deleted])
 
+    def is_known_older(self, letter: DeadLetter) -> bool:
+        """Return whether a message was here before `all_letters` began; False where SQS does not tell."""
+        return self._begun is not None and letter.sent_at < self._begun
+
     def send_back(self, letter: DeadLetter, queue_url: str) -> None:
         """Send a message to the queue, and delete it here. Interrupted in between, it is in both.
 
@@ -158,6 +163,7 @@ class DeadLetterQueue:
 
     def _receive_all(self, received: dict[str, DeadLetter]) -> Iterator[DeadLetter]:
         begun: float | None = None
+        self._begun = None
         empty = 0
         while empty < _EMPTY_ANSWERS:
             answer = self._client.receive_message(
@@ -168,7 +174,9 @@ class DeadLetterQueue:
                 VisibilityTimeout=_HIDDEN_SECONDS,
                 WaitTimeSeconds=_WAIT_SECONDS,
             )
-            begun = _answered_at(answer) if begun is None else begun
+            if begun is None:
+                self._begun = _date_of(answer)
+                begun = time.time() if self._begun is None else self._begun
             letters = [_letter(message) for message in answer.get("Messages", [])]
             new = [letter for letter in letters if letter.id not in received]
             received.update((letter.id, letter) for letter in letters)
@@ -217,10 +225,10 @@ def _letter(message: Mapping[str, Any]) -> DeadLetter:
     )
 
 
-def _answered_at(answer: Mapping[str, Any]) -> float:
-    """Return when SQS answered, by its own clock (seconds since 1970); by ours where it does not tell."""
+def _date_of(answer: Mapping[str, Any]) -> float | None:
+    """Return when SQS answered, by its own clock (seconds since 1970); None: it does not tell."""
     date = answer["ResponseMetadata"].get("HTTPHeaders", {}).get("date")
-    return parsedate_to_datetime(date).timestamp() if date else time.time()
+    return parsedate_to_datetime(date).timestamp() if date else None
 
 
 def _as_sent(attributes: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

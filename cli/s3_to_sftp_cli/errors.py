@@ -2,6 +2,8 @@
 
 from enum import IntEnum
 
+import click
+
 
 class ExitCode(IntEnum):
     """What the exit code of the command means. Documented in docs/reference/cli.md; never renumbered."""
@@ -36,3 +38,7 @@ class CliError(Exception):
         self.message = message
         self.hint = hint
         self.code = code
+
+
+class Interrupted(click.Abort):
+    """Ctrl-C, after the command has printed what was done until then."""

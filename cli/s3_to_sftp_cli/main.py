@@ -12,8 +12,10 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3_to_sftp_cli.aws import explained
-from s3_to_sftp_cli.errors import CliError, ExitCode
+from s3_to_sftp_cli.errors import CliError, ExitCode, Interrupted
 from s3_to_sftp_cli.output import VERSION, Output
+
+_NAME = "s3-to-sftp"
 
 _COMMANDS = {
     "status": "status",
@@ -65,7 +67,7 @@ class _Commands(click.Group):
 @click.command(
     cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80}
 )
-@click.version_option(importlib.metadata.version("cdk-s3-to-sftp"), prog_name="s3-to-sftp")
+@click.version_option(importlib.metadata.version("cdk-s3-to-sftp"), prog_name=_NAME)
 def cli() -> None:
     """Operate deliveries from S3 to SFTP servers.
 
@@ -77,37 +79,71 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command, and exit with its code. Errors are one line and a hint, on stderr."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    as_json = _wants_json(given)
     try:
-        code = cli.main(args=given, prog_name="s3-to-sftp", standalone_mode=False)
+        code = cli.main(args=given, prog_name=_NAME, standalone_mode=False)
         sys.stdout.flush()
-    except click.exceptions.Abort:
-        code = _interrupted()
-    except KeyboardInterrupt:
-        code = _interrupted()
+    except Interrupted:  # what was done is printed
+        code = _interrupted(as_json=False)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        code = _interrupted(as_json=as_json)
     except click.ClickException as error:
-        error.show()
-        code = error.exit_code
+        code = _refused(error, as_json=as_json)
     except BrokenPipeError:
         # What reads us has seen enough. Python would complain when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = ExitCode.OK
     except (CliError, ClientError, BotoCoreError) as error:
-        code = _tell(explained(error), as_json="--json" in given)
+        code = _tell(explained(error), as_json=as_json)
     sys.exit(int(code or 0))
 
 
-def _interrupted() -> ExitCode:
-    click.echo("interrupted: what was finished stays finished; the command can be repeated", err=True)
+def _wants_json(given: Sequence[str]) -> bool:
+    """Return whether `--json` is among the options; after `--` everything is an argument."""
+    options = given[: given.index("--")] if "--" in given else given
+    return "--json" in options
+
+
+def _interrupted(*, as_json: bool) -> ExitCode:
+    message, hint = "interrupted", "what was finished stays finished; the command can be repeated"
+    if as_json:
+        _print_error(ExitCode.INTERRUPTED, f"{message.capitalize()}.", f"{hint.capitalize()}.")
+    click.echo(f"{message}: {hint}", err=True)
     return ExitCode.INTERRUPTED
+
+
+def _refused(error: click.ClickException, *, as_json: bool) -> ExitCode:
+    """Tell what click has found wrong with the command line."""
+    code = ExitCode.USAGE if error.exit_code == ExitCode.USAGE else ExitCode.FAILED
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    hint = f"`{context.command_path if context else _NAME} --help` shows what it takes."
+    has_key = context is not None and any(each.name == "key" for each in _arguments(context))
+    dash = ""
+    if isinstance(error, click.NoSuchOption) and has_key:
+        dash = "If it is a key, with a leading dash, write `-- -KEY`."
+    if as_json:
+        _print_error(code, error.format_message(), f"{dash} {hint}".strip())
+    error.show()  # names --help, too
+    if dash:
+        click.echo(dash, err=True)
+    return code
+
+
+def _arguments(context: click.Context) -> list[click.Argument]:
+    return [each for each in context.command.params if isinstance(each, click.Argument)]
+
+
+def _print_error(code: ExitCode, message: str, hint: str) -> None:
+    document: dict[str, Any] = {
+        "version": VERSION,
+        "error": {"code": code.name, "message": message, "hint": hint},
+    }
+    Output(as_json=True).line(document)
 
 
 def _tell(error: CliError, *, as_json: bool) -> ExitCode:
     if as_json:
-        document: dict[str, Any] = {
-            "version": VERSION,
-            "error": {"code": error.code.name, "message": error.message, "hint": error.hint},
-        }
-        Output(as_json=True).line(document)
+        _print_error(error.code, error.message, error.hint)
     click.echo(f"error: {error.message}", err=True)
     click.echo(f"       {error.hint}", err=True)
     return error.code

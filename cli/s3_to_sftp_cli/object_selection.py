@@ -1,12 +1,13 @@
 """Which object versions a command is about, and whether their state allows what it does."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 
 from s3_to_sftp_cli.context import Context
 from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.ledger import Record
+from s3_to_sftp_cli.object_name import parse_object_name
 from s3_to_sftp_cli.times import in_words, local_now, parse_past
 
 IN_FLIGHT_STATES = ("WAITING", "SENDING", "STAGED", "COMMITTING")
@@ -14,6 +15,27 @@ _RESENDABLE = ("DELIVERED", "UNKNOWN", "CANCELLED")
 
 _SEQUENCER_WIDTH = 64
 """Sequencers of one key are compared as text after zeros were added up to this width."""
+
+
+def possible_buckets(context: Context, bucket: str | None) -> list[str]:
+    """Return the buckets that an object can be in: the one that was named, or all that are watched.
+
+    Raises:
+        CliError: None was named, and the function's configuration names none.
+    """
+    buckets = [bucket] if bucket else context.delivery.buckets()
+    if not buckets:
+        raise CliError(
+            "The function's configuration does not tell which buckets it watches.",
+            hint="Name the bucket with --bucket.",
+            code=ExitCode.USAGE,
+        )
+    return buckets
+
+
+def versions_by_bucket(context: Context, buckets: Iterable[str], key: str) -> dict[str, list[Record]]:
+    """Return the versions of an object, of each bucket in which the ledger has it."""
+    return {each: versions for each in buckets if (versions := context.ledger.versions(each, key))}
 
 
 def find_version(context: Context, key: str, *, bucket: str | None, version: str | None) -> Record:
@@ -28,17 +50,9 @@ def find_version(context: Context, key: str, *, bucket: str | None, version: str
     Raises:
         CliError: There is none, or the bucket is not clear.
     """
-    if key.startswith("s3://"):
-        named, _, key = key.removeprefix("s3://").partition("/")
-        bucket = bucket or named
-    buckets = [bucket] if bucket else context.delivery.buckets()
-    if not buckets:
-        raise CliError(
-            "The function's configuration does not tell which buckets it watches.",
-            hint="Name the bucket with --bucket.",
-            code=ExitCode.USAGE,
-        )
-    found = {each: versions for each in buckets if (versions := context.ledger.versions(each, key))}
+    bucket, key = parse_object_name(key, bucket)
+    buckets = possible_buckets(context, bucket)
+    found = versions_by_bucket(context, buckets, key)
     if not found:
         raise CliError(
             f"The ledger has no object {key!r} in {', '.join(buckets)}.",
@@ -112,6 +126,7 @@ class DeliveredInPeriod:
     Attributes:
         count: Versions that are still to be sent.
         size: Their bytes.
+        done_before: Versions that were sent with this id before.
     """
 
     def __init__(self, context: Context, period: str, *, prefix: str, bucket: str | None, id_: str) -> None:
@@ -125,15 +140,16 @@ class DeliveredInPeriod:
         sizes: dict[bytes, int] = {}
         for record in self._all():
             last[_digest(record)] = str(record.item["sk"])
-            sizes[_digest(record)] = -1 if self._is_sent(record) else record.size or 0
+            sizes[_digest(record)] = -1 if was_done(record, id_) else record.size or 0
         self._last = last
         self.count = sum(size >= 0 for size in sizes.values())
         self.size = sum(size for size in sizes.values() if size >= 0)
+        self.done_before = len(sizes) - self.count
 
     def __call__(self) -> Iterator[Record]:
         """Yield the versions that are still to be sent."""
         for record in self._all():
-            if self._last.get(_digest(record)) == record.item["sk"] and not self._is_sent(record):
+            if self._last.get(_digest(record)) == record.item["sk"] and not was_done(record, self._id):
                 yield record
 
     def _all(self) -> Iterator[Record]:
@@ -142,8 +158,10 @@ class DeliveredInPeriod:
             if record.key.startswith(self._prefix) and self._bucket in (None, record.bucket):
                 yield record
 
-    def _is_sent(self, record: Record) -> bool:
-        return any(action.get("id") == self._id for action in record.operator_actions)
+
+def was_done(record: Record, id_: str) -> bool:
+    """Return whether the function has received the version with the request of this id."""
+    return any(action.get("id") == id_ for action in record.operator_actions)
 
 
 def _digest(record: Record) -> bytes:
@@ -190,10 +208,19 @@ class WaitingVersions:
     Attributes:
         count: Versions.
         size: Their bytes, as far as they are known.
+        done_before: Versions that the function has received with this id; those of all that wait, or the one.
+        one: The version that was named; None: all that wait are meant.
     """
 
     def __init__(
-        self, context: Context, key: str | None, *, bucket: str | None, version: str | None, now: float
+        self,
+        context: Context,
+        key: str | None,
+        *,
+        bucket: str | None,
+        version: str | None,
+        now: float,
+        id_: str,
     ) -> None:
         """Look at the ledger.
 
@@ -203,6 +230,7 @@ class WaitingVersions:
             bucket: Of the objects; None: any.
             version: Of the one object; None: the latest.
             now: Seconds since 1970.
+            id_: Of the request: what was tried with it is left out.
 
         Raises:
             CliError: The named object does not wait.
@@ -210,21 +238,29 @@ class WaitingVersions:
         self._ledger = context.ledger
         self._bucket = bucket
         self._now = now
-        self._one = None
+        self._id = id_
+        self.one: Record | None = None
         if key is not None:
-            self._one = find_version(context, key, bucket=bucket, version=version)
-            if self._one.state not in IN_FLIGHT_STATES:
-                raise wrong_state(self._one, "it does not wait for an attempt")
-            require_not_being_sent(self._one, now=now)
-        self.count = self.size = 0
-        for record in self():
-            self.count += 1
-            self.size += record.size or 0
+            self.one = find_version(context, key, bucket=bucket, version=version)
+            if not was_done(self.one, id_):
+                if self.one.state not in IN_FLIGHT_STATES:
+                    raise wrong_state(self.one, "it does not wait for an attempt")
+                require_not_being_sent(self.one, now=now)
+        self.count = self.size = self.done_before = 0
+        for record in self._all():
+            if was_done(record, id_):
+                self.done_before += 1
+            else:
+                self.count += 1
+                self.size += record.size or 0
 
     def __call__(self) -> Iterator[Record]:
         """Yield them, the oldest first."""
-        if self._one is not None:
-            yield self._one
+        return (record for record in self._all() if not was_done(record, self._id))
+
+    def _all(self) -> Iterator[Record]:
+        if self.one is not None:
+            yield self.one
             return
         for record in self._ledger.in_flight():
             if not record.is_being_sent(self._now) and self._bucket in (None, record.bucket):

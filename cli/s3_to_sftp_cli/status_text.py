@@ -162,9 +162,16 @@ def _waiting(queue: Queue, status: Status) -> str:
 
 def _deferred(queue: Queue, status: Status) -> str:
     deferred = f"deferred {queue.delayed:,}"
-    if not queue.delayed or isinstance(status.in_flight, Unavailable) or status.in_flight.next_try is None:
+    if not queue.delayed or isinstance(status.in_flight, Unavailable):
         return deferred
-    next_try = status.in_flight.next_try
+    in_flight = status.in_flight
+    unfinished = in_flight.waiting + len(in_flight.uploads) + in_flight.others_being_sent
+    if in_flight.is_complete and queue.delayed > unfinished:
+        # A second message, of `retry`, was faster. The first one is acknowledged when it comes back.
+        deferred += f" ({queue.delayed - unfinished:,} no longer needed)"
+    next_try = in_flight.next_try
+    if next_try is None:
+        return deferred
     is_due = next_try <= status.at.timestamp()
     return f"{deferred}, next {'due' if is_due else clock(from_epoch(next_try), now=status.at)}"
 
@@ -176,8 +183,9 @@ def _dead_lettered(dead: DeadLetters) -> Text:
     if not dead.groups:
         return text
     known = sum(group.count for group in dead.groups)
-    # SQS counts approximately, and a dead letter may have been deleted, or name no object.
-    note = "" if known == dead.count else f"the ledger's {'last ' if not dead.is_complete else ''}{known:,}: "
+    # SQS counts approximately, and a dead letter may have been deleted, or name no object, or one of another.
+    last = "" if dead.is_complete else "last "
+    note = "" if known == dead.count else f"the ledger's {last}{count_text(known, 'object')}: "
     return text.append(f" ({note}{', '.join(printable(group) for group in dead.groups)})")
 
 

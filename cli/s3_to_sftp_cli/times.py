@@ -60,17 +60,19 @@ def parse_day(text: str) -> date:
     """Return the day, a calendar day in UTC, as the ledger counts them.
 
     Raises:
-        CliError: It is none.
+        CliError: It is none, or in the future.
     """
     today = datetime.now(UTC).date()
     if text in {"today", "yesterday"}:
         return today - timedelta(days=text == "yesterday")
+    hint = "Write 2026-11-29, today or yesterday (UTC)."
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
-        raise CliError(
-            f"{text!r} is no day.", hint="Write 2026-11-29, today or yesterday (UTC).", code=ExitCode.USAGE
-        ) from None
+        raise CliError(f"{text!r} is no day.", hint=hint, code=ExitCode.USAGE) from None
+    if day > today:
+        raise CliError(f"{text!r} is in the future: today is {today} (UTC).", hint=hint, code=ExitCode.USAGE)
+    return day
 
 
 def parse_month(text: str) -> tuple[date, date]:

@@ -14,9 +14,10 @@ from s3_to_sftp_cli.backfill_plan import Marker, Plan
 from s3_to_sftp_cli.context import Context, dry_run_option, reason_option, shared_options
 from s3_to_sftp_cli.costs import EXTRA, PARTS, SOURCE, Cost
 from s3_to_sftp_cli.delivery import WatchedSource
-from s3_to_sftp_cli.errors import CliError, ExitCode
+from s3_to_sftp_cli.errors import CliError, ExitCode, Interrupted
 from s3_to_sftp_cli.inventory import objects_of, read_manifest
 from s3_to_sftp_cli.operator_messages import Request, Sender, new_id
+from s3_to_sftp_cli.option_types import FILE_PATH, NOT_EMPTY
 from s3_to_sftp_cli.pace import Rate
 from s3_to_sftp_cli.questions import confirm
 from s3_to_sftp_cli.sizes import count_text, size_text
@@ -39,10 +40,15 @@ _WHY = {
 
 
 @click.command("backfill")
-@click.option("--bucket", metavar="NAME", help="Only this bucket. Default: all that are watched.")
+@click.option(
+    "--bucket", type=NOT_EMPTY, metavar="NAME", help="Only this bucket. Default: all that are watched."
+)
 @click.option("--prefix", default="", metavar="TEXT", help="Only keys with this prefix.")
 @click.option(
-    "--since", metavar="TIME", help="Only what was put at this time or later, e.g. 2026-11-29T02:00."
+    "--since",
+    type=NOT_EMPTY,
+    metavar="TIME",
+    help="Only what was put at this time or later, e.g. 2026-11-29T02:00.",
 )
 @click.option("--max-rate", type=Rate(min=0.1), metavar="N", help="Objects per second. Default: no limit.")
 @click.option(
@@ -52,7 +58,7 @@ _WHY = {
 )
 @click.option(
     "--state",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE_PATH,
     metavar="FILE",
     help="Keep in this file how far it is; repeated, the command continues there.",
 )
@@ -104,7 +110,7 @@ def backfill_command(
             confirm(context, f"Send {'it' if plan.count == 1 else 'them'} to {context.delivery.target}")
         hint = "Repeat the command: what the ledger knows by then is not sent again."
         sender = Sender(context.aws.client("sqs"), queue_url, max_rate=max_rate, hint=hint)
-        sent = _send(context, plan, sender.send(plan.objects(), request, notification_of), marker)
+        sent = _send(context, plan, sender.send(plan.objects(), request, notification_of), marker, request)
         return _tell(context, plan, request, sent=sent, dry_run=False)
 
 
@@ -158,7 +164,9 @@ def _look(context: Context, plan: Plan, stored: Iterator[StoredObject]) -> None:
         )
 
 
-def _send(context: Context, plan: Plan, sent: Iterator[StoredObject], marker: Marker) -> int:
+def _send(
+    context: Context, plan: Plan, sent: Iterator[StoredObject], marker: Marker, request: Request
+) -> int:
     console = context.output.messages
     columns = (TextColumn("queued"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     last: StoredObject | None = None
@@ -170,17 +178,23 @@ def _send(context: Context, plan: Plan, sent: Iterator[StoredObject], marker: Ma
                 progress.advance(task)
                 if number % _MARK_EVERY == 0:
                     marker.write(last.position)
-        except BaseException:
+        except BaseException as error:
             if last is not None:
                 with contextlib.suppress(CliError):  # the first error says more
                     marker.write(last.position)
             context.output.note(f"{number:,} of {count_text(plan.count, 'object')} are in the queue")
+            if number and context.output.as_json:
+                _tell(context, plan, request, sent=number, dry_run=False, interrupted=True)
+                if isinstance(error, KeyboardInterrupt):
+                    raise Interrupted from None
             raise
     marker.remove()
     return number
 
 
-def _tell(context: Context, plan: Plan, request: Request, *, sent: int, dry_run: bool) -> int:
+def _tell(
+    context: Context, plan: Plan, request: Request, *, sent: int, dry_run: bool, interrupted: bool = False
+) -> int:
     def show(console: Console) -> None:
         if sent:
             console.print(f"{count_text(sent, 'object')} in the queue (id {request.id})", markup=False)
@@ -197,6 +211,7 @@ def _tell(context: Context, plan: Plan, request: Request, *, sent: int, dry_run:
         "sent": sent,
         "skipped": {name: plan.skipped[name] for name in _WHY},
         "cost": cost.as_json(),
+        "interrupted": interrupted,
         "dry_run": dry_run,
     }
     context.output.result("backfill", result, show)

@@ -9,14 +9,17 @@ from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.log_reader import LogLine, LogReader
 from s3_to_sftp_cli.log_text import log_text
 from s3_to_sftp_cli.object_name import parse_object_name
+from s3_to_sftp_cli.option_types import NOT_EMPTY
 from s3_to_sftp_cli.output import VERSION
 from s3_to_sftp_cli.times import local_now, parse_past
 
 
 @click.command("logs")
-@click.argument("key", required=False)
-@click.option("--bucket", metavar="NAME", help="Of the object; by default any that is watched.")
-@click.option("--request", metavar="ID", help="Only the invocation with this request id.")
+@click.argument("key", type=NOT_EMPTY, required=False)
+@click.option(
+    "--bucket", type=NOT_EMPTY, metavar="NAME", help="Of the object; by default any that is watched."
+)
+@click.option("--request", type=NOT_EMPTY, metavar="ID", help="Only the invocation with this request id.")
 @click.option(
     "--since", default="1h", show_default=True, metavar="TIME", help="02:00, 2h, 2026-11-29T02:00Z."
 )
@@ -58,8 +61,12 @@ def logs_command(
         if not follow:
             raise
         return ExitCode.OK  # the usual way to end it
-    if not count and not context.output.as_json:
-        context.output.note(f"Nothing in {context.delivery.log_group} since {start:%Y-%m-%d %H:%M %Z}.")
+    if not count:
+        raise CliError(
+            f"Nothing in {context.delivery.log_group} since {start:%Y-%m-%d %H:%M %Z}.",
+            hint="Look further back: --since 1d.",
+            code=ExitCode.NOT_FOUND,
+        )
     return ExitCode.OK
 
 

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from s3_to_sftp_cli.aws import explained
 from s3_to_sftp_cli.context import Context, dry_run_option, reason_option, shared_options
-from s3_to_sftp_cli.errors import CliError, ExitCode
+from s3_to_sftp_cli.errors import CliError, ExitCode, Interrupted
 from s3_to_sftp_cli.ledger import Record
 from s3_to_sftp_cli.ledger_changes import LedgerWriter, confirmed_receipt
 from s3_to_sftp_cli.object_dead_letters import remove_dead_letters
@@ -22,9 +22,11 @@ from s3_to_sftp_cli.object_selection import (
     find_version,
     require_not_being_sent,
     require_resendable,
+    was_done,
     wrong_state,
 )
 from s3_to_sftp_cli.operator_messages import Request, Sender, new_id
+from s3_to_sftp_cli.option_types import NOT_EMPTY
 from s3_to_sftp_cli.pace import Rate
 from s3_to_sftp_cli.partner_attempt import (
     admit_one_attempt,
@@ -33,6 +35,7 @@ from s3_to_sftp_cli.partner_attempt import (
     what_all_wait_for,
 )
 from s3_to_sftp_cli.questions import confirm
+from s3_to_sftp_cli.receipt_text import state_in_words
 from s3_to_sftp_cli.sizes import count_text, size_text
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -45,18 +48,40 @@ _CANCELLABLE = (*IN_FLIGHT_STATES, "FAILED", "UNKNOWN")
 
 def bucket_option(command: Command) -> Command:
     """Add `--bucket`, needed where the delivery watches several and the key is in more than one."""
-    return click.option("--bucket", metavar="NAME", help="Where the key is in several buckets.")(command)
+    return click.option(
+        "--bucket", type=NOT_EMPTY, metavar="NAME", help="Where the key is in several buckets."
+    )(command)
 
 
 def version_option(command: Command) -> Command:
     """Add `--version`: one of an object's versions; by default the one that was seen last."""
     return click.option(
-        "--version", metavar="ID", help="VersionId, or ETag where there are no versions. Default: the latest."
+        "--version",
+        type=NOT_EMPTY,
+        metavar="ID",
+        help="VersionId, or ETag where there are no versions. Default: the latest.",
     )(command)
 
 
+def sending_options(command: Command) -> Command:
+    """Add what `resend` and `retry` share: how fast, continued from where, without a question."""
+    for option in (
+        shared_options,
+        dry_run_option,
+        click.option("--yes", is_flag=True, help="Do not ask."),
+        click.option(
+            "--id", "id_", type=NOT_EMPTY, metavar="ID", help="Continue the command that printed this id."
+        ),
+        click.option(
+            "--max-rate", type=Rate(min=0.1), metavar="N", help="Objects per second. Default: no limit."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 @click.command("resend")
-@click.argument("key", required=False)
+@click.argument("key", type=NOT_EMPTY, required=False)
 @version_option
 @bucket_option
 @click.option(
@@ -64,11 +89,7 @@ def version_option(command: Command) -> Command:
 )
 @click.option("--prefix", default="", metavar="TEXT", help="With --delivered: keys with this prefix.")
 @reason_option
-@click.option("--max-rate", type=Rate(min=0.1), metavar="N", help="Objects per second. Default: no limit.")
-@click.option("--id", "id_", metavar="ID", help="Continue the command that printed this id.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@dry_run_option
-@shared_options
+@sending_options
 def resend_command(
     context: Context,
     *,
@@ -103,35 +124,38 @@ def resend_command(
     request = _request(context, "resend", reason, id_)
     if key is not None:
         record = find_version(context, key, bucket=bucket, version=version)
+        if was_done(record, request.id):
+            outcome = _outcome(record, request)
+            done = _Sending(
+                context, request, count=0, size=0, done_before=1, outcome=outcome, dry_run=dry_run
+            )
+            return done.tell()
         require_resendable(context, record)
         chosen: Callable[[], Iterable[Record]] = lambda: [record]  # noqa: E731
-        count, size = 1, record.size or 0
+        sending = _Sending(context, request, count=1, size=record.size or 0, dry_run=dry_run)
     else:
-        chosen = DeliveredInPeriod(context, str(period), prefix=prefix, bucket=bucket, id_=request.id)
-        count, size = chosen.count, chosen.size
-    return _send_all(
-        context,
-        Sender(context.aws.client("sqs"), queue_url, max_rate=max_rate),
-        chosen,
-        request,
-        count=count,
-        size=size,
-        ask=period is not None and not yes,
-        dry_run=dry_run,
-    )
+        chosen = found = DeliveredInPeriod(context, str(period), prefix=prefix, bucket=bucket, id_=request.id)
+        sending = _Sending(
+            context,
+            request,
+            count=found.count,
+            size=found.size,
+            done_before=found.done_before,
+            dry_run=dry_run,
+        )
+    sender = Sender(context.aws.client("sqs"), queue_url, max_rate=max_rate)
+    with sending:
+        sending.send_all(sender, chosen, ask=period is not None and not yes)
+    return sending.tell()
 
 
 @click.command("retry")
-@click.argument("key", required=False)
+@click.argument("key", type=NOT_EMPTY, required=False)
 @version_option
 @bucket_option
 @click.option("--partner", is_flag=True, help="Also if the circuit breaker is open: try the partner now.")
 @click.option("--reason", default="", metavar="TEXT", help="Why; recorded in the ledger.")
-@click.option("--max-rate", type=Rate(min=0.1), metavar="N", help="Objects per second. Default: no limit.")
-@click.option("--id", "id_", metavar="ID", help="Continue the command that printed this id.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@dry_run_option
-@shared_options
+@sending_options
 def retry_command(
     context: Context,
     *,
@@ -157,28 +181,28 @@ def retry_command(
     queue_url, _ = context.delivery.require_queues()
     require_not_paused(context)
     request = _request(context, "retry", reason, id_)
-    waiting = WaitingVersions(context, key, bucket=bucket, version=version, now=request.at)
+    waiting = WaitingVersions(context, key, bucket=bucket, version=version, now=request.at, id_=request.id)
     ask = (lambda _question: None) if yes else functools.partial(confirm, context)
     is_open = admit_one_attempt(context, partner=partner, ask=ask, dry_run=dry_run, now=request.at)
     sender = Sender(context.aws.client("sqs"), queue_url, max_rate=max_rate)
-    chosen: Callable[[], Iterable[Record]] = waiting
-    already = 0
-    if is_open and not dry_run and (first := next(waiting(), None)) is not None:
-        # The breaker lets one function try. The others would only wait again before it has closed.
-        already = sum(1 for _ in sender.send([first], request))
-        wait_for_partner(context)
-        chosen = functools.partial(_all_but, first, waiting)
-    return _send_all(
+    sending = _Sending(
         context,
-        sender,
-        chosen,
         request,
         count=waiting.count,
         size=waiting.size,
-        ask=False,
+        done_before=waiting.done_before,
+        outcome=_outcome(waiting.one, request) if waiting.one else "",
         dry_run=dry_run,
-        already=already,
     )
+    chosen: Callable[[], Iterable[Record]] = waiting
+    with sending:
+        if is_open and not dry_run and (first := next(waiting(), None)) is not None:
+            # The breaker lets one function try. The others would only wait again before it has closed.
+            sending.count_all(sender.send([first], request))
+            wait_for_partner(context)
+            chosen = functools.partial(_all_but, first, waiting)
+        sending.send_all(sender, chosen, ask=False)
+    return sending.tell()
 
 
 def _all_but(first: Record, records: Callable[[], Iterable[Record]]) -> Iterator[Record]:
@@ -187,7 +211,7 @@ def _all_but(first: Record, records: Callable[[], Iterable[Record]]) -> Iterator
 
 
 @click.command("cancel")
-@click.argument("key")
+@click.argument("key", type=NOT_EMPTY)
 @version_option
 @bucket_option
 @reason_option
@@ -211,7 +235,7 @@ def cancel_command(
 
 
 @click.command("confirm")
-@click.argument("key")
+@click.argument("key", type=NOT_EMPTY)
 @version_option
 @bucket_option
 @reason_option
@@ -263,63 +287,117 @@ def _refuse_useless_options(key: str | None, *, prefix: str, version: str | None
         raise CliError("--version needs an object.", hint="Name the key.", code=ExitCode.USAGE)
 
 
-def _send_all(
-    context: Context,
-    sender: Sender,
-    chosen: Callable[[], Iterable[Record]],
-    request: Request,
-    *,
-    count: int,
-    size: int,
-    ask: bool,
-    dry_run: bool,
-    already: int = 0,
-) -> int:
-    # Of what was recorded by an earlier release the size may not be known.
-    about = count_text(count, "object") + (f", {size_text(size)}" if size else "")
-    sent = already
-    if count > already and not dry_run:
+class _Sending:
+    """What `resend` and `retry` send, and tell. As a context it also tells what an error has interrupted."""
+
+    def __init__(
+        self,
+        context: Context,
+        request: Request,
+        *,
+        count: int,
+        size: int,
+        dry_run: bool,
+        done_before: int = 0,
+        outcome: str = "",
+    ) -> None:
+        """Prepare it.
+
+        Args:
+            context: The delivery.
+            request: Whose messages are sent.
+            count: Object versions that it is about.
+            size: Their bytes, as far as the ledger knows them.
+            dry_run: Whether nothing is sent.
+            done_before: Object versions that were sent with this id before.
+            outcome: What came of the only one of them.
+        """
+        self._context = context
+        self._request = request
+        self._count = count
+        self._size = size
+        self._dry_run = dry_run
+        self._done_before = done_before
+        self._outcome = outcome
+        self._sent = 0
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        """Tell what was sent before an error; without one the caller tells it."""
+        if error is None or not self._sent:
+            return
+        self.tell(interrupted=True)
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted from None
+
+    @property
+    def _about(self) -> str:
+        # Of what was recorded by an earlier release the size may not be known.
+        return count_text(self._count, "object") + (f", {size_text(self._size)}" if self._size else "")
+
+    def count_all(self, sent: Iterable[Record]) -> None:
+        """Count what is sent, one by one."""
+        for _ in sent:
+            self._sent += 1
+
+    def send_all(self, sender: Sender, chosen: Callable[[], Iterable[Record]], *, ask: bool) -> None:
+        """Send a message for each version that was chosen, after a question where one is due."""
+        output, rest = self._context.output, self._count - self._sent
+        if rest <= 0 or self._dry_run:
+            return
         if ask:
-            context.output.note(f"{about} to {context.delivery.target}")
-            confirm(context, f"Send {'it' if count == 1 else 'them'} again")
-        if ask or count > 1:
-            context.output.note(f"id {request.id}: --id continues an interrupted command")
-        sent += _with_progress(context, sender.send(chosen(), request), count - already)
+            output.note(f"{self._about} to {self._context.delivery.target}")
+            confirm(self._context, f"Send {'it' if self._count == 1 else 'them'} again")
+        if ask or self._count > 1:
+            output.note(f"id {self._request.id}: --id continues an interrupted command")
+        sent = sender.send(chosen(), self._request)
+        if rest == 1 or not output.messages.is_terminal or output.as_json:
+            self.count_all(sent)
+            return
+        columns = (TextColumn("sent"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=output.messages, transient=True) as progress:
+            self.count_all(progress.track(sent, total=rest))
 
-    waits = what_all_wait_for(context) if sent else ""
+    def tell(self, *, interrupted: bool = False) -> int:
+        """Print what was done; return the exit code."""
+        context, request = self._context, self._request
+        waits = what_all_wait_for(context) if self._sent and not interrupted else ""
 
-    def show(console: Any) -> None:
-        if not count:
-            console.print("There is nothing to send.", markup=False)
-        elif dry_run:
-            console.print(f"would send {about} to {context.delivery.target}", markup=False)
-        else:
-            console.print(f"{request.action}: {about} in the queue (id {request.id})", markup=False)
-            console.print(waits or "`s3-to-sftp status` shows what becomes of it.", markup=False)
+        def show(console: Any) -> None:
+            if self._done_before:
+                done = count_text(self._done_before, "object")
+                console.print(f"{request.action}: {done} already sent with the id {request.id}", markup=False)
+                if self._outcome:
+                    console.print(self._outcome, markup=False)
+            if interrupted:
+                part = f"{self._sent:,} of {count_text(self._count, 'object')}"
+                console.print(f"{request.action}: {part} in the queue (id {request.id})", markup=False)
+            elif not self._count:
+                console.print(f"There is nothing {'else ' * bool(self._done_before)}to send.", markup=False)
+            elif self._dry_run:
+                console.print(f"would send {self._about} to {context.delivery.target}", markup=False)
+            else:
+                console.print(f"{request.action}: {self._about} in the queue (id {request.id})", markup=False)
+                console.print(waits or "`s3-to-sftp status` shows what becomes of it.", markup=False)
 
-    result = {
-        "delivery": context.delivery.as_json(),
-        "id": request.id,
-        "objects": count,
-        "bytes": size,
-        "sent": sent,
-        "dry_run": dry_run,
-    }
-    context.output.result(request.action, result, show)
-    return ExitCode.OK if count else ExitCode.NOT_FOUND
+        result = {
+            "delivery": context.delivery.as_json(),
+            "id": request.id,
+            "objects": self._count,
+            "bytes": self._size,
+            "sent": self._sent,
+            "done_before": self._done_before,
+            "interrupted": interrupted,
+            "dry_run": self._dry_run,
+        }
+        context.output.result(request.action, result, show)
+        return ExitCode.OK if self._count or self._done_before else ExitCode.NOT_FOUND
 
 
-def _with_progress(context: Context, sent: Iterator[Record], total: int) -> int:
-    console = context.output.messages
-    if total == 1 or not console.is_terminal or context.output.as_json:
-        return sum(1 for _ in sent)
-    columns = (TextColumn("sent"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=total)
-        number = 0
-        for number, _ in enumerate(sent, start=1):  # noqa: B007 - the last one counts
-            progress.advance(task)
-        return number
+def _outcome(record: Record, request: Request) -> str:
+    return f"{record.key} is {state_in_words(record, request.at)}."
 
 
 def _tell_ended(
@@ -349,7 +427,8 @@ def _tell_ended(
 
     def show(console: Any) -> None:
         would = "would become" if dry_run else "is"
-        console.print(f"{record.key} {would} {state} (was {record.state})", markup=False)
+        was = state_in_words(record, request.at)
+        console.print(f"{record.key} {would} {state} (was {was})", markup=False)
         if removed:
             console.print(f"removed {count_text(removed, 'dead letter')}", markup=False)
         elif has_letter and not dry_run:
@@ -361,7 +440,7 @@ def _tell_ended(
         "key": record.key,
         "version_id": record.version or None,
         "state": state,
-        "state_before": record.state,
+        "state_before": state_in_words(record, request.at).upper(),
         "action": request.as_action(),
         "dead_letters_removed": removed,
         "dry_run": dry_run,

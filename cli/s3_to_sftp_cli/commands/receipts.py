@@ -19,6 +19,8 @@ from s3_to_sftp_cli.log_reader import LogLine, LogReader
 from s3_to_sftp_cli.log_text import log_text
 from s3_to_sftp_cli.missing_object import missing_object
 from s3_to_sftp_cli.object_name import parse_object_name
+from s3_to_sftp_cli.object_selection import possible_buckets, versions_by_bucket
+from s3_to_sftp_cli.option_types import NOT_EMPTY
 from s3_to_sftp_cli.output import VERSION
 from s3_to_sftp_cli.receipt_text import details, summary
 from s3_to_sftp_cli.receipts import CsvWriter, Selection, row
@@ -30,11 +32,15 @@ _MOST_LOG_LINES = 200
 
 
 @click.command("receipts")
-@click.argument("key", required=False)
-@click.option("--bucket", metavar="NAME", help="Of the object; by default any that is watched.")
-@click.option("--key", "pattern", metavar="GLOB", help="Keys like 'in/*.csv'; by default of 30 days.")
-@click.option("--since", metavar="TIME", help="From then on: 02:00, 2h, 7d, 2026-11-29.")
-@click.option("--day", metavar="DAY", help="A day in UTC: 2026-11-29, today, yesterday.")
+@click.argument("key", type=NOT_EMPTY, required=False)
+@click.option(
+    "--bucket", type=NOT_EMPTY, metavar="NAME", help="Of the object; by default any that is watched."
+)
+@click.option(
+    "--key", "pattern", type=NOT_EMPTY, metavar="GLOB", help="Keys like 'in/*.csv'; by default of 30 days."
+)
+@click.option("--since", type=NOT_EMPTY, metavar="TIME", help="From then on: 02:00, 2h, 7d, 2026-11-29.")
+@click.option("--day", type=NOT_EMPTY, metavar="DAY", help="A day in UTC: 2026-11-29, today, yesterday.")
 @click.option("--failed", is_flag=True, help="Only what was given up, or whose outcome is unknown.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV for spreadsheets.")
 @click.option("--no-logs", is_flag=True, help="With KEY: do not read the log.")
@@ -105,14 +111,8 @@ def _selection(
 def _show_object(
     context: Context, now: datetime, bucket: str | None, key: str, *, as_csv: bool, with_log: bool
 ) -> None:
-    buckets = [bucket] if bucket else context.delivery.buckets()
-    if not buckets:
-        raise CliError(
-            "The function's configuration does not name the buckets that it watches.",
-            hint="Name the object's with --bucket.",
-            code=ExitCode.USAGE,
-        )
-    found = {each: records for each in buckets if (records := context.ledger.versions(each, key))}
+    buckets = possible_buckets(context, bucket)
+    found = versions_by_bucket(context, buckets, key)
     if not found:
         raise missing_object(context.aws, context.delivery, buckets, key)
     is_text = not (as_csv or context.output.as_json)

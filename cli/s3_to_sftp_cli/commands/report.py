@@ -10,6 +10,7 @@ from rich.console import Console
 from s3_to_sftp_cli.context import Context, shared_options
 from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.ledger import FINAL_STATES
+from s3_to_sftp_cli.option_types import FILE_PATH
 from s3_to_sftp_cli.report.figures import Figures, as_row
 from s3_to_sftp_cli.report.page import MOST_ROWS, Rows, write_page
 from s3_to_sftp_cli.times import local_now, parse_day, parse_month, parse_past
@@ -21,9 +22,7 @@ _PROGRESS_EVERY = 10_000
 @click.option("--month", metavar="YYYY-MM", help="A month (UTC).")
 @click.option("--day", metavar="YYYY-MM-DD", help="A day (UTC), or today, yesterday.")
 @click.option("--since", metavar="TIME", help="From a time to now: 7d, 2026-11-01, ...")
-@click.option(
-    "-o", "--output", "path", type=click.Path(dir_okay=False, path_type=Path), help="The HTML file."
-)
+@click.option("-o", "--output", "path", type=FILE_PATH, help="The HTML file.")
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
 @shared_options
 def report_command(

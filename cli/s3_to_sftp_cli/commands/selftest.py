@@ -20,6 +20,7 @@ from s3_to_sftp_cli.delivery import WatchedSource
 from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.ledger import FINAL_STATES, Record
 from s3_to_sftp_cli.object_dead_letters import remove_dead_letters
+from s3_to_sftp_cli.option_types import NOT_EMPTY
 from s3_to_sftp_cli.partner_attempt import require_not_paused
 from s3_to_sftp_cli.times import in_words, local_now, parse_future
 
@@ -72,7 +73,12 @@ class Run:
 
 
 @click.command("selftest")
-@click.option("--bucket", metavar="NAME", help="Into this bucket. Default: the first one that is watched.")
+@click.option(
+    "--bucket",
+    type=NOT_EMPTY,
+    metavar="NAME",
+    help="Into this bucket. Default: the first one that is watched.",
+)
 @click.option("--keep", is_flag=True, help="Leave the object, and the file at the partner.")
 @click.option("--timeout", default="5m", show_default=True, metavar="DURATION", help="How long to wait.")
 @shared_options

@@ -68,13 +68,12 @@ class _Result:
 @click.command("trust-host-key")
 @click.argument("fingerprint", metavar="SHA256:...")
 @reason_option
-@click.option(
-    "--for", "lasting", default="24h", show_default=True, metavar="TIME", help="For how long; a day at most."
-)
+@click.option("--for", "lasting", metavar="TIME", help="For how long; a day at most, which is the default.")
+@click.option("--withdraw", is_flag=True, help="Stop trusting this key now.")
 @dry_run_option
 @shared_options
 def trust_host_key_command(
-    context: Context, fingerprint: str, reason: str, lasting: str, *, dry_run: bool
+    context: Context, fingerprint: str, reason: str, lasting: str | None, *, withdraw: bool, dry_run: bool
 ) -> int:
     """Accept a changed host key on your word, until it is deployed.
 
@@ -83,8 +82,15 @@ def trust_host_key_command(
     """
     now, delivery = local_now(), context.delivery
     asked = parse_fingerprint(fingerprint, server=f"-p {delivery.port} {delivery.host}")
-    until = _until(lasting, now)
     why = checked_reason(reason)
+    if withdraw:
+        if lasting is not None:
+            raise CliError(
+                "--for and --withdraw exclude each other.", hint="Leave one out.", code=ExitCode.USAGE
+            )
+        _withdraw(context, asked, why, now, dry_run=dry_run)
+        return ExitCode.OK
+    until = _until(lasting or "24h", now)
     pinned = pinned_keys(delivery)
     if any(key.fingerprint == asked for key in pinned):
         raise CliError(
@@ -118,6 +124,57 @@ def trust_host_key_command(
     )
     _show(context, result, now, dry_run=dry_run)
     return ExitCode.OK
+
+
+def _withdraw(context: Context, fingerprint: str, why: str, now: datetime, *, dry_run: bool) -> None:
+    """Let the word on this key end now, and tell it.
+
+    Raises:
+        CliError: It is not trusted on an operator's word.
+    """
+    delivery, pinned = context.delivery, pinned_keys(context.delivery)
+    items = ControlItems(context.aws.client("dynamodb"), delivery.require_table())
+    pk = trusted_host_key_pk(delivery.server)
+    before = items.read(pk, TRUSTED_HOST_KEY)
+    word = readable(read_trusted_host_key, before)
+    if word is None or not word.is_in_force(now.timestamp()) or word.fingerprint != fingerprint:
+        is_other = word is not None and word.is_in_force(now.timestamp())
+        raise CliError(
+            f"{fingerprint} is not trusted on an operator's word.",
+            hint=f"The trusted one is {printable(word.fingerprint)}." if word and is_other else "No key is.",
+            code=ExitCode.NOT_FOUND,
+        )
+    if not dry_run:
+        ended = replace(
+            word, until=now.timestamp(), reason=why, who=context.caller, revision=next_revision(before)
+        )
+        attributes: Item = {**trusted_host_key_attributes(ended), **earlier_values(before)}
+        items.replace(pk, TRUSTED_HOST_KEY, attributes, before=before)
+
+    def show(console: Console) -> None:
+        console.print(f"{delivery.function} → {delivery.server}", markup=False)
+        for key in pinned:
+            console.print(f"pinned    {key.fingerprint} {printable(key.kind)}".rstrip(), markup=False)
+        console.print(f"{'withdraw' if dry_run else 'withdrawn':<10}{fingerprint}", markup=False)
+        if any(key.fingerprint == fingerprint for key in pinned):
+            console.print("          stays accepted: it is pinned", markup=False)
+        else:
+            console.print(
+                "          from the next connection on only the pinned keys are accepted", markup=False
+            )
+
+    offered = last_offered(items.read(breaker_key(delivery.server), BREAKER), context.ledger)
+    data = {
+        "delivery": delivery.as_json(),
+        "dry_run": dry_run,
+        "trusted": None,
+        "replaced": _as_json(word),
+        "pinned": [vars(key) for key in pinned],
+        "offered": _offered_as_json(offered),
+        "next_attempt": "not needed",
+        "deploy": None,
+    }
+    context.output.result("trust-host-key", data, show)
 
 
 def _until(text: str, now: datetime) -> datetime:
@@ -188,7 +245,7 @@ def _show(context: Context, result: _Result, now: datetime, *, dry_run: bool) ->
         "trusted": _as_json(trusted),
         "replaced": None if result.instead_of is None else _as_json(result.instead_of),
         "pinned": [vars(key) for key in result.pinned],
-        "offered": None if offered is None else {"fingerprint": offered.fingerprint, "key": offered.line},
+        "offered": _offered_as_json(offered),
         "next_attempt": result.attempt,
         "deploy": {"setting": setting, "host_keys": lines, "complete": _line_of(result) is not None},
     }
@@ -242,6 +299,10 @@ def _paste(setting: str, lines: list[str], *, known: bool, delivery: DeployedDel
             "its fingerprint: pin the one that you have trusted.",
         ]
     return pasted
+
+
+def _offered_as_json(offered: OfferedKey | None) -> dict[str, str] | None:
+    return None if offered is None else {"fingerprint": offered.fingerprint, "key": offered.line}
 
 
 def _as_json(trusted: TrustedHostKey) -> dict[str, Any]:

@@ -110,7 +110,8 @@ def closed_on_failure(transport: Transport, server: Server) -> Iterator[None]:
 def _handshake(server: Server, timeouts: Timeouts, *, pinned_types_only: bool) -> Transport:
     transport = Transport(_open_socket(server, timeouts))
     transport.banner_timeout = timeouts.handshake
-    transport.handshake_timeout = timeouts.handshake
+    # Above ours: paramiko would report it as a closed connection.
+    transport.handshake_timeout = 2 * timeouts.handshake
     algorithms.offer(transport, ciphers=server.ciphers)
     transport.limit_writes(timeouts.reply)
     options = transport.get_security_options()

@@ -287,6 +287,7 @@ def test_interrupted_command_continues_at_its_marker(
     interrupted = stored.run("--state", str(marker))
     assert interrupted.code == ExitCode.INTERRUPTED
     assert "13 of 25 objects are in the queue" in interrupted.stderr
+    assert interrupted.stdout == ""
     before = stored.keys()
     monkeypatch.setattr(Sender, "send", real)
     outcome = stored.run("--state", str(marker), "--json")
@@ -295,6 +296,24 @@ def test_interrupted_command_continues_at_its_marker(
     assert len(after) == 12
     assert outcome.json["skipped"]["before"] == 13
     assert not marker.exists()
+
+
+def test_interruption_is_one_document_that_tells_what_was_sent(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored.put("a")
+    stored.put("b")
+    real = Sender.send
+
+    def until_ctrl_c(*arguments: Any) -> Iterator[Any]:
+        yield next(real(*arguments))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Sender, "send", until_ctrl_c)
+    outcome = stored.run("--json")
+    assert outcome.code == ExitCode.INTERRUPTED
+    check_schema("backfill", outcome.json)
+    assert [outcome.json[each] for each in ("objects", "sent", "interrupted")] == [2, 1, True]
 
 
 def test_marker_of_another_backfill_is_refused(stored: Stored, tmp_path: Path) -> None:

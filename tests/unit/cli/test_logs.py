@@ -10,6 +10,7 @@ import pytest
 
 from s3_to_sftp_cli import log_reader
 from s3_to_sftp_cli.delivery import WatchedSource
+from s3_to_sftp_cli.errors import ExitCode
 from s3_to_sftp_cli.log_reader import filter_pattern, parse_line
 from tests.support.cli import CliEnvironment, check_schema
 
@@ -51,7 +52,15 @@ def test_key_in_another_bucket_is_another_object(cli: CliEnvironment) -> None:
     outcome = cli.run("logs", "in/a.csv", "--bucket", "other")
     assert outcome.stdout == ""
     assert "Nothing in /aws/lambda/Acme-Function since" in outcome.stderr
-    assert outcome.code == 0
+    assert "--since 1d" in outcome.stderr
+    assert outcome.code == ExitCode.NOT_FOUND
+
+
+def test_nothing_is_an_error_document_in_json(cli: CliEnvironment) -> None:
+    cli.log(DELIVERED)
+    outcome = cli.run("logs", "--request", "another", "--json")
+    check_schema("error", outcome.json)
+    assert (outcome.json["error"]["code"], outcome.code) == ("NOT_FOUND", 4)
 
 
 def test_key_is_found_where_buckets_are_not_known_or_several(cli: CliEnvironment) -> None:

@@ -63,7 +63,8 @@ class Account:
 
     def json(self, *arguments: str, code: ExitCode = ExitCode.OK) -> dict[str, Any]:
         """Run the command with --json; return the document."""
-        document: dict[str, Any] = json.loads(self.run(*arguments, "--json", code=code).splitlines()[0])
+        printed = self.run(*arguments, "--json", code=code).splitlines()
+        (document,) = (json.loads(line) for line in printed if line.startswith("{"))
         check_schema(arguments[0], document)
         return document
 
@@ -180,6 +181,20 @@ def test_resend_tells_its_id_and_continues_with_it(account: Account) -> None:
     again = account.json(*arguments, "--id", done["id"])
     assert again["id"] == done["id"]
     assert {each.key for each in account.announced()} == {each.key for each in others}
+
+
+def test_resend_that_the_function_has_received_says_what_came_of_it(account: Account) -> None:
+    account.ledger.deliver(A)
+    id_ = account.json("resend", A.key, "--reason", "r")["id"]
+    (asked,) = account.announced()
+    account.ledger.deliver(asked)
+    text = account.run("resend", A.key, "--reason", "r", "--id", id_)
+    assert f"resend: 1 object already sent with the id {id_}" in text
+    assert "in/a.csv is DELIVERED." in text
+    assert "in the queue" not in text
+    document = account.json("resend", A.key, "--reason", "r", "--id", id_)
+    assert (document["objects"], document["sent"], document["done_before"]) == (0, 0, 1)
+    assert account.received() == []
 
 
 def test_resend_of_a_period_sends_the_last_version_of_each_key_with_the_prefix(account: Account) -> None:
@@ -324,6 +339,17 @@ def test_retry_of_one_object_sends_a_second_message(account: Account) -> None:
         account.ledger.lease(A)
 
 
+def test_retry_that_the_function_has_received_says_what_came_of_it(account: Account) -> None:
+    account.waits()
+    id_ = account.json("retry", A.key)["id"]
+    (asked,) = account.announced()
+    account.ledger.deliver(asked)
+    text = account.run("retry", A.key, "--id", id_)
+    assert f"retry: 1 object already sent with the id {id_}" in text
+    assert "in/a.csv is DELIVERED." in text
+    assert account.received() == []
+
+
 def test_retry_of_everything_leaves_out_what_is_being_sent(account: Account) -> None:
     account.waits()
     account.ledger.lease(ref("0A", key="busy"))
@@ -422,7 +448,7 @@ def test_retry_of_a_refused_login_warns_and_asks(account: Account) -> None:
 
 def test_cancelled_object_is_never_sent_and_says_who_and_why(account: Account) -> None:
     account.waits()
-    assert "in/a.csv is CANCELLED (was WAITING)" in account.run("cancel", A.key, "--reason", "wrong file")
+    assert "in/a.csv is CANCELLED (was waiting)" in account.run("cancel", A.key, "--reason", "wrong file")
     with pytest.raises(Cancelled, match="wrong file"):
         account.ledger.lease(A)
     assert [each["S"] for each in (account.ledger.item(A)[name] for name in ("state", "status"))] == [
@@ -431,6 +457,15 @@ def test_cancelled_object_is_never_sent_and_says_who_and_why(account: Account) -
     ]
     assert [(each["action"], each["reason"]) for each in account.actions()] == [("cancel", "wrong file")]
     assert not account.ledger.item(A).keys() & {"next_try", "error", "hint", "owner"}
+
+
+def test_cancel_of_what_no_invocation_sends_any_more_says_that_it_waited(account: Account) -> None:
+    account.ledger.function().release(account.ledger.lease(A), reason="The connection was lost.")
+    assert account.ledger.state(A) == "SENDING"
+    assert "would become CANCELLED (was waiting)" in account.run(
+        "cancel", A.key, "--reason", "r", "--dry-run"
+    )
+    assert account.json("cancel", A.key, "--reason", "r")["state_before"] == "WAITING"
 
 
 def test_cancel_removes_the_dead_letter_of_this_object_alone(account: Account) -> None:
@@ -610,8 +645,22 @@ def test_interrupted_resend_has_told_how_to_continue(
         patched.setattr("s3_to_sftp_cli.commands.objects.Sender", InterruptedSender)
         text = account.run(*arguments, code=ExitCode.INTERRUPTED)
     (id_,) = re.findall(r"id (resend-\S+): --id continues", text)
+    assert "resend: 10 of 15 objects in the queue" in text
     sent = account.announced()
     for each in sent:
         account.ledger.deliver(each)
-    assert account.json(*arguments, "--id", id_)["sent"] == 5
+    document = account.json(*arguments, "--id", id_)
+    assert (document["sent"], document["done_before"], document["interrupted"]) == (5, 10, False)
     assert not {each.key for each in account.announced()} & {each.key for each in sent}
+
+
+def test_interrupted_resend_is_one_document_that_says_so(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(11):
+        account.ledger.deliver(ref("0A", key=f"k{number}"))
+    time.sleep(0.01)
+    monkeypatch.setattr("s3_to_sftp_cli.commands.objects.Sender", InterruptedSender)
+    arguments = ("resend", "--delivered", "1h..", "--reason", "r", "--yes")
+    document = account.json(*arguments, code=ExitCode.INTERRUPTED)
+    assert (document["objects"], document["sent"], document["interrupted"]) == (11, 10, True)

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from s3_to_sftp_cli import dead_letters
 from s3_to_sftp_cli.dead_letters import DeadLetterQueue, Selection
 from s3_to_sftp_cli.main import main
+from s3_to_sftp_cli.object_dead_letters import what_copies_share
 from s3_to_sftp_cli.pace import Pace
 from tests.support.cli import BUCKET, REGION, CliEnvironment, check_schema
 from tests.support.cli import notification as cli_notification
@@ -148,6 +149,25 @@ def test_json_counts_what_was_sent_and_what_stays(redrive: Any, queues: Queues, 
     assert document["sent"] == 1
     assert document["matched"] == [{"kind": "RequestRefused PERMISSION_DENIED create", "messages": 1}]
     assert document["kept"] == [{"kind": "RemotePathRefused", "messages": 1}]
+    assert document["interrupted"] is False
+
+
+def test_interruption_is_one_document_that_tells_what_was_sent(
+    redrive: Any, queues: Queues, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    for number in range(3):
+        queues.dead_letter(f"{number}.csv", **DENIED)
+    waits = iter((None, KeyboardInterrupt()))
+
+    def interrupted(_: Pace) -> None:
+        if (error := next(waits)) is not None:
+            raise error
+
+    monkeypatch.setattr(Pace, "wait", interrupted)
+    assert redrive("--all", "--json") == 130
+    document = json.loads(capsys.readouterr().out)
+    assert (document["sent"], document["interrupted"]) == (1, True)
+    assert document["matched"] == [{"kind": "RequestRefused PERMISSION_DENIED create", "messages": 1}]
 
 
 @pytest.mark.parametrize("when", ["before the message is sent", "before it is deleted"])
@@ -245,3 +265,68 @@ def test_message_that_fails_again_within_the_second_is_sent_back_once(
     assert "1 message sent back" in (shown := capsys.readouterr().out)
     assert "1 message failed again at once" in shown
     assert len(queues.messages(queues.queue)) == len(queues.messages(queues.dead)) == 1
+
+
+def test_copy_that_a_retry_has_left_is_deleted_once_the_other_was_sent(
+    redrive: Any, queues: Queues, capsys: Any
+) -> None:
+    asked = json.dumps({"action": "retry", "id": "retry-1", "who": "eve", "at": 1.0})
+    queues.dead_letter("a.csv", **DENIED)
+    queues.dead_letter("a.csv", **DENIED, operator=asked)
+    queues.dead_letter("b.csv", **DENIED)
+    time.sleep(1.1)  # the resolution of the clock in the answers
+    assert redrive("--all", "--dry-run") == 0
+    shown = capsys.readouterr().out
+    assert "2 messages would be sent back" in shown
+    assert "1 message of the same objects would be deleted" in shown
+    assert len(queues.messages(queues.dead)) == 3
+    assert redrive("--all", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["sent"], document["copies"][0]["messages"]) == (2, 1)
+    assert {each["Body"] for each in queues.messages(queues.queue)} == {
+        notification("a.csv"),
+        notification("b.csv"),
+    }
+    assert len(queues.messages(queues.queue)) == 2
+    assert queues.messages(queues.dead) == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"operator": json.dumps({"action": "resend", "id": "resend-1"})},
+        {"operator": json.dumps({"action": "backfill", "id": "backfill-1"})},
+        {"operator": "nonsense"},
+        {"error": "OutcomeUnknown"},
+    ],
+)
+def test_message_that_asks_for_something_else_is_no_copy(
+    redrive: Any, queues: Queues, other: dict[str, str]
+) -> None:
+    queues.dead_letter("a.csv", **DENIED)
+    queues.dead_letter("a.csv", **{**DENIED, **other})
+    time.sleep(1.1)
+    redrive("--all")
+    everywhere = [*queues.messages(queues.queue), *queues.messages(queues.dead)]
+    assert len(everywhere) == 2
+
+
+def test_copy_stays_where_the_other_could_not_be_sent(
+    redrive: Any, queues: Queues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        queues.dead_letter("a.csv", **DENIED)
+    time.sleep(1.1)
+
+    def refuse(*_: object) -> None:
+        raise ClientError({"Error": {"Code": "InternalError"}}, "SendMessage")
+
+    monkeypatch.setattr(DeadLetterQueue, "send_back", refuse)
+    assert redrive("--all") == 1
+    assert len(queues.messages(queues.dead)) == 2
+
+
+@pytest.mark.parametrize("body", ["nonsense", '{"Records": []}', "[" * 100_000])
+def test_unreadable_body_has_no_copies_that_could_be_deleted(body: str) -> None:
+    letter = dead_letters.DeadLetter(id="1", body=body, receipt_handle="", attributes={}, objects=())
+    assert what_copies_share(letter) is None

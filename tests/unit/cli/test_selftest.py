@@ -11,6 +11,7 @@ import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
+from s3_to_sftp_cli import dead_letters
 from s3_to_sftp_cli.commands import selftest
 from s3_to_sftp_cli.delivery import WatchedSource
 from s3_to_sftp_cli.errors import ExitCode
@@ -41,6 +42,7 @@ class Selftest:
         self._now = 0.0
         monkeypatch.setattr(selftest, "_clock", lambda: self._now)
         monkeypatch.setattr(selftest, "_sleep", self._sleep)
+        monkeypatch.setattr(dead_letters, "_WAIT_SECONDS", 0)
         call: Any = BaseClient._make_api_call  # type: ignore[attr-defined] # what everybody patches
 
         def invoke(client: Any, operation: str, request: dict[str, Any]) -> Any:

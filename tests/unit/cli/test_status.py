@@ -241,6 +241,20 @@ def test_next_try_in_the_past_is_due(cli: CliEnvironment) -> None:
     assert "deferred 1, next due" in line(cli.run("status").stdout, "queue")
 
 
+def test_messages_of_objects_that_are_done_are_told_apart_from_deferred_ones(cli: CliEnvironment) -> None:
+    cli.delivered("done.csv")  # retried: the first message is still delayed
+    cli.waiting("w.csv")
+    for _ in range(3):
+        cli.announce(ref(), delay=60)
+    assert "deferred 3 (2 no longer needed)" in line(cli.run("status").stdout, "queue")
+
+
+def test_messages_of_what_is_being_sent_are_needed(cli: CliEnvironment) -> None:
+    cli.sending("a.csv")
+    cli.announce(ref(), delay=60)
+    assert line(cli.run("status").stdout, "queue").startswith("0 waiting     deferred 1     ")
+
+
 def test_object_without_a_running_lease_is_waiting(cli: CliEnvironment) -> None:
     now = time.time()
     cli.sending("dead.bin", lease_until=now - 1, progress={"bytes": 1, "total": 2, "at": now})
@@ -272,7 +286,7 @@ def test_failures_are_shown_only_while_there_are_dead_letters(cli: CliEnvironmen
 def test_dead_letters_that_the_ledger_does_not_know_are_counted(cli: CliEnvironment) -> None:
     cli.failed("a.csv")
     cli.dead_letter(ref(), error="EventError")
-    assert "dead-lettered 2 (the ledger's 1: 1 PERMISSION_DENIED create)" in cli.run("status").stdout
+    assert "dead-lettered 2 (the ledger's 1 object: 1 PERMISSION_DENIED create)" in cli.run("status").stdout
 
 
 def test_at_most_a_thousand_failures_are_looked_at(

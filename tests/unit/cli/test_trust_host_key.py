@@ -225,6 +225,64 @@ def test_corrupt_item_is_replaced(env: CliEnvironment) -> None:
     assert accepted(env) == NEW_FINGERPRINT
 
 
+# --- what takes it back ---
+
+
+def withdraw(env: CliEnvironment, *more: str, fingerprint: str = NEW_FINGERPRINT) -> Outcome:
+    return env.run("trust-host-key", fingerprint, "--withdraw", "--reason", "a typo", *more)
+
+
+def test_withdrawn_key_is_accepted_no_more_and_who_and_why_are_recorded(env: CliEnvironment) -> None:
+    trust(env)
+    outcome = withdraw(env)
+    assert outcome.code == ExitCode.OK
+    assert f"withdrawn {NEW_FINGERPRINT}" in outcome.stdout
+    assert "only the pinned keys are accepted" in outcome.stdout
+    assert accepted(env) is None
+    item = item_of(env)
+    assert (item["reason"], item["revision"]) == ({"S": "a typo"}, {"N": "2"})
+    (earlier,) = item["earlier"]["L"]
+    assert earlier["M"]["reason"] == {"S": "new machine, called Bob"}
+    assert env.run("status", "--json").json["partner"]["trusted_host_key"] is None
+
+
+def test_withdrawal_in_json_has_nothing_that_is_trusted(env: CliEnvironment) -> None:
+    trust(env)
+    document = withdraw(env, "--json").json
+    check_schema("trust-host-key", document)
+    assert (document["trusted"], document["deploy"]) == (None, None)
+    assert document["replaced"]["fingerprint"] == NEW_FINGERPRINT
+
+
+def test_dry_run_withdraws_nothing(env: CliEnvironment) -> None:
+    trust(env)
+    assert f"withdraw  {NEW_FINGERPRINT}" in withdraw(env, "--dry-run").stdout
+    assert accepted(env) == NEW_FINGERPRINT
+
+
+def test_key_that_is_pinned_meanwhile_stays_accepted_without_the_word(env: CliEnvironment) -> None:
+    trust(env)
+    env.deploy(host_keys=(NEW,))
+    assert "stays accepted: it is pinned" in withdraw(env).stdout
+    assert accepted(env) is None
+
+
+def test_key_that_nobody_has_trusted_cannot_be_withdrawn(env: CliEnvironment) -> None:
+    outcome = withdraw(env)
+    assert outcome.code == ExitCode.NOT_FOUND
+    assert item_of(env) is None
+    trust(env, fingerprint=OTHER_FINGERPRINT)
+    outcome = withdraw(env)
+    assert (outcome.code, f"The trusted one is {OTHER_FINGERPRINT}" in outcome.stderr) == (4, True)
+    assert accepted(env) == OTHER_FINGERPRINT
+
+
+def test_withdrawal_has_no_duration(env: CliEnvironment) -> None:
+    trust(env)
+    assert withdraw(env, "--for", "2h").code == ExitCode.USAGE
+    assert accepted(env) == NEW_FINGERPRINT
+
+
 # --- what it shows ---
 
 

@@ -8,9 +8,11 @@ from typing import Any
 import click
 import pytest
 
+from s3_to_sftp_cli.aws import Aws
 from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.pace import Rate
 from s3_to_sftp_cli.times import clock, parse_future, parse_past
+from tests.support.cli import CliEnvironment
 
 NOW = datetime(2026, 11, 29, 3, tzinfo=UTC)
 
@@ -32,3 +34,76 @@ def test_time_in_another_year_is_shown_with_the_year() -> None:
 def test_rate_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(click.BadParameter):
         Rate(min=0, min_open=True).convert(text, None, None)
+
+
+@pytest.mark.parametrize("command", ["receipts", "logs"])
+def test_key_with_a_leading_dash_is_told_how_to_write_it(cli: CliEnvironment, command: str) -> None:
+    outcome = cli.run(command, "-KEY")
+    assert outcome.code == ExitCode.USAGE
+    assert "write `-- -KEY`" in outcome.stderr
+    assert "write `-- -KEY`" not in cli.run("status", "-KEY").stderr
+
+
+def test_key_behind_two_dashes_is_taken(cli: CliEnvironment) -> None:
+    cli.delivered("-KEY")
+    assert cli.run("receipts", "--no-logs", "--", "-KEY").code == ExitCode.OK
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("status", "--name", ""), "--name"),
+        (("status", "--profile", ""), "--profile"),
+        (("status", "--region", " "), "--region"),
+        (("status", "--endpoint-url", "garbage"), "--endpoint-url"),
+        (("status", "--endpoint-url", "http://"), "--endpoint-url"),
+        (("status", "--endpoint-url", "http://a:b"), "--endpoint-url"),
+        (("status", "--endpoint-url", "ftp://host"), "--endpoint-url"),
+        (("receipts", ""), "KEY"),
+        (("logs", ""), "KEY"),
+        (("retry", ""), "KEY"),
+        (("resend", "", "--reason", "r"), "KEY"),
+        (("cancel", "", "--reason", "r"), "KEY"),
+        (("confirm", "", "--reason", "r"), "KEY"),
+        (("receipts", "s3://bucket/"), "no object"),
+        (("retry", "s3://bucket/"), "no object"),
+        (("retry", "s3://bucket/a", "--bucket", "other"), "--bucket"),
+        (("receipts", "--bucket", ""), "--bucket"),
+        (("receipts", "--day", ""), "--day"),
+        (("receipts", "--day", "2999-01-01"), "in the future"),
+        (("report", "--day", "2999-01-01"), "in the future"),
+        (("report", "-o", "-"), "-o"),
+        (("backfill", "--reason", "r", "--state", "-"), "--state"),
+        (("logs", "--request", ""), "--request"),
+        (("redrive", "--reason", ""), "--reason"),
+        (("redrive", "--key", ""), "--key"),
+        (("resend", "a.csv", "--reason", "r", "--id", ""), "--id"),
+        (("resend", "a.csv", "--reason", "r", "--version", ""), "--version"),
+    ],
+)
+def test_empty_or_impossible_text_is_a_usage_error_that_names_it(
+    cli: CliEnvironment, arguments: tuple[str, ...], named: str
+) -> None:
+    outcome = cli.run(*arguments)
+    assert (outcome.code, outcome.stdout) == (ExitCode.USAGE, "")
+    assert named in outcome.stderr
+    assert "Try again" not in outcome.stderr
+
+
+def test_url_of_an_endpoint_is_taken(cli: CliEnvironment) -> None:
+    assert cli.run("list", "--endpoint-url", "http://127.0.0.1:4566/path").code != ExitCode.USAGE
+
+
+def test_region_that_cannot_be_is_named() -> None:
+    with pytest.raises(CliError, match="region") as refused:
+        Aws(region="no region!").client("sqs")
+    assert (refused.value.code, "--region" in refused.value.hint) == (ExitCode.USAGE, True)
+
+
+def test_endpoint_of_the_environment_that_cannot_be_is_named(
+    cli: CliEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", "garbage")
+    with pytest.raises(CliError, match="garbage") as refused:
+        Aws(region="eu-west-2").client("sqs")  # none that is cached
+    assert (refused.value.code, "AWS_ENDPOINT_URL" in refused.value.hint) == (ExitCode.USAGE, True)
