@@ -66,12 +66,31 @@ class Aws:
         except (BotoCoreError, ValueError) as error:
             raise explained(error) from None
 
+    def client_without_retries(self, service: str, *, read_timeout: float) -> Any:
+        """Return a low-level client that sends each request once.
+
+        Args:
+            service: Its name.
+            read_timeout: Seconds to wait for an answer.
+
+        Raises:
+            CliError: There is no such profile, or no region.
+        """
+        try:
+            return self._client(service, read_timeout=read_timeout, attempts=1)
+        except (BotoCoreError, ValueError) as error:
+            raise explained(error) from None
+
     @functools.cache  # noqa: B019 - one Aws per process
-    def _client(self, service: str) -> Any:
+    def _client(self, service: str, *, read_timeout: float = 60, attempts: int = 3) -> Any:
         # boto3 knows AWS_DEFAULT_REGION alone, the AWS CLI this one, too.
         region = self.region or os.environ.get("AWS_REGION") or None
         session = boto3.Session(profile_name=self.profile, region_name=region)
-        config = Config(connect_timeout=10, read_timeout=60, retries={"mode": "standard"})
+        config = Config(
+            connect_timeout=10,
+            read_timeout=read_timeout,
+            retries={"mode": "standard", "total_max_attempts": attempts},
+        )
         if self.endpoint_url:
             config = config.merge(Config(s3={"addressing_style": "path"}))
         return session.client(  # type: ignore[call-overload]

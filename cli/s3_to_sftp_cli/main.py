@@ -33,6 +33,7 @@ _COMMANDS = {
     "resume": "pause",
     "backfill": "backfill",
     "trust-host-key": "trust_host_key",
+    "doctor": "doctor",
     "selftest": "selftest",
     "addresses": "addresses",
     "algorithms": "algorithms",

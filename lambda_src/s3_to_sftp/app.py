@@ -69,7 +69,7 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
         telemetry: Logs and counts.
         new_client: `boto3.client`.
     """
-    credentials = _credentials(settings, new_client)
+    credentials = credentials_of(settings, new_client)
     publisher = _publisher(settings, new_client)
     table = _table(settings, new_client)
     timeouts = _timeouts(settings)
@@ -126,7 +126,8 @@ def _timeouts(settings: Settings) -> Timeouts:
     )
 
 
-def _credentials(settings: Settings, new_client: NewClient) -> CredentialSource:
+def credentials_of(settings: Settings, new_client: NewClient) -> CredentialSource:
+    """Return where the login comes from."""
     if settings.secret_arn is None:
         return FixedCredentials(Credentials(username=settings.username, password=settings.password))
     client = new_client("secretsmanager", config=_SMALL_ANSWERS)

@@ -15,6 +15,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from s3_to_sftp.app import App, build_app
 from s3_to_sftp.configured_by import in_words_of_author
 from s3_to_sftp.delivery.deadline import Deadline, Invocation
+from s3_to_sftp.doctor.request import is_doctor_request
 from s3_to_sftp.errors import ConfigurationError, DeliveryError, Disposition
 from s3_to_sftp.queue.disposition import Failure
 from s3_to_sftp.queue.message_queue import Message
@@ -38,12 +39,14 @@ def lambda_handler(
     Args:
         event: A batch of SQS messages that hold S3 notifications, a notification itself (an S3
             notification, or an EventBridge event of S3, also inside a message of SNS), a task of S3
-            Batch Operations, or the request of `s3-to-sftp selftest` to remove its file.
+            Batch Operations, the request of `s3-to-sftp selftest` to remove its file, or that of
+            `s3-to-sftp doctor` for an examination.
         context: Lambda's context.
 
     Returns:
         For SQS the partial batch response: the messages that stay in the queue. For S3 Batch Operations
-        the result of each task. For a self-test whether its file was removed. Otherwise nothing.
+        the result of each task. For a self-test whether its file was removed. For an examination its
+        report. Otherwise nothing.
 
     Raises:
         DeliveryError: No queue: an object was not delivered; Lambda's own retry brings the event again.
@@ -57,6 +60,8 @@ def lambda_handler(
             return _deliver_tasks(event, context)
         if is_selftest_request(event):
             return _remove_selftest(event)
+        if is_doctor_request(event):
+            return _examine(event, context)
         announced = _reported(read_notification(event))
         for error in (*_deliver(list(announced.objects), context).values(), announced.error):
             if error is not None and not _is_done(error):
@@ -150,6 +155,16 @@ def _remove_selftest(event: dict[str, Any]) -> dict[str, Any]:
         "file of a self-test", extra={**answer, "object": f"s3://{event.get('bucket')}/{event.get('key')}"}
     )
     return answer
+
+
+def _examine(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Examine the way to the partner, and return the report."""
+    from s3_to_sftp.doctor.invoked import examine  # deliveries do not need it
+
+    deadline = Deadline(lambda: context.get_remaining_time_in_millis() / 1000)
+    report = examine(event, os.environ, new_client=boto3.client, is_over=deadline.is_near)
+    logger.info("examination", extra={"report": report})
+    return report
 
 
 def _deliver(refs: list[ObjectRef], context: LambdaContext) -> dict[ObjectRef, Exception]:

@@ -1,11 +1,11 @@
 """One invocation: delivers its objects, and reports each outcome to breaker, log, metrics and event bus."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeGuard
 
 from s3_to_sftp.credentials import CredentialSource
 from s3_to_sftp.delivery.batch import Outcome, deliver_all
+from s3_to_sftp.delivery.configuration import identify_configuration
 from s3_to_sftp.delivery.deadline import Deadline, Invocation
 from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.errors import (
@@ -170,5 +170,4 @@ class InvocationRunner:
             version = self._credentials.version
         except CredentialsError as error:
             version = error.reason
-        named = repr((self._server, self._directory, version))
-        return hashlib.sha256(named.encode()).hexdigest()[:16]
+        return identify_configuration(self._server, self._directory, version)

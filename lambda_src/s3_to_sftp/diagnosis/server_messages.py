@@ -84,6 +84,9 @@ class ServerMessages:
         goodbye: Reason code and description of a DISCONNECT.
         refusal: Reason code and description of a refused channel.
         subsystem_refused: Whether it has refused the subsystem that was requested.
+        methods: Of login, as it listed them first.
+        accepted_methods: Those by which it let us in.
+        host_keys: All that it has, where it tells after the login.
         offered: What it offers -> names, best first.
     """
 
@@ -95,6 +98,9 @@ class ServerMessages:
     goodbye: tuple[int, bytes] | None = None
     refusal: tuple[int, bytes] | None = None
     subsystem_refused: bool = False
+    methods: tuple[str, ...] = ()
+    accepted_methods: tuple[str, ...] = ()
+    host_keys: tuple[bytes, ...] = ()
     offered: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property

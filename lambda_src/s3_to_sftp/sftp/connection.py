@@ -48,7 +48,7 @@ class Connection:
             TransferError: The server allows no more, or SFTP could not be started.
         """
         try:
-            session = _open_session(self.transport, self.server, self.timeouts, lambda _round_trip: None)
+            session = open_session(self.transport, self.server, self.timeouts)
         except PartnerError as error:  # this connection works, so the partner as a whole is not in trouble
             raise ConnectionLost(error.reason, hint=error.hint) from None
         return _FurtherChannel(self.transport, session, self.host_key_fingerprint, self.server, self.timeouts)
@@ -111,15 +111,23 @@ def connect(
     transport = start_transport(server, credentials, timeouts)
     with closed_on_failure(transport, server):
         accepted = log_in_to(transport, server, credentials, timeouts)
-        session = _open_session(
+        session = open_session(
             transport, server, timeouts, lambda round_trip: logged_in(min(round_trip, accepted.seconds))
         )
     return Connection(transport, session, accepted.host_key_fingerprint, server, timeouts)
 
 
-def _open_session(
-    transport: Transport, server: Server, timeouts: Timeouts, logged_in: Callable[[float], None]
+def open_session(
+    transport: Transport,
+    server: Server,
+    timeouts: Timeouts,
+    logged_in: Callable[[float], None] = lambda _round_trip: None,
 ) -> SftpSession:
+    """Start SFTP over a transport that is logged in.
+
+    Raises:
+        SftpNotStarted, PasswordExpired, TooManyConnections: It does not start.
+    """
     received = transport.received
     received.refusal, received.subsystem_refused = None, False
     try:

@@ -95,6 +95,13 @@ class FileAttributes:
     permissions: int | None = None
 
     @property
+    def is_directory(self) -> bool | None:
+        """Whether it is a directory; None: the server does not tell."""
+        if self.permissions is None or not (kind := stat.S_IFMT(self.permissions)):
+            return None
+        return kind == stat.S_IFDIR
+
+    @property
     def is_regular(self) -> bool | None:
         """Whether it is a regular file, neither a directory nor a link nor a device."""
         # Version 3 does not ask for the type bits, and there are servers that leave them out.

@@ -22,6 +22,7 @@ from s3_to_sftp.sftp.scheduler import SftpTask, run_tasks
 from s3_to_sftp.sftp.temporary_names import described
 from s3_to_sftp.sftp.wire import SEND_AT_BYTES, Pending, Wire
 from s3_to_sftp.ssh.stream import Piece, Stream
+from s3_to_sftp.untrusted_text import quoted
 
 T = TypeVar("T")
 
@@ -53,6 +54,8 @@ class SftpSession:
         self._wire = Wire(stream, server=server, reply_timeout=reply_timeout, clock=clock)
         self._replies = ReplyDecoder(self._wire)
         self._extensions: dict[str, bytes] = {}
+        self.version = 0
+        """Of SFTP, as the server answers."""
         self._limits: Pending[int] | None = None
         self._max_write_bytes = SAFE_WRITE_BYTES
         self.directories: tuple[str, ...] = ()
@@ -80,6 +83,7 @@ class SftpSession:
         self.round_trip = time.monotonic() - sent_at
         if kind != Answer.VERSION:
             raise self._wire.violation(f"answered INIT with message type {kind}")
+        self.version = int.from_bytes(payload[:4], "big")
         try:
             self._extensions = protocol.read_extensions(payload[4:])
         except MalformedReplyError as error:
@@ -106,6 +110,11 @@ class SftpSession:
     def is_over(self) -> bool:
         """Whether it was closed, by us or by an error after which no answer can be trusted."""
         return self._wire.is_closed
+
+    @property
+    def extensions(self) -> dict[str, str]:
+        """What the server offers beyond version 3 -> its version or data, as text."""
+        return {name: quoted(data) for name, data in self._extensions.items()}
 
     @property
     def renames_over_existing(self) -> bool:

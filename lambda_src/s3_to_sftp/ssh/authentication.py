@@ -49,7 +49,12 @@ def log_in(transport: RecordingTransport, credentials: Credentials, server: Serv
     _Login(transport, credentials, server).run()
 
 
-def _key_of(credentials: Credentials) -> paramiko.PKey | None:
+def private_key_of(credentials: Credentials) -> paramiko.PKey | None:
+    """Return the private key of a login, with its certificate; None: it has none.
+
+    Raises:
+        CredentialsError: It cannot be used.
+    """
     if not credentials.private_key:
         return None
     key = load_private_key(credentials.private_key, passphrase=credentials.passphrase)
@@ -72,7 +77,7 @@ class _Login:
         self._given: set[str] = set()
         self._spent: set[str] = set()
         self._refused: dict[str, str] = {}  # method -> what was sent, in words
-        self._key = _key_of(credentials)
+        self._key = private_key_of(credentials)
 
     def run(self) -> None:
         reply = self._answer(self._exchange().none(self._credentials.username))
@@ -80,6 +85,8 @@ class _Login:
             if reply.verdict is Verdict.ACCEPTED:
                 return
             self._methods = reply.methods
+            received = self._transport.received
+            received.methods = received.methods or reply.methods
             method = self._next_method()
             if method is None:
                 break
@@ -101,6 +108,8 @@ class _Login:
 
     def _send(self, method: str) -> Reply:
         reply = self._send_key() if method == PUBLICKEY else self._send_password(method)
+        if reply.verdict in {Verdict.ACCEPTED, Verdict.PARTIAL}:
+            self._transport.received.accepted_methods += (method,)
         if reply.verdict is Verdict.PARTIAL:
             # What was refused may have come too early: some want the password before the key.
             self._given.add(method)

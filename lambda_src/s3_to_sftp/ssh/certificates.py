@@ -79,6 +79,12 @@ def problem_with_host(
     return _time_problem(certificate, clock())
 
 
+def valid_until(text: str) -> float | None:
+    """Return when a certificate ends, in seconds since the epoch; None: it is no certificate."""
+    certificate = _read(" ".join(text.split()[:2]))
+    return None if certificate is None else float(certificate.valid_before)
+
+
 def _read(line: str) -> SSHCertificate | None:
     """Return the certificate, if it is one."""
     try:

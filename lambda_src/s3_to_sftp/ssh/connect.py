@@ -4,7 +4,7 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import paramiko
@@ -16,9 +16,8 @@ from s3_to_sftp.diagnosis.handshake import TcpState
 from s3_to_sftp.diagnosis.server_messages import ServerMessages
 from s3_to_sftp.errors import DeliveryError, LoginRefused, PartnerError, PartnerUnreachable
 from s3_to_sftp.server import Server
-from s3_to_sftp.ssh import algorithms, host_keys
+from s3_to_sftp.ssh import algorithms, host_keys, tcp
 from s3_to_sftp.ssh.authentication import log_in
-from s3_to_sftp.ssh.tcp import speaks_tls, tcp_state
 from s3_to_sftp.ssh.transport import Transport
 from s3_to_sftp.untrusted_text import never_show, quoted
 
@@ -69,7 +68,16 @@ def start_transport(server: Server, credentials: Credentials, timeouts: Timeouts
         TooManyConnections: The server accepts no more connections now.
     """
     never_show(credentials.password, credentials.passphrase, credentials.private_key)
-    return _handshake(server, timeouts, pinned_types_only=bool(server.host_keys))
+    return shake_hands(server, open_socket(server, timeouts, look_up(server)), timeouts)
+
+
+def shake_hands(server: Server, sock: socket.socket, timeouts: Timeouts) -> Transport:
+    """Exchange keys over a connection that was just made. Leaves nothing open when it fails.
+
+    Raises:
+        PartnerUnreachable, HostKeyRefused, TooManyConnections: See `start_transport`.
+    """
+    return _handshake(server, sock, timeouts, pinned_types_only=bool(server.host_keys))
 
 
 def log_in_to(transport: Transport, server: Server, credentials: Credentials, timeouts: Timeouts) -> Login:
@@ -107,8 +115,10 @@ def closed_on_failure(transport: Transport, server: Server) -> Iterator[None]:
         raise _lost_before_sftp(server, error, transport.received) from None
 
 
-def _handshake(server: Server, timeouts: Timeouts, *, pinned_types_only: bool) -> Transport:
-    transport = Transport(_open_socket(server, timeouts))
+def _handshake(
+    server: Server, sock: socket.socket, timeouts: Timeouts, *, pinned_types_only: bool
+) -> Transport:
+    transport = Transport(sock)
     transport.banner_timeout = timeouts.handshake
     # Above ours: paramiko would report it as a closed connection.
     transport.handshake_timeout = 2 * timeouts.handshake
@@ -126,7 +136,7 @@ def _handshake(server: Server, timeouts: Timeouts, *, pinned_types_only: bool) -
             _refuse_other_type(server, timeouts)
         raise _no_common_algorithm(server, error, transport) from None
     except Exception as error:  # noqa: BLE001 - also of cryptography: whatever it is, the server has caused it
-        state = tcp_state(transport.sock)
+        state = tcp.tcp_state(transport.sock)
         transport.close()
         raise _handshake_failed(server, error, transport.received, state, timeouts) from None
     return transport
@@ -139,12 +149,26 @@ def _shake_hands(transport: Transport, timeouts: Timeouts) -> None:
         raise TimeoutError(f"no answer within {timeouts.handshake:g} s")
 
 
-def _open_socket(server: Server, timeouts: Timeouts) -> socket.socket:
-    addresses = look_up(server)
+def open_socket(
+    server: Server, timeouts: Timeouts, addresses: Sequence[str], *, segment_bytes: int | None = None
+) -> socket.socket:
+    """Connect to the first address that accepts.
+
+    Args:
+        server: Its port counts.
+        timeouts: How long to wait for each address.
+        addresses: From `look_up`.
+        segment_bytes: Of TCP segments, at most; None: as the network allows.
+
+    Raises:
+        PartnerUnreachable: None accepts.
+    """
     failed = OSError()
     for address in addresses:
         try:
-            sock = socket.create_connection((address, server.port), timeout=timeouts.connect)
+            sock = tcp.open_connection(
+                address, server.port, timeout=timeouts.connect, segment_bytes=segment_bytes
+            )
         except OSError as error:
             failed = error
         else:
@@ -177,7 +201,8 @@ def _tuned(sock: socket.socket, timeouts: Timeouts) -> socket.socket:
 
 def _refuse_other_type(server: Server, timeouts: Timeouts) -> None:
     """Raise the host key error for a server that has no key of any pinned type, showing what it has."""
-    transport = _handshake(server, timeouts, pinned_types_only=False)
+    sock = open_socket(server, timeouts, look_up(server))
+    transport = _handshake(server, sock, timeouts, pinned_types_only=False)
     try:
         host_keys.check(transport.get_remote_server_key(), server)
     finally:
@@ -212,7 +237,11 @@ def _handshake_failed(
     server: Server, error: BaseException, received: ServerMessages, state: TcpState | None, timeouts: Timeouts
 ) -> PartnerError:
     # Only where nothing spoke: a server that waits for TLS is silent, or hangs up over our version line.
-    tls = handshake.heard_nothing(received) and not isinstance(error, ConnectionError) and speaks_tls(server)
+    tls = (
+        handshake.heard_nothing(received)
+        and not isinstance(error, ConnectionError)
+        and tcp.speaks_tls(server)
+    )
     return handshake.handshake_failed(
         error, received, server=server, seconds=timeouts.handshake, tcp=state, speaks_tls=tls
     )

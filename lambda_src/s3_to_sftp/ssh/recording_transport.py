@@ -12,6 +12,7 @@ from s3_to_sftp.untrusted_text import decoded
 _LONGEST_VERSION_LINE = 8192
 _MOST_LINES = 100
 _NEXT_LINE_SECONDS = 2.0
+_MOST_HOST_KEYS = 32
 _OFFERS = ("key exchange", "host keys", "ciphers", "ciphers", "MACs", "MACs", "compression", "compression")
 
 
@@ -70,6 +71,18 @@ class RecordingTransport(paramiko.Transport):
     def _parse_kex_init(self, message: paramiko.Message) -> None:
         self.received.offered = _offered(message)
         parse: Any = super()._parse_kex_init  # type: ignore[misc]  # the stubs leave it out
+        parse(message)
+
+    def _parse_global_request(self, message: paramiko.Message) -> None:
+        # OpenSSH lists its host keys after the login (PROTOCOL, section 2.5). paramiko ignores that.
+        if message.get_string() == b"hostkeys-00@openssh.com":
+            message.get_boolean()
+            keys: list[bytes] = []
+            while len(keys) < _MOST_HOST_KEYS and (key := message.get_string()):
+                keys.append(key)
+            self.received.host_keys = tuple(keys)
+        message.rewind()
+        parse: Any = super()._parse_global_request  # type: ignore[misc]  # the stubs leave it out
         parse(message)
 
     def _parse_disconnect(self, message: paramiko.Message) -> None:

@@ -14,6 +14,33 @@ _INFO_BYTES = 104
 _RETRANSMITS_AT, _UNACKNOWLEDGED_AT = 2, 24
 
 
+def open_connection(
+    address: str, port: int, *, timeout: float, segment_bytes: int | None = None
+) -> socket.socket:
+    """Connect to an address.
+
+    Args:
+        address: IPv4 or IPv6.
+        port: TCP port.
+        timeout: Seconds.
+        segment_bytes: Of segments, at most, both ways (TCP_MAXSEG); None: as the network allows.
+
+    Raises:
+        OSError: It does not accept.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(timeout)
+        if segment_bytes is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, segment_bytes)
+        sock.connect(socket.getaddrinfo(address, port, family, socket.SOCK_STREAM)[0][4])
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
 def tcp_state(sock: Any) -> TcpState | None:
     """Return what the kernel knows of a connection; None: it does not tell."""
     with contextlib.suppress(OSError, AttributeError, struct.error):

@@ -64,6 +64,19 @@ class Recovered:
     failures: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class LastFailure:
+    """The last failure of a streak that has not ended.
+
+    Attributes:
+        error: Name of its class.
+        reason: What was wrong.
+    """
+
+    error: str
+    reason: str
+
+
 class CircuitBreaker(Protocol):
     """Decides who may connect to the partner. Only `admit` may fail a delivery."""
 
@@ -88,6 +101,9 @@ class CircuitBreaker(Protocol):
         Returns:
             The event to publish: the breaker has opened, or stays open for a new reason. Else None.
         """
+
+    def last_failure(self, *, configuration: str) -> LastFailure | None:
+        """Return the last failure, if this configuration has failed since the partner accepted anything."""
 
     def login_accepted(self) -> Recovered | None:
         """Learn that the server accepted the login and refused a file: all that is known so far.
@@ -117,6 +133,9 @@ class NoCircuitBreaker:
 
     def failed(self, error: DeliveryError, *, configuration: str) -> None:
         """Count nothing."""
+
+    def last_failure(self, *, configuration: str) -> None:
+        """Know of none."""
 
     def login_accepted(self) -> None:
         """Close nothing."""

@@ -14,7 +14,7 @@ from typing import Any
 from s3_to_sftp.errors import CircuitOpen, DeliveryError, LedgerError, is_partner_wide
 from s3_to_sftp.state.breaker_item import BREAKER, breaker_attributes, breaker_key, read_breaker
 from s3_to_sftp.state.breaker_state import BreakerState
-from s3_to_sftp.state.circuit_breaker import Opened, Recovered
+from s3_to_sftp.state.circuit_breaker import LastFailure, Opened, Recovered
 from s3_to_sftp.state.table import Table
 
 _log = logging.getLogger(__name__)
@@ -148,6 +148,17 @@ class DynamoCircuitBreaker:
             failures=after.failures,
             retry_at=after.retry_at,
         )
+
+    def last_failure(self, *, configuration: str) -> LastFailure | None:
+        """Return the last failure, if this configuration has failed since the partner accepted anything."""
+        try:
+            state = self._read()
+        except LedgerError as error:
+            self._warn_once(error)
+            return None
+        if not state.failures or configuration not in state.refused:
+            return None
+        return LastFailure(error=state.error, reason=state.reason)
 
     def login_accepted(self) -> Recovered | None:
         """Close the breaker, unless refused files have opened it; reset the count of failures likewise.

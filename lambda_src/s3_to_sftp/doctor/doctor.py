@@ -1,0 +1,76 @@
+"""The examination, from top to bottom.
+
+    secret ─ ledger, queue, bucket ─ name ─ connect ─ handshake ─ host key ─ login ─ sftp ─ directory ─ write
+
+Everything at the partner happens over one connection. A second one is made where the server has several
+addresses, to compare host keys, or where its large packets seem to get lost, to try small ones. There is one
+login, and none where the partner has refused this very login before: partners lock accounts.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from s3_to_sftp.credentials import Credentials
+from s3_to_sftp.doctor.aws_checks import AwsChecks
+from s3_to_sftp.doctor.checklist import Checklist
+from s3_to_sftp.doctor.partner_checks import PartnerChecks
+from s3_to_sftp.doctor.report import Check, Report
+from s3_to_sftp.doctor.request import DoctorRequest
+from s3_to_sftp.doctor.secret_check import SecretCheck
+from s3_to_sftp.server import Server
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doctor:
+    """Examines one delivery.
+
+    Attributes:
+        server: The partner's.
+        secret: Reads the login.
+        aws: Checks of the function's own resources.
+        partner: Makes the checks of the partner, for a login (None: there is none).
+        ran_in: `function`, or `local`.
+        is_over: Whether there is no time for another check.
+    """
+
+    server: Server
+    secret: SecretCheck
+    aws: AwsChecks
+    partner: Callable[[Credentials | None], PartnerChecks]
+    ran_in: str
+    is_over: Callable[[], bool]
+
+    def examine(
+        self, request: DoctorRequest, *, report: Callable[[Check], None] = lambda _check: None
+    ) -> Report:
+        """Run all checks. Never raises for what AWS or the partner does.
+
+        Args:
+            request: What is asked for.
+            report: Told of each check as it ends.
+        """
+        checklist = Checklist(is_over=self.is_over, report=report)
+        checklist.run("secret", lambda: self.secret.read(request.secret_version))
+        for name, step in self.aws.steps():
+            checklist.run(name, step)
+        with _closed(self.partner(self.secret.login)) as partner:
+            steps = partner.steps()
+            if request.write:
+                steps += partner.write_steps()
+            checklist.run_in_order(steps)
+            return Report(
+                server=str(self.server),
+                ran_in=self.ran_in,
+                checks=checklist.checks,
+                profile=partner.profile,
+                connections=partner.connections,
+            )
+
+
+@contextmanager
+def _closed(partner: PartnerChecks) -> Iterator[PartnerChecks]:
+    try:
+        yield partner
+    finally:
+        partner.close()

@@ -1,0 +1,79 @@
+"""Keeps the doctor from sending a login that the partner has refused before: partners lock accounts."""
+
+from typing import Protocol
+
+from s3_to_sftp.credentials import Credentials
+from s3_to_sftp.doctor.checklist import NotTriedError
+from s3_to_sftp.errors import LoginRefused, PartnerError, PasswordExpired, SecondFactorRequired
+from s3_to_sftp.state.circuit_breaker import CircuitBreaker, LastFailure
+
+_REFUSALS = {each.__name__ for each in (LoginRefused, PasswordExpired, SecondFactorRequired)}
+
+
+class LoginGuard(Protocol):
+    """Remembers refused logins."""
+
+    def require_untried(self, login: Credentials) -> None:
+        """Refuse a login that was refused before.
+
+        Raises:
+            NotTriedError: It was.
+        """
+
+    def failed(self, error: PartnerError) -> None:
+        """Remember what came of the login."""
+
+    def accepted(self) -> None:
+        """Remember that it was accepted."""
+
+
+class BreakerGuard:
+    """Asks and tells the circuit breaker.
+
+    Args:
+        breaker: Of the delivery.
+        configuration: Identifies the login and the server, as deliveries do.
+    """
+
+    def __init__(self, breaker: CircuitBreaker, configuration: str) -> None:
+        self._breaker = breaker
+        self._configuration = configuration
+
+    def require_untried(self, login: Credentials) -> None:
+        """See `LoginGuard`."""
+        failure = self._breaker.last_failure(configuration=self._configuration)
+        if failure is not None and failure.error in _REFUSALS:
+            raise NotTriedError(_reason(login, failure), advice=_ADVICE)
+
+    def failed(self, error: PartnerError) -> None:
+        """See `LoginGuard`."""
+        self._breaker.failed(error, configuration=self._configuration)
+
+    def accepted(self) -> None:
+        """Tell nobody: the breaker closes when a delivery gets through."""
+
+
+class NoGuard:
+    """Remembers nothing: there is no table, or the login is not the one of deliveries."""
+
+    def require_untried(self, login: Credentials) -> None:
+        """Let it be tried."""
+
+    def failed(self, error: PartnerError) -> None:
+        """Tell nobody."""
+
+    def accepted(self) -> None:
+        """Tell nobody."""
+
+
+_ADVICE = (
+    "Correct the secret: the doctor logs in again as soon as it has changed. Where the partner has corrected "
+    "their side, `s3-to-sftp retry` lets a delivery try at once."
+)
+
+
+def _reason(login: Credentials, failure: LastFailure) -> str:
+    return (
+        f"the partner has refused this very login of user {login.username!r} before, and another refusal may "
+        f"lock the account: {failure.reason}"
+    )

@@ -1,0 +1,46 @@
+"""What the doctor is asked for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+OPERATION = "doctor"
+CURRENT = "AWSCURRENT"
+STAGES = ("AWSCURRENT", "AWSPENDING", "AWSPREVIOUS")
+"""Staging labels of Secrets Manager."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorRequest:
+    """The event of an examination.
+
+    Attributes:
+        write: Whether to put a file at the partner for a moment.
+        secret_version: Staging label of the secret's version whose login is tried.
+        canary: Whether a schedule asks, not a person.
+    """
+
+    write: bool = False
+    secret_version: str = CURRENT
+    canary: bool = False
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any]) -> "DoctorRequest":
+        """Read the event; what it does not say is as by default.
+
+        Raises:
+            ValueError: It asks for a version that is none.
+        """
+        stage = event.get("secret_version") or CURRENT
+        if stage not in STAGES:
+            raise ValueError(f"secret_version must be one of {', '.join(STAGES)}.")
+        return cls(write=event.get("write") is True, secret_version=stage, canary=event.get("canary") is True)
+
+    def as_event(self) -> dict[str, Any]:
+        """Return the event that asks for this."""
+        return {"operation": OPERATION, **vars(self)}
+
+
+def is_doctor_request(event: object) -> bool:
+    """Return whether the function is asked for an examination."""
+    return isinstance(event, dict) and event.get("operation") == OPERATION

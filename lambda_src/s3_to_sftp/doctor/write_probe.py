@@ -1,0 +1,137 @@
+"""What a delivery does at the partner, with a small file of our own that is removed at the end."""
+
+import functools
+import posixpath
+import secrets
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from s3_to_sftp.errors import DeliveryError, RequestRefused
+from s3_to_sftp.sftp.publish import NoJournal, is_removed, look, publish
+from s3_to_sftp.sftp.scheduler import SftpTask
+from s3_to_sftp.sftp.session import SftpSession
+from s3_to_sftp.sftp.temporary_names import aside_name, temporary_path
+from s3_to_sftp.sftp.upload import create
+
+T = TypeVar("T")
+
+NAME_PREFIX = "s3-to-sftp-doctor-"
+_SIZES = (1, 4 * 1024, 64 * 1024)
+"""Of single WRITEs: some servers close the connection over a large one."""
+
+
+class WriteProbe:
+    """Creates, writes, renames, replaces and removes a file.
+
+    Args:
+        session: To the partner.
+        server: Its name in errors.
+
+    Attributes:
+        profile: Step -> what came of it.
+    """
+
+    def __init__(self, session: SftpSession, server: str) -> None:
+        self.profile: dict[str, str] = {}
+        self._session = session
+        self._server = server
+        self._names: list[str] = []
+
+    def run(self, directory: str) -> str:
+        """Try all steps in a directory.
+
+        Returns:
+            What worked.
+
+        Raises:
+            DeliveryError: The first step that failed. Files that could not be removed are named in it.
+        """
+        path = posixpath.join(directory, f"{NAME_PREFIX}{secrets.token_hex(4)}.txt")
+        try:
+            self._deliver(path)
+            self._deliver(path, replaces=True)
+        except DeliveryError as error:
+            self._name_leftovers(error)
+            raise
+        left = self._clean_up()
+        where = directory or "the directory that the login starts in"
+        done = f"created, wrote, renamed, replaced and removed a file in {where}"
+        return f"{done}, but {', '.join(left)} stays" if left else done
+
+    def _deliver(self, path: str, *, replaces: bool = False) -> None:
+        temporary = temporary_path(path, token=secrets.token_hex(8))
+        self._names += [temporary, path]
+        handle = self._step("create", lambda: create(self._session, temporary))
+        offset = 0
+        for size in _SIZES[:1] if replaces else _SIZES:
+            write = functools.partial(self._session.write, handle, offset, bytes(size), path=temporary)
+            self._step(f"write {size} bytes", functools.partial(_sent, write))
+            offset += size
+        self._step("close", lambda: _result_of(self._session.close_file(handle, path=temporary)))
+        self._step("look", lambda: self._seen(temporary, offset))
+        name = "replace" if replaces else "rename"
+        aside = aside_name(temporary, 1)
+        self._names.append(aside)
+        self._step(name, lambda: publish(self._session, temporary, path, aside=aside, journal=NoJournal()))
+
+    def _step(self, name: str, task: Callable[[], SftpTask[T]]) -> T:
+        try:
+            result = self._session.run_one(task())
+        except DeliveryError as error:
+            refused = isinstance(error, RequestRefused)
+            code = getattr(error, "code", "")
+            self.profile[name] = f"status {code}" if refused else type(error).__name__
+            raise
+        self.profile[name] = "ok"
+        return result
+
+    async def _seen(self, temporary: str, size: int) -> None:
+        """Require that the server shows the file, if it shows any.
+
+        Raises:
+            RequestRefused: It is gone, or has another size.
+        """
+        status = await look(self._session, temporary)
+        if status.absent:
+            raise swept_at_once(self._server, temporary)
+        seen = status.attributes
+        if seen is not None and seen.size not in {None, size}:
+            raise DeliveryError(
+                f"{self._server} shows {seen.size} bytes of a file to which {size} were written.",
+                hint="Tell the partner: files are cut or changed on arrival.",
+            )
+
+    def _clean_up(self) -> list[str]:
+        """Remove what was written; return the names that stay."""
+        left = []
+        for name in dict.fromkeys(self._names):
+            try:
+                gone = self._session.run_one(is_removed(self._session, name))
+            except DeliveryError:
+                gone = False
+            if not gone:
+                left.append(name)
+        self.profile["remove"] = "refused" if left else "ok"
+        self._names = []
+        return left
+
+    def _name_leftovers(self, error: DeliveryError) -> None:
+        if left := self._clean_up():
+            error.hint += f" These test files may be left: {', '.join(left)}."
+
+
+def swept_at_once(server: str, temporary: str) -> DeliveryError:
+    """Return the error for a temporary file that is gone as soon as it was closed."""
+    return DeliveryError(
+        f"{server} removes our temporary files: {posixpath.basename(temporary)!r} is gone as soon as it was "
+        "written.",
+        hint="Ask the partner to exclude names like '.*.part' from what their server collects or cleans up.",
+    )
+
+
+async def _sent(request: Callable[[], Any]) -> None:
+    await request()
+
+
+async def _result_of(pending: Any) -> Any:
+    return await pending
