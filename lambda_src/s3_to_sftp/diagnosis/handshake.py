@@ -157,9 +157,9 @@ NO_COMMON_ALGORITHM = Cause(
 COMPRESSION_REQUIRED = Cause(
     name="compression-required",
     sign="The server's KEXINIT offers no compression `none`.",
-    summary="{server} insists on compression ({lists}).",
+    summary="{server} requires compression ({lists}).",
     advice="Ask the partner to allow 'none' as well.",
-    to_partner="Your SSH server {server} insists on compression. Please also allow 'none'.",
+    to_partner="Your SSH server {server} requires compression. Please also allow 'none'.",
 )
 KEY_EXCHANGE_FAILED = Cause(
     name="key-exchange-failed",
