@@ -144,6 +144,8 @@ class LambdaTelemetry:
                 "reason": error.reason,
                 "hint": error.hint,
                 "disposition": error.disposition.value,
+                **({"cause": error.cause} if error.cause else {}),
+                **({"to_partner": error.to_partner} if error.to_partner else {}),
                 **about,
             },
         )

@@ -88,6 +88,10 @@ CANNOT_CONNECT = Cause(
     advice="Check SSH_HOST and SSH_PORT; ask the partner whether the server is up. It will be retried.",
 )
 
+# RFC 1918, RFC 6598 (behind a carrier's NAT), RFC 4193.
+_PRIVATE = tuple(
+    map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"))
+)
 _NO_ROUTE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
@@ -129,9 +133,9 @@ def connection_failed(
 
 
 def is_private(address: str) -> bool:
-    """Return whether the internet does not reach an address. Loopback is none: nobody delivers there."""
+    """Return whether an address is of a private network, which the internet does not reach."""
     ip = ipaddress.ip_address(address.partition("%")[0])
-    return ip.is_private and not ip.is_loopback
+    return any(ip in network for network in _PRIVATE if network.version == ip.version)
 
 
 def _cause(error: OSError, addresses: Sequence[str]) -> Cause:

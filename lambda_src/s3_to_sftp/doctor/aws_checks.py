@@ -18,6 +18,8 @@ from s3_to_sftp.untrusted_text import quoted
 NewClient = Callable[..., Any]
 
 _EMPTY = {"416", "InvalidRange"}
+_ARCHIVES = {"GLACIER", "DEEP_ARCHIVE"}
+_LISTED = 100
 
 
 class AwsChecks:
@@ -76,12 +78,15 @@ class AwsChecks:
             DeliveryError: It cannot be read.
         """
         try:
-            found = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1).get("Contents", [])
+            found = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=_LISTED).get("Contents", [])
         except (ClientError, BotoCoreError) as error:
             raise _refused(f"The bucket {bucket} cannot be listed", error) from None
         if not found:
             return f"{bucket}/{prefix}* can be listed and is empty"
-        ref = ObjectRef(bucket=bucket, key=found[0]["Key"])
+        readable = [each for each in found if each.get("StorageClass") not in _ARCHIVES]
+        if not readable:
+            return f"{bucket}/{prefix}* can be listed; what it shows first is archived"
+        ref = ObjectRef(bucket=bucket, key=readable[0]["Key"])
         try:
             s3.get_object(Bucket=bucket, Key=ref.key, Range="bytes=0-0")["Body"].close()
         except ClientError as error:

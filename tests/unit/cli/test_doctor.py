@@ -1,0 +1,174 @@
+"""`doctor`: what it asks the function, and how it shows the report."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+from s3_to_sftp.diagnosis.handshake import FTP
+from s3_to_sftp.doctor.report import Check, Outcome, Report
+from s3_to_sftp.errors import PartnerUnreachable
+from s3_to_sftp_cli.errors import ExitCode
+from tests.support.cli import FUNCTION, CliEnvironment, check_schema
+
+SERVER = "sftp.partner.example:22"
+ERROR = FTP.error(PartnerUnreachable, "It said '220 hello'.", server=SERVER)
+CHECKS = [
+    Check(name="name", outcome=Outcome.OK, text="it is 203.0.113.10", advice="not shown", seconds=0.1),
+    Check(name="connect", outcome=Outcome.WARNING, text="slow", advice="Ask them.", seconds=0.1),
+    Check(
+        name="handshake",
+        outcome=Outcome.FAILED,
+        text=ERROR.reason,
+        advice=ERROR.hint,
+        to_partner=ERROR.to_partner,
+        cause=ERROR.cause,
+        error="PartnerUnreachable",
+        seconds=1.0,
+    ),
+    Check(name="login", outcome=Outcome.NOT_TRIED, text="(handshake)"),
+]
+
+
+def report(*checks: Check) -> dict[str, Any]:
+    profile = {"version": "SSH-2.0-x"}
+    return Report(server=SERVER, ran_in="function", checks=checks, profile=profile, connections=1).as_json()
+
+
+class Function:
+    """Answers invocations.
+
+    Attributes:
+        answer: The payload, or what is raised.
+        extra: Other fields of Lambda's answer.
+        events: What it was asked.
+    """
+
+    def __init__(self, cli: CliEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.cli = cli
+        self.answer: object = report(CHECKS[0])
+        self.extra: dict[str, Any] = {}
+        self.events: list[dict[str, Any]] = []
+        call: Any = BaseClient._make_api_call  # type: ignore[attr-defined] # what everybody patches
+
+        def invoke(client: Any, operation: str, request: dict[str, Any]) -> Any:
+            if operation != "Invoke":
+                return call(client, operation, request)
+            assert request["FunctionName"] == FUNCTION
+            self.events.append(json.loads(request["Payload"]))
+            if isinstance(self.answer, Exception):
+                raise self.answer
+            return {"Payload": io.BytesIO(json.dumps(self.answer).encode()), **self.extra}
+
+        monkeypatch.setattr(BaseClient, "_make_api_call", invoke)
+
+
+@pytest.fixture(name="function")
+def _function(cli: CliEnvironment, monkeypatch: pytest.MonkeyPatch) -> Function:
+    return Function(cli, monkeypatch)
+
+
+def test_healthy_delivery_is_said_in_one_line_for_each_check(function: Function) -> None:
+    outcome = function.cli.run("doctor")
+    assert outcome.code == ExitCode.OK
+    assert outcome.stdout.splitlines() == ["✓ name         it is 203.0.113.10", "healthy (0 s)"]
+    assert function.events == [
+        {"operation": "doctor", "write": False, "secret_version": "AWSCURRENT", "canary": False}
+    ]
+
+
+def test_first_failure_names_the_cause_the_advice_and_the_text_for_the_partner(function: Function) -> None:
+    function.answer = report(*CHECKS)
+    outcome = function.cli.run("doctor")
+    assert outcome.code == ExitCode.FAILED
+    assert outcome.stdout.splitlines() == [
+        "✓ name         it is 203.0.113.10",
+        "! connect      slow",
+        "               → Ask them.",
+        f"✗ handshake    {ERROR.reason}",
+        f"               → {ERROR.hint}",
+        f"               ✉ {ERROR.to_partner}",
+        "– login        not tried (handshake)",  # noqa: RUF001 - what is printed
+        "handshake failed (1 s)",
+    ]
+
+
+def test_json_has_the_report(function: Function) -> None:
+    function.answer = report(*CHECKS)
+    document = function.cli.run("doctor", "--json").json
+    check_schema("doctor", document)
+    assert document["healthy"] is False
+    assert [check["outcome"] for check in document["checks"]] == ["ok", "warning", "failed", "not tried"]
+
+
+def test_options_reach_the_function(function: Function) -> None:
+    function.cli.run("doctor", "--write", "--secret-version", "AWSPENDING")
+    assert function.events == [
+        {"operation": "doctor", "write": True, "secret_version": "AWSPENDING", "canary": False}
+    ]
+
+
+def test_profile_is_saved(function: Function, tmp_path: Path) -> None:
+    file = tmp_path / "partner.json"
+    function.cli.run("doctor", "--save", str(file))
+    assert json.loads(file.read_text()) == {"version": "SSH-2.0-x"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "extra", "said", "hint"),
+    [
+        (
+            {"errorMessage": "2026-11-29T03:00:00Z 1a2b Task timed out after 60.00 seconds"},
+            {"FunctionError": "Unhandled"},
+            "was ended before the examination was",
+            "raise it, or use `doctor --local`",
+        ),
+        (
+            {"errorMessage": "Unable to import module"},
+            {"FunctionError": "Unhandled"},
+            "failed (Unhandled)",
+            "logs",
+        ),
+        (None, {}, "its answer is no report", "deploy it again"),
+        ({"removed": True}, {}, "its answer is no report", "deploy it again"),
+    ],
+)
+def test_function_without_a_report_is_an_error_with_advice(
+    answer: object, extra: dict[str, Any], said: str, hint: str, function: Function
+) -> None:
+    function.answer, function.extra = answer, extra
+    outcome = function.cli.run("doctor")
+    assert outcome.code == ExitCode.FAILED
+    assert said in outcome.stderr
+    assert hint in outcome.stderr
+
+
+def test_function_that_does_not_answer_is_not_asked_twice(function: Function) -> None:
+    function.answer = ReadTimeoutError(endpoint_url="https://lambda")
+    outcome = function.cli.run("doctor")
+    assert outcome.code == ExitCode.FAILED
+    assert "has not answered" in outcome.stderr
+    assert len(function.events) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code"), [("AccessDeniedException", ExitCode.DENIED), ("TooManyRequestsException", 1)]
+)
+def test_function_that_may_not_be_invoked_is_explained(code: str, exit_code: int, function: Function) -> None:
+    message = "User: arn:aws:iam::1:user/u is not authorized to perform: lambda:InvokeFunction"
+    function.answer = ClientError({"Error": {"Code": code, "Message": message}}, "Invoke")
+    outcome = function.cli.run("doctor")
+    assert outcome.code == exit_code
+    assert "\nerror: " in outcome.stderr
+    assert len(function.events) == 1
+
+
+def test_wrong_version_of_the_secret_is_a_usage_error(function: Function) -> None:
+    assert function.cli.run("doctor", "--secret-version", "AWSNEXT").code == ExitCode.USAGE
+    assert function.events == []
