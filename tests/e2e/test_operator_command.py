@@ -111,6 +111,18 @@ def test_selftest_delivers_a_file_and_removes_it(env: StackEnvironment) -> None:
     assert document["object_deleted"]
 
 
+@pytest.mark.parametrize("where", [(), ("--local",)], ids=["function", "local"])
+def test_doctor_finds_a_healthy_partner_and_leaves_nothing(
+    env: StackEnvironment, where: tuple[str, ...]
+) -> None:
+    (document,) = documents(env, "doctor", "--write", *where)
+    names = {check["name"]: check["outcome"] for check in document["checks"]}
+    assert document["healthy"], document
+    assert {"secret", "ledger", "queue", "bucket", "login", "sftp", "directory", "write"} <= names.keys()
+    assert document["connections"] == 1
+    assert not list(env.partner.root.rglob("s3-to-sftp-doctor-*"))
+
+
 def test_cancelled_object_is_not_sent_and_its_dead_letter_is_gone(env: StackEnvironment) -> None:
     dead_letters = env.deployment.dead_letter_queue_url
     key = "operator/../cancelled.csv"

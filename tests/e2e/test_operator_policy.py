@@ -87,6 +87,7 @@ def delivered(function: Function) -> str:
         ("resend", (SENT, *REASON)),
         ("redrive", ("--all", "--dry-run")),
         ("backfill", ("--dry-run", *REASON)),
+        ("doctor", ()),
         ("selftest", ()),
     ],
 )
