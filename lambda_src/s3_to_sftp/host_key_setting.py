@@ -1,9 +1,13 @@
 """The value of SSH_HOST_KEY: public keys as people paste them."""
 
+import base64
+import binascii
 import re
 
+from s3_to_sftp.diagnosis.host_key import PIN_IS_NO_KEY
 from s3_to_sftp.errors import ConfigurationError
 from s3_to_sftp.ssh.pasted_text import names_key_type, without_mark
+from s3_to_sftp.untrusted_text import quoted
 
 # Keys are separated by commas or newlines; the list of host patterns of an authority has commas of its own.
 _HOSTS = re.compile(r"(?m)^[ \t]*[^\s,@]+(?:,[^\s,]+)+(?=[ \t]+[a-z][a-z0-9@.-]*[ \t]+AAAA)")
@@ -41,11 +45,30 @@ def _host_key(line: str, number: int) -> str:
         )
     place = next((at for at, word in enumerate(words) if _BLOB.fullmatch(word)), 0)
     is_key = place > 0 and _KEY_TYPE.fullmatch(words[place - 1]) and names_key_type(words[place])
-    if not is_key:
+    problem = _problem(words[place - 1], words[place]) if is_key else _why_not_a_key(words)
+    if problem:
         # The error does not show the line: what is no public key may be part of a private one.
-        raise ConfigurationError(
-            "SSH_HOST_KEY must hold public keys of the form 'ssh-ed25519 AAAA...': "
-            f"line {number} is not one.",
-            hint="Print the server's keys with 'ssh-keyscan -p PORT HOST' and paste them.",
-        )
+        raise PIN_IS_NO_KEY.error(ConfigurationError, number=number, problem=problem)
     return line if line.startswith("@") else " ".join(words[place - 1 : place + 1])
+
+
+def _why_not_a_key(words: list[str]) -> str:
+    is_fingerprint = any(word.startswith(("SHA256:", "MD5:")) for word in words)
+    return "is a fingerprint, with which no server can be verified" if is_fingerprint else "is not one"
+
+
+def _problem(key_type: str, encoded: str) -> str:
+    """Return what is wrong with a public key (RFC 4253, section 6.6); empty: nothing."""
+    try:
+        blob = base64.b64decode(encoded, validate=True)
+    except binascii.Error:
+        return "is cut off, or altered"
+    fields = []
+    while blob:
+        end = 4 + int.from_bytes(blob[:4], "big")
+        if end > len(blob):
+            return "is cut off: its end is missing"
+        fields.append(blob[4:end])
+        blob = blob[end:]
+    inside = fields[0].decode("ascii", "replace")
+    return "" if inside == key_type else f"begins with {key_type} and is a key of type {quoted(inside)}"

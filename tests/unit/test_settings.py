@@ -222,6 +222,28 @@ def test_private_part_of_a_putty_key_is_refused_and_not_shown(line: str) -> None
     assert "EFCQ0RF" not in str(raised.value)
 
 
+KEY = "AAAAC3NzaC1lZDI1NTE5AAAAIFNCETvFs6qKyAqSiGm+3Fk4QRMi6bi+seEEu+D5m7g0"
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("SHA256:2EYO4nL7XbTzUcdhmN2lgRz0XUvHIlQ1x3ZbcLkB8qM", "line 1 is a fingerprint"),
+        ("256 SHA256:2EYO4nL7XbTzUcdhmN2lgRz0XUvHIlQ1x3ZbcLkB8qM host (ED25519)", "line 1 is a fingerprint"),
+        (f"ssh-ed25519 {KEY}\nssh-ed25519 {KEY[:-4]}", "line 2 is cut off: its end is missing"),
+        (f"ssh-ed25519 {KEY[:-1]}", "line 1 is cut off, or altered"),
+        (f"ssh-rsa {KEY}", "line 1 begins with ssh-rsa and is a key of type ssh-ed25519"),
+        (f"@cert-authority *.acme.example ssh-ed25519 {KEY[:-8]}", "line 1 is cut off"),
+    ],
+)
+def test_pin_that_is_no_whole_key_is_named(line: str, problem: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        Settings.from_environment({**PLAIN, "SSH_HOST_KEY": line})
+    assert problem in raised.value.reason
+    assert raised.value.cause == "pin-is-no-key"
+    assert "2EYO4" not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -13,6 +13,13 @@ _ASK = (
     "one whether that is right, and which keys your servers have."
 )
 
+PIN_IS_NO_KEY = Cause(
+    name="pin-is-no-key",
+    sign="SSH_HOST_KEY holds something else: a fingerprint, a part of a key, a key of another type.",
+    summary="SSH_HOST_KEY must hold public keys of the form 'ssh-ed25519 AAAA...': line {number} {problem}.",
+    advice="Print the server's keys with 'ssh-keyscan -p PORT HOST' and paste them. A fingerprint is for "
+    "comparing them with the partner.",
+)
 NOT_PINNED = Cause(
     name="no-host-key-pinned",
     sign="SSH_HOST_KEY is empty.",
