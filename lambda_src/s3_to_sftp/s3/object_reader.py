@@ -9,7 +9,14 @@ from botocore.exceptions import ClientError
 
 from s3_to_sftp.errors import ObjectReadInterrupted
 from s3_to_sftp.s3.checksum import ChecksumSoFar
-from s3_to_sftp.s3.client_errors import HEAD_HAS_NO_BODY, changed, error_of, interrupted, status_of
+from s3_to_sftp.s3.client_errors import (
+    HEAD_HAS_NO_BODY,
+    changed,
+    error_of,
+    interrupted,
+    status_of,
+    unreachable,
+)
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.s3.read_ahead import BLOCKS_PER_BUFFER, FilledBuffer, Range, ReadAhead
 from s3_to_sftp.s3.stored_checksum import part_ends_of, stored_checksum
@@ -297,7 +304,4 @@ def _answered(call: Callable[..., dict[str, Any]], ref: ObjectRef, **arguments: 
     except ClientError:
         raise
     except Exception as error:  # noqa: BLE001 - botocore lets through what its parsers and urllib3 raise
-        raise ObjectReadInterrupted(
-            f"{ref} cannot be read from S3 ({type(error).__name__}: {quoted(error)}).",
-            hint="It will be retried; in a VPC check the route or endpoint to S3.",
-        ) from None
+        raise unreachable(ref, error) from None
