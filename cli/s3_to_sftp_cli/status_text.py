@@ -33,6 +33,7 @@ _IN_WORDS = {
     "SftpNotStarted": "SFTP not started",
     "PartnerRefusesWrites": "files refused",
     "DirectoryAmbiguous": "directory ambiguous",
+    "DirectoryNameDiffers": "directory name differs",
     "CredentialsError": "secret not usable",
 }
 

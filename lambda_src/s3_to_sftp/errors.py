@@ -18,6 +18,7 @@ DeliveryError
 │   ├── PartnerUnreachable        no name, no route, no answer, or no SSH server on the port
 │   ├── HostKeyRefused            the server's key is not the pinned one
 │   ├── DirectoryAmbiguous        a relative SSH_DIR has the name of the login's home directory
+│   ├── DirectoryNameDiffers      a configured directory is missing, one of almost the same name is there
 │   ├── LoginRefused              the server does not accept the credentials
 │   │   ├── PasswordExpired       the server demands a new password
 │   │   └── SecondFactorRequired  the server asks for a code
@@ -53,7 +54,7 @@ DeliveryError
 """
 
 from enum import Enum
-from typing import TypeGuard
+from typing import Self, TypeGuard
 
 from s3_to_sftp.configured_by import in_words_of_author
 from s3_to_sftp.untrusted_text import MOST_REASON_BYTES, cut
@@ -96,6 +97,11 @@ class DeliveryError(Exception):
         self.reason = cut(reason, MOST_REASON_BYTES)
         self.hint = cut(in_words_of_author(hint), MOST_REASON_BYTES)
         super().__init__(f"{self.reason} {self.hint}")
+
+    def with_cause_of(self, other: "DeliveryError") -> Self:
+        """Take over the cause of another error; return this one."""
+        self.cause, self.to_partner = other.cause, other.to_partner
+        return self
 
 
 def is_partner_wide(error: object) -> TypeGuard[DeliveryError]:
@@ -196,6 +202,10 @@ class DirectoryAmbiguous(PartnerError):
     """A relative SSH_DIR is missing, and has the name of the login's home directory."""
 
 
+class DirectoryNameDiffers(PartnerError):
+    """A configured directory is missing, and one whose name differs only in case is there."""
+
+
 class LoginRefused(PartnerError):
     """The server does not accept the credentials."""
 
@@ -274,7 +284,10 @@ class RequestRefused(TransferError):
     Attributes:
         code: The SSH_FX_* status code.
         request: Which request: `create`, `open`, `write`, `close`, `rename`, `remove`, `mkdir`, `stat`, ...
+        answer: The sentence of the reason that quotes the server, where another one is in front of it.
     """
+
+    answer: str = ""
 
     def __init__(
         self, reason: str, *, hint: str, code: int, disposition: Disposition, request: str = ""

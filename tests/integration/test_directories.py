@@ -8,7 +8,7 @@ import pytest
 
 from local.sftp_server import start_asyncssh_server
 from s3_to_sftp.delivery.delivery import Delivery
-from s3_to_sftp.errors import DirectoryAmbiguous, Disposition, RemotePathRefused
+from s3_to_sftp.errors import DirectoryAmbiguous, DirectoryNameDiffers, Disposition, RemotePathRefused
 from tests.integration.conftest import start
 from tests.support.memory_s3 import MemoryS3
 from tests.support.partner import client_for, contents_below
@@ -37,6 +37,31 @@ def test_directory_is_not_made_inside_the_start_directory_of_the_same_name(
     assert raised.value.disposition is Disposition.PARTNER
     assert "Leave SSH_DIR empty" in raised.value.hint
     assert list(root.rglob("*")) == []
+
+
+@pytest.mark.parametrize("kind", ["sshd", "asyncssh"])
+@pytest.mark.parametrize("data", [b"small", bytes(3_000_000)], ids=["small", "large"])
+def test_directory_is_not_made_beside_one_in_another_case(data: bytes, kind: str, tmp_path: Path) -> None:
+    (tmp_path / "in" / "inbox").mkdir(parents=True)
+    s3 = MemoryS3({"a.csv": data})
+    with start(kind, tmp_path) as server:
+        client = client_for(server, directories=["in/Inbox"])
+        with pytest.raises(DirectoryNameDiffers, match="'in/inbox' exists") as raised:
+            Delivery(s3=s3, sftp=client, directory="in/Inbox").deliver(s3.ref("a.csv"))
+        client.close()
+    assert raised.value.disposition is Disposition.PARTNER
+    assert [path.name for path in tmp_path.rglob("*")] == ["in", "inbox"]
+
+
+def test_missing_directory_is_made_where_nothing_has_almost_its_name(tmp_path: Path) -> None:
+    for number in range(300):  # more than one answer to READDIR
+        (tmp_path / f"{number}").mkdir()
+    s3 = MemoryS3({"a.csv": b"news"})
+    with start("sshd", tmp_path) as server:
+        client = client_for(server, directories=["Inbox"])
+        Delivery(s3=s3, sftp=client, directory="Inbox").deliver(s3.ref("a.csv"))
+        client.close()
+    assert contents_below(tmp_path) == {"Inbox/a.csv": b"news"}
 
 
 def test_existing_directory_of_the_same_name_is_used(home: tuple[str, Path]) -> None:

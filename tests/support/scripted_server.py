@@ -109,6 +109,14 @@ class Disk:
         moved = {path for path in self.directories if path == old or path.startswith(f"{old}/")}
         self.directories = self.directories - moved | {new + path.removeprefix(old) for path in moved}
 
+    def entries(self, path: str) -> list[tuple[str, int]]:
+        """Return names and modes of what is in a directory, in any order."""
+        modes = dict.fromkeys(self.files, stat.S_IFREG | 420)
+        modes |= {directory: stat.S_IFDIR | 0o755 for directory in self.directories if directory.strip("/")}
+        start = f"{path.rstrip('/')}/" if path else ""
+        below = {name.removeprefix(start): mode for name, mode in modes.items() if name.startswith(start)}
+        return [(name, mode) for name, mode in below.items() if name and "/" not in name]
+
     def tick(self) -> int:
         """Advance the time by a second, and return it."""
         self.now += 1
@@ -155,6 +163,7 @@ class ScriptedServer:
         self._out = bytearray()
         self._sent_since_the_last_wait = False
         self._handles: dict[str, bytearray] = {}
+        self._listings: dict[str, list[tuple[str, int]]] = {}
 
     def session(self) -> SftpSession:
         """Start a session, and let it learn the limits, as the first OPEN would."""
@@ -262,9 +271,25 @@ class ScriptedServer:
         return self._handle_of(asked, file)
 
     def _opendir(self, asked: Asked) -> bytes:
-        if asked.texts[0] not in self.directories:
+        (path,) = asked.texts
+        path = "" if path == "." else path
+        if path not in self.directories:
             return status(asked, Status.NO_SUCH_FILE)  # OpenSSH's status for a file, too
-        return self._handle_of(asked, bytearray())
+        answer = self._handle_of(asked, bytearray())
+        handle = read_text(answer, 9)[0].decode()
+        self._listings[handle] = self.disk.entries(path)
+        return answer
+
+    def _readdir(self, asked: Asked) -> bytes:
+        entries = self._listings.get(asked.texts[0], [])
+        now, self._listings[asked.texts[0]] = entries[:100], entries[100:]
+        if not now:
+            return status(asked, Status.EOF)
+        shown = b"".join(
+            text(name) + text(f"?--------- {name}") + struct.pack(">II", ATTR_PERMISSIONS, mode)
+            for name, mode in now
+        )
+        return framed(Answer.NAME, struct.pack(">II", asked.request_id, len(now)) + shown)
 
     def _handle_of(self, asked: Asked, file: bytearray) -> bytes:
         handle = next(name for name in map(str, count()) if name not in self._handles)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from s3_to_sftp.delivery.deadline import SMALL_BYTES, Invocation
 from s3_to_sftp.delivery.delivery import Delivery, SmallDelivery
 from s3_to_sftp.delivery.inline_executor import InlineExecutor
-from s3_to_sftp.errors import DirectoryAmbiguous, is_partner_wide
+from s3_to_sftp.errors import DirectoryAmbiguous, DirectoryNameDiffers, is_partner_wide
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.client import SmallFile
 from s3_to_sftp.sftp.session import SftpSession
@@ -69,7 +69,7 @@ class _Blocking:
     def record(self, ref: ObjectRef, outcome: object, *, accepted_before: int | None = None) -> None:
         """Learn from the outcome of an object; see `RefusalStreak.record`."""
         # One directory of several says nothing about the others.
-        if is_partner_wide(outcome) and not isinstance(outcome, DirectoryAmbiguous):
+        if is_partner_wide(outcome) and not isinstance(outcome, DirectoryAmbiguous | DirectoryNameDiffers):
             self.error = self.error or outcome
         self._refusals.record(ref, outcome, accepted_before=accepted_before)
 

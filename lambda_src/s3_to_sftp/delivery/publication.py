@@ -120,7 +120,7 @@ class Publication:
         except ConnectionLost as lost:
             if not self._ledger.is_persistent:  # nobody can find out what became of it: it is sent again
                 raise
-            raise RenameUnanswered(lost.reason, hint=lost.hint) from lost
+            raise RenameUnanswered(lost.reason, hint=lost.hint).with_cause_of(lost) from lost
         except RequestRefused:
             await self._leftovers.restore(session, lease, commit.remote_path, journal)
             if not self._ledger.is_persistent:

@@ -50,7 +50,7 @@ class Connection:
         try:
             session = open_session(self.transport, self.server, self.timeouts)
         except PartnerError as error:  # this connection works, so the partner as a whole is not in trouble
-            raise ConnectionLost(error.reason, hint=error.hint) from None
+            raise ConnectionLost(error.reason, hint=error.hint).with_cause_of(error) from None
         return _FurtherChannel(self.transport, session, self.host_key_fingerprint, self.server, self.timeouts)
 
     def is_open(self) -> bool:
@@ -142,7 +142,9 @@ def open_session(
         raise _no_session(server, error, received) from None
     logged_in(round_trip)
     try:
-        session = SftpSession(stream_for(channel), server=str(server), reply_timeout=timeouts.reply)
+        session = SftpSession(
+            stream_for(channel), server=str(server), reply_timeout=timeouts.reply, received=received
+        )
     except (ConnectionLost, ProtocolViolation) as error:
         raise _no_sftp(server, error, channel, received) from None
     session.round_trip = min(session.round_trip, round_trip)

@@ -28,6 +28,7 @@ ATTR_SIZE = 0x01
 ATTR_UIDGID = 0x02
 ATTR_PERMISSIONS = 0x04
 ATTR_ACMODTIME = 0x08
+ATTR_EXTENDED = 0x8000_0000
 
 MAX_REPLY_BYTES = 256 * 1024
 """OpenSSH's own bound of one message. None of the replies that we ask for comes near it."""
@@ -44,6 +45,7 @@ class Request(IntEnum):
     LSTAT = 7
     FSTAT = 8
     OPENDIR = 11
+    READDIR = 12
     REMOVE = 13
     MKDIR = 14
     REALPATH = 16
@@ -70,6 +72,15 @@ NOTHING_THERE = frozenset({Status.NO_SUCH_FILE, Status.NO_SUCH_PATH})
 
 class MalformedReplyError(Exception):
     """A reply is shorter than its own lengths say, or of a layout that version 3 does not have."""
+
+
+class ErrorStatusError(Exception):
+    """A reply is a STATUS other than OK."""
+
+    def __init__(self, code: int, words: str) -> None:
+        super().__init__(code, words)
+        self.code = code
+        self.words = words
 
 
 @dataclass(frozen=True)
@@ -170,8 +181,32 @@ def read_attributes(payload: bytes) -> FileAttributes:
     Raises:
         MalformedReplyError: It is shorter than its flags say.
     """
-    (flags,) = unpack(">I", payload)
-    offset = 4
+    attributes, _, _ = _attributes_at(payload, 0)
+    return attributes
+
+
+def read_names(payload: bytes) -> list[tuple[str, FileAttributes]]:
+    """Decode a NAME answer (draft-ietf-secsh-filexfer-02, section 7): count, then name, line, attributes.
+
+    Raises:
+        MalformedReplyError: It is shorter than its count says.
+    """
+    (count,) = unpack(">I", payload)
+    names, offset = [], 4
+    for _ in range(count):
+        name, offset = read_text(payload, offset)
+        _line, offset = read_text(payload, offset)
+        attributes, flags, offset = _attributes_at(payload, offset)
+        if flags & ATTR_EXTENDED:
+            offset = _behind_extended(payload, offset)
+        names.append((decoded(name), attributes))
+    return names
+
+
+def _attributes_at(payload: bytes, offset: int) -> tuple[FileAttributes, int, int]:
+    """Return attributes, their flags, and the offset behind all but the extended ones."""
+    (flags,) = unpack(">I", payload, offset)
+    offset += 4
     size = permissions = mtime = None
     if flags & ATTR_SIZE:
         (size,) = unpack(">Q", payload, offset)
@@ -183,4 +218,13 @@ def read_attributes(payload: bytes) -> FileAttributes:
         offset += 4
     if flags & ATTR_ACMODTIME:
         _, mtime = unpack(">II", payload, offset)
-    return FileAttributes(size=size, mtime=mtime, permissions=permissions)
+        offset += 8
+    return FileAttributes(size=size, mtime=mtime, permissions=permissions), flags, offset
+
+
+def _behind_extended(payload: bytes, offset: int) -> int:
+    (pairs,) = unpack(">I", payload, offset)
+    offset += 4
+    for _ in range(2 * pairs):
+        _, offset = read_text(payload, offset)
+    return offset

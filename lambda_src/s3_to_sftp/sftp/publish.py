@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
+from s3_to_sftp.diagnosis import requests
 from s3_to_sftp.errors import Disposition, EarlierRenamePending, RequestRefused, TargetNotAFile, TransferError
 from s3_to_sftp.sftp.protocol import NOTHING_THERE, FileAttributes, Status
 from s3_to_sftp.sftp.scheduler import ExternalFuture
@@ -138,7 +139,7 @@ def _refused_and_lost(refused: RequestRefused, lost: TransferError) -> RequestRe
         code=refused.code,
         disposition=refused.disposition,
         request=refused.request,
-    )
+    ).with_cause_of(refused)
 
 
 async def _make_room(
@@ -147,8 +148,10 @@ async def _make_room(
     """Move the old file aside; raise the refusal where that would not help."""
     there = (await look(session, path)).attributes
     # FAILURE is also what some servers say of a file that is missing.
-    if there is None or (await look(session, temporary)).absent:
+    if there is None:
         raise refused
+    if (await look(session, temporary)).absent:
+        raise requests.with_cause(refused, requests.TEMPORARY_REMOVED, server=session.server)
     await _require_regular_file(session, path, there, refused)
     try:
         await ExternalFuture(journal.will_move_aside(aside))
@@ -159,7 +162,7 @@ async def _make_room(
         await session.rename_without_replacing(path, aside)
     except RequestRefused:  # the first refusal says more
         journal.gone(aside)
-        raise refused from None
+        raise requests.with_cause(refused, requests.OVERWRITE_REFUSED, server=session.server) from None
     journal.rename_resolved(aside)
 
 
@@ -170,14 +173,15 @@ async def _require_regular_file(
     if is_regular is None:
         is_regular = await _is_no_directory(session, path)
     if not is_regular:
-        raise TargetNotAFile(
+        error = TargetNotAFile(
             f"{path!r} is not a regular file at the partner, but a directory or the like, and is not "
-            f"touched. {refused.reason}",
+            f"touched. {refused.answer or refused.reason}",
             hint="Ask the partner to move it out of the way, or put the object under another key.",
             code=refused.code,
             disposition=Disposition.PERMANENT,
             request="rename",
         )
+        raise requests.DIRECTORY_IN_THE_WAY.explain(error, server=session.server)
 
 
 async def _is_no_directory(session: SftpSession, path: str) -> bool:
@@ -277,4 +281,4 @@ def _pending(name: str, refused: RequestRefused) -> EarlierRenamePending:
         f"A RENAME that an earlier attempt sent was never answered, and may still be carried out: "
         f"{described(name)} cannot be moved out of the way. {refused.reason}",
         hint="It will be retried. Ask the partner whether one of its processes hangs, and to allow REMOVE.",
-    )
+    ).with_cause_of(refused)

@@ -1,11 +1,15 @@
 """What the server's replies say: a result, a refusal, or something that the protocol does not allow."""
 
-from s3_to_sftp.errors import RequestRefused
 from s3_to_sftp.sftp import protocol
-from s3_to_sftp.sftp.protocol import Answer, FileAttributes, MalformedReplyError, Reply, Status
-from s3_to_sftp.sftp.status_advice import advice_for
+from s3_to_sftp.sftp.protocol import (
+    Answer,
+    ErrorStatusError,
+    FileAttributes,
+    MalformedReplyError,
+    Reply,
+    Status,
+)
 from s3_to_sftp.sftp.wire import Wire
-from s3_to_sftp.untrusted_text import quoted
 
 SAFE_WRITE_BYTES = 32 * 1024 - 64
 """For servers that state no limit: one WRITE with its header fits the 32 KiB that all must accept."""
@@ -21,7 +25,7 @@ class ReplyDecoder:
     """Decodes the replies of one server. Each method takes a reply and what it was asked for.
 
     Raises (each method):
-        RequestRefused: The server answered with an error status.
+        ErrorStatusError: The server answered with an error status.
         ProtocolViolation: The answer breaks the protocol. The connection is closed.
     """
 
@@ -32,7 +36,7 @@ class ReplyDecoder:
         """Require the status OK."""
         code, words = self._status(reply, doing)
         if code != Status.OK:
-            raise self._refused(code, words, doing)
+            raise ErrorStatusError(code, words)
 
     def handle(self, reply: Reply, doing: str) -> bytes:
         """Return the handle."""
@@ -102,17 +106,6 @@ class ReplyDecoder:
         except MalformedReplyError as error:
             raise self._wire.violation(f"sent an unreadable message of type {reply.kind} ({error})") from None
 
-    def _refused(self, code: int, words: str, doing: str) -> RequestRefused:
-        name = Status(code).name if code in set(Status) else "unknown"
-        hint, disposition = advice_for(code)
-        said = f", it says {quoted(words)!r}" if words else ""
-        return RequestRefused(
-            f"{self._wire.server} refused to {doing}: status {code} {name}{said}.",
-            hint=hint,
-            code=code,
-            disposition=disposition,
-        )
-
 
 def name_if_told(reply: Reply, _doing: str) -> str:
     """Return the first name of a NAME answer (draft-ietf-secsh-filexfer-02, section 7: count, names)."""
@@ -122,6 +115,26 @@ def name_if_told(reply: Reply, _doing: str) -> str:
         return protocol.read_text(reply.payload, 4)[0].decode("utf-8", "replace")
     except MalformedReplyError:
         return ""
+
+
+def names_if_told(reply: Reply, _doing: str) -> list[tuple[str, FileAttributes]]:
+    """Return the entries of a NAME answer; none at the end, or when the server refuses or is unreadable."""
+    if reply.kind != Answer.NAME:
+        return []
+    try:
+        return protocol.read_names(reply.payload)
+    except MalformedReplyError:
+        return []
+
+
+def handle_if_told(reply: Reply, _doing: str) -> bytes | None:
+    """Return a handle; None when the server refuses, or answers unreadably."""
+    if reply.kind != Answer.HANDLE:
+        return None
+    try:
+        return protocol.read_text(reply.payload)[0]
+    except MalformedReplyError:
+        return None
 
 
 def attributes_if_told(reply: Reply, _doing: str) -> FileAttributes | None:

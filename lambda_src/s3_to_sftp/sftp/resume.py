@@ -2,6 +2,7 @@
 
 import contextlib
 
+from s3_to_sftp.diagnosis import requests
 from s3_to_sftp.errors import CheckpointLost, RequestRefused, ResumeRefused
 from s3_to_sftp.sftp import probe
 from s3_to_sftp.sftp.capabilities import Capabilities
@@ -79,10 +80,11 @@ async def open_at_checkpoint(session: SftpSession, temporary: str, *, start: int
         handle = await opened
     except RequestRefused as refused:
         if refused.code in NOTHING_THERE or await _is_gone(size):
-            raise CheckpointLost(
+            lost = CheckpointLost(
                 f"{described(temporary)} with {start} bytes of an object is no longer at the partner.",
                 hint="The object is sent from its beginning.",
-            ) from None
+            )
+            raise requests.TEMPORARY_REMOVED.explain(lost, server=session.server) from None
         raise _not_resumed(refused) from None
     # A write-only directory shows no size; then only the statuses of the former WRITEs are known.
     with contextlib.suppress(RequestRefused):
@@ -113,4 +115,4 @@ def _not_resumed(refused: RequestRefused) -> ResumeRefused:
         code=refused.code,
         disposition=refused.disposition,
         request=refused.request,
-    )
+    ).with_cause_of(refused)

@@ -7,17 +7,26 @@ Every request returns at once with a `Pending`; its reply is awaited. A task is 
 `SftpSession.run` runs many of them at a time over the one channel (see `scheduler`).
 """
 
+import functools
 import struct
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from s3_to_sftp.defaults import REPLY_TIMEOUT_SECONDS
-from s3_to_sftp.diagnosis.server_messages import quote
+from s3_to_sftp.diagnosis.server_messages import ServerMessages, quote
 from s3_to_sftp.errors import TransferError
 from s3_to_sftp.sftp import protocol, windows
-from s3_to_sftp.sftp.protocol import Answer, FileAttributes, MalformedReplyError, Request
-from s3_to_sftp.sftp.replies import SAFE_WRITE_BYTES, ReplyDecoder, attributes_if_told, name_if_told
+from s3_to_sftp.sftp.protocol import Answer, FileAttributes, MalformedReplyError, Reply, Request
+from s3_to_sftp.sftp.replies import (
+    SAFE_WRITE_BYTES,
+    ReplyDecoder,
+    attributes_if_told,
+    handle_if_told,
+    name_if_told,
+    names_if_told,
+)
 from s3_to_sftp.sftp.scheduler import SftpTask, run_tasks
 from s3_to_sftp.sftp.temporary_names import described
 from s3_to_sftp.sftp.wire import SEND_AT_BYTES, Pending, Wire
@@ -41,6 +50,7 @@ class SftpSession:
         *,
         server: str,
         reply_timeout: float = REPLY_TIMEOUT_SECONDS,
+        received: ServerMessages | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start SFTP.
@@ -49,9 +59,11 @@ class SftpSession:
             stream: To the server's SFTP subsystem; has a timeout of its own for each read and write.
             server: Its name in errors.
             reply_timeout: Seconds for the whole of one reply (see `Wire`).
+            received: What the server says beside SFTP, to be quoted when the connection is lost.
             clock: Returns seconds for `reply_timeout`.
         """
         self._wire = Wire(stream, server=server, reply_timeout=reply_timeout, clock=clock)
+        self._wire.traffic.received = received
         self._replies = ReplyDecoder(self._wire)
         self._extensions: dict[str, bytes] = {}
         self.version = 0
@@ -62,6 +74,8 @@ class SftpSession:
         """The directories that the function is configured to deliver to."""
         self.is_windows = False
         """Whether the server says that it runs on Windows."""
+        self.checked_directories: dict[str, Future[None]] = {}
+        """Missing directories whose siblings have been looked at, or are being; see `directory_names`."""
         self.round_trip = 0.0
         """Seconds to the server and back, as the start of the session measured it."""
         self._start()
@@ -97,6 +111,11 @@ class SftpSession:
                 doing="state its limits",
                 decode=self._replies.write_limit,
             )
+
+    @property
+    def server(self) -> str:
+        """Its name in errors."""
+        return self._wire.server
 
     @property
     def max_write_bytes(self) -> int:
@@ -152,6 +171,7 @@ class SftpSession:
     def write(self, handle: bytes, offset: int, data: Piece, *, path: str) -> Pending[None]:
         """Write at an offset. When it returns, the data was sent or copied: its memory may be used again."""
         header = protocol.text(handle) + struct.pack(">QI", offset, len(data))
+        self._wire.traffic.largest_sent = max(self._wire.traffic.largest_sent, len(data))
         if len(data) < SEND_AT_BYTES:
             data = bytes(data)
         return self._wire.request(
@@ -159,8 +179,13 @@ class SftpSession:
             header,
             data,
             doing=f"write {described(path)} at offset {offset}",
-            decode=self._replies.ok,
+            decode=functools.partial(self._written, len(data)),
         )
+
+    def _written(self, size: int, reply: Reply, doing: str) -> None:
+        self._replies.ok(reply, doing)
+        traffic = self._wire.traffic
+        traffic.largest_accepted = max(traffic.largest_accepted, size)
 
     def close_file(self, handle: bytes, *, path: str) -> Pending[None]:
         """Close the file; servers with an object store behind them commit it only now."""
@@ -258,6 +283,24 @@ class SftpSession:
             protocol.text(path),
             doing=f"open the directory {path!r}",
             decode=self._replies.handle,
+        )
+
+    def listing(self, path: str) -> Pending[bytes | None]:
+        """Open a directory for listing; the result is its handle, None when the server refuses."""
+        return self._wire.request(
+            Request.OPENDIR,
+            protocol.text(path),
+            doing=f"open the directory {path!r}",
+            decode=handle_if_told,
+        )
+
+    def entries(self, handle: bytes, *, path: str) -> Pending[list[tuple[str, FileAttributes]]]:
+        """List the next entries of a directory; none at its end, and when the server refuses."""
+        return self._wire.request(
+            Request.READDIR,
+            protocol.text(handle),
+            doing=f"list the directory {path!r}",
+            decode=names_if_told,
         )
 
     def open_reading(self, path: str) -> Pending[bytes]:

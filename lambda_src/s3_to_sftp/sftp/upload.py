@@ -3,7 +3,9 @@
 import posixpath
 from dataclasses import dataclass
 
+from s3_to_sftp.diagnosis import directories
 from s3_to_sftp.errors import DirectoryAmbiguous, RequestRefused, TransferError
+from s3_to_sftp.sftp.directory_names import require_no_other_spelling
 from s3_to_sftp.sftp.protocol import NOTHING_THERE, FileAttributes, Status
 from s3_to_sftp.sftp.publish import Journal, is_removed, look
 from s3_to_sftp.sftp.session import SftpSession
@@ -81,6 +83,7 @@ async def create(session: SftpSession, path: str) -> bytes:
     Raises:
         RequestRefused: Of the file; or of its directory, where that is why the file cannot be created.
         DirectoryAmbiguous: See `require_unambiguous_directory`.
+        DirectoryNameDiffers: See `require_no_other_spelling`.
     """
     directory = posixpath.dirname(path)
     try:
@@ -89,11 +92,14 @@ async def create(session: SftpSession, path: str) -> bytes:
         if refused.code not in _PERHAPS_NO_DIRECTORY or not directory:
             raise
     await require_unambiguous_directory(session, directory)
+    await require_no_other_spelling(session, directory)
     no_directory = await make_directories(session, directory)
     try:
         return await session.create(path)
     except RequestRefused as refused:
-        raise _cause_of(refused, no_directory) from None
+        vague = no_directory is not None and {refused.code, no_directory.code} <= _PERHAPS_EXISTS
+        is_missing = vague and (await look(session, directory)).absent
+        raise _cause_of(refused, no_directory, is_missing=is_missing) from None
 
 
 async def require_unambiguous_directory(session: SftpSession, path: str) -> None:
@@ -110,11 +116,12 @@ async def require_unambiguous_directory(session: SftpSession, path: str) -> None
     for directory in meant:
         is_home = home.rstrip("/").endswith(f"/{directory}")
         if is_home and (await look(session, directory)).absent:
-            raise DirectoryAmbiguous(
-                f"The remote directory {directory!r} is missing, and the login starts in {home!r}: it would "
-                f"be made as {posixpath.join(home, directory)!r}.",
-                hint=f"Leave SSH_DIR empty, or write the whole path: {home!r}, or "
-                f"{posixpath.join(home, directory)!r} if that is really meant.",
+            raise directories.AMBIGUOUS.error(
+                DirectoryAmbiguous,
+                server=session.server,
+                directory=directory,
+                home=home,
+                inside=posixpath.join(home, directory),
             )
 
 
@@ -134,9 +141,13 @@ async def make_directories(session: SftpSession, path: str) -> RequestRefused | 
         return refused
     above = await make_directories(session, parent)
     refused = await _try_to_make(session, path)
-    if refused is None or above is None or above.code in _PERHAPS_EXISTS:
+    if refused is None or above is None:
         return refused
-    return above
+    if above.code not in _PERHAPS_EXISTS:
+        return above
+    # FAILURE is also said of a parent that may not be made.
+    is_above = refused.code in NOTHING_THERE and (await look(session, parent)).absent
+    return above if is_above else refused
 
 
 async def _try_to_make(session: SftpSession, path: str) -> RequestRefused | None:
@@ -147,19 +158,27 @@ async def _try_to_make(session: SftpSession, path: str) -> RequestRefused | None
     return None
 
 
-def _cause_of(refused: RequestRefused, no_directory: RequestRefused | None) -> RequestRefused:
-    """Return the error to tell of a file that was refused after its directory was."""
+def _cause_of(
+    refused: RequestRefused, no_directory: RequestRefused | None, *, is_missing: bool
+) -> RequestRefused:
+    """Return the error to tell of a file that was refused after its directory was.
+
+    Args:
+        refused: Of the file.
+        no_directory: Of the directory.
+        is_missing: Whether the server says that the directory is still missing.
+    """
     if no_directory is None or refused.code not in _PERHAPS_NO_DIRECTORY:
         return refused
-    is_cause = refused.code in NOTHING_THERE or no_directory.code not in _PERHAPS_EXISTS
+    is_cause = is_missing or refused.code in NOTHING_THERE or no_directory.code not in _PERHAPS_EXISTS
     first, second = (no_directory, refused) if is_cause else (refused, no_directory)
     return RequestRefused(
-        f"{first.reason} {second.reason}",
+        f"{first.reason} {second.answer or second.reason}",
         hint=first.hint,
         code=first.code,
         disposition=first.disposition,
         request=first.request,
-    )
+    ).with_cause_of(first)
 
 
 async def discard(session: SftpSession, temporary: str) -> bool:

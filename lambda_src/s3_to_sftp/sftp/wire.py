@@ -6,13 +6,19 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, Generic, TypeVar
 
-from s3_to_sftp.errors import ConnectionLost, ProtocolViolation, RequestRefused, TransferError
+from s3_to_sftp.diagnosis import lost_connection
+from s3_to_sftp.diagnosis.lost_connection import Traffic
+from s3_to_sftp.diagnosis.requests import refused
+from s3_to_sftp.diagnosis.server_messages import Ending
+from s3_to_sftp.errors import ConnectionLost, ProtocolViolation, TransferError
 from s3_to_sftp.sftp import protocol
-from s3_to_sftp.sftp.protocol import MalformedReplyError, Reply, Request
+from s3_to_sftp.sftp.protocol import ErrorStatusError, MalformedReplyError, Reply, Request
 from s3_to_sftp.ssh.stream import Piece, Stream
 from s3_to_sftp.untrusted_text import quoted
 
 T = TypeVar("T")
+
+_RETRIED = "It will be retried; ask the partner if it persists."
 
 SEND_AT_BYTES = 128 * 1024
 """Requests are queued up to this size, or until all tasks wait."""
@@ -65,9 +71,14 @@ class Pending(Generic[T]):
         """Return the result in the reply, or raise the error in it."""
         try:
             return self._decode(reply, self.doing)
-        except RequestRefused as refused:
-            refused.request = self.request
-            raise
+        except ErrorStatusError as status:
+            raise refused(
+                server=self._wire.server,
+                request=self.request,
+                doing=self.doing,
+                code=status.code,
+                words=status.words,
+            ) from None
 
 
 class Wire:
@@ -109,6 +120,9 @@ class Wire:
         self._abandoned: set[int] = set()
         self._arrived: dict[int, Reply] = {}
         self._ended_by: ProtocolViolation | None = None
+        self._last_traffic = clock()
+        self.traffic = Traffic()
+        """What has gone over it."""
 
     def request(
         self,
@@ -147,17 +161,20 @@ class Wire:
         if self._ended_by is not None:  # later requests fail with the cause, too
             raise ProtocolViolation(self._ended_by.reason, hint=self._ended_by.hint)
         if self.is_closed:
-            raise self.lost(f"has closed the session and cannot {doing}")
+            raise ConnectionLost(f"{self.server} has closed the session and cannot {doing}.", hint=_RETRIED)
         if not self._outgoing:
             return
         pieces, self._outgoing, self._outgoing_bytes = self._outgoing, [], 0
+        self._note_pause()
         try:
             self._stream.send(pieces)
         except TimeoutError:
-            raise self.lost(f"took no more data for too long while we asked it to {doing}") from None
+            what = f"took no more data for too long while we asked it to {doing}"
+            raise self._lost(what, Ending.SILENT) from None
         except (OSError, EOFError) as error:
             self._take_last_replies(doing)
-            raise self.lost(f"closed the connection while we asked it to {doing} ({quoted(error)})") from None
+            what = f"closed the connection while we asked it to {doing}"
+            raise self._lost(what, Ending.CLOSED, error) from None
 
     def _take_last_replies(self, doing: str) -> None:
         """Store what the server sent before it closed: what it acknowledged need not be sent again."""
@@ -197,7 +214,7 @@ class Wire:
         deadline = self._clock() + self._reply_timeout
         while (message := self._message_at_hand(doing)) is None:
             if self._clock() > deadline:
-                raise self.lost(f"did not finish its answer in time when asked to {doing}")
+                raise self._lost(f"did not finish its answer in time when asked to {doing}", Ending.SILENT)
             self.incoming += self._recv(doing)
         return message
 
@@ -221,14 +238,19 @@ class Wire:
         try:
             data = self._stream.recv()
         except TimeoutError:
-            lost = self.lost(f"did not answer in time when asked to {doing}")
-            lost.silent = True
-            raise lost from None
+            raise self._lost(f"did not answer in time when asked to {doing}", Ending.SILENT) from None
         except (OSError, EOFError) as error:
-            raise self.lost(f"was lost when asked to {doing} ({quoted(error)})") from None
+            raise self._lost(f"was lost when asked to {doing}", Ending.RESET, error) from None
         if not data:
-            raise self.lost(f"closed the connection when asked to {doing}")
+            raise self._lost(f"closed the connection when asked to {doing}", Ending.CLOSED)
+        self.traffic.idle, self._last_traffic = 0.0, self._clock()
         return data
+
+    def _note_pause(self) -> None:
+        """Remember how long nothing was sent or received until now."""
+        now = self._clock()
+        self.traffic.idle = max(self.traffic.idle, now - self._last_traffic)
+        self._last_traffic = now
 
     def take_reply(self, request_id: int) -> Reply | None:
         """Return the reply to a request, once, or None while it has not arrived."""
@@ -246,12 +268,17 @@ class Wire:
         self.is_closed = True
         self._stream.close()
 
-    def lost(self, what: str) -> ConnectionLost:
+    def _lost(self, what: str, ending: Ending, error: BaseException | None = None) -> ConnectionLost:
         """Close, and return the error for it."""
         self.close()
-        return ConnectionLost(
-            f"{self.server} {what}.", hint="It will be retried; ask the partner if it persists."
-        )
+        why = quoted(error) if error else ""
+        what = f"{what} ({why})" if why else what
+        if self._next_id:
+            return lost_connection.lost(what, ending, self.traffic, server=self.server, why=why)
+        # SFTP has not started: that has causes of its own.
+        lost = ConnectionLost(f"{self.server} {what}.", hint=_RETRIED)
+        lost.silent = ending is Ending.SILENT
+        return lost
 
     def violation(self, what: str) -> ProtocolViolation:
         """Close, and return the error for it, which every later request raises, too."""

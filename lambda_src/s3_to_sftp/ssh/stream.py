@@ -50,9 +50,14 @@ class _ChannelStream:
     def recv(self) -> bytes:
         """Return what is there, at least a byte; empty when the peer has closed."""
         try:
-            return self._channel.recv(_RECEIVE_BYTES)
+            data = self._channel.recv(_RECEIVE_BYTES)
         except paramiko.SSHException as error:  # it opens the window again, amid a key exchange that hangs
             raise OSError(str(error)) from None
+        # The library hides in an end of the stream why it has given the connection up: a failed key exchange.
+        why = None if data else self._channel.get_transport().saved_exception
+        if isinstance(why, paramiko.SSHException):
+            raise OSError(str(why))
+        return data
 
     def _deadline(self) -> float:
         """Return when all that is sent now must be gone: a window of one byte at a time must not block it."""

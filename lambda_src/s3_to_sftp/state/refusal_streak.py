@@ -69,7 +69,7 @@ class RefusalStreak:
             hint=refused.hint,
             alike=_alike(refused),
             objects=tuple(self._objects)[:_REPORTED_OBJECTS],
-        )
+        ).with_cause_of(refused)
 
 
 def _alike(refused: RequestRefused | None) -> str:

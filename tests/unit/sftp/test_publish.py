@@ -654,3 +654,48 @@ def test_aside_name_stays_in_the_journal_when_the_connection_is_lost(
     with pytest.raises(ConnectionLost if answer == NOTHING else ProtocolViolation):
         block(scene)
     assert scene.journal.names == PENDING
+
+
+def cause_of_refusal(*scripts: Script, old: bytes | None = OLD, **about: Any) -> tuple[str, str]:
+    with pytest.raises(RequestRefused) as raised:
+        Scene(*scripts, old=old, **about).publish()
+    return raised.value.cause, raised.value.to_partner
+
+
+@each_rename
+def test_server_that_neither_replaces_nor_moves_a_file_does_not_overwrite(
+    extensions: dict[str, bytes],
+) -> None:
+    script = refusing_rename(MAKE_ROOM, Status.PERMISSION_DENIED)
+    cause, to_partner = cause_of_refusal(script, extensions=extensions)
+    assert cause == "overwrite-refused"
+    assert "replace" in to_partner
+
+
+@each_rename
+def test_refused_rename_to_a_free_name_is_not_called_an_overwrite(extensions: dict[str, bytes]) -> None:
+    for code, cause in {Status.FAILURE: "rename-failed", Status.PERMISSION_DENIED: "rename-refused"}.items():
+        script = refusing_rename(PUBLISH, code)
+        assert cause_of_refusal(script, old=None, extensions=extensions)[0] == cause
+
+
+def test_temporary_file_that_is_gone_is_the_cause_whatever_status_the_rename_gets() -> None:
+    def swept(asked: Asked) -> bytes | None:
+        if is_rename(asked):
+            scene.files.pop(TEMPORARY, None)
+        return None
+
+    scene = Scene(swept)
+    with pytest.raises(RequestRefused) as raised:
+        scene.publish()
+    assert raised.value.cause == "temporary-file-removed"
+    assert scene.files == {PATH: OLD}
+
+
+def test_directory_in_the_way_has_a_text_for_the_partner() -> None:
+    scene = Scene(old=None)
+    scene.disk.directories.add(PATH)
+    with pytest.raises(TargetNotAFile) as raised:
+        scene.publish()
+    assert raised.value.cause == "directory-in-the-way"
+    assert raised.value.to_partner

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from s3_to_sftp.diagnosis.server_messages import ServerMessages
 from s3_to_sftp.errors import ConnectionLost, Disposition, ProtocolViolation, RequestRefused, TransferError
 from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME, Answer, Request, Status
 from s3_to_sftp.sftp.scheduler import ExternalFuture
@@ -286,6 +287,55 @@ def test_reply_timeout_starts_anew_with_each_reply() -> None:
         session.ping()
     assert clock.now == 1000 + 5 * 50
     assert not session.is_over
+
+
+def test_connection_that_is_gone_after_a_pause_was_cut_while_idle() -> None:
+    server = ScriptedServer()
+    clock = Clock()
+    session = SftpSession(server, server="sftp.partner.example:22", clock=clock)
+    session.ping()
+    clock.now += 351
+    server.broken = OSError("Connection reset by peer")
+    with pytest.raises(ConnectionLost, match="while nothing was sent for 5 min") as raised:
+        remove(session)
+    assert raised.value.cause == "idle-cut"
+
+
+def test_pause_before_an_answered_request_does_not_count() -> None:
+    server = ScriptedServer()
+    clock = Clock()
+    session = SftpSession(server, server="sftp.partner.example:22", clock=clock)
+    clock.now += 351
+    session.ping()
+    server.broken = OSError("Connection reset by peer")
+    with pytest.raises(ConnectionLost) as raised:
+        remove(session)
+    assert raised.value.cause == "connection-closed"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "cause"), [(0, "large-write-closes"), (40_000, "connection-closed")], ids=["first", "later"]
+)
+def test_connection_closed_at_the_first_large_write(accepted: int, cause: str) -> None:
+    server = ScriptedServer()
+    session = server.session()
+    handle = result_of(session, session.create("a"))
+    result_of(session, session.write(handle, 0, bytes(accepted), path="a"))
+    server.broken = OSError("Connection reset by peer")
+    with pytest.raises(ConnectionLost) as raised:
+        result_of(session, session.write(handle, accepted, bytes(40_000), path="a"))
+    assert raised.value.cause == cause
+
+
+def test_disconnect_of_the_server_is_quoted() -> None:
+    server = ScriptedServer()
+    said = ServerMessages()
+    session = SftpSession(server, server="sftp.partner.example:22", received=said)
+    said.goodbye = 11, b"maintenance"
+    server.broken = OSError("Socket is closed")
+    with pytest.raises(ConnectionLost, match="and said 'maintenance'") as raised:
+        remove(session)
+    assert raised.value.cause == "server-disconnects"
 
 
 def test_status_without_a_message_is_accepted() -> None:

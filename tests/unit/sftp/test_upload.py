@@ -306,6 +306,28 @@ def test_permission_denied_on_open_creates_no_directories() -> None:
     assert server.paths(Request.MKDIR) == []
 
 
+def test_refused_mkdir_of_the_parent_is_the_error_although_the_server_says_only_failure() -> None:
+    """The MKDIR below it is answered with NO_SUCH_FILE, which says nothing about the cause."""
+
+    def script(asked: Asked) -> bytes | None:
+        forbidden = asked.kind == Request.MKDIR and asked.texts == ["a"]
+        return status(asked, Status.FAILURE) if forbidden else None
+
+    with pytest.raises(RequestRefused, match="refused to make the directory 'a': status 4 FAILURE") as raised:
+        put(ScriptedServer(script), path="a/b/d.csv")
+    assert (raised.value.request, raised.value.cause) == ("mkdir", "mkdir-refused")
+    assert raised.value.to_partner
+
+
+def test_refused_mkdir_is_the_error_where_open_and_mkdir_say_failure_of_a_missing_directory() -> None:
+    def script(asked: Asked) -> bytes | None:
+        return status(asked, Status.FAILURE) if asked.kind in {Request.MKDIR, Request.OPEN} else None
+
+    with pytest.raises(RequestRefused, match="refused to make the directory 'a'") as raised:
+        put(ScriptedServer(script), path="a/d.csv")
+    assert (raised.value.request, raised.value.cause) == ("mkdir", "mkdir-refused")
+
+
 @pytest.mark.parametrize("path", ["/x", "a/x", "/a/x", "a/b/x"])
 def test_directory_creation_ends_when_no_parent_can_be_created(path: str) -> None:
     def nothing_there(asked: Asked) -> bytes | None:
