@@ -89,10 +89,11 @@ template: setup  ## build/template: a CloudFormation template and function.zip, 
 	@$(BIN)/python -m cdk_s3_to_sftp.template --output build/template \
 	  --bundling $(BUNDLING) --architecture $(ARCHITECTURE)
 
-docs: setup  ## the API reference into docs/api, and the picture of the dashboard
+docs: setup  ## the API reference into docs/api, the picture of the dashboard, the troubleshooting page
 	@# pdoc forbids it to start programs, and CDK starts Node as soon as it is imported.
 	@PDOC_ALLOW_EXEC=1 pdoc --docformat google --no-show-source --output-directory docs/api cdk_s3_to_sftp
 	@$(BIN)/python docs/draw_dashboard.py
+	@$(BIN)/python -m tests.docs.troubleshooting
 	@echo "docs/api/index.html"
 
 .venv/.bench-ready: .venv/.ready bench/requirements.txt

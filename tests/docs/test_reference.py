@@ -8,6 +8,7 @@ import pytest
 from cdk_s3_to_sftp import partner_file
 from s3_to_sftp import configured_by, errors
 from s3_to_sftp.settings import VARIABLES
+from tests.docs import troubleshooting
 
 REPOSITORY = Path(__file__).parents[2]
 DOCS = REPOSITORY / "docs"
@@ -20,19 +21,33 @@ def first_cells(page: str, heading: str) -> list[str]:
     return [name for row in rows for name in re.findall("`([^`]+)`", row.split("|")[1])]
 
 
+def test_troubleshooting_page_is_what_the_generator_writes() -> None:
+    assert troubleshooting.PAGE.read_text() == troubleshooting.page(), (
+        "run python -m tests.docs.troubleshooting"
+    )
+
+
+def test_notes_of_the_troubleshooting_page_are_about_errors() -> None:
+    known = {each.__name__ for each in troubleshooting.error_classes()}
+    assert {*troubleshooting.MORE, *troubleshooting.NOT_OF_THE_CLASS} - known == set()
+    assert troubleshooting.DISPOSITIONS.keys() == set(errors.Disposition)
+
+
 def test_every_error_is_listed_once() -> None:
     named = {
         name
         for name, each in vars(errors).items()
         if isinstance(each, type) and issubclass(each, errors.DeliveryError) and not name.startswith("_")
     }
-    listed = first_cells("reference/errors.md", "error")
+    listed = first_cells("guides/troubleshooting.md", "error")
     assert sorted(listed) == sorted(named - {"DeliveryError"})
 
 
 def test_disposition_of_every_error_is_the_one_listed() -> None:
     rows = re.findall(
-        r"^\| `(\w+)` \| .* \| `(\w+)` \|$", (DOCS / "reference/errors.md").read_text(), re.MULTILINE
+        r"^\| `([A-Z]\w+)` \| .* \| `(\w+)` \|$",
+        (DOCS / "guides/troubleshooting.md").read_text(),
+        re.MULTILINE,
     )
     wrong = [name for name, listed in rows if getattr(errors, name).disposition != errors.Disposition(listed)]
     assert wrong == []
@@ -40,13 +55,8 @@ def test_disposition_of_every_error_is_the_one_listed() -> None:
 
 
 def test_every_disposition_is_listed() -> None:
-    listed = first_cells("reference/errors.md", "`disposition`")
+    listed = first_cells("guides/troubleshooting.md", "`disposition`")
     assert listed == [each.value for each in errors.Disposition]
-
-
-def test_errors_to_do_something_about_are_errors() -> None:
-    listed = first_cells("guides/troubleshooting.md", "log says")
-    assert [name for name in listed if not hasattr(errors, name)] == []
 
 
 def test_every_variable_of_a_plain_lambda_is_listed() -> None:
