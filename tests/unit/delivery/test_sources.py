@@ -10,10 +10,11 @@ import pytest
 
 from s3_to_sftp import handler
 from s3_to_sftp.app import App
-from s3_to_sftp.delivery.deadline import Deadline
+from s3_to_sftp.delivery.batch import deliver_all
+from s3_to_sftp.delivery.deadline import Deadline, Invocation
 from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.delivery.remote_path import SourceDirectory
-from s3_to_sftp.errors import PartnerUnreachable
+from s3_to_sftp.errors import DirectoryNameDiffers, PartnerUnreachable
 from s3_to_sftp.s3.object_ref import ObjectRef
 from tests.support.lambda_events import eventbridge_event, lambda_context, sqs_event
 from tests.support.memory_s3 import BUCKET, MemoryS3
@@ -74,3 +75,20 @@ def test_object_is_delivered_to_the_directory_of_its_source() -> None:
     paths = [delivery.deliver(s3.ref(key)).remote_path for key in ("in/a.csv", "out/b.csv")]
     assert paths == ["inbox/in/a.csv", "outbox/out/b.csv"]
     assert {path for path in env.files if not path.endswith(".part")} == set(paths)
+
+
+def test_directory_in_another_case_does_not_affect_the_directories_of_other_sources() -> None:
+    s3, env = MemoryS3({"in/a.csv": b"a", "in/b.csv": b"b", "out/c.csv": b"c"}), SftpEnvironment()
+    env.disk.directories.add("inbox")
+    delivery = Delivery(
+        s3=s3,
+        sftp=env.client(directories=["Inbox", "outbox"]),
+        directory="Inbox",
+        sources=[SourceDirectory(bucket=BUCKET, prefix="out/", directory="outbox")],
+    )
+    refs = [s3.ref(key) for key in s3.objects]
+    found = dict(deliver_all(delivery, refs, Invocation(Deadline(lambda: 900.0))))
+    assert {type(outcome) for ref, outcome in found.items() if ref.key.startswith("in/")} == {
+        DirectoryNameDiffers
+    }
+    assert {path for path in env.files if not path.endswith(".part")} == {"outbox/out/c.csv"}
