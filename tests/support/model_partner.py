@@ -246,6 +246,7 @@ class ModelSession:
     """What the product's conversations need of an SFTP session."""
 
     max_write_bytes = BLOCK_BYTES
+    server = "partner"
     directories: tuple[str, ...] = ()
 
     def require_valid_name(self, path: str) -> None:

@@ -67,7 +67,7 @@ IDLE_SECONDS = 60.0
 """After less time without traffic a lost connection has another cause."""
 
 _LARGE_BYTES = 16 * 1024
-_REKEY = re.compile(r"key.?exchange|re-?key|\bkex", re.IGNORECASE)
+_REKEY = r"(?i)key.?exchange|re-?key|\bkex"
 _KEY_EXCHANGE_FAILED = 3
 """SSH_DISCONNECT_KEY_EXCHANGE_FAILED (RFC 4253, section 11.1)."""
 
@@ -114,7 +114,7 @@ def lost(what: str, ending: Ending, traffic: Traffic, *, server: str, why: str =
 
 def _cause(ending: Ending, traffic: Traffic, why: str) -> Cause:
     code, text = (traffic.received and traffic.received.goodbye) or (0, b"")
-    if code == _KEY_EXCHANGE_FAILED or _REKEY.search(decoded(text)) or _REKEY.search(why):
+    if code == _KEY_EXCHANGE_FAILED or re.search(_REKEY, f"{decoded(text)} {why}"):
         return REKEY_FAILED
     if code:
         return DISCONNECTED

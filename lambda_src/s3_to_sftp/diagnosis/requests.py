@@ -222,12 +222,12 @@ _ANY = (
 _ASSUMED = {"", RENAME_FAILED.name, CREATE_FAILED.name, UNSUPPORTED.name}
 """Causes that say little: more evidence is better."""
 
-_SAYS_DENIED = re.compile(r"(?:permission|access)(?: is)? denied|EACCES|EPERM|not permitted", re.IGNORECASE)
-_SAYS_EXISTS = re.compile(r"(?:file|target|already) exists|EEXIST", re.IGNORECASE)
-_ABOUT_NAMES = re.compile(
-    r"(?:name|extension|file ?type)s?\b.{0,40}\b(?:not|in)(?: be)? ?(?:allowed|valid|permitted|accepted)"
-    r"|(?:invalid|illegal|forbidden|disallowed) (?:file ?)?(?:name|extension|file ?type)",
-    re.IGNORECASE,
+# Compiled when they are needed: a cold start does not use them.
+_SAYS_DENIED = r"(?i)(?:permission|access)(?: is)? denied|EACCES|EPERM|not permitted"
+_SAYS_EXISTS = r"(?i)(?:file|target|already) exists|EEXIST"
+_ABOUT_NAMES = (
+    r"(?i)(?:name|extension|file ?type)s?\b.{0,40}\b(?:not|in)(?: be)? ?(?:allowed|valid|permitted|accepted)"
+    r"|(?:invalid|illegal|forbidden|disallowed) (?:file ?)?(?:name|extension|file ?type)"
 )
 
 
@@ -279,10 +279,10 @@ def cause_of(request: str, code: int, words: str) -> Cause | None:
     vague = code in {Status.FAILURE, Status.PERMISSION_DENIED} or code not in set(Status)
     if vague and (cause := storage.cause_of_words(words)):
         return cause
-    if vague and request == "create" and _ABOUT_NAMES.search(words):
+    if vague and request == "create" and re.search(_ABOUT_NAMES, words):
         return TEMPORARY_NAME_REFUSED
-    if code == Status.FAILURE and request == "rename" and _SAYS_EXISTS.search(words):
+    if code == Status.FAILURE and request == "rename" and re.search(_SAYS_EXISTS, words):
         return OVERWRITE_REFUSED
-    if code == Status.FAILURE and _SAYS_DENIED.search(words):
+    if code == Status.FAILURE and re.search(_SAYS_DENIED, words):
         code = Status.PERMISSION_DENIED
     return _BY_REQUEST.get((request, code)) or _BY_STATUS.get(code)

@@ -112,13 +112,13 @@ _WORDS = {
     r"read-?only file ?system|EROFS|write-protected": READ_ONLY,
     r"(?:being )?used by another process|sharing violation|file is (?:locked|in use)": LOCKED,
 }
-# Servers repeat paths: `quota.csv` and `/quota/` say nothing.
-_PATTERNS = {
-    re.compile(rf"(?<![\w./\\-])(?:{words})(?![\w/\\-]|\.\w)", re.IGNORECASE): cause
-    for words, cause in _WORDS.items()
-}
+# Servers repeat paths: `quota.csv` and `/quota/` say nothing. Compiled when needed: a cold start does not.
+_NO_PATH = r"(?<![\w./\\-])(?:{words})(?![\w/\\-]|\.\w)"
 
 
 def cause_of_words(words: str) -> Cause | None:
     """Return what the words of a refusal say of the storage; None: nothing."""
-    return next((cause for pattern, cause in _PATTERNS.items() if pattern.search(words)), None)
+    for pattern, cause in _WORDS.items():
+        if re.search(_NO_PATH.replace("{words}", pattern), words, re.IGNORECASE):
+            return cause
+    return None

@@ -14,7 +14,12 @@ from s3_to_sftp.sftp.scheduler import ExternalFuture
 from s3_to_sftp.sftp.session import SftpSession
 
 MOST_ENTRIES = 2000
-"""Entries of a directory that are looked at: some twenty answers of OpenSSH. More are taken for no match."""
+MOST_ANSWERS = 64
+"""Of a directory that are looked at; OpenSSH sends 100 entries in an answer, others one. What is behind them
+is taken for no match."""
+
+_LONGEST = 300
+"""Characters of a path of the server's in an error."""
 
 
 async def require_no_other_spelling(session: SftpSession, path: str) -> None:
@@ -63,7 +68,7 @@ async def _check(session: SftpSession, directory: str) -> None:
                 DirectoryNameDiffers,
                 server=session.server,
                 directory=missing,
-                exists=" and ".join(repr(posixpath.join(parent, each)) for each in variants[:3]),
+                exists=" and ".join(repr(posixpath.join(parent, each))[:_LONGEST] for each in variants[:3]),
             )
         missing = parent.rstrip("/")
 
@@ -75,9 +80,12 @@ async def _directories_in(session: SftpSession, path: str) -> list[str]:
     if handle is None:
         return []
     names: list[str] = []
-    seen = 0
-    while seen < MOST_ENTRIES and (entries := await session.entries(handle, path=path)):
-        seen += len(entries)
+    seen = answers = 0
+    while seen < MOST_ENTRIES and answers < MOST_ANSWERS:
+        entries = await session.entries(handle, path=path)
+        if not entries:
+            break
+        seen, answers = seen + len(entries), answers + 1
         names += [name for name, attributes in entries if not attributes.is_regular]
     session.abandon(session.close_file(handle, path=path))
     return names

@@ -7,7 +7,6 @@ import struct
 import pytest
 
 from s3_to_sftp.errors import ConnectionLost, DirectoryNameDiffers
-from s3_to_sftp.sftp import directory_names
 from s3_to_sftp.sftp.protocol import Answer, Request, Status, text
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.upload import create
@@ -147,18 +146,19 @@ def test_lost_connection_ends_the_search_for_all() -> None:
     assert {type(outcome) for outcome in outcomes.values()} == {ConnectionLost}
 
 
-def test_search_ends_after_a_bounded_number_of_entries() -> None:
+@pytest.mark.parametrize(("at_a_time", "answers"), [(50, 40), (1, 64)])
+def test_search_ends_after_a_bounded_number_of_entries_and_answers(at_a_time: int, answers: int) -> None:
     def endless(asked: Asked) -> bytes | None:
         if asked.kind != Request.READDIR:
             return None
         name = f"{asked.number}"
         entry = text(name) + text(name) + bytes(4)
-        return framed(Answer.NAME, struct.pack(">II", asked.request_id, 50) + 50 * entry)
+        return framed(Answer.NAME, struct.pack(">II", asked.request_id, at_a_time) + at_a_time * entry)
 
     server = ScriptedServer(endless)
     session = session_to(server, "Inbox")
     session.run_one(create(session, "Inbox/a"))
-    assert len(server.paths(Request.READDIR)) == directory_names.MOST_ENTRIES / 50
+    assert len(server.paths(Request.READDIR)) == answers
     assert "Inbox" in server.directories
 
 
