@@ -32,6 +32,9 @@ Every failure is one log line with `error`, `reason`, `hint` and `disposition`, 
 3. `error` is [one of these classes](#errors). `disposition` says [what happens to the
    message](#dispositions): most failures need no action on the message, because it is retried.
 
+`s3-to-sftp doctor` examines every step and says the same, before the first delivery or now: see
+[the command](../reference/cli.md#doctor).
+
 Capitals stand for what the function fills in. Settings have their names as environment variables here; the
 hint uses the name of the argument, of the key in `partner.toml` or of the parameter. An upload that the
 partner refuses stays in S3: nothing is lost.

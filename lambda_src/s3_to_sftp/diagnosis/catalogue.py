@@ -17,6 +17,7 @@ from s3_to_sftp.diagnosis import (
 from s3_to_sftp.diagnosis.cause import Cause
 from s3_to_sftp.errors import (
     CheckpointLost,
+    ConfigurationError,
     ConnectionLost,
     DeliveryError,
     DirectoryAmbiguous,
@@ -82,6 +83,7 @@ _USUAL: dict[str, type[DeliveryError]] = {
 _UNUSUAL: dict[str, tuple[type[DeliveryError], ...]] = {
     handshake.TOO_MANY_LOGINS.name: (TooManyConnections,),
     handshake.TOO_MANY_CONNECTIONS.name: (TooManyConnections,),
+    host_key.PIN_IS_NO_KEY.name: (ConfigurationError,),
     login.SECOND_FACTOR.name: (SecondFactorRequired,),
     login.PASSWORD_EXPIRED.name: (PasswordExpired,),
     login.CLOSED_BEFORE_LOGIN.name: (PartnerUnreachable,),
