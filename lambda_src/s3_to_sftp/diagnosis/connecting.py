@@ -48,30 +48,25 @@ REFUSED = Cause(
     summary="{server} cannot be reached: nothing listens on this port, or a firewall rejects the connection.",
     advice="Check SSH_PORT; ask the partner whether the server is up. It will be retried.",
     to_partner="Our connections to {server} are refused. Is the SFTP service running on this port, and does "
-    "a "
-    "firewall reject our address?",
+    "a firewall reject our address?",
 )
 PRIVATE_ADDRESS = Cause(
     name="private-address",
     sign="No answer, and the name has a private address (RFC 1918).",
     summary="{server} did not answer within {seconds:g} s: {addresses} is a private address, which the "
-    "internet "
-    "does not reach.",
+    "internet does not reach.",
     advice="Put the function into a VPC that is connected with the partner's network (VPN, peering), or ask "
-    "the "
-    "partner for a public name.",
+    "the partner for a public name.",
     to_partner="From our network {server} resolves to {addresses}, a private address. Which public address "
-    "do "
-    "you want us to use?",
+    "do you want us to use?",
 )
 NO_ANSWER = Cause(
     name="no-answer",
     sign="No answer to the connection (SYN) in time.",
     summary="{server} did not answer within {seconds:g} s: a firewall drops our packets, or this function "
-    "has no "
-    "way out.",
-    advice="Check SSH_HOST and SSH_PORT, and that the partner allows this function's address "
-    "(s3-to-sftp addresses). In a VPC the subnet needs a NAT gateway. s3-to-sftp doctor tells the two apart.",
+    "has no way out.",
+    advice="Check SSH_HOST and SSH_PORT, and that the partner allows this function's address (s3-to-sftp "
+    "addresses). In a VPC the subnet needs a NAT gateway. s3-to-sftp doctor tells the two apart.",
     to_partner="Our connections to {server} get no answer. Does your firewall allow our address?",
 )
 NO_WAY_OUT = Cause(

@@ -8,8 +8,7 @@ from s3_to_sftp.diagnosis.cause import Cause
 OTHER_CASE = Cause(
     name="directory-other-case",
     sign="STAT of the directory says no, and READDIR of its parent shows a name that differs only in case, "
-    "in "
-    "the form of its accents (Unicode) or in blanks at its ends.",
+    "in the form of its accents (Unicode) or in blanks at its ends.",
     summary="The directory {directory!r} is missing at {server}, and {exists} exists.",
     advice="Correct SSH_DIR, or ask the partner which directory is meant. It was not made: the partner would "
     "not look there. It will be retried.",

@@ -11,8 +11,7 @@ CLOSED_AT_ONCE = Cause(
     name="closed-at-once",
     sign="The connection is accepted and closed before a byte was sent.",
     summary="{server} accepts the connection and closes it at once: it does not allow this address, or a "
-    "load "
-    "balancer has no server behind it.",
+    "load balancer has no server behind it.",
     advice="Send the partner this function's address (s3-to-sftp addresses). It will be retried.",
     to_partner="Your server {server} accepts our connection and closes it before the SSH greeting. Is our "
     "address on your allow-list, and is the SFTP service behind the load balancer up?",
@@ -21,11 +20,9 @@ RESET_AT_ONCE = Cause(
     name="reset-at-once",
     sign="The connection is accepted and reset (RST) before a byte was sent, often after failed logins.",
     summary="{server} resets the connection at once: this address is banned for a while, or a firewall "
-    "rejects "
-    "it.",
+    "rejects it.",
     advice="Wait: bans after failed logins (fail2ban, OpenSSH's penalties) end by themselves. Ask the "
-    "partner to "
-    "exempt this function's address (s3-to-sftp addresses). It will be retried.",
+    "partner to exempt this function's address (s3-to-sftp addresses). It will be retried.",
     to_partner="Your server {server} resets our connections before the SSH greeting. Is our address banned "
     "after failed logins, and can it be exempted?",
 )
@@ -34,8 +31,7 @@ BANNED = Cause(
     sign="A text in place of the SSH greeting: not allowed at this time, banned, blocked.",
     summary="{server} has banned this address for a while.",
     advice="Wait: such bans end by themselves. Check the login first, it may be why. Ask the partner to "
-    "exempt "
-    "this function's address (s3-to-sftp addresses). It will be retried.",
+    "exempt this function's address (s3-to-sftp addresses). It will be retried.",
     to_partner="Your server {server} has banned our address. Can you lift the ban, and exempt our address?",
 )
 TOO_MANY_LOGINS = Cause(
@@ -44,8 +40,7 @@ TOO_MANY_LOGINS = Cause(
     summary="{server} has too many connections that are not logged in yet.",
     advice="Lower max_connections, or ask the partner to allow more. It will be retried.",
     to_partner="Your server {server} refuses connections because too many are at the login (MaxStartups). "
-    "Can "
-    "you raise the limit?",
+    "Can you raise the limit?",
 )
 TOO_MANY_CONNECTIONS = Cause(
     name="too-many-connections",
@@ -58,12 +53,10 @@ SILENT = Cause(
     name="silent-port",
     sign="The connection is accepted, and no byte comes.",
     summary="{server} accepts the connection and says nothing: no server is behind the port, or its reverse "
-    "DNS "
-    "is very slow.",
+    "DNS is very slow.",
     advice="Check SSH_PORT; ask the partner whether the server hangs. It will be retried.",
     to_partner="Your server {server} accepts our connection, but sends no SSH greeting within {seconds:g} s. "
-    "Is "
-    "the service behind it running? Slow reverse DNS (sshd: UseDNS) looks the same.",
+    "Is the service behind it running? Slow reverse DNS (sshd: UseDNS) looks the same.",
 )
 FTP = Cause(
     name="ftp-server",
@@ -129,8 +122,7 @@ PACKETS_LOST_OUT = Cause(
     sign="The version line comes, then silence; our large packets are not acknowledged (TCP_INFO).",
     summary="{server} gets no large packets from us: the network loses them (MTU black hole).",
     advice="On a VPN or Direct Connect clamp the TCP MSS and allow ICMP type 3 code 4 (fragmentation "
-    "needed). It "
-    "will be retried.",
+    "needed). It will be retried.",
     to_partner="Large packets from us to {server} get lost on the way. Does a firewall of yours block ICMP "
     "'fragmentation needed' (type 3 code 4)? Clamping the TCP MSS also helps.",
 )
@@ -140,8 +132,7 @@ PACKETS_LOST_IN = Cause(
     summary="{server} greets, and then nothing more comes: its large packets get lost on the way (MTU black "
     "hole), or it hangs.",
     advice="On a VPN or Direct Connect clamp the TCP MSS and allow ICMP type 3 code 4 (fragmentation "
-    "needed). "
-    "s3-to-sftp doctor tries small packets. It will be retried.",
+    "needed). s3-to-sftp doctor tries small packets. It will be retried.",
     to_partner="Your server {server} greets us, but its next packet never arrives. Does a firewall of yours "
     "block ICMP 'fragmentation needed' (type 3 code 4)? Clamping the TCP MSS also helps.",
 )

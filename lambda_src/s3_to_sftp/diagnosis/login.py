@@ -8,12 +8,10 @@ from s3_to_sftp.untrusted_text import decoded
 PASSWORD_REFUSED = Cause(
     name="password-refused",
     sign="USERAUTH_FAILURE to the password. Servers answer alike for a wrong user, a wrong password and a "
-    "locked "
-    "account.",
+    "locked account.",
     summary="{server} does not accept {what} for user {user!r}.",
     advice="Check the secret against what the partner has on record: user name and password. The account may "
-    "be "
-    "locked or disabled, too.{blanks}",
+    "be locked or disabled, too.{blanks}",
     to_partner="Your server {server} refuses the login of user {user}. Is the account active, and is the "
     "password the one that you have sent us?",
 )
@@ -22,33 +20,27 @@ KEY_REFUSED = Cause(
     sign="USERAUTH_FAILURE to the key.",
     summary="{server} does not accept {what} for user {user!r}.",
     advice="Send the partner the public key line; s3-to-sftp doctor prints it. Common causes at their side: "
-    "the "
-    "key is not in authorized_keys, its file or home may be written by others (StrictModes), from= or "
-    "AllowUsers "
-    "leave us out, or the server does not take keys of this type.",
+    "the key is not in authorized_keys, its file or home may be written by others (StrictModes), from= or "
+    "AllowUsers leave us out, or the server does not take keys of this type.",
     to_partner="Your server {server} refuses our key for user {user}. Please check that this line is in its "
     "authorized_keys, that home and file are not writable by others, and that from= and AllowUsers let us "
-    "in: "
-    "{public_key}",
+    "in: {public_key}",
 )
 KEY_TYPE_REFUSED = Cause(
     name="key-type-refused",
     sign="The server's list of signature algorithms (server-sig-algs) has none for our key.",
     summary="{server} takes no signatures of our key's type from user {user!r}: {what}.",
     advice="Make a key of another type (Ed25519, or RSA with 4096 bits), put it into the secret, and send "
-    "the "
-    "partner its public key.",
+    "the partner its public key.",
     to_partner="Your server {server} takes signatures by {accepted} alone; our key is of another type. Can "
-    "you "
-    "allow it, or shall we send a new key?",
+    "you allow it, or shall we send a new key?",
 )
 METHOD_NOT_OFFERED = Cause(
     name="method-not-offered",
     sign="The list of methods (asked for by a `none` request) has none that the secret can serve.",
     summary="{server} takes no login by {held} from user {user!r}: it takes only {methods}.",
     advice="Put what it takes into the secret, or ask the partner to allow what the secret holds. Nothing "
-    "was "
-    "sent.",
+    "was sent.",
     to_partner="Your server {server} takes only {methods} from user {user}; we hold a {held}. Can you allow "
     "that, or register what you need from us?",
 )
@@ -57,8 +49,7 @@ BOTH_NEEDED = Cause(
     sign="USERAUTH_FAILURE with partial success: the login was right, and more is wanted.",
     summary="{server} does not let user {user!r} in by {given} alone: it also wants {methods}.",
     advice="Put what it wants into the secret beside what is there, or ask the partner for an account "
-    "without "
-    "that.",
+    "without that.",
     to_partner="Your server {server} wants {methods} in addition to {given} from user {user}. Please send us "
     "what is missing, or allow {given} alone.",
 )
@@ -74,12 +65,10 @@ OTHER_PROMPT = Cause(
     name="other-prompt",
     sign="A prompt that is no question for the current password.",
     summary="{server} asks user {user!r} {prompt}, which is not a question for the current password: it was "
-    "not "
-    "answered.",
+    "not answered.",
     advice="Ask the partner for an account that logs in with a key or a password alone.",
     to_partner="Your server {server} asks user {user} {prompt} at the login. A machine cannot answer that: "
-    "can "
-    "the account do without?",
+    "can the account do without?",
 )
 PASSWORD_EXPIRED = Cause(
     name="password-expired",
@@ -87,8 +76,7 @@ PASSWORD_EXPIRED = Cause(
     summary="{server} wants a new password from user {user!r}: the password has expired.",
     advice="Get a new password from the partner, or set one with an SSH client; fill the secret.",
     to_partner="The password of user {user} on {server} has expired. Please send a new one, if possible one "
-    "that "
-    "does not expire.",
+    "that does not expire.",
 )
 ACCOUNT_DISABLED = Cause(
     name="account-disabled",
@@ -103,11 +91,9 @@ TOO_MANY_ATTEMPTS = Cause(
     summary="{server} closed the connection after too few tries for what the secret holds: it counts each "
     "method.",
     advice="Remove from the secret the method that the partner does not want (password or private_key), or "
-    "ask "
-    "for a higher MaxAuthTries.",
+    "ask for a higher MaxAuthTries.",
     to_partner="Your server {server} allows user {user} fewer login attempts in a connection than we need. "
-    "Can "
-    "you raise MaxAuthTries?",
+    "Can you raise MaxAuthTries?",
 )
 CLOSED_DURING_LOGIN = Cause(
     name="closed-during-login",
@@ -115,8 +101,7 @@ CLOSED_DURING_LOGIN = Cause(
     summary="{server} closed the connection during the login.",
     advice="Check the secret, and whether the partner limits logins or allows only known addresses.",
     to_partner="Your server {server} closes the connection during the login of user {user}. What does its "
-    "log "
-    "say?",
+    "log say?",
 )
 CLOSED_BEFORE_LOGIN = Cause(
     name="closed-before-login",
@@ -137,8 +122,7 @@ NO_ANSWER_TO_LOGIN = Cause(
     sign="No answer to the login in time.",
     summary="{server} did not answer the login in time.",
     advice="It will be retried; ask the partner if it persists. Servers that ask a directory service or "
-    "reverse "
-    "DNS may take long.",
+    "reverse DNS may take long.",
     to_partner="Your server {server} does not answer our login. Does its directory service (LDAP, RADIUS) "
     "hang?",
 )

@@ -15,8 +15,7 @@ REKEY_FAILED = Cause(
     advice="It will be retried over a new connection. Ask the partner to update the server, or to raise its "
     "limit of bytes and time until new keys (sshd: RekeyLimit).",
     to_partner="Our connections to {server} break when new keys are agreed on (rekey). What does its log "
-    "say? A "
-    "higher limit (sshd: RekeyLimit) may help.",
+    "say? A higher limit (sshd: RekeyLimit) may help.",
 )
 DISCONNECTED = Cause(
     name="server-disconnects",
@@ -31,8 +30,7 @@ CUT_WHILE_IDLE = Cause(
     summary="The connection to {server} was cut while nothing was sent for {minutes} min.",
     advice="NAT gateways and firewalls drop idle connections (NAT gateways of AWS after 350 s), servers have "
     "limits, too. It will be retried over a new connection.",
-    to_partner="Our connections to {server} are cut after {minutes} min without traffic. Does your server "
-    "or "
+    to_partner="Our connections to {server} are cut after {minutes} min without traffic. Does your server or "
     "a firewall limit idle time?",
 )
 CLOSED_AT_LARGE_WRITE = Cause(
@@ -41,11 +39,9 @@ CLOSED_AT_LARGE_WRITE = Cause(
     summary="{server} closed the connection at the first WRITE of {bytes} bytes: it may not take packets of "
     "this size.",
     advice="Ask the partner how many bytes one SFTP packet may hold; every server must take 32 KiB, and "
-    "states "
-    "more by limits@openssh.com. It will be retried.",
+    "states more by limits@openssh.com. It will be retried.",
     to_partner="Your server {server} closes the connection at our first WRITE of {bytes} bytes. How large "
-    "may "
-    "one SFTP packet be, and what does its log say?",
+    "may one SFTP packet be, and what does its log say?",
 )
 CLOSED = Cause(
     name="connection-closed",

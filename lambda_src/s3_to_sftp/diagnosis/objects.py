@@ -34,10 +34,8 @@ DENIED = Cause(
     sign="403 AccessDenied; AWS's message names the principal and the action.",
     summary="{object} may not be read by the function ({answer}).",
     advice="Check the role's s3:GetObject and s3:GetObjectVersion, and the bucket policy; where AWS's "
-    "message "
-    "names another policy (an explicit deny, a VPC endpoint, an SCP), that one. Without s3:ListBucket S3 "
-    "also "
-    "responds like this for a deleted object. Then redrive the message.",
+    "message names another policy (an explicit deny, a VPC endpoint, an SCP), that one. Without "
+    "s3:ListBucket S3 also responds like this for a deleted object. Then redrive the message.",
 )
 KMS_DENIED = Cause(
     name="kms-denied",
@@ -71,8 +69,7 @@ CLOCK_SKEW = Cause(
     summary="{object} cannot be read from S3 now: the clock of this execution environment is wrong "
     "({answer}).",
     advice="The clock of an environment that was frozen may be behind. It will be retried. The function's "
-    "role "
-    "is not the cause.",
+    "role is not the cause.",
 )
 REFUSED = Cause(
     name="s3-refuses",

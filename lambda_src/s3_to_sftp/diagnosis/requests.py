@@ -21,8 +21,7 @@ from s3_to_sftp.untrusted_text import quoted
 _OUR_NAMES = "begin with a dot and end with .part"
 _HOW_WE_WRITE = (
     "We write each file under a temporary name in the same directory (.XXXXXXXX-XXXX.part) and rename it "
-    "when "
-    "it is complete."
+    "when it is complete."
 )
 
 CREATE_REFUSED = Cause(
@@ -65,8 +64,7 @@ MKDIR_REFUSED = Cause(
     sign="An error status to the MKDIR of a directory that is missing.",
     summary="A directory of the remote path is missing at {server}, and this login may not make it.",
     advice="Ask the partner to make the directory or to let our user make directories; check SSH_DIR. It "
-    "will "
-    "be retried.",
+    "will be retried.",
     to_partner="A directory that we deliver to is missing on {server}, and our user may not make it. Please "
     "make it, or allow our user to make directories.",
 )
@@ -77,8 +75,7 @@ REOPEN_REFUSED = Cause(
     advice="The server must allow writing into a file that exists. It will be retried; ask the partner if it "
     "persists.",
     to_partner="Your server {server} does not let us open our own unfinished file again. Large files need "
-    "that "
-    "to be resumed: can you allow it?",
+    "that to be resumed: can you allow it?",
 )
 WRITE_REFUSED = Cause(
     name="write-refused",
@@ -87,8 +84,7 @@ WRITE_REFUSED = Cause(
     advice="Ask the partner for permission to write, and whether a scanner or a limit for the size of files "
     "interferes. It will be retried.",
     to_partner="Your server {server} lets us create a file and then denies writing into it. Does a scanner "
-    "or "
-    "a limit for the size of files interfere?",
+    "or a limit for the size of files interfere?",
 )
 WRITE_FAILED = Cause(
     name="write-failed",
@@ -98,16 +94,14 @@ WRITE_FAILED = Cause(
     advice="Ask the partner about free disk space, the quota and a limit for the size of files. It will be "
     "retried.",
     to_partner="Your server {server} answers 'failure' in the middle of a file. Is the disk or our quota "
-    "full, "
-    "or is there a limit for the size of files?",
+    "full, or is there a limit for the size of files?",
 )
 RENAME_REFUSED = Cause(
     name="rename-refused",
     sign="PERMISSION_DENIED or OP_UNSUPPORTED to the RENAME of the complete file.",
     summary="{server} lets this login create files but not rename them.",
     advice="Ask the partner for the permission to rename files there, and to replace one of the same name. "
-    "It "
-    "will be retried: servers say this for a file that is being scanned, too.",
+    "It will be retried: servers say this for a file that is being scanned, too.",
     to_partner="Your server {server} lets our user create files but not rename them. "
     f"{_HOW_WE_WRITE} Please allow our user to rename, and to replace a file of the same name.",
 )
@@ -116,8 +110,7 @@ RENAME_FAILED = Cause(
     sign="FAILURE, without words that say more, to the RENAME, and no file has the final name.",
     summary="{server} does not give the complete file its final name and does not say why.",
     advice="A missing permission to rename, a rule for names or a virus scanner may be why. It will be "
-    "retried; "
-    "ask the partner if it persists.",
+    "retried; ask the partner if it persists.",
     to_partner="Your server {server} answers 'failure' when we rename a complete file to its final name. "
     f"{_HOW_WE_WRITE} What does its log say?",
 )
@@ -126,19 +119,16 @@ OVERWRITE_REFUSED = Cause(
     sign="FAILURE, FILE_ALREADY_EXISTS or CANNOT_DELETE to the RENAME, and a file has the final name.",
     summary="{server} does not replace a file that is there.",
     advice="Ask the partner to allow our user to replace or move its files, or to take old files away. It "
-    "will "
-    "be retried.",
+    "will be retried.",
     to_partner="Your server {server} does not let us replace a file of the same name. Please allow our user "
-    "to "
-    "overwrite and rename files there, or take delivered files away.",
+    "to overwrite and rename files there, or take delivered files away.",
 )
 TEMPORARY_REMOVED = Cause(
     name="temporary-file-removed",
     sign="NO_SUCH_FILE to the RENAME or the second OPEN of a file that was written before.",
     summary="The temporary file is gone from {server}: something removes or moves it before it is complete.",
     advice="Ask the partner to exclude hidden files and *.part from what collects or cleans up files there. "
-    "It "
-    "will be retried.",
+    "It will be retried.",
     to_partner="On {server} our temporary files disappear before we rename them. "
     f"{_HOW_WE_WRITE} Please exclude '.*.part' from whatever collects or cleans up files.",
 )

@@ -13,8 +13,7 @@ NO_SUBSYSTEM = Cause(
     summary=_STARTS_NOT + ": SFTP is off for this user.",
     advice="Ask the partner to enable SFTP for this user (sshd: Subsystem sftp).",
     to_partner="Your server {server} accepts our login but refuses the sftp subsystem. Please enable SFTP "
-    "for "
-    "our user.",
+    "for our user.",
 )
 PROGRAM_MISSING = Cause(
     name="sftp-program-missing",
@@ -30,8 +29,7 @@ NO_SHELL = Cause(
     summary=_STARTS_NOT + ": the account may not log in (its shell is nologin or false).",
     advice="Ask the partner to allow SFTP for this account (sshd: ForceCommand internal-sftp).",
     to_partner="Your server {server} accepts our login and then says that the account is not available. "
-    "Please "
-    "allow SFTP for it (sshd: ForceCommand internal-sftp).",
+    "Please allow SFTP for it (sshd: ForceCommand internal-sftp).",
 )
 SHELL_TALKS = Cause(
     name="shell-greets",
@@ -40,8 +38,7 @@ SHELL_TALKS = Cause(
     advice="Ask the partner to print nothing in non-interactive logins (.bashrc, /etc/profile), or to use "
     "internal-sftp.",
     to_partner="A login script of our account on {server} prints text into the SFTP connection. Please "
-    "silence "
-    "it for non-interactive logins, or use `internal-sftp`.",
+    "silence it for non-interactive logins, or use `internal-sftp`.",
 )
 CHROOT = Cause(
     name="chroot-broken",
@@ -50,8 +47,7 @@ CHROOT = Cause(
     advice="Ask the partner to check the ChrootDirectory: each part of its path must belong to root and be "
     "writable by nobody else (mode 755).",
     to_partner="Your server {server} ends the session right after our login (exit status 255). sshd does "
-    "that "
-    "when the ChrootDirectory is missing, not owned by root or writable by others: please check.",
+    "that when the ChrootDirectory is missing, not owned by root or writable by others: please check.",
 )
 SESSION_REFUSED = Cause(
     name="session-refused",
@@ -66,8 +62,7 @@ CLOSED = Cause(
     sign="The session ends before the first SFTP packet.",
     summary=_STARTS_NOT + ": it ends the session at once.",
     advice="Ask the partner whether SFTP is enabled for this user, whether the home directory exists, and "
-    "how "
-    "many sessions there may be. It will be retried.",
+    "how many sessions there may be. It will be retried.",
     to_partner="Your server {server} accepts our login and ends the session at once. Is SFTP enabled for our "
     "user, and does its home directory exist?",
 )
@@ -76,8 +71,7 @@ SILENT = Cause(
     sign="The session is open, and no SFTP packet comes.",
     summary=_STARTS_NOT + ": it says nothing.",
     advice="Ask the partner whether the server hangs. A login script that waits for input does this, too. It "
-    "will "
-    "be retried.",
+    "will be retried.",
     to_partner="Your server {server} opens the SFTP session and sends nothing. Does a login script wait for "
     "input?",
 )
