@@ -99,7 +99,7 @@ def lost(what: str, ending: Ending, traffic: Traffic, *, server: str, why: str =
     said = traffic.received.last_words if traffic.received and traffic.received.goodbye else ""
     error = cause.error(
         ConnectionLost,
-        f"It {what}.{said}",
+        f"The server {what}.{said}",
         server=server,
         minutes=int(traffic.idle // 60),  # alike failures have the same text
         bytes=traffic.largest_sent,

@@ -99,7 +99,7 @@ WRITE_FAILED = Cause(
 RENAME_REFUSED = Cause(
     name="rename-refused",
     sign="PERMISSION_DENIED or OP_UNSUPPORTED to the RENAME of the complete file.",
-    summary="{server} lets this login create files but not rename them.",
+    summary="{server} lets this login create files but not rename them to their final names.",
     advice="Ask the partner for the permission to rename files there, and to replace one of the same name. "
     "It will be retried: servers say this for a file that is being scanned, too.",
     to_partner="Your server {server} lets our user create files but not rename them. "
@@ -234,7 +234,7 @@ def refused(*, server: str, request: str, doing: str, code: int, words: str) -> 
     cause = cause_of(request, code, words)
     name = Status(code).name if code in set(Status) else "unknown"
     said = f", it says {quoted(words)!r}" if words else ""
-    seen = f"{'It' if cause else server} refused to {doing}: status {code} {name}{said}."
+    seen = f"{'The server' if cause else server} refused to {doing}: status {code} {name}{said}."
     error = RequestRefused(
         cause.reason(seen, server=server) if cause else seen,
         hint=cause.advice if cause else _ANY,

@@ -65,7 +65,7 @@ class RefusalStreak:
         if refused is None:
             return None
         return PartnerRefusesWrites(
-            f"The server refuses different objects for the same reason; the last refusal: {refused.reason}",
+            f"{refused.reason} The server refuses different objects for the same reason.",
             hint=refused.hint,
             alike=_alike(refused),
             objects=tuple(self._objects)[:_REPORTED_OBJECTS],

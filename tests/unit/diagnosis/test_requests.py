@@ -118,7 +118,7 @@ def test_reason_begins_with_the_cause_and_names_the_server_once() -> None:
     error = refusal("rename", Status.FAILURE, "Failure")
     assert error.reason == (
         f"{SERVER} does not give the complete file its final name and does not say why. "
-        "It refused to rename it: status 4 FAILURE, it says 'Failure'."
+        "The server refused to rename it: status 4 FAILURE, it says 'Failure'."
     )
 
 
@@ -149,7 +149,7 @@ def test_better_evidence_replaces_a_vague_cause_only() -> None:
     assert vague.cause == "overwrite-refused"
     assert vague.reason == (
         f"{SERVER} does not replace a file that is there. "
-        "It refused to rename it: status 4 FAILURE, it says 'Failure'."
+        "The server refused to rename it: status 4 FAILURE, it says 'Failure'."
     )
     assert (vague.request, vague.code) == ("rename", Status.FAILURE)
     full = refusal("rename", Status.FAILURE, "Disk quota exceeded")

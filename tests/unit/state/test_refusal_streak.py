@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from s3_to_sftp.diagnosis import requests
 from s3_to_sftp.errors import (
     CheckpointSaved,
     ConnectionLost,
@@ -90,3 +91,13 @@ def test_forget_clears_the_streak() -> None:
     streak.forget()
     assert streak.error() is None
     assert not streak.are_the_partners
+
+
+def test_error_begins_with_the_last_refusal_and_has_its_cause() -> None:
+    streak = RefusalStreak()
+    last = requests.refused(server="partner", request="rename", doing="rename it", code=3, words="")
+    streak.record(ref("a"), last)
+    error = streak.error()
+    assert error is not None
+    assert error.reason.startswith(last.reason)
+    assert (error.cause, error.to_partner) == ("rename-refused", last.to_partner)
