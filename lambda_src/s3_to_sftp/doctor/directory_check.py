@@ -2,6 +2,7 @@
 
 from s3_to_sftp.doctor.checklist import Finding
 from s3_to_sftp.errors import RequestRefused
+from s3_to_sftp.sftp.directory_names import require_no_other_spelling
 from s3_to_sftp.sftp.protocol import NOTHING_THERE, FileAttributes
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.upload import require_unambiguous_directory
@@ -38,6 +39,7 @@ def look_at_directory(session: SftpSession, directory: str, home: str) -> Findin
 def _missing(session: SftpSession, directory: str, shown: str) -> Finding:
     if directory:
         session.run_one(require_unambiguous_directory(session, directory))
+        session.run_one(require_no_other_spelling(session, directory))
     return Finding(
         text=f"{shown} is missing",
         warning="the first delivery makes it",

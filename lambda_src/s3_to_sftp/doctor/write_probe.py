@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from s3_to_sftp.diagnosis import requests
 from s3_to_sftp.errors import DeliveryError, RequestRefused
 from s3_to_sftp.sftp.publish import NoJournal, is_removed, look, publish
 from s3_to_sftp.sftp.scheduler import SftpTask
@@ -61,7 +62,7 @@ class WriteProbe:
     def _deliver(self, path: str, *, replaces: bool = False) -> None:
         temporary = temporary_path(path, token=secrets.token_hex(8))
         self._names += [temporary, path]
-        handle = self._step("create", lambda: create(self._session, temporary))
+        handle = self._create(temporary, path)
         offset = 0
         for size in _SIZES[:1] if replaces else _SIZES:
             write = functools.partial(self._session.write, handle, offset, bytes(size), path=temporary)
@@ -73,6 +74,33 @@ class WriteProbe:
         aside = aside_name(temporary, 1)
         self._names.append(aside)
         self._step(name, lambda: publish(self._session, temporary, path, aside=aside, journal=NoJournal()))
+
+    def _create(self, temporary: str, path: str) -> bytes:
+        """Open the temporary file; where that is refused, find out whether it is because of its name.
+
+        Raises:
+            DeliveryError: It is refused.
+        """
+        try:
+            return self._step("create", lambda: create(self._session, temporary))
+        except RequestRefused as refused:
+            taken = [each for each in _other_names(temporary, path) if self._takes(each)]
+            if not taken:
+                raise
+            shown = " and ".join(repr(posixpath.basename(name)) for name in taken)
+            seen = f"It takes {shown}, and not {posixpath.basename(temporary)!r}. {refused.answer}"
+            cause = requests.TEMPORARY_NAME_REFUSED
+            raise cause.error(DeliveryError, seen, server=self._server) from None
+
+    def _takes(self, name: str) -> bool:
+        """Return whether the server lets a file of this name be created."""
+        self._names.append(name)
+        try:
+            handle = self._step(f"create {_form(name)}", lambda: create(self._session, name))
+            self._step("close", lambda: _result_of(self._session.close_file(handle, path=name)))
+        except RequestRefused:
+            return False
+        return True
 
     def _step(self, name: str, task: Callable[[], SftpTask[T]]) -> T:
         try:
@@ -89,15 +117,16 @@ class WriteProbe:
         """Require that the server shows the file, if it shows any.
 
         Raises:
-            RequestRefused: It is gone, or has another size.
+            DeliveryError: It is gone, or has another size.
         """
         status = await look(self._session, temporary)
         if status.absent:
-            raise swept_at_once(self._server, temporary)
-        seen = status.attributes
-        if seen is not None and seen.size not in {None, size}:
+            gone = f"{posixpath.basename(temporary)!r} is gone as soon as it was written."
+            raise requests.TEMPORARY_REMOVED.error(DeliveryError, gone, server=self._server)
+        shown = status.attributes.size if status.attributes else None
+        if shown not in {None, size}:
             raise DeliveryError(
-                f"{self._server} shows {seen.size} bytes of a file to which {size} were written.",
+                f"{self._server} shows {shown} bytes of a file to which {size} were written.",
                 hint="Tell the partner: files are cut or changed on arrival.",
             )
 
@@ -120,13 +149,18 @@ class WriteProbe:
             error.hint += f" These test files may be left: {', '.join(left)}."
 
 
-def swept_at_once(server: str, temporary: str) -> DeliveryError:
-    """Return the error for a temporary file that is gone as soon as it was closed."""
-    return DeliveryError(
-        f"{server} removes our temporary files: {posixpath.basename(temporary)!r} is gone as soon as it was "
-        "written.",
-        hint="Ask the partner to exclude names like '.*.part' from what their server collects or cleans up.",
-    )
+def _other_names(temporary: str, path: str) -> list[str]:
+    """Return names that lack one peculiarity of temporary names each, and the final name."""
+    directory, name = posixpath.split(temporary)
+    plain = name.removeprefix(".")
+    return [posixpath.join(directory, plain), posixpath.join(directory, f"{name[:-5]}.txt"), path]
+
+
+def _form(name: str) -> str:
+    """Return what a name looks like, without what is random in it."""
+    base = posixpath.basename(name)
+    dot = "." if base.startswith(".") else ""
+    return f"{dot}*{posixpath.splitext(base)[1]}"
 
 
 async def _sent(request: Callable[[], Any]) -> None:

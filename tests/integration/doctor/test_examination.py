@@ -6,7 +6,7 @@ import functools
 import json
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +20,10 @@ from s3_to_sftp.credentials import Credentials
 from s3_to_sftp.doctor.report import Outcome
 from s3_to_sftp.errors import LoginRefused
 from s3_to_sftp.server import Server
+from s3_to_sftp.sftp.protocol import Status
 from s3_to_sftp.ssh.connect import Timeouts
 from tests.support.doctor_environment import MemoryGuard, examine, first_problem
-from tests.support.faults.sftp_server import Fault, RefusesRequest, WatchedServer
+from tests.support.faults.sftp_server import Fault, Refusal, RefusesRequest, WatchedServer
 from tests.support.faults.ssh_door import Asked, failure, ssh_door
 from tests.support.partner import address_of, login_of
 
@@ -275,7 +276,55 @@ def test_server_that_sweeps_temporary_files_is_recognised(tmp_path: Path) -> Non
     factory = functools.partial(SweepsAnyAtClose, fault=Fault())
     with start_asyncssh_server(tmp_path, sftp_factory=factory) as server:
         problem = first_problem(examine(address_of(server), login_of(server), write=True))
-    assert "removes our temporary files" in problem.text
+    assert problem.cause == "temporary-file-removed"
+    assert "is gone as soon as it was written" in problem.text
+
+
+@pytest.mark.parametrize(
+    ("refused", "taken"),
+    [
+        (lambda name: name.startswith("."), ["without a dot", "final"]),
+        (lambda name: name.endswith(".part"), ["without .part", "final"]),
+        (lambda name: name.startswith(".") or name.endswith(".part"), ["final"]),
+    ],
+    ids=["hidden files", "endings", "both"],
+)
+def test_names_that_the_server_takes_are_found_out(
+    refused: Callable[[str], bool], taken: list[str], tmp_path: Path
+) -> None:
+    factory = functools.partial(RefusesNames, fault=Fault(), refused=refused)
+    with start_asyncssh_server(tmp_path, sftp_factory=factory) as server:
+        problem = first_problem(examine(address_of(server), login_of(server), write=True))
+    assert problem.cause == "temporary-name-refused"
+    said = problem.text.partition("It takes ")[2].partition(", and not ")[0].split(" and ")
+    forms = {
+        "without a dot": lambda name: not name.startswith("'.") and name.endswith(".part'"),
+        "without .part": lambda name: name.startswith("'.") and name.endswith(".txt'"),
+        "final": lambda name: name.startswith("'s3-to-sftp-doctor-"),
+    }
+    assert [form for form, fits in forms.items() if any(map(fits, said))] == taken
+    assert len(said) == len(taken)
+    assert not list(tmp_path.iterdir())
+
+
+def test_directory_in_another_case_is_named(tmp_path: Path) -> None:
+    (tmp_path / "inbox").mkdir()
+    with start_asyncssh_server(tmp_path) as server:
+        problem = first_problem(examine(address_of(server), login_of(server), directory="/Inbox"))
+    assert (problem.name, problem.cause) == ("directory", "directory-other-case")
+
+
+class RefusesNames(WatchedServer):
+    """Does not open files of some names."""
+
+    def __init__(self, chan: Any, chroot: bytes, *, fault: Fault, refused: Callable[[str], bool]) -> None:
+        super().__init__(chan, chroot, fault=fault)
+        self._refused = refused
+
+    async def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> Any:
+        if self._refused(Path(path.decode()).name):
+            raise Refusal(Status.PERMISSION_DENIED, "Permission denied")
+        return await super().open(path, pflags, attrs)
 
 
 class SweepsAnyAtClose(WatchedServer):
