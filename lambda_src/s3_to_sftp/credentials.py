@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -173,8 +174,7 @@ class SecretCredentials:
     @property
     def fallback(self) -> str:
         """Stage of the login in use where it is not AWSCURRENT; empty otherwise."""
-        used = self._fallback.used
-        return used.stage if used else ""
+        return used.stage if (used := self._fallback.used) else ""
 
     def current(self) -> Credentials:
         """Return the login to use: AWSCURRENT, or the one that the server accepts in its place.
@@ -202,10 +202,8 @@ class SecretCredentials:
         """
         with self._lock:
             if self._current and self._clock() - self._read_at >= READ_AGAIN_AFTER_SECONDS:
-                try:
+                with suppress(CredentialsError):  # nothing is cached then
                     self._read()
-                except CredentialsError:
-                    return  # and nothing is cached any more
 
     def at_stage(self, stage: str) -> Credentials | None:
         """Read the login of a stage, such as AWSPENDING; None: there is none, or the role may not read it.
