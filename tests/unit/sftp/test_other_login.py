@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterator
 
@@ -168,7 +169,7 @@ def test_changed_login_is_refused_to_one_stream_only(
         except LoginRefused:
             refused.append(number)
 
-    wait_for_streams([in_stream(number, lambda number=number: open_stream(number)) for number in range(1, 8)])
+    wait_for_streams([in_stream(number, functools.partial(open_stream, number)) for number in range(1, 8)])
     assert sorted(refused) == list(range(1, 8))
     assert passwords(partner.tried) == ["old", "old"], "connection 0 and one stream"
     clock.now += HOURS
