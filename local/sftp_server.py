@@ -181,7 +181,7 @@ def start_asyncssh_server(
             **(options or {}),
         )
 
-    with _loop_in_a_thread() as run:
+    with loop_in_a_thread() as run:
         acceptor = run(listen())
         try:
             yield RunningServer(
@@ -317,7 +317,8 @@ class _Reception(asyncssh.SSHServer):
 
 
 @contextmanager
-def _loop_in_a_thread() -> Iterator[Callable[[Awaitable[Any]], Any]]:
+def loop_in_a_thread() -> Iterator[Callable[[Awaitable[Any]], Any]]:
+    """Runs an event loop in a thread until the block ends; what it yields awaits work there."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="asyncssh server", daemon=True)
     thread.start()

@@ -26,6 +26,8 @@ class Alarms:
             day. By default 5 minutes. Longer suits a partner with an outage every night.
         paused_for: How long an operator's pause (`s3-to-sftp pause`) has lasted, 5 minutes to 14 days. By
             default 12 hours: a longer one has probably been forgotten.
+        login_fallback: Number of invocations in 5 minutes in which the partner refused the secret's login and
+            took that of AWSPENDING or AWSPREVIOUS. By default 1.
         errors: Number of invocations in 5 minutes that ended in an error: out of time or memory, or a
             defect. A failed delivery is not counted. By default 1.
         throttles: Number of invocations that were throttled in each of three periods of 5 minutes, because
@@ -40,12 +42,13 @@ class Alarms:
     oldest_waiting: cdk.Duration | None = _ONE_HOUR
     breaker_open_for: cdk.Duration | None = _FIVE_MINUTES
     paused_for: cdk.Duration | None = _HALF_A_DAY
+    login_fallback: int | None = 1
     errors: int | None = 1
     throttles: int | None = 10
 
     def __post_init__(self) -> None:
         check_fields(self)
-        for name in ("dead_lettered", "errors", "throttles"):
+        for name in ("dead_lettered", "login_fallback", "errors", "throttles"):
             value = getattr(self, name)
             if value is not None and not is_token(value) and value < 1:
                 raise InvalidArgument(name, f"must be at least 1, or None for no such alarm, got {value}")

@@ -84,7 +84,13 @@ def _is_the_partner_up(delivery: DeliveryMetrics) -> cloudwatch.IWidget:
                 period=cdk.Duration.minutes(1),
                 label="circuit breaker open",
                 color=_RED,
-            )
+            ),
+            delivery.metric_login_fallback(
+                period=cdk.Duration.minutes(1),
+                statistic="Maximum",
+                label="login of another stage is used",
+                color=_ORANGE,
+            ),
         ],
         left_y_axis=cloudwatch.YAxisProps(min=0, max=1, show_units=False),
         width=_WIDTH // 3,

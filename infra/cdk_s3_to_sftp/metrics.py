@@ -95,6 +95,13 @@ class DeliveryMetrics:
         """
         return self._metric("CircuitBreakerOpen", "Minimum", options)
 
+    def metric_login_fallback(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """Invocations in which the partner refused the secret's login and took that of another stage.
+
+        By default their sum. No data while the partner takes the login of AWSCURRENT.
+        """
+        return self._metric("LoginFallback", "Sum", options)
+
     def metric_paused(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
         """Seconds since an operator has paused deliveries. By default the maximum.
 

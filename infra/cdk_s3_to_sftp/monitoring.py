@@ -48,6 +48,7 @@ class Monitoring(Construct):
         retrying_alarm: An object has been failing for too long.
         breaker_alarm: The circuit breaker is open.
         paused_alarm: An operator has paused deliveries, and may have forgotten it.
+        login_fallback_alarm: The partner refuses the secret's login, and takes that of another stage.
         errors_alarm: The function fails.
         throttles_alarm: The function is throttled. None if its reserved concurrency is 1.
         dashboard: Active alarms, circuit breaker, queue, deliveries, throughput, failures and their reasons.
@@ -90,6 +91,7 @@ class Monitoring(Construct):
         self.retrying_alarm = self._retrying_alarm(when.oldest_waiting)
         self.breaker_alarm = self._breaker_alarm(when.breaker_open_for)
         self.paused_alarm = self._paused_alarm(when.paused_for)
+        self.login_fallback_alarm = self._login_fallback_alarm(when.login_fallback)
         self.errors_alarm = self._errors_alarm(when.errors)
         self.throttles_alarm = self._throttles_alarm(when.throttles)
         self.dashboard = (
@@ -170,6 +172,19 @@ class Monitoring(Construct):
             "objects are waiting. Nothing is lost. `s3-to-sftp status` says who paused them, when and why; "
             f"`s3-to-sftp resume --name {self._delivery.function.function_name}` resumes them.",
             threshold=longest.to_seconds(),
+        )
+
+    def _login_fallback_alarm(self, threshold: int | None) -> cloudwatch.Alarm | None:
+        if threshold is None:
+            return None
+        return self._alarm(
+            "LoginFallback",
+            self._delivery.metric_login_fallback(period=_FIVE_MINUTES),
+            "{partner} refuses the login of AWSCURRENT and takes that of AWSPENDING or AWSPREVIOUS; "
+            f"{self._command('logs')} says which. Files are delivered. AWSPENDING: finish the rotation. "
+            "AWSPREVIOUS: the new login is wrong, or the partner has not changed over: correct the secret, "
+            "or ask them, within 24 hours of putting it. Later AWSPREVIOUS is not tried.",
+            threshold=threshold,
         )
 
     def _errors_alarm(self, threshold: int | None) -> cloudwatch.Alarm | None:

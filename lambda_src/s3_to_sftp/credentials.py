@@ -1,17 +1,26 @@
 """The login: from Secrets Manager, or from the environment of a plain Lambda."""
 
-import json
+import logging
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from s3_to_sftp.errors import CredentialsError
-from s3_to_sftp.ssh.pasted_text import holds_private_key_file, without_mark
-from s3_to_sftp.untrusted_text import quoted
+from s3_to_sftp.login_fallback import Fallback, Version
+from s3_to_sftp.secret_text import field_of, fields_of, unusable
+from s3_to_sftp.secret_versions import CURRENT, PENDING, PREVIOUS, SecretUnreachable, SecretVersions
+from s3_to_sftp.ssh.pasted_text import holds_private_key_file
+
+_log = logging.getLogger(__name__)
 
 PLACEHOLDER = "REPLACE-ME"
 """The user name that a freshly deployed secret holds."""
+
+READ_AGAIN_AFTER_SECONDS = 60.0
+"""Age of the cached secret from which an invocation reads it again."""
 
 _FIELDS = ("username", "password", "private_key", "passphrase", "certificate")
 
@@ -35,87 +44,6 @@ class Credentials:
     certificate: str = field(default="", repr=False)
 
 
-class CredentialSource(Protocol):
-    """Where the login comes from.
-
-    Attributes:
-        version: Identifies what `current` returned last, without showing it; empty where nothing was read.
-    """
-
-    version: str
-
-    def current(self) -> Credentials:
-        """Return the login, cached across warm invocations."""
-
-    def refreshed(self) -> Credentials:
-        """Return the login, read again: the server has just refused the cached one."""
-
-
-class FixedCredentials:
-    """The login of a plain Lambda, from its environment."""
-
-    version = ""
-
-    def __init__(self, credentials: Credentials) -> None:
-        self._credentials = credentials
-
-    def current(self) -> Credentials:
-        """Return the login."""
-        return self._credentials
-
-    def refreshed(self) -> Credentials:
-        """Return the same login: an environment does not change under a running function."""
-        return self._credentials
-
-
-class SecretCredentials:
-    """The login kept in a Secrets Manager secret."""
-
-    def __init__(self, *, secret_arn: str, client: Any) -> None:
-        self._secret_arn = secret_arn
-        self._client = client
-        self._cached: Credentials | None = None
-        self.version = ""
-        self._lock = threading.Lock()
-
-    def current(self) -> Credentials:
-        """Return the login, read once per execution environment.
-
-        Raises:
-            CredentialsError: The secret cannot be read or holds no usable login.
-        """
-        with self._lock:
-            if self._cached is None:
-                self._cached = self._read()
-            return self._cached
-
-    def refreshed(self) -> Credentials:
-        """Read the secret again.
-
-        Raises:
-            CredentialsError: The secret cannot be read or holds no usable login.
-        """
-        with self._lock:
-            self._cached = None  # a secret that has become unreadable must not stay in the cache
-            self._cached = self._read()
-            return self._cached
-
-    def _read(self) -> Credentials:
-        # Imported here: a plain Lambda has no secret.
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            answer = self._client.get_secret_value(SecretId=self._secret_arn)
-        except (ClientError, BotoCoreError) as error:
-            raise CredentialsError(
-                f"The secret {self._secret_arn} cannot be read: {quoted(error)}.",
-                hint="Check that it exists and that the function's role may read it (and use its KMS key).",
-            ) from None
-        self.version = answer.get("VersionId", "")
-        value = answer.get("SecretString")
-        return parse_secret(answer.get("SecretBinary") if value is None else value, name=self._secret_arn)
-
-
 def parse_secret(value: str | bytes | None, *, name: str) -> Credentials:
     """Parse the secret's value.
 
@@ -129,81 +57,243 @@ def parse_secret(value: str | bytes | None, *, name: str) -> Credentials:
     Raises:
         CredentialsError: The secret is not usable. The error never shows its content.
     """
-    fields = _fields_of(value, name)
-    credentials = Credentials(**{key: _field(fields, key, name) for key in _FIELDS})
+    fields = fields_of(value, name)
+    credentials = Credentials(**{key: field_of(fields, key, name) for key in _FIELDS})
     if credentials.username == PLACEHOLDER:
-        raise _unusable(name, "still holds the placeholder that it was deployed with")
+        raise unusable(name, "still holds the placeholder that it was deployed with")
     if not credentials.username:
-        raise _unusable(name, "has no 'username'")
+        raise unusable(name, "has no 'username'")
     if not (credentials.password or credentials.private_key):
-        raise _unusable(name, "has neither 'password' nor 'private_key'")
+        raise unusable(name, "has neither 'password' nor 'private_key'")
     if credentials.certificate and not credentials.private_key:
-        raise _unusable(name, "has a 'certificate', and not the 'private_key' that it belongs to")
+        raise unusable(name, "has a 'certificate', and not the 'private_key' that it belongs to")
     for key in ("username", "password"):  # both leave the function: to its log, or to the server
         if holds_private_key_file(getattr(credentials, key)):
-            raise _unusable(name, f"has a private key in {key!r}: it belongs in 'private_key'")
+            raise unusable(name, f"has a private key in {key!r}: it belongs in 'private_key'")
     return credentials
 
 
-def _fields_of(value: str | bytes | None, name: str) -> dict[str, Any]:
-    if value is None:
-        raise _unusable(name, "is empty")
-    kind = "is binary, and" if isinstance(value, bytes) else "is"
-    try:
-        # The parser decodes bytes: UTF-8, UTF-16 and UTF-32, with or without a byte order mark.
-        fields = json.loads(without_mark(value) if isinstance(value, str) else value)
-    except (ValueError, RecursionError):
-        # The parser's message is left out: it can quote the secret.
-        if isinstance(value, str) and holds_private_key_file(value):
-            raise _unusable(name, "is a private key, not JSON: put it into the field 'private_key'") from None
-        raise _unusable(name, f"{kind} not JSON") from None
-    if not isinstance(fields, dict):
-        raise _unusable(name, "is JSON, but not an object")
-    return fields
+class OtherLogin(NamedTuple):
+    """A login to try in place of a refused one, and its stage."""
+
+    login: Credentials
+    stage: str
 
 
-def _field(fields: Mapping[str, Any], key: str, name: str) -> str:
-    """Return the text of a field, under any spelling of its name; empty where it is missing.
+class CredentialSource(Protocol):
+    """Where the login comes from.
 
-    Raises:
-        CredentialsError: It is not text, or two spellings have different values.
+    Attributes:
+        version: Identifies what was read last, without showing it; empty where nothing was read.
     """
-    given = {
-        spelt: value
-        for spelt, value in fields.items()
-        if _folded(spelt) == _folded(key) and value is not None
-    }
-    for spelt, value in given.items():
-        if not isinstance(value, str):
-            raise _unusable(name, f"has a {spelt!r} that is not text")
-        if not _is_unicode(value):
-            raise _unusable(name, f"has a {spelt!r} that is not valid Unicode")
-    values = {value for value in given.values() if value}
-    if len(values) > 1:
-        raise _unusable(name, f"has different values in {' and '.join(map(repr, sorted(given)))}")
-    found = str(values.pop()) if values else ""
-    return found.strip() if key == "username" else found
+
+    version: str
+
+    @property
+    def fallback(self) -> str:
+        """Stage of the login in use where it is not the configured one; empty otherwise."""
+
+    def current(self) -> Credentials:
+        """Return the login to use, cached across warm invocations."""
+
+    def refreshed(self) -> Credentials:
+        """Return the configured login, read again."""
+
+    def renew(self) -> None:
+        """Read the login again where it may be outdated. Called at the beginning of an invocation."""
+
+    def other_than(self, refused: Credentials) -> OtherLogin | None:
+        """Return the one login to try after the server has refused this one."""
+
+    def accepted(self, login: Credentials) -> None:
+        """Learn that the server has accepted this login."""
+
+    def refused(self, login: Credentials) -> None:
+        """Learn that the server has refused what `other_than` returned, too."""
 
 
-def _folded(name: str) -> str:
-    return name.replace("_", "").replace("-", "").lower()
+class FixedCredentials:
+    """The login of a plain Lambda, from its environment: it has no stages, and never changes."""
+
+    version = ""
+    fallback = ""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+
+    def current(self) -> Credentials:
+        """Return the login."""
+        return self._credentials
+
+    def refreshed(self) -> Credentials:
+        """Return the same login: an environment does not change under a running function."""
+        return self._credentials
+
+    def renew(self) -> None:
+        """Do nothing."""
+
+    def other_than(self, refused: Credentials) -> OtherLogin | None:
+        """Return None: there is no other login."""
+
+    def accepted(self, login: Credentials) -> None:
+        """Do nothing."""
+
+    def refused(self, login: Credentials) -> None:
+        """Do nothing."""
 
 
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+class SecretCredentials:
+    """The login kept in a Secrets Manager secret, also while it is being rotated.
 
+    AWSCURRENT is the configured login. Where the server refuses it, the login of one other stage may be tried
+    (`other_than`); the one that is accepted is used until AWSCURRENT changes.
 
-def _unusable(name: str, what: str) -> CredentialsError:
-    return CredentialsError(
-        f"The secret {name} {what}.",
-        hint=(
-            "Fill it: aws secretsmanager put-secret-value --secret-id "
-            f"{name} --secret-string "
-            '\'{"username": "...", "password": "...", "private_key": "...", "passphrase": "..."}\' '
-            "(leave out what the partner does not use)."
-        ),
-    )
+    AWSCURRENT is read again by each invocation that finds its copy older than 60 seconds: 43,200 times a
+    month at most, for an execution environment that is never idle. At $0.05 per 10,000 calls of
+    GetSecretValue that is $0.22.
+    """
+
+    def __init__(self, *, secret_arn: str, client: Any, clock: Callable[[], float] = time.time) -> None:
+        """Does not read the secret.
+
+        Args:
+            secret_arn: Names it.
+            client: Secrets Manager client; needs `secretsmanager:GetSecretValue`.
+            clock: Seconds since the epoch.
+        """
+        self._secret_arn = secret_arn
+        self._versions = SecretVersions(client, secret_arn)
+        self._clock = clock
+        self._current: Version | None = None
+        self._fallback = Fallback()
+        self._read_at = 0.0
+        self._is_unreachable = False
+        self.version = ""
+        self._lock = threading.Lock()
+
+    @property
+    def fallback(self) -> str:
+        """Stage of the login in use where it is not AWSCURRENT; empty otherwise."""
+        return used.stage if (used := self._fallback.used) else ""
+
+    def current(self) -> Credentials:
+        """Return the login to use: AWSCURRENT, or the one that the server accepts in its place.
+
+        Raises:
+            CredentialsError: The secret cannot be read or holds no usable login.
+        """
+        with self._lock:
+            current = self._current or self._read()
+            return (self._fallback.used or current).login
+
+    def refreshed(self) -> Credentials:
+        """Read AWSCURRENT again and return it; the cached one where Secrets Manager cannot be reached.
+
+        Raises:
+            CredentialsError: The secret cannot be read or holds no usable login.
+        """
+        with self._lock:
+            return self._read().login
+
+    def renew(self) -> None:
+        """Read AWSCURRENT again if the cached copy is older than 60 seconds.
+
+        Never raises: a secret that has become unusable is an error of the next `current`.
+        """
+        with self._lock:
+            if self._current and self._clock() - self._read_at >= READ_AGAIN_AFTER_SECONDS:
+                with suppress(CredentialsError):  # nothing is cached then
+                    self._read()
+
+    def at_stage(self, stage: str) -> Credentials | None:
+        """Read the login of a stage, such as AWSPENDING; None: there is none, or the role may not read it.
+
+        Raises:
+            CredentialsError: Secrets Manager cannot be reached, or the version holds no usable login.
+        """
+        version = self._at_stage(stage)
+        return version.login if version else None
+
+    def other_than(self, refused: Credentials) -> OtherLogin | None:
+        """Return the one login to try after the server has refused this one.
+
+        1. AWSCURRENT, where it is another login by now.
+        2. AWSPENDING, where it is another version: a rotation is under way, and the server is ahead.
+        3. Without one AWSPREVIOUS, while AWSCURRENT is young: the server may be behind.
+
+        2 and 3 are not returned if they have been refused since AWSCURRENT changed.
+
+        Raises:
+            CredentialsError: AWSCURRENT has become unusable.
+        """
+        with self._lock:
+            # Before AWSCURRENT: a rotation that ends in between shows the new login at least once.
+            pending = self._usable(PENDING)
+            current = self._read()
+            self._fallback.refused(refused)
+            offered = self._fallback.offer(
+                current, refused=refused, pending=pending, previous=self._previous, now=self._clock()
+            )
+            return OtherLogin(offered.login, offered.stage) if offered else None
+
+    def accepted(self, login: Credentials) -> None:
+        """Learn that the server has accepted this login: it is used from now on, until AWSCURRENT changes."""
+        with self._lock:
+            if self._current:
+                self._fallback.accepted(login, self._current)
+
+    def refused(self, login: Credentials) -> None:
+        """Learn that the server has refused what `other_than` returned, too: it is not tried again."""
+        with self._lock:
+            self._fallback.refused(login)
+
+    def _previous(self) -> Version | None:
+        return self._usable(PREVIOUS)
+
+    def _usable(self, stage: str) -> Version | None:
+        try:
+            return self._at_stage(stage)
+        except CredentialsError as error:
+            _log.warning("the login of %s is not tried: %s", stage, error.reason)
+            return None
+
+    def _at_stage(self, stage: str) -> Version | None:
+        try:
+            return self._version(stage, is_optional=True)
+        except SecretUnreachable as unreachable:
+            raise unreachable.error from None
+
+    def _read(self) -> Version:
+        """Read AWSCURRENT, and forget what is no longer true. Returns the cached one without an answer."""
+        try:
+            read = self._version(CURRENT)
+        except SecretUnreachable as unreachable:
+            if self._current is None:
+                raise unreachable.error from None
+            self._note_unreachable(unreachable.error)
+            read = self._current
+        except CredentialsError:
+            # One that has become unusable must not stay in the cache.
+            self._current = None
+            self._fallback.forget()
+            raise
+        else:
+            self._is_unreachable = False
+        self._read_at = self._clock()
+        assert read is not None  # noqa: S101 - for the type checker: it is not optional
+        if self._current is None or (read.id, read.login) != (self._current.id, self._current.login):
+            self._fallback.forget()
+        self._current, self.version = read, read.id
+        return read
+
+    def _version(self, stage: str, *, is_optional: bool = False) -> Version | None:
+        found = self._versions.read(stage, is_optional=is_optional)
+        if found is None:
+            return None
+        login = parse_secret(found.value, name=self._secret_arn)
+        return Version(stage=stage, id=found.id, created=found.created, login=login)
+
+    def _note_unreachable(self, error: CredentialsError) -> None:
+        if not self._is_unreachable:
+            _log.warning("the cached login goes on being used: %s", error.reason)
+        self._is_unreachable = True

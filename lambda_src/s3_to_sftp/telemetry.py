@@ -42,6 +42,9 @@ class Telemetry(Protocol):
     def circuit_breaker(self, *, is_open: bool) -> None:
         """Report whether the circuit breaker is open, as soon as it is known; maybe twice per invocation."""
 
+    def login_fallback(self) -> None:
+        """Report that the server takes the login of AWSPENDING or AWSPREVIOUS, and refuses AWSCURRENT."""
+
     def paused(self, *, age: float) -> None:
         """Report that objects wait because an operator has paused deliveries, this many seconds ago."""
 
@@ -66,6 +69,9 @@ class NullTelemetry:
         """Do nothing."""
 
     def circuit_breaker(self, *, is_open: bool) -> None:
+        """Do nothing."""
+
+    def login_fallback(self) -> None:
         """Do nothing."""
 
     def paused(self, *, age: float) -> None:
@@ -115,6 +121,10 @@ class LambdaTelemetry:
     def circuit_breaker(self, *, is_open: bool) -> None:
         """Count 1 while it is open, 0 when the partner accepts files."""
         metrics.add_metric("CircuitBreakerOpen", MetricUnit.Count, int(is_open))
+
+    def login_fallback(self) -> None:
+        """Count an invocation that could deliver only with another login than AWSCURRENT."""
+        metrics.add_metric("LoginFallback", MetricUnit.Count, 1)
 
     def paused(self, *, age: float) -> None:
         """Report how long deliveries have been paused: once per invocation in which an object waits."""

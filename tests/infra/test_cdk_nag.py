@@ -45,6 +45,7 @@ ALARMS = (
     "Retrying",
     "CircuitBreakerOpen",
     "PausedTooLong",
+    "LoginFallback",
     "Errors",
     "Throttles",
 )

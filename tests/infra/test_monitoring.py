@@ -94,6 +94,7 @@ def dashboard_in(template: Template) -> list[dict[str, Any]]:
 def metric_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     """The metric log lines of invocations in which every counted outcome occurs."""
     env = installed(monkeypatch)
+    env.credentials.fallback = "AWSPENDING"
     env.outcomes = {
         "b": ConnectionLost("cut.", hint="wait."),
         "c": Superseded("newer.", hint="nothing."),
@@ -133,7 +134,7 @@ def test_dashboard_shows_exactly_the_metrics_of_the_function(
 def test_alarms_use_metrics_that_the_function_emits(watch: Watch, metric_lines: list[dict[str, Any]]) -> None:
     text = json.dumps(alarms_in(watch()))
     of_ours = re.findall(r'"MetricName": "(\w+)", "Namespace": "S3ToSftp"', text)
-    assert sorted(of_ours) == ["CircuitBreakerOpen", "PausedSeconds", "WaitingSeconds"]
+    assert sorted(of_ours) == ["CircuitBreakerOpen", "LoginFallback", "PausedSeconds", "WaitingSeconds"]
     assert set(of_ours) <= metric_names(metric_lines)
 
 
@@ -188,6 +189,7 @@ def test_default_alarms(watch: Watch) -> None:
         "Retrying",
         "CircuitBreakerOpen",
         "PausedTooLong",
+        "LoginFallback",
         "Errors",
         "Throttles",
     }
@@ -232,6 +234,7 @@ def test_circuit_breaker_alarm_keeps_its_state_without_data_and_clears_on_one_su
         (Alarms(oldest_waiting=cdk.Duration.hours(6)), "Backlog", {"Threshold": 6 * HOUR}),
         (Alarms(oldest_waiting=cdk.Duration.hours(6)), "Retrying", {"Threshold": 6 * HOUR}),
         (Alarms(paused_for=cdk.Duration.days(2)), "PausedTooLong", {"Threshold": 48 * HOUR}),
+        (Alarms(login_fallback=3), "LoginFallback", {"Threshold": 3}),
         (Alarms(errors=5), "Errors", {"Threshold": 5}),
         (Alarms(throttles=100), "Throttles", {"Threshold": 100}),
     ],
@@ -250,6 +253,13 @@ def test_pause_of_twelve_hours_raises_an_alarm_that_names_the_command(watch: Wat
     )
     assert alarm["TreatMissingData"] == "notBreaching"
     assert "s3-to-sftp resume" in json.dumps(alarm["AlarmDescription"])
+
+
+def test_login_of_another_stage_raises_an_alarm_that_names_both(watch: Watch) -> None:
+    alarm = alarms_in(watch())["LoginFallback"]
+    assert (alarm["MetricName"], alarm["Statistic"], alarm["Threshold"]) == ("LoginFallback", "Sum", 1)
+    assert alarm["TreatMissingData"] == "notBreaching"
+    assert "AWSPENDING: finish the rotation" in json.dumps(alarm["AlarmDescription"])
 
 
 def test_period_of_the_pause_alarm_is_longer_than_two_waits(watch: Watch) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from local.sftp_server import RunningServer, start_asyncssh_server
-from s3_to_sftp.credentials import Credentials, FixedCredentials
+from s3_to_sftp.credentials import Credentials, FixedCredentials, OtherLogin
 from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.errors import ConnectionLost, RemotePathRefused, RequestRefused
 from s3_to_sftp.sftp.protocol import POSIX_RENAME
@@ -196,12 +196,15 @@ class _CutsAfterTheFirstBlock:
         return answer
 
 
-class _RotatingSecret:
+class _RotatingSecret(FixedCredentials):
     """A secret that was changed after it was cached."""
 
     def __init__(self, old: Credentials, new: Credentials) -> None:
         self._now, self._new = old, new
         self.reads = 0
+
+    def other_than(self, refused: Credentials) -> OtherLogin | None:
+        return OtherLogin(self.refreshed(), "AWSCURRENT")
 
     def current(self) -> Credentials:
         return self._now

@@ -86,6 +86,9 @@ class FunctionEnvironment:
     queue: Queue = field(default_factory=Queue)
     breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
     pause: OperatorsPause = field(default_factory=OperatorsPause)
+    credentials: FixedCredentials = field(
+        default_factory=lambda: FixedCredentials(Credentials(username="u", password="p"))
+    )
 
     def deliver_all(
         self, _delivery: Any, refs: Sequence[ObjectRef], _deadline: Deadline
@@ -97,7 +100,7 @@ class FunctionEnvironment:
         report: Any = handler.telemetry
         deliveries = InvocationRunner(
             server=Server(host="sftp.partner.example", port=22),
-            credentials=FixedCredentials(Credentials(username="u", password="p")),
+            credentials=self.credentials,
             delivery=object(),  # type: ignore[arg-type]  # never used: `deliver_all` is ours
             breaker=self.breaker,
             pause=self.pause,

@@ -114,6 +114,14 @@ def test_pause_is_counted_with_its_age_once_per_invocation_and_is_no_failure(
     assert "Failed" not in line
 
 
+def test_login_of_another_stage_is_counted_once_per_invocation(
+    env: FunctionEnvironment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env.credentials.fallback = "AWSPREVIOUS"
+    line = emitted(capsys, batch("a", "b"))
+    assert (line["LoginFallback"], line["Delivered"]) == ([1], [1, 1])
+
+
 def test_paused_message_is_deferred_and_does_not_count_as_failing(
     env: FunctionEnvironment, capsys: pytest.CaptureFixture[str]
 ) -> None:

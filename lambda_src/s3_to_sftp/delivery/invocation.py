@@ -111,6 +111,8 @@ class InvocationRunner:
                 # As soon as it is known: other functions wait for what the first one learns.
                 self._learn(ref, outcome, refusals)
                 yield ref, outcome
+            if self._credentials.fallback:
+                self._telemetry.login_fallback()
             # Only now: any object that is accepted shows that the others were refused for themselves.
             refused = None if refusals.accepted else refusals.error()
             if refused is not None:
@@ -125,6 +127,7 @@ class InvocationRunner:
         Raises:
             CircuitOpen: Not now.
         """
+        self._credentials.renew()
         configuration = self._configuration()
         try:
             self._breaker.admit(configuration=configuration, until=deadline.ends_at)

@@ -232,7 +232,6 @@ class ConnectionPool:
 
     def _keep(self, number: int, connection: Connection, login: Credentials) -> None:
         connection.session.directories = self._directories
-        self._connector.note_accepted(login)
         with self._lock:
             if not self._closed and not self._is_resting:
                 self._logins[number] = login

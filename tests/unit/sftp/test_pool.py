@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from s3_to_sftp.credentials import Credentials
+from s3_to_sftp.credentials import Credentials, OtherLogin
 from s3_to_sftp.errors import (
     ConnectionLost,
     CredentialsError,
@@ -93,11 +93,34 @@ class FakePartner:
 
 @dataclass
 class FakeSecret:
-    """The cached login, and the one that is in the secret now."""
+    """The cached login, and the one that is in the secret now.
+
+    Attributes:
+        other: What may be tried where that one is refused.
+        told: What the pool has told of logins.
+    """
 
     cached: Credentials = OLD
     real: Credentials = OLD
     reads: int = 0
+    other: OtherLogin | None = None
+    told: list[tuple[str, str]] = field(default_factory=list)
+    version: str = ""
+    fallback: str = ""
+
+    def renew(self) -> None:
+        pass
+
+    def other_than(self, refused: Credentials) -> OtherLogin | None:
+        fresh = self.refreshed()
+        return self.other if fresh == refused else OtherLogin(fresh, "AWSCURRENT")
+
+    def accepted(self, login: Credentials) -> None:
+        self.told.append(("accepted", login.password))
+        self.cached = login  # as the secret does with one that it has offered
+
+    def refused(self, login: Credentials) -> None:
+        self.told.append(("refused", login.password))
 
     def current(self) -> Credentials:
         return self.cached
