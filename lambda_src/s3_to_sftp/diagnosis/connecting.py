@@ -5,6 +5,7 @@ import ipaddress
 import socket
 from collections.abc import Sequence
 
+from s3_to_sftp.diagnosis import handshake
 from s3_to_sftp.diagnosis.cause import Cause
 from s3_to_sftp.errors import PartnerUnreachable
 from s3_to_sftp.untrusted_text import quoted
@@ -138,6 +139,8 @@ def _cause(error: OSError, addresses: Sequence[str]) -> Cause:
         return PRIVATE_ADDRESS if addresses and all(map(is_private, addresses)) else NO_ANSWER
     if isinstance(error, ConnectionRefusedError):
         return REFUSED
+    if isinstance(error, ConnectionResetError):  # so soon that the connection was not even ours yet
+        return handshake.RESET_AT_ONCE
     if error.errno in _NO_ROUTE:
         return IPV6_ONLY if addresses and all(":" in address for address in addresses) else NO_ROUTE
     return CANNOT_CONNECT
