@@ -62,8 +62,8 @@ class Ending(Enum):
     def of(cls, error: BaseException) -> "Ending | None":
         """Return how an exception says that it ended; None: it says something else."""
         match error:
-            case EOFError():
-                return cls.CLOSED
+            case EOFError():  # of a write, with the error of the socket behind it
+                return cls.RESET if isinstance(error.__cause__, ConnectionResetError) else cls.CLOSED
             case TimeoutError():
                 return cls.SILENT
             case ConnectionResetError() | BrokenPipeError():

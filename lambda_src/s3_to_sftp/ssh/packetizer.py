@@ -125,8 +125,8 @@ class Packetizer(paramiko.packet.Packetizer):
             except (TimeoutError, BlockingIOError):
                 if self.__closed:
                     raise EOFError from None
-            except (OSError, ValueError):
-                raise EOFError from None
+            except (OSError, ValueError) as error:
+                raise EOFError from error  # which tells a reset from a close
             if left and time.monotonic() > deadline:
                 self.close()
                 raise TimeoutError  # without words: paramiko's thread takes the first for a number
