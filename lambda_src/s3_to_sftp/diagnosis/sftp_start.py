@@ -94,7 +94,13 @@ _SHORTEST_TEXT = 4
 
 
 def cause_of_start(
-    *, said: bytes, exit_status: int | None, channel_data: bytes, refused: bool, silent: bool
+    *,
+    said: bytes,
+    exit_status: int | None,
+    channel_data: bytes,
+    refused: bool,
+    silent: bool,
+    malformed: bool = False,
 ) -> Cause:
     """Return why SFTP did not start.
 
@@ -104,6 +110,7 @@ def cause_of_start(
         channel_data: What came in place of the first SFTP packet, as far as it is known.
         refused: Whether the server has refused the subsystem.
         silent: Whether it sent nothing in time.
+        malformed: Whether it sent a packet that SFTP does not begin with.
     """
     words = decoded(said + b" " + channel_data)
     if _NO_SHELL.search(words):
@@ -112,7 +119,7 @@ def cause_of_start(
         return PROGRAM_MISSING
     if looks_like_text(channel_data):
         return SHELL_TALKS
-    if channel_data:
+    if channel_data or malformed:
         return NOT_SFTP
     if refused:
         return NO_SUBSYSTEM

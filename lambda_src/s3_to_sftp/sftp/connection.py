@@ -29,6 +29,7 @@ from s3_to_sftp.ssh.transport import Transport, request_subsystem
 from s3_to_sftp.untrusted_text import decoded, quoted
 
 _STDERR_BYTES = 4096
+_EXIT_STATUS_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,9 @@ def _no_sftp(
     server: Server, error: TransferError, channel: paramiko.Channel, received: ServerMessages
 ) -> PartnerError:
     """Return the error for a session in which SFTP did not start."""
+    # A program's end is told in three messages: its output is over, its exit status, the channel is closed.
+    if not error.silent:
+        channel.status_event.wait(_EXIT_STATUS_SECONDS)
     said, status = _said_beside(channel), _exit_status(channel)
     seen = _seen(error, said, status, received)
     words = said + b" " + error.received
@@ -179,6 +183,7 @@ def _no_sftp(
         channel_data=error.received,
         refused=received.subsystem_refused,
         silent=error.silent,
+        malformed=isinstance(error, ProtocolViolation),
     )
     return cause.error(SftpNotStarted, seen, server=server)
 
