@@ -132,7 +132,7 @@ def _handshake(
         _shake_hands(transport, timeouts)
     except paramiko.ssh_exception.IncompatiblePeer as error:
         transport.close()
-        if pinned_types_only:
+        if pinned_types_only and not _has_common_host_key(transport):
             _refuse_other_type(server, timeouts)
         raise _no_common_algorithm(server, error, transport) from None
     except Exception as error:  # noqa: BLE001 - also of cryptography: whatever it is, the server has caused it
@@ -140,6 +140,11 @@ def _handshake(
         transport.close()
         raise _handshake_failed(server, error, transport.received, state, timeouts) from None
     return transport
+
+
+def _has_common_host_key(transport: Transport) -> bool:
+    offered = transport.received.offered.get("host keys", ())
+    return not set(offered).isdisjoint(transport.get_security_options().key_types)
 
 
 def _shake_hands(transport: Transport, timeouts: Timeouts) -> None:
@@ -237,11 +242,8 @@ def _handshake_failed(
     server: Server, error: BaseException, received: ServerMessages, state: TcpState | None, timeouts: Timeouts
 ) -> PartnerError:
     # Only where nothing spoke: a server that waits for TLS is silent, or hangs up over our version line.
-    tls = (
-        handshake.heard_nothing(received)
-        and not isinstance(error, ConnectionError)
-        and tcp.speaks_tls(server)
-    )
+    seconds = min(tcp.TLS_SECONDS, timeouts.handshake)
+    tls = handshake.heard_nothing(received) and tcp.speaks_tls(server, seconds=seconds)
     return handshake.handshake_failed(
         error, received, server=server, seconds=timeouts.handshake, tcp=state, speaks_tls=tls
     )

@@ -65,6 +65,8 @@ class RecordingTransport(paramiko.Transport):
                 self.received.ending = Ending.of(error)
                 why = "nothing more came" if isinstance(error, TimeoutError) else "the connection ended"
                 raise paramiko.SSHException(f"no SSH version line: {why}") from None
+            # Who has begun to speak ends the line soon, or waits for an answer, as telnet does.
+            patience = _NEXT_LINE_SECONDS
         line, _, packetizer._Packetizer__remainder = line.partition(b"\n")
         return line.removesuffix(b"\r")
 

@@ -8,7 +8,9 @@ from typing import Any
 from s3_to_sftp.diagnosis.handshake import TcpState
 from s3_to_sftp.server import Server
 
-_TLS_SECONDS = 3.0
+TLS_SECONDS = 3.0
+"""An answer to a ClientHello takes one round trip."""
+
 _INFO_BYTES = 104
 # Linux, struct tcp_info (include/uapi/linux/tcp.h): eight bytes, then 32-bit numbers.
 _RETRANSMITS_AT, _UNACKNOWLEDGED_AT = 2, 24
@@ -50,15 +52,15 @@ def tcp_state(sock: Any) -> TcpState | None:
     return None
 
 
-def speaks_tls(server: Server) -> bool:
-    """Return whether the server answers a TLS ClientHello, over one more connection."""
+def speaks_tls(server: Server, *, seconds: float = TLS_SECONDS) -> bool:
+    """Return in time whether the server answers a TLS ClientHello, over one more connection."""
     import ssl  # only for a server that has said nothing
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
         with (
-            socket.create_connection((server.host, server.port), timeout=_TLS_SECONDS) as sock,
+            socket.create_connection((server.host, server.port), timeout=seconds) as sock,
             context.wrap_socket(sock, server_hostname=server.host),
         ):
             return True
