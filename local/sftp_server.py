@@ -93,6 +93,8 @@ def start_sshd(
     port: int | None = None,
     extra_config: Sequence[str] = (),
     host_key_types: Sequence[str] = ("ssh-ed25519",),
+    subsystem: str | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> Iterator[RunningServer]:
     """Runs OpenSSH's sshd as the current user until the block ends.
 
@@ -101,6 +103,8 @@ def start_sshd(
         port: A port to listen on; by default a free one.
         extra_config: Lines of sshd_config(5) that win over ours.
         host_key_types: Kinds of host key to make, in asyncssh's names (`ssh-ed25519`, `ssh-rsa`, ...).
+        subsystem: What it runs for SFTP; by default internal-sftp, which begins in `root`. Empty: nothing.
+        env: Its complete environment; None inherits ours.
 
     Raises:
         CannotRun: sshd is not installed, or did not start: then the text holds its log.
@@ -119,7 +123,9 @@ def start_sshd(
         (state / "authorized_keys").write_bytes(client_key.export_public_key())
         host_keys = [asyncssh.generate_private_key(kind) for kind in host_key_types]
         log = state / "log"
-        launch = functools.partial(_sshd, program, state, root, extra_config, host_keys)
+        runs = f"internal-sftp -d {state / 'start'}" if subsystem is None else subsystem
+        lines = [*extra_config, *([f"Subsystem sftp {runs}"] if runs else [])]
+        launch = functools.partial(_sshd, program, state, root, lines, host_keys, env)
         with server_on_a_free_port("sshd", launch, log=log, port=port) as taken:
             yield RunningServer(
                 kind="sshd",
@@ -213,6 +219,7 @@ def _sshd(
     root: Path,
     extra_config: Sequence[str],
     host_keys: Sequence[asyncssh.SSHKey],
+    env: Mapping[str, str] | None,
     port: int,
 ) -> Launch:
     # sshd cuts the command of internal-sftp at every space, quoted or not: a link has none.
@@ -226,7 +233,6 @@ def _sshd(
         f"ListenAddress {LOOPBACK}",
         f"Port {port}",
         f"AuthorizedKeysFile {state / 'authorized_keys'}",
-        f"Subsystem sftp internal-sftp -d {start}",
         "PidFile none",
         "UsePAM no",
         "StrictModes no",  # temporary folders live below a world-writable one
@@ -236,6 +242,7 @@ def _sshd(
     config.write_text("\n".join(lines) + "\n")
     return Launch(
         command=[program, "-D", "-e", "-f", config],
+        env=env,
         ready=f"Server listening on {LOOPBACK} port {port}.",
     )
 

@@ -23,8 +23,10 @@ from local.sftp_server import RunningServer
 
 
 @contextmanager
-def start_proftpd(root: Path, *, extra_config: Sequence[str] = ()) -> Iterator[RunningServer]:
-    """Runs ProFTPD with mod_sftp."""
+def start_proftpd(
+    root: Path, *, extra_config: Sequence[str] = (), engine: str = "on"
+) -> Iterator[RunningServer]:
+    """Runs ProFTPD with mod_sftp; with its engine off it speaks FTP."""
     program = _program("proftpd", "apt-get install proftpd-core proftpd-mod-crypto")
     module = next(Path("/usr/lib").glob("**/proftpd/mod_sftp.so"), None)
     if module is None:
@@ -59,7 +61,7 @@ def start_proftpd(root: Path, *, extra_config: Sequence[str] = ()) -> Iterator[R
                 f"AuthUserFile {state / 'passwd'}",
                 "AllowOverwrite on",
                 "AllowStoreRestart on",
-                "SFTPEngine on",
+                f"SFTPEngine {engine}",
                 f"SFTPHostKey {state / 'host_key'}",
                 f"SFTPAuthorizedUserKeys file:{state / 'authorized_keys'}",
                 f"SFTPLog {state / 'sftp.log'}",

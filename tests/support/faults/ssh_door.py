@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import asyncssh
@@ -21,6 +23,7 @@ from paramiko.common import OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED, OPEN_SUCCEE
 
 from s3_to_sftp.credentials import Credentials
 from s3_to_sftp.server import Server
+from tests.support.faults.paramiko_folder import ParamikoFolder
 
 PASSWORD = "not-a-real-password"
 
@@ -73,6 +76,7 @@ def ssh_door(
     sig_algs: bool = True,
     offers: dict[str, tuple[str, ...]] | None = None,
     host_key: paramiko.PKey | None = None,
+    disk: Path | None = None,
 ) -> Iterator[Door]:
     """Runs a server until the block ends.
 
@@ -85,6 +89,7 @@ def ssh_door(
         sig_algs: Whether it sends server-sig-algs (RFC 8308).
         offers: `kex`, `ciphers`, `digests` -> names.
         host_key: By default a new Ed25519 key.
+        disk: The folder that SFTP shows; None: it can do nothing.
     """
     host_key = host_key or new_key()
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -111,7 +116,8 @@ def ssh_door(
                 setattr(transport.get_security_options(), name, names)
             transport.add_server_key(host_key)
             transport.auth_handler = _Handler(transport, door, script)
-            transport.set_subsystem_handler("sftp", paramiko.SFTPServer)
+            files = () if disk is None else (partial(ParamikoFolder, root=disk),)
+            transport.set_subsystem_handler("sftp", paramiko.SFTPServer, *files)
             transport.start_server(event=threading.Event(), server=_House(session))
 
         def accept() -> None:

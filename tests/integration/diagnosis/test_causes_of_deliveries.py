@@ -1,0 +1,60 @@
+"""Each problem with a partner is told by its cause, without a secret, after one attempt to log in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+
+from s3_to_sftp.credentials import FixedCredentials
+from s3_to_sftp.delivery.delivery import Delivery
+from s3_to_sftp.diagnosis.catalogue import causes
+from s3_to_sftp.errors import DeliveryError
+from s3_to_sftp.sftp.client import SftpClient
+from tests.support.memory_s3 import MemoryS3
+from tests.support.partner import IMPATIENT
+from tests.support.problems import PROBLEMS
+from tests.support.problems.healthy import HEALTHY
+from tests.support.problems.problem import Problem, Provoke, Provoked
+
+TIMEOUTS = replace(IMPATIENT, connect=IMPATIENT.connect / 4)
+
+
+def deliver(provoked: Provoked) -> None:
+    s3 = MemoryS3({"report.csv": b"content"})
+    login = FixedCredentials(provoked.credentials)
+    with closing(SftpClient(provoked.server, login, timeouts=TIMEOUTS)) as client:
+        Delivery(s3=s3, sftp=client, directory=provoked.directory).deliver(s3.ref("report.csv"))
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=[problem.name for problem in PROBLEMS])
+def test_error_begins_with_the_cause(problem: Problem) -> None:
+    with problem.provoke() as provoked:
+        with pytest.raises(DeliveryError) as raised:
+            deliver(provoked)
+        sent = provoked.logins()
+    error = raised.value
+    assert error.cause == problem.cause, str(error)
+    assert error.reason.startswith(beginning(problem.cause, provoked))
+    texts = f"{error.reason} {error.hint} {error.to_partner}"
+    assert [secret for secret in provoked.secrets() if secret in texts] == []
+    assert sent is None or set(Counter(sent).values()) <= {1}, "a login was sent twice"
+
+
+def beginning(cause: str, provoked: Provoked) -> str:
+    """Return the first sentence of a cause, up to the first name in it that only the error knows."""
+    known = {"{server}": str(provoked.server), "{host!r}": repr(provoked.server.host)}
+    known["{user!r}"] = repr(provoked.credentials.username)
+    text = causes()[cause].summary
+    for name, value in known.items():
+        text = text.replace(name, value)
+    return text.partition("{")[0]
+
+
+@pytest.mark.parametrize("provoke", HEALTHY.values(), ids=HEALTHY.keys())
+def test_healthy_server_takes_one_delivery_after_the_other(provoke: Provoke) -> None:
+    with provoke() as healthy:
+        for _ in range(2):
+            deliver(healthy)
