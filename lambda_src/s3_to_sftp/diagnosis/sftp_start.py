@@ -131,9 +131,6 @@ def cause_of_start(
 
 
 def looks_like_text(data: bytes) -> bool:
-    """Return whether bytes are text: an SFTP packet begins with a length, whose first byte is 0."""
-    return (
-        len(data) >= _SHORTEST_TEXT
-        and data[0] != 0
-        and all(byte >= 0x20 or byte in b"\r\n\t\x1b" for byte in data)
-    )
+    """Return whether bytes begin with text. An SFTP packet, which may follow, begins with a 0."""
+    text = data.partition(b"\0")[0]
+    return len(text) >= _SHORTEST_TEXT and all(byte >= 0x20 or byte in b"\r\n\t\x1b" for byte in text)

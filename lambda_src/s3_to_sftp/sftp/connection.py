@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import paramiko
 
@@ -30,6 +30,7 @@ from s3_to_sftp.untrusted_text import decoded, quoted
 
 _STDERR_BYTES = 4096
 _EXIT_STATUS_SECONDS = 1.0
+_POLL_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
@@ -167,9 +168,8 @@ def _no_sftp(
     server: Server, error: TransferError, channel: paramiko.Channel, received: ServerMessages
 ) -> PartnerError:
     """Return the error for a session in which SFTP did not start."""
-    # A program's end is told in three messages: its output is over, its exit status, the channel is closed.
-    if not error.silent:
-        channel.status_event.wait(_EXIT_STATUS_SECONDS)
+    if not (error.silent or received.subsystem_refused):
+        _wait_for_the_end(channel)
     said, status = _said_beside(channel), _exit_status(channel)
     seen = _seen(error, said, status, received)
     words = said + b" " + error.received
@@ -201,6 +201,23 @@ def _seen(error: TransferError, said: bytes, status: int | None, received: Serve
 def _said_beside(channel: paramiko.Channel) -> bytes:
     """Return what the server wrote to stderr: what is there, without waiting."""
     return channel.recv_stderr(_STDERR_BYTES) if channel.recv_stderr_ready() else b""
+
+
+def _wait_for_the_end(channel: paramiko.Channel) -> None:
+    """Wait shortly for how the server's program ended.
+
+    That takes three messages: the output is over, the exit status, the channel is closed. We have closed our
+    side after the first; the library forgets the channel with the last.
+    """
+    transport: Any = channel.get_transport()  # the stubs leave the channels out
+    deadline = time.monotonic() + _EXIT_STATUS_SECONDS
+    while (
+        channel.exit_status < 0
+        and transport.is_active()
+        and transport._channels.get(channel.chanid) is not None
+        and time.monotonic() < deadline
+    ):
+        time.sleep(_POLL_SECONDS)
 
 
 def _exit_status(channel: paramiko.Channel) -> int | None:
