@@ -139,6 +139,8 @@ def _handshake(
         state = tcp.tcp_state(transport.sock)
         transport.close()
         raise _handshake_failed(server, error, transport.received, state, timeouts) from None
+    with contextlib.suppress(OSError):  # closed meanwhile: the login will tell
+        _give_up_after(sock, timeouts.reply)
     return transport
 
 
@@ -198,10 +200,15 @@ def look_up(server: Server) -> list[str]:
 
 def _tuned(sock: socket.socket, timeouts: Timeouts) -> socket.socket:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
-        # paramiko tries indefinitely to write to a peer that has stopped reading; the kernel does not.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(timeouts.reply * 1000))
+    # Above the handshake's time: a connection that the kernel has given up tells nothing of its packets.
+    _give_up_after(sock, max(timeouts.reply, 2 * timeouts.handshake))
     return sock
+
+
+def _give_up_after(sock: socket.socket, seconds: float) -> None:
+    """Let the kernel end the connection to a peer that takes no more data: paramiko tries indefinitely."""
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
 
 
 def _refuse_other_type(server: Server, timeouts: Timeouts) -> None:

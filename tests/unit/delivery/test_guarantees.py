@@ -18,6 +18,7 @@ from s3_to_sftp.sftp.connection import connect
 from s3_to_sftp.ssh.connect import Timeouts
 from s3_to_sftp.ssh.host_keys import pasteable
 from tests.support.delivery_environment import DeliveryEnvironment
+from tests.support.faults.ssh_door import ssh_door, success
 from tests.support.sftp_environment import SOON
 
 LOGIN = Credentials(username="u", password="p")
@@ -57,12 +58,22 @@ def options_of(server: Server, timeouts: Timeouts, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the kernel has no TCP_USER_TIMEOUT")
-@pytest.mark.parametrize("reply", [120, 2.5])
-def test_tcp_user_timeout_is_the_reply_timeout(
-    reply: float, listening_server: Server, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("reply", "user_timeout"), [(120, 120_000), (2.5, 60_000)])
+def test_tcp_user_timeout_leaves_time_for_the_handshake(
+    reply: float, user_timeout: int, listening_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = options_of(listening_server, Timeouts(reply=reply), monkeypatch)
-    assert options[socket.TCP_USER_TIMEOUT] == reply * 1000
+    options = options_of(listening_server, Timeouts(reply=reply, handshake=30), monkeypatch)
+    assert options[socket.TCP_USER_TIMEOUT] == user_timeout
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the kernel has no TCP_USER_TIMEOUT")
+@pytest.mark.parametrize("reply", [120, 2.5])
+def test_tcp_user_timeout_is_the_reply_timeout_behind_the_handshake(reply: float) -> None:
+    with ssh_door(lambda _: [success()]) as door:
+        connection = connect(door.address, door.login, Timeouts(reply=reply))
+        sock = connection.transport.sock
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == reply * 1000
+        connection.close()
 
 
 def test_nagle_algorithm_is_disabled(listening_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
