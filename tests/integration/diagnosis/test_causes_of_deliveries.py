@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import closing
-from dataclasses import replace
 
 import pytest
 
@@ -13,27 +12,30 @@ from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.diagnosis.catalogue import causes
 from s3_to_sftp.errors import DeliveryError
 from s3_to_sftp.sftp.client import SftpClient
+from s3_to_sftp.ssh.connect import Timeouts
 from tests.support.memory_s3 import MemoryS3
 from tests.support.partner import IMPATIENT
 from tests.support.problems import PROBLEMS
 from tests.support.problems.healthy import HEALTHY
 from tests.support.problems.problem import Problem, Provoke, Provoked
 
-TIMEOUTS = replace(IMPATIENT, connect=IMPATIENT.connect / 4)
 
-
-def deliver(provoked: Provoked) -> None:
-    s3 = MemoryS3({"report.csv": b"content"})
-    login = FixedCredentials(provoked.credentials)
-    with closing(SftpClient(provoked.server, login, timeouts=TIMEOUTS)) as client:
+def deliver(provoked: Provoked, timeouts: Timeouts = IMPATIENT) -> None:
+    s3 = MemoryS3({"report.csv": provoked.content})
+    with closing(client_of(provoked, timeouts)) as client:
         Delivery(s3=s3, sftp=client, directory=provoked.directory).deliver(s3.ref("report.csv"))
+
+
+def client_of(provoked: Provoked, timeouts: Timeouts) -> SftpClient:
+    login = FixedCredentials(provoked.credentials)
+    return SftpClient(provoked.server, login, timeouts=timeouts, directories=[provoked.directory])
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=[problem.name for problem in PROBLEMS])
 def test_error_begins_with_the_cause(problem: Problem) -> None:
     with problem.provoke() as provoked:
         with pytest.raises(DeliveryError) as raised:
-            deliver(provoked)
+            deliver(provoked, problem.timeouts)
         sent = provoked.logins()
     error = raised.value
     assert error.cause == problem.cause, str(error)

@@ -233,6 +233,8 @@ def _lists_end(port: int) -> int:
     return len(version) + 4 + int(length)
 
 
+NEGOTIATION = b"\xff\xfd\x18\xff\xfd\x20\xff\xfd\x23"  # IAC DO ..., as telnetd begins
+PROMPT = b"Router 7\r\n\r\nlogin: "
 BANNED_TEXT = b"Not allowed at this time\r\n"  # sshd.c of OpenSSH 9.8
 
 PROBLEMS = [
@@ -240,15 +242,25 @@ PROBLEMS = [
     Problem("reset at once", raw(reset), "reset-at-once"),
     Problem("banned", raw(says(BANNED_TEXT)), "banned"),
     Problem("MaxStartups", too_many_at_the_login, "too-many-logins"),
-    Problem("silent port", raw(nothing), "silent-port"),
+    Problem("silent port", raw(nothing), "silent-port", is_silence=True),
     Problem("FTP of ProFTPD", ftp_server, "ftp-server"),
-    Problem("FTP", raw(says(b"220 (vsFTPd 3.0.5)\r\n", then_closes=False)), "ftp-server"),
+    Problem("FTP", raw(says(b"220 (vsFTPd 3.0.5)\r\n", then_closes=False)), "ftp-server", is_silence=True),
     Problem("HTTP of a web server", web_server, "http-server"),
     Problem("HTTP of a proxy", raw(says(b"HTTP/1.1 400 Bad Request\r\n\r\n" + _ECHOED)), "http-server"),
     Problem("TLS with an alert", tls_server, "tls-server"),
-    Problem("TLS that waits for a ClientHello", tls_server_that_waits, "tls-server"),
-    Problem("telnet", raw(says(b"\xff\xfd\x18\xff\xfd\x20\xff\xfd\x23", then_closes=False)), "telnet-server"),
-    Problem("terminal login", raw(says(b"Router 7\r\n\r\nlogin: ", then_closes=False)), "telnet-server"),
+    Problem("TLS that waits for a ClientHello", tls_server_that_waits, "tls-server", is_silence=True),
+    Problem(
+        "telnet",
+        raw(says(b"\xff\xfd\x18\xff\xfd\x20\xff\xfd\x23", then_closes=False)),
+        "telnet-server",
+        is_silence=True,
+    ),
+    Problem(
+        "terminal login",
+        raw(says(b"Router 7\r\n\r\nlogin: ", then_closes=False)),
+        "telnet-server",
+        is_silence=True,
+    ),
     Problem("mail", raw(says(b"220 mx.partner.example ESMTP Postfix\r\n")), "mail-server"),
     Problem("SSH 1", raw(says(b"SSH-1.5-Cisco-1.25\r\n")), "ssh-1-only"),
     Problem("other text", raw(says(b"Printer ready. " + _ECHOED + b"\r\n")), "not-ssh"),
@@ -261,8 +273,8 @@ PROBLEMS = [
     Problem(
         "too many connections", raw(after_our_version(disconnect(12, b"Limit is 4"))), "too-many-connections"
     ),
-    Problem("large packets to the server lost", black_hole("to the server"), "mtu-outbound"),
-    Problem("large packets to us lost", black_hole("to us"), "mtu-inbound"),
+    Problem("large packets to the server lost", black_hole("to the server"), "mtu-outbound", is_silence=True),
+    Problem("large packets to us lost", black_hole("to us"), "mtu-inbound", is_silence=True),
     Problem("key exchange", no_common("KexAlgorithms diffie-hellman-group14-sha1"), "no-common-algorithm"),
     Problem("ciphers", no_common("Ciphers aes256-cbc"), "no-common-algorithm"),
     Problem("MACs", no_common("Ciphers aes256-ctr", "MACs umac-64@openssh.com"), "no-common-algorithm"),

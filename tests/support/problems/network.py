@@ -113,7 +113,7 @@ PROBLEMS = [
         "neither IPv6 nor IPv4 routed", unreachable(V6, V4, error=_os_error(errno.ENETUNREACH)), "no-route"
     ),
     Problem("refused", closed_port, "connection-refused"),
-    Problem("dropped", full_backlog, "no-answer"),
+    Problem("dropped", full_backlog, "no-answer", is_silence=True),
     Problem("dropped, two addresses", unreachable(V4, V6, error=TimeoutError("timed out")), "no-answer"),
     Problem("private address", unreachable(PRIVATE, error=TimeoutError("timed out")), "private-address"),
     Problem("forbidden by the kernel", unreachable(V4, error=_os_error(errno.EPERM)), "cannot-connect"),

@@ -14,6 +14,8 @@ import asyncssh
 from local.sftp_server import RunningServer
 from s3_to_sftp.credentials import Credentials
 from s3_to_sftp.server import Server
+from s3_to_sftp.ssh.connect import Timeouts
+from tests.support.partner import IMPATIENT
 
 PASSWORD = "canary-of-the-password"
 PASSPHRASE = "canary-of-the-passphrase"
@@ -27,6 +29,9 @@ ALL_SECRET = Credentials(
 )
 """For problems that are met before a login is read: nothing in it works."""
 
+LARGE = bytes(4 * 1024 * 1024)
+"""Content that is sent in WRITEs of full size."""
+
 BY_PASSWORD = Credentials(username="partner", password=PASSWORD)
 
 
@@ -38,6 +43,7 @@ class Provoked:
         server: Where it is, and the pins.
         credentials: The login, which holds canaries.
         directory: That of the deliveries.
+        content: Of the file to deliver: some problems need a large one.
         log: What the server has logged so far; empty where it keeps no log.
         logins: The kinds of proofs that the server was sent over all connections so far, in order; None: it
             cannot tell. A password counts as one, by whatever method it came.
@@ -46,6 +52,7 @@ class Provoked:
     server: Server
     credentials: Credentials
     directory: str = ""
+    content: bytes = field(default=b"content", repr=False)
     log: Callable[[], str] = field(default=lambda: "", repr=False)
     logins: Callable[[], Sequence[str] | None] = field(default=lambda: None, repr=False)
 
@@ -66,6 +73,8 @@ class Provoked:
         return list(filter(None, [login.password, login.passphrase, login.certificate, *lines]))
 
 
+SHORT = Timeouts(connect=1, handshake=2.5, login=2, reply=2)
+
 Provoke = Callable[[], AbstractContextManager[Provoked]]
 
 
@@ -77,11 +86,19 @@ class Problem:
         name: Of the test.
         provoke: Causes it until the block ends.
         cause: Its name in `s3_to_sftp.diagnosis.catalogue.causes()`.
+        is_silence: Whether it shows only when the time for an answer is over.
     """
 
     name: str
     provoke: Provoke
     cause: str
+    is_silence: bool = False
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """How long to wait for this server."""
+        # A silent one is silent on a slow machine, too.
+        return SHORT if self.is_silence else IMPATIENT
 
 
 @contextmanager

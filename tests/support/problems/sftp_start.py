@@ -13,6 +13,13 @@ from tests.support.problems.servers import need_root, sshd
 
 _ECHOED = PASSWORD.encode()
 
+_GREETS = """#!/bin/sh
+echo Welcome at the partner
+for program in /usr/lib/openssh/sftp-server /usr/lib/ssh/sftp-server /usr/libexec/sftp-server cat; do
+  command -v $program >/dev/null && exec $program
+done
+"""
+
 
 def sshd_with(*config: str, subsystem: str | None = None) -> Provoke:
     """Return how sshd is configured like this."""
@@ -38,7 +45,7 @@ def chroot_writable_by_all() -> Iterator[Provoked]:
 def shell_greets() -> Iterator[Provoked]:
     with folder() as place:
         script = place / "sftp"
-        script.write_text("#!/bin/sh\necho Welcome at the partner\nexec cat\n")
+        script.write_text(_GREETS)
         script.chmod(0o755)
         with sshd(subsystem=str(script)) as (server, _):
             yield provoked_by(server)
@@ -97,7 +104,7 @@ PROBLEMS = [
     Problem("no sessions", sshd_with("MaxSessions 0"), "session-refused"),
     Problem("sessions forbidden", every_channel_refused, "session-refused"),
     Problem("session ends", session(ends), "sftp-ends-at-once"),
-    Problem("session silent", session(says_nothing), "sftp-silent"),
+    Problem("session silent", session(says_nothing), "sftp-silent", is_silence=True),
     Problem("session of something else", session(sends_bytes), "not-sftp"),
     Problem("too many sessions after the login", session(says_too_many), "too-many-sessions"),
 ]
