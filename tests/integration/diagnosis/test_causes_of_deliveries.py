@@ -31,6 +31,11 @@ def client_of(provoked: Provoked, timeouts: Timeouts) -> SftpClient:
     return SftpClient(provoked.server, login, timeouts=timeouts, directories=[provoked.directory])
 
 
+def test_each_problem_has_a_name_of_its_own_and_a_cause_that_exists() -> None:
+    assert [name for name, count in Counter(problem.name for problem in PROBLEMS).items() if count > 1] == []
+    assert {problem.cause for problem in PROBLEMS} - causes().keys() == set()
+
+
 @pytest.mark.parametrize("problem", PROBLEMS, ids=[problem.name for problem in PROBLEMS])
 def test_error_begins_with_the_cause(problem: Problem) -> None:
     with problem.provoke() as provoked:

@@ -162,6 +162,14 @@ class ClosesAtWrite(WatchedServer):
         return await super().write(file_obj, offset, data)
 
 
+class HangsAtWrite(WatchedServer):
+    """Never answers a WRITE."""
+
+    async def before(self, operation: Operation) -> None:
+        if operation == "write" and self.fault.strike():
+            await self.silence()
+
+
 class Disconnects(WatchedServer):
     """Says goodbye at a WRITE."""
 
@@ -264,6 +272,17 @@ PROBLEMS = [
         asyncssh_with(faulty(ClosesAtWrite, Fault(), most=32 * 1024), content=LARGE),
         "large-write-closes",
     ),
+    Problem(
+        "read-only file system",
+        asyncssh_with(says_at_write(FAILURE, "Read-only file system")),
+        "read-only",
+    ),
+    Problem(
+        "file locked",
+        asyncssh_with(says_at_write(FAILURE, "The file is being used by another process")),
+        "file-locked",
+    ),
+    Problem("hangs", asyncssh_with(faulty(HangsAtWrite, Fault())), "server-hangs", is_silence=True),
     Problem("disconnected", asyncssh_with(faulty(Disconnects, Fault())), "server-disconnects"),
     Problem("cut", asyncssh_with(faulty(ClosesAtWrite, Fault(), most=0)), "connection-closed"),
 ]

@@ -255,6 +255,7 @@ PROBLEMS = [
     Problem("MaxAuthTries", too_few_attempts, "too-many-attempts"),
     Problem("closed over the login", by_door(disconnect(11, b"")), "closed-during-login"),
     Problem("closed before the login", by_door(first=[disconnect(11, b"")]), "closed-before-login"),
+    Problem("nonsense over the login", by_door(bytes([60])), "lost-during-login"),
     Problem("login unanswered", by_door(), "login-unanswered", is_silence=True),
     Problem("too many sessions", by_door(disconnect(11, b"Too many sessions for user")), "too-many-sessions"),
     Problem("MaxClients of ProFTPD", limit_of_clients, "too-many-sessions"),
