@@ -161,6 +161,9 @@ KEY_EXCHANGE_FAILED = Cause(
     to_partner="The SSH key exchange with your server {server} fails ({error}). What does its log say?",
 )
 
+HEARD_NOTHING = frozenset({CLOSED_AT_ONCE.name, RESET_AT_ONCE.name, SILENT.name})
+"""Causes that are assumed where not a byte came: it may be TLS as well."""
+
 CLIENT = "SSH-2.0-paramiko"
 _BANNED = ("not allowed at this time", "banned", "blocked", "blacklist", "temporarily refus")
 _NEGOTIATIONS = (b"\xff\xfb", b"\xff\xfc", b"\xff\xfd", b"\xff\xfe")
@@ -187,7 +190,6 @@ def handshake_failed(
     server: object,
     seconds: float,
     tcp: TcpState | None = None,
-    speaks_tls: bool = False,
 ) -> PartnerError:
     """Return the error for a handshake that was not completed.
 
@@ -197,11 +199,10 @@ def handshake_failed(
         server: `host:port`.
         seconds: How long the server was waited for.
         tcp: Of the connection; None: not known.
-        speaks_tls: Whether another connection was answered with TLS.
     """
     # Our own time limit first: what is closed because of it looks as if the server had closed it.
     ending = Ending.of(error) or received.ending
-    cause = TLS if speaks_tls else _cause(received, ending, tcp or TcpState())
+    cause = _cause(received, ending, tcp or TcpState())
     busy = cause in {TOO_MANY_LOGINS, TOO_MANY_CONNECTIONS}
     kind: type[PartnerError] = TooManyConnections if busy else PartnerUnreachable
     said = received.last_words
@@ -220,11 +221,6 @@ def no_common_algorithm(
     compression = "compression" in received.offered and "none" not in received.offered["compression"]
     cause = COMPRESSION_REQUIRED if compression else NO_COMMON_ALGORITHM
     return cause.error(PartnerUnreachable, received.last_words, server=server, lists=lists or quoted(error))
-
-
-def heard_nothing(received: ServerMessages) -> bool:
-    """Return whether not a byte came: it may wait for TLS."""
-    return not (received.version or received.before_version.strip())
 
 
 def _cause(received: ServerMessages, ending: Ending | None, tcp: TcpState) -> Cause:

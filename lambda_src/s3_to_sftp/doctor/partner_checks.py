@@ -20,7 +20,15 @@ from s3_to_sftp.server import Server
 from s3_to_sftp.sftp.connection import open_session
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.ssh import host_keys
-from s3_to_sftp.ssh.connect import Timeouts, log_in_to, look_up, open_socket, shake_hands
+from s3_to_sftp.ssh.connect import (
+    Timeouts,
+    closed_on_failure,
+    log_in_to,
+    look_again,
+    look_up,
+    open_socket,
+    shake_hands,
+)
 from s3_to_sftp.ssh.transport import Transport
 from s3_to_sftp.untrusted_text import decoded, quoted
 
@@ -164,7 +172,9 @@ class PartnerChecks:
         try:
             self._transport = shake_hands(self._server, sock, self._timeouts)
         except PartnerUnreachable as error:
-            raise self._with_small_packets(error) from None
+            seen = look_again(error, self._server, self._timeouts)
+            self.connections += error.cause in handshake.HEARD_NOTHING
+            raise self._with_small_packets(seen) from None
         return self._describe_handshake(self._transport)
 
     def _with_small_packets(self, error: PartnerUnreachable) -> PartnerUnreachable:
@@ -250,7 +260,8 @@ class PartnerChecks:
             raise NotTriedError("(secret)")
         self._guard.require_untried(self._login)
         try:
-            log_in_to(transport, self._server, self._login, self._timeouts)
+            with closed_on_failure(transport, self._server):
+                log_in_to(transport, self._server, self._login, self._timeouts)
         except PartnerError as error:
             self._guard.failed(error)
             raise

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from s3_to_sftp.diagnosis import requests
-from s3_to_sftp.errors import DeliveryError, RequestRefused
+from s3_to_sftp.diagnosis.cause import Cause
+from s3_to_sftp.errors import DeliveryError, Disposition, RequestRefused
+from s3_to_sftp.sftp.protocol import Status
 from s3_to_sftp.sftp.publish import NoJournal, is_removed, look, publish
 from s3_to_sftp.sftp.scheduler import SftpTask
 from s3_to_sftp.sftp.session import SftpSession
@@ -90,7 +92,7 @@ class WriteProbe:
             shown = " and ".join(repr(posixpath.basename(name)) for name in taken)
             seen = f"It takes {shown}, and not {posixpath.basename(temporary)!r}. {refused.answer}"
             cause = requests.TEMPORARY_NAME_REFUSED
-            raise cause.error(DeliveryError, seen, server=self._server) from None
+            raise _refused(cause, seen, self._server, refused.code, "create") from None
 
     def _takes(self, name: str) -> bool:
         """Return whether the server lets a file of this name be created."""
@@ -122,7 +124,7 @@ class WriteProbe:
         status = await look(self._session, temporary)
         if status.absent:
             gone = f"{posixpath.basename(temporary)!r} is gone as soon as it was written."
-            raise requests.TEMPORARY_REMOVED.error(DeliveryError, gone, server=self._server)
+            raise _refused(requests.TEMPORARY_REMOVED, gone, self._server, Status.NO_SUCH_FILE, "stat")
         shown = status.attributes.size if status.attributes else None
         if shown not in {None, size}:
             raise DeliveryError(
@@ -147,6 +149,17 @@ class WriteProbe:
     def _name_leftovers(self, error: DeliveryError) -> None:
         if left := self._clean_up():
             error.hint += f" These test files may be left: {', '.join(left)}."
+
+
+def _refused(cause: Cause, seen: str, server: str, code: int, request: str) -> RequestRefused:
+    error = RequestRefused(
+        cause.reason(seen, server=server),
+        hint=cause.advice,
+        code=code,
+        disposition=Disposition.RETRY,
+        request=request,
+    )
+    return cause.explain(error, server=server)
 
 
 def _other_names(temporary: str, path: str) -> list[str]:

@@ -12,6 +12,7 @@ from s3_to_sftp.errors import (
     DeliveryError,
     LoginRefused,
     PartnerError,
+    PartnerUnreachable,
     SecondFactorRequired,
     SftpNotStarted,
     TooManyConnections,
@@ -21,7 +22,7 @@ from s3_to_sftp.secret_versions import CURRENT
 from s3_to_sftp.server import Server
 from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.sftp.connection import Connect, Connection, connect
-from s3_to_sftp.ssh.connect import Timeouts
+from s3_to_sftp.ssh.connect import Timeouts, look_again
 
 _log = logging.getLogger(__name__)
 
@@ -123,7 +124,10 @@ class Connector:
             logged_in(round_trip)
 
         self.login = login
-        return self._connect(self.server, login, self._timeouts, accepted)
+        try:
+            return self._connect(self.server, login, self._timeouts, accepted)
+        except PartnerUnreachable as error:
+            raise look_again(error, self.server, self._timeouts) from None
 
     def _other_than(self, login: Credentials, error: DeliveryError) -> OtherLogin | None:
         """Return the login to try after this error. One that was refused is not tried twice."""

@@ -174,8 +174,11 @@ async def _require_regular_file(
         is_regular = await _is_no_directory(session, path)
     if not is_regular:
         error = TargetNotAFile(
-            f"{path!r} is not a regular file at the partner, but a directory or the like, and is not "
-            f"touched. {refused.answer or refused.reason}",
+            requests.DIRECTORY_IN_THE_WAY.reason(
+                f"{path!r} is not a regular file at the partner and is not touched. "
+                f"{refused.answer or refused.reason}",
+                server=session.server,
+            ),
             hint="Ask the partner to move it out of the way, or put the object under another key.",
             code=refused.code,
             disposition=Disposition.PERMANENT,

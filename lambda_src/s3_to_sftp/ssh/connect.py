@@ -99,6 +99,18 @@ def log_in_to(transport: Transport, server: Server, credentials: Credentials, ti
     return Login(host_keys.fingerprint(host_key), login_seconds)
 
 
+def look_again(error: PartnerUnreachable, server: Server, timeouts: Timeouts) -> PartnerUnreachable:
+    """Return the error, or that of a TLS server, where another connection shows that it is one.
+
+    For a connection over which the server has said nothing: one that waits for TLS is silent, or hangs up
+    over our version line.
+    """
+    seconds = min(tcp.TLS_SECONDS, timeouts.handshake)
+    if error.cause not in handshake.HEARD_NOTHING or not tcp.speaks_tls(server, seconds=seconds):
+        return error
+    return handshake.TLS.error(PartnerUnreachable, "It answers a TLS ClientHello.", server=server)
+
+
 @contextlib.contextmanager
 def closed_on_failure(transport: Transport, server: Server) -> Iterator[None]:
     """Close the transport when the block fails.
@@ -248,12 +260,7 @@ def _no_common_algorithm(server: Server, error: Exception, transport: Transport)
 def _handshake_failed(
     server: Server, error: BaseException, received: ServerMessages, state: TcpState | None, timeouts: Timeouts
 ) -> PartnerError:
-    # Only where nothing spoke: a server that waits for TLS is silent, or hangs up over our version line.
-    seconds = min(tcp.TLS_SECONDS, timeouts.handshake)
-    tls = handshake.heard_nothing(received) and tcp.speaks_tls(server, seconds=seconds)
-    return handshake.handshake_failed(
-        error, received, server=server, seconds=timeouts.handshake, tcp=state, speaks_tls=tls
-    )
+    return handshake.handshake_failed(error, received, server=server, seconds=timeouts.handshake, tcp=state)
 
 
 def _lost_before_sftp(server: Server, error: Exception, received: ServerMessages) -> PartnerUnreachable:
