@@ -1,5 +1,6 @@
 """Keeps the doctor from sending a login that the partner has refused before: partners lock accounts."""
 
+from datetime import UTC, datetime
 from typing import Protocol
 
 from s3_to_sftp.credentials import Credentials
@@ -73,7 +74,8 @@ _ADVICE = (
 
 
 def _reason(login: Credentials, failure: LastFailure) -> str:
+    since = f" since {datetime.fromtimestamp(failure.since, UTC):%Y-%m-%d %H:%M} UTC" if failure.since else ""
     return (
-        f"the partner has refused this very login of user {login.username!r} before, and another refusal may "
+        f"the partner has refused this very login of user {login.username!r}{since}, and another refusal may "
         f"lock the account: {failure.reason}"
     )
