@@ -142,13 +142,13 @@ class LambdaTelemetry:
         """Count a message that went to the dead-letter queue."""
         metrics.add_metric("DeadLettered", MetricUnit.Count, 1)
 
-    def canary(self, *, changes: Sequence[str], failures: Sequence[str], failed: bool) -> None:
-        """Log what the canary has found to be different, and count it; count 1 where an examination failed.
+    def canary(self, *, changes: Sequence[str], failures: Sequence[str], failed: int) -> None:
+        """Log what the canary has found to be different; count that, and the checks that failed.
 
         It counts 0, too: the alarms keep their state until the next canary.
         """
         metrics.add_metric("PartnerChanged", MetricUnit.Count, len(changes))
-        metrics.add_metric("CanaryFailed", MetricUnit.Count, int(failed))
+        metrics.add_metric("CanaryFailed", MetricUnit.Count, failed)
         for text in (*changes, *failures):
             logger.warning("the partner's server has changed", extra={"reason": text})
 

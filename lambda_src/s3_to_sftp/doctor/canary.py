@@ -10,6 +10,7 @@ from botocore.config import Config
 
 from s3_to_sftp.app import publisher_of
 from s3_to_sftp.doctor.changes import Changes, compare
+from s3_to_sftp.doctor.facts import states_of
 from s3_to_sftp.doctor.invoked import examine
 from s3_to_sftp.doctor.report import Check, Outcome, Report
 from s3_to_sftp.errors import ConfigurationError, LedgerError
@@ -29,8 +30,8 @@ _BEFORE_LOGIN = {"name", "connect", "handshake"}
 class CanaryTelemetry(Protocol):
     """Logs and counts what a canary has found."""
 
-    def canary(self, *, changes: Sequence[str], failures: Sequence[str], failed: bool) -> None:
-        """Report it; `failed` says whether something does not work now."""
+    def canary(self, *, changes: Sequence[str], failures: Sequence[str], failed: int) -> None:
+        """Report it; `failed` is the number of checks that fail now."""
 
 
 def examine_as_canary(
@@ -82,7 +83,7 @@ def examine_as_canary(
         publisher = publisher_of(settings, new_client)
         publisher.changed(changes=changes.changes, failures=changes.failures)
         publisher.flush()
-    telemetry.canary(changes=changes.changes, failures=changes.failures, failed=not report["healthy"])
+    telemetry.canary(changes=changes.changes, failures=changes.failures, failed=_failed(report))
     return {**report, **_as_json(changes)}
 
 
@@ -99,6 +100,12 @@ def _told(report: Mapping[str, Any], profiles: PartnerProfiles, settings: Settin
         return changes
     _log.info("another canary has just examined the partner, and tells what has changed")
     return Changes()
+
+
+def _failed(report: Mapping[str, Any]) -> int:
+    """Return how many checks failed, or were not tried for a reason of their own."""
+    failed = sum(bool(state) for state in states_of(report["checks"]).values() if state != "warning")
+    return max(failed, int(not report["healthy"]))
 
 
 def _as_json(changes: Changes) -> dict[str, list[str]]:

@@ -57,7 +57,7 @@ class Function:
     def __init__(self, partner: Partner) -> None:
         self.partner = partner
         self.events: list[dict[str, Any]] = []
-        self.counted: list[tuple[int, bool]] = []
+        self.counted: list[tuple[int, int]] = []
         create_table(boto3.client("dynamodb"))
         login = {
             "username": getpass.getuser(),
@@ -67,7 +67,7 @@ class Function:
         self.secret = secrets.create_secret(Name="login", SecretString=json.dumps(login))["ARN"]
         self.now = 1_795_392_000.0
 
-    def canary(self, *, changes: Sequence[str], failures: Sequence[str], failed: bool) -> None:
+    def canary(self, *, changes: Sequence[str], failures: Sequence[str], failed: int) -> None:
         """Count as telemetry."""
         self.counted.append((len(changes) + len(failures), failed))
 
@@ -117,7 +117,7 @@ def test_server_that_stays_as_it_is_changes_nothing(function: Function, root: Pa
             assert said["healthy"], said
             assert (said["changes"], said["failures"], said["connections"]) == ([], [], 1)
     assert function.events == []
-    assert function.counted == [(0, False)] * 2
+    assert function.counted == [(0, 0)] * 2
     assert list((root / "inbox").iterdir()) == []
 
 
@@ -144,7 +144,7 @@ def test_new_host_key_cipher_version_and_methods_are_told_in_one_event(function:
     (event,) = function.events
     assert event["DetailType"] == CHANGED
     assert json.loads(event["Detail"])["changes"] == told
-    assert function.counted == [(0, False), (5, False), (0, False)]
+    assert function.counted == [(0, 0), (5, 0), (0, 0)]
 
 
 def test_refused_login_is_told_once_and_sent_once(function: Function) -> None:
@@ -159,7 +159,7 @@ def test_refused_login_is_told_once_and_sent_once(function: Function) -> None:
         assert "not allowed" not in server.read_log().removeprefix(before)
     (failure,) = said["failures"]
     assert failure.startswith("login failed at 2026-11-25 00:00 UTC (it worked at 2026-11-24 00:00 UTC): ")
-    assert function.counted == [(0, False), (2, True), (0, True)]
+    assert function.counted == [(0, 0), (2, 1), (0, 1)]
 
 
 def test_missing_directory_is_told_and_is_not_made(function: Function, root: Path) -> None:
@@ -179,4 +179,4 @@ def test_server_that_is_away_is_told(function: Function) -> None:
     assert [each.split()[0] for each in said["failures"]] == ["connect"]
     with function.partner.runs() as server:
         assert function.examines(server)["healthy"]
-    assert function.counted == [(0, False), (1, True), (0, False)]
+    assert function.counted == [(0, 0), (1, 1), (0, 0)]

@@ -38,9 +38,9 @@ NOW = 1_795_392_000.0
 
 class Telemetry:
     def __init__(self) -> None:
-        self.counted: list[tuple[int, int, bool]] = []
+        self.counted: list[tuple[int, int, int]] = []
 
-    def canary(self, *, changes: Sequence[str], failures: Sequence[str], failed: bool) -> None:
+    def canary(self, *, changes: Sequence[str], failures: Sequence[str], failed: int) -> None:
         self.counted.append((len(changes), len(failures), failed))
 
 
@@ -102,7 +102,7 @@ def test_first_canary_remembers_and_tells_nothing(env: Environment) -> None:
     said = env.run()
     assert (said["changes"], said["failures"], said["healthy"]) == ([], [], True)
     assert env.events == []
-    assert env.telemetry.counted == [(0, 0, False)]
+    assert env.telemetry.counted == [(0, 0, 0)]
     item = env.table.get_item(
         TableName=TABLE, Key={"pk": to_attribute(f"partner#{SERVER}"), "sk": to_attribute("profile")}
     )["Item"]
@@ -114,7 +114,7 @@ def test_change_is_an_event_and_is_counted_once(env: Environment) -> None:
     env.reports = [report(), report("SSH-2.0-b"), report("SSH-2.0-b")]
     (_, second, _) = (env.run() for _ in range(3))
     assert second["changes"] == ["The version of the server changed from 'SSH-2.0-a' to 'SSH-2.0-b'."]
-    assert env.telemetry.counted == [(0, 0, False), (1, 0, False), (0, 0, False)]
+    assert env.telemetry.counted == [(0, 0, 0), (1, 0, 0), (0, 0, 0)]
     assert [each["DetailType"] for each in env.events] == ["S3 to SFTP Partner Changed"]
     assert env.details == [{"version": "1", "server": SERVER, "changes": second["changes"], "failures": []}]
 
@@ -123,7 +123,7 @@ def test_failure_is_an_event_once_and_is_counted_each_day(env: Environment) -> N
     env.reports = [report(), report(login="Refused."), report(login="Refused."), report()]
     for _ in range(4):
         env.run()
-    assert env.telemetry.counted == [(0, 0, False), (0, 1, True), (0, 0, True), (0, 0, False)]
+    assert env.telemetry.counted == [(0, 0, 0), (0, 1, 1), (0, 0, 1), (0, 0, 0)]
     assert [len(each["failures"]) for each in env.details] == [1]
     assert env.slept == []  # a login is not sent twice
 
@@ -132,7 +132,7 @@ def test_server_that_does_not_answer_is_looked_at_twice(env: Environment) -> Non
     env.reports = [report(), report(connect="No answer."), report(), report(connect="x"), report(connect="y")]
     for _ in range(3):
         env.run()
-    assert env.telemetry.counted == [(0, 0, False), (0, 0, False), (0, 1, True)]
+    assert env.telemetry.counted == [(0, 0, 0), (0, 0, 0), (0, 1, 1)]
     assert env.slept == [30.0, 30.0]
 
 
@@ -149,7 +149,7 @@ def test_of_two_canaries_at_once_one_tells(env: Environment, monkeypatch: pytest
 
     monkeypatch.setattr(PartnerProfiles, "read", overtaken)
     env.run()
-    assert env.telemetry.counted == [(0, 0, False), (1, 0, False), (0, 0, False)]
+    assert env.telemetry.counted == [(0, 0, 0), (1, 0, 0), (0, 0, 0)]
     assert len(env.events) == 1
 
 
@@ -161,7 +161,7 @@ def test_item_that_is_corrupt_is_said_and_counts_as_failed(env: Environment) -> 
     assert said["checks"][-1]["name"] == "profile"
     assert "is corrupt" in said["checks"][-1]["text"]
     assert said["checks"][-1]["advice"].startswith("Delete the item")
-    assert env.telemetry.counted == [(0, 0, True)]
+    assert env.telemetry.counted == [(0, 0, 1)]
 
 
 def test_nothing_is_examined_while_an_operator_has_paused_deliveries(env: Environment) -> None:
@@ -179,7 +179,7 @@ def test_function_without_a_table_remembers_nothing_and_counts_failures(env: Env
     env.reports = [report(), report("SSH-2.0-b", login="Refused.")]
     assert env.run(without)["changes"] == []
     assert env.run(without)["failures"] == []
-    assert env.telemetry.counted == [(0, 0, False), (0, 0, True)]
+    assert env.telemetry.counted == [(0, 0, 0), (0, 0, 1)]
 
 
 def test_settings_that_cannot_be_read_count_as_failed(
@@ -188,7 +188,7 @@ def test_settings_that_cannot_be_read_count_as_failed(
     monkeypatch.undo()
     said = env.run({})
     assert [check["name"] for check in said["checks"]] == ["settings"]
-    assert env.telemetry.counted == [(0, 0, True)]
+    assert env.telemetry.counted == [(0, 0, 1)]
 
 
 def test_canary_never_writes_and_tries_the_login_of_deliveries() -> None:
