@@ -34,7 +34,7 @@ class PartnerProfile:
 
     Attributes:
         at: When it was last examined, in seconds since 1970.
-        seen: What can change -> its values, the newest first. Bounded by whoever fills it.
+        seen: What can change -> its values, the newest first. The caller bounds their number and size.
         checks: Check -> "ok", or what was wrong.
         worked_at: Check -> when it last was "ok", in seconds since 1970.
         revision: Counts the writes to the item.

@@ -83,6 +83,11 @@ def test_compute_costs_per_tb(beginning: str, cpu: float | None, rate: float) ->
     assert row(PAGE, beginning) == [pytest.approx(each, abs=0.005) for each in expected]
 
 
+def test_canary_costs_two_alarms_and_little_else() -> None:
+    invocations = 30 * 10 * 512 / 1024 * GB_SECOND
+    assert f"`canary=True` costs ${2 * 0.10 + 2 * 0.30 * 30 / HOURS + invocations:.2f} more" in PAGE
+
+
 def test_minimum_costs_at_the_network_rate_of_a_function() -> None:
     assert f"no less than {line_per_tb(75):.2f} is paid" in PAGE
 
