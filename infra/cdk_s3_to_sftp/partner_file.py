@@ -33,7 +33,7 @@ EXAMPLES = {
     "memory_size": DEFAULTS["memory_size"],
     "max_connections": DEFAULTS["max_connections"],
     "retry_for_hours": DEFAULTS["retry_for_hours"],
-    "canary": "true",
+    "canary": DEFAULTS["canary"],
     "alarm_topic": "arn:aws:sns:eu-west-1:123456789012:on-call",
     "architecture": DEFAULTS["architecture"],
     "bundling": DEFAULTS["bundling"],
