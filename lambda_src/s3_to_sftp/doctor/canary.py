@@ -71,7 +71,7 @@ def examine_as_canary(
     if _failed_before_login(report) and not is_over():
         # A server that is restarted for a moment is not worth an alarm that stands for a day.
         sleep(_SECOND_LOOK_AFTER_SECONDS)
-        report = look()
+        report = report if is_over() else look()
     changes = Changes()
     if settings is not None and table:
         profiles = PartnerProfiles(client, table, str(settings.server))

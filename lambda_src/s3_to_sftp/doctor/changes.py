@@ -73,8 +73,8 @@ def compare(
     comparison = _Comparison(before, pinned, now)
     profile = report["profile"]
     states = states_of(report["checks"])
-    is_pinned = states.get("host key") == ""
-    facts = facts_of(profile, host_key_is_pinned=is_pinned, now=now)
+    is_accepted = states.get("host key") == ""
+    facts = facts_of(profile, host_key_is_accepted=is_accepted, now=now)
     changes = [text for fact in facts for text in comparison.fact(fact)]
     changes += comparison.host_keys(offered_keys(profile))
     changes += comparison.addresses(report["server"], addresses(profile))

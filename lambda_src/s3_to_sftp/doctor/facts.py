@@ -42,7 +42,7 @@ _SENTENCES = {
     "version": "The version of the server changed from {old!r} to {new!r}.",
     "key exchange": "The key exchange changed from {old} to {new}.",
     "cipher": "The cipher changed from {old} to {new}.",
-    "host key": "The server shows another pinned host key, {new}, and not {old}.",
+    "host key": "The server shows another host key that is accepted, {new}, and not {old}.",
     "methods": "The methods of login changed from {old!r} to {new!r}.",
     "sftp": "The version of SFTP changed from {old} to {new}.",
     "home": "The login starts in another directory, {new!r}, and not in {old!r}.",
@@ -66,12 +66,12 @@ class Fact:
     at_first: bool = False
 
 
-def facts_of(profile: Mapping[str, Any], *, host_key_is_pinned: bool, now: float) -> Iterator[Fact]:
+def facts_of(profile: Mapping[str, Any], *, host_key_is_accepted: bool, now: float) -> Iterator[Fact]:
     """Return what the profile of a report says; nothing about what it could not find out.
 
     Args:
         profile: Of the report.
-        host_key_is_pinned: Whether the check of the host key was passed.
+        host_key_is_accepted: Whether the check of the host key was passed.
         now: Seconds since 1970.
     """
     key, sftp = profile.get("host_key") or {}, profile.get("sftp") or {}
@@ -79,7 +79,7 @@ def facts_of(profile: Mapping[str, Any], *, host_key_is_pinned: bool, now: float
         "version": profile.get("version"),
         "key exchange": profile.get("key_exchange"),
         "cipher": profile.get("cipher"),
-        "host key": f"{key.get('fingerprint')} ({key.get('type')})" if key and host_key_is_pinned else None,
+        "host key": f"{key.get('fingerprint')} ({key.get('type')})" if key and host_key_is_accepted else None,
         "methods": ", ".join(sorted(profile.get("methods") or ())),
         "sftp": str(sftp["version"]) if sftp else None,
         "home": profile.get("home"),

@@ -52,6 +52,7 @@ class Environment:
         self.events: list[dict[str, Any]] = []
         self.telemetry = Telemetry()
         self.slept: list[float] = []
+        self.is_over = lambda: False
         self.table = boto3.client("dynamodb", region_name=REGION)
         self.now = NOW
         create_table(self.table)
@@ -66,7 +67,7 @@ class Environment:
             EVENT,
             environment,
             new_client=lambda name, **_: {"dynamodb": self.table, "events": self}[name],
-            is_over=lambda: False,
+            is_over=lambda: self.is_over(),
             telemetry=self.telemetry,
             clock=lambda: self.now,
             sleep=self.slept.append,
@@ -134,6 +135,13 @@ def test_server_that_does_not_answer_is_looked_at_twice(env: Environment) -> Non
         env.run()
     assert env.telemetry.counted == [(0, 0, 0), (0, 0, 0), (0, 1, 1)]
     assert env.slept == [30.0, 30.0]
+
+
+def test_first_look_counts_where_there_is_no_time_for_a_second_one(env: Environment) -> None:
+    env.is_over = lambda: bool(env.slept)
+    env.reports = [report(connect="No answer.")]
+    assert env.run()["checks"][0]["text"] == "No answer."
+    assert (env.slept, env.telemetry.counted) == ([30.0], [(0, 0, 1)])
 
 
 def test_of_two_canaries_at_once_one_tells(env: Environment, monkeypatch: pytest.MonkeyPatch) -> None:

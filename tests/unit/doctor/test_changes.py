@@ -93,7 +93,8 @@ def canary() -> Canary:
         ({"cipher": "aes256-ctr"}, "The cipher changed from aes128-gcm@openssh.com to aes256-ctr."),
         (
             {"host_key": {"type": "ssh-rsa", "fingerprint": OTHER}},
-            f"The server shows another pinned host key, {OTHER} (ssh-rsa), and not {PINNED} (ssh-ed25519).",
+            f"The server shows another host key that is accepted, {OTHER} (ssh-rsa), and not {PINNED} "
+            "(ssh-ed25519).",
         ),
         (
             {"methods": ["publickey"]},
