@@ -14,6 +14,7 @@ from s3_to_sftp.doctor.facts import states_of
 from s3_to_sftp.doctor.invoked import examine
 from s3_to_sftp.doctor.report import Check, Outcome, Report
 from s3_to_sftp.errors import ConfigurationError, LedgerError
+from s3_to_sftp.events import NullPublisher
 from s3_to_sftp.settings import Settings
 from s3_to_sftp.ssh.host_keys import pinned_fingerprints
 from s3_to_sftp.state.hold import HOLD_PK, HOLD_SK, Hold, read_hold
@@ -66,7 +67,15 @@ def examine_as_canary(
     client = new_client("dynamodb", config=_SHORT) if table else None
     if table and (hold := _hold(Table(client, table), clock())):
         return {**_paused(str(settings.server if settings else ""), hold).as_json(), **_as_json(Changes())}
-    look = functools.partial(examine, event, environment, new_client=new_client, is_over=is_over)
+    publisher = publisher_of(settings, new_client) if settings else NullPublisher()
+    look = functools.partial(
+        examine,
+        event,
+        environment,
+        new_client=new_client,
+        is_over=is_over,
+        opened=publisher.unavailable,
+    )
     report = look()
     if _failed_before_login(report) and not is_over():
         # A server that is restarted for a moment is not worth an alarm that stands for a day.
@@ -79,10 +88,9 @@ def examine_as_canary(
             changes = _told(report, profiles, settings, clock())
         except LedgerError as error:
             _fail(report, error)
-    if settings is not None and (changes.changes or changes.failures):
-        publisher = publisher_of(settings, new_client)
+    if changes.changes or changes.failures:
         publisher.changed(changes=changes.changes, failures=changes.failures)
-        publisher.flush()
+    publisher.flush()
     telemetry.canary(changes=changes.changes, failures=changes.failures, failed=_failed(report))
     return {**report, **_as_json(changes)}
 

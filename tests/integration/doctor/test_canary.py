@@ -19,7 +19,7 @@ from local.processes import free_port
 from local.sftp_server import RunningServer, start_sshd
 from s3_to_sftp.doctor.canary import examine_as_canary
 from s3_to_sftp.doctor.request import DoctorRequest
-from s3_to_sftp.events import CHANGED
+from s3_to_sftp.events import CHANGED, UNAVAILABLE
 from tests.support.ledger_environment import TABLE, create_table
 
 REGION = "eu-west-1"
@@ -157,6 +157,7 @@ def test_refused_login_is_told_once_and_sent_once(function: Function) -> None:
         before = server.read_log()
         function.examines(server)
         assert "not allowed" not in server.read_log().removeprefix(before)
+    assert [each["DetailType"] for each in function.events] == [UNAVAILABLE, CHANGED]
     (failure,) = said["failures"]
     assert failure.startswith("login failed at 2026-11-25 00:00 UTC (it worked at 2026-11-24 00:00 UTC): ")
     assert function.counted == [(0, 0), (2, 1), (0, 1)]

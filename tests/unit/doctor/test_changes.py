@@ -147,7 +147,7 @@ def test_noise_is_no_change(canary: Canary, profile: dict[str, Any]) -> None:
 
 
 def test_what_could_not_be_seen_for_a_while_is_compared_with_what_was_seen_last(canary: Canary) -> None:
-    for _ in range(3):
+    for _ in range(40):
         canary.sees(**dict.fromkeys(PROFILE))
     (change,) = canary.sees(version="SSH-2.0-new").changes
     assert change == "The version of the server changed from 'SSH-2.0-OpenSSH_9.6' to 'SSH-2.0-new'."
