@@ -51,7 +51,7 @@ PER_MILLION = {
 PER_PARTNER = {
     "secret": 0.40,
     "9 metrics": 9 * 0.30,
-    "7 alarms": 7 * 0.10,
+    "8 alarms": 8 * 0.10,
     "dashboard": 3.00,
     "queue": 5 * 3 * 60 * HOURS / 1e6 * 0.40,
 }
