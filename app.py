@@ -65,6 +65,7 @@ def add_stack(app: cdk.App, values: Values) -> None:
         memory_size=values.number("memory_size"),
         max_connections=values.number("max_connections"),
         retry_for=cdk.Duration.hours(values.number("retry_for_hours")),
+        canary=values.flag("canary"),
         alarm_topic=values.text("alarm_topic") or None,
         architecture=ARCHITECTURES[values.choice("architecture", ARCHITECTURES)],
         bundling=Bundling(values.choice("bundling", list(Bundling))),

@@ -33,6 +33,10 @@ class Alarms:
         throttles: Number of invocations that were throttled in each of three periods of 5 minutes, because
             the account's concurrency is used up. By default 10. A function with a reserved concurrency of 1
             is throttled whenever two messages wait, so it has no such alarm.
+        canary_failed: Number of checks of the daily examination that failed. By default 1. Only with
+            `canary=True`.
+        partner_changed: Number of changes of the partner's server that the daily examination has found. By
+            default 1. Only with `canary=True`.
 
     Raises:
         InvalidArgument: A value is invalid; the message says why.
@@ -45,10 +49,13 @@ class Alarms:
     login_fallback: int | None = 1
     errors: int | None = 1
     throttles: int | None = 10
+    canary_failed: int | None = 1
+    partner_changed: int | None = 1
 
     def __post_init__(self) -> None:
         check_fields(self)
-        for name in ("dead_lettered", "login_fallback", "errors", "throttles"):
+        names = ("dead_lettered", "login_fallback", "errors", "throttles", "canary_failed", "partner_changed")
+        for name in names:
             value = getattr(self, name)
             if value is not None and not is_token(value) and value < 1:
                 raise InvalidArgument(name, f"must be at least 1, or None for no such alarm, got {value}")

@@ -116,6 +116,14 @@ class DeliveryMetrics:
         """
         return self._metric("WaitingSeconds", "Maximum", options)
 
+    def metric_canary_failed(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """Checks that failed in a daily examination. By default the maximum. One value a day."""
+        return self._metric("CanaryFailed", "Maximum", options)
+
+    def metric_partner_changed(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """Changes of the server that a daily examination found. By default the maximum. One value a day."""
+        return self._metric("PartnerChanged", "Maximum", options)
+
     def metric_oldest_waiting(self, **options: Unpack[WaitingOptions]) -> cloudwatch.MathExpression:
         """Seconds that the oldest message has been waiting: the higher of what SQS and the function report.
 

@@ -51,6 +51,9 @@ class Monitoring(Construct):
         login_fallback_alarm: The partner refuses the secret's login, and takes that of another stage.
         errors_alarm: The function fails.
         throttles_alarm: The function is throttled. None if its reserved concurrency is 1.
+        canary_alarm: The daily examination failed. None if there is no canary.
+        changed_alarm: The daily examination has found the partner's server changed. None if there is no
+            canary.
         dashboard: Active alarms, circuit breaker, queue, deliveries, throughput, failures and their reasons.
             None if it was turned off.
 
@@ -64,6 +67,7 @@ class Monitoring(Construct):
             on the dashboard.
         dashboard: Whether to create a dashboard. By default True.
         enabled: Whether messages are delivered. If not, the backlog alarm says that deliveries are paused.
+        canary: Whether there is a daily examination, which has two alarms.
     """
 
     @checks_types
@@ -78,6 +82,7 @@ class Monitoring(Construct):
         alarm_topic: sns.ITopic | None = None,
         dashboard: bool = True,
         enabled: bool = True,
+        canary: bool = False,
     ) -> None:
         super().__init__(scope, id)
         self._delivery = delivery
@@ -94,6 +99,8 @@ class Monitoring(Construct):
         self.login_fallback_alarm = self._login_fallback_alarm(when.login_fallback)
         self.errors_alarm = self._errors_alarm(when.errors)
         self.throttles_alarm = self._throttles_alarm(when.throttles)
+        self.canary_alarm = self._canary_alarm(when.canary_failed if canary else None)
+        self.changed_alarm = self._changed_alarm(when.partner_changed if canary else None)
         self.dashboard = (
             make_dashboard(self, delivery=delivery, partner=partner, alarms=self.alarms)
             if dashboard
@@ -209,6 +216,32 @@ class Monitoring(Construct):
             "messages wait in the queue.",
             threshold=threshold,
             periods=_STILL_THROTTLED_AFTER,
+        )
+
+    def _canary_alarm(self, threshold: int | None) -> cloudwatch.Alarm | None:
+        if threshold is None:
+            return None
+        return self._alarm(
+            "CanaryFailed",
+            self._delivery.metric_canary_failed(period=_FIVE_MINUTES),
+            "The daily examination of the way to {partner} failed: the next delivery probably does, too. "
+            f"{self._command('doctor')} examines it again, and says what to do.",
+            threshold=threshold,
+            # It stays raised until the next examination.
+            missing=cloudwatch.TreatMissingData.IGNORE,
+        )
+
+    def _changed_alarm(self, threshold: int | None) -> cloudwatch.Alarm | None:
+        if threshold is None:
+            return None
+        return self._alarm(
+            "PartnerChanged",
+            self._delivery.metric_partner_changed(period=_FIVE_MINUTES),
+            "The server of {partner} shows something else than a day before, such as a new host key. The "
+            "event 'S3 to SFTP Partner Changed' and the function's log say what: "
+            f"{self._command('logs')}. Deliveries may work as before.",
+            threshold=threshold,
+            missing=cloudwatch.TreatMissingData.IGNORE,
         )
 
     def _command(self, arguments: str) -> str:

@@ -17,6 +17,7 @@ DEFAULTS = {
     "memory_size": str(MEMORY_MB),
     "max_connections": str(MAX_CONNECTIONS),
     "retry_for_hours": str(RETRY_FOR_HOURS),
+    "canary": "false",
     "architecture": "x86_64",
     "bundling": "auto",
     "stack_name": STACK_NAME,
@@ -32,6 +33,7 @@ EXAMPLES = {
     "memory_size": DEFAULTS["memory_size"],
     "max_connections": DEFAULTS["max_connections"],
     "retry_for_hours": DEFAULTS["retry_for_hours"],
+    "canary": DEFAULTS["canary"],
     "alarm_topic": "arn:aws:sns:eu-west-1:123456789012:on-call",
     "architecture": DEFAULTS["architecture"],
     "bundling": DEFAULTS["bundling"],
@@ -39,6 +41,7 @@ EXAMPLES = {
     "stack_name": DEFAULTS["stack_name"],
 }
 NUMBERS = {"ssh_port", "memory_size", "max_connections", "retry_for_hours"}
+FLAGS = {"canary"}
 LISTS = {"ssh_host_key", "former_prefixes"}
 LOGIN = {"username", "password", "private_key", "passphrase", "ssh_username", "ssh_password"}
 
@@ -80,6 +83,10 @@ class Values:
         if not (value.isascii() and value.isdigit()):
             raise InvalidArgument(key, f"must be a whole number, got {value!r}")
         return int(value)
+
+    def flag(self, key: str) -> bool:
+        """Return whether the value is `true`; the other one is `false`."""
+        return self.choice(key, ("true", "false")) == "true"
 
     def choice(self, key: str, values: Collection[str]) -> str:
         """Return the value, which must be one of these."""
@@ -194,9 +201,11 @@ def as_text(file: Path, key: str, value: object) -> str:
         return value.strip()
     if key in NUMBERS and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
+    if key in FLAGS and isinstance(value, bool):
+        return str(value).lower()
     if key in LISTS and isinstance(value, list) and all(isinstance(each, str) for each in value):
         return "".join(f"{each}\n" for each in value)  # a single empty string is not an empty list
-    wanted = "a whole number" if key in NUMBERS else "text in quotes"
+    wanted = "a whole number" if key in NUMBERS else "true or false" if key in FLAGS else "text in quotes"
     got = type(value).__name__
     raise InvalidFile(f"{file.name}: {key} must be {wanted}, got a value of type {got}. Write {in_toml(key)}")
 
@@ -204,7 +213,7 @@ def as_text(file: Path, key: str, value: object) -> str:
 def in_toml(key: str) -> str:
     """Return an example of the key as a line of the file."""
     example = EXAMPLES[key].strip('"')
-    quoted = example if key in NUMBERS else f'"{example}"'
+    quoted = example if key in NUMBERS | FLAGS else f'"{example}"'
     return f"{key} = [{quoted}]" if key in LISTS else f"{key} = {quoted}"
 
 

@@ -21,6 +21,7 @@ from cdk_s3_to_sftp.alarm_thresholds import Alarms
 from cdk_s3_to_sftp.annotations import validate_with
 from cdk_s3_to_sftp.argument_types import checks_types
 from cdk_s3_to_sftp.bundling import RUNTIME, Bundling
+from cdk_s3_to_sftp.canary import add_canary
 from cdk_s3_to_sftp.construct_arguments import (
     check_function,
     check_log,
@@ -89,6 +90,7 @@ class S3ToSftp(DeliveryMetrics, ExternalPolicies, DeliveryOutputs, OperatorPermi
         alarm_topic: The topic that alarms are published to, if any.
         monitoring: The alarms and the dashboard.
         event_source_mapping: Passes messages from the queue to the function. Disabling it pauses deliveries.
+        canary_rule: The daily schedule of the canary. None if it is off.
         addresses: Public source addresses of the connections, known at deployment: those of `StaticEgress`.
             Empty if they change, or if the app does not know them.
 
@@ -145,6 +147,9 @@ class S3ToSftp(DeliveryMetrics, ExternalPolicies, DeliveryOutputs, OperatorPermi
             By default 400 days.
         sha256: Whether receipts include the SHA-256 of what was sent, which costs CPU time. By default the
             checksum that S3 has stored is compared, and a CRC of the bytes is recorded.
+        canary: Whether the function examines the way to the partner once a day, with one login and without
+            writing anything. What has changed since the day before is an event on `event_bus`, and there
+            are two more alarms. By default False.
         alarm_topic: Topic to notify when an alarm is raised and when it is over. By default nobody is
             notified.
         alarms: Thresholds of the alarms. By default those of `Alarms`.
@@ -208,6 +213,7 @@ class S3ToSftp(DeliveryMetrics, ExternalPolicies, DeliveryOutputs, OperatorPermi
         retry_for: cdk.Duration = RETRY_FOR,
         receipts_for: cdk.Duration = RECEIPTS_FOR,
         sha256: bool = False,
+        canary: bool = False,
         alarm_topic: sns.ITopic | None = None,
         alarms: Alarms | None = None,
         dashboard: bool = True,
@@ -322,7 +328,9 @@ class S3ToSftp(DeliveryMetrics, ExternalPolicies, DeliveryOutputs, OperatorPermi
             alarm_topic=alarm_topic,
             dashboard=dashboard,
             enabled=enabled,
+            canary=canary,
         )
+        self.canary_rule = add_canary(self, self.function) if canary else None
         self._sources = []
         self._former_sources = []
         self._operators = []

@@ -43,6 +43,8 @@ class S3ToSftpStack(cdk.Stack):
             before you allow more than 3.
         retry_for: How long an object is retried before its message goes to the dead-letter queue. By default
             24 hours.
+        canary: Whether the function examines the way to the partner once a day; see `S3ToSftp`. By default
+            False.
         alarm_topic: ARN of the SNS topic that alarms notify. By default alarms only show on the dashboard.
         memory_size: Memory of the function in MB. By default 512.
         architecture: CPU of the function. By default x86_64.
@@ -67,6 +69,7 @@ class S3ToSftpStack(cdk.Stack):
         former_prefixes: Sequence[str] = (),
         max_connections: int = MAX_CONNECTIONS,
         retry_for: cdk.Duration = RETRY_FOR,
+        canary: bool = False,
         alarm_topic: str | None = None,
         memory_size: int = MEMORY_MB,
         architecture: lambda_.Architecture = lambda_.Architecture.X86_64,
@@ -86,6 +89,7 @@ class S3ToSftpStack(cdk.Stack):
             suffix=suffix,
             max_connections=max_connections,
             retry_for=retry_for,
+            canary=canary,
             alarm_topic=sns.Topic.from_topic_arn(self, "AlarmTopic", alarm_topic) if alarm_topic else None,
             memory_size=memory_size,
             architecture=architecture,

@@ -70,7 +70,7 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
         new_client: `boto3.client`.
     """
     credentials = credentials_of(settings, new_client)
-    publisher = _publisher(settings, new_client)
+    publisher = publisher_of(settings, new_client)
     table = _table(settings, new_client)
     timeouts = _timeouts(settings)
     sftp = SftpClient(
@@ -134,7 +134,8 @@ def credentials_of(settings: Settings, new_client: NewClient) -> CredentialSourc
     return SecretCredentials(secret_arn=settings.secret_arn, client=client)
 
 
-def _publisher(settings: Settings, new_client: NewClient) -> Publisher:
+def publisher_of(settings: Settings, new_client: NewClient) -> Publisher:
+    """Return what publishes events: nothing, where there is no bus."""
     if settings.event_bus is None:
         return NullPublisher()
     client = new_client("events", config=_SMALL_ANSWERS)

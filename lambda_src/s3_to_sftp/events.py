@@ -31,6 +31,7 @@ SUPERSEDED = "S3 to SFTP Delivery Superseded"
 GONE = "S3 to SFTP Object Gone"
 UNAVAILABLE = "S3 to SFTP Partner Unavailable"
 RECOVERED = "S3 to SFTP Partner Recovered"
+CHANGED = "S3 to SFTP Partner Changed"
 
 _MAX_ENTRIES = 10
 """Of one PutEvents request."""
@@ -76,6 +77,14 @@ class Publisher(Protocol):
 
     def recovered(self, recovered: Recovered) -> None:
         """Publish that the partner is accepting files again."""
+
+    def changed(self, *, changes: Sequence[str], failures: Sequence[str]) -> None:
+        """Publish what the canary has found to be different from before.
+
+        Args:
+            changes: What the server shows, a sentence each.
+            failures: What worked before and fails now, a sentence each.
+        """
 
     def flush(self) -> None:
         """Send the collected events."""
@@ -151,6 +160,10 @@ class EventPublisher:
         """Publish that the partner is accepting files again."""
         self._publish(RECOVERED, **_about_partner(recovered))
 
+    def changed(self, *, changes: Sequence[str], failures: Sequence[str]) -> None:
+        """See `Publisher`."""
+        self._publish(CHANGED, changes=list(changes), failures=list(failures))
+
     def flush(self) -> None:
         """Send the collected events, and forget them.
 
@@ -213,6 +226,9 @@ class NullPublisher:
         """Publish nothing."""
 
     def recovered(self, recovered: Recovered) -> None:
+        """Publish nothing."""
+
+    def changed(self, *, changes: Sequence[str], failures: Sequence[str]) -> None:
         """Publish nothing."""
 
     def flush(self) -> None:

@@ -161,8 +161,15 @@ def _examine(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Examine the way to the partner, and return the report."""
     from s3_to_sftp.doctor.invoked import examine  # deliveries do not need it
 
-    deadline = Deadline(lambda: context.get_remaining_time_in_millis() / 1000)
-    report = examine(event, os.environ, new_client=boto3.client, is_over=deadline.is_near)
+    is_over = Deadline(lambda: context.get_remaining_time_in_millis() / 1000).is_near
+    if event.get("canary") is True:
+        from s3_to_sftp.doctor.canary import examine_as_canary
+
+        report = examine_as_canary(
+            event, os.environ, new_client=boto3.client, is_over=is_over, telemetry=telemetry
+        )
+    else:
+        report = examine(event, os.environ, new_client=boto3.client, is_over=is_over)
     logger.info("examination", extra={"report": report})
     return report
 

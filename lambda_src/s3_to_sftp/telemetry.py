@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections.abc import Sequence
 from typing import Protocol
 
 from aws_lambda_powertools import Logger, Metrics
@@ -140,6 +141,16 @@ class LambdaTelemetry:
     def dead_lettered(self) -> None:
         """Count a message that went to the dead-letter queue."""
         metrics.add_metric("DeadLettered", MetricUnit.Count, 1)
+
+    def canary(self, *, changes: Sequence[str], failures: Sequence[str], failed: int) -> None:
+        """Log what the canary has found to be different; count that, and the checks that failed.
+
+        It counts 0, too: the alarms keep their state until the next canary.
+        """
+        metrics.add_metric("PartnerChanged", MetricUnit.Count, len(changes))
+        metrics.add_metric("CanaryFailed", MetricUnit.Count, failed)
+        for text in (*changes, *failures):
+            logger.warning("the partner's server has changed", extra={"reason": text})
 
     def failed(self, error: DeliveryError, **about: str) -> None:
         """Log what is wrong with an object, or with a message that names none."""

@@ -43,7 +43,8 @@ CLASSES: tuple[type, ...] = (
 
 TEXTS = {"host", "directory", "prefix", "suffix", "id", "partner", "name_servers"}
 NUMBERS = {"port", "max_connections", "memory_size", "addresses", "dead_lettered", "errors", "throttles"}
-SWITCHES = {"dashboard", "enabled", "sha256", "keep_connection", "outputs"}
+NUMBERS |= {"login_fallback", "canary_failed", "partner_changed"}
+SWITCHES = {"dashboard", "enabled", "sha256", "canary", "keep_connection", "outputs"}
 LISTS = {"host_keys", "former_prefixes", "ciphers", "sources", "security_groups", "elastic_ips", "ports"}
 
 SECRET = "hunter2-hunter2-hunter2-hunter2-hunter2-hunter2-hunter2"

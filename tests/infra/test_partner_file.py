@@ -124,11 +124,19 @@ def test_byte_order_mark_is_ignored(main: Main) -> None:
             'Write former_prefixes = ["old/"]',
         ),
         (
+            "canary = 1",
+            "partner.toml: canary must be true or false, got a value of type int. Write canary = false",
+        ),
+        (
+            'canary = "yes"',
+            "partner.toml: canary must be one of true, false, got 'yes'. Write canary = false",
+        ),
+        (
             "ssh_directory = 1",
             "partner.toml: unknown key ssh_directory: did you mean ssh_dir? Known keys are ssh_host, "
             "ssh_port, "
             "ssh_dir, ssh_host_key, prefix, suffix, former_prefixes, memory_size, max_connections, "
-            "retry_for_hours, alarm_topic, architecture, bundling, code, stack_name",
+            "retry_for_hours, canary, alarm_topic, architecture, bundling, code, stack_name",
         ),
         (
             "ssh_host = sftp.partner.example",
@@ -292,4 +300,5 @@ def test_example_file_lists_every_key_and_sets_none() -> None:
     lines = [line.removeprefix("# ") for line in text.splitlines() if " = " in line]
     keys = tomllib.loads("\n".join(lines))
     assert list(keys) == list(partner_file.EXAMPLES)
-    assert {key: str(keys[key]) for key in partner_file.DEFAULTS} == partner_file.DEFAULTS
+    texts = {key: partner_file.as_text(Path(), key, keys[key]) for key in partner_file.DEFAULTS}
+    assert texts == partner_file.DEFAULTS

@@ -112,6 +112,7 @@ EVERYTHING: dict[str, Callable[[Publisher], None]] = {
     "gone, unversioned": lambda to: to.gone(UNVERSIONED, GONE),
     "unavailable": lambda to: to.unavailable(OPENED),
     "recovered": lambda to: to.recovered(RECOVERED),
+    "changed": lambda to: to.changed(changes=["The cipher changed."], failures=["login failed."]),
 }
 
 

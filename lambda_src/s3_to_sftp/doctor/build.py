@@ -19,6 +19,7 @@ from s3_to_sftp.doctor.secret_check import SecretCheck
 from s3_to_sftp.settings import Settings
 from s3_to_sftp.ssh.connect import Timeouts
 from s3_to_sftp.ssh.tcp import open_connection
+from s3_to_sftp.state.circuit_breaker import Opened
 from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
 from s3_to_sftp.state.trusted_host_key import DynamoTrustedHostKeys
 
@@ -34,6 +35,7 @@ def build_doctor(
     new_client: Callable[..., Any],
     ran_in: str,
     is_over: Callable[[], bool] = lambda: False,
+    opened: Callable[[Opened], None] = lambda _opened: None,
     timeouts: Timeouts = TIMEOUTS,
 ) -> Doctor:
     """Build a doctor for one examination.
@@ -44,6 +46,7 @@ def build_doctor(
         new_client: `boto3.client`.
         ran_in: `function`, or `local`.
         is_over: Whether there is no time for another check.
+        opened: Told when a refused login has opened the circuit breaker.
         timeouts: How long to wait for the partner.
     """
     short_client = functools.partial(new_client, config=_SHORT)
@@ -64,7 +67,7 @@ def build_doctor(
             return NoGuard()
         breaker = DynamoCircuitBreaker(short_client("dynamodb"), settings.ledger_table, str(settings.server))
         configuration = identify_configuration(settings.server, settings.directory, source.version)
-        return BreakerGuard(breaker, configuration)
+        return BreakerGuard(breaker, configuration, opened=opened)
 
     def partner(login: Credentials | None) -> PartnerChecks:
         return PartnerChecks(target, login, guard=guard(), has_way_out=has_way_out, timeouts=timeouts)

@@ -63,9 +63,13 @@ class Doctor:
                 server=str(self.server),
                 ran_in=self.ran_in,
                 checks=checklist.checks,
-                profile=partner.profile,
+                profile={**partner.profile, **self._certificate()},
                 connections=partner.connections,
             )
+
+    def _certificate(self) -> dict[str, float]:
+        until = self.secret.certificate_until
+        return {} if until is None else {"certificate_until": until}
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from s3_to_sftp.doctor.report import Check, Outcome, Report
 from s3_to_sftp.doctor.request import DoctorRequest
 from s3_to_sftp.errors import ConfigurationError
 from s3_to_sftp.settings import Settings
+from s3_to_sftp.state.circuit_breaker import Opened
 
 
 def examine(
@@ -18,6 +19,7 @@ def examine(
     is_over: Callable[[], bool],
     ran_in: str = "function",
     report: Callable[[Check], None] = lambda _check: None,
+    opened: Callable[[Opened], None] = lambda _opened: None,
 ) -> dict[str, Any]:
     """Run an examination; return the report as JSON values, without secrets. Never raises.
 
@@ -28,6 +30,7 @@ def examine(
         is_over: Whether there is no time for another check.
         ran_in: `function`, or `local`.
         report: Told of each check as it ends.
+        opened: Told when a refused login has opened the circuit breaker.
     """
     try:
         settings, request = Settings.from_environment(environment), DoctorRequest.from_event(event)
@@ -35,7 +38,9 @@ def examine(
         check = _refused(error)
         report(check)
         return Report(server="", ran_in=ran_in, checks=[check]).as_json()
-    doctor = build_doctor(settings, request, new_client=new_client, ran_in=ran_in, is_over=is_over)
+    doctor = build_doctor(
+        settings, request, new_client=new_client, ran_in=ran_in, is_over=is_over, opened=opened
+    )
     return doctor.examine(request, report=report).as_json()
 
 

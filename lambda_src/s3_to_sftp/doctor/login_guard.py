@@ -1,11 +1,13 @@
 """Keeps the doctor from sending a login that the partner has refused before: partners lock accounts."""
 
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Protocol
 
 from s3_to_sftp.credentials import Credentials
 from s3_to_sftp.doctor.checklist import NotTriedError
 from s3_to_sftp.errors import LoginRefused, PartnerError, PasswordExpired, SecondFactorRequired
-from s3_to_sftp.state.circuit_breaker import CircuitBreaker, LastFailure
+from s3_to_sftp.state.circuit_breaker import CircuitBreaker, LastFailure, Opened
 
 _REFUSALS = {each.__name__ for each in (LoginRefused, PasswordExpired, SecondFactorRequired)}
 
@@ -33,11 +35,19 @@ class BreakerGuard:
     Args:
         breaker: Of the delivery.
         configuration: Identifies the login and the server, as deliveries do.
+        opened: Told when a refused login has opened the breaker: no delivery will find that out.
     """
 
-    def __init__(self, breaker: CircuitBreaker, configuration: str) -> None:
+    def __init__(
+        self,
+        breaker: CircuitBreaker,
+        configuration: str,
+        *,
+        opened: Callable[[Opened], None] = lambda _opened: None,
+    ) -> None:
         self._breaker = breaker
         self._configuration = configuration
+        self._opened = opened
 
     def require_untried(self, login: Credentials) -> None:
         """See `LoginGuard`."""
@@ -47,7 +57,8 @@ class BreakerGuard:
 
     def failed(self, error: PartnerError) -> None:
         """See `LoginGuard`."""
-        self._breaker.failed(error, configuration=self._configuration)
+        if opened := self._breaker.failed(error, configuration=self._configuration):
+            self._opened(opened)
 
     def accepted(self) -> None:
         """Tell nobody: the breaker closes when a delivery gets through."""
@@ -73,7 +84,8 @@ _ADVICE = (
 
 
 def _reason(login: Credentials, failure: LastFailure) -> str:
+    since = f" since {datetime.fromtimestamp(failure.since, UTC):%Y-%m-%d %H:%M} UTC" if failure.since else ""
     return (
-        f"the partner has refused this very login of user {login.username!r} before, and another refusal may "
+        f"the partner has refused this very login of user {login.username!r}{since}, and another refusal may "
         f"lock the account: {failure.reason}"
     )

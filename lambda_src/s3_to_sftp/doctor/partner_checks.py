@@ -220,6 +220,8 @@ class PartnerChecks:
         key = transport.get_remote_server_key()
         shown = host_keys.fingerprint(key)
         self.profile["host_key"] = {"type": key.get_name(), "fingerprint": shown}
+        if (until := host_keys.certified_until(key)) is not None:
+            self.profile["host_certificate_until"] = until
         try:
             host_keys.check(key, self._server)
         except HostKeyRefused as refused:

@@ -17,7 +17,8 @@ class DoctorRequest:
     Attributes:
         write: Whether to put a file at the partner for a moment.
         secret_version: Staging label of the secret's version whose login is tried.
-        canary: Whether a schedule asks, not a person.
+        canary: Whether a schedule asks, not a person: what has changed since the last time is told. It never
+            writes.
     """
 
     write: bool = False
@@ -34,7 +35,9 @@ class DoctorRequest:
         stage = event.get("secret_version") or CURRENT
         if stage not in STAGES:
             raise ValueError(f"secret_version must be one of {', '.join(STAGES)}.")
-        return cls(write=event.get("write") is True, secret_version=stage, canary=event.get("canary") is True)
+        canary = event.get("canary") is True
+        write = event.get("write") is True and not canary
+        return cls(write=write, secret_version=CURRENT if canary else stage, canary=canary)
 
     def as_event(self) -> dict[str, Any]:
         """Return the event that asks for this."""

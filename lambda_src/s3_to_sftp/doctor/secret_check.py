@@ -12,6 +12,8 @@ from s3_to_sftp.ssh.host_keys import fingerprint, pasteable
 from s3_to_sftp.untrusted_text import never_show, quoted
 
 _WARN_DAYS = 10
+_LONGEST_SECONDS = 253_402_300_799
+"""The year 9999. A certificate without an end has a later one."""
 
 
 class SecretCheck:
@@ -68,7 +70,7 @@ class SecretCheck:
         self.certificate_until = valid_until(login.certificate)
         if self.certificate_until is None:
             return ""
-        ends = datetime.fromtimestamp(self.certificate_until, UTC)
+        ends = datetime.fromtimestamp(min(self.certificate_until, _LONGEST_SECONDS), UTC)
         days = (ends - datetime.now(UTC)).days
         if days >= _WARN_DAYS:
             return ""

@@ -10,7 +10,7 @@ from s3_to_sftp.diagnosis.cause import Cause
 from s3_to_sftp.errors import HostKeyRefused
 from s3_to_sftp.server import Server
 from s3_to_sftp.ssh.algorithms import CERTIFICATE_SUFFIX
-from s3_to_sftp.ssh.certificates import AUTHORITY, problem_with_host
+from s3_to_sftp.ssh.certificates import AUTHORITY, problem_with_host, valid_until
 
 # An RSA key is one key with several signature algorithms (RFC 8332).
 _ALGORITHMS_OF_TYPE = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
@@ -63,6 +63,21 @@ def pasteable(key: paramiko.PKey) -> str:
 def fingerprint(key: paramiko.PKey) -> str:
     """Return the fingerprint as ssh-keygen and ssh print it: `SHA256:...`."""
     return _sha256(key.asbytes())
+
+
+def pinned_fingerprints(server: Server) -> tuple[str, ...] | None:
+    """Return the fingerprints of the pinned keys; None: an authority is pinned, which may sign any key."""
+    keys, authorities = _sorted_out(server.host_keys)
+    return None if authorities else tuple(_fingerprint_of_line(line) for line in keys)
+
+
+def certified_until(key: paramiko.PKey) -> float | None:
+    """Return when the certificate of a server's key ends, in seconds since 1970; None: it has none."""
+    certificate = getattr(key, "public_blob", None)
+    if certificate is None:
+        return None
+    encoded = base64.b64encode(certificate.key_blob).decode()
+    return valid_until(f"{certificate.key_type} {encoded}")
 
 
 def _refused(key: paramiko.PKey, cause: Cause, **names: object) -> HostKeyRefused:

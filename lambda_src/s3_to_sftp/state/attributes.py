@@ -168,6 +168,17 @@ class Fields:
         """Return all fields, each a whole number that is not negative."""
         return {name: self.integer(name) for name in self._item}
 
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all fields."""
+        return tuple(self._item)
+
+    def maps_in(self, name: str) -> "tuple[Fields, ...]":
+        """Return a list of maps."""
+        values = self._value(name, "L")
+        if not isinstance(values, list) or not all(isinstance(each.get("M"), Mapping) for each in values):
+            raise self._corrupt(name, "a list of maps")
+        return tuple(Fields(each["M"], f"{self._name} / {name}", hint=self._hint) for each in values)
+
     def maps(self) -> "Iterable[tuple[str, Fields]]":
         """Return all fields, each a map."""
         return ((name, self.map(name)) for name in self._item)

@@ -71,10 +71,12 @@ class LastFailure:
     Attributes:
         error: Name of its class.
         reason: What was wrong.
+        since: First failure of the streak, in seconds since 1970.
     """
 
     error: str
     reason: str
+    since: float = 0
 
 
 class CircuitBreaker(Protocol):

@@ -158,7 +158,7 @@ class DynamoCircuitBreaker:
             return None
         if not state.failures or configuration not in state.refused:
             return None
-        return LastFailure(error=state.error, reason=state.reason)
+        return LastFailure(error=state.error, reason=state.reason, since=state.since)
 
     def login_accepted(self) -> Recovered | None:
         """Close the breaker, unless refused files have opened it; reset the count of failures likewise.

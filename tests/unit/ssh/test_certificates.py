@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from base64 import b64encode
 
 import asyncssh
 import paramiko
@@ -12,6 +13,7 @@ import pytest
 from s3_to_sftp.errors import CredentialsError
 from s3_to_sftp.settings import Settings
 from s3_to_sftp.ssh.certificates import add_certificate, problem_with_host
+from s3_to_sftp.ssh.host_keys import certified_until
 
 AUTHORITY, KEY, OTHER = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(3))
 NOW = int(time.time())
@@ -73,6 +75,15 @@ def test_unusable_user_certificate_raises_with_the_problem(text: str, problem: s
 )
 def test_valid_host_certificate_is_accepted(names: tuple[str, ...]) -> None:
     assert problem_with_host(host_certificate(names=names), HOST, PINNED) == ""
+
+
+def test_end_of_a_certificate_of_a_server_is_known() -> None:
+    key = paramiko.Ed25519Key(data=KEY.public_data)
+    assert certified_until(key) is None
+    key.load_certificate(
+        f"ssh-ed25519-cert-v01@openssh.com {b64encode(host_certificate(valid_before=NOW + 9)).decode()}"
+    )
+    assert certified_until(key) == NOW + 9
 
 
 def test_rsa_authority_signature_is_accepted_with_sha2_only() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from s3_to_sftp.errors import HostKeyRefused
 from s3_to_sftp.server import Server
-from s3_to_sftp.ssh.host_keys import algorithms_for, check, fingerprint, pasteable
+from s3_to_sftp.ssh.host_keys import algorithms_for, check, fingerprint, pasteable, pinned_fingerprints
 from tests.support.does_not_raise import does_not_raise
 
 OFFERED = (
@@ -42,6 +42,16 @@ def test_only_algorithms_of_pinned_key_types_are_requested_in_offered_order(
 
 def test_fingerprint_has_the_format_of_ssh_keygen() -> None:
     assert fingerprint(PKEY) == KEY.get_fingerprint()
+
+
+def test_pinned_keys_have_the_fingerprints_of_ssh_keygen() -> None:
+    server = Server(host="h", port=22, host_keys=(LINE, f"{LINE} comment"))
+    assert pinned_fingerprints(server) == (KEY.get_fingerprint(),) * 2
+
+
+def test_pinned_authority_leaves_open_which_keys_are_pinned() -> None:
+    server = Server(host="h", port=22, host_keys=(LINE, f"@cert-authority * {LINE}"))
+    assert pinned_fingerprints(server) is None
 
 
 def test_pasteable_form_is_type_and_base64() -> None:

@@ -51,7 +51,7 @@ PER_MILLION = {
 PER_PARTNER = {
     "secret": 0.40,
     "9 metrics": 9 * 0.30,
-    "7 alarms": 7 * 0.10,
+    "8 alarms": 8 * 0.10,
     "dashboard": 3.00,
     "queue": 5 * 3 * 60 * HOURS / 1e6 * 0.40,
 }
@@ -81,6 +81,11 @@ def test_compute_costs_per_tb(beginning: str, cpu: float | None, rate: float) ->
     near = [] if cpu is None else [cpu, cpu_per_tb(cpu)]
     expected = [*near, rate, line_per_tb(rate)]
     assert row(PAGE, beginning) == [pytest.approx(each, abs=0.005) for each in expected]
+
+
+def test_canary_costs_two_alarms_and_little_else() -> None:
+    invocations = 30 * 10 * 512 / 1024 * GB_SECOND
+    assert f"`canary=True` costs ${2 * 0.10 + 2 * 0.30 * 30 / HOURS + invocations:.2f} more" in PAGE
 
 
 def test_minimum_costs_at_the_network_rate_of_a_function() -> None:
