@@ -17,6 +17,7 @@ from s3_to_sftp.configured_by import in_words_of_author
 from s3_to_sftp.delivery.deadline import Deadline, Invocation
 from s3_to_sftp.doctor.request import is_doctor_request
 from s3_to_sftp.errors import ConfigurationError, DeliveryError, Disposition
+from s3_to_sftp.events import NullPublisher
 from s3_to_sftp.queue.disposition import Failure
 from s3_to_sftp.queue.message_queue import Message
 from s3_to_sftp.s3.batch_operations import BatchJob, is_batch_job
@@ -169,7 +170,11 @@ def _examine(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             event, os.environ, new_client=boto3.client, is_over=is_over, telemetry=telemetry
         )
     else:
-        report = examine(event, os.environ, new_client=boto3.client, is_over=is_over)
+        app = _app_or_error()
+        publisher = app.publisher if isinstance(app, App) else NullPublisher()
+        report = examine(
+            event, os.environ, new_client=boto3.client, is_over=is_over, opened=publisher.unavailable
+        )
     logger.info("examination", extra={"report": report})
     return report
 

@@ -1,0 +1,105 @@
+"""The doctor as the function answers: one refused login, which the circuit breaker is told of and remembers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from s3_to_sftp import handler
+from s3_to_sftp.app import build_app
+from s3_to_sftp.settings import Settings
+from tests.support.faults.ssh_door import Asked, Door, failure, ssh_door
+from tests.support.lambda_events import LambdaContext
+from tests.support.ledger_environment import TABLE, create_table
+
+REGION = "eu-west-1"
+CANARY = "canary-5e1f-c0ffee"
+EVENT = {"operation": "doctor"}
+
+
+def refuses(_asked: Asked) -> Sequence[bytes]:
+    return [failure("password")]
+
+
+class Function:
+    """A deployed function, in this process.
+
+    Attributes:
+        door: The partner, who refuses every login.
+        secret: Its ARN.
+    """
+
+    def __init__(self, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.door = door
+        create_table(boto3.client("dynamodb"))
+        self.secret = boto3.client("secretsmanager").create_secret(Name="login", SecretString="{}")["ARN"]
+        self.put_secret(CANARY)
+        environment = {
+            "SSH_HOST": door.address.host,
+            "SSH_PORT": str(door.address.port),
+            "SSH_HOST_KEY": door.address.host_keys[0],
+            "SSH_SECRET_ARN": self.secret,
+            "LEDGER_TABLE": TABLE,
+        }
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        settings = Settings.from_environment(environment)
+        app = build_app(settings, telemetry=handler.telemetry, new_client=boto3.client)
+        monkeypatch.setattr(handler, "_app", lambda: app)
+
+    def put_secret(self, password: str, *, stage: str = "AWSCURRENT") -> None:
+        text = json.dumps({"username": "partner", "password": password})
+        boto3.client("secretsmanager").put_secret_value(
+            SecretId=self.secret, SecretString=text, VersionStages=[stage]
+        )
+
+    def examine(self, **more: str) -> dict[str, Any]:
+        """Return the check of the login."""
+        answer: Any = handler.lambda_handler({**EVENT, **more}, LambdaContext())
+        assert CANARY not in json.dumps(answer)
+        assert not answer["healthy"]
+        (check,) = (each for each in answer["checks"] if each["name"] == "login")
+        return dict(check)
+
+    @property
+    def logins(self) -> int:
+        return self.door.methods.count("password")
+
+
+@pytest.fixture
+def function(monkeypatch: pytest.MonkeyPatch) -> Iterator[Function]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    with mock_aws(), ssh_door(refuses) as door:
+        yield Function(door, monkeypatch)
+
+
+def test_refused_login_is_not_sent_again_until_the_secret_changes(function: Function) -> None:
+    first, second = function.examine(), function.examine()
+    assert (first["outcome"], first["cause"]) == ("failed", "password-refused")
+    assert second["outcome"] == "not tried"
+    assert "has refused this very login" in second["text"]
+    assert function.logins == 1
+    function.put_secret(f"{CANARY}-another")
+    assert function.examine()["outcome"] == "failed"
+    assert function.logins == 2
+
+
+def test_login_that_is_not_live_yet_is_tried_and_concerns_no_delivery(function: Function) -> None:
+    function.put_secret(f"{CANARY}-pending", stage="AWSPENDING")
+    pending = function.examine(secret_version="AWSPENDING")
+    assert (pending["outcome"], pending["cause"]) == ("failed", "password-refused")
+    assert function.examine()["outcome"] == "failed", "the login of deliveries was not tried before"
+    assert function.logins == 2
+
+
+def test_request_that_is_none_is_answered(function: Function) -> None:
+    answer: Any = handler.lambda_handler({**EVENT, "secret_version": "AWSNEXT"}, LambdaContext())
+    assert [check["name"] for check in answer["checks"]] == ["settings"]
+    assert function.logins == 0
