@@ -1,4 +1,4 @@
-"""The doctor as the function answers: one refused login, which the circuit breaker is told of and remembers."""
+"""The doctor as the function answers: a refused login is sent once, and the circuit breaker remembers it."""
 
 from __future__ import annotations
 
