@@ -41,5 +41,7 @@ def test_first_line_that_fails_names_the_cause(problem: Problem) -> None:
 def test_healthy_server_passes_every_check(provoke: Provoke) -> None:
     with provoke() as healthy:
         report = examine(healthy.server, healthy.credentials, directory=healthy.directory, write=True)
+        log = healthy.log()
     assert report.is_healthy, report.checks
     assert report.connections == 1
+    assert "preauth" not in log, "it looks like a scanner"
