@@ -190,6 +190,34 @@ def test_two_wrong_logins_are_sent_once_each_and_the_first_one_when_the_breaker_
     assert len(partner.refused) == 6
 
 
+def test_cached_login_is_not_sent_while_the_breaker_is_open_for_a_newer_one(
+    start: Start, partner: RotatingServer
+) -> None:
+    env = start(OLD)
+    function = env.function(warm=False)
+    assert env.invoke(function, "small-00") == {}
+    env.put(WRONG)
+    partner.change(NEW)
+    assert {type(error) for error in env.invoke(env.function(), "small-01").values()} == {LoginRefused}
+    sent = len(partner.refused)
+    env.clock.now += 30  # the copy of the first function is young
+    assert {type(error) for error in env.invoke(function, "small-02").values()} == {CircuitOpen}
+    assert len(partner.refused) == sent
+
+
+def test_attempt_that_an_operator_admits_is_made_with_the_present_login(
+    start: Start, partner: RotatingServer
+) -> None:
+    env = start(WRONG)
+    function = env.function(warm=False)
+    assert {type(error) for error in env.invoke(function, "small-00").values()} == {LoginRefused}
+    env.put(OLD)
+    env.clock.now += 30
+    env.admit_an_attempt()
+    assert env.invoke(function, "small-01") == {}
+    assert len(partner.refused) == 1
+
+
 def test_pending_version_with_the_same_login_is_not_sent(start: Start, partner: RotatingServer) -> None:
     env = start(WRONG)
     env.put(WRONG, "AWSPENDING")

@@ -20,6 +20,7 @@ from s3_to_sftp.events import NullPublisher
 from s3_to_sftp.server import Server
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.upload_request import DEFAULT_TUNING, TransferTuning
+from s3_to_sftp.state.breaker_item import BREAKER, breaker_key
 from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
 from s3_to_sftp.telemetry import NullTelemetry
 from tests.support.delivery_environment import OneAtATime
@@ -135,6 +136,15 @@ class RotationEnvironment:
             publisher=NullPublisher(),
             telemetry=self.telemetry,
             end_of_invocation=lambda: client.end_of_invocation(keep_first=warm),
+        )
+
+    def admit_an_attempt(self) -> None:
+        """Let the open circuit breaker admit a function now, as `s3-to-sftp retry --partner` does."""
+        self.ledger.dynamodb.update_item(
+            TableName=TABLE,
+            Key={"pk": {"S": breaker_key(str(self.server))}, "sk": {"S": BREAKER}},
+            UpdateExpression="SET retry_at = :now",
+            ExpressionAttributeValues={":now": {"N": "0"}},
         )
 
     def during(self, number: int, change: Callable[[], object]) -> None:

@@ -124,17 +124,25 @@ class InvocationRunner:
     def _admit(self, deadline: Deadline) -> None:
         """Ask the breaker, and once more when the secret has been changed since it was cached.
 
+        An open breaker is never tried with a cached login: the partner may have refused it, or a newer one,
+        before, and counts every refusal.
+
         Raises:
             CircuitOpen: Not now.
         """
         self._credentials.renew()
-        configuration = self._configuration()
+        configuration, refused = self._configuration(), None
         try:
             self._breaker.admit(configuration=configuration, until=deadline.ends_at)
-        except CircuitOpen:
-            if self._configuration(refresh=True) == configuration:
-                raise
+        except CircuitOpen as error:
+            refused = error
+        if not self._breaker.is_open:
+            return
+        if self._configuration(refresh=True) != configuration:
+            self._breaker.release()
             self._breaker.admit(configuration=self._configuration(), until=deadline.ends_at)
+        elif refused is not None:
+            raise refused
 
     def _learn(self, ref: ObjectRef, outcome: Receipt | Exception, refusals: RefusalStreak) -> None:
         """Tell the breaker what an outcome says about the partner; most say nothing new, and cost nothing."""
