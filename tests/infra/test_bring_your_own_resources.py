@@ -195,7 +195,7 @@ def test_every_alarm_notifies_the_given_topic(stack: cdk.Stack, server: SftpServ
     delivery = S3ToSftp(stack, "Delivery", server=server, alarm_topic=topic)
     assert delivery.alarm_topic is topic
     alarms = Template.from_stack(stack).find_resources("AWS::CloudWatch::Alarm").values()
-    assert len(alarms) == len(delivery.monitoring.alarms) == 7
+    assert len(alarms) == len(delivery.monitoring.alarms) == 8
     assert all("OnCall" in str(alarm["Properties"]["AlarmActions"]) for alarm in alarms)
 
 
