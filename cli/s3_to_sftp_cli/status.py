@@ -88,6 +88,13 @@ class Partner:
     offered_host_key: str = ""
     trusted_host_key: TrustedHostKey | None = None
 
+    @property
+    def host_key_is_trusted(self) -> bool:
+        """Whether the host key that has opened the breaker is trusted by now: an attempt is all it takes."""
+        if self.error != "HostKeyRefused" or self.trusted_host_key is None:
+            return False
+        return self.offered_host_key in ("", self.trusted_host_key.fingerprint)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Queue:
@@ -170,8 +177,8 @@ class FailureGroup:
     operation: str
 
     def __str__(self) -> str:
-        detail = f"{self.sftp_status} {self.operation}".strip()
-        return f"{self.count:,} {detail or self.error or self.state}"
+        words = [self.error, self.sftp_status, self.operation]
+        return f"{self.count:,} {' '.join(filter(None, words)) or self.state}"
 
 
 @dataclass(frozen=True, kw_only=True)
