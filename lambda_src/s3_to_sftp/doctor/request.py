@@ -6,7 +6,8 @@ from typing import Any
 
 OPERATION = "doctor"
 CURRENT = "AWSCURRENT"
-STAGES = ("AWSCURRENT", "AWSPENDING", "AWSPREVIOUS")
+PREVIOUS = "AWSPREVIOUS"
+STAGES = (CURRENT, "AWSPENDING", PREVIOUS)
 """Staging labels of Secrets Manager."""
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from s3_to_sftp.credentials import Credentials, CredentialSource, SecretCredentials
 from s3_to_sftp.doctor.checklist import Finding
-from s3_to_sftp.doctor.request import CURRENT
+from s3_to_sftp.doctor.request import CURRENT, PREVIOUS
 from s3_to_sftp.errors import CredentialsError
 from s3_to_sftp.ssh.authentication import private_key_of
 from s3_to_sftp.ssh.certificates import valid_until
@@ -14,6 +14,21 @@ from s3_to_sftp.untrusted_text import never_show, quoted
 _WARN_DAYS = 10
 _LONGEST_SECONDS = 253_402_300_799
 """The year 9999. A certificate without an end has a later one."""
+
+
+class SecretVersionMissing(CredentialsError):
+    """The secret has no version with the staging label that was asked for."""
+
+
+def _how_to_put(stage: str, source: CredentialSource) -> str:
+    if not isinstance(source, SecretCredentials):
+        return "The login is in the environment of the function: put it into a secret (SSH_SECRET_ARN)."
+    if stage == PREVIOUS:
+        return "There is one as soon as the secret has changed once."
+    return (
+        f"Put one with `aws secretsmanager put-secret-value --secret-id {source.arn} "
+        f"--version-stages {stage} --secret-string file://login.json`."
+    )
 
 
 class SecretCheck:
@@ -57,9 +72,9 @@ class SecretCheck:
             return self._source.refreshed()
         found = self._source.at_stage(stage) if isinstance(self._source, SecretCredentials) else None
         if found is None:
-            raise CredentialsError(
+            raise SecretVersionMissing(
                 f"The secret has no version {stage}.",
-                hint="Put one with `aws secretsmanager put-secret-value --version-stages AWSPENDING`.",
+                hint=_how_to_put(stage, self._source),
             )
         return found
 
