@@ -6,14 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from s3_to_sftp.doctor.checklist import Finding, NotTriedError, Step
+from s3_to_sftp.doctor.report import BREAKER_CHECK, PAUSE
 from s3_to_sftp.errors import LedgerError
 from s3_to_sftp.settings import Settings
 from s3_to_sftp.state.breaker_item import BREAKER, breaker_key, read_breaker
 from s3_to_sftp.state.breaker_state import BreakerState
 from s3_to_sftp.state.hold import HOLD_PK, HOLD_SK, read_hold
 from s3_to_sftp.state.table import Table
-
-PAUSE, BREAKER_CHECK = "pause", "breaker"
 
 
 class HoldChecks:

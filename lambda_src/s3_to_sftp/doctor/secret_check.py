@@ -4,8 +4,7 @@ from datetime import UTC, datetime
 
 from s3_to_sftp.credentials import Credentials, CredentialSource, SecretCredentials
 from s3_to_sftp.doctor.checklist import Finding
-from s3_to_sftp.doctor.request import CURRENT, PREVIOUS
-from s3_to_sftp.errors import CredentialsError
+from s3_to_sftp.doctor.request import CURRENT, PREVIOUS, SecretVersionMissing
 from s3_to_sftp.ssh.authentication import private_key_of
 from s3_to_sftp.ssh.certificates import valid_until
 from s3_to_sftp.ssh.host_keys import fingerprint, pasteable
@@ -14,10 +13,6 @@ from s3_to_sftp.untrusted_text import never_show, quoted
 _WARN_DAYS = 10
 _LONGEST_SECONDS = 253_402_300_799
 """The year 9999. A certificate without an end has a later one."""
-
-
-class SecretVersionMissing(CredentialsError):
-    """The secret has no version with the staging label that was asked for."""
 
 
 def _how_to_put(stage: str, source: CredentialSource) -> str:
