@@ -229,6 +229,7 @@ class Status:
         delivery: Which one.
         pause: None: it is not paused.
         is_disabled: Whether the function's trigger is disabled.
+        may_not_run: Whether its reserved concurrency is 0, where that may be read.
         partner: The partner's server.
         queue: None: the function has no queue.
         in_flight: From the ledger.
@@ -240,6 +241,7 @@ class Status:
     delivery: DeployedDelivery
     pause: Pause | Unavailable | None
     is_disabled: bool | Unavailable
+    may_not_run: bool
     partner: Partner | Unavailable
     queue: Queue | Unavailable | None
     in_flight: InFlight | Unavailable
@@ -251,6 +253,7 @@ class Status:
         return {
             "paused": self.pause,
             "disabled": self.is_disabled,
+            "may_not_run": self.may_not_run,
             "partner": self.partner,
             "queue": self.queue,
             "in_flight": self.in_flight,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from s3_to_sftp_cli.doctor_checks import how_to_lift
 from s3_to_sftp_cli.status import DeadLetters, InFlight, Partner, Pause, Queue, Status
 
 PAUSE_FORGOTTEN_SECONDS = 12 * 3600
@@ -30,6 +31,7 @@ def needs_attention(status: Status) -> bool:
         or (isinstance(status.partner, Partner) and status.partner.is_open)
         or (isinstance(status.pause, Pause) and is_forgotten(status.pause, now))
         or status.is_disabled is True
+        or status.may_not_run
         or _waits_too_long(status)
     )
 
@@ -50,6 +52,8 @@ def advice(status: Status) -> list[tuple[str, str]]:
 def _advice(status: Status) -> Iterator[tuple[str, str]]:
     if status.is_disabled is True:
         yield "the trigger is disabled: deploy with enabled=True", ""
+    if status.may_not_run:
+        yield f"the reserved concurrency is 0: {how_to_lift(status.delivery.function)}", ""
     if isinstance(status.pause, Pause):
         yield "deliveries are paused", "resume"
     if isinstance(status.partner, Partner) and status.partner.is_open:
@@ -96,7 +100,7 @@ def _about_dead_letters(dead_letters: DeadLetters) -> Iterator[tuple[str, str]]:
 
 
 def _waits_too_long(status: Status) -> bool:
-    is_quiet = status.pause is None and status.is_disabled is not True
+    is_quiet = status.pause is None and status.is_disabled is not True and not status.may_not_run
     is_closed = isinstance(status.partner, Partner) and not status.partner.is_open
     if not (is_quiet and is_closed and isinstance(status.in_flight, InFlight)):
         return False

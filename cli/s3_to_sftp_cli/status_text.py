@@ -97,6 +97,8 @@ def _trigger(status: Status) -> Iterator[Text]:
         yield Text(str(status.is_disabled), style=_WARNING)
     elif status.is_disabled and status.pause is not None:
         yield Text("DISABLED", style=_BAD)
+    if status.may_not_run:
+        yield Text("MAY NOT RUN: reserved concurrency 0", style=_BAD)
 
 
 def _partner(status: Status) -> Iterator[str | Text]:

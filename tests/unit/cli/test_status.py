@@ -323,6 +323,18 @@ def test_stale_progress_is_not_shown(cli: CliEnvironment) -> None:
     assert line(cli.run("status").stdout, "sending") == "1 object"
 
 
+@pytest.mark.parametrize(("limit", "needs_a_person"), [(0, True), (2, False), (None, False)])
+def test_function_that_may_not_run_needs_a_person(
+    cli: CliEnvironment, monkeypatch: pytest.MonkeyPatch, *, limit: int | None, needs_a_person: bool
+) -> None:
+    monkeypatch.setattr(status_reader, "reserved_concurrency", lambda *_: limit)
+    outcome = cli.run("status")
+    assert (outcome.code == 3) is needs_a_person
+    assert ("reserved concurrency 0" in outcome.stdout) is needs_a_person
+    assert ("delete-function-concurrency" in outcome.stdout) is needs_a_person
+    assert status_json(cli)["may_not_run"] is needs_a_person
+
+
 def test_late_progress_has_neither_a_rate_nor_an_end(at_night: CliEnvironment) -> None:
     now = NOW.timestamp()
     at_night.deploy(configuration={"Timeout": 900})
