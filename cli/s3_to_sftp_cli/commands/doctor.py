@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from s3_to_sftp_cli.doctor_text import print_check, print_summary
 from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.layout import printable
 
+_COMMAND = re.compile(r"`s3-to-sftp ([^`]+)`")
 _ANSWER_SECONDS = 180
 """An examination takes two minutes at most."""
 
@@ -67,7 +69,7 @@ def doctor_command(
     def show(console: Console) -> None:
         if not local:
             for each in report["checks"]:
-                print_check(console, each)
+                print_check(console, _for_this_delivery(context, each))
         retry = context.command_line("retry --partner --reason TEXT")
         print_summary(console, report, write=write, retry=retry)
 
@@ -115,7 +117,13 @@ def _exit_code(report: Mapping[str, Any]) -> ExitCode:
 
 def _tell(context: Context, check: Check) -> None:
     if not context.output.as_json:
-        print_check(context.output.console, check.as_json())
+        print_check(context.output.console, _for_this_delivery(context, check.as_json()))
+
+
+def _for_this_delivery(context: Context, check: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the check with the options in the commands of its advice by which this delivery was found."""
+    advice = _COMMAND.sub(lambda found: f"`{context.command_line(found[1])}`", check["advice"])
+    return {**check, "advice": advice}
 
 
 def _examine_here(context: Context, request: DoctorRequest) -> dict[str, Any]:

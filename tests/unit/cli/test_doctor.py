@@ -170,6 +170,14 @@ def test_last_line_says_that_nothing_is_delivered(name: str, said: str, function
     assert outcome.stdout.splitlines()[-1] == said
 
 
+def test_command_of_the_advice_can_be_typed_as_it_is(function: Function) -> None:
+    pause = Check(name="pause", outcome=Outcome.WARNING, text="x", advice="`s3-to-sftp resume` ends it.")
+    function.answer = report(pause)
+    outcome = function.cli.run("doctor", "--name", "Acme-Function")
+    assert "→ `s3-to-sftp resume --name Acme-Function` ends it." in outcome.stdout
+    assert function.cli.run("doctor", "--json").json["checks"][-1]["advice"] == pause.advice
+
+
 DENIED = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "Get")
 
 
