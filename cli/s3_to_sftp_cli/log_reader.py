@@ -30,6 +30,11 @@ _LAMBDA_TEXT = (
     "XRAY ",
 )
 _TIMED_OUT = re.compile(r"(?:\S+ )?([0-9a-f-]{36}) (Task timed out after .*|Error: Runtime exited.*)")
+_LEVELLED = re.compile(
+    r"\[(?P<level>[A-Z]+)\]\t[^\t]*\t(?P<request>[0-9a-f-]{36})\t(?P<message>.*)", re.DOTALL
+)
+"""A line of Python's own logging in Lambda's text format."""
+
 _VERSION = re.compile(r" \(version [^()]*\)$")
 _QUOTABLE = re.compile(r'[^"\\\x00-\x1f]*')
 
@@ -189,10 +194,16 @@ def parse_line(event: Mapping[str, Any]) -> LogLine | None:
         at=at,
         level=str(fields.pop("level", "")),
         message=message if isinstance(message, str) else json.dumps(message, ensure_ascii=False),
-        request_id=str(fields.pop("function_request_id", None) or fields.pop("AWSRequestId", None) or ""),
+        request_id=_request_id(fields),
         object_name=str(fields.pop("object", "")),
         fields=fields,
     )
+
+
+def _request_id(fields: dict[str, Any]) -> str:
+    """Return the id that Powertools, or Lambda's own JSON format, has added; it is no longer a field then."""
+    found = [fields.pop(name, None) for name in ("function_request_id", "AWSRequestId", "requestId")]
+    return str(next(filter(None, found), ""))
 
 
 def _parse_text(at: datetime, text: str) -> LogLine | None:
@@ -200,6 +211,8 @@ def _parse_text(at: datetime, text: str) -> LogLine | None:
         return None
     if ended := _TIMED_OUT.match(text):
         return LogLine(at=at, level="ERROR", message=ended[2], request_id=ended[1])
+    if found := _LEVELLED.fullmatch(text):
+        return LogLine(at=at, level=found["level"], message=found["message"], request_id=found["request"])
     return LogLine(at=at, level="", message=text)
 
 

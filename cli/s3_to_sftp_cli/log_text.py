@@ -38,9 +38,10 @@ def log_text(line: LogLine, *, now: datetime, with_object: bool = True, with_req
     text = Text(f"{at:%H:%M:%S}" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M:%S}")
     text.append(f" {line.level or '-':<8}", style=_STYLES.get(line.level, ""))
     text.append(f"{printable(line.message)}")
+    fields = {**line.fields, **_in_short(line.fields.get("report"))}
     shown = {
         name: value
-        for name, value in line.fields.items()
+        for name, value in fields.items()
         if name not in _HIDDEN and value not in (None, "") and not _is_in(value, line.message)
     }
     if with_object and line.object_name and line.object_name not in line.message:
@@ -53,6 +54,20 @@ def log_text(line: LogLine, *, now: datetime, with_object: bool = True, with_req
     for below in str(line.fields.get("exception", "")).splitlines():
         text.append(f"\n         {printable(below)}")
     return text
+
+
+def _in_short(report: Any) -> dict[str, Any]:
+    """Return what is shown of the report of an examination, which fills screens. `logs --json` has it all."""
+    if not isinstance(report, dict) or not isinstance(report.get("checks"), list):
+        return {}
+    checks = [each for each in report["checks"] if isinstance(each, dict)]
+    failed = next((each for each in checks if each.get("outcome") == "failed"), {})
+    return {
+        "report": None,
+        "healthy": report.get("healthy"),
+        "failed": failed.get("name"),
+        "reason": failed.get("text"),
+    }
 
 
 def _is_in(value: Any, message: str) -> bool:

@@ -88,6 +88,13 @@ class Partner:
     offered_host_key: str = ""
     trusted_host_key: TrustedHostKey | None = None
 
+    @property
+    def host_key_is_trusted(self) -> bool:
+        """Whether the host key that has opened the breaker is trusted by now: an attempt is all it takes."""
+        if self.error != "HostKeyRefused" or self.trusted_host_key is None:
+            return False
+        return self.offered_host_key in ("", self.trusted_host_key.fingerprint)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Queue:
@@ -170,8 +177,8 @@ class FailureGroup:
     operation: str
 
     def __str__(self) -> str:
-        detail = f"{self.sftp_status} {self.operation}".strip()
-        return f"{self.count:,} {detail or self.error or self.state}"
+        words = [self.error, self.sftp_status, self.operation]
+        return f"{self.count:,} {' '.join(filter(None, words)) or self.state}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,6 +229,7 @@ class Status:
         delivery: Which one.
         pause: None: it is not paused.
         is_disabled: Whether the function's trigger is disabled.
+        may_not_run: Whether its reserved concurrency is 0, where that may be read.
         partner: The partner's server.
         queue: None: the function has no queue.
         in_flight: From the ledger.
@@ -233,6 +241,7 @@ class Status:
     delivery: DeployedDelivery
     pause: Pause | Unavailable | None
     is_disabled: bool | Unavailable
+    may_not_run: bool
     partner: Partner | Unavailable
     queue: Queue | Unavailable | None
     in_flight: InFlight | Unavailable
@@ -244,6 +253,7 @@ class Status:
         return {
             "paused": self.pause,
             "disabled": self.is_disabled,
+            "may_not_run": self.may_not_run,
             "partner": self.partner,
             "queue": self.queue,
             "in_flight": self.in_flight,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from s3_to_sftp_cli.doctor_checks import how_to_lift
 from s3_to_sftp_cli.status import DeadLetters, InFlight, Partner, Pause, Queue, Status
 
 PAUSE_FORGOTTEN_SECONDS = 12 * 3600
@@ -11,13 +12,15 @@ WAITING_TOO_LONG_SECONDS = 3600
 """Likewise for an object that waits although nothing is paused."""
 
 _ABOUT_PARTNER = {
-    "LoginRefused": ("compare the public key with the one that the partner has", "key --public"),
     "PasswordExpired": ("the partner wants a new password; the log has its words", "logs --since 1h"),
     "SecondFactorRequired": ("the partner asks for a code; the log has its words", "logs --since 1h"),
-    "CredentialsError": ("the secret is not usable", "key --public"),
-    "PartnerUnreachable": ("ask the partner whether these addresses are allowed", "addresses"),
+    "PartnerRefusesWrites": ("finds out what the partner refuses, with a small file", "doctor --write"),
 }
-_LOG = ("read what the server has said", "logs --since 1h")
+_DOCTOR = ("names the cause, and what to write to the partner", "doctor")
+_TRY_ONCE = "when the cause is fixed: tries once, then everything that waits"
+
+_NEVER_DELIVERED = {"RemotePathRefused", "ObjectGone", "ObjectChanged"}
+"""Errors about the object version itself, for which sending it again cannot help."""
 
 
 def needs_attention(status: Status) -> bool:
@@ -28,6 +31,7 @@ def needs_attention(status: Status) -> bool:
         or (isinstance(status.partner, Partner) and status.partner.is_open)
         or (isinstance(status.pause, Pause) and is_forgotten(status.pause, now))
         or status.is_disabled is True
+        or status.may_not_run
         or _waits_too_long(status)
     )
 
@@ -48,11 +52,12 @@ def advice(status: Status) -> list[tuple[str, str]]:
 def _advice(status: Status) -> Iterator[tuple[str, str]]:
     if status.is_disabled is True:
         yield "the trigger is disabled: deploy with enabled=True", ""
+    if status.may_not_run:
+        yield f"the reserved concurrency is 0: {how_to_lift(status.delivery.function)}", ""
     if isinstance(status.pause, Pause):
         yield "deliveries are paused", "resume"
     if isinstance(status.partner, Partner) and status.partner.is_open:
-        yield _about_partner(status.partner)
-        yield "when the cause is fixed: tries once, then everything that waits", "retry --partner"
+        yield from _about_partner(status.partner)
     if isinstance(status.partner, Partner) and status.partner.trusted_host_key is not None:
         yield "pin the trusted host key and deploy before its time is over", ""
     if isinstance(status.dead_letters, DeadLetters) and status.dead_letters.count:
@@ -61,16 +66,20 @@ def _advice(status: Status) -> Iterator[tuple[str, str]]:
         yield "objects are waiting, and nothing is paused", "logs --since 1h"
 
 
-def _about_partner(partner: Partner) -> tuple[str, str]:
-    if partner.error == "HostKeyRefused":
-        trusted = partner.trusted_host_key
-        if trusted is not None and partner.offered_host_key in ("", trusted.fingerprint):
-            return "the host key is trusted; the log has what else is wrong", "logs --since 1h"
-        if partner.offered_host_key:
-            why = "when the partner has confirmed this fingerprint out of band"
-            return why, f"trust-host-key {partner.offered_host_key}"
-        return "the log has the fingerprint that the server shows; then trust-host-key", "logs --since 1h"
-    return _ABOUT_PARTNER.get(partner.error, _LOG)
+def _about_partner(partner: Partner) -> Iterator[tuple[str, str]]:
+    if partner.host_key_is_trusted:
+        yield "the host key is trusted now: tries once, then everything that waits", "retry --partner"
+        return
+    if partner.error != "HostKeyRefused":
+        yield _ABOUT_PARTNER.get(partner.error, _DOCTOR)
+    elif partner.offered_host_key:
+        why = "when the partner has confirmed this fingerprint out of band"
+        yield why, f"trust-host-key {partner.offered_host_key} --reason TEXT"
+    else:
+        yield "shows the fingerprint of the server; when it is confirmed, trust-host-key", "doctor"
+    if partner.error == "PartnerUnreachable":
+        yield "ask the partner whether these addresses are allowed", "addresses"
+    yield _TRY_ONCE, "retry --partner"
 
 
 def _about_dead_letters(dead_letters: DeadLetters) -> Iterator[tuple[str, str]]:
@@ -79,16 +88,19 @@ def _about_dead_letters(dead_letters: DeadLetters) -> Iterator[tuple[str, str]]:
         yield "read why they failed; when it is fixed, redrive", "redrive --dry-run"
         return
     errors = list(dict.fromkeys(group.error for group in groups if group.state == "FAILED" and group.error))
-    for error in errors[:3]:
+    for error in [each for each in errors if each not in _NEVER_DELIVERED][:3]:
         yield "when the cause is fixed", f"redrive --error {error}"
+    if hopeless := [each for each in errors if each in _NEVER_DELIVERED]:
+        why = f"{', '.join(hopeless)}: sending again cannot help; note the keys, then cancel"
+        yield why, "receipts --failed"
     if any(group.state == "UNKNOWN" for group in groups):
         yield "ask the partner whether these files have arrived; then confirm or redrive", "receipts --failed"
-    elif len(errors) != 1 or not all(group.error for group in groups):
+    elif not hopeless and (len(errors) != 1 or not all(group.error for group in groups)):
         yield "reason and hint of each", "receipts --failed"
 
 
 def _waits_too_long(status: Status) -> bool:
-    is_quiet = status.pause is None and status.is_disabled is not True
+    is_quiet = status.pause is None and status.is_disabled is not True and not status.may_not_run
     is_closed = isinstance(status.partner, Partner) and not status.partner.is_open
     if not (is_quiet and is_closed and isinstance(status.in_flight, InFlight)):
         return False

@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from s3_to_sftp_cli.addresses import source_addresses
 from s3_to_sftp_cli.aws import Aws, denied_action, explained
 from s3_to_sftp_cli.delivery import DeployedDelivery
+from s3_to_sftp_cli.doctor_checks import reserved_concurrency
 from s3_to_sftp_cli.errors import CliError
 from s3_to_sftp_cli.ledger import LedgerReader, Record
 from s3_to_sftp_cli.log_reader import LogReader
@@ -88,6 +89,7 @@ class StatusReader:
             delivery=self._delivery,
             pause=_part("dynamodb", lambda: self._pause(seconds)),
             is_disabled=_part("lambda", self._is_disabled),
+            may_not_run=reserved_concurrency(self._aws, self._delivery.function) == 0,
             partner=_part("dynamodb", lambda: self._partner(now)),
             queue=_part("sqs", lambda: self._queue(queue)) if queue else None,
             in_flight=_part("dynamodb", lambda: self._in_flight(seconds)),

@@ -21,6 +21,9 @@ from s3_to_sftp_cli.times import clock, from_epoch, in_words
 
 MOST_UPLOADS = 5
 
+_LATE_SECONDS = 45
+"""Progress is written every 20 seconds. One that is missing twice is late."""
+
 _BAD, _WARNING, _GOOD = "bold red", "yellow", "green"
 
 _IN_WORDS = {
@@ -94,6 +97,8 @@ def _trigger(status: Status) -> Iterator[Text]:
         yield Text(str(status.is_disabled), style=_WARNING)
     elif status.is_disabled and status.pause is not None:
         yield Text("DISABLED", style=_BAD)
+    if status.may_not_run:
+        yield Text("MAY NOT RUN: reserved concurrency 0", style=_BAD)
 
 
 def _partner(status: Status) -> Iterator[str | Text]:
@@ -118,6 +123,11 @@ def _circuit_breaker(partner: Partner, now: datetime) -> Iterator[str | Text]:
             yield Text(printable(partner.reason))
         else:
             yield Text(f"accepting files, {last or 'no delivery in 7 days'}", style=_GOOD)
+        return
+    if partner.host_key_is_trusted:
+        yield Text(
+            f"nothing since {since}; its host key is trusted by now, {_next_attempt(partner, now)}", _BAD
+        )
         return
     what = _IN_WORDS.get(partner.error, partner.error)
     attempts = count_text(partner.failures, "attempt")
@@ -211,6 +221,10 @@ def _upload(upload: Upload, now: datetime) -> list[str | Text]:
     parts: list[str | Text] = [printable(upload.key), both]
     if upload.total:
         parts.append(f"{100 * upload.sent // upload.total} %")
+    if now.timestamp() - upload.at > _LATE_SECONDS:
+        # The invocation may have been ended: an old rate says nothing of now.
+        parts.append(f"last progress {in_words(now.timestamp() - upload.at)} ago")
+        return parts
     if upload.rate:
         parts.append(f"{size_text(upload.rate)}/s")
     if upload.done_at is not None:

@@ -35,9 +35,14 @@ _PARAMETERS = {
 _NAME = re.compile(r"\bSSH_[A-Z_]*[A-Z]\b")
 
 
-def in_words_of_author(hint: str) -> str:
-    """Return the hint with each variable replaced by the name of the setting behind it."""
-    author = os.environ.get(VARIABLE)
+def in_words_of_author(hint: str, author: str | None = None) -> str:
+    """Return the hint with each variable replaced by the name of the setting behind it.
+
+    Args:
+        hint: What a person can do.
+        author: The tool that has configured the function; None: as this process's environment says.
+    """
+    author = os.environ.get(VARIABLE) if author is None else author
     if author == CONSTRUCT:
         return _NAME.sub(lambda name: _ARGUMENTS.get(name[0], name[0]), hint)
     if author == PARTNER_FILE:

@@ -172,6 +172,11 @@ class SecretCredentials:
         self._lock = threading.Lock()
 
     @property
+    def arn(self) -> str:
+        """Of the secret."""
+        return self._secret_arn
+
+    @property
     def fallback(self) -> str:
         """Stage of the login in use where it is not AWSCURRENT; empty otherwise."""
         return used.stage if (used := self._fallback.used) else ""

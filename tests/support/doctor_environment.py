@@ -8,6 +8,7 @@ from s3_to_sftp.credentials import Credentials, FixedCredentials
 from s3_to_sftp.doctor.aws_checks import AwsChecks
 from s3_to_sftp.doctor.checklist import NotTriedError
 from s3_to_sftp.doctor.doctor import Doctor
+from s3_to_sftp.doctor.hold_checks import HoldChecks
 from s3_to_sftp.doctor.login_guard import LoginGuard, NoGuard
 from s3_to_sftp.doctor.partner_checks import PartnerChecks, Target
 from s3_to_sftp.doctor.report import Check, Outcome, Report
@@ -73,6 +74,7 @@ def examine(
 
     doctor = Doctor(
         server=server,
+        holds=HoldChecks(Settings(server=server), no_client),
         secret=SecretCheck(FixedCredentials(credentials)),
         aws=AwsChecks(Settings(server=server), no_client),
         partner=partner,

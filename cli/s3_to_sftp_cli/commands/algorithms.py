@@ -18,7 +18,7 @@ _TITLES = {
     "ciphers": "ciphers",
     "macs": "MACs (not used with GCM ciphers)",
     "compression": "compression",
-    "signatures": "signatures with our key",
+    "signatures": "signatures with our key (those of its type)",
 }
 
 

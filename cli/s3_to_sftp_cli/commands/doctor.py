@@ -1,27 +1,26 @@
 """`s3-to-sftp doctor`: the cause in one line, and below it what to do or to write to the partner."""
 
+import functools
 import json
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
-from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
+from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
 from rich.console import Console
 
-from s3_to_sftp.doctor.report import Check, Outcome
-from s3_to_sftp.doctor.request import CURRENT, STAGES, DoctorRequest
+from s3_to_sftp.doctor.report import Check
+from s3_to_sftp.doctor.request import CURRENT, STAGES, DoctorRequest, SecretVersionMissing
 from s3_to_sftp_cli.context import Context, shared_options
+from s3_to_sftp_cli.doctor_checks import CONCURRENCY, checks_from_outside, how_to_lift
+from s3_to_sftp_cli.doctor_text import print_check, print_summary
 from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.layout import printable
 
-_MARKS = {
-    Outcome.OK.value: "✓",
-    Outcome.WARNING.value: "!",
-    Outcome.FAILED.value: "✗",
-    Outcome.NOT_TRIED.value: "–",  # noqa: RUF001 - a dash is what is meant
-}
-_NAME_COLUMNS = 12
+_COMMAND = re.compile(r"`s3-to-sftp ([^`]+)`")
 _ANSWER_SECONDS = 180
 """An examination takes two minutes at most."""
 
@@ -51,41 +50,93 @@ def doctor_command(
     Runs inside the function, with its network, role and secret. One login is tried, and none where the
     partner has refused this very login before.
     """
+    if save is not None:
+        _require_new(save)
     request = DoctorRequest(write=write, secret_version=secret_version)
     delivery = context.delivery
     where = "this machine" if local else delivery.function
     context.output.note(f"examining {delivery.server} from {where}: up to two minutes, one login")
-    report = _examine_here(context, request) if local else _ask_function(context, request)
-    if save is not None:
-        save.write_text(json.dumps(report["profile"], indent=2, ensure_ascii=False) + "\n")
+    outside = checks_from_outside(context.aws, delivery)
+    if local:
+        for check in outside:
+            _tell(context, check)
+        report = _examine_here(context, request)
+    else:
+        _require_concurrency(delivery.function, outside)
+        report = _ask_function(context, request)
+    report["checks"] = [*(check.as_json() for check in outside), *report["checks"]]
 
     def show(console: Console) -> None:
         if not local:
-            for check in report["checks"]:
-                _print(console, check)
-        console.print(_summary(report), markup=False)
+            for each in report["checks"]:
+                print_check(console, _for_this_delivery(context, each))
+        retry = context.command_line("retry --partner --reason TEXT")
+        print_summary(console, report, write=write, retry=retry)
 
     context.output.result("doctor", {"delivery": delivery.as_json(), **_without_version(report)}, show)
+    if save is not None:
+        save.write_text(json.dumps(report["profile"], indent=2, ensure_ascii=False) + "\n")
+        context.output.note(f"{save} has what the server showed")
+    return _exit_code(report)
+
+
+def _require_new(path: Path) -> None:
+    """Require that a file can be written, before a login is used up for what it is to hold.
+
+    Raises:
+        CliError: It cannot, or there is one.
+    """
+    another = "Name another file with --save."
+    if not path.parent.is_dir():
+        raise CliError(f"The folder {path.parent} does not exist.", hint=another, code=ExitCode.USAGE)
+    if not os.access(path.parent, os.W_OK):
+        raise CliError(f"The folder {path.parent} may not be written to.", hint=another, code=ExitCode.USAGE)
+    if path.exists():
+        raise CliError(f"{path} exists.", hint=another, code=ExitCode.CONFLICT)
+
+
+def _require_concurrency(function: str, outside: list[Check]) -> None:
+    """Require that the function may run.
+
+    Raises:
+        CliError: It may not.
+    """
+    if any(check.name == CONCURRENCY for check in outside):
+        raise CliError(
+            f"{function} may not run: its reserved concurrency is 0, so nothing is delivered.",
+            hint=f"{how_to_lift(function)} `s3-to-sftp doctor --local` examines from this machine.",
+            code=ExitCode.CONFLICT,
+        )
+
+
+def _exit_code(report: Mapping[str, Any]) -> ExitCode:
+    if any(check["error"] == SecretVersionMissing.__name__ for check in report["checks"]):
+        return ExitCode.NOT_FOUND
     return ExitCode.OK if report["healthy"] else ExitCode.FAILED
+
+
+def _tell(context: Context, check: Check) -> None:
+    if not context.output.as_json:
+        print_check(context.output.console, _for_this_delivery(context, check.as_json()))
+
+
+def _for_this_delivery(context: Context, check: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the check with the options in the commands of its advice by which this delivery was found."""
+    advice = _COMMAND.sub(lambda found: f"`{context.command_line(found[1])}`", check["advice"])
+    return {**check, "advice": advice}
 
 
 def _examine_here(context: Context, request: DoctorRequest) -> dict[str, Any]:
     from s3_to_sftp.doctor.invoked import examine  # loads paramiko
 
     answer = context.aws.client("lambda").get_function_configuration(FunctionName=context.delivery.function)
-    console = context.output.console
-
-    def report(check: Check) -> None:
-        if not context.output.as_json:
-            _print(console, check.as_json())
-
     return examine(
         request.as_event(),
         answer.get("Environment", {}).get("Variables", {}),
         new_client=lambda service, **_options: context.aws.client(service),
         is_over=lambda: False,
         ran_in="local",
-        report=report,
+        report=functools.partial(_tell, context),
     )
 
 
@@ -106,6 +157,16 @@ def _ask_function(context: Context, request: DoctorRequest) -> dict[str, Any]:
             f"{function} has not answered within {_ANSWER_SECONDS} s.",
             hint="`s3-to-sftp logs` may have its report. `doctor --local` examines from this machine.",
         ) from None
+    except KeyboardInterrupt:
+        context.output.note(
+            "the examination goes on in the function, for two minutes at most, with its login; "
+            "`s3-to-sftp logs` will have its report"
+        )
+        raise
+    except ClientError as error:
+        if error.response["Error"].get("Code") != "TooManyRequestsException":
+            raise
+        raise _throttled(function, error) from None
     except ValueError:
         said = None
     if answer.get("FunctionError") or not isinstance(said, dict) or "checks" not in said:
@@ -113,11 +174,21 @@ def _ask_function(context: Context, request: DoctorRequest) -> dict[str, Any]:
     return said
 
 
+def _throttled(function: str, error: ClientError) -> CliError:
+    said = printable(error.response["Error"].get("Message", ""))
+    return CliError(
+        f"{function} may not run now: {said}",
+        hint="Its reserved concurrency is 0 or used up, or that of the account is: "
+        f"`aws lambda get-function-concurrency --function-name {function}` says which. "
+        "`s3-to-sftp doctor --local` examines from this machine.",
+    )
+
+
 def _failed(function: str, kind: str | None, said: object) -> CliError:
     message = str(said.get("errorMessage", "")) if isinstance(said, Mapping) else ""
     if "timed out" in message:
         return CliError(
-            f"{function} was ended before the examination was: {printable(message)}.",
+            f"{function} ran out of time before the examination was complete: {printable(message)}.",
             hint="Its timeout is shorter than the two minutes that an examination may take: raise it, or use "
             "`doctor --local`.",
         )
@@ -126,30 +197,6 @@ def _failed(function: str, kind: str | None, said: object) -> CliError:
         hint="`s3-to-sftp logs` says why. A function that was deployed before this command cannot examine: "
         "deploy it again.",
     )
-
-
-def _print(console: Console, check: Mapping[str, Any]) -> None:
-    mark, name = _MARKS.get(check["outcome"], "?"), str(check["name"]).ljust(_NAME_COLUMNS)
-    text = printable(check["text"])
-    shown = f"not tried {text}" if check["outcome"] == Outcome.NOT_TRIED.value else text
-    console.print(f"{mark} {name} {shown}", markup=False)
-    if check["outcome"] == Outcome.OK.value:
-        return
-    indent = " " * (_NAME_COLUMNS + 3)
-    if check["advice"]:
-        console.print(f"{indent}→ {printable(check['advice'])}", markup=False)
-    if check["to_partner"]:
-        console.print(f"{indent}✉ {printable(check['to_partner'])}", markup=False)
-
-
-def _summary(report: Mapping[str, Any]) -> str:
-    seconds = sum(check["seconds"] for check in report["checks"])
-    failed = [check["name"] for check in report["checks"] if check["outcome"] == Outcome.FAILED.value]
-    if failed:
-        return f"{', '.join(failed)} failed ({seconds:.0f} s)"
-    if not report["healthy"]:
-        return f"not everything was tried ({seconds:.0f} s)"
-    return f"healthy ({seconds:.0f} s)"
 
 
 def _without_version(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ParamValidationError
 from rich.console import Console
 
 from s3_to_sftp.credentials import Credentials, parse_secret
@@ -88,8 +88,9 @@ def _credentials(context: Context, version: str) -> Credentials:
     chosen = {"VersionStage": version} if version in _STAGES else {"VersionId": version}
     try:
         answer: dict[str, Any] = context.aws.client("secretsmanager").get_secret_value(SecretId=arn, **chosen)
-    except ClientError as error:
-        if not is_missing(error):
+    except (ClientError, ParamValidationError) as error:
+        # An id that is too short to be one is refused before it is sent.
+        if isinstance(error, ClientError) and not is_missing(error):
             raise
         raise CliError(
             f"There is no secret {arn} with a version {version}.",

@@ -64,7 +64,8 @@ def logs_command(
     if not count:
         raise CliError(
             f"Nothing in {context.delivery.log_group} since {start:%Y-%m-%d %H:%M %Z}.",
-            hint="Look further back: --since 1d.",
+            hint="Look further back: --since 1d. What is being sent just now may have no line yet: "
+            "`s3-to-sftp status` shows it.",
             code=ExitCode.NOT_FOUND,
         )
     return ExitCode.OK

@@ -4,7 +4,8 @@ from s3_to_sftp.diagnosis.cause import Cause
 
 _PIN = (
     "It offers '{line}' ({fingerprint}). Verify the fingerprint with the partner out of band; when it is "
-    "right, add this key to SSH_HOST_KEY. `s3-to-sftp trust-host-key` trusts it until then."
+    "right, add this key to SSH_HOST_KEY. `s3-to-sftp trust-host-key {fingerprint} --reason "
+    "TEXT` trusts it until then."
 )
 _ASK = (
     "Your SFTP server {server} shows the host key {fingerprint}. Please confirm over another channel than "

@@ -19,9 +19,9 @@ KEY_REFUSED = Cause(
     name="key-refused",
     sign="USERAUTH_FAILURE to the key.",
     summary="{server} does not accept {what} for user {user!r}.",
-    advice="Send the partner the public key line; s3-to-sftp doctor prints it. Common causes at their side: "
-    "the key is not in authorized_keys, its file or home may be written by others (StrictModes), from= or "
-    "AllowUsers leave us out, or the server does not take keys of this type.",
+    advice="Send the partner the public key line; s3-to-sftp key --public prints it. Common causes at their "
+    "side: the key is not in authorized_keys, its file or home may be written by others (StrictModes), "
+    "from= or AllowUsers leave us out, or the server does not take keys of this type.",
     to_partner="Your server {server} refuses our key for user {user}. Please check that this line is in its "
     "authorized_keys, that home and file are not writable by others, and that from= and AllowUsers let us "
     "in: {public_key}",

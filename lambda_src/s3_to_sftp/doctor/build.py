@@ -12,6 +12,7 @@ from s3_to_sftp.credentials import Credentials
 from s3_to_sftp.delivery.configuration import identify_configuration
 from s3_to_sftp.doctor.aws_checks import AwsChecks
 from s3_to_sftp.doctor.doctor import Doctor
+from s3_to_sftp.doctor.hold_checks import HoldChecks
 from s3_to_sftp.doctor.login_guard import BreakerGuard, LoginGuard, NoGuard
 from s3_to_sftp.doctor.partner_checks import TIMEOUTS, PartnerChecks, Target
 from s3_to_sftp.doctor.request import CURRENT, DoctorRequest
@@ -34,6 +35,7 @@ def build_doctor(
     *,
     new_client: Callable[..., Any],
     ran_in: str,
+    author: str = "",
     is_over: Callable[[], bool] = lambda: False,
     opened: Callable[[Opened], None] = lambda _opened: None,
     timeouts: Timeouts = TIMEOUTS,
@@ -45,6 +47,7 @@ def build_doctor(
         request: What is asked for.
         new_client: `boto3.client`.
         ran_in: `function`, or `local`.
+        author: Of the function's configuration, see `in_words_of_author`.
         is_over: Whether there is no time for another check.
         opened: Told when a refused login has opened the circuit breaker.
         timeouts: How long to wait for the partner.
@@ -74,11 +77,13 @@ def build_doctor(
 
     return Doctor(
         server=settings.server,
+        holds=HoldChecks(settings, short_client),
         secret=SecretCheck(source),
         aws=AwsChecks(settings, short_client),
         partner=partner,
         ran_in=ran_in,
         is_over=is_over,
+        author=author,
     )
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from s3_to_sftp.doctor.report import Check, Outcome
 from s3_to_sftp.errors import DeliveryError
@@ -52,6 +52,7 @@ class Checklist:
     Args:
         is_over: Whether there is no time for another check.
         report: Told of each check as it ends.
+        advise: Puts advice into the words of a report.
         clock: Seconds.
 
     Attributes:
@@ -63,11 +64,13 @@ class Checklist:
         *,
         is_over: Callable[[], bool],
         report: Callable[[Check], None] = lambda _check: None,
+        advise: Callable[[str], str] = lambda advice: advice,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.checks: list[Check] = []
         self._is_over = is_over
         self._report = report
+        self._advise = advise
         self._clock = clock
 
     def run(self, name: str, step: Step) -> bool:
@@ -106,6 +109,7 @@ class Checklist:
                 failed = name
 
     def _add(self, check: Check) -> None:
+        check = replace(check, advice=self._advise(check.advice))
         self.checks.append(check)
         self._report(check)
 

@@ -1,19 +1,23 @@
 """The examination, from top to bottom.
 
-    secret ─ ledger, queue, bucket ─ name ─ connect ─ handshake ─ host key ─ login ─ sftp ─ directory ─ write
+    pause, breaker ─ secret ─ ledger, queue, bucket
+    ─ name ─ connect ─ handshake ─ host key ─ login ─ sftp ─ directory ─ write
 
 Everything at the partner happens over one connection. A second one is made where the server has several
 addresses, to compare host keys, or where its large packets seem to get lost, to try small ones. There is one
 login, and none where the partner has refused this very login before: partners lock accounts.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from s3_to_sftp.credentials import Credentials
+from s3_to_sftp.doctor.advice import advice_of_report
 from s3_to_sftp.doctor.aws_checks import AwsChecks
 from s3_to_sftp.doctor.checklist import Checklist
+from s3_to_sftp.doctor.hold_checks import HoldChecks
 from s3_to_sftp.doctor.partner_checks import PartnerChecks
 from s3_to_sftp.doctor.report import Check, Report
 from s3_to_sftp.doctor.request import DoctorRequest
@@ -27,19 +31,23 @@ class Doctor:
 
     Attributes:
         server: The partner's.
+        holds: Looks for what keeps deliveries from happening.
         secret: Reads the login.
         aws: Checks of the function's own resources.
         partner: Makes the checks of the partner, for a login (None: there is none).
         ran_in: `function`, or `local`.
         is_over: Whether there is no time for another check.
+        author: Of the function's configuration, see `in_words_of_author`; empty: nobody known.
     """
 
     server: Server
+    holds: HoldChecks
     secret: SecretCheck
     aws: AwsChecks
     partner: Callable[[Credentials | None], PartnerChecks]
     ran_in: str
     is_over: Callable[[], bool]
+    author: str = ""
 
     def examine(
         self, request: DoctorRequest, *, report: Callable[[Check], None] = lambda _check: None
@@ -50,7 +58,10 @@ class Doctor:
             request: What is asked for.
             report: Told of each check as it ends.
         """
-        checklist = Checklist(is_over=self.is_over, report=report)
+        advise = functools.partial(advice_of_report, write=request.write, author=self.author)
+        checklist = Checklist(is_over=self.is_over, report=report, advise=advise)
+        for name, step in self.holds.steps():
+            checklist.run(name, step)
         checklist.run("secret", lambda: self.secret.read(request.secret_version))
         for name, step in self.aws.steps():
             checklist.run(name, step)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from s3_to_sftp.configured_by import VARIABLE, in_words_of_author
 from s3_to_sftp.doctor.build import build_doctor
 from s3_to_sftp.doctor.report import Check, Outcome, Report
 from s3_to_sftp.doctor.request import DoctorRequest
@@ -32,20 +33,27 @@ def examine(
         report: Told of each check as it ends.
         opened: Told when a refused login has opened the circuit breaker.
     """
+    author = environment.get(VARIABLE, "")
     try:
         settings, request = Settings.from_environment(environment), DoctorRequest.from_event(event)
     except (ConfigurationError, ValueError) as error:
-        check = _refused(error)
+        check = _refused(error, author)
         report(check)
         return Report(server="", ran_in=ran_in, checks=[check]).as_json()
     doctor = build_doctor(
-        settings, request, new_client=new_client, ran_in=ran_in, is_over=is_over, opened=opened
+        settings,
+        request,
+        new_client=new_client,
+        ran_in=ran_in,
+        author=author,
+        is_over=is_over,
+        opened=opened,
     )
     return doctor.examine(request, report=report).as_json()
 
 
-def _refused(error: Exception) -> Check:
-    hint = error.hint if isinstance(error, ConfigurationError) else ""
+def _refused(error: Exception, author: str) -> Check:
+    hint = in_words_of_author(error.hint, author) if isinstance(error, ConfigurationError) else ""
     reason = error.reason if isinstance(error, ConfigurationError) else str(error)
     return Check(
         name="settings",

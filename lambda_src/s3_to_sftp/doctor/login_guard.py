@@ -79,7 +79,7 @@ class NoGuard:
 
 _ADVICE = (
     "Correct the secret: the doctor logs in again as soon as it has changed. Where the partner has corrected "
-    "their side, `s3-to-sftp retry` lets a delivery try at once."
+    "their side, `s3-to-sftp retry --partner --reason TEXT` lets a delivery try at once."
 )
 
 

@@ -10,6 +10,9 @@ from s3_to_sftp.untrusted_text import without_secrets
 VERSION = 1
 """Of the JSON document."""
 
+PAUSE, BREAKER_CHECK = "pause", "breaker"
+"""Names of the checks of what holds deliveries back."""
+
 
 class Outcome(Enum):
     """Of a check."""

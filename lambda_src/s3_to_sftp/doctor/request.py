@@ -4,10 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from s3_to_sftp.errors import CredentialsError
+
 OPERATION = "doctor"
 CURRENT = "AWSCURRENT"
-STAGES = ("AWSCURRENT", "AWSPENDING", "AWSPREVIOUS")
+PREVIOUS = "AWSPREVIOUS"
+STAGES = (CURRENT, "AWSPENDING", PREVIOUS)
 """Staging labels of Secrets Manager."""
+
+
+class SecretVersionMissing(CredentialsError):
+    """The secret has no version with the staging label that was asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)

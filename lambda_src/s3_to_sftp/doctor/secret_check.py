@@ -4,8 +4,7 @@ from datetime import UTC, datetime
 
 from s3_to_sftp.credentials import Credentials, CredentialSource, SecretCredentials
 from s3_to_sftp.doctor.checklist import Finding
-from s3_to_sftp.doctor.request import CURRENT
-from s3_to_sftp.errors import CredentialsError
+from s3_to_sftp.doctor.request import CURRENT, PREVIOUS, SecretVersionMissing
 from s3_to_sftp.ssh.authentication import private_key_of
 from s3_to_sftp.ssh.certificates import valid_until
 from s3_to_sftp.ssh.host_keys import fingerprint, pasteable
@@ -14,6 +13,17 @@ from s3_to_sftp.untrusted_text import never_show, quoted
 _WARN_DAYS = 10
 _LONGEST_SECONDS = 253_402_300_799
 """The year 9999. A certificate without an end has a later one."""
+
+
+def _how_to_put(stage: str, source: CredentialSource) -> str:
+    if not isinstance(source, SecretCredentials):
+        return "The login is in the environment of the function: put it into a secret (SSH_SECRET_ARN)."
+    if stage == PREVIOUS:
+        return "There is one as soon as the secret has changed once."
+    return (
+        f"Put one with `aws secretsmanager put-secret-value --secret-id {source.arn} "
+        f"--version-stages {stage} --secret-string file://login.json`."
+    )
 
 
 class SecretCheck:
@@ -57,9 +67,9 @@ class SecretCheck:
             return self._source.refreshed()
         found = self._source.at_stage(stage) if isinstance(self._source, SecretCredentials) else None
         if found is None:
-            raise CredentialsError(
+            raise SecretVersionMissing(
                 f"The secret has no version {stage}.",
-                hint="Put one with `aws secretsmanager put-secret-value --version-stages AWSPENDING`.",
+                hint=_how_to_put(stage, self._source),
             )
         return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from moto import mock_aws
 
 from s3_to_sftp import handler
 from s3_to_sftp.app import build_app
+from s3_to_sftp.doctor.invoked import examine
 from s3_to_sftp.settings import Settings
 from tests.support.faults.ssh_door import Asked, Door, failure, ssh_door
 from tests.support.lambda_events import LambdaContext
@@ -32,7 +34,10 @@ class Function:
     Attributes:
         door: The partner, who refuses every login.
         secret: Its ARN.
+        checks: Of the last examination, by name.
     """
+
+    checks: dict[str, Any]
 
     def __init__(self, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
         self.door = door
@@ -63,8 +68,8 @@ class Function:
         answer: Any = handler.lambda_handler({**EVENT, **more}, LambdaContext())
         assert CANARY not in json.dumps(answer)
         assert not answer["healthy"]
-        (check,) = (each for each in answer["checks"] if each["name"] == "login")
-        return dict(check)
+        self.checks = {check["name"]: check for check in answer["checks"]}
+        return dict(self.checks["login"])
 
     @property
     def logins(self) -> int:
@@ -89,6 +94,36 @@ def test_refused_login_is_not_sent_again_until_the_secret_changes(function: Func
     function.put_secret(f"{CANARY}-another")
     assert function.examine()["outcome"] == "failed"
     assert function.logins == 2
+
+
+def test_report_begins_with_what_holds_deliveries_back(function: Function) -> None:
+    function.examine()
+    assert list(function.checks)[:2] == ["pause", "breaker"]
+    assert [function.checks[name]["outcome"] for name in ("pause", "breaker")] == ["ok", "ok"]
+    function.examine()
+    breaker = function.checks["breaker"]
+    assert (breaker["outcome"], breaker["seconds"] >= 0) == ("warning", True)
+    assert breaker["text"].startswith("nothing is delivered; open since ")
+    assert "retry --partner --reason TEXT" in function.checks["login"]["advice"]
+
+
+def test_advice_names_settings_as_the_configuration_does(
+    function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CONFIGURED_BY", raising=False)  # this machine examines with the function's variables
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    variables = {
+        "CONFIGURED_BY": "partner.toml",
+        "SSH_HOST": "127.0.0.1",
+        "SSH_PORT": str(port),
+        "SSH_HOST_KEY": function.door.address.host_keys[0],
+        "SSH_SECRET_ARN": function.secret,
+    }
+    report = examine(EVENT, variables, new_client=boto3.client, is_over=lambda: False, ran_in="local")
+    (check,) = (each for each in report["checks"] if each["name"] == "connect")
+    assert "ssh_port in partner.toml" in check["advice"]
+    assert "etried" not in check["advice"]
 
 
 def test_login_that_is_not_live_yet_is_tried_and_concerns_no_delivery(function: Function) -> None:

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError, ReadTimeoutError
+from rich.console import Console
 
 from s3_to_sftp.diagnosis.handshake import FTP
 from s3_to_sftp.doctor.report import Check, Outcome, Report
 from s3_to_sftp.errors import PartnerUnreachable
+from s3_to_sftp_cli.doctor_text import print_check
 from s3_to_sftp_cli.errors import ExitCode
 from tests.support.cli import FUNCTION, CliEnvironment, check_schema
 
@@ -48,6 +50,7 @@ class Function:
         answer: The payload, or what is raised.
         extra: Other fields of Lambda's answer.
         events: What it was asked.
+        answers: Operation -> what AWS answers, or what is raised.
     """
 
     def __init__(self, cli: CliEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,14 +58,23 @@ class Function:
         self.answer: object = report(CHECKS[0])
         self.extra: dict[str, Any] = {}
         self.events: list[dict[str, Any]] = []
+        self.answers: dict[str, Any] = {
+            "ListEventSourceMappings": {"EventSourceMappings": [{"State": "Enabled"}]},
+            "GetFunctionConcurrency": {},
+            "GetBucketNotificationConfiguration": {"EventBridgeConfiguration": {}},
+        }
         call: Any = BaseClient._make_api_call  # type: ignore[attr-defined] # what everybody patches
 
         def invoke(client: Any, operation: str, request: dict[str, Any]) -> Any:
+            if operation in self.answers:
+                if isinstance(answer := self.answers[operation], Exception):
+                    raise answer
+                return answer
             if operation != "Invoke":
                 return call(client, operation, request)
             assert request["FunctionName"] == FUNCTION
             self.events.append(json.loads(request["Payload"]))
-            if isinstance(self.answer, Exception):
+            if isinstance(self.answer, BaseException):
                 raise self.answer
             return {"Payload": io.BytesIO(json.dumps(self.answer).encode()), **self.extra}
 
@@ -77,7 +89,12 @@ def _function(cli: CliEnvironment, monkeypatch: pytest.MonkeyPatch) -> Function:
 def test_healthy_delivery_is_said_in_one_line_for_each_check(function: Function) -> None:
     outcome = function.cli.run("doctor")
     assert outcome.code == ExitCode.OK
-    assert outcome.stdout.splitlines() == ["✓ name         it is 203.0.113.10", "healthy (0 s)"]
+    assert outcome.stdout.splitlines() == [
+        "✓ trigger      the queue starts the function",
+        "✓ notification bucket announces new objects",
+        "✓ name         it is 203.0.113.10",
+        "healthy; writing was not tried (--write) (0 s)",
+    ]
     assert function.events == [
         {"operation": "doctor", "write": False, "secret_version": "AWSCURRENT", "canary": False}
     ]
@@ -87,7 +104,7 @@ def test_first_failure_names_the_cause_the_advice_and_the_text_for_the_partner(f
     function.answer = report(*CHECKS)
     outcome = function.cli.run("doctor")
     assert outcome.code == ExitCode.FAILED
-    assert outcome.stdout.splitlines() == [
+    assert outcome.stdout.splitlines()[2:] == [
         "✓ name         it is 203.0.113.10",
         "! connect      slow",
         "               → Ask them.",
@@ -104,7 +121,7 @@ def test_json_has_the_report(function: Function) -> None:
     document = function.cli.run("doctor", "--json").json
     check_schema("doctor", document)
     assert document["healthy"] is False
-    assert [check["outcome"] for check in document["checks"]] == ["ok", "warning", "failed", "not tried"]
+    assert [check["outcome"] for check in document["checks"]][2:] == ["ok", "warning", "failed", "not tried"]
 
 
 def test_options_reach_the_function(function: Function) -> None:
@@ -116,8 +133,140 @@ def test_options_reach_the_function(function: Function) -> None:
 
 def test_profile_is_saved(function: Function, tmp_path: Path) -> None:
     file = tmp_path / "partner.json"
-    function.cli.run("doctor", "--save", str(file))
+    outcome = function.cli.run("doctor", "--save", str(file))
     assert json.loads(file.read_text()) == {"version": "SSH-2.0-x"}
+    assert "has what the server showed" in outcome.stderr
+
+
+def test_file_that_cannot_be_saved_is_told_before_the_login(function: Function, tmp_path: Path) -> None:
+    file = tmp_path / "partner.json"
+    file.write_text("mine")
+    assert function.cli.run("doctor", "--save", str(file)).code == ExitCode.CONFLICT
+    assert file.read_text() == "mine"
+    outcome = function.cli.run("doctor", "--save", str(tmp_path / "nodir" / "x.json"))
+    assert (outcome.code, function.events) == (ExitCode.USAGE, [])
+    assert "nodir does not exist" in outcome.stderr
+
+
+def held(name: str) -> Check:
+    return Check(name=name, outcome=Outcome.WARNING, text="nothing is delivered; x", advice="End it.")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("pause", "healthy now, but deliveries are paused: nothing is delivered (0 s)"),
+        (
+            "breaker",
+            "healthy now, but the circuit breaker is open: `s3-to-sftp retry --partner --reason TEXT` tries "
+            "at once (0 s)",
+        ),
+    ],
+)
+def test_last_line_says_that_nothing_is_delivered(name: str, said: str, function: Function) -> None:
+    function.answer = report(held(name))
+    outcome = function.cli.run("doctor", "--write")
+    assert outcome.code == ExitCode.OK
+    assert outcome.stdout.splitlines()[-1] == said
+
+
+def test_command_of_the_advice_can_be_typed_as_it_is(function: Function) -> None:
+    pause = Check(name="pause", outcome=Outcome.WARNING, text="x", advice="`s3-to-sftp resume` ends it.")
+    function.answer = report(pause)
+    outcome = function.cli.run("doctor", "--name", "Acme-Function")
+    assert "→ `s3-to-sftp resume --name Acme-Function` ends it." in outcome.stdout
+    assert function.cli.run("doctor", "--json").json["checks"][-1]["advice"] == pause.advice
+
+
+DENIED = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "Get")
+
+
+@pytest.mark.parametrize(
+    ("operation", "answer", "name", "words"),
+    [
+        (
+            "ListEventSourceMappings",
+            {"EventSourceMappings": [{"State": "Disabled"}]},
+            "trigger",
+            "the trigger is disabled",
+        ),
+        ("ListEventSourceMappings", {"EventSourceMappings": []}, "trigger", "no trigger leads"),
+        ("GetBucketNotificationConfiguration", {}, "notification", "bucket does not notify the queue"),
+        (
+            "GetBucketNotificationConfiguration",
+            {"QueueConfigurations": [{"QueueArn": "arn:aws:sqs:eu-west-1:1:other"}]},
+            "notification",
+            "bucket does not notify the queue",
+        ),
+    ],
+)
+def test_what_starts_no_delivery_is_a_warning(
+    operation: str, answer: object, name: str, words: str, function: Function
+) -> None:
+    function.answers[operation] = answer
+    outcome = function.cli.run("doctor", "--write")
+    assert outcome.code == ExitCode.OK
+    (shown,) = (each for each in outcome.stdout.splitlines() if each.startswith(f"! {name}"))
+    assert words in shown
+    assert outcome.stdout.splitlines()[-1].startswith("healthy now, but ")
+
+
+def test_what_the_operator_may_not_read_is_left_out(function: Function) -> None:
+    for operation in function.answers:
+        function.answers[operation] = DENIED
+    outcome = function.cli.run("doctor")
+    assert outcome.code == ExitCode.OK
+    assert [each[2:6] for each in outcome.stdout.splitlines()[:-1]] == ["name"]
+
+
+def test_function_that_may_not_run_is_not_invoked(function: Function) -> None:
+    function.answers["GetFunctionConcurrency"] = {"ReservedConcurrentExecutions": 0}
+    outcome = function.cli.run("doctor")
+    assert (outcome.code, function.events) == (ExitCode.CONFLICT, [])
+    assert "reserved concurrency is 0" in outcome.stderr
+    assert f"delete-function-concurrency --function-name {FUNCTION}" in outcome.stderr
+
+
+def test_throttled_function_leads_to_its_concurrency(function: Function) -> None:
+    error = {"Error": {"Code": "TooManyRequestsException", "Message": "Rate Exceeded."}}
+    function.answer = ClientError(error, "Invoke")
+    outcome = function.cli.run("doctor")
+    assert outcome.code == ExitCode.FAILED
+    assert "get-function-concurrency" in outcome.stderr
+    assert "--region" not in outcome.stderr
+
+
+def test_reason_is_set_apart_from_what_was_not_tried(function: Function) -> None:
+    function.answer = report(Check(name="login", outcome=Outcome.NOT_TRIED, text="it was refused before"))
+    outcome = function.cli.run("doctor")
+    assert "not tried: it was refused before" in outcome.stdout
+    assert outcome.stdout.splitlines()[-1] == "not everything was tried (0 s)"
+
+
+def test_missing_version_of_the_secret_is_not_found(function: Function) -> None:
+    missing = Check(name="secret", outcome=Outcome.FAILED, text="none", error="SecretVersionMissing")
+    function.answer = report(missing)
+    assert function.cli.run("doctor", "--secret-version", "AWSPENDING").code == ExitCode.NOT_FOUND
+
+
+def test_who_interrupts_is_told_that_the_examination_goes_on(function: Function) -> None:
+    function.answer = KeyboardInterrupt()
+    outcome = function.cli.run("doctor")
+    assert outcome.code == ExitCode.INTERRUPTED
+    assert "the examination goes on in the function" in outcome.stderr
+
+
+def test_lines_are_wrapped_where_somebody_reads_them() -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, color_system=None, width=60)
+    advice = "Check what the partner has on record and ask them whether the account is locked."
+    check = Check(name="login", outcome=Outcome.FAILED, text="The login was refused. " * 4, advice=advice)
+    print_check(console, check.as_json())
+    lines = screen.getvalue().splitlines()
+    assert max(map(len, lines)) <= 60
+    assert lines[0].startswith("✗ login        The login was refused.")
+    assert sum(line.startswith(" " * 15 + "→ ") for line in lines) == 1
+    assert lines[-1].startswith(" " * 17)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +275,7 @@ def test_profile_is_saved(function: Function, tmp_path: Path) -> None:
         (
             {"errorMessage": "2026-11-29T03:00:00Z 1a2b Task timed out after 60.00 seconds"},
             {"FunctionError": "Unhandled"},
-            "was ended before the examination was",
+            "ran out of time before the examination was complete",
             "raise it, or use `doctor --local`",
         ),
         (

@@ -86,6 +86,13 @@ def test_pending_version_is_another_key(cli: CliEnvironment, fill: Callable[...,
     assert cli.run("key", "--public", "--secret-version", "AWSPENDING").stdout.startswith(new_public)
 
 
+def test_id_that_can_be_none_is_a_missing_version(cli: CliEnvironment, fill: Callable[..., Any]) -> None:
+    fill(username="us", private_key=new_key()[0])
+    outcome = cli.run("key", "--public", "--secret-version", "v9")
+    assert outcome.code == 4
+    assert "with a version v9" in outcome.stderr
+
+
 def test_missing_version_is_said(cli: CliEnvironment, fill: Callable[..., Any]) -> None:
     fill(username="us", private_key=new_key()[0])
     outcome = cli.run("key", "--public", "--secret-version", "AWSPENDING")

@@ -40,6 +40,33 @@ def test_line_is_time_level_message_and_fields(cli: CliEnvironment) -> None:
     )
 
 
+def test_report_of_an_examination_is_shown_in_short(cli: CliEnvironment) -> None:
+    checks = [
+        {"name": "name", "outcome": "ok", "text": "it is 203.0.113.10"},
+        {"name": "login", "outcome": "failed", "text": "no such user", "advice": "Ask them."},
+        {"name": "sftp", "outcome": "not tried", "text": "(login)"},
+    ]
+    report = {"version": 1, "healthy": False, "checks": checks, "profile": {"version": "SSH-2.0-x" * 500}}
+    about = {"level": "INFO", "message": "examination", "function_request_id": REQUEST}
+    cli.log({**about, "report": report}, {**about, "report": {**report, "healthy": True, "checks": []}})
+    first, second = cli.run("logs").stdout.splitlines()
+    assert first[8:] == (
+        f' INFO    examination  healthy=false failed=login reason="no such user" request={REQUEST}'
+    )
+    assert second.endswith(f"examination  healthy=true request={REQUEST}")
+    assert cli.run("logs", "--json").lines[0]["fields"]["report"] == report
+
+
+def test_line_of_the_standard_library_has_its_level(cli: CliEnvironment) -> None:
+    cli.log(
+        f"[WARNING]\t2026-11-29T02:00:00.000Z\t{REQUEST}\tthe circuit breaker is open\n",
+        {"level": "WARNING", "message": "in JSON", "logger": "x", "requestId": REQUEST},
+    )
+    lines = cli.run("logs").stdout.splitlines()
+    assert lines[0][8:] == f" WARNING the circuit breaker is open  request={REQUEST}"
+    assert lines[1].endswith(f"request={REQUEST}")
+
+
 def test_key_shows_the_lines_of_this_object_only(cli: CliEnvironment) -> None:
     cli.log(DELIVERED, OTHER, {"level": "INFO", "message": "resuming s3://bucket/in/a.csv at byte 5"})
     lines = cli.run("logs", "in/a.csv").stdout.splitlines()

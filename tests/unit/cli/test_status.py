@@ -77,18 +77,18 @@ Acme-Function → sftp.acme.example:22 /inbox
 partner   login refused since 02:14 (4 attempts), next attempt 03:14
           The server refused the login of 'us'.
 queue     1 waiting, oldest 6 min     deferred 1, next 02:45
-          dead-lettered 11 (8 PERMISSION_DENIED create, 3 RemotePathRefused)
+          dead-lettered 11 (8 RequestRefused PERMISSION_DENIED create, 3
+          RemotePathRefused)
 sending   2026/big.bin   8.1 of 20.0 GB   40 %   72.0 MB/s   done about 02:46
 today     3 delivered, 3.0 GB, p95 1.9 s, 0 superseded     (UTC day 2026-11-29)
 next      s3-to-sftp resume  (deliveries are paused)
-          s3-to-sftp key --public
-          (compare the public key with the one that the partner has)
+          s3-to-sftp doctor  (names the cause, and what to write to the partner)
           s3-to-sftp retry --partner
           (when the cause is fixed: tries once, then everything that waits)
           s3-to-sftp redrive --error RequestRefused  (when the cause is fixed)
-          s3-to-sftp redrive --error RemotePathRefused
-          (when the cause is fixed)
-          s3-to-sftp receipts --failed  (reason and hint of each)
+          s3-to-sftp receipts --failed
+          (RemotePathRefused: sending again cannot help; note the keys, then
+          cancel)
 """
     )
     assert outcome.code == 3
@@ -194,12 +194,12 @@ def test_changed_host_key_is_trusted_with_the_fingerprint_that_the_server_shows(
     cli.breaker(error="HostKeyRefused", openings={"HostKeyRefused": 1})
     hint = f"Pinned: SHA256:{'b' * 43}. It offers 'x y' ({shown}). Verify it."
     cli.log({"level": "ERROR", "message": "not delivered", "error": "HostKeyRefused", "hint": hint})
-    assert f"s3-to-sftp trust-host-key {shown}" in cli.run("status").stdout
+    assert f"s3-to-sftp trust-host-key {shown} --reason TEXT" in cli.run("status").stdout
 
 
-def test_changed_host_key_without_a_known_fingerprint_leads_to_the_log(cli: CliEnvironment) -> None:
+def test_changed_host_key_without_a_known_fingerprint_leads_to_the_doctor(cli: CliEnvironment) -> None:
     cli.breaker(error="HostKeyRefused", openings={"HostKeyRefused": 1})
-    assert status_json(cli)["next"][0]["command"].startswith("s3-to-sftp logs")
+    assert status_json(cli)["next"][0]["command"].startswith("s3-to-sftp doctor")
 
 
 def test_fingerprint_of_a_pinned_key_is_not_the_offered_one() -> None:
@@ -286,7 +286,8 @@ def test_failures_are_shown_only_while_there_are_dead_letters(cli: CliEnvironmen
 def test_dead_letters_that_the_ledger_does_not_know_are_counted(cli: CliEnvironment) -> None:
     cli.failed("a.csv")
     cli.dead_letter(ref(), error="EventError")
-    assert "dead-lettered 2 (the ledger's 1 object: 1 PERMISSION_DENIED create)" in cli.run("status").stdout
+    shown = " ".join(cli.run("status").stdout.split())
+    assert "dead-lettered 2 (the ledger's 1 object: 1 RequestRefused PERMISSION_DENIED create)" in shown
 
 
 def test_at_most_a_thousand_failures_are_looked_at(
@@ -320,6 +321,44 @@ def test_stale_progress_is_not_shown(cli: CliEnvironment) -> None:
     in_flight = status_json(cli)["in_flight"]
     assert (in_flight["sending"], in_flight["others_being_sent"]) == ([], 1)
     assert line(cli.run("status").stdout, "sending") == "1 object"
+
+
+@pytest.mark.parametrize(("limit", "needs_a_person"), [(0, True), (2, False), (None, False)])
+def test_function_that_may_not_run_needs_a_person(
+    cli: CliEnvironment, monkeypatch: pytest.MonkeyPatch, *, limit: int | None, needs_a_person: bool
+) -> None:
+    monkeypatch.setattr(status_reader, "reserved_concurrency", lambda *_: limit)
+    outcome = cli.run("status")
+    assert (outcome.code == 3) is needs_a_person
+    assert ("reserved concurrency 0" in outcome.stdout) is needs_a_person
+    assert ("delete-function-concurrency" in outcome.stdout) is needs_a_person
+    assert status_json(cli)["may_not_run"] is needs_a_person
+
+
+def test_late_progress_has_neither_a_rate_nor_an_end(at_night: CliEnvironment) -> None:
+    now = NOW.timestamp()
+    at_night.deploy(configuration={"Timeout": 900})
+    progress = {"bytes": 8_000, "total": 20_000, "at": now - 60}
+    at_night.sending("killed.bin", progress=progress, lease_until=now + 700)
+    shown = line(at_night.run("status").stdout, "sending")
+    assert shown == "killed.bin   8.0 of 20.0 kB   40 %   last progress 1 min ago"
+
+
+@pytest.mark.parametrize(
+    ("error", "commands"),
+    [
+        ("LoginRefused", ["doctor", "retry --partner"]),
+        ("PasswordExpired", ["logs --since 1h", "retry --partner"]),
+        ("PartnerUnreachable", ["doctor", "addresses", "retry --partner"]),
+        ("PartnerRefusesWrites", ["doctor --write", "retry --partner"]),
+    ],
+)
+def test_open_circuit_breaker_leads_to_who_names_the_cause(
+    cli: CliEnvironment, error: str, commands: list[str]
+) -> None:
+    cli.breaker(error=error, openings={error: 1})
+    shown = [each["command"] for each in status_json(cli)["next"]]
+    assert shown == [f"s3-to-sftp {each}" for each in commands]
 
 
 def test_five_largest_uploads_are_shown(cli: CliEnvironment) -> None:
@@ -557,11 +596,13 @@ def test_next_command_for_a_changed_host_key_that_is_trusted_already_is_retry(cl
     hint = f"It offers 'x y' ({shown}). Verify the fingerprint."
     cli.log({"level": "ERROR", "message": "not delivered", "error": "HostKeyRefused", "hint": hint})
     about = {"fingerprint": shown, "since": 0, "reason": "moved", "who": "arn:eve"}
-    assert f"s3-to-sftp trust-host-key {shown}" in cli.run("status").stdout
+    assert f"s3-to-sftp trust-host-key {shown} --reason TEXT" in cli.run("status").stdout
     cli.item("partner#sftp.acme.example:22", "trusted-host-key", until=time.time() + 3600, **about)
     text = cli.run("status").stdout
     assert "s3-to-sftp trust-host-key" not in text
-    assert "s3-to-sftp retry --partner" in text
+    assert "not pinned" not in text
+    assert "its host key is trusted by now" in text
+    assert [each["command"] for each in status_json(cli)["next"]][:1] == ["s3-to-sftp retry --partner"]
 
 
 def test_host_key_that_is_trusted_on_an_operators_word_is_to_be_pinned(cli: CliEnvironment) -> None:
