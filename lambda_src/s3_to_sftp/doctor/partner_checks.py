@@ -131,7 +131,7 @@ class PartnerChecks:
         except PartnerUnreachable as error:
             raise self._without_way_out(error) from None
         seconds = time.monotonic() - started
-        here, there = self._socket.getsockname()[0], self._socket.getpeername()[0]
+        here, there = self._socket.getsockname()[0], self._peer(self._socket)
         text = f"{self._server} ({there}) from {here}, {seconds * 1000:.0f} ms"
         refusing = self._refusing_addresses(there)
         if not refusing:
@@ -141,6 +141,12 @@ class PartnerChecks:
             warning=f"other addresses of the name do not answer: {', '.join(refusing)}",
             advice="Ask the partner whether these are in use: a delivery that meets one first is late.",
         )
+
+    def _peer(self, connected: socket.socket) -> str:
+        try:
+            return str(connected.getpeername()[0])
+        except OSError:  # it was reset at once: the handshake says so
+            return self._addresses[0]
 
     def _open(self, addresses: list[str], *, segment_bytes: int | None = None) -> socket.socket:
         self.connections += 1
