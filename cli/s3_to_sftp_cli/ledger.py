@@ -38,9 +38,10 @@ class Record:
         lease_until: Until when that invocation may run.
         progress: Of an upload: `bytes`, `total` and `at` (seconds since 1970).
         receipt: Of the last delivery.
-        earlier_receipts: Of those before.
+        earlier_receipts: Of those before; `at` (seconds since 1970) is when that delivery was.
         operator_actions: What operators did: `action`, `who`, `at` (seconds since 1970), `reason`.
         item: All attributes.
+        was_sent_again: Whether this is an earlier delivery of a version that was sent again since.
     """
 
     bucket: str
@@ -65,6 +66,7 @@ class Record:
     earlier_receipts: tuple[Mapping[str, Any], ...]
     operator_actions: tuple[Mapping[str, Any], ...]
     item: Mapping[str, Any] = field(repr=False)
+    was_sent_again: bool = False
 
     def is_being_sent(self, now: float) -> bool:
         """Return whether an invocation holds the lease at this time (seconds since 1970)."""
@@ -133,6 +135,23 @@ class LedgerReader:
                     yield record
             day += timedelta(days=1)
 
+    def sent_again(self, since: datetime, today: date) -> Iterator[Record]:
+        """Yield versions that have earlier receipts and no longer the state of then.
+
+        DynamoDB reads all of that time, and returns these.
+
+        Args:
+            since: Those that came into their state from then on, and those in flight.
+            today: In UTC.
+        """
+        day = since.astimezone(UTC).date()
+        while day <= today:
+            yield from self._by_status(f"DELIVERED#{day.isoformat()}", since=since, only_sent_again=True)
+            day += timedelta(days=1)
+        for state in FINAL_STATES:
+            yield from self._by_status(state, since=since, only_sent_again=True)
+        yield from self._by_status(IN_FLIGHT, only_sent_again=True)
+
     def last_delivered(self, day: date) -> Record | None:
         """Return what was delivered last on this day (UTC); None: nothing was.
 
@@ -160,9 +179,16 @@ class LedgerReader:
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     def _by_status(
-        self, status: str, *, since: datetime | None = None, newest_first: bool = False
+        self,
+        status: str,
+        *,
+        since: datetime | None = None,
+        newest_first: bool = False,
+        only_sent_again: bool = False,
     ) -> Iterator[Record]:
         request = self._status_query(status, since=since)
+        if only_sent_again:
+            request["FilterExpression"] = "attribute_exists(earlier_receipts)"
         items = self._query(**request, ScanIndexForward=not newest_first)
         return (_record(item) for item in items if _is_version(item))
 

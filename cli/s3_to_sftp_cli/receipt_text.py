@@ -6,10 +6,10 @@ from typing import Any
 
 from rich.text import Text
 
+from s3_to_sftp_cli.deliveries import is_final, seconds_to_deliver
 from s3_to_sftp_cli.layout import labelled, printable
-from s3_to_sftp_cli.ledger import FINAL_STATES, Record
+from s3_to_sftp_cli.ledger import Record
 from s3_to_sftp_cli.receipt_words import checksum_hex, evidence_in_words, verified_in_words
-from s3_to_sftp_cli.receipts import seconds_to_deliver
 from s3_to_sftp_cli.sizes import count_text, size_text
 from s3_to_sftp_cli.times import from_epoch, in_words
 
@@ -26,6 +26,8 @@ def summary(record: Record, *, now: datetime) -> Text:
     text.append(f"{'' if record.size is None else size_text(record.size):>8}  {printable(record.key)}")
     if record.state != "DELIVERED" and (why := cause(record)):
         text.append(f"  {why}", style="dim")
+    if record.was_sent_again:
+        text.append("  sent again since", style="dim")
     return text
 
 
@@ -61,10 +63,9 @@ def details(record: Record, *, now: datetime, width: int) -> Iterator[Text]:
 
 
 def _details(record: Record, now: datetime) -> Iterator[tuple[str, str]]:
-    is_final = record.state == "DELIVERED" or record.state in FINAL_STATES
     if record.first_seen:
         yield "first seen", _time(record.first_seen, now)
-    if is_final:
+    if is_final(record):
         took = seconds_to_deliver(record)
         after = f", {took:.1f} s later" if took is not None and took < 60 else ""
         after = f", {in_words(took)} later" if took is not None and took >= 60 else after
@@ -106,12 +107,12 @@ def _receipt(receipt: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _earlier(receipt: Mapping[str, Any], now: datetime) -> str:
-    at = f"{_time(from_epoch(float(receipt['at'])), now)}: " if receipt.get("at") is not None else ""
+    at = _time(from_epoch(float(receipt["at"])), now) if receipt.get("at") is not None else ""
     checksum = f"{receipt.get('checksum_algorithm', '')} {checksum_hex(receipt)}".strip()
     size = f"{int(receipt['bytes']):,} bytes" if receipt.get("bytes") is not None else ""
-    parts = [str(receipt.get("remote_path", "")), size, checksum, str(receipt.get("evidence", ""))]
+    parts = [at, str(receipt.get("remote_path", "")), size, checksum, evidence_in_words(receipt)]
     request = f"request {receipt['request_id']}" if receipt.get("request_id") else ""
-    return printable(at + ", ".join(part for part in (*parts, request) if part))
+    return printable(", ".join(part for part in (*parts, request) if part))
 
 
 def _action(action: Mapping[str, Any], now: datetime) -> str:

@@ -8,6 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import IO, Any
 
+from s3_to_sftp_cli.deliveries import (
+    earlier_deliveries,
+    is_final,
+    number_of_delivery,
+    seconds_to_deliver,
+)
 from s3_to_sftp_cli.ledger import FINAL_STATES, LedgerReader, Record
 from s3_to_sftp_cli.receipt_words import checksum_hex
 from s3_to_sftp_cli.times import from_epoch
@@ -38,6 +44,7 @@ CSV_COLUMNS = (
     "reason",
     "earlier_receipts",
     "operator_actions",
+    "delivery",
 )
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -63,7 +70,9 @@ class Selection:
     failed: bool = False
 
     def records(self, ledger: LedgerReader, *, today: date) -> Iterator[Record]:
-        """Yield what was delivered in order of time, then other final states, then what is in flight.
+        """Yield versions: those delivered in order of time, then other final states, then what is in flight.
+
+        Of a time that is over also those that were delivered then, and were sent again since.
 
         Args:
             ledger: Where to read; one page of a query is in memory at a time.
@@ -79,6 +88,22 @@ class Selection:
             if matches is None or matches(record.key):
                 yield record
 
+    def events(self, record: Record) -> Iterator[Record]:
+        """Yield what happened to the version in this time: its earlier deliveries, and its present state.
+
+        Args:
+            record: One of `records`.
+        """
+        if not self.failed and self.since is not None:
+            for each in earlier_deliveries(record):
+                if each.changed is not None and self.since <= each.changed and not self._is_later(each):
+                    yield each
+        if self.until is None or (is_final(record) and not self._is_later(record)):
+            yield record
+
+    def _is_later(self, record: Record) -> bool:
+        return self.until is not None and record.changed is not None and record.changed >= self.until
+
     def _all(self, ledger: LedgerReader, today: date) -> Iterator[Record]:
         if not self.failed and self.since is not None:
             last = (self.until - timedelta(microseconds=1)).astimezone(UTC).date() if self.until else today
@@ -86,10 +111,16 @@ class Selection:
             yield from ledger.delivered(first, last, since=self.since, until=self.until)
         for state in FAILURES if self.failed else FINAL_STATES:
             for record in ledger.in_state(state, since=self.since):
-                if self.until is None or record.changed is None or record.changed < self.until:
+                if not self._is_later(record):
                     yield record
-        if self.until is None and not self.failed:
+        if self.failed:
+            return
+        if self.until is None:
             yield from ledger.in_flight()
+            return
+        for record in ledger.sent_again(self.until, today):
+            if any(self.events(record)):
+                yield record
 
 
 def row(record: Record, *, now: float) -> dict[str, Any]:
@@ -100,27 +131,30 @@ def row(record: Record, *, now: float) -> dict[str, Any]:
         now: Seconds since 1970: what is over is not told as if it were not.
     """
     receipt = record.receipt if record.state == "DELIVERED" else {}
-    is_final = record.state == "DELIVERED" or record.state in FINAL_STATES
     return {
         "bucket": record.bucket,
         "key": record.key,
         "version_id": record.version or None,
         "state": record.state,
-        "being_sent": not is_final and record.is_being_sent(now),
+        "being_sent": not is_final(record) and record.is_being_sent(now),
         "first_seen": record.first_seen,
         "changed": record.changed,
+        "delivery": number_of_delivery(record),
         "seconds_to_deliver": seconds_to_deliver(record),
         "bytes": record.size,
         "attempts": record.attempts,
         "remote_path": record.remote_path or None,
-        "next_try": None if is_final or record.next_try is None else from_epoch(record.next_try),
+        "next_try": None if is_final(record) or record.next_try is None else from_epoch(record.next_try),
         "error": record.error or None,
         "operation": record.operation or None,
         "sftp_status": record.sftp_status or None,
         "reason": record.reason or None,
         "hint": record.hint or None,
         "receipt": receipt_json(receipt) if receipt else None,
-        "earlier_receipts": [receipt_json(each) for each in record.earlier_receipts],
+        "earlier_receipts": [
+            {**receipt_json(each), "at": None if each.get("at") is None else from_epoch(float(each["at"]))}
+            for each in record.earlier_receipts
+        ],
         "operator_actions": [
             {
                 "action": str(each.get("action", "")),
@@ -137,13 +171,6 @@ def row(record: Record, *, now: float) -> dict[str, Any]:
 def receipt_json(receipt: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a receipt in JSON: as the ledger has them, the checksum in hexadecimal."""
     return {**receipt, "checksum": checksum_hex(receipt)}
-
-
-def seconds_to_deliver(record: Record) -> float | None:
-    """Return the seconds from the first sight to the receipt; None: not delivered, or sent again later."""
-    if record.state != "DELIVERED" or record.earlier_receipts or not (record.changed and record.first_seen):
-        return None
-    return round((record.changed - record.first_seen).total_seconds(), 3)
 
 
 class CsvWriter:

@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError
 from click.testing import CliRunner
 from moto import mock_aws
 
+from s3_to_sftp.operator_request import OperatorRequest
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.attributes import to_attribute
 from s3_to_sftp.state.items import instant, partition_key, version_key
@@ -126,10 +127,11 @@ class CliEnvironment:
         size: int = 7,
         seconds: float = 0.5,
         at: float | None = None,
+        operator: OperatorRequest | None = None,
         **receipt: Any,
     ) -> ObjectRef:
         """An object whose RENAME was answered, by default now; `at` in seconds since 1970."""
-        version = ref(sequencer, key=key)
+        version = dataclasses.replace(ref(sequencer, key=key), operator=operator)
         with self.at((at or self.ledger.clock.now) - seconds):
             ledger = self.ledger.function()
             lease = self.ledger.lease(version, ledger)

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import click
@@ -12,6 +12,7 @@ from rich.text import Text
 
 from s3_to_sftp_cli.aws import denied_action, explained
 from s3_to_sftp_cli.context import Context, shared_options
+from s3_to_sftp_cli.deliveries import earlier_deliveries
 from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.layout import printable
 from s3_to_sftp_cli.ledger import Record
@@ -75,6 +76,8 @@ def receipts_command(
         return ExitCode.OK
     selection = _selection(now, bucket=bucket, pattern=pattern, since=since, day=day, failed=failed)
     records = selection.records(context.ledger, today=now.astimezone(UTC).date())
+    if not context.output.as_json:  # a document has all deliveries of its version
+        records = chain.from_iterable(map(selection.events, records))
     printed = _printer(context, now, as_csv=as_csv)
     count = 0
     for count, record in enumerate(records, start=1):  # noqa: B007 - the last one counts
@@ -121,6 +124,9 @@ def _show_object(
         if is_text:
             context.output.console.print(Text(printable(f"s3://{name}/{key}"), style="bold"))
         for number, record in enumerate(records):
+            if as_csv:
+                for earlier in earlier_deliveries(record):
+                    printed(earlier, [])
             reads_log = with_log and not as_csv and number < _MOST_VERSIONS_WITH_LOG
             printed(record, _log(context, record, now) if reads_log else [])
 

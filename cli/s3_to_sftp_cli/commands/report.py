@@ -2,6 +2,7 @@
 
 import tempfile
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -9,8 +10,8 @@ from rich.console import Console
 
 from s3_to_sftp_cli.context import Context, shared_options
 from s3_to_sftp_cli.errors import CliError, ExitCode
-from s3_to_sftp_cli.ledger import FINAL_STATES
 from s3_to_sftp_cli.option_types import FILE_PATH
+from s3_to_sftp_cli.receipts import Selection
 from s3_to_sftp_cli.report.figures import Figures, as_row
 from s3_to_sftp_cli.report.page import MOST_ROWS, Rows, write_page
 from s3_to_sftp_cli.times import local_now, parse_day, parse_month, parse_past
@@ -58,6 +59,7 @@ def report_command(
         "first_day": first.isoformat(),
         "last_day": last.isoformat(),
         "delivered": figures.delivered,
+        "sent_again": figures.sent_again,
         "bytes": figures.volume,
         "failed": failed,
     }
@@ -73,17 +75,18 @@ def _write(context: Context, path: Path, first: date, last: date, start: datetim
         (Path(folder) / "rows.csv").open("w", encoding="utf-8", newline="") as rows_of_csv,
     ):
         rows = Rows(html, rows_of_csv)
-        for record in context.ledger.delivered(first, last, since=start):
+        since = start or datetime.combine(first, datetime.min.time(), UTC)
+        until = datetime.combine(last + timedelta(days=1), datetime.min.time(), UTC)
+        selection = Selection(since=since, until=until)
+        records = selection.records(context.ledger, today=datetime.now(UTC).date())
+        for record in chain.from_iterable(map(selection.events, records)):
+            if record.state != "DELIVERED":
+                figures.add_other_end(record)
+                continue
             figures.add_delivery(record)
             rows.add(as_row(record))
             if rows.count % _PROGRESS_EVERY == 0:
                 context.output.note(f"{rows.count:,} deliveries read, now {record.changed:%Y-%m-%d}")
-        since = start or datetime.combine(first, datetime.min.time(), UTC)
-        until = datetime.combine(last + timedelta(days=1), datetime.min.time(), UTC)
-        for state in FINAL_STATES:
-            for record in context.ledger.in_state(state, since=since):
-                if record.changed is None or record.changed < until:
-                    figures.add_other_end(record)
         html.seek(0)
         page = Path(folder) / "page.html"
         write_page(page, context.delivery, figures, html, made=local_now(), named=path)

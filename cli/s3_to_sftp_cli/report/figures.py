@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 from s3_to_sftp_cli.checksums import hexadecimal
+from s3_to_sftp_cli.deliveries import number_of_delivery, seconds_to_deliver
 from s3_to_sftp_cli.ledger import Record
 
 _BUCKETS_PER_DOUBLING = 8
@@ -59,10 +60,11 @@ class Figures:
     Attributes:
         first: Its first day (UTC).
         last: Its last day.
-        delivered: Objects.
+        delivered: Deliveries: an object that was sent again counts each time.
+        sent_again: Those of them that were not the first delivery of their object version.
         volume: Bytes.
-        per_slot: Objects and bytes by day, or by hour for a period of a day or two.
-        times: From the first sight of an object to its receipt.
+        per_slot: Deliveries and bytes by day, or by hour for a period of a day or two.
+        times: From the first sight of an object to its first receipt.
         failures: Objects that wait for a person, by reason.
         by_state: Objects that ended otherwise, by state.
         evidence: Deliveries by evidence.
@@ -72,6 +74,7 @@ class Figures:
     first: date
     last: date
     delivered: int = 0
+    sent_again: int = 0
     volume: int = 0
     per_slot: dict[datetime, tuple[int, int]] = field(default_factory=dict)
     times: Times = field(default_factory=Times)
@@ -89,14 +92,15 @@ class Figures:
         """Count a delivery."""
         size = int(record.receipt.get("bytes", record.size or 0))
         self.delivered += 1
+        self.sent_again += (number_of_delivery(record) or 1) > 1
         self.volume += size
         self.evidence[str(record.receipt.get("evidence", ""))] += 1
         self.unverified += record.receipt.get("verified_by", "none") == "none"
         if record.changed is not None:
             slot = record.changed.replace(minute=0, second=0, microsecond=0)
             slot = slot if self.is_by_hour else slot.replace(hour=0)
-            objects, volume = self.per_slot.get(slot, (0, 0))
-            self.per_slot[slot] = (objects + 1, volume + size)
+            deliveries, volume = self.per_slot.get(slot, (0, 0))
+            self.per_slot[slot] = (deliveries + 1, volume + size)
         if (seconds := seconds_to_deliver(record)) is not None:
             self.times.add(seconds)
 
@@ -105,13 +109,6 @@ class Figures:
         self.by_state[record.state] += 1
         if record.state in ("FAILED", "UNKNOWN"):
             self.failures[kind_of_failure(record)] += 1
-
-
-def seconds_to_deliver(record: Record) -> float | None:
-    """Return the seconds from the first sight of an object to its receipt; None: not known."""
-    if record.first_seen is None or record.changed is None:
-        return None
-    return max(0.0, (record.changed - record.first_seen).total_seconds())
 
 
 def kind_of_failure(record: Record) -> str:
@@ -136,4 +133,5 @@ def as_row(record: Record) -> Mapping[str, str | int | float | None]:
         "verified_by": str(receipt.get("verified_by", "none")),
         "evidence": str(receipt.get("evidence", "")),
         "attempts": record.attempts,
+        "delivery": number_of_delivery(record),
     }

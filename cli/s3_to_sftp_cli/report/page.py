@@ -31,6 +31,7 @@ _COLUMNS = (
     ("checksum", "hash"),
     ("verified by", ""),
     ("evidence", ""),
+    ("delivery", "n"),
 )
 _EVIDENCE = {
     "rename_ok": "The server answered the RENAME with OK.",
@@ -105,6 +106,7 @@ def _page(path: Path, delivery: DeployedDelivery, figures: Figures, made: dateti
         period=period,
         made=f"{made:%Y-%m-%d %H:%M %Z}",
         delivered=f"{figures.delivered:,}",
+        sent_again=f"{figures.sent_again:,}" if figures.sent_again else "",
         volume=size_text(figures.volume),
         median=median,
         p95=p95,
@@ -141,7 +143,7 @@ def _charts(figures: Figures) -> dict[str, str]:
         for up_to, n in figures.times.histogram()
     ]
     return {
-        "objects_chart": _chart(objects, "Objects delivered"),
+        "objects_chart": _chart(objects, "Deliveries"),
         "volume_chart": _chart(volumes, "Volume"),
         "times_chart": _chart(times, "Time to deliver"),
     }
@@ -166,6 +168,7 @@ def _html_row(row: Mapping[str, Any]) -> str:
         ("\n".join(hashes), None),
         (row["verified_by"], None),
         (row["evidence"], None),
+        (str(row["delivery"] or ""), row["delivery"] or 0),
     )
     return (
         "<tr>"

@@ -28,6 +28,12 @@ class RawAttribute:
         entry = self.value.get("M", {}).get(name, {})
         return str(entry.get("S", "")) if isinstance(entry, Mapping) else ""
 
+    def with_number(self, name: str, number: float) -> "RawAttribute":
+        """Return the map that it is with one more entry; what is no map stays as it is."""
+        if not isinstance(self.value.get("M"), Mapping):
+            return self
+        return RawAttribute({"M": {**self.value["M"], name: to_attribute(number)}})
+
     def number(self, name: str) -> float:
         """Return a number of the map that it is; 0 where there is none."""
         entry = self.value.get("M", {}).get(name, {})

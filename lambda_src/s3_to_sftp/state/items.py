@@ -70,6 +70,7 @@ class VersionItem:
         commit: The complete file that may have been renamed.
         reason: Why it is in this state.
         hint: What a person can do about it.
+        changed_at: When it came into this state, in seconds since 1970; None: not known.
         receipt: Of the last delivery; None: it was not delivered.
         earlier_receipts: Those before, the oldest first.
         operator_actions: What operators did or asked for, the oldest first.
@@ -85,6 +86,7 @@ class VersionItem:
     commit: Commit | None
     reason: str
     hint: str
+    changed_at: float | None = None
     receipt: RawAttribute | None = None
     earlier_receipts: tuple[RawAttribute, ...] = ()
     operator_actions: tuple[RawAttribute, ...] = ()
@@ -186,10 +188,19 @@ def read_version(item: Item) -> VersionItem:
         commit=_read_commit(commit) if commit is not None else None,
         reason=fields.optional_text("reason") or "",
         hint=fields.optional_text("hint") or "",
+        changed_at=_seconds(fields.optional_text("status_at")),
         receipt=fields.raw("receipt"),
         earlier_receipts=fields.raw_list("earlier_receipts"),
         operator_actions=fields.raw_list("operator_actions"),
     )
+
+
+def _seconds(text: str | None) -> float | None:
+    """Return the seconds since 1970 of an `instant`; None: there is none, or it cannot be read."""
+    try:
+        return datetime.fromisoformat(text).timestamp() if text else None
+    except ValueError:
+        return None
 
 
 def _read_checkpoint(fields: Fields) -> Checkpoint:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from s3_to_sftp.errors import DeliveryError, LedgerError
 from s3_to_sftp.explanation import failure_fields
 from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.state.attributes import RawAttribute
 from s3_to_sftp.state.items import (
     KEY,
     KeyItem,
@@ -57,7 +58,7 @@ def lease_changes(lease: Lease, snapshot: Snapshot, now: float) -> tuple[Change,
     if version is None:
         put |= announced(lease.ref, now)
     elif version.state is State.DELIVERED and version.receipt is not None:
-        put["earlier_receipts"] = (*version.earlier_receipts, version.receipt)[-_KEPT_RECEIPTS:]
+        put["earlier_receipts"] = (*version.earlier_receipts, _dated_receipt(version))[-_KEPT_RECEIPTS:]
     if lease.ref.operator is not None and not (version and version.has_done(lease.ref.operator)):
         earlier = version.operator_actions if version is not None else ()
         put["operator_actions"] = (*earlier, lease.ref.operator.as_item())[-_KEPT_ACTIONS:]
@@ -89,6 +90,13 @@ def lease_changes(lease: Lease, snapshot: Snapshot, now: float) -> tuple[Change,
             },
         ),
     )
+
+
+def _dated_receipt(version: VersionItem) -> RawAttribute | None:
+    # The item's time will be that of the next delivery.
+    if version.receipt is None or version.changed_at is None:
+        return version.receipt
+    return version.receipt.with_number("at", version.changed_at)
 
 
 def state_of(commit: Commit | None) -> State:

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from s3_to_sftp.operator_request import Action, OperatorRequest
 from s3_to_sftp_cli.delivery import WatchedSource
 from s3_to_sftp_cli.ledger import LedgerReader
 from s3_to_sftp_cli.receipt_words import EVIDENCE, checksum_hex, verified_in_words
 from s3_to_sftp_cli.receipts import CSV_COLUMNS, Selection, row
 from tests.support.cli import BUCKET, REGION, CliEnvironment, check_schema
+from tests.support.ledger_environment import ref
 
 
 def rows(cli: CliEnvironment, *arguments: str) -> list[Any]:
@@ -85,16 +87,44 @@ def test_object_that_is_being_sent_names_the_invocation(cli: CliEnvironment) -> 
 
 def test_earlier_receipts_and_operator_actions_are_kept(cli: CliEnvironment) -> None:
     version = cli.delivered("a.csv")
-    earlier = {"remote_path": "out/a.csv", "bytes": 7, "checksum_algorithm": "CRC32", "checksum": "AAAAAQ=="}
+    earlier = {
+        "remote_path": "out/a.csv",
+        "bytes": 7,
+        "checksum_algorithm": "CRC32",
+        "checksum": "AAAAAQ==",
+        "evidence": "rename_ok",
+    }
     action = {"action": "resend", "who": "arn:eve", "at": 1000, "reason": "they lost it", "id": "1"}
     cli.write(version, earlier_receipts=[earlier], operator_actions=[action])
     text = cli.run("receipts", "a.csv").stdout
-    assert "receipt 1     out/a.csv, 7 bytes, CRC32 00000001" in text
+    assert "receipt 1     out/a.csv, 7 bytes, CRC32 00000001, the server" in text
     assert "resend by arn:eve: they lost it" in " ".join(text.split())
     (document,) = rows(cli, "a.csv")
     assert document["earlier_receipts"][0]["checksum"] == "00000001"
+    assert document["earlier_receipts"][0]["at"] is None
     assert document["operator_actions"][0]["at"] == "1970-01-01T00:16:40+00:00"
     assert document["seconds_to_deliver"] is None
+
+
+def test_object_that_was_sent_again_shows_each_delivery_with_its_time(cli: CliEnvironment) -> None:
+    first, last = sent_again(cli, ago=3600)
+    text = " ".join(cli.run("receipts", "a.csv").stdout.split())
+    at = f"{first.astimezone():%Y-%m-%d %H:%M:%S}"
+    assert f"receipt 1 {at}, out/a.csv, 7 bytes, CRC64NVME 0000000000000001, the server answered" in text
+    assert "rename_ok" not in text
+    (document,) = rows(cli, "a.csv")
+    assert document["delivery"] == 2
+    assert document["earlier_receipts"][0]["at"] == first.isoformat()
+    assert document["changed"] == last.isoformat()
+
+
+def sent_again(cli: CliEnvironment, *, ago: float) -> tuple[datetime, datetime]:
+    """Deliver `a.csv` at that time and now; return both times."""
+    first, last = (round(time.time() - seconds) for seconds in (ago, 0))
+    cli.delivered("a.csv", at=first)
+    request = OperatorRequest(action=Action.RESEND, id="r", who="arn:eve", at=first + 1, reason="lost")
+    cli.delivered("a.csv", at=last, operator=request)
+    return datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(last, UTC)
 
 
 def test_log_of_the_object_is_shown(cli: CliEnvironment) -> None:
@@ -291,6 +321,43 @@ def test_csv_says_waiting_of_what_nobody_sends(cli: CliEnvironment) -> None:
     cli.sending("b.csv")
     lines = csv.DictReader(io.StringIO(cli.run("receipts", "--csv").stdout))
     assert [line["state"] for line in lines] == ["WAITING", "SENDING"]
+
+
+def test_csv_has_a_row_for_each_delivery(cli: CliEnvironment) -> None:
+    first, last = sent_again(cli, ago=3600)
+    earlier, latest = list(csv.DictReader(io.StringIO(cli.run("receipts", "a.csv", "--csv").stdout)))
+    assert (earlier["state"], earlier["delivery"], earlier["attempts"]) == ("DELIVERED", "1", "1")
+    assert (latest["state"], latest["delivery"], latest["attempts"]) == ("DELIVERED", "2", "2")
+    assert datetime.fromisoformat(earlier["changed"]) == first
+    assert datetime.fromisoformat(latest["changed"]) == last
+    assert (earlier["operator_actions"], latest["operator_actions"]) == ("", "resend by arn:eve: lost")
+    assert float(earlier["seconds_to_deliver"]) == 0.5
+    assert latest["seconds_to_deliver"] == ""
+
+
+def test_delivery_of_a_time_that_is_over_is_found_though_the_object_was_sent_again(
+    cli: CliEnvironment,
+) -> None:
+    first, _ = sent_again(cli, ago=3 * 86_400)
+    day = first.date().isoformat()
+    lines = csv.DictReader(io.StringIO(cli.run("receipts", "--day", day, "--csv").stdout))
+    assert [(line["key"], line["delivery"]) for line in lines] == [("a.csv", "1")]
+    (line,) = cli.run("receipts", "--day", day).stdout.splitlines()
+    assert line.startswith(f"{first.astimezone():%Y-%m-%d %H:%M:%S}")
+    assert line.endswith("a.csv  sent again since")
+    assert keys(cli, "--day", day) == ["a.csv"]
+    assert keys(cli, "--day", (first + timedelta(days=1)).date().isoformat()) == []
+    assert len(cli.run("receipts", "--since", "5d").stdout.splitlines()) == 2
+    assert len(cli.run("receipts", "--since", "2d").stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize("ends", ["FAILED", "IN_FLIGHT"])
+def test_delivery_is_found_though_the_resend_was_not_delivered(cli: CliEnvironment, ends: str) -> None:
+    first, _ = sent_again(cli, ago=3 * 86_400)
+    version = ref("0A", key="a.csv")
+    cli.write(version, state=ends if ends == "FAILED" else "SENDING", status=ends)
+    assert keys(cli, "--day", first.date().isoformat()) == ["a.csv"]
+    assert keys(cli, "--failed") == (["a.csv"] if ends == "FAILED" else [])
 
 
 def test_csv_of_one_object(cli: CliEnvironment) -> None:

@@ -66,15 +66,25 @@ def record(number: int = 0, *, state: str = "DELIVERED", **changes: Any) -> Reco
 
 
 class FakeLedger:
-    def __init__(self, delivered: Iterable[Record], others: Iterable[Record] = ()) -> None:
+    def __init__(
+        self, delivered: Iterable[Record], others: Iterable[Record] = (), later: Iterable[Record] = ()
+    ) -> None:
         self._delivered = delivered
+        self._later = list(later)
         self._others = list(others)
 
-    def delivered(self, first: date, last: date, *, since: datetime | None = None) -> Iterator[Record]:
+    def delivered(
+        self, first: date, last: date, *, since: datetime | None = None, until: datetime | None = None
+    ) -> Iterator[Record]:
+        assert until is not None
         for each in self._delivered:
             assert each.changed is not None
             if first <= each.changed.date() <= last and (since is None or each.changed >= since):
                 yield each
+
+    def sent_again(self, since: datetime, today: date) -> Iterator[Record]:
+        assert today >= BEGIN.date()
+        return iter([each for each in self._later if each.changed is not None and each.changed >= since])
 
     def in_state(self, state: str, *, since: datetime) -> Iterator[Record]:
         return iter([each for each in self._others if each.state == state])
@@ -168,10 +178,30 @@ def test_report_holds_every_delivery_with_its_checksum_and_loads_nothing(run: An
     assert run(FakeLedger(record(number) for number in range(48)), "--month", "2026-11", "-o", "r.html") == 0
     shown = Page((tmp_path / "r.html").read_text())
     assert shown.loaded == []
-    assert len([row for row in shown.rows if len(row) == 8]) == 48
+    assert len([row for row in shown.rows if len(row) == 9]) == 48
     row = shown.row_with("2026/00007.csv")
     assert "CRC32C c99465aa" in row
     assert "full_object:CRC32C" in row
+
+
+def test_an_object_that_was_sent_again_has_a_row_for_each_delivery(run: Any, tmp_path: Path) -> None:
+    """Also for one that was sent again after the period: an auditor counts what the partner has got in it."""
+    first = {**record().receipt, "at": BEGIN.timestamp(), "bytes": 10}
+    again = record(5, earlier_receipts=(first,))
+    later = record(6, changed=BEGIN + timedelta(days=40), earlier_receipts=(first, {"bytes": 3}))
+    ledger = FakeLedger([record(), again], later=[later])
+    assert run(ledger, "--day", "2026-11-02", "-o", "r.html", "--json") == 0
+    text = (tmp_path / "r.html").read_text()
+    rows = [row for row in Page(text).rows if len(row) == 9]
+    assert [(row[1], row[3], row[-1]) for row in rows] == [
+        ("2026/00000.csv", "1,000", "1"),
+        ("2026/00005.csv", "10", "1"),
+        ("2026/00005.csv", "1,000", "2"),
+        ("2026/00006.csv", "10", "1"),
+    ]
+    assert rows[1][0] == "2026-11-02 08:00:00"
+    assert rows[2][4] == ""
+    assert "<b>1</b> of them sent again" in text
 
 
 def test_hostile_keys_cannot_leave_their_cell(run: Any, tmp_path: Path) -> None:
@@ -246,7 +276,8 @@ def test_json_names_the_files_and_the_figures(run: Any, capsys: Any) -> None:
     document = json.loads(capsys.readouterr().out)
     check_schema("report", document)
     assert document["files"] == ["r.html"]
-    assert (document["delivered"], document["bytes"], document["failed"]) == (1, 1000, 1)
+    assert (document["delivered"], document["sent_again"]) == (1, 0)
+    assert (document["bytes"], document["failed"]) == (1000, 1)
 
 
 def test_chart_is_empty_without_bars_and_escapes_labels() -> None:

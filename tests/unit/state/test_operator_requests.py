@@ -45,11 +45,33 @@ def earlier(env: LedgerEnvironment, version: ObjectRef = A) -> list[dict[str, An
 def test_a_resend_of_a_delivered_version_is_leased_and_its_receipt_kept(env: LedgerEnvironment) -> None:
     env.deliver(A)
     receipt = env.item(A)["receipt"]["M"]
+    delivered_at = env.clock.now
+    env.clock.now += 3600
     lease = env.lease(asked())
     assert (lease.attempt, lease.has_history) == (2, False)
     assert env.item(A)["status"]["S"] == "IN_FLIGHT"
     assert "receipt" not in env.item(A)
+    assert earlier(env) == [{**receipt, "at": {"N": repr(float(delivered_at))}}]
+
+
+@pytest.mark.parametrize("value", [None, {"S": "yesterday"}])
+def test_a_receipt_whose_time_is_not_known_is_kept_without_one(
+    env: LedgerEnvironment, value: dict[str, Any] | None
+) -> None:
+    env.deliver(A)
+    receipt = env.item(A)["receipt"]["M"]
+    env.write(A, "status_at", value)
+    env.lease(asked())
     assert earlier(env) == [receipt]
+
+
+def test_each_earlier_receipt_has_the_time_of_its_own_delivery(env: LedgerEnvironment) -> None:
+    times = []
+    for number in range(3):
+        env.deliver(asked(id_=f"r{number}"))
+        times.append(env.clock.now)
+        env.clock.now += 3600
+    assert [float(each["at"]["N"]) for each in earlier(env)] == times[:2]
 
 
 def test_a_resend_leaves_who_when_and_why(env: LedgerEnvironment) -> None:
