@@ -24,6 +24,10 @@ class ExitCode(IntEnum):
     """Ctrl-C, as shells report it."""
 
 
+DONE_STAYS_DONE = "what was finished stays finished; the command can be repeated"
+"""What is said after Ctrl-C where the command has nothing better to say."""
+
+
 class CliError(Exception):
     """What is wrong, and what to do next.
 
@@ -41,4 +45,12 @@ class CliError(Exception):
 
 
 class Interrupted(click.Abort):
-    """Ctrl-C, after the command has printed what was done until then."""
+    """Ctrl-C, after the command has printed what was done until then.
+
+    Attributes:
+        hint: How to continue.
+    """
+
+    def __init__(self, hint: str = DONE_STAYS_DONE) -> None:
+        super().__init__(hint)
+        self.hint = hint

@@ -48,6 +48,17 @@ def labelled(
     return result
 
 
+def wrapped(text: str, *, width: int) -> Text:
+    """Return text in lines that the terminal does not break within a word."""
+    return labelled("", [printable(text)], width=width, label_width=0)
+
+
+def headline(function: str, target: str, *, width: int) -> Text:
+    """Return which delivery it is about, in two lines where one does not hold it."""
+    parts = [Text(printable(function), no_wrap=True), Text(printable(f"→ {target}"), no_wrap=True)]
+    return labelled("", parts, width=width, label_width=0, gap=1)
+
+
 def _wrapped(part: str | Text, room: int) -> list[Text]:
     text = part if isinstance(part, Text) else Text(part)
     if text.no_wrap or text.cell_len <= room:

@@ -12,7 +12,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3_to_sftp_cli.aws import explained
-from s3_to_sftp_cli.errors import CliError, ExitCode, Interrupted
+from s3_to_sftp_cli.errors import DONE_STAYS_DONE, CliError, ExitCode, Interrupted
 from s3_to_sftp_cli.output import VERSION, Output
 
 _NAME = "s3-to-sftp"
@@ -84,8 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = cli.main(args=given, prog_name=_NAME, standalone_mode=False)
         sys.stdout.flush()
-    except Interrupted:  # what was done is printed
-        code = _interrupted(as_json=False)
+    except Interrupted as error:  # what was done is printed
+        code = _interrupted(as_json=False, hint=error.hint)
     except (click.exceptions.Abort, KeyboardInterrupt):
         code = _interrupted(as_json=as_json)
     except click.ClickException as error:
@@ -105,8 +105,8 @@ def _wants_json(given: Sequence[str]) -> bool:
     return "--json" in options
 
 
-def _interrupted(*, as_json: bool) -> ExitCode:
-    message, hint = "interrupted", "what was finished stays finished; the command can be repeated"
+def _interrupted(*, as_json: bool, hint: str = DONE_STAYS_DONE) -> ExitCode:
+    message = "interrupted"
     if as_json:
         _print_error(ExitCode.INTERRUPTED, f"{message.capitalize()}.", f"{hint.capitalize()}.")
     click.echo(f"{message}: {hint}", err=True)

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from s3_to_sftp_cli.aws import explained
 from s3_to_sftp_cli.context import Context, dry_run_option, reason_option, shared_options
 from s3_to_sftp_cli.errors import CliError, ExitCode, Interrupted
+from s3_to_sftp_cli.layout import wrapped
 from s3_to_sftp_cli.ledger import Record
 from s3_to_sftp_cli.ledger_changes import LedgerWriter, confirmed_receipt
 from s3_to_sftp_cli.object_dead_letters import remove_dead_letters
@@ -39,6 +40,8 @@ from s3_to_sftp_cli.receipt_text import state_in_words
 from s3_to_sftp_cli.sizes import count_text, size_text
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+_FOLLOW = "Follow it with `s3-to-sftp status`."
 
 _MAX_TEXT_BYTES = 1000
 """The function keeps so much of a reason."""
@@ -320,6 +323,7 @@ class _Sending:
         self._done_before = done_before
         self._outcome = outcome
         self._sent = 0
+        self._has_told_id = False
 
     def __enter__(self) -> None:
         """Begin."""
@@ -330,7 +334,9 @@ class _Sending:
             return
         self.tell(interrupted=True)
         if isinstance(error, KeyboardInterrupt):
-            raise Interrupted from None
+            raise Interrupted(
+                f"the same command with `--id {self._request.id}` sends the rest, and only that"
+            ) from None
 
     @property
     def _about(self) -> str:
@@ -352,6 +358,7 @@ class _Sending:
             confirm(self._context, f"Send {'it' if self._count == 1 else 'them'} again")
         if ask or self._count > 1:
             output.note(f"id {self._request.id}: --id continues an interrupted command")
+            self._has_told_id = True
         sent = sender.send(chosen(), self._request)
         if rest == 1 or not output.messages.is_terminal or output.as_json:
             self.count_all(sent)
@@ -373,14 +380,15 @@ class _Sending:
                     console.print(self._outcome, markup=False)
             if interrupted:
                 part = f"{self._sent:,} of {count_text(self._count, 'object')}"
-                console.print(f"{request.action}: {part} in the queue (id {request.id})", markup=False)
+                console.print(f"{request.action}: {part} in the queue", markup=False)
             elif not self._count:
                 console.print(f"There is nothing {'else ' * bool(self._done_before)}to send.", markup=False)
             elif self._dry_run:
                 console.print(f"would send {self._about} to {context.delivery.target}", markup=False)
             else:
-                console.print(f"{request.action}: {self._about} in the queue (id {request.id})", markup=False)
-                console.print(waits or "`s3-to-sftp status` shows what becomes of it.", markup=False)
+                id_ = "" if self._has_told_id else f" (id {request.id})"
+                console.print(f"{request.action}: {self._about} in the queue{id_}", markup=False)
+                console.print(wrapped(waits or _FOLLOW, width=console.width))
 
         result = {
             "delivery": context.delivery.as_json(),

@@ -18,7 +18,7 @@ from s3_to_sftp_cli.control_items import (
     readable,
 )
 from s3_to_sftp_cli.errors import CliError, ExitCode
-from s3_to_sftp_cli.layout import printable
+from s3_to_sftp_cli.layout import headline, printable
 from s3_to_sftp_cli.times import clock, from_epoch, in_words, local_now, parse_future
 
 ALARM_SECONDS = 12 * 3600
@@ -114,7 +114,7 @@ def _show_pause(context: Context, hold: Hold, before: Hold | None, now: datetime
 
     def show(console: Console) -> None:
         verb = "would be paused" if dry_run else "PAUSED"
-        console.print(f"{delivery.function} → {delivery.target}", markup=False)
+        console.print(headline(delivery.function, delivery.target, width=console.width))
         console.print(f"{verb} {_end(hold, now)} ({printable(hold.reason)})", markup=False)
         if before is not None:
             console.print(f"instead of: {_in_words(before, now)}", markup=False)
@@ -146,7 +146,7 @@ def _show_resume(context: Context, ended: Hold | None, now: datetime, *, dry_run
     delivery = context.delivery
 
     def show(console: Console) -> None:
-        console.print(f"{delivery.function} → {delivery.target}", markup=False)
+        console.print(headline(delivery.function, delivery.target, width=console.width))
         if ended is None:
             console.print("Deliveries are not paused. Why objects wait: `s3-to-sftp status`")
             return

@@ -645,7 +645,10 @@ def test_interrupted_resend_has_told_how_to_continue(
         patched.setattr("s3_to_sftp_cli.commands.objects.Sender", InterruptedSender)
         text = account.run(*arguments, code=ExitCode.INTERRUPTED)
     (id_,) = re.findall(r"id (resend-\S+): --id continues", text)
-    assert "resend: 10 of 15 objects in the queue" in text
+    assert "resend: 10 of 15 objects in the queue\n" in text
+    assert text.splitlines()[-1] == (
+        f"interrupted: the same command with `--id {id_}` sends the rest, and only that"
+    )
     sent = account.announced()
     for each in sent:
         account.ledger.deliver(each)

@@ -66,6 +66,16 @@ within 6 minutes after the end.
     assert not held(at_night)
 
 
+def test_long_names_do_not_break_within_a_word(
+    at_night: CliEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function = "SftpOrders-DeliveryFunction8263A102-aBcDeFgHiJkL"
+    at_night.deploy(function=function)
+    monkeypatch.setenv("COLUMNS", "60")
+    assert paused(at_night).stdout.splitlines()[:2] == [function, "→ sftp.acme.example:22 /inbox"]
+    assert at_night.run("resume").stdout.splitlines()[:2] == [function, "→ sftp.acme.example:22 /inbox"]
+
+
 def test_pause_records_who_when_and_why(at_night: CliEnvironment) -> None:
     paused(at_night, "--until", "2h")
     hold = hold_of(at_night)
