@@ -172,7 +172,7 @@ def parse_period(text: str, *, now: datetime) -> tuple[datetime, datetime]:
     """Return begin and end of a period, written FROM..TO; without TO it ends now. A day as TO is included.
 
     Raises:
-        CliError: It cannot be read, begins in the future, or ends before it begins.
+        CliError: It cannot be read, begins in the future, ends before it begins, or is empty.
     """
     begin, dots, end = text.partition("..")
     if not dots or not begin:
@@ -186,6 +186,12 @@ def parse_period(text: str, *, now: datetime) -> tuple[datetime, datetime]:
     if end and _is_day(end):
         until = min(until + timedelta(days=1), now)
     if until <= since:
+        if f"{since:%Y-%m-%d %H:%M}" == f"{until:%Y-%m-%d %H:%M}":
+            raise CliError(
+                f"The period is empty: it begins and ends at {since:%Y-%m-%d %H:%M}.",
+                hint="Write an earlier time first, and a later one as its end.",
+                code=ExitCode.USAGE,
+            )
         raise CliError(
             f"The period ends before it begins: {since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M}.",
             hint="Write the earlier time first.",

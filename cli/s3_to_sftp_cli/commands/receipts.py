@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from itertools import chain, islice
 from typing import Any
 
@@ -20,12 +20,12 @@ from s3_to_sftp_cli.log_reader import LogLine, LogReader
 from s3_to_sftp_cli.log_text import log_text
 from s3_to_sftp_cli.missing_object import missing_object
 from s3_to_sftp_cli.object_name import parse_object_name
-from s3_to_sftp_cli.object_selection import possible_buckets, versions_by_bucket
+from s3_to_sftp_cli.object_selection import parse_period, possible_buckets, versions_by_bucket
 from s3_to_sftp_cli.option_types import NOT_EMPTY
 from s3_to_sftp_cli.output import VERSION
 from s3_to_sftp_cli.receipt_text import details, summary
 from s3_to_sftp_cli.receipts import CsvWriter, Selection, row
-from s3_to_sftp_cli.times import local_now, parse_day, parse_past
+from s3_to_sftp_cli.times import local_now, parse_day, parse_month, parse_past
 
 _DAYS_OF_KEYS = 30
 _MOST_VERSIONS_WITH_LOG = 5
@@ -42,6 +42,8 @@ _MOST_LOG_LINES = 200
 )
 @click.option("--since", type=NOT_EMPTY, metavar="TIME", help="From then on: 02:00, 2h, 7d, 2026-11-29.")
 @click.option("--day", type=NOT_EMPTY, metavar="DAY", help="A day in UTC: 2026-11-29, today, yesterday.")
+@click.option("--until", type=NOT_EMPTY, metavar="TIME", help="With --since: before then. A day is included.")
+@click.option("--month", type=NOT_EMPTY, metavar="YYYY-MM", help="A month in UTC.")
 @click.option("--failed", is_flag=True, help="Only what was given up, or whose outcome is unknown.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV for spreadsheets.")
 @click.option("--no-logs", is_flag=True, help="With KEY: do not read the log.")
@@ -52,7 +54,9 @@ def receipts_command(
     bucket: str | None,
     pattern: str | None,
     since: str | None,
+    until: str | None,
     day: str | None,
+    month: str | None,
     *,
     failed: bool,
     as_csv: bool,
@@ -61,20 +65,24 @@ def receipts_command(
     """Show what happened to an object, or to all objects of a time.
 
     With KEY: all its versions, with times, attempts, checksums, evidence and log. Without: one line for each
-    object version that came into its state today (UTC), or as --since, --day, --key and --failed say.
+    object version that came into its state today (UTC), or as --month, --day, --since, --until, --key
+    and --failed say.
     """
     if as_csv and context.output.as_json:
         raise _exclusive("--csv", "--json")
-    if since and day:
-        raise _exclusive("--since", "--day")
+    times = {"--since": since, "--until": until, "--day": day, "--month": month}
     now = local_now()
     if key is not None:
-        for option, given in (("--key", pattern), ("--since", since), ("--day", day), ("--failed", failed)):
+        for option, given in {"--key": pattern, **times, "--failed": failed}.items():
             if given:
                 raise _exclusive("KEY", option)
         _show_object(context, now, *parse_object_name(key, bucket), as_csv=as_csv, with_log=not no_logs)
         return ExitCode.OK
-    selection = _selection(now, bucket=bucket, pattern=pattern, since=since, day=day, failed=failed)
+    since_then, until_then = _period(now, **{name[2:]: given for name, given in times.items()})
+    if since_then is None and not failed:
+        midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        since_then = now - timedelta(days=_DAYS_OF_KEYS) if pattern else midnight
+    selection = Selection(since=since_then, until=until_then, name=pattern, bucket=bucket, failed=failed)
     records = selection.records(context.ledger, today=now.astimezone(UTC).date())
     if not context.output.as_json:  # a document has all deliveries of its version
         records = chain.from_iterable(map(selection.events, records))
@@ -83,32 +91,34 @@ def receipts_command(
     for count, record in enumerate(records, start=1):  # noqa: B007 - the last one counts
         printed(record, [])
     if not count:
-        context.output.note("Nothing of that time is in the ledger. Other times: --since, --day.")
+        context.output.note("Nothing of that time is in the ledger. Other times: --month, --day, --since.")
     return ExitCode.OK
 
 
-def _selection(
-    now: datetime,
-    *,
-    bucket: str | None,
-    pattern: str | None,
-    since: str | None,
-    day: str | None,
-    failed: bool,
-) -> Selection:
-    first, until = None, None
-    if day:
-        chosen = parse_day(day)
-        first = datetime(chosen.year, chosen.month, chosen.day, tzinfo=UTC)
-        until = first + timedelta(days=1)
-        until = until if until <= now else None
-    elif since:
-        first = parse_past(since, now=now)
-    elif pattern and not failed:
-        first = now - timedelta(days=_DAYS_OF_KEYS)
-    elif not failed:
-        first = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return Selection(since=first, until=until, name=pattern, bucket=bucket, failed=failed)
+def _period(
+    now: datetime, *, since: str | None, until: str | None, day: str | None, month: str | None
+) -> tuple[datetime | None, datetime | None]:
+    """Return begin and end of the time that was asked for; None: not bounded, or not over.
+
+    Raises:
+        CliError: It cannot be read, or two times were given.
+    """
+    given = [f"--{name}" for name, text in (("since", since), ("day", day), ("month", month)) if text]
+    if len(given) > 1:
+        raise _exclusive(*given[:2])
+    if until and not since:
+        raise CliError(
+            "--until needs --since.", hint="For a whole month: --month YYYY-MM.", code=ExitCode.USAGE
+        )
+    if since:
+        return parse_period(f"{since}..{until}", now=now) if until else (parse_past(since, now=now), None)
+    if not given:
+        return None, None
+    first, last = parse_month(month) if month else (parse_day(str(day)),) * 2
+    begin, end = (datetime.combine(each, time(), UTC) for each in (first, last + timedelta(days=1)))
+    if begin > now:
+        raise CliError(f"{month} is in the future.", hint="Name a month that has begun.", code=ExitCode.USAGE)
+    return begin, end if end <= now else None
 
 
 def _show_object(

@@ -308,12 +308,27 @@ def test_what_is_no_period_is_refused(text: str) -> None:
         parse_period(text, now=datetime(2026, 11, 29, 2, 30, tzinfo=UTC))
 
 
+@pytest.mark.parametrize("text", ["02:00..02:00", "2026-11-29..2026-11-29T00:00"])
+def test_empty_period_is_not_said_to_end_before_it_begins(text: str) -> None:
+    with pytest.raises(CliError, match="period is empty: it begins and ends at 2026-11-29 0"):
+        parse_period(text, now=datetime(2026, 11, 29, 2, 30, tzinfo=UTC))
+
+
 def test_resend_while_deliveries_are_paused_says_that_it_waits(account: Account) -> None:
     account.ledger.deliver(A)
     hold = {"pk": {"S": "delivery"}, "sk": {"S": "hold"}, "reason": {"S": "maintenance"}}
     account.dynamodb.put_item(TableName=TABLE, Item=hold)
     assert "Deliveries are paused (maintenance)" in account.run("resend", A.key, "--reason", "r")
     assert len(account.received()) == 1
+
+
+def test_what_all_wait_for_is_wrapped_at_blanks(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    account.ledger.deliver(A)
+    account.open_breaker()
+    monkeypatch.setenv("COLUMNS", "50")
+    lines = account.run("resend", A.key, "--reason", "r").splitlines()
+    assert "The circuit breaker is open (No route to the" in lines
+    assert all(len(line) <= 50 for line in lines[1:])
 
 
 def test_resend_while_the_breaker_is_open_says_that_it_waits(account: Account) -> None:

@@ -249,6 +249,21 @@ def test_since_and_day_choose_a_time(cli: CliEnvironment) -> None:
     assert keys(cli, "--day", "2020-01-01") == []
 
 
+def test_month_and_until_choose_a_time_that_is_over(cli: CliEnvironment) -> None:
+    now = datetime.now(UTC)
+    first = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    cli.delivered("before.csv", at=(first - timedelta(seconds=1)).timestamp())
+    cli.delivered("begin.csv", at=first.timestamp())
+    cli.delivered("now.csv")
+    cli.waiting("waiting.csv")
+    assert keys(cli, "--month", f"{first - timedelta(days=1):%Y-%m}") == ["before.csv"]
+    assert keys(cli, "--month", f"{now:%Y-%m}") == ["begin.csv", "now.csv", "waiting.csv"]
+    since, until = (f"{each:%Y-%m-%dT%H:%M:%SZ}" for each in (first - timedelta(days=1), first))
+    assert keys(cli, "--since", since, "--until", until) == ["before.csv"]
+    lines = cli.run("receipts", "--month", f"{first - timedelta(days=1):%Y-%m}", "--csv").stdout.splitlines()
+    assert len(lines) == 2
+
+
 def test_pattern_looks_back_for_thirty_days(cli: CliEnvironment) -> None:
     now = time.time()
     cli.delivered("in/a.csv", at=now - 20 * 86_400)
@@ -287,6 +302,13 @@ def test_cancelled_objects_are_shown(cli: CliEnvironment) -> None:
         ("a.csv", "--failed"),
         ("a.csv", "--key", "*"),
         ("--since", "soon"),
+        ("--month", "2026-11", "--day", "today"),
+        ("--month", "soon"),
+        ("--month", "2999-01"),
+        ("--until", "1h"),
+        ("--since", "1h", "--until", "2h"),
+        ("a.csv", "--month", "2026-11"),
+        ("a.csv", "--since", "2h", "--until", "1h"),
         ("--day", "someday"),
     ],
 )
