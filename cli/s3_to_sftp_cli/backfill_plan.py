@@ -31,12 +31,17 @@ _SETTLED = {"SUPERSEDED", "GONE"}
 """States that a version does not leave; other content of the same ETag may."""
 
 
+_FAILED = "failed"
+"""What failed is sent again, and counted."""
+
+
 class Plan(AbstractContextManager["Plan"]):
     """The objects that are to be sent, in a temporary file: their number has no limit.
 
     Attributes:
         count: How many.
         size: Their bytes.
+        failed_before: Those of them that the ledger has as FAILED.
         skipped: What is not sent, and how many: `delivered`, `in_flight`, `operator` (a person has to
             decide), `settled` (superseded or gone), `not_watched`, `folder_marker`, `older` (put before the
             time that is asked for), `before` (the marker of an earlier run).
@@ -66,7 +71,7 @@ class Plan(AbstractContextManager["Plan"]):
         self._since = since
         self._after = after
         self._file = tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n")  # noqa: SIM115 - see __exit__
-        self.count = self.size = 0
+        self.count = self.size = self.failed_before = 0
         self.skipped: Counter[str] = Counter()
 
     def __exit__(
@@ -90,8 +95,9 @@ class Plan(AbstractContextManager["Plan"]):
             while chunk := list(islice(iterator, _CHUNK)):
                 wanted = [each for each in chunk if self._is_wanted(each)]
                 for each, why in zip(wanted, executor.map(self._known_as, wanted), strict=True):
-                    if why is None:
+                    if why in (None, _FAILED):
                         self._add(each)
+                        self.failed_before += why == _FAILED
                     else:
                         self.skipped[why] += 1
                 seen += len(chunk)
@@ -130,7 +136,7 @@ class Plan(AbstractContextManager["Plan"]):
         return None
 
     def _known_as(self, stored: StoredObject) -> str | None:
-        """Return why the ledger's items speak against sending it; None: they do not."""
+        """Return why the ledger's items speak against sending it, or `failed`; None: they do not."""
         records = self._ledger.versions(stored.bucket, stored.key)
         same = {record.state for record in records if _is_same(record, stored)}
         if "DELIVERED" in same:
@@ -139,7 +145,9 @@ class Plan(AbstractContextManager["Plan"]):
             return "in_flight"
         if same & _NEVER:
             return "operator"
-        return "settled" if stored.version_id and same & _SETTLED else None
+        if stored.version_id and same & _SETTLED:
+            return "settled"
+        return _FAILED if "FAILED" in same else None
 
 
 class Marker:

@@ -110,11 +110,27 @@ def shared_options(command: Command) -> Command:
 
 def dry_run_option(command: Command) -> Command:
     """Add `--dry-run`: the command says what it would change, and changes nothing."""
-    return click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")(command)
+    return click.option(
+        "--dry-run",
+        is_flag=True,
+        is_eager=True,  # known before `--reason` is checked
+        help="Say what would change, and change nothing.",
+    )(command)
 
 
 def reason_option(command: Command) -> Command:
-    """Add `--reason`, which is required, and recorded."""
-    return click.option("--reason", required=True, metavar="TEXT", help="Why; recorded in the ledger.")(
-        command
-    )
+    """Add `--reason`, which is recorded, and required unless nothing is changed."""
+    return click.option(
+        "--reason",
+        callback=_reason,
+        metavar="TEXT",
+        help="Why; recorded in the ledger. Not needed with --dry-run.",
+    )(command)
+
+
+def _reason(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
+    if value is not None:
+        return value
+    if not ctx.params.get("dry_run"):
+        raise click.MissingParameter(ctx=ctx, param=param)
+    return "dry run"

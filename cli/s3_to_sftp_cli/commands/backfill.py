@@ -29,7 +29,7 @@ _MARK_EVERY = 10
 
 _WHY = {
     "delivered": "delivered already",
-    "in_flight": "on their way",
+    "in_flight": "waiting or being sent",
     "operator": "outcome unknown or cancelled: see `s3-to-sftp confirm`, `resend`",
     "settled": "superseded or gone",
     "not_watched": "not watched",
@@ -85,7 +85,7 @@ def backfill_command(
     many there are and what they cost, and asks. Interrupted, it can be repeated.
 
     \b
-    s3-to-sftp backfill --dry-run --reason "before the deployment"
+    s3-to-sftp backfill --dry-run
     s3-to-sftp backfill --since 2h --reason "outage of last night"
     """  # noqa: D301 - click's mark
     queue_url, _ = context.delivery.require_queues()
@@ -198,7 +198,7 @@ def _tell(
     def show(console: Console) -> None:
         if sent:
             console.print(f"{count_text(sent, 'object')} in the queue (id {request.id})", markup=False)
-            console.print("`s3-to-sftp status` shows what becomes of them.", markup=False)
+            console.print("Follow the progress with `s3-to-sftp status`.", markup=False)
         else:
             _show_plan(console, plan)
 
@@ -209,6 +209,7 @@ def _tell(
         "objects": plan.count,
         "bytes": plan.size,
         "sent": sent,
+        "failed_before": plan.failed_before,
         "skipped": {name: plan.skipped[name] for name in _WHY},
         "cost": cost.as_json(),
         "interrupted": interrupted,
@@ -224,9 +225,13 @@ def _show_plan(console: Console, plan: Plan) -> None:
         console.print(
             f"{count_text(plan.count, 'object')}, {size_text(plan.size)} to send: {cost}", markup=False
         )
+        if plan.failed_before:
+            console.print(
+                f"{plan.failed_before:>10,}  of them failed before, and are sent again", markup=False
+            )
         for part in PARTS:
             console.print(
-                f"{part.each:>10}  {part.what} an object x ${part.per_million:g} per million", markup=False
+                f"{part.each:>10}  {part.what} per object, ${part.per_million:g} per million", markup=False
             )
         console.print(f"            {SOURCE[0]}:\n            {SOURCE[1]}; {EXTRA}", markup=False)
     else:

@@ -212,9 +212,31 @@ def test_dry_run_shows_numbers_and_cost_and_sends_nothing(stored: Stored) -> Non
     outcome = stored.run("--dry-run", yes=False)
     assert outcome.code == 0
     assert "12 objects, 12.0 kB to send: less than $0.01" in outcome.stdout
-    assert "16  DynamoDB writes an object x $0.625 per million" in outcome.stdout
+    assert "16  DynamoDB writes per object, $0.625 per million" in outcome.stdout
     assert all(len(line) <= 80 for line in outcome.stdout.splitlines())
     assert stored.queued() == []
+
+
+def test_dry_run_needs_no_reason_and_a_backfill_does(stored: Stored) -> None:
+    stored.put("a")
+    outcome = stored.cli.run("backfill", "--dry-run")
+    assert (outcome.code, outcome.stdout.splitlines()[0]) == (0, "1 object, 1 B to send: less than $0.01")
+    outcome = stored.cli.run("backfill", "--yes")
+    assert (outcome.code, "Missing option '--reason'" in outcome.stderr) == (ExitCode.USAGE, True)
+    assert stored.queued() == []
+
+
+def test_what_failed_before_is_counted_among_what_is_sent(stored: Stored) -> None:
+    stored.put("new")
+    stored.known(stored.put("failed"), "FAILED")
+    outcome = stored.run("--dry-run", yes=False)
+    assert outcome.stdout.splitlines()[:2] == [
+        "2 objects, 2 B to send: less than $0.01",
+        "         1  of them failed before, and are sent again",
+    ]
+    document = stored.run("--dry-run", "--json", yes=False).json
+    check_schema("backfill", document)
+    assert (document["objects"], document["failed_before"]) == (2, 1)
 
 
 def test_nothing_is_sent_without_a_yes(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,6 +127,12 @@ def test_pause_that_is_over_does_not_refuse_the_next(at_night: CliEnvironment) -
     assert hold_of(at_night).since == NOW.timestamp()
 
 
+def test_dry_run_needs_no_reason(at_night: CliEnvironment) -> None:
+    outcome = at_night.run("pause", "--until", "06:00", "--dry-run")
+    assert (outcome.code, item_of(at_night)) == (ExitCode.OK, None)
+    assert "would be paused until 06:00" in outcome.stdout
+
+
 def test_dry_run_says_what_would_be_and_changes_nothing(at_night: CliEnvironment) -> None:
     outcome = paused(at_night, "--until", "06:00", "--dry-run")
     assert "would be paused until 06:00" in outcome.stdout
