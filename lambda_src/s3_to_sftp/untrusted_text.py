@@ -21,6 +21,10 @@ _SECRET = "[secret]"  # noqa: S105 - replaces a secret
 _MOST_SECRETS = 16
 _SHORTEST_ANYWHERE = 4
 """Characters. A shorter secret would occur within most words: it is removed only as a whole word."""
+_SHORT_WORD, _LONGEST_WORD = 8, 16
+"""Letters. A secret of so few may be a word of our sentences; so may a longer one in plain case."""
+_LONGEST_NUMBER = 5
+"""Digits of a port."""
 
 # Compiled when they are needed: a cold start does not use them.
 _PRIVATE_KEY = r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|$)"
@@ -73,10 +77,17 @@ def quoted(text: object, *, most: int = MOST_QUOTED_CHARACTERS) -> str:
     return shown if len(shown) <= most else shown[: max(most - 3, 0)] + "..."
 
 
-def without_secrets(text: str) -> str:
-    """Return the text with a marker instead of each secret and each private key."""
+def without_secrets(text: str, *, ours: bool = False) -> str:
+    """Return the text with a marker instead of each secret and each private key.
+
+    Args:
+        text: From others.
+        ours: Whether the sentences are ours, and what they quote is clean. Then a secret that looks like a
+            word stays: with the password `right`, markers in our own advice would garble it, and tell what
+            the password is.
+    """
     text = re.sub(_PRIVATE_KEY, _SECRET, text)
-    for find in _patterns():
+    for find in _patterns(with_words=not ours):
         text = find(text)
     return text
 
@@ -93,13 +104,22 @@ def _longest_first() -> list[str]:
     return sorted(_secrets, key=len, reverse=True)
 
 
-def _patterns() -> Iterator[Callable[[str], str]]:
+def _is_like_a_word(look: str) -> bool:
+    if look.isalpha():
+        is_plain = look.islower() or look.isupper() or look.istitle()
+        return len(look) <= (_LONGEST_WORD if is_plain else _SHORT_WORD)
+    return len(look) < _SHORTEST_ANYWHERE or (look.isdigit() and len(look) <= _LONGEST_NUMBER)
+
+
+def _patterns(*, with_words: bool) -> Iterator[Callable[[str], str]]:
     for secret in _longest_first():
         # Also as it looks in a `repr`, and where its UTF-8 was read as Latin-1.
         looks = {secret, repr(secret)[1:-1], secret.encode(errors="replace").decode("latin-1")}
         looks |= {html.escape(secret), quote(secret, safe="", errors="replace")}
         looks |= {base64.b64encode(secret.encode(errors="replace")).decode().rstrip("=")}
         for look in sorted(looks, key=len, reverse=True):
+            if not with_words and _is_like_a_word(look):
+                continue
             if len(look) >= _SHORTEST_ANYWHERE:
                 anywhere = re.compile(re.escape(look), re.IGNORECASE)
                 yield lambda text, anywhere=anywhere: anywhere.sub(_SECRET, text)  # type: ignore[misc] # bound now

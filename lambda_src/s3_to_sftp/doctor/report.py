@@ -92,17 +92,26 @@ class Report:
             "profile": self.profile,
             "connections": self.connections,
         }
-        cleaned: dict[str, Any] = _cleaned(document)
+        cleaned: dict[str, Any] = _cleaned(document, ours=True)
+        cleaned["profile"] = _cleaned(self.profile, ours=False)
         return cleaned
 
 
-def _cleaned(value: Any) -> Any:
-    """Return a JSON value without secrets in any of its texts."""
+def _cleaned(value: Any, *, ours: bool) -> Any:
+    """Return a JSON value without secrets in any of its texts.
+
+    Args:
+        value: Names of fields are ours, or quoted.
+        ours: Whether its texts are sentences of ours. What they quote was cleaned when it was quoted.
+    """
     match value:
         case str():
-            return without_secrets(value)
+            return without_secrets(value, ours=ours)
         case Mapping():
-            return {without_secrets(str(name)): _cleaned(each) for name, each in value.items()}
+            return {
+                without_secrets(str(name), ours=True): _cleaned(each, ours=ours)
+                for name, each in value.items()
+            }
         case list() | tuple():
-            return [_cleaned(each) for each in value]
+            return [_cleaned(each, ours=ours) for each in value]
     return value

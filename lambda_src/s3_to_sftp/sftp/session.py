@@ -133,7 +133,7 @@ class SftpSession:
     @property
     def extensions(self) -> dict[str, str]:
         """What the server offers beyond version 3 -> its version or data, as text."""
-        return {name: quoted(data) for name, data in self._extensions.items()}
+        return {quoted(name): quoted(data) for name, data in self._extensions.items()}
 
     @property
     def renames_over_existing(self) -> bool:

@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 import pytest
 
+from s3_to_sftp import untrusted_text
 from s3_to_sftp.diagnosis.handshake import FTP
 from s3_to_sftp.doctor.checklist import Checklist, Finding, NotTriedError
 from s3_to_sftp.doctor.report import Outcome, Report
 from s3_to_sftp.doctor.request import CURRENT, DoctorRequest, is_doctor_request
 from s3_to_sftp.errors import DeliveryError, PartnerUnreachable
-from s3_to_sftp.untrusted_text import never_show
+from s3_to_sftp.untrusted_text import never_show, quoted, without_secrets
 
 
 def never() -> bool:
@@ -115,6 +116,33 @@ def test_report_holds_no_secret_wherever_the_server_repeats_it() -> None:
         profile={"banner": "hello canary-5e1f-secret", "canary-5e1f-secret": ["canary-5e1f-secret"]},
     )
     assert "canary" not in json.dumps(report.as_json())
+
+
+@pytest.mark.parametrize("password", ["right", "Login", "22", "the", "passphrase"])
+def test_password_that_is_a_word_is_masked_in_what_the_server_says_and_not_in_our_sentences(
+    password: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(untrusted_text, "_secrets", {})
+    never_show(password)
+    advice = "If the login is right at port 22, check the passphrase. Login is retried."
+    said = f"It says '{quoted(f'no {password} here')}'."
+    checklist = Checklist(is_over=never)
+    checklist.run("login", failing(DeliveryError(said, hint=advice)))
+    profile = {"banner": f"hello {password}", "home": password, "login": ["publickey"]}
+    document = Report(server="s:22", ran_in="function", checks=checklist.checks, profile=profile).as_json()
+    (check,) = document["checks"]
+    assert (document["server"], check["name"], check["advice"]) == ("s:22", "login", advice)
+    assert "'no [secret] here'" in check["text"]
+    assert document["profile"] == {"banner": "hello [secret]", "home": "[secret]", "login": ["publickey"]}
+
+
+@pytest.mark.parametrize("password", ["aXbYcZdWeVf", "right-42", "123456", "x" * 17])
+def test_password_that_is_no_word_is_masked_in_our_sentences_too(
+    password: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(untrusted_text, "_secrets", {})
+    never_show(password)
+    assert without_secrets(f"It is {password}.", ours=True) == "It is [secret]."
 
 
 def test_request_is_the_same_behind_its_event() -> None:
