@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from s3_to_sftp_cli.ledger import FINAL_STATES, Record
 from s3_to_sftp_cli.times import from_epoch
@@ -49,6 +50,21 @@ def seconds_to_deliver(record: Record) -> float | None:
     if number_of_delivery(record) != 1 or not (record.changed and record.first_seen):
         return None
     return round(max(0.0, (record.changed - record.first_seen).total_seconds()), 3)
+
+
+def sent_so_far(record: Record) -> dict[str, Any] | None:
+    """Return `bytes` and `total` of an upload, and the time `at` which that was; None: not recorded.
+
+    The function records it of large uploads, 10 seconds after their start and then every 20.
+    """
+    progress = record.progress
+    if "bytes" not in progress:
+        return None
+    return {
+        "bytes": int(progress["bytes"]),
+        "total": int(progress.get("total") or record.size or 0),
+        "at": from_epoch(float(progress["at"])) if "at" in progress else None,
+    }
 
 
 def is_final(record: Record) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.text import Text
 
-from s3_to_sftp_cli.deliveries import is_final, seconds_to_deliver
+from s3_to_sftp_cli.deliveries import is_final, seconds_to_deliver, sent_so_far
 from s3_to_sftp_cli.layout import labelled, printable
 from s3_to_sftp_cli.ledger import Record
 from s3_to_sftp_cli.receipt_words import checksum_hex, evidence_in_words, verified_in_words
@@ -78,6 +78,8 @@ def _details(record: Record, now: datetime) -> Iterator[tuple[str, str]]:
     yield "attempts", str(record.attempts)
     if record.size is not None:
         yield "size", f"{record.size:,} bytes ({size_text(record.size)})"
+    if not is_final(record) and (sent := _progress(record, now)):
+        yield "sent so far", sent
     if record.remote_path:
         yield "remote path", printable(record.remote_path)
     if record.state == "DELIVERED":
@@ -88,6 +90,16 @@ def _details(record: Record, now: datetime) -> Iterator[tuple[str, str]]:
             yield label, printable(text)
     if record.operation or record.sftp_status:
         yield "refused", cause(record)
+
+
+def _progress(record: Record, now: datetime) -> str:
+    progress = sent_so_far(record)
+    if progress is None:
+        return ""
+    sent, total, at = progress["bytes"], progress["total"], progress["at"]
+    share = f" of {total:,} bytes ({sent * 100 // total} %)" if total else " bytes"
+    ago = f", {in_words(now.timestamp() - at.timestamp())} ago" if at is not None else ""
+    return f"{sent:,}{share}{ago}"
 
 
 def _receipt(receipt: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -13,6 +13,7 @@ from s3_to_sftp_cli.deliveries import (
     is_final,
     number_of_delivery,
     seconds_to_deliver,
+    sent_so_far,
 )
 from s3_to_sftp_cli.ledger import FINAL_STATES, LedgerReader, Record
 from s3_to_sftp_cli.receipt_words import checksum_hex
@@ -142,6 +143,7 @@ def row(record: Record, *, now: float) -> dict[str, Any]:
         "delivery": number_of_delivery(record),
         "seconds_to_deliver": seconds_to_deliver(record),
         "bytes": record.size,
+        "progress": None if is_final(record) else sent_so_far(record),
         "attempts": record.attempts,
         "remote_path": record.remote_path or None,
         "next_try": None if is_final(record) or record.next_try is None else from_epoch(record.next_try),

@@ -85,6 +85,23 @@ def test_object_that_is_being_sent_names_the_invocation(cli: CliEnvironment) -> 
     assert rows(cli, "a.csv")[0]["being_sent"]
 
 
+def test_object_that_is_being_sent_shows_how_much_of_it_is_sent(cli: CliEnvironment) -> None:
+    cli.sending("a.csv", progress={"bytes": 8_100_000_000, "total": 20_000_000_000, "at": time.time() - 30})
+    assert (
+        "sent so far   8,100,000,000 of 20,000,000,000 bytes (40 %), 3" in cli.run("receipts", "a.csv").stdout
+    )
+    (document,) = rows(cli, "a.csv")
+    assert (document["progress"]["bytes"], document["progress"]["total"]) == (8_100_000_000, 20_000_000_000)
+
+
+def test_progress_of_what_is_delivered_or_not_recorded_is_not_shown(cli: CliEnvironment) -> None:
+    version = cli.delivered("a.csv")
+    cli.write(version, progress={"bytes": 1, "total": 2, "at": 1})
+    cli.sending("b.csv")
+    assert "sent so far" not in cli.run("receipts", "a.csv").stdout + cli.run("receipts", "b.csv").stdout
+    assert [each["progress"] for each in rows(cli)] == [None, None]
+
+
 def test_earlier_receipts_and_operator_actions_are_kept(cli: CliEnvironment) -> None:
     version = cli.delivered("a.csv")
     earlier = {
