@@ -203,7 +203,7 @@ def require_selection(selection: Selection, *, everything: bool) -> None:
     is_empty = selection == Selection()
     if is_empty and not everything:
         raise CliError(
-            "Which dead letters are to be sent back was not said.",
+            "No dead letters are selected.",
             hint="Use --error, --reason or --key for some of them, --all for all; --dry-run shows the kinds.",
             code=ExitCode.USAGE,
         )

@@ -48,7 +48,7 @@ def read_manifest(client: Any, url: str) -> Inventory:
     bucket, _, key = url.removeprefix("s3://").partition("/")
     if not url.startswith("s3://") or not bucket or not key.endswith(".json"):
         raise CliError(
-            f"{url!r} is no address of a manifest.",
+            f"{url!r} is not the address of a manifest.",
             hint="Write s3://BUCKET/PREFIX/SOURCE-BUCKET/ID/2026-11-29T01-00Z/manifest.json.",
             code=ExitCode.USAGE,
         )
@@ -62,7 +62,7 @@ def read_manifest(client: Any, url: str) -> Inventory:
         files = tuple((destination, str(each["key"])) for each in manifest["files"])
     except (ValueError, TypeError, KeyError) as error:
         raise CliError(
-            f"{url} is no manifest of an S3 Inventory ({type(error).__name__}: {error}).",
+            f"{url} is not a manifest of an S3 Inventory ({type(error).__name__}: {error}).",
             hint="Name the manifest.json of one inventory.",
             code=ExitCode.USAGE,
         ) from None

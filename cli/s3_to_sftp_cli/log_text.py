@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.text import Text
 
+from s3_to_sftp_cli.checksums import hexadecimal
 from s3_to_sftp_cli.layout import printable
 from s3_to_sftp_cli.log_reader import LogLine
 
@@ -48,6 +49,9 @@ def log_text(line: LogLine, *, now: datetime, with_object: bool = True, with_req
         shown = {"object": line.object_name, **shown}
     if with_request and line.request_id:
         shown["request"] = line.request_id
+    if isinstance(shown.get("checksum"), str):
+        algorithm, colon, checksum = shown["checksum"].rpartition(":")
+        shown["checksum"] = f"{algorithm}{colon}{hexadecimal(checksum)}"  # as receipts show it
     pairs = [f"{printable(name)}={_value(value)}" for name, value in shown.items()]
     if pairs:
         text.append("  " + " ".join(pairs), style="dim")

@@ -1,5 +1,6 @@
 """`s3-to-sftp`: the commands, and what becomes of errors."""
 
+import errno
 import importlib
 import importlib.metadata
 import importlib.util
@@ -16,6 +17,9 @@ from s3_to_sftp_cli.errors import DONE_STAYS_DONE, CliError, ExitCode, Interrupt
 from s3_to_sftp_cli.output import VERSION, Output
 
 _NAME = "s3-to-sftp"
+
+_NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What a write is answered with that nothing in the command has caused."""
 
 _COMMANDS = {
     "status": "status",
@@ -80,23 +84,43 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command, and exit with its code. Errors are one line and a hint, on stderr."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        code = _run(given)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What reads us has seen enough.
+        _discard_output()
+        code = ExitCode.OK
+    except OSError as error:
+        if error.errno not in _NOT_WRITTEN:
+            raise
+        _discard_output()
+        told = CliError(
+            f"The output could not be written: {error.strerror}.",
+            hint="Free some space, or send it elsewhere. What was done before stays done.",
+        )
+        code = _tell(told, as_json=False)
+    sys.exit(int(code or 0))
+
+
+def _run(given: Sequence[str]) -> int | None:
     as_json = _wants_json(given)
     try:
-        code = cli.main(args=given, prog_name=_NAME, standalone_mode=False)
-        sys.stdout.flush()
+        code: int | None = cli.main(args=list(given), prog_name=_NAME, standalone_mode=False)
     except Interrupted as error:  # what was done is printed
-        code = _interrupted(as_json=False, hint=error.hint)
+        return _interrupted(as_json=False, hint=error.hint)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        code = _interrupted(as_json=as_json)
+        return _interrupted(as_json=as_json)
     except click.ClickException as error:
-        code = _refused(error, as_json=as_json)
-    except BrokenPipeError:
-        # What reads us has seen enough. Python would complain when it flushes stdout at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = ExitCode.OK
+        return _refused(error, as_json=as_json)
     except (CliError, ClientError, BotoCoreError) as error:
-        code = _tell(explained(error), as_json=as_json)
-    sys.exit(int(code or 0))
+        return _tell(explained(error), as_json=as_json)
+    return code
+
+
+def _discard_output() -> None:
+    # Python would complain when it flushes stdout at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _wants_json(given: Sequence[str]) -> bool:

@@ -13,6 +13,9 @@ from s3_to_sftp_cli.layout import printable
 from s3_to_sftp_cli.sizes import size_text
 
 _MOST_NAMES = 1000
+_MOST_SIMILAR = 3
+_LEAST_LIKENESS = 0.7
+"""From 0 to 1: two letters swapped in a name of six have 0.83."""
 
 
 def missing_object(aws: Aws, delivery: DeployedDelivery, buckets: list[str], key: str) -> CliError:
@@ -29,10 +32,20 @@ def missing_object(aws: Aws, delivery: DeployedDelivery, buckets: list[str], key
     s3 = aws.client("s3")
     names = ", ".join(printable(f"s3://{bucket}/{key}") for bucket in buckets)
     hints = [hint for bucket in buckets if (hint := _hint(s3, delivery, bucket, key))]
-    return CliError(f"The ledger has nothing of {names}.", hint=" ".join(hints), code=ExitCode.NOT_FOUND)
+    return CliError(f"The ledger has no record of {names}.", hint=" ".join(hints), code=ExitCode.NOT_FOUND)
+
+
+def not_watched(delivery: DeployedDelivery, bucket: str) -> str:
+    """Return that the delivery does not watch a bucket; empty: it does, or does not tell."""
+    watched = delivery.buckets()
+    if not watched or bucket in watched:
+        return ""
+    return f"This delivery does not watch the bucket {printable(bucket)}: it watches {', '.join(watched)}."
 
 
 def _hint(s3: Any, delivery: DeployedDelivery, bucket: str, key: str) -> str:
+    if unwatched := not_watched(delivery, bucket):
+        return unwatched
     is_watched = any(source.watches(bucket, key) for source in delivery.sources)
     try:
         found = s3.head_object(Bucket=bucket, Key=key)
@@ -76,4 +89,16 @@ def _close_names(s3: Any, bucket: str, key: str) -> list[str]:
         answer = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=_MOST_NAMES)
     except (ClientError, BotoCoreError):
         return []
-    return difflib.get_close_matches(key, [each["Key"] for each in answer.get("Contents", ())], n=3)
+    wanted = _stem(key)
+    likeness = {
+        name: difflib.SequenceMatcher(None, _stem(name), wanted).ratio()
+        for name in (each["Key"] for each in answer.get("Contents", ()))
+    }
+    similar = [name for name, ratio in likeness.items() if ratio >= _LEAST_LIKENESS]
+    return sorted(similar, key=lambda name: -likeness[name])[:_MOST_SIMILAR]
+
+
+def _stem(key: str) -> str:
+    # Names of a directory often share an extension: that says nothing.
+    name = key.rpartition("/")[2]
+    return (name.rpartition(".")[0] or name).lower()

@@ -177,7 +177,7 @@ def parse_period(text: str, *, now: datetime) -> tuple[datetime, datetime]:
     begin, dots, end = text.partition("..")
     if not dots or not begin:
         raise CliError(
-            f"{text!r} is no period.",
+            f"{text!r} is not a period.",
             hint="Write FROM..TO, e.g. 2026-11-22..2026-11-28, 06:00..08:30, or 2h.. (until now).",
             code=ExitCode.USAGE,
         )
@@ -305,6 +305,8 @@ def wrong_state(record: Record, but: str) -> CliError:
         "GONE": "It was deleted from the bucket before it was sent: put it again.",
         "SUPERSEDED": "A newer version of the key was sent instead.",
     }
-    hint = hints.get(record.state, f"It is on its way; `s3-to-sftp retry {named}` tries it now.")
+    hint = hints.get(
+        record.state, f"It is waiting for its delivery; `s3-to-sftp retry {named}` tries it now."
+    )
     reason = f" ({record.reason})" if record.reason else ""
     return CliError(f"{named} is {record.state}{reason}: {but}.", hint=hint, code=ExitCode.CONFLICT)

@@ -30,7 +30,7 @@ class Url(NotEmpty):
         except ValueError:
             is_url = False
         if not is_url:
-            self.fail(f"{text!r} is no URL: write https://HOST or http://HOST:PORT.", param, ctx)
+            self.fail(f"{text!r} is not a URL: write https://HOST or http://HOST:PORT.", param, ctx)
         return text
 
 
@@ -43,7 +43,7 @@ class FilePath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path, or refuse what names no file."""
         if str(value) in ("", "-"):
-            self.fail(f"{str(value)!r} is no file: name one (`./-` for one that is called so).", param, ctx)
+            self.fail(f"{str(value)!r} is not a file: name one (`./-` for that name).", param, ctx)
         return super().convert(value, param, ctx)
 
 

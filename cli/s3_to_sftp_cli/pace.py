@@ -15,7 +15,7 @@ class Rate(click.FloatRange):
         """Return the number, or refuse what is none."""
         rate = super().convert(value, param, ctx)
         if not math.isfinite(rate):
-            self.fail(f"{value!r} is no number of objects per second.", param, ctx)
+            self.fail(f"{value!r} is not a number of objects per second.", param, ctx)
         return rate
 
 

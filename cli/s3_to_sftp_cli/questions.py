@@ -12,9 +12,11 @@ def confirm(context: Context, question: str) -> None:
     """Ask, and go on only after a yes.
 
     Raises:
-        CliError: Nobody can be asked.
+        CliError: There is no terminal, or the output is JSON.
         click.Abort: The answer is no.
     """
-    if context.output.as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise CliError("Nobody can be asked here.", hint="Add --yes.", code=ExitCode.USAGE)
+    is_terminal = sys.stdin.isatty() and sys.stderr.isatty()
+    if context.output.as_json or not is_terminal:
+        why = "with --json" if is_terminal else "since this is not a terminal"
+        raise CliError(f"Cannot ask for a confirmation {why}.", hint="Add --yes.", code=ExitCode.USAGE)
     click.confirm(question, abort=True, err=True)

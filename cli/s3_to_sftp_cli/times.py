@@ -69,7 +69,7 @@ def parse_day(text: str) -> date:
     try:
         day = date.fromisoformat(text)
     except ValueError:
-        raise CliError(f"{text!r} is no day.", hint=hint, code=ExitCode.USAGE) from None
+        raise CliError(f"{text!r} is not a day.", hint=hint, code=ExitCode.USAGE) from None
     if day > today:
         raise CliError(f"{text!r} is in the future: today is {today} (UTC).", hint=hint, code=ExitCode.USAGE)
     return day
@@ -84,8 +84,29 @@ def parse_month(text: str) -> tuple[date, date]:
     try:
         first = date.fromisoformat(f"{text}-01")
     except ValueError:
-        raise CliError(f"{text!r} is no month.", hint="Write 2026-11.", code=ExitCode.USAGE) from None
+        raise CliError(f"{text!r} is not a month.", hint="Write 2026-11.", code=ExitCode.USAGE) from None
     return first, (first.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
+
+
+def parse_duration(text: str) -> timedelta:
+    """Return a duration, written 30s, 5m, 2h or 1d.
+
+    Raises:
+        CliError: It is none, or takes no time.
+    """
+    hint = "Write a duration: 30s, 5m, 1h30m, 2d."
+    try:
+        duration = _duration(text)
+    except OverflowError:
+        raise CliError(f"{text!r} is too long.", hint=hint, code=ExitCode.USAGE) from None
+    if not duration:
+        raise CliError(f"{text!r} is not a duration.", hint=hint, code=ExitCode.USAGE)
+    return duration
+
+
+def is_clock(text: str) -> bool:
+    """Return whether a text is a time without its day, such as 06:00."""
+    return _CLOCK.fullmatch(text.strip()) is not None
 
 
 def local_now() -> datetime:
@@ -140,5 +161,5 @@ def _instant(text: str, now: datetime) -> datetime:
     try:
         time = datetime.fromisoformat(text.strip())
     except ValueError:
-        raise CliError(f"{text!r} is no time.", hint=_EXAMPLES, code=ExitCode.USAGE) from None
+        raise CliError(f"{text!r} is not a time.", hint=_EXAMPLES, code=ExitCode.USAGE) from None
     return time if time.tzinfo else time.replace(tzinfo=now.tzinfo)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
-from botocore.exceptions import ClientError, ParamValidationError
+from botocore.exceptions import ClientError
 from rich.console import Console
 
 from s3_to_sftp.credentials import Credentials, parse_secret
@@ -17,6 +17,8 @@ from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.layout import printable
 
 _STAGES = ("AWSCURRENT", "AWSPENDING", "AWSPREVIOUS")
+_SHORTEST_ID, _LONGEST_ID = 32, 64
+"""Characters of a VersionId (https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,12 +87,18 @@ def _credentials(context: Context, version: str) -> Credentials:
             hint="Logins with a key need a secret (SSH_SECRET_ARN).",
             code=ExitCode.NOT_FOUND,
         )
+    if version not in _STAGES and not _SHORTEST_ID <= len(version) <= _LONGEST_ID:
+        raise CliError(
+            f"{version!r} is neither a stage nor the id of a version.",
+            hint=f"Stages: {', '.join(_STAGES)}. `aws secretsmanager list-secret-version-ids --secret-id {arn}` "
+            "lists the ids.",
+            code=ExitCode.USAGE,
+        )
     chosen = {"VersionStage": version} if version in _STAGES else {"VersionId": version}
     try:
         answer: dict[str, Any] = context.aws.client("secretsmanager").get_secret_value(SecretId=arn, **chosen)
-    except (ClientError, ParamValidationError) as error:
-        # An id that is too short to be one is refused before it is sent.
-        if isinstance(error, ClientError) and not is_missing(error):
+    except ClientError as error:
+        if not is_missing(error):
             raise
         raise CliError(
             f"There is no secret {arn} with a version {version}.",

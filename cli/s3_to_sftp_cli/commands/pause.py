@@ -19,7 +19,7 @@ from s3_to_sftp_cli.control_items import (
 )
 from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.layout import headline, printable
-from s3_to_sftp_cli.times import clock, from_epoch, in_words, local_now, parse_future
+from s3_to_sftp_cli.times import clock, from_epoch, in_words, is_clock, local_now, parse_future
 
 ALARM_SECONDS = 12 * 3600
 """The alarm PausedTooLong is raised after this time, unless another one was deployed."""
@@ -71,6 +71,8 @@ def pause_command(context: Context, until: str | None, reason: str, *, replaces:
     if not dry_run:
         items.replace(HOLD_PK, HOLD_SK, {**hold_attributes(hold), **earlier_values(before)}, before=before)
     _show_pause(context, hold, in_force, now, dry_run=dry_run)
+    if until and ends and is_clock(until) and ends.date() > now.date():
+        context.output.note(f"note: {until} is tomorrow, in {in_words((ends - now).total_seconds())}.")
     return ExitCode.OK
 
 
@@ -170,8 +172,8 @@ def _end(hold: Hold, now: datetime) -> str:
 
 
 def _in_words(hold: Hold, now: datetime) -> str:
-    by = f" by {printable(hold.who)}" if hold.who else ""
-    return f"{_end(hold, now)}{by}: {printable(hold.reason) or 'no reason was given'}"
+    by = f"paused by {printable(hold.who)}: " if hold.who else ""
+    return f"{_end(hold, now)} ({by}{printable(hold.reason) or 'no reason was given'})"
 
 
 def _as_json(hold: Hold) -> dict[str, Any]:

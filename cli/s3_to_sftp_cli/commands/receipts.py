@@ -18,7 +18,7 @@ from s3_to_sftp_cli.layout import printable
 from s3_to_sftp_cli.ledger import Record
 from s3_to_sftp_cli.log_reader import LogLine, LogReader
 from s3_to_sftp_cli.log_text import log_text
-from s3_to_sftp_cli.missing_object import missing_object
+from s3_to_sftp_cli.missing_object import missing_object, not_watched
 from s3_to_sftp_cli.object_name import parse_object_name
 from s3_to_sftp_cli.object_selection import parse_period, possible_buckets, versions_by_bucket
 from s3_to_sftp_cli.option_types import NOT_EMPTY
@@ -91,7 +91,9 @@ def receipts_command(
     for count, record in enumerate(records, start=1):  # noqa: B007 - the last one counts
         printed(record, [])
     if not count:
-        context.output.note("Nothing of that time is in the ledger. Other times: --month, --day, --since.")
+        context.output.note("The ledger has no record of that time. Other times: --month, --day, --since.")
+        if bucket and (unwatched := not_watched(context.delivery, bucket)):
+            context.output.note(unwatched)
     return ExitCode.OK
 
 

@@ -22,7 +22,7 @@ from s3_to_sftp_cli.ledger import FINAL_STATES, Record
 from s3_to_sftp_cli.object_dead_letters import remove_dead_letters
 from s3_to_sftp_cli.option_types import NOT_EMPTY
 from s3_to_sftp_cli.partner_attempt import require_not_paused
-from s3_to_sftp_cli.times import in_words, local_now, parse_future
+from s3_to_sftp_cli.times import in_words, parse_duration
 
 _LOOK_EVERY_SECONDS = 0.5
 _sleep = time.sleep
@@ -88,8 +88,7 @@ def selftest_command(context: Context, *, bucket: str | None, keep: bool, timeou
     Puts an object into a watched bucket, and waits for its receipt. Then the object is deleted, and the
     function removes the partner's file: it shows up there for a moment, as s3-to-sftp-selftest-...
     """
-    now = local_now()
-    seconds = (parse_future(timeout, now=now) - now).total_seconds()
+    seconds = parse_duration(timeout).total_seconds()
     context.delivery.require_table()
     source = _source(context, bucket)
     run = Run(bucket=source.bucket, key=_key(source, keep=keep))

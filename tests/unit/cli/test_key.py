@@ -86,13 +86,6 @@ def test_pending_version_is_another_key(cli: CliEnvironment, fill: Callable[...,
     assert cli.run("key", "--public", "--secret-version", "AWSPENDING").stdout.startswith(new_public)
 
 
-def test_id_that_can_be_none_is_a_missing_version(cli: CliEnvironment, fill: Callable[..., Any]) -> None:
-    fill(username="us", private_key=new_key()[0])
-    outcome = cli.run("key", "--public", "--secret-version", "v9")
-    assert outcome.code == 4
-    assert "with a version v9" in outcome.stderr
-
-
 def test_missing_version_is_said(cli: CliEnvironment, fill: Callable[..., Any]) -> None:
     fill(username="us", private_key=new_key()[0])
     outcome = cli.run("key", "--public", "--secret-version", "AWSPENDING")
@@ -142,3 +135,13 @@ def test_missing_permission_names_the_action(cli: CliEnvironment, fill: Callable
     outcome = cli.run("key", "--public")
     assert outcome.code == 5
     assert "secretsmanager:GetSecretValue" in outcome.stderr
+
+
+@pytest.mark.parametrize("version", ["v9", "AWSNEXT", "x" * 65])
+def test_version_that_cannot_be_is_a_usage_error(
+    cli: CliEnvironment, fill: Callable[..., Any], version: str
+) -> None:
+    fill(username="us", password="p")
+    outcome = cli.run("key", "--public", "--secret-version", version)
+    assert outcome.code == 2
+    assert f"{version!r} is neither a stage nor the id of a version" in outcome.stderr

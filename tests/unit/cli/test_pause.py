@@ -76,6 +76,12 @@ def test_long_names_do_not_break_within_a_word(
     assert at_night.run("resume").stdout.splitlines()[:2] == [function, "→ sftp.acme.example:22 /inbox"]
 
 
+def test_clock_time_that_is_tomorrow_is_said_to_be(at_night: CliEnvironment) -> None:
+    outcome = paused(at_night, "--until", "01:00")
+    assert "PAUSED until Mon 30 Nov 01:00" in outcome.stdout
+    assert "note: 01:00 is tomorrow, in 22 h 16 min." in outcome.stderr
+
+
 def test_pause_records_who_when_and_why(at_night: CliEnvironment) -> None:
     paused(at_night, "--until", "2h")
     hold = hold_of(at_night)
@@ -101,7 +107,7 @@ def test_second_pause_is_refused_and_changes_nothing(at_night: CliEnvironment) -
     paused(at_night, "--until", "06:00")
     outcome = at_night.run("pause", "--reason", "another", "--until", "08:00")
     assert outcome.code == ExitCode.CONFLICT
-    assert "paused already, until 06:00 by arn:aws:" in outcome.stderr
+    assert "paused already, until 06:00 (paused by arn:aws:" in outcome.stderr
     assert "--replace" in outcome.stderr
     assert hold_of(at_night).until == SIX
 
@@ -155,7 +161,7 @@ def test_json_is_as_its_schema_says(at_night: CliEnvironment) -> None:
     [
         (["--reason", " "], ExitCode.USAGE, "got nothing"),
         (["--reason", "x" * 501], ExitCode.USAGE, "got 501 characters"),
-        (["--reason", "x", "--until", "soon"], ExitCode.USAGE, "'soon' is no time"),
+        (["--reason", "x", "--until", "soon"], ExitCode.USAGE, "'soon' is not a time"),
         (["--reason", "x", "--until", "2020-01-01"], ExitCode.USAGE, "is not in the future"),
         ([], ExitCode.USAGE, "--reason"),
     ],
@@ -207,7 +213,7 @@ def test_resume_ends_the_pause_and_records_who_and_when(at_night: CliEnvironment
     outcome = at_night.run("resume", "--reason", "they are back")
     assert outcome.code == ExitCode.OK
     assert "RESUMED" in outcome.stdout
-    assert "paused for 2 h 10 min, until resumed by arn:aws:iam::1:user/eve" in outcome.stdout
+    assert "paused for 2 h 10 min, until resumed (paused by arn:aws:iam::1:user/eve: " in outcome.stdout
     assert not held(at_night)
     resumed = item_of(at_night)["resumed"]["M"]
     assert resumed["reason"] == {"S": "they are back"}

@@ -193,13 +193,33 @@ def s3(cli: CliEnvironment) -> Any:
 def missing(cli: CliEnvironment, key: str, *arguments: str) -> str:
     outcome = cli.run("receipts", key, *arguments)
     assert outcome.code == 4
-    assert f"The ledger has nothing of s3://bucket/{key}." in outcome.stderr
+    assert f"The ledger has no record of s3://bucket/{key}." in outcome.stderr
     return outcome.stderr
 
 
 def test_misspelt_key_has_similar_names(cli: CliEnvironment, s3: Any) -> None:
     s3.put_object(Bucket=BUCKET, Key="in/report.csv", Body=b"")
     assert "Similar names: in/report.csv" in missing(cli, "in/reprot.csv")
+
+
+def test_names_that_share_only_an_extension_are_not_similar(cli: CliEnvironment, s3: Any) -> None:
+    for name in ("h1.csv", "h2.csv", "Orders-2.csv"):
+        s3.put_object(Bucket=BUCKET, Key=name, Body=b"")
+    assert "Check the spelling." in missing(cli, "nosuch.csv")
+    assert "Similar names: Orders-2.csv." in missing(cli, "orders-1.csv")
+
+
+def test_bucket_that_is_not_watched_is_said(cli: CliEnvironment, s3: Any) -> None:
+    said = "This delivery does not watch the bucket otherbucket: it watches bucket."
+    for arguments in (("a.csv",), ()):
+        assert said in cli.run("receipts", *arguments, "--bucket", "otherbucket").stderr
+
+
+def test_checksum_in_the_log_is_written_as_in_the_receipt(cli: CliEnvironment) -> None:
+    cli.delivered("a.csv", checksum="AAAAAAAAAP8=")
+    about = {"object": "s3://bucket/a.csv (version v0A)", "checksum": "CRC64NVME:AAAAAAAAAP8="}
+    cli.log({"level": "INFO", "message": "delivered", **about})
+    assert "checksum=CRC64NVME:00000000000000ff" in cli.run("receipts", "a.csv").stdout
 
 
 def test_key_without_similar_names_is_to_be_checked(cli: CliEnvironment, s3: Any) -> None:
@@ -302,7 +322,7 @@ def test_failed_shows_what_needs_a_person_however_old(cli: CliEnvironment) -> No
 def test_nothing_found_is_no_error(cli: CliEnvironment) -> None:
     outcome = cli.run("receipts")
     assert (outcome.code, outcome.stdout) == (0, "")
-    assert "Nothing of that time" in outcome.stderr
+    assert "no record of that time" in outcome.stderr
 
 
 def test_cancelled_objects_are_shown(cli: CliEnvironment) -> None:

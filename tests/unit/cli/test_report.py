@@ -258,10 +258,10 @@ def test_a_report_that_is_interrupted_leaves_no_file(run: Any, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--month", "november"], "no month"),
+        (["--month", "november"], "not a month"),
         (["--month", "2099-01"], "in the future"),
-        (["--day", "2026-02-30"], "no day"),
-        (["--since", "later"], "no time"),
+        (["--day", "2026-02-30"], "not a day"),
+        (["--since", "later"], "not a time"),
         (["--month", "2026-11", "--day", "today"], "More than one period"),
     ],
 )

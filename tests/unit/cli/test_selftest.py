@@ -255,3 +255,11 @@ def test_function_that_does_not_tell_its_sources_needs_a_bucket(delivered: Selft
 def test_timeout_that_is_none_is_refused_before_anything_is_put(timeout: str, env: Selftest) -> None:
     assert env.run("--timeout", timeout).code == ExitCode.USAGE
     assert env.keys() == []
+
+
+@pytest.mark.parametrize("timeout", ["bad", "06:00", "0s"])
+def test_timeout_that_is_no_duration_is_refused_with_durations(cli: CliEnvironment, timeout: str) -> None:
+    outcome = cli.run("selftest", "--timeout", timeout)
+    assert outcome.code == 2
+    assert f"{timeout!r} is not a duration." in outcome.stderr
+    assert "06:00 (local" not in outcome.stderr

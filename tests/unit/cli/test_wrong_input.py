@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -107,3 +110,19 @@ def test_endpoint_of_the_environment_that_cannot_be_is_named(
     with pytest.raises(CliError, match="garbage") as refused:
         Aws(region="eu-west-2").client("sqs")  # none that is cached
     assert (refused.value.code, "AWS_ENDPOINT_URL" in refused.value.hint) == (ExitCode.USAGE, True)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["receipts", "--help"], ["redrive", "--json", "--nonsense"]]
+)
+def test_output_that_cannot_be_written_is_one_line(arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "s3_to_sftp_cli", *arguments],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert ended.returncode == 1
+    assert "error: The output could not be written: No space left on device." in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "Exception ignored" not in ended.stderr
