@@ -5,6 +5,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from s3_to_sftp_cli.aws import explained
 from s3_to_sftp_cli.errors import DONE_STAYS_DONE, CliError, ExitCode, Interrupted
+from s3_to_sftp_cli.layout import labelled
 from s3_to_sftp_cli.output import VERSION, Output
 
 _NAME = "s3-to-sftp"
@@ -169,6 +171,14 @@ def _print_error(code: ExitCode, message: str, hint: str) -> None:
 def _tell(error: CliError, *, as_json: bool) -> ExitCode:
     if as_json:
         _print_error(error.code, error.message, error.hint)
-    click.echo(f"error: {error.message}", err=True)
-    click.echo(f"       {error.hint}", err=True)
+    for label, text in (("error:", error.message), ("", error.hint)):
+        click.echo(_for_people(label, text), err=True)
     return error.code
+
+
+def _for_people(label: str, text: str) -> str:
+    """Return a message; in a terminal in lines that it does not break within a word."""
+    if not sys.stderr.isatty():
+        return f"{label:<7}{text}"
+    width = shutil.get_terminal_size().columns
+    return labelled(label, text.splitlines(), width=width, gap=width, label_width=7).plain

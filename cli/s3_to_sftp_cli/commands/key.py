@@ -90,8 +90,8 @@ def _credentials(context: Context, version: str) -> Credentials:
     if version not in _STAGES and not _SHORTEST_ID <= len(version) <= _LONGEST_ID:
         raise CliError(
             f"{version!r} is neither a stage nor the id of a version.",
-            hint=f"Stages: {', '.join(_STAGES)}. `aws secretsmanager list-secret-version-ids --secret-id {arn}` "
-            "lists the ids.",
+            hint=f"Stages: {', '.join(_STAGES)}. Ids: "
+            f"`aws secretsmanager list-secret-version-ids --secret-id {arn}`",
             code=ExitCode.USAGE,
         )
     chosen = {"VersionStage": version} if version in _STAGES else {"VersionId": version}

@@ -13,6 +13,7 @@ import pytest
 
 from s3_to_sftp_cli.aws import Aws
 from s3_to_sftp_cli.errors import CliError, ExitCode
+from s3_to_sftp_cli.main import _for_people
 from s3_to_sftp_cli.pace import Rate
 from s3_to_sftp_cli.times import clock, parse_future, parse_past
 from tests.support.cli import CliEnvironment
@@ -126,3 +127,15 @@ def test_output_that_cannot_be_written_is_one_line(arguments: list[str]) -> None
     assert "error: The output could not be written: No space left on device." in ended.stderr
     assert "Traceback" not in ended.stderr
     assert "Exception ignored" not in ended.stderr
+
+
+def test_error_is_wrapped_in_a_terminal_and_one_line_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "one two three four five six seven eight nine ten eleven twelve thirteen"
+    assert _for_people("error:", text) == f"error: {text}"
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "50")
+    assert _for_people("error:", text).splitlines() == [
+        "error: one two three four five six seven eight",
+        "       nine ten eleven twelve thirteen",
+    ]
+    assert _for_people("", "one\ntwo") == "       one\n       two"
