@@ -142,7 +142,7 @@ def _pinned(line: str) -> PinnedKey:
     try:
         blob = base64.b64decode(words[place], validate=True)
     except (ValueError, IndexError):
-        return PinnedKey(kind="a line that is no key", fingerprint="")
+        return PinnedKey(kind="a line that is not a key", fingerprint="")
     return PinnedKey(kind=kind, fingerprint=_base64_of(sha256(blob).digest()))
 
 

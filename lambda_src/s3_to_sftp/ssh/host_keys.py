@@ -101,7 +101,7 @@ def _fingerprint_of_line(line: str) -> str:
     try:
         return _sha256(base64.b64decode(line.split()[1], validate=True))
     except ValueError:  # not shown: what is no public key may be a part of a private one
-        return "a line that is no key"
+        return "a line that is not a key"
 
 
 def _sha256(blob: bytes) -> str:

@@ -40,7 +40,7 @@ def load_private_key(text: str, *, passphrase: str) -> paramiko.PKey:
         CredentialsError: Says what is wrong without showing any of the key.
     """
     if len(text) > _MOST_BYTES:
-        raise _unusable(f"is longer than {_MOST_BYTES} characters: it is no key", _WHOLE_FILE)
+        raise _unusable(f"is longer than {_MOST_BYTES} characters: it is not a key", _WHOLE_FILE)
     try:
         password = passphrase.encode()
     except UnicodeEncodeError:

@@ -349,7 +349,7 @@ def test_offered_key_is_found_in_the_ledger_where_the_breaker_does_not_know_it(
 def test_pinned_keys_are_shown_however_they_are_configured(env: CliEnvironment) -> None:
     env.deploy(host_keys=(f"{OLD},{OTHER}", f"@cert-authority *.example {OTHER}", "nonsense"))
     pinned = trust(env, "--json").json["pinned"]
-    assert {"kind": "a line that is no key", "fingerprint": ""} in pinned
+    assert {"kind": "a line that is not a key", "fingerprint": ""} in pinned
     env.deploy(host_keys=(f"{OLD},{OTHER}", f"@cert-authority *.example {OTHER}"))
     assert trust(env, "--json").json["pinned"] == [
         {"kind": "ssh-ed25519", "fingerprint": OLD_FINGERPRINT},
@@ -375,7 +375,11 @@ def test_key_that_is_pinned_needs_no_word(env: CliEnvironment) -> None:
 
 @pytest.mark.parametrize(
     ("more", "told"),
-    [(["--for", "25h"], "longer than a day"), (["--for", "ever"], "no time"), (["--for", "0h"], "no time")],
+    [
+        (["--for", "25h"], "longer than a day"),
+        (["--for", "ever"], "not a time"),
+        (["--for", "0h"], "not a time"),
+    ],
 )
 def test_time_that_is_too_long_or_none_is_refused(more: list[str], told: str, env: CliEnvironment) -> None:
     outcome = trust(env, *more)
