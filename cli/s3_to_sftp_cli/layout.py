@@ -1,5 +1,6 @@
 """Lines for people: a label, and parts beside each other as far as the terminal is wide."""
 
+import shlex
 import textwrap
 from collections.abc import Iterable
 
@@ -16,6 +17,11 @@ _LEAST = 40
 def printable(text: object) -> str:
     """Return text from others with a mark for each character that a terminal would act on or not show."""
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in str(text))
+
+
+def typed(text: object) -> str:
+    """Return text from others as it is typed in a shell, within a command that is shown."""
+    return shlex.quote(printable(text))
 
 
 def labelled(

@@ -10,6 +10,7 @@ from boto3.dynamodb.types import TypeSerializer
 from botocore.exceptions import ClientError
 
 from s3_to_sftp_cli.errors import CliError, ExitCode
+from s3_to_sftp_cli.layout import typed
 from s3_to_sftp_cli.ledger import Record
 from s3_to_sftp_cli.operator_messages import Request
 
@@ -149,7 +150,8 @@ def confirmed_receipt(record: Record) -> dict[str, Any]:
     if not isinstance(commit, Mapping):
         raise CliError(
             f"The ledger does not say what was sent of {record.key}: there is nothing to confirm.",
-            hint=f"`s3-to-sftp resend {record.key}` sends it again; `s3-to-sftp cancel` gives it up.",
+            hint=f"`s3-to-sftp resend {typed(record.key)} --reason TEXT` sends it again; "
+            f"`s3-to-sftp cancel {typed(record.key)} --reason TEXT` gives it up.",
             code=ExitCode.CONFLICT,
         )
     receipt = {

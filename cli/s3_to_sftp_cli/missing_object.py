@@ -1,7 +1,6 @@
 """Why the ledger may have nothing of an object, and what to do."""
 
 import difflib
-import shlex
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -9,7 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from s3_to_sftp_cli.aws import Aws
 from s3_to_sftp_cli.delivery import DeployedDelivery
 from s3_to_sftp_cli.errors import CliError, ExitCode
-from s3_to_sftp_cli.layout import printable
+from s3_to_sftp_cli.layout import printable, typed
 from s3_to_sftp_cli.sizes import size_text
 
 _MOST_NAMES = 1000
@@ -62,7 +61,7 @@ def _hint(s3: Any, delivery: DeployedDelivery, bucket: str, key: str) -> str:
         return f"{there} It is not watched: {watched} is."
     return (
         f"{there} Its event has not arrived yet, or it was put before this delivery was deployed: "
-        f"`s3-to-sftp backfill --prefix {shlex.quote(printable(key))}` sends it."
+        f"`s3-to-sftp backfill --prefix {typed(key)} --reason TEXT` sends it."
     )
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from s3_to_sftp_cli.context import Context
 from s3_to_sftp_cli.errors import CliError, ExitCode
+from s3_to_sftp_cli.layout import printable, typed
 from s3_to_sftp_cli.ledger import Record
 from s3_to_sftp_cli.object_name import parse_object_name
 from s3_to_sftp_cli.times import in_words, local_now, parse_past
@@ -57,7 +58,7 @@ def find_version(context: Context, key: str, *, bucket: str | None, version: str
         raise CliError(
             f"The ledger has no object {key!r} in {', '.join(buckets)}.",
             hint="Check the key (`s3-to-sftp receipts --key GLOB` looks for one). What the function has "
-            "never seen: `s3-to-sftp backfill --prefix KEY`.",
+            "never seen: `s3-to-sftp backfill --prefix KEY --reason TEXT`.",
             code=ExitCode.NOT_FOUND,
         )
     if len(found) > 1:
@@ -295,18 +296,16 @@ def wrong_state(record: Record, but: str) -> CliError:
         record: The version.
         but: What is not possible.
     """
-    named = record.key
+    named, key = printable(record.key), typed(record.key)
     hints = {
-        "DELIVERED": f"`s3-to-sftp resend {named}` sends it again.",
-        "FAILED": f"It is dead-lettered: `s3-to-sftp redrive --key {named}` sends it back to the queue.",
-        "UNKNOWN": f"Ask the partner whether it has arrived, then `s3-to-sftp confirm {named}` or "
-        f"`s3-to-sftp resend {named}`.",
-        "CANCELLED": f"`s3-to-sftp resend {named}` sends it after all.",
+        "DELIVERED": f"`s3-to-sftp resend {key} --reason TEXT` sends it again.",
+        "FAILED": f"It is dead-lettered: `s3-to-sftp redrive --key {key}` sends it back to the queue.",
+        "UNKNOWN": f"Ask the partner whether it has arrived, then `s3-to-sftp confirm {key} --reason TEXT` "
+        f"or `s3-to-sftp resend {key} --reason TEXT`.",
+        "CANCELLED": f"`s3-to-sftp resend {key} --reason TEXT` sends it after all.",
         "GONE": "It was deleted from the bucket before it was sent: put it again.",
         "SUPERSEDED": "A newer version of the key was sent instead.",
     }
-    hint = hints.get(
-        record.state, f"It is waiting for its delivery; `s3-to-sftp retry {named}` tries it now."
-    )
+    hint = hints.get(record.state, f"It is waiting for its delivery; `s3-to-sftp retry {key}` tries it now.")
     reason = f" ({record.reason})" if record.reason else ""
     return CliError(f"{named} is {record.state}{reason}: {but}.", hint=hint, code=ExitCode.CONFLICT)

@@ -250,7 +250,7 @@ def confirm_command(
     """Record that the partner has a file whose outcome is unknown.
 
     Ask the partner first. The object gets a receipt whose evidence is `confirmed`, and its dead letter is
-    removed. If the partner does not have the file: `s3-to-sftp resend KEY`.
+    removed. If the partner does not have the file: `s3-to-sftp resend KEY --reason TEXT`.
     """
     request = _request(context, "confirm", reason, None)
     record = find_version(context, key, bucket=bucket, version=version)

@@ -57,7 +57,7 @@ def pause_command(context: Context, until: str | None, reason: str, *, replaces:
     if in_force is not None and not replaces:
         raise CliError(
             f"Deliveries are paused already, {_in_words(in_force, now)}.",
-            hint="Change that with `s3-to-sftp pause --replace`, or end it with `s3-to-sftp resume`.",
+            hint="`s3-to-sftp pause --replace --reason TEXT` changes that, `s3-to-sftp resume` ends it.",
             code=ExitCode.CONFLICT,
         )
     hold = Hold(

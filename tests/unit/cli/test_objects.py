@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import re
+import shlex
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -23,9 +24,9 @@ from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
 from s3_to_sftp_cli import object_selection, partner_attempt
 from s3_to_sftp_cli.delivery import WatchedSource
 from s3_to_sftp_cli.errors import CliError, ExitCode
-from s3_to_sftp_cli.ledger import Record
+from s3_to_sftp_cli.ledger import LedgerReader, Record
 from s3_to_sftp_cli.main import main
-from s3_to_sftp_cli.object_selection import parse_period
+from s3_to_sftp_cli.object_selection import parse_period, wrong_state
 from s3_to_sftp_cli.operator_messages import Request, Sender
 from tests.support.cli import CliEnvironment, check_schema
 from tests.support.lambda_events import eventbridge_event, s3_notification, s3_record, sqs_record
@@ -682,3 +683,18 @@ def test_interrupted_resend_is_one_document_that_says_so(
     arguments = ("resend", "--delivered", "1h..", "--reason", "r", "--yes")
     document = account.json(*arguments, code=ExitCode.INTERRUPTED)
     assert (document["objects"], document["sent"], document["interrupted"]) == (11, 10, True)
+
+
+@pytest.mark.parametrize("state", ["DELIVERED", "UNKNOWN", "CANCELLED", "FAILED", "SENDING"])
+def test_command_that_an_error_names_can_be_typed(account: Account, state: str) -> None:
+    """A key with a blank is one word, and a command that needs a reason has one."""
+    version = ref("0A", key="my file.csv")
+    account.ledger.deliver(version)
+    account.ledger.write(version, "state", {"S": state})
+    (record,) = LedgerReader(account.dynamodb, TABLE).versions(version.bucket, version.key)
+    commands = re.findall(r"`([^`]+)`", wrong_state(record, "no").hint)
+    assert commands
+    for command in commands:
+        _, name, *arguments = shlex.split(command)
+        assert "my file.csv" in arguments
+        assert ("--reason" in arguments) is (name in {"resend", "confirm"})

@@ -234,7 +234,7 @@ def test_object_that_is_not_watched_is_said(cli: CliEnvironment, s3: Any) -> Non
 
 def test_object_of_before_the_deployment_is_to_be_backfilled(cli: CliEnvironment, s3: Any) -> None:
     s3.put_object(Bucket=BUCKET, Key="a.csv", Body=b"")
-    assert "`s3-to-sftp backfill --prefix a.csv` sends it" in missing(cli, "a.csv")
+    assert "`s3-to-sftp backfill --prefix a.csv --reason TEXT` sends it" in missing(cli, "a.csv")
 
 
 def test_deleted_object_has_a_delete_marker(cli: CliEnvironment, s3: Any) -> None:
