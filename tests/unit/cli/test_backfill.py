@@ -468,7 +468,7 @@ def test_inventory_of_a_bucket_without_versions_needs_the_etag(unversioned: Stor
         ({"fileFormat": "Parquet"}, "The inventory is in Parquet"),
         ({"fileFormat": "ORC"}, "The inventory is in ORC"),
         ({"fileSchema": "Bucket, Key, Size"}, "has no VersionId, IsLatest, IsDeleteMarker"),
-        ({"fileSchema": None, "files": 7}, "is no manifest of an S3 Inventory"),
+        ({"fileSchema": None, "files": 7}, "is not a manifest of an S3 Inventory"),
     ],
 )
 def test_inventory_that_cannot_be_used_is_refused_with_the_reason(
