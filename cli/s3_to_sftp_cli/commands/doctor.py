@@ -193,7 +193,7 @@ def _failed(function: str, kind: str | None, said: object) -> CliError:
             "`doctor --local`.",
         )
     return CliError(
-        f"{function} failed ({printable(kind or message or 'its answer is no report')}).",
+        f"{function} failed ({printable(kind or message or 'its answer is not a report')}).",
         hint="`s3-to-sftp logs` says why. A function that was deployed before this command cannot examine: "
         "deploy it again.",
     )

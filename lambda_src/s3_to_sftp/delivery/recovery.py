@@ -186,6 +186,6 @@ def outcome_unknown(commit: Commit, *, final: PathStatus, asides: list[str]) -> 
         f"A RENAME to {commit.remote_path!r} at {commit.server.account} was not "
         f"answered, and the temporary file is gone or cannot be seen. {commit.remote_path!r} {there}.",
         hint=f"Ask the partner whether {commit.remote_path!r} with {commit.size} bytes has arrived. If so: "
-        "`s3-to-sftp confirm KEY`; if not: `s3-to-sftp resend KEY`, or redrive the message. UNKNOWN_OUTCOME "
-        f"sets what happens without asking.{before}",
+        "`s3-to-sftp confirm KEY --reason TEXT`; if not: `s3-to-sftp resend KEY --reason TEXT`, or redrive "
+        f"the message. UNKNOWN_OUTCOME sets what happens without asking.{before}",
     )

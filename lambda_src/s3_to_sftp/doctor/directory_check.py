@@ -29,7 +29,7 @@ def look_at_directory(session: SftpSession, directory: str, home: str) -> Findin
         return _missing(session, directory, shown)
     if attributes.is_directory is False:
         return Finding(
-            text=f"{shown} is no directory",
+            text=f"{shown} is not a directory",
             warning="something else has this name",
             advice="Check SSH_DIR; ask the partner what it is.",
         )

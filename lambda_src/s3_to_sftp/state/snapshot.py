@@ -88,7 +88,7 @@ class Snapshot:
         if self.version.state is State.CANCELLED:
             raise Cancelled(
                 f"The delivery of {ref} was cancelled: {self.version.reason}",
-                hint="No action needed; `s3-to-sftp resend` sends it after all.",
+                hint="No action needed; `s3-to-sftp resend KEY --reason TEXT` sends it after all.",
             )
         is_repeated = ref.operator is not None and self.version.has_done(ref.operator)
         if not identifies_one_put(ref) and not is_repeated:

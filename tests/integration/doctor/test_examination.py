@@ -83,7 +83,7 @@ def test_missing_directory_is_a_warning_and_is_not_made(server: RunningServer, t
 def test_file_in_the_place_of_the_directory_is_named(server: RunningServer, tmp_path: Path) -> None:
     (tmp_path / "outbox").write_text("")
     assert (
-        "outbox is no directory"
+        "outbox is not a directory"
         in examine(address_of(server), login_of(server), directory="outbox").checks[-1].text
     )
 

@@ -284,8 +284,8 @@ def test_lines_are_wrapped_where_somebody_reads_them() -> None:
             "failed (Unhandled)",
             "logs",
         ),
-        (None, {}, "its answer is no report", "deploy it again"),
-        ({"removed": True}, {}, "its answer is no report", "deploy it again"),
+        (None, {}, "its answer is not a report", "deploy it again"),
+        ({"removed": True}, {}, "its answer is not a report", "deploy it again"),
     ],
 )
 def test_function_without_a_report_is_an_error_with_advice(
