@@ -80,6 +80,13 @@ class OtherLogin(NamedTuple):
     stage: str
 
 
+class LoginVersion(NamedTuple):
+    """A login, and the version of the secret that holds it."""
+
+    login: Credentials
+    version: str
+
+
 class CredentialSource(Protocol):
     """Where the login comes from.
 
@@ -210,14 +217,14 @@ class SecretCredentials:
                 with suppress(CredentialsError):  # nothing is cached then
                     self._read()
 
-    def at_stage(self, stage: str) -> Credentials | None:
+    def at_stage(self, stage: str) -> LoginVersion | None:
         """Read the login of a stage, such as AWSPENDING; None: there is none, or the role may not read it.
 
         Raises:
             CredentialsError: Secrets Manager cannot be reached, or the version holds no usable login.
         """
         version = self._at_stage(stage)
-        return version.login if version else None
+        return LoginVersion(version.login, version.id) if version else None
 
     def other_than(self, refused: Credentials) -> OtherLogin | None:
         """Return the one login to try after the server has refused this one.

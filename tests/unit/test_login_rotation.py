@@ -331,7 +331,9 @@ def test_secret_that_has_become_unusable_is_an_error(what: str, secret: Secret) 
 def test_login_of_a_stage_is_read_and_does_not_become_the_login_in_use(secret: Secret) -> None:
     secret.put(NEW, "AWSPENDING")
     source = secret.function()
-    assert source.at_stage("AWSPENDING") == NEW
+    found = source.at_stage("AWSPENDING")
+    assert found is not None
+    assert (found.login, bool(found.version)) == (NEW, True)
     assert source.current() == OLD
 
 

@@ -36,6 +36,9 @@ _ANSWER_SECONDS = 180
     help="Try the login of this version of the secret.",
 )
 @click.option(
+    "--retry-login", is_flag=True, help="Send the login although the partner has refused it before."
+)
+@click.option(
     "--save",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     metavar="FILE",
@@ -43,7 +46,13 @@ _ANSWER_SECONDS = 180
 )
 @shared_options
 def doctor_command(
-    context: Context, *, local: bool, write: bool, secret_version: str, save: Path | None
+    context: Context,
+    *,
+    local: bool,
+    write: bool,
+    secret_version: str,
+    retry_login: bool,
+    save: Path | None,
 ) -> int:
     """Find out why the partner cannot be delivered to.
 
@@ -52,7 +61,7 @@ def doctor_command(
     """
     if save is not None:
         _require_new(save)
-    request = DoctorRequest(write=write, secret_version=secret_version)
+    request = DoctorRequest(write=write, secret_version=secret_version, retry_login=retry_login)
     delivery = context.delivery
     where = "this machine" if local else delivery.function
     context.output.note(f"examining {delivery.server} from {where}: up to two minutes, one login")

@@ -2,6 +2,7 @@
 
 import functools
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,9 +12,16 @@ from s3_to_sftp.app import credentials_of
 from s3_to_sftp.credentials import Credentials
 from s3_to_sftp.delivery.configuration import identify_configuration
 from s3_to_sftp.doctor.aws_checks import AwsChecks
-from s3_to_sftp.doctor.doctor import Doctor
+from s3_to_sftp.doctor.doctor import LONGEST_SECONDS, Doctor
 from s3_to_sftp.doctor.hold_checks import HoldChecks
-from s3_to_sftp.doctor.login_guard import BreakerGuard, LoginGuard, NoGuard
+from s3_to_sftp.doctor.login_guard import (
+    CANARY_REMEMBERS_SECONDS,
+    LedgerGuard,
+    LoginGuard,
+    NoGuard,
+    TellsBreaker,
+    TellsNobody,
+)
 from s3_to_sftp.doctor.partner_checks import TIMEOUTS, PartnerChecks, Target
 from s3_to_sftp.doctor.request import CURRENT, DoctorRequest
 from s3_to_sftp.doctor.secret_check import SecretCheck
@@ -22,6 +30,7 @@ from s3_to_sftp.ssh.connect import Timeouts
 from s3_to_sftp.ssh.tcp import open_connection
 from s3_to_sftp.state.circuit_breaker import Opened
 from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
+from s3_to_sftp.state.refused_logins import DynamoRefusedLogins
 from s3_to_sftp.state.trusted_host_key import DynamoTrustedHostKeys
 
 _SHORT = Config(connect_timeout=5, read_timeout=5, retries={"total_max_attempts": 2})
@@ -64,25 +73,43 @@ def build_doctor(
     )
     target = Target(server=settings.server, directories=tuple(directories), trusted=trusted)
 
+    secret = SecretCheck(source)
+
+    def breaker(table: str) -> TellsBreaker | TellsNobody:
+        if request.secret_version != CURRENT:
+            return TellsNobody()
+        return TellsBreaker(
+            DynamoCircuitBreaker(short_client("dynamodb"), table, str(settings.server)),
+            identify_configuration(settings.server, settings.directory, source.version),
+            opened=opened,
+            goes_on_with=secret.stage_beside,
+        )
+
     def guard() -> LoginGuard:
-        # The configuration of deliveries is one with AWSCURRENT.
-        if settings.ledger_table is None or request.secret_version != CURRENT:
+        table = settings.ledger_table
+        if table is None:
             return NoGuard()
-        breaker = DynamoCircuitBreaker(short_client("dynamodb"), settings.ledger_table, str(settings.server))
-        configuration = identify_configuration(settings.server, settings.directory, source.version)
-        return BreakerGuard(breaker, configuration, opened=opened)
+        return LedgerGuard(
+            DynamoRefusedLogins(short_client("dynamodb"), table, str(settings.server)),
+            secret.version or "environment",
+            breaker=breaker(table),
+            again=request.retry_login,
+            remembers=CANARY_REMEMBERS_SECONDS if request.canary else None,
+        )
 
     def partner(login: Credentials | None) -> PartnerChecks:
         return PartnerChecks(target, login, guard=guard(), has_way_out=has_way_out, timeouts=timeouts)
 
+    ends_at = time.monotonic() + LONGEST_SECONDS
     return Doctor(
         server=settings.server,
         holds=HoldChecks(settings, short_client),
-        secret=SecretCheck(source),
+        secret=secret,
         aws=AwsChecks(settings, short_client),
         partner=partner,
         ran_in=ran_in,
-        is_over=is_over,
+        is_over=lambda: is_over() or time.monotonic() >= ends_at,
+        ends_at=ends_at,
         author=author,
     )
 

@@ -85,6 +85,7 @@ class Checklist:
             check = Check(name=name, outcome=Outcome.NOT_TRIED, text=why.reason, advice=why.advice)
         except DeliveryError as error:
             check = _failed(name, error, self._clock() - started)
+            check = _cut_short(check) if self._is_over() else check
         except Exception as error:  # noqa: BLE001 - a check that breaks must not take the report with it
             check = Check(
                 name=name,
@@ -112,6 +113,17 @@ class Checklist:
         check = replace(check, advice=self._advise(check.advice))
         self.checks.append(check)
         self._report(check)
+
+
+def _cut_short(check: Check) -> Check:
+    """Return what is said of a check that was ended because the time was over: not what that looks like."""
+    return replace(
+        check,
+        text=f"not finished within the time of an examination: the server answers too slowly ({check.text})",
+        advice="Ask the partner why the server is slow.",
+        cause="",
+        to_partner="",
+    )
 
 
 def _passed(name: str, found: Finding | str, seconds: float) -> Check:

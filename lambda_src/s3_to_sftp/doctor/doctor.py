@@ -9,6 +9,9 @@ login, and none where the partner has refused this very login before: partners l
 """
 
 import functools
+import math
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +27,9 @@ from s3_to_sftp.doctor.request import DoctorRequest
 from s3_to_sftp.doctor.secret_check import SecretCheck
 from s3_to_sftp.server import Server
 
+LONGEST_SECONDS = 110.0
+"""Of an examination. The command waits for three minutes, and AWS' answers take some seconds, too."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Doctor:
@@ -37,6 +43,7 @@ class Doctor:
         partner: Makes the checks of the partner, for a login (None: there is none).
         ran_in: `function`, or `local`.
         is_over: Whether there is no time for another check.
+        ends_at: When the connection is closed, whatever is under way, in seconds of `time.monotonic`.
         author: Of the function's configuration, see `in_words_of_author`; empty: nobody known.
     """
 
@@ -47,6 +54,7 @@ class Doctor:
     partner: Callable[[Credentials | None], PartnerChecks]
     ran_in: str
     is_over: Callable[[], bool]
+    ends_at: float = math.inf
     author: str = ""
 
     def examine(
@@ -65,7 +73,7 @@ class Doctor:
         checklist.run("secret", lambda: self.secret.read(request.secret_version))
         for name, step in self.aws.steps():
             checklist.run(name, step)
-        with _closed(self.partner(self.secret.login)) as partner:
+        with _closed(self.partner(self.secret.login), at=self.ends_at) as partner:
             steps = partner.steps()
             if request.write:
                 steps += partner.write_steps()
@@ -84,8 +92,15 @@ class Doctor:
 
 
 @contextmanager
-def _closed(partner: PartnerChecks) -> Iterator[PartnerChecks]:
+def _closed(partner: PartnerChecks, *, at: float) -> Iterator[PartnerChecks]:
+    """Close it at the end of the block, and at this time in any case: what waits for the server then ends."""
+    timer = threading.Timer(max(at - time.monotonic(), 0), partner.close) if at < math.inf else None
+    if timer is not None:
+        timer.daemon = True
+        timer.start()
     try:
         yield partner
     finally:
+        if timer is not None:
+            timer.cancel()
         partner.close()

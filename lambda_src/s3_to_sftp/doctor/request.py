@@ -26,11 +26,13 @@ class DoctorRequest:
         secret_version: Staging label of the secret's version whose login is tried.
         canary: Whether a schedule asks, not a person: what has changed since the last time is told. It never
             writes.
+        retry_login: Whether to send the login although the partner has refused it before.
     """
 
     write: bool = False
     secret_version: str = CURRENT
     canary: bool = False
+    retry_login: bool = False
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> "DoctorRequest":
@@ -43,8 +45,12 @@ class DoctorRequest:
         if stage not in STAGES:
             raise ValueError(f"secret_version must be one of {', '.join(STAGES)}.")
         canary = event.get("canary") is True
-        write = event.get("write") is True and not canary
-        return cls(write=write, secret_version=CURRENT if canary else stage, canary=canary)
+        return cls(
+            write=event.get("write") is True and not canary,
+            secret_version=CURRENT if canary else stage,
+            canary=canary,
+            retry_login=event.get("retry_login") is True and not canary,
+        )
 
     def as_event(self) -> dict[str, Any]:
         """Return the event that asks for this."""

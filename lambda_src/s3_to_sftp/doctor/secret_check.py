@@ -34,12 +34,14 @@ class SecretCheck:
 
     Attributes:
         login: What was read; None: nothing usable.
+        version: Of the secret; empty where the login is in the environment.
         certificate_until: When the certificate of its key ends, seconds since 1970; None: it has none.
     """
 
     def __init__(self, source: CredentialSource) -> None:
         self._source = source
         self.login: Credentials | None = None
+        self.version = ""
         self.certificate_until: float | None = None
 
     def read(self, stage: str) -> Finding:
@@ -62,16 +64,23 @@ class SecretCheck:
         text = f"{which}user {quoted(login.username)!r}, {' and '.join(held)}"
         return Finding(text=text, warning=warning, advice=advice)
 
+    def stage_beside(self) -> str:
+        """Return the stage whose login deliveries may use where this one is refused; empty: there is none."""
+        other = self._source.other_than(self.login) if self.login else None
+        return other.stage if other else ""
+
     def _read(self, stage: str) -> Credentials:
         if stage == CURRENT:
-            return self._source.refreshed()
+            login = self._source.refreshed()
+            self.version = self._source.version
+            return login
         found = self._source.at_stage(stage) if isinstance(self._source, SecretCredentials) else None
-        if found is None:
-            raise SecretVersionMissing(
-                f"The secret has no version {stage}.",
-                hint=_how_to_put(stage, self._source),
-            )
-        return found
+        if found is not None:
+            self.version = found.version
+            return found.login
+        raise SecretVersionMissing(
+            f"The secret has no version {stage}.", hint=_how_to_put(stage, self._source)
+        )
 
     def _warning(self, login: Credentials) -> str:
         """Return that the certificate ends soon; empty: it does not."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -13,8 +15,12 @@ from moto import mock_aws
 
 from s3_to_sftp import handler
 from s3_to_sftp.app import build_app
+from s3_to_sftp.delivery.configuration import identify_configuration
 from s3_to_sftp.doctor.invoked import examine
+from s3_to_sftp.errors import CircuitOpen, PartnerUnreachable
 from s3_to_sftp.settings import Settings
+from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
+from s3_to_sftp.state.refused_logins import DynamoRefusedLogins
 from tests.support.faults.ssh_door import Asked, Door, failure, ssh_door
 from tests.support.lambda_events import LambdaContext
 from tests.support.ledger_environment import TABLE, create_table
@@ -63,7 +69,13 @@ class Function:
             SecretId=self.secret, SecretString=text, VersionStages=[stage]
         )
 
-    def examine(self, **more: str) -> dict[str, Any]:
+    @property
+    def configuration(self) -> str:
+        """As deliveries identify it."""
+        version = boto3.client("secretsmanager").get_secret_value(SecretId=self.secret)["VersionId"]
+        return identify_configuration(self.door.address, "", version)
+
+    def examine(self, **more: Any) -> dict[str, Any]:
         """Return the check of the login."""
         answer: Any = handler.lambda_handler({**EVENT, **more}, LambdaContext())
         assert CANARY not in json.dumps(answer)
@@ -104,7 +116,7 @@ def test_report_begins_with_what_holds_deliveries_back(function: Function) -> No
     breaker = function.checks["breaker"]
     assert (breaker["outcome"], breaker["seconds"] >= 0) == ("warning", True)
     assert breaker["text"].startswith("nothing is delivered; open since ")
-    assert "retry --partner --reason TEXT" in function.checks["login"]["advice"]
+    assert "doctor --retry-login" in function.checks["login"]["advice"]
 
 
 def test_advice_names_settings_as_the_configuration_does(
@@ -126,10 +138,71 @@ def test_advice_names_settings_as_the_configuration_does(
     assert "etried" not in check["advice"]
 
 
+def test_operator_may_have_a_refused_login_sent_once_more(function: Function) -> None:
+    function.examine()
+    assert "doctor --retry-login" in function.examine()["advice"]
+    assert function.examine(retry_login=True)["outcome"] == "failed"
+    assert function.logins == 2
+
+
+@pytest.mark.parametrize("stage", ["AWSCURRENT", "AWSPENDING"])
+def test_refused_login_is_known_by_every_label_of_its_version(stage: str, function: Function) -> None:
+    client = boto3.client("secretsmanager")
+    version = client.get_secret_value(SecretId=function.secret)["VersionId"]
+    client.update_secret_version_stage(
+        SecretId=function.secret, VersionStage="AWSPENDING", MoveToVersionId=version
+    )
+    assert function.examine(secret_version=stage)["outcome"] == "failed"
+    for again in ("AWSCURRENT", "AWSPENDING"):
+        assert function.examine(secret_version=again)["outcome"] == "not tried"
+    assert function.logins == 1
+
+
+def test_refused_login_is_remembered_while_the_breaker_is_open_for_another_reason(
+    function: Function,
+) -> None:
+    server = str(function.door.address)
+    breaker = DynamoCircuitBreaker(boto3.client("dynamodb"), TABLE, server)
+    for _ in range(3):
+        breaker.failed(PartnerUnreachable("down.", hint="wait."), configuration="another")
+    assert breaker.is_open
+    assert [function.examine()["outcome"] for _ in range(3)] == ["failed", "not tried", "not tried"]
+    assert function.logins == 1
+
+
+def test_breaker_stays_closed_where_deliveries_go_on_with_another_login(function: Function) -> None:
+    function.put_secret(f"{CANARY}-pending", stage="AWSPENDING")
+    check = function.examine()
+    assert "Deliveries may go on with the login of AWSPENDING" in check["advice"]
+    breaker = DynamoCircuitBreaker(boto3.client("dynamodb"), TABLE, str(function.door.address))
+    breaker.admit(configuration="any", until=0)
+    assert not breaker.is_open
+
+
+def test_refusal_opens_the_breaker_where_there_is_no_other_login(function: Function) -> None:
+    for _ in range(2):  # AWSPREVIOUS holds the same
+        function.put_secret(CANARY)
+    function.examine()
+    breaker = DynamoCircuitBreaker(boto3.client("dynamodb"), TABLE, str(function.door.address))
+    with pytest.raises(CircuitOpen, match="does not accept the password"):
+        breaker.admit(configuration=function.configuration, until=0)
+
+
+def test_two_examinations_at_a_time_send_one_login(function: Function) -> None:
+    logins = DynamoRefusedLogins(boto3.client("dynamodb"), TABLE, str(function.door.address))
+    logins.write(replace(logins.read(), claimed_until=time.time() + 60))
+    assert "another examination is logging in" in function.examine()["text"]
+    assert function.logins == 0
+    state = logins.read()
+    logins.write(replace(state, claimed_until=time.time() - 1))
+    assert function.examine()["outcome"] == "failed"
+
+
 def test_login_that_is_not_live_yet_is_tried_and_concerns_no_delivery(function: Function) -> None:
     function.put_secret(f"{CANARY}-pending", stage="AWSPENDING")
     pending = function.examine(secret_version="AWSPENDING")
     assert (pending["outcome"], pending["cause"]) == ("failed", "password-refused")
+    assert function.examine(secret_version="AWSPENDING")["outcome"] == "not tried"
     assert function.examine()["outcome"] == "failed", "the login of deliveries was not tried before"
     assert function.logins == 2
 

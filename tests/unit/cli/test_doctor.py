@@ -20,6 +20,13 @@ from s3_to_sftp_cli.errors import ExitCode
 from tests.support.cli import FUNCTION, CliEnvironment, check_schema
 
 SERVER = "sftp.partner.example:22"
+EVENT = {
+    "operation": "doctor",
+    "write": False,
+    "secret_version": "AWSCURRENT",
+    "canary": False,
+    "retry_login": False,
+}
 ERROR = FTP.error(PartnerUnreachable, "It said '220 hello'.", server=SERVER)
 CHECKS = [
     Check(name="name", outcome=Outcome.OK, text="it is 203.0.113.10", advice="not shown", seconds=0.1),
@@ -95,9 +102,7 @@ def test_healthy_delivery_is_said_in_one_line_for_each_check(function: Function)
         "✓ name         it is 203.0.113.10",
         "healthy; writing was not tried (--write) (0 s)",
     ]
-    assert function.events == [
-        {"operation": "doctor", "write": False, "secret_version": "AWSCURRENT", "canary": False}
-    ]
+    assert function.events == [{**EVENT, "write": False}]
 
 
 def test_first_failure_names_the_cause_the_advice_and_the_text_for_the_partner(function: Function) -> None:
@@ -126,9 +131,7 @@ def test_json_has_the_report(function: Function) -> None:
 
 def test_options_reach_the_function(function: Function) -> None:
     function.cli.run("doctor", "--write", "--secret-version", "AWSPENDING")
-    assert function.events == [
-        {"operation": "doctor", "write": True, "secret_version": "AWSPENDING", "canary": False}
-    ]
+    assert function.events == [{**EVENT, "write": True, "secret_version": "AWSPENDING"}]
 
 
 def test_profile_is_saved(function: Function, tmp_path: Path) -> None:
