@@ -297,11 +297,28 @@ def test_disconnect_after_the_password_quotes_the_server(said: bytes) -> None:
     assert said[9:].split(b"\0")[0].decode() in error.reason
 
 
-def test_disconnect_before_any_credentials_is_not_a_refused_login() -> None:
-    with ssh_door(lambda asked: [disconnect(11, b"Go away")]) as door:
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        ("Go away", "closed-before-login"),
+        ("Your IP address has been blocked", "banned"),
+        ("Too many authentication failures", "banned"),
+        ("This account has been disabled", "account-disabled"),
+    ],
+)
+def test_disconnect_before_any_credentials_is_not_a_refused_login(said: str, cause: str) -> None:
+    with ssh_door(lambda asked: [disconnect(11, said.encode())]) as door:
         error = error_of_login(door)
     assert type(error) is PartnerUnreachable
-    assert "'Go away'" in error.reason
+    assert error.cause == cause
+    assert f"'{said}'" in error.reason
+
+
+def test_ban_as_the_answer_to_the_password_is_a_refused_login() -> None:
+    with ssh_door(offers("password", disconnect(2, b"Your IP address has been blocked"))) as door:
+        error = error_of_login(door)
+    assert type(error) is LoginRefused
+    assert error.cause == "banned"
 
 
 # --- what it says, in any bytes ---

@@ -1,5 +1,6 @@
 """A connection without SSH: what listens there, who closes it, and where packets get lost."""
 
+import re
 from dataclasses import dataclass
 
 from s3_to_sftp.diagnosis.cause import Cause
@@ -28,7 +29,7 @@ RESET_AT_ONCE = Cause(
 )
 BANNED = Cause(
     name="banned",
-    sign="A text in place of the SSH greeting: not allowed at this time, banned, blocked.",
+    sign="A text in place of the SSH greeting, or a DISCONNECT: not allowed at this time, banned, blocked.",
     summary="{server} has banned this address for a while.",
     advice="Wait: such bans end by themselves. Check the login first, it may be why. Ask the partner to "
     "exempt this function's address (s3-to-sftp addresses). It will be retried.",
@@ -165,7 +166,11 @@ HEARD_NOTHING = frozenset({CLOSED_AT_ONCE.name, RESET_AT_ONCE.name, SILENT.name}
 """Causes that are assumed where not a byte came: it may be TLS as well."""
 
 CLIENT = "SSH-2.0-paramiko"
-_BANNED = ("not allowed at this time", "banned", "blocked", "blacklist", "temporarily refus")
+_BANNED = re.compile(
+    r"\bnot allowed at this time\b|\b(?:banned|blocked|black-?list(?:ed)?|temporarily refus\w+)\b"
+    r"|\b(?:ip|address|host)\b.{0,30}\blocked\b",
+    re.IGNORECASE,
+)
 _NEGOTIATIONS = (b"\xff\xfb", b"\xff\xfc", b"\xff\xfd", b"\xff\xfe")
 _TLS_RECORDS = (b"\x15\x03", b"\x16\x03")
 
@@ -223,6 +228,11 @@ def no_common_algorithm(
     return cause.error(PartnerUnreachable, received.last_words, server=server, lists=lists or quoted(error))
 
 
+def says_banned(text: str) -> bool:
+    """Return whether a server's text is about an address that is banned."""
+    return _BANNED.search(text) is not None
+
+
 def _cause(received: ServerMessages, ending: Ending | None, tcp: TcpState) -> Cause:
     if received.is_about_too_many():
         return TOO_MANY_LOGINS if b"startups" in received.before_version.lower() else TOO_MANY_CONNECTIONS
@@ -264,6 +274,6 @@ def _not_ssh(said: bytes) -> Cause:
         return HTTP
     if text.startswith(("220", "421", "120")):
         return MAIL if "smtp" in text else FTP
-    if any(word in text for word in _BANNED):
+    if says_banned(text):
         return BANNED
     return NOT_SSH
