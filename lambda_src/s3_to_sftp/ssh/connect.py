@@ -27,6 +27,11 @@ if not logging.getLogger().isEnabledFor(logging.DEBUG):
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 
+MOST_ADDRESSES = 8
+"""Of a name, that are tried one after the other: each may take the whole time for a connection. As many as a
+load balancer shows; the resolver gives another order next time."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Timeouts:
     """How long to wait for the partner, in seconds.
@@ -171,7 +176,7 @@ def _shake_hands(transport: Transport, timeouts: Timeouts) -> None:
 def open_socket(
     server: Server, timeouts: Timeouts, addresses: Sequence[str], *, segment_bytes: int | None = None
 ) -> socket.socket:
-    """Connect to the first address that accepts.
+    """Connect to the first address that accepts, of `MOST_ADDRESSES` at most.
 
     Args:
         server: Its port counts.
@@ -182,19 +187,17 @@ def open_socket(
     Raises:
         PartnerUnreachable: None accepts.
     """
-    failed = OSError()
-    for address in addresses:
+    failures: dict[str, OSError] = {}
+    for address in addresses[:MOST_ADDRESSES]:
         try:
             sock = tcp.open_connection(
                 address, server.port, timeout=timeouts.connect, segment_bytes=segment_bytes
             )
         except OSError as error:
-            failed = error
+            failures[address] = error
         else:
             return _tuned(sock, timeouts)
-    raise connecting.connection_failed(
-        failed, server=server, addresses=addresses, seconds=timeouts.connect
-    ) from None
+    raise connecting.no_address_accepts(failures, server=server, seconds=timeouts.connect) from None
 
 
 def look_up(server: Server) -> list[str]:
