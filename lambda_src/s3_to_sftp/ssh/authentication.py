@@ -193,7 +193,7 @@ class _Login:
 
     def _refusal(self) -> PartnerError:
         received = self._transport.received
-        if received.is_about_too_many(banner=False):
+        if received.is_about_too_many():
             return self._error(login.TOO_MANY_LOGINS, TooManyConnections)
         methods = quote(", ".join(self._methods).encode("latin-1")) if self._methods else "no method at all"
         offers = f"It offers {methods}.{received.last_words}"
