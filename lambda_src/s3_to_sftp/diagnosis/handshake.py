@@ -20,12 +20,13 @@ CLOSED_AT_ONCE = Cause(
 RESET_AT_ONCE = Cause(
     name="reset-at-once",
     sign="The connection is accepted and reset (RST) before a byte was sent, often after failed logins.",
-    summary="{server} resets the connection at once: this address is banned for a while, or a firewall "
-    "rejects it.",
-    advice="Wait: bans after failed logins (fail2ban, OpenSSH's penalties) end by themselves. Ask the "
-    "partner to exempt this function's address (s3-to-sftp addresses). It will be retried.",
-    to_partner="Your server {server} resets our connections before the SSH greeting. Is our address banned "
-    "after failed logins, and can it be exempted?",
+    summary="{server} resets the connection at once: it does not allow this address, has banned it for a "
+    "while, or a firewall rejects it.",
+    advice="Send the partner this function's address (s3-to-sftp addresses): it may be missing on the "
+    "allow-list, or banned. Bans after failed logins (fail2ban, OpenSSH's penalties) end by themselves. It "
+    "will be retried.",
+    to_partner="Your server {server} resets our connections before the SSH greeting. Is our address on your "
+    "allow-list? Or is it banned after failed logins, and can it be exempted?",
 )
 BANNED = Cause(
     name="banned",
