@@ -229,6 +229,11 @@ def no_common_algorithm(
     return cause.error(PartnerUnreachable, received.last_words, server=server, lists=lists or quoted(error))
 
 
+def is_another_protocol(said: bytes) -> bool:
+    """Return whether what came in place of a version line is known to be another protocol."""
+    return _not_ssh(said) not in {NOT_SSH, BANNED}
+
+
 def says_banned(text: str) -> bool:
     """Return whether a server's text is about an address that is banned."""
     return _BANNED.search(text) is not None
@@ -239,6 +244,8 @@ def _cause(received: ServerMessages, ending: Ending | None, tcp: TcpState) -> Ca
         return TOO_MANY_LOGINS if b"startups" in received.before_version.lower() else TOO_MANY_CONNECTIONS
     if received.version:
         return _after_the_greeting(received, ending, tcp)
+    if received.before_version.rpartition(b"\n")[2].startswith(b"SSH-"):  # the line was not over in time
+        return KEY_EXCHANGE_FAILED
     if received.before_version.strip():
         return _not_ssh(received.before_version)
     match ending:

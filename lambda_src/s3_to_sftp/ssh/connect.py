@@ -31,6 +31,8 @@ MOST_ADDRESSES = 8
 """Of a name, that are tried one after the other: each may take the whole time for a connection. As many as a
 load balancer shows; the resolver gives another order next time."""
 
+_BANNER_ENDS_BEFORE_SECONDS = 0.5
+
 
 @dataclass(frozen=True, kw_only=True)
 class Timeouts:
@@ -136,7 +138,8 @@ def _handshake(
     server: Server, sock: socket.socket, timeouts: Timeouts, *, pinned_types_only: bool
 ) -> Transport:
     transport = Transport(sock)
-    transport.banner_timeout = timeouts.handshake
+    # Before the handshake's time is over: then what has come of the line so far is kept.
+    transport.banner_timeout = timeouts.handshake - min(_BANNER_ENDS_BEFORE_SECONDS, timeouts.handshake / 4)
     # Above ours: paramiko would report it as a closed connection.
     transport.handshake_timeout = 2 * timeouts.handshake
     algorithms.offer(transport, ciphers=server.ciphers)

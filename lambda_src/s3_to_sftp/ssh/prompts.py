@@ -34,7 +34,10 @@ _CODE = re.compile(
     re.IGNORECASE,
 )
 # What has happened to this password. Banners also tell rules: "You must change it every 90 days."
-_LOGIN = r"(?:pass\s?words?|passwd|passwor[dt]s?|kennwort|mot de passe|contrase[nñ]a|credentials|account|konto|compte)"
+_LOGIN = (
+    r"(?:pass\s?words?|passwd|passworts?|kennwort|mot de passe|contrase[nñ]a|credentials|account|konto"
+    r"|compte)"
+)
 _EXPIRED = re.compile(
     rf"\b{_LOGIN}\b.{{0,60}}?(?<!not )(?<!not yet )(?:\bexpired\b|\babgelaufen|\bexpiré)"
     rf"|\bexpired {_LOGIN}\b|\b{_LOGIN} change (?:is )?required",
