@@ -58,4 +58,16 @@ def test_byte_now_and_then_is_no_silent_port() -> None:
     with server_that(greets) as server:
         error = error_of(server, Timeouts(handshake=2))
     assert error.cause == "key-exchange-failed"
-    assert "It said 'SSH-2.0" in error.reason
+    assert "It said 'SSH-" in error.reason
+
+
+def test_lists_of_algorithms_that_come_byte_by_byte_are_not_lost() -> None:
+    def greets(sock: socket.socket, over: threading.Event) -> None:
+        sock.sendall(b"SSH-2.0-slow\r\n")
+        for byte in b"\x00\x00\x01\x2c\x05\x14" + bytes(300):
+            sock.sendall(bytes([byte]))
+            if over.wait(0.2):
+                return
+
+    with server_that(greets) as server:
+        assert error_of(server, Timeouts(handshake=2)).cause == "key-exchange-failed"

@@ -183,10 +183,12 @@ class TcpState:
     Attributes:
         unacknowledged: Segments of ours that the other side has not acknowledged.
         retransmits: How often the oldest of them was sent again without an answer.
+        quiet_seconds: How long ago data came last; None: not known.
     """
 
     unacknowledged: int = 0
     retransmits: int = 0
+    quiet_seconds: float | None = None
 
 
 def handshake_failed(
@@ -208,7 +210,11 @@ def handshake_failed(
     """
     # Our own time limit first: what is closed because of it looks as if the server had closed it.
     ending = Ending.of(error) or received.ending
-    cause = _cause(received, ending, tcp or TcpState())
+    tcp = tcp or TcpState()
+    cause = _cause(received, ending, tcp)
+    waited = seconds - (received.version_seconds or 0.0)
+    if cause is PACKETS_LOST_IN and tcp.quiet_seconds is not None and 2 * tcp.quiet_seconds < waited:
+        cause = KEY_EXCHANGE_FAILED  # what comes slowly is not lost
     busy = cause in {TOO_MANY_LOGINS, TOO_MANY_CONNECTIONS}
     kind: type[PartnerError] = TooManyConnections if busy else PartnerUnreachable
     said = received.last_words

@@ -38,3 +38,14 @@ def test_version_line_that_is_not_over_in_time_is_ssh(before: bytes) -> None:
     received = ServerMessages(before_version=before + b"SSH-2.0-dr", ending=Ending.SILENT)
     error = handshake.handshake_failed(TimeoutError(), received, server="sftp.example:22", seconds=20)
     assert error.cause == "key-exchange-failed"
+
+
+@pytest.mark.parametrize(
+    ("quiet", "cause"),
+    [(None, "mtu-inbound"), (19.0, "mtu-inbound"), (1.0, "key-exchange-failed")],
+)
+def test_packets_are_lost_only_where_nothing_comes(quiet: float | None, cause: str) -> None:
+    received = ServerMessages(version=b"SSH-2.0-x", version_seconds=0.1)
+    state = handshake.TcpState(quiet_seconds=quiet)
+    error = handshake.handshake_failed(TimeoutError(), received, server="x:22", seconds=20, tcp=state)
+    assert error.cause == cause
