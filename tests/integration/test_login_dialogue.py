@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import asyncssh
 import paramiko
@@ -229,6 +230,8 @@ def test_disconnect_for_a_limit_is_not_a_refused_login(said: bytes, at: str) -> 
 
 
 NOTICES = [
+    b"If the maximum number of connections per user is exceeded you are disconnected",
+    b"You must change your password every 90 days.",
     b"Violators are prosecuted to the maximum extent of the law. All users are monitored.",
     b"Session limit: 15 minutes of inactivity.",
     b"Maximum of 10 concurrent connections per user.",
@@ -297,11 +300,28 @@ def test_disconnect_after_the_password_quotes_the_server(said: bytes) -> None:
     assert said[9:].split(b"\0")[0].decode() in error.reason
 
 
-def test_disconnect_before_any_credentials_is_not_a_refused_login() -> None:
-    with ssh_door(lambda asked: [disconnect(11, b"Go away")]) as door:
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        ("Go away", "closed-before-login"),
+        ("Your IP address has been blocked", "banned"),
+        ("Too many authentication failures", "banned"),
+        ("This account has been disabled", "account-disabled"),
+    ],
+)
+def test_disconnect_before_any_credentials_is_not_a_refused_login(said: str, cause: str) -> None:
+    with ssh_door(lambda asked: [disconnect(11, said.encode())]) as door:
         error = error_of_login(door)
     assert type(error) is PartnerUnreachable
-    assert "'Go away'" in error.reason
+    assert error.cause == cause
+    assert f"'{said}'" in error.reason
+
+
+def test_ban_as_the_answer_to_the_password_is_a_refused_login() -> None:
+    with ssh_door(offers("password", disconnect(2, b"Your IP address has been blocked"))) as door:
+        error = error_of_login(door)
+    assert type(error) is LoginRefused
+    assert error.cause == "banned"
 
 
 # --- what it says, in any bytes ---
@@ -395,6 +415,14 @@ def test_greeting_of_a_shell_is_quoted(text: bytes) -> None:
     assert type(error) is SftpNotStarted
     assert f"said '{text.decode('latin-1').strip()}'" in error.reason
     assert "bytes" not in error.reason
+
+
+@pytest.mark.parametrize(
+    "more", [{"session": session_that_sends(b"", status=127)}, {"refuses_channel": b"no"}]
+)
+def test_banner_about_limits_is_not_why_sftp_does_not_start(more: dict[str, Any]) -> None:
+    with ssh_door(lambda _: [banner(NOTICES[0]), success()], **more) as door:
+        assert type(error_of_login(door)) is SftpNotStarted
 
 
 def test_expired_password_reported_on_stderr_of_the_session_is_recognised() -> None:

@@ -83,9 +83,11 @@ _USUAL: dict[str, type[DeliveryError]] = {
 _UNUSUAL: dict[str, tuple[type[DeliveryError], ...]] = {
     handshake.TOO_MANY_LOGINS.name: (TooManyConnections,),
     handshake.TOO_MANY_CONNECTIONS.name: (TooManyConnections,),
+    handshake.BANNED.name: (PartnerUnreachable, LoginRefused),
     host_key.PIN_IS_NO_KEY.name: (ConfigurationError,),
     login.SECOND_FACTOR.name: (SecondFactorRequired,),
     login.PASSWORD_EXPIRED.name: (PasswordExpired,),
+    login.ACCOUNT_DISABLED.name: (LoginRefused, PartnerUnreachable),
     login.CLOSED_BEFORE_LOGIN.name: (PartnerUnreachable,),
     login.LOST_DURING_LOGIN.name: (PartnerUnreachable,),
     login.NO_ANSWER_TO_LOGIN.name: (PartnerUnreachable,),

@@ -3,7 +3,7 @@
 import errno
 import ipaddress
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from s3_to_sftp.diagnosis import handshake
 from s3_to_sftp.diagnosis.cause import Cause
@@ -104,13 +104,37 @@ def lookup_failed(error: Exception, *, host: str) -> PartnerUnreachable:
     return cause.error(PartnerUnreachable, f"The resolver says: {quoted(error.strerror)}.", host=host)
 
 
+def no_address_accepts(
+    failures: Mapping[str, OSError], *, server: object, seconds: float
+) -> PartnerUnreachable:
+    """Return the error for a name of which no address accepts a connection.
+
+    An address that refuses or is silent tells more than one to which there is no route: most functions have
+    no IPv6, and most names that have IPv6 addresses have IPv4 addresses, too.
+
+    Args:
+        failures: Address that was tried -> its error, in order.
+        server: `host:port`.
+        seconds: How long each was waited for.
+    """
+    has_ipv4 = any(":" not in address for address in failures)
+    counted = {
+        address: error
+        for address, error in failures.items()
+        if not (has_ipv4 and ":" in address and error.errno in _NO_ROUTE)
+    }
+    telling = [error for error in counted.values() if error.errno not in _NO_ROUTE]
+    error = [OSError(), *counted.values(), *telling][-1]
+    return connection_failed(error, server=server, addresses=list(counted), seconds=seconds)
+
+
 def connection_failed(
     error: OSError, *, server: object, addresses: Sequence[str], seconds: float
 ) -> PartnerUnreachable:
     """Return the error for a connection that was not made.
 
     Args:
-        error: Of the last address that was tried.
+        error: Of an address that was tried.
         server: `host:port`.
         addresses: All that were tried.
         seconds: How long each was waited for.

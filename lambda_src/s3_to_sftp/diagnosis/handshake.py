@@ -1,5 +1,6 @@
 """A connection without SSH: what listens there, who closes it, and where packets get lost."""
 
+import re
 from dataclasses import dataclass
 
 from s3_to_sftp.diagnosis.cause import Cause
@@ -19,16 +20,17 @@ CLOSED_AT_ONCE = Cause(
 RESET_AT_ONCE = Cause(
     name="reset-at-once",
     sign="The connection is accepted and reset (RST) before a byte was sent, often after failed logins.",
-    summary="{server} resets the connection at once: this address is banned for a while, or a firewall "
-    "rejects it.",
-    advice="Wait: bans after failed logins (fail2ban, OpenSSH's penalties) end by themselves. Ask the "
-    "partner to exempt this function's address (s3-to-sftp addresses). It will be retried.",
-    to_partner="Your server {server} resets our connections before the SSH greeting. Is our address banned "
-    "after failed logins, and can it be exempted?",
+    summary="{server} resets the connection at once: it does not allow this address, has banned it for a "
+    "while, or a firewall rejects it.",
+    advice="Send the partner this function's address (s3-to-sftp addresses): it may be missing on the "
+    "allow-list, or banned. Bans after failed logins (fail2ban, OpenSSH's penalties) end by themselves. It "
+    "will be retried.",
+    to_partner="Your server {server} resets our connections before the SSH greeting. Is our address on your "
+    "allow-list? Or is it banned after failed logins, and can it be exempted?",
 )
 BANNED = Cause(
     name="banned",
-    sign="A text in place of the SSH greeting: not allowed at this time, banned, blocked.",
+    sign="A text in place of the SSH greeting, or a DISCONNECT: not allowed at this time, banned, blocked.",
     summary="{server} has banned this address for a while.",
     advice="Wait: such bans end by themselves. Check the login first, it may be why. Ask the partner to "
     "exempt this function's address (s3-to-sftp addresses). It will be retried.",
@@ -165,7 +167,11 @@ HEARD_NOTHING = frozenset({CLOSED_AT_ONCE.name, RESET_AT_ONCE.name, SILENT.name}
 """Causes that are assumed where not a byte came: it may be TLS as well."""
 
 CLIENT = "SSH-2.0-paramiko"
-_BANNED = ("not allowed at this time", "banned", "blocked", "blacklist", "temporarily refus")
+_BANNED = re.compile(
+    r"\bnot allowed at this time\b|\b(?:banned|blocked|black-?list(?:ed)?|temporarily refus\w+)\b"
+    r"|\b(?:ip|address|host)\b.{0,30}\blocked\b",
+    re.IGNORECASE,
+)
 _NEGOTIATIONS = (b"\xff\xfb", b"\xff\xfc", b"\xff\xfd", b"\xff\xfe")
 _TLS_RECORDS = (b"\x15\x03", b"\x16\x03")
 
@@ -177,10 +183,12 @@ class TcpState:
     Attributes:
         unacknowledged: Segments of ours that the other side has not acknowledged.
         retransmits: How often the oldest of them was sent again without an answer.
+        quiet_seconds: How long ago data came last; None: not known.
     """
 
     unacknowledged: int = 0
     retransmits: int = 0
+    quiet_seconds: float | None = None
 
 
 def handshake_failed(
@@ -202,7 +210,11 @@ def handshake_failed(
     """
     # Our own time limit first: what is closed because of it looks as if the server had closed it.
     ending = Ending.of(error) or received.ending
-    cause = _cause(received, ending, tcp or TcpState())
+    tcp = tcp or TcpState()
+    cause = _cause(received, ending, tcp)
+    waited = seconds - (received.version_seconds or 0.0)
+    if cause is PACKETS_LOST_IN and tcp.quiet_seconds is not None and 2 * tcp.quiet_seconds < waited:
+        cause = KEY_EXCHANGE_FAILED  # what comes slowly is not lost
     busy = cause in {TOO_MANY_LOGINS, TOO_MANY_CONNECTIONS}
     kind: type[PartnerError] = TooManyConnections if busy else PartnerUnreachable
     said = received.last_words
@@ -223,11 +235,23 @@ def no_common_algorithm(
     return cause.error(PartnerUnreachable, received.last_words, server=server, lists=lists or quoted(error))
 
 
+def is_another_protocol(said: bytes) -> bool:
+    """Return whether what came in place of a version line is known to be another protocol."""
+    return _not_ssh(said) not in {NOT_SSH, BANNED}
+
+
+def says_banned(text: str) -> bool:
+    """Return whether a server's text is about an address that is banned."""
+    return _BANNED.search(text) is not None
+
+
 def _cause(received: ServerMessages, ending: Ending | None, tcp: TcpState) -> Cause:
     if received.is_about_too_many():
         return TOO_MANY_LOGINS if b"startups" in received.before_version.lower() else TOO_MANY_CONNECTIONS
     if received.version:
         return _after_the_greeting(received, ending, tcp)
+    if received.before_version.rpartition(b"\n")[2].startswith(b"SSH-"):  # the line was not over in time
+        return KEY_EXCHANGE_FAILED
     if received.before_version.strip():
         return _not_ssh(received.before_version)
     match ending:
@@ -264,6 +288,6 @@ def _not_ssh(said: bytes) -> Cause:
         return HTTP
     if text.startswith(("220", "421", "120")):
         return MAIL if "smtp" in text else FTP
-    if any(word in text for word in _BANNED):
+    if says_banned(text):
         return BANNED
     return NOT_SSH

@@ -2,6 +2,7 @@
 
 import re
 
+from s3_to_sftp.diagnosis import handshake
 from s3_to_sftp.diagnosis.cause import Cause
 from s3_to_sftp.untrusted_text import decoded
 
@@ -134,9 +135,12 @@ TOO_MANY_LOGINS = Cause(
     to_partner="Your server {server} says that we have too many sessions. How many may we use at a time?",
 )
 
+_OFF = r"(?:disabled|locked|blocked|banned|suspended|deactivated|inactive|expired|not (?:active|enabled))"
+# Of the account: methods and algorithms are disabled, too, and sessions are inactive.
+_OTHER_THING = r"(?:authentication|methods?|passwords?|sessions?|algorithms?|keys?|ip|address|host)"
 _DISABLED = re.compile(
-    r"disabled|locked|suspended|deactivated|inactive|not (?:active|enabled)"
-    r"|account (?:has |is )?(?:been )?expired",
+    rf"\b(?:account|user|login)\b(?:(?!\b{_OTHER_THING}\b)[^.]){{0,60}}?\b{_OFF}\b"
+    rf"|\b{_OFF} (?:account|user)\b",
     re.IGNORECASE,
 )
 _TOO_MANY_ATTEMPTS = re.compile(
@@ -147,6 +151,17 @@ _TOO_MANY_ATTEMPTS = re.compile(
 def cause_of_goodbye(said: bytes) -> Cause | None:
     """Return what the words of a DISCONNECT during the login mean; None: nothing in particular."""
     text = decoded(said)
+    is_disabled = _DISABLED.search(text) is not None
+    if handshake.says_banned(text) and not is_disabled:
+        return handshake.BANNED
     if _TOO_MANY_ATTEMPTS.search(text):
         return TOO_MANY_ATTEMPTS
-    return ACCOUNT_DISABLED if _DISABLED.search(text) else None
+    return ACCOUNT_DISABLED if is_disabled else None
+
+
+def cause_before_login(said: bytes) -> Cause:
+    """Return what the words of a DISCONNECT mean before a key or a password was sent."""
+    cause = cause_of_goodbye(said)
+    if cause is TOO_MANY_ATTEMPTS:  # those of earlier connections
+        return handshake.BANNED
+    return cause or CLOSED_BEFORE_LOGIN

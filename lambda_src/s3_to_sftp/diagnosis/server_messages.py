@@ -35,6 +35,9 @@ _TOO_MANY = re.compile(
 _WRONG_LOGINS = re.compile(
     r"fail|incorrect|invalid|wrong|bad |unsuccessful|attempt|tries|locked|disabled|suspended", re.IGNORECASE
 )
+# A rule, not what has happened: "if the maximum number of connections is exceeded".
+_CONDITION = re.compile(r"\b(?:if|when|whenever|unless)\b", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"[.!?;]\s|[\r\n]")
 _DISCONNECT_NAMES = {
     1: "host not allowed to connect",
     2: "protocol error",
@@ -120,15 +123,13 @@ class ServerMessages:
     def _saying(self, text: bytes) -> str:
         return f" and said {quote(text)}" if text.strip() else ""
 
-    def is_about_too_many(self, *, banner: bool = True) -> bool:
+    def is_about_too_many(self) -> bool:
         """Return whether it says that there are too many connections, logins or sessions.
 
-        Args:
-            banner: Whether that of the login counts. It may be the same for everybody.
+        The banner of the login does not count: it is the same for everybody, and tells the rules.
         """
         code, text = self.goodbye or (0, b"")
         said = [text, self.refusal[1] if self.refusal else b""]
-        said += [self.banner] if banner else []
         # What stands in front of a version line is a greeting.
         said += [] if self.version else [self.before_version]
         return code == TOO_MANY_CONNECTIONS or any(map(says_too_many, said))
@@ -147,7 +148,12 @@ class ServerMessages:
 def says_too_many(said: bytes) -> bool:
     """Return whether a server's text is about too many connections, logins or sessions."""
     text = decoded(said)
-    return _TOO_MANY.search(text) is not None and _WRONG_LOGINS.search(text) is None
+    if _WRONG_LOGINS.search(text) is not None:
+        return False
+    return any(
+        _TOO_MANY.search(sentence) and not _CONDITION.search(sentence)
+        for sentence in _SENTENCE_END.split(text)
+    )
 
 
 def quote(said: bytes) -> str:

@@ -113,9 +113,14 @@ def cause_of_start(
         malformed: Whether it sent a packet that SFTP does not begin with.
     """
     words = decoded(said + b" " + channel_data)
+    # Before the words: login scripts make noise on stderr.
+    if exit_status == EXIT_NOT_FOUND:
+        return PROGRAM_MISSING
+    if exit_status == EXIT_CHROOT and not (channel_data or malformed or refused):
+        return CHROOT
     if _NO_SHELL.search(words):
         return NO_SHELL
-    if exit_status == EXIT_NOT_FOUND or (exit_status and _MISSING.search(words)):
+    if exit_status and exit_status != EXIT_CHROOT and _MISSING.search(words):
         return PROGRAM_MISSING
     if looks_like_text(channel_data):
         return SHELL_TALKS
@@ -123,8 +128,6 @@ def cause_of_start(
         return NOT_SFTP
     if refused:
         return NO_SUBSYSTEM
-    if exit_status == EXIT_CHROOT:
-        return CHROOT
     if exit_status == 1:
         return NO_SHELL
     return SILENT if silent else CLOSED

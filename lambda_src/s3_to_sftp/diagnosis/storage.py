@@ -105,8 +105,12 @@ BY_STATUS = {
 
 _WORDS = {
     # In front of the disk: "quota exceeded: not enough space".
-    r"(?:disk |storage )?quota|EDQUOT|(?:storage|space) limit": QUOTA,
-    r"no space|ENOSPC|(?:disk|volume|device|file ?system) (?:is )?full"
+    r"(?:disk |storage )?quota(?! (?:is |was )?(?:not|fine|ok)\b)(?! system)"
+    r"|EDQUOT|(?:storage|space) limit": QUOTA,
+    # Also said of names: "must have no space".
+    r"no (?:more |free |disk )*space (?:left|on|in|available|remaining)"
+    r"|(?<!have )(?<!contain )no space(?=[.,;:!)]|\W*$)"
+    r"|ENOSPC|(?:disk|volume|device|file ?system) (?:is )?full"
     r"|(?:not enough|insufficient|out of) (?:\w+ )?(?:space|storage)": DISK_FULL,
     r"too many (?:open )?(?:files?|handles?)(?: open)?|EMFILE|ENFILE|handle limit": TOO_MANY_OPEN_FILES,
     r"read-?only file ?system|EROFS|write-protected": READ_ONLY,

@@ -186,16 +186,14 @@ class _Login:
             return self._error(login.TOO_MANY_LOGINS, TooManyConnections)
         if received.goodbye is None and error is not None and not isinstance(error, EOFError):
             return error  # no answer, but a broken connection
-        cause = login.cause_of_goodbye(received.goodbye[1] if received.goodbye else b"")
-        if cause is not None:
-            return self._error(cause, LoginRefused)
+        said = received.goodbye[1] if received.goodbye else b""
         if not self._methods:  # nothing was sent that could be wrong
-            return self._error(login.CLOSED_BEFORE_LOGIN, PartnerUnreachable)
-        return self._error(login.CLOSED_DURING_LOGIN, LoginRefused)
+            return self._error(login.cause_before_login(said), PartnerUnreachable)
+        return self._error(login.cause_of_goodbye(said) or login.CLOSED_DURING_LOGIN, LoginRefused)
 
     def _refusal(self) -> PartnerError:
         received = self._transport.received
-        if received.is_about_too_many(banner=False):
+        if received.is_about_too_many():
             return self._error(login.TOO_MANY_LOGINS, TooManyConnections)
         methods = quote(", ".join(self._methods).encode("latin-1")) if self._methods else "no method at all"
         offers = f"It offers {methods}.{received.last_words}"

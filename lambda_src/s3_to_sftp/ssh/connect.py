@@ -27,6 +27,13 @@ if not logging.getLogger().isEnabledFor(logging.DEBUG):
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 
+MOST_ADDRESSES = 8
+"""Of a name, that are tried one after the other: each may take the whole time for a connection. As many as a
+load balancer shows; the resolver gives another order next time."""
+
+_BANNER_ENDS_BEFORE_SECONDS = 0.5
+
+
 @dataclass(frozen=True, kw_only=True)
 class Timeouts:
     """How long to wait for the partner, in seconds.
@@ -131,7 +138,8 @@ def _handshake(
     server: Server, sock: socket.socket, timeouts: Timeouts, *, pinned_types_only: bool
 ) -> Transport:
     transport = Transport(sock)
-    transport.banner_timeout = timeouts.handshake
+    # Before the handshake's time is over: then what has come of the line so far is kept.
+    transport.banner_timeout = timeouts.handshake - min(_BANNER_ENDS_BEFORE_SECONDS, timeouts.handshake / 4)
     # Above ours: paramiko would report it as a closed connection.
     transport.handshake_timeout = 2 * timeouts.handshake
     algorithms.offer(transport, ciphers=server.ciphers)
@@ -171,7 +179,7 @@ def _shake_hands(transport: Transport, timeouts: Timeouts) -> None:
 def open_socket(
     server: Server, timeouts: Timeouts, addresses: Sequence[str], *, segment_bytes: int | None = None
 ) -> socket.socket:
-    """Connect to the first address that accepts.
+    """Connect to the first address that accepts, of `MOST_ADDRESSES` at most.
 
     Args:
         server: Its port counts.
@@ -182,19 +190,17 @@ def open_socket(
     Raises:
         PartnerUnreachable: None accepts.
     """
-    failed = OSError()
-    for address in addresses:
+    failures: dict[str, OSError] = {}
+    for address in addresses[:MOST_ADDRESSES]:
         try:
             sock = tcp.open_connection(
                 address, server.port, timeout=timeouts.connect, segment_bytes=segment_bytes
             )
         except OSError as error:
-            failed = error
+            failures[address] = error
         else:
             return _tuned(sock, timeouts)
-    raise connecting.connection_failed(
-        failed, server=server, addresses=addresses, seconds=timeouts.connect
-    ) from None
+    raise connecting.no_address_accepts(failures, server=server, seconds=timeouts.connect) from None
 
 
 def look_up(server: Server) -> list[str]:

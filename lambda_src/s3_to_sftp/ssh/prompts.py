@@ -33,11 +33,24 @@ _CODE = re.compile(
     r"일회용|验证|驗證|인증",
     re.IGNORECASE,
 )
+# What has happened to this password. Banners also tell rules: "You must change it every 90 days."
+_LOGIN = (
+    r"(?:pass\s?words?|passwd|passworts?|kennwort|mot de passe|contrase[nñ]a|credentials|account|konto"
+    r"|compte)"
+)
 _EXPIRED = re.compile(
-    r"(?:has|is|have) (?:been )?expired|password expired|expired password|password aging"
-    r"|(?:must|required to|need to|have to) (?:be )?change|change (?:your|the) password|abgelaufen|expiré",
+    rf"\b{_LOGIN}\b.{{0,60}}?(?<!not )(?<!not yet )(?:\bexpired\b|\babgelaufen|\bexpiré)"
+    rf"|\bexpired {_LOGIN}\b|\b{_LOGIN} change (?:is )?required",
     re.IGNORECASE,
 )
+_MUST_CHANGE = re.compile(r"\b(?:must|required to|needs? to|ha(?:ve|s) to) (?:be )?change", re.IGNORECASE)
+_NOW = re.compile(r"\b(?:now|immediately|at once|right away)\b", re.IGNORECASE)
+_ABOUT_LOGIN = re.compile(rf"\b{_LOGIN}\b", re.IGNORECASE)
+_RULE = re.compile(
+    r"\b(?:if|when|whenever|unless|until|every|each|regularly|periodically|(?<!at )once)\b", re.IGNORECASE
+)
+_SENTENCE_END = re.compile(r"[.!?;]\s|[\r\n]")
+_RULE_IN_BRACKETS = re.compile(r"\([^()]*\b(?:every|each|regularly|periodically)\b[^()]*\)", re.IGNORECASE)
 _WANTS_NEW = re.compile(r"(?:choose|enter|set|pick|create|type) (?:a |your )?new ", re.IGNORECASE)
 
 
@@ -64,7 +77,8 @@ def asked_for(
     """
     if not prompts:
         return Asked.NOTHING
-    texts, said = [_without(names, prompt) for prompt in prompts], _without(names, said)
+    texts = [_RULE_IN_BRACKETS.sub(" ", _without(names, prompt)) for prompt in prompts]
+    said = _without(names, said)
     passwords = [text for text in texts if _PASSWORD.search(text)]
     if any(_NEW.search(text) for text in passwords):
         return Asked.NEW_PASSWORD
@@ -80,8 +94,13 @@ def asked_for(
 
 
 def says_expired(text: str) -> bool:
-    """Return whether a text says that a password has expired."""
-    return _EXPIRED.search(text) is not None
+    """Return whether a text says that a password has expired, or must be changed now."""
+    facts = [sentence for sentence in _SENTENCE_END.split(text) if not _RULE.search(sentence)]
+    if any(map(_EXPIRED.search, facts)):
+        return True
+    return _ABOUT_LOGIN.search(text) is not None and any(
+        _MUST_CHANGE.search(fact) and _NOW.search(fact) for fact in facts
+    )
 
 
 def _without(names: Sequence[str], prompt: str) -> str:

@@ -6,12 +6,15 @@ from typing import Any
 
 import paramiko
 
+from s3_to_sftp.diagnosis.handshake import is_another_protocol
 from s3_to_sftp.diagnosis.server_messages import KEPT_BYTES, Ending, ServerMessages, quote
 from s3_to_sftp.untrusted_text import decoded
 
 _LONGEST_VERSION_LINE = 8192
 _MOST_LINES = 100
-_NEXT_LINE_SECONDS = 2.0
+_OTHER_PROTOCOL_SECONDS = 2.0
+"""For the rest of what is not SSH, as it seems: telnet waits for an answer."""
+
 _MOST_HOST_KEYS = 32
 _OFFERS = ("key exchange", "host keys", "ciphers", "ciphers", "MACs", "MACs", "compression", "compression")
 
@@ -36,13 +39,13 @@ class RecordingTransport(paramiko.Transport):
         started = time.monotonic()
         deadline = started + self.banner_timeout
         lines = 0
-        line = self._read_line(deadline, self.banner_timeout)
+        line = self._read_line(deadline)
         while not line.startswith(b"SSH-"):
             lines += 1
             self.received.before_version = (self.received.before_version + line + b"\n")[:KEPT_BYTES]
             if lines >= _MOST_LINES:
                 raise paramiko.SSHException("no SSH version line")
-            line = self._read_line(deadline, _NEXT_LINE_SECONDS)
+            line = self._read_line(deadline)
         self.received.version = line[:KEPT_BYTES]
         self.received.version_seconds = time.monotonic() - started
         library: Any = self  # the stubs leave the field out; it is part of what both sides sign
@@ -50,7 +53,7 @@ class RecordingTransport(paramiko.Transport):
         if not line.startswith((b"SSH-2.0-", b"SSH-1.99-")):
             raise paramiko.SSHException(f"its version is {quote(line)}, not 2.0")
 
-    def _read_line(self, deadline: float, patience: float) -> bytes:
+    def _read_line(self, deadline: float) -> bytes:
         """Read a line without its end, which nothing is read behind."""
         packetizer: Any = self.packetizer
         line: bytes = packetizer._Packetizer__remainder
@@ -59,16 +62,22 @@ class RecordingTransport(paramiko.Transport):
                 self.received.before_version = (self.received.before_version + line)[:KEPT_BYTES]
                 raise paramiko.SSHException("no SSH version line")
             try:
-                line += packetizer._read_timeout(min(patience, max(deadline - time.monotonic(), 0)))
+                line += packetizer._read_timeout(self._patience(line, deadline))
             except (OSError, EOFError) as error:
                 self.received.before_version = (self.received.before_version + line)[:KEPT_BYTES]
                 self.received.ending = Ending.of(error)
                 why = "nothing more came" if isinstance(error, TimeoutError) else "the connection ended"
                 raise paramiko.SSHException(f"no SSH version line: {why}") from None
-            # Who has begun to speak ends the line soon, or waits for an answer, as telnet does.
-            patience = _NEXT_LINE_SECONDS
         line, _, packetizer._Packetizer__remainder = line.partition(b"\n")
         return line.removesuffix(b"\r")
+
+    def _patience(self, line: bytes, deadline: float) -> float:
+        """Return how long to wait for more. Servers also greet, and then look up our name for a while."""
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        seems_foreign = is_another_protocol(self.received.before_version + line)
+        return min(left, _OTHER_PROTOCOL_SECONDS) if seems_foreign else left
 
     def _parse_kex_init(self, message: paramiko.Message) -> None:
         self.received.offered = _offered(message)

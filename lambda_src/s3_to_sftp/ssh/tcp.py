@@ -13,7 +13,7 @@ TLS_SECONDS = 3.0
 
 _INFO_BYTES = 104
 # Linux, struct tcp_info (include/uapi/linux/tcp.h): eight bytes, then 32-bit numbers.
-_RETRANSMITS_AT, _UNACKNOWLEDGED_AT = 2, 24
+_RETRANSMITS_AT, _UNACKNOWLEDGED_AT, _QUIET_MILLISECONDS_AT = 2, 24, 52
 
 
 def open_connection(
@@ -48,7 +48,10 @@ def tcp_state(sock: Any) -> TcpState | None:
     with contextlib.suppress(OSError, AttributeError, struct.error):
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
         (unacknowledged,) = struct.unpack_from("=I", info, _UNACKNOWLEDGED_AT)
-        return TcpState(unacknowledged=unacknowledged, retransmits=info[_RETRANSMITS_AT])
+        (quiet,) = struct.unpack_from("=I", info, _QUIET_MILLISECONDS_AT)
+        return TcpState(
+            unacknowledged=unacknowledged, retransmits=info[_RETRANSMITS_AT], quiet_seconds=quiet / 1000
+        )
     return None
 
 

@@ -93,6 +93,12 @@ def test_cause_depends_on_request_and_status(request_name: str, code: int, cause
         ),
         # Paths that servers repeat are no words.
         ("write", "cannot write /quota/a.csv", "write-failed"),
+        ("write", "Failure (quota not exceeded)", "write-failed"),
+        ("write", "The quota system is fine", "write-failed"),
+        ("write", "file name must have no space", "write-failed"),
+        ("write", "Folder 'no space' failed", "write-failed"),
+        ("write", "write failed: no space", "disk-full"),
+        ("write", "There is no more space available", "disk-full"),
         ("write", "cannot write quota.csv", "write-failed"),
         ("write", "cannot write C:\\quota", "write-failed"),
         ("write", "Failure", "write-failed"),

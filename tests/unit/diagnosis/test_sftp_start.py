@@ -24,7 +24,11 @@ from s3_to_sftp.diagnosis.sftp_start import cause_of_start
         ({"exit_status": 127}, "sftp-program-missing"),
         ({"exit_status": 1, "said": b"sh: /x: not found"}, "sftp-program-missing"),
         ({"exit_status": 1}, "account-without-sftp"),
+        ({"exit_status": 127, "said": b"Only SFTP, no shell access."}, "sftp-program-missing"),
         ({"exit_status": 255}, "chroot-broken"),
+        ({"exit_status": 255, "said": b"Only SFTP, no shell access."}, "chroot-broken"),
+        ({"exit_status": 255, "said": b"/etc/profile: foo: command not found"}, "chroot-broken"),
+        ({"exit_status": 255, "channel_data": b"Welcome"}, "shell-greets"),
         ({"said": b"This account is currently not available."}, "account-without-sftp"),
     ],
 )

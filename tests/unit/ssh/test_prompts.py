@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from s3_to_sftp.ssh.prompts import Asked, asked_for
+from s3_to_sftp.ssh.prompts import Asked, asked_for, says_expired
 
 
 @pytest.mark.parametrize(
     ("prompt", "asked"),
     [
         ("Password:", Asked.PASSWORD),
+        ("Password (you must change it every 90 days): ", Asked.PASSWORD),
         ("Current password:", Asked.PASSWORD),
         ("Mot de passe :", Asked.PASSWORD),
         ("Пароль:", Asked.PASSWORD),
@@ -100,9 +101,47 @@ def test_one_time_code_prompt_is_recognised_in_every_language(prompt: str) -> No
     [
         ("Your password has expired. Choose a new one.", Asked.NEW_PASSWORD),
         ("Please choose a new password", Asked.NEW_PASSWORD),
+        ("You must change your password immediately.", Asked.NEW_PASSWORD),
+        ("You must change your password every 90 days.", Asked.PASSWORD),
+        ("Your license has expired.", Asked.PASSWORD),
         ("Enter the one-time password from your app", Asked.CODE),
         ("Authorised partners of the bank only", Asked.PASSWORD),
     ],
 )
 def test_instruction_decides_what_a_plain_prompt_asks_for(said: str, asked: Asked) -> None:
     assert asked_for(["Password:"], said=said) is asked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Your password has expired. Choose a new one.",
+        "Password expired",
+        "Your account has expired; please contact your system administrator",
+        "You are required to change your password immediately (administrator enforced).",
+        "WARNING: Your password has expired.\nYou must change your password now and login again!",
+        "Password change required but no TTY available.",
+        "Your password was set long ago. It must be changed now.",
+        "Ihr Passwort ist abgelaufen.",
+        "Votre mot de passe a expiré.",
+    ],
+)
+def test_expired_password_is_told_from_the_words(text: str) -> None:
+    assert says_expired(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Notice: You must change your password every 90 days.",
+        "Users are required to change passwords every 90 days",
+        "If your password has expired, call the help desk.",
+        "Your password has not expired",
+        "Your password will expire in 3 days",
+        "WS_FTP: your license has expired",
+        "The certificate of this site has expired",
+        "You must change to SFTP v4 or higher now",
+    ],
+)
+def test_rule_about_passwords_is_not_an_expired_password(text: str) -> None:
+    assert not says_expired(text)
