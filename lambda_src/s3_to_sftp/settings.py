@@ -44,7 +44,6 @@ VARIABLES = frozenset(
 PLAIN_LAMBDA_ONLY = frozenset({"SSH_USERNAME", "SSH_PASSWORD"})
 """Replace SSH_SECRET_ARN where the zip was uploaded by hand."""
 
-
 _MAX_RECEIPTS_SECONDS = 10**9
 _MAX_RETRY_SECONDS = 10**8
 
@@ -52,12 +51,11 @@ _DAYS_IN_BOTH_QUEUES = 28
 """14 in the dead-letter queue, the maximum in SQS, and 14 in the queue that it is redriven to."""
 
 _MAX_DIGITS = 18
-
 _MAX_LEASE_SECONDS = 3600
 """A lease ends with its invocation, which Lambda ends after half an hour at the latest."""
 
-
-_NOT_IN_HOST = re.compile(r"[\s/@\\]")
+_NOT_IN_HOST = re.compile(r"[\s/@\\\x00-\x1f\x7f-\x9f]")
+_WITH_PORT = re.compile(r"[^:]*:[0-9]*|\[.*\]:[0-9]*")
 _LOGIN_IN_URL = re.compile(r"[^/]*@")
 
 
@@ -215,6 +213,11 @@ def _host(text: str) -> str:
             "SSH_HOST must be a bare name or address such as sftp.partner.example: no sftp://, no user@, no "
             f"path, got {quoted(_LOGIN_IN_URL.sub('...@', text))!r}.",
             hint="Set it in the function's configuration. The login belongs in the secret.",
+        )
+    if (port := _WITH_PORT.fullmatch(text)) or "[" in text or "]" in text:
+        raise ConfigurationError(
+            f"SSH_HOST must be without {'a port' if port else 'brackets'}, got {quoted(text)!r}.",
+            hint="Set it in the function's configuration. A port belongs in SSH_PORT.",
         )
     return text
 

@@ -7,9 +7,10 @@ and text of a server is truncated before it becomes part of a reason.
 
 import base64
 import html
+import json
 import re
 from collections.abc import Callable, Iterator
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 MOST_QUOTED_CHARACTERS = 400
 """Limit of a quotation of a server, a library or a service within a reason of ours."""
@@ -25,6 +26,8 @@ _SHORT_WORD, _LONGEST_WORD = 8, 16
 """Letters. A secret of so few may be a word of our sentences; so may a longer one in plain case."""
 _LONGEST_NUMBER = 5
 """Digits of a port."""
+_KEPT_BYTES = 4096
+"""Of what a server says. A text of so many may end within a secret."""
 
 # Compiled when they are needed: a cold start does not use them.
 _PRIVATE_KEY = r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|$)"
@@ -33,6 +36,8 @@ _NOT_SHOWN = (
     "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff"
     "\ud800-\udfff\ufffd\ufffe\uffff]+"
 )
+# What may stand in the place of a blank: it is folded into one.
+_BLANKS = rf"[\s{_NOT_SHOWN[1:]}"
 # SQS accepts the characters of XML 1.0; others are InvalidMessageContents (SendMessage).
 _NOT_IN_XML = "[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]"
 
@@ -69,12 +74,20 @@ def quoted(text: object, *, most: int = MOST_QUOTED_CHARACTERS) -> str:
         text: The text; bytes are decoded, an exception without a message is quoted by its class name.
         most: Limit, in characters.
     """
+    may_be_cut = isinstance(text, bytes | bytearray) and len(text) >= _KEPT_BYTES
     if isinstance(text, bytes | bytearray):
         text = decoded(bytes(text))
     said = str(text) or (type(text).__name__ if isinstance(text, BaseException) else "")
-    shown = re.sub(_NOT_SHOWN, lambda run: " " if run[0].isspace() else "\ufffd", without_secrets(said))
-    shown = re.sub(r"\s+", " ", shown).strip()
+    shown = one_line(without_secrets(said))
+    if may_be_cut:
+        shown = _without_part_at_end(shown)
     return shown if len(shown) <= most else shown[: max(most - 3, 0)] + "..."
+
+
+def one_line(text: str) -> str:
+    """Return the text without control characters, and with every run of blanks as one blank."""
+    shown = re.sub(_NOT_SHOWN, lambda run: " " if run[0].isspace() else "\ufffd", text)
+    return _folded(shown)
 
 
 def without_secrets(text: str, *, ours: bool = False) -> str:
@@ -104,6 +117,15 @@ def _longest_first() -> list[str]:
     return sorted(_secrets, key=len, reverse=True)
 
 
+def _without_part_at_end(text: str) -> str:
+    """Return one line without the beginning of a secret that it ends with."""
+    for secret in map(one_line, _longest_first()):
+        for length in range(min(len(secret), len(text)), _SHORTEST_ANYWHERE - 1, -1):
+            if text.endswith(secret[:length].rstrip()):
+                return text[: -len(secret[:length].rstrip())] + _SECRET
+    return text
+
+
 def _is_like_a_word(look: str) -> bool:
     if look.isalpha():
         is_plain = look.islower() or look.isupper() or look.istitle()
@@ -113,16 +135,32 @@ def _is_like_a_word(look: str) -> bool:
 
 def _patterns(*, with_words: bool) -> Iterator[Callable[[str], str]]:
     for secret in _longest_first():
-        # Also as it looks in a `repr`, and where its UTF-8 was read as Latin-1.
-        looks = {secret, repr(secret)[1:-1], secret.encode(errors="replace").decode("latin-1")}
-        looks |= {html.escape(secret), quote(secret, safe="", errors="replace")}
-        looks |= {base64.b64encode(secret.encode(errors="replace")).decode().rstrip("=")}
-        for look in sorted(looks, key=len, reverse=True):
+        for look in sorted(_looks(secret), key=len, reverse=True):
             if not with_words and _is_like_a_word(look):
                 continue
+            # A server may wrap it: its blanks are folded after this, and would be those of the secret again.
+            pattern = _BLANKS.join(map(re.escape, look.split()))
             if len(look) >= _SHORTEST_ANYWHERE:
-                anywhere = re.compile(re.escape(look), re.IGNORECASE)
+                anywhere = re.compile(pattern, re.IGNORECASE)
                 yield lambda text, anywhere=anywhere: anywhere.sub(_SECRET, text)  # type: ignore[misc] # bound now
             else:
-                word = rf"(?<!\w){re.escape(look)}(?!\w)"
+                word = rf"(?<!\w){pattern}(?!\w)"
                 yield lambda text, word=word: re.sub(word, _SECRET, text)  # type: ignore[misc] # bound now
+
+
+def _looks(secret: str) -> set[str]:
+    """Return the secret in each form in which a server may repeat it, with single blanks."""
+    looks = set[str]()
+    for each in {secret, _folded(secret)}:
+        # Also as it looks in a `repr`, and where its UTF-8 was read as Latin-1.
+        looks |= {each, repr(each)[1:-1], each.encode(errors="replace").decode("latin-1")}
+        looks |= {html.escape(each), quote_plus(each, errors="replace")}
+        looks |= {quote(each, safe=safe, errors="replace") for safe in ("", "/")}
+        in_json = json.dumps(each)[1:-1]
+        looks |= {in_json, in_json.replace("/", "\\/")}  # the latter of PHP
+        looks |= {base64.b64encode(each.encode(errors="replace")).decode().rstrip("=")}
+    return set(filter(None, map(_folded, looks)))
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.split())

@@ -25,7 +25,18 @@ def test_host_names_and_ip_addresses_are_accepted(host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["", "sftp://partner.example", "me@partner.example", "partner.example:22", "a/b", "a b", "-oProxy=x"],
+    [
+        *(
+            "",
+            "sftp://partner.example",
+            "me@partner.example",
+            "partner.example:22",
+            "a/b",
+            "a b",
+            "-oProxy=x",
+        ),
+        *("[::1]", "[::1]:22", "a\0b", "a\nb", "partner.example\n", "\x1b"),
+    ],
 )
 def test_host_with_scheme_user_port_or_path_is_refused(host: str) -> None:
     assert refusal_of(host) == (

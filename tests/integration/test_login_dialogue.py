@@ -352,6 +352,36 @@ def test_password_that_the_server_echoes_is_not_in_the_error(said: bytes) -> Non
         assert "[secret]" in error_of_login(door).reason
 
 
+def test_user_name_that_is_the_password_is_not_in_the_error() -> None:
+    def error_of(user: str, *answers: bytes) -> PartnerError:
+        with (
+            ssh_door(offers("password", *answers)) as door,
+            pytest.raises(PartnerError) as raised,
+        ):
+            connect(door.address, replace(door.login, username=user), IMPATIENT)
+        return raised.value
+
+    for error in (
+        error_of(PASSWORD, failure("password")),
+        error_of(f"partner:{PASSWORD}", wants_new_password(b"Change it.")),
+    ):
+        assert "[secret]" in error.reason
+        assert "[secret]" in error.to_partner
+        assert PASSWORD not in f"{error} {error.to_partner}"
+
+
+@pytest.mark.parametrize("user", ["new\nline\x1b[31m", "u" * 5000])
+def test_text_to_the_partner_is_one_short_line_whatever_the_user_name(user: str) -> None:
+    with (
+        ssh_door(offers("password", failure("password"))) as door,
+        pytest.raises(PartnerError) as raised,
+    ):
+        connect(door.address, replace(door.login, username=user), IMPATIENT)
+    for text in (raised.value.to_partner, raised.value.reason):
+        assert text.isprintable()
+        assert len(text) < 1000
+
+
 def test_text_before_the_version_line_is_quoted() -> None:
     with ssh_door(
         accepts_any_login, greets=b"220 ftp.partner.example F\xfcr Sie\r\n", sends_version=False

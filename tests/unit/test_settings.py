@@ -203,6 +203,28 @@ def test_deeply_nested_sources_are_refused() -> None:
         Settings.from_environment({**PLAIN, "SSH_SOURCES": "[" * 100_000})
 
 
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ("sftp.partner.example:22", "without a port"),
+        ("10.0.0.1:", "without a port"),
+        ("[::1]:22", "without a port"),
+        ("[::1]", "without brackets"),
+        ("sftp\0.partner.example", "a bare name"),
+        ("sftp\x1b.partner.example", "a bare name"),
+    ],
+)
+def test_host_with_port_brackets_or_controls_is_refused(host: str, why: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"SSH_HOST must be {why}") as raised:
+        Settings.from_environment({**PLAIN, "SSH_HOST": host})
+    assert "\0" not in str(raised.value)
+
+
+@pytest.mark.parametrize("host", ["::1", "2001:db8::22", "fe80::1%lo", "sftp.partner.example.", "10.0.0.1"])
+def test_addresses_are_hosts(host: str) -> None:
+    assert Settings.from_environment({**PLAIN, "SSH_HOST": host}).server.host == host
+
+
 def test_login_in_ssh_host_is_not_shown() -> None:
     with pytest.raises(ConfigurationError, match="SSH_HOST must be a bare name") as raised:
         Settings.from_environment({**PLAIN, "SSH_HOST": "sftp://acme:hunter2@sftp.partner.example/in"})

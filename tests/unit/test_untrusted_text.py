@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3_to_sftp import untrusted_text
+from s3_to_sftp.diagnosis.server_messages import KEPT_BYTES
 from s3_to_sftp.errors import ConnectionLost, DeliveryError, RequestRefused
 from s3_to_sftp.sftp.protocol import Answer
 from s3_to_sftp.untrusted_text import MOST_REASON_BYTES, cut, decoded, never_show, quoted, without_secrets
@@ -47,6 +48,34 @@ def test_password_is_redacted_from_decoded_and_escaped_text() -> None:
 def test_password_with_a_line_break_is_redacted_in_every_encoding(looks: str) -> None:
     never_show("P&ss/wörd-7\n")
     assert looks not in quoted(f"no login with {looks} here")
+
+
+@pytest.mark.parametrize("blank", ["\r\n", "\u00a0", "  ", "\t ", "\0", "\u200b \u200b", "+", "%20"])
+@pytest.mark.parametrize("secret", ["correct horse battery", "correct  horse\nbattery"])
+def test_password_with_blanks_is_redacted_whatever_blanks_are_echoed(blank: str, secret: str) -> None:
+    never_show(secret)
+    said = f"no {blank.join(secret.split())}!"
+    assert quoted(said) == "no [secret]!"
+    assert quoted(said.encode()) == "no [secret]!"
+
+
+@pytest.mark.parametrize(
+    "looks",
+    ["a/b%20%22%C3%BC%22%2B7", "a%2Fb+%22%C3%BC%22%2B7", 'a/b \\"\\u00fc\\"+7', 'a\\/b \\"\\u00fc\\"+7'],
+    ids=["URL with slashes", "form", "JSON", "JSON with slashes escaped"],
+)
+def test_password_is_redacted_as_it_looks_in_addresses_and_json(looks: str) -> None:
+    never_show('a/b "ü"+7')
+    assert quoted(f"no {looks} here") == "no [secret] here"
+
+
+@pytest.mark.parametrize("cut_at", range(4, 20))
+def test_part_of_a_password_at_the_end_of_a_text_that_was_cut_is_redacted(cut_at: int) -> None:
+    never_show("correct horse battery")
+    said = b" " * (KEPT_BYTES - 3 - cut_at) + b"no " + b"correct  horse battery"[:cut_at]
+    assert len(said) == KEPT_BYTES
+    assert quoted(said) == "no [secret]"
+    assert quoted(said[1:]) != "no [secret]"  # nobody has cut it
 
 
 def test_password_is_redacted_before_the_text_is_truncated() -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from s3_to_sftp.errors import DeliveryError
+from s3_to_sftp.untrusted_text import MOST_REASON_BYTES, cut, one_line
 
 E = TypeVar("E", bound=DeliveryError)
 
@@ -41,7 +42,7 @@ class Cause:
     def explain(self, error: E, /, **names: object) -> E:
         """Return an error that was made elsewhere, with this cause in it."""
         error.cause = self.name
-        error.to_partner = self.to_partner.format(**names)
+        error.to_partner = cut(one_line(self.to_partner.format(**names)), MOST_REASON_BYTES)
         return error
 
     def reason(self, seen: str = "", /, **names: object) -> str:

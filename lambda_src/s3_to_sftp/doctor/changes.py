@@ -185,4 +185,7 @@ _TOLD_NO_MORE = " It changes often: further values are not told until it has kep
 
 
 def _as_text(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
+    except (ValueError, OverflowError, OSError):  # the item holds any number
+        return f"{seconds:g} s after 1970"

@@ -26,7 +26,7 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One line of the report.
+    """One line of the report. Its texts hold no secret.
 
     Attributes:
         name: What was examined.
@@ -47,6 +47,11 @@ class Check:
     cause: str = ""
     error: str = ""
     seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        # A report on a terminal is printed check by check, before there is a document.
+        for name in ("text", "advice", "to_partner"):
+            object.__setattr__(self, name, without_secrets(getattr(self, name), ours=True))
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON values."""

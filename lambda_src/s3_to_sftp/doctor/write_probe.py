@@ -4,6 +4,7 @@ import functools
 import posixpath
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from s3_to_sftp.diagnosis import requests
@@ -66,10 +67,16 @@ class WriteProbe:
         self._names += [temporary, path]
         handle = self._create(temporary, path)
         offset = 0
-        for size in _SIZES[:1] if replaces else _SIZES:
-            write = functools.partial(self._session.write, handle, offset, bytes(size), path=temporary)
-            self._step(f"write {size} bytes", functools.partial(_sent, write))
-            offset += size
+        try:
+            for size in _SIZES[:1] if replaces else _SIZES:
+                write = functools.partial(self._session.write, handle, offset, bytes(size), path=temporary)
+                self._step(f"write {size} bytes", functools.partial(_sent, write))
+                offset += size
+        except DeliveryError:
+            # A server on Windows does not remove a file that is open.
+            with suppress(DeliveryError):
+                self._session.run_one(_result_of(self._session.close_file(handle, path=temporary)))
+            raise
         self._step("close", lambda: _result_of(self._session.close_file(handle, path=temporary)))
         self._step("look", lambda: self._seen(temporary, offset))
         name = "replace" if replaces else "rename"

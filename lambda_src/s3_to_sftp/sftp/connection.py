@@ -227,4 +227,4 @@ def _exit_status(channel: paramiko.Channel) -> int | None:
 
 
 def _user(channel: paramiko.Channel) -> str:
-    return channel.get_transport().get_username() or ""
+    return quoted(channel.get_transport().get_username() or "")

@@ -169,7 +169,9 @@ class _Login:
     def _error(self, cause: Cause, kind: type[E], seen: str | None = None, **names: object) -> E:
         """Return an error of this login; behind the cause stands what the server said last."""
         seen = self._transport.received.last_words if seen is None else seen
-        return cause.error(kind, seen, server=self._server, user=self._credentials.username, **names)
+        # In a secret of two equal fields it is the password, too.
+        user = quoted(self._credentials.username)
+        return cause.error(kind, seen, server=self._server, user=user, **names)
 
     def _unanswerable(self, reply: Reply) -> LoginRefused:
         prompt = quote(reply.said)

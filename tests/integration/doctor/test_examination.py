@@ -272,6 +272,14 @@ def test_file_that_may_not_be_removed_is_named(tmp_path: Path) -> None:
     assert left.name in report.checks[-1].text
 
 
+def test_file_of_a_refused_write_is_closed_before_it_is_removed(tmp_path: Path) -> None:
+    factory = functools.partial(KeepsOpenFiles, operation="write", fault=Fault())
+    with start_asyncssh_server(tmp_path, sftp_factory=factory) as server:
+        problem = first_problem(examine(address_of(server), login_of(server), write=True))
+    assert (problem.name, "may be left" in problem.advice) == ("write", False)
+    assert not list(tmp_path.iterdir())
+
+
 def test_server_that_sweeps_temporary_files_is_recognised(tmp_path: Path) -> None:
     factory = functools.partial(SweepsAnyAtClose, fault=Fault())
     with start_asyncssh_server(tmp_path, sftp_factory=factory) as server:
@@ -335,3 +343,22 @@ class SweepsAnyAtClose(WatchedServer):
         result = await super().close(file_obj)
         Path(file.name.decode()).unlink(missing_ok=True)
         return result
+
+
+class KeepsOpenFiles(RefusesRequest):
+    """Removes no file that is open, like Windows; and refuses a request."""
+
+    opened = 0
+
+    async def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> Any:
+        self.opened += 1
+        return await super().open(path, pflags, attrs)
+
+    async def close(self, file_obj: object) -> Any:
+        self.opened -= 1
+        return await super().close(file_obj)
+
+    async def remove(self, path: bytes) -> Any:
+        if self.opened:
+            raise Refusal(Status.PERMISSION_DENIED, "Sharing violation")
+        return await super().remove(path)

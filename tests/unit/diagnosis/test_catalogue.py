@@ -13,6 +13,7 @@ from s3_to_sftp import diagnosis
 from s3_to_sftp.diagnosis.catalogue import ERRORS, STAGES, causes, causes_of
 from s3_to_sftp.diagnosis.cause import Cause
 from s3_to_sftp.errors import DeliveryError
+from s3_to_sftp.untrusted_text import MOST_REASON_BYTES
 
 FUNCTION = Path(diagnosis.__file__).parents[1]
 ALL = [cause for stage in STAGES.values() for cause in causes_of(stage)]
@@ -58,6 +59,12 @@ def test_error_of_a_cause_has_no_field_left(cause: Cause) -> None:
     error = cause.error(DeliveryError, **dict.fromkeys(named, Any(1)))
     assert (error.cause, bool(error.to_partner)) == (cause.name, bool(cause.to_partner))
     assert "{" not in f"{error} {error.to_partner}"
+
+
+def test_text_to_the_partner_is_one_line_of_bounded_size() -> None:
+    cause = Cause(name="a", sign="a", summary="{x}.", advice="Do.", to_partner="Dear {x},\nsee {x}.")
+    assert cause.error(DeliveryError, x="a\n\x1bb").to_partner == "Dear a\ufffdb, see a\ufffdb."
+    assert len(cause.error(DeliveryError, x="ü" * 10_000).to_partner.encode()) <= MOST_REASON_BYTES
 
 
 def test_every_cause_is_used() -> None:

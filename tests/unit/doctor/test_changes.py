@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -316,3 +317,13 @@ def test_item_stays_small_whatever_a_server_shows() -> None:
             host_keys={f"{text}{number}": f"SHA256:{day}-{number:040}" for number in range(500)},
             banner=text * 100,
         )
+
+
+@pytest.mark.parametrize("worked_at", [1e120, -1e20, float("inf"), float("nan")])
+def test_failure_is_told_whatever_time_is_remembered(worked_at: float, canary: Canary) -> None:
+    assert canary.remembered is not None
+    canary.remembered = replace(canary.remembered, worked_at={"login": worked_at})
+    report = Report(server=SERVER, ran_in="function", checks=checks(failed("login"))).as_json()
+    changes, _ = compare(report, canary.remembered, pinned=(PINNED,), now=canary.now)
+    assert changes.failures[0].startswith("login failed at ")
+    assert "after 1970" in changes.failures[0]

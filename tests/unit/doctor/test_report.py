@@ -10,7 +10,7 @@ import pytest
 from s3_to_sftp import untrusted_text
 from s3_to_sftp.diagnosis.handshake import FTP
 from s3_to_sftp.doctor.checklist import Checklist, Finding, NotTriedError
-from s3_to_sftp.doctor.report import Outcome, Report
+from s3_to_sftp.doctor.report import Check, Outcome, Report
 from s3_to_sftp.doctor.request import CURRENT, DoctorRequest, is_doctor_request
 from s3_to_sftp.errors import DeliveryError, PartnerUnreachable
 from s3_to_sftp.untrusted_text import never_show, quoted, without_secrets
@@ -156,3 +156,18 @@ def test_request_is_the_same_behind_its_event() -> None:
 def test_request_for_a_version_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="AWSCURRENT, AWSPENDING, AWSPREVIOUS"):
         DoctorRequest.from_event({"secret_version": "AWSNEXT"})
+
+
+def test_check_holds_no_secret_before_it_becomes_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(untrusted_text, "_secrets", {})
+    never_show("Hunter2-canary")
+    shown: list[Check] = []
+    checklist = Checklist(is_over=never, report=shown.append)
+    error = PartnerUnreachable("No Hunter2-canary.", hint="Not Hunter2-canary.")
+    error.to_partner = "Dear Hunter2-canary"
+    checklist.run("login", failing(error))
+    checklist.run("sftp", lambda: "hunter2-CANARY")
+    assert [(each.text, each.advice, each.to_partner) for each in shown] == [
+        ("No [secret].", "Not [secret].", "Dear [secret]"),
+        ("[secret]", "", ""),
+    ]
