@@ -82,7 +82,7 @@ def build_doctor(
             DynamoCircuitBreaker(short_client("dynamodb"), table, str(settings.server)),
             identify_configuration(settings.server, settings.directory, source.version),
             opened=opened,
-            goes_on_with=secret.stage_beside,
+            login_in_use=secret.stage_beside,
         )
 
     def guard() -> LoginGuard:

@@ -18,6 +18,7 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.state.circuit_breaker import CircuitBreaker, LastFailure, Opened
 from s3_to_sftp.state.refused_logins import DynamoRefusedLogins, Refusal, RefusedLogins
+from s3_to_sftp.untrusted_text import quoted
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class NoGuard:
 
 
 class TellsNobody:
-    """The circuit breaker where deliveries do not use the login, or go on with another one."""
+    """The circuit breaker where deliveries do not use the login, or use another one."""
 
     def last_failure(self) -> LastFailure | None:
         """Know of no failure."""
@@ -75,7 +76,7 @@ class TellsBreaker:
         breaker: Of the delivery.
         configuration: Identifies the login and the server, as deliveries do.
         opened: Told when a refusal has opened the breaker: no delivery will find that out.
-        goes_on_with: Returns the stage of the login with which deliveries go on where this one is refused;
+        login_in_use: Returns the stage of the login that deliveries use where this one is refused;
             empty: they do not. Then the breaker stays as it is.
     """
 
@@ -85,12 +86,12 @@ class TellsBreaker:
         configuration: str,
         *,
         opened: Callable[[Opened], None],
-        goes_on_with: Callable[[], str],
+        login_in_use: Callable[[], str],
     ) -> None:
         self._breaker = breaker
         self._configuration = configuration
         self._opened = opened
-        self._goes_on_with = goes_on_with
+        self._login_in_use = login_in_use
 
     def last_failure(self) -> LastFailure | None:
         """Return the refusal that deliveries have met last with this login; None: there is none."""
@@ -98,9 +99,9 @@ class TellsBreaker:
         return failure if failure is not None and failure.error in _REFUSALS else None
 
     def failed(self, error: PartnerError) -> None:
-        """Open the breaker, unless deliveries go on with another login."""
-        if stage := self._goes_on_with():
-            error.hint = f"{error.hint} Deliveries may go on with the login of {stage} meanwhile."
+        """Open the breaker, unless deliveries use another login."""
+        if stage := self._login_in_use():
+            error.hint = f"{error.hint} Deliveries may use the login of {stage} meanwhile."
             return
         if opened := self._breaker.failed(error, configuration=self._configuration):
             self._opened(opened)
@@ -197,9 +198,10 @@ _ADVICE = (
 
 def _reason(login: Credentials, at: float, reason: str) -> str:
     since = f" since {_as_text(at)}" if at else ""
+    user = quoted(login.username)
     return (
-        f"the partner has refused this very login of user {login.username!r}{since}, and another refusal may "
-        f"lock the account: {reason}"
+        f"the partner has refused this very login of user {user!r}{since}, and another refusal may lock the "
+        f"account: {reason}"
     )
 
 

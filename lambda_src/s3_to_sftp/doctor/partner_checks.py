@@ -4,7 +4,7 @@ import base64
 import hashlib
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -176,12 +176,27 @@ class PartnerChecks:
         sock = self._socket
         assert sock is not None  # noqa: S101 - an earlier check
         try:
-            self._transport = shake_hands(self._server, sock, self._timeouts)
+            self._transport = self._with_trusted_key(sock)
         except PartnerUnreachable as error:
             seen = look_again(error, self._server, self._timeouts)
             self.connections += error.cause in handshake.HEARD_NOTHING
             raise self._with_small_packets(seen) from None
         return self._describe_handshake(self._transport)
+
+    def _with_trusted_key(self, sock: socket.socket) -> Transport:
+        """Shake hands; once more where an operator trusts a key of another type than the pinned ones.
+
+        Raises:
+            PartnerUnreachable, HostKeyRefused, TooManyConnections: See `shake_hands`.
+        """
+        try:
+            return shake_hands(self._server, sock, self._timeouts)
+        except HostKeyRefused as refused:
+            self.connections += 1  # it has shown that key over another connection
+            if refused.fingerprint != self._target.trusted:
+                raise
+            known = replace(self._server, host_keys=(*self._server.host_keys, refused.offered))
+            return shake_hands(known, self._open(self._addresses), self._timeouts)
 
     def _with_small_packets(self, error: PartnerUnreachable) -> PartnerUnreachable:
         """Find out whether small packets get through where large ones seem to be lost."""
@@ -310,18 +325,15 @@ class PartnerChecks:
         session = self._require_session()
         self.profile["home"] = home = session.run_one(_result_of(session.home()))
         found = [look_at_directory(session, directory, home) for directory in self._target.directories]
-        warnings = [each.warning for each in found if each.warning]
-        if not warnings:
-            return "; ".join(each.text for each in found)
-        text = "; ".join(each.text for each in found)
-        return replace(next(each for each in found if each.warning), text=text, warning="; ".join(warnings))
+        return _together(found)
 
     def _write(self) -> Finding | str:
         probe = WriteProbe(self._require_session(), str(self._server))
         try:
-            return "; ".join(probe.run(directory) for directory in self._target.directories)
+            found = [probe.run(directory) for directory in self._target.directories]
         finally:
             self.profile["write"] = probe.profile
+        return _together(found)
 
     def _require_transport(self) -> Transport:
         assert self._transport is not None  # noqa: S101 - an earlier check
@@ -330,6 +342,14 @@ class PartnerChecks:
     def _require_session(self) -> SftpSession:
         assert self._session is not None  # noqa: S101 - an earlier check
         return self._session
+
+
+def _together(found: Sequence[Finding]) -> Finding:
+    """Return findings of several directories as one; its advice is that of the first warning."""
+    warned = [each for each in found if each.warning]
+    first = warned[0] if warned else found[0]
+    text, warning = ("; ".join(parts) for parts in ([e.text for e in found], [e.warning for e in warned]))
+    return replace(first, text=text, warning=warning)
 
 
 def _fields(transport: Transport) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from s3_to_sftp.diagnosis import requests
 from s3_to_sftp.diagnosis.cause import Cause
+from s3_to_sftp.doctor.checklist import Finding
 from s3_to_sftp.errors import DeliveryError, Disposition, RequestRefused
 from s3_to_sftp.sftp.protocol import Status
 from s3_to_sftp.sftp.publish import NoJournal, is_removed, look, publish
@@ -41,11 +42,11 @@ class WriteProbe:
         self._server = server
         self._names: list[str] = []
 
-    def run(self, directory: str) -> str:
+    def run(self, directory: str) -> Finding:
         """Try all steps in a directory.
 
         Returns:
-            What worked.
+            What worked; a warning where something of it could not be removed.
 
         Raises:
             DeliveryError: The first step that failed. Files that could not be removed are named in it.
@@ -59,8 +60,17 @@ class WriteProbe:
             raise
         left = self._clean_up()
         where = directory or "the directory that the login starts in"
-        done = f"created, wrote, renamed, replaced and removed a file in {where}"
-        return f"{done}, but {', '.join(left)} stays" if left else done
+        done = f"created, wrote, renamed and replaced a file in {where}"
+        if not left:
+            return Finding(text=f"{done}, and removed it")
+        cause = requests.REMOVE_REFUSED
+        return Finding(
+            text=done,
+            warning=f"{cause.summary.format(server=self._server)} What stays: {', '.join(left)}",
+            advice=cause.advice,
+            to_partner=cause.to_partner.format(server=self._server),
+            cause=cause.name,
+        )
 
     def _deliver(self, path: str, *, replaces: bool = False) -> None:
         temporary = temporary_path(path, token=secrets.token_hex(8))

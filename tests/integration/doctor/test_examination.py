@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -145,6 +146,19 @@ def test_login_is_not_sent_to_a_server_that_is_not_the_partner(server: RunningSe
     problem = first_problem(report)
     assert (problem.name, problem.cause) == ("host key", "host-key-changed")
     assert guard.logins == 0
+
+
+def test_key_of_another_type_that_an_operator_trusts_is_a_warning(tmp_path: Path) -> None:
+    pinned = asyncssh.generate_private_key("ssh-rsa").export_public_key().decode().strip()
+    with start_asyncssh_server(tmp_path) as server:
+        address = address_of(server, host_keys=(pinned,))
+        refused = first_problem(examine(address, login_of(server)))
+        assert refused.cause == "host-key-changed"
+        (offered,) = re.findall(r"SHA256:\S+(?=\)\. Verify)", refused.advice)
+        report = examine(address, login_of(server), trusted=offered)
+    assert report.is_healthy, report.checks
+    assert {check.name: check.outcome for check in report.checks}["host key"] is Outcome.WARNING
+    assert report.connections == 3
 
 
 def test_key_that_an_operator_trusts_is_a_warning(server: RunningServer) -> None:

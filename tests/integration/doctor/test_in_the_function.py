@@ -170,10 +170,10 @@ def test_refused_login_is_remembered_while_the_breaker_is_open_for_another_reaso
     assert function.logins == 1
 
 
-def test_breaker_stays_closed_where_deliveries_go_on_with_another_login(function: Function) -> None:
+def test_breaker_stays_closed_where_deliveries_use_another_login(function: Function) -> None:
     function.put_secret(f"{CANARY}-pending", stage="AWSPENDING")
     check = function.examine()
-    assert "Deliveries may go on with the login of AWSPENDING" in check["advice"]
+    assert "Deliveries may use the login of AWSPENDING" in check["advice"]
     breaker = DynamoCircuitBreaker(boto3.client("dynamodb"), TABLE, str(function.door.address))
     breaker.admit(configuration="any", until=0)
     assert not breaker.is_open
