@@ -255,7 +255,7 @@ class SecretCredentials:
                 self._fallback.accepted(login, self._current)
 
     def refused(self, login: Credentials) -> None:
-        """Learn that the server has refused what `other_than` returned, too: it is not tried again."""
+        """Learn that the server has refused what `other_than` returned, too: it will not be sent again."""
         with self._lock:
             self._fallback.refused(login)
 

@@ -109,7 +109,7 @@ class Fallback:
         offered, self._offered = self._offered, None
         if offered and offered.login == login and offered.stage != CURRENT:
             _log.warning(
-                "the login of %s (version %s) is refused, like that of AWSCURRENT: it is not tried again",
+                "the login of %s (version %s) is refused, like that of AWSCURRENT: it will not be retried",
                 *(offered.stage, offered.id),
             )
 

@@ -240,7 +240,7 @@ def test_second_refused_login_is_not_tried_again_until_the_secret_changes(
     source = secret.function()
     source.other_than(NEW)
     source.refused(OLD)
-    assert "that of AWSCURRENT: it is not tried again" in caplog.text.replace("like ", "")
+    assert "that of AWSCURRENT: it will not be retried" in caplog.text.replace("like ", "")
     assert source.other_than(NEW) is None
     secret.put(THIRD)
     assert source.other_than(NEW) == OtherLogin(THIRD, "AWSCURRENT")

@@ -126,7 +126,7 @@ class ServerMessages:
     def is_about_too_many(self) -> bool:
         """Return whether it says that there are too many connections, logins or sessions.
 
-        The banner of the login does not count: it is the same for everybody, and tells the rules.
+        The banner of the login does not count: it is the same for everybody, and states policy.
         """
         code, text = self.goodbye or (0, b"")
         said = [text, self.refusal[1] if self.refusal else b""]

@@ -9,7 +9,6 @@ Checks have no such memory: each time that one which worked fails, a person shou
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from s3_to_sftp.doctor.facts import (
@@ -24,6 +23,7 @@ from s3_to_sftp.doctor.facts import (
 )
 from s3_to_sftp.state.partner_profile import PartnerProfile, Seen
 from s3_to_sftp.untrusted_text import cut
+from s3_to_sftp.utc_time import utc_text
 
 _REMEMBERED_SECONDS = 30 * 86_400
 _MOST_REMEMBERED = 8
@@ -151,8 +151,8 @@ class _Comparison:
             before = self._before.checks.get(name, "")
             if state and state != before and not (state == NOT_TRIED and before):
                 worked_at = self._before.worked_at.get(name)
-                since = f" (it worked at {_as_text(worked_at)})" if worked_at is not None else ""
-                yield f"{name} failed at {_as_text(self._now)}{since}: {texts[name]}"
+                since = f" (it worked at {utc_text(worked_at)})" if worked_at is not None else ""
+                yield f"{name} failed at {utc_text(self._now)}{since}: {texts[name]}"
 
     def remembered(self, states: Mapping[str, str]) -> PartnerProfile:
         """Return what is to be remembered. A login that was not tried is as it was."""
@@ -182,10 +182,3 @@ class _Comparison:
 
 
 _TOLD_NO_MORE = " It changes often: further values are not told until it has kept one for a month."
-
-
-def _as_text(seconds: float) -> str:
-    try:
-        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
-    except (ValueError, OverflowError, OSError):  # the item holds any number
-        return f"{seconds:g} s after 1970"

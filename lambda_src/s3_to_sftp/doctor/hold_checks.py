@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 from s3_to_sftp.doctor.checklist import Finding, NotTriedError, Step
@@ -13,6 +12,7 @@ from s3_to_sftp.state.breaker_item import BREAKER, breaker_key, read_breaker
 from s3_to_sftp.state.breaker_state import BreakerState
 from s3_to_sftp.state.hold import HOLD_PK, HOLD_SK, read_hold
 from s3_to_sftp.state.table import Table
+from s3_to_sftp.utc_time import utc_text
 
 
 class HoldChecks:
@@ -43,12 +43,12 @@ class HoldChecks:
             return "deliveries are not paused"
         hold = read_hold(item)
         if not hold.is_in_force(self._clock()):
-            return f"deliveries are not paused (a pause ended at {_as_text(hold.until or 0)})"
-        end = "until somebody resumes them" if hold.until is None else f"until {_as_text(hold.until)}"
+            return f"deliveries are not paused (a pause ended at {utc_text(hold.until or 0)})"
+        end = "until somebody resumes them" if hold.until is None else f"until {utc_text(hold.until)}"
         by = f" by {hold.who}" if hold.who else ""
         return Finding(
             text="nothing is delivered",
-            warning=f"paused since {_as_text(hold.since)}{by}, {end}: {hold.reason or 'no reason was given'}",
+            warning=f"paused since {utc_text(hold.since)}{by}, {end}: {hold.reason or 'no reason was given'}",
             advice="`s3-to-sftp resume` ends the pause.",
         )
 
@@ -60,7 +60,7 @@ class HoldChecks:
             return f"closed{failed}"
         return Finding(
             text="nothing is delivered",
-            warning=f"open since {_as_text(state.since)}, {self._next_attempt(state)}: {state.reason}",
+            warning=f"open since {utc_text(state.since)}, {self._next_attempt(state)}: {state.reason}",
             advice="When the cause is fixed, `s3-to-sftp retry --partner --reason TEXT` tries at once.",
         )
 
@@ -68,7 +68,7 @@ class HoldChecks:
         now = self._clock()
         if state.claimed_until > now:
             return "an attempt is under way"
-        return "next attempt due" if state.retry_at <= now else f"next attempt {_as_text(state.retry_at)}"
+        return "next attempt due" if state.retry_at <= now else f"next attempt {utc_text(state.retry_at)}"
 
     def _read(self, pk: str, sk: str) -> Any:
         """Return the item; None: there is none.
@@ -81,10 +81,3 @@ class HoldChecks:
             return table.read(pk, sk)
         except LedgerError:
             raise NotTriedError("(ledger)") from None
-
-
-def _as_text(seconds: float) -> str:
-    try:
-        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
-    except (ValueError, OverflowError, OSError):
-        return f"{seconds:g} s after 1970"

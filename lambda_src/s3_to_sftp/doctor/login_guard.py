@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Protocol
 
 from s3_to_sftp.credentials import Credentials
@@ -19,6 +18,7 @@ from s3_to_sftp.errors import (
 from s3_to_sftp.state.circuit_breaker import CircuitBreaker, LastFailure, Opened
 from s3_to_sftp.state.refused_logins import DynamoRefusedLogins, Refusal, RefusedLogins
 from s3_to_sftp.untrusted_text import quoted
+from s3_to_sftp.utc_time import utc_text
 
 _log = logging.getLogger(__name__)
 
@@ -197,16 +197,9 @@ _ADVICE = (
 
 
 def _reason(login: Credentials, at: float, reason: str) -> str:
-    since = f" since {_as_text(at)}" if at else ""
+    since = f" since {utc_text(at)}" if at else ""
     user = quoted(login.username)
     return (
         f"the partner has refused this very login of user {user!r}{since}, and another refusal may lock the "
         f"account: {reason}"
     )
-
-
-def _as_text(seconds: float) -> str:
-    try:
-        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
-    except (ValueError, OverflowError, OSError):
-        return f"{seconds:g} s after 1970"

@@ -1,7 +1,5 @@
 """The partner's server, from its name to the remote directory, over one connection."""
 
-import base64
-import hashlib
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -317,13 +315,13 @@ class PartnerChecks:
 
     def _note_host_keys(self, transport: Transport) -> None:
         """Note the keys that the server lists: one that is new will be shown some day."""
-        keys = {_name(blob): _fingerprint(blob) for blob in transport.received.host_keys}
+        keys = {_name(blob): host_keys.fingerprint_of(blob) for blob in transport.received.host_keys}
         if keys:
             self.profile["host_keys"] = keys
 
     def _look_at_directories(self) -> Finding | str:
         session = self._require_session()
-        self.profile["home"] = home = session.run_one(_result_of(session.home()))
+        self.profile["home"] = home = session.wait_for(session.home())
         found = [look_at_directory(session, directory, home) for directory in self._target.directories]
         return _together(found)
 
@@ -360,13 +358,5 @@ def _fields(transport: Transport) -> Mapping[str, Any]:
     return {**vars(transport), "kex": next((name for name in ours if name in offered), "")}
 
 
-async def _result_of(pending: Any) -> Any:
-    return await pending
-
-
 def _name(blob: bytes) -> str:
     return blob[4 : 4 + int.from_bytes(blob[:4], "big")].decode("latin-1")
-
-
-def _fingerprint(blob: bytes) -> str:
-    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")

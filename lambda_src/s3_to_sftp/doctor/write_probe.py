@@ -1,11 +1,9 @@
 """What a delivery does at the partner, with a small file of our own that is removed at the end."""
 
-import functools
 import posixpath
 import secrets
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from s3_to_sftp.diagnosis import requests
 from s3_to_sftp.diagnosis.cause import Cause
@@ -13,12 +11,9 @@ from s3_to_sftp.doctor.checklist import Finding
 from s3_to_sftp.errors import DeliveryError, Disposition, RequestRefused
 from s3_to_sftp.sftp.protocol import Status
 from s3_to_sftp.sftp.publish import NoJournal, is_removed, look, publish
-from s3_to_sftp.sftp.scheduler import SftpTask
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.temporary_names import aside_name, temporary_path
 from s3_to_sftp.sftp.upload import create
-
-T = TypeVar("T")
 
 NAME_PREFIX = "s3-to-sftp-doctor-"
 _SIZES = (1, 4 * 1024, 64 * 1024)
@@ -79,20 +74,24 @@ class WriteProbe:
         offset = 0
         try:
             for size in _SIZES[:1] if replaces else _SIZES:
-                write = functools.partial(self._session.write, handle, offset, bytes(size), path=temporary)
-                self._step(f"write {size} bytes", functools.partial(_sent, write))
+                with self._noted(f"write {size} bytes"):
+                    written = self._session.write(handle, offset, bytes(size), path=temporary)
+                    self._session.wait_for(written)
                 offset += size
         except DeliveryError:
             # A server on Windows does not remove a file that is open.
             with suppress(DeliveryError):
-                self._session.run_one(_result_of(self._session.close_file(handle, path=temporary)))
+                self._close(handle, temporary)
             raise
-        self._step("close", lambda: _result_of(self._session.close_file(handle, path=temporary)))
-        self._step("look", lambda: self._seen(temporary, offset))
-        name = "replace" if replaces else "rename"
+        with self._noted("close"):
+            self._close(handle, temporary)
+        with self._noted("look"):
+            self._session.run_one(self._seen(temporary, offset))
         aside = aside_name(temporary, 1)
         self._names.append(aside)
-        self._step(name, lambda: publish(self._session, temporary, path, aside=aside, journal=NoJournal()))
+        with self._noted("replace" if replaces else "rename"):
+            journal = NoJournal()
+            self._session.run_one(publish(self._session, temporary, path, aside=aside, journal=journal))
 
     def _create(self, temporary: str, path: str) -> bytes:
         """Open the temporary file; where that is refused, find out whether it is because of its name.
@@ -101,7 +100,8 @@ class WriteProbe:
             DeliveryError: It is refused.
         """
         try:
-            return self._step("create", lambda: create(self._session, temporary))
+            with self._noted("create"):
+                return self._session.run_one(create(self._session, temporary))
         except RequestRefused as refused:
             taken = [each for each in _other_names(temporary, path) if self._takes(each)]
             if not taken:
@@ -115,22 +115,27 @@ class WriteProbe:
         """Return whether the server lets a file of this name be created."""
         self._names.append(name)
         try:
-            handle = self._step(f"create {_form(name)}", lambda: create(self._session, name))
-            self._step("close", lambda: _result_of(self._session.close_file(handle, path=name)))
+            with self._noted(f"create {_form(name)}"):
+                handle = self._session.run_one(create(self._session, name))
+            with self._noted("close"):
+                self._close(handle, name)
         except RequestRefused:
             return False
         return True
 
-    def _step(self, name: str, task: Callable[[], SftpTask[T]]) -> T:
+    def _close(self, handle: bytes, name: str) -> None:
+        self._session.wait_for(self._session.close_file(handle, path=name))
+
+    @contextmanager
+    def _noted(self, name: str) -> Iterator[None]:
+        """Note in the profile what comes of the block."""
         try:
-            result = self._session.run_one(task())
+            yield
         except DeliveryError as error:
-            refused = isinstance(error, RequestRefused)
-            code = getattr(error, "code", "")
-            self.profile[name] = f"status {code}" if refused else type(error).__name__
+            answer = f"status {error.code}" if isinstance(error, RequestRefused) else type(error).__name__
+            self.profile[name] = answer
             raise
         self.profile[name] = "ok"
-        return result
 
     async def _seen(self, temporary: str, size: int) -> None:
         """Require that the server shows the file, if it shows any.
@@ -191,11 +196,3 @@ def _form(name: str) -> str:
     base = posixpath.basename(name)
     dot = "." if base.startswith(".") else ""
     return f"{dot}*{posixpath.splitext(base)[1]}"
-
-
-async def _sent(request: Callable[[], Any]) -> None:
-    await request()
-
-
-async def _result_of(pending: Any) -> Any:
-    return await pending

@@ -317,7 +317,7 @@ class SftpSession:
     def ping(self) -> None:
         """Make one round trip that needs no permission; whatever the answer is, the server is there."""
         asked_at = time.monotonic()
-        self.run_one(_result_of(self.turn()))
+        self.wait_for(self.turn())
         self.round_trip = min(self.round_trip, time.monotonic() - asked_at)
 
     def turn(self) -> Pending[None]:
@@ -345,6 +345,10 @@ class SftpSession:
                 raise outcome
             return outcome
         raise AssertionError("a task has exactly one outcome")
+
+    def wait_for(self, pending: Pending[T]) -> T:
+        """Wait for the answer to one request; return its result, or raise what it says."""
+        return self.run_one(_result_of(pending))
 
     def run(
         self, tasks: Iterable[SftpTask[T]], *, at_a_time: int | Callable[[], int] = 1

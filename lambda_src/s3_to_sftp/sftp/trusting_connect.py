@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from s3_to_sftp.credentials import Credentials
 from s3_to_sftp.errors import HostKeyRefused
@@ -12,6 +11,7 @@ from s3_to_sftp.server import Server
 from s3_to_sftp.sftp.connection import Connection, connect
 from s3_to_sftp.ssh.connect import Timeouts
 from s3_to_sftp.trusted_host_key import TrustedHostKeys
+from s3_to_sftp.utc_time import utc_text
 
 _log = logging.getLogger(__name__)
 
@@ -67,14 +67,10 @@ class TrustingConnect:
             "connecting to %s with the host key %s, which is not pinned and is trusted until %s by %s: %s",
             server,
             trusted.fingerprint,
-            _as_text(trusted.ends_at),
+            utc_text(trusted.ends_at),
             trusted.who or "an operator",
             trusted.reason or "no reason was given",
         )
         known = replace(server, host_keys=(*server.host_keys, offered))
         connection = self._connect(known, credentials, timeouts, logged_in)
         return _TrustedConnection(**vars(connection), ends_at=trusted.ends_at)
-
-
-def _as_text(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"

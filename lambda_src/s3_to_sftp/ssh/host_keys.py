@@ -62,7 +62,7 @@ def pasteable(key: paramiko.PKey) -> str:
 
 def fingerprint(key: paramiko.PKey) -> str:
     """Return the fingerprint as ssh-keygen and ssh print it: `SHA256:...`."""
-    return _sha256(key.asbytes())
+    return fingerprint_of(key.asbytes())
 
 
 def pinned_fingerprints(server: Server) -> tuple[str, ...] | None:
@@ -99,10 +99,11 @@ def _normal(line: str) -> str:
 
 def _fingerprint_of_line(line: str) -> str:
     try:
-        return _sha256(base64.b64decode(line.split()[1], validate=True))
+        return fingerprint_of(base64.b64decode(line.split()[1], validate=True))
     except ValueError:  # not shown: what is no public key may be a part of a private one
         return "a line that is not a key"
 
 
-def _sha256(blob: bytes) -> str:
+def fingerprint_of(blob: bytes) -> str:
+    """Return the fingerprint of a key as it is on the wire (RFC 4253, section 6.6): `SHA256:...`."""
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")

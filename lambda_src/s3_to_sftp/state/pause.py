@@ -7,7 +7,6 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from s3_to_sftp.errors import DeliveriesPaused, LedgerError
@@ -15,6 +14,7 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.hold import HOLD_PK, HOLD_SK, Hold, read_hold
 from s3_to_sftp.state.items import partition_key, read_version, version_key
 from s3_to_sftp.state.table import Table
+from s3_to_sftp.utc_time import utc_text
 
 _log = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class DynamoPause:
         return version.checkpoint is not None or version.commit is not None
 
     def _error(self, hold: Hold, now: float) -> DeliveriesPaused:
-        until = "until somebody resumes them" if hold.until is None else f"until {_as_text(hold.until)}"
+        until = "until somebody resumes them" if hold.until is None else f"until {utc_text(hold.until)}"
         by = f" by {hold.who}" if hold.who else ""
         return DeliveriesPaused(
             f"Deliveries are paused{by} {until}: {hold.reason or 'no reason was given'}",
@@ -116,10 +116,3 @@ class DynamoPause:
         if text not in self._warnings:
             _log.warning("%s", text)
         self._warnings.add(text)
-
-
-def _as_text(seconds: float) -> str:
-    try:
-        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
-    except (ValueError, OverflowError, OSError):
-        return f"{seconds:g} s after 1970"
