@@ -8,7 +8,8 @@ from typing import Protocol
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-from s3_to_sftp.errors import AlreadyGone, DeliveryError, Disposition, Superseded
+from s3_to_sftp.errors import DeliveryError, Disposition
+from s3_to_sftp.outcomes import AlreadyGone, Superseded
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.receipt import Receipt
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cdk_s3_to_sftp import partner_file
-from s3_to_sftp import configured_by, errors
+from s3_to_sftp import configured_by, errors, outcomes
 from s3_to_sftp.settings import VARIABLES
 from tests.docs import troubleshooting
 
@@ -27,6 +27,10 @@ def test_troubleshooting_page_is_what_the_generator_writes() -> None:
     )
 
 
+ERRORS = {**vars(errors), **vars(outcomes)}
+"""Names of both modules -> what they stand for."""
+
+
 def test_notes_of_the_troubleshooting_page_are_about_errors() -> None:
     known = {each.__name__ for each in troubleshooting.error_classes()}
     assert {*troubleshooting.MORE, *troubleshooting.NOT_OF_THE_CLASS} - known == set()
@@ -36,7 +40,7 @@ def test_notes_of_the_troubleshooting_page_are_about_errors() -> None:
 def test_every_error_is_listed_once() -> None:
     named = {
         name
-        for name, each in vars(errors).items()
+        for name, each in ERRORS.items()
         if isinstance(each, type) and issubclass(each, errors.DeliveryError) and not name.startswith("_")
     }
     listed = first_cells("guides/troubleshooting.md", "error")
@@ -49,7 +53,7 @@ def test_disposition_of_every_error_is_the_one_listed() -> None:
         (DOCS / "guides/troubleshooting.md").read_text(),
         re.MULTILINE,
     )
-    wrong = [name for name, listed in rows if getattr(errors, name).disposition != errors.Disposition(listed)]
+    wrong = [name for name, listed in rows if ERRORS[name].disposition != errors.Disposition(listed)]
     assert wrong == []
     assert len(rows) > 30
 

@@ -10,7 +10,7 @@ import string
 from collections.abc import Iterator
 from pathlib import Path
 
-from s3_to_sftp import errors
+from s3_to_sftp import errors, outcomes
 from s3_to_sftp.diagnosis.catalogue import ERRORS, STAGES, causes_of
 from s3_to_sftp.diagnosis.cause import Cause
 from s3_to_sftp.errors import DeliveryError, Disposition
@@ -153,7 +153,7 @@ def error_classes() -> list[type[DeliveryError]]:
 
     def below(kind: type[DeliveryError]) -> Iterator[type[DeliveryError]]:
         for each in kind.__subclasses__():
-            if each.__module__ == errors.__name__:
+            if each.__module__ in {errors.__name__, outcomes.__name__}:
                 if not each.__name__.startswith("_"):
                     yield each
                 yield from below(each)

@@ -27,7 +27,8 @@ from cdk_s3_to_sftp.alarm_thresholds import Alarms
 from cdk_s3_to_sftp.arguments import InvalidArgument
 from cdk_s3_to_sftp.metrics import DeliveryMetrics
 from cdk_s3_to_sftp.monitoring import Monitoring
-from s3_to_sftp.errors import AlreadyGone, ConnectionLost, ObjectGone, Superseded
+from s3_to_sftp.errors import ConnectionLost, ObjectGone
+from s3_to_sftp.outcomes import AlreadyGone, Superseded
 from s3_to_sftp.state.hold import LONGEST_WAIT
 from tests.infra.conftest import load_script, new_app
 from tests.support.function_environment import HOUR, batch, emitted, installed

@@ -13,7 +13,8 @@ import pytest
 from local.sftp_server import RunningServer, start_asyncssh_server
 from s3_to_sftp.app import build_app
 from s3_to_sftp.delivery.deadline import Invocation
-from s3_to_sftp.errors import CircuitOpen, DeliveriesPaused, HostKeyRefused
+from s3_to_sftp.errors import HostKeyRefused
+from s3_to_sftp.outcomes import CircuitOpen, DeliveriesPaused
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.settings import Settings
 from s3_to_sftp.telemetry import NullTelemetry

@@ -13,17 +13,14 @@ import pytest
 from local.sftp_server import RunningServer, start_asyncssh_server
 from s3_to_sftp.delivery.deadline import SMALL_BYTES
 from s3_to_sftp.errors import (
-    AlreadyDelivered,
-    AlreadyGone,
-    CheckpointSaved,
     DeliveryError,
     Disposition,
     ObjectAccessDenied,
     ObjectCorrupt,
     ObjectReadInterrupted,
     RenameUnanswered,
-    Superseded,
 )
+from s3_to_sftp.outcomes import AlreadyDelivered, AlreadyGone, CheckpointSaved, Superseded
 from s3_to_sftp.s3.checksum import RangeChecksum
 from s3_to_sftp.state.receipt import Receipt
 from tests.support.faults.sftp_server import Fault, HangsUp, WatchedServer, faulty, stating_write_limit

@@ -21,8 +21,6 @@ import pytest
 from local.sftp_server import RunningServer, start_asyncssh_server
 from s3_to_sftp.delivery.deadline import SMALL_BYTES
 from s3_to_sftp.errors import (
-    AlreadyDelivered,
-    CheckpointSaved,
     ConnectionLost,
     DeliveryError,
     Disposition,
@@ -33,6 +31,7 @@ from s3_to_sftp.errors import (
     ResumeRefused,
     TooManyConnections,
 )
+from s3_to_sftp.outcomes import AlreadyDelivered, CheckpointSaved
 from s3_to_sftp.sftp.protocol import LIMITS, POSIX_RENAME
 from s3_to_sftp.state.receipt import Receipt
 from tests.support.faults.sftp_server import (

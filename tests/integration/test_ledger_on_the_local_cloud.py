@@ -11,7 +11,8 @@ import pytest
 
 from local.cloud import start_cloud
 from local.processes import CannotRun
-from s3_to_sftp.errors import AlreadyDelivered, LeaseHeld, LedgerError, Superseded
+from s3_to_sftp.errors import LedgerError
+from s3_to_sftp.outcomes import AlreadyDelivered, LeaseHeld, Superseded
 from s3_to_sftp.state.ledger import Checkpoint
 from s3_to_sftp.state.remote_names import NameKind, RemoteName
 from tests.support.ledger_environment import (

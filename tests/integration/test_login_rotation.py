@@ -12,7 +12,8 @@ import pytest
 
 from local.sftp_server import start_sshd
 from s3_to_sftp.credentials import Credentials
-from s3_to_sftp.errors import CircuitOpen, LoginRefused
+from s3_to_sftp.errors import LoginRefused
+from s3_to_sftp.outcomes import CircuitOpen
 from tests.integration.conftest import skip_without_sshd
 from tests.support.partner import address_of, contents_below, tuned
 from tests.support.rotating_server import RotatingServer, rotating_server

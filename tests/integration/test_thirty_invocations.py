@@ -11,7 +11,6 @@ import pytest
 from s3_to_sftp.credentials import FixedCredentials
 from s3_to_sftp.delivery.invocation import InvocationRunner
 from s3_to_sftp.errors import (
-    CircuitOpen,
     LoginRefused,
     PartnerUnreachable,
     PasswordExpired,
@@ -19,6 +18,7 @@ from s3_to_sftp.errors import (
     SftpNotStarted,
     TooManyConnections,
 )
+from s3_to_sftp.outcomes import CircuitOpen
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
 from tests.support.faults.ssh_door import (

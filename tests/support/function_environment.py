@@ -15,8 +15,9 @@ from s3_to_sftp.credentials import Credentials, FixedCredentials
 from s3_to_sftp.delivery import invocation
 from s3_to_sftp.delivery.deadline import Deadline
 from s3_to_sftp.delivery.invocation import InvocationRunner
-from s3_to_sftp.errors import CircuitOpen, DeliveriesPaused, QueueError
+from s3_to_sftp.errors import QueueError
 from s3_to_sftp.events import NullPublisher
+from s3_to_sftp.outcomes import CircuitOpen, DeliveriesPaused
 from s3_to_sftp.queue.disposition import MessageDisposition
 from s3_to_sftp.queue.message_queue import Message
 from s3_to_sftp.queue.retry_policy import RetryHistory, RetryPolicy

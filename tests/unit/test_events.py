@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # ships no types
 from moto import mock_aws
 
-from s3_to_sftp.errors import AlreadyGone, EventError, RemotePathRefused, Superseded
+from s3_to_sftp.errors import EventError, RemotePathRefused
 from s3_to_sftp.events import EventPublisher, NullPublisher, Publisher
+from s3_to_sftp.outcomes import AlreadyGone, Superseded
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.circuit_breaker import Opened, Recovered
 from s3_to_sftp.state.receipt import Receipt

@@ -14,19 +14,15 @@ from s3_to_sftp import handler, telemetry
 from s3_to_sftp.app import App
 from s3_to_sftp.delivery.deadline import Invocation
 from s3_to_sftp.errors import (
-    AlreadyDelivered,
-    AlreadyGone,
-    CheckpointSaved,
-    CircuitOpen,
     ConfigurationError,
     ConnectionLost,
-    DeadlineTooClose,
     DeliveryError,
     EventError,
     LoginRefused,
     ObjectGone,
 )
 from s3_to_sftp.events import NullPublisher
+from s3_to_sftp.outcomes import AlreadyDelivered, AlreadyGone, CheckpointSaved, CircuitOpen, DeadlineTooClose
 from s3_to_sftp.queue.disposition import Failure
 from s3_to_sftp.queue.message_queue import Message
 from s3_to_sftp.s3.object_ref import ObjectRef

@@ -5,16 +5,14 @@ from __future__ import annotations
 import pytest
 
 from s3_to_sftp.errors import (
-    AlreadyGone,
-    CheckpointSaved,
     ConnectionLost,
     DeliveryError,
     Disposition,
     ObjectGone,
     PartnerUnreachable,
     RequestRefused,
-    Superseded,
 )
+from s3_to_sftp.outcomes import AlreadyGone, CheckpointSaved, Superseded
 from tests.support.function_environment import (
     HOUR,
     FunctionEnvironment,

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from s3_to_sftp.errors import DeadlineTooClose
+from s3_to_sftp.outcomes import DeadlineTooClose
 from s3_to_sftp.s3.object_ref import ObjectRef
 
 SMALL_BYTES = 1024 * 1024

@@ -32,7 +32,6 @@ from s3_to_sftp.errors import (
     NOT_LET_IN,
     DeliveryError,
     Disposition,
-    FolderMarker,
     NameTaken,
     ObjectCorrupt,
     ObjectReadError,
@@ -40,6 +39,7 @@ from s3_to_sftp.errors import (
     RemotePathRefused,
 )
 from s3_to_sftp.operator_request import Action
+from s3_to_sftp.outcomes import FolderMarker
 from s3_to_sftp.s3.object_reader import ObjectReader, SmallObject, read_whole, require_current
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.s3.verification import VerifiedContent

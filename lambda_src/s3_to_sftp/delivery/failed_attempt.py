@@ -9,17 +9,14 @@ from s3_to_sftp.delivery.attempt import Attempt
 from s3_to_sftp.delivery.inline_executor import InlineExecutor
 from s3_to_sftp.delivery.leftovers import Leftovers
 from s3_to_sftp.errors import (
-    AlreadyGone,
-    CheckpointSaved,
     ConnectionLost,
     DeliveryError,
     LedgerError,
-    NothingToSend,
     ObjectChanged,
     ObjectGone,
     ProtocolViolation,
-    Superseded,
 )
+from s3_to_sftp.outcomes import AlreadyGone, CheckpointSaved, NothingToSend, Superseded
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.state.ledger import Ledger, TerminalState
 from s3_to_sftp.untrusted_text import quoted

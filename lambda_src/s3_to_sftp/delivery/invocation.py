@@ -8,17 +8,9 @@ from s3_to_sftp.delivery.batch import Outcome, deliver_all
 from s3_to_sftp.delivery.configuration import identify_configuration
 from s3_to_sftp.delivery.deadline import Deadline, Invocation
 from s3_to_sftp.delivery.delivery import Delivery
-from s3_to_sftp.errors import (
-    AlreadyGone,
-    CheckpointSaved,
-    CircuitOpen,
-    CredentialsError,
-    DeliveryError,
-    RequestRefused,
-    Superseded,
-    is_partner_wide,
-)
+from s3_to_sftp.errors import CredentialsError, DeliveryError, RequestRefused, is_partner_wide
 from s3_to_sftp.events import Publisher
+from s3_to_sftp.outcomes import AlreadyGone, CheckpointSaved, CircuitOpen, Superseded
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.server import Server
 from s3_to_sftp.state.circuit_breaker import CircuitBreaker, Recovered

@@ -13,7 +13,6 @@ from s3_to_sftp.delivery.upload_report import UploadReport
 from s3_to_sftp.errors import (
     NOT_LET_IN,
     CheckpointLost,
-    CheckpointSaved,
     ConnectionLost,
     DeliveryError,
     Disposition,
@@ -24,6 +23,7 @@ from s3_to_sftp.errors import (
     ResumeRefused,
     TransferError,
 )
+from s3_to_sftp.outcomes import CheckpointSaved
 from s3_to_sftp.s3.object_reader import ChecksumSoFar, ObjectReader
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.client import SftpClient

@@ -17,18 +17,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from s3_to_sftp.errors import (
-    CircuitOpen,
-    DeadlineTooClose,
-    DeliveriesPaused,
-    DeliveryError,
-    Disposition,
-    LeaseHeld,
-    NothingToSend,
-    QueueError,
-)
+from s3_to_sftp.errors import DeliveryError, Disposition, QueueError
 from s3_to_sftp.events import Publisher
 from s3_to_sftp.explanation import failure_fields
+from s3_to_sftp.outcomes import CircuitOpen, DeadlineTooClose, DeliveriesPaused, LeaseHeld, NothingToSend
 from s3_to_sftp.queue.message_part import part_of
 from s3_to_sftp.queue.message_queue import Message, MessageQueue
 from s3_to_sftp.queue.retry_policy import RetryHistory, RetryPolicy

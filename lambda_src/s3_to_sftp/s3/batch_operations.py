@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
 
-from s3_to_sftp.errors import AlreadyGone, DeliveryError, Disposition, EventError
+from s3_to_sftp.errors import DeliveryError, Disposition, EventError
+from s3_to_sftp.outcomes import AlreadyGone
 from s3_to_sftp.s3.malformed import malformed, quoted
 from s3_to_sftp.s3.notifications import text_of
 from s3_to_sftp.s3.object_ref import ObjectRef

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from s3_to_sftp.errors import CircuitOpen, DeliveryError, LedgerError, is_partner_wide
+from s3_to_sftp.errors import DeliveryError, LedgerError, is_partner_wide
+from s3_to_sftp.outcomes import CircuitOpen
 from s3_to_sftp.state.breaker_item import BREAKER, breaker_attributes, breaker_key, read_breaker
 from s3_to_sftp.state.breaker_state import BreakerState
 from s3_to_sftp.state.circuit_breaker import LastFailure, Opened, Recovered

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-from s3_to_sftp.errors import DeliveriesPaused, LedgerError
+from s3_to_sftp.errors import LedgerError
+from s3_to_sftp.outcomes import DeliveriesPaused
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.hold import HOLD_PK, HOLD_SK, Hold, read_hold
 from s3_to_sftp.state.items import partition_key, read_version, version_key

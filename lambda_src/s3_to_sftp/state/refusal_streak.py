@@ -7,7 +7,8 @@ status, and none is accepted in between, the partner is considered to refuse wri
 
 import hashlib
 
-from s3_to_sftp.errors import CheckpointSaved, Disposition, PartnerRefusesWrites, RequestRefused
+from s3_to_sftp.errors import Disposition, PartnerRefusesWrites, RequestRefused
+from s3_to_sftp.outcomes import CheckpointSaved
 from s3_to_sftp.s3.object_ref import ObjectRef
 
 ALIKE = 3

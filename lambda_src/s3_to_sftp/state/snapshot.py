@@ -3,17 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from s3_to_sftp.errors import (
-    AlreadyDelivered,
-    AlreadyGone,
-    Cancelled,
-    Disposition,
-    LeaseHeld,
-    LedgerError,
-    OutcomeUnknown,
-    Superseded,
-)
+from s3_to_sftp.errors import Disposition, LedgerError, OutcomeUnknown
 from s3_to_sftp.operator_request import Action
+from s3_to_sftp.outcomes import AlreadyDelivered, AlreadyGone, Cancelled, LeaseHeld, Superseded
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.attributes import Item
 from s3_to_sftp.state.items import (

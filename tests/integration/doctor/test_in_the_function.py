@@ -17,7 +17,8 @@ from s3_to_sftp import handler
 from s3_to_sftp.app import build_app
 from s3_to_sftp.delivery.configuration import identify_configuration
 from s3_to_sftp.doctor.invoked import examine
-from s3_to_sftp.errors import CircuitOpen, PartnerUnreachable
+from s3_to_sftp.errors import PartnerUnreachable
+from s3_to_sftp.outcomes import CircuitOpen
 from s3_to_sftp.settings import Settings
 from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
 from s3_to_sftp.state.refused_logins import DynamoRefusedLogins

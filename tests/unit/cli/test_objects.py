@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from s3_to_sftp.errors import AlreadyDelivered, Cancelled, CircuitOpen, PartnerUnreachable
+from s3_to_sftp.errors import PartnerUnreachable
+from s3_to_sftp.outcomes import AlreadyDelivered, Cancelled, CircuitOpen
 from s3_to_sftp.queue.message_queue import Message
 from s3_to_sftp.s3.envelopes import objects_in_message
 from s3_to_sftp.s3.object_ref import ObjectRef

@@ -18,11 +18,7 @@ from s3_to_sftp.delivery.batch import deliver_all
 from s3_to_sftp.delivery.deadline import SMALL_BYTES, Deadline, Invocation
 from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.errors import (
-    AlreadyDelivered,
-    AlreadyGone,
-    CheckpointSaved,
     ConnectionLost,
-    DeadlineTooClose,
     HostKeyRefused,
     LedgerError,
     LoginRefused,
@@ -34,8 +30,8 @@ from s3_to_sftp.errors import (
     RemotePathRefused,
     RenameUnanswered,
     RequestRefused,
-    Superseded,
 )
+from s3_to_sftp.outcomes import AlreadyDelivered, AlreadyGone, CheckpointSaved, DeadlineTooClose, Superseded
 from s3_to_sftp.s3.object_reader import SmallObject, read_whole
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp import open_files

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from s3_to_sftp.delivery.deadline import SMALL_BYTES, Deadline
-from s3_to_sftp.errors import DeadlineTooClose
+from s3_to_sftp.outcomes import DeadlineTooClose
 from s3_to_sftp.s3.object_ref import ObjectRef
 
 START = 1_795_392_000.0

@@ -12,14 +12,8 @@ import pytest
 from s3_to_sftp.delivery.deadline import Deadline, Invocation
 from s3_to_sftp.delivery.delivery import SmallDelivery
 from s3_to_sftp.errors import (
-    AlreadyDelivered,
-    AlreadyGone,
-    CheckpointSaved,
     ConnectionLost,
-    DeadlineTooClose,
     Disposition,
-    FolderMarker,
-    LeaseHeld,
     LedgerError,
     NoProgress,
     ObjectChanged,
@@ -31,6 +25,14 @@ from s3_to_sftp.errors import (
     RemotePathRefused,
     RequestRefused,
     ResumeNotSupported,
+)
+from s3_to_sftp.outcomes import (
+    AlreadyDelivered,
+    AlreadyGone,
+    CheckpointSaved,
+    DeadlineTooClose,
+    FolderMarker,
+    LeaseHeld,
     Superseded,
 )
 from s3_to_sftp.s3.object_ref import ObjectRef

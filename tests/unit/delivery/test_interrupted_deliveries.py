@@ -12,7 +12,6 @@ import pytest
 from s3_to_sftp.credentials import Credentials
 from s3_to_sftp.delivery.deadline import Deadline
 from s3_to_sftp.errors import (
-    CheckpointSaved,
     ConnectionLost,
     DeliveryError,
     LedgerError,
@@ -20,6 +19,7 @@ from s3_to_sftp.errors import (
     ResumeRefused,
     TooManyConnections,
 )
+from s3_to_sftp.outcomes import CheckpointSaved
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.protocol import LIMITS, Request, Status, read_text
 from s3_to_sftp.sftp.upload_request import TransferTuning

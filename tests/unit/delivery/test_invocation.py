@@ -11,21 +11,23 @@ import pytest
 from s3_to_sftp.credentials import SecretCredentials
 from s3_to_sftp.delivery.invocation import InvocationRunner
 from s3_to_sftp.errors import (
-    AlreadyDelivered,
-    AlreadyGone,
-    CheckpointSaved,
-    CircuitOpen,
     ConnectionLost,
     CredentialsError,
-    DeliveriesPaused,
     DeliveryError,
     LoginRefused,
     PartnerRefusesWrites,
     PartnerUnreachable,
     RequestRefused,
-    Superseded,
 )
 from s3_to_sftp.events import NullPublisher
+from s3_to_sftp.outcomes import (
+    AlreadyDelivered,
+    AlreadyGone,
+    CheckpointSaved,
+    CircuitOpen,
+    DeliveriesPaused,
+    Superseded,
+)
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp import open_files
 from s3_to_sftp.sftp.client import SftpClient

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from s3_to_sftp.errors import AlreadyDelivered, AlreadyGone, Superseded
 from s3_to_sftp.operator_request import Action, OperatorRequest
+from s3_to_sftp.outcomes import AlreadyDelivered, AlreadyGone, Superseded
 from s3_to_sftp.s3.object_ref import ObjectRef
 from tests.support.delivery_environment import DeliveryEnvironment
 from tests.unit.delivery.test_delivery import DATA

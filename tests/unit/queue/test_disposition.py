@@ -13,19 +13,12 @@ import pytest
 from moto import mock_aws
 
 from s3_to_sftp.errors import (
-    AlreadyDelivered,
-    AlreadyGone,
-    CheckpointSaved,
-    CircuitOpen,
     ConfigurationError,
     ConnectionLost,
     CredentialsError,
-    DeadlineTooClose,
-    DeliveriesPaused,
     DeliveryError,
     Disposition,
     EventError,
-    LeaseHeld,
     LedgerError,
     LoginRefused,
     NoProgress,
@@ -37,9 +30,18 @@ from s3_to_sftp.errors import (
     RemotePathRefused,
     RequestRefused,
     ResumeNotSupported,
-    Superseded,
 )
 from s3_to_sftp.events import NullPublisher
+from s3_to_sftp.outcomes import (
+    AlreadyDelivered,
+    AlreadyGone,
+    CheckpointSaved,
+    CircuitOpen,
+    DeadlineTooClose,
+    DeliveriesPaused,
+    LeaseHeld,
+    Superseded,
+)
 from s3_to_sftp.queue.disposition import Failure, MessageDisposition
 from s3_to_sftp.queue.message_queue import Message, MessageQueue
 from s3_to_sftp.queue.retry_policy import RetryHistory, RetryPolicy

@@ -14,7 +14,6 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from moto import mock_aws
 
 from s3_to_sftp.errors import (
-    CircuitOpen,
     ConnectionLost,
     CredentialsError,
     DeliveryError,
@@ -28,6 +27,7 @@ from s3_to_sftp.errors import (
     SftpNotStarted,
     TooManyConnections,
 )
+from s3_to_sftp.outcomes import CircuitOpen
 from s3_to_sftp.state.circuit_breaker import (
     CircuitBreaker,
     NoCircuitBreaker,

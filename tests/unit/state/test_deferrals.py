@@ -6,16 +6,9 @@ from typing import Any
 
 import pytest
 
-from s3_to_sftp.errors import (
-    Cancelled,
-    CircuitOpen,
-    ConnectionLost,
-    DeliveryError,
-    Disposition,
-    PartnerRefusesWrites,
-    RequestRefused,
-)
+from s3_to_sftp.errors import ConnectionLost, DeliveryError, Disposition, PartnerRefusesWrites, RequestRefused
 from s3_to_sftp.explanation import failure_fields
+from s3_to_sftp.outcomes import Cancelled, CircuitOpen
 from s3_to_sftp.s3.object_ref import ObjectRef
 from tests.support.ledger_environment import (
     LEASE_SECONDS,

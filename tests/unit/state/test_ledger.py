@@ -12,16 +12,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from s3_to_sftp.errors import (
-    AlreadyDelivered,
-    AlreadyGone,
-    Disposition,
-    LeaseHeld,
-    LedgerError,
-    NothingToSend,
-    OutcomeUnknown,
-    Superseded,
-)
+from s3_to_sftp.errors import Disposition, LedgerError, OutcomeUnknown
+from s3_to_sftp.outcomes import AlreadyDelivered, AlreadyGone, LeaseHeld, NothingToSend, Superseded
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.state.items import KEY

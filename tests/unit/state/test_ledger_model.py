@@ -24,18 +24,9 @@ from moto import mock_aws
 from s3_to_sftp.delivery.batch import deliver_all
 from s3_to_sftp.delivery.deadline import Deadline, Invocation
 from s3_to_sftp.delivery.delivery import Delivery
-from s3_to_sftp.errors import (
-    AlreadyDelivered,
-    CircuitOpen,
-    ConnectionLost,
-    DeliveryError,
-    Disposition,
-    LeaseHeld,
-    LedgerError,
-    NothingToSend,
-    OutcomeUnknown,
-)
+from s3_to_sftp.errors import ConnectionLost, DeliveryError, Disposition, LedgerError, OutcomeUnknown
 from s3_to_sftp.operator_request import Action, OperatorRequest
+from s3_to_sftp.outcomes import AlreadyDelivered, CircuitOpen, LeaseHeld, NothingToSend
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.sftp.protocol import Status

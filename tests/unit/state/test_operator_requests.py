@@ -7,16 +7,9 @@ from typing import Any
 
 import pytest
 
-from s3_to_sftp.errors import (
-    AlreadyDelivered,
-    AlreadyGone,
-    Cancelled,
-    CircuitOpen,
-    LeaseHeld,
-    OutcomeUnknown,
-    Superseded,
-)
+from s3_to_sftp.errors import OutcomeUnknown
 from s3_to_sftp.operator_request import Action, OperatorRequest
+from s3_to_sftp.outcomes import AlreadyDelivered, AlreadyGone, Cancelled, CircuitOpen, LeaseHeld, Superseded
 from s3_to_sftp.s3.object_ref import ObjectRef
 from tests.support.ledger_environment import (
     FaultyClient,

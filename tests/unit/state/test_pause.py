@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from s3_to_sftp.errors import DeliveriesPaused, Disposition, LedgerError
+from s3_to_sftp.errors import Disposition, LedgerError
+from s3_to_sftp.outcomes import DeliveriesPaused
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.hold import HOLD_PK, HOLD_SK, LONGEST_WAIT, Hold, hold_attributes, read_hold
 from s3_to_sftp.state.items import partition_key, version_key

@@ -5,14 +5,8 @@ from __future__ import annotations
 import pytest
 
 from s3_to_sftp.diagnosis import requests
-from s3_to_sftp.errors import (
-    CheckpointSaved,
-    ConnectionLost,
-    Disposition,
-    ObjectGone,
-    PartnerRefusesWrites,
-    RequestRefused,
-)
+from s3_to_sftp.errors import ConnectionLost, Disposition, ObjectGone, PartnerRefusesWrites, RequestRefused
+from s3_to_sftp.outcomes import CheckpointSaved
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.refusal_streak import RefusalStreak
 
