@@ -25,9 +25,9 @@ from s3_to_sftp.errors import (
     OutcomeUnknown,
     RequestRefused,
     SizeMismatch,
-    Superseded,
     TargetNotAFile,
 )
+from s3_to_sftp.outcomes import Superseded
 from s3_to_sftp.sftp.protocol import POSIX_RENAME, Status
 from s3_to_sftp.state.receipt import Evidence, Receipt
 from s3_to_sftp.unknown_outcome import UnknownOutcome
