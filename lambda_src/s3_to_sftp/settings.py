@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from s3_to_sftp.defaults import RECEIPTS_FOR_DAYS, RECEIPTS_FOR_SECONDS, RETRY_FOR_SECONDS
-from s3_to_sftp.delivery.remote_path import SourceDirectory, home_in, never_delivered
 from s3_to_sftp.errors import ConfigurationError
 from s3_to_sftp.host_key_setting import pinned_host_keys
+from s3_to_sftp.remote_path import SourceDirectory, home_in, never_delivered
 from s3_to_sftp.server import Server
 from s3_to_sftp.ssh.algorithms import KNOWN_CIPHERS
 from s3_to_sftp.ssh.pasted_text import holds_private_key_file

@@ -9,7 +9,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk.assertions import Template
 
 from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer, Trigger
-from s3_to_sftp.delivery.remote_path import directory_of
+from s3_to_sftp.remote_path import directory_of
 from s3_to_sftp.settings import Settings
 from tests.infra.conftest import new_app, warnings_of
 

@@ -11,7 +11,7 @@ from aws_cdk.assertions import Template
 from jsii._kernel.providers.process import _NodeProcess
 
 from cdk_s3_to_sftp import InvalidArgument, S3ToSftp, SftpServer, Source, Trigger
-from s3_to_sftp.delivery.remote_path import SourceDirectory
+from s3_to_sftp.remote_path import SourceDirectory
 from s3_to_sftp.settings import Settings
 from tests.infra.conftest import warnings_of
 from tests.infra.templates import (

@@ -26,7 +26,6 @@ from s3_to_sftp.delivery.inline_executor import InlineExecutor
 from s3_to_sftp.delivery.leftovers import Leftovers
 from s3_to_sftp.delivery.publication import Publication
 from s3_to_sftp.delivery.recovery import Recovery
-from s3_to_sftp.delivery.remote_path import SourceDirectory, directory_of, remote_path
 from s3_to_sftp.delivery.resumable_upload import ResumableUpload
 from s3_to_sftp.errors import (
     NOT_LET_IN,
@@ -40,6 +39,7 @@ from s3_to_sftp.errors import (
 )
 from s3_to_sftp.operator_request import Action
 from s3_to_sftp.outcomes import FolderMarker
+from s3_to_sftp.remote_path import SourceDirectory, directory_of, remote_path
 from s3_to_sftp.s3.object_reader import ObjectReader, SmallObject, read_whole, require_current
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.s3.verification import VerifiedContent

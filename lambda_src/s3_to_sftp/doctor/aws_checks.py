@@ -5,9 +5,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from s3_to_sftp.delivery.remote_path import SourceDirectory
 from s3_to_sftp.doctor.checklist import Finding, Step
 from s3_to_sftp.errors import DeliveryError
+from s3_to_sftp.remote_path import SourceDirectory
 from s3_to_sftp.s3.client_errors import error_of
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.settings import Settings

@@ -54,18 +54,32 @@ def directory_of(bucket: str, key: str, sources: Sequence[SourceDirectory], *, o
     return max(holding, key=lambda source: (len(source.prefix), len(source.suffix))).directory or otherwise
 
 
-def remote_path(*, directory: str, key: str) -> str:
+def remote_path(*, directory: str, key: str, named_by: str = "") -> str:
     """Return where the object belongs: the directory, then the key with its own directories.
 
     Two different keys never map to one path: what cannot be mapped is refused, not rewritten.
 
     Args:
         directory: Remote directory, absolute or relative to the login's; empty for the login's own.
-        key: The decoded object key.
+        key: The decoded object key, or the name that rules give to the object.
+        named_by: How errors say who gave the name; empty: it is the key.
 
     Raises:
         RemotePathRefused: The key would leave the directory, or is no file name there.
     """
+    try:
+        return _joined(directory, key)
+    except RemotePathRefused as refused:
+        if not named_by:
+            raise
+        why = refused.reason.partition("remote path: ")[2]
+        raise RemotePathRefused(
+            f"{named_by} the name {key!r}, which cannot become a remote path: {why}",
+            hint="Put the object again under another key, or change the rule 'name'.",
+        ) from None
+
+
+def _joined(directory: str, key: str) -> str:
     for name in key.split("/"):
         _check_name(name, key)
     if ".." in key.replace("\\", "/").split("/"):

@@ -1,0 +1,196 @@
+"""What will happen to one object: names and order. Made before anything is sent; the delivery executes it.
+
+`default_plan` makes it, or `rules.plan` where the partner has rules.
+Importing this module costs nothing: it needs only the standard library.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class IfExists(StrEnum):
+    """What to do if something has the final name already, other than a file of an earlier attempt."""
+
+    REPLACE = "replace"
+    """A regular file is replaced."""
+    REFUSE = "refuse"
+    """The object is dead-lettered, and the error says what stands there."""
+    SKIP = "skip"
+    """The object is not delivered, and recorded as skipped."""
+    NEW_NAME = "new_name"
+    """A number is added to the name, as in `a-2.csv`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanFacts:
+    """What a plan depends on besides the rules and the event. Recorded with the lease, kept through retries.
+
+    Attributes:
+        rules: Identifies rules and directory that the plan was made with.
+        delivery_time: When the object was first planned, in seconds since 1970.
+        event_time: When the object was put, in seconds since 1970.
+        metadata: Those values of the object's metadata that the rules use.
+        tags: Those tags of the object that the rules use.
+        sequence: The object's number; None: it has none yet.
+        name: The path below the directory that was chosen where the planned one was taken; empty: none was.
+        size: Bytes; None: not known yet.
+        digests: Of the object's bytes in hexadecimal, by algorithm, as far as they are known.
+    """
+
+    rules: str = ""
+    delivery_time: int = 0
+    event_time: int = 0
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    sequence: int | None = None
+    name: str = ""
+    size: int | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+    def as_text(self) -> str:
+        """Return the facts as the ledger keeps them: what identifies the rules, a blank, and JSON."""
+        return f"{self.rules} {json.dumps(vars(self), sort_keys=True)}"
+
+    @classmethod
+    def from_text(cls, text: str) -> "PlanFacts":
+        """Read what `as_text` has written.
+
+        Raises:
+            ValueError: It was not written by this class.
+        """
+        try:
+            return cls(**json.loads(text.partition(" ")[2]))
+        except TypeError as error:
+            raise ValueError(str(error)) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedFile:
+    """A file that gets a name at the partner.
+
+    Attributes:
+        path: The final name. It has `{sequence}` in it as long as the object has no number.
+        temporary: The name until then, with `{token}` where a name of an attempt has one that no other has;
+            equal to `path`: the file is written under its final name; empty: a random, hidden name beside it.
+    """
+
+    path: str
+    temporary: str = ""
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether the file is written under its final name."""
+        return self.temporary == self.path
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedCompanion(PlannedFile):
+    """A small file beside the data.
+
+    Attributes:
+        id: Names its record in the ledger.
+        is_before: Whether it gets its final name before the data; by default after it.
+        content: Its bytes; None: they depend on facts that are not known yet.
+    """
+
+    id: str
+    is_before: bool = False
+    content: bytes | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliveryPlan:
+    """Everything that will happen to one object, in order.
+
+    Attributes:
+        file: The data.
+        companions: Files beside it, in the order in which they get their names: those before the data first.
+        if_exists: What to do if something has one of the final names.
+        claims_name: Whether another key could get the same final name: then the first one keeps it.
+        mode: Permission bits of all files; None: as the server sets them.
+        modified: Modification time of the data, in seconds since 1970; None: as the server sets it.
+        requires_attributes: Whether an object is not delivered if the server refuses mode or time.
+        sequence: Name of the sequence that the object gets a number of; None: it gets none.
+        digests: Algorithms of the checksums that the companions hold.
+    """
+
+    file: PlannedFile
+    companions: tuple[PlannedCompanion, ...] = ()
+    if_exists: IfExists = IfExists.REPLACE
+    claims_name: bool = False
+    mode: int | None = None
+    modified: int | None = None
+    requires_attributes: bool = False
+    sequence: str | None = None
+    digests: tuple[str, ...] = ()
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The final names of all files."""
+        return self.file.path, *(companion.path for companion in self.companions)
+
+    @property
+    def companions_before(self) -> tuple[PlannedCompanion, ...]:
+        """Those that get their names before the data."""
+        return tuple(each for each in self.companions if each.is_before)
+
+    @property
+    def companions_after(self) -> tuple[PlannedCompanion, ...]:
+        """Those that get their names after the data."""
+        return tuple(each for each in self.companions if not each.is_before)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the plan as JSON values, for people and programs."""
+        return {
+            "remote_path": self.file.path,
+            "temporary": self.file.temporary or "a random, hidden name in the same directory",
+            "if_exists": str(self.if_exists),
+            "mode": None if self.mode is None else f"{self.mode:03o}",
+            "modified": self.modified,
+            "sequence": self.sequence,
+            "steps": self.steps(),
+        }
+
+    def steps(self) -> list[str]:
+        """Return what happens, one sentence for each step, in order."""
+        return [
+            *self._upload(),
+            *(f"put {each.path!r} ({_sized(each)})" for each in self.companions_before),
+            f"give the data its final name {self.file.path!r}, {_EXISTING[self.if_exists]}",
+            *(f"put {each.path!r} ({_sized(each)})" for each in self.companions_after),
+            "record the receipt",
+        ]
+
+    def _upload(self) -> list[str]:
+        where = f"as {self.file.temporary!r}" if self.file.temporary else "under a random, hidden name"
+        if self.file.is_direct:
+            where = "under the final name: the partner can see a part of it"
+        attributes = [] if self.mode is None else [f"mode {self.mode:03o}"]
+        attributes += [] if self.modified is None else ["the time of the object"]
+        taken = self.sequence is not None
+        return [
+            f"upload the data {where}",
+            *([f"set {' and '.join(attributes)}"] if attributes else []),
+            *([f"take the next number of the sequence {self.sequence!r}"] if taken else []),
+        ]
+
+
+_EXISTING = {
+    IfExists.REPLACE: "replacing a file that has it",
+    IfExists.REFUSE: "unless something has it: then the object is dead-lettered",
+    IfExists.SKIP: "unless something has it: then the object is skipped",
+    IfExists.NEW_NAME: "or one with a number if something has it",
+}
+
+
+def _sized(companion: PlannedCompanion) -> str:
+    size = None if companion.content is None else len(companion.content)
+    return "its content follows from the data" if size is None else f"{size} bytes"
+
+
+def default_plan(path: str) -> DeliveryPlan:
+    """Return the plan of an object without rules."""
+    return DeliveryPlan(file=PlannedFile(path=path))

@@ -1,0 +1,264 @@
+"""What a partner demands of the files that it gets, as its onboarding document says it."""
+
+import re
+import zoneinfo
+from collections.abc import Sequence as ListOf
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+
+from s3_to_sftp.delivery_plan import IfExists
+from s3_to_sftp.rules.companion import Companion
+from s3_to_sftp.rules.invalid import InvalidRule, require_items, require_range, require_type
+from s3_to_sftp.rules.sequence import Reset, Sequence
+from s3_to_sftp.rules.template import Template, check_template
+from s3_to_sftp.rules.times import tells_days_apart, tells_years_apart
+
+KEY_FIELDS = frozenset({"key", "relative_key", "folder", "relative_folder", "name", "stem", "ext", "part"})
+"""What the object's key says; in `name` they are of the key."""
+FOLDER_FIELDS = frozenset({"key", "relative_key", "folder", "relative_folder"})
+"""Those that may hold '/'."""
+OBJECT_FIELDS = frozenset({"metadata", "tag", "version"})
+NAME_FIELDS = KEY_FIELDS | OBJECT_FIELDS | {"event_time", "delivery_time", "sequence"}
+TEMPORARY_FIELDS = frozenset({"name", "stem", "ext", "token"})
+"""In `temporary` they are of the final name; `token` is another one for each attempt."""
+_DISTINGUISHING = ("key", "relative_key", "name", "stem", "part", "metadata", "tag", "version", "sequence")
+
+DEFAULT_NAME = "{key}"
+FINAL_NAME = "{name}"
+"""As `temporary`: the file is written under its final name."""
+_LONGEST_NAME = 255
+_LONGEST_EXPRESSION = 1000
+_MOST_COMPANIONS = 8
+
+
+class Case(StrEnum):
+    """How the letters of names are written."""
+
+    UPPER = "upper"
+    LOWER = "lower"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliveryRules:
+    """A partner's rules about names, their order, and files beside the data. Validated when it is created.
+
+    Attributes:
+        name: Template of the path below the remote directory. Fields of the key: `{key}`, `{relative_key}`
+            (without the source's prefix), `{folder}` and `{relative_folder}` (directories, with '/' behind
+            each), `{name}`, `{stem}`, `{ext}` (`.csv`), `{part[0]}`, `{part[-2]}`; others:
+            `{event_time:%Y%m%d}`, `{delivery_time:%H%M%S}`, `{metadata[x]}`, `{tag[x]}`, `{version}`,
+            `{sequence:06d}`. By default the key.
+        time_zone: Of the times in names and of the sequence: a name of the IANA database. By default UTC.
+        case: Case of file names; directories stay as they are. By default as the template gives it.
+        max_name_length: The most characters of a file name. By default 255 bytes, which is what file systems
+            allow.
+        allowed_names: Regular expression that file names of data must match as a whole. By default any.
+        temporary: Template of the name until a file is complete: `{name}.partial`, `{stem}.prg`, or with
+            another directory, absolute or below the login directory: `/staging/{name}`. Fields: `{name}`,
+            `{stem}` and `{ext}` of the final name, and `{token}`, which is different for each attempt.
+            `{name}` alone writes files under their final names: the partner can then see half a file. By
+            default a random, hidden name in the directory of the file.
+        if_exists: What to do if something has the final name. By default it is replaced.
+        mode: Permission bits that files get, such as 0o664. By default as the server sets them.
+        preserve_time: Whether the data gets the time of the object's event as its modification time.
+        require_attributes: Whether an object is not delivered if the server refuses `mode` or
+            `preserve_time`. By default the refusal is remembered, and the file delivered without.
+        sequence: The numbers of `{sequence}`.
+        companions: Files beside the data, in this order.
+        examples: Keys whose plans are made at synth, so that mistakes are seen there.
+        source: Where these rules are written down, for people.
+
+    Raises:
+        InvalidRule: A value cannot work; the message says why and what to write instead.
+    """
+
+    name: str = DEFAULT_NAME
+    time_zone: str = "UTC"
+    case: Case | None = None
+    max_name_length: int | None = None
+    allowed_names: str | None = None
+    temporary: str | None = None
+    if_exists: IfExists = IfExists.REPLACE
+    mode: int | None = None
+    preserve_time: bool = False
+    require_attributes: bool = False
+    sequence: Sequence | None = None
+    companions: ListOf[Companion] = ()
+    examples: ListOf[str] = field(default=(), compare=False)
+    source: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        self._check_types()
+        check_template("name", self.name, NAME_FIELDS)
+        if self.temporary is not None:
+            check_template("temporary", self.temporary, TEMPORARY_FIELDS)
+        self._check_values()
+        self._check_names_differ()
+        self._check_temporary()
+        self._check_sequence()
+        self._check_companions()
+        object.__setattr__(self, "companions", tuple(self.companions))
+        object.__setattr__(self, "examples", tuple(self.examples))
+
+    @cached_property
+    def zone(self) -> zoneinfo.ZoneInfo:
+        """The time zone of names."""
+        return zoneinfo.ZoneInfo(self.time_zone)
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether files are written under their final names."""
+        return self.temporary == FINAL_NAME
+
+    @property
+    def metadata_used(self) -> tuple[str, ...]:
+        """Names of the object's metadata that the rules use."""
+        return self._indexes("metadata")
+
+    @property
+    def tags_used(self) -> tuple[str, ...]:
+        """Names of the object's tags that the rules use."""
+        return self._indexes("tag")
+
+    @property
+    def templates(self) -> tuple[Template, ...]:
+        """All templates of names and contents of files."""
+        texts = [self.name, *(text for each in self.companions for text in (each.name, each.content))]
+        return tuple(map(Template, texts))
+
+    def _indexes(self, name: str) -> tuple[str, ...]:
+        return tuple(sorted({index for template in self.templates for index in template.names_of(name)}))
+
+    def _check_types(self) -> None:
+        for rule, given, kind, wanted in (
+            ("case", self.case, Case, "Case.UPPER or Case.LOWER"),
+            ("sequence", self.sequence, Sequence, "a Sequence(...)"),
+            ("temporary", self.temporary, str, "a text with fields in braces"),
+            ("allowed_names", self.allowed_names, str, "a regular expression"),
+        ):
+            if given is not None:
+                require_type(rule, given, kind, wanted=wanted)
+        require_type(
+            "if_exists", self.if_exists, IfExists, wanted="IfExists.REPLACE, REFUSE, SKIP or NEW_NAME"
+        )
+        require_type("time_zone", self.time_zone, str, wanted="a name such as Europe/Zurich")
+        require_type("preserve_time", self.preserve_time, bool, wanted="True or False")
+        require_type("require_attributes", self.require_attributes, bool, wanted="True or False")
+        require_type("source", self.source, str, wanted="a text")
+        require_items("companions", self.companions, Companion, wanted="companions, as Companion.marker(...)")
+        require_items("examples", self.examples, str, wanted="keys")
+
+    def _check_values(self) -> None:
+        if self.max_name_length is not None:
+            require_range("max_name_length", self.max_name_length, 1, _LONGEST_NAME)
+        if self.mode is not None:
+            require_type("mode", self.mode, int, wanted="permission bits such as 0o664")
+            if not 0 <= self.mode <= 0o777:
+                raise InvalidRule("mode", f"must be 0o000-0o777, got {self.mode:#o}: write 0o in front of it")
+            if not self.mode & 0o400:
+                raise InvalidRule("mode", f"must let the login read its own file (0o400), got {self.mode:#o}")
+        if self.require_attributes and self.mode is None and not self.preserve_time:
+            raise InvalidRule("require_attributes", "needs mode or preserve_time, got neither")
+        try:
+            _ = self.zone
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            raise InvalidRule(
+                "time_zone",
+                f"must be a name of the IANA database such as Europe/Zurich, got {self.time_zone!r}",
+            ) from None
+        if self.allowed_names is not None:
+            _check_expression(self.allowed_names)
+
+    def _check_names_differ(self) -> None:
+        template = Template(self.name)
+        if not template.uses(*_DISTINGUISHING):
+            raise InvalidRule(
+                "name",
+                f"must have a field that tells two objects apart, such as {{stem}} or {{sequence}}, got "
+                f"{self.name!r}: two objects would have the same name",
+            )
+        if self.name.startswith("/") or self.name.endswith("/"):
+            raise InvalidRule(
+                "name",
+                f"must be a path below the remote directory without '/' at its ends, got {self.name!r}",
+            )
+
+    def _check_temporary(self) -> None:
+        if self.temporary is None:
+            return
+        template = Template(self.temporary)
+        if not template.uses("name", "stem"):
+            raise InvalidRule(
+                "temporary",
+                f"must follow from the final name, as '{{name}}.partial' does, got {self.temporary!r}: two "
+                "objects would have the same temporary name",
+            )
+        if not template.uses("name", "token") and not _has_one_extension(self.name):
+            raise InvalidRule(
+                "temporary",
+                f"must have {{name}} or {{token}}, got {self.temporary!r}: files whose names differ only in "
+                "their extension would have the same temporary name. Or let the rule 'name' end in one "
+                "extension, as '{stem}.csv' does",
+            )
+        if self.if_exists is IfExists.NEW_NAME and not template.uses("token"):
+            raise InvalidRule(
+                "temporary",
+                f"must have {{token}} with if_exists NEW_NAME, got {self.temporary!r}: two objects whose names "
+                "are alike would have the same temporary name",
+            )
+        if self.temporary == "{stem}{ext}":
+            raise InvalidRule(
+                "temporary", "must be '{name}' to write under the final name, got '{stem}{ext}'"
+            )
+        if self.temporary.startswith("~") or self.temporary.endswith("/"):
+            raise InvalidRule(
+                "temporary",
+                f"must be a name, or a path without '~' and '/' at its end, got {self.temporary!r}",
+            )
+
+    def _check_sequence(self) -> None:
+        is_used = any(template.uses("sequence") for template in self.templates)
+        if (self.sequence is None) == is_used:
+            missing = "no sequence is given: add sequence=Sequence()" if is_used else "no name has {sequence}"
+            raise InvalidRule("sequence", f"and the field {{sequence}} belong together, but {missing}")
+        if self.sequence is None:
+            return
+        if self.if_exists in (IfExists.SKIP, IfExists.NEW_NAME):
+            raise InvalidRule(
+                "if_exists",
+                f"must be REPLACE or REFUSE with a sequence, got {self.if_exists.name}: a number would be "
+                "lost",
+            )
+        forms = "".join(f.form for f in Template(self.name).fields if f.name == "delivery_time")
+        tells = {Reset.NEVER: True, Reset.DAY: tells_days_apart(forms), Reset.YEAR: tells_years_apart(forms)}
+        if Template(self.name).uses("sequence") and not tells[self.sequence.reset]:
+            raise InvalidRule(
+                "name",
+                f"must have {{delivery_time:...}} with the {self.sequence.reset}, since the sequence begins "
+                f"again each {self.sequence.reset}, got {self.name!r}: names would repeat",
+            )
+
+    def _check_companions(self) -> None:
+        if len(self.companions) > _MOST_COMPANIONS:
+            raise InvalidRule("companions", f"must be at most {_MOST_COMPANIONS}, got {len(self.companions)}")
+        names = [companion.name for companion in self.companions]
+        if repeated := [name for name in names if names.count(name) > 1]:
+            raise InvalidRule("companions", f"must have different names, got {repeated[0]!r} twice")
+
+
+def _has_one_extension(name: str) -> bool:
+    """Return whether all names that the template gives have the same extension."""
+    last, field = Template(name).parts[-1]
+    return field is None and "." in last and "/" not in last
+
+
+def _check_expression(text: str) -> None:
+    try:
+        re.compile(text)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise InvalidRule("allowed_names", f"must be a regular expression, got {text!r}: {error}") from None
+    if len(text) > _LONGEST_EXPRESSION:
+        raise InvalidRule(
+            "allowed_names", f"must have at most {_LONGEST_EXPRESSION} characters, got {len(text)}"
+        )

@@ -1,0 +1,51 @@
+"""Dates and times in names: the directives of strftime that depend on neither language nor machine."""
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+
+_DIRECTIVES: dict[str, Callable[[datetime], str]] = {
+    "Y": lambda at: f"{at.year:04d}",
+    "y": lambda at: f"{at.year % 100:02d}",
+    "1y": lambda at: str(at.year % 10),
+    "m": lambda at: f"{at.month:02d}",
+    "d": lambda at: f"{at.day:02d}",
+    "H": lambda at: f"{at.hour:02d}",
+    "M": lambda at: f"{at.minute:02d}",
+    "S": lambda at: f"{at.second:02d}",
+    "j": lambda at: f"{at.timetuple().tm_yday:03d}",
+    "G": lambda at: f"{at.isocalendar().year:04d}",
+    "V": lambda at: f"{at.isocalendar().week:02d}",
+    "u": lambda at: str(at.isoweekday()),
+    "z": lambda at: at.strftime("%z"),
+    "%": lambda _at: "%",
+}
+KNOWN = ", ".join(f"%{name}" for name in _DIRECTIVES)
+_DIRECTIVE = re.compile(r"%(1y|.)", re.DOTALL)
+
+_DAY = ({"j"}, {"m", "d"}, {"V", "u"})
+"""Directives that together tell the days of a year apart."""
+_YEAR = {"Y", "y", "1y", "G"}
+
+
+def unknown_directive(form: str) -> str:
+    """Return the first directive that is not known; empty: there is none."""
+    if re.search(r"(?<!%)(?:%%)*%$", form):
+        return "%"
+    return next((f"%{name}" for name in _DIRECTIVE.findall(form) if name not in _DIRECTIVES), "")
+
+
+def formatted(at: datetime, form: str) -> str:
+    """Return the time in this form; its directives are known. Their meaning: `time.strftime`, and `%1y`."""
+    return _DIRECTIVE.sub(lambda found: _DIRECTIVES[found[1]](at), form)
+
+
+def tells_days_apart(form: str) -> bool:
+    """Return whether two days never get the same text, up to the year."""
+    used = set(_DIRECTIVE.findall(form))
+    return any(day <= used for day in _DAY)
+
+
+def tells_years_apart(form: str) -> bool:
+    """Return whether two years in a row never get the same text."""
+    return bool(_YEAR & set(_DIRECTIVE.findall(form)))
