@@ -204,8 +204,8 @@ class DeliveryRules:
         if self.if_exists is IfExists.NEW_NAME and not template.uses("token"):
             raise InvalidRule(
                 "temporary",
-                f"must have {{token}} with if_exists NEW_NAME, got {self.temporary!r}: two objects whose names "
-                "are alike would have the same temporary name",
+                f"must have {{token}} with if_exists NEW_NAME, got {self.temporary!r}: two objects with "
+                "the same name would have the same temporary name",
             )
         if self.temporary == "{stem}{ext}":
             raise InvalidRule(
