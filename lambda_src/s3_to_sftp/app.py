@@ -21,7 +21,6 @@ from s3_to_sftp.settings import Settings
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.connection import Connect, connect
 from s3_to_sftp.sftp.trusting_connect import TrustingConnect
-from s3_to_sftp.ssh.connect import Timeouts
 from s3_to_sftp.state.circuit_breaker import CircuitBreaker, NoCircuitBreaker
 from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
 from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
@@ -92,7 +91,7 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
         ledger=table.ledger,
         sha256=settings.sha256,
         unknown_outcome=settings.unknown_outcome,
-        execution=_execution(settings, s3=s3, sftp=sftp, ledger=table.ledger),
+        execution=_execution(settings, new_client, s3=s3, sftp=sftp, ledger=table.ledger),
     )
     end_of_invocation = functools.partial(sftp.end_of_invocation, keep_first=settings.keep_connection)
     return App(
@@ -114,7 +113,9 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
     )
 
 
-def _execution(settings: Settings, *, s3: Any, sftp: SftpClient, ledger: Ledger) -> PlanExecution | None:
+def _execution(
+    settings: Settings, new_client: NewClient, *, s3: Any, sftp: SftpClient, ledger: Ledger
+) -> PlanExecution | None:
     """Return what executes the plans of a partner with rules; None: the partner has none.
 
     Raises:
@@ -122,7 +123,7 @@ def _execution(settings: Settings, *, s3: Any, sftp: SftpClient, ledger: Ledger)
     """
     if settings.rules is None:
         return None
-    if not ledger.is_persistent:
+    if settings.ledger_table is None:
         raise ConfigurationError(
             "SSH_RULES needs a ledger, and LEDGER_TABLE is not set.",
             hint="Set it in the function's configuration.",
@@ -131,22 +132,13 @@ def _execution(settings: Settings, *, s3: Any, sftp: SftpClient, ledger: Ledger)
     from s3_to_sftp.rules.rule_set import RuleSet, read_document
 
     rules = RuleSet(read_document(settings.rules), directory=settings.directory, sources=settings.sources)
-    return RulesExecution(rules, s3=s3, sftp=sftp, ledger=ledger, unknown_outcome=settings.unknown_outcome)
-
-
-def _selftests(
-    settings: Settings, new_client: NewClient, sftp: SftpClient, end_of_invocation: Callable[[], None]
-) -> SelftestFiles | None:
-    if settings.ledger_table is None:
-        return None
-    client = _WhenNeeded(lambda: new_client("dynamodb", config=_SMALL_ANSWERS))
-    return SelftestFiles(Table(client, settings.ledger_table), sftp, end_of_invocation=end_of_invocation)
-
-
-def _timeouts(settings: Settings) -> Timeouts:
-    default = Timeouts()
-    return Timeouts(
-        connect=settings.connect_timeout or default.connect, reply=settings.reply_timeout or default.reply
+    return RulesExecution(
+        rules,
+        s3=s3,
+        sftp=sftp,
+        ledger=ledger,
+        table=Table(new_client("dynamodb", config=_SMALL_ANSWERS), settings.ledger_table),
+        unknown_outcome=settings.unknown_outcome,
     )
 
 

@@ -138,6 +138,11 @@ class DeliveryPlan:
         return self.claims_name or self.file.is_direct or not self.file.is_in_place
 
     @property
+    def must_be_completed(self) -> bool:
+        """Whether something must be done once the data has its final name."""
+        return bool(self.companions) or self.sequence is not None
+
+    @property
     def paths(self) -> tuple[str, ...]:
         """The final names of all files."""
         return self.file.path, *(companion.path for companion in self.companions)
