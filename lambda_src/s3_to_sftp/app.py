@@ -21,6 +21,7 @@ from s3_to_sftp.settings import Settings
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.connection import Connect, connect
 from s3_to_sftp.sftp.trusting_connect import TrustingConnect
+from s3_to_sftp.ssh.connect import Timeouts
 from s3_to_sftp.state.circuit_breaker import CircuitBreaker, NoCircuitBreaker
 from s3_to_sftp.state.dynamodb_circuit_breaker import DynamoCircuitBreaker
 from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
@@ -139,6 +140,22 @@ def _execution(
         ledger=ledger,
         table=Table(new_client("dynamodb", config=_SMALL_ANSWERS), settings.ledger_table),
         unknown_outcome=settings.unknown_outcome,
+    )
+
+
+def _selftests(
+    settings: Settings, new_client: NewClient, sftp: SftpClient, end_of_invocation: Callable[[], None]
+) -> SelftestFiles | None:
+    if settings.ledger_table is None:
+        return None
+    client = _WhenNeeded(lambda: new_client("dynamodb", config=_SMALL_ANSWERS))
+    return SelftestFiles(Table(client, settings.ledger_table), sftp, end_of_invocation=end_of_invocation)
+
+
+def _timeouts(settings: Settings) -> Timeouts:
+    default = Timeouts()
+    return Timeouts(
+        connect=settings.connect_timeout or default.connect, reply=settings.reply_timeout or default.reply
     )
 
 

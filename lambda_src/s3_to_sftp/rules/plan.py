@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from s3_to_sftp.delivery_plan import DeliveryPlan, PlanFacts, PlannedCompanion, PlannedFile
+from s3_to_sftp.errors import RuleRefused
 from s3_to_sftp.remote_path import remote_path
 from s3_to_sftp.rules.companion import Checksum, Companion
 from s3_to_sftp.rules.delivery_rules import FOLDER_FIELDS, DeliveryRules
-from s3_to_sftp.rules.refused import RuleRefused
 from s3_to_sftp.rules.template import MissingValue, Pending, Template
 
 _MOST_CONTENT_BYTES = 256 * 1024

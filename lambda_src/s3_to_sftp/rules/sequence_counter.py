@@ -1,4 +1,4 @@
-"""The item of a sequence in the ledger's table: the number that was taken last, and which version holds it."""
+"""The item of a sequence in the ledger's table: the number that was taken last, and who holds it."""
 
 from dataclasses import dataclass
 

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from s3_to_sftp.delivery_plan import IfExists
-from s3_to_sftp.errors import NameTaken, OutcomeUnknown, RenameUnanswered, RequestRefused
+from s3_to_sftp.errors import NameTaken, OutcomeUnknown, RenameUnanswered, RequestRefused, RuleRefused
 from s3_to_sftp.outcomes import AlreadyDelivered, SequenceHeld, Skipped
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import FINAL_NAME, Case, DeliveryRules
-from s3_to_sftp.rules.refused import RuleRefused
 from s3_to_sftp.rules.sequence import Sequence
 from s3_to_sftp.sftp.protocol import Request, Status
 from s3_to_sftp.unknown_outcome import UnknownOutcome
