@@ -128,6 +128,13 @@ class DeliveryPlan:
     digests: tuple[str, ...] = ()
 
     @property
+    def must_be_prepared(self) -> bool:
+        """Whether something must be done before the first byte is written."""
+        temporary = self.file.temporary
+        is_elsewhere = bool(temporary) and _directory(temporary) != _directory(self.file.path)
+        return self.claims_name or self.file.is_direct or is_elsewhere
+
+    @property
     def paths(self) -> tuple[str, ...]:
         """The final names of all files."""
         return self.file.path, *(companion.path for companion in self.companions)
@@ -176,6 +183,10 @@ class DeliveryPlan:
             *([f"set {' and '.join(attributes)}"] if attributes else []),
             *([f"take the next number of the sequence {self.sequence!r}"] if taken else []),
         ]
+
+
+def _directory(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 _EXISTING = {

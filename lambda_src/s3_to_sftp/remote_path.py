@@ -25,6 +25,7 @@ class SourceDirectory:
         prefix: Of their keys; empty: any.
         suffix: Of their keys; empty: any.
         directory: Remote directory; empty: that of the delivery.
+        rules: Name of its own rules in the document; empty: it has those of the partner.
         former: Whether it is no longer watched: only waiting messages name its objects.
     """
 
@@ -32,6 +33,7 @@ class SourceDirectory:
     prefix: str = ""
     suffix: str = ""
     directory: str = ""
+    rules: str = ""
     former: bool = False
 
     def holds(self, bucket: str, key: str) -> bool:

@@ -183,7 +183,7 @@ class Leftovers:
             DeliveryError: The server is lost.
         """
         here = dict(self._here(lease))
-        if reachable := [name for name in names if name in here]:
+        if reachable := [name for name in names if name in here and here[name].kind is not NameKind.FINAL]:
             for name in self._sftp.remove(*reachable):
                 lease.names.remove(name)
 

@@ -81,7 +81,9 @@ class Recovery:
         """
         if commit.is_renamed and self._sftp.account == commit.server.account:
             attempt.note_found(commit)
-            return self._publication.receipt(attempt, commit, recovered=True)
+            self._publication.complete_alone(attempt)
+            evidence = Evidence.CLOSE_OK if commit.temporary == commit.remote_path else Evidence.RENAME_OK
+            return self._publication.receipt(attempt, commit, recovered=True, evidence=evidence)
         server = self._sftp.connect()
         attempt.progress.has_answered = True
         temporary, final = self._sftp.look_at(commit.temporary, commit.remote_path)
@@ -104,7 +106,7 @@ class Recovery:
         match verdict:
             case Verdict.PUBLISH:
                 here = replace(commit, server=server)
-                self._publication.commit_and_publish_alone(attempt, here)
+                here = self._publication.commit_and_publish_alone(attempt, here)
                 return self._publication.receipt(attempt, here, recovered=True)
             case Verdict.DELIVERED:
                 # A delayed RENAME must not move the delivered file aside.
@@ -113,12 +115,14 @@ class Recovery:
                     lambda session: self._leftovers.prevent_renames(session, attempt.lease, commit, journal)
                 )
                 attempt.note_found(commit)
+                self._publication.complete_alone(attempt)
                 seen = replace(commit, server=server)
                 return self._publication.receipt(
                     attempt, seen, recovered=True, evidence=Evidence.SEEN_AFTER_RENAME
                 )
             case Verdict.ASSUMED:
                 attempt.note_found(commit)
+                self._publication.complete_alone(attempt)
                 return self._publication.receipt(attempt, commit, recovered=True, evidence=Evidence.ASSUMED)
             case Verdict.START_OVER:
                 return None

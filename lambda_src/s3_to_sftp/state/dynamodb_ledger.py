@@ -6,15 +6,25 @@ again from those.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from s3_to_sftp.errors import DeliveryError
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.attributes import Item
 from s3_to_sftp.state.file_claim import claim_change, refuse_claim_of_other
-from s3_to_sftp.state.items import State, commit_fields, name_entry
-from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, TerminalState
+from s3_to_sftp.state.items import State, commit_fields, name_entry, partition_key, version_key
+from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, SequenceNumber, TerminalState
+from s3_to_sftp.state.sequence_counter import (
+    COUNTER,
+    delivered_change,
+    holder_of,
+    read_counter,
+    return_change,
+    sequence_key,
+    take_change,
+)
 from s3_to_sftp.state.snapshot import Snapshot, superseded_error
 from s3_to_sftp.state.table import Table
 from s3_to_sftp.state.transitions import (
@@ -29,6 +39,7 @@ from s3_to_sftp.state.transitions import (
     deferral,
     deferral_after_attempt,
     explanation,
+    held_error,
     in_state,
     key_change,
     key_release,
@@ -43,6 +54,9 @@ from s3_to_sftp.state.update_expression import Change, Put
 
 _MAX_ATTEMPTS = 8
 """Each write of another function in between needs one more; more than three need many functions."""
+
+_COUNTER = 2
+"""Position of the sequence's item in a transaction, behind those of the version and the key."""
 
 
 class DynamoLedger:
@@ -81,6 +95,7 @@ class DynamoLedger:
         temporary: str,
         until: float,
         account: str = "",
+        plan: str = "",
     ) -> Lease:
         """See `Ledger`. One write for a key's first version, up to three for others."""
         snapshot = Snapshot()
@@ -108,6 +123,7 @@ class DynamoLedger:
                     until=until,
                     account=account,
                     now=now,
+                    plan=plan,
                 )
                 refused = self._table.write(*lease_changes(lease, snapshot, now))
                 if not refused:
@@ -117,11 +133,15 @@ class DynamoLedger:
 
     def start_over(self, lease: Lease, *, temporary: str) -> Lease:
         """See `Ledger`."""
-        lease.names.put(temporary, name_entry(lease.ref, account=lease.account, since=self._clock()))
+        is_final = temporary == lease.remote_path
+        entry = name_entry(lease.ref, account=lease.account, since=self._clock(), is_final=is_final)
+        lease.names.put(temporary, entry)
         self._write(
             lease,
             version_change(
-                lease, {"state": State.SENDING, "temporary": temporary}, removed=("checkpoint", "commit")
+                lease,
+                {"state": State.SENDING, "temporary": temporary, "remote_path": lease.remote_path},
+                removed=("checkpoint", "commit"),
             ),
             key_change(lease),
         )
@@ -144,6 +164,7 @@ class DynamoLedger:
                     "state": State.COMMITTING,
                     "temporary": commit.temporary,
                     "commit": {**commit_fields(commit), "rename_unanswered": True},
+                    **({"plan": lease.plan, "remote_path": lease.remote_path} if lease.plan else {}),
                 },
             ),
             # No other function can have committed a newer version while we hold the lease.
@@ -171,6 +192,33 @@ class DynamoLedger:
             item = refused[0]
         raise contention_error(lease.ref)
 
+    def take_number(self, lease: Lease, sequence: str, *, start: int, period: str, at: int) -> SequenceNumber:
+        """See `Ledger`. One request to read, and one to write if the version holds no number yet."""
+        holder = holder_of(partition_key(lease.ref), version_key(lease.ref))
+        seen = read_counter(self._table.read(sequence_key(sequence), COUNTER))
+        for _ in range(_MAX_ATTEMPTS):
+            if seen.holder == holder:
+                return SequenceNumber(sequence, seen.number, seen.taken_at)
+            if seen.holder or period < seen.period:
+                raise held_error(lease.ref, sequence, seen)
+            number = seen.next_number(start=start, period=period)
+            take = take_change(
+                sequence, seen, number=number, period=period, at=at, holder=holder, ref=lease.ref
+            )
+            taken: Put = {"sequence": {"sequence": sequence, "number": number}}
+            refused = self._table.write(version_change(lease, taken), take)
+            if not refused:
+                return SequenceNumber(sequence, number, at)
+            if 0 in refused:
+                raise lease_lost_error(lease)
+            seen = read_counter(refused[1])
+        raise contention_error(lease.ref)
+
+    def note_step(self, lease: Lease, step: str, file: Commit) -> None:
+        """See `Ledger`."""
+        put: Put = {("steps", step): commit_fields(file)}
+        self._write(lease, version_change(lease, put), key_change(lease))
+
     def note_names(self, lease: Lease) -> None:
         """See `Ledger`."""
         self._write(lease, version_change(lease, {}), key_change(lease))
@@ -189,7 +237,7 @@ class DynamoLedger:
     def delivered(self, lease: Lease, receipt: Mapping[str, Any]) -> None:
         """See `Ledger`."""
         now = self._clock()
-        refused = self._table.write(
+        changes = (
             version_change(
                 lease,
                 {"receipt": receipt, **in_state(State.DELIVERED, now)},
@@ -198,6 +246,9 @@ class DynamoLedger:
             ),
             key_release(lease, now),
         )
+        refused = self._table.write(*changes, *_sequence_advances(lease))
+        if set(refused) == {_COUNTER}:  # somebody has corrected the counter by hand
+            refused = self._table.write(*changes)
         if not refused:
             return
         version = Snapshot().refreshed(refused).version
@@ -252,10 +303,12 @@ class DynamoLedger:
         if lease is not None:
             why, removed = explanation(reason, hint, error)
             final = {**why, **in_state(end, self._clock())}
-            if self._end_lease(lease, final, removed=(*PARTNER_FIELDS, *OF_ONE_ATTEMPT, *removed)):
+            removed = (*PARTNER_FIELDS, *OF_ONE_ATTEMPT, *removed)
+            more = _returned(lease.ref, lease.unused_number)
+            if self._end_lease(lease, final, removed=removed, more=more):
                 raise lease_lost_error(lease)
             return
-        snapshot = Snapshot()
+        snapshot, is_corrected = Snapshot(), False
         for _ in range(_MAX_ATTEMPTS):
             now = self._clock()
             if snapshot.version is None or snapshot.version.state is not end:
@@ -263,10 +316,15 @@ class DynamoLedger:
             snapshot.refuse_leased_version(ref, now)
             if snapshot.is_new_resend(ref) and not snapshot.is_unknown:
                 return  # that it was delivered, or cancelled, stays true
-            refused = self._table.write(terminal_change(ref, snapshot.version, end, now, reason, hint, error))
+            ended = terminal_change(ref, snapshot.version, end, now, reason, hint, error)
+            unused = snapshot.version.unused_number if snapshot.version is not None else None
+            if unused is not None:
+                ended = replace(ended, remove=(*ended.remove, "sequence"))
+            refused = self._table.write(ended, *_returned(ref, None if is_corrected else unused))
             if not refused:
                 return
-            snapshot = snapshot.refreshed(refused)
+            is_corrected = 0 not in refused  # somebody has corrected the counter by hand
+            snapshot = snapshot.refreshed({} if is_corrected else {0: refused[0]})
         raise contention_error(ref)
 
     def _write(self, lease: Lease, *changes: Change) -> None:
@@ -281,12 +339,30 @@ class DynamoLedger:
         *,
         removed: tuple[str, ...] = (),
         states: tuple[State, ...] = IN_FLIGHT,
+        more: Sequence[Change] = (),
     ) -> Mapping[int, Item | None]:
         """Write the change and end the lease; return the items that show that it is lost."""
         return self._table.write(
             version_change(lease, put, removed=(*LEASE, *removed), states=states),
             key_release(lease, self._clock()),
+            *more,
         )
+
+
+def _sequence_advances(lease: Lease) -> tuple[Change, ...]:
+    """Return the change that lets the next number be taken, if the version has taken one."""
+    if lease.sequence is None:
+        return ()
+    holder = holder_of(partition_key(lease.ref), version_key(lease.ref))
+    return (delivered_change(lease.sequence.sequence, holder),)
+
+
+def _returned(ref: ObjectRef, taken: SequenceNumber | None) -> tuple[Change, ...]:
+    """Return the change by which a version that ends otherwise returns its number."""
+    if taken is None:
+        return ()
+    holder = holder_of(partition_key(ref), version_key(ref))
+    return (return_change(taken.sequence, taken.number, holder),)
 
 
 def _explained(reason: str, error: Exception | None) -> tuple[Put, tuple[str, ...]]:

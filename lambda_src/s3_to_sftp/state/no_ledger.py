@@ -6,7 +6,7 @@ from typing import Any
 from s3_to_sftp.errors import DeliveryError, Disposition, LedgerError
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.items import name_entry
-from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, TerminalState
+from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, SequenceNumber, TerminalState
 from s3_to_sftp.state.remote_names import RemoteNames
 
 
@@ -24,6 +24,7 @@ class NoLedger:
         temporary: str,
         until: float,
         account: str = "",
+        plan: str = "",
     ) -> Lease:
         """Grant the lease."""
         names = RemoteNames()
@@ -37,6 +38,7 @@ class NoLedger:
             until=until,
             names=names,
             account=account,
+            plan=plan,
         )
 
     def start_over(self, lease: Lease, *, temporary: str) -> Lease:
@@ -48,6 +50,21 @@ class NoLedger:
         """Do nothing."""
 
     def claim_file(self, lease: Lease, same_file: str, *, account: str) -> None:
+        """Do nothing."""
+
+    def take_number(self, lease: Lease, sequence: str, *, start: int, period: str, at: int) -> SequenceNumber:  # noqa: ARG002 - the protocol's
+        """Refuse: nobody would remember the number.
+
+        Raises:
+            LedgerError: Always.
+        """
+        raise LedgerError(
+            f"{lease.ref} needs a number of the sequence {sequence!r}, and there is no ledger that keeps it.",
+            hint="Give the function a ledger (LEDGER_TABLE).",
+            disposition=Disposition.PERMANENT,
+        )
+
+    def note_step(self, lease: Lease, step: str, file: Commit) -> None:
         """Do nothing."""
 
     def note_names(self, lease: Lease) -> None:
