@@ -85,6 +85,11 @@ class PlannedFile:
         """Whether the file is written under its final name."""
         return self.temporary == self.path
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether it is written in the directory of its final name."""
+        return not self.temporary or _directory(self.temporary) == _directory(self.path)
+
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedCompanion(PlannedFile):
@@ -130,9 +135,7 @@ class DeliveryPlan:
     @property
     def must_be_prepared(self) -> bool:
         """Whether something must be done before the first byte is written."""
-        temporary = self.file.temporary
-        is_elsewhere = bool(temporary) and _directory(temporary) != _directory(self.file.path)
-        return self.claims_name or self.file.is_direct or is_elsewhere
+        return self.claims_name or self.file.is_direct or not self.file.is_in_place
 
     @property
     def paths(self) -> tuple[str, ...]:

@@ -56,6 +56,7 @@ class Attempt:
         rename_answered: Whether the server has said OK to the RENAME that gave it this name.
         rename_sent: Whether a RENAME of this attempt may have been sent.
         deadline: Of the invocation; None where the object shares its thread.
+        reserved: Temporary names of the files beside it, by the id of their step.
     """
 
     lease: Lease
@@ -70,6 +71,7 @@ class Attempt:
     rename_answered: bool = False
     rename_sent: bool = False
     deadline: Deadline | None = None
+    reserved: dict[str, str] = field(default_factory=dict)
 
     def note_published(self, *, rename_answered: bool) -> None:
         """Note that the file has its final name: the server has said so, or it was found, or is assumed."""

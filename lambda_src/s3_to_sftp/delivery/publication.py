@@ -200,6 +200,8 @@ class Publication:
         evidence: Evidence = Evidence.RENAME_OK,
     ) -> Receipt:
         """Return the receipt of what has just been delivered, or was found to be."""
+        if commit.temporary == commit.remote_path:
+            evidence = Evidence.CLOSE_OK
         return Receipt(
             ref=attempt.lease.ref,
             remote_path=commit.remote_path,

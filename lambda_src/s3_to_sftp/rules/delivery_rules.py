@@ -122,6 +122,11 @@ class DeliveryRules:
         return self._indexes("tag")
 
     @property
+    def uses_event_time(self) -> bool:
+        """Whether the rules use the time of the object's event."""
+        return self.preserve_time or any(template.uses("event_time") for template in self.templates)
+
+    @property
     def templates(self) -> tuple[Template, ...]:
         """All templates of names and contents of files."""
         texts = [self.name, *(text for each in self.companions for text in (each.name, each.content))]
@@ -240,6 +245,14 @@ class DeliveryRules:
             )
 
     def _check_companions(self) -> None:
+        for companion in self.companions:
+            content = Template(companion.content)
+            if self.is_direct and companion.before and content.uses("bytes", "sha256", "md5"):
+                raise InvalidRule(
+                    "companions",
+                    f"must not say bytes or checksums before the data if temporary is {FINAL_NAME!r}, got "
+                    f"{companion.name!r}: they are known when the data is sent",
+                )
         if len(self.companions) > _MOST_COMPANIONS:
             raise InvalidRule("companions", f"must be at most {_MOST_COMPANIONS}, got {len(self.companions)}")
         names = [companion.name for companion in self.companions]

@@ -46,6 +46,7 @@ from s3_to_sftp.state.transitions import (
     lease_changes,
     lease_lost_error,
     name_entry_before_rename,
+    plan_fields,
     state_of,
     terminal_change,
     version_change,
@@ -164,7 +165,8 @@ class DynamoLedger:
                     "state": State.COMMITTING,
                     "temporary": commit.temporary,
                     "commit": {**commit_fields(commit), "rename_unanswered": True},
-                    **({"plan": lease.plan, "remote_path": lease.remote_path} if lease.plan else {}),
+                    **plan_fields(lease),
+                    "remote_path": lease.remote_path,
                 },
             ),
             # No other function can have committed a newer version while we hold the lease.
@@ -231,7 +233,7 @@ class DynamoLedger:
     def stage(self, lease: Lease, commit: Commit, *, reason: str, error: Exception | None = None) -> None:
         """See `Ledger`."""
         why, removed = _explained(reason, error)
-        put: Put = {"state": state_of(commit), "commit": commit_fields(commit), **why}
+        put: Put = {"state": state_of(commit), "commit": commit_fields(commit), **why, **plan_fields(lease)}
         self._end_lease(lease, put, removed=removed)
 
     def delivered(self, lease: Lease, receipt: Mapping[str, Any]) -> None:

@@ -61,11 +61,7 @@ def lease_changes(lease: Lease, snapshot: Snapshot, now: float) -> tuple[Change,
         "remote_path": lease.remote_path,
         "temporary": lease.temporary,
     }
-    if lease.plan:
-        put |= {
-            "plan": lease.plan,
-            "steps": {name: commit_fields(step) for name, step in lease.steps.items()},
-        }
+    put |= plan_fields(lease)
     if version is None:
         put |= announced(lease.ref, now)
     elif version.state is State.DELIVERED and version.receipt is not None:
@@ -115,6 +111,13 @@ def _dated_receipt(version: VersionItem) -> RawAttribute | None:
     if version.receipt is None or version.changed_at is None:
         return version.receipt
     return version.receipt.with_number("at", version.changed_at)
+
+
+def plan_fields(lease: Lease) -> Put:
+    """Return what the version's item keeps of a plan: nothing of the default one."""
+    if not lease.plan:
+        return {}
+    return {"plan": lease.plan, "steps": {name: commit_fields(step) for name, step in lease.steps.items()}}
 
 
 def state_of(commit: Commit | None) -> State:
