@@ -102,7 +102,7 @@ def test_steps_on_the_page_are_those_of_the_plan(written: dict[str, Any]) -> Non
     assert planned(written["rules"], "payments/salaries.xml", number=None).steps() == block.splitlines()
 
 
-@pytest.mark.parametrize("cells", rows(DEMANDS), ids=lambda cells: cells[0])
+@pytest.mark.parametrize("cells", list(rows(DEMANDS)), ids=lambda cells: cells[0])
 def test_python_of_a_demand_is_a_rule(cells: list[str]) -> None:
     _demand, _who, python = cells
     rules = rules_of(python)
@@ -113,7 +113,7 @@ def test_python_of_a_demand_is_a_rule(cells: list[str]) -> None:
     }
 
 
-@pytest.mark.parametrize("cells", rows(PROFILES), ids=lambda cells: cells[0])
+@pytest.mark.parametrize("cells", list(rows(PROFILES)), ids=lambda cells: cells[0])
 def test_profile_gives_the_names_on_the_page(cells: list[str]) -> None:
     python, example = cells
     key, *names = re.findall("`([^`]+)`", example)
