@@ -6,16 +6,19 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from s3_to_sftp.delivery_plan import IfExists
 from s3_to_sftp.rules import profiles
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
+from s3_to_sftp.rules.refused import RuleRefused
 from tests.integration.profiles.cases import Case, Mutation
 from tests.integration.profiles.payments import ADYEN, BCB, PAYGEARS, VALITOR, VALITOR_TEST, WORLDPAY
 from tests.integration.profiles.reports import DDEX, GOOGLE, HCA, HCA_TEST
-from tests.support.plan_client import PlanClient, plan_client
+from tests.support.plan_client import NOW, PlanClient, plan_client
+from tests.support.rules_delivery import RulesDelivery, rules_delivery
 from tests.support.strict_partner import StrictPartner, start_strict_partner
 
 CASES = {
@@ -57,12 +60,18 @@ def client(case: Case, partner: StrictPartner) -> Iterator[PlanClient]:
 
 
 @pytest.fixture
-def deliver(client: PlanClient) -> Deliver:
-    """Delivers an object to the partner."""
-    return client.deliver
+def function(case: Case, partner: StrictPartner, ledger_table: Any) -> Iterator[RulesDelivery]:
+    """Delivers to the partner as in Lambda."""
+    with rules_delivery(partner.server, ledger_table, now=NOW) as running:
+        running.directory = case.directory
+        yield running
 
 
-of_each_profile = pytest.mark.parametrize("case", CASES, indirect=True)
+@pytest.fixture(params=["client", "function"])
+def deliver(request: pytest.FixtureRequest) -> Deliver:
+    """Delivers an object to the partner: the steps of its plan and nothing else, and as in Lambda."""
+    way: PlanClient | RulesDelivery = request.getfixturevalue(request.param)
+    return way.deliver
 
 
 @pytest.mark.parametrize("case", CASES | FOR_TESTS, indirect=True)
@@ -73,23 +82,6 @@ def test_partner_accepts_what_the_profile_sends(case: Case, partner: StrictPartn
 
     assert partner.complaints == []
     assert partner.names == list(case.names)
-    assert set(case.sent.values()) <= {file.data for file in partner.arrivals}
-
-
-@pytest.mark.skip(reason="the runtime executes plans later")
-@of_each_profile
-def test_partner_accepts_what_the_delivery_sends(
-    case: Case, partner: StrictPartner, deliver: Deliver
-) -> None:
-    for key, data in case.sent.items():
-        deliver(case.rules, key, data)
-    partner.end_of_day()
-
-    assert partner.complaints == []
-    # Times in names are those of the delivery.
-    assert [re.sub("[0-9]+", "0", name) for name in partner.names] == [
-        re.sub("[0-9]+", "0", name) for name in case.names
-    ]
     assert set(case.sent.values()) <= {file.data for file in partner.arrivals}
 
 
@@ -134,18 +126,21 @@ def first(case: Case) -> tuple[str, bytes]:
 
 
 @pytest.mark.parametrize(
-    "case", [name for name, each in CASES.items() if each.rules.if_exists is IfExists.REFUSE], indirect=True
+    "case",
+    [
+        name
+        for name, each in CASES.items()
+        if each.rules.if_exists is IfExists.REFUSE and each.rules.sequence is None
+    ],
+    indirect=True,
 )
-def test_second_object_of_a_name_is_not_sent(
-    case: Case, partner: StrictPartner, client: PlanClient, deliver: Deliver
-) -> None:
-    deliver(case.rules, *first(case))
+def test_second_object_of_a_name_is_not_sent(case: Case, partner: StrictPartner, deliver: Deliver) -> None:
+    key, data = first(case)
+    deliver(case.rules, key, data)
     names = list(partner.names)
-    if case.rules.sequence is not None:
-        client.numbers[case.rules.sequence.name] = case.rules.sequence.start
 
-    with pytest.raises(FileExistsError):
-        deliver(case.rules, *first(case))
+    with pytest.raises((FileExistsError, RuleRefused)):
+        deliver(case.rules, key, data + b" ")
 
     assert partner.names == names
     assert partner.complaints == []
