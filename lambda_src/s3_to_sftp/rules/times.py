@@ -18,14 +18,15 @@ _DIRECTIVES: dict[str, Callable[[datetime], str]] = {
     "V": lambda at: f"{at.isocalendar().week:02d}",
     "u": lambda at: str(at.isoweekday()),
     "z": lambda at: at.strftime("%z"),
+    "s": lambda at: str(int(at.timestamp())),
     "%": lambda _at: "%",
 }
 KNOWN = ", ".join(f"%{name}" for name in _DIRECTIVES)
 _DIRECTIVE = re.compile(r"%(1y|.)", re.DOTALL)
 
-_DAY = ({"j"}, {"m", "d"}, {"V", "u"})
+_DAY = ({"j"}, {"m", "d"}, {"V", "u"}, {"s"})
 """Directives that together tell the days of a year apart."""
-_YEAR = {"Y", "y", "1y", "G"}
+_YEAR = {"Y", "y", "1y", "G", "s"}
 
 
 def unknown_directive(form: str) -> str:
@@ -36,7 +37,7 @@ def unknown_directive(form: str) -> str:
 
 
 def formatted(at: datetime, form: str) -> str:
-    """Return the time in this form; its directives are known. Their meaning: `time.strftime`, and `%1y`."""
+    """Return the time in this form; its directives are known. As in `time.strftime`; `%1y` is one digit."""
     return _DIRECTIVE.sub(lambda found: _DIRECTIVES[found[1]](at), form)
 
 
