@@ -16,6 +16,7 @@ from s3_to_sftp.rules.document import RulesDocument
 from s3_to_sftp.rules.execution import RulesExecution
 from s3_to_sftp.rules.rule_set import RuleSet
 from s3_to_sftp.sftp.client import SftpClient
+from s3_to_sftp.state.table import Table
 from tests.support.ledger_environment import LedgerEnvironment
 from tests.support.memory_s3 import MemoryS3
 from tests.support.partner import client_for
@@ -62,6 +63,7 @@ class RulesDelivery:
             s3=self._s3,
             sftp=self.sftp,
             ledger=ledger,
+            table=Table(self.ledger.dynamodb, self.ledger.table, clock=self.ledger.clock),
             now=self.ledger.clock,
         )
         return Delivery(

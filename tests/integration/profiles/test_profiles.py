@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from s3_to_sftp.delivery_plan import IfExists
+from s3_to_sftp.errors import RuleRefused
 from s3_to_sftp.rules import profiles
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
-from s3_to_sftp.rules.refused import RuleRefused
 from tests.integration.profiles.cases import Case, Mutation
 from tests.integration.profiles.payments import ADYEN, BCB, PAYGEARS, VALITOR, VALITOR_TEST, WORLDPAY
 from tests.integration.profiles.reports import DDEX, GOOGLE, HCA, HCA_TEST
