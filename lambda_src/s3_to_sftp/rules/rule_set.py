@@ -80,6 +80,7 @@ class RuleSet:
             ConfigurationError: A source names rules that the document does not have.
         """
         self._document = document
+        self._digest = document.digest
         self._directory = directory
         self._sources = sources
         for source in sources:
@@ -100,7 +101,7 @@ class RuleSet:
             directory=source.directory or self._directory,
             prefix=source.prefix,
         )
-        of_what = f"{self._document.digest}\n{source.rules}\n{item.directory}\n{item.prefix}"
+        of_what = f"{self._digest}\n{source.rules}\n{item.directory}\n{item.prefix}"
         fingerprint = hashlib.sha256(of_what.encode()).hexdigest()[:16]
         return RulesOfObject(named or self._document.partner, item, fingerprint)
 
