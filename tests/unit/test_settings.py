@@ -7,8 +7,8 @@ import traceback
 
 import pytest
 
-from s3_to_sftp.remote_path import SourceDirectory
 from s3_to_sftp.errors import ConfigurationError
+from s3_to_sftp.remote_path import SourceDirectory
 from s3_to_sftp.server import Server
 from s3_to_sftp.settings import PLAIN_LAMBDA_ONLY, VARIABLES, Settings
 from s3_to_sftp.unknown_outcome import UnknownOutcome

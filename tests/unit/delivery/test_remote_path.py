@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3_to_sftp.remote_path import SourceDirectory, directory_of, never_delivered, remote_path
 from s3_to_sftp.errors import RemotePathRefused
+from s3_to_sftp.remote_path import SourceDirectory, directory_of, never_delivered, remote_path
 from s3_to_sftp.sftp.temporary_names import temporary_path
 
 # Hostile keys: dangerous parts occur more often than by chance.

@@ -13,8 +13,8 @@ from s3_to_sftp.app import App
 from s3_to_sftp.delivery.batch import deliver_all
 from s3_to_sftp.delivery.deadline import Deadline, Invocation
 from s3_to_sftp.delivery.delivery import Delivery
-from s3_to_sftp.remote_path import SourceDirectory
 from s3_to_sftp.errors import DirectoryNameDiffers, PartnerUnreachable
+from s3_to_sftp.remote_path import SourceDirectory
 from s3_to_sftp.s3.object_ref import ObjectRef
 from tests.support.lambda_events import eventbridge_event, lambda_context, sqs_event
 from tests.support.memory_s3 import BUCKET, MemoryS3

@@ -9,10 +9,10 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from s3_to_sftp.remote_path import SourceDirectory
 from s3_to_sftp.doctor.aws_checks import AwsChecks
 from s3_to_sftp.doctor.checklist import Checklist
 from s3_to_sftp.doctor.report import Check, Outcome
+from s3_to_sftp.remote_path import SourceDirectory
 from s3_to_sftp.server import Server
 from s3_to_sftp.settings import Settings
 
