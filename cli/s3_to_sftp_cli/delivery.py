@@ -19,12 +19,14 @@ class WatchedSource:
         prefix: Empty: any.
         suffix: Empty: any.
         directory: Remote directory; empty: that of the delivery.
+        rules: Name of its own rules; empty: it has those of the partner.
     """
 
     bucket: str
     prefix: str = ""
     suffix: str = ""
     directory: str = ""
+    rules: str = ""
 
     def watches(self, bucket: str, key: str) -> bool:
         """Return whether an object is one of them."""

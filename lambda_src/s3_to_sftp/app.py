@@ -10,6 +10,8 @@ from botocore.config import Config
 from s3_to_sftp.credentials import Credentials, CredentialSource, FixedCredentials, SecretCredentials
 from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.delivery.invocation import InvocationRunner
+from s3_to_sftp.delivery.plan_execution import PlanExecution
+from s3_to_sftp.errors import ConfigurationError
 from s3_to_sftp.events import EventPublisher, NullPublisher, Publisher
 from s3_to_sftp.queue.disposition import MessageDisposition
 from s3_to_sftp.queue.message_queue import MessageQueue
@@ -81,14 +83,16 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
         directories=[settings.directory, *(source.directory for source in settings.sources)],
         connect=table.connect,
     )
+    s3 = new_client("s3", config=_S3_CONFIG)
     delivery = Delivery(
-        s3=new_client("s3", config=_S3_CONFIG),
+        s3=s3,
         sftp=sftp,
         directory=settings.directory,
         sources=settings.sources,
         ledger=table.ledger,
         sha256=settings.sha256,
         unknown_outcome=settings.unknown_outcome,
+        execution=_execution(settings, new_client, s3=s3, sftp=sftp, ledger=table.ledger),
     )
     end_of_invocation = functools.partial(sftp.end_of_invocation, keep_first=settings.keep_connection)
     return App(
@@ -107,6 +111,35 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
         publisher=publisher,
         longest_reply=timeouts.reply,
         selftests=_selftests(settings, new_client, sftp, end_of_invocation),
+    )
+
+
+def _execution(
+    settings: Settings, new_client: NewClient, *, s3: Any, sftp: SftpClient, ledger: Ledger
+) -> PlanExecution | None:
+    """Return what executes the plans of a partner with rules; None: the partner has none.
+
+    Raises:
+        ConfigurationError: The rules cannot be read, or need a ledger.
+    """
+    if settings.rules is None:
+        return None
+    if settings.ledger_table is None:
+        raise ConfigurationError(
+            "SSH_RULES needs a ledger, and LEDGER_TABLE is not set.",
+            hint="Set it in the function's configuration.",
+        )
+    from s3_to_sftp.rules.execution import RulesExecution  # functions without rules do not load them
+    from s3_to_sftp.rules.rule_set import RuleSet, read_document
+
+    rules = RuleSet(read_document(settings.rules), directory=settings.directory, sources=settings.sources)
+    return RulesExecution(
+        rules,
+        s3=s3,
+        sftp=sftp,
+        ledger=ledger,
+        table=Table(new_client("dynamodb", config=_SMALL_ANSWERS), settings.ledger_table),
+        unknown_outcome=settings.unknown_outcome,
     )
 
 

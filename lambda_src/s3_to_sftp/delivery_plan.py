@@ -122,6 +122,11 @@ class PlannedFile:
         """Whether the file is written under its final name."""
         return self.temporary == self.path
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether it is written in the directory of its final name."""
+        return not self.temporary or _directory(self.temporary) == _directory(self.path)
+
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedCompanion(PlannedFile):
@@ -164,6 +169,16 @@ class DeliveryPlan:
     requires_attributes: bool = False
     sequence: str | None = None
     digests: tuple[str, ...] = ()
+
+    @property
+    def must_be_prepared(self) -> bool:
+        """Whether something must be done before the first byte is written."""
+        return self.claims_name or self.file.is_direct or not self.file.is_in_place
+
+    @property
+    def must_be_completed(self) -> bool:
+        """Whether something must be done once the data has its final name."""
+        return bool(self.companions) or self.sequence is not None
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -214,6 +229,10 @@ class DeliveryPlan:
             *([f"set {' and '.join(attributes)}"] if attributes else []),
             *([f"take the next number of the sequence {self.sequence!r}"] if taken else []),
         ]
+
+
+def _directory(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 _EXISTING = {

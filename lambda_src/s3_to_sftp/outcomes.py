@@ -3,6 +3,7 @@
 They are raised like errors, since they end an attempt.
 
 DeliveryError
+├── SequenceHeld                  another object has the last number, and is not delivered yet
 ├── LeaseHeld                     another function is sending this key now
 ├── CircuitOpen                   the circuit breaker is open: nobody connects for a while
 ├── DeliveriesPaused              an operator has paused deliveries
@@ -11,6 +12,7 @@ DeliveryError
 └── NothingToSend                 the object needs no delivery
     ├── AlreadyDelivered          this version is at the partner
     ├── FolderMarker              an empty object that stands for a folder
+    ├── Skipped                   something else has the final name, and the rules say not to send it then
     ├── AlreadyGone               this version was found missing from S3 before
     ├── Cancelled                 an operator has cancelled the delivery of this version
     └── Superseded                a newer version of the key is at the partner, or on its way
@@ -35,6 +37,10 @@ class _NotNow(DeliveryError):
 
 class LeaseHeld(_NotNow):
     """Another function is sending this object, or another version of its key."""
+
+
+class SequenceHeld(_NotNow):
+    """Another object has taken the last number of the sequence, and is not delivered yet."""
 
 
 class CircuitOpen(_NotNow):
@@ -67,6 +73,10 @@ class NothingToSend(DeliveryError):
     """The object needs no delivery, now or later."""
 
     disposition = Disposition.DONE
+
+
+class Skipped(NothingToSend):
+    """Something else has the final name, and the partner's rules say that the object is not sent then."""
 
 
 class AlreadyDelivered(NothingToSend):

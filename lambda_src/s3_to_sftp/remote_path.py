@@ -25,6 +25,7 @@ class SourceDirectory:
         prefix: Of their keys; empty: any.
         suffix: Of their keys; empty: any.
         directory: Remote directory; empty: that of the delivery.
+        rules: Name of its own rules in the document; empty: it has those of the partner.
         former: Whether it is no longer watched: only waiting messages name its objects.
     """
 
@@ -32,6 +33,7 @@ class SourceDirectory:
     prefix: str = ""
     suffix: str = ""
     directory: str = ""
+    rules: str = ""
     former: bool = False
 
     def holds(self, bucket: str, key: str) -> bool:
@@ -48,10 +50,14 @@ def directory_of(bucket: str, key: str, sources: Sequence[SourceDirectory], *, o
         sources: As they are configured.
         otherwise: The directory of sources without their own, and of objects of no source.
     """
+    source = source_of(bucket, key, sources)
+    return (source.directory if source else "") or otherwise
+
+
+def source_of(bucket: str, key: str, sources: Sequence[SourceDirectory]) -> SourceDirectory | None:
+    """Return the source that names the object most closely: the longest prefix wins. None: there is none."""
     holding = [source for source in sources if source.holds(bucket, key)]
-    if not holding:
-        return otherwise
-    return max(holding, key=lambda source: (len(source.prefix), len(source.suffix))).directory or otherwise
+    return max(holding, key=lambda source: (len(source.prefix), len(source.suffix)), default=None)
 
 
 def remote_path(*, directory: str, key: str) -> str:

@@ -1,6 +1,5 @@
 """The environment variables of the function, parsed once into a frozen value."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,8 +7,9 @@ from dataclasses import dataclass, field
 from s3_to_sftp.defaults import RECEIPTS_FOR_DAYS, RECEIPTS_FOR_SECONDS, RETRY_FOR_SECONDS
 from s3_to_sftp.errors import ConfigurationError
 from s3_to_sftp.host_key_setting import pinned_host_keys
-from s3_to_sftp.remote_path import SourceDirectory, home_in, never_delivered
+from s3_to_sftp.remote_path import SourceDirectory
 from s3_to_sftp.server import Server
+from s3_to_sftp.source_setting import checked_directory, configured_sources
 from s3_to_sftp.ssh.algorithms import KNOWN_CIPHERS
 from s3_to_sftp.ssh.pasted_text import holds_private_key_file
 from s3_to_sftp.unknown_outcome import UnknownOutcome
@@ -22,6 +22,7 @@ VARIABLES = frozenset(
         "SSH_PORT",
         "SSH_DIR",
         "SSH_SOURCES",
+        "SSH_RULES",
         "SSH_HOST_KEY",
         "SSH_SECRET_ARN",
         "SSH_MAX_CONNECTIONS",
@@ -66,7 +67,8 @@ class Settings:
     Attributes:
         server: The partner's server.
         directory: Remote directory; empty means the directory that the login starts in.
-        sources: Those whose objects go to other directories.
+        sources: Those whose objects go to other directories, or have their own rules.
+        rules: Digest of the document with the partner's rules; None: there are none.
         max_connections: How many connections one function may have open at a time.
         keep_connection: Whether one connection stays open between invocations.
         connect_timeout: Seconds for the TCP connection; None: the default.
@@ -87,6 +89,7 @@ class Settings:
     server: Server
     directory: str = ""
     sources: tuple[SourceDirectory, ...] = ()
+    rules: str | None = None
     max_connections: int = 1
     keep_connection: bool = True
     connect_timeout: int | None = None
@@ -115,6 +118,7 @@ class Settings:
         retry_for = (
             _optional_number(environment, "RETRY_FOR_SECONDS", 1, _MAX_RETRY_SECONDS) or RETRY_FOR_SECONDS
         )
+        rules = _optional(environment, "SSH_RULES")
         login_source = "" if secret_arn else "no secret is configured (SSH_SECRET_ARN)"
         return cls(
             server=Server(
@@ -125,8 +129,9 @@ class Settings:
                 host_keys=pinned_host_keys(environment.get("SSH_HOST_KEY", "")),
                 ciphers=_ciphers(environment.get("SSH_CIPHERS", "")),
             ),
-            directory=_directory("SSH_DIR", environment.get("SSH_DIR", "").strip()),
-            sources=_sources(environment.get("SSH_SOURCES", "")),
+            directory=checked_directory("SSH_DIR", environment.get("SSH_DIR", "").strip()),
+            sources=configured_sources(environment.get("SSH_SOURCES", ""), rules=rules),
+            rules=rules,
             max_connections=_optional_number(environment, "SSH_MAX_CONNECTIONS", 1, 64) or 1,
             connect_timeout=_optional_number(environment, "SSH_CONNECT_TIMEOUT", 1, 300),
             reply_timeout=_optional_number(environment, "SSH_REPLY_TIMEOUT", 10, 600),
@@ -235,44 +240,6 @@ def _ciphers(text: str) -> tuple[str, ...]:
                 hint="Set it in the function's configuration, or leave it out for the modern ones.",
             )
     return names
-
-
-def _sources(text: str) -> tuple[SourceDirectory, ...]:
-    try:
-        return tuple(_source(source) for source in json.loads(text.strip() or "[]"))
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise ConfigurationError(
-            'SSH_SOURCES must be a JSON list of {"bucket": ..., "prefix": ..., "suffix": ..., "directory": '
-            f"...}}, all but the bucket where they are needed, got {quoted(text)!r} ({quoted(error)}).",
-            hint="Set it in the function's configuration.",
-        ) from None
-
-
-def _source(fields: Mapping[str, object]) -> SourceDirectory:
-    former = fields.get("former", False)
-    if not isinstance(former, bool):
-        raise TypeError(f"{former!r} is neither true nor false")
-    texts = _texts({name: value for name, value in fields.items() if name != "former"})
-    source = SourceDirectory(**texts, former=former)
-    _directory("SSH_SOURCES", source.directory)
-    if why := never_delivered(prefix=source.prefix, suffix=source.suffix):
-        raise ConfigurationError(
-            f"SSH_SOURCES has a source of which no object can be delivered: {why}.",
-            hint="Set it in the function's configuration.",
-        )
-    return source
-
-
-def _directory(name: str, directory: str) -> str:
-    if why := home_in(directory):
-        raise ConfigurationError(f"{name}: {why}.", hint="Set it in the function's configuration.")
-    return directory
-
-
-def _texts(source: Mapping[str, object]) -> dict[str, str]:
-    if other := [value for value in source.values() if not isinstance(value, str)]:
-        raise TypeError(f"{other[0]!r} is not text")
-    return {name: str(value) for name, value in source.items()}
 
 
 def _number(name: str, text: str, lowest: int, highest: int) -> int:

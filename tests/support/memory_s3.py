@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import zlib
+from datetime import UTC, datetime
 from typing import Any
 
 import anycrc  # type: ignore[import-untyped] # ships no stubs
@@ -14,6 +15,8 @@ from botocore.exceptions import ClientError, ResponseStreamingError
 from s3_to_sftp.s3.object_ref import ObjectRef
 
 BUCKET = "bucket"
+PUT_AT = datetime(2026, 11, 29, 9, 30, tzinfo=UTC)
+"""When every object was put."""
 
 _MOST_PARTS = 1000
 """On a page of GetObjectAttributes."""
@@ -33,6 +36,8 @@ class MemoryS3:
         checksums: Key -> the checksum fields that S3 answers with when it is asked for them.
         parts: Key -> the parts that S3 lists of it.
         wire: Key -> the bytes that come, where they are damaged on the way.
+        metadata: Key -> its own metadata.
+        tags: Key -> its tags.
     """
 
     def __init__(
@@ -51,6 +56,8 @@ class MemoryS3:
         self.checksums = dict(checksums or {})
         self.parts: dict[str, list[dict[str, Any]]] = {}
         self.wire: dict[str, bytes] = {}
+        self.metadata: dict[str, dict[str, str]] = {}
+        self.tags: dict[str, dict[str, str]] = {}
 
     def ref(self, key: str) -> ObjectRef:
         """Announce the object as it is now."""
@@ -60,7 +67,13 @@ class MemoryS3:
     def head_object(self, **request: Any) -> dict[str, Any]:
         self.heads.append(request)
         data = self._object(request)
-        return {"ContentLength": len(data), **self._about(request, data)}
+        about = {"LastModified": PUT_AT, "Metadata": self.metadata.get(request["Key"], {})}
+        return {"ContentLength": len(data), **about, **self._about(request, data)}
+
+    def get_object_tagging(self, **request: Any) -> dict[str, Any]:
+        self._object(request)
+        tags = self.tags.get(request["Key"], {})
+        return {"TagSet": [{"Key": name, "Value": value} for name, value in tags.items()]}
 
     def get_object_attributes(self, **request: Any) -> dict[str, Any]:
         self.attributes.append(request)

@@ -363,6 +363,24 @@ class ScriptedServer:
 
     _lstat = _stat
 
+    def _setstat(self, asked: Asked) -> bytes:
+        (path,) = asked.texts
+        if path not in self.files:
+            return status(asked, Status.NO_SUCH_FILE)
+        file = self.files[path]
+        if not isinstance(file, File):
+            file = self.files[path] = File(file)
+        offset = 4 + len(path.encode())
+        (flags,) = struct.unpack_from(">I", asked.payload, offset)
+        offset += 4
+        if flags & ATTR_PERMISSIONS:
+            (mode,) = struct.unpack_from(">I", asked.payload, offset)
+            file.mode = stat.S_IFMT(file.mode) | mode
+            offset += 4
+        if flags & ATTR_ACMODTIME:
+            _, file.modified = struct.unpack_from(">II", asked.payload, offset)
+        return status(asked, Status.OK)
+
     def _fstat(self, asked: Asked) -> bytes:
         file = self._handles.get(asked.texts[0])
         return status(asked, Status.FAILURE) if file is None else self._attributes(asked, file)

@@ -388,6 +388,30 @@ def test_sources_may_have_their_own_directories() -> None:
     )
 
 
+def test_sources_may_have_their_own_rules() -> None:
+    text = '[{"bucket": "b", "rules": "1"}, {"bucket": "c", "directory": "/c"}]'
+    assert Settings.from_environment({**PLAIN, "SSH_SOURCES": text, "SSH_RULES": "0a1b"}).sources == (
+        SourceDirectory(bucket="b", rules="1"),
+        SourceDirectory(bucket="c", directory="/c"),
+    )
+
+
+@pytest.mark.parametrize(("text", "rules"), [(" 0a1b ", "0a1b"), ("", None), ("  ", None)])
+def test_digest_of_the_rules_is_read(text: str, rules: str | None) -> None:
+    assert Settings.from_environment({**PLAIN, "SSH_RULES": text}).rules == rules
+
+
+def test_functions_have_no_rules_by_default() -> None:
+    assert Settings.from_environment(PLAIN).rules is None
+
+
+def test_rules_of_a_source_without_the_document_are_refused() -> None:
+    text = '[{"bucket": "b", "prefix": "in/", "rules": "1"}]'
+    with pytest.raises(ConfigurationError, match="SSH_RULES is not set") as raised:
+        Settings.from_environment({**PLAIN, "SSH_SOURCES": text})
+    assert "'1'" in raised.value.reason
+
+
 @pytest.mark.parametrize("text", ["", "[]"])
 def test_missing_sources_are_an_empty_tuple(text: str) -> None:
     assert Settings.from_environment({**PLAIN, "SSH_SOURCES": text}).sources == ()
@@ -403,6 +427,7 @@ def test_missing_sources_are_an_empty_tuple(text: str) -> None:
         '[{"directory": "/in"}]',
         '[{"bucket": "b", "directory": 7}]',
         '[{"bucket": "b", "directory": null}]',
+        '[{"bucket": "b", "rules": 1}]',
         '[{"bucket": "b", "directory": "/in", "key": "k"}]',
         '[{"bucket": "b", "former": "yes"}]',
     ],

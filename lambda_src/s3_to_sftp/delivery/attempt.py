@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from s3_to_sftp.delivery.deadline import Deadline
+from s3_to_sftp.delivery_plan import DeliveryPlan
 from s3_to_sftp.s3.object_reader import ObjectReader
 from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease
 
@@ -52,10 +54,14 @@ class Attempt:
         earlier_rename: Whether one of the same file was sent before, and not answered.
         is_published: Whether it has its final name.
         rename_answered: Whether the server has said OK to the RENAME that gave it this name.
+        rename_sent: Whether a RENAME of this attempt may have been sent.
+        deadline: Of the invocation; None where the object shares its thread.
+        reserved: Temporary names of the files beside it, by the id of their step.
     """
 
     lease: Lease
     started: float
+    plan: DeliveryPlan
     progress: UploadProgress = field(default_factory=UploadProgress)
     has_written: bool = False
     may_use_connection: bool = True
@@ -63,6 +69,9 @@ class Attempt:
     earlier_rename: bool = False
     is_published: bool = False
     rename_answered: bool = False
+    rename_sent: bool = False
+    deadline: Deadline | None = None
+    reserved: dict[str, str] = field(default_factory=dict)
 
     def note_published(self, *, rename_answered: bool) -> None:
         """Note that the file has its final name: the server has said so, or it was found, or is assumed."""
@@ -71,7 +80,9 @@ class Attempt:
         if self.commit is None:
             return
         names, temporary = self.lease.names, self.commit.temporary
-        if self.may_use_connection and (self.progress.was_interrupted or self.lease.attempt > 1):
+        if temporary == self.commit.remote_path:  # nothing is left under it but the delivered file
+            names.remove(temporary)
+        elif self.may_use_connection and (self.progress.was_interrupted or self.lease.attempt > 1):
             names.rename_resolved(temporary)  # what a probe has left is named after it: swept with it
         else:
             names.remove(temporary)

@@ -42,7 +42,7 @@ def deliver_all(delivery: Delivery, refs: Sequence[ObjectRef], invocation: Invoc
     """
     blocking = _Blocking()
     for group in _in_order_per_key(refs):
-        small = [ref for ref in group if ref.size is not None and ref.size <= SMALL_BYTES]
+        small = [ref for ref in group if _is_small(ref) and not delivery.travels_alone(ref)]
         large = [ref for ref in group if ref not in small]
         yield from _SmallObjects(delivery, invocation, blocking).deliver(small)
         for ref in large:
@@ -53,6 +53,10 @@ def deliver_all(delivery: Delivery, refs: Sequence[ObjectRef], invocation: Invoc
             blocking.record(ref, outcome)
             blocking.decide()
             yield ref, outcome
+
+
+def _is_small(ref: ObjectRef) -> bool:
+    return ref.size is not None and ref.size <= SMALL_BYTES
 
 
 class _Blocking:

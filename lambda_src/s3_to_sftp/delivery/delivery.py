@@ -24,9 +24,12 @@ from s3_to_sftp.delivery.deadline import Deadline, Invocation
 from s3_to_sftp.delivery.failed_attempt import FailedAttempts
 from s3_to_sftp.delivery.inline_executor import InlineExecutor
 from s3_to_sftp.delivery.leftovers import Leftovers
+from s3_to_sftp.delivery.plan_execution import NoRules, PlanExecution
 from s3_to_sftp.delivery.publication import Publication
 from s3_to_sftp.delivery.recovery import Recovery
 from s3_to_sftp.delivery.resumable_upload import ResumableUpload
+from s3_to_sftp.delivery.temporary_name import second_name, temporary_name
+from s3_to_sftp.delivery_plan import DeliveryPlan
 from s3_to_sftp.errors import (
     NOT_LET_IN,
     DeliveryError,
@@ -45,11 +48,12 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.s3.verification import VerifiedContent
 from s3_to_sftp.sftp.client import SftpClient, SmallFile
 from s3_to_sftp.sftp.session import SftpSession
-from s3_to_sftp.sftp.temporary_names import aside_name, temporary_path
+from s3_to_sftp.sftp.temporary_names import aside_name
 from s3_to_sftp.sftp.upload import upload_small
 from s3_to_sftp.state.ledger import Lease, Ledger, TerminalState
 from s3_to_sftp.state.no_ledger import NoLedger
 from s3_to_sftp.state.receipt import Receipt
+from s3_to_sftp.state.remote_names import RemoteNames
 from s3_to_sftp.unknown_outcome import UnknownOutcome
 
 _log = logging.getLogger(__name__)
@@ -86,6 +90,7 @@ class Delivery:
         sha256: bool = False,
         unknown_outcome: UnknownOutcome = UnknownOutcome.HOLD,
         new_token: Callable[[], str] = lambda: secrets.token_hex(8),
+        execution: PlanExecution | None = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -100,6 +105,7 @@ class Delivery:
             sha256: Whether receipts hold the SHA-256.
             unknown_outcome: What to do where nobody knows whether a file was delivered.
             new_token: Returns a token that no other attempt has.
+            execution: Makes and executes plans. By default an object's key gives its name.
             clock: Seconds, for durations.
             now: Seconds since 1970.
         """
@@ -110,11 +116,16 @@ class Delivery:
         self._ledger = ledger or NoLedger()
         self._sha256 = sha256
         self._new_token = new_token
+        self._execution = execution or NoRules(self._path)
         self._clock = clock
         self._leftovers = Leftovers(sftp, now=now)
         self._failures = FailedAttempts(ledger=self._ledger, sftp=sftp, leftovers=self._leftovers)
         self._publication = Publication(
-            sftp=sftp, ledger=self._ledger, leftovers=self._leftovers, clock=clock
+            sftp=sftp,
+            ledger=self._ledger,
+            leftovers=self._leftovers,
+            execution=self._execution,
+            clock=clock,
         )
         self._recovery = Recovery(
             sftp=sftp,
@@ -163,6 +174,7 @@ class Delivery:
             See `deliver`.
         """
         attempt = self._begin(lease)
+        attempt.deadline = deadline
         with self._failures.recorded(attempt):
             if blocked_by is not None:
                 raise blocked_by
@@ -175,7 +187,9 @@ class Delivery:
         return receipt
 
     def _send(self, attempt: Attempt, deadline: Deadline) -> Receipt:
-        if attempt.lease.commit:  # what an earlier attempt has completed is no use
+        if attempt.plan.must_be_prepared:
+            self.sftp.run(lambda session: self._execution.before_upload(session, attempt, InlineExecutor()))
+        if attempt.lease.commit or self._is_name_in_use(attempt):  # what is there is no use
             deadline.require_time_for(attempt.lease.ref, is_resumable=self._ledger.is_persistent)
             self._uploads.start_over(attempt)
         if self._leftovers.remove_dead(attempt.lease, attempt.progress.resume):
@@ -184,8 +198,13 @@ class Delivery:
         if not staged.complete:
             self._uploads.save_checkpoint(attempt, reader, staged)
         commit = self._publication.commit_of(attempt, staged, self._verify(attempt, reader))
-        self._publication.commit_and_publish_alone(attempt, commit)
+        commit = self._publication.commit_and_publish_alone(attempt, commit)
         return self._publication.receipt(attempt, commit, streams=staged.streams)
+
+    def _is_name_in_use(self, attempt: Attempt) -> bool:
+        """Return whether a file of a dead attempt may have the temporary name."""
+        has_begun = attempt.progress.resume is not None
+        return attempt.lease.had_temporary and not has_begun and not attempt.plan.file.is_direct
 
     # A small one: read_small in a thread, send_small as a coroutine beside others, finish_small in a thread.
 
@@ -212,7 +231,8 @@ class Delivery:
             lease.remote_path,
             lease.temporary,
             small.object.data,
-            aside=aside_name(lease.temporary, lease.attempt),
+            aside=aside_name(lease.temporary, lease.attempt, path=lease.remote_path),
+            second=second_name(small.attempt.plan.file, lease.temporary),
             journal=self._publication.journal(small.attempt, executor),
         )
 
@@ -222,11 +242,14 @@ class Delivery:
         """Send the file and give it its final name; the executor writes to the ledger meanwhile."""
         attempt = file.ticket.attempt
         executor = executor if self._ledger.is_persistent else InlineExecutor()
+        if attempt.plan.must_be_prepared:
+            await self._execution.before_upload(session, attempt, executor)
         staged = await upload_small(
             session, file.data, temporary=file.temporary, path=file.path, journal=file.journal
         )
         commit = self._publication.commit_of(attempt, staged, file.ticket.object.content)
-        await self._publication.commit_and_publish(session, attempt, commit, executor)
+        data = file.ticket.object.data
+        await self._publication.commit_and_publish(session, attempt, commit, executor, data)
 
     def finish_small(
         self, small: SmallDelivery, error: Exception | None, *, was_sent: bool = False
@@ -270,14 +293,15 @@ class Delivery:
             NothingToSend, LeaseHeld, DeadlineTooClose, RemotePathRefused, LedgerError: It is not ours.
         """
         invocation.deadline.require_time_for(ref, is_resumable=self._ledger.is_persistent)
-        path = self._path(ref)
+        plan, text = self._execution.plan(ref)
         return self._ledger.acquire(
             ref,
             owner=invocation.request_id,
-            remote_path=path,
-            temporary=self._new_temporary(path),
+            remote_path=plan.file.path,
+            temporary=self._new_temporary(plan),
             until=invocation.deadline.ends_at,
             account=self.sftp.account,
+            plan=text,
         )
 
     def _require_current(self, ref: ObjectRef) -> None:
@@ -294,7 +318,12 @@ class Delivery:
             require_current(self._s3, ref)
 
     def _begin(self, lease: Lease) -> Attempt:
-        return Attempt(lease, self._clock(), UploadProgress.from_lease(lease))
+        try:
+            plan = self._execution.plan_of(lease)
+        except DeliveryError as error:
+            self._ledger.release(lease, reason=error.reason, error=error)
+            raise
+        return Attempt(lease, self._clock(), plan, UploadProgress.from_lease(lease))
 
     def _verify(self, attempt: Attempt, reader: ObjectReader) -> VerifiedContent:
         try:
@@ -319,9 +348,13 @@ class Delivery:
     def path_of(self, ref: ObjectRef) -> str | None:
         """Return the final name; None where the key cannot have one."""
         try:
-            return self._path(ref)
+            return self._execution.path_of(ref)
         except RemotePathRefused:
             return None
+
+    def travels_alone(self, ref: ObjectRef) -> bool:
+        """Return whether the object must not be under way beside others."""
+        return self._execution.travels_alone(ref)
 
     def give_up(self, ref: ObjectRef, error: DeliveryError) -> None:
         """Record that the object will not be retried until an operator sends its message again.
@@ -352,8 +385,8 @@ class Delivery:
         directory = directory_of(ref.bucket, ref.key, self._sources, otherwise=self._directory)
         return remote_path(directory=directory, key=ref.key)
 
-    def _new_temporary(self, path: str) -> str:
-        return temporary_path(path, token=self._new_token())
+    def _new_temporary(self, plan: DeliveryPlan, names: RemoteNames | None = None) -> str:
+        return temporary_name(plan.file, token=self._new_token(), names=names)
 
 
 def _is_before_writing(error: Exception | None) -> bool:

@@ -16,7 +16,7 @@ from s3_to_sftp.errors import (
     ObjectGone,
     ProtocolViolation,
 )
-from s3_to_sftp.outcomes import AlreadyGone, CheckpointSaved, NothingToSend, Superseded
+from s3_to_sftp.outcomes import AlreadyGone, CheckpointSaved, NothingToSend, Skipped, Superseded
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.state.ledger import Ledger, TerminalState
 from s3_to_sftp.untrusted_text import quoted
@@ -42,6 +42,9 @@ class FailedAttempts:
         """
         try:
             yield
+        except Skipped as skipped:
+            self._end(attempt, "SKIPPED", skipped)
+            raise
         except (NothingToSend, CheckpointSaved):  # the ledger knows
             raise
         except ObjectGone as gone:
@@ -96,7 +99,7 @@ class FailedAttempts:
         if attempt.has_written:
             self._leftovers.note_server(lease)
         if commit and not attempt.is_published:
-            unanswered = attempt.earlier_rename or not _is_answer(error)
+            unanswered = attempt.earlier_rename or (attempt.rename_sent and not _is_answer(error))
             if not unanswered:
                 lease.names.rename_resolved(commit.temporary)
             staged = replace(commit, rename_unanswered=unanswered)

@@ -4,12 +4,15 @@ The ledger records the commit before the RENAME is sent. From then on the tempor
 ledger.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 
 from s3_to_sftp.delivery.attempt import Attempt
 from s3_to_sftp.delivery.inline_executor import InlineExecutor
 from s3_to_sftp.delivery.leftovers import Leftovers, NameJournal
+from s3_to_sftp.delivery.plan_execution import PlanExecution
+from s3_to_sftp.delivery_plan import IfExists
 from s3_to_sftp.errors import ConnectionLost, NameTaken, RenameUnanswered, RequestRefused
 from s3_to_sftp.s3.verification import VerifiedContent
 from s3_to_sftp.sftp.client import SftpClient
@@ -26,7 +29,13 @@ class Publication:
     """Gives complete files their final names at one partner."""
 
     def __init__(
-        self, *, sftp: SftpClient, ledger: Ledger, leftovers: Leftovers, clock: Callable[[], float]
+        self,
+        *,
+        sftp: SftpClient,
+        ledger: Ledger,
+        leftovers: Leftovers,
+        execution: PlanExecution,
+        clock: Callable[[], float],
     ) -> None:
         """Publish at one partner.
 
@@ -34,11 +43,13 @@ class Publication:
             sftp: The partner's server.
             ledger: Records commits.
             leftovers: What earlier attempts have left.
+            execution: Of plans.
             clock: Seconds, for durations.
         """
         self._sftp = sftp
         self._ledger = ledger
         self._leftovers = leftovers
+        self._execution = execution
         self._clock = clock
 
     def commit_of(self, attempt: Attempt, staged: Staged, content: VerifiedContent) -> Commit:
@@ -52,6 +63,9 @@ class Publication:
             size=content.size,
             modified=modified,
             server=self._sftp.identity,
+            # Under its final name it is published with its last byte.
+            rename_unanswered=staged.temporary != attempt.lease.remote_path,
+            is_renamed=staged.temporary == attempt.lease.remote_path,
             checksum_algorithm=content.checksum_algorithm,
             checksum=content.checksum,
             verified_by=content.verified_by,
@@ -59,8 +73,13 @@ class Publication:
         )
 
     async def commit_and_publish(
-        self, session: SftpSession, attempt: Attempt, commit: Commit, executor: Executor
-    ) -> None:
+        self,
+        session: SftpSession,
+        attempt: Attempt,
+        commit: Commit,
+        executor: Executor,
+        data: bytes | None = None,
+    ) -> Commit:
         """Record that the complete file is about to get its final name, and give it that name.
 
         Args:
@@ -68,26 +87,63 @@ class Publication:
             attempt: Whose file it is.
             commit: What is true of the file.
             executor: Writes to the ledger, while other tasks use the session.
+            data: Its bytes, where they are at hand.
+
+        Returns:
+            What was committed.
 
         Raises:
             DeliveryError: See `_commit` and `_publish`.
         """
+        commit = await self._execution.before_commit(session, attempt, commit, executor, data)
         try:
             await ExternalFuture(executor.submit(self._commit, attempt, commit))
         except NameTaken:
             if await discard(session, commit.temporary):
                 self.journal(attempt, executor).gone(commit.temporary)
             raise
+        with self._lost_when_complete():
+            await self._execution.before_rename(session, attempt, executor)
         await self._publish(session, attempt, commit, executor)
+        await self.complete(session, attempt, executor)
+        return commit
 
-    def commit_and_publish_alone(self, attempt: Attempt, commit: Commit) -> None:
+    async def complete(self, session: SftpSession, attempt: Attempt, executor: Executor) -> None:
+        """Do what is left to do once the data has its final name.
+
+        Raises:
+            DeliveryError: It is not done. The next attempt does it.
+        """
+        with self._lost_when_complete():
+            await self._execution.after_rename(session, attempt, executor)
+
+    def complete_alone(self, attempt: Attempt) -> None:
+        """Do the same for an object that travels alone; without a connection where nothing is left to do.
+
+        Raises:
+            DeliveryError: See `complete`.
+        """
+        if attempt.plan.must_be_completed:
+            self._sftp.run(lambda session: self.complete(session, attempt, InlineExecutor()))
+
+    @contextlib.contextmanager
+    def _lost_when_complete(self) -> Iterator[None]:
+        """Make sure that a complete file is not sent again because its connection was lost."""
+        try:
+            yield
+        except ConnectionLost as lost:
+            if not self._ledger.is_persistent:  # nobody can find out what became of it: it is sent again
+                raise
+            raise RenameUnanswered(lost.reason, hint=lost.hint).with_cause_of(lost) from lost
+
+    def commit_and_publish_alone(self, attempt: Attempt, commit: Commit) -> Commit:
         """Do the same for an object that travels alone: in this thread, over connection 0.
 
         Raises:
             DeliveryError: See `commit_and_publish`.
         """
         executor = InlineExecutor()
-        self._sftp.run(lambda session: self.commit_and_publish(session, attempt, commit, executor))
+        return self._sftp.run(lambda session: self.commit_and_publish(session, attempt, commit, executor))
 
     def _commit(self, attempt: Attempt, commit: Commit) -> None:
         """Record that a complete file is about to get its final name.
@@ -113,14 +169,20 @@ class Publication:
             EarlierRenamePending: An older RENAME cannot be prevented.
         """
         lease, journal = attempt.lease, self.journal(attempt, executor)
-        aside = aside_name(commit.temporary, lease.attempt)
+        aside = aside_name(commit.temporary, lease.attempt, path=commit.remote_path)
+        replaces = attempt.plan.if_exists is IfExists.REPLACE
+        attempt.rename_sent = True
         try:
-            await self._leftovers.prevent_renames(session, lease, commit, journal)
-            await publish(session, commit.temporary, commit.remote_path, aside=aside, journal=journal)
-        except ConnectionLost as lost:
-            if not self._ledger.is_persistent:  # nobody can find out what became of it: it is sent again
-                raise
-            raise RenameUnanswered(lost.reason, hint=lost.hint).with_cause_of(lost) from lost
+            with self._lost_when_complete():
+                await self._leftovers.prevent_renames(session, lease, commit, journal)
+                await publish(
+                    session,
+                    commit.temporary,
+                    commit.remote_path,
+                    aside=aside,
+                    journal=journal,
+                    replaces=replaces,
+                )
         except RequestRefused:
             await self._leftovers.restore(session, lease, commit.remote_path, journal)
             if not self._ledger.is_persistent:
@@ -138,6 +200,8 @@ class Publication:
         evidence: Evidence = Evidence.RENAME_OK,
     ) -> Receipt:
         """Return the receipt of what has just been delivered, or was found to be."""
+        if commit.temporary == commit.remote_path:
+            evidence = Evidence.CLOSE_OK
         return Receipt(
             ref=attempt.lease.ref,
             remote_path=commit.remote_path,
@@ -153,6 +217,7 @@ class Publication:
             host_key_fingerprint=commit.server.host_key,
             attempt=attempt.lease.attempt,
             recovered=recovered,
+            details=self._execution.details(attempt),
         )
 
     def journal(self, attempt: Attempt, executor: Executor | None = None) -> NameJournal:

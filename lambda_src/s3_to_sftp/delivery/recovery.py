@@ -81,6 +81,7 @@ class Recovery:
         """
         if commit.is_renamed and self._sftp.account == commit.server.account:
             attempt.note_found(commit)
+            self._publication.complete_alone(attempt)
             return self._publication.receipt(attempt, commit, recovered=True)
         server = self._sftp.connect()
         attempt.progress.has_answered = True
@@ -104,7 +105,7 @@ class Recovery:
         match verdict:
             case Verdict.PUBLISH:
                 here = replace(commit, server=server)
-                self._publication.commit_and_publish_alone(attempt, here)
+                here = self._publication.commit_and_publish_alone(attempt, here)
                 return self._publication.receipt(attempt, here, recovered=True)
             case Verdict.DELIVERED:
                 # A delayed RENAME must not move the delivered file aside.
@@ -113,12 +114,14 @@ class Recovery:
                     lambda session: self._leftovers.prevent_renames(session, attempt.lease, commit, journal)
                 )
                 attempt.note_found(commit)
+                self._publication.complete_alone(attempt)
                 seen = replace(commit, server=server)
                 return self._publication.receipt(
                     attempt, seen, recovered=True, evidence=Evidence.SEEN_AFTER_RENAME
                 )
             case Verdict.ASSUMED:
                 attempt.note_found(commit)
+                self._publication.complete_alone(attempt)
                 return self._publication.receipt(attempt, commit, recovered=True, evidence=Evidence.ASSUMED)
             case Verdict.START_OVER:
                 return None

@@ -10,6 +10,7 @@ from s3_to_sftp.delivery.attempt import Attempt
 from s3_to_sftp.delivery.deadline import Deadline
 from s3_to_sftp.delivery.leftovers import Leftovers
 from s3_to_sftp.delivery.upload_report import UploadReport
+from s3_to_sftp.delivery_plan import DeliveryPlan
 from s3_to_sftp.errors import (
     NOT_LET_IN,
     CheckpointLost,
@@ -30,6 +31,7 @@ from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.upload import Staged
 from s3_to_sftp.sftp.upload_request import UploadRequest
 from s3_to_sftp.state.ledger import Checkpoint, Ledger
+from s3_to_sftp.state.remote_names import RemoteNames
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +56,7 @@ class ResumableUpload:
         ledger: Ledger,
         leftovers: Leftovers,
         sha256: bool,
-        new_temporary: Callable[[str], str],
+        new_temporary: Callable[[DeliveryPlan, RemoteNames], str],
     ) -> None:
         """Upload to one partner.
 
@@ -64,7 +66,7 @@ class ResumableUpload:
             ledger: Keeps checkpoints.
             leftovers: What earlier attempts have left.
             sha256: Whether the SHA-256 is wanted, which takes all bytes in order.
-            new_temporary: Returns a temporary name for a final one that no other attempt uses.
+            new_temporary: Returns a temporary name for a plan, given what may be at the partner.
         """
         self._s3 = s3
         self._sftp = sftp
@@ -95,6 +97,8 @@ class ResumableUpload:
                 continue
             if staged.complete:
                 return reader, staged
+            if staged.lost is not None and attempt.plan.file.is_direct:
+                raise staged.lost
             # Progress is what a checkpoint can name: where no connection gets that far, none ever will.
             if staged.lost is not None and reader.checksum_up_to(staged.acknowledged).size <= reader.start:
                 self._fall_back_to_one_stream(attempt, staged, staged.lost, deadline)
@@ -115,7 +119,10 @@ class ResumableUpload:
         progress = attempt.progress
         if attempt.has_written:
             self._leftovers.note_server(attempt.lease)
-        temporary = self._new_temporary(attempt.lease.remote_path)
+        temporary = self._new_temporary(attempt.plan, attempt.lease.names)
+        if temporary in attempt.lease.names and not attempt.plan.file.is_direct:
+            # The partner prescribes it. Once it is removed, no handle of a dead attempt leads to our file.
+            self._leftovers.require_removed(attempt.lease, temporary)
         attempt.lease = self._ledger.start_over(attempt.lease, temporary=temporary)
         progress.resume, attempt.commit = None, None
         progress.has_progress = attempt.has_written = False
@@ -142,11 +149,16 @@ class ResumableUpload:
                     is_spread=resume is not None and resume.is_spread,
                     stop=deadline.is_near if self._ledger.is_persistent else lambda: False,
                     # In order where the SHA-256 needs it; where several streams got nowhere, one may.
-                    most_streams=1 if self._sha256 or progress.stalled or progress.one_stream else None,
+                    most_streams=1 if self._needs_one_stream(attempt) else None,
                 )
             )
         progress.was_interrupted |= staged.probe_may_stand
         return reader, staged
+
+    def _needs_one_stream(self, attempt: Attempt) -> bool:
+        progress = attempt.progress
+        # No file shows beside one that is written under its final name what the server can do.
+        return self._sha256 or progress.stalled > 0 or progress.one_stream or attempt.plan.file.is_direct
 
     def _open(self, ref: ObjectRef, resume: Checkpoint | None) -> ObjectReader:
         try:
@@ -233,7 +245,9 @@ class ResumableUpload:
         attempt.has_written = True  # from now on what is tried may stay behind
         trouble, disposition = "the partner's server does not keep what is resumed.", Disposition.PERMANENT
         try:
-            if self._sftp.supports_resume(attempt.lease.temporary):
+            if attempt.plan.file.is_direct:
+                trouble = "a file that is written under its final name is not resumed."
+            elif self._sftp.supports_resume(attempt.lease.temporary):
                 return
         except RequestRefused as refused:  # may pass: servers refuse for full disks and busy scanners, too
             trouble, disposition = refused.reason, refused.disposition

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from s3_to_sftp.errors import RuleRefused
 from s3_to_sftp.rules.companion import Companion
-from s3_to_sftp.rules.refused import RuleRefused
 from s3_to_sftp.rules.template import MissingValue, Pending, Template
 
 _MOST_BYTES = 256 * 1024

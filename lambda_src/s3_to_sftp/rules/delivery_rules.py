@@ -112,6 +112,7 @@ class DeliveryRules:
         if self.temporary is not None:
             check_temporary(self.temporary, name=self.name, if_exists=self.if_exists)
         self._check_sequence()
+        self._check_direct()
         check_files(self.name, [each.name for each in self.companions], self.temporary)
         object.__setattr__(self, "companions", tuple(self.companions))
         object.__setattr__(self, "examples", tuple(self.examples))
@@ -135,6 +136,11 @@ class DeliveryRules:
     def tags_used(self) -> tuple[str, ...]:
         """Names of the object's tags that the rules use."""
         return self._indexes("tag")
+
+    @property
+    def uses_event_time(self) -> bool:
+        """Whether the rules use the time of the object's event."""
+        return self.preserve_time or any(template.uses("event_time") for template in self.templates)
 
     @property
     def templates(self) -> tuple[Template, ...]:
@@ -218,3 +224,13 @@ class DeliveryRules:
                 f"must have {{delivery_time:...}} with the {self.sequence.reset}, since the sequence begins "
                 f"again each {self.sequence.reset}, got {self.name!r}: names would repeat",
             )
+
+    def _check_direct(self) -> None:
+        for companion in self.companions:
+            content = Template(companion.content)
+            if self.is_direct and companion.before and content.uses("bytes", "sha256", "md5"):
+                raise InvalidRule(
+                    "companions",
+                    f"must not say bytes or checksums before the data if temporary is {FINAL_NAME!r}, got "
+                    f"{companion.name!r}: they are known when the data is sent",
+                )

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from s3_to_sftp.delivery_plan import PlannedFile
+from s3_to_sftp.errors import RuleRefused
 from s3_to_sftp.remote_path import refusal
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.name_checks import repeated
-from s3_to_sftp.rules.refused import RuleRefused
 from s3_to_sftp.rules.template import Field, Template
 
 _MOST_BYTES = 1024

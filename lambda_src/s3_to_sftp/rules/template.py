@@ -158,11 +158,6 @@ def _check_field(rule: str, field: Field, text: str, known: Set[str]) -> None:
         raise InvalidRule(rule, f"must have {wanted} behind {field.name}, got {text!r}")
     if field.name in LISTS and not re.fullmatch(r"-?[0-9]{1,2}", field.index):
         raise InvalidRule(rule, f"must have a position in {{{field}}}, such as 0 or -1, got {text!r}")
-    if field.name == "metadata" and field.index != field.index.lower():
-        raise InvalidRule(
-            rule,
-            f"must write {{metadata[{field.index.lower()}]}}, got {text!r}: S3 has these names in lower case",
-        )
     _check_form(rule, field, text)
 
 

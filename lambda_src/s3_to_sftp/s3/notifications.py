@@ -9,9 +9,11 @@ Any other event of an object is acknowledged with a log line: nothing is to be d
 Everything else that names an object, or may, is refused: somebody means it to be delivered.
 """
 
+import dataclasses
 import functools
 import logging
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -77,7 +79,8 @@ def object_in_record(record: Mapping[str, Any]) -> ObjectRef | None:
         raise malformed(f"its eventVersion is {quoted(version)}, known is 2.x")
     # Strict: a key that is not UTF-8 must not be delivered under a made-up name.
     decoded = functools.partial(unquote_plus, errors="strict")
-    return _object_ref(record.get("s3"), decoded, version_id="versionId", etag="eTag")
+    ref = _object_ref(record.get("s3"), decoded, version_id="versionId", etag="eTag")
+    return _at_time(ref, record.get("eventTime"))
 
 
 def object_in_event(event: Mapping[str, Any]) -> ObjectRef | None:
@@ -100,7 +103,18 @@ def object_in_event(event: Mapping[str, Any]) -> ObjectRef | None:
     version = detail.get("version") if isinstance(detail, dict) else None
     if version != "0":
         raise malformed(f"its detail has the version {quoted(version)}, known is '0'")
-    return _object_ref(detail, str, version_id="version-id", etag="etag")
+    return _at_time(_object_ref(detail, str, version_id="version-id", etag="etag"), event.get("time"))
+
+
+def _at_time(ref: ObjectRef | None, written: object) -> ObjectRef | None:
+    """Return the object with the time of its event, `2026-11-29T09:35:36.000Z`, if that can be read."""
+    if ref is None or not isinstance(written, str):
+        return ref
+    try:
+        at = datetime.fromisoformat(written)
+    except ValueError:  # S3 tells the time of the object, too
+        return ref
+    return dataclasses.replace(ref, event_time=int(at.timestamp())) if at.tzinfo else ref
 
 
 def _reported_by_cloudtrail(detail: object) -> EventError:

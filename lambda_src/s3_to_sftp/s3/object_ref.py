@@ -21,6 +21,7 @@ class ObjectRef:
         etag: Without quotes; `-N` at its end for multipart uploads.
         size: Bytes, where the event says so.
         sequencer: Orders the events of one key: hexadecimal, right-pad with zeros, compare as text.
+        event_time: When the object was put, as the event says, in seconds since 1970; None: it does not say.
         resend: An operator has redriven the message after an unknown outcome: the partner has no file.
         operator: What an operator asked for with the message; None for an event of S3. Two messages about the
             same version, one of them an operator's, are two tasks.
@@ -32,6 +33,7 @@ class ObjectRef:
     etag: str | None = None
     size: int | None = None
     sequencer: str | None = None
+    event_time: int | None = field(default=None, compare=False)
     resend: bool = field(default=False, compare=False)
     operator: OperatorRequest | None = None
 

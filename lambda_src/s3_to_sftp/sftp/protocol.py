@@ -44,6 +44,7 @@ class Request(IntEnum):
     WRITE = 6
     LSTAT = 7
     FSTAT = 8
+    SETSTAT = 9
     OPENDIR = 11
     READDIR = 12
     REMOVE = 13

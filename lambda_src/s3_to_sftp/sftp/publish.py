@@ -90,7 +90,15 @@ async def look(session: SftpSession, path: str) -> PathStatus:
         return PathStatus(absent=refused.code in NOTHING_THERE)
 
 
-async def publish(session: SftpSession, temporary: str, path: str, *, aside: str, journal: Journal) -> None:
+async def publish(
+    session: SftpSession,
+    temporary: str,
+    path: str,
+    *,
+    aside: str,
+    journal: Journal,
+    replaces: bool = True,
+) -> None:
     """Give the complete file its final name, replacing a regular file that has it.
 
     Where a RENAME does not replace, the old file is moved aside, and removed when the new one is seen in its
@@ -102,12 +110,18 @@ async def publish(session: SftpSession, temporary: str, path: str, *, aside: str
         path: The final name.
         aside: Where the old file may be moved; nothing else ever uses this name.
         journal: Records names before they are used.
+        replaces: Whether a file that has the name is replaced.
 
     Raises:
         RequestRefused: The file has no final name, and no RENAME to it is under way.
         ConnectionLost, ProtocolViolation: It may have its final name, now or later.
         LedgerError: The journal could not be written; the file has no final name.
     """
+    if temporary == path:  # written under its final name
+        return
+    if not replaces:
+        await session.rename_without_replacing(temporary, path)
+        return
     try:
         await session.rename(temporary, path)
     except RequestRefused as refused:

@@ -255,6 +255,21 @@ class SftpSession:
             decode=self._replies.attributes,
         )
 
+    def set_attributes(self, path: str, *, mode: int | None, mtime: int | None) -> Pending[None]:
+        """Set permission bits, and the times in seconds since 1970; None leaves one as it is."""
+        flags = (protocol.ATTR_PERMISSIONS if mode is not None else 0) | (
+            protocol.ATTR_ACMODTIME if mtime is not None else 0
+        )
+        attributes = struct.pack(">I", flags)
+        attributes += b"" if mode is None else struct.pack(">I", mode)
+        attributes += b"" if mtime is None else struct.pack(">II", mtime, mtime)
+        return self._wire.request(
+            Request.SETSTAT,
+            protocol.text(path) + attributes,
+            doing=f"set the attributes of {described(path)}",
+            decode=self._replies.ok,
+        )
+
     def lstat(self, path: str) -> Pending[FileAttributes]:
         """Ask for the attributes of a file; of a link: of the link itself."""
         return self._wire.request(

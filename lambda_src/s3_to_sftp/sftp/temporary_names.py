@@ -38,12 +38,12 @@ def another_name(temporary: str) -> str:
     Handles of the parallel streams may still be open at the server, and an object store puts what they wrote
     under the old name when they are closed: no place for the file that is about to get its final name.
     """
-    return f"{temporary.removesuffix(_SUFFIX)}{_SECOND}{_SUFFIX}"
+    return with_marker(_without_second(temporary), "2")
 
 
 def probe_name(temporary: str) -> str:
     """Return the name of what shows whether several streams may write one file."""
-    return f"{_stem(temporary)}-probe{_SUFFIX}"
+    return with_marker(_without_second(temporary), "probe")
 
 
 def resume_probe_name(temporary: str) -> str:
@@ -51,17 +51,36 @@ def resume_probe_name(temporary: str) -> str:
 
     Another one: a further stream that was called off may still be busy with the probe of several streams.
     """
-    return f"{_stem(temporary)}-resume{_SUFFIX}"
+    return with_marker(_without_second(temporary), "resume")
 
 
 def void_name(temporary: str) -> str:
     """Return the name under which a file is that may be neither published nor removed."""
-    return f"{temporary}.void"
+    return f"{temporary}.void" if _is_hidden(temporary) else with_marker(temporary, "void")
 
 
-def aside_name(temporary: str, attempt: int) -> str:
-    """Return where a file of the partner's is moved while it is replaced; no two attempts share the name."""
-    return f"{temporary}.{attempt}.old"
+def aside_name(temporary: str, attempt: int, *, path: str = "") -> str:
+    """Return where a file of the partner's is moved while it is replaced; no two attempts share the name.
+
+    Args:
+        temporary: Of the file that replaces it.
+        attempt: Of the delivery.
+        path: The final name, beside which it stays; by default in the directory of `temporary`.
+    """
+    if _is_hidden(temporary):
+        return f"{temporary}.{attempt}.old"
+    directory, name = posixpath.split(temporary)
+    beside = posixpath.dirname(path) if path else directory
+    if beside != directory or temporary == path:  # its own form may be one that the partner collects there
+        digest = hashlib.sha256(temporary.encode()).hexdigest()[:16]
+        return posixpath.join(beside, f".{digest[:8]}-{digest[8:]}{_SUFFIX}.{attempt}.old")
+    return with_marker(posixpath.join(beside, name), f"{attempt}-old")
+
+
+def with_marker(temporary: str, marker: str) -> str:
+    """Return another name of the same form: a partner who ignores `*.partial` ignores it, too."""
+    stem, ext = posixpath.splitext(temporary)
+    return f"{stem}-{marker}{ext}"
 
 
 @functools.lru_cache(maxsize=256)
@@ -88,6 +107,11 @@ def names_of_attempt(temporary: str) -> tuple[str, ...]:
     return temporary, *(name(temporary) for name in (another_name, probe_name, resume_probe_name, void_name))
 
 
-def _stem(temporary: str) -> str:
-    """Return what the names of an attempt have in common."""
-    return temporary.removesuffix(_SUFFIX).removesuffix(_SECOND)
+def _without_second(temporary: str) -> str:
+    """Return the first name of an attempt, also from that of its second try."""
+    stem, ext = posixpath.splitext(temporary)
+    return stem.removesuffix(_SECOND) + ext
+
+
+def _is_hidden(temporary: str) -> bool:
+    return _OURS.fullmatch(posixpath.basename(temporary)) is not None

@@ -35,6 +35,7 @@ from s3_to_sftp.state.transitions import (
     lease_changes,
     lease_lost_error,
     name_entry_before_rename,
+    plan_fields,
     state_of,
     terminal_change,
     version_change,
@@ -81,6 +82,7 @@ class DynamoLedger:
         temporary: str,
         until: float,
         account: str = "",
+        plan: str = "",
     ) -> Lease:
         """See `Ledger`. One write for a key's first version, up to three for others."""
         snapshot = Snapshot()
@@ -108,6 +110,7 @@ class DynamoLedger:
                     until=until,
                     account=account,
                     now=now,
+                    plan=plan,
                 )
                 refused = self._table.write(*lease_changes(lease, snapshot, now))
                 if not refused:
@@ -117,11 +120,15 @@ class DynamoLedger:
 
     def start_over(self, lease: Lease, *, temporary: str) -> Lease:
         """See `Ledger`."""
-        lease.names.put(temporary, name_entry(lease.ref, account=lease.account, since=self._clock()))
+        is_final = temporary == lease.remote_path
+        entry = name_entry(lease.ref, account=lease.account, since=self._clock(), is_final=is_final)
+        lease.names.put(temporary, entry)
         self._write(
             lease,
             version_change(
-                lease, {"state": State.SENDING, "temporary": temporary}, removed=("checkpoint", "commit")
+                lease,
+                {"state": State.SENDING, "temporary": temporary, "remote_path": lease.remote_path},
+                removed=("checkpoint", "commit"),
             ),
             key_change(lease),
         )
@@ -144,6 +151,8 @@ class DynamoLedger:
                     "state": State.COMMITTING,
                     "temporary": commit.temporary,
                     "commit": {**commit_fields(commit), "rename_unanswered": True},
+                    **plan_fields(lease),
+                    "remote_path": lease.remote_path,
                 },
             ),
             # No other function can have committed a newer version while we hold the lease.
@@ -171,6 +180,11 @@ class DynamoLedger:
             item = refused[0]
         raise contention_error(lease.ref)
 
+    def note_step(self, lease: Lease, step: str, file: Commit) -> None:
+        """See `Ledger`."""
+        put: Put = {("steps", step): commit_fields(file)}
+        self._write(lease, version_change(lease, put), key_change(lease))
+
     def note_names(self, lease: Lease) -> None:
         """See `Ledger`."""
         self._write(lease, version_change(lease, {}), key_change(lease))
@@ -183,13 +197,13 @@ class DynamoLedger:
     def stage(self, lease: Lease, commit: Commit, *, reason: str, error: Exception | None = None) -> None:
         """See `Ledger`."""
         why, removed = _explained(reason, error)
-        put: Put = {"state": state_of(commit), "commit": commit_fields(commit), **why}
+        put: Put = {"state": state_of(commit), "commit": commit_fields(commit), **why, **plan_fields(lease)}
         self._end_lease(lease, put, removed=removed)
 
     def delivered(self, lease: Lease, receipt: Mapping[str, Any]) -> None:
         """See `Ledger`."""
         now = self._clock()
-        refused = self._table.write(
+        changes = (
             version_change(
                 lease,
                 {"receipt": receipt, **in_state(State.DELIVERED, now)},
@@ -198,6 +212,9 @@ class DynamoLedger:
             ),
             key_release(lease, now),
         )
+        refused = self._table.write(*changes, *lease.with_receipt)
+        if refused and min(refused) >= len(changes):  # somebody has changed that by hand
+            refused = self._table.write(*changes)
         if not refused:
             return
         version = Snapshot().refreshed(refused).version
@@ -252,7 +269,8 @@ class DynamoLedger:
         if lease is not None:
             why, removed = explanation(reason, hint, error)
             final = {**why, **in_state(end, self._clock())}
-            if self._end_lease(lease, final, removed=(*PARTNER_FIELDS, *OF_ONE_ATTEMPT, *removed)):
+            removed = (*PARTNER_FIELDS, *OF_ONE_ATTEMPT, *removed)
+            if self._end_lease(lease, final, removed=removed):
                 raise lease_lost_error(lease)
             return
         snapshot = Snapshot()

@@ -10,7 +10,7 @@ A third kind (sort key `file`) says which key a file belongs to, where several n
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -48,6 +48,8 @@ class State(StrEnum):
     GONE = "GONE"
     UNKNOWN = "UNKNOWN"
     """A RENAME was not answered, and nothing visible at the partner shows whether it happened."""
+    SKIPPED = "SKIPPED"
+    """Something else had the final name, and the partner's rules say that it is not sent then."""
     CANCELLED = "CANCELLED"
     """An operator does not want it to be sent."""
 
@@ -74,6 +76,8 @@ class VersionItem:
         receipt: Of the last delivery; None: it was not delivered.
         earlier_receipts: Those before, the oldest first.
         operator_actions: What operators did or asked for, the oldest first.
+        plan: What was planned for it, as `PlanFacts.as_text` writes it; empty: by default.
+        steps: Files beside the data that were begun, by the id of their step.
     """
 
     state: State
@@ -90,6 +94,20 @@ class VersionItem:
     receipt: RawAttribute | None = None
     earlier_receipts: tuple[RawAttribute, ...] = ()
     operator_actions: tuple[RawAttribute, ...] = ()
+    plan: str = ""
+    steps: Mapping[str, Commit] = field(default_factory=dict)
+
+    @property
+    def has_data_at_partner(self) -> bool:
+        """Whether the data is known to have its final name."""
+        return self.commit is not None and self.commit.is_renamed
+
+    @property
+    def settled_steps(self) -> Mapping[str, Commit]:
+        """The steps that need not be made again: after UNKNOWN an operator has found that one must."""
+        if self.state is not State.UNKNOWN:
+            return self.steps
+        return {name: step for name, step in self.steps.items() if step.is_renamed}
 
     def has_done(self, request: OperatorRequest) -> bool:
         """Return whether this request of an operator was carried out on the version before."""
@@ -192,7 +210,13 @@ def read_version(item: Item) -> VersionItem:
         receipt=fields.raw("receipt"),
         earlier_receipts=fields.raw_list("earlier_receipts"),
         operator_actions=fields.raw_list("operator_actions"),
+        plan=fields.optional_text("plan") or "",
+        steps=_read_steps(fields.optional_map("steps")),
     )
+
+
+def _read_steps(fields: Fields | None) -> Mapping[str, Commit]:
+    return {} if fields is None else {name: _read_commit(step) for name, step in fields.maps()}
 
 
 def _seconds(text: str | None) -> float | None:
@@ -285,8 +309,12 @@ def _read_name(fields: Fields) -> RemoteName:
     )
 
 
-def name_entry(ref: ObjectRef, *, account: str, since: float) -> RemoteName:
-    """Return the key item's entry for a temporary name of this version."""
+def name_entry(ref: ObjectRef, *, account: str, since: float, is_final: bool = False) -> RemoteName:
+    """Return the key item's entry for the name that this version is written to."""
     return RemoteName(
-        version=version_key(ref), sequencer=ref.padded_sequencer, server=account, since=int(since)
+        version=version_key(ref),
+        sequencer=ref.padded_sequencer,
+        server=account,
+        kind=NameKind.FINAL if is_final else NameKind.TEMPORARY,
+        since=int(since),
     )

@@ -8,8 +8,8 @@ its owner's invocation must have ended: the owner of an expired lease is dead, n
                                       refused ▼     │ commit
                                               STAGED
 
-`record_outcome` ends a version as FAILED, SUPERSEDED, GONE or UNKNOWN. Operators also end one as CANCELLED,
-with the command `s3-to-sftp`. WAITING is only written for what is not tried at first sight.
+`record_outcome` ends a version as FAILED, SUPERSEDED, GONE, SKIPPED or UNKNOWN. Operators also end one as
+CANCELLED, with the command `s3-to-sftp`. WAITING is only written for what is not tried at first sight.
 
 `DynamoLedger` implements it; `NoLedger` replaces it where there is no table.
 """
@@ -22,8 +22,9 @@ from s3_to_sftp.errors import DeliveryError
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.state.remote_names import RemoteNames
+from s3_to_sftp.state.update_expression import Change
 
-TerminalState = Literal["FAILED", "SUPERSEDED", "GONE", "UNKNOWN"]
+TerminalState = Literal["FAILED", "SUPERSEDED", "GONE", "UNKNOWN", "SKIPPED"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +104,10 @@ class Lease:
         names: Every file that may exist at the partner for the key, `temporary` included.
         account: Where `temporary` is, `user@host:port` (empty: not known yet).
         last_modified: Modification time of the file that was about to get the final name last.
+        plan: What is planned for the version, as `PlanFacts.as_text` writes it; empty: by default.
+        steps: Files beside the data that were begun, by the id of their step.
+        with_receipt: Changes of other items, which are written together with the receipt.
+        had_temporary: Whether a file of an earlier attempt or version may have the temporary name.
     """
 
     ref: ObjectRef
@@ -116,16 +121,21 @@ class Lease:
     names: RemoteNames = field(default_factory=RemoteNames, compare=False)
     account: str = ""
     last_modified: int | None = None
+    plan: str = ""
+    steps: Mapping[str, Commit] = field(default_factory=dict)
+    with_receipt: tuple[Change, ...] = ()
+    had_temporary: bool = False
 
     @property
     def has_history(self) -> bool:
         """Whether anything is left of earlier attempts or of other versions."""
         others = len(self.names) - (self.temporary in self.names)
-        return self.checkpoint is not None or self.commit is not None or others > 0
+        has_begun = self.checkpoint is not None or self.commit is not None
+        return has_begun or self.had_temporary or others > 0
 
     def started_over(self, temporary: str) -> "Lease":
         """Return the lease for writing everything again, to this name."""
-        return replace(self, temporary=temporary, checkpoint=None, commit=None)
+        return replace(self, temporary=temporary, checkpoint=None, commit=None, had_temporary=False)
 
 
 class Ledger(Protocol):
@@ -148,6 +158,7 @@ class Ledger(Protocol):
         temporary: str,
         until: float,
         account: str = "",
+        plan: str = "",
     ) -> Lease:
         """Acquire the lease on the version and its key.
 
@@ -158,6 +169,7 @@ class Ledger(Protocol):
             temporary: The name to write to when there is neither a checkpoint nor a commit.
             until: When the lease expires, in seconds since 1970.
             account: Where these names are, `user@host:port` (empty: not known yet).
+            plan: See `Lease`. A plan that was made with the same rules before stays, and so does its name.
 
         Raises:
             AlreadyDelivered: It is at the partner, and no operator has asked for it again.
@@ -201,6 +213,13 @@ class Ledger(Protocol):
         Raises:
             NameTaken: Another key has claimed it.
             LedgerError: The ledger cannot be used.
+        """
+
+    def note_step(self, lease: Lease, step: str, file: Commit) -> None:
+        """Record how far a file beside the data is, before it gets its name, or afterwards.
+
+        Raises:
+            LedgerError: The lease is lost, or the ledger cannot be used.
         """
 
     def note_names(self, lease: Lease) -> None:

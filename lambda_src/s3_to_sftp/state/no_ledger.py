@@ -24,6 +24,7 @@ class NoLedger:
         temporary: str,
         until: float,
         account: str = "",
+        plan: str = "",
     ) -> Lease:
         """Grant the lease."""
         names = RemoteNames()
@@ -37,6 +38,7 @@ class NoLedger:
             until=until,
             names=names,
             account=account,
+            plan=plan,
         )
 
     def start_over(self, lease: Lease, *, temporary: str) -> Lease:
@@ -48,6 +50,9 @@ class NoLedger:
         """Do nothing."""
 
     def claim_file(self, lease: Lease, same_file: str, *, account: str) -> None:
+        """Do nothing."""
+
+    def note_step(self, lease: Lease, step: str, file: Commit) -> None:
         """Do nothing."""
 
     def note_names(self, lease: Lease) -> None:

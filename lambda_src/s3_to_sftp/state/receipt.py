@@ -1,6 +1,7 @@
 """What was delivered, and how."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -9,6 +10,9 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 
 class Evidence(StrEnum):
     """What proves that a file has its final name."""
+
+    CLOSE_OK = "close_ok"
+    """It was written under its final name, and the server answered every WRITE and the CLOSE with OK."""
 
     RENAME_OK = "rename_ok"
     """The server answered the RENAME with OK."""
@@ -40,6 +44,7 @@ class Receipt:
         host_key_fingerprint: Of the server that received it, `SHA256:...`.
         attempt: How many leases it needed, from 1 on.
         recovered: Whether an earlier invocation sent it, and ended before it could record that.
+        details: What the partner's rules add: the number of a sequence, the files beside it.
     """
 
     ref: ObjectRef
@@ -55,6 +60,7 @@ class Receipt:
     host_key_fingerprint: str
     attempt: int = 1
     recovered: bool = False
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     def as_item(self, *, request_id: str) -> dict[str, Any]:
         """Return the receipt as the ledger keeps it.
@@ -75,5 +81,6 @@ class Receipt:
             "attempt": self.attempt,
             "recovered": self.recovered,
             "request_id": request_id,
+            **self.details,
         }
         return {**item, "sha256": self.sha256} if self.sha256 else item

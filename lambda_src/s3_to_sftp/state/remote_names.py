@@ -12,6 +12,8 @@ class NameKind(StrEnum):
     """Bytes of an object, whole or not."""
     ASIDE = "aside"
     """The partner's old file, moved aside because a RENAME does not replace it."""
+    FINAL = "final"
+    """The same, under the final name: it is never removed."""
     BLOCKER = "blocker"
     """An empty file that keeps a delayed RENAME from moving the delivered file aside."""
 

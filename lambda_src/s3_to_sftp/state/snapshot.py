@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from s3_to_sftp.errors import Disposition, LedgerError, OutcomeUnknown
 from s3_to_sftp.operator_request import Action
-from s3_to_sftp.outcomes import AlreadyDelivered, AlreadyGone, Cancelled, LeaseHeld, Superseded
+from s3_to_sftp.outcomes import AlreadyDelivered, AlreadyGone, Cancelled, LeaseHeld, Skipped, Superseded
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.attributes import Item
 from s3_to_sftp.state.items import (
@@ -18,14 +18,14 @@ from s3_to_sftp.state.items import (
     read_key,
     read_version,
 )
-from s3_to_sftp.state.ledger import Checkpoint, Lease
+from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease
 from s3_to_sftp.state.remote_names import RemoteNames
 
 _MAX_NAMES = 500
 """Each attempt that dies leaves a name behind, and a partner that refuses REMOVE keeps them all. None is ever
 forgotten, and an item has at most 400 KB: about 1,500 names."""
 
-_RESENDABLE = (State.DELIVERED, State.UNKNOWN, State.CANCELLED)
+_RESENDABLE = (State.DELIVERED, State.UNKNOWN, State.CANCELLED, State.SKIPPED)
 """States from which an operator's `resend` starts again."""
 
 
@@ -98,6 +98,11 @@ class Snapshot:
                 )
             case State.SUPERSEDED:
                 raise superseded_error(ref)
+            case State.SKIPPED:
+                raise Skipped(
+                    f"{ref} was skipped: {self.version.reason}",
+                    hint="No action needed; `s3-to-sftp resend KEY --reason TEXT` tries it again.",
+                )
 
     def refuse_unknown(self, ref: ObjectRef) -> None:
         """Refuse to send what may be at the partner, unless an operator redrives it.
@@ -147,6 +152,7 @@ class Snapshot:
         until: float,
         account: str,
         now: float,
+        plan: str = "",
     ) -> Lease:
         """Return the lease that these items allow, once nothing refuses it.
 
@@ -154,9 +160,13 @@ class Snapshot:
             LedgerError: Too many files of ours may exist at the partner.
         """
         version = self.version
-        # After UNKNOWN, an operator has found that the partner has no file: it is sent from the start.
-        resumes = version is not None and version.state is not State.UNKNOWN
+        # After UNKNOWN, an operator has found that the partner has no file: it is sent from the start, unless
+        # it is a file beside the data that was unknown.
+        resumes = version is not None and (version.state is not State.UNKNOWN or version.has_data_at_partner)
         commit = version.commit if version is not None and resumes else None
+        steps: Mapping[str, Commit] = {}
+        if version is not None and resumes and _is_same_plan(version, plan):
+            plan, remote_path, steps = version.plan, version.remote_path or remote_path, version.settled_steps
         checkpoint = None
         names = RemoteNames(self.key.names if self.key is not None else None)
         if commit is not None:
@@ -166,8 +176,10 @@ class Snapshot:
             temporary = checkpoint.temporary if checkpoint is not None else temporary
         if len(names) >= _MAX_NAMES:
             raise _too_many_names(ref, len(names))
+        had_temporary = temporary in names and commit is None and checkpoint is None
         if temporary not in names:
-            names.put(temporary, name_entry(ref, account=account, since=now))
+            is_final = temporary == remote_path
+            names.put(temporary, name_entry(ref, account=account, since=now, is_final=is_final))
             names.written()
         return Lease(
             ref=ref,
@@ -181,7 +193,15 @@ class Snapshot:
             names=names,
             account=account,
             last_modified=self.key.modified if self.key is not None else None,
+            plan=plan,
+            steps=steps,
+            had_temporary=had_temporary,
         )
+
+
+def _is_same_plan(version: VersionItem, plan: str) -> bool:
+    """Return whether the version was planned with the rules that hold now: the first word says which."""
+    return bool(plan) and version.plan.partition(" ")[0] == plan.partition(" ")[0]
 
 
 def _is_at(checkpoint: Checkpoint | None, names: RemoteNames, account: str) -> bool:

@@ -12,6 +12,7 @@ from s3_to_sftp.state.items import (
     KeyItem,
     State,
     VersionItem,
+    commit_fields,
     instant,
     name_entry,
     partition_key,
@@ -39,7 +40,7 @@ OF_ONE_ATTEMPT = ("next_try", "progress")
 KEY_LEASE = (*LEASE, "in_flight")
 LEFTOVERS = "LEFTOVERS"
 """Partition of the index `by-status` that lists keys whose files may still exist at the partner."""
-PARTNER_FIELDS = ("temporary", "checkpoint", "commit")
+PARTNER_FIELDS = ("temporary", "checkpoint", "commit", "plan", "steps")
 NEWER = "A newer version of the key was sent, or is about to be."
 NEWER_AFTER_ALL = f"{NEWER} This one had been sent as a whole, and may have had the final name before."
 
@@ -55,6 +56,7 @@ def lease_changes(lease: Lease, snapshot: Snapshot, now: float) -> tuple[Change,
         "remote_path": lease.remote_path,
         "temporary": lease.temporary,
     }
+    put |= plan_fields(lease)
     if version is None:
         put |= announced(lease.ref, now)
     elif version.state is State.DELIVERED and version.receipt is not None:
@@ -65,7 +67,13 @@ def lease_changes(lease: Lease, snapshot: Snapshot, now: float) -> tuple[Change,
     if version is None or not version.state.is_in_flight:
         # Not rewritten otherwise: every write to it goes to a single partition of the index.
         put |= _status(State.SENDING, now)
-    removed = [name for name in ("checkpoint", "commit") if getattr(lease, name) is None]
+    kept = {
+        "checkpoint": lease.checkpoint,
+        "commit": lease.commit,
+        "plan": lease.plan or None,
+        "steps": lease.plan or None,
+    }
+    removed = [name for name, value in kept.items() if value is None]
     if version is not None and version.state is State.WAITING:
         removed += FAILURE  # what it waited for is over
     elif version is not None and version.state is State.DELIVERED:
@@ -97,6 +105,13 @@ def _dated_receipt(version: VersionItem) -> RawAttribute | None:
     if version.receipt is None or version.changed_at is None:
         return version.receipt
     return version.receipt.with_number("at", version.changed_at)
+
+
+def plan_fields(lease: Lease) -> Put:
+    """Return what the version's item keeps of a plan: nothing of the default one."""
+    if not lease.plan:
+        return {}
+    return {"plan": lease.plan, "steps": {name: commit_fields(step) for name, step in lease.steps.items()}}
 
 
 def state_of(commit: Commit | None) -> State:
@@ -243,7 +258,8 @@ def key_release(lease: Lease, now: float) -> Change:
 def name_entry_before_rename(lease: Lease, commit: Commit, now: float) -> RemoteName:
     """Return the key item's entry for a temporary name that is about to be renamed."""
     entry = lease.names.get(commit.temporary) or name_entry(lease.ref, account=lease.account, since=now)
-    return replace(entry, server=commit.server.account, rename_pending=True)
+    is_renamed = commit.temporary != commit.remote_path
+    return replace(entry, server=commit.server.account, rename_pending=is_renamed)
 
 
 def in_state(state: State, now: float) -> Put:

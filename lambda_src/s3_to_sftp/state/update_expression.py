@@ -22,6 +22,7 @@ class Change:
         expected: What these attributes must hold: a value, one of several (tuple), nothing (None).
         put: New values of attributes, or of entries of maps that exist.
         remove: Attributes, or entries of maps, to remove.
+        is_permanent: Whether DynamoDB never deletes the item.
     """
 
     pk: str
@@ -29,6 +30,7 @@ class Change:
     expected: Mapping[str, object]
     put: Mapping[Path, object] = field(default_factory=dict)
     remove: Sequence[Path] = ()
+    is_permanent: bool = False
 
 
 def update_of(change: Change, *, expires: int | None) -> dict[str, Any]:
@@ -40,7 +42,7 @@ def update_of(change: Change, *, expires: int | None) -> dict[str, Any]:
     """
     text = _Expression()
     put: dict[Path, object] = dict(change.put)
-    if expires is not None:
+    if expires is not None and not change.is_permanent:
         put["expires"] = expires
     sets = [f"{text.name(path)} = {text.value(value)}" for path, value in put.items()]
     revision = text.name("revision")

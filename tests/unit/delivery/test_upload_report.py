@@ -9,6 +9,7 @@ import pytest
 
 from s3_to_sftp.delivery.attempt import Attempt
 from s3_to_sftp.delivery.upload_report import UploadReport
+from s3_to_sftp.delivery_plan import default_plan
 from s3_to_sftp.errors import LedgerError
 from s3_to_sftp.state.ledger import Lease
 from s3_to_sftp.state.no_ledger import NoLedger
@@ -44,7 +45,7 @@ class Reader:
 
 
 def attempt(harness: DeliveryEnvironment, *, reads: bool = True) -> Attempt:
-    started = Attempt(harness.ledger.lease(harness.ref()), 0)
+    started = Attempt(harness.ledger.lease(harness.ref()), 0, default_plan("a"))
     started.progress.reader = Reader() if reads else None  # type: ignore[assignment] # all that is read of it
     return started
 

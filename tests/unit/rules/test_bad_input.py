@@ -197,6 +197,10 @@ RULES: list[tuple[dict[str, Any], str]] = [
         {"name": "{stem}.csv", "companions": [Companion.marker("{stem}.CSV")]},
         "companions must have other names than the data and each other",
     ),
+    (
+        {"temporary": "{name}", "companions": [Companion.checksum("md5", before=True)]},
+        "companions must not say bytes or checksums before the data if temporary is '{name}'",
+    ),
     ({"examples": "a.csv"}, "examples must be a list of keys, got 'a.csv'"),
     ({"examples": [1]}, "examples must be a list of keys, got 1 in it"),
     ({"source": None}, "source must be a text, got None"),

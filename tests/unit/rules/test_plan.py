@@ -11,9 +11,9 @@ from pathlib import Path
 from hypothesis import given
 
 from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists, PlanFacts, default_plan
+from s3_to_sftp.errors import RuleRefused
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
-from s3_to_sftp.rules.refused import RuleRefused
 from s3_to_sftp.rules.sequence import Sequence
 from tests.unit.rules.objects import FACTS, KEYS, planned
 

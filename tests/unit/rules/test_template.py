@@ -68,7 +68,6 @@ def test_text_and_values_are_rendered_as_they_are(literal: str, value: str) -> N
         ("{metadata[x][y]}", "'{metadata[x][y]}' is no field"),
         ("{metadata}", "must have a name as in {metadata[x]} behind metadata"),
         ("{metadata[]}", "no field"),
-        ("{metadata[Batch]}", "must write {metadata[batch]}"),
         ("{part[999]}", "must have a position in {part[999]}, such as 0 or -1"),
         ("{part[x]}", "must have a position in {part[x]}"),
         ("{part}", "must have a position as in {part[0]} behind part"),

@@ -92,7 +92,7 @@ def test_known_forms_are_rendered_and_others_named(form: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "form", ["%j", "%m%d", "%d.%m.", "%Y%j", "%G%V%u", "%V%u", "%m", "%d", "%u", "%Y%V%u"]
+    "form", ["%j", "%m%d", "%d.%m.", "%Y%j", "%G%V%u", "%V%u", "%m", "%d", "%u", "%Y%V%u", "%s"]
 )
 def test_days_are_told_apart_where_it_is_said(form: str) -> None:
     years = [
@@ -103,7 +103,7 @@ def test_days_are_told_apart_where_it_is_said(form: str) -> None:
     assert tells_days_apart(form) == all(len(set(texts)) == len(texts) for texts in years)
 
 
-@pytest.mark.parametrize("form", ["%Y", "%y", "%1y", "%G", "%G%V%u", "%m", "%G%m%d", "%Y%j"])
+@pytest.mark.parametrize("form", ["%Y", "%y", "%1y", "%G", "%G%V%u", "%m", "%G%m%d", "%Y%j", "%s"])
 def test_years_in_a_row_are_told_apart_where_it_is_said(form: str) -> None:
     def texts(year: int) -> set[str]:
         days = range((date(year + 1, 1, 1) - date(year, 1, 1)).days)

@@ -309,7 +309,7 @@ ASIDE = ".a.part.1.old"
 
 def test_remove_deletes_all_names_derived_from_a_temporary_name() -> None:
     env = SftpEnvironment()
-    left = [".a.part", ".a-2.part", ".a-probe.part", ".a-resume.part", ".a.part.void"]
+    left = [".a.part", ".a-2.part", ".a-probe.part", ".a-resume.part", ".a-void.part"]
     for name in (*left, ".b.part", "kept"):
         env.files[name] = bytearray(b"x")
     gone = env.client().remove(".a.part", ".b.part", ".gone.part")
@@ -317,14 +317,14 @@ def test_remove_deletes_all_names_derived_from_a_temporary_name() -> None:
     assert set(env.files) == {"kept"}
 
 
-@pytest.mark.parametrize("left", [".a.part", ".a-2.part", ".a.part.void"])
+@pytest.mark.parametrize("left", [".a.part", ".a-2.part", ".a-void.part"])
 def test_temporary_name_with_a_refused_remove_is_not_reported_as_gone(left: str) -> None:
     def script(asked: Asked) -> bytes | None:
         refused = asked.kind == Request.REMOVE and asked.texts == [left]
         return status(asked, Status.PERMISSION_DENIED) if refused else None
 
     env = SftpEnvironment(scripts={0: script})
-    for name in (".a.part", ".a-2.part", ".a.part.void", ".b.part"):
+    for name in (".a.part", ".a-2.part", ".a-void.part", ".b.part"):
         env.files[name] = bytearray(b"x")
     assert env.client().remove(".a.part", ".b.part") == {".b.part"}
     assert env.connection(0).is_open()

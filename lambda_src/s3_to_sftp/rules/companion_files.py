@@ -1,0 +1,193 @@
+"""Puts the files beside the data: each once, in order, and complete before it has its final name."""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+
+from s3_to_sftp.delivery.attempt import Attempt
+from s3_to_sftp.delivery.leftovers import Leftovers
+from s3_to_sftp.delivery.recovery import Verdict, judge
+from s3_to_sftp.delivery.temporary_name import temporary_name
+from s3_to_sftp.delivery_plan import IfExists, PlannedCompanion
+from s3_to_sftp.errors import OutcomeUnknown, RequestRefused
+from s3_to_sftp.rules.attributes import Attributes
+from s3_to_sftp.sftp.client import SftpClient
+from s3_to_sftp.sftp.publish import Journal, look, publish, void_temporary
+from s3_to_sftp.sftp.scheduler import ExternalFuture
+from s3_to_sftp.sftp.session import SftpSession
+from s3_to_sftp.sftp.temporary_names import aside_name
+from s3_to_sftp.sftp.upload import discard, upload_small
+from s3_to_sftp.state.items import name_entry
+from s3_to_sftp.state.ledger import Commit, Ledger
+from s3_to_sftp.unknown_outcome import UnknownOutcome
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One companion of one attempt."""
+
+    session: SftpSession
+    attempt: Attempt
+    companion: PlannedCompanion
+    executor: Executor
+    journal: Journal
+
+
+class CompanionFiles:
+    """Puts companions at one partner."""
+
+    def __init__(
+        self,
+        *,
+        sftp: SftpClient,
+        ledger: Ledger,
+        leftovers: Leftovers,
+        attributes: Attributes,
+        if_unknown: UnknownOutcome,
+        new_token: Callable[[], str],
+        now: Callable[[], float],
+    ) -> None:
+        self._sftp = sftp
+        self._ledger = ledger
+        self._leftovers = leftovers
+        self._attributes = attributes
+        self._if_unknown = if_unknown
+        self._new_token = new_token
+        self._now = now
+
+    async def put(
+        self, session: SftpSession, attempt: Attempt, companion: PlannedCompanion, executor: Executor
+    ) -> None:
+        """Put one companion, unless an earlier attempt has.
+
+        Raises:
+            OutcomeUnknown: An earlier attempt may have, and nothing shows whether.
+            DeliveryError: It has no final name; the next attempt puts it.
+        """
+        journal = self._leftovers.journal(attempt.lease, self._ledger, executor)
+        work = _Work(session, attempt, companion, executor, journal)
+        step = attempt.lease.steps.get(companion.id)
+        if step is not None and (step.is_renamed or await self._is_done(work, step)):
+            return
+        step = attempt.lease.steps.get(companion.id) or await self._upload(work)
+        await self._publish(work, step)
+
+    async def _is_done(self, work: _Work, step: Commit) -> bool:
+        """Find out what became of the file of an earlier attempt; forget it where it is no use."""
+        temporary = await look(work.session, step.temporary)
+        final = await look(work.session, step.remote_path)
+        verdict = judge(
+            step,
+            server=self._sftp.identity,
+            remote_path=work.companion.path,
+            temporary=temporary,
+            final=final,
+            if_unknown=self._if_unknown,
+        )
+        _log.warning("%r was complete before this attempt: %s", step.remote_path, verdict.value)
+        match verdict:
+            case Verdict.PUBLISH:
+                return False
+            case Verdict.DELIVERED | Verdict.ASSUMED:
+                self._keep(work, replace(step, is_renamed=True))
+                return True
+            case Verdict.UNKNOWN:
+                raise _unknown(work.companion, step)
+        if step.temporary != step.remote_path:
+            await void_temporary(work.session, step.temporary, work.journal)
+        steps = {name: other for name, other in work.attempt.lease.steps.items() if name != work.companion.id}
+        work.attempt.lease = replace(work.attempt.lease, steps=steps)
+        return False
+
+    async def _upload(self, work: _Work) -> Commit:
+        companion, plan = work.companion, work.attempt.plan
+        temporary = await self._recorded_name(work)
+        content = companion.content
+        assert content is not None  # noqa: S101 - all facts are known by now
+        if work.attempt.lease.attempt > 1 and temporary == companion.temporary and not companion.is_direct:
+            await discard(work.session, temporary)  # then no handle of a dead attempt leads to our file
+        staged = await upload_small(
+            work.session, content, temporary=temporary, path=companion.path, journal=work.journal
+        )
+        seen = await self._attributes.set(
+            work.session, temporary, mode=plan.mode, mtime=None, is_required=plan.requires_attributes
+        )
+        seen = seen or staged.seen
+        return Commit(
+            temporary=temporary,
+            remote_path=companion.path,
+            size=len(content),
+            modified=seen.mtime if seen else None,
+            server=self._sftp.identity,
+            rename_unanswered=not companion.is_direct,
+            is_renamed=companion.is_direct,
+        )
+
+    async def _recorded_name(self, work: _Work) -> str:
+        """Return a temporary name that the ledger has, and that no dead attempt uses."""
+        temporary = work.attempt.reserved.get(work.companion.id)
+        if temporary is None:
+            temporary = self.reserve(work.attempt, work.companion)
+            await ExternalFuture(work.executor.submit(self._ledger.note_names, work.attempt.lease))
+        return temporary
+
+    def reserve(self, attempt: Attempt, companion: PlannedCompanion) -> str:
+        """Choose a temporary name; the next write to the ledger records it."""
+        names = attempt.lease.names
+        temporary = temporary_name(companion, token=self._new_token(), names=names)
+        entry = name_entry(
+            attempt.lease.ref,
+            account=self._sftp.identity.account,
+            since=self._now(),
+            is_final=companion.is_direct,
+        )
+        names.put(temporary, entry)
+        attempt.reserved[companion.id] = temporary
+        return temporary
+
+    async def _publish(self, work: _Work, step: Commit) -> None:
+        attempt, names = work.attempt, work.attempt.lease.names
+        entry = names.get(step.temporary)
+        if entry is not None:
+            names.put(step.temporary, replace(entry, rename_pending=not work.companion.is_direct))
+        await self._record(work, replace(step, rename_unanswered=not step.is_renamed))
+        aside = aside_name(step.temporary, attempt.lease.attempt, path=step.remote_path)
+        try:
+            await publish(
+                work.session,
+                step.temporary,
+                step.remote_path,
+                aside=aside,
+                journal=work.journal,
+                replaces=attempt.plan.if_exists is not IfExists.REFUSE,
+            )
+        except RequestRefused:
+            names.rename_resolved(step.temporary)
+            await self._record(work, replace(step, rename_unanswered=False))
+            raise
+        names.remove(step.temporary)
+        self._keep(work, replace(step, is_renamed=True))
+        if work.companion is not attempt.plan.companions[-1]:  # that one is recorded with the receipt
+            await self._record(work, attempt.lease.steps[work.companion.id])
+
+    def _keep(self, work: _Work, step: Commit) -> None:
+        lease = work.attempt.lease
+        work.attempt.lease = replace(lease, steps={**lease.steps, work.companion.id: step})
+
+    async def _record(self, work: _Work, step: Commit) -> None:
+        self._keep(work, step)
+        write = self._ledger.note_step
+        await ExternalFuture(work.executor.submit(write, work.attempt.lease, work.companion.id, step))
+
+
+def _unknown(companion: PlannedCompanion, step: Commit) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        f"The data is at the partner, but a RENAME to {companion.path!r} at {step.server.account} was not "
+        "answered, and neither this file nor its temporary file can be seen.",
+        hint=f"Ask the partner whether {companion.path!r} with {step.size} bytes has arrived. If so: "
+        "`s3-to-sftp confirm KEY --reason TEXT`; if not: `s3-to-sftp resend KEY --reason TEXT` puts this "
+        "file again, and not the data. UNKNOWN_OUTCOME sets what happens without asking.",
+    )

@@ -1,0 +1,88 @@
+"""S3, a partner with rules, and a ledger; see `delivery_environment`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from s3_to_sftp.delivery.delivery import Delivery
+from s3_to_sftp.remote_path import SourceDirectory
+from s3_to_sftp.rules.delivery_rules import DeliveryRules
+from s3_to_sftp.rules.document import RulesDocument
+from s3_to_sftp.rules.execution import RulesExecution
+from s3_to_sftp.rules.rule_set import RuleSet
+from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.sftp.client import SftpClient
+from s3_to_sftp.sftp.protocol import Request
+from s3_to_sftp.state.ledger import Ledger
+from s3_to_sftp.state.table import Table
+from tests.support.delivery_environment import DeliveryEnvironment, is_rename
+
+EVENT_TIME = 1_795_944_600
+"""2026-11-29 09:30:00 UTC."""
+
+
+class RulesEnvironment(DeliveryEnvironment):
+    """A partner with rules.
+
+    Attributes:
+        rules: Of the partner.
+        sources: As they are configured.
+    """
+
+    def __init__(
+        self,
+        dynamodb: Any,
+        rules: DeliveryRules,
+        objects: dict[str, bytes] | None = None,
+        *,
+        sources: Sequence[SourceDirectory] = (),
+    ) -> None:
+        super().__init__(dynamodb, objects)
+        self.rules = rules
+        self.sources = sources
+        self.slept: list[float] = []
+
+    def ref(self, key: str = "a", sequencer: str | None = "0A") -> ObjectRef:
+        return dataclasses.replace(super().ref(key, sequencer), event_time=EVENT_TIME)
+
+    def function(
+        self,
+        name: str = "f",
+        *,
+        partner: SftpClient | None = None,
+        max_connections: int = 1,
+        has_ledger: bool = True,
+        ledger: Ledger | None = None,
+        **more: Any,
+    ) -> Delivery:
+        ledger = ledger or self.ledger.function(name)
+        partner = partner or self.env.client(max_connections)
+        document = RulesDocument(partner=self.rules, sources={})
+        options = {key: more[key] for key in ("unknown_outcome",) if key in more}
+        execution = RulesExecution(
+            RuleSet(document, directory="inbox", sources=self.sources),
+            s3=self.s3,
+            sftp=partner,
+            ledger=ledger,
+            table=Table(self.ledger.dynamodb, self.ledger.table, clock=self.ledger.clock),
+            new_token=self._new_token,
+            now=self.ledger.clock,
+            sleep=self.slept.append,
+            **options,
+        )
+        return super().function(
+            name,
+            partner=partner,
+            max_connections=max_connections,
+            ledger=ledger,
+            execution=execution,
+            **more,
+        )
+
+    @property
+    def names_given(self) -> list[str]:
+        """The final names, in the order in which RENAMEs gave them."""
+        everything = [asked for connection in self.env.made for asked in connection.server.asked]
+        return [asked.texts[-1] for asked in everything if is_rename(asked) or asked.kind == Request.RENAME]
