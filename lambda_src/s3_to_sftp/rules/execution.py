@@ -119,7 +119,7 @@ class RulesExecution:
     async def before_upload(self, session: SftpSession, attempt: Attempt, executor: Executor) -> None:
         """See `PlanExecution`: claim the name, prove the RENAME, and settle a name that is written to."""
         plan = attempt.plan
-        if plan.claims_name and plan.if_exists is not IfExists.NEW_NAME:
+        if plan.claims_name and plan.sequence is None and plan.if_exists is not IfExists.NEW_NAME:
             await _in(executor, lambda: self._claim(attempt))
         if not self._rename_proof.is_proven(session, plan.file):
             await self._prove_rename(session, attempt, executor)
@@ -229,6 +229,8 @@ class RulesExecution:
             lease, account = attempt.lease, self._sftp.identity.account
             facts = await free_name(session, rules, facts, ledger=self._ledger, lease=lease, account=account)
         plan = self._set_plan(attempt, facts)
+        if plan.claims_name and plan.sequence is not None:  # only now it is the name of this object alone
+            await _in(executor, lambda: self._claim(attempt))
         ours = [step.remote_path for step in attempt.lease.steps.values()]
         await require_free(session, plan, ours=ours)
 
