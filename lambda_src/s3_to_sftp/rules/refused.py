@@ -2,6 +2,8 @@
 
 from s3_to_sftp.errors import RemotePathRefused
 
+__all__ = ["RemotePathRefused", "RuleRefused"]
+
 
 class RuleRefused(RemotePathRefused):
     """The partner's rules give the object no name, or one that they do not allow.
