@@ -206,6 +206,7 @@ class DeliverySources(Construct):
             cdk.Stack.of(self),
             self._sources,
             self._former_sources,
+            partner=self.server.rules,
             names=names_of_rules([*self._sources, *self._former_sources]),
             room=_LARGEST_ENVIRONMENT - self._known_length(),
         )
@@ -225,5 +226,5 @@ class DeliverySources(Construct):
         return [
             f"the directories and rules of its sources and the host keys need {known} bytes of the "
             f"function's environment, and Lambda allows {_LARGEST_ENVIRONMENT}: give the same directory "
-            "to more of the sources (their keys are paths below it), or make a second construct"
+            "and rules to more of the sources (their keys are paths below it), or make a second construct"
         ]

@@ -108,6 +108,10 @@ class Source:
         return self.bucket.arn_for_objects(f"{_literal(self.prefix)}{pattern}{_literal(self.suffix)}")
 
 
+_RELATIVE = ("relative_key", "relative_folder")
+"""Fields of rules for which the function must know the prefix."""
+
+
 def _literal(text: str | None) -> str:
     """Escape a text for a policy, to which `${` begins a variable, and `${$}` is a dollar sign."""
     return text.replace("${", "${$}{") if text and not is_token(text) else text or ""
@@ -118,17 +122,20 @@ def described_sources(
     sources: Sequence[Source],
     former: Sequence[Source],
     *,
+    partner: DeliveryRules | None,
     names: Mapping[DeliveryRules, str],
     room: int,
 ) -> str | None:
     """Return the sources as JSON for the function, and for the operator's command.
 
-    The function needs those with a directory or rules of their own; the command shows and backfills all.
+    The function needs those with a directory or rules of their own, and those with a prefix that the rules
+    leave out of names. The command shows and backfills all.
 
     Args:
         stack: Resolves names that are known only at deployment.
         sources: Those that are watched.
         former: Those whose messages may still wait.
+        partner: Rules for sources without their own.
         names: What the document calls the rules that sources have of their own.
         room: Bytes that it may take. Where not all sources fit, only those that the function needs are
             described.
@@ -137,7 +144,8 @@ def described_sources(
         *(_described(each, names) for each in sources),
         *(_described(each, names, former=True) for each in former),
     ]
-    needed = [each for each in all_of_them if not each.keys().isdisjoint(("directory", "rules"))]
+    prefix = ("prefix",) if partner and any(each.uses(*_RELATIVE) for each in partner.templates) else ()
+    needed = [each for each in all_of_them if not each.keys().isdisjoint(("directory", "rules", *prefix))]
     text: str = stack.to_json_string(all_of_them)
     if known_length(stack, text) <= room:
         return text

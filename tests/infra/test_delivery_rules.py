@@ -175,6 +175,19 @@ class TestLayer:
             SourceDirectory(bucket="one", prefix="other/", rules="1"),
         )
 
+    @pytest.mark.parametrize(
+        ("name", "is_needed"), [("{relative_key}", True), ("{relative_folder}{name}", True), ("{key}", False)]
+    )
+    def test_prefixes_that_names_leave_out_are_told_where_not_all_fit(
+        self, stack: cdk.Stack, name: str, *, is_needed: bool
+    ) -> None:
+        delivery = new_delivery(stack, server=partner(DeliveryRules(name=name)))
+        for number in range(90):
+            theirs = bucket(stack, f"a-bucket-with-a-rather-long-name-{number}")
+            delivery.add_source(theirs, prefix="out/" if number < 9 else None)
+        told = Synthesised(stack).settings.sources
+        assert [source.prefix for source in told] == ["out/"] * (9 if is_needed else 0)
+
     def test_too_many_sources_with_rules_fail_at_synth(self, app: cdk.App, stack: cdk.Stack) -> None:
         delivery, theirs = new_delivery(stack), bucket(stack)
         for number in range(90):

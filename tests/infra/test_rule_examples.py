@@ -116,6 +116,11 @@ class TestExamples:
         delivery.add_source(s3.Bucket.from_bucket_name(stack, "One", "one"), prefix=prefix)
         synthesises(stack)
 
+    def test_example_in_a_directory_that_is_a_token_passes(self, stack: cdk.Stack) -> None:
+        directory = cdk.CfnParameter(stack, "Directory").value_as_string
+        with_rules(stack, directory, name="{name}", examples=["in/a.csv"])
+        synthesises(stack)
+
     def test_examples_of_a_source_are_checked(self, stack: cdk.Stack) -> None:
         rules = DeliveryRules(allowed_names="[A-Z]+", examples=["a"])
         new_delivery(stack).add_source(bucket(stack), rules=rules)
