@@ -12,9 +12,11 @@ from cdk_s3_to_sftp.server import SftpServer, UnknownOutcome
 from cdk_s3_to_sftp.sources import Source, Trigger
 from cdk_s3_to_sftp.stack import S3ToSftpStack
 from s3_to_sftp.delivery_plan import IfExists
+from s3_to_sftp.rules import profiles
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import Case, DeliveryRules
 from s3_to_sftp.rules.invalid import InvalidRule
+from s3_to_sftp.rules.profiles import Period
 from s3_to_sftp.rules.sequence import Reset, Sequence
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "InvalidArgument",
     "InvalidRule",
     "Monitoring",
+    "Period",
     "Reset",
     "S3ToSftp",
     "S3ToSftpStack",
@@ -39,4 +42,5 @@ __all__ = [
     "StaticEgress",
     "Trigger",
     "UnknownOutcome",
+    "profiles",
 ]
