@@ -157,7 +157,8 @@ class Leftovers:
         Raises:
             DeliveryError: The server is lost.
         """
-        in_use = {lease.temporary, *([resume.temporary] if resume else [])}
+        begun = [step.temporary for step in lease.steps.values()]
+        in_use = {lease.temporary, *begun, *([resume.temporary] if resume else [])}
         dead = [
             name for name in own_names(lease, NameKind.TEMPORARY) if not {name, another_name(name)} & in_use
         ]

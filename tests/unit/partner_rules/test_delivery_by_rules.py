@@ -312,6 +312,22 @@ def test_lost_answer_at_any_name_is_completed_and_nothing_repeated(
     assert harness.state(ref) == "DELIVERED"
 
 
+def test_begun_companion_survives_the_loss_of_the_data(ledger_table: Any) -> None:
+    rules = DeliveryRules(companions=[Companion.marker("{name}.first", before=True)])
+    harness = RulesEnvironment(ledger_table, rules, {"a": DATA})
+    harness.env.scripts[0] = cut_at(harness, "inbox/a.first", done=False)
+    ref = harness.ref("a")
+    with pytest.raises(RenameUnanswered):
+        harness.deliver(ref)
+    harness.env.scripts.clear()
+    steps = harness.item(ref)["steps"]["M"]
+    begun = steps["1"]["M"]["temporary"]["S"]
+    for name in [name for name in harness.env.files if name != begun]:
+        del harness.env.files[name]  # a partner who tidies up
+    harness.deliver(ref)
+    assert files(harness) == {"a": DATA, "a.first": b""}
+
+
 def test_marker_that_the_partner_has_taken_is_unknown_and_not_repeated(ledger_table: Any) -> None:
     rules = DeliveryRules(companions=[Companion.marker("{name}.done")])
     harness = RulesEnvironment(ledger_table, rules, {"a": DATA})
