@@ -184,10 +184,15 @@ class CompanionFiles:
 
 
 def _unknown(companion: PlannedCompanion, step: Commit) -> OutcomeUnknown:
+    where, again = (
+        ("The data has no final name yet. A", "sends both")
+        if companion.is_before
+        else ("The data is at the partner. A", "puts this file again, and not the data")
+    )
     return OutcomeUnknown(
-        f"The data is at the partner, but a RENAME to {companion.path!r} at {step.server.account} was not "
-        "answered, and neither this file nor its temporary file can be seen.",
+        f"{where} RENAME to {companion.path!r} at {step.server.account} was not answered, and neither this "
+        "file nor its temporary file can be seen.",
         hint=f"Ask the partner whether {companion.path!r} with {step.size} bytes has arrived. If so: "
-        "`s3-to-sftp confirm KEY --reason TEXT`; if not: `s3-to-sftp resend KEY --reason TEXT` puts this "
-        "file again, and not the data. UNKNOWN_OUTCOME sets what happens without asking.",
+        f"`s3-to-sftp confirm KEY --reason TEXT`; if not: `s3-to-sftp resend KEY --reason TEXT` {again}. "
+        "UNKNOWN_OUTCOME sets what happens without asking.",
     )

@@ -191,6 +191,12 @@ class DeliveryRules:
                 raise InvalidRule("mode", f"must let the login read its own file (0o400), got {self.mode:#o}")
         if self.require_attributes and self.mode is None and not self.preserve_time:
             raise InvalidRule("require_attributes", "needs mode or preserve_time, got neither")
+        if self.require_attributes and self.is_direct:
+            raise InvalidRule(
+                "require_attributes",
+                f"needs a temporary name, got temporary={FINAL_NAME!r}: the partner would have the file "
+                "before its attributes are set",
+            )
         try:
             _ = self.zone
         except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):

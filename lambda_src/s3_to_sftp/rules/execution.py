@@ -11,7 +11,7 @@ from typing import Any
 from s3_to_sftp.delivery.attempt import Attempt
 from s3_to_sftp.delivery.leftovers import Leftovers
 from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists, PlanFacts, default_plan
-from s3_to_sftp.errors import Disposition, LedgerError, NameTaken, RemotePathRefused
+from s3_to_sftp.errors import Disposition, LedgerError, NameTaken, RemotePathRefused, RuleRefused
 from s3_to_sftp.outcomes import SequenceHeld, Skipped
 from s3_to_sftp.rules.attributes import Attributes
 from s3_to_sftp.rules.companion_files import CompanionFiles
@@ -300,7 +300,9 @@ class RulesExecution:
         directory = self._rules.of(attempt.lease.ref).item.directory.rstrip("/") + "/"
         if commit.remote_path.startswith(directory):
             facts = replace(facts, name=commit.remote_path.removeprefix(directory))
-        self._set_plan(attempt, facts)
+        plan = self._set_plan(attempt, facts)
+        if any(companion.content is None for companion in plan.companions):
+            raise _rules_changed(attempt.lease.ref, commit)
 
     def details(self, attempt: Attempt) -> Mapping[str, Any]:
         """See `PlanExecution`."""
@@ -326,6 +328,17 @@ def _facts(lease: Lease) -> PlanFacts:
             hint="Look at the item; remove its attribute 'plan', then redrive the message.",
             disposition=Disposition.PERMANENT,
         ) from None
+
+
+def _rules_changed(ref: ObjectRef, commit: Commit) -> RuleRefused:
+    return RuleRefused(
+        "companions",
+        f"The rules were changed while {ref} was being delivered: the data is at the partner as "
+        f"{commit.remote_path!r}, which has no number, and the files beside it need one.",
+        value=commit.remote_path,
+        hint="Agree with the partner on these files. `s3-to-sftp confirm KEY --reason TEXT` records the data "
+        "as delivered; with the former rules a redrive puts the files.",
+    )
 
 
 async def _in(executor: Executor, work: Callable[[], Any]) -> Any:

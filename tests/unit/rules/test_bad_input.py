@@ -158,6 +158,11 @@ RULES: list[tuple[dict[str, Any], str]] = [
     ({"preserve_time": 1}, "preserve_time must be True or False, got 1"),
     ({"require_attributes": "yes"}, "require_attributes must be True or False, got 'yes'"),
     ({"require_attributes": True}, "require_attributes needs mode or preserve_time, got neither"),
+    (
+        {"require_attributes": True, "mode": 0o640, "temporary": "{name}"},
+        "require_attributes needs a temporary name, got temporary='{name}': the partner would have the file "
+        "before its attributes are set",
+    ),
     ({"sequence": 1}, "sequence must be a Sequence(...), got 1"),
     (
         {"sequence": Sequence()},
