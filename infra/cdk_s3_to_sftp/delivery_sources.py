@@ -135,7 +135,8 @@ class DeliverySources(Construct):
         """
         source = Source(bucket, prefix=prefix, suffix=suffix, directory=directory, rules=rules)
         self._permissions.grant_read(source, tags=self._reads_tags(source))
-        self._warn_of_rules(source.rules)
+        if source.rules:
+            warn_of_rules(self, source.rules)
         self._former_sources.append(source)
         self._describe_sources()
 
@@ -167,18 +168,14 @@ class DeliverySources(Construct):
             self._rules[source] = rule
         self._permissions.grant_read(source, tags=self._reads_tags(source))
         warn_of_shared_names(self, source, self._sources, otherwise=self.server.directory)
-        self._warn_of_rules(source.rules)
+        if source.rules:
+            warn_of_rules(self, source.rules)
         self._sources.append(source)
         self._describe_sources()
 
     def _reads_tags(self, source: Source) -> bool:
         rules = rules_of(source, self.server)
         return rules is not None and bool(rules.tags_used)
-
-    def _warn_of_rules(self, rules: DeliveryRules | None) -> None:
-        known = names_of_rules([*self._sources, *self._former_sources])
-        if rules is not None and rules != self.server.rules and rules not in known:
-            warn_of_rules(self, rules)
 
     @property
     def _document(self) -> RulesDocument | None:
@@ -198,8 +195,8 @@ class DeliverySources(Construct):
     def _describe_sources(self) -> None:
         self._write_rules()
         # If two have the same filter the function uses the first.
-        if described := self._described_sources():
-            self.function.add_environment("SSH_SOURCES", described)
+        # Where they no longer fit, those that did so far would look like all of them to the command.
+        self.function.add_environment("SSH_SOURCES", self._described_sources() or "[]")
 
     def _described_sources(self) -> str | None:
         return described_sources(

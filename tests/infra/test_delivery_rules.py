@@ -182,8 +182,8 @@ class TestLayer:
         self, stack: cdk.Stack, name: str, *, is_needed: bool
     ) -> None:
         delivery = new_delivery(stack, server=partner(DeliveryRules(name=name)))
-        for number in range(90):
-            theirs = bucket(stack, f"a-bucket-with-a-rather-long-name-{number}")
+        for number in range(70):
+            theirs = bucket(stack, f"a-bucket-with-a-name-that-is-rather-long-for-a-bucket-{number}")
             delivery.add_source(theirs, prefix="out/" if number < 9 else None)
         told = Synthesised(stack).settings.sources
         assert [source.prefix for source in told] == ["out/"] * (9 if is_needed else 0)
