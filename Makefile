@@ -91,7 +91,8 @@ template: setup  ## build/template: a CloudFormation template and function.zip, 
 
 docs: setup  ## the API reference into docs/api, the picture of the dashboard, the troubleshooting page
 	@# pdoc forbids it to start programs, and CDK starts Node as soon as it is imported.
-	@PDOC_ALLOW_EXEC=1 pdoc --docformat google --no-show-source --output-directory docs/api cdk_s3_to_sftp
+	@PDOC_ALLOW_EXEC=1 pdoc --docformat google --no-show-source --output-directory docs/api \
+	  cdk_s3_to_sftp s3_to_sftp.rules.profiles
 	@$(BIN)/python docs/draw_dashboard.py
 	@$(BIN)/python -m tests.docs.troubleshooting
 	@echo "docs/api/index.html"
