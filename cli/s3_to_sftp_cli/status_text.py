@@ -54,6 +54,7 @@ def status_lines(status: Status, *, width: int, advice: Sequence[tuple[str, str]
     lines.append(labelled("partner", _partner(status), width=width))
     if queue := list(_queue(status)):
         lines.append(labelled("queue", queue, width=width))
+    lines += [labelled("sequence", parts, width=width) for parts in _held(status)]
     lines += [
         labelled("" if number else "sending", upload, width=width, gap=3)
         for number, upload in enumerate(_sending(status))
@@ -231,6 +232,20 @@ def _upload(upload: Upload, now: datetime) -> list[str | Text]:
         done_at = from_epoch(upload.done_at)
         parts.append(f"done about {clock(done_at, now=now)}" if done_at > now else "done any moment")
     return parts
+
+
+def _held(status: Status) -> Iterator[list[str | Text]]:
+    if isinstance(status.held, Unavailable):
+        if status.held != status.in_flight:
+            yield [Text(str(status.held), style=_WARNING)]
+        return
+    waiting = 0 if isinstance(status.in_flight, Unavailable) else status.in_flight.waiting_for_number
+    for sequence in status.held:
+        assert sequence.holder is not None  # noqa: S101 - that is why it is here
+        state = sequence.holder.state or "no longer in the ledger"
+        since = clock(from_epoch(sequence.taken_at), now=status.at)
+        held = f"{sequence.name}: {sequence.holder.name} has number {sequence.number} since {since} ({state})"
+        yield [Text(printable(held), style=_WARNING), f"{count_text(waiting, 'object')} waiting for the next"]
 
 
 def _today(today: Today | Unavailable) -> Iterator[str | Text]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from s3_to_sftp.errors import DeliveryError, OutcomeUnknown, RenameUnanswered
+from s3_to_sftp.errors import DeliveryError, Disposition, OutcomeUnknown, RenameUnanswered, RequestRefused
 from s3_to_sftp.operator_request import Action, OperatorRequest
 from s3_to_sftp.outcomes import Cancelled, SequenceHeld
 from s3_to_sftp.rules.companion import Companion
@@ -34,6 +34,7 @@ RULES = DeliveryRules(
 DATA, READY = "inbox/PAY_0001.csv", "inbox/PAY_0001.csv.ready"
 FIRST, SECOND = "inbox/PAY_0001.csv.1", "inbox/PAY_0001.csv.2"
 WHY = ("--reason", "they said so")
+REFUSED: dict[str, Any] = {"code": 3, "disposition": Disposition.PERMANENT, "request": "rename"}
 
 
 class Partner:
@@ -382,3 +383,62 @@ def test_one_of_several_sequences_has_to_be_named(holding: Partner) -> None:
     told = " ".join(holding.cli.run("sequence", "daily", "--set", "7", *WHY).stdout.split())
     assert "this is the sequence of 2026-11-23: with another one the numbers begin anew" in told
     assert holding.counter()["number"] == {"N": "1"}
+
+
+# --- status ---
+
+
+def waits_for_number(partner: Partner) -> None:
+    """Let the second object wait for the number of the first one."""
+    with pytest.raises(SequenceHeld):
+        partner.harness.deliver(partner.y)
+
+
+def held_in(partner: Partner) -> dict[str, Any]:
+    document: dict[str, Any] = partner.cli.run("status", "--json").json
+    check_schema("status", document)
+    return document
+
+
+def test_status_names_the_object_that_the_others_wait_for(holding: Partner) -> None:
+    assert held_in(holding)["sequences_held"] == []
+    waits_for_number(holding)
+    document = held_in(holding)
+    assert document["in_flight"]["waiting_for_number"] == 1
+    (sequence,) = document["sequences_held"]
+    assert (sequence["last_number"], sequence["holder"]["key"]) == (1, "x")
+    assert [each["command"] for each in document["next"] if "number 1" in each["why"]] == [
+        "s3-to-sftp retry x"
+    ]
+    text = " ".join(holding.cli.run("status").stdout.split())
+    assert "sequence default: s3://bucket/x has number 1 since" in text
+    assert "(STAGED)" in text
+    assert "1 object waiting for the next" in text
+
+
+def test_status_does_not_advise_to_retry_while_deliveries_are_paused(holding: Partner) -> None:
+    waits_for_number(holding)
+    holding.cli.pause()
+    assert [each["command"] for each in held_in(holding)["next"]] == ["s3-to-sftp resume"]
+
+
+def test_status_says_what_to_do_about_a_number_whose_outcome_is_unknown(partner: Partner) -> None:
+    partner.is_unknown_at(DATA)
+    waits_for_number(partner)
+    commands = [each["command"] for each in held_in(partner)["next"]]
+    assert "s3-to-sftp confirm x --reason TEXT" in commands
+    assert "s3-to-sftp resend x --reason TEXT" in commands
+
+
+def test_status_says_what_to_do_about_a_number_that_was_dead_lettered(partner: Partner) -> None:
+    partner.is_lost_at(DATA)
+    partner.harness.function().give_up(partner.x, RequestRefused("No.", hint="h", **REFUSED))
+    waits_for_number(partner)
+    assert "s3-to-sftp redrive --key x" in [each["command"] for each in held_in(partner)["next"]]
+
+
+def test_status_says_what_to_do_about_a_number_that_nobody_delivers(holding: Partner) -> None:
+    waits_for_number(holding)
+    holding.harness.ledger.delete(holding.x, holding.harness.item(holding.x)["sk"]["S"])
+    commands = [each["command"] for each in held_in(holding)["next"]]
+    assert "s3-to-sftp sequence default --set 2 --reason TEXT" in commands
