@@ -211,6 +211,7 @@ class Today:
         size: Their bytes.
         p95: 95th percentile of the seconds to deliver one; None: nothing was delivered.
         superseded: Versions that were not sent because of a newer one.
+        skipped: Versions that were not sent because something else had the name; 0 where CloudWatch counts.
         source: `ledger` (seconds count from first_seen to the receipt), or `cloudwatch` (from the lease to
             the RENAME, as the metric DeliverySeconds).
     """
@@ -221,6 +222,7 @@ class Today:
     p95: float | None
     superseded: int
     source: str
+    skipped: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -347,6 +349,7 @@ def _json_of(part: Any) -> Any:
                 "bytes": part.size,
                 "p95_seconds": part.p95,
                 "superseded": part.superseded,
+                "skipped": part.skipped,
                 "source": part.source,
             }
     return None

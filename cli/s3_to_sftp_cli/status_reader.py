@@ -320,13 +320,17 @@ class _TodaysDeliveries:
             if self._count >= MOST_TODAY:
                 return None
         midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
-        superseded = sum(1 for _ in islice(self._ledger.in_state("SUPERSEDED", since=midnight), MOST_TODAY))
+        superseded, skipped = (
+            sum(1 for _ in islice(self._ledger.in_state(state, since=midnight), MOST_TODAY))
+            for state in ("SUPERSEDED", "SKIPPED")
+        )
         return Today(
             day=day,
             delivered=self._count,
             size=self._size,
             p95=percentile(self._seconds, 95),
             superseded=superseded,
+            skipped=skipped,
             source="ledger",
         )
 

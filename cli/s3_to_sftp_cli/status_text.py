@@ -256,6 +256,8 @@ def _today(today: Today | Unavailable) -> Iterator[str | Text]:
     if today.p95 is not None:
         parts.append(f"p95 {_seconds(today.p95)}")
     parts.append(f"{today.superseded:,} superseded")
+    if today.skipped:
+        parts.append(f"{today.skipped:,} skipped")
     yield ", ".join(parts)
     yield f"(UTC day {today.day}{', by CloudWatch' if today.source == 'cloudwatch' else ''})"
 

@@ -159,7 +159,7 @@ def plan_lines(answer: Mapping[str, Any], *, now: datetime, width: int) -> Itera
             yield labelled("", [printable(f"→ {refused['hint']}")], width=width, label_width=_LABEL)
         return
     for number, step in enumerate(answer["plan"]["steps"], 1):
-        label = f"{number:>{_LABEL - 3}}. "
+        label = f"{number:>{_LABEL - 2}}. "
         yield labelled(label, [printable(step)], width=width, label_width=_LABEL)
 
 

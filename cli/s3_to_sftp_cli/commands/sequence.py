@@ -210,7 +210,8 @@ def _told(done: _Set, *, dry_run: bool) -> list[str]:
             f"{done.released.name} {verb}: it was given up with number {sequence.number}, and takes another "
             "one if it is sent after all"
         )
-    told.append(f"the next object {would} {done.number} (not {sequence.next_number})")
+    before = "" if done.number == sequence.next_number else f" (not {sequence.next_number})"
+    told.append(f"the next object {would} {done.number}{before}")
     if done.number <= sequence.number:
         told.append(f"warning: numbers up to {sequence.number} were taken before, and are used again")
     if sequence.period:
