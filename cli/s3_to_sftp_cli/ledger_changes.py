@@ -9,7 +9,7 @@ from typing import Any
 from boto3.dynamodb.types import TypeSerializer
 from botocore.exceptions import ClientError
 
-from s3_to_sftp.state.update_expression import Change, Put, update_of
+from s3_to_sftp.state.update_expression import Change, update_of
 from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.layout import typed
 from s3_to_sftp_cli.ledger import Record
@@ -41,35 +41,17 @@ class LedgerWriter:
         self._client = client
         self._table = table
 
-    def cancel(self, record: Record, request: Request, returned: Change | None = None) -> None:
+    def cancel(self, record: Record, request: Request) -> None:
         """Give a version that is not being sent the state CANCELLED.
 
         What is known of the file at the partner is kept: a resend starts from there.
 
-        Args:
-            record: The version.
-            request: Who wants it, and why.
-            returned: The change by which the version returns its number of a sequence; None: it holds none.
-
         Raises:
-            CliError: An item has changed since it was read.
+            CliError: The item has changed since it was read.
             ClientError, BotoCoreError: The table refused, or did not answer.
         """
-        put: Put = {"state": "CANCELLED", "status": "CANCELLED", "reason": request.reason}
-        removed = (*_OF_ONE_ATTEMPT, *(("sequence",) if "sequence" in record.item else ()))
-        if returned is None:
-            self._end(record, request, put, removed=removed)
-            return
-        put.update(_of_action(record, request).items())
-        change = Change(
-            pk=record.item["pk"],
-            sk=record.item["sk"],
-            expected={"revision": record.item["revision"]},
-            put=put,
-            remove=removed,
-        )
-        if self.transact(change, returned):
-            raise changed_since(record)
+        put = {"state": "CANCELLED", "status": "CANCELLED", "reason": request.reason}
+        self._end(record, request, put, removed=_OF_ONE_ATTEMPT)
 
     def confirm(self, record: Record, request: Request) -> dict[str, Any]:
         """Give a version with an unknown outcome the state DELIVERED; return its receipt.
@@ -136,7 +118,7 @@ class LedgerWriter:
         )
 
     def _end(
-        self, record: Record, request: Request, put: Mapping[Any, Any], *, removed: tuple[str, ...]
+        self, record: Record, request: Request, put: Mapping[str, Any], *, removed: tuple[str, ...]
     ) -> None:
         item = record.item
         written = self._update(

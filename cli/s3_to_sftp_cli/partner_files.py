@@ -4,15 +4,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from s3_to_sftp.errors import LedgerError
+from s3_to_sftp.rules.sequence_numbers import may_be_seen
 from s3_to_sftp.state.attributes import to_attribute
 from s3_to_sftp.state.items import VersionItem, read_version
-from s3_to_sftp.state.ledger import Commit, SequenceNumber
-from s3_to_sftp.state.sequence_counter import COUNTER, holder_of, return_change, sequence_key
-from s3_to_sftp.state.update_expression import Change
+from s3_to_sftp.state.ledger import Commit
 from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.layout import typed
 from s3_to_sftp_cli.ledger import LedgerReader, Record
 from s3_to_sftp_cli.object_selection import IN_FLIGHT_STATES
+from s3_to_sftp_cli.sequences import Sequence, read_sequences
 
 
 def version_of(record: Record) -> VersionItem:
@@ -27,43 +27,36 @@ def version_of(record: Record) -> VersionItem:
         raise CliError(error.reason, hint=error.hint, code=ExitCode.CONFLICT) from None
 
 
-def number_to_return(ledger: LedgerReader, record: Record) -> SequenceNumber | None:
-    """Return the number that a version gives up when it is cancelled; None: it holds none.
+def number_given_up(ledger: LedgerReader, record: Record) -> Sequence | None:
+    """Return the sequence whose last number the next object gets if this one is cancelled; None: none.
 
     Raises:
         CliError: Something with the number may be at the partner: another object must not get it.
         ClientError, BotoCoreError: The table refused, or did not answer.
     """
     version = version_of(record)
-    taken = version.sequence
-    if taken is None:
+    if not version.plan:
         return None
-    counter = ledger.item(sequence_key(taken.sequence), COUNTER) or {}
-    holder = holder_of(str(record.item["pk"]), str(record.item["sk"]))
-    if counter.get("holder") != holder or counter.get("number") != taken.number:
-        return None  # an operator has released it
-    if version.unused_number is None:
-        raise _number_in_use(record, version, taken)
-    return taken
+    own = (str(record.item["pk"]), str(record.item["sk"]))
+    for sequence in read_sequences(ledger):
+        if sequence.holder is not None and (sequence.holder.pk, sequence.holder.sk) == own:
+            if may_be_seen(version):
+                raise _number_in_use(record, version, sequence)
+            return sequence
+    return None
 
 
-def change_of_return(record: Record, taken: SequenceNumber) -> Change:
-    """Return the change by which the version returns its number."""
-    holder = holder_of(str(record.item["pk"]), str(record.item["sk"]))
-    return return_change(taken.sequence, taken.number, holder)
-
-
-def _number_in_use(record: Record, version: VersionItem, taken: SequenceNumber) -> CliError:
+def _number_in_use(record: Record, version: VersionItem, taken: Sequence) -> CliError:
     key, files = typed(record.key), ", ".join(_files(version)) or "some were begun"
     next_step = {
         "UNKNOWN": f"Ask the partner, then `s3-to-sftp confirm {key} --reason TEXT` or "
         f"`s3-to-sftp resend {key} --reason TEXT`.",
         "FAILED": f"When the cause is fixed, `s3-to-sftp redrive --key {key}` completes it.",
     }.get(record.state, f"`s3-to-sftp retry {key}` completes it.")
-    give_up = f"`s3-to-sftp sequence {typed(taken.sequence)} --set {taken.number + 1} --reason TEXT`"
+    give_up = f"`s3-to-sftp sequence {typed(taken.name)} --set {taken.number + 1} --reason TEXT`"
     when = "once it is dead-lettered, " if record.state in IN_FLIGHT_STATES else ""
     return CliError(
-        f"{record.key} has number {taken.number} of the sequence {taken.sequence!r}, and files with this "
+        f"{record.key} has number {taken.number} of the sequence {taken.name!r}, and files with this "
         f"number may be at the partner: {files}. Cancelled, the next object would get the number again.",
         hint=f"{next_step} To leave the number to the partner and give the object up: {when}{give_up}, then "
         "cancel it.",

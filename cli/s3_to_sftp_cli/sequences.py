@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from s3_to_sftp.state.sequence_counter import COUNTER, SEQUENCE, sequence_key
+from s3_to_sftp.rules.sequence_counter import COUNTER, SEQUENCE, sequence_key
 from s3_to_sftp_cli.ledger import LedgerReader, Record
 from s3_to_sftp_cli.object_selection import IN_FLIGHT_STATES
 from s3_to_sftp_cli.times import from_epoch
@@ -114,12 +114,13 @@ def _read(ledger: LedgerReader, pk: str) -> Sequence | None:
         period=str(item.get("period", "")),
         taken_at=float(item["taken_at"]),
         revision=int(item["revision"]),
-        holder=_holder(ledger, str(item.get("holder", "")), str(item.get("holder_name", ""))),
+        holder=_holder(ledger, item),
         operator_actions=tuple(item.get("operator_actions") or ()),
     )
 
 
-def _holder(ledger: LedgerReader, holder: str, name: str) -> Holder | None:
-    # A sort key has no blank, a key of an object may have some.
-    pk, _, sk = holder.rpartition(" ")
-    return Holder(pk=pk, sk=sk, name=name, record=ledger.version(pk, sk)) if pk else None
+def _holder(ledger: LedgerReader, item: Mapping[str, Any]) -> Holder | None:
+    pk, sk = str(item.get("holder_pk", "")), str(item.get("holder_sk", ""))
+    if not (pk and sk):
+        return None
+    return Holder(pk=pk, sk=sk, name=str(item.get("holder_name", "")), record=ledger.version(pk, sk))

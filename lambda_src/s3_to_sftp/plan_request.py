@@ -17,11 +17,10 @@ from s3_to_sftp.delivery_plan import DeliveryPlan, PlanFacts, default_plan
 from s3_to_sftp.errors import ConfigurationError, DeliveryError, LedgerError
 from s3_to_sftp.outcomes import FolderMarker
 from s3_to_sftp.remote_path import directory_of, remote_path, source_of
-from s3_to_sftp.s3.object_properties import read_properties
+from s3_to_sftp.rules.object_properties import read_properties
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.settings import Settings
 from s3_to_sftp.state.items import VersionItem, partition_key, read_version, version_key
-from s3_to_sftp.state.sequence_counter import COUNTER, Counter, holder_of, read_counter, sequence_key
 from s3_to_sftp.state.table import Table
 
 if TYPE_CHECKING:
@@ -166,36 +165,29 @@ class _Planner:
         written = rules.rules
         if written is None or written.sequence is None:
             return _Planned(rules.plan(facts), facts)
-        name = written.sequence.name
-        counter = self._counter(name)
-        is_own = counter.holder == holder_of(partition_key(ref), version_key(ref))
-        if is_own:
-            number, at = counter.number, counter.taken_at
-            facts = replace(facts, sequence=number, delivery_time=at)
-        else:
-            facts, at = replace(facts, sequence=None), int(self._now())
-            period = written.sequence.period(datetime.fromtimestamp(at, written.zone))
-            number = counter.next_number(start=written.sequence.start, period=period)
-        then = rules.plan(replace(facts, sequence=number, delivery_time=at))
-        return _Planned(
-            rules.plan(facts),
-            facts,
-            {
-                "name": name,
-                "number": number,
-                "is_taken": is_own,
-                "held_by": None if is_own else counter.holder_name or None,
-                "remote_paths": list(then.paths),
-            },
-        )
-
-    def _counter(self, sequence: str) -> Counter:
         if self._table is None:
             raise ConfigurationError(
                 "SSH_RULES needs a ledger, and LEDGER_TABLE is not set.",
                 hint="Set it in the function's configuration.",
             )
-        return read_counter(self._table.read(sequence_key(sequence), COUNTER))
+        from s3_to_sftp.rules.sequence_numbers import SequenceNumbers
+
+        now, asked = int(self._now()), written.sequence
+        period = asked.period(datetime.fromtimestamp(now, written.zone))
+        number, taken_at, held_by = SequenceNumbers(self._table).next_number(
+            ref, asked.name, start=asked.start, period=period
+        )
+        at = now if taken_at is None else taken_at
+        then = replace(facts, sequence=number, delivery_time=at)
+        facts = replace(facts, sequence=None) if taken_at is None else then
+        about = {
+            "name": asked.name,
+            "number": number,
+            "is_taken": taken_at is not None,
+            "held_by": held_by or None,
+            "remote_paths": list(rules.plan(then).paths),
+        }
+        return _Planned(rules.plan(facts), facts, about)
 
 
 def _kept(version: VersionItem | None, facts: PlanFacts) -> PlanFacts:

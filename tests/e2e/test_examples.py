@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from local.deployment import App
-from tests.support.e2e.stack_environment import StackEnvironment
+from tests.support.e2e.stack_environment import StackEnvironment, wait_until
 from tests.support.e2e.stacks import Stacks
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -86,3 +87,22 @@ def test_customer_managed_keys_example_delivers(deploy: Deploy) -> None:
     example = deploy("customer_managed_keys", "Statements")
     example.put("Statements", "2026.pdf", b"statement")
     assert example.arrived("inbox/2026.pdf") == b"statement"
+
+
+def test_bank_with_sequence_and_companions_example_delivers(deploy: Deploy) -> None:
+    example = deploy("bank_with_sequence_and_companions", "Payments")
+    bodies = {name: f"<{name}/>".encode() for name in ("salaries", "pensions", "taxes")}
+    for name, body in bodies.items():
+        example.put("ToBank", f"outgoing/{name}.xml", body)
+    inbox = example.directory("inbox")
+    wait_until(lambda: len(list(inbox.glob("*.DONE"))) == len(bodies), "three markers", example.explain)
+    data = sorted(inbox.glob("*.XML"), key=lambda path: path.stem[-6:])
+    assert [path.stem[-6:] for path in data] == ["000001", "000002", "000003"]
+    for path in data:
+        body = bodies[path.stem[:-7].lower()]
+        assert path.read_bytes() == body
+        assert path.stat().st_mode & 0o777 == 0o640
+        assert path.with_suffix(".CTL").read_bytes() == f"{path.name};{len(body)};1\r\n".encode()
+        digest = hashlib.sha256(body).hexdigest()
+        assert (inbox / f"{path.name}.sha256").read_text() == f"{digest}  {path.name}\n"
+    assert len(list(inbox.iterdir())) == 4 * len(bodies)

@@ -131,6 +131,12 @@ class TestDirectory:
         assert "department" not in json.dumps(told)
         assert "/other" in json.dumps(told)
 
+    def test_no_source_is_told_where_the_function_needs_none_and_not_all_fit(self, stack: cdk.Stack) -> None:
+        delivery, bucket = new_delivery(stack), s3.Bucket(stack, "Theirs")
+        for number in range(90):
+            delivery.add_source(bucket, prefix=f"department-of-very-long-names-{number}/")
+        assert delivery_function(stack)["Environment"]["Variables"]["SSH_SOURCES"] == "[]"
+
     @pytest.mark.parametrize(("count", "fits"), [(20, True), (60, False)])
     def test_directories_over_the_environment_quota_fail_at_synth(
         self, app: cdk.App, stack: cdk.Stack, count: int, *, fits: bool

@@ -5,24 +5,26 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from s3_to_sftp import handler
-from s3_to_sftp.errors import RenameUnanswered
+from s3_to_sftp.errors import RenameUnanswered, RequestRefused
 from s3_to_sftp.plan_request import answer
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.document import FILE, PACKAGE, RulesDocument
 from s3_to_sftp.rules.sequence import Reset, Sequence
+from s3_to_sftp.sftp.protocol import Request, Status
 from tests.support.delivery_environment import is_rename
 from tests.support.lambda_events import lambda_context
 from tests.support.ledger_environment import TABLE
 from tests.support.memory_s3 import PUT_AT, MemoryS3
 from tests.support.rules_environment import EVENT_TIME, RulesEnvironment
-from tests.support.scripted_server import NOTHING, Asked
+from tests.support.scripted_server import NOTHING, Asked, status
 
 PLAIN = {"SSH_HOST": "sftp.example", "SSH_PORT": "22", "SSH_USERNAME": "u", "SSH_PASSWORD": "p"}
 NUMBERED = DeliveryRules(
@@ -140,11 +142,14 @@ environment = {
 }
 answered = answer({"bucket": "bucket", "key": "in/a.csv"}, environment, new_client=lambda *_, **__: s3)
 print(answered["plan"]["remote_path"], answered["rules"], answered["plan"]["steps"][-1])
-print([name for name in sys.modules if name.startswith("s3_to_sftp.rules")])
+print(sorted(name for name in sys.modules if name.startswith("s3_to_sftp.rules.")))
 """
     command = [sys.executable, "-c", script]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    assert said == ["/inbox/in/a.csv {'of': 'none', 'source': None} record the receipt", "[]"]
+    assert said == [
+        "/inbox/in/a.csv {'of': 'none', 'source': None} record the receipt",
+        "['s3_to_sftp.rules.object_properties']",
+    ]
 
 
 def test_asking_changes_nothing_and_does_not_connect(ledger_table: Any, deploy: Any) -> None:
@@ -210,12 +215,7 @@ def test_plan_that_was_made_with_other_rules_is_made_again(ledger_table: Any, de
             "a.csv",
             {"error": "RuleRefused", "rule": "allowed_names", "value": "a.csv"},
         ),
-        (
-            DeliveryRules(name="P{sequence}.csv", sequence=Sequence(start=10), allowed_names=r"P\d\.csv"),
-            "a.csv",
-            {"error": "RuleRefused", "rule": "allowed_names", "value": "P10.csv"},
-        ),
-        (DeliveryRules(), "a//b", {"error": "RemotePathRefused", "rule": None, "value": None}),
+        (DeliveryRules(), "a//b", {"error": "RuleRefused", "rule": "name"}),
         (DeliveryRules(), "gone", {"error": "ObjectGone", "rule": None, "value": None}),
         (DeliveryRules(), "folder/", {"error": "FolderMarker", "rule": None, "value": None}),
     ],
@@ -229,6 +229,30 @@ def test_reason_why_there_is_no_plan_is_the_answer(
     assert answered["refused"].items() >= refused.items()
     assert answered["refused"]["reason"]
     assert answered["refused"]["hint"]
+
+
+def test_number_that_the_rules_do_not_allow_is_the_answer(ledger_table: Any, deploy: Any) -> None:
+    rules = DeliveryRules(name="P{sequence}.csv", sequence=Sequence(start=9), allowed_names=r"P\d\.csv")
+    harness = RulesEnvironment(ledger_table, rules, {"a.csv": b"1", "b.csv": b"2"})
+    harness.deliver(harness.ref("a.csv"))
+    answered = deploy(harness).plan("b.csv")
+    assert answered["plan"] is None
+    assert answered["refused"].items() >= {"rule": "allowed_names", "value": "P10.csv"}.items()
+
+
+def test_number_of_an_object_that_was_given_up_would_be_next(ledger_table: Any, deploy: Any) -> None:
+    rules = replace(NUMBERED, require_attributes=True)
+    harness = RulesEnvironment(ledger_table, rules, {"a.csv": b"1", "b.csv": b"2"})
+    harness.env.scripts[0] = lambda asked: (
+        status(asked, Status.PERMISSION_DENIED) if asked.kind == Request.SETSTAT else None
+    )
+    deployed, function, ref = deploy(harness), harness.function(), harness.ref("a.csv")
+    with pytest.raises(RequestRefused) as error:
+        function.deliver(ref)
+    assert deployed.plan("b.csv")["sequence"]["held_by"] == "s3://bucket/a.csv"
+    function.give_up(ref, error.value)
+    sequence = deployed.plan("b.csv")["sequence"]
+    assert (sequence["number"], sequence["held_by"]) == (7, None)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ from s3_to_sftp_cli.partner_attempt import (
     wait_for_partner,
     what_all_wait_for,
 )
-from s3_to_sftp_cli.partner_files import change_of_return, confirmed_file, number_to_return
+from s3_to_sftp_cli.partner_files import confirmed_file, number_given_up
 from s3_to_sftp_cli.questions import confirm
 from s3_to_sftp_cli.receipt_text import state_in_words
 from s3_to_sftp_cli.sizes import count_text, size_text
@@ -235,14 +235,13 @@ def cancel_command(
     if record.state not in _CANCELLABLE:
         raise wrong_state(record, "there is nothing to cancel")
     require_not_being_sent(record, now=request.at)
-    number = number_to_return(context.ledger, record)
+    number = number_given_up(context.ledger, record)
     if not dry_run:
-        returned = None if number is None else change_of_return(record, number)
-        LedgerWriter(context.aws.client("dynamodb"), context.ledger.table).cancel(record, request, returned)
-    about = None if number is None else {"sequence": number.sequence, "number": number.number}
+        LedgerWriter(context.aws.client("dynamodb"), context.ledger.table).cancel(record, request)
+    about = None if number is None else {"sequence": number.name, "number": number.number}
     told = ""
     if number is not None:
-        told = f"number {number.number} of the sequence {number.sequence!r} goes to the next object"
+        told = f"number {number.number} of the sequence {number.name!r} goes to the next object"
     more = {"number_returned": about}
     return _tell_ended(
         context, "cancel", record, request, state="CANCELLED", dry_run=dry_run, more=more, told=told

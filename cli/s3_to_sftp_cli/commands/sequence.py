@@ -7,7 +7,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from s3_to_sftp.state.sequence_counter import COUNTER, sequence_key
+from s3_to_sftp.rules.sequence_counter import COUNTER, sequence_key
 from s3_to_sftp.state.update_expression import Change
 from s3_to_sftp_cli.context import Context, shared_options
 from s3_to_sftp_cli.control_items import checked_reason
@@ -142,18 +142,15 @@ def _changes(sequence: Sequence, number: int, request: Request) -> list[Change]:
             "number": number - 1,
             "operator_actions": [*sequence.operator_actions, action][-_KEPT_ACTIONS:],
         },
-        remove=("holder", "holder_name"),
+        remove=("holder_pk", "holder_sk", "holder_name"),
         is_permanent=True,
     )
     holder = sequence.holder
     if holder is None or holder.record is None:
         return [counter]
     item = holder.record.item
-    # Sent after all, it takes a number of its own.
-    released = Change(
-        pk=holder.pk, sk=holder.sk, expected={"revision": item["revision"]}, remove=("sequence",)
-    )
-    return [counter, released]
+    # Nobody has let it be sent meanwhile.
+    return [counter, Change(pk=holder.pk, sk=holder.sk, expected={"revision": item["revision"]})]
 
 
 def _tell(context: Context, sequences: list[Sequence], done: _Set | None, *, dry_run: bool) -> int:

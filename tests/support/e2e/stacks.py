@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from local.deployment import function_log
@@ -42,6 +43,10 @@ class Stacks:
         place = self._env.partner.root / path
         wait_until(place.exists, f"{path} at the partner", self.explain)
         return place.read_bytes()
+
+    def directory(self, path: str) -> Path:
+        """A directory at the partner."""
+        return self._env.partner.root / path
 
     def explain(self) -> str:
         logs = [

@@ -97,7 +97,7 @@ def test_plan_is_shown_as_numbered_steps(function: Function) -> None:
         "         3. take the next number of the sequence 'default'",
         "         4. give the data its final name '/inbox/PAY_{sequence}.csv', replacing",
         "            a file that has it",
-        "         5. put '/inbox/PAY_{sequence}.done' (its content follows from the data)",
+        "         5. put '/inbox/PAY_{sequence}.done' (empty)",
         "         6. record the receipt",
     ]
 
