@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from s3_to_sftp.errors import LedgerError
+from s3_to_sftp.errors import LedgerError, RuleRefused
 from s3_to_sftp.rules.sequence_numbers import may_be_seen
 from s3_to_sftp.state.attributes import to_attribute
 from s3_to_sftp.state.items import VersionItem, read_version
@@ -106,6 +106,12 @@ def confirmed_file(record: Record) -> tuple[str, Mapping[str, Any]] | None:
         )
     ((name, file),) = asked.items()
     return file.remote_path, _with_confirmed(record, name)
+
+
+def is_refused_beside_its_data(record: Record) -> bool:
+    """Return whether the data is at the partner, and rules that were changed since give it no companions."""
+    is_refused = record.state == "FAILED" and record.error == RuleRefused.__name__
+    return is_refused and version_of(record).has_data_at_partner
 
 
 def _is_open(file: Commit) -> bool:

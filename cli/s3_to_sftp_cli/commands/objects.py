@@ -36,7 +36,7 @@ from s3_to_sftp_cli.partner_attempt import (
     wait_for_partner,
     what_all_wait_for,
 )
-from s3_to_sftp_cli.partner_files import confirmed_file, number_given_up
+from s3_to_sftp_cli.partner_files import confirmed_file, is_refused_beside_its_data, number_given_up
 from s3_to_sftp_cli.questions import confirm
 from s3_to_sftp_cli.receipt_text import state_in_words
 from s3_to_sftp_cli.sizes import count_text, size_text
@@ -268,10 +268,11 @@ def confirm_command(
     """
     request = _request(context, "confirm", reason, None)
     record = find_version(context, key, bucket=bucket, version=version)
-    if record.state != "UNKNOWN":
+    without_the_rest = is_refused_beside_its_data(record)
+    if record.state != "UNKNOWN" and not without_the_rest:
         raise wrong_state(record, "only an object whose outcome is unknown can be confirmed")
     require_not_being_sent(record, now=request.at)
-    found = confirmed_file(record)
+    found = None if without_the_rest else confirmed_file(record)
     if found is not None:
         return _confirm_file(context, record, request, *found, dry_run=dry_run)
     receipt = confirmed_receipt(record)

@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from s3_to_sftp.errors import DeliveryError, Disposition, OutcomeUnknown, RenameUnanswered, RequestRefused
+from s3_to_sftp.errors import (
+    DeliveryError,
+    Disposition,
+    OutcomeUnknown,
+    RenameUnanswered,
+    RequestRefused,
+    RuleRefused,
+)
 from s3_to_sftp.operator_request import Action, OperatorRequest
 from s3_to_sftp.outcomes import Cancelled, SequenceHeld
 from s3_to_sftp.rules.companion import Companion
@@ -254,6 +261,36 @@ def test_unknown_file_that_the_ledger_does_not_name_is_not_confirmed(partner: Pa
     outcome = partner.cli.run("confirm", "x", *WHY)
     assert (outcome.code, partner.harness.state(partner.x)) == (6, "UNKNOWN")
     assert "does not say which file" in outcome.stderr
+
+
+def test_data_without_the_files_that_changed_rules_refuse_is_confirmed(cli: CliEnvironment) -> None:
+    partner = Partner(cli, DeliveryRules(companions=[Companion.marker("{name}.done")]))
+
+    def script(asked: Asked) -> bytes | None:
+        is_marker = is_rename(asked) and asked.texts[-1].endswith(".done")
+        return status(asked, Status.PERMISSION_DENIED) if is_marker else None
+
+    partner.harness.env.scripts[0] = script
+    with pytest.raises(RequestRefused) as refused:
+        partner.harness.deliver(partner.x)
+    partner.harness.env.scripts.clear()
+    partner.harness.function().give_up(partner.x, refused.value)
+    outcome = cli.run("confirm", "x", *WHY)  # the marker can still be put
+    assert (outcome.code, partner.harness.state(partner.x)) == (6, "FAILED")
+    partner.harness.rules = DeliveryRules(
+        name="{sequence}_{name}",
+        sequence=Sequence(),
+        companions=[Companion.document("{name}.no", "{sequence}")],
+    )
+    function = partner.harness.function()
+    with pytest.raises(RuleRefused) as changed:
+        function.deliver(partner.x)
+    function.give_up(partner.x, changed.value)
+    document = cli.run("confirm", "x", *WHY, "--json").json
+    check_schema("confirm", document)
+    assert (document["state"], document["state_before"]) == ("DELIVERED", "FAILED")
+    assert document["receipt"]["remote_path"] == "inbox/x"
+    assert partner.harness.state(partner.x) == "DELIVERED"
 
 
 # --- sequence ---
