@@ -24,7 +24,7 @@ _LOOKUPS_AT_A_TIME = 10
 _CHUNK = 200
 """Objects that are looked up before the next ones are listed."""
 
-_NEVER = {"UNKNOWN", "CANCELLED"}
+_NEVER = {"UNKNOWN", "CANCELLED", "SKIPPED"}
 """States in which a person has to decide first: `confirm` or `resend`."""
 
 _SETTLED = {"SUPERSEDED", "GONE"}

@@ -9,7 +9,7 @@ from typing import Any
 from boto3.dynamodb.types import TypeDeserializer
 
 IN_FLIGHT = "IN_FLIGHT"
-FINAL_STATES = ("FAILED", "UNKNOWN", "SUPERSEDED", "GONE", "CANCELLED")
+FINAL_STATES = ("FAILED", "UNKNOWN", "SUPERSEDED", "GONE", "SKIPPED", "CANCELLED")
 _PREFIX = "object#"
 
 
@@ -22,7 +22,7 @@ class Record:
         key: Of the object.
         version: Its VersionId; empty in a bucket without versions.
         state: `WAITING`, `SENDING`, `STAGED`, `COMMITTING`, `DELIVERED`, `FAILED`, `SUPERSEDED`, `GONE`,
-            `UNKNOWN` or `CANCELLED`.
+            `UNKNOWN`, `SKIPPED` or `CANCELLED`.
         attempts: Leases granted so far.
         remote_path: Final name at the partner, as far as it is known.
         reason: Why it is in this state.
@@ -108,6 +108,23 @@ class LedgerReader:
         )
         records = [_record(item, bucket=bucket) for item in items if _is_version(item)]
         return sorted(records, key=lambda each: str(each.item.get("first_seen", "")), reverse=True)
+
+    def version(self, pk: str, sk: str) -> Record | None:
+        """Return the version with these keys; None: the ledger has none.
+
+        Raises:
+            ClientError, BotoCoreError: The table refused, or did not answer.
+        """
+        item = self.item(pk, sk)
+        return None if item is None else _record(item)
+
+    def listed_keys(self, status: str) -> list[str]:
+        """Return the partition keys of the items in a partition of the index `by-status`, in order.
+
+        Raises:
+            ClientError, BotoCoreError: The table refused, or did not answer.
+        """
+        return sorted(str(item["pk"]) for item in self._query(**self._status_query(status)))
 
     def in_flight(self) -> Iterator[Record]:
         """Yield the versions that have no final state yet, the oldest first."""

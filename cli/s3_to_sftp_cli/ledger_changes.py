@@ -9,6 +9,7 @@ from typing import Any
 from boto3.dynamodb.types import TypeSerializer
 from botocore.exceptions import ClientError
 
+from s3_to_sftp.state.update_expression import Change, update_of
 from s3_to_sftp_cli.errors import CliError, ExitCode
 from s3_to_sftp_cli.layout import typed
 from s3_to_sftp_cli.ledger import Record
@@ -65,6 +66,45 @@ class LedgerWriter:
         self._end(record, request, put, removed=(*_OF_ONE_ATTEMPT, *_AT_THE_PARTNER, "reason"))
         return receipt
 
+    def confirm_file(self, record: Record, request: Request, found: Mapping[str, Any]) -> None:
+        """Record that a file of a version with an unknown outcome is at the partner: the rest is to be done.
+
+        Args:
+            record: The version.
+            request: Who says so, and why.
+            found: Attributes of the version, which is in flight again.
+
+        Raises:
+            CliError: The item has changed since it was read.
+            ClientError, BotoCoreError: The table refused, or did not answer.
+        """
+        put = {"status": "IN_FLIGHT", **found}
+        self._end(record, request, put, removed=(*_OF_ONE_ATTEMPT, "reason"))
+
+    def transact(self, *changes: Change) -> set[int]:
+        """Make all changes, or none; return the positions of those whose condition did not hold.
+
+        Raises:
+            ClientError, BotoCoreError: The table refused, or did not answer.
+        """
+        updates = [
+            {"Update": {"TableName": self._table, **update_of(each, expires=None)}} for each in changes
+        ]
+        for attempt in range(_CONFLICTS + 1):
+            try:
+                self._client.transact_write_items(TransactItems=updates)
+            except ClientError as error:
+                reasons: Any = error.response.get("CancellationReasons") or ()
+                codes = [str(each.get("Code")) for each in reasons]
+                if "ConditionalCheckFailed" in codes:
+                    return {place for place, code in enumerate(codes) if code == "ConditionalCheckFailed"}
+                if "TransactionConflict" not in codes or attempt == _CONFLICTS:
+                    raise
+                time.sleep(0.1 * 2**attempt)
+            else:
+                return set()
+        raise AssertionError("the last attempt returns or raises")
+
     def try_partner_now(self, server: str, breaker: Mapping[str, Any], *, now: float) -> bool:
         """Let the circuit breaker admit one function now; return whether it was as it was read.
 
@@ -81,25 +121,14 @@ class LedgerWriter:
         self, record: Record, request: Request, put: Mapping[str, Any], *, removed: tuple[str, ...]
     ) -> None:
         item = record.item
-        # As the function writes it: text that sorts chronologically.
-        now = datetime.fromtimestamp(request.at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         written = self._update(
             {"pk": item["pk"], "sk": item["sk"]},
-            {
-                **put,
-                "status_at": now,
-                "operator_actions": [*record.operator_actions, request.as_action()],
-                "revision": item["revision"] + 1,
-            },
+            {**put, **_of_action(record, request), "revision": item["revision"] + 1},
             revision=item["revision"],
             removed=removed,
         )
         if not written:
-            raise CliError(
-                f"{record.key} has changed since it was read: a function is sending it. Nothing was changed.",
-                hint=f"Look at it (`s3-to-sftp receipts {record.key}`), then repeat the command.",
-                code=ExitCode.CONFLICT,
-            )
+            raise changed_since(record)
 
     def _update(
         self,
@@ -138,6 +167,24 @@ class LedgerWriter:
             else:
                 return True
         raise AssertionError("the last attempt returns or raises")
+
+
+def changed_since(record: Record) -> CliError:
+    """Return the error for a version that somebody has written to since it was read."""
+    return CliError(
+        f"{record.key} has changed since it was read: a function is sending it. Nothing was changed.",
+        hint=f"Look at it (`s3-to-sftp receipts {record.key}`), then repeat the command.",
+        code=ExitCode.CONFLICT,
+    )
+
+
+def _of_action(record: Record, request: Request) -> dict[str, Any]:
+    """Return what the item keeps of an action, and when it came into its new state."""
+    return {
+        # As the function writes it: text that sorts chronologically.
+        "status_at": datetime.fromtimestamp(request.at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "operator_actions": [*record.operator_actions, request.as_action()],
+    }
 
 
 def confirmed_receipt(record: Record) -> dict[str, Any]:

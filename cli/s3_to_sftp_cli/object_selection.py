@@ -12,7 +12,7 @@ from s3_to_sftp_cli.object_name import parse_object_name
 from s3_to_sftp_cli.times import in_words, local_now, parse_past
 
 IN_FLIGHT_STATES = ("WAITING", "SENDING", "STAGED", "COMMITTING")
-_RESENDABLE = ("DELIVERED", "UNKNOWN", "CANCELLED")
+_RESENDABLE = ("DELIVERED", "UNKNOWN", "CANCELLED", "SKIPPED")
 
 _SEQUENCER_WIDTH = 64
 """Sequencers of one key are compared as text after zeros were added up to this width."""
@@ -303,6 +303,8 @@ def wrong_state(record: Record, but: str) -> CliError:
         "UNKNOWN": f"Ask the partner whether it has arrived, then `s3-to-sftp confirm {key} --reason TEXT` "
         f"or `s3-to-sftp resend {key} --reason TEXT`.",
         "CANCELLED": f"`s3-to-sftp resend {key} --reason TEXT` sends it after all.",
+        "SKIPPED": "Something else had the name, and the rules say to skip it then; "
+        f"`s3-to-sftp resend {key} --reason TEXT` tries it again.",
         "GONE": "It was deleted from the bucket before it was sent: put it again.",
         "SUPERSEDED": "A newer version of the key was sent instead.",
     }

@@ -107,6 +107,10 @@ def _receipt(receipt: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "checksum", printable(f"{receipt.get('checksum_algorithm', '')} {checksum}".strip())
     if receipt.get("sha256"):
         yield "sha256", printable(receipt["sha256"])
+    if receipt.get("sequence") is not None:
+        yield "number", printable(receipt["sequence"])
+    for companion in receipt.get("companions") or ():
+        yield "beside it", printable(companion)
     yield "verified", printable(verified_in_words(receipt))
     yield "evidence", printable(evidence_in_words(receipt))
     if receipt.get("host_key"):

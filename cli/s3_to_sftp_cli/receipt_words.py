@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 EVIDENCE = {
+    "close_ok": "it was written under its final name, and the server answered all of that with OK",
     "rename_ok": "the server answered the RENAME with OK",
     "seen_after_rename": "no answer came to the RENAME; later the final name had the size and the "
     "modification time of the temporary file",

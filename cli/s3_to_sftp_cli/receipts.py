@@ -46,6 +46,8 @@ CSV_COLUMNS = (
     "earlier_receipts",
     "operator_actions",
     "delivery",
+    "sequence",
+    "companions",
 )
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -199,6 +201,7 @@ class CsvWriter:
         flat = {**receipt, **{name: value for name, value in fields.items() if name in CSV_COLUMNS}}
         if fields["state"] == "SENDING" and not fields["being_sent"]:
             flat["state"] = "WAITING"
+        flat["companions"] = " ".join(map(str, receipt.get("companions") or ()))
         flat |= {"earlier_receipts": len(fields["earlier_receipts"]), "operator_actions": "; ".join(actions)}
         self._writer.writerow([_cell(flat.get(name)) for name in CSV_COLUMNS])
 

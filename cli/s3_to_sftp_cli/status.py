@@ -1,11 +1,12 @@
 """What `status` shows, as plain values."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence as ListOf
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 from s3_to_sftp_cli.delivery import DeployedDelivery
+from s3_to_sftp_cli.sequences import Sequence
 from s3_to_sftp_cli.times import from_epoch
 
 
@@ -148,6 +149,7 @@ class InFlight:
         uploads: Those with progress, the largest first.
         others_being_sent: How many others an invocation holds a lease on.
         is_complete: Whether all of them were looked at.
+        waiting_for_number: How many of those that wait do so for the number of another object.
     """
 
     oldest: datetime | None
@@ -156,6 +158,7 @@ class InFlight:
     uploads: tuple[Upload, ...]
     others_being_sent: int
     is_complete: bool
+    waiting_for_number: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,6 +211,7 @@ class Today:
         size: Their bytes.
         p95: 95th percentile of the seconds to deliver one; None: nothing was delivered.
         superseded: Versions that were not sent because of a newer one.
+        skipped: Versions that were not sent because something else had the name; 0 where CloudWatch counts.
         source: `ledger` (seconds count from first_seen to the receipt), or `cloudwatch` (from the lease to
             the RENAME, as the metric DeliverySeconds).
     """
@@ -218,6 +222,7 @@ class Today:
     p95: float | None
     superseded: int
     source: str
+    skipped: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,6 +240,7 @@ class Status:
         in_flight: From the ledger.
         dead_letters: None: the function has no dead-letter queue.
         today: Today's deliveries.
+        held: Sequences whose last number is held by an object, while others wait for the next one.
     """
 
     at: datetime
@@ -247,6 +253,7 @@ class Status:
     in_flight: InFlight | Unavailable
     dead_letters: DeadLetters | Unavailable | None
     today: Today | Unavailable
+    held: tuple[Sequence, ...] | Unavailable = ()
 
     def parts(self) -> dict[str, Any]:
         """Return the parts by their names in JSON."""
@@ -259,10 +266,11 @@ class Status:
             "in_flight": self.in_flight,
             "dead_letters": self.dead_letters,
             "today": self.today,
+            "sequences_held": self.held,
         }
 
 
-def as_json(status: Status, *, needs_attention: bool, advice: Sequence[tuple[str, str]]) -> dict[str, Any]:
+def as_json(status: Status, *, needs_attention: bool, advice: ListOf[tuple[str, str]]) -> dict[str, Any]:
     """Return the fields of the JSON document.
 
     Args:
@@ -322,7 +330,10 @@ def _json_of(part: Any) -> Any:
                 "sending": [_upload(upload) for upload in part.uploads],
                 "others_being_sent": part.others_being_sent,
                 "complete": part.is_complete,
+                "waiting_for_number": part.waiting_for_number,
             }
+        case tuple():
+            return [sequence.as_json() for sequence in part]
         case DeadLetters():
             groups = None if part.groups is None else [vars(group) for group in part.groups]
             return {
@@ -338,6 +349,7 @@ def _json_of(part: Any) -> Any:
                 "bytes": part.size,
                 "p95_seconds": part.p95,
                 "superseded": part.superseded,
+                "skipped": part.skipped,
                 "source": part.source,
             }
     return None

@@ -3,7 +3,10 @@
 from collections.abc import Iterator
 
 from s3_to_sftp_cli.doctor_checks import how_to_lift
-from s3_to_sftp_cli.status import DeadLetters, InFlight, Partner, Pause, Queue, Status
+from s3_to_sftp_cli.layout import typed
+from s3_to_sftp_cli.object_selection import IN_FLIGHT_STATES
+from s3_to_sftp_cli.sequences import Sequence
+from s3_to_sftp_cli.status import DeadLetters, InFlight, Partner, Pause, Queue, Status, Unavailable
 
 PAUSE_FORGOTTEN_SECONDS = 12 * 3600
 """A pause without an end is forgotten after this time; the alarm uses the same."""
@@ -62,6 +65,9 @@ def _advice(status: Status) -> Iterator[tuple[str, str]]:
         yield "pin the trusted host key and deploy before its time is over", ""
     if isinstance(status.dead_letters, DeadLetters) and status.dead_letters.count:
         yield from _about_dead_letters(status.dead_letters)
+    if not isinstance(status.held, Unavailable):
+        for sequence in status.held:
+            yield from _about_number(sequence, status)
     if _waits_too_long(status):
         yield "objects are waiting, and nothing is paused", "logs --since 1h"
 
@@ -97,6 +103,32 @@ def _about_dead_letters(dead_letters: DeadLetters) -> Iterator[tuple[str, str]]:
         yield "ask the partner whether these files have arrived; then confirm or redrive", "receipts --failed"
     elif not hopeless and (len(errors) != 1 or not all(group.error for group in groups)):
         yield "reason and hint of each", "receipts --failed"
+
+
+def _about_number(sequence: Sequence, status: Status) -> Iterator[tuple[str, str]]:
+    holder, number = sequence.holder, sequence.number
+    if holder is None:
+        return
+    record = holder.record
+    if record is None or holder.state not in (*IN_FLIGHT_STATES, "FAILED", "UNKNOWN"):
+        why = f"number {number} was given up; if the partner has nothing with it, set {number} again"
+        yield why, f"sequence {typed(sequence.name)} --set {number + 1} --reason TEXT"
+        return
+    key = typed(record.key)
+    match holder.state:
+        case "FAILED":
+            yield f"the others wait for number {number}: when the cause is fixed", f"redrive --key {key}"
+        case "UNKNOWN":
+            why = f"the others wait for number {number}: ask the partner whether it has arrived; then"
+            yield why, f"confirm {key} --reason TEXT"
+            yield "if it has not", f"resend {key} --reason TEXT"
+        case _ if not record.is_being_sent(status.at.timestamp()) and _may_send(status):
+            yield f"the others wait for number {number}: tries it now", f"retry {key}"
+
+
+def _may_send(status: Status) -> bool:
+    is_closed = isinstance(status.partner, Partner) and not status.partner.is_open
+    return is_closed and status.pause is None and status.is_disabled is not True and not status.may_not_run
 
 
 def _waits_too_long(status: Status) -> bool:

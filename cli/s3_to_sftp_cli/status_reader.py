@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from s3_to_sftp.outcomes import SequenceHeld
 from s3_to_sftp_cli.addresses import source_addresses
 from s3_to_sftp_cli.aws import Aws, denied_action, explained
 from s3_to_sftp_cli.delivery import DeployedDelivery
@@ -17,6 +18,7 @@ from s3_to_sftp_cli.doctor_checks import reserved_concurrency
 from s3_to_sftp_cli.errors import CliError
 from s3_to_sftp_cli.ledger import LedgerReader, Record
 from s3_to_sftp_cli.log_reader import LogReader
+from s3_to_sftp_cli.sequences import Sequence, read_sequences
 from s3_to_sftp_cli.status import (
     DeadLetters,
     FailureGroup,
@@ -84,6 +86,7 @@ class StatusReader:
         seconds = now.timestamp()
         dead_letters = self._delivery.dead_letter_queue_url
         queue = self._delivery.queue_url
+        in_flight = _part("dynamodb", lambda: self._in_flight(seconds))
         return Status(
             at=now,
             delivery=self._delivery,
@@ -92,12 +95,19 @@ class StatusReader:
             may_not_run=reserved_concurrency(self._aws, self._delivery.function) == 0,
             partner=_part("dynamodb", lambda: self._partner(now)),
             queue=_part("sqs", lambda: self._queue(queue)) if queue else None,
-            in_flight=_part("dynamodb", lambda: self._in_flight(seconds)),
+            in_flight=in_flight,
             dead_letters=(
                 _part("sqs", lambda: self._dead_letters(dead_letters, now)) if dead_letters else None
             ),
             today=_part("dynamodb", lambda: self._deliveries_today(now)),
+            held=_part("dynamodb", lambda: self._held(in_flight)),
         )
+
+    def _held(self, in_flight: InFlight | Unavailable) -> tuple[Sequence, ...]:
+        """Return the sequences that make objects wait."""
+        if isinstance(in_flight, Unavailable) or not in_flight.waiting_for_number:
+            return ()
+        return tuple(each for each in read_sequences(self._ledger) if each.holder is not None)
 
     def _pause(self, now: float) -> Pause | None:
         item = self._ledger.item("delivery", "hold")
@@ -181,7 +191,7 @@ class StatusReader:
     def _in_flight(self, now: float) -> InFlight:
         records = self._ledger.in_flight()
         oldest: datetime | None = None
-        looked_at = waiting = sending = 0
+        looked_at = waiting = sending = for_number = 0
         next_tries: list[float] = []
         uploads: list[Upload] = []
         seen: dict[tuple[str, str, str], tuple[_Observation, ...]] = {}
@@ -189,6 +199,7 @@ class StatusReader:
             if not record.is_being_sent(now):
                 oldest = oldest or record.changed or record.first_seen
                 waiting += 1
+                for_number += record.error == SequenceHeld.__name__
                 if record.next_try is not None:
                     next_tries.append(record.next_try)
                 continue
@@ -204,6 +215,7 @@ class StatusReader:
             uploads=tuple(sorted(uploads, key=lambda each: each.total, reverse=True)),
             others_being_sent=sending - len(uploads),
             is_complete=looked_at < MOST_IN_FLIGHT,
+            waiting_for_number=for_number,
         )
 
     def _last_two(self, record: Record, observation: _Observation) -> tuple[_Observation, ...]:
@@ -308,13 +320,17 @@ class _TodaysDeliveries:
             if self._count >= MOST_TODAY:
                 return None
         midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
-        superseded = sum(1 for _ in islice(self._ledger.in_state("SUPERSEDED", since=midnight), MOST_TODAY))
+        superseded, skipped = (
+            sum(1 for _ in islice(self._ledger.in_state(state, since=midnight), MOST_TODAY))
+            for state in ("SUPERSEDED", "SKIPPED")
+        )
         return Today(
             day=day,
             delivered=self._count,
             size=self._size,
             p95=percentile(self._seconds, 95),
             superseded=superseded,
+            skipped=skipped,
             source="ledger",
         )
 

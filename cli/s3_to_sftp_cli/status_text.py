@@ -54,6 +54,7 @@ def status_lines(status: Status, *, width: int, advice: Sequence[tuple[str, str]
     lines.append(labelled("partner", _partner(status), width=width))
     if queue := list(_queue(status)):
         lines.append(labelled("queue", queue, width=width))
+    lines += [labelled("sequence", parts, width=width) for parts in _held(status)]
     lines += [
         labelled("" if number else "sending", upload, width=width, gap=3)
         for number, upload in enumerate(_sending(status))
@@ -233,6 +234,20 @@ def _upload(upload: Upload, now: datetime) -> list[str | Text]:
     return parts
 
 
+def _held(status: Status) -> Iterator[list[str | Text]]:
+    if isinstance(status.held, Unavailable):
+        if status.held != status.in_flight:
+            yield [Text(str(status.held), style=_WARNING)]
+        return
+    waiting = 0 if isinstance(status.in_flight, Unavailable) else status.in_flight.waiting_for_number
+    for sequence in status.held:
+        assert sequence.holder is not None  # noqa: S101 - that is why it is here
+        state = sequence.holder.state or "no longer in the ledger"
+        since = clock(from_epoch(sequence.taken_at), now=status.at)
+        held = f"{sequence.name}: {sequence.holder.name} has number {sequence.number} since {since} ({state})"
+        yield [Text(printable(held), style=_WARNING), f"{count_text(waiting, 'object')} waiting for the next"]
+
+
 def _today(today: Today | Unavailable) -> Iterator[str | Text]:
     if isinstance(today, Unavailable):
         yield Text(str(today), style=_WARNING)
@@ -241,6 +256,8 @@ def _today(today: Today | Unavailable) -> Iterator[str | Text]:
     if today.p95 is not None:
         parts.append(f"p95 {_seconds(today.p95)}")
     parts.append(f"{today.superseded:,} superseded")
+    if today.skipped:
+        parts.append(f"{today.skipped:,} skipped")
     yield ", ".join(parts)
     yield f"(UTC day {today.day}{', by CloudWatch' if today.source == 'cloudwatch' else ''})"
 

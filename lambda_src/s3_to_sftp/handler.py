@@ -40,14 +40,14 @@ def lambda_handler(
     Args:
         event: A batch of SQS messages that hold S3 notifications, a notification itself (an S3
             notification, or an EventBridge event of S3, also inside a message of SNS), a task of S3
-            Batch Operations, the request of `s3-to-sftp selftest` to remove its file, or that of
-            `s3-to-sftp doctor` for an examination.
+            Batch Operations, the request of `s3-to-sftp selftest` to remove its file, that of
+            `s3-to-sftp doctor` for an examination, or that of `s3-to-sftp plan` for the plan of an object.
         context: Lambda's context.
 
     Returns:
         For SQS the partial batch response: the messages that stay in the queue. For S3 Batch Operations
         the result of each task. For a self-test whether its file was removed. For an examination its
-        report. Otherwise nothing.
+        report. For a plan what `plan_request.answer` returns. Otherwise nothing.
 
     Raises:
         DeliveryError: No queue: an object was not delivered; Lambda's own retry brings the event again.
@@ -63,6 +63,8 @@ def lambda_handler(
             return _remove_selftest(event)
         if is_doctor_request(event):
             return _examine(event, context)
+        if _is_plan_request(event):
+            return _plan(event)
         announced = _reported(read_notification(event))
         for error in (*_deliver(list(announced.objects), context).values(), announced.error):
             if error is not None and not _is_done(error):
@@ -177,6 +179,19 @@ def _examine(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         )
     logger.info("examination", extra={"report": report})
     return report
+
+
+def _is_plan_request(event: object) -> bool:
+    return isinstance(event, dict) and event.get("operation") == "plan"
+
+
+def _plan(event: dict[str, Any]) -> dict[str, Any]:
+    """Return what a delivery of the object would do now."""
+    from s3_to_sftp.plan_request import answer  # deliveries do not need it
+
+    answered = answer(event, os.environ, new_client=boto3.client)
+    logger.info("plan", extra={"answer": answered})
+    return answered
 
 
 def _deliver(refs: list[ObjectRef], context: LambdaContext) -> dict[ObjectRef, Exception]:

@@ -30,7 +30,7 @@ _MARK_EVERY = 10
 _WHY = {
     "delivered": "delivered already",
     "in_flight": "waiting or being sent",
-    "operator": "outcome unknown or cancelled: see `s3-to-sftp confirm`, `resend`",
+    "operator": "outcome unknown, cancelled or skipped: see `s3-to-sftp confirm`, `resend`",
     "settled": "superseded or gone",
     "not_watched": "not watched",
     "folder_marker": "markers of folders",

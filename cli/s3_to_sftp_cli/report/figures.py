@@ -134,4 +134,6 @@ def as_row(record: Record) -> Mapping[str, str | int | float | None]:
         "evidence": str(receipt.get("evidence", "")),
         "attempts": record.attempts,
         "delivery": number_of_delivery(record),
+        "sequence": None if receipt.get("sequence") is None else int(receipt["sequence"]),
+        "companions": " ".join(map(str, receipt.get("companions") or ())),
     }

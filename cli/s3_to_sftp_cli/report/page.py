@@ -34,6 +34,7 @@ _COLUMNS = (
     ("delivery", "n"),
 )
 _EVIDENCE = {
+    "close_ok": "It was written under its final name, and the server answered all of that with OK.",
     "rename_ok": "The server answered the RENAME with OK.",
     "seen_after_rename": "The answer was lost; the file was then seen with its size and modification time.",
     "assumed": "The answer was lost, and the configuration counts that as delivered.",
@@ -42,6 +43,7 @@ _EVIDENCE = {
 _STATES = {
     "SUPERSEDED": "A newer version of the object was delivered.",
     "GONE": "The object was deleted before it was delivered.",
+    "SKIPPED": "Something else had the final name, and the rules say to skip the object then.",
     "CANCELLED": "An operator cancelled the delivery.",
 }
 

@@ -200,7 +200,7 @@ class Publication:
         evidence: Evidence = Evidence.RENAME_OK,
     ) -> Receipt:
         """Return the receipt of what has just been delivered, or was found to be."""
-        if commit.temporary == commit.remote_path:
+        if commit.temporary == commit.remote_path and evidence is not Evidence.CONFIRMED:
             evidence = Evidence.CLOSE_OK
         return Receipt(
             ref=attempt.lease.ref,

@@ -82,7 +82,8 @@ class Recovery:
         if commit.is_renamed and self._sftp.account == commit.server.account:
             attempt.note_found(commit)
             self._publication.complete_alone(attempt)
-            return self._publication.receipt(attempt, commit, recovered=True)
+            evidence = Evidence.CONFIRMED if commit.is_confirmed else Evidence.RENAME_OK
+            return self._publication.receipt(attempt, commit, recovered=True, evidence=evidence)
         server = self._sftp.connect()
         attempt.progress.has_answered = True
         temporary, final = self._sftp.look_at(commit.temporary, commit.remote_path)

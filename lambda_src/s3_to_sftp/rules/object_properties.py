@@ -16,10 +16,16 @@ class ObjectProperties:
 
     Attributes:
         put_at: When it was put, in seconds since 1970; of an upload in parts: when that began.
+        size: Bytes.
+        version_id: Of the version that was asked for, or is the current one; None: it has none.
+        etag: Without quotes.
         metadata: Its own metadata (`x-amz-meta-...`), names in small letters.
     """
 
     put_at: int
+    size: int
+    version_id: str | None = None
+    etag: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -31,7 +37,11 @@ def read_properties(client: Any, ref: ObjectRef) -> ObjectProperties:
     """
     answer = _answered(client.head_object, ref)
     return ObjectProperties(
-        put_at=int(answer["LastModified"].timestamp()), metadata=dict(answer.get("Metadata") or {})
+        put_at=int(answer["LastModified"].timestamp()),
+        size=int(answer["ContentLength"]),
+        version_id=answer.get("VersionId"),
+        etag=str(answer.get("ETag") or "").strip('"'),
+        metadata=dict(answer.get("Metadata") or {}),
     )
 
 

@@ -4,11 +4,14 @@ from dataclasses import dataclass
 
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.attributes import Fields, Item
-from s3_to_sftp.state.items import partition_key, version_key
+from s3_to_sftp.state.items import instant, partition_key, version_key
 from s3_to_sftp.state.update_expression import Change
 
 COUNTER = "counter"
 """Sort key of the item."""
+
+SEQUENCE = "SEQUENCE"
+"""Partition of the index `by-status` that lists the counters."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +89,8 @@ def take_change(sequence: str, seen: Counter, *, number: int, period: str, at: i
             "holder_pk": pk,
             "holder_sk": sk,
             "holder_name": str(ref),
+            "status": SEQUENCE,
+            "status_at": instant(at),
         },
         is_permanent=True,
     )

@@ -80,10 +80,26 @@ class SequenceNumbers:
             seen = read_counter(refused[1]) if 1 in refused else seen
         raise contention_error(lease.ref)
 
-    def next_number(self, sequence: str, *, start: int, period: str) -> int:
-        """Return the number that would be taken if the last one is delivered, for people."""
+    def next_number(
+        self, ref: ObjectRef, sequence: str, *, start: int, period: str
+    ) -> tuple[int, int | None, str]:
+        """Return what `take` would now, for people: nothing is taken.
+
+        Returns:
+            The number; when the version has taken it (None: it has not); who must be delivered before (empty:
+            nobody).
+
+        Raises:
+            LedgerError: The ledger cannot be used.
+        """
         seen = read_counter(self._table.read(sequence_key(sequence), COUNTER))
-        return seen.next_number(start=start, period=period)
+        if seen.holder == holder_of(ref):
+            return seen.number, seen.taken_at, ""
+        try:
+            free, _ = self._without_holder(ref, sequence, seen)
+        except SequenceHeld:
+            return seen.next_number(start=start, period=period), None, seen.holder_name or "another object"
+        return free.next_number(start=start, period=period), None, ""
 
     def _without_holder(
         self, ref: ObjectRef, sequence: str, seen: Counter
@@ -101,14 +117,14 @@ class SequenceNumbers:
             raise _held(ref, sequence, seen, "is no longer in the ledger, and nobody knows its outcome")
         if version.state is State.DELIVERED:
             return seen, ()
-        if version.state not in _ENDED or _may_be_seen(version):
+        if version.state not in _ENDED or may_be_seen(version):
             raise _held(ref, sequence, seen, f"is {version.state}, and not delivered")
         pk, sk = seen.holder
         unchanged = Change(pk=pk, sk=sk, expected={"revision": version.revision})
         return replace(seen, number=seen.number - 1), (unchanged,)
 
 
-def _may_be_seen(version: VersionItem) -> bool:
+def may_be_seen(version: VersionItem) -> bool:
     """Return whether the partner may have seen a name with the number of the version."""
     commit = version.commit
     return bool(version.steps) or (commit is not None and (commit.rename_unanswered or commit.is_renamed))

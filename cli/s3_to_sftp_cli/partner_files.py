@@ -1,0 +1,129 @@
+"""What the ledger knows of a version's files at the partner, where rules order and number them."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from s3_to_sftp.errors import LedgerError, RuleRefused
+from s3_to_sftp.rules.sequence_numbers import may_be_seen
+from s3_to_sftp.state.attributes import to_attribute
+from s3_to_sftp.state.items import VersionItem, read_version
+from s3_to_sftp.state.ledger import Commit
+from s3_to_sftp_cli.errors import CliError, ExitCode
+from s3_to_sftp_cli.layout import typed
+from s3_to_sftp_cli.ledger import LedgerReader, Record
+from s3_to_sftp_cli.object_selection import IN_FLIGHT_STATES
+from s3_to_sftp_cli.sequences import Sequence, read_sequences
+
+
+def version_of(record: Record) -> VersionItem:
+    """Return the version as the function reads it.
+
+    Raises:
+        CliError: The item is corrupt.
+    """
+    try:
+        return read_version({name: to_attribute(value) for name, value in record.item.items()})
+    except LedgerError as error:
+        raise CliError(error.reason, hint=error.hint, code=ExitCode.CONFLICT) from None
+
+
+def number_given_up(ledger: LedgerReader, record: Record) -> Sequence | None:
+    """Return the sequence whose last number the next object gets if this one is cancelled; None: none.
+
+    Raises:
+        CliError: Something with the number may be at the partner: another object must not get it.
+        ClientError, BotoCoreError: The table refused, or did not answer.
+    """
+    version = version_of(record)
+    if not version.plan:
+        return None
+    own = (str(record.item["pk"]), str(record.item["sk"]))
+    for sequence in read_sequences(ledger):
+        if sequence.holder is not None and (sequence.holder.pk, sequence.holder.sk) == own:
+            if may_be_seen(version):
+                raise _number_in_use(record, version, sequence)
+            return sequence
+    return None
+
+
+def _number_in_use(record: Record, version: VersionItem, taken: Sequence) -> CliError:
+    key, files = typed(record.key), ", ".join(_files(version)) or "some were begun"
+    next_step = {
+        "UNKNOWN": f"Ask the partner, then `s3-to-sftp confirm {key} --reason TEXT` or "
+        f"`s3-to-sftp resend {key} --reason TEXT`.",
+        "FAILED": f"When the cause is fixed, `s3-to-sftp redrive --key {key}` completes it.",
+    }.get(record.state, f"`s3-to-sftp retry {key}` completes it.")
+    give_up = f"`s3-to-sftp sequence {typed(taken.name)} --set {taken.number + 1} --reason TEXT`"
+    when = "once it is dead-lettered, " if record.state in IN_FLIGHT_STATES else ""
+    return CliError(
+        f"{record.key} has number {taken.number} of the sequence {taken.name!r}, and files with this "
+        f"number may be at the partner: {files}. Cancelled, the next object would get the number again.",
+        hint=f"{next_step} To leave the number to the partner and give the object up: {when}{give_up}, then "
+        "cancel it.",
+        code=ExitCode.CONFLICT,
+    )
+
+
+def _files(version: VersionItem) -> Iterator[str]:
+    for file in (*((version.commit,) if version.commit else ()), *version.steps.values()):
+        if file.is_renamed:
+            yield f"{file.remote_path!r} is there"
+        elif file.rename_unanswered or file.temporary == file.remote_path:
+            yield f"{file.remote_path!r} may be there"
+
+
+def confirmed_file(record: Record) -> tuple[str, Mapping[str, Any]] | None:
+    """Return the file that an operator confirms, and what the version's item holds then.
+
+    Only the function knows what else the rules want of the object. So it completes the object, and begins
+    with the next file.
+
+    Args:
+        record: A version whose outcome is unknown.
+
+    Returns:
+        None: it was sent without rules, and nothing is left to do.
+
+    Raises:
+        CliError: The item is corrupt, or does not say which file it is about.
+    """
+    version = version_of(record)
+    if not version.plan or version.commit is None:
+        return None
+    is_open = {name: step for name, step in version.steps.items() if _is_open(step)}
+    if _is_open(version.commit):
+        is_open[""] = version.commit
+    # The reason of OutcomeUnknown names the file; with a single one it is that.
+    named = {
+        name: file for name, file in is_open.items() if f"RENAME to {file.remote_path!r} " in record.reason
+    }
+    asked = named if named or len(is_open) != 1 else is_open
+    if len(asked) != 1:
+        raise CliError(
+            f"The ledger does not say which file of {record.key} is unknown: there is nothing to confirm.",
+            hint=f"`s3-to-sftp resend {typed(record.key)} --reason TEXT` sends it again.",
+            code=ExitCode.CONFLICT,
+        )
+    ((name, file),) = asked.items()
+    return file.remote_path, _with_confirmed(record, name)
+
+
+def is_refused_beside_its_data(record: Record) -> bool:
+    """Return whether the data is at the partner, and rules that were changed since give it no companions."""
+    is_refused = record.state == "FAILED" and record.error == RuleRefused.__name__
+    return is_refused and version_of(record).has_data_at_partner
+
+
+def _is_open(file: Commit) -> bool:
+    return file.rename_unanswered and not file.is_renamed
+
+
+def _with_confirmed(record: Record, step: str) -> Mapping[str, Any]:
+    commit, steps = dict(record.item["commit"]), dict(record.item.get("steps") or {})
+    if step:
+        steps[step] = {**steps[step], "is_renamed": True}
+    else:
+        commit |= {"is_renamed": True, "is_confirmed": True}
+    commit["rename_unanswered"] |= commit["is_renamed"]  # as when only the receipt is missing
+    state = "COMMITTING" if commit["rename_unanswered"] else "STAGED"
+    return {"state": state, "commit": commit, "steps": steps}
