@@ -108,10 +108,12 @@ class Leftovers:
             EarlierRenamePending: The server does not let one be prevented.
             DeliveryError: The server is lost.
         """
+        # What became of the files beside the data is found out later: theirs are no leftovers.
+        in_use = {commit.temporary, *(step.temporary for step in lease.steps.values())}
         pending = [
             (name, entry)
             for name, entry in lease.names.items()
-            if entry.rename_pending and name != commit.temporary and _is_earlier(lease, entry)
+            if entry.rename_pending and name not in in_use and _is_earlier(lease, entry)
         ]
         here = dict(self._here(lease))
         # Files before names: what a RENAME would move aside next is decided by what it can still rename.
