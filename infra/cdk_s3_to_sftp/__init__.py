@@ -11,17 +11,29 @@ from cdk_s3_to_sftp.s3_to_sftp import S3ToSftp
 from cdk_s3_to_sftp.server import SftpServer, UnknownOutcome
 from cdk_s3_to_sftp.sources import Source, Trigger
 from cdk_s3_to_sftp.stack import S3ToSftpStack
+from s3_to_sftp.delivery_plan import IfExists
+from s3_to_sftp.rules.companion import Companion
+from s3_to_sftp.rules.delivery_rules import Case, DeliveryRules
+from s3_to_sftp.rules.invalid import InvalidRule
+from s3_to_sftp.rules.sequence import Reset, Sequence
 
 __all__ = [
     "Alarms",
     "Bundling",
+    "Case",
+    "Companion",
     "DeliverToSftp",
     "DeliveryMetrics",
+    "DeliveryRules",
     "DeliverySecurityGroup",
+    "IfExists",
     "InvalidArgument",
+    "InvalidRule",
     "Monitoring",
+    "Reset",
     "S3ToSftp",
     "S3ToSftpStack",
+    "Sequence",
     "SftpServer",
     "Source",
     "StaticEgress",

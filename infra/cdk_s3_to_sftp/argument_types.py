@@ -25,6 +25,7 @@ _EXAMPLES = {
     "Alarms": "Alarms(errors=5)",
     "ApplicationLogLevel": "lambda_.ApplicationLogLevel.DEBUG",
     "Architecture": "lambda_.Architecture.ARM_64",
+    "DeliveryRules": 'DeliveryRules(name="{stem}_{event_time:%Y%m%d}{ext}")',
     "Duration": "cdk.Duration.hours(2)",
     "IBucket": 's3.Bucket.from_bucket_name(self, "Theirs", "their-bucket")',
     "IGrantable": 'iam.Role.from_role_name(self, "OnCall", "their-role")',

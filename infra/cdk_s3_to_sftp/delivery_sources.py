@@ -1,4 +1,6 @@
-"""The sources of a delivery, and how to add and remove them."""
+"""The sources of a delivery, how to add and remove them, and the rules for their objects."""
+
+from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_events as events
@@ -12,8 +14,12 @@ from cdk_s3_to_sftp.notifications import watch
 from cdk_s3_to_sftp.permissions import Permissions
 from cdk_s3_to_sftp.queue_policies import QueuePolicies
 from cdk_s3_to_sftp.queues import check_takes_events
+from cdk_s3_to_sftp.rule_examples import example_errors, plan_for, rules_of, warn_of_rules
+from cdk_s3_to_sftp.rules_layer import RulesLayer, names_of_rules, rules_document
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.sources import Source, Trigger, described_sources, known_length, warn_of_shared_names
+from s3_to_sftp.rules.delivery_rules import DeliveryRules
+from s3_to_sftp.rules.document import RulesDocument
 
 _LARGEST_ENVIRONMENT = 4096
 """Lambda's limit in bytes for all environment variables of a function together."""
@@ -31,6 +37,7 @@ class DeliverySources(Construct):
     _sources: list[Source]
     _former_sources: list[Source]
     _rules: dict[Source, events.Rule]
+    _rules_layer: RulesLayer | None = None
 
     @property
     def bucket(self) -> s3.IBucket:
@@ -80,6 +87,7 @@ class DeliverySources(Construct):
         suffix: str | None = None,
         directory: str | None = None,
         trigger: Trigger = Trigger.NOTIFICATION,
+        rules: DeliveryRules | None = None,
     ) -> Source:
         """Deliver the objects of another bucket, or of another prefix, to the same partner.
 
@@ -89,11 +97,14 @@ class DeliverySources(Construct):
             suffix: Deliver only objects whose key has this suffix. By default all.
             directory: Remote directory for them. By default that of the server.
             trigger: What announces a new object. By default S3's own notification.
+            rules: Rules for them, in place of all rules of the server. By default those of the server.
 
         Raises:
             InvalidArgument: A value is invalid, or some objects would be announced twice.
         """
-        source = Source(bucket, prefix=prefix, suffix=suffix, directory=directory, trigger=trigger)
+        source = Source(
+            bucket, prefix=prefix, suffix=suffix, directory=directory, trigger=trigger, rules=rules
+        )
         self._add(source)
         return source
 
@@ -105,6 +116,7 @@ class DeliverySources(Construct):
         prefix: str | None = None,
         suffix: str | None = None,
         directory: str | None = None,
+        rules: DeliveryRules | None = None,
     ) -> None:
         """Let the function keep reading the objects of a removed source.
 
@@ -116,14 +128,36 @@ class DeliverySources(Construct):
             prefix: As the source had it.
             suffix: As the source had it.
             directory: As the source had it: waiting objects still go there.
+            rules: As the source had them: waiting objects still get names by them.
 
         Raises:
             InvalidArgument: A value is invalid.
         """
-        source = Source(bucket, prefix=prefix, suffix=suffix, directory=directory)
-        self._permissions.grant_read(source)
+        source = Source(bucket, prefix=prefix, suffix=suffix, directory=directory, rules=rules)
+        self._permissions.grant_read(source, tags=self._reads_tags(source))
+        self._warn_of_rules(source.rules)
         self._former_sources.append(source)
-        self._update_directories()
+        self._describe_sources()
+
+    @checks_types
+    def plan(self, key: str, *, bucket: s3.IBucket | None = None) -> dict[str, Any]:
+        """Return everything that will happen to an object with this key, for tests of an app.
+
+        What the key does not say has sample values: it is put and delivered at 2026-01-02T03:04:05Z, metadata
+        and tags that the rules use are `x`, and its number is the first of its sequence.
+
+        Args:
+            key: The object's key.
+            bucket: Its bucket. By default that of the only source that the key may be of.
+
+        Returns:
+            `remote_path`, `temporary`, `if_exists`, `mode`, `modified`, `sequence`, and `steps`, one sentence
+            for each step, in order.
+
+        Raises:
+            InvalidArgument: No source has such an object, several have one, or the rules refuse it.
+        """
+        return plan_for(key, self.server, self._sources, bucket=bucket)
 
     def _add(self, source: Source) -> None:
         if source.trigger.has_rule:
@@ -131,30 +165,66 @@ class DeliverySources(Construct):
             self._permissions.grant_eventbridge_use_of_key(self.dead_letter_queue.encryption_master_key)
         if rule := watch(self, source, self._queue_policies):
             self._rules[source] = rule
-        self._permissions.grant_read(source)
+        self._permissions.grant_read(source, tags=self._reads_tags(source))
         warn_of_shared_names(self, source, self._sources, otherwise=self.server.directory)
+        self._warn_of_rules(source.rules)
         self._sources.append(source)
-        self._update_directories()
+        self._describe_sources()
 
-    def _update_directories(self) -> None:
+    def _reads_tags(self, source: Source) -> bool:
+        rules = rules_of(source, self.server)
+        return rules is not None and bool(rules.tags_used)
+
+    def _warn_of_rules(self, rules: DeliveryRules | None) -> None:
+        known = names_of_rules([*self._sources, *self._former_sources])
+        if rules is not None and rules != self.server.rules and rules not in known:
+            warn_of_rules(self, rules)
+
+    @property
+    def _document(self) -> RulesDocument | None:
+        return rules_document(self.server.rules, [*self._sources, *self._former_sources])
+
+    def _write_rules(self) -> None:
+        """Let the function have the rules, if there are any, by a layer that is made for the first ones."""
+        if (document := self._document) is None:
+            return
+        if self._rules_layer is None:
+            self._rules_layer = RulesLayer(
+                self, "Rules", document=document, function=self.function, partner=self.server.host
+            )
+        self._rules_layer.document = document
+        self.function.add_environment("SSH_RULES", document.digest)
+
+    def _describe_sources(self) -> None:
+        self._write_rules()
         # If two have the same filter the function uses the first.
         if described := self._described_sources():
             self.function.add_environment("SSH_SOURCES", described)
 
     def _described_sources(self) -> str | None:
-        stack = cdk.Stack.of(self)
-        room = _LARGEST_ENVIRONMENT - known_length(stack, *self.server.variables().values())
-        return described_sources(stack, self._sources, self._former_sources, room=room)
+        return described_sources(
+            cdk.Stack.of(self),
+            self._sources,
+            self._former_sources,
+            partner=self.server.rules,
+            names=names_of_rules([*self._sources, *self._former_sources]),
+            room=_LARGEST_ENVIRONMENT - self._known_length(),
+        )
+
+    def _known_length(self, *texts: str) -> int:
+        """Return the bytes of the environment that are known, with those of the texts."""
+        document = self._document
+        rules = () if document is None else (document.digest,)
+        return known_length(cdk.Stack.of(self), *texts, *rules, *self.server.variables().values())
 
     def _errors(self) -> list[str]:
         if not self._sources:
             return ["there is nothing to deliver: leave out `sources`, or call add_source()"]
-        told = self._described_sources() or ""
-        known = known_length(cdk.Stack.of(self), told, *self.server.variables().values())
+        known = self._known_length(self._described_sources() or "")
         if known <= _LARGEST_ENVIRONMENT:
-            return []
+            return example_errors(self.server, self._sources)
         return [
-            f"the directories of its sources and the host keys need {known} bytes of the function's "
-            f"environment, and Lambda allows {_LARGEST_ENVIRONMENT}: give the same directory to more of "
-            "the sources (their keys are paths below it), or make a second construct"
+            f"the directories and rules of its sources and the host keys need {known} bytes of the "
+            f"function's environment, and Lambda allows {_LARGEST_ENVIRONMENT}: give the same directory "
+            "and rules to more of the sources (their keys are paths below it), or make a second construct"
         ]

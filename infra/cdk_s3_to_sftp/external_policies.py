@@ -37,7 +37,8 @@ class ExternalPolicies(DeliverySources):
         sources = [source for source in watched if identity(source.bucket) == identity(bucket)]
         if not sources:
             raise InvalidArgument("bucket", f"must be a source of {self.node.path}, got {bucket.node.path}")
-        return self._permissions.bucket_policy_statements(sources)
+        tagged = [source for source in sources if self._reads_tags(source)]
+        return self._permissions.bucket_policy_statements(sources, tagged=tagged)
 
     @checks_types
     def forwarding_template(self, bucket: s3.IBucket) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from cdk_s3_to_sftp.annotations import warn
 from cdk_s3_to_sftp.arguments import is_made_here
 from cdk_s3_to_sftp.function_settings import FunctionResources
 from cdk_s3_to_sftp.regions_and_accounts import other_account
+from cdk_s3_to_sftp.roles import make_role, role_to_grant
 from cdk_s3_to_sftp.sources import Source
 from cdk_s3_to_sftp.suppressions import Suppression
 
@@ -25,6 +26,9 @@ READ_OBJECTS = (
     "s3:GetObjectVersion",
     "s3:GetObjectVersionAttributes",
 )
+
+READ_TAGS = ("s3:GetObjectTagging", "s3:GetObjectVersionTagging")
+"""For rules that use tags of objects."""
 
 # Without it S3 answers 403 for a missing object, as if reading it were denied.
 LIST_BUCKET = ("s3:ListBucket",)
@@ -66,8 +70,8 @@ class Permissions:
         self._shared_key: kms.IKey | None = None
         self._key_of_dead_letters: kms.IKey | None = None
         self.statements: list[iam.PolicyStatement] = []
-        self.role: iam.IRole = role or _make_role(scope, partner)
-        self.granted = _to_be_granted(scope, self.role)
+        self.role: iam.IRole = role or make_role(scope, partner)
+        self.granted = role_to_grant(scope, self.role)
 
     def grant_core(self, resources: FunctionResources) -> None:
         """Grant the use of the construct's own resources."""
@@ -94,9 +98,14 @@ class Permissions:
         """Grant the use of the key of a queue, if any."""
         self._use_key(key, *_SEND_TO_ENCRYPTED_QUEUE)
 
-    def grant_read(self, source: Source) -> None:
-        """Grant reading the objects of a source."""
-        self._allow(source.objects, *READ_OBJECTS)
+    def grant_read(self, source: Source, *, tags: bool) -> None:
+        """Grant reading the objects of a source.
+
+        Args:
+            source: The source.
+            tags: Whether its rules use tags of its objects.
+        """
+        self._allow(source.objects, *READ_OBJECTS, *(READ_TAGS if tags else ()))
         self._allow(source.bucket.bucket_arn, *LIST_BUCKET)
         acknowledge_wildcard(self.granted, source.objects, suppressions.ROLE_OBJECTS)
         self._use_key(source.bucket.encryption_key, "kms:Decrypt")
@@ -170,11 +179,19 @@ class Permissions:
         """Return what the policy of an imported key must contain."""
         return list(self._key_statements.get(key.key_arn, []))
 
-    def bucket_policy_statements(self, sources: Sequence[Source]) -> list[iam.PolicyStatement]:
-        """Return what the policy of the sources' bucket must contain if it belongs to another account."""
-        objects = [source.objects for source in sources]
+    def bucket_policy_statements(
+        self, sources: Sequence[Source], *, tagged: Sequence[Source]
+    ) -> list[iam.PolicyStatement]:
+        """Return what the policy of the sources' bucket must contain if it belongs to another account.
+
+        Args:
+            sources: Those of the bucket.
+            tagged: Those of them whose rules use tags of their objects.
+        """
+        tags = [self._statement_for_role(READ_TAGS, [each.objects for each in tagged])] if tagged else []
         return [
-            self._statement_for_role(READ_OBJECTS, objects),
+            self._statement_for_role(READ_OBJECTS, [each.objects for each in sources]),
+            *tags,
             self._statement_for_role(LIST_BUCKET, [sources[0].bucket.bucket_arn]),
         ]
 
@@ -271,29 +288,3 @@ def _logs_of(stack: cdk.Stack) -> iam.ServicePrincipal:
     of CDK.
     """
     return iam.ServicePrincipal(f"logs.{stack.region}.{stack.url_suffix}")
-
-
-def _make_role(scope: Construct, partner: str) -> iam.Role:
-    role = iam.Role(
-        scope,
-        "Role",
-        description=f"Role of the function that delivers objects from S3 to {partner}",
-        assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
-    )
-    # The policy of a role that is passed in may belong to others, whose findings are not ours to acknowledge.
-    acknowledge(role, suppressions.ROLE_POLICY)
-    return role
-
-
-def _to_be_granted(scope: Construct, role: iam.IRole) -> iam.IRole:
-    """Return the role, imported if another stack creates it.
-
-    Otherwise its policy in that stack would name resources of this one, whose function needs the role: a
-    cycle. It is imported by name: CDK cannot parse a name with a path from an ARN that is only known at
-    deployment.
-    """
-    if not isinstance(role, iam.Role) or cdk.Stack.of(role).node.addr == cdk.Stack.of(scope).node.addr:
-        return role
-    imported = iam.Role.from_role_name(scope, "RoleOfAnotherStack", role.role_name)
-    acknowledge(imported, suppressions.ROLE_POLICY)
-    return imported

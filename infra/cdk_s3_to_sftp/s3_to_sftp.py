@@ -44,6 +44,7 @@ from cdk_s3_to_sftp.permissions import Permissions
 from cdk_s3_to_sftp.queue_policies import QueuePolicies
 from cdk_s3_to_sftp.queues import check_dead_letter_queue, make_dead_letter_queue, make_queue
 from cdk_s3_to_sftp.resources import KEEP_VERSIONS_FOR, DataProtection, make_bucket, make_log, make_secret
+from cdk_s3_to_sftp.rule_examples import warn_of_rules
 from cdk_s3_to_sftp.server import SftpServer
 from cdk_s3_to_sftp.sources import Source, Trigger
 from cdk_s3_to_sftp.tagging import tag_with_partner
@@ -335,6 +336,8 @@ class S3ToSftp(DeliveryMetrics, ExternalPolicies, DeliveryOutputs, OperatorPermi
         self._former_sources = []
         self._operators = []
         self._rules = {}
+        if server.rules:
+            warn_of_rules(self, server.rules)
         for source in sources:
             self._add(source)
         if outputs:

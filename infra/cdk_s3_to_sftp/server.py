@@ -20,6 +20,8 @@ from cdk_s3_to_sftp.arguments import (
 )
 from cdk_s3_to_sftp.defaults import PORT, REPLY_TIMEOUT
 from cdk_s3_to_sftp.host_keys import checked_keys, is_private
+from cdk_s3_to_sftp.rule_values import check_rules
+from s3_to_sftp.rules.delivery_rules import DeliveryRules
 
 CIPHERS = (
     "aes128-gcm@openssh.com",
@@ -74,6 +76,8 @@ class SftpServer:
             slow at the end of a large file. By default 120 seconds.
         unknown_outcome: What to do if it is unknown whether a file got its final name: the connection was
             lost, and the server shows neither name. By default an operator decides (HOLD).
+        rules: The partner's rules about names, their order, and files beside the data. By default an object's
+            key is its name.
 
     Raises:
         InvalidArgument: A value is invalid; the message says why and what to write instead.
@@ -88,6 +92,7 @@ class SftpServer:
     connect_timeout: cdk.Duration | None = None
     reply_timeout: cdk.Duration | None = None
     unknown_outcome: UnknownOutcome = UnknownOutcome.HOLD
+    rules: DeliveryRules | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -96,6 +101,7 @@ class SftpServer:
         check_range("port", self.port, 1, 65535)
         check_directory(self.directory, otherwise="the login directory")
         _check_ciphers(self.ciphers)
+        check_rules(self.rules)
         if self.connect_timeout:
             check_duration("connect_timeout", self.connect_timeout, 1, 300, "seconds")
         if self.reply_timeout:

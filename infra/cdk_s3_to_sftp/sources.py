@@ -1,6 +1,6 @@
 """Sources of objects: a bucket, a filter, a remote directory and a trigger."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -13,6 +13,8 @@ from constructs import IConstruct
 from cdk_s3_to_sftp.annotations import warn
 from cdk_s3_to_sftp.argument_types import check_fields
 from cdk_s3_to_sftp.arguments import InvalidArgument, check_directory, check_filter, is_token
+from cdk_s3_to_sftp.rule_values import check_rules
+from s3_to_sftp.rules.delivery_rules import DeliveryRules
 
 
 class Trigger(StrEnum):
@@ -50,6 +52,7 @@ class Source:
         directory: Remote directory for them; an object's key is its path below. By default that of the
             server.
         trigger: What announces a new object. By default an S3 notification.
+        rules: Rules for them, in place of all rules of the server. By default those of the server.
     """
 
     bucket: s3.IBucket
@@ -58,6 +61,7 @@ class Source:
     suffix: str | None = None
     directory: str | None = None
     trigger: Trigger = Trigger.NOTIFICATION
+    rules: DeliveryRules | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -69,6 +73,7 @@ class Source:
                 )
         check_filter(self.prefix, self.suffix)
         check_directory(self.directory, otherwise="the directory of the server")
+        check_rules(self.rules)
 
     def __str__(self) -> str:
         return f"{self.bucket.node.path} ('{self.prefix or ''}*{self.suffix or ''}')"
@@ -103,41 +108,59 @@ class Source:
         return self.bucket.arn_for_objects(f"{_literal(self.prefix)}{pattern}{_literal(self.suffix)}")
 
 
+_RELATIVE = ("relative_key", "relative_folder")
+"""Fields of rules for which the function must know the prefix."""
+
+
 def _literal(text: str | None) -> str:
     """Escape a text for a policy, to which `${` begins a variable, and `${$}` is a dollar sign."""
     return text.replace("${", "${$}{") if text and not is_token(text) else text or ""
 
 
 def described_sources(
-    stack: cdk.Stack, sources: Sequence[Source], former: Sequence[Source], *, room: int
+    stack: cdk.Stack,
+    sources: Sequence[Source],
+    former: Sequence[Source],
+    *,
+    partner: DeliveryRules | None,
+    names: Mapping[DeliveryRules, str],
+    room: int,
 ) -> str | None:
     """Return the sources as JSON for the function, and for the operator's command.
 
-    The function needs those with a directory of their own; the command shows and backfills all.
+    The function needs those with a directory or rules of their own, and those with a prefix that the rules
+    leave out of names. The command shows and backfills all.
 
     Args:
         stack: Resolves names that are known only at deployment.
         sources: Those that are watched.
         former: Those whose messages may still wait.
-        room: Bytes that it may take. Where not all sources fit, only those with a directory are described.
+        partner: Rules for sources without their own.
+        names: What the document calls the rules that sources have of their own.
+        room: Bytes that it may take. Where not all sources fit, only those that the function needs are
+            described.
     """
     all_of_them = [
-        *(_described(each) for each in sources),
-        *(_described(each, former=True) for each in former),
+        *(_described(each, names) for each in sources),
+        *(_described(each, names, former=True) for each in former),
     ]
-    needed = [each for each in all_of_them if "directory" in each]
+    prefix = ("prefix",) if partner and any(each.uses(*_RELATIVE) for each in partner.templates) else ()
+    needed = [each for each in all_of_them if not each.keys().isdisjoint(("directory", "rules", *prefix))]
     text: str = stack.to_json_string(all_of_them)
     if known_length(stack, text) <= room:
         return text
     return stack.to_json_string(needed) if needed else None
 
 
-def _described(source: Source, *, former: bool = False) -> dict[str, object]:
+def _described(
+    source: Source, names: Mapping[DeliveryRules, str], *, former: bool = False
+) -> dict[str, object]:
     return {
         "bucket": source.bucket_name,
         **({"prefix": source.prefix} if source.prefix else {}),
         **({"suffix": source.suffix} if source.suffix else {}),
         **({"directory": source.directory} if source.directory else {}),
+        **({"rules": names[source.rules]} if source.rules is not None else {}),
         **({"former": True} if former else {}),
     }
 

@@ -92,7 +92,7 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
         ledger=table.ledger,
         sha256=settings.sha256,
         unknown_outcome=settings.unknown_outcome,
-        execution=_execution(settings, s3=s3, sftp=sftp, ledger=table.ledger),
+        execution=_execution(settings, new_client, s3=s3, sftp=sftp, ledger=table.ledger),
     )
     end_of_invocation = functools.partial(sftp.end_of_invocation, keep_first=settings.keep_connection)
     return App(
@@ -114,7 +114,9 @@ def build_app(settings: Settings, *, telemetry: Telemetry, new_client: NewClient
     )
 
 
-def _execution(settings: Settings, *, s3: Any, sftp: SftpClient, ledger: Ledger) -> PlanExecution | None:
+def _execution(
+    settings: Settings, new_client: NewClient, *, s3: Any, sftp: SftpClient, ledger: Ledger
+) -> PlanExecution | None:
     """Return what executes the plans of a partner with rules; None: the partner has none.
 
     Raises:
@@ -122,7 +124,7 @@ def _execution(settings: Settings, *, s3: Any, sftp: SftpClient, ledger: Ledger)
     """
     if settings.rules is None:
         return None
-    if not ledger.is_persistent:
+    if settings.ledger_table is None:
         raise ConfigurationError(
             "SSH_RULES needs a ledger, and LEDGER_TABLE is not set.",
             hint="Set it in the function's configuration.",
@@ -131,7 +133,14 @@ def _execution(settings: Settings, *, s3: Any, sftp: SftpClient, ledger: Ledger)
     from s3_to_sftp.rules.rule_set import RuleSet, read_document
 
     rules = RuleSet(read_document(settings.rules), directory=settings.directory, sources=settings.sources)
-    return RulesExecution(rules, s3=s3, sftp=sftp, ledger=ledger, unknown_outcome=settings.unknown_outcome)
+    return RulesExecution(
+        rules,
+        s3=s3,
+        sftp=sftp,
+        ledger=ledger,
+        table=Table(new_client("dynamodb", config=_SMALL_ANSWERS), settings.ledger_table),
+        unknown_outcome=settings.unknown_outcome,
+    )
 
 
 def _selftests(

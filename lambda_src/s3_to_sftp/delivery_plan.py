@@ -24,6 +24,12 @@ class IfExists(StrEnum):
     """A number is added to the name, as in `a-2.csv`."""
 
 
+_LAST_SECOND = 253_402_127_999
+"""Of 29 December 9999: one that has a local time in every time zone."""
+_FIRST_OF_JSON = ' {"delivery_time": '
+"""Its keys are sorted. What identifies the rules may have blanks."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PlanFacts:
     """What a plan depends on besides the rules and the event. Recorded with the lease, kept through retries.
@@ -35,7 +41,8 @@ class PlanFacts:
         metadata: Those values of the object's metadata that the rules use.
         tags: Those tags of the object that the rules use.
         sequence: The object's number; None: it has none yet.
-        name: The path below the directory that was chosen where the planned one was taken; empty: none was.
+        name: The path below the directory that was chosen where the planned one was taken, such as
+            `in/a-2.csv`; empty: none was.
         size: Bytes; None: not known yet.
         digests: Of the object's bytes in hexadecimal, by algorithm, as far as they are known.
     """
@@ -52,7 +59,10 @@ class PlanFacts:
 
     def as_text(self) -> str:
         """Return the facts as the ledger keeps them: what identifies the rules, a blank, and JSON."""
-        return f"{self.rules} {json.dumps(vars(self), sort_keys=True)}"
+        values = {
+            key: dict(value) if isinstance(value, Mapping) else value for key, value in vars(self).items()
+        }
+        return f"{self.rules} {json.dumps(values, sort_keys=True)}"
 
     @classmethod
     def from_text(cls, text: str) -> "PlanFacts":
@@ -61,10 +71,35 @@ class PlanFacts:
         Raises:
             ValueError: It was not written by this class.
         """
+        start = text.find(_FIRST_OF_JSON)
+        if start < 0:
+            raise ValueError("it has no facts in JSON")
         try:
-            return cls(**json.loads(text.partition(" ")[2]))
-        except TypeError as error:
+            facts = cls(**json.loads(text[start + 1 :]))
+        except (TypeError, RecursionError) as error:
             raise ValueError(str(error)) from None
+        if facts.rules != text[:start] or not facts._has_right_types():
+            raise ValueError("its facts are not of the kinds that they have")
+        return facts
+
+    def _has_right_types(self) -> bool:
+        texts = self.rules, self.name
+        maps = self.metadata, self.tags, self.digests
+        numbers = [number for number in (self.sequence, self.size) if number is not None]
+        return (
+            all(isinstance(text, str) for text in texts)
+            and all(map(_is_map_of_texts, maps))
+            and all(_is_number(number, 2**63) for number in numbers)
+            and all(_is_number(time, _LAST_SECOND) for time in (self.event_time, self.delivery_time))
+        )
+
+
+def _is_map_of_texts(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
+
+
+def _is_number(value: object, last: int) -> bool:
+    return type(value) is int and 0 <= value <= last
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +107,11 @@ class PlannedFile:
     """A file that gets a name at the partner.
 
     Attributes:
-        path: The final name. It has `{sequence}` in it as long as the object has no number.
-        temporary: The name until then, with `{token}` where a name of an attempt has one that no other has;
-            equal to `path`: the file is written under its final name; empty: a random, hidden name beside it.
+        path: The final name. It has `{sequence}` in it as long as the object has no number: the plan with the
+            number in its facts has the name to use. (Keys may hold this text as well.)
+        temporary: The name until then, with `{token}` where a name of an attempt has one that no other file
+            has; equal to `path`: the file is written under its final name, in which `{token}` stands for
+            itself; empty: a random, hidden name beside it.
     """
 
     path: str
@@ -114,7 +151,8 @@ class DeliveryPlan:
         file: The data.
         companions: Files beside it, in the order in which they get their names: those before the data first.
         if_exists: What to do if something has one of the final names.
-        claims_name: Whether another key could get the same final name: then the first one keeps it.
+        claims_name: Whether another key could get one of the final names, those of companions included: then
+            the first one keeps it.
         mode: Permission bits of all files; None: as the server sets them.
         modified: Modification time of the data, in seconds since 1970; None: as the server sets it.
         requires_attributes: Whether an object is not delivered if the server refuses mode or time.
@@ -136,6 +174,11 @@ class DeliveryPlan:
     def must_be_prepared(self) -> bool:
         """Whether something must be done before the first byte is written."""
         return self.claims_name or self.file.is_direct or not self.file.is_in_place
+
+    @property
+    def must_be_completed(self) -> bool:
+        """Whether something must be done once the data has its final name."""
+        return bool(self.companions) or self.sequence is not None
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -202,7 +245,9 @@ _EXISTING = {
 
 def _sized(companion: PlannedCompanion) -> str:
     size = None if companion.content is None else len(companion.content)
-    return "its content follows from the data" if size is None else f"{size} bytes"
+    if size is None:
+        return "its content follows from the data"
+    return "empty" if not size else f"{size} byte{'s' if size > 1 else ''}"
 
 
 def default_plan(path: str) -> DeliveryPlan:

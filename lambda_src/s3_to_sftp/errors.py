@@ -5,6 +5,7 @@ DeliveryError
 ├── EventError                    a message that is not an S3 notification
 ├── CredentialsError              the secret cannot be read, or holds no usable login
 ├── RemotePathRefused             the key cannot become a safe remote path
+│   ├── RuleRefused               the partner's rules give the object no name, or do not allow it
 │   └── NameTaken                 the final name means the same file as that of another key
 ├── ObjectReadError               the object could not be read from S3
 │   ├── ObjectGone                the announced version is no longer in S3
@@ -291,6 +292,20 @@ class RequestRefused(TransferError):
 
 class ResumeRefused(RequestRefused):
     """The server did not let a file be resumed; it may the next time."""
+
+
+class RuleRefused(RemotePathRefused):
+    """The partner's rules give the object no name, or one that they do not allow.
+
+    Attributes:
+        rule: The rule.
+        value: What it was applied to.
+    """
+
+    def __init__(self, rule: str, reason: str, *, value: str, hint: str) -> None:
+        super().__init__(reason, hint=hint)
+        self.rule = rule
+        self.value = value
 
 
 class NameTaken(RemotePathRefused):

@@ -60,70 +60,57 @@ def source_of(bucket: str, key: str, sources: Sequence[SourceDirectory]) -> Sour
     return max(holding, key=lambda source: (len(source.prefix), len(source.suffix)), default=None)
 
 
-def remote_path(*, directory: str, key: str, named_by: str = "") -> str:
+def remote_path(*, directory: str, key: str) -> str:
     """Return where the object belongs: the directory, then the key with its own directories.
 
     Two different keys never map to one path: what cannot be mapped is refused, not rewritten.
 
     Args:
         directory: Remote directory, absolute or relative to the login's; empty for the login's own.
-        key: The decoded object key, or the name that rules give to the object.
-        named_by: How errors say who gave the name; empty: it is the key.
+        key: The decoded object key.
 
     Raises:
         RemotePathRefused: The key would leave the directory, or is no file name there.
     """
-    try:
-        return _joined(directory, key)
-    except RemotePathRefused as refused:
-        if not named_by:
-            raise
-        why = refused.reason.partition("remote path: ")[2]
+    if why := refusal(directory=directory, key=key):
         raise RemotePathRefused(
-            f"{named_by} the name {key!r}, which cannot become a remote path: {why}",
-            hint="Put the object again under another key, or change the rule 'name'.",
-        ) from None
-
-
-def _joined(directory: str, key: str) -> str:
-    for name in key.split("/"):
-        _check_name(name, key)
-    if ".." in key.replace("\\", "/").split("/"):
-        raise _refused(
-            key, "on a Windows server, where '\\' separates names, it would leave the remote directory"
+            f"The key {key!r} cannot become a remote path: {why}.",
+            hint="Put the object again under another key.",
         )
-    if not directory:
-        first, slash, _ = key.partition("/")
-        if slash and first.startswith("~"):
-            raise _refused(
-                key, f"a server that expands {first!r} to a home would leave the directory of the login"
-            )
-        return key
-    return posixpath.join(directory.rstrip("/") or "/", key)
+    return joined(directory=directory, name=key)
 
 
-def _check_name(name: str, key: str) -> None:
+def joined(*, directory: str, name: str) -> str:
+    """Return the path of a name that is known to be possible there."""
+    return posixpath.join(directory.rstrip("/") or "/", name) if directory else name
+
+
+def refusal(*, directory: str, key: str) -> str:
+    """Return why a key, or a name that rules give, cannot become a remote path; empty: it can."""
+    if why := next(filter(None, map(_refusal_of_name, key.split("/"))), ""):
+        return why
+    if ".." in key.replace("\\", "/").split("/"):
+        return "on a Windows server, where '\\' separates names, it would leave the remote directory"
+    first, slash, _ = key.partition("/")
+    if not directory and slash and first.startswith("~"):
+        return f"a server that expands {first!r} to a home would leave the directory of the login"
+    return ""
+
+
+def _refusal_of_name(name: str) -> str:
     if name in {".", ".."}:
-        raise _refused(key, f"{name!r} as a directory would leave the remote directory")
+        return f"{name!r} as a directory would leave the remote directory"
     if not name:
-        raise _refused(key, "'/' at an end or '//' makes an empty name, which would collide with another key")
+        return "'/' at an end or '//' makes an empty name, which would collide with another key"
     if _CONTROL.search(name):
-        raise _refused(key, "it holds a control character")
+        return "it holds a control character"
     if _REORDERING.search(name):
-        raise _refused(key, "it holds a character that reorders text, and would be shown as another name")
+        return "it holds a character that reorders text, and would be shown as another name"
     try:
         encoded = name.encode()
     except UnicodeEncodeError:
-        raise _refused(key, "it is not valid Unicode") from None
-    if len(encoded) > _MAX_NAME_BYTES:
-        raise _refused(key, f"a name in it is longer than {_MAX_NAME_BYTES} bytes")
-
-
-def _refused(key: str, why: str) -> RemotePathRefused:
-    return RemotePathRefused(
-        f"The key {key!r} cannot become a remote path: {why}.",
-        hint="Put the object again under another key.",
-    )
+        return "it is not valid Unicode"
+    return f"a name in it is longer than {_MAX_NAME_BYTES} bytes" if len(encoded) > _MAX_NAME_BYTES else ""
 
 
 def never_delivered(*, prefix: str = "", suffix: str = "") -> str:

@@ -9,7 +9,8 @@ import pytest
 from tests.docs.import_map import arrows, folder_of, imports_of, reached_from
 
 DOWNWARDS = {
-    "doctor": {"delivery", "queue", "s3", "sftp", "ssh", "state", "diagnosis"},
+    "rules": {"delivery", "s3", "sftp", "ssh", "state", "diagnosis"},
+    "doctor": {"rules", "delivery", "queue", "s3", "sftp", "ssh", "state", "diagnosis"},
     "delivery": {"s3", "sftp", "ssh", "state", "diagnosis"},
     "queue": {"s3", "state", "diagnosis"},  # the second only for what events and telemetry are told
     "state": {"s3", "diagnosis"},

@@ -132,7 +132,7 @@ def test_methods_check_the_types_of_their_arguments(stack: cdk.Stack) -> None:
         stack, "Checked", server=SftpServer("sftp.partner.example", host_keys=[ED25519]), prefix="a/"
     )
     bucket = s3.Bucket.from_bucket_name(stack, "Theirs", "their-bucket")
-    for name in ("bucket", "prefix", "suffix", "directory", "trigger"):
+    for name in ("bucket", "prefix", "suffix", "directory", "trigger", "rules"):
         with pytest.raises(InvalidArgument) as caught:
             delivery.add_source(**{"bucket": bucket, name: 8})  # type: ignore[arg-type]  # wrong on purpose
         assert caught.value.argument == name

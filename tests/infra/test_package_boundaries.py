@@ -1,6 +1,8 @@
-"""The construct and the function do not import each other, and their dependencies are pinned."""
+"""The construct imports nothing of the function but the rules, and their dependencies are pinned."""
 
 import ast
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -13,8 +15,8 @@ CONSTRUCT = REPOSITORY / "infra" / "cdk_s3_to_sftp"
 FUNCTION = REPOSITORY / "lambda_src" / "s3_to_sftp"
 
 
-def top_level_imports(package: Path) -> set[str]:
-    """Return the top-level packages that any module of `package` imports."""
+def imports(package: Path) -> set[str]:
+    """Return the modules that any module of `package` imports, or imports from."""
     names: set[str] = set()
     for module in package.rglob("*.py"):
         for node in ast.walk(ast.parse(module.read_text())):
@@ -23,11 +25,43 @@ def top_level_imports(package: Path) -> set[str]:
                     names |= {alias.name for alias in aliases}
                 case ast.ImportFrom(module=str(name), level=0):
                     names.add(name)
-    return {name.partition(".")[0] for name in names}
+    return names
 
 
-def test_construct_does_not_import_the_function() -> None:
-    assert "s3_to_sftp" not in top_level_imports(CONSTRUCT)
+def top_level_imports(package: Path) -> set[str]:
+    return {name.partition(".")[0] for name in imports(package)}
+
+
+def test_construct_imports_only_rules_plans_and_errors_of_the_function() -> None:
+    used = {name for name in imports(CONSTRUCT) if name.partition(".")[0] == "s3_to_sftp"}
+    others = {name for name in used if not name.startswith("s3_to_sftp.rules.")}
+    assert others == {"s3_to_sftp.delivery_plan", "s3_to_sftp.errors"}
+    assert used - others
+
+
+def modules_loaded_without_packages(*imported: str) -> set[str]:
+    """Return the modules of the function that these load, where only the standard library is installed."""
+    script = (
+        f"import sys; sys.path.append({str(FUNCTION.parent)!r}); import {', '.join(imported)}; "
+        "print(*(name for name in sys.modules if name.startswith('s3_to_sftp')))"
+    )
+    # Without site-packages: an import of anything else fails.
+    command = [sys.executable, "-I", "-S", "-c", script]
+    return set(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
+
+
+def test_rules_and_plans_need_only_the_standard_library() -> None:
+    used = {name for name in imports(CONSTRUCT) if name.startswith("s3_to_sftp.")}
+    loaded = modules_loaded_without_packages(*used)
+    assert used < loaded
+    folders = {name.split(".")[1] for name in loaded if name.count(".") > 1}
+    assert folders == {"rules"}
+
+
+def test_packages_are_not_found_without_them() -> None:
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        modules_loaded_without_packages("s3_to_sftp.handler")
+    assert "ModuleNotFoundError" in failed.value.stderr
 
 
 def test_function_does_not_import_the_construct_or_cdk() -> None:

@@ -11,7 +11,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk.assertions import Template
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]  # it ships no types
 
-from cdk_s3_to_sftp import S3ToSftp, SftpServer, StaticEgress, Trigger
+from cdk_s3_to_sftp import DeliveryRules, S3ToSftp, SftpServer, StaticEgress, Trigger
 from tests.infra.conftest import new_app
 from tests.support.infra.keys import ECDSA, ED25519
 
@@ -27,11 +27,17 @@ Resources = dict[str, dict[str, Any]]
 
 
 def stateful_resources(
-    *, host: str = "sftp.partner.example", directory: str | None = None, key: str = ED25519, **arguments: Any
+    *,
+    host: str = "sftp.partner.example",
+    directory: str | None = None,
+    key: str = ED25519,
+    rules: DeliveryRules | None = None,
+    **arguments: Any,
 ) -> Resources:
     """Map the logical id of each stateful resource to the resource."""
     stack = cdk.Stack(new_app(), "Test")
-    S3ToSftp(stack, "Delivery", server=SftpServer(host, directory=directory, host_keys=[key]), **arguments)
+    server = SftpServer(host, directory=directory, host_keys=[key], rules=rules)
+    S3ToSftp(stack, "Delivery", server=server, **arguments)
     return stateful_resources_of(stack)
 
 
@@ -66,6 +72,7 @@ def test_stateful_resources_are_complete(before: Resources) -> None:
     [
         {"host": "sftp.new-partner.example"},
         {"directory": "/other"},
+        {"rules": DeliveryRules(name="{name}")},
         {"key": ECDSA},
         {"retry_for": cdk.Duration.hours(1)},
         {"receipts_for": cdk.Duration.days(32)},

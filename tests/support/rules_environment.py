@@ -16,6 +16,7 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.protocol import Request
 from s3_to_sftp.state.ledger import Ledger
+from s3_to_sftp.state.table import Table
 from tests.support.delivery_environment import DeliveryEnvironment, is_rename
 
 EVENT_TIME = 1_795_944_600
@@ -65,6 +66,7 @@ class RulesEnvironment(DeliveryEnvironment):
             s3=self.s3,
             sftp=partner,
             ledger=ledger,
+            table=Table(self.ledger.dynamodb, self.ledger.table, clock=self.ledger.clock),
             new_token=self._new_token,
             now=self.ledger.clock,
             sleep=self.slept.append,

@@ -28,7 +28,7 @@ from s3_to_sftp.delivery.plan_execution import NoRules, PlanExecution
 from s3_to_sftp.delivery.publication import Publication
 from s3_to_sftp.delivery.recovery import Recovery
 from s3_to_sftp.delivery.resumable_upload import ResumableUpload
-from s3_to_sftp.delivery.temporary_name import temporary_name
+from s3_to_sftp.delivery.temporary_name import second_name, temporary_name
 from s3_to_sftp.delivery_plan import DeliveryPlan
 from s3_to_sftp.errors import (
     NOT_LET_IN,
@@ -53,6 +53,7 @@ from s3_to_sftp.sftp.upload import upload_small
 from s3_to_sftp.state.ledger import Lease, Ledger, TerminalState
 from s3_to_sftp.state.no_ledger import NoLedger
 from s3_to_sftp.state.receipt import Receipt
+from s3_to_sftp.state.remote_names import RemoteNames
 from s3_to_sftp.unknown_outcome import UnknownOutcome
 
 _log = logging.getLogger(__name__)
@@ -138,7 +139,7 @@ class Delivery:
             ledger=self._ledger,
             leftovers=self._leftovers,
             sha256=sha256,
-            new_temporary=self._another_temporary,
+            new_temporary=self._new_temporary,
         )
 
     # A large object, or one that has a history.
@@ -201,7 +202,7 @@ class Delivery:
         return self._publication.receipt(attempt, commit, streams=staged.streams)
 
     def _is_name_in_use(self, attempt: Attempt) -> bool:
-        """Return whether a dead attempt may still write to the temporary name, or rename it."""
+        """Return whether a file of a dead attempt may have the temporary name."""
         has_begun = attempt.progress.resume is not None
         return attempt.lease.had_temporary and not has_begun and not attempt.plan.file.is_direct
 
@@ -231,6 +232,7 @@ class Delivery:
             lease.temporary,
             small.object.data,
             aside=aside_name(lease.temporary, lease.attempt, path=lease.remote_path),
+            second=second_name(small.attempt.plan.file, lease.temporary),
             journal=self._publication.journal(small.attempt, executor),
         )
 
@@ -383,11 +385,8 @@ class Delivery:
         directory = directory_of(ref.bucket, ref.key, self._sources, otherwise=self._directory)
         return remote_path(directory=directory, key=ref.key)
 
-    def _new_temporary(self, plan: DeliveryPlan) -> str:
-        return temporary_name(plan.file, token=self._new_token())
-
-    def _another_temporary(self, plan: DeliveryPlan) -> str:
-        return temporary_name(plan.file, token=self._new_token(), is_first=False)
+    def _new_temporary(self, plan: DeliveryPlan, names: RemoteNames | None = None) -> str:
+        return temporary_name(plan.file, token=self._new_token(), names=names)
 
 
 def _is_before_writing(error: Exception | None) -> bool:

@@ -123,7 +123,7 @@ class Publication:
         Raises:
             DeliveryError: See `complete`.
         """
-        if attempt.plan.companions:
+        if attempt.plan.must_be_completed:
             self._sftp.run(lambda session: self.complete(session, attempt, InlineExecutor()))
 
     @contextlib.contextmanager

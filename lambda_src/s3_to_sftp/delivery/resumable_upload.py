@@ -31,6 +31,7 @@ from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.upload import Staged
 from s3_to_sftp.sftp.upload_request import UploadRequest
 from s3_to_sftp.state.ledger import Checkpoint, Ledger
+from s3_to_sftp.state.remote_names import RemoteNames
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class ResumableUpload:
         ledger: Ledger,
         leftovers: Leftovers,
         sha256: bool,
-        new_temporary: Callable[[DeliveryPlan], str],
+        new_temporary: Callable[[DeliveryPlan, RemoteNames], str],
     ) -> None:
         """Upload to one partner.
 
@@ -65,7 +66,7 @@ class ResumableUpload:
             ledger: Keeps checkpoints.
             leftovers: What earlier attempts have left.
             sha256: Whether the SHA-256 is wanted, which takes all bytes in order.
-            new_temporary: Returns a temporary name for a plan that no other attempt uses.
+            new_temporary: Returns a temporary name for a plan, given what may be at the partner.
         """
         self._s3 = s3
         self._sftp = sftp
@@ -118,7 +119,10 @@ class ResumableUpload:
         progress = attempt.progress
         if attempt.has_written:
             self._leftovers.note_server(attempt.lease)
-        temporary = self._new_temporary(attempt.plan)
+        temporary = self._new_temporary(attempt.plan, attempt.lease.names)
+        if temporary in attempt.lease.names and not attempt.plan.file.is_direct:
+            # The partner prescribes it. Once it is removed, no handle of a dead attempt leads to our file.
+            self._leftovers.require_removed(attempt.lease, temporary)
         attempt.lease = self._ledger.start_over(attempt.lease, temporary=temporary)
         progress.resume, attempt.commit = None, None
         progress.has_progress = attempt.has_written = False

@@ -17,7 +17,7 @@ from s3_to_sftp.sftp.publish import Journal, look, publish, void_temporary
 from s3_to_sftp.sftp.scheduler import ExternalFuture
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.temporary_names import aside_name
-from s3_to_sftp.sftp.upload import upload_small
+from s3_to_sftp.sftp.upload import discard, upload_small
 from s3_to_sftp.state.items import name_entry
 from s3_to_sftp.state.ledger import Commit, Ledger
 from s3_to_sftp.unknown_outcome import UnknownOutcome
@@ -107,6 +107,8 @@ class CompanionFiles:
         temporary = await self._recorded_name(work)
         content = companion.content
         assert content is not None  # noqa: S101 - all facts are known by now
+        if work.attempt.lease.attempt > 1 and temporary == companion.temporary and not companion.is_direct:
+            await discard(work.session, temporary)  # then no handle of a dead attempt leads to our file
         staged = await upload_small(
             work.session, content, temporary=temporary, path=companion.path, journal=work.journal
         )
@@ -135,9 +137,7 @@ class CompanionFiles:
     def reserve(self, attempt: Attempt, companion: PlannedCompanion) -> str:
         """Choose a temporary name; the next write to the ledger records it."""
         names = attempt.lease.names
-        temporary = temporary_name(companion, token=self._new_token())
-        if temporary in names:
-            temporary = temporary_name(companion, token=self._new_token(), is_first=False)
+        temporary = temporary_name(companion, token=self._new_token(), names=names)
         entry = name_entry(
             attempt.lease.ref,
             account=self._sftp.identity.account,

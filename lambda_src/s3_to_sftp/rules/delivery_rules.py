@@ -1,15 +1,23 @@
 """What a partner demands of the files that it gets, as its onboarding document says it."""
 
-import re
 import zoneinfo
 from collections.abc import Sequence as ListOf
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 from enum import StrEnum
 from functools import cached_property
 
 from s3_to_sftp.delivery_plan import IfExists
 from s3_to_sftp.rules.companion import Companion
+from s3_to_sftp.rules.expression import check_expression
 from s3_to_sftp.rules.invalid import InvalidRule, require_items, require_range, require_type
+from s3_to_sftp.rules.name_checks import (
+    FINAL_NAME,
+    check_files,
+    check_names,
+    check_number,
+    check_temporary,
+)
 from s3_to_sftp.rules.sequence import Reset, Sequence
 from s3_to_sftp.rules.template import Template, check_template
 from s3_to_sftp.rules.times import tells_days_apart, tells_years_apart
@@ -22,13 +30,9 @@ OBJECT_FIELDS = frozenset({"metadata", "tag", "version"})
 NAME_FIELDS = KEY_FIELDS | OBJECT_FIELDS | {"event_time", "delivery_time", "sequence"}
 TEMPORARY_FIELDS = frozenset({"name", "stem", "ext", "token"})
 """In `temporary` they are of the final name; `token` is another one for each attempt."""
-_DISTINGUISHING = ("key", "relative_key", "name", "stem", "part", "metadata", "tag", "version", "sequence")
 
 DEFAULT_NAME = "{key}"
-FINAL_NAME = "{name}"
-"""As `temporary`: the file is written under its final name."""
 _LONGEST_NAME = 255
-_LONGEST_EXPRESSION = 1000
 _MOST_COMPANIONS = 8
 
 
@@ -44,19 +48,23 @@ class DeliveryRules:
     """A partner's rules about names, their order, and files beside the data. Validated when it is created.
 
     Attributes:
-        name: Template of the path below the remote directory. Fields of the key: `{key}`, `{relative_key}`
-            (without the source's prefix), `{folder}` and `{relative_folder}` (directories, with '/' behind
-            each), `{name}`, `{stem}`, `{ext}` (`.csv`), `{part[0]}`, `{part[-2]}`; others:
-            `{event_time:%Y%m%d}`, `{delivery_time:%H%M%S}`, `{metadata[x]}`, `{tag[x]}`, `{version}`,
-            `{sequence:06d}`. By default the key.
+        name: Template of the path below the remote directory, of at most 1024 bytes. Fields of the key:
+            `{key}`, `{relative_key}` (without the source's prefix), `{folder}` and `{relative_folder}`
+            (directories, with '/' behind each), `{name}`, `{stem}`, `{ext}` (`.csv`), `{part[0]}`,
+            `{part[-2]}`; others: `{event_time:%Y%m%d}`, `{delivery_time:%H%M%S}`, `{metadata[x]}`,
+            `{tag[x]}`, `{version}`, `{sequence:06d}`. By default the key.
         time_zone: Of the times in names and of the sequence: a name of the IANA database. By default UTC.
-        case: Case of file names; directories stay as they are. By default as the template gives it.
-        max_name_length: The most characters of a file name. By default 255 bytes, which is what file systems
-            allow.
-        allowed_names: Regular expression that file names of data must match as a whole. By default any.
+        case: Case of the file names of data; directories stay as they are, and names of companions follow,
+            as in `{name}.DONE`. By default as the template gives it.
+        max_name_length: The most characters of a file name of data. All names have at most 255 bytes in
+            UTF-8 as well, which is what file systems allow.
+        allowed_names: Regular expression that file names of data must match as a whole. Do not nest repeats
+            that can match the same text, as `([A-Z]*_?)*` does: a name of 255 characters that does not match
+            can take years. By default any.
         temporary: Template of the name until a file is complete: `{name}.partial`, `{stem}.prg`, or with
             another directory, absolute or below the login directory: `/staging/{name}`. Fields: `{name}`,
-            `{stem}` and `{ext}` of the final name, and `{token}`, which is different for each attempt.
+            `{stem}` and `{ext}` of the final name, and `{token}`, which is different for each attempt:
+            without it, files whose final name looks like a temporary one are refused.
             `{name}` alone writes files under their final names: the partner can then see half a file. By
             default a random, hidden name in the directory of the file.
         if_exists: What to do if something has the final name. By default it is replaced.
@@ -94,17 +102,25 @@ class DeliveryRules:
         if self.temporary is not None:
             check_template("temporary", self.temporary, TEMPORARY_FIELDS)
         self._check_values()
-        self._check_names_differ()
-        self._check_temporary()
+        check_names(
+            self.name,
+            cased=self.in_case,
+            longest=self.max_name_length,
+            allowed=self.allowed_names,
+            start=self.sequence.start if self.sequence else 1,
+        )
+        if self.temporary is not None:
+            check_temporary(self.temporary, name=self.name, if_exists=self.if_exists)
         self._check_sequence()
-        self._check_companions()
+        self._check_direct()
+        check_files(self.name, [each.name for each in self.companions], self.temporary)
         object.__setattr__(self, "companions", tuple(self.companions))
         object.__setattr__(self, "examples", tuple(self.examples))
 
     @cached_property
-    def zone(self) -> zoneinfo.ZoneInfo:
-        """The time zone of names."""
-        return zoneinfo.ZoneInfo(self.time_zone)
+    def zone(self) -> tzinfo:
+        """The time zone of names. UTC needs no database of time zones."""
+        return UTC if self.time_zone == "UTC" else zoneinfo.ZoneInfo(self.time_zone)
 
     @property
     def is_direct(self) -> bool:
@@ -132,6 +148,10 @@ class DeliveryRules:
         texts = [self.name, *(text for each in self.companions for text in (each.name, each.content))]
         return tuple(map(Template, texts))
 
+    def in_case(self, name: str) -> str:
+        """Return a file name in the case of the rules."""
+        return {Case.UPPER: name.upper, Case.LOWER: name.lower, None: name.__str__}[self.case]()
+
     def _indexes(self, name: str) -> tuple[str, ...]:
         return tuple(sorted({index for template in self.templates for index in template.names_of(name)}))
 
@@ -152,6 +172,8 @@ class DeliveryRules:
         require_type("require_attributes", self.require_attributes, bool, wanted="True or False")
         require_type("source", self.source, str, wanted="a text")
         require_items("companions", self.companions, Companion, wanted="companions, as Companion.marker(...)")
+        if len(self.companions) > _MOST_COMPANIONS:
+            raise InvalidRule("companions", f"must be at most {_MOST_COMPANIONS}, got {len(self.companions)}")
         require_items("examples", self.examples, str, wanted="keys")
 
     def _check_values(self) -> None:
@@ -160,7 +182,11 @@ class DeliveryRules:
         if self.mode is not None:
             require_type("mode", self.mode, int, wanted="permission bits such as 0o664")
             if not 0 <= self.mode <= 0o777:
-                raise InvalidRule("mode", f"must be 0o000-0o777, got {self.mode:#o}: write 0o in front of it")
+                raise InvalidRule(
+                    "mode",
+                    f"must be 0o000-0o777, got {self.mode}, which is {self.mode:#o}: write 0o in front of "
+                    "octal digits, as in 0o664",
+                )
             if not self.mode & 0o400:
                 raise InvalidRule("mode", f"must let the login read its own file (0o400), got {self.mode:#o}")
         if self.require_attributes and self.mode is None and not self.preserve_time:
@@ -173,54 +199,7 @@ class DeliveryRules:
                 f"must be a name of the IANA database such as Europe/Zurich, got {self.time_zone!r}",
             ) from None
         if self.allowed_names is not None:
-            _check_expression(self.allowed_names)
-
-    def _check_names_differ(self) -> None:
-        template = Template(self.name)
-        if not template.uses(*_DISTINGUISHING):
-            raise InvalidRule(
-                "name",
-                f"must have a field that tells two objects apart, such as {{stem}} or {{sequence}}, got "
-                f"{self.name!r}: two objects would have the same name",
-            )
-        if self.name.startswith("/") or self.name.endswith("/"):
-            raise InvalidRule(
-                "name",
-                f"must be a path below the remote directory without '/' at its ends, got {self.name!r}",
-            )
-
-    def _check_temporary(self) -> None:
-        if self.temporary is None:
-            return
-        template = Template(self.temporary)
-        if not template.uses("name", "stem"):
-            raise InvalidRule(
-                "temporary",
-                f"must follow from the final name, as '{{name}}.partial' does, got {self.temporary!r}: two "
-                "objects would have the same temporary name",
-            )
-        if not template.uses("name", "token") and not _has_one_extension(self.name):
-            raise InvalidRule(
-                "temporary",
-                f"must have {{name}} or {{token}}, got {self.temporary!r}: files whose names differ only in "
-                "their extension would have the same temporary name. Or let the rule 'name' end in one "
-                "extension, as '{stem}.csv' does",
-            )
-        if self.if_exists is IfExists.NEW_NAME and not template.uses("token"):
-            raise InvalidRule(
-                "temporary",
-                f"must have {{token}} with if_exists NEW_NAME, got {self.temporary!r}: two objects with "
-                "the same name would have the same temporary name",
-            )
-        if self.temporary == "{stem}{ext}":
-            raise InvalidRule(
-                "temporary", "must be '{name}' to write under the final name, got '{stem}{ext}'"
-            )
-        if self.temporary.startswith("~") or self.temporary.endswith("/"):
-            raise InvalidRule(
-                "temporary",
-                f"must be a name, or a path without '~' and '/' at its end, got {self.temporary!r}",
-            )
+            check_expression("allowed_names", self.allowed_names)
 
     def _check_sequence(self) -> None:
         is_used = any(template.uses("sequence") for template in self.templates)
@@ -229,6 +208,8 @@ class DeliveryRules:
             raise InvalidRule("sequence", f"and the field {{sequence}} belong together, but {missing}")
         if self.sequence is None:
             return
+        if Template(self.name).uses("sequence"):
+            check_number(self.name, self.temporary)
         if self.if_exists in (IfExists.SKIP, IfExists.NEW_NAME):
             raise InvalidRule(
                 "if_exists",
@@ -244,7 +225,7 @@ class DeliveryRules:
                 f"again each {self.sequence.reset}, got {self.name!r}: names would repeat",
             )
 
-    def _check_companions(self) -> None:
+    def _check_direct(self) -> None:
         for companion in self.companions:
             content = Template(companion.content)
             if self.is_direct and companion.before and content.uses("bytes", "sha256", "md5"):
@@ -253,25 +234,3 @@ class DeliveryRules:
                     f"must not say bytes or checksums before the data if temporary is {FINAL_NAME!r}, got "
                     f"{companion.name!r}: they are known when the data is sent",
                 )
-        if len(self.companions) > _MOST_COMPANIONS:
-            raise InvalidRule("companions", f"must be at most {_MOST_COMPANIONS}, got {len(self.companions)}")
-        names = [companion.name for companion in self.companions]
-        if repeated := [name for name in names if names.count(name) > 1]:
-            raise InvalidRule("companions", f"must have different names, got {repeated[0]!r} twice")
-
-
-def _has_one_extension(name: str) -> bool:
-    """Return whether all names that the template gives have the same extension."""
-    last, field = Template(name).parts[-1]
-    return field is None and "." in last and "/" not in last
-
-
-def _check_expression(text: str) -> None:
-    try:
-        re.compile(text)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise InvalidRule("allowed_names", f"must be a regular expression, got {text!r}: {error}") from None
-    if len(text) > _LONGEST_EXPRESSION:
-        raise InvalidRule(
-            "allowed_names", f"must have at most {_LONGEST_EXPRESSION} characters, got {len(text)}"
-        )

@@ -52,16 +52,18 @@ class RulesDocument:
         Raises:
             ValueError: It is none, or of another version of this code. `InvalidRule`: a rule is wrong.
         """
-        written = json.loads(text)
         try:
+            written = json.loads(text)
             if written["format"] != _FORMAT:
                 raise ValueError(f"its format is {written['format']!r}, known is {_FORMAT}")
+            if unknown := set(written) - {"format", "partner", "sources"}:
+                raise ValueError(f"it has the unknown part {min(unknown)!r}")
             partner = written["partner"]
             return cls(
                 partner=None if partner is None else _from_json(partner),
                 sources={name: _from_json(rules) for name, rules in written["sources"].items()},
             )
-        except (TypeError, KeyError, AttributeError) as error:
+        except (TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(f"it is not laid out as rules are: {error}") from None
 
 

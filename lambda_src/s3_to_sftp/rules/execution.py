@@ -21,13 +21,16 @@ from s3_to_sftp.rules.final_name import claim_name, free_name, require_free
 from s3_to_sftp.rules.object_facts import first_facts
 from s3_to_sftp.rules.rename_proof import RenameProof
 from s3_to_sftp.rules.rule_set import RuleSet
+from s3_to_sftp.rules.sequence_counter import delivered_change
+from s3_to_sftp.rules.sequence_numbers import SequenceNumbers, TakenNumber
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.client import SftpClient
 from s3_to_sftp.sftp.scheduler import ExternalFuture
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.upload import discard
 from s3_to_sftp.state.items import name_entry
-from s3_to_sftp.state.ledger import Commit, Lease, Ledger, SequenceNumber
+from s3_to_sftp.state.ledger import Commit, Lease, Ledger
+from s3_to_sftp.state.table import Table
 from s3_to_sftp.unknown_outcome import UnknownOutcome
 
 _DATA = "data"
@@ -48,6 +51,7 @@ class RulesExecution:
         s3: Any,
         sftp: SftpClient,
         ledger: Ledger,
+        table: Table,
         unknown_outcome: UnknownOutcome = UnknownOutcome.HOLD,
         new_token: Callable[[], str] = lambda: secrets.token_hex(8),
         now: Callable[[], float] = time.time,
@@ -59,7 +63,8 @@ class RulesExecution:
             rules: Of the partner.
             s3: boto3's S3 client.
             sftp: The partner's server.
-            ledger: Keeps plans, steps and numbers.
+            ledger: Keeps plans and steps.
+            table: The same table: keeps the numbers of sequences.
             unknown_outcome: What to do where nobody knows whether a file beside the data is there.
             new_token: Returns a token that no other name has.
             now: Seconds since 1970.
@@ -69,6 +74,7 @@ class RulesExecution:
         self._s3 = s3
         self._sftp = sftp
         self._ledger = ledger
+        self._numbers = SequenceNumbers(table)
         self._new_token = new_token
         self._now = now
         self._sleep = sleep
@@ -113,7 +119,7 @@ class RulesExecution:
     async def before_upload(self, session: SftpSession, attempt: Attempt, executor: Executor) -> None:
         """See `PlanExecution`: claim the name, prove the RENAME, and settle a name that is written to."""
         plan = attempt.plan
-        if plan.claims_name and plan.if_exists is not IfExists.NEW_NAME:
+        if plan.claims_name and plan.sequence is None and plan.if_exists is not IfExists.NEW_NAME:
             await _in(executor, lambda: self._claim(attempt))
         if not self._rename_proof.is_proven(session, plan.file):
             await self._prove_rename(session, attempt, executor)
@@ -217,13 +223,14 @@ class RulesExecution:
         rules = self._rules.of(attempt.lease.ref)
         if rules.rules is not None and rules.rules.sequence is not None:
             number = await self._number(attempt, rules.rules, executor)
-            attempt.lease = replace(attempt.lease, sequence=number)
             facts = replace(facts, sequence=number.number, delivery_time=number.taken_at)
         # What stands beside the data has the name that was chosen then.
         if attempt.plan.if_exists is IfExists.NEW_NAME and not attempt.lease.steps:
             lease, account = attempt.lease, self._sftp.identity.account
             facts = await free_name(session, rules, facts, ledger=self._ledger, lease=lease, account=account)
         plan = self._set_plan(attempt, facts)
+        if plan.claims_name and plan.sequence is not None:  # only now it is the name of this object alone
+            await _in(executor, lambda: self._claim(attempt))
         ours = [step.remote_path for step in attempt.lease.steps.values()]
         await require_free(session, plan, ours=ours)
 
@@ -232,10 +239,10 @@ class RulesExecution:
         attempt.lease = replace(attempt.lease, plan=facts.as_text(), remote_path=attempt.plan.file.path)
         return attempt.plan
 
-    async def _number(self, attempt: Attempt, rules: DeliveryRules, executor: Executor) -> SequenceNumber:
+    async def _number(self, attempt: Attempt, rules: DeliveryRules, executor: Executor) -> TakenNumber:
         for _ in range(_NUMBER_TRIES):
             try:
-                number: SequenceNumber = await _in(executor, lambda: self._take(attempt, rules))
+                number: TakenNumber = await _in(executor, lambda: self._take(attempt, rules))
             except SequenceHeld as held:
                 waited_for = held
             else:
@@ -245,13 +252,11 @@ class RulesExecution:
             await _in(executor, lambda: self._sleep(_NUMBER_PAUSE_SECONDS))
         raise waited_for
 
-    def _take(self, attempt: Attempt, rules: DeliveryRules) -> SequenceNumber:
+    def _take(self, attempt: Attempt, rules: DeliveryRules) -> TakenNumber:
         sequence, now = rules.sequence, int(self._now())
         assert sequence is not None  # noqa: S101 - asked by the caller
         period = sequence.period(datetime.fromtimestamp(now, rules.zone))
-        return self._ledger.take_number(
-            attempt.lease, sequence.name, start=sequence.start, period=period, at=now
-        )
+        return self._numbers.take(attempt.lease, sequence.name, start=sequence.start, period=period, at=now)
 
     async def _with_attributes(self, session: SftpSession, attempt: Attempt, commit: Commit) -> Commit:
         plan = attempt.plan
@@ -277,6 +282,9 @@ class RulesExecution:
 
     async def after_rename(self, session: SftpSession, attempt: Attempt, executor: Executor) -> None:
         """See `PlanExecution`."""
+        sequence, ref = attempt.plan.sequence, attempt.lease.ref
+        if sequence is not None:
+            attempt.lease = replace(attempt.lease, with_receipt=(delivered_change(sequence, ref),))
         await self._complete_facts(session, attempt)
         for companion in attempt.plan.companions_after:
             await self._companions.put(session, attempt, companion, executor)
@@ -285,12 +293,10 @@ class RulesExecution:
         """Plan again where the rules were changed while the data was at the partner already."""
         if all(companion.content is not None for companion in attempt.plan.companions):
             return
-        commit, facts, number = attempt.commit, _facts(attempt.lease), attempt.lease.sequence
+        commit, facts = attempt.commit, _facts(attempt.lease)
         assert commit is not None  # noqa: S101 - the data has its final name
         digests = await self._digests(session, attempt, facts, None)
         facts = replace(facts, size=commit.size, digests=digests)
-        if number is not None:
-            facts = replace(facts, sequence=number.number)
         directory = self._rules.of(attempt.lease.ref).item.directory.rstrip("/") + "/"
         if commit.remote_path.startswith(directory):
             facts = replace(facts, name=commit.remote_path.removeprefix(directory))
@@ -298,9 +304,10 @@ class RulesExecution:
 
     def details(self, attempt: Attempt) -> Mapping[str, Any]:
         """See `PlanExecution`."""
-        number, companions = attempt.lease.sequence, attempt.plan.companions
+        companions = attempt.plan.companions
+        number = _facts(attempt.lease).sequence if attempt.plan.sequence else None
         return {
-            **({"sequence": number.number} if number is not None else {}),
+            **({"sequence": number} if number is not None else {}),
             **({"companions": [companion.path for companion in companions]} if companions else {}),
         }
 

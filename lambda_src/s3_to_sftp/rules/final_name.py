@@ -6,9 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists, PlanFacts
-from s3_to_sftp.errors import NameTaken
+from s3_to_sftp.errors import NameTaken, RuleRefused
 from s3_to_sftp.outcomes import Skipped
-from s3_to_sftp.rules.refused import RuleRefused
 from s3_to_sftp.rules.rule_set import RulesOfObject
 from s3_to_sftp.sftp.publish import PathStatus, look
 from s3_to_sftp.sftp.session import SftpSession
@@ -19,13 +18,14 @@ _MOST_NAMES = 100
 
 
 def claim_name(ledger: Ledger, lease: Lease, plan: DeliveryPlan, *, account: str) -> None:
-    """Claim the final name for the key, so that no other key ever gets it.
+    """Claim all final names for the key, so that no other key ever gets one.
 
     Raises:
         NameTaken: Another key has it.
         LedgerError: The ledger cannot be used.
     """
-    ledger.claim_file(lease, f"name {plan.file.path}", account=account)
+    for path in plan.paths:
+        ledger.claim_file(replace(lease, remote_path=path), f"name {path}", account=account)
 
 
 async def require_free(session: SftpSession, plan: DeliveryPlan, *, ours: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 """The error of a rule that can never work, raised where it is written."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 
 class InvalidRule(ValueError):
@@ -40,12 +40,12 @@ def require_range(rule: str, value: int, low: int, high: int) -> None:
 
 
 def require_items(rule: str, values: object, item: type, *, wanted: str) -> None:
-    """Refuse what is not a list of items of this type; a text is no list of texts.
+    """Refuse what is not a list of items of this type; neither a text nor a generator is a list of texts.
 
     Raises:
         InvalidRule: It is not one.
     """
-    if isinstance(values, str) or not isinstance(values, Iterable):
+    if isinstance(values, str | bytes) or not isinstance(values, Sequence):
         raise InvalidRule(rule, f"must be a list of {wanted}, got {values!r}")
     for value in values:
         if not isinstance(value, item):

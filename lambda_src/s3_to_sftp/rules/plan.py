@@ -1,20 +1,19 @@
 """From rules and object to everything that will happen: one pure function."""
 
 import posixpath
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from s3_to_sftp.delivery_plan import DeliveryPlan, PlanFacts, PlannedCompanion, PlannedFile
-from s3_to_sftp.remote_path import remote_path
-from s3_to_sftp.rules.companion import Checksum, Companion
+from s3_to_sftp.errors import RuleRefused
+from s3_to_sftp.remote_path import joined
+from s3_to_sftp.rules.companion import Checksum
+from s3_to_sftp.rules.contents import content_of
 from s3_to_sftp.rules.delivery_rules import FOLDER_FIELDS, DeliveryRules
-from s3_to_sftp.rules.refused import RuleRefused
-from s3_to_sftp.rules.template import MissingValue, Pending, Template
-
-_MOST_CONTENT_BYTES = 256 * 1024
-"""Of a companion's content."""
+from s3_to_sftp.rules.plan_checks import check_field, check_files, check_name, check_temporary
+from s3_to_sftp.rules.template import MissingValue, Pending, Template, value_of
+from s3_to_sftp.rules.uniqueness import is_unique
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,28 +46,37 @@ def plan(rules: DeliveryRules, item: PlannedObject, facts: PlanFacts) -> Deliver
         rules: Of the partner, or of the object's source.
         item: The object.
         facts: What is known besides. Where the number is not, names hold `{sequence}`; where size or digests
-            are not, companions have no content yet.
+            are not, companions have no content yet. What does not depend on the number is checked without
+            it: a number is not taken for an object that is refused.
 
     Raises:
-        RuleRefused: The rules give it no name, or one that they do not allow. It names rule, value, and what
-            to change.
-        RemotePathRefused: Its name would leave the directory, or is none.
+        RuleRefused: The rules give it no name, or one that they do not allow, or one that is none below the
+            directory. It names rule, value, and what to change.
     """
     values = _values(rules, item, facts)
-    path = _path(rules, item, facts, values)
-    file = PlannedFile(path=path, temporary=_temporary(rules, facts, path))
+    path = _checked_path(rules, item, facts, values)
+    paths = _paths(rules, path, values)
+    files = [PlannedFile(path=each, temporary=_temporary(rules, facts, each)) for each in paths]
+    check_temporary(rules, item.key, files)
     beside = {**values, **_of_name(posixpath.basename(path)), **_of_content(item, facts, path)}
     companions = [
-        _companion(str(place), companion, rules, facts, path, beside)
-        for place, companion in enumerate(rules.companions, 1)
+        PlannedCompanion(
+            id=str(place),
+            path=file.path,
+            temporary=file.temporary,
+            is_before=companion.before,
+            content=content_of(companion, path, beside),
+        )
+        for place, (companion, file) in enumerate(zip(rules.companions, files[1:], strict=True), 1)
     ]
-    _require_different_names(item, path, companions)
     used = {name for name in Checksum if any(template.uses(name) for template in rules.templates)}
     return DeliveryPlan(
-        file=file,
+        file=files[0],
         companions=tuple(sorted(companions, key=lambda each: not each.is_before)),
         if_exists=rules.if_exists,
-        claims_name=not _is_unique(rules),
+        claims_name=not is_unique(
+            rules.name, tuple(each.name for each in rules.companions), keeps_case=rules.case is None
+        ),
         mode=rules.mode,
         modified=facts.event_time if rules.preserve_time else None,
         requires_attributes=rules.require_attributes,
@@ -78,8 +86,11 @@ def plan(rules: DeliveryRules, item: PlannedObject, facts: PlanFacts) -> Deliver
 
 
 def _values(rules: DeliveryRules, item: PlannedObject, facts: PlanFacts) -> dict[str, object]:
-    relative = item.key.removeprefix(item.prefix) or item.key
-    values: dict[str, object] = {
+    # A prefix may end within a path, as `in` does: then '/' would be left in front.
+    relative = item.key.removeprefix(item.prefix).removeprefix("/") if item.prefix else item.key
+    relative = relative or item.key
+    number = Pending("sequence") if _is_pending(rules, facts) else facts.sequence
+    return {
         "key": item.key,
         "relative_key": relative,
         "folder": _folder(item.key),
@@ -90,11 +101,9 @@ def _values(rules: DeliveryRules, item: PlannedObject, facts: PlanFacts) -> dict
         "tag": facts.tags,
         "event_time": _time(rules, facts.event_time),
         "delivery_time": _time(rules, facts.delivery_time),
-        "sequence": facts.sequence,
-        **({"sequence": Pending("sequence")} if _is_pending(rules, facts) else {}),
+        "sequence": number,
         **_of_name(item.key.rpartition("/")[2]),
     }
-    return values
 
 
 def _is_pending(rules: DeliveryRules, facts: PlanFacts) -> bool:
@@ -120,81 +129,55 @@ def _of_content(item: PlannedObject, facts: PlanFacts, path: str) -> dict[str, o
     return {"path": path, "bytes": size, "count": 1, "bucket": item.bucket, "key": item.key, **known}
 
 
-def _path(rules: DeliveryRules, item: PlannedObject, facts: PlanFacts, values: Mapping[str, object]) -> str:
-    for field in Template(rules.name).fields:
-        if field.name not in FOLDER_FIELDS:
-            _require_one_name(item, str(field), values, field.name, field.index)
-    path = facts.name or _rendered("name", rules.name, item, values)
-    folder, name = _folder(path), path.rpartition("/")[2]
-    name = _in_case(rules, name)
-    if _is_pending(rules, facts):  # so much can be said about the name
-        _check_name(rules, item, name.replace(_NUMBER, _first_number(rules)))
+def _checked_path(
+    rules: DeliveryRules, item: PlannedObject, facts: PlanFacts, values: Mapping[str, object]
+) -> str:
+    """Return the path of the data, which has been checked with the first number if it has none yet."""
+    if facts.name:
+        name = facts.name
     else:
-        _check_name(rules, item, name)
-    return remote_path(directory=item.directory, key=folder + name, named_by=f"The rules give {item.key!r}")
+        for field in Template(rules.name).fields:
+            if field.name not in FOLDER_FIELDS:
+                check_field(item.key, field, value_of(field, values))
+        name = _rendered(rules, item, values)
+    path = joined(directory=item.directory, name=_in_case(rules, name, facts))
+    if rules.sequence is None or facts.sequence is not None:
+        check_name(rules, item, _in_case(rules, name, facts))
+        check_files(item.key, _paths(rules, path, values))
+        return path
+    numbered = replace(facts, sequence=rules.sequence.start)
+    with_number = _values(rules, item, numbered)
+    known = _checked_path(rules, item, numbered, with_number)
+    for companion in rules.companions:
+        beside = {**with_number, **_of_name(posixpath.basename(known)), **_of_content(item, facts, known)}
+        content_of(companion, known, beside)
+    return path
 
 
-def _first_number(rules: DeliveryRules) -> str:
-    form = next((field.form for field in Template(rules.name).fields if field.name == "sequence"), "")
-    return format(rules.sequence.start if rules.sequence else 0, form)
-
-
-def _in_case(rules: DeliveryRules, name: str) -> str:
-    before, pending, after = name.partition(_NUMBER)
-    parts = [before, after]
-    if rules.case is not None:
-        parts = [part.upper() if rules.case == "upper" else part.lower() for part in parts]
-    return pending.join(parts) if pending else parts[0]
-
-
-def _require_one_name(
-    item: PlannedObject, shown: str, values: Mapping[str, object], field: str, index: str
-) -> None:
-    """Refuse a value that would add directories, or leave one: it is text of others."""
-    value = values.get(field)
-    if isinstance(value, Mapping):
-        value = value.get(index)
-    if isinstance(value, str) and re.search(r"[/\\]", value):
-        raise RuleRefused(
-            "name",
-            f"The field {{{shown}}} of the rule 'name' is {value!r} for {item.key!r}: it holds '/' or '\\', "
-            "and would lead to another directory.",
-            value=value,
-            hint=f"Put the object again with another {shown}, or leave the field out of the rule.",
-        )
-
-
-def _check_name(rules: DeliveryRules, item: PlannedObject, name: str) -> None:
-    if rules.max_name_length is not None and len(name) > rules.max_name_length:
-        raise RuleRefused(
-            "max_name_length",
-            f"The name {name!r} of {item.key!r} has {len(name)} characters, and the rule 'max_name_length' "
-            f"allows {rules.max_name_length}.",
-            value=name,
-            hint="Put the object again under a shorter key, or cut a field of the rule 'name', as in "
-            "{stem:.20}.",
-        )
-    if rules.allowed_names is not None and not re.fullmatch(rules.allowed_names, name):
-        raise RuleRefused(
-            "allowed_names",
-            f"The name {name!r} of {item.key!r} does not match the rule 'allowed_names', "
-            f"{rules.allowed_names!r}.",
-            value=name,
-            hint="Put the object again under a key whose name matches, or change the rule 'name' or "
-            "'allowed_names'.",
-        )
-
-
-def _rendered(rule: str, text: str, item: PlannedObject, values: Mapping[str, object]) -> str:
+def _rendered(rules: DeliveryRules, item: PlannedObject, values: Mapping[str, object]) -> str:
     try:
-        return Template(text).rendered(values)
+        return Template(rules.name).rendered(values)
     except MissingValue as missing:
         raise RuleRefused(
-            rule,
-            f"The rule {rule!r}, {text!r}, needs {{{missing.field}}}, which {item.key!r} does not have.",
+            "name",
+            f"The rule 'name', {rules.name!r}, needs {{{missing.field}}}, which {item.key!r} does not have.",
             value=missing.field,
-            hint=f"Put the object again with a {missing.field}, or change the rule {rule!r}.",
+            hint=f"Put the object again with a {missing.field}, or change the rule 'name'.",
         ) from None
+
+
+def _in_case(rules: DeliveryRules, path: str, facts: PlanFacts) -> str:
+    folder, name = _folder(path), path.rpartition("/")[2]
+    parts = name.split(_NUMBER) if _is_pending(rules, facts) else [name]
+    return folder + _NUMBER.join(map(rules.in_case, parts))
+
+
+def _paths(rules: DeliveryRules, path: str, values: Mapping[str, object]) -> list[str]:
+    """Return the paths of the data and of the files beside it."""
+    directory, name = posixpath.split(path)
+    beside = {**values, **_of_name(name)}
+    names = [Template(companion.name).rendered(beside) for companion in rules.companions]
+    return [path, *(posixpath.join(directory, each) for each in names)]
 
 
 def _temporary(rules: DeliveryRules, facts: PlanFacts, path: str) -> str:
@@ -205,84 +188,3 @@ def _temporary(rules: DeliveryRules, facts: PlanFacts, path: str) -> str:
     name = name.replace(_NUMBER, str(_TOKEN)) if _is_pending(rules, facts) else name
     text = Template(rules.temporary).rendered({**_of_name(name), "token": _TOKEN})
     return text if "/" in text else posixpath.join(directory, text)
-
-
-def _companion(
-    number: str,
-    companion: Companion,
-    rules: DeliveryRules,
-    facts: PlanFacts,
-    path: str,
-    values: Mapping[str, object],
-) -> PlannedCompanion:
-    name = Template(companion.name).rendered(values)
-    own = posixpath.join(posixpath.dirname(path), name)
-    if "/" in name or name in {"", ".", ".."}:
-        raise RuleRefused(
-            "companions",
-            f"The name {name!r} of a companion of {path!r} is no file name.",
-            value=name,
-            hint="Change the rule 'companions': companions are in the directory of the data.",
-        )
-    return PlannedCompanion(
-        id=number,
-        path=remote_path(directory=posixpath.dirname(own), key=name, named_by="The rule 'companions' gives"),
-        temporary=_temporary(rules, facts, own),
-        is_before=companion.before,
-        content=_content(companion, path, values),
-    )
-
-
-def _content(companion: Companion, path: str, values: Mapping[str, object]) -> bytes | None:
-    template = Template(companion.content)
-    used = [values.get(field.name) for field in template.fields]
-    if any(isinstance(value, Pending) for value in (*used, values.get("sequence"))):
-        return None
-    try:
-        text = template.rendered(values)
-    except MissingValue as missing:
-        raise RuleRefused(
-            "companions",
-            f"The content of {companion.name!r} needs {{{missing.field}}}, which the object does not have.",
-            value=missing.field,
-            hint=f"Put the object again with a {missing.field}, or change the rule 'companions'.",
-        ) from None
-    try:
-        content = text.encode(companion.encoding)
-    except UnicodeEncodeError:
-        raise RuleRefused(
-            "companions",
-            f"The content of {companion.name!r} for {path!r} cannot be written in {companion.encoding}.",
-            value=companion.encoding,
-            hint="Change 'encoding' of the rule 'companions', or the name of the object.",
-        ) from None
-    if len(content) > _MOST_CONTENT_BYTES:
-        raise RuleRefused(
-            "companions",
-            f"The content of {companion.name!r} for {path!r} has {len(content)} bytes, and at most "
-            f"{_MOST_CONTENT_BYTES} are allowed.",
-            value=companion.name,
-            hint="Shorten the content in the rule 'companions'.",
-        )
-    return content
-
-
-def _require_different_names(item: PlannedObject, path: str, companions: list[PlannedCompanion]) -> None:
-    paths = [path, *(companion.path for companion in companions)]
-    repeated = [each for each in paths if paths.count(each) > 1]
-    if repeated:
-        raise RuleRefused(
-            "companions",
-            f"The rules give two files of {item.key!r} the name {repeated[0]!r}.",
-            value=repeated[0],
-            hint="Change a name in the rule 'companions'.",
-        )
-
-
-def _is_unique(rules: DeliveryRules) -> bool:
-    """Return whether two keys never get the same name."""
-    whole = any(
-        field.name in {"key", "relative_key", "version", "sequence"} and not field.form.startswith(".")
-        for field in Template(rules.name).fields
-    )
-    return whole and rules.case is None

@@ -28,7 +28,7 @@ class RenameProof:
         )
 
     def is_proven(self, session: SftpSession, file: PlannedFile) -> bool:
-        """Return whether nothing is to be proven (any more)."""
+        """Return whether nothing is to be proven."""
         return _pair(session, file) in self._proven or file.is_in_place
 
     async def prove(

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from s3_to_sftp.delivery_plan import DeliveryPlan, PlanFacts, default_plan
-from s3_to_sftp.errors import ConfigurationError
+from s3_to_sftp.errors import ConfigurationError, RuleRefused
 from s3_to_sftp.remote_path import SourceDirectory, remote_path, source_of
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
 from s3_to_sftp.rules.document import FILE, PACKAGE, RulesDocument
 from s3_to_sftp.rules.plan import PlannedObject, plan
-from s3_to_sftp.rules.refused import RuleRefused
 from s3_to_sftp.rules.template import Template
 from s3_to_sftp.s3.object_ref import ObjectRef
 
@@ -81,6 +80,7 @@ class RuleSet:
             ConfigurationError: A source names rules that the document does not have.
         """
         self._document = document
+        self._digest = document.digest
         self._directory = directory
         self._sources = sources
         for source in sources:
@@ -101,7 +101,7 @@ class RuleSet:
             directory=source.directory or self._directory,
             prefix=source.prefix,
         )
-        of_what = f"{self._document.digest}\n{source.rules}\n{item.directory}\n{item.prefix}"
+        of_what = f"{self._digest}\n{source.rules}\n{item.directory}\n{item.prefix}"
         fingerprint = hashlib.sha256(of_what.encode()).hexdigest()[:16]
         return RulesOfObject(named or self._document.partner, item, fingerprint)
 

@@ -46,5 +46,10 @@ class Sequence:
             )
 
     def period(self, at: datetime) -> str:
-        """Return what distinguishes this day, or year, from the others; empty: they are not distinguished."""
-        return {Reset.NEVER: "", Reset.DAY: f"{at:%Y-%m-%d}", Reset.YEAR: f"{at:%Y}"}[self.reset]
+        """Return what distinguishes this day, or year, from the others; empty: they are not distinguished.
+
+        Args:
+            at: The `delivery_time` of the object in the time zone of the rules, which is the one in its name.
+                With another time a number of the new day could get the name of the day before.
+        """
+        return {Reset.NEVER: "", Reset.DAY: at.date().isoformat(), Reset.YEAR: f"{at.year:04d}"}[self.reset]

@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import cached_property
 
 from s3_to_sftp.rules.invalid import InvalidRule, require_type
-from s3_to_sftp.rules.times import KNOWN, formatted, unknown_directive
+from s3_to_sftp.rules.times import KNOWN, formatted, has_directive, unknown_directive
 
 TIMES = frozenset({"event_time", "delivery_time"})
 NUMBERS = frozenset({"sequence", "bytes", "count"})
@@ -21,8 +21,10 @@ MAPS = frozenset({"metadata", "tag"})
 LISTS = frozenset({"part"})
 """Fields with a position in brackets: `{part[0]}`, `{part[-2]}`."""
 _LONGEST_TEMPLATE = 16_384
-_NUMBER_FORM = re.compile(r"0?[0-9]{0,2}d?")
-_TEXT_FORM = re.compile(r"(\.[0-9]{1,3})?")
+_NUMBER_FORM = re.compile(r"(0?[1-9][0-9]?)?d?")
+_SEQUENCE_FORM = re.compile(r"(0[1-9][0-9]?)?d?")
+"""Without blanks in front, which names would begin with."""
+_TEXT_FORM = re.compile(r"(\.[1-9][0-9]{0,2})?")
 _INDEXED = re.compile(r"(?P<field>[a-z_0-9]+)(?:\[(?P<index>[^\[\]]+)\])?")
 
 
@@ -94,20 +96,18 @@ class Template:
         """Return what is in brackets behind each field of this name, such as the tags that are used."""
         return [each.index for each in self.fields if each.name == field]
 
-    def rendered(self, values: Mapping[str, object], *, case: str = "") -> str:
-        """Return the text with the values in place of the fields.
+    def rendered(self, values: Mapping[str, object]) -> str:
+        """Return the text with the values in place of the fields; braces in values are no fields.
 
         Args:
             values: By field: text, a number, a time, or a map or a list of texts.
-            case: `upper` or `lower`; empty: as it is.
 
         Raises:
             MissingValue: A field has no value.
         """
-        text = "".join(
+        return "".join(
             literal + ("" if field is None else _value(field, values)) for literal, field in self.parts
         )
-        return {"upper": text.upper, "lower": text.lower}.get(case, lambda: text)()
 
 
 def check_template(rule: str, text: object, known: Set[str]) -> Template:
@@ -163,14 +163,15 @@ def _check_field(rule: str, field: Field, text: str, known: Set[str]) -> None:
 
 def _check_form(rule: str, field: Field, text: str) -> None:
     if field.name in TIMES:
-        if not field.form:
+        if not has_directive(field.form) or re.search(r"[{}]", field.form):
             raise InvalidRule(
                 rule, f"must say how to write {{{field}}}, as in {{{field}:%Y%m%d}}, got {text!r}"
             )
         if unknown := unknown_directive(field.form):
             raise InvalidRule(rule, f"has the unknown directive {unknown} in {text!r}: known are {KNOWN}")
     elif field.name in NUMBERS:
-        if not _NUMBER_FORM.fullmatch(field.form):
+        form = _SEQUENCE_FORM if field.name == "sequence" else _NUMBER_FORM
+        if not form.fullmatch(field.form):
             raise InvalidRule(
                 rule, f"must write {{{field}}} as a whole number, as in {{{field}:06d}}, got {text!r}"
             )
@@ -180,15 +181,19 @@ def _check_form(rule: str, field: Field, text: str) -> None:
         )
 
 
-def _value(field: Field, values: Mapping[str, object]) -> str:
-    value = values.get(field.name)
-    match value:
+def value_of(field: Field, values: Mapping[str, object]) -> object:
+    """Return the value that a field stands for; None: there is none."""
+    match value := values.get(field.name):
         case Mapping():
-            value = value.get(field.index)
+            return value.get(field.index)
         case list() | tuple():
             position = int(field.index)
-            value = value[position] if -len(value) <= position < len(value) else None
-    match value:
+            return value[position] if -len(value) <= position < len(value) else None
+    return value
+
+
+def _value(field: Field, values: Mapping[str, object]) -> str:
+    match value := value_of(field, values):
         case None:
             raise MissingValue(str(field))
         case datetime():

@@ -18,14 +18,20 @@ _DIRECTIVES: dict[str, Callable[[datetime], str]] = {
     "V": lambda at: f"{at.isocalendar().week:02d}",
     "u": lambda at: str(at.isoweekday()),
     "z": lambda at: at.strftime("%z"),
+    "s": lambda at: str(int(at.timestamp())),
     "%": lambda _at: "%",
 }
 KNOWN = ", ".join(f"%{name}" for name in _DIRECTIVES)
 _DIRECTIVE = re.compile(r"%(1y|.)", re.DOTALL)
 
-_DAY = ({"j"}, {"m", "d"}, {"V", "u"})
-"""Directives that together tell the days of a year apart."""
-_YEAR = {"Y", "y", "1y", "G"}
+_DAY = ({"j"}, {"m", "d"}, {"G", "V", "u"}, {"s"})
+"""Directives that together tell the days of a year apart.
+
+Not `%V` and `%u` alone: 1 January and 30 December 2024 are both the Monday of a week 1.
+"""
+_YEAR = ({"Y"}, {"y"}, {"1y"}, {"G", "V", "u"}, {"s"})
+"""Not `%G` alone: 30 December 2024 is in the ISO year 2025."""
+_VARYING = {"z", "s"}
 
 
 def unknown_directive(form: str) -> str:
@@ -36,7 +42,7 @@ def unknown_directive(form: str) -> str:
 
 
 def formatted(at: datetime, form: str) -> str:
-    """Return the time in this form; its directives are known. Their meaning: `time.strftime`, and `%1y`."""
+    """Return the time in this form; its directives are known. As in `time.strftime`; `%1y` is one digit."""
     return _DIRECTIVE.sub(lambda found: _DIRECTIVES[found[1]](at), form)
 
 
@@ -48,4 +54,20 @@ def tells_days_apart(form: str) -> bool:
 
 def tells_years_apart(form: str) -> bool:
     """Return whether two years in a row never get the same text."""
-    return bool(_YEAR & set(_DIRECTIVE.findall(form)))
+    used = set(_DIRECTIVE.findall(form))
+    return any(year <= used for year in _YEAR)
+
+
+def has_directive(form: str) -> bool:
+    """Return whether the form has a time in it, not only text."""
+    return any(name != "%" for name in _DIRECTIVE.findall(form))
+
+
+def has_fixed_length(form: str) -> bool:
+    """Return whether all times have the same length in this form."""
+    return not _VARYING & set(_DIRECTIVE.findall(form))
+
+
+def literals(form: str) -> str:
+    """Return the characters that stand in this form whatever the time is."""
+    return _DIRECTIVE.sub(lambda found: "%" if found[1] == "%" else "", form)

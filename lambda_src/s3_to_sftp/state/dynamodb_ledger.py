@@ -6,25 +6,15 @@ again from those.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from s3_to_sftp.errors import DeliveryError
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.attributes import Item
 from s3_to_sftp.state.file_claim import claim_change, refuse_claim_of_other
-from s3_to_sftp.state.items import State, commit_fields, name_entry, partition_key, version_key
-from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, SequenceNumber, TerminalState
-from s3_to_sftp.state.sequence_counter import (
-    COUNTER,
-    delivered_change,
-    holder_of,
-    read_counter,
-    return_change,
-    sequence_key,
-    take_change,
-)
+from s3_to_sftp.state.items import State, commit_fields, name_entry
+from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, TerminalState
 from s3_to_sftp.state.snapshot import Snapshot, superseded_error
 from s3_to_sftp.state.table import Table
 from s3_to_sftp.state.transitions import (
@@ -39,7 +29,6 @@ from s3_to_sftp.state.transitions import (
     deferral,
     deferral_after_attempt,
     explanation,
-    held_error,
     in_state,
     key_change,
     key_release,
@@ -55,9 +44,6 @@ from s3_to_sftp.state.update_expression import Change, Put
 
 _MAX_ATTEMPTS = 8
 """Each write of another function in between needs one more; more than three need many functions."""
-
-_COUNTER = 2
-"""Position of the sequence's item in a transaction, behind those of the version and the key."""
 
 
 class DynamoLedger:
@@ -194,28 +180,6 @@ class DynamoLedger:
             item = refused[0]
         raise contention_error(lease.ref)
 
-    def take_number(self, lease: Lease, sequence: str, *, start: int, period: str, at: int) -> SequenceNumber:
-        """See `Ledger`. One request to read, and one to write if the version holds no number yet."""
-        holder = holder_of(partition_key(lease.ref), version_key(lease.ref))
-        seen = read_counter(self._table.read(sequence_key(sequence), COUNTER))
-        for _ in range(_MAX_ATTEMPTS):
-            if seen.holder == holder:
-                return SequenceNumber(sequence, seen.number, seen.taken_at)
-            if seen.holder or period < seen.period:
-                raise held_error(lease.ref, sequence, seen)
-            number = seen.next_number(start=start, period=period)
-            take = take_change(
-                sequence, seen, number=number, period=period, at=at, holder=holder, ref=lease.ref
-            )
-            taken: Put = {"sequence": {"sequence": sequence, "number": number}}
-            refused = self._table.write(version_change(lease, taken), take)
-            if not refused:
-                return SequenceNumber(sequence, number, at)
-            if 0 in refused:
-                raise lease_lost_error(lease)
-            seen = read_counter(refused[1])
-        raise contention_error(lease.ref)
-
     def note_step(self, lease: Lease, step: str, file: Commit) -> None:
         """See `Ledger`."""
         put: Put = {("steps", step): commit_fields(file)}
@@ -248,8 +212,8 @@ class DynamoLedger:
             ),
             key_release(lease, now),
         )
-        refused = self._table.write(*changes, *_sequence_advances(lease))
-        if set(refused) == {_COUNTER}:  # somebody has corrected the counter by hand
+        refused = self._table.write(*changes, *lease.with_receipt)
+        if refused and min(refused) >= len(changes):  # somebody has changed that by hand
             refused = self._table.write(*changes)
         if not refused:
             return
@@ -306,11 +270,10 @@ class DynamoLedger:
             why, removed = explanation(reason, hint, error)
             final = {**why, **in_state(end, self._clock())}
             removed = (*PARTNER_FIELDS, *OF_ONE_ATTEMPT, *removed)
-            more = _returned(lease.ref, lease.unused_number)
-            if self._end_lease(lease, final, removed=removed, more=more):
+            if self._end_lease(lease, final, removed=removed):
                 raise lease_lost_error(lease)
             return
-        snapshot, is_corrected = Snapshot(), False
+        snapshot = Snapshot()
         for _ in range(_MAX_ATTEMPTS):
             now = self._clock()
             if snapshot.version is None or snapshot.version.state is not end:
@@ -318,15 +281,10 @@ class DynamoLedger:
             snapshot.refuse_leased_version(ref, now)
             if snapshot.is_new_resend(ref) and not snapshot.is_unknown:
                 return  # that it was delivered, or cancelled, stays true
-            ended = terminal_change(ref, snapshot.version, end, now, reason, hint, error)
-            unused = snapshot.version.unused_number if snapshot.version is not None else None
-            if unused is not None:
-                ended = replace(ended, remove=(*ended.remove, "sequence"))
-            refused = self._table.write(ended, *_returned(ref, None if is_corrected else unused))
+            refused = self._table.write(terminal_change(ref, snapshot.version, end, now, reason, hint, error))
             if not refused:
                 return
-            is_corrected = 0 not in refused  # somebody has corrected the counter by hand
-            snapshot = snapshot.refreshed({} if is_corrected else {0: refused[0]})
+            snapshot = snapshot.refreshed(refused)
         raise contention_error(ref)
 
     def _write(self, lease: Lease, *changes: Change) -> None:
@@ -341,30 +299,12 @@ class DynamoLedger:
         *,
         removed: tuple[str, ...] = (),
         states: tuple[State, ...] = IN_FLIGHT,
-        more: Sequence[Change] = (),
     ) -> Mapping[int, Item | None]:
         """Write the change and end the lease; return the items that show that it is lost."""
         return self._table.write(
             version_change(lease, put, removed=(*LEASE, *removed), states=states),
             key_release(lease, self._clock()),
-            *more,
         )
-
-
-def _sequence_advances(lease: Lease) -> tuple[Change, ...]:
-    """Return the change that lets the next number be taken, if the version has taken one."""
-    if lease.sequence is None:
-        return ()
-    holder = holder_of(partition_key(lease.ref), version_key(lease.ref))
-    return (delivered_change(lease.sequence.sequence, holder),)
-
-
-def _returned(ref: ObjectRef, taken: SequenceNumber | None) -> tuple[Change, ...]:
-    """Return the change by which a version that ends otherwise returns its number."""
-    if taken is None:
-        return ()
-    holder = holder_of(partition_key(ref), version_key(ref))
-    return (return_change(taken.sequence, taken.number, holder),)
 
 
 def _explained(reason: str, error: Exception | None) -> tuple[Put, tuple[str, ...]]:

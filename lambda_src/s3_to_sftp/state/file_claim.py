@@ -1,4 +1,4 @@
-"""Which key a file belongs to, where several names may mean one file: on Windows, case does not count."""
+"""Which key a file belongs to, where other keys may lead to it: by rules, or because case does not count."""
 
 import hashlib
 
@@ -30,9 +30,14 @@ def refuse_claim_of_other(lease: Lease, seen: Item | None) -> None:
     if seen is None or other == _claimant(lease):
         return
     known_as = seen.get("remote_path", {}).get("S", "")
+    why = (
+        "the rules give both keys the same name"
+        if known_as == lease.remote_path
+        else "the server says that it runs on Windows, where upper and lower case are the same"
+    )
     raise NameTaken(
-        f"{lease.remote_path!r} is the file of s3://{other} at the partner: the server says that it runs on "
-        "Windows, where upper and lower case are the same, and it would replace that file.",
+        f"{lease.remote_path!r} is the file of s3://{other} at the partner: {why}, and it would replace that "
+        "file.",
         hint="Put the object again under another key. If the other key is no longer used, delete the item "
         f"of the ledger whose 'remote_path' is {known_as!r} and whose sort key is {FILE!r}, and redrive.",
     )

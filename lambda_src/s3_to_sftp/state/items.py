@@ -18,7 +18,7 @@ from s3_to_sftp.operator_request import OperatorRequest
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.state.attributes import Fields, Item, RawAttribute
-from s3_to_sftp.state.ledger import Checkpoint, Commit, SequenceNumber
+from s3_to_sftp.state.ledger import Checkpoint, Commit
 from s3_to_sftp.state.remote_names import NameKind, RemoteName
 
 KEY = "key"
@@ -78,7 +78,6 @@ class VersionItem:
         operator_actions: What operators did or asked for, the oldest first.
         plan: What was planned for it, as `PlanFacts.as_text` writes it; empty: by default.
         steps: Files beside the data that were begun, by the id of their step.
-        sequence: The sequence that it has taken a number of, and the number; None: it has taken none.
     """
 
     state: State
@@ -97,7 +96,6 @@ class VersionItem:
     operator_actions: tuple[RawAttribute, ...] = ()
     plan: str = ""
     steps: Mapping[str, Commit] = field(default_factory=dict)
-    sequence: SequenceNumber | None = None
 
     @property
     def has_data_at_partner(self) -> bool:
@@ -110,13 +108,6 @@ class VersionItem:
         if self.state is not State.UNKNOWN:
             return self.steps
         return {name: step for name, step in self.steps.items() if step.is_renamed}
-
-    @property
-    def unused_number(self) -> SequenceNumber | None:
-        """The number that it has taken, if nothing with the number can be at the partner."""
-        commit = self.commit
-        is_seen = commit is not None and (commit.rename_unanswered or commit.is_renamed)
-        return None if is_seen or self.steps else self.sequence
 
     def has_done(self, request: OperatorRequest) -> bool:
         """Return whether this request of an operator was carried out on the version before."""
@@ -221,18 +212,11 @@ def read_version(item: Item) -> VersionItem:
         operator_actions=fields.raw_list("operator_actions"),
         plan=fields.optional_text("plan") or "",
         steps=_read_steps(fields.optional_map("steps")),
-        sequence=_read_number(fields.optional_map("sequence")),
     )
 
 
 def _read_steps(fields: Fields | None) -> Mapping[str, Commit]:
     return {} if fields is None else {name: _read_commit(step) for name, step in fields.maps()}
-
-
-def _read_number(fields: Fields | None) -> SequenceNumber | None:
-    if fields is None:
-        return None
-    return SequenceNumber(sequence=fields.text("sequence"), number=fields.integer("number"))
 
 
 def _seconds(text: str | None) -> float | None:

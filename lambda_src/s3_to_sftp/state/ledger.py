@@ -22,6 +22,7 @@ from s3_to_sftp.errors import DeliveryError
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.state.remote_names import RemoteNames
+from s3_to_sftp.state.update_expression import Change
 
 TerminalState = Literal["FAILED", "SUPERSEDED", "GONE", "UNKNOWN", "SKIPPED"]
 
@@ -87,21 +88,6 @@ class Commit:
     is_renamed: bool = False
 
 
-@dataclass(frozen=True)
-class SequenceNumber:
-    """A number that a version has taken.
-
-    Attributes:
-        sequence: Of which sequence.
-        number: The number.
-        taken_at: When, in seconds since 1970.
-    """
-
-    sequence: str
-    number: int
-    taken_at: int = field(default=0, compare=False)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Lease:
     """The right to send one version, and what earlier attempts have left behind.
@@ -120,7 +106,7 @@ class Lease:
         last_modified: Modification time of the file that was about to get the final name last.
         plan: What is planned for the version, as `PlanFacts.as_text` writes it; empty: by default.
         steps: Files beside the data that were begun, by the id of their step.
-        sequence: The number that the version has taken.
+        with_receipt: Changes of other items, which are written together with the receipt.
         had_temporary: Whether a file of an earlier attempt or version may have the temporary name.
     """
 
@@ -137,13 +123,8 @@ class Lease:
     last_modified: int | None = None
     plan: str = ""
     steps: Mapping[str, Commit] = field(default_factory=dict)
-    sequence: SequenceNumber | None = None
+    with_receipt: tuple[Change, ...] = ()
     had_temporary: bool = False
-
-    @property
-    def unused_number(self) -> SequenceNumber | None:
-        """The number that it has taken, if nothing with the number can be at the partner."""
-        return None if self.steps or self.commit is not None else self.sequence
 
     @property
     def has_history(self) -> bool:
@@ -232,21 +213,6 @@ class Ledger(Protocol):
         Raises:
             NameTaken: Another key has claimed it.
             LedgerError: The ledger cannot be used.
-        """
-
-    def take_number(self, lease: Lease, sequence: str, *, start: int, period: str, at: int) -> SequenceNumber:
-        """Take the next number of a sequence, or return the one that the version holds.
-
-        Args:
-            lease: On the version.
-            sequence: Which one.
-            start: The first number, and the first of each period.
-            period: The present one; later ones sort behind earlier ones.
-            at: Now, in seconds since 1970.
-
-        Raises:
-            SequenceHeld: Another version holds the last number, and is not delivered.
-            LedgerError: The lease is lost, or the ledger cannot be used.
         """
 
     def note_step(self, lease: Lease, step: str, file: Commit) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from s3_to_sftp.errors import DeliveryError, Disposition, LedgerError
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.items import name_entry
-from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, SequenceNumber, TerminalState
+from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease, TerminalState
 from s3_to_sftp.state.remote_names import RemoteNames
 
 
@@ -51,18 +51,6 @@ class NoLedger:
 
     def claim_file(self, lease: Lease, same_file: str, *, account: str) -> None:
         """Do nothing."""
-
-    def take_number(self, lease: Lease, sequence: str, *, start: int, period: str, at: int) -> SequenceNumber:  # noqa: ARG002 - the protocol's
-        """Refuse: nobody would remember the number.
-
-        Raises:
-            LedgerError: Always.
-        """
-        raise LedgerError(
-            f"{lease.ref} needs a number of the sequence {sequence!r}, and there is no ledger that keeps it.",
-            hint="Give the function a ledger (LEDGER_TABLE).",
-            disposition=Disposition.PERMANENT,
-        )
 
     def note_step(self, lease: Lease, step: str, file: Commit) -> None:
         """Do nothing."""

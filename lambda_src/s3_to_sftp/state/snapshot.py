@@ -195,7 +195,6 @@ class Snapshot:
             last_modified=self.key.modified if self.key is not None else None,
             plan=plan,
             steps=steps,
-            sequence=version.sequence if version is not None else None,
             had_temporary=had_temporary,
         )
 

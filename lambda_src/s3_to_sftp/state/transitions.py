@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from s3_to_sftp.errors import DeliveryError, LedgerError
 from s3_to_sftp.explanation import failure_fields
-from s3_to_sftp.outcomes import SequenceHeld
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.attributes import RawAttribute
 from s3_to_sftp.state.items import (
@@ -22,7 +21,6 @@ from s3_to_sftp.state.items import (
 )
 from s3_to_sftp.state.ledger import Commit, Lease
 from s3_to_sftp.state.remote_names import RemoteName
-from s3_to_sftp.state.sequence_counter import Counter
 from s3_to_sftp.state.snapshot import Snapshot
 from s3_to_sftp.state.update_expression import Change, Path, Put
 
@@ -33,9 +31,6 @@ _KEPT_ACTIONS = 100
 _MAX_ENTRIES = 50
 """More changed names than this are written as one map: an update expression has at most 4 KB."""
 
-_SEQUENCE_HELD_SECONDS = 20.0
-"""How long an object waits that another one is in front of. It costs a message, and no connection."""
-
 IN_FLIGHT = (State.SENDING, State.STAGED, State.COMMITTING)
 LEASE = ("owner", "lease_until")
 FAILURE = ("reason", "hint", "error", "operation", "sftp_status")
@@ -45,7 +40,7 @@ OF_ONE_ATTEMPT = ("next_try", "progress")
 KEY_LEASE = (*LEASE, "in_flight")
 LEFTOVERS = "LEFTOVERS"
 """Partition of the index `by-status` that lists keys whose files may still exist at the partner."""
-PARTNER_FIELDS = ("temporary", "checkpoint", "commit", "plan", "steps", "sequence")
+PARTNER_FIELDS = ("temporary", "checkpoint", "commit", "plan", "steps")
 NEWER = "A newer version of the key was sent, or is about to be."
 NEWER_AFTER_ALL = f"{NEWER} This one had been sent as a whole, and may have had the final name before."
 
@@ -75,7 +70,6 @@ def lease_changes(lease: Lease, snapshot: Snapshot, now: float) -> tuple[Change,
     kept = {
         "checkpoint": lease.checkpoint,
         "commit": lease.commit,
-        "sequence": lease.sequence,
         "plan": lease.plan or None,
         "steps": lease.plan or None,
     }
@@ -278,18 +272,6 @@ def lease_lost_error(lease: Lease) -> LedgerError:
     return LedgerError(
         f"The lease on {lease.ref} (attempt {lease.attempt} of {lease.owner}) is lost or has expired.",
         hint="It will be retried. If this happens often, invocations outlive their leases.",
-    )
-
-
-def held_error(ref: ObjectRef, sequence: str, counter: Counter) -> SequenceHeld:
-    """Return the error of an object that waits for the number of another one."""
-    holder = counter.holder_name or "an object that was delivered later than now"
-    return SequenceHeld(
-        f"{ref} waits for the next number of the sequence {sequence!r}: {holder} has number "
-        f"{counter.number}, and is not delivered.",
-        hint=f"No action needed while {holder} is being retried. If it was dead-lettered, fix that and "
-        "redrive it, or `s3-to-sftp cancel` it: then its number is used for the next object.",
-        retry_after=_SEQUENCE_HELD_SECONDS,
     )
 
 

@@ -14,7 +14,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 
-from cdk_s3_to_sftp import S3ToSftp, S3ToSftpStack, SftpServer, StaticEgress, Trigger
+from cdk_s3_to_sftp import DeliveryRules, S3ToSftp, S3ToSftpStack, SftpServer, StaticEgress, Trigger
 from cdk_s3_to_sftp.acknowledgements import has_validations
 from tests.support.infra.keys import ED25519
 
@@ -48,7 +48,8 @@ def with_existing_resources(app: cdk.App) -> cdk.Stack:
         tracing=lambda_.Tracing.ACTIVE,
     )
     theirs = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
-    made.add_source(theirs, suffix=".csv", directory="/theirs", trigger=Trigger.EVENTBRIDGE)
+    tagged = DeliveryRules(name="{tag[partner]}_{name}")
+    made.add_source(theirs, suffix=".csv", directory="/theirs", trigger=Trigger.EVENTBRIDGE, rules=tagged)
     return stack
 
 

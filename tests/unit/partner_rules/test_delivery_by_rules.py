@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from s3_to_sftp.delivery_plan import IfExists
-from s3_to_sftp.errors import NameTaken, OutcomeUnknown, RenameUnanswered, RequestRefused
+from s3_to_sftp.errors import NameTaken, OutcomeUnknown, RenameUnanswered, RequestRefused, RuleRefused
 from s3_to_sftp.outcomes import AlreadyDelivered, SequenceHeld, Skipped
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import FINAL_NAME, Case, DeliveryRules
-from s3_to_sftp.rules.refused import RuleRefused
 from s3_to_sftp.rules.sequence import Sequence
 from s3_to_sftp.sftp.protocol import Request, Status
 from s3_to_sftp.unknown_outcome import UnknownOutcome
@@ -101,7 +100,7 @@ def test_temporary_name_has_the_form_of_the_rule(ledger_table: Any, data: bytes,
     assert {path for (path,) in harness.paths(Request.OPEN)} == {f"inbox/{expected}"}
 
 
-def test_dead_attempts_file_is_not_written_to_again(ledger_table: Any) -> None:
+def test_dead_attempts_file_is_removed_before_its_name_is_used_again(ledger_table: Any) -> None:
     harness = RulesEnvironment(ledger_table, DeliveryRules(temporary="{name}.partial"), {"a.csv": DATA})
     ref = harness.ref("a.csv")
     _, text = harness.function()._execution.plan(ref)
@@ -111,7 +110,13 @@ def test_dead_attempts_file_is_not_written_to_again(ledger_table: Any) -> None:
     harness.ledger.clock.now += 1000
     harness.deliver(ref)
     assert files(harness) == {"a.csv": DATA}
-    assert ["inbox/a.csv.partial"] not in harness.paths(Request.OPEN)
+    opens_and_removes = [
+        asked.kind
+        for connection in harness.env.made
+        for asked in connection.server.asked
+        if asked.texts[:1] == ["inbox/a.csv.partial"] and asked.kind in {Request.OPEN, Request.REMOVE}
+    ]
+    assert opens_and_removes[:2] == [Request.REMOVE, Request.OPEN]
     assert harness.temporaries(ref) == set()
 
 

@@ -1,13 +1,10 @@
-"""The item of a sequence: the number that was taken last, and which version holds it.
-
-A number is taken by a version and held until it is delivered. Only then is the next one taken. A version that
-ends otherwise, and of which nothing with the number can be at the partner, returns it.
-"""
+"""The item of a sequence in the ledger's table: the number that was taken last, and who holds it."""
 
 from dataclasses import dataclass
 
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.state.attributes import Fields, Item
+from s3_to_sftp.state.items import partition_key, version_key
 from s3_to_sftp.state.update_expression import Change
 
 COUNTER = "counter"
@@ -23,7 +20,7 @@ class Counter:
         number: The last one that was taken.
         period: The day or year that it belongs to; empty: the sequence never begins again.
         taken_at: When it was taken, in seconds since 1970.
-        holder: The version that holds it; empty: it is delivered.
+        holder: Partition and sort key of the version that holds it; None: it is delivered.
         holder_name: The same for people.
     """
 
@@ -31,7 +28,7 @@ class Counter:
     number: int = 0
     period: str = ""
     taken_at: int = 0
-    holder: str = ""
+    holder: tuple[str, str] | None = None
     holder_name: str = ""
 
     def next_number(self, *, start: int, period: str) -> int:
@@ -44,9 +41,9 @@ def sequence_key(sequence: str) -> str:
     return f"sequence#{sequence}"
 
 
-def holder_of(pk: str, sk: str) -> str:
+def holder_of(ref: ObjectRef) -> tuple[str, str]:
     """Return how the item names a version."""
-    return f"{pk} {sk}"
+    return partition_key(ref), version_key(ref)
 
 
 def read_counter(item: Item | None) -> Counter:
@@ -66,15 +63,18 @@ def read_counter(item: Item | None) -> Counter:
         number=int(fields.number("number")),
         period=fields.text("period"),
         taken_at=fields.integer("taken_at"),
-        holder=fields.optional_text("holder") or "",
+        holder=_holder(fields.optional_text("holder_pk"), fields.optional_text("holder_sk")),
         holder_name=fields.optional_text("holder_name") or "",
     )
 
 
-def take_change(
-    sequence: str, seen: Counter, *, number: int, period: str, at: int, holder: str, ref: ObjectRef
-) -> Change:
+def _holder(pk: str | None, sk: str | None) -> tuple[str, str] | None:
+    return (pk, sk) if pk and sk else None
+
+
+def take_change(sequence: str, seen: Counter, *, number: int, period: str, at: int, ref: ObjectRef) -> Change:
     """Return the change by which a version takes a number, on condition that the item is as seen."""
+    pk, sk = holder_of(ref)
     return Change(
         pk=sequence_key(sequence),
         sk=COUNTER,
@@ -83,31 +83,21 @@ def take_change(
             "number": number,
             "period": period,
             "taken_at": at,
-            "holder": holder,
+            "holder_pk": pk,
+            "holder_sk": sk,
             "holder_name": str(ref),
         },
         is_permanent=True,
     )
 
 
-def delivered_change(sequence: str, holder: str) -> Change:
+def delivered_change(sequence: str, ref: ObjectRef) -> Change:
     """Return the change that lets the next number be taken: the holder is delivered."""
+    pk, sk = holder_of(ref)
     return Change(
         pk=sequence_key(sequence),
         sk=COUNTER,
-        expected={"holder": holder},
-        remove=("holder", "holder_name"),
-        is_permanent=True,
-    )
-
-
-def return_change(sequence: str, number: int, holder: str) -> Change:
-    """Return the change by which the holder returns its number: the next version takes it."""
-    return Change(
-        pk=sequence_key(sequence),
-        sk=COUNTER,
-        expected={"holder": holder, "number": number},
-        put={"number": number - 1},
-        remove=("holder", "holder_name"),
+        expected={"holder_pk": pk, "holder_sk": sk},
+        remove=("holder_pk", "holder_sk", "holder_name"),
         is_permanent=True,
     )
