@@ -16,13 +16,13 @@ from s3_to_sftp.delivery.delivery import Delivery
 from s3_to_sftp.errors import DeliveryError, Disposition
 from s3_to_sftp.outcomes import NothingToSend
 from s3_to_sftp.rules.delivery_rules import DeliveryRules
+from s3_to_sftp.rules.sequence_counter import COUNTER, sequence_key
 from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.sftp.protocol import Request
 from s3_to_sftp.state.attributes import Item
 from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
 from s3_to_sftp.state.items import KEY, partition_key, version_key
 from s3_to_sftp.state.receipt import Receipt
-from s3_to_sftp.state.sequence_counter import COUNTER, sequence_key
 from s3_to_sftp.state.table import Table
 from s3_to_sftp.state.update_expression import Change
 from tests.support.ledger_environment import LEASE_SECONDS, TABLE, LedgerEnvironment, NamedLedger
@@ -199,7 +199,7 @@ class KillableEnvironment(RulesEnvironment):
         self._functions += 1
         table = _MortalTable(self.ledger.memory, self.life)
         ledger = self.ledger.function(f"f{self._functions}", table=table)
-        return self.function(f"f{self._functions}", ledger=ledger, **{**self.options, **more})
+        return self.function(f"f{self._functions}", ledger=ledger, table=table, **{**self.options, **more})
 
     def settle(self, refs: Iterable[ObjectRef]) -> None:
         """Let functions that are not killed try again what is not delivered, or known to have ended."""

@@ -87,7 +87,7 @@ def assert_arrived_once(env: KillableEnvironment, refs: list[ObjectRef]) -> None
         numbers = [path for path in env.disk.names_given if path.endswith(".csv")]
         assert numbers == [f"inbox/PAY_{number:04d}.csv" for number in range(1, len(refs) + 1)]
         assert sorted(paths.values()) == numbers
-        assert "holder" not in env.counter()
+        assert "holder_pk" not in env.counter()
 
 
 def receipt_path(env: KillableEnvironment, ref: ObjectRef) -> str:
