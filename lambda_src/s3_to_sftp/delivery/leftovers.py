@@ -66,8 +66,12 @@ class NameJournal:
         return self._executor.submit(self._ledger.note_names, self._lease)
 
     def rename_resolved(self, name: str) -> None:
-        """No RENAME that uses the name can still happen."""
-        self._lease.names.rename_resolved(name)
+        """No RENAME that uses the name can still happen, unless a new file of ours gets it."""
+        entry = self._lease.names.get(name)
+        if entry is not None and entry.kind is NameKind.TEMPORARY and name in self._lease.names.given_again:
+            self._lease.names.must_stay_unused(name)
+        else:
+            self._lease.names.rename_resolved(name)
 
     def blocked(self, name: str) -> None:
         """The same, because an empty file of ours has the name, from now on."""
@@ -109,7 +113,8 @@ class Leftovers:
             DeliveryError: The server is lost.
         """
         # What became of the files beside the data is found out later: theirs are no leftovers.
-        in_use = {commit.temporary, *(step.temporary for step in lease.steps.values())}
+        beside = (step for step in lease.steps.values() if step.remote_path != commit.remote_path)
+        in_use = {commit.temporary, *(step.temporary for step in beside)}
         pending = [
             (name, entry)
             for name, entry in lease.names.items()
@@ -187,7 +192,11 @@ class Leftovers:
         here = dict(self._here(lease))
         if reachable := [name for name in names if name in here and here[name].kind is not NameKind.FINAL]:
             for name in self._sftp.remove(*reachable):
-                lease.names.remove(name)
+                is_pending = here[name].rename_pending and here[name].kind is NameKind.TEMPORARY
+                if is_pending and name in lease.names.given_again:
+                    lease.names.must_stay_unused(name)
+                else:
+                    lease.names.remove(name)
 
     def require_removed(self, lease: Lease, name: str) -> None:
         """Remove a file of ours whose name is needed again.
