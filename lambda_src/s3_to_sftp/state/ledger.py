@@ -24,6 +24,9 @@ from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.state.remote_names import RemoteNames
 from s3_to_sftp.state.update_expression import Change
 
+DATA = "data"
+"""Id of the step that says that the data may have had its final name before it was started over, or begun."""
+
 TerminalState = Literal["FAILED", "SUPERSEDED", "GONE", "UNKNOWN", "SKIPPED"]
 
 
@@ -135,7 +138,12 @@ class Lease:
 
     def started_over(self, temporary: str) -> "Lease":
         """Return the lease for writing everything again, to this name."""
-        return replace(self, temporary=temporary, checkpoint=None, commit=None, had_temporary=False)
+        commit, steps = self.commit, self.steps
+        if self.plan and commit is not None and commit.rename_unanswered:  # the partner may have seen it
+            steps = {**steps, DATA: commit}
+        return replace(
+            self, temporary=temporary, checkpoint=None, commit=None, had_temporary=False, steps=steps
+        )
 
 
 class Ledger(Protocol):
