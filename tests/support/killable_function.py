@@ -47,12 +47,14 @@ class Life:
         steps: So far, begins and ends.
         is_dead: Whether it was killed.
         asked: What it has done, for people.
+        meanwhile: Number of a step -> what happens there without the function.
     """
 
     ends_at: int = 0
     steps: int = 0
     is_dead: bool = False
     asked: list[str] = field(default_factory=list)
+    meanwhile: dict[int, Callable[[], None]] = field(default_factory=dict)
 
     def step(self, what: str, work: Callable[[], T]) -> T:
         """Do the work, unless the function is dead before it."""
@@ -67,6 +69,7 @@ class Life:
         self.is_dead |= self.steps == self.ends_at
         if self.is_dead:
             raise Killed
+        self.meanwhile.pop(self.steps, lambda: None)()
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,7 @@ class KillableEnvironment(RulesEnvironment):
         self.disk.directories.add("inbox")
         self.env.disk = self.disk
         self.life = Life()
-        self.options: dict[str, Any] = {}
+        self.options: dict[str, Any] = {"now": self.ledger.clock}
         self.outcomes: dict[ObjectRef, object] = {}
         self._functions = 0
         environment = self
@@ -165,8 +168,6 @@ class KillableEnvironment(RulesEnvironment):
                 super().__init__(*arguments, **options)
 
             def _take(self, message: bytes) -> Request:
-                if self._life is not environment.life:  # of a function that has ended
-                    raise AssertionError("a dead function sends something")
                 if Request(message[0]) == Request.INIT:
                     return super()._take(message)
                 return self._life.step(Request(message[0]).name, lambda: super(Server, self)._take(message))
@@ -180,7 +181,11 @@ class KillableEnvironment(RulesEnvironment):
             How it has lived.
         """
         self.ledger.clock.now += LEASE_SECONDS + 2
-        self.life = life = Life(dies_at)
+        return self.live(Life(dies_at), refs, **more)
+
+    def live(self, life: Life, refs: Sequence[ObjectRef], **more: Any) -> Life:
+        """Let a new function deliver objects now."""
+        self.life = life
         function = self.living_function(**more)
         invocation = Invocation(self.deadline(), f"f{self._functions}")
         try:
@@ -226,8 +231,19 @@ class KillableEnvironment(RulesEnvironment):
 
     def names_known(self) -> set[str]:
         """Every name that may stand at the partner, as the ledger knows it."""
+        return {name for name, must_stay_unused in self._names() if not must_stay_unused}
+
+    def names_unused(self) -> set[str]:
+        """Every name that must stay unused, because a delayed RENAME may publish what gets it."""
+        return {name for name, must_stay_unused in self._names() if must_stay_unused}
+
+    def _names(self) -> list[tuple[str, bool]]:
         items = [item for (_, sk), item in self.ledger.memory.items.items() if sk == KEY]
-        return {name for item in items for name in item["temporaries"]["M"]}
+        entries = [entry for item in items for entry in item["temporaries"]["M"].items()]
+        return [
+            (name, entry["M"]["kind"]["S"] == "blocker" and entry["M"]["rename_pending"]["BOOL"])
+            for name, entry in entries
+        ]
 
     def version_item(self, ref: ObjectRef) -> Item:
         return self.ledger.memory.items.get((partition_key(ref), version_key(ref)), {})
