@@ -71,6 +71,8 @@ class CompanionFiles:
         work = _Work(session, attempt, companion, executor, journal)
         step = attempt.lease.steps.get(companion.id)
         if step is not None and (self._is_here(step) or await self._is_done(work, step)):
+            if companion.is_direct:
+                attempt.lease.names.remove(step.temporary)
             return
         step = attempt.lease.steps.get(companion.id) or await self._upload(work)
         await self._publish(work, step)

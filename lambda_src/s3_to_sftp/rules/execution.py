@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from s3_to_sftp.delivery.attempt import Attempt
-from s3_to_sftp.delivery.leftovers import Leftovers
+from s3_to_sftp.delivery.leftovers import Leftovers, own_names
 from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists, PlanFacts, default_plan
 from s3_to_sftp.errors import Disposition, LedgerError, NameTaken, RemotePathRefused
 from s3_to_sftp.operator_request import Action
@@ -31,6 +31,7 @@ from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.upload import discard
 from s3_to_sftp.state.items import name_entry
 from s3_to_sftp.state.ledger import DATA, Commit, Lease, Ledger
+from s3_to_sftp.state.remote_names import NameKind
 from s3_to_sftp.state.table import Table
 from s3_to_sftp.unknown_outcome import UnknownOutcome
 
@@ -150,8 +151,8 @@ class RulesExecution:
         attempt.lease = lease
         await self.before_rename(session, attempt, executor)
 
-    def _claim(self, attempt: Attempt) -> None:
-        claim_name(self._ledger, attempt.lease, attempt.plan, account=self._sftp.account)
+    def _claim(self, attempt: Attempt, number: str = "") -> None:
+        claim_name(self._ledger, attempt.lease, attempt.plan, account=self._sftp.account, number=number)
 
     async def _prove_rename(self, session: SftpSession, attempt: Attempt, executor: Executor) -> None:
         lease = attempt.lease
@@ -233,8 +234,9 @@ class RulesExecution:
             facts = await free_name(session, rules, facts, ledger=self._ledger, lease=lease, account=account)
         plan = self._set_plan(attempt, facts)
         if plan.claims_name and plan.sequence is not None:  # only now it is the name of this object alone
-            await _in(executor, lambda: self._claim(attempt))
+            await _in(executor, lambda: self._claim(attempt, number=f"{plan.sequence} {number.number}"))
         ours = [step.remote_path for step in attempt.lease.steps.values()]
+        ours += [name for name in own_names(attempt.lease, NameKind.FINAL) if name != plan.file.path]
         await require_free(session, plan, ours=ours)
 
     def _set_plan(self, attempt: Attempt, facts: PlanFacts) -> DeliveryPlan:

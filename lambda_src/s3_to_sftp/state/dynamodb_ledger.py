@@ -171,12 +171,12 @@ class DynamoLedger:
             raise superseded_error(lease.ref)
         raise lease_lost_error(lease)
 
-    def claim_file(self, lease: Lease, same_file: str, *, account: str) -> None:
+    def claim_file(self, lease: Lease, same_file: str, *, account: str, number: str = "") -> None:
         """See `Ledger`. One write for a new file, two for others."""
         item: Item | None = None
         for _ in range(_MAX_ATTEMPTS):
-            refuse_claim_of_other(lease, item)
-            refused = self._table.write(claim_change(lease, same_file, account, item))
+            refuse_claim_of_other(lease, item, number)
+            refused = self._table.write(claim_change(lease, same_file, account, item, number))
             if not refused:
                 return
             item = refused[0]

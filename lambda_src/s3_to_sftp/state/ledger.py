@@ -210,13 +210,15 @@ class Ledger(Protocol):
             LedgerError: The lease is lost or has expired, or the ledger cannot be used.
         """
 
-    def claim_file(self, lease: Lease, same_file: str, *, account: str) -> None:
+    def claim_file(self, lease: Lease, same_file: str, *, account: str, number: str = "") -> None:
         """Claim this file for the key, where several names may mean one file.
 
         Args:
             lease: On a version of the key.
             same_file: The same text for all paths that mean one file.
             account: Where it is, `user@host:port`.
+            number: Of the key's object, where the name follows from it: a key that has the number then takes
+                the file over from one that has given it up.
 
         Raises:
             NameTaken: Another key has claimed it.
