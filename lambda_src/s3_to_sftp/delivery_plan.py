@@ -5,7 +5,7 @@ Importing this module costs nothing: it needs only the standard library.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -184,6 +184,13 @@ class DeliveryPlan:
     def paths(self) -> tuple[str, ...]:
         """The final names of all files."""
         return self.file.path, *(companion.path for companion in self.companions)
+
+    @property
+    def given_again(self) -> Set[str]:
+        """Temporary names that later versions of the key get, too: a number is in no other name."""
+        files = () if self.sequence is not None else (self.file, *self.companions)
+        names = (file.temporary for file in files if not file.is_direct)
+        return {name for name in names if name and "{token}" not in name}
 
     @property
     def companions_before(self) -> tuple[PlannedCompanion, ...]:

@@ -55,6 +55,7 @@ class RulesEnvironment(DeliveryEnvironment):
         max_connections: int = 1,
         has_ledger: bool = True,
         ledger: Ledger | None = None,
+        table: Table | None = None,
         **more: Any,
     ) -> Delivery:
         ledger = ledger or self.ledger.function(name)
@@ -66,7 +67,7 @@ class RulesEnvironment(DeliveryEnvironment):
             s3=self.s3,
             sftp=partner,
             ledger=ledger,
-            table=Table(self.ledger.dynamodb, self.ledger.table, clock=self.ledger.clock),
+            table=table or Table(self.ledger.dynamodb, self.ledger.table, clock=self.ledger.clock),
             new_token=self._new_token,
             now=self.ledger.clock,
             sleep=self.slept.append,

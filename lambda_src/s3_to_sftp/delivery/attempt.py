@@ -6,6 +6,7 @@ from s3_to_sftp.delivery.deadline import Deadline
 from s3_to_sftp.delivery_plan import DeliveryPlan
 from s3_to_sftp.s3.object_reader import ObjectReader
 from s3_to_sftp.state.ledger import Checkpoint, Commit, Lease
+from s3_to_sftp.state.remote_names import NameKind
 
 
 @dataclass
@@ -82,6 +83,10 @@ class Attempt:
         names, temporary = self.lease.names, self.commit.temporary
         if temporary == self.commit.remote_path:  # nothing is left under it but the delivered file
             names.remove(temporary)
+        elif temporary in names.given_again and (self.earlier_rename or not rename_answered):
+            names.must_stay_unused(temporary)
+        elif (entry := names.get(temporary)) and entry.kind is NameKind.BLOCKER:
+            pass  # an earlier attempt has said so
         elif self.may_use_connection and (self.progress.was_interrupted or self.lease.attempt > 1):
             names.rename_resolved(temporary)  # what a probe has left is named after it: swept with it
         else:

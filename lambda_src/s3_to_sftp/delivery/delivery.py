@@ -323,6 +323,7 @@ class Delivery:
         except DeliveryError as error:
             self._ledger.release(lease, reason=error.reason, error=error)
             raise
+        lease.names.given_again = plan.given_again
         return Attempt(lease, self._clock(), plan, UploadProgress.from_lease(lease))
 
     def _verify(self, attempt: Attempt, reader: ObjectReader) -> VerifiedContent:

@@ -50,10 +50,16 @@ class FailedAttempts:
         except ObjectGone as gone:
             if not self._ledger.is_persistent:
                 raise
+            if attempt.is_published:  # what is missing is beside it
+                self._release(attempt, gone)
+                raise
             self._end(attempt, "GONE", gone)
             raise AlreadyGone(gone.reason, hint=gone.hint) from None
         except ObjectChanged as changed:
             if not self._ledger.is_persistent:
+                raise
+            if attempt.is_published:
+                self._release(attempt, changed)
                 raise
             self._end(attempt, "SUPERSEDED", changed)
             raise Superseded(changed.reason, hint=changed.hint) from None

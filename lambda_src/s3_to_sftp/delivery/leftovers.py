@@ -66,8 +66,12 @@ class NameJournal:
         return self._executor.submit(self._ledger.note_names, self._lease)
 
     def rename_resolved(self, name: str) -> None:
-        """No RENAME that uses the name can still happen."""
-        self._lease.names.rename_resolved(name)
+        """No RENAME that uses the name can still happen, unless a new file of ours gets it."""
+        entry = self._lease.names.get(name)
+        if entry is not None and entry.kind is NameKind.TEMPORARY and name in self._lease.names.given_again:
+            self._lease.names.must_stay_unused(name)
+        else:
+            self._lease.names.rename_resolved(name)
 
     def blocked(self, name: str) -> None:
         """The same, because an empty file of ours has the name, from now on."""
@@ -108,10 +112,13 @@ class Leftovers:
             EarlierRenamePending: The server does not let one be prevented.
             DeliveryError: The server is lost.
         """
+        # What became of the files beside the data is found out later: theirs are no leftovers.
+        beside = (step for step in lease.steps.values() if step.remote_path != commit.remote_path)
+        in_use = {commit.temporary, *(step.temporary for step in beside)}
         pending = [
             (name, entry)
             for name, entry in lease.names.items()
-            if entry.rename_pending and name != commit.temporary and _is_earlier(lease, entry)
+            if entry.rename_pending and name not in in_use and _is_earlier(lease, entry)
         ]
         here = dict(self._here(lease))
         # Files before names: what a RENAME would move aside next is decided by what it can still rename.
@@ -186,7 +193,11 @@ class Leftovers:
         here = dict(self._here(lease))
         if reachable := [name for name in names if name in here and here[name].kind is not NameKind.FINAL]:
             for name in self._sftp.remove(*reachable):
-                lease.names.remove(name)
+                is_pending = here[name].rename_pending and here[name].kind is NameKind.TEMPORARY
+                if is_pending and name in lease.names.given_again:
+                    lease.names.must_stay_unused(name)
+                else:
+                    lease.names.remove(name)
 
     def require_removed(self, lease: Lease, name: str) -> None:
         """Remove a file of ours whose name is needed again.

@@ -70,10 +70,16 @@ class CompanionFiles:
         journal = self._leftovers.journal(attempt.lease, self._ledger, executor)
         work = _Work(session, attempt, companion, executor, journal)
         step = attempt.lease.steps.get(companion.id)
-        if step is not None and (step.is_renamed or await self._is_done(work, step)):
+        if step is not None and (self._is_here(step) or await self._is_done(work, step)):
+            if companion.is_direct:
+                attempt.lease.names.remove(step.temporary)
             return
         step = attempt.lease.steps.get(companion.id) or await self._upload(work)
         await self._publish(work, step)
+
+    def _is_here(self, step: Commit) -> bool:
+        """Return whether the partner has it, and not another one to whom the object was sent before."""
+        return step.is_renamed and step.server.account == self._sftp.identity.account
 
     async def _is_done(self, work: _Work, step: Commit) -> bool:
         """Find out what became of the file of an earlier attempt; forget it where it is no use."""
@@ -151,6 +157,7 @@ class CompanionFiles:
     async def _publish(self, work: _Work, step: Commit) -> None:
         attempt, names = work.attempt, work.attempt.lease.names
         entry = names.get(step.temporary)
+        is_earlier_pending = entry is not None and entry.rename_pending
         if entry is not None:
             names.put(step.temporary, replace(entry, rename_pending=not work.companion.is_direct))
         await self._record(work, replace(step, rename_unanswered=not step.is_renamed))
@@ -165,10 +172,15 @@ class CompanionFiles:
                 replaces=attempt.plan.if_exists is not IfExists.REFUSE,
             )
         except RequestRefused:
-            names.rename_resolved(step.temporary)
-            await self._record(work, replace(step, rename_unanswered=False))
+            # It says nothing about the RENAME of an earlier attempt, which may have happened meanwhile.
+            if not is_earlier_pending:
+                names.rename_resolved(step.temporary)
+            await self._record(work, replace(step, rename_unanswered=is_earlier_pending))
             raise
-        names.remove(step.temporary)
+        if is_earlier_pending and step.temporary in names.given_again:
+            names.must_stay_unused(step.temporary)
+        else:
+            names.remove(step.temporary)
         self._keep(work, replace(step, is_renamed=True))
         if work.companion is not attempt.plan.companions[-1]:  # that one is recorded with the receipt
             await self._record(work, attempt.lease.steps[work.companion.id])

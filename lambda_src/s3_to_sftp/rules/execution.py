@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from s3_to_sftp.delivery.attempt import Attempt
-from s3_to_sftp.delivery.leftovers import Leftovers
+from s3_to_sftp.delivery.leftovers import Leftovers, own_names
 from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists, PlanFacts, default_plan
 from s3_to_sftp.errors import Disposition, LedgerError, NameTaken, RemotePathRefused, RuleRefused
+from s3_to_sftp.operator_request import Action
 from s3_to_sftp.outcomes import SequenceHeld, Skipped
 from s3_to_sftp.rules.attributes import Attributes
 from s3_to_sftp.rules.companion_files import CompanionFiles
@@ -29,12 +30,10 @@ from s3_to_sftp.sftp.scheduler import ExternalFuture
 from s3_to_sftp.sftp.session import SftpSession
 from s3_to_sftp.sftp.upload import discard
 from s3_to_sftp.state.items import name_entry
-from s3_to_sftp.state.ledger import Commit, Lease, Ledger
+from s3_to_sftp.state.ledger import DATA, Commit, Lease, Ledger
+from s3_to_sftp.state.remote_names import NameKind
 from s3_to_sftp.state.table import Table
 from s3_to_sftp.unknown_outcome import UnknownOutcome
-
-_DATA = "data"
-"""Step of an object that is written under its final name."""
 
 _NUMBER_TRIES = 25
 _NUMBER_PAUSE_SECONDS = 0.2
@@ -138,7 +137,7 @@ class RulesExecution:
         if lease.temporary != path:
             lease.names.remove(lease.temporary)
             lease = await _in(executor, lambda: self._ledger.start_over(lease, temporary=path))
-        if _DATA not in lease.steps:
+        if DATA not in lease.steps:
             begun = Commit(
                 temporary=path,
                 remote_path=path,
@@ -147,13 +146,13 @@ class RulesExecution:
                 server=self._sftp.identity,
                 rename_unanswered=False,
             )
-            lease = replace(lease, steps={**lease.steps, _DATA: begun})
-            await _in(executor, lambda: self._ledger.note_step(lease, _DATA, begun))
+            lease = replace(lease, steps={**lease.steps, DATA: begun})
+            await _in(executor, lambda: self._ledger.note_step(lease, DATA, begun))
         attempt.lease = lease
         await self.before_rename(session, attempt, executor)
 
-    def _claim(self, attempt: Attempt) -> None:
-        claim_name(self._ledger, attempt.lease, attempt.plan, account=self._sftp.account)
+    def _claim(self, attempt: Attempt, number: str = "") -> None:
+        claim_name(self._ledger, attempt.lease, attempt.plan, account=self._sftp.account, number=number)
 
     async def _prove_rename(self, session: SftpSession, attempt: Attempt, executor: Executor) -> None:
         lease = attempt.lease
@@ -178,6 +177,8 @@ class RulesExecution:
         if not attempt.lease.plan:
             return commit
         attempt.commit = commit  # it is complete: whatever happens now, it is not sent again
+        earlier = attempt.lease.names.get(commit.temporary)
+        attempt.earlier_rename = earlier is not None and earlier.rename_pending
         facts = replace(_facts(attempt.lease), size=commit.size)
         try:
             digests = await self._digests(session, attempt, facts, data)
@@ -186,10 +187,13 @@ class RulesExecution:
                 self._set_plan(attempt, facts)
             else:
                 await self._settle_name(session, attempt, executor, facts)
+            for path in attempt.plan.paths:
+                session.require_valid_name(path)
         except (RemotePathRefused, NameTaken, Skipped):
-            if not commit.is_renamed and await discard(session, commit.temporary):
-                attempt.lease.names.remove(commit.temporary)
-            attempt.commit = None
+            if attempt.lease.commit is None:  # otherwise the next attempt needs it to find out what happened
+                if not commit.is_renamed and await discard(session, commit.temporary):
+                    attempt.lease.names.remove(commit.temporary)
+                attempt.commit = None
             raise
         commit = replace(commit, remote_path=attempt.plan.file.path)
         commit = await self._with_attributes(session, attempt, commit)
@@ -230,8 +234,9 @@ class RulesExecution:
             facts = await free_name(session, rules, facts, ledger=self._ledger, lease=lease, account=account)
         plan = self._set_plan(attempt, facts)
         if plan.claims_name and plan.sequence is not None:  # only now it is the name of this object alone
-            await _in(executor, lambda: self._claim(attempt))
+            await _in(executor, lambda: self._claim(attempt, number=f"{plan.sequence} {number.number}"))
         ours = [step.remote_path for step in attempt.lease.steps.values()]
+        ours += [name for name in own_names(attempt.lease, NameKind.FINAL) if name != plan.file.path]
         await require_free(session, plan, ours=ours)
 
     def _set_plan(self, attempt: Attempt, facts: PlanFacts) -> DeliveryPlan:
@@ -256,7 +261,14 @@ class RulesExecution:
         sequence, now = rules.sequence, int(self._now())
         assert sequence is not None  # noqa: S101 - asked by the caller
         period = sequence.period(datetime.fromtimestamp(now, rules.zone))
-        return self._numbers.take(attempt.lease, sequence.name, start=sequence.start, period=period, at=now)
+        return self._numbers.take(
+            attempt.lease,
+            sequence.name,
+            start=sequence.start,
+            period=period,
+            at=now,
+            seen_as=_facts(attempt.lease).sequence if _may_be_seen(attempt.lease) else None,
+        )
 
     async def _with_attributes(self, session: SftpSession, attempt: Attempt, commit: Commit) -> Commit:
         plan = attempt.plan
@@ -277,6 +289,10 @@ class RulesExecution:
 
     async def before_rename(self, session: SftpSession, attempt: Attempt, executor: Executor) -> None:
         """See `PlanExecution`."""
+        commit = attempt.commit or attempt.lease.steps.get(DATA)
+        if attempt.plan.companions_before and commit is not None:  # a delayed RENAME must not replace one
+            journal = self._leftovers.journal(attempt.lease, self._ledger, executor)
+            await self._leftovers.prevent_renames(session, attempt.lease, commit, journal)
         for companion in attempt.plan.companions_before:
             await self._companions.put(session, attempt, companion, executor)
 
@@ -297,6 +313,8 @@ class RulesExecution:
         assert commit is not None  # noqa: S101 - the data has its final name
         digests = await self._digests(session, attempt, facts, None)
         facts = replace(facts, size=commit.size, digests=digests)
+        if (sequence := attempt.plan.sequence) is not None and facts.sequence is None:
+            facts = replace(facts, sequence=self._numbers.held_by(attempt.lease.ref, sequence))
         directory = self._rules.of(attempt.lease.ref).item.directory.rstrip("/") + "/"
         if commit.remote_path.startswith(directory):
             facts = replace(facts, name=commit.remote_path.removeprefix(directory))
@@ -312,6 +330,14 @@ class RulesExecution:
             **({"sequence": number} if number is not None else {}),
             **({"companions": [companion.path for companion in companions]} if companions else {}),
         }
+
+
+def _may_be_seen(lease: Lease) -> bool:
+    """Return whether the partner may have seen a name of the version, and no operator asks for a new one."""
+    request, commit = lease.ref.operator, lease.commit
+    if request is not None and request.action is Action.RESEND:
+        return False
+    return bool(lease.steps) or (commit is not None and (commit.rename_unanswered or commit.is_renamed))
 
 
 def _facts(lease: Lease) -> PlanFacts:

@@ -17,15 +17,15 @@ _MOST_NAMES = 100
 """So many names are tried for one object."""
 
 
-def claim_name(ledger: Ledger, lease: Lease, plan: DeliveryPlan, *, account: str) -> None:
-    """Claim all final names for the key, so that no other key ever gets one.
+def claim_name(ledger: Ledger, lease: Lease, plan: DeliveryPlan, *, account: str, number: str = "") -> None:
+    """Claim all final names for the key, so that no other key ever gets one, but with the number.
 
     Raises:
         NameTaken: Another key has it.
         LedgerError: The ledger cannot be used.
     """
     for path in plan.paths:
-        ledger.claim_file(replace(lease, remote_path=path), f"name {path}", account=account)
+        ledger.claim_file(replace(lease, remote_path=path), f"name {path}", account=account, number=number)
 
 
 async def require_free(session: SftpSession, plan: DeliveryPlan, *, ours: Sequence[str]) -> None:

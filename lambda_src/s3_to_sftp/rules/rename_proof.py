@@ -1,6 +1,5 @@
 """Proves that files can be renamed from one directory into another, before the first one is sent."""
 
-import contextlib
 import posixpath
 from collections.abc import Callable
 
@@ -54,17 +53,20 @@ class RenameProof:
             await session.close_file(handle, path=before)
             await session.rename_without_replacing(before, after)
         except RequestRefused as refused:
+            await _remove(session, names, journal)
             raise _refused(file, refused) from None
-        finally:
-            for name in names:
-                with contextlib.suppress(RequestRefused):
-                    if await is_removed(session, name):
-                        journal.gone(name)
+        await _remove(session, names, journal)
         self._proven.add(_pair(session, file))
 
 
 def _pair(session: SftpSession, file: PlannedFile) -> tuple[str, str, str]:
     return session.server, posixpath.dirname(file.temporary), posixpath.dirname(file.path)
+
+
+async def _remove(session: SftpSession, names: tuple[str, str], journal: Journal) -> None:
+    for name in names:
+        if await is_removed(session, name):
+            journal.gone(name)
 
 
 async def _make_directory(session: SftpSession, directory: str) -> None:

@@ -13,6 +13,9 @@ COUNTER = "counter"
 SEQUENCE = "SEQUENCE"
 """Partition of the index `by-status` that lists the counters."""
 
+BEGUN = "begun"
+"""Sort key of the item that says that the first number was taken: a deleted counter does not begin again."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Counter:
@@ -36,7 +39,13 @@ class Counter:
 
     def next_number(self, *, start: int, period: str) -> int:
         """Return the number that follows in this period."""
-        return self.number + 1 if self.revision and self.period == period else start
+        # One that is reset less often from now on goes on: the numbers of its last day may be in use.
+        goes_on = self.period == period or self.is_finer_than(period)
+        return self.number + 1 if self.revision and goes_on else start
+
+    def is_finer_than(self, period: str) -> bool:
+        """Return whether the sequence began again more often when its last number was taken."""
+        return len(self.period) > len(period)
 
 
 def sequence_key(sequence: str) -> str:
@@ -93,6 +102,13 @@ def take_change(sequence: str, seen: Counter, *, number: int, period: str, at: i
             "status_at": instant(at),
         },
         is_permanent=True,
+    )
+
+
+def begin_change(sequence: str, *, at: int) -> Change:
+    """Return the change that comes with the first number of a sequence, on condition that it is the first."""
+    return Change(
+        pk=sequence_key(sequence), sk=BEGUN, expected={"pk": None}, put={"at": at}, is_permanent=True
     )
 
 

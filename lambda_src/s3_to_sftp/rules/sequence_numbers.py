@@ -7,10 +7,13 @@ which nothing with the number can be at the partner, loses it to the next versio
 
 from dataclasses import dataclass, replace
 
+from s3_to_sftp.errors import Disposition, LedgerError
 from s3_to_sftp.outcomes import SequenceHeld
 from s3_to_sftp.rules.sequence_counter import (
+    BEGUN,
     COUNTER,
     Counter,
+    begin_change,
     holder_of,
     read_counter,
     sequence_key,
@@ -49,7 +52,9 @@ class SequenceNumbers:
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    def take(self, lease: Lease, sequence: str, *, start: int, period: str, at: int) -> TakenNumber:
+    def take(
+        self, lease: Lease, sequence: str, *, start: int, period: str, at: int, seen_as: int | None = None
+    ) -> TakenNumber:
         """Take the next number of a sequence, or return the one that the version holds.
 
         Args:
@@ -58,27 +63,45 @@ class SequenceNumbers:
             start: The first number, and the first of each period.
             period: The present one; later ones sort behind earlier ones.
             at: Now, in seconds since 1970.
+            seen_as: The number by which the partner may know the version; None: by none.
 
         Raises:
             SequenceHeld: Another version holds the last number, and is not delivered.
-            LedgerError: The lease is lost, or the ledger cannot be used.
+            LedgerError: The lease is lost, the ledger cannot be used, or somebody has changed the counter.
         """
         seen = read_counter(self._table.read(sequence_key(sequence), COUNTER))
         for _ in range(_MAX_ATTEMPTS):
-            if seen.holder == holder_of(lease.ref):
+            is_held = seen.holder == holder_of(lease.ref)
+            if seen_as is not None and not (is_held and seen.number == seen_as):
+                raise _changed(lease.ref, sequence, seen, seen_as)
+            if is_held:
                 return TakenNumber(number=seen.number, taken_at=seen.taken_at)
             free, given_up = self._without_holder(lease.ref, sequence, seen)
-            if period < seen.period:  # the clock of another function is ahead
+            if period < seen.period and not seen.is_finer_than(period):  # another function's clock is ahead
                 raise _held(lease.ref, sequence, seen, "was taken by a clock that is ahead of this one")
             number = free.next_number(start=start, period=period)
             take = take_change(sequence, seen, number=number, period=period, at=at, ref=lease.ref)
-            refused = self._table.write(version_change(lease, {}), take, *given_up)
+            first = () if seen.revision else (begin_change(sequence, at=at),)
+            refused = self._table.write(version_change(lease, {}), take, *given_up, *first)
             if not refused:
                 return TakenNumber(number=number, taken_at=at)
             if 0 in refused:
                 raise lease_lost_error(lease)
+            if first and 1 not in refused:
+                raise _deleted(lease.ref, sequence)
             seen = read_counter(refused[1]) if 1 in refused else seen
         raise contention_error(lease.ref)
+
+    def held_by(self, ref: ObjectRef, sequence: str) -> int:
+        """Return the number that the version holds.
+
+        Raises:
+            LedgerError: It holds none: somebody has changed the counter.
+        """
+        seen = read_counter(self._table.read(sequence_key(sequence), COUNTER))
+        if seen.holder != holder_of(ref):
+            raise _changed(ref, sequence, seen, None)
+        return seen.number
 
     def next_number(
         self, ref: ObjectRef, sequence: str, *, start: int, period: str
@@ -128,6 +151,30 @@ def may_be_seen(version: VersionItem) -> bool:
     """Return whether the partner may have seen a name with the number of the version."""
     commit = version.commit
     return bool(version.steps) or (commit is not None and (commit.rename_unanswered or commit.is_renamed))
+
+
+def _changed(ref: ObjectRef, sequence: str, counter: Counter, seen_as: int | None) -> LedgerError:
+    name = "a number of" if seen_as is None else f"number {seen_as} of"
+    now = f"has {counter.number} as its last number" if counter.revision else "is deleted"
+    holder = f", held by {counter.holder_name or 'no object'}" if counter.revision else ""
+    return LedgerError(
+        f"The partner may know {ref} by {name} the sequence {sequence!r}, and its counter {now}{holder}: "
+        "somebody has changed it. The object takes no other number.",
+        hint="Ask the partner what they have. Put the number and the holder back into the counter, then "
+        "redrive the message; or `s3-to-sftp resend KEY --reason TEXT` sends the object with a new number.",
+        disposition=Disposition.PERMANENT,
+    )
+
+
+def _deleted(ref: ObjectRef, sequence: str) -> LedgerError:
+    return LedgerError(
+        f"{ref} needs a number of the sequence {sequence!r}, and its counter was deleted: it would begin "
+        "again with numbers that the partner has.",
+        hint="Ask the partner which number they expect. To begin again, delete the item of the ledger whose "
+        f"partition key is {sequence_key(sequence)!r} and whose sort key is {BEGUN!r}; to go on, restore the "
+        f"item whose sort key is {COUNTER!r}. Then redrive the message.",
+        disposition=Disposition.PERMANENT,
+    )
 
 
 def _held(ref: ObjectRef, sequence: str, counter: Counter, why: str) -> SequenceHeld:

@@ -123,16 +123,18 @@ class DynamoLedger:
         is_final = temporary == lease.remote_path
         entry = name_entry(lease.ref, account=lease.account, since=self._clock(), is_final=is_final)
         lease.names.put(temporary, entry)
+        put: Put = {"state": State.SENDING, "temporary": temporary, "remote_path": lease.remote_path}
+        started_over = lease.started_over(temporary)
         self._write(
             lease,
             version_change(
                 lease,
-                {"state": State.SENDING, "temporary": temporary, "remote_path": lease.remote_path},
+                {**put, **plan_fields(started_over)},
                 removed=("checkpoint", "commit"),
             ),
             key_change(lease),
         )
-        return lease.started_over(temporary)
+        return started_over
 
     def commit(self, lease: Lease, commit: Commit) -> None:
         """See `Ledger`."""
@@ -169,12 +171,12 @@ class DynamoLedger:
             raise superseded_error(lease.ref)
         raise lease_lost_error(lease)
 
-    def claim_file(self, lease: Lease, same_file: str, *, account: str) -> None:
+    def claim_file(self, lease: Lease, same_file: str, *, account: str, number: str = "") -> None:
         """See `Ledger`. One write for a new file, two for others."""
         item: Item | None = None
         for _ in range(_MAX_ATTEMPTS):
-            refuse_claim_of_other(lease, item)
-            refused = self._table.write(claim_change(lease, same_file, account, item))
+            refuse_claim_of_other(lease, item, number)
+            refused = self._table.write(claim_change(lease, same_file, account, item, number))
             if not refused:
                 return
             item = refused[0]
@@ -269,7 +271,9 @@ class DynamoLedger:
         if lease is not None:
             why, removed = explanation(reason, hint, error)
             final = {**why, **in_state(end, self._clock())}
-            removed = (*PARTNER_FIELDS, *OF_ONE_ATTEMPT, *removed)
+            # What the partner may have seen of it is not forgotten: no other object must be taken for it.
+            forgotten = [name for name in PARTNER_FIELDS if name != "steps" or not lease.steps]
+            removed = (*forgotten, *OF_ONE_ATTEMPT, *removed)
             if self._end_lease(lease, final, removed=removed):
                 raise lease_lost_error(lease)
             return

@@ -9,18 +9,23 @@ from s3_to_sftp.state.ledger import Lease
 from s3_to_sftp.state.update_expression import Change
 
 
-def claim_change(lease: Lease, same_file: str, account: str, seen: Item | None) -> Change:
+def claim_change(lease: Lease, same_file: str, account: str, seen: Item | None, number: str) -> Change:
     """Return the change that claims the file for the lease's key, on condition that its item is as seen."""
     digest = hashlib.sha256(f"{account}\n{same_file}".encode()).hexdigest()
     return Change(
         pk=f"file#{digest}",
         sk=FILE,
-        expected={"pk": None} if seen is None else {"object": _claimant(lease)},
-        put={"object": _claimant(lease), "remote_path": lease.remote_path, "server": account},
+        expected={"pk": None} if seen is None else {"object": seen["object"]["S"]},
+        put={
+            "object": _claimant(lease),
+            "remote_path": lease.remote_path,
+            "server": account,
+            **({"number": number} if number else {}),
+        },
     )
 
 
-def refuse_claim_of_other(lease: Lease, seen: Item | None) -> None:
+def refuse_claim_of_other(lease: Lease, seen: Item | None, number: str) -> None:
     """Refuse a file that belongs to another key.
 
     Raises:
@@ -28,6 +33,8 @@ def refuse_claim_of_other(lease: Lease, seen: Item | None) -> None:
     """
     other = (seen or {}).get("object", {}).get("S", "")
     if seen is None or other == _claimant(lease):
+        return
+    if number and seen.get("number", {}).get("S") == number:  # only one key has it at a time
         return
     known_as = seen.get("remote_path", {}).get("S", "")
     why = (

@@ -24,6 +24,9 @@ from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.state.remote_names import RemoteNames
 from s3_to_sftp.state.update_expression import Change
 
+DATA = "data"
+"""Id of the step that says that the data may have had its final name before it was started over, or begun."""
+
 TerminalState = Literal["FAILED", "SUPERSEDED", "GONE", "UNKNOWN", "SKIPPED"]
 
 
@@ -137,7 +140,12 @@ class Lease:
 
     def started_over(self, temporary: str) -> "Lease":
         """Return the lease for writing everything again, to this name."""
-        return replace(self, temporary=temporary, checkpoint=None, commit=None, had_temporary=False)
+        commit, steps = self.commit, self.steps
+        if self.plan and commit is not None and commit.rename_unanswered:  # the partner may have seen it
+            steps = {**steps, DATA: commit}
+        return replace(
+            self, temporary=temporary, checkpoint=None, commit=None, had_temporary=False, steps=steps
+        )
 
 
 class Ledger(Protocol):
@@ -204,13 +212,15 @@ class Ledger(Protocol):
             LedgerError: The lease is lost or has expired, or the ledger cannot be used.
         """
 
-    def claim_file(self, lease: Lease, same_file: str, *, account: str) -> None:
+    def claim_file(self, lease: Lease, same_file: str, *, account: str, number: str = "") -> None:
         """Claim this file for the key, where several names may mean one file.
 
         Args:
             lease: On a version of the key.
             same_file: The same text for all paths that mean one file.
             account: Where it is, `user@host:port`.
+            number: Of the key's object, where the name follows from it: a key that has the number then takes
+                the file over from one that has given it up.
 
         Raises:
             NameTaken: Another key has claimed it.

@@ -49,7 +49,7 @@ class NoLedger:
     def commit(self, lease: Lease, commit: Commit) -> None:
         """Do nothing."""
 
-    def claim_file(self, lease: Lease, same_file: str, *, account: str) -> None:
+    def claim_file(self, lease: Lease, same_file: str, *, account: str, number: str = "") -> None:
         """Do nothing."""
 
     def note_step(self, lease: Lease, step: str, file: Commit) -> None:

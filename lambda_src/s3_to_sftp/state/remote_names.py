@@ -1,6 +1,6 @@
 """Files of ours that may still exist at the partner: each is in the ledger until it is known to be gone."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -15,7 +15,8 @@ class NameKind(StrEnum):
     FINAL = "final"
     """The same, under the final name: it is never removed."""
     BLOCKER = "blocker"
-    """An empty file that keeps a delayed RENAME from moving the delivered file aside."""
+    """An empty file that keeps a delayed RENAME from moving the delivered file aside; with a pending RENAME:
+    nothing, and no new file may get the name, since the delayed RENAME would publish it unfinished."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,12 @@ class RemoteNames:
     """The names of one key, as the lease holder knows them. Changes are kept for the next ledger write.
 
     Not thread-safe: it belongs to the lease holder.
+
+    Attributes:
+        given_again: Temporary names that later versions get, too, unless they must stay unused.
     """
+
+    given_again: Set[str] = frozenset()
 
     def __init__(self, entries: Mapping[str, RemoteName] | None = None) -> None:
         self._entries = dict(entries or {})
@@ -77,6 +83,11 @@ class RemoteNames:
         """Record that no RENAME from or to this name can still happen."""
         if entry := self._entries.get(name):
             self.put(name, replace(entry, rename_pending=False, kind=kind or entry.kind))
+
+    def must_stay_unused(self, name: str) -> None:
+        """Record that nothing has the name, and that a RENAME of what gets it may still happen."""
+        if entry := self._entries.get(name):
+            self.put(name, replace(entry, rename_pending=True, kind=NameKind.BLOCKER))
 
     def remove(self, name: str) -> None:
         """Record that the name does not exist."""

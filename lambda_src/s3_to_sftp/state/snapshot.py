@@ -165,7 +165,7 @@ class Snapshot:
         resumes = version is not None and (version.state is not State.UNKNOWN or version.has_data_at_partner)
         commit = version.commit if version is not None and resumes else None
         steps: Mapping[str, Commit] = {}
-        if version is not None and resumes and _is_same_plan(version, plan):
+        if version is not None and _is_same_plan(version, plan):
             plan, remote_path, steps = version.plan, version.remote_path or remote_path, version.settled_steps
         checkpoint = None
         names = RemoteNames(self.key.names if self.key is not None else None)

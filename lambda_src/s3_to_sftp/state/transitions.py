@@ -118,7 +118,8 @@ def state_of(commit: Commit | None) -> State:
     """Return the state of a version in flight, by whether its complete file is at the partner."""
     if commit is None:
         return State.SENDING
-    return State.COMMITTING if commit.rename_unanswered else State.STAGED
+    may_be_published = commit.rename_unanswered or commit.is_renamed
+    return State.COMMITTING if may_be_published else State.STAGED
 
 
 def announced(ref: ObjectRef, now: float) -> Put:

@@ -31,7 +31,7 @@ from s3_to_sftp.s3.object_ref import ObjectRef
 from s3_to_sftp.server_identity import ServerIdentity
 from s3_to_sftp.sftp.protocol import Status
 from s3_to_sftp.sftp.temporary_names import another_name, void_name
-from s3_to_sftp.state.attributes import Item, to_attribute
+from s3_to_sftp.state.attributes import Item
 from s3_to_sftp.state.dynamodb_ledger import DynamoLedger
 from s3_to_sftp.state.items import (
     KEY,
@@ -45,10 +45,11 @@ from s3_to_sftp.state.items import (
 from s3_to_sftp.state.receipt import Receipt
 from s3_to_sftp.state.table import Table
 from s3_to_sftp.state.transitions import terminal_change
-from s3_to_sftp.state.update_expression import Change, Path
+from s3_to_sftp.state.update_expression import Change
 from s3_to_sftp.unknown_outcome import UnknownOutcome
 from tests.support.ledger_environment import LEASE_SECONDS, TABLE, Clock, NamedLedger, create_table, ref
 from tests.support.memory_s3 import MemoryS3, client_error
+from tests.support.memory_table import MemoryTable
 from tests.support.model_partner import (
     THEIRS,
     File,
@@ -81,45 +82,6 @@ FAULTS = (
     "deletes files", "collects files", "delayed rename", "replaced",
 )  # fmt: skip
 FAULTS_OF_A_RUN = st.dictionaries(st.integers(0, 16), st.sampled_from(FAULTS), max_size=3)
-
-
-class MemoryTable(Table):
-    """The table without DynamoDB: a hundred times faster, with the same semantics for the ledger."""
-
-    def __init__(self) -> None:
-        super().__init__(None, TABLE, kept_for_seconds=0, clock=lambda: 0)
-        self.items: dict[tuple[str, str], dict[str, Any]] = {}
-
-    def write(self, *changes: Change) -> dict[int, Item | None]:
-        refused: dict[int, Item | None] = {
-            position: self.items.get((change.pk, change.sk))
-            for position, change in enumerate(changes)
-            if not all(self._holds(change, name, value) for name, value in change.expected.items())
-        }
-        if not refused:
-            for change in changes:
-                self._make(change)
-        return refused
-
-    def _holds(self, change: Change, name: str, value: object) -> bool:
-        item = self.items.get((change.pk, change.sk), {})
-        allowed = value if isinstance(value, tuple) else (value,)
-        return any(item.get(name) == (None if one is None else to_attribute(one)) for one in allowed)
-
-    def _make(self, change: Change) -> None:
-        fresh = {"pk": to_attribute(change.pk), "sk": to_attribute(change.sk), "revision": to_attribute(0)}
-        item = self.items.setdefault((change.pk, change.sk), fresh)
-        item["revision"] = to_attribute(int(item["revision"]["N"]) + 1)
-        for path, value in change.put.items():
-            place, name = _place(item, path)
-            place[name] = to_attribute(value)
-        for path in change.remove:
-            place, name = _place(item, path)
-            place.pop(name, None)
-
-
-def _place(item: dict[str, Any], path: Path) -> tuple[dict[str, Any], str]:
-    return (item, path) if isinstance(path, str) else (item[path[0]]["M"], path[1])
 
 
 class Killed(BaseException):

@@ -1,0 +1,53 @@
+"""The ledger's table without DynamoDB: a hundred times faster, with the same semantics for the ledger."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from s3_to_sftp.state.attributes import Item, to_attribute
+from s3_to_sftp.state.table import Table
+from s3_to_sftp.state.update_expression import Change, Path
+from tests.support.ledger_environment import TABLE
+
+
+class MemoryTable(Table):
+    """Items in a dictionary, by partition key and sort key."""
+
+    def __init__(self) -> None:
+        super().__init__(None, TABLE, kept_for_seconds=0, clock=lambda: 0)
+        self.items: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def read(self, pk: str, sk: str) -> Item | None:
+        return copy.deepcopy(self.items.get((pk, sk)))
+
+    def write(self, *changes: Change) -> dict[int, Item | None]:
+        refused: dict[int, Item | None] = {
+            position: self.items.get((change.pk, change.sk))
+            for position, change in enumerate(changes)
+            if not all(self._holds(change, name, value) for name, value in change.expected.items())
+        }
+        if not refused:
+            for change in changes:
+                self._make(change)
+        return refused
+
+    def _holds(self, change: Change, name: str, value: object) -> bool:
+        item = self.items.get((change.pk, change.sk), {})
+        allowed = value if isinstance(value, tuple) else (value,)
+        return any(item.get(name) == (None if one is None else to_attribute(one)) for one in allowed)
+
+    def _make(self, change: Change) -> None:
+        fresh = {"pk": to_attribute(change.pk), "sk": to_attribute(change.sk), "revision": to_attribute(0)}
+        item = self.items.setdefault((change.pk, change.sk), fresh)
+        item["revision"] = to_attribute(int(item["revision"]["N"]) + 1)
+        for path, value in change.put.items():
+            place, name = _place(item, path)
+            place[name] = to_attribute(value)
+        for path in change.remove:
+            place, name = _place(item, path)
+            place.pop(name, None)
+
+
+def _place(item: dict[str, Any], path: Path) -> tuple[dict[str, Any], str]:
+    return (item, path) if isinstance(path, str) else (item[path[0]]["M"], path[1])

@@ -1,0 +1,330 @@
+"""Numbers of a sequence have no gap and no repeat, whatever becomes of the objects that take them."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import pytest
+
+from s3_to_sftp.errors import LedgerError, OutcomeUnknown
+from s3_to_sftp.operator_request import Action, OperatorRequest
+from s3_to_sftp.outcomes import AlreadyGone, SequenceHeld
+from s3_to_sftp.rules.companion import Companion
+from s3_to_sftp.rules.sequence import Reset, Sequence
+from s3_to_sftp.rules.sequence_counter import COUNTER, sequence_key
+from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.sftp.protocol import Request, Status
+from s3_to_sftp.state.receipt import Receipt
+from s3_to_sftp.unknown_outcome import UnknownOutcome
+from tests.support.killable_function import KillableEnvironment, Life
+from tests.support.ledger_environment import START
+from tests.support.scripted_server import NOTHING, Asked, Script, is_rename, renamed, status
+from tests.unit.partner_rules.test_crashes_by_rules import NUMBERED, assert_arrived_once, environment
+
+pytestmark = pytest.mark.usefixtures("_one_thread")
+
+FILES = 500
+X, Y = ("x",), ("x", "y")
+
+
+def refusing_name(path: str, code: int = Status.PERMISSION_DENIED) -> Script:
+    """A partner that refuses to give this name."""
+
+    def script(asked: Asked) -> bytes | None:
+        return status(asked, code) if is_rename(asked) and renamed(asked)[1] == path else None
+
+    return script
+
+
+def silent_at_name(path: str) -> Script:
+    """A partner that does not answer when this name is to be given, and does not give it."""
+
+    def script(asked: Asked) -> bytes | None:
+        return NOTHING if is_rename(asked) and renamed(asked)[1] == path else None
+
+    return script
+
+
+def data_names(env: KillableEnvironment) -> dict[str, bytes]:
+    return {
+        path.removeprefix("inbox/"): bytes(data)
+        for path, data in env.disk.files.items()
+        if path.endswith(".csv")
+    }
+
+
+def test_500_objects_killed_at_every_step_in_turn_have_the_numbers_from_1_to_500() -> None:
+    env = environment(NUMBERED, tuple(f"{number:03d}" for number in range(FILES)))
+    refs = env.refs()
+    last = environment(NUMBERED, X).invoke(environment(NUMBERED, X).refs()).steps
+    for number, ref in enumerate(refs):
+        env.invoke([ref], dies_at=1 + number % last)
+        env.settle([ref])
+    assert_arrived_once(env, refs)
+
+
+def another_function(env: KillableEnvironment, ref: ObjectRef, life: Life) -> None:
+    """Let a second function deliver while the first one stands still."""
+    env.live(Life(), [ref])
+    env.life = life
+
+
+def test_two_functions_at_a_time_never_use_a_number_twice() -> None:
+    last = environment(NUMBERED, X).invoke(environment(NUMBERED, X).refs()).steps
+    for step in range(1, last + 1):
+        env = environment(NUMBERED, Y)
+        x, y = env.refs()
+        life = Life()
+
+        life.meanwhile[step] = functools.partial(another_function, env, y, life)
+        env.live(life, [x])
+        assert isinstance(env.outcomes[y], SequenceHeld | Receipt)
+        env.settle([x, y])
+        assert_arrived_once(env, [x, y])
+
+
+# --- an object that holds a number ends otherwise ---
+
+
+def test_number_of_a_failed_object_waits_for_it_once_a_file_with_the_number_was_seen() -> None:
+    env = environment(NUMBERED, Y)
+    x, y = env.refs()
+    env.env.scripts[0] = refusing_name("inbox/PAY_0001.csv")
+    env.invoke([x])
+    env.living_function().give_up(x, LedgerError("r", hint="h"))
+    env.env.scripts.clear()
+    env.invoke([y])
+    assert isinstance(env.outcomes[y], SequenceHeld)
+    env.settle([x, y])
+    assert_arrived_once(env, [x, y])
+
+
+def deleted_after(env: KillableEnvironment, x: ObjectRef, script: Script) -> None:
+    """Let the partner remove the temporary file of an attempt that has failed, and somebody the object."""
+    env.env.scripts[0] = script
+    env.invoke([x])
+    env.env.scripts.clear()
+    for path in [path for path in env.disk.files if "partial" in path]:
+        del env.disk.files[path]
+    del env.s3.objects["x"]
+    env.invoke([x])
+    assert isinstance(env.outcomes[x], AlreadyGone), env.outcomes[x]
+
+
+def test_number_of_an_object_that_is_gone_goes_to_the_next_one() -> None:
+    env = environment(dataclasses.replace(NUMBERED, companions=()), Y)
+    x, y = env.refs()
+    deleted_after(env, x, refusing_name("inbox/PAY_0001.csv"))
+    env.settle([y])
+    assert data_names(env) == {"PAY_0001.csv": env.s3.objects["y"]}
+
+
+def test_number_of_an_object_that_is_gone_is_not_used_again_once_a_file_with_it_was_seen() -> None:
+    env = environment(NUMBERED, Y)
+    x, y = env.refs()
+    deleted_after(env, x, refusing_name("inbox/PAY_0001.csv"))
+    assert "inbox/PAY_0001.xml" in env.disk.files
+    env.invoke([y])
+    assert isinstance(env.outcomes[y], SequenceHeld)
+
+
+def test_number_is_not_used_again_where_the_file_that_may_have_it_was_started_over() -> None:
+    env = environment(dataclasses.replace(NUMBERED, companions=()), Y)
+    env.options["unknown_outcome"] = UnknownOutcome.RESEND
+    x, y = env.refs()
+    deleted_after(env, x, silent_at_name("inbox/PAY_0001.csv"))
+    env.invoke([y])
+    assert isinstance(env.outcomes[y], SequenceHeld)
+
+
+def test_number_is_not_used_again_while_a_hanging_rename_may_give_it() -> None:
+    env = environment(dataclasses.replace(NUMBERED, companions=()), Y)
+    x, y = env.refs()
+    env.env.scripts[0] = silent_at_name("inbox/PAY_0001.csv")
+    env.invoke([x])
+
+    def lost_before_the_commit(asked: Asked) -> bytes | None:
+        return status(asked, Status.PERMISSION_DENIED) if asked.kind == Request.SETSTAT else None
+
+    env.rules = dataclasses.replace(env.rules, mode=0o640, require_attributes=True)
+    env.env.scripts[0] = lost_before_the_commit
+    env.invoke([x])
+    env.living_function().give_up(x, LedgerError("r", hint="h"))
+    env.env.scripts.clear()
+    env.invoke([y])
+    assert isinstance(env.outcomes[y], SequenceHeld)
+
+
+def test_unknown_object_that_is_sent_again_keeps_its_number() -> None:
+    env = environment(NUMBERED, Y)
+    x, y = env.refs()
+    env.env.scripts[0] = silent_at_name("inbox/PAY_0001.csv")
+    env.invoke([x])
+    env.env.scripts.clear()
+    (temporary,) = (path for path in env.disk.files if "partial" in path)
+    del env.disk.files[temporary]
+    env.invoke([x, y])
+    assert isinstance(env.outcomes[x], OutcomeUnknown)
+    assert isinstance(env.outcomes[y], SequenceHeld)
+    env.settle([dataclasses.replace(x, resend=True), y])
+    assert data_names(env) == {"PAY_0001.csv": env.s3.objects["x"], "PAY_0002.csv": env.s3.objects["y"]}
+
+
+def asked(ref: ObjectRef, action: Action) -> ObjectRef:
+    return dataclasses.replace(ref, operator=OperatorRequest(action=action, id="r1"))
+
+
+def test_delivered_object_that_is_sent_again_gets_a_new_number() -> None:
+    env = environment(NUMBERED, Y)
+    x, y = env.refs()
+    env.settle([x, y])
+    env.settle([asked(x, Action.RESEND)])
+    x_data, y_data = env.s3.objects["x"], env.s3.objects["y"]
+    assert data_names(env) == {"PAY_0001.csv": x_data, "PAY_0002.csv": y_data, "PAY_0003.csv": x_data}
+
+
+# --- rules, directory, clock and counter change meanwhile ---
+
+FAULTS: dict[str, Script] = {
+    "descriptor refused": refusing_name("inbox/PAY_0001.xml"),
+    "data refused": refusing_name("inbox/PAY_0001.csv"),
+    "data unanswered": silent_at_name("inbox/PAY_0001.csv"),
+    "marker refused": refusing_name("inbox/PAY_0001.csv.done"),
+    "marker unanswered": silent_at_name("inbox/PAY_0001.csv.done"),
+}
+
+
+@pytest.mark.parametrize("size", [None, 1])
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_number_is_kept_when_a_deployment_changes_the_rules(fault: Script, size: int | None) -> None:
+    env = environment(NUMBERED, Y)
+    x, y = env.refs()
+    x = dataclasses.replace(x, size=size and x.size)
+    env.env.scripts[0] = fault
+    env.invoke([x])
+    env.env.scripts.clear()
+    env.rules = dataclasses.replace(NUMBERED, companions=(*NUMBERED.companions, Companion.checksum("md5")))
+    env.settle([x, y])
+    assert data_names(env) == {"PAY_0001.csv": env.s3.objects["x"], "PAY_0002.csv": env.s3.objects["y"]}
+    given = [path for path in env.disk.names_given if path.endswith(".csv")]
+    assert given == ["inbox/PAY_0001.csv", "inbox/PAY_0002.csv"]
+    assert "inbox/PAY_0001.csv.md5" in env.disk.files
+
+
+def test_published_object_whose_files_cannot_be_completed_does_not_lose_its_number() -> None:
+    env = environment(NUMBERED, Y)
+    x, y = env.refs()
+    env.env.scripts[0] = refusing_name("inbox/PAY_0001.csv.done")
+    env.invoke([x])
+    env.env.scripts.clear()
+    env.rules = dataclasses.replace(NUMBERED, companions=(*NUMBERED.companions, Companion.checksum("md5")))
+    del env.s3.objects["x"]  # the checksum cannot be known any more
+    env.invoke([x])
+    env.invoke([y])
+    assert isinstance(env.outcomes[y], SequenceHeld)
+    assert env.version_item(x)["state"] != {"S": "GONE"}
+
+
+def test_object_whose_rules_name_another_sequence_does_not_block_the_first_one() -> None:
+    env = environment(dataclasses.replace(NUMBERED, sequence=Sequence(name="a")), Y)
+    x, y = env.refs()
+    env.env.scripts[0] = refusing_name("inbox/PAY_0001.xml")
+    env.invoke([x])
+    env.env.scripts.clear()
+    env.rules = dataclasses.replace(NUMBERED, sequence=Sequence(name="b"))
+    env.settle([x])
+    env.rules = dataclasses.replace(NUMBERED, sequence=Sequence(name="a"))
+    env.settle([y])
+
+
+DAILY = dataclasses.replace(
+    NUMBERED, name="PAY_{delivery_time:%Y%m%d}_{sequence:04d}.csv", sequence=Sequence(reset=Reset.DAY)
+)
+
+
+def test_clock_that_is_behind_another_one_at_midnight_uses_no_number_again() -> None:
+    env = environment(DAILY, ("x", "y", "z"))
+    x, y, z = env.refs()
+    env.ledger.clock.now = START + 86_400 + 5
+    env.live(Life(), [x])
+    env.ledger.clock.now = START + 86_400 - 5
+    env.live(Life(), [y])
+    assert isinstance(env.outcomes[y], SequenceHeld)
+    env.ledger.clock.now = START + 86_400 + 1
+    env.live(Life(), [y])
+    env.ledger.clock.now += 86_400
+    env.live(Life(), [z])
+    assert sorted(data_names(env)) == [
+        "PAY_20261124_0001.csv",
+        "PAY_20261124_0002.csv",
+        "PAY_20261125_0001.csv",
+    ]
+
+
+def test_number_of_the_day_before_is_kept_after_midnight() -> None:
+    env = environment(DAILY, Y)
+    x, y = env.refs()
+    env.ledger.clock.now = START + 86_400 - 5
+    env.env.scripts[0] = refusing_name("inbox/PAY_20261123_0001.csv")
+    env.live(Life(), [x])
+    env.env.scripts.clear()
+    env.settle([x, y])
+    assert sorted(data_names(env)) == ["PAY_20261123_0001.csv", "PAY_20261124_0001.csv"]
+
+
+@pytest.mark.parametrize("after", [Reset.NEVER, Reset.YEAR])
+def test_sequence_that_is_reset_less_often_from_now_on_goes_on(after: Reset) -> None:
+    env = environment(DAILY, Y)
+    x, y = env.refs()
+    env.settle([x])
+    env.rules = dataclasses.replace(DAILY, sequence=Sequence(reset=after))
+    env.settle([y])
+    assert sorted(data_names(env)) == ["PAY_20261123_0001.csv", "PAY_20261123_0002.csv"]
+
+
+def corrupt(env: KillableEnvironment, **values: dict[str, str] | None) -> None:
+    """Edit the counter by hand; without values delete it."""
+    at = (sequence_key("default"), COUNTER)
+    if not values:
+        del env.ledger.memory.items[at]
+    for name, value in values.items():
+        env.ledger.memory.items[at].pop(name, None)
+        env.ledger.memory.items[at] |= {name: value} if value else {}
+
+
+EDITS: dict[str, Callable[[KillableEnvironment], None]] = {
+    "deleted": corrupt,
+    "released": lambda env: corrupt(env, holder_pk=None, holder_sk=None),
+    "lowered": lambda env: corrupt(env, number={"N": "0"}),
+    "raised": lambda env: corrupt(env, number={"N": "7"}),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+def test_object_that_the_partner_may_know_by_its_number_takes_no_other_one(
+    edit: Callable[[KillableEnvironment], None],
+) -> None:
+    env = environment(NUMBERED, Y)
+    x, _ = env.refs()
+    env.env.scripts[0] = refusing_name("inbox/PAY_0001.csv")
+    env.invoke([x])
+    env.env.scripts.clear()
+    edit(env)
+    env.invoke([x])
+    assert isinstance(env.outcomes[x], LedgerError), env.outcomes[x]
+    assert "number 1" in str(env.outcomes[x])
+    assert "sequence" in str(env.outcomes[x])
+    assert data_names(env) == {}
+
+
+def test_deleted_counter_does_not_begin_again_in_silence() -> None:
+    env = environment(NUMBERED, Y)
+    x, y = env.refs()
+    env.settle([x])
+    corrupt(env)
+    env.invoke([y])
+    assert isinstance(env.outcomes[y], LedgerError)
+    assert "deleted" in str(env.outcomes[y])
+    assert data_names(env) == {"PAY_0001.csv": env.s3.objects["x"]}
