@@ -123,7 +123,7 @@ def _with_confirmed(record: Record, step: str) -> Mapping[str, Any]:
     if step:
         steps[step] = {**steps[step], "is_renamed": True}
     else:
-        commit |= {"is_renamed": True, "is_confirmed": True}
+        commit |= {"is_renamed": True, "evidence": "confirmed"}
     commit["rename_unanswered"] |= commit["is_renamed"]  # as when only the receipt is missing
     state = "COMMITTING" if commit["rename_unanswered"] else "STAGED"
     return {"state": state, "commit": commit, "steps": steps}

@@ -111,7 +111,8 @@ class FailedAttempts:
             staged = replace(commit, rename_unanswered=unanswered)
             self._ledger.stage(lease, staged, reason=reason, error=error)
             return
-        if commit and attempt.rename_answered and self._ledger.is_persistent:  # only the receipt is missing
+        is_known = attempt.rename_answered or (commit is not None and bool(commit.evidence))
+        if commit and is_known and self._ledger.is_persistent:  # only what is beside it, and the receipt
             self._ledger.stage(lease, replace(commit, is_renamed=True), reason=reason, error=error)
             return
         if not commit and not lease.commit:

@@ -82,7 +82,7 @@ class Recovery:
         if commit.is_renamed and self._sftp.account == commit.server.account:
             attempt.note_found(commit)
             self._publication.complete_alone(attempt)
-            evidence = Evidence.CONFIRMED if commit.is_confirmed else Evidence.RENAME_OK
+            evidence = Evidence(commit.evidence or Evidence.RENAME_OK)
             return self._publication.receipt(attempt, commit, recovered=True, evidence=evidence)
         server = self._sftp.connect()
         attempt.progress.has_answered = True
@@ -114,21 +114,20 @@ class Recovery:
                 self._sftp.run(
                     lambda session: self._leftovers.prevent_renames(session, attempt.lease, commit, journal)
                 )
-                attempt.note_found(commit)
-                self._publication.complete_alone(attempt)
-                seen = replace(commit, server=server)
-                return self._publication.receipt(
-                    attempt, seen, recovered=True, evidence=Evidence.SEEN_AFTER_RENAME
-                )
+                return self._found(attempt, replace(commit, server=server), Evidence.SEEN_AFTER_RENAME)
             case Verdict.ASSUMED:
-                attempt.note_found(commit)
-                self._publication.complete_alone(attempt)
-                return self._publication.receipt(attempt, commit, recovered=True, evidence=Evidence.ASSUMED)
+                return self._found(attempt, commit, Evidence.ASSUMED)
             case Verdict.START_OVER:
                 return None
             case Verdict.UNKNOWN:
                 attempt.commit, attempt.earlier_rename = commit, True
                 raise outcome_unknown(commit, final=final, asides=asides)
+
+    def _found(self, attempt: Attempt, commit: Commit, evidence: Evidence) -> Receipt:
+        """Do what is left to do for a file that has its final name; what shows that is not forgotten."""
+        attempt.note_found(replace(commit, evidence=evidence))
+        self._publication.complete_alone(attempt)
+        return self._publication.receipt(attempt, commit, recovered=True, evidence=evidence)
 
 
 def judge(

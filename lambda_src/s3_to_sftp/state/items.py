@@ -260,7 +260,7 @@ def _read_commit(fields: Fields) -> Commit:
         sha256=fields.text("sha256"),
         rename_unanswered=fields.flag("rename_unanswered"),
         is_renamed=fields.flag("is_renamed"),
-        is_confirmed="is_confirmed" in fields.names() and fields.flag("is_confirmed"),
+        evidence=fields.optional_text("evidence") or "",
     )
 
 
@@ -278,7 +278,7 @@ def commit_fields(commit: Commit) -> dict[str, object]:
         "sha256": commit.sha256,
         "rename_unanswered": commit.rename_unanswered,
         "is_renamed": commit.is_renamed,
-        **({"is_confirmed": True} if commit.is_confirmed else {}),
+        **({"evidence": commit.evidence} if commit.evidence else {}),
     }
 
 

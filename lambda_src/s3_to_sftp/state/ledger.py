@@ -76,7 +76,7 @@ class Commit:
         sha256: Of the bytes in hexadecimal, where it was requested (empty: it was not).
         rename_unanswered: Whether a RENAME may have been sent whose answer never came.
         is_renamed: Whether one was answered with OK; only the receipt is missing.
-        is_confirmed: Whether none was, and an operator has said that the partner has the file.
+        evidence: What shows that it has its final name, where no RENAME was answered: an `Evidence`.
     """
 
     temporary: str
@@ -90,7 +90,7 @@ class Commit:
     sha256: str = ""
     rename_unanswered: bool = True
     is_renamed: bool = False
-    is_confirmed: bool = False
+    evidence: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -345,6 +345,28 @@ def test_marker_that_the_partner_has_taken_is_unknown_and_not_repeated(ledger_ta
     assert harness.names_given.count("inbox/a") == 1
 
 
+def test_data_that_was_found_stays_found_when_its_marker_is_refused(ledger_table: Any) -> None:
+    rules = DeliveryRules(companions=[Companion.marker("{name}.done")])
+    harness = RulesEnvironment(ledger_table, rules, {"a": DATA})
+    harness.env.scripts[0] = cut_at(harness, "inbox/a")
+    ref = harness.ref("a")
+    with pytest.raises(RenameUnanswered):
+        harness.deliver(ref)
+
+    def refuses_marker(asked: Asked) -> bytes | None:
+        refused = is_rename(asked) and asked.texts[-1] == "inbox/a.done"
+        return status(asked, Status.PERMISSION_DENIED) if refused else None
+
+    harness.env.scripts[0] = refuses_marker
+    with pytest.raises(RequestRefused):
+        harness.deliver(ref)
+    harness.env.scripts.clear()
+    del harness.env.files["inbox/a"]  # collected
+    receipt = harness.deliver(ref)
+    assert receipt.evidence == "seen_after_rename"
+    assert files(harness) == {"a.done": b""}
+
+
 def test_refused_marker_is_put_later_without_sending_the_data_again(ledger_table: Any, data: bytes) -> None:
     rules = DeliveryRules(companions=[Companion.marker("{name}.done")])
     harness = RulesEnvironment(ledger_table, rules, {"a": data})
