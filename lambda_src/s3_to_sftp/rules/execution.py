@@ -307,7 +307,7 @@ class RulesExecution:
 
     async def _complete_facts(self, session: SftpSession, attempt: Attempt) -> None:
         """Plan again where the rules were changed while the data was at the partner already."""
-        if all(companion.content is not None for companion in attempt.plan.companions):
+        if not _is_pending(attempt):
             return
         commit, facts = attempt.commit, _facts(attempt.lease)
         assert commit is not None  # noqa: S101 - the data has its final name
@@ -318,8 +318,8 @@ class RulesExecution:
         directory = self._rules.of(attempt.lease.ref).item.directory.rstrip("/") + "/"
         if commit.remote_path.startswith(directory):
             facts = replace(facts, name=commit.remote_path.removeprefix(directory))
-        plan = self._set_plan(attempt, facts)
-        if any(companion.content is None for companion in plan.companions):
+        self._set_plan(attempt, facts)
+        if _is_pending(attempt):
             raise _rules_changed(attempt.lease.ref, commit)
 
     def details(self, attempt: Attempt) -> Mapping[str, Any]:
@@ -330,6 +330,15 @@ class RulesExecution:
             **({"sequence": number} if number is not None else {}),
             **({"companions": [companion.path for companion in companions]} if companions else {}),
         }
+
+
+def _is_pending(attempt: Attempt) -> bool:
+    """Return whether a file beside the data has no content yet, or a name without its number."""
+    has_number = attempt.plan.sequence is None or _facts(attempt.lease).sequence is not None
+    return any(
+        each.content is None or (not has_number and "{sequence}" in each.path)
+        for each in attempt.plan.companions
+    )
 
 
 def _may_be_seen(lease: Lease) -> bool:

@@ -92,16 +92,14 @@ class SequenceNumbers:
             seen = read_counter(refused[1]) if 1 in refused else seen
         raise contention_error(lease.ref)
 
-    def held_by(self, ref: ObjectRef, sequence: str) -> int:
-        """Return the number that the version holds.
+    def held_by(self, ref: ObjectRef, sequence: str) -> int | None:
+        """Return the number that the version holds; None: it holds none.
 
         Raises:
-            LedgerError: It holds none: somebody has changed the counter.
+            LedgerError: The ledger cannot be used.
         """
         seen = read_counter(self._table.read(sequence_key(sequence), COUNTER))
-        if seen.holder != holder_of(ref):
-            raise _changed(ref, sequence, seen, None)
-        return seen.number
+        return seen.number if seen.holder == holder_of(ref) else None
 
     def next_number(
         self, ref: ObjectRef, sequence: str, *, start: int, period: str
