@@ -1,0 +1,215 @@
+"""Settles what a plan leaves open until the bytes are at the partner: number, name, checksums."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from s3_to_sftp.delivery.attempt import Attempt
+from s3_to_sftp.delivery.leftovers import own_names
+from s3_to_sftp.delivery_plan import DeliveryPlan, IfExists, PlanFacts
+from s3_to_sftp.errors import Disposition, LedgerError, RuleRefused
+from s3_to_sftp.operator_request import Action
+from s3_to_sftp.outcomes import SequenceHeld
+from s3_to_sftp.rules.delivery_rules import DeliveryRules
+from s3_to_sftp.rules.digests import digests_of, read_digests
+from s3_to_sftp.rules.final_name import claim_name, free_name, require_free
+from s3_to_sftp.rules.rule_set import RuleSet
+from s3_to_sftp.rules.sequence_numbers import SequenceNumbers, TakenNumber
+from s3_to_sftp.s3.object_ref import ObjectRef
+from s3_to_sftp.sftp.client import SftpClient
+from s3_to_sftp.sftp.scheduler import ExternalFuture
+from s3_to_sftp.sftp.session import SftpSession
+from s3_to_sftp.state.ledger import Commit, Lease, Ledger
+from s3_to_sftp.state.remote_names import NameKind
+
+_NUMBER_TRIES = 25
+_NUMBER_PAUSE_SECONDS = 0.2
+"""So long is the number of another function's object waited for before the object goes back to the queue."""
+
+
+class PlanSettlement:
+    """Settles plans at one partner. What it settles is in the lease, and recorded with the next write."""
+
+    def __init__(
+        self,
+        rules: RuleSet,
+        *,
+        s3: Any,
+        sftp: SftpClient,
+        ledger: Ledger,
+        numbers: SequenceNumbers,
+        now: Callable[[], float],
+        sleep: Callable[[float], None],
+    ) -> None:
+        self._rules = rules
+        self._s3 = s3
+        self._sftp = sftp
+        self._ledger = ledger
+        self._numbers = numbers
+        self._now = now
+        self._sleep = sleep
+
+    async def digests(
+        self, session: SftpSession, attempt: Attempt, facts: PlanFacts, data: bytes | None
+    ) -> Mapping[str, str]:
+        """Return the checksums that companions hold: of the bytes at hand, as recorded, or read from S3.
+
+        Raises:
+            ObjectReadError, DeadlineTooClose, NoProgress: See `read_digests`.
+        """
+        wanted = attempt.plan.digests
+        if data is not None:
+            return digests_of(data, wanted)
+        reader = attempt.progress.reader
+        is_known = reader is None and all(name in facts.digests for name in wanted)
+        if not wanted or is_known:
+            return facts.digests
+        return await read_digests(
+            session,
+            self._s3,
+            attempt.lease.ref,
+            wanted,
+            etag=reader.etag if reader is not None else None,
+            deadline=attempt.deadline,
+        )
+
+    async def settle(
+        self, session: SftpSession, attempt: Attempt, executor: Executor, facts: PlanFacts
+    ) -> None:
+        """Take the number, choose and claim the name, and require that nothing of the partner's has it.
+
+        Raises:
+            SequenceHeld: Another object is in front.
+            RuleRefused, NameTaken, Skipped: It gets no name.
+            DeliveryError: The ledger or the server is lost.
+        """
+        rules = self._rules.of(attempt.lease.ref)
+        if rules.rules is not None and rules.rules.sequence is not None:
+            number = await self._number(attempt, rules.rules, executor)
+            facts = replace(facts, sequence=number.number, delivery_time=number.taken_at)
+        # What stands beside the data has the name that was chosen then.
+        if attempt.plan.if_exists is IfExists.NEW_NAME and not attempt.lease.steps:
+            lease, account = attempt.lease, self._sftp.identity.account
+            facts = await free_name(session, rules, facts, ledger=self._ledger, lease=lease, account=account)
+        plan = self.set_plan(attempt, facts)
+        if plan.claims_name and plan.sequence is not None:  # only now it is the name of this object alone
+            await done_by(executor, lambda: self.claim(attempt, number=f"{plan.sequence} {number.number}"))
+        ours = [step.remote_path for step in attempt.lease.steps.values()]
+        ours += [name for name in own_names(attempt.lease, NameKind.FINAL) if name != plan.file.path]
+        await require_free(session, plan, ours=ours)
+
+    def set_plan(self, attempt: Attempt, facts: PlanFacts) -> DeliveryPlan:
+        """Plan again with more facts, and keep them with the lease.
+
+        Raises:
+            RuleRefused: They give the object no name.
+        """
+        attempt.plan = self._rules.of(attempt.lease.ref).plan(facts)
+        attempt.lease = replace(attempt.lease, plan=facts.as_text(), remote_path=attempt.plan.file.path)
+        return attempt.plan
+
+    def claim(self, attempt: Attempt, number: str = "") -> None:
+        """Claim all names of the plan.
+
+        Args:
+            attempt: Whose names they are.
+            number: In the names; the version that has it takes them over from one that has given it up.
+
+        Raises:
+            NameTaken: Another key has one.
+        """
+        claim_name(self._ledger, attempt.lease, attempt.plan, account=self._sftp.account, number=number)
+
+    async def _number(self, attempt: Attempt, rules: DeliveryRules, executor: Executor) -> TakenNumber:
+        for _ in range(_NUMBER_TRIES):
+            try:
+                number: TakenNumber = await done_by(executor, lambda: self._take(attempt, rules))
+            except SequenceHeld as held:
+                waited_for = held
+            else:
+                return number
+            if attempt.deadline is not None and attempt.deadline.is_near():
+                break
+            await done_by(executor, lambda: self._sleep(_NUMBER_PAUSE_SECONDS))
+        raise waited_for
+
+    def _take(self, attempt: Attempt, rules: DeliveryRules) -> TakenNumber:
+        sequence, now = rules.sequence, int(self._now())
+        assert sequence is not None  # noqa: S101 - asked by the caller
+        period = sequence.period(datetime.fromtimestamp(now, rules.zone))
+        return self._numbers.take(
+            attempt.lease,
+            sequence.name,
+            start=sequence.start,
+            period=period,
+            at=now,
+            seen_as=facts_of(attempt.lease).sequence if _may_be_seen(attempt.lease) else None,
+        )
+
+    async def complete(self, session: SftpSession, attempt: Attempt) -> None:
+        """Plan again where the rules were changed while the data was at the partner already."""
+        if not _is_pending(attempt):
+            return
+        commit, facts = attempt.commit, facts_of(attempt.lease)
+        assert commit is not None  # noqa: S101 - the data has its final name
+        digests = await self.digests(session, attempt, facts, None)
+        facts = replace(facts, size=commit.size, digests=digests)
+        if (sequence := attempt.plan.sequence) is not None and facts.sequence is None:
+            facts = replace(facts, sequence=self._numbers.held_by(attempt.lease.ref, sequence))
+        directory = self._rules.of(attempt.lease.ref).item.directory.rstrip("/") + "/"
+        if commit.remote_path.startswith(directory):
+            facts = replace(facts, name=commit.remote_path.removeprefix(directory))
+        self.set_plan(attempt, facts)
+        if _is_pending(attempt):
+            raise _rules_changed(attempt.lease.ref, commit)
+
+
+def _is_pending(attempt: Attempt) -> bool:
+    """Return whether a file beside the data has no content yet, or a name without its number."""
+    has_number = attempt.plan.sequence is None or facts_of(attempt.lease).sequence is not None
+    return any(
+        each.content is None or (not has_number and "{sequence}" in each.path)
+        for each in attempt.plan.companions
+    )
+
+
+def _may_be_seen(lease: Lease) -> bool:
+    """Return whether the partner may have seen a name of the version, and no operator asks for a new one."""
+    request, commit = lease.ref.operator, lease.commit
+    if request is not None and request.action is Action.RESEND:
+        return False
+    return bool(lease.steps) or (commit is not None and (commit.rename_unanswered or commit.is_renamed))
+
+
+def facts_of(lease: Lease) -> PlanFacts:
+    """Return the recorded facts.
+
+    Raises:
+        LedgerError: They cannot be read.
+    """
+    try:
+        return PlanFacts.from_text(lease.plan)
+    except ValueError as error:
+        raise LedgerError(
+            f"The plan of {lease.ref} in the ledger is corrupt: {error}.",
+            hint="Look at the item; remove its attribute 'plan', then redrive the message.",
+            disposition=Disposition.PERMANENT,
+        ) from None
+
+
+def _rules_changed(ref: ObjectRef, commit: Commit) -> RuleRefused:
+    return RuleRefused(
+        "companions",
+        f"The rules were changed while {ref} was being delivered: the data is at the partner as "
+        f"{commit.remote_path!r}, which has no number, and the files beside it need one.",
+        value=commit.remote_path,
+        hint="Agree with the partner on these files. `s3-to-sftp confirm KEY --reason TEXT` records the data "
+        "as delivered; with the former rules a redrive puts the files.",
+    )
+
+
+async def done_by(executor: Executor, work: Callable[[], Any]) -> Any:
+    """Return what the executor's work returns, or raise what it raises; other tasks run meanwhile."""
+    return await ExternalFuture(executor.submit(work))
