@@ -10,6 +10,8 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_s3_to_sftp.argument_types import checks_types
+from cdk_s3_to_sftp.arguments import is_token
+from cdk_s3_to_sftp.exclusive_use import claim_sequence
 from cdk_s3_to_sftp.notifications import watch
 from cdk_s3_to_sftp.permissions import Permissions
 from cdk_s3_to_sftp.queue_policies import QueuePolicies
@@ -185,6 +187,9 @@ class DeliverySources(Construct):
         """Let the function have the rules, if there are any, by a layer that is made for the first ones."""
         if (document := self._document) is None:
             return
+        if not is_token(self.server.host) and not is_token(self.server.port):
+            for name in document.sequences:
+                claim_sequence(self, name, server=f"{self.server.host}:{self.server.port}")
         if self._rules_layer is None:
             self._rules_layer = RulesLayer(
                 self, "Rules", document=document, function=self.function, partner=self.server.host

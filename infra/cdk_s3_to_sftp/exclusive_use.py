@@ -52,6 +52,32 @@ def claim_role(scope: Construct, role: iam.IRole) -> iam.IRole:
     return role
 
 
+def claim_sequence(scope: Construct, name: str, *, server: str) -> None:
+    """Claim the numbers of a sequence at a server for one construct. May be repeated.
+
+    Each construct counts in its own ledger.
+
+    Args:
+        scope: The construct.
+        name: Of the sequence.
+        server: Host and port, known at synth.
+
+    Raises:
+        InvalidArgument: Another construct of the app has a sequence of this name there.
+    """
+    named, root = f"sequence {name!r} at {server}", scope.node.root
+    other = _user_of(root, named)
+    if other is None:
+        root.node.add_metadata(_USED_BY, json.dumps({"resource": named, "by": scope.node.path}))
+    elif other != scope.node.path:
+        raise InvalidArgument(
+            "rules",
+            f"must not use the sequence {name!r} of {other} at {server}: each construct counts for itself, "
+            "and the partner would get numbers twice. Add the source to that construct (add_source), or give "
+            "one of them Sequence(name=...) if the partner counts them apart",
+        )
+
+
 def _claim(scope: Construct, argument: str, kind: str, resource: IConstruct, arn: str, why: str) -> None:
     named = _name_of(resource, arn)
     if other := _user_of(resource, named) or _user_of(scope.node.root, named):

@@ -70,6 +70,9 @@ class CompanionFiles:
         journal = self._leftovers.journal(attempt.lease, self._ledger, executor)
         work = _Work(session, attempt, companion, executor, journal)
         step = attempt.lease.steps.get(companion.id)
+        if step is not None and step.remote_path != companion.path:  # of other rules
+            step = None
+            self._forget(work)
         if step is not None and (self._is_here(step) or await self._is_done(work, step)):
             if companion.is_direct:
                 attempt.lease.names.remove(step.temporary)
@@ -104,9 +107,13 @@ class CompanionFiles:
                 raise _unknown(work.companion, step)
         if step.temporary != step.remote_path:
             await void_temporary(work.session, step.temporary, work.journal)
-        steps = {name: other for name, other in work.attempt.lease.steps.items() if name != work.companion.id}
-        work.attempt.lease = replace(work.attempt.lease, steps=steps)
+        self._forget(work)
         return False
+
+    def _forget(self, work: _Work) -> None:
+        lease = work.attempt.lease
+        steps = {name: step for name, step in lease.steps.items() if name != work.companion.id}
+        work.attempt.lease = replace(lease, steps=steps)
 
     async def _upload(self, work: _Work) -> Commit:
         companion, plan = work.companion, work.attempt.plan
@@ -169,7 +176,7 @@ class CompanionFiles:
                 step.remote_path,
                 aside=aside,
                 journal=work.journal,
-                replaces=attempt.plan.if_exists is not IfExists.REFUSE,
+                replaces=attempt.plan.if_exists is IfExists.REPLACE,
             )
         except RequestRefused:
             # It says nothing about the RENAME of an earlier attempt, which may have happened meanwhile.

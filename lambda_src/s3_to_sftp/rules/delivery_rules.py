@@ -36,6 +36,10 @@ _LONGEST_NAME = 255
 _MOST_COMPANIONS = 8
 
 
+_DECIMAL_MODES = (400, 404, 440, 444, 500)
+"""Usual modes that are valid ones, too, if somebody forgets the 0o in front: 440 is 0o670."""
+
+
 class Case(StrEnum):
     """How the letters of names are written."""
 
@@ -62,9 +66,9 @@ class DeliveryRules:
             that can match the same text, as `([A-Z]*_?)*` does: a name of 255 characters that does not match
             can take years. By default any.
         temporary: Template of the name until a file is complete: `{name}.partial`, `{stem}.prg`, or with
-            another directory, absolute or below the login directory: `/staging/{name}`. Fields: `{name}`,
-            `{stem}` and `{ext}` of the final name, and `{token}`, which is different for each attempt:
-            without it, files whose final name looks like a temporary one are refused.
+            another directory, absolute or below the login directory: `/staging/{token}_{name}`. Fields:
+            `{name}`, `{stem}` and `{ext}` of the final name, and `{token}`, which is different for each
+            attempt: without it, files whose final name looks like a temporary one are refused.
             `{name}` alone writes files under their final names: the partner can then see half a file. By
             default a random, hidden name in the directory of the file.
         if_exists: What to do if something has the final name. By default it is replaced.
@@ -186,6 +190,12 @@ class DeliveryRules:
                     "mode",
                     f"must be 0o000-0o777, got {self.mode}, which is {self.mode:#o}: write 0o in front of "
                     "octal digits, as in 0o664",
+                )
+            if self.mode in _DECIMAL_MODES:
+                raise InvalidRule(
+                    "mode",
+                    f"must be written in octal, got {self.mode}, which is {self.mode:#o}: write "
+                    f"0o{self.mode}",
                 )
             if not self.mode & 0o400:
                 raise InvalidRule("mode", f"must let the login read its own file (0o400), got {self.mode:#o}")

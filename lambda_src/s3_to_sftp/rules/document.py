@@ -9,6 +9,7 @@ from typing import Any
 from s3_to_sftp.delivery_plan import IfExists
 from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import Case, DeliveryRules
+from s3_to_sftp.rules.invalid import InvalidRule
 from s3_to_sftp.rules.sequence import Reset, Sequence
 
 PACKAGE, FILE = "s3_to_sftp_partner_rules", "rules.json"
@@ -27,6 +28,31 @@ class RulesDocument:
 
     partner: DeliveryRules | None
     sources: Mapping[str, DeliveryRules]
+
+    def __post_init__(self) -> None:
+        """Refuse rules that would count the same sequence in two ways.
+
+        Raises:
+            InvalidRule: They do.
+        """
+        first: dict[str, DeliveryRules] = {}
+        for rules in filter(None, (self.partner, *self.sources.values())):
+            if rules.sequence is None:
+                continue
+            other = first.setdefault(rules.sequence.name, rules)
+            if other.sequence != rules.sequence or other.time_zone != rules.time_zone:
+                raise InvalidRule(
+                    "sequence",
+                    "must be the same in all rules of a partner that share its numbers, got "
+                    f"{rules.sequence} in {rules.time_zone} and {other.sequence} in {other.time_zone}: "
+                    "numbers would repeat. Give one of them a name=",
+                )
+
+    @property
+    def sequences(self) -> tuple[str, ...]:
+        """The names of all sequences."""
+        rules = filter(None, (self.partner, *self.sources.values()))
+        return tuple(sorted({each.sequence.name for each in rules if each.sequence is not None}))
 
     def as_text(self) -> str:
         """Return the document: the same text for the same rules."""

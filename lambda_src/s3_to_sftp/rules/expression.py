@@ -16,13 +16,15 @@ _UNSURE = re.compile(r"\\[0-9NuUx]")
 """Numbered groups, and characters by number: what they stand for is not in the next character."""
 _NO_CHARACTER = re.compile(r"\\[AbBZ]")
 _ONE_CHARACTER = re.compile(rf"\\.|{_CLASS}", re.DOTALL)
-_REPEATED_REPEAT = re.compile(rf"\((?:\?:|\?P<\w+>)?[^()|*+?]{_MANY}\??\){_MANY}")
+_OPTIONAL = r"(?:[^()|*+?][?*])*"
+_REPEATED_REPEAT = re.compile(rf"\((?:\?:|\?P<\w+>)?{_OPTIONAL}[^()|*+?]{_MANY}\??{_OPTIONAL}\){_MANY}")
 
 
 def check_expression(rule: str, text: str) -> None:
     """Refuse what is no regular expression, or one that can take years for a name of 255 characters.
 
-    Only the plainest of the latter are seen: what is repeated is nothing but a repeated character.
+    Only the plainest of the latter are seen: what is repeated is nothing but a repeated character, and others
+    that may be missing, as in `([A-Z]+_?)+`.
 
     Raises:
         InvalidRule: It cannot be used.
@@ -36,8 +38,8 @@ def check_expression(rule: str, text: str) -> None:
     if _REPEATED_REPEAT.search(_ONE_CHARACTER.sub("x", text)):
         raise InvalidRule(
             rule,
-            f"must not repeat a group that is only a repeated character, as (a+)+ is, got {text!r}: names "
-            "that do not match could take years. Repeat it once, as in a+",
+            f"must not repeat a group that is only a repeated character, as (a+)+ and (a+_?)+ are, got "
+            f"{text!r}: names that do not match could take years. Repeat it once, as in [a_]+",
         )
 
 

@@ -46,6 +46,10 @@ def check_names(
             f"must have a field that tells two objects apart, such as {{stem}} or {{sequence}}, got "
             f"{text!r}: two objects would have the same name",
         )
+    if text.startswith(("~", " ")) or text.endswith(" "):
+        raise InvalidRule(
+            "name", f"must begin and end with what is to be seen, and without '~' in front, got {text!r}"
+        )
     if text.startswith("/") or text.endswith("/"):
         raise InvalidRule(
             "name", f"must be a path below the remote directory without '/' at its ends, got {text!r}"
@@ -55,6 +59,11 @@ def check_names(
     if longest is not None and (least := least_length(template, start)) > longest:
         raise InvalidRule(
             "max_name_length", f"must be at least {least} with the name {text!r}, got {longest}: no name fits"
+        )
+    if allowed is not None and "/" in re.sub(r"\[[^\]]*\]", "", allowed):
+        raise InvalidRule(
+            "allowed_names",
+            f"must match file names, which have no '/', got {allowed!r}: leave directories out",
         )
     if allowed is not None:
         _check_some_name_is_allowed(template, cased, allowed, start)
@@ -138,6 +147,18 @@ def check_temporary(text: str, *, name: str, if_exists: IfExists) -> None:
             "would have the same temporary name",
         )
     _check_path(template)
+    if "/" in text and "token" not in whole:
+        raise InvalidRule(
+            "temporary",
+            f"must have {{token}} if it has a directory, got {text!r}: files of several directories, or of "
+            "several deployments, would meet there under the same name. Write "
+            f"{_with_token(text)!r}",
+        )
+
+
+def _with_token(text: str) -> str:
+    directory, _, name = text.rpartition("/")
+    return f"{directory}/{{token}}_{name}"
 
 
 def _check_path(template: Template) -> None:
@@ -170,7 +191,10 @@ def check_files(name: str, companions: Sequence[str], temporary: str | None) -> 
         InvalidRule: Two do.
     """
     if twice := repeated(companions):
-        raise InvalidRule("companions", f"must have different names, got {twice!r} twice")
+        raise InvalidRule(
+            "companions",
+            f"must have different names, got {twice!r} twice, where upper and lower case count as the same",
+        )
     data = sample(Template(name)).rpartition("/")[2]
     finals = [data, *(sample_beside(Template(each), data) for each in companions)]
     if repeated(finals):

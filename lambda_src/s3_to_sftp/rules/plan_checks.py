@@ -77,7 +77,8 @@ def check_name(rules: DeliveryRules, item: _Item, path: str) -> None:
             f"{rules.allowed_names!r}.",
             value=name,
             hint="Put the object again under a key whose name matches, or change the rule 'name' or "
-            "'allowed_names'.",
+            "'allowed_names'."
+            + (" If its number has too many digits, the sequence has outgrown it." if rules.sequence else ""),
         )
 
 

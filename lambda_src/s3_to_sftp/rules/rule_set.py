@@ -80,7 +80,11 @@ class RuleSet:
             ConfigurationError: A source names rules that the document does not have.
         """
         self._document = document
-        self._digest = document.digest
+        # Of each rules by themselves: a change of others is none for the objects of these.
+        self._digests = {
+            name: RulesDocument(partner=rules, sources={}).digest
+            for name, rules in {"": document.partner, **document.sources}.items()
+        }
         self._directory = directory
         self._sources = sources
         for source in sources:
@@ -101,7 +105,8 @@ class RuleSet:
             directory=source.directory or self._directory,
             prefix=source.prefix,
         )
-        of_what = f"{self._digest}\n{source.rules}\n{item.directory}\n{item.prefix}"
+        digest = self._digests.get(source.rules, self._digests[""])
+        of_what = f"{digest}\n{item.directory}\n{item.prefix}"
         fingerprint = hashlib.sha256(of_what.encode()).hexdigest()[:16]
         return RulesOfObject(named or self._document.partner, item, fingerprint)
 

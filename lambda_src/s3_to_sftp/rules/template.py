@@ -143,7 +143,7 @@ def _parts(text: str) -> Iterator[tuple[str, Field | None]]:
         found = _INDEXED.fullmatch(name)
         if found is None or conversion:
             shown = name + (f"!{conversion}" if conversion else "")
-            raise ValueError(f"'{{{shown}}}' is no field")
+            raise ValueError(f"'{{{shown}}}' is no field; braces that are text are written twice")
         yield literal, Field(found["field"], found["index"] or "", form or "")
 
 

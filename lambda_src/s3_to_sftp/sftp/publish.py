@@ -120,7 +120,7 @@ async def publish(
     if temporary == path:  # written under its final name
         return
     if not replaces:
-        await session.rename_without_replacing(temporary, path)
+        await _publish_beside(session, temporary, path)
         return
     try:
         await session.rename(temporary, path)
@@ -144,6 +144,23 @@ async def publish(
         raise
     with contextlib.suppress(TransferError):  # the file has its name: that is what counts
         await remove_aside(session, aside, path, journal)
+
+
+async def _publish_beside(session: SftpSession, temporary: str, path: str) -> None:
+    """Give the file its final name, unless something has it."""
+    try:
+        await session.rename_without_replacing(temporary, path)
+    except RequestRefused as refused:
+        if refused.code not in _TARGET_EXISTS or not (await look(session, path)).present:
+            raise
+        raise RequestRefused(
+            f"{path!r} exists at the partner, and the rule 'if_exists' does not let it be replaced. "
+            f"{refused.answer or refused.reason}",
+            hint="It will be retried. Ask the partner to remove that file, or to tell who makes it.",
+            code=refused.code,
+            disposition=refused.disposition,
+            request=refused.request,
+        ) from None
 
 
 def _refused_and_lost(refused: RequestRefused, lost: TransferError) -> RequestRefused:

@@ -165,8 +165,10 @@ class Snapshot:
         resumes = version is not None and (version.state is not State.UNKNOWN or version.has_data_at_partner)
         commit = version.commit if version is not None and resumes else None
         steps: Mapping[str, Commit] = {}
-        if version is not None and _is_same_plan(version, plan):
-            plan, remote_path, steps = version.plan, version.remote_path or remote_path, version.settled_steps
+        if version is not None and plan:
+            steps = version.settled_steps  # what the partner may have seen, by whatever rules
+            if _is_same_plan(version, plan):
+                plan, remote_path = version.plan, version.remote_path or remote_path
         checkpoint = None
         names = RemoteNames(self.key.names if self.key is not None else None)
         if commit is not None:

@@ -32,7 +32,7 @@ RULES = {
     "numbered": NUMBERED,
     "named": NAMED,
     "default temporary names": dataclasses.replace(NAMED, temporary=None),
-    "other directory": dataclasses.replace(NAMED, temporary="staging/{name}.partial"),
+    "other directory": dataclasses.replace(NAMED, temporary="staging/{token}_{name}.partial"),
     "mode and time": dataclasses.replace(NUMBERED, mode=0o640, preserve_time=True),
     "refuse": dataclasses.replace(NUMBERED, if_exists=IfExists.REFUSE),
     "skip": dataclasses.replace(NAMED, if_exists=IfExists.SKIP),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from s3_to_sftp.delivery.batch import deliver_all
 from s3_to_sftp.delivery_plan import IfExists
 from s3_to_sftp.errors import NameTaken, OutcomeUnknown, RenameUnanswered, RequestRefused, RuleRefused
 from s3_to_sftp.outcomes import AlreadyDelivered, SequenceHeld, Skipped
@@ -15,6 +16,7 @@ from s3_to_sftp.rules.companion import Companion
 from s3_to_sftp.rules.delivery_rules import FINAL_NAME, Case, DeliveryRules
 from s3_to_sftp.rules.sequence import Sequence
 from s3_to_sftp.sftp.protocol import Request, Status
+from s3_to_sftp.state.receipt import Receipt
 from s3_to_sftp.unknown_outcome import UnknownOutcome
 from tests.support.delivery_environment import is_rename
 from tests.support.rules_environment import EVENT_TIME, RulesEnvironment
@@ -121,7 +123,7 @@ def test_dead_attempts_file_is_removed_before_its_name_is_used_again(ledger_tabl
 
 
 def test_other_directory_is_proven_before_the_data_is_sent(ledger_table: Any, data: bytes) -> None:
-    harness = delivered(ledger_table, DeliveryRules(temporary="staging/{name}"), data)
+    harness = delivered(ledger_table, DeliveryRules(temporary="staging/{token}_{name}"), data)
     harness.env.disk.directories.add("staging")
     assert harness.env.files["inbox/pay.csv"] == data
     first, *_ = (path for (path,) in harness.paths(Request.OPEN))
@@ -130,7 +132,9 @@ def test_other_directory_is_proven_before_the_data_is_sent(ledger_table: Any, da
 
 
 def test_nothing_is_sent_where_the_rename_across_directories_is_refused(ledger_table: Any) -> None:
-    harness = RulesEnvironment(ledger_table, DeliveryRules(temporary="staging/{name}"), {"a.csv": DATA})
+    harness = RulesEnvironment(
+        ledger_table, DeliveryRules(temporary="staging/{token}_{name}"), {"a.csv": DATA}
+    )
     harness.env.disk.directories.add("staging")
 
     def script(asked: Asked) -> bytes | None:
@@ -159,6 +163,33 @@ def test_refused_file_of_the_partner_is_never_removed_when_final_names_are_writt
         with pytest.raises(RuleRefused, match="a file of 6 bytes"):
             harness.deliver(harness.ref("a.csv"))
     assert files(harness) == {"a.csv": b"theirs"}
+
+
+@pytest.mark.parametrize("if_exists", [IfExists.REFUSE, IfExists.SKIP, IfExists.NEW_NAME])
+def test_companion_replaces_no_file_that_appears_meanwhile(ledger_table: Any, if_exists: IfExists) -> None:
+    rules = DeliveryRules(if_exists=if_exists, companions=[Companion.marker("{name}.done")])
+    harness = RulesEnvironment(ledger_table, rules, {"a": DATA})
+
+    def script(asked: Asked) -> bytes | None:
+        if asked.kind == Request.RENAME and asked.texts[-1] == "inbox/a":
+            harness.env.files["inbox/a.done"] = bytearray(b"theirs")
+        return None
+
+    harness.env.scripts[0] = script
+    with pytest.raises(RequestRefused, match="does not let it be replaced"):
+        harness.deliver(harness.ref("a"))
+    assert files(harness)["a.done"] == b"theirs"
+
+
+def test_files_of_several_directories_do_not_meet_in_another_one(ledger_table: Any) -> None:
+    rules = DeliveryRules(temporary="staging/{token}_{name}")
+    objects = {f"{folder}/x.csv": folder.encode() * 50 for folder in "abcdefgh"}
+    harness = RulesEnvironment(ledger_table, rules, objects)
+    harness.env.disk.directories |= {"staging", *(f"inbox/{folder}" for folder in "abcdefgh")}
+    refs = [harness.ref(key) for key in objects]
+    outcomes = dict(deliver_all(harness.function(), refs, harness.invocation()))
+    assert {type(outcome) for outcome in outcomes.values()} == {Receipt}
+    assert files(harness) == objects
 
 
 # --- if the name exists ---

@@ -157,6 +157,26 @@ RULES: list[tuple[dict[str, Any], str]] = [
     ({"mode": 0o044}, "mode must let the login read its own file (0o400), got 0o44"),
     ({"preserve_time": 1}, "preserve_time must be True or False, got 1"),
     ({"require_attributes": "yes"}, "require_attributes must be True or False, got 'yes'"),
+    (
+        {"temporary": "/staging/{name}"},
+        "temporary must have {token} if it has a directory, got '/staging/{name}': files of several "
+        "directories, or of several deployments, would meet there under the same name. Write "
+        "'/staging/{token}_{name}'",
+    ),
+    ({"mode": 440}, "mode must be written in octal, got 440, which is 0o670: write 0o440"),
+    (
+        {"name": "~/{name}"},
+        "name must begin and end with what is to be seen, and without '~' in front, got '~/{name}'",
+    ),
+    (
+        {"name": "{stem}.csv "},
+        "name must begin and end with what is to be seen, and without '~' in front, got '{stem}.csv '",
+    ),
+    (
+        {"allowed_names": r"/inbox/[a-z]+\.csv"},
+        "allowed_names must match file names, which have no '/', got '/inbox/[a-z]+\\\\.csv': leave "
+        "directories out",
+    ),
     ({"require_attributes": True}, "require_attributes needs mode or preserve_time, got neither"),
     (
         {"require_attributes": True, "mode": 0o640, "temporary": "{name}"},

@@ -206,15 +206,16 @@ def test_final_name_that_an_upload_could_use_is_refused(settings: dict[str, obje
 
 
 def test_temporary_name_in_another_directory_or_with_a_token_leaves_final_names_free() -> None:
-    assert planned(DeliveryRules(temporary="/staging/{name}"), "a.csv").file.temporary == "/staging/a.csv"
-    assert planned(DeliveryRules(temporary="staging/{name}"), "a.csv").file.temporary == "staging/a.csv"
+    assert (
+        planned(DeliveryRules(temporary="/staging/{token}_{name}"), "a.csv").file.temporary
+        == "/staging/{token}_a.csv"
+    )
+    assert (
+        planned(DeliveryRules(temporary="staging/{token}_{name}"), "a.csv").file.temporary
+        == "staging/{token}_a.csv"
+    )
     token = planned(DeliveryRules(temporary="{name}.{token}"), "a.b.c")
     assert token.file.temporary == "/inbox/a.b.c.{token}"
-
-
-def test_directory_of_temporary_names_may_not_be_that_of_the_data() -> None:
-    with pytest.raises(RuleRefused, match="which another file of it has"):
-        planned(DeliveryRules(temporary="/inbox/{name}"), "a.csv")
 
 
 def test_temporary_name_has_room_for_names_of_ours() -> None:

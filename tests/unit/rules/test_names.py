@@ -68,7 +68,7 @@ def rules_of(draw: st.DrawFn) -> DeliveryRules:
         "name": name,
         "case": draw(st.sampled_from([None, Case.UPPER, Case.LOWER])),
         "temporary": draw(
-            st.sampled_from([None, "{name}.partial", "{name}", "/staging/{name}", "{token}.tmp"])
+            st.sampled_from([None, "{name}.partial", "{name}", "/staging/{token}_{name}", "{token}.tmp"])
         ),
         "companions": draw(COMPANIONS),
         "sequence": Sequence() if "{sequence" in name else None,
